@@ -1,0 +1,24 @@
+/**
+ * Time as a constructor argument. `nowMs` may jump in both directions (operators and NTP move it); it is only ever used
+ * to propose timestamps. `monotonicMs` never goes back and drives every timeout and lease.
+ */
+import { performance } from 'node:perf_hooks';
+import type { Millis } from './types.ts';
+
+export interface Clock {
+  /** Wall clock, whole unix milliseconds. */
+  nowMs(): Millis;
+  /** Monotonic clock, fractional milliseconds from an arbitrary origin. */
+  monotonicMs(): Millis;
+}
+
+/** The machine's clocks. */
+export class SystemClock implements Clock {
+  nowMs(): Millis {
+    return Date.now();
+  }
+
+  monotonicMs(): Millis {
+    return performance.now();
+  }
+}

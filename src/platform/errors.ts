@@ -1,0 +1,26 @@
+/**
+ * The root of every error that a caller may branch on. Each layer declares its own subclasses in its `errors.ts`; codes
+ * are stable, part of the public contract, and mapped to protocol errors in one table per adapter. Programmer errors are
+ * assertions, never these.
+ */
+
+/**
+ * How a caller may react, protocols.md §14.3:
+ * - `redirect`: nothing was proposed; try another place at once, using the hint.
+ * - `wait`: nothing was proposed; try again after a while.
+ * - `restart`: nothing happened; a new attempt with fresh reads may succeed.
+ * - `unknown`: the operation may or may not have happened, or may still happen.
+ * - `final`: nothing happened and a retry cannot help.
+ */
+export type ErrorDisposition = 'redirect' | 'wait' | 'restart' | 'unknown' | 'final';
+
+export abstract class KvorumError extends Error {
+  /** Stable identifier such as `NOT_LEADER`. */
+  abstract readonly code: string;
+  abstract readonly disposition: ErrorDisposition;
+
+  constructor(message: string, options?: { cause?: unknown }) {
+    super(message, options);
+    this.name = new.target.name;
+  }
+}
