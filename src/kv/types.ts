@@ -2,7 +2,7 @@
  * What an adapter sees of the key-value layer. Commands are synchronous functions over a `KeyView`; where they run, how
  * their effects are replicated and when their reply may leave is decided here, not in the adapter.
  */
-import type { HlcTimestamp } from '../platform/index.ts';
+import type { GroupId, HlcTimestamp, Millis, NodeId } from '../platform/index.ts';
 
 /** A live value: neither deleted nor expired at the view's timestamp. */
 export interface LiveValue {
@@ -54,3 +54,52 @@ export interface ScanRequest {
 
 /** Milliseconds of a timestamp. */
 export const physicalMs = (ts: HlcTimestamp): number => Number(ts >> 16n);
+
+/** A page of a scan; `next` is where to go on, undefined at the end of the range. */
+export interface ScanPage {
+  readonly rows: readonly ScanRow[];
+  readonly next: Buffer | undefined;
+}
+
+/** Leader-side end of a proxied request: decode, run, answer once with the protocol's own bytes or with an error. */
+export type ForwardHandler = (
+  payload: Buffer,
+  answer: (error: Error | undefined, reply: Buffer | undefined) => void,
+) => void;
+
+/** The key-value layer of one node, as adapters use it. */
+export interface KvService {
+  readonly nodeId: NodeId;
+  /** The group that owns a key. */
+  groupOf(key: Buffer): GroupId;
+  /** All groups that hold user data, ascending. */
+  dataGroups(): readonly GroupId[];
+  /** True when this node leads the group and serves. A hint: it may be over by the next turn, `submit` decides. */
+  servesLocally(group: GroupId): boolean;
+  /**
+   * Evaluates an operation on the group's leader, which must be this node. Operations submitted in one event-loop turn are
+   * evaluated in call order and share one entry. Completes with `NotLeaderError` (redirect: nothing was proposed) when
+   * this node does not lead, with `OutcomeUnknownError` when it stopped leading before the outcome was known.
+   */
+  submit<Reply>(group: GroupId, operation: Operation<Reply>): void;
+  /** One page of live rows of a locally led group, consistent at one timestamp per page and linearizable. @throws NotLeaderError */
+  scan(group: GroupId, request: ScanRequest): Promise<ScanPage>;
+  /** Number of keys of a counter class held by a locally led group (expired ones count until they are purged). @throws NotLeaderError */
+  countKeys(group: GroupId, counterClass: number): Promise<number>;
+  /**
+   * Runs `payload` with the handler registered under `service` on the group's leader, wherever it is: waits out elections,
+   * follows redirects and retries only what was certainly not proposed, until `deadlineMs` (monotonic clock) passes.
+   * Completes with the handler's bytes, `LeaderUnavailableError` (nothing happened) or `OutcomeUnknownError`.
+   */
+  forward(
+    group: GroupId,
+    service: string,
+    payload: Buffer,
+    deadlineMs: Millis,
+    done: (error: Error | undefined, reply: Buffer | undefined) => void,
+  ): void;
+  /** Registers the leader-side handler of a service; once, at start. */
+  onForward(service: string, handler: ForwardHandler): void;
+  /** Reads the timestamp that a new operation on a locally led group would get. */
+  nowTs(): HlcTimestamp;
+}
