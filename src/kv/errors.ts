@@ -1,22 +1,7 @@
-/** Errors of the key-value layer that adapters map to their protocol's own. */
-import { type ErrorDisposition, KvorumError, type NodeId } from '../platform/index.ts';
+/** Errors of the key-value layer that adapters map to their protocol's own; those of replication pass through unchanged. */
+import { type ErrorDisposition, KvorumError } from '../platform/index.ts';
 
-/** This node does not lead the group; nothing was proposed. */
-export class NotLeaderError extends KvorumError {
-  readonly code = 'NOT_LEADER';
-  readonly disposition: ErrorDisposition = 'redirect';
-  /** Where the leader was last seen. */
-  readonly leaderHint: NodeId | undefined;
-
-  constructor(leaderHint: NodeId | undefined) {
-    super(
-      leaderHint === undefined
-        ? 'this node does not lead the group; no leader is known'
-        : `node ${leaderHint} leads the group`,
-    );
-    this.leaderHint = leaderHint;
-  }
-}
+export { BusyError, NotLeaderError, OutcomeUnknownError, TooLargeError } from '../raftengine/index.ts';
 
 /** No leader could be reached in time; nothing was proposed. */
 export class LeaderUnavailableError extends KvorumError {
@@ -24,26 +9,8 @@ export class LeaderUnavailableError extends KvorumError {
   readonly disposition: ErrorDisposition = 'wait';
 }
 
-/** The operation may or may not have happened, or may still happen. */
-export class OutcomeUnknownError extends KvorumError {
-  readonly code = 'OUTCOME_UNKNOWN';
-  readonly disposition: ErrorDisposition = 'unknown';
-}
-
-/** The proposal queue is full; nothing was proposed. */
-export class BusyError extends KvorumError {
-  readonly code = 'BUSY';
-  readonly disposition: ErrorDisposition = 'wait';
-}
-
 /** The operation lost against others too often; nothing happened. */
 export class ConflictError extends KvorumError {
   readonly code = 'CONFLICT';
   readonly disposition: ErrorDisposition = 'restart';
-}
-
-/** Larger than the configured limits allow; nothing happened. */
-export class TooLargeError extends KvorumError {
-  readonly code = 'TOO_LARGE';
-  readonly disposition: ErrorDisposition = 'final';
 }

@@ -1,0 +1,37 @@
+/** Errors of the replication layer. */
+import { type ErrorDisposition, KvorumError, type NodeId } from '../platform/index.ts';
+
+/** This node does not lead the group; nothing was proposed. */
+export class NotLeaderError extends KvorumError {
+  readonly code = 'NOT_LEADER';
+  readonly disposition: ErrorDisposition = 'redirect';
+  /** Where the leader was last seen. */
+  readonly leaderHint: NodeId | undefined;
+
+  constructor(leaderHint: NodeId | undefined) {
+    super(
+      leaderHint === undefined
+        ? 'this node does not lead the group; no leader is known'
+        : `node ${leaderHint} leads the group`,
+    );
+    this.leaderHint = leaderHint;
+  }
+}
+
+/** The operation may or may not have happened, or may still happen. */
+export class OutcomeUnknownError extends KvorumError {
+  readonly code = 'OUTCOME_UNKNOWN';
+  readonly disposition: ErrorDisposition = 'unknown';
+}
+
+/** The proposal queue is full; nothing was proposed. */
+export class BusyError extends KvorumError {
+  readonly code = 'BUSY';
+  readonly disposition: ErrorDisposition = 'wait';
+}
+
+/** Larger than the configured limits allow; nothing happened. */
+export class TooLargeError extends KvorumError {
+  readonly code = 'TOO_LARGE';
+  readonly disposition: ErrorDisposition = 'final';
+}

@@ -1,0 +1,3 @@
+export * from './core/types.ts';
+export { BusyError, NotLeaderError, OutcomeUnknownError, TooLargeError } from './errors.ts';
+export type * from './types.ts';
