@@ -1,0 +1,98 @@
+/**
+ * The contract of the MVCC store of one group: what the state machine writes and what readers see. Keys are logical keys;
+ * the encoding (order-preserving, see docs/design/store.md) is private to this folder.
+ */
+import type { HlcTimestamp, LogIndex } from '../platform/index.ts';
+
+/** Newest version of a key, whatever it is. */
+export interface LatestVersion {
+  readonly commitTs: HlcTimestamp;
+  /** True for a delete, whether of the key or of a range that covers it. */
+  readonly isTombstone: boolean;
+  /** 0n is never. */
+  readonly expireTs: HlcTimestamp;
+  /** Empty for a tombstone. Must not be modified. */
+  readonly value: Buffer;
+}
+
+export interface StoreScanRequest {
+  /** Inclusive. */
+  readonly start: Buffer;
+  /** Exclusive. */
+  readonly end: Buffer;
+  /** Rows visible at this timestamp: newest version with `commitTs <= readTs` that is neither tombstone nor expired (`expireTs <= readTs`). */
+  readonly readTs: HlcTimestamp;
+  readonly limit: number;
+  readonly reverse?: boolean;
+  readonly keysOnly?: boolean;
+}
+
+export interface StoreRow {
+  readonly key: Buffer;
+  readonly commitTs: HlcTimestamp;
+  readonly expireTs: HlcTimestamp;
+  readonly value: Buffer;
+}
+
+export interface StoreScanPage {
+  readonly rows: readonly StoreRow[];
+  /** Key to go on from (for a reverse scan: exclusive end to go on with); undefined when the range is exhausted. */
+  readonly next: Buffer | undefined;
+}
+
+/** Everything one Raft entry (or a run of them) changes; visible to reads at once, atomic on disk with its index. */
+export interface StoreWriter {
+  /** `commitTs` must be above the key's latest. */
+  put(key: Buffer, value: Buffer, commitTs: HlcTimestamp, expireTs: HlcTimestamp): void;
+  delete(key: Buffer, commitTs: HlcTimestamp): void;
+  /** Hides every version `<= commitTs` of every key in `[start, end)`. */
+  deleteRange(start: Buffer, end: Buffer, commitTs: HlcTimestamp): void;
+  /** Small named values of the state machine (membership, clocks, thresholds). */
+  setMeta(name: string, value: Buffer): void;
+  /** Ends the unit: from here on readers see it, and `appliedIndex` is `index`. */
+  commit(index: LogIndex): void;
+}
+
+export interface GroupStore {
+  readonly appliedIndex: LogIndex;
+  /** Survives a crash. */
+  readonly durableIndex: LogIndex;
+  meta(name: string): Buffer | undefined;
+  /** Newest version, one or two point reads, never an iterator. */
+  latest(key: Buffer): LatestVersion | undefined;
+  /** Newest version visible at `readTs`. @throws SnapshotTooOldError when `readTs` is below the GC threshold */
+  get(key: Buffer, readTs: HlcTimestamp): StoreRow | undefined;
+  scan(request: StoreScanRequest): Promise<StoreScanPage>;
+  /** Starts a unit of changes. One at a time. */
+  write(): StoreWriter;
+  /** Undefined when the buffer has room; else settles when it has. */
+  pressure(): Promise<void> | undefined;
+  /** Makes everything applied so far durable. */
+  flush(): Promise<void>;
+  /** Live keys of a counter class, as of `appliedIndex`; expired keys count until purged. */
+  liveKeys(counterClass: number): number;
+  /** Up to `limit` keys whose newest version has `expireTs <= atTs`, for the purge. */
+  expired(atTs: HlcTimestamp, limit: number): Promise<{ readonly key: Buffer; readonly commitTs: HlcTimestamp }[]>;
+  readonly gcThreshold: HlcTimestamp;
+  /** Raises the threshold, as part of the unit being written: part of the replicated state. */
+  setGcThreshold(writer: StoreWriter, threshold: HlcTimestamp): void;
+  /** Physically drops what no read at or above the threshold can see; a bounded slice of work. @returns true when a full pass is complete */
+  collectGarbage(budgetMs: number): Promise<boolean>;
+  /** sha-256 over everything visible at or above the GC threshold plus meta, in key order: equal on replicas at equal applied index. */
+  digest(): Promise<string>;
+  /** A consistent copy at the current applied index, as frames of at most 1 MiB, checksummed. */
+  exportFrames(): Promise<{ readonly appliedIndex: LogIndex; frames(): AsyncIterable<Buffer>; close(): Promise<void> }>;
+  /** Stages a copy beside the live store. */
+  stageImport(): Promise<StoreImport>;
+  close(): Promise<void>;
+}
+
+export interface StoreImport {
+  /** @throws CorruptSnapshotError */
+  write(frame: Buffer): Promise<void>;
+  /** Verifies completeness and makes it stable. @returns the applied index of the copy @throws CorruptSnapshotError */
+  finish(): Promise<LogIndex>;
+  /** Swaps it in for the live store, crash-safe; the `GroupStore` object stays valid and now shows the copy. */
+  install(): Promise<void>;
+  discard(): Promise<void>;
+}
