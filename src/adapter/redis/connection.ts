@@ -1,0 +1,4 @@
+/** One client's connection as commands see it. */
+export interface Connection {
+  readonly id: number;
+}
