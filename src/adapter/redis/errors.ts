@@ -1,0 +1,35 @@
+/**
+ * The one table from errors of the layers below to what a Redis client sees. The prefixes matter: client libraries retry
+ * some of them on their own. Nothing that may already have happened gets a prefix that is retried blindly.
+ */
+import { KvorumError } from '../../platform/index.ts';
+import { RedisError } from './reply.ts';
+
+const UNKNOWN_OUTCOME = 'UNKNOWN the outcome of this write is unknown: it may or may not have been applied';
+const NO_LEADER = 'CLUSTERDOWN no leader of the data could be reached in time; nothing was changed, try again later';
+
+/** Text of an error reply by stable error code; what is not listed is an internal error. */
+const TEXT_BY_CODE: Readonly<Record<string, string>> = {
+  LEADER_UNAVAILABLE: NO_LEADER,
+  NOT_LEADER: NO_LEADER,
+  OUTCOME_UNKNOWN: UNKNOWN_OUTCOME,
+  BUSY: 'TRYAGAIN the leader is overloaded; nothing was changed, try again later',
+  CONFLICT: 'TRYAGAIN lost against concurrent writers too often; nothing was changed, try again',
+  TOO_LARGE: 'ERR the command is larger than the configured limits allow; nothing was changed',
+};
+
+/**
+ * The text of the error reply for whatever a command failed with, without the leading `-`.
+ * @param isWrite false turns "unknown outcome" into "try again": a read has no outcome
+ */
+export function errorText(error: unknown, isWrite: boolean): string {
+  if (error instanceof RedisError) return error.message;
+  if (error instanceof KvorumError) {
+    if (error.disposition === 'unknown') return isWrite ? UNKNOWN_OUTCOME : NO_LEADER;
+    return TEXT_BY_CODE[error.code] ?? `ERR ${error.message}`;
+  }
+  return 'ERR internal error; the server log has the details';
+}
+
+/** True for failures that no layer declares: bugs, which must reach the log. */
+export const isUnexpected = (error: unknown): boolean => !(error instanceof KvorumError);

@@ -1,0 +1,304 @@
+/**
+ * Reads requests from a byte stream: arrays of bulk strings (RESP2 and RESP3 clients send nothing else) and inline
+ * commands. Chunks go in, whole commands come out; arguments that lie within one chunk are views of it, larger ones are
+ * gathered in a buffer of their own so that no byte is copied more than about twice however the stream is cut.
+ */
+
+/** The stream does not follow the protocol; the connection must be closed after the error was sent. */
+export class ProtocolError extends Error {
+  override readonly name = 'ProtocolError';
+}
+
+/** Limits on what a client may send, in bytes unless the name says otherwise. */
+export interface ParserLimits {
+  /** Longest line: an inline command, or the digits of a length (Redis: 64 KiB). */
+  readonly lineBytes: number;
+  /** Longest argument (proto-max-bulk-len). */
+  readonly bulkBytes: number;
+  /** Most arguments of one command. */
+  readonly argumentCount: number;
+  /** Most bytes of one command that is still arriving (client-query-buffer-limit). */
+  readonly commandBytes: number;
+}
+
+const CR = 0x0d;
+const LF = 0x0a;
+const STAR = 0x2a;
+const DOLLAR = 0x24;
+const ZERO = 0x30;
+const MINUS = 0x2d;
+/** Up to here an argument that did not arrive whole gets its full buffer at once; above, the buffer grows with what arrives. */
+const EAGER_ALLOCATION_BYTES = 256 * 1024;
+const EMPTY = Buffer.alloc(0);
+const INCOMPLETE = -2;
+const INVALID = -3;
+
+export class RespParser {
+  private readonly limits: ParserLimits;
+  /** Bytes received and not consumed start at `position`. */
+  private chunk: Buffer = EMPTY;
+  private position = 0;
+  /** Arguments of the command that is being read, and how many are still to come (0: between commands). */
+  private args: Buffer[] = [];
+  private missingArgs = 0;
+  /** Bytes of `args` so far. */
+  private commandBytes = 0;
+  /** Length of the argument that comes next; -1 while its `$` line was not read. */
+  private bulkLength = -1;
+  /** Where an argument that spans chunks is gathered, its CR LF included; undefined when there is none. */
+  private gathered: Buffer | undefined;
+  private gatheredBytes = 0;
+  /** Where the search for the end of an inline line goes on, so that a slow line is not searched from its start each time. */
+  private searchedTo = 0;
+  /** The name of the command before, shared when the same command comes again. */
+  private lastName: Buffer = EMPTY;
+
+  constructor(limits: ParserLimits) {
+    this.limits = limits;
+  }
+
+  /** Bytes that are held and not yet part of a returned command. */
+  get bufferedBytes(): number {
+    return this.chunk.length - this.position + this.commandBytes + this.gatheredBytes;
+  }
+
+  /** Adds received bytes; `chunk` belongs to the parser from now on. */
+  push(chunk: Buffer): void {
+    if (this.gathered !== undefined) {
+      const wanted = this.bulkLength + 2 - this.gatheredBytes;
+      const taken = Math.min(wanted, chunk.length);
+      this.gather(chunk, 0, taken);
+      this.chunk = chunk;
+      this.position = taken;
+      this.searchedTo = taken;
+      return;
+    }
+    const rest = this.chunk.length - this.position;
+    this.searchedTo = Math.max(0, this.searchedTo - this.position);
+    this.chunk = rest === 0 ? chunk : Buffer.concat([this.chunk.subarray(this.position), chunk]);
+    this.position = 0;
+  }
+
+  /**
+   * The next whole command, or undefined when more bytes are needed. Empty commands are skipped, as Redis does. The array
+   * and its buffers are the caller's.
+   * @throws ProtocolError with Redis' text
+   */
+  next(): Buffer[] | undefined {
+    for (;;) {
+      if (this.missingArgs === 0) {
+        if (this.position >= this.chunk.length) return undefined;
+        if (this.chunk[this.position] !== STAR) {
+          const inline = this.readInline();
+          if (inline === undefined || inline.length > 0) return inline;
+          continue;
+        }
+        const count = this.readLength('too big mbulk count string');
+        if (count === INCOMPLETE) return undefined;
+        if (count === INVALID || count > this.limits.argumentCount) {
+          throw new ProtocolError('invalid multibulk length');
+        }
+        if (count <= 0) continue;
+        this.missingArgs = count;
+        this.args = [];
+        this.commandBytes = 0;
+      }
+      while (this.missingArgs > 0) {
+        if (!this.readArgument()) return undefined;
+      }
+      const args = this.args;
+      this.args = [];
+      this.commandBytes = 0;
+      return args;
+    }
+  }
+
+  /** Reads one argument of the current command. @returns false when more bytes are needed */
+  private readArgument(): boolean {
+    if (this.gathered !== undefined) {
+      if (this.gatheredBytes < this.bulkLength + 2) return false;
+      this.addArgument(this.gathered.subarray(0, this.bulkLength));
+      this.gathered = undefined;
+      this.gatheredBytes = 0;
+      return true;
+    }
+    if (this.bulkLength < 0) {
+      if (this.position >= this.chunk.length) return false;
+      const lineStart = this.position;
+      const length = this.readLength('too big bulk count string');
+      if (length === INCOMPLETE) return false;
+      const marker = this.chunk[lineStart]!;
+      if (marker !== DOLLAR) throw new ProtocolError(`expected '$', got '${String.fromCharCode(marker)}'`);
+      if (length < 0 || length > this.limits.bulkBytes) throw new ProtocolError('invalid bulk length');
+      if (this.commandBytes + length > this.limits.commandBytes) throw new ProtocolError('too big command');
+      this.bulkLength = length;
+    }
+    const start = this.position;
+    const end = start + this.bulkLength;
+    if (end + 2 > this.chunk.length) {
+      const available = this.chunk.length - start;
+      this.gathered = Buffer.allocUnsafe(Math.min(this.bulkLength + 2, Math.max(available, EAGER_ALLOCATION_BYTES)));
+      this.gatheredBytes = 0;
+      this.gather(this.chunk, start, this.chunk.length);
+      this.chunk = EMPTY;
+      this.position = 0;
+      return false;
+    }
+    this.position = end + 2;
+    if (this.args.length === 0) this.addArgument(this.nameView(start, end));
+    else this.addArgument(this.chunk.subarray(start, end));
+    return true;
+  }
+
+  private addArgument(argument: Buffer): void {
+    this.args.push(argument);
+    this.commandBytes += argument.length;
+    this.missingArgs--;
+    this.bulkLength = -1;
+  }
+
+  /** The command's name: the buffer of the command before when it has the same bytes, which saves a view and a look-up. */
+  private nameView(start: number, end: number): Buffer {
+    const { chunk, lastName } = this;
+    if (end - start === lastName.length) {
+      let same = true;
+      for (let offset = 0; offset < lastName.length && same; offset++)
+        same = chunk[start + offset] === lastName[offset];
+      if (same) return lastName;
+    }
+    // A copy: it outlives the chunk.
+    this.lastName = Buffer.from(chunk.subarray(start, Math.min(end, start + 64)));
+    return this.lastName.length === end - start ? this.lastName : chunk.subarray(start, end);
+  }
+
+  /** Copies part of `source` behind what was gathered; the buffer at least doubles when it grows. */
+  private gather(source: Buffer, from: number, to: number): void {
+    const needed = this.gatheredBytes + to - from;
+    let target = this.gathered!;
+    if (needed > target.length) {
+      target = Buffer.allocUnsafe(Math.min(this.bulkLength + 2, Math.max(needed, target.length * 2)));
+      this.gathered!.copy(target, 0, 0, this.gatheredBytes);
+      this.gathered = target;
+    }
+    source.copy(target, this.gatheredBytes, from, to);
+    this.gatheredBytes = needed;
+  }
+
+  /**
+   * Reads `<marker><integer>CR LF` at the position and steps over it.
+   * @returns the integer, INCOMPLETE when the line did not arrive whole, INVALID when it is no integer
+   */
+  private readLength(tooLong: string): number {
+    const { chunk } = this;
+    const end = chunk.length;
+    let at = this.position + 1;
+    // The common case: one to nine digits without a sign or leading zero.
+    let value = 0;
+    const digitsFrom = at;
+    while (at < end) {
+      const digit = chunk[at]! - ZERO;
+      if (digit < 0 || digit > 9) break;
+      value = value * 10 + digit;
+      at++;
+    }
+    const digits = at - digitsFrom;
+    if (at + 1 < end && chunk[at] === CR && digits > 0 && digits < 10 && (chunk[digitsFrom] !== ZERO || digits === 1)) {
+      this.position = at + 2;
+      return value;
+    }
+    return this.readUnusualLength(tooLong);
+  }
+
+  /** The slow way of `readLength`: signs, nonsense and lines that did not arrive whole. */
+  private readUnusualLength(tooLong: string): number {
+    const lineEnd = this.chunk.indexOf(CR, this.position);
+    if (lineEnd < 0) {
+      if (this.chunk.length - this.position > this.limits.lineBytes) throw new ProtocolError(tooLong);
+      return INCOMPLETE;
+    }
+    if (lineEnd + 1 >= this.chunk.length) return INCOMPLETE;
+    const text = this.chunk.latin1Slice(this.position + 1, lineEnd);
+    this.position = lineEnd + 2;
+    if (!/^(0|-?[1-9][0-9]{0,17})$/.test(text)) return INVALID;
+    return text.charCodeAt(0) === MINUS ? -1 : Number(text);
+  }
+
+  /** Reads an inline command; an empty array for an empty line, undefined when the line did not arrive whole. */
+  private readInline(): Buffer[] | undefined {
+    const newline = this.chunk.indexOf(LF, Math.max(this.position, this.searchedTo));
+    if (newline < 0) {
+      if (this.chunk.length - this.position > this.limits.lineBytes) throw new ProtocolError('too big inline request');
+      this.searchedTo = this.chunk.length;
+      return undefined;
+    }
+    const lineEnd = newline > this.position && this.chunk[newline - 1] === CR ? newline - 1 : newline;
+    const line = this.chunk.subarray(this.position, lineEnd);
+    this.position = newline + 1;
+    this.searchedTo = this.position;
+    const args = splitInline(line);
+    if (args === undefined) throw new ProtocolError('unbalanced quotes in request');
+    return args;
+  }
+}
+
+const SPACE = 0x20;
+const DOUBLE_QUOTE = 0x22;
+const SINGLE_QUOTE = 0x27;
+const BACKSLASH = 0x5c;
+const ESCAPES: Readonly<Record<string, number>> = { n: 0x0a, r: 0x0d, t: 0x09, b: 0x08, a: 0x07 };
+
+/** isspace of the C locale. */
+const isSpace = (byte: number | undefined): boolean =>
+  byte === SPACE || (byte !== undefined && byte >= 9 && byte <= 13);
+
+/**
+ * Splits an inline command into arguments the way a shell would: double quotes with escapes (`\xHH`, `\n`, `\r`, `\t`,
+ * `\b`, `\a`, any other character stands for itself), single quotes with `\'` only.
+ * @returns undefined when quotes are not closed, or a closing quote is followed by something other than a space
+ */
+export function splitInline(line: Buffer): Buffer[] | undefined {
+  const args: Buffer[] = [];
+  let at = 0;
+  for (;;) {
+    while (isSpace(line[at])) at++;
+    // A NUL byte ends the line, as it does for a C string.
+    if (at >= line.length || line[at] === 0) return args;
+    const bytes: number[] = [];
+    let quote = 0;
+    for (;;) {
+      const byte = at < line.length ? line[at] : undefined;
+      if (quote !== 0) {
+        if (byte === undefined || byte === 0) return undefined;
+        if (byte === BACKSLASH && quote === DOUBLE_QUOTE && at + 1 < line.length) {
+          const hex = line.latin1Slice(at + 2, at + 4);
+          if (line[at + 1] === 0x78 && /^[0-9a-fA-F]{2}$/.test(hex)) {
+            bytes.push(Number.parseInt(hex, 16));
+            at += 4;
+          } else {
+            bytes.push(ESCAPES[String.fromCharCode(line[at + 1]!)] ?? line[at + 1]!);
+            at += 2;
+          }
+        } else if (byte === BACKSLASH && quote === SINGLE_QUOTE && line[at + 1] === SINGLE_QUOTE) {
+          bytes.push(SINGLE_QUOTE);
+          at += 2;
+        } else if (byte === quote) {
+          at++;
+          if (at < line.length && !isSpace(line[at]) && line[at] !== 0) return undefined;
+          break;
+        } else {
+          bytes.push(byte);
+          at++;
+        }
+      } else if (byte === undefined || byte === 0 || isSpace(byte)) {
+        break;
+      } else if (byte === DOUBLE_QUOTE || byte === SINGLE_QUOTE) {
+        quote = byte;
+        at++;
+      } else {
+        bytes.push(byte);
+        at++;
+      }
+    }
+    args.push(Buffer.from(bytes));
+  }
+}
