@@ -1,0 +1,1 @@
+export { MetricsServer, type MetricsServerOptions, type Readiness } from './server.ts';

@@ -1,0 +1,101 @@
+/**
+ * The operator's window: Prometheus metrics, liveness and readiness over plain HTTP. It decides nothing; what is measured
+ * and what "ready" means are handed in.
+ */
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import type { Registry } from 'prom-client';
+
+/** Whether the node may be sent traffic, and why not. */
+export interface Readiness {
+  readonly ready: boolean;
+  /** One line for the reader of /readyz. */
+  readonly reason: string;
+}
+
+export interface MetricsServerOptions {
+  readonly host: string;
+  /** 0 picks a free one. */
+  readonly port: number;
+  readonly registry: Registry;
+  /** Asked on every /readyz; must be cheap. */
+  readonly readiness: () => Readiness;
+}
+
+/** A scraper that sends nothing must not hold a connection for ever. */
+const REQUEST_TIMEOUT_MS = 10_000;
+/** Scrapers and probes are few; more is a mistake or an attack. */
+const MAX_CONNECTIONS = 64;
+
+const PLAIN = 'text/plain; charset=utf-8';
+
+/** Serves /metrics, /healthz (the process answers) and /readyz (the node may be sent traffic). */
+export class MetricsServer {
+  private readonly options: MetricsServerOptions;
+  private readonly server: Server;
+
+  constructor(options: MetricsServerOptions) {
+    this.options = options;
+    this.server = createServer(
+      { requestTimeout: REQUEST_TIMEOUT_MS, headersTimeout: REQUEST_TIMEOUT_MS },
+      (request, response) => {
+        this.answer(request, response).catch((error: unknown) => {
+          send(response, 500, PLAIN, `${error instanceof Error ? error.message : String(error)}\n`);
+        });
+      },
+    );
+    this.server.maxConnections = MAX_CONNECTIONS;
+  }
+
+  /**
+   * Starts to listen.
+   * @returns the bound address, `host:port`
+   * @throws the system's error when the address cannot be bound (EADDRINUSE, EACCES)
+   */
+  async start(): Promise<string> {
+    const { host, port } = this.options;
+    await new Promise<void>((resolve, reject) => {
+      this.server.once('error', reject);
+      this.server.listen(port, host, () => {
+        this.server.off('error', reject);
+        resolve();
+      });
+    });
+    const bound = this.server.address() as AddressInfo;
+    return `${bound.family === 'IPv6' ? `[${bound.address}]` : bound.address}:${bound.port}`;
+  }
+
+  /** Stops listening and drops open connections. */
+  async stop(): Promise<void> {
+    if (!this.server.listening) return;
+    const closed = new Promise<void>((resolve) => this.server.close(() => resolve()));
+    this.server.closeAllConnections();
+    await closed;
+  }
+
+  private async answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    if (request.method !== 'GET' && request.method !== 'HEAD') {
+      response.setHeader('Allow', 'GET, HEAD');
+      return send(response, 405, PLAIN, 'only GET and HEAD\n');
+    }
+    switch (request.url?.split('?', 1)[0]) {
+      case '/metrics':
+        return send(response, 200, this.options.registry.contentType, await this.options.registry.metrics());
+      case '/healthz':
+        return send(response, 200, PLAIN, 'ok\n');
+      case '/readyz': {
+        const { ready, reason } = this.options.readiness();
+        return send(response, ready ? 200 : 503, PLAIN, `${reason}\n`);
+      }
+      default:
+        return send(response, 404, PLAIN, 'try /metrics, /healthz or /readyz\n');
+    }
+  }
+}
+
+function send(response: ServerResponse, status: number, contentType: string, body: string): void {
+  if (response.headersSent) return;
+  response.writeHead(status, { 'Content-Type': contentType, 'Content-Length': Buffer.byteLength(body) });
+  // Node leaves the body out of an answer to HEAD by itself.
+  response.end(body);
+}

@@ -1,0 +1,87 @@
+/** The settings of `kvorum cluster`: those of its nodes, with ports and folders that count up from node to node. */
+import { ConfigError, type ConfigProblem } from './errors.ts';
+import { commonSettings, type NodeSettingValues, raftTimeProblems } from './node-settings.ts';
+import { integerSetting, portSetting, type SettingValues, switchSetting, textSetting } from './setting.ts';
+
+/** More nodes than this on one machine is a mistake, not a cluster. */
+const MAX_LOCAL_NODES = 9;
+
+/** Every setting of `kvorum cluster`. */
+export const clusterSettings = {
+  nodes: integerSetting({
+    description: 'How many node processes to run',
+    defaultValue: 3,
+    min: 1,
+    max: MAX_LOCAL_NODES,
+    placeholder: 'count',
+  }),
+  dataFolder: textSetting({
+    description: 'Folder for the data of all nodes, one folder n1, n2, ... each',
+    defaultValue: './data',
+    placeholder: 'folder',
+  }),
+  host: textSetting({
+    description: 'Address that every listener of the cluster binds',
+    defaultValue: '127.0.0.1',
+    placeholder: 'host',
+    pattern: /^[a-z0-9:._-]+$/i,
+    expected: 'must be a host name or an IP address',
+    maxLength: 253,
+  }),
+  'redis.port': portSetting({ description: 'Redis port of node 1; the others count up', defaultValue: 6379 }),
+  'grpc.port': portSetting({ description: 'gRPC port of node 1; the others count up', defaultValue: 50051 }),
+  'metrics.port': portSetting({ description: 'Metrics port of node 1; the others count up', defaultValue: 9090 }),
+  restart: switchSetting({
+    description: 'Start a node again when its process ends unexpectedly',
+    defaultValue: false,
+  }),
+  ...commonSettings,
+} as const;
+
+export type ClusterSettingValues = SettingValues<typeof clusterSettings>;
+
+const LISTENERS = ['redis.port', 'grpc.port', 'metrics.port'] as const;
+
+function portProblems(values: ClusterSettingValues): ConfigProblem[] {
+  const problems: ConfigProblem[] = [];
+  for (const key of LISTENERS) {
+    const first = values[key];
+    const last = first + values.nodes - 1;
+    let message: string | undefined;
+    if (first === 0) message = 'must name a port: the nodes have to know each other before they start';
+    else if (last > 65535) message = `${first} leaves no room for ${values.nodes} nodes below port 65536`;
+    const clash = LISTENERS.find(
+      (other) => LISTENERS.indexOf(other) < LISTENERS.indexOf(key) && Math.abs(values[other] - first) < values.nodes,
+    );
+    if (clash !== undefined) {
+      message = `ports ${first} to ${last} overlap those of ${clash} (${values[clash]} to ${values[clash] + values.nodes - 1})`;
+    }
+    if (message !== undefined) problems.push({ key, origin: 'the whole configuration', message });
+  }
+  return problems;
+}
+
+/**
+ * The settings of every node of a local cluster, node 1 first.
+ * @throws ConfigError when port ranges overlap or leave no room, or Raft's times contradict each other
+ */
+export function toClusterNodes(values: ClusterSettingValues): NodeSettingValues[] {
+  const problems = [...portProblems(values), ...raftTimeProblems(values)];
+  if (problems.length > 0) throw new ConfigError(problems);
+  const { nodes, host, restart, dataFolder, ...shared } = values;
+  const reachable = host.includes(':') ? `[${host}]` : host;
+  const ids = Array.from({ length: nodes }, (_, offset) => offset + 1);
+  const members = ids.map((nodeId) => ({ nodeId, address: `${reachable}:${values['grpc.port'] + nodeId - 1}` }));
+  return ids.map((nodeId) => ({
+    ...shared,
+    nodeId,
+    members,
+    dataFolder: `${dataFolder}/n${nodeId}`,
+    'redis.host': host,
+    'redis.port': values['redis.port'] + nodeId - 1,
+    'grpc.host': host,
+    'grpc.port': values['grpc.port'] + nodeId - 1,
+    'metrics.host': host,
+    'metrics.port': values['metrics.port'] + nodeId - 1,
+  }));
+}

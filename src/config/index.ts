@@ -1,0 +1,21 @@
+export { type ClusterSettingValues, clusterSettings, toClusterNodes } from './cluster-settings.ts';
+export { ConfigError, type ConfigProblem } from './errors.ts';
+export { type ConfigSources, type LoadedConfig, loadConfig } from './loader.ts';
+export {
+  LOG_LEVELS,
+  type NodeOptions,
+  type NodeSettingValues,
+  nodeSettings,
+  toNodeOptions,
+} from './node-settings.ts';
+export { configurationPage } from './reference.ts';
+export {
+  environmentName,
+  flagName,
+  formatFlags,
+  InvalidSettingValue,
+  type Member,
+  type Setting,
+  type SettingSet,
+  type SettingValues,
+} from './setting.ts';

@@ -1,0 +1,206 @@
+/** The settings of one node: the declarations, and the typed options that the composition root starts a node from. */
+import { ConfigError, type ConfigProblem } from './errors.ts';
+import {
+  choiceSetting,
+  durationSetting,
+  integerSetting,
+  type Member,
+  memberListSetting,
+  portSetting,
+  type SettingValues,
+  sizeSetting,
+  switchSetting,
+  textSetting,
+} from './setting.ts';
+
+/** What a node is started from. */
+export interface NodeOptions {
+  /** 1..65535, never given to another node of the same cluster. */
+  readonly nodeId: number;
+  readonly clusterName: string;
+  /** Created when absent; used by one process at a time. */
+  readonly dataFolder: string;
+  /** Founding members including this node; empty is a cluster of this node alone. */
+  readonly members: readonly Member[];
+  readonly redis: {
+    readonly host: string;
+    /** 0 picks a free one. */
+    readonly port: number;
+    /** Largest argument of a command. */
+    readonly maxBulkBytes?: number;
+    readonly enableDebugCommand?: boolean;
+    readonly maxClients?: number;
+  };
+  readonly grpc: { readonly host: string; readonly port: number };
+  readonly metrics: { readonly host: string; readonly port: number };
+  readonly raft: { readonly tickMs: number; readonly heartbeatMs: number; readonly electionTimeoutMs: number };
+  /** How long overwritten and deleted versions stay readable at older timestamps. */
+  readonly retentionMs: number;
+  readonly logLevel: string;
+}
+
+const MIB = 1024 ** 2;
+const HOST = {
+  placeholder: 'host',
+  pattern: /^[a-z0-9:._-]+$/i,
+  expected: 'must be a host name or an IP address',
+  maxLength: 253,
+};
+
+export const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const;
+
+/** Settings that mean the same for one node and for a local cluster. */
+export const commonSettings = {
+  clusterName: textSetting({
+    description: 'Name that the nodes of a cluster share; nodes of different clusters refuse each other',
+    defaultValue: 'kvorum',
+    placeholder: 'name',
+    maxLength: 64,
+    pattern: /^[a-z0-9._-]+$/i,
+    expected: 'must be letters, digits, dots, dashes and underscores',
+  }),
+  'redis.maxBulkBytes': sizeSetting({
+    description: 'Largest argument that a Redis client may send',
+    defaultValue: 512 * MIB,
+    min: 1024,
+    max: 512 * MIB,
+  }),
+  'redis.maxClients': integerSetting({
+    description: 'Redis connections accepted at a time',
+    defaultValue: 10_000,
+    min: 1,
+    max: 1_000_000,
+  }),
+  'redis.enableDebugCommand': switchSetting({
+    description: 'Allow DEBUG, which can stall a node on purpose',
+    defaultValue: false,
+  }),
+  'raft.tickMs': durationSetting({
+    description: 'Resolution of the Raft timers',
+    defaultValue: 10,
+    min: 1,
+    max: 1000,
+  }),
+  'raft.heartbeatMs': durationSetting({
+    description: 'Interval between the heartbeats of a leader',
+    defaultValue: 100,
+    min: 1,
+    max: 60_000,
+  }),
+  'raft.electionTimeoutMs': durationSetting({
+    description:
+      'Silence of a leader before a follower may stand for election; the actual wait is drawn from this to twice this',
+    defaultValue: 600,
+    min: 10,
+    max: 600_000,
+  }),
+  retentionMs: durationSetting({
+    description: 'How long overwritten and deleted versions stay readable at older timestamps',
+    defaultValue: 30 * 60_000,
+    min: 1000,
+    max: 30 * 24 * 3_600_000,
+  }),
+  logLevel: choiceSetting({
+    description: 'Least severe messages that are logged',
+    defaultValue: 'warn',
+    choices: LOG_LEVELS,
+  }),
+} as const;
+
+/** Every setting of `kvorum server`. */
+export const nodeSettings = {
+  nodeId: integerSetting({
+    description: 'Number of this node, never reused for another one',
+    defaultValue: 1,
+    min: 1,
+    max: 65535,
+    placeholder: 'id',
+  }),
+  dataFolder: textSetting({
+    description: 'Folder for everything the node stores',
+    defaultValue: './data/single',
+    placeholder: 'folder',
+  }),
+  members: memberListSetting({
+    description: 'Founding members with their gRPC addresses, this node included; none means a cluster of one',
+    defaultValue: [],
+  }),
+  'redis.host': textSetting({
+    description: 'Address that Redis clients connect to',
+    defaultValue: '127.0.0.1',
+    ...HOST,
+  }),
+  'redis.port': portSetting({ description: 'Port for Redis clients, 0 for a free one', defaultValue: 6379 }),
+  'grpc.host': textSetting({
+    description: 'Address that the other nodes connect to',
+    defaultValue: '127.0.0.1',
+    ...HOST,
+  }),
+  'grpc.port': portSetting({ description: 'Port for the other nodes, 0 for a free one', defaultValue: 50051 }),
+  'metrics.host': textSetting({
+    description: 'Address of the metrics and health server',
+    defaultValue: '127.0.0.1',
+    ...HOST,
+  }),
+  'metrics.port': portSetting({
+    description: 'Port of /metrics, /healthz and /readyz, 0 for a free one',
+    defaultValue: 9090,
+  }),
+  ...commonSettings,
+} as const;
+
+export type NodeSettingValues = SettingValues<typeof nodeSettings>;
+
+/** What is wrong with Raft's times taken together; empty when they fit. */
+export function raftTimeProblems(values: SettingValues<typeof commonSettings>): ConfigProblem[] {
+  const problems: ConfigProblem[] = [];
+  const tickMs = values['raft.tickMs'];
+  const heartbeatMs = values['raft.heartbeatMs'];
+  const electionTimeoutMs = values['raft.electionTimeoutMs'];
+  if (heartbeatMs < tickMs) {
+    const message = `${heartbeatMs}ms is shorter than raft.tickMs (${tickMs}ms)`;
+    problems.push({ key: 'raft.heartbeatMs', origin: 'the whole configuration', message });
+  }
+  if (electionTimeoutMs < 2 * heartbeatMs) {
+    const message = `${electionTimeoutMs}ms is less than two heartbeats (raft.heartbeatMs is ${heartbeatMs}ms): one late heartbeat would start an election`;
+    problems.push({ key: 'raft.electionTimeoutMs', origin: 'the whole configuration', message });
+  }
+  return problems;
+}
+
+/**
+ * The options of a node from its settings.
+ * @throws ConfigError when settings that are fine one by one contradict each other
+ */
+export function toNodeOptions(values: NodeSettingValues): NodeOptions {
+  const problems = raftTimeProblems(values);
+  const { members, nodeId } = values;
+  if (members.length > 0 && !members.some((member) => member.nodeId === nodeId)) {
+    const known = members.map((member) => member.nodeId).join(', ');
+    const message = `the list (nodes ${known}) does not contain this node, whose nodeId is ${nodeId}`;
+    problems.push({ key: 'members', origin: 'the whole configuration', message });
+  }
+  if (problems.length > 0) throw new ConfigError(problems);
+  return {
+    nodeId,
+    clusterName: values.clusterName,
+    dataFolder: values.dataFolder,
+    members,
+    redis: {
+      host: values['redis.host'],
+      port: values['redis.port'],
+      maxBulkBytes: values['redis.maxBulkBytes'],
+      enableDebugCommand: values['redis.enableDebugCommand'],
+      maxClients: values['redis.maxClients'],
+    },
+    grpc: { host: values['grpc.host'], port: values['grpc.port'] },
+    metrics: { host: values['metrics.host'], port: values['metrics.port'] },
+    raft: {
+      tickMs: values['raft.tickMs'],
+      heartbeatMs: values['raft.heartbeatMs'],
+      electionTimeoutMs: values['raft.electionTimeoutMs'],
+    },
+    retentionMs: values.retentionMs,
+    logLevel: values.logLevel,
+  };
+}
