@@ -1,0 +1,133 @@
+/**
+ * Bytes of the write-ahead log. All integers little-endian; u53 is a u64 below 2^53.
+ *
+ * A log is a folder of segments `<sequence, 10 digits>.wal`, each of a fixed size from birth and filled with zeros (or with
+ * the remains of a recycled segment) behind the last frame. A segment starts with a header block, then frames follow, each
+ * aligned to 8 bytes:
+ *
+ *   segment header   magic(8) version(u32) sequence(u32) size(u32) salt(u32) crc32(u32)        in a block of 4096 bytes
+ *   frame header     crc32(u32) length(u32) sequence(u32) position(u32)                        then `length` body bytes
+ *   frame body       records until its end
+ *
+ * One frame is one physical write and the next one starts only when it is stable. So at most the last frame of the log can
+ * be torn, and a good frame anywhere behind a bad one proves that the bad one had been stable: corruption. A frame names
+ * its own segment and position and its checksum is salted per segment, so neither the remains of a recycled segment nor a
+ * value that happens to contain log bytes can pass for one.
+ */
+import { crc32 } from 'node:zlib';
+
+export const SEGMENT_MAGIC = Buffer.from('KVRMWAL\x01', 'latin1');
+export const FORMAT_VERSION = 1;
+export const SEGMENT_HEADER_BYTES = 4096;
+const SEGMENT_HEADER_USED = 28;
+export const FRAME_HEADER_BYTES = 16;
+export const FRAME_ALIGNMENT = 8;
+
+/** Record types. Disk values: never renumber. */
+export const RecordType = {
+  HardState: 1,
+  Entries: 2,
+  Reset: 3,
+  Truncate: 4,
+  RemoveGroup: 5,
+  /** First record of every segment: the state of all groups at that point. */
+  Checkpoint: 6,
+  /** Last record of a log that was closed in order. */
+  Closed: 7,
+} as const;
+
+/** Bytes in front of each payload in an Entries record: term u53, payload crc32, payload length, kind. */
+export const ENTRY_HEADER_BYTES = 17;
+/** type u8, group u32, count u32, first index u53. */
+export const ENTRIES_HEADER_BYTES = 17;
+/** type u8, group u32, term u53, vote u16, commit u53. */
+export const HARD_STATE_BYTES = 23;
+/** type u8, group u32, index u53, term u53: Reset and Truncate. */
+export const POINT_BYTES = 21;
+/** type u8, group u32. */
+export const REMOVE_GROUP_BYTES = 5;
+/** type u8, end of the previous segment u32, first segment needed u32, count u32. */
+export const CHECKPOINT_HEADER_BYTES = 13;
+/** group u32, term u53, vote u16, commit u53, truncated index u53, truncated term u53, last index u53. */
+export const CHECKPOINT_ROW_BYTES = 46;
+
+const TWO_32 = 4294967296;
+
+/** Writes a non-negative integer below 2^53 at `offset`. */
+export function writeU53(bytes: Buffer, value: number, offset: number): number {
+  bytes.writeUInt32LE(value >>> 0, offset);
+  return bytes.writeUInt32LE(Math.floor(value / TWO_32), offset + 4);
+}
+
+/** Reads what `writeU53` wrote. */
+export function readU53(bytes: Buffer, offset: number): number {
+  return bytes.readUInt32LE(offset + 4) * TWO_32 + bytes.readUInt32LE(offset);
+}
+
+export const alignFrame = (position: number): number => Math.ceil(position / FRAME_ALIGNMENT) * FRAME_ALIGNMENT;
+
+export const segmentName = (sequence: number): string => `${String(sequence).padStart(10, '0')}.wal`;
+
+/** Sequence number in a segment's file name; undefined for other files. */
+export function segmentSequence(name: string): number | undefined {
+  const match = /^(\d{10})\.wal$/.exec(name);
+  return match === null ? undefined : Number(match[1]);
+}
+
+export interface SegmentHeader {
+  readonly sequence: number;
+  readonly size: number;
+  readonly salt: number;
+}
+
+/** The header block of a segment, `SEGMENT_HEADER_BYTES` long. */
+export function encodeSegmentHeader(header: SegmentHeader): Buffer {
+  const block = Buffer.alloc(SEGMENT_HEADER_BYTES);
+  SEGMENT_MAGIC.copy(block);
+  block.writeUInt32LE(FORMAT_VERSION, 8);
+  block.writeUInt32LE(header.sequence, 12);
+  block.writeUInt32LE(header.size, 16);
+  block.writeUInt32LE(header.salt, 20);
+  block.writeUInt32LE(crc32(block.subarray(0, 24)), 24);
+  return block;
+}
+
+/** @returns the header, or in words what is wrong with it */
+export function decodeSegmentHeader(block: Buffer): SegmentHeader | string {
+  if (block.length < SEGMENT_HEADER_USED) return 'the file is shorter than a segment header';
+  if (!block.subarray(0, 8).equals(SEGMENT_MAGIC)) return 'this is not a log segment (wrong magic bytes)';
+  if (crc32(block.subarray(0, 24)) !== block.readUInt32LE(24)) return 'the segment header does not match its checksum';
+  const version = block.readUInt32LE(8);
+  if (version !== FORMAT_VERSION) return `log format ${version} is not known to this version of kvorum`;
+  return { sequence: block.readUInt32LE(12), size: block.readUInt32LE(16), salt: block.readUInt32LE(20) };
+}
+
+// The length is covered by the checksum too, so a flipped length cannot lead the reader astray.
+const frameChecksum = (frame: Buffer, salt: number): number => crc32(frame.subarray(4), salt);
+
+/** Completes the header of a frame whose body is already in `frame` behind `FRAME_HEADER_BYTES`. */
+export function sealFrame(frame: Buffer, segment: SegmentHeader, position: number): void {
+  frame.writeUInt32LE(frame.length - FRAME_HEADER_BYTES, 4);
+  frame.writeUInt32LE(segment.sequence, 8);
+  frame.writeUInt32LE(position, 12);
+  frame.writeUInt32LE(frameChecksum(frame, segment.salt), 0);
+}
+
+/** The body of the frame at `position`; undefined when there is no whole, correct frame of this segment there. */
+export function frameBodyAt(bytes: Buffer, segment: SegmentHeader, position: number): Buffer | undefined {
+  if (position + FRAME_HEADER_BYTES > bytes.length) return undefined;
+  if (bytes.readUInt32LE(position + 8) !== segment.sequence) return undefined;
+  if (bytes.readUInt32LE(position + 12) !== position) return undefined;
+  const end = position + FRAME_HEADER_BYTES + bytes.readUInt32LE(position + 4);
+  if (end > bytes.length) return undefined;
+  const frame = bytes.subarray(position, end);
+  if (frameChecksum(frame, segment.salt) !== frame.readUInt32LE(0)) return undefined;
+  return frame.subarray(FRAME_HEADER_BYTES);
+}
+
+/** Position of the first correct frame at or behind `from`; undefined when there is none. */
+export function findFrame(bytes: Buffer, segment: SegmentHeader, from: number): number | undefined {
+  for (let at = alignFrame(from); at + FRAME_HEADER_BYTES <= bytes.length; at += FRAME_ALIGNMENT)
+    if (frameBodyAt(bytes, segment, at) !== undefined) return at;
+  return undefined;
+}

@@ -1,0 +1,286 @@
+/**
+ * Opening a log: replays its segments into groups, cuts a torn tail, and refuses to go on over anything that had been
+ * acknowledged and cannot be read.
+ *
+ * What a bad or missing frame means:
+ * - in the last segment with no good frame behind it: the last write never became stable; it is cut off;
+ * - in the last segment with a good frame behind it: frames are written one after the other, so the bad one had been
+ *   stable: corruption;
+ * - in an earlier segment: the next segment's checkpoint says where this one ends; anything else is corruption;
+ * - a segment that the newest checkpoint still needs is absent: corruption.
+ * The bits of the very last frame are the one place where damage looks like a torn write; a log that was closed in order
+ * ends with a frame that says so, which takes that place.
+ */
+import { join } from 'node:path';
+import { assert, type Disk, type GroupId, type LogIndex, type Term } from '../../platform/index.ts';
+import type { HardState } from '../core/types.ts';
+import { LogCorruptError } from './errors.ts';
+import {
+  alignFrame,
+  decodeSegmentHeader,
+  FRAME_HEADER_BYTES,
+  findFrame,
+  frameBodyAt,
+  SEGMENT_HEADER_BYTES,
+  type SegmentHeader,
+  segmentSequence,
+} from './format.ts';
+import { type FrameVisitor, readFrame } from './frame-reader.ts';
+import type { CheckpointRow } from './frame-writer.ts';
+import type { Segments } from './segments.ts';
+import { WalGroup } from './wal-group.ts';
+
+/** What a log held when it was opened. */
+export interface RecoveredLog {
+  readonly groups: Map<GroupId, WalGroup>;
+  /** Segment to go on in, and the position of its next frame. */
+  readonly sequence: number;
+  readonly position: number;
+  /** The log was closed in order. */
+  readonly closedInOrder: boolean;
+  /** Bytes of an unfinished write that were found behind the last frame and cut off; 0 when there were none. */
+  readonly tornBytes: number;
+}
+
+interface LoadedSegment extends SegmentHeader {
+  readonly bytes: Buffer;
+}
+
+interface Checkpoint {
+  readonly previousEnd: number;
+  readonly firstNeeded: number;
+}
+
+const IGNORE: FrameVisitor = {
+  hardState: () => {},
+  entriesFrom: () => {},
+  entry: () => {},
+  reset: () => {},
+  truncate: () => {},
+  removeGroup: () => {},
+  checkpoint: () => {},
+  closed: () => {},
+};
+
+/** Replays the log in `folder`; its live segments are open in `segments` afterwards. @throws LogCorruptError */
+export async function recoverLog(disk: Disk, folder: string, segments: Segments): Promise<RecoveredLog> {
+  const names = await disk.list(folder);
+  for (const name of names) if (name.endsWith('.tmp')) await disk.remove(join(folder, name));
+  const sequences = names.map(segmentSequence).filter((sequence) => sequence !== undefined);
+  sequences.sort((a, b) => a - b);
+
+  const recovery = new Recovery(disk, segments);
+  const newest = await recovery.findNewest(sequences);
+  if (newest === undefined) {
+    // Nothing was ever acknowledged: at most a first segment that was prepared or whose first write was torn.
+    const leftover = sequences.find((sequence) => sequence !== 1);
+    if (leftover !== undefined)
+      throw new LogCorruptError(segments.path(leftover), SEGMENT_HEADER_BYTES, 'no segment before it can be read');
+    for (const sequence of sequences) await disk.remove(segments.path(sequence));
+    await segments.require(1, segments.segmentBytes);
+    return {
+      groups: new Map(),
+      sequence: 1,
+      position: SEGMENT_HEADER_BYTES,
+      closedInOrder: true,
+      tornBytes: 0,
+    };
+  }
+  for (const sequence of sequences)
+    if (sequence < newest.firstNeeded || sequence > newest.sequence) await disk.remove(segments.path(sequence));
+  return await recovery.replay(newest.firstNeeded, newest.sequence);
+}
+
+class Recovery {
+  private readonly disk: Disk;
+  private readonly segments: Segments;
+  private readonly groups = new Map<GroupId, WalGroup>();
+
+  constructor(disk: Disk, segments: Segments) {
+    this.disk = disk;
+    this.segments = segments;
+  }
+
+  /** The highest segment whose first frame is whole, with what its checkpoint says. */
+  async findNewest(sequences: readonly number[]): Promise<{ sequence: number; firstNeeded: number } | undefined> {
+    for (const sequence of sequences.toReversed()) {
+      const segment = await this.load(sequence);
+      const checkpoint = this.checkpointOf(segment);
+      if (checkpoint !== undefined) return { sequence, firstNeeded: checkpoint.firstNeeded };
+      this.refuseWhenFramesFollow(segment, SEGMENT_HEADER_BYTES);
+    }
+    return undefined;
+  }
+
+  async replay(first: number, last: number): Promise<RecoveredLog> {
+    let position = SEGMENT_HEADER_BYTES;
+    let closedInOrder = false;
+    let tornBytes = 0;
+    for (let sequence = first; sequence <= last; sequence++) {
+      const segment = await this.load(sequence);
+      const checkpoint = this.checkpointOf(segment);
+      if (checkpoint === undefined)
+        throw this.segments.corrupt(sequence, SEGMENT_HEADER_BYTES, 'the first frame is damaged');
+      if (sequence > first && checkpoint.previousEnd !== position)
+        throw this.segments.corrupt(sequence - 1, position, 'the frame there is damaged');
+      await this.segments.adopt(segment);
+      [position, closedInOrder] = this.replaySegment(segment, sequence === first);
+      if (sequence === last) {
+        this.refuseWhenFramesFollow(segment, position);
+        tornBytes = tornLength(segment, position);
+      }
+    }
+    this.refuseWhenEntriesAreMissing(first);
+    // The last frame may be whole in the page cache only: its writer may have died before the disk had it.
+    await this.segments.get(last)!.file.sync();
+    return { groups: this.groups, sequence: last, position, closedInOrder, tornBytes };
+  }
+
+  private async load(sequence: number): Promise<LoadedSegment> {
+    const path = this.segments.path(sequence);
+    const file = await this.disk.open(path).catch((error: NodeJS.ErrnoException) => {
+      if (error.code === 'ENOENT') throw new LogCorruptError(path, 0, 'the file is missing');
+      throw error;
+    });
+    try {
+      const bytes = await file.read(0, await file.size());
+      const header = decodeSegmentHeader(bytes);
+      if (typeof header === 'string') throw new LogCorruptError(path, 0, header);
+      if (header.sequence !== sequence)
+        throw new LogCorruptError(path, 12, `the header is that of segment ${header.sequence}`);
+      if (header.size !== bytes.length)
+        throw new LogCorruptError(path, bytes.length, `the file should have ${header.size} bytes`);
+      return { ...header, bytes };
+    } finally {
+      await file.close();
+    }
+  }
+
+  private checkpointOf(segment: LoadedSegment): Checkpoint | undefined {
+    const body = frameBodyAt(segment.bytes, segment, SEGMENT_HEADER_BYTES);
+    if (body === undefined) return undefined;
+    let found: Checkpoint | undefined;
+    readFrame(body, {
+      ...IGNORE,
+      checkpoint: (previousEnd, firstNeeded) => {
+        found = { previousEnd, firstNeeded };
+      },
+    });
+    return found;
+  }
+
+  private refuseWhenFramesFollow(segment: LoadedSegment, position: number): void {
+    const next = findFrame(segment.bytes, segment, position);
+    if (next !== undefined)
+      throw this.segments.corrupt(
+        segment.sequence,
+        position,
+        `the frame there is damaged, and an intact one that was written after it follows at byte ${next}`,
+      );
+  }
+
+  private refuseWhenEntriesAreMissing(firstSequence: number): void {
+    for (const group of this.groups.values()) {
+      const { index } = group;
+      if (index.lastIndex >= index.firstIndex && index.segment(index.firstIndex) === 0)
+        throw this.segments.corrupt(
+          firstSequence,
+          SEGMENT_HEADER_BYTES,
+          `entry ${index.firstIndex} of group ${group.groupId} is in no segment`,
+        );
+    }
+  }
+
+  /** @returns the position behind the last frame, and whether that frame closed the log */
+  private replaySegment(segment: LoadedSegment, isFirst: boolean): [position: number, closed: boolean] {
+    let position = SEGMENT_HEADER_BYTES;
+    let closed = false;
+    for (;;) {
+      const body = frameBodyAt(segment.bytes, segment, position);
+      if (body === undefined) return [position, closed];
+      closed = false;
+      const bodyPosition = position + FRAME_HEADER_BYTES;
+      try {
+        readFrame(body, {
+          hardState: (id, hard) => {
+            this.group(id).hard = hard;
+          },
+          entriesFrom: (id, firstIndex) => {
+            const { index } = this.group(id);
+            assert(firstIndex <= index.lastIndex + 1, `entries of group ${id} leave a gap`);
+            index.cutFrom(firstIndex);
+          },
+          entry: (id, term, at, length) =>
+            this.group(id).index.append(term, segment.sequence, bodyPosition + at, length, undefined),
+          reset: (id, index, term) => this.group(id).restart(index, term),
+          truncate: (id, index, term) => this.forget(id, index, term),
+          removeGroup: (id) => {
+            this.groups.delete(id);
+          },
+          checkpoint: (_previousEnd, _firstNeeded, rows) => {
+            if (isFirst) this.start(rows);
+            else this.check(rows);
+          },
+          closed: () => {
+            closed = true;
+          },
+        });
+      } catch (error) {
+        throw this.segments.corrupt(
+          segment.sequence,
+          position,
+          `the frame there is intact but contradicts what is before it (${(error as Error).message})`,
+        );
+      }
+      position = alignFrame(bodyPosition + body.length);
+    }
+  }
+
+  private group(id: GroupId): WalGroup {
+    let group = this.groups.get(id);
+    if (group === undefined) {
+      group = new WalGroup(id, this.segments);
+      group.recorded = true;
+      this.groups.set(id, group);
+    }
+    return group;
+  }
+
+  private forget(id: GroupId, index: LogIndex, term: Term): void {
+    const group = this.group(id);
+    if (index > group.truncatedIndex) group.truncate(index, term);
+  }
+
+  /** Entries from before the first segment are in none; they must turn out to be truncated or replaced later. */
+  private start(rows: readonly CheckpointRow[]): void {
+    for (const row of rows) {
+      const group = this.group(row.groupId);
+      group.hard = row.hard;
+      group.restart(row.truncatedIndex, row.truncatedTerm);
+      for (let index = row.truncatedIndex + 1; index <= row.lastIndex; index++)
+        group.index.append(0, 0, 0, 0, undefined);
+    }
+  }
+
+  private check(rows: readonly CheckpointRow[]): void {
+    assert(rows.length === this.groups.size, `${rows.length} groups in the checkpoint, ${this.groups.size} before it`);
+    for (const row of rows) {
+      this.forget(row.groupId, row.truncatedIndex, row.truncatedTerm);
+      const group = this.group(row.groupId);
+      assert(group.lastIndex() === row.lastIndex, `last index of group ${row.groupId}`);
+      assert(sameHardState(group.hard, row.hard), `hard state of group ${row.groupId}`);
+    }
+  }
+}
+
+const sameHardState = (a: HardState, b: HardState): boolean =>
+  a.term === b.term && a.vote === b.vote && a.commitIndex === b.commitIndex;
+
+/** Length of what an unfinished write left at the tail, as far as its header tells. */
+function tornLength(segment: LoadedSegment, position: number): number {
+  const { bytes } = segment;
+  if (position + FRAME_HEADER_BYTES > bytes.length) return 0;
+  if (bytes.readUInt32LE(position + 8) !== segment.sequence) return 0;
+  const claimed = FRAME_HEADER_BYTES + bytes.readUInt32LE(position + 4);
+  return Math.min(claimed, bytes.length - position);
+}

@@ -1,0 +1,434 @@
+/**
+ * The write-ahead log of a node: all groups share one segmented log, and everything that they want stored in one
+ * event-loop turn is one frame in one synced write. Calls that arrive while a write is under way are gathered into the next
+ * frame. See `format.ts` for the bytes, `recovery.ts` for what a crash leaves behind and docs/design/log.md for the design.
+ *
+ * Order of things: `write` encodes into the staging frame and changes the views at once; the pump writes frames one by one,
+ * each only after the one before is stable. Which segment and position a frame gets is decided when it is begun, so views
+ * know at once where entries will be.
+ */
+import { assert, type Disk, type GroupId, type LogIndex, type Random, type Term } from '../../platform/index.ts';
+import type { Entry } from '../core/types.ts';
+import type { GroupLog, LogStore, LogWrite } from '../types.ts';
+import { LogClosedError, LogCorruptError, LogWriteError } from './errors.ts';
+import {
+  alignFrame,
+  FRAME_HEADER_BYTES,
+  HARD_STATE_BYTES,
+  POINT_BYTES,
+  SEGMENT_HEADER_BYTES,
+  sealFrame,
+} from './format.ts';
+import { checkpointBytes, entriesRecordBytes, FrameWriter } from './frame-writer.ts';
+import { recoverLog } from './recovery.ts';
+import { Segments } from './segments.ts';
+import { WalGroup } from './wal-group.ts';
+
+export interface WalLogStoreOptions {
+  readonly disk: Disk;
+  /** Belongs to the log alone; created when absent. */
+  readonly folder: string;
+  /** Source of the salts of segments. */
+  readonly random: Random;
+  /** Size of a segment in bytes; a frame that needs more gets a segment of its own. */
+  readonly segmentBytes?: number;
+  /** Payload bytes of recent entries kept in memory, over all groups; entries under way are kept in any case. */
+  readonly cacheBytes?: number;
+  /** Calls are gathered into one frame up to this size; a larger single call is still one frame. */
+  readonly maxFrameBytes?: number;
+  /** A group whose entries hold back a segment older than this many is copied forward when its log is small. */
+  readonly keepSegments?: number;
+}
+
+const MIB = 1024 * 1024;
+const DEFAULT_SEGMENT_BYTES = 64 * MIB;
+const DEFAULT_CACHE_BYTES = 64 * MIB;
+const DEFAULT_MAX_FRAME_BYTES = 8 * MIB;
+const DEFAULT_KEEP_SEGMENTS = 4;
+/** Frame buffers of at most this size are reused; larger ones are left to the garbage collector. */
+const FRAME_BUFFER_BYTES = MIB;
+/** One is written while the next is filled. */
+const MAX_FREE_BUFFERS = 2;
+/** Positions are 32-bit. */
+const MAX_SEGMENT_BYTES = 0x8000_0000;
+/** Share of a segment that one rotation may spend on copying small groups forward. */
+const REWRITE_SHARE = 1 / 8;
+
+interface Waiter {
+  readonly resolve: () => void;
+  readonly reject: (error: Error) => void;
+}
+
+interface StagedFrame {
+  readonly writer: FrameWriter;
+  readonly waiters: Waiter[];
+  /** Segment size that the frame needs. */
+  readonly segmentSize: number;
+  /** Segments below this one may go once the frame is stable; 0 on all but checkpoints. */
+  releaseBelow: number;
+}
+
+/** @see LogStore */
+export class WalLogStore implements LogStore {
+  private readonly folder: string;
+  private readonly segments: Segments;
+  private readonly byId: Map<GroupId, WalGroup>;
+  private readonly cacheBytes: number;
+  private readonly maxFrameBytes: number;
+  private readonly keepSegments: number;
+  /** Where the next frame begins. */
+  private tailSequence: number;
+  private tailPosition: number;
+  /** Size of the tail segment, which may still be in preparation. */
+  private tailSize: number;
+  /** End of the segment before the tail one, for its checkpoint. */
+  private previousEnd = 0;
+  /** Everything before this place is stable. */
+  private stableSequence: number;
+  private stablePosition: number;
+  /** The frame that calls are gathered in. */
+  private staging: StagedFrame | undefined;
+  /** Full frames waiting for their turn. */
+  private readonly sealed: StagedFrame[] = [];
+  private readonly freeBuffers: Buffer[] = [];
+  /** Groups whose truncation is not in the log yet. */
+  private readonly truncated = new Set<WalGroup>();
+  private cachedBytes = 0;
+  private failure: Error | undefined;
+  private isPumping = false;
+  /** Settles when the last pump has ended. */
+  private pumped: Promise<void> = Promise.resolve();
+  /** The log was closed in order the last time, or is new. */
+  readonly closedInOrder: boolean;
+  /** Bytes of an unfinished, never acknowledged write that were cut off at open. */
+  readonly tornBytes: number;
+
+  private constructor(
+    options: WalLogStoreOptions,
+    segments: Segments,
+    recovered: Awaited<ReturnType<typeof recoverLog>>,
+  ) {
+    this.folder = options.folder;
+    this.segments = segments;
+    this.byId = recovered.groups;
+    this.cacheBytes = options.cacheBytes ?? DEFAULT_CACHE_BYTES;
+    this.maxFrameBytes = options.maxFrameBytes ?? DEFAULT_MAX_FRAME_BYTES;
+    this.keepSegments = options.keepSegments ?? DEFAULT_KEEP_SEGMENTS;
+    this.tailSequence = recovered.sequence;
+    this.tailPosition = recovered.position;
+    this.tailSize = segments.get(recovered.sequence)!.size;
+    this.stableSequence = recovered.sequence;
+    this.stablePosition = recovered.position;
+    this.closedInOrder = recovered.closedInOrder;
+    this.tornBytes = recovered.tornBytes;
+  }
+
+  /**
+   * Opens the log in a folder and recovers everything that was acknowledged.
+   * @throws LogCorruptError when something that was acknowledged cannot be read
+   */
+  static async open(options: WalLogStoreOptions): Promise<WalLogStore> {
+    const { disk, folder, random, segmentBytes = DEFAULT_SEGMENT_BYTES } = options;
+    await disk.makeFolder(folder);
+    const segments = new Segments(disk, folder, random, segmentBytes);
+    try {
+      return new WalLogStore(options, segments, await recoverLog(disk, folder, segments));
+    } catch (error) {
+      await segments.close();
+      throw error;
+    }
+  }
+
+  groups(): GroupId[] {
+    return [...this.byId.values()].filter((group) => group.recorded).map((group) => group.groupId);
+  }
+
+  group(groupId: GroupId): GroupLog {
+    return this.open(groupId);
+  }
+
+  write(writes: readonly LogWrite[]): Promise<void> {
+    if (this.failure !== undefined) return Promise.reject(this.failure);
+    let bytes = this.truncated.size * POINT_BYTES;
+    for (const write of writes) bytes += writeBytes(write);
+    const staged = this.stage(bytes);
+    for (const write of writes) this.encode(staged.writer, write);
+    this.evict();
+    return this.settled(staged);
+  }
+
+  truncatePrefix(groupId: GroupId, upTo: LogIndex, termAtUpTo: Term): void {
+    const group = this.open(groupId);
+    if (upTo <= group.truncatedIndex) return;
+    assert(group.term(upTo) === termAtUpTo, `group ${groupId} does not hold entry ${upTo} of term ${termAtUpTo}`);
+    const before = group.index.cachedBytes;
+    group.truncate(upTo, termAtUpTo);
+    this.cachedBytes += group.index.cachedBytes - before;
+    // Losing this in a crash only means that the entries are found again: the next write carries it.
+    this.truncated.add(group);
+  }
+
+  removeGroup(groupId: GroupId): Promise<void> {
+    if (this.failure !== undefined) return Promise.reject(this.failure);
+    const group = this.byId.get(groupId);
+    if (group === undefined) return Promise.resolve();
+    if (!group.recorded) {
+      this.byId.delete(groupId);
+      return Promise.resolve();
+    }
+    // Staged while the group is still known: a checkpoint that this may begin must agree with the records before it.
+    const staged = this.stage((this.truncated.size + 1) * POINT_BYTES);
+    staged.writer.removeGroup(groupId);
+    this.byId.delete(groupId);
+    this.truncated.delete(group);
+    this.cachedBytes -= group.index.cachedBytes;
+    return this.settled(staged);
+  }
+
+  async close(): Promise<void> {
+    if (this.failure === undefined) {
+      const staged = this.stage(this.truncated.size * POINT_BYTES + 1);
+      staged.writer.closed();
+      const closed = this.settled(staged);
+      this.failure = new LogClosedError(this.folder);
+      await closed.catch(() => {});
+    }
+    await this.pumped;
+    await this.segments.close();
+  }
+
+  private open(groupId: GroupId): WalGroup {
+    let group = this.byId.get(groupId);
+    if (group === undefined) {
+      group = new WalGroup(groupId, this.segments);
+      this.byId.set(groupId, group);
+    }
+    return group;
+  }
+
+  private encode(writer: FrameWriter, write: LogWrite): void {
+    const group = this.open(write.groupId);
+    const { index } = group;
+    const before = index.cachedBytes;
+    if (writeBytes(write) > 0) group.recorded = true;
+    if (write.resetTo !== undefined) {
+      writer.reset(write.groupId, write.resetTo.index, write.resetTo.term);
+      group.restart(write.resetTo.index, write.resetTo.term);
+      this.truncated.delete(group);
+    }
+    if (write.entries.length > 0) {
+      const first = write.entries[0]!.index;
+      assert(first > group.truncatedIndex, `entry ${first} of group ${write.groupId} is before the log`);
+      assert(first <= index.lastIndex + 1, `entry ${first} of group ${write.groupId} leaves a gap`);
+      index.cutFrom(first);
+      this.place(writer, group, write.entries);
+    }
+    if (write.hardState !== undefined) {
+      writer.hardState(write.groupId, write.hardState);
+      group.hard = write.hardState;
+    }
+    this.cachedBytes += index.cachedBytes - before;
+  }
+
+  private place(writer: FrameWriter, group: WalGroup, entries: readonly Entry[]): void {
+    writer.entries(group.groupId, entries, (entry, position) =>
+      group.index.append(entry.term, writer.sequence, position, entry.payload.length, entry),
+    );
+  }
+
+  /** The frame that the next `bytes` of records belong in, with pending truncations already in it. */
+  private stage(bytes: number): StagedFrame {
+    const staging = this.staging;
+    if (staging !== undefined) {
+      const end = staging.writer.length + bytes;
+      if (end <= this.maxFrameBytes && staging.writer.position + end <= this.tailSize) {
+        this.stageTruncations(staging.writer);
+        return staging;
+      }
+      this.seal();
+    }
+    const needed = FRAME_HEADER_BYTES + bytes;
+    if (this.tailPosition === SEGMENT_HEADER_BYTES) return this.stageCheckpoint(bytes);
+    if (this.tailPosition + needed > this.tailSize) {
+      this.previousEnd = this.tailPosition;
+      this.tailSequence += 1;
+      this.tailPosition = SEGMENT_HEADER_BYTES;
+      return this.stageCheckpoint(bytes);
+    }
+    const staged = this.begin(needed);
+    this.stageTruncations(staged.writer);
+    return staged;
+  }
+
+  /** Begins a segment: its first record is the state of all groups, after which older segments may be given back. */
+  private stageCheckpoint(bytes: number): StagedFrame {
+    const groups = [...this.byId.values()].filter((group) => group.recorded);
+    const stragglers = this.stragglers(groups);
+    const firstNeeded = this.firstNeeded(groups, new Set(stragglers.map(({ group }) => group)));
+    let needed = FRAME_HEADER_BYTES + checkpointBytes(groups.length) + bytes;
+    for (const straggler of stragglers) needed += entriesRecordBytes(straggler.entries);
+    this.tailSize = Math.max(this.segments.segmentBytes, SEGMENT_HEADER_BYTES + needed);
+    assert(this.tailSize <= MAX_SEGMENT_BYTES, 'one write of more than 2 GiB');
+    const staged = this.begin(needed);
+    staged.releaseBelow = firstNeeded;
+    this.truncated.clear();
+    const rows = groups.map((group) => ({
+      groupId: group.groupId,
+      hard: group.hard,
+      truncatedIndex: group.truncatedIndex,
+      truncatedTerm: group.truncatedTerm,
+      lastIndex: group.lastIndex(),
+    }));
+    staged.writer.checkpoint(this.previousEnd, firstNeeded, rows);
+    for (const { group, entries } of stragglers) {
+      const before = group.index.cachedBytes;
+      group.index.cutFrom(group.firstIndex());
+      this.place(staged.writer, group, entries);
+      this.cachedBytes += group.index.cachedBytes - before;
+    }
+    return staged;
+  }
+
+  private begin(bytes: number): StagedFrame {
+    const buffer = this.freeBuffers.pop() ?? Buffer.allocUnsafeSlow(64 * 1024);
+    const writer = new FrameWriter(this.tailSequence, this.tailPosition, buffer);
+    writer.reserve(bytes);
+    this.staging = { writer, waiters: [], segmentSize: this.tailSize, releaseBelow: 0 };
+    return this.staging;
+  }
+
+  private stageTruncations(writer: FrameWriter): void {
+    if (this.truncated.size === 0) return;
+    for (const group of this.truncated)
+      if (group.recorded) writer.truncate(group.groupId, group.truncatedIndex, group.truncatedTerm);
+    this.truncated.clear();
+  }
+
+  /** Ends the staging frame; where the next one begins is known from here on. */
+  private seal(): void {
+    const staging = this.staging!;
+    this.staging = undefined;
+    this.sealed.push(staging);
+    this.tailPosition = alignFrame(staging.writer.position + staging.writer.length);
+  }
+
+  /**
+   * The oldest segment that holds a live entry of a group that is not `rewritten`. Entries never lie in an older segment
+   * than those before them, so the first one of a group decides.
+   */
+  private firstNeeded(groups: readonly WalGroup[], rewritten: ReadonlySet<WalGroup>): number {
+    let oldest = this.tailSequence;
+    for (const group of groups) {
+      const { index } = group;
+      if (index.lastIndex < index.firstIndex || rewritten.has(group)) continue;
+      oldest = Math.min(oldest, index.segment(index.firstIndex));
+    }
+    return oldest;
+  }
+
+  /**
+   * Groups with a small log that hold back an old segment: their entries are written again, so that a quiet group does not
+   * keep every segment since its last write.
+   */
+  private stragglers(groups: readonly WalGroup[]): { group: WalGroup; entries: Entry[] }[] {
+    const oldestKept = this.tailSequence - this.keepSegments;
+    let budget = this.segments.segmentBytes * REWRITE_SHARE;
+    const chosen: { group: WalGroup; entries: Entry[] }[] = [];
+    for (const group of groups) {
+      const { index } = group;
+      if (index.lastIndex < index.firstIndex || index.segment(index.firstIndex) >= oldestKept) continue;
+      if (index.bytes > budget) continue;
+      const entries = this.readAll(group);
+      if (entries === undefined) continue;
+      budget -= entriesRecordBytes(entries);
+      chosen.push({ group, entries });
+    }
+    return chosen;
+  }
+
+  /** All entries of a group; undefined when some cannot be read, which is for its owner to find when it needs them. */
+  private readAll(group: WalGroup): Entry[] | undefined {
+    try {
+      return group.entries(group.firstIndex(), group.lastIndex() + 1, Number.POSITIVE_INFINITY);
+    } catch (error) {
+      if (error instanceof LogCorruptError) return undefined;
+      throw error;
+    }
+  }
+
+  private settled(staged: StagedFrame): Promise<void> {
+    return new Promise((resolve, reject) => {
+      staged.waiters.push({ resolve, reject });
+      if (!this.isPumping) this.pumped = this.pump();
+    });
+  }
+
+  /** Writes frames until there are none. The flag falls in the same step in which that is found, so no call is missed. */
+  private async pump(): Promise<void> {
+    this.isPumping = true;
+    while (this.sealed.length > 0 || this.staging !== undefined) {
+      if (this.sealed.length === 0) this.seal();
+      const staged = this.sealed.shift()!;
+      try {
+        await this.writeFrame(staged);
+      } catch (error) {
+        this.fail(error, staged);
+        break;
+      }
+      for (const waiter of staged.waiters) waiter.resolve();
+    }
+    this.isPumping = false;
+  }
+
+  private async writeFrame(staged: StagedFrame): Promise<void> {
+    const { writer } = staged;
+    const ready = this.segments.get(writer.sequence);
+    const segment =
+      ready !== undefined && ready.size >= staged.segmentSize
+        ? ready
+        : await this.segments.require(writer.sequence, staged.segmentSize);
+    sealFrame(writer.frame, segment, writer.position);
+    await segment.file.write(writer.frame, writer.position);
+    this.stableSequence = writer.sequence;
+    this.stablePosition = writer.position + writer.length;
+    if (staged.releaseBelow > 0) this.segments.release(staged.releaseBelow);
+    if (this.stablePosition > segment.size / 2) this.segments.prepare(writer.sequence + 1);
+    if (writer.buffer.length <= FRAME_BUFFER_BYTES && this.freeBuffers.length < MAX_FREE_BUFFERS)
+      this.freeBuffers.push(writer.buffer);
+  }
+
+  private fail(cause: unknown, current: StagedFrame): void {
+    const failure = new LogWriteError(this.folder, cause);
+    this.failure = failure;
+    const waiting = [current, ...this.sealed.splice(0), ...(this.staging === undefined ? [] : [this.staging])];
+    this.staging = undefined;
+    for (const staged of waiting) for (const waiter of staged.waiters) waiter.reject(failure);
+  }
+
+  /** Keeps the cache inside its bound by dropping the oldest entries of the largest groups, down to 7/8 of it. */
+  private evict(): void {
+    if (this.cachedBytes <= this.cacheBytes) return;
+    const target = (this.cacheBytes * 7) / 8;
+    const candidates = [...this.byId.values()].sort((a, b) => b.index.cachedBytes - a.index.cachedBytes);
+    for (const { index } of candidates) {
+      while (this.cachedBytes > target && index.firstCachedIndex <= index.lastIndex) {
+        const oldest = index.firstCachedIndex;
+        if (!this.isStable(index.segment(oldest), index.position(oldest))) break;
+        this.cachedBytes -= index.evictOldest();
+      }
+      if (this.cachedBytes <= target) return;
+    }
+  }
+
+  private isStable(sequence: number, position: number): boolean {
+    return sequence < this.stableSequence || (sequence === this.stableSequence && position < this.stablePosition);
+  }
+}
+
+function writeBytes(write: LogWrite): number {
+  let bytes = 0;
+  if (write.hardState !== undefined) bytes += HARD_STATE_BYTES;
+  if (write.resetTo !== undefined) bytes += POINT_BYTES;
+  if (write.entries.length > 0) bytes += entriesRecordBytes(write.entries);
+  return bytes;
+}

@@ -1,0 +1,22 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { SystemDisk, SystemRandom } from '../../../src/platform/index.ts';
+import { WalLogStore } from '../../../src/raftengine/log/index.ts';
+import { describeLogStore, type LogStoreHome } from './log-store-contract.ts';
+
+const onMachine =
+  (limits: { segmentBytes: number; cacheBytes: number; keepSegments?: number }) => async (): Promise<LogStoreHome> => {
+    const folder = await mkdtemp(join(tmpdir(), 'kvorum-wal-'));
+    const disk = new SystemDisk();
+    return {
+      open: () => WalLogStore.open({ disk, folder: join(folder, 'log'), random: new SystemRandom(), ...limits }),
+      dispose: () => rm(folder, { recursive: true }),
+    };
+  };
+
+describeLogStore('write-ahead log on the machine', onMachine({ segmentBytes: 1 << 20, cacheBytes: 1 << 20 }));
+describeLogStore(
+  'write-ahead log on the machine, segments of 8 KiB and no cache',
+  onMachine({ segmentBytes: 8192, cacheBytes: 0, keepSegments: 2 }),
+);
