@@ -104,6 +104,7 @@ export const commonSettings = {
     description: 'Least severe messages that are logged',
     defaultValue: 'warn',
     choices: LOG_LEVELS,
+    placeholder: 'level',
   }),
 } as const;
 

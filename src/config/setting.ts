@@ -145,11 +145,11 @@ export function switchSetting(common: Common<boolean>): Setting<boolean> {
 
 /** One of a few words. */
 export function choiceSetting<const Choice extends string>(
-  common: Common<NoInfer<Choice>> & { readonly choices: readonly Choice[] },
+  common: Common<NoInfer<Choice>> & { readonly choices: readonly Choice[]; readonly placeholder: string },
 ): Setting<Choice> {
   return {
-    placeholder: common.choices.join('|'),
-    description: common.description,
+    placeholder: common.placeholder,
+    description: `${common.description}: ${common.choices.join(', ')}`,
     defaultValue: common.defaultValue,
     isSwitch: false,
     parse(raw) {

@@ -1,0 +1,11 @@
+/** An end of the program that the user can do something about: shown as its message, without a stack. */
+export class CommandFailure extends Error {
+  override readonly name = 'CommandFailure';
+  /** 1: it did not work; 2: it was used in a wrong way. */
+  readonly exitCode: number;
+
+  constructor(message: string, exitCode = 1) {
+    super(message);
+    this.exitCode = exitCode;
+  }
+}

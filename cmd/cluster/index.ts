@@ -1,0 +1,15 @@
+export {
+  type ClusterMember,
+  deathReport,
+  LocalCluster,
+  type LocalClusterOptions,
+  NodeStartError,
+} from './local-cluster.ts';
+export {
+  type FromNode,
+  type GroupView,
+  isToNode,
+  type NodeAddresses,
+  sendToLauncher,
+} from './node-channel.ts';
+export { describeExit, type NodeExit, NodeProcess, type NodeProcessOptions } from './node-process.ts';

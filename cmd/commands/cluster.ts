@@ -1,0 +1,139 @@
+/** `kvorum cluster`: a whole cluster on this machine, what `npm start` runs. */
+import type { Command } from 'commander';
+import { clusterSettings, type NodeSettingValues, toClusterNodes } from '../../src/config/index.ts';
+import { CommandFailure } from '../cli/failure.ts';
+import { readableLogLine } from '../cli/log-lines.ts';
+import { portComplaints, type WantedPort } from '../cli/ports.ts';
+import { addSettingOptions, loadSettings } from '../cli/setting-options.ts';
+import { formatTable } from '../cli/table.ts';
+import {
+  type ClusterMember,
+  deathReport,
+  describeExit,
+  type GroupView,
+  LocalCluster,
+  NodeStartError,
+} from '../cluster/index.ts';
+
+const READY_TIMEOUT_MS = 60_000;
+/** npm and the terminal may both pass one Ctrl-C on; only a later one is a second wish. */
+const SECOND_SIGNAL_AFTER_MS = 1000;
+
+const EXAMPLES = `
+Examples:
+  kvorum cluster
+      three nodes on 127.0.0.1: Redis on 6379 to 6381, data in ./data/n1 to ./data/n3
+  kvorum cluster --redis-port 7000 --data-folder /tmp/try
+      elsewhere
+  kvorum cluster --nodes 5 --restart
+      five nodes; one that dies is started again
+
+Ctrl-C stops all nodes cleanly; the next start finds the data.`;
+
+/** Adds the command. */
+export function addClusterCommand(program: Command): void {
+  const command = program
+    .command('cluster')
+    .summary('run a cluster of several nodes on this machine')
+    .description('Runs several nodes on this machine, each in a process of its own, and stays in the foreground.')
+    .addHelpText('after', EXAMPLES);
+  addSettingOptions(command, clusterSettings);
+  command.action(async () => {
+    const { values } = loadSettings(clusterSettings, command.opts());
+    process.exitCode = await runCluster(toClusterNodes(values), values.restart);
+  });
+}
+
+const wantedPorts = (nodes: readonly NodeSettingValues[]): WantedPort[] =>
+  nodes.flatMap((node) => [
+    { host: node['redis.host'], port: node['redis.port'], flag: '--redis-port' },
+    { host: node['grpc.host'], port: node['grpc.port'], flag: '--grpc-port' },
+    { host: node['metrics.host'], port: node['metrics.port'], flag: '--metrics-port' },
+  ]);
+
+function roleText(nodeId: number, groups: readonly GroupView[]): string {
+  const led = groups.filter((group) => group.leader === nodeId).length;
+  if (groups.length === 1) return led === 1 ? 'leader' : 'follower';
+  return `leads ${led} of ${groups.length}`;
+}
+
+/** One aligned row a node. */
+export function clusterTable(members: readonly ClusterMember[]): string {
+  const heading = ['node', 'role', 'redis', 'grpc', 'metrics', 'data folder'];
+  const rows = members.map(({ nodeId, addresses, groups, dataFolder }) => [
+    String(nodeId),
+    roleText(nodeId, groups),
+    addresses.redis,
+    addresses.grpc,
+    addresses.metrics,
+    dataFolder,
+  ]);
+  return formatTable([heading, ...rows]);
+}
+
+/** @returns the exit code: 0 after a clean stop that was asked for */
+async function runCluster(nodes: readonly NodeSettingValues[], restart: boolean): Promise<number> {
+  const complaints = await portComplaints(wantedPorts(nodes));
+  if (complaints.length > 0) throw new CommandFailure(complaints.join('\n'));
+
+  const deaths = Promise.withResolvers<void>();
+  const stopRequest = Promise.withResolvers<void>();
+  const living = new Set(nodes.map((node) => node.nodeId));
+  let isReady = false;
+  const cluster = new LocalCluster({
+    nodes,
+    restart,
+    onLine: (nodeId, line) => console.error(`n${nodeId} | ${readableLogLine(line)}`),
+    onDeath: (nodeId, exit, restarting) => {
+      if (!isReady && !restarting) return;
+      console.error(
+        `kvorum: ${deathReport(nodeId, { ...exit, lastLines: [] })}${restarting ? '; starting it again' : ''}`,
+      );
+      if (restarting) return;
+      living.delete(nodeId);
+      if (living.size === 0) deaths.resolve();
+      else console.error(`kvorum: still running: ${[...living].map((id) => `node ${id}`).join(', ')}`);
+    },
+  });
+
+  let firstSignalMs: number | undefined;
+  const onSignal = (): void => {
+    if (firstSignalMs === undefined) {
+      firstSignalMs = Date.now();
+      stopRequest.resolve();
+    } else if (Date.now() - firstSignalMs > SECOND_SIGNAL_AFTER_MS) {
+      cluster.kill();
+    }
+  };
+  process.on('SIGINT', onSignal);
+  process.on('SIGTERM', onSignal);
+  process.on('SIGHUP', onSignal);
+
+  cluster.start();
+  try {
+    const members = await Promise.race([cluster.ready(READY_TIMEOUT_MS), stopRequest.promise]);
+    if (members !== undefined) {
+      isReady = true;
+      console.log(clusterTable(members));
+      console.log('\nEvery Redis client may use any of the nodes. Ctrl-C stops them all.');
+    }
+  } catch (error) {
+    await cluster.stop();
+    if (error instanceof NodeStartError) throw new CommandFailure(error.message);
+    throw error;
+  }
+
+  await Promise.race([stopRequest.promise, deaths.promise]);
+  const askedFor = firstSignalMs !== undefined;
+  if (!askedFor) console.error('kvorum: no node is left');
+  const exits = await cluster.stop();
+  const unclean = exits.filter((exit) => exit.code !== 0);
+  if (askedFor) {
+    console.log(
+      unclean.length === 0
+        ? 'All nodes stopped.'
+        : `Stopped, but not cleanly: ${unclean.map(describeExit).join(', ')}.`,
+    );
+  }
+  return askedFor && unclean.length === 0 ? 0 : 1;
+}

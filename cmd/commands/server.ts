@@ -1,0 +1,84 @@
+/** `kvorum server`: one node in the foreground. */
+import type { Command } from 'commander';
+import { type NodeOptions, nodeSettings, toNodeOptions } from '../../src/config/index.ts';
+import { CommandFailure } from '../cli/failure.ts';
+import { portComplaints } from '../cli/ports.ts';
+import { addSettingOptions, loadSettings } from '../cli/setting-options.ts';
+import { type GroupView, isToNode, sendToLauncher } from '../cluster/index.ts';
+
+const EXAMPLES = `
+Examples:
+  kvorum server
+      a cluster of one node with its data in ./data/single
+  kvorum server --node-id 2 --data-folder /var/lib/kvorum --redis-host 0.0.0.0 --grpc-host 0.0.0.0 \\
+      --members 1=10.0.0.1:50051,2=10.0.0.2:50051,3=10.0.0.3:50051
+      the second node of three; the other two are started with the same list and their own id
+  KVORUM_REDIS_PORT=7000 kvorum server --config node.yaml
+      flags win over KVORUM_* variables, those over the file`;
+
+/** Adds the command. */
+export function addServerCommand(program: Command): void {
+  const command = program
+    .command('server')
+    .summary('run one node')
+    .description('Runs one node in the foreground. Without settings it is a whole cluster by itself.')
+    .addHelpText('after', EXAMPLES);
+  addSettingOptions(command, nodeSettings);
+  command.action(async () => {
+    await runServer(toNodeOptions(loadSettings(nodeSettings, command.opts()).values));
+  });
+}
+
+async function runServer(options: NodeOptions): Promise<void> {
+  const { redis, grpc, metrics } = options;
+  const complaints = await portComplaints([
+    { host: redis.host, port: redis.port, flag: '--redis-port' },
+    { host: grpc.host, port: grpc.port, flag: '--grpc-port' },
+    { host: metrics.host, port: metrics.port, flag: '--metrics-port' },
+  ]);
+  if (complaints.length > 0) throw new CommandFailure(complaints.join('\n'));
+
+  // Loaded here so that --help and a mistake on the command line do not wait for the whole node.
+  const { startNode } = await import('../../src/node.ts');
+  const node = await startNode(options);
+
+  let stopping = false;
+  const stop = (): void => {
+    if (stopping) return;
+    stopping = true;
+    node.stop().then(
+      () => process.exit(0),
+      (error: unknown) => {
+        console.error(`kvorum: node ${options.nodeId} did not stop cleanly:`, error);
+        process.exit(1);
+      },
+    );
+  };
+  process.on('SIGINT', stop);
+  process.on('SIGTERM', stop);
+
+  if (process.connected) {
+    // A launcher that was killed must not leave nodes behind.
+    process.on('disconnect', stop);
+    process.on('message', (message) => {
+      if (!isToNode(message)) return;
+      const groups = node.status().groups.map(
+        (group): GroupView => ({
+          groupId: group.groupId,
+          role: group.role,
+          term: group.term,
+          leader: group.leader,
+          commitIndex: group.commitIndex,
+          appliedIndex: group.appliedIndex,
+        }),
+      );
+      sendToLauncher({ kind: 'status', groups });
+    });
+    sendToLauncher({ kind: 'listening', addresses: node.addresses });
+  } else {
+    console.log(
+      `kvorum node ${options.nodeId} is running: redis ${node.addresses.redis}, grpc ${node.addresses.grpc}, ` +
+        `metrics ${node.addresses.metrics}, data in ${options.dataFolder}. Ctrl-C stops it.`,
+    );
+  }
+}

@@ -1,0 +1,162 @@
+/**
+ * A closed-loop load generator for the Redis protocol: every connection sends `pipeline` commands, waits for all their
+ * replies and goes on, the way redis-benchmark does. A latency is that of the whole batch.
+ */
+import { connect, type Socket } from 'node:net';
+import { createHistogram, performance, type RecordableHistogram } from 'node:perf_hooks';
+import { ReplyScanner } from './reply-scanner.ts';
+
+export type LoadOperation = 'set' | 'get' | 'incr';
+
+export interface LoadTarget {
+  readonly host: string;
+  readonly port: number;
+}
+
+export interface LoadOptions {
+  /** Connections are dealt out to these in turn. */
+  readonly targets: readonly LoadTarget[];
+  readonly operation: LoadOperation;
+  readonly connections: number;
+  readonly pipeline: number;
+  /** Stops after this many commands... */
+  readonly requests: number;
+  /** ...or when this time is over, whichever is first. */
+  readonly maxSeconds: number;
+  readonly valueBytes: number;
+  /** Keys are drawn from this many; 1 makes one hot key. */
+  readonly keys: number;
+}
+
+export interface LoadResult {
+  readonly operations: number;
+  readonly errors: number;
+  readonly firstError: string | undefined;
+  readonly seconds: number;
+  readonly operationsPerSecond: number;
+  readonly latencyMs: { readonly p50: number; readonly p95: number; readonly p99: number; readonly max: number };
+}
+
+const bulk = (text: string): string => `$${Buffer.byteLength(text)}\r\n${text}\r\n`;
+
+/** The wire form of one command on a random key. */
+function commandFactory(options: LoadOptions): () => string {
+  const width = String(options.keys - 1).length;
+  const value = bulk('x'.repeat(options.valueBytes));
+  const nextKey = (prefix: string): string =>
+    bulk(`${prefix}:${String(Math.floor(Math.random() * options.keys)).padStart(width, '0')}`);
+  switch (options.operation) {
+    case 'set':
+      return () => `*3\r\n$3\r\nSET\r\n${nextKey('load')}${value}`;
+    case 'get':
+      return () => `*2\r\n$3\r\nGET\r\n${nextKey('load')}`;
+    case 'incr':
+      return () => `*2\r\n$4\r\nINCR\r\n${nextKey('load-counter')}`;
+  }
+}
+
+/** What the connections of one run share. */
+interface Run {
+  readonly options: LoadOptions;
+  readonly nextCommand: () => string;
+  readonly latenciesUs: RecordableHistogram;
+  readonly stopAtMs: number;
+  unsent: number;
+  operations: number;
+  errors: number;
+  firstError: string | undefined;
+}
+
+function runConnection(run: Run, socket: Socket): Promise<void> {
+  return new Promise((resolve, reject) => {
+    let awaited = 0;
+    let sentMs = 0;
+    const scanner = new ReplyScanner((message) => {
+      run.errors++;
+      run.firstError ??= message;
+    });
+    const sendBatch = (): void => {
+      awaited = Math.min(run.options.pipeline, run.unsent);
+      sentMs = performance.now();
+      if (awaited === 0 || sentMs >= run.stopAtMs) {
+        awaited = 0;
+        socket.end();
+        resolve();
+        return;
+      }
+      run.unsent -= awaited;
+      let batch = '';
+      for (let count = 0; count < awaited; count++) batch += run.nextCommand();
+      socket.write(batch, 'latin1');
+    };
+    socket.on('data', (chunk: Buffer) => {
+      const completed = scanner.feed(chunk);
+      awaited -= completed;
+      run.operations += completed;
+      if (awaited > 0) return;
+      run.latenciesUs.record(Math.max(1, Math.round((performance.now() - sentMs) * 1000)));
+      sendBatch();
+    });
+    socket.on('error', reject);
+    socket.on('close', () => {
+      if (awaited > 0) reject(new Error('the server closed a connection with commands outstanding'));
+    });
+    sendBatch();
+  });
+}
+
+function open(target: LoadTarget): Promise<Socket> {
+  return new Promise((resolve, reject) => {
+    const socket = connect({ ...target, noDelay: true });
+    socket.once('error', reject);
+    socket.once('connect', () => {
+      socket.off('error', reject);
+      resolve(socket);
+    });
+  });
+}
+
+/**
+ * Runs one load to its end.
+ * @throws the socket's error when a target cannot be reached or drops a connection
+ */
+export async function runLoad(options: LoadOptions): Promise<LoadResult> {
+  const { targets, connections } = options;
+  const opened = await Promise.allSettled(
+    Array.from({ length: connections }, (_, index) => open(targets[index % targets.length]!)),
+  );
+  const sockets = opened.flatMap((outcome) => (outcome.status === 'fulfilled' ? [outcome.value] : []));
+  try {
+    const refused = opened.find((outcome) => outcome.status === 'rejected');
+    if (refused) throw refused.reason;
+    const startedMs = performance.now();
+    const run: Run = {
+      options,
+      nextCommand: commandFactory(options),
+      latenciesUs: createHistogram(),
+      stopAtMs: startedMs + options.maxSeconds * 1000,
+      unsent: options.requests,
+      operations: 0,
+      errors: 0,
+      firstError: undefined,
+    };
+    await Promise.all(sockets.map((socket) => runConnection(run, socket)));
+    const seconds = (performance.now() - startedMs) / 1000;
+    const percentileMs = (percentile: number): number => run.latenciesUs.percentile(percentile) / 1000;
+    return {
+      operations: run.operations,
+      errors: run.errors,
+      firstError: run.firstError,
+      seconds,
+      operationsPerSecond: run.operations / seconds,
+      latencyMs: {
+        p50: percentileMs(50),
+        p95: percentileMs(95),
+        p99: percentileMs(99),
+        max: run.latenciesUs.max / 1000,
+      },
+    };
+  } finally {
+    for (const socket of sockets) socket.destroy();
+  }
+}
