@@ -1,4 +1,16 @@
 export * from './core/types.ts';
-export { BusyError, NotLeaderError, OutcomeUnknownError, TooLargeError } from './errors.ts';
-export * from './log/index.ts';
+export { type EngineObserver, type GroupOptions, RaftEngine, type RaftEngineOptions } from './engine.ts';
+export {
+  BusyError,
+  MalformedFrameError,
+  NotLeaderError,
+  OutcomeUnknownError,
+  PeerRefusedError,
+  StoppedError,
+  StreamBrokenError,
+  TooLargeError,
+} from './errors.ts';
+export { DEFAULT_ENGINE_LIMITS, type EngineLimits } from './limits.ts';
+export { decodeAddresses, encodeAddresses, type PeerAddressBook } from './peer-addresses.ts';
+export { TimerWheel, type WheelCallback } from './timer-wheel.ts';
 export type * from './types.ts';
