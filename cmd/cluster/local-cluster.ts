@@ -37,6 +37,7 @@ const RESTART_DELAY_MS = { first: 500, most: 30_000 } as const;
 /** A node that lived this long is taken to have recovered: its next death counts as the first. */
 const STABLE_AFTER_MS = 60_000;
 
+/** The nodes of one cluster, from `start` to `stop`. */
 export class LocalCluster {
   private readonly options: LocalClusterOptions;
   private readonly processes = new Map<number, NodeProcess>();

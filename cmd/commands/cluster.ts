@@ -71,13 +71,25 @@ export function clusterTable(members: readonly ClusterMember[]): string {
   return formatTable([heading, ...rows]);
 }
 
+/** Something that happens at most once and can be waited for. */
+class Gate {
+  readonly opened: Promise<void>;
+  open: () => void = () => {};
+
+  constructor() {
+    this.opened = new Promise((resolve) => {
+      this.open = resolve;
+    });
+  }
+}
+
 /** @returns the exit code: 0 after a clean stop that was asked for */
 async function runCluster(nodes: readonly NodeSettingValues[], restart: boolean): Promise<number> {
   const complaints = await portComplaints(wantedPorts(nodes));
   if (complaints.length > 0) throw new CommandFailure(complaints.join('\n'));
 
-  const deaths = Promise.withResolvers<void>();
-  const stopRequest = Promise.withResolvers<void>();
+  const allDied = new Gate();
+  const stopRequest = new Gate();
   const living = new Set(nodes.map((node) => node.nodeId));
   let isReady = false;
   const cluster = new LocalCluster({
@@ -91,7 +103,7 @@ async function runCluster(nodes: readonly NodeSettingValues[], restart: boolean)
       );
       if (restarting) return;
       living.delete(nodeId);
-      if (living.size === 0) deaths.resolve();
+      if (living.size === 0) allDied.open();
       else console.error(`kvorum: still running: ${[...living].map((id) => `node ${id}`).join(', ')}`);
     },
   });
@@ -100,7 +112,7 @@ async function runCluster(nodes: readonly NodeSettingValues[], restart: boolean)
   const onSignal = (): void => {
     if (firstSignalMs === undefined) {
       firstSignalMs = Date.now();
-      stopRequest.resolve();
+      stopRequest.open();
     } else if (Date.now() - firstSignalMs > SECOND_SIGNAL_AFTER_MS) {
       cluster.kill();
     }
@@ -111,7 +123,7 @@ async function runCluster(nodes: readonly NodeSettingValues[], restart: boolean)
 
   cluster.start();
   try {
-    const members = await Promise.race([cluster.ready(READY_TIMEOUT_MS), stopRequest.promise]);
+    const members = await Promise.race([cluster.ready(READY_TIMEOUT_MS), stopRequest.opened]);
     if (members !== undefined) {
       isReady = true;
       console.log(clusterTable(members));
@@ -123,7 +135,7 @@ async function runCluster(nodes: readonly NodeSettingValues[], restart: boolean)
     throw error;
   }
 
-  await Promise.race([stopRequest.promise, deaths.promise]);
+  await Promise.race([stopRequest.opened, allDied.opened]);
   const askedFor = firstSignalMs !== undefined;
   if (!askedFor) console.error('kvorum: no node is left');
   const exits = await cluster.stop();

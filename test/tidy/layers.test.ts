@@ -1,0 +1,156 @@
+import assert from 'node:assert/strict';
+import { existsSync } from 'node:fs';
+import { describe, test } from 'node:test';
+import { importsOf, resolveImport, root, type SourceFile, sources } from './source-tree.ts';
+
+/** Lower is further down; an import goes to the same folder or further down. */
+const FLOORS: readonly (readonly [string, number])[] = [
+  ['src/platform', 0],
+  ['src/raftengine', 1],
+  ['src/store', 1],
+  ['src/distribution', 2],
+  ['src/kv', 3],
+  ['src/adapter', 4],
+  // Settings are plain values that only the composition level reads.
+  ['src/config', 5],
+  ['src/node.ts', 6],
+  ['cmd', 7],
+  ['jepsen', 8],
+  ['bench', 8],
+  ['examples', 8],
+];
+
+/** Imports that the floors forbid and that are right all the same, with the reason. */
+const ALLOWED = new Map<string, string>([]);
+
+interface Place {
+  readonly folder: string;
+  readonly floor: number;
+}
+
+function placeOf(path: string): Place | undefined {
+  const found = FLOORS.find(([prefix]) => path === prefix || path.startsWith(`${prefix}/`));
+  if (!found) return undefined;
+  // Each adapter and each folder beside the layers is a unit of its own.
+  const [prefix, floor] = found;
+  const depth = prefix === 'src/adapter' ? 3 : prefix.split('/').length;
+  return { folder: path.split('/').slice(0, depth).join('/'), floor };
+}
+
+function forbiddenImports(file: SourceFile): string[] {
+  const from = placeOf(file.path);
+  if (!from) return [];
+  const complaints: string[] = [];
+  for (const specifier of importsOf(file)) {
+    const target = resolveImport(file, specifier);
+    if (target === undefined || ALLOWED.has(`${file.path} -> ${target}`)) continue;
+    if (target.startsWith('test/')) complaints.push(`${file.path} imports the test ${target}`);
+    const to = placeOf(target);
+    if (!to || to.folder === from.folder) continue;
+    if (to.floor >= from.floor && !(from.floor === 8 && to.floor === 8)) {
+      complaints.push(`${file.path} imports ${target}, which is not below it`);
+    }
+  }
+  return complaints;
+}
+
+describe('the layers', () => {
+  test('imports go down only', () => {
+    assert.deepEqual(sources.flatMap(forbiddenImports), []);
+  });
+
+  test('a folder below src is used from outside through its index', () => {
+    const complaints: string[] = [];
+    for (const file of sources) {
+      if (!file.path.startsWith('src/') && !file.path.startsWith('cmd/') && !file.path.startsWith('jepsen/')) continue;
+      for (const specifier of importsOf(file)) {
+        const target = resolveImport(file, specifier);
+        const to = target === undefined ? undefined : placeOf(target);
+        if (!to?.folder.startsWith('src/') || to.folder === placeOf(file.path)?.folder) continue;
+        if (target !== to.folder && target !== `${to.folder}/index.ts`)
+          complaints.push(`${file.path} reaches into ${target}`);
+      }
+    }
+    assert.deepEqual(complaints, []);
+  });
+
+  test('an inner folder with an index is used through it too', () => {
+    const complaints: string[] = [];
+    for (const file of sources) {
+      if (!file.path.startsWith('src/')) continue;
+      for (const specifier of importsOf(file)) {
+        const target = resolveImport(file, specifier);
+        if (target === undefined || target.endsWith('/index.ts')) continue;
+        const folder = target.slice(0, target.lastIndexOf('/'));
+        const isInside = file.path.startsWith(`${folder}/`);
+        const isOwnFloor = folder.split('/').length <= 2;
+        // Contracts are plain vocabulary: a `types.ts` may be named directly inside its own layer.
+        const isContract = target.endsWith('/types.ts') && placeOf(target)?.folder === placeOf(file.path)?.folder;
+        if (isInside || isOwnFloor || isContract || !existsSync(`${root}${folder}/index.ts`)) continue;
+        complaints.push(`${file.path} reaches into ${target}`);
+      }
+    }
+    assert.deepEqual(complaints, []);
+  });
+
+  test('every import of a file names its extension', () => {
+    const complaints = sources.flatMap((file) =>
+      importsOf(file)
+        .filter((specifier) => specifier.startsWith('.') && !/\.(ts|json)$/.test(specifier))
+        .map((specifier) => `${file.path} imports ${specifier}`),
+    );
+    assert.deepEqual(complaints, []);
+  });
+
+  test('every built-in module is imported under its node: name', () => {
+    const bare =
+      /^(assert|buffer|child_process|crypto|events|fs|http|net|os|path|perf_hooks|process|stream|timers|tls|url|util|worker_threads|zlib)(\/|$)/;
+    const complaints = sources.flatMap((file) =>
+      importsOf(file)
+        .filter((specifier) => bare.test(specifier))
+        .map((specifier) => `${file.path} imports ${specifier}`),
+    );
+    assert.deepEqual(complaints, []);
+  });
+});
+
+describe('what the Raft core may touch', () => {
+  const core = sources.filter((file) => file.path.startsWith('src/raftengine/core/'));
+
+  test('no module but its own and the seams', () => {
+    const complaints = core.flatMap((file) =>
+      importsOf(file)
+        .filter((specifier) => {
+          const target = resolveImport(file, specifier);
+          return (
+            target === undefined ||
+            !/^src\/(raftengine\/core\/|platform\/index\.ts$|raftengine\/errors\.ts$)/.test(target)
+          );
+        })
+        .map((specifier) => `${file.path} imports ${specifier}`),
+    );
+    assert.deepEqual(complaints, []);
+  });
+
+  test('no time, chance or waiting of its own', () => {
+    const banned =
+      /\b(?:Date|performance|process|console|Math\.random|setTimeout|setInterval|setImmediate|queueMicrotask|Promise|async|await)\b/g;
+    const complaints = core.flatMap((file) =>
+      [...file.code.matchAll(banned)].map((match) => `${file.path} uses ${match[0]}`),
+    );
+    assert.deepEqual(complaints, []);
+  });
+});
+
+describe('time and chance below the composition root', () => {
+  test('come from the seams, so that a simulation decides them', () => {
+    const banned =
+      /\b(?:Date\.now|new Date|performance\.now|Math\.random|setTimeout|setInterval|randomBytes|randomUUID)\b/g;
+    const real = new Set(['src/platform/clock.ts', 'src/platform/random.ts', 'src/platform/scheduler.ts']);
+    const layers = /^src\/(platform|raftengine|store|distribution|kv)\//;
+    const complaints = sources
+      .filter((file) => layers.test(file.path) && !real.has(file.path))
+      .flatMap((file) => [...file.code.matchAll(banned)].map((match) => `${file.path} uses ${match[0]}`));
+    assert.deepEqual(complaints, []);
+  });
+});
