@@ -14,3 +14,24 @@ export class ConflictError extends KvorumError {
   readonly code = 'CONFLICT';
   readonly disposition: ErrorDisposition = 'restart';
 }
+
+/**
+ * A committed entry cannot be understood: an opcode or flag of a newer version, or damage. The replica must stop, because
+ * skipping it would make its state differ from the others'.
+ */
+export class CorruptEntryError extends KvorumError {
+  readonly code = 'CORRUPT_ENTRY';
+  readonly disposition: ErrorDisposition = 'final';
+}
+
+/** A forwarded request failed on the leader in a way that has no class of its own here; code and reaction are the leader's. */
+export class RemoteError extends KvorumError {
+  readonly code: string;
+  readonly disposition: ErrorDisposition;
+
+  constructor(code: string, disposition: ErrorDisposition, message: string) {
+    super(message);
+    this.code = code;
+    this.disposition = disposition;
+  }
+}

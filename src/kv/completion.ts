@@ -1,0 +1,13 @@
+/** How operations get their outcome. */
+import type { Operation } from './types.ts';
+
+/** Hands over an outcome. A fault of the receiver is its own: it surfaces as an uncaught exception, not inside apply. */
+export function complete(operation: Operation<unknown>, error: Error | undefined, reply: unknown): void {
+  try {
+    operation.complete(error, error === undefined ? reply : undefined);
+  } catch (fault) {
+    queueMicrotask(() => {
+      throw fault;
+    });
+  }
+}

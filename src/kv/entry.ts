@@ -1,0 +1,342 @@
+/**
+ * The bytes of a Raft entry of the key-value layer. Big-endian, declared once here, pinned by a golden file.
+ *
+ *   entry     := opcode u8, codec u8 (1), body
+ *   BATCH     := commitTs u64, unitCount u32, expectCount u32, mutationCount u32, expect*, mutation*
+ *   expect    := unit u32, kind u8 (0 absent, 1 version), key, [versionTs u64]
+ *   mutation  := unit u32, kind u8 (1 put, 2 delete, 3 delete range, 4 put with expiry), key, [value | end], [expireTs u64]
+ *   SET_GC    := threshold u64
+ *   PURGE     := commitTs u64, count u32, (key, versionTs u64)*
+ *   key, value, end := length u32, bytes
+ *
+ * A unit is a set of commands with one fate: commands of one entry that touch a common written key are merged (see
+ * docs/design/kv.md), so every key has at most one put or delete per entry and every expectation is about the state
+ * before the entry. Lists are flat and tagged with the unit's number, so that both ends stream through them without
+ * building objects per command.
+ */
+import { assert, type HlcTimestamp, hlcTimestamp } from '../platform/index.ts';
+import { CorruptEntryError } from './errors.ts';
+
+/** Disk and wire values: never renumber. 0x10 to 0x1f are kept for transactions. */
+export const Opcode = { Batch: 0x20, SetGc: 0x30, PurgeExpired: 0x31 } as const;
+const CODEC = 1;
+
+export const MutationKind = { Put: 1, Delete: 2, DeleteRange: 3, PutExpiring: 4 } as const;
+const ExpectKind = { Absent: 0, Version: 1 } as const;
+
+const HEADER_BYTES = 2 + 8 + 4 + 4 + 4;
+const TAG_BYTES = 4 + 1;
+
+/** What a command read before the entry: `versionTs` 0n is "absent". */
+export interface Expectation {
+  readonly unit: number;
+  readonly key: Buffer;
+  readonly versionTs: HlcTimestamp;
+}
+
+/** One write; `value` undefined is a delete, `end` present makes it a range delete. */
+export interface Mutation {
+  readonly unit: number;
+  readonly key: Buffer;
+  readonly value: Buffer | undefined;
+  readonly expireTs: HlcTimestamp;
+  readonly end: Buffer | undefined;
+}
+
+export const ABSENT: HlcTimestamp = hlcTimestamp(0n);
+
+/** Encoded size of one expectation. */
+export const expectBytes = (key: Buffer, versionTs: HlcTimestamp): number =>
+  TAG_BYTES + 4 + key.length + (versionTs === ABSENT ? 0 : 8);
+
+/** Encoded size of one put or delete. */
+export const mutationBytes = (key: Buffer, value: Buffer | undefined, expireTs: HlcTimestamp): number =>
+  TAG_BYTES + 4 + key.length + (value === undefined ? 0 : 4 + value.length + (expireTs === ABSENT ? 0 : 8));
+
+/** Encoded size of one range delete. */
+export const rangeBytes = (start: Buffer, end: Buffer): number => TAG_BYTES + 8 + start.length + end.length;
+
+/**
+ * Writes a BATCH into one pre-sized buffer. The counts and the size are promised up front; `finish` asserts that they
+ * were kept.
+ */
+export class BatchEncoder {
+  private readonly buffer: Buffer;
+  private offset = HEADER_BYTES;
+  private expectsLeft: number;
+  private mutationsLeft: number;
+
+  /** @param bodyBytes sum of `expectBytes`, `mutationBytes` and `rangeBytes` of everything that will be added */
+  constructor(
+    commitTs: HlcTimestamp,
+    unitCount: number,
+    expectCount: number,
+    mutationCount: number,
+    bodyBytes: number,
+  ) {
+    const buffer = Buffer.allocUnsafe(HEADER_BYTES + bodyBytes);
+    buffer[0] = Opcode.Batch;
+    buffer[1] = CODEC;
+    buffer.writeBigUInt64BE(commitTs, 2);
+    buffer.writeUInt32BE(unitCount, 10);
+    buffer.writeUInt32BE(expectCount, 14);
+    buffer.writeUInt32BE(mutationCount, 18);
+    this.buffer = buffer;
+    this.expectsLeft = expectCount;
+    this.mutationsLeft = mutationCount;
+  }
+
+  private tag(unit: number, kind: number): void {
+    this.buffer.writeUInt32BE(unit, this.offset);
+    this.buffer[this.offset + 4] = kind;
+    this.offset += TAG_BYTES;
+  }
+
+  private bytes(bytes: Buffer): void {
+    this.buffer.writeUInt32BE(bytes.length, this.offset);
+    this.buffer.set(bytes, this.offset + 4);
+    this.offset += 4 + bytes.length;
+  }
+
+  private timestamp(ts: HlcTimestamp): void {
+    this.buffer.writeBigUInt64BE(ts, this.offset);
+    this.offset += 8;
+  }
+
+  /** Expectations come before mutations. */
+  expect(unit: number, key: Buffer, versionTs: HlcTimestamp): void {
+    this.expectsLeft--;
+    const isAbsent = versionTs === ABSENT;
+    this.tag(unit, isAbsent ? ExpectKind.Absent : ExpectKind.Version);
+    this.bytes(key);
+    if (!isAbsent) this.timestamp(versionTs);
+  }
+
+  put(unit: number, key: Buffer, value: Buffer, expireTs: HlcTimestamp): void {
+    this.mutationsLeft--;
+    this.tag(unit, expireTs === ABSENT ? MutationKind.Put : MutationKind.PutExpiring);
+    this.bytes(key);
+    this.bytes(value);
+    if (expireTs !== ABSENT) this.timestamp(expireTs);
+  }
+
+  delete(unit: number, key: Buffer): void {
+    this.mutationsLeft--;
+    this.tag(unit, MutationKind.Delete);
+    this.bytes(key);
+  }
+
+  deleteRange(unit: number, start: Buffer, end: Buffer): void {
+    this.mutationsLeft--;
+    this.tag(unit, MutationKind.DeleteRange);
+    this.bytes(start);
+    this.bytes(end);
+  }
+
+  /** The finished entry. */
+  finish(): Buffer {
+    assert(this.offset === this.buffer.length, 'an entry must have the size it was announced with');
+    assert(this.expectsLeft === 0 && this.mutationsLeft === 0, 'an entry must hold what its counts announce');
+    return this.buffer;
+  }
+}
+
+/** Sequential reader over an entry body; every read is bounds-checked because a clamped slice would pass unnoticed. */
+export class EntryReader {
+  private readonly buffer: Buffer;
+  private offset: number;
+
+  constructor(payload: Buffer) {
+    if (payload.length < 2) throw new CorruptEntryError('an entry is shorter than its header');
+    if (payload[1] !== CODEC) throw new CorruptEntryError(`an entry has unknown codec ${payload[1]}`);
+    this.buffer = payload;
+    this.offset = 2;
+  }
+
+  /** Another reader at the same place. */
+  fork(): EntryReader {
+    const other = new EntryReader(this.buffer);
+    other.offset = this.offset;
+    return other;
+  }
+
+  private advance(length: number): number {
+    const at = this.offset;
+    if (at + length > this.buffer.length) throw new CorruptEntryError('an entry ends inside a field');
+    this.offset = at + length;
+    return at;
+  }
+
+  u8(): number {
+    return this.buffer[this.advance(1)]!;
+  }
+
+  u32(): number {
+    return this.buffer.readUInt32BE(this.advance(4));
+  }
+
+  timestamp(): HlcTimestamp {
+    return hlcTimestamp(this.buffer.readBigUInt64BE(this.advance(8)));
+  }
+
+  /** A view into the entry, not a copy. */
+  bytes(): Buffer {
+    const length = this.u32();
+    const at = this.advance(length);
+    return this.buffer.subarray(at, at + length);
+  }
+
+  /** @throws CorruptEntryError when bytes are left over */
+  end(): void {
+    if (this.offset !== this.buffer.length) throw new CorruptEntryError('an entry has bytes after its end');
+  }
+
+  /** Fails on a unit number outside the announced range. */
+  unit(unitCount: number): number {
+    const unit = this.u32();
+    if (unit >= unitCount) throw new CorruptEntryError(`an entry names unit ${unit} of ${unitCount}`);
+    return unit;
+  }
+
+  /** One expectation's observed version; call after `unit` and before `bytes` of its key. @returns true for a version */
+  expectKind(): boolean {
+    const kind = this.u8();
+    if (kind > ExpectKind.Version) throw new CorruptEntryError(`an entry has unknown expectation kind ${kind}`);
+    return kind === ExpectKind.Version;
+  }
+}
+
+/** SET_GC: raises the GC threshold of the group. */
+export function encodeSetGc(threshold: HlcTimestamp): Buffer {
+  const buffer = Buffer.allocUnsafe(10);
+  buffer[0] = Opcode.SetGc;
+  buffer[1] = CODEC;
+  buffer.writeBigUInt64BE(threshold, 2);
+  return buffer;
+}
+
+/** One key that the leader saw expired, and the version it saw. */
+export interface ExpiredVersion {
+  readonly key: Buffer;
+  readonly commitTs: HlcTimestamp;
+}
+
+/** PURGE_EXPIRED: turns versions that are expired at `commitTs` into deletes. */
+export function encodePurge(commitTs: HlcTimestamp, versions: readonly ExpiredVersion[]): Buffer {
+  let size = 2 + 8 + 4;
+  for (const version of versions) size += 4 + version.key.length + 8;
+  const buffer = Buffer.allocUnsafe(size);
+  buffer[0] = Opcode.PurgeExpired;
+  buffer[1] = CODEC;
+  buffer.writeBigUInt64BE(commitTs, 2);
+  let offset = buffer.writeUInt32BE(versions.length, 10);
+  for (const version of versions) {
+    offset = buffer.writeUInt32BE(version.key.length, offset);
+    offset += version.key.copy(buffer, offset);
+    offset = buffer.writeBigUInt64BE(version.commitTs, offset);
+  }
+  return buffer;
+}
+
+/** An entry as objects, for tools and tests; the state machine streams instead. */
+export type DecodedEntry =
+  | {
+      readonly opcode: 'batch';
+      readonly commitTs: HlcTimestamp;
+      readonly unitCount: number;
+      readonly expects: readonly Expectation[];
+      readonly mutations: readonly Mutation[];
+    }
+  | { readonly opcode: 'setGc'; readonly threshold: HlcTimestamp }
+  | { readonly opcode: 'purgeExpired'; readonly commitTs: HlcTimestamp; readonly versions: readonly ExpiredVersion[] };
+
+/** Reads the next mutation of a batch. @throws CorruptEntryError */
+export function readMutation(reader: EntryReader, unitCount: number): Mutation {
+  const unit = reader.unit(unitCount);
+  const kind = reader.u8();
+  const key = reader.bytes();
+  switch (kind) {
+    case MutationKind.Put:
+      return { unit, key, value: reader.bytes(), expireTs: ABSENT, end: undefined };
+    case MutationKind.PutExpiring: {
+      const value = reader.bytes();
+      return { unit, key, value, expireTs: reader.timestamp(), end: undefined };
+    }
+    case MutationKind.Delete:
+      return { unit, key, value: undefined, expireTs: ABSENT, end: undefined };
+    case MutationKind.DeleteRange:
+      return { unit, key, value: undefined, expireTs: ABSENT, end: reader.bytes() };
+    default:
+      throw new CorruptEntryError(`an entry has unknown mutation kind ${kind}`);
+  }
+}
+
+/** Reads the next expectation of a batch. @throws CorruptEntryError */
+export function readExpectation(reader: EntryReader, unitCount: number): Expectation {
+  const unit = reader.unit(unitCount);
+  const isVersion = reader.expectKind();
+  const key = reader.bytes();
+  return { unit, key, versionTs: isVersion ? reader.timestamp() : ABSENT };
+}
+
+/** Reads the body of a PURGE_EXPIRED entry, leaving the reader at its end. */
+export function readPurge(reader: EntryReader): { commitTs: HlcTimestamp; versions: ExpiredVersion[] } {
+  const commitTs = reader.timestamp();
+  const versions: ExpiredVersion[] = [];
+  for (let left = reader.u32(); left > 0; left--) versions.push({ key: reader.bytes(), commitTs: reader.timestamp() });
+  reader.end();
+  return { commitTs, versions };
+}
+
+/** Decodes any entry into objects. @throws CorruptEntryError for anything that `encode*` cannot have written */
+export function decodeEntry(payload: Buffer): DecodedEntry {
+  const reader = new EntryReader(payload);
+  switch (payload[0]) {
+    case Opcode.Batch: {
+      const commitTs = reader.timestamp();
+      const unitCount = reader.u32();
+      const expectCount = reader.u32();
+      const mutationCount = reader.u32();
+      const expects: Expectation[] = [];
+      const mutations: Mutation[] = [];
+      for (let left = expectCount; left > 0; left--) expects.push(readExpectation(reader, unitCount));
+      for (let left = mutationCount; left > 0; left--) mutations.push(readMutation(reader, unitCount));
+      reader.end();
+      return { opcode: 'batch', commitTs, unitCount, expects, mutations };
+    }
+    case Opcode.SetGc: {
+      const threshold = reader.timestamp();
+      reader.end();
+      return { opcode: 'setGc', threshold };
+    }
+    case Opcode.PurgeExpired:
+      return { opcode: 'purgeExpired', ...readPurge(reader) };
+    default:
+      throw new CorruptEntryError(`an entry has unknown opcode ${payload[0]}; this replica is too old to apply it`);
+  }
+}
+
+/** Encodes a batch given as objects, for tools and tests. */
+export function encodeBatch(
+  commitTs: HlcTimestamp,
+  unitCount: number,
+  expects: readonly Expectation[],
+  mutations: readonly Mutation[],
+): Buffer {
+  let bytes = 0;
+  for (const expect of expects) bytes += expectBytes(expect.key, expect.versionTs);
+  for (const mutation of mutations) {
+    bytes +=
+      mutation.end === undefined
+        ? mutationBytes(mutation.key, mutation.value, mutation.expireTs)
+        : rangeBytes(mutation.key, mutation.end);
+  }
+  const encoder = new BatchEncoder(commitTs, unitCount, expects.length, mutations.length, bytes);
+  for (const expect of expects) encoder.expect(expect.unit, expect.key, expect.versionTs);
+  for (const { unit, key, value, expireTs, end } of mutations) {
+    if (end !== undefined) encoder.deleteRange(unit, key, end);
+    else if (value === undefined) encoder.delete(unit, key);
+    else encoder.put(unit, key, value, expireTs);
+  }
+  return encoder.finish();
+}

@@ -1,0 +1,440 @@
+/**
+ * The leader's side of one group: evaluates operations in arrival order, gathers the effects of a turn into one entry,
+ * proposes it, and lets replies go once everything they depend on is committed and applied.
+ *
+ * Everything between reading state and handing the entry to Raft is synchronous: timestamps are drawn and entries are
+ * proposed in the same order because nothing can come in between. That, not a lock, is the group's sequencer.
+ */
+import { assert, assertNever, type HlcTimestamp, type NodeId, type Scheduler } from '../platform/index.ts';
+import type { LeadershipEvent, ProposalOutcome, RaftGroup } from '../raftengine/index.ts';
+import type { GroupStore } from '../store/index.ts';
+import { complete } from './completion.ts';
+import { expectBytes } from './entry.ts';
+import { BusyError, ConflictError, NotLeaderError, OutcomeUnknownError, TooLargeError } from './errors.ts';
+import type { Hlc } from './hlc.ts';
+import { OpenEntry, Overlay, type Unit } from './overlay.ts';
+import { ReadConfirmer } from './read-confirmer.ts';
+import type { BatchResult, GroupStateMachine } from './state-machine.ts';
+import type { Operation, ScanPage, ScanRequest } from './types.ts';
+import { CommandView } from './view.ts';
+
+/** Bounds of one group's executor. */
+export interface ExecutorLimits {
+  /** An entry is closed when it reaches this size, even inside a turn. */
+  readonly maxEntryBytes: number;
+  /** One command's effects; more is refused with `TooLargeError`. */
+  readonly maxCommandBytes: number;
+  /** Beyond either, new operations wait unevaluated until an entry is through. */
+  readonly maxInflightEntries: number;
+  readonly maxInflightBytes: number;
+  /** Operations that may wait so; more are refused with `BusyError`. */
+  readonly maxWaitingOperations: number;
+  /** Evaluations of one operation before `ConflictError`. */
+  readonly maxTries: number;
+}
+
+export const DEFAULT_EXECUTOR_LIMITS: ExecutorLimits = {
+  maxEntryBytes: 8 * 1024 * 1024,
+  maxCommandBytes: 64 * 1024 * 1024,
+  maxInflightEntries: 512,
+  maxInflightBytes: 128 * 1024 * 1024,
+  maxWaitingOperations: 100_000,
+  maxTries: 8,
+};
+
+export interface GroupExecutorOptions {
+  readonly nodeId: NodeId;
+  readonly raft: RaftGroup;
+  readonly stateMachine: GroupStateMachine;
+  readonly store: GroupStore;
+  readonly hlc: Hlc;
+  readonly scheduler: Scheduler;
+  readonly limits?: Partial<ExecutorLimits>;
+}
+
+/** Counters since start, for metrics. */
+export interface ExecutorStats {
+  readonly operations: number;
+  readonly entries: number;
+  readonly conflicts: number;
+  readonly inflightEntries: number;
+  readonly inflightBytes: number;
+  readonly waitingOperations: number;
+}
+
+/** An operation that was evaluated and waits for an entry. */
+interface Pending {
+  readonly operation: Operation<unknown>;
+  readonly tries: number;
+  readonly error: Error | undefined;
+  readonly reply: unknown;
+  /** The fate of its own writes; undefined for an operation that wrote nothing. */
+  readonly unit: Unit | undefined;
+  /** What an operation that wrote nothing read before it was applied. */
+  readonly sources: readonly Source[];
+}
+
+interface Source {
+  readonly unit: Unit | undefined;
+  readonly entry: OpenEntry | undefined;
+}
+
+const NO_SOURCES: readonly Source[] = [];
+
+/** An entry with the operations that wait for it. */
+class TurnEntry extends OpenEntry {
+  readonly pending: Pending[] = [];
+}
+
+/** Evaluates, sequences and answers for one group; idle unless this node leads it. */
+export class GroupExecutor {
+  private readonly nodeId: NodeId;
+  private readonly raft: RaftGroup;
+  private readonly stateMachine: GroupStateMachine;
+  private readonly store: GroupStore;
+  private readonly hlc: Hlc;
+  private readonly scheduler: Scheduler;
+  private readonly limits: ExecutorLimits;
+  private readonly overlay = new Overlay();
+  private readonly view: CommandView;
+  private readonly confirmer: ReadConfirmer;
+  private serving = false;
+  /** Timestamp of the commands of this turn, drawn by the first of them; undefined between turns. */
+  private turnTs: HlcTimestamp | undefined;
+  /** The entry that this turn's writes go into. */
+  private entry: TurnEntry | undefined;
+  private isTurnEndScheduled = false;
+  /** The newest entry that was handed to Raft, while it is in flight. */
+  private newestInflight: TurnEntry | undefined;
+  private inflightEntries = 0;
+  private inflightBytes = 0;
+  /** Operations that wait for room, oldest at `waitingHead`. */
+  private waiting: Operation<unknown>[] = [];
+  private waitingHead = 0;
+  private isDraining = false;
+  private entryCount = 0;
+  private operationCount = 0;
+  private conflictCount = 0;
+
+  constructor(options: GroupExecutorOptions) {
+    this.nodeId = options.nodeId;
+    this.raft = options.raft;
+    this.stateMachine = options.stateMachine;
+    this.store = options.store;
+    this.hlc = options.hlc;
+    this.scheduler = options.scheduler;
+    this.limits = { ...DEFAULT_EXECUTOR_LIMITS, ...options.limits };
+    this.view = new CommandView(this.store, this.overlay);
+    this.confirmer = new ReadConfirmer(this.raft, this.scheduler);
+    this.stateMachine.listenToLeadership((event) => this.onLeadership(event));
+  }
+
+  /** True while this node leads the group and has caught up with its own term. */
+  get isServing(): boolean {
+    return this.serving;
+  }
+
+  stats(): ExecutorStats {
+    return {
+      operations: this.operationCount,
+      entries: this.entryCount,
+      conflicts: this.conflictCount,
+      inflightEntries: this.inflightEntries,
+      inflightBytes: this.inflightBytes,
+      waitingOperations: this.waiting.length - this.waitingHead,
+    };
+  }
+
+  /**
+   * Evaluates an operation in call order. It may be completed before this returns: at once when it only read applied state
+   * under a lease, or when it is refused.
+   */
+  submit(operation: Operation<unknown>): void {
+    if (!this.serving) {
+      complete(operation, this.notLeader(), undefined);
+      return;
+    }
+    if (this.waitingHead < this.waiting.length || this.isFull()) {
+      if (this.waiting.length - this.waitingHead >= this.limits.maxWaitingOperations) {
+        complete(operation, new BusyError('too many operations wait for the group; try again later'), undefined);
+      } else {
+        this.waiting.push(operation);
+      }
+      return;
+    }
+    this.evaluate(operation, 1);
+  }
+
+  private isFull(): boolean {
+    return this.inflightEntries >= this.limits.maxInflightEntries || this.inflightBytes >= this.limits.maxInflightBytes;
+  }
+
+  private notLeader(): NotLeaderError {
+    const leader = this.raft.leader()?.nodeId;
+    return new NotLeaderError(leader === this.nodeId ? undefined : leader);
+  }
+
+  // ---- Synchronous section: from drawing the turn's timestamp to `raft.propose` nothing may await. ----
+
+  /**
+   * The timestamp of the present turn. Each draw reserves the value before it too: range deletes of the entry are applied
+   * there, below the entry's own puts and above everything older.
+   */
+  private turnTimestamp(): HlcTimestamp {
+    if (this.turnTs === undefined) {
+      this.turnTs = this.drawTimestamp();
+      if (!this.isTurnEndScheduled) {
+        this.isTurnEndScheduled = true;
+        this.scheduler.endOfTurn(() => this.endTurn());
+      }
+    }
+    return this.turnTs;
+  }
+
+  private drawTimestamp(): HlcTimestamp {
+    this.hlc.next();
+    return this.hlc.next();
+  }
+
+  private evaluate(operation: Operation<unknown>, tries: number): void {
+    this.operationCount++;
+    const view = this.view;
+    view.begin(this.turnTimestamp(), this.entry);
+    let reply: unknown;
+    let error: Error | undefined;
+    try {
+      reply = operation.evaluate(view);
+    } catch (thrown) {
+      error = thrown instanceof Error ? thrown : new Error(String(thrown));
+    }
+    if (error === undefined && (view.writes.length > 0 || view.ranges.length > 0)) {
+      this.addWriter(operation, tries, reply);
+    } else if (view.dependencies.length === 0) {
+      this.confirmer.confirm(operation, error, reply);
+    } else {
+      const sources = view.dependencies as readonly Source[];
+      let newest = sources[0]!.entry!;
+      for (const source of sources) if (source.entry!.ordinal > newest.ordinal) newest = source.entry!;
+      (newest as TurnEntry).pending.push({ operation, tries, error, reply, unit: undefined, sources });
+    }
+  }
+
+  private addWriter(operation: Operation<unknown>, tries: number, reply: unknown): void {
+    const view = this.view;
+    let bytes = 0;
+    for (const write of view.writes) bytes += write.bytes;
+    for (let at = 0; at < view.readKeys.length; at++) {
+      bytes += expectBytes(view.readKeys[at]!, view.readVersions[at]!);
+    }
+    if (bytes > this.limits.maxCommandBytes) {
+      const message = `the command's effects of ${bytes} bytes exceed the limit of ${this.limits.maxCommandBytes}`;
+      complete(operation, new TooLargeError(message), undefined);
+      return;
+    }
+    this.entry ??= new TurnEntry(view.ts, this.entryCount++);
+    const entry = this.entry;
+    const unit = this.overlay.add(entry, view.settleUnit(), view.writes, view.ranges);
+    for (let at = 0; at < view.readKeys.length; at++) {
+      entry.expect(unit, view.readKeys[at]!, view.readVersions[at]!);
+    }
+    entry.pending.push({ operation, tries, error: undefined, reply, unit, sources: NO_SOURCES });
+    if (entry.bodyBytes >= this.limits.maxEntryBytes) this.propose();
+  }
+
+  private endTurn(): void {
+    this.isTurnEndScheduled = false;
+    if (this.entry !== undefined) this.propose();
+    this.turnTs = undefined;
+  }
+
+  /** Closes the open entry and hands it to Raft. */
+  private propose(): void {
+    const entry = this.entry!;
+    this.entry = undefined;
+    this.turnTs = undefined;
+    const { payload, units } = entry.encode();
+    this.newestInflight = entry;
+    this.inflightEntries++;
+    this.inflightBytes += payload.length;
+    this.raft.propose(payload, (outcome) => this.settle(entry, units, payload.length, outcome));
+  }
+
+  // ---- End of the synchronous section. ----
+
+  /** What became of an entry: called once an entry, for applied ones in log order. */
+  private settle(entry: TurnEntry, units: readonly Unit[], bytes: number, outcome: ProposalOutcome): void {
+    this.inflightEntries--;
+    this.inflightBytes -= bytes;
+    if (this.newestInflight === entry) this.newestInflight = undefined;
+    this.overlay.remove(entry);
+    switch (outcome.kind) {
+      case 'applied':
+        this.settleApplied(entry, units, outcome.result as BatchResult);
+        break;
+      case 'notProposed':
+        entry.isAbandoned = true;
+        this.settleAbandoned(entry, outcome.error);
+        break;
+      case 'unknown':
+        entry.isAbandoned = true;
+        this.settleAbandoned(
+          entry,
+          outcome.error instanceof OutcomeUnknownError
+            ? outcome.error
+            : new OutcomeUnknownError('the write may or may not have happened', { cause: outcome.error }),
+        );
+        break;
+      default:
+        assertNever(outcome);
+    }
+    this.drainWaiting();
+  }
+
+  private settleApplied(entry: TurnEntry, units: readonly Unit[], conflicts: BatchResult): void {
+    if (conflicts === undefined) {
+      for (const pending of entry.pending) this.settlePending(pending);
+      return;
+    }
+    for (const number of conflicts) units[number]!.isConflicted = true;
+    // First those that must run again, in their old order: what a completion submits comes after them.
+    const settled: Pending[] = [];
+    for (const pending of entry.pending) {
+      if (isStale(pending)) this.retry(pending);
+      else settled.push(pending);
+    }
+    for (const pending of settled) this.settlePending(pending);
+  }
+
+  private settlePending(pending: Pending): void {
+    if (pending.unit !== undefined) complete(pending.operation, undefined, pending.reply);
+    else if (isStale(pending)) this.retry(pending);
+    else this.confirmer.confirm(pending.operation, pending.error, pending.reply);
+  }
+
+  /** Evaluates again what was computed from something that did not come to pass. Nothing of it happened. */
+  private retry(pending: Pending): void {
+    this.conflictCount++;
+    if (!this.serving) complete(pending.operation, this.notLeader(), undefined);
+    else if (pending.tries >= this.limits.maxTries) {
+      const message = `the operation lost ${pending.tries} times against concurrent writes; nothing happened`;
+      complete(pending.operation, new ConflictError(message), undefined);
+    } else this.evaluate(pending.operation, pending.tries + 1);
+  }
+
+  /** Writers get the entry's error; those that only read may run again, because nothing of theirs was proposed. */
+  private settleAbandoned(entry: TurnEntry, error: Error): void {
+    for (const pending of entry.pending) {
+      if (pending.unit !== undefined) complete(pending.operation, error, undefined);
+      else this.retry(pending);
+    }
+  }
+
+  private drainWaiting(): void {
+    if (this.isDraining) return;
+    this.isDraining = true;
+    while (this.serving && this.waitingHead < this.waiting.length && !this.isFull()) {
+      this.evaluate(this.waiting[this.waitingHead++]!, 1);
+    }
+    if (this.waitingHead === this.waiting.length) {
+      this.waiting = [];
+      this.waitingHead = 0;
+    }
+    this.isDraining = false;
+  }
+
+  private onLeadership(event: LeadershipEvent): void {
+    switch (event.kind) {
+      case 'serving':
+        assert(this.inflightEntries === 0 && this.overlay.isEmpty, 'a new leader starts without writes in flight');
+        // Timestamps of this term must be above every one of earlier terms.
+        this.hlc.observe(this.stateMachine.maxTs);
+        this.serving = true;
+        break;
+      case 'stopped':
+        this.stop();
+        break;
+      default:
+        assertNever(event);
+    }
+  }
+
+  /** Completes everything that was not proposed; what was has been settled by the engine. */
+  private stop(): void {
+    this.serving = false;
+    const entry = this.entry;
+    this.entry = undefined;
+    this.turnTs = undefined;
+    if (entry !== undefined) {
+      entry.isAbandoned = true;
+      this.overlay.remove(entry);
+      this.settleAbandoned(entry, this.notLeader());
+    }
+    const waiting = this.waiting.slice(this.waitingHead);
+    this.waiting = [];
+    this.waitingHead = 0;
+    for (const operation of waiting) complete(operation, this.notLeader(), undefined);
+    this.confirmer.failAll(this.notLeader());
+  }
+
+  /**
+   * Settles when everything in flight at the call is applied and this node was confirmed as the leader after the call.
+   * @throws NotLeaderError
+   */
+  private catchUp(): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const operation: Operation<unknown> = {
+        evaluate: () => undefined,
+        complete: (error) => (error === undefined ? resolve() : reject(error)),
+      };
+      if (!this.serving) {
+        reject(this.notLeader());
+        return;
+      }
+      const newest = this.entry ?? this.newestInflight;
+      if (newest === undefined) this.confirmer.confirm(operation, undefined, undefined);
+      else
+        newest.pending.push({ operation, tries: 1, error: undefined, reply: undefined, unit: undefined, sources: [] });
+    });
+  }
+
+  /** One page at one timestamp that is above every write acknowledged before the call. @throws NotLeaderError */
+  async scan(request: ScanRequest): Promise<ScanPage> {
+    if (!this.serving) throw this.notLeader();
+    const readTs = this.drawTimestamp();
+    // Commands later in this turn must not commit below a timestamp that has been read at.
+    if (this.entry === undefined) this.turnTs = undefined;
+    await this.catchUp();
+    const page = await this.store.scan({ ...request, readTs });
+    if (!this.serving) throw this.notLeader();
+    if (!this.raft.holdsLease()) await this.raft.readBarrier();
+    return { rows: page.rows, next: page.next };
+  }
+
+  /** Keys of a counter class in applied state, as of a moment after the call. @throws NotLeaderError */
+  async countKeys(counterClass: number): Promise<number> {
+    await this.catchUp();
+    return this.store.liveKeys(counterClass);
+  }
+
+  /**
+   * Proposes an entry that no client asked for, in order with the commands' entries.
+   * @param build gets the entry's commit timestamp
+   * @returns true when it was applied, false when it was not or when nobody knows
+   */
+  proposeMaintenance(build: (commitTs: HlcTimestamp) => Buffer): Promise<boolean> {
+    if (!this.serving || this.isFull()) return Promise.resolve(false);
+    if (this.entry !== undefined) this.propose();
+    this.turnTs = undefined;
+    const payload = build(this.drawTimestamp());
+    return new Promise((resolve) => this.raft.propose(payload, (outcome) => resolve(outcome.kind === 'applied')));
+  }
+}
+
+/** True when something that the operation was computed from did not come to pass. */
+function isStale(pending: Pending): boolean {
+  if (pending.unit !== undefined) return pending.unit.root().isConflicted;
+  for (const { unit, entry } of pending.sources) {
+    if (entry!.isAbandoned || unit!.root().isConflicted) return true;
+  }
+  return false;
+}

@@ -1,0 +1,57 @@
+/** Errors on their way through the proxy: which status stands for which error, in both directions. */
+import { type ErrorDisposition, KvorumError, type NodeId } from '../platform/index.ts';
+import {
+  BusyError,
+  ConflictError,
+  LeaderUnavailableError,
+  NotLeaderError,
+  OutcomeUnknownError,
+  RemoteError,
+  TooLargeError,
+} from './errors.ts';
+import { type ForwardReply, ForwardStatus } from './forward-codec.ts';
+
+const DISPOSITIONS: readonly ErrorDisposition[] = ['redirect', 'wait', 'restart', 'unknown', 'final'];
+
+/** What a leader answers for an error of its handler. An error of no known kind says nothing about what happened. */
+export function statusOf(error: Error): { status: ForwardStatus; leaderHint: NodeId | undefined; body: Buffer } {
+  const body = Buffer.from(error.message);
+  if (error instanceof NotLeaderError) return { status: ForwardStatus.NotLeader, leaderHint: error.leaderHint, body };
+  const leaderHint = undefined;
+  if (error instanceof BusyError) return { status: ForwardStatus.Busy, leaderHint, body };
+  if (error instanceof LeaderUnavailableError) return { status: ForwardStatus.Unavailable, leaderHint, body };
+  if (error instanceof OutcomeUnknownError) return { status: ForwardStatus.Unknown, leaderHint, body };
+  if (error instanceof TooLargeError) return { status: ForwardStatus.TooLarge, leaderHint, body };
+  if (error instanceof ConflictError) return { status: ForwardStatus.Conflict, leaderHint, body };
+  if (error instanceof KvorumError) {
+    const text = `${error.code}\0${error.disposition}\0${error.message}`;
+    return { status: ForwardStatus.Other, leaderHint, body: Buffer.from(text) };
+  }
+  return { status: ForwardStatus.Unknown, leaderHint, body };
+}
+
+/** The error that a reply stands for; undefined for success. */
+export function errorOf(reply: ForwardReply): Error | undefined {
+  const message = (): string => reply.body.toString();
+  switch (reply.status) {
+    case ForwardStatus.Ok:
+      return undefined;
+    case ForwardStatus.NotLeader:
+      return new NotLeaderError(reply.leaderHint);
+    case ForwardStatus.Busy:
+      return new BusyError(message());
+    case ForwardStatus.Unavailable:
+      return new LeaderUnavailableError(message());
+    case ForwardStatus.Unknown:
+      return new OutcomeUnknownError(message());
+    case ForwardStatus.TooLarge:
+      return new TooLargeError(message());
+    case ForwardStatus.Conflict:
+      return new ConflictError(message());
+    default: {
+      const [code = '', disposition = '', ...rest] = message().split('\0');
+      const known = DISPOSITIONS.find((name) => name === disposition);
+      return new RemoteError(code || 'REMOTE', known ?? 'unknown', rest.join('\0'));
+    }
+  }
+}

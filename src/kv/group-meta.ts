@@ -1,0 +1,97 @@
+/**
+ * What the state machine keeps beside the data, in the same atomic unit: the term of the applied entry, the largest
+ * timestamp ever applied, the membership. Also the header frame of a snapshot. Fixed layouts, big-endian.
+ */
+import { type HlcTimestamp, hlcTimestamp, type NodeId, nodeId, type Term } from '../platform/index.ts';
+import type { ConfState, SnapshotMeta } from '../raftengine/index.ts';
+import { CorruptEntryError } from './errors.ts';
+
+/** Names of the meta values in the store. */
+export const MetaName = { Applied: 'kv.applied', Conf: 'kv.conf' } as const;
+
+/** Stored under `MetaName.Applied` with every entry. */
+export interface AppliedMeta {
+  readonly term: Term;
+  /** Largest commit timestamp ever applied (protocols §1.3 `max_ts`). */
+  readonly maxTs: HlcTimestamp;
+}
+
+export function encodeAppliedMeta(term: Term, maxTs: HlcTimestamp): Buffer {
+  const buffer = Buffer.allocUnsafe(16);
+  writeUint53(buffer, term, 0);
+  buffer.writeBigUInt64BE(maxTs, 8);
+  return buffer;
+}
+
+export function decodeAppliedMeta(buffer: Buffer): AppliedMeta {
+  if (buffer.length !== 16) throw new CorruptEntryError('the stored applied state has the wrong length');
+  return { term: readUint53(buffer, 0), maxTs: hlcTimestamp(buffer.readBigUInt64BE(8)) };
+}
+
+function writeUint53(buffer: Buffer, value: number, offset: number): void {
+  buffer.writeUInt32BE(Math.floor(value / 0x1_0000_0000), offset);
+  buffer.writeUInt32BE(value >>> 0, offset + 4);
+}
+
+function readUint53(buffer: Buffer, offset: number): number {
+  return buffer.readUInt32BE(offset) * 0x1_0000_0000 + buffer.readUInt32BE(offset + 4);
+}
+
+/** Layout: autoLeave u8, then four lists, each count u16 and node ids u16. */
+export function encodeConf(conf: ConfState): Buffer {
+  const lists = [conf.voters, conf.votersOutgoing, conf.learners, conf.learnersNext];
+  const buffer = Buffer.allocUnsafe(1 + lists.reduce((size, list) => size + 2 + 2 * list.length, 0));
+  buffer[0] = conf.autoLeave ? 1 : 0;
+  let offset = 1;
+  for (const list of lists) {
+    offset = buffer.writeUInt16BE(list.length, offset);
+    for (const id of list) offset = buffer.writeUInt16BE(id, offset);
+  }
+  return buffer;
+}
+
+/** @throws CorruptEntryError */
+export function decodeConf(buffer: Buffer): ConfState {
+  let offset = 1;
+  const readList = (): NodeId[] => {
+    if (offset + 2 > buffer.length) throw new CorruptEntryError('a stored membership is cut short');
+    const count = buffer.readUInt16BE(offset);
+    offset += 2;
+    if (offset + 2 * count > buffer.length) throw new CorruptEntryError('a stored membership is cut short');
+    const list: NodeId[] = [];
+    for (let at = 0; at < count; at++, offset += 2) list.push(nodeId(buffer.readUInt16BE(offset)));
+    return list;
+  };
+  const voters = readList();
+  const votersOutgoing = readList();
+  const learners = readList();
+  const learnersNext = readList();
+  if (offset !== buffer.length || buffer[0]! > 1) throw new CorruptEntryError('a stored membership is damaged');
+  return { voters, votersOutgoing, learners, learnersNext, autoLeave: buffer[0] === 1 };
+}
+
+const SNAPSHOT_MAGIC = 0x6b76_7331; // "kvs1": changes with the layout
+const SNAPSHOT_HEADER_BYTES = 20;
+
+/** First frame of a snapshot; the store's own frames follow. */
+export function encodeSnapshotHeader(meta: SnapshotMeta): Buffer {
+  const conf = encodeConf(meta.conf);
+  const buffer = Buffer.allocUnsafe(SNAPSHOT_HEADER_BYTES + conf.length);
+  buffer.writeUInt32BE(SNAPSHOT_MAGIC, 0);
+  writeUint53(buffer, meta.index, 4);
+  writeUint53(buffer, meta.term, 12);
+  conf.copy(buffer, SNAPSHOT_HEADER_BYTES);
+  return buffer;
+}
+
+/** @throws CorruptEntryError */
+export function decodeSnapshotHeader(frame: Buffer): SnapshotMeta {
+  if (frame.length <= SNAPSHOT_HEADER_BYTES || frame.readUInt32BE(0) !== SNAPSHOT_MAGIC) {
+    throw new CorruptEntryError('a snapshot does not start with a header that this version knows');
+  }
+  return {
+    index: readUint53(frame, 4),
+    term: readUint53(frame, 12),
+    conf: decodeConf(frame.subarray(SNAPSHOT_HEADER_BYTES)),
+  };
+}

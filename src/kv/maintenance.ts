@@ -1,0 +1,183 @@
+/**
+ * Periodic work of the groups: the leader deletes expired keys and advances the GC threshold through the log; every
+ * replica drops what is below the threshold in small local slices. A group without work costs one comparison a period.
+ */
+import type { Cancel, HlcTimestamp, LogIndex, Millis, Scheduler } from '../platform/index.ts';
+import { hlcTimestamp } from '../platform/index.ts';
+import type { GroupStore } from '../store/index.ts';
+import { ABSENT, encodePurge, encodeSetGc } from './entry.ts';
+import type { GroupExecutor } from './executor.ts';
+import { type Hlc, timestampOfMs } from './hlc.ts';
+import { physicalMs } from './types.ts';
+
+/** When and how much. */
+export interface MaintenanceOptions {
+  /** How often each group is looked at. */
+  readonly periodMs: Millis;
+  /** Keys deleted by one PURGE_EXPIRED entry. */
+  readonly purgeBatchKeys: number;
+  /** How far back reads at a timestamp stay possible. */
+  readonly retentionMs: Millis;
+  /** The threshold moves when it would move by more than this. */
+  readonly gcStepMs: Millis;
+  /** One slice of garbage collection, and the pause after it. */
+  readonly gcSliceMs: Millis;
+  readonly gcPauseMs: Millis;
+}
+
+export const DEFAULT_MAINTENANCE: MaintenanceOptions = {
+  periodMs: 1000,
+  purgeBatchKeys: 1000,
+  retentionMs: 30 * 60_000,
+  gcStepMs: 60_000,
+  gcSliceMs: 5,
+  gcPauseMs: 50,
+};
+
+/** No expiry is later than this. */
+const END_OF_TIME: HlcTimestamp = hlcTimestamp(0xffff_ffff_ffff_ffffn);
+
+/** What maintenance needs of a group. */
+export interface MaintainedGroup {
+  readonly executor: GroupExecutor;
+  readonly store: GroupStore;
+}
+
+/** Looks after one group. */
+class GroupMaintenance {
+  private readonly group: MaintainedGroup;
+  private readonly hlc: Hlc;
+  private readonly options: MaintenanceOptions;
+  private readonly pause: (ms: Millis) => Promise<void>;
+  private isRunning = false;
+  /** Applied index at which the store was seen to hold no key with an expiry at all. */
+  private noExpiryAt: LogIndex = -1;
+  /** Applied index right after the last SET_GC: nothing newer means nothing to forget. */
+  private gcSetAt: LogIndex = -1;
+  /** Threshold below which garbage has been dropped here. */
+  private collectedTo: HlcTimestamp = ABSENT;
+
+  constructor(group: MaintainedGroup, hlc: Hlc, options: MaintenanceOptions, pause: (ms: Millis) => Promise<void>) {
+    this.group = group;
+    this.hlc = hlc;
+    this.options = options;
+    this.pause = pause;
+  }
+
+  /** One round; a round that is still under way is left alone. */
+  async run(isStopped: () => boolean): Promise<void> {
+    if (this.isRunning) return;
+    this.isRunning = true;
+    try {
+      if (this.group.executor.isServing) {
+        await this.purge(isStopped);
+        await this.advanceThreshold();
+      }
+      await this.collect(isStopped);
+    } finally {
+      this.isRunning = false;
+    }
+  }
+
+  private async purge(isStopped: () => boolean): Promise<void> {
+    const { store, executor } = this.group;
+    if (store.appliedIndex === this.noExpiryAt) return;
+    for (;;) {
+      const expired = await store.expired(this.hlc.peek(), this.options.purgeBatchKeys);
+      if (expired.length === 0) break;
+      if (isStopped() || !(await executor.proposeMaintenance((commitTs) => encodePurge(commitTs, expired)))) return;
+      if (expired.length < this.options.purgeBatchKeys) break;
+    }
+    const index = store.appliedIndex;
+    if ((await store.expired(END_OF_TIME, 1)).length === 0) this.noExpiryAt = index;
+  }
+
+  private async advanceThreshold(): Promise<void> {
+    const { store, executor } = this.group;
+    if (store.appliedIndex === this.gcSetAt) return;
+    const targetMs = physicalMs(this.hlc.peek()) - this.options.retentionMs;
+    if (targetMs - physicalMs(hlcTimestamp(store.gcThreshold)) <= this.options.gcStepMs) return;
+    if (await executor.proposeMaintenance(() => encodeSetGc(timestampOfMs(targetMs)))) {
+      this.gcSetAt = store.appliedIndex;
+    }
+  }
+
+  private async collect(isStopped: () => boolean): Promise<void> {
+    const { store } = this.group;
+    const threshold = store.gcThreshold;
+    if (threshold <= this.collectedTo) return;
+    while (!(await store.collectGarbage(this.options.gcSliceMs))) {
+      if (isStopped()) return;
+      await this.pause(this.options.gcPauseMs);
+    }
+    this.collectedTo = threshold;
+  }
+}
+
+/** Runs the periodic work of all groups of a node. */
+export class Maintenance {
+  private readonly scheduler: Scheduler;
+  private readonly periodMs: Millis;
+  private readonly groups: readonly GroupMaintenance[];
+  private readonly onError: (error: unknown) => void;
+  private timer: Cancel | undefined;
+  private isStopped = false;
+  private readonly pauses = new Set<() => void>();
+  private current: Promise<void> = Promise.resolve();
+
+  /** @param onError hears of a round that failed; the next one is made all the same */
+  constructor(
+    groups: readonly MaintainedGroup[],
+    dependencies: { readonly hlc: Hlc; readonly scheduler: Scheduler },
+    options: Partial<MaintenanceOptions> | undefined,
+    onError: (error: unknown) => void,
+  ) {
+    const settings = { ...DEFAULT_MAINTENANCE, ...options };
+    this.scheduler = dependencies.scheduler;
+    this.periodMs = settings.periodMs;
+    this.onError = onError;
+    const pause = (ms: Millis): Promise<void> => this.pause(ms);
+    this.groups = groups.map((group) => new GroupMaintenance(group, dependencies.hlc, settings, pause));
+  }
+
+  start(): void {
+    this.timer = this.scheduler.after(this.periodMs, () => this.round());
+  }
+
+  private round(): void {
+    this.current = this.runAll().finally(() => {
+      if (!this.isStopped) this.start();
+    });
+  }
+
+  private async runAll(): Promise<void> {
+    for (const group of this.groups) {
+      try {
+        await group.run(() => this.isStopped);
+      } catch (error) {
+        if (!this.isStopped) this.onError(error);
+      }
+    }
+  }
+
+  private pause(ms: Millis): Promise<void> {
+    if (this.isStopped) return Promise.resolve();
+    return new Promise((resolve) => {
+      const wake = (): void => {
+        cancel();
+        this.pauses.delete(wake);
+        resolve();
+      };
+      const cancel = this.scheduler.after(ms, wake);
+      this.pauses.add(wake);
+    });
+  }
+
+  /** Settles when the round under way has ended. */
+  async stop(): Promise<void> {
+    this.isStopped = true;
+    this.timer?.();
+    for (const wake of [...this.pauses]) wake();
+    await this.current;
+  }
+}

@@ -1,0 +1,141 @@
+/**
+ * The `KeyView` of one command: own writes, then the overlay, then the store. It notes what was read, for the
+ * expectations, and keeps the writes back until the command has ended well. One instance serves all commands of a group,
+ * one after the other.
+ */
+import type { HlcTimestamp } from '../platform/index.ts';
+import type { GroupStore } from '../store/index.ts';
+import { ABSENT } from './entry.ts';
+import { isInRange, KeyWrite, type OpenEntry, type Overlay, type RangeWrite, type Unit } from './overlay.ts';
+import type { KeyView, LiveValue } from './types.ts';
+
+/** Own writes are looked up in a list up to here and in a map beyond. */
+const MAX_LISTED_WRITES = 8;
+
+export class CommandView implements KeyView {
+  private readonly store: GroupStore;
+  private readonly overlay: Overlay;
+  private viewTs: HlcTimestamp = ABSENT;
+  private entry: OpenEntry | undefined;
+  /** Effects of the command so far; one write per key. */
+  writes: KeyWrite[] = [];
+  ranges: { start: Buffer; end: Buffer }[] = [];
+  private writeByName: Map<string, number> | undefined;
+  /** Keys read from the state before the open entry, with the version seen. */
+  readKeys: Buffer[] = [];
+  readVersions: HlcTimestamp[] = [];
+  /** Unit of the open entry that the reads belong to. */
+  joinedUnit: Unit | undefined;
+  /** Units not applied yet that something was read from, the open entry's included. */
+  dependencies: (KeyWrite | RangeWrite)[] = [];
+  private isMerging = false;
+
+  constructor(store: GroupStore, overlay: Overlay) {
+    this.store = store;
+    this.overlay = overlay;
+  }
+
+  /** Prepares for one command. @param entry the entry that its writes would go into */
+  begin(ts: HlcTimestamp, entry: OpenEntry | undefined): void {
+    this.viewTs = ts;
+    this.entry = entry;
+    if (this.writes.length > 0) this.writes = [];
+    if (this.ranges.length > 0) this.ranges = [];
+    if (this.readKeys.length > 0) {
+      this.readKeys = [];
+      this.readVersions = [];
+    }
+    if (this.dependencies.length > 0) this.dependencies = [];
+    this.writeByName = undefined;
+    this.joinedUnit = undefined;
+    this.isMerging = false;
+  }
+
+  get ts(): HlcTimestamp {
+    return this.viewTs;
+  }
+
+  private ownWrite(name: string): number {
+    const writes = this.writes;
+    if (this.writeByName !== undefined) return this.writeByName.get(name) ?? -1;
+    for (let at = writes.length - 1; at >= 0; at--) if (writes[at]!.name === name) return at;
+    return -1;
+  }
+
+  private live(value: LiveValue): LiveValue | undefined {
+    return value.expireTs !== ABSENT && value.expireTs <= this.viewTs ? undefined : value;
+  }
+
+  get(key: Buffer): LiveValue | undefined {
+    const name = key.toString('latin1');
+    if (this.writes.length > 0) {
+      const own = this.ownWrite(name);
+      if (own >= 0) {
+        const write = this.writes[own]!;
+        return write.isDelete ? undefined : this.live(write);
+      }
+    }
+    for (const range of this.ranges) if (isInRange(key, range.start, range.end)) return undefined;
+    const inFlight = this.overlay.isEmpty ? undefined : this.overlay.lookup(name, key);
+    if (inFlight !== undefined) return this.readInFlight(key, inFlight);
+    const latest = this.store.latest(key);
+    const value = latest === undefined || latest.isTombstone ? undefined : this.live(latest);
+    this.readKeys.push(key);
+    this.readVersions.push(value === undefined ? ABSENT : value.commitTs);
+    return value;
+  }
+
+  private readInFlight(key: Buffer, source: KeyWrite | RangeWrite): LiveValue | undefined {
+    const value = source instanceof KeyWrite && !source.isDelete ? this.live(source) : undefined;
+    this.dependencies.push(source);
+    if (source.entry === this.entry) {
+      this.joinedUnit = this.joinedUnit === undefined ? source.unit!.root() : this.joinLater(source.unit!);
+    } else {
+      this.readKeys.push(key);
+      this.readVersions.push(value === undefined ? ABSENT : value.commitTs);
+    }
+    return value;
+  }
+
+  /** Whether reads joined several units, which become one only if the command writes. */
+  private joinLater(unit: Unit): Unit {
+    this.isMerging ||= unit.root() !== this.joinedUnit;
+    return this.joinedUnit!;
+  }
+
+  /** The unit of the open entry that the command's writes belong to, merging what its reads connect; undefined for none. */
+  settleUnit(): Unit | undefined {
+    if (this.joinedUnit === undefined || !this.isMerging) return this.joinedUnit;
+    let unit = this.joinedUnit.root();
+    for (const source of this.dependencies) if (source.entry === this.entry) unit = unit.merge(source.unit!);
+    return unit;
+  }
+
+  private addWrite(key: Buffer, value: Buffer | undefined, expireTs: HlcTimestamp): void {
+    const write = new KeyWrite(key.toString('latin1'), key, value, expireTs, this.viewTs);
+    const before = this.writes.length === 0 ? -1 : this.ownWrite(write.name);
+    if (before >= 0) {
+      this.writes[before] = write;
+      return;
+    }
+    this.writes.push(write);
+    if (this.writeByName !== undefined) this.writeByName.set(write.name, this.writes.length - 1);
+    else if (this.writes.length > MAX_LISTED_WRITES) {
+      this.writeByName = new Map(this.writes.map((listed, at) => [listed.name, at]));
+    }
+  }
+
+  put(key: Buffer, value: Buffer, expireTs: HlcTimestamp): void {
+    this.addWrite(key, value, expireTs);
+  }
+
+  delete(key: Buffer): void {
+    this.addWrite(key, undefined, ABSENT);
+  }
+
+  deleteRange(start: Buffer, end: Buffer): void {
+    if (Buffer.compare(start, end) >= 0) return;
+    for (const write of [...this.writes]) if (isInRange(write.key, start, end)) this.delete(write.key);
+    this.ranges.push({ start, end });
+  }
+}

@@ -1,0 +1,378 @@
+import { strict as assert } from 'node:assert';
+import { describe, it } from 'node:test';
+import { decodeEntry } from '../../src/kv/entry.ts';
+import { BusyError, ConflictError, NotLeaderError, OutcomeUnknownError, TooLargeError } from '../../src/kv/index.ts';
+import { Bed, bytes, text } from './fakes.ts';
+
+const batch = (payload: Buffer) => {
+  const entry = decodeEntry(payload);
+  assert.equal(entry.opcode, 'batch');
+  if (entry.opcode !== 'batch') throw new Error('unreachable');
+  return entry;
+};
+
+describe('a turn of commands', () => {
+  it('makes fifty increments of one key one entry with one write and fifty right replies', () => {
+    const bed = new Bed();
+    const outcomes = Array.from({ length: 50 }, () => bed.incr('hot'));
+    bed.scheduler.endTurn();
+    assert.equal(bed.raft.proposals.length, 1);
+    const entry = batch(bed.raft.log[0]!);
+    assert.equal(entry.unitCount, 1);
+    assert.equal(entry.expects.length, 1);
+    assert.equal(entry.mutations.length, 1);
+    assert.ok(
+      outcomes.every((outcome) => !outcome.isDone),
+      'no reply before apply',
+    );
+    bed.raft.commit();
+    assert.deepEqual(
+      outcomes.map((outcome) => outcome.reply),
+      Array.from({ length: 50 }, (_, at) => at + 1),
+    );
+    assert.equal(bed.get('hot').reply, '50');
+  });
+
+  it('keeps commands of different keys apart, so that one may conflict alone', () => {
+    const bed = new Bed();
+    bed.incr('a');
+    bed.incr('b');
+    bed.set('c', '1');
+    bed.scheduler.endTurn();
+    const entry = batch(bed.raft.log[0]!);
+    assert.equal(entry.unitCount, 3);
+    assert.equal(entry.expects.length, 2, 'a blind write expects nothing');
+  });
+
+  it('lets a pipelined GET see the SET before it and wait for it', () => {
+    const bed = new Bed();
+    const set = bed.set('k', 'new');
+    const get = bed.get('k');
+    bed.scheduler.endTurn();
+    assert.ok(!set.isDone && !get.isDone);
+    bed.raft.commit();
+    assert.equal(set.reply, 'OK');
+    assert.equal(get.reply, 'new');
+  });
+
+  it('makes a read of a key that is in flight wait for that entry and for no later one', () => {
+    const bed = new Bed();
+    bed.set('k', '1');
+    bed.scheduler.endTurn();
+    const get = bed.get('k');
+    bed.set('other', '2');
+    bed.scheduler.endTurn();
+    assert.ok(!get.isDone);
+    bed.raft.commit(1);
+    assert.equal(get.reply, '1');
+    assert.equal(bed.raft.proposals.length, 1);
+  });
+
+  it('closes an entry at its size limit and goes on in the next one', () => {
+    const bed = new Bed({ maxEntryBytes: 200 });
+    const outcomes = Array.from({ length: 10 }, (_, at) => bed.set(`k${at}`, 'x'.repeat(60)));
+    bed.scheduler.endTurn();
+    assert.ok(bed.raft.proposals.length > 2);
+    const stamps = bed.raft.log.map((payload) => batch(payload).commitTs);
+    assert.deepEqual([...stamps].sort(), stamps);
+    assert.equal(new Set(stamps).size, stamps.length);
+    bed.raft.commit();
+    assert.ok(outcomes.every((outcome) => outcome.reply === 'OK'));
+  });
+
+  it('refuses a command whose effects are over the limit and leaves no trace of it', () => {
+    const bed = new Bed({ maxCommandBytes: 100 });
+    assert.ok(bed.set('k', 'x'.repeat(200)).error instanceof TooLargeError);
+    assert.equal(bed.get('k').reply, undefined);
+    bed.scheduler.endTurn();
+    assert.equal(bed.raft.log.length, 0);
+  });
+
+  it('leaves no effects of a command that throws, and answers with what it threw', () => {
+    const bed = new Bed();
+    const outcome = bed.run((view) => {
+      view.put(bytes('k'), bytes('v'), 0n as typeof view.ts);
+      throw new TypeError('wrong type');
+    });
+    assert.ok(outcome.error instanceof TypeError);
+    assert.equal(bed.get('k').reply, undefined);
+  });
+
+  it('shows a command its own writes, deletes and range deletes in order', () => {
+    const bed = new Bed();
+    bed.set('r1', 'old');
+    bed.set('r2', 'old');
+    bed.settle();
+    const seen = bed.run((view) => {
+      const found: (string | undefined)[] = [];
+      view.put(bytes('r0'), bytes('mine'), 0n as typeof view.ts);
+      view.deleteRange(bytes('r'), bytes('s'));
+      found.push(text(view.get(bytes('r0'))), text(view.get(bytes('r1'))));
+      view.put(bytes('r1'), bytes('again'), 0n as typeof view.ts);
+      found.push(text(view.get(bytes('r1'))));
+      return found;
+    });
+    bed.settle();
+    assert.deepEqual(seen.reply, [undefined, undefined, 'again']);
+    assert.equal(bed.get('r0').reply, undefined);
+    assert.equal(bed.get('r1').reply, 'again');
+    assert.equal(bed.get('r2').reply, undefined);
+  });
+});
+
+describe('reads', () => {
+  it('of applied state complete at once under a lease, without any message', () => {
+    const bed = new Bed();
+    bed.set('k', 'v');
+    bed.settle();
+    const proposed = bed.raft.log.length;
+    assert.equal(bed.get('k').reply, 'v');
+    bed.scheduler.endTurn();
+    assert.equal(bed.raft.barriers.length, 0);
+    assert.equal(bed.raft.log.length, proposed);
+  });
+
+  it('share one quorum round per turn without a lease', async () => {
+    const bed = new Bed();
+    bed.set('k', 'v');
+    bed.settle();
+    bed.raft.hasLease = false;
+    const reads = [bed.get('k'), bed.get('k'), bed.get('absent')];
+    bed.scheduler.endTurn();
+    assert.ok(reads.every((read) => !read.isDone));
+    assert.equal(bed.raft.barriers.length, 1);
+    bed.raft.barriers[0]!.resolve();
+    await Promise.resolve();
+    assert.deepEqual(
+      reads.map((read) => read.reply),
+      ['v', 'v', undefined],
+    );
+  });
+
+  it('of in-flight data are confirmed too, because the entry may have been committed long before the read began', async () => {
+    const bed = new Bed();
+    bed.set('k', 'v');
+    bed.scheduler.endTurn();
+    const read = bed.get('k');
+    bed.raft.hasLease = false;
+    bed.raft.commit();
+    assert.ok(!read.isDone);
+    bed.scheduler.endTurn();
+    bed.raft.barriers[0]!.resolve();
+    await Promise.resolve();
+    assert.equal(read.reply, 'v');
+  });
+
+  it('fail with a redirect when the quorum round fails', async () => {
+    const bed = new Bed();
+    bed.raft.hasLease = false;
+    const read = bed.get('k');
+    bed.scheduler.endTurn();
+    bed.raft.barriers[0]!.reject(new OutcomeUnknownError('lost'));
+    await Promise.resolve();
+    await Promise.resolve();
+    assert.ok(read.error instanceof NotLeaderError);
+  });
+
+  it('judge expiry by the timestamp of their turn', () => {
+    const bed = new Bed();
+    bed.set('k', 'v', 100);
+    bed.settle();
+    assert.equal(bed.get('k').reply, 'v');
+    bed.scheduler.endTurn();
+    bed.clock.advance(101);
+    assert.equal(bed.get('k').reply, undefined);
+  });
+
+  it('make a scan wait for what was submitted before it and never see what comes after', async () => {
+    const bed = new Bed();
+    bed.set('a', '1');
+    const page = bed.executor.scan({ start: bytes(''), end: bytes('z'), limit: 10 });
+    bed.scheduler.endTurn();
+    bed.raft.commit();
+    bed.set('b', '2');
+    bed.settle();
+    const { rows, next } = await page;
+    assert.deepEqual(
+      rows.map((row) => row.key.toString()),
+      ['a'],
+    );
+    assert.equal(next, undefined);
+  });
+
+  it('draw a new timestamp for writes that follow a scan in the same turn', async () => {
+    const bed = new Bed();
+    bed.get('a');
+    const page = bed.executor.scan({ start: bytes(''), end: bytes('z'), limit: 10 });
+    bed.set('a', '1');
+    bed.settle();
+    assert.equal((await page).rows.length, 0);
+  });
+});
+
+describe('conflicts', () => {
+  const foreignWrite = (bed: Bed, key: string, value: string): void => {
+    const other = new Bed();
+    other.hlc.observe(bed.hlc.next());
+    other.set(key, value);
+    other.scheduler.endTurn();
+    bed.raft.apply(other.raft.log[0]!);
+    bed.hlc.observe(bed.stateMachine.maxTs);
+  };
+
+  it('are found at apply and the operation is evaluated again', () => {
+    const bed = new Bed();
+    bed.set('n', '5');
+    bed.settle();
+    const incr = bed.incr('n');
+    const bystander = bed.incr('m');
+    bed.scheduler.endTurn();
+    const earlier = bed.raft.proposals.shift()!;
+    foreignWrite(bed, 'n', '100');
+    bed.raft.proposals.push(earlier);
+    bed.raft.commit(1);
+    assert.ok(!incr.isDone);
+    assert.equal(bystander.reply, 1);
+    bed.settle();
+    assert.equal(incr.reply, 101);
+    assert.equal(incr.evaluations, 2);
+    assert.equal(bystander.evaluations, 1);
+  });
+
+  it('spread to everything that was computed from what did not happen', () => {
+    const bed = new Bed();
+    bed.set('n', '5');
+    bed.settle();
+    const first = bed.incr('n');
+    const second = bed.incr('n');
+    const readInTurn = bed.get('n');
+    bed.scheduler.endTurn();
+    const third = bed.incr('n');
+    const readLater = bed.get('n');
+    bed.scheduler.endTurn();
+    const inFlight = bed.raft.proposals.splice(0);
+    foreignWrite(bed, 'n', '100');
+    bed.raft.proposals.push(...inFlight);
+    bed.settle();
+    assert.deepEqual([first.reply, second.reply, third.reply], [101, 102, 103]);
+    assert.equal(readInTurn.reply, '102');
+    assert.equal(readLater.reply, '103');
+    assert.equal(bed.get('n').reply, '103');
+  });
+
+  it('never let a version stand for a value that a conflicting command of the same entry would have replaced', () => {
+    const bed = new Bed();
+    bed.set('j', '1');
+    bed.settle();
+    // In one entry: a blind write of k, then a command that depends on j and replaces k.
+    const blind = bed.set('k', 'first');
+    const dependent = bed.run((view) => {
+      const value = `second-${text(view.get(bytes('j')))}`;
+      view.put(bytes('k'), bytes(value), 0n as typeof view.ts);
+      return value;
+    });
+    bed.scheduler.endTurn();
+    // In the next entry: computed from what the dependent command left.
+    const append = bed.run((view) => {
+      const value = `${text(view.get(bytes('k')))}+`;
+      view.put(bytes('k'), bytes(value), 0n as typeof view.ts);
+      return value;
+    });
+    bed.scheduler.endTurn();
+    const inFlight = bed.raft.proposals.splice(0);
+    foreignWrite(bed, 'j', '2');
+    bed.raft.proposals.push(...inFlight);
+    bed.settle();
+    assert.equal(blind.reply, 'OK');
+    assert.equal(dependent.reply, 'second-2');
+    assert.equal(append.reply, 'second-2+');
+    assert.equal(bed.get('k').reply, 'second-2+');
+  });
+
+  it('end in an error after eight tries', () => {
+    const bed = new Bed();
+    const incr = bed.incr('n');
+    for (let round = 0; round < 8; round++) {
+      bed.scheduler.endTurn();
+      const proposal = bed.raft.proposals.shift()!;
+      foreignWrite(bed, 'n', String(round));
+      bed.raft.proposals.push(proposal);
+      bed.raft.commit();
+    }
+    assert.ok(incr.error instanceof ConflictError);
+    assert.equal(incr.evaluations, 8);
+  });
+});
+
+describe('lost leadership', () => {
+  it('leaves proposed writes unknown, and everything else certainly undone', () => {
+    const bed = new Bed();
+    const proposed = bed.set('a', '1');
+    const reader = bed.get('a');
+    bed.scheduler.endTurn();
+    const open = bed.set('b', '2');
+    bed.raft.stepDown();
+    assert.ok(proposed.error instanceof OutcomeUnknownError);
+    assert.ok(open.error instanceof NotLeaderError);
+    const redirect = bed.get('a').error;
+    assert.ok(redirect instanceof NotLeaderError);
+    assert.equal(redirect.leaderHint, 2);
+    assert.ok(reader.isDone);
+    bed.scheduler.endTurn();
+    assert.equal(bed.raft.proposals.length, 0);
+  });
+
+  it('fails reads that wait for a quorum round', () => {
+    const bed = new Bed();
+    bed.raft.hasLease = false;
+    const read = bed.get('a');
+    bed.scheduler.endTurn();
+    bed.raft.stepDown();
+    assert.ok(read.error instanceof NotLeaderError);
+    bed.raft.barriers[0]!.resolve();
+  });
+
+  it('is survived: the next term starts above every timestamp of earlier ones and without an overlay', () => {
+    const bed = new Bed();
+    bed.set('a', '1');
+    bed.settle();
+    bed.set('a', 'lost');
+    bed.scheduler.endTurn();
+    bed.raft.stepDown();
+    const before = bed.stateMachine.maxTs;
+    bed.clock.wallMs -= 60_000;
+    bed.raft.leaderId = bed.executor.isServing ? undefined : (1 as typeof bed.raft.leaderId);
+    bed.raft.lead();
+    assert.equal(bed.get('a').reply, '1');
+    const set = bed.set('a', '2');
+    bed.settle();
+    assert.equal(set.reply, 'OK');
+    assert.ok(bed.stateMachine.maxTs > before);
+  });
+
+  it('passes the reason on when an entry was not proposed', () => {
+    const bed = new Bed();
+    const write = bed.set('a', '1');
+    const read = bed.get('a');
+    bed.scheduler.endTurn();
+    bed.raft.drop('notProposed');
+    assert.ok(write.error instanceof NotLeaderError);
+    assert.equal(read.reply, undefined, 'the read is evaluated again, without the write');
+    assert.equal(read.evaluations, 2);
+  });
+});
+
+describe('limits', () => {
+  it('make operations wait unevaluated in order, then refuse', () => {
+    const bed = new Bed({ maxInflightEntries: 1, maxWaitingOperations: 2 });
+    const first = bed.incr('k');
+    bed.scheduler.endTurn();
+    const second = bed.incr('k');
+    const third = bed.incr('k');
+    const refused = bed.incr('k');
+    assert.ok(refused.error instanceof BusyError);
+    assert.equal(second.evaluations, 0);
+    bed.settle();
+    assert.deepEqual([first.reply, second.reply, third.reply], [1, 2, 3]);
+  });
+});

@@ -1,0 +1,272 @@
+/** A group of one that does what the test says: entries apply, get lost or stay open on command. */
+import { strict as assert } from 'node:assert';
+import { type ExecutorLimits, GroupExecutor } from '../../src/kv/executor.ts';
+import { Hlc, type KeyView, type LiveValue, NotLeaderError, OutcomeUnknownError } from '../../src/kv/index.ts';
+import { GroupStateMachine } from '../../src/kv/state-machine.ts';
+import { type Cancel, type Clock, groupId, type NodeId, nodeId, type Scheduler } from '../../src/platform/index.ts';
+import {
+  type ConfState,
+  EntryKind,
+  type GroupStatus,
+  type ProposalOutcome,
+  type RaftGroup,
+} from '../../src/raftengine/index.ts';
+import type { GroupStore } from '../../src/store/index.ts';
+import { MemoryStore } from './memory-store.ts';
+
+export const CONF: ConfState = {
+  voters: [nodeId(1)],
+  votersOutgoing: [],
+  learners: [],
+  learnersNext: [],
+  autoLeave: false,
+};
+
+export const GROUP = groupId(2);
+
+/** Time that only moves when told to. */
+export class ManualClock implements Clock {
+  wallMs = 1_700_000_000_000;
+  monotonic = 1000;
+
+  nowMs(): number {
+    return this.wallMs;
+  }
+
+  monotonicMs(): number {
+    return this.monotonic;
+  }
+
+  advance(ms: number): void {
+    this.wallMs += ms;
+    this.monotonic += ms;
+  }
+}
+
+/** Turns and timers that the test runs by hand. */
+export class ManualScheduler implements Scheduler {
+  private readonly clock: ManualClock;
+  private turn: (() => void)[] = [];
+  private timers: { atMs: number; callback: () => void; isDone: boolean }[] = [];
+
+  constructor(clock: ManualClock) {
+    this.clock = clock;
+  }
+
+  after(delayMs: number, callback: () => void): Cancel {
+    const timer = { atMs: this.clock.monotonicMs() + delayMs, callback, isDone: false };
+    this.timers.push(timer);
+    return () => {
+      timer.isDone = true;
+    };
+  }
+
+  endOfTurn(callback: () => void): void {
+    this.turn.push(callback);
+  }
+
+  /** Runs what waits for the end of the turn, and what that adds. */
+  endTurn(): void {
+    while (this.turn.length > 0) {
+      const callbacks = this.turn;
+      this.turn = [];
+      for (const callback of callbacks) callback();
+    }
+  }
+
+  /** Moves time and fires due timers in order. */
+  advance(ms: number): void {
+    const untilMs = this.clock.monotonicMs() + ms;
+    for (;;) {
+      const due = this.timers
+        .filter((timer) => !timer.isDone && timer.atMs <= untilMs)
+        .sort((a, b) => a.atMs - b.atMs)[0];
+      if (due === undefined) break;
+      this.clock.advance(Math.max(0, due.atMs - this.clock.monotonicMs()));
+      due.isDone = true;
+      due.callback();
+      this.endTurn();
+    }
+    this.clock.advance(untilMs - this.clock.monotonicMs());
+    this.timers = this.timers.filter((timer) => !timer.isDone);
+  }
+}
+
+interface Proposal {
+  readonly payload: Buffer;
+  readonly done: (outcome: ProposalOutcome) => void;
+}
+
+export class FakeRaft implements RaftGroup {
+  readonly groupId = GROUP;
+  readonly stateMachine: GroupStateMachine;
+  readonly proposals: Proposal[] = [];
+  readonly barriers: { resolve: () => void; reject: (error: Error) => void }[] = [];
+  /** Every payload ever proposed, in order. */
+  readonly log: Buffer[] = [];
+  hasLease = true;
+  leaderId: NodeId | undefined = nodeId(1);
+  term = 1;
+
+  constructor(stateMachine: GroupStateMachine) {
+    this.stateMachine = stateMachine;
+  }
+
+  propose(payload: Buffer, done: (outcome: ProposalOutcome) => void): void {
+    this.log.push(payload);
+    this.proposals.push({ payload, done });
+  }
+
+  holdsLease(): boolean {
+    return this.hasLease;
+  }
+
+  readBarrier(): Promise<void> {
+    return new Promise((resolve, reject) => this.barriers.push({ resolve, reject }));
+  }
+
+  async waitApplied(): Promise<void> {}
+
+  async changeMembership(): Promise<ConfState> {
+    return CONF;
+  }
+
+  async transferLeadership(): Promise<void> {}
+
+  leader() {
+    return this.leaderId === undefined ? undefined : { nodeId: this.leaderId, term: this.term };
+  }
+
+  status(): GroupStatus {
+    throw new Error('not asked in these tests');
+  }
+
+  /** Applies one entry without telling anybody. */
+  apply(payload: Buffer): unknown {
+    const index = this.stateMachine.applied().index + 1;
+    const entry = { index, term: this.term, kind: EntryKind.Normal, payload, conf: undefined };
+    return this.stateMachine.apply([entry])[0];
+  }
+
+  /** Commits and applies the oldest `count` proposals. */
+  commit(count = this.proposals.length): void {
+    for (; count > 0; count--) {
+      const proposal = this.proposals.shift()!;
+      const result = this.apply(proposal.payload);
+      proposal.done({ kind: 'applied', index: this.stateMachine.applied().index, result });
+    }
+  }
+
+  /** Resolves the oldest proposal without applying it. */
+  drop(kind: 'notProposed' | 'unknown'): void {
+    const proposal = this.proposals.shift()!;
+    proposal.done({
+      kind,
+      error: kind === 'unknown' ? new OutcomeUnknownError('lost') : new NotLeaderError(nodeId(2)),
+    });
+  }
+
+  lead(): void {
+    this.apply(Buffer.alloc(0));
+    this.stateMachine.onLeadership({ kind: 'serving', term: this.term });
+  }
+
+  /** Stops leading: what is in flight has an unknown outcome. */
+  stepDown(): void {
+    while (this.proposals.length > 0) this.drop('unknown');
+    this.leaderId = nodeId(2);
+    this.stateMachine.onLeadership({ kind: 'stopped', term: this.term++ });
+  }
+}
+
+/** What became of an operation. */
+export class Outcome<Reply> {
+  readonly calls: { error: Error | undefined; reply: Reply | undefined }[] = [];
+  evaluations = 0;
+
+  get isDone(): boolean {
+    return this.calls.length > 0;
+  }
+
+  get reply(): Reply | undefined {
+    assert.equal(this.calls.length, 1, 'an operation completes exactly once');
+    if (this.calls[0]!.error !== undefined) throw this.calls[0]!.error;
+    return this.calls[0]!.reply;
+  }
+
+  get error(): Error | undefined {
+    assert.equal(this.calls.length, 1, 'an operation completes exactly once');
+    return this.calls[0]!.error;
+  }
+}
+
+export class Bed {
+  readonly clock = new ManualClock();
+  readonly scheduler = new ManualScheduler(this.clock);
+  readonly hlc = new Hlc(this.clock);
+  readonly store: GroupStore;
+  readonly stateMachine: GroupStateMachine;
+  readonly raft: FakeRaft;
+  readonly executor: GroupExecutor;
+
+  constructor(limits: Partial<ExecutorLimits> = {}, store: GroupStore = new MemoryStore()) {
+    this.store = store;
+    this.stateMachine = new GroupStateMachine({ store, initialConf: CONF });
+    this.raft = new FakeRaft(this.stateMachine);
+    const { raft, stateMachine, hlc, scheduler } = this;
+    this.executor = new GroupExecutor({ nodeId: nodeId(1), raft, stateMachine, store, hlc, scheduler, limits });
+    raft.lead();
+  }
+
+  run<Reply>(evaluate: (view: KeyView) => Reply): Outcome<Reply> {
+    const outcome = new Outcome<Reply>();
+    this.executor.submit({
+      evaluate: (view) => {
+        outcome.evaluations++;
+        return evaluate(view);
+      },
+      complete: (error, reply) => outcome.calls.push({ error, reply: reply as Reply | undefined }),
+    });
+    return outcome;
+  }
+
+  get(key: string): Outcome<string | undefined> {
+    return this.run((view) => text(view.get(bytes(key))));
+  }
+
+  set(key: string, value: string, expireMs = 0): Outcome<string> {
+    return this.run((view) => {
+      const expireTs = expireMs === 0 ? 0n : view.ts + (BigInt(expireMs) << 16n);
+      view.put(bytes(key), bytes(value), expireTs as typeof view.ts);
+      return 'OK';
+    });
+  }
+
+  incr(key: string): Outcome<number> {
+    return this.run((view) => {
+      const value = Number(text(view.get(bytes(key))) ?? '0') + 1;
+      view.put(bytes(key), bytes(String(value)), 0n as typeof view.ts);
+      return value;
+    });
+  }
+
+  delete(key: string): Outcome<boolean> {
+    return this.run((view) => {
+      const isThere = view.get(bytes(key)) !== undefined;
+      if (isThere) view.delete(bytes(key));
+      return isThere;
+    });
+  }
+
+  /** Ends the turn and applies everything, until nothing moves. */
+  settle(): void {
+    do {
+      this.scheduler.endTurn();
+      this.raft.commit();
+      this.scheduler.endTurn();
+    } while (this.raft.proposals.length > 0);
+  }
+}
+
+export const bytes = (value: string): Buffer => Buffer.from(value, 'latin1');
+export const text = (value: LiveValue | undefined): string | undefined => value?.value.toString('latin1');
