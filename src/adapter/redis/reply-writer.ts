@@ -129,14 +129,14 @@ export class ReplyWriter {
   /** Writes UTF-8 text for which room was reserved; short ASCII, the common case, without leaving JavaScript. */
   private text(text: string): void {
     if (text.length > 48) {
-      this.end += this.slab.utf8Write(text, this.end);
+      this.end += this.slab.write(text, this.end);
       return;
     }
     const from = this.end;
     for (let index = 0; index < text.length; index++) {
       const code = text.charCodeAt(index);
       if (code > 0x7f) {
-        this.end = from + this.slab.utf8Write(text, from);
+        this.end = from + this.slab.write(text, from);
         return;
       }
       this.slab[from + index] = code;

@@ -217,7 +217,7 @@ export class RespParser {
       return INCOMPLETE;
     }
     if (lineEnd + 1 >= this.chunk.length) return INCOMPLETE;
-    const text = this.chunk.latin1Slice(this.position + 1, lineEnd);
+    const text = this.chunk.toString('latin1', this.position + 1, lineEnd);
     this.position = lineEnd + 2;
     if (!/^(0|-?[1-9][0-9]{0,17})$/.test(text)) return INVALID;
     return text.charCodeAt(0) === MINUS ? -1 : Number(text);
@@ -270,7 +270,7 @@ export function splitInline(line: Buffer): Buffer[] | undefined {
       if (quote !== 0) {
         if (byte === undefined || byte === 0) return undefined;
         if (byte === BACKSLASH && quote === DOUBLE_QUOTE && at + 1 < line.length) {
-          const hex = line.latin1Slice(at + 2, at + 4);
+          const hex = line.toString('latin1', at + 2, at + 4);
           if (line[at + 1] === 0x78 && /^[0-9a-fA-F]{2}$/.test(hex)) {
             bytes.push(Number.parseInt(hex, 16));
             at += 4;

@@ -1,4 +1,7 @@
 /** Every command that the server knows: one line a file. */
 import type { CommandSpec } from '../command.ts';
+import { connectionCommands } from './connection.ts';
+import { scanCommands } from './scan.ts';
+import { transactionCommands } from './transactions.ts';
 
-export const ALL_COMMANDS: readonly CommandSpec[] = [];
+export const ALL_COMMANDS: readonly CommandSpec[] = [...connectionCommands, ...transactionCommands, ...scanCommands];

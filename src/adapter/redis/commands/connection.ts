@@ -1,0 +1,171 @@
+/** PING, ECHO, SELECT, QUIT, RESET, HELLO, AUTH. */
+import { parseInteger, smallIntegerArgument, wordOf } from '../arguments.ts';
+import { defineCommands } from '../command.ts';
+import type { Connection } from '../connection.ts';
+import { DATABASE_COUNT } from '../keyspace.ts';
+import { errors, MapReply, OK, PONG, RedisError, type Reply, SimpleString } from '../reply.ts';
+import { SERVER_VERSION } from '../version.ts';
+
+const WRONG_PASSWORD = 'WRONGPASS invalid username-password pair or user is disabled.';
+
+/** Client names travel in CLIENT LIST's space-separated lines. @throws RedisError */
+export function checkClientName(name: Buffer): string {
+  if (name.some((byte) => byte < 0x21 || byte > 0x7e)) {
+    throw new RedisError('ERR Client names cannot contain spaces, newlines or special characters.');
+  }
+  return name.toString('latin1');
+}
+
+/** There are no passwords: the one user that exists is `default`, who needs none. @throws RedisError */
+function authenticate(user: Buffer): void {
+  if (user.toString('latin1') !== 'default') throw new RedisError(WRONG_PASSWORD);
+}
+
+function auth(args: readonly Buffer[]): Reply {
+  if (args.length > 3) throw errors.syntax();
+  if (args.length === 2) {
+    throw new RedisError(
+      'ERR AUTH <password> called without any password configured for the default user. Are you sure your configuration is correct?',
+    );
+  }
+  authenticate(args[1]!);
+  return OK;
+}
+
+function hello(connection: Connection, args: readonly Buffer[]): Reply {
+  let version: 2 | 3 = connection.resp;
+  let name: string | undefined;
+  if (args.length > 1) {
+    const asked = parseInteger(args[1]!);
+    if (asked === undefined) throw new RedisError('ERR Protocol version is not an integer or out of range');
+    if (asked !== 2n && asked !== 3n) throw new RedisError('NOPROTO unsupported protocol version');
+    version = asked === 3n ? 3 : 2;
+  }
+  for (let index = 2; index < args.length; index++) {
+    const option = wordOf(args[index]!);
+    const more = args.length - 1 - index;
+    if (option === 'auth' && more >= 2) {
+      authenticate(args[index + 1]!);
+      index += 2;
+    } else if (option === 'setname' && more >= 1) {
+      name = checkClientName(args[index + 1]!);
+      index += 1;
+    } else {
+      throw new RedisError(`ERR Syntax error in HELLO option '${args[index]!.toString('latin1', 0, 128)}'`);
+    }
+  }
+  connection.resp = version;
+  if (name !== undefined) connection.name = name;
+  return new MapReply([
+    ['server', 'redis'],
+    ['version', SERVER_VERSION],
+    ['proto', version],
+    ['id', connection.id],
+    ['mode', 'standalone'],
+    ['role', 'master'],
+    ['modules', []],
+  ]);
+}
+
+function select(connection: Connection, args: readonly Buffer[]): Reply {
+  const db = smallIntegerArgument(args[1]!, 'ERR value is not an integer or out of range');
+  if (db < 0 || db >= DATABASE_COUNT) throw errors.dbIndexOutOfRange();
+  connection.db = db;
+  return OK;
+}
+
+function reset(connection: Connection): Reply {
+  connection.discardTransaction();
+  connection.db = 0;
+  connection.resp = 2;
+  connection.name = '';
+  connection.replyMode = 'on';
+  connection.noEvict = false;
+  connection.noTouch = false;
+  return new SimpleString('RESET');
+}
+
+export const connectionCommands = defineCommands([
+  {
+    name: 'auth',
+    arity: -2,
+    flags: ['noscript', 'loading', 'stale', 'fast', 'no_auth', 'allow_busy'],
+    group: 'connection',
+    since: '1.0.0',
+    summary: 'Authenticate to the server',
+    complexity: 'O(N) where N is the number of passwords defined for the user',
+    handler: { kind: 'connection', run: (_connection, args) => auth(args) },
+  },
+  {
+    name: 'echo',
+    arity: 2,
+    flags: ['fast'],
+    group: 'connection',
+    since: '1.0.0',
+    summary: 'Echo the given string',
+    complexity: 'O(1)',
+    handler: { kind: 'connection', run: (_connection, args) => args[1]! },
+  },
+  {
+    name: 'hello',
+    arity: -1,
+    flags: ['noscript', 'loading', 'stale', 'fast', 'no_auth', 'allow_busy'],
+    group: 'connection',
+    since: '6.0.0',
+    summary: 'Handshake with Redis',
+    complexity: 'O(1)',
+    handler: { kind: 'connection', run: hello },
+  },
+  {
+    name: 'ping',
+    arity: -1,
+    flags: ['fast'],
+    group: 'connection',
+    since: '1.0.0',
+    summary: 'Ping the server',
+    complexity: 'O(1)',
+    handler: {
+      kind: 'connection',
+      run: (_connection, args) => {
+        if (args.length > 2) throw errors.wrongArity('ping');
+        return args[1] ?? PONG;
+      },
+    },
+  },
+  {
+    name: 'quit',
+    arity: -1,
+    flags: ['noscript', 'loading', 'stale', 'fast', 'no_auth', 'allow_busy'],
+    group: 'connection',
+    since: '1.0.0',
+    summary: 'Close the connection',
+    complexity: 'O(1)',
+    handler: {
+      kind: 'connection',
+      run: (connection) => {
+        connection.closeAfterReplies();
+        return OK;
+      },
+    },
+  },
+  {
+    name: 'reset',
+    arity: 1,
+    flags: ['noscript', 'loading', 'stale', 'fast', 'no_auth', 'allow_busy'],
+    group: 'connection',
+    since: '6.2.0',
+    summary: 'Reset the connection',
+    complexity: 'O(1)',
+    handler: { kind: 'connection', run: reset },
+  },
+  {
+    name: 'select',
+    arity: 2,
+    flags: ['loading', 'stale', 'fast'],
+    group: 'connection',
+    since: '1.0.0',
+    summary: 'Change the selected database for the current connection',
+    complexity: 'O(1)',
+    handler: { kind: 'connection', run: select },
+  },
+]);

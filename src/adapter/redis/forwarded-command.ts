@@ -1,0 +1,249 @@
+/**
+ * How requests travel from the node that a client is connected to (the ingress) to the leader of their group, and how the
+ * answers come back. A batch keeps its order; each reply comes back as RESP bytes that the ingress passes on unchanged.
+ *
+ * Layout (integers big endian, `bytes` is u32 length + bytes): u8 format, u8 message kind, u32 group, then by kind.
+ */
+import { type GroupId, groupId, hlcTimestamp } from '../../platform/index.ts';
+import { ByteReader, ByteWriter } from './byte-codec.ts';
+import type { CommandSpec } from './command.ts';
+import type { EvaluationSettings } from './context.ts';
+import {
+  CommandRequest,
+  FlushRequest,
+  type GroupRequest,
+  type QueuedData,
+  type RequestOwner,
+  TransactionRequest,
+  WatchRequest,
+} from './group-request.ts';
+import { RedisError } from './reply.ts';
+
+/** The service name under which the adapter forwards. */
+export const FORWARD_SERVICE = 'redis';
+
+/** Raised when a layout below changes; a leader refuses what it does not know. */
+const FORMAT = 1;
+
+/** Wire values: never renumber. */
+const MessageKind = { Batch: 1, Page: 2, Count: 3 } as const;
+const RequestKind = { Command: 0, Transaction: 1, Watch: 2, Flush: 3 } as const;
+const AnswerStatus = { Reply: 0, NotLed: 1 } as const;
+
+/** One page of a scan over a group's keys. */
+export interface PageRequest {
+  /** Inclusive. */
+  readonly start: Buffer;
+  /** Exclusive. */
+  readonly end: Buffer;
+  /** Keys to look at, matching or not. */
+  readonly limit: number;
+  /** Glob over user keys; undefined matches all. */
+  readonly pattern: Buffer | undefined;
+  /** Name of a type as TYPE answers it; undefined matches all. */
+  readonly typeName: string | undefined;
+}
+
+/** Matching keys of a page, in order of their storage keys. */
+export interface KeyPage {
+  readonly storageKeys: readonly Buffer[];
+  /** Storage key to go on from; undefined at the end of the range. */
+  readonly next: Buffer | undefined;
+}
+
+/** What a leader is asked. */
+export type ForwardedMessage =
+  | { readonly kind: 'batch'; readonly group: GroupId; readonly requests: readonly GroupRequest[] }
+  | { readonly kind: 'page'; readonly group: GroupId; readonly page: PageRequest }
+  | { readonly kind: 'count'; readonly group: GroupId; readonly counterClass: number };
+
+function header(kind: number, group: GroupId): ByteWriter {
+  const writer = new ByteWriter();
+  writer.u8(FORMAT);
+  writer.u8(kind);
+  writer.u32(group);
+  return writer;
+}
+
+/** Encodes requests of one group, in the order in which they must run. */
+export function encodeBatch(group: GroupId, requests: readonly GroupRequest[]): Buffer {
+  const writer = header(MessageKind.Batch, group);
+  writer.u32(requests.length);
+  for (const request of requests) encodeRequest(writer, request);
+  return writer.finish();
+}
+
+export function encodePage(group: GroupId, page: PageRequest): Buffer {
+  const writer = header(MessageKind.Page, group);
+  writer.bytes(page.start);
+  writer.bytes(page.end);
+  writer.u32(page.limit);
+  writer.u8(page.pattern === undefined ? 0 : 1);
+  if (page.pattern !== undefined) writer.bytes(page.pattern);
+  writer.u8(page.typeName === undefined ? 0 : 1);
+  if (page.typeName !== undefined) writer.bytes(Buffer.from(page.typeName));
+  return writer.finish();
+}
+
+export function encodeCount(group: GroupId, counterClass: number): Buffer {
+  const writer = header(MessageKind.Count, group);
+  writer.u32(counterClass);
+  return writer.finish();
+}
+
+function encodeRequest(writer: ByteWriter, request: GroupRequest): void {
+  const kindAndResp = (kind: number) => {
+    writer.u8(kind);
+    writer.u8(request.resp);
+  };
+  if (request instanceof CommandRequest) {
+    kindAndResp(RequestKind.Command);
+    encodeCommand(writer, request);
+  } else if (request instanceof TransactionRequest) {
+    kindAndResp(RequestKind.Transaction);
+    writer.u32(request.watched.length);
+    for (const { storageKey, version } of request.watched) {
+      writer.bytes(storageKey);
+      writer.u64(version);
+    }
+    writer.u32(request.commands.length);
+    for (const command of request.commands) encodeCommand(writer, command);
+  } else if (request instanceof WatchRequest) {
+    kindAndResp(RequestKind.Watch);
+    writer.u32(request.storageKeys.length);
+    for (const key of request.storageKeys) writer.bytes(key);
+  } else if (request instanceof FlushRequest) {
+    kindAndResp(RequestKind.Flush);
+    writer.bytes(request.range.start);
+    writer.bytes(request.range.end);
+  }
+}
+
+function encodeCommand(writer: ByteWriter, command: QueuedData): void {
+  writer.u8(command.db);
+  writer.u32(command.args.length);
+  for (const arg of command.args) writer.bytes(arg);
+}
+
+/** What decoding needs to make requests that can run. */
+export interface DecodeEnvironment {
+  readonly settings: EvaluationSettings;
+  readonly owner: RequestOwner;
+  /** Finds the declaration that a command's arguments call for. */
+  findData(args: readonly Buffer[]): CommandSpec | undefined;
+}
+
+/**
+ * Decodes a message; requests of a batch get their position as token. Byte fields are views of `payload`.
+ * @throws RedisError for a format or a command that this node does not know, RangeError when it is cut short
+ */
+export function decodeMessage(payload: Buffer, environment: DecodeEnvironment): ForwardedMessage {
+  const reader = new ByteReader(payload);
+  const format = reader.u8();
+  if (format !== FORMAT) throw new RedisError(`ERR the leader does not know format ${format} of forwarded commands`);
+  const kind = reader.u8();
+  const group = groupId(reader.u32());
+  switch (kind) {
+    case MessageKind.Batch: {
+      const requests: GroupRequest[] = [];
+      const count = reader.u32();
+      for (let token = 0; token < count; token++) requests.push(decodeRequest(reader, environment, token));
+      return { kind: 'batch', group, requests };
+    }
+    case MessageKind.Page: {
+      const start = reader.bytes();
+      const end = reader.bytes();
+      const limit = reader.u32();
+      const pattern = reader.u8() === 1 ? reader.bytes() : undefined;
+      const typeName = reader.u8() === 1 ? reader.bytes().toString() : undefined;
+      return { kind: 'page', group, page: { start, end, limit, pattern, typeName } };
+    }
+    case MessageKind.Count:
+      return { kind: 'count', group, counterClass: reader.u32() };
+    default:
+      throw new RedisError(`ERR the leader does not know message kind ${kind}`);
+  }
+}
+
+function decodeRequest(reader: ByteReader, environment: DecodeEnvironment, token: number): GroupRequest {
+  const { settings, owner } = environment;
+  const kind = reader.u8();
+  const resp = reader.u8() === 3 ? 3 : 2;
+  switch (kind) {
+    case RequestKind.Command: {
+      const { spec, args, db } = decodeCommand(reader, environment);
+      return new CommandRequest(spec, args, db, resp, settings, owner, token);
+    }
+    case RequestKind.Transaction: {
+      const watched = Array.from({ length: reader.u32() }, () => ({
+        storageKey: reader.bytes(),
+        version: hlcTimestamp(reader.u64()),
+      }));
+      const commands = Array.from({ length: reader.u32() }, () => decodeCommand(reader, environment));
+      return new TransactionRequest(watched, commands, resp, settings, owner, token);
+    }
+    case RequestKind.Watch: {
+      const keys = Array.from({ length: reader.u32() }, () => reader.bytes());
+      return new WatchRequest(keys, resp, settings, owner, token);
+    }
+    case RequestKind.Flush: {
+      const start = reader.bytes();
+      return new FlushRequest({ start, end: reader.bytes() }, resp, settings, owner, token);
+    }
+    default:
+      throw new RedisError(`ERR the leader does not know request kind ${kind}`);
+  }
+}
+
+function decodeCommand(reader: ByteReader, environment: DecodeEnvironment): QueuedData {
+  const db = reader.u8();
+  const args: Buffer[] = [];
+  const count = reader.u32();
+  for (let index = 0; index < count; index++) args.push(reader.bytes());
+  const spec = environment.findData(args);
+  if (spec === undefined) throw new RedisError(`ERR the leader does not know the command '${args[0]}'`);
+  return { spec, args, db };
+}
+
+/** One request's answer: RESP bytes, or undefined when the node stopped leading before the request was proposed. */
+export type ForwardedAnswer = Buffer | undefined;
+
+export function encodeAnswers(answers: readonly ForwardedAnswer[]): Buffer {
+  const writer = new ByteWriter();
+  writer.u32(answers.length);
+  for (const answer of answers) {
+    writer.u8(answer === undefined ? AnswerStatus.NotLed : AnswerStatus.Reply);
+    if (answer !== undefined) writer.bytes(answer);
+  }
+  return writer.finish();
+}
+
+export function decodeAnswers(bytes: Buffer): ForwardedAnswer[] {
+  const reader = new ByteReader(bytes);
+  return Array.from({ length: reader.u32() }, () => (reader.u8() === AnswerStatus.Reply ? reader.bytes() : undefined));
+}
+
+export function encodePageAnswer(page: KeyPage): Buffer {
+  const writer = new ByteWriter();
+  writer.u8(page.next === undefined ? 0 : 1);
+  if (page.next !== undefined) writer.bytes(page.next);
+  writer.u32(page.storageKeys.length);
+  for (const key of page.storageKeys) writer.bytes(key);
+  return writer.finish();
+}
+
+export function decodePageAnswer(bytes: Buffer): KeyPage {
+  const reader = new ByteReader(bytes);
+  const next = reader.u8() === 1 ? reader.bytes() : undefined;
+  return { next, storageKeys: Array.from({ length: reader.u32() }, () => reader.bytes()) };
+}
+
+export function encodeCountAnswer(count: number): Buffer {
+  const writer = new ByteWriter(8);
+  writer.u64(BigInt(count));
+  return writer.finish();
+}
+
+export function decodeCountAnswer(bytes: Buffer): number {
+  return Number(new ByteReader(bytes).u64());
+}

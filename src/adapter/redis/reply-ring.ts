@@ -1,0 +1,90 @@
+/**
+ * The replies of one connection between the arrival of a command and the writing of its reply. Commands complete in any
+ * order; replies leave in the order of the requests.
+ */
+import { assert } from '../../platform/index.ts';
+import type { Reply } from './reply.ts';
+import type { ReplyWriter } from './reply-writer.ts';
+
+const INITIAL_SLOTS = 16;
+/** Stands in a slot whose command is under way. */
+const PENDING = Symbol('pending');
+/** Protocol version of a slot whose reply is not written. */
+const SILENT = 0;
+
+export class ReplyRing {
+  /** Slot `n` is at `n & (slots.length - 1)`. */
+  private slots: (Reply | typeof PENDING)[] = new Array<typeof PENDING>(INITIAL_SLOTS).fill(PENDING);
+  /** 2 or 3, or `SILENT`. */
+  private versions = new Uint8Array(INITIAL_SLOTS);
+  /** The oldest slot not written, and the next to be given out. */
+  private head = 0;
+  private tail = 0;
+  private settledCount = 0;
+
+  /** Slots given out whose reply was not written. */
+  get length(): number {
+    return this.tail - this.head;
+  }
+
+  /** Commands that are under way. */
+  get unsettled(): number {
+    return this.tail - this.settledCount;
+  }
+
+  /** True when `writeTo` has something to do. */
+  get hasWritable(): boolean {
+    return this.head < this.tail && this.slots[this.head & (this.slots.length - 1)] !== PENDING;
+  }
+
+  /** Gives out the next slot. */
+  reserve(resp: 2 | 3, silent: boolean): number {
+    if (this.tail - this.head === this.slots.length) this.grow();
+    const slot = this.tail++;
+    const index = slot & (this.slots.length - 1);
+    this.slots[index] = PENDING;
+    this.versions[index] = silent ? SILENT : resp;
+    return slot;
+  }
+
+  /** Changes how a slot will be written, before it is settled. */
+  setVersion(slot: number, resp: 2 | 3, silent: boolean): void {
+    this.versions[slot & (this.slots.length - 1)] = silent ? SILENT : resp;
+  }
+
+  /** Fills a slot, once. @returns true when it was the oldest, so that there is something to write now */
+  settle(slot: number, reply: Reply): boolean {
+    const index = slot & (this.slots.length - 1);
+    assert(slot >= this.head && slot < this.tail && this.slots[index] === PENDING, 'a reply slot is settled once');
+    this.slots[index] = reply;
+    this.settledCount++;
+    return slot === this.head;
+  }
+
+  /** Writes the replies that are ready, in order, up to the first one that is not. */
+  writeTo(writer: ReplyWriter): void {
+    const mask = this.slots.length - 1;
+    while (this.head < this.tail) {
+      const index = this.head & mask;
+      const reply = this.slots[index];
+      if (reply === PENDING) return;
+      const version = this.versions[index]!;
+      if (version !== SILENT) writer.write(reply as Reply, version === 3 ? 3 : 2);
+      this.slots[index] = PENDING;
+      this.head++;
+    }
+  }
+
+  private grow(): void {
+    const oldMask = this.slots.length - 1;
+    const size = this.slots.length * 2;
+    const slots = new Array<Reply | typeof PENDING>(size).fill(PENDING);
+    const versions = new Uint8Array(size);
+    for (let slot = this.head; slot < this.tail; slot++) {
+      slots[slot & (size - 1)] = this.slots[slot & oldMask] ?? null;
+      versions[slot & (size - 1)] = this.versions[slot & oldMask]!;
+    }
+    this.slots = slots;
+    this.versions = versions;
+  }
+}

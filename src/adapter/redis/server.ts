@@ -1,0 +1,131 @@
+/** The Redis port of a node. */
+import { createServer, type Server, type Socket } from 'node:net';
+import type { KvService } from '../../kv/index.ts';
+import type { Clock, Random, Scheduler } from '../../platform/index.ts';
+import type { CommandSpec } from './command.ts';
+import { CommandTable } from './command-table.ts';
+import { ALL_COMMANDS } from './commands/index.ts';
+import { DEFAULT_REDIS_CONFIG, type RedisConfig } from './config.ts';
+import { Connection } from './connection.ts';
+import { serveForwarded } from './forward-endpoint.ts';
+import { type RedisLogger, ServerState } from './server-state.ts';
+
+const TOO_MANY_CLIENTS = '-ERR max number of clients reached\r\n';
+/** How often idle connections are looked for. */
+const IDLE_SWEEP_MS = 1_000;
+/** Replies under way when the server stops get this long. */
+const STOP_GRACE_MS = 1_000;
+
+export interface RedisServerOptions {
+  readonly kv: KvService;
+  readonly host: string;
+  /** 0 picks a free port. */
+  readonly port: number;
+  readonly clock: Clock;
+  readonly scheduler: Scheduler;
+  readonly random: Random;
+  readonly config?: Partial<RedisConfig>;
+  readonly logger?: RedisLogger;
+  /** The commands that it knows; all of them by default. */
+  readonly commands?: readonly CommandSpec[];
+}
+
+export interface RedisServer {
+  /** The port that it listens on. */
+  readonly port: number;
+  /** Takes no more connections, lets replies under way leave, closes everything. */
+  stop(): Promise<void>;
+}
+
+/**
+ * Starts to serve Redis clients, and other nodes' forwarded commands. @throws the listen error (EADDRINUSE, EACCES, ...)
+ *
+ * @example
+ * const server = await startRedisServer({ kv, host: '127.0.0.1', port: 6379, clock, scheduler, random });
+ * await server.stop();
+ */
+export async function startRedisServer(options: RedisServerOptions): Promise<RedisServer> {
+  const state = new ServerState({
+    kv: options.kv,
+    config: { ...DEFAULT_REDIS_CONFIG, ...options.config },
+    clock: options.clock,
+    scheduler: options.scheduler,
+    random: options.random,
+    table: new CommandTable(options.commands ?? ALL_COMMANDS),
+    logger: options.logger,
+  });
+  serveForwarded({
+    kv: state.kv,
+    settings: () => state.settings,
+    findData: (args) => {
+      const spec = args.length === 0 ? undefined : state.resolve(args)?.spec;
+      return spec?.handler?.kind === 'data' ? spec : undefined;
+    },
+    unexpected: (error) => state.unexpected(error),
+  });
+  const listener = createServer({ noDelay: true, allowHalfOpen: true }, (socket) => accept(state, socket));
+  await listen(listener, options.host, options.port);
+  const address = listener.address();
+  state.port = typeof address === 'object' && address !== null ? address.port : options.port;
+  const stopSweep = sweepIdle(state);
+  let stopped: Promise<void> | undefined;
+  return {
+    port: state.port,
+    stop: () => {
+      stopped ??= stop(state, listener, stopSweep);
+      return stopped;
+    },
+  };
+}
+
+function accept(state: ServerState, socket: Socket): void {
+  state.stats.connectionsReceived++;
+  if (state.connections.size >= state.config.maxClients) {
+    state.stats.connectionsRejected++;
+    socket.on('error', () => socket.destroy());
+    socket.end(TOO_MANY_CLIENTS, () => socket.destroy());
+    return;
+  }
+  const { tcpKeepaliveSeconds } = state.config;
+  if (tcpKeepaliveSeconds > 0) socket.setKeepAlive(true, tcpKeepaliveSeconds * 1000);
+  const connection = new Connection(state, socket);
+  state.connections.set(connection.id, connection);
+}
+
+function listen(listener: Server, host: string, port: number): Promise<void> {
+  return new Promise((resolve, reject) => {
+    listener.once('error', reject);
+    listener.listen(port, host, () => {
+      listener.off('error', reject);
+      resolve();
+    });
+  });
+}
+
+/** Closes connections that were idle longer than the `timeout` setting, again and again. */
+function sweepIdle(state: ServerState): () => void {
+  let cancel = () => {};
+  const sweep = () => {
+    const idleMs = state.config.idleTimeoutSeconds * 1000;
+    if (idleMs > 0) {
+      const oldestMs = state.clock.monotonicMs() - idleMs;
+      for (const connection of state.connections.values()) {
+        if (connection.lastCommandMs < oldestMs && connection.pendingReplies === 0) connection.destroy();
+      }
+    }
+    cancel = state.scheduler.after(IDLE_SWEEP_MS, sweep);
+  };
+  cancel = state.scheduler.after(IDLE_SWEEP_MS, sweep);
+  return () => cancel();
+}
+
+async function stop(state: ServerState, listener: Server, stopSweep: () => void): Promise<void> {
+  stopSweep();
+  const closed = new Promise<void>((resolve) => listener.close(() => resolve()));
+  for (const connection of state.connections.values()) connection.closeAfterReplies();
+  const cancel = state.scheduler.after(STOP_GRACE_MS, () => {
+    for (const connection of state.connections.values()) connection.destroy();
+  });
+  await closed;
+  cancel();
+}
