@@ -17,8 +17,18 @@ export interface Scheduler {
   endOfTurn(callback: () => void): void;
 }
 
-/** Node's event loop. */
+/**
+ * Node's event loop. Callbacks that are handed to `endOfTurn` by an `endOfTurn` callback still run at the end of the same
+ * turn, after all that were there before them: a layer that gathers its work then can hand it down to the next layer,
+ * which gathers too, without another pass through the event loop. After `maxGenerations` the rest waits for the next
+ * turn, so that I/O is never starved.
+ */
 export class SystemScheduler implements Scheduler {
+  private static readonly maxGenerations = 8;
+  private queue: (() => void)[] = [];
+  private draining = false;
+  private scheduled = false;
+
   after(delayMs: Millis, callback: () => void): Cancel {
     const timer = setTimeout(callback, delayMs);
     timer.unref();
@@ -26,6 +36,32 @@ export class SystemScheduler implements Scheduler {
   }
 
   endOfTurn(callback: () => void): void {
-    setImmediate(callback);
+    this.queue.push(callback);
+    if (!this.draining) this.schedule();
   }
+
+  private schedule(): void {
+    if (this.scheduled) return;
+    this.scheduled = true;
+    setImmediate(this.drain);
+  }
+
+  private readonly drain = (): void => {
+    this.scheduled = false;
+    this.draining = true;
+    let generation = this.queue;
+    let next = 0;
+    try {
+      for (let left = SystemScheduler.maxGenerations; left > 0 && this.queue.length > 0; left--) {
+        generation = this.queue;
+        this.queue = [];
+        for (next = 0; next < generation.length; ) generation[next++]!();
+      }
+    } finally {
+      // A callback that throws takes down nobody but itself: the others keep their turn.
+      this.draining = false;
+      if (next < generation.length) this.queue = [...generation.slice(next), ...this.queue];
+      if (this.queue.length > 0) this.schedule();
+    }
+  };
 }

@@ -35,3 +35,27 @@ export class TooLargeError extends KvorumError {
   readonly code = 'TOO_LARGE';
   readonly disposition: ErrorDisposition = 'final';
 }
+
+/** A frame from a peer cannot be decoded; it was dropped. */
+export class MalformedFrameError extends KvorumError {
+  readonly code = 'MALFORMED_FRAME';
+  readonly disposition: ErrorDisposition = 'final';
+}
+
+/** The engine or the replica is stopped; nothing was proposed. */
+export class StoppedError extends KvorumError {
+  readonly code = 'STOPPED';
+  readonly disposition: ErrorDisposition = 'wait';
+}
+
+/** The peers of a connection are not the ones they should be (cluster, node or incarnation differ). */
+export class PeerRefusedError extends KvorumError {
+  readonly code = 'PEER_REFUSED';
+  readonly disposition: ErrorDisposition = 'final';
+}
+
+/** A bulk stream to a peer broke before its answer came. */
+export class StreamBrokenError extends KvorumError {
+  readonly code = 'STREAM_BROKEN';
+  readonly disposition: ErrorDisposition = 'wait';
+}

@@ -1,3 +1,4 @@
+export { ConfChangeRefusedError, TransferRefusedError } from './core/errors.ts';
 export * from './core/types.ts';
 export { type EngineObserver, type GroupOptions, RaftEngine, type RaftEngineOptions } from './engine.ts';
 export {
@@ -11,6 +12,8 @@ export {
   TooLargeError,
 } from './errors.ts';
 export { DEFAULT_ENGINE_LIMITS, type EngineLimits } from './limits.ts';
+export * from './log/index.ts';
 export { decodeAddresses, encodeAddresses, type PeerAddressBook } from './peer-addresses.ts';
 export { TimerWheel, type WheelCallback } from './timer-wheel.ts';
+export { createGrpcNetwork, type GrpcNetwork, type GrpcNetworkOptions } from './transport/index.ts';
 export type * from './types.ts';

@@ -1,0 +1,427 @@
+/**
+ * The multi-group Raft engine. It owns no thread and no loop: messages, ticks and proposals mark replicas dirty, and the
+ * end of the event-loop turn gathers all dirty replicas.
+ *
+ *   messages, ticks, proposals ──▶ cores ──▶ dirty replicas
+ *   end of turn:  1. collect: every dirty core's Ready        ─▶ ONE LogStore.write of all groups ─┐
+ *                 2. frames: one a peer and lane leave, while the write is under way               │
+ *                 3. act: apply what is committed, resolve proposals and reads                     │
+ *   write stable: `persisted` to the cores, messages that waited for it, and the turn ends again ◀─┘
+ *
+ * Writes are pipelined: the next turn does not wait for the write of this one.
+ */
+import {
+  assert,
+  type Cancel,
+  type Clock,
+  type GroupId,
+  type Millis,
+  type NodeId,
+  type PeerNetwork,
+  type Random,
+  type Scheduler,
+} from '../platform/index.ts';
+import { encodeConfChange } from './core/index.ts';
+import {
+  type ConfState,
+  EntryKind,
+  type HardState,
+  type Message,
+  type RaftConfig,
+  type SnapshotMeta,
+} from './core/types.ts';
+import { StoppedError } from './errors.ts';
+import { DEFAULT_ENGINE_LIMITS, type EngineLimits } from './limits.ts';
+import { decodeMessages } from './message-codec.ts';
+import { Outbox } from './outbox.ts';
+import { decodeAddresses, encodeAddresses, type PeerAddressBook } from './peer-addresses.ts';
+import { type PendingWrite, Replica, type ReplicaHost } from './replica.ts';
+import { SnapshotTransfer } from './snapshot-transfer.ts';
+import { TimerWheel } from './timer-wheel.ts';
+import type { LogStore, LogWrite, RaftGroup, StateMachine } from './types.ts';
+
+/** A founded group's log starts after this point, so that a replica that joins later always begins with a snapshot and learns the founders from it. */
+const FOUNDING_INDEX = 1;
+const FOUNDING_TERM = 1;
+/** Collect and act feed each other (an apply may propose); beyond this the rest waits for the next turn. */
+const MAX_ROUNDS_PER_TURN = 8;
+
+/** Events that an operator wants to see; the engine goes on after each. */
+export interface EngineObserver {
+  malformedFrame?(from: NodeId, error: Error): void;
+  snapshotFailed?(groupId: number, peer: NodeId, error: Error): void;
+  /** The event loop stood still for `lateMs`. */
+  stalled?(lateMs: Millis): void;
+}
+
+export interface RaftEngineOptions {
+  readonly nodeId: NodeId;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly scheduler: Scheduler;
+  /** The engine takes its `control` and `bulk` lanes and the stream kind `snapshot`; its owner starts and stops it. */
+  readonly network: PeerNetwork;
+  /** Opened and closed by its owner. */
+  readonly logStore: LogStore;
+  readonly limits?: Partial<EngineLimits>;
+  readonly peerAddresses?: PeerAddressBook;
+  readonly observer?: EngineObserver;
+  /** The log store failed: nothing more can be promised by this node. The engine has stopped itself already. */
+  readonly onFatal: (error: Error) => void;
+  /** A state machine refused an entry; that replica halted. Default: `onFatal`. */
+  readonly onReplicaFailed?: (groupId: GroupId, error: Error) => void;
+}
+
+export interface GroupOptions {
+  readonly groupId: GroupId;
+  readonly stateMachine: StateMachine;
+  /** Founding members, equal on all of them; used only while nothing was ever applied here. Without it the replica waits to be taken in. */
+  readonly bootstrap?: ConfState;
+  /** Overrides for this group, for example longer timeouts across regions. */
+  readonly config?: Partial<Omit<RaftConfig, 'groupId' | 'nodeId'>>;
+}
+
+/** Hosts the replicas of one node. */
+export class RaftEngine {
+  /** One armed timer for everything periodic on the node; other layers may hang their timers in it. */
+  readonly wheel: TimerWheel;
+  readonly limits: EngineLimits;
+  private readonly options: RaftEngineOptions;
+  private readonly host: ReplicaHost;
+  private readonly outbox: Outbox;
+  private readonly snapshots: SnapshotTransfer;
+  private readonly replicas = new Map<GroupId, Replica>();
+  private dirty = new Set<Replica>();
+  /** A flush is waiting at the end of this turn. */
+  private flushPending = false;
+  private flushing = false;
+  /** Writes under way, oldest first. */
+  private readonly writes: { readonly shares: readonly PendingWrite[]; stable: boolean }[] = [];
+  private idle: (() => void) | undefined;
+  private readonly cancels: Cancel[] = [];
+  private state: 'new' | 'running' | 'stopped' = 'new';
+
+  constructor(options: RaftEngineOptions) {
+    this.options = options;
+    this.limits = { ...DEFAULT_ENGINE_LIMITS, ...options.limits };
+    const { clock, scheduler, network } = options;
+    this.wheel = new TimerWheel({ clock, scheduler, tickMs: this.limits.tickMs });
+    this.outbox = new Outbox(network, this.limits.maxFrameBytes, (message) => this.dropped(message));
+    this.snapshots = new SnapshotTransfer({
+      clock,
+      scheduler,
+      network,
+      limits: this.limits,
+      findReplica: (groupId) => this.replicas.get(groupId as GroupId),
+      onFailed: (groupId, peer, error) => options.observer?.snapshotFailed?.(groupId, peer, error),
+    });
+    this.host = {
+      nodeId: options.nodeId,
+      clock,
+      limits: this.limits,
+      markDirty: (replica) => this.markDirty(replica),
+      markDirtyLater: (replica) => {
+        scheduler.after(0, () => this.markDirty(replica));
+      },
+      send: (message) => this.outbox.add(message),
+      sendSnapshot: (replica, to) => this.snapshots.request(replica, to),
+      writeNow: (write) => this.writeNow(write),
+      membershipApplied: (conf, context) => this.membershipApplied(conf, context),
+      replicaFailed: (replica, error) => {
+        if (options.onReplicaFailed !== undefined) options.onReplicaFailed(replica.groupId, error);
+        else this.fail(error);
+      },
+    };
+    network.onFrame('control', (from, frame) => this.receive(from, frame));
+    network.onFrame('bulk', (from, frame) => this.receive(from, frame));
+    network.onPeerLost((peer) => {
+      for (const replica of this.replicas.values()) replica.reportUnreachable(peer);
+    });
+  }
+
+  /** Starts ticking. Groups may be added before and after. */
+  start(): void {
+    assert(this.state === 'new', 'an engine starts once');
+    this.state = 'running';
+    this.cancels.push(this.wheel.every(this.limits.tickMs, (nowMs, lateMs) => this.tick(nowMs, lateMs)));
+    this.cancels.push(this.wheel.every(this.limits.truncateIntervalMs, () => this.truncateLogs()));
+    for (const replica of this.replicas.values()) this.markDirty(replica);
+  }
+
+  /**
+   * Opens the group's replica from its stored log and the state machine's durable state.
+   * @throws AssertionError when the group is here already, or its log starts after what the state machine has applied
+   */
+  addGroup(group: GroupOptions): RaftGroup {
+    const { groupId, stateMachine } = group;
+    if (this.state === 'stopped') throw new StoppedError('the engine is stopped');
+    assert(!this.replicas.has(groupId), `group ${groupId} is here already`);
+    const log = this.options.logStore.group(groupId);
+    const applied = this.startingPoint(group);
+    // After a crash between installing a snapshot and resetting the log the state machine is ahead of its log.
+    const ahead =
+      applied.index > log.lastIndex() ||
+      (applied.index >= log.firstIndex() - 1 && log.term(applied.index) !== applied.term);
+    assert(
+      ahead || log.firstIndex() <= applied.index + 1,
+      `the log of group ${groupId} starts at ${log.firstIndex()}, after index ${applied.index} that was applied`,
+    );
+    const resetTo = ahead ? applied : undefined;
+    if (resetTo !== undefined) {
+      const stored = log.hardState();
+      // A founder has promised nothing yet: its term stays 0, so that the core does not take this for a restart.
+      const founding = applied.index === FOUNDING_INDEX;
+      const term = founding ? stored.term : Math.max(stored.term, applied.term);
+      const vote = term === stored.term ? stored.vote : 0;
+      const hardState: HardState = { term, vote, commitIndex: applied.index };
+      this.issueWrite([{ groupId, hardState, entries: [], resetTo }], []);
+    }
+    const replica = new Replica({
+      config: this.raftConfig(group),
+      host: this.host,
+      log,
+      stateMachine,
+      applied,
+      random: this.options.random,
+    });
+    this.replicas.set(groupId, replica);
+    this.membershipApplied(applied.conf, Buffer.alloc(0));
+    this.markDirty(replica);
+    return replica;
+  }
+
+  group(groupId: GroupId): RaftGroup | undefined {
+    return this.replicas.get(groupId);
+  }
+
+  groups(): RaftGroup[] {
+    return [...this.replicas.values()];
+  }
+
+  /** Ends the replica here and forgets its log. The state machine is its owner's to close and delete. */
+  async removeGroup(groupId: GroupId): Promise<void> {
+    const replica = this.replicas.get(groupId);
+    if (replica === undefined) return;
+    replica.close(new StoppedError(`the replica of group ${groupId} was removed`));
+    this.replicas.delete(groupId);
+    this.dirty.delete(replica);
+    await this.settled();
+    await this.options.logStore.removeGroup(groupId);
+  }
+
+  /** Starts an election now, without waiting for the timeout; for tests and for founding a cluster quickly. */
+  campaign(groupId: GroupId): void {
+    this.replicas.get(groupId)?.campaign(this.options.clock.monotonicMs());
+  }
+
+  /** Every pending proposal becomes UNKNOWN; settles when no write is under way. Neither log store nor network are closed. */
+  async stop(): Promise<void> {
+    this.halt(new StoppedError('the engine is stopped'));
+    await this.snapshots.stop();
+    await this.settled();
+  }
+
+  // --- inputs ----------------------------------------------------------------------------------------------------
+
+  private receive(from: NodeId, frame: Buffer): void {
+    if (this.state !== 'running') return;
+    let messages: Message[];
+    try {
+      messages = decodeMessages(frame, from, this.options.nodeId);
+    } catch (error) {
+      this.options.observer?.malformedFrame?.(from, error as Error);
+      return;
+    }
+    const nowMs = this.options.clock.monotonicMs();
+    for (const message of messages) {
+      // A snapshot token is believed only from the stream that brought the bytes.
+      if (message.kind !== 'snapshot') this.replicas.get(message.groupId)?.step(message, nowMs);
+    }
+  }
+
+  private tick(nowMs: Millis, lateMs: Millis): void {
+    if (this.state !== 'running') return;
+    if (lateMs > this.limits.electionTimeoutMs / 2) {
+      this.options.observer?.stalled?.(lateMs);
+      for (const replica of this.replicas.values()) replica.skipElectionRound();
+    }
+    for (const replica of this.replicas.values()) replica.tick(nowMs);
+  }
+
+  private dropped(message: Message): void {
+    if (message.kind === 'append') this.replicas.get(message.groupId)?.reportUnreachable(message.to);
+  }
+
+  // --- the end of a turn -----------------------------------------------------------------------------------------
+
+  private markDirty(replica: Replica): void {
+    if (this.state === 'stopped' || replica.isClosed) return;
+    this.dirty.add(replica);
+    if (this.flushPending || this.flushing || this.state !== 'running') return;
+    this.flushPending = true;
+    // Behind all callbacks that were there first: what the layers above propose at the end of this turn still gets in.
+    const { scheduler } = this.options;
+    scheduler.endOfTurn(() => scheduler.endOfTurn(() => this.flush()));
+  }
+
+  private flush(): void {
+    this.flushPending = false;
+    if (this.state !== 'running') return;
+    this.flushing = true;
+    try {
+      for (let round = 0; round < MAX_ROUNDS_PER_TURN && this.dirty.size > 0; round++) this.flushRound();
+    } finally {
+      this.flushing = false;
+    }
+    this.outbox.flush();
+    const rest = this.dirty.values().next().value;
+    if (rest !== undefined) this.markDirty(rest);
+  }
+
+  private flushRound(): void {
+    const dirty = this.dirty;
+    this.dirty = new Set();
+    const writes: LogWrite[] = [];
+    const shares: PendingWrite[] = [];
+    for (const replica of dirty) {
+      replica.collect((write, share) => {
+        writes.push(write);
+        shares.push(share);
+      });
+    }
+    if (writes.length > 0) this.issueWrite(writes, shares);
+    this.outbox.flush();
+    for (const replica of dirty) replica.act();
+  }
+
+  private issueWrite(writes: readonly LogWrite[], shares: readonly PendingWrite[]): void {
+    const write = { shares, stable: false };
+    this.writes.push(write);
+    this.options.logStore.write(writes).then(
+      () => {
+        write.stable = true;
+        this.completeWrites();
+      },
+      (error: unknown) => {
+        this.writes.length = 0;
+        this.fail(error instanceof Error ? error : new Error(String(error)));
+      },
+    );
+  }
+
+  /** In call order, whatever order the promises settle in. */
+  private completeWrites(): void {
+    while (this.writes[0]?.stable) {
+      const { shares } = this.writes.shift()!;
+      for (const share of shares) share.replica.written(share);
+    }
+    if (this.writes.length === 0) this.idle?.();
+  }
+
+  private async writeNow(write: LogWrite): Promise<void> {
+    try {
+      await this.options.logStore.write([write]);
+    } catch (error) {
+      this.fail(error instanceof Error ? error : new Error(String(error)));
+      throw error;
+    }
+  }
+
+  private async settled(): Promise<void> {
+    while (this.writes.length > 0) {
+      await new Promise<void>((resolve) => {
+        const before = this.idle;
+        this.idle = () => {
+          before?.();
+          resolve();
+        };
+      });
+    }
+    this.idle = undefined;
+  }
+
+  // --- the rest --------------------------------------------------------------------------------------------------
+
+  /** Where the replica's log begins to be replayed; a founding replica's state machine hears of its founders first. */
+  private startingPoint(group: GroupOptions): SnapshotMeta {
+    const applied = group.stateMachine.applied();
+    if (applied.index > 0 || group.bootstrap === undefined) return applied;
+    const conf = group.bootstrap;
+    const steps = conf.voters.map((nodeId) => ({ kind: 'addVoter' as const, nodeId }));
+    const addresses = conf.voters.flatMap((nodeId) => {
+      const address = this.options.peerAddresses?.lookup(nodeId);
+      return address === undefined ? [] : [[nodeId, address] as const];
+    });
+    group.stateMachine.apply([
+      {
+        index: FOUNDING_INDEX,
+        term: FOUNDING_TERM,
+        kind: EntryKind.ConfChange,
+        payload: encodeConfChange({ steps, context: encodeAddresses(addresses) }),
+        conf,
+      },
+    ]);
+    return { index: FOUNDING_INDEX, term: FOUNDING_TERM, conf };
+  }
+
+  private raftConfig(group: GroupOptions): RaftConfig {
+    const { limits } = this;
+    return {
+      electionTimeoutTicks: Math.ceil(limits.electionTimeoutMs / limits.tickMs),
+      heartbeatTicks: Math.ceil(limits.heartbeatMs / limits.tickMs),
+      tickMs: limits.tickMs,
+      leaseMarginMs: limits.leaseMarginMs,
+      leaseDrift: limits.leaseDrift,
+      maxAppendBytes: limits.maxAppendBytes,
+      maxInflightMessages: limits.maxInflightMessages,
+      maxInflightBytes: limits.maxInflightBytes,
+      maxUncommittedBytes: limits.maxUncommittedBytes,
+      maxPromoteLag: limits.maxPromoteLag,
+      ...group.config,
+      groupId: group.groupId,
+      nodeId: this.options.nodeId,
+    };
+  }
+
+  private membershipApplied(conf: ConfState, context: Buffer): void {
+    const { network, peerAddresses, nodeId } = this.options;
+    for (const [peer, address] of decodeAddresses(context)) {
+      if (peer === nodeId) continue;
+      peerAddresses?.learned(peer, address);
+      network.setPeer(peer, address);
+    }
+    if (peerAddresses === undefined) return;
+    for (const peer of [...conf.voters, ...conf.votersOutgoing, ...conf.learners, ...conf.learnersNext]) {
+      const address = peer === nodeId ? undefined : peerAddresses.lookup(peer);
+      if (address !== undefined) network.setPeer(peer, address);
+    }
+  }
+
+  private truncateLogs(): void {
+    for (const replica of this.replicas.values()) {
+      const upTo = replica.truncationPoint();
+      if (upTo === undefined) continue;
+      const term = replica.log.term(upTo);
+      assert(term !== undefined, 'the log is cut inside itself');
+      this.options.logStore.truncatePrefix(replica.groupId, upTo, term);
+    }
+  }
+
+  private halt(error: Error): void {
+    if (this.state === 'stopped') return;
+    this.state = 'stopped';
+    for (const cancel of this.cancels) cancel();
+    this.wheel.stop();
+    for (const replica of this.replicas.values()) replica.close(error);
+    this.dirty.clear();
+  }
+
+  private fail(error: Error): void {
+    if (this.state !== 'stopped') {
+      this.halt(new StoppedError(`the node stopped: ${error.message}`, { cause: error }));
+      void this.snapshots.stop();
+      this.options.onFatal(error);
+    }
+    this.idle?.();
+  }
+}

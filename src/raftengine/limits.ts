@@ -1,0 +1,68 @@
+/** Every bound and duration of the engine, with its reason. Sources: protocols §6.2, §6.6, §6.9. */
+import type { Millis } from '../platform/index.ts';
+
+export interface EngineLimits {
+  /** Raft's tick, also the resolution of the timer wheel. */
+  readonly tickMs: Millis;
+  readonly heartbeatMs: Millis;
+  /** Minimum election timeout E. */
+  readonly electionTimeoutMs: Millis;
+  /** Event-loop stall that may lie between checking a lease and the reply. */
+  readonly leaseMarginMs: Millis;
+  /** Bound on relative clock drift. */
+  readonly leaseDrift: number;
+  /** Entries in one append message. */
+  readonly maxAppendBytes: number;
+  readonly maxInflightMessages: number;
+  readonly maxInflightBytes: number;
+  /** Payload of one proposal. */
+  readonly maxProposalBytes: number;
+  /** Proposals of a group that are not yet resolved; beyond it BUSY. */
+  readonly maxPendingProposals: number;
+  readonly maxUncommittedBytes: number;
+  /** A learner may be promoted within this many entries of the end of the log. */
+  readonly maxPromoteLag: number;
+  /** A frame to a peer is cut beyond this many bytes, so that one turn cannot make a frame that the transport refuses. */
+  readonly maxFrameBytes: number;
+  /** Entries kept behind the end of the log for slow followers, once the state machine is durable beyond them. */
+  readonly retainEntries: number;
+  readonly retainBytes: number;
+  readonly truncateIntervalMs: Millis;
+  /** Entries and bytes handed to the state machine in one call. */
+  readonly maxApplyEntries: number;
+  readonly maxApplyBytes: number;
+  /** Applying yields to the event loop after this long. */
+  readonly applySliceMs: Millis;
+  readonly maxOutboundSnapshots: number;
+  readonly snapshotBytesPerSecond: number;
+  /** A snapshot that takes longer is given up and releases its hold on the log. */
+  readonly snapshotTimeoutMs: Millis;
+  /** Rest after a failed snapshot before the peer is probed again. */
+  readonly snapshotRetryMs: Millis;
+}
+
+export const DEFAULT_ENGINE_LIMITS: EngineLimits = {
+  tickMs: 10,
+  heartbeatMs: 100,
+  electionTimeoutMs: 1000,
+  leaseMarginMs: 300,
+  leaseDrift: 0.001,
+  maxAppendBytes: 1024 * 1024,
+  maxInflightMessages: 256,
+  maxInflightBytes: 64 * 1024 * 1024,
+  maxProposalBytes: 32 * 1024 * 1024,
+  maxPendingProposals: 4096,
+  maxUncommittedBytes: 64 * 1024 * 1024,
+  maxPromoteLag: 1024,
+  maxFrameBytes: 4 * 1024 * 1024,
+  retainEntries: 10_000,
+  retainBytes: 64 * 1024 * 1024,
+  truncateIntervalMs: 1000,
+  maxApplyEntries: 256,
+  maxApplyBytes: 4 * 1024 * 1024,
+  applySliceMs: 5,
+  maxOutboundSnapshots: 4,
+  snapshotBytesPerSecond: 64 * 1024 * 1024,
+  snapshotTimeoutMs: 30 * 60 * 1000,
+  snapshotRetryMs: 1000,
+};

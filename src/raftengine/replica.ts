@@ -1,0 +1,611 @@
+/**
+ * One group on this node: the pure core, its stored log and its state machine, tied together. The engine calls the two
+ * halves of a turn's end: `collect` takes what the core wants stored and sent, `act` applies what is committed and
+ * resolves what waits for it. Everything here is synchronous except installing a snapshot and waiting for a slow state
+ * machine; while a snapshot is being installed the replica is deaf, as if its network were cut.
+ */
+import {
+  assert,
+  type Clock,
+  type GroupId,
+  KvorumError,
+  type LogIndex,
+  type NodeId,
+  type Random,
+  type Term,
+} from '../platform/index.ts';
+import { decodeConfChange, RaftCore } from './core/index.ts';
+import {
+  type ConfChangeStep,
+  type ConfState,
+  type Entry,
+  EntryKind,
+  type Message,
+  type RaftConfig,
+  type Ready,
+  Role,
+  type SnapshotMeta,
+} from './core/types.ts';
+import { BusyError, NotLeaderError, OutcomeUnknownError, StoppedError, TooLargeError } from './errors.ts';
+import type { EngineLimits } from './limits.ts';
+import { type ProposalDone, ProposalQueue } from './proposals.ts';
+import { ReadBarriers } from './read-barriers.ts';
+import type {
+  CommittedEntry,
+  GroupLog,
+  GroupStatus,
+  LogWrite,
+  ProposalOutcome,
+  RaftGroup,
+  SnapshotStage,
+  StateMachine,
+} from './types.ts';
+
+/** What a replica needs from the engine that hosts it. */
+export interface ReplicaHost {
+  readonly nodeId: NodeId;
+  readonly clock: Clock;
+  readonly limits: EngineLimits;
+  /** The replica has something to do at the end of this turn. */
+  markDirty(replica: Replica): void;
+  /** The replica wants to go on, but other work of the event loop comes first. */
+  markDirtyLater(replica: Replica): void;
+  send(message: Message): void;
+  sendSnapshot(replica: Replica, to: NodeId): void;
+  /** Stores outside the turn's write; rejects when the store failed. */
+  writeNow(write: LogWrite): Promise<void>;
+  /** A configuration was applied; `context` is what its change carried. */
+  membershipApplied(conf: ConfState, context: Buffer): void;
+  /** The replica halted for good: its state machine refused an entry or a snapshot. */
+  replicaFailed(replica: Replica, error: Error): void;
+}
+
+/** One replica's share of a write that is under way. */
+export interface PendingWrite {
+  readonly replica: Replica;
+  /** Last entry of the share; 0 when it has only hard state. */
+  readonly lastIndex: LogIndex;
+  readonly lastTerm: Term;
+  /** Sent once the write is stable. */
+  readonly messages: Message[];
+}
+
+interface OfferedSnapshot {
+  readonly meta: SnapshotMeta;
+  readonly stage: SnapshotStage;
+  /** Settles true when it was installed, false when the core had no use for it. */
+  readonly settle: (installed: boolean) => void;
+}
+
+interface Transfer {
+  readonly term: Term;
+  readonly deadlineMs: number;
+  readonly resolve: () => void;
+  readonly reject: (error: Error) => void;
+}
+
+export interface ReplicaOptions {
+  readonly config: RaftConfig;
+  readonly host: ReplicaHost;
+  readonly log: GroupLog;
+  readonly stateMachine: StateMachine;
+  readonly applied: SnapshotMeta;
+  readonly random: Random;
+}
+
+export class Replica implements RaftGroup {
+  readonly groupId: GroupId;
+  readonly stateMachine: StateMachine;
+  readonly log: GroupLog;
+  private readonly host: ReplicaHost;
+  private readonly core: RaftCore;
+  private readonly proposals = new ProposalQueue();
+  private readonly reads = new ReadBarriers();
+  /** Outcomes that are known already but must not be told inside `propose`. */
+  private refused: { readonly done: ProposalDone; readonly error: Error }[] = [];
+  /** Committed, not yet applied; `applyHead` is the first of them. */
+  private committed: readonly Entry[] = [];
+  private applyHead = 0;
+  private appliedIndex: LogIndex;
+  /** The newest write that is under way, for messages that must wait for it. */
+  private lastWrite: PendingWrite | undefined;
+  /** Term in which this node leads, 0 when it does not. */
+  private leadingTerm: Term = 0;
+  /** Term in which `serving` was announced, 0 when it was not. */
+  private servingTerm: Term = 0;
+  private installing = false;
+  private offered: OfferedSnapshot | undefined;
+  private applyParked = false;
+  private transfer: Transfer | undefined;
+  private jointWaiters: { readonly resolve: (conf: ConfState) => void; readonly reject: (error: Error) => void }[] = [];
+  /** Log positions held for snapshots on their way to peers. */
+  private readonly pins = new Map<NodeId, LogIndex>();
+  private closedBy: Error | undefined;
+
+  constructor(options: ReplicaOptions) {
+    this.groupId = options.config.groupId;
+    this.host = options.host;
+    this.log = options.log;
+    this.stateMachine = options.stateMachine;
+    this.appliedIndex = options.applied.index;
+    this.core = new RaftCore({
+      config: options.config,
+      hardState: options.log.hardState(),
+      applied: options.applied,
+      log: options.log,
+      random: options.random,
+      nowMs: options.host.clock.monotonicMs(),
+    });
+  }
+
+  // --- the user's side -------------------------------------------------------------------------------------------
+
+  propose(payload: Buffer, done: ProposalDone): void {
+    try {
+      this.assertOpen();
+      const { limits } = this.host;
+      if (payload.length > limits.maxProposalBytes) {
+        throw new TooLargeError(`an entry of ${payload.length} bytes; the limit is ${limits.maxProposalBytes}`);
+      }
+      if (this.proposals.size >= limits.maxPendingProposals) {
+        throw new BusyError(`${limits.maxPendingProposals} proposals of the group wait already`);
+      }
+      const { index, term } = this.core.propose(payload, this.host.clock.monotonicMs());
+      this.proposals.push(index, term, done);
+    } catch (error) {
+      if (!(error instanceof KvorumError)) throw error;
+      this.refused.push({ done, error });
+    }
+    this.host.markDirty(this);
+  }
+
+  holdsLease(): boolean {
+    return (
+      this.servingTerm !== 0 &&
+      this.appliedIndex >= this.core.commitIndex &&
+      this.core.holdsLease(this.host.clock.monotonicMs())
+    );
+  }
+
+  readBarrier(): Promise<void> {
+    if (this.closedBy !== undefined) return Promise.reject(this.closedBy);
+    this.host.markDirty(this);
+    return this.reads.join();
+  }
+
+  waitApplied(index: LogIndex, signal?: AbortSignal): Promise<void> {
+    if (this.closedBy !== undefined) return Promise.reject(this.closedBy);
+    if (this.appliedIndex >= index) return Promise.resolve();
+    return this.reads.waitApplied(index, signal);
+  }
+
+  changeMembership(steps: readonly ConfChangeStep[], context: Buffer): Promise<ConfState> {
+    return new Promise((resolve, reject) => {
+      this.assertOpen();
+      const { index, term } = this.core.proposeConfChange({ steps, context }, this.host.clock.monotonicMs());
+      this.proposals.push(index, term, (outcome) => {
+        if (outcome.kind !== 'applied') {
+          reject(outcome.error);
+          return;
+        }
+        const conf = outcome.result as ConfState;
+        if (conf.votersOutgoing.length > 0 && conf.autoLeave) this.jointWaiters.push({ resolve, reject });
+        else resolve(conf);
+      });
+      this.host.markDirty(this);
+    });
+  }
+
+  transferLeadership(to: NodeId): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.assertOpen();
+      const nowMs = this.host.clock.monotonicMs();
+      this.core.transferLeadership(to, nowMs);
+      this.transfer?.reject(new OutcomeUnknownError('another transfer of leadership took the place of this one'));
+      const deadlineMs = nowMs + 2 * this.host.limits.electionTimeoutMs;
+      this.transfer = { term: this.core.term, deadlineMs, resolve, reject };
+      this.touch();
+    });
+  }
+
+  leader(): { readonly nodeId: NodeId; readonly term: Term } | undefined {
+    const leader = this.core.leader;
+    return leader === 0 ? undefined : { nodeId: leader, term: this.core.term };
+  }
+
+  status(): GroupStatus {
+    const status = this.core.status();
+    return {
+      groupId: this.groupId,
+      nodeId: this.host.nodeId,
+      role: status.role,
+      term: status.term,
+      leader: this.leaderHint(),
+      commitIndex: status.commitIndex,
+      appliedIndex: this.appliedIndex,
+      firstIndex: this.log.firstIndex(),
+      lastIndex: this.log.lastIndex(),
+      conf: status.conf,
+      leaseRemainingMs: this.holdsLease() ? Math.max(0, this.core.leaseUntilMs() - this.host.clock.monotonicMs()) : 0,
+      progress: status.progress,
+    };
+  }
+
+  // --- inputs from the engine ------------------------------------------------------------------------------------
+
+  get isLeading(): boolean {
+    return this.core.role === Role.Leader;
+  }
+
+  get term(): Term {
+    return this.core.term;
+  }
+
+  get applied(): LogIndex {
+    return this.appliedIndex;
+  }
+
+  get isClosed(): boolean {
+    return this.closedBy !== undefined;
+  }
+
+  tick(nowMs: number): void {
+    if (this.closedBy !== undefined || this.installing) return;
+    this.core.tick(nowMs);
+    if (this.transfer !== undefined) this.checkTransfer(nowMs);
+    this.touch();
+  }
+
+  /** The node itself stood still: its peers' silence proves nothing. */
+  skipElectionRound(): void {
+    if (this.closedBy === undefined) this.core.skipElectionRound();
+  }
+
+  step(message: Message, nowMs: number): void {
+    if (this.closedBy !== undefined || this.installing) return;
+    this.core.step(message, nowMs);
+    this.touch();
+  }
+
+  campaign(nowMs: number): void {
+    if (this.closedBy !== undefined || this.installing) return;
+    this.core.campaign(nowMs);
+    this.touch();
+  }
+
+  reportUnreachable(peer: NodeId): void {
+    if (this.closedBy !== undefined) return;
+    this.core.reportUnreachable(peer);
+    this.touch();
+  }
+
+  reportSnapshot(peer: NodeId, delivered: boolean): void {
+    if (this.closedBy !== undefined) return;
+    this.core.reportSnapshot(peer, delivered);
+    this.touch();
+  }
+
+  /** Holds the log after `index` until `unpin`. */
+  pin(peer: NodeId, index: LogIndex): void {
+    this.pins.set(peer, index);
+  }
+
+  unpin(peer: NodeId): void {
+    this.pins.delete(peer);
+  }
+
+  /**
+   * Offers a verified copy to the core. The stage is installed or discarded here.
+   * @returns settles true when it was installed
+   */
+  offerSnapshot(token: Extract<Message, { kind: 'snapshot' }>, stage: SnapshotStage, nowMs: number): Promise<boolean> {
+    if (this.closedBy !== undefined || this.installing || this.offered !== undefined) {
+      return stage.discard().then(() => false);
+    }
+    return new Promise((settle) => {
+      this.offered = { meta: token.snapshot, stage, settle };
+      this.core.step(token, nowMs);
+      this.host.markDirty(this);
+    });
+  }
+
+  /** A write that this replica had a share in is stable. */
+  written(write: PendingWrite): void {
+    if (this.lastWrite === write) this.lastWrite = undefined;
+    if (this.closedBy !== undefined) return;
+    if (write.lastIndex > 0) this.core.persisted(write.lastIndex, write.lastTerm);
+    for (const message of write.messages) this.host.send(message);
+    this.host.markDirty(this);
+  }
+
+  /** Ends the replica: whatever waits is told; nothing is applied or sent any more. */
+  close(error: Error): void {
+    if (this.closedBy !== undefined) return;
+    this.stopLeading(error);
+    this.closedBy = error;
+    this.deliverRefused();
+    this.reads.close(error);
+    this.discardOffer();
+  }
+
+  // --- the end of a turn -----------------------------------------------------------------------------------------
+
+  /**
+   * First half: hands messages to the outbox and what must be stored to `add`.
+   * @param add called at most once
+   */
+  collect(add: (write: LogWrite, share: PendingWrite) => void): void {
+    if (this.closedBy !== undefined || this.installing) return;
+    this.noticeLeadership();
+    if (this.reads.hasArrived) this.startReadRound();
+    if (!this.core.hasReady()) {
+      this.discardOffer();
+      return;
+    }
+    const ready = this.core.ready();
+    if (ready.snapshot !== undefined) {
+      this.install(ready, ready.snapshot);
+      return;
+    }
+    this.discardOffer();
+    for (const message of ready.messages) {
+      if (message.kind === 'snapshot') this.host.sendSnapshot(this, message.to);
+      else this.host.send(message);
+    }
+    this.store(ready, add);
+    this.settleReads(ready);
+    if (ready.committedEntries.length > 0) this.queueCommitted(ready.committedEntries);
+  }
+
+  /** Second half: outcomes of refused proposals, then everything that may be applied now. */
+  act(): void {
+    this.deliverRefused();
+    if (this.closedBy !== undefined) return;
+    try {
+      this.applyCommitted();
+    } catch (error) {
+      this.fail(error);
+      return;
+    }
+    this.touch();
+  }
+
+  /** Drops the part of the log that neither a crash nor a slow follower within the retained window needs. */
+  truncationPoint(): LogIndex | undefined {
+    if (this.closedBy !== undefined || this.installing) return undefined;
+    const { retainEntries, retainBytes } = this.host.limits;
+    const first = this.log.firstIndex();
+    const last = this.log.lastIndex();
+    const held = last - first + 1;
+    if (held <= 0) return undefined;
+    const heldBytes = this.log.sizeBytes();
+    const keep =
+      heldBytes <= retainBytes ? retainEntries : Math.min(retainEntries, Math.floor((held * retainBytes) / heldBytes));
+    let upTo = Math.min(last - keep, this.stateMachine.durableIndex(), this.appliedIndex);
+    for (const pinned of this.pins.values()) upTo = Math.min(upTo, pinned);
+    // Not for a handful of entries: each truncation is a record in the log.
+    return upTo - first + 1 > keep / 8 ? upTo : undefined;
+  }
+
+  // --- inside ----------------------------------------------------------------------------------------------------
+
+  private assertOpen(): void {
+    if (this.closedBy !== undefined) throw new StoppedError(`the replica of group ${this.groupId} is stopped`);
+  }
+
+  private leaderHint(): NodeId | undefined {
+    return this.core.leader === 0 ? undefined : this.core.leader;
+  }
+
+  private touch(): void {
+    if (this.core.hasReady() || this.currentLeadingTerm() !== this.leadingTerm) this.host.markDirty(this);
+  }
+
+  private currentLeadingTerm(): Term {
+    return this.isLeading ? this.core.term : 0;
+  }
+
+  private noticeLeadership(): void {
+    const term = this.currentLeadingTerm();
+    if (term === this.leadingTerm) return;
+    if (this.leadingTerm !== 0)
+      this.stopLeading(new OutcomeUnknownError('leadership was lost before the outcome was known'));
+    this.leadingTerm = term;
+  }
+
+  private stopLeading(error: Error): void {
+    const unknown: ProposalOutcome = { kind: 'unknown', error };
+    for (const done of this.proposals.drain()) done(unknown);
+    for (const waiter of this.jointWaiters.splice(0)) waiter.reject(error);
+    this.reads.abortRounds(this.closedBy ?? new NotLeaderError(this.leaderHint()));
+    if (this.transfer !== undefined && this.transfer.term !== this.currentLeadingTerm()) {
+      this.transfer.resolve();
+      this.transfer = undefined;
+    }
+    const term = this.servingTerm;
+    this.servingTerm = 0;
+    if (term !== 0) this.stateMachine.onLeadership({ kind: 'stopped', term });
+  }
+
+  private checkTransfer(nowMs: number): void {
+    if (this.transfer === undefined || nowMs < this.transfer.deadlineMs) return;
+    this.transfer.reject(new OutcomeUnknownError('the transfer of leadership did not finish in time'));
+    this.transfer = undefined;
+  }
+
+  private deliverRefused(): void {
+    if (this.refused.length === 0) return;
+    for (const { done, error } of this.refused.splice(0)) done({ kind: 'notProposed', error });
+  }
+
+  private startReadRound(): void {
+    const requestId = this.reads.startRound();
+    try {
+      this.core.readIndex(requestId, this.host.clock.monotonicMs());
+    } catch (error) {
+      if (!(error instanceof KvorumError)) throw error;
+      this.reads.aborted(requestId, error);
+    }
+  }
+
+  private settleReads(ready: Ready): void {
+    for (const { requestId, index } of ready.readStates) this.reads.confirmed(requestId, index, this.appliedIndex);
+    for (const requestId of ready.abortedReads) this.reads.aborted(requestId, new NotLeaderError(this.leaderHint()));
+  }
+
+  private store(ready: Ready, add: (write: LogWrite, share: PendingWrite) => void): void {
+    if (ready.hardState === undefined && ready.entries.length === 0) {
+      // What they acknowledge may still be on its way to the disk.
+      if (this.lastWrite !== undefined) this.lastWrite.messages.push(...ready.messagesAfterPersist);
+      else for (const message of ready.messagesAfterPersist) this.host.send(message);
+      return;
+    }
+    const last = ready.entries.at(-1);
+    const share: PendingWrite = {
+      replica: this,
+      lastIndex: last?.index ?? 0,
+      lastTerm: last?.term ?? 0,
+      messages: [...ready.messagesAfterPersist],
+    };
+    this.lastWrite = share;
+    add({ groupId: this.groupId, hardState: ready.hardState, entries: ready.entries, resetTo: undefined }, share);
+  }
+
+  private queueCommitted(entries: readonly Entry[]): void {
+    this.committed =
+      this.applyHead === this.committed.length ? entries : [...this.committed.slice(this.applyHead), ...entries];
+    this.applyHead = 0;
+  }
+
+  /** Applies until nothing is left, the state machine pushes back, or the slice of time is used up. */
+  private applyCommitted(): void {
+    const { clock, limits } = this.host;
+    const startMs = this.applyHead < this.committed.length ? clock.monotonicMs() : 0;
+    while (this.applyHead < this.committed.length && !this.applyParked && !this.installing) {
+      const pressure = this.stateMachine.applyPressure();
+      if (pressure !== undefined) {
+        this.parkApply(pressure);
+        return;
+      }
+      this.applyChunk();
+      if (this.closedBy !== undefined) return;
+      if (this.applyHead < this.committed.length && clock.monotonicMs() - startMs > limits.applySliceMs) {
+        this.host.markDirtyLater(this);
+        return;
+      }
+    }
+  }
+
+  private parkApply(pressure: Promise<void>): void {
+    this.applyParked = true;
+    pressure.then(
+      () => {
+        this.applyParked = false;
+        this.host.markDirty(this);
+      },
+      (error: unknown) => this.fail(error),
+    );
+  }
+
+  private applyChunk(): void {
+    const { maxApplyEntries, maxApplyBytes } = this.host.limits;
+    const chunk: CommittedEntry[] = [];
+    let bytes = 0;
+    while (this.applyHead < this.committed.length && chunk.length < maxApplyEntries && bytes < maxApplyBytes) {
+      const entry = this.committed[this.applyHead++]!;
+      assert(entry.index === this.appliedIndex + chunk.length + 1, 'entries are applied in order, without a gap');
+      bytes += entry.payload.length;
+      chunk.push({
+        term: entry.term,
+        index: entry.index,
+        kind: entry.kind,
+        payload: entry.payload,
+        conf: entry.kind === EntryKind.ConfChange ? this.applyConfChange(entry) : undefined,
+      });
+    }
+    const results = this.stateMachine.apply(chunk);
+    assert(results.length === chunk.length, 'the state machine answers every entry');
+    const last = chunk.at(-1)!;
+    this.appliedIndex = last.index;
+    this.core.appliedTo(last.index);
+    if (this.leadingTerm !== 0 && this.servingTerm === 0 && last.term === this.leadingTerm) {
+      this.servingTerm = this.leadingTerm;
+      this.stateMachine.onLeadership({ kind: 'serving', term: this.servingTerm });
+    }
+    if (this.proposals.size > 0) this.resolveProposals(chunk, results);
+    this.reads.applied(this.appliedIndex);
+  }
+
+  private resolveProposals(chunk: readonly CommittedEntry[], results: readonly unknown[]): void {
+    for (let at = 0; at < chunk.length; at++) {
+      const entry = chunk[at]!;
+      const done = this.proposals.take(entry.index, entry.term);
+      done?.({ kind: 'applied', index: entry.index, result: entry.conf ?? results[at] });
+    }
+  }
+
+  private applyConfChange(entry: Entry): ConfState {
+    const conf = this.core.applyConfChange(entry);
+    this.host.membershipApplied(conf, decodeConfChange(entry.payload).context);
+    if (conf.votersOutgoing.length === 0) for (const waiter of this.jointWaiters.splice(0)) waiter.resolve(conf);
+    return conf;
+  }
+
+  private discardOffer(): void {
+    const offered = this.offered;
+    if (offered === undefined) return;
+    this.offered = undefined;
+    offered.stage.discard().then(
+      () => offered.settle(false),
+      () => offered.settle(false),
+    );
+  }
+
+  /**
+   * State machine first, then the log: after a crash in between the log is behind the state machine, which `addGroup`
+   * repairs; the other order would leave a log that starts after entries that nobody applied.
+   */
+  private install(ready: Ready, meta: SnapshotMeta): void {
+    const offered = this.offered;
+    assert(offered !== undefined && offered.meta.index === meta.index, 'only an offered snapshot is installed');
+    this.offered = undefined;
+    this.installing = true;
+    const finish = async (): Promise<void> => {
+      await offered.stage.install();
+      if (this.closedBy !== undefined) return;
+      const hardState = ready.hardState ?? this.log.hardState();
+      await this.host.writeNow({ groupId: this.groupId, hardState, entries: ready.entries, resetTo: meta });
+      if (this.closedBy !== undefined) return;
+      this.committed = [];
+      this.applyHead = 0;
+      this.appliedIndex = meta.index;
+      this.installing = false;
+      this.core.snapshotInstalled(meta);
+      const last = ready.entries.at(-1);
+      if (last !== undefined) this.core.persisted(last.index, last.term);
+      this.host.membershipApplied(meta.conf, Buffer.alloc(0));
+      for (const message of ready.messages) this.host.send(message);
+      for (const message of ready.messagesAfterPersist) this.host.send(message);
+      this.queueCommitted(ready.committedEntries.filter((entry) => entry.index > meta.index));
+      this.settleReads(ready);
+      this.reads.applied(this.appliedIndex);
+      this.host.markDirty(this);
+    };
+    finish().then(
+      () => offered.settle(this.closedBy === undefined),
+      (error: unknown) => {
+        offered.settle(false);
+        this.fail(error);
+      },
+    );
+  }
+
+  private fail(cause: unknown): void {
+    if (this.closedBy !== undefined) return;
+    const error = cause instanceof Error ? cause : new Error(String(cause));
+    this.close(
+      new OutcomeUnknownError(`the replica of group ${this.groupId} failed: ${error.message}`, { cause: error }),
+    );
+    this.host.replicaFailed(this, error);
+  }
+}

@@ -1,0 +1,290 @@
+/**
+ * `PeerNetwork` over gRPC: one server that takes the frames and streams of all peers (and any other service that the node
+ * offers), one outgoing `PeerLink` a peer. Either side can dial: each node sends on the connections that it opened.
+ */
+import grpc from '@grpc/grpc-js';
+import type {
+  Clock,
+  FrameHandler,
+  Lane,
+  NodeId,
+  PeerNetwork,
+  Random,
+  Scheduler,
+  StreamHandler,
+} from '../../platform/index.ts';
+import { assert } from '../../platform/index.ts';
+import { MalformedFrameError, PeerRefusedError, StreamBrokenError } from '../errors.ts';
+import { receiveStream, sendStream } from './bulk-stream.ts';
+import { PeerLink, type TransportLogger } from './peer-link.ts';
+import {
+  checkIntroduction,
+  decodeBatch,
+  introduce,
+  kindOfCall,
+  laneOfCall,
+  MAX_MESSAGE_BYTES,
+  PEER_SERVICE,
+  type PeerIdentity,
+} from './peer-protocol.ts';
+
+export interface GrpcNetworkOptions {
+  readonly self: NodeId;
+  readonly clusterName: string;
+  /** Random identity of this node's data folder, ASCII text. */
+  readonly incarnation: string;
+  /** Port 0 takes a free one. */
+  readonly listen: { readonly host: string; readonly port: number };
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly scheduler: Scheduler;
+  readonly logger?: TransportLogger;
+}
+
+/** A `PeerNetwork` with a server that others may add services to. */
+export interface GrpcNetwork extends PeerNetwork {
+  /** Services are added before `start`. */
+  readonly server: grpc.Server;
+  /** The port that the server is bound to; 0 before `start`. */
+  readonly port: number;
+  /** True when frames to the peer are taken. */
+  isConnected(peer: NodeId): boolean;
+}
+
+const SERVER_OPTIONS: grpc.ServerOptions = {
+  'grpc.max_receive_message_length': MAX_MESSAGE_BYTES,
+  'grpc.max_send_message_length': MAX_MESSAGE_BYTES,
+  'grpc.enable_channelz': 0,
+  'grpc-node.flow_control_window': 4 * 1024 * 1024,
+  'grpc-node.max_session_memory': 256,
+  'grpc.keepalive_time_ms': 2000,
+  'grpc.keepalive_timeout_ms': 5000,
+};
+
+type FramesCall = grpc.ServerDuplexStream<Buffer, Buffer>;
+type StreamCall = grpc.ServerReadableStream<Buffer, Buffer>;
+
+/** Makes the network; nothing listens or dials before `start`. */
+export function createGrpcNetwork(options: GrpcNetworkOptions): GrpcNetwork {
+  return new GrpcPeerNetwork(options);
+}
+
+class GrpcPeerNetwork implements GrpcNetwork {
+  readonly self: NodeId;
+  readonly server: grpc.Server;
+  port = 0;
+  private readonly options: GrpcNetworkOptions;
+  private readonly identity: PeerIdentity;
+  private readonly addresses = new Map<NodeId, string>();
+  private readonly links = new Map<NodeId, PeerLink>();
+  /** Incarnation first seen of a peer; another one under the same id is another data folder. */
+  private readonly incarnations = new Map<NodeId, string>();
+  private readonly frameHandlers = new Map<Lane, FrameHandler>();
+  private readonly streamHandlers = new Map<string, StreamHandler>();
+  private readonly lostListeners: ((peer: NodeId) => void)[] = [];
+  /** The newest inbound call of a peer and lane; frames of older ones are out of date. */
+  private readonly inbound = new Map<string, FramesCall>();
+  /** Peers whose loss is told at the end of this turn: one loss breaks several calls. */
+  private lost = new Set<NodeId>();
+  private state: 'new' | 'running' | 'stopped' = 'new';
+
+  constructor(options: GrpcNetworkOptions) {
+    this.options = options;
+    this.self = options.self;
+    this.identity = { clusterName: options.clusterName, nodeId: options.self, incarnation: options.incarnation };
+    this.server = new grpc.Server(SERVER_OPTIONS);
+    this.server.addService(PEER_SERVICE, {
+      Frames: (call: FramesCall) => this.serveFrames(call),
+      Stream: (call: StreamCall, answer: grpc.sendUnaryData<Buffer>) => this.serveStream(call, answer),
+    });
+  }
+
+  setPeer(peer: NodeId, address: string): void {
+    if (this.state === 'stopped' || peer === this.self || this.addresses.get(peer) === address) return;
+    this.removePeer(peer);
+    this.addresses.set(peer, address);
+    if (this.state === 'running') this.dial(peer, address);
+  }
+
+  removePeer(peer: NodeId): void {
+    this.addresses.delete(peer);
+    this.incarnations.delete(peer);
+    const link = this.links.get(peer);
+    this.links.delete(peer);
+    if (link === undefined) return;
+    const wasConnected = link.connected;
+    link.close();
+    if (wasConnected) this.tellLost(peer);
+  }
+
+  onFrame(lane: Lane, handler: FrameHandler): void {
+    assert(!this.frameHandlers.has(lane), `lane ${lane} has a handler already`);
+    this.frameHandlers.set(lane, handler);
+  }
+
+  onStream(kind: string, handler: StreamHandler): void {
+    assert(!this.streamHandlers.has(kind), `streams of kind ${kind} have a handler already`);
+    this.streamHandlers.set(kind, handler);
+  }
+
+  onPeerLost(listener: (peer: NodeId) => void): void {
+    this.lostListeners.push(listener);
+  }
+
+  async start(): Promise<void> {
+    assert(this.state === 'new', 'a network starts once');
+    const { host, port } = this.options.listen;
+    this.port = await new Promise<number>((resolve, reject) => {
+      this.server.bindAsync(`${host}:${port}`, grpc.ServerCredentials.createInsecure(), (error, bound) => {
+        if (error !== null) reject(error);
+        else resolve(bound);
+      });
+    });
+    this.state = 'running';
+    for (const [peer, address] of this.addresses) this.dial(peer, address);
+  }
+
+  isConnected(peer: NodeId): boolean {
+    return this.links.get(peer)?.connected ?? false;
+  }
+
+  send(to: NodeId, lane: Lane, frame: Buffer): boolean {
+    return this.links.get(to)?.send(lane, frame) ?? false;
+  }
+
+  queuedBytes(to: NodeId, lane: Lane): number {
+    return this.links.get(to)?.queuedBytes(lane) ?? 0;
+  }
+
+  async stream(
+    to: NodeId,
+    kind: string,
+    header: Buffer,
+    frames: AsyncIterable<Buffer>,
+    signal?: AbortSignal,
+  ): Promise<Buffer> {
+    const address = this.addresses.get(to);
+    if (address === undefined) throw new StreamBrokenError(`no address of node ${to} is known`);
+    return sendStream({ self: this.identity, to, address, kind, header, frames, signal });
+  }
+
+  async stop(): Promise<void> {
+    this.state = 'stopped';
+    for (const link of this.links.values()) link.close();
+    this.links.clear();
+    this.inbound.clear();
+    this.server.forceShutdown();
+  }
+
+  private dial(peer: NodeId, address: string): void {
+    const { clock, random, scheduler, logger } = this.options;
+    const link = new PeerLink({
+      self: this.identity,
+      peer,
+      address,
+      clock,
+      random,
+      scheduler,
+      logger,
+      checkIncarnation: (other) => this.checkIncarnation(other),
+      onLost: (other) => this.tellLost(other),
+    });
+    this.links.set(peer, link);
+    link.connect();
+  }
+
+  /** The first incarnation seen under an id is believed until its address changes or it is removed. */
+  private checkIncarnation(peer: PeerIdentity): void {
+    const known = this.incarnations.get(peer.nodeId);
+    if (known === undefined) this.incarnations.set(peer.nodeId, peer.incarnation);
+    else if (known !== peer.incarnation) {
+      throw new PeerRefusedError(
+        `node ${peer.nodeId} comes with incarnation ${peer.incarnation}, known is ${known}: another data folder under the same id`,
+      );
+    }
+  }
+
+  private tellLost(peer: NodeId): void {
+    if (this.state !== 'running') return;
+    if (this.lost.size === 0) {
+      this.options.scheduler.endOfTurn(() => {
+        const lost = this.lost;
+        this.lost = new Set();
+        for (const each of lost) for (const listener of this.lostListeners) listener(each);
+      });
+    }
+    this.lost.add(peer);
+  }
+
+  /** @throws PeerRefusedError */
+  private accept(call: { readonly metadata: grpc.Metadata }): PeerIdentity {
+    const peer = checkIntroduction(call.metadata, this.identity);
+    this.checkIncarnation(peer);
+    return peer;
+  }
+
+  private refuse(call: { getPeer(): string }, error: Error): Partial<grpc.StatusObject> {
+    this.options.logger?.warn({ address: call.getPeer(), error: error.message }, 'refused a call of a peer');
+    return { code: grpc.status.FAILED_PRECONDITION, details: error.message };
+  }
+
+  private serveFrames(call: FramesCall): void {
+    call.on('error', () => {});
+    let peer: NodeId;
+    let lane: Lane;
+    try {
+      peer = this.accept(call).nodeId;
+      lane = laneOfCall(call.metadata);
+    } catch (error) {
+      call.emit('error', this.refuse(call, error as Error));
+      return;
+    }
+    const key = `${peer}/${lane}`;
+    const older = this.inbound.get(key);
+    this.inbound.set(key, call);
+    older?.emit('error', { code: grpc.status.ABORTED, details: 'a newer connection took the place of this one' });
+    const take = (frame: Buffer): void => this.frameHandlers.get(lane)?.(peer, frame);
+    call.on('data', (batch: Buffer) => {
+      if (this.inbound.get(key) !== call) return;
+      try {
+        decodeBatch(batch, take);
+      } catch (error) {
+        if (!(error instanceof MalformedFrameError)) throw error;
+        call.emit('error', { code: grpc.status.INVALID_ARGUMENT, details: error.message });
+      }
+    });
+    const ended = (): void => {
+      if (this.inbound.get(key) !== call) return;
+      this.inbound.delete(key);
+      this.tellLost(peer);
+    };
+    call.on('cancelled', ended);
+    call.on('close', ended);
+    call.on('end', () => {
+      ended();
+      call.end();
+    });
+    call.sendMetadata(introduce(this.identity));
+  }
+
+  private serveStream(call: StreamCall, answer: grpc.sendUnaryData<Buffer>): void {
+    call.on('error', () => {});
+    let peer: NodeId;
+    let handler: StreamHandler | undefined;
+    try {
+      peer = this.accept(call).nodeId;
+      handler = this.streamHandlers.get(kindOfCall(call.metadata));
+      if (handler === undefined)
+        throw new PeerRefusedError(`nobody takes streams of kind ${kindOfCall(call.metadata)}`);
+    } catch (error) {
+      answer(this.refuse(call, error as Error));
+      return;
+    }
+    call.sendMetadata(introduce(this.identity));
+    receiveStream(call, peer, handler).then(
+      (bytes) => answer(null, bytes),
+      (error: unknown) =>
+        answer({ code: grpc.status.ABORTED, details: error instanceof Error ? error.message : String(error) }),
+    );
+  }
+}

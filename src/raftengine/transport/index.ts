@@ -1,0 +1,1 @@
+export { createGrpcNetwork, type GrpcNetwork, type GrpcNetworkOptions } from './grpc-network.ts';

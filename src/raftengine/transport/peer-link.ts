@@ -1,0 +1,222 @@
+/**
+ * This node's outgoing connection to one peer: two HTTP/2 connections (the control lane has its own, so that no socket
+ * buffer full of entries is ever in front of a heartbeat), one long call a lane. It is open once the peer has introduced
+ * itself on all three calls. When any of them breaks, all are torn down and dialled again after a growing rest.
+ */
+import grpc from '@grpc/grpc-js';
+import type { Cancel, Clock, Lane, Millis, NodeId, Random, Scheduler } from '../../platform/index.ts';
+import { PeerRefusedError } from '../errors.ts';
+import {
+  checkIntroduction,
+  FRAMES_PATH,
+  introduce,
+  LANES,
+  MAX_MESSAGE_BYTES,
+  type PeerIdentity,
+  setLane,
+} from './peer-protocol.ts';
+import { SendLane } from './send-lane.ts';
+
+const BACKOFF_MIN_MS = 50;
+const BACKOFF_MAX_MS = 1000;
+/** A connection that does not open, or does not move, in this time is given up. */
+const STALL_MS = 5000;
+const STALL_CHECK_MS = 1000;
+const LANE_QUEUE_BYTES: Readonly<Record<Lane, number>> = {
+  control: 4 * 1024 * 1024,
+  bulk: 64 * 1024 * 1024,
+  forward: 64 * 1024 * 1024,
+};
+
+/** Options of every client channel of the transport. */
+export const CHANNEL_OPTIONS: grpc.ChannelOptions = {
+  // Own sockets for every channel: sharing them is what the lanes are there to avoid.
+  'grpc.use_local_subchannel_pool': 1,
+  // Retries keep copies of what was sent; Raft retransmits by itself.
+  'grpc.enable_retries': 0,
+  'grpc.service_config_disable_resolution': 1,
+  'grpc.enable_http_proxy': 0,
+  'grpc.enable_channelz': 0,
+  'grpc.max_receive_message_length': MAX_MESSAGE_BYTES,
+  'grpc.max_send_message_length': MAX_MESSAGE_BYTES,
+  'grpc-node.flow_control_window': 4 * 1024 * 1024,
+  'grpc-node.max_session_memory': 256,
+  // A peer that is cut off shows within seconds even when nothing is sent.
+  'grpc.keepalive_time_ms': 2000,
+  'grpc.keepalive_timeout_ms': STALL_MS,
+  'grpc.keepalive_permit_without_calls': 0,
+};
+
+const identity = (bytes: Buffer): Buffer => bytes;
+
+export interface TransportLogger {
+  info(facts: object, message: string): void;
+  warn(facts: object, message: string): void;
+}
+
+export interface PeerLinkOptions {
+  readonly self: PeerIdentity;
+  readonly peer: NodeId;
+  readonly address: string;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly scheduler: Scheduler;
+  readonly logger: TransportLogger | undefined;
+  /** @throws PeerRefusedError when the incarnation is not the one that is known for the peer */
+  readonly checkIncarnation: (peer: PeerIdentity) => void;
+  readonly onLost: (peer: NodeId) => void;
+}
+
+interface Connection {
+  readonly clients: readonly grpc.Client[];
+  readonly calls: Map<Lane, grpc.ClientDuplexStream<Buffer, Buffer>>;
+  readonly introduced: Set<Lane>;
+  readonly openedAtMs: Millis;
+}
+
+export class PeerLink {
+  readonly address: string;
+  private readonly options: PeerLinkOptions;
+  private readonly lanes: Readonly<Record<Lane, SendLane>>;
+  private connection: Connection | undefined;
+  private isOpen = false;
+  private closed = false;
+  /** Failed attempts since the last open connection. */
+  private failures = 0;
+  private lastRefusal = '';
+  private cancelTimer: Cancel | undefined;
+  private flushPending = false;
+
+  constructor(options: PeerLinkOptions) {
+    this.options = options;
+    this.address = options.address;
+    const nowMs = (): Millis => options.clock.monotonicMs();
+    this.lanes = {
+      control: new SendLane(LANE_QUEUE_BYTES.control, nowMs),
+      bulk: new SendLane(LANE_QUEUE_BYTES.bulk, nowMs),
+      forward: new SendLane(LANE_QUEUE_BYTES.forward, nowMs),
+    };
+  }
+
+  /** True when frames are taken. */
+  get connected(): boolean {
+    return this.isOpen;
+  }
+
+  connect(): void {
+    if (this.closed || this.connection !== undefined) return;
+    const { self, peer, scheduler, clock } = this.options;
+    const control = new grpc.Client(this.address, grpc.credentials.createInsecure(), CHANNEL_OPTIONS);
+    const data = new grpc.Client(this.address, grpc.credentials.createInsecure(), CHANNEL_OPTIONS);
+    const connection: Connection = {
+      clients: [control, data],
+      calls: new Map(),
+      introduced: new Set(),
+      openedAtMs: clock.monotonicMs(),
+    };
+    this.connection = connection;
+    for (const lane of LANES) {
+      const metadata = introduce(self, peer);
+      setLane(metadata, lane);
+      const client = lane === 'control' ? control : data;
+      const call = client.makeBidiStreamRequest(FRAMES_PATH, identity, identity, metadata);
+      connection.calls.set(lane, call);
+      call.on('metadata', (answer: grpc.Metadata) => this.introduced(connection, lane, answer));
+      call.on('error', (error: Error) => this.lost(connection, error));
+      call.on('end', () => this.lost(connection, new Error('the peer ended the call')));
+      call.resume();
+    }
+    this.cancelTimer?.();
+    this.cancelTimer = scheduler.after(STALL_CHECK_MS, () => this.checkStall(connection));
+  }
+
+  send(lane: Lane, frame: Buffer): boolean {
+    if (!this.isOpen || !this.lanes[lane].push(frame)) return false;
+    if (!this.flushPending) {
+      this.flushPending = true;
+      this.options.scheduler.endOfTurn(() => this.flush());
+    }
+    return true;
+  }
+
+  queuedBytes(lane: Lane): number {
+    return this.lanes[lane].queuedBytes;
+  }
+
+  close(): void {
+    this.closed = true;
+    this.cancelTimer?.();
+    this.teardown();
+  }
+
+  private flush(): void {
+    this.flushPending = false;
+    for (const lane of LANES) this.lanes[lane].flush();
+  }
+
+  private introduced(connection: Connection, lane: Lane, answer: grpc.Metadata): void {
+    if (this.connection !== connection) return;
+    try {
+      const identityOfPeer = checkIntroduction(answer, this.options.self);
+      if (identityOfPeer.nodeId !== this.options.peer) {
+        throw new PeerRefusedError(`node ${identityOfPeer.nodeId} answers at the address of node ${this.options.peer}`);
+      }
+      this.options.checkIncarnation(identityOfPeer);
+    } catch (error) {
+      this.lost(connection, error as Error);
+      return;
+    }
+    connection.introduced.add(lane);
+    if (connection.introduced.size < LANES.length) return;
+    this.isOpen = true;
+    this.failures = 0;
+    this.lastRefusal = '';
+    this.options.logger?.info({ peer: this.options.peer, address: this.address }, 'connected to peer');
+    for (const [name, call] of connection.calls) this.lanes[name].attach(call);
+  }
+
+  private checkStall(connection: Connection): void {
+    if (this.connection !== connection) return;
+    const stalled = this.isOpen
+      ? LANES.some((lane) => this.lanes[lane].isStalled(STALL_MS))
+      : this.options.clock.monotonicMs() - connection.openedAtMs > STALL_MS;
+    if (stalled) this.lost(connection, new Error(`no progress for ${STALL_MS} ms`));
+    else this.cancelTimer = this.options.scheduler.after(STALL_CHECK_MS, () => this.checkStall(connection));
+  }
+
+  private lost(connection: Connection, error: Error): void {
+    if (this.connection !== connection) return;
+    const { peer, random, scheduler, logger, onLost } = this.options;
+    const wasOpen = this.isOpen;
+    this.teardown();
+    const refused = isRefusal(error);
+    if (refused && error.message !== this.lastRefusal) {
+      this.lastRefusal = error.message;
+      logger?.warn({ peer, address: this.address, error: error.message }, 'the peer was refused');
+    } else if (wasOpen) {
+      logger?.warn({ peer, address: this.address, error: error.message }, 'the connection to the peer was lost');
+    }
+    const backoffMs = refused ? BACKOFF_MAX_MS : Math.min(BACKOFF_MAX_MS, BACKOFF_MIN_MS * 2 ** this.failures);
+    this.failures = Math.min(this.failures + 1, 16);
+    this.cancelTimer?.();
+    this.cancelTimer = scheduler.after(backoffMs * (0.5 + random.next() / 2), () => this.connect());
+    if (wasOpen) onLost(peer);
+  }
+
+  private teardown(): void {
+    const connection = this.connection;
+    this.connection = undefined;
+    this.isOpen = false;
+    for (const lane of LANES) this.lanes[lane].detach();
+    if (connection === undefined) return;
+    for (const call of connection.calls.values()) call.cancel();
+    for (const client of connection.clients) client.close();
+  }
+}
+
+function isRefusal(error: Error): boolean {
+  return (
+    error instanceof PeerRefusedError ||
+    ('code' in error && (error as grpc.ServiceError).code === grpc.status.FAILED_PRECONDITION)
+  );
+}

@@ -1,0 +1,158 @@
+/**
+ * The service that nodes offer each other. Messages are opaque bytes: what they mean is the business of the lane's owner.
+ *
+ *   kvorum.internal.v1.Peer/Frames  bidirectional; one call a lane, held open; the caller sends batches of frames
+ *   kvorum.internal.v1.Peer/Stream  client streaming; header, frames, end mark; answered with one message
+ *
+ * A batch is `version:u8 (length:u32 frame)*`. The end mark of a stream is an empty message: a call that ends without it
+ * was cut.
+ *
+ * Handshake, in call metadata: the caller names its cluster, node and incarnation, and the node that it means to reach;
+ * the callee refuses with FAILED_PRECONDITION or answers with its own names, which the caller checks in turn.
+ */
+import grpc from '@grpc/grpc-js';
+import { type Lane, type NodeId, nodeId } from '../../platform/index.ts';
+import { MalformedFrameError, PeerRefusedError } from '../errors.ts';
+
+export const SERVICE = 'kvorum.internal.v1.Peer';
+export const FRAMES_PATH = `/${SERVICE}/Frames`;
+export const STREAM_PATH = `/${SERVICE}/Stream`;
+export const LANES: readonly Lane[] = ['control', 'bulk', 'forward'];
+
+/** Largest message on the wire; batches are cut well below. */
+export const MAX_MESSAGE_BYTES = 64 * 1024 * 1024;
+/** A batch takes further frames until it has this many bytes. */
+export const BATCH_BYTES = 1024 * 1024;
+const BATCH_VERSION = 1;
+const LENGTH_BYTES = 4;
+
+const identity = (bytes: Buffer): Buffer => bytes;
+
+/** The service as `@grpc/grpc-js` wants it, with serializers that pass buffers through. */
+export const PEER_SERVICE = {
+  Frames: {
+    path: FRAMES_PATH,
+    requestStream: true,
+    responseStream: true,
+    requestSerialize: identity,
+    requestDeserialize: identity,
+    responseSerialize: identity,
+    responseDeserialize: identity,
+  },
+  Stream: {
+    path: STREAM_PATH,
+    requestStream: true,
+    responseStream: false,
+    requestSerialize: identity,
+    requestDeserialize: identity,
+    responseSerialize: identity,
+    responseDeserialize: identity,
+  },
+} as const satisfies grpc.ServiceDefinition;
+
+/** Who speaks on a connection. */
+export interface PeerIdentity {
+  readonly clusterName: string;
+  readonly nodeId: NodeId;
+  /** Random identity of the node's data folder, text. */
+  readonly incarnation: string;
+}
+
+const KEYS = {
+  cluster: 'kvorum-cluster-bin',
+  node: 'kvorum-node',
+  incarnation: 'kvorum-incarnation',
+  target: 'kvorum-target',
+  lane: 'kvorum-lane',
+  kind: 'kvorum-kind',
+} as const;
+
+/** Metadata that introduces a node; `target` is the node it means to reach, for the caller only. */
+export function introduce(self: PeerIdentity, target?: NodeId): grpc.Metadata {
+  const metadata = new grpc.Metadata();
+  metadata.set(KEYS.cluster, Buffer.from(self.clusterName));
+  metadata.set(KEYS.node, String(self.nodeId));
+  metadata.set(KEYS.incarnation, self.incarnation);
+  if (target !== undefined) metadata.set(KEYS.target, String(target));
+  return metadata;
+}
+
+export function setLane(metadata: grpc.Metadata, lane: Lane): void {
+  metadata.set(KEYS.lane, lane);
+}
+
+export function setKind(metadata: grpc.Metadata, kind: string): void {
+  metadata.set(KEYS.kind, kind);
+}
+
+/** @throws PeerRefusedError */
+export function laneOfCall(metadata: grpc.Metadata): Lane {
+  const name = text(metadata, KEYS.lane);
+  const lane = LANES.find((known) => known === name);
+  if (lane === undefined) throw new PeerRefusedError(`unknown lane ${JSON.stringify(name)}`);
+  return lane;
+}
+
+export function kindOfCall(metadata: grpc.Metadata): string {
+  return text(metadata, KEYS.kind);
+}
+
+/**
+ * Who the other side says it is.
+ * @throws PeerRefusedError when it is of another cluster, not a node, or meant to reach another node than `self`
+ */
+export function checkIntroduction(metadata: grpc.Metadata, self: PeerIdentity): PeerIdentity {
+  const clusterName = text(metadata, KEYS.cluster);
+  const id = Number(text(metadata, KEYS.node));
+  const target = text(metadata, KEYS.target);
+  if (clusterName !== self.clusterName) {
+    throw new PeerRefusedError(
+      `the peer is of cluster ${JSON.stringify(clusterName)}, this node of ${JSON.stringify(self.clusterName)}`,
+    );
+  }
+  if (!Number.isInteger(id) || id < 1 || id > 65535) throw new PeerRefusedError('the peer does not name its node');
+  if (target !== '' && target !== String(self.nodeId)) {
+    throw new PeerRefusedError(
+      `node ${id} meant to reach node ${target}, this is node ${self.nodeId}: check addresses`,
+    );
+  }
+  if (id === self.nodeId) throw new PeerRefusedError(`two nodes say that they are node ${id}`);
+  return { clusterName, nodeId: nodeId(id), incarnation: text(metadata, KEYS.incarnation) };
+}
+
+function text(metadata: grpc.Metadata, key: string): string {
+  return metadata.get(key)[0]?.toString() ?? '';
+}
+
+/** Bytes that a frame takes inside a batch. */
+export function batchedBytes(frame: Buffer): number {
+  return LENGTH_BYTES + frame.length;
+}
+
+/** @param bytes sum of `batchedBytes` over `frames` */
+export function encodeBatch(frames: readonly Buffer[], bytes: number): Buffer {
+  const batch = Buffer.allocUnsafe(1 + bytes);
+  batch[0] = BATCH_VERSION;
+  let at = 1;
+  for (const frame of frames) {
+    at = batch.writeUInt32BE(frame.length, at);
+    at += frame.copy(batch, at);
+  }
+  return batch;
+}
+
+/**
+ * Hands every frame of a batch to `take`, as views.
+ * @throws MalformedFrameError when the batch is of another version or cut
+ */
+export function decodeBatch(batch: Buffer, take: (frame: Buffer) => void): void {
+  if (batch[0] !== BATCH_VERSION) throw new MalformedFrameError(`batch version ${batch[0]}, expected ${BATCH_VERSION}`);
+  let at = 1;
+  while (at < batch.length) {
+    if (at + LENGTH_BYTES > batch.length) throw new MalformedFrameError('a batch ends inside a length');
+    const end = at + LENGTH_BYTES + batch.readUInt32BE(at);
+    if (end > batch.length) throw new MalformedFrameError('a batch ends inside a frame');
+    take(batch.subarray(at + LENGTH_BYTES, end));
+    at = end;
+  }
+}
