@@ -131,7 +131,10 @@ export type Message =
 
 /** Everything that the core wants done since the last call, in the order in which the fields must be honoured. */
 export interface Ready {
-  /** Changed hard state to store; undefined when unchanged. */
+  /**
+   * Hard state to store, in the same write as `entries` (a node that holds a membership change must never forget that
+   * the one before it is committed); undefined when there is no need.
+   */
   readonly hardState: HardState | undefined;
   /** Entries to store. They replace any stored suffix from `entries[0].index` on. */
   readonly entries: readonly Entry[];
@@ -139,7 +142,10 @@ export interface Ready {
   readonly snapshot: SnapshotMeta | undefined;
   /** May be sent at once, while the above is being stored (a leader's appends and heartbeats). */
   readonly messages: readonly Message[];
-  /** Must not be sent before `hardState` and `entries` are stable (votes, acknowledgements). */
+  /**
+   * Must not be sent before `hardState` and `entries` of this AND OF EVERY EARLIER `Ready` are stable (votes,
+   * acknowledgements), even when this one has nothing to store: an acknowledgement may speak of an earlier write.
+   */
   readonly messagesAfterPersist: readonly Message[];
   /** Committed and locally stable entries to apply, in order. */
   readonly committedEntries: readonly Entry[];

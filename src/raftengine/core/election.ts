@@ -1,0 +1,54 @@
+/**
+ * When to campaign, whom to believe, and who voted for us.
+ *
+ * The timer counts ticks, so that a node that was asleep does not mistake its own absence for the leader's. Promises to
+ * other nodes are kept in real (monotonic) milliseconds: leases depend on them. Two promises make a lease safe:
+ * stickiness (no vote within E of hearing from a leader) and the boot embargo (no vote within E of a restart, because
+ * the memory of having heard from a leader is gone).
+ */
+import type { Millis, NodeId, Random } from '../../platform/index.ts';
+import type { RaftConfig } from './types.ts';
+
+export class Election {
+  private readonly minTimeoutTicks: number;
+  private readonly minTimeoutMs: Millis;
+  private readonly random: Random;
+  /** Ticks since the timer was restarted. */
+  elapsedTicks = 0;
+  /** Drawn from [E, 2E) whenever the timer restarts. */
+  private timeoutTicks = 0;
+  private lastHeardMs: Millis = Number.NEGATIVE_INFINITY;
+  private readonly embargoUntilMs: Millis;
+  /** Answers to the running campaign, ours included. */
+  readonly ballots = new Map<NodeId, boolean>();
+
+  /** @param restarted the node may have promised something before it started */
+  constructor(config: RaftConfig, random: Random, restarted: boolean, nowMs: Millis) {
+    this.minTimeoutTicks = config.electionTimeoutTicks;
+    this.minTimeoutMs = config.electionTimeoutTicks * config.tickMs;
+    this.random = random;
+    this.embargoUntilMs = restarted ? nowMs + this.minTimeoutMs : Number.NEGATIVE_INFINITY;
+    this.restartTimer();
+  }
+
+  restartTimer(): void {
+    this.elapsedTicks = 0;
+    this.timeoutTicks = this.minTimeoutTicks + this.random.int(this.minTimeoutTicks);
+  }
+
+  heardFromLeader(nowMs: Millis): void {
+    this.elapsedTicks = 0;
+    this.lastHeardMs = nowMs;
+  }
+
+  /** Counts one tick. @returns true when it is time to campaign */
+  tick(): boolean {
+    this.elapsedTicks++;
+    return this.elapsedTicks >= this.timeoutTicks;
+  }
+
+  /** True while a lease may rest on what this node said: it must not help to elect anybody, itself included. */
+  isBoundToLeader(nowMs: Millis): boolean {
+    return nowMs < this.embargoUntilMs || nowMs - this.lastHeardMs < this.minTimeoutMs;
+  }
+}

@@ -1,0 +1,832 @@
+/**
+ * One Raft group as a pure state machine (Raft thesis §3, §4, §6.4, §9.6): messages, ticks and proposals in, `Ready` out.
+ * No I/O, timer, promise, clock or random source of its own. The hub that turns events into calls of the parts around it:
+ * `RaftLog`, `Election`, `Replication`, `Lease`, `ReadRounds`, the configuration changer.
+ *
+ * The caller's part: after every batch of calls take `ready()` while `hasReady()`, honour its order, store entries and
+ * hard state, report `persisted` in the order of the writes, apply, report `appliedTo`.
+ */
+import type { LogIndex, Millis, NodeId, Random, Term } from '../../platform/index.ts';
+import { assert, assertNever } from '../../platform/index.ts';
+import { BusyError, NotLeaderError } from '../errors.ts';
+import { membersOf, nextConf } from './conf-changer.ts';
+import { decodeConfChange, encodeConfChange } from './conf-codec.ts';
+import { Election } from './election.ts';
+import { ConfChangeRefusedError, TransferRefusedError } from './errors.ts';
+import { Lease } from './lease.ts';
+import { Outbox } from './outbox.ts';
+import { isJoint, isSoleVoter, isVoter, voteOutcome } from './quorum.ts';
+import { RaftLog } from './raft-log.ts';
+import { ReadRounds } from './read-index.ts';
+import { Replication } from './replication.ts';
+import {
+  type ConfChange,
+  type ConfState,
+  type Entry,
+  EntryKind,
+  type HardState,
+  type LogView,
+  type Message,
+  type PeerProgress,
+  type RaftConfig,
+  type ReadState,
+  type Ready,
+  Role,
+  type SnapshotMeta,
+} from './types.ts';
+
+type MessageOf<Kind extends Message['kind']> = Extract<Message, { kind: Kind }>;
+
+/** What a core starts from. */
+export interface RaftCoreOptions {
+  readonly config: RaftConfig;
+  readonly hardState: HardState;
+  /** The state machine's position and membership; the log is replayed from there. */
+  readonly applied: SnapshotMeta;
+  readonly log: LogView;
+  readonly random: Random;
+  /** Monotonic clock, the same one that every later call passes. */
+  readonly nowMs: Millis;
+}
+
+/** A copy of what an operator or a test may want to know. */
+export interface RaftStatus {
+  readonly role: Role;
+  readonly term: Term;
+  readonly vote: NodeId | 0;
+  readonly leader: NodeId | 0;
+  readonly commitIndex: LogIndex;
+  readonly appliedIndex: LogIndex;
+  readonly lastIndex: LogIndex;
+  /** End of the lease on the monotonic clock; 0 when there is none. */
+  readonly leaseUntilMs: Millis;
+  readonly transferTarget: NodeId | 0;
+  readonly conf: ConfState;
+  /** On a leader: one row a peer. */
+  readonly progress: readonly PeerProgress[];
+}
+
+const EMPTY_PAYLOAD = Buffer.alloc(0);
+/** Committed entries that may be out for applying at once, in multiples of `maxAppendBytes`. */
+const MAX_APPLYING_APPENDS = 8;
+
+export class RaftCore {
+  private readonly config: RaftConfig;
+  private readonly log: RaftLog;
+  private readonly outbox = new Outbox();
+  private readonly election: Election;
+  private readonly replication: Replication;
+  private readonly lease: Lease;
+  private readonly reads = new ReadRounds();
+
+  private currentRole: Role = Role.Follower;
+  private currentTerm: Term;
+  private currentVote: NodeId | 0;
+  private currentLeader: NodeId | 0 = 0;
+  private currentConf: ConfState;
+  /** Newest time that a call brought. */
+  private nowMs: Millis;
+
+  /** On a leader: index of the no-op that opened its term. */
+  private termStartIndex: LogIndex = 0;
+  /** No membership change is proposed before this index is applied. */
+  private pendingConfIndex: LogIndex = 0;
+  /** Membership changes up to here are part of `currentConf`. */
+  private confIndex: LogIndex;
+  /** Payload bytes proposed in this term and not handed out as committed. */
+  private uncommittedBytes = 0;
+  /** Payload bytes handed out for applying since everything was last applied. */
+  private applyingBytes = 0;
+  private heartbeatElapsedTicks = 0;
+  private quorumCheckElapsedTicks = 0;
+  private transferTarget: NodeId | 0 = 0;
+  private transferElapsedTicks = 0;
+
+  /** Hard state as last handed out. */
+  private handedTerm: Term;
+  private handedVote: NodeId | 0;
+  private handedCommit: LogIndex;
+  /** A snapshot to hand out. */
+  private pendingSnapshot: SnapshotMeta | undefined;
+  private releasedReads: ReadState[] = [];
+  private abortedReads: number[] = [];
+
+  constructor(options: RaftCoreOptions) {
+    const { config, hardState, applied } = options;
+    this.config = config;
+    this.nowMs = options.nowMs;
+    this.log = new RaftLog(options.log, hardState.commitIndex, applied.index);
+    this.currentTerm = hardState.term;
+    this.currentVote = hardState.vote;
+    this.currentConf = applied.conf;
+    this.confIndex = applied.index;
+    this.handedTerm = hardState.term;
+    this.handedVote = hardState.vote;
+    this.handedCommit = hardState.commitIndex;
+    this.election = new Election(config, options.random, hardState.term > 0, options.nowMs);
+    this.replication = new Replication(config, this.log, this.outbox, applied.conf);
+    this.lease = new Lease(config);
+  }
+
+  get role(): Role {
+    return this.currentRole;
+  }
+  get term(): Term {
+    return this.currentTerm;
+  }
+  /** Node that leads the current term; 0 when unknown. */
+  get leader(): NodeId | 0 {
+    return this.currentLeader;
+  }
+  get commitIndex(): LogIndex {
+    return this.log.commitIndex;
+  }
+  get appliedIndex(): LogIndex {
+    return this.log.appliedIndex;
+  }
+  get lastIndex(): LogIndex {
+    return this.log.lastIndex();
+  }
+  get conf(): ConfState {
+    return this.currentConf;
+  }
+
+  // ---- time
+
+  /** One tick of `config.tickMs`. @param nowMs monotonic clock */
+  tick(nowMs: Millis): void {
+    this.nowMs = nowMs;
+    if (this.currentRole === Role.Leader) {
+      this.tickLeader();
+      return;
+    }
+    const isDue = this.election.tick();
+    if (!this.mayCampaign()) {
+      if (isDue) this.election.restartTimer();
+    } else if (isSoleVoter(this.currentConf, this.config.nodeId)) {
+      this.startCampaign(false);
+    } else if (isDue && !this.election.isBoundToLeader(nowMs)) {
+      this.startPreVote();
+    } else if (this.currentRole !== Role.Follower && this.election.elapsedTicks % this.config.heartbeatTicks === 0) {
+      this.requestVotes(this.currentRole === Role.PreCandidate ? 'preVote' : 'vote', false);
+    }
+  }
+
+  private tickLeader(): void {
+    const { electionTimeoutTicks, heartbeatTicks } = this.config;
+    if (++this.quorumCheckElapsedTicks >= electionTimeoutTicks) {
+      this.quorumCheckElapsedTicks = 0;
+      if (!this.replication.takeQuorumActive()) {
+        this.becomeFollower(this.currentTerm, 0);
+        return;
+      }
+    }
+    if (this.transferTarget !== 0 && ++this.transferElapsedTicks >= electionTimeoutTicks) {
+      // Proposals resume; the lease stays void, since the TimeoutNow may still arrive.
+      this.transferTarget = 0;
+    }
+    if (++this.heartbeatElapsedTicks >= heartbeatTicks) {
+      this.heartbeatElapsedTicks = 0;
+      this.replication.stamp(this.nowMs);
+      this.replication.heartbeat(this.reads.newestRound);
+    }
+    this.replication.markCommitDue();
+  }
+
+  /** The process was stalled: its silence is no evidence against the leader, and its lease may have been used late. */
+  skipElectionRound(): void {
+    this.election.restartTimer();
+    this.lease.floorMs = this.nowMs;
+    this.extendLease();
+  }
+
+  // ---- campaigns
+
+  /**
+   * Campaigns now instead of when the timer says so. Does nothing while this node is bound to a leader, is no voter, or
+   * leads already; a leader whose lease is void campaigns into a new term, which gives it leases again.
+   */
+  campaign(nowMs: Millis): void {
+    this.nowMs = nowMs;
+    if (this.currentRole === Role.Leader) {
+      if (this.lease.isVoid() && this.transferTarget === 0 && this.mayCampaign()) this.startCampaign(true);
+    } else if (this.mayCampaign()) {
+      if (isSoleVoter(this.currentConf, this.config.nodeId)) this.startCampaign(false);
+      else if (!this.election.isBoundToLeader(nowMs)) this.startPreVote();
+    }
+  }
+
+  /** A voter whose membership is up to date with what it knows to be committed. */
+  private mayCampaign(): boolean {
+    return isVoter(this.currentConf, this.config.nodeId) && !this.log.isRestoring() && !this.hasUnappliedConfChange();
+  }
+
+  private hasUnappliedConfChange(): boolean {
+    let index = this.log.appliedIndex + 1;
+    while (index <= this.log.commitIndex) {
+      const entries = this.log.slice(index, this.log.commitIndex + 1, this.config.maxAppendBytes);
+      if (entries === undefined) return true;
+      for (const entry of entries) if (entry.kind === EntryKind.ConfChange) return true;
+      index += entries.length;
+    }
+    return false;
+  }
+
+  private startPreVote(): void {
+    this.currentRole = Role.PreCandidate;
+    this.currentLeader = 0;
+    this.election.restartTimer();
+    this.election.ballots.clear();
+    this.election.ballots.set(this.config.nodeId, true);
+    this.requestVotes('preVote', false);
+  }
+
+  /** @param transfer the leader ordered it: voters are not bound to that leader */
+  private startCampaign(transfer: boolean): void {
+    this.leaveRole();
+    this.currentRole = Role.Candidate;
+    this.currentTerm++;
+    this.currentVote = this.config.nodeId;
+    this.currentLeader = 0;
+    this.election.restartTimer();
+    this.election.ballots.clear();
+    this.election.ballots.set(this.config.nodeId, true);
+    if (voteOutcome(this.currentConf, this.election.ballots) === 'won') this.becomeLeader();
+    else this.requestVotes('vote', transfer);
+  }
+
+  /** Asks all voters that did not answer yet. */
+  private requestVotes(kind: 'vote' | 'preVote', transfer: boolean): void {
+    const { nodeId, groupId } = this.config;
+    // A request to vote stands for our own vote and log: it waits until they are stable. A pre-vote promises nothing.
+    const queue = kind === 'vote' ? this.outbox.afterPersist : this.outbox.atOnce;
+    for (const to of membersOf(this.currentConf)) {
+      if (to === nodeId || !isVoter(this.currentConf, to) || this.election.ballots.has(to)) continue;
+      queue.push({
+        kind: kind as 'vote',
+        groupId,
+        from: nodeId,
+        to,
+        term: kind === 'vote' ? this.currentTerm : this.currentTerm + 1,
+        lastIndex: this.log.lastIndex(),
+        lastTerm: this.log.lastTerm(),
+        transfer,
+      });
+    }
+  }
+
+  private becomeFollower(term: Term, leader: NodeId | 0): void {
+    assert(term >= this.currentTerm, 'the term must never decrease');
+    this.leaveRole();
+    this.currentRole = Role.Follower;
+    if (term > this.currentTerm) {
+      this.currentTerm = term;
+      this.currentVote = 0;
+    }
+    this.currentLeader = leader;
+    this.election.restartTimer();
+  }
+
+  private leaveRole(): void {
+    if (this.currentRole !== Role.Leader) return;
+    this.replication.stop();
+    this.lease.reset();
+    this.reads.abort(this.abortedReads);
+    this.transferTarget = 0;
+    this.uncommittedBytes = 0;
+  }
+
+  private becomeLeader(): void {
+    assert(this.currentRole === Role.Candidate, 'only a candidate can win an election');
+    this.currentRole = Role.Leader;
+    this.currentLeader = this.config.nodeId;
+    this.heartbeatElapsedTicks = 0;
+    this.quorumCheckElapsedTicks = 0;
+    this.uncommittedBytes = 0;
+    this.lease.reset();
+    this.termStartIndex = this.log.lastIndex() + 1;
+    this.replication.start(this.currentTerm, this.currentConf, this.termStartIndex);
+    this.replication.stamp(this.nowMs);
+    this.append(EntryKind.Normal, EMPTY_PAYLOAD);
+    // Whatever membership change an earlier leader left in the log is settled once our own entry is applied.
+    this.pendingConfIndex = this.termStartIndex;
+    this.extendLease();
+  }
+
+  // ---- messages
+
+  /** Takes one message that was addressed to this node. @param nowMs monotonic clock */
+  step(message: Message, nowMs: Millis): void {
+    this.nowMs = nowMs;
+    if (message.from === this.config.nodeId) return;
+    if (message.kind === 'vote' || message.kind === 'preVote') {
+      this.onVoteRequest(message);
+      return;
+    }
+    const isFromLeader = message.kind === 'append' || message.kind === 'heartbeat' || message.kind === 'snapshot';
+    if (message.term > this.currentTerm) {
+      // A granted pre-vote speaks of a term that nobody is in yet.
+      const isGrantedPreVote = message.kind === 'preVoteResponse' && !message.reject;
+      if (!isGrantedPreVote) this.becomeFollower(message.term, isFromLeader ? message.from : 0);
+    } else if (message.term < this.currentTerm) {
+      // A leader of the past learns the present from this, instead of being ignored until it is cut off.
+      if (isFromLeader) this.answerHeartbeat(message.from, 0, 0);
+      return;
+    }
+    if (isFromLeader) this.acceptLeader(message.from);
+    switch (message.kind) {
+      case 'append':
+        this.onAppend(message);
+        break;
+      case 'heartbeat':
+        this.log.commitTo(Math.min(message.commitIndex, this.log.lastIndex()));
+        this.answerHeartbeat(message.from, message.sentAtMs, message.readRound);
+        break;
+      case 'snapshot':
+        this.onSnapshot(message);
+        break;
+      case 'appendResponse':
+        this.onAppendResponse(message);
+        break;
+      case 'heartbeatResponse':
+        this.onHeartbeatResponse(message);
+        break;
+      case 'voteResponse':
+        if (this.currentRole === Role.Candidate) this.onBallot(message.from, !message.reject);
+        break;
+      case 'preVoteResponse':
+        if (this.currentRole === Role.PreCandidate && (message.reject || message.term === this.currentTerm + 1)) {
+          this.onBallot(message.from, !message.reject);
+        }
+        break;
+      case 'timeoutNow':
+        if (this.currentRole !== Role.Leader && this.mayCampaign()) this.startCampaign(true);
+        break;
+      default:
+        assertNever(message.kind);
+    }
+  }
+
+  private onVoteRequest(message: MessageOf<'vote' | 'preVote'>): void {
+    const isPreVote = message.kind === 'preVote';
+    if (message.term >= this.currentTerm) {
+      // Not even the term is taken over: a node that cannot hear the leader must not depose it.
+      const isBound = this.currentRole === Role.Leader || this.election.isBoundToLeader(this.nowMs);
+      if (isBound && !message.transfer) return;
+      if (!isPreVote && message.term > this.currentTerm) this.becomeFollower(message.term, 0);
+    }
+    const isFree =
+      this.currentVote === message.from ||
+      (this.currentVote === 0 && this.currentLeader === 0) ||
+      (isPreVote && message.term > this.currentTerm);
+    const granted =
+      message.term >= this.currentTerm && isFree && this.log.isUpToDate(message.lastTerm, message.lastIndex);
+    if (granted && !isPreVote) {
+      this.currentVote = message.from;
+      this.election.restartTimer();
+    }
+    const queue = isPreVote ? this.outbox.atOnce : this.outbox.afterPersist;
+    queue.push({
+      kind: isPreVote ? 'preVoteResponse' : 'voteResponse',
+      groupId: this.config.groupId,
+      from: this.config.nodeId,
+      to: message.from,
+      term: granted ? message.term : this.currentTerm,
+      reject: !granted,
+    });
+  }
+
+  private onBallot(from: NodeId, granted: boolean): void {
+    this.election.ballots.set(from, granted);
+    const outcome = voteOutcome(this.currentConf, this.election.ballots);
+    if (outcome === 'lost') this.becomeFollower(this.currentTerm, 0);
+    else if (outcome === 'won' && this.currentRole === Role.PreCandidate) this.startCampaign(false);
+    else if (outcome === 'won') this.becomeLeader();
+  }
+
+  private acceptLeader(from: NodeId): void {
+    assert(this.currentRole !== Role.Leader, 'two leaders in one term');
+    if (this.currentRole !== Role.Follower || this.currentLeader !== from) this.becomeFollower(this.currentTerm, from);
+    this.election.heardFromLeader(this.nowMs);
+  }
+
+  private answerHeartbeat(to: NodeId, sentAtMs: Millis, readRound: number): void {
+    this.outbox.atOnce.push({
+      kind: 'heartbeatResponse',
+      groupId: this.config.groupId,
+      from: this.config.nodeId,
+      to,
+      term: this.currentTerm,
+      sentAtMs,
+      readRound,
+    });
+  }
+
+  private answerAppend(message: MessageOf<'append'>, index: LogIndex, hint?: { index: LogIndex; term: Term }): void {
+    this.outbox.afterPersist.push({
+      kind: 'appendResponse',
+      groupId: this.config.groupId,
+      from: this.config.nodeId,
+      to: message.from,
+      term: this.currentTerm,
+      index,
+      reject: hint !== undefined,
+      hintIndex: hint === undefined ? 0 : hint.index,
+      hintTerm: hint === undefined ? 0 : hint.term,
+      sentAtMs: message.sentAtMs,
+    });
+  }
+
+  private onAppend(message: MessageOf<'append'>): void {
+    const { prevIndex, prevTerm, entries } = message;
+    if (prevIndex < this.log.commitIndex) {
+      this.answerAppend(message, this.log.commitIndex);
+    } else if (this.log.term(prevIndex) === prevTerm) {
+      this.log.merge(entries);
+      const lastNew = prevIndex + entries.length;
+      this.log.commitTo(Math.min(message.commitIndex, lastNew));
+      this.answerAppend(message, lastNew);
+    } else {
+      this.answerAppend(message, prevIndex, this.log.findMatchCandidate(prevIndex, prevTerm));
+    }
+  }
+
+  private onSnapshot(message: MessageOf<'snapshot'>): void {
+    const meta = message.snapshot;
+    if (meta.index > this.log.commitIndex) {
+      if (this.log.term(meta.index) === meta.term) {
+        this.log.commitTo(meta.index);
+      } else {
+        this.log.restore(meta);
+        this.pendingSnapshot = meta;
+        this.currentConf = meta.conf;
+        this.confIndex = meta.index;
+      }
+    }
+    this.outbox.afterPersist.push({
+      kind: 'appendResponse',
+      groupId: this.config.groupId,
+      from: this.config.nodeId,
+      to: message.from,
+      term: this.currentTerm,
+      index: this.log.commitIndex,
+      reject: false,
+      hintIndex: 0,
+      hintTerm: 0,
+      sentAtMs: Number.NEGATIVE_INFINITY,
+    });
+  }
+
+  private onAppendResponse(message: MessageOf<'appendResponse'>): void {
+    const peer = this.currentRole === Role.Leader ? this.replication.peer(message.from) : undefined;
+    if (peer === undefined) return;
+    this.replication.onAppendResponse(peer, message);
+    this.advanceCommit();
+    this.extendLease();
+    if (this.transferTarget === message.from) this.orderCampaignWhenCaughtUp();
+  }
+
+  private onHeartbeatResponse(message: MessageOf<'heartbeatResponse'>): void {
+    const peer = this.currentRole === Role.Leader ? this.replication.peer(message.from) : undefined;
+    if (peer === undefined) return;
+    this.replication.onHeartbeatResponse(peer, message);
+    this.extendLease();
+    this.confirmReads();
+  }
+
+  private advanceCommit(): void {
+    const candidate = this.replication.quorumMatchIndex();
+    if (candidate <= this.log.commitIndex) return;
+    // Only entries of the own term are committed by counting (Raft §5.4.2); earlier ones follow with them.
+    if (this.log.term(candidate) !== this.currentTerm) return;
+    this.log.commitTo(candidate);
+  }
+
+  private extendLease(): void {
+    if (this.currentRole !== Role.Leader) return;
+    const sentAtMs = this.replication.quorumSentAtMs();
+    this.lease.extend(sentAtMs <= this.lease.floorMs ? Number.NEGATIVE_INFINITY : sentAtMs);
+  }
+
+  // ---- proposals
+
+  private append(kind: EntryKind, payload: Buffer): { index: LogIndex; term: Term } {
+    const index = this.log.lastIndex() + 1;
+    this.log.push({ term: this.currentTerm, index, kind, payload });
+    this.uncommittedBytes += payload.length;
+    this.replication.markDirty();
+    return { index, term: this.currentTerm };
+  }
+
+  /**
+   * Appends one entry; it is sent and stored with the next `ready()`.
+   * @throws NotLeaderError, or BusyError beyond `maxUncommittedBytes` and during a leadership transfer
+   */
+  propose(payload: Buffer, nowMs: Millis): { index: LogIndex; term: Term } {
+    this.nowMs = nowMs;
+    this.assertLeading();
+    if (this.transferTarget !== 0) throw new BusyError('leadership is being transferred; try again');
+    this.assertRoom(payload);
+    return this.append(EntryKind.Normal, payload);
+  }
+
+  private assertLeading(): void {
+    if (this.currentRole === Role.Leader) return;
+    throw new NotLeaderError(this.currentLeader === 0 ? undefined : this.currentLeader);
+  }
+
+  private assertRoom(payload: Buffer): void {
+    if (this.uncommittedBytes === 0) return;
+    if (this.uncommittedBytes + payload.length > this.config.maxUncommittedBytes) {
+      throw new BusyError(`${this.uncommittedBytes} bytes of proposals wait for a quorum; try again`);
+    }
+  }
+
+  /**
+   * Appends a membership change; it takes effect when it is applied.
+   * @throws NotLeaderError, ConfChangeRefusedError, or BusyError beyond `maxUncommittedBytes`
+   */
+  proposeConfChange(change: ConfChange, nowMs: Millis): { index: LogIndex; term: Term } {
+    this.nowMs = nowMs;
+    this.assertLeading();
+    if (this.transferTarget !== 0) {
+      throw new ConfChangeRefusedError('transferring', 'leadership is being transferred; try again');
+    }
+    if (this.pendingConfIndex > this.log.appliedIndex) {
+      throw new ConfChangeRefusedError('pending', `the change at index ${this.pendingConfIndex} is not applied yet`);
+    }
+    const result = nextConf(this.currentConf, change);
+    if ('refusal' in result) throw new ConfChangeRefusedError('invalid', result.refusal);
+    for (const step of change.steps) if (step.kind === 'addVoter') this.assertPromotable(step.nodeId);
+    const payload = encodeConfChange(change);
+    this.assertRoom(payload);
+    const proposed = this.append(EntryKind.ConfChange, payload);
+    this.pendingConfIndex = proposed.index;
+    return proposed;
+  }
+
+  /** A voter that still has to catch up counts in every quorum and helps in none. */
+  private assertPromotable(node: NodeId): void {
+    if (isVoter(this.currentConf, node)) return;
+    const peer = this.replication.peer(node);
+    if (peer === undefined) {
+      throw new ConfChangeRefusedError('invalid', `node ${node} is no learner; add it as a learner first`);
+    }
+    const lag = this.log.lastIndex() - peer.matchIndex;
+    if (peer.matchIndex === 0 || lag > this.config.maxPromoteLag) {
+      throw new ConfChangeRefusedError('lagging', `learner ${node} is ${lag} entries behind`);
+    }
+    if (peer.state === 'snapshot') {
+      throw new ConfChangeRefusedError('lagging', `learner ${node} is still receiving a snapshot`);
+    }
+    if (!peer.recentlyActive) throw new ConfChangeRefusedError('lagging', `learner ${node} does not answer`);
+  }
+
+  /**
+   * Called for every committed membership change, in order, when it is applied.
+   * @returns the membership after it; unchanged when the change does not fit it any more
+   */
+  applyConfChange(entry: Entry): ConfState {
+    assert(entry.kind === EntryKind.ConfChange, 'only a membership change can be applied as one');
+    // A snapshot that was stepped in meanwhile knows better.
+    if (entry.index <= this.confIndex) return this.currentConf;
+    this.confIndex = entry.index;
+    const result = nextConf(this.currentConf, decodeConfChange(entry.payload));
+    if ('refusal' in result) return this.currentConf;
+    this.currentConf = result.conf;
+    if (this.currentRole !== Role.Leader) return this.currentConf;
+    this.replication.stamp(this.nowMs);
+    this.replication.changeConf(result.conf);
+    if (!isVoter(result.conf, this.config.nodeId)) {
+      this.becomeFollower(this.currentTerm, 0);
+      return result.conf;
+    }
+    if (this.transferTarget !== 0 && !isVoter(result.conf, this.transferTarget)) this.transferTarget = 0;
+    this.advanceCommit();
+    this.extendLease();
+    this.confirmReads();
+    return result.conf;
+  }
+
+  // ---- reads
+
+  /**
+   * Asks for the index that a linearizable read must wait for; the answer comes in `Ready.readStates` or
+   * `Ready.abortedReads`.
+   * @throws NotLeaderError
+   */
+  readIndex(requestId: number, nowMs: Millis): void {
+    this.nowMs = nowMs;
+    this.assertLeading();
+    this.reads.add(requestId);
+  }
+
+  private hasCommittedInTerm(): boolean {
+    return this.log.commitIndex >= this.termStartIndex;
+  }
+
+  private startReads(): void {
+    if (!this.reads.canStart() || !this.hasCommittedInTerm()) return;
+    this.reads.start(this.log.commitIndex);
+    if (!isSoleVoter(this.currentConf, this.config.nodeId)) {
+      this.replication.stamp(this.nowMs);
+      this.replication.heartbeat(this.reads.newestRound);
+    }
+    this.confirmReads();
+  }
+
+  private confirmReads(): void {
+    if (this.reads.hasOpen()) this.reads.confirm(this.replication.quorumReadRound(), this.releasedReads);
+  }
+
+  /** True when applied state may be read right now as linearizable, without asking anybody. @param nowMs monotonic clock */
+  holdsLease(nowMs: Millis): boolean {
+    return (
+      this.currentRole === Role.Leader &&
+      this.log.appliedIndex >= this.termStartIndex &&
+      nowMs < this.lease.untilMs(nowMs)
+    );
+  }
+
+  /** End of the lease on the monotonic clock; 0 when there is none. */
+  leaseUntilMs(): Millis {
+    return this.currentRole === Role.Leader ? this.lease.untilMs(this.nowMs) : 0;
+  }
+
+  // ---- leadership transfer
+
+  /**
+   * Hands leadership to a voter that is nearly caught up. Proposals are refused until it leads or E has passed; this
+   * node holds no lease any more in this term.
+   * @throws NotLeaderError, TransferRefusedError
+   */
+  transferLeadership(to: NodeId, nowMs: Millis): void {
+    this.nowMs = nowMs;
+    this.assertLeading();
+    if (this.transferTarget === to) return;
+    if (to === this.config.nodeId) throw new TransferRefusedError(`node ${to} leads already`);
+    if (this.transferTarget !== 0) {
+      throw new TransferRefusedError(`leadership is being transferred to node ${this.transferTarget}`);
+    }
+    if (this.pendingConfIndex > this.log.appliedIndex) {
+      throw new TransferRefusedError(`the membership change at index ${this.pendingConfIndex} is not applied yet`);
+    }
+    const peer = this.replication.peer(to);
+    if (peer === undefined || peer.isLearner) throw new TransferRefusedError(`node ${to} is no voter`);
+    const lag = this.log.lastIndex() - peer.matchIndex;
+    if (!peer.recentlyActive || peer.state === 'snapshot' || lag > this.config.maxPromoteLag) {
+      throw new TransferRefusedError(`node ${to} is not caught up: ${lag} entries behind`);
+    }
+    this.transferTarget = to;
+    this.transferElapsedTicks = 0;
+    this.lease.voidForTerm();
+    this.orderCampaignWhenCaughtUp();
+  }
+
+  private orderCampaignWhenCaughtUp(): void {
+    const peer = this.transferTarget === 0 ? undefined : this.replication.peer(this.transferTarget);
+    if (peer === undefined || peer.matchIndex < this.log.lastIndex()) return;
+    assert(this.lease.isVoid(), 'a campaign must not be ordered while a lease may be used');
+    this.outbox.atOnce.push({
+      kind: 'timeoutNow',
+      groupId: this.config.groupId,
+      from: this.config.nodeId,
+      to: peer.nodeId,
+      term: this.currentTerm,
+    });
+  }
+
+  // ---- the way out
+
+  /** True when `ready()` would return anything. */
+  hasReady(): boolean {
+    return (
+      this.outbox.atOnce.length > 0 ||
+      (this.outbox.afterPersist.length > 0 && !this.isInstalling()) ||
+      this.pendingSnapshot !== undefined ||
+      this.log.hasUnhanded() ||
+      (this.log.hasCommitted() && !this.isApplyFull()) ||
+      this.isHardStateDue() ||
+      this.releasedReads.length > 0 ||
+      this.abortedReads.length > 0 ||
+      (this.currentRole === Role.Leader &&
+        (this.replication.hasWork() || (this.reads.canStart() && this.hasCommittedInTerm())))
+    );
+  }
+
+  /** A snapshot was handed out and is not installed: what must be stored waits for it. */
+  private isInstalling(): boolean {
+    return this.log.isRestoring() && this.pendingSnapshot === undefined;
+  }
+
+  private isApplyFull(): boolean {
+    return this.applyingBytes >= MAX_APPLYING_APPENDS * this.config.maxAppendBytes;
+  }
+
+  private isHardStateDue(): boolean {
+    return !this.isInstalling() && (this.currentTerm !== this.handedTerm || this.currentVote !== this.handedVote);
+  }
+
+  /** Takes everything that is pending. Every entry and message is handed out once. */
+  ready(): Ready {
+    if (this.currentRole === Role.Leader) {
+      this.startReads();
+      if (this.replication.hasWork()) {
+        this.replication.stamp(this.nowMs);
+        this.replication.flush();
+      }
+    }
+    const isInstalling = this.isInstalling();
+    const snapshot = this.pendingSnapshot;
+    const entries = this.log.takeUnhanded();
+    const committedEntries = this.isApplyFull() ? NO_ENTRIES : this.log.takeCommitted(this.config.maxAppendBytes);
+    for (const entry of committedEntries) {
+      this.applyingBytes += entry.payload.length;
+      if (entry.term === this.currentTerm) this.uncommittedBytes -= entry.payload.length;
+    }
+    if (this.uncommittedBytes < 0) this.uncommittedBytes = 0;
+    const { releasedReads, abortedReads } = this;
+    if (releasedReads.length > 0) this.releasedReads = [];
+    if (abortedReads.length > 0) this.abortedReads = [];
+    this.pendingSnapshot = undefined;
+    return {
+      hardState: isInstalling ? undefined : this.takeHardState(entries.length > 0 || snapshot !== undefined),
+      entries,
+      snapshot,
+      messages: this.outbox.takeAtOnce(),
+      messagesAfterPersist: isInstalling ? NO_MESSAGES : this.outbox.takeAfterPersist(),
+      committedEntries,
+      readStates: releasedReads.length > 0 ? releasedReads : NO_READS,
+      abortedReads: abortedReads.length > 0 ? abortedReads : NO_REQUESTS,
+    };
+  }
+
+  /**
+   * The commit index alone is not worth a write. It rides along with entries though, in the same write: a node that has
+   * a membership change in its log then always knows that the change before it is committed, also after a restart.
+   */
+  private takeHardState(isWriting: boolean): HardState | undefined {
+    const commitIndex = this.log.commitIndex;
+    const isDue = this.currentTerm !== this.handedTerm || this.currentVote !== this.handedVote;
+    if (!isDue && !(isWriting && commitIndex !== this.handedCommit)) return undefined;
+    this.handedTerm = this.currentTerm;
+    this.handedVote = this.currentVote;
+    this.handedCommit = commitIndex;
+    return { term: this.currentTerm, vote: this.currentVote, commitIndex };
+  }
+
+  /** Entries of the write that ended in (`index`, `term`), and of all writes before it, are stable. */
+  persisted(index: LogIndex, term: Term): void {
+    if (this.log.persisted(index, term) && this.currentRole === Role.Leader) this.advanceCommit();
+  }
+
+  /** Everything up to `index` is applied. */
+  appliedTo(index: LogIndex): void {
+    this.log.appliedTo(index);
+    if (index === this.log.applyingIndex) this.applyingBytes = 0;
+    const isLeaveDue = this.currentRole === Role.Leader && this.currentConf.autoLeave && index >= this.pendingConfIndex;
+    if (!isLeaveDue) return;
+    assert(isJoint(this.currentConf), 'only a joint configuration is left');
+    const leave = encodeConfChange({ steps: [], context: EMPTY_PAYLOAD });
+    this.pendingConfIndex = this.append(EntryKind.ConfChange, leave).index;
+  }
+
+  /** State machine and stored log were replaced by the snapshot that `ready()` handed out. */
+  snapshotInstalled(meta: SnapshotMeta): void {
+    this.log.restored(meta);
+    this.applyingBytes = 0;
+  }
+
+  /** The connection to a peer broke: what was sent last may be lost. */
+  reportUnreachable(peer: NodeId): void {
+    if (this.currentRole !== Role.Leader) return;
+    this.replication.reportUnreachable(peer);
+    this.replication.markDirty();
+  }
+
+  /** What became of the snapshot that a `snapshot` message ordered. */
+  reportSnapshot(peer: NodeId, ok: boolean): void {
+    if (this.currentRole === Role.Leader) this.replication.reportSnapshot(peer, ok);
+  }
+
+  status(): RaftStatus {
+    return {
+      role: this.currentRole,
+      term: this.currentTerm,
+      vote: this.currentVote,
+      leader: this.currentLeader,
+      commitIndex: this.log.commitIndex,
+      appliedIndex: this.log.appliedIndex,
+      lastIndex: this.log.lastIndex(),
+      leaseUntilMs: this.leaseUntilMs(),
+      transferTarget: this.transferTarget,
+      conf: this.currentConf,
+      progress: this.replication.status(),
+    };
+  }
+}
+
+const NO_ENTRIES: readonly Entry[] = [];
+const NO_MESSAGES: readonly Message[] = [];
+const NO_READS: readonly ReadState[] = [];
+const NO_REQUESTS: readonly number[] = [];

@@ -1,0 +1,293 @@
+/**
+ * The leader's sending side: one `Progress` a peer, appends gathered once per `ready()` so that all proposals of a turn
+ * share a message, and what quorums of answers say (commit index, send time, read round).
+ */
+import type { LogIndex, Millis, NodeId, Term } from '../../platform/index.ts';
+import { assert } from '../../platform/index.ts';
+import { membersOf } from './conf-changer.ts';
+import type { Outbox } from './outbox.ts';
+import { Progress } from './progress.ts';
+import { isVoter, majority, quorumValue } from './quorum.ts';
+import type { RaftLog } from './raft-log.ts';
+import type { ConfState, Entry, Message, PeerProgress, RaftConfig } from './types.ts';
+
+type AppendResponse = Extract<Message, { kind: 'appendResponse' }>;
+type HeartbeatResponse = Extract<Message, { kind: 'heartbeatResponse' }>;
+
+const NO_ENTRIES: readonly Entry[] = [];
+
+export class Replication {
+  private readonly config: RaftConfig;
+  private readonly log: RaftLog;
+  private readonly outbox: Outbox;
+  private term: Term = 0;
+  /** Index of the no-op that opened the term. */
+  private firstOwnIndex: LogIndex = 0;
+  private conf: ConfState;
+  /** Peers without ourselves; the array is for sending, the map for answers. */
+  private peers: Progress[] = [];
+  private readonly byNode = new Map<NodeId, Progress>();
+  /** Something may have to be sent: new entries, a freed window, a peer that fell back. */
+  private dirty = false;
+  /** Peers should learn the commit index even without entries to carry it. */
+  private commitDue = false;
+
+  constructor(config: RaftConfig, log: RaftLog, outbox: Outbox, conf: ConfState) {
+    this.config = config;
+    this.log = log;
+    this.outbox = outbox;
+    this.conf = conf;
+  }
+
+  /** Starts over for a new term of leadership. @param firstOwnIndex where its no-op will be */
+  start(term: Term, conf: ConfState, firstOwnIndex: LogIndex): void {
+    this.term = term;
+    this.firstOwnIndex = firstOwnIndex;
+    this.peers = [];
+    this.byNode.clear();
+    this.changeConf(conf);
+  }
+
+  stop(): void {
+    this.peers = [];
+    this.byNode.clear();
+    this.dirty = false;
+    this.commitDue = false;
+  }
+
+  /** Follows the membership: new peers start in probe, removed ones are forgotten with everything that they said. */
+  changeConf(conf: ConfState): void {
+    this.conf = conf;
+    const members = membersOf(conf);
+    for (const [node, peer] of this.byNode) {
+      if (members.includes(node)) continue;
+      // Its last message from us: let it know that its removal is committed.
+      if (peer.state === 'replicate') this.sendCommit(peer);
+      this.byNode.delete(node);
+    }
+    for (const node of members) {
+      if (node === this.config.nodeId) continue;
+      const known = this.byNode.get(node);
+      if (known === undefined) {
+        const peer = new Progress(node, this.log.lastIndex() + 1, !isVoter(conf, node), this.config);
+        peer.recentlyActive = true;
+        this.byNode.set(node, peer);
+      } else {
+        known.isLearner = !isVoter(conf, node);
+      }
+    }
+    this.peers = [...this.byNode.values()];
+    this.dirty = true;
+  }
+
+  peer(node: NodeId): Progress | undefined {
+    return this.byNode.get(node);
+  }
+
+  status(): PeerProgress[] {
+    return this.peers.map((peer) => peer.toStatus());
+  }
+
+  markDirty(): void {
+    this.dirty = true;
+  }
+
+  markCommitDue(): void {
+    this.commitDue = true;
+  }
+
+  hasWork(): boolean {
+    return this.dirty || this.commitDue;
+  }
+
+  /** Sends what there is to send within each peer's window. */
+  flush(): void {
+    for (const peer of this.peers) {
+      this.replicate(peer);
+      if (this.commitDue && peer.state === 'replicate' && peer.commitSent < this.log.commitIndex) this.sendCommit(peer);
+    }
+    this.dirty = false;
+    this.commitDue = false;
+  }
+
+  private sentAtMs: Millis = 0;
+
+  /** Time that the next sends are stamped with, on this node's monotonic clock. */
+  stamp(nowMs: Millis): void {
+    this.sentAtMs = nowMs;
+  }
+
+  private replicate(peer: Progress): void {
+    const last = this.log.lastIndex();
+    while (peer.nextIndex <= last && !peer.isPaused()) {
+      const prevIndex = peer.nextIndex - 1;
+      const prevTerm = this.log.term(prevIndex);
+      const entries =
+        prevTerm === undefined ? undefined : this.log.slice(peer.nextIndex, last + 1, this.config.maxAppendBytes);
+      if (prevTerm === undefined || entries === undefined) {
+        this.sendSnapshot(peer);
+        return;
+      }
+      this.sendAppend(peer, prevIndex, prevTerm, entries);
+      if (peer.state === 'probe') {
+        peer.probePaused = true;
+        return;
+      }
+      let bytes = 0;
+      for (const entry of entries) bytes += entry.payload.length;
+      peer.inflights.add(entries[entries.length - 1]!.index, bytes);
+      peer.nextIndex += entries.length;
+    }
+  }
+
+  private sendAppend(peer: Progress, prevIndex: LogIndex, prevTerm: Term, entries: readonly Entry[]): void {
+    peer.commitSent = this.log.commitIndex;
+    // Appends need not wait for our own disk, except for the first of the term: a leader that was its own quorum and
+    // forgot the term in a crash could otherwise lead it a second time with other entries.
+    const ownTermStable = this.log.stableIndex >= this.firstOwnIndex;
+    const queue = ownTermStable ? this.outbox.atOnce : this.outbox.afterPersist;
+    queue.push({
+      kind: 'append',
+      groupId: this.config.groupId,
+      from: this.config.nodeId,
+      to: peer.nodeId,
+      term: this.term,
+      prevIndex,
+      prevTerm,
+      entries,
+      commitIndex: this.log.commitIndex,
+      sentAtMs: this.sentAtMs,
+    });
+  }
+
+  /** An append without entries: carries the commit index, and its refusal shows that earlier appends were lost. */
+  private sendCommit(peer: Progress): void {
+    const prevIndex = peer.nextIndex - 1;
+    const prevTerm = this.log.term(prevIndex);
+    if (prevTerm !== undefined) this.sendAppend(peer, prevIndex, prevTerm, NO_ENTRIES);
+  }
+
+  /** Orders a snapshot for a peer that answers; a silent one would only pin it. */
+  private sendSnapshot(peer: Progress): void {
+    if (!peer.recentlyActive) return;
+    const index = this.log.appliedIndex;
+    const term = this.log.term(index);
+    assert(term !== undefined, 'the term of the applied entry must be known');
+    peer.becomeSnapshot(index);
+    this.outbox.atOnce.push({
+      kind: 'snapshot',
+      groupId: this.config.groupId,
+      from: this.config.nodeId,
+      to: peer.nodeId,
+      term: this.term,
+      snapshot: { index, term, conf: this.conf },
+    });
+  }
+
+  /** @param readRound newest ReadIndex round, which the answers confirm */
+  heartbeat(readRound: number): void {
+    for (const peer of this.peers) {
+      this.outbox.atOnce.push({
+        kind: 'heartbeat',
+        groupId: this.config.groupId,
+        from: this.config.nodeId,
+        to: peer.nodeId,
+        term: this.term,
+        // Never beyond what is known to match: the peer may hold other entries there.
+        commitIndex: Math.min(peer.matchIndex, this.log.commitIndex),
+        sentAtMs: this.sentAtMs,
+        readRound,
+      });
+    }
+  }
+
+  onAppendResponse(peer: Progress, message: AppendResponse): void {
+    peer.recentlyActive = true;
+    peer.ackedSentAtMs = Math.max(peer.ackedSentAtMs, message.sentAtMs);
+    if (message.reject) {
+      const candidate =
+        message.hintTerm > 0
+          ? this.log.findMatchCandidate(message.hintIndex, message.hintTerm).index
+          : message.hintIndex;
+      if (peer.refused(message.index, candidate)) this.dirty = true;
+      return;
+    }
+    assert(message.index <= this.log.lastIndex(), 'a peer acknowledged more than there is');
+    const wasPaused = peer.isPaused();
+    const isNews = peer.acknowledged(message.index);
+    if (peer.state === 'probe' && (isNews || peer.matchIndex === message.index)) peer.becomeReplicate();
+    else if (peer.state === 'snapshot' && peer.matchIndex + 1 >= this.log.firstIndex()) peer.becomeReplicate();
+    if (wasPaused || peer.nextIndex <= this.log.lastIndex()) this.dirty = true;
+  }
+
+  onHeartbeatResponse(peer: Progress, message: HeartbeatResponse): void {
+    peer.recentlyActive = true;
+    peer.ackedSentAtMs = Math.max(peer.ackedSentAtMs, message.sentAtMs);
+    peer.ackedReadRound = Math.max(peer.ackedReadRound, message.readRound);
+    peer.probePaused = false;
+    if (peer.matchIndex >= this.log.lastIndex()) return;
+    this.dirty = true;
+    // Everything was sent and not all acknowledged: ask, so that a lost append shows.
+    const nothingToSend = peer.nextIndex > this.log.lastIndex() || peer.inflights.isFull();
+    if (peer.state === 'replicate' && nothingToSend) this.sendCommit(peer);
+  }
+
+  reportUnreachable(node: NodeId): void {
+    const peer = this.byNode.get(node);
+    // Optimistic appends were probably lost with the connection.
+    if (peer?.state === 'replicate') peer.becomeProbe();
+  }
+
+  reportSnapshot(node: NodeId, ok: boolean): void {
+    const peer = this.byNode.get(node);
+    if (peer?.state !== 'snapshot') return;
+    if (ok) {
+      peer.becomeProbe();
+      // The peer acknowledges once it is installed; the answer to a heartbeat wakes us otherwise.
+      peer.probePaused = true;
+    } else {
+      peer.snapshotFailed();
+    }
+  }
+
+  private readonly matchOf = (node: NodeId): number =>
+    node === this.config.nodeId ? this.log.stableIndex : (this.byNode.get(node)?.matchIndex ?? 0);
+
+  private readonly sentAtOf = (node: NodeId): number =>
+    node === this.config.nodeId
+      ? Number.POSITIVE_INFINITY
+      : (this.byNode.get(node)?.ackedSentAtMs ?? Number.NEGATIVE_INFINITY);
+
+  private readonly readRoundOf = (node: NodeId): number =>
+    node === this.config.nodeId ? Number.POSITIVE_INFINITY : (this.byNode.get(node)?.ackedReadRound ?? 0);
+
+  /** Highest index that a quorum holds stable. */
+  quorumMatchIndex(): LogIndex {
+    return quorumValue(this.conf, this.matchOf);
+  }
+
+  /** Send time of the newest round that a quorum answered; `Infinity` when this node alone is the quorum. */
+  quorumSentAtMs(): Millis {
+    return quorumValue(this.conf, this.sentAtOf);
+  }
+
+  /** Newest ReadIndex round that a quorum confirmed. */
+  quorumReadRound(): number {
+    return quorumValue(this.conf, this.readRoundOf);
+  }
+
+  /** True when a quorum answered since the last call; starts the next period. */
+  takeQuorumActive(): boolean {
+    const isActive = (voters: readonly NodeId[]): boolean => {
+      let active = 0;
+      for (const voter of voters) {
+        if (voter === this.config.nodeId || this.byNode.get(voter)?.recentlyActive === true) active++;
+      }
+      return active >= majority(voters.length);
+    };
+    const active =
+      isActive(this.conf.voters) && (this.conf.votersOutgoing.length === 0 || isActive(this.conf.votersOutgoing));
+    for (const peer of this.peers) peer.recentlyActive = false;
+    return active;
+  }
+}
