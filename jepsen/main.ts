@@ -1,0 +1,202 @@
+#!/usr/bin/env node
+/** The command line of the fault tests. Exit codes: 0 valid, 1 invalid, 2 unknown, 3 the harness is in trouble. */
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+import { Command } from 'commander';
+import { archivedRun, liveRun, partitionedRuns } from './event-source.ts';
+import { type CheckResult, type Op, type Verdict, worstVerdict } from './history.ts';
+import { mutants } from './mutants/index.ts';
+import { nemeses, nemesisFamilies, resolveNemeses } from './nemeses/index.ts';
+import { reportHtml } from './report.ts';
+import { type FinishedRun, runTest } from './runner.ts';
+import { fullSuite, quickSuite, type SuiteEntry } from './suite.ts';
+import type { RunOptions } from './types.ts';
+import { watchRuns } from './watch.ts';
+import { makeWorkload, workloads } from './workloads/index.ts';
+
+const EXIT = { valid: 0, invalid: 1, unknown: 2, trouble: 3 } as const;
+const DEFAULT_ARCHIVE = 'jepsen/runs';
+
+const exitCodeOf = (verdict: Verdict): number =>
+  verdict === true ? EXIT.valid : verdict === false ? EXIT.invalid : EXIT.unknown;
+const word = (verdict: Verdict): string => (verdict === true ? 'valid' : verdict === false ? 'INVALID' : 'unknown');
+
+interface CommonFlags {
+  readonly archive: string;
+  readonly seed: string;
+  readonly nodes: string;
+  readonly concurrency: string;
+  readonly rate: string;
+}
+
+function optionsFrom(flags: CommonFlags, entry: SuiteEntry, mutant?: string): RunOptions {
+  return {
+    workload: entry.workload,
+    nemeses: resolveNemeses(entry.nemeses).map(({ name }) => name),
+    seconds: entry.seconds,
+    seed: Number(flags.seed),
+    nodes: Number(flags.nodes),
+    concurrency: Number(flags.concurrency),
+    rate: Number(flags.rate),
+    mutant,
+    archive: resolve(flags.archive),
+  };
+}
+
+async function runEntry(options: RunOptions, cancel: AbortSignal): Promise<FinishedRun> {
+  const mutant = mutants.find(({ name }) => name === options.mutant);
+  return runTest(
+    {
+      options,
+      workload: makeWorkload(options.workload),
+      nemeses: resolveNemeses(options.nemeses),
+      mutations: mutant?.mutations ?? [],
+    },
+    cancel,
+  );
+}
+
+function summary({ archive, result }: FinishedRun): string {
+  const problems = result.problems.slice(0, 10).map((problem) => `\n    ${problem}`);
+  return `${word(result.valid).padEnd(8)} ${archive.runId}${problems.join('')}`;
+}
+
+async function runSuite(entries: readonly SuiteEntry[], flags: CommonFlags, cancel: AbortSignal): Promise<Verdict> {
+  const verdicts: Verdict[] = [];
+  for (const entry of entries) {
+    if (cancel.aborted) break;
+    const finished = await runEntry(optionsFrom(flags, entry), cancel);
+    verdicts.push(finished.result.valid);
+    console.log(summary(finished));
+  }
+  console.log(`${verdicts.filter((verdict) => verdict === true).length} of ${verdicts.length} valid`);
+  return worstVerdict(verdicts);
+}
+
+async function runMutants(names: readonly string[], flags: CommonFlags, cancel: AbortSignal): Promise<Verdict> {
+  const chosen = names.length === 0 ? mutants : mutants.filter(({ name }) => names.includes(name));
+  let missed = 0;
+  for (const mutant of chosen) {
+    if (cancel.aborted) break;
+    const { result } = await runEntry(optionsFrom(flags, mutant, mutant.name), cancel);
+    const caught = result.valid === false;
+    if (!caught) missed++;
+    const by = caught
+      ? `caught by ${mutant.workload}: ${result.problems[0]!.slice(0, 140)}`
+      : `NOT CAUGHT by ${mutant.workload}`;
+    console.log(`${mutant.name.padEnd(28)} ${by}`);
+  }
+  console.log(`${chosen.length - missed} of ${chosen.length} mutants caught`);
+  return missed === 0;
+}
+
+function newestRun(archive: string): string {
+  const runs = existsSync(archive) ? readdirSync(archive).sort() : [];
+  const newest = runs.at(-1);
+  if (newest === undefined) throw new Error(`no run in ${archive}; start one with: npm run jepsen -- run`);
+  return join(archive, newest);
+}
+
+async function renderReport(folder: string): Promise<void> {
+  const history: Op[] = [];
+  for await (const { op } of archivedRun(folder).events()) history.push(op);
+  const options = JSON.parse(readFileSync(join(folder, 'test.json'), 'utf8')) as RunOptions & { runId: string };
+  const result = JSON.parse(readFileSync(join(folder, 'results.json'), 'utf8')) as CheckResult;
+  const path = join(folder, 'report.html');
+  writeFileSync(path, reportHtml(options, options.runId, history, result));
+  console.log(path);
+}
+
+const cancel = new AbortController();
+process.once('SIGINT', () => cancel.abort());
+process.once('SIGTERM', () => cancel.abort());
+
+const program = new Command('jepsen').description(
+  'Breaks a cluster of real processes on purpose and judges what its clients saw.',
+);
+
+const withCommonFlags = (command: Command): Command =>
+  command
+    .option('--archive <folder>', 'where runs are kept', DEFAULT_ARCHIVE)
+    .option('--seed <number>', 'decides what clients do and what breaks', '1')
+    .option('--nodes <count>', 'nodes of the cluster', '3')
+    .option('--concurrency <count>', 'clients', '10')
+    .option('--rate <ops>', 'operations per second over all clients', '200');
+
+withCommonFlags(program.command('run').description('one workload under some faults'))
+  .requiredOption('--workload <name>', 'see list')
+  .option('--nemesis <names>', 'faults or families of faults, separated by commas; see list', '')
+  .option('--time <seconds>', 'how long', '60')
+  .action(async (flags: CommonFlags & { workload: string; nemesis: string; time: string }) => {
+    const entry = {
+      workload: flags.workload,
+      nemeses: flags.nemesis.split(',').filter(Boolean),
+      seconds: Number(flags.time),
+    };
+    const finished = await runEntry(optionsFrom(flags, entry), cancel.signal);
+    console.log(summary(finished));
+    console.log(join(finished.archive.folder, 'report.html'));
+    process.exitCode = exitCodeOf(finished.result.valid);
+  });
+
+withCommonFlags(program.command('suite').description('many runs, one after another'))
+  .option('--quick', 'every workload once, under five minutes (the default)')
+  .option('--full', 'every workload under every family of faults, for hours')
+  .action(async (flags: CommonFlags & { full?: boolean }) => {
+    process.exitCode = exitCodeOf(await runSuite(flags.full ? fullSuite : quickSuite, flags, cancel.signal));
+  });
+
+withCommonFlags(program.command('mutants').description('broken kvorums, each of which its workload must catch'))
+  .argument('[names...]', 'only these')
+  .action(async (names: string[], flags: CommonFlags) => {
+    process.exitCode = exitCodeOf(await runMutants(names, flags, cancel.signal));
+  });
+
+program
+  .command('list')
+  .description('workloads, faults and mutants')
+  .action(() => {
+    const print = (title: string, rows: readonly { name: string; description: string }[]): void => {
+      console.log(title);
+      for (const { name, description } of rows) console.log(`  ${name.padEnd(26)} ${description}`);
+    };
+    print(
+      'workloads',
+      Object.values(workloads).map((make) => make()),
+    );
+    print('faults', nemeses);
+    print(
+      'families of faults',
+      Object.entries(nemesisFamilies).map(([name, members]) => ({ name, description: members.join(', ') })),
+    );
+    print('mutants', mutants);
+  });
+
+program
+  .command('watch')
+  .description('a live look at the newest run, at one run, or at all runs of a folder')
+  .argument('[folder]', 'a run, or with --all a folder of runs')
+  .option('--archive <folder>', 'where runs are kept', DEFAULT_ARCHIVE)
+  .option('--all', 'every run in the folder at once')
+  .action(async (folder: string | undefined, flags: { archive: string; all?: boolean }) => {
+    const parent = resolve(flags.archive);
+    if (flags.all) return watchRuns(partitionedRuns(folder ?? parent), folder ?? parent, process.stdout, cancel.signal);
+    const run = folder === undefined ? newestRun(parent) : resolve(folder);
+    return watchRuns(liveRun(run), join(run, '..'), process.stdout, cancel.signal);
+  });
+
+program
+  .command('report')
+  .description('renders the report page of the newest or of one run again')
+  .argument('[folder]', 'a run')
+  .option('--archive <folder>', 'where runs are kept', DEFAULT_ARCHIVE)
+  .action((folder: string | undefined, flags: { archive: string }) =>
+    renderReport(folder ?? newestRun(resolve(flags.archive))),
+  );
+
+try {
+  await program.parseAsync();
+} catch (error) {
+  console.error(error instanceof Error ? error.message : error);
+  process.exitCode = EXIT.trouble;
+}

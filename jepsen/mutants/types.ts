@@ -1,0 +1,18 @@
+/** A deliberate break of kvorum, as a change of its source text made while the module loads. */
+export interface Mutation {
+  /** Path below the project's root, with forward slashes. */
+  readonly file: string;
+  /** Must occur in the file; a mutant that no longer fits is an error, not a pass. */
+  readonly find: string;
+  readonly replace: string;
+}
+
+/** A broken kvorum and the run that must notice. */
+export interface Mutant {
+  readonly name: string;
+  readonly description: string;
+  readonly mutations: readonly Mutation[];
+  readonly workload: string;
+  readonly nemeses: readonly string[];
+  readonly seconds: number;
+}

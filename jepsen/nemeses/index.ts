@@ -1,0 +1,54 @@
+/** All the ways in which a cluster is broken on purpose, by name. */
+import type { Nemesis } from '../types.ts';
+import { clockJump, clockSkew } from './clock.ts';
+import { diskFull, diskSyncError } from './disk.ts';
+import { lossyNetwork, slowNetwork } from './network.ts';
+import { bridge, halves, isolateLeader, oneWay, randomPartition } from './partitions.ts';
+import { killAll, killLeader, killRandom, pauseLeader, pauseRandom } from './processes.ts';
+
+/** Single faults. */
+export const nemeses: readonly Nemesis[] = [
+  killRandom,
+  killLeader,
+  killAll,
+  pauseRandom,
+  pauseLeader,
+  halves,
+  isolateLeader,
+  bridge,
+  oneWay,
+  randomPartition,
+  slowNetwork,
+  lossyNetwork,
+  clockSkew,
+  clockJump,
+  diskFull,
+  diskSyncError,
+];
+
+/** Short names for families of faults, as `--nemesis` takes them. */
+export const nemesisFamilies: Readonly<Record<string, readonly string[]>> = {
+  kill: ['kill-random', 'kill-leader', 'kill-all'],
+  pause: ['pause-random', 'pause-leader'],
+  partition: ['partition-halves', 'partition-leader', 'partition-bridge', 'partition-one-way', 'partition-random'],
+  network: ['network-slow', 'network-lossy'],
+  clock: ['clock-skew', 'clock-jump'],
+  disk: ['disk-full', 'disk-sync-error'],
+};
+
+/**
+ * The nemeses that a list of names and families stands for.
+ * @throws Error naming what is not known
+ */
+export function resolveNemeses(names: readonly string[]): Nemesis[] {
+  return names
+    .flatMap((name) => (name === 'all' ? nemeses.map((nemesis) => nemesis.name) : (nemesisFamilies[name] ?? [name])))
+    .map((name) => {
+      const found = nemeses.find((nemesis) => nemesis.name === name);
+      if (found === undefined) {
+        const known = [...Object.keys(nemesisFamilies), ...nemeses.map((nemesis) => nemesis.name), 'all'];
+        throw new Error(`unknown nemesis ${name}; known are ${known.join(', ')}`);
+      }
+      return found;
+    });
+}

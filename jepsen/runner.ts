@@ -1,0 +1,232 @@
+/**
+ * Runs one fault test: a cluster, clients, a nemesis, then a calm end in which everything is healed and read once more,
+ * and the verdict.
+ */
+import { join } from 'node:path';
+import type { Redis } from 'ioredis';
+import { type Random, SeededRandom } from '../src/platform/index.ts';
+import { RunArchive } from './archive.ts';
+import { classifyError, connectClient } from './client.ts';
+import { ProcessCluster } from './cluster/process-cluster.ts';
+import type { CheckResult, Op, OpType } from './history.ts';
+import type { Mutation } from './mutants/types.ts';
+import { writeReport } from './report.ts';
+import type { Invocation, Nemesis, RunOptions, TestCluster, Workload, WorkloadContext } from './types.ts';
+
+/** Quiet before the first fault, between faults and during one, drawn uniformly. */
+const CALM_MS = { least: 1000, most: 3000 };
+const FAULT_MS = { least: 1500, most: 5000 };
+/** After the last fault is healed the cluster must be whole again within this. */
+const RECOVERY_TIMEOUT_MS = 30_000;
+/** Attempts at a final operation, a second apart: the calm end must not fail for want of patience. */
+const FINAL_ATTEMPTS = 20;
+
+export interface FinishedRun {
+  readonly archive: RunArchive;
+  readonly result: CheckResult;
+}
+
+/** Everything that happens, in the order in which it is seen. */
+class Recorder {
+  readonly history: Op[] = [];
+  private readonly archive: RunArchive;
+  private readonly startMs = performance.now();
+
+  constructor(archive: RunArchive) {
+    this.archive = archive;
+  }
+
+  add(process: number | 'nemesis', type: OpType, f: string, value: unknown, error?: string): void {
+    const time = Math.round((performance.now() - this.startMs) * 1e6);
+    const op: Op = {
+      index: this.history.length,
+      time,
+      process,
+      type,
+      f,
+      value,
+      ...(error === undefined ? {} : { error }),
+    };
+    this.history.push(op);
+    this.archive.record(op);
+  }
+}
+
+/** Sleeps that end early when the run is cancelled. */
+function sleep(ms: number, signal: AbortSignal): Promise<void> {
+  if (signal.aborted) return Promise.resolve();
+  return new Promise((resolve) => {
+    const done = (): void => {
+      clearTimeout(timer);
+      signal.removeEventListener('abort', done);
+      resolve();
+    };
+    const timer = setTimeout(done, ms);
+    signal.addEventListener('abort', done);
+  });
+}
+
+const between = (random: Random, { least, most }: { least: number; most: number }): number =>
+  least + random.next() * (most - least);
+
+/** One logical client; it takes a new process number whenever an outcome stays unknown. */
+class ClientLoop {
+  private process: number;
+  private client: Redis | undefined;
+  private readonly cluster: TestCluster;
+  private readonly workload: Workload;
+  private readonly recorder: Recorder;
+  private readonly concurrency: number;
+
+  constructor(cluster: TestCluster, workload: Workload, recorder: Recorder, worker: number, concurrency: number) {
+    this.cluster = cluster;
+    this.workload = workload;
+    this.recorder = recorder;
+    this.process = worker;
+    this.concurrency = concurrency;
+  }
+
+  /** Invokes one operation and records what became of it. @returns how it ended */
+  async once(invocation: Invocation): Promise<OpType> {
+    const { process, recorder } = this;
+    const { f, value } = invocation;
+    const isReadOnly = this.workload.isReadOnly(f);
+    recorder.add(process, 'invoke', f, value);
+    try {
+      this.client ??= await connectClient(this.cluster.redisPort(this.nodeOf(process)));
+    } catch (error) {
+      recorder.add(process, 'fail', f, value, `not connected: ${(error as Error).message}`);
+      this.moveOn();
+      return 'fail';
+    }
+    try {
+      recorder.add(process, 'ok', f, await this.workload.execute(this.client, invocation));
+      return 'ok';
+    } catch (error) {
+      const outcome = classifyError(error, isReadOnly);
+      recorder.add(process, outcome.type, f, value, outcome.error);
+      if (outcome.connectionLost || outcome.type === 'info') this.moveOn();
+      return outcome.type;
+    }
+  }
+
+  /** A client whose last outcome is unknown never speaks again; its successor takes another node. */
+  private moveOn(): void {
+    this.client?.disconnect();
+    this.client = undefined;
+    this.process += this.concurrency;
+  }
+
+  private nodeOf(process: number): number {
+    return this.cluster.nodes[(process + Math.floor(process / this.concurrency)) % this.cluster.nodes.length]!;
+  }
+
+  close(): void {
+    this.client?.disconnect();
+    this.client = undefined;
+  }
+}
+
+async function drive(
+  loop: ClientLoop,
+  workload: Workload,
+  context: WorkloadContext,
+  meanGapMs: number,
+  signal: AbortSignal,
+): Promise<void> {
+  while (!signal.aborted) {
+    const outcome = await loop.once(workload.generate(context));
+    // A node that is down answers at once; without a pause the client would only record refusals.
+    const gapMs = outcome === 'ok' ? context.random.next() * 2 * meanGapMs : Math.max(meanGapMs, 50);
+    await sleep(gapMs, signal);
+  }
+}
+
+async function torment(
+  cluster: TestCluster,
+  nemeses: readonly Nemesis[],
+  recorder: Recorder,
+  random: Random,
+  signal: AbortSignal,
+): Promise<void> {
+  if (nemeses.length === 0) return;
+  await sleep(between(random, CALM_MS), signal);
+  while (!signal.aborted) {
+    const nemesis = nemeses[random.int(nemeses.length)]!;
+    recorder.add('nemesis', 'invoke', nemesis.name, null);
+    recorder.add('nemesis', 'info', nemesis.name, await nemesis.inject(cluster, random));
+    await sleep(between(random, FAULT_MS), signal);
+    recorder.add('nemesis', 'invoke', `heal-${nemesis.name}`, null);
+    await nemesis.heal(cluster);
+    recorder.add('nemesis', 'info', `heal-${nemesis.name}`, null);
+    await sleep(between(random, CALM_MS), signal);
+  }
+}
+
+async function finalPhase(loops: readonly ClientLoop[], workload: Workload): Promise<void> {
+  for (const invocation of workload.finalOperations ?? []) {
+    for (const loop of loops) {
+      for (let attempt = 0; attempt < FINAL_ATTEMPTS && (await loop.once(invocation)) !== 'ok'; attempt++) {
+        await sleep(1000, new AbortController().signal);
+      }
+    }
+  }
+}
+
+export interface TestPlan {
+  readonly options: RunOptions;
+  readonly workload: Workload;
+  readonly nemeses: readonly Nemesis[];
+  readonly mutations: readonly Mutation[];
+}
+
+/**
+ * Runs a test to its verdict and archives it.
+ * @throws when the harness itself is in trouble: the cluster did not start, or did not recover in calm
+ */
+export async function runTest(plan: TestPlan, cancel?: AbortSignal): Promise<FinishedRun> {
+  const { options, workload } = plan;
+  const random = new SeededRandom(options.seed);
+  const archive = new RunArchive(options, new Date());
+  const cluster = await ProcessCluster.launch({
+    nodes: options.nodes,
+    folder: join(archive.folder, 'nodes'),
+    random: random.fork(1),
+    mutations: plan.mutations,
+  });
+  const recorder = new Recorder(archive);
+  let lastId = 0;
+  const loops = Array.from(
+    { length: options.concurrency },
+    (_, worker) => new ClientLoop(cluster, workload, recorder, worker, options.concurrency),
+  );
+  try {
+    const setupClient = await connectClient(cluster.redisPort(1));
+    await workload.setup?.(setupClient);
+    setupClient.disconnect();
+    const over = new AbortController();
+    const timer = setTimeout(() => over.abort(), options.seconds * 1000);
+    cancel?.addEventListener('abort', () => over.abort());
+    const meanGapMs = (1000 * options.concurrency) / options.rate;
+    await Promise.all([
+      torment(cluster, plan.nemeses, recorder, random.fork(2), over.signal),
+      ...loops.map((loop, worker) => {
+        const context: WorkloadContext = { random: random.fork(10 + worker), nextId: () => ++lastId };
+        return drive(loop, workload, context, meanGapMs, over.signal);
+      }),
+    ]);
+    clearTimeout(timer);
+    cluster.healLinks();
+    for (const node of cluster.nodes) if (!cluster.isRunning(node)) await cluster.start(node);
+    await cluster.ready(RECOVERY_TIMEOUT_MS);
+    await finalPhase(loops, workload);
+  } finally {
+    for (const loop of loops) loop.close();
+    await cluster.stop();
+    await archive.closeHistory();
+  }
+  const result = workload.checker.check(recorder.history);
+  writeReport(archive, options, recorder.history, result);
+  archive.finish(result);
+  return { archive, result };
+}

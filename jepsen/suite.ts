@@ -1,0 +1,33 @@
+/** Which tests run together: the quick suite that every change must pass, and the full one that takes hours. */
+import { workloads } from './workloads/index.ts';
+
+export interface SuiteEntry {
+  readonly workload: string;
+  readonly nemeses: readonly string[];
+  readonly seconds: number;
+}
+
+/** Every workload once, each under faults that have caught it out elsewhere; under five minutes in all. */
+export const quickSuite: readonly SuiteEntry[] = [
+  { workload: 'register', nemeses: ['kill', 'partition'], seconds: 20 },
+  { workload: 'counter', nemeses: ['kill-leader', 'pause-leader'], seconds: 12 },
+  { workload: 'set', nemeses: ['kill-all', 'partition-leader'], seconds: 15 },
+  { workload: 'append', nemeses: ['partition-one-way', 'kill-random'], seconds: 12 },
+  { workload: 'unique-ids', nemeses: ['kill-leader'], seconds: 10 },
+  { workload: 'queue', nemeses: ['pause', 'network'], seconds: 12 },
+  { workload: 'ttl', nemeses: ['clock', 'kill-leader'], seconds: 12 },
+  { workload: 'list-append', nemeses: ['kill', 'pause', 'partition'], seconds: 20 },
+  { workload: 'rw-register', nemeses: ['clock', 'partition'], seconds: 15 },
+  { workload: 'bank', nemeses: ['kill', 'disk'], seconds: 15 },
+  { workload: 'write-skew', nemeses: ['partition'], seconds: 12 },
+  { workload: 'long-fork', nemeses: ['pause', 'network'], seconds: 12 },
+];
+
+/** Every workload under every family of faults, and under all of them together. */
+export const fullSuite: readonly SuiteEntry[] = Object.keys(workloads).flatMap((workload) =>
+  [['kill'], ['pause'], ['partition'], ['network'], ['clock'], ['disk'], ['all']].map((nemeses) => ({
+    workload,
+    nemeses,
+    seconds: 180,
+  })),
+);

@@ -1,0 +1,100 @@
+/**
+ * The five ideas of a fault test, kept apart: a workload says what clients do and how to judge it, a client does one
+ * operation, a nemesis breaks things, a generator decides when, a checker judges. The cluster is what they act upon.
+ */
+import type { Redis } from 'ioredis';
+import type { Random } from '../src/platform/index.ts';
+import type { Checker } from './history.ts';
+
+export type NodeNumber = number;
+
+/** Faults that a disk can be given: refuse to grow, or fail to make stable. */
+export type DiskFault = 'full' | 'syncError';
+
+/** How one direction between two nodes behaves. */
+export interface LinkFault {
+  /** Nothing passes; what was sent waits, as TCP would hold it. */
+  readonly cut?: boolean;
+  readonly delayMs?: number;
+  readonly jitterMs?: number;
+  /** Chance that a burst is held for a retransmission timeout, which is what loss looks like above TCP. */
+  readonly lossRate?: number;
+}
+
+/** A running cluster of real processes, with everything that can be done to it. */
+export interface TestCluster {
+  readonly nodes: readonly NodeNumber[];
+  redisPort(node: NodeNumber): number;
+  isRunning(node: NodeNumber): boolean;
+  /** kill -9. */
+  kill(node: NodeNumber): Promise<void>;
+  start(node: NodeNumber): Promise<void>;
+  /** SIGSTOP and SIGCONT. */
+  pause(node: NodeNumber): void;
+  resume(node: NodeNumber): void;
+  /** Sets how bytes travel from one node to another; replaces an earlier fault of that direction. */
+  setLink(from: NodeNumber, to: NodeNumber, fault: LinkFault): void;
+  healLinks(): void;
+  /** Shifts a node's wall clock by this many milliseconds against the machine's; takes effect while it runs. */
+  setClockOffset(node: NodeNumber, offsetMs: number): void;
+  setDiskFault(node: NodeNumber, fault: DiskFault | undefined): void;
+  /** The node that leads the first data group according to most nodes; undefined while there is none. */
+  leader(): Promise<NodeNumber | undefined>;
+  /** Settles when every running node reports itself ready. @throws when that takes longer than `timeoutMs` */
+  ready(timeoutMs: number): Promise<void>;
+  stop(): Promise<void>;
+}
+
+/** What a workload asks a client to do. */
+export interface Invocation {
+  readonly f: string;
+  readonly value: unknown;
+}
+
+export interface WorkloadContext {
+  readonly random: Random;
+  /** Counts up over the whole run: a source of unique values. */
+  nextId(): number;
+}
+
+/** One kind of client behaviour and how to judge it. */
+export interface Workload {
+  readonly name: string;
+  readonly description: string;
+  readonly checker: Checker;
+  /** Prepares shared state once, before any fault. */
+  setup?(client: Redis): Promise<void>;
+  /** The next operation of a client. */
+  generate(context: WorkloadContext): Invocation;
+  /** What every client does once after all faults are healed, in order. */
+  readonly finalOperations?: readonly Invocation[];
+  /** True when an operation cannot have changed anything, so that an unknown outcome is simply a failure. */
+  isReadOnly(f: string): boolean;
+  /** Does it. Resolves with the completion's value; rejects with the client's error. */
+  execute(client: Redis, invocation: Invocation): Promise<unknown>;
+}
+
+/** One kind of fault. */
+export interface Nemesis {
+  readonly name: string;
+  readonly description: string;
+  /** Breaks something; returns what, for the history. */
+  inject(cluster: TestCluster, random: Random): Promise<unknown>;
+  /** Undoes it. Called after every `inject`, also at the end. */
+  heal(cluster: TestCluster): Promise<void>;
+}
+
+export interface RunOptions {
+  readonly workload: string;
+  readonly nemeses: readonly string[];
+  readonly seconds: number;
+  readonly seed: number;
+  readonly nodes: number;
+  readonly concurrency: number;
+  /** Operations a second over all clients. */
+  readonly rate: number;
+  /** Name of a mutant to run instead of the real thing. */
+  readonly mutant: string | undefined;
+  /** Folder that run folders are made in. */
+  readonly archive: string;
+}

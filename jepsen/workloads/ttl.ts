@@ -1,0 +1,34 @@
+/** Keys with a time to live, read around their end. */
+import { ttlChecker } from '../checkers/collections.ts';
+import type { Workload } from '../types.ts';
+
+/** Wall clocks of nodes under test are shifted by up to 10 s either way, and leadership moves between them. */
+const SLACK_MS = 21_000;
+const RECENT_KEYS = 200;
+
+export const ttl = (): Workload => {
+  const recent: string[] = [];
+  return {
+    name: 'ttl',
+    description: 'keys with a time to live; none vanishes early, none outlives it, within the skew of the clocks',
+    checker: ttlChecker(SLACK_MS),
+    generate({ random, nextId }) {
+      if (recent.length === 0 || random.next() < 0.3) {
+        const key = `ttl-${nextId()}`;
+        recent.push(key);
+        if (recent.length > RECENT_KEYS) recent.shift();
+        return { f: 'set', value: { key, ttlMs: random.next() < 0.5 ? 200 + random.int(3000) : 60_000 } };
+      }
+      return { f: 'read', value: recent[random.int(recent.length)]! };
+    },
+    isReadOnly: (f) => f === 'read',
+    async execute(client, { f, value }) {
+      if (f === 'set') {
+        const { key, ttlMs } = value as { key: string; ttlMs: number };
+        await client.set(key, 'x', 'PX', ttlMs);
+        return value;
+      }
+      return { key: value, present: (await client.get(value as string)) !== null };
+    },
+  };
+};
