@@ -1,0 +1,243 @@
+/**
+ * `npm run bench`: a kvorum cluster of three beside redis-server and an etcd cluster of three, on this machine, in one run.
+ * The systems take turns, round by round, and the medians of the rounds are compared; figures of different runs or
+ * machines are not comparable. Everything is on loopback, ends by itself and leaves only a file in bench/results.
+ */
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { availableParallelism, cpus, release, totalmem } from 'node:os';
+import { Command, InvalidArgumentError } from 'commander';
+import { EtcdPeer } from './peers/etcd.ts';
+import { KvorumPeer } from './peers/kvorum.ts';
+import type { LoadSpec, ReplicatedPeer } from './peers/peer.ts';
+import { RedisPeer } from './peers/redis.ts';
+import { buildReport, formatReport, MEASURES, type Measure, type Samples, type System } from './report.ts';
+import { isInstalled, Scratch } from './scratch.ts';
+
+interface BenchOptions {
+  readonly rounds: number;
+  readonly seconds: number;
+  readonly quick?: boolean;
+  readonly only?: readonly System[];
+  readonly folder?: string;
+  readonly json?: boolean;
+}
+
+/** A client that was busier than this may have been the limit itself. */
+const CLIENT_LIMIT = 0.9;
+
+type MutableSamples = { [M in Measure]?: { [S in System]?: number[] } };
+
+/** Measures all systems once in turn. */
+class BenchRun {
+  readonly samples: MutableSamples = {};
+  /** Highest share of its time that the Node.js load generator was busy, by system. */
+  readonly clientBusy = new Map<System, number>();
+  private readonly scratch: Scratch;
+  private readonly seconds: number;
+
+  constructor(scratch: Scratch, seconds: number) {
+    this.scratch = scratch;
+    this.seconds = seconds;
+  }
+
+  async round(systems: readonly System[]): Promise<void> {
+    for (const system of systems) {
+      switch (system) {
+        case 'kvorum':
+          await this.measureKvorum();
+          break;
+        case 'redis':
+          await this.measureRedis();
+          break;
+        case 'etcd':
+          await this.measureEtcd();
+          break;
+      }
+    }
+  }
+
+  private record(measure: Measure, system: System, value: number): void {
+    const bySystem = (this.samples[measure] ??= {});
+    (bySystem[system] ??= []).push(value);
+    const shown = MEASURES[measure].unit === 'ms' ? `${value.toFixed(2)} ms` : `${Math.round(value)}/s`;
+    console.error(`  ${system.padEnd(6)}  ${MEASURES[measure].title}: ${shown}`);
+  }
+
+  private noteClient(system: System, busy: number | undefined): void {
+    if (busy !== undefined) this.clientBusy.set(system, Math.max(busy, this.clientBusy.get(system) ?? 0));
+  }
+
+  private spec(operation: LoadSpec['operation'], pipeline = 1): LoadSpec {
+    return { operation, clients: 50, pipeline, seconds: this.seconds };
+  }
+
+  private async measureKvorum(): Promise<void> {
+    const peer = new KvorumPeer(this.scratch);
+    await peer.start();
+    try {
+      this.record('set', 'kvorum', (await peer.load(this.spec('set'))).perSecond);
+      this.record('setPipelined', 'kvorum', (await peer.load(this.spec('set', 16))).perSecond);
+      this.record('get', 'kvorum', (await peer.load(this.spec('get'))).perSecond);
+      this.record('incrHotKey', 'kvorum', (await peer.load(this.spec('incrHotKey'))).perSecond);
+      this.record('setThroughFollower', 'kvorum', (await peer.loadThroughFollower(this.spec('set'))).perSecond);
+      const sequential = await peer.sequentialSet(this.seconds);
+      this.record('sequentialP50', 'kvorum', sequential.p50Ms);
+      this.noteClient('kvorum', sequential.clientBusy);
+      await this.measureFailover(peer, 'kvorum');
+    } finally {
+      await peer.stop();
+    }
+  }
+
+  private async measureRedis(): Promise<void> {
+    const peer = new RedisPeer(this.scratch);
+    await peer.start();
+    try {
+      this.record('set', 'redis', (await peer.load(this.spec('set'))).perSecond);
+      this.record('setPipelined', 'redis', (await peer.load(this.spec('set', 16))).perSecond);
+      this.record('get', 'redis', (await peer.load(this.spec('get'))).perSecond);
+      this.record('incrHotKey', 'redis', (await peer.load(this.spec('incrHotKey'))).perSecond);
+    } finally {
+      await peer.stop();
+    }
+  }
+
+  private async measureEtcd(): Promise<void> {
+    const peer = new EtcdPeer(this.scratch);
+    await peer.start();
+    try {
+      const set = await peer.load(this.spec('set'));
+      this.record('set', 'etcd', set.perSecond);
+      const get = await peer.load(this.spec('get'));
+      this.record('get', 'etcd', get.perSecond);
+      const sequential = await peer.load({ ...this.spec('set'), clients: 1 });
+      this.record('sequentialP50', 'etcd', sequential.p50Ms);
+      for (const figures of [set, get]) this.noteClient('etcd', figures.clientBusy);
+      await this.measureFailover(peer, 'etcd');
+    } finally {
+      await peer.stop();
+    }
+  }
+
+  private async measureFailover(peer: ReplicatedPeer, system: System): Promise<void> {
+    this.record('failover', system, await peer.failover());
+  }
+}
+
+function count(max: number): (text: string) => number {
+  return (text) => {
+    const value = Number(text);
+    if (!(value > 0 && value <= max)) throw new InvalidArgumentError(`It must be a number above 0, at most ${max}.`);
+    return value;
+  };
+}
+
+function systemList(text: string): System[] {
+  return text.split(',').map((word) => {
+    if (word !== 'kvorum' && word !== 'redis' && word !== 'etcd') {
+      throw new InvalidArgumentError('Known systems are kvorum, redis and etcd.');
+    }
+    return word;
+  });
+}
+
+const NEEDED_PROGRAMS: { readonly [S in System]: readonly string[] } = {
+  kvorum: ['redis-benchmark'],
+  redis: ['redis-server', 'redis-benchmark'],
+  etcd: ['etcd'],
+};
+
+/** Systems whose programs are here; says loudly which are not. */
+async function available(wanted: readonly System[]): Promise<System[]> {
+  const usable: System[] = [];
+  for (const system of wanted) {
+    const missing: string[] = [];
+    for (const program of NEEDED_PROGRAMS[system]) if (!(await isInstalled(program))) missing.push(program);
+    if (missing.length === 0) usable.push(system);
+    else console.error(`NOT MEASURED: ${system}, because ${missing.join(' and ')} is not installed (see .ci/run)`);
+  }
+  return usable;
+}
+
+/** Each system is first, second and last equally often. */
+const rotated = <T>(items: readonly T[], by: number): T[] =>
+  items.map((_, index) => items[(index + by) % items.length]!);
+
+const machine = (): Record<string, unknown> => ({
+  cpu: cpus()[0]?.model,
+  processors: availableParallelism(),
+  memoryGib: Math.round(totalmem() / 1024 ** 3),
+  kernel: release(),
+  node: process.versions.node,
+});
+
+async function main(options: BenchOptions): Promise<number> {
+  const rounds = options.quick ? 1 : options.rounds;
+  const seconds = options.quick ? 1 : options.seconds;
+  const systems = await available(options.only ?? ['kvorum', 'redis', 'etcd']);
+  if (systems.length === 0) return 1;
+
+  const scratch = new Scratch(options.folder);
+  let interrupted = false;
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+    process.on(signal, () => {
+      if (interrupted) return;
+      interrupted = true;
+      scratch.clean().finally(() => process.exit(130));
+    });
+  }
+  const run = new BenchRun(scratch, seconds);
+  try {
+    for (let round = 0; round < rounds; round++) {
+      console.error(`round ${round + 1} of ${rounds}`);
+      await run.round(rotated(systems, round));
+    }
+  } catch (error) {
+    // What was running was ended by the clean-up; its failure is not news.
+    if (interrupted) return new Promise(() => {});
+    throw error;
+  } finally {
+    if (!interrupted) await scratch.clean();
+  }
+
+  const rows = buildReport(run.samples as Samples);
+  const written = new URL(
+    `./results/${new Date().toISOString().replaceAll(':', '-').slice(0, 19)}.json`,
+    import.meta.url,
+  );
+  const result = {
+    at: new Date().toISOString(),
+    machine: machine(),
+    rounds,
+    secondsPerLoad: seconds,
+    clientBusy: Object.fromEntries(run.clientBusy),
+    rows,
+  };
+  mkdirSync(new URL('./results/', import.meta.url), { recursive: true });
+  writeFileSync(written, `${JSON.stringify(result, undefined, 2)}\n`);
+
+  if (options.json) console.log(JSON.stringify(result, undefined, 2));
+  else {
+    console.log(`\n${formatReport(rows)}\n`);
+    console.log(
+      `Medians of ${rounds} round${rounds === 1 ? '' : 's'}, ${seconds} s each load, 100-byte values, everything on one machine.`,
+    );
+    for (const [system, busy] of run.clientBusy) {
+      const verdict = busy < CLIENT_LIMIT ? 'not the limit' : 'POSSIBLY THE LIMIT: the figures may be too low';
+      console.log(`The ${system} load generator was busy at most ${Math.round(busy * 100)} % of the time: ${verdict}.`);
+    }
+    console.log(`Written to bench/results/${written.pathname.split('/').at(-1)}`);
+  }
+  return rows.some((row) => row.bar?.passed === false) ? 1 : 0;
+}
+
+const program = new Command('npm run bench --')
+  .description('Measures kvorum beside redis-server and etcd; exits with 1 when a bar is missed.')
+  .option('-r, --rounds <count>', 'rounds; medians are compared', count(100), 3)
+  .option('-s, --seconds <seconds>', 'length of each load', count(600), 4)
+  .option('-q, --quick', 'one round of one second a load: shows that everything works, not what is fast')
+  .option('--only <systems>', 'comma-separated: kvorum, redis, etcd', systemList)
+  .option('--folder <folder>', 'where the data goes: its disk is what is measured (default: the temporary folder)')
+  .option('--json', 'print the result file instead of the table');
+program.parse();
+process.exit(await main(program.opts<BenchOptions>()));

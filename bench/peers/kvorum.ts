@@ -1,0 +1,129 @@
+/** Three kvorum nodes in processes of their own, started the way `kvorum cluster` starts them. */
+import { Redis } from 'ioredis';
+import { type ClusterMember, LocalCluster } from '../../cmd/cluster/index.ts';
+import { runLoad } from '../../cmd/load/index.ts';
+import { clusterSettings, loadConfig, toClusterNodes } from '../../src/config/index.ts';
+import { measureFailover } from '../failover.ts';
+import { redisBenchmark } from '../redis-benchmark.ts';
+import { freePortRange, type Scratch } from '../scratch.ts';
+import {
+  KEY_COUNT,
+  type LoadFigures,
+  type LoadSpec,
+  type ReplicatedPeer,
+  START_TIMEOUT_MS,
+  VALUE_BYTES,
+} from './peer.ts';
+import { waitForRedis } from './redis.ts';
+
+const NODES = 3;
+/** A write that hangs longer counts as failed and is sent again. */
+const PROBE_TIMEOUT_MS = 5000;
+
+const portOf = (address: string): number => Number(address.slice(address.lastIndexOf(':') + 1));
+
+export class KvorumPeer implements ReplicatedPeer {
+  readonly name = 'kvorum';
+  private readonly scratch: Scratch;
+  private cluster: LocalCluster | undefined;
+  private members: ClusterMember[] = [];
+  private release: (() => Promise<void>) | undefined;
+
+  constructor(scratch: Scratch) {
+    this.scratch = scratch;
+  }
+
+  async start(): Promise<void> {
+    const first = await freePortRange(3 * NODES);
+    const flags = {
+      'redis.port': first,
+      'grpc.port': first + NODES,
+      'metrics.port': first + 2 * NODES,
+      nodes: NODES,
+      dataFolder: this.scratch.newFolder('kvorum'),
+    };
+    const { values } = loadConfig(clusterSettings, { flags, environment: {} });
+    this.cluster = new LocalCluster({ nodes: toClusterNodes(values) });
+    const cluster = this.cluster;
+    this.release = this.scratch.own(() => cluster.stop(5000));
+    cluster.start();
+    this.members = await cluster.ready(START_TIMEOUT_MS);
+    await waitForRedis(this.leaderPort());
+  }
+
+  /** Through the leader, as etcd is measured too: a follower adds a hop. */
+  load(spec: LoadSpec): Promise<LoadFigures> {
+    return redisBenchmark(this.scratch, this.leaderPort(), spec);
+  }
+
+  /** The same load through a node that has to forward every command. */
+  loadThroughFollower(spec: LoadSpec): Promise<LoadFigures> {
+    return redisBenchmark(this.scratch, portOf(this.followers()[0]!.addresses.redis), spec);
+  }
+
+  /** One client that sends a SET when the one before was answered. */
+  async sequentialSet(seconds: number): Promise<LoadFigures> {
+    const elu = performance.eventLoopUtilization();
+    const result = await runLoad({
+      targets: [{ host: '127.0.0.1', port: this.leaderPort() }],
+      operation: 'set',
+      connections: 1,
+      pipeline: 1,
+      requests: Number.MAX_SAFE_INTEGER,
+      maxSeconds: seconds,
+      valueBytes: VALUE_BYTES,
+      keys: KEY_COUNT,
+    });
+    if (result.errors > 0) throw new Error(`kvorum refused a SET: ${result.firstError}`);
+    return {
+      perSecond: result.operationsPerSecond,
+      p50Ms: result.latencyMs.p50,
+      p99Ms: result.latencyMs.p99,
+      clientBusy: performance.eventLoopUtilization(elu).utilization,
+    };
+  }
+
+  async failover(): Promise<number> {
+    const leader = this.leader();
+    const clients = this.followers().map(
+      (member) =>
+        new Redis(portOf(member.addresses.redis), '127.0.0.1', {
+          maxRetriesPerRequest: 0,
+          commandTimeout: PROBE_TIMEOUT_MS,
+        }),
+    );
+    for (const client of clients) client.on('error', () => {});
+    let serial = 0;
+    const survivors = clients.map((client) => async () => {
+      await client.set(`failover:${++serial % 1000}`, 'x'.repeat(VALUE_BYTES));
+    });
+    try {
+      return await measureFailover(survivors, async () => {
+        const process = this.cluster!.process(leader.nodeId)!;
+        process.kill('SIGKILL');
+        await process.waitExit();
+      });
+    } finally {
+      for (const client of clients) client.disconnect();
+    }
+  }
+
+  async stop(): Promise<void> {
+    await this.release?.();
+    this.cluster = undefined;
+  }
+
+  private leader(): ClusterMember {
+    const leaderId = this.members[0]!.groups.at(-1)!.leader;
+    return this.members.find((member) => member.nodeId === leaderId)!;
+  }
+
+  private followers(): ClusterMember[] {
+    const leader = this.leader();
+    return this.members.filter((member) => member !== leader);
+  }
+
+  private leaderPort(): number {
+    return portOf(this.leader().addresses.redis);
+  }
+}

@@ -1,0 +1,62 @@
+/** One redis-server that makes every write durable before it answers: unreplicated, the upper end of what is possible. */
+import { mkdirSync } from 'node:fs';
+import { setTimeout as delay } from 'node:timers/promises';
+import { runLoad } from '../../cmd/load/index.ts';
+import { redisBenchmark } from '../redis-benchmark.ts';
+import { freePortRange, type Scratch } from '../scratch.ts';
+import { type LoadFigures, type LoadSpec, type Peer, START_TIMEOUT_MS } from './peer.ts';
+
+export class RedisPeer implements Peer {
+  readonly name = 'redis';
+  private readonly scratch: Scratch;
+  private port = 0;
+  private server: { kill(): Promise<void> } | undefined;
+
+  constructor(scratch: Scratch) {
+    this.scratch = scratch;
+  }
+
+  async start(): Promise<void> {
+    this.port = await freePortRange(1);
+    const folder = this.scratch.newFolder('redis');
+    mkdirSync(folder);
+    const args = [
+      '--port',
+      String(this.port),
+      '--bind',
+      '127.0.0.1',
+      '--dir',
+      folder,
+      '--save',
+      '',
+      '--daemonize',
+      'no',
+    ];
+    this.server = this.scratch.serve('redis-server', [...args, '--appendonly', 'yes', '--appendfsync', 'always']);
+    await waitForRedis(this.port);
+  }
+
+  load(spec: LoadSpec): Promise<LoadFigures> {
+    return redisBenchmark(this.scratch, this.port, spec);
+  }
+
+  async stop(): Promise<void> {
+    await this.server?.kill();
+    this.server = undefined;
+  }
+}
+
+/** Settles when a write succeeds on `127.0.0.1:port`. */
+export async function waitForRedis(port: number): Promise<void> {
+  const deadlineMs = Date.now() + START_TIMEOUT_MS;
+  const probe = { connections: 1, pipeline: 1, requests: 1, maxSeconds: 5, valueBytes: 1, keys: 1 };
+  for (;;) {
+    const result = await runLoad({ ...probe, targets: [{ host: '127.0.0.1', port }], operation: 'set' }).catch(
+      () => undefined,
+    );
+    if (result?.errors === 0 && result.operations === 1) return;
+    if (Date.now() > deadlineMs)
+      throw new Error(`nothing takes writes on port ${port} after ${START_TIMEOUT_MS / 1000} s`);
+    await delay(50);
+  }
+}

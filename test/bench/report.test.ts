@@ -1,0 +1,58 @@
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import { parseCsv } from '../../bench/redis-benchmark.ts';
+import { buildReport, formatReport, median } from '../../bench/report.ts';
+
+describe('the benchmark report', () => {
+  const samples = {
+    set: { kvorum: [30_000, 50_000, 40_000], redis: [100_000], etcd: [7000] },
+    setPipelined: { kvorum: [90_000], redis: [600_000] },
+    incrHotKey: { kvorum: [31_000] },
+    sequentialP50: { kvorum: [0.25], etcd: [0.76] },
+    failover: { kvorum: [2100] },
+  };
+  const rows = buildReport(samples);
+  const verdict = (measure: string) => rows.find((row) => row.measure === measure)?.bar?.passed;
+
+  test('compares medians and judges every bar that can be judged', () => {
+    assert.equal(verdict('set'), true);
+    assert.equal(verdict('setPipelined'), false);
+    assert.equal(verdict('incrHotKey'), false);
+    assert.equal(verdict('sequentialP50'), true);
+    assert.equal(verdict('failover'), false);
+    assert.equal(rows.find((row) => row.measure === 'set')!.ratio.redis, 0.4);
+  });
+
+  test('gives no verdict where a peer is missing, and no row where kvorum is', () => {
+    const alone = buildReport({ set: { kvorum: [1] }, get: { redis: [1] }, setPipelined: { kvorum: [100_000] } });
+    assert.deepEqual(
+      alone.map((row) => [row.measure, row.bar?.passed]),
+      [
+        ['set', undefined],
+        ['setPipelined', true],
+      ],
+    );
+  });
+
+  test('is one aligned table', () => {
+    const lines = formatReport(rows).split('\n');
+    assert.equal(lines.length, 1 + rows.length);
+    assert.match(
+      lines[1]!,
+      /^SET, 50 clients {2,}40,000\/s {2}100,000\/s +7,000\/s +0\.40x +5\.71x {2}>= 4x etcd +pass$/,
+    );
+    assert.match(lines.at(-1)!, /2100 ms .*<= 2 s +FAIL$/);
+  });
+
+  test('medians are those of odd and even numbers of rounds', () => {
+    assert.equal(median([3, 1, 2]), 2);
+    assert.equal(median([4, 1, 2, 3]), 2.5);
+  });
+});
+
+test('the figures of redis-benchmark are read by name', () => {
+  const output = '"test","rps","avg_latency_ms","p50_latency_ms"\n"SET","1234.5","0.4","0.3"\n';
+  assert.equal(parseCsv(output).get('rps'), 1234.5);
+  assert.equal(parseCsv(output).get('p50_latency_ms'), 0.3);
+  assert.throws(() => parseCsv('Could not connect'), /something unexpected/);
+});
