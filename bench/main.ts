@@ -57,8 +57,9 @@ class BenchRun {
   }
 
   private record(measure: Measure, system: System, value: number): void {
-    const bySystem = (this.samples[measure] ??= {});
-    (bySystem[system] ??= []).push(value);
+    const bySystem = this.samples[measure] ?? {};
+    this.samples[measure] = bySystem;
+    bySystem[system] = [...(bySystem[system] ?? []), value];
     const shown = MEASURES[measure].unit === 'ms' ? `${value.toFixed(2)} ms` : `${Math.round(value)}/s`;
     console.error(`  ${system.padEnd(6)}  ${MEASURES[measure].title}: ${shown}`);
   }

@@ -1,7 +1,7 @@
 /** An etcd cluster of three members with its defaults. */
 import { createHistogram, performance } from 'node:perf_hooks';
 import { setTimeout as delay } from 'node:timers/promises';
-import { measureFailover } from '../failover.ts';
+import { measureFailover, type Survivor } from '../failover.ts';
 import { freePortRange, type Scratch } from '../scratch.ts';
 import { EtcdClient } from './etcd-client.ts';
 import {
@@ -71,7 +71,11 @@ export class EtcdPeer implements ReplicatedPeer {
       .filter((member) => member !== leader)
       .map((member) => new EtcdClient(member.clientPort));
     let serial = 0;
-    const survivors = clients.map((client) => () => client.put(Buffer.from(`failover:${++serial % 1000}`), VALUE));
+    const survivors = clients.map((client): Survivor => {
+      const write = (): Promise<void> => client.put(Buffer.from(`failover:${++serial % 1000}`), VALUE);
+      // HTTP/2 answers in any order: no call waits behind one that hangs.
+      return { write, probe: write };
+    });
     try {
       return await measureFailover(survivors, () => leader.server.kill('SIGKILL'));
     } finally {

@@ -3,7 +3,7 @@ import { Redis } from 'ioredis';
 import { type ClusterMember, LocalCluster } from '../../cmd/cluster/index.ts';
 import { runLoad } from '../../cmd/load/index.ts';
 import { clusterSettings, loadConfig, toClusterNodes } from '../../src/config/index.ts';
-import { measureFailover } from '../failover.ts';
+import { measureFailover, type Survivor, WRITERS_PER_SURVIVOR } from '../failover.ts';
 import { redisBenchmark } from '../redis-benchmark.ts';
 import { freePortRange, type Scratch } from '../scratch.ts';
 import {
@@ -85,17 +85,28 @@ export class KvorumPeer implements ReplicatedPeer {
 
   async failover(): Promise<number> {
     const leader = this.leader();
-    const clients = this.followers().map(
-      (member) =>
-        new Redis(portOf(member.addresses.redis), '127.0.0.1', {
-          maxRetriesPerRequest: 0,
-          commandTimeout: PROBE_TIMEOUT_MS,
-        }),
-    );
-    for (const client of clients) client.on('error', () => {});
+    const clients: Redis[] = [];
+    const connect = (member: ClusterMember): Redis => {
+      const client = new Redis(portOf(member.addresses.redis), '127.0.0.1', {
+        maxRetriesPerRequest: 0,
+        commandTimeout: PROBE_TIMEOUT_MS,
+      });
+      client.on('error', () => {});
+      clients.push(client);
+      return client;
+    };
     let serial = 0;
-    const survivors = clients.map((client) => async () => {
+    const writeWith = async (client: Redis): Promise<void> => {
       await client.set(`failover:${++serial % 1000}`, 'x'.repeat(VALUE_BYTES));
+    };
+    const survivors = this.followers().map((member): Survivor => {
+      // Redis answers a connection's commands in order, so every writer and every probe has its own.
+      const writers = Array.from({ length: WRITERS_PER_SURVIVOR }, () => connect(member));
+      let turn = 0;
+      return {
+        write: () => writeWith(writers[turn++ % writers.length]!),
+        probe: () => writeWith(connect(member)),
+      };
     });
     try {
       return await measureFailover(survivors, async () => {
