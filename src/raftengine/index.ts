@@ -1,5 +1,12 @@
 export { ConfChangeRefusedError, TransferRefusedError } from './core/errors.ts';
 export * from './core/types.ts';
+export {
+  type DataFolder,
+  DataFolderLockedError,
+  DataFolderMismatchError,
+  type NodeIdentity,
+  openDataFolder,
+} from './data-folder.ts';
 export { type EngineObserver, type GroupOptions, RaftEngine, type RaftEngineOptions } from './engine.ts';
 export {
   BusyError,

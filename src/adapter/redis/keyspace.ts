@@ -125,6 +125,11 @@ export function counterClassOf(storageKey: Buffer): number | undefined {
   return storageKey.length >= HEADER_BYTES && storageKey[0] === REDIS_TAG ? storageKey[1]! : undefined;
 }
 
+/** All storage keys that a counter class can have. */
+export function counterRangeOf(counterClass: number): KeyRange | undefined {
+  return KEYSPACES[counterClass]?.wholeDb();
+}
+
 /** First byte of a stored value. Disk values: never renumber; a new data type adds a row here and its name below. */
 export const ValueType = {
   String: 0,
