@@ -9,7 +9,7 @@ import { assert, assertNever, type HlcTimestamp, type NodeId, type Scheduler } f
 import type { LeadershipEvent, ProposalOutcome, RaftGroup } from '../raftengine/index.ts';
 import type { GroupStore } from '../store/index.ts';
 import { complete } from './completion.ts';
-import { expectBytes } from './entry.ts';
+import { expectBytes, rangeBytes } from './entry.ts';
 import { BusyError, ConflictError, NotLeaderError, OutcomeUnknownError, TooLargeError } from './errors.ts';
 import type { Hlc } from './hlc.ts';
 import { OpenEntry, Overlay, type Unit } from './overlay.ts';
@@ -20,12 +20,13 @@ import { CommandView } from './view.ts';
 
 /** Bounds of one group's executor. */
 export interface ExecutorLimits {
-  /** An entry is closed when it reaches this size, even inside a turn. */
+  /** A command that would make its turn's entry larger starts another; only a single command may be larger than this. */
   readonly maxEntryBytes: number;
-  /** One command's effects; more is refused with `TooLargeError`. */
+  /** One command's effects; more is refused with `TooLargeError`. The engine's own limit on a proposal holds besides. */
   readonly maxCommandBytes: number;
   /** Beyond either, new operations wait unevaluated until an entry is through. */
   readonly maxInflightEntries: number;
+  /** Well below what the engine holds uncommitted, so that a busy client waits here instead of being refused there. */
   readonly maxInflightBytes: number;
   /** Operations that may wait so; more are refused with `BusyError`. */
   readonly maxWaitingOperations: number;
@@ -37,7 +38,7 @@ export const DEFAULT_EXECUTOR_LIMITS: ExecutorLimits = {
   maxEntryBytes: 8 * 1024 * 1024,
   maxCommandBytes: 64 * 1024 * 1024,
   maxInflightEntries: 512,
-  maxInflightBytes: 128 * 1024 * 1024,
+  maxInflightBytes: 24 * 1024 * 1024,
   maxWaitingOperations: 100_000,
   maxTries: 8,
 };
@@ -223,12 +224,19 @@ export class GroupExecutor {
     const view = this.view;
     let bytes = 0;
     for (const write of view.writes) bytes += write.bytes;
+    for (const range of view.ranges) bytes += rangeBytes(range.start, range.end);
     for (let at = 0; at < view.readKeys.length; at++) {
       bytes += expectBytes(view.readKeys[at]!, view.readVersions[at]!);
     }
     if (bytes > this.limits.maxCommandBytes) {
       const message = `the command's effects of ${bytes} bytes exceed the limit of ${this.limits.maxCommandBytes}`;
       complete(operation, new TooLargeError(message), undefined);
+      return;
+    }
+    if (this.entry !== undefined && this.entry.bodyBytes + bytes > this.limits.maxEntryBytes) {
+      // No room left in this turn's entry: the command runs again, at the timestamp of the next one.
+      this.propose();
+      this.evaluate(operation, tries);
       return;
     }
     this.entry ??= new TurnEntry(view.ts, this.entryCount++);
@@ -238,7 +246,6 @@ export class GroupExecutor {
       entry.expect(unit, view.readKeys[at]!, view.readVersions[at]!);
     }
     entry.pending.push({ operation, tries, error: undefined, reply, unit, sources: NO_SOURCES });
-    if (entry.bodyBytes >= this.limits.maxEntryBytes) this.propose();
   }
 
   private endTurn(): void {
@@ -296,13 +303,13 @@ export class GroupExecutor {
       return;
     }
     for (const number of conflicts) units[number]!.isConflicted = true;
-    // First those that must run again, in their old order: what a completion submits comes after them.
-    const settled: Pending[] = [];
+    // Replies leave in the order in which a serial execution would give them: what runs again comes after the entry.
+    const stale: Pending[] = [];
     for (const pending of entry.pending) {
-      if (isStale(pending)) this.retry(pending);
-      else settled.push(pending);
+      if (isStale(pending)) stale.push(pending);
+      else this.settlePending(pending);
     }
-    for (const pending of settled) this.settlePending(pending);
+    for (const pending of stale) this.retry(pending);
   }
 
   private settlePending(pending: Pending): void {

@@ -183,6 +183,8 @@ export class FakeRaft implements RaftGroup {
 export class Outcome<Reply> {
   readonly calls: { error: Error | undefined; reply: Reply | undefined }[] = [];
   evaluations = 0;
+  /** Place among all completions of the test bed. */
+  order = 0;
 
   get isDone(): boolean {
     return this.calls.length > 0;
@@ -208,6 +210,7 @@ export class Bed {
   readonly stateMachine: GroupStateMachine;
   readonly raft: FakeRaft;
   readonly executor: GroupExecutor;
+  private completions = 0;
 
   constructor(limits: Partial<ExecutorLimits> = {}, store: GroupStore = new MemoryStore()) {
     this.store = store;
@@ -225,7 +228,10 @@ export class Bed {
         outcome.evaluations++;
         return evaluate(view);
       },
-      complete: (error, reply) => outcome.calls.push({ error, reply: reply as Reply | undefined }),
+      complete: (error, reply) => {
+        outcome.order = ++this.completions;
+        outcome.calls.push({ error, reply: reply as Reply | undefined });
+      },
     });
     return outcome;
   }

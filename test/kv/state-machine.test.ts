@@ -1,0 +1,273 @@
+import { strict as assert } from 'node:assert';
+import { describe, it } from 'node:test';
+import fc from 'fast-check';
+import { type Expectation, encodeBatch, encodePurge, encodeSetGc, type Mutation } from '../../src/kv/entry.ts';
+import { CorruptEntryError } from '../../src/kv/index.ts';
+import { GroupStateMachine } from '../../src/kv/state-machine.ts';
+import { type HlcTimestamp, hlcTimestamp, nodeId } from '../../src/platform/index.ts';
+import { type CommittedEntry, type ConfState, EntryKind } from '../../src/raftengine/index.ts';
+import { bytes, CONF } from './fakes.ts';
+import { MemoryStore } from './memory-store.ts';
+
+const ts = (value: number): HlcTimestamp => hlcTimestamp(BigInt(value));
+const put = (unit: number, key: string, value: string, expire = 0): Mutation => ({
+  unit,
+  key: bytes(key),
+  value: bytes(value),
+  expireTs: ts(expire),
+  end: undefined,
+});
+const remove = (unit: number, key: string): Mutation => ({
+  unit,
+  key: bytes(key),
+  value: undefined,
+  expireTs: ts(0),
+  end: undefined,
+});
+const removeRange = (unit: number, start: string, end: string): Mutation => ({
+  unit,
+  key: bytes(start),
+  value: undefined,
+  expireTs: ts(0),
+  end: bytes(end),
+});
+const expects = (unit: number, key: string, version: number): Expectation => ({
+  unit,
+  key: bytes(key),
+  versionTs: ts(version),
+});
+
+class Machine {
+  readonly store = new MemoryStore();
+  readonly machine = new GroupStateMachine({ store: this.store, initialConf: CONF });
+
+  apply(payload: Buffer, term = 1, conf?: ConfState): unknown {
+    const index = this.machine.applied().index + 1;
+    const kind = conf === undefined ? EntryKind.Normal : EntryKind.ConfChange;
+    return this.machine.apply([{ index, term, kind, payload, conf }])[0];
+  }
+
+  batch(commitTs: number, mutations: readonly Mutation[], expectations: readonly Expectation[] = []): unknown {
+    return this.apply(encodeBatch(ts(commitTs), 8, expectations, mutations));
+  }
+
+  value(key: string): string | undefined {
+    const latest = this.store.latest(bytes(key));
+    return latest === undefined || latest.isTombstone ? undefined : latest.value.toString();
+  }
+}
+
+describe('apply', () => {
+  it('writes a unit when every version it was computed from is still the latest', () => {
+    const one = new Machine();
+    assert.equal(one.batch(10, [put(0, 'a', '1')], [expects(0, 'a', 0)]), undefined);
+    assert.equal(one.batch(20, [put(0, 'a', '2')], [expects(0, 'a', 10)]), undefined);
+    assert.equal(one.value('a'), '2');
+  });
+
+  it('drops a unit as a whole when one expectation fails, and only that unit', () => {
+    const one = new Machine();
+    one.batch(10, [put(0, 'a', '1')]);
+    const result = one.batch(
+      20,
+      [put(0, 'a', 'x'), put(0, 'b', 'x'), put(1, 'c', 'y')],
+      [expects(0, 'b', 0), expects(0, 'a', 9)],
+    );
+    assert.deepEqual(result, new Set([0]));
+    assert.equal(one.value('a'), '1');
+    assert.equal(one.value('b'), undefined);
+    assert.equal(one.value('c'), 'y');
+  });
+
+  it('checks all expectations against the state before the entry', () => {
+    const one = new Machine();
+    const result = one.batch(10, [put(0, 'a', '1'), put(1, 'b', '2')], [expects(0, 'b', 0), expects(1, 'a', 0)]);
+    assert.equal(result, undefined);
+  });
+
+  it('takes a deleted key and a key that is expired at the commit timestamp for absent', () => {
+    const one = new Machine();
+    one.batch(10, [put(0, 'a', '1'), put(0, 'b', '1', 50)]);
+    one.batch(20, [remove(0, 'a')]);
+    assert.equal(one.batch(30, [put(0, 'c', '1')], [expects(0, 'a', 0)]), undefined);
+    assert.deepEqual(one.batch(49, [put(0, 'c', '2')], [expects(0, 'b', 0)]), new Set([0]));
+    assert.equal(one.batch(50, [put(0, 'c', '3')], [expects(0, 'b', 0)]), undefined);
+  });
+
+  it('never writes a version at or below a newer one of the same key', () => {
+    const one = new Machine();
+    one.batch(100, [put(0, 'a', 'new')]);
+    assert.deepEqual(one.batch(100, [put(0, 'a', 'same'), put(1, 'b', 'x')]), new Set([0]));
+    assert.deepEqual(one.batch(50, [put(0, 'a', 'old'), put(1, 'c', 'x')]), new Set([0]));
+    assert.deepEqual(one.batch(60, [removeRange(0, 'a', 'z')]), new Set([0]));
+    assert.equal(one.value('a'), 'new');
+    assert.equal(one.value('b'), 'x');
+    assert.equal(one.value('c'), 'x');
+    assert.equal(one.machine.maxTs, 100n);
+  });
+
+  it('lets a put survive a range delete of its own entry', () => {
+    const one = new Machine();
+    one.batch(10, [put(0, 'a', '1'), put(0, 'b', '1')]);
+    one.batch(20, [removeRange(0, 'a', 'z'), put(0, 'b', '2')]);
+    assert.equal(one.value('a'), undefined);
+    assert.equal(one.value('b'), '2');
+  });
+
+  it('purges exactly the versions that the leader saw, if they are expired at the commit timestamp', () => {
+    const one = new Machine();
+    one.batch(10, [put(0, 'a', '1', 20), put(0, 'b', '1', 20), put(0, 'c', '1', 90), put(0, 'd', '1')]);
+    one.batch(15, [put(0, 'b', '2')]);
+    const seen = ['a', 'a', 'b', 'c', 'd', 'e'].map((key) => ({ key: bytes(key), commitTs: ts(10) }));
+    one.apply(encodePurge(ts(30), seen));
+    assert.deepEqual(
+      ['a', 'b', 'c', 'd', 'e'].map((key) => one.value(key)),
+      [undefined, '2', '1', '1', undefined],
+    );
+  });
+
+  it('raises the GC threshold and never lowers it', () => {
+    const one = new Machine();
+    one.apply(encodeSetGc(ts(50)));
+    one.apply(encodeSetGc(ts(40)));
+    assert.equal(one.store.gcThreshold, 50n);
+  });
+
+  it('stops the replica at an opcode, a flag or a unit that it does not know', () => {
+    for (const damage of [
+      (entry: Buffer) => entry.fill(0x77, 0, 1),
+      (entry: Buffer) => entry.fill(2, 1, 2),
+      (entry: Buffer) => entry.fill(200, 22, 26),
+      (entry: Buffer) => entry.fill(99, 26, 27),
+    ]) {
+      const one = new Machine();
+      const entry = encodeBatch(ts(10), 1, [], [put(0, 'a', '1')]);
+      damage(entry);
+      assert.throws(() => one.apply(entry), CorruptEntryError);
+    }
+  });
+
+  it('remembers term, membership and the largest timestamp in the store', () => {
+    const one = new Machine();
+    const conf: ConfState = { ...CONF, voters: [nodeId(1), nodeId(2)], learners: [nodeId(7)], autoLeave: true };
+    one.batch(10, [put(0, 'a', '1')]);
+    one.apply(Buffer.alloc(0), 5, conf);
+    const again = new GroupStateMachine({ store: one.store, initialConf: CONF });
+    assert.deepEqual(again.applied(), { index: 2, term: 5, conf });
+    assert.equal(again.maxTs, 10n);
+  });
+
+  it('gives equal digests on replicas, however they batch, flush and restart', async () => {
+    const key = fc.constantFrom('a', 'b', 'c', 'd');
+    const unit = fc.nat(2);
+    const expectation = fc.record({ unit, key, version: fc.nat(12) });
+    const effect = fc.record({
+      unit,
+      key,
+      kind: fc.constantFrom('put', 'expiring', 'delete', 'range'),
+    });
+    const entry = fc.oneof(
+      {
+        weight: 8,
+        arbitrary: fc.record({
+          kind: fc.constant('batch' as const),
+          expectation: fc.array(expectation, { maxLength: 3 }),
+          effects: fc.uniqueArray(effect, { maxLength: 3, selector: (one) => one.key }),
+        }),
+      },
+      {
+        weight: 1,
+        arbitrary: fc.record({
+          kind: fc.constant('purge' as const),
+          keys: fc.array(fc.record({ key, version: fc.nat(12) })),
+        }),
+      },
+      { weight: 1, arbitrary: fc.record({ kind: fc.constant('gc' as const), threshold: fc.nat(100) }) },
+    );
+    await fc.assert(
+      fc.asyncProperty(fc.array(entry, { maxLength: 25 }), fc.nat(5), async (log, chunk) => {
+        const entries: CommittedEntry[] = log.map((one, at) => {
+          const commitTs = at * 10 + 10;
+          let payload: Buffer;
+          if (one.kind === 'gc') payload = encodeSetGc(ts(one.threshold));
+          else if (one.kind === 'purge') {
+            payload = encodePurge(
+              ts(commitTs),
+              one.keys.map((row) => ({ key: bytes(row.key), commitTs: ts(row.version * 10) })),
+            );
+          } else {
+            const effects = one.effects.map(({ unit, key, kind }): Mutation => {
+              if (kind === 'put') return put(unit, key, `${key}${commitTs}`);
+              if (kind === 'expiring') return put(unit, key, 'soon', commitTs + 25);
+              return kind === 'delete' ? remove(unit, key) : removeRange(unit, key, 'c');
+            });
+            const seen = one.expectation.map((row) => expects(row.unit, row.key, row.version * 10));
+            payload = encodeBatch(ts(commitTs), 3, seen, effects);
+          }
+          return { index: at + 1, term: 1 + (at >> 3), kind: EntryKind.Normal, payload, conf: undefined };
+        });
+        const digests: string[] = [];
+        const results: unknown[][] = [];
+        for (const step of [1, chunk + 2, log.length + 1]) {
+          const store = new MemoryStore();
+          let machine = new GroupStateMachine({ store, initialConf: CONF });
+          const outcomes: unknown[] = [];
+          for (let at = 0; at < entries.length; at += step) {
+            outcomes.push(...machine.apply(entries.slice(at, at + step)));
+            if (step === 1) await store.flush();
+            else machine = new GroupStateMachine({ store, initialConf: CONF });
+          }
+          digests.push(await store.digest());
+          results.push(outcomes);
+        }
+        assert.equal(new Set(digests).size, 1);
+        assert.deepEqual(results[0], results[1]);
+        assert.deepEqual(results[0], results[2]);
+      }),
+    );
+  });
+});
+
+describe('a snapshot', () => {
+  it('carries the state to another replica, with index, term and membership', async () => {
+    const source = new Machine();
+    const conf: ConfState = { ...CONF, voters: [nodeId(1), nodeId(3)] };
+    for (let at = 1; at <= 50; at++) source.batch(at * 10, [put(0, `k${at}`, 'v'.repeat(100))]);
+    source.apply(Buffer.alloc(0), 4, conf);
+    const reader = await source.machine.openSnapshot();
+    source.batch(9999, [put(0, 'later', 'x')]);
+    assert.deepEqual(reader.meta, { index: 51, term: 4, conf });
+    const target = new Machine();
+    target.batch(5, [put(0, 'old', 'x')]);
+    const stage = await target.machine.stageSnapshot();
+    for await (const frame of reader.frames()) await stage.write(frame);
+    await reader.close();
+    assert.deepEqual(await stage.finish(), reader.meta);
+    assert.equal(target.value('old'), 'x', 'nothing shows before it is installed');
+    await stage.install();
+    assert.deepEqual(target.machine.applied(), reader.meta);
+    assert.equal(target.machine.maxTs, 500n);
+    assert.equal(target.value('old'), undefined);
+    assert.equal(target.value('k50'), 'v'.repeat(100));
+  });
+
+  it('is refused when it does not start with its header', async () => {
+    const stage = await new Machine().machine.stageSnapshot();
+    await assert.rejects(stage.write(Buffer.from('nonsense that is long enough to be a header')), CorruptEntryError);
+    await assert.rejects(stage.finish(), CorruptEntryError);
+  });
+});
+
+describe('leadership news', () => {
+  it('that come before anybody listens are delivered to the listener', () => {
+    const { machine } = new Machine();
+    machine.onLeadership({ kind: 'serving', term: 3 });
+    const heard: unknown[] = [];
+    machine.listenToLeadership((event) => heard.push(event));
+    machine.onLeadership({ kind: 'stopped', term: 3 });
+    assert.deepEqual(heard, [
+      { kind: 'serving', term: 3 },
+      { kind: 'stopped', term: 3 },
+    ]);
+  });
+});
