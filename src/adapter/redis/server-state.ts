@@ -41,6 +41,8 @@ export interface ServerStateOptions {
   readonly random: Random;
   readonly table: CommandTable;
   readonly logger: RedisLogger | undefined;
+  /** Replicas beside the leader that hold every acknowledged write: a quorum less one. */
+  quorumReplicas(): number;
 }
 
 export class ServerState {
@@ -50,6 +52,8 @@ export class ServerState {
   readonly random: Random;
   readonly table: CommandTable;
   readonly logger: RedisLogger | undefined;
+  /** Replicas beside the leader that hold every acknowledged write. */
+  readonly quorumReplicas: () => number;
   readonly cursors = new ScanCursors();
   readonly writer = new ReplyWriter();
   /** Changed by `reconfigure` only. */
@@ -78,6 +82,7 @@ export class ServerState {
     this.random = options.random;
     this.table = options.table;
     this.logger = options.logger;
+    this.quorumReplicas = () => options.quorumReplicas();
     this.runId = options.random.bytes(20).toString('hex');
     this.startedMs = options.clock.monotonicMs();
   }

@@ -26,6 +26,8 @@ export interface RedisServerOptions {
   readonly random: Random;
   readonly config?: Partial<RedisConfig>;
   readonly logger?: RedisLogger;
+  /** Replicas beside the leader that hold every acknowledged write (a quorum less one), for WAIT; 0 by default. */
+  quorumReplicas?(): number;
   /** The commands that it knows; all of them by default. */
   readonly commands?: readonly CommandSpec[];
 }
@@ -53,6 +55,7 @@ export async function startRedisServer(options: RedisServerOptions): Promise<Red
     random: options.random,
     table: new CommandTable(options.commands ?? ALL_COMMANDS),
     logger: options.logger,
+    quorumReplicas: () => options.quorumReplicas?.() ?? 0,
   });
   serveForwarded({
     kv: state.kv,

@@ -1,13 +1,37 @@
 /** Every command that the server knows: one line a file. */
 import type { CommandSpec } from '../command.ts';
+import { bitfieldCommands } from './bitfield.ts';
+import { bitCommands } from './bits.ts';
+import { clientCommands } from './client.ts';
+import { configCommands } from './config.ts';
 import { connectionCommands } from './connection.ts';
-import { dataCommands } from './data.ts';
+import { expiryCommands } from './expiry.ts';
+import { introspectionCommands } from './introspection.ts';
+import { keyCommands } from './keys.ts';
+import { lcsCommands } from './lcs.ts';
+import { numberCommands } from './numbers.ts';
+import { objectCommands } from './object.ts';
 import { scanCommands } from './scan.ts';
+import { serverCommands } from './server.ts';
+import { stringCommands } from './strings.ts';
+import { stringPartCommands } from './strings-parts.ts';
 import { transactionCommands } from './transactions.ts';
 
 export const ALL_COMMANDS: readonly CommandSpec[] = [
-  ...dataCommands,
+  ...bitfieldCommands,
+  ...bitCommands,
+  ...clientCommands,
+  ...configCommands,
   ...connectionCommands,
-  ...transactionCommands,
+  ...expiryCommands,
+  ...introspectionCommands,
+  ...keyCommands,
+  ...lcsCommands,
+  ...numberCommands,
+  ...objectCommands,
   ...scanCommands,
+  ...serverCommands,
+  ...stringCommands,
+  ...stringPartCommands,
+  ...transactionCommands,
 ];

@@ -1,0 +1,112 @@
+/** CONFIG GET, SET, RESETSTAT, REWRITE, HELP. */
+import { wordOf } from '../arguments.ts';
+import { type CommandSpec, defineCommands } from '../command.ts';
+import type { Connection } from '../connection.ts';
+import { globMatches } from '../glob.ts';
+import { errors, MapReply, OK, RedisError, type Reply } from '../reply.ts';
+import { type ServerState, ServerStats } from '../server-state.ts';
+import { SETTING_BY_NAME, SETTINGS, type Setting } from '../settings.ts';
+import { helpCommand } from './help.ts';
+
+function get(state: ServerState, patterns: readonly Buffer[]): Reply {
+  const matching = SETTINGS.filter(({ name }) =>
+    patterns.some((pattern) => globMatches(pattern, Buffer.from(name), true)),
+  );
+  return new MapReply(matching.map((setting) => [setting.name, setting.get(state)]));
+}
+
+/** All or nothing: what was changed before a refusal is put back. */
+function set(state: ServerState, args: readonly Buffer[]): Reply {
+  if (args.length % 2 === 1) throw errors.wrongArity('config|set');
+  const changes: { readonly setting: Setting; readonly value: Buffer }[] = [];
+  const failed = (name: string, reason: string) =>
+    new RedisError(`ERR CONFIG SET failed (possibly related to argument '${name}') - ${reason}`);
+  for (let index = 0; index < args.length; index += 2) {
+    const setting = SETTING_BY_NAME.get(wordOf(args[index]!));
+    if (setting === undefined) {
+      const name = args[index]!.toString('latin1', 0, 128);
+      throw new RedisError(`ERR Unknown option or number of arguments for CONFIG SET - '${name}'`);
+    }
+    if (changes.some((change) => change.setting === setting)) throw failed(setting.name, 'duplicate parameter');
+    if (setting.set === undefined) throw failed(setting.name, "can't set immutable config");
+    changes.push({ setting, value: args[index + 1]! });
+  }
+  const before = state.config;
+  for (const { setting, value } of changes) {
+    try {
+      setting.set!(state, value);
+    } catch (error) {
+      state.reconfigure(before);
+      if (error instanceof RedisError) throw failed(setting.name, error.message);
+      throw error;
+    }
+  }
+  return OK;
+}
+
+type Run = (connection: Connection, args: readonly Buffer[]) => Reply;
+
+const sub = (
+  name: string,
+  arity: number,
+  since: string,
+  summary: string,
+  complexity: string,
+  run: Run,
+): CommandSpec => ({
+  name,
+  arity,
+  flags: ['admin', 'noscript', 'loading', 'stale'],
+  group: 'server',
+  since,
+  summary,
+  complexity,
+  handler: { kind: 'connection', run },
+});
+
+export const configCommands = defineCommands([
+  {
+    name: 'config',
+    arity: -2,
+    flags: [],
+    group: 'server',
+    since: '2.0.0',
+    summary: 'A container for server configuration commands',
+    complexity: 'Depends on subcommand.',
+    subcommands: [
+      sub(
+        'get',
+        -3,
+        '2.0.0',
+        'Get the values of configuration parameters',
+        'O(N) when N is the number of configuration parameters provided',
+        (connection, args) => get(connection.server, args.slice(2)),
+      ),
+      helpCommand('config', 'server', '5.0.0', [
+        'GET <pattern>',
+        '    Return parameters matching the glob-like <pattern> and their values.',
+        'SET <directive> <value>',
+        '    Set the configuration <directive> to <value>.',
+        'RESETSTAT',
+        '    Reset statistics reported by the INFO command.',
+        'REWRITE',
+        '    Rewrite the configuration file.',
+      ]),
+      sub('resetstat', 2, '2.0.0', 'Reset the stats returned by INFO', 'O(1)', (connection) => {
+        connection.server.stats = new ServerStats();
+        return OK;
+      }),
+      sub('rewrite', 2, '2.8.0', 'Rewrite the configuration file with the in memory configuration', 'O(1)', () => {
+        throw new RedisError('ERR The server is running without a config file');
+      }),
+      sub(
+        'set',
+        -4,
+        '2.0.0',
+        'Set configuration parameters to the given values',
+        'O(N) when N is the number of configuration parameters provided',
+        (connection, args) => set(connection.server, args.slice(2)),
+      ),
+    ],
+  },
+]);

@@ -1,0 +1,177 @@
+/** INFO, TIME, WAIT, ROLE, LASTSAVE, SAVE, BGSAVE, DEBUG SLEEP, LOLWUT. */
+import { integerArgument, smallIntegerArgument, timeoutArgument, wordOf } from '../arguments.ts';
+import { type CommandSpec, defineCommands } from '../command.ts';
+import type { Connection } from '../connection.ts';
+import { INFO_SECTIONS } from '../info-sections.ts';
+import { DATABASE_COUNT } from '../keyspace.ts';
+import { errors, OK, RedisError, type Reply, SimpleString, VerbatimReply } from '../reply.ts';
+import type { ScanContext } from '../scan-context.ts';
+import { SERVER_VERSION } from '../version.ts';
+import { helpCommand } from './help.ts';
+
+/** INFO's key counts are left out when the leaders do not answer within this time. */
+const KEYSPACE_TIMEOUT_MS = 1_000;
+
+async function info(ctx: ScanContext, args: readonly Buffer[]): Promise<Reply> {
+  const asked = new Set(args.slice(1).map(wordOf));
+  const all = asked.size === 0 || asked.has('default') || asked.has('all') || asked.has('everything');
+  const parts: string[] = [];
+  for (const [name, { title, fields }] of INFO_SECTIONS) {
+    if (!all && !asked.has(name)) continue;
+    const lines = fields(ctx.connection.server).map(([field, value]) => `${field}:${value}\r\n`);
+    parts.push(`# ${title}\r\n${lines.join('')}`);
+  }
+  if (all || asked.has('keyspace')) parts.push(`# Keyspace\r\n${await keyspaceLines(ctx)}`);
+  return new VerbatimReply(parts.join('\r\n'));
+}
+
+async function keyspaceLines(ctx: ScanContext): Promise<string> {
+  const counts = await Promise.all(
+    Array.from({ length: DATABASE_COUNT }, (_, db) => ctx.count(db, KEYSPACE_TIMEOUT_MS).catch(() => 0)),
+  );
+  return counts.map((keys, db) => (keys === 0 ? '' : `db${db}:keys=${keys},expires=0,avg_ttl=0\r\n`)).join('');
+}
+
+function time(connection: Connection): Reply {
+  const nowMs = connection.server.clock.nowMs();
+  return [String(Math.floor(nowMs / 1000)), String((nowMs % 1000) * 1000)];
+}
+
+/** How long DEBUG SLEEP may take, seconds. */
+const MAX_SLEEP_SECONDS = 3_600;
+
+function debugSleep(connection: Connection, args: readonly Buffer[]): Promise<Reply> {
+  if (!connection.server.config.debugCommands) {
+    throw new RedisError(
+      'ERR DEBUG command not allowed. If the enable-debug-command option is set to "local", you can run it from a local connection, otherwise you need to set this option in the configuration file, and then restart the server.',
+    );
+  }
+  const seconds = Number.parseFloat(args[2]!.toString('latin1'));
+  const sleepMs = Math.min(Math.max(Number.isNaN(seconds) ? 0 : seconds, 0), MAX_SLEEP_SECONDS) * 1000;
+  return new Promise((resolve) => {
+    connection.server.scheduler.after(sleepMs, () => resolve(OK));
+  });
+}
+
+function lolwut(args: readonly Buffer[]): Reply {
+  if (args.length > 2 && wordOf(args[1]!) === 'version') integerArgument(args[2]!);
+  const picture = ['   o---o', '   |\\ /|', '   | o |', '   |/ \\|', '   o---o'];
+  return new VerbatimReply(
+    `${picture.join('\n')}\n\nFive agree, or three of them. kvorum, Redis ver. ${SERVER_VERSION}\n`,
+  );
+}
+
+type Run = (connection: Connection, args: readonly Buffer[]) => Reply | Promise<Reply>;
+
+const server = (
+  name: string,
+  arity: number,
+  flags: CommandSpec['flags'],
+  since: string,
+  summary: string,
+  run: Run,
+  aclCategories: readonly string[] = [],
+): CommandSpec => ({
+  name,
+  arity,
+  flags,
+  group: 'server',
+  aclCategories,
+  since,
+  summary,
+  complexity: 'O(1)',
+  handler: { kind: 'connection', run },
+});
+
+export const serverCommands = defineCommands([
+  server(
+    'bgsave',
+    -1,
+    ['admin', 'noscript', 'no_async_loading'],
+    '1.0.0',
+    'Asynchronously save the dataset to disk',
+    (_connection, args) => {
+      if (args.length > 2 || (args.length === 2 && wordOf(args[1]!) !== 'schedule')) throw errors.syntax();
+      return new SimpleString('Background saving started');
+    },
+  ),
+  {
+    name: 'debug',
+    arity: -2,
+    flags: ['admin', 'noscript', 'loading', 'stale'],
+    group: 'server',
+    since: '1.0.0',
+    summary: 'A container for debugging commands',
+    complexity: 'Depends on subcommand.',
+    subcommands: [
+      helpCommand('debug', 'server', '1.0.0', [
+        'SLEEP <seconds>',
+        '    Stop this connection for <seconds>. Decimals allowed.',
+      ]),
+      server('sleep', 3, ['admin', 'noscript', 'loading', 'stale'], '1.0.0', 'Pause the connection', debugSleep),
+    ],
+  },
+  {
+    name: 'info',
+    arity: -1,
+    flags: ['loading', 'stale'],
+    group: 'server',
+    aclCategories: ['dangerous'],
+    since: '1.0.0',
+    summary: 'Get information and statistics about the server',
+    complexity: 'O(1)',
+    handler: { kind: 'scan', run: info },
+  },
+  server(
+    'lastsave',
+    1,
+    ['loading', 'stale', 'fast'],
+    '1.0.0',
+    'Get the UNIX time stamp of the last successful save to disk',
+    (connection) => Math.floor(connection.server.clock.nowMs() / 1000),
+    ['admin', 'dangerous'],
+  ),
+  server('lolwut', -1, ['readonly', 'fast'], '5.0.0', 'Display some computer art and the Redis version', (_c, args) =>
+    lolwut(args),
+  ),
+  server(
+    'role',
+    1,
+    ['noscript', 'loading', 'stale', 'fast'],
+    '2.8.12',
+    'Return the role of the instance in the context of replication',
+    () => ['master', 0, []],
+    ['admin', 'dangerous'],
+  ),
+  // Everything acknowledged is on disk already.
+  server(
+    'save',
+    1,
+    ['admin', 'noscript', 'no_async_loading', 'no_multi'],
+    '1.0.0',
+    'Synchronously save the dataset to disk',
+    () => OK,
+  ),
+  server('time', 1, ['loading', 'stale', 'fast'], '2.6.0', 'Return the current server time', (connection) =>
+    time(connection),
+  ),
+  {
+    name: 'wait',
+    arity: 3,
+    flags: ['noscript'],
+    group: 'generic',
+    aclCategories: ['connection'],
+    since: '3.0.0',
+    summary:
+      'Wait for the synchronous replication of all the write commands sent in the context of the current connection',
+    complexity: 'O(1)',
+    handler: {
+      kind: 'scan',
+      run: async (ctx, args) => {
+        smallIntegerArgument(args[1]!);
+        timeoutArgument(args[2]!);
+        return ctx.connection.server.quorumReplicas();
+      },
+    },
+  },
+]);
