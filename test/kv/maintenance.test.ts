@@ -1,0 +1,126 @@
+import { strict as assert } from 'node:assert';
+import { describe, it } from 'node:test';
+import { decodeEntry } from '../../src/kv/entry.ts';
+import { timestampOfMs } from '../../src/kv/index.ts';
+import { Maintenance, type MaintenanceOptions } from '../../src/kv/maintenance.ts';
+import { Bed, bytes } from './fakes.ts';
+import { MemoryStore } from './memory-store.ts';
+
+class MaintainedBed extends Bed {
+  readonly memory: MemoryStore;
+  readonly maintenance: Maintenance;
+  readonly errors: unknown[] = [];
+
+  constructor(options: Partial<MaintenanceOptions> = {}) {
+    const memory = new MemoryStore();
+    super({}, memory);
+    this.memory = memory;
+    const { executor, store, hlc, scheduler } = this;
+    this.maintenance = new Maintenance([{ executor, store }], { hlc, scheduler }, options, (error) =>
+      this.errors.push(error),
+    );
+    this.maintenance.start();
+  }
+
+  /** Moves time and lets promises and proposals run. */
+  async pass(ms: number): Promise<void> {
+    for (let passed = 0; passed < ms; passed += 50) {
+      this.scheduler.advance(50);
+      for (let round = 0; round < 20; round++) {
+        await Promise.resolve();
+        this.settle();
+      }
+    }
+  }
+
+  opcodes(): string[] {
+    return this.raft.log.map((payload) => decodeEntry(payload).opcode);
+  }
+}
+
+describe('maintenance', () => {
+  it('deletes expired keys on the leader, in bounded batches', async () => {
+    const bed = new MaintainedBed({ purgeBatchKeys: 10 });
+    for (let at = 0; at < 25; at++) bed.set(`k${at}`, 'v', 2000);
+    bed.set('stays', 'v');
+    bed.settle();
+    await bed.pass(1500);
+    assert.equal(bed.memory.liveKeys(), 26);
+    await bed.pass(2000);
+    assert.equal(bed.memory.liveKeys(), 1);
+    assert.equal(bed.opcodes().filter((opcode) => opcode === 'purgeExpired').length, 3);
+    assert.deepEqual(bed.errors, []);
+  });
+
+  it('does not purge what was written again meanwhile', async () => {
+    const bed = new MaintainedBed();
+    bed.set('k', 'old', 100);
+    bed.settle();
+    bed.clock.advance(200);
+    bed.set('k', 'new');
+    bed.settle();
+    await bed.pass(1500);
+    assert.equal(bed.get('k').reply, 'new');
+  });
+
+  it('advances the GC threshold through the log and collects in slices', async () => {
+    const bed = new MaintainedBed({ retentionMs: 10_000, gcStepMs: 1000 });
+    bed.set('k', 'v');
+    bed.settle();
+    await bed.pass(1500);
+    assert.equal(bed.opcodes().filter((opcode) => opcode === 'setGc').length, 1);
+    assert.ok(bed.memory.gcThreshold <= timestampOfMs(bed.clock.nowMs() - 10_000));
+    assert.ok(bed.memory.gcThreshold >= timestampOfMs(bed.clock.nowMs() - 12_000));
+    assert.equal(bed.memory.collectedSlices, 3, 'slices until a pass is complete, then none');
+  });
+
+  it('does nothing in an idle group', async () => {
+    const bed = new MaintainedBed({ retentionMs: 10_000, gcStepMs: 1000 });
+    bed.set('k', 'v');
+    bed.settle();
+    await bed.pass(3000);
+    const entries = bed.raft.log.length;
+    const calls = bed.memory.expiredCalls;
+    await bed.pass(60_000);
+    assert.equal(bed.raft.log.length, entries);
+    assert.equal(bed.memory.expiredCalls, calls);
+    assert.equal(bed.memory.collectedSlices, 3);
+  });
+
+  it('proposes nothing where this node does not lead', async () => {
+    const bed = new MaintainedBed();
+    bed.set('k', 'v', 100);
+    bed.settle();
+    bed.raft.stepDown();
+    const entries = bed.raft.log.length;
+    await bed.pass(3000);
+    assert.equal(bed.raft.log.length, entries);
+  });
+
+  it('goes on after a round that failed', async () => {
+    const bed = new MaintainedBed();
+    const { expired } = bed.memory;
+    bed.memory.expired = async () => {
+      throw new Error('disk trouble');
+    };
+    bed.set('k', 'v', 100);
+    bed.settle();
+    await bed.pass(1500);
+    assert.equal(bed.errors.length, 1);
+    bed.memory.expired = expired;
+    await bed.pass(1500);
+    assert.equal(bed.store.latest(bytes('k'))?.isTombstone, true);
+  });
+
+  it('stops in the middle of a pass', async () => {
+    const bed = new MaintainedBed({ retentionMs: 10_000, gcStepMs: 1000 });
+    bed.memory.collectGarbage = async () => false;
+    bed.set('k', 'v');
+    bed.settle();
+    await bed.pass(1500);
+    await bed.maintenance.stop();
+    const entries = bed.raft.log.length;
+    await bed.pass(5000);
+    assert.equal(bed.raft.log.length, entries);
+  });
+});

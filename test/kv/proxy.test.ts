@@ -1,0 +1,452 @@
+import { strict as assert } from 'node:assert';
+import { describe, it } from 'node:test';
+import fc from 'fast-check';
+import { decodeFrame, encodeFrame, type ForwardMessage, ForwardStatus } from '../../src/kv/forward-codec.ts';
+import {
+  BusyError,
+  ConflictError,
+  LeaderUnavailableError,
+  NotLeaderError,
+  OutcomeUnknownError,
+  RemoteError,
+  TooLargeError,
+} from '../../src/kv/index.ts';
+import { LeaderProxy, type ProxyLimits } from '../../src/kv/proxy.ts';
+import { groupId, KvorumError, nodeId, SeededRandom } from '../../src/platform/index.ts';
+import { bytes, GROUP, ManualClock, ManualScheduler } from './fakes.ts';
+import { Wire } from './network.ts';
+
+/** Nodes that share a wire and believe what the test says about the leader. */
+class Cluster {
+  readonly clock = new ManualClock();
+  readonly scheduler = new ManualScheduler(this.clock);
+  readonly wire = new Wire();
+  readonly nodes = new Map<number, ReturnType<Cluster['add']>>();
+
+  constructor(count = 3, limits: Partial<ProxyLimits> = {}) {
+    for (let id = 1; id <= count; id++) this.nodes.set(id, this.add(id, limits));
+  }
+
+  private add(id: number, limits: Partial<ProxyLimits>) {
+    const belief = { serving: false, leader: undefined as number | undefined };
+    const group = {
+      groupId: GROUP,
+      isServing: () => belief.serving,
+      leader: () => (belief.leader === undefined ? undefined : nodeId(belief.leader)),
+    };
+    const { clock, scheduler } = this;
+    const network = this.wire.end(id);
+    const proxy = new LeaderProxy({ network, groups: [group], clock, scheduler, random: new SeededRandom(id), limits });
+    return { belief, proxy };
+  }
+
+  node(id: number) {
+    return this.nodes.get(id)!;
+  }
+
+  lead(leader: number): void {
+    for (const [id, { belief }] of this.nodes) {
+      belief.serving = id === leader;
+      belief.leader = leader;
+    }
+  }
+
+  /** Lets everything that can happen now happen. */
+  flow(): void {
+    for (let round = 0; round < 10; round++) {
+      this.scheduler.endTurn();
+      this.wire.deliver();
+    }
+  }
+
+  pass(ms: number): void {
+    for (let at = 0; at < ms; at += 5) {
+      this.scheduler.advance(5);
+      this.flow();
+    }
+  }
+
+  forward(from: number, payload = 'x', timeoutMs = 1000) {
+    const result = { calls: [] as [Error | undefined, string | undefined][] };
+    this.node(from).proxy.forward(
+      GROUP,
+      'echo',
+      bytes(payload),
+      this.clock.monotonicMs() + timeoutMs,
+      (error, reply) => {
+        result.calls.push([error, reply?.toString('latin1')]);
+      },
+    );
+    return {
+      get isDone() {
+        return result.calls.length > 0;
+      },
+      get reply() {
+        assert.equal(result.calls.length, 1);
+        if (result.calls[0]![0] !== undefined) throw result.calls[0]![0];
+        return result.calls[0]![1];
+      },
+      get error() {
+        assert.equal(result.calls.length, 1);
+        return result.calls[0]![0];
+      },
+    };
+  }
+
+  /** Handlers that note what they ran and answer with who they are. */
+  serveEcho(): string[] {
+    const ran: string[] = [];
+    for (const [id, { proxy }] of this.nodes) {
+      proxy.onForward('echo', (payload, answer) => {
+        ran.push(`${id}:${payload.toString('latin1')}`);
+        answer(undefined, bytes(`${id}:${payload.toString('latin1')}`));
+      });
+    }
+    return ran;
+  }
+}
+
+describe('the leader proxy', () => {
+  it('runs a request on the leader and hands its bytes back', () => {
+    const cluster = new Cluster();
+    cluster.serveEcho();
+    cluster.lead(2);
+    const result = cluster.forward(1, 'hello');
+    cluster.flow();
+    assert.equal(result.reply, '2:hello');
+  });
+
+  it('puts all requests of a turn to one node in one frame, and their replies too', () => {
+    const cluster = new Cluster();
+    cluster.serveEcho();
+    cluster.lead(2);
+    const results = Array.from({ length: 20 }, (_, at) => cluster.forward(1, String(at)));
+    cluster.flow();
+    assert.deepEqual(
+      results.map((result) => result.reply),
+      Array.from({ length: 20 }, (_, at) => `2:${at}`),
+    );
+    assert.equal(cluster.wire.frames, 2);
+  });
+
+  it('runs the handler here when this node leads', () => {
+    const cluster = new Cluster();
+    cluster.serveEcho();
+    cluster.lead(1);
+    assert.equal(cluster.forward(1).reply, '1:x');
+    assert.equal(cluster.wire.frames, 0);
+  });
+
+  it('waits out an election and then finds the new leader', () => {
+    const cluster = new Cluster();
+    cluster.serveEcho();
+    const result = cluster.forward(1);
+    cluster.pass(300);
+    assert.ok(!result.isDone);
+    cluster.lead(3);
+    cluster.pass(300);
+    assert.equal(result.reply, '3:x');
+  });
+
+  it('runs a waiting request here when this node becomes the leader meanwhile', () => {
+    const cluster = new Cluster();
+    cluster.serveEcho();
+    const result = cluster.forward(1);
+    cluster.lead(1);
+    cluster.pass(300);
+    assert.equal(result.reply, '1:x');
+  });
+
+  it('follows a redirect of a node that does not lead any more', () => {
+    const cluster = new Cluster();
+    const ran = cluster.serveEcho();
+    cluster.lead(3);
+    cluster.node(1).belief.leader = 2;
+    const result = cluster.forward(1);
+    cluster.flow();
+    assert.equal(result.reply, '3:x');
+    assert.deepEqual(ran, ['3:x']);
+  });
+
+  it('follows a redirect that the handler itself answers with', () => {
+    const cluster = new Cluster();
+    cluster.serveEcho();
+    cluster.lead(2);
+    cluster.node(3).belief.serving = true;
+    cluster.node(2).proxy.onForward('echo', (_payload, answer) => answer(new NotLeaderError(nodeId(3)), undefined));
+    const result = cluster.forward(1);
+    cluster.flow();
+    assert.equal(result.reply, '3:x');
+  });
+
+  it('does not run in circles when two nodes point at each other', () => {
+    const cluster = new Cluster();
+    cluster.serveEcho();
+    cluster.node(1).belief.leader = 2;
+    cluster.node(2).belief.leader = 3;
+    cluster.node(3).belief.leader = 2;
+    const result = cluster.forward(1, 'x', 500);
+    cluster.pass(600);
+    assert.ok(result.error instanceof LeaderUnavailableError);
+    assert.ok(cluster.wire.frames < 60, `${cluster.wire.frames} frames`);
+  });
+
+  it('never sends a request again whose frame was taken when the connection breaks: the outcome is unknown', () => {
+    const cluster = new Cluster();
+    const ran = cluster.serveEcho();
+    cluster.lead(2);
+    const result = cluster.forward(1);
+    cluster.scheduler.endTurn();
+    cluster.wire.deliver();
+    cluster.wire.cut(1, 2);
+    cluster.wire.heal();
+    cluster.pass(1200);
+    assert.ok(result.error instanceof OutcomeUnknownError);
+    assert.deepEqual(ran, ['2:x']);
+  });
+
+  it('sends a request again whose frame was not taken', () => {
+    const cluster = new Cluster();
+    cluster.serveEcho();
+    cluster.lead(2);
+    cluster.wire.cut(1, 2);
+    const result = cluster.forward(1);
+    cluster.pass(100);
+    assert.ok(!result.isDone);
+    cluster.wire.heal();
+    cluster.pass(300);
+    assert.equal(result.reply, '2:x');
+  });
+
+  it('reports at the deadline what is known: nothing happened, or nobody knows', () => {
+    const cluster = new Cluster();
+    const waiting = cluster.forward(1, 'x', 200);
+    cluster.pass(300);
+    assert.ok(waiting.error instanceof LeaderUnavailableError);
+    cluster.node(2).proxy.onForward('echo', () => undefined);
+    cluster.lead(2);
+    const silent = cluster.forward(1, 'x', 200);
+    cluster.pass(300);
+    assert.ok(silent.error instanceof OutcomeUnknownError);
+  });
+
+  it('tries again while the leader is busy, and says so in the end', () => {
+    const cluster = new Cluster();
+    cluster.lead(2);
+    let calls = 0;
+    cluster.node(2).proxy.onForward('echo', (_payload, answer) => {
+      calls++;
+      answer(new BusyError('full'), undefined);
+    });
+    const result = cluster.forward(1, 'x', 1000);
+    cluster.pass(1200);
+    assert.ok(result.error instanceof BusyError);
+    assert.ok(calls > 3);
+  });
+
+  it('brings every error back as what it was', () => {
+    class SpecialError extends KvorumError {
+      readonly code = 'SPECIAL';
+      readonly disposition = 'final' as const;
+    }
+    const cluster = new Cluster();
+    cluster.lead(2);
+    for (const error of [
+      new OutcomeUnknownError('u'),
+      new TooLargeError('t'),
+      new ConflictError('c'),
+      new SpecialError('s'),
+      new TypeError('bug'),
+    ]) {
+      cluster.node(2).proxy.onForward('echo', (_payload, answer) => answer(error, undefined));
+      const result = cluster.forward(1);
+      cluster.flow();
+      const seen = result.error;
+      if (error instanceof SpecialError) {
+        assert.ok(seen instanceof RemoteError);
+        assert.deepEqual([seen.code, seen.disposition, seen.message], ['SPECIAL', 'final', 's']);
+      } else if (error instanceof TypeError) assert.ok(seen instanceof OutcomeUnknownError);
+      else assert.equal(seen?.constructor, error.constructor);
+    }
+  });
+
+  it('takes what a handler throws for its answer', () => {
+    const cluster = new Cluster();
+    cluster.lead(1);
+    cluster.node(1).proxy.onForward('echo', () => {
+      throw new TooLargeError('thrown');
+    });
+    assert.ok(cluster.forward(1).error instanceof TooLargeError);
+  });
+
+  it('refuses more than it may hold', () => {
+    const cluster = new Cluster(3, { maxForwards: 2, maxForwardBytes: 100 });
+    cluster.forward(1);
+    assert.ok(cluster.forward(1, 'x'.repeat(200)).error instanceof TooLargeError);
+    assert.ok(cluster.forward(1, 'x'.repeat(100)).error instanceof BusyError);
+    cluster.forward(1);
+    assert.ok(cluster.forward(1).error instanceof BusyError);
+  });
+
+  it('passes megabytes in both directions', () => {
+    const cluster = new Cluster();
+    cluster.serveEcho();
+    cluster.lead(2);
+    const large = 'y'.repeat(5_000_000);
+    const result = cluster.forward(1, large);
+    const small = cluster.forward(1, 'z');
+    cluster.flow();
+    assert.equal(result.reply, `2:${large}`);
+    assert.equal(small.reply, '2:z');
+  });
+
+  it('keeps replies whose connection is full for a moment', () => {
+    const cluster = new Cluster();
+    cluster.serveEcho();
+    cluster.lead(2);
+    const result = cluster.forward(1);
+    cluster.scheduler.endTurn();
+    cluster.wire.down.add('2>1');
+    cluster.flow();
+    assert.ok(!result.isDone);
+    cluster.wire.heal();
+    cluster.pass(20);
+    assert.equal(result.reply, '2:x');
+  });
+
+  it('runs a duplicated request once', () => {
+    const cluster = new Cluster();
+    const ran = cluster.serveEcho();
+    cluster.lead(2);
+    const result = cluster.forward(1);
+    cluster.scheduler.endTurn();
+    cluster.wire.queue.push(...cluster.wire.queue);
+    cluster.flow();
+    assert.equal(result.reply, '2:x');
+    assert.deepEqual(ran, ['2:x']);
+  });
+
+  it('refuses a request that has crossed a node already, and one that has no time left', () => {
+    const cluster = new Cluster();
+    const ran = cluster.serveEcho();
+    cluster.lead(2);
+    const request = { kind: 'request' as const, epoch: 9, group: GROUP, service: 'echo', payload: bytes('p') };
+    cluster.wire.queue.push({
+      from: nodeId(1),
+      to: nodeId(2),
+      frame: encodeFrame([
+        { ...request, id: 1, hops: 2, remainingMs: 1000 },
+        { ...request, id: 2, hops: 1, remainingMs: 9 },
+        { ...request, id: 3, hops: 1, remainingMs: 1000, group: groupId(99) },
+      ]),
+    });
+    cluster.flow();
+    assert.deepEqual(ran, []);
+  });
+
+  it('survives every frame that can arrive', () => {
+    const cluster = new Cluster();
+    cluster.serveEcho();
+    cluster.lead(2);
+    const u32 = fc.nat(0xffff_ffff);
+    const payload = fc.uint8Array({ maxLength: 30 }).map((array) => Buffer.from(array));
+    const message: fc.Arbitrary<ForwardMessage> = fc.oneof(
+      fc.record(
+        {
+          kind: fc.constant('request' as const),
+          epoch: u32,
+          id: u32,
+          hops: fc.nat(255),
+          remainingMs: u32,
+          group: fc.constantFrom(GROUP, groupId(77)),
+          service: fc.constantFrom('echo', '', 'none'),
+          payload,
+        },
+        { noNullPrototype: true },
+      ),
+      fc.record(
+        {
+          kind: fc.constant('reply' as const),
+          epoch: u32,
+          id: u32,
+          status: fc.constantFrom(...Object.values(ForwardStatus)),
+          leaderHint: fc.constantFrom(undefined, nodeId(3)),
+          body: payload,
+        },
+        { noNullPrototype: true },
+      ),
+    );
+    const frame = fc.array(message, { maxLength: 5 }).map((messages) => {
+      const encoded = encodeFrame(messages);
+      assert.deepEqual(decodeFrame(encoded), messages);
+      return encoded;
+    });
+    const damaged = fc.tuple(frame, fc.nat(), fc.nat(255), fc.nat()).map(([bytesOf, at, value, cut]) => {
+      const copy = Buffer.from(bytesOf);
+      copy[at % copy.length] = value;
+      return cut % 3 === 0 ? copy.subarray(0, cut % (copy.length + 1)) : copy;
+    });
+    const anything = fc.uint8Array({ maxLength: 100 }).map((array) => Buffer.from(array));
+    fc.assert(
+      fc.property(fc.oneof(frame, damaged, anything), fc.constantFrom(1, 2), (arriving, to) => {
+        cluster.wire.queue.push({ from: nodeId(3), to: nodeId(to), frame: arriving });
+        cluster.flow();
+      }),
+      { numRuns: 3000 },
+    );
+    const after = cluster.forward(1, 'still');
+    cluster.flow();
+    assert.equal(after.reply, '2:still');
+  });
+
+  it('gives every request exactly one outcome and runs none twice, whatever the network does', () => {
+    const step = fc.oneof(
+      {
+        weight: 5,
+        arbitrary: fc.record({ kind: fc.constant('forward' as const), from: fc.integer({ min: 1, max: 3 }) }),
+      },
+      { weight: 4, arbitrary: fc.record({ kind: fc.constant('pass' as const), ms: fc.nat(60) }) },
+      { weight: 2, arbitrary: fc.record({ kind: fc.constant('lead' as const), who: fc.integer({ min: 1, max: 3 }) }) },
+      { weight: 1, arbitrary: fc.record({ kind: fc.constant('nobody' as const) }) },
+      {
+        weight: 2,
+        arbitrary: fc.record({
+          kind: fc.constant('cut' as const),
+          a: fc.integer({ min: 1, max: 3 }),
+          b: fc.integer({ min: 1, max: 3 }),
+        }),
+      },
+      { weight: 2, arbitrary: fc.record({ kind: fc.constant('heal' as const) }) },
+      { weight: 2, arbitrary: fc.record({ kind: fc.constant('lose' as const) }) },
+      { weight: 2, arbitrary: fc.record({ kind: fc.constant('duplicate' as const) }) },
+    );
+    fc.assert(
+      fc.property(fc.array(step, { maxLength: 40 }), (steps) => {
+        const cluster = new Cluster();
+        const ran = cluster.serveEcho();
+        const requests: { name: string; outcome: ReturnType<Cluster['forward']> }[] = [];
+        for (const [at, one] of steps.entries()) {
+          cluster.scheduler.endTurn();
+          if (one.kind === 'forward') {
+            requests.push({ name: `r${at}`, outcome: cluster.forward(one.from, `r${at}`, 200) });
+          } else if (one.kind === 'pass') cluster.pass(one.ms);
+          else if (one.kind === 'lead') cluster.lead(one.who);
+          else if (one.kind === 'nobody') cluster.node(1).belief.leader = undefined;
+          else if (one.kind === 'cut') cluster.wire.cut(one.a, one.b);
+          else if (one.kind === 'heal') cluster.wire.heal();
+          else if (one.kind === 'lose') cluster.wire.queue = [];
+          else cluster.wire.queue.push(...cluster.wire.queue);
+        }
+        cluster.pass(400);
+        for (const { name, outcome } of requests) {
+          const times = ran.filter((entry) => entry.endsWith(`:${name}`)).length;
+          const { error } = outcome;
+          if (error === undefined) assert.equal(times, 1);
+          else if (error instanceof OutcomeUnknownError) assert.ok(times <= 1);
+          else assert.equal(times, 0, `${name} failed as not done and ran all the same`);
+        }
+      }),
+      { numRuns: 200 },
+    );
+  });
+});
