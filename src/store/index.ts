@@ -1,1 +1,12 @@
+export {
+  CorruptSnapshotError,
+  CorruptStoreError,
+  SnapshotTooOldError,
+  StoreClosedError,
+  StoreFailedError,
+  UnknownStoreFormatError,
+} from './errors.ts';
+export { DEFAULT_STORE_LIMITS, openGroupStore } from './group-store.ts';
+export { DiskLevelFolders, type Level, type LevelFolders, type OpenLevel, openClassicLevel } from './level.ts';
+export { SimulatedLevels } from './simulated-level.ts';
 export type * from './types.ts';

@@ -2,7 +2,8 @@
  * The contract of the MVCC store of one group: what the state machine writes and what readers see. Keys are logical keys;
  * the encoding (order-preserving, see docs/design/store.md) is private to this folder.
  */
-import type { HlcTimestamp, LogIndex } from '../platform/index.ts';
+import type { Clock, HlcTimestamp, LogIndex, Millis, Scheduler } from '../platform/index.ts';
+import type { LevelFolders, OpenLevel } from './level.ts';
 
 /** Newest version of a key, whatever it is. */
 export interface LatestVersion {
@@ -42,10 +43,10 @@ export interface StoreScanPage {
 
 /** Everything one Raft entry (or a run of them) changes; visible to reads at once, atomic on disk with its index. */
 export interface StoreWriter {
-  /** `commitTs` must be above the key's latest. */
+  /** `commitTs` must be above the key's latest of earlier units; within a unit the last write of a timestamp wins. */
   put(key: Buffer, value: Buffer, commitTs: HlcTimestamp, expireTs: HlcTimestamp): void;
   delete(key: Buffer, commitTs: HlcTimestamp): void;
-  /** Hides every version `<= commitTs` of every key in `[start, end)`. */
+  /** Hides every version `<= commitTs` of every key in `[start, end)`; not below any `commitTs` of an earlier unit. */
   deleteRange(start: Buffer, end: Buffer, commitTs: HlcTimestamp): void;
   /** Small named values of the state machine (membership, clocks, thresholds). */
   setMeta(name: string, value: Buffer): void;
@@ -55,13 +56,20 @@ export interface StoreWriter {
 
 export interface GroupStore {
   readonly appliedIndex: LogIndex;
-  /** Survives a crash. */
+  /** Survives a crash of the process and a loss of power. */
   readonly durableIndex: LogIndex;
   meta(name: string): Buffer | undefined;
-  /** Newest version, one or two point reads, never an iterator. */
+  /**
+   * Newest version, one or two point reads, never an iterator. A tombstone at or below the GC threshold is `undefined`, so
+   * that the answer does not depend on whether this replica has collected it already.
+   */
   latest(key: Buffer): LatestVersion | undefined;
-  /** Newest version visible at `readTs`. @throws SnapshotTooOldError when `readTs` is below the GC threshold */
-  get(key: Buffer, readTs: HlcTimestamp): StoreRow | undefined;
+  /**
+   * Newest version visible at `readTs`. Only history needs the promise: whoever has to be fast asks `latest` first and
+   * comes here when its `commitTs` is above `readTs`.
+   * @throws SnapshotTooOldError when `readTs` is below the GC threshold
+   */
+  get(key: Buffer, readTs: HlcTimestamp): Promise<StoreRow | undefined>;
   scan(request: StoreScanRequest): Promise<StoreScanPage>;
   /** Starts a unit of changes. One at a time. */
   write(): StoreWriter;
@@ -69,8 +77,13 @@ export interface GroupStore {
   pressure(): Promise<void> | undefined;
   /** Makes everything applied so far durable. */
   flush(): Promise<void>;
-  /** Live keys of a counter class, as of `appliedIndex`; expired keys count until purged. */
+  /**
+   * Live keys of a counter class, as of `appliedIndex`; expired keys count until purged. After a range delete that covers a
+   * class in part it is an upper bound until the covered keys have been counted, see `settleCounters`.
+   */
   liveKeys(counterClass: number): number;
+  /** Settles when `liveKeys` is exact for all that was applied before the call. */
+  settleCounters(): Promise<void>;
   /** Up to `limit` keys whose newest version has `expireTs <= atTs`, for the purge. */
   expired(atTs: HlcTimestamp, limit: number): Promise<{ readonly key: Buffer; readonly commitTs: HlcTimestamp }[]>;
   readonly gcThreshold: HlcTimestamp;
@@ -85,6 +98,39 @@ export interface GroupStore {
   /** Stages a copy beside the live store. */
   stageImport(): Promise<StoreImport>;
   close(): Promise<void>;
+}
+
+/** Bounds of one store. */
+export interface StoreLimits {
+  /** Longest value that lies in the same row as the newest version's header. */
+  readonly inlineBytes: number;
+  /** Applied bytes that start a flush. */
+  readonly flushBytes: number;
+  /** Longest time that applied units wait for a flush. */
+  readonly flushIntervalMs: Millis;
+  /** Applied and not yet durable bytes from which on `pressure` asks to wait. */
+  readonly bufferBytes: number;
+  /** A scan page ends early when its values reach this. */
+  readonly scanPageBytes: number;
+}
+
+/** What `openGroupStore` needs. */
+export interface GroupStoreOptions {
+  /** Folder of the database; copies on their way in are staged beside it. */
+  readonly location: string;
+  /** Default: LevelDB. */
+  readonly openLevel?: OpenLevel;
+  /** Where `openLevel` keeps its folders. Default: the machine's disk. */
+  readonly folders?: LevelFolders;
+  readonly scheduler?: Scheduler;
+  readonly clock?: Clock;
+  readonly limits?: Partial<StoreLimits>;
+  /** Which counter a key belongs to, 0 or more; undefined or negative: none. A pure function, the same for the life of the store. */
+  readonly counterClassOf?: (key: Buffer) => number | undefined;
+  /** All keys that a class can have; lets a range delete that covers them reset the counter at once. */
+  readonly counterRangeOf?: (counterClass: number) => { readonly start: Buffer; readonly end: Buffer } | undefined;
+  /** A flush failed: nothing becomes durable any more, the node has to stop. */
+  readonly onFailure?: (error: Error) => void;
 }
 
 export interface StoreImport {

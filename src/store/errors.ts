@@ -1,0 +1,72 @@
+/** What can go wrong in the store of a group. Every message names the folder, because that is what an operator can act on. */
+import { type ErrorDisposition, type HlcTimestamp, KvorumError } from '../platform/index.ts';
+
+/** A read asked for a timestamp whose versions may be gone. A new read at a newer timestamp may succeed. */
+export class SnapshotTooOldError extends KvorumError {
+  readonly code = 'SNAPSHOT_TOO_OLD';
+  readonly disposition: ErrorDisposition = 'restart';
+  readonly readTs: HlcTimestamp;
+  readonly gcThreshold: HlcTimestamp;
+
+  constructor(readTs: HlcTimestamp, gcThreshold: HlcTimestamp) {
+    super(`versions before ${gcThreshold} are gone, a read at ${readTs} cannot be answered; read at a newer timestamp`);
+    this.readTs = readTs;
+    this.gcThreshold = gcThreshold;
+  }
+}
+
+/** A copy on its way in is damaged, incomplete or of an unknown format. The live store is untouched. */
+export class CorruptSnapshotError extends KvorumError {
+  readonly code = 'CORRUPT_SNAPSHOT';
+  readonly disposition: ErrorDisposition = 'final';
+}
+
+/** What lies in the folder cannot be what this store wrote. */
+export class CorruptStoreError extends KvorumError {
+  readonly code = 'CORRUPT_STORE';
+  readonly disposition: ErrorDisposition = 'final';
+  readonly location: string;
+
+  constructor(location: string, problem: string, options?: { cause?: unknown }) {
+    super(`the store in ${location} ${problem}; restore this replica from another one`, options);
+    this.location = location;
+  }
+}
+
+/** The folder holds a store of a format that this version cannot read. */
+export class UnknownStoreFormatError extends KvorumError {
+  readonly code = 'UNKNOWN_STORE_FORMAT';
+  readonly disposition: ErrorDisposition = 'final';
+  readonly location: string;
+  readonly format: number;
+
+  constructor(location: string, format: number, known: number) {
+    super(`the store in ${location} has format ${format}, this version reads format ${known}; use a newer version`);
+    this.location = location;
+    this.format = format;
+  }
+}
+
+/** A write to the folder failed. What was applied since the last durable index exists in memory only; the node must stop. */
+export class StoreFailedError extends KvorumError {
+  readonly code = 'STORE_FAILED';
+  readonly disposition: ErrorDisposition = 'final';
+  readonly location: string;
+
+  constructor(location: string, cause: unknown) {
+    super(`the store in ${location} could not be written: ${cause instanceof Error ? cause.message : String(cause)}`, {
+      cause,
+    });
+    this.location = location;
+  }
+}
+
+/** The store is closed, or a copy is being swapped in for it at this moment. */
+export class StoreClosedError extends KvorumError {
+  readonly code = 'STORE_CLOSED';
+  readonly disposition: ErrorDisposition = 'wait';
+
+  constructor(location: string) {
+    super(`the store in ${location} is closed or is being replaced by a copy`);
+  }
+}

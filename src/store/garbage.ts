@@ -1,0 +1,187 @@
+/**
+ * Drops what no read at or above the GC threshold can see. A pass works against the threshold that it started with, in
+ * slices; it goes through the same lane as flushes and never removes the newest version of a key that has a newer one in
+ * the buffer. Reads answer the same before, during and after: `latest` hides old tombstones already, and what a forgotten
+ * range delete covered is gone before it is forgotten.
+ *
+ * An expired newest version stays until it is purged by a delete through the log, because it still counts as a key.
+ */
+import type { Clock, HlcTimestamp } from '../platform/index.ts';
+import { encodeExpiryKey, encodeRangeKey } from './codec.ts';
+import { KeyWalk, type WalkedVersion } from './key-walk.ts';
+import type { Level, LevelOperation } from './level.ts';
+import type { RangeTombstones } from './range-tombstones.ts';
+
+/** Deletions in one batch. */
+const MAX_BATCH_OPERATIONS = 2000;
+const EMPTY = Buffer.alloc(0);
+
+/** What collection needs of the store. */
+export interface GarbageHost {
+  level(): Level;
+  ranges(): RangeTombstones;
+  threshold(): HlcTimestamp;
+  /** True when the generation that collects units has a version of the key. */
+  isBuffered(key: Buffer): boolean;
+  /** Makes everything applied so far durable, and counters independent of what will be dropped. */
+  prepare(): Promise<void>;
+  flush(): Promise<void>;
+  /** Runs `build` when no batch is under way and writes what it returns before any other batch. */
+  write(build: () => LevelOperation[]): Promise<void>;
+  /** The range deletes up to here cover nothing any more. */
+  forgetRanges(upTo: HlcTimestamp): void;
+}
+
+/** The newest version of a key and all that goes with it: dropped together, or not at all when the key was written again. */
+interface NewestRemoval {
+  readonly key: Buffer;
+  readonly rowKeys: readonly Buffer[];
+}
+
+interface Pass {
+  readonly threshold: HlcTimestamp;
+  /** Escaped key to go on with. */
+  cursor: Buffer;
+}
+
+/** Runs passes of collection over one store. */
+export class GarbageCollector {
+  private readonly clock: Clock;
+  private readonly location: string;
+  private readonly host: GarbageHost;
+  private pass: Pass | undefined;
+  private running: Promise<boolean> | undefined;
+  private isStopping = false;
+  private dropped: Buffer[] = [];
+  private droppedNewest: NewestRemoval[] = [];
+
+  constructor(clock: Clock, location: string, host: GarbageHost) {
+    this.clock = clock;
+    this.location = location;
+    this.host = host;
+  }
+
+  /** One slice; callers at the same time share it. @returns true when a pass is complete */
+  run(budgetMs: number): Promise<boolean> {
+    this.running ??= this.slice(budgetMs).finally(() => {
+      this.running = undefined;
+    });
+    return this.running;
+  }
+
+  /** Ends the slice that is running and forgets the pass. */
+  async stop(): Promise<void> {
+    this.isStopping = true;
+    await this.running?.catch(() => {});
+    this.isStopping = false;
+    this.pass = undefined;
+  }
+
+  private async slice(budgetMs: number): Promise<boolean> {
+    const deadline = this.clock.monotonicMs() + budgetMs;
+    if (this.pass === undefined) {
+      // The threshold is durable before the first row goes: after a crash it still refuses reads of what is gone. And
+      // all that was written before the threshold rose is on disk, where the pass sees it.
+      const threshold = this.host.threshold();
+      if (threshold === 0n) return true;
+      await this.host.prepare();
+      this.pass = { threshold, cursor: EMPTY };
+    }
+    const pass = this.pass;
+    const isComplete = await this.collect(pass, deadline);
+    if (!isComplete) return false;
+    this.pass = undefined;
+    await this.forgetRanges(pass.threshold);
+    return true;
+  }
+
+  private async collect(pass: Pass, deadline: number): Promise<boolean> {
+    const level = this.host.level();
+    const snapshot = level.snapshot();
+    const walk = new KeyWalk(level, snapshot, pass.cursor, this.location);
+    let isFirst = true;
+    try {
+      while (await walk.nextKey()) {
+        if (!isFirst && (this.isStopping || this.clock.monotonicMs() >= deadline)) {
+          pass.cursor = Buffer.from(walk.escaped);
+          return false;
+        }
+        isFirst = false;
+        await this.collectKey(walk, pass.threshold);
+        if (this.dropped.length + this.droppedNewest.length >= MAX_BATCH_OPERATIONS) await this.writeDropped();
+      }
+      return true;
+    } finally {
+      await walk.close();
+      await snapshot.close();
+      await this.writeDropped();
+    }
+  }
+
+  private async collectKey(walk: KeyWalk, threshold: HlcTimestamp): Promise<void> {
+    const { newest } = walk;
+    const ranges = this.host.ranges();
+    const isNewestOld = newest !== undefined && newest.commitTs <= threshold;
+    if (!walk.hasVersion && (!isNewestOld || (!newest.isTombstone && ranges.isEmpty))) return;
+    const key = walk.key;
+    const coveredTs = ranges.isEmpty ? 0n : ranges.covering(key, threshold);
+    const isNewestGone = isNewestOld && (newest.isTombstone || newest.commitTs <= coveredTs);
+    const newestRows: Buffer[] = [];
+    // The newest version at or below the threshold is what a read at the threshold sees; all older ones are garbage.
+    let isBoundaryPassed = isNewestOld;
+    let boundary: Buffer | undefined;
+    for (;;) {
+      const version = await walk.nextVersion();
+      if (version === undefined) break;
+      if (newest?.isValueApart === true && version.commitTs === newest.commitTs) {
+        newestRows.push(version.rowKey);
+        continue;
+      }
+      if (version.commitTs > threshold) continue;
+      if (isBoundaryPassed) this.dropped.push(version.rowKey);
+      else if (isInvisible(version, threshold, coveredTs)) boundary = version.rowKey;
+      isBoundaryPassed = true;
+      if (this.dropped.length >= MAX_BATCH_OPERATIONS) await this.writeDropped();
+    }
+    // A tombstone goes last: while it is there, nothing below it can be seen.
+    if (boundary !== undefined) this.dropped.push(boundary);
+    if (!isNewestGone) return;
+    newestRows.push(newest.rowKey);
+    if (newest.expireTs !== 0n) newestRows.push(encodeExpiryKey(newest.expireTs, key));
+    this.droppedNewest.push({ key, rowKeys: newestRows });
+  }
+
+  private async writeDropped(): Promise<void> {
+    const dropped = this.dropped;
+    const droppedNewest = this.droppedNewest;
+    if (dropped.length === 0 && droppedNewest.length === 0) return;
+    this.dropped = [];
+    this.droppedNewest = [];
+    await this.host.write(() => {
+      const operations: LevelOperation[] = dropped.map((key) => ({ type: 'del', key }));
+      for (const { key, rowKeys } of droppedNewest) {
+        if (this.host.isBuffered(key)) continue;
+        for (const rowKey of rowKeys) operations.push({ type: 'del', key: rowKey });
+      }
+      return operations;
+    });
+  }
+
+  /**
+   * Range deletes go when nothing they cover is left. A covered version that was skipped because the key was written again
+   * is still on disk until that write is flushed.
+   */
+  private async forgetRanges(upTo: HlcTimestamp): Promise<void> {
+    const old = this.host.ranges().all.filter((range) => range.ts <= upTo);
+    if (old.length === 0) return;
+    await this.host.flush();
+    await this.host.write(() => old.map(({ ts, start }) => ({ type: 'del', key: encodeRangeKey(ts, start) })));
+    this.host.forgetRanges(upTo);
+  }
+}
+
+/** No read at or above the threshold sees it, although it is the newest one there. */
+function isInvisible(version: WalkedVersion, threshold: HlcTimestamp, coveredTs: bigint): boolean {
+  if (version.isTombstone || version.commitTs <= coveredTs) return true;
+  return version.expireTs !== 0n && version.expireTs <= threshold;
+}

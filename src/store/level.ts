@@ -1,0 +1,81 @@
+/**
+ * What the store needs of a level database, and of the folders that such databases live in. `ClassicLevel` and
+ * `MemoryLevel` with buffers as keys and values fit the first as they are.
+ */
+import { dirname } from 'node:path';
+import { ClassicLevel } from 'classic-level';
+import { SystemDisk } from '../platform/system-disk.ts';
+
+export type LevelOperation =
+  | { readonly type: 'put'; readonly key: Buffer; readonly value: Buffer }
+  | { readonly type: 'del'; readonly key: Buffer };
+
+/** A frozen view of a database. */
+export interface LevelSnapshot {
+  close(): Promise<void>;
+}
+
+export interface LevelIterator {
+  /** Up to `size` rows; empty at the end. */
+  nextv(size: number): Promise<[Buffer, Buffer][]>;
+  close(): Promise<void>;
+}
+
+export interface LevelIteratorOptions {
+  readonly gte?: Buffer;
+  readonly lt?: Buffer;
+  readonly reverse?: boolean;
+  readonly limit?: number;
+  readonly values?: boolean;
+  readonly snapshot?: LevelSnapshot;
+  /** Reads ahead at most about this much (LevelDB). */
+  readonly highWaterMarkBytes?: number;
+}
+
+/** An ordered database of buffers. Iterators see the state at their creation. */
+export interface Level {
+  open(): Promise<void>;
+  close(): Promise<void>;
+  getSync(key: Buffer): Buffer | undefined;
+  getSync(key: Buffer, options: { readonly snapshot: LevelSnapshot }): Buffer | undefined;
+  /** Atomic. With `sync` it, and all before it, survives a power loss once it settles. */
+  batch(operations: LevelOperation[], options: { readonly sync: boolean }): Promise<void>;
+  iterator(options: LevelIteratorOptions): LevelIterator;
+  snapshot(): LevelSnapshot;
+}
+
+/** Opens the database of a folder, creating it when it is absent. The store calls `open` on what it gets. */
+export type OpenLevel = (location: string) => Level;
+
+/** Folders that hold databases, for swapping one in for another. All changes are stable when they settle. */
+export interface LevelFolders {
+  exists(location: string): Promise<boolean>;
+  /** The target must be absent. */
+  rename(from: string, to: string): Promise<void>;
+  /** Absent is fine. */
+  remove(location: string): Promise<void>;
+}
+
+/** LevelDB on the machine's disk. */
+export function openClassicLevel(location: string): Level {
+  const level = new ClassicLevel<Buffer, Buffer>(location, { keyEncoding: 'buffer', valueEncoding: 'buffer' });
+  return level as unknown as Level;
+}
+
+/** Folders on the machine's disk. */
+export class DiskLevelFolders implements LevelFolders {
+  private readonly disk = new SystemDisk();
+
+  async exists(location: string): Promise<boolean> {
+    return (await this.disk.list(location)).length > 0;
+  }
+
+  async rename(from: string, to: string): Promise<void> {
+    await this.disk.rename(from, to);
+    await this.disk.syncFolder(dirname(to));
+  }
+
+  async remove(location: string): Promise<void> {
+    await this.disk.remove(location);
+  }
+}

@@ -1,0 +1,84 @@
+/** What is read when a store is opened: the state row, named values and range tombstones. Also undoes half-done swaps. */
+import { type HlcTimestamp, hlcTimestamp } from '../platform/index.ts';
+import { decodeKey, decodeSystemState, RowKind, STORE_FORMAT, SYSTEM_KEY, type SystemState } from './codec.ts';
+import { CorruptStoreError, UnknownStoreFormatError } from './errors.ts';
+import type { Level, LevelFolders } from './level.ts';
+import { type RangeTombstone, RangeTombstones } from './range-tombstones.ts';
+
+export interface LoadedStore {
+  readonly state: SystemState;
+  readonly meta: Map<string, Buffer>;
+  readonly ranges: RangeTombstones;
+  /** Range tombstones whose keys have not been counted. */
+  readonly uncounted: readonly RangeTombstone[];
+}
+
+const FRESH: SystemState = {
+  appliedIndex: 0,
+  gcThreshold: hlcTimestamp(0n),
+  maxCommitTs: hlcTimestamp(0n),
+  counters: new Map(),
+};
+const ROWS_AT_ONCE = 256;
+
+/** All rows of one kind. */
+export async function* rowsOfKind(level: Level, kind: number): AsyncGenerator<[Buffer, Buffer]> {
+  const iterator = level.iterator({ gte: Buffer.from([kind]), lt: Buffer.from([kind + 1]) });
+  try {
+    for (;;) {
+      const page = await iterator.nextv(ROWS_AT_ONCE);
+      if (page.length === 0) return;
+      yield* page;
+    }
+  } finally {
+    await iterator.close();
+  }
+}
+
+/** @throws UnknownStoreFormatError, CorruptStoreError */
+export async function loadStore(level: Level, location: string): Promise<LoadedStore> {
+  const systemRow = level.getSync(SYSTEM_KEY);
+  if (systemRow === undefined) {
+    const iterator = level.iterator({ limit: 1 });
+    const rows = await iterator.nextv(1);
+    await iterator.close();
+    if (rows.length > 0) throw new CorruptStoreError(location, 'holds rows but no state row');
+    return { state: FRESH, meta: new Map(), ranges: RangeTombstones.empty, uncounted: [] };
+  }
+  const state = decodeSystemState(systemRow, location);
+  if (state.format !== STORE_FORMAT) throw new UnknownStoreFormatError(location, state.format, STORE_FORMAT);
+  const meta = new Map<string, Buffer>();
+  for await (const [key, value] of rowsOfKind(level, RowKind.Meta)) meta.set(key.toString('utf8', 1), value);
+  let ranges = RangeTombstones.empty;
+  const uncounted: RangeTombstone[] = [];
+  for await (const [key, value] of rowsOfKind(level, RowKind.Range)) {
+    if (key.length < 11 || value.length < 1 || value[0]! > 1) {
+      throw new CorruptStoreError(location, 'holds a damaged range delete');
+    }
+    const range: RangeTombstone = {
+      ts: key.readBigUInt64BE(1) as HlcTimestamp,
+      start: decodeKey(key, 9, key.length, location),
+      end: Buffer.from(value.subarray(1)),
+    };
+    ranges = ranges.with(range);
+    if (value[0] === 1) uncounted.push(range);
+  }
+  return { state, meta, ranges, uncounted };
+}
+
+/** The store that was live before a swap, until the new one has been opened. */
+export const rollbackOf = (location: string): string => `${location}.rollback`;
+/** A copy on its way in. */
+export const incomingOf = (location: string): string => `${location}.incoming`;
+
+/**
+ * After a crash: a missing store whose predecessor is still there is put back; a predecessor beside a live store is left
+ * over from a swap that was done; a copy on its way in is worthless.
+ */
+export async function recoverFolders(location: string, folders: LevelFolders): Promise<void> {
+  if (await folders.exists(rollbackOf(location))) {
+    if (await folders.exists(location)) await folders.remove(rollbackOf(location));
+    else await folders.rename(rollbackOf(location), location);
+  }
+  await folders.remove(incomingOf(location));
+}
