@@ -420,6 +420,7 @@ export class GroupExecutor {
   /** Keys of a counter class in applied state, as of a moment after the call. @throws NotLeaderError */
   async countKeys(counterClass: number): Promise<number> {
     await this.catchUp();
+    await this.store.settleCounters();
     return this.store.liveKeys(counterClass);
   }
 

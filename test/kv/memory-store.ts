@@ -50,7 +50,11 @@ export class MemoryStore implements GroupStore {
     return this.image.versions.get(key.toString('latin1'))?.at(-1);
   }
 
-  get(key: Buffer, readTs: HlcTimestamp): StoreRow | undefined {
+  async get(key: Buffer, readTs: HlcTimestamp): Promise<StoreRow | undefined> {
+    return this.at(key, readTs);
+  }
+
+  private at(key: Buffer, readTs: HlcTimestamp): StoreRow | undefined {
     const version = this.image.versions.get(key.toString('latin1'))?.findLast((one) => one.commitTs <= readTs);
     if (version === undefined || version.isTombstone) return undefined;
     return version.expireTs !== 0n && version.expireTs <= readTs ? undefined : version;
@@ -61,7 +65,7 @@ export class MemoryStore implements GroupStore {
     for (const name of [...this.image.versions.keys()].sort(order)) {
       const key = Buffer.from(name, 'latin1');
       if (Buffer.compare(key, request.start) < 0 || Buffer.compare(key, request.end) >= 0) continue;
-      const row = this.get(key, request.readTs);
+      const row = this.at(key, request.readTs);
       if (row === undefined) continue;
       if (rows.length === request.limit) return { rows, next: key };
       rows.push({ key, value: row.value, commitTs: row.commitTs, expireTs: row.expireTs });
@@ -129,6 +133,8 @@ export class MemoryStore implements GroupStore {
     for (const versions of this.image.versions.values()) if (!versions.at(-1)!.isTombstone) count++;
     return count;
   }
+
+  async settleCounters(): Promise<void> {}
 
   async expired(atTs: HlcTimestamp, limit: number): Promise<{ key: Buffer; commitTs: HlcTimestamp }[]> {
     this.expiredCalls++;
