@@ -34,8 +34,8 @@ export const DEFAULT_MAINTENANCE: MaintenanceOptions = {
   gcPauseMs: 50,
 };
 
-/** No expiry is later than this. */
-const END_OF_TIME: HlcTimestamp = hlcTimestamp(0xffff_ffff_ffff_ffffn);
+/** No expiry is later than this. One below the largest timestamp, which has no successor to scan up to. */
+const END_OF_TIME: HlcTimestamp = hlcTimestamp(0xffff_ffff_ffff_fffen);
 
 /** What maintenance needs of a group. */
 export interface MaintainedGroup {
