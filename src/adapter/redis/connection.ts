@@ -512,7 +512,10 @@ export class Connection implements LaneOwner {
     const [group] = groups;
     for (let attempt = 0; attempt < WATCH_ATTEMPTS; attempt++) {
       const { ambiguous, versions } = decodeVersions(await this.readVersions(group!, storageKeys));
-      if (ambiguous) continue;
+      if (ambiguous) {
+        await new Promise<void>((resolve) => this.server.scheduler.endOfTurn(resolve));
+        continue;
+      }
       this.watchedGroup = group;
       storageKeys.forEach((storageKey, index) => {
         if (this.watched.every((watched) => !watched.storageKey.equals(storageKey))) {

@@ -212,10 +212,9 @@ export class RespParser {
   /** The slow way of `readLength`: signs, nonsense and lines that did not arrive whole. */
   private readUnusualLength(tooLong: string): number {
     const lineEnd = this.chunk.indexOf(CR, this.position);
-    if (lineEnd < 0) {
-      if (this.chunk.length - this.position > this.limits.lineBytes) throw new ProtocolError(tooLong);
-      return INCOMPLETE;
-    }
+    const lineBytes = (lineEnd < 0 ? this.chunk.length : lineEnd) - this.position;
+    if (lineBytes > this.limits.lineBytes) throw new ProtocolError(tooLong);
+    if (lineEnd < 0) return INCOMPLETE;
     if (lineEnd + 1 >= this.chunk.length) return INCOMPLETE;
     const text = this.chunk.toString('latin1', this.position + 1, lineEnd);
     this.position = lineEnd + 2;
@@ -226,8 +225,9 @@ export class RespParser {
   /** Reads an inline command; an empty array for an empty line, undefined when the line did not arrive whole. */
   private readInline(): Buffer[] | undefined {
     const newline = this.chunk.indexOf(LF, Math.max(this.position, this.searchedTo));
+    const lineBytes = (newline < 0 ? this.chunk.length : newline) - this.position;
+    if (lineBytes > this.limits.lineBytes) throw new ProtocolError('too big inline request');
     if (newline < 0) {
-      if (this.chunk.length - this.position > this.limits.lineBytes) throw new ProtocolError('too big inline request');
       this.searchedTo = this.chunk.length;
       return undefined;
     }

@@ -99,7 +99,7 @@ export const connectionCommands = defineCommands([
   {
     name: 'echo',
     arity: 2,
-    flags: ['fast'],
+    flags: ['loading', 'stale', 'fast'],
     group: 'connection',
     since: '1.0.0',
     summary: 'Echo the given string',

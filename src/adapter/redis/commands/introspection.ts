@@ -62,8 +62,9 @@ export function categoriesOf({ spec }: ResolvedCommand): string[] {
     found.add('admin');
     found.add('dangerous');
   }
+  const touchesKeys = flags.includes('write') || flags.includes('readonly');
   const byGroup = spec.subcommands === undefined ? CATEGORY_BY_GROUP[spec.group] : undefined;
-  if (byGroup !== undefined) found.add(byGroup);
+  if (byGroup !== undefined && (byGroup !== 'keyspace' || touchesKeys)) found.add(byGroup);
   return CATEGORIES.filter((category) => found.has(category));
 }
 
@@ -229,7 +230,7 @@ export const introspectionCommands = defineCommands([
       ),
       sub(
         'getkeys',
-        -3,
+        -4,
         '2.8.13',
         'Extract keys given a full Redis command',
         'O(N) where N is the number of arguments to the command',
@@ -237,7 +238,7 @@ export const introspectionCommands = defineCommands([
       ),
       sub(
         'getkeysandflags',
-        -3,
+        -4,
         '7.0.0',
         'Extract keys and access flags given a full Redis command',
         'O(N) where N is the number of arguments to the command',

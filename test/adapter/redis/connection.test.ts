@@ -1,0 +1,396 @@
+import assert from 'node:assert/strict';
+import { after, afterEach, describe, it } from 'node:test';
+import { OutcomeUnknownError } from '../../../src/kv/index.ts';
+import { hlcTimestamp } from '../../../src/platform/index.ts';
+import { FakeKv, FakeState } from './fake-kv.ts';
+import { eventually, loggedErrors, type RawClient, request, startTestServer, type TestServer } from './harness.ts';
+
+const servers: TestServer[] = [];
+
+async function start(options: Parameters<typeof startTestServer>[0] = {}): Promise<TestServer & { client: RawClient }> {
+  const server = await startTestServer(options);
+  servers.push(server);
+  return { ...server, client: await server.connect() };
+}
+
+/** Two nodes over one state: the second leads, clients connect to the first. */
+async function startFollower(options: Parameters<typeof startTestServer>[0] & { groups?: number } = {}) {
+  const state = new FakeState();
+  const kv = new FakeKv({ nodeId: 1, state, groups: options.groups ?? 1 });
+  const leaderKv = new FakeKv({ nodeId: 2, state, groups: options.groups ?? 1 });
+  const leader = await start({ ...options, kv: leaderKv });
+  kv.leader = leaderKv;
+  const follower = await start({ ...options, kv });
+  return { ...follower, leader, leaderKv };
+}
+
+afterEach(async () => {
+  for (const server of servers.splice(0)) await server.stop();
+});
+after(() => assert.deepEqual(loggedErrors, []));
+
+describe('a pipeline', () => {
+  it('starts all its commands before the first one completes, and answers in order', async () => {
+    const { kv, client } = await start();
+    kv.holding = true;
+    const commands = Array.from({ length: 16 }, (_, index) => request('SET', `k${index}`, `v${index}`));
+    client.send(Buffer.concat([...commands, request('PING'), request('GET', 'k3')]));
+    await eventually(() => kv.submitted === 17, '16 SETs and a GET submitted');
+    assert.equal(client.received.length, 0);
+    kv.releaseHeld();
+    assert.deepEqual(await client.readMany(18), [...new Array<string>(16).fill('+OK'), '+PONG', 'v3']);
+  });
+
+  it('keeps replies of fast commands behind those of slow ones', async () => {
+    const { kv, client } = await start();
+    kv.holding = true;
+    client.send(Buffer.concat([request('SET', 'a', '1'), request('PING')]));
+    await eventually(() => kv.submitted === 1, 'the SET');
+    kv.holding = false;
+    client.send(request('ECHO', 'x'));
+    kv.releaseHeld();
+    assert.deepEqual(await client.readMany(3), ['+OK', '+PONG', 'x']);
+  });
+
+  it('looks at the whole keyspace only after the writes before it', async () => {
+    const { kv, client } = await start();
+    kv.holding = true;
+    client.send(
+      Buffer.concat([request('SET', 'a', '1'), request('DBSIZE'), request('SET', 'b', '1'), request('DBSIZE')]),
+    );
+    await eventually(() => kv.submitted === 1, 'the first SET');
+    kv.releaseHeld();
+    assert.deepEqual(await client.readMany(4), ['+OK', 1, '+OK', 2]);
+  });
+
+  it('of many more commands than may be under way is answered completely', async () => {
+    const { client } = await start({ config: { maxPipelinedCommands: 8 } });
+    client.send(Buffer.concat(Array.from({ length: 500 }, (_, index) => request('ECHO', String(index)))));
+    assert.deepEqual(
+      await client.readMany(500),
+      Array.from({ length: 500 }, (_, index) => String(index)),
+    );
+  });
+
+  it('is not read while the client does not take its replies', async () => {
+    const { kv, client } = await start({ config: { maxUnreadReplyBytes: 64 * 1024 } });
+    await client.call('SET', 'big', 'x'.repeat(100_000));
+    client.socket.pause();
+    const before = kv.submitted;
+    for (let round = 0; round < 40; round++) {
+      client.send(Buffer.concat(Array.from({ length: 100 }, () => request('GET', 'big'))));
+    }
+    let seen = -1;
+    await eventually(() => {
+      const still = seen === kv.submitted && kv.submitted > before;
+      seen = kv.submitted;
+      return still;
+    }, 'reading stops');
+    client.socket.resume();
+    const replies = await client.readMany(300);
+    assert.ok(replies.every((reply) => (reply as string).length === 100_000));
+  });
+
+  it('that ends with the end of the stream is still answered', async () => {
+    const { client } = await start();
+    client.socket.end(Buffer.concat([request('SET', 'a', '1'), request('DBSIZE'), request('GET', 'a')]));
+    assert.equal(await client.readToEnd(), '+OK\r\n:1\r\n$1\r\n1\r\n');
+  });
+});
+
+describe('a node that does not lead', () => {
+  it('answers through the leader, in order, in few messages', async () => {
+    const { kv, client, leaderKv } = await startFollower();
+    client.send(
+      Buffer.concat([
+        request('SET', 'a', '1'),
+        ...Array.from({ length: 50 }, () => request('INCR', 'a')),
+        request('GET', 'a'),
+      ]),
+    );
+    const replies = await client.readMany(52);
+    assert.deepEqual(replies, ['+OK', ...Array.from({ length: 50 }, (_, index) => index + 2), '51']);
+    assert.equal(kv.forwarded, 1);
+    assert.equal(kv.submitted, 0);
+    assert.equal(leaderKv.submitted, 52);
+  });
+
+  it('passes errors, nils and RESP3 replies through unchanged', async () => {
+    const { client } = await startFollower();
+    await client.call('HELLO', '3');
+    assert.equal(await client.call('GET', 'nothing'), null);
+    await client.call('SET', 'text', 'abc');
+    assert.equal(await client.call('INCR', 'text'), '-ERR value is not an integer or out of range');
+  });
+
+  it('runs a transaction with WATCH on the leader', async () => {
+    const { client } = await startFollower();
+    await client.call('SET', 'a', '1');
+    assert.equal(await client.call('WATCH', 'a', 'b'), '+OK');
+    await client.call('MULTI');
+    await client.call('INCR', 'a');
+    await client.call('PING');
+    await client.call('GET', 'a');
+    assert.deepEqual(await client.call('EXEC'), [2, '+PONG', '2']);
+    await client.call('WATCH', 'a');
+    await client.call('SET', 'a', '7');
+    await client.call('MULTI');
+    await client.call('GET', 'a');
+    assert.equal(await client.call('EXEC'), null);
+  });
+
+  it('scans, counts and flushes through the leaders of all groups', async () => {
+    const { client } = await startFollower({ groups: 3 });
+    for (let index = 0; index < 40; index++) await client.call('SET', `key:${index}`, 'v');
+    assert.equal(await client.call('DBSIZE'), 40);
+    assert.equal(((await client.call('KEYS', 'key:1?')) as string[]).length, 10);
+    assert.equal(await client.call('FLUSHDB'), '+OK');
+    assert.equal(await client.call('DBSIZE'), 0);
+  });
+
+  it('goes on through another node when leadership moves between two commands', async () => {
+    const { kv, client, leaderKv } = await startFollower();
+    assert.equal(await client.call('SET', 'a', '1'), '+OK');
+    kv.leader = kv;
+    leaderKv.leader = kv;
+    assert.equal(await client.call('INCR', 'a'), 2);
+    assert.equal(kv.submitted, 1);
+  });
+
+  it('forwards what was refused here because leadership had just gone', async () => {
+    const { kv, client, leaderKv } = await startFollower();
+    kv.servesLocally = () => true;
+    client.send(Buffer.concat([request('SET', 'a', '1'), request('INCR', 'a'), request('INCR', 'a')]));
+    assert.deepEqual(await client.readMany(3), ['+OK', 2, 3]);
+    assert.equal(leaderKv.submitted, 3);
+  });
+
+  it('says so when no leader can be found', async () => {
+    const { kv, client } = await start();
+    kv.leader = undefined;
+    assert.match((await client.call('SET', 'a', '1')) as string, /^-CLUSTERDOWN /);
+    assert.match((await client.call('DBSIZE')) as string, /^-CLUSTERDOWN /);
+  });
+
+  it('says that the outcome of a write is unknown, and asks again for a read', async () => {
+    const { kv, client } = await startFollower();
+    kv.failNextForward = new OutcomeUnknownError('the connection to the leader was lost');
+    assert.match((await client.call('SET', 'a', '1')) as string, /^-UNKNOWN the outcome of this write is unknown/);
+    kv.failNextForward = new OutcomeUnknownError('the connection to the leader was lost');
+    assert.equal(await client.call('GET', 'a'), null);
+    assert.equal(kv.forwarded, 3);
+  });
+});
+
+describe('a transaction', () => {
+  it('is one operation', async () => {
+    const { kv, client } = await start();
+    client.send(
+      Buffer.concat([
+        request('MULTI'),
+        request('SET', 'a', '1'),
+        request('INCR', 'a'),
+        request('LPUSHX'),
+        request('DISCARD'),
+        request('MULTI'),
+        request('SET', 'a', 'x'),
+        request('INCR', 'a'),
+        request('GET', 'a'),
+        request('EXEC'),
+        request('GET', 'a'),
+      ]),
+    );
+    const replies = await client.readMany(11);
+    assert.deepEqual(replies.slice(4), [
+      '+OK',
+      '+OK',
+      '+QUEUED',
+      '+QUEUED',
+      '+QUEUED',
+      ['+OK', '-ERR value is not an integer or out of range', 'x'],
+      'x',
+    ]);
+    assert.equal(kv.submitted, 2);
+  });
+
+  it('gives the same replies when it is evaluated again', async () => {
+    const { kv, client } = await start();
+    kv.evaluateTwice = true;
+    for (const command of [['MULTI'], ['INCR', 'n'], ['INCR', 'n']]) await client.call(...command);
+    assert.deepEqual(await client.call('EXEC'), [1, 2]);
+  });
+
+  it('aborts when a command was refused while queueing', async () => {
+    const { kv, client } = await start();
+    await client.call('MULTI');
+    assert.equal(await client.call('SET', 'a'), "-ERR wrong number of arguments for 'set' command");
+    assert.equal(await client.call('SET', 'a', '1'), '+QUEUED');
+    assert.equal(await client.call('EXEC'), '-EXECABORT Transaction discarded because of previous errors.');
+    assert.equal(kv.submitted, 0);
+    assert.equal(await client.call('EXEC'), '-ERR EXEC without MULTI');
+  });
+
+  it('does nothing when a watched key changed, was created, was deleted or expired', async () => {
+    const { kv, client, connect } = await start();
+    const other = await connect();
+    const changes: readonly (readonly [readonly string[], () => unknown])[] = [
+      [['SET', 'k', '1'], () => other.call('SET', 'k', '1')],
+      [['DEL', 'k'], () => other.call('SET', 'k', '1')],
+      [['SET', 'k', '1'], () => other.call('DEL', 'k')],
+      [['SET', 'k', '1', 'PX', '1000'], () => kv.advance(2000)],
+    ];
+    for (const [prepare, change] of changes) {
+      await client.call(...prepare);
+      await client.call('WATCH', 'k');
+      await change();
+      await client.call('MULTI');
+      await client.call('SET', 'done', '1');
+      assert.equal(await client.call('EXEC'), null);
+      assert.equal(await client.call('EXISTS', 'done'), 0);
+    }
+  });
+
+  it('runs when watched keys did not change, or were unwatched', async () => {
+    const { client, connect } = await start();
+    const other = await connect();
+    await client.call('WATCH', 'k', 'absent');
+    await client.call('MULTI');
+    await client.call('SET', 'k', '2');
+    assert.deepEqual(await client.call('EXEC'), ['+OK']);
+    await client.call('WATCH', 'k');
+    await client.call('UNWATCH');
+    await other.call('SET', 'k', '3');
+    await client.call('MULTI');
+    await client.call('GET', 'k');
+    assert.deepEqual(await client.call('EXEC'), ['3']);
+  });
+
+  it('reads a watched version again while a write of the same timestamp could follow', async () => {
+    const { kv, client } = await start();
+    kv.frozenTs = kv.state.nextTs();
+    await client.call('SET', 'k', '1');
+    const before = kv.submitted;
+    client.send(request('WATCH', 'k'));
+    await eventually(() => kv.submitted > before + 1, 'the version is read again');
+    kv.frozenTs = hlcTimestamp(kv.state.nextTs());
+    assert.equal(await client.read(), '+OK');
+  });
+
+  it('follows its own SELECT', async () => {
+    const { client } = await start();
+    await client.call('MULTI');
+    for (const command of [
+      ['SET', 'k', 'zero'],
+      ['SELECT', '5'],
+      ['SET', 'k', 'five'],
+      ['GET', 'k'],
+    ]) {
+      await client.call(...command);
+    }
+    assert.deepEqual(await client.call('EXEC'), ['+OK', '+OK', '+OK', 'five']);
+    assert.equal(await client.call('GET', 'k'), 'five');
+    await client.call('SELECT', '0');
+    assert.equal(await client.call('GET', 'k'), 'zero');
+  });
+
+  it('must stay within one group', async () => {
+    const { client } = await start({ kv: new FakeKv({ groups: 4 }) });
+    assert.match((await client.call('MSET', 'a', '1', 'b', '2')) as string, /^-CROSSSLOT /);
+    assert.equal(await client.call('MSET', '{t}a', '1', '{t}b', '2'), '+OK');
+    assert.match((await client.call('WATCH', 'a', 'b')) as string, /^-CROSSSLOT /);
+    await client.call('MULTI');
+    await client.call('SET', 'a', '1');
+    assert.match((await client.call('SET', 'b', '1')) as string, /^-CROSSSLOT /);
+    assert.match((await client.call('EXEC')) as string, /^-EXECABORT /);
+  });
+});
+
+describe('SCAN', () => {
+  async function scanAll(client: RawClient, ...options: string[]): Promise<string[]> {
+    const seen: string[] = [];
+    let cursor = '0';
+    let calls = 0;
+    do {
+      const [next, keys] = (await client.call('SCAN', cursor, ...options)) as [string, string[]];
+      seen.push(...keys);
+      cursor = next;
+      assert.ok(++calls < 10_000, 'a scan ends');
+    } while (cursor !== '0');
+    return seen;
+  }
+
+  async function fill(client: RawClient, count: number, name: (index: number) => string): Promise<string[]> {
+    const names = Array.from({ length: count }, (_, index) => name(index));
+    client.send(Buffer.concat(names.map((key) => request('SET', key, 'v'))));
+    await client.readMany(count);
+    return names.sort();
+  }
+
+  for (const groups of [1, 3]) {
+    it(`visits every key exactly once over ${groups} group(s) at rest`, async () => {
+      const { client } = await start({ kv: new FakeKv({ groups }) });
+      const names = await fill(client, 300, (index) => `key:${index}`);
+      assert.deepEqual((await scanAll(client)).sort(), names);
+      assert.deepEqual((await scanAll(client, 'COUNT', '1000')).sort(), names);
+      assert.deepEqual(
+        (await scanAll(client, 'MATCH', 'key:1*', 'TYPE', 'string')).sort(),
+        names.filter((name) => name.startsWith('key:1')),
+      );
+      assert.deepEqual(await scanAll(client, 'TYPE', 'list'), []);
+    });
+  }
+
+  it('goes on with a cursor that another node gave out', async () => {
+    const state = new FakeState();
+    const first = await start({ kv: new FakeKv({ state }) });
+    const second = await start({ kv: new FakeKv({ state }) });
+    const names = await fill(first.client, 100, (index) => `{tag}${index}`);
+    const seen: string[] = [];
+    let cursor = '0';
+    let turn = 0;
+    do {
+      const client = turn++ % 2 === 0 ? first.client : second.client;
+      const [next, keys] = (await client.call('SCAN', cursor, 'COUNT', '7')) as [string, string[]];
+      seen.push(...keys);
+      cursor = next;
+      assert.ok(turn < 200, 'a scan ends');
+    } while (cursor !== '0');
+    assert.deepEqual(seen.sort(), names);
+  });
+
+  it('misses no key that stays when the key behind the cursor is deleted', async () => {
+    const state = new FakeState();
+    const first = await start({ kv: new FakeKv({ state }) });
+    const second = await start({ kv: new FakeKv({ state }) });
+    const names = await fill(first.client, 30, (index) => `{tag}${index}`);
+    const [cursor, keys] = (await first.client.call('SCAN', '0', 'COUNT', '10')) as [string, string[]];
+    const behind = names.filter((name) => !keys.includes(name));
+    for (const name of behind.slice(0, 5)) await first.client.call('DEL', name);
+    const [end, rest] = (await second.client.call('SCAN', cursor, 'COUNT', '10')) as [string, string[]];
+    assert.equal(end, '0');
+    for (const name of behind.slice(5)) assert.ok(rest.includes(name), name);
+  });
+
+  it('refuses what Redis refuses', async () => {
+    const { client } = await start();
+    assert.equal(await client.call('SCAN', 'x'), '-ERR invalid cursor');
+    assert.equal(await client.call('SCAN', '0', 'COUNT', '0'), '-ERR syntax error');
+    assert.equal(await client.call('SCAN', '0', 'COUNT', 'x'), '-ERR value is not an integer or out of range');
+    assert.equal(await client.call('SCAN', '0', 'MATCH'), '-ERR syntax error');
+    assert.equal(await client.call('SCAN', '0', 'FOO', 'x'), '-ERR syntax error');
+  });
+
+  it('keeps databases apart', async () => {
+    const { client } = await start();
+    await client.call('SET', 'zero', '1');
+    await client.call('SELECT', '15');
+    await client.call('SET', 'fifteen', '1');
+    assert.deepEqual(await scanAll(client), ['fifteen']);
+    assert.deepEqual(await client.call('KEYS', '*'), ['fifteen']);
+    assert.equal(await client.call('RANDOMKEY'), 'fifteen');
+    await client.call('FLUSHALL');
+    assert.equal(await client.call('RANDOMKEY'), null);
+    await client.call('SELECT', '0');
+    assert.equal(await client.call('DBSIZE'), 0);
+  });
+});

@@ -1,0 +1,454 @@
+import assert from 'node:assert/strict';
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
+import { createServer } from 'node:net';
+import { after, before, describe, it } from 'node:test';
+import { isDeepStrictEqual } from 'node:util';
+import { Redis } from 'ioredis';
+import { createClient } from 'redis';
+import { ALL_COMMANDS } from '../../../src/adapter/redis/commands/index.ts';
+import { type Decoded, loggedErrors, RawClient, request, startTestServer, type TestServer } from './harness.ts';
+
+/** Commands whose replies must be Redis' to the byte, in order, on one connection each. */
+const SAME_AS_REDIS: readonly (readonly string[])[] = [
+  ['PING'],
+  ['PING', 'hi'],
+  ['PING', 'a', 'b'],
+  ['ECHO'],
+  ['ECHO', 'x'],
+  ['FOO', 'a"b', 'c'],
+  ['FOO'],
+  ['foo bar', 'x'.repeat(200), 'y'],
+  ['f'.repeat(200), 'y'],
+  ['GET'],
+  ['SELECT', '99'],
+  ['SELECT', 'x'],
+  ['SELECT', '-1'],
+  ['SELECT', '3'],
+  ['AUTH', 'x'],
+  ['AUTH', 'a', 'b'],
+  ['AUTH', 'default', 'b'],
+  ['AUTH', 'a', 'b', 'c'],
+  ['HELLO', '9'],
+  ['HELLO', 'x'],
+  ['HELLO', '2', 'AUTH', 'a', 'b'],
+  ['HELLO', '2', 'SETNAME', 'a b'],
+  ['HELLO', '2', 'FOO'],
+  ['HELLO', '2', 'SETNAME'],
+  ['CLIENT'],
+  ['CLIENT', 'foo'],
+  ['CLIENT', 'GETNAME'],
+  ['CLIENT', 'SETNAME', 'a b'],
+  ['CLIENT', 'SETNAME', 'ann'],
+  ['CLIENT', 'GETNAME'],
+  ['CLIENT', 'KILL'],
+  ['CLIENT', 'KILL', 'ID', '99999'],
+  ['CLIENT', 'KILL', 'ID', 'x'],
+  ['CLIENT', 'KILL', 'ID', '0'],
+  ['CLIENT', 'KILL', '1.1.1.1:2'],
+  ['CLIENT', 'KILL', 'TYPE', 'foo'],
+  ['CLIENT', 'KILL', 'FOO', 'foo'],
+  ['CLIENT', 'REPLY', 'foo'],
+  ['CLIENT', 'REPLY', 'ON'],
+  ['CLIENT', 'LIST', 'TYPE', 'x'],
+  ['CLIENT', 'LIST', 'TYPE', 'pubsub'],
+  ['CLIENT', 'LIST', 'ID', '1', 'x'],
+  ['CLIENT', 'LIST', 'FOO'],
+  ['CLIENT', 'NO-EVICT', 'x'],
+  ['CLIENT', 'NO-EVICT', 'ON'],
+  ['CLIENT', 'PAUSE', 'x'],
+  ['CLIENT', 'PAUSE', '-1'],
+  ['CLIENT', 'PAUSE', '1', 'foo'],
+  ['CLIENT', 'PAUSE', '1'],
+  ['CLIENT', 'UNPAUSE'],
+  ['CLIENT', 'UNBLOCK', '1', 'foo'],
+  ['CLIENT', 'UNBLOCK', '99999'],
+  ['CLIENT', 'UNBLOCK', 'x'],
+  ['CLIENT', 'TRACKING', 'OFF'],
+  ['CLIENT', 'TRACKINGINFO'],
+  ['CLIENT', 'GETREDIR'],
+  ['COMMAND', 'foo'],
+  ['COMMAND', 'COUNT', 'x'],
+  ['COMMAND', 'GETKEYS'],
+  ['COMMAND', 'GETKEYS', 'GET'],
+  ['COMMAND', 'GETKEYS', 'FOO', 'a'],
+  ['COMMAND', 'GETKEYS', 'PING'],
+  ['COMMAND', 'GETKEYS', 'MSET', 'a', '1', 'b', '2'],
+  ['COMMAND', 'INFO', 'nosuch'],
+  ['COMMAND', 'DOCS', 'nosuch'],
+  ['COMMAND', 'LIST', 'FILTERBY', 'MODULE', 'x'],
+  ['COMMAND', 'LIST', 'FILTERBY', 'FOO', 'x'],
+  ['COMMAND', 'LIST', 'FOO'],
+  ['COMMAND', 'HELP'],
+  ['CONFIG', 'GET'],
+  ['CONFIG', 'GET', 'proto-max-*'],
+  ['CONFIG', 'GET', 'nosuch'],
+  ['CONFIG', 'SET', 'foo', 'bar'],
+  ['CONFIG', 'SET', 'maxclients'],
+  ['CONFIG', 'SET', 'maxclients', 'abc'],
+  ['CONFIG', 'SET', 'maxclients', '0'],
+  ['CONFIG', 'SET', 'databases', '3'],
+  ['CONFIG', 'SET', 'timeout', '5', 'timeout', '6'],
+  ['CONFIG', 'SET', 'proto-max-bulk-len', '1kb'],
+  ['CONFIG', 'SET', 'proto-max-bulk-len', '512mb'],
+  ['CONFIG', 'SET', 'proto-max-bulk-len', 'x'],
+  ['CONFIG', 'RESETSTAT'],
+  ['CONFIG', 'RESETSTAT', 'x'],
+  ['CONFIG', 'REWRITE'],
+  ['CONFIG', 'HELP'],
+  ['TIME', 'x'],
+  ['ROLE'],
+  ['WAIT', 'x', '1'],
+  ['WAIT', '1', '-1'],
+  ['WAIT', '0', '1'],
+  ['DEBUG', 'SLEEP', '0'],
+  ['EXEC'],
+  ['DISCARD'],
+  ['MULTI', 'x'],
+  ['MULTI'],
+  ['MULTI'],
+  ['WATCH', 'a'],
+  ['EXEC'],
+  ['MULTI'],
+  ['PING'],
+  ['SET', 'a'],
+  ['EXEC'],
+  ['MULTI'],
+  ['FOO'],
+  ['EXEC'],
+  ['MULTI'],
+  ['SET', 'k', 'v'],
+  ['INCR', 'k'],
+  ['ECHO', 'x'],
+  ['CLIENT', 'GETNAME'],
+  ['SELECT', '99'],
+  ['EXEC'],
+  ['UNWATCH'],
+  ['SCAN', 'x'],
+  ['SCAN', '0', 'COUNT', '0'],
+  ['SCAN', '0', 'COUNT', 'x'],
+  ['SCAN', '0', 'FOO'],
+  ['SCAN', '0', 'MATCH', '*', 'TYPE', 'string'],
+  ['KEYS', '*'],
+  ['DBSIZE'],
+  ['RANDOMKEY'],
+  ['FLUSHALL', 'FOO'],
+  ['FLUSHALL', 'ASYNC', 'SYNC'],
+  ['FLUSHDB', 'ASYNC'],
+  ['FLUSHALL', 'SYNC'],
+  ['DBSIZE'],
+  ['RANDOMKEY'],
+  ['RESET'],
+  ['CLIENT', 'GETNAME'],
+  ['HELLO', '3', 'SETNAME', 'bob'],
+  ['CLIENT', 'GETNAME'],
+  ['GET', 'nothing'],
+  ['CLIENT', 'TRACKINGINFO'],
+  ['CONFIG', 'GET', 'maxmemory'],
+  ['EXEC'],
+  ['MULTI'],
+  ['WATCH', 'x'],
+  ['DISCARD'],
+  ['QUIT'],
+];
+
+/** Streams that break the protocol, and some that nearly do; both servers must say the same and close or not close. */
+const STREAMS: readonly string[] = [
+  '*x\r\n',
+  '*\r\n',
+  '*01\r\nx',
+  '*-5\r\n*1\r\n$4\r\nPING\r\n',
+  '*99999999999\r\n',
+  '*1\r\nPING\r\n',
+  '*1\r\n$-1\r\n',
+  '*1\r\n$x\r\n',
+  '*1\r\n$536870913\r\n',
+  `*${'1'.repeat(70_000)}`,
+  `*1\r\n$${'1'.repeat(70_000)}`,
+  'a'.repeat(70_000),
+  'set "a\r\n',
+  'set "a"b\r\n',
+  '"PI\\x4eG" \r\n',
+  "PING\r\nECHO 'a b'\nPING\r\n",
+  '\r\n\r\n \r\nPING\r\n',
+  '*1\r\n$4\r\nPINGxx*1\r\n$4\r\nPING\r\n',
+  'GET / HTTP/1.0\r\n',
+  '*2\r\n$4\r\nECHO\r\n$0\r\n\r\n',
+];
+
+let ours: TestServer;
+before(async () => {
+  ours = await startTestServer({ quorumReplicas: () => 1 });
+});
+after(async () => {
+  await ours.stop();
+  assert.deepEqual(loggedErrors, []);
+});
+
+const hasRedis = spawnSync('redis-server', ['--version']).status === 0;
+
+describe('compared with redis-server', { skip: hasRedis ? false : 'redis-server is not installed' }, () => {
+  let redis: ChildProcess;
+  let redisPort: number;
+
+  before(async () => {
+    redisPort = await freePort();
+    redis = spawn('redis-server', ['--port', String(redisPort), '--save', '', '--bind', '127.0.0.1'], {
+      stdio: 'ignore',
+    });
+    const deadline = Date.now() + 10_000;
+    for (;;) {
+      try {
+        (await RawClient.connect(redisPort)).close();
+        return;
+      } catch (error) {
+        if (Date.now() > deadline) throw error;
+        await new Promise((resolve) => setTimeout(resolve, 20));
+      }
+    }
+  });
+  after(async () => {
+    redis.kill();
+    await once(redis, 'exit');
+  });
+
+  it('connection, server and transaction commands answer the same', async () => {
+    const client = await ours.connect();
+    const peer = await RawClient.connect(redisPort);
+    const ourReplies: [string, Decoded][] = [];
+    const theirReplies: [string, Decoded][] = [];
+    for (const command of SAME_AS_REDIS) {
+      // The first words are enough to find it.
+      const label = command.map((word) => word.slice(0, 30)).join(' ');
+      ourReplies.push([label, comparable(command, await client.call(...command))]);
+      theirReplies.push([label, comparable(command, await peer.call(...command))]);
+    }
+    peer.close();
+    const differing = ourReplies
+      .map((row, index) => ({ ours: row, theirs: theirReplies[index] }))
+      .filter((pair) => !isDeepStrictEqual(pair.ours, pair.theirs));
+    assert.deepEqual(differing, []);
+  });
+
+  it('broken streams get the same errors and the same end', async () => {
+    for (const stream of STREAMS) {
+      const answers: string[] = [];
+      for (const port of [ours.server.port, redisPort]) {
+        const client = await RawClient.connect(port);
+        client.send(Buffer.from(stream, 'latin1'));
+        client.socket.end(request('QUIT'));
+        answers.push(await client.readToEnd());
+      }
+      assert.equal(answers[0], answers[1], JSON.stringify(stream.slice(0, 40)));
+    }
+  });
+
+  it('command metadata agrees: arity, flags, key positions, categories', async () => {
+    const client = await ours.connect();
+    const peer = await RawClient.connect(redisPort);
+    const names = ALL_COMMANDS.map(({ name }) => name);
+    const our = (await client.call('COMMAND', 'INFO', ...names)) as Decoded[][];
+    const their = (await peer.call('COMMAND', 'INFO', ...names)) as Decoded[][];
+    peer.close();
+    const essence = (rows: readonly (readonly Decoded[])[]): Decoded[] =>
+      rows.map(([name, arity, flags, first, last, step, categories]) => [
+        name!,
+        arity!,
+        [...(flags as string[])].sort(),
+        first!,
+        last!,
+        step!,
+        [...(categories as string[])].sort(),
+      ]);
+    const theirs = essence(their);
+    const differing = essence(our)
+      .map((row, index) => ({ ours: row, theirs: theirs[index] }))
+      .filter((pair) => !isDeepStrictEqual(pair.ours, pair.theirs));
+    assert.deepEqual(differing, []);
+  });
+});
+
+/** Hides what differs between two servers by nature. */
+function comparable(command: readonly string[], reply: Decoded): Decoded {
+  const [first, second] = command.map((word) => word.toUpperCase());
+  if (first === 'HELLO' && typeof reply !== 'string')
+    return reply instanceof Map ? [...reply.keys()] : (reply as Decoded[]).length;
+  if (first === 'WAIT' && typeof reply === 'number') return 'a count';
+  if (second === 'HELP') return (reply as string[])[0]!;
+  return reply;
+}
+
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as { port: number };
+  server.close();
+  await once(server, 'close');
+  return port;
+}
+
+describe('the server', () => {
+  it('answers HELLO with what clients look for', async () => {
+    const client = await ours.connect();
+    const map = (await client.call('HELLO', '3')) as Map<string, Decoded>;
+    assert.equal(map.get('version'), '7.0.15');
+    assert.equal(map.get('proto'), 3);
+    assert.equal(map.get('mode'), 'standalone');
+    assert.equal(map.get('role'), 'master');
+  });
+
+  it('shows clients in CLIENT LIST and ends them with CLIENT KILL', async () => {
+    const client = await ours.connect();
+    const victim = await ours.connect();
+    await victim.call('CLIENT', 'SETNAME', 'victim');
+    await victim.call('CLIENT', 'SETINFO', 'LIB-NAME', 'lib');
+    const id = (await victim.call('CLIENT', 'ID')) as number;
+    const list = (await client.call('CLIENT', 'LIST')) as string;
+    assert.match(list, new RegExp(`id=${id} addr=127.0.0.1:\\d+ .*name=victim .*cmd=client\\|id .*lib-name=lib`));
+    assert.equal(await client.call('CLIENT', 'KILL', 'ID', String(id)), 1);
+    await victim.readToEnd();
+    assert.doesNotMatch((await client.call('CLIENT', 'LIST')) as string, /name=victim/);
+  });
+
+  it('sends no replies while they are off, and skips one', async () => {
+    const client = await ours.connect();
+    client.send(
+      Buffer.concat([
+        request('CLIENT', 'REPLY', 'OFF'),
+        request('PING', '1'),
+        request('SET', 'a', '1'),
+        request('CLIENT', 'REPLY', 'ON'),
+        request('CLIENT', 'REPLY', 'SKIP'),
+        request('GET', 'a'),
+        request('ECHO', 'x'),
+      ]),
+    );
+    assert.deepEqual(await client.readMany(2), ['+OK', 'x']);
+  });
+
+  it('holds commands back while clients are paused', async () => {
+    const client = await ours.connect();
+    const other = await ours.connect();
+    assert.equal(await client.call('CLIENT', 'PAUSE', '60000', 'WRITE'), '+OK');
+    other.send(Buffer.concat([request('PING'), request('SET', 'paused', '1'), request('PING', 'after')]));
+    assert.equal(await other.read(), '+PONG');
+    assert.equal(await client.call('EXISTS', 'paused'), 0);
+    assert.equal(await client.call('CLIENT', 'UNPAUSE'), '+OK');
+    assert.deepEqual(await other.readMany(2), ['+OK', 'after']);
+    await client.call('CLIENT', 'PAUSE', '30', 'ALL');
+    assert.equal(await other.call('PING'), '+PONG');
+  });
+
+  it('refuses clients beyond the limit', async () => {
+    const small = await startTestServer({ config: { maxClients: 1 } });
+    const first = await small.connect();
+    await first.call('PING');
+    const second = await RawClient.connect(small.server.port);
+    assert.equal(await second.readToEnd(), '-ERR max number of clients reached\r\n');
+    assert.equal(await first.call('PING'), '+PONG');
+    await small.stop();
+  });
+
+  it('reports itself in INFO', async () => {
+    const client = await ours.connect();
+    await client.call('FLUSHALL');
+    await client.call('SET', 'a', '1');
+    const all = (await client.call('INFO')) as string;
+    for (const field of ['redis_version:7.0.15', 'role:master', 'cluster_enabled:0', 'db0:keys=1,', 'aof_enabled:1']) {
+      assert.ok(all.includes(field), field);
+    }
+    const one = (await client.call('INFO', 'clients')) as string;
+    assert.match(one, /^# Clients\r\nconnected_clients:\d+\r\n/);
+    assert.doesNotMatch(one, /# Server/);
+  });
+
+  it('changes settings at runtime', async () => {
+    const client = await ours.connect();
+    assert.equal(await client.call('CONFIG', 'SET', 'proto-max-bulk-len', '2mb', 'timeout', '100'), '+OK');
+    assert.deepEqual(await client.call('CONFIG', 'GET', 'proto-max-bulk-len', 'timeout'), [
+      'proto-max-bulk-len',
+      '2097152',
+      'timeout',
+      '100',
+    ]);
+    assert.match(
+      (await client.call('CONFIG', 'SET', 'timeout', '7', 'maxclients', '0')) as string,
+      /^-ERR CONFIG SET failed/,
+    );
+    assert.deepEqual(await client.call('CONFIG', 'GET', 'timeout'), ['timeout', '100']);
+    await client.call('CONFIG', 'SET', 'proto-max-bulk-len', '512mb', 'timeout', '0');
+  });
+
+  it('sleeps in DEBUG SLEEP only when it is allowed to', async () => {
+    const debug = await startTestServer({ config: { debugCommands: true } });
+    const client = await debug.connect();
+    const started = performance.now();
+    client.send(Buffer.concat([request('DEBUG', 'SLEEP', '0.05'), request('PING')]));
+    assert.deepEqual(await client.readMany(2), ['+OK', '+PONG']);
+    assert.ok(performance.now() - started >= 45);
+    await debug.stop();
+  });
+
+  it('tells how many replicas beside the leader hold every acknowledged write', async () => {
+    const client = await ours.connect();
+    client.send(Buffer.concat([request('SET', 'a', '1'), request('WAIT', '2', '0')]));
+    assert.deepEqual(await client.readMany(2), ['+OK', 1]);
+  });
+
+  it('closes idle connections when told to', async () => {
+    const impatient = await startTestServer({ config: { idleTimeoutSeconds: 1 } });
+    const client = await impatient.connect();
+    await client.call('PING');
+    assert.equal(await client.readToEnd(), '');
+    await impatient.stop();
+  });
+
+  it('lets replies under way leave when it stops', async () => {
+    const server = await startTestServer();
+    const client = await server.connect();
+    server.kv.holding = true;
+    client.send(request('SET', 'a', '1'));
+    await client.call('PING').catch(() => {});
+    const stopped = server.server.stop();
+    server.kv.releaseHeld();
+    await client.readToEnd();
+    await stopped;
+  });
+});
+
+describe('client libraries', () => {
+  it('ioredis connects, pipelines and runs transactions', async () => {
+    const client = new Redis({ port: ours.server.port, host: '127.0.0.1', lazyConnect: true });
+    await client.connect();
+    assert.equal(await client.set('io', '1'), 'OK');
+    assert.equal(await client.incr('io'), 2);
+    const piped = await client.pipeline().get('io').append('io', 'x').get('io').exec();
+    assert.deepEqual(piped, [
+      [null, '2'],
+      [null, 2],
+      [null, '2x'],
+    ]);
+    assert.deepEqual(await client.multi().set('io', '5').incr('io').exec(), [
+      [null, 'OK'],
+      [null, 6],
+    ]);
+    const seen: string[] = [];
+    for await (const keys of client.scanStream({ match: 'io*' })) seen.push(...(keys as string[]));
+    assert.deepEqual(seen, ['io']);
+    await client.quit();
+  });
+
+  for (const RESP of [2, 3] as const) {
+    it(`node-redis connects with RESP${RESP}, names itself and runs commands`, async () => {
+      const client = createClient({ RESP, name: 'node', socket: { port: ours.server.port, host: '127.0.0.1' } });
+      await client.connect();
+      assert.equal(await client.set('nr', 'v', { EX: 100 }), 'OK');
+      assert.equal(await client.get('nr'), 'v');
+      assert.deepEqual(await Promise.all([client.strLen('nr'), client.exists('nr'), client.get('none')]), [1, 1, null]);
+      assert.deepEqual(await client.multi().set('nr', '1').incr('nr').exec(), ['OK', 2]);
+      assert.equal((await client.clientInfo()).name, 'node');
+      assert.equal((await client.configGet('maxmemory')).maxmemory, '0');
+      await client.close();
+    });
+  }
+});
