@@ -32,7 +32,7 @@ interface CommonFlags {
 function optionsFrom(flags: CommonFlags, entry: SuiteEntry, mutant?: string): RunOptions {
   return {
     workload: entry.workload,
-    nemeses: resolveNemeses(entry.nemeses).map(({ name }) => name),
+    nemeses: entry.nemeses,
     seconds: entry.seconds,
     seed: Number(flags.seed),
     nodes: Number(flags.nodes),

@@ -103,16 +103,16 @@ export class ProcessCluster implements TestCluster {
     }
     const proxies = new Map<string, FaultProxy>();
     for (const from of numbers) {
-      const members = [];
+      const members: string[] = [];
       for (const to of numbers) {
         const target = states.get(to)!;
         if (from === to) {
-          members.push({ nodeId: to, address: `127.0.0.1:${target.grpcPort}` });
+          members.push(`${to}=127.0.0.1:${target.grpcPort}`);
           continue;
         }
         const proxy = new FaultProxy(() => target.grpcPort, options.random);
         proxies.set(`${from}>${to}`, proxy);
-        members.push({ nodeId: to, address: `127.0.0.1:${await proxy.listen()}` });
+        members.push(`${to}=127.0.0.1:${await proxy.listen()}`);
       }
       const state = states.get(from)!;
       const config = {
