@@ -439,7 +439,10 @@ export class RaftCore {
 
   private onAppend(message: MessageOf<'append'>): void {
     const { prevIndex, prevTerm, entries } = message;
-    if (prevIndex < this.log.commitIndex) {
+    if (this.currentConf.voters.length === 0 && !this.log.isRestoring()) {
+      // A node that was told no membership cannot replay changes of it: refusing even the start asks for a snapshot.
+      this.answerAppend(message, prevIndex, { index: 0, term: 0 });
+    } else if (prevIndex < this.log.commitIndex) {
       this.answerAppend(message, this.log.commitIndex);
     } else if (this.log.term(prevIndex) === prevTerm) {
       this.log.merge(entries);
@@ -453,14 +456,14 @@ export class RaftCore {
 
   private onSnapshot(message: MessageOf<'snapshot'>): void {
     const meta = message.snapshot;
+    // One at a time; the sender learns from the next append how far this node came.
+    if (this.log.isRestoring()) return;
     if (meta.index > this.log.commitIndex) {
       if (this.log.term(meta.index) === meta.term) {
         this.log.commitTo(meta.index);
       } else {
         this.log.restore(meta);
         this.pendingSnapshot = meta;
-        this.currentConf = meta.conf;
-        this.confIndex = meta.index;
       }
     }
     this.outbox.afterPersist.push({
@@ -588,7 +591,7 @@ export class RaftCore {
    */
   applyConfChange(entry: Entry): ConfState {
     assert(entry.kind === EntryKind.ConfChange, 'only a membership change can be applied as one');
-    // A snapshot that was stepped in meanwhile knows better.
+    // A snapshot that was installed meanwhile covers it.
     if (entry.index <= this.confIndex) return this.currentConf;
     this.confIndex = entry.index;
     const result = nextConf(this.currentConf, decodeConfChange(entry.payload));
@@ -794,6 +797,9 @@ export class RaftCore {
   /** State machine and stored log were replaced by the snapshot that `ready()` handed out. */
   snapshotInstalled(meta: SnapshotMeta): void {
     this.log.restored(meta);
+    // Not earlier: until now, entries before the snapshot may still be applied, with the membership of their time.
+    this.currentConf = meta.conf;
+    this.confIndex = meta.index;
     this.applyingBytes = 0;
   }
 

@@ -164,12 +164,18 @@ export class Replication {
   private sendCommit(peer: Progress): void {
     const prevIndex = peer.nextIndex - 1;
     const prevTerm = this.log.term(prevIndex);
-    if (prevTerm !== undefined) this.sendAppend(peer, prevIndex, prevTerm, NO_ENTRIES);
+    if (prevTerm !== undefined) {
+      this.sendAppend(peer, prevIndex, prevTerm, NO_ENTRIES);
+    } else {
+      // The log was truncated past what was sent and not acknowledged: only a snapshot helps now.
+      peer.becomeProbe();
+      this.dirty = true;
+    }
   }
 
   /** Orders a snapshot for a peer that answers; a silent one would only pin it. */
   private sendSnapshot(peer: Progress): void {
-    if (!peer.recentlyActive) return;
+    if (!peer.recentlyActive || this.log.appliedIndex === 0) return;
     const index = this.log.appliedIndex;
     const term = this.log.term(index);
     assert(term !== undefined, 'the term of the applied entry must be known');
@@ -204,6 +210,11 @@ export class Replication {
   onAppendResponse(peer: Progress, message: AppendResponse): void {
     peer.recentlyActive = true;
     peer.ackedSentAtMs = Math.max(peer.ackedSentAtMs, message.sentAtMs);
+    if (message.reject && message.index === 0) {
+      // Not even the empty log matches: the peer has no membership yet and needs a snapshot to start from.
+      if (peer.matchIndex === 0 && peer.state !== 'snapshot') this.sendSnapshot(peer);
+      return;
+    }
     if (message.reject) {
       const candidate =
         message.hintTerm > 0

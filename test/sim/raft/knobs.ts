@@ -1,0 +1,87 @@
+/** Everything that one seed decides before the run starts: constants of the core, speeds, and which faults happen. */
+import type { SeededRandom } from '../../../src/platform/index.ts';
+import type { RaftConfig } from '../../../src/raftengine/core/index.ts';
+
+export interface Knobs {
+  readonly voters: number;
+  readonly learners: number;
+  /** Nodes that are members of nothing at first. */
+  readonly spares: number;
+  readonly durationMs: number;
+  readonly raft: Omit<RaftConfig, 'groupId' | 'nodeId'>;
+  /** Bound on the difference of clock speeds; the core is told the same. */
+  readonly drift: number;
+  readonly networkDelayMs: number;
+  /** Chance of a message to be late by up to two election timeouts. */
+  readonly straggles: number;
+  readonly loses: number;
+  readonly duplicates: number;
+  readonly diskDelayMs: number;
+  readonly applyDelayMs: number;
+  /** Chance that a step's work is gathered with the next one's. */
+  readonly lazyTurn: number;
+  readonly noticesStalls: boolean;
+  readonly keepEntries: number;
+  /** Mean time between proposals on each node that believes to lead. */
+  readonly proposalMs: number;
+  /** Mean time between faults; each kind has a weight, 0 when this seed is without it. */
+  readonly faultMs: number;
+  readonly weights: Readonly<Record<Fault, number>>;
+}
+
+export const FAULTS = [
+  'crash',
+  'pause',
+  'split',
+  'isolate',
+  'oneWay',
+  'heal',
+  'confChange',
+  'transfer',
+  'flush',
+  'campaign',
+  'unreachable',
+  'stall',
+] as const;
+export type Fault = (typeof FAULTS)[number];
+
+export function drawKnobs(random: SeededRandom): Knobs {
+  const oneOf = <T>(...choices: T[]): T => choices[random.int(choices.length)]!;
+  const electionTimeoutTicks = oneOf(8, 10, 15);
+  const drift = oneOf(0, 0.001, 0.05, 0.2);
+  const weights = Object.fromEntries(
+    FAULTS.map((fault) => [fault, random.next() < 0.65 ? 1 + random.int(5) : 0]),
+  ) as Record<Fault, number>;
+  weights.heal = Math.max(weights.heal, 2);
+  return {
+    voters: oneOf(3, 3, 3, 4, 5, 5, 6, 7),
+    learners: oneOf(0, 0, 1, 2),
+    spares: oneOf(0, 1, 2),
+    durationMs: 1500 + random.int(1500),
+    raft: {
+      electionTimeoutTicks,
+      heartbeatTicks: oneOf(1, 2, 3),
+      tickMs: 10,
+      leaseMarginMs: oneOf(0, 0, 10),
+      leaseDrift: drift,
+      maxAppendBytes: oneOf(1, 32, 256, 4096),
+      maxInflightMessages: oneOf(1, 2, 4, 64),
+      maxInflightBytes: oneOf(1, 64, 65536),
+      maxUncommittedBytes: oneOf(64, 1024, 65536),
+      maxPromoteLag: oneOf(2, 16, 1024),
+    },
+    drift,
+    networkDelayMs: oneOf(1, 3, 10),
+    straggles: oneOf(0, 0.01, 0.05),
+    loses: oneOf(0, 0, 0.02, 0.1, 0.25),
+    duplicates: oneOf(0, 0.02, 0.1),
+    diskDelayMs: oneOf(0, 2, 8, 40),
+    applyDelayMs: oneOf(0, 1, 20),
+    lazyTurn: oneOf(0, 0.2, 0.6),
+    noticesStalls: random.next() < 0.5,
+    keepEntries: oneOf(0, 1, 10, 100),
+    proposalMs: oneOf(3, 10, 30),
+    faultMs: oneOf(15, 40, 100),
+    weights,
+  };
+}
