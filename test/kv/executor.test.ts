@@ -289,6 +289,29 @@ describe('conflicts', () => {
     assert.equal(bed.get('k').reply, 'second-2+');
   });
 
+  it('take along a command that read several keys of its entry, whichever of them failed', () => {
+    const bed = new Bed();
+    bed.set('j', '1');
+    bed.settle();
+    bed.set('first', 'x');
+    const second = bed.run((view) => {
+      const value = `second-${text(view.get(bytes('j')))}`;
+      view.put(bytes('second'), bytes(value), 0n as typeof view.ts);
+    });
+    const both = bed.run((view) => {
+      const value = `${text(view.get(bytes('first')))}&${text(view.get(bytes('second')))}`;
+      view.put(bytes('both'), bytes(value), 0n as typeof view.ts);
+      return value;
+    });
+    bed.scheduler.endTurn();
+    const inFlight = bed.raft.proposals.splice(0);
+    foreignWrite(bed, 'j', '2');
+    bed.raft.proposals.push(...inFlight);
+    bed.settle();
+    assert.equal(second.error, undefined);
+    assert.equal(both.reply, 'x&second-2');
+  });
+
   it('end in an error after eight tries', () => {
     const bed = new Bed();
     const incr = bed.incr('n');
@@ -348,6 +371,22 @@ describe('lost leadership', () => {
     bed.settle();
     assert.equal(set.reply, 'OK');
     assert.ok(bed.stateMachine.maxTs > before);
+  });
+
+  it('of another node whose clock was an hour ahead leaves the new leader writing above it', () => {
+    const ahead = new Bed();
+    ahead.clock.wallMs += 3_600_000;
+    ahead.set('a', '1');
+    ahead.settle();
+    const bed = new Bed();
+    bed.raft.stepDown();
+    bed.raft.apply(ahead.raft.log[0]!);
+    bed.raft.lead();
+    const incr = bed.incr('a');
+    bed.scheduler.endTurn();
+    bed.raft.commit(1);
+    assert.equal(incr.reply, 2);
+    assert.ok(bed.stateMachine.maxTs > ahead.stateMachine.maxTs);
   });
 
   it('passes the reason on when an entry was not proposed', () => {

@@ -21,6 +21,7 @@ const operation = fc.oneof(
   fc.record({ kind: fc.constant('delete' as const), key }),
   fc.record({ kind: fc.constant('copy' as const), key, other: key }),
   fc.record({ kind: fc.constant('swap' as const), key, other: key }),
+  fc.record({ kind: fc.constant('join' as const), key, other: key, into: key }),
   fc.record({ kind: fc.constant('clear' as const) }),
   fc.record({ kind: fc.constant('clearAndSet' as const), key }),
 );
@@ -60,6 +61,11 @@ function execute(
       const value = map.get(command.key);
       map.set(command.other, value);
       return value ?? '-';
+    }
+    case 'join': {
+      const value = `${show(command.key)}&${show(command.other)}`.slice(-40);
+      map.set(command.into, value);
+      return value;
     }
     case 'swap': {
       const one = map.get(command.key);
