@@ -4,7 +4,6 @@
  * read at its own timestamp that looks below it. Until then the counter is too high, and the range delete's row says so,
  * so that a restart goes on counting.
  */
-import { type HlcTimestamp, hlcTimestamp } from '../platform/index.ts';
 import type { RangeTombstone, RangeTombstones } from './range-tombstones.ts';
 import { RangeTombstones as Tombstones } from './range-tombstones.ts';
 import { type ReadView, scanPage } from './reads.ts';
@@ -126,7 +125,7 @@ export class KeyCounters {
       );
       for (const { key } of page.rows) {
         const counterClass = this.classOf?.(key);
-        if (counterClass === undefined || counterClass < 0 || this.covers(range, counterClass)) continue;
+        if (counterClass === undefined || counterClass < 0) continue;
         found.set(counterClass, (found.get(counterClass) ?? 0) + 1);
       }
       start = page.next;
@@ -134,7 +133,12 @@ export class KeyCounters {
     // Synchronous from here: the counters and the mark go into the same flush.
     if (this.uncounted[0] !== range) return;
     this.uncounted.shift();
-    for (const [counterClass, count] of found) this.counts.set(counterClass, this.count(counterClass) - count);
+    const since = this.source.ranges().all.filter((other) => other.ts >= range.ts);
+    for (const [counterClass, count] of found) {
+      // A later delete of the whole class has set its counter already.
+      if (since.some((other) => this.covers(other, counterClass))) continue;
+      this.counts.set(counterClass, this.count(counterClass) - count);
+    }
     this.source.markCounted(range);
   }
 
@@ -143,7 +147,7 @@ export class KeyCounters {
     let before: RangeTombstones = Tombstones.empty;
     for (const other of this.source.ranges().all) {
       const isEarlier = other.ts < range.ts || (other.ts === range.ts && Buffer.compare(other.start, range.start) < 0);
-      if (isEarlier) before = before.with({ ...other, ts: hlcTimestamp(other.ts) as HlcTimestamp });
+      if (isEarlier) before = before.with(other);
     }
     return before;
   }

@@ -6,8 +6,8 @@
  *
  * An expired newest version stays until it is purged by a delete through the log, because it still counts as a key.
  */
-import type { Clock, HlcTimestamp } from '../platform/index.ts';
-import { encodeExpiryKey, encodeRangeKey } from './codec.ts';
+import { type Clock, type HlcTimestamp, hlcTimestamp } from '../platform/index.ts';
+import { decodeVersion, encodeExpiryKey, encodeRangeKey } from './codec.ts';
 import { KeyWalk, type WalkedVersion } from './key-walk.ts';
 import type { Level, LevelOperation } from './level.ts';
 import type { RangeTombstones } from './range-tombstones.ts';
@@ -15,6 +15,7 @@ import type { RangeTombstones } from './range-tombstones.ts';
 /** Deletions in one batch. */
 const MAX_BATCH_OPERATIONS = 2000;
 const EMPTY = Buffer.alloc(0);
+const NEVER = hlcTimestamp(0n);
 
 /** What collection needs of the store. */
 export interface GarbageHost {
@@ -23,8 +24,9 @@ export interface GarbageHost {
   threshold(): HlcTimestamp;
   /** True when the generation that collects units has a version of the key. */
   isBuffered(key: Buffer): boolean;
-  /** Makes everything applied so far durable, and counters independent of what will be dropped. */
-  prepare(): Promise<void>;
+  /** Makes counters independent of what will be dropped. */
+  settleCounters(): Promise<void>;
+  /** Makes everything applied so far durable. */
   flush(): Promise<void>;
   /** Runs `build` when no batch is under way and writes what it returns before any other batch. */
   write(build: () => LevelOperation[]): Promise<void>;
@@ -35,6 +37,8 @@ export interface GarbageHost {
 /** The newest version of a key and all that goes with it: dropped together, or not at all when the key was written again. */
 interface NewestRemoval {
   readonly key: Buffer;
+  readonly newestRowKey: Buffer;
+  readonly commitTs: HlcTimestamp;
   readonly rowKeys: readonly Buffer[];
 }
 
@@ -50,6 +54,8 @@ export class GarbageCollector {
   private readonly location: string;
   private readonly host: GarbageHost;
   private pass: Pass | undefined;
+  /** Range deletes up to here are about to be forgotten: no version that they hide may be written any more. */
+  forgettingUpTo: HlcTimestamp = NEVER;
   private running: Promise<boolean> | undefined;
   private isStopping = false;
   private dropped: Buffer[] = [];
@@ -75,6 +81,7 @@ export class GarbageCollector {
     await this.running?.catch(() => {});
     this.isStopping = false;
     this.pass = undefined;
+    this.forgettingUpTo = NEVER;
   }
 
   private async slice(budgetMs: number): Promise<boolean> {
@@ -84,7 +91,9 @@ export class GarbageCollector {
       // all that was written before the threshold rose is on disk, where the pass sees it.
       const threshold = this.host.threshold();
       if (threshold === 0n) return true;
-      await this.host.prepare();
+      await this.host.settleCounters();
+      this.forgettingUpTo = threshold;
+      await this.host.flush();
       this.pass = { threshold, cursor: EMPTY };
     }
     const pass = this.pass;
@@ -92,6 +101,7 @@ export class GarbageCollector {
     if (!isComplete) return false;
     this.pass = undefined;
     await this.forgetRanges(pass.threshold);
+    this.forgettingUpTo = NEVER;
     return true;
   }
 
@@ -148,7 +158,7 @@ export class GarbageCollector {
     if (!isNewestGone) return;
     newestRows.push(newest.rowKey);
     if (newest.expireTs !== 0n) newestRows.push(encodeExpiryKey(newest.expireTs, key));
-    this.droppedNewest.push({ key, rowKeys: newestRows });
+    this.droppedNewest.push({ key, newestRowKey: newest.rowKey, commitTs: newest.commitTs, rowKeys: newestRows });
   }
 
   private async writeDropped(): Promise<void> {
@@ -159,12 +169,19 @@ export class GarbageCollector {
     this.droppedNewest = [];
     await this.host.write(() => {
       const operations: LevelOperation[] = dropped.map((key) => ({ type: 'del', key }));
-      for (const { key, rowKeys } of droppedNewest) {
-        if (this.host.isBuffered(key)) continue;
-        for (const rowKey of rowKeys) operations.push({ type: 'del', key: rowKey });
+      for (const removal of droppedNewest) {
+        if (!this.isStillNewest(removal)) continue;
+        for (const rowKey of removal.rowKeys) operations.push({ type: 'del', key: rowKey });
       }
       return operations;
     });
+  }
+
+  /** The walk saw an older state: since then the key may have been written to the buffer, or even to disk. */
+  private isStillNewest({ key, newestRowKey, commitTs }: NewestRemoval): boolean {
+    if (this.host.isBuffered(key)) return false;
+    const row = this.host.level().getSync(newestRowKey);
+    return row !== undefined && decodeVersion(row, this.location).commitTs === commitTs;
   }
 
   /**

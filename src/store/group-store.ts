@@ -151,10 +151,7 @@ class MvccGroupStore implements GroupStore {
       ranges: () => this.ranges,
       threshold: () => this.threshold,
       isBuffered: (key) => this.active.keys.has(nameOf(key)),
-      prepare: async () => {
-        await this.settleCounters();
-        await this.flush();
-      },
+      settleCounters: () => this.settleCounters(),
       flush: () => this.flush(),
       write: (build) => this.writeInLane(build),
       forgetRanges: (upTo) => {
@@ -398,11 +395,11 @@ class MvccGroupStore implements GroupStore {
   }
 
   /**
-   * What has to be written as a V row for the version that was the newest. One that a range delete at or below the GC
-   * threshold hides turns into a tombstone: the range delete itself will be forgotten, and the version must not come back.
+   * What has to be written as a V row for the version that was the newest. One that is hidden by a range delete which the
+   * running collection will forget turns into a tombstone: it must not come back.
    */
   private movedBase(key: Buffer, base: BaseVersion): BaseVersion | undefined {
-    if (!this.ranges.isEmpty && this.ranges.covering(key, this.threshold) >= base.commitTs) {
+    if (!this.ranges.isEmpty && this.ranges.covering(key, this.collector.forgettingUpTo) >= base.commitTs) {
       const row = encodeVersion(base.commitTs, NEVER, true, EMPTY);
       return { commitTs: base.commitTs, isTombstone: true, expireTs: NEVER, row, isValueApart: false };
     }
@@ -500,13 +497,16 @@ class MvccGroupStore implements GroupStore {
     return this.unusable;
   }
 
-  /** Writes rows that change no answer, built when the lane is free, so that nothing is between buffer and disk. */
+  /**
+   * Writes rows that change no answer, built when the lane is free, so that nothing is between buffer and disk. Synced:
+   * LevelDB may lose an older unsynced log file and keep a newer one.
+   */
   private writeInLane(build: () => LevelOperation[]): Promise<void> {
     return this.inLane(async () => {
       const operations = build();
       if (operations.length === 0) return;
       try {
-        await this.level.batch(operations, { sync: false });
+        await this.level.batch(operations, { sync: true });
       } catch (error) {
         throw this.fail(error);
       }

@@ -59,7 +59,7 @@ class Scenario {
     else if (dice < 80) await this.checkPoint();
     else if (dice < 84) await this.checkScanWhileWriting();
     else if (dice < 87) await this.store.flush();
-    else if (dice < 92) await this.store.collectGarbage(this.random.int(2) === 0 ? 0 : 1000);
+    else if (dice < 92) await this.collectWhileWriting();
     else if (dice < 94) await this.checkAll();
     else if (dice < 96) await new Promise((resolve) => setImmediate(resolve));
     else if (dice < 98) await this.reopen();
@@ -157,6 +157,25 @@ class Scenario {
     const full = keysOnly ? expected.map((row) => ({ ...row, value: Buffer.alloc(0) })) : expected;
     // While writing only the first page is of the state at the call.
     assert.deepEqual(rows, isWriting ? full.slice(0, rows.length) : full);
+  }
+
+  private async collectWhileWriting(): Promise<void> {
+    const { random } = this;
+    let isOver = false;
+    const collecting = this.store.collectGarbage(random.int(2) === 0 ? 0 : 1000).finally(() => {
+      isOver = true;
+    });
+    const flushes: Promise<void>[] = [];
+    if (random.int(3) > 0) {
+      while (!isOver) {
+        for (let turns = random.int(20); turns > 0; turns--) await undefined;
+        await new Promise((resolve) => setImmediate(resolve));
+        if (random.int(2) === 0) this.writeUnit();
+        if (random.int(4) === 0) flushes.push(this.store.flush());
+      }
+    }
+    await collecting;
+    await Promise.all(flushes);
   }
 
   private checkScanWhileWriting(): Promise<void> {
