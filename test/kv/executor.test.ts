@@ -289,6 +289,22 @@ describe('conflicts', () => {
     assert.equal(bed.get('k').reply, 'second-2+');
   });
 
+  it('make a read of several entries run again when an earlier one of them failed', () => {
+    const bed = new Bed();
+    bed.incr('n');
+    bed.scheduler.endTurn();
+    bed.set('m', 'x');
+    bed.scheduler.endTurn();
+    const both = bed.run((view) => `${text(view.get(bytes('n')))}/${text(view.get(bytes('m')))}`);
+    const inFlight = bed.raft.proposals.splice(0);
+    foreignWrite(bed, 'n', '100');
+    bed.raft.proposals.push(...inFlight);
+    bed.settle();
+    bed.settle();
+    assert.notEqual(both.reply, '1/x', 'that increment never happened');
+    assert.equal(both.reply, '101/x');
+  });
+
   it('take along a command that read several keys of its entry, whichever of them failed', () => {
     const bed = new Bed();
     bed.set('j', '1');
