@@ -5,6 +5,7 @@ export { type ErrorDisposition, KvorumError } from './errors.ts';
 export type { FrameHandler, Lane, PeerNetwork, StreamHandler } from './network.ts';
 export { type Random, SeededRandom, SystemRandom } from './random.ts';
 export { type Cancel, type Scheduler, SystemScheduler } from './scheduler.ts';
+export * from './simulated/index.ts';
 export { SystemDisk } from './system-disk.ts';
 export {
   type GroupId,

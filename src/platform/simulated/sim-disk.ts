@@ -1,0 +1,226 @@
+/**
+ * A disk that fails on request. Operations take drawn times; writes are visible when they settle, and stable only after a
+ * sync (or at once on a durable file). Names are stable once their folder is synced. After a power failure any part of
+ * what was not stable may be there; changes of names survive in order up to a drawn point, as on a journaling file system.
+ */
+import { dirname } from 'node:path';
+import { crc32 } from 'node:zlib';
+import type { Disk, DiskFile, DiskOpenOptions } from '../disk.ts';
+import type { SeededRandom } from '../random.ts';
+import type { EventOwner } from './event-heap.ts';
+import { type FileChange, SimInode } from './sim-inode.ts';
+import type { Simulation } from './simulation.ts';
+
+type NameChange =
+  | { readonly kind: 'set'; readonly path: string; readonly inode: SimInode }
+  | { readonly kind: 'rename'; readonly from: string; readonly path: string }
+  | { readonly kind: 'remove'; readonly path: string };
+
+const diskError = (code: string, operation: string, path: string): NodeJS.ErrnoException =>
+  Object.assign(new Error(`${code}: simulated, ${operation} '${path}'`), { code, path });
+
+const MIN_OPERATION_MS = 0.02;
+const MAX_OPERATION_MS = 0.2;
+
+export class SimDisk implements Disk {
+  /** Multiplies the time that every operation takes. */
+  slowness = 1;
+  /** Writes that would make a file longer are refused with ENOSPC. */
+  isFull = false;
+  /** Syncs and durable writes fail with EIO; what of the bytes is stable then is up to chance. */
+  failsSyncs = false;
+  private readonly simulation: Simulation;
+  private readonly owner: EventOwner;
+  private readonly random: SeededRandom;
+  private names = new Map<string, SimInode>();
+  private stableNames = new Map<string, SimInode>();
+  private unsyncedNames: NameChange[] = [];
+
+  constructor(simulation: Simulation, owner: EventOwner) {
+    this.simulation = simulation;
+    this.owner = owner;
+    this.random = simulation.random.fork(3);
+  }
+
+  /** The machine's process died; with `losePower` everything that is not stable may be lost. */
+  crash(losePower: boolean): void {
+    if (!losePower) {
+      for (const inode of new Set(this.names.values())) inode.killProcess(this.random);
+      return;
+    }
+    const survivors = this.random.int(this.unsyncedNames.length + 1);
+    for (const change of this.unsyncedNames.slice(0, survivors)) applyName(this.stableNames, change);
+    this.unsyncedNames = [];
+    this.names = new Map(this.stableNames);
+    for (const inode of new Set(this.names.values())) inode.failPower(this.random);
+  }
+
+  /** Damages one stored bit, as a drive does that forgets. */
+  flipBit(path: string, position: number, bit = 0): void {
+    this.inode(path, 'flip').flipBit(position, bit);
+  }
+
+  async open(path: string, options: DiskOpenOptions = {}): Promise<DiskFile> {
+    await this.elapse('open');
+    let inode = this.names.get(path);
+    if (inode === undefined) {
+      if (options.create !== true) throw diskError('ENOENT', 'open', path);
+      if (this.isFull) throw diskError('ENOSPC', 'open', path);
+      inode = new SimInode();
+      this.changeName({ kind: 'set', path, inode });
+    }
+    return new SimDiskFile(this, path, inode, options.durable === true);
+  }
+
+  async list(folder: string): Promise<string[]> {
+    await this.elapse('list');
+    const prefix = `${folder}/`;
+    const found = new Set<string>();
+    for (const path of this.names.keys())
+      if (path.startsWith(prefix)) found.add(path.slice(prefix.length).split('/', 1)[0]!);
+    return [...found].sort();
+  }
+
+  /** Folders exist as soon as something is in them. */
+  async makeFolder(_folder: string): Promise<void> {
+    await this.elapse('make folder');
+  }
+
+  async rename(from: string, to: string): Promise<void> {
+    await this.elapse('rename');
+    this.inode(from, 'rename');
+    this.changeName({ kind: 'rename', from, path: to });
+  }
+
+  async remove(path: string): Promise<void> {
+    await this.elapse('remove');
+    for (const name of [...this.names.keys()])
+      if (name === path || name.startsWith(`${path}/`)) this.changeName({ kind: 'remove', path: name });
+  }
+
+  async syncFolder(folder: string): Promise<void> {
+    const before = this.unsyncedNames.length;
+    await this.elapse('sync folder');
+    if (this.failsSyncs) throw diskError('EIO', 'fsync', folder);
+    const later = this.unsyncedNames.slice(before);
+    const isOfFolder = (change: NameChange): boolean =>
+      dirname(change.path) === folder || (change.kind === 'rename' && dirname(change.from) === folder);
+    const kept: NameChange[] = [];
+    for (const change of this.unsyncedNames.slice(0, before)) {
+      if (isOfFolder(change)) applyName(this.stableNames, change);
+      else kept.push(change);
+    }
+    this.unsyncedNames = [...kept, ...later];
+  }
+
+  /** Lets the time of one operation pass. Never settles when the machine crashes before. */
+  elapse(operation: string): Promise<void> {
+    const drawnMs = MIN_OPERATION_MS + this.random.next() * (MAX_OPERATION_MS - MIN_OPERATION_MS);
+    return this.simulation.delay(drawnMs * this.slowness, `disk ${operation}`, this.owner);
+  }
+
+  /** Carries out one change of a file. */
+  async change(path: string, inode: SimInode, change: FileChange, durable: boolean): Promise<void> {
+    const grows = change.kind === 'write' && change.position + change.bytes.length > inode.claimedSize;
+    if (grows && this.isFull) {
+      await this.elapse('write');
+      throw diskError('ENOSPC', 'write', path);
+    }
+    if (change.kind === 'write') this.simulation.note(crc32(change.bytes));
+    inode.begin(change);
+    await this.elapse('write');
+    if (durable && this.failsSyncs) {
+      inode.abandon(change, this.random);
+      throw diskError('EIO', 'write', path);
+    }
+    inode.finish(change, durable);
+  }
+
+  async sync(path: string, inode: SimInode): Promise<void> {
+    const before = inode.unsyncedChanges;
+    await this.elapse('sync');
+    if (this.failsSyncs) throw diskError('EIO', 'fsync', path);
+    inode.sync(before);
+  }
+
+  private inode(path: string, operation: string): SimInode {
+    const inode = this.names.get(path);
+    if (inode === undefined) throw diskError('ENOENT', operation, path);
+    return inode;
+  }
+
+  private changeName(change: NameChange): void {
+    applyName(this.names, change);
+    this.unsyncedNames.push(change);
+  }
+}
+
+function applyName(names: Map<string, SimInode>, change: NameChange): void {
+  if (change.kind === 'set') {
+    names.set(change.path, change.inode);
+  } else if (change.kind === 'remove') {
+    names.delete(change.path);
+  } else {
+    const inode = names.get(change.from);
+    names.delete(change.from);
+    if (inode !== undefined) names.set(change.path, inode);
+  }
+}
+
+class SimDiskFile implements DiskFile {
+  private readonly disk: SimDisk;
+  private readonly path: string;
+  private readonly inode: SimInode;
+  private readonly durable: boolean;
+  private isOpen = true;
+
+  constructor(disk: SimDisk, path: string, inode: SimInode, durable: boolean) {
+    this.disk = disk;
+    this.path = path;
+    this.inode = inode;
+    this.durable = durable;
+  }
+
+  async write(bytes: Buffer, position: number): Promise<void> {
+    this.check('write');
+    const change: FileChange = { kind: 'write', position, bytes: Buffer.from(bytes) };
+    await this.disk.change(this.path, this.inode, change, this.durable);
+  }
+
+  async sync(): Promise<void> {
+    this.check('fsync');
+    await this.disk.sync(this.path, this.inode);
+  }
+
+  async read(position: number, length: number): Promise<Buffer> {
+    this.check('read');
+    await this.disk.elapse('read');
+    return this.inode.read(position, length);
+  }
+
+  readSync(position: number, length: number): Buffer {
+    this.check('read');
+    return this.inode.read(position, length);
+  }
+
+  async size(): Promise<number> {
+    this.check('stat');
+    await this.disk.elapse('stat');
+    return this.inode.size;
+  }
+
+  async truncate(length: number): Promise<void> {
+    this.check('truncate');
+    await this.disk.change(this.path, this.inode, { kind: 'truncate', length }, this.durable);
+  }
+
+  async close(): Promise<void> {
+    this.check('close');
+    this.isOpen = false;
+    await this.disk.elapse('close');
+  }
+
+  private check(operation: string): void {
+    if (!this.isOpen) throw diskError('EBADF', operation, this.path);
+  }
+}

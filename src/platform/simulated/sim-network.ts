@@ -1,0 +1,204 @@
+/**
+ * The network of a simulated cluster: frames and streams travel over `SimLinks` as events of the receiving machine. With
+ * untouched links it keeps the promises of `PeerNetwork`; loss, duplication and reordering happen where they are switched on.
+ */
+import { crc32 } from 'node:zlib';
+import type { FrameHandler, Lane, PeerNetwork, StreamHandler } from '../network.ts';
+import type { NodeId } from '../types.ts';
+import type { EventOwner } from './event-heap.ts';
+import { SimLinks } from './sim-links.ts';
+import { runStream } from './sim-stream.ts';
+import type { Simulation } from './simulation.ts';
+
+/** A broken connection is noticed after up to this long. */
+const MAX_NOTICE_MS = 2;
+
+/** All machines of a cluster and the links between them. */
+export class SimFabric {
+  readonly simulation: Simulation;
+  readonly links: SimLinks;
+  private readonly networks = new Map<NodeId, SimNetwork>();
+
+  constructor(simulation: Simulation) {
+    this.simulation = simulation;
+    this.links = new SimLinks(simulation);
+  }
+
+  /** The network end of a machine. */
+  attach(self: NodeId, owner: EventOwner): SimNetwork {
+    const network = new SimNetwork(this, self, owner);
+    this.networks.set(self, network);
+    return network;
+  }
+
+  network(node: NodeId): SimNetwork | undefined {
+    return this.networks.get(node);
+  }
+
+  /** Cuts or heals one direction; cutting breaks the connection, so what is under way in it is lost. */
+  setCut(from: NodeId, to: NodeId, isCut: boolean): void {
+    const link = this.links.link(from, to);
+    if (link.behaviour.isCut === isCut) return;
+    this.links.set(from, to, { isCut });
+    if (isCut) this.breakConnection(from, to);
+  }
+
+  /** Machines reach each other only inside their part; machines that are in no part keep all their links. */
+  partition(...parts: readonly (readonly NodeId[])[]): void {
+    this.heal();
+    for (const part of parts)
+      for (const other of parts)
+        if (part !== other) for (const from of part) for (const to of other) this.setCut(from, to, true);
+  }
+
+  /** Mends every cut; rates and delays stay. */
+  heal(): void {
+    for (const link of this.links.all()) if (link.behaviour.isCut) link.behaviour = { ...link.behaviour, isCut: false };
+  }
+
+  /** Loses what is under way in both directions and tells both ends, each in its own time. */
+  breakConnection(a: NodeId, b: NodeId): void {
+    this.links.link(a, b).reset();
+    this.links.link(b, a).reset();
+    this.networks.get(a)?.notice(b, this.simulation.random.next() * MAX_NOTICE_MS);
+    this.networks.get(b)?.notice(a, this.simulation.random.next() * MAX_NOTICE_MS);
+  }
+
+  /** The connections of a machine that went down. */
+  breakAll(node: NodeId): void {
+    for (const other of this.networks.keys()) if (other !== node) this.breakConnection(node, other);
+  }
+}
+
+export class SimNetwork implements PeerNetwork {
+  readonly self: NodeId;
+  readonly owner: EventOwner;
+  private readonly fabric: SimFabric;
+  private readonly peers = new Map<NodeId, string>();
+  private readonly frameHandlers = new Map<Lane, FrameHandler>();
+  private readonly streamHandlers = new Map<string, StreamHandler>();
+  private peerLostListeners: ((peer: NodeId) => void)[] = [];
+  private isStarted = false;
+
+  constructor(fabric: SimFabric, self: NodeId, owner: EventOwner) {
+    this.fabric = fabric;
+    this.self = self;
+    this.owner = owner;
+  }
+
+  setPeer(peer: NodeId, address: string): void {
+    this.peers.set(peer, address);
+  }
+
+  removePeer(peer: NodeId): void {
+    this.peers.delete(peer);
+  }
+
+  onFrame(lane: Lane, handler: FrameHandler): void {
+    this.frameHandlers.set(lane, handler);
+  }
+
+  onStream(kind: string, handler: StreamHandler): void {
+    this.streamHandlers.set(kind, handler);
+  }
+
+  onPeerLost(listener: (peer: NodeId) => void): void {
+    this.peerLostListeners.push(listener);
+  }
+
+  async start(): Promise<void> {
+    this.isStarted = true;
+  }
+
+  send(to: NodeId, lane: Lane, frame: Buffer): boolean {
+    if (!this.isStarted || !this.peers.has(to)) return false;
+    const link = this.fabric.links.link(this.self, to);
+    if (link.queuedBytes(lane) + frame.length > link.behaviour.maxQueuedBytes) return false;
+    const { simulation } = this.fabric;
+    const receiver = this.fabric.network(to);
+    const delays = link.arrivals(lane, frame.length);
+    if (receiver === undefined || delays.length === 0) return true;
+    simulation.note(crc32(frame));
+    const { connection } = link;
+    for (const delayMs of delays)
+      simulation.schedule(
+        delayMs,
+        `frame ${this.self}>${to} ${lane} ${frame.length}`,
+        () => {
+          if (link.connection === connection) receiver.receive(this.self, lane, frame);
+        },
+        receiver.owner,
+      );
+    return true;
+  }
+
+  queuedBytes(to: NodeId, lane: Lane): number {
+    return this.fabric.links.link(this.self, to).queuedBytes(lane);
+  }
+
+  stream(
+    to: NodeId,
+    kind: string,
+    header: Buffer,
+    frames: AsyncIterable<Buffer>,
+    signal?: AbortSignal,
+  ): Promise<Buffer> {
+    const { simulation, links } = this.fabric;
+    const receiver = this.fabric.network(to);
+    return runStream({
+      simulation,
+      from: this.self,
+      to,
+      kind,
+      header,
+      frames,
+      signal,
+      sender: this.owner,
+      receiver: receiver?.owner,
+      forth: links.link(this.self, to),
+      back: links.link(to, this.self),
+      isConnected: this.isStarted && this.peers.has(to),
+      handler: () => receiver?.streamHandler(kind),
+    });
+  }
+
+  async stop(): Promise<void> {
+    if (!this.isStarted) return;
+    this.forget();
+    this.fabric.breakAll(this.self);
+  }
+
+  /** The machine's process died. */
+  crash(): void {
+    this.forget();
+    this.fabric.breakAll(this.self);
+  }
+
+  /** Tells the listeners after a while that the connection to a peer is gone. */
+  notice(peer: NodeId, afterMs: number): void {
+    this.fabric.simulation.schedule(
+      afterMs,
+      `lost ${peer}`,
+      () => {
+        if (this.peers.has(peer)) for (const listener of this.peerLostListeners) listener(peer);
+      },
+      this.owner,
+    );
+  }
+
+  private receive(from: NodeId, lane: Lane, frame: Buffer): void {
+    if (this.isStarted) this.frameHandlers.get(lane)?.(from, frame);
+  }
+
+  private streamHandler(kind: string): StreamHandler | undefined {
+    return this.isStarted ? this.streamHandlers.get(kind) : undefined;
+  }
+
+  private forget(): void {
+    this.isStarted = false;
+    this.peers.clear();
+    this.frameHandlers.clear();
+    this.streamHandlers.clear();
+    this.peerLostListeners = [];
+  }
+}

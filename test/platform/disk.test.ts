@@ -1,0 +1,179 @@
+import assert from 'node:assert/strict';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { describe, it } from 'node:test';
+import { type Disk, nodeId, SimFabric, SimMachine, Simulation, SystemDisk } from '../../src/platform/index.ts';
+
+interface Place {
+  readonly disk: Disk;
+  readonly folder: string;
+  /** Waits for what the disk does. */
+  settle<T>(work: Promise<T>): Promise<T>;
+  dispose(): Promise<void>;
+}
+
+async function realPlace(): Promise<Place> {
+  const folder = await mkdtemp(join(tmpdir(), 'kvorum-disk-'));
+  return { disk: new SystemDisk(), folder, settle: (work) => work, dispose: () => rm(folder, { recursive: true }) };
+}
+
+async function simulatedPlace(): Promise<Place> {
+  const { simulation, machine } = simulated(1);
+  return {
+    disk: machine.disk,
+    folder: '/disk',
+    settle: (work) => simulation.runToEnd(work),
+    dispose: async () => {},
+  };
+}
+
+function simulated(seed: number): { simulation: Simulation; machine: SimMachine } {
+  const simulation = new Simulation({ seed });
+  return { simulation, machine: new SimMachine(new SimFabric(simulation), nodeId(1)) };
+}
+
+for (const [name, makePlace] of [
+  ['disk of the machine', realPlace],
+  ['simulated disk', simulatedPlace],
+] as const)
+  describe(name, () => {
+    const over = (title: string, body: (place: Place) => Promise<void>): void => {
+      it(title, async () => {
+        const place = await makePlace();
+        try {
+          await place.settle(body(place));
+        } finally {
+          await place.dispose();
+        }
+      });
+    };
+
+    for (const durable of [false, true])
+      over(`reads back what was written, durable: ${durable}`, async ({ disk, folder }) => {
+        const file = await disk.open(join(folder, 'f'), { create: true, durable });
+        await file.write(Buffer.from('hello world'), 0);
+        await file.write(Buffer.from('WORLD'), 6);
+        await file.write(Buffer.from('!'), 20);
+        await file.sync();
+        assert.equal(await file.size(), 21);
+        assert.equal((await file.read(0, 11)).toString(), 'hello WORLD');
+        assert.equal(file.readSync(11, 100).toString('latin1'), '\0\0\0\0\0\0\0\0\0!');
+        assert.equal((await file.read(50, 10)).length, 0);
+        await file.truncate(5);
+        await file.close();
+        const again = await disk.open(join(folder, 'f'));
+        assert.equal((await again.read(0, 100)).toString(), 'hello');
+        await again.close();
+      });
+
+    over('opens a missing file only when told to create it', async ({ disk, folder }) => {
+      await assert.rejects(disk.open(join(folder, 'none')), { code: 'ENOENT' });
+    });
+
+    over('lists, renames and removes', async ({ disk, folder }) => {
+      await disk.makeFolder(join(folder, 'sub', 'deep'));
+      for (const name of ['b', 'a', 'sub/deep/x'])
+        await (await disk.open(join(folder, name), { create: true })).close();
+      assert.deepEqual(await disk.list(folder), ['a', 'b', 'sub']);
+      await disk.rename(join(folder, 'a'), join(folder, 'b'));
+      await disk.syncFolder(folder);
+      assert.deepEqual(await disk.list(folder), ['b', 'sub']);
+      await disk.remove(join(folder, 'sub'));
+      await disk.remove(join(folder, 'sub'));
+      assert.deepEqual(await disk.list(folder), ['b']);
+      assert.deepEqual(await disk.list(join(folder, 'absent')), []);
+    });
+  });
+
+describe('a simulated disk that fails', () => {
+  it('keeps what was synced and may lose or tear anything else when the power fails', async () => {
+    const outcomes = new Set<string>();
+    for (let seed = 0; seed < 60; seed++) {
+      const { simulation, machine } = simulated(seed);
+      const { disk } = machine;
+      const file = await simulation.runToEnd(disk.open('/d/f', { create: true }));
+      await simulation.runToEnd(file.write(Buffer.alloc(2048, 'a'), 0));
+      await simulation.runToEnd(file.sync());
+      await simulation.runToEnd(disk.syncFolder('/d'));
+      await simulation.runToEnd(file.write(Buffer.alloc(1024, 'b'), 512));
+      machine.crash({ losePower: true });
+      const again = await simulation.runToEnd(disk.open('/d/f'));
+      const text = (await simulation.runToEnd(again.read(0, 4096))).toString();
+      assert.match(text, /^a{512}[ab]{1024}a{512}$/, `seed ${seed}`);
+      outcomes.add(text.slice(512, 1536).includes('a') ? (text.includes('b') ? 'torn' : 'lost') : 'kept');
+    }
+    assert.deepEqual([...outcomes].sort(), ['kept', 'lost', 'torn']);
+  });
+
+  it('keeps what was written when only the process dies, but not for a later power failure', async () => {
+    const { simulation, machine } = simulated(1);
+    const file = await simulation.runToEnd(machine.disk.open('/d/f', { create: true }));
+    await simulation.runToEnd(file.write(Buffer.from('abc'), 0));
+    machine.crash({ losePower: false });
+    const again = await simulation.runToEnd(machine.disk.open('/d/f'));
+    assert.equal(again.readSync(0, 3).toString(), 'abc');
+    let lostOnce = false;
+    for (let seed = 0; seed < 20 && !lostOnce; seed++) {
+      const other = simulated(seed);
+      await other.simulation.runToEnd(other.machine.disk.open('/d/f', { create: true }));
+      other.machine.crash({ losePower: false });
+      other.machine.crash({ losePower: true });
+      lostOnce = (await other.simulation.runToEnd(other.machine.disk.list('/d'))).length === 0;
+    }
+    assert.equal(lostOnce, true);
+  });
+
+  it('keeps durable writes and names of synced folders in every power failure', async () => {
+    for (let seed = 0; seed < 30; seed++) {
+      const { simulation, machine } = simulated(seed);
+      const file = await simulation.runToEnd(machine.disk.open('/d/tmp', { create: true, durable: true }));
+      await simulation.runToEnd(file.write(Buffer.from('abc'), 0));
+      await simulation.runToEnd(machine.disk.rename('/d/tmp', '/d/f'));
+      await simulation.runToEnd(machine.disk.syncFolder('/d'));
+      machine.crash({ losePower: true });
+      assert.deepEqual(await simulation.runToEnd(machine.disk.list('/d')), ['f']);
+      const again = await simulation.runToEnd(machine.disk.open('/d/f'));
+      assert.equal(again.readSync(0, 9).toString(), 'abc');
+    }
+  });
+
+  it('operations under way never complete after a crash', async () => {
+    const { simulation, machine } = simulated(1);
+    let completed = false;
+    machine.disk.open('/d/f', { create: true }).then(() => {
+      completed = true;
+    });
+    machine.crash({ losePower: false });
+    await simulation.runFor(100);
+    assert.equal(completed, false);
+  });
+
+  it('refuses growth when it is full and still overwrites', async () => {
+    const { simulation, machine } = simulated(1);
+    const file = await simulation.runToEnd(machine.disk.open('/d/f', { create: true, durable: true }));
+    await simulation.runToEnd(file.write(Buffer.from('abcdef'), 0));
+    machine.disk.isFull = true;
+    await simulation.runToEnd(file.write(Buffer.from('XY'), 4));
+    await simulation.runToEnd(assert.rejects(file.write(Buffer.from('XYZ'), 4), { code: 'ENOSPC' }));
+    await simulation.runToEnd(assert.rejects(machine.disk.open('/d/g', { create: true }), { code: 'ENOSPC' }));
+    assert.equal(file.readSync(0, 9).toString(), 'abcdXY');
+  });
+
+  it('fails syncs and durable writes on request', async () => {
+    const { simulation, machine } = simulated(1);
+    const file = await simulation.runToEnd(machine.disk.open('/d/f', { create: true, durable: true }));
+    machine.disk.failsSyncs = true;
+    await simulation.runToEnd(assert.rejects(file.write(Buffer.from('a'), 0), { code: 'EIO' }));
+    await simulation.runToEnd(assert.rejects(file.sync(), { code: 'EIO' }));
+  });
+
+  it('is as slow as it is told to be', async () => {
+    const { simulation, machine } = simulated(1);
+    machine.disk.slowness = 1000;
+    const file = await simulation.runToEnd(machine.disk.open('/d/f', { create: true }));
+    const startMs = simulation.nowMs();
+    await simulation.runToEnd(file.write(Buffer.from('a'), 0));
+    assert.ok(simulation.nowMs() - startMs >= 20);
+  });
+});
