@@ -1,0 +1,108 @@
+import assert from 'node:assert/strict';
+import { rmSync } from 'node:fs';
+import { connect } from 'node:net';
+import { join } from 'node:path';
+import { after, describe, test } from 'node:test';
+import { freePortRange } from '../../bench/scratch.ts';
+import { clusterSettings, formatFlags, loadConfig } from '../../src/config/index.ts';
+import { Program } from './program.ts';
+import { clusterFlags, connectOnce, temporaryFolder, until } from './test-cluster.ts';
+
+const folder = temporaryFolder();
+const started: Program[] = [];
+after(async () => {
+  for (const program of started) await program.end('SIGKILL');
+  rmSync(folder, { recursive: true, force: true });
+});
+
+function run(args: readonly string[]): Program {
+  const program = new Program(args);
+  started.push(program);
+  return program;
+}
+
+async function withClient<T>(port: number, use: (client: ReturnType<typeof connectOnce>) => Promise<T>): Promise<T> {
+  const client = connectOnce(port);
+  try {
+    return await use(client);
+  } finally {
+    client.disconnect();
+  }
+}
+
+const isListening = (port: number): Promise<boolean> =>
+  new Promise((resolve) => {
+    const socket = connect(port, '127.0.0.1');
+    socket.once('connect', () => resolve(true)).once('error', () => resolve(false));
+    socket.once('close', () => socket.destroy());
+    setTimeout(() => socket.destroy(), 1000).unref();
+  });
+
+describe('kvorum cluster', () => {
+  test('is a cluster on every port, stops cleanly on Ctrl-C and finds its data again', async () => {
+    const { values } = loadConfig(clusterSettings, { flags: await clusterFlags(folder), environment: {} });
+    const args = ['cluster', ...formatFlags(clusterSettings, values)];
+    const port = values['redis.port'];
+
+    const first = run(args);
+    await first.writes(/Ctrl-C stops them all/);
+    assert.match(first.output, /^node +role +redis +grpc +metrics +data folder$/m);
+    assert.equal(first.output.match(/^[123] +(leader|follower|leads \d of \d) +127\.0\.0\.1:\d+/gm)?.length, 3);
+    await withClient(port + 1, (client) => client.set('greeting', 'hello'));
+    assert.equal(await withClient(port + 2, (client) => client.get('greeting')), 'hello');
+    assert.equal(await withClient(port, (client) => client.incr('visits')), 1);
+    assert.equal(await first.end('SIGINT'), 0);
+    assert.match(first.output, /All nodes stopped\./);
+
+    const second = run(args);
+    await second.writes(/Ctrl-C stops them all/);
+    assert.equal(await withClient(port, (client) => client.get('greeting')), 'hello');
+    assert.equal(await withClient(port + 1, (client) => client.incr('visits')), 2);
+    assert.equal(await second.end('SIGTERM'), 0);
+  });
+
+  test('leaves no node behind when it is killed itself', async () => {
+    const { values } = loadConfig(clusterSettings, {
+      flags: { ...(await clusterFlags(folder)), dataFolder: join(folder, 'orphans') },
+      environment: {},
+    });
+    const launcher = run(['cluster', ...formatFlags(clusterSettings, values)]);
+    await launcher.writes(/Ctrl-C stops them all/);
+    await launcher.end('SIGKILL');
+    for (let nodeId = 1; nodeId <= 3; nodeId++) {
+      await until(`the end of node ${nodeId}`, async () => !(await isListening(values['redis.port'] + nodeId - 1)));
+    }
+  });
+});
+
+describe('kvorum server', () => {
+  test('is a whole cluster by itself, and its folder belongs to one process at a time', async () => {
+    const first = await freePortRange(6);
+    const data = join(folder, 'single');
+    const args = (offset: number): string[] => [
+      'server',
+      `--data-folder=${data}`,
+      `--redis-port=${first + offset}`,
+      `--grpc-port=${first + offset + 1}`,
+      `--metrics-port=${first + offset + 2}`,
+    ];
+    const node = run(args(0));
+    await node.writes(/kvorum node 1 is running/);
+    await withClient(first, (client) => client.set('k', 'v'));
+    assert.equal((await fetch(`http://127.0.0.1:${first + 2}/healthz`)).status, 200);
+    assert.equal((await fetch(`http://127.0.0.1:${first + 2}/readyz`)).status, 200);
+    assert.match(await (await fetch(`http://127.0.0.1:${first + 2}/metrics`)).text(), /^# HELP /m);
+
+    const second = run(args(3));
+    assert.equal(await second.end(), 1);
+    assert.match(second.output, /the data folder .* is in use/);
+    assert.doesNotMatch(second.output, /\bat .*:\d+:\d+/, 'no stack for a mistake of the operator');
+    assert.equal(await withClient(first, (client) => client.get('k')), 'v');
+
+    await node.end('SIGKILL');
+    const again = run(args(0));
+    await again.writes(/kvorum node 1 is running/);
+    assert.equal(await withClient(first, (client) => client.get('k')), 'v', 'the lock of a killed process is gone');
+    assert.equal(await again.end('SIGTERM'), 0);
+  });
+});

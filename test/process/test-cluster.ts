@@ -1,0 +1,156 @@
+/** A cluster of real processes for a test: free ports, a temporary folder, Redis clients that never retry by themselves. */
+import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { Redis } from 'ioredis';
+import { freePortRange } from '../../bench/scratch.ts';
+import { type ClusterMember, LocalCluster } from '../../cmd/cluster/index.ts';
+import { clusterSettings, loadConfig, toClusterNodes } from '../../src/config/index.ts';
+
+/** A loaded machine is slow; a wedged node is slower than this. */
+export const READY_TIMEOUT_MS = 60_000;
+const COMMAND_TIMEOUT_MS = 10_000;
+
+/** Settles when `condition` holds. @throws after `timeoutMs` */
+export async function until(
+  what: string,
+  condition: () => boolean | Promise<boolean>,
+  timeoutMs = 30_000,
+): Promise<void> {
+  const deadline = Date.now() + timeoutMs;
+  while (!(await condition())) {
+    assert.ok(Date.now() < deadline, `${what}: not within ${timeoutMs / 1000} s`);
+    await delay(20);
+  }
+}
+
+/** Flags that put a local cluster of `nodes` nodes on free ports and into a folder. */
+export async function clusterFlags(folder: string, nodes = 3): Promise<Record<string, unknown>> {
+  const first = await freePortRange(3 * nodes);
+  return {
+    nodes,
+    dataFolder: join(folder, 'data'),
+    'redis.port': first,
+    'grpc.port': first + nodes,
+    'metrics.port': first + 2 * nodes,
+  };
+}
+
+export const temporaryFolder = (): string => mkdtempSync(join(tmpdir(), 'kvorum-process-'));
+
+/** A client whose every command is sent at most once, so that its failure means "unknown". */
+export function connectOnce(port: number): Redis {
+  const client = new Redis(port, '127.0.0.1', {
+    maxRetriesPerRequest: 0,
+    autoResendUnfulfilledCommands: false,
+    commandTimeout: COMMAND_TIMEOUT_MS,
+    retryStrategy: () => 50,
+  });
+  client.on('error', () => {});
+  return client;
+}
+
+const portOf = (address: string): number => Number(address.slice(address.lastIndexOf(':') + 1));
+
+export class TestCluster {
+  readonly processes: LocalCluster;
+  /** What the nodes wrote, for the message of a failing test. */
+  readonly log: string[] = [];
+  private readonly folder: string;
+  private readonly clients: Redis[] = [];
+  private members: ClusterMember[] = [];
+
+  private constructor(folder: string, processes: LocalCluster, log: string[]) {
+    this.folder = folder;
+    this.processes = processes;
+    this.log = log;
+  }
+
+  static async start(): Promise<TestCluster> {
+    const folder = temporaryFolder();
+    const { values } = loadConfig(clusterSettings, { flags: await clusterFlags(folder), environment: {} });
+    const log: string[] = [];
+    const processes = new LocalCluster({
+      nodes: toClusterNodes(values),
+      onLine: (nodeId, line) => log.push(`n${nodeId} | ${line}`),
+    });
+    const cluster = new TestCluster(folder, processes, log);
+    processes.start();
+    try {
+      await cluster.ready();
+    } catch (error) {
+      await cluster.stop();
+      throw error;
+    }
+    return cluster;
+  }
+
+  get nodeIds(): number[] {
+    return this.members.map((member) => member.nodeId);
+  }
+
+  /** Settles when every node knows a leader. */
+  async ready(): Promise<void> {
+    this.members = await this.processes.ready(READY_TIMEOUT_MS);
+  }
+
+  redisPort(nodeId: number): number {
+    return portOf(this.member(nodeId).addresses.redis);
+  }
+
+  grpcPort(nodeId: number): number {
+    return portOf(this.member(nodeId).addresses.grpc);
+  }
+
+  metricsPort(nodeId: number): number {
+    return portOf(this.member(nodeId).addresses.metrics);
+  }
+
+  /** A client of one node; closed by `stop`. */
+  client(nodeId: number): Redis {
+    const client = connectOnce(this.redisPort(nodeId));
+    this.clients.push(client);
+    return client;
+  }
+
+  /** Ends a node as a power cut would. */
+  async kill(nodeId: number): Promise<void> {
+    const process = this.processes.process(nodeId)!;
+    process.kill('SIGKILL');
+    await process.waitExit();
+  }
+
+  /** Starts a killed node again. */
+  revive(nodeId: number): void {
+    this.processes.revive(nodeId);
+  }
+
+  /** The leader of the last group: data is there. */
+  async leader(): Promise<number> {
+    await this.ready();
+    return this.members[0]!.groups.at(-1)!.leader!;
+  }
+
+  /** Makes a node the leader: the others are killed and come back too young to stand. @throws when it does not work out */
+  async makeLead(nodeId: number): Promise<void> {
+    for (let attempt = 0; attempt < 5; attempt++) {
+      if ((await this.leader()) === nodeId) return;
+      const others = this.nodeIds.filter((id) => id !== nodeId);
+      await Promise.all(others.map((id) => this.kill(id)));
+      for (const id of others) this.revive(id);
+    }
+    assert.equal(await this.leader(), nodeId, 'a node with all data could not be made the leader');
+  }
+
+  async stop(): Promise<void> {
+    for (const client of this.clients) client.disconnect();
+    await this.processes.stop(10_000);
+    rmSync(this.folder, { recursive: true, force: true });
+  }
+
+  private member(nodeId: number): ClusterMember {
+    return this.members.find((member) => member.nodeId === nodeId)!;
+  }
+}
