@@ -172,7 +172,7 @@ export class ReplyWriter {
       return;
     }
     this.reserve(bytes.length);
-    bytes.copy(this.slab, this.end);
+    this.slab.set(bytes, this.end);
     this.end += bytes.length;
   }
 
