@@ -1,0 +1,299 @@
+import assert from 'node:assert/strict';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import fc from 'fast-check';
+import { hlcTimestamp, SeededRandom } from '../../src/platform/index.ts';
+import { decodeKey, encodeKey, encodeVersionKey, RowKind, SYSTEM_KEY } from '../../src/store/codec.ts';
+import { type GroupStore, type GroupStoreOptions, openGroupStore, SimulatedLevels } from '../../src/store/index.ts';
+
+const ts = (value: number) => hlcTimestamp(BigInt(value));
+const bytes = (text: string) => Buffer.from(text, 'latin1');
+const NEVER = ts(0);
+
+function simulated(levels = new SimulatedLevels()): GroupStoreOptions & { levels: SimulatedLevels } {
+  return { location: 'store', openLevel: levels.openLevel, folders: levels, levels };
+}
+
+function putOne(store: GroupStore, key: string, value: string | Buffer, commitTs: number): void {
+  const writer = store.write();
+  writer.put(bytes(key), Buffer.from(value), ts(commitTs), NEVER);
+  writer.commit(store.appliedIndex + 1);
+}
+
+async function framesOf(store: GroupStore): Promise<Buffer[]> {
+  const copy = await store.exportFrames();
+  const frames: Buffer[] = [];
+  for await (const frame of copy.frames()) frames.push(frame);
+  await copy.close();
+  return frames;
+}
+
+async function install(store: GroupStore, frames: readonly Buffer[]): Promise<void> {
+  const staged = await store.stageImport();
+  for (const frame of frames) await staged.write(frame);
+  await staged.finish();
+  await staged.install();
+}
+
+test('encoded keys keep the order of keys, are no prefixes of each other, and decode to what they were', () => {
+  const key = fc
+    .uint8Array({ maxLength: 200 })
+    .map((array) => Buffer.from(array.map((byte) => (byte < 200 ? 0 : byte))));
+  fc.assert(
+    fc.property(key, key, (a, b) => {
+      const [encodedA, encodedB] = [encodeKey(RowKind.Latest, a), encodeKey(RowKind.Latest, b)];
+      assert.equal(Math.sign(Buffer.compare(encodedA, encodedB)), Math.sign(Buffer.compare(a, b)));
+      assert.deepEqual(decodeKey(encodedA, 1, encodedA.length, 'x'), a);
+      if (!a.equals(b)) assert.ok(!encodedB.subarray(0, encodedA.length).equals(encodedA));
+      const [older, newer] = [encodeVersionKey(a, ts(5)), encodeVersionKey(a, ts(6))];
+      assert.ok(Buffer.compare(newer, older) < 0, 'newer versions come first');
+    }),
+  );
+});
+
+test('three stores that apply the same log have the same digest whenever they flush and collect', async () => {
+  const digests: string[] = [];
+  for (const lag of [1, 7, 1000]) {
+    const random = new SeededRandom(11);
+    const local = new SeededRandom(lag);
+    const store = await openGroupStore({
+      ...simulated(),
+      limits: { inlineBytes: 16 },
+      counterClassOf: (key) => key[0]! % 3,
+    });
+    for (let index = 1; index <= 400; index++) {
+      const writer = store.write();
+      if (random.int(20) === 0) {
+        const [a, b] = [random.bytes(1), random.bytes(1)].sort(Buffer.compare);
+        writer.deleteRange(a!, b!, ts(index * 10 - 1));
+      }
+      const key = Buffer.from([random.int(40)]);
+      if (random.int(4) === 0) writer.delete(key, ts(index * 10));
+      else writer.put(key, random.bytes(random.int(40)), ts(index * 10), ts(random.int(3) === 0 ? index * 10 + 50 : 0));
+      writer.setMeta('n', Buffer.from([index & 255]));
+      if (random.int(30) === 0) store.setGcThreshold(writer, ts(index * 9));
+      writer.commit(index);
+      if (local.int(lag) === 0) await store.flush();
+      if (local.int(lag) === 0) await store.collectGarbage(local.int(2) * 1000);
+    }
+    await store.settleCounters();
+    digests.push(await store.digest());
+    await store.close();
+  }
+  assert.equal(digests[0], digests[1]);
+  assert.equal(digests[1], digests[2]);
+});
+
+test('a copy installed in another store shows the same state, and goes on from its index', async () => {
+  const source = await openGroupStore({ ...simulated(), limits: { inlineBytes: 100 } });
+  for (let at = 1; at <= 300; at++) putOne(source, `key ${at % 90}`, Buffer.alloc((at * 97) % 9000, at), at);
+  putOne(source, 'long', Buffer.alloc(3_000_000, 7), 400);
+  const frames = await framesOf(source);
+  assert.ok(frames.every((frame) => frame.length <= 1 << 20));
+  const target = await openGroupStore(simulated());
+  putOne(target, 'gone', 'x', 1);
+  await install(target, frames);
+  assert.equal(target.appliedIndex, 301);
+  assert.equal(target.durableIndex, 301);
+  assert.equal(target.latest(bytes('gone')), undefined);
+  assert.equal(target.latest(bytes('long'))?.value.length, 3_000_000);
+  assert.equal(await target.digest(), await source.digest());
+  putOne(target, 'more', 'y', 500);
+  assert.equal(target.latest(bytes('more'))?.value.toString(), 'y');
+  await source.close();
+  await target.close();
+});
+
+test('a copy with any byte changed, a frame missing, repeated or cut is refused and the live store stays', async () => {
+  const source = await openGroupStore(simulated());
+  for (let at = 1; at <= 20; at++) putOne(source, `key ${at}`, `value ${at}`, at);
+  const frames = await framesOf(source);
+  const target = await openGroupStore(simulated());
+  putOne(target, 'mine', 'kept', 1);
+  const refuse = async (damaged: readonly Buffer[], what: string): Promise<void> => {
+    const staged = await target.stageImport();
+    await assert.rejects(
+      async () => {
+        for (const frame of damaged) await staged.write(frame);
+        await staged.finish();
+      },
+      { code: 'CORRUPT_SNAPSHOT' },
+      what,
+    );
+    await staged.discard();
+  };
+  for (let at = 0; at < frames.length; at++) {
+    const step = Math.max(1, Math.floor(frames[at]!.length / 60));
+    for (let byte = 0; byte < frames[at]!.length; byte += step) {
+      const changed = Buffer.from(frames[at]!);
+      changed[byte]! ^= 0x40;
+      await refuse(frames.with(at, changed), `byte ${byte} of frame ${at}`);
+    }
+    await refuse(frames.toSpliced(at, 1), `frame ${at} missing`);
+    await refuse(frames.toSpliced(at, 0, frames[at]!), `frame ${at} twice`);
+    await refuse(frames.with(at, frames[at]!.subarray(0, frames[at]!.length - 1)), `frame ${at} cut`);
+  }
+  await refuse([], 'nothing at all');
+  assert.equal(target.latest(bytes('mine'))?.value.toString(), 'kept');
+  await source.close();
+  await target.close();
+});
+
+test('a crash at any rename of an install leaves either the old or the new store', async () => {
+  const source = await openGroupStore(simulated());
+  putOne(source, 'new', 'copy', 5);
+  putOne(source, 'new', 'copy 2', 6);
+  const frames = await framesOf(source);
+  const seen = new Set<string>();
+  for (let crashAt = 1; crashAt <= 4; crashAt++) {
+    const { levels, ...options } = simulated();
+    const target = await openGroupStore(options);
+    putOne(target, 'old', 'state', 1);
+    let changes = 0;
+    let isInstalling = false;
+    const staged = await target.stageImport();
+    for (const frame of frames) await staged.write(frame);
+    await staged.finish();
+    isInstalling = true;
+    // From this change on the process is dead: nothing it tries any more happens.
+    levels.beforeFolderChange = () => {
+      if (isInstalling && ++changes >= crashAt) throw new Error('crash');
+    };
+    await staged.install().catch(() => {});
+    await levels.crash(new SeededRandom(crashAt));
+    isInstalling = false;
+    const reopened = await openGroupStore(options);
+    const state = reopened.appliedIndex === 2 ? 'new' : 'old';
+    seen.add(state);
+    assert.equal(reopened.appliedIndex, state === 'new' ? 2 : 1);
+    assert.equal(reopened.latest(bytes('old'))?.value.toString(), state === 'old' ? 'state' : undefined);
+    assert.equal(reopened.latest(bytes('new'))?.value.toString(), state === 'new' ? 'copy 2' : undefined);
+    await reopened.close();
+    assert.deepEqual(levels.locations(), ['store']);
+  }
+  assert.deepEqual([...seen].sort(), ['new', 'old']);
+  await source.close();
+});
+
+test('an install that fails puts the old store back and it goes on working', async () => {
+  const source = await openGroupStore(simulated());
+  putOne(source, 'new', 'copy', 5);
+  const frames = await framesOf(source);
+  const { levels, ...options } = simulated();
+  const target = await openGroupStore(options);
+  putOne(target, 'old', 'state', 1);
+  let hasFailed = false;
+  levels.beforeFolderChange = (change, location) => {
+    if (change === 'rename' && location.endsWith('.incoming') && !hasFailed) {
+      hasFailed = true;
+      throw new Error('no space left');
+    }
+  };
+  await assert.rejects(install(target, frames), /no space left/);
+  assert.equal(target.latest(bytes('old'))?.value.toString(), 'state');
+  putOne(target, 'old', 'state 2', 2);
+  await target.flush();
+  assert.equal(target.durableIndex, 2);
+  await install(target, frames);
+  assert.equal(target.latest(bytes('new'))?.value.toString(), 'copy');
+  await target.close();
+  await source.close();
+});
+
+test('LevelDB installs a copy through real folders and finds it after a restart', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'kvorum-store-'));
+  try {
+    const source = await openGroupStore({ location: join(folder, 'a') });
+    for (let at = 1; at <= 100; at++) putOne(source, `key ${at}`, Buffer.alloc(2000, at), at);
+    const options = { location: join(folder, 'b') };
+    let target = await openGroupStore(options);
+    putOne(target, 'gone', 'x', 1);
+    await install(target, await framesOf(source));
+    await target.close();
+    target = await openGroupStore(options);
+    assert.equal(await target.digest(), await source.digest());
+    await target.close();
+    await source.close();
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
+});
+
+test('a store of another format, without its state row or with unknown flags is refused by name', async () => {
+  const { levels, ...options } = simulated();
+  const level = levels.openLevel('store');
+  await level.open();
+  const key = encodeKey(RowKind.Latest, bytes('k'));
+  await level.batch([{ type: 'put', key, value: Buffer.from([0x80, 0, 0, 0, 0, 0, 0, 0, 1]) }], { sync: true });
+  await assert.rejects(openGroupStore(options), { code: 'CORRUPT_STORE', location: 'store' });
+  const state = Buffer.alloc(32);
+  state.writeUInt16BE(2, 0);
+  await level.batch([{ type: 'put', key: SYSTEM_KEY, value: state }], { sync: true });
+  await assert.rejects(openGroupStore(options), { code: 'UNKNOWN_STORE_FORMAT', format: 2 });
+  state.writeUInt16BE(1, 0);
+  await level.batch([{ type: 'put', key: SYSTEM_KEY, value: state }], { sync: true });
+  const store = await openGroupStore(options);
+  assert.throws(() => store.latest(bytes('k')), { code: 'CORRUPT_STORE' });
+  await store.close();
+});
+
+test('a failed flush stops the store, is reported once and keeps what is applied readable', async () => {
+  const { levels, ...options } = simulated();
+  const failures: Error[] = [];
+  const store = await openGroupStore({ ...options, onFailure: (error) => failures.push(error) });
+  levels.beforeBatch = async () => {
+    throw new Error('disk full');
+  };
+  putOne(store, 'a', '1', 1);
+  await assert.rejects(store.flush(), { code: 'STORE_FAILED' });
+  await assert.rejects(store.flush(), { code: 'STORE_FAILED' });
+  assert.throws(() => store.write(), { code: 'STORE_FAILED' });
+  assert.equal(store.latest(bytes('a'))?.value.toString(), '1');
+  assert.equal(store.durableIndex, 0);
+  assert.equal(failures.length, 1);
+  await store.close();
+});
+
+test('pressure asks to wait while the buffer is over its bound and settles when it is not', async () => {
+  const { levels, ...options } = simulated();
+  let release = (): void => {};
+  levels.beforeBatch = () =>
+    new Promise((resolve) => {
+      release = resolve;
+    });
+  const store = await openGroupStore({ ...options, limits: { bufferBytes: 10_000, flushBytes: 5_000 } });
+  putOne(store, 'a', Buffer.alloc(4_000), 1);
+  assert.equal(store.pressure(), undefined);
+  putOne(store, 'b', Buffer.alloc(7_000), 2);
+  const pressure = store.pressure();
+  assert.ok(pressure !== undefined);
+  const deadline = Date.now() + 5_000;
+  let isSettled = false;
+  const settled = pressure.then(() => {
+    isSettled = true;
+  });
+  while (!isSettled && Date.now() < deadline) {
+    release();
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+  await settled;
+  assert.equal(store.durableIndex, 2);
+  levels.beforeBatch = async () => {};
+  await store.close();
+});
+
+test('the last of several writes of a key in one unit is the one version that it leaves', async () => {
+  const store = await openGroupStore(simulated());
+  const writer = store.write();
+  writer.put(bytes('a'), bytes('1'), ts(5), NEVER);
+  writer.put(bytes('a'), bytes('2'), ts(5), NEVER);
+  writer.commit(1);
+  assert.equal(store.latest(bytes('a'))?.value.toString(), '2');
+  assert.equal(await store.get(bytes('a'), ts(4)), undefined);
+  const again = store.write();
+  again.put(bytes('a'), bytes('3'), ts(5), NEVER);
+  assert.throws(() => again.commit(2), { name: 'AssertionError' });
+  await store.close().catch(() => {});
+});
