@@ -9,7 +9,7 @@ const LEVEL_NAMES = new Map([
   [60, 'fatal'],
 ]);
 
-const HIDDEN_FIELDS = new Set(['level', 'time', 'pid', 'hostname', 'msg', 'name', 'nodeId']);
+const HIDDEN_FIELDS = new Set(['level', 'time', 'pid', 'hostname', 'msg', 'name', 'node']);
 
 interface LogError {
   readonly message?: unknown;
@@ -42,4 +42,10 @@ export function readableLogLine(line: string): string {
     .filter(([name]) => !HIDDEN_FIELDS.has(name))
     .map(([name, value]) => ` ${name}=${fieldText(value)}`);
   return `${time} ${level} ${String(entry.msg ?? '')}${fields.join('')}`.trim();
+}
+
+/** True for what must be shown always: errors, and whatever is not a structured line, such as a stack. */
+export function isSevere(line: string): boolean {
+  const level = /^\{"level":(\d+),/.exec(line)?.[1];
+  return level === undefined || Number(level) >= 50;
 }

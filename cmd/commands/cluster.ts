@@ -2,7 +2,7 @@
 import type { Command } from 'commander';
 import { clusterSettings, type NodeSettingValues, toClusterNodes } from '../../src/config/index.ts';
 import { CommandFailure } from '../cli/failure.ts';
-import { readableLogLine } from '../cli/log-lines.ts';
+import { isSevere, readableLogLine } from '../cli/log-lines.ts';
 import { portComplaints, type WantedPort } from '../cli/ports.ts';
 import { addSettingOptions, loadSettings } from '../cli/setting-options.ts';
 import { formatTable } from '../cli/table.ts';
@@ -88,6 +88,7 @@ async function runCluster(nodes: readonly NodeSettingValues[], restart: boolean)
   const complaints = await portComplaints(wantedPorts(nodes));
   if (complaints.length > 0) throw new CommandFailure(complaints.join('\n'));
 
+  let firstSignalMs: number | undefined;
   const allDied = new Gate();
   const stopRequest = new Gate();
   const living = new Set(nodes.map((node) => node.nodeId));
@@ -95,7 +96,10 @@ async function runCluster(nodes: readonly NodeSettingValues[], restart: boolean)
   const cluster = new LocalCluster({
     nodes,
     restart,
-    onLine: (nodeId, line) => console.error(`n${nodeId} | ${readableLogLine(line)}`),
+    onLine: (nodeId, line) => {
+      // Nodes that stop lose each other; that is no news any more.
+      if (firstSignalMs === undefined || isSevere(line)) console.error(`n${nodeId} | ${readableLogLine(line)}`);
+    },
     onDeath: (nodeId, exit, restarting) => {
       if (!isReady && !restarting) return;
       console.error(
@@ -108,7 +112,6 @@ async function runCluster(nodes: readonly NodeSettingValues[], restart: boolean)
     },
   });
 
-  let firstSignalMs: number | undefined;
   const onSignal = (): void => {
     if (firstSignalMs === undefined) {
       firstSignalMs = Date.now();
