@@ -95,8 +95,8 @@ export interface CommandSpec {
   readonly arity: number;
   readonly flags: readonly CommandFlag[];
   readonly keys?: KeyPositions;
-  /** Database of the last key when it is another one than the connection's (COPY ... DB n); undefined when it is not. */
-  lastKeyDb?(args: readonly Buffer[]): number | undefined;
+  /** A key of another database that the command touches too (COPY ... DB n, MOVE); undefined when there is none. */
+  keyElsewhere?(args: readonly Buffer[]): { readonly db: number; readonly key: Buffer } | undefined;
   readonly group: CommandGroup;
   /** First Redis version that had it. */
   readonly since: string;

@@ -25,7 +25,7 @@ export function routeOf(kv: KvService, spec: CommandSpec, args: readonly Buffer[
   const { keys } = spec;
   if (keys === undefined) return NO_KEYS;
   const keyspace = KEYSPACES[db]!;
-  if (typeof keys !== 'function' && keys.first === keys.last) {
+  if (typeof keys !== 'function' && keys.first === keys.last && spec.keyElsewhere === undefined) {
     const firstKey = args[keys.first]!;
     const firstStorageKey = keyspace.storageKey(firstKey);
     return { group: kv.groupOf(firstStorageKey), firstKey, firstStorageKey };
@@ -39,9 +39,9 @@ export function routeOf(kv: KvService, spec: CommandSpec, args: readonly Buffer[
     for (let nth = 1; nth < indexes.length; nth++) {
       if (kv.groupOf(keyspace.storageKey(args[indexes[nth]!]!)) !== group) throw crossGroup();
     }
-    const otherDb = spec.lastKeyDb?.(args);
-    if (otherDb !== undefined && otherDb !== db) {
-      if (kv.groupOf(KEYSPACES[otherDb]!.storageKey(args[indexes.at(-1)!]!)) !== group) throw crossGroup();
+    const elsewhere = spec.keyElsewhere?.(args);
+    if (elsewhere !== undefined && kv.groupOf(KEYSPACES[elsewhere.db]!.storageKey(elsewhere.key)) !== group) {
+      throw crossGroup();
     }
   }
   return { group, firstKey, firstStorageKey };

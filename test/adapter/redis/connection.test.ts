@@ -293,6 +293,17 @@ describe('a transaction', () => {
     assert.equal(await client.call('GET', 'k'), 'zero');
   });
 
+  it('or a command that reaches into a database of another group is refused', async () => {
+    const kv = new FakeKv({ groups: 2 });
+    kv.groupOf = (key) => kv.dataGroups()[key[1]! % 2]!;
+    const { client } = await start({ kv });
+    await client.call('SET', 'k', 'v');
+    assert.match((await client.call('MOVE', 'k', '1')) as string, /^-CROSSSLOT /);
+    assert.match((await client.call('COPY', 'k', 'k', 'DB', '3')) as string, /^-CROSSSLOT /);
+    assert.equal(await client.call('COPY', 'k', 'k', 'DB', '4'), 1);
+    assert.equal(await client.call('MOVE', 'k', '2'), 1);
+  });
+
   it('must stay within one group', async () => {
     const { client } = await start({ kv: new FakeKv({ groups: 4 }) });
     assert.match((await client.call('MSET', 'a', '1', 'b', '2')) as string, /^-CROSSSLOT /);

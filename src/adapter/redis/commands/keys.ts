@@ -43,6 +43,18 @@ function rename(ctx: CommandContext, args: readonly Buffer[], ifAbsent: boolean)
   return true;
 }
 
+/** A key and the database that an argument names, for routing; undefined when it names none (the handler says so). */
+function keyIn(text: Buffer | undefined, key: Buffer): { readonly db: number; readonly key: Buffer } | undefined {
+  const db = text === undefined ? Number.NaN : Number(text.toString('latin1'));
+  return KEYSPACES[db] === undefined ? undefined : { db, key };
+}
+
+/** COPY's destination when it is in another database. */
+function copyDestination(args: readonly Buffer[]): { readonly db: number; readonly key: Buffer } | undefined {
+  const option = args.findIndex((arg, index) => index > 2 && optionName(arg) === 'DB');
+  return option < 0 ? undefined : keyIn(args[option + 1], args[2]!);
+}
+
 /** @throws RedisError when it is no number of a database */
 function requireDatabase(text: Buffer): number {
   const db = requireInt32(
@@ -179,6 +191,7 @@ export const keyCommands: readonly CommandSpec[] = defineCommands([
     arity: -3,
     flags: ['write', 'denyoom'],
     keys: TWO_KEYS,
+    keyElsewhere: copyDestination,
     group: 'generic',
     since: '6.2.0',
     summary: 'Copies the value and expiry of a key to another key, in this database or another.',
@@ -190,6 +203,7 @@ export const keyCommands: readonly CommandSpec[] = defineCommands([
     arity: 3,
     flags: ['write', 'fast'],
     keys: ONE_KEY,
+    keyElsewhere: (args) => keyIn(args[2], args[1]!),
     group: 'generic',
     since: '1.0.0',
     summary: 'Moves a key to another database if it does not exist there.',
