@@ -123,6 +123,7 @@ export class RaftEngine {
       markDirtyLater: (replica) => {
         scheduler.after(0, () => this.markDirty(replica));
       },
+      endOfTurn: (callback) => scheduler.endOfTurn(callback),
       send: (message) => this.outbox.add(message),
       sendSnapshot: (replica, to) => this.snapshots.request(replica, to),
       writeNow: (write) => this.writeNow(write),

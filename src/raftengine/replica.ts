@@ -50,6 +50,8 @@ export interface ReplicaHost {
   markDirty(replica: Replica): void;
   /** The replica wants to go on, but other work of the event loop comes first. */
   markDirtyLater(replica: Replica): void;
+  /** For a replica that takes part in no turn any more. */
+  endOfTurn(callback: () => void): void;
   send(message: Message): void;
   sendSnapshot(replica: Replica, to: NodeId): void;
   /** Stores outside the turn's write; rejects when the store failed. */
@@ -155,6 +157,7 @@ export class Replica implements RaftGroup {
     } catch (error) {
       if (!(error instanceof KvorumError)) throw error;
       this.refused.push({ done, error });
+      if (this.closedBy !== undefined) this.host.endOfTurn(() => this.deliverRefused());
     }
     this.host.markDirty(this);
   }
@@ -321,8 +324,8 @@ export class Replica implements RaftGroup {
   /** Ends the replica: whatever waits is told; nothing is applied or sent any more. */
   close(error: Error): void {
     if (this.closedBy !== undefined) return;
-    this.stopLeading(error);
     this.closedBy = error;
+    this.stopLeading(error);
     this.deliverRefused();
     this.reads.close(error);
     this.discardOffer();

@@ -1,0 +1,89 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { NotLeaderError } from '../../src/raftengine/index.ts';
+import { GROUP, SimCluster } from './support/sim-cluster.ts';
+
+test('a leader holds a lease once its term is applied, and loses it when it is cut off', async () => {
+  const cluster = await SimCluster.found();
+  const leader = await cluster.serving();
+  await cluster.until(() => leader.group.holdsLease());
+  assert(leader.group.status().leaseRemainingMs > 0);
+  for (const node of cluster.up()) if (node !== leader) assert.equal(node.group.holdsLease(), false);
+  const rest = cluster.up().filter((node) => node !== leader);
+  cluster.fabric.partition(
+    [leader.id],
+    rest.map((node) => node.id),
+  );
+  const cutAtMs = cluster.simulation.nowMs();
+  await cluster.until(() => !leader.group.holdsLease());
+  assert(cluster.simulation.nowMs() - cutAtMs <= 1000);
+  const next = await cluster.serving(GROUP, rest);
+  assert.equal(leader.group.holdsLease(), false);
+  assert.notEqual(next, leader);
+});
+
+test('barriers of one turn share one round, and each sees what was acknowledged before it', async () => {
+  const cluster = await SimCluster.found();
+  const leader = await cluster.serving();
+  await cluster.propose(leader, 'x');
+  let heartbeats = 0;
+  const { network } = leader.machine;
+  const send = network.send.bind(network);
+  network.send = (to, lane, frame) => {
+    if (lane === 'control') heartbeats += 1;
+    return send(to, lane, frame);
+  };
+  await cluster.simulation.runToEnd(Promise.all(Array.from({ length: 50 }, () => leader.group.readBarrier())));
+  assert(heartbeats <= 6, `${heartbeats} control frames for fifty barriers`);
+  assert(leader.list.values.includes('x'));
+});
+
+test('a barrier on a follower is refused, and one on a leader that was cut off is refused in time', async () => {
+  const cluster = await SimCluster.found();
+  const leader = await cluster.serving();
+  const rest = cluster.up().filter((node) => node !== leader);
+  await assert.rejects(cluster.simulation.runToEnd(rest[0]!.group.readBarrier()), NotLeaderError);
+  cluster.fabric.partition(
+    [leader.id],
+    rest.map((node) => node.id),
+  );
+  await assert.rejects(cluster.simulation.runToEnd(leader.group.readBarrier()), NotLeaderError);
+});
+
+test('waiting for an index settles when this replica has applied it, or when the wait is aborted', async () => {
+  const cluster = await SimCluster.found();
+  const leader = await cluster.serving();
+  const follower = cluster.up().find((node) => node !== leader)!;
+  const index = leader.group.status().lastIndex + 1;
+  const waited = follower.group.waitApplied(index);
+  const abort = new AbortController();
+  const given = follower.group.waitApplied(index + 100, abort.signal);
+  const refused = assert.rejects(given, /enough/);
+  abort.abort(new Error('enough'));
+  await refused;
+  await cluster.propose(leader, 'x');
+  await cluster.simulation.runToEnd(waited);
+  assert(follower.group.status().appliedIndex >= index);
+  await follower.group.waitApplied(index);
+});
+
+test('leadership moves to the chosen node, and the old leader has no lease from the first moment', async () => {
+  const cluster = await SimCluster.found();
+  const leader = await cluster.serving();
+  const target = cluster.up().find((node) => node !== leader)!;
+  await cluster.until(() => leader.group.holdsLease());
+  const transfer = leader.group.transferLeadership(target.id);
+  assert.equal(leader.group.holdsLease(), false);
+  await cluster.simulation.runToEnd(transfer);
+  assert.equal(await cluster.serving(), target);
+  assert.equal((await cluster.propose(target, 'x')).kind, 'applied');
+  assert.equal(leader.list.leadership.at(-1)?.kind, 'stopped');
+});
+
+test('a transfer to a node that does not answer is reported as unfinished', async () => {
+  const cluster = await SimCluster.found();
+  const leader = await cluster.serving();
+  const target = cluster.up().find((node) => node !== leader)!;
+  cluster.fabric.setCut(leader.id, target.id, true);
+  await assert.rejects(cluster.simulation.runToEnd(leader.group.transferLeadership(target.id)), /did not finish/);
+});

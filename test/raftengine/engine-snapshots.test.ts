@@ -1,0 +1,149 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { nodeId } from '../../src/platform/index.ts';
+import { ConfChangeRefusedError, encodeAddresses } from '../../src/raftengine/index.ts';
+import { GROUP, SimCluster, type TestNode } from './support/sim-cluster.ts';
+
+const SHORT_LOG = { retainEntries: 50, truncateIntervalMs: 100 };
+
+function heldEntries(node: TestNode): number {
+  const { firstIndex, lastIndex } = node.group.status();
+  return lastIndex - firstIndex + 1;
+}
+
+test('a follower that missed more than the log holds is brought back by a snapshot', async () => {
+  const cluster = await SimCluster.found({ limits: SHORT_LOG });
+  const leader = await cluster.serving();
+  const follower = cluster.up().find((node) => node !== leader)!;
+  follower.crash();
+  await cluster.proposeAll(leader, 400, 'v');
+  await cluster.until(() => leader.group.status().firstIndex > 100);
+  await cluster.restart(follower.id);
+  await cluster.until(() => follower.list.values.length === 400);
+  assert.equal(follower.list.installed, 1);
+  await cluster.propose(leader, 'after');
+  await cluster.until(() => follower.list.values.includes('after'));
+  await cluster.until(() => cluster.agreed());
+  // The replica that was rebuilt carries on from its own disk.
+  follower.crash();
+  await cluster.restart(follower.id);
+  await cluster.propose(leader, 'again');
+  await cluster.until(() => follower.list.values.includes('again'));
+  await cluster.until(() => cluster.agreed());
+});
+
+test('a snapshot that breaks on the way is sent again', async () => {
+  const cluster = await SimCluster.found({ limits: SHORT_LOG });
+  const leader = await cluster.serving();
+  const follower = cluster.up().find((node) => node !== leader)!;
+  follower.crash();
+  await cluster.proposeAll(leader, 400, 'v');
+  await cluster.until(() => leader.group.status().firstIndex > 100);
+  const gate = Promise.withResolvers<void>();
+  leader.list.snapshotGate = gate.promise;
+  await cluster.restart(follower.id);
+  await cluster.until(() => leader.group.status().progress.some((peer) => peer.state === 'snapshot'));
+  await cluster.simulation.runFor(50);
+  cluster.fabric.breakConnection(leader.id, follower.id);
+  leader.list.snapshotGate = undefined;
+  gate.resolve();
+  await cluster.until(() => leader.snapshotFailures.length > 0);
+  await cluster.until(() => follower.list.values.length === 400);
+  await cluster.until(() => cluster.agreed());
+});
+
+test('the log stays within its bound while everybody follows, and never passes what the state machine made durable', async () => {
+  const cluster = await SimCluster.found({ limits: SHORT_LOG });
+  const leader = await cluster.serving();
+  await cluster.proposeAll(leader, 500, 'v');
+  await cluster.simulation.runFor(500);
+  for (const node of cluster.up()) assert(heldEntries(node) <= 60, `node ${node.id} holds ${heldEntries(node)}`);
+  for (const node of cluster.up()) node.list.flushesAlways = false;
+  const durable = leader.list.durableIndex();
+  await cluster.proposeAll(leader, 300, 'w');
+  await cluster.simulation.runFor(500);
+  for (const node of cluster.up()) {
+    assert(node.group.status().firstIndex <= durable + 1);
+    assert(heldEntries(node) >= 300);
+  }
+});
+
+test('a log of large entries is cut by bytes', async () => {
+  const cluster = await SimCluster.found({ limits: { retainBytes: 20_000, truncateIntervalMs: 100 } });
+  const leader = await cluster.serving();
+  await cluster.proposeAll(leader, 200, 'x'.repeat(1000));
+  await cluster.simulation.runFor(500);
+  for (const node of cluster.up()) assert(heldEntries(node) <= 30, `node ${node.id} holds ${heldEntries(node)}`);
+});
+
+test('a new node joins as a learner through a snapshot and is promoted to voter', async () => {
+  const cluster = await SimCluster.found();
+  const leader = await cluster.serving();
+  await cluster.proposeAll(leader, 20, 'v');
+  const joiner = await cluster.join(4);
+  const context = encodeAddresses([[joiner.id, 'node4']]);
+  const conf = await cluster.simulation.runToEnd(
+    leader.group.changeMembership([{ kind: 'addLearner', nodeId: joiner.id }], context),
+  );
+  assert.deepEqual(conf.learners, [joiner.id]);
+  await cluster.until(() => joiner.list.values.length === 20);
+  assert.equal(joiner.list.installed, 1, 'the founders are learnt from a snapshot');
+  await cluster.until(
+    () => leader.group.status().progress.find((peer) => peer.nodeId === joiner.id)?.state === 'replicate',
+  );
+  const promoted = await cluster.simulation.runToEnd(
+    leader.group.changeMembership([{ kind: 'addVoter', nodeId: joiner.id }], Buffer.alloc(0)),
+  );
+  assert.deepEqual(promoted.voters, [1, 2, 3, 4].map(nodeId));
+  await cluster.propose(leader, 'after');
+  await cluster.until(() => joiner.list.values.includes('after'));
+  assert.deepEqual(joiner.group.status().conf.voters, [1, 2, 3, 4].map(nodeId));
+});
+
+test('a swap of two voters settles when the joint configuration is left', async () => {
+  const cluster = await SimCluster.found();
+  const leader = await cluster.serving();
+  const joiner = await cluster.join(4);
+  const leaving = cluster.up().find((node) => node !== leader && node !== joiner)!;
+  await cluster.simulation.runToEnd(
+    leader.group.changeMembership([{ kind: 'addLearner', nodeId: joiner.id }], Buffer.alloc(0)),
+  );
+  await cluster.until(
+    () => leader.group.status().progress.find((peer) => peer.nodeId === joiner.id)?.state === 'replicate',
+  );
+  const conf = await cluster.simulation.runToEnd(
+    leader.group.changeMembership(
+      [
+        { kind: 'addVoter', nodeId: joiner.id },
+        { kind: 'remove', nodeId: leaving.id },
+      ],
+      Buffer.alloc(0),
+    ),
+  );
+  assert.equal(conf.votersOutgoing.length, 0);
+  assert(conf.voters.includes(joiner.id) && !conf.voters.includes(leaving.id));
+});
+
+test('a second membership change is refused while the first is not applied', async () => {
+  const cluster = await SimCluster.found();
+  const leader = await cluster.serving();
+  const first = leader.group.changeMembership([{ kind: 'addLearner', nodeId: nodeId(8) }], Buffer.alloc(0));
+  await assert.rejects(
+    leader.group.changeMembership([{ kind: 'addLearner', nodeId: nodeId(9) }], Buffer.alloc(0)),
+    ConfChangeRefusedError,
+  );
+  await cluster.simulation.runToEnd(first);
+});
+
+test('a node that stood still does not blame its leader', async () => {
+  const cluster = await SimCluster.found();
+  const leader = await cluster.serving();
+  const term = leader.group.status().term;
+  const follower = cluster.up().find((node) => node !== leader)!;
+  for (let round = 0; round < 5; round++) {
+    follower.machine.pauseFor(3000);
+    await cluster.simulation.runFor(4000);
+  }
+  assert.equal(leader.group.status().term, term);
+  assert.equal(cluster.leaderOf(GROUP), leader);
+});
