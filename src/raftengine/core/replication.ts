@@ -69,7 +69,8 @@ export class Replication {
       if (node === this.config.nodeId) continue;
       const known = this.byNode.get(node);
       if (known === undefined) {
-        const peer = new Progress(node, this.log.lastIndex() + 1, !isVoter(conf, node), this.config);
+        // Its first message is the last entry, not the next one: an idle group has no next one to find out with.
+        const peer = new Progress(node, Math.max(1, this.log.lastIndex()), !isVoter(conf, node), this.config);
         peer.recentlyActive = true;
         this.byNode.set(node, peer);
       } else {
