@@ -361,6 +361,18 @@ describe('lost leadership', () => {
     assert.equal(bed.raft.proposals.length, 0);
   });
 
+  it('redirects operations that waited for room', () => {
+    const bed = new Bed({ maxInflightEntries: 1 });
+    const proposed = bed.set('a', '1');
+    bed.scheduler.endTurn();
+    const waiting = bed.set('b', '2');
+    bed.stateMachine.onLeadership({ kind: 'stopped', term: 1 });
+    assert.ok(waiting.error instanceof NotLeaderError);
+    assert.equal(waiting.evaluations, 0);
+    bed.raft.drop('unknown');
+    assert.ok(proposed.error instanceof OutcomeUnknownError);
+  });
+
   it('fails reads that wait for a quorum round', () => {
     const bed = new Bed();
     bed.raft.hasLease = false;

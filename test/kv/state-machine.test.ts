@@ -117,12 +117,12 @@ describe('apply', () => {
   it('purges exactly the versions that the leader saw, if they are expired at the commit timestamp', () => {
     const one = new Machine();
     one.batch(10, [put(0, 'a', '1', 20), put(0, 'b', '1', 20), put(0, 'c', '1', 90), put(0, 'd', '1')]);
-    one.batch(15, [put(0, 'b', '2')]);
-    const seen = ['a', 'a', 'b', 'c', 'd', 'e'].map((key) => ({ key: bytes(key), commitTs: ts(10) }));
+    one.batch(15, [put(0, 'b', '2'), put(0, 'f', '2', 25)]);
+    const seen = ['a', 'a', 'b', 'c', 'd', 'e', 'f'].map((key) => ({ key: bytes(key), commitTs: ts(10) }));
     one.apply(encodePurge(ts(30), seen));
     assert.deepEqual(
-      ['a', 'b', 'c', 'd', 'e'].map((key) => one.value(key)),
-      [undefined, '2', '1', '1', undefined],
+      ['a', 'b', 'c', 'd', 'e', 'f'].map((key) => one.value(key)),
+      [undefined, '2', '1', '1', undefined, '2'],
     );
   });
 
@@ -234,7 +234,9 @@ describe('a snapshot', () => {
     const conf: ConfState = { ...CONF, voters: [nodeId(1), nodeId(3)] };
     for (let at = 1; at <= 50; at++) source.batch(at * 10, [put(0, `k${at}`, 'v'.repeat(100))]);
     source.apply(Buffer.alloc(0), 4, conf);
-    const reader = await source.machine.openSnapshot();
+    const opening = source.machine.openSnapshot();
+    source.apply(Buffer.alloc(0), 9, CONF);
+    const reader = await opening;
     source.batch(9999, [put(0, 'later', 'x')]);
     assert.deepEqual(reader.meta, { index: 51, term: 4, conf });
     const target = new Machine();
