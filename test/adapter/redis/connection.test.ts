@@ -3,7 +3,7 @@ import { after, afterEach, describe, it } from 'node:test';
 import { OutcomeUnknownError } from '../../../src/kv/index.ts';
 import { hlcTimestamp } from '../../../src/platform/index.ts';
 import { FakeKv, FakeState } from './fake-kv.ts';
-import { eventually, loggedErrors, type RawClient, request, startTestServer, type TestServer } from './harness.ts';
+import { eventually, loggedErrors, RawClient, request, startTestServer, type TestServer } from './harness.ts';
 
 const servers: TestServer[] = [];
 
@@ -113,6 +113,27 @@ describe('a node that does not lead', () => {
     assert.equal(kv.forwarded, 1);
     assert.equal(kv.submitted, 0);
     assert.equal(leaderKv.submitted, 52);
+  });
+
+  it('has one batch of a connection under way, so that none can overtake another', async () => {
+    const { kv, client } = await startFollower();
+    const forward = kv.forward.bind(kv);
+    const held: (() => void)[] = [];
+    kv.forward = (...call) => {
+      held.push(() => forward(...call));
+    };
+    client.send(request('SET', 'a', '1'));
+    await eventually(() => held.length === 1, 'the first batch');
+    client.send(Buffer.concat([request('INCR', 'a'), request('PING')]));
+    client.send(request('INCR', 'a'));
+    const other = await RawClient.connect(client.socket.remotePort!);
+    assert.equal(await other.call('PING'), '+PONG');
+    assert.equal(held.length, 1);
+    held.shift()!();
+    await eventually(() => held.length === 1, 'the second batch');
+    held.shift()!();
+    assert.deepEqual(await client.readMany(4), ['+OK', 2, '+PONG', 3]);
+    other.close();
   });
 
   it('passes errors, nils and RESP3 replies through unchanged', async () => {
