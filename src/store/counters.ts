@@ -102,9 +102,10 @@ export class KeyCounters {
     if (this.uncounted.length > 0) this.settle().catch(() => {});
   }
 
-  /** Settles when nothing waits to be counted. */
+  /** Settles when what waits now has been counted; what comes later does not keep it waiting. */
   async settle(): Promise<void> {
-    while (this.uncounted.length > 0) {
+    const waiting = [...this.uncounted];
+    while (waiting.some((range) => this.uncounted.includes(range))) {
       this.counting ??= this.countFirst().finally(() => {
         this.counting = undefined;
       });
