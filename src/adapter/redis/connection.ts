@@ -190,7 +190,7 @@ export class Connection implements LaneOwner {
       !this.occupied &&
       !this.closing &&
       this.ring.length < config.maxPipelinedCommands &&
-      this.socket.writableLength < config.maxUnreadReplyBytes
+      this.socket.writableLength + this.ring.readyBytes < config.maxUnreadReplyBytes
     );
   }
 
@@ -222,7 +222,9 @@ export class Connection implements LaneOwner {
       command = sub;
     }
     if (!arityAccepts(command.spec.arity, args.length) || command.spec.handler === undefined) {
-      this.refuse(errors.wrongArity(command.fullName).message);
+      const { message } = errors.wrongArity(command.fullName);
+      if (command.spec.name === 'exec') this.abortTransaction(message);
+      else this.refuse(message);
       return;
     }
     this.start(command, args);
@@ -232,6 +234,13 @@ export class Connection implements LaneOwner {
   private refuse(text: string): void {
     if (this.transaction !== undefined) this.transaction.refused = true;
     this.settle(this.reserve(), new ErrorReply(text));
+  }
+
+  /** An EXEC that is refused ends the transaction and forgets the watched keys, as in Redis. */
+  private abortTransaction(text: string): void {
+    this.discardTransaction();
+    const reason = text.replace(/^ERR /, '');
+    this.settle(this.reserve(), new ErrorReply(`EXECABORT Transaction discarded because of: ${reason}`));
   }
 
   private start(command: ResolvedCommand, args: readonly Buffer[]): void {

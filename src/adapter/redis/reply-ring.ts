@@ -3,7 +3,7 @@
  * order; replies leave in the order of the requests.
  */
 import { assert } from '../../platform/index.ts';
-import type { Reply } from './reply.ts';
+import { EncodedReply, type Reply } from './reply.ts';
 import type { ReplyWriter } from './reply-writer.ts';
 
 const INITIAL_SLOTS = 16;
@@ -21,10 +21,17 @@ export class ReplyRing {
   private head = 0;
   private tail = 0;
   private settledCount = 0;
+  /** Bytes of bulk strings that are settled and not written, for back-pressure. */
+  private settledBytes = 0;
 
   /** Slots given out whose reply was not written. */
   get length(): number {
     return this.tail - this.head;
+  }
+
+  /** Bytes of large replies that wait to be written. */
+  get readyBytes(): number {
+    return this.settledBytes;
   }
 
   /** Commands that are under way. */
@@ -58,6 +65,7 @@ export class ReplyRing {
     assert(slot >= this.head && slot < this.tail && this.slots[index] === PENDING, 'a reply slot is settled once');
     this.slots[index] = reply;
     this.settledCount++;
+    this.settledBytes += weightOf(reply);
     return slot === this.head;
   }
 
@@ -71,6 +79,7 @@ export class ReplyRing {
       const version = this.versions[index]!;
       if (version !== SILENT) writer.write(reply as Reply, version === 3 ? 3 : 2);
       this.slots[index] = PENDING;
+      this.settledBytes -= weightOf(reply as Reply);
       this.head++;
     }
   }
@@ -87,4 +96,10 @@ export class ReplyRing {
     this.slots = slots;
     this.versions = versions;
   }
+}
+
+/** Bytes of the replies that can be large; the others are not worth counting. */
+function weightOf(reply: Reply): number {
+  if (Buffer.isBuffer(reply)) return reply.length;
+  return reply instanceof EncodedReply ? reply.bytes.length : 0;
 }
