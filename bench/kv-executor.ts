@@ -1,11 +1,14 @@
 /**
- * How many simple operations a second one group's executor evaluates, encodes and applies, with no network and no disk:
- * an in-memory store and a Raft that commits at the end of each turn. What a cluster does is bounded by this.
+ * How many simple operations a second one group's executor evaluates, encodes and applies, with no network and no disk: the
+ * real store over a database in memory, and a Raft that commits at the end of each turn. What a cluster does is bounded by this.
  *
  *   node bench/kv-executor.ts [--turn 64] [--seconds 2]
  */
 import { parseArgs } from 'node:util';
-import { Bed, bytes } from '../test/kv/fakes.ts';
+import { GroupExecutor, GroupStateMachine, Hlc } from '../src/kv/index.ts';
+import { groupId, hlcTimestamp, nodeId, SystemClock } from '../src/platform/index.ts';
+import { EntryKind, type ProposalOutcome, type RaftGroup } from '../src/raftengine/index.ts';
+import { openGroupStore, SimulatedLevels } from '../src/store/index.ts';
 
 const { values } = parseArgs({
   options: { turn: { type: 'string', default: '64' }, seconds: { type: 'string', default: '2' } },
@@ -13,10 +16,52 @@ const { values } = parseArgs({
 const turnSize = Number(values.turn);
 const seconds = Number(values.seconds);
 
+/** A group of one on a store in memory; `turn` ends the turn and applies what was proposed. */
+async function openBed() {
+  const levels = new SimulatedLevels();
+  const store = await openGroupStore({ location: 'bench', openLevel: levels.openLevel, folders: levels });
+  const conf = { voters: [nodeId(1)], votersOutgoing: [], learners: [], learnersNext: [], autoLeave: false };
+  const stateMachine = new GroupStateMachine({ store, initialConf: conf });
+  let proposals: { payload: Buffer; done: (outcome: ProposalOutcome) => void }[] = [];
+  let endOfTurn: (() => void)[] = [];
+  const raft: Pick<RaftGroup, 'groupId' | 'propose' | 'holdsLease' | 'readBarrier' | 'leader'> = {
+    groupId: groupId(1),
+    propose: (payload, done) => {
+      proposals.push({ payload, done });
+    },
+    holdsLease: () => true,
+    readBarrier: async () => undefined,
+    leader: () => ({ nodeId: nodeId(1), term: 1 }),
+  };
+  const executor = new GroupExecutor({
+    nodeId: nodeId(1),
+    raft: raft as RaftGroup,
+    stateMachine,
+    store,
+    hlc: new Hlc(new SystemClock()),
+    scheduler: { after: () => () => undefined, endOfTurn: (callback) => endOfTurn.push(callback) },
+  });
+  stateMachine.onLeadership({ kind: 'serving', term: 1 });
+  const turn = (): void => {
+    const callbacks = endOfTurn;
+    endOfTurn = [];
+    for (const callback of callbacks) callback();
+    const committed = proposals;
+    proposals = [];
+    for (const { payload, done } of committed) {
+      const index = stateMachine.applied().index + 1;
+      const entry = { index, term: 1, kind: EntryKind.Normal, payload, conf: undefined };
+      done({ kind: 'applied', index, result: stateMachine.apply([entry])[0] });
+    }
+  };
+  return { executor, store, turn };
+}
+
+type Bed = Awaited<ReturnType<typeof openBed>>;
 type Submit = (bed: Bed, at: number, done: () => void) => void;
-const KEYS = Array.from({ length: 10_000 }, (_, at) => bytes(`key:${String(at).padStart(12, '0')}`));
+const KEYS = Array.from({ length: 10_000 }, (_, at) => Buffer.from(`key:${String(at).padStart(12, '0')}`));
 const VALUE = Buffer.alloc(100, 'x');
-const NEVER = 0n as Parameters<Parameters<Bed['run']>[0]>[0]['ts'];
+const NEVER = hlcTimestamp(0n);
 
 const workloads: Record<string, Submit> = {
   SET: (bed, at, complete) => {
@@ -43,8 +88,7 @@ const workloads: Record<string, Submit> = {
 
 console.log(`${turnSize} operations a turn`);
 for (const [name, submit] of Object.entries(workloads)) {
-  // The store of the test bed keeps every version, so it is replaced before it grows large.
-  let bed = new Bed();
+  const bed = await openBed();
   let operations = 0;
   let completed = 0;
   const done = (): void => {
@@ -53,12 +97,14 @@ for (const [name, submit] of Object.entries(workloads)) {
   const untilMs = performance.now() + seconds * 1000;
   const startMs = performance.now();
   while (performance.now() < untilMs) {
-    if (operations % (turnSize * 4096) === 0) bed = new Bed();
     for (let at = 0; at < turnSize; at++) submit(bed, operations++, done);
-    bed.settle();
+    bed.turn();
+    const pressure = bed.store.pressure();
+    if (pressure !== undefined) await pressure;
   }
   const elapsed = (performance.now() - startMs) / 1000;
   if (completed !== operations) throw new Error(`${operations} submitted, ${completed} completed`);
   const rate = Math.round(operations / elapsed / 1000);
+  await bed.store.close();
   console.log(`${name.padEnd(14)} ${String(rate).padStart(6)} k operations/s`);
 }

@@ -16,6 +16,7 @@ export interface AppliedMeta {
   readonly maxTs: HlcTimestamp;
 }
 
+/** Value of `MetaName.Applied`: term u64, maxTs u64. */
 export function encodeAppliedMeta(term: Term, maxTs: HlcTimestamp): Buffer {
   const buffer = Buffer.allocUnsafe(16);
   writeUint53(buffer, term, 0);
@@ -23,6 +24,7 @@ export function encodeAppliedMeta(term: Term, maxTs: HlcTimestamp): Buffer {
   return buffer;
 }
 
+/** @throws CorruptEntryError */
 export function decodeAppliedMeta(buffer: Buffer): AppliedMeta {
   if (buffer.length !== 16) throw new CorruptEntryError('the stored applied state has the wrong length');
   return { term: readUint53(buffer, 0), maxTs: hlcTimestamp(buffer.readBigUInt64BE(8)) };

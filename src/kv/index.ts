@@ -1,6 +1,6 @@
 export { type DecodedEntry, decodeEntry } from './entry.ts';
 export * from './errors.ts';
-export { DEFAULT_EXECUTOR_LIMITS, type ExecutorLimits, type ExecutorStats } from './executor.ts';
+export { DEFAULT_EXECUTOR_LIMITS, type ExecutorLimits, type ExecutorStats, GroupExecutor } from './executor.ts';
 export { Hlc, MAX_FORWARD_SKEW_MS, timestampOfMs } from './hlc.ts';
 export { DEFAULT_MAINTENANCE, type MaintenanceOptions } from './maintenance.ts';
 export { DEFAULT_PROXY_LIMITS, type ProxyLimits } from './proxy.ts';
