@@ -5,7 +5,7 @@ import { errors, RedisError, type Reply } from '../reply.ts';
 import { requireBitOffset } from './bits-offset.ts';
 import { countBits, findBit } from './bits-scan.ts';
 import { NEVER } from './expiry-time.ts';
-import { requireInteger, requirePosition } from './numbers-integers.ts';
+import { isBackwards, requireInteger, requirePosition } from './numbers-integers.ts';
 import { optionName } from './strings-options.ts';
 
 const ONE_KEY = { first: 1, last: 1, step: 1 } as const;
@@ -68,7 +68,7 @@ function bitCount(ctx: CommandContext, args: readonly Buffer[]): Reply {
   if (args.length !== 4 && args.length !== 5) throw errors.syntax();
   const start = requirePosition(args[2]!);
   const end = requirePosition(args[3]!);
-  if (start < 0 && end < 0 && start > end) return 0;
+  if (start < 0 && end < 0 && isBackwards(args[2]!, args[3]!)) return 0;
   const { first, last } = bitRange(payload, start, end, args.length === 5 && isBitUnit(args[4]!));
   return countBits(payload, first, last);
 }

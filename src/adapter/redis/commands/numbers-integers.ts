@@ -63,6 +63,15 @@ export function requirePosition(text: Buffer): number {
   return value < 0n ? Number.MIN_SAFE_INTEGER : Number.MAX_SAFE_INTEGER;
 }
 
+/**
+ * True for two negative positions in the wrong order. Such a range is empty even where both would be brought to the
+ * first byte.
+ */
+export function isBackwards(start: Buffer, end: Buffer): boolean {
+  const [from, to] = [requireInteger(start), requireInteger(end)];
+  return from < 0n && to < 0n && from > to;
+}
+
 /** An integer of 32 bits. @throws RedisError with the text that the argument calls for */
 export function requireInt32(text: Buffer, outOfRange: () => RedisError): number {
   const value = requireInteger(text);

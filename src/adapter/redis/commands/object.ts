@@ -1,7 +1,8 @@
 /** What is known of a stored value beyond its contents: OBJECT and MEMORY. */
 import { type CommandContext, type CommandSpec, defineCommands } from '../command.ts';
 import { readValue, type TypedValue, ValueType } from '../keyspace.ts';
-import { errors, RedisError, type Reply, SimpleString } from '../reply.ts';
+import { errors, RedisError, type Reply } from '../reply.ts';
+import { helpCommand } from './help.ts';
 import { parseInteger, requireInteger } from './numbers-integers.ts';
 import { optionName } from './strings-options.ts';
 
@@ -46,14 +47,6 @@ function usage(ctx: CommandContext, args: readonly Buffer[]): Reply {
   // Allocators hand out multiples of eight.
   return Math.ceil((KEY_OVERHEAD_BYTES + args[2]!.length + 1 + valueBytes) / 8) * 8;
 }
-
-const help = (container: string, lines: readonly string[]): Reply =>
-  [
-    `${container} <subcommand> [<arg> [value] [opt] ...]. Subcommands are:`,
-    ...lines,
-    'HELP',
-    '    Prints this help.',
-  ].map((line) => new SimpleString(line));
 
 const OBJECT_HELP: readonly string[] = [
   'ENCODING <key>',
@@ -108,24 +101,6 @@ function idleSeconds({ commitTs }: TypedValue, ctx: CommandContext): number {
   return Math.max(0, Math.floor((ctx.nowMs - Number(commitTs >> 16n)) / 1000));
 }
 
-function helpCommand(
-  container: string,
-  group: CommandSpec['group'],
-  since: string,
-  lines: readonly string[],
-): CommandSpec {
-  return {
-    name: 'help',
-    arity: 2,
-    flags: ['loading', 'stale'],
-    group,
-    since,
-    summary: 'Describes the subcommands.',
-    complexity: 'O(1)',
-    handler: { kind: 'connection', run: () => help(container, lines) },
-  };
-}
-
 export const objectCommands: readonly CommandSpec[] = defineCommands([
   {
     name: 'object',
@@ -145,7 +120,7 @@ export const objectCommands: readonly CommandSpec[] = defineCommands([
             'between policies at runtime LRU and LFU data will take some time to adjust.',
         );
       }),
-      helpCommand('OBJECT', 'generic', '6.2.0', OBJECT_HELP),
+      { ...helpCommand('object', 'generic', '6.2.0', OBJECT_HELP), aclCategories: ['keyspace'] },
     ],
   },
   {
@@ -168,7 +143,7 @@ export const objectCommands: readonly CommandSpec[] = defineCommands([
         complexity: 'O(1)',
         handler: { kind: 'data', run: usage },
       },
-      helpCommand('MEMORY', 'server', '4.0.0', MEMORY_HELP),
+      helpCommand('memory', 'server', '4.0.0', MEMORY_HELP),
     ],
   },
 ]);

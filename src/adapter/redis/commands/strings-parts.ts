@@ -3,7 +3,7 @@ import { type CommandContext, type CommandSpec, defineCommands } from '../comman
 import { readString, writeString } from '../keyspace.ts';
 import { errors, RedisError, type Reply } from '../reply.ts';
 import { NEVER } from './expiry-time.ts';
-import { requirePosition } from './numbers-integers.ts';
+import { isBackwards, requirePosition } from './numbers-integers.ts';
 
 const ONE_KEY = { first: 1, last: 1, step: 1 } as const;
 const EMPTY: Buffer = Buffer.alloc(0);
@@ -34,8 +34,7 @@ function getRange(ctx: CommandContext, args: readonly Buffer[]): Reply {
   let start = requirePosition(args[2]!);
   let end = requirePosition(args[3]!);
   const payload = readString(ctx, args[1]!)?.payload ?? EMPTY;
-  // Two negative positions in the wrong order are empty even where both would be brought to the first byte.
-  if (start < 0 && end < 0 && start > end) return EMPTY;
+  if (start < 0 && end < 0 && isBackwards(args[2]!, args[3]!)) return EMPTY;
   if (start < 0) start = Math.max(0, payload.length + start);
   if (end < 0) end = Math.max(0, payload.length + end);
   return payload.subarray(start, end + 1);

@@ -1,0 +1,119 @@
+/**
+ * When two replies to the same command agree. They must be the same bytes, except where a reply depends on the moment, on
+ * a free choice of the server, or on how Redis keeps values in memory; what is still asked of those is stated here.
+ */
+import type { CommandLine, RawReply } from './resp-connection.ts';
+
+type Rule = (command: CommandLine, reference: RawReply, tested: RawReply) => boolean;
+
+/** How far apart in time the two servers may run the same command. */
+const SKEW_MS = 5_000;
+
+/** Errors may repeat what the client sent: there, bytes that are not printable and what follows a zero byte do not count. */
+const same: Rule = (_, reference, tested) =>
+  reference.raw === tested.raw ||
+  (reference.kind === '-' && tested.kind === '-' && printable(reference.raw) === printable(tested.raw));
+
+const printable = (raw: string): string => raw.replaceAll(ZERO_BYTE_AND_ON, '').replace(/[^ -~\r\n]+/g, '?');
+const ZERO_BYTE_AND_ON = new RegExp(`${String.fromCharCode(0)}[^'\r]*`, 'g');
+
+/** Latest expiry that kvorum keeps: a timestamp has 48 bits for milliseconds. */
+const LATEST_EXPIRY_MS = 2 ** 48 - 1;
+
+/**
+ * Times to live and times of expiry, in units of `unitMs`; -1 and -2 have meanings of their own. What Redis lets expire
+ * later than the latest expiry expires then.
+ */
+const near =
+  (unitMs: 1 | 1000, absolute: boolean): Rule =>
+  (_, reference, tested) => {
+    if (reference.kind !== ':' || tested.kind !== ':') return false;
+    const [a, b] = [Number(reference.text) * unitMs, Number(tested.text) * unitMs];
+    const latestMs = absolute ? LATEST_EXPIRY_MS : LATEST_EXPIRY_MS - Date.now();
+    return a >= 0 && b >= 0 && Math.abs(Math.min(a, latestMs) - b) <= SKEW_MS;
+  };
+
+const sameShape: Rule = (_, reference, tested) => bothPositiveIntegers(reference, tested);
+
+const bothPositiveIntegers = (reference: RawReply, tested: RawReply): boolean =>
+  reference.kind === ':' && tested.kind === ':' && Number(reference.text) >= 0 && Number(tested.text) >= 0;
+
+/** Arrays with the same elements in any order. */
+const sameMembers: Rule = (_, reference, tested) =>
+  reference.items !== undefined &&
+  tested.items !== undefined &&
+  reference.kind === tested.kind &&
+  sorted(reference.items) === sorted(tested.items);
+
+const sorted = (items: readonly RawReply[]): string =>
+  items
+    .map(({ raw }) => raw)
+    .sort()
+    .join('');
+
+/** Both nil, or both a key. */
+const bothKeys: Rule = (_, reference, tested) =>
+  reference.text !== undefined && tested.kind === '$' && tested.text !== undefined;
+
+/** Maps that agree in the fields' names and in all values but those that tell one server from another. */
+const sameHello: Rule = (_, reference, tested) => {
+  const [a, b] = [reference.items, tested.items];
+  if (a === undefined || b === undefined || a.length !== b.length || reference.kind !== tested.kind) return false;
+  const own = new Set(['server', 'version', 'id', 'mode']);
+  return a.every((item, index) =>
+    index % 2 === 0 ? item.raw === b[index]!.raw : own.has(a[index - 1]!.text!) || item.raw === b[index]!.raw,
+  );
+};
+
+/** Redis may keep a string that was changed in place in a roomier form than its contents would get when written anew. */
+const sameEncoding: Rule = (_, reference, tested) => {
+  const roominess = ['int', 'embstr', 'raw'];
+  const [a, b] = [roominess.indexOf(reference.text ?? ''), roominess.indexOf(tested.text ?? '')];
+  return a >= 0 && b >= 0 && a > b;
+};
+
+/** Rules by command, for subcommands with the subcommand's name behind a blank. */
+const RULES: Readonly<Record<string, Rule>> = {
+  TTL: near(1000, false),
+  PTTL: near(1, false),
+  EXPIRETIME: near(1000, true),
+  PEXPIRETIME: near(1, true),
+  KEYS: sameMembers,
+  RANDOMKEY: bothKeys,
+  HELLO: sameHello,
+  'CLIENT ID': sameShape,
+  'OBJECT ENCODING': sameEncoding,
+  'OBJECT REFCOUNT': sameShape,
+  'OBJECT IDLETIME': sameShape,
+  'MEMORY USAGE': sameShape,
+};
+
+function agrees(command: CommandLine, reference: RawReply, tested: RawReply): boolean {
+  const name = command[0]!.toUpperCase();
+  const rule = RULES[name] ?? RULES[`${name} ${(command[1] ?? '').toUpperCase()}`] ?? same;
+  return same(command, reference, tested) || rule(command, reference, tested);
+}
+
+/** Follows one connection through its commands, so that the replies inside EXEC's are judged by the queued commands. */
+export class AgreementOnConnection {
+  private queued: CommandLine[] = [];
+
+  /** True when the two replies to the connection's next command agree. */
+  next(command: CommandLine, reference: RawReply, tested: RawReply): boolean {
+    const name = command[0]!.toUpperCase();
+    if (reference.raw === '+QUEUED\r\n') {
+      this.queued.push(command);
+      return tested.raw === reference.raw;
+    }
+    const { queued } = this;
+    if (name === 'EXEC' || name === 'DISCARD' || name === 'RESET') this.queued = [];
+    if (name !== 'EXEC' || reference.items === undefined || tested.items === undefined) {
+      return agrees(command, reference, tested);
+    }
+    const inner = tested.items;
+    return (
+      reference.items.length === inner.length &&
+      reference.items.every((item, index) => agrees(queued[index]!, item, inner[index]!))
+    );
+  }
+}

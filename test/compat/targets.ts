@@ -1,0 +1,105 @@
+/**
+ * The servers that compatibility tests talk to: the real redis-server as reference, and a kvorum server. A test asks for an
+ * address only, so `KVORUM_COMPAT_TARGET=host:port` points the same tests at a running node or cluster instead; its data
+ * is flushed.
+ */
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
+import { createServer } from 'node:net';
+import { startRedisServer } from '../../src/adapter/redis/index.ts';
+import { SystemClock, SystemRandom, SystemScheduler } from '../../src/platform/index.ts';
+import { FakeKv } from '../adapter/redis/fake-kv.ts';
+import { RespConnection } from './resp-connection.ts';
+
+/** A server under test. */
+export interface Target {
+  readonly host: string;
+  readonly port: number;
+  stop(): Promise<void>;
+}
+
+export type TargetFactory = () => Promise<Target>;
+
+const REFERENCE_START_MS = 10_000;
+
+/** True when the reference server is installed. In CI it has to be: a test that cannot compare proves nothing. */
+export function referenceIsInstalled(): boolean {
+  const installed = spawnSync('redis-server', ['--version']).status === 0;
+  if (!installed && process.env.CI !== undefined) throw new Error('redis-server is not installed, and CI needs it');
+  return installed;
+}
+
+/** Why tests against the reference are skipped, or false when they run. */
+export const skipWithoutReference = (): string | false =>
+  referenceIsInstalled() ? false : 'NOT COMPARED WITH REDIS: redis-server is not installed';
+
+/** Starts a redis-server without persistence on a free port. */
+export async function startReference(): Promise<Target> {
+  const port = await freePort();
+  const child = spawn(
+    'redis-server',
+    ['--port', String(port), '--bind', '127.0.0.1', '--save', '', '--appendonly', 'no', '--loglevel', 'warning'],
+    { stdio: 'ignore' },
+  );
+  const endWithUs = () => child.kill('SIGKILL');
+  process.once('exit', endWithUs);
+  const ended = new Promise<void>((resolve) => child.once('exit', () => resolve()));
+  await answersPing(port, child);
+  return {
+    host: '127.0.0.1',
+    port,
+    stop: async () => {
+      process.off('exit', endWithUs);
+      child.kill('SIGTERM');
+      await ended;
+    },
+  };
+}
+
+/** The server that `KVORUM_COMPAT_TARGET` names, or else one over keys in memory that evaluates every command twice. */
+export async function startKvorum(): Promise<Target> {
+  const running = process.env.KVORUM_COMPAT_TARGET;
+  if (running !== undefined) {
+    const [host = '', port = ''] = running.split(':');
+    return { host, port: Number(port), stop: async () => {} };
+  }
+  const kv = new FakeKv();
+  kv.evaluateTwice = true;
+  const server = await startRedisServer({
+    kv,
+    host: '127.0.0.1',
+    port: 0,
+    clock: new SystemClock(),
+    scheduler: new SystemScheduler(),
+    random: new SystemRandom(),
+  });
+  return { host: '127.0.0.1', port: server.port, stop: () => server.stop() };
+}
+
+function freePort(): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const probe = createServer();
+    probe.once('error', reject);
+    probe.listen(0, '127.0.0.1', () => {
+      const address = probe.address();
+      const port = typeof address === 'object' && address !== null ? address.port : 0;
+      probe.close(() => resolve(port));
+    });
+  });
+}
+
+async function answersPing(port: number, child: ChildProcess): Promise<void> {
+  const deadlineMs = Date.now() + REFERENCE_START_MS;
+  for (;;) {
+    if (child.exitCode !== null) throw new Error(`redis-server ended with code ${child.exitCode}`);
+    try {
+      const connection = await RespConnection.open('127.0.0.1', port);
+      const [reply] = await connection.call([['PING']]);
+      connection.close();
+      if (reply?.raw === '+PONG\r\n') return;
+    } catch {
+      // It does not listen yet.
+    }
+    if (Date.now() > deadlineMs) throw new Error('redis-server did not answer in time');
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+}
