@@ -10,6 +10,12 @@ import { addClusterCommand } from './commands/cluster.ts';
 import { addConfigCommand } from './commands/config.ts';
 import { addServerCommand } from './commands/server.ts';
 
+const OLDEST_NODE_MAJOR = 24;
+if (Number.parseInt(process.versions.node, 10) < OLDEST_NODE_MAJOR) {
+  console.error(`kvorum needs Node.js ${OLDEST_NODE_MAJOR} or newer, this is ${process.versions.node}`);
+  process.exit(1);
+}
+
 const program = new Command('kvorum')
   .description('A replicated, transactional key-value cluster that speaks Redis.')
   .version(packageVersion(), '-v, --version', 'print the version')
