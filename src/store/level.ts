@@ -4,7 +4,7 @@
  */
 import { dirname } from 'node:path';
 import { ClassicLevel } from 'classic-level';
-import { SystemDisk } from '../platform/system-disk.ts';
+import { SystemDisk } from '../platform/index.ts';
 
 export type LevelOperation =
   | { readonly type: 'put'; readonly key: Buffer; readonly value: Buffer }
