@@ -236,6 +236,8 @@ export async function startNode(options: NodeOptions): Promise<RunningNode> {
       scheduler,
       random,
       logger,
+      // Every acknowledged write is on a majority, the leader included.
+      quorumReplicas: Math.floor(Math.max(1, options.members.length) / 2),
       config: {
         ...(options.redis.maxBulkBytes === undefined ? {} : { maxBulkBytes: options.redis.maxBulkBytes }),
         ...(options.redis.maxClients === undefined ? {} : { maxClients: options.redis.maxClients }),
