@@ -237,7 +237,7 @@ export async function startNode(options: NodeOptions): Promise<RunningNode> {
       random,
       logger,
       // Every acknowledged write is on a majority, the leader included.
-      quorumReplicas: Math.floor(Math.max(1, options.members.length) / 2),
+      quorumReplicas: () => Math.floor(Math.max(1, options.members.length) / 2),
       config: {
         ...(options.redis.maxBulkBytes === undefined ? {} : { maxBulkBytes: options.redis.maxBulkBytes }),
         ...(options.redis.maxClients === undefined ? {} : { maxClients: options.redis.maxClients }),
