@@ -123,7 +123,9 @@ export class RaftCore {
     this.handedTerm = hardState.term;
     this.handedVote = hardState.vote;
     this.handedCommit = hardState.commitIndex;
-    this.election = new Election(config, options.random, hardState.term > 0, options.nowMs);
+    // A sole voter that led itself has promised nobody anything and need not wait.
+    const ledItself = isSoleVoter(applied.conf, config.nodeId) && hardState.vote === config.nodeId;
+    this.election = new Election(config, options.random, hardState.term > 0 && !ledItself, options.nowMs);
     this.replication = new Replication(config, this.log, this.outbox, applied.conf);
     this.lease = new Lease(config);
   }
@@ -163,7 +165,8 @@ export class RaftCore {
     const isDue = this.election.tick();
     if (!this.mayCampaign()) {
       if (isDue) this.election.restartTimer();
-    } else if (isSoleVoter(this.currentConf, this.config.nodeId)) {
+    } else if (isSoleVoter(this.currentConf, this.config.nodeId) && !this.election.isBoundToLeader(nowMs)) {
+      // At once, but not before the leader that shrank the group to this node can have noticed.
       this.startCampaign(false);
     } else if (isDue && !this.election.isBoundToLeader(nowMs)) {
       this.startPreVote();
@@ -210,9 +213,9 @@ export class RaftCore {
     this.nowMs = nowMs;
     if (this.currentRole === Role.Leader) {
       if (this.lease.isVoid() && this.transferTarget === 0 && this.mayCampaign()) this.startCampaign(true);
-    } else if (this.mayCampaign()) {
+    } else if (this.mayCampaign() && !this.election.isBoundToLeader(nowMs)) {
       if (isSoleVoter(this.currentConf, this.config.nodeId)) this.startCampaign(false);
-      else if (!this.election.isBoundToLeader(nowMs)) this.startPreVote();
+      else this.startPreVote();
     }
   }
 
