@@ -1,0 +1,266 @@
+import assert from 'node:assert/strict';
+import { connect, createServer } from 'node:net';
+import { test } from 'node:test';
+import { type Lane, nodeId, SystemClock, SystemRandom, SystemScheduler } from '../../../src/platform/index.ts';
+import { createGrpcNetwork, type GrpcNetwork, StreamBrokenError } from '../../../src/raftengine/index.ts';
+
+const clock = new SystemClock();
+const random = new SystemRandom();
+const scheduler = new SystemScheduler();
+
+interface Received {
+  readonly from: number;
+  readonly lane: Lane;
+  readonly text: string;
+}
+
+interface TestPeer {
+  readonly network: GrpcNetwork;
+  readonly received: Received[];
+  readonly lost: number[];
+  readonly warnings: string[];
+}
+
+function makePeer(id: number, options: { cluster?: string; incarnation?: string; port?: number } = {}): TestPeer {
+  const received: Received[] = [];
+  const lost: number[] = [];
+  const warnings: string[] = [];
+  const network = createGrpcNetwork({
+    self: nodeId(id),
+    clusterName: options.cluster ?? 'test',
+    incarnation: options.incarnation ?? `incarnation-${id}`,
+    listen: { host: '127.0.0.1', port: options.port ?? 0 },
+    clock,
+    random,
+    scheduler,
+    logger: { info: () => {}, warn: (facts) => warnings.push(JSON.stringify(facts)) },
+  });
+  for (const lane of ['control', 'bulk', 'forward'] as const) {
+    network.onFrame(lane, (from, frame) => received.push({ from, lane, text: frame.toString() }));
+  }
+  network.onPeerLost((peer) => lost.push(peer));
+  return { network, received, lost, warnings };
+}
+
+async function until(condition: () => boolean, withinMs = 10_000): Promise<void> {
+  const deadline = Date.now() + withinMs;
+  while (!condition()) {
+    assert(Date.now() < deadline, `not reached: ${condition.toString()}`);
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+}
+
+function introduceEach(a: TestPeer, b: TestPeer): void {
+  a.network.setPeer(b.network.self, `127.0.0.1:${b.network.port}`);
+  b.network.setPeer(a.network.self, `127.0.0.1:${a.network.port}`);
+}
+
+async function pair(): Promise<[TestPeer, TestPeer]> {
+  const a = makePeer(1);
+  const b = makePeer(2);
+  await Promise.all([a.network.start(), b.network.start()]);
+  introduceEach(a, b);
+  await until(() => a.network.isConnected(nodeId(2)) && b.network.isConnected(nodeId(1)));
+  return [a, b];
+}
+
+async function stopAll(...peers: readonly TestPeer[]): Promise<void> {
+  await Promise.all(peers.map((peer) => peer.network.stop()));
+}
+
+async function* framesOf(count: number, bytes: number, onYield: () => void): AsyncGenerator<Buffer> {
+  for (let at = 0; at < count; at++) {
+    onYield();
+    yield Buffer.alloc(bytes, at);
+  }
+}
+
+test('frames of a lane arrive in order, with their sender', async () => {
+  const [a, b] = await pair();
+  for (let at = 0; at < 500; at++) assert(a.network.send(nodeId(2), 'bulk', Buffer.from(`${at}`)));
+  a.network.send(nodeId(2), 'control', Buffer.from('vote'));
+  b.network.send(nodeId(1), 'forward', Buffer.from('reply'));
+  await until(() => b.received.length === 501 && a.received.length === 1);
+  const bulk = b.received.filter((frame) => frame.lane === 'bulk');
+  assert.deepEqual(
+    bulk.map((frame) => frame.text),
+    Array.from({ length: 500 }, (_, at) => `${at}`),
+  );
+  assert.deepEqual(a.received, [{ from: 2, lane: 'forward', text: 'reply' }]);
+  await stopAll(a, b);
+});
+
+test('a peer that goes away is told of, and is reached again when it is back', async () => {
+  const [a, b] = await pair();
+  const { port } = b.network;
+  await b.network.stop();
+  await until(() => a.lost.includes(2) && !a.network.isConnected(nodeId(2)));
+  assert.equal(a.network.send(nodeId(2), 'bulk', Buffer.from('x')), false);
+  const again = makePeer(2, { port });
+  await again.network.start();
+  await until(() => a.network.send(nodeId(2), 'bulk', Buffer.from('back')));
+  await until(() => again.received.some((frame) => frame.text === 'back'));
+  await stopAll(a, again);
+});
+
+test('a changed address replaces the connection', async () => {
+  const [a, b] = await pair();
+  const moved = makePeer(2);
+  await moved.network.start();
+  await b.network.stop();
+  a.network.setPeer(nodeId(2), `127.0.0.1:${moved.network.port}`);
+  await until(() => a.network.send(nodeId(2), 'control', Buffer.from('found')));
+  await until(() => moved.received.length > 0);
+  a.network.removePeer(nodeId(2));
+  assert.equal(a.network.send(nodeId(2), 'control', Buffer.from('x')), false);
+  await stopAll(a, moved);
+});
+
+test('a full lane refuses frames and the other lanes still take them', async () => {
+  const [a, b] = await pair();
+  const frame = Buffer.alloc(8 * 1024 * 1024);
+  let taken = 0;
+  while (a.network.send(nodeId(2), 'bulk', frame)) taken += 1;
+  assert(taken >= 7 && taken <= 8, `${taken} frames of 8 MiB in a queue of 64 MiB`);
+  assert(a.network.queuedBytes(nodeId(2), 'bulk') > 50 * 1024 * 1024);
+  assert(a.network.send(nodeId(2), 'control', Buffer.from('heartbeat')));
+  await until(() => b.received.length === taken + 1);
+  const control = b.received.findIndex((received) => received.lane === 'control');
+  assert(control < taken, 'the heartbeat overtook the entries');
+  await until(() => a.network.queuedBytes(nodeId(2), 'bulk') === 0);
+  await stopAll(a, b);
+});
+
+test('a stream is as slow as its receiver, and brings the answer back', async () => {
+  const a = makePeer(1);
+  const b = makePeer(2);
+  let taken = 0;
+  let produced = 0;
+  const gate = Promise.withResolvers<void>();
+  b.network.onStream('snapshot', async (from, header, frames) => {
+    assert.equal(from, 1);
+    assert.equal(header.toString(), 'header');
+    for await (const frame of frames) {
+      assert.equal(frame[0], taken % 256);
+      taken += 1;
+      if (taken === 2) await gate.promise;
+    }
+    return Buffer.from(`took ${taken}`);
+  });
+  await Promise.all([a.network.start(), b.network.start()]);
+  introduceEach(a, b);
+  const frames = framesOf(100, 1024 * 1024, () => {
+    produced += 1;
+  });
+  const answer = a.network.stream(nodeId(2), 'snapshot', Buffer.from('header'), frames);
+  await until(() => taken === 2);
+  const before = produced;
+  await new Promise((resolve) => setTimeout(resolve, 100));
+  assert(produced <= 60, `${produced} MiB were produced for a receiver that took 2`);
+  assert(produced - before <= 40);
+  gate.resolve();
+  assert.equal((await answer).toString(), 'took 100');
+  await stopAll(a, b);
+});
+
+test('a stream whose sender fails, or whose receiver refuses, is broken on both sides', async () => {
+  const a = makePeer(1);
+  const b = makePeer(2);
+  const outcomes: string[] = [];
+  let arrived = 0;
+  b.network.onStream('snapshot', async (_from, _header, frames) => {
+    try {
+      for await (const frame of frames) arrived += frame.length;
+      outcomes.push('complete');
+    } catch {
+      outcomes.push('cut');
+    }
+    return Buffer.alloc(0);
+  });
+  b.network.onStream('refusing', async () => {
+    throw new Error('busy with another one');
+  });
+  await Promise.all([a.network.start(), b.network.start()]);
+  introduceEach(a, b);
+  async function* failing(): AsyncGenerator<Buffer> {
+    yield Buffer.alloc(1000);
+    await until(() => arrived > 0);
+    throw new Error('disk broke');
+  }
+  const few = (): AsyncIterable<Buffer> => framesOf(3, 1000, () => {});
+  await assert.rejects(a.network.stream(nodeId(2), 'snapshot', Buffer.alloc(1), failing()), /disk broke/);
+  await until(() => outcomes.length === 1);
+  assert.deepEqual(outcomes, ['cut']);
+  const refused = a.network.stream(
+    nodeId(2),
+    'refusing',
+    Buffer.alloc(1),
+    framesOf(1000, 100_000, () => {}),
+  );
+  await assert.rejects(refused, /busy with another one/);
+  await assert.rejects(a.network.stream(nodeId(2), 'unknown', Buffer.alloc(1), few()), StreamBrokenError);
+  const abort = new AbortController();
+  abort.abort(new Error('enough'));
+  const given = a.network.stream(nodeId(2), 'snapshot', Buffer.alloc(1), few(), abort.signal);
+  await assert.rejects(given, StreamBrokenError);
+  await stopAll(a, b);
+});
+
+test('arbitrary bytes on the port disturb nobody', async () => {
+  const [a, b] = await pair();
+  const preface = Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n');
+  const closed: Promise<void>[] = [];
+  for (let at = 0; at < 40; at++) {
+    const socket = connect(b.network.port, '127.0.0.1');
+    closed.push(new Promise((resolve) => socket.on('close', () => resolve())));
+    socket.on('error', () => {});
+    const noise = random.bytes(20 + at * 50);
+    socket.end(
+      at % 3 === 0 ? noise : at % 3 === 1 ? Buffer.concat([preface, noise]) : Buffer.from('GET / HTTP/1.1\r\n\r\n'),
+    );
+    setTimeout(() => socket.destroy(), 300);
+  }
+  await Promise.all(closed);
+  a.network.send(nodeId(2), 'bulk', Buffer.from('still here'));
+  await until(() => b.received.some((frame) => frame.text === 'still here'));
+  assert.deepEqual(a.lost, []);
+  await stopAll(a, b);
+});
+
+test('a node of another cluster, at a wrong address or with another data folder is refused, and both sides say why', async () => {
+  const [a, b] = await pair();
+  const stranger = makePeer(3, { cluster: 'other' });
+  const lost = makePeer(4);
+  const impostor = makePeer(1, { incarnation: 'another' });
+  await Promise.all([stranger, lost, impostor].map((peer) => peer.network.start()));
+  const address = `127.0.0.1:${b.network.port}`;
+  stranger.network.setPeer(nodeId(2), address);
+  lost.network.setPeer(nodeId(9), address);
+  impostor.network.setPeer(nodeId(2), address);
+  await until(() => [stranger, lost, impostor].every((peer) => peer.warnings.length > 0));
+  assert.match(stranger.warnings.join(), /cluster \\+"other\\+"/);
+  assert.match(lost.warnings.join(), /meant to reach node 9, this is node 2/);
+  assert.match(impostor.warnings.join(), /another data folder under the same id/);
+  assert(b.warnings.length >= 3);
+  for (const peer of [stranger, lost, impostor]) assert.equal(peer.network.isConnected(nodeId(2)), false);
+  assert(a.network.isConnected(nodeId(2)));
+  await stopAll(a, b, stranger, lost, impostor);
+});
+
+test('a port that accepts and never answers is given up, and the node behind it found later', async () => {
+  const silent = createServer(() => {});
+  await new Promise<void>((resolve) => silent.listen(0, '127.0.0.1', resolve));
+  const { port } = silent.address() as { port: number };
+  const a = makePeer(1);
+  await a.network.start();
+  a.network.setPeer(nodeId(2), `127.0.0.1:${port}`);
+  await new Promise((resolve) => setTimeout(resolve, 200));
+  assert.equal(a.network.isConnected(nodeId(2)), false);
+  assert.equal(a.network.send(nodeId(2), 'control', Buffer.from('x')), false);
+  const b = makePeer(2);
+  await b.network.start();
+  a.network.setPeer(nodeId(2), `127.0.0.1:${b.network.port}`);
+  await until(() => a.network.isConnected(nodeId(2)));
+  await stopAll(a, b);
+  silent.close();
+});
