@@ -4,7 +4,7 @@
  * as a full or failing disk would, and a mutant rewrites named source text as modules load.
  */
 import fs from 'node:fs';
-import { registerHooks } from 'node:module';
+import { registerHooks, syncBuiltinESMExports } from 'node:module';
 import type { Mutation } from '../mutants/types.ts';
 
 interface Control {
@@ -52,6 +52,8 @@ function breakDisk(): void {
       return original.apply(fs, args);
     };
   }
+  // Modules that import the names of node:fs see the replacements too.
+  syncBuiltinESMExports();
 }
 
 function mutateSources(mutations: readonly Mutation[]): void {
