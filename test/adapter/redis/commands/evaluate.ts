@@ -1,0 +1,31 @@
+/** Evaluates data commands one by one over keys in memory, at a time that tests set. */
+import { dataCommands } from '../../../../src/adapter/redis/commands/data.ts';
+import { EvaluationContext } from '../../../../src/adapter/redis/context.ts';
+import type { Reply } from '../../../../src/adapter/redis/reply.ts';
+import { hlcTimestamp, SeededRandom } from '../../../../src/platform/index.ts';
+import { FakeState, FakeView } from '../fake-kv.ts';
+
+export const START_MS = 1_700_000_000_000;
+
+export class Evaluator {
+  nowMs = START_MS;
+  maxStringBytes = 512 * 1024 * 1024;
+  private readonly state = new FakeState();
+  private turns = 0n;
+
+  /** Runs one command, arguments in latin1. @throws RedisError as the command does */
+  run(name: string, ...args: string[]): Reply {
+    const spec = dataCommands.find((command) => command.name === name.toLowerCase());
+    if (spec?.handler?.kind !== 'data') throw new Error(`${name} is no data command`);
+    const ts = hlcTimestamp((BigInt(this.nowMs) << 16n) + ++this.turns);
+    const view = new FakeView(this.state, ts);
+    const settings = { random: new SeededRandom(1), maxStringBytes: this.maxStringBytes };
+    const ctx = new EvaluationContext(view, 0, 2, settings);
+    const reply = spec.handler.run(
+      ctx,
+      [name, ...args].map((argument) => Buffer.from(argument, 'latin1')),
+    );
+    view.apply();
+    return Buffer.isBuffer(reply) ? reply.toString('latin1') : reply;
+  }
+}
