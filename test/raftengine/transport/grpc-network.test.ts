@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { connect, createServer } from 'node:net';
+import { connect, createServer, type Socket } from 'node:net';
 import { test } from 'node:test';
 import { type Lane, nodeId, SystemClock, SystemRandom, SystemScheduler } from '../../../src/platform/index.ts';
 import { createGrpcNetwork, type GrpcNetwork, StreamBrokenError } from '../../../src/raftengine/index.ts';
@@ -248,7 +248,8 @@ test('a node of another cluster, at a wrong address or with another data folder 
 });
 
 test('a port that accepts and never answers is given up, and the node behind it found later', async () => {
-  const silent = createServer(() => {});
+  const sockets: Socket[] = [];
+  const silent = createServer((socket) => sockets.push(socket));
   await new Promise<void>((resolve) => silent.listen(0, '127.0.0.1', resolve));
   const { port } = silent.address() as { port: number };
   const a = makePeer(1);
@@ -262,5 +263,6 @@ test('a port that accepts and never answers is given up, and the node behind it 
   a.network.setPeer(nodeId(2), `127.0.0.1:${b.network.port}`);
   await until(() => a.network.isConnected(nodeId(2)));
   await stopAll(a, b);
+  for (const socket of sockets) socket.destroy();
   silent.close();
 });
