@@ -28,7 +28,7 @@ export function integerArgument(argument: Buffer, message?: string): bigint {
 export function smallIntegerArgument(argument: Buffer, message?: string): number {
   const value = integerArgument(argument, message);
   if (value > 2147483647n || value < -2147483648n) {
-    throw message === undefined ? errors.notInteger() : new RedisError(message);
+    throw new RedisError(message ?? 'ERR value is out of range, value must between -2147483648 and 2147483647');
   }
   return Number(value);
 }

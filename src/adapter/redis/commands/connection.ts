@@ -68,7 +68,7 @@ function hello(connection: Connection, args: readonly Buffer[]): Reply {
 }
 
 function select(connection: Connection, args: readonly Buffer[]): Reply {
-  const db = smallIntegerArgument(args[1]!, 'ERR value is not an integer or out of range');
+  const db = smallIntegerArgument(args[1]!);
   if (db < 0 || db >= DATABASE_COUNT) throw errors.dbIndexOutOfRange();
   connection.db = db;
   return OK;
