@@ -401,6 +401,8 @@ export class Replica implements RaftGroup {
   }
 
   private touch(): void {
+    // What the core has ready meanwhile is taken when the snapshot is in place.
+    if (this.installing) return;
     if (this.core.hasReady() || this.currentLeadingTerm() !== this.leadingTerm) this.host.markDirty(this);
   }
 
