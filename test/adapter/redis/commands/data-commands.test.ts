@@ -98,6 +98,12 @@ describe('the largest string', () => {
 });
 
 describe('values', () => {
+  it('that are negative count as large in an unsigned bit field', () => {
+    const keys = new Evaluator();
+    keys.run('BITFIELD', 'k', 'OVERFLOW', 'SAT', 'SET', 'u8', '0', '-1');
+    assert.deepEqual(keys.run('BITFIELD', 'k', 'GET', 'u8', '0'), [255n]);
+  });
+
   it('carry their type in the first byte, which strings of any content survive', () => {
     const keys = new Evaluator();
     for (const value of ['', '\x00', '\x01\xff', String(ValueType.String)]) {
