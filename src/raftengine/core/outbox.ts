@@ -1,13 +1,21 @@
 /** Messages on their way out of the core, kept apart by what they must wait for. */
-import type { Message } from './types.ts';
+import type { GroupId, LogIndex, Millis, NodeId, Term } from '../../platform/index.ts';
+import type { Message, RaftConfig } from './types.ts';
 
 const NO_MESSAGES: readonly Message[] = [];
 
 export class Outbox {
+  private readonly groupId: GroupId;
+  private readonly from: NodeId;
   /** May leave at once. */
   atOnce: Message[] = [];
   /** Leave once everything handed out to be stored so far is stable. */
   afterPersist: Message[] = [];
+
+  constructor(config: RaftConfig) {
+    this.groupId = config.groupId;
+    this.from = config.nodeId;
+  }
 
   takeAtOnce(): readonly Message[] {
     if (this.atOnce.length === 0) return NO_MESSAGES;
@@ -21,5 +29,72 @@ export class Outbox {
     const taken = this.afterPersist;
     this.afterPersist = [];
     return taken;
+  }
+
+  /**
+   * A request to vote stands for our own vote and log: it waits until they are stable. A pre-vote promises nothing.
+   * @param term of the campaign
+   */
+  requestVote(
+    kind: 'vote' | 'preVote',
+    to: NodeId,
+    term: Term,
+    lastIndex: LogIndex,
+    lastTerm: Term,
+    transfer: boolean,
+  ) {
+    const { groupId, from } = this;
+    const queue = kind === 'vote' ? this.afterPersist : this.atOnce;
+    queue.push({ kind, groupId, from, to, term, lastIndex, lastTerm, transfer });
+  }
+
+  /** A vote waits for the disk; what is said to a pre-vote promises nothing. */
+  answerVote(kind: 'voteResponse' | 'preVoteResponse', to: NodeId, term: Term, reject: boolean): void {
+    const { groupId, from } = this;
+    const queue = kind === 'voteResponse' ? this.afterPersist : this.atOnce;
+    queue.push({ kind, groupId, from, to, term, reject });
+  }
+
+  answerHeartbeat(to: NodeId, term: Term, sentAtMs: Millis, readRound: number): void {
+    const { groupId, from } = this;
+    this.atOnce.push({ kind: 'heartbeatResponse', groupId, from, to, term, sentAtMs, readRound });
+  }
+
+  /** Everything up to `index` is ours as it is the leader's; says so once it is stable. */
+  acknowledge(to: NodeId, term: Term, index: LogIndex, sentAtMs: Millis): void {
+    const { groupId, from } = this;
+    this.afterPersist.push({
+      kind: 'appendResponse',
+      groupId,
+      from,
+      to,
+      term,
+      index,
+      reject: false,
+      hintIndex: 0,
+      hintTerm: 0,
+      sentAtMs,
+    });
+  }
+
+  /** The entry at `index` is not the leader's; the logs may match at the hint. */
+  refuse(to: NodeId, term: Term, index: LogIndex, hint: { index: LogIndex; term: Term }, sentAtMs: Millis): void {
+    const { groupId, from } = this;
+    this.afterPersist.push({
+      kind: 'appendResponse',
+      groupId,
+      from,
+      to,
+      term,
+      index,
+      reject: true,
+      hintIndex: hint.index,
+      hintTerm: hint.term,
+      sentAtMs,
+    });
+  }
+
+  orderCampaign(to: NodeId, term: Term): void {
+    this.atOnce.push({ kind: 'timeoutNow', groupId: this.groupId, from: this.from, to, term });
   }
 }

@@ -6,14 +6,17 @@
  * The caller's part: after every batch of calls take `ready()` while `hasReady()`, honour its order, store entries and
  * hard state, report `persisted` in the order of the writes, apply, report `appliedTo`.
  */
-import type { LogIndex, Millis, NodeId, Random, Term } from '../../platform/index.ts';
+import type { LogIndex, Millis, NodeId, Term } from '../../platform/index.ts';
 import { assert, assertNever } from '../../platform/index.ts';
 import { BusyError, NotLeaderError } from '../errors.ts';
-import { membersOf, nextConf } from './conf-changer.ts';
-import { decodeConfChange, encodeConfChange } from './conf-codec.ts';
+import { membersOf } from './conf-changer.ts';
+import { encodeConfChange } from './conf-codec.ts';
 import { Election } from './election.ts';
 import { ConfChangeRefusedError, TransferRefusedError } from './errors.ts';
+import { HandedHardState } from './hard-state.ts';
 import { Lease } from './lease.ts';
+import { Membership } from './membership.ts';
+import type { RaftCoreOptions, RaftStatus } from './options.ts';
 import { Outbox } from './outbox.ts';
 import { isJoint, isSoleVoter, isVoter, voteOutcome } from './quorum.ts';
 import { RaftLog } from './raft-log.ts';
@@ -25,9 +28,7 @@ import {
   type Entry,
   EntryKind,
   type HardState,
-  type LogView,
   type Message,
-  type PeerProgress,
   type RaftConfig,
   type ReadState,
   type Ready,
@@ -37,35 +38,6 @@ import {
 
 type MessageOf<Kind extends Message['kind']> = Extract<Message, { kind: Kind }>;
 
-/** What a core starts from. */
-export interface RaftCoreOptions {
-  readonly config: RaftConfig;
-  readonly hardState: HardState;
-  /** The state machine's position and membership; the log is replayed from there. */
-  readonly applied: SnapshotMeta;
-  readonly log: LogView;
-  readonly random: Random;
-  /** Monotonic clock, the same one that every later call passes. */
-  readonly nowMs: Millis;
-}
-
-/** A copy of what an operator or a test may want to know. */
-export interface RaftStatus {
-  readonly role: Role;
-  readonly term: Term;
-  readonly vote: NodeId | 0;
-  readonly leader: NodeId | 0;
-  readonly commitIndex: LogIndex;
-  readonly appliedIndex: LogIndex;
-  readonly lastIndex: LogIndex;
-  /** End of the lease on the monotonic clock; 0 when there is none. */
-  readonly leaseUntilMs: Millis;
-  readonly transferTarget: NodeId | 0;
-  readonly conf: ConfState;
-  /** On a leader: one row a peer. */
-  readonly progress: readonly PeerProgress[];
-}
-
 const EMPTY_PAYLOAD = Buffer.alloc(0);
 /** Committed entries that may be out for applying at once, in multiples of `maxAppendBytes`. */
 const MAX_APPLYING_APPENDS = 8;
@@ -73,26 +45,23 @@ const MAX_APPLYING_APPENDS = 8;
 export class RaftCore {
   private readonly config: RaftConfig;
   private readonly log: RaftLog;
-  private readonly outbox = new Outbox();
+  private readonly outbox: Outbox;
   private readonly election: Election;
   private readonly replication: Replication;
   private readonly lease: Lease;
   private readonly reads = new ReadRounds();
+  private readonly membership: Membership;
+  private readonly handed: HandedHardState;
 
   private currentRole: Role = Role.Follower;
   private currentTerm: Term;
   private currentVote: NodeId | 0;
   private currentLeader: NodeId | 0 = 0;
-  private currentConf: ConfState;
   /** Newest time that a call brought. */
   private nowMs: Millis;
 
   /** On a leader: index of the no-op that opened its term. */
   private termStartIndex: LogIndex = 0;
-  /** No membership change is proposed before this index is applied. */
-  private pendingConfIndex: LogIndex = 0;
-  /** Membership changes up to here are part of `currentConf`. */
-  private confIndex: LogIndex;
   /** Payload bytes proposed in this term and not handed out as committed. */
   private uncommittedBytes = 0;
   /** Payload bytes handed out for applying since everything was last applied. */
@@ -102,10 +71,6 @@ export class RaftCore {
   private transferTarget: NodeId | 0 = 0;
   private transferElapsedTicks = 0;
 
-  /** Hard state as last handed out. */
-  private handedTerm: Term;
-  private handedVote: NodeId | 0;
-  private handedCommit: LogIndex;
   /** A snapshot to hand out. */
   private pendingSnapshot: SnapshotMeta | undefined;
   private releasedReads: ReadState[] = [];
@@ -118,11 +83,9 @@ export class RaftCore {
     this.log = new RaftLog(options.log, hardState.commitIndex, applied.index);
     this.currentTerm = hardState.term;
     this.currentVote = hardState.vote;
-    this.currentConf = applied.conf;
-    this.confIndex = applied.index;
-    this.handedTerm = hardState.term;
-    this.handedVote = hardState.vote;
-    this.handedCommit = hardState.commitIndex;
+    this.outbox = new Outbox(config);
+    this.membership = new Membership(config, this.log, applied);
+    this.handed = new HandedHardState(hardState);
     // A sole voter that led itself has promised nobody anything and need not wait.
     const ledItself = isSoleVoter(applied.conf, config.nodeId) && hardState.vote === config.nodeId;
     this.election = new Election(config, options.random, hardState.term > 0 && !ledItself, options.nowMs);
@@ -150,7 +113,7 @@ export class RaftCore {
     return this.log.lastIndex();
   }
   get conf(): ConfState {
-    return this.currentConf;
+    return this.membership.conf;
   }
 
   // ---- time
@@ -163,9 +126,9 @@ export class RaftCore {
       return;
     }
     const isDue = this.election.tick();
-    if (!this.mayCampaign()) {
+    if (!this.membership.mayCampaign()) {
       if (isDue) this.election.restartTimer();
-    } else if (isSoleVoter(this.currentConf, this.config.nodeId) && !this.election.isBoundToLeader(nowMs)) {
+    } else if (isSoleVoter(this.membership.conf, this.config.nodeId) && !this.election.isBoundToLeader(nowMs)) {
       // At once, but not before the leader that shrank the group to this node can have noticed.
       this.startCampaign(false);
     } else if (isDue && !this.election.isBoundToLeader(nowMs)) {
@@ -212,27 +175,11 @@ export class RaftCore {
   campaign(nowMs: Millis): void {
     this.nowMs = nowMs;
     if (this.currentRole === Role.Leader) {
-      if (this.lease.isVoid() && this.transferTarget === 0 && this.mayCampaign()) this.startCampaign(true);
-    } else if (this.mayCampaign() && !this.election.isBoundToLeader(nowMs)) {
-      if (isSoleVoter(this.currentConf, this.config.nodeId)) this.startCampaign(false);
+      if (this.lease.isVoid() && this.transferTarget === 0 && this.membership.mayCampaign()) this.startCampaign(true);
+    } else if (this.membership.mayCampaign() && !this.election.isBoundToLeader(nowMs)) {
+      if (isSoleVoter(this.membership.conf, this.config.nodeId)) this.startCampaign(false);
       else this.startPreVote();
     }
-  }
-
-  /** A voter whose membership is up to date with what it knows to be committed. */
-  private mayCampaign(): boolean {
-    return isVoter(this.currentConf, this.config.nodeId) && !this.log.isRestoring() && !this.hasUnappliedConfChange();
-  }
-
-  private hasUnappliedConfChange(): boolean {
-    let index = this.log.appliedIndex + 1;
-    while (index <= this.log.commitIndex) {
-      const entries = this.log.slice(index, this.log.commitIndex + 1, this.config.maxAppendBytes);
-      if (entries === undefined) return true;
-      for (const entry of entries) if (entry.kind === EntryKind.ConfChange) return true;
-      index += entries.length;
-    }
-    return false;
   }
 
   private startPreVote(): void {
@@ -254,27 +201,17 @@ export class RaftCore {
     this.election.restartTimer();
     this.election.ballots.clear();
     this.election.ballots.set(this.config.nodeId, true);
-    if (voteOutcome(this.currentConf, this.election.ballots) === 'won') this.becomeLeader();
+    if (voteOutcome(this.membership.conf, this.election.ballots) === 'won') this.becomeLeader();
     else this.requestVotes('vote', transfer);
   }
 
   /** Asks all voters that did not answer yet. */
   private requestVotes(kind: 'vote' | 'preVote', transfer: boolean): void {
-    const { nodeId, groupId } = this.config;
-    // A request to vote stands for our own vote and log: it waits until they are stable. A pre-vote promises nothing.
-    const queue = kind === 'vote' ? this.outbox.afterPersist : this.outbox.atOnce;
-    for (const to of membersOf(this.currentConf)) {
-      if (to === nodeId || !isVoter(this.currentConf, to) || this.election.ballots.has(to)) continue;
-      queue.push({
-        kind: kind as 'vote',
-        groupId,
-        from: nodeId,
-        to,
-        term: kind === 'vote' ? this.currentTerm : this.currentTerm + 1,
-        lastIndex: this.log.lastIndex(),
-        lastTerm: this.log.lastTerm(),
-        transfer,
-      });
+    const { nodeId } = this.config;
+    const term = kind === 'vote' ? this.currentTerm : this.currentTerm + 1;
+    for (const to of membersOf(this.conf)) {
+      if (to === nodeId || !isVoter(this.conf, to) || this.election.ballots.has(to)) continue;
+      this.outbox.requestVote(kind, to, term, this.log.lastIndex(), this.log.lastTerm(), transfer);
     }
   }
 
@@ -308,11 +245,11 @@ export class RaftCore {
     this.uncommittedBytes = 0;
     this.lease.reset();
     this.termStartIndex = this.log.lastIndex() + 1;
-    this.replication.start(this.currentTerm, this.currentConf, this.termStartIndex);
+    this.replication.start(this.currentTerm, this.membership.conf, this.termStartIndex);
     this.replication.stamp(this.nowMs);
     this.append(EntryKind.Normal, EMPTY_PAYLOAD);
     // Whatever membership change an earlier leader left in the log is settled once our own entry is applied.
-    this.pendingConfIndex = this.termStartIndex;
+    this.membership.pendingIndex = this.termStartIndex;
     this.extendLease();
   }
 
@@ -333,7 +270,7 @@ export class RaftCore {
       if (!isGrantedPreVote) this.becomeFollower(message.term, isFromLeader ? message.from : 0);
     } else if (message.term < this.currentTerm) {
       // A leader of the past learns the present from this, instead of being ignored until it is cut off.
-      if (isFromLeader) this.answerHeartbeat(message.from, 0, 0);
+      if (isFromLeader) this.outbox.answerHeartbeat(message.from, this.currentTerm, 0, 0);
       return;
     }
     if (isFromLeader) this.acceptLeader(message.from);
@@ -343,7 +280,7 @@ export class RaftCore {
         break;
       case 'heartbeat':
         this.log.commitTo(Math.min(message.commitIndex, this.log.lastIndex()));
-        this.answerHeartbeat(message.from, message.sentAtMs, message.readRound);
+        this.outbox.answerHeartbeat(message.from, this.currentTerm, message.sentAtMs, message.readRound);
         break;
       case 'snapshot':
         this.onSnapshot(message);
@@ -363,7 +300,7 @@ export class RaftCore {
         }
         break;
       case 'timeoutNow':
-        if (this.currentRole !== Role.Leader && this.mayCampaign()) this.startCampaign(true);
+        if (this.currentRole !== Role.Leader && this.membership.mayCampaign()) this.startCampaign(true);
         break;
       default:
         assertNever(message.kind);
@@ -388,20 +325,13 @@ export class RaftCore {
       this.currentVote = message.from;
       this.election.restartTimer();
     }
-    const queue = isPreVote ? this.outbox.atOnce : this.outbox.afterPersist;
-    queue.push({
-      kind: isPreVote ? 'preVoteResponse' : 'voteResponse',
-      groupId: this.config.groupId,
-      from: this.config.nodeId,
-      to: message.from,
-      term: granted ? message.term : this.currentTerm,
-      reject: !granted,
-    });
+    const kind = isPreVote ? 'preVoteResponse' : 'voteResponse';
+    this.outbox.answerVote(kind, message.from, granted ? message.term : this.currentTerm, !granted);
   }
 
   private onBallot(from: NodeId, granted: boolean): void {
     this.election.ballots.set(from, granted);
-    const outcome = voteOutcome(this.currentConf, this.election.ballots);
+    const outcome = voteOutcome(this.membership.conf, this.election.ballots);
     if (outcome === 'lost') this.becomeFollower(this.currentTerm, 0);
     else if (outcome === 'won' && this.currentRole === Role.PreCandidate) this.startCampaign(false);
     else if (outcome === 'won') this.becomeLeader();
@@ -413,47 +343,21 @@ export class RaftCore {
     this.election.heardFromLeader(this.nowMs);
   }
 
-  private answerHeartbeat(to: NodeId, sentAtMs: Millis, readRound: number): void {
-    this.outbox.atOnce.push({
-      kind: 'heartbeatResponse',
-      groupId: this.config.groupId,
-      from: this.config.nodeId,
-      to,
-      term: this.currentTerm,
-      sentAtMs,
-      readRound,
-    });
-  }
-
-  private answerAppend(message: MessageOf<'append'>, index: LogIndex, hint?: { index: LogIndex; term: Term }): void {
-    this.outbox.afterPersist.push({
-      kind: 'appendResponse',
-      groupId: this.config.groupId,
-      from: this.config.nodeId,
-      to: message.from,
-      term: this.currentTerm,
-      index,
-      reject: hint !== undefined,
-      hintIndex: hint === undefined ? 0 : hint.index,
-      hintTerm: hint === undefined ? 0 : hint.term,
-      sentAtMs: message.sentAtMs,
-    });
-  }
-
   private onAppend(message: MessageOf<'append'>): void {
-    const { prevIndex, prevTerm, entries } = message;
-    if (this.currentConf.voters.length === 0 && !this.log.isRestoring()) {
+    const { from, prevIndex, prevTerm, entries, sentAtMs } = message;
+    const term = this.currentTerm;
+    if (this.membership.conf.voters.length === 0 && !this.log.isRestoring()) {
       // A node that was told no membership cannot replay changes of it: refusing even the start asks for a snapshot.
-      this.answerAppend(message, prevIndex, { index: 0, term: 0 });
+      this.outbox.refuse(from, term, prevIndex, { index: 0, term: 0 }, sentAtMs);
     } else if (prevIndex < this.log.commitIndex) {
-      this.answerAppend(message, this.log.commitIndex);
+      this.outbox.acknowledge(from, term, this.log.commitIndex, sentAtMs);
     } else if (this.log.term(prevIndex) === prevTerm) {
       this.log.merge(entries);
       const lastNew = prevIndex + entries.length;
       this.log.commitTo(Math.min(message.commitIndex, lastNew));
-      this.answerAppend(message, lastNew);
+      this.outbox.acknowledge(from, term, lastNew, sentAtMs);
     } else {
-      this.answerAppend(message, prevIndex, this.log.findMatchCandidate(prevIndex, prevTerm));
+      this.outbox.refuse(from, term, prevIndex, this.log.findMatchCandidate(prevIndex, prevTerm), sentAtMs);
     }
   }
 
@@ -469,18 +373,7 @@ export class RaftCore {
         this.pendingSnapshot = meta;
       }
     }
-    this.outbox.afterPersist.push({
-      kind: 'appendResponse',
-      groupId: this.config.groupId,
-      from: this.config.nodeId,
-      to: message.from,
-      term: this.currentTerm,
-      index: this.log.commitIndex,
-      reject: false,
-      hintIndex: 0,
-      hintTerm: 0,
-      sentAtMs: Number.NEGATIVE_INFINITY,
-    });
+    this.outbox.acknowledge(message.from, this.currentTerm, this.log.commitIndex, Number.NEGATIVE_INFINITY);
   }
 
   private onAppendResponse(message: MessageOf<'appendResponse'>): void {
@@ -558,34 +451,12 @@ export class RaftCore {
     if (this.transferTarget !== 0) {
       throw new ConfChangeRefusedError('transferring', 'leadership is being transferred; try again');
     }
-    if (this.pendingConfIndex > this.log.appliedIndex) {
-      throw new ConfChangeRefusedError('pending', `the change at index ${this.pendingConfIndex} is not applied yet`);
-    }
-    const result = nextConf(this.currentConf, change);
-    if ('refusal' in result) throw new ConfChangeRefusedError('invalid', result.refusal);
-    for (const step of change.steps) if (step.kind === 'addVoter') this.assertPromotable(step.nodeId);
+    this.membership.assertAllowed(change, this.replication);
     const payload = encodeConfChange(change);
     this.assertRoom(payload);
     const proposed = this.append(EntryKind.ConfChange, payload);
-    this.pendingConfIndex = proposed.index;
+    this.membership.pendingIndex = proposed.index;
     return proposed;
-  }
-
-  /** A voter that still has to catch up counts in every quorum and helps in none. */
-  private assertPromotable(node: NodeId): void {
-    if (isVoter(this.currentConf, node)) return;
-    const peer = this.replication.peer(node);
-    if (peer === undefined) {
-      throw new ConfChangeRefusedError('invalid', `node ${node} is no learner; add it as a learner first`);
-    }
-    const lag = this.log.lastIndex() - peer.matchIndex;
-    if (peer.matchIndex === 0 || lag > this.config.maxPromoteLag) {
-      throw new ConfChangeRefusedError('lagging', `learner ${node} is ${lag} entries behind`);
-    }
-    if (peer.state === 'snapshot') {
-      throw new ConfChangeRefusedError('lagging', `learner ${node} is still receiving a snapshot`);
-    }
-    if (!peer.recentlyActive) throw new ConfChangeRefusedError('lagging', `learner ${node} does not answer`);
   }
 
   /**
@@ -593,25 +464,19 @@ export class RaftCore {
    * @returns the membership after it; unchanged when the change does not fit it any more
    */
   applyConfChange(entry: Entry): ConfState {
-    assert(entry.kind === EntryKind.ConfChange, 'only a membership change can be applied as one');
-    // A snapshot that was installed meanwhile covers it.
-    if (entry.index <= this.confIndex) return this.currentConf;
-    this.confIndex = entry.index;
-    const result = nextConf(this.currentConf, decodeConfChange(entry.payload));
-    if ('refusal' in result) return this.currentConf;
-    this.currentConf = result.conf;
-    if (this.currentRole !== Role.Leader) return this.currentConf;
+    if (!this.membership.apply(entry) || this.currentRole !== Role.Leader) return this.conf;
+    const { conf } = this.membership;
     this.replication.stamp(this.nowMs);
-    this.replication.changeConf(result.conf);
-    if (!isVoter(result.conf, this.config.nodeId)) {
+    this.replication.changeConf(conf);
+    if (!isVoter(conf, this.config.nodeId)) {
       this.becomeFollower(this.currentTerm, 0);
-      return result.conf;
+      return conf;
     }
-    if (this.transferTarget !== 0 && !isVoter(result.conf, this.transferTarget)) this.transferTarget = 0;
+    if (this.transferTarget !== 0 && !isVoter(conf, this.transferTarget)) this.transferTarget = 0;
     this.advanceCommit();
     this.extendLease();
     this.confirmReads();
-    return result.conf;
+    return conf;
   }
 
   // ---- reads
@@ -634,7 +499,7 @@ export class RaftCore {
   private startReads(): void {
     if (!this.reads.canStart() || !this.hasCommittedInTerm()) return;
     this.reads.start(this.log.commitIndex);
-    if (!isSoleVoter(this.currentConf, this.config.nodeId)) {
+    if (!isSoleVoter(this.membership.conf, this.config.nodeId)) {
       this.replication.stamp(this.nowMs);
       this.replication.heartbeat(this.reads.newestRound);
     }
@@ -674,8 +539,10 @@ export class RaftCore {
     if (this.transferTarget !== 0) {
       throw new TransferRefusedError(`leadership is being transferred to node ${this.transferTarget}`);
     }
-    if (this.pendingConfIndex > this.log.appliedIndex) {
-      throw new TransferRefusedError(`the membership change at index ${this.pendingConfIndex} is not applied yet`);
+    if (this.membership.isPending()) {
+      throw new TransferRefusedError(
+        `the membership change at index ${this.membership.pendingIndex} is not applied yet`,
+      );
     }
     const peer = this.replication.peer(to);
     if (peer === undefined || peer.isLearner) throw new TransferRefusedError(`node ${to} is no voter`);
@@ -693,13 +560,7 @@ export class RaftCore {
     const peer = this.transferTarget === 0 ? undefined : this.replication.peer(this.transferTarget);
     if (peer === undefined || peer.matchIndex < this.log.lastIndex()) return;
     assert(this.lease.isVoid(), 'a campaign must not be ordered while a lease may be used');
-    this.outbox.atOnce.push({
-      kind: 'timeoutNow',
-      groupId: this.config.groupId,
-      from: this.config.nodeId,
-      to: peer.nodeId,
-      term: this.currentTerm,
-    });
+    this.outbox.orderCampaign(peer.nodeId, this.currentTerm);
   }
 
   // ---- the way out
@@ -730,7 +591,7 @@ export class RaftCore {
   }
 
   private isHardStateDue(): boolean {
-    return !this.isInstalling() && (this.currentTerm !== this.handedTerm || this.currentVote !== this.handedVote);
+    return !this.isInstalling() && this.handed.isDue(this.currentTerm, this.currentVote);
   }
 
   /** Takes everything that is pending. Every entry and message is handed out once. */
@@ -767,18 +628,8 @@ export class RaftCore {
     };
   }
 
-  /**
-   * The commit index alone is not worth a write. It rides along with entries though, in the same write: a node that has
-   * a membership change in its log then always knows that the change before it is committed, also after a restart.
-   */
   private takeHardState(isWriting: boolean): HardState | undefined {
-    const commitIndex = this.log.commitIndex;
-    const isDue = this.currentTerm !== this.handedTerm || this.currentVote !== this.handedVote;
-    if (!isDue && !(isWriting && commitIndex !== this.handedCommit)) return undefined;
-    this.handedTerm = this.currentTerm;
-    this.handedVote = this.currentVote;
-    this.handedCommit = commitIndex;
-    return { term: this.currentTerm, vote: this.currentVote, commitIndex };
+    return this.handed.take(this.currentTerm, this.currentVote, this.log.commitIndex, isWriting);
   }
 
   /** Entries of the write that ended in (`index`, `term`), and of all writes before it, are stable. */
@@ -790,19 +641,19 @@ export class RaftCore {
   appliedTo(index: LogIndex): void {
     this.log.appliedTo(index);
     if (index === this.log.applyingIndex) this.applyingBytes = 0;
-    const isLeaveDue = this.currentRole === Role.Leader && this.currentConf.autoLeave && index >= this.pendingConfIndex;
+    const isLeaveDue =
+      this.currentRole === Role.Leader && this.membership.conf.autoLeave && index >= this.membership.pendingIndex;
     if (!isLeaveDue) return;
-    assert(isJoint(this.currentConf), 'only a joint configuration is left');
+    assert(isJoint(this.membership.conf), 'only a joint configuration is left');
     const leave = encodeConfChange({ steps: [], context: EMPTY_PAYLOAD });
-    this.pendingConfIndex = this.append(EntryKind.ConfChange, leave).index;
+    this.membership.pendingIndex = this.append(EntryKind.ConfChange, leave).index;
   }
 
   /** State machine and stored log were replaced by the snapshot that `ready()` handed out. */
   snapshotInstalled(meta: SnapshotMeta): void {
     this.log.restored(meta);
     // Not earlier: until now, entries before the snapshot may still be applied, with the membership of their time.
-    this.currentConf = meta.conf;
-    this.confIndex = meta.index;
+    this.membership.restore(meta);
     this.applyingBytes = 0;
   }
 
@@ -829,7 +680,7 @@ export class RaftCore {
       lastIndex: this.log.lastIndex(),
       leaseUntilMs: this.leaseUntilMs(),
       transferTarget: this.transferTarget,
-      conf: this.currentConf,
+      conf: this.membership.conf,
       progress: this.replication.status(),
     };
   }

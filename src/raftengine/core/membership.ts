@@ -1,0 +1,95 @@
+/**
+ * Who belongs to the group, and whether that may change now. A change takes effect when it is applied; the next may be
+ * proposed only then, because only neighbouring memberships have majorities that overlap.
+ */
+import type { LogIndex, NodeId } from '../../platform/index.ts';
+import { assert } from '../../platform/index.ts';
+import { nextConf } from './conf-changer.ts';
+import { decodeConfChange } from './conf-codec.ts';
+import { ConfChangeRefusedError } from './errors.ts';
+import { isVoter } from './quorum.ts';
+import type { RaftLog } from './raft-log.ts';
+import type { Replication } from './replication.ts';
+import { type ConfChange, type ConfState, type Entry, EntryKind, type RaftConfig, type SnapshotMeta } from './types.ts';
+
+export class Membership {
+  private readonly config: RaftConfig;
+  private readonly log: RaftLog;
+  conf: ConfState;
+  /** Changes up to here are part of `conf`. */
+  private confIndex: LogIndex;
+  /** On a leader: no change is proposed before this index is applied. */
+  pendingIndex: LogIndex = 0;
+
+  constructor(config: RaftConfig, log: RaftLog, applied: SnapshotMeta) {
+    this.config = config;
+    this.log = log;
+    this.conf = applied.conf;
+    this.confIndex = applied.index;
+  }
+
+  isPending(): boolean {
+    return this.pendingIndex > this.log.appliedIndex;
+  }
+
+  /** A voter whose membership is up to date with what it knows to be committed. */
+  mayCampaign(): boolean {
+    return isVoter(this.conf, this.config.nodeId) && !this.log.isRestoring() && !this.hasUnapplied();
+  }
+
+  private hasUnapplied(): boolean {
+    let index = this.log.appliedIndex + 1;
+    while (index <= this.log.commitIndex) {
+      const entries = this.log.slice(index, this.log.commitIndex + 1, this.config.maxAppendBytes);
+      if (entries === undefined) return true;
+      for (const entry of entries) if (entry.kind === EntryKind.ConfChange) return true;
+      index += entries.length;
+    }
+    return false;
+  }
+
+  /** @throws ConfChangeRefusedError when `change` must not be proposed now */
+  assertAllowed(change: ConfChange, replication: Replication): void {
+    if (this.isPending()) {
+      throw new ConfChangeRefusedError('pending', `the change at index ${this.pendingIndex} is not applied yet`);
+    }
+    const result = nextConf(this.conf, change);
+    if ('refusal' in result) throw new ConfChangeRefusedError('invalid', result.refusal);
+    for (const step of change.steps) if (step.kind === 'addVoter') this.assertPromotable(step.nodeId, replication);
+  }
+
+  /** A voter that still has to catch up counts in every quorum and helps in none. */
+  private assertPromotable(node: NodeId, replication: Replication): void {
+    if (isVoter(this.conf, node)) return;
+    const peer = replication.peer(node);
+    if (peer === undefined) {
+      throw new ConfChangeRefusedError('invalid', `node ${node} is no learner; add it as a learner first`);
+    }
+    const lag = this.log.lastIndex() - peer.matchIndex;
+    if (peer.matchIndex === 0 || lag > this.config.maxPromoteLag) {
+      throw new ConfChangeRefusedError('lagging', `learner ${node} is ${lag} entries behind`);
+    }
+    if (peer.state === 'snapshot') {
+      throw new ConfChangeRefusedError('lagging', `learner ${node} is still receiving a snapshot`);
+    }
+    if (!peer.recentlyActive) throw new ConfChangeRefusedError('lagging', `learner ${node} does not answer`);
+  }
+
+  /** @returns true when the committed change in `entry` made another membership of it */
+  apply(entry: Entry): boolean {
+    assert(entry.kind === EntryKind.ConfChange, 'only a membership change can be applied as one');
+    // A snapshot that was installed meanwhile covers it.
+    if (entry.index <= this.confIndex) return false;
+    this.confIndex = entry.index;
+    const result = nextConf(this.conf, decodeConfChange(entry.payload));
+    if ('refusal' in result) return false;
+    this.conf = result.conf;
+    return true;
+  }
+
+  /** Takes over the membership of an installed snapshot. */
+  restore(meta: SnapshotMeta): void {
+    this.conf = meta.conf;
+    this.confIndex = meta.index;
+  }
+}
