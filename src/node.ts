@@ -46,8 +46,10 @@ export interface NodeParts {
   readonly network: PeerNetwork;
   readonly logStore: LogStore;
   /** Where the group's database is, and how to open it. */
-  readonly store: Pick<GroupStoreOptions, 'location' | 'openLevel' | 'folders'>;
+  readonly store: Pick<GroupStoreOptions, 'location' | 'openLevel' | 'folders' | 'limits'>;
   readonly members: readonly { readonly nodeId: number; readonly address: string }[];
+  /** The node founds nothing: it waits until the members of a running cluster take it in. */
+  readonly joins?: boolean;
   readonly limits: Partial<EngineLimits>;
   readonly retentionMs: number;
   /** The node can promise nothing any more: its log or its store failed. */
@@ -74,7 +76,7 @@ export interface NodeStatus {
 export async function assembleNode(parts: NodeParts): Promise<AssembledNode> {
   const { clock, random, scheduler, network } = parts;
   const conf: ConfState = {
-    voters: parts.members.map((member) => nodeId(member.nodeId)).sort((a, b) => a - b),
+    voters: parts.joins === true ? [] : parts.members.map((member) => nodeId(member.nodeId)).sort((a, b) => a - b),
     votersOutgoing: [],
     learners: [],
     learnersNext: [],
@@ -106,7 +108,11 @@ export async function assembleNode(parts: NodeParts): Promise<AssembledNode> {
     },
     onFatal: parts.onFatal,
   });
-  const raft = engine.addGroup({ groupId: DEFAULT_GROUP, stateMachine, bootstrap: conf });
+  const raft = engine.addGroup({
+    groupId: DEFAULT_GROUP,
+    stateMachine,
+    ...(parts.joins === true ? {} : { bootstrap: conf }),
+  });
   const kv = createKvService({
     groups: [{ raft, stateMachine, store }],
     route: () => DEFAULT_GROUP,

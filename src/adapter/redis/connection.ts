@@ -2,8 +2,8 @@
  * One client: reads commands, starts them, and writes their replies in request order. Data commands of a pipeline are all
  * started at once; commands that look at the whole cluster or change the connection asynchronously hold back what follows.
  */
-import type { Socket } from 'node:net';
 import type { GroupId, Millis } from '../../platform/index.ts';
+import type { ClientStream } from './client-stream.ts';
 import { arityAccepts } from './command.ts';
 import type { ResolvedCommand } from './command-table.ts';
 import { errorText } from './errors.ts';
@@ -56,7 +56,7 @@ export class Connection implements LaneOwner {
   lastCommandMs: Millis;
   /** Full name of the last command, for CLIENT LIST. */
   lastCommand = 'NULL';
-  private readonly socket: Socket;
+  private readonly socket: ClientStream;
   private readonly parser: RespParser;
   private readonly ring = new ReplyRing();
   private readonly lanes = new Map<GroupId, GroupLane>();
@@ -82,7 +82,7 @@ export class Connection implements LaneOwner {
   private flushScheduled = false;
   private readingPaused = false;
 
-  constructor(server: ServerState, socket: Socket) {
+  constructor(server: ServerState, socket: ClientStream) {
     this.server = server;
     this.socket = socket;
     this.id = server.nextClientId();

@@ -1,4 +1,12 @@
+export type { ClientStream } from './client-stream.ts';
 export { DEFAULT_REDIS_CONFIG, type RedisConfig } from './config.ts';
 export { counterClassOf, counterRangeOf } from './keyspace.ts';
-export { type RedisServer, type RedisServerOptions, startRedisServer } from './server.ts';
+export {
+  createRedisService,
+  type RedisServer,
+  type RedisServerOptions,
+  type RedisService,
+  type RedisServiceOptions,
+  startRedisServer,
+} from './server.ts';
 export type { RedisLogger } from './server-state.ts';

@@ -1,7 +1,8 @@
 /** The Redis port of a node. */
-import { createServer, type Server, type Socket } from 'node:net';
+import { createServer, type Server } from 'node:net';
 import type { KvService } from '../../kv/index.ts';
 import type { Clock, Random, Scheduler } from '../../platform/index.ts';
+import type { ClientStream } from './client-stream.ts';
 import type { CommandSpec } from './command.ts';
 import { CommandTable } from './command-table.ts';
 import { ALL_COMMANDS } from './commands/index.ts';
@@ -16,11 +17,8 @@ const IDLE_SWEEP_MS = 1_000;
 /** Replies under way when the server stops get this long. */
 const STOP_GRACE_MS = 1_000;
 
-export interface RedisServerOptions {
+export interface RedisServiceOptions {
   readonly kv: KvService;
-  readonly host: string;
-  /** 0 picks a free port. */
-  readonly port: number;
   readonly clock: Clock;
   readonly scheduler: Scheduler;
   readonly random: Random;
@@ -32,6 +30,12 @@ export interface RedisServerOptions {
   readonly commands?: readonly CommandSpec[];
 }
 
+export interface RedisServerOptions extends RedisServiceOptions {
+  readonly host: string;
+  /** 0 picks a free port. */
+  readonly port: number;
+}
+
 export interface RedisServer {
   /** The port that it listens on. */
   readonly port: number;
@@ -39,14 +43,19 @@ export interface RedisServer {
   stop(): Promise<void>;
 }
 
-/**
- * Starts to serve Redis clients, and other nodes' forwarded commands. @throws the listen error (EADDRINUSE, EACCES, ...)
- *
- * @example
- * const server = await startRedisServer({ kv, host: '127.0.0.1', port: 6379, clock, scheduler, random });
- * await server.stop();
- */
-export async function startRedisServer(options: RedisServerOptions): Promise<RedisServer> {
+/** The Redis front end without its port. */
+export interface RedisService {
+  /** Serves one client on a stream that is open; beyond the limit of clients it is told so and closed. */
+  accept(stream: ClientStream): void;
+}
+
+/** Builds the front end over a key-value layer and serves other nodes' forwarded commands. Once per key-value layer. */
+export function createRedisService(options: RedisServiceOptions): RedisService {
+  const state = openState(options);
+  return { accept: (stream) => accept(state, stream) };
+}
+
+function openState(options: RedisServiceOptions): ServerState {
   const state = new ServerState({
     kv: options.kv,
     config: { ...DEFAULT_REDIS_CONFIG, ...options.config },
@@ -66,7 +75,23 @@ export async function startRedisServer(options: RedisServerOptions): Promise<Red
     },
     unexpected: (error) => state.unexpected(error),
   });
-  const listener = createServer({ noDelay: true, allowHalfOpen: true }, (socket) => accept(state, socket));
+  return state;
+}
+
+/**
+ * Starts to serve Redis clients, and other nodes' forwarded commands. @throws the listen error (EADDRINUSE, EACCES, ...)
+ *
+ * @example
+ * const server = await startRedisServer({ kv, host: '127.0.0.1', port: 6379, clock, scheduler, random });
+ * await server.stop();
+ */
+export async function startRedisServer(options: RedisServerOptions): Promise<RedisServer> {
+  const state = openState(options);
+  const listener = createServer({ noDelay: true, allowHalfOpen: true }, (socket) => {
+    const { tcpKeepaliveSeconds } = state.config;
+    if (tcpKeepaliveSeconds > 0) socket.setKeepAlive(true, tcpKeepaliveSeconds * 1000);
+    accept(state, socket);
+  });
   await listen(listener, options.host, options.port);
   const address = listener.address();
   state.port = typeof address === 'object' && address !== null ? address.port : options.port;
@@ -81,17 +106,16 @@ export async function startRedisServer(options: RedisServerOptions): Promise<Red
   };
 }
 
-function accept(state: ServerState, socket: Socket): void {
+function accept(state: ServerState, stream: ClientStream): void {
   state.stats.connectionsReceived++;
   if (state.connections.size >= state.config.maxClients) {
     state.stats.connectionsRejected++;
-    socket.on('error', () => socket.destroy());
-    socket.end(TOO_MANY_CLIENTS, () => socket.destroy());
+    stream.on('error', () => stream.destroy());
+    stream.write(TOO_MANY_CLIENTS);
+    stream.end(() => stream.destroy());
     return;
   }
-  const { tcpKeepaliveSeconds } = state.config;
-  if (tcpKeepaliveSeconds > 0) socket.setKeepAlive(true, tcpKeepaliveSeconds * 1000);
-  const connection = new Connection(state, socket);
+  const connection = new Connection(state, stream);
   state.connections.set(connection.id, connection);
 }
 

@@ -4,7 +4,7 @@ import type { SeededRandom } from '../random.ts';
 import type { Millis, NodeId } from '../types.ts';
 import type { Simulation } from './simulation.ts';
 
-/** Behaviour of one direction of a link. Rates are probabilities per frame. */
+/** Behaviour of one direction of a link. Rates are probabilities per frame; the `forward` lane is spared them. */
 export interface LinkBehaviour {
   readonly minDelayMs: Millis;
   readonly maxDelayMs: Millis;
@@ -76,15 +76,18 @@ export class SimLink {
       this.lanes.set(lane, state);
     }
     state.busyUntilMs = Math.max(now, state.busyUntilMs) + bytes / behaviour.bytesPerMs;
-    if (behaviour.isCut || random.next() < behaviour.lossRate) return [];
+    // Only Raft's own messages tolerate everything; forwarded commands are promised what one connection gives.
+    const isExact = lane === 'forward';
+    if (behaviour.isCut || (!isExact && random.next() < behaviour.lossRate)) return [];
     const leavesMs = state.busyUntilMs;
-    if (random.next() < behaviour.reorderRate) {
+    if (!isExact && random.next() < behaviour.reorderRate) {
       // May overtake, and does not hold up those behind it; the spread is wide enough to matter.
       const late = leavesMs + this.drawDelay() + random.next() * behaviour.maxDelayMs * 4;
       return this.withDuplicate(late - now);
     }
     state.arrivesUntilMs = Math.max(leavesMs + this.drawDelay(), state.arrivesUntilMs + FRAME_GAP_MS);
-    return this.withDuplicate(state.arrivesUntilMs - now);
+    const inOrderMs = state.arrivesUntilMs - now;
+    return isExact ? [inOrderMs] : this.withDuplicate(inOrderMs);
   }
 
   /** Forgets what is queued: the connection broke. */
