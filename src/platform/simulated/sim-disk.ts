@@ -21,6 +21,9 @@ const diskError = (code: string, operation: string, path: string): NodeJS.ErrnoE
 
 const MIN_OPERATION_MS = 0.02;
 const MAX_OPERATION_MS = 0.2;
+/** One operation in this many is a straggler, so that operations overtake each other as on a busy drive. */
+const STRAGGLER_IN = 16;
+const STRAGGLER_FACTOR = 10;
 
 export class SimDisk implements Disk {
   /** Multiplies the time that every operation takes. */
@@ -116,7 +119,8 @@ export class SimDisk implements Disk {
   /** Lets the time of one operation pass. Never settles when the machine crashes before. */
   elapse(operation: string): Promise<void> {
     const drawnMs = MIN_OPERATION_MS + this.random.next() * (MAX_OPERATION_MS - MIN_OPERATION_MS);
-    return this.simulation.delay(drawnMs * this.slowness, `disk ${operation}`, this.owner);
+    const factor = this.random.int(STRAGGLER_IN) === 0 ? STRAGGLER_FACTOR : 1;
+    return this.simulation.delay(drawnMs * factor * this.slowness, `disk ${operation}`, this.owner);
   }
 
   /** Carries out one change of a file. */

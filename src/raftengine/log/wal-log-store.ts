@@ -46,7 +46,7 @@ const DEFAULT_CACHE_BYTES = 64 * MIB;
 const DEFAULT_MAX_FRAME_BYTES = 8 * MIB;
 const DEFAULT_KEEP_SEGMENTS = 4;
 /** Frame buffers of at most this size are reused; larger ones are left to the garbage collector. */
-const FRAME_BUFFER_BYTES = MIB;
+const FRAME_BUFFER_BYTES = 4 * MIB;
 /** One is written while the next is filled. */
 const MAX_FREE_BUFFERS = 2;
 /** Positions are 32-bit. */

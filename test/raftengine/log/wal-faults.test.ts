@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import { crc32 } from 'node:zlib';
 import fc from 'fast-check';
 import { type GroupId, groupId, nodeId, SimFabric, SimMachine, Simulation } from '../../../src/platform/index.ts';
 import type { HardState, LogWrite } from '../../../src/raftengine/index.ts';
@@ -252,6 +253,65 @@ describe('write-ahead log under faults', () => {
       assert.deepEqual(third.group(GROUP).entries(next, next + 1, 10), [entry(2, next, 'z')]);
     }
     assert.ok(torn > 10, `${torn} torn tails`);
+  });
+
+  it('survives a crash at any moment while segments are begun, given back and reused', async () => {
+    for (let seed = 0; seed < 400; seed++) {
+      const bench = new Bench(seed);
+      const { random } = bench.machine;
+      const store = await bench.open();
+      let acknowledged = 0;
+      const writes = 15 + random.int(40);
+      for (let i = 1; i <= writes; i++) {
+        // The last one fills most of a segment, so that it mostly begins one.
+        const size = i < writes ? 600 + random.int(800) : 11_000;
+        const written = store.write([append(GROUP, entry(1, i, 'v'.repeat(size)))]);
+        written.then(() => {
+          acknowledged = i;
+        });
+        if (i < writes) await bench.run(written);
+        if (i > 3) store.truncatePrefix(GROUP, i - 3, 1);
+      }
+      await bench.simulation.runFor(random.next() * 1.5);
+      bench.machine.crash({ losePower: random.int(2) === 0 });
+      const again = await bench.open();
+      const last = again.group(GROUP).lastIndex();
+      assert.ok(last === acknowledged || last === writes, `seed ${seed}: ${last}, acknowledged ${acknowledged}`);
+    }
+  });
+
+  it('removes a group also when that begins a segment', async () => {
+    const fits = 16384 - 4096;
+    for (let room = 0; room < 80; room += 3) {
+      const bench = new Bench(room);
+      const store = await bench.open();
+      await bench.run(store.write([append(GROUP, entry(1, 1, 'x'.repeat(fits - 150 - room)))]));
+      await bench.run(store.write([append(groupId(8), entry(1, 1))]));
+      await bench.run(store.removeGroup(GROUP));
+      bench.machine.crash({ losePower: true });
+      assert.deepEqual((await bench.open()).groups(), [groupId(8)], `room ${room}`);
+    }
+  });
+
+  it('a value that contains the bytes of a frame does not pass for one', async () => {
+    const bench = new Bench(9);
+    const store = await bench.open();
+    // The frame begins at 4096; the value is placed so that the forged frame is aligned and names its own position.
+    const position = 4096 + 512;
+    const forged = Buffer.alloc(16 + 8);
+    forged.writeUInt32LE(8, 4);
+    forged.writeUInt32LE(1, 8);
+    forged.writeUInt32LE(position, 12);
+    forged.writeUInt32LE(crc32(forged.subarray(4)), 0);
+    const payloadAt = 4096 + 16 + 13 + 17 + 17;
+    const payload = Buffer.alloc(1000, 'v');
+    forged.copy(payload, position - payloadAt);
+    await bench.run(store.write([append(GROUP, { term: 1, index: 1, kind: 0, payload })]));
+    const file = await bench.run(bench.machine.disk.open(`${FOLDER}/0000000001.wal`));
+    assert.deepEqual(file.readSync(position, 24), forged);
+    bench.machine.crash({ losePower: true });
+    bench.machine.disk.flipBit(`${FOLDER}/0000000001.wal`, 4096 + 20);
+    assert.deepEqual((await bench.open()).groups(), []);
   });
 
   /** A log of several segments with known contents, closed in order. */
