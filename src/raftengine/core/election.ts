@@ -7,7 +7,9 @@
  * the memory of having heard from a leader is gone).
  */
 import type { Millis, NodeId, Random } from '../../platform/index.ts';
-import type { RaftConfig } from './types.ts';
+import { membersOf } from './conf-changer.ts';
+import { isVoter } from './quorum.ts';
+import type { ConfState, RaftConfig } from './types.ts';
 
 export class Election {
   private readonly minTimeoutTicks: number;
@@ -29,6 +31,18 @@ export class Election {
     this.random = random;
     this.embargoUntilMs = restarted ? nowMs + this.minTimeoutMs : Number.NEGATIVE_INFINITY;
     this.restartTimer();
+  }
+
+  /** A campaign begins, with our own ballot. */
+  openBallot(self: NodeId): void {
+    this.restartTimer();
+    this.ballots.clear();
+    this.ballots.set(self, true);
+  }
+
+  /** Voters whose answer to the running campaign is missing. */
+  unanswered(conf: ConfState): NodeId[] {
+    return membersOf(conf).filter((node) => isVoter(conf, node) && !this.ballots.has(node));
   }
 
   restartTimer(): void {

@@ -9,10 +9,11 @@
 import type { LogIndex, Millis, NodeId, Term } from '../../platform/index.ts';
 import { assert, assertNever } from '../../platform/index.ts';
 import { BusyError, NotLeaderError } from '../errors.ts';
-import { membersOf } from './conf-changer.ts';
+import { Budget } from './budget.ts';
 import { encodeConfChange } from './conf-codec.ts';
 import { Election } from './election.ts';
-import { ConfChangeRefusedError, TransferRefusedError } from './errors.ts';
+import { ConfChangeRefusedError } from './errors.ts';
+import { Follower } from './follower.ts';
 import { HandedHardState } from './hard-state.ts';
 import { Lease } from './lease.ts';
 import { Membership } from './membership.ts';
@@ -22,15 +23,14 @@ import { isJoint, isSoleVoter, isVoter, voteOutcome } from './quorum.ts';
 import { RaftLog } from './raft-log.ts';
 import { ReadRounds } from './read-index.ts';
 import { Replication } from './replication.ts';
+import { Transfer } from './transfer.ts';
 import {
   type ConfChange,
   type ConfState,
   type Entry,
   EntryKind,
-  type HardState,
   type Message,
   type RaftConfig,
-  type ReadState,
   type Ready,
   Role,
   type SnapshotMeta,
@@ -39,9 +39,6 @@ import {
 type MessageOf<Kind extends Message['kind']> = Extract<Message, { kind: Kind }>;
 
 const EMPTY_PAYLOAD = Buffer.alloc(0);
-/** Committed entries that may be out for applying at once, in multiples of `maxAppendBytes`. */
-const MAX_APPLYING_APPENDS = 8;
-
 export class RaftCore {
   private readonly config: RaftConfig;
   private readonly log: RaftLog;
@@ -52,6 +49,9 @@ export class RaftCore {
   private readonly reads = new ReadRounds();
   private readonly membership: Membership;
   private readonly handed: HandedHardState;
+  private readonly follower: Follower;
+  private readonly budget: Budget;
+  private readonly transfer = new Transfer();
 
   private currentRole: Role = Role.Follower;
   private currentTerm: Term;
@@ -62,19 +62,8 @@ export class RaftCore {
 
   /** On a leader: index of the no-op that opened its term. */
   private termStartIndex: LogIndex = 0;
-  /** Payload bytes proposed in this term and not handed out as committed. */
-  private uncommittedBytes = 0;
-  /** Payload bytes handed out for applying since everything was last applied. */
-  private applyingBytes = 0;
   private heartbeatElapsedTicks = 0;
   private quorumCheckElapsedTicks = 0;
-  private transferTarget: NodeId | 0 = 0;
-  private transferElapsedTicks = 0;
-
-  /** A snapshot to hand out. */
-  private pendingSnapshot: SnapshotMeta | undefined;
-  private releasedReads: ReadState[] = [];
-  private abortedReads: number[] = [];
 
   constructor(options: RaftCoreOptions) {
     const { config, hardState, applied } = options;
@@ -86,6 +75,8 @@ export class RaftCore {
     this.outbox = new Outbox(config);
     this.membership = new Membership(config, this.log, applied);
     this.handed = new HandedHardState(hardState);
+    this.follower = new Follower(this.log, this.membership, this.outbox);
+    this.budget = new Budget(config);
     // A sole voter that led itself has promised nobody anything and need not wait.
     const ledItself = isSoleVoter(applied.conf, config.nodeId) && hardState.vote === config.nodeId;
     this.election = new Election(config, options.random, hardState.term > 0 && !ledItself, options.nowMs);
@@ -147,10 +138,7 @@ export class RaftCore {
         return;
       }
     }
-    if (this.transferTarget !== 0 && ++this.transferElapsedTicks >= electionTimeoutTicks) {
-      // Proposals resume; the lease stays void, since the TimeoutNow may still arrive.
-      this.transferTarget = 0;
-    }
+    this.transfer.tick(electionTimeoutTicks);
     if (++this.heartbeatElapsedTicks >= heartbeatTicks) {
       this.heartbeatElapsedTicks = 0;
       this.replication.stamp(this.nowMs);
@@ -175,7 +163,7 @@ export class RaftCore {
   campaign(nowMs: Millis): void {
     this.nowMs = nowMs;
     if (this.currentRole === Role.Leader) {
-      if (this.lease.isVoid() && this.transferTarget === 0 && this.membership.mayCampaign()) this.startCampaign(true);
+      if (this.lease.isVoid() && this.transfer.target === 0 && this.membership.mayCampaign()) this.startCampaign(true);
     } else if (this.membership.mayCampaign() && !this.election.isBoundToLeader(nowMs)) {
       if (isSoleVoter(this.membership.conf, this.config.nodeId)) this.startCampaign(false);
       else this.startPreVote();
@@ -185,9 +173,7 @@ export class RaftCore {
   private startPreVote(): void {
     this.currentRole = Role.PreCandidate;
     this.currentLeader = 0;
-    this.election.restartTimer();
-    this.election.ballots.clear();
-    this.election.ballots.set(this.config.nodeId, true);
+    this.election.openBallot(this.config.nodeId);
     this.requestVotes('preVote', false);
   }
 
@@ -198,19 +184,15 @@ export class RaftCore {
     this.currentTerm++;
     this.currentVote = this.config.nodeId;
     this.currentLeader = 0;
-    this.election.restartTimer();
-    this.election.ballots.clear();
-    this.election.ballots.set(this.config.nodeId, true);
+    this.election.openBallot(this.config.nodeId);
     if (voteOutcome(this.membership.conf, this.election.ballots) === 'won') this.becomeLeader();
     else this.requestVotes('vote', transfer);
   }
 
   /** Asks all voters that did not answer yet. */
   private requestVotes(kind: 'vote' | 'preVote', transfer: boolean): void {
-    const { nodeId } = this.config;
     const term = kind === 'vote' ? this.currentTerm : this.currentTerm + 1;
-    for (const to of membersOf(this.conf)) {
-      if (to === nodeId || !isVoter(this.conf, to) || this.election.ballots.has(to)) continue;
+    for (const to of this.election.unanswered(this.membership.conf)) {
       this.outbox.requestVote(kind, to, term, this.log.lastIndex(), this.log.lastTerm(), transfer);
     }
   }
@@ -231,9 +213,9 @@ export class RaftCore {
     if (this.currentRole !== Role.Leader) return;
     this.replication.stop();
     this.lease.reset();
-    this.reads.abort(this.abortedReads);
-    this.transferTarget = 0;
-    this.uncommittedBytes = 0;
+    this.reads.abort();
+    this.transfer.stop();
+    this.budget.resetProposed();
   }
 
   private becomeLeader(): void {
@@ -242,7 +224,7 @@ export class RaftCore {
     this.currentLeader = this.config.nodeId;
     this.heartbeatElapsedTicks = 0;
     this.quorumCheckElapsedTicks = 0;
-    this.uncommittedBytes = 0;
+    this.budget.resetProposed();
     this.lease.reset();
     this.termStartIndex = this.log.lastIndex() + 1;
     this.replication.start(this.currentTerm, this.membership.conf, this.termStartIndex);
@@ -276,14 +258,14 @@ export class RaftCore {
     if (isFromLeader) this.acceptLeader(message.from);
     switch (message.kind) {
       case 'append':
-        this.onAppend(message);
+        this.follower.onAppend(message, this.currentTerm);
         break;
       case 'heartbeat':
         this.log.commitTo(Math.min(message.commitIndex, this.log.lastIndex()));
         this.outbox.answerHeartbeat(message.from, this.currentTerm, message.sentAtMs, message.readRound);
         break;
       case 'snapshot':
-        this.onSnapshot(message);
+        this.follower.onSnapshot(message, this.currentTerm);
         break;
       case 'appendResponse':
         this.onAppendResponse(message);
@@ -343,46 +325,13 @@ export class RaftCore {
     this.election.heardFromLeader(this.nowMs);
   }
 
-  private onAppend(message: MessageOf<'append'>): void {
-    const { from, prevIndex, prevTerm, entries, sentAtMs } = message;
-    const term = this.currentTerm;
-    if (this.membership.conf.voters.length === 0 && !this.log.isRestoring()) {
-      // A node that was told no membership cannot replay changes of it: refusing even the start asks for a snapshot.
-      this.outbox.refuse(from, term, prevIndex, { index: 0, term: 0 }, sentAtMs);
-    } else if (prevIndex < this.log.commitIndex) {
-      this.outbox.acknowledge(from, term, this.log.commitIndex, sentAtMs);
-    } else if (this.log.term(prevIndex) === prevTerm) {
-      this.log.merge(entries);
-      const lastNew = prevIndex + entries.length;
-      this.log.commitTo(Math.min(message.commitIndex, lastNew));
-      this.outbox.acknowledge(from, term, lastNew, sentAtMs);
-    } else {
-      this.outbox.refuse(from, term, prevIndex, this.log.findMatchCandidate(prevIndex, prevTerm), sentAtMs);
-    }
-  }
-
-  private onSnapshot(message: MessageOf<'snapshot'>): void {
-    const meta = message.snapshot;
-    // One at a time; the sender learns from the next append how far this node came.
-    if (this.log.isRestoring()) return;
-    if (meta.index > this.log.commitIndex) {
-      if (this.log.term(meta.index) === meta.term) {
-        this.log.commitTo(meta.index);
-      } else {
-        this.log.restore(meta);
-        this.pendingSnapshot = meta;
-      }
-    }
-    this.outbox.acknowledge(message.from, this.currentTerm, this.log.commitIndex, Number.NEGATIVE_INFINITY);
-  }
-
   private onAppendResponse(message: MessageOf<'appendResponse'>): void {
     const peer = this.currentRole === Role.Leader ? this.replication.peer(message.from) : undefined;
     if (peer === undefined) return;
     this.replication.onAppendResponse(peer, message);
     this.advanceCommit();
     this.extendLease();
-    if (this.transferTarget === message.from) this.orderCampaignWhenCaughtUp();
+    if (this.transfer.target === message.from) this.orderCampaignWhenCaughtUp();
   }
 
   private onHeartbeatResponse(message: MessageOf<'heartbeatResponse'>): void {
@@ -412,7 +361,7 @@ export class RaftCore {
   private append(kind: EntryKind, payload: Buffer): { index: LogIndex; term: Term } {
     const index = this.log.lastIndex() + 1;
     this.log.push({ term: this.currentTerm, index, kind, payload });
-    this.uncommittedBytes += payload.length;
+    this.budget.proposed(payload.length);
     this.replication.markDirty();
     return { index, term: this.currentTerm };
   }
@@ -424,21 +373,14 @@ export class RaftCore {
   propose(payload: Buffer, nowMs: Millis): { index: LogIndex; term: Term } {
     this.nowMs = nowMs;
     this.assertLeading();
-    if (this.transferTarget !== 0) throw new BusyError('leadership is being transferred; try again');
-    this.assertRoom(payload);
+    if (this.transfer.target !== 0) throw new BusyError('leadership is being transferred; try again');
+    this.budget.assertRoom(payload.length);
     return this.append(EntryKind.Normal, payload);
   }
 
   private assertLeading(): void {
     if (this.currentRole === Role.Leader) return;
     throw new NotLeaderError(this.currentLeader === 0 ? undefined : this.currentLeader);
-  }
-
-  private assertRoom(payload: Buffer): void {
-    if (this.uncommittedBytes === 0) return;
-    if (this.uncommittedBytes + payload.length > this.config.maxUncommittedBytes) {
-      throw new BusyError(`${this.uncommittedBytes} bytes of proposals wait for a quorum; try again`);
-    }
   }
 
   /**
@@ -448,12 +390,12 @@ export class RaftCore {
   proposeConfChange(change: ConfChange, nowMs: Millis): { index: LogIndex; term: Term } {
     this.nowMs = nowMs;
     this.assertLeading();
-    if (this.transferTarget !== 0) {
+    if (this.transfer.target !== 0) {
       throw new ConfChangeRefusedError('transferring', 'leadership is being transferred; try again');
     }
     this.membership.assertAllowed(change, this.replication);
     const payload = encodeConfChange(change);
-    this.assertRoom(payload);
+    this.budget.assertRoom(payload.length);
     const proposed = this.append(EntryKind.ConfChange, payload);
     this.membership.pendingIndex = proposed.index;
     return proposed;
@@ -472,7 +414,7 @@ export class RaftCore {
       this.becomeFollower(this.currentTerm, 0);
       return conf;
     }
-    if (this.transferTarget !== 0 && !isVoter(conf, this.transferTarget)) this.transferTarget = 0;
+    if (this.transfer.target !== 0 && !isVoter(conf, this.transfer.target)) this.transfer.stop();
     this.advanceCommit();
     this.extendLease();
     this.confirmReads();
@@ -507,7 +449,7 @@ export class RaftCore {
   }
 
   private confirmReads(): void {
-    if (this.reads.hasOpen()) this.reads.confirm(this.replication.quorumReadRound(), this.releasedReads);
+    if (this.reads.hasOpen()) this.reads.confirm(this.replication.quorumReadRound());
   }
 
   /** True when applied state may be read right now as linearizable, without asking anybody. @param nowMs monotonic clock */
@@ -534,30 +476,15 @@ export class RaftCore {
   transferLeadership(to: NodeId, nowMs: Millis): void {
     this.nowMs = nowMs;
     this.assertLeading();
-    if (this.transferTarget === to) return;
-    if (to === this.config.nodeId) throw new TransferRefusedError(`node ${to} leads already`);
-    if (this.transferTarget !== 0) {
-      throw new TransferRefusedError(`leadership is being transferred to node ${this.transferTarget}`);
-    }
-    if (this.membership.isPending()) {
-      throw new TransferRefusedError(
-        `the membership change at index ${this.membership.pendingIndex} is not applied yet`,
-      );
-    }
-    const peer = this.replication.peer(to);
-    if (peer === undefined || peer.isLearner) throw new TransferRefusedError(`node ${to} is no voter`);
-    const lag = this.log.lastIndex() - peer.matchIndex;
-    if (!peer.recentlyActive || peer.state === 'snapshot' || lag > this.config.maxPromoteLag) {
-      throw new TransferRefusedError(`node ${to} is not caught up: ${lag} entries behind`);
-    }
-    this.transferTarget = to;
-    this.transferElapsedTicks = 0;
+    if (this.transfer.target === to) return;
+    this.transfer.assertAllowed(to, this.config, this.log, this.membership, this.replication);
+    this.transfer.start(to);
     this.lease.voidForTerm();
     this.orderCampaignWhenCaughtUp();
   }
 
   private orderCampaignWhenCaughtUp(): void {
-    const peer = this.transferTarget === 0 ? undefined : this.replication.peer(this.transferTarget);
+    const peer = this.transfer.target === 0 ? undefined : this.replication.peer(this.transfer.target);
     if (peer === undefined || peer.matchIndex < this.log.lastIndex()) return;
     assert(this.lease.isVoid(), 'a campaign must not be ordered while a lease may be used');
     this.outbox.orderCampaign(peer.nodeId, this.currentTerm);
@@ -569,13 +496,12 @@ export class RaftCore {
   hasReady(): boolean {
     return (
       this.outbox.atOnce.length > 0 ||
-      (this.outbox.afterPersist.length > 0 && !this.isInstalling()) ||
-      this.pendingSnapshot !== undefined ||
+      (!this.isInstalling() &&
+        (this.outbox.afterPersist.length > 0 || this.handed.isDue(this.currentTerm, this.currentVote))) ||
+      this.follower.hasSnapshot() ||
       this.log.hasUnhanded() ||
-      (this.log.hasCommitted() && !this.isApplyFull()) ||
-      this.isHardStateDue() ||
-      this.releasedReads.length > 0 ||
-      this.abortedReads.length > 0 ||
+      (this.log.hasCommitted() && !this.budget.isApplyFull()) ||
+      this.reads.hasResults() ||
       (this.currentRole === Role.Leader &&
         (this.replication.hasWork() || (this.reads.canStart() && this.hasCommittedInTerm())))
     );
@@ -583,15 +509,7 @@ export class RaftCore {
 
   /** A snapshot was handed out and is not installed: what must be stored waits for it. */
   private isInstalling(): boolean {
-    return this.log.isRestoring() && this.pendingSnapshot === undefined;
-  }
-
-  private isApplyFull(): boolean {
-    return this.applyingBytes >= MAX_APPLYING_APPENDS * this.config.maxAppendBytes;
-  }
-
-  private isHardStateDue(): boolean {
-    return !this.isInstalling() && this.handed.isDue(this.currentTerm, this.currentVote);
+    return this.log.isRestoring() && !this.follower.hasSnapshot();
   }
 
   /** Takes everything that is pending. Every entry and message is handed out once. */
@@ -604,32 +522,26 @@ export class RaftCore {
       }
     }
     const isInstalling = this.isInstalling();
-    const snapshot = this.pendingSnapshot;
+    const snapshot = this.follower.takeSnapshot();
     const entries = this.log.takeUnhanded();
-    const committedEntries = this.isApplyFull() ? NO_ENTRIES : this.log.takeCommitted(this.config.maxAppendBytes);
-    for (const entry of committedEntries) {
-      this.applyingBytes += entry.payload.length;
-      if (entry.term === this.currentTerm) this.uncommittedBytes -= entry.payload.length;
-    }
-    if (this.uncommittedBytes < 0) this.uncommittedBytes = 0;
-    const { releasedReads, abortedReads } = this;
-    if (releasedReads.length > 0) this.releasedReads = [];
-    if (abortedReads.length > 0) this.abortedReads = [];
-    this.pendingSnapshot = undefined;
+    const committedEntries = this.budget.isApplyFull()
+      ? NO_ENTRIES
+      : this.log.takeCommitted(this.config.maxAppendBytes);
+    this.budget.handedOut(committedEntries, this.currentTerm);
+    const isWriting = entries.length > 0 || snapshot !== undefined;
+    const hardState = isInstalling
+      ? undefined
+      : this.handed.take(this.currentTerm, this.currentVote, this.log.commitIndex, isWriting);
     return {
-      hardState: isInstalling ? undefined : this.takeHardState(entries.length > 0 || snapshot !== undefined),
+      hardState,
       entries,
       snapshot,
       messages: this.outbox.takeAtOnce(),
       messagesAfterPersist: isInstalling ? NO_MESSAGES : this.outbox.takeAfterPersist(),
       committedEntries,
-      readStates: releasedReads.length > 0 ? releasedReads : NO_READS,
-      abortedReads: abortedReads.length > 0 ? abortedReads : NO_REQUESTS,
+      readStates: this.reads.takeReleased(),
+      abortedReads: this.reads.takeAborted(),
     };
-  }
-
-  private takeHardState(isWriting: boolean): HardState | undefined {
-    return this.handed.take(this.currentTerm, this.currentVote, this.log.commitIndex, isWriting);
   }
 
   /** Entries of the write that ended in (`index`, `term`), and of all writes before it, are stable. */
@@ -640,7 +552,7 @@ export class RaftCore {
   /** Everything up to `index` is applied. */
   appliedTo(index: LogIndex): void {
     this.log.appliedTo(index);
-    if (index === this.log.applyingIndex) this.applyingBytes = 0;
+    if (index === this.log.applyingIndex) this.budget.allApplied();
     const isLeaveDue =
       this.currentRole === Role.Leader && this.membership.conf.autoLeave && index >= this.membership.pendingIndex;
     if (!isLeaveDue) return;
@@ -654,7 +566,7 @@ export class RaftCore {
     this.log.restored(meta);
     // Not earlier: until now, entries before the snapshot may still be applied, with the membership of their time.
     this.membership.restore(meta);
-    this.applyingBytes = 0;
+    this.budget.allApplied();
   }
 
   /** The connection to a peer broke: what was sent last may be lost. */
@@ -679,7 +591,7 @@ export class RaftCore {
       appliedIndex: this.log.appliedIndex,
       lastIndex: this.log.lastIndex(),
       leaseUntilMs: this.leaseUntilMs(),
-      transferTarget: this.transferTarget,
+      transferTarget: this.transfer.target,
       conf: this.membership.conf,
       progress: this.replication.status(),
     };
@@ -688,5 +600,3 @@ export class RaftCore {
 
 const NO_ENTRIES: readonly Entry[] = [];
 const NO_MESSAGES: readonly Message[] = [];
-const NO_READS: readonly ReadState[] = [];
-const NO_REQUESTS: readonly number[] = [];

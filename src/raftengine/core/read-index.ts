@@ -17,9 +17,15 @@ interface ReadRound {
 /** Rounds under way at once; further reads gather for the next one. */
 const MAX_OPEN_ROUNDS = 8;
 
+const NO_READS: readonly ReadState[] = [];
+const NO_REQUESTS: readonly number[] = [];
+
 export class ReadRounds {
   private waiting: number[] = [];
   private open: ReadRound[] = [];
+  /** Confirmed, and given up, since they were last taken. */
+  private released: ReadState[] = [];
+  private aborted: number[] = [];
   /** Number of the newest round; never reused while the process lives. */
   newestRound = 0;
 
@@ -42,22 +48,40 @@ export class ReadRounds {
     this.waiting = [];
   }
 
-  /** Releases all reads of rounds up to `round` into `released`. */
-  confirm(round: number, released: ReadState[]): void {
+  /** Releases all reads of rounds up to `round`. */
+  confirm(round: number): void {
     let count = 0;
     while (count < this.open.length && this.open[count]!.round <= round) {
       const { index, requestIds } = this.open[count]!;
-      for (const requestId of requestIds) released.push({ requestId, index });
+      for (const requestId of requestIds) this.released.push({ requestId, index });
       count++;
     }
     if (count > 0) this.open.splice(0, count);
   }
 
-  /** Gives up all reads into `aborted`. */
-  abort(aborted: number[]): void {
-    for (const { requestIds } of this.open) aborted.push(...requestIds);
-    aborted.push(...this.waiting);
+  /** Gives up all reads: this node does not lead any more. */
+  abort(): void {
+    for (const { requestIds } of this.open) for (const requestId of requestIds) this.aborted.push(requestId);
+    for (const requestId of this.waiting) this.aborted.push(requestId);
     this.open = [];
     this.waiting = [];
+  }
+
+  hasResults(): boolean {
+    return this.released.length > 0 || this.aborted.length > 0;
+  }
+
+  takeReleased(): readonly ReadState[] {
+    if (this.released.length === 0) return NO_READS;
+    const taken = this.released;
+    this.released = [];
+    return taken;
+  }
+
+  takeAborted(): readonly number[] {
+    if (this.aborted.length === 0) return NO_REQUESTS;
+    const taken = this.aborted;
+    this.aborted = [];
+    return taken;
   }
 }

@@ -275,3 +275,23 @@ test('a silent follower is sent no more than its window, and proposals beyond th
   assert.equal(sent, 4);
   assert.throws(() => cluster.core(1).propose(Buffer.alloc(100), cluster.nowMs), { code: 'BUSY' });
 });
+
+test('entries that arrive behind a snapshot in the same turn are not acknowledged before they are stored', () => {
+  const cluster = new TestCluster([1, 2, 3]);
+  const { groupId } = cluster.node(2).config;
+  const from = { groupId, from: nodeId(1), to: nodeId(2), term: 1 };
+  const conf = cluster.node(2).conf;
+  const entry = { term: 1, index: 6, kind: 0 as const, payload: Buffer.from('x') };
+  cluster.core(2).step({ ...from, kind: 'snapshot', snapshot: { index: 5, term: 1, conf } }, cluster.nowMs);
+  cluster
+    .core(2)
+    .step(
+      { ...from, kind: 'append', prevIndex: 5, prevTerm: 1, entries: [entry], commitIndex: 5, sentAtMs: 0 },
+      cluster.nowMs,
+    );
+  const ready = cluster.core(2).ready();
+  assert.equal(ready.snapshot?.index, 5);
+  assert.deepEqual(ready.entries, []);
+  const acknowledged = ready.messagesAfterPersist.map((message) => message.kind === 'appendResponse' && message.index);
+  assert.deepEqual(acknowledged, [5]);
+});
