@@ -14,6 +14,7 @@ interface Load {
   readonly title: string;
   readonly payloadBytes: number;
   readonly writes: number;
+  readonly warmUpWrites: number;
   /** Writes under way at a time. */
   readonly inFlight: number;
 }
@@ -28,23 +29,24 @@ interface Figures {
 }
 
 const LOADS: readonly Load[] = [
-  { title: '1 x 100 B', payloadBytes: 100, writes: 2000, inFlight: 1 },
-  { title: '50 x 100 B in one payload', payloadBytes: 5000, writes: 2000, inFlight: 1 },
-  { title: '50 x 100 B, 8 under way', payloadBytes: 5000, writes: 4000, inFlight: 8 },
-  { title: '1 MiB', payloadBytes: 1024 * 1024, writes: 60, inFlight: 1 },
+  { title: '1 x 100 B', payloadBytes: 100, writes: 2000, warmUpWrites: 200, inFlight: 1 },
+  { title: '50 x 100 B in one payload', payloadBytes: 5000, writes: 2000, warmUpWrites: 200, inFlight: 1 },
+  { title: '50 x 100 B, 8 under way', payloadBytes: 5000, writes: 4000, warmUpWrites: 400, inFlight: 8 },
+  { title: '1 MiB', payloadBytes: 1024 * 1024, writes: 100, warmUpWrites: 200, inFlight: 1 },
 ];
 const ROUNDS = 5;
 const GROUP = groupId(1);
-/** Entries are truncated in steps of this many, as an applied log is. */
-const TRUNCATE_EVERY = 500;
+/** Entries are truncated in steps of about this size, as an applied log is; a warm-up of several steps fills the spare files. */
+const TRUNCATE_BYTES = 32 * 1024 * 1024;
+const MAX_TRUNCATE_ENTRIES = 500;
 
-async function measure(store: LogStore, load: Load, isWarmUp: boolean): Promise<Figures> {
+async function measure(store: LogStore, load: Load, writes: number): Promise<Figures> {
   const payload = Buffer.alloc(load.payloadBytes, 'v');
   const latenciesUs: number[] = [];
   const log = store.group(GROUP);
   let callMs = 0;
-  let left = isWarmUp ? Math.ceil(load.writes / 10) : load.writes;
-  const total = left;
+  const truncateEntries = Math.min(MAX_TRUNCATE_ENTRIES, Math.ceil(TRUNCATE_BYTES / load.payloadBytes));
+  let left = writes;
   const writer = async (): Promise<void> => {
     while (left > 0) {
       left -= 1;
@@ -61,7 +63,7 @@ async function measure(store: LogStore, load: Load, isWarmUp: boolean): Promise<
       callMs += performance.now() - startMs;
       await written;
       latenciesUs.push((performance.now() - startMs) * 1000);
-      if (index % TRUNCATE_EVERY === 0) store.truncatePrefix(GROUP, index - 1, 1);
+      if (index % truncateEntries === 0) store.truncatePrefix(GROUP, index - 1, 1);
     }
   };
   const cpu = process.cpuUsage();
@@ -70,10 +72,10 @@ async function measure(store: LogStore, load: Load, isWarmUp: boolean): Promise<
   const seconds = (performance.now() - startMs) / 1000;
   const { user, system } = process.cpuUsage(cpu);
   return {
-    writesPerSecond: total / seconds,
+    writesPerSecond: writes / seconds,
     p50Us: median(latenciesUs),
-    cpuUs: (user + system) / total,
-    callUs: (callMs * 1000) / total,
+    cpuUs: (user + system) / writes,
+    callUs: (callMs * 1000) / writes,
   };
 }
 
@@ -93,8 +95,8 @@ try {
     for (let round = 0; round < ROUNDS; round++) {
       for (const name of ['wal', 'level'] as const) {
         const store = await STORES[name](join(scratch.newFolder(name), 'log'));
-        await measure(store, load, true);
-        samples[name].push(await measure(store, load, false));
+        await measure(store, load, load.warmUpWrites);
+        samples[name].push(await measure(store, load, load.writes));
         await store.close();
       }
     }
@@ -114,12 +116,21 @@ try {
       whole(row.cpuUs),
       row.callUs.toFixed(1),
     ];
+    const times = (ratio: number): string => `${ratio.toFixed(2)}x`;
     const lines = rows.flatMap(({ load, wal, level }) => [
-      [load, 'write-ahead log', ...figures(wal), `${(wal.writesPerSecond / level.writesPerSecond).toFixed(2)}x`],
-      ['', 'LevelDB', ...figures(level), '1.00x'],
+      [
+        load,
+        'write-ahead log',
+        ...figures(wal),
+        times(wal.writesPerSecond / level.writesPerSecond),
+        times(level.p50Us / wal.p50Us),
+      ],
+      ['', 'LevelDB', ...figures(level), '', ''],
     ]);
-    const heading = ['write', 'store', 'writes/s', 'p50 us', 'CPU us', 'call us', 'ratio'];
-    console.log(formatTable([heading, ...lines], ['left', 'left', 'right', 'right', 'right', 'right', 'right']));
+    const heading = ['write', 'store', 'writes/s', 'p50 us', 'CPU us', 'call us', 'rate', 'speed at p50'];
+    console.log(
+      formatTable([heading, ...lines], ['left', 'left', 'right', 'right', 'right', 'right', 'right', 'right']),
+    );
   }
 } finally {
   await scratch.clean();
