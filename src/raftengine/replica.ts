@@ -6,7 +6,6 @@
  */
 import {
   assert,
-  type Clock,
   type GroupId,
   KvorumError,
   type LogIndex,
@@ -14,6 +13,7 @@ import {
   type Random,
   type Term,
 } from '../platform/index.ts';
+import { CommittedQueue } from './committed-queue.ts';
 import { decodeConfChange, RaftCore } from './core/index.ts';
 import {
   type ConfChangeStep,
@@ -27,9 +27,11 @@ import {
   type SnapshotMeta,
 } from './core/types.ts';
 import { BusyError, NotLeaderError, OutcomeUnknownError, StoppedError, TooLargeError } from './errors.ts';
-import type { EngineLimits } from './limits.ts';
+import { TransferWait } from './leadership-transfer.ts';
+import { LogRetention } from './log-retention.ts';
 import { type ProposalDone, ProposalQueue } from './proposals.ts';
 import { ReadBarriers } from './read-barriers.ts';
+import type { PendingWrite, ReplicaHost } from './replica-host.ts';
 import type {
   CommittedEntry,
   GroupLog,
@@ -41,49 +43,11 @@ import type {
   StateMachine,
 } from './types.ts';
 
-/** What a replica needs from the engine that hosts it. */
-export interface ReplicaHost {
-  readonly nodeId: NodeId;
-  readonly clock: Clock;
-  readonly limits: EngineLimits;
-  /** The replica has something to do at the end of this turn. */
-  markDirty(replica: Replica): void;
-  /** The replica wants to go on, but other work of the event loop comes first. */
-  markDirtyLater(replica: Replica): void;
-  /** For a replica that takes part in no turn any more. */
-  endOfTurn(callback: () => void): void;
-  send(message: Message): void;
-  sendSnapshot(replica: Replica, to: NodeId): void;
-  /** Stores outside the turn's write; rejects when the store failed. */
-  writeNow(write: LogWrite): Promise<void>;
-  /** A configuration was applied; `context` is what its change carried. */
-  membershipApplied(conf: ConfState, context: Buffer): void;
-  /** The replica halted for good: its state machine refused an entry or a snapshot. */
-  replicaFailed(replica: Replica, error: Error): void;
-}
-
-/** One replica's share of a write that is under way. */
-export interface PendingWrite {
-  readonly replica: Replica;
-  /** Last entry of the share; 0 when it has only hard state. */
-  readonly lastIndex: LogIndex;
-  readonly lastTerm: Term;
-  /** Sent once the write is stable. */
-  readonly messages: Message[];
-}
-
 interface OfferedSnapshot {
   readonly meta: SnapshotMeta;
   readonly stage: SnapshotStage;
   /** Settles true when it was installed, false when the core had no use for it. */
   readonly settle: (installed: boolean) => void;
-}
-
-interface Transfer {
-  readonly term: Term;
-  readonly deadlineMs: number;
-  readonly resolve: () => void;
-  readonly reject: (error: Error) => void;
 }
 
 export interface ReplicaOptions {
@@ -105,9 +69,7 @@ export class Replica implements RaftGroup {
   private readonly reads = new ReadBarriers();
   /** Outcomes that are known already but must not be told inside `propose`. */
   private refused: { readonly done: ProposalDone; readonly error: Error }[] = [];
-  /** Committed, not yet applied; `applyHead` is the first of them. */
-  private committed: readonly Entry[] = [];
-  private applyHead = 0;
+  private readonly committed = new CommittedQueue();
   private appliedIndex: LogIndex;
   /** The newest write that is under way, for messages that must wait for it. */
   private lastWrite: PendingWrite | undefined;
@@ -118,10 +80,9 @@ export class Replica implements RaftGroup {
   private installing = false;
   private offered: OfferedSnapshot | undefined;
   private applyParked = false;
-  private transfer: Transfer | undefined;
+  private readonly transfer = new TransferWait();
   private jointWaiters: { readonly resolve: (conf: ConfState) => void; readonly reject: (error: Error) => void }[] = [];
-  /** Log positions held for snapshots on their way to peers. */
-  private readonly pins = new Map<NodeId, LogIndex>();
+  private readonly retention = new LogRetention();
   private closedBy: Error | undefined;
 
   constructor(options: ReplicaOptions) {
@@ -204,9 +165,8 @@ export class Replica implements RaftGroup {
       this.assertOpen();
       const nowMs = this.host.clock.monotonicMs();
       this.core.transferLeadership(to, nowMs);
-      this.transfer?.reject(new OutcomeUnknownError('another transfer of leadership took the place of this one'));
       const deadlineMs = nowMs + 2 * this.host.limits.electionTimeoutMs;
-      this.transfer = { term: this.core.term, deadlineMs, resolve, reject };
+      this.transfer.start({ term: this.core.term, deadlineMs, resolve, reject });
       this.touch();
     });
   }
@@ -255,7 +215,7 @@ export class Replica implements RaftGroup {
   tick(nowMs: number): void {
     if (this.closedBy !== undefined || this.installing) return;
     this.core.tick(nowMs);
-    if (this.transfer !== undefined) this.checkTransfer(nowMs);
+    this.transfer.tick(nowMs);
     this.touch();
   }
 
@@ -290,11 +250,11 @@ export class Replica implements RaftGroup {
 
   /** Holds the log after `index` until `unpin`. */
   pin(peer: NodeId, index: LogIndex): void {
-    this.pins.set(peer, index);
+    this.retention.pin(peer, index);
   }
 
   unpin(peer: NodeId): void {
-    this.pins.delete(peer);
+    this.retention.unpin(peer);
   }
 
   /**
@@ -357,7 +317,7 @@ export class Replica implements RaftGroup {
     }
     this.store(ready, add);
     this.settleReads(ready);
-    if (ready.committedEntries.length > 0) this.queueCommitted(ready.committedEntries);
+    if (ready.committedEntries.length > 0) this.committed.push(ready.committedEntries);
   }
 
   /** Second half: outcomes of refused proposals, then everything that may be applied now. */
@@ -376,18 +336,8 @@ export class Replica implements RaftGroup {
   /** Drops the part of the log that neither a crash nor a slow follower within the retained window needs. */
   truncationPoint(): LogIndex | undefined {
     if (this.closedBy !== undefined || this.installing) return undefined;
-    const { retainEntries, retainBytes } = this.host.limits;
-    const first = this.log.firstIndex();
-    const last = this.log.lastIndex();
-    const held = last - first + 1;
-    if (held <= 0) return undefined;
-    const heldBytes = this.log.sizeBytes();
-    const keep =
-      heldBytes <= retainBytes ? retainEntries : Math.min(retainEntries, Math.floor((held * retainBytes) / heldBytes));
-    let upTo = Math.min(last - keep, this.stateMachine.durableIndex(), this.appliedIndex);
-    for (const pinned of this.pins.values()) upTo = Math.min(upTo, pinned);
-    // Not for a handful of entries: each truncation is a record in the log.
-    return upTo - first + 1 > keep / 8 ? upTo : undefined;
+    const durableIndex = Math.min(this.stateMachine.durableIndex(), this.appliedIndex);
+    return this.retention.truncationPoint(this.log, this.host.limits, durableIndex);
   }
 
   // --- inside ----------------------------------------------------------------------------------------------------
@@ -423,19 +373,10 @@ export class Replica implements RaftGroup {
     for (const done of this.proposals.drain()) done(unknown);
     for (const waiter of this.jointWaiters.splice(0)) waiter.reject(error);
     this.reads.abortRounds(this.closedBy ?? new NotLeaderError(this.leaderHint()));
-    if (this.transfer !== undefined && this.transfer.term !== this.currentLeadingTerm()) {
-      this.transfer.resolve();
-      this.transfer = undefined;
-    }
+    this.transfer.leadershipEnded(this.currentLeadingTerm());
     const term = this.servingTerm;
     this.servingTerm = 0;
     if (term !== 0) this.stateMachine.onLeadership({ kind: 'stopped', term });
-  }
-
-  private checkTransfer(nowMs: number): void {
-    if (this.transfer === undefined || nowMs < this.transfer.deadlineMs) return;
-    this.transfer.reject(new OutcomeUnknownError('the transfer of leadership did not finish in time'));
-    this.transfer = undefined;
   }
 
   private deliverRefused(): void {
@@ -476,17 +417,11 @@ export class Replica implements RaftGroup {
     add({ groupId: this.groupId, hardState: ready.hardState, entries: ready.entries, resetTo: undefined }, share);
   }
 
-  private queueCommitted(entries: readonly Entry[]): void {
-    this.committed =
-      this.applyHead === this.committed.length ? entries : [...this.committed.slice(this.applyHead), ...entries];
-    this.applyHead = 0;
-  }
-
   /** Applies until nothing is left, the state machine pushes back, or the slice of time is used up. */
   private applyCommitted(): void {
     const { clock, limits } = this.host;
-    const startMs = this.applyHead < this.committed.length ? clock.monotonicMs() : 0;
-    while (this.applyHead < this.committed.length && !this.applyParked && !this.installing) {
+    const startMs = !this.committed.isEmpty ? clock.monotonicMs() : 0;
+    while (!this.committed.isEmpty && !this.applyParked && !this.installing) {
       const pressure = this.stateMachine.applyPressure();
       if (pressure !== undefined) {
         this.parkApply(pressure);
@@ -494,7 +429,7 @@ export class Replica implements RaftGroup {
       }
       this.applyChunk();
       if (this.closedBy !== undefined) return;
-      if (this.applyHead < this.committed.length && clock.monotonicMs() - startMs > limits.applySliceMs) {
+      if (!this.committed.isEmpty && clock.monotonicMs() - startMs > limits.applySliceMs) {
         this.host.markDirtyLater(this);
         return;
       }
@@ -514,20 +449,11 @@ export class Replica implements RaftGroup {
 
   private applyChunk(): void {
     const { maxApplyEntries, maxApplyBytes } = this.host.limits;
-    const chunk: CommittedEntry[] = [];
-    let bytes = 0;
-    while (this.applyHead < this.committed.length && chunk.length < maxApplyEntries && bytes < maxApplyBytes) {
-      const entry = this.committed[this.applyHead++]!;
-      assert(entry.index === this.appliedIndex + chunk.length + 1, 'entries are applied in order, without a gap');
-      bytes += entry.payload.length;
-      chunk.push({
-        term: entry.term,
-        index: entry.index,
-        kind: entry.kind,
-        payload: entry.payload,
-        conf: entry.kind === EntryKind.ConfChange ? this.applyConfChange(entry) : undefined,
-      });
-    }
+    const chunk = this.committed.take(maxApplyEntries, maxApplyBytes).map((entry, at): CommittedEntry => {
+      assert(entry.index === this.appliedIndex + at + 1, 'entries are applied in order, without a gap');
+      const conf = entry.kind === EntryKind.ConfChange ? this.applyConfChange(entry) : undefined;
+      return { term: entry.term, index: entry.index, kind: entry.kind, payload: entry.payload, conf };
+    });
     const results = this.stateMachine.apply(chunk);
     assert(results.length === chunk.length, 'the state machine answers every entry');
     const last = chunk.at(-1)!;
@@ -581,8 +507,7 @@ export class Replica implements RaftGroup {
       const hardState = ready.hardState ?? this.log.hardState();
       await this.host.writeNow({ groupId: this.groupId, hardState, entries: ready.entries, resetTo: meta });
       if (this.closedBy !== undefined) return;
-      this.committed = [];
-      this.applyHead = 0;
+      this.committed.clear();
       this.appliedIndex = meta.index;
       this.installing = false;
       this.core.snapshotInstalled(meta);
@@ -591,7 +516,7 @@ export class Replica implements RaftGroup {
       this.host.membershipApplied(meta.conf, Buffer.alloc(0));
       for (const message of ready.messages) this.host.send(message);
       for (const message of ready.messagesAfterPersist) this.host.send(message);
-      this.queueCommitted(ready.committedEntries.filter((entry) => entry.index > meta.index));
+      this.committed.push(ready.committedEntries.filter((entry) => entry.index > meta.index));
       this.settleReads(ready);
       this.reads.applied(this.appliedIndex);
       this.host.markDirty(this);

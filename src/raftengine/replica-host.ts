@@ -1,0 +1,37 @@
+/** What a replica and the engine that hosts it know of each other. */
+import type { Clock, LogIndex, NodeId, Term } from '../platform/index.ts';
+import type { ConfState, Message } from './core/types.ts';
+import type { EngineLimits } from './limits.ts';
+import type { Replica } from './replica.ts';
+import type { LogWrite } from './types.ts';
+
+/** What a replica needs from the engine that hosts it. */
+export interface ReplicaHost {
+  readonly nodeId: NodeId;
+  readonly clock: Clock;
+  readonly limits: EngineLimits;
+  /** The replica has something to do at the end of this turn. */
+  markDirty(replica: Replica): void;
+  /** The replica wants to go on, but other work of the event loop comes first. */
+  markDirtyLater(replica: Replica): void;
+  /** For a replica that takes part in no turn any more. */
+  endOfTurn(callback: () => void): void;
+  send(message: Message): void;
+  sendSnapshot(replica: Replica, to: NodeId): void;
+  /** Stores outside the turn's write; rejects when the store failed. */
+  writeNow(write: LogWrite): Promise<void>;
+  /** A configuration was applied; `context` is what its change carried. */
+  membershipApplied(conf: ConfState, context: Buffer): void;
+  /** The replica halted for good: its state machine refused an entry or a snapshot. */
+  replicaFailed(replica: Replica, error: Error): void;
+}
+
+/** One replica's share of a write that is under way. */
+export interface PendingWrite {
+  readonly replica: Replica;
+  /** Last entry of the share; 0 when it has only hard state. */
+  readonly lastIndex: LogIndex;
+  readonly lastTerm: Term;
+  /** Sent once the write is stable. */
+  readonly messages: Message[];
+}
