@@ -79,6 +79,7 @@ export function writeDescending(into: Buffer, ts: HlcTimestamp, offset: number):
   return into.writeBigUInt64BE(BigInt.asUintN(64, ~ts), offset);
 }
 
+/** Row key of one version: newer versions of a key sort before older ones. */
 export function encodeVersionKey(key: Buffer, ts: HlcTimestamp): Buffer {
   const into = Buffer.allocUnsafe(maxEncodedBytes(key.length));
   return into.subarray(0, writeDescending(into, ts, writeKey(into, RowKind.Version, key)));
@@ -170,6 +171,7 @@ export function decodeVersion(row: Buffer, location: string): DecodedVersion {
   };
 }
 
+/** Row key of the expiry index: what expires first sorts first. */
 export function encodeExpiryKey(expireTs: HlcTimestamp, key: Buffer): Buffer {
   const row = Buffer.allocUnsafe(9 + key.length);
   row[0] = RowKind.Expiry;
@@ -183,6 +185,7 @@ export const decodeExpiryKey = (row: Buffer): { expireTs: HlcTimestamp; key: Buf
   key: Buffer.from(row.subarray(9)),
 });
 
+/** Row key of a deleted range that starts at `start`. */
 export function encodeRangeKey(ts: HlcTimestamp, start: Buffer): Buffer {
   const escaped = encodeKey(RowKind.Range, start);
   const row = Buffer.allocUnsafe(escaped.length + 8);
@@ -205,6 +208,7 @@ export interface SystemState {
 const SYSTEM_FIXED_BYTES = 32;
 const COUNTER_BYTES = 12;
 
+/** The value of the system row. */
 export function encodeSystemState(state: SystemState): Buffer {
   const row = Buffer.alloc(SYSTEM_FIXED_BYTES + COUNTER_BYTES * state.counters.size);
   row.writeUInt16BE(STORE_FORMAT, 0);

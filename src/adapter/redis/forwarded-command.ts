@@ -73,6 +73,7 @@ export function encodeBatch(group: GroupId, requests: readonly GroupRequest[]): 
   return writer.finish();
 }
 
+/** Encodes the request for one page of a scan. */
 export function encodePage(group: GroupId, page: PageRequest): Buffer {
   const writer = header(MessageKind.Page, group);
   writer.bytes(page.start);
@@ -85,6 +86,7 @@ export function encodePage(group: GroupId, page: PageRequest): Buffer {
   return writer.finish();
 }
 
+/** Encodes the request for the number of keys in a counter class. */
 export function encodeCount(group: GroupId, counterClass: number): Buffer {
   const writer = header(MessageKind.Count, group);
   writer.u32(counterClass);
@@ -208,6 +210,7 @@ function decodeCommand(reader: ByteReader, environment: DecodeEnvironment): Queu
 /** One request's answer: RESP bytes, or undefined when the node stopped leading before the request was proposed. */
 export type ForwardedAnswer = Buffer | undefined;
 
+/** Encodes the answers to a batch, in the order of its requests. */
 export function encodeAnswers(answers: readonly ForwardedAnswer[]): Buffer {
   const writer = new ByteWriter();
   writer.u32(answers.length);
@@ -218,11 +221,13 @@ export function encodeAnswers(answers: readonly ForwardedAnswer[]): Buffer {
   return writer.finish();
 }
 
+/** Decodes the answers to a batch; replies are views of `bytes`. @throws RangeError when it is cut short */
 export function decodeAnswers(bytes: Buffer): ForwardedAnswer[] {
   const reader = new ByteReader(bytes);
   return Array.from({ length: reader.u32() }, () => (reader.u8() === AnswerStatus.Reply ? reader.bytes() : undefined));
 }
 
+/** Encodes one page of keys. */
 export function encodePageAnswer(page: KeyPage): Buffer {
   const writer = new ByteWriter();
   writer.u8(page.next === undefined ? 0 : 1);
@@ -232,18 +237,21 @@ export function encodePageAnswer(page: KeyPage): Buffer {
   return writer.finish();
 }
 
+/** Decodes one page of keys; they are views of `bytes`. @throws RangeError when it is cut short */
 export function decodePageAnswer(bytes: Buffer): KeyPage {
   const reader = new ByteReader(bytes);
   const next = reader.u8() === 1 ? reader.bytes() : undefined;
   return { next, storageKeys: Array.from({ length: reader.u32() }, () => reader.bytes()) };
 }
 
+/** Encodes a number of keys. */
 export function encodeCountAnswer(count: number): Buffer {
   const writer = new ByteWriter(8);
   writer.u64(BigInt(count));
   return writer.finish();
 }
 
+/** Decodes a number of keys. @throws RangeError when it is cut short */
 export function decodeCountAnswer(bytes: Buffer): number {
   return Number(new ByteReader(bytes).u64());
 }

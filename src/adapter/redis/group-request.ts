@@ -16,6 +16,7 @@ export interface RequestOwner {
   settled(request: GroupRequest, error: Error | undefined, reply: Reply | undefined): void;
 }
 
+/** One operation on one group that a connection waits for: it can run on this node or travel to the leader as bytes. */
 export abstract class GroupRequest implements Operation<Reply> {
   readonly resp: 2 | 3;
   protected readonly settings: EvaluationSettings;

@@ -33,6 +33,7 @@ const EMPTY = Buffer.alloc(0);
 const INCOMPLETE = -2;
 const INVALID = -3;
 
+/** Turns received bytes into commands: `push` what arrives, call `next` until it answers undefined. One per connection. */
 export class RespParser {
   private readonly limits: ParserLimits;
   /** Bytes received and not consumed start at `position`. */

@@ -45,6 +45,7 @@ export interface ServerStateOptions {
   quorumReplicas(): number;
 }
 
+/** What all connections of a server share: its settings, statistics, connected clients and the seams below. */
 export class ServerState {
   readonly kv: KvService;
   readonly clock: Clock;

@@ -77,10 +77,12 @@ export function introduce(self: PeerIdentity, target?: NodeId): grpc.Metadata {
   return metadata;
 }
 
+/** Says in the opening metadata of a stream which lane it serves. */
 export function setLane(metadata: grpc.Metadata, lane: Lane): void {
   metadata.set(KEYS.lane, lane);
 }
 
+/** Says in the opening metadata of a byte stream what it carries. */
 export function setKind(metadata: grpc.Metadata, kind: string): void {
   metadata.set(KEYS.kind, kind);
 }
@@ -93,6 +95,7 @@ export function laneOfCall(metadata: grpc.Metadata): Lane {
   return lane;
 }
 
+/** What a byte stream that a peer opens carries. @throws PeerRefusedError when it does not say */
 export function kindOfCall(metadata: grpc.Metadata): string {
   return text(metadata, KEYS.kind);
 }

@@ -15,6 +15,10 @@ export interface CommonSubsequence {
 /** Bytes of the table for strings of these lengths. */
 export const lcsTableBytes = (aBytes: number, bBytes: number): number => (aBytes + 1) * (bBytes + 1) * 4;
 
+/**
+ * One of the longest subsequences common to `a` and `b`, the one that Redis answers, and where its runs lie in both. Takes
+ * `lcsTableBytes` of memory while it runs; the caller checks that first.
+ */
 export function longestCommonSubsequence(a: Buffer, b: Buffer): CommonSubsequence {
   const width = b.length + 1;
   const lengths = lengthTable(a, b);

@@ -176,7 +176,8 @@ export const scanCommands = defineCommands([
     since: '1.0.0',
     summary: 'Find all keys matching the given pattern',
     complexity:
-      'O(N) with N being the number of keys in the database, under the assumption that the key names in the database and the given pattern have limited length.',
+      'O(N) with N being the number of keys in the database, under the assumption that the key names in the database and ' +
+      'the given pattern have limited length.',
     handler: {
       kind: 'scan',
       run: (ctx, args) => collectKeys(ctx, ctx.keyspace.wholeDb(), args[1]!.equals(MATCH_ALL) ? undefined : args[1]!),
@@ -200,7 +201,8 @@ export const scanCommands = defineCommands([
     since: '2.8.0',
     summary: 'Incrementally iterate the keys space',
     complexity:
-      'O(1) for every call. O(N) for a complete iteration, including enough command calls for the cursor to return back to 0. N is the number of elements inside the collection.',
+      'O(1) for every call. O(N) for a complete iteration, including enough command calls for the cursor to return back ' +
+      'to 0. N is the number of elements inside the collection.',
     handler: { kind: 'scan', run: scan },
   },
 ]);

@@ -43,7 +43,8 @@ const MAX_SLEEP_SECONDS = 3_600;
 function debugSleep(connection: Connection, args: readonly Buffer[]): Promise<Reply> {
   if (!connection.server.config.debugCommands) {
     throw new RedisError(
-      'ERR DEBUG command not allowed. If the enable-debug-command option is set to "local", you can run it from a local connection, otherwise you need to set this option in the configuration file, and then restart the server.',
+      'ERR DEBUG command not allowed. If the enable-debug-command option is set to "local", you can run it from a local ' +
+        'connection, otherwise you need to set this option in the configuration file, and then restart the server.',
     );
   }
   const seconds = Number.parseFloat(args[2]!.toString('latin1'));
