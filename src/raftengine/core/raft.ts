@@ -39,6 +39,8 @@ import {
 type MessageOf<Kind extends Message['kind']> = Extract<Message, { kind: Kind }>;
 
 const EMPTY_PAYLOAD = Buffer.alloc(0);
+const NO_ENTRIES: readonly Entry[] = [];
+const NO_MESSAGES: readonly Message[] = [];
 export class RaftCore {
   private readonly config: RaftConfig;
   private readonly log: RaftLog;
@@ -117,9 +119,8 @@ export class RaftCore {
       return;
     }
     const isDue = this.election.tick();
-    if (!this.membership.mayCampaign()) {
-      if (isDue) this.election.restartTimer();
-    } else if (isSoleVoter(this.membership.conf, this.config.nodeId) && !this.election.isBoundToLeader(nowMs)) {
+    if (!this.membership.mayCampaign()) return;
+    if (isSoleVoter(this.membership.conf, this.config.nodeId) && !this.election.isBoundToLeader(nowMs)) {
       // At once, but not before the leader that shrank the group to this node can have noticed.
       this.startCampaign(false);
     } else if (isDue && !this.election.isBoundToLeader(nowMs)) {
@@ -396,9 +397,8 @@ export class RaftCore {
     this.membership.assertAllowed(change, this.replication);
     const payload = encodeConfChange(change);
     this.budget.assertRoom(payload.length);
-    const proposed = this.append(EntryKind.ConfChange, payload);
-    this.membership.pendingIndex = proposed.index;
-    return proposed;
+    this.membership.pendingIndex = this.log.lastIndex() + 1;
+    return this.append(EntryKind.ConfChange, payload);
   }
 
   /**
@@ -411,6 +411,8 @@ export class RaftCore {
     this.replication.stamp(this.nowMs);
     this.replication.changeConf(conf);
     if (!isVoter(conf, this.config.nodeId)) {
+      // The last word: those that remain must know that it is committed, or they ask the removed ones for votes.
+      this.replication.heartbeat(this.reads.newestRound);
       this.becomeFollower(this.currentTerm, 0);
       return conf;
     }
@@ -597,6 +599,3 @@ export class RaftCore {
     };
   }
 }
-
-const NO_ENTRIES: readonly Entry[] = [];
-const NO_MESSAGES: readonly Message[] = [];
