@@ -8,28 +8,17 @@ import { arityAccepts } from './command.ts';
 import type { ResolvedCommand } from './command-table.ts';
 import { errorText } from './errors.ts';
 import { GroupLane, type LaneOwner } from './group-lane.ts';
-import {
-  CommandRequest,
-  decodeVersions,
-  FlushRequest,
-  type GroupRequest,
-  TransactionRequest,
-  type WatchedKey,
-  WatchRequest,
-} from './group-request.ts';
-import { KEYSPACES, type KeyRange } from './keyspace.ts';
-import { EncodedReply, ErrorReply, errors, NIL_ARRAY, QUEUED, RedisError, type Reply } from './reply.ts';
-import { splitArrayReply } from './reply-reader.ts';
+import { CommandRequest, FlushRequest, type GroupRequest } from './group-request.ts';
+import type { KeyRange } from './keyspace.ts';
+import { EncodedReply, ErrorReply, errors, QUEUED, RedisError, type Reply } from './reply.ts';
 import { ReplyRing } from './reply-ring.ts';
 import { ProtocolError, RespParser } from './resp-parser.ts';
-import { crossGroup, routeOf } from './routing.ts';
+import { routeOf } from './routing.ts';
 import { ClusterScan } from './scan-context.ts';
 import type { ServerState } from './server-state.ts';
-import { Transaction } from './transaction.ts';
-import { unknownCommandText, unknownSubcommandText } from './unknown-command.ts';
+import { TransactionSession } from './transaction-session.ts';
+import { unknownCommandReply, unknownSubcommandReply } from './unknown-command.ts';
 
-/** WATCH reads again when a version could still change under the same timestamp; a busy key needs a few turns at most. */
-const WATCH_ATTEMPTS = 64;
 /** Commands that run inside MULTI instead of being queued. */
 const NOT_QUEUED: ReadonlySet<string> = new Set(['exec', 'discard', 'multi', 'watch', 'quit', 'reset']);
 
@@ -52,7 +41,8 @@ export class Connection implements LaneOwner {
   replyMode: 'on' | 'off' | 'skip' | 'skipNext' = 'on';
   noEvict = false;
   noTouch = false;
-  transaction: Transaction | undefined;
+  /** MULTI, EXEC, DISCARD and WATCH. */
+  readonly multi: TransactionSession = new TransactionSession(this);
   lastCommandMs: Millis;
   /** Full name of the last command, for CLIENT LIST. */
   lastCommand = 'NULL';
@@ -60,8 +50,6 @@ export class Connection implements LaneOwner {
   private readonly parser: RespParser;
   private readonly ring = new ReplyRing();
   private readonly lanes = new Map<GroupId, GroupLane>();
-  private watched: WatchedKey[] = [];
-  private watchedGroup: GroupId | undefined;
   /** Where the outcomes of requests go that are not one command's reply, by negative token. */
   private readonly outcomes = new Map<number, Outcome>();
   private lastOutcome = 0;
@@ -123,10 +111,6 @@ export class Connection implements LaneOwner {
     return this.ring.length;
   }
 
-  get watchedCount(): number {
-    return this.watched.length;
-  }
-
   /** Ends the connection once the replies of the commands so far are written. */
   closeAfterReplies(): void {
     this.closing = true;
@@ -170,7 +154,7 @@ export class Connection implements LaneOwner {
         args = this.parser.next();
       } catch (error) {
         if (!(error instanceof ProtocolError)) throw error;
-        this.refuse(`ERR Protocol error: ${error.message}`);
+        this.refuse(new ErrorReply(`ERR Protocol error: ${error.message}`));
         this.closeAfterReplies();
         return;
       }
@@ -210,13 +194,13 @@ export class Connection implements LaneOwner {
       this.cachedCommand = command;
     }
     if (command === undefined) {
-      this.refuse(unknownCommandText(args));
+      this.refuse(unknownCommandReply(args));
       return;
     }
     if (command.subcommands !== undefined && args.length > 1) {
       const sub = command.subcommands.get(args[1]!.toString('latin1').toLowerCase());
       if (sub === undefined) {
-        this.refuse(unknownSubcommandText(command.fullName, args[1]!));
+        this.refuse(unknownSubcommandReply(command.fullName, args[1]!));
         return;
       }
       command = sub;
@@ -224,21 +208,21 @@ export class Connection implements LaneOwner {
     if (!arityAccepts(command.spec.arity, args.length) || command.spec.handler === undefined) {
       const { message } = errors.wrongArity(command.fullName);
       if (command.spec.name === 'exec') this.abortTransaction(message);
-      else this.refuse(message);
+      else this.refuse(new ErrorReply(message));
       return;
     }
     this.start(command, args);
   }
 
   /** Refuses a command before it runs; inside MULTI the transaction is lost. */
-  private refuse(text: string): void {
-    if (this.transaction !== undefined) this.transaction.refused = true;
-    this.settle(this.reserve(), new ErrorReply(text));
+  private refuse(reply: ErrorReply | EncodedReply): void {
+    this.multi.refuse();
+    this.settle(this.reserve(), reply);
   }
 
   /** An EXEC that is refused ends the transaction and forgets the watched keys, as in Redis. */
   private abortTransaction(text: string): void {
-    this.discardTransaction();
+    this.multi.discard();
     const reason = text.replace(/^ERR /, '');
     this.settle(this.reserve(), new ErrorReply(`EXECABORT Transaction discarded because of: ${reason}`));
   }
@@ -246,7 +230,7 @@ export class Connection implements LaneOwner {
   private start(command: ResolvedCommand, args: readonly Buffer[]): void {
     const { server } = this;
     const { spec } = command;
-    const queued = this.transaction !== undefined && !NOT_QUEUED.has(spec.name);
+    const queued = this.multi.transaction !== undefined && !NOT_QUEUED.has(spec.name);
     if (server.pause !== undefined && !queued && this.heldByPause(command, args)) return;
     const handler = spec.handler!;
     if (handler.kind === 'scan' && !queued && this.ring.unsettled > 0) {
@@ -268,7 +252,7 @@ export class Connection implements LaneOwner {
     const writes =
       command.spec.flags.includes('write') ||
       (command.spec.name === 'exec' &&
-        this.transaction?.data().some(({ spec }) => spec.flags.includes('write')) === true);
+        this.multi.transaction?.data().some(({ spec }) => spec.flags.includes('write')) === true);
     const pause = this.server.activePause(writes);
     if (pause === undefined) return false;
     this.held = { command, args };
@@ -335,7 +319,8 @@ export class Connection implements LaneOwner {
     );
   }
 
-  private runOther(command: ResolvedCommand, args: readonly Buffer[]): Reply | Promise<Reply> {
+  /** Runs a command that is not one operation on one group. @throws RedisError */
+  runOther(command: ResolvedCommand, args: readonly Buffer[]): Reply | Promise<Reply> {
     const handler = command.spec.handler!;
     if (handler.kind === 'connection') return handler.run(this, args);
     if (handler.kind === 'scan') return handler.run(new ClusterScan(this.server, this), args);
@@ -363,11 +348,17 @@ export class Connection implements LaneOwner {
     }
   }
 
-  /** Registers where the outcome of a request goes; the result is the request's token. */
-  private outcomeToken(outcome: Outcome): number {
-    const token = --this.lastOutcome;
-    this.outcomes.set(token, outcome);
-    return token;
+  /**
+   * Runs a request whose outcome is not one command's reply, after everything that this connection has asked of the group.
+   * @param make makes the request from its owner and its token
+   */
+  ask(group: GroupId, make: (lane: GroupLane, token: number) => GroupRequest): Promise<Reply> {
+    const lane = this.laneOf(group);
+    return new Promise((resolve, reject) => {
+      const token = --this.lastOutcome;
+      this.outcomes.set(token, (error, reply) => (error === undefined ? resolve(reply ?? null) : reject(error)));
+      lane.submit(make(lane, token));
+    });
   }
 
   private isSilent(): boolean {
@@ -422,134 +413,27 @@ export class Connection implements LaneOwner {
     }
   }
 
-  // --- MULTI, EXEC, WATCH -------------------------------------------------------------------------------------------
+  /** Deletes a range of one group, after everything that this connection has asked of that group. */
+  async flushGroup(group: GroupId, range: KeyRange): Promise<void> {
+    const { settings } = this.server;
+    await this.ask(group, (lane, token) => new FlushRequest(range, this.resp, settings, lane, token));
+  }
 
-  /** Queues a command of a transaction. */
+  /** Queues a command of a transaction; one that cannot be part of it loses the transaction. */
   private enqueue(command: ResolvedCommand, args: readonly Buffer[]): void {
-    const transaction = this.transaction!;
-    const { spec } = command;
     try {
-      if (spec.flags.includes('no_multi')) throw new RedisError('ERR Command not allowed inside a transaction');
-      const handler = spec.handler!;
-      if (handler.kind === 'scan') {
-        throw new RedisError(`ERR ${command.fullName} spans all groups and cannot be part of a transaction`);
-      }
-      if (handler.kind === 'data') {
-        const { group } = routeOf(this.server.kv, spec, args, transaction.db);
-        if (group !== undefined) {
-          if ((transaction.group ?? this.watchedGroup ?? group) !== group) throw crossGroup();
-          transaction.group = group;
-        }
-        transaction.queue.push({ kind: 'data', data: { spec, args, db: transaction.db } });
-      } else {
-        transaction.queue.push({ kind: 'connection', command, args });
-        if (spec.name === 'select') transaction.db = KEYSPACES[Number(args[1])]?.db ?? transaction.db;
-      }
+      this.multi.enqueue(command, args);
       this.settle(this.reserve(), QUEUED);
     } catch (error) {
-      transaction.refused = true;
+      this.multi.refuse();
       this.settleError(this.reserve(), error, false);
     }
   }
 
-  /** MULTI. @throws RedisError when one is open */
-  beginTransaction(): void {
-    if (this.transaction !== undefined) throw new RedisError('ERR MULTI calls can not be nested');
-    this.transaction = new Transaction(this.db);
-  }
-
-  /** DISCARD, and part of RESET: forgets the queue and the watched keys. */
-  discardTransaction(): void {
-    this.transaction = undefined;
-    this.unwatch();
-  }
-
-  unwatch(): void {
-    this.watched = [];
-    this.watchedGroup = undefined;
-  }
-
   /** EXEC: one operation for all data commands of the transaction. */
   exec(): Reply | Promise<Reply> {
-    const { transaction, watched, watchedGroup } = this;
-    if (transaction === undefined) throw new RedisError('ERR EXEC without MULTI');
-    this.discardTransaction();
-    if (transaction.refused) {
-      throw new RedisError('EXECABORT Transaction discarded because of previous errors.');
-    }
-    if (transaction.queue.length === 0 && watched.length === 0) return [];
-    const commands = transaction.data();
-    const group = transaction.group ?? watchedGroup ?? this.server.kv.dataGroups()[0]!;
-    const lane = this.laneOf(group);
-    const onlyData = commands.length === transaction.queue.length;
-    this.detached = onlyData;
-    const replies = new Promise<Reply>((resolve, reject) => {
-      const token = this.outcomeToken((error, reply) => (error === undefined ? resolve(reply ?? null) : reject(error)));
-      lane.submit(new TransactionRequest(watched, commands, this.resp, this.server.settings, lane, token));
-    });
-    return onlyData ? replies : replies.then((reply) => this.finishMixed(transaction, reply));
-  }
-
-  /** Runs the connection commands of a transaction whose data commands have succeeded, and puts all replies in order. */
-  private async finishMixed(transaction: Transaction, dataReply: Reply): Promise<Reply> {
-    const data = splitArrayReply(dataReply);
-    if (data === undefined) return NIL_ARRAY;
-    const replies: Reply[] = [];
-    let nextData = 0;
-    for (const queued of transaction.queue) {
-      if (queued.kind === 'data') {
-        replies.push(data[nextData++] ?? null);
-        continue;
-      }
-      try {
-        replies.push(await this.runOther(queued.command, queued.args));
-      } catch (error) {
-        this.server.unexpected(error);
-        replies.push(new ErrorReply(errorText(error, true)));
-      }
-    }
-    return replies;
-  }
-
-  /** WATCH: remembers the versions of keys. @throws RedisError CROSSSLOT when watched keys belong to different groups */
-  async watch(userKeys: readonly Buffer[]): Promise<void> {
-    const keyspace = KEYSPACES[this.db]!;
-    const storageKeys = userKeys.map((key) => keyspace.storageKey(key));
-    const groups = new Set(storageKeys.map((key) => this.server.kv.groupOf(key)));
-    if (this.watchedGroup !== undefined) groups.add(this.watchedGroup);
-    if (groups.size > 1) throw crossGroup();
-    const [group] = groups;
-    for (let attempt = 0; attempt < WATCH_ATTEMPTS; attempt++) {
-      const { ambiguous, versions } = decodeVersions(await this.readVersions(group!, storageKeys));
-      if (ambiguous) {
-        await new Promise<void>((resolve) => this.server.scheduler.endOfTurn(resolve));
-        continue;
-      }
-      this.watchedGroup = group;
-      storageKeys.forEach((storageKey, index) => {
-        if (this.watched.every((watched) => !watched.storageKey.equals(storageKey))) {
-          this.watched.push({ storageKey, version: versions[index]! });
-        }
-      });
-      return;
-    }
-    throw new RedisError('TRYAGAIN the watched keys are being written all the time, try again');
-  }
-
-  private readVersions(group: GroupId, storageKeys: readonly Buffer[]): Promise<Reply> {
-    const lane = this.laneOf(group);
-    return new Promise((resolve, reject) => {
-      const token = this.outcomeToken((error, reply) => (error === undefined ? resolve(reply ?? null) : reject(error)));
-      lane.submit(new WatchRequest(storageKeys, this.resp, this.server.settings, lane, token));
-    });
-  }
-
-  /** Deletes a range of one group, after everything that this connection has asked of that group. */
-  flushGroup(group: GroupId, range: KeyRange): Promise<void> {
-    const lane = this.laneOf(group);
-    return new Promise((resolve, reject) => {
-      const token = this.outcomeToken((error) => (error === undefined ? resolve() : reject(error)));
-      lane.submit(new FlushRequest(range, this.resp, this.server.settings, lane, token));
+    return this.multi.exec(() => {
+      this.detached = true;
     });
   }
 }

@@ -138,6 +138,7 @@ export const errors = {
   notInteger: () => new RedisError('ERR value is not an integer or out of range'),
   notFloat: () => new RedisError('ERR value is not a valid float'),
   noSuchKey: () => new RedisError('ERR no such key'),
+  int32OutOfRange: () => new RedisError('ERR value is out of range, value must between -2147483648 and 2147483647'),
   indexOutOfRange: () => new RedisError('ERR index out of range'),
   dbIndexOutOfRange: () => new RedisError('ERR DB index is out of range'),
   invalidDbIndex: () => new RedisError('ERR invalid DB index'),

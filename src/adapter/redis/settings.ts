@@ -2,8 +2,9 @@
  * The settings that CONFIG GET shows and CONFIG SET changes. What a client or a tool asks for is here, with values that
  * are true of kvorum: every write is durable before it is acknowledged, nothing is ever evicted, nothing is saved by hand.
  */
-import { parseInteger, wordOf } from './arguments.ts';
+import { wordOf } from './arguments.ts';
 import type { RedisConfig } from './config.ts';
+import { parseInteger } from './integers.ts';
 import { DATABASE_COUNT } from './keyspace.ts';
 import { RedisError } from './reply.ts';
 import type { ServerState } from './server-state.ts';

@@ -1,7 +1,7 @@
 /** Bit offsets as arguments of SETBIT, GETBIT and BITFIELD. */
 import type { CommandContext } from '../command.ts';
+import { parseInteger } from '../integers.ts';
 import { RedisError } from '../reply.ts';
-import { parseInteger } from './numbers-integers.ts';
 
 const HASH = 0x23;
 

@@ -12,7 +12,7 @@ const CLIENT_TYPES: ReadonlySet<string> = new Set(['normal', 'master', 'replica'
 export function clientLine(connection: Connection): string {
   const nowMs = connection.server.clock.monotonicMs();
   const seconds = (sinceMs: number) => Math.floor((nowMs - sinceMs) / 1000);
-  const { transaction } = connection;
+  const { transaction } = connection.multi;
   const flags = [
     transaction === undefined ? '' : 'x',
     connection.noEvict ? 'e' : '',

@@ -1,7 +1,8 @@
 /** PING, ECHO, SELECT, QUIT, RESET, HELLO, AUTH. */
-import { parseInteger, smallIntegerArgument, wordOf } from '../arguments.ts';
+import { smallIntegerArgument, wordOf } from '../arguments.ts';
 import { defineCommands } from '../command.ts';
 import type { Connection } from '../connection.ts';
+import { parseInteger } from '../integers.ts';
 import { DATABASE_COUNT } from '../keyspace.ts';
 import { errors, MapReply, OK, PONG, RedisError, type Reply, SimpleString } from '../reply.ts';
 import { SERVER_VERSION } from '../version.ts';
@@ -75,7 +76,7 @@ function select(connection: Connection, args: readonly Buffer[]): Reply {
 }
 
 function reset(connection: Connection): Reply {
-  connection.discardTransaction();
+  connection.multi.discard();
   connection.db = 0;
   connection.resp = 2;
   connection.name = '';

@@ -1,7 +1,7 @@
 /** Expiry times: how the arguments of SET, GETEX, EXPIRE and their kin become timestamps, and back. */
 import { type HlcTimestamp, hlcTimestamp } from '../../../platform/index.ts';
+import { INT64_MAX, requireInteger } from '../integers.ts';
 import { errors } from '../reply.ts';
-import { INT64_MAX, requireInteger } from './numbers-integers.ts';
 
 /** The expiry of a value that does not expire. */
 export const NEVER: HlcTimestamp = hlcTimestamp(0n);

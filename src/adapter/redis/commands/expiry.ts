@@ -1,9 +1,9 @@
 /** When keys expire: the EXPIRE family sets it, the TTL family tells it, PERSIST removes it. */
 import { type CommandContext, type CommandSpec, defineCommands } from '../command.ts';
+import { INT64_MAX, INT64_MIN, requireInteger } from '../integers.ts';
 import { errors, type Reply } from '../reply.ts';
 import { conditionsHold, parseExpireConditions } from './expiry-options.ts';
 import { expiryAt, expiryMs, NEVER } from './expiry-time.ts';
-import { INT64_MAX, INT64_MIN, requireInteger } from './numbers-integers.ts';
 
 const ONE_KEY = { first: 1, last: 1, step: 1 } as const;
 const MS_PER_SECOND = 1000n;

@@ -1,8 +1,8 @@
 /** Commands over keys of any type: DEL, UNLINK, EXISTS, TOUCH, TYPE, RENAME, RENAMENX, COPY, MOVE. */
 import { type CommandContext, type CommandSpec, defineCommands } from '../command.ts';
+import { requireInt32 } from '../integers.ts';
 import { DATABASE_COUNT, deleteKey, KEYSPACES, typeNameOf } from '../keyspace.ts';
-import { errors, OK, RedisError, type Reply, SimpleString } from '../reply.ts';
-import { requireInt32 } from './numbers-integers.ts';
+import { errors, OK, type Reply, SimpleString } from '../reply.ts';
 import { optionName } from './strings-options.ts';
 
 const ONE_KEY = { first: 1, last: 1, step: 1 } as const;
@@ -57,10 +57,7 @@ function copyDestination(args: readonly Buffer[]): { readonly db: number; readon
 
 /** @throws RedisError when it is no number of a database */
 function requireDatabase(text: Buffer): number {
-  const db = requireInt32(
-    text,
-    () => new RedisError('ERR value is out of range, value must between -2147483648 and 2147483647'),
-  );
+  const db = requireInt32(text, errors.int32OutOfRange);
   if (db < 0 || db >= DATABASE_COUNT) throw errors.dbIndexOutOfRange();
   return db;
 }

@@ -1,9 +1,9 @@
 /** LCS: what two strings have in common. */
 import { type CommandContext, type CommandSpec, defineCommands } from '../command.ts';
+import { requirePosition } from '../integers.ts';
 import { readValue, ValueType } from '../keyspace.ts';
 import { errors, MapReply, RedisError, type Reply } from '../reply.ts';
 import { lcsTableBytes, longestCommonSubsequence } from './lcs-ranges.ts';
-import { requirePosition } from './numbers-integers.ts';
 import { optionName } from './strings-options.ts';
 
 const EMPTY: Buffer = Buffer.alloc(0);

@@ -1,9 +1,9 @@
 /** What is known of a stored value beyond its contents: OBJECT and MEMORY. */
 import { type CommandContext, type CommandSpec, defineCommands } from '../command.ts';
+import { parseInteger, requireInteger } from '../integers.ts';
 import { readValue, type TypedValue, ValueType } from '../keyspace.ts';
 import { errors, RedisError, type Reply } from '../reply.ts';
 import { helpCommand } from './help.ts';
-import { parseInteger, requireInteger } from './numbers-integers.ts';
 import { optionName } from './strings-options.ts';
 
 const SECOND_ARGUMENT = { first: 2, last: 2, step: 1 } as const;

@@ -1,5 +1,5 @@
 /** INFO, TIME, WAIT, ROLE, LASTSAVE, SAVE, BGSAVE, DEBUG SLEEP, LOLWUT. */
-import { integerArgument, smallIntegerArgument, timeoutArgument, wordOf } from '../arguments.ts';
+import { integerArgument, timeoutArgument, wordOf } from '../arguments.ts';
 import { type CommandSpec, defineCommands } from '../command.ts';
 import type { Connection } from '../connection.ts';
 import { INFO_SECTIONS } from '../info-sections.ts';
@@ -169,7 +169,7 @@ export const serverCommands = defineCommands([
     handler: {
       kind: 'scan',
       run: async (ctx, args) => {
-        smallIntegerArgument(args[1]!);
+        integerArgument(args[1]!);
         timeoutArgument(args[2]!);
         return ctx.connection.server.quorumReplicas();
       },

@@ -14,8 +14,8 @@ export const transactionCommands = defineCommands([
     handler: {
       kind: 'connection',
       run: (connection) => {
-        if (connection.transaction === undefined) throw new RedisError('ERR DISCARD without MULTI');
-        connection.discardTransaction();
+        if (connection.multi.transaction === undefined) throw new RedisError('ERR DISCARD without MULTI');
+        connection.multi.discard();
         return OK;
       },
     },
@@ -41,7 +41,7 @@ export const transactionCommands = defineCommands([
     handler: {
       kind: 'connection',
       run: (connection) => {
-        connection.beginTransaction();
+        connection.multi.begin();
         return OK;
       },
     },
@@ -57,7 +57,7 @@ export const transactionCommands = defineCommands([
     handler: {
       kind: 'connection',
       run: (connection) => {
-        connection.unwatch();
+        connection.multi.unwatch();
         return OK;
       },
     },
@@ -74,8 +74,8 @@ export const transactionCommands = defineCommands([
     handler: {
       kind: 'connection',
       run: (connection, args) => {
-        if (connection.transaction !== undefined) throw new RedisError('ERR WATCH inside MULTI is not allowed');
-        return connection.watch(args.slice(1)).then(() => OK);
+        if (connection.multi.transaction !== undefined) throw new RedisError('ERR WATCH inside MULTI is not allowed');
+        return connection.multi.watch(args.slice(1)).then(() => OK);
       },
     },
   },

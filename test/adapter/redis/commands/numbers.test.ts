@@ -3,12 +3,12 @@ import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import { fitted, readField, writeField } from '../../../../src/adapter/redis/commands/bitfield-integers.ts';
 import { countBits, findBit } from '../../../../src/adapter/redis/commands/bits-scan.ts';
-import { parseInteger } from '../../../../src/adapter/redis/commands/numbers-integers.ts';
 import {
   addLongDoubles,
   formatLongDouble,
   parseLongDouble,
 } from '../../../../src/adapter/redis/commands/numbers-long-double.ts';
+import { parseInteger } from '../../../../src/adapter/redis/integers.ts';
 
 const sum = (left: string, right: string): string | undefined => {
   const [a, b] = [parseLongDouble(Buffer.from(left)), parseLongDouble(Buffer.from(right))];

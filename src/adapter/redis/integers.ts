@@ -2,7 +2,7 @@
  * Integers as Redis reads them: 64-bit signed, in canonical decimal form only (no plus sign, no leading zero, no blanks,
  * no `-0`). Most integers are short and are parsed without bigints.
  */
-import { errors, type RedisError } from '../reply.ts';
+import { errors, type RedisError } from './reply.ts';
 
 export const INT64_MAX = 2n ** 63n - 1n;
 export const INT64_MIN = -(2n ** 63n);
@@ -72,9 +72,11 @@ export function isBackwards(start: Buffer, end: Buffer): boolean {
   return from < 0n && to < 0n && from > to;
 }
 
+export const isInt32 = (value: bigint): boolean => value >= INT32_MIN && value <= INT32_MAX;
+
 /** An integer of 32 bits. @throws RedisError with the text that the argument calls for */
 export function requireInt32(text: Buffer, outOfRange: () => RedisError): number {
   const value = requireInteger(text);
-  if (value < INT32_MIN || value > INT32_MAX) throw outOfRange();
+  if (!isInt32(value)) throw outOfRange();
   return Number(value);
 }

@@ -1,0 +1,172 @@
+/**
+ * MULTI, EXEC, DISCARD and WATCH of one connection. A transaction is one operation on one group: its data commands are
+ * queued here and evaluated together there, under the condition that the watched keys have the versions that WATCH read.
+ */
+import type { GroupId } from '../../platform/index.ts';
+import type { ResolvedCommand } from './command-table.ts';
+import { errorText } from './errors.ts';
+import type { GroupLane } from './group-lane.ts';
+import {
+  decodeVersions,
+  type GroupRequest,
+  TransactionRequest,
+  type WatchedKey,
+  WatchRequest,
+} from './group-request.ts';
+import { KEYSPACES } from './keyspace.ts';
+import { ErrorReply, NIL_ARRAY, RedisError, type Reply } from './reply.ts';
+import { splitArrayReply } from './reply-reader.ts';
+import { crossGroup, routeOf } from './routing.ts';
+import type { ServerState } from './server-state.ts';
+import { Transaction } from './transaction.ts';
+
+/** WATCH reads again when a version could still change under the same timestamp; a busy key needs a few turns at most. */
+const WATCH_ATTEMPTS = 64;
+
+/** What a transaction needs from its connection. */
+export interface TransactionHost {
+  readonly server: ServerState;
+  readonly db: number;
+  readonly resp: 2 | 3;
+  ask(group: GroupId, make: (lane: GroupLane, token: number) => GroupRequest): Promise<Reply>;
+  runOther(command: ResolvedCommand, args: readonly Buffer[]): Reply | Promise<Reply>;
+}
+
+/** The open transaction and the watched keys of a connection. */
+export class TransactionSession {
+  private readonly host: TransactionHost;
+  private open: Transaction | undefined;
+  private watched: WatchedKey[] = [];
+  private watchedGroup: GroupId | undefined;
+
+  constructor(host: TransactionHost) {
+    this.host = host;
+  }
+
+  /** The transaction that MULTI opened; undefined outside one. */
+  get transaction(): Transaction | undefined {
+    return this.open;
+  }
+
+  /** MULTI. @throws RedisError when one is open */
+  begin(): void {
+    if (this.open !== undefined) throw new RedisError('ERR MULTI calls can not be nested');
+    this.open = new Transaction(this.host.db);
+  }
+
+  /** A command could not be queued: EXEC will abort. Outside a transaction nothing happens. */
+  refuse(): void {
+    if (this.open !== undefined) this.open.refused = true;
+  }
+
+  /** DISCARD, and part of RESET: forgets the queue and the watched keys. */
+  discard(): void {
+    this.open = undefined;
+    this.unwatch();
+  }
+
+  unwatch(): void {
+    this.watched = [];
+    this.watchedGroup = undefined;
+  }
+
+  /** Queues a command. @throws RedisError when it cannot be part of the transaction */
+  enqueue(command: ResolvedCommand, args: readonly Buffer[]): void {
+    const transaction = this.open!;
+    const { spec } = command;
+    if (spec.flags.includes('no_multi')) throw new RedisError('ERR Command not allowed inside a transaction');
+    const handler = spec.handler!;
+    if (handler.kind === 'scan') {
+      throw new RedisError(`ERR ${command.fullName} spans all groups and cannot be part of a transaction`);
+    }
+    if (handler.kind === 'data') {
+      const { group } = routeOf(this.host.server.kv, spec, args, transaction.db);
+      if (group !== undefined) {
+        if ((transaction.group ?? this.watchedGroup ?? group) !== group) throw crossGroup();
+        transaction.group = group;
+      }
+      transaction.queue.push({ kind: 'data', data: { spec, args, db: transaction.db } });
+    } else {
+      transaction.queue.push({ kind: 'connection', command, args });
+      if (spec.name === 'select') transaction.db = KEYSPACES[Number(args[1])]?.db ?? transaction.db;
+    }
+  }
+
+  /**
+   * EXEC: one operation for all data commands of the transaction.
+   * @param onlyData called when nothing that follows on the connection depends on the outcome
+   * @throws RedisError when there is no transaction, or one that was refused
+   */
+  exec(onlyData: () => void): Reply | Promise<Reply> {
+    const { open: transaction, watched, watchedGroup } = this;
+    const { server, resp } = this.host;
+    if (transaction === undefined) throw new RedisError('ERR EXEC without MULTI');
+    this.discard();
+    if (transaction.refused) {
+      throw new RedisError('EXECABORT Transaction discarded because of previous errors.');
+    }
+    if (transaction.queue.length === 0 && watched.length === 0) return [];
+    const commands = transaction.data();
+    const group = transaction.group ?? watchedGroup ?? server.kv.dataGroups()[0]!;
+    const replies = this.host.ask(
+      group,
+      (lane, token) => new TransactionRequest(watched, commands, resp, server.settings, lane, token),
+    );
+    if (commands.length < transaction.queue.length) {
+      return replies.then((reply) => this.finishMixed(transaction, reply));
+    }
+    onlyData();
+    return replies;
+  }
+
+  /** Runs the connection commands of a transaction whose data commands have succeeded, and puts all replies in order. */
+  private async finishMixed(transaction: Transaction, dataReply: Reply): Promise<Reply> {
+    const data = splitArrayReply(dataReply);
+    if (data === undefined) return NIL_ARRAY;
+    const replies: Reply[] = [];
+    let nextData = 0;
+    for (const queued of transaction.queue) {
+      if (queued.kind === 'data') {
+        replies.push(data[nextData++] ?? null);
+        continue;
+      }
+      try {
+        replies.push(await this.host.runOther(queued.command, queued.args));
+      } catch (error) {
+        this.host.server.unexpected(error);
+        replies.push(new ErrorReply(errorText(error, true)));
+      }
+    }
+    return replies;
+  }
+
+  /** WATCH: remembers the versions of keys. @throws RedisError CROSSSLOT when watched keys belong to different groups */
+  async watch(userKeys: readonly Buffer[]): Promise<void> {
+    const { server, db, resp } = this.host;
+    const keyspace = KEYSPACES[db]!;
+    const storageKeys = userKeys.map((key) => keyspace.storageKey(key));
+    const groups = new Set(storageKeys.map((key) => server.kv.groupOf(key)));
+    if (this.watchedGroup !== undefined) groups.add(this.watchedGroup);
+    if (groups.size > 1) throw crossGroup();
+    const group = [...groups][0]!;
+    for (let attempt = 0; attempt < WATCH_ATTEMPTS; attempt++) {
+      const reply = await this.host.ask(
+        group,
+        (lane, token) => new WatchRequest(storageKeys, resp, server.settings, lane, token),
+      );
+      const { ambiguous, versions } = decodeVersions(reply);
+      if (ambiguous) {
+        await new Promise<void>((resolve) => server.scheduler.endOfTurn(resolve));
+        continue;
+      }
+      this.watchedGroup = group;
+      storageKeys.forEach((storageKey, index) => {
+        if (this.watched.every((watched) => !watched.storageKey.equals(storageKey))) {
+          this.watched.push({ storageKey, version: versions[index]! });
+        }
+      });
+      return;
+    }
+    throw new RedisError('TRYAGAIN the watched keys are being written all the time, try again');
+  }
+}
