@@ -69,8 +69,7 @@ export class Replication {
       if (node === this.config.nodeId) continue;
       const known = this.byNode.get(node);
       if (known === undefined) {
-        // Its first message is the last entry, not the next one: an idle group has no next one to find out with.
-        const peer = new Progress(node, Math.max(1, this.log.lastIndex()), !isVoter(conf, node), this.config);
+        const peer = new Progress(node, this.log.lastIndex() + 1, !isVoter(conf, node), this.config);
         peer.recentlyActive = true;
         this.byNode.set(node, peer);
       } else {
@@ -118,6 +117,14 @@ export class Replication {
     this.sentAtMs = nowMs;
   }
 
+  /**
+   * A leader's appends and heartbeats need not wait for its own disk, except the first of a term: a leader that was its own quorum and
+   * forgot the term in a crash leads it a second time, with other entries and another clock.
+   */
+  private queue(): Message[] {
+    return this.log.stableIndex >= this.firstOwnIndex ? this.outbox.atOnce : this.outbox.afterPersist;
+  }
+
   private replicate(peer: Progress): void {
     const last = this.log.lastIndex();
     while (peer.nextIndex <= last && !peer.isPaused()) {
@@ -143,11 +150,7 @@ export class Replication {
 
   private sendAppend(peer: Progress, prevIndex: LogIndex, prevTerm: Term, entries: readonly Entry[]): void {
     peer.commitSent = this.log.commitIndex;
-    // Appends need not wait for our own disk, except for the first of the term: a leader that was its own quorum and
-    // forgot the term in a crash could otherwise lead it a second time with other entries.
-    const ownTermStable = this.log.stableIndex >= this.firstOwnIndex;
-    const queue = ownTermStable ? this.outbox.atOnce : this.outbox.afterPersist;
-    queue.push({
+    this.queue().push({
       kind: 'append',
       groupId: this.config.groupId,
       from: this.config.nodeId,
@@ -193,8 +196,9 @@ export class Replication {
 
   /** @param readRound newest ReadIndex round, which the answers confirm */
   heartbeat(readRound: number): void {
+    const queue = this.queue();
     for (const peer of this.peers) {
-      this.outbox.atOnce.push({
+      queue.push({
         kind: 'heartbeat',
         groupId: this.config.groupId,
         from: this.config.nodeId,
@@ -239,9 +243,10 @@ export class Replication {
     peer.probePaused = false;
     if (peer.matchIndex >= this.log.lastIndex()) return;
     this.dirty = true;
-    // Everything was sent and not all acknowledged: ask, so that a lost append shows.
+    // Nothing new to send, and not all acknowledged: ask, so that a lost append shows, and that a peer which joined an
+    // idle group is found to lack everything.
     const nothingToSend = peer.nextIndex > this.log.lastIndex() || peer.inflights.isFull();
-    if (peer.state === 'replicate' && nothingToSend) this.sendCommit(peer);
+    if (peer.state !== 'snapshot' && nothingToSend) this.sendCommit(peer);
   }
 
   reportUnreachable(node: NodeId): void {

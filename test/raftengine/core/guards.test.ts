@@ -295,3 +295,25 @@ test('entries that arrive behind a snapshot in the same turn are not acknowledge
   const acknowledged = ready.messagesAfterPersist.map((message) => message.kind === 'appendResponse' && message.index);
   assert.deepEqual(acknowledged, [5]);
 });
+
+test('a learner that joins an idle group is brought up without a new entry', () => {
+  const cluster = new TestCluster([1, 2]).elect(1);
+  cluster.add(3);
+  cluster.core(1).proposeConfChange(change(add('addLearner', 3)), cluster.nowMs);
+  cluster.settle().tick(6);
+  assert.equal(cluster.core(3).appliedIndex, cluster.core(1).appliedIndex);
+});
+
+test('a new leader whose log was truncated to its end sends appends, not snapshots', () => {
+  const cluster = new TestCluster([1, 2, 3]).elect(1);
+  cluster.write(1, 'x').tick(2);
+  for (const id of [1, 2, 3]) cluster.node(id).log.truncatePrefix(cluster.core(id).appliedIndex);
+  let snapshots = 0;
+  cluster.lose = (message) => {
+    if (message.kind === 'snapshot') snapshots++;
+    return false;
+  };
+  cluster.elect(2).write(2, 'y');
+  assert.equal(snapshots, 0);
+  assert.deepEqual(cluster.node(3).texts(), ['x', 'y']);
+});

@@ -27,6 +27,8 @@ function isHolder(node: SimNode, index: number, term: number): boolean {
   return index < node.stable.firstIndex() || node.stable.term(index) === term;
 }
 
+const nameOf = (node: SimNode): string => `${node.id} (start ${node.starts})`;
+
 const TERM_STRIDE = 10_000_000;
 
 export class Checker {
@@ -88,11 +90,17 @@ export class Checker {
     node.checkedConf = core.conf;
   }
 
+  /** `node` crashed before it could store that it led this term, so nobody ever heard of it. */
+  forgetLeader(node: SimNode): void {
+    if (node.ledTerm > 0 && this.leaderOfTerm.get(node.ledTerm) === nameOf(node))
+      this.leaderOfTerm.delete(node.ledTerm);
+  }
+
   private onElected(node: SimNode): void {
     const { term } = node.core;
     node.ledTerm = term;
     const leader = this.leaderOfTerm.get(term);
-    const name = `${node.id} (start ${node.starts})`;
+    const name = nameOf(node);
     if (leader !== undefined && leader !== name) {
       throw new InvariantViolation('election safety', `term ${term} is led by ${leader} and ${name}`);
     }

@@ -115,6 +115,7 @@ export class SimNode {
       if (write.snapshot !== undefined) break;
       this.storeStable(write);
     }
+    if (this.stableHardState.term < this.ledTerm) this.simulation.checker.forgetLeader(this);
     this.writes = [];
     this.view = this.stable.clone();
     this.simulation.checker.rehash(this);
