@@ -12,8 +12,8 @@ export interface EventOwner {
 
 export interface SimEvent {
   atMs: Millis;
-  /** Drawn: decides among events of the same time. */
-  readonly draw: number;
+  /** Decides among events of the same time: drawn, or below all drawn ones for events that a pause held up. */
+  draw: number;
   readonly sequence: number;
   readonly label: string;
   readonly owner: EventOwner | undefined;

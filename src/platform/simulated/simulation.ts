@@ -40,6 +40,8 @@ export class Simulation {
   private currentMs: Millis = 0;
   private sequence = 0;
   private eventCount = 0;
+  /** Events that a pause held up so far. */
+  private heldUpCount = 0;
   private running = false;
   private hashLow = 0x811c9dc5;
   private hashHigh = 0x9e3779b9;
@@ -181,6 +183,8 @@ export class Simulation {
       if (callback === undefined || (owner !== undefined && owner.life !== event.ownerLife)) continue;
       if (owner !== undefined && owner.pausedUntilMs > event.atMs) {
         event.atMs = owner.pausedUntilMs;
+        // They keep their order: frames of a lane must not overtake each other because their receiver stood still.
+        event.draw = this.heldUpCount++ - Number.MAX_SAFE_INTEGER;
         this.heap.push(event);
         continue;
       }

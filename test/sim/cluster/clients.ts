@@ -1,0 +1,149 @@
+/** Clients of one workload, and the history of what they saw. The rules are those of the runner of real processes. */
+import { classifyError } from '../../../jepsen/client.ts';
+import type { Op, OpType } from '../../../jepsen/history.ts';
+import type { Invocation, Workload, WorkloadContext } from '../../../jepsen/types.ts';
+import { makeWorkload } from '../../../jepsen/workloads/index.ts';
+import type { SeededRandom, Simulation } from '../../../src/platform/index.ts';
+import type { ClusterNode } from './cluster-node.ts';
+import { asOfficialClient, type SimRedis } from './sim-redis.ts';
+
+const FAILED_THINK_MS = 50;
+const FINAL_ATTEMPTS = 20;
+const FINAL_PAUSE_MS = 500;
+
+export interface ClientsOptions {
+  readonly simulation: Simulation;
+  readonly nodes: readonly ClusterNode[];
+  readonly workload: string;
+  readonly clients: number;
+  readonly thinkMs: number;
+  readonly random: SeededRandom;
+  readonly say: (line: string) => void;
+}
+
+/** One logical client; it takes a new process number whenever an outcome stays unknown. */
+class Client {
+  private readonly group: WorkloadClients;
+  private process: number;
+  private connection: SimRedis | undefined;
+
+  constructor(group: WorkloadClients, worker: number) {
+    this.group = group;
+    this.process = worker;
+  }
+
+  /** Invokes one operation and records what became of it. */
+  async once(invocation: Invocation): Promise<OpType> {
+    const { process, group } = this;
+    const { f, value } = invocation;
+    const { workload } = group;
+    group.record(process, 'invoke', f, value);
+    try {
+      this.connection ??= await group.nodeOf(process).connect();
+    } catch (error) {
+      group.record(process, 'fail', f, value, `not connected: ${(error as Error).message}`);
+      this.moveOn();
+      return 'fail';
+    }
+    try {
+      group.record(process, 'ok', f, await workload.execute(asOfficialClient(this.connection), invocation));
+      return 'ok';
+    } catch (error) {
+      if (error instanceof TypeError) throw error;
+      const outcome = classifyError(error, workload.isReadOnly(f));
+      group.record(process, outcome.type, f, value, outcome.error);
+      if (outcome.connectionLost || outcome.type === 'info') this.moveOn();
+      return outcome.type;
+    }
+  }
+
+  private moveOn(): void {
+    this.connection?.disconnect();
+    this.connection = undefined;
+    this.process += this.group.options.clients;
+  }
+}
+
+export class WorkloadClients {
+  readonly options: ClientsOptions;
+  readonly workload: Workload;
+  readonly history: Op[] = [];
+  private readonly clients: Client[];
+  private lastId = 0;
+  private isOver = false;
+  private running: Promise<unknown> = Promise.resolve();
+
+  constructor(options: ClientsOptions) {
+    this.options = options;
+    this.workload = makeWorkload(options.workload, ['clock']);
+    this.clients = Array.from({ length: options.clients }, (_, worker) => new Client(this, worker));
+  }
+
+  /** What the workload needs before anything happens. */
+  async setup(): Promise<void> {
+    const connection = await this.options.nodes[0]!.connect();
+    await this.workload.setup?.(asOfficialClient(connection));
+    connection.disconnect();
+  }
+
+  start(): void {
+    const { random } = this.options;
+    this.running = Promise.all(
+      this.clients.map((client, worker) =>
+        this.drive(client, { random: random.fork(worker), nextId: () => ++this.lastId }),
+      ),
+    );
+  }
+
+  /** Settles when every client has finished what it was doing. */
+  async stop(): Promise<void> {
+    this.isOver = true;
+    await this.running;
+  }
+
+  /** The last operations, in calm. @returns false when one would not succeed */
+  async finish(): Promise<boolean> {
+    for (const invocation of this.workload.finalOperations ?? []) {
+      for (const client of this.clients) {
+        let attempts = 0;
+        while ((await client.once(invocation)) !== 'ok') {
+          attempts += 1;
+          if (attempts === FINAL_ATTEMPTS) return false;
+          await this.options.simulation.delay(FINAL_PAUSE_MS, 'client rests');
+        }
+      }
+    }
+    return true;
+  }
+
+  record(process: number, type: OpType, f: string, value: unknown, error?: string): void {
+    const { simulation, say } = this.options;
+    const op: Op = {
+      index: this.history.length,
+      time: Math.round(simulation.nowMs() * 1e6),
+      process,
+      type,
+      f,
+      value,
+      ...(error === undefined ? {} : { error }),
+    };
+    this.history.push(op);
+    say(
+      `${this.workload.name}/${process} ${type} ${f} ${JSON.stringify(value)}${error === undefined ? '' : ` (${error})`}`,
+    );
+  }
+
+  nodeOf(process: number): ClusterNode {
+    const { nodes, clients } = this.options;
+    return nodes[(process + Math.floor(process / clients)) % nodes.length]!;
+  }
+
+  private async drive(client: Client, context: WorkloadContext): Promise<void> {
+    const { simulation, thinkMs } = this.options;
+    while (!this.isOver) {
+      const outcome = await client.once(this.workload.generate(context));
+      const restMs = outcome === 'ok' ? context.random.next() * 2 * thinkMs : Math.max(thinkMs, FAILED_THINK_MS);
+      await simulation.delay(restMs, 'client thinks');
+    }
+  }
+}

@@ -1,0 +1,218 @@
+/**
+ * One node of the simulated cluster: a machine that outlives its processes, and the process that runs on it now: the real
+ * composition of `src/node.ts` with the Redis front end on top, over the machine's disk, database folder and network.
+ */
+import { createRedisService, type RedisService } from '../../../src/adapter/redis/index.ts';
+import { type AssembledNode, assembleNode, DEFAULT_GROUP } from '../../../src/node.ts';
+import {
+  type NodeId,
+  nodeId,
+  type SeededRandom,
+  type SimFabric,
+  SimMachine,
+  type Simulation,
+} from '../../../src/platform/index.ts';
+import { type LogStore, type RaftGroup, WalLogStore } from '../../../src/raftengine/index.ts';
+import { SimulatedLevels } from '../../../src/store/index.ts';
+import type { Plan } from './plan.ts';
+import { SimConnection } from './sim-connection.ts';
+import { SimRedis } from './sim-redis.ts';
+import { InvariantViolation } from './violation.ts';
+
+const LOG_FOLDER = 'log';
+const CONNECT_DELAY_MS = 0.5;
+/** A supervisor starts a process that ended by itself again after this. */
+const RESTART_MS = 300;
+
+export const addressOf = (id: number): string => `node${id}`;
+
+/** A running process. */
+export interface Process {
+  readonly node: AssembledNode;
+  readonly logStore: LogStore;
+  readonly redis: RedisService;
+  readonly raft: RaftGroup;
+}
+
+export interface ClusterNodeOptions {
+  readonly simulation: Simulation;
+  readonly fabric: SimFabric;
+  readonly plan: Plan;
+  readonly id: number;
+  readonly random: SeededRandom;
+  /** Something happened that must not. */
+  readonly onViolation: (violation: InvariantViolation) => void;
+  readonly say: (line: string) => void;
+}
+
+export class ClusterNode {
+  readonly id: NodeId;
+  readonly machine: SimMachine;
+  process: Process | undefined;
+  /** Counts processes, so that whoever looks at one notices that it is another. */
+  starts = 0;
+  /** Its disk cannot take anything now, or could not a moment ago: it may end itself. */
+  hasDiskFault = false;
+  /** The supervisor leaves it alone. */
+  isHeldDown = false;
+  /** Wall clock against true time. */
+  clockOffsetMs = 0;
+  private readonly options: ClusterNodeOptions;
+  private levels = new SimulatedLevels();
+  private levelsSettled: Promise<void> = Promise.resolve();
+  private readonly connections = new Set<SimConnection>();
+  /** It was emptied after it left, and founds nothing any more. */
+  private joins = false;
+  private mustWipe = false;
+
+  constructor(options: ClusterNodeOptions) {
+    this.options = options;
+    this.id = nodeId(options.id);
+    this.machine = new SimMachine(options.fabric, this.id);
+    this.watchLevels();
+  }
+
+  get isUp(): boolean {
+    return this.process !== undefined;
+  }
+
+  /** Starts a process; the caller does not wait, since the machine may crash meanwhile. */
+  start(): void {
+    this.isHeldDown = false;
+    if (this.process !== undefined) return;
+    const { life } = this.machine;
+    this.boot(life).catch((error: unknown) => {
+      if (life !== this.machine.life) return;
+      this.options.say(`node ${this.id} cannot start: ${String(error)}`);
+      if (!this.hasDiskFault)
+        this.options.onViolation(
+          new InvariantViolation('start', `node ${this.id}: ${String(error)}`, { cause: error }),
+        );
+      this.exit();
+    });
+  }
+
+  private async boot(life: number): Promise<void> {
+    const { plan, say } = this.options;
+    const { clock, random, scheduler, network, disk } = this.machine;
+    await this.levelsSettled;
+    if (this.mustWipe) {
+      await disk.remove(LOG_FOLDER);
+      await disk.syncFolder(LOG_FOLDER);
+      this.levels = new SimulatedLevels();
+      this.watchLevels();
+      this.mustWipe = false;
+    }
+    const logStore = await WalLogStore.open({
+      disk,
+      folder: LOG_FOLDER,
+      random,
+      segmentBytes: plan.segmentBytes,
+      cacheBytes: plan.logCacheBytes,
+    });
+    const node = await assembleNode({
+      clock,
+      random,
+      scheduler,
+      network,
+      logStore,
+      store: { location: 'group', openLevel: this.levels.openLevel, folders: this.levels, limits: plan.storeLimits },
+      members: Array.from({ length: plan.nodes }, (_, at) => ({ nodeId: at + 1, address: addressOf(at + 1) })),
+      joins: this.joins,
+      limits: plan.limits,
+      retentionMs: plan.retentionMs,
+      onFatal: (error) => this.died(life, error),
+      onBackgroundError: (error) => say(`node ${this.id} background: ${String(error)}`),
+    });
+    const redis = createRedisService({
+      kv: node.kv,
+      clock,
+      scheduler,
+      random,
+      config: { commandTimeoutMs: plan.commandTimeoutMs },
+      logger: {
+        info: () => undefined,
+        warn: () => undefined,
+        error: (fields) => {
+          const { err } = fields as { readonly err?: unknown };
+          const text = err instanceof Error ? (err.stack ?? err.message) : String(err);
+          this.options.onViolation(new InvariantViolation('unexpected error', `node ${this.id}: ${text}`));
+        },
+      },
+    });
+    this.process = { node, logStore, redis, raft: node.engine.group(DEFAULT_GROUP)! };
+    this.starts += 1;
+    say(`node ${this.id} is up`);
+  }
+
+  /** The process says that it cannot go on; it ends in an event of its own, since its code is still on the stack. */
+  private died(life: number, error: Error): void {
+    const { simulation, say } = this.options;
+    // The last breath of a process that was killed in the middle of something.
+    if (life !== this.machine.life) return;
+    say(`node ${this.id} ends itself: ${error.message}`);
+    if (!this.hasDiskFault)
+      this.options.onViolation(new InvariantViolation('fatal', `node ${this.id}: ${error.stack}`, { cause: error }));
+    simulation.schedule(0, `node ${this.id} exits`, () => {
+      if (life === this.machine.life) this.exit();
+    });
+  }
+
+  private exit(): void {
+    this.crash(false);
+    this.options.simulation.schedule(RESTART_MS, `supervisor of node ${this.id}`, () => {
+      if (!this.isHeldDown && !this.isUp) this.start();
+    });
+  }
+
+  /** Ends the process without a word. @param losePower the machine too: what was not synced may be gone */
+  crash(losePower: boolean): void {
+    this.process = undefined;
+    this.machine.crash({ losePower });
+    for (const connection of this.connections) connection.serverDied();
+    this.connections.clear();
+    this.levelsSettled = this.levels.crash(this.options.random);
+  }
+
+  /** Forgets everything; it comes back as a stranger that waits to be taken in. */
+  wipe(): void {
+    this.crash(true);
+    this.mustWipe = true;
+    this.joins = true;
+  }
+
+  /** Moves the wall clock to `offsetMs` from true time. */
+  setClockOffset(offsetMs: number): void {
+    this.machine.clock.jumpWall(offsetMs - this.clockOffsetMs);
+    this.clockOffsetMs = offsetMs;
+  }
+
+  /** Opens a client's connection. @throws Error when nothing listens */
+  async connect(): Promise<SimRedis> {
+    const { simulation, random } = this.options;
+    await simulation.delay(random.next() * CONNECT_DELAY_MS, 'connect');
+    const { process } = this;
+    if (process === undefined) throw new Error('connection refused');
+    const client = new SimRedis(simulation);
+    const connection = new SimConnection(simulation, this.machine, random, client);
+    client.attach(connection);
+    this.connections.add(connection);
+    simulation.schedule(
+      random.next() * CONNECT_DELAY_MS,
+      'accept',
+      () => process.redis.accept(connection.serverEnd),
+      this.machine,
+    );
+    // The bytes that follow must not arrive before the connection does.
+    await simulation.delay(CONNECT_DELAY_MS, 'connected');
+    return client;
+  }
+
+  private watchLevels(): void {
+    const { disk } = this.machine;
+    this.levels.beforeBatch = async () => {
+      await disk.elapse('database batch');
+      if (disk.isFull || disk.failsSyncs) throw Object.assign(new Error('ENOSPC: simulated'), { code: 'ENOSPC' });
+    };
+  }
+}

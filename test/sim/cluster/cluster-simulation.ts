@@ -1,0 +1,220 @@
+/**
+ * A whole cluster in one process: complete nodes on simulated machines, clients that run the fault workloads through the
+ * Redis front end, and the faults of a plan. The end of every run is calm: everything is mended, every node must take a
+ * write, all replicas must come to the same state, and the histories are judged by the checkers of the fault tests.
+ */
+import { type Verdict, worstVerdict } from '../../../jepsen/history.ts';
+import { SeededRandom, SimFabric, Simulation, SimulationTimeoutError } from '../../../src/platform/index.ts';
+import { WorkloadClients } from './clients.ts';
+import { ClusterNode } from './cluster-node.ts';
+import { Invariants } from './invariants.ts';
+import { Nemesis } from './nemesis.ts';
+import type { Plan } from './plan.ts';
+import { InvariantViolation } from './violation.ts';
+
+const CHECK_EVERY_MS = 100;
+/** After the last fault is healed every node must take a write within this. */
+const RECOVERY_MS = 30_000;
+const CALM_MS = 60_000;
+const POLL_MS = 100;
+/** Clocks start up to this far from true time. */
+const MAX_SKEW_MS = 2000;
+
+/** What a run came to; the counts show that it was not idle. */
+export interface RunReport {
+  readonly seed: number;
+  readonly traceHash: string;
+  readonly simulatedMs: number;
+  readonly events: number;
+  readonly committed: number;
+  readonly terms: number;
+  readonly operations: number;
+  readonly succeeded: number;
+  readonly verdict: Verdict;
+}
+
+export class ClusterSimulation {
+  private readonly plan: Plan;
+  private readonly simulation: Simulation;
+  private readonly nodes: ClusterNode[] = [];
+  private readonly nemesis: Nemesis;
+  private readonly invariants: Invariants;
+  private readonly groups: WorkloadClients[];
+  private readonly trace: ((line: string) => void) | undefined;
+  private violation: InvariantViolation | undefined;
+  /** Rejects with the first violation that something reports. */
+  private readonly brokenSignal = Promise.withResolvers<never>();
+
+  constructor(plan: Plan, trace?: (line: string) => void, events = false) {
+    this.brokenSignal.promise.catch(() => undefined);
+    this.plan = plan;
+    this.trace = trace;
+    this.simulation = new Simulation({
+      seed: plan.seed,
+      ...(trace !== undefined && events ? { traceTo: trace } : {}),
+    });
+    const { simulation } = this;
+    const fabric = new SimFabric(simulation);
+    const random = new SeededRandom(plan.seed).fork(5);
+    const say = (line: string): void => this.say(line);
+    for (let id = 1; id <= plan.nodes; id++) {
+      const node = new ClusterNode({
+        simulation,
+        fabric,
+        plan,
+        id,
+        random: random.fork(id),
+        onViolation: (violation) => this.broken(violation),
+        say,
+      });
+      node.setClockOffset((random.next() * 2 - 1) * MAX_SKEW_MS);
+      this.nodes.push(node);
+    }
+    this.nemesis = new Nemesis({ simulation, fabric, nodes: this.nodes, say });
+    this.invariants = new Invariants(this.nodes);
+    this.groups = plan.workloads.map(
+      (workload, at) =>
+        new WorkloadClients({
+          simulation,
+          nodes: this.nodes,
+          workload,
+          clients: plan.clientsPerWorkload,
+          thinkMs: plan.thinkMs,
+          random: random.fork(100 + at),
+          say,
+        }),
+    );
+  }
+
+  /** @throws InvariantViolation */
+  async run(): Promise<RunReport> {
+    const onRejection = (error: unknown): void => {
+      const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
+      this.broken(new InvariantViolation('unhandled rejection', text, { cause: error }));
+    };
+    process.on('unhandledRejection', onRejection);
+    try {
+      return await this.play();
+    } catch (error) {
+      throw this.violation ?? error;
+    } finally {
+      process.off('unhandledRejection', onRejection);
+    }
+  }
+
+  private async play(): Promise<RunReport> {
+    const { nodes, nemesis, plan } = this;
+    this.say(`plan ${JSON.stringify(plan)}`);
+    for (const node of nodes) node.start();
+    this.watch();
+    await this.until('the cluster starts', RECOVERY_MS, this.everyNodeWrites());
+    for (const group of this.groups) await this.until('the workload is set up', RECOVERY_MS, group.setup());
+    nemesis.plan(plan.faults);
+    for (const group of this.groups) group.start();
+    await this.pass(plan.durationMs);
+    this.say('faults end');
+    nemesis.healAll();
+    const stopped = Promise.all(this.groups.map((group) => group.stop()));
+    await this.until('the members come back', RECOVERY_MS, nemesis.restoreMembership());
+    await this.until('every node takes a write', RECOVERY_MS, this.everyNodeWrites());
+    await this.until('the clients finish', CALM_MS, stopped);
+    for (const group of this.groups) {
+      if (!(await this.until('the last operations succeed', CALM_MS, group.finish())))
+        throw new InvariantViolation('liveness', `a final operation of ${group.workload.name} kept failing in calm`);
+    }
+    await this.until('all replicas have applied the same', RECOVERY_MS, this.replicasAgree());
+    this.throwIfBroken();
+    this.say('judging');
+    return this.judge();
+  }
+
+  private judge(): RunReport {
+    const verdicts: Verdict[] = [];
+    let operations = 0;
+    let succeeded = 0;
+    for (const { workload, history } of this.groups) {
+      const { valid, problems } = workload.checker.check(history);
+      if (valid === false) throw new InvariantViolation(`history of ${workload.name}`, problems.slice(0, 3).join('; '));
+      verdicts.push(valid);
+      for (const { type } of history) {
+        if (type === 'invoke') operations += 1;
+        else if (type === 'ok') succeeded += 1;
+      }
+    }
+    return {
+      seed: this.plan.seed,
+      traceHash: this.simulation.traceHash(),
+      simulatedMs: this.simulation.nowMs(),
+      events: this.simulation.events,
+      committed: this.invariants.committedCount,
+      terms: this.invariants.termCount,
+      operations,
+      succeeded,
+      verdict: worstVerdict(verdicts),
+    };
+  }
+
+  private watch(): void {
+    this.invariants.check();
+    this.simulation.schedule(CHECK_EVERY_MS, 'check', () => this.watch());
+  }
+
+  /** Lets time pass. @throws InvariantViolation */
+  private async pass(ms: number): Promise<void> {
+    const endMs = this.simulation.nowMs() + ms;
+    while (this.simulation.nowMs() < endMs) {
+      await this.simulation.runFor(Math.min(CHECK_EVERY_MS, endMs - this.simulation.nowMs()));
+      this.throwIfBroken();
+    }
+  }
+
+  /** Runs until a promise settles. @throws InvariantViolation when it does not in time */
+  private async until<T>(what: string, withinMs: number, promise: Promise<T>): Promise<T> {
+    const raced = Promise.race([promise, this.brokenSignal.promise]);
+    try {
+      return (await this.simulation.runToEnd(raced, withinMs)) as T;
+    } catch (error) {
+      if (!(error instanceof SimulationTimeoutError)) throw error;
+      const states = this.nodes.map(({ id, process }) => `${id}: ${JSON.stringify(process?.raft.status() ?? 'down')}`);
+      throw new InvariantViolation('liveness', `${what}: not within ${withinMs} ms\n${states.join('\n')}`);
+    }
+  }
+
+  private async everyNodeWrites(): Promise<void> {
+    for (const node of this.nodes) {
+      for (let attempt = 0; ; attempt++) {
+        try {
+          const client = await node.connect();
+          try {
+            await client.command(['set', `alive-${node.id}`, String(attempt)]);
+          } finally {
+            client.disconnect();
+          }
+          break;
+        } catch (error) {
+          this.say(`node ${node.id} takes no write: ${(error as Error).message}`);
+          await this.simulation.delay(POLL_MS, 'probe');
+        }
+      }
+    }
+  }
+
+  private async replicasAgree(): Promise<void> {
+    while (!(await this.invariants.compareDigests())) await this.simulation.delay(POLL_MS, 'agree');
+  }
+
+  private broken(violation: InvariantViolation): void {
+    if (this.violation !== undefined) return;
+    this.violation = violation;
+    this.say(violation.message);
+    this.brokenSignal.reject(violation);
+  }
+
+  private throwIfBroken(): void {
+    if (this.violation !== undefined) throw this.violation;
+  }
+
+  private say(line: string): void {
+    this.trace?.(`${this.simulation.nowMs().toFixed(2).padStart(9)} ${line}`);
+  }
+}

@@ -1,0 +1,108 @@
+/**
+ * What must hold at every moment, looked at from outside: committed logs agree (state machine safety, Raft §5.4.3), what was
+ * applied stays applied, and replicas that have applied the same have the same state.
+ */
+import { crc32 } from 'node:zlib';
+import { DEFAULT_GROUP } from '../../../src/node.ts';
+import type { ClusterNode } from './cluster-node.ts';
+import { InvariantViolation } from './violation.ts';
+
+const ENTRIES_AT_ONCE_BYTES = 1 << 20;
+
+interface Seen {
+  readonly starts: number;
+  appliedIndex: number;
+  /** Entries up to here were compared. */
+  comparedIndex: number;
+}
+
+export class Invariants {
+  private readonly nodes: readonly ClusterNode[];
+  private readonly seen = new Map<ClusterNode, Seen>();
+  /** Term and checksum of every committed entry that some node held, by index. */
+  private readonly committed = new Map<number, string>();
+  /** Which node was seen to lead, by term. */
+  private readonly leaders = new Map<number, number>();
+
+  constructor(nodes: readonly ClusterNode[]) {
+    this.nodes = nodes;
+  }
+
+  /** Highest index that any node knows to be committed. */
+  get committedCount(): number {
+    return this.committed.size;
+  }
+
+  get termCount(): number {
+    return this.leaders.size;
+  }
+
+  /** @throws InvariantViolation */
+  check(): void {
+    for (const node of this.nodes) this.checkNode(node);
+  }
+
+  private checkNode(node: ClusterNode): void {
+    const { process, starts } = node;
+    if (process === undefined) return;
+    const status = process.raft.status();
+    let seen = this.seen.get(node);
+    if (seen === undefined || seen.starts !== starts) {
+      seen = { starts, appliedIndex: 0, comparedIndex: 0 };
+      this.seen.set(node, seen);
+    }
+    if (status.appliedIndex < seen.appliedIndex)
+      throw new InvariantViolation(
+        'applied index went back',
+        `node ${node.id}: ${seen.appliedIndex} to ${status.appliedIndex}`,
+      );
+    if (status.appliedIndex > status.commitIndex)
+      throw new InvariantViolation('applied beyond commit', `node ${node.id}: ${JSON.stringify(status)}`);
+    seen.appliedIndex = status.appliedIndex;
+    if (status.role === 'leader') {
+      const other = this.leaders.get(status.term);
+      if (other !== undefined && other !== node.id)
+        throw new InvariantViolation('two leaders', `nodes ${other} and ${node.id} lead term ${status.term}`);
+      this.leaders.set(status.term, node.id);
+    }
+    this.compareLog(node, seen, status.commitIndex);
+  }
+
+  private compareLog(node: ClusterNode, seen: Seen, commitIndex: number): void {
+    const log = node.process!.logStore.group(DEFAULT_GROUP);
+    let from = Math.max(seen.comparedIndex + 1, log.firstIndex());
+    const to = Math.min(commitIndex, log.lastIndex()) + 1;
+    while (from < to) {
+      const entries = log.entries(from, to, ENTRIES_AT_ONCE_BYTES);
+      if (entries === undefined || entries.length === 0) return;
+      for (const { index, term, kind, payload } of entries) {
+        const identity = `${term}/${kind}/${crc32(payload)}`;
+        const known = this.committed.get(index);
+        if (known === undefined) this.committed.set(index, identity);
+        else if (known !== identity)
+          throw new InvariantViolation(
+            'committed logs differ',
+            `entry ${index} is ${identity} on node ${node.id} and was ${known} elsewhere`,
+          );
+      }
+      from += entries.length;
+      seen.comparedIndex = from - 1;
+    }
+  }
+
+  /**
+   * Compares the states of all nodes once they have applied the same.
+   * @returns false when they had not; ask again later
+   * @throws InvariantViolation
+   */
+  async compareDigests(): Promise<boolean> {
+    const indexes = (): string => this.nodes.map(({ process }) => process?.node.store.appliedIndex ?? 0).join();
+    const before = indexes();
+    if (new Set(before.split(',')).size > 1) return false;
+    const digests = await Promise.all(this.nodes.map(({ process }) => process?.node.store.digest()));
+    if (indexes() !== before) return false;
+    if (new Set(digests).size > 1)
+      throw new InvariantViolation('states differ', `at index ${before.split(',', 1)[0]}: ${digests.join(' ')}`);
+    return true;
+  }
+}

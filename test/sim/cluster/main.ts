@@ -1,0 +1,154 @@
+/**
+ * `npm run sim:cluster -- --seeds 500 [--from 1]` runs many seeds and stops at the first that breaks an invariant;
+ * `npm run sim:cluster -- --seed 17 --trace` replays one, `--events` adds every event to the trace;
+ * `npm run sim:cluster -- --minutes 30` goes on for so long;
+ * `npm run sim:cluster -- --mutants` breaks kvorum on purpose, again and again, and shows after how many seeds it is noticed.
+ */
+import { readFileSync } from 'node:fs';
+import { parseArgs } from 'node:util';
+import { ClusterSimulation, type RunReport } from './cluster-simulation.ts';
+import { runMutants } from './mutants.ts';
+import { drawPlan, FAULTS, type Plan, type PlanOptions, WORKLOADS } from './plan.ts';
+import { failureOf, shrink } from './shrink.ts';
+
+/** Lines of a failing run that are printed: its end. */
+const TRACE_LINES = 120;
+
+const { values } = parseArgs({
+  options: {
+    seeds: { type: 'string', default: '500' },
+    from: { type: 'string', default: '1' },
+    seed: { type: 'string' },
+    minutes: { type: 'string' },
+    nodes: { type: 'string' },
+    'duration-ms': { type: 'string' },
+    workload: { type: 'string', multiple: true },
+    fault: { type: 'string', multiple: true },
+    plan: { type: 'string' },
+    trace: { type: 'boolean', default: false },
+    events: { type: 'boolean', default: false },
+    'keep-going': { type: 'boolean', default: false },
+    'no-shrink': { type: 'boolean', default: false },
+    json: { type: 'boolean', default: false },
+    mutants: { type: 'boolean', default: false },
+    mutant: { type: 'string', multiple: true },
+  },
+});
+
+function oneOfMany<T extends string>(
+  what: string,
+  known: readonly T[],
+  named: readonly string[] | undefined,
+): T[] | undefined {
+  return named?.map((name) => {
+    const found = known.find((each) => each === name);
+    if (found === undefined) throw new Error(`unknown ${what} ${name}; known are ${known.join(', ')}`);
+    return found;
+  });
+}
+
+const planOptions: PlanOptions = {
+  nodes: values.nodes === undefined ? undefined : Number(values.nodes),
+  durationMs: values['duration-ms'] === undefined ? undefined : Number(values['duration-ms']),
+  workloads: oneOfMany('workload', WORKLOADS, values.workload),
+  faults: oneOfMany('fault', FAULTS, values.fault),
+};
+
+/** Sums over all runs, for the line at the end. */
+class Totals {
+  runs = 0;
+  failures = 0;
+  private simulatedMs = 0;
+  private events = 0;
+  private committed = 0;
+  private operations = 0;
+  private succeeded = 0;
+  private terms = 0;
+  private undecided = 0;
+  private readonly startedMs = performance.now();
+
+  add(report: RunReport): void {
+    this.simulatedMs += report.simulatedMs;
+    this.events += report.events;
+    this.committed += report.committed;
+    this.operations += report.operations;
+    this.succeeded += report.succeeded;
+    this.terms += report.terms;
+    if (report.verdict === 'unknown') this.undecided += 1;
+  }
+
+  get wallSeconds(): number {
+    return (performance.now() - this.startedMs) / 1000;
+  }
+
+  toString(): string {
+    const seconds = this.wallSeconds;
+    return (
+      `${this.runs} seeds in ${seconds.toFixed(1)} s (${(this.runs / seconds).toFixed(1)} seeds/s, ` +
+      `${(this.simulatedMs / 1000 / seconds).toFixed(0)} simulated seconds per second): ` +
+      `${this.events} events, ${this.committed} entries committed, ${this.terms} terms, ` +
+      `${this.succeeded} of ${this.operations} operations succeeded, ${this.undecided} undecided, ${this.failures} failures`
+    );
+  }
+}
+
+async function explain(plan: Plan, error: Error): Promise<void> {
+  console.log(`seed ${plan.seed} FAILED  ${error.message}`);
+  console.log(`  replay: npm run sim:cluster -- --seed ${plan.seed} --trace`);
+  if (values['no-shrink']) return;
+  const smallest = await shrink({ plan, error });
+  const lines: string[] = [];
+  await failureOf(smallest.plan, (line) => lines.push(line));
+  console.log(`smallest failing plan: ${JSON.stringify(smallest.plan)}`);
+  console.log(
+    `  ${smallest.plan.faults.length} faults, ${smallest.plan.workloads.join('+')}: ${smallest.error.message}`,
+  );
+  console.log(`the end of its trace (of ${lines.length} lines):`);
+  for (const line of lines.slice(-TRACE_LINES)) console.log(line);
+}
+
+async function runOne(plan: Plan, totals: Totals): Promise<boolean> {
+  totals.runs += 1;
+  const trace = values.trace ? (line: string) => console.log(line) : undefined;
+  try {
+    const report = await new ClusterSimulation(plan, trace, values.events).run();
+    totals.add(report);
+    if (values.seed !== undefined || values.plan !== undefined) console.log(JSON.stringify(report));
+    return true;
+  } catch (thrown) {
+    totals.failures += 1;
+    const error = thrown instanceof Error ? thrown : new Error(String(thrown));
+    if (values.json) console.log(JSON.stringify({ seed: plan.seed, runs: totals.runs, message: error.message }));
+    else if (values.trace) console.log(error.stack);
+    else await explain(plan, error);
+    return false;
+  }
+}
+
+function* seeds(totals: Totals): Generator<number> {
+  if (values.seed !== undefined) {
+    yield Number(values.seed);
+    return;
+  }
+  const first = Number(values.from);
+  const endSeconds = values.minutes === undefined ? Infinity : Number(values.minutes) * 60;
+  const count = values.minutes === undefined ? Number(values.seeds) : Infinity;
+  for (let seed = first; seed < first + count && totals.wallSeconds < endSeconds; seed++) yield seed;
+}
+
+async function main(): Promise<number> {
+  if (values.mutants || values.mutant !== undefined) return await runMutants(Number(values.seeds), values.mutant);
+  const totals = new Totals();
+  if (values.plan !== undefined) {
+    const text = values.plan.startsWith('{') ? values.plan : readFileSync(values.plan, 'utf8');
+    await runOne(JSON.parse(text) as Plan, totals);
+  } else {
+    for (const seed of seeds(totals)) {
+      if (!(await runOne(drawPlan(seed, planOptions), totals)) && !values['keep-going']) break;
+    }
+  }
+  if (!values.json) console.log(totals.toString());
+  return totals.failures === 0 ? 0 : 1;
+}
+
+process.exitCode = await main();

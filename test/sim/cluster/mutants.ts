@@ -1,0 +1,238 @@
+/**
+ * Proves that the simulation can say no: each mutant takes one rule out of kvorum's source as it is loaded, and some seed has
+ * to notice. A mutant that survives means that the simulation is blind there.
+ */
+import { spawn } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+import type { Mutation } from '../../../jepsen/mutants/types.ts';
+
+interface SimMutant {
+  readonly name: string;
+  readonly breaks: string;
+  readonly mutations: readonly Mutation[];
+}
+
+const REPLICA = 'src/raftengine/replica.ts';
+const REPLICATION = 'src/raftengine/core/replication.ts';
+const EXECUTOR = 'src/kv/executor.ts';
+const STATE_MACHINE = 'src/kv/state-machine.ts';
+const RECOVERY = 'src/raftengine/log/recovery.ts';
+
+export const SIM_MUTANTS: readonly SimMutant[] = [
+  {
+    name: 'lease-unchecked',
+    breaks: 'a leader answers reads without looking at its lease',
+    mutations: [{ file: REPLICA, find: 'this.core.holdsLease(this.host.clock.monotonicMs())', replace: 'true' }],
+  },
+  {
+    name: 'ack-before-persist',
+    breaks: 'acknowledgements and votes leave before what they speak of is stable',
+    mutations: [
+      {
+        file: REPLICA,
+        find: 'messages: [...ready.messagesAfterPersist],',
+        replace: 'messages: (ready.messagesAfterPersist.forEach((message) => this.host.send(message)), []),',
+      },
+    ],
+  },
+  {
+    name: 'unsynced-log',
+    breaks: 'the log is written and not synced',
+    mutations: [
+      {
+        file: 'src/raftengine/log/segments.ts',
+        find: 'this.disk.open(path, { durable: true })',
+        replace: 'this.disk.open(path)',
+      },
+    ],
+  },
+  {
+    name: 'early-reply',
+    breaks: 'a write is answered when it is proposed',
+    mutations: [
+      {
+        file: EXECUTOR,
+        find: 'entry.pending.push({ operation, tries, error: undefined, reply, unit, sources: NO_SOURCES });',
+        replace: 'complete(operation, undefined, reply);',
+      },
+    ],
+  },
+  {
+    name: 'dirty-reads',
+    breaks: 'a read of a write in flight does not wait for it',
+    mutations: [
+      {
+        file: EXECUTOR,
+        find: '} else if (view.dependencies.length === 0) {',
+        replace: '} else if (view.dependencies.length >= 0) {',
+      },
+    ],
+  },
+  {
+    name: 'lost-updates',
+    breaks: 'commands do not see writes in flight, and apply does not check what they were computed from',
+    mutations: [
+      {
+        file: 'src/kv/view.ts',
+        find: 'this.overlay.isEmpty ? undefined : this.overlay.lookup(name, key)',
+        replace: 'undefined',
+      },
+      {
+        file: STATE_MACHINE,
+        find: 'if (conflicts?.has(unit) !== true && this.versionAt(key, commitTs) !== versionTs) {',
+        replace: 'if (conflicts?.has(unit) !== true && false) {',
+      },
+    ],
+  },
+  {
+    name: 'minority-commit',
+    breaks: 'an entry is committed when the leader alone has it',
+    mutations: [
+      {
+        file: REPLICATION,
+        find: 'return quorumValue(this.conf, this.matchOf);',
+        replace: 'return this.log.stableIndex;',
+      },
+    ],
+  },
+  {
+    name: 'log-cut-too-far',
+    breaks: 'recovery takes the last whole entry for a torn one',
+    mutations: [
+      {
+        file: RECOVERY,
+        find: 'this.refuseWhenEntriesAreMissing(first);',
+        replace:
+          'for (const { index } of this.groups.values()) if (index.lastIndex > index.firstIndex) index.cutFrom(index.lastIndex);',
+      },
+    ],
+  },
+  {
+    name: 'truncated-too-early',
+    breaks: 'the log is cut above what the store has made durable',
+    mutations: [
+      {
+        file: REPLICA,
+        find: 'Math.min(this.stateMachine.durableIndex(), this.appliedIndex)',
+        replace: 'this.appliedIndex',
+      },
+    ],
+  },
+  {
+    name: 'snapshot-without-meta',
+    breaks: 'a snapshot brings the data and leaves term, membership and clock as they were',
+    mutations: [
+      {
+        file: STATE_MACHINE,
+        find: 'new StagedSnapshot(await this.store.stageImport(), () => this.reload())',
+        replace:
+          'new StagedSnapshot(await this.store.stageImport(), () => { this.index = this.store.appliedIndex; this.changes = [this.applied()]; })',
+      },
+    ],
+  },
+  {
+    name: 'resent-forwards',
+    breaks: 'a forwarded write whose connection broke is sent again although it may have happened',
+    mutations: [
+      {
+        file: 'src/kv/proxy.ts',
+        find: 'if (forward.sentTo !== peer) continue;',
+        replace: 'if (forward.sentTo !== peer) continue; this.sent.delete(id); this.retryLater(forward); continue;',
+      },
+    ],
+  },
+  {
+    name: 'unknown-as-refused',
+    breaks: 'a deposed leader says of its open writes that nothing happened, so they are made again',
+    mutations: [
+      {
+        file: EXECUTOR,
+        find: "case 'unknown':",
+        replace:
+          "case 'unknown': entry.isAbandoned = true; this.settleAbandoned(entry, this.notLeader()); break; case 'never':",
+      },
+    ],
+  },
+  {
+    name: 'early-service',
+    breaks: 'a new leader serves before it has applied what its predecessors committed',
+    mutations: [
+      { file: REPLICA, find: 'this.core.holdsLease(this.host.clock.monotonicMs())', replace: 'true' },
+      {
+        file: REPLICA,
+        find: 'this.leadingTerm = term;',
+        replace:
+          "this.leadingTerm = term; if (term !== 0) { this.servingTerm = term; this.stateMachine.onLeadership({ kind: 'serving', term }); }",
+      },
+    ],
+  },
+  {
+    name: 'ignored-watch',
+    breaks: 'EXEC runs although a watched key has changed',
+    mutations: [
+      {
+        file: 'src/adapter/redis/group-request.ts',
+        find: '!== version) return NIL_ARRAY;',
+        replace: '!== version && false) return NIL_ARRAY;',
+      },
+    ],
+  },
+  {
+    name: 'clock-not-observed',
+    breaks: 'a new leader does not move its clock past what was committed',
+    mutations: [{ file: EXECUTOR, find: 'this.hlc.observe(this.stateMachine.maxTs);', replace: '' }],
+  },
+];
+
+/** How one mutant ended. */
+interface Fate {
+  /** Seeds until it was noticed; undefined when it survived all. */
+  readonly seeds: number | undefined;
+  readonly by: string;
+}
+
+const pathOf = (relative: string): string => fileURLToPath(new URL(relative, import.meta.url));
+
+function runMutant(mutant: SimMutant, seeds: number): Promise<Fate> {
+  const preload = new URL('../../../jepsen/cluster/preload.ts', import.meta.url).href;
+  const child = spawn(
+    process.execPath,
+    ['--import', preload, pathOf('./main.ts'), '--seeds', String(seeds), '--json', '--no-shrink'],
+    { env: { ...process.env, KVORUM_MUTATIONS: JSON.stringify(mutant.mutations) } },
+  );
+  let output = '';
+  let errors = '';
+  child.stdout.on('data', (chunk: Buffer) => {
+    output += chunk.toString();
+  });
+  child.stderr.on('data', (chunk: Buffer) => {
+    errors += chunk.toString();
+  });
+  return new Promise((resolve, reject) => {
+    child.on('error', reject);
+    child.on('close', (code) => {
+      const line = output.split('\n').find((each) => each.startsWith('{'));
+      if (line !== undefined) {
+        const { runs, message } = JSON.parse(line) as { runs: number; message: string };
+        resolve({ seeds: runs, by: message.split('\n', 1)[0]!.slice(0, 110) });
+      } else if (code === 0) resolve({ seeds: undefined, by: '' });
+      else reject(new Error(`the mutant ${mutant.name} could not be run:\n${errors}`));
+    });
+  });
+}
+
+/**
+ * Runs every mutant over up to `seeds` seeds and prints a table.
+ * @returns exit code: 1 when a mutant survived
+ */
+export async function runMutants(seeds: number, names?: readonly string[]): Promise<number> {
+  let survivors = 0;
+  console.log(`| mutant | what it breaks | seeds | noticed by |\n| --- | --- | ---: | --- |`);
+  for (const mutant of SIM_MUTANTS) {
+    if (names !== undefined && !names.includes(mutant.name)) continue;
+    const { seeds: needed, by } = await runMutant(mutant, seeds);
+    if (needed === undefined) survivors += 1;
+    console.log(`| ${mutant.name} | ${mutant.breaks} | ${needed ?? `SURVIVED ${seeds}`} | ${by} |`);
+  }
+  return survivors === 0 ? 0 : 1;
+}

@@ -1,0 +1,278 @@
+/** Carries out the planned faults on the cluster, and mends everything at the end. */
+import { type NodeId, nodeId, SeededRandom, type SimFabric, type Simulation } from '../../../src/platform/index.ts';
+import { encodeAddresses, type RaftGroup } from '../../../src/raftengine/index.ts';
+import { addressOf, type ClusterNode } from './cluster-node.ts';
+import type { PlannedFault } from './plan.ts';
+
+const MAX_CLOCK_OFFSET_MS = 10_000;
+/** Half of the drift that leases allow for between two nodes. */
+const MAX_DRIFT_PPM = 450;
+const RETRY_MS = 200;
+
+type Heal = () => void;
+type IsCut = (from: NodeId, to: NodeId) => boolean;
+
+export interface NemesisOptions {
+  readonly simulation: Simulation;
+  readonly fabric: SimFabric;
+  readonly nodes: readonly ClusterNode[];
+  readonly say: (line: string) => void;
+}
+
+export class Nemesis {
+  private readonly options: NemesisOptions;
+  private readonly cuts = new Set<IsCut>();
+  /** The node that is out of the group or on its way back; one at a time. */
+  private outsider: ClusterNode | undefined;
+  private isOver = false;
+
+  constructor(options: NemesisOptions) {
+    this.options = options;
+  }
+
+  plan(faults: readonly PlannedFault[]): void {
+    const { simulation, say } = this.options;
+    for (const fault of faults)
+      simulation.schedule(fault.atMs, `fault ${fault.kind}`, () => {
+        if (this.isOver) return;
+        const heal = this.inject(fault);
+        simulation.schedule(fault.lastsMs, `heal ${fault.kind}`, () => {
+          if (this.isOver) return;
+          say(`heal ${fault.kind}`);
+          heal();
+        });
+      });
+  }
+
+  /** Ends all faults; memberships are restored apart, since that takes a working cluster. */
+  healAll(): void {
+    const { fabric, nodes, simulation } = this.options;
+    this.isOver = true;
+    this.cuts.clear();
+    this.applyCuts();
+    fabric.links.setAll({ minDelayMs: 0.1, maxDelayMs: 0.5, lossRate: 0, duplicateRate: 0, reorderRate: 0 });
+    for (const node of nodes) {
+      this.mendDisk(node);
+      node.machine.pauseFor(0);
+      node.start();
+    }
+    simulation.note(0);
+  }
+
+  /** The node that leads, by the highest term. */
+  leader(): ClusterNode | undefined {
+    let found: ClusterNode | undefined;
+    let newest = 0;
+    for (const node of this.options.nodes) {
+      const status = node.process?.raft.status();
+      if (status?.role !== 'leader' || status.term < newest) continue;
+      newest = status.term;
+      found = node;
+    }
+    return found;
+  }
+
+  // ---- faults
+
+  private inject(fault: PlannedFault): Heal {
+    const { fabric, nodes, say } = this.options;
+    const random = new SeededRandom(fault.seed);
+    const leader = this.leader();
+    const node = leader !== undefined && random.next() < 0.5 ? leader : nodes[random.int(nodes.length)]!;
+    say(`fault ${fault.kind} around node ${node.id} for ${fault.lastsMs.toFixed(0)} ms`);
+    switch (fault.kind) {
+      case 'partition':
+        return this.cut(this.drawShape(random, node));
+      case 'noise':
+        fabric.links.setAll({
+          lossRate: random.next() * 0.3,
+          duplicateRate: random.next() * 0.2,
+          reorderRate: random.next() * 0.3,
+          maxDelayMs: [1, 20, 200][random.int(3)]!,
+        });
+        return () => fabric.links.setAll({ lossRate: 0, duplicateRate: 0, reorderRate: 0, maxDelayMs: 0.5 });
+      case 'slowNode':
+        return this.slowDown(node, 20 + random.next() * 400);
+      case 'breakConnections':
+        fabric.breakAll(node.id);
+        return () => fabric.breakAll(node.id);
+      case 'pause':
+        node.machine.pauseFor(fault.lastsMs);
+        return () => undefined;
+      case 'crash':
+        return this.crash([node], random.next() < 0.7);
+      case 'crashAll':
+        return this.crash(nodes, random.next() < 0.7);
+      case 'diskFull':
+        node.hasDiskFault = true;
+        node.machine.disk.isFull = true;
+        return () => this.mendDisk(node);
+      case 'diskError':
+        node.hasDiskFault = true;
+        node.machine.disk.failsSyncs = true;
+        return () => this.mendDisk(node);
+      case 'slowDisk':
+        node.machine.disk.slowness = 10 + random.next() * 500;
+        return () => {
+          node.machine.disk.slowness = 1;
+        };
+      case 'clockJump':
+        node.setClockOffset((random.next() * 2 - 1) * MAX_CLOCK_OFFSET_MS);
+        return () => undefined;
+      case 'clockDrift':
+        node.machine.clock.setDriftPpm((random.next() * 2 - 1) * MAX_DRIFT_PPM);
+        return () => undefined;
+      case 'transfer':
+        leader?.process?.raft
+          .transferLeadership(nodes[random.int(nodes.length)]!.id)
+          .catch((error: Error) => say(`transfer: ${error.message}`));
+        return () => undefined;
+      case 'membership':
+        return this.takeOut(node, random);
+    }
+  }
+
+  private drawShape(random: SeededRandom, node: ClusterNode): IsCut {
+    const { nodes } = this.options;
+    const shuffled = nodes.map(({ id }) => ({ id, draw: random.next() })).sort((a, b) => a.draw - b.draw);
+    const order = new Map(shuffled.map(({ id }, at) => [id, at]));
+    const place = (id: NodeId): number => order.get(id)!;
+    const { length } = nodes;
+    const middle = length >> 1;
+    const spared = nodes[random.int(length)]!.id;
+    switch (random.int(7)) {
+      case 0:
+        return (from, to) => place(from) <= middle !== place(to) <= middle;
+      case 1:
+        return (from, to) => from === node.id || to === node.id;
+      case 2:
+        // It hears nobody, or all but one.
+        return (from, to) => to === node.id && from !== spared;
+      case 3:
+        return (from, to) => from === node.id && to !== spared;
+      case 4:
+        // A ring: everybody reaches the next and the one before.
+        return (from, to) =>
+          ![1, length - 1].includes((place(from) - place(to) + length) % length) ||
+          (length < 4 && place(from) + place(to) === 2);
+      case 5:
+        // A bridge: one node reaches both halves.
+        return (from, to) =>
+          place(from) !== middle && place(to) !== middle && place(from) < middle !== place(to) < middle;
+      default:
+        // A majority of none.
+        return () => true;
+    }
+  }
+
+  private cut(isCut: IsCut): Heal {
+    this.cuts.add(isCut);
+    this.applyCuts();
+    return () => {
+      this.cuts.delete(isCut);
+      this.applyCuts();
+    };
+  }
+
+  private applyCuts(): void {
+    const { fabric, nodes } = this.options;
+    for (const { id: from } of nodes)
+      for (const { id: to } of nodes)
+        if (from !== to)
+          fabric.setCut(
+            from,
+            to,
+            [...this.cuts].some((isCut) => isCut(from, to)),
+          );
+  }
+
+  private slowDown(node: ClusterNode, maxDelayMs: number): Heal {
+    const { fabric, nodes } = this.options;
+    const set = (most: number): void => {
+      for (const { id } of nodes) {
+        if (id === node.id) continue;
+        fabric.links.set(node.id, id, { maxDelayMs: most });
+        fabric.links.set(id, node.id, { maxDelayMs: most });
+      }
+    };
+    set(maxDelayMs);
+    return () => set(0.5);
+  }
+
+  private crash(nodes: readonly ClusterNode[], losePower: boolean): Heal {
+    for (const node of nodes) {
+      node.isHeldDown = true;
+      node.crash(losePower);
+    }
+    return () => {
+      for (const node of nodes) node.start();
+    };
+  }
+
+  private mendDisk(node: ClusterNode): void {
+    const { disk } = node.machine;
+    disk.isFull = false;
+    disk.failsSyncs = false;
+    disk.slowness = 1;
+    // What was under way may still fail with the fault's error.
+    this.options.simulation.schedule(2000, 'disk forgotten', () => {
+      if (!disk.isFull && !disk.failsSyncs) node.hasDiskFault = false;
+    });
+  }
+
+  // ---- membership
+
+  private takeOut(node: ClusterNode, random: SeededRandom): Heal {
+    const { say, nodes } = this.options;
+    const raft = this.leader()?.process?.raft;
+    if (this.outsider !== undefined || raft === undefined || nodes.length < 3) return () => undefined;
+    this.outsider = node;
+    const isDemoted = random.next() < 0.3;
+    const isWiped = random.next() < 0.5;
+    let isOut = false;
+    this.change(raft, isDemoted ? 'addLearner' : 'remove', node.id).then(
+      () => {
+        say(`node ${node.id} is ${isDemoted ? 'a learner' : 'out'}`);
+        isOut = true;
+        if (isDemoted || !isWiped || this.isOver) return;
+        node.isHeldDown = true;
+        node.wipe();
+      },
+      (error: Error) => say(`membership: ${error.message}`),
+    );
+    return () => {
+      if (isOut) node.start();
+      this.takeBack(node).catch((error: Error) => say(`membership: ${error.message}`));
+    };
+  }
+
+  /** Makes a node a voter again, however long it takes. */
+  private async takeBack(node: ClusterNode): Promise<void> {
+    while (!(await this.isVoter(node))) await this.options.simulation.delay(RETRY_MS, 'membership');
+    if (this.outsider === node) this.outsider = undefined;
+  }
+
+  private async isVoter(node: ClusterNode): Promise<boolean> {
+    const raft = this.leader()?.process?.raft;
+    if (raft === undefined) return false;
+    const { conf } = raft.status();
+    if (conf.votersOutgoing.length > 0) return false;
+    if (conf.voters.includes(node.id)) return true;
+    await Promise.race([
+      this.change(raft, conf.learners.includes(node.id) ? 'addVoter' : 'addLearner', node.id),
+      // The node that was asked may be gone, and its promise with it.
+      this.options.simulation.delay(3000, 'membership patience'),
+    ]).catch((error: Error) => this.options.say(`membership: ${error.message}`));
+    return false;
+  }
+
+  private change(raft: RaftGroup, kind: 'addVoter' | 'addLearner' | 'remove', id: number): Promise<unknown> {
+    const context = encodeAddresses([[nodeId(id), addressOf(id)]]);
+    return raft.changeMembership([{ kind, nodeId: nodeId(id) }], context);
+  }
+
+  /** Makes every node a voter; settles when they are. */
+  async restoreMembership(): Promise<void> {
+    for (const node of this.options.nodes) await this.takeBack(node);
+  }
+}

@@ -1,0 +1,138 @@
+/**
+ * Everything that one seed decides before a run starts: sizes, limits, workloads, and the faults with their times. A plan is
+ * plain data, so that a failing one can be made smaller and run again.
+ */
+import { SeededRandom } from '../../../src/platform/index.ts';
+import type { EngineLimits } from '../../../src/raftengine/index.ts';
+import type { StoreLimits } from '../../../src/store/index.ts';
+
+export const FAULTS = [
+  'partition',
+  'noise',
+  'slowNode',
+  'breakConnections',
+  'pause',
+  'crash',
+  'crashAll',
+  'diskFull',
+  'diskError',
+  'slowDisk',
+  'clockJump',
+  'clockDrift',
+  'transfer',
+  'membership',
+] as const;
+export type FaultKind = (typeof FAULTS)[number];
+
+export interface PlannedFault {
+  readonly kind: FaultKind;
+  readonly atMs: number;
+  readonly lastsMs: number;
+  /** Decides the details. */
+  readonly seed: number;
+}
+
+export interface Plan {
+  readonly seed: number;
+  readonly nodes: number;
+  /** How long clients work and faults happen, in simulated time. */
+  readonly durationMs: number;
+  readonly workloads: readonly string[];
+  readonly clientsPerWorkload: number;
+  /** Mean pause of a client between two operations. */
+  readonly thinkMs: number;
+  readonly faults: readonly PlannedFault[];
+  readonly limits: Partial<EngineLimits>;
+  readonly storeLimits: Partial<StoreLimits>;
+  readonly segmentBytes: number;
+  readonly logCacheBytes: number;
+  readonly retentionMs: number;
+  readonly commandTimeoutMs: number;
+}
+
+export interface PlanOptions {
+  readonly nodes?: number | undefined;
+  readonly durationMs?: number | undefined;
+  readonly workloads?: readonly string[] | undefined;
+  readonly faults?: readonly FaultKind[] | undefined;
+}
+
+/** Workloads of which a run takes some; each keeps to its own keys, apart from the two that append to lists. */
+export const WORKLOADS = [
+  'register',
+  'counter',
+  'set',
+  'append',
+  'unique-ids',
+  'queue',
+  'ttl',
+  'list-append',
+  'rw-register',
+  'bank',
+  'write-skew',
+  'long-fork',
+] as const;
+
+export function drawPlan(seed: number, options: PlanOptions = {}): Plan {
+  const random = new SeededRandom(seed).fork(77);
+  const oneOf = <T>(...choices: T[]): T => choices[random.int(choices.length)]!;
+  const nodes = oneOf(3, 3, 3, 5);
+  const durationMs = 4000 + random.int(6000);
+  const workloads = new Set<string>();
+  for (let left = oneOf(1, 2, 2, 3); left > 0; left--) workloads.add(WORKLOADS[random.int(WORKLOADS.length)]!);
+  if (workloads.has('list-append')) workloads.delete('append');
+  const electionTimeoutMs = oneOf(300, 500, 1000);
+  const tiny = random.next() < 0.6;
+  const plan: Plan = {
+    seed,
+    nodes: options.nodes ?? nodes,
+    durationMs: options.durationMs ?? durationMs,
+    workloads: options.workloads ?? [...workloads],
+    clientsPerWorkload: oneOf(2, 3, 5),
+    thinkMs: oneOf(40, 100, 200),
+    limits: {
+      tickMs: oneOf(20, 50),
+      heartbeatMs: electionTimeoutMs / 5,
+      electionTimeoutMs,
+      leaseMarginMs: oneOf(0, electionTimeoutMs / 5),
+      maxAppendBytes: oneOf(1, 200, 4096, 1024 * 1024),
+      maxInflightMessages: oneOf(1, 4, 256),
+      maxInflightBytes: oneOf(300, 1024 * 1024),
+      retainEntries: tiny ? oneOf(0, 2, 20) : 10_000,
+      truncateIntervalMs: oneOf(100, 1000),
+      maxApplyEntries: oneOf(1, 5, 256),
+      maxPromoteLag: oneOf(4, 1024),
+      snapshotRetryMs: 200,
+      snapshotTimeoutMs: 5000,
+    },
+    storeLimits: {
+      inlineBytes: oneOf(4, 512),
+      flushBytes: oneOf(600, 1 << 20),
+      flushIntervalMs: oneOf(20, 200, 1000),
+      bufferBytes: oneOf(4000, 32 << 20),
+      scanPageBytes: oneOf(16, 8 << 20),
+    },
+    segmentBytes: oneOf(8 * 1024, 64 * 1024, 1024 * 1024),
+    logCacheBytes: oneOf(0, 1000, 1 << 20),
+    retentionMs: oneOf(500, 60_000),
+    commandTimeoutMs: oneOf(1000, 5000),
+    faults: [],
+  };
+  return { ...plan, faults: drawFaults(random, plan, options.faults) };
+}
+
+function drawFaults(random: SeededRandom, plan: Plan, only: readonly FaultKind[] | undefined): PlannedFault[] {
+  const chosen = only ?? FAULTS.filter(() => random.next() < 0.5);
+  if (chosen.length === 0) return [];
+  const meanGapMs = [400, 1000, 2000][random.int(3)]!;
+  const faults: PlannedFault[] = [];
+  for (let atMs = 300 + random.int(1000); atMs < plan.durationMs; atMs += random.next() * 2 * meanGapMs) {
+    faults.push({
+      kind: chosen[random.int(chosen.length)]!,
+      atMs,
+      lastsMs: random.next() * random.next() * 5000,
+      seed: random.int(2 ** 31),
+    });
+  }
+  return faults;
+}

@@ -1,0 +1,63 @@
+/** Makes a failing plan smaller: shorter, with fewer workloads, clients and faults, as long as the same invariant breaks. */
+import { ClusterSimulation } from './cluster-simulation.ts';
+import type { Plan, PlannedFault } from './plan.ts';
+import { InvariantViolation } from './violation.ts';
+
+/** Each try is a whole run. */
+const MAX_TRIES = 80;
+
+export interface Failure {
+  readonly plan: Plan;
+  readonly error: Error;
+}
+
+/** Runs a plan. @returns what went wrong; undefined when nothing did */
+export async function failureOf(plan: Plan, trace?: (line: string) => void): Promise<Error | undefined> {
+  try {
+    await new ClusterSimulation(plan, trace).run();
+    return undefined;
+  } catch (error) {
+    return error instanceof Error ? error : new Error(String(error));
+  }
+}
+
+const invariantOf = (error: Error): string => (error instanceof InvariantViolation ? error.invariant : error.name);
+
+/** @returns the smallest failing plan found, and how it fails */
+export async function shrink(failure: Failure): Promise<Failure> {
+  let best = failure;
+  let tries = 0;
+  const attempt = async (plan: Plan): Promise<boolean> => {
+    if (tries >= MAX_TRIES) return false;
+    tries += 1;
+    const error = await failureOf(plan);
+    if (error === undefined || invariantOf(error) !== invariantOf(failure.error)) return false;
+    best = { plan, error };
+    return true;
+  };
+  for (const workload of failure.plan.workloads) {
+    const workloads = best.plan.workloads.filter((other) => other !== workload);
+    if (workloads.length > 0) await attempt({ ...best.plan, workloads });
+  }
+  while (best.plan.durationMs > 500 && (await attempt(shortened(best.plan, best.plan.durationMs / 2))));
+  await attempt(shortened(best.plan, best.plan.durationMs * 0.75));
+  await dropFaults(() => best.plan, attempt);
+  while (best.plan.clientsPerWorkload > 1) {
+    if (!(await attempt({ ...best.plan, clientsPerWorkload: best.plan.clientsPerWorkload - 1 }))) break;
+  }
+  return best;
+}
+
+function shortened(plan: Plan, durationMs: number): Plan {
+  return { ...plan, durationMs, faults: plan.faults.filter(({ atMs }) => atMs < durationMs) };
+}
+
+/** Leaves out runs of faults, half of them at first, then fewer at a time. */
+async function dropFaults(plan: () => Plan, attempt: (plan: Plan) => Promise<boolean>): Promise<void> {
+  for (let size = Math.ceil(plan().faults.length / 2); size >= 1; size = size === 1 ? 0 : Math.ceil(size / 2)) {
+    for (let at = 0; at < plan().faults.length; ) {
+      const faults: PlannedFault[] = plan().faults.filter((_, index) => index < at || index >= at + size);
+      if (!(await attempt({ ...plan(), faults }))) at += size;
+    }
+  }
+}
