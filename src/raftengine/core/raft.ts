@@ -64,6 +64,8 @@ export class RaftCore {
 
   /** On a leader: index of the no-op that opened its term. */
   private termStartIndex: LogIndex = 0;
+  /** On a leader that was removed: by which entry, and since when it tells the others. */
+  private leaving: { readonly index: LogIndex; readonly sinceMs: Millis } | undefined;
   private heartbeatElapsedTicks = 0;
   private quorumCheckElapsedTicks = 0;
 
@@ -216,6 +218,7 @@ export class RaftCore {
     this.lease.reset();
     this.reads.abort();
     this.transfer.stop();
+    this.leaving = undefined;
     this.budget.resetProposed();
   }
 
@@ -341,6 +344,9 @@ export class RaftCore {
     this.replication.onHeartbeatResponse(peer, message);
     this.extendLease();
     this.confirmReads();
+    if (this.leaving === undefined) return;
+    const { index, sinceMs } = this.leaving;
+    if (this.replication.quorumKnowsCommit(index, sinceMs)) this.becomeFollower(this.currentTerm, 0);
   }
 
   private advanceCommit(): void {
@@ -380,8 +386,8 @@ export class RaftCore {
   }
 
   private assertLeading(): void {
-    if (this.currentRole === Role.Leader) return;
-    throw new NotLeaderError(this.currentLeader === 0 ? undefined : this.currentLeader);
+    if (this.currentRole === Role.Leader && this.leaving === undefined) return;
+    throw new NotLeaderError(this.currentLeader === 0 || this.leaving !== undefined ? undefined : this.currentLeader);
   }
 
   /**
@@ -411,9 +417,7 @@ export class RaftCore {
     this.replication.stamp(this.nowMs);
     this.replication.changeConf(conf);
     if (!isVoter(conf, this.config.nodeId)) {
-      // The last word: those that remain must know that it is committed, or they ask the removed ones for votes.
-      this.replication.heartbeat(this.reads.newestRound);
-      this.becomeFollower(this.currentTerm, 0);
+      this.startLeaving(entry.index);
       return conf;
     }
     if (this.transfer.target !== 0 && !isVoter(conf, this.transfer.target)) this.transfer.stop();
@@ -421,6 +425,18 @@ export class RaftCore {
     this.extendLease();
     this.confirmReads();
     return conf;
+  }
+
+  /**
+   * A removed leader serves nothing any more, but steps down only when the voters that remain know that the removal is
+   * committed: otherwise they would ask the removed ones for votes, whose logs may be longer.
+   */
+  private startLeaving(removalIndex: LogIndex): void {
+    this.leaving = { index: removalIndex, sinceMs: this.nowMs };
+    this.lease.voidForTerm();
+    this.reads.abort();
+    this.transfer.stop();
+    this.replication.heartbeat(this.reads.newestRound);
   }
 
   // ---- reads

@@ -283,6 +283,15 @@ export class Replication {
     return quorumValue(this.conf, this.matchOf);
   }
 
+  /** True when a quorum holds `index` and answered a heartbeat sent at `sinceMs` or later, which told that it is committed. */
+  quorumKnowsCommit(index: LogIndex, sinceMs: Millis): boolean {
+    const toldAt = (node: NodeId): number => {
+      const peer = this.byNode.get(node);
+      return peer !== undefined && peer.matchIndex >= index ? peer.ackedSentAtMs : Number.NEGATIVE_INFINITY;
+    };
+    return quorumValue(this.conf, toldAt) >= sinceMs;
+  }
+
   /** Send time of the newest round that a quorum answered; `Infinity` when this node alone is the quorum. */
   quorumSentAtMs(): Millis {
     return quorumValue(this.conf, this.sentAtOf);
