@@ -6,6 +6,7 @@ import { Command } from 'commander';
 import { archivedRun, liveRun, partitionedRuns } from './event-source.ts';
 import { type CheckResult, type Op, type Verdict, worstVerdict } from './history.ts';
 import { mutants } from './mutants/index.ts';
+import type { Mutant } from './mutants/types.ts';
 import { nemeses, nemesisFamilies, resolveNemeses } from './nemeses/index.ts';
 import { reportHtml } from './report.ts';
 import { type FinishedRun, runTest } from './runner.ts';
@@ -29,6 +30,14 @@ interface CommonFlags {
   readonly rate: string;
 }
 
+interface RunFlags extends CommonFlags {
+  readonly workload: string;
+  readonly nemesis: string;
+  readonly time: string;
+  readonly faultSeconds?: string;
+  readonly overlap: string;
+}
+
 function optionsFrom(flags: CommonFlags, entry: SuiteEntry, mutant?: string): RunOptions {
   return {
     workload: entry.workload,
@@ -36,8 +45,10 @@ function optionsFrom(flags: CommonFlags, entry: SuiteEntry, mutant?: string): Ru
     seconds: entry.seconds,
     seed: Number(flags.seed),
     nodes: Number(flags.nodes),
-    concurrency: Number(flags.concurrency),
-    rate: Number(flags.rate),
+    concurrency: entry.concurrency ?? Number(flags.concurrency),
+    rate: entry.rate ?? Number(flags.rate),
+    faultSeconds: entry.faultSeconds,
+    overlap: entry.overlap ?? 1,
     mutant,
     archive: resolve(flags.archive),
   };
@@ -48,7 +59,7 @@ async function runEntry(options: RunOptions, cancel: AbortSignal): Promise<Finis
   return runTest(
     {
       options,
-      workload: makeWorkload(options.workload),
+      workload: makeWorkload(options.workload, options.nemeses),
       nemeses: resolveNemeses(options.nemeses),
       mutations: mutant?.mutations ?? [],
     },
@@ -73,18 +84,31 @@ async function runSuite(entries: readonly SuiteEntry[], flags: CommonFlags, canc
   return worstVerdict(verdicts);
 }
 
+/** Only an invalid history or a node that gives up counts: a mutant that merely cannot be judged was not caught. */
+async function runMutant(
+  mutant: Mutant,
+  flags: CommonFlags,
+  cancel: AbortSignal,
+): Promise<{ readonly caught: boolean; readonly text: string }> {
+  try {
+    const { result } = await runEntry(optionsFrom(flags, mutant, mutant.name), cancel);
+    if (result.valid !== false)
+      return { caught: false, text: `NOT CAUGHT by ${mutant.workload}: ${word(result.valid)}` };
+    const [first] = result.problems;
+    return { caught: true, text: `caught by ${mutant.workload}: ${first!.slice(0, 140)}` };
+  } catch (error) {
+    return { caught: false, text: `NOT JUDGED: ${(error as Error).message}` };
+  }
+}
+
 async function runMutants(names: readonly string[], flags: CommonFlags, cancel: AbortSignal): Promise<Verdict> {
   const chosen = names.length === 0 ? mutants : mutants.filter(({ name }) => names.includes(name));
   let missed = 0;
   for (const mutant of chosen) {
     if (cancel.aborted) break;
-    const { result } = await runEntry(optionsFrom(flags, mutant, mutant.name), cancel);
-    const caught = result.valid === false;
-    if (!caught) missed++;
-    const by = caught
-      ? `caught by ${mutant.workload}: ${result.problems[0]!.slice(0, 140)}`
-      : `NOT CAUGHT by ${mutant.workload}`;
-    console.log(`${mutant.name.padEnd(28)} ${by}`);
+    const said = await runMutant(mutant, flags, cancel);
+    if (!said.caught) missed++;
+    console.log(`${mutant.name.padEnd(20)} ${said.text}`);
   }
   console.log(`${chosen.length - missed} of ${chosen.length} mutants caught`);
   return missed === 0;
@@ -127,11 +151,15 @@ withCommonFlags(program.command('run').description('one workload under some faul
   .requiredOption('--workload <name>', 'see list')
   .option('--nemesis <names>', 'faults or families of faults, separated by commas; see list', '')
   .option('--time <seconds>', 'how long', '60')
-  .action(async (flags: CommonFlags & { workload: string; nemesis: string; time: string }) => {
-    const entry = {
+  .option('--fault-seconds <seconds>', 'how long each fault lasts (default: 1.5 to 5)')
+  .option('--overlap <count>', 'faults in force at once', '1')
+  .action(async (flags: RunFlags) => {
+    const entry: SuiteEntry = {
       workload: flags.workload,
       nemeses: flags.nemesis.split(',').filter(Boolean),
       seconds: Number(flags.time),
+      overlap: Number(flags.overlap),
+      ...(flags.faultSeconds === undefined ? {} : { faultSeconds: Number(flags.faultSeconds) }),
     };
     const finished = await runEntry(optionsFrom(flags, entry), cancel.signal);
     console.log(summary(finished));
@@ -162,7 +190,7 @@ program
     };
     print(
       'workloads',
-      Object.values(workloads).map((make) => make()),
+      Object.values(workloads).map((make) => make([])),
     );
     print('faults', nemeses);
     print(

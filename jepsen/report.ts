@@ -31,19 +31,21 @@ const escapeHtml = (text: string): string =>
 /** The stretches in which something was broken: from a nemesis' start to the end of its healing. */
 export function faultWindows(history: readonly Op[]): FaultWindow[] {
   const windows: FaultWindow[] = [];
-  let open: { name: string; fromS: number; detail: string } | undefined;
+  const open = new Map<string, { name: string; fromS: number; detail: string }>();
   const endS = history.length === 0 ? 0 : seconds(history.at(-1)!);
   for (const op of history) {
     if (op.process !== 'nemesis') continue;
-    if (op.type === 'invoke' && !op.f.startsWith('heal-')) open = { name: op.f, fromS: seconds(op), detail: '' };
-    else if (open !== undefined && op.f === open.name) open.detail = JSON.stringify(op.value);
-    else if (open !== undefined && op.type === 'info' && op.f === `heal-${open.name}`) {
-      windows.push({ ...open, toS: seconds(op) });
-      open = undefined;
-    }
+    const isHeal = op.f.startsWith('heal-');
+    const name = isHeal ? op.f.slice('heal-'.length) : op.f;
+    const window = open.get(name);
+    if (op.type === 'invoke' && !isHeal) open.set(name, { name, fromS: seconds(op), detail: '' });
+    else if (window !== undefined && op.type === 'info' && isHeal) {
+      windows.push({ ...window, toS: seconds(op) });
+      open.delete(name);
+    } else if (window !== undefined && op.type === 'info') window.detail = JSON.stringify(op.value);
   }
-  if (open !== undefined) windows.push({ ...open, toS: endS });
-  return windows;
+  for (const window of open.values()) windows.push({ ...window, toS: endS });
+  return windows.sort((a, b) => a.fromS - b.fromS);
 }
 
 interface Scale {

@@ -11,15 +11,19 @@ import { ProcessCluster } from './cluster/process-cluster.ts';
 import type { CheckResult, Op, OpType } from './history.ts';
 import type { Mutation } from './mutants/types.ts';
 import { writeReport } from './report.ts';
+import { ShuffleBag } from './shuffle-bag.ts';
 import type { Invocation, Nemesis, RunOptions, TestCluster, Workload, WorkloadContext } from './types.ts';
 
 /** Quiet before the first fault, between faults and during one, drawn uniformly. */
 const CALM_MS = { least: 1000, most: 3000 };
 const FAULT_MS = { least: 1500, most: 5000 };
+/** Between the beginnings of faults that are in force at once. */
+const OVERLAP_GAP_MS = 700;
 /** After the last fault is healed the cluster must be whole again within this. */
 const RECOVERY_TIMEOUT_MS = 30_000;
-/** Attempts at a final operation, a second apart: the calm end must not fail for want of patience. */
-const FINAL_ATTEMPTS = 20;
+/** Final operations are tried again and again: the calm end must not fail for want of patience. */
+const FINAL_TIMEOUT_MS = 60_000;
+const FINAL_RETRY_MS = 500;
 
 export interface FinishedRun {
   readonly archive: RunArchive;
@@ -142,35 +146,57 @@ async function drive(
   }
 }
 
-async function torment(
-  cluster: TestCluster,
-  nemeses: readonly Nemesis[],
-  recorder: Recorder,
-  random: Random,
-  signal: AbortSignal,
-): Promise<void> {
+interface Torment {
+  readonly cluster: TestCluster;
+  readonly nemeses: readonly Nemesis[];
+  readonly recorder: Recorder;
+  readonly random: Random;
+  readonly faultSeconds: number | undefined;
+  readonly overlap: number;
+}
+
+/** Breaks and heals until the signal aborts; nothing is broken by this when it settles. */
+async function torment(plan: Torment, signal: AbortSignal): Promise<void> {
+  const { cluster, nemeses, recorder, random, faultSeconds } = plan;
   if (nemeses.length === 0) return;
+  const bag = new ShuffleBag(nemeses, random);
   await sleep(between(random, CALM_MS), signal);
   while (!signal.aborted) {
-    const nemesis = nemeses[random.int(nemeses.length)]!;
-    recorder.add('nemesis', 'invoke', nemesis.name, null);
-    recorder.add('nemesis', 'info', nemesis.name, await nemesis.inject(cluster, random));
-    await sleep(between(random, FAULT_MS), signal);
-    recorder.add('nemesis', 'invoke', `heal-${nemesis.name}`, null);
-    await nemesis.heal(cluster);
-    recorder.add('nemesis', 'info', `heal-${nemesis.name}`, null);
+    const chosen = bag.take(plan.overlap);
+    const injected: Nemesis[] = [];
+    for (const nemesis of chosen) {
+      // A fault that is to meet another one finds it in force, not just begun.
+      if (injected.length > 0) await sleep(OVERLAP_GAP_MS, signal);
+      if (signal.aborted) break;
+      recorder.add('nemesis', 'invoke', nemesis.name, null);
+      injected.push(nemesis);
+      recorder.add('nemesis', 'info', nemesis.name, await nemesis.inject(cluster, random));
+    }
+    await sleep(faultSeconds === undefined ? between(random, FAULT_MS) : faultSeconds * 1000, signal);
+    for (const nemesis of injected) {
+      recorder.add('nemesis', 'invoke', `heal-${nemesis.name}`, null);
+      await nemesis.heal(cluster);
+      recorder.add('nemesis', 'info', `heal-${nemesis.name}`, null);
+    }
     await sleep(between(random, CALM_MS), signal);
   }
 }
 
 async function finalPhase(loops: readonly ClientLoop[], workload: Workload): Promise<void> {
+  const giveUp = AbortSignal.timeout(FINAL_TIMEOUT_MS);
   for (const invocation of workload.finalOperations ?? []) {
-    for (const loop of loops) {
-      for (let attempt = 0; attempt < FINAL_ATTEMPTS && (await loop.once(invocation)) !== 'ok'; attempt++) {
-        await sleep(1000, new AbortController().signal);
-      }
-    }
+    await Promise.all(
+      loops.map(async (loop) => {
+        while ((await loop.once(invocation)) !== 'ok' && !giveUp.aborted) await sleep(FINAL_RETRY_MS, giveUp);
+      }),
+    );
   }
+}
+
+/** Whatever clients saw, a node that gives up without a broken disk is wrong. */
+function withEndings(result: CheckResult, endings: readonly string[]): CheckResult {
+  if (endings.length === 0) return result;
+  return { ...result, valid: false, problems: [...result.problems, ...endings] };
 }
 
 export interface TestPlan {
@@ -209,7 +235,17 @@ export async function runTest(plan: TestPlan, cancel?: AbortSignal): Promise<Fin
     cancel?.addEventListener('abort', () => over.abort());
     const meanGapMs = (1000 * options.concurrency) / options.rate;
     await Promise.all([
-      torment(cluster, plan.nemeses, recorder, random.fork(2), over.signal),
+      torment(
+        {
+          cluster,
+          nemeses: plan.nemeses,
+          recorder,
+          random: random.fork(2),
+          faultSeconds: options.faultSeconds,
+          overlap: options.overlap,
+        },
+        over.signal,
+      ),
       ...loops.map((loop, worker) => {
         const context: WorkloadContext = { random: random.fork(10 + worker), nextId: () => ++lastId };
         return drive(loop, workload, context, meanGapMs, over.signal);
@@ -218,14 +254,19 @@ export async function runTest(plan: TestPlan, cancel?: AbortSignal): Promise<Fin
     clearTimeout(timer);
     cluster.healLinks();
     for (const node of cluster.nodes) if (!cluster.isRunning(node)) await cluster.start(node);
-    await cluster.ready(RECOVERY_TIMEOUT_MS);
-    await finalPhase(loops, workload);
+    try {
+      await cluster.ready(RECOVERY_TIMEOUT_MS);
+      await finalPhase(loops, workload);
+    } catch (error) {
+      // A cluster that will not come back because its nodes give up is a verdict, not trouble of the harness.
+      if (cluster.endedByThemselves().length === 0) throw error;
+    }
   } finally {
     for (const loop of loops) loop.close();
     await cluster.stop();
     await archive.closeHistory();
   }
-  const result = workload.checker.check(recorder.history);
+  const result = withEndings(workload.checker.check(recorder.history), cluster.endedByThemselves());
   writeReport(archive, options, recorder.history, result);
   archive.finish(result);
   return { archive, result };

@@ -5,6 +5,12 @@ export interface SuiteEntry {
   readonly workload: string;
   readonly nemeses: readonly string[];
   readonly seconds: number;
+  readonly rate?: number;
+  readonly concurrency?: number;
+  /** Faults in force at once; 1 unless given. */
+  readonly overlap?: number;
+  /** How long each fault lasts; a few seconds unless given. */
+  readonly faultSeconds?: number;
 }
 
 /** Every workload once, each under faults that have caught it out elsewhere; under five minutes in all. */

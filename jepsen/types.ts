@@ -40,6 +40,8 @@ export interface TestCluster {
   setDiskFault(node: NodeNumber, fault: DiskFault | undefined): void;
   /** The node that leads the first data group according to most nodes; undefined while there is none. */
   leader(): Promise<NodeNumber | undefined>;
+  /** Nodes that ended although nobody killed them and their disk was sound, with what they said last: a finding in itself. */
+  endedByThemselves(): readonly string[];
   /** Settles when every running node reports itself ready. @throws when that takes longer than `timeoutMs` */
   ready(timeoutMs: number): Promise<void>;
   stop(): Promise<void>;
@@ -93,6 +95,10 @@ export interface RunOptions {
   readonly concurrency: number;
   /** Operations a second over all clients. */
   readonly rate: number;
+  /** How long each fault lasts; undefined draws a few seconds. */
+  readonly faultSeconds: number | undefined;
+  /** Faults in force at once. */
+  readonly overlap: number;
   /** Name of a mutant to run instead of the real thing. */
   readonly mutant: string | undefined;
   /** Folder that run folders are made in. */

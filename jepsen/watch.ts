@@ -13,7 +13,7 @@ export class RunProgress {
   readonly runId: string;
   private readonly plannedS: number;
   private lastTimeS = 0;
-  private fault: string | undefined;
+  private readonly faults = new Set<string>();
   private readonly open = new Map<number, Op>();
   private recent: { atS: number; latencyMs: number; type: string }[] = [];
   private readonly totals = { ok: 0, info: 0, fail: 0 };
@@ -26,7 +26,8 @@ export class RunProgress {
   add(op: Op): void {
     this.lastTimeS = op.time / 1e9;
     if (op.process === 'nemesis') {
-      if (op.type === 'invoke') this.fault = op.f.startsWith('heal-') ? undefined : op.f;
+      if (op.type === 'invoke' && !op.f.startsWith('heal-')) this.faults.add(op.f);
+      else if (op.type === 'info' && op.f.startsWith('heal-')) this.faults.delete(op.f.slice('heal-'.length));
       return;
     }
     if (op.type === 'invoke') {
@@ -57,7 +58,7 @@ export class RunProgress {
     const bar = `${'#'.repeat(filled)}${'.'.repeat(BAR_WIDTH - filled)}`;
     return [
       `${this.runId}`,
-      `  [${bar}] ${this.lastTimeS.toFixed(0)} of ${this.plannedS} s   fault: ${this.fault ?? 'none'}`,
+      `  [${bar}] ${this.lastTimeS.toFixed(0)} of ${this.plannedS} s   fault: ${[...this.faults].join(' + ') || 'none'}`,
       `  ${(this.recent.length / windowS).toFixed(0)} ops/s   p50 ${quantile(0.5)}   p99 ${quantile(0.99)}   ok ${this.totals.ok}   unknown ${this.totals.info}   failed ${this.totals.fail}   open ${this.open.size}`,
     ].join('\n');
   }

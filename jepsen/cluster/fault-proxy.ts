@@ -9,6 +9,8 @@ import type { LinkFault } from '../types.ts';
 
 /** How long a burst is held when loss strikes: the order of TCP's minimum retransmission timeout. */
 const RETRANSMIT_MS = 200;
+/** Less than this is not waited for. */
+const TIMER_RESOLUTION_MS = 0.5;
 
 /** One direction of one connection. */
 class Pipe {
@@ -18,6 +20,8 @@ class Pipe {
   private fault: LinkFault;
   /** Monotonic ms before which nothing may leave, so that delayed bursts keep their order. */
   private earliestMs = 0;
+  /** What waits, oldest first. */
+  private readonly held: { readonly atMs: number; readonly action: () => void }[] = [];
 
   constructor(source: Socket, sink: Socket, random: Random, fault: LinkFault) {
     this.source = source;
@@ -46,11 +50,27 @@ class Pipe {
     return delayMs + this.random.next() * jitterMs + lost;
   }
 
+  /** Runs `action` when the fault lets it, and never before an action that came earlier. */
   private after(action: () => void): void {
     const nowMs = performance.now();
     this.earliestMs = Math.max(this.earliestMs, nowMs + this.holdMs());
-    if (this.earliestMs - nowMs < 0.5) action();
-    else setTimeout(action, this.earliestMs - nowMs);
+    this.held.push({ atMs: this.earliestMs, action });
+    if (this.held.length === 1) this.release();
+  }
+
+  /** One timer for the oldest only: timers of different lengths do not promise to fire in the order of their ends. */
+  private release(): void {
+    for (;;) {
+      const oldest = this.held[0];
+      if (oldest === undefined) return;
+      const leftMs = oldest.atMs - performance.now();
+      if (leftMs >= TIMER_RESOLUTION_MS) {
+        setTimeout(() => this.release(), leftMs);
+        return;
+      }
+      this.held.shift();
+      oldest.action();
+    }
   }
 
   private pass(bytes: Buffer): void {

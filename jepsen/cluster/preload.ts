@@ -64,8 +64,9 @@ function mutateSources(mutations: readonly Mutation[]): void {
       if (mine.length === 0 || loaded.source === undefined || loaded.source === null) return loaded;
       let source = loaded.source.toString();
       for (const { file, find, replace } of mine) {
-        if (!source.includes(find)) throw new Error(`mutant does not fit ${file}: ${find}`);
-        source = source.replace(find, replace);
+        const parts = source.split(find);
+        if (parts.length !== 2) throw new Error(`mutant does not fit ${file}: ${find}`);
+        source = parts.join(replace);
       }
       return { ...loaded, source };
     },

@@ -3,7 +3,7 @@
  * for each node's clock and disk. Runs as any user; nothing of the machine is changed.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
-import { closeSync, mkdirSync, openSync, renameSync, writeFileSync } from 'node:fs';
+import { closeSync, mkdirSync, openSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -15,6 +15,7 @@ import { FaultProxy } from './fault-proxy.ts';
 const COMMAND = fileURLToPath(new URL('../../cmd/kvorum.ts', import.meta.url));
 const PRELOAD = new URL('./preload.ts', import.meta.url).href;
 const READY_POLL_MS = 50;
+const LOG_TAIL_CHARACTERS = 16_384;
 /** A node that ignores SIGTERM for this long is killed. */
 const STOP_TIMEOUT_MS = 10_000;
 
@@ -27,6 +28,8 @@ interface NodeState {
   readonly controlPath: string;
   readonly logPath: string;
   child: ChildProcess | undefined;
+  /** The harness is ending it, or gave it a disk on which it must stop. */
+  mayEnd: boolean;
   paused: boolean;
   clockOffsetMs: number;
   diskFault: DiskFault | undefined;
@@ -58,6 +61,12 @@ async function freePorts(count: number): Promise<number[]> {
   return ports;
 }
 
+/** The newest line of a log that names an error, of the log's last part. */
+function lastErrorIn(path: string): string {
+  const lines = readFileSync(path, 'utf8').slice(-LOG_TAIL_CHARACTERS).split('\n');
+  return lines.findLast((line) => /^\w*Error\b|"err"/.test(line))?.slice(0, 300) ?? 'it said nothing';
+}
+
 const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 
 /** Starts with `ProcessCluster.launch`; must be ended with `stop`. */
@@ -67,6 +76,7 @@ export class ProcessCluster implements TestCluster {
   /** Keyed `from>to`: the proxy through which `from` connects to `to`. */
   private readonly proxies: Map<string, FaultProxy>;
   private readonly mutations: readonly Mutation[];
+  private readonly endings: string[] = [];
 
   private constructor(
     states: Map<NodeNumber, NodeState>,
@@ -96,6 +106,7 @@ export class ProcessCluster implements TestCluster {
         controlPath: join(folder, 'faults.json'),
         logPath: join(folder, 'node.log'),
         child: undefined,
+        mayEnd: false,
         paused: false,
         clockOffsetMs: 0,
         diskFault: undefined,
@@ -169,8 +180,11 @@ export class ProcessCluster implements TestCluster {
       env: environment,
     });
     closeSync(log);
-    child.once('exit', () => {
+    state.mayEnd = state.diskFault !== undefined;
+    child.once('exit', (code, signal) => {
       if (state.child === child) state.child = undefined;
+      if (!state.mayEnd)
+        this.endings.push(`node ${node} ended by itself (${signal ?? code}): ${lastErrorIn(state.logPath)}`);
     });
     state.child = child;
     state.paused = false;
@@ -183,6 +197,7 @@ export class ProcessCluster implements TestCluster {
   private async end(state: NodeState, signal: 'SIGKILL' | 'SIGTERM'): Promise<void> {
     const { child } = state;
     if (child === undefined) return;
+    state.mayEnd = true;
     const exited = new Promise<void>((resolve) => child.once('exit', () => resolve()));
     if (state.paused) child.kill('SIGCONT');
     child.kill(signal);
@@ -201,6 +216,10 @@ export class ProcessCluster implements TestCluster {
     const state = this.state(node);
     state.child?.kill('SIGCONT');
     state.paused = false;
+  }
+
+  endedByThemselves(): readonly string[] {
+    return this.endings;
   }
 
   setLink(from: NodeNumber, to: NodeNumber, fault: LinkFault): void {
@@ -225,6 +244,7 @@ export class ProcessCluster implements TestCluster {
   setDiskFault(node: NodeNumber, fault: DiskFault | undefined): void {
     const state = this.state(node);
     state.diskFault = fault;
+    if (fault !== undefined) state.mayEnd = true;
     this.writeControl(state);
   }
 

@@ -1,4 +1,200 @@
-/** Deliberately broken kvorums. Each must be caught by its workload; one that is not means that the tests are blind there. */
+/**
+ * Deliberately broken kvorums. Each must be caught by its workload; one that is not means that the tests are blind there.
+ * A mutant removes the rule that it names and, where a second line of defence would hide the break, that line too.
+ */
 import type { Mutant } from './types.ts';
 
-export const mutants: readonly Mutant[] = [];
+const CORE = 'src/raftengine/core/raft.ts';
+const REPLICATION = 'src/raftengine/core/replication.ts';
+const REPLICA = 'src/raftengine/replica.ts';
+const EXECUTOR = 'src/kv/executor.ts';
+const VIEW = 'src/kv/view.ts';
+
+/** Reads are answered by whoever believes that it leads. */
+const alwaysHoldsLease = {
+  file: CORE,
+  find: 'holdsLease(nowMs: Millis): boolean {',
+  replace: 'holdsLease(nowMs: Millis): boolean { if (this.currentRole === Role.Leader) return true;',
+};
+
+export const mutants: readonly Mutant[] = [
+  {
+    name: 'stale-reads',
+    description: 'the lease never ends and a leader without a quorum does not step down',
+    mutations: [
+      alwaysHoldsLease,
+      {
+        file: REPLICATION,
+        find: 'takeQuorumActive(): boolean {',
+        replace: 'takeQuorumActive(): boolean { return true;',
+      },
+    ],
+    workload: 'register',
+    nemeses: ['partition-leader'],
+    seconds: 22,
+    rate: 400,
+    concurrency: 60,
+    faultSeconds: 9,
+  },
+  {
+    name: 'early-acks',
+    description: 'a write is acknowledged when it is proposed',
+    mutations: [
+      {
+        file: EXECUTOR,
+        find: 'entry.pending.push({ operation, tries, error: undefined, reply, unit, sources: NO_SOURCES });',
+        replace: 'complete(operation, undefined, reply);',
+      },
+    ],
+    workload: 'set',
+    nemeses: ['partition-leader'],
+    seconds: 12,
+    concurrency: 30,
+    rate: 300,
+  },
+  {
+    name: 'minority-commit',
+    description: 'a write is committed when the leader alone has it',
+    mutations: [
+      {
+        file: REPLICATION,
+        find: 'return quorumValue(this.conf, this.matchOf);',
+        replace: 'return this.log.stableIndex;',
+      },
+    ],
+    workload: 'set',
+    nemeses: ['partition-leader'],
+    seconds: 12,
+    concurrency: 30,
+    rate: 300,
+  },
+  {
+    name: 'unsynced-acks',
+    description: 'a log write is reported as stable a second before it is begun',
+    mutations: [
+      {
+        file: 'src/raftengine/log/wal-log-store.ts',
+        find: 'await segment.file.write(writer.frame, writer.position);',
+        replace:
+          'const late = Buffer.from(writer.frame); const { position } = writer; setTimeout(() => segment.file.write(late, position), 1000);',
+      },
+    ],
+    workload: 'set',
+    nemeses: ['kill-all'],
+    seconds: 10,
+  },
+  {
+    name: 'resent-forwards',
+    description: 'a forwarded write whose connection broke is sent again although it may have happened',
+    mutations: [
+      {
+        file: 'src/kv/proxy.ts',
+        find: 'if (forward.sentTo !== peer) continue;',
+        replace: 'if (forward.sentTo !== peer) continue; this.sent.delete(id); this.retryLater(forward); continue;',
+      },
+    ],
+    workload: 'append',
+    nemeses: ['network-slow', 'kill-leader'],
+    overlap: 2,
+    seconds: 15,
+    rate: 400,
+    concurrency: 40,
+  },
+  {
+    name: 'unknown-as-refused',
+    description: 'a leader that is deposed says of its open writes that nothing happened, so they are made again',
+    mutations: [
+      {
+        file: EXECUTOR,
+        find: "case 'unknown':",
+        replace:
+          "case 'unknown': entry.isAbandoned = true; this.settleAbandoned(entry, this.notLeader()); break; case 'never':",
+      },
+    ],
+    workload: 'append',
+    nemeses: ['partition-leader-deaf'],
+    seconds: 15,
+    rate: 300,
+    concurrency: 30,
+  },
+  {
+    name: 'dirty-reads',
+    description: 'a read of a write that is in flight does not wait for it',
+    mutations: [
+      {
+        file: EXECUTOR,
+        find: '} else if (view.dependencies.length === 0) {',
+        replace: '} else if (view.dependencies.length >= 0) {',
+      },
+    ],
+    workload: 'append',
+    nemeses: ['partition-leader'],
+    seconds: 15,
+    rate: 400,
+    concurrency: 40,
+  },
+  {
+    name: 'lost-updates',
+    description: 'commands do not see writes in flight, and apply does not check what they were computed from',
+    mutations: [
+      { file: VIEW, find: 'this.overlay.isEmpty ? undefined : this.overlay.lookup(name, key)', replace: 'undefined' },
+      {
+        file: 'src/kv/state-machine.ts',
+        find: 'if (conflicts?.has(unit) !== true && this.versionAt(key, commitTs) !== versionTs) {',
+        replace: 'if (false) {',
+      },
+    ],
+    workload: 'counter',
+    nemeses: [],
+    seconds: 5,
+    rate: 400,
+  },
+  {
+    name: 'ignored-watch',
+    description: 'EXEC runs although a watched key has changed',
+    mutations: [
+      {
+        file: 'src/adapter/redis/group-request.ts',
+        find: '!== version) return NIL_ARRAY;',
+        replace: '!== version && false) return NIL_ARRAY;',
+      },
+    ],
+    workload: 'bank',
+    nemeses: [],
+    seconds: 5,
+  },
+  {
+    name: 'ignored-expiry',
+    description: 'keys outlive their time to live until they are collected, and are never collected',
+    mutations: [
+      {
+        file: VIEW,
+        find: 'value.expireTs <= this.viewTs ? undefined : value',
+        replace: 'value.expireTs <= this.viewTs ? value : value',
+      },
+      { file: 'src/kv/maintenance.ts', find: 'periodMs: 1000,', replace: 'periodMs: 1_000_000,' },
+    ],
+    workload: 'ttl',
+    nemeses: [],
+    seconds: 12,
+  },
+  {
+    name: 'early-service',
+    description: 'a new leader serves before it knows what its predecessors have committed',
+    mutations: [
+      alwaysHoldsLease,
+      {
+        file: REPLICA,
+        find: 'this.leadingTerm = term;',
+        replace:
+          "this.leadingTerm = term; if (term !== 0) { this.servingTerm = term; this.stateMachine.onLeadership({ kind: 'serving', term }); }",
+      },
+    ],
+    workload: 'append',
+    nemeses: ['network-slow', 'kill-leader'],
+    overlap: 2,
+    seconds: 20,
+    rate: 400,
+    concurrency: 40,
+  },
+];

@@ -2,7 +2,7 @@
 export interface Mutation {
   /** Path below the project's root, with forward slashes. */
   readonly file: string;
-  /** Must occur in the file; a mutant that no longer fits is an error, not a pass. */
+  /** Must occur in the file exactly once; a mutant that no longer fits is an error, not a pass. */
   readonly find: string;
   readonly replace: string;
 }
@@ -15,4 +15,9 @@ export interface Mutant {
   readonly workload: string;
   readonly nemeses: readonly string[];
   readonly seconds: number;
+  /** Where the usual load or faults would not reach the break often enough. */
+  readonly rate?: number;
+  readonly concurrency?: number;
+  readonly overlap?: number;
+  readonly faultSeconds?: number;
 }

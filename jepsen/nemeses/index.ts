@@ -3,7 +3,7 @@ import type { Nemesis } from '../types.ts';
 import { clockJump, clockSkew } from './clock.ts';
 import { diskFull, diskSyncError } from './disk.ts';
 import { lossyNetwork, slowNetwork } from './network.ts';
-import { bridge, halves, isolateLeader, oneWay, randomPartition } from './partitions.ts';
+import { bridge, deafLeader, halves, isolateLeader, muteLeader, oneWay, randomPartition } from './partitions.ts';
 import { killAll, killLeader, killRandom, pauseLeader, pauseRandom } from './processes.ts';
 
 /** Single faults. */
@@ -17,6 +17,8 @@ export const nemeses: readonly Nemesis[] = [
   isolateLeader,
   bridge,
   oneWay,
+  muteLeader,
+  deafLeader,
   randomPartition,
   slowNetwork,
   lossyNetwork,
@@ -30,7 +32,15 @@ export const nemeses: readonly Nemesis[] = [
 export const nemesisFamilies: Readonly<Record<string, readonly string[]>> = {
   kill: ['kill-random', 'kill-leader', 'kill-all'],
   pause: ['pause-random', 'pause-leader'],
-  partition: ['partition-halves', 'partition-leader', 'partition-bridge', 'partition-one-way', 'partition-random'],
+  partition: [
+    'partition-halves',
+    'partition-leader',
+    'partition-bridge',
+    'partition-one-way',
+    'partition-leader-mute',
+    'partition-leader-deaf',
+    'partition-random',
+  ],
   network: ['network-slow', 'network-lossy'],
   clock: ['clock-skew', 'clock-jump'],
   disk: ['disk-full', 'disk-sync-error'],

@@ -60,6 +60,32 @@ export const bridge: Nemesis = {
   heal,
 };
 
+/** What the leader says (mute) or what is said to it (deaf) is held. */
+function cutLeader(cluster: TestCluster, leader: NodeNumber, direction: 'mute' | 'deaf'): unknown {
+  for (const other of cluster.nodes) {
+    if (other === leader) continue;
+    if (direction === 'mute') cluster.setLink(leader, other, { cut: true });
+    else cluster.setLink(other, leader, { cut: true });
+  }
+  return { leader, direction };
+}
+
+export const muteLeader: Nemesis = {
+  name: 'partition-leader-mute',
+  description: 'stops what the leader says to everybody; it still hears them',
+  inject: async (cluster, random) =>
+    cutLeader(cluster, (await cluster.leader()) ?? cluster.nodes[random.int(cluster.nodes.length)]!, 'mute'),
+  heal,
+};
+
+export const deafLeader: Nemesis = {
+  name: 'partition-leader-deaf',
+  description: 'stops what everybody says to the leader; they still hear it',
+  inject: async (cluster, random) =>
+    cutLeader(cluster, (await cluster.leader()) ?? cluster.nodes[random.int(cluster.nodes.length)]!, 'deaf'),
+  heal,
+};
+
 export const oneWay: Nemesis = {
   name: 'partition-one-way',
   description: 'stops what one node says to all others, or what they say to it, but not the reverse',

@@ -13,14 +13,14 @@ import { uniqueIds } from './unique-ids.ts';
 import { writeSkew } from './write-skew.ts';
 
 /** Made anew for every run: some workloads keep what they have generated. */
-export const workloads: Readonly<Record<string, () => Workload>> = {
+export const workloads: Readonly<Record<string, (nemeses: readonly string[]) => Workload>> = {
   register,
   counter,
   set,
   append: () => listAppend({ name: 'append', keysPerTransaction: 1 }),
   'unique-ids': uniqueIds,
   queue,
-  ttl,
+  ttl: (nemeses) => ttl(nemeses.some((name) => name === 'all' || name.startsWith('clock'))),
   'list-append': () => listAppend({ name: 'list-append', keysPerTransaction: 4 }),
   'rw-register': registerTransactions,
   bank,
@@ -28,9 +28,12 @@ export const workloads: Readonly<Record<string, () => Workload>> = {
   'long-fork': longFork,
 };
 
-/** @throws Error naming what is known */
-export function makeWorkload(name: string): Workload {
+/**
+ * @param nemeses names of the faults of the run, since some judgements depend on what may be wrong
+ * @throws Error naming what is known
+ */
+export function makeWorkload(name: string, nemeses: readonly string[]): Workload {
   const make = workloads[name];
   if (make === undefined) throw new Error(`unknown workload ${name}; known are ${Object.keys(workloads).join(', ')}`);
-  return make();
+  return make(nemeses);
 }

@@ -1,0 +1,66 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { ReplyError } from 'ioredis';
+import { classifyError, NothingHappened } from '../../jepsen/client.ts';
+
+const cases: { name: string; error: unknown; read: string; write: string; isConnectionLost: boolean }[] = [
+  {
+    name: 'an error reply that proves that nothing happened',
+    error: new ReplyError('CLUSTERDOWN no leader could be reached in time; nothing happened'),
+    read: 'fail',
+    write: 'fail',
+    isConnectionLost: false,
+  },
+  {
+    name: 'an error reply that says that nobody knows',
+    error: new ReplyError('UNKNOWN the leader did not answer in time'),
+    read: 'fail',
+    write: 'info',
+    isConnectionLost: false,
+  },
+  {
+    name: 'a workload that knows that nothing happened',
+    error: new NothingHappened('a watched key changed'),
+    read: 'fail',
+    write: 'fail',
+    isConnectionLost: false,
+  },
+  {
+    name: 'a connection that breaks under an operation',
+    error: new Error('Connection is closed.'),
+    read: 'fail',
+    write: 'info',
+    isConnectionLost: true,
+  },
+  {
+    name: 'a command that nobody answers',
+    error: new Error('Command timed out'),
+    read: 'fail',
+    write: 'info',
+    isConnectionLost: true,
+  },
+  {
+    name: 'a connection that was closed before the operation was sent',
+    error: new Error("Stream isn't writeable and enableOfflineQueue options is false"),
+    read: 'fail',
+    write: 'fail',
+    isConnectionLost: true,
+  },
+  {
+    name: 'an error that is no Error',
+    error: 'broken',
+    read: 'fail',
+    write: 'info',
+    isConnectionLost: true,
+  },
+];
+
+describe('what an error means for the history', () => {
+  for (const { name, error, read, write, isConnectionLost } of cases) {
+    it(`${name}: ${read} for a read, ${write} for a write`, () => {
+      assert.equal(classifyError(error, true).type, read);
+      assert.equal(classifyError(error, false).type, write);
+      assert.equal(classifyError(error, false).connectionLost, isConnectionLost);
+    });
+  }
+});
