@@ -66,8 +66,6 @@ export class RaftCore {
   private termStartIndex: LogIndex = 0;
   /** On a leader that was removed: by which entry, and since when it tells the others. */
   private leaving: { readonly index: LogIndex; readonly sinceMs: Millis } | undefined;
-  private heartbeatElapsedTicks = 0;
-  private quorumCheckElapsedTicks = 0;
 
   constructor(options: RaftCoreOptions) {
     const { config, hardState, applied } = options;
@@ -133,21 +131,13 @@ export class RaftCore {
   }
 
   private tickLeader(): void {
-    const { electionTimeoutTicks, heartbeatTicks } = this.config;
-    if (++this.quorumCheckElapsedTicks >= electionTimeoutTicks) {
-      this.quorumCheckElapsedTicks = 0;
-      if (!this.replication.takeQuorumActive()) {
-        this.becomeFollower(this.currentTerm, 0);
-        return;
-      }
+    const isHeartbeatDue = this.replication.tick();
+    if (this.replication.hasLostQuorum()) {
+      this.becomeFollower(this.currentTerm, 0);
+      return;
     }
-    this.transfer.tick(electionTimeoutTicks);
-    if (++this.heartbeatElapsedTicks >= heartbeatTicks) {
-      this.heartbeatElapsedTicks = 0;
-      this.replication.stamp(this.nowMs);
-      this.replication.heartbeat(this.reads.newestRound);
-    }
-    this.replication.markCommitDue();
+    this.transfer.tick(this.config.electionTimeoutTicks);
+    if (isHeartbeatDue) this.replication.heartbeat(this.reads.newestRound, this.nowMs);
   }
 
   /** The process was stalled: its silence is no evidence against the leader, and its lease may have been used late. */
@@ -226,13 +216,10 @@ export class RaftCore {
     assert(this.currentRole === Role.Candidate, 'only a candidate can win an election');
     this.currentRole = Role.Leader;
     this.currentLeader = this.config.nodeId;
-    this.heartbeatElapsedTicks = 0;
-    this.quorumCheckElapsedTicks = 0;
     this.budget.resetProposed();
     this.lease.reset();
     this.termStartIndex = this.log.lastIndex() + 1;
     this.replication.start(this.currentTerm, this.membership.conf, this.termStartIndex);
-    this.replication.stamp(this.nowMs);
     this.append(EntryKind.Normal, EMPTY_PAYLOAD);
     // Whatever membership change an earlier leader left in the log is settled once our own entry is applied.
     this.membership.pendingIndex = this.termStartIndex;
@@ -436,7 +423,7 @@ export class RaftCore {
     this.lease.voidForTerm();
     this.reads.abort();
     this.transfer.stop();
-    this.replication.heartbeat(this.reads.newestRound);
+    this.replication.heartbeat(this.reads.newestRound, this.nowMs);
   }
 
   // ---- reads
@@ -460,8 +447,7 @@ export class RaftCore {
     if (!this.reads.canStart() || !this.hasCommittedInTerm()) return;
     this.reads.start(this.log.commitIndex);
     if (!isSoleVoter(this.membership.conf, this.config.nodeId)) {
-      this.replication.stamp(this.nowMs);
-      this.replication.heartbeat(this.reads.newestRound);
+      this.replication.heartbeat(this.reads.newestRound, this.nowMs);
     }
     this.confirmReads();
   }
@@ -534,10 +520,7 @@ export class RaftCore {
   ready(): Ready {
     if (this.currentRole === Role.Leader) {
       this.startReads();
-      if (this.replication.hasWork()) {
-        this.replication.stamp(this.nowMs);
-        this.replication.flush();
-      }
+      if (this.replication.hasWork()) this.replication.flush(this.nowMs);
     }
     const isInstalling = this.isInstalling();
     const snapshot = this.follower.takeSnapshot();
@@ -589,9 +572,7 @@ export class RaftCore {
 
   /** The connection to a peer broke: what was sent last may be lost. */
   reportUnreachable(peer: NodeId): void {
-    if (this.currentRole !== Role.Leader) return;
-    this.replication.reportUnreachable(peer);
-    this.replication.markDirty();
+    if (this.currentRole === Role.Leader) this.replication.reportUnreachable(peer);
   }
 
   /** What became of the snapshot that a `snapshot` message ordered. */

@@ -31,6 +31,8 @@ export class Replication {
   private dirty = false;
   /** Peers should learn the commit index even without entries to carry it. */
   private commitDue = false;
+  private heartbeatElapsedTicks = 0;
+  private quorumCheckElapsedTicks = 0;
 
   constructor(config: RaftConfig, log: RaftLog, outbox: Outbox, conf: ConfState) {
     this.config = config;
@@ -43,6 +45,8 @@ export class Replication {
   start(term: Term, conf: ConfState, firstOwnIndex: LogIndex): void {
     this.term = term;
     this.firstOwnIndex = firstOwnIndex;
+    this.heartbeatElapsedTicks = 0;
+    this.quorumCheckElapsedTicks = 0;
     this.peers = [];
     this.byNode.clear();
     this.changeConf(conf);
@@ -80,6 +84,20 @@ export class Replication {
     this.dirty = true;
   }
 
+  /** Counts one tick of leadership. @returns true when a heartbeat is due */
+  tick(): boolean {
+    this.quorumCheckElapsedTicks++;
+    this.commitDue = true;
+    return ++this.heartbeatElapsedTicks >= this.config.heartbeatTicks;
+  }
+
+  /** Once every E: true when too few voters answered since the last time. */
+  hasLostQuorum(): boolean {
+    if (this.quorumCheckElapsedTicks < this.config.electionTimeoutTicks) return false;
+    this.quorumCheckElapsedTicks = 0;
+    return !this.takeQuorumActive();
+  }
+
   peer(node: NodeId): Progress | undefined {
     return this.byNode.get(node);
   }
@@ -92,16 +110,13 @@ export class Replication {
     this.dirty = true;
   }
 
-  markCommitDue(): void {
-    this.commitDue = true;
-  }
-
   hasWork(): boolean {
     return this.dirty || this.commitDue;
   }
 
   /** Sends what there is to send within each peer's window. */
-  flush(): void {
+  flush(nowMs: Millis): void {
+    this.stamp(nowMs);
     for (const peer of this.peers) {
       this.replicate(peer);
       if (this.commitDue && peer.state === 'replicate' && peer.commitSent < this.log.commitIndex) this.sendCommit(peer);
@@ -195,7 +210,9 @@ export class Replication {
   }
 
   /** @param readRound newest ReadIndex round, which the answers confirm */
-  heartbeat(readRound: number): void {
+  heartbeat(readRound: number, nowMs: Millis): void {
+    this.stamp(nowMs);
+    this.heartbeatElapsedTicks = 0;
     const queue = this.queue();
     for (const peer of this.peers) {
       queue.push({
@@ -252,7 +269,9 @@ export class Replication {
   reportUnreachable(node: NodeId): void {
     const peer = this.byNode.get(node);
     // Optimistic appends were probably lost with the connection.
-    if (peer?.state === 'replicate') peer.becomeProbe();
+    if (peer?.state !== 'replicate') return;
+    peer.becomeProbe();
+    this.dirty = true;
   }
 
   reportSnapshot(node: NodeId, ok: boolean): void {
@@ -303,7 +322,7 @@ export class Replication {
   }
 
   /** True when a quorum answered since the last call; starts the next period. */
-  takeQuorumActive(): boolean {
+  private takeQuorumActive(): boolean {
     const isActive = (voters: readonly NodeId[]): boolean => {
       let active = 0;
       for (const voter of voters) {
