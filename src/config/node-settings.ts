@@ -60,8 +60,10 @@ export const commonSettings = {
     expected: 'must be letters, digits, dots, dashes and underscores',
   }),
   'redis.maxBulkBytes': sizeSetting({
-    description: 'Largest argument that a Redis client may send',
-    defaultValue: 512 * MIB,
+    description:
+      'Largest argument that a Redis client may send, and largest string; a value above 64 MiB holds the node up for ' +
+      'so long that raft.electionTimeoutMs should be raised with it',
+    defaultValue: 64 * MIB,
     min: 1024,
     max: 512 * MIB,
   }),

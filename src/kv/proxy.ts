@@ -44,7 +44,7 @@ export interface ProxyLimits {
 
 export const DEFAULT_PROXY_LIMITS: ProxyLimits = {
   maxForwards: 65_536,
-  maxForwardBytes: 512 * 1024 * 1024,
+  maxForwardBytes: 1024 * 1024 * 1024,
   maxUnsentReplyBytes: 256 * 1024 * 1024,
   maxFrameBytes: 1024 * 1024,
   backoffBaseMs: 25,

@@ -22,7 +22,7 @@ export interface EngineLimits {
   readonly maxUncommittedBytes: number;
   /** A learner may be promoted within this many entries of the end of the log. */
   readonly maxPromoteLag: number;
-  /** A frame to a peer is cut beyond this many bytes, so that one turn cannot make a frame that the transport refuses. */
+  /** A frame to a peer takes no further message beyond this many bytes, so that many groups do not make one giant frame. */
   readonly maxFrameBytes: number;
   /** Entries kept behind the end of the log for slow followers, once the state machine is durable beyond them. */
   readonly retainEntries: number;
@@ -50,9 +50,11 @@ export const DEFAULT_ENGINE_LIMITS: EngineLimits = {
   maxAppendBytes: 1024 * 1024,
   maxInflightMessages: 256,
   maxInflightBytes: 64 * 1024 * 1024,
-  maxProposalBytes: 32 * 1024 * 1024,
+  // The largest value of Redis, with a key and more beside it.
+  maxProposalBytes: 576 * 1024 * 1024,
   maxPendingProposals: 4096,
-  maxUncommittedBytes: 64 * 1024 * 1024,
+  // One such proposal behind others; the user of the group holds back at far less (`ExecutorLimits.maxInflightBytes`).
+  maxUncommittedBytes: 640 * 1024 * 1024,
   maxPromoteLag: 1024,
   maxFrameBytes: 4 * 1024 * 1024,
   retainEntries: 10_000,

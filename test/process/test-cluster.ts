@@ -122,6 +122,18 @@ export class TestCluster {
     await process.waitExit();
   }
 
+  /** Ends a node as its service manager would. */
+  async shutDown(nodeId: number): Promise<void> {
+    const process = this.processes.process(nodeId)!;
+    process.kill('SIGTERM');
+    assert.equal((await process.waitExit()).code, 0, `node ${nodeId} did not stop cleanly`);
+  }
+
+  /** Where a node keeps its data. */
+  dataFolder(nodeId: number): string {
+    return this.member(nodeId).dataFolder;
+  }
+
   /** Starts a killed node again. */
   revive(nodeId: number): void {
     this.processes.revive(nodeId);
@@ -131,6 +143,12 @@ export class TestCluster {
   async leader(): Promise<number> {
     await this.ready();
     return this.members[0]!.groups.at(-1)!.leader!;
+  }
+
+  /** The highest term of the last group: it rises with every election. */
+  async term(): Promise<number> {
+    await this.ready();
+    return Math.max(...this.members.map((member) => member.groups.at(-1)!.term));
   }
 
   /** Makes a node the leader: the others are killed and come back too young to stand. @throws when it does not work out */

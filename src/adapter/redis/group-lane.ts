@@ -6,12 +6,14 @@
 import { type KvService, NotLeaderError } from '../../kv/index.ts';
 import { type Clock, type GroupId, KvorumError, type Millis } from '../../platform/index.ts';
 import { decodeAnswers, encodeBatch, FORWARD_SERVICE } from './forwarded-command.ts';
-import { CommandRequest, type GroupRequest, type RequestOwner } from './group-request.ts';
+import { CommandRequest, type GroupRequest, type RequestOwner, TransactionRequest } from './group-request.ts';
 import { EncodedReply, type Reply } from './reply.ts';
 
 /** Most requests and roughly most argument bytes of a batch: large enough to fill a frame, small enough to share a link. */
 const MAX_BATCH_REQUESTS = 1024;
 const MAX_BATCH_BYTES = 1024 * 1024;
+/** Large commands get more time than others, at the rate that a busy disk and a shared link keep up with. */
+const MIN_BYTES_PER_MS = (16 * 1024 * 1024) / 1000;
 
 /** What a lane needs from its connection. */
 export interface LaneOwner {
@@ -55,7 +57,8 @@ export class GroupLane implements RequestOwner {
 
   private enqueue(request: GroupRequest): void {
     if (request.deadlineMs === 0) {
-      request.deadlineMs = this.environment.clock.monotonicMs() + this.environment.commandTimeoutMs;
+      const { clock, commandTimeoutMs } = this.environment;
+      request.deadlineMs = clock.monotonicMs() + commandTimeoutMs + argumentBytes(request) / MIN_BYTES_PER_MS;
     }
     this.queue.push(request);
     if (this.forwarding) return;
@@ -74,7 +77,7 @@ export class GroupLane implements RequestOwner {
       this.group,
       FORWARD_SERVICE,
       encodeBatch(this.group, batch),
-      batch[0]!.deadlineMs,
+      Math.max(...batch.map((request) => request.deadlineMs)),
       (error, answer) => {
         this.batchAnswered(batch, error, answer);
         this.forwardBatch();
@@ -87,7 +90,7 @@ export class GroupLane implements RequestOwner {
     let count = 0;
     while (count < this.queue.length && count < MAX_BATCH_REQUESTS && bytes < MAX_BATCH_BYTES) {
       const request = this.queue[count++]!;
-      if (request instanceof CommandRequest) for (const arg of request.args) bytes += arg.length;
+      bytes += argumentBytes(request);
     }
     return this.queue.splice(0, count);
   }
@@ -111,6 +114,14 @@ export class GroupLane implements RequestOwner {
     }
     if (again.length > 0) this.queue = [...again, ...this.queue];
   }
+}
+
+function argumentBytes(request: GroupRequest): number {
+  let bytes = 0;
+  const commands =
+    request instanceof CommandRequest ? [request] : request instanceof TransactionRequest ? request.commands : [];
+  for (const { args } of commands) for (const arg of args) bytes += arg.length;
+  return bytes;
 }
 
 /** A read whose outcome is unknown has no outcome: it is simply asked again. */

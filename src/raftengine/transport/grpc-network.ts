@@ -19,7 +19,7 @@ import { receiveStream, sendStream } from './bulk-stream.ts';
 import { PeerLink, type TransportLogger } from './peer-link.ts';
 import {
   checkIntroduction,
-  decodeBatch,
+  FrameAssembler,
   introduce,
   kindOfCall,
   laneOfCall,
@@ -243,11 +243,12 @@ class GrpcPeerNetwork implements GrpcNetwork {
     const older = this.inbound.get(key);
     this.inbound.set(key, call);
     older?.emit('error', { code: grpc.status.ABORTED, details: 'a newer connection took the place of this one' });
+    const assembler = new FrameAssembler();
     const take = (frame: Buffer): void => this.frameHandlers.get(lane)?.(peer, frame);
     call.on('data', (batch: Buffer) => {
       if (this.inbound.get(key) !== call) return;
       try {
-        decodeBatch(batch, take);
+        assembler.receive(batch, take);
       } catch (error) {
         if (!(error instanceof MalformedFrameError)) throw error;
         call.emit('error', { code: grpc.status.INVALID_ARGUMENT, details: error.message });

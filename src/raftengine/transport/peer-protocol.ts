@@ -4,8 +4,10 @@
  *   kvorum.internal.v1.Peer/Frames  bidirectional; one call a lane, held open; the caller sends batches of frames
  *   kvorum.internal.v1.Peer/Stream  client streaming; header, frames, end mark; answered with one message
  *
- * A batch is `version:u8 (length:u32 frame)*`. The end mark of a stream is an empty message: a call that ends without it
- * was cut.
+ * A message of Frames is a batch of whole frames, `1:u8 (length:u32 frame)*`, or one piece of a frame that is too long for
+ * a batch, `2:u8 frameLength:u32 offset:u32 bytes`; the pieces of a frame follow each other in order. So a value of hundreds
+ * of megabytes moves in steps that flow control and the watch over stalls can see. The end mark of a stream is an empty
+ * message: a call that ends without it was cut.
  *
  * Handshake, in call metadata: the caller names its cluster, node and incarnation, and the node that it means to reach;
  * the callee refuses with FAILED_PRECONDITION or answers with its own names, which the caller checks in turn.
@@ -19,11 +21,15 @@ export const FRAMES_PATH = `/${SERVICE}/Frames`;
 export const STREAM_PATH = `/${SERVICE}/Stream`;
 export const LANES: readonly Lane[] = ['control', 'bulk', 'forward'];
 
-/** Largest message on the wire; batches are cut well below. */
+/** Largest message on the wire; batches, pieces and the frames of streams are cut well below. */
 export const MAX_MESSAGE_BYTES = 64 * 1024 * 1024;
-/** A batch takes further frames until it has this many bytes. */
+/** Longest frame that is believed: the largest command, on its way to the leader, and its envelope. */
+export const MAX_FRAME_BYTES = 1280 * 1024 * 1024;
+/** A batch takes further frames until it has this many bytes; a longer frame travels in pieces of this size. */
 export const BATCH_BYTES = 1024 * 1024;
 const BATCH_VERSION = 1;
+const PIECE_VERSION = 2;
+const PIECE_HEADER_BYTES = 9;
 const LENGTH_BYTES = 4;
 
 const identity = (bytes: Buffer): Buffer => bytes;
@@ -142,6 +148,51 @@ export function encodeBatch(frames: readonly Buffer[], bytes: number): Buffer {
     at += frame.copy(batch, at);
   }
   return batch;
+}
+
+/** One piece of a long frame, from `offset` on. */
+export function encodePiece(frame: Buffer, offset: number): Buffer {
+  const bytes = frame.subarray(offset, offset + BATCH_BYTES);
+  const piece = Buffer.allocUnsafe(PIECE_HEADER_BYTES + bytes.length);
+  piece[0] = PIECE_VERSION;
+  piece.writeUInt32BE(frame.length, 1);
+  piece.writeUInt32BE(offset, 5);
+  bytes.copy(piece, PIECE_HEADER_BYTES);
+  return piece;
+}
+
+/** The receiving end of one Frames call: whole frames out of batches and pieces. */
+export class FrameAssembler {
+  private frame: Buffer | undefined;
+  private filled = 0;
+
+  /**
+   * Hands every frame that the message completes to `take`; frames of a batch are views.
+   * @throws MalformedFrameError when the message is of another version, cut, or out of order
+   */
+  receive(message: Buffer, take: (frame: Buffer) => void): void {
+    if (message[0] !== PIECE_VERSION) {
+      if (this.frame !== undefined) throw new MalformedFrameError('a batch comes between the pieces of a frame');
+      decodeBatch(message, take);
+      return;
+    }
+    if (message.length <= PIECE_HEADER_BYTES) throw new MalformedFrameError('a piece of a frame is empty');
+    const frameBytes = message.readUInt32BE(1);
+    const offset = message.readUInt32BE(5);
+    const bytes = message.length - PIECE_HEADER_BYTES;
+    if (frameBytes > MAX_FRAME_BYTES) throw new MalformedFrameError(`a frame of ${frameBytes} bytes`);
+    if (offset === 0 && this.frame === undefined) this.frame = Buffer.allocUnsafeSlow(frameBytes);
+    const { frame } = this;
+    if (frame?.length !== frameBytes || offset !== this.filled || offset + bytes > frameBytes) {
+      throw new MalformedFrameError('a piece does not continue its frame');
+    }
+    message.copy(frame, offset, PIECE_HEADER_BYTES);
+    this.filled += bytes;
+    if (this.filled < frameBytes) return;
+    this.frame = undefined;
+    this.filled = 0;
+    take(frame);
+  }
 }
 
 /**

@@ -4,7 +4,7 @@
  * says that they left; in flight without progress is how a stalled peer shows.
  */
 import type { Millis } from '../../platform/index.ts';
-import { BATCH_BYTES, batchedBytes, encodeBatch } from './peer-protocol.ts';
+import { BATCH_BYTES, batchedBytes, encodeBatch, encodePiece } from './peer-protocol.ts';
 
 /** The part of a gRPC call that a lane needs. */
 export interface LaneCall {
@@ -19,6 +19,8 @@ export class SendLane {
   private readonly nowMs: () => Millis;
   private queue: Buffer[] = [];
   private queueBytes = 0;
+  /** Bytes of the first frame that are on their way already, as pieces. */
+  private sentOfFirst = 0;
   private inFlightBytes = 0;
   private progressMs: Millis = 0;
   private call: LaneCall | undefined;
@@ -60,12 +62,17 @@ export class SendLane {
     this.call = undefined;
     this.queue = [];
     this.queueBytes = 0;
+    this.sentOfFirst = 0;
     this.inFlightBytes = 0;
   }
 
   /** Hands over as much as the call takes. */
   flush(): void {
     while (this.call !== undefined && this.queue.length > 0 && this.inFlightBytes < MAX_IN_FLIGHT_BYTES) {
+      if (this.queue[0]!.length > BATCH_BYTES) {
+        this.handPiece(this.call);
+        continue;
+      }
       let count = 0;
       let bytes = 0;
       while (count < this.queue.length && (count === 0 || bytes + batchedBytes(this.queue[count]!) <= BATCH_BYTES)) {
@@ -77,6 +84,20 @@ export class SendLane {
       this.queueBytes -= bytes;
       this.hand(this.call, encodeBatch(frames, bytes));
     }
+  }
+
+  private handPiece(call: LaneCall): void {
+    const frame = this.queue[0]!;
+    const piece = encodePiece(frame, this.sentOfFirst);
+    const bytes = Math.min(BATCH_BYTES, frame.length - this.sentOfFirst);
+    this.sentOfFirst += bytes;
+    this.queueBytes -= bytes;
+    if (this.sentOfFirst === frame.length) {
+      this.queueBytes -= batchedBytes(frame) - frame.length;
+      this.sentOfFirst = 0;
+      this.queue = this.queue.slice(1);
+    }
+    this.hand(call, piece);
   }
 
   private hand(call: LaneCall, batch: Buffer): void {

@@ -1,0 +1,39 @@
+import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
+import { test } from 'node:test';
+import { SeededRandom } from '../../src/platform/index.ts';
+import { TestCluster } from './test-cluster.ts';
+
+const MIB = 1024 * 1024;
+const VALUE_BYTES = 60 * MIB;
+
+const digest = (bytes: Buffer): string => createHash('sha256').update(bytes).digest('hex');
+
+test('a value of 60 MiB goes through a follower, starts no election, and survives kill -9 of all nodes', async (t) => {
+  const cluster = await TestCluster.start();
+  try {
+    const leader = await cluster.leader();
+    const [through, other] = cluster.nodeIds.filter((id) => id !== leader);
+    const value = new SeededRandom(7).bytes(VALUE_BYTES);
+    const termBefore = await cluster.term();
+
+    assert.equal(await cluster.client(through!).set('large', value), 'OK');
+    assert.equal(digest((await cluster.client(other!).getBuffer('large'))!), digest(value));
+    assert.equal(await cluster.term(), termBefore, 'an election was held');
+
+    await assert.rejects(cluster.client(through!).append('large', Buffer.alloc(5 * MIB)), {
+      message: 'ERR string exceeds maximum allowed size (proto-max-bulk-len)',
+    });
+    assert.equal(await cluster.client(other!).strlen('large'), VALUE_BYTES, 'a refused command did something');
+
+    await Promise.all(cluster.nodeIds.map((id) => cluster.kill(id)));
+    for (const id of cluster.nodeIds) cluster.revive(id);
+    await cluster.ready();
+    assert.equal(digest((await cluster.client(through!).getBuffer('large'))!), digest(value));
+  } catch (error) {
+    t.diagnostic(cluster.log.slice(-40).join('\n'));
+    throw error;
+  } finally {
+    await cluster.stop();
+  }
+});
