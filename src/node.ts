@@ -8,6 +8,7 @@ import { collectDefaultMetrics, Gauge, Registry } from 'prom-client';
 import { MetricsServer, type Readiness } from './adapter/metrics/index.ts';
 import { counterClassOf, counterRangeOf, startRedisServer } from './adapter/redis/index.ts';
 import type { NodeOptions } from './config/index.ts';
+import { handOver } from './hand-over.ts';
 import { createKvService, GroupStateMachine, Hlc, type NodeKvService } from './kv/index.ts';
 import {
   type Clock,
@@ -244,6 +245,7 @@ export async function startNode(options: NodeOptions): Promise<RunningNode> {
       logger,
       // Every acknowledged write is on a majority, the leader included.
       quorumReplicas: () => Math.floor(Math.max(1, options.members.length) / 2),
+      handOver: () => handOver(node.engine.groups()),
       config: {
         ...(options.redis.maxBulkBytes === undefined ? {} : { maxBulkBytes: options.redis.maxBulkBytes }),
         ...(options.redis.maxClients === undefined ? {} : { maxClients: options.redis.maxClients }),

@@ -43,6 +43,8 @@ export interface ServerStateOptions {
   readonly logger: RedisLogger | undefined;
   /** Replicas beside the leader that hold every acknowledged write: a quorum less one. */
   quorumReplicas(): number;
+  /** Hands over what this node leads. @returns false when it leads nothing */
+  handOver(): Promise<boolean>;
 }
 
 /** What all connections of a server share: its settings, statistics, connected clients and the seams below. */
@@ -55,6 +57,8 @@ export class ServerState {
   readonly logger: RedisLogger | undefined;
   /** Replicas beside the leader that hold every acknowledged write. */
   readonly quorumReplicas: () => number;
+  /** Hands over what this node leads; settles false when it leads nothing. */
+  readonly handOver: () => Promise<boolean>;
   readonly cursors = new ScanCursors();
   readonly writer = new ReplyWriter();
   /** Changed by `reconfigure` only. */
@@ -84,6 +88,7 @@ export class ServerState {
     this.table = options.table;
     this.logger = options.logger;
     this.quorumReplicas = () => options.quorumReplicas();
+    this.handOver = () => options.handOver();
     this.runId = options.random.bytes(20).toString('hex');
     this.startedMs = options.clock.monotonicMs();
   }

@@ -26,6 +26,8 @@ export interface RedisServiceOptions {
   readonly logger?: RedisLogger;
   /** Replicas beside the leader that hold every acknowledged write (a quorum less one), for WAIT; 0 by default. */
   quorumReplicas?(): number;
+  /** Hands the leadership of this node's groups to other nodes, for FAILOVER; settles false when it leads none. */
+  handOver?(): Promise<boolean>;
   /** The commands that it knows; all of them by default. */
   readonly commands?: readonly CommandSpec[];
 }
@@ -65,6 +67,7 @@ function openState(options: RedisServiceOptions): ServerState {
     table: new CommandTable(options.commands ?? ALL_COMMANDS),
     logger: options.logger,
     quorumReplicas: () => options.quorumReplicas?.() ?? 0,
+    handOver: async () => (await options.handOver?.()) ?? false,
   });
   serveForwarded({
     kv: state.kv,

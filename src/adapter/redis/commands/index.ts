@@ -6,6 +6,7 @@ import { clientCommands } from './client.ts';
 import { configCommands } from './config.ts';
 import { connectionCommands } from './connection.ts';
 import { expiryCommands } from './expiry.ts';
+import { failoverCommands } from './failover.ts';
 import { introspectionCommands } from './introspection.ts';
 import { keyCommands } from './keys.ts';
 import { lcsCommands } from './lcs.ts';
@@ -24,6 +25,7 @@ export const ALL_COMMANDS: readonly CommandSpec[] = [
   ...configCommands,
   ...connectionCommands,
   ...expiryCommands,
+  ...failoverCommands,
   ...introspectionCommands,
   ...keyCommands,
   ...lcsCommands,

@@ -1,0 +1,73 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { startRedisServer } from '../../../src/adapter/redis/index.ts';
+import { handOver } from '../../../src/hand-over.ts';
+import { groupId, nodeId, SystemClock, SystemRandom, SystemScheduler } from '../../../src/platform/index.ts';
+import { type GroupStatus, type PeerProgress, type RaftGroup, Role } from '../../../src/raftengine/index.ts';
+import { FakeKv } from './fake-kv.ts';
+import { RawClient } from './harness.ts';
+
+async function replyTo(leads: boolean, ...command: string[]): Promise<unknown> {
+  const server = await startRedisServer({
+    kv: new FakeKv(),
+    host: '127.0.0.1',
+    port: 0,
+    clock: new SystemClock(),
+    scheduler: new SystemScheduler(),
+    random: new SystemRandom(),
+    handOver: async () => leads,
+  });
+  const client = await RawClient.connect(server.port);
+  try {
+    return await client.call(...command);
+  } finally {
+    client.close();
+    await server.stop();
+  }
+}
+
+describe('FAILOVER', () => {
+  it('answers OK when leadership was handed over', async () => {
+    assert.equal(await replyTo(true, 'FAILOVER'), '+OK');
+    assert.equal(await replyTo(true, 'FAILOVER', 'TIMEOUT', '100'), '+OK');
+  });
+
+  it('is refused on a node that leads nothing', async () => {
+    assert.equal(await replyTo(false, 'FAILOVER'), '-ERR FAILOVER is not valid when server is a replica.');
+  });
+
+  it('takes no target, has nothing to abort, and checks its arguments', async () => {
+    assert.match(String(await replyTo(true, 'FAILOVER', 'TO', 'host', '6379')), /^-ERR FAILOVER target HOST and PORT/);
+    assert.equal(await replyTo(true, 'FAILOVER', 'ABORT'), '-ERR No failover in progress.');
+    assert.equal(await replyTo(true, 'FAILOVER', 'NOW'), '-ERR syntax error');
+    assert.match(String(await replyTo(true, 'FAILOVER', 'TIMEOUT', '0')), /must be greater than 0/);
+  });
+});
+
+describe('handing leadership over', () => {
+  const peer = (node: number, matchIndex: number, isLearner = false): PeerProgress => ({
+    nodeId: nodeId(node),
+    matchIndex,
+    nextIndex: matchIndex + 1,
+    state: 'replicate',
+    isLearner,
+    recentlyActive: true,
+  });
+  const group = (role: Role, progress: readonly PeerProgress[], moves: number[]): RaftGroup => {
+    const status = { groupId: groupId(1), role, progress } as unknown as GroupStatus;
+    const transferLeadership = async (to: number): Promise<void> => void moves.push(to);
+    return { status: () => status, transferLeadership } as unknown as RaftGroup;
+  };
+
+  it('chooses the voter that is furthest, never a learner', async () => {
+    const moves: number[] = [];
+    assert.equal(await handOver([group(Role.Leader, [peer(2, 5), peer(3, 9), peer(4, 12, true)], moves)]), true);
+    assert.deepEqual(moves, [3]);
+  });
+
+  it('leaves groups alone that others lead or nobody else votes in', async () => {
+    const moves: number[] = [];
+    assert.equal(await handOver([group(Role.Follower, [], moves), group(Role.Leader, [], moves)]), false);
+    assert.deepEqual(moves, []);
+  });
+});
