@@ -31,7 +31,7 @@ export const quickSuite: readonly SuiteEntry[] = [
 
 /** Every workload under every family of faults, and under all of them together. */
 export const fullSuite: readonly SuiteEntry[] = Object.keys(workloads).flatMap((workload) =>
-  [['kill'], ['pause'], ['partition'], ['network'], ['clock'], ['disk'], ['all']].map((nemeses) => ({
+  [['kill'], ['pause'], ['partition'], ['network'], ['clock'], ['disk'], ['transfer'], ['all']].map((nemeses) => ({
     workload,
     nemeses,
     seconds: 180,

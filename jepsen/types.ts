@@ -29,6 +29,8 @@ export interface TestCluster {
   /** kill -9. */
   kill(node: NodeNumber): Promise<void>;
   start(node: NodeNumber): Promise<void>;
+  /** Asks a node to hand what it leads to another one. @throws what the node answers, also that it leads nothing */
+  handOver(node: NodeNumber): Promise<void>;
   /** SIGSTOP and SIGCONT. */
   pause(node: NodeNumber): void;
   resume(node: NodeNumber): void;

@@ -8,6 +8,7 @@ import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Random } from '../../src/platform/index.ts';
+import { connectClient } from '../client.ts';
 import type { Mutation } from '../mutants/types.ts';
 import type { DiskFault, LinkFault, NodeNumber, TestCluster } from '../types.ts';
 import { FaultProxy } from './fault-proxy.ts';
@@ -216,6 +217,15 @@ export class ProcessCluster implements TestCluster {
     const state = this.state(node);
     state.child?.kill('SIGCONT');
     state.paused = false;
+  }
+
+  async handOver(node: NodeNumber): Promise<void> {
+    const client = await connectClient(this.redisPort(node));
+    try {
+      await client.call('FAILOVER');
+    } finally {
+      client.disconnect();
+    }
   }
 
   endedByThemselves(): readonly string[] {

@@ -5,6 +5,7 @@ import { diskFull, diskSyncError } from './disk.ts';
 import { lossyNetwork, slowNetwork } from './network.ts';
 import { bridge, deafLeader, halves, isolateLeader, muteLeader, oneWay, randomPartition } from './partitions.ts';
 import { killAll, killLeader, killRandom, pauseLeader, pauseRandom } from './processes.ts';
+import { transferLateLeader, transferLeader } from './transfers.ts';
 
 /** Single faults. */
 export const nemeses: readonly Nemesis[] = [
@@ -26,6 +27,8 @@ export const nemeses: readonly Nemesis[] = [
   clockJump,
   diskFull,
   diskSyncError,
+  transferLeader,
+  transferLateLeader,
 ];
 
 /** Short names for families of faults, as `--nemesis` takes them. */
@@ -43,6 +46,7 @@ export const nemesisFamilies: Readonly<Record<string, readonly string[]>> = {
   ],
   network: ['network-slow', 'network-lossy'],
   clock: ['clock-skew', 'clock-jump'],
+  transfer: ['transfer-leader', 'transfer-late-leader'],
   disk: ['disk-full', 'disk-sync-error'],
 };
 
