@@ -70,3 +70,27 @@ export class StoreClosedError extends KvorumError {
     super(`the store in ${location} is closed or is being replaced by a copy`);
   }
 }
+
+/** The folder cannot be opened for a reason outside the store: permissions, a full disk, another process. */
+export class StoreUnavailableError extends KvorumError {
+  readonly code = 'STORE_UNAVAILABLE';
+  readonly disposition: ErrorDisposition = 'final';
+  readonly location: string;
+
+  constructor(location: string, cause: unknown) {
+    const reason = cause instanceof Error ? cause.message : String(cause);
+    super(`the store in ${location} cannot be opened: ${reason}; make the folder accessible to this process`, {
+      cause,
+    });
+    this.location = location;
+  }
+}
+
+/** What LevelDB's refusal to open a folder means. */
+export function openFailure(location: string, error: unknown): KvorumError {
+  // The wrapper says only "failed to open"; LevelDB's own words are in its cause.
+  const cause = (error as { cause?: unknown }).cause ?? error;
+  if ((cause as { code?: unknown }).code !== 'LEVEL_CORRUPTION') return new StoreUnavailableError(location, cause);
+  const reason = cause instanceof Error ? cause.message : String(cause);
+  return new CorruptStoreError(location, `is damaged: ${reason}`, { cause });
+}

@@ -28,7 +28,7 @@ import {
   writeKey,
 } from './codec.ts';
 import { KeyCounters, RANGE_COUNT_PENDING, RANGE_COUNTED } from './counters.ts';
-import { SnapshotTooOldError, StoreClosedError, StoreFailedError } from './errors.ts';
+import { openFailure, SnapshotTooOldError, StoreClosedError, StoreFailedError } from './errors.ts';
 import { digestStore, exportStore } from './export.ts';
 import { encodeGeneration } from './flush.ts';
 import { GarbageCollector } from './garbage.ts';
@@ -546,14 +546,18 @@ class MvccGroupStore implements GroupStore {
 
 /**
  * Opens the store of a group, finishing or undoing a swap that a crash interrupted.
- * @throws UnknownStoreFormatError, CorruptStoreError
+ * @throws UnknownStoreFormatError, CorruptStoreError, StoreUnavailableError
  */
 export async function openGroupStore(options: GroupStoreOptions): Promise<GroupStore> {
   const { location } = options;
   const openLevel = options.openLevel ?? openClassicLevel;
   await recoverFolders(location, options.folders ?? new DiskLevelFolders());
   const level = openLevel(location);
-  await level.open();
+  try {
+    await level.open();
+  } catch (error) {
+    throw openFailure(location, error);
+  }
   try {
     return new MvccGroupStore(options, level, await loadStore(level, location));
   } catch (error) {

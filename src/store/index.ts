@@ -4,6 +4,7 @@ export {
   SnapshotTooOldError,
   StoreClosedError,
   StoreFailedError,
+  StoreUnavailableError,
   UnknownStoreFormatError,
 } from './errors.ts';
 export { DEFAULT_STORE_LIMITS, openGroupStore } from './group-store.ts';
