@@ -20,6 +20,7 @@ import { PeerLink, type TransportLogger } from './peer-link.ts';
 import {
   checkIntroduction,
   FrameAssembler,
+  GOODBYE,
   introduce,
   kindOfCall,
   laneOfCall,
@@ -60,6 +61,9 @@ const SERVER_OPTIONS: grpc.ServerOptions = {
   'grpc.keepalive_time_ms': 2000,
   'grpc.keepalive_timeout_ms': 5000,
 };
+
+/** How long peers get to hang up when this node stops. */
+const GOODBYE_MS = 200;
 
 type FramesCall = grpc.ServerDuplexStream<Buffer, Buffer>;
 type StreamCall = grpc.ServerReadableStream<Buffer, Buffer>;
@@ -172,7 +176,17 @@ class GrpcPeerNetwork implements GrpcNetwork {
     this.state = 'stopped';
     for (const link of this.links.values()) link.close();
     this.links.clear();
+    // Said on every open call before it is cut, so that the peers know a stop from a failure.
+    const calls = [...this.inbound.values()];
     this.inbound.clear();
+    for (const call of calls) call.emit('error', { code: grpc.status.UNAVAILABLE, details: GOODBYE });
+    await new Promise<void>((resolve) => {
+      const cancel = this.options.scheduler.after(GOODBYE_MS, resolve);
+      this.server.tryShutdown(() => {
+        cancel();
+        resolve();
+      });
+    });
     this.server.forceShutdown();
   }
 

@@ -9,6 +9,7 @@ import { PeerRefusedError } from '../errors.ts';
 import {
   checkIntroduction,
   FRAMES_PATH,
+  GOODBYE,
   introduce,
   LANES,
   MAX_MESSAGE_BYTES,
@@ -193,6 +194,8 @@ export class PeerLink {
     if (refused && error.message !== this.lastRefusal) {
       this.lastRefusal = error.message;
       logger?.warn({ peer, address: this.address, error: error.message }, 'the peer was refused');
+    } else if (wasOpen && isGoodbye(error)) {
+      logger?.info({ peer, address: this.address }, 'the peer stops');
     } else if (wasOpen) {
       logger?.warn({ peer, address: this.address, error: error.message }, 'the connection to the peer was lost');
     }
@@ -213,6 +216,8 @@ export class PeerLink {
     for (const client of connection.clients) client.close();
   }
 }
+
+const isGoodbye = (error: Error): boolean => 'details' in error && error.details === GOODBYE;
 
 function isRefusal(error: Error): boolean {
   return (

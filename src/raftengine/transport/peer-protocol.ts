@@ -21,6 +21,9 @@ export const FRAMES_PATH = `/${SERVICE}/Frames`;
 export const STREAM_PATH = `/${SERVICE}/Stream`;
 export const LANES: readonly Lane[] = ['control', 'bulk', 'forward'];
 
+/** Status details of a call that ends because the callee stops. */
+export const GOODBYE = 'the node stops';
+
 /** Largest message on the wire; batches, pieces and the frames of streams are cut well below. */
 export const MAX_MESSAGE_BYTES = 64 * 1024 * 1024;
 /** Longest frame that is believed: the largest command, on its way to the leader, and its envelope. */

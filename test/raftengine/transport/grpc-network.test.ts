@@ -103,6 +103,14 @@ test('a peer that goes away is told of, and is reached again when it is back', a
   await stopAll(a, again);
 });
 
+test('a peer that stops says goodbye, and nobody is warned', async () => {
+  const [a, b] = await pair();
+  await b.network.stop();
+  await until(() => a.lost.includes(2));
+  assert.deepEqual(a.warnings, []);
+  await a.network.stop();
+});
+
 test('a changed address replaces the connection', async () => {
   const [a, b] = await pair();
   const moved = makePeer(2);
