@@ -10,6 +10,9 @@ import { asOfficialClient, type SimRedis } from './sim-redis.ts';
 const FAILED_THINK_MS = 50;
 const FINAL_ATTEMPTS = 20;
 const FINAL_PAUSE_MS = 500;
+/** Every other client only reads: on a leader that is cut off, those that write are stuck long before its successor serves. */
+const READER_EVERY = 2;
+const READER_DRAWS = 10;
 
 export interface ClientsOptions {
   readonly simulation: Simulation;
@@ -90,7 +93,11 @@ export class WorkloadClients {
     const { random } = this.options;
     this.running = Promise.all(
       this.clients.map((client, worker) =>
-        this.drive(client, { random: random.fork(worker), nextId: () => ++this.lastId }),
+        this.drive(
+          client,
+          { random: random.fork(worker), nextId: () => ++this.lastId },
+          worker % READER_EVERY === READER_EVERY - 1,
+        ),
       ),
     );
   }
@@ -138,10 +145,18 @@ export class WorkloadClients {
     return nodes[(process + Math.floor(process / clients)) % nodes.length]!;
   }
 
-  private async drive(client: Client, context: WorkloadContext): Promise<void> {
+  /** A reader draws until it gets a read, if the workload has any. */
+  private generate(context: WorkloadContext, isReader: boolean): Invocation {
+    let invocation = this.workload.generate(context);
+    for (let left = READER_DRAWS; isReader && left > 0 && !this.workload.isReadOnly(invocation.f); left--)
+      invocation = this.workload.generate(context);
+    return invocation;
+  }
+
+  private async drive(client: Client, context: WorkloadContext, isReader: boolean): Promise<void> {
     const { simulation, thinkMs } = this.options;
     while (!this.isOver) {
-      const outcome = await client.once(this.workload.generate(context));
+      const outcome = await client.once(this.generate(context, isReader));
       const restMs = outcome === 'ok' ? context.random.next() * 2 * thinkMs : Math.max(thinkMs, FAILED_THINK_MS);
       await simulation.delay(restMs, 'client thinks');
     }

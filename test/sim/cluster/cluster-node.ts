@@ -64,6 +64,8 @@ export class ClusterNode {
   /** It was emptied after it left, and founds nothing any more. */
   private joins = false;
   private mustWipe = false;
+  /** The life of the machine in which a process was started last. */
+  private bootedLife = 0;
 
   constructor(options: ClusterNodeOptions) {
     this.options = options;
@@ -81,6 +83,8 @@ export class ClusterNode {
     this.isHeldDown = false;
     if (this.process !== undefined) return;
     const { life } = this.machine;
+    if (this.bootedLife === life) return;
+    this.bootedLife = life;
     this.boot(life).catch((error: unknown) => {
       if (life !== this.machine.life) return;
       this.options.say(`node ${this.id} cannot start: ${String(error)}`);

@@ -8,6 +8,10 @@ const MAX_CLOCK_OFFSET_MS = 10_000;
 /** Half of the drift that leases allow for between two nodes. */
 const MAX_DRIFT_PPM = 450;
 const RETRY_MS = 200;
+/** The node that was asked for a change may be gone, and its promise with it. */
+const PATIENCE_MS = 3000;
+/** A change that was proposed before may still come through within this, once everything works. */
+const SETTLE_MS = 2000;
 
 type Heal = () => void;
 type IsCut = (from: NodeId, to: NodeId) => boolean;
@@ -228,22 +232,37 @@ export class Nemesis {
     if (this.outsider !== undefined || raft === undefined || nodes.length < 3) return () => undefined;
     this.outsider = node;
     const isDemoted = random.next() < 0.3;
-    const isWiped = random.next() < 0.5;
-    let isOut = false;
-    this.change(raft, isDemoted ? 'addLearner' : 'remove', node.id).then(
-      () => {
+    const isWiped = !isDemoted && random.next() < 0.5;
+    let isHealed = false;
+    const mayWipe = (): boolean => isWiped && !isHealed && !this.isOver;
+    const removed = this.change(raft, isDemoted ? 'addLearner' : 'remove', node.id).then(
+      async () => {
         say(`node ${node.id} is ${isDemoted ? 'a learner' : 'out'}`);
-        isOut = true;
-        if (isDemoted || !isWiped || this.isOver) return;
+        // The removal was committed by a majority that counted the removed node: what it holds may be forgotten only once all
+        // others have applied it. A stale member would win the vote of a node that came back empty.
+        while (mayWipe() && !this.isForgotten(node)) await this.options.simulation.delay(RETRY_MS, 'membership');
+        if (!mayWipe()) return;
         node.isHeldDown = true;
         node.wipe();
       },
       (error: Error) => say(`membership: ${error.message}`),
     );
-    return () => {
-      if (isOut) node.start();
-      this.takeBack(node).catch((error: Error) => say(`membership: ${error.message}`));
+    const bringBack = async (): Promise<void> => {
+      await Promise.race([removed, this.options.simulation.delay(PATIENCE_MS, 'membership patience')]);
+      isHealed = true;
+      if (node.isHeldDown && isWiped) node.start();
+      await this.takeBack(node);
     };
+    return () => {
+      bringBack().catch((error: Error) => say(`membership: ${error.message}`));
+    };
+  }
+
+  private isForgotten(node: ClusterNode): boolean {
+    return this.options.nodes.every(({ id, process }) => {
+      const conf = process?.raft.status().conf;
+      return id === node.id || (conf !== undefined && !conf.voters.includes(node.id));
+    });
   }
 
   /** Makes a node a voter again, however long it takes. */
@@ -260,8 +279,7 @@ export class Nemesis {
     if (conf.voters.includes(node.id)) return true;
     await Promise.race([
       this.change(raft, conf.learners.includes(node.id) ? 'addVoter' : 'addLearner', node.id),
-      // The node that was asked may be gone, and its promise with it.
-      this.options.simulation.delay(3000, 'membership patience'),
+      this.options.simulation.delay(PATIENCE_MS, 'membership patience'),
     ]).catch((error: Error) => this.options.say(`membership: ${error.message}`));
     return false;
   }
@@ -271,8 +289,14 @@ export class Nemesis {
     return raft.changeMembership([{ kind, nodeId: nodeId(id) }], context);
   }
 
-  /** Makes every node a voter; settles when they are. */
+  /** Makes every node a voter; settles when they are, and stay so. */
   async restoreMembership(): Promise<void> {
-    for (const node of this.options.nodes) await this.takeBack(node);
+    const { nodes, simulation } = this.options;
+    let voters = 0;
+    while (voters < nodes.length) {
+      for (const node of nodes) await this.takeBack(node);
+      await simulation.delay(SETTLE_MS, 'membership settles');
+      voters = this.leader()?.process?.raft.status().conf.voters.length ?? 0;
+    }
   }
 }

@@ -82,14 +82,15 @@ export function drawPlan(seed: number, options: PlanOptions = {}): Plan {
   for (let left = oneOf(1, 2, 2, 3); left > 0; left--) workloads.add(WORKLOADS[random.int(WORKLOADS.length)]!);
   if (workloads.has('list-append')) workloads.delete('append');
   const electionTimeoutMs = oneOf(300, 500, 1000);
+  const clientsPerWorkload = oneOf(4, 8, 12);
   const tiny = random.next() < 0.6;
   const plan: Plan = {
     seed,
     nodes: options.nodes ?? nodes,
     durationMs: options.durationMs ?? durationMs,
     workloads: options.workloads ?? [...workloads],
-    clientsPerWorkload: oneOf(2, 3, 5),
-    thinkMs: oneOf(40, 100, 200),
+    clientsPerWorkload,
+    thinkMs: (clientsPerWorkload * workloads.size * 1000) / oneOf(20, 60, 200),
     limits: {
       tickMs: oneOf(20, 50),
       heartbeatMs: electionTimeoutMs / 5,
@@ -112,7 +113,7 @@ export function drawPlan(seed: number, options: PlanOptions = {}): Plan {
       bufferBytes: oneOf(4000, 32 << 20),
       scanPageBytes: oneOf(16, 8 << 20),
     },
-    segmentBytes: oneOf(8 * 1024, 64 * 1024, 1024 * 1024),
+    segmentBytes: oneOf(8 * 1024, 32 * 1024, 128 * 1024),
     logCacheBytes: oneOf(0, 1000, 1 << 20),
     retentionMs: oneOf(500, 60_000),
     commandTimeoutMs: oneOf(1000, 5000),

@@ -86,6 +86,7 @@ export class SimConnection {
   private toServerMs = 0;
   private toClientMs = 0;
   private isBroken = false;
+  private isServerDead = false;
 
   constructor(simulation: Simulation, server: EventOwner, random: SeededRandom, client: ClientEnd) {
     this.simulation = simulation;
@@ -97,7 +98,7 @@ export class SimConnection {
   }
 
   toServer(bytes: Buffer): void {
-    if (this.isBroken) return;
+    if (this.isBroken || this.isServerDead) return;
     const now = this.simulation.nowMs();
     this.toServerMs = Math.max(now + this.drawDelay(), this.toServerMs + GAP_MS);
     this.simulation.schedule(
@@ -122,11 +123,13 @@ export class SimConnection {
   endFromClient(): void {
     if (this.isBroken) return;
     this.isBroken = true;
+    if (this.isServerDead) return;
     this.simulation.schedule(this.drawDelay(), 'client gone', () => this.end.emit('close'), this.server);
   }
 
   /** The server's machine died: its end is never called again. */
   serverDied(): void {
+    this.isServerDead = true;
     this.laterAtClient(() => this.breakNow());
   }
 
