@@ -144,11 +144,15 @@ export class Nemesis {
     const { length } = nodes;
     const middle = length >> 1;
     const spared = nodes[random.int(length)]!.id;
-    switch (random.int(7)) {
+    switch (random.int(9)) {
       case 0:
         return (from, to) => place(from) <= middle !== place(to) <= middle;
-      case 1:
-        return (from, to) => from === node.id || to === node.id;
+      case 1: {
+        // A minority that keeps a friend.
+        const friend = spared;
+        const isInside = (id: NodeId): boolean => id === node.id || id === friend;
+        return (from, to) => isInside(from) !== isInside(to);
+      }
       case 2:
         // It hears nobody, or all but one.
         return (from, to) => to === node.id && from !== spared;
@@ -163,9 +167,11 @@ export class Nemesis {
         // A bridge: one node reaches both halves.
         return (from, to) =>
           place(from) !== middle && place(to) !== middle && place(from) < middle !== place(to) < middle;
-      default:
+      case 6:
         // A majority of none.
         return () => true;
+      default:
+        return (from, to) => from === node.id || to === node.id;
     }
   }
 

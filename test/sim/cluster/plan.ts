@@ -123,8 +123,9 @@ export function drawPlan(seed: number, options: PlanOptions = {}): Plan {
 }
 
 function drawFaults(random: SeededRandom, plan: Plan, only: readonly FaultKind[] | undefined): PlannedFault[] {
-  const chosen = only ?? FAULTS.filter(() => random.next() < 0.5);
+  const chosen = [...(only ?? FAULTS.filter(() => random.next() < 0.5))];
   if (chosen.length === 0) return [];
+  if (chosen.includes('partition')) chosen.push('partition', 'partition');
   const meanGapMs = [400, 1000, 2000][random.int(3)]!;
   const faults: PlannedFault[] = [];
   for (let atMs = 300 + random.int(1000); atMs < plan.durationMs; atMs += random.next() * 2 * meanGapMs) {
