@@ -1,0 +1,230 @@
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import { allPaths, importsOf, lineAt, readText, sources } from './source-tree.ts';
+
+/** A file that passes this is asking for a name for its second idea. */
+const MAX_FILE_LINES = 600;
+/** Generated prose apart, a line that is longer does not fit beside its review. */
+const MAX_LINE_LENGTH = 160;
+
+const shipped = sources.filter((file) => /^(src|cmd)\//.test(file.path));
+const documented = sources.filter((file) => /^(src|cmd|jepsen|bench)\//.test(file.path));
+
+/** All places where `pattern` occurs in the code of files, as `path:line`. */
+function places(files: typeof sources, pattern: RegExp, part: 'code' | 'text' = 'code'): string[] {
+  return files.flatMap((file) =>
+    [...file[part].matchAll(pattern)].map((match) => `${file.path}:${lineAt(file, match.index)} ${match[0].trim()}`),
+  );
+}
+
+describe('every source file', () => {
+  test(`has at most ${MAX_FILE_LINES} lines`, () => {
+    const long = documented.filter((file) => file.lines.length > MAX_FILE_LINES + 1);
+    assert.deepEqual(
+      long.map((file) => `${file.path}: ${file.lines.length - 1}`),
+      [],
+    );
+  });
+
+  test(`has lines of at most ${MAX_LINE_LENGTH} characters`, () => {
+    const long = shipped.flatMap((file) =>
+      file.lines.flatMap((line, index) => (line.length > MAX_LINE_LENGTH ? [`${file.path}:${index + 1}`] : [])),
+    );
+    assert.deepEqual(long, []);
+  });
+
+  test('does without any, and without switching the compiler or the linter off for no reason', () => {
+    assert.deepEqual(places(sources, /(?:[:<,|]\s*any\b(?!['\w])|\bas any\b)/g), []);
+    assert.deepEqual(places(sources, /^\s*\/\/\s*@ts-(?:ignore|nocheck|expect-error)[^\S\n]*$/gm, 'text'), []);
+    assert.deepEqual(places(sources, /\/\/\s*@ts-(?:ignore|nocheck)\b/g, 'text'), []);
+    // `biome-ignore lint/rule: reason`
+    assert.deepEqual(places(sources, /\/[/*]\s*biome-ignore(?![^\n]*:\s*\S{3})[^\n]*/g, 'text'), []);
+  });
+
+  test('leaves nothing for later', () => {
+    // Spelled apart so that this file does not find itself.
+    const marks = new RegExp(
+      `\\b(?:${['TO', 'FIX', 'HA'].map((start, at) => start + ['DO', 'ME', 'CK'][at]).join('|')})\\b`,
+      'g',
+    );
+    assert.deepEqual(places(sources, marks, 'text'), []);
+    assert.deepEqual(
+      places(sources, /\bnot (?:yet )?implemented\b/gi, 'text').filter((place) => !place.startsWith('test/tidy/')),
+      [],
+    );
+  });
+
+  test('writes to the terminal only from the command lines', () => {
+    const quiet = sources.filter((file) => file.path.startsWith('src/'));
+    assert.deepEqual(places(quiet, /\bconsole\.\w+/g), []);
+  });
+});
+
+describe('every test', () => {
+  test('runs: none is alone, left out or waiting to be written', () => {
+    const tests = sources.filter((file) => file.path.startsWith('test/'));
+    assert.deepEqual(places(tests, /\b(?:test|it|describe|suite)\.(?:only|todo|skip)\b/g), []);
+    assert.deepEqual(places(tests, /\{\s*(?:only|todo):\s*true/g), []);
+  });
+
+  test('file is found by the glob of npm test', () => {
+    const lost = sources.filter(
+      (file) =>
+        /\bfrom 'node:test'/.test(file.text) && !/^test\/.*\.test\.ts$/.test(file.path) && isRunnable(file.text),
+    );
+    assert.deepEqual(
+      lost.map((file) => file.path),
+      [],
+    );
+  });
+});
+
+/** A file that declares tests at its top level; a shared suite declares them inside an exported function. */
+const isRunnable = (text: string): boolean => /^(?:test|describe)\(/m.test(text);
+
+/** Functions whose file says in its opening comment all there is to say about them. */
+const SAID_BY_THE_FILE: ReadonlySet<string> = new Set(['encodeConfChange', 'isJoint']);
+
+/** `sim-links.ts` is named for `SimLinks`. */
+const isNamesake = (path: string, name: string): boolean =>
+  path
+    .split('/')
+    .at(-1)!
+    .replace(/\.ts$|-/g, '') === name.toLowerCase();
+
+describe('every exported declaration', () => {
+  test('of a class or a function carries a docstring', () => {
+    const declaration = /^export (?:default )?(?:abstract )?(?:async )?(?:class|function\*?) (\w+)/gm;
+    const bare: string[] = [];
+    for (const file of documented) {
+      for (const match of file.text.matchAll(declaration)) {
+        const before = file.text.slice(0, match.index).trimEnd();
+        const isOverload = new RegExp(`export (?:async )?function ${match[1]}\\b[^{]*;$`).test(before);
+        // The comment that opens a file speaks for its one class, or for the class that the file is named for.
+        const opensFile =
+          match[0].includes('class') &&
+          /^(?:#![^\n]*\n)?\/\*\*/.test(file.text) &&
+          (file.text.match(/^export [\w ]*class /gm)?.length === 1 || isNamesake(file.path, match[1]!));
+        if (!before.endsWith('*/') && !isOverload && !opensFile && !SAID_BY_THE_FILE.has(match[1]!))
+          bare.push(`${file.path}:${lineAt(file, match.index)} ${match[1]}`);
+      }
+    }
+    assert.deepEqual(bare, []);
+  });
+});
+
+describe('the repository', () => {
+  test('speaks of no machine that it was made on', () => {
+    const machine = new RegExp(`${'/wo'}${'rk/'}|${'/ro'}${'ot/'}|/home/[a-z]|/Users/[a-z]`, 'i');
+    const text = allPaths.filter((path) => /\.(ts|md|json|ya?ml|sh|txt)$|^\.ci\//.test(path));
+    assert.deepEqual(
+      text.filter((path) => machine.test(readText(path))),
+      [],
+    );
+  });
+
+  test('takes packages from the public registry only', () => {
+    const resolved = [...readText('package-lock.json').matchAll(/"resolved": "([^"]+)"/g)].map((match) => match[1]!);
+    assert.deepEqual(
+      resolved.filter((url) => !url.startsWith('https://registry.npmjs.org/')),
+      [],
+    );
+  });
+
+  test('has no file that nothing refers to', () => {
+    const imported = new Set(
+      sources.flatMap((file) => {
+        const found = [...file.text.matchAll(/['"](\.{1,2}\/[^'"]+\.ts)['"]/g)];
+        return found.map((match) => new URL(match[1]!, new URL(file.path, 'file:///')).pathname.slice(1));
+      }),
+    );
+    const scripts =
+      readText('package.json') +
+      allPaths
+        .filter((path) => path.endsWith('.md'))
+        .map(readText)
+        .join('\n');
+    const dead = sources.filter(
+      (file) =>
+        !imported.has(file.path) &&
+        !file.path.endsWith('.test.ts') &&
+        !file.path.endsWith('/index.ts') &&
+        !file.path.endsWith('.d.ts') &&
+        !scripts.includes(file.path),
+    );
+    assert.deepEqual(
+      dead.map((file) => file.path),
+      [],
+    );
+  });
+});
+
+describe('the documentation', () => {
+  const pages = allPaths.filter((path) => path.endsWith('.md'));
+  const scripts = (JSON.parse(readText('package.json')) as { scripts: Record<string, string> }).scripts;
+
+  test('names only npm scripts that exist', () => {
+    const builtIn = new Set(['ci', 'install', 'test', 'start', 'pack', 'publish']);
+    const unknown = pages.flatMap((page) =>
+      [...readText(page).matchAll(/\bnpm (?:run )?(?!run\b)([a-z][\w:-]*)/g)]
+        .filter(
+          (match) =>
+            !(match[1]! in scripts) &&
+            !(match[0] === `npm ${match[1]}` && (builtIn.has(match[1]!) || !/^npm run/.test(match[0]))),
+        )
+        .map((match) => `${page}: ${match[0]}`),
+    );
+    assert.deepEqual(unknown, []);
+  });
+
+  test('has a row for every dependency, and every dependency is used', () => {
+    const manifest = JSON.parse(readText('package.json')) as Record<
+      'dependencies' | 'devDependencies',
+      Record<string, string>
+    >;
+    const page = readText('docs/dependencies.md');
+    const all = [...Object.keys(manifest.dependencies), ...Object.keys(manifest.devDependencies)];
+    assert.deepEqual(
+      all.filter((name) => !page.includes(`\`${name}\``)),
+      [],
+    );
+    const imported = new Set(
+      shipped.flatMap(importsOf).map((specifier) =>
+        specifier
+          .split('/')
+          .slice(0, specifier.startsWith('@') ? 2 : 1)
+          .join('/'),
+      ),
+    );
+    assert.deepEqual(
+      Object.keys(manifest.dependencies).filter((name) => !imported.has(name)),
+      [],
+    );
+    assert.deepEqual(
+      [...imported].filter((name) => !/^(node:|\.)/.test(name) && !(name in manifest.dependencies)),
+      [],
+    );
+  });
+
+  test('links to files that exist', () => {
+    const broken = pages.flatMap((page) =>
+      [...readText(page).matchAll(/\]\((?!https?:|#|mailto:)([^)#\s]+)/g)]
+        .map((match) => new URL(match[1]!, new URL(page, 'file:///')).pathname.slice(1))
+        .filter(
+          (target) =>
+            !allPaths.includes(target) && !allPaths.some((path) => path.startsWith(`${target.replace(/\/$/, '')}/`)),
+        )
+        .map((target) => `${page} -> ${target}`),
+    );
+    assert.deepEqual(broken, []);
+  });
+
+  test('npm scripts run files that exist', () => {
+    const missing = Object.entries(scripts).flatMap(([name, script]) =>
+      [...script.matchAll(/\bnode (?:--\S+ )*([^\s*]+\.ts)\b/g)]
+        .filter((match) => !allPaths.includes(match[1]!))
+        .map((match) => `${name}: ${match[1]}`),
+    );
+    assert.deepEqual(missing, []);
+  });
+});
