@@ -1,4 +1,35 @@
 /** Who owns a key: the directory of ranges, its catalog, its watchers, and each group's own table of spans. */
+export * from './catalog.ts';
+export { type CatalogPlan, MAX_FINISHED_JOBS, type PlanContext } from './catalog-draft.ts';
+export {
+  type CreateMoveOp,
+  isAbortable,
+  type JobResult,
+  type PutNodeOp,
+  type RemoveNodeOp,
+  type SetGroupOp,
+  type TransitionJobOp,
+} from './catalog-jobs.ts';
+export * from './catalog-keys.ts';
+export type {
+  BatchSplitOp,
+  BootstrapOp,
+  BootstrapRange,
+  MergeOp,
+  RoutesResult,
+  SplitItem,
+  SplitOp,
+} from './catalog-routes.ts';
+export * from './catalog-rows.ts';
+export {
+  advanceCatalog,
+  type CatalogMutation,
+  type CatalogState,
+  EMPTY_CATALOG,
+  type FinishedJob,
+  loadCatalog,
+} from './catalog-state.ts';
+export { ChangeLog, DEFAULT_RETENTION, type RetentionPolicy } from './change-log.ts';
 export * from './errors.ts';
 export { DEFAULT_HISTORY_VERSIONS, RouteEngine } from './route-engine.ts';
 export { RouteTable, RouteTableLoader } from './route-table.ts';

@@ -128,6 +128,11 @@ export class RouteTable {
     return this.routes.find(start, place) ? this.at(place) : undefined;
   }
 
+  /** The last route that starts below `key`. */
+  before(key: Buffer): Route | undefined {
+    return this.routes.floor(key, place, true) ? this.at(place) : undefined;
+  }
+
   private at(found: Place): Route {
     const end = found.nextKey();
     // The start of the key space is the first row's start, so a floor search cannot end before its row.

@@ -1,0 +1,227 @@
+/** Operations on routes that move no data: bootstrap, splits, merges. Each decides from the state and writes nothing. */
+import type { GroupId, HlcTimestamp } from '../platform/index.ts';
+import { CatalogDraft, type CatalogPlan, latest, NEVER, type PlanContext } from './catalog-draft.ts';
+import { RESERVED_END } from './catalog-keys.ts';
+import type { CatalogState } from './catalog-state.ts';
+import { CatalogError, type ItemRefusal } from './errors.ts';
+import type { CatalogDelta, CatalogIncarnation, CatalogVersion, Route, RouteId } from './types.ts';
+
+/** Most splits of one batch. */
+export const MAX_BATCH_SPLITS = 256;
+/** Most ranges that a catalog can begin with; more come from splits. */
+export const MAX_BOOTSTRAP_RANGES = 1_024;
+/** Length of the id that makes a batch repeatable. */
+export const BATCH_ID_BYTES = 16;
+
+/** A range of keys of the data groups; `start` empty is the start, `end` undefined the end of the key space. */
+export interface BootstrapRange {
+  readonly start: Buffer;
+  readonly end: Buffer | undefined;
+  readonly groupId: GroupId;
+}
+
+export interface BootstrapOp {
+  readonly kind: 'bootstrap';
+  readonly incarnation: CatalogIncarnation;
+  /** The group that holds the catalog, and with it all reserved keys. */
+  readonly catalogGroup: GroupId;
+  /** Every key once, in order; the reserved keys are cut off the first one. */
+  readonly ranges: readonly BootstrapRange[];
+}
+
+export interface SplitOp {
+  readonly kind: 'split';
+  readonly expectedVersion: CatalogVersion;
+  readonly routeId: RouteId;
+  /** Strictly inside the route, and never between rows of one logical object: that is the caller's knowledge. */
+  readonly splitKey: Buffer;
+  readonly splitAtTs: HlcTimestamp;
+}
+
+/** One cut of a batch. Several may cut the same route. */
+export interface SplitItem {
+  readonly routeId: RouteId;
+  readonly splitKey: Buffer;
+}
+
+export interface BatchSplitOp {
+  readonly kind: 'batchSplit';
+  readonly expectedVersion: CatalogVersion;
+  /** 16 bytes; the same id again gives the first answer again. */
+  readonly batchId: Buffer;
+  readonly items: readonly SplitItem[];
+  readonly splitAtTs: HlcTimestamp;
+}
+
+export interface MergeOp {
+  readonly kind: 'merge';
+  readonly expectedVersion: CatalogVersion;
+  readonly leftId: RouteId;
+  readonly rightId: RouteId;
+  /** Where the right one starts. */
+  readonly boundary: Buffer;
+}
+
+/** The version that an operation made, and the ids of the routes that it added, in key order. */
+export interface RoutesResult {
+  readonly version: CatalogVersion;
+  readonly routeIds: readonly RouteId[];
+}
+
+/** Makes version 1. @throws CatalogError ALREADY_BOOTSTRAPPED, INVALID_RANGES */
+export function planBootstrap(state: CatalogState, op: BootstrapOp, context: PlanContext): CatalogPlan<RoutesResult> {
+  if (state.meta !== undefined) throw new CatalogError('ALREADY_BOOTSTRAPPED', 'the catalog has routes already');
+  const { ranges, catalogGroup, incarnation } = op;
+  checkRanges(ranges);
+  const draft = new CatalogDraft(state, context, {
+    version: 0,
+    nextRouteId: 1,
+    nextJobId: 1,
+    deltaFloor: 1,
+    incarnation,
+    catalogGroup,
+  });
+  const fresh = { state: 'ACTIVE', jobId: 0, parentId: 0, splitAtTs: NEVER, minWriteTs: NEVER, spanEpoch: 1 } as const;
+  const routeIds = [draft.addRoute({ ...fresh, start: Buffer.alloc(0), end: RESERVED_END, groupId: catalogGroup })];
+  for (const [index, range] of ranges.entries()) {
+    routeIds.push(draft.addRoute({ ...fresh, ...range, start: index === 0 ? RESERVED_END : range.start }));
+  }
+  return draft.commitRoutes('bootstrap', { version: draft.version, routeIds });
+}
+
+function checkRanges(ranges: readonly BootstrapRange[]): void {
+  const invalid = (problem: string): CatalogError => new CatalogError('INVALID_RANGES', problem);
+  if (ranges.length === 0 || ranges.length > MAX_BOOTSTRAP_RANGES) {
+    throw invalid(`a catalog begins with 1 to ${MAX_BOOTSTRAP_RANGES} ranges`);
+  }
+  let from: Buffer | undefined = Buffer.alloc(0);
+  for (const [index, { start, end }] of ranges.entries()) {
+    if (from === undefined) throw invalid(`range ${index} comes after the end of the key space`);
+    const order = Buffer.compare(start, from);
+    if (order > 0) throw invalid(`no range covers the keys before range ${index}`);
+    if (order < 0) throw invalid(`range ${index} overlaps the one before it`);
+    const least = index === 0 ? RESERVED_END : start;
+    if (end !== undefined && Buffer.compare(end, least) <= 0) throw invalid(`range ${index} is empty or reserved`);
+    from = end;
+  }
+  if (from !== undefined) throw invalid('no range reaches the end of the key space');
+}
+
+/** The route's two halves in one group; its span table is not concerned. @throws CatalogError */
+export function planSplit(state: CatalogState, op: SplitOp, context: PlanContext): CatalogPlan<RoutesResult> {
+  const draft = CatalogDraft.over(state, context);
+  draft.expectVersion(op.expectedVersion);
+  const route = splittable(draft, op);
+  const routeIds = cut(draft, route, [op.splitKey], op.splitAtTs);
+  return draft.commitRoutes('split', { version: draft.version, routeIds });
+}
+
+/** @throws CatalogError also INVALID_SPLIT_KEY */
+function splittable(draft: CatalogDraft, item: SplitItem): Route {
+  const route = draft.activeRoute(item.routeId, item.splitKey);
+  if (route.start.equals(item.splitKey)) {
+    throw new CatalogError('INVALID_SPLIT_KEY', `route ${route.id} starts at that key already`);
+  }
+  return route;
+}
+
+/** Replaces a route by its pieces. @param keys ascending, strictly inside */
+function cut(draft: CatalogDraft, route: Route, keys: readonly Buffer[], splitAtTs: HlcTimestamp): RouteId[] {
+  draft.deleteRoute(route);
+  return [route.start, ...keys].map((start, at) =>
+    draft.addRoute({ ...route, start, end: at < keys.length ? keys[at] : route.end, parentId: route.id, splitAtTs }),
+  );
+}
+
+/**
+ * All splits in one version, or none: every item is checked against the routes before the batch.
+ * @throws CatalogError BATCH_INVALID, BATCH_REUSED, BATCH_REJECTED with a reason per item, VERSION_MISMATCH
+ */
+export function planBatchSplit(state: CatalogState, op: BatchSplitOp, context: PlanContext): CatalogPlan<RoutesResult> {
+  const draft = CatalogDraft.over(state, context);
+  const { items, batchId } = op;
+  if (items.length === 0 || items.length > MAX_BATCH_SPLITS) {
+    throw new CatalogError('BATCH_INVALID', `a batch has 1 to ${MAX_BATCH_SPLITS} splits`);
+  }
+  if (batchId.length !== BATCH_ID_BYTES) {
+    throw new CatalogError('BATCH_INVALID', `a batch id has ${BATCH_ID_BYTES} bytes`);
+  }
+  // Before the version check: the answer to a repetition is that of the first time, whatever happened since. Once the
+  // delta is forgotten the version check refuses the repetition.
+  const earlier = state.log.deltaOfBatch(batchId);
+  if (earlier !== undefined) return repeated(earlier, items);
+  draft.expectVersion(op.expectedVersion);
+
+  const refusals: ItemRefusal[] = [];
+  const cuts = new Map<RouteId, { route: Route; keys: Buffer[] }>();
+  for (const [index, item] of items.entries()) {
+    try {
+      const route = splittable(draft, item);
+      const own = cuts.get(route.id) ?? { route, keys: [] };
+      cuts.set(route.id, own);
+      if (own.keys.some((key) => key.equals(item.splitKey))) {
+        throw new CatalogError('INVALID_SPLIT_KEY', 'another item of the batch has the same key');
+      }
+      own.keys.push(item.splitKey);
+    } catch (error) {
+      if (!(error instanceof CatalogError)) throw error;
+      refusals.push({ index, code: error.code, message: error.message });
+    }
+  }
+  if (refusals.length > 0) {
+    const first = refusals[0]!;
+    throw new CatalogError(
+      'BATCH_REJECTED',
+      `${refusals.length} of ${items.length} splits cannot be made, so none is; item ${first.index}: ${first.message}`,
+      refusals,
+    );
+  }
+  const inOrder = [...cuts.values()].sort((a, b) => Buffer.compare(a.route.start, b.route.start));
+  const routeIds = inOrder.flatMap(({ route, keys }) => cut(draft, route, keys.sort(Buffer.compare), op.splitAtTs));
+  return draft.commitRoutes('batchSplit', { version: draft.version, routeIds }, batchId);
+}
+
+/** The first answer to a batch. @throws CatalogError BATCH_REUSED when it was another batch */
+function repeated(earlier: CatalogDelta, items: readonly SplitItem[]): CatalogPlan<RoutesResult> {
+  const added = earlier.mutations.flatMap((mutation) => (mutation.kind === 'upsert' ? [mutation.route] : []));
+  const parents = new Set(added.map((route) => route.parentId));
+  const starts = new Set(added.map((route) => `${route.parentId}/${route.start.toString('latin1')}`));
+  const isSame =
+    added.length - parents.size === items.length &&
+    items.every((item) => starts.has(`${item.routeId}/${item.splitKey.toString('latin1')}`));
+  if (!isSame) throw new CatalogError('BATCH_REUSED', 'the batch id was used for other splits; choose a new one');
+  return {
+    mutations: [],
+    delta: undefined,
+    result: { version: earlier.version, routeIds: added.map((route) => route.id) },
+  };
+}
+
+/** One route of two neighbours of one group. @throws CatalogError NOT_ADJACENT, DIFFERENT_GROUPS and those of a route */
+export function planMerge(state: CatalogState, op: MergeOp, context: PlanContext): CatalogPlan<RoutesResult> {
+  const draft = CatalogDraft.over(state, context);
+  draft.expectVersion(op.expectedVersion);
+  const right = draft.activeRoute(op.rightId, op.boundary);
+  const left = state.routes.before(right.start);
+  if (!right.start.equals(op.boundary) || left?.id !== op.leftId) {
+    throw new CatalogError('NOT_ADJACENT', `route ${op.rightId} does not follow route ${op.leftId} at that key`);
+  }
+  draft.activeRoute(left.id, left.start);
+  if (left.groupId !== right.groupId) {
+    throw new CatalogError(
+      'DIFFERENT_GROUPS',
+      `route ${left.id} is in group ${left.groupId}, route ${right.id} in group ${right.groupId}; move one first`,
+    );
+  }
+  draft.deleteRoute(left);
+  draft.deleteRoute(right);
+  const id = draft.addRoute({
+    ...left,
+    end: right.end,
+    parentId: left.id,
+    splitAtTs: NEVER,
+    minWriteTs: latest(left.minWriteTs, right.minWriteTs),
+    spanEpoch: Math.max(left.spanEpoch, right.spanEpoch),
+  });
+  return draft.commitRoutes('merge', { version: draft.version, routeIds: [id] });
+}

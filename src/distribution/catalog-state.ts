@@ -1,0 +1,237 @@
+/**
+ * The catalog as values: all of its rows, decoded and cross-checked. There are two ways to it and both give the same:
+ * `loadCatalog` from all rows, `advanceCatalog` from the state before and the rows of one commit.
+ */
+import { assertNever, type NodeId, nodeId } from '../platform/index.ts';
+import { parseCatalogKey } from './catalog-keys.ts';
+import {
+  type CatalogMeta,
+  decodeDelta,
+  decodeJob,
+  decodeMeta,
+  decodeNode,
+  decodeRoute,
+  type JobRow,
+  type NodeRow,
+} from './catalog-rows.ts';
+import { ChangeLog } from './change-log.ts';
+import { CatalogCorruptError, RouteTableError } from './errors.ts';
+import { RouteTable, RouteTableLoader } from './route-table.ts';
+import type { CatalogDelta, CatalogVersion, JobId, Route } from './types.ts';
+
+/** One row that a commit writes, or deletes when `value` is undefined. */
+export interface CatalogMutation {
+  readonly key: Buffer;
+  readonly value: Buffer | undefined;
+}
+
+/** A finished job, as its row in the history is found. */
+export interface FinishedJob {
+  readonly terminalMs: number;
+  readonly job: JobRow;
+}
+
+/** Everything that the catalog holds. Immutable. */
+export interface CatalogState {
+  /** Undefined before the bootstrap. */
+  readonly meta: CatalogMeta | undefined;
+  /** The routes at `meta.version`. */
+  readonly routes: RouteTable;
+  readonly log: ChangeLog;
+  /** Jobs that are not finished. */
+  readonly jobs: ReadonlyMap<JobId, JobRow>;
+  /** The newest finished jobs, oldest first. */
+  readonly finished: readonly FinishedJob[];
+  readonly nodes: ReadonlyMap<NodeId, NodeRow>;
+  /** Removed incarnations of nodes, as `tombstoneName` spells them. */
+  readonly tombstones: ReadonlySet<string>;
+}
+
+/** How a removed incarnation of a node is spelled in `CatalogState.tombstones`. */
+export const tombstoneName = (node: number, incarnation: Buffer): string => `${node}/${incarnation.toString('hex')}`;
+
+/** The catalog before its bootstrap. */
+export const EMPTY_CATALOG: CatalogState = {
+  meta: undefined,
+  routes: RouteTable.empty(0),
+  log: ChangeLog.empty(1),
+  jobs: new Map(),
+  finished: [],
+  nodes: new Map(),
+  tombstones: new Set(),
+};
+
+/** Rows of the families that are plain maps, while a state is put together. */
+class RowMaps {
+  readonly jobs: Map<JobId, JobRow>;
+  finished: FinishedJob[];
+  readonly nodes: Map<NodeId, NodeRow>;
+  readonly tombstones: Set<string>;
+
+  constructor(state: CatalogState) {
+    this.jobs = new Map(state.jobs);
+    this.finished = state.finished.slice();
+    this.nodes = new Map(state.nodes);
+    this.tombstones = new Set(state.tombstones);
+  }
+}
+
+/**
+ * The state after a commit.
+ * @param mutations exactly the rows of one commit
+ * @throws CatalogCorruptError when they do not fit the state: a version without its delta, rows that the delta does not have
+ */
+export function advanceCatalog(state: CatalogState, mutations: readonly CatalogMutation[]): CatalogState {
+  const maps = new RowMaps(state);
+  let meta = state.meta;
+  let delta: CatalogDelta | undefined;
+  let encodedDelta: Buffer | undefined;
+  let trimmed = 0;
+  let routeRows = 0;
+  for (const { key, value } of mutations) {
+    const parsed = parseCatalogKey(key);
+    switch (parsed.family) {
+      case 'meta':
+        if (value === undefined) throw new CatalogCorruptError('the meta row was deleted');
+        meta = decodeMeta(value);
+        break;
+      case 'route':
+        routeRows++;
+        break;
+      case 'delta':
+        if (value === undefined) {
+          trimmed++;
+          break;
+        }
+        if (delta !== undefined) throw new CatalogCorruptError('one commit holds two deltas');
+        delta = decodeDelta(value);
+        encodedDelta = value;
+        break;
+      case 'job':
+        if (value === undefined) maps.jobs.delete(parsed.id);
+        else maps.jobs.set(parsed.id, decodeJob(value));
+        break;
+      case 'jobHistory':
+        maps.finished = maps.finished.filter((row) => row.job.id !== parsed.id);
+        if (value !== undefined) maps.finished.push({ terminalMs: parsed.terminalMs, job: decodeJob(value) });
+        break;
+      case 'node':
+        if (value === undefined) maps.nodes.delete(nodeId(parsed.node));
+        else maps.nodes.set(nodeId(parsed.node), decodeNode(value));
+        break;
+      case 'tombstone':
+        maps.tombstones.add(tombstoneName(parsed.node, parsed.incarnation));
+        break;
+      default:
+        assertNever(parsed);
+    }
+  }
+  sortFinished(maps.finished);
+
+  let { routes, log } = state;
+  if (delta !== undefined && encodedDelta !== undefined) {
+    if (meta === undefined) throw new CatalogCorruptError('a delta without a meta row');
+    if (routeRows !== delta.mutations.length) throw new CatalogCorruptError('a delta and the rows beside it differ');
+    // A version never comes without its delta, so a new life of the catalog starts with its first delta.
+    const base = state.meta === undefined ? RouteTable.empty(meta.incarnation) : routes;
+    routes = applyStored(base, delta);
+    log = log.append(delta, encodedDelta);
+  }
+  if (meta !== undefined) {
+    if (meta.version !== routes.version) throw new CatalogCorruptError(`version ${meta.version} has no delta`);
+    if (trimmed !== meta.deltaFloor - log.floor)
+      throw new CatalogCorruptError('the floor does not match the trimmed deltas');
+    log = log.trim(meta.deltaFloor);
+  }
+  return { meta, routes, log, ...maps };
+}
+
+/** Stored deltas were checked when they were planned: a refusal now is damage. */
+function applyStored(routes: RouteTable, delta: CatalogDelta): RouteTable {
+  try {
+    return routes.apply(delta);
+  } catch (error) {
+    if (error instanceof RouteTableError) {
+      throw new CatalogCorruptError(`stored delta ${delta.version} does not fit: ${error.message}`, { cause: error });
+    }
+    throw error;
+  }
+}
+
+const sortFinished = (rows: FinishedJob[]): FinishedJob[] =>
+  rows.sort((a, b) => a.terminalMs - b.terminalMs || a.job.id - b.job.id);
+
+/**
+ * The state from all live rows of the catalog, in any order.
+ * @throws CatalogCorruptError when routes do not partition the key space, or a delta at or above the floor is missing
+ */
+export function loadCatalog(rows: Iterable<{ readonly key: Buffer; readonly value: Buffer }>): CatalogState {
+  const maps = new RowMaps(EMPTY_CATALOG);
+  const routes: Route[] = [];
+  const deltas = new Map<CatalogVersion, Buffer>();
+  let meta: CatalogMeta | undefined;
+  for (const { key, value } of rows) {
+    const parsed = parseCatalogKey(key);
+    switch (parsed.family) {
+      case 'meta':
+        meta = decodeMeta(value);
+        break;
+      case 'route':
+        routes.push(decodeRoute(value));
+        if (routes.at(-1)!.id !== parsed.id) throw new CatalogCorruptError(`row of route ${parsed.id} has another id`);
+        break;
+      case 'delta':
+        deltas.set(parsed.version, value);
+        break;
+      case 'job':
+        maps.jobs.set(parsed.id, decodeJob(value));
+        break;
+      case 'jobHistory':
+        maps.finished.push({ terminalMs: parsed.terminalMs, job: decodeJob(value) });
+        break;
+      case 'node':
+        maps.nodes.set(nodeId(parsed.node), decodeNode(value));
+        break;
+      case 'tombstone':
+        maps.tombstones.add(tombstoneName(parsed.node, parsed.incarnation));
+        break;
+      default:
+        assertNever(parsed);
+    }
+  }
+  sortFinished(maps.finished);
+  if (meta === undefined) {
+    if (routes.length > 0 || deltas.size > 0) throw new CatalogCorruptError('routes or deltas without a meta row');
+    return { ...EMPTY_CATALOG, ...maps };
+  }
+  return { meta, routes: loadRoutes(routes, meta), log: loadLog(deltas, meta), ...maps };
+}
+
+function loadRoutes(rows: Route[], meta: CatalogMeta): RouteTable {
+  const loader = new RouteTableLoader();
+  try {
+    for (const route of rows.sort((a, b) => Buffer.compare(a.start, b.start))) loader.add(route);
+    const table = loader.finish(meta.version, meta.incarnation);
+    if (table.maxRouteId >= meta.nextRouteId) throw new CatalogCorruptError('a route has an id that is still free');
+    return table;
+  } catch (error) {
+    if (error instanceof RouteTableError)
+      throw new CatalogCorruptError(`stored routes: ${error.message}`, { cause: error });
+    throw error;
+  }
+}
+
+function loadLog(deltas: Map<CatalogVersion, Buffer>, meta: CatalogMeta): ChangeLog {
+  let log = ChangeLog.empty(meta.deltaFloor);
+  for (let version = meta.deltaFloor; version <= meta.version; version++) {
+    const encoded = deltas.get(version);
+    if (encoded === undefined)
+      throw new CatalogCorruptError(`delta ${version} is missing, the floor is ${meta.deltaFloor}`);
+    const delta = decodeDelta(encoded);
+    if (delta.version !== version)
+      throw new CatalogCorruptError(`row of delta ${version} holds delta ${delta.version}`);
+    log = log.append(delta, encoded);
+  }
+  if (log.count !== deltas.size) throw new CatalogCorruptError('deltas below the floor or above the version');
+  return log;
+}

@@ -1,0 +1,125 @@
+/** A catalog as its group would hold it: rows in a map, and the state taken forward commit by commit. */
+import assert from 'node:assert/strict';
+import {
+  advanceCatalog,
+  CatalogError,
+  type CatalogOp,
+  type CatalogPlan,
+  type CatalogState,
+  DEFAULT_RETENTION,
+  EMPTY_CATALOG,
+  type JobOp,
+  type JobResult,
+  loadCatalog,
+  type NodeOp,
+  type NodeRow,
+  planCatalog,
+  type RetentionPolicy,
+  type Route,
+  type RouteOp,
+  type RoutesResult,
+} from '../../src/distribution/index.ts';
+import { bytes, group } from './builders.ts';
+
+export class CatalogModel {
+  state: CatalogState = EMPTY_CATALOG;
+  readonly rows = new Map<string, Buffer>();
+  readonly retention: RetentionPolicy;
+  slowestCursor: number | undefined;
+  nowMs = 1_000_000;
+
+  constructor(retention: Partial<RetentionPolicy> = {}) {
+    this.retention = { ...DEFAULT_RETENTION, ...retention };
+  }
+
+  /** Groups 1 (catalog) and, from `m` on, 2. */
+  static bootstrapped(retention: Partial<RetentionPolicy> = {}): CatalogModel {
+    const model = new CatalogModel(retention);
+    model.run({
+      kind: 'bootstrap',
+      incarnation: 7,
+      catalogGroup: group(1),
+      ranges: [
+        { start: bytes(''), end: bytes('m'), groupId: group(1) },
+        { start: bytes('m'), end: undefined, groupId: group(2) },
+      ],
+    });
+    return model;
+  }
+
+  get version(): number {
+    return this.state.meta?.version ?? 0;
+  }
+
+  plan(op: CatalogOp): CatalogPlan<RoutesResult | JobResult | NodeRow> | CatalogError {
+    const { nowMs, slowestCursor, retention } = this;
+    return planCatalog(this.state, op, { nowMs, slowestCursor, retention });
+  }
+
+  /** Runs an operation that is expected to be accepted. */
+  run(op: RouteOp): RoutesResult;
+  run(op: JobOp): JobResult;
+  run(op: NodeOp): NodeRow;
+  run(op: CatalogOp): RoutesResult | JobResult | NodeRow {
+    const plan = this.plan(op);
+    if (plan instanceof CatalogError) throw plan;
+    this.commit(plan);
+    return plan.result;
+  }
+
+  commit(plan: CatalogPlan<unknown>): void {
+    for (const { key, value } of plan.mutations) {
+      if (value === undefined) this.rows.delete(key.toString('latin1'));
+      else this.rows.set(key.toString('latin1'), value);
+    }
+    this.state = advanceCatalog(this.state, plan.mutations);
+  }
+
+  /** The code with which an operation is refused. */
+  refusal(op: CatalogOp): string {
+    const before = this.state;
+    const plan = this.plan(op);
+    assert.ok(plan instanceof CatalogError, `${op.kind} is expected to be refused`);
+    assert.equal(this.state, before);
+    return plan.code;
+  }
+
+  route(key: string): Route {
+    return this.state.routes.lookup(bytes(key))!;
+  }
+
+  /** Splits the route of `key` there. */
+  split(key: string): RoutesResult {
+    const { id } = this.route(key);
+    return this.run({
+      kind: 'split',
+      expectedVersion: this.version,
+      routeId: id,
+      splitKey: bytes(key),
+      splitAtTs: SPLIT_TS,
+    });
+  }
+
+  storedRows(): { key: Buffer; value: Buffer }[] {
+    return [...this.rows].map(([key, value]) => ({ key: bytes(key), value }));
+  }
+
+  /** The state that a new leader would load. */
+  reloaded(): CatalogState {
+    return loadCatalog(this.storedRows());
+  }
+}
+
+export const SPLIT_TS = 5n as Route['splitAtTs'];
+
+/** What of a state can be compared. */
+export const visible = (state: CatalogState): object => ({
+  meta: state.meta,
+  routes: [...state.routes.all()],
+  deltas: Array.from({ length: state.log.count }, (_, at) => state.log.delta(state.log.floor + at)),
+  sizeBytes: state.log.sizeBytes,
+  jobs: [...state.jobs.values()].sort((a, b) => a.id - b.id),
+  finished: state.finished,
+  nodes: [...state.nodes.values()].sort((a, b) => a.nodeId - b.nodeId),
+  tombstones: [...state.tombstones].sort(),
+});
