@@ -43,14 +43,14 @@ export interface GroupStateMachineOptions {
 export class GroupStateMachine implements StateMachine {
   private readonly store: GroupStore;
   private readonly initialConf: ConfState;
-  private index: LogIndex;
-  private term: Term;
+  private index: LogIndex = 0;
+  private term: Term = 0;
   private conf: ConfState;
   /** Largest commit timestamp applied. */
-  private largestTs: HlcTimestamp;
+  private largestTs: HlcTimestamp = ABSENT;
   /** Points of the log where term or membership changed, oldest first; the last one holds for `index`. */
-  private changes: SnapshotMeta[];
-  private isConfStored: boolean;
+  private changes: SnapshotMeta[] = [];
+  private isConfStored = false;
   private leadershipListener: ((event: LeadershipEvent) => void) | undefined;
   /** The last event that nobody listened to yet. */
   private unheardLeadership: LeadershipEvent | undefined;
@@ -58,13 +58,8 @@ export class GroupStateMachine implements StateMachine {
   constructor(options: GroupStateMachineOptions) {
     this.store = options.store;
     this.initialConf = options.initialConf;
-    const loaded = this.loadMeta();
-    this.index = loaded.index;
-    this.term = loaded.term;
-    this.conf = loaded.conf;
-    this.largestTs = loaded.maxTs;
-    this.isConfStored = loaded.isConfStored;
-    this.changes = [this.applied()];
+    this.conf = options.initialConf;
+    this.reload();
   }
 
   private loadMeta() {
@@ -295,7 +290,7 @@ export class GroupStateMachine implements StateMachine {
     return new StagedSnapshot(await this.store.stageImport(), () => this.reload());
   }
 
-  /** Takes over what an installed snapshot says. */
+  /** Takes over what the store says: on start, and after a snapshot was installed. */
   private reload(): void {
     const loaded = this.loadMeta();
     this.index = loaded.index;

@@ -11,13 +11,19 @@ function heldEntries(node: TestNode): number {
   return lastIndex - firstIndex + 1;
 }
 
-test('a follower that missed more than the log holds is brought back by a snapshot', async () => {
+/** A cluster of which one follower is down and has missed more than the log holds. */
+async function clusterWithStraggler() {
   const cluster = await SimCluster.found({ limits: SHORT_LOG });
   const leader = await cluster.serving();
   const follower = cluster.up().find((node) => node !== leader)!;
   follower.crash();
   await cluster.proposeAll(leader, 400, 'v');
   await cluster.until(() => leader.group.status().firstIndex > 100);
+  return { cluster, leader, follower };
+}
+
+test('a follower that missed more than the log holds is brought back by a snapshot', async () => {
+  const { cluster, leader, follower } = await clusterWithStraggler();
   await cluster.restart(follower.id);
   await cluster.until(() => follower.list.values.length === 400);
   assert.equal(follower.list.installed, 1);
@@ -33,12 +39,7 @@ test('a follower that missed more than the log holds is brought back by a snapsh
 });
 
 test('a snapshot that breaks on the way is sent again', async () => {
-  const cluster = await SimCluster.found({ limits: SHORT_LOG });
-  const leader = await cluster.serving();
-  const follower = cluster.up().find((node) => node !== leader)!;
-  follower.crash();
-  await cluster.proposeAll(leader, 400, 'v');
-  await cluster.until(() => leader.group.status().firstIndex > 100);
+  const { cluster, leader, follower } = await clusterWithStraggler();
   const gate = Promise.withResolvers<void>();
   leader.list.snapshotGate = gate.promise;
   await cluster.restart(follower.id);

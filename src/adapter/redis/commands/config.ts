@@ -1,12 +1,12 @@
 /** CONFIG GET, SET, RESETSTAT, REWRITE, HELP. */
 import { wordOf } from '../arguments.ts';
-import { type CommandSpec, defineCommands } from '../command.ts';
-import type { Connection } from '../connection.ts';
+import { defineCommands } from '../command.ts';
 import { globMatches } from '../glob.ts';
 import { errors, MapReply, OK, RedisError, type Reply } from '../reply.ts';
 import { type ServerState, ServerStats } from '../server-state.ts';
 import { SETTING_BY_NAME, SETTINGS, type Setting } from '../settings.ts';
 import { helpCommand } from './help.ts';
+import { serverSubcommand } from './server-subcommand.ts';
 
 function get(state: ServerState, patterns: readonly Buffer[]): Reply {
   const matching = SETTINGS.filter(({ name }) =>
@@ -44,25 +44,7 @@ function set(state: ServerState, args: readonly Buffer[]): Reply {
   return OK;
 }
 
-type Run = (connection: Connection, args: readonly Buffer[]) => Reply;
-
-const sub = (
-  name: string,
-  arity: number,
-  since: string,
-  summary: string,
-  complexity: string,
-  run: Run,
-): CommandSpec => ({
-  name,
-  arity,
-  flags: ['admin', 'noscript', 'loading', 'stale'],
-  group: 'server',
-  since,
-  summary,
-  complexity,
-  handler: { kind: 'connection', run },
-});
+const sub = serverSubcommand({ flags: ['admin', 'noscript', 'loading', 'stale'] });
 
 export const configCommands = defineCommands([
   {

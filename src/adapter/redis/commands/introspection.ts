@@ -6,6 +6,7 @@ import type { Connection } from '../connection.ts';
 import { globMatches } from '../glob.ts';
 import { errors, MapReply, RedisError, type Reply, SetReply, SimpleString } from '../reply.ts';
 import { helpCommand } from './help.ts';
+import { serverSubcommand } from './server-subcommand.ts';
 
 /** ACL categories in the order in which Redis lists them. */
 const CATEGORIES = [
@@ -179,26 +180,7 @@ function keysOf(
   return { spec: command.spec, keys: indexes.map((index) => call[index]!) };
 }
 
-type Run = (connection: Connection, args: readonly Buffer[]) => Reply;
-
-const sub = (
-  name: string,
-  arity: number,
-  since: string,
-  summary: string,
-  complexity: string,
-  run: Run,
-): CommandSpec => ({
-  name,
-  arity,
-  flags: ['loading', 'stale'],
-  group: 'server',
-  aclCategories: ['connection'],
-  since,
-  summary,
-  complexity,
-  handler: { kind: 'connection', run },
-});
+const sub = serverSubcommand({ flags: ['loading', 'stale'], aclCategories: ['connection'] });
 
 export const introspectionCommands = defineCommands([
   {

@@ -1,0 +1,20 @@
+/** Subcommands of the containers that look at or change the server: all answered by the node that the client is on. */
+import type { CommandSpec } from '../command.ts';
+import type { Connection } from '../connection.ts';
+import type { Reply } from '../reply.ts';
+
+type Run = (connection: Connection, args: readonly Buffer[]) => Reply;
+
+/** Makes the declarations of one container's subcommands, which have flags and categories in common. */
+export const serverSubcommand =
+  (common: Pick<CommandSpec, 'flags' | 'aclCategories'>) =>
+  (name: string, arity: number, since: string, summary: string, complexity: string, run: Run): CommandSpec => ({
+    name,
+    arity,
+    ...common,
+    group: 'server',
+    since,
+    summary,
+    complexity,
+    handler: { kind: 'connection', run },
+  });
