@@ -9,7 +9,7 @@ import { MetricsServer, type Readiness } from './adapter/metrics/index.ts';
 import { counterClassOf, counterRangeOf, startRedisServer } from './adapter/redis/index.ts';
 import type { NodeOptions } from './config/index.ts';
 import { handOver } from './hand-over.ts';
-import { createKvService, GroupStateMachine, Hlc, type NodeKvService } from './kv/index.ts';
+import { createKvService, GroupStateMachine, Hlc, type KvServiceOptions, type NodeKvService } from './kv/index.ts';
 import {
   type Clock,
   type GroupId,
@@ -53,6 +53,8 @@ export interface NodeParts {
   readonly joins?: boolean;
   readonly limits: Partial<EngineLimits>;
   readonly retentionMs: number;
+  /** Bounds and periods of the key-value layer that differ from the defaults. */
+  readonly kv?: Pick<KvServiceOptions, 'limits' | 'maintenance'>;
   /** The node can promise nothing any more: its log or its store failed. */
   readonly onFatal: (error: Error) => void;
   /** Something in the background failed and will be tried again. */
@@ -122,7 +124,8 @@ export async function assembleNode(parts: NodeParts): Promise<AssembledNode> {
     scheduler,
     random,
     hlc: new Hlc(clock),
-    maintenance: { retentionMs: parts.retentionMs },
+    limits: parts.kv?.limits ?? {},
+    maintenance: { ...parts.kv?.maintenance, retentionMs: parts.retentionMs },
     onBackgroundError: parts.onBackgroundError,
   });
   await network.start();

@@ -39,7 +39,9 @@ export class SnapshotTransfer {
   private readonly waiting: Job[] = [];
   private readonly busyPeers = new Set<NodeId>();
   private readonly receiving = new Set<number>();
-  private readonly stopped = new AbortController();
+  /** Of transfers under way; `AbortSignal.any` would keep one that never ends alive for good. */
+  private readonly aborts = new Set<AbortController>();
+  private isStopped = false;
   private sending = new Set<Promise<void>>();
 
   constructor(options: SnapshotTransferOptions) {
@@ -55,7 +57,7 @@ export class SnapshotTransfer {
 
   /** Queues a snapshot of the replica's present state; its core hears the result through `reportSnapshot`. */
   request(replica: Replica, to: NodeId): void {
-    if (this.stopped.signal.aborted) return;
+    if (this.isStopped) return;
     if (this.waiting.some((job) => job.replica === replica && job.to === to)) return;
     this.waiting.push({ replica, to, term: replica.term });
     this.startWaiting();
@@ -63,7 +65,8 @@ export class SnapshotTransfer {
 
   async stop(): Promise<void> {
     this.waiting.length = 0;
-    this.stopped.abort(new StreamBrokenError('the engine stops'));
+    this.isStopped = true;
+    for (const abort of this.aborts) abort.abort(new StreamBrokenError('the engine stops'));
     await Promise.allSettled(this.sending);
   }
 
@@ -111,6 +114,7 @@ export class SnapshotTransfer {
     const { network, scheduler, limits } = this.options;
     const reader = await replica.stateMachine.openSnapshot();
     const abort = new AbortController();
+    this.aborts.add(abort);
     const cancelTimeout = scheduler.after(limits.snapshotTimeoutMs, () =>
       abort.abort(new StreamBrokenError('the snapshot took too long')),
     );
@@ -122,9 +126,10 @@ export class SnapshotTransfer {
         network.self,
         to,
       );
-      const signal = AbortSignal.any([abort.signal, this.stopped.signal]);
-      await network.stream(to, SNAPSHOT_STREAM, header, this.limited(reader.frames()), signal);
+      if (this.isStopped) throw new StreamBrokenError('the engine stops');
+      await network.stream(to, SNAPSHOT_STREAM, header, this.limited(reader.frames()), abort.signal);
     } finally {
+      this.aborts.delete(abort);
       cancelTimeout();
       replica.unpin(to);
       await reader.close();

@@ -71,7 +71,13 @@ export class ClusterNode {
     this.options = options;
     this.id = nodeId(options.id);
     this.machine = new SimMachine(options.fabric, this.id);
+    this.machine.disk.slowness = this.diskSlowness;
     this.watchLevels();
+  }
+
+  /** When nothing makes it slower still. */
+  get diskSlowness(): number {
+    return this.options.plan.diskSlowness;
   }
 
   get isUp(): boolean {
@@ -125,6 +131,7 @@ export class ClusterNode {
       joins: this.joins,
       limits: plan.limits,
       retentionMs: plan.retentionMs,
+      kv: plan.kv,
       onFatal: (error) => this.died(life, error),
       onBackgroundError: (error) => say(`node ${this.id} background: ${String(error)}`),
     });

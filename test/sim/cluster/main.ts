@@ -83,9 +83,12 @@ class Totals {
 
   toString(): string {
     const seconds = this.wallSeconds;
+    const { user, system } = process.cpuUsage();
+    const cpuSeconds = (user + system) / 1e6;
     return (
       `${this.runs} seeds in ${seconds.toFixed(1)} s (${(this.runs / seconds).toFixed(1)} seeds/s, ` +
-      `${(this.simulatedMs / 1000 / seconds).toFixed(0)} simulated seconds per second): ` +
+      `${(this.simulatedMs / 1000 / seconds).toFixed(0)} simulated seconds per second, ` +
+      `${(this.simulatedMs / 1000 / cpuSeconds).toFixed(0)} per second of CPU): ` +
       `${this.events} events, ${this.committed} entries committed, ${this.terms} terms, ` +
       `${this.succeeded} of ${this.operations} operations succeeded, ${this.undecided} undecided, ${this.failures} failures`
     );

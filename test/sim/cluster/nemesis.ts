@@ -118,7 +118,7 @@ export class Nemesis {
       case 'slowDisk':
         node.machine.disk.slowness = 10 + random.next() * 500;
         return () => {
-          node.machine.disk.slowness = 1;
+          node.machine.disk.slowness = node.diskSlowness;
         };
       case 'clockJump':
         node.setClockOffset((random.next() * 2 - 1) * MAX_CLOCK_OFFSET_MS);
@@ -223,7 +223,7 @@ export class Nemesis {
     const { disk } = node.machine;
     disk.isFull = false;
     disk.failsSyncs = false;
-    disk.slowness = 1;
+    disk.slowness = node.diskSlowness;
     // What was under way may still fail with the fault's error.
     this.options.simulation.schedule(2000, 'disk forgotten', () => {
       if (!disk.isFull && !disk.failsSyncs) node.hasDiskFault = false;

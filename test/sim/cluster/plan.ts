@@ -2,6 +2,7 @@
  * Everything that one seed decides before a run starts: sizes, limits, workloads, and the faults with their times. A plan is
  * plain data, so that a failing one can be made smaller and run again.
  */
+import type { KvServiceOptions } from '../../../src/kv/index.ts';
 import { SeededRandom } from '../../../src/platform/index.ts';
 import type { EngineLimits } from '../../../src/raftengine/index.ts';
 import type { StoreLimits } from '../../../src/store/index.ts';
@@ -46,7 +47,10 @@ export interface Plan {
   readonly storeLimits: Partial<StoreLimits>;
   readonly segmentBytes: number;
   readonly logCacheBytes: number;
+  /** How much slower than a good drive all disks are. */
+  readonly diskSlowness: number;
   readonly retentionMs: number;
+  readonly kv: Pick<KvServiceOptions, 'limits' | 'maintenance'>;
   readonly commandTimeoutMs: number;
 }
 
@@ -90,7 +94,7 @@ export function drawPlan(seed: number, options: PlanOptions = {}): Plan {
     durationMs: options.durationMs ?? durationMs,
     workloads: options.workloads ?? [...workloads],
     clientsPerWorkload,
-    thinkMs: (clientsPerWorkload * workloads.size * 1000) / oneOf(20, 60, 200),
+    thinkMs: (clientsPerWorkload * workloads.size * 1000) / oneOf(20, 60, 120),
     limits: {
       tickMs: oneOf(20, 50),
       heartbeatMs: electionTimeoutMs / 5,
@@ -114,8 +118,18 @@ export function drawPlan(seed: number, options: PlanOptions = {}): Plan {
       scanPageBytes: oneOf(16, 8 << 20),
     },
     segmentBytes: oneOf(8 * 1024, 32 * 1024, 128 * 1024),
+    diskSlowness: oneOf(1, 1, 30, 150),
     logCacheBytes: oneOf(0, 1000, 1 << 20),
-    retentionMs: oneOf(500, 60_000),
+    retentionMs: oneOf(500, 3000, 60_000),
+    kv: {
+      limits: { executor: { maxInflightEntries: oneOf(1, 3, 512), maxEntryBytes: oneOf(1, 100, 1 << 20) } },
+      maintenance: {
+        periodMs: oneOf(100, 1000),
+        purgeBatchKeys: oneOf(1, 1000),
+        gcStepMs: oneOf(100, 60_000),
+        gcPauseMs: oneOf(1, 50),
+      },
+    },
     commandTimeoutMs: oneOf(1000, 5000),
     faults: [],
   };
@@ -126,6 +140,7 @@ function drawFaults(random: SeededRandom, plan: Plan, only: readonly FaultKind[]
   const chosen = [...(only ?? FAULTS.filter(() => random.next() < 0.5))];
   if (chosen.length === 0) return [];
   if (chosen.includes('partition')) chosen.push('partition', 'partition');
+  if (chosen.includes('crashAll')) chosen.push('crashAll');
   const meanGapMs = [400, 1000, 2000][random.int(3)]!;
   const faults: PlannedFault[] = [];
   for (let atMs = 300 + random.int(1000); atMs < plan.durationMs; atMs += random.next() * 2 * meanGapMs) {
