@@ -108,7 +108,7 @@ export function planCreateMove(state: CatalogState, op: CreateMoveOp, context: P
     src: route.groupId,
     dst: op.dst,
     phase: 'PLANNED',
-    attempt: 0,
+    attempt: 1,
     fenceTs: NEVER,
     spanEpoch: 0,
     progress: NOTHING,
@@ -153,6 +153,11 @@ export function planTransitionJob(
   }
   if (attempt < job.attempt || fenceTs < job.fenceTs || spanEpoch < job.spanEpoch) {
     throw new CatalogError('JOB_PHASE', `attempt, fence and epoch of job ${job.id} never go back`);
+  }
+  // Whoever still drives the old attempt must not be able to fence or import for the new one.
+  const goesBack = phase === 'PREP_TARGET' ? job.phase !== 'PLANNED' : phase === 'CATCH_UP' && job.phase === 'FENCE';
+  if (goesBack && phase !== job.phase && attempt === job.attempt) {
+    throw new CatalogError('JOB_PHASE', `job ${job.id} goes back to ${phase} only as a new attempt`);
   }
   if (progress.length > MAX_PROGRESS_BYTES) {
     throw new CatalogError('JOB_PHASE', `the progress of a job has at most ${MAX_PROGRESS_BYTES} bytes`);

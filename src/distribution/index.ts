@@ -33,4 +33,8 @@ export { ChangeLog, DEFAULT_RETENTION, type RetentionPolicy } from './change-log
 export * from './errors.ts';
 export { DEFAULT_HISTORY_VERSIONS, RouteEngine } from './route-engine.ts';
 export { RouteTable, RouteTableLoader } from './route-table.ts';
+export * from './span-codec.ts';
+export { MAX_SPANS, type SpanIntersection, SpanTable } from './span-table.ts';
+export { applySpanCommand, type SpanStep } from './span-transitions.ts';
+export * from './span-types.ts';
 export * from './types.ts';
