@@ -120,13 +120,12 @@ export const SIM_MUTANTS: readonly SimMutant[] = [
   },
   {
     name: 'snapshot-without-meta',
-    breaks: 'a snapshot brings the data and leaves term, membership and clock as they were',
+    breaks: 'a snapshot brings the data and leaves index, term, membership and clock as they were',
     mutations: [
       {
         file: STATE_MACHINE,
-        find: 'new StagedSnapshot(await this.store.stageImport(), () => this.reload())',
-        replace:
-          'new StagedSnapshot(await this.store.stageImport(), () => { this.index = this.store.appliedIndex; this.changes = [this.applied()]; })',
+        find: 'await this.store.stageImport(), () => this.reload())',
+        replace: 'await this.store.stageImport(), () => undefined)',
       },
     ],
   },
