@@ -1,8 +1,9 @@
 /** Operations on routes that move no data: bootstrap, splits, merges. Each decides from the state and writes nothing. */
 import type { GroupId, HlcTimestamp } from '../platform/index.ts';
 import { CatalogDraft, type CatalogPlan, latest, NEVER, type PlanContext } from './catalog-draft.ts';
-import { RESERVED_END } from './catalog-keys.ts';
-import type { CatalogState } from './catalog-state.ts';
+import { deltaKey, META_KEY, RESERVED_END } from './catalog-keys.ts';
+import { type CatalogMeta, encodeMeta } from './catalog-rows.ts';
+import type { CatalogMutation, CatalogState } from './catalog-state.ts';
 import { CatalogError, type ItemRefusal } from './errors.ts';
 import type { CatalogDelta, CatalogIncarnation, CatalogVersion, Route, RouteId } from './types.ts';
 
@@ -62,6 +63,19 @@ export interface MergeOp {
   readonly boundary: Buffer;
 }
 
+/**
+ * Begins a new life of a catalog that was put back from a copy: watchers that have seen more than the copy holds start
+ * over, and ids that may have been given out after the copy was made are skipped.
+ */
+export interface RestoreOp {
+  readonly kind: 'restore';
+  /** Above every incarnation before. */
+  readonly incarnation: CatalogIncarnation;
+}
+
+/** Ids that a restore skips; a copy is not so old that more were given out since. */
+export const RESTORE_SKIPPED_IDS = 2 ** 32;
+
 /** The version that an operation made, and the ids of the routes that it added, in key order. */
 export interface RoutesResult {
   readonly version: CatalogVersion;
@@ -105,6 +119,28 @@ function checkRanges(ranges: readonly BootstrapRange[]): void {
     from = end;
   }
   if (from !== undefined) throw invalid('no range reaches the end of the key space');
+}
+
+/** @throws CatalogError NOT_BOOTSTRAPPED, VERSION_MISMATCH for an incarnation that is not above the last one */
+export function planRestore(state: CatalogState, op: RestoreOp): CatalogPlan<RoutesResult> {
+  const { meta, log } = state;
+  if (meta === undefined) throw new CatalogError('NOT_BOOTSTRAPPED', 'there are no rows of a catalog to go on with');
+  if (op.incarnation <= meta.incarnation) {
+    throw new CatalogError('VERSION_MISMATCH', `a restore needs an incarnation above ${meta.incarnation}`);
+  }
+  const mutations: CatalogMutation[] = [];
+  for (let version = log.floor; version <= log.version; version++) {
+    mutations.push({ key: deltaKey(version), value: undefined });
+  }
+  const restored: CatalogMeta = {
+    ...meta,
+    incarnation: op.incarnation,
+    deltaFloor: meta.version + 1,
+    nextRouteId: meta.nextRouteId + RESTORE_SKIPPED_IDS,
+    nextJobId: meta.nextJobId + RESTORE_SKIPPED_IDS,
+  };
+  mutations.push({ key: META_KEY, value: encodeMeta(restored) });
+  return { mutations, delta: undefined, result: { version: meta.version, routeIds: [] } };
 }
 
 /** The route's two halves in one group; its span table is not concerned. @throws CatalogError */

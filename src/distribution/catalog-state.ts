@@ -138,6 +138,7 @@ export function advanceCatalog(state: CatalogState, mutations: readonly CatalogM
     log = log.append(delta, encodedDelta);
   }
   if (meta !== undefined) {
+    routes = routes.inIncarnation(meta.incarnation);
     if (meta.version !== routes.version) throw new CatalogCorruptError(`version ${meta.version} has no delta`);
     if (trimmed !== meta.deltaFloor - log.floor)
       throw new CatalogCorruptError('the floor does not match the trimmed deltas');

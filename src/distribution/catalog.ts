@@ -25,7 +25,9 @@ import {
   planBatchSplit,
   planBootstrap,
   planMerge,
+  planRestore,
   planSplit,
+  type RestoreOp,
   type RoutesResult,
   type SplitOp,
 } from './catalog-routes.ts';
@@ -33,7 +35,7 @@ import type { NodeRow } from './catalog-rows.ts';
 import type { CatalogState } from './catalog-state.ts';
 import { CatalogError } from './errors.ts';
 
-export type RouteOp = BootstrapOp | SplitOp | BatchSplitOp | MergeOp;
+export type RouteOp = BootstrapOp | RestoreOp | SplitOp | BatchSplitOp | MergeOp;
 export type JobOp = CreateMoveOp | TransitionJobOp | SetGroupOp;
 export type NodeOp = PutNodeOp | RemoveNodeOp;
 export type CatalogOp = RouteOp | JobOp | NodeOp;
@@ -79,6 +81,8 @@ function plan(
   switch (op.kind) {
     case 'bootstrap':
       return planBootstrap(state, op, context);
+    case 'restore':
+      return planRestore(state, op);
     case 'split':
       return planSplit(state, op, context);
     case 'batchSplit':

@@ -38,3 +38,6 @@ export { MAX_SPANS, type SpanIntersection, SpanTable } from './span-table.ts';
 export { applySpanCommand, type SpanStep } from './span-transitions.ts';
 export * from './span-types.ts';
 export * from './types.ts';
+export * from './watch-messages.ts';
+export { type WatchProblem, WatchReceiver, type WatchStep } from './watch-receiver.ts';
+export { WATCH_LIMITS, WatchSession } from './watch-session.ts';

@@ -106,6 +106,12 @@ export class RouteTable {
     return new RouteTable(0, incarnation, 0, BTree.empty(RECORD_BYTES), BTree.empty(0));
   }
 
+  /** The same routes in another life of the catalog. */
+  inIncarnation(incarnation: CatalogIncarnation): RouteTable {
+    if (incarnation === this.incarnation) return this;
+    return new RouteTable(this.version, incarnation, this.maxRouteId, this.routes, this.byGroup);
+  }
+
   /** Number of routes. */
   get size(): number {
     return this.routes.size;
