@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { ClusterSimulation } from './cluster-simulation.ts';
+import { runMutant, SIM_MUTANTS } from './mutants.ts';
 import { drawPlan } from './plan.ts';
 
 /** Another range than the one that the command line begins with. */
@@ -33,3 +34,11 @@ test('other seeds give other traces', async () => {
   for (let seed = 1; seed <= 4; seed++) hashes.add((await new ClusterSimulation(drawPlan(seed)).run()).traceHash);
   assert.equal(hashes.size, 4);
 });
+
+for (const name of ['lost-updates', 'unsynced-log', 'log-cut-too-far', 'ignored-watch']) {
+  const mutant = SIM_MUTANTS.find((each) => each.name === name)!;
+  test(`it is noticed within a few seeds when ${mutant.breaks}`, async () => {
+    const { seeds } = await runMutant(mutant, 30);
+    assert.ok(seeds !== undefined, 'no seed of 30 noticed');
+  });
+}

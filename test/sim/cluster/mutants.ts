@@ -6,7 +6,8 @@ import { spawn } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import type { Mutation } from '../../../jepsen/mutants/types.ts';
 
-interface SimMutant {
+/** A deliberate break of kvorum. */
+export interface SimMutant {
   readonly name: string;
   readonly breaks: string;
   readonly mutations: readonly Mutation[];
@@ -184,7 +185,7 @@ export const SIM_MUTANTS: readonly SimMutant[] = [
 ];
 
 /** How one mutant ended. */
-interface Fate {
+export interface Fate {
   /** Seeds until it was noticed; undefined when it survived all. */
   readonly seeds: number | undefined;
   readonly by: string;
@@ -192,7 +193,8 @@ interface Fate {
 
 const pathOf = (relative: string): string => fileURLToPath(new URL(relative, import.meta.url));
 
-function runMutant(mutant: SimMutant, seeds: number): Promise<Fate> {
+/** Runs one mutant in a process of its own over up to `seeds` seeds. @throws when it does not fit the source any more */
+export function runMutant(mutant: SimMutant, seeds: number): Promise<Fate> {
   const preload = new URL('../../../jepsen/cluster/preload.ts', import.meta.url).href;
   const child = spawn(
     process.execPath,
