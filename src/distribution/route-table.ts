@@ -278,7 +278,8 @@ function checkBefore(routes: BTree, start: Buffer, written: ReadonlySet<string>)
 /** Builds a table in O(n) from routes that come in order of their starts, page by page. */
 export class RouteTableLoader {
   private readonly routes = new BTreeLoader(RECORD_BYTES);
-  private readonly index: Buffer[] = [];
+  /** Keys of the group index; routes come in order, so the keys of each group do. */
+  private readonly index = new Map<GroupId, Buffer[]>();
   private readonly ids: RouteId[] = [];
   private lastEnd: Buffer | undefined = Buffer.alloc(0);
 
@@ -296,7 +297,10 @@ export class RouteTableLoader {
       throw new RouteTableError(`route ${route.id} is empty`);
     }
     this.routes.add(route.start, encodeRecord(route, scratchRecord));
-    this.index.push(groupKey(route.groupId, route.start));
+    const key = groupKey(route.groupId, route.start);
+    const ofGroup = this.index.get(route.groupId);
+    if (ofGroup === undefined) this.index.set(route.groupId, [key]);
+    else ofGroup.push(key);
     this.ids.push(route.id);
     this.lastEnd = route.end;
   }
@@ -309,7 +313,9 @@ export class RouteTableLoader {
       if (ids[at] === ids[at - 1]) throw new RouteTableError(`two routes have the id ${ids[at]}`);
     }
     const byGroup = new BTreeLoader(0);
-    for (const key of this.index.sort(Buffer.compare)) byGroup.add(key);
+    for (const [, keys] of [...this.index].sort(([a], [b]) => a - b)) {
+      for (const key of keys) byGroup.add(key);
+    }
     return new RouteTable(version, incarnation, ids.at(-1)!, this.routes.finish(), byGroup.finish());
   }
 }

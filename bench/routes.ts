@@ -1,0 +1,225 @@
+/**
+ * `npm run bench:routes [-- --json]`: what the directory of ranges costs from a thousand to a million routes: a lookup beside a binary
+ * search on a plain sorted array, applying splits, a batch of 256, and memory with 32 versions kept. Keys are Buffers as the
+ * Redis adapter makes them. Figures are of one process on one core; compare within a run only.
+ */
+import {
+  type CatalogDelta,
+  DEFAULT_HISTORY_VERSIONS,
+  type Route,
+  RouteEngine,
+  type RouteMutation,
+  type RouteTable,
+  RouteTableLoader,
+} from '../src/distribution/index.ts';
+import { groupId, hlcTimestamp, SeededRandom } from '../src/platform/index.ts';
+
+const SIZES = [1_000, 10_000, 100_000, 1_000_000];
+const LOOKUPS = 400_000;
+const TIMED_LOOKUPS = 100_000;
+const SPLITS = 2_000;
+const GROUPS = 64;
+const NEVER = hlcTimestamp(0n);
+const MIB = 1024 * 1024;
+
+const { gc } = globalThis;
+if (gc === undefined) throw new Error('memory is measured after a collection: run with --expose-gc');
+
+interface Figures {
+  readonly routes: number;
+  readonly loadMs: number;
+  readonly meanUs: number;
+  readonly groupMeanUs: number;
+  readonly arrayMeanUs: number;
+  readonly p50Us: number;
+  readonly p99Us: number;
+  readonly splitP50Ms: number;
+  readonly splitP99Ms: number;
+  readonly batchMs: number;
+  readonly tableMib: number;
+  readonly historyMib: number;
+}
+
+/** Keys as the Redis adapter makes them: tag, database 0, slot, name. */
+const keyOf = (at: number, count: number): Buffer => {
+  const slot = Math.floor((at * 16_384) / count);
+  return Buffer.from(`r\0${String.fromCharCode(slot >> 8, slot & 255)}user:${String(at).padStart(8, '0')}`, 'latin1');
+};
+
+function routeOf(id: number, start: Buffer, end: Buffer | undefined): Route {
+  return {
+    id,
+    start,
+    end,
+    groupId: groupId(1 + (id % GROUPS)),
+    state: 'ACTIVE',
+    jobId: 0,
+    parentId: 0,
+    splitAtTs: NEVER,
+    minWriteTs: NEVER,
+    spanEpoch: 1,
+    createdVersion: 1,
+    modifiedVersion: 1,
+  };
+}
+
+const percentile = (sorted: Float64Array, share: number): number => sorted[Math.floor((sorted.length - 1) * share)]!;
+
+/** Memory that is in use after everything unreachable is gone; the memory of Buffers is given back in the background. */
+async function usedMib(): Promise<number> {
+  for (let round = 0; round < 3; round++) {
+    gc!();
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+  const { heapUsed, external } = process.memoryUsage();
+  return (heapUsed + external) / MIB;
+}
+
+/** Mean microseconds of a lookup over keys in random order. */
+function meanUs(keys: readonly Buffer[], lookup: (key: Buffer) => unknown): number {
+  const startMs = performance.now();
+  let found = 0;
+  for (let at = 0; at < LOOKUPS; at++) if (lookup(keys[at % keys.length]!) !== undefined) found++;
+  if (found !== LOOKUPS) throw new Error('a key has no route');
+  return ((performance.now() - startMs) * 1000) / LOOKUPS;
+}
+
+/** The plain way: routes in a sorted array, found by halving. */
+function arraySearch(starts: readonly Buffer[], key: Buffer): Buffer | undefined {
+  let low = 0;
+  let high = starts.length;
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    if (Buffer.compare(starts[middle]!, key) <= 0) low = middle + 1;
+    else high = middle;
+  }
+  return starts[low - 1];
+}
+
+function measureArray(table: RouteTable, keys: readonly Buffer[]): number {
+  const starts = [...table.all()].map((route) => Buffer.from(route.start));
+  meanUs(keys, (key) => arraySearch(starts, key));
+  return meanUs(keys, (key) => arraySearch(starts, key));
+}
+
+const split = (route: Route, key: Buffer, nextId: number): RouteMutation[] => [
+  { kind: 'delete', id: route.id, start: route.start },
+  { kind: 'upsert', route: { ...route, id: nextId, parentId: route.id, end: key } },
+  { kind: 'upsert', route: { ...route, id: nextId + 1, parentId: route.id, start: key } },
+];
+
+const deltaOf = (version: number, mutations: RouteMutation[]): CatalogDelta => ({
+  version,
+  committedMs: 0,
+  cause: 'split',
+  batchId: undefined,
+  mutations,
+});
+
+function load(count: number): RouteTable {
+  const loader = new RouteTableLoader();
+  for (let at = 0; at < count; at++) {
+    const start = at === 0 ? Buffer.alloc(0) : keyOf(at, count);
+    loader.add(routeOf(at + 1, start, at + 1 === count ? undefined : keyOf(at + 1, count)));
+  }
+  return loader.finish(1, 1);
+}
+
+async function measure(count: number): Promise<Figures> {
+  const random = new SeededRandom(count);
+  const before = await usedMib();
+  const engine = new RouteEngine(1);
+  const loadStartMs = performance.now();
+  engine.publish(load(count));
+  const loadMs = performance.now() - loadStartMs;
+  const tableMib = (await usedMib()) - before;
+
+  // Enough distinct keys that the whole table is visited, and a little behind the start of a route.
+  const keys = Array.from({ length: 100_000 }, () => Buffer.concat([keyOf(random.int(count), count), Buffer.of(1)]));
+  const table = engine.current;
+  for (let warm = 0; warm < 3; warm++) meanUs(keys, (key) => table.lookup(key));
+  const lookupMeanUs = meanUs(keys, (key) => table.lookup(key));
+  meanUs(keys, (key) => table.groupOf(key));
+  const groupMeanUs = meanUs(keys, (key) => table.groupOf(key));
+  const times = new Float64Array(TIMED_LOOKUPS);
+  for (let at = 0; at < TIMED_LOOKUPS; at++) {
+    const startMs = performance.now();
+    table.lookup(keys[at % keys.length]!);
+    times[at] = (performance.now() - startMs) * 1000;
+  }
+  times.sort();
+
+  const arrayMeanUs = measureArray(table, keys);
+
+  let nextId = count + 1;
+  const applied = new Float64Array(SPLITS);
+  for (let at = 0; at < SPLITS; at++) {
+    const key = Buffer.concat([keys[random.int(keys.length)]!, random.bytes(4)]);
+    const { current } = engine;
+    const delta = deltaOf(current.version + 1, split(current.lookup(key)!, key, nextId));
+    nextId += 2;
+    const startMs = performance.now();
+    engine.publish(current.apply(delta));
+    applied[at] = performance.now() - startMs;
+  }
+  applied.sort();
+
+  const cuts = new Map<number, RouteMutation[]>();
+  while (cuts.size < 256) {
+    const key = Buffer.concat([keys[random.int(keys.length)]!, random.bytes(4)]);
+    const route = engine.current.lookup(key)!;
+    if (cuts.has(route.id)) continue;
+    cuts.set(route.id, split(route, key, nextId));
+    nextId += 2;
+  }
+  const batch = deltaOf(engine.current.version + 1, [...cuts.values()].flat());
+  const batchStartMs = performance.now();
+  engine.publish(engine.current.apply(batch));
+  const batchMs = performance.now() - batchStartMs;
+  if (engine.current.version !== batch.version || engine.versions().length !== DEFAULT_HISTORY_VERSIONS) {
+    throw new Error('a batch is one version');
+  }
+  keys.length = 0;
+  const historyMib = (await usedMib()) - before;
+  return {
+    routes: count,
+    loadMs,
+    meanUs: lookupMeanUs,
+    groupMeanUs,
+    arrayMeanUs,
+    p50Us: percentile(times, 0.5),
+    p99Us: percentile(times, 0.99),
+    splitP50Ms: percentile(applied, 0.5),
+    splitP99Ms: percentile(applied, 0.99),
+    batchMs,
+    tableMib,
+    historyMib,
+  };
+}
+
+const rows: Figures[] = [];
+for (const count of SIZES) rows.push(await measure(count));
+if (process.argv.includes('--json')) {
+  console.log(JSON.stringify(rows));
+} else {
+  const columns: readonly [string, (row: Figures) => string][] = [
+    ['routes', (row) => String(row.routes)],
+    ['lookup us', (row) => row.meanUs.toFixed(2)],
+    ['us/log2 N', (row) => (row.meanUs / Math.log2(row.routes)).toFixed(3)],
+    ['p50 us', (row) => row.p50Us.toFixed(2)],
+    ['p99 us', (row) => row.p99Us.toFixed(2)],
+    ['groupOf us', (row) => row.groupMeanUs.toFixed(2)],
+    ['array us', (row) => row.arrayMeanUs.toFixed(2)],
+    ['array/groupOf', (row) => (row.arrayMeanUs / row.groupMeanUs).toFixed(2)],
+    ['split p50 ms', (row) => row.splitP50Ms.toFixed(3)],
+    ['split p99 ms', (row) => row.splitP99Ms.toFixed(3)],
+    ['batch 256 ms', (row) => row.batchMs.toFixed(1)],
+    ['load ms', (row) => row.loadMs.toFixed(0)],
+    ['table MiB', (row) => row.tableMib.toFixed(1)],
+    ['with 32 versions MiB', (row) => row.historyMib.toFixed(1)],
+  ];
+  console.log(columns.map(([title]) => title.padStart(Math.max(9, title.length))).join('  '));
+  for (const row of rows) {
+    console.log(columns.map(([title, show]) => show(row).padStart(Math.max(9, title.length))).join('  '));
+  }
+}
