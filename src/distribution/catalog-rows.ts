@@ -107,6 +107,7 @@ export interface NodeRow {
 /** Largest progress note of a job, in bytes. */
 export const MAX_PROGRESS_BYTES = 65_536;
 
+/** The meta row. */
 export function encodeMeta(meta: CatalogMeta): Buffer {
   return new ByteWriter()
     .u8(CODEC)
@@ -170,6 +171,7 @@ export function readRoute(reader: ByteReader): Route {
   };
 }
 
+/** A route row. */
 export function encodeRoute(route: Route): Buffer {
   const writer = new ByteWriter().u8(CODEC);
   writeRoute(writer, route);
@@ -185,6 +187,7 @@ export function decodeRoute(bytes: Buffer): Route {
   return route;
 }
 
+/** A row of the change log; also what watchers are sent. */
 export function encodeDelta(delta: CatalogDelta): Buffer {
   const writer = new ByteWriter(64 + 128 * delta.mutations.length)
     .u8(CODEC)
@@ -222,6 +225,7 @@ export function decodeDelta(bytes: Buffer): CatalogDelta {
   return { ...head, mutations };
 }
 
+/** A job row, unfinished or in the history. */
 export function encodeJob(job: JobRow): Buffer {
   return new ByteWriter(256)
     .u8(CODEC)
@@ -268,6 +272,7 @@ export function decodeJob(bytes: Buffer): JobRow {
   return job;
 }
 
+/** A node row; the incarnation has 16 bytes. */
 export function encodeNode(node: NodeRow): Buffer {
   return new ByteWriter(128)
     .u8(CODEC)

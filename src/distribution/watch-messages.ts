@@ -54,6 +54,7 @@ export type WatchMessage = WatchBatch | WatchReset | WatchBeat;
 
 const Kind = { batch: 1, reset: 2, beat: 3 } as const;
 
+/** The first message of a watcher. */
 export function encodeWatchRequest(request: WatchRequest): Buffer {
   return new ByteWriter(32)
     .u8(CODEC)
@@ -78,6 +79,7 @@ export function decodeWatchRequest(bytes: Buffer): WatchRequest {
   return request;
 }
 
+/** A message of the server. */
 export function encodeWatchMessage(message: WatchMessage): Buffer {
   const writer = new ByteWriter(1024).u8(CODEC).u8(Kind[message.kind]).u53(message.incarnation);
   switch (message.kind) {
