@@ -1,6 +1,6 @@
 /**
- * A whole cluster as far as ownership goes: the catalog, one span table per group, and drivers that take jobs through
- * the protocol. Drivers crash between any two steps, several work on one job with old knowledge, and their commands are
+ * A whole cluster as far as ownership goes: the catalog, one span table and one map of values per group, clients that write,
+ * and drivers that take jobs through the protocol. Drivers crash between any two steps, several work on one job with old knowledge, and their commands are
  * lost, delivered twice, or delivered long after.
  */
 import assert from 'node:assert/strict';
@@ -10,13 +10,14 @@ import {
   isAbortable,
   type JobOp,
   type JobRow,
+  type Span,
   type SpanCommand,
   type SpanOutcome,
   SpanTable,
   type TransitionJobOp,
 } from '../../src/distribution/index.ts';
 import { type GroupId, hlcTimestamp, type SeededRandom } from '../../src/platform/index.ts';
-import { bytes, group } from './builders.ts';
+import { bytes, group, isBelow } from './builders.ts';
 import { CatalogModel } from './catalog-model.ts';
 
 const GROUPS = 4;
@@ -34,13 +35,21 @@ export class MoveSimulation {
   private readonly inFlight: Sent[] = [];
   /** Old job rows that a driver somewhere still believes in. */
   private readonly beliefs: JobRow[] = [];
+  private readonly values = new Map<GroupId, Map<string, number>>();
+  /** The last value of each key that a client was told is written. */
+  private readonly acknowledged = new Map<string, number>();
+  /** What a job's driver copied when the source was fenced. */
+  private readonly copies = new Map<number, Map<string, number>>();
   private clock = 10n;
   /** Share of commands that are lost or late, of ten. */
   trouble = 3;
 
   constructor(random: SeededRandom) {
     this.random = random;
-    for (let id = 1; id <= GROUPS; id++) this.tables.set(group(id), SpanTable.empty);
+    for (let id = 1; id <= GROUPS; id++) {
+      this.tables.set(group(id), SpanTable.empty);
+      this.values.set(group(id), new Map());
+    }
     for (const route of this.catalog.state.routes.all()) {
       this.deliver({ to: route.groupId, command: { kind: 'assign', start: route.start, end: route.end, epoch: 1 } });
     }
@@ -49,8 +58,41 @@ export class MoveSimulation {
   private deliver({ to, command }: Sent): SpanOutcome {
     const { table, outcome } = applySpanCommand(this.tables.get(to)!, command);
     this.tables.set(to, table);
+    if (outcome.kind === 'done' && outcome.isChanged && outcome.span !== undefined)
+      this.moveValues(to, command, outcome.span);
     this.checkOwnership();
     return outcome;
+  }
+
+  /** What a state machine does with the data when its span table changed. */
+  private moveValues(to: GroupId, command: SpanCommand, span: Span): void {
+    const values = this.values.get(to)!;
+    if (command.kind === 'purge' || command.kind === 'incoming' || command.kind === 'drop') {
+      for (const key of [...values.keys()]) if (isIn(key, span)) values.delete(key);
+    }
+    if (command.kind === 'activate') {
+      for (const [key, value] of this.copies.get(command.job) ?? []) values.set(key, value);
+    }
+  }
+
+  /** A client writes a random key wherever it is taken. */
+  private write(): void {
+    const key = String.fromCharCode(1 + this.random.int(255));
+    for (const [id, table] of this.tables) {
+      if (table.check(bytes(key), 'write').kind !== 'owned') continue;
+      const value = (this.acknowledged.get(key) ?? 0) + 1;
+      this.values.get(id)!.set(key, value);
+      this.acknowledged.set(key, value);
+    }
+  }
+
+  /** Whoever serves a key has the last value that was acknowledged. */
+  checkValues(): void {
+    for (const [key, value] of this.acknowledged) {
+      for (const owner of this.ownersOf(bytes(key))) {
+        assert.equal(this.values.get(owner)!.get(key), value, `group ${owner} lost a write of '${key}'`);
+      }
+    }
   }
 
   /** At most one group serves any key (G3). */
@@ -88,6 +130,8 @@ export class MoveSimulation {
 
   /** One thing happens somewhere. */
   step(): void {
+    this.write();
+    if (this.random.int(8) === 0) this.checkValues();
     switch (this.random.int(8)) {
       case 0:
         this.begin();
@@ -191,7 +235,10 @@ export class MoveSimulation {
           break;
         }
         const outcome = this.send(src, { kind: 'fence', job: id, attempt });
-        if (outcome?.kind === 'done') this.to(job, 'RELEASE');
+        if (outcome?.kind !== 'done') break;
+        // Nothing is written from here on, unless the fence is lifted; then the release must not succeed.
+        this.copies.set(id, new Map([...this.values.get(src)!].filter(([key]) => isIn(key, job))));
+        this.to(job, 'RELEASE');
         break;
       }
       case 'RELEASE': {
@@ -242,5 +289,9 @@ export class MoveSimulation {
       }
     }
     for (const sent of this.inFlight) this.deliver(sent);
+    this.checkValues();
   }
 }
+
+const isIn = (key: string, range: { readonly start: Buffer; readonly end: Buffer | undefined }): boolean =>
+  Buffer.compare(range.start, bytes(key)) <= 0 && isBelow(bytes(key), range.end);
