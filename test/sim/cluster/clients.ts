@@ -12,7 +12,7 @@ const FINAL_ATTEMPTS = 20;
 const FINAL_PAUSE_MS = 500;
 /** Every other client only reads: on a leader that is cut off, those that write are stuck long before its successor serves. */
 const READER_EVERY = 2;
-const READER_DRAWS = 10;
+const READER_DRAWS = 40;
 
 export interface ClientsOptions {
   readonly simulation: Simulation;

@@ -11,6 +11,8 @@ export interface SimMutant {
   readonly name: string;
   readonly breaks: string;
   readonly mutations: readonly Mutation[];
+  /** What its runs are narrowed to, where all workloads and faults together meet the break too seldom. */
+  readonly only?: readonly string[];
 }
 
 const REPLICA = 'src/raftengine/replica.ts';
@@ -45,6 +47,31 @@ export const SIM_MUTANTS: readonly SimMutant[] = [
         find: 'this.disk.open(path, { durable: true })',
         replace: 'this.disk.open(path)',
       },
+    ],
+  },
+  {
+    name: 'unsynced-store',
+    breaks: 'the store says that a flush is durable without a sync',
+    mutations: [
+      {
+        file: 'src/store/group-store.ts',
+        find: 'encodeGeneration(generation, state, this.limits.inlineBytes), { sync: true }',
+        replace: 'encodeGeneration(generation, state, this.limits.inlineBytes), { sync: false }',
+      },
+    ],
+  },
+  {
+    name: 'lease-kept-in-transfer',
+    breaks: 'a leader that hands over goes on to use its lease',
+    mutations: [{ file: 'src/raftengine/core/lease.ts', find: 'this.voided = true;', replace: '' }],
+  },
+  {
+    name: 'scan-unconfirmed',
+    breaks: 'a leader answers scans without asking whether it still leads (workload set and partitions alone)',
+    only: ['--workload', 'set', '--fault', 'partition'],
+    mutations: [
+      { file: EXECUTOR, find: 'if (!this.raft.holdsLease()) await this.raft.readBarrier();', replace: '' },
+      { file: EXECUTOR, find: 'await this.catchUp();\n    const page', replace: 'const page' },
     ],
   },
   {
@@ -198,7 +225,16 @@ export function runMutant(mutant: SimMutant, seeds: number): Promise<Fate> {
   const preload = new URL('../../../jepsen/cluster/preload.ts', import.meta.url).href;
   const child = spawn(
     process.execPath,
-    ['--import', preload, pathOf('./main.ts'), '--seeds', String(seeds), '--json', '--no-shrink'],
+    [
+      '--import',
+      preload,
+      pathOf('./main.ts'),
+      '--seeds',
+      String(seeds),
+      '--json',
+      '--no-shrink',
+      ...(mutant.only ?? []),
+    ],
     { env: { ...process.env, KVORUM_MUTATIONS: JSON.stringify(mutant.mutations) } },
   );
   let output = '';
