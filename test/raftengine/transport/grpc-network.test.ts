@@ -106,9 +106,9 @@ test('a peer that goes away is told of, and is reached again when it is back', a
 test('a peer that stops says goodbye, and nobody is warned', async () => {
   const [a, b] = await pair();
   await b.network.stop();
-  await until(() => a.lost.includes(2));
-  assert.deepEqual(a.warnings, []);
+  await until(() => a.lost.includes(2) && !a.network.isConnected(b.network.self));
   await a.network.stop();
+  assert.deepEqual(a.warnings, []);
 });
 
 test('a changed address replaces the connection', async () => {
