@@ -82,9 +82,6 @@ describe('every test', () => {
 /** A file that declares tests at its top level; a shared suite declares them inside an exported function. */
 const isRunnable = (text: string): boolean => /^(?:test|describe)\(/m.test(text);
 
-/** Functions whose file says in its opening comment all there is to say about them. */
-const SAID_BY_THE_FILE: ReadonlySet<string> = new Set(['encodeConfChange', 'isJoint']);
-
 /** `sim-links.ts` is named for `SimLinks`. */
 const isNamesake = (path: string, name: string): boolean =>
   path
@@ -105,7 +102,7 @@ describe('every exported declaration', () => {
           match[0].includes('class') &&
           /^(?:#![^\n]*\n)?\/\*\*/.test(file.text) &&
           (file.text.match(/^export [\w ]*class /gm)?.length === 1 || isNamesake(file.path, match[1]!));
-        if (!before.endsWith('*/') && !isOverload && !opensFile && !SAID_BY_THE_FILE.has(match[1]!))
+        if (!before.endsWith('*/') && !isOverload && !opensFile)
           bare.push(`${file.path}:${lineAt(file, match.index)} ${match[1]}`);
       }
     }

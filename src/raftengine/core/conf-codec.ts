@@ -12,6 +12,7 @@ const STEP_BYTES = 3;
 /** Disk values: never renumber. */
 const STEP_KINDS = ['addVoter', 'addLearner', 'remove'] as const;
 
+/** The payload of a configuration change's log entry. */
 export function encodeConfChange(change: ConfChange): Buffer {
   const bytes = Buffer.allocUnsafe(HEADER_BYTES + change.steps.length * STEP_BYTES + change.context.length);
   bytes.writeUInt8(VERSION, 0);

@@ -28,6 +28,14 @@ export class Membership {
     this.confIndex = applied.index;
   }
 
+  /**
+   * False until this node has been told who belongs to the group. Such a node elects nobody: it may be the empty
+   * successor of a voter that was wiped, and the votes of that one must not be given a second time.
+   */
+  isKnown(): boolean {
+    return this.conf.voters.length > 0;
+  }
+
   isPending(): boolean {
     return this.pendingIndex > this.log.appliedIndex;
   }

@@ -76,6 +76,7 @@ export function isSoleVoter(conf: ConfState, node: NodeId): boolean {
   );
 }
 
+/** True while decisions need a majority of the outgoing voters too. */
 export function isJoint(conf: ConfState): boolean {
   return conf.votersOutgoing.length > 0;
 }

@@ -292,8 +292,8 @@ export class RaftCore {
       this.currentVote === message.from ||
       (this.currentVote === 0 && this.currentLeader === 0) ||
       (isPreVote && message.term > this.currentTerm);
-    const granted =
-      message.term >= this.currentTerm && isFree && this.log.isUpToDate(message.lastTerm, message.lastIndex);
+    const isEligible = isFree && this.membership.isKnown() && this.log.isUpToDate(message.lastTerm, message.lastIndex);
+    const granted = message.term >= this.currentTerm && isEligible;
     if (granted && !isPreVote) {
       this.currentVote = message.from;
       this.election.restartTimer();

@@ -317,3 +317,24 @@ test('a new leader whose log was truncated to its end sends appends, not snapsho
   assert.equal(snapshots, 0);
   assert.deepEqual(cluster.node(3).texts(), ['x', 'y']);
 });
+
+test('a node that was never told who belongs to the group elects nobody, so that a wiped voter does not vote twice', () => {
+  const cluster = new TestCluster([1, 2, 3]).elect(1);
+  cluster.add(4);
+  for (const kind of ['preVote', 'vote'] as const) {
+    const request: Message = {
+      kind,
+      groupId: cluster.node(4).config.groupId,
+      from: nodeId(3),
+      to: nodeId(4),
+      term: 9,
+      lastIndex: 99,
+      lastTerm: 8,
+      transfer: false,
+    };
+    cluster.core(4).step(request, cluster.nowMs);
+  }
+  const answers = cluster.node(4).drain();
+  assert.equal(answers.length, 2);
+  assert.ok(answers.every((answer) => 'reject' in answer && answer.reject));
+});
