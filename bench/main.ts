@@ -8,7 +8,7 @@ import { availableParallelism, cpus, release, totalmem } from 'node:os';
 import { Command, InvalidArgumentError } from 'commander';
 import { EtcdPeer } from './peers/etcd.ts';
 import { KvorumPeer } from './peers/kvorum.ts';
-import type { LoadSpec, ReplicatedPeer } from './peers/peer.ts';
+import type { LoadSpec, Peer, ReplicatedPeer } from './peers/peer.ts';
 import { RedisPeer } from './peers/redis.ts';
 import { buildReport, formatReport, MEASURES, type Measure, type Samples, type System } from './report.ts';
 import { isInstalled, Scratch } from './scratch.ts';
@@ -34,10 +34,12 @@ class BenchRun {
   readonly clientBusy = new Map<System, number>();
   private readonly scratch: Scratch;
   private readonly seconds: number;
+  private readonly warmUpSeconds: number;
 
   constructor(scratch: Scratch, seconds: number) {
     this.scratch = scratch;
     this.seconds = seconds;
+    this.warmUpSeconds = Math.max(1, seconds / 2);
   }
 
   async round(systems: readonly System[]): Promise<void> {
@@ -72,10 +74,16 @@ class BenchRun {
     return { operation, clients: 50, pipeline, seconds: this.seconds };
   }
 
+  /** Steady state is what is compared: caches are filled, hot code is compiled, logs have their first segments. */
+  private async warmUp(peer: Peer, operations: readonly LoadSpec['operation'][]): Promise<void> {
+    for (const operation of operations) await peer.load({ ...this.spec(operation), seconds: this.warmUpSeconds });
+  }
+
   private async measureKvorum(): Promise<void> {
     const peer = new KvorumPeer(this.scratch);
     await peer.start();
     try {
+      await this.warmUp(peer, ['set', 'get', 'incrHotKey']);
       this.record('set', 'kvorum', (await peer.load(this.spec('set'))).perSecond);
       this.record('setPipelined', 'kvorum', (await peer.load(this.spec('set', 16))).perSecond);
       this.record('get', 'kvorum', (await peer.load(this.spec('get'))).perSecond);
@@ -94,6 +102,7 @@ class BenchRun {
     const peer = new RedisPeer(this.scratch);
     await peer.start();
     try {
+      await this.warmUp(peer, ['set', 'get', 'incrHotKey']);
       this.record('set', 'redis', (await peer.load(this.spec('set'))).perSecond);
       this.record('setPipelined', 'redis', (await peer.load(this.spec('set', 16))).perSecond);
       this.record('get', 'redis', (await peer.load(this.spec('get'))).perSecond);
@@ -107,6 +116,7 @@ class BenchRun {
     const peer = new EtcdPeer(this.scratch);
     await peer.start();
     try {
+      await this.warmUp(peer, ['set', 'get']);
       const set = await peer.load(this.spec('set'));
       this.record('set', 'etcd', set.perSecond);
       const get = await peer.load(this.spec('get'));
