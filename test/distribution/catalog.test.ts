@@ -315,6 +315,16 @@ describe('a move job', () => {
     }
   });
 
+  test('goes back a phase only as a new attempt', () => {
+    const model = CatalogModel.bootstrapped();
+    const job = moveUpTo(model, 'c', 'FENCE');
+    assert.equal(model.refusal(step(job, 'CATCH_UP')), 'JOB_PHASE');
+    const again = model.run({ ...step(job, 'CATCH_UP'), attempt: job.attempt + 1 }).job;
+    assert.equal(model.refusal(step(again, 'PREP_TARGET')), 'JOB_PHASE');
+    assert.equal(model.refusal({ ...step(again, 'FENCE'), attempt: job.attempt }), 'JOB_PHASE');
+    model.run({ ...step(again, 'PREP_TARGET'), attempt: again.attempt + 1 });
+  });
+
   test('is changed only by who saw its last revision', () => {
     const model = CatalogModel.bootstrapped();
     const job = moveUpTo(model, 'c', 'FENCE');

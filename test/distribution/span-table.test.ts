@@ -255,6 +255,17 @@ describe('a span table', () => {
     assert.equal(source.says('g'), 'owned/owned');
   });
 
+  test('never gets a floor below the one that it has', () => {
+    const owner = new Group();
+    owner.does(incoming(1, 'f', 'm'));
+    owner.refuses(activate(1, 0), 'BAD_FLOOR');
+    owner.does(activate(1));
+    owner.does(captureOn(2, 'f', 'm'));
+    owner.does(fence(2));
+    owner.refuses(release(2, 1, 49n), 'BAD_FLOOR');
+    owner.does(release(2, 1, 50n));
+  });
+
   test('joins what an aborted move cut apart', () => {
     const source = Group.owning('', '');
     source.does(captureOn(1, 'f', 'm'));

@@ -228,6 +228,43 @@ describe('a watcher', () => {
     assert.deepEqual(rowsIn(engine), rowsOf(model.state));
   });
 
+  test('ignores what another source brought first, and goes on from its cursor after a gap', () => {
+    const model = CatalogModel.bootstrapped();
+    const engine = new RouteEngine(0);
+    new Stream(engine).drain(model.state);
+    grow(model, 9);
+    const slow = new Stream(engine);
+    const [first, second] = slow.pump(model.state);
+    new Stream(engine).drain(model.state);
+    slow.receive(first!);
+    slow.receive(second!);
+    assert.equal(slow.problem, undefined);
+    grow(model, 9);
+    const broken = new Stream(engine);
+    broken.receive(broken.pump(model.state)[1]!);
+    assert.equal(broken.problem, 'GAP');
+    const again = new Stream(engine, 0, broken.problem);
+    assert.equal(again.pump(model.state)[0]?.kind, 'batch');
+  });
+
+  test('does not put a snapshot together from pages of two versions, or with one missing', () => {
+    const model = CatalogModel.bootstrapped();
+    growInBatches(model, 2);
+    const engine = new RouteEngine(0);
+    const stream = new Stream(engine);
+    const pages = stream.pump(model.state);
+    growInBatches(model, 1);
+    const later = new Stream(engine).pump(model.state);
+    stream.receive(pages[0]!);
+    stream.receive(later[1]!);
+    assert.equal(stream.problem, 'GAP');
+    const other = new Stream(engine);
+    other.receive(pages[0]!);
+    other.receive(pages[2]!);
+    assert.equal(other.problem, 'GAP');
+    assert.equal(engine.current.version, 0);
+  });
+
   test('is never shown a gap, an overlap or an older version, whatever happens to its streams', () => {
     fc.assert(
       fc.property(seeds(), (seed) => {
