@@ -15,6 +15,7 @@ const COLOURS = { ok: '#2a9d4a', info: '#e08a00', fail: '#d03a3a' } as const;
 /** More rows than this make a page that no browser likes. */
 const MAX_TIMELINE_OPS = 4000;
 const TIMELINE_ROW_PX = 15;
+const SHOWN_PROBLEMS = 8;
 
 export interface FaultWindow {
   readonly name: string;
@@ -184,12 +185,21 @@ function latencyRow(pairs: readonly PairedOp[], f: string): string {
   return `<tr>${cells.map((cell) => `<td>${escapeHtml(String(cell))}</td>`).join('')}</tr>`;
 }
 
+/** The first problems, and the others folded away so that they do not hide the plots. */
+function problemsHtml(problems: readonly string[]): string {
+  if (problems.length === 0) return '';
+  const list = (some: readonly string[]): string =>
+    `<ul>${some.map((problem) => `<li>${escapeHtml(problem)}</li>`).join('')}</ul>`;
+  const rest = problems.slice(SHOWN_PROBLEMS);
+  const folded = rest.length === 0 ? '' : `<details><summary>${rest.length} more</summary>${list(rest)}</details>`;
+  return `<h2>Problems</h2>${list(problems.slice(0, SHOWN_PROBLEMS))}${folded}`;
+}
+
 /** The page that a person opens first: verdict, plots, faults, figures. */
 export function reportHtml(options: RunOptions, runId: string, history: readonly Op[], result: CheckResult): string {
   const pairs = pairOps(history);
   const functions = [...new Set(pairs.map(({ invoke }) => invoke.f))].sort();
   const verdict = result.valid === true ? 'valid' : result.valid === false ? 'INVALID' : 'unknown';
-  const problems = result.problems.map((problem) => `<li>${escapeHtml(problem)}</li>`).join('');
   const faults = faultWindows(history)
     .map(
       ({ name, fromS, toS, detail }) =>
@@ -197,10 +207,10 @@ export function reportHtml(options: RunOptions, runId: string, history: readonly
     )
     .join('');
   return `<!doctype html><meta charset="utf-8"><title>${escapeHtml(runId)}: ${verdict}</title>
-<style>body{font:14px sans-serif;margin:24px;max-width:1140px}td,th{padding:2px 12px 2px 0;text-align:left;vertical-align:top}.${verdict}{font-weight:bold}.valid{color:#2a9d4a}.INVALID{color:#d03a3a}.unknown{color:#e08a00}</style>
+<style>body{font:14px sans-serif;margin:24px;max-width:1140px}li{overflow-wrap:anywhere}td,th{padding:2px 12px 2px 0;text-align:left;vertical-align:top}.${verdict}{font-weight:bold}.valid{color:#2a9d4a}.INVALID{color:#d03a3a}.unknown{color:#e08a00}</style>
 <h1>${escapeHtml(runId)}: <span class="${verdict}">${verdict}</span></h1>
 <p>${escapeHtml(options.workload)} on ${options.nodes} nodes, ${options.concurrency} clients, ${options.rate} operations per second for ${options.seconds} s, faults: ${escapeHtml(options.nemeses.join(', ') || 'none')}, seed ${options.seed}${options.mutant === undefined ? '' : `, mutant ${escapeHtml(options.mutant)}`}.</p>
-${problems === '' ? '' : `<h2>Problems</h2><ul>${problems}</ul>`}
+${problemsHtml(result.problems)}
 ${latencySvg(history)}
 ${throughputSvg(history)}
 <h2>Operations</h2><table><tr><th>operation</th><th>ok</th><th>unknown</th><th>failed</th><th>p50</th><th>p99</th><th>worst</th></tr>${functions.map((f) => latencyRow(pairs, f)).join('')}</table>
