@@ -20,6 +20,12 @@ import { CommandView } from './view.ts';
 
 /** Bounds of one group's executor. */
 export interface ExecutorLimits {
+  /**
+   * While this many entries are in flight the open one is kept open and gathers the commands of further turns. Entries
+   * then grow with the load, and what an entry costs (a frame and an acknowledgement a follower, a write of the log) is
+   * shared by more commands; a command waits at most for the commit that is under way already.
+   */
+  readonly pipelineDepth: number;
   /** A command that would make its turn's entry larger starts another; only a single command may be larger than this. */
   readonly maxEntryBytes: number;
   /** One command's effects; more is refused with `TooLargeError`. The engine's own limit on a proposal holds besides. */
@@ -35,6 +41,7 @@ export interface ExecutorLimits {
 }
 
 export const DEFAULT_EXECUTOR_LIMITS: ExecutorLimits = {
+  pipelineDepth: 1,
   maxEntryBytes: 8 * 1024 * 1024,
   maxCommandBytes: 576 * 1024 * 1024,
   maxInflightEntries: 512,
@@ -183,13 +190,17 @@ export class GroupExecutor {
    */
   private turnTimestamp(): HlcTimestamp {
     if (this.turnTs === undefined) {
-      this.turnTs = this.drawTimestamp();
-      if (!this.isTurnEndScheduled) {
-        this.isTurnEndScheduled = true;
-        this.scheduler.endOfTurn(() => this.endTurn());
-      }
+      // A command that joins an entry of an earlier turn is evaluated at that entry's timestamp.
+      this.turnTs = this.entry?.commitTs ?? this.drawTimestamp();
+      this.scheduleTurnEnd();
     }
     return this.turnTs;
+  }
+
+  private scheduleTurnEnd(): void {
+    if (this.isTurnEndScheduled) return;
+    this.isTurnEndScheduled = true;
+    this.scheduler.endOfTurn(() => this.endTurn());
   }
 
   private drawTimestamp(): HlcTimestamp {
@@ -250,8 +261,8 @@ export class GroupExecutor {
 
   private endTurn(): void {
     this.isTurnEndScheduled = false;
-    if (this.entry !== undefined) this.propose();
     this.turnTs = undefined;
+    if (this.entry !== undefined && this.inflightEntries < this.limits.pipelineDepth) this.propose();
   }
 
   /** Closes the open entry and hands it to Raft. */
@@ -295,6 +306,8 @@ export class GroupExecutor {
         assertNever(outcome);
     }
     this.drainWaiting();
+    // Room for the entry that was kept open.
+    if (this.entry !== undefined) this.scheduleTurnEnd();
   }
 
   private settleApplied(entry: TurnEntry, units: readonly Unit[], conflicts: BatchResult): void {

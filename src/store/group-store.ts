@@ -16,6 +16,7 @@ import {
 import { type BaseVersion, BufferedKey, BufferedVersion, Generation } from './apply-buffer.ts';
 import {
   decodeExpiryKey,
+  decodeKey,
   decodeVersion,
   encodeExpiryKey,
   encodeMetaKey,
@@ -37,6 +38,7 @@ import { DiskLevelFolders, type Level, type LevelOperation, openClassicLevel } f
 import { type LoadedStore, loadStore, recoverFolders } from './load.ts';
 import type { RangeTombstones } from './range-tombstones.ts';
 import { type ReadView, readAt, scanPage } from './reads.ts';
+import { type RecentVersion, RecentVersions } from './recent-versions.ts';
 import type {
   GroupStore,
   GroupStoreOptions,
@@ -59,6 +61,7 @@ export const DEFAULT_STORE_LIMITS: StoreLimits = {
   flushBytes: 1 << 20,
   flushIntervalMs: 200,
   bufferBytes: 32 << 20,
+  cacheBytes: 128 << 20,
   scanPageBytes: 8 << 20,
 };
 
@@ -78,6 +81,8 @@ class MvccGroupStore implements GroupStore {
   private readonly counters: KeyCounters;
   private active = new Generation();
   private flushing: Generation | undefined;
+  /** What L rows on disk hold, for keys that are in no generation. */
+  private readonly recent: RecentVersions;
   private openUnit: UnitWriter | undefined;
   /** The flush that takes what is applied now; undefined when none is waiting. */
   private nextFlush: Promise<void> | undefined;
@@ -91,6 +96,7 @@ class MvccGroupStore implements GroupStore {
   constructor(options: GroupStoreOptions, level: Level, loaded: LoadedStore) {
     this.options = options;
     this.limits = { ...DEFAULT_STORE_LIMITS, ...options.limits };
+    this.recent = new RecentVersions(this.limits.cacheBytes);
     this.scheduler = options.scheduler ?? new SystemScheduler();
     this.level = level;
     this.applied = loaded.state.appliedIndex;
@@ -116,6 +122,8 @@ class MvccGroupStore implements GroupStore {
       write: (build) => this.writeInLane(build),
       forgetRanges: (upTo) => {
         this.ranges = this.ranges.withoutUpTo(upTo);
+        // What the ranges hid must not come back from here.
+        this.recent.clear();
       },
     });
   }
@@ -145,7 +153,7 @@ class MvccGroupStore implements GroupStore {
   latest(key: Buffer): LatestVersion | undefined {
     const name = nameOf(key);
     const found: LatestVersion | undefined =
-      this.active.keys.get(name)?.newest ?? this.flushing?.keys.get(name)?.newest ?? this.readNewest(key);
+      this.active.keys.get(name)?.newest ?? this.flushing?.keys.get(name)?.newest ?? this.readNewest(key, name);
     if (!this.ranges.isEmpty) {
       const rangeTs = this.ranges.newest(key);
       if (rangeTs > this.threshold && (found === undefined || rangeTs >= found.commitTs)) {
@@ -164,13 +172,22 @@ class MvccGroupStore implements GroupStore {
     return writeKey(this.scratch, RowKind.Latest, key);
   }
 
-  private readNewest(key: Buffer): LatestVersion | undefined {
-    this.assertUsable();
-    const keyBytes = this.encodeScratch(key);
-    const row = this.level.getSync(this.scratch.subarray(0, keyBytes));
+  /** Header and inline value of the newest version on disk. */
+  private readRow(key: Buffer, name: string): RecentVersion | undefined {
+    const known = this.recent.get(name);
+    if (known !== undefined) return known;
+    const row = this.level.getSync(this.scratch.subarray(0, this.encodeScratch(key)));
     if (row === undefined) return undefined;
     const newest = decodeVersion(row, this.options.location);
-    if (!newest.isValueApart) return newest;
+    if (!newest.isValueApart) this.recent.set(name, newest);
+    return newest;
+  }
+
+  private readNewest(key: Buffer, name: string): LatestVersion | undefined {
+    this.assertUsable();
+    const newest = this.readRow(key, name);
+    if (newest === undefined || !newest.isValueApart) return newest;
+    const keyBytes = this.encodeScratch(key);
     this.scratch[0] = RowKind.Version;
     const end = writeDescending(this.scratch, newest.commitTs, keyBytes);
     const apart = this.level.getSync(this.scratch.subarray(0, end));
@@ -350,8 +367,7 @@ class MvccGroupStore implements GroupStore {
         isValueApart: flushing.value.length > this.limits.inlineBytes,
       };
     }
-    const row = this.level.getSync(this.scratch.subarray(0, this.encodeScratch(key)));
-    return row === undefined ? undefined : decodeVersion(row, this.options.location);
+    return this.readRow(key, name);
   }
 
   /**
@@ -447,6 +463,13 @@ class MvccGroupStore implements GroupStore {
     }
     this.durable = index;
     this.flushing = undefined;
+    for (const [name, { newest }] of generation.keys) this.remember(name, newest);
+  }
+
+  /** Mirrors the L row that a flush has written. */
+  private remember(name: string, { commitTs, isTombstone, expireTs, value, row }: BufferedVersion): void {
+    if (value.length > this.limits.inlineBytes) this.recent.delete(name);
+    else this.recent.set(name, { commitTs, isTombstone, expireTs, value, row, isValueApart: false });
   }
 
   private fail(cause: unknown): Error {
@@ -469,6 +492,9 @@ class MvccGroupStore implements GroupStore {
         await this.level.batch(operations, { sync: true });
       } catch (error) {
         throw this.fail(error);
+      }
+      for (const { key } of operations) {
+        if (key[0] === RowKind.Latest) this.recent.delete(nameOf(decodeKey(key, 1, key.length, this.options.location)));
       }
     });
   }
@@ -518,6 +544,7 @@ class MvccGroupStore implements GroupStore {
       this.cancelTimer?.();
       this.cancelTimer = undefined;
       this.active = new Generation();
+      this.recent.clear();
       this.applied = loaded.state.appliedIndex;
       this.durable = this.applied;
       this.threshold = loaded.state.gcThreshold;

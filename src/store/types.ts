@@ -110,6 +110,8 @@ export interface StoreLimits {
   readonly flushIntervalMs: Millis;
   /** Applied and not yet durable bytes from which on `pressure` asks to wait. */
   readonly bufferBytes: number;
+  /** Memory for newest versions that were read or flushed lately. */
+  readonly cacheBytes: number;
   /** A scan page ends early when its values reach this. */
   readonly scanPageBytes: number;
 }

@@ -56,7 +56,7 @@ describe('a turn of commands', () => {
   });
 
   it('makes a read of a key that is in flight wait for that entry and for no later one', () => {
-    const bed = new Bed();
+    const bed = new Bed({ pipelineDepth: 8 });
     bed.set('k', '1');
     bed.scheduler.endTurn();
     const get = bed.get('k');
@@ -68,8 +68,28 @@ describe('a turn of commands', () => {
     assert.equal(bed.raft.proposals.length, 1);
   });
 
+  it('gathers the commands of further turns while an entry is in flight, and proposes them when it is through', () => {
+    const bed = new Bed({ pipelineDepth: 1 });
+    const first = bed.incr('n');
+    bed.scheduler.endTurn();
+    const gathered = [bed.incr('n')];
+    bed.scheduler.endTurn();
+    gathered.push(bed.incr('n'));
+    bed.scheduler.endTurn();
+    assert.equal(bed.raft.proposals.length, 1);
+    bed.raft.commit();
+    assert.equal(first.reply, 1);
+    bed.scheduler.endTurn();
+    assert.equal(bed.raft.proposals.length, 1);
+    bed.raft.commit();
+    assert.deepEqual(
+      gathered.map((outcome) => outcome.reply),
+      [2, 3],
+    );
+  });
+
   it('closes an entry at its size limit and goes on in the next one', () => {
-    const bed = new Bed({ maxEntryBytes: 200 });
+    const bed = new Bed({ maxEntryBytes: 200, pipelineDepth: 8 });
     const outcomes = Array.from({ length: 10 }, (_, at) => bed.set(`k${at}`, 'x'.repeat(60)));
     bed.scheduler.endTurn();
     assert.ok(bed.raft.proposals.length > 2);
@@ -240,7 +260,7 @@ describe('conflicts', () => {
   });
 
   it('spread to everything that was computed from what did not happen', () => {
-    const bed = new Bed();
+    const bed = new Bed({ pipelineDepth: 8 });
     bed.set('n', '5');
     bed.settle();
     const first = bed.incr('n');
@@ -261,7 +281,7 @@ describe('conflicts', () => {
   });
 
   it('never let a version stand for a value that a conflicting command of the same entry would have replaced', () => {
-    const bed = new Bed();
+    const bed = new Bed({ pipelineDepth: 8 });
     bed.set('j', '1');
     bed.settle();
     // In one entry: a blind write of k, then a command that depends on j and replaces k.
@@ -290,7 +310,7 @@ describe('conflicts', () => {
   });
 
   it('make a read of several entries run again when an earlier one of them failed', () => {
-    const bed = new Bed();
+    const bed = new Bed({ pipelineDepth: 8 });
     bed.incr('n');
     bed.scheduler.endTurn();
     bed.set('m', 'x');

@@ -112,6 +112,7 @@ export function drawPlan(seed: number, options: PlanOptions = {}): Plan {
     },
     storeLimits: {
       inlineBytes: oneOf(4, 512),
+      cacheBytes: oneOf(3000, 64 << 20),
       flushBytes: oneOf(600, 1 << 20),
       flushIntervalMs: oneOf(20, 200, 1000),
       bufferBytes: oneOf(4000, 32 << 20),
