@@ -8,7 +8,7 @@ import { availableParallelism, cpus, release, totalmem } from 'node:os';
 import { Command, InvalidArgumentError } from 'commander';
 import { EtcdPeer } from './peers/etcd.ts';
 import { KvorumPeer } from './peers/kvorum.ts';
-import type { LoadSpec, Peer, ReplicatedPeer } from './peers/peer.ts';
+import { type LoadSpec, MANY_KEYS, ONE_KEY, type Peer, type ReplicatedPeer } from './peers/peer.ts';
 import { RedisPeer } from './peers/redis.ts';
 import { buildReport, formatReport, MEASURES, type Measure, type Samples, type System } from './report.ts';
 import { isInstalled, Scratch } from './scratch.ts';
@@ -70,8 +70,8 @@ class BenchRun {
     if (busy !== undefined) this.clientBusy.set(system, Math.max(busy, this.clientBusy.get(system) ?? 0));
   }
 
-  private spec(operation: LoadSpec['operation'], pipeline = 1): LoadSpec {
-    return { operation, clients: 50, pipeline, seconds: this.seconds };
+  private spec(operation: LoadSpec['operation'], pipeline = 1, keyCount = ONE_KEY): LoadSpec {
+    return { operation, clients: 50, pipeline, keyCount, seconds: this.seconds };
   }
 
   /** Steady state is what is compared: caches are filled, hot code is compiled, logs have their first segments. */
@@ -88,6 +88,9 @@ class BenchRun {
       this.record('setPipelined', 'kvorum', (await peer.load(this.spec('set', 16))).perSecond);
       this.record('get', 'kvorum', (await peer.load(this.spec('get'))).perSecond);
       this.record('incrHotKey', 'kvorum', (await peer.load(this.spec('incrHotKey'))).perSecond);
+      this.record('setSpread', 'kvorum', (await peer.load(this.spec('set', 1, MANY_KEYS))).perSecond);
+      this.record('setSpreadPipelined', 'kvorum', (await peer.load(this.spec('set', 16, MANY_KEYS))).perSecond);
+      this.record('getSpread', 'kvorum', (await peer.load(this.spec('get', 1, MANY_KEYS))).perSecond);
       this.record('setThroughFollower', 'kvorum', (await peer.loadThroughFollower(this.spec('set'))).perSecond);
       const sequential = await peer.sequentialSet(this.seconds);
       this.record('sequentialP50', 'kvorum', sequential.p50Ms);
@@ -107,6 +110,9 @@ class BenchRun {
       this.record('setPipelined', 'redis', (await peer.load(this.spec('set', 16))).perSecond);
       this.record('get', 'redis', (await peer.load(this.spec('get'))).perSecond);
       this.record('incrHotKey', 'redis', (await peer.load(this.spec('incrHotKey'))).perSecond);
+      this.record('setSpread', 'redis', (await peer.load(this.spec('set', 1, MANY_KEYS))).perSecond);
+      this.record('setSpreadPipelined', 'redis', (await peer.load(this.spec('set', 16, MANY_KEYS))).perSecond);
+      this.record('getSpread', 'redis', (await peer.load(this.spec('get', 1, MANY_KEYS))).perSecond);
     } finally {
       await peer.stop();
     }
@@ -121,6 +127,8 @@ class BenchRun {
       this.record('set', 'etcd', set.perSecond);
       const get = await peer.load(this.spec('get'));
       this.record('get', 'etcd', get.perSecond);
+      this.record('setSpread', 'etcd', (await peer.load(this.spec('set', 1, MANY_KEYS))).perSecond);
+      this.record('getSpread', 'etcd', (await peer.load(this.spec('get', 1, MANY_KEYS))).perSecond);
       const sequential = await peer.load({ ...this.spec('set'), clients: 1 });
       this.record('sequentialP50', 'etcd', sequential.p50Ms);
       for (const figures of [set, get]) this.noteClient('etcd', figures.clientBusy);

@@ -1,5 +1,5 @@
 /** Runs redis-benchmark and reads its figures. */
-import { KEY_COUNT, type LoadFigures, type LoadSpec, VALUE_BYTES } from './peers/peer.ts';
+import { type LoadFigures, type LoadSpec, VALUE_BYTES } from './peers/peer.ts';
 import type { Scratch } from './scratch.ts';
 
 const TEST_NAMES = { set: 'set', get: 'get', incrHotKey: 'incr' } as const;
@@ -26,7 +26,7 @@ export async function redisBenchmark(scratch: Scratch, port: number, spec: LoadS
     const args = ['-h', '127.0.0.1', '-p', String(port), '-c', String(spec.clients), '-P', String(spec.pipeline)];
     args.push('-n', String(commands), '-d', String(VALUE_BYTES), '-t', TEST_NAMES[spec.operation], '--csv');
     // Without -r every command uses one key.
-    if (spec.operation !== 'incrHotKey') args.push('-r', String(KEY_COUNT));
+    if (spec.keyCount > 1) args.push('-r', String(spec.keyCount));
     return parseCsv(await scratch.run('redis-benchmark', args, (seconds * TIMEOUT_FACTOR + 60) * 1000));
   };
   const calibration = await run(CALIBRATION_COMMANDS * Math.min(4, spec.pipeline), 1);

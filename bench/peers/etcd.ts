@@ -4,14 +4,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { measureFailover, type Survivor } from '../failover.ts';
 import { freePortRange, type Scratch } from '../scratch.ts';
 import { EtcdClient } from './etcd-client.ts';
-import {
-  KEY_COUNT,
-  type LoadFigures,
-  type LoadSpec,
-  type ReplicatedPeer,
-  START_TIMEOUT_MS,
-  VALUE_BYTES,
-} from './peer.ts';
+import { type LoadFigures, type LoadSpec, type ReplicatedPeer, START_TIMEOUT_MS, VALUE_BYTES } from './peer.ts';
 
 const MEMBERS = 3;
 /** Connections that the clients of a load are spread over. Fewer than clients: HTTP/2 carries many calls on one. */
@@ -95,7 +88,7 @@ export class EtcdPeer implements ReplicatedPeer {
     const utilization = performance.eventLoopUtilization();
     const loop = async (client: EtcdClient): Promise<void> => {
       for (let sentMs = performance.now(); sentMs < stopAtMs; ) {
-        const key = Buffer.from(`key:${String(Math.floor(Math.random() * KEY_COUNT)).padStart(12, '0')}`);
+        const key = Buffer.from(`key:${String(Math.floor(Math.random() * spec.keyCount)).padStart(12, '0')}`);
         await (spec.operation === 'set' ? client.put(key, VALUE) : client.get(key));
         const doneMs = performance.now();
         latenciesUs.record(Math.max(1, Math.round((doneMs - sentMs) * 1000)));

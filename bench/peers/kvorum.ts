@@ -7,9 +7,9 @@ import { measureFailover, type Survivor, WRITERS_PER_SURVIVOR } from '../failove
 import { redisBenchmark } from '../redis-benchmark.ts';
 import { freePortRange, type Scratch } from '../scratch.ts';
 import {
-  KEY_COUNT,
   type LoadFigures,
   type LoadSpec,
+  MANY_KEYS,
   type ReplicatedPeer,
   START_TIMEOUT_MS,
   VALUE_BYTES,
@@ -72,7 +72,7 @@ export class KvorumPeer implements ReplicatedPeer {
       requests: Number.MAX_SAFE_INTEGER,
       maxSeconds: seconds,
       valueBytes: VALUE_BYTES,
-      keys: KEY_COUNT,
+      keys: MANY_KEYS,
     });
     if (result.errors > 0) throw new Error(`kvorum refused a SET: ${result.firstError}`);
     return {

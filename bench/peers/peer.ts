@@ -14,6 +14,8 @@ export interface LoadSpec {
   readonly operation: 'set' | 'get' | 'incrHotKey';
   readonly clients: number;
   readonly pipeline: number;
+  /** Keys that the commands draw from at random. */
+  readonly keyCount: number;
   /** About how long to measure. */
   readonly seconds: number;
 }
@@ -36,7 +38,9 @@ export interface ReplicatedPeer extends Peer {
 }
 
 export const VALUE_BYTES = 100;
-export const KEY_COUNT = 100_000;
+/** What redis-benchmark does by itself: every command is of one key. */
+export const ONE_KEY = 1;
+export const MANY_KEYS = 100_000;
 /** A peer that is not up by then is broken. */
 export const START_TIMEOUT_MS = 30_000;
 /** Longer than this is not a failover any more. */
