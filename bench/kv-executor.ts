@@ -39,7 +39,11 @@ async function openBed() {
     stateMachine,
     store,
     hlc: new Hlc(new SystemClock()),
-    scheduler: { after: () => () => undefined, endOfTurn: (callback) => endOfTurn.push(callback) },
+    scheduler: {
+      after: () => () => undefined,
+      endOfTurn: (callback) => endOfTurn.push(callback),
+      nextTurn: (callback) => endOfTurn.push(callback),
+    },
   });
   stateMachine.onLeadership({ kind: 'serving', term: 1 });
   const turn = (): void => {

@@ -26,6 +26,11 @@ export interface ExecutorLimits {
    * shared by more commands; a command waits at most for the commit that is under way already.
    */
   readonly pipelineDepth: number;
+  /**
+   * An entry that could leave but holds fewer commands than the ones before it waits up to this many turns for the rest:
+   * clients that were answered by the last entry are just sending their next command. One client alone never waits.
+   */
+  readonly gatherTurns: number;
   /** A command that would make its turn's entry larger starts another; only a single command may be larger than this. */
   readonly maxEntryBytes: number;
   /** One command's effects; more is refused with `TooLargeError`. The engine's own limit on a proposal holds besides. */
@@ -40,8 +45,12 @@ export interface ExecutorLimits {
   readonly maxTries: number;
 }
 
+/** What is left of `usualCommands` from one smaller entry to the next. */
+const USUAL_DECAY = 0.98;
+
 export const DEFAULT_EXECUTOR_LIMITS: ExecutorLimits = {
   pipelineDepth: 1,
+  gatherTurns: 3,
   maxEntryBytes: 8 * 1024 * 1024,
   maxCommandBytes: 576 * 1024 * 1024,
   maxInflightEntries: 512,
@@ -112,6 +121,10 @@ export class GroupExecutor {
   /** The entry that this turn's writes go into. */
   private entry: TurnEntry | undefined;
   private isTurnEndScheduled = false;
+  /** Turns that the open entry has waited for more commands. */
+  private gatheredTurns = 0;
+  /** Commands that entries have held lately; falls slowly, so that a pause of some clients costs the others little. */
+  private usualCommands = 0;
   /** The newest entry that was handed to Raft, while it is in flight. */
   private newestInflight: TurnEntry | undefined;
   private inflightEntries = 0;
@@ -262,7 +275,15 @@ export class GroupExecutor {
   private endTurn(): void {
     this.isTurnEndScheduled = false;
     this.turnTs = undefined;
-    if (this.entry !== undefined && this.inflightEntries < this.limits.pipelineDepth) this.propose();
+    if (this.entry === undefined || this.inflightEntries >= this.limits.pipelineDepth) return;
+    const commands = this.entry.pending.length;
+    if (commands < this.usualCommands && this.gatheredTurns < this.limits.gatherTurns) {
+      this.gatheredTurns++;
+      this.scheduler.nextTurn(() => this.scheduleTurnEnd());
+      return;
+    }
+    this.usualCommands = Math.max(commands, Math.floor(this.usualCommands * USUAL_DECAY));
+    this.propose();
   }
 
   /** Closes the open entry and hands it to Raft. */
@@ -270,6 +291,7 @@ export class GroupExecutor {
     const entry = this.entry!;
     this.entry = undefined;
     this.turnTs = undefined;
+    this.gatheredTurns = 0;
     const { payload, units } = entry.encode();
     this.newestInflight = entry;
     this.inflightEntries++;

@@ -15,6 +15,8 @@ export interface Scheduler {
    * gathered into one write. Cannot be cancelled.
    */
   endOfTurn(callback: () => void): void;
+  /** From the end of a turn: runs `callback` once in the turn after it, when I/O that is ready by then has been taken. */
+  nextTurn(callback: () => void): void;
 }
 
 /**
@@ -38,6 +40,10 @@ export class SystemScheduler implements Scheduler {
   endOfTurn(callback: () => void): void {
     this.queue.push(callback);
     if (!this.draining) this.schedule();
+  }
+
+  nextTurn(callback: () => void): void {
+    setImmediate(callback);
   }
 
   private schedule(): void {

@@ -88,6 +88,29 @@ describe('a turn of commands', () => {
     );
   });
 
+  it('waits a few turns for as many commands as the last entry had, and no longer', () => {
+    const bed = new Bed({ gatherTurns: 2 });
+    for (let at = 0; at < 10; at++) bed.set(`k${at}`, 'a');
+    bed.scheduler.endTurn();
+    assert.equal(bed.raft.proposals.length, 1, 'the first entry has nothing to compare itself with');
+    bed.raft.commit();
+    for (let at = 0; at < 4; at++) bed.set(`k${at}`, 'b');
+    bed.scheduler.endTurn();
+    assert.equal(bed.raft.proposals.length, 0);
+    for (let at = 4; at < 10; at++) bed.set(`k${at}`, 'b');
+    bed.scheduler.passTurn();
+    assert.equal(bed.raft.proposals.length, 1, 'all are there again');
+    bed.raft.commit();
+    const late = bed.set('k', 'c');
+    bed.scheduler.endTurn();
+    bed.scheduler.passTurn();
+    assert.equal(bed.raft.proposals.length, 0);
+    bed.scheduler.passTurn();
+    assert.equal(bed.raft.proposals.length, 1, 'the others do not come');
+    bed.raft.commit();
+    assert.equal(late.reply, 'OK');
+  });
+
   it('closes an entry at its size limit and goes on in the next one', () => {
     const bed = new Bed({ maxEntryBytes: 200, pipelineDepth: 8 });
     const outcomes = Array.from({ length: 10 }, (_, at) => bed.set(`k${at}`, 'x'.repeat(60)));

@@ -47,6 +47,7 @@ export class ManualClock implements Clock {
 export class ManualScheduler implements Scheduler {
   private readonly clock: ManualClock;
   private turn: (() => void)[] = [];
+  private later: (() => void)[] = [];
   private timers: { atMs: number; callback: () => void; isDone: boolean }[] = [];
 
   constructor(clock: ManualClock) {
@@ -63,6 +64,19 @@ export class ManualScheduler implements Scheduler {
 
   endOfTurn(callback: () => void): void {
     this.turn.push(callback);
+  }
+
+  /** Turns of I/O are the test's to make: what waits for the next one runs once this one is over. */
+  nextTurn(callback: () => void): void {
+    this.later.push(callback);
+  }
+
+  /** Begins the next turn and ends it. */
+  passTurn(): void {
+    const callbacks = this.later;
+    this.later = [];
+    for (const callback of callbacks) callback();
+    this.endTurn();
   }
 
   /** Runs what waits for the end of the turn, and what that adds. */
@@ -217,7 +231,15 @@ export class Bed {
     this.stateMachine = new GroupStateMachine({ store, initialConf: CONF });
     this.raft = new FakeRaft(this.stateMachine);
     const { raft, stateMachine, hlc, scheduler } = this;
-    this.executor = new GroupExecutor({ nodeId: nodeId(1), raft, stateMachine, store, hlc, scheduler, limits });
+    this.executor = new GroupExecutor({
+      nodeId: nodeId(1),
+      raft,
+      stateMachine,
+      store,
+      hlc,
+      scheduler,
+      limits: { gatherTurns: 0, ...limits },
+    });
     raft.lead();
   }
 

@@ -28,6 +28,10 @@ class ManualTime implements Clock, Scheduler {
     callback();
   }
 
+  nextTurn(callback: () => void): void {
+    callback();
+  }
+
   /** Runs what falls due on the way, like an idle event loop. */
   advance(ms: number): void {
     const end = this.now + ms;

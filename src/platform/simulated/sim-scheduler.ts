@@ -41,6 +41,10 @@ export class SimScheduler implements Scheduler {
       this.simulation.schedule(this.random.next() * MAX_TURN_MS, 'end of turn', () => this.endTurn(), this.owner);
   }
 
+  nextTurn(callback: () => void): void {
+    this.simulation.schedule(this.random.next() * MAX_TURN_MS, 'next turn', callback, this.owner);
+  }
+
   /** Callbacks that are added meanwhile belong to the same turn. */
   private endTurn(): void {
     try {
