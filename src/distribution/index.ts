@@ -34,10 +34,21 @@ export * from './errors.ts';
 export { DEFAULT_HISTORY_VERSIONS, RouteEngine } from './route-engine.ts';
 export { RouteTable, RouteTableLoader } from './route-table.ts';
 export * from './span-codec.ts';
-export { MAX_SPANS, type SpanIntersection, SpanTable } from './span-table.ts';
+export { type JobEnd, MAX_SPANS, type SpanIntersection, SpanTable } from './span-table.ts';
 export { applySpanCommand, type SpanStep } from './span-transitions.ts';
 export * from './span-types.ts';
 export * from './types.ts';
 export * from './watch-messages.ts';
 export { type WatchProblem, WatchReceiver, type WatchStep } from './watch-receiver.ts';
 export { WATCH_LIMITS, WatchSession } from './watch-session.ts';
+export type {
+  ClusterDocument,
+  FeatureOp,
+  FeatureRow,
+  GroupOp,
+  GroupRow,
+  SettingOp,
+  SettingRow,
+  WorkOp,
+  WorkRow,
+} from './cluster-types.ts';

@@ -1,11 +1,29 @@
 /** Errors of the key-value layer that adapters map to their protocol's own; those of replication pass through unchanged. */
-import { type ErrorDisposition, KvorumError } from '../platform/index.ts';
+import { type ErrorDisposition, type GroupId, KvorumError } from '../platform/index.ts';
 
 export { BusyError, NotLeaderError, OutcomeUnknownError, TooLargeError } from '../raftengine/index.ts';
 
 /** No leader could be reached in time; nothing was proposed. */
 export class LeaderUnavailableError extends KvorumError {
   readonly code = 'LEADER_UNAVAILABLE';
+  readonly disposition: ErrorDisposition = 'wait';
+}
+
+/** The group does not own a key of the request: nothing happened there. `hint` is the group that took the key over, if known. */
+export class NotOwnerError extends KvorumError {
+  readonly code = 'NOT_OWNER';
+  readonly disposition: ErrorDisposition = 'redirect';
+  readonly hint: GroupId | undefined;
+
+  constructor(hint: GroupId | undefined) {
+    super(hint === undefined ? 'the group does not own the key' : `the key belongs to group ${hint}`);
+    this.hint = hint;
+  }
+}
+
+/** A move is handing the key's range over: nothing happened, and it will be served again in a moment. */
+export class RangeBusyError extends KvorumError {
+  readonly code = 'RANGE_BUSY';
   readonly disposition: ErrorDisposition = 'wait';
 }
 

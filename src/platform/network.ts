@@ -16,6 +16,23 @@ export type FrameHandler = (from: NodeId, frame: Buffer) => void;
 /** Answers one inbound stream; the returned bytes are the receiver's final answer to the sender. */
 export type StreamHandler = (from: NodeId, header: Buffer, frames: AsyncIterable<Buffer>) => Promise<Buffer>;
 
+/** One end of a two-way stream of messages between two nodes. Messages arrive in order, each once, or the stream ends. */
+export interface DuplexStream {
+  /** Sends a message, of any size below the frame limit. Does nothing once the stream has ended. */
+  send(message: Buffer): void;
+  /** Bytes that were sent and not yet taken by the connection. */
+  readonly queuedBytes: number;
+  /** Ends the stream in both directions; the other side hears `onEnd`. */
+  close(): void;
+  /** Set at once, in the turn in which the stream was got. */
+  onMessage(handler: (message: Buffer) => void): void;
+  /** Called once when the stream is over for whatever reason but `close` on this side; `error` undefined: the other side closed it. */
+  onEnd(handler: (error: Error | undefined) => void): void;
+}
+
+/** Takes one inbound two-way stream; `header` is what the opener said. */
+export type DuplexHandler = (from: NodeId, header: Buffer, stream: DuplexStream) => void;
+
 export interface PeerNetwork {
   readonly self: NodeId;
   /** Address of a peer, `host:port`; a changed address replaces the connection. */
@@ -25,6 +42,10 @@ export interface PeerNetwork {
   onFrame(lane: Lane, handler: FrameHandler): void;
   /** Streams of a kind go to its one handler; set before `start`. */
   onStream(kind: string, handler: StreamHandler): void;
+  /** Two-way streams of a kind go to its one handler; set before `start`. */
+  onDuplex(kind: string, handler: DuplexHandler): void;
+  /** Opens a two-way stream to a peer that is not this node. Not being connected shows as `onEnd`, never as a throw. */
+  duplex(to: NodeId, kind: string, header: Buffer): DuplexStream;
   /** Called when the connection to a peer was lost: frames in flight in either direction may be lost. */
   onPeerLost(listener: (peer: NodeId) => void): void;
   start(): Promise<void>;

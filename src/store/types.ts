@@ -41,6 +41,32 @@ export interface StoreScanPage {
   readonly next: Buffer | undefined;
 }
 
+export interface ExportRequest {
+  /** Inclusive. */
+  readonly start: Buffer;
+  /** Exclusive; undefined is the end of the key space. */
+  readonly end: Buffer | undefined;
+  /** Versions of `start` itself up to this timestamp were exported already; undefined when none were. */
+  readonly after: HlcTimestamp | undefined;
+  /** A page ends when its keys and values reach this; it holds one version at least. */
+  readonly maxBytes: number;
+}
+
+export interface ExportedVersion {
+  readonly key: Buffer;
+  readonly commitTs: HlcTimestamp;
+  readonly expireTs: HlcTimestamp;
+  /** Undefined for a tombstone. */
+  readonly value: Buffer | undefined;
+}
+
+export interface ExportPage {
+  /** By key, then by timestamp, both ascending. */
+  readonly versions: readonly ExportedVersion[];
+  /** `start` and `after` of the next page; undefined at the end of the range. */
+  readonly next: { readonly start: Buffer; readonly after: HlcTimestamp | undefined } | undefined;
+}
+
 /** Everything one Raft entry (or a run of them) changes; visible to reads at once, atomic on disk with its index. */
 export interface StoreWriter {
   /** `commitTs` must be above the key's latest of earlier units; within a unit the last write of a timestamp wins. */
@@ -48,6 +74,13 @@ export interface StoreWriter {
   delete(key: Buffer, commitTs: HlcTimestamp): void;
   /** Hides every version `<= commitTs` of every key in `[start, end)`; not below any `commitTs` of an earlier unit. */
   deleteRange(start: Buffer, end: Buffer, commitTs: HlcTimestamp): void;
+  /**
+   * Forgets every version of every key in `[start, end)`, whatever its timestamp, and every index row of it; counters lose
+   * what they counted there. Reads answer as if it were done at once only through `dropping`: nobody may read or write keys
+   * of the range until it has settled. The intent is part of the unit, so a crash does not lose it.
+   * @param end undefined is the end of the key space
+   */
+  dropRange(start: Buffer, end: Buffer | undefined): void;
   /** Small named values of the state machine (membership, clocks, thresholds). */
   setMeta(name: string, value: Buffer): void;
   /** Ends the unit: from here on readers see it, and `appliedIndex` is `index`. */
@@ -71,6 +104,18 @@ export interface GroupStore {
    */
   get(key: Buffer, readTs: HlcTimestamp): Promise<StoreRow | undefined>;
   scan(request: StoreScanRequest): Promise<StoreScanPage>;
+  /**
+   * Whole histories of keys in key order, for copying a range to another store: every version that a read at or above the
+   * GC threshold can need, oldest first, tombstones and expired versions included; range deletes appear as tombstones of
+   * the keys that they hid. Not one snapshot: each key is as of some moment after the call.
+   */
+  exportVersions(request: ExportRequest): Promise<ExportPage>;
+  /** The version of `key` with exactly this timestamp, tombstones included; undefined when there is none (any more). */
+  versionAt(key: Buffer, commitTs: HlcTimestamp): Promise<LatestVersion | undefined>;
+  /** Undefined when nothing of `[start, end)` is being dropped; else settles when all of it is gone for good. */
+  dropping(start: Buffer, end: Buffer | undefined): Promise<void> | undefined;
+  /** Live keys of a counter class within `[start, end)`, by looking at each. */
+  countRange(counterClass: number, start: Buffer, end: Buffer | undefined): Promise<number>;
   /** Starts a unit of changes. One at a time. */
   write(): StoreWriter;
   /** Undefined when the buffer has room; else settles when it has. */
