@@ -110,6 +110,13 @@ export class ByteReader {
     if (found !== known) throw this.corrupt(`has codec ${found}, and this program knows ${known}`);
   }
 
+  /** Reads the codec byte of a row that has been written in several ways. */
+  versionUpTo(newest: number): number {
+    const found = this.u8();
+    if (found < 1 || found > newest) throw this.corrupt(`has codec ${found}, and this program knows 1 to ${newest}`);
+    return found;
+  }
+
   u8(): number {
     return this.buffer[this.advance(1)]!;
   }

@@ -2,16 +2,20 @@
  * A commit of the catalog in the making: the operation says which rows change, the draft turns that into the rows, the
  * delta, the meta row and the trimmed deltas that belong together. It changes no state.
  */
-import { assert, type HlcTimestamp, hlcTimestamp } from '../platform/index.ts';
+import { assert, type GroupId, type HlcTimestamp, hlcTimestamp, type NodeId } from '../platform/index.ts';
 import {
   deltaKey,
+  featureKey,
+  groupKey,
   jobHistoryKey,
   jobKey,
   META_KEY,
   nodeKey,
   RESERVED_END,
   routeKey,
+  settingKey,
   tombstoneKey,
+  workKey,
 } from './catalog-keys.ts';
 import {
   type CatalogMeta,
@@ -25,6 +29,8 @@ import {
 } from './catalog-rows.ts';
 import type { CatalogMutation, CatalogState } from './catalog-state.ts';
 import type { RetentionPolicy } from './change-log.ts';
+import { encodeFeature, encodeGroup, encodeSetting, encodeWork } from './cluster-rows.ts';
+import type { FeatureRow, GroupRow, SettingRow, WorkRow } from './cluster-types.ts';
 import { CatalogError } from './errors.ts';
 import type { CatalogDelta, CatalogVersion, DeltaCause, JobId, Route, RouteId, RouteMutation } from './types.ts';
 
@@ -67,6 +73,8 @@ export class CatalogDraft {
   private readonly base: CatalogMeta;
   private nextRouteId: RouteId;
   private nextJobId: JobId;
+  /** True when the commit changes what nodes keep a copy of. */
+  private changesDocument = false;
   private readonly routes: RouteMutation[] = [];
   private readonly rows: CatalogMutation[] = [];
 
@@ -161,19 +169,62 @@ export class CatalogDraft {
     return row;
   }
 
-  putNode(node: NodeRow): void {
+  /** @param isNews false for a heartbeat that only says that the node lives, and how busy it is */
+  putNode(node: NodeRow, isNews: boolean): void {
+    if (isNews) this.changesDocument = true;
     this.rows.push({ key: nodeKey(node.nodeId), value: encodeNode(node) });
   }
 
   removeNode(node: NodeRow): void {
+    this.changesDocument = true;
     this.rows.push({ key: nodeKey(node.nodeId), value: undefined });
     this.rows.push({ key: tombstoneKey(node.nodeId, node.incarnation), value: Buffer.of(1) });
+  }
+
+  addGroup(group: {
+    readonly id: GroupId;
+    readonly founders: readonly NodeId[];
+    readonly preferredLeader: NodeId | undefined;
+  }): GroupRow {
+    const { id, founders, preferredLeader } = group;
+    const createdMs = this.context.nowMs;
+    return this.putGroup({ id, revision: 1, founders, state: 'ACTIVE', preferredLeader, createdMs });
+  }
+
+  changeGroup(group: GroupRow, changes: Partial<GroupRow>): GroupRow {
+    return this.putGroup({ ...group, ...changes, revision: group.revision + 1 });
+  }
+
+  private putGroup(group: GroupRow): GroupRow {
+    this.changesDocument = true;
+    this.rows.push({ key: groupKey(group.id), value: encodeGroup(group) });
+    return group;
+  }
+
+  /** An empty value removes the row. */
+  putSetting(setting: SettingRow): void {
+    this.changesDocument = true;
+    const value = setting.value === '' ? undefined : encodeSetting(setting);
+    this.rows.push({ key: settingKey(setting.name), value });
+  }
+
+  putFeature(feature: FeatureRow): void {
+    this.changesDocument = true;
+    this.rows.push({ key: featureKey(feature.name), value: encodeFeature(feature) });
+  }
+
+  putWork(work: WorkRow): void {
+    this.rows.push({ key: workKey(work.name), value: encodeWork(work) });
+  }
+
+  removeWork(name: string): void {
+    this.rows.push({ key: workKey(name), value: undefined });
   }
 
   /** Ends a commit that changes no route. */
   commitRows<Result>(result: Result): CatalogPlan<Result> {
     assert(this.routes.length === 0, 'a change of routes makes a version');
-    if (this.nextJobId !== this.base.nextJobId) this.putMeta(this.base);
+    if (this.changesDocument || this.nextJobId !== this.base.nextJobId) this.putMeta(this.base);
     return { mutations: this.rows, delta: undefined, result };
   }
 
@@ -212,6 +263,7 @@ export class CatalogDraft {
 
   private putMeta(meta: CatalogMeta): void {
     const { nextRouteId, nextJobId } = this;
-    this.rows.push({ key: META_KEY, value: encodeMeta({ ...meta, nextRouteId, nextJobId }) });
+    const documentRevision = meta.documentRevision + (this.changesDocument ? 1 : 0);
+    this.rows.push({ key: META_KEY, value: encodeMeta({ ...meta, nextRouteId, nextJobId, documentRevision }) });
   }
 }

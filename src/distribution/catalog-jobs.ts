@@ -4,7 +4,9 @@
  */
 import type { GroupId, HlcTimestamp, NodeId } from '../platform/index.ts';
 import { CatalogDraft, type CatalogPlan, latest, NEVER, type PlanContext } from './catalog-draft.ts';
+import { activeGroup } from './catalog-groups.ts';
 import { type JobPhase, type JobRow, MAX_PROGRESS_BYTES, type NodeRow } from './catalog-rows.ts';
+import { checkCapabilities } from './catalog-settings.ts';
 import { type CatalogState, tombstoneName } from './catalog-state.ts';
 import { CatalogError } from './errors.ts';
 import type { CatalogVersion, JobId, Route, RouteId } from './types.ts';
@@ -93,6 +95,7 @@ export function planCreateMove(state: CatalogState, op: CreateMoveOp, context: P
   draft.expectVersion(op.expectedVersion);
   const route = draft.activeRoute(op.routeId, op.start);
   if (route.groupId === op.dst) throw new CatalogError('SAME_GROUP', `route ${route.id} is in group ${op.dst} already`);
+  activeGroup(state, op.dst);
   if (state.jobs.size >= MAX_JOBS) throw new CatalogError('JOB_LIMIT', `${MAX_JOBS} jobs are under way`);
   for (const job of state.jobs.values()) {
     // A job that only cleans up reads and writes nothing of the destination any more.
@@ -190,7 +193,7 @@ export function planSetGroup(state: CatalogState, op: SetGroupOp, context: PlanC
   return draft.commitRoutes('movePublish', { job: next, version: draft.version });
 }
 
-/** @throws CatalogError NODE_REMOVED, NODE_CHANGED */
+/** @throws CatalogError NODE_REMOVED, NODE_CHANGED, NODE_LACKS_FEATURE */
 export function planPutNode(state: CatalogState, op: PutNodeOp, context: PlanContext): CatalogPlan<NodeRow> {
   const draft = CatalogDraft.over(state, context);
   const { nodeId, incarnation } = op.node;
@@ -208,7 +211,10 @@ export function planPutNode(state: CatalogState, op: PutNodeOp, context: PlanCon
     throw new CatalogError('NODE_CHANGED', `node ${nodeId} is known with another incarnation; remove that one first`);
   }
   const row = { ...op.node, revision: (old?.revision ?? 0) + 1 };
-  draft.putNode(row);
+  // Also of a node that comes back with an older program.
+  if (old?.capabilities !== row.capabilities) checkCapabilities(state, nodeId, row.capabilities);
+  const isNews = old?.capabilities !== row.capabilities || old.address !== row.address || old.locality !== row.locality;
+  draft.putNode(row, isNews);
   return draft.commitRows(row);
 }
 

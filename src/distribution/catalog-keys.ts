@@ -5,9 +5,10 @@
  *
  *   key := 00 'c' family [suffix]
  *   families: 'm' meta, 'r' route/<id u53>, 'd' delta/<version u53>, 'j' job/<id u53>, 'h' jobhist/<terminal ms u53><id u53>,
- *             'n' node/<id u16>, 't' tombstone/<node u16><incarnation 16 bytes>
+ *             'n' node/<id u16>, 't' tombstone/<node u16><incarnation 16 bytes>, 'g' group/<id u32>, 's' setting/<name>,
+ *             'f' feature/<name>, 'w' work/<name>
  */
-import type { NodeId } from '../platform/index.ts';
+import type { GroupId, NodeId } from '../platform/index.ts';
 import { ByteReader, ByteWriter } from './bytes.ts';
 import type { CatalogVersion, JobId, RouteId } from './types.ts';
 
@@ -52,6 +53,10 @@ export const jobKey = (id: JobId): Buffer => key('j').u53(id).finish();
 export const jobHistoryKey = (terminalMs: number, id: JobId): Buffer => key('h').u53(terminalMs).u53(id).finish();
 export const nodeKey = (node: NodeId): Buffer => key('n').u16(node).finish();
 export const tombstoneKey = (node: NodeId, incarnation: Buffer): Buffer => key('t').u16(node).raw(incarnation).finish();
+export const groupKey = (id: GroupId): Buffer => key('g').u32(id).finish();
+export const settingKey = (name: string): Buffer => key('s').text(name).finish();
+export const featureKey = (name: string): Buffer => key('f').text(name).finish();
+export const workKey = (name: string): Buffer => key('w').text(name).finish();
 
 /** What a catalog key names. */
 export type CatalogKey =
@@ -61,7 +66,9 @@ export type CatalogKey =
   | { readonly family: 'job'; readonly id: JobId }
   | { readonly family: 'jobHistory'; readonly terminalMs: number; readonly id: JobId }
   | { readonly family: 'node'; readonly node: number }
-  | { readonly family: 'tombstone'; readonly node: number; readonly incarnation: Buffer };
+  | { readonly family: 'tombstone'; readonly node: number; readonly incarnation: Buffer }
+  | { readonly family: 'group'; readonly id: number }
+  | { readonly family: 'setting' | 'feature' | 'work'; readonly name: string };
 
 /** @throws CatalogCorruptError for anything that the functions above cannot have made */
 export function parseCatalogKey(bytes: Buffer): CatalogKey {
@@ -89,6 +96,14 @@ function parseFamily(reader: ByteReader): CatalogKey {
       return { family: 'node', node: reader.u16() };
     case 't':
       return { family: 'tombstone', node: reader.u16(), incarnation: reader.raw(16) };
+    case 'g':
+      return { family: 'group', id: reader.u32() };
+    case 's':
+      return { family: 'setting', name: reader.text() };
+    case 'f':
+      return { family: 'feature', name: reader.text() };
+    case 'w':
+      return { family: 'work', name: reader.text() };
     default:
       throw reader.corrupt(`has unknown family '${family}'`);
   }

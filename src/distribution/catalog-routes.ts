@@ -1,6 +1,7 @@
 /** Operations on routes that move no data: bootstrap, splits, merges. Each decides from the state and writes nothing. */
 import type { GroupId, HlcTimestamp } from '../platform/index.ts';
 import { CatalogDraft, type CatalogPlan, latest, NEVER, type PlanContext } from './catalog-draft.ts';
+import { type BootstrapGroup, checkGroup, MAX_GROUPS } from './catalog-groups.ts';
 import { deltaKey, META_KEY, RESERVED_END } from './catalog-keys.ts';
 import { type CatalogMeta, encodeMeta } from './catalog-rows.ts';
 import type { CatalogMutation, CatalogState } from './catalog-state.ts';
@@ -28,6 +29,8 @@ export interface BootstrapOp {
   readonly catalogGroup: GroupId;
   /** Every key once, in order; the reserved keys are cut off the first one. */
   readonly ranges: readonly BootstrapRange[];
+  /** Every group that there is from the beginning; that of the catalog and those of all ranges are among them. */
+  readonly groups: readonly BootstrapGroup[];
 }
 
 export interface SplitOp {
@@ -82,11 +85,12 @@ export interface RoutesResult {
   readonly routeIds: readonly RouteId[];
 }
 
-/** Makes version 1. @throws CatalogError ALREADY_BOOTSTRAPPED, INVALID_RANGES */
+/** Makes version 1. @throws CatalogError ALREADY_BOOTSTRAPPED, INVALID_RANGES, INVALID_GROUP */
 export function planBootstrap(state: CatalogState, op: BootstrapOp, context: PlanContext): CatalogPlan<RoutesResult> {
   if (state.meta !== undefined) throw new CatalogError('ALREADY_BOOTSTRAPPED', 'the catalog has routes already');
-  const { ranges, catalogGroup, incarnation } = op;
+  const { ranges, catalogGroup, incarnation, groups } = op;
   checkRanges(ranges);
+  checkGroups(groups, [catalogGroup, ...ranges.map((range) => range.groupId)]);
   const draft = new CatalogDraft(state, context, {
     version: 0,
     nextRouteId: 1,
@@ -94,13 +98,26 @@ export function planBootstrap(state: CatalogState, op: BootstrapOp, context: Pla
     deltaFloor: 1,
     incarnation,
     catalogGroup,
+    documentRevision: 0,
   });
+  for (const group of groups) draft.addGroup(group);
   const fresh = { state: 'ACTIVE', jobId: 0, parentId: 0, splitAtTs: NEVER, minWriteTs: NEVER, spanEpoch: 1 } as const;
   const routeIds = [draft.addRoute({ ...fresh, start: Buffer.alloc(0), end: RESERVED_END, groupId: catalogGroup })];
   for (const [index, range] of ranges.entries()) {
     routeIds.push(draft.addRoute({ ...fresh, ...range, start: index === 0 ? RESERVED_END : range.start }));
   }
   return draft.commitRoutes('bootstrap', { version: draft.version, routeIds });
+}
+
+function checkGroups(groups: readonly BootstrapGroup[], named: readonly GroupId[]): void {
+  const ids = new Set(groups.map((group) => group.id));
+  if (ids.size !== groups.length || ids.size > MAX_GROUPS) {
+    throw new CatalogError('INVALID_GROUP', `a catalog begins with at most ${MAX_GROUPS} groups, each named once`);
+  }
+  for (const group of groups) checkGroup(group);
+  const missing = named.find((id) => !ids.has(id));
+  if (missing !== undefined)
+    throw new CatalogError('INVALID_GROUP', `a range is of group ${missing}, which is not there`);
 }
 
 function checkRanges(ranges: readonly BootstrapRange[]): void {
@@ -138,6 +155,7 @@ export function planRestore(state: CatalogState, op: RestoreOp): CatalogPlan<Rou
     deltaFloor: meta.version + 1,
     nextRouteId: meta.nextRouteId + RESTORE_SKIPPED_IDS,
     nextJobId: meta.nextJobId + RESTORE_SKIPPED_IDS,
+    documentRevision: meta.documentRevision + RESTORE_SKIPPED_IDS,
   };
   mutations.push({ key: META_KEY, value: encodeMeta(restored) });
   return { mutations, delta: undefined, result: { version: meta.version, routeIds: [] } };

@@ -18,6 +18,8 @@ import type {
 } from './types.ts';
 
 const CODEC = 1;
+/** Of a meta row that has a document revision. */
+const META_CODEC = 2;
 
 /** Disk values are places in these lists: only ever append. */
 const ROUTE_STATES: readonly RouteState[] = ['ACTIVE', 'MOVING'];
@@ -61,6 +63,8 @@ export interface CatalogMeta {
   readonly incarnation: CatalogIncarnation;
   /** The group that the catalog itself lives in. */
   readonly catalogGroup: GroupId;
+  /** See `ClusterDocument.revision`. */
+  readonly documentRevision: number;
 }
 
 /** A move of one route between groups, driven by whoever leads the catalog group. */
@@ -109,21 +113,23 @@ export const MAX_PROGRESS_BYTES = 65_536;
 
 /** The meta row. */
 export function encodeMeta(meta: CatalogMeta): Buffer {
-  return new ByteWriter()
-    .u8(CODEC)
+  const { documentRevision } = meta;
+  const writer = new ByteWriter()
+    .u8(documentRevision === 0 ? CODEC : META_CODEC)
     .u53(meta.version)
     .u53(meta.nextRouteId)
     .u53(meta.nextJobId)
     .u53(meta.deltaFloor)
     .u53(meta.incarnation)
-    .u32(meta.catalogGroup)
-    .finish();
+    .u32(meta.catalogGroup);
+  if (documentRevision !== 0) writer.u53(documentRevision);
+  return writer.finish();
 }
 
 /** @throws CatalogCorruptError */
 export function decodeMeta(bytes: Buffer): CatalogMeta {
   const reader = new ByteReader(bytes, 'meta row');
-  reader.version(CODEC);
+  const codec = reader.versionUpTo(META_CODEC);
   const meta = {
     version: reader.u53(),
     nextRouteId: reader.u53(),
@@ -131,6 +137,7 @@ export function decodeMeta(bytes: Buffer): CatalogMeta {
     deltaFloor: reader.u53(),
     incarnation: reader.u53(),
     catalogGroup: groupId(reader.u32()),
+    documentRevision: codec === META_CODEC ? reader.u53() : 0,
   };
   reader.end();
   return meta;

@@ -2,8 +2,8 @@
  * The catalog as values: all of its rows, decoded and cross-checked. There are two ways to it and both give the same:
  * `loadCatalog` from all rows, `advanceCatalog` from the state before and the rows of one commit.
  */
-import { assertNever, type NodeId, nodeId } from '../platform/index.ts';
-import { parseCatalogKey } from './catalog-keys.ts';
+import { assertNever, type GroupId, groupId, type NodeId, nodeId } from '../platform/index.ts';
+import { type CatalogKey, parseCatalogKey } from './catalog-keys.ts';
 import {
   type CatalogMeta,
   decodeDelta,
@@ -15,6 +15,8 @@ import {
   type NodeRow,
 } from './catalog-rows.ts';
 import { ChangeLog } from './change-log.ts';
+import { decodeFeature, decodeGroup, decodeSetting, decodeWork } from './cluster-rows.ts';
+import type { ClusterDocument, FeatureRow, GroupRow, SettingRow, WorkRow } from './cluster-types.ts';
 import { CatalogCorruptError, RouteTableError } from './errors.ts';
 import { RouteTable, RouteTableLoader } from './route-table.ts';
 import type { CatalogDelta, CatalogVersion, JobId, Route } from './types.ts';
@@ -45,6 +47,11 @@ export interface CatalogState {
   readonly nodes: ReadonlyMap<NodeId, NodeRow>;
   /** Removed incarnations of nodes, as `tombstoneName` spells them. */
   readonly tombstones: ReadonlySet<string>;
+  /** Removed ones included. */
+  readonly groups: ReadonlyMap<GroupId, GroupRow>;
+  readonly settings: ReadonlyMap<string, SettingRow>;
+  readonly features: ReadonlyMap<string, FeatureRow>;
+  readonly work: ReadonlyMap<string, WorkRow>;
 }
 
 /** How a removed incarnation of a node is spelled in `CatalogState.tombstones`. */
@@ -59,7 +66,24 @@ export const EMPTY_CATALOG: CatalogState = {
   finished: [],
   nodes: new Map(),
   tombstones: new Set(),
+  groups: new Map(),
+  settings: new Map(),
+  features: new Map(),
+  work: new Map(),
 };
+
+/** What all nodes keep a copy of; everything in order of ids and names. */
+export function documentOf(state: CatalogState): ClusterDocument {
+  const byName = (a: { readonly name: string }, b: { readonly name: string }): number => (a.name < b.name ? -1 : 1);
+  return {
+    revision: state.meta?.documentRevision ?? 0,
+    nodes: [...state.nodes.values()].sort((a, b) => a.nodeId - b.nodeId),
+    groups: [...state.groups.values()].sort((a, b) => a.id - b.id),
+    settings: [...state.settings.values()].sort(byName),
+    features: [...state.features.values()].sort(byName),
+    work: [...state.work.values()].sort(byName),
+  };
+}
 
 /** Rows of the families that are plain maps, while a state is put together. */
 class RowMaps {
@@ -67,13 +91,61 @@ class RowMaps {
   finished: FinishedJob[];
   readonly nodes: Map<NodeId, NodeRow>;
   readonly tombstones: Set<string>;
+  readonly groups: Map<GroupId, GroupRow>;
+  readonly settings: Map<string, SettingRow>;
+  readonly features: Map<string, FeatureRow>;
+  readonly work: Map<string, WorkRow>;
 
   constructor(state: CatalogState) {
     this.jobs = new Map(state.jobs);
     this.finished = state.finished.slice();
     this.nodes = new Map(state.nodes);
     this.tombstones = new Set(state.tombstones);
+    this.groups = new Map(state.groups);
+    this.settings = new Map(state.settings);
+    this.features = new Map(state.features);
+    this.work = new Map(state.work);
   }
+
+  /** Takes in one row; `value` undefined removes it. */
+  set(parsed: Exclude<CatalogKey, { family: 'meta' | 'route' | 'delta' }>, value: Buffer | undefined): void {
+    switch (parsed.family) {
+      case 'job':
+        put(this.jobs, parsed.id, value, decodeJob);
+        break;
+      case 'jobHistory':
+        this.finished = this.finished.filter((row) => row.job.id !== parsed.id);
+        if (value !== undefined) this.finished.push({ terminalMs: parsed.terminalMs, job: decodeJob(value) });
+        break;
+      case 'node':
+        put(this.nodes, nodeId(parsed.node), value, decodeNode);
+        break;
+      case 'tombstone':
+        this.tombstones.add(tombstoneName(parsed.node, parsed.incarnation));
+        break;
+      case 'group':
+        if (value === undefined) throw new CatalogCorruptError(`the row of group ${parsed.id} was deleted`);
+        this.groups.set(groupId(parsed.id), decodeGroup(value));
+        break;
+      case 'setting':
+        put(this.settings, parsed.name, value, decodeSetting);
+        break;
+      case 'feature':
+        if (value === undefined) throw new CatalogCorruptError(`the row of feature '${parsed.name}' was deleted`);
+        this.features.set(parsed.name, decodeFeature(value));
+        break;
+      case 'work':
+        put(this.work, parsed.name, value, decodeWork);
+        break;
+      default:
+        assertNever(parsed);
+    }
+  }
+}
+
+function put<Key, Row>(rows: Map<Key, Row>, key: Key, value: Buffer | undefined, decode: (bytes: Buffer) => Row): void {
+  if (value === undefined) rows.delete(key);
+  else rows.set(key, decode(value));
 }
 
 /**
@@ -107,23 +179,8 @@ export function advanceCatalog(state: CatalogState, mutations: readonly CatalogM
         delta = decodeDelta(value);
         encodedDelta = value;
         break;
-      case 'job':
-        if (value === undefined) maps.jobs.delete(parsed.id);
-        else maps.jobs.set(parsed.id, decodeJob(value));
-        break;
-      case 'jobHistory':
-        maps.finished = maps.finished.filter((row) => row.job.id !== parsed.id);
-        if (value !== undefined) maps.finished.push({ terminalMs: parsed.terminalMs, job: decodeJob(value) });
-        break;
-      case 'node':
-        if (value === undefined) maps.nodes.delete(nodeId(parsed.node));
-        else maps.nodes.set(nodeId(parsed.node), decodeNode(value));
-        break;
-      case 'tombstone':
-        maps.tombstones.add(tombstoneName(parsed.node, parsed.incarnation));
-        break;
       default:
-        assertNever(parsed);
+        maps.set(parsed, value);
     }
   }
   sortFinished(maps.finished);
@@ -136,6 +193,9 @@ export function advanceCatalog(state: CatalogState, mutations: readonly CatalogM
     const base = state.meta === undefined ? RouteTable.empty(meta.incarnation) : routes;
     routes = applyStored(base, delta);
     log = log.append(delta, encodedDelta);
+    for (const mutation of delta.mutations) {
+      if (mutation.kind === 'upsert') checkOwner(maps.groups, mutation.route.groupId);
+    }
   }
   if (meta !== undefined) {
     routes = routes.inIncarnation(meta.incarnation);
@@ -145,6 +205,12 @@ export function advanceCatalog(state: CatalogState, mutations: readonly CatalogM
     log = log.trim(meta.deltaFloor);
   }
   return { meta, routes, log, ...maps };
+}
+
+/** A range without a group that is there could not be served by anybody. */
+function checkOwner(groups: ReadonlyMap<GroupId, GroupRow>, owner: GroupId): void {
+  if (groups.get(owner)?.state !== 'ACTIVE')
+    throw new CatalogCorruptError(`a route is of group ${owner}, which is not there`);
 }
 
 /** Stored deltas were checked when they were planned: a refusal now is damage. */
@@ -184,20 +250,12 @@ export function loadCatalog(rows: Iterable<{ readonly key: Buffer; readonly valu
       case 'delta':
         deltas.set(parsed.version, value);
         break;
-      case 'job':
-        maps.jobs.set(parsed.id, decodeJob(value));
-        break;
       case 'jobHistory':
+        // Not by `set`, which looks for a row that is there already.
         maps.finished.push({ terminalMs: parsed.terminalMs, job: decodeJob(value) });
         break;
-      case 'node':
-        maps.nodes.set(nodeId(parsed.node), decodeNode(value));
-        break;
-      case 'tombstone':
-        maps.tombstones.add(tombstoneName(parsed.node, parsed.incarnation));
-        break;
       default:
-        assertNever(parsed);
+        maps.set(parsed, value);
     }
   }
   sortFinished(maps.finished);
@@ -205,7 +263,9 @@ export function loadCatalog(rows: Iterable<{ readonly key: Buffer; readonly valu
     if (routes.length > 0 || deltas.size > 0) throw new CatalogCorruptError('routes or deltas without a meta row');
     return { ...EMPTY_CATALOG, ...maps };
   }
-  return { meta, routes: loadRoutes(routes, meta), log: loadLog(deltas, meta), ...maps };
+  const table = loadRoutes(routes, meta);
+  for (const owner of table.groups()) checkOwner(maps.groups, owner);
+  return { meta, routes: table, log: loadLog(deltas, meta), ...maps };
 }
 
 function loadRoutes(rows: Route[], meta: CatalogMeta): RouteTable {

@@ -5,6 +5,7 @@
  */
 import { assertNever } from '../platform/index.ts';
 import type { CatalogPlan, PlanContext } from './catalog-draft.ts';
+import { planGroup } from './catalog-groups.ts';
 import {
   type CreateMoveOp,
   type JobResult,
@@ -32,52 +33,62 @@ import {
   type SplitOp,
 } from './catalog-routes.ts';
 import type { NodeRow } from './catalog-rows.ts';
+import { planActivateFeature, planSetSetting } from './catalog-settings.ts';
 import type { CatalogState } from './catalog-state.ts';
+import { planWork } from './catalog-work.ts';
+import type {
+  FeatureOp,
+  FeatureRow,
+  GroupOp,
+  GroupRow,
+  SettingOp,
+  SettingRow,
+  WorkOp,
+  WorkRow,
+} from './cluster-types.ts';
 import { CatalogError } from './errors.ts';
 
 export type RouteOp = BootstrapOp | RestoreOp | SplitOp | BatchSplitOp | MergeOp;
 export type JobOp = CreateMoveOp | TransitionJobOp | SetGroupOp;
 export type NodeOp = PutNodeOp | RemoveNodeOp;
-export type CatalogOp = RouteOp | JobOp | NodeOp;
+/** Operations on what all nodes keep a copy of. */
+export type ClusterOp = GroupOp | SettingOp | FeatureOp | WorkOp;
+export type CatalogOp = RouteOp | JobOp | NodeOp | ClusterOp;
+
+/** What comes of an operation, by its kind. */
+export type CatalogResult<Op extends CatalogOp> = Op extends RouteOp
+  ? RoutesResult
+  : Op extends JobOp
+    ? JobResult
+    : Op extends NodeOp
+      ? NodeRow
+      : Op extends GroupOp
+        ? GroupRow
+        : Op extends SettingOp
+          ? SettingRow
+          : Op extends FeatureOp
+            ? FeatureRow
+            : WorkRow;
 
 /**
  * Decides what an operation writes. Pure: the state stays, nothing is read but the arguments.
  * @returns the rows to write together with the result, or why nothing is to be written
  */
-export function planCatalog(
+export function planCatalog<Op extends CatalogOp>(
   state: CatalogState,
-  op: RouteOp,
+  op: Op,
   context: PlanContext,
-): CatalogPlan<RoutesResult> | CatalogError;
-export function planCatalog(
-  state: CatalogState,
-  op: JobOp,
-  context: PlanContext,
-): CatalogPlan<JobResult> | CatalogError;
-export function planCatalog(state: CatalogState, op: NodeOp, context: PlanContext): CatalogPlan<NodeRow> | CatalogError;
-export function planCatalog(
-  state: CatalogState,
-  op: CatalogOp,
-  context: PlanContext,
-): CatalogPlan<RoutesResult | JobResult | NodeRow> | CatalogError;
-export function planCatalog(
-  state: CatalogState,
-  op: CatalogOp,
-  context: PlanContext,
-): CatalogPlan<RoutesResult | JobResult | NodeRow> | CatalogError {
+): CatalogPlan<CatalogResult<Op>> | CatalogError {
   try {
-    return plan(state, op, context);
+    // Which planner runs follows from the kind; the compiler does not see that for a type parameter.
+    return plan(state, op, context) as CatalogPlan<CatalogResult<Op>>;
   } catch (error) {
     if (error instanceof CatalogError) return error;
     throw error;
   }
 }
 
-function plan(
-  state: CatalogState,
-  op: CatalogOp,
-  context: PlanContext,
-): CatalogPlan<RoutesResult | JobResult | NodeRow> {
+function plan(state: CatalogState, op: CatalogOp, context: PlanContext): CatalogPlan<CatalogResult<CatalogOp>> {
   switch (op.kind) {
     case 'bootstrap':
       return planBootstrap(state, op, context);
@@ -99,6 +110,16 @@ function plan(
       return planPutNode(state, op, context);
     case 'removeNode':
       return planRemoveNode(state, op, context);
+    case 'createGroup':
+    case 'removeGroup':
+      return planGroup(state, op, context);
+    case 'setSetting':
+      return planSetSetting(state, op, context);
+    case 'activateFeature':
+      return planActivateFeature(state, op, context);
+    case 'leaseWork':
+    case 'releaseWork':
+      return planWork(state, op, context);
     default:
       return assertNever(op);
   }

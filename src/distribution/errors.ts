@@ -49,7 +49,21 @@ export type CatalogErrorCode =
   | 'JOB_PHASE'
   | 'NODE_NOT_FOUND'
   | 'NODE_CHANGED'
-  | 'NODE_REMOVED';
+  | 'NODE_REMOVED'
+  | 'NODE_LACKS_FEATURE'
+  | 'INVALID_GROUP'
+  | 'GROUP_NOT_FOUND'
+  | 'GROUP_REMOVED'
+  | 'GROUP_EXISTS'
+  | 'GROUP_BUSY'
+  | 'GROUP_LIMIT'
+  | 'INVALID_SETTING'
+  | 'FEATURE_UNKNOWN'
+  | 'FEATURE_UNSUPPORTED'
+  | 'INVALID_WORK'
+  | 'WORK_HELD'
+  | 'WORK_NOT_HELD'
+  | 'WORK_LIMIT';
 
 const DISPOSITIONS: { readonly [Code in CatalogErrorCode]?: ErrorDisposition } = {
   NOT_BOOTSTRAPPED: 'wait',
@@ -58,6 +72,9 @@ const DISPOSITIONS: { readonly [Code in CatalogErrorCode]?: ErrorDisposition } =
   JOB_LIMIT: 'wait',
   JOB_CHANGED: 'restart',
   NODE_CHANGED: 'restart',
+  GROUP_BUSY: 'wait',
+  WORK_HELD: 'wait',
+  WORK_LIMIT: 'wait',
 };
 
 /** Reason for one item of a refused batch. */

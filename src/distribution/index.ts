@@ -1,6 +1,7 @@
 /** Who owns a key: the directory of ranges, its catalog, its watchers, and each group's own table of spans. */
 export * from './catalog.ts';
 export { type CatalogPlan, MAX_FINISHED_JOBS, type PlanContext } from './catalog-draft.ts';
+export { type BootstrapGroup, MAX_FOUNDERS, MAX_GROUPS } from './catalog-groups.ts';
 export {
   type CreateMoveOp,
   isAbortable,
@@ -11,36 +12,30 @@ export {
   type TransitionJobOp,
 } from './catalog-jobs.ts';
 export * from './catalog-keys.ts';
-export type {
-  BatchSplitOp,
-  BootstrapOp,
-  BootstrapRange,
-  MergeOp,
-  RoutesResult,
-  SplitItem,
-  SplitOp,
+export {
+  type BatchSplitOp,
+  type BootstrapOp,
+  type BootstrapRange,
+  MAX_BATCH_SPLITS,
+  MAX_BOOTSTRAP_RANGES,
+  type MergeOp,
+  type RoutesResult,
+  type SplitItem,
+  type SplitOp,
 } from './catalog-routes.ts';
 export * from './catalog-rows.ts';
 export {
   advanceCatalog,
   type CatalogMutation,
   type CatalogState,
+  documentOf,
   EMPTY_CATALOG,
   type FinishedJob,
   loadCatalog,
 } from './catalog-state.ts';
+export { MAX_LEASE_MS, MAX_WORK, MAX_WORK_PROGRESS_BYTES } from './catalog-work.ts';
 export { ChangeLog, DEFAULT_RETENTION, type RetentionPolicy } from './change-log.ts';
-export * from './errors.ts';
-export { DEFAULT_HISTORY_VERSIONS, RouteEngine } from './route-engine.ts';
-export { RouteTable, RouteTableLoader } from './route-table.ts';
-export * from './span-codec.ts';
-export { type JobEnd, MAX_SPANS, type SpanIntersection, SpanTable } from './span-table.ts';
-export { applySpanCommand, type SpanStep } from './span-transitions.ts';
-export * from './span-types.ts';
-export * from './types.ts';
-export * from './watch-messages.ts';
-export { type WatchProblem, WatchReceiver, type WatchStep } from './watch-receiver.ts';
-export { WATCH_LIMITS, WatchSession } from './watch-session.ts';
+export * from './cluster-rows.ts';
 export type {
   ClusterDocument,
   FeatureOp,
@@ -52,3 +47,16 @@ export type {
   WorkOp,
   WorkRow,
 } from './cluster-types.ts';
+export * from './errors.ts';
+export { CAPABILITIES, FEATURES, type Feature, isFeatureActive } from './features.ts';
+export { DEFAULT_HISTORY_VERSIONS, RouteEngine } from './route-engine.ts';
+export { RouteTable, RouteTableLoader } from './route-table.ts';
+export { SETTINGS, type SettingName, type SwitchValue, settingOf, switchOf } from './settings.ts';
+export * from './span-codec.ts';
+export { type JobEnd, MAX_SPANS, type SpanIntersection, SpanTable } from './span-table.ts';
+export { applySpanCommand, type SpanStep } from './span-transitions.ts';
+export * from './span-types.ts';
+export * from './types.ts';
+export * from './watch-messages.ts';
+export { type WatchProblem, WatchReceiver, type WatchStep } from './watch-receiver.ts';
+export { WATCH_LIMITS, WatchSession } from './watch-session.ts';

@@ -2,23 +2,22 @@
 import assert from 'node:assert/strict';
 import {
   advanceCatalog,
+  type BootstrapGroup,
   CatalogError,
   type CatalogOp,
   type CatalogPlan,
+  type CatalogResult,
   type CatalogState,
   DEFAULT_RETENTION,
+  documentOf,
   EMPTY_CATALOG,
-  type JobOp,
-  type JobResult,
   loadCatalog,
-  type NodeOp,
-  type NodeRow,
   planCatalog,
   type RetentionPolicy,
   type Route,
-  type RouteOp,
   type RoutesResult,
 } from '../../src/distribution/index.ts';
+import { nodeId } from '../../src/platform/index.ts';
 import { bytes, group } from './builders.ts';
 
 export class CatalogModel {
@@ -32,8 +31,8 @@ export class CatalogModel {
     this.retention = { ...DEFAULT_RETENTION, ...retention };
   }
 
-  /** Groups 1 (catalog) and, from `m` on, 2. */
-  static bootstrapped(retention: Partial<RetentionPolicy> = {}): CatalogModel {
+  /** Groups 1 (catalog) and, from `m` on, 2; more groups own nothing yet. */
+  static bootstrapped(retention: Partial<RetentionPolicy> = {}, groups = [1, 2, 3, 4]): CatalogModel {
     const model = new CatalogModel(retention);
     model.run({
       kind: 'bootstrap',
@@ -43,6 +42,7 @@ export class CatalogModel {
         { start: bytes(''), end: bytes('m'), groupId: group(1) },
         { start: bytes('m'), end: undefined, groupId: group(2) },
       ],
+      groups: founded(...groups),
     });
     return model;
   }
@@ -51,16 +51,13 @@ export class CatalogModel {
     return this.state.meta?.version ?? 0;
   }
 
-  plan(op: CatalogOp): CatalogPlan<RoutesResult | JobResult | NodeRow> | CatalogError {
+  plan<Op extends CatalogOp>(op: Op): CatalogPlan<CatalogResult<Op>> | CatalogError {
     const { nowMs, slowestCursor, retention } = this;
     return planCatalog(this.state, op, { nowMs, slowestCursor, retention });
   }
 
   /** Runs an operation that is expected to be accepted. */
-  run(op: RouteOp): RoutesResult;
-  run(op: JobOp): JobResult;
-  run(op: NodeOp): NodeRow;
-  run(op: CatalogOp): RoutesResult | JobResult | NodeRow {
+  run<Op extends CatalogOp>(op: Op): CatalogResult<Op> {
     const plan = this.plan(op);
     if (plan instanceof CatalogError) throw plan;
     this.commit(plan);
@@ -110,6 +107,10 @@ export class CatalogModel {
   }
 }
 
+/** Groups on nodes 1 to 3. */
+export const founded = (...ids: number[]): BootstrapGroup[] =>
+  ids.map((id) => ({ id: group(id), founders: [1, 2, 3].map(nodeId), preferredLeader: undefined }));
+
 export const SPLIT_TS = 5n as Route['splitAtTs'];
 
 /** What of a state can be compared. */
@@ -122,4 +123,5 @@ export const visible = (state: CatalogState): object => ({
   finished: state.finished,
   nodes: [...state.nodes.values()].sort((a, b) => a.nodeId - b.nodeId),
   tombstones: [...state.tombstones].sort(),
+  document: documentOf(state),
 });

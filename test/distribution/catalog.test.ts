@@ -21,7 +21,7 @@ import {
 } from '../../src/distribution/index.ts';
 import { hlcTimestamp, nodeId, SeededRandom } from '../../src/platform/index.ts';
 import { bytes, group } from './builders.ts';
-import { CatalogModel, SPLIT_TS, visible } from './catalog-model.ts';
+import { CatalogModel, founded, SPLIT_TS, visible } from './catalog-model.ts';
 
 const seeds = (): fc.Arbitrary<number> => fc.integer({ min: 0, max: 0xffff_ffff });
 
@@ -110,7 +110,7 @@ describe('a bootstrap', () => {
       groupId: group(owner),
     }));
   const bootstrap = (list: ReturnType<typeof ranges>) =>
-    ({ kind: 'bootstrap', incarnation: 1, catalogGroup: group(1), ranges: list }) as const;
+    ({ kind: 'bootstrap', incarnation: 1, catalogGroup: group(1), ranges: list, groups: founded(1, 2, 3) }) as const;
 
   test('gives the reserved keys to the catalog group and all others as configured', () => {
     const model = new CatalogModel();
@@ -485,8 +485,8 @@ describe('a catalog', () => {
     );
   });
 
-  test('refuses to load with a hole in its log, a version without its delta, or routes that do not fit', () => {
-    const model = CatalogModel.bootstrapped();
+  test('refuses to load with a hole in its log, a version without its delta, or routes and groups that do not fit', () => {
+    const model = CatalogModel.bootstrapped({}, [1, 2]);
     for (const key of ['c', 'e', 'p']) model.split(key);
     const without = (key: Buffer) => {
       const damaged = new CatalogModel();

@@ -88,6 +88,7 @@ const anyMeta: fc.Arbitrary<CatalogMeta> = fc.record({
   deltaFloor: count,
   incarnation: count,
   catalogGroup: owner,
+  documentRevision: count,
 });
 const anyJob: fc.Arbitrary<JobRow> = fc.record({
   id: count,
@@ -261,6 +262,7 @@ describe('rows and messages', () => {
         deltaFloor: 2,
         incarnation: 7,
         catalogGroup: group(1),
+        documentRevision: 0,
       }),
       route: encodeRoute(ranged),
       delta: encodeDelta(delta),
