@@ -4,6 +4,7 @@
  */
 import { Redis, ReplyError } from 'ioredis';
 import type { OpType } from './history.ts';
+import type { RedisAddress } from './types.ts';
 
 const CONNECT_TIMEOUT_MS = 1000;
 /** Longer than the server's own deadline, so that the server's answer is what is recorded. */
@@ -13,10 +14,9 @@ const COMMAND_TIMEOUT_MS = 8000;
 const UNKNOWN_PREFIXES = new Set(['UNKNOWN']);
 
 /** A client without retries, connected. @throws when the node cannot be reached */
-export async function connectClient(port: number): Promise<Redis> {
+export async function connectClient(address: RedisAddress): Promise<Redis> {
   const client = new Redis({
-    host: '127.0.0.1',
-    port,
+    ...address,
     lazyConnect: true,
     enableOfflineQueue: false,
     enableReadyCheck: false,

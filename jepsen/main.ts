@@ -2,7 +2,8 @@
 /** The command line of the fault tests. Exit codes: 0 valid, 1 invalid, 2 unknown, 3 the harness is in trouble. */
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
-import { Command } from 'commander';
+import { Command, Option } from 'commander';
+import { ISOLATIONS, type IsolationName } from './cluster/isolation.ts';
 import { archivedRun, liveRun, partitionedRuns } from './event-source.ts';
 import { type CheckResult, type Op, type Verdict, worstVerdict } from './history.ts';
 import { mutants } from './mutants/index.ts';
@@ -28,6 +29,7 @@ interface CommonFlags {
   readonly nodes: string;
   readonly concurrency: string;
   readonly rate: string;
+  readonly isolation: IsolationName;
 }
 
 interface RunFlags extends CommonFlags {
@@ -50,6 +52,7 @@ function optionsFrom(flags: CommonFlags, entry: SuiteEntry, mutant?: string): Ru
     faultSeconds: entry.faultSeconds,
     overlap: entry.overlap ?? 1,
     mutant,
+    isolation: flags.isolation,
     archive: resolve(flags.archive),
   };
 }
@@ -145,7 +148,12 @@ const withCommonFlags = (command: Command): Command =>
     .option('--seed <number>', 'decides what clients do and what breaks', '1')
     .option('--nodes <count>', 'nodes of the cluster', '3')
     .option('--concurrency <count>', 'clients', '10')
-    .option('--rate <ops>', 'operations per second over all clients', '200');
+    .option('--rate <ops>', 'operations per second over all clients', '200')
+    .addOption(
+      new Option('--isolation <how>', 'how nodes are kept apart: fault proxies, or network namespaces (as root)')
+        .choices(ISOLATIONS)
+        .default('proxies'),
+    );
 
 withCommonFlags(program.command('run').description('one workload under some faults'))
   .requiredOption('--workload <name>', 'see list')

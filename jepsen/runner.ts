@@ -97,7 +97,7 @@ class ClientLoop {
     const isReadOnly = this.workload.isReadOnly(f);
     recorder.add(process, 'invoke', f, value);
     try {
-      this.client ??= await connectClient(this.cluster.redisPort(this.nodeOf(process)));
+      this.client ??= await connectClient(this.cluster.redisAddress(this.nodeOf(process)));
     } catch (error) {
       recorder.add(process, 'fail', f, value, `not connected: ${(error as Error).message}`);
       this.moveOn();
@@ -219,6 +219,7 @@ export async function runTest(plan: TestPlan, cancel?: AbortSignal): Promise<Fin
     folder: join(archive.folder, 'nodes'),
     random: random.fork(1),
     mutations: plan.mutations,
+    isolation: options.isolation,
   });
   const recorder = new Recorder(archive);
   let lastId = 0;
@@ -227,7 +228,7 @@ export async function runTest(plan: TestPlan, cancel?: AbortSignal): Promise<Fin
     (_, worker) => new ClientLoop(cluster, workload, recorder, worker, options.concurrency),
   );
   try {
-    const setupClient = await connectClient(cluster.redisPort(1));
+    const setupClient = await connectClient(cluster.redisAddress(1));
     await workload.setup?.(setupClient);
     setupClient.disconnect();
     const over = new AbortController();

@@ -4,6 +4,7 @@
  */
 import type { Redis } from 'ioredis';
 import type { Random } from '../src/platform/index.ts';
+import type { IsolationName } from './cluster/isolation.ts';
 import type { Checker } from './history.ts';
 
 export type NodeNumber = number;
@@ -21,10 +22,16 @@ export interface LinkFault {
   readonly lossRate?: number;
 }
 
+/** Where a node's Redis clients connect to. */
+export interface RedisAddress {
+  readonly host: string;
+  readonly port: number;
+}
+
 /** A running cluster of real processes, with everything that can be done to it. */
 export interface TestCluster {
   readonly nodes: readonly NodeNumber[];
-  redisPort(node: NodeNumber): number;
+  redisAddress(node: NodeNumber): RedisAddress;
   isRunning(node: NodeNumber): boolean;
   /** kill -9. */
   kill(node: NodeNumber): Promise<void>;
@@ -103,6 +110,8 @@ export interface RunOptions {
   readonly overlap: number;
   /** Name of a mutant to run instead of the real thing. */
   readonly mutant: string | undefined;
+  /** How nodes are kept apart. */
+  readonly isolation: IsolationName;
   /** Folder that run folders are made in. */
   readonly archive: string;
 }

@@ -1,17 +1,17 @@
 /**
- * A cluster of real node processes on loopback, with a fault proxy between every ordered pair of nodes and a control file
- * for each node's clock and disk. Runs as any user; nothing of the machine is changed.
+ * A cluster of real node processes, kept apart by an `Isolation` that can break the network between them, with a control
+ * file for each node's clock and disk.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { closeSync, mkdirSync, openSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
-import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Random } from '../../src/platform/index.ts';
 import { connectClient } from '../client.ts';
 import type { Mutation } from '../mutants/types.ts';
-import type { DiskFault, LinkFault, NodeNumber, TestCluster } from '../types.ts';
-import { FaultProxy } from './fault-proxy.ts';
+import type { DiskFault, LinkFault, NodeNumber, RedisAddress, TestCluster } from '../types.ts';
+import { type Isolation, type IsolationName, type NodeAddresses, ProxyIsolation } from './isolation.ts';
+import { NamespaceIsolation } from './namespaces.ts';
 
 const COMMAND = fileURLToPath(new URL('../../cmd/kvorum.ts', import.meta.url));
 const PRELOAD = new URL('./preload.ts', import.meta.url).href;
@@ -22,9 +22,7 @@ const STOP_TIMEOUT_MS = 10_000;
 
 interface NodeState {
   readonly number: NodeNumber;
-  readonly redisPort: number;
-  readonly grpcPort: number;
-  readonly metricsPort: number;
+  readonly addresses: NodeAddresses;
   readonly configPath: string;
   readonly controlPath: string;
   readonly logPath: string;
@@ -42,24 +40,7 @@ export interface ProcessClusterOptions {
   readonly folder: string;
   readonly random: Random;
   readonly mutations: readonly Mutation[];
-}
-
-/** Ports that were free a moment ago, all different. */
-async function freePorts(count: number): Promise<number[]> {
-  const servers = await Promise.all(
-    Array.from(
-      { length: count },
-      () =>
-        new Promise<ReturnType<typeof createServer>>((resolve, reject) => {
-          const server = createServer();
-          server.once('error', reject);
-          server.listen(0, '127.0.0.1', () => resolve(server));
-        }),
-    ),
-  );
-  const ports = servers.map((server) => (server.address() as { port: number }).port);
-  await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))));
-  return ports;
+  readonly isolation: IsolationName;
 }
 
 /** The newest line of a log that names an error, of the log's last part. */
@@ -74,36 +55,48 @@ const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout
 export class ProcessCluster implements TestCluster {
   readonly nodes: readonly NodeNumber[];
   private readonly states: Map<NodeNumber, NodeState>;
-  /** Keyed `from>to`: the proxy through which `from` connects to `to`. */
-  private readonly proxies: Map<string, FaultProxy>;
+  private readonly isolation: Isolation;
   private readonly mutations: readonly Mutation[];
   private readonly endings: string[] = [];
 
-  private constructor(
-    states: Map<NodeNumber, NodeState>,
-    proxies: Map<string, FaultProxy>,
-    mutations: readonly Mutation[],
-  ) {
+  private constructor(states: Map<NodeNumber, NodeState>, isolation: Isolation, mutations: readonly Mutation[]) {
     this.nodes = [...states.keys()];
     this.states = states;
-    this.proxies = proxies;
+    this.isolation = isolation;
     this.mutations = mutations;
   }
 
   /** Writes the configuration, starts every node and waits until all are ready. */
   static async launch(options: ProcessClusterOptions): Promise<ProcessCluster> {
     const numbers = Array.from({ length: options.nodes }, (_, at) => at + 1);
-    const ports = await freePorts(options.nodes * 3);
+    const isolation =
+      options.isolation === 'namespaces'
+        ? new NamespaceIsolation(numbers)
+        : await ProxyIsolation.create(numbers, options.random);
     const states = new Map<NodeNumber, NodeState>();
-    for (const [at, number] of numbers.entries()) {
+    for (const number of numbers) {
       const folder = join(options.folder, `n${number}`);
       mkdirSync(folder, { recursive: true });
+      const addresses = isolation.addresses(number);
+      const { host, redisPort, grpcPort, metricsPort } = addresses;
+      const configPath = join(folder, 'config.json');
+      const config = {
+        nodeId: number,
+        clusterName: 'jepsen',
+        dataFolder: join(folder, 'data'),
+        members: numbers.map(
+          (to) => `${to}=${to === number ? `${host}:${grpcPort}` : isolation.peerAddress(number, to)}`,
+        ),
+        redis: { host, port: redisPort },
+        grpc: { host, port: grpcPort },
+        metrics: { host, port: metricsPort },
+        logLevel: 'info',
+      };
+      writeFileSync(configPath, JSON.stringify(config, undefined, 2));
       states.set(number, {
         number,
-        redisPort: ports[at * 3]!,
-        grpcPort: ports[at * 3 + 1]!,
-        metricsPort: ports[at * 3 + 2]!,
-        configPath: join(folder, 'config.json'),
+        addresses,
+        configPath,
         controlPath: join(folder, 'faults.json'),
         logPath: join(folder, 'node.log'),
         child: undefined,
@@ -113,33 +106,7 @@ export class ProcessCluster implements TestCluster {
         diskFault: undefined,
       });
     }
-    const proxies = new Map<string, FaultProxy>();
-    for (const from of numbers) {
-      const members: string[] = [];
-      for (const to of numbers) {
-        const target = states.get(to)!;
-        if (from === to) {
-          members.push(`${to}=127.0.0.1:${target.grpcPort}`);
-          continue;
-        }
-        const proxy = new FaultProxy(() => target.grpcPort, options.random);
-        proxies.set(`${from}>${to}`, proxy);
-        members.push(`${to}=127.0.0.1:${await proxy.listen()}`);
-      }
-      const state = states.get(from)!;
-      const config = {
-        nodeId: from,
-        clusterName: 'jepsen',
-        dataFolder: join(options.folder, `n${from}`, 'data'),
-        members,
-        redis: { port: state.redisPort },
-        grpc: { port: state.grpcPort },
-        metrics: { port: state.metricsPort },
-        logLevel: 'info',
-      };
-      writeFileSync(state.configPath, JSON.stringify(config, undefined, 2));
-    }
-    const cluster = new ProcessCluster(states, proxies, options.mutations);
+    const cluster = new ProcessCluster(states, isolation, options.mutations);
     try {
       for (const number of numbers) await cluster.start(number);
       await cluster.ready(60_000);
@@ -156,8 +123,9 @@ export class ProcessCluster implements TestCluster {
     return state;
   }
 
-  redisPort(node: NodeNumber): number {
-    return this.state(node).redisPort;
+  redisAddress(node: NodeNumber): RedisAddress {
+    const { host, redisPort } = this.state(node).addresses;
+    return { host, port: redisPort };
   }
 
   isRunning(node: NodeNumber): boolean {
@@ -176,7 +144,9 @@ export class ProcessCluster implements TestCluster {
     const log = openSync(state.logPath, 'a');
     const environment: NodeJS.ProcessEnv = { ...process.env, KVORUM_FAULT_CONTROL: state.controlPath };
     if (this.mutations.length > 0) environment.KVORUM_MUTATIONS = JSON.stringify(this.mutations);
-    const child = spawn(process.execPath, ['--import', PRELOAD, COMMAND, 'server', '--config', state.configPath], {
+    const command = [process.execPath, '--import', PRELOAD, COMMAND, 'server', '--config', state.configPath];
+    const [program, ...args] = this.isolation.wrap(node, command);
+    const child = spawn(program!, args, {
       stdio: ['ignore', log, log],
       env: environment,
     });
@@ -220,7 +190,7 @@ export class ProcessCluster implements TestCluster {
   }
 
   async handOver(node: NodeNumber): Promise<void> {
-    const client = await connectClient(this.redisPort(node));
+    const client = await connectClient(this.redisAddress(node));
     try {
       await client.call('FAILOVER');
     } finally {
@@ -233,16 +203,11 @@ export class ProcessCluster implements TestCluster {
   }
 
   setLink(from: NodeNumber, to: NodeNumber, fault: LinkFault): void {
-    // Bytes from A to B travel on A's connections to B, and back along B's connections to A.
-    this.proxies.get(`${from}>${to}`)?.setOutbound(fault);
-    this.proxies.get(`${to}>${from}`)?.setInbound(fault);
+    this.isolation.setLink(from, to, fault);
   }
 
   healLinks(): void {
-    for (const proxy of this.proxies.values()) {
-      proxy.setOutbound({});
-      proxy.setInbound({});
-    }
+    this.isolation.heal();
   }
 
   setClockOffset(node: NodeNumber, offsetMs: number): void {
@@ -266,7 +231,7 @@ export class ProcessCluster implements TestCluster {
 
   private async fetch(state: NodeState, path: string): Promise<string | undefined> {
     try {
-      const response = await fetch(`http://127.0.0.1:${state.metricsPort}${path}`, {
+      const response = await fetch(`http://${state.addresses.host}:${state.addresses.metricsPort}${path}`, {
         signal: AbortSignal.timeout(500),
       });
       return response.ok ? await response.text() : undefined;
@@ -301,6 +266,6 @@ export class ProcessCluster implements TestCluster {
 
   async stop(): Promise<void> {
     await Promise.all([...this.states.values()].map((state) => this.end(state, 'SIGTERM')));
-    await Promise.all([...this.proxies.values()].map((proxy) => proxy.stop()));
+    await this.isolation.stop();
   }
 }

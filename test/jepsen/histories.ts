@@ -77,5 +77,6 @@ export const runOptions = (archive: string): RunOptions => ({
   faultSeconds: undefined,
   overlap: 2,
   mutant: undefined,
+  isolation: 'proxies',
   archive,
 });
