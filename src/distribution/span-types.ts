@@ -88,6 +88,8 @@ export type SpanRefusal =
   | 'NOT_PURGED'
   /** The destination's floor or epoch does not follow the source's. */
   | 'BAD_FLOOR'
+  /** The destination has not taken as many imports as the source has sent. */
+  | 'IMPORT_GAP'
   | 'INVALID_RANGE'
   | 'TOO_MANY_SPANS';
 

@@ -15,12 +15,14 @@ export class CommittedQueue {
     this.head = 0;
   }
 
-  /** Takes the oldest entries: at least one, then as long as neither limit is reached. */
-  take(maxEntries: number, maxBytes: number): readonly Entry[] {
+  /** Takes the oldest entries: at least one, then as long as neither limit is reached and none of them is a last one. */
+  take(maxEntries: number, maxBytes: number, isLast: (entry: Entry) => boolean = () => false): readonly Entry[] {
     const from = this.head;
     let bytes = 0;
     while (this.head < this.entries.length && this.head - from < maxEntries && bytes < maxBytes) {
-      bytes += this.entries[this.head++]!.payload.length;
+      const entry = this.entries[this.head++]!;
+      bytes += entry.payload.length;
+      if (isLast(entry)) break;
     }
     return this.entries.slice(from, this.head);
   }

@@ -449,7 +449,8 @@ export class Replica implements RaftGroup {
 
   private applyChunk(): void {
     const { maxApplyEntries, maxApplyBytes } = this.host.limits;
-    const chunk = this.committed.take(maxApplyEntries, maxApplyBytes).map((entry, at): CommittedEntry => {
+    const isLast = (entry: Entry): boolean => this.stateMachine.endsBatch?.(entry) === true;
+    const chunk = this.committed.take(maxApplyEntries, maxApplyBytes, isLast).map((entry, at): CommittedEntry => {
       assert(entry.index === this.appliedIndex + at + 1, 'entries are applied in order, without a gap');
       const conf = entry.kind === EntryKind.ConfChange ? this.applyConfChange(entry) : undefined;
       return { term: entry.term, index: entry.index, kind: entry.kind, payload: entry.payload, conf };

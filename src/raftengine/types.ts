@@ -79,6 +79,8 @@ export interface StateMachine {
   apply(entries: readonly CommittedEntry[]): unknown[];
   /** Undefined when more may be applied now; else settles when it may (the store is behind). */
   applyPressure(): Promise<void> | undefined;
+  /** True for an entry after which `applyPressure` has to be asked again before anything else is applied. */
+  endsBatch?(entry: Entry): boolean;
   onLeadership(event: LeadershipEvent): void;
   openSnapshot(): Promise<SnapshotReader>;
   stageSnapshot(): Promise<SnapshotStage>;

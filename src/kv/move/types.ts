@@ -37,9 +37,14 @@ export interface JobState {
   readonly gcThreshold: HlcTimestamp;
 }
 
-/** Place in a capture log: raft index of the entry, and number of the effect within it. */
+/** Place in a capture log. `{ index: 0, position: 0 }` is its beginning; others come from a page's `next`. */
 export interface CapturePoint {
+  /** Raft index of the entry. */
   readonly index: LogIndex;
+  /**
+   * Number of the effect within it. In the middle of a range delete the part that is done counts in steps of 2^32, so
+   * this needs eight bytes where it is stored.
+   */
   readonly position: number;
 }
 
