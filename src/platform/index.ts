@@ -2,7 +2,7 @@ export { AssertionError, assert, assertNever } from './assert.ts';
 export { type Clock, SystemClock } from './clock.ts';
 export type { Disk, DiskFile, DiskOpenOptions } from './disk.ts';
 export { type ErrorDisposition, KvorumError } from './errors.ts';
-export type { FrameHandler, Lane, PeerNetwork, StreamHandler } from './network.ts';
+export type { DuplexHandler, DuplexStream, FrameHandler, Lane, PeerNetwork, StreamHandler } from './network.ts';
 export { type Random, SeededRandom, SystemRandom } from './random.ts';
 export { type Cancel, type Scheduler, SystemScheduler } from './scheduler.ts';
 export * from './simulated/index.ts';

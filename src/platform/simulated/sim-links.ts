@@ -37,6 +37,9 @@ export const GOOD_LINK: LinkBehaviour = {
 /** Events of the same time run in a drawn order, so frames that must keep theirs arrive apart. */
 const FRAME_GAP_MS: Millis = 0.0001;
 
+/** What keeps an order of its own in one direction: the lanes, all bulk streams together, each two-way stream. */
+export type LinkLane = Lane | 'stream' | `duplex ${number}`;
+
 interface LaneState {
   /** When the last frame has left. */
   busyUntilMs: Millis;
@@ -51,7 +54,7 @@ export class SimLink {
   connection = 0;
   private readonly simulation: Simulation;
   private readonly random: SeededRandom;
-  private readonly lanes = new Map<Lane | 'stream', LaneState>();
+  private readonly lanes = new Map<LinkLane, LaneState>();
 
   constructor(simulation: Simulation, random: SeededRandom, behaviour: LinkBehaviour) {
     this.simulation = simulation;
@@ -60,14 +63,14 @@ export class SimLink {
   }
 
   /** Bytes of a lane that have not left yet. */
-  queuedBytes(lane: Lane | 'stream'): number {
+  queuedBytes(lane: LinkLane): number {
     const state = this.lanes.get(lane);
     if (state === undefined) return 0;
     return Math.ceil(Math.max(0, state.busyUntilMs - this.simulation.nowMs()) * this.behaviour.bytesPerMs);
   }
 
   /** Delays after which a frame arrives: none when it is lost, two when it is duplicated. */
-  arrivals(lane: Lane | 'stream', bytes: number): Millis[] {
+  arrivals(lane: LinkLane, bytes: number): Millis[] {
     const { behaviour, random } = this;
     const now = this.simulation.nowMs();
     let state = this.lanes.get(lane);
@@ -78,16 +81,23 @@ export class SimLink {
     state.busyUntilMs = Math.max(now, state.busyUntilMs) + bytes / behaviour.bytesPerMs;
     // Only Raft's own messages tolerate everything; forwarded commands are promised what one connection gives.
     const isExact = lane === 'forward';
+    // A two-way stream keeps its order, and breaks by a loss.
+    const isOrdered = isExact || lane.startsWith('duplex');
     if (behaviour.isCut || (!isExact && random.next() < behaviour.lossRate)) return [];
     const leavesMs = state.busyUntilMs;
-    if (!isExact && random.next() < behaviour.reorderRate) {
+    if (!isOrdered && random.next() < behaviour.reorderRate) {
       // May overtake, and does not hold up those behind it; the spread is wide enough to matter.
       const late = leavesMs + this.drawDelay() + random.next() * behaviour.maxDelayMs * 4;
       return this.withDuplicate(late - now);
     }
     state.arrivesUntilMs = Math.max(leavesMs + this.drawDelay(), state.arrivesUntilMs + FRAME_GAP_MS);
     const inOrderMs = state.arrivesUntilMs - now;
-    return isExact ? [inOrderMs] : this.withDuplicate(inOrderMs);
+    return isOrdered ? [inOrderMs] : this.withDuplicate(inOrderMs);
+  }
+
+  /** Drops what is remembered of a lane that is used no more. */
+  forget(lane: LinkLane): void {
+    this.lanes.delete(lane);
   }
 
   /** Forgets what is queued: the connection broke. */

@@ -3,9 +3,11 @@
  * untouched links it keeps the promises of `PeerNetwork`; loss, duplication and reordering happen where they are switched on.
  */
 import { crc32 } from 'node:zlib';
-import type { FrameHandler, Lane, PeerNetwork, StreamHandler } from '../network.ts';
+import type { DuplexHandler, DuplexStream, FrameHandler, Lane, PeerNetwork, StreamHandler } from '../network.ts';
+import type { SeededRandom } from '../random.ts';
 import type { NodeId } from '../types.ts';
 import type { EventOwner } from './event-heap.ts';
+import { runDuplex, type SimDuplexEnd } from './sim-duplex.ts';
 import { SimLinks } from './sim-links.ts';
 import { runStream } from './sim-stream.ts';
 import type { Simulation } from './simulation.ts';
@@ -18,6 +20,8 @@ export class SimFabric {
   readonly simulation: Simulation;
   readonly links: SimLinks;
   private readonly networks = new Map<NodeId, SimNetwork>();
+  private duplexCount = 0;
+  private duplexRandom: SeededRandom | undefined;
 
   constructor(simulation: Simulation) {
     this.simulation = simulation;
@@ -29,6 +33,14 @@ export class SimFabric {
     const network = new SimNetwork(this, self, owner);
     this.networks.set(self, network);
     return network;
+  }
+
+  /** The number of the next two-way stream, and where their chance comes from. */
+  nextDuplex(): { readonly streamId: number; readonly random: SeededRandom } {
+    // Forked late: runs without such streams draw as they did before there were any.
+    this.duplexRandom ??= this.simulation.random.fork(5);
+    this.duplexCount += 1;
+    return { streamId: this.duplexCount, random: this.duplexRandom };
   }
 
   network(node: NodeId): SimNetwork | undefined {
@@ -77,6 +89,9 @@ export class SimNetwork implements PeerNetwork {
   private readonly peers = new Map<NodeId, string>();
   private readonly frameHandlers = new Map<Lane, FrameHandler>();
   private readonly streamHandlers = new Map<string, StreamHandler>();
+  private readonly duplexHandlers = new Map<string, DuplexHandler>();
+  /** Open ends of two-way streams. */
+  private readonly duplexEnds = new Set<SimDuplexEnd>();
   private peerLostListeners: ((peer: NodeId) => void)[] = [];
   private isStarted = false;
 
@@ -100,6 +115,27 @@ export class SimNetwork implements PeerNetwork {
 
   onStream(kind: string, handler: StreamHandler): void {
     this.streamHandlers.set(kind, handler);
+  }
+
+  onDuplex(kind: string, handler: DuplexHandler): void {
+    this.duplexHandlers.set(kind, handler);
+  }
+
+  duplex(to: NodeId, kind: string, header: Buffer): DuplexStream {
+    const { simulation, links } = this.fabric;
+    const receiver = this.fabric.network(to);
+    return runDuplex({
+      ...this.fabric.nextDuplex(),
+      simulation,
+      kind,
+      header,
+      opener: { node: this.self, owner: this.owner, ends: this.duplexEnds },
+      receiver: receiver && { node: to, owner: receiver.owner, ends: receiver.duplexEnds },
+      forth: links.link(this.self, to),
+      back: links.link(to, this.self),
+      isConnected: this.isStarted && this.peers.has(to),
+      handler: () => receiver?.duplexHandler(kind),
+    });
   }
 
   onPeerLost(listener: (peer: NodeId) => void): void {
@@ -170,12 +206,15 @@ export class SimNetwork implements PeerNetwork {
 
   /** The machine's process died. */
   crash(): void {
+    for (const end of this.duplexEnds) end.abandon();
     this.forget();
     this.fabric.breakAll(this.self);
   }
 
-  /** Tells the listeners after a while that the connection to a peer is gone. */
+  /** Tells the listeners and the two-way streams after a while that the connection to a peer is gone. */
   notice(peer: NodeId, afterMs: number): void {
+    for (const end of this.duplexEnds)
+      if (end.peerNode === peer && !end.isIntact) end.breakLater('the connection is gone');
     this.fabric.simulation.schedule(
       afterMs,
       `lost ${peer}`,
@@ -194,11 +233,16 @@ export class SimNetwork implements PeerNetwork {
     return this.isStarted ? this.streamHandlers.get(kind) : undefined;
   }
 
+  private duplexHandler(kind: string): DuplexHandler | undefined {
+    return this.isStarted ? this.duplexHandlers.get(kind) : undefined;
+  }
+
   private forget(): void {
     this.isStarted = false;
     this.peers.clear();
     this.frameHandlers.clear();
     this.streamHandlers.clear();
+    this.duplexHandlers.clear();
     this.peerLostListeners = [];
   }
 }

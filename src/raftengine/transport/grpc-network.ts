@@ -5,6 +5,8 @@
 import grpc from '@grpc/grpc-js';
 import type {
   Clock,
+  DuplexHandler,
+  DuplexStream,
   FrameHandler,
   Lane,
   NodeId,
@@ -16,6 +18,7 @@ import type {
 import { assert } from '../../platform/index.ts';
 import { MalformedFrameError, PeerRefusedError, StreamBrokenError } from '../errors.ts';
 import { receiveStream, sendStream } from './bulk-stream.ts';
+import { type DuplexEnd, openDuplex, refusedDuplex, serveDuplex } from './duplex-stream.ts';
 import { PeerLink, type TransportLogger } from './peer-link.ts';
 import {
   checkIntroduction,
@@ -66,6 +69,7 @@ const SERVER_OPTIONS: grpc.ServerOptions = {
 const GOODBYE_MS = 200;
 
 type FramesCall = grpc.ServerDuplexStream<Buffer, Buffer>;
+type DuplexCall = grpc.ServerDuplexStream<Buffer, Buffer>;
 type StreamCall = grpc.ServerReadableStream<Buffer, Buffer>;
 
 /** Makes the network; nothing listens or dials before `start`. */
@@ -85,6 +89,10 @@ class GrpcPeerNetwork implements GrpcNetwork {
   private readonly incarnations = new Map<NodeId, string>();
   private readonly frameHandlers = new Map<Lane, FrameHandler>();
   private readonly streamHandlers = new Map<string, StreamHandler>();
+  private readonly duplexHandlers = new Map<string, DuplexHandler>();
+  /** Open two-way streams by the end of them that is here. */
+  private readonly outboundDuplexes = new Map<DuplexEnd, NodeId>();
+  private readonly inboundDuplexes = new Map<DuplexEnd, DuplexCall>();
   private readonly lostListeners: ((peer: NodeId) => void)[] = [];
   /** The newest inbound call of a peer and lane; frames of older ones are out of date. */
   private readonly inbound = new Map<string, FramesCall>();
@@ -100,6 +108,7 @@ class GrpcPeerNetwork implements GrpcNetwork {
     this.server.addService(PEER_SERVICE, {
       Frames: (call: FramesCall) => this.serveFrames(call),
       Stream: (call: StreamCall, answer: grpc.sendUnaryData<Buffer>) => this.serveStream(call, answer),
+      Duplex: (call: DuplexCall) => this.serveDuplex(call),
     });
   }
 
@@ -113,6 +122,8 @@ class GrpcPeerNetwork implements GrpcNetwork {
   removePeer(peer: NodeId): void {
     this.addresses.delete(peer);
     this.incarnations.delete(peer);
+    for (const [end, to] of this.outboundDuplexes)
+      if (to === peer) end.fail(new StreamBrokenError(`the address of node ${peer} was given up`), true);
     const link = this.links.get(peer);
     this.links.delete(peer);
     if (link === undefined) return;
@@ -129,6 +140,33 @@ class GrpcPeerNetwork implements GrpcNetwork {
   onStream(kind: string, handler: StreamHandler): void {
     assert(!this.streamHandlers.has(kind), `streams of kind ${kind} have a handler already`);
     this.streamHandlers.set(kind, handler);
+  }
+
+  onDuplex(kind: string, handler: DuplexHandler): void {
+    assert(!this.duplexHandlers.has(kind), `two-way streams of kind ${kind} have a handler already`);
+    this.duplexHandlers.set(kind, handler);
+  }
+
+  duplex(to: NodeId, kind: string, header: Buffer): DuplexStream {
+    const { clock, scheduler } = this.options;
+    const address = this.addresses.get(to);
+    if (address === undefined || this.state !== 'running') {
+      const error = new StreamBrokenError(`no address of node ${to} is known, or this node stops`);
+      return refusedDuplex(clock, scheduler, to, error);
+    }
+    const end: DuplexEnd = openDuplex({
+      self: this.identity,
+      to,
+      address,
+      kind,
+      header,
+      clock,
+      scheduler,
+      checkIncarnation: (peer) => this.checkIncarnation(peer),
+      onReleased: () => this.outboundDuplexes.delete(end),
+    });
+    this.outboundDuplexes.set(end, to);
+    return end;
   }
 
   onPeerLost(listener: (peer: NodeId) => void): void {
@@ -176,6 +214,12 @@ class GrpcPeerNetwork implements GrpcNetwork {
     this.state = 'stopped';
     for (const link of this.links.values()) link.close();
     this.links.clear();
+    const stopped = new StreamBrokenError(GOODBYE);
+    for (const end of this.outboundDuplexes.keys()) end.fail(stopped, true);
+    for (const [end, call] of this.inboundDuplexes) {
+      end.fail(stopped);
+      call.emit('error', { code: grpc.status.UNAVAILABLE, details: GOODBYE });
+    }
     // Said on every open call before it is cut, so that the peers know a stop from a failure.
     const calls = [...this.inbound.values()];
     this.inbound.clear();
@@ -301,5 +345,23 @@ class GrpcPeerNetwork implements GrpcNetwork {
       (error: unknown) =>
         answer({ code: grpc.status.ABORTED, details: error instanceof Error ? error.message : String(error) }),
     );
+  }
+
+  private serveDuplex(call: DuplexCall): void {
+    call.on('error', () => {});
+    const { clock, scheduler } = this.options;
+    try {
+      const from = this.accept(call).nodeId;
+      const kind = kindOfCall(call.metadata);
+      const handler = this.duplexHandlers.get(kind);
+      if (handler === undefined) throw new PeerRefusedError(`nobody takes two-way streams of kind ${kind}`);
+      const onReleased = (): void => {
+        this.inboundDuplexes.delete(end);
+      };
+      const end: DuplexEnd = serveDuplex({ self: this.identity, from, call, handler, clock, scheduler, onReleased });
+      this.inboundDuplexes.set(end, call);
+    } catch (error) {
+      call.emit('error', this.refuse(call, error as Error));
+    }
   }
 }

@@ -3,11 +3,12 @@
  *
  *   kvorum.internal.v1.Peer/Frames  bidirectional; one call a lane, held open; the caller sends batches of frames
  *   kvorum.internal.v1.Peer/Stream  client streaming; header, frames, end mark; answered with one message
+ *   kvorum.internal.v1.Peer/Duplex  bidirectional; header, messages, end mark one way, messages and end mark the other
  *
- * A message of Frames is a batch of whole frames, `1:u8 (length:u32 frame)*`, or one piece of a frame that is too long for
+ * A message of Frames or Duplex is a batch of whole frames, `1:u8 (length:u32 frame)*`, or one piece of a frame that is too long for
  * a batch, `2:u8 frameLength:u32 offset:u32 bytes`; the pieces of a frame follow each other in order. So a value of hundreds
- * of megabytes moves in steps that flow control and the watch over stalls can see. The end mark of a stream is an empty
- * message: a call that ends without it was cut.
+ * of megabytes moves in steps that flow control and the watch over stalls can see. The end mark of a Stream or a
+ * Duplex is an empty message: a call that ends without it was cut.
  *
  * Handshake, in call metadata: the caller names its cluster, node and incarnation, and the node that it means to reach;
  * the callee refuses with FAILED_PRECONDITION or answers with its own names, which the caller checks in turn.
@@ -19,6 +20,7 @@ import { MalformedFrameError, PeerRefusedError } from '../errors.ts';
 export const SERVICE = 'kvorum.internal.v1.Peer';
 export const FRAMES_PATH = `/${SERVICE}/Frames`;
 export const STREAM_PATH = `/${SERVICE}/Stream`;
+export const DUPLEX_PATH = `/${SERVICE}/Duplex`;
 export const LANES: readonly Lane[] = ['control', 'bulk', 'forward'];
 
 /** Status details of a call that ends because the callee stops. */
@@ -52,6 +54,15 @@ export const PEER_SERVICE = {
     path: STREAM_PATH,
     requestStream: true,
     responseStream: false,
+    requestSerialize: identity,
+    requestDeserialize: identity,
+    responseSerialize: identity,
+    responseDeserialize: identity,
+  },
+  Duplex: {
+    path: DUPLEX_PATH,
+    requestStream: true,
+    responseStream: true,
     requestSerialize: identity,
     requestDeserialize: identity,
     responseSerialize: identity,

@@ -21,7 +21,7 @@ export class SendLane {
   private queueBytes = 0;
   /** Bytes of the first frame that are on their way already, as pieces. */
   private sentOfFirst = 0;
-  private inFlightBytes = 0;
+  private unsentBytes = 0;
   private progressMs: Millis = 0;
   private call: LaneCall | undefined;
 
@@ -34,13 +34,18 @@ export class SendLane {
     return this.queueBytes;
   }
 
+  /** Bytes that the call was given and that have not left. */
+  get inFlightBytes(): number {
+    return this.unsentBytes;
+  }
+
   get isEmpty(): boolean {
     return this.queue.length === 0;
   }
 
   /** True when the call has taken bytes and not moved for `limitMs`. */
   isStalled(limitMs: Millis): boolean {
-    return this.inFlightBytes > 0 && this.nowMs() - this.progressMs > limitMs;
+    return this.unsentBytes > 0 && this.nowMs() - this.progressMs > limitMs;
   }
 
   /** @returns false when the queue is full */
@@ -63,12 +68,12 @@ export class SendLane {
     this.queue = [];
     this.queueBytes = 0;
     this.sentOfFirst = 0;
-    this.inFlightBytes = 0;
+    this.unsentBytes = 0;
   }
 
   /** Hands over as much as the call takes. */
   flush(): void {
-    while (this.call !== undefined && this.queue.length > 0 && this.inFlightBytes < MAX_IN_FLIGHT_BYTES) {
+    while (this.call !== undefined && this.queue.length > 0 && this.unsentBytes < MAX_IN_FLIGHT_BYTES) {
       if (this.queue[0]!.length > BATCH_BYTES) {
         this.handPiece(this.call);
         continue;
@@ -101,12 +106,12 @@ export class SendLane {
   }
 
   private hand(call: LaneCall, batch: Buffer): void {
-    if (this.inFlightBytes === 0) this.progressMs = this.nowMs();
-    this.inFlightBytes += batch.length;
+    if (this.unsentBytes === 0) this.progressMs = this.nowMs();
+    this.unsentBytes += batch.length;
     call.write(batch, () => {
       // A late answer of a call that was replaced says nothing about this one.
       if (this.call !== call) return;
-      this.inFlightBytes -= batch.length;
+      this.unsentBytes -= batch.length;
       this.progressMs = this.nowMs();
       if (this.queue.length > 0) this.flush();
     });
