@@ -1,7 +1,15 @@
 /** The settings of `kvorum cluster`: those of its nodes, with ports and folders that count up from node to node. */
 import { ConfigError, type ConfigProblem } from './errors.ts';
-import { commonSettings, type NodeSettingValues, raftTimeProblems } from './node-settings.ts';
+import { groupsSetting } from './groups.ts';
+import {
+  commonSettings,
+  GROUPS_DESCRIPTION,
+  groupProblems,
+  type NodeSettingValues,
+  raftTimeProblems,
+} from './node-settings.ts';
 import { integerSetting, portSetting, type SettingValues, switchSetting, textSetting } from './setting.ts';
+import { storeMemoryBytes } from './store-memory.ts';
 
 /** More nodes than this on one machine is a mistake, not a cluster. */
 const MAX_LOCAL_NODES = 9;
@@ -15,6 +23,7 @@ export const clusterSettings = {
     max: MAX_LOCAL_NODES,
     placeholder: 'count',
   }),
+  groups: groupsSetting({ description: GROUPS_DESCRIPTION, defaultValue: 3 }),
   dataFolder: textSetting({
     description: 'Folder for the data of all nodes, one folder n1, n2, ... each',
     defaultValue: './data',
@@ -66,16 +75,18 @@ function portProblems(values: ClusterSettingValues): ConfigProblem[] {
  * @throws ConfigError when port ranges overlap or leave no room, or Raft's times contradict each other
  */
 export function toClusterNodes(values: ClusterSettingValues): NodeSettingValues[] {
-  const problems = [...portProblems(values), ...raftTimeProblems(values)];
+  const ids = Array.from({ length: values.nodes }, (_, offset) => offset + 1);
+  const problems = [...portProblems(values), ...raftTimeProblems(values), ...groupProblems(values.groups, ids)];
   if (problems.length > 0) throw new ConfigError(problems);
   const { nodes, host, restart, dataFolder, ...shared } = values;
+  const storeMemory = values.storeMemory > 0 ? values.storeMemory : storeMemoryBytes(nodes);
   const reachable = host.includes(':') ? `[${host}]` : host;
-  const ids = Array.from({ length: nodes }, (_, offset) => offset + 1);
   const members = ids.map((nodeId) => ({ nodeId, address: `${reachable}:${values['grpc.port'] + nodeId - 1}` }));
   return ids.map((nodeId) => ({
     ...shared,
     nodeId,
     members,
+    storeMemory,
     dataFolder: `${dataFolder}/n${nodeId}`,
     'redis.host': host,
     'redis.port': values['redis.port'] + nodeId - 1,

@@ -1,5 +1,14 @@
 export { type ClusterSettingValues, clusterSettings, toClusterNodes } from './cluster-settings.ts';
 export { ConfigError, type ConfigProblem } from './errors.ts';
+export {
+  CATALOG_GROUP,
+  type ClusterFounding,
+  type FoundingGroup,
+  foundingOf,
+  type GroupsSetting,
+  type WrittenGroup,
+  type WrittenRange,
+} from './groups.ts';
 export { type ConfigSources, type LoadedConfig, loadConfig } from './loader.ts';
 export {
   LOG_LEVELS,
@@ -19,3 +28,4 @@ export {
   type SettingSet,
   type SettingValues,
 } from './setting.ts';
+export { storeMemoryBytes } from './store-memory.ts';

@@ -1,5 +1,6 @@
 /** The settings of one node: the declarations, and the typed options that the composition root starts a node from. */
 import { ConfigError, type ConfigProblem } from './errors.ts';
+import { foundingOf, type GroupsSetting, groupsSetting } from './groups.ts';
 import {
   choiceSetting,
   durationSetting,
@@ -22,6 +23,10 @@ export interface NodeOptions {
   readonly dataFolder: string;
   /** Founding members including this node; empty is a cluster of this node alone. */
   readonly members: readonly Member[];
+  /** Groups that the cluster is founded with, equal on all its nodes; checked. */
+  readonly groups: GroupsSetting;
+  /** Memory for caches and write buffers of all groups' stores together; 0 takes a share of the machine's limit. */
+  readonly storeMemoryBytes: number;
   readonly redis: {
     readonly host: string;
     /** 0 picks a free one. */
@@ -40,6 +45,10 @@ export interface NodeOptions {
 }
 
 const MIB = 1024 ** 2;
+/** Both kinds of settings have it, with a default of its own each. */
+export const GROUPS_DESCRIPTION =
+  'Groups that the cluster is founded with: a number of data groups that share the slots of database 0 while group 1 has ' +
+  'the catalog and the rest, or a list of groups with id, voters, ranges and preferredLeader';
 const HOST = {
   placeholder: 'host',
   pattern: /^[a-z0-9:._-]+$/i,
@@ -102,6 +111,14 @@ export const commonSettings = {
     min: 1000,
     max: 30 * 24 * 3_600_000,
   }),
+  storeMemory: sizeSetting({
+    description:
+      "Memory for caches and write buffers of all groups of a node together; 0b takes a quarter of the machine's or " +
+      "container's memory, shared by the nodes of a local cluster, at most 1gb",
+    defaultValue: 0,
+    min: 0,
+    max: 1024 ** 4,
+  }),
   logLevel: choiceSetting({
     description: 'Least severe messages that are logged',
     defaultValue: 'warn',
@@ -128,6 +145,7 @@ export const nodeSettings = {
     description: 'Founding members with their gRPC addresses, this node included; none means a cluster of one',
     defaultValue: [],
   }),
+  groups: groupsSetting({ description: GROUPS_DESCRIPTION, defaultValue: 0 }),
   'redis.host': textSetting({
     description: 'Address that Redis clients connect to',
     defaultValue: '127.0.0.1',
@@ -171,6 +189,14 @@ export function raftTimeProblems(values: SettingValues<typeof commonSettings>): 
   return problems;
 }
 
+/** What is wrong with the groups of a cluster of these nodes; empty when they fit. */
+export const groupProblems = (groups: GroupsSetting, members: readonly number[]): ConfigProblem[] =>
+  foundingOf(groups, members).problems.map((message) => ({
+    key: 'groups',
+    origin: 'the whole configuration',
+    message,
+  }));
+
 /**
  * The options of a node from its settings.
  * @throws ConfigError when settings that are fine one by one contradict each other
@@ -183,12 +209,17 @@ export function toNodeOptions(values: NodeSettingValues): NodeOptions {
     const message = `the list (nodes ${known}) does not contain this node, whose nodeId is ${nodeId}`;
     problems.push({ key: 'members', origin: 'the whole configuration', message });
   }
+  problems.push(
+    ...groupProblems(values.groups, members.length > 0 ? members.map((member) => member.nodeId) : [nodeId]),
+  );
   if (problems.length > 0) throw new ConfigError(problems);
   return {
     nodeId,
     clusterName: values.clusterName,
     dataFolder: values.dataFolder,
     members,
+    groups: values.groups,
+    storeMemoryBytes: values.storeMemory,
     redis: {
       host: values['redis.host'],
       port: values['redis.port'],

@@ -26,6 +26,9 @@ export const ForwardStatus = {
   Conflict: 6,
   /** Any other error; the body is `code NUL disposition NUL message`. */
   Other: 7,
+  /** The body is the group that took the key over, u32, 0 when it is not known. */
+  NotOwner: 8,
+  RangeBusy: 9,
 } as const;
 export type ForwardStatus = (typeof ForwardStatus)[keyof typeof ForwardStatus];
 
@@ -125,7 +128,7 @@ export function decodeFrame(frame: Buffer): ForwardMessage[] | undefined {
     } else if (kind === REPLY) {
       if (offset + REPLY_BYTES > frame.length) return undefined;
       const status = frame[offset + 9]!;
-      if (status > ForwardStatus.Other) return undefined;
+      if (status > ForwardStatus.RangeBusy) return undefined;
       const hint = frame.readUInt16BE(offset + 10);
       const bodyAt = offset + REPLY_BYTES;
       const end = bodyAt + frame.readUInt32BE(offset + 12);

@@ -1,11 +1,13 @@
 /** Errors on their way through the proxy: which status stands for which error, in both directions. */
-import { type ErrorDisposition, KvorumError, type NodeId } from '../platform/index.ts';
+import { type ErrorDisposition, groupId, KvorumError, type NodeId } from '../platform/index.ts';
 import {
   BusyError,
   ConflictError,
   LeaderUnavailableError,
   NotLeaderError,
+  NotOwnerError,
   OutcomeUnknownError,
+  RangeBusyError,
   RemoteError,
   TooLargeError,
 } from './errors.ts';
@@ -18,6 +20,12 @@ export function statusOf(error: Error): { status: ForwardStatus; leaderHint: Nod
   const body = Buffer.from(error.message);
   if (error instanceof NotLeaderError) return { status: ForwardStatus.NotLeader, leaderHint: error.leaderHint, body };
   const leaderHint = undefined;
+  if (error instanceof NotOwnerError) {
+    const group = Buffer.alloc(4);
+    group.writeUInt32BE(error.hint ?? 0);
+    return { status: ForwardStatus.NotOwner, leaderHint, body: group };
+  }
+  if (error instanceof RangeBusyError) return { status: ForwardStatus.RangeBusy, leaderHint, body };
   if (error instanceof BusyError) return { status: ForwardStatus.Busy, leaderHint, body };
   if (error instanceof LeaderUnavailableError) return { status: ForwardStatus.Unavailable, leaderHint, body };
   if (error instanceof OutcomeUnknownError) return { status: ForwardStatus.Unknown, leaderHint, body };
@@ -48,6 +56,12 @@ export function errorOf(reply: ForwardReply): Error | undefined {
       return new TooLargeError(message());
     case ForwardStatus.Conflict:
       return new ConflictError(message());
+    case ForwardStatus.NotOwner: {
+      const hint = reply.body.length === 4 ? reply.body.readUInt32BE(0) : 0;
+      return new NotOwnerError(hint === 0 ? undefined : groupId(hint));
+    }
+    case ForwardStatus.RangeBusy:
+      return new RangeBusyError(message());
     default: {
       const [code = '', disposition = '', ...rest] = message().split('\0');
       const known = DISPOSITIONS.find((name) => name === disposition);

@@ -2,6 +2,9 @@
  * Leader proxy: any node takes any request and the group's leader runs it. A request crosses one node boundary at most.
  * It is sent again only while it is certain that nothing was proposed: the frame was not taken by the network, or the
  * other side said so. When the connection breaks after sending, the outcome is unknown and is reported as that.
+ *
+ * While nobody is known to lead, or the leader does not answer (`CircuitBreaker`), requests wait here without a message; one
+ * look every 25 ms finds out whether they may go on. So a node that is cut off costs the others next to nothing.
  */
 import {
   type Cancel,
@@ -14,17 +17,32 @@ import {
   type Random,
   type Scheduler,
 } from '../platform/index.ts';
-import { BusyError, LeaderUnavailableError, NotLeaderError, OutcomeUnknownError, TooLargeError } from './errors.ts';
+import {
+  BusyError,
+  LeaderUnavailableError,
+  NotLeaderError,
+  NotOwnerError,
+  OutcomeUnknownError,
+  RangeBusyError,
+  TooLargeError,
+} from './errors.ts';
+import {
+  type BreakerLimits,
+  DEFAULT_BREAKER_LIMITS,
+  DEFAULT_RETRY_BUDGET,
+  RetryBudget,
+  type RetryBudgetLimits,
+} from './forward-breaker.ts';
 import {
   decodeFrame,
-  encodeFrame,
   type ForwardMessage,
   type ForwardReply,
   type ForwardRequest,
   ForwardStatus,
-  messageBytes,
 } from './forward-codec.ts';
 import { errorOf, statusOf } from './forward-errors.ts';
+import { ForwardOutbox } from './forward-outbox.ts';
+import { type GroupDirectory, GroupPath, type Target } from './forward-path.ts';
 import type { ForwardHandler } from './types.ts';
 
 /** Bounds of the proxy of one node. */
@@ -40,6 +58,10 @@ export interface ProxyLimits {
   readonly backoffCapMs: Millis;
   /** A leader refuses what has less time left. */
   readonly minRemainingMs: Millis;
+  /** A request whose client was less patient than this says nothing about the leader when it gets no answer. */
+  readonly minSilenceMs: Millis;
+  readonly breaker: BreakerLimits;
+  readonly retryBudget: RetryBudgetLimits;
 }
 
 export const DEFAULT_PROXY_LIMITS: ProxyLimits = {
@@ -50,25 +72,20 @@ export const DEFAULT_PROXY_LIMITS: ProxyLimits = {
   backoffBaseMs: 25,
   backoffCapMs: 250,
   minRemainingMs: 10,
+  minSilenceMs: 250,
+  breaker: DEFAULT_BREAKER_LIMITS,
+  retryBudget: DEFAULT_RETRY_BUDGET,
 };
 
-/** Deadlines are looked at this often. */
+/** Deadlines, and whether waiting requests may go on, are looked at this often. */
 const SWEEP_MS: Millis = 25;
-const REPLY_RETRY_MS: Millis = 5;
 /** Lives of one peer that request ids are remembered of, against duplicated frames. */
 const MAX_EPOCHS_PER_PEER = 4;
 const NO_BYTES = Buffer.alloc(0);
 
-/** What the proxy must know about a group. */
-export interface ProxiedGroup {
-  readonly groupId: GroupId;
-  isServing(): boolean;
-  leader(): NodeId | undefined;
-}
-
 export interface LeaderProxyOptions {
   readonly network: PeerNetwork;
-  readonly groups: readonly ProxiedGroup[];
+  readonly directory: GroupDirectory;
   readonly clock: Clock;
   readonly scheduler: Scheduler;
   readonly random: Random;
@@ -79,7 +96,7 @@ type Done = (error: Error | undefined, reply: Buffer | undefined) => void;
 
 /** One request that this node takes care of. */
 interface Forward {
-  readonly group: ProxiedGroup;
+  readonly path: GroupPath;
   readonly service: string;
   readonly payload: Buffer;
   readonly deadlineMs: Millis;
@@ -87,30 +104,45 @@ interface Forward {
   attempts: number;
   /** Set by a redirect, used once. */
   hint: NodeId | undefined;
+  /** Where it goes at the end of the turn, and was sent then. */
+  target: Target | undefined;
+  isProbe: boolean;
   /** Where it was sent, while an answer is awaited. */
   sentTo: NodeId | undefined;
+  sentMs: Millis;
+  /** Identities that it was sent to before: asking one of them again takes from the budget. */
+  asked: number[];
   /** What went wrong last, all of it without effects. */
   lastError: Error | undefined;
   isDone: boolean;
 }
 
-/** What goes to one peer at the end of the turn. */
-interface Outbox {
-  requests: Forward[];
-  replies: ForwardReply[];
-  unsentReplyBytes: number;
-  isFlushScheduled: boolean;
+/** Counters since start, for metrics. */
+export interface ProxyStats {
+  readonly forwards: number;
+  /** Breakers that are open now. */
+  readonly openBreakers: number;
+  readonly breakerOpens: number;
+  readonly probes: number;
+  /** Times that a request waited because a breaker was open. */
+  readonly heldBack: number;
+  /** Times that a repetition waited because the budget was used up. */
+  readonly overBudget: number;
 }
 
 export class LeaderProxy {
   private readonly network: PeerNetwork;
-  private readonly groups = new Map<GroupId, ProxiedGroup>();
+  private readonly directory: GroupDirectory;
   private readonly clock: Clock;
   private readonly scheduler: Scheduler;
   private readonly random: Random;
   private readonly limits: ProxyLimits;
+  private readonly outbox: ForwardOutbox<Forward>;
+  private readonly budget: RetryBudget;
   private readonly handlers = new Map<string, ForwardHandler>();
-  private readonly outboxes = new Map<NodeId, Outbox>();
+  private readonly paths = new Map<GroupId, GroupPath>();
+  /** Requests that wait for a leader, in order, by group. */
+  private readonly waiting = new Map<GroupPath, Forward[]>();
   /** Every request that is not done: for deadlines and limits. */
   private readonly forwards = new Set<Forward>();
   /** Sent requests by id. */
@@ -122,17 +154,39 @@ export class LeaderProxy {
   private readonly seen = new Map<NodeId, Map<number, number>>();
   private sweep: Cancel | undefined;
   private isClosed = false;
+  private forwardCount = 0;
+  private probeCount = 0;
+  private heldBackCount = 0;
+  private overBudgetCount = 0;
 
   constructor(options: LeaderProxyOptions) {
-    this.network = options.network;
-    this.clock = options.clock;
-    this.scheduler = options.scheduler;
+    const { network, clock, scheduler } = options;
+    this.network = network;
+    this.directory = options.directory;
+    this.clock = clock;
+    this.scheduler = scheduler;
     this.random = options.random;
     this.limits = { ...DEFAULT_PROXY_LIMITS, ...options.limits };
-    for (const group of options.groups) this.groups.set(group.groupId, group);
+    this.budget = new RetryBudget(clock.monotonicMs(), this.limits.retryBudget);
     this.epoch = options.random.bytes(4).readUInt32BE(0);
-    this.network.onFrame('forward', (from, frame) => this.receive(from, frame));
-    this.network.onPeerLost((peer) => this.losePeer(peer));
+    this.outbox = new ForwardOutbox<Forward>({
+      network,
+      clock,
+      scheduler,
+      maxFrameBytes: this.limits.maxFrameBytes,
+      maxUnsentReplyBytes: this.limits.maxUnsentReplyBytes,
+      message: (forward, remainingMs) => this.messageOf(forward, remainingMs),
+      onSent: (forward, id, peer) => {
+        if (forward.asked.length === 0) this.budget.earn();
+        forward.asked.push(forward.target!.identity);
+        forward.sentTo = peer;
+        forward.sentMs = this.clock.monotonicMs();
+        this.sent.set(id, forward);
+      },
+      onRefused: (forwards, peer) => this.refused(forwards, peer),
+    });
+    network.onFrame('forward', (from, frame) => this.receive(from, frame));
+    network.onPeerLost((peer) => this.losePeer(peer));
   }
 
   /** Registers the leader-side handler of a service (Latin-1 name of at most 255 characters). */
@@ -140,11 +194,32 @@ export class LeaderProxy {
     this.handlers.set(service, handler);
   }
 
+  stats(): ProxyStats {
+    let openBreakers = 0;
+    let breakerOpens = 0;
+    for (const { breaker } of this.paths.values()) {
+      if (breaker.isOpen) openBreakers += 1;
+      breakerOpens += breaker.opens;
+    }
+    return {
+      forwards: this.forwardCount,
+      openBreakers,
+      breakerOpens,
+      probes: this.probeCount,
+      heldBack: this.heldBackCount,
+      overBudget: this.overBudgetCount,
+    };
+  }
+
+  /** Who leads a group that has no replica here, as far as its answers told. */
+  leaderOf(group: GroupId): NodeId | undefined {
+    return this.paths.get(group)?.hint();
+  }
+
   /** See `KvService.forward`. */
   forward(group: GroupId, service: string, payload: Buffer, deadlineMs: Millis, done: Done): void {
-    const proxied = this.groups.get(group);
-    if (proxied === undefined || this.isClosed) {
-      done(new LeaderUnavailableError(`group ${group} is not served here`), undefined);
+    if (this.isClosed) {
+      done(new LeaderUnavailableError('the node is stopping'), undefined);
       return;
     }
     if (payload.length > this.limits.maxForwardBytes) {
@@ -157,21 +232,35 @@ export class LeaderProxy {
       return;
     }
     const forward: Forward = {
-      group: proxied,
+      path: this.path(group),
       service,
       payload,
       deadlineMs,
       done,
       attempts: 0,
       hint: undefined,
+      target: undefined,
+      isProbe: false,
       sentTo: undefined,
+      sentMs: 0,
+      asked: [],
       lastError: undefined,
       isDone: false,
     };
     this.forwards.add(forward);
     this.forwardBytes += payload.length;
-    this.sweep ??= this.scheduler.after(SWEEP_MS, () => this.checkDeadlines());
+    this.forwardCount += 1;
+    this.sweep ??= this.scheduler.after(SWEEP_MS, () => this.lookAround());
     this.attempt(forward);
+  }
+
+  private path(group: GroupId): GroupPath {
+    let path = this.paths.get(group);
+    if (path === undefined) {
+      path = new GroupPath(group, this.directory, this.network.self, this.limits.breaker);
+      this.paths.set(group, path);
+    }
+    return path;
   }
 
   private finish(forward: Forward, error: Error | undefined, reply: Buffer | undefined): void {
@@ -179,34 +268,91 @@ export class LeaderProxy {
     forward.isDone = true;
     this.forwards.delete(forward);
     this.forwardBytes -= forward.payload.length;
+    this.releaseProbe(forward);
     forward.done(error, reply);
+  }
+
+  /** A probe that ends without a verdict makes room for the next one. */
+  private releaseProbe(forward: Forward): void {
+    if (!forward.isProbe) return;
+    forward.isProbe = false;
+    forward.path.breaker.released(forward.target!.identity);
   }
 
   private attempt(forward: Forward): void {
     if (forward.isDone) return;
-    if (this.clock.monotonicMs() >= forward.deadlineMs) {
-      this.giveUp(forward);
+    const nowMs = this.clock.monotonicMs();
+    if (nowMs >= forward.deadlineMs) {
+      this.giveUp(forward, nowMs);
       return;
     }
-    const hint = forward.hint;
+    const { hint, path } = forward;
     forward.hint = undefined;
-    if (forward.group.isServing()) {
+    if (path.isServing) {
       this.runLocally(forward);
       return;
     }
-    const leader = hint ?? forward.group.leader();
-    if (leader === undefined || leader === this.network.self) this.retryLater(forward);
-    else this.enqueue(leader, forward);
+    const target = path.target(hint);
+    if (target === undefined) {
+      this.wait(forward);
+      return;
+    }
+    // To wait for a range that is being handed over is not what the budget is about.
+    const isRepetition = forward.asked.includes(target.identity) && !(forward.lastError instanceof RangeBusyError);
+    if (isRepetition && !this.budget.take(nowMs)) {
+      this.overBudgetCount += 1;
+      this.retryLater(forward);
+      return;
+    }
+    const admission = path.breaker.admit(target.identity, nowMs);
+    if (admission === 'wait') {
+      this.heldBackCount += 1;
+      this.wait(forward);
+      return;
+    }
+    forward.target = target;
+    forward.isProbe = admission === 'probe';
+    if (forward.isProbe) this.probeCount += 1;
+    this.outbox.send(target.node, forward);
   }
 
-  private giveUp(forward: Forward): void {
+  /** Until the sweep finds somebody to ask. */
+  private wait(forward: Forward): void {
+    const waiting = this.waiting.get(forward.path);
+    if (waiting === undefined) this.waiting.set(forward.path, [forward]);
+    else waiting.push(forward);
+  }
+
+  private giveUp(forward: Forward, nowMs: Millis): void {
     if (forward.sentTo !== undefined) {
+      if (forward.sentTo !== this.network.self && nowMs - forward.sentMs >= this.limits.minSilenceMs) {
+        this.failed(forward, nowMs);
+      }
       this.finish(forward, new OutcomeUnknownError('the leader did not answer in time'), undefined);
-    } else if (forward.lastError instanceof BusyError) {
+    } else if (forward.lastError instanceof BusyError || forward.lastError instanceof RangeBusyError) {
       this.finish(forward, forward.lastError, undefined);
     } else {
-      const message = 'no leader could be reached in time; nothing happened';
+      const message = `no leader of group ${forward.path.groupId} could be reached in time; nothing happened`;
       this.finish(forward, new LeaderUnavailableError(message, { cause: forward.lastError }), undefined);
+    }
+  }
+
+  private failed(forward: Forward, nowMs: Millis): void {
+    const { path, target, isProbe } = forward;
+    forward.isProbe = false;
+    path.breaker.failed(target!.identity, nowMs, isProbe);
+    path.lost(target!.node);
+  }
+
+  /** What shared a frame failed together: one sign, not many. */
+  private refused(forwards: readonly Forward[], peer: NodeId): void {
+    const nowMs = this.clock.monotonicMs();
+    const told = new Set<GroupPath>();
+    for (const forward of forwards) {
+      if (forward.isProbe || !told.has(forward.path)) this.failed(forward, nowMs);
+      told.add(forward.path);
+      forward.lastError ??= new LeaderUnavailableError(`node ${peer} cannot be reached`);
+      this.retryLater(forward);
     }
   }
 
@@ -251,8 +397,12 @@ export class LeaderProxy {
     from: NodeId | undefined,
   ): void {
     if (forward.isDone) return;
+    if (from !== undefined) this.answered(forward, error, from);
+    // Who owns a key is for the caller to find out: it may be more than one group now.
     const isRetryable =
-      error instanceof KvorumError && (error.disposition === 'redirect' || error.disposition === 'wait');
+      error instanceof KvorumError &&
+      !(error instanceof NotOwnerError) &&
+      (error.disposition === 'redirect' || error.disposition === 'wait');
     if (!isRetryable) {
       this.finish(forward, error, reply);
       return;
@@ -268,99 +418,20 @@ export class LeaderProxy {
     } else this.retryLater(forward);
   }
 
-  private outbox(peer: NodeId): Outbox {
-    let outbox = this.outboxes.get(peer);
-    if (outbox === undefined) {
-      outbox = { requests: [], replies: [], unsentReplyBytes: 0, isFlushScheduled: false };
-      this.outboxes.set(peer, outbox);
-    }
-    return outbox;
+  /** Any answer shows that the node is alive; one that is not "not me" shows who leads. */
+  private answered(forward: Forward, error: Error | undefined, from: NodeId): void {
+    const { path } = forward;
+    forward.isProbe = false;
+    path.breaker.answered(forward.target!.identity);
+    if (error instanceof NotLeaderError) path.refused(from, error.leaderHint);
+    else path.served(from);
   }
 
-  private scheduleFlush(peer: NodeId, outbox: Outbox): void {
-    if (outbox.isFlushScheduled) return;
-    outbox.isFlushScheduled = true;
-    this.scheduler.endOfTurn(() => {
-      outbox.isFlushScheduled = false;
-      this.flushRequests(peer, outbox);
-      this.flushReplies(peer, outbox);
-    });
-  }
-
-  private enqueue(peer: NodeId, forward: Forward): void {
-    const outbox = this.outbox(peer);
-    outbox.requests.push(forward);
-    this.scheduleFlush(peer, outbox);
-  }
-
-  private flushRequests(peer: NodeId, outbox: Outbox): void {
-    const forwards = outbox.requests;
-    outbox.requests = [];
-    const nowMs = this.clock.monotonicMs();
-    let batch: Forward[] = [];
-    let messages: ForwardRequest[] = [];
-    let bytes = 0;
-    for (const forward of forwards) {
-      if (forward.isDone) continue;
-      const id = this.nextId;
-      this.nextId = this.nextId === 0xffff_ffff ? 1 : this.nextId + 1;
-      const message: ForwardRequest = {
-        kind: 'request',
-        epoch: this.epoch,
-        id,
-        hops: 1,
-        remainingMs: Math.min(0xffff_ffff, Math.max(0, Math.floor(forward.deadlineMs - nowMs))),
-        group: forward.group.groupId,
-        service: forward.service,
-        payload: forward.payload,
-      };
-      if (messages.length > 0 && bytes + messageBytes(message) > this.limits.maxFrameBytes) {
-        this.sendRequests(peer, batch, messages);
-        batch = [];
-        messages = [];
-        bytes = 0;
-      }
-      batch.push(forward);
-      messages.push(message);
-      bytes += messageBytes(message);
-    }
-    if (messages.length > 0) this.sendRequests(peer, batch, messages);
-  }
-
-  private sendRequests(peer: NodeId, batch: readonly Forward[], messages: readonly ForwardRequest[]): void {
-    if (this.network.send(peer, 'forward', encodeFrame(messages))) {
-      for (let at = 0; at < batch.length; at++) {
-        batch[at]!.sentTo = peer;
-        this.sent.set(messages[at]!.id, batch[at]!);
-      }
-    } else for (const forward of batch) this.retryLater(forward);
-  }
-
-  private flushReplies(peer: NodeId, outbox: Outbox): void {
-    let from = 0;
-    while (from < outbox.replies.length) {
-      let bytes = messageBytes(outbox.replies[from]!);
-      let to = from + 1;
-      while (to < outbox.replies.length && bytes + messageBytes(outbox.replies[to]!) <= this.limits.maxFrameBytes) {
-        bytes += messageBytes(outbox.replies[to++]!);
-      }
-      if (!this.network.send(peer, 'forward', encodeFrame(outbox.replies.slice(from, to)))) break;
-      for (; from < to; from++) outbox.unsentReplyBytes -= messageBytes(outbox.replies[from]!);
-    }
-    outbox.replies = outbox.replies.slice(from);
-    if (outbox.replies.length > 0) {
-      this.scheduler.after(REPLY_RETRY_MS, () => this.flushReplies(peer, outbox));
-    }
-  }
-
-  private answer(peer: NodeId, reply: ForwardReply): void {
-    const outbox = this.outbox(peer);
-    outbox.replies.push(reply);
-    outbox.unsentReplyBytes += messageBytes(reply);
-    while (outbox.unsentReplyBytes > this.limits.maxUnsentReplyBytes && outbox.replies.length > 1) {
-      outbox.unsentReplyBytes -= messageBytes(outbox.replies.shift()!);
-    }
-    this.scheduleFlush(peer, outbox);
+  private messageOf(forward: Forward, remainingMs: Millis): ForwardRequest {
+    const id = this.nextId;
+    this.nextId = this.nextId === 0xffff_ffff ? 1 : this.nextId + 1;
+    const { service, payload, path } = forward;
+    return { kind: 'request', epoch: this.epoch, id, hops: 1, remainingMs, group: path.groupId, service, payload };
   }
 
   /** Everything that comes in on the lane, whatever it is. A damaged frame is dropped as a whole. */
@@ -376,20 +447,21 @@ export class LeaderProxy {
   private receiveRequest(from: NodeId, request: ForwardRequest): void {
     if (this.isDuplicate(from, request)) return;
     const { epoch, id } = request;
-    const refuse = (error: Error): void => this.answer(from, { kind: 'reply', epoch, id, ...statusOf(error) });
-    const group = this.groups.get(request.group);
-    if (group === undefined || request.hops !== 1) {
-      refuse(new LeaderUnavailableError(`group ${request.group} is not served here`));
+    const refuse = (error: Error): void => this.outbox.reply(from, { kind: 'reply', epoch, id, ...statusOf(error) });
+    const replica = this.directory.replica(request.group);
+    if (request.hops !== 1) {
+      refuse(new LeaderUnavailableError('a request crosses one node and no more'));
     } else if (request.remainingMs < this.limits.minRemainingMs) {
       refuse(new LeaderUnavailableError('too little time is left for the request'));
-    } else if (!group.isServing()) {
-      refuse(new NotLeaderError(group.leader()));
+    } else if (replica?.isServing() !== true) {
+      const leader = replica?.leader()?.nodeId ?? this.paths.get(request.group)?.hint();
+      refuse(new NotLeaderError(leader === this.network.self ? undefined : leader));
     } else {
       this.run(request.service, request.payload, (error, reply) => {
         if (error !== undefined) refuse(error);
         else {
           const body = reply ?? NO_BYTES;
-          this.answer(from, { kind: 'reply', epoch, id, status: ForwardStatus.Ok, leaderHint: undefined, body });
+          this.outbox.reply(from, { kind: 'reply', epoch, id, status: ForwardStatus.Ok, leaderHint: undefined, body });
         }
       });
     }
@@ -421,30 +493,49 @@ export class LeaderProxy {
 
   /** Requests that were sent and not answered may have happened; those not sent yet are not touched. */
   private losePeer(peer: NodeId): void {
+    const nowMs = this.clock.monotonicMs();
+    const told = new Set<GroupPath>();
     for (const [id, forward] of this.sent) {
       if (forward.sentTo !== peer) continue;
       this.sent.delete(id);
-      this.finish(
-        forward,
-        new OutcomeUnknownError(`the connection to node ${peer} broke before it answered`),
-        undefined,
-      );
+      if (forward.isDone) continue;
+      if (forward.isProbe || !told.has(forward.path)) this.failed(forward, nowMs);
+      told.add(forward.path);
+      const message = `the connection to node ${peer} broke before it answered`;
+      this.finish(forward, new OutcomeUnknownError(message), undefined);
     }
   }
 
-  private checkDeadlines(): void {
+  private lookAround(): void {
     this.sweep = undefined;
     const nowMs = this.clock.monotonicMs();
-    for (const forward of this.forwards) if (nowMs >= forward.deadlineMs) this.giveUp(forward);
+    for (const forward of this.forwards) if (nowMs >= forward.deadlineMs) this.giveUp(forward, nowMs);
     for (const [id, forward] of this.sent) if (forward.isDone) this.sent.delete(id);
-    if (this.forwards.size > 0) this.sweep = this.scheduler.after(SWEEP_MS, () => this.checkDeadlines());
+    for (const [path, waiting] of [...this.waiting]) this.goOn(path, waiting, nowMs);
+    if (this.forwards.size > 0) this.sweep ??= this.scheduler.after(SWEEP_MS, () => this.lookAround());
+  }
+
+  /** Tries those that wait for a leader again, when there is one to try. */
+  private goOn(path: GroupPath, waiting: readonly Forward[], nowMs: Millis): void {
+    const target = path.isServing ? undefined : path.target(undefined);
+    const isStuck = !path.isServing && (target === undefined || path.breaker.wouldWait(target.identity, nowMs));
+    if (isStuck) {
+      const left = waiting.filter((forward) => !forward.isDone);
+      if (left.length > 0) this.waiting.set(path, left);
+      else this.waiting.delete(path);
+      return;
+    }
+    this.waiting.delete(path);
+    for (const forward of waiting) this.attempt(forward);
   }
 
   /** Gives up everything; sent requests have an unknown outcome. */
   close(): void {
     this.isClosed = true;
     this.sweep?.();
-    for (const forward of [...this.forwards]) this.giveUp(forward);
+    const nowMs = this.clock.monotonicMs();
+    for (const forward of [...this.forwards]) this.giveUp(forward, nowMs);
+    this.waiting.clear();
     this.sent.clear();
   }
 }

@@ -1,26 +1,33 @@
-/** The key-value layer of one node: an executor per group, one proxy, one round of maintenance. */
-import type {
-  Clock,
-  GroupId,
-  HlcTimestamp,
-  Millis,
-  NodeId,
-  PeerNetwork,
-  Random,
-  Scheduler,
+/**
+ * The key-value layer of one node: an executor for each group that has a replica here, one proxy, one round of maintenance.
+ * Groups come and go while it runs. Which group a key belongs to is read from the directory that the node watches.
+ */
+import { RESERVED_END, type RouteEngine, type RouteTable } from '../distribution/index.ts';
+import {
+  assert,
+  type Clock,
+  type GroupId,
+  groupId,
+  type HlcTimestamp,
+  type Millis,
+  type NodeId,
+  type PeerNetwork,
+  type Random,
+  type Scheduler,
 } from '../platform/index.ts';
 import type { RaftGroup } from '../raftengine/index.ts';
 import type { GroupStore } from '../store/index.ts';
 import { complete } from './completion.ts';
 import { NotLeaderError } from './errors.ts';
 import { type ExecutorLimits, type ExecutorStats, GroupExecutor } from './executor.ts';
+import type { LocalReplica } from './forward-path.ts';
 import type { Hlc } from './hlc.ts';
 import { Maintenance, type MaintenanceOptions } from './maintenance.ts';
-import { LeaderProxy, type ProxyLimits } from './proxy.ts';
+import { LeaderProxy, type ProxyLimits, type ProxyStats } from './proxy.ts';
 import type { GroupStateMachine } from './state-machine.ts';
-import type { ForwardHandler, KvService, Operation, ScanPage, ScanRequest } from './types.ts';
+import type { ForwardHandler, KeyStretch, KvService, Operation, ScanPage, ScanRequest } from './types.ts';
 
-/** One data group as this node hosts it: the engine's handle and the state machine that the engine was given. */
+/** One group as this node hosts it: the engine's handle and the state machine that the engine was given. */
 export interface KvGroup {
   readonly raft: RaftGroup;
   readonly stateMachine: GroupStateMachine;
@@ -28,10 +35,10 @@ export interface KvGroup {
 }
 
 export interface KvServiceOptions {
-  /** Groups that hold user data, at least one. */
-  readonly groups: readonly KvGroup[];
-  /** Which of them owns a key. */
-  readonly route: (key: Buffer) => GroupId;
+  /** The directory, kept up to date by somebody else. */
+  readonly routes: RouteEngine;
+  /** Nodes that may have a replica of a group, for groups that have none here. */
+  readonly membersOf: (group: GroupId) => readonly NodeId[];
   readonly network: PeerNetwork;
   readonly clock: Clock;
   readonly scheduler: Scheduler;
@@ -45,89 +52,157 @@ export interface KvServiceOptions {
 
 /** What the composition root holds beside what adapters see. */
 export interface NodeKvService extends KvService {
-  /** Counters of one group's executor. */
+  /** Takes a group in that the engine hosts. @throws AssertionError when it is here already */
+  addGroup(group: KvGroup): GroupExecutor;
+  /** Lets a group go whose replica has stopped; settles when nothing of it is under way. Unknown ones are ignored. */
+  removeGroup(group: GroupId): Promise<void>;
+  /** The executor of a group that is hosted here. */
+  executor(group: GroupId): GroupExecutor | undefined;
+  /** Who leads a group, whether it is hosted here or was asked; undefined while nobody is known. */
+  leaderOf(group: GroupId): NodeId | undefined;
+  /** Counters of one group's executor. @throws NotLeaderError when the group is not hosted here */
   stats(group: GroupId): ExecutorStats;
+  /** Counters of the proxy. */
+  proxyStats(): ProxyStats;
   /** Starts the periodic work. */
   start(): void;
   /** Stops the periodic work and gives up forwarded requests. The engine is stopped by its owner, afterwards. */
   close(): Promise<void>;
 }
 
+/** Whom to ask while the directory is not known: a node that waits for it, or refuses with the truth. */
+const UNKNOWN_OWNER: GroupId = groupId(1);
+
 /**
- * Builds the key-value layer. Call before the network is started: it registers the handler of the `forward` lane.
- * Adapters may be given the result at once.
+ * Builds the key-value layer without groups. Call before the network is started: it registers the handler of the `forward`
+ * lane. Adapters may be given the result at once.
  */
 export function createKvService(options: KvServiceOptions): NodeKvService {
   return new LocalKvService(options);
 }
 
+interface Hosted {
+  readonly raft: RaftGroup;
+  readonly executor: GroupExecutor;
+  readonly replica: LocalReplica;
+  readonly stopMaintenance: () => Promise<void>;
+}
+
 class LocalKvService implements NodeKvService {
   readonly nodeId: NodeId;
-  private readonly route: (key: Buffer) => GroupId;
+  private readonly options: KvServiceOptions;
+  private readonly routes: RouteEngine;
   private readonly hlc: Hlc;
-  private readonly executors = new Map<GroupId, GroupExecutor>();
-  private readonly groupIds: readonly GroupId[];
+  private readonly hosted = new Map<GroupId, Hosted>();
   private readonly proxy: LeaderProxy;
   private readonly maintenance: Maintenance;
+  /** What `dataGroups` answers for `dataGroupsTable`. */
+  private dataGroupIds: readonly GroupId[] = [];
+  private dataGroupsTable: RouteTable | undefined;
 
   constructor(options: KvServiceOptions) {
-    const { network, clock, scheduler, hlc, groups } = options;
+    const { network, clock, scheduler, random, hlc, routes } = options;
+    this.options = options;
     this.nodeId = network.self;
-    this.route = options.route;
+    this.routes = routes;
     this.hlc = hlc;
-    const maintained = groups.map(({ raft, stateMachine, store }) => {
-      const limits = options.limits?.executor ?? {};
-      const executor = new GroupExecutor({ nodeId: network.self, raft, stateMachine, store, hlc, scheduler, limits });
-      this.executors.set(raft.groupId, executor);
-      return { executor, store };
-    });
-    this.groupIds = [...this.executors.keys()].sort((a, b) => a - b);
     this.proxy = new LeaderProxy({
       network,
       clock,
       scheduler,
-      random: options.random,
+      random,
       limits: options.limits?.proxy ?? {},
-      groups: groups.map(({ raft }) => ({
-        groupId: raft.groupId,
-        isServing: () => this.servesLocally(raft.groupId),
-        leader: () => raft.leader()?.nodeId,
-      })),
+      directory: {
+        replica: (group) => this.hosted.get(group)?.replica,
+        members: (group) => options.membersOf(group),
+      },
     });
     const onError = options.onBackgroundError ?? (() => undefined);
-    this.maintenance = new Maintenance(maintained, { hlc, scheduler }, options.maintenance, onError);
+    this.maintenance = new Maintenance([], { hlc, scheduler }, options.maintenance, onError);
   }
 
-  groupOf(key: Buffer): GroupId {
-    return this.route(key);
-  }
-
-  dataGroups(): readonly GroupId[] {
-    return this.groupIds;
-  }
-
-  servesLocally(group: GroupId): boolean {
-    return this.executors.get(group)?.isServing === true;
-  }
-
-  private executor(group: GroupId): GroupExecutor {
-    const executor = this.executors.get(group);
-    if (executor === undefined) throw new NotLeaderError(undefined);
+  addGroup({ raft, stateMachine, store }: KvGroup): GroupExecutor {
+    assert(!this.hosted.has(raft.groupId), `group ${raft.groupId} is here already`);
+    const { scheduler, limits } = this.options;
+    const executor = new GroupExecutor({
+      nodeId: this.nodeId,
+      raft,
+      stateMachine,
+      store,
+      hlc: this.hlc,
+      scheduler,
+      limits: limits?.executor ?? {},
+    });
+    const replica: LocalReplica = { isServing: () => executor.isServing, leader: () => raft.leader() };
+    const stopMaintenance = this.maintenance.add({ executor, store });
+    this.hosted.set(raft.groupId, { raft, executor, replica, stopMaintenance });
     return executor;
   }
 
+  async removeGroup(group: GroupId): Promise<void> {
+    const hosted = this.hosted.get(group);
+    this.hosted.delete(group);
+    await hosted?.stopMaintenance();
+  }
+
+  groupOf(key: Buffer): GroupId {
+    return this.routes.current.groupOf(key) ?? UNKNOWN_OWNER;
+  }
+
+  stretchAt(key: Buffer): KeyStretch {
+    let stretch: KeyStretch | undefined;
+    // Neighbours of one group are one stretch: where the directory is cut inside a group is nobody's business here.
+    for (const { groupId: group, end } of this.routes.current.overlap(key, undefined)) {
+      if (stretch !== undefined && stretch.group !== group) break;
+      stretch = { group, end };
+    }
+    return stretch ?? { group: UNKNOWN_OWNER, end: undefined };
+  }
+
+  get routesVersion(): number {
+    return this.routes.current.version;
+  }
+
+  dataGroups(): readonly GroupId[] {
+    const table = this.routes.current;
+    if (this.dataGroupsTable !== table) {
+      this.dataGroupsTable = table;
+      this.dataGroupIds = table.groups().filter((group) => hasUserKeys(table, group));
+    }
+    return this.dataGroupIds;
+  }
+
+  servesLocally(group: GroupId): boolean {
+    return this.hosted.get(group)?.executor.isServing === true;
+  }
+
+  executor(group: GroupId): GroupExecutor | undefined {
+    return this.hosted.get(group)?.executor;
+  }
+
+  leaderOf(group: GroupId): NodeId | undefined {
+    const hosted = this.hosted.get(group);
+    return hosted === undefined ? this.proxy.leaderOf(group) : hosted.raft.leader()?.nodeId;
+  }
+
+  private hostedExecutor(group: GroupId): GroupExecutor {
+    const hosted = this.hosted.get(group);
+    if (hosted === undefined) throw new NotLeaderError(this.proxy.leaderOf(group));
+    return hosted.executor;
+  }
+
   submit<Reply>(group: GroupId, operation: Operation<Reply>): void {
-    const executor = this.executors.get(group);
-    if (executor === undefined) complete(operation, new NotLeaderError(undefined), undefined);
-    else executor.submit(operation as Operation<unknown>);
+    const hosted = this.hosted.get(group);
+    if (hosted === undefined) complete(operation, new NotLeaderError(this.proxy.leaderOf(group)), undefined);
+    else hosted.executor.submit(operation as Operation<unknown>);
   }
 
   async scan(group: GroupId, request: ScanRequest): Promise<ScanPage> {
-    return this.executor(group).scan(request);
+    return this.hostedExecutor(group).scan(request);
   }
 
   async countKeys(group: GroupId, counterClass: number): Promise<number> {
-    return this.executor(group).countKeys(counterClass);
+    return this.hostedExecutor(group).countKeys(counterClass);
   }
 
   forward(
@@ -149,7 +224,11 @@ class LocalKvService implements NodeKvService {
   }
 
   stats(group: GroupId): ExecutorStats {
-    return this.executor(group).stats();
+    return this.hostedExecutor(group).stats();
+  }
+
+  proxyStats(): ProxyStats {
+    return this.proxy.stats();
   }
 
   start(): void {
@@ -160,4 +239,12 @@ class LocalKvService implements NodeKvService {
     this.proxy.close();
     await this.maintenance.stop();
   }
+}
+
+/** True when a group has more than the reserved keys. */
+function hasUserKeys(table: RouteTable, group: GroupId): boolean {
+  for (const { end } of table.ofGroup(group)) {
+    if (end === undefined || Buffer.compare(end, RESERVED_END) > 0) return true;
+  }
+  return false;
 }
