@@ -1,0 +1,199 @@
+/**
+ * A node's part in what operators ask: it answers for itself and does what only a group's leader can do; and it is the way
+ * to the other nodes that do the same. Leaders are found by `KvService.forward`, given nodes by a stream of one frame.
+ */
+import type { RouteEngine } from '../../distribution/index.ts';
+import type { Clock, GroupId, Millis, NodeId, PeerNetwork, Scheduler } from '../../platform/index.ts';
+import { type GroupStatus, NotLeaderError, type RaftGroup } from '../../raftengine/index.ts';
+import type { KvService } from '../types.ts';
+import { AdminError } from './errors.ts';
+import { GroupOperator } from './group-operator.ts';
+import { lagOf, suffrageOf } from './membership-rules.ts';
+import {
+  decodeOutcome,
+  decodeRequest,
+  encodeOutcome,
+  encodeRequest,
+  type LeaderReplies,
+  type LeaderRequest,
+  type NodeReport,
+  type NodeRequest,
+} from './node-messages.ts';
+import type { ReplicaStatus } from './types.ts';
+
+/** Name of the forwarded service, and kind of the stream. */
+const SERVICE = 'admin';
+
+/** What the composition root tells about this node. */
+export interface LocalNode {
+  /** `host:port` that other nodes and tools reach it under. */
+  readonly address: string;
+  readonly version: string;
+  /** Replicas here. */
+  groups(): readonly RaftGroup[];
+  /** What else is known of a replica; what is left out is not shown. */
+  facts?(group: GroupId): { readonly storedBytes?: number; readonly hlcCeilingMs?: Millis };
+  /**
+   * Opens an empty replica of a group that this node was taken into, when there is none yet; the leader fills it. Left out
+   * where replicas open themselves.
+   */
+  openReplica?(group: GroupId): Promise<void>;
+}
+
+export interface NodeAgentOptions {
+  readonly local: LocalNode;
+  readonly kv: Pick<KvService, 'forward' | 'onForward'>;
+  readonly network: Pick<PeerNetwork, 'self' | 'stream' | 'onStream'>;
+  readonly routes: RouteEngine;
+  readonly clock: Clock;
+  readonly scheduler: Scheduler;
+  readonly maxPromoteLag: number;
+  /** How long to listen for members before they count as silent; tests shorten it. */
+  readonly listenMs?: Millis;
+}
+
+async function* nothing(): AsyncGenerator<Buffer> {}
+
+/** See the top of the file. Made before the network starts: it registers its handlers. */
+export class NodeAgent {
+  readonly self: NodeId;
+  private readonly options: NodeAgentOptions;
+  private readonly operator: GroupOperator;
+
+  constructor(options: NodeAgentOptions) {
+    const { kv, network, clock, scheduler, maxPromoteLag, listenMs } = options;
+    this.options = options;
+    this.self = network.self;
+    this.operator = new GroupOperator({
+      clock,
+      scheduler,
+      maxPromoteLag,
+      ...(listenMs === undefined ? {} : { listenMs }),
+      findGroup: (group) => this.replica(group),
+      openReplicaOn: async (node, group, timeoutMs) => {
+        await this.ask(node, { op: 'openReplica', group }, timeoutMs);
+      },
+    });
+    kv.onForward(SERVICE, (payload, answer) => {
+      this.serve(payload, true).then(
+        (reply) => answer(undefined, reply),
+        (error: Error) => answer(error, undefined),
+      );
+    });
+    network.onStream(SERVICE, async (_from, header) => this.serve(header, false));
+  }
+
+  /** This node's replica of a group. */
+  replica(group: GroupId): RaftGroup | undefined {
+    return this.options.local.groups().find((each) => each.groupId === group);
+  }
+
+  /** Has the leader of a group do something, wherever it is. @throws what the leader threw; LeaderUnavailableError; OutcomeUnknownError */
+  atLeader<Op extends LeaderRequest['op']>(
+    request: Extract<LeaderRequest, { readonly op: Op }>,
+    timeoutMs: Millis,
+  ): Promise<LeaderReplies[Op]> {
+    const deadlineMs = this.options.clock.monotonicMs() + timeoutMs;
+    return new Promise((resolve, reject) => {
+      this.options.kv.forward(request.group, SERVICE, encodeRequest(request), deadlineMs, (error, reply) => {
+        if (error !== undefined) return reject(error);
+        try {
+          resolve(decodeOutcome(reply!) as LeaderReplies[Op]);
+        } catch (refusal) {
+          reject(refusal);
+        }
+      });
+    });
+  }
+
+  /** What a node says about itself. @throws StreamBrokenError when it cannot be reached in time */
+  async report(node: NodeId, timeoutMs: Millis): Promise<NodeReport> {
+    if (node === this.self) return this.ownReport();
+    return (await this.ask(node, { op: 'report' }, timeoutMs)) as NodeReport;
+  }
+
+  private async ask(node: NodeId, request: NodeRequest, timeoutMs: Millis): Promise<unknown> {
+    if (node === this.self) return this.execute(request);
+    const abort = new AbortController();
+    const cancel = this.options.scheduler.after(timeoutMs, () => {
+      abort.abort(new Error(`no answer within ${Math.round(timeoutMs)} ms`));
+    });
+    try {
+      const { network } = this.options;
+      return decodeOutcome(await network.stream(node, SERVICE, encodeRequest(request), nothing(), abort.signal));
+    } finally {
+      cancel();
+    }
+  }
+
+  /** @param mayRedirect not leading is said as an error that sends the request on to the leader */
+  private async serve(bytes: Buffer, mayRedirect: boolean): Promise<Buffer> {
+    try {
+      return encodeOutcome({ value: await this.execute(decodeRequest(bytes)) });
+    } catch (error) {
+      if (mayRedirect && error instanceof NotLeaderError) throw error;
+      return encodeOutcome({ error });
+    }
+  }
+
+  private async execute(request: LeaderRequest | NodeRequest): Promise<unknown> {
+    switch (request.op) {
+      case 'report':
+        return this.ownReport();
+      case 'openReplica':
+        await this.options.local.openReplica?.(request.group);
+        return null;
+      case 'members':
+        return this.operator.members(request.group);
+      case 'addLearner':
+        return this.operator.addLearner(request.group, request.node, request.address, request.timeoutMs);
+      case 'promote':
+        return this.operator.promote(request.group, request.node);
+      case 'remove':
+        return this.operator.remove(request.group, request.node);
+      case 'transfer':
+        return this.operator.transfer(request.group, request.to ?? undefined);
+      default:
+        throw new AdminError(
+          'INVALID_ARGUMENT',
+          `node ${this.self} does not know '${(request as { op: string }).op}'; upgrade it`,
+        );
+    }
+  }
+
+  private ownReport(): NodeReport {
+    const { local, routes, clock } = this.options;
+    const all = local.groups().map((group) => group.status());
+    return {
+      address: local.address,
+      version: local.version,
+      routesVersion: routes.current.version,
+      nowMs: clock.nowMs(),
+      replicas: all.map((status) => this.replicaStatus(status)),
+      leads: all
+        .filter((status) => status.role === 'leader')
+        .map((status) => ({
+          groupId: status.groupId,
+          term: status.term,
+          lags: status.progress.map((peer) => [peer.nodeId, lagOf(status, peer)] as const),
+        })),
+    };
+  }
+
+  private replicaStatus(status: GroupStatus): ReplicaStatus {
+    return {
+      groupId: status.groupId,
+      role: status.role,
+      suffrage: suffrageOf(status.conf, this.self),
+      term: status.term,
+      ...(status.leader === undefined ? {} : { leader: status.leader }),
+      commitIndex: status.commitIndex,
+      appliedIndex: status.appliedIndex,
+      firstIndex: status.firstIndex,
+      lastIndex: status.lastIndex,
+      leaseRemainingMs: status.leaseRemainingMs,
+      ...this.options.local.facts?.(status.groupId),
+      voters: [...status.conf.voters],
+    };
+  }
+}

@@ -1,0 +1,109 @@
+/**
+ * What nodes ask each other on behalf of operators, as MessagePack: rare, small, and open for more to be said. The answer says
+ * whether it is one, so that a refusal is told at once instead of being tried again like a leader that was not found.
+ */
+import { Packr } from 'msgpackr';
+import { type ErrorDisposition, type GroupId, KvorumError, type Millis, type NodeId } from '../../platform/index.ts';
+import { RemoteError } from '../errors.ts';
+import type { GroupMembers, MembershipResult, ReplicaStatus, TransferResult } from './types.ts';
+
+/** What the leader of a group is asked. */
+export type LeaderRequest =
+  | { readonly op: 'members'; readonly group: GroupId }
+  | {
+      readonly op: 'addLearner';
+      readonly group: GroupId;
+      readonly node: NodeId;
+      readonly address: string;
+      readonly timeoutMs: Millis;
+    }
+  | { readonly op: 'promote'; readonly group: GroupId; readonly node: NodeId }
+  | { readonly op: 'remove'; readonly group: GroupId; readonly node: NodeId }
+  | { readonly op: 'transfer'; readonly group: GroupId; readonly to: NodeId | null };
+
+/** What a given node is asked about itself. */
+export type NodeRequest =
+  | { readonly op: 'report' }
+  /** Opens its replica of a group that it was taken into. */
+  | { readonly op: 'openReplica'; readonly group: GroupId };
+
+/** A node's answer about itself, and for each group that it leads how far the others are. */
+export interface NodeReport {
+  readonly address: string;
+  readonly version: string;
+  readonly routesVersion: number;
+  /** Its wall clock. */
+  readonly nowMs: Millis;
+  readonly replicas: readonly ReplicaStatus[];
+  readonly leads: readonly {
+    readonly groupId: GroupId;
+    readonly term: number;
+    readonly lags: readonly (readonly [NodeId, number])[];
+  }[];
+}
+
+/** What came of a leader's request, by the name of the operation. */
+export interface LeaderReplies {
+  readonly members: GroupMembers;
+  readonly addLearner: MembershipResult;
+  readonly promote: MembershipResult;
+  readonly remove: MembershipResult;
+  readonly transfer: TransferResult;
+}
+
+// Records are an extension of the library's own; without them the bytes are plain MessagePack.
+const codec = new Packr({ useRecords: false, variableMapSize: true });
+
+const DISPOSITIONS: readonly string[] = [
+  'redirect',
+  'wait',
+  'restart',
+  'unknown',
+  'final',
+] satisfies ErrorDisposition[];
+
+/** A request as bytes. */
+export function encodeRequest(request: LeaderRequest | NodeRequest): Buffer {
+  // Copied out of the library's pool.
+  return Buffer.from(codec.pack(request));
+}
+
+/** @throws RemoteError MALFORMED for bytes that are no request */
+export function decodeRequest(bytes: Buffer): LeaderRequest | NodeRequest {
+  const request = unpack(bytes) as { readonly op?: unknown } | null;
+  if (typeof request === 'object' && typeof request?.op === 'string') return request as LeaderRequest | NodeRequest;
+  throw malformed();
+}
+
+/** An outcome as bytes: of an error its code, how to react and its message. */
+export function encodeOutcome(outcome: { readonly value: unknown } | { readonly error: unknown }): Buffer {
+  if ('value' in outcome) return Buffer.from(codec.pack({ ok: outcome.value }));
+  const { error } = outcome;
+  const message = error instanceof Error ? error.message : String(error);
+  // Of an error that nobody foresaw it is not known what happened before it.
+  const { code, disposition } = error instanceof KvorumError ? error : { code: 'INTERNAL', disposition: 'unknown' };
+  return Buffer.from(codec.pack({ code, disposition, message }));
+}
+
+/** What the other side answered. @throws RemoteError with the code, the disposition and the message of the other side */
+export function decodeOutcome(bytes: Buffer): unknown {
+  const outcome = unpack(bytes) as Record<string, unknown> | null;
+  if (typeof outcome !== 'object' || outcome === null) throw malformed();
+  if ('ok' in outcome) return outcome.ok;
+  const { code, disposition, message } = outcome;
+  if (typeof code !== 'string' || typeof message !== 'string' || !DISPOSITIONS.includes(String(disposition))) {
+    throw malformed();
+  }
+  throw new RemoteError(code, disposition as ErrorDisposition, message);
+}
+
+const malformed = (): RemoteError =>
+  new RemoteError('MALFORMED', 'unknown', 'a node of another version said something that cannot be read; upgrade it');
+
+function unpack(bytes: Buffer): unknown {
+  try {
+    return codec.unpack(bytes);
+  } catch {
+    throw malformed();
+  }
+}

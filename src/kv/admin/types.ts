@@ -1,0 +1,277 @@
+/**
+ * What operators ask of a cluster, as plain values: the shapes here are those of `proto/kvorum.proto`, so that the gRPC
+ * adapter passes them on as they are. Any node answers for the whole cluster.
+ */
+import type { GroupId, LogIndex, Millis, NodeId, Term } from '../../platform/index.ts';
+
+/** Whether a replica counts in quorums. `outgoing`: a voter of the membership that is being left. */
+export type Suffrage = 'voter' | 'learner' | 'outgoing' | 'none';
+
+export interface ReplicaStatus {
+  readonly groupId: GroupId;
+  readonly role: string;
+  readonly suffrage: Suffrage;
+  readonly term: Term;
+  readonly leader?: NodeId;
+  readonly commitIndex: LogIndex;
+  readonly appliedIndex: LogIndex;
+  readonly firstIndex: LogIndex;
+  readonly lastIndex: LogIndex;
+  /** Entries that the leader has and this replica does not; absent without a leader's answer. */
+  readonly lagEntries?: number;
+  readonly leaseRemainingMs: Millis;
+  /** Highest timestamp applied, as unix milliseconds. */
+  readonly hlcCeilingMs?: Millis;
+  readonly storedBytes?: number;
+  readonly voters: readonly NodeId[];
+}
+
+export interface NodeStatus {
+  readonly nodeId: NodeId;
+  readonly address: string;
+  readonly isReachable: boolean;
+  /** Why it did not answer; empty when it did. */
+  readonly problem: string;
+  readonly version: string;
+  readonly routesVersion: number;
+  /** Its wall clock against the asking node's, halfway of the round trip. */
+  readonly clockOffsetMs: Millis;
+  readonly replicas: readonly ReplicaStatus[];
+}
+
+export interface ClusterStatus {
+  readonly answeredBy: NodeId;
+  /** Ascending by id. */
+  readonly nodes: readonly NodeStatus[];
+  /** Why the catalog could not be asked; nodes may be missing then. */
+  readonly catalogProblem: string;
+}
+
+export interface HealthProblem {
+  /** `critical`: something is not served; `warning`: it still is. */
+  readonly severity: 'critical' | 'warning';
+  /** Such as `group 3`. */
+  readonly subject: string;
+  readonly message: string;
+}
+
+export interface HealthReport {
+  /** Nothing critical. */
+  readonly isHealthy: boolean;
+  readonly problems: readonly HealthProblem[];
+  readonly nodeCount: number;
+  readonly groupCount: number;
+}
+
+export interface Member {
+  readonly nodeId: NodeId;
+  /** Empty when it is not known. */
+  readonly address: string;
+  readonly suffrage: Suffrage;
+  readonly isLeader: boolean;
+  /** How the leader sends to it; empty for the leader itself. */
+  readonly state: string;
+  readonly matchIndex: LogIndex;
+  readonly lagEntries: number;
+  /** It answered its leader lately. */
+  readonly isActive: boolean;
+}
+
+export interface GroupMembers {
+  readonly groupId: GroupId;
+  readonly leader?: NodeId;
+  readonly term: Term;
+  readonly lastIndex: LogIndex;
+  readonly isJoint: boolean;
+  readonly members: readonly Member[];
+  /** Why the members are not known; empty when they are. */
+  readonly problem: string;
+}
+
+export interface MembershipResult {
+  /** False when it was so already. */
+  readonly changed: boolean;
+  readonly group: GroupMembers;
+  /** What somebody still has to do; empty when nothing is left. */
+  readonly note: string;
+}
+
+export interface TransferResult {
+  readonly groupId: GroupId;
+  readonly from: NodeId;
+  readonly to: NodeId;
+  readonly changed: boolean;
+}
+
+export interface GroupView {
+  readonly id: GroupId;
+  readonly state: string;
+  readonly founders: readonly NodeId[];
+  readonly preferredLeader?: NodeId;
+  readonly createdMs: Millis;
+  readonly revision: number;
+  /** As far as the asked node knows. */
+  readonly leader?: NodeId;
+  /** Counting stops at `MAX_COUNTED_ROUTES`. */
+  readonly routeCount: number;
+}
+
+/** Counting the routes of a group ends here: a list of groups must not cost a walk over a million routes. */
+export const MAX_COUNTED_ROUTES = 256;
+
+export interface RouteView {
+  readonly id: number;
+  readonly start: Buffer;
+  readonly end?: Buffer;
+  readonly groupId: GroupId;
+  readonly state: string;
+  /** 0 for none. */
+  readonly jobId: number;
+  readonly parentId: number;
+  /** 0 for never. */
+  readonly splitAtMs: Millis;
+  /** 0 for any. */
+  readonly minWriteMs: Millis;
+  readonly spanEpoch: number;
+  readonly createdVersion: number;
+  readonly modifiedVersion: number;
+}
+
+export interface RoutesPage {
+  readonly version: number;
+  readonly incarnation: number;
+  readonly routes: readonly RouteView[];
+}
+
+export interface RoutesFilter {
+  /** Inclusive. */
+  readonly start: Buffer;
+  /** Exclusive; undefined is the end of the key space. */
+  readonly end?: Buffer;
+  readonly groupId?: GroupId;
+  /** 0 is no limit. */
+  readonly limit: number;
+}
+
+/** A difference between what a watcher was told before and `version`, or a part of it. */
+export interface RoutesChange {
+  readonly version: number;
+  readonly incarnation: number;
+  /** Forget everything before this version. */
+  readonly isSnapshot: boolean;
+  readonly upserts: readonly RouteView[];
+  readonly removed: readonly { readonly id: number; readonly start: Buffer }[];
+  /** More parts of this version follow. */
+  readonly hasMore: boolean;
+}
+
+export interface RoutesResult {
+  readonly version: number;
+  readonly routeIds: readonly number[];
+}
+
+/** A route by its id (looked for among all of them) or by any key of it. */
+export type RouteRef = { readonly id: number } | { readonly key: Buffer };
+
+export interface JobView {
+  readonly id: number;
+  readonly revision: number;
+  readonly routeId: number;
+  readonly start: Buffer;
+  readonly end?: Buffer;
+  readonly src: GroupId;
+  readonly dst: GroupId;
+  readonly phase: string;
+  readonly attempt: number;
+  readonly isFinished: boolean;
+  readonly isAbortable: boolean;
+  readonly lastError: string;
+  readonly createdMs: Millis;
+  readonly updatedMs: Millis;
+}
+
+export interface AbortJobResult {
+  /** False when it was given up already. */
+  readonly changed: boolean;
+  readonly job: JobView;
+}
+
+export interface NodeView {
+  readonly nodeId: NodeId;
+  readonly address: string;
+  /** Hexadecimal. */
+  readonly incarnation: string;
+  readonly locality: string;
+  /** Numbers of the bits that are set. */
+  readonly capabilities: readonly number[];
+  readonly heartbeatAgeMs: Millis;
+  readonly isAlive: boolean;
+  readonly leaderCount: number;
+  readonly replicaCount: number;
+  readonly storedBytes: number;
+}
+
+export interface SettingView {
+  readonly name: string;
+  readonly value: string;
+  readonly revision: number;
+}
+
+export interface FeatureView {
+  readonly name: string;
+  readonly activatedMs: Millis;
+}
+
+/**
+ * Everything that operators may ask, on any node. Each call has `timeoutMs` from now; what it throws is a `KvorumError`
+ * with a stable code: its own `AdminError`, a `CatalogError`, or that of the layer that refused. After
+ * `OutcomeUnknownError` it may have happened: look, and say it again, which is harmless for all of them.
+ */
+export interface AdminBackend {
+  status(groups: readonly GroupId[], timeoutMs: Millis): Promise<ClusterStatus>;
+  health(timeoutMs: Millis): Promise<HealthReport>;
+
+  members(groups: readonly GroupId[], timeoutMs: Millis): Promise<readonly GroupMembers[]>;
+  /** @param address `host:port` of its gRPC port; '' when the catalog knows it */
+  addLearner(group: GroupId, node: NodeId, address: string, timeoutMs: Millis): Promise<MembershipResult>;
+  /** @throws AdminError LEARNER_BEHIND while it is not caught up */
+  promote(group: GroupId, node: NodeId, timeoutMs: Millis): Promise<MembershipResult>;
+  /** @throws AdminError LAST_VOTER, QUORUM_AT_RISK */
+  removeMember(group: GroupId, node: NodeId, timeoutMs: Millis): Promise<MembershipResult>;
+  /** @param to undefined: the voter that has most */
+  transferLeader(group: GroupId, to: NodeId | undefined, timeoutMs: Millis): Promise<TransferResult>;
+
+  groups(timeoutMs: Millis): Promise<readonly GroupView[]>;
+  createGroup(
+    id: GroupId | undefined,
+    founders: readonly NodeId[],
+    preferredLeader: NodeId | undefined,
+    timeoutMs: Millis,
+  ): Promise<GroupView>;
+  removeGroup(id: GroupId, timeoutMs: Millis): Promise<GroupView>;
+
+  /** Pages of one version, as this node knows it. */
+  routes(filter: RoutesFilter): Iterable<RoutesPage>;
+  /** Never ends by itself; `signal` ends it. */
+  watchRoutes(onlyChanges: boolean, signal: AbortSignal): AsyncIterable<RoutesChange>;
+  split(key: Buffer, expectedVersion: number | undefined, timeoutMs: Millis): Promise<RoutesResult>;
+  batchSplit(
+    keys: readonly Buffer[],
+    batchId: Buffer,
+    expectedVersion: number | undefined,
+    timeoutMs: Millis,
+  ): Promise<RoutesResult>;
+  /** @param boundary where the right one of the two starts */
+  merge(boundary: Buffer, expectedVersion: number | undefined, timeoutMs: Millis): Promise<RoutesResult>;
+  move(route: RouteRef, to: GroupId, expectedVersion: number | undefined, timeoutMs: Millis): Promise<JobView>;
+  /** @param id 0 for all; @param finishedLimit finished ones at most, newest first */
+  jobs(id: number, finishedLimit: number, timeoutMs: Millis): Promise<readonly JobView[]>;
+  abortJob(id: number, timeoutMs: Millis): Promise<AbortJobResult>;
+
+  nodes(timeoutMs: Millis): Promise<readonly NodeView[]>;
+  settings(timeoutMs: Millis): Promise<readonly SettingView[]>;
+  /** @param value '' removes it */
+  setSetting(name: string, value: string, timeoutMs: Millis): Promise<SettingView>;
+  features(timeoutMs: Millis): Promise<readonly FeatureView[]>;
+  activateFeature(name: string, timeoutMs: Millis): Promise<FeatureView>;
+}
