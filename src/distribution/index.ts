@@ -1,4 +1,6 @@
 /** Who owns a key: the directory of ranges, its catalog, its watchers, and each group's own table of spans. */
+export { ByteReader, ByteWriter } from './bytes.ts';
+export * from './balance/index.ts';
 export * from './catalog.ts';
 export { type CatalogPlan, MAX_FINISHED_JOBS, type PlanContext } from './catalog-draft.ts';
 export { type BootstrapGroup, MAX_FOUNDERS, MAX_GROUPS } from './catalog-groups.ts';
@@ -32,6 +34,7 @@ export {
   EMPTY_CATALOG,
   type FinishedJob,
   loadCatalog,
+  tombstoneName,
 } from './catalog-state.ts';
 export { MAX_LEASE_MS, MAX_WORK, MAX_WORK_PROGRESS_BYTES } from './catalog-work.ts';
 export { ChangeLog, DEFAULT_RETENTION, type RetentionPolicy } from './change-log.ts';

@@ -1,0 +1,79 @@
+/** `SpanClient` over the leader proxy: from any node to the leader of any group. */
+import type { JobId } from '../../distribution/index.ts';
+import type { Clock, GroupId, Millis } from '../../platform/index.ts';
+import type { KvService } from '../types.ts';
+import {
+  decodeBackfillPage,
+  decodeCapturePage,
+  decodeImportOutcome,
+  decodeJobState,
+  decodeSpanReply,
+  encodeSpanMessage,
+  SPAN_SERVICE,
+  type SpanMessage,
+} from './codec.ts';
+import type {
+  BackfillPage,
+  BackfillRequest,
+  CapturePage,
+  CapturePoint,
+  ImportOutcome,
+  ImportRequest,
+  JobState,
+  SpanClient,
+  SpanReply,
+  SpanRequest,
+} from './types.ts';
+
+/** How long one question looks for a leader and waits for its answer. */
+export const SPAN_TIMEOUT_MS: Millis = 5_000;
+
+/** See the head of the file. Asks each question once; who asks decides about again. */
+export class ForwardingSpanClient implements SpanClient {
+  private readonly kv: Pick<KvService, 'forward'>;
+  private readonly clock: Clock;
+  private readonly timeoutMs: Millis;
+
+  constructor(kv: Pick<KvService, 'forward'>, clock: Clock, timeoutMs: Millis = SPAN_TIMEOUT_MS) {
+    this.kv = kv;
+    this.clock = clock;
+    this.timeoutMs = timeoutMs;
+  }
+
+  private ask<T>(message: SpanMessage, decode: (bytes: Buffer) => T): Promise<T> {
+    return new Promise((resolve, reject) => {
+      const deadlineMs = this.clock.monotonicMs() + this.timeoutMs;
+      this.kv.forward(message.group, SPAN_SERVICE, encodeSpanMessage(message), deadlineMs, (error, reply) => {
+        if (reply === undefined) {
+          reject(error);
+          return;
+        }
+        try {
+          resolve(decode(reply));
+        } catch (problem) {
+          reject(problem);
+        }
+      });
+    });
+  }
+
+  command(group: GroupId, request: SpanRequest): Promise<SpanReply> {
+    return this.ask({ kind: 'command', group, request }, decodeSpanReply);
+  }
+
+  job(group: GroupId, job: JobId): Promise<JobState> {
+    return this.ask({ kind: 'job', group, job }, decodeJobState);
+  }
+
+  backfill(group: GroupId, request: BackfillRequest): Promise<BackfillPage> {
+    return this.ask({ kind: 'backfill', group, request }, decodeBackfillPage);
+  }
+
+  captured(group: GroupId, job: JobId, from: CapturePoint, maxBytes: number): Promise<CapturePage> {
+    return this.ask({ kind: 'captured', group, job, from, maxBytes }, decodeCapturePage);
+  }
+
+  import(group: GroupId, request: ImportRequest): Promise<ImportOutcome> {
+    return this.ask({ kind: 'import', group, request }, decodeImportOutcome);
+  }
+}

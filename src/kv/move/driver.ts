@@ -1,0 +1,353 @@
+/**
+ * Takes moves through their phases (docs/design/catalog.md, docs/design/move.md). It runs on the leader of the catalog
+ * group and remembers nothing that matters: what it finds in the job's row says what is to be done, every step can be done again, and the
+ * row is compared and set, so any number of drivers with old knowledge do no harm.
+ */
+import {
+  isAbortable,
+  type JobPhase,
+  type JobRow,
+  type SpanRefusal,
+  type TransitionJobOp,
+} from '../../distribution/index.ts';
+import {
+  assert,
+  assertNever,
+  type Cancel,
+  type Clock,
+  type GroupId,
+  hlcTimestamp,
+  KvorumError,
+  type Millis,
+  type Random,
+  type Scheduler,
+} from '../../platform/index.ts';
+import type { CatalogSource } from '../catalog/source.ts';
+import type { CatalogClient } from '../catalog/types.ts';
+import { copyCaptured, copyHistories } from './copying.ts';
+import { MoveRefusedError } from './errors.ts';
+import { decodeReleaseNotes, encodeReleaseNotes } from './notes.ts';
+import type { SpanClient, SpanReply, SpanRequest } from './types.ts';
+
+/** Bounds and periods of a driver. */
+export interface MoveLimits {
+  /** Size of a page of histories or of captured effects. */
+  readonly pageBytes: number;
+  /** Pause after each page, so that a move leaves room for clients. */
+  readonly pageGapMs: Millis;
+  /** The range is fenced when a round of catching up had to ship no more than this. */
+  readonly fenceBelowBytes: number;
+  /** Rounds of catching up before the move is given up: writes come faster than they can be copied. */
+  readonly maxRounds: number;
+  /** A fence that did not lead to a release within this is lifted: the destination is not well. */
+  readonly fenceMs: Millis;
+  /** How long the source keeps what was moved away, for readers that are still at it. */
+  readonly graceMs: Millis;
+  /** How long the source keeps pointing at the new owner. */
+  readonly signpostMs: Millis;
+  readonly retryBaseMs: Millis;
+  readonly retryCapMs: Millis;
+  /** Jobs driven at the same time. */
+  readonly maxJobs: number;
+}
+
+export const DEFAULT_MOVE_LIMITS: MoveLimits = {
+  pageBytes: 1 << 20,
+  pageGapMs: 5,
+  fenceBelowBytes: 64 * 1024,
+  maxRounds: 1000,
+  fenceMs: 10_000,
+  graceMs: 30_000,
+  signpostMs: 24 * 3_600_000,
+  retryBaseMs: 50,
+  retryCapMs: 5_000,
+  maxJobs: 8,
+};
+
+/** Signposts of old moves are looked for this often. */
+const SWEEP_MS: Millis = 60_000;
+/** The source says its GC threshold when it releases. */
+const UNKNOWN_YET = hlcTimestamp(0n);
+/** Tries of a step that another job is in the way of, before the move is given up. */
+const MAX_BUSY_TRIES = 100;
+
+export interface MoveDriverOptions {
+  readonly source: CatalogSource;
+  readonly catalog: CatalogClient;
+  readonly spans: SpanClient;
+  readonly clock: Clock;
+  readonly scheduler: Scheduler;
+  readonly random: Random;
+  readonly limits?: Partial<MoveLimits>;
+  /** Hears of every step that failed and will be tried again. */
+  readonly onError?: (job: JobRow, error: unknown) => void;
+}
+
+/** Refusals that a later try may not meet: somebody else's job or purge is in the way. */
+const PASSING: ReadonlySet<SpanRefusal> = new Set(['BUSY']);
+
+/** See the top of the file. */
+export class MoveDriver {
+  private readonly options: MoveDriverOptions;
+  private readonly limits: MoveLimits;
+  /** Jobs with a loop of their own. */
+  private readonly driven = new Set<number>();
+  /** Signposts that were taken down since this node leads. */
+  private readonly forgotten = new Set<number>();
+  private readonly loops = new Set<Promise<void>>();
+  private readonly wakers = new Set<() => void>();
+  private stopListening: (() => void) | undefined;
+  private sweep: Cancel | undefined;
+  private isStopped = false;
+
+  constructor(options: MoveDriverOptions) {
+    this.options = options;
+    this.limits = { ...DEFAULT_MOVE_LIMITS, ...options.limits };
+  }
+
+  start(): void {
+    this.stopListening = this.options.source.onChange(() => this.reconcile());
+    this.reconcile();
+    this.scheduleSweep();
+  }
+
+  /** Settles when no step is under way any more. */
+  async stop(): Promise<void> {
+    this.isStopped = true;
+    this.stopListening?.();
+    this.sweep?.();
+    for (const wake of [...this.wakers]) wake();
+    await Promise.all(this.loops);
+  }
+
+  /** Gives every unfinished job a loop, while this node leads the catalog. */
+  private reconcile(): void {
+    const { state } = this.options.source;
+    if (state === undefined) {
+      this.forgotten.clear();
+      return;
+    }
+    if (this.isStopped) return;
+    for (const job of state.jobs.values()) {
+      if (this.driven.has(job.id)) continue;
+      // What only waits for its grace to end takes nobody's place.
+      if (job.phase !== 'CLEANUP' && this.busyJobs() >= this.limits.maxJobs) continue;
+      this.driven.add(job.id);
+      const loop = this.drive(job.id).finally(() => {
+        this.driven.delete(job.id);
+        this.loops.delete(loop);
+        this.reconcile();
+      });
+      this.loops.add(loop);
+    }
+  }
+
+  private busyJobs(): number {
+    let busy = 0;
+    for (const id of this.driven) if (this.row(id)?.phase !== 'CLEANUP') busy++;
+    return busy;
+  }
+
+  /** The job's row as this node knows it; undefined when the job is over, or is not this node's to drive. */
+  private row(id: number): JobRow | undefined {
+    return this.isStopped ? undefined : this.options.source.state?.jobs.get(id);
+  }
+
+  private async drive(id: number): Promise<void> {
+    let tries = 0;
+    for (;;) {
+      const job = this.row(id);
+      if (job === undefined) return;
+      try {
+        await this.step(job, tries);
+        tries = 0;
+      } catch (error) {
+        tries++;
+        if (!(await this.hasGoneOn(job, error, tries))) await this.pause(this.backoffMs(tries));
+      }
+    }
+  }
+
+  private backoffMs(tries: number): Millis {
+    const bound = Math.min(this.limits.retryCapMs, this.limits.retryBaseMs * 2 ** Math.min(tries, 10));
+    return bound / 2 + (this.options.random.next() * bound) / 2;
+  }
+
+  /** What a failed step means for the job. @returns true when its row has changed, so that there is something new to do */
+  private async hasGoneOn(job: JobRow, error: unknown, tries: number): Promise<boolean> {
+    this.options.onError?.(job, error);
+    const isFinal = error instanceof MoveRefusedError && (!PASSING.has(error.reason) || tries >= MAX_BUSY_TRIES);
+    try {
+      if (isFinal && isAbortable(job.phase)) {
+        await this.to(job, 'ABORTING', { lastError: error.message });
+        return true;
+      }
+      const message = error instanceof Error ? error.message : String(error);
+      // Rows are not written for every try; the first one and now and then another tell the operator what is wrong.
+      if ((tries === 3 || tries % 50 === 0) && this.row(job.id)?.lastError !== message) {
+        await this.to(job, job.phase, { lastError: message });
+      }
+    } catch {
+      // The row went on without us, or the catalog cannot be reached: the next look will tell.
+    }
+    return this.row(job.id)?.revision !== job.revision;
+  }
+
+  /** Waits, unless the driver is stopped. */
+  private pause(ms: Millis): Promise<void> {
+    if (this.isStopped) return Promise.resolve();
+    return new Promise((resolve) => {
+      const wake = (): void => {
+        cancel();
+        this.wakers.delete(wake);
+        resolve();
+      };
+      const cancel = this.options.scheduler.after(ms, wake);
+      this.wakers.add(wake);
+    });
+  }
+
+  private async to(job: JobRow, phase: JobPhase, changes: Partial<TransitionJobOp> = {}): Promise<void> {
+    const { id: jobId, revision: expectedRevision } = job;
+    await this.options.catalog.run({ kind: 'transitionJob', jobId, expectedRevision, phase, ...changes });
+  }
+
+  /** Says it to the group. @throws MoveRefusedError when the group's table says no */
+  private async tell(group: GroupId, request: SpanRequest): Promise<SpanReply> {
+    const reply = await this.options.spans.command(group, request);
+    if (reply.outcome.kind === 'refused') throw new MoveRefusedError(group, request.kind, reply.outcome.reason);
+    return reply;
+  }
+
+  /** One phase, from its row to the next row. */
+  private async step(job: JobRow, tries: number): Promise<void> {
+    const { id, src, dst, attempt, start, end } = job;
+    switch (job.phase) {
+      case 'PLANNED':
+        // Nothing is begun towards a group that does not answer.
+        await this.options.spans.job(dst, id);
+        return this.to(job, 'PREP_TARGET', { lastError: '' });
+      case 'PREP_TARGET':
+        await this.tell(dst, { kind: 'incoming', job: id, attempt, start, end });
+        return this.to(job, 'ARM_SOURCE', { lastError: '' });
+      case 'ARM_SOURCE':
+        await this.tell(src, { kind: 'captureOn', job: id, start, end });
+        return this.to(job, 'BACKFILL', { lastError: '' });
+      case 'BACKFILL':
+        return this.backfill(job);
+      case 'CATCH_UP':
+        return this.catchUp(job);
+      case 'FENCE':
+        return this.fence(job, tries);
+      case 'RELEASE':
+        return this.release(job);
+      case 'ACTIVATE': {
+        const notes = decodeReleaseNotes(job.progress);
+        await this.tell(dst, { kind: 'activate', job: id, floor: job.fenceTs, epoch: job.spanEpoch, ...notes });
+        return this.to(job, 'PUBLISH', { lastError: '' });
+      }
+      case 'PUBLISH':
+        await this.options.catalog.run({ kind: 'setGroup', jobId: id, expectedRevision: job.revision });
+        return;
+      case 'CLEANUP':
+        await this.pause(Math.max(0, job.updatedMs + this.limits.graceMs - this.options.clock.nowMs()));
+        if (this.row(id) === undefined) return;
+        await this.tell(src, { kind: 'purge', job: id });
+        return this.to(job, 'DONE', { lastError: '' });
+      case 'ABORTING':
+        await this.tell(src, { kind: 'unfence', job: id, attempt });
+        await this.tell(src, { kind: 'captureOff', job: id });
+        await this.tell(dst, { kind: 'drop', job: id });
+        return this.to(job, 'ABORTED');
+      case 'DONE':
+      case 'ABORTED':
+        return;
+      default:
+        assertNever(job.phase);
+    }
+  }
+
+  private copying(job: JobRow) {
+    const { spans } = this.options;
+    const isOurs = (): boolean => this.row(job.id)?.revision === job.revision;
+    return { spans, job, pageBytes: this.limits.pageBytes, isOurs, rest: () => this.pause(this.limits.pageGapMs) };
+  }
+
+  private async backfill(job: JobRow): Promise<void> {
+    const result = await copyHistories(this.copying(job));
+    if (result === 'restart') await this.to(job, 'PREP_TARGET', { attempt: job.attempt + 1 });
+    else if (result === 'done') await this.to(job, 'CATCH_UP', { lastError: '' });
+  }
+
+  private async catchUp(job: JobRow): Promise<void> {
+    // A fence of an earlier attempt may still be in force.
+    await this.tell(job.src, { kind: 'unfence', job: job.id, attempt: job.attempt - 1 });
+    for (let round = 0; ; round++) {
+      const copied = await copyCaptured(this.copying(job));
+      if (copied === 'lost') return;
+      if (copied === 'restart') return this.to(job, 'PREP_TARGET', { attempt: job.attempt + 1 });
+      if (copied.bytes <= this.limits.fenceBelowBytes) return this.to(job, 'FENCE', { lastError: '' });
+      if (round >= this.limits.maxRounds) {
+        return this.to(job, 'ABORTING', {
+          lastError: 'writes come faster than they can be copied; throttle the writers',
+        });
+      }
+    }
+  }
+
+  private async fence(job: JobRow, tries: number): Promise<void> {
+    const sinceMs = this.options.clock.nowMs() - job.updatedMs;
+    if (tries > 0 && sinceMs > this.limits.fenceMs) {
+      return this.to(job, 'CATCH_UP', { attempt: job.attempt + 1, lastError: job.lastError });
+    }
+    await this.tell(job.src, { kind: 'fence', job: job.id, attempt: job.attempt });
+    const copied = await copyCaptured(this.copying(job));
+    if (copied === 'lost') return;
+    if (copied === 'restart') return this.to(job, 'CATCH_UP', { attempt: job.attempt + 1 });
+    // Writes are refused, so this is all there will ever be.
+    await this.to(job, 'RELEASE', {
+      lastError: '',
+      progress: encodeReleaseNotes({ gcThreshold: UNKNOWN_YET, imports: copied.seq }),
+    });
+  }
+
+  private async release(job: JobRow): Promise<void> {
+    const { id, src, dst, attempt } = job;
+    const { imports } = decodeReleaseNotes(job.progress);
+    const { outcome, gcThreshold } = await this.tell(src, { kind: 'release', job: id, attempt, dst });
+    assert(outcome.kind === 'done' && outcome.span !== undefined, 'a release answers with its span');
+    await this.to(job, 'ACTIVATE', {
+      lastError: '',
+      fenceTs: outcome.span.minWriteTs,
+      spanEpoch: outcome.span.epoch,
+      progress: encodeReleaseNotes({ gcThreshold, imports }),
+    });
+  }
+
+  private scheduleSweep(): void {
+    if (this.isStopped) return;
+    this.sweep = this.options.scheduler.after(SWEEP_MS, () => {
+      const task = this.takeDownSignposts().finally(() => {
+        this.loops.delete(task);
+        this.scheduleSweep();
+      });
+      this.loops.add(task);
+    });
+  }
+
+  /** Removes what points at moves that are so old that everybody knows. */
+  private async takeDownSignposts(): Promise<void> {
+    const { source, clock, onError } = this.options;
+    const oldestMs = clock.nowMs() - this.limits.signpostMs;
+    for (const { job, terminalMs } of source.state?.finished ?? []) {
+      if (terminalMs > oldestMs || job.phase !== 'DONE' || this.forgotten.has(job.id) || this.isStopped) continue;
+      try {
+        await this.tell(job.src, { kind: 'forget', job: job.id });
+        this.forgotten.add(job.id);
+      } catch (error) {
+        if (error instanceof KvorumError) onError?.(job, error);
+        else throw error;
+      }
+    }
+  }
+}

@@ -1,0 +1,15 @@
+/** Errors of moves. */
+import type { SpanRefusal } from '../../distribution/index.ts';
+import { type ErrorDisposition, type GroupId, KvorumError } from '../../platform/index.ts';
+
+/** A group's table of spans refuses a step of a move; nothing changed. */
+export class MoveRefusedError extends KvorumError {
+  readonly code = 'MOVE_REFUSED';
+  readonly disposition: ErrorDisposition = 'final';
+  readonly reason: SpanRefusal;
+
+  constructor(group: GroupId, step: string, reason: SpanRefusal) {
+    super(`group ${group} refuses '${step}': ${reason}`);
+    this.reason = reason;
+  }
+}
