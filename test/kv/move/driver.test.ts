@@ -1,0 +1,307 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { setImmediate as turn } from 'node:timers/promises';
+import fc from 'fast-check';
+import { CatalogError, isAbortable, type JobRow } from '../../../src/distribution/index.ts';
+import type { CatalogSource } from '../../../src/kv/catalog/source.ts';
+import type { CatalogClient, CatalogReply, CatalogRequest } from '../../../src/kv/catalog/types.ts';
+import { LeaderUnavailableError, OutcomeUnknownError } from '../../../src/kv/errors.ts';
+import { decodeSpanMessage, encodeSpanMessage } from '../../../src/kv/move/codec.ts';
+import { MoveDriver } from '../../../src/kv/move/index.ts';
+import type { SpanClient } from '../../../src/kv/move/types.ts';
+import { type Cancel, type GroupId, SeededRandom } from '../../../src/platform/index.ts';
+import { bytes, group } from '../../distribution/builders.ts';
+import { CatalogModel } from '../../distribution/catalog-model.ts';
+import { ModelClock, ModelGroup } from './model-group.ts';
+
+const GROUPS = [1, 2, 3, 4];
+
+/** Timers in virtual time. */
+class VirtualTime {
+  nowValueMs = 1_000_000;
+  private timers: { readonly atMs: number; readonly callback: () => void }[] = [];
+
+  nowMs(): number {
+    return this.nowValueMs;
+  }
+
+  monotonicMs(): number {
+    return this.nowValueMs;
+  }
+
+  after(delayMs: number, callback: () => void): Cancel {
+    const timer = { atMs: this.nowValueMs + delayMs, callback };
+    this.timers.push(timer);
+    return () => {
+      this.timers = this.timers.filter((other) => other !== timer);
+    };
+  }
+
+  endOfTurn(callback: () => void): void {
+    queueMicrotask(callback);
+  }
+
+  nextTurn(callback: () => void): void {
+    setImmediate(callback);
+  }
+
+  /** Moves to the next timer. */
+  advance(): void {
+    const next = this.timers.sort((a, b) => a.atMs - b.atMs).shift();
+    if (next === undefined) return;
+    this.nowValueMs = Math.max(this.nowValueMs, next.atMs);
+    next.callback();
+  }
+}
+
+/** A catalog, four groups, clients that write, and as many drivers as believe that they lead. */
+class World {
+  readonly time = new VirtualTime();
+  readonly clock = new ModelClock();
+  readonly catalog = CatalogModel.bootstrapped();
+  readonly groups = new Map<GroupId, ModelGroup>();
+  readonly random: SeededRandom;
+  /** Histories that clients were told are written. */
+  readonly acknowledged = new Map<string, (string | undefined)[]>();
+  readonly errors: unknown[] = [];
+  private readonly listeners = new Set<() => void>();
+  /** Share of questions that go wrong, of ten. */
+  trouble = 0;
+
+  constructor(seed: number) {
+    this.random = new SeededRandom(seed);
+    for (const id of GROUPS) this.groups.set(group(id), new ModelGroup(this.clock));
+    for (const { groupId, start, end } of this.catalog.state.routes.all()) {
+      this.groups.get(groupId)!.apply({ kind: 'assign', start, end, epoch: 1 });
+    }
+  }
+
+  /** The catalog as a leader has it; one that is deposed keeps what it saw last for a while. */
+  source(isDeposed: () => boolean): CatalogSource {
+    const world = this;
+    let last = this.catalog.state;
+    return {
+      get state() {
+        if (!isDeposed()) last = world.catalog.state;
+        return last;
+      },
+      leaderTerm: 1,
+      onChange: (listener) => {
+        this.listeners.add(listener);
+        return () => this.listeners.delete(listener);
+      },
+      trackSlowestCursor: () => undefined,
+    };
+  }
+
+  private async goesWrong<T>(what: () => T | Promise<T>): Promise<T> {
+    for (let turns = this.random.int(3); turns >= 0; turns--) await turn();
+    if (this.random.int(20) < this.trouble) throw new LeaderUnavailableError('lost on the way there');
+    const result = await what();
+    if (this.random.int(20) < this.trouble) throw new OutcomeUnknownError('lost on the way back');
+    return result;
+  }
+
+  readonly client: CatalogClient = {
+    run: <Request extends CatalogRequest>(request: Request) =>
+      this.goesWrong(() => {
+        this.catalog.nowMs = this.time.nowMs();
+        const plan = this.catalog.plan(request);
+        if (plan instanceof CatalogError) throw plan;
+        this.catalog.commit(plan);
+        for (const listener of [...this.listeners]) listener();
+        return plan.result as unknown as CatalogReply<Request>;
+      }),
+    jobs: async () => [],
+    document: async () => {
+      throw new LeaderUnavailableError('a driver does not ask for it');
+    },
+  };
+
+  readonly spans: SpanClient = {
+    command: (to, request) =>
+      this.goesWrong(() => this.at(to, { kind: 'command', group: to, request }).command(request)),
+    job: (to, job) => this.goesWrong(() => this.at(to, { kind: 'job', group: to, job }).job(job)),
+    backfill: (to, request) =>
+      this.goesWrong(() => this.at(to, { kind: 'backfill', group: to, request }).backfill(request)),
+    captured: (to, job, from, maxBytes) =>
+      this.goesWrong(() =>
+        this.at(to, { kind: 'captured', group: to, job, from, maxBytes }).captured(job, from, maxBytes),
+      ),
+    import: (to, request) => this.goesWrong(() => this.at(to, { kind: 'import', group: to, request }).import(request)),
+  };
+
+  /** The group; whatever is asked must survive the wire. */
+  private at(to: GroupId, message: Parameters<typeof encodeSpanMessage>[0]): ModelGroup {
+    assert.deepEqual(decodeSpanMessage(encodeSpanMessage(message)), message);
+    return this.groups.get(to)!;
+  }
+
+  driver(isDeposed: () => boolean = () => false): MoveDriver {
+    const { time, random, client, spans } = this;
+    const driver = new MoveDriver({
+      source: this.source(isDeposed),
+      catalog: client,
+      spans,
+      clock: time,
+      scheduler: time,
+      random,
+      limits: { pageBytes: 3, fenceBelowBytes: 12 },
+      onError: (_job, error) => this.errors.push(error),
+    });
+    driver.start();
+    return driver;
+  }
+
+  write(): void {
+    const key = bytes(String.fromCharCode(0x62 + this.random.int(26)) + this.random.int(3));
+    const value = this.random.int(5) === 0 ? undefined : bytes(`v${this.random.int(1000)}`);
+    for (const owner of this.groups.values()) {
+      if (owner.write(key, value) === undefined) continue;
+      const history = this.acknowledged.get(key.toString()) ?? [];
+      history.push(value?.toString());
+      this.acknowledged.set(key.toString(), history);
+    }
+  }
+
+  begin(key: string, to: number): JobRow | undefined {
+    const route = this.catalog.route(key);
+    const plan = this.catalog.plan({
+      kind: 'createMove',
+      expectedVersion: this.catalog.version,
+      routeId: route.id,
+      start: route.start,
+      dst: group(to),
+    });
+    if (plan instanceof CatalogError) return undefined;
+    this.catalog.commit(plan);
+    for (const listener of [...this.listeners]) listener();
+    return plan.result.job;
+  }
+
+  /** Lets things happen until `isOver`. */
+  async runUntil(isOver: () => boolean, meanwhile: () => void = () => undefined): Promise<void> {
+    for (let left = 20_000; !isOver(); left--) {
+      assert.ok(
+        left > 0,
+        `stuck: ${[...this.catalog.state.jobs.values()].map((job) => `${job.phase} ${job.lastError}`)}`,
+      );
+      meanwhile();
+      await turn();
+      if (this.random.int(4) === 0) this.time.advance();
+    }
+  }
+
+  /** Every key has one owner, the one that the directory names, and its whole history is there. */
+  check(): void {
+    for (const [key, history] of this.acknowledged) {
+      const owners = [...this.groups].filter(([, { table }]) => table.check(bytes(key), 'write').kind === 'owned');
+      assert.deepEqual(
+        owners.map(([id]) => id),
+        [this.catalog.route(key).groupId],
+        `owners of ${key}`,
+      );
+      const versions = owners[0]![1].histories.get(key) ?? [];
+      assert.deepEqual(
+        versions.map(({ value }) => value?.toString()),
+        history,
+        `history of ${key}`,
+      );
+    }
+  }
+}
+
+describe('A driver of moves', () => {
+  it('takes a range with all its history to another group while clients write, and cleans up behind it', async () => {
+    const world = new World(1);
+    for (let at = 0; at < 200; at++) world.write();
+    const driver = world.driver();
+    const job = world.begin('x', 3)!;
+    await world.runUntil(
+      () => !world.catalog.state.jobs.has(job.id),
+      () => world.write(),
+    );
+    await driver.stop();
+    world.check();
+    assert.equal(world.catalog.route('x').groupId, group(3));
+    assert.ok(![...world.groups.get(group(2))!.histories.keys()].some((key) => key >= 'm'), 'the source is purged');
+    assert.deepEqual(world.errors, []);
+  });
+
+  it('undoes a move that is given up before the release', async () => {
+    const world = new World(2);
+    for (let at = 0; at < 100; at++) world.write();
+    const driver = world.driver();
+    const { id } = world.begin('x', 3)!;
+    let isAborted = false;
+    await world.runUntil(
+      () => !world.catalog.state.jobs.has(id),
+      () => {
+        world.write();
+        const job = world.catalog.state.jobs.get(id);
+        if (isAborted || job?.phase !== 'CATCH_UP') return;
+        isAborted = true;
+        void world.client.run({ kind: 'transitionJob', jobId: id, expectedRevision: job.revision, phase: 'ABORTING' });
+      },
+    );
+    await driver.stop();
+    world.check();
+    assert.equal(world.catalog.route('x').groupId, group(2));
+    assert.equal(world.groups.get(group(3))!.histories.size, 0);
+  });
+
+  it('gives a move up that a group refuses for good, and says why', async () => {
+    const world = new World(3);
+    const driver = world.driver();
+    // A job of the same number was over here once.
+    world.groups.get(group(3))!.apply({ kind: 'drop', job: 1 });
+    const { id } = world.begin('x', 3)!;
+    await world.runUntil(() => !world.catalog.state.jobs.has(id));
+    await driver.stop();
+    const { job } = world.catalog.state.finished.at(-1)!;
+    assert.equal(job.phase, 'ABORTED');
+    assert.match(job.lastError, /JOB_CLOSED/);
+    world.check();
+  });
+
+  it('loses nothing whatever is lost on the way, and whoever else drives with old knowledge', async () => {
+    await fc.assert(
+      fc.asyncProperty(fc.integer({ min: 1, max: 1_000_000 }), async (seed) => {
+        const world = new World(seed);
+        world.trouble = world.random.int(5);
+        for (let at = 0; at < 60; at++) world.write();
+        const drivers: { driver: MoveDriver; isDeposed: boolean }[] = [];
+        const lead = (): void => {
+          for (const other of drivers) other.isDeposed = true;
+          const own: { driver: MoveDriver; isDeposed: boolean } = { driver: undefined as never, isDeposed: false };
+          own.driver = world.driver(() => own.isDeposed);
+          drivers.push(own);
+        };
+        lead();
+        let steps = 0;
+        await world.runUntil(
+          () => ++steps > 400,
+          () => {
+            world.write();
+            if (world.random.int(25) === 0)
+              world.begin(String.fromCharCode(98 + world.random.int(24)), 1 + world.random.int(4));
+            if (world.random.int(120) === 0) lead();
+            const job = [...world.catalog.state.jobs.values()][0];
+            if (job !== undefined && isAbortable(job.phase) && world.random.int(60) === 0) {
+              const { id: jobId, revision: expectedRevision } = job;
+              world.client
+                .run({ kind: 'transitionJob', jobId, expectedRevision, phase: 'ABORTING' })
+                .catch(() => undefined);
+            }
+          },
+        );
+        world.trouble = 0;
+        lead();
+        await world.runUntil(() => world.catalog.state.jobs.size === 0);
+        await Promise.all(drivers.map(({ driver }) => driver.stop()));
+        world.check();
+      }),
+      { numRuns: 60 },
+    );
+  });
+});
