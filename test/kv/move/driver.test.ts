@@ -194,6 +194,9 @@ class World {
 
   /** Every key has one owner, the one that the directory names, and its whole history is there. */
   check(): void {
+    for (const { table } of this.groups.values()) {
+      for (const { state, job } of table.spans) assert.ok(state === 'MOVED_OUT' || (state === 'ACTIVE' && job === 0));
+    }
     for (const [key, history] of this.acknowledged) {
       const owners = [...this.groups].filter(([, { table }]) => table.check(bytes(key), 'write').kind === 'owned');
       assert.deepEqual(
