@@ -1,6 +1,7 @@
 /** Who owns a key: the directory of ranges, its catalog, its watchers, and each group's own table of spans. */
-export { ByteReader, ByteWriter } from './bytes.ts';
+
 export * from './balance/index.ts';
+export { ByteReader, ByteWriter } from './bytes.ts';
 export * from './catalog.ts';
 export { type CatalogPlan, MAX_FINISHED_JOBS, type PlanContext } from './catalog-draft.ts';
 export { type BootstrapGroup, MAX_FOUNDERS, MAX_GROUPS } from './catalog-groups.ts';

@@ -1,0 +1,98 @@
+/**
+ * Heartbeats at the catalog's leader. They come every second from every node and are kept in memory; a row is written
+ * only when there is news, so that the log of the catalog group does not grow while nothing happens. A new leader knows the rows
+ * alone and hears from every node that lives within seconds; silence counts from the time it began to lead.
+ */
+import {
+  type CatalogState,
+  type ClusterDocument,
+  documentOf,
+  type NodeRow,
+  tombstoneName,
+} from '../../distribution/index.ts';
+import type { Clock, Millis, NodeId, Term } from '../../platform/index.ts';
+import type { DocumentVersion, NodeReport, VersionedDocument } from './codec.ts';
+import type { CatalogLeader } from './leader.ts';
+
+/** A heartbeat that brings nothing new is written this often, for whoever leads next. */
+export const HEARTBEAT_ROW_MS: Millis = 30_000;
+/** Load changes all the time under load; it is written at most this often. */
+export const LOAD_ROW_MS: Millis = 5_000;
+
+/** See the top of the file. */
+export class Heartbeats {
+  private readonly leader: CatalogLeader;
+  private readonly clock: Clock;
+  /** The newest of each node, of the leadership `term`. */
+  private readonly heard = new Map<NodeId, NodeRow>();
+  private term: Term = 0;
+  private ledSinceMs: Millis = 0;
+
+  constructor(leader: CatalogLeader, clock: Clock) {
+    this.leader = leader;
+    this.clock = clock;
+    leader.onChange(() => this.followTerm());
+    this.followTerm();
+  }
+
+  /** Wall-clock time from which on silence of a node counts, whatever its row says. */
+  get countsFromMs(): Millis {
+    return this.ledSinceMs;
+  }
+
+  /** What was heard by an earlier leadership says nothing about now. */
+  private followTerm(): void {
+    if (this.leader.leaderTerm === this.term) return;
+    this.heard.clear();
+    this.term = this.leader.leaderTerm;
+    this.ledSinceMs = this.clock.nowMs();
+  }
+
+  /**
+   * Takes a heartbeat.
+   * @returns the document, when the node has another one
+   * @throws CatalogError NOT_BOOTSTRAPPED, NODE_REMOVED, NODE_CHANGED, NODE_LACKS_FEATURE; NotLeaderError
+   */
+  async take(report: NodeReport, has: DocumentVersion): Promise<VersionedDocument | undefined> {
+    const state = this.leader.state ?? (await this.leader.read((loaded) => loaded));
+    const nowMs = this.clock.nowMs();
+    if (state.tombstones.has(tombstoneName(report.nodeId, report.incarnation)) || isNews(state, report, nowMs)) {
+      const node = { ...report, heartbeatMs: nowMs };
+      // Of a removed node this is refused, by rows that are certainly the newest.
+      await this.leader.run({ kind: 'putNode', node, expectedRevision: undefined });
+    }
+    const newest = this.leader.state;
+    const row = newest?.nodes.get(report.nodeId);
+    if (newest?.meta === undefined || row === undefined) return undefined;
+    this.heard.set(report.nodeId, { ...row, ...report, heartbeatMs: nowMs });
+    const { incarnation, documentRevision } = newest.meta;
+    if (has.incarnation === incarnation && has.revision === documentRevision) return undefined;
+    return { incarnation, document: this.document(newest) };
+  }
+
+  /** The document of a state, with the newest heartbeats. */
+  document(state: CatalogState): ClusterDocument {
+    const document = documentOf(state);
+    return { ...document, nodes: document.nodes.map((row) => this.newest(row)) };
+  }
+
+  private newest(row: NodeRow): NodeRow {
+    const heard = this.heard.get(row.nodeId);
+    return heard?.incarnation.equals(row.incarnation) === true ? { ...heard, revision: row.revision } : row;
+  }
+}
+
+/** True when a row is to be written, or the attempt to is to be refused. */
+function isNews(state: CatalogState, report: NodeReport, nowMs: Millis): boolean {
+  const row = state.nodes.get(report.nodeId);
+  if (row === undefined || !row.incarnation.equals(report.incarnation)) return true;
+  const { address, locality, capabilities } = report;
+  if (row.address !== address || row.locality !== locality || row.capabilities !== capabilities) return true;
+  // Clocks of leaders differ: a row from the future is as old as one from the past.
+  const ageMs = Math.abs(nowMs - row.heartbeatMs);
+  if (ageMs >= HEARTBEAT_ROW_MS) return true;
+  const { leaderCount, replicaCount, storedBytes } = report;
+  const isSameLoad =
+    row.leaderCount === leaderCount && row.replicaCount === replicaCount && row.storedBytes === storedBytes;
+  return !isSameLoad && ageMs >= LOAD_ROW_MS;
+}
