@@ -74,8 +74,8 @@ export class BufferedKey {
 export class Generation {
   /** By the latin-1 text of the key: one character a byte, so text order is byte order. */
   readonly keys = new Map<string, BufferedKey>();
-  /** Rows that are replaced as a whole (meta, range tombstones), by the latin-1 text of the row's key. */
-  readonly rows = new Map<string, { readonly key: Buffer; readonly value: Buffer }>();
+  /** Rows that are replaced as a whole (meta, range tombstones), by the latin-1 text of the row's key; removed without a value. */
+  readonly rows = new Map<string, { readonly key: Buffer; readonly value: Buffer | undefined }>();
   bytes = 0;
   /** How many versions with an expiry were written. */
   expiringCount = 0;
@@ -98,6 +98,11 @@ export class Generation {
   setRow(key: Buffer, value: Buffer): void {
     this.rows.set(nameOf(key), { key, value });
     this.bytes += key.length + value.length;
+  }
+
+  deleteRow(key: Buffer): void {
+    this.rows.set(nameOf(key), { key, value: undefined });
+    this.bytes += key.length;
   }
 
   get isEmpty(): boolean {

@@ -5,6 +5,7 @@
  *   V <escaped key> <~ts: 8 BE>    an older version, or the newest one when its value is long: header and value
  *   X <expireTs: 8 BE> <key>       the newest version of `key` expires then; empty value
  *   R <ts: 8 BE> <escaped start>   range tombstone: flags, end
+ *   D <applied index: 8 BE> <n>    a range that is being dropped: flags, newest timestamp, start, end
  *   M <name>                       named value of the state machine
  *   S                              format, applied index, thresholds, counters
  *
@@ -18,7 +19,15 @@ import { type HlcTimestamp, hlcTimestamp } from '../platform/index.ts';
 import { CorruptStoreError } from './errors.ts';
 
 /** First bytes of rows. Disk values: never renumber. */
-export const RowKind = { Latest: 0x4c, Meta: 0x4d, Range: 0x52, System: 0x53, Version: 0x56, Expiry: 0x58 } as const;
+export const RowKind = {
+  Drop: 0x44,
+  Latest: 0x4c,
+  Meta: 0x4d,
+  Range: 0x52,
+  System: 0x53,
+  Version: 0x56,
+  Expiry: 0x58,
+} as const;
 
 export const STORE_FORMAT = 1;
 export const SYSTEM_KEY = Buffer.from([RowKind.System]);
@@ -78,6 +87,15 @@ export function encodeKey(kind: number, key: Buffer): Buffer {
 export function writeDescending(into: Buffer, ts: HlcTimestamp, offset: number): number {
   return into.writeBigUInt64BE(BigInt.asUintN(64, ~ts), offset);
 }
+
+/**
+ * Bounds of the rows of one kind that belong to keys of a range.
+ * @param end undefined is the end of the key space
+ */
+export const keyBounds = (kind: number, start: Buffer, end: Buffer | undefined): { gte: Buffer; lt: Buffer } => ({
+  gte: encodeKey(kind, start),
+  lt: end === undefined ? Buffer.from([kind + 1]) : encodeKey(kind, end),
+});
 
 /** Row key of one version: newer versions of a key sort before older ones. */
 export function encodeVersionKey(key: Buffer, ts: HlcTimestamp): Buffer {

@@ -2,8 +2,11 @@
  * Exact numbers of live keys by class. Puts and deletes move a counter as they are applied. A range delete that covers all
  * keys a class can have sets its counter to 0 at once; one that covers a part has its keys counted in the background, by a
  * read at its own timestamp that looks below it. Until then the counter is too high, and the range delete's row says so,
- * so that a restart goes on counting.
+ * so that a restart goes on counting. A range that is dropped has its live keys counted in the same way. Deletes and drops are
+ * counted in the order in which they were applied: each looks at what those before it have left.
  */
+import type { HlcTimestamp } from '../platform/index.ts';
+import type { RangeDrop } from './range-drops.ts';
 import type { RangeTombstone, RangeTombstones } from './range-tombstones.ts';
 import { RangeTombstones as Tombstones } from './range-tombstones.ts';
 import { type ReadView, scanPage } from './reads.ts';
@@ -16,11 +19,18 @@ export const RANGE_COUNT_PENDING = Buffer.from([1]);
 /** Rows counted before the event loop gets its turn. */
 const COUNT_PAGE_ROWS = 1000;
 
+/** What takes keys away without a look at each, and has not been counted. */
+export type Uncounted =
+  | { readonly kind: 'delete'; readonly range: RangeTombstone }
+  | { readonly kind: 'drop'; readonly range: RangeDrop };
+
 /** What counting needs of the store. */
 export interface CounterSource {
   view(): ReadView;
   ranges(): RangeTombstones;
-  markCounted(range: RangeTombstone): void;
+  drops(): readonly RangeDrop[];
+  /** Called in the same turn in which the counters change: both are for the same flush. */
+  markCounted(counted: Uncounted): void;
   readonly pageBytes: number;
 }
 
@@ -30,14 +40,14 @@ export class KeyCounters {
   private readonly rangeOf: GroupStoreOptions['counterRangeOf'];
   private readonly source: CounterSource;
   private counts: Map<number, number>;
-  /** Range deletes whose keys are still to be counted, oldest first. */
-  private uncounted: RangeTombstone[];
+  /** Whose keys are still to be counted, in the order of application. */
+  private uncounted: Uncounted[];
   private counting: Promise<void> | undefined;
 
   constructor(
     options: GroupStoreOptions,
     counts: ReadonlyMap<number, number>,
-    uncounted: readonly RangeTombstone[],
+    uncounted: readonly Uncounted[],
     source: CounterSource,
   ) {
     this.classOf = options.counterClassOf;
@@ -48,7 +58,7 @@ export class KeyCounters {
   }
 
   /** Takes over the state of another store, after a copy was installed. */
-  reset(counts: ReadonlyMap<number, number>, uncounted: readonly RangeTombstone[]): void {
+  reset(counts: ReadonlyMap<number, number>, uncounted: readonly Uncounted[]): void {
     this.counts = new Map(counts);
     this.uncounted = [...uncounted];
     this.start();
@@ -91,10 +101,17 @@ export class KeyCounters {
     }
     if (!isCounted) {
       // Same timestamp and start: the longer one replaces it.
-      this.uncounted = this.uncounted.filter((other) => other.ts !== range.ts || !other.start.equals(range.start));
-      this.uncounted.push(range);
+      this.uncounted = this.uncounted.filter(
+        ({ kind, range: other }) => kind === 'drop' || other.ts !== range.ts || !other.start.equals(range.start),
+      );
+      this.uncounted.push({ kind: 'delete', range });
     }
     return isCounted;
+  }
+
+  /** Has the keys of a range that is dropped taken off; call `start` once the drop is visible. */
+  drop(range: RangeDrop): void {
+    this.uncounted.push({ kind: 'drop', range });
   }
 
   /** Counts in the background what waits for it. A failed read leaves it waiting; it is tried again by `settle`. */
@@ -105,7 +122,7 @@ export class KeyCounters {
   /** Settles when what waits now has been counted; what comes later does not keep it waiting. */
   async settle(): Promise<void> {
     const waiting = [...this.uncounted];
-    while (waiting.some((range) => this.uncounted.includes(range))) {
+    while (waiting.some((one) => this.uncounted.includes(one))) {
       this.counting ??= this.countFirst().finally(() => {
         this.counting = undefined;
       });
@@ -114,14 +131,44 @@ export class KeyCounters {
   }
 
   private async countFirst(): Promise<void> {
-    const range = this.uncounted[0]!;
-    const before = this.rangesBefore(range);
+    const first = this.uncounted[0]!;
+    const { kind, range } = first;
+    const before = kind === 'drop' ? this.deletesUpTo(range.ts) : this.deletesBefore(range);
+    const drops = this.source.drops();
+    const dropped =
+      kind === 'drop' ? drops.slice(0, Math.max(0, drops.indexOf(range))) : drops.filter(({ ts }) => ts < range.ts);
+    const found = await this.countKeys(range.start, range.end, range.ts, { ranges: before, dropped });
+    // Synchronous from here: the counters and the mark go into the same flush.
+    if (this.uncounted[0] !== first) return;
+    this.uncounted.shift();
+    const isSince = (other: RangeTombstone): boolean =>
+      other.ts > range.ts || (kind === 'delete' && other.ts === range.ts);
+    const since = this.source.ranges().all.filter(isSince);
+    for (const [counterClass, count] of found) {
+      // A later delete of the whole class has set its counter already.
+      if (since.some((other) => this.covers(other, counterClass))) continue;
+      this.counts.set(counterClass, this.count(counterClass) - count);
+    }
+    this.source.markCounted(first);
+  }
+
+  /**
+   * Live keys of a range by class, expired ones included.
+   * @param end undefined is the end of the key space
+   * @param state what differs from the store's present state
+   */
+  async countKeys(
+    from: Buffer,
+    end: Buffer | undefined,
+    readTs: HlcTimestamp,
+    state: Partial<ReadView>,
+  ): Promise<ReadonlyMap<number, number>> {
     const found = new Map<number, number>();
-    let start: Buffer | undefined = range.start;
+    let start: Buffer | undefined = from;
     while (start !== undefined) {
       const page = await scanPage(
-        { ...this.source.view(), ranges: before },
-        { start, end: range.end, readTs: range.ts, limit: COUNT_PAGE_ROWS, keysOnly: true },
+        { ...this.source.view(), ...state },
+        { start, end, readTs, limit: COUNT_PAGE_ROWS, keysOnly: true },
         { withExpired: true, pageBytes: this.source.pageBytes },
       );
       for (const { key } of page.rows) {
@@ -131,20 +178,17 @@ export class KeyCounters {
       }
       start = page.next;
     }
-    // Synchronous from here: the counters and the mark go into the same flush.
-    if (this.uncounted[0] !== range) return;
-    this.uncounted.shift();
-    const since = this.source.ranges().all.filter((other) => other.ts >= range.ts);
-    for (const [counterClass, count] of found) {
-      // A later delete of the whole class has set its counter already.
-      if (since.some((other) => this.covers(other, counterClass))) continue;
-      this.counts.set(counterClass, this.count(counterClass) - count);
-    }
-    this.source.markCounted(range);
+    return found;
+  }
+
+  private deletesUpTo(ts: HlcTimestamp): RangeTombstones {
+    let deletes: RangeTombstones = Tombstones.empty;
+    for (const range of this.source.ranges().all) if (range.ts <= ts) deletes = deletes.with(range);
+    return deletes;
   }
 
   /** Range deletes that had taken their keys already when `range` was counted: older ones, and of equal age those before it. */
-  private rangesBefore(range: RangeTombstone): RangeTombstones {
+  private deletesBefore(range: RangeTombstone): RangeTombstones {
     let before: RangeTombstones = Tombstones.empty;
     for (const other of this.source.ranges().all) {
       const isEarlier = other.ts < range.ts || (other.ts === range.ts && Buffer.compare(other.start, range.start) < 0);

@@ -18,7 +18,9 @@ const EMPTY = Buffer.alloc(0);
 export function encodeGeneration(generation: Generation, state: SystemState, inlineBytes: number): LevelOperation[] {
   const operations: LevelOperation[] = [];
   for (const buffered of generation.keys.values()) encodeBufferedKey(buffered, inlineBytes, operations);
-  for (const { key, value } of generation.rows.values()) operations.push({ type: 'put', key, value });
+  for (const { key, value } of generation.rows.values()) {
+    operations.push(value === undefined ? { type: 'del', key } : { type: 'put', key, value });
+  }
   operations.push({ type: 'put', key: SYSTEM_KEY, value: encodeSystemState(state) });
   return operations;
 }

@@ -14,32 +14,25 @@ import {
   SystemScheduler,
 } from '../platform/index.ts';
 import { type BaseVersion, BufferedKey, BufferedVersion, Generation } from './apply-buffer.ts';
-import {
-  decodeExpiryKey,
-  decodeKey,
-  decodeVersion,
-  encodeExpiryKey,
-  encodeMetaKey,
-  encodeRangeKey,
-  encodeVersion,
-  maxEncodedBytes,
-  nameOf,
-  RowKind,
-  writeDescending,
-  writeKey,
-} from './codec.ts';
-import { KeyCounters, RANGE_COUNT_PENDING, RANGE_COUNTED } from './counters.ts';
-import { openFailure, SnapshotTooOldError, StoreClosedError, StoreFailedError } from './errors.ts';
+import { encodeMetaKey, encodeRangeKey, encodeVersion, nameOf } from './codec.ts';
+import { KeyCounters, RANGE_COUNT_PENDING, RANGE_COUNTED, type Uncounted } from './counters.ts';
+import { openFailure, SnapshotTooOldError, StoreClosedError } from './errors.ts';
+import { findExpired } from './expiry.ts';
 import { digestStore, exportStore } from './export.ts';
 import { encodeGeneration } from './flush.ts';
 import { GarbageCollector } from './garbage.ts';
+import { HistoryExporter, versionAt } from './history.ts';
 import { StagedImport } from './import.ts';
+import { BatchLane } from './lane.ts';
 import { DiskLevelFolders, type Level, type LevelOperation, openClassicLevel } from './level.ts';
 import { type LoadedStore, loadStore, recoverFolders } from './load.ts';
+import { NewestRows } from './newest-rows.ts';
+import { type DroppedRange, encodeDrop, encodeDropKey, type RangeDrop, RangeDrops } from './range-drops.ts';
 import type { RangeTombstones } from './range-tombstones.ts';
 import { type ReadView, readAt, scanPage } from './reads.ts';
-import { type RecentVersion, RecentVersions } from './recent-versions.ts';
 import type {
+  ExportPage,
+  ExportRequest,
   GroupStore,
   GroupStoreOptions,
   LatestVersion,
@@ -70,8 +63,6 @@ class MvccGroupStore implements GroupStore {
   private readonly limits: StoreLimits;
   private readonly scheduler: Scheduler;
   private level: Level;
-  /** Undefined while the store is usable; else why it is not. */
-  private unusable: Error | undefined;
   private applied: LogIndex;
   private durable: LogIndex;
   private threshold: HlcTimestamp;
@@ -81,23 +72,22 @@ class MvccGroupStore implements GroupStore {
   private readonly counters: KeyCounters;
   private active = new Generation();
   private flushing: Generation | undefined;
-  /** What L rows on disk hold, for keys that are in no generation. */
-  private readonly recent: RecentVersions;
+  private readonly newest: NewestRows;
   private openUnit: UnitWriter | undefined;
   /** The flush that takes what is applied now; undefined when none is waiting. */
   private nextFlush: Promise<void> | undefined;
-  /** Batches go to LevelDB one after another: this is the end of the queue. */
-  private lane: Promise<void> = Promise.resolve();
+  private readonly lane: BatchLane;
   private cancelTimer: Cancel | undefined;
   private readonly collector: GarbageCollector;
-  /** Encoded key of the point read that is being made. */
-  private scratch: Buffer = Buffer.allocUnsafeSlow(1024);
+  private readonly drops: RangeDrops;
+  private readonly exporter: HistoryExporter;
 
   constructor(options: GroupStoreOptions, level: Level, loaded: LoadedStore) {
     this.options = options;
     this.limits = { ...DEFAULT_STORE_LIMITS, ...options.limits };
-    this.recent = new RecentVersions(this.limits.cacheBytes);
+    this.newest = new NewestRows(options.location, this.limits, () => this.level);
     this.scheduler = options.scheduler ?? new SystemScheduler();
+    this.lane = new BatchLane(options.location, options.onFailure);
     this.level = level;
     this.applied = loaded.state.appliedIndex;
     this.durable = this.applied;
@@ -108,8 +98,8 @@ class MvccGroupStore implements GroupStore {
     this.counters = new KeyCounters(options, loaded.state.counters, loaded.uncounted, {
       view: () => this.view(),
       ranges: () => this.ranges,
-      markCounted: (range) =>
-        this.active.setRow(encodeRangeKey(range.ts, range.start), Buffer.concat([RANGE_COUNTED, range.end])),
+      drops: () => this.drops.ranges,
+      markCounted: (counted) => this.markCounted(counted),
       pageBytes: this.limits.scanPageBytes,
     });
     this.collector = new GarbageCollector(options.clock ?? new SystemClock(), options.location, {
@@ -123,9 +113,28 @@ class MvccGroupStore implements GroupStore {
       forgetRanges: (upTo) => {
         this.ranges = this.ranges.withoutUpTo(upTo);
         // What the ranges hid must not come back from here.
-        this.recent.clear();
+        this.newest.clear();
       },
     });
+    this.drops = new RangeDrops(
+      {
+        location: options.location,
+        level: () => this.level,
+        count: () => this.counters.settle(),
+        flush: () => this.flush(),
+        stopCollecting: () => this.collector.stop(),
+        write: (build) => this.writeInLane(build),
+        finish: (drop) => this.finishDrop(drop),
+        fail: (error) => this.lane.fail(error),
+      },
+      loaded.drops,
+    );
+    this.exporter = new HistoryExporter({
+      flush: () => this.flush(),
+      view: () => this.view(),
+      threshold: () => this.threshold,
+    });
+    this.drops.start();
   }
 
   get appliedIndex(): LogIndex {
@@ -144,16 +153,13 @@ class MvccGroupStore implements GroupStore {
     return this.metaValues.get(name);
   }
 
-  private assertUsable(): void {
-    if (this.unusable !== undefined) throw this.unusable;
-  }
-
   // ---- reads
 
   latest(key: Buffer): LatestVersion | undefined {
+    if (!this.drops.isEmpty && this.drops.covers(key)) return undefined;
     const name = nameOf(key);
     const found: LatestVersion | undefined =
-      this.active.keys.get(name)?.newest ?? this.flushing?.keys.get(name)?.newest ?? this.readNewest(key, name);
+      this.active.keys.get(name)?.newest ?? this.flushing?.keys.get(name)?.newest ?? this.storedNewest(key, name);
     if (!this.ranges.isEmpty) {
       const rangeTs = this.ranges.newest(key);
       if (rangeTs > this.threshold && (found === undefined || rangeTs >= found.commitTs)) {
@@ -165,43 +171,19 @@ class MvccGroupStore implements GroupStore {
     return found;
   }
 
-  /** Encodes a key with kind L into `scratch`. @returns its length */
-  private encodeScratch(key: Buffer): number {
-    const bound = maxEncodedBytes(key.length);
-    if (this.scratch.length < bound) this.scratch = Buffer.allocUnsafeSlow(bound);
-    return writeKey(this.scratch, RowKind.Latest, key);
-  }
-
-  /** Header and inline value of the newest version on disk. */
-  private readRow(key: Buffer, name: string): RecentVersion | undefined {
-    const known = this.recent.get(name);
-    if (known !== undefined) return known;
-    const row = this.level.getSync(this.scratch.subarray(0, this.encodeScratch(key)));
-    if (row === undefined) return undefined;
-    const newest = decodeVersion(row, this.options.location);
-    if (!newest.isValueApart) this.recent.set(name, newest);
-    return newest;
-  }
-
-  private readNewest(key: Buffer, name: string): LatestVersion | undefined {
-    this.assertUsable();
-    const newest = this.readRow(key, name);
-    if (newest === undefined || !newest.isValueApart) return newest;
-    const keyBytes = this.encodeScratch(key);
-    this.scratch[0] = RowKind.Version;
-    const end = writeDescending(this.scratch, newest.commitTs, keyBytes);
-    const apart = this.level.getSync(this.scratch.subarray(0, end));
-    assert(apart !== undefined, `the store in ${this.options.location} lost a value`);
-    return decodeVersion(apart, this.options.location);
+  private storedNewest(key: Buffer, name: string): LatestVersion | undefined {
+    this.lane.assertUsable();
+    return this.newest.whole(key, name);
   }
 
   private view(): ReadView {
-    this.assertUsable();
+    this.lane.assertUsable();
     return {
       location: this.options.location,
       level: this.level,
       generations: this.flushing === undefined ? [this.active] : [this.active, this.flushing],
       ranges: this.ranges,
+      dropped: this.drops.ranges,
       appliedIndex: this.applied,
     };
   }
@@ -221,6 +203,23 @@ class MvccGroupStore implements GroupStore {
     return scanPage(this.view(), request, { pageBytes: this.limits.scanPageBytes });
   }
 
+  async exportVersions(request: ExportRequest): Promise<ExportPage> {
+    return this.exporter.page(request);
+  }
+
+  async versionAt(key: Buffer, commitTs: HlcTimestamp): Promise<LatestVersion | undefined> {
+    return versionAt(key, commitTs, this.view());
+  }
+
+  dropping(start: Buffer, end: Buffer | undefined): Promise<void> | undefined {
+    return this.drops.dropping({ start, end });
+  }
+
+  async countRange(counterClass: number, start: Buffer, end: Buffer | undefined): Promise<number> {
+    if (end !== undefined && Buffer.compare(start, end) >= 0) return 0;
+    return (await this.counters.countKeys(start, end, this.maxCommitTs, {})).get(counterClass) ?? 0;
+  }
+
   liveKeys(counterClass: number): number {
     return this.counters.count(counterClass);
   }
@@ -233,42 +232,13 @@ class MvccGroupStore implements GroupStore {
     atTs: HlcTimestamp,
     limit: number,
   ): Promise<{ readonly key: Buffer; readonly commitTs: HlcTimestamp }[]> {
-    const { level, generations } = this.view();
-    const found = new Map<string, { key: Buffer; commitTs: HlcTimestamp }>();
-    const consider = (key: Buffer): void => {
-      const latest = this.latest(key);
-      if (latest === undefined || latest.isTombstone || latest.expireTs === NEVER || latest.expireTs > atTs) return;
-      found.set(nameOf(key), { key, commitTs: latest.commitTs });
-    };
-    for (const generation of generations) {
-      if (generation.expiringCount === 0) continue;
-      for (const { key, newest } of generation.keys.values()) {
-        if (found.size >= limit) break;
-        if (newest.expireTs !== NEVER && newest.expireTs <= atTs) consider(key);
-      }
-    }
-    const iterator = level.iterator({
-      gte: Buffer.from([RowKind.Expiry]),
-      lt: encodeExpiryKey(hlcTimestamp(atTs + 1n), EMPTY),
-    });
-    try {
-      while (found.size < limit) {
-        const page = await iterator.nextv(256);
-        if (page.length === 0) break;
-        for (const [row] of page) {
-          if (found.size < limit) consider(decodeExpiryKey(row).key);
-        }
-      }
-    } finally {
-      await iterator.close();
-    }
-    return [...found.values()];
+    return findExpired(this.view(), (key) => this.latest(key), atTs, limit);
   }
 
   // ---- writes
 
   write(): StoreWriter {
-    this.assertUsable();
+    this.lane.assertUsable();
     assert(this.openUnit === undefined, 'a unit of changes is open already');
     const unit = new UnitWriter((done, index) => this.commitUnit(done, index));
     this.openUnit = unit;
@@ -284,11 +254,12 @@ class MvccGroupStore implements GroupStore {
     assert(unit === this.openUnit, 'a unit is committed once');
     assert(index > this.applied, `unit ${index} cannot follow ${this.applied}`);
     this.openUnit = undefined;
-    this.assertUsable();
+    this.lane.assertUsable();
     // Range deletes first: what is visible is decided by timestamps alone, and so the counters see one order only.
     for (const range of unit.ranges) this.applyRange(range);
     const hasRanges = unit.ranges.length > 0;
     for (const version of unit.versions) this.applyVersion(version, index, hasRanges);
+    for (const [ordinal, range] of unit.drops.entries()) this.applyDrop(range, encodeDropKey(index, ordinal));
     for (const { name, value } of unit.meta) {
       const kept = Buffer.from(value);
       this.metaValues.set(name, kept);
@@ -296,7 +267,8 @@ class MvccGroupStore implements GroupStore {
     }
     if (unit.gcThreshold !== undefined && unit.gcThreshold > this.threshold) this.threshold = unit.gcThreshold;
     this.applied = index;
-    if (hasRanges) this.counters.start();
+    if (hasRanges || unit.drops.length > 0) this.counters.start();
+    if (unit.drops.length > 0) this.drops.start();
     this.scheduleFlush();
   }
 
@@ -312,9 +284,34 @@ class MvccGroupStore implements GroupStore {
     this.active.setRow(encodeRangeKey(ts, range.start), Buffer.concat([flag, range.end]));
   }
 
+  private applyDrop({ start, end }: DroppedRange, rowKey: Buffer): void {
+    const kept = { start: Buffer.from(start), end: end && Buffer.from(end) };
+    const drop: RangeDrop = { ...kept, ts: this.maxCommitTs, rowKey, isCounted: false };
+    this.active.setRow(rowKey, encodeDrop(drop));
+    this.drops.add(drop);
+    this.counters.drop(drop);
+  }
+
+  /** The rows of the range are gone; what hid some of them goes with the mark of the drop. */
+  private finishDrop(drop: RangeDrop): void {
+    const { left, removed, added } = this.ranges.clipped(drop.start, drop.end, drop.ts);
+    this.ranges = left;
+    for (const { ts, start } of removed) this.active.deleteRow(encodeRangeKey(ts, start));
+    for (const { ts, start, end } of added) {
+      this.active.setRow(encodeRangeKey(ts, start), Buffer.concat([RANGE_COUNTED, end]));
+    }
+    this.active.deleteRow(drop.rowKey);
+  }
+
+  private markCounted({ kind, range }: Uncounted): void {
+    if (kind === 'drop') this.active.setRow(range.rowKey, encodeDrop({ ...range, isCounted: true }));
+    else this.active.setRow(encodeRangeKey(range.ts, range.start), Buffer.concat([RANGE_COUNTED, range.end]));
+  }
+
   private applyVersion(pending: PendingVersion, index: LogIndex, hasRanges: boolean): void {
     const { key, commitTs, expireTs, value } = pending;
     const name = nameOf(key);
+    assert(this.drops.isEmpty || !this.drops.covers(key), 'a range that is being dropped is not written to');
     const rangeTs = this.ranges.isEmpty ? NEVER : this.ranges.newest(key);
     assert(commitTs > rangeTs || hasRanges, 'a version must be newer than the range delete before it');
     // A range delete of the same unit takes it before it was ever seen; as a tombstone it cannot be counted later.
@@ -323,7 +320,8 @@ class MvccGroupStore implements GroupStore {
     let wasLive: boolean;
     if (buffered !== undefined) {
       const { newest } = buffered;
-      assert(commitTs > newest.commitTs || newest.index === index, 'a version must be newer than the one before it');
+      const isSameUnit = commitTs === newest.commitTs && newest.index === index;
+      assert(commitTs > newest.commitTs || isSameUnit, 'a version must be newer than the one before it');
       wasLive = !newest.isTombstone && newest.commitTs > rangeTs;
       const older = commitTs === newest.commitTs ? newest.older : newest;
       buffered.newest = new BufferedVersion(
@@ -367,7 +365,7 @@ class MvccGroupStore implements GroupStore {
         isValueApart: flushing.value.length > this.limits.inlineBytes,
       };
     }
-    return this.readRow(key, name);
+    return this.newest.header(key, name);
   }
 
   /**
@@ -410,35 +408,25 @@ class MvccGroupStore implements GroupStore {
 
   private async relieve(): Promise<void> {
     while (this.bufferedBytes >= this.limits.bufferBytes) {
-      if (this.flushing !== undefined && this.active.bytes < this.limits.bufferBytes) await this.lane;
+      if (this.flushing !== undefined && this.active.bytes < this.limits.bufferBytes) await this.lane.idle();
       else await this.startFlush();
-      this.assertUsable();
+      this.lane.assertUsable();
     }
   }
 
   async flush(): Promise<void> {
-    this.assertUsable();
+    this.lane.assertUsable();
     if (this.durable === this.applied && this.active.isEmpty && this.flushing === undefined) return;
     await this.startFlush();
   }
 
   /** A flush of everything that is applied when its turn comes; callers before that share it. */
   private startFlush(): Promise<void> {
-    this.nextFlush ??= this.inLane(() => {
+    this.nextFlush ??= this.lane.run(() => {
       this.nextFlush = undefined;
       return this.flushNow();
     });
     return this.nextFlush;
-  }
-
-  /** Runs after all earlier users of the lane. */
-  private inLane(work: () => Promise<void>): Promise<void> {
-    const done = this.lane.then(() => {
-      this.assertUsable();
-      return work();
-    });
-    this.lane = done.catch(() => {});
-    return done;
   }
 
   private async flushNow(): Promise<void> {
@@ -456,57 +444,36 @@ class MvccGroupStore implements GroupStore {
     };
     this.flushing = generation;
     this.active = new Generation();
-    try {
-      await this.level.batch(encodeGeneration(generation, state, this.limits.inlineBytes), { sync: true });
-    } catch (error) {
-      throw this.fail(error);
-    }
+    await this.lane.write(this.level, encodeGeneration(generation, state, this.limits.inlineBytes));
     this.durable = index;
     this.flushing = undefined;
-    for (const [name, { newest }] of generation.keys) this.remember(name, newest);
-  }
-
-  /** Mirrors the L row that a flush has written. */
-  private remember(name: string, { commitTs, isTombstone, expireTs, value, row }: BufferedVersion): void {
-    if (value.length > this.limits.inlineBytes) this.recent.delete(name);
-    else this.recent.set(name, { commitTs, isTombstone, expireTs, value, row, isValueApart: false });
-  }
-
-  private fail(cause: unknown): Error {
-    if (this.unusable === undefined) {
-      this.unusable = new StoreFailedError(this.options.location, cause);
-      this.options.onFailure?.(this.unusable);
-    }
-    return this.unusable;
+    for (const [name, { newest }] of generation.keys) this.newest.flushed(name, newest);
   }
 
   /**
-   * Writes rows that change no answer, built when the lane is free, so that nothing is between buffer and disk. Synced:
-   * LevelDB may lose an older unsynced log file and keep a newer one.
+   * Writes rows that change no answer, built when the lane is free, so that nothing is between buffer and disk.
    */
   private writeInLane(build: () => LevelOperation[]): Promise<void> {
-    return this.inLane(async () => {
+    return this.lane.run(async () => {
       const operations = build();
       if (operations.length === 0) return;
-      try {
-        await this.level.batch(operations, { sync: true });
-      } catch (error) {
-        throw this.fail(error);
-      }
-      for (const { key } of operations) {
-        if (key[0] === RowKind.Latest) this.recent.delete(nameOf(decodeKey(key, 1, key.length, this.options.location)));
-      }
+      await this.lane.write(this.level, operations);
+      this.newest.removed(operations);
     });
   }
 
   // ---- maintenance
 
-  collectGarbage(budgetMs: number): Promise<boolean> {
-    this.assertUsable();
+  async collectGarbage(budgetMs: number): Promise<boolean> {
+    this.lane.assertUsable();
+    // What a pass saw in such a range could be deleted when it has come back.
+    if (!this.drops.isEmpty) return false;
     return this.collector.run(budgetMs);
   }
 
   async digest(): Promise<string> {
+    await this.drops.dropping({ start: EMPTY, end: undefined });
+    await this.counters.settle();
     await this.flush();
     return digestStore(this.level, this.options.location);
   }
@@ -531,42 +498,46 @@ class MvccGroupStore implements GroupStore {
     exchange: (live: Level) => Promise<{ level: Level; loaded: LoadedStore; error: unknown }>,
   ): Promise<void> {
     assert(this.openUnit === undefined, 'a copy cannot be installed in the middle of a unit');
+    await this.drops.pause();
     await this.collector.stop();
     await this.counters.settle();
     await this.flush();
     let failure: unknown;
-    await this.inLane(async () => {
-      this.unusable = new StoreClosedError(this.options.location);
+    await this.lane.run(async () => {
+      this.lane.unusable = new StoreClosedError(this.options.location);
       const { level, loaded, error } = await exchange(this.level);
       failure = error;
       this.level = level;
-      this.unusable = undefined;
+      this.lane.unusable = undefined;
       this.cancelTimer?.();
       this.cancelTimer = undefined;
       this.active = new Generation();
-      this.recent.clear();
+      this.newest.clear();
       this.applied = loaded.state.appliedIndex;
       this.durable = this.applied;
       this.threshold = loaded.state.gcThreshold;
       this.maxCommitTs = loaded.state.maxCommitTs;
       this.metaValues = loaded.meta;
       this.ranges = loaded.ranges;
+      this.drops.reset(loaded.drops);
       this.counters.reset(loaded.state.counters, loaded.uncounted);
+      this.drops.start();
     });
     if (failure !== undefined) throw failure;
   }
 
   async close(): Promise<void> {
-    if (this.unusable instanceof StoreClosedError) return;
+    if (this.lane.unusable instanceof StoreClosedError) return;
     this.cancelTimer?.();
+    await this.drops.close(new StoreClosedError(this.options.location));
     await this.collector.stop();
-    if (this.unusable === undefined) {
+    if (this.lane.unusable === undefined) {
       await this.counters.settle();
       await this.flush();
     }
-    this.unusable = new StoreClosedError(this.options.location);
+    this.lane.unusable = new StoreClosedError(this.options.location);
     this.cancelTimer?.();
-    await this.lane;
+    await this.lane.idle();
     await this.level.close();
   }
 }

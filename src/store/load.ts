@@ -1,16 +1,20 @@
 /** What is read when a store is opened: the state row, named values and range tombstones. Also undoes half-done swaps. */
 import { type HlcTimestamp, hlcTimestamp } from '../platform/index.ts';
 import { decodeKey, decodeSystemState, RowKind, STORE_FORMAT, SYSTEM_KEY, type SystemState } from './codec.ts';
+import type { Uncounted } from './counters.ts';
 import { CorruptStoreError, UnknownStoreFormatError } from './errors.ts';
 import type { Level, LevelFolders } from './level.ts';
+import { decodeDrop, type RangeDrop } from './range-drops.ts';
 import { type RangeTombstone, RangeTombstones } from './range-tombstones.ts';
 
 export interface LoadedStore {
   readonly state: SystemState;
   readonly meta: Map<string, Buffer>;
   readonly ranges: RangeTombstones;
-  /** Range tombstones whose keys have not been counted. */
-  readonly uncounted: readonly RangeTombstone[];
+  /** Ranges that are being dropped, oldest first. */
+  readonly drops: readonly RangeDrop[];
+  /** Whose keys have not been counted, in the order of application. */
+  readonly uncounted: readonly Uncounted[];
 }
 
 const FRESH: SystemState = {
@@ -43,14 +47,14 @@ export async function loadStore(level: Level, location: string): Promise<LoadedS
     const rows = await iterator.nextv(1);
     await iterator.close();
     if (rows.length > 0) throw new CorruptStoreError(location, 'holds rows but no state row');
-    return { state: FRESH, meta: new Map(), ranges: RangeTombstones.empty, uncounted: [] };
+    return { state: FRESH, meta: new Map(), ranges: RangeTombstones.empty, drops: [], uncounted: [] };
   }
   const state = decodeSystemState(systemRow, location);
   if (state.format !== STORE_FORMAT) throw new UnknownStoreFormatError(location, state.format, STORE_FORMAT);
   const meta = new Map<string, Buffer>();
   for await (const [key, value] of rowsOfKind(level, RowKind.Meta)) meta.set(key.toString('utf8', 1), value);
   let ranges = RangeTombstones.empty;
-  const uncounted: RangeTombstone[] = [];
+  const uncounted: Uncounted[] = [];
   for await (const [key, value] of rowsOfKind(level, RowKind.Range)) {
     if (key.length < 11 || value.length < 1 || value[0]! > 1) {
       throw new CorruptStoreError(location, 'holds a damaged range delete');
@@ -61,9 +65,14 @@ export async function loadStore(level: Level, location: string): Promise<LoadedS
       end: Buffer.from(value.subarray(1)),
     };
     ranges = ranges.with(range);
-    if (value[0] === 1) uncounted.push(range);
+    if (value[0] === 1) uncounted.push({ kind: 'delete', range });
   }
-  return { state, meta, ranges, uncounted };
+  const drops: RangeDrop[] = [];
+  for await (const [key, value] of rowsOfKind(level, RowKind.Drop)) drops.push(decodeDrop(key, value, location));
+  for (const range of drops) if (!range.isCounted) uncounted.push({ kind: 'drop', range });
+  // Stable: of equal age deletes come first, as they do within a unit.
+  uncounted.sort((a, b) => (a.range.ts < b.range.ts ? -1 : a.range.ts > b.range.ts ? 1 : 0));
+  return { state, meta, ranges, drops, uncounted };
 }
 
 /** The store that was live before a swap, until the new one has been opened. */

@@ -77,6 +77,42 @@ export class RangeTombstones {
     return rest;
   }
 
+  /**
+   * Without what the deletes up to `upTo` cover of `[start, end)`: a delete that sticks out goes on hiding what lies outside.
+   * @param end undefined is the end of the key space
+   * @returns what is left, and which deletes went and came for that
+   */
+  clipped(
+    start: Buffer,
+    end: Buffer | undefined,
+    upTo: HlcTimestamp,
+  ): { readonly left: RangeTombstones; readonly removed: RangeTombstone[]; readonly added: RangeTombstone[] } {
+    const touches = (range: RangeTombstone): boolean =>
+      range.ts <= upTo &&
+      Buffer.compare(start, range.end) < 0 &&
+      (end === undefined || Buffer.compare(range.start, end) < 0);
+    const removed = this.all.filter(touches);
+    const kept = this.all.filter((range) => !touches(range));
+    const added: RangeTombstone[] = [];
+    for (const range of removed) {
+      if (Buffer.compare(range.start, start) < 0) added.push({ ...range, end: start });
+      if (end === undefined || Buffer.compare(range.end, end) <= 0) continue;
+      // There is one delete of a timestamp and a start: the longer one holds for both.
+      const isSame = (other: RangeTombstone): boolean => other.ts === range.ts && other.start.equals(end);
+      const same = [...kept, ...added].find(isSame);
+      const last = same !== undefined && Buffer.compare(same.end, range.end) > 0 ? same.end : range.end;
+      added.push({ start: end, end: last, ts: range.ts });
+    }
+    let left = RangeTombstones.empty;
+    for (const range of [...kept, ...added]) left = left.with(range);
+    return { left, removed, added };
+  }
+
+  /** Timestamps of all deletes that cover the key, ascending. */
+  timestampsOf(key: Buffer): readonly HlcTimestamp[] {
+    return this.fragmentOf(key)?.timestamps ?? [];
+  }
+
   /** Timestamp of the newest delete at or below `atTs` that covers the key; 0n when there is none. */
   covering(key: Buffer, atTs: HlcTimestamp): HlcTimestamp {
     const fragment = this.fragmentOf(key);

@@ -11,6 +11,7 @@ import {
   encodeKey,
   encodeVersionKey,
   headerBytesOf,
+  keyBounds,
   maxEncodedBytes,
   nameOf,
   RowKind,
@@ -18,6 +19,7 @@ import {
   writeKey,
 } from './codec.ts';
 import type { Level, LevelSnapshot } from './level.ts';
+import { type DroppedRange, isDropped } from './range-drops.ts';
 import type { RangeTombstones } from './range-tombstones.ts';
 import type { StoreRow, StoreScanPage, StoreScanRequest } from './types.ts';
 
@@ -33,6 +35,8 @@ export interface ReadView {
   /** Newest first. */
   readonly generations: readonly Generation[];
   readonly ranges: RangeTombstones;
+  /** Ranges that are being dropped: their keys are not there. */
+  readonly dropped: readonly DroppedRange[];
   readonly appliedIndex: LogIndex;
 }
 
@@ -94,6 +98,7 @@ const isExpired = (found: Found, readTs: HlcTimestamp): boolean => found.expireT
 
 /** One key at a timestamp. Everything that decides what it sees happens before the first await. */
 export async function readAt(key: Buffer, readTs: HlcTimestamp, view: ReadView): Promise<StoreRow | undefined> {
+  if (view.dropped.length > 0 && isDropped(view.dropped, key)) return undefined;
   let found = findInGenerations(nameOf(key), readTs, view);
   if (found === undefined) {
     const row = view.level.getSync(encodeKey(RowKind.Latest, key));
@@ -110,6 +115,11 @@ export async function readAt(key: Buffer, readTs: HlcTimestamp, view: ReadView):
   if (found === undefined || found.isTombstone || isExpired(found, readTs)) return undefined;
   if (view.ranges.covering(key, readTs) >= found.commitTs) return undefined;
   return { key, commitTs: found.commitTs, expireTs: found.expireTs, value: found.value ?? EMPTY };
+}
+
+/** A scan request whose range may reach to the end of the key space. */
+export interface WalkRequest extends Omit<StoreScanRequest, 'end'> {
+  readonly end: Buffer | undefined;
 }
 
 /** How a walk over a range differs from a plain scan. */
@@ -129,7 +139,7 @@ interface NameCursor {
 /** One page of a scan; a class because its parts share the position in the merge. */
 class PageScan {
   private readonly view: ReadView;
-  private readonly request: StoreScanRequest;
+  private readonly request: WalkRequest;
   private readonly options: WalkOptions;
   private readonly isReverse: boolean;
   private readonly snapshot: LevelSnapshot;
@@ -138,18 +148,18 @@ class PageScan {
   private bytes = 0;
   private next: Buffer | undefined;
 
-  constructor(view: ReadView, request: StoreScanRequest, options: WalkOptions) {
+  constructor(view: ReadView, request: WalkRequest, options: WalkOptions) {
     this.view = view;
     this.request = request;
     this.options = options;
     this.isReverse = request.reverse === true;
     this.snapshot = view.level.snapshot();
     const start = nameOf(request.start);
-    const end = nameOf(request.end);
+    const end = request.end && nameOf(request.end);
     for (const generation of view.generations) {
       const names = generation.sortedNames();
       const from = lowerBound(names, start);
-      const to = lowerBound(names, end);
+      const to = end === undefined ? names.length : lowerBound(names, end);
       if (from < to)
         this.cursors.push(this.isReverse ? { names, at: to - 1, end: from - 1 } : { names, at: from, end: to });
     }
@@ -158,8 +168,7 @@ class PageScan {
   async run(): Promise<StoreScanPage> {
     const { start, end, limit } = this.request;
     const iterator = this.view.level.iterator({
-      gte: encodeKey(RowKind.Latest, start),
-      lt: encodeKey(RowKind.Latest, end),
+      ...keyBounds(RowKind.Latest, start, end),
       reverse: this.isReverse,
       snapshot: this.snapshot,
     });
@@ -223,6 +232,7 @@ class PageScan {
   /** Adds a row when it is visible. @returns true when the page was full already, so that this row begins the next one */
   private take(key: Buffer, found: Found): boolean {
     const { readTs, limit, keysOnly } = this.request;
+    if (this.view.dropped.length > 0 && isDropped(this.view.dropped, key)) return false;
     if (found.isTombstone || (this.options.withExpired !== true && isExpired(found, readTs))) return false;
     if (!this.view.ranges.isEmpty && this.view.ranges.covering(key, readTs) >= found.commitTs) return false;
     if (this.rows.length >= limit || (this.bytes >= this.options.pageBytes && this.rows.length > 0)) {
@@ -242,6 +252,6 @@ class PageScan {
 }
 
 /** One page of a range. The view is fixed by the call, before anything is awaited. */
-export function scanPage(view: ReadView, request: StoreScanRequest, options: WalkOptions): Promise<StoreScanPage> {
+export function scanPage(view: ReadView, request: WalkRequest, options: WalkOptions): Promise<StoreScanPage> {
   return new PageScan(view, request, options).run();
 }

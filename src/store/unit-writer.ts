@@ -18,6 +18,7 @@ export interface PendingVersion {
 export class UnitWriter implements StoreWriter {
   versions: PendingVersion[] = [];
   ranges: { start: Buffer; end: Buffer; ts: HlcTimestamp }[] = [];
+  drops: { start: Buffer; end: Buffer | undefined }[] = [];
   meta: { name: string; value: Buffer }[] = [];
   gcThreshold: HlcTimestamp | undefined;
   private readonly onCommit: (unit: UnitWriter, index: LogIndex) => void;
@@ -36,6 +37,10 @@ export class UnitWriter implements StoreWriter {
 
   deleteRange(start: Buffer, end: Buffer, commitTs: HlcTimestamp): void {
     if (Buffer.compare(start, end) < 0) this.ranges.push({ start, end, ts: commitTs });
+  }
+
+  dropRange(start: Buffer, end: Buffer | undefined): void {
+    if (end === undefined || Buffer.compare(start, end) < 0) this.drops.push({ start, end });
   }
 
   setMeta(name: string, value: Buffer): void {

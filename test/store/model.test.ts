@@ -80,6 +80,7 @@ class Scenario {
     }
     for (let left = random.int(6); left > 0; left--) {
       const key = randomKey(random);
+      if (this.isDropping(key)) continue;
       if (random.int(4) === 0) {
         writer.delete(key, commitTs);
         this.model.set(key, { commitTs: this.ts, expireTs: 0n, value: undefined });
@@ -89,6 +90,11 @@ class Scenario {
         writer.put(key, value, commitTs, expireTs);
         this.model.set(key, { commitTs: this.ts, expireTs, value });
       }
+    }
+    if (random.int(40) === 0) {
+      const [start, end] = [randomKey(random), randomKey(random)].sort(Buffer.compare) as [Buffer, Buffer];
+      writer.dropRange(start, end);
+      this.model.dropRange(start, end);
     }
     this.index++;
     this.meta = `unit ${this.index}`;
@@ -101,6 +107,10 @@ class Scenario {
     }
     writer.commit(this.index);
     this.remember();
+  }
+
+  private isDropping(key: Buffer): boolean {
+    return this.store.dropping(key, Buffer.concat([key, Buffer.alloc(1)])) !== undefined;
   }
 
   private randomReadTs(): bigint {
@@ -116,9 +126,20 @@ class Scenario {
     if (this.random.int(2) === 0) this.writeUnit();
     assert.deepEqual(await promise, expected);
     this.checkLatest(key);
+    const commitTs = this.randomReadTs() + 1n;
+    const version = await this.store.versionAt(key, hlcTimestamp(commitTs));
+    const valueAt = this.model.valueAt(key, commitTs);
+    if (valueAt === null) assert.equal(version, undefined);
+    else if (!this.isDropping(key))
+      assert.deepEqual([version?.isTombstone, version?.value], [valueAt === undefined, valueAt ?? Buffer.alloc(0)]);
+    const [start, end] = [randomKey(this.random), randomKey(this.random)].sort(Buffer.compare) as [Buffer, Buffer];
+    const isInside = (one: Buffer) => Buffer.compare(start, one) <= 0 && Buffer.compare(one, end) < 0;
+    const counted = this.model.liveKeys((one) => counterClassOf(one) === 1 && isInside(one));
+    assert.equal(await this.store.countRange(1, start, end), counted);
   }
 
   private checkLatest(key: Buffer): void {
+    if (this.isDropping(key)) return;
     const latest = this.store.latest(key);
     const expected = this.model.latest(key, this.threshold);
     assert.equal(latest?.commitTs, expected?.commitTs, `latest of ${key.toString('hex')}`);

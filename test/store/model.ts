@@ -37,6 +37,27 @@ export class StoreModel {
     if (Buffer.compare(start, end) < 0) this.ranges.push({ start, end, ts });
   }
 
+  /** Forgets keys, versions and what range deletes cover. */
+  dropRange(start: Buffer, end: Buffer): void {
+    for (const name of [...this.versions.keys()]) {
+      const key = Buffer.from(name, 'latin1');
+      if (Buffer.compare(start, key) <= 0 && Buffer.compare(key, end) < 0) this.versions.delete(name);
+    }
+    const { ranges } = this;
+    this.ranges = [];
+    for (const range of ranges) {
+      this.deleteRange(range.start, Buffer.compare(range.end, start) < 0 ? range.end : start, range.ts);
+      this.deleteRange(Buffer.compare(range.start, end) > 0 ? range.start : end, range.end, range.ts);
+    }
+  }
+
+  /** The version with exactly this timestamp; undefined is a tombstone, null is none. */
+  valueAt(key: Buffer, ts: bigint): Buffer | undefined | null {
+    if (this.coveredTs(key, ts) === ts) return undefined;
+    const version = this.versions.get(key.toString('latin1'))?.find(({ commitTs }) => commitTs === ts);
+    return version === undefined ? null : version.value;
+  }
+
   private coveredTs(key: Buffer, atTs: bigint): bigint {
     let newest = 0n;
     for (const { start, end, ts } of this.ranges) {
