@@ -188,7 +188,7 @@ export class RouteOperator {
       } catch (error) {
         // The driver took it one step on meanwhile: whether it can still be given up is to be seen again.
         const isOvertaken =
-          error instanceof CatalogError && (error.code === 'JOB_CHANGED' || error.code === 'JOB_PHASE');
+          error instanceof KvorumError && (error.code === 'JOB_CHANGED' || error.code === 'JOB_PHASE');
         if (!isOvertaken || clock.monotonicMs() >= deadlineMs) throw error;
       }
     }
@@ -202,6 +202,16 @@ export class RouteOperator {
   ): Promise<Result> {
     const { clock, routes, scheduler } = this.options;
     const deadlineMs = clock.monotonicMs() + timeoutMs;
+    if (expectedVersion !== undefined) {
+      await this.seen(expectedVersion);
+      const { version } = routes.current;
+      if (version !== expectedVersion) {
+        throw new CatalogError(
+          'VERSION_MISMATCH',
+          `the directory is at version ${version}, not ${expectedVersion}; look again`,
+        );
+      }
+    }
     for (;;) {
       const table = routes.current;
       try {

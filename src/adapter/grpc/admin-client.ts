@@ -1,0 +1,156 @@
+/** The other end of the service, for tools: typed calls to one node. */
+import grpc from '@grpc/grpc-js';
+import type {
+  AbortJobResult,
+  ClusterStatus,
+  FeatureView,
+  GroupMembers,
+  GroupView,
+  HealthReport,
+  JobView,
+  MembershipResult,
+  NodeView,
+  RoutesChange,
+  RoutesPage,
+  RoutesResult,
+  SettingView,
+  TransferResult,
+} from '../../kv/index.ts';
+import type { Millis } from '../../platform/index.ts';
+import { adminDefinition } from './definition.ts';
+import { CODE_KEY } from './errors.ts';
+import type * as requests from './requests.ts';
+
+/** Unary calls by name: what is asked, what is answered. */
+export interface AdminCalls {
+  readonly Status: [request: requests.GroupsRequest, reply: ClusterStatus];
+  readonly Health: [request: object, reply: HealthReport];
+  readonly Members: [request: requests.GroupsRequest, reply: { readonly groups: readonly GroupMembers[] }];
+  readonly AddLearner: [request: requests.AddLearnerRequest, reply: MembershipResult];
+  readonly Promote: [request: requests.MemberRequest, reply: MembershipResult];
+  readonly Remove: [request: requests.MemberRequest, reply: MembershipResult];
+  readonly TransferLeader: [request: requests.TransferLeaderRequest, reply: TransferResult];
+  readonly ListGroups: [request: object, reply: { readonly groups: readonly GroupView[] }];
+  readonly CreateGroup: [request: requests.CreateGroupRequest, reply: GroupView];
+  readonly RemoveGroup: [request: requests.RemoveGroupRequest, reply: GroupView];
+  readonly Split: [request: requests.SplitRequest, reply: RoutesResult];
+  readonly BatchSplit: [request: requests.BatchSplitRequest, reply: RoutesResult];
+  readonly Merge: [request: requests.MergeRequest, reply: RoutesResult];
+  readonly Move: [request: requests.MoveRequest, reply: JobView];
+  readonly Jobs: [request: requests.JobsRequest, reply: { readonly jobs: readonly JobView[] }];
+  readonly AbortJob: [request: requests.AbortJobRequest, reply: AbortJobResult];
+  readonly Nodes: [request: object, reply: { readonly nodes: readonly NodeView[] }];
+  readonly ListSettings: [request: requests.ListSettingsRequest, reply: { readonly settings: readonly SettingView[] }];
+  readonly SetSetting: [request: requests.SetSettingRequest, reply: SettingView];
+  readonly ListFeatures: [request: object, reply: { readonly features: readonly FeatureView[] }];
+  readonly ActivateFeature: [request: requests.ActivateFeatureRequest, reply: FeatureView];
+}
+
+/** Streaming calls by name: what is asked, what each message is. */
+export interface AdminStreams {
+  readonly ListRoutes: [request: requests.ListRoutesRequest, message: RoutesPage];
+  readonly WatchRoutes: [request: requests.WatchRoutesRequest, message: RoutesChange];
+}
+
+/** What a call ended with instead of an answer. */
+export class AdminCallError extends Error {
+  override readonly name = 'AdminCallError';
+  /** Stable kvorum code; undefined when no node said anything: the connection or the time ended. */
+  readonly code: string | undefined;
+  readonly status: grpc.status;
+
+  constructor(error: grpc.ServiceError) {
+    super(error.details || error.message, { cause: error });
+    const code = error.metadata?.get(CODE_KEY)[0];
+    this.code = code === undefined ? undefined : String(code);
+    this.status = error.code;
+  }
+
+  /** True when the call ran out of its time. */
+  get isTimeout(): boolean {
+    return this.status === grpc.status.DEADLINE_EXCEEDED;
+  }
+
+  /** True when the node is there and does not know the call: it is older than the caller. */
+  get isUnknownCall(): boolean {
+    return this.status === grpc.status.UNIMPLEMENTED;
+  }
+}
+
+const MAX_REPLY_BYTES = 64 * 1024 * 1024;
+
+/** A connection to one node. */
+export class AdminClient {
+  readonly address: string;
+  private readonly client: grpc.Client;
+
+  /** @param address `host:port`; nothing is dialled before the first call */
+  constructor(address: string) {
+    this.address = address;
+    this.client = new grpc.Client(address, grpc.credentials.createInsecure(), {
+      'grpc.max_receive_message_length': MAX_REPLY_BYTES,
+      'grpc.enable_channelz': 0,
+    });
+  }
+
+  /** Settles when the node takes calls. @throws Error when it does not within `timeoutMs` */
+  async connect(timeoutMs: Millis): Promise<void> {
+    await new Promise<void>((resolve, reject) => {
+      this.client.waitForReady(Date.now() + timeoutMs, (error) => (error === undefined ? resolve() : reject(error)));
+    });
+  }
+
+  /** @throws AdminCallError */
+  call<Name extends keyof AdminCalls>(
+    name: Name,
+    request: AdminCalls[Name][0],
+    timeoutMs: Millis,
+  ): Promise<AdminCalls[Name][1]> {
+    const { path, requestSerialize, responseDeserialize } = adminDefinition()[name]!;
+    return new Promise((resolve, reject) => {
+      this.client.makeUnaryRequest(
+        path,
+        requestSerialize,
+        responseDeserialize,
+        request,
+        { deadline: Date.now() + timeoutMs },
+        (error, reply) => {
+          if (error === null) resolve(reply as AdminCalls[Name][1]);
+          else reject(new AdminCallError(error));
+        },
+      );
+    });
+  }
+
+  /**
+   * Messages as they come; leaving the loop ends the call.
+   * @param timeoutMs of the whole stream; undefined for one without an end
+   * @throws AdminCallError
+   */
+  async *stream<Name extends keyof AdminStreams>(
+    name: Name,
+    request: AdminStreams[Name][0],
+    timeoutMs: Millis | undefined,
+    signal?: AbortSignal,
+  ): AsyncGenerator<AdminStreams[Name][1]> {
+    const { path, requestSerialize, responseDeserialize } = adminDefinition()[name]!;
+    const options = timeoutMs === undefined ? {} : { deadline: Date.now() + timeoutMs };
+    const call = this.client.makeServerStreamRequest(path, requestSerialize, responseDeserialize, request, options);
+    const cancel = (): void => call.cancel();
+    signal?.addEventListener('abort', cancel, { once: true });
+    if (signal?.aborted) cancel();
+    try {
+      for await (const message of call) yield message as AdminStreams[Name][1];
+    } catch (error) {
+      if (!signal?.aborted) throw new AdminCallError(error as grpc.ServiceError);
+    } finally {
+      signal?.removeEventListener('abort', cancel);
+      call.on('error', () => undefined);
+      call.cancel();
+    }
+  }
+
+  close(): void {
+    this.client.close();
+  }
+}

@@ -1,0 +1,110 @@
+/**
+ * Errors on their way to an operator: one table of codes, the code itself in the trailing metadata, the message as one
+ * sentence that says what to do. Codes that are not in the table follow their disposition.
+ */
+import grpc from '@grpc/grpc-js';
+import { type ErrorDisposition, KvorumError } from '../../platform/index.ts';
+
+const { status } = grpc;
+
+/** Trailing metadata with the stable code. */
+export const CODE_KEY = 'kvorum-code';
+
+interface Row {
+  readonly status: grpc.status;
+  /** What to do, where the message alone does not say it. */
+  readonly advice?: string;
+}
+
+const LOOK_AND_REPEAT = 'it may have happened: look, and say it again, which does no harm';
+const TRY_AGAIN = 'try again in a moment';
+
+/** Every code that operators meet, by the gRPC status that stands for it. */
+export const ERROR_TABLE: ReadonlyMap<string, Row> = new Map<string, Row>([
+  // The request itself is wrong.
+  ['INVALID_ARGUMENT', { status: status.INVALID_ARGUMENT }],
+  ['INVALID_SPLIT_KEY', { status: status.INVALID_ARGUMENT }],
+  ['INVALID_RANGES', { status: status.INVALID_ARGUMENT }],
+  ['BATCH_INVALID', { status: status.INVALID_ARGUMENT }],
+  ['NOT_A_BOUNDARY', { status: status.INVALID_ARGUMENT }],
+  ['TOO_LARGE', { status: status.INVALID_ARGUMENT, advice: 'send it in smaller parts' }],
+  ['RESERVED_RANGE', { status: status.PERMISSION_DENIED }],
+  // What it names is not there, or there already.
+  ['UNKNOWN_GROUP', { status: status.NOT_FOUND }],
+  ['UNKNOWN_NODE', { status: status.NOT_FOUND }],
+  ['NOT_A_MEMBER', { status: status.NOT_FOUND }],
+  ['ROUTE_NOT_FOUND', { status: status.NOT_FOUND }],
+  ['JOB_NOT_FOUND', { status: status.NOT_FOUND }],
+  ['NODE_NOT_FOUND', { status: status.NOT_FOUND, advice: 'list the nodes to see which there are' }],
+  ['GROUP_NOT_FOUND', { status: status.NOT_FOUND, advice: 'list the groups to see which there are' }],
+  ['ALREADY_BOOTSTRAPPED', { status: status.ALREADY_EXISTS }],
+  ['BATCH_REUSED', { status: status.ALREADY_EXISTS }],
+  ['GROUP_EXISTS', { status: status.ALREADY_EXISTS, advice: 'choose another id, or none' }],
+  // The cluster is not in a state for it; another request has to come first.
+  ['LEARNER_BEHIND', { status: status.FAILED_PRECONDITION }],
+  ['LAST_VOTER', { status: status.FAILED_PRECONDITION }],
+  ['QUORUM_AT_RISK', { status: status.FAILED_PRECONDITION }],
+  ['NOT_A_LEARNER', { status: status.FAILED_PRECONDITION }],
+  ['NOT_A_VOTER', { status: status.FAILED_PRECONDITION }],
+  ['NO_SUCCESSOR', { status: status.FAILED_PRECONDITION }],
+  ['NOT_ABORTABLE', { status: status.FAILED_PRECONDITION }],
+  ['BATCH_REJECTED', { status: status.FAILED_PRECONDITION }],
+  ['NOT_ADJACENT', { status: status.FAILED_PRECONDITION }],
+  [
+    'DIFFERENT_GROUPS',
+    { status: status.FAILED_PRECONDITION, advice: 'move one of them to the group of the other first' },
+  ],
+  ['SAME_GROUP', { status: status.FAILED_PRECONDITION }],
+  ['ROUTE_BUSY', { status: status.FAILED_PRECONDITION, advice: 'wait for its job, or abort that' }],
+  ['JOB_PHASE', { status: status.FAILED_PRECONDITION }],
+  ['NODE_REMOVED', { status: status.FAILED_PRECONDITION }],
+  ['JOB_LIMIT', { status: status.RESOURCE_EXHAUSTED, advice: 'wait until one of them is done' }],
+  // Somebody else was faster.
+  ['VERSION_MISMATCH', { status: status.ABORTED, advice: 'look at the routes again' }],
+  ['JOB_CHANGED', { status: status.ABORTED, advice: TRY_AGAIN }],
+  ['NODE_CHANGED', { status: status.ABORTED, advice: TRY_AGAIN }],
+  ['CONFLICT', { status: status.ABORTED, advice: TRY_AGAIN }],
+  ['CONF_CHANGE_REFUSED', { status: status.ABORTED, advice: TRY_AGAIN }],
+  ['TRANSFER_REFUSED', { status: status.ABORTED, advice: TRY_AGAIN }],
+  // It passes.
+  ['NOT_LEADER', { status: status.UNAVAILABLE, advice: TRY_AGAIN }],
+  ['LEADER_UNAVAILABLE', { status: status.UNAVAILABLE, advice: 'see whether a majority of the nodes is up' }],
+  [
+    'NOT_BOOTSTRAPPED',
+    { status: status.UNAVAILABLE, advice: 'the cluster is still being founded; try again in a moment' },
+  ],
+  ['NO_ROUTES', { status: status.UNAVAILABLE }],
+  ['BUSY', { status: status.UNAVAILABLE, advice: TRY_AGAIN }],
+  ['RANGE_BUSY', { status: status.UNAVAILABLE, advice: TRY_AGAIN }],
+  ['STOPPED', { status: status.UNAVAILABLE, advice: 'ask another node' }],
+  ['STREAM_BROKEN', { status: status.UNAVAILABLE, advice: 'see whether that node is up' }],
+  ['INVALID_CURSOR', { status: status.UNAVAILABLE, advice: TRY_AGAIN }],
+  // Nobody knows.
+  ['OUTCOME_UNKNOWN', { status: status.UNKNOWN, advice: LOOK_AND_REPEAT }],
+  // It is broken.
+  ['CATALOG_CORRUPT', { status: status.DATA_LOSS, advice: 'stop that node and keep its folder for a look' }],
+  ['ROUTE_TABLE_INVALID', { status: status.DATA_LOSS, advice: 'ask another node and restart this one' }],
+]);
+
+const BY_DISPOSITION: { readonly [Disposition in ErrorDisposition]: Row } = {
+  redirect: { status: status.UNAVAILABLE, advice: TRY_AGAIN },
+  wait: { status: status.UNAVAILABLE, advice: TRY_AGAIN },
+  restart: { status: status.ABORTED, advice: TRY_AGAIN },
+  unknown: { status: status.UNKNOWN, advice: LOOK_AND_REPEAT },
+  final: { status: status.FAILED_PRECONDITION },
+};
+
+/** What a call ends with for an error; of an error that nobody foresaw only the message is told. */
+export function statusOf(error: unknown): grpc.StatusObject {
+  const message = error instanceof Error ? error.message : String(error);
+  const metadata = new grpc.Metadata();
+  if (!(error instanceof KvorumError)) {
+    metadata.set(CODE_KEY, 'INTERNAL');
+    return { code: status.INTERNAL, details: `${message}; this should not happen: see the log of the node`, metadata };
+  }
+  metadata.set(CODE_KEY, error.code);
+  const row = ERROR_TABLE.get(error.code) ?? BY_DISPOSITION[error.disposition];
+  // Many a message says what to do by itself.
+  const details = row.advice === undefined || message.includes(row.advice) ? message : `${message}; ${row.advice}`;
+  return { code: row.status, details, metadata };
+}
