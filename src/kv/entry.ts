@@ -7,6 +7,7 @@
  *   mutation  := unit u32, kind u8 (1 put, 2 delete, 3 delete range, 4 put with expiry), key, [value | end], [expireTs u64]
  *   SET_GC    := threshold u64
  *   PURGE     := commitTs u64, count u32, (key, versionTs u64)*
+ *   SPAN, IMPORT: see span-entries.ts
  *   key, value, end := length u32, bytes
  *
  * A unit is a set of commands with one fate: commands of one entry that touch a common written key are merged (see
@@ -18,8 +19,9 @@ import { assert, type HlcTimestamp, hlcTimestamp } from '../platform/index.ts';
 import { CorruptEntryError } from './errors.ts';
 
 /** Disk and wire values: never renumber. 0x10 to 0x1f are kept for transactions. */
-export const Opcode = { Batch: 0x20, SetGc: 0x30, PurgeExpired: 0x31 } as const;
-const CODEC = 1;
+export const Opcode = { Batch: 0x20, SetGc: 0x30, PurgeExpired: 0x31, Span: 0x40, Import: 0x41 } as const;
+/** Second byte of every entry. */
+export const CODEC = 1;
 
 export const MutationKind = { Put: 1, Delete: 2, DeleteRange: 3, PutExpiring: 4 } as const;
 const ExpectKind = { Absent: 0, Version: 1 } as const;
@@ -179,6 +181,18 @@ export class EntryReader {
     return hlcTimestamp(this.buffer.readBigUInt64BE(this.advance(8)));
   }
 
+  /** A whole number below 2^53 in eight bytes. */
+  u53(): number {
+    const value = Number(this.buffer.readBigUInt64BE(this.advance(8)));
+    if (!Number.isSafeInteger(value)) throw new CorruptEntryError('an entry has a number above 2^53');
+    return value;
+  }
+
+  /** Passes over bytes with their length. */
+  skipBytes(): void {
+    this.advance(this.u32());
+  }
+
   /** A view into the entry, not a copy. */
   bytes(): Buffer {
     const length = this.u32();
@@ -238,18 +252,6 @@ export function encodePurge(commitTs: HlcTimestamp, versions: readonly ExpiredVe
   return buffer;
 }
 
-/** An entry as objects, for tools and tests; the state machine streams instead. */
-export type DecodedEntry =
-  | {
-      readonly opcode: 'batch';
-      readonly commitTs: HlcTimestamp;
-      readonly unitCount: number;
-      readonly expects: readonly Expectation[];
-      readonly mutations: readonly Mutation[];
-    }
-  | { readonly opcode: 'setGc'; readonly threshold: HlcTimestamp }
-  | { readonly opcode: 'purgeExpired'; readonly commitTs: HlcTimestamp; readonly versions: readonly ExpiredVersion[] };
-
 /** Reads the next mutation of a batch. @throws CorruptEntryError */
 export function readMutation(reader: EntryReader, unitCount: number): Mutation {
   const unit = reader.unit(unitCount);
@@ -286,34 +288,6 @@ export function readPurge(reader: EntryReader): { commitTs: HlcTimestamp; versio
   for (let left = reader.u32(); left > 0; left--) versions.push({ key: reader.bytes(), commitTs: reader.timestamp() });
   reader.end();
   return { commitTs, versions };
-}
-
-/** Decodes any entry into objects. @throws CorruptEntryError for anything that `encode*` cannot have written */
-export function decodeEntry(payload: Buffer): DecodedEntry {
-  const reader = new EntryReader(payload);
-  switch (payload[0]) {
-    case Opcode.Batch: {
-      const commitTs = reader.timestamp();
-      const unitCount = reader.u32();
-      const expectCount = reader.u32();
-      const mutationCount = reader.u32();
-      const expects: Expectation[] = [];
-      const mutations: Mutation[] = [];
-      for (let left = expectCount; left > 0; left--) expects.push(readExpectation(reader, unitCount));
-      for (let left = mutationCount; left > 0; left--) mutations.push(readMutation(reader, unitCount));
-      reader.end();
-      return { opcode: 'batch', commitTs, unitCount, expects, mutations };
-    }
-    case Opcode.SetGc: {
-      const threshold = reader.timestamp();
-      reader.end();
-      return { opcode: 'setGc', threshold };
-    }
-    case Opcode.PurgeExpired:
-      return { opcode: 'purgeExpired', ...readPurge(reader) };
-    default:
-      throw new CorruptEntryError(`an entry has unknown opcode ${payload[0]}; this replica is too old to apply it`);
-  }
 }
 
 /** Encodes a batch given as objects, for tools and tests. */

@@ -5,18 +5,23 @@
  * Everything between reading state and handing the entry to Raft is synchronous: timestamps are drawn and entries are
  * proposed in the same order because nothing can come in between. That, not a lock, is the group's sequencer.
  */
+import type { SpanTable } from '../distribution/index.ts';
 import { assert, assertNever, type HlcTimestamp, type NodeId, type Scheduler } from '../platform/index.ts';
 import type { LeadershipEvent, ProposalOutcome, RaftGroup } from '../raftengine/index.ts';
 import type { GroupStore } from '../store/index.ts';
 import { complete } from './completion.ts';
 import { expectBytes, rangeBytes } from './entry.ts';
 import { BusyError, ConflictError, NotLeaderError, OutcomeUnknownError, TooLargeError } from './errors.ts';
+import { GroupReads } from './group-reads.ts';
 import type { Hlc } from './hlc.ts';
+import type { SpanExecutor } from './move/types.ts';
 import { OpenEntry, Overlay, type Unit } from './overlay.ts';
 import { ReadConfirmer } from './read-confirmer.ts';
-import type { BatchResult, GroupStateMachine } from './state-machine.ts';
+import { LeaderSpans } from './span-executor.ts';
+import { SpanGate } from './span-gate.ts';
+import type { BatchResult, EntryResult, GroupStateMachine } from './state-machine.ts';
 import type { Operation, ScanPage, ScanRequest } from './types.ts';
-import { CommandView } from './view.ts';
+import { type AccessListener, CommandView } from './view.ts';
 
 /** Bounds of one group's executor. */
 export interface ExecutorLimits {
@@ -67,6 +72,8 @@ export interface GroupExecutorOptions {
   readonly hlc: Hlc;
   readonly scheduler: Scheduler;
   readonly limits?: Partial<ExecutorLimits>;
+  /** Hears of every key that a command reads or writes, once an evaluation; for signals of load. Must be quick. */
+  readonly onAccess?: AccessListener;
 }
 
 /** Counters since start, for metrics. */
@@ -113,6 +120,7 @@ export class GroupExecutor {
   private readonly scheduler: Scheduler;
   private readonly limits: ExecutorLimits;
   private readonly overlay = new Overlay();
+  private readonly gate: SpanGate;
   private readonly view: CommandView;
   private readonly confirmer: ReadConfirmer;
   private serving = false;
@@ -136,6 +144,9 @@ export class GroupExecutor {
   private entryCount = 0;
   private operationCount = 0;
   private conflictCount = 0;
+  private readonly reads: GroupReads;
+  /** What moves ask of this group. */
+  readonly spans: SpanExecutor;
 
   constructor(options: GroupExecutorOptions) {
     this.nodeId = options.nodeId;
@@ -145,9 +156,25 @@ export class GroupExecutor {
     this.hlc = options.hlc;
     this.scheduler = options.scheduler;
     this.limits = { ...DEFAULT_EXECUTOR_LIMITS, ...options.limits };
-    this.view = new CommandView(this.store, this.overlay);
+    this.gate = new SpanGate(() => options.stateMachine.spanTable);
+    this.view = new CommandView(this.store, this.overlay, this.gate, options.onAccess);
     this.confirmer = new ReadConfirmer(this.raft, this.scheduler);
+    const shared = {
+      stateMachine: this.stateMachine,
+      store: this.store,
+      gate: this.gate,
+      catchUp: () => this.catchUp(),
+      readTimestamp: () => this.readTimestamp(),
+      stillLeads: () => this.stillLeads(),
+    };
+    this.reads = new GroupReads(shared);
+    this.spans = new LeaderSpans({ ...shared, hlc: this.hlc, propose: (build) => this.proposeAside(build) });
     this.stateMachine.listenToLeadership((event) => this.onLeadership(event));
+  }
+
+  /** Which keys the group owns as of the applied index; on any replica. */
+  get spanTable(): SpanTable {
+    return this.stateMachine.spanTable;
   }
 
   /** True while this node leads the group and has caught up with its own term. */
@@ -232,7 +259,16 @@ export class GroupExecutor {
     } catch (thrown) {
       error = thrown instanceof Error ? thrown : new Error(String(thrown));
     }
-    if (error === undefined && (view.writes.length > 0 || view.ranges.length > 0)) {
+    const isWriter = error === undefined && (view.writes.length > 0 || view.ranges.length > 0);
+    if (isWriter) view.admitReads();
+    if (view.refusal !== undefined) {
+      complete(operation, view.refusal, undefined);
+    } else if (isWriter && view.floorTs >= view.ts - 1n) {
+      // The range came with timestamps that are ahead of this turn's.
+      this.hlc.observe(view.floorTs);
+      this.closeEntry();
+      this.evaluate(operation, tries);
+    } else if (isWriter) {
       this.addWriter(operation, tries, reply);
     } else if (view.dependencies.length === 0) {
       this.confirmer.confirm(operation, error, reply);
@@ -317,12 +353,7 @@ export class GroupExecutor {
         break;
       case 'unknown':
         entry.isAbandoned = true;
-        this.settleAbandoned(
-          entry,
-          outcome.error instanceof OutcomeUnknownError
-            ? outcome.error
-            : new OutcomeUnknownError('the write may or may not have happened', { cause: outcome.error }),
-        );
+        this.settleAbandoned(entry, unknownOutcome(outcome.error));
         break;
       default:
         assertNever(outcome);
@@ -332,12 +363,12 @@ export class GroupExecutor {
     if (this.entry !== undefined) this.scheduleTurnEnd();
   }
 
-  private settleApplied(entry: TurnEntry, units: readonly Unit[], conflicts: BatchResult): void {
-    if (conflicts === undefined) {
+  private settleApplied(entry: TurnEntry, units: readonly Unit[], refusals: BatchResult): void {
+    if (refusals === undefined) {
       for (const pending of entry.pending) this.settlePending(pending);
       return;
     }
-    for (const number of conflicts) units[number]!.isConflicted = true;
+    for (const number of refusals.keys()) units[number]!.isConflicted = true;
     // Replies leave in the order in which a serial execution would give them: what runs again comes after the entry.
     const stale: Pending[] = [];
     for (const pending of entry.pending) {
@@ -390,6 +421,8 @@ export class GroupExecutor {
         assert(this.inflightEntries === 0 && this.overlay.isEmpty, 'a new leader starts without writes in flight');
         // Timestamps of this term must be above every one of earlier terms.
         this.hlc.observe(this.stateMachine.maxTs);
+        this.hlc.observe(this.gate.highestFloor);
+        this.gate.reset();
         this.serving = true;
         break;
       case 'stopped':
@@ -439,39 +472,85 @@ export class GroupExecutor {
     });
   }
 
-  /** One page at one timestamp that is above every write acknowledged before the call. @throws NotLeaderError */
-  async scan(request: ScanRequest): Promise<ScanPage> {
-    if (!this.serving) throw this.notLeader();
+  /**
+   * A timestamp to read history at: above everything acknowledged, and nothing that is still to be proposed will be committed
+   * at or below it.
+   */
+  private readTimestamp(): HlcTimestamp {
     const readTs = this.drawTimestamp();
     // Commands later in this turn must not commit below a timestamp that has been read at.
     if (this.entry === undefined) this.turnTs = undefined;
-    await this.catchUp();
-    const page = await this.store.scan({ ...request, readTs });
-    if (!this.serving) throw this.notLeader();
-    if (!this.raft.holdsLease()) await this.raft.readBarrier();
-    return { rows: page.rows, next: page.next };
+    return readTs;
   }
 
-  /** Keys of a counter class in applied state, as of a moment after the call. @throws NotLeaderError */
-  async countKeys(counterClass: number): Promise<number> {
-    await this.catchUp();
-    await this.store.settleCounters();
-    return this.store.liveKeys(counterClass);
+  /** @throws NotLeaderError when what was read since `catchUp` may be old */
+  private async stillLeads(): Promise<void> {
+    if (!this.serving) throw this.notLeader();
+    if (!this.raft.holdsLease()) await this.raft.readBarrier();
   }
 
   /**
-   * Proposes an entry that no client asked for, in order with the commands' entries.
+   * One page at one timestamp that is above every write acknowledged before the call. It ends where what the group owns ends.
+   * @throws NotLeaderError; NotOwnerError, RangeBusyError when `request.start` may not be read here
+   */
+  async scan(request: ScanRequest): Promise<ScanPage> {
+    if (!this.serving) throw this.notLeader();
+    return this.reads.scan(request);
+  }
+
+  /**
+   * Keys of a counter class in applied state, as of a moment after the call, without those that a move is bringing in or has
+   * taken away. @throws NotLeaderError
+   */
+  countKeys(counterClass: number): Promise<number> {
+    return this.reads.countKeys(counterClass);
+  }
+
+  /** Sends off what the turn has gathered; what follows is committed at a later timestamp. */
+  private closeEntry(): void {
+    if (this.entry !== undefined) this.propose();
+    this.turnTs = undefined;
+  }
+
+  /**
+   * Proposes an entry that no operation asked for, in order with the operations' entries: everything evaluated before is
+   * ahead of it in the log.
+   * @param build gets the entry's commit timestamp
+   * @throws NotLeaderError, BusyError, OutcomeUnknownError
+   */
+  private proposeAside(build: (commitTs: HlcTimestamp) => Buffer): Promise<EntryResult> {
+    if (!this.serving) return Promise.reject(this.notLeader());
+    if (this.isFull()) return Promise.reject(new BusyError('too much is on its way; try again later'));
+    this.closeEntry();
+    const payload = build(this.drawTimestamp());
+    this.inflightBytes += payload.length;
+    return new Promise((resolve, reject) => {
+      this.raft.propose(payload, (outcome) => {
+        this.inflightBytes -= payload.length;
+        if (outcome.kind === 'applied') resolve(outcome.result as EntryResult);
+        else reject(outcome.kind === 'unknown' ? unknownOutcome(outcome.error) : outcome.error);
+        this.drainWaiting();
+      });
+    });
+  }
+
+  /**
+   * Proposes an entry of the periodic work.
    * @param build gets the entry's commit timestamp
    * @returns true when it was applied, false when it was not or when nobody knows
    */
   proposeMaintenance(build: (commitTs: HlcTimestamp) => Buffer): Promise<boolean> {
-    if (!this.serving || this.isFull()) return Promise.resolve(false);
-    if (this.entry !== undefined) this.propose();
-    this.turnTs = undefined;
-    const payload = build(this.drawTimestamp());
-    return new Promise((resolve) => this.raft.propose(payload, (outcome) => resolve(outcome.kind === 'applied')));
+    return this.proposeAside(build).then(
+      () => true,
+      () => false,
+    );
   }
 }
+
+const unknownOutcome = (error: Error): OutcomeUnknownError =>
+  error instanceof OutcomeUnknownError
+    ? error
+    : new OutcomeUnknownError('the write may or may not have happened', { cause: error });
 
 /** True when something that the operation was computed from did not come to pass. */
 function isStale(pending: Pending): boolean {

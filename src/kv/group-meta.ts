@@ -1,13 +1,23 @@
 /**
  * What the state machine keeps beside the data, in the same atomic unit: the term of the applied entry, the largest
- * timestamp ever applied, the membership. Also the header frame of a snapshot. Fixed layouts, big-endian.
+ * timestamp ever applied, the membership, what the group owns and what it takes in. Also the header frame of a snapshot. Fixed layouts, big-endian.
  */
+
+import type { JobId } from '../distribution/index.ts';
 import { type HlcTimestamp, hlcTimestamp, type NodeId, nodeId, type Term } from '../platform/index.ts';
 import type { ConfState, SnapshotMeta } from '../raftengine/index.ts';
 import { CorruptEntryError } from './errors.ts';
+import type { ImportState } from './move/types.ts';
 
 /** Names of the meta values in the store. */
-export const MetaName = { Applied: 'kv.applied', Conf: 'kv.conf' } as const;
+export const MetaName = {
+  Applied: 'kv.applied',
+  Conf: 'kv.conf',
+  /** The span table, in its own codec. */
+  Spans: 'kv.spans',
+  /** How far each job that copies to here has come. */
+  Imports: 'kv.imports',
+} as const;
 
 /** Stored under `MetaName.Applied` with every entry. */
 export interface AppliedMeta {
@@ -70,6 +80,42 @@ export function decodeConf(buffer: Buffer): ConfState {
   const learnersNext = readList();
   if (offset !== buffer.length || buffer[0]! > 1) throw new CorruptEntryError('a stored membership is damaged');
   return { voters, votersOutgoing, learners, learnersNext, autoLeave: buffer[0] === 1 };
+}
+
+/** Value of `MetaName.Imports`: count u32, then ascending job u64, attempt u32, seq u64, bookmark with its length u32. */
+export function encodeImports(imports: ReadonlyMap<JobId, ImportState>): Buffer {
+  const rows = [...imports].sort(([a], [b]) => a - b);
+  const buffer = Buffer.allocUnsafe(4 + rows.reduce((size, [, { bookmark }]) => size + 24 + bookmark.length, 0));
+  let offset = buffer.writeUInt32BE(rows.length, 0);
+  for (const [job, { attempt, seq, bookmark }] of rows) {
+    writeUint53(buffer, job, offset);
+    buffer.writeUInt32BE(attempt, offset + 8);
+    writeUint53(buffer, seq, offset + 12);
+    offset = buffer.writeUInt32BE(bookmark.length, offset + 20);
+    offset += bookmark.copy(buffer, offset);
+  }
+  return buffer;
+}
+
+/** @throws CorruptEntryError */
+export function decodeImports(buffer: Buffer): Map<JobId, ImportState> {
+  const imports = new Map<JobId, ImportState>();
+  const cut = (): CorruptEntryError => new CorruptEntryError('the stored imports are cut short');
+  if (buffer.length < 4) throw cut();
+  let offset = 4;
+  for (let left = buffer.readUInt32BE(0); left > 0; left--) {
+    if (offset + 24 > buffer.length) throw cut();
+    const end = offset + 24 + buffer.readUInt32BE(offset + 20);
+    if (end > buffer.length) throw cut();
+    imports.set(readUint53(buffer, offset), {
+      attempt: buffer.readUInt32BE(offset + 8),
+      seq: readUint53(buffer, offset + 12),
+      bookmark: Buffer.from(buffer.subarray(offset + 24, end)),
+    });
+    offset = end;
+  }
+  if (offset !== buffer.length) throw new CorruptEntryError('the stored imports are damaged');
+  return imports;
 }
 
 const SNAPSHOT_MAGIC = 0x6b76_7331; // "kvs1": changes with the layout

@@ -8,6 +8,7 @@ import type { GroupStore } from '../store/index.ts';
 import { ABSENT, encodePurge, encodeSetGc } from './entry.ts';
 import type { GroupExecutor } from './executor.ts';
 import { type Hlc, timestampOfMs } from './hlc.ts';
+import { ownerOf } from './ownership.ts';
 import { physicalMs } from './types.ts';
 
 /** When and how much. */
@@ -49,7 +50,7 @@ class GroupMaintenance {
   private readonly hlc: Hlc;
   private readonly options: MaintenanceOptions;
   private readonly pause: (ms: Millis) => Promise<void>;
-  private isRunning = false;
+  private running: Promise<void> | undefined;
   /** Applied index at which the store was seen to hold no key with an expiry at all. */
   private noExpiryAt: LogIndex = -1;
   /** Applied index right after the last SET_GC: nothing newer means nothing to forget. */
@@ -66,17 +67,27 @@ class GroupMaintenance {
 
   /** One round; a round that is still under way is left alone. */
   async run(isStopped: () => boolean): Promise<void> {
-    if (this.isRunning) return;
-    this.isRunning = true;
+    if (this.running !== undefined) return;
+    const round = this.round(isStopped);
+    this.running = round.catch(() => undefined);
     try {
-      if (this.group.executor.isServing) {
-        await this.purge(isStopped);
-        await this.advanceThreshold();
-      }
-      await this.collect(isStopped);
+      await round;
     } finally {
-      this.isRunning = false;
+      this.running = undefined;
     }
+  }
+
+  /** Settles when no round is under way. */
+  async settled(): Promise<void> {
+    await this.running;
+  }
+
+  private async round(isStopped: () => boolean): Promise<void> {
+    if (this.group.executor.isServing) {
+      await this.purge(isStopped);
+      await this.advanceThreshold();
+    }
+    await this.collect(isStopped);
   }
 
   private async purge(isStopped: () => boolean): Promise<void> {
@@ -84,8 +95,10 @@ class GroupMaintenance {
     if (store.appliedIndex === this.noExpiryAt) return;
     for (;;) {
       const expired = await store.expired(this.hlc.peek(), this.options.purgeBatchKeys);
-      if (expired.length === 0) break;
-      if (isStopped() || !(await executor.proposeMaintenance((commitTs) => encodePurge(commitTs, expired)))) return;
+      // What a move has fenced, or is bringing in, its next owner purges.
+      const own = expired.filter(({ key }) => ownerOf(executor.spanTable, key, 'write') !== undefined);
+      if (own.length === 0) break;
+      if (isStopped() || !(await executor.proposeMaintenance((commitTs) => encodePurge(commitTs, own)))) return;
       if (expired.length < this.options.purgeBatchKeys) break;
     }
     const index = store.appliedIndex;
@@ -118,7 +131,9 @@ class GroupMaintenance {
 export class Maintenance {
   private readonly scheduler: Scheduler;
   private readonly periodMs: Millis;
-  private readonly groups: readonly GroupMaintenance[];
+  private readonly groups = new Set<GroupMaintenance>();
+  private readonly hlc: Hlc;
+  private readonly settings: MaintenanceOptions;
   private readonly onError: (error: unknown) => void;
   private timer: Cancel | undefined;
   private isStopped = false;
@@ -132,12 +147,22 @@ export class Maintenance {
     options: Partial<MaintenanceOptions> | undefined,
     onError: (error: unknown) => void,
   ) {
-    const settings = { ...DEFAULT_MAINTENANCE, ...options };
+    this.settings = { ...DEFAULT_MAINTENANCE, ...options };
+    this.hlc = dependencies.hlc;
     this.scheduler = dependencies.scheduler;
-    this.periodMs = settings.periodMs;
+    this.periodMs = this.settings.periodMs;
     this.onError = onError;
-    const pause = (ms: Millis): Promise<void> => this.pause(ms);
-    this.groups = groups.map((group) => new GroupMaintenance(group, dependencies.hlc, settings, pause));
+    for (const group of groups) this.add(group);
+  }
+
+  /** Looks after a group from the next round on. @returns ends that, and settles when no round of it is under way */
+  add(group: MaintainedGroup): () => Promise<void> {
+    const maintenance = new GroupMaintenance(group, this.hlc, this.settings, (ms) => this.pause(ms));
+    this.groups.add(maintenance);
+    return () => {
+      this.groups.delete(maintenance);
+      return maintenance.settled();
+    };
   }
 
   start(): void {
@@ -153,7 +178,7 @@ export class Maintenance {
   private async runAll(): Promise<void> {
     for (const group of this.groups) {
       try {
-        await group.run(() => this.isStopped);
+        await group.run(() => this.isStopped || !this.groups.has(group));
       } catch (error) {
         if (!this.isStopped) this.onError(error);
       }

@@ -3,10 +3,12 @@
  * applied the same entries hold the same bytes. The leader computed everything; here it is only checked whether what it
  * was computed from is still true.
  */
+import type { JobId, SpanTable } from '../distribution/index.ts';
 import { assert, type HlcTimestamp, hlcTimestamp, type LogIndex, type Term } from '../platform/index.ts';
 import {
   type CommittedEntry,
   type ConfState,
+  type Entry,
   EntryKind,
   type LeadershipEvent,
   type SnapshotMeta,
@@ -26,9 +28,22 @@ import {
   encodeSnapshotHeader,
   MetaName,
 } from './group-meta.ts';
+import type { ImportOutcome, ImportState, SpanReply } from './move/types.ts';
+import { ownerOf, rangeFloor } from './ownership.ts';
+import { readImport, readSpan } from './span-entries.ts';
+import { SpanState } from './span-state.ts';
 
-/** Numbers of the units of a batch that conflicted; undefined when none did. */
-export type BatchResult = ReadonlySet<number> | undefined;
+/**
+ * Why a unit was not applied: something that it was computed from has changed; it touches a key that the group does not
+ * own; its timestamp is not above what the group may commit at.
+ */
+export type UnitRefusal = 'conflict' | 'notOwned' | 'belowFloor';
+
+/** Numbers of the units of a batch that were not applied; undefined when all were. */
+export type BatchResult = ReadonlyMap<number, UnitRefusal> | undefined;
+
+/** What an entry answers: see `BatchResult`, `SpanReply` of a span command, `ImportOutcome` of an import; else undefined. */
+export type EntryResult = BatchResult | SpanReply | ImportOutcome;
 
 /** How many changes of term or membership are remembered for describing an export that was taken a little earlier. */
 const MAX_REMEMBERED_METAS = 64;
@@ -48,6 +63,7 @@ export class GroupStateMachine implements StateMachine {
   private conf: ConfState;
   /** Largest commit timestamp applied. */
   private largestTs: HlcTimestamp = ABSENT;
+  private readonly spans: SpanState;
   /** Points of the log where term or membership changed, oldest first; the last one holds for `index`. */
   private changes: SnapshotMeta[] = [];
   private isConfStored = false;
@@ -59,6 +75,7 @@ export class GroupStateMachine implements StateMachine {
     this.store = options.store;
     this.initialConf = options.initialConf;
     this.conf = options.initialConf;
+    this.spans = new SpanState(options.store);
     this.reload();
   }
 
@@ -88,12 +105,32 @@ export class GroupStateMachine implements StateMachine {
     return this.largestTs;
   }
 
+  /** Which keys the group owns as of the applied index. */
+  get spanTable(): SpanTable {
+    return this.spans.table;
+  }
+
+  /** Grows with every change of the span table and with every import. */
+  get spanRevision(): number {
+    return this.spans.revision;
+  }
+
+  /** How far the imports of a job that copies to here have come. */
+  importOf(job: JobId): ImportState | undefined {
+    return this.spans.importOf(job);
+  }
+
   applyPressure(): Promise<void> | undefined {
-    return this.store.pressure();
+    return this.store.pressure() ?? this.spans.pressure();
+  }
+
+  /** A span command may give the group a range that this replica is still dropping older data of. */
+  endsBatch(entry: Entry): boolean {
+    return entry.kind === EntryKind.Normal && entry.payload[0] === Opcode.Span;
   }
 
   /**
-   * One result per entry: a `BatchResult` for a batch, undefined for the rest.
+   * One `EntryResult` per entry.
    * @throws CorruptEntryError for anything unknown: the replica stops
    */
   apply(entries: readonly CommittedEntry[]): unknown[] {
@@ -102,11 +139,11 @@ export class GroupStateMachine implements StateMachine {
     return results;
   }
 
-  private applyOne(entry: CommittedEntry): BatchResult {
+  private applyOne(entry: CommittedEntry): EntryResult {
     assert(entry.index === this.index + 1, `entry ${entry.index} cannot follow ${this.index}`);
     const writer = this.store.write();
-    let result: BatchResult;
-    if (entry.kind === EntryKind.Normal && entry.payload.length > 0) result = this.applyPayload(entry.payload, writer);
+    let result: EntryResult;
+    if (entry.kind === EntryKind.Normal && entry.payload.length > 0) result = this.applyPayload(entry, writer);
     const isConfChanged = entry.conf !== undefined;
     if (isConfChanged) this.conf = entry.conf;
     if (isConfChanged || !this.isConfStored) {
@@ -127,82 +164,134 @@ export class GroupStateMachine implements StateMachine {
     if (this.changes.length > MAX_REMEMBERED_METAS) this.changes.shift();
   }
 
-  private applyPayload(payload: Buffer, writer: StoreWriter): BatchResult {
+  private applyPayload({ payload, index }: CommittedEntry, writer: StoreWriter): EntryResult {
     const reader = new EntryReader(payload);
+    this.spans.beginEntry();
     switch (payload[0]) {
       case Opcode.Batch:
-        return this.applyBatch(reader, writer);
+        return this.applyBatch(reader, writer, index);
       case Opcode.SetGc: {
         const threshold = reader.timestamp();
         reader.end();
-        if (threshold > this.store.gcThreshold) this.store.setGcThreshold(writer, threshold);
+        if (threshold > this.store.gcThreshold && !this.spans.isPinned) this.store.setGcThreshold(writer, threshold);
         return undefined;
       }
       case Opcode.PurgeExpired:
-        this.applyPurge(reader, writer);
+        this.applyPurge(reader, writer, index);
         return undefined;
+      case Opcode.Span: {
+        const { answer, maxTs } = this.spans.applyCommand(readSpan(reader), writer, this.largestTs);
+        this.largestTs = maxTs;
+        return answer;
+      }
+      case Opcode.Import: {
+        const { answer, maxTs } = this.spans.applyImport(readImport(reader), writer, this.largestTs);
+        this.largestTs = maxTs;
+        return answer;
+      }
       default:
         throw new CorruptEntryError(`an entry has unknown opcode ${payload[0]}; this replica is too old to apply it`);
     }
   }
 
   /**
-   * Checks every expectation against the state before the entry, then writes the units that passed. A unit is all or
-   * nothing.
+   * Checks every unit against the state before the entry, then writes the units that passed. A unit is all or nothing.
    */
-  private applyBatch(reader: EntryReader, writer: StoreWriter): BatchResult {
+  private applyBatch(reader: EntryReader, writer: StoreWriter, index: LogIndex): BatchResult {
     const commitTs = reader.timestamp();
     const unitCount = reader.u32();
+    const refusals = new Refusals();
     const expectCount = reader.u32();
     const mutationCount = reader.u32();
-    let conflicts: Set<number> | undefined;
+    const table = this.spans.table;
     for (let left = expectCount; left > 0; left--) {
       const unit = reader.unit(unitCount);
       const isVersion = reader.expectKind();
       const key = reader.bytes();
       const versionTs = isVersion ? reader.timestamp() : ABSENT;
-      if (conflicts?.has(unit) !== true && this.versionAt(key, commitTs) !== versionTs) {
-        conflicts ??= new Set();
-        conflicts.add(unit);
-      }
+      if (ownerOf(table, key, 'write') === undefined) refusals.add(unit, 'notOwned');
+      else if (!refusals.has(unit) && this.versionAt(key, commitTs) !== versionTs) refusals.add(unit, 'conflict');
     }
-    // Log order is timestamp order as long as one sequencer issues both, and then this one comparison proves for every
-    // key that its latest version is older. Otherwise each key is asked.
-    if (commitTs <= this.largestTs)
-      conflicts = this.checkEachKey(reader, unitCount, mutationCount, commitTs, conflicts);
-    for (let left = mutationCount; left > 0; left--) {
+    const keys = this.checkMutations(reader.fork(), unitCount, mutationCount, commitTs, refusals);
+    const isCaptured = this.spans.isCapturing;
+    for (let at = 0; at < mutationCount; at++) {
       const unit = reader.unit(unitCount);
       const kind = reader.u8();
-      const key = reader.bytes();
-      const isDropped = conflicts?.has(unit) === true;
+      const key = keys[at]!;
+      reader.skipBytes();
+      const isDropped = refusals.has(unit);
       switch (kind) {
-        case MutationKind.Put: {
-          const value = reader.bytes();
-          if (!isDropped) writer.put(key, value, commitTs, ABSENT);
-          break;
-        }
+        case MutationKind.Put:
         case MutationKind.PutExpiring: {
           const value = reader.bytes();
-          const expireTs = reader.timestamp();
-          if (!isDropped) writer.put(key, value, commitTs, expireTs);
+          const expireTs = kind === MutationKind.Put ? ABSENT : reader.timestamp();
+          if (isDropped) break;
+          writer.put(key, value, commitTs, expireTs);
+          if (isCaptured) this.spans.capture(writer, index, 'put', key, commitTs);
           break;
         }
         case MutationKind.Delete:
-          if (!isDropped) writer.delete(key, commitTs);
+          if (isDropped) break;
+          writer.delete(key, commitTs);
+          if (isCaptured) this.spans.capture(writer, index, 'delete', key, commitTs);
           break;
-        case MutationKind.DeleteRange: {
+        default: {
           const end = reader.bytes();
+          if (isDropped) break;
           // The timestamp before the entry's own is reserved for this: puts of the same entry stay visible.
-          if (!isDropped) writer.deleteRange(key, end, hlcTimestamp(commitTs - 1n));
-          break;
+          writer.deleteRange(key, end, hlcTimestamp(commitTs - 1n));
+          if (isCaptured) this.spans.captureRange(writer, index, key, end, commitTs);
         }
-        default:
-          throw new CorruptEntryError(`an entry has unknown mutation kind ${kind}`);
       }
     }
     reader.end();
     if (commitTs > this.largestTs) this.largestTs = commitTs;
-    return conflicts;
+    return refusals.units;
+  }
+
+  /**
+   * Which units may write what they want to. Log order is timestamp order as long as one sequencer issues both, and then one
+   * comparison with the largest timestamp proves for every key that its latest version is older; otherwise each key is
+   * asked. A range delete cannot be asked key by key and then counts as a conflict.
+   * @param ahead stands at the mutations
+   * @returns the key of each mutation
+   */
+  private checkMutations(
+    ahead: EntryReader,
+    unitCount: number,
+    mutationCount: number,
+    commitTs: HlcTimestamp,
+    refusals: Refusals,
+  ): Buffer[] {
+    const keys: Buffer[] = [];
+    const table = this.spans.table;
+    const isInOrder = commitTs > this.largestTs;
+    for (let left = mutationCount; left > 0; left--) {
+      const unit = ahead.unit(unitCount);
+      const kind = ahead.u8();
+      const key = ahead.bytes();
+      keys.push(key);
+      if (kind === MutationKind.DeleteRange) {
+        const floor = rangeFloor(table, key, ahead.bytes());
+        if (floor === undefined) refusals.add(unit, 'notOwned');
+        else if (commitTs - 1n <= floor) refusals.add(unit, 'belowFloor');
+        else if (!isInOrder) refusals.add(unit, 'conflict');
+        continue;
+      }
+      if (kind === MutationKind.Put || kind === MutationKind.PutExpiring) {
+        ahead.skipBytes();
+        if (kind === MutationKind.PutExpiring) ahead.timestamp();
+      } else if (kind !== MutationKind.Delete)
+        throw new CorruptEntryError(`an entry has unknown mutation kind ${kind}`);
+      const owner = ownerOf(table, key, 'write');
+      if (owner === undefined) refusals.add(unit, 'notOwned');
+      else if (commitTs <= owner.minWriteTs) refusals.add(unit, 'belowFloor');
+      else if (!isInOrder) {
+        const latest = this.store.latest(key);
+        if (latest !== undefined && latest.commitTs >= commitTs) refusals.add(unit, 'conflict');
+      }
+    }
+    return keys;
   }
 
   /** The version that a read at `ts` sees, ABSENT when there is none, it is a tombstone, or it has expired. */
@@ -213,42 +302,21 @@ export class GroupStateMachine implements StateMachine {
     return latest.commitTs;
   }
 
-  /** The slow form of the timestamp guard. A range delete cannot be asked key by key and counts as a conflict. */
-  private checkEachKey(
-    reader: EntryReader,
-    unitCount: number,
-    mutationCount: number,
-    commitTs: HlcTimestamp,
-    found: Set<number> | undefined,
-  ): Set<number> | undefined {
-    let conflicts = found;
-    const ahead = reader.fork();
-    for (let left = mutationCount; left > 0; left--) {
-      const unit = ahead.unit(unitCount);
-      const kind = ahead.u8();
-      const key = ahead.bytes();
-      if (kind !== MutationKind.Delete) ahead.bytes();
-      if (kind === MutationKind.PutExpiring) ahead.timestamp();
-      const latest = kind === MutationKind.DeleteRange ? undefined : this.store.latest(key);
-      if (kind === MutationKind.DeleteRange || (latest !== undefined && latest.commitTs >= commitTs)) {
-        conflicts ??= new Set();
-        conflicts.add(unit);
-      }
-    }
-    return conflicts;
-  }
-
-  private applyPurge(reader: EntryReader, writer: StoreWriter): void {
+  /** What the group may not write stays for whoever owns it next. */
+  private applyPurge(reader: EntryReader, writer: StoreWriter, index: LogIndex): void {
     const { commitTs, versions } = readPurge(reader);
     const purged = new Set<string>();
     for (const { key, commitTs: versionTs } of versions) {
       const latest = this.store.latest(key);
       const isSame = latest !== undefined && !latest.isTombstone && latest.commitTs === versionTs;
       if (!isSame || latest.expireTs === ABSENT || latest.expireTs > commitTs || versionTs >= commitTs) continue;
+      const owner = ownerOf(this.spans.table, key, 'write');
+      if (owner === undefined || commitTs <= owner.minWriteTs) continue;
       const name = key.toString('latin1');
       if (purged.has(name)) continue;
       purged.add(name);
       writer.delete(key, commitTs);
+      if (this.spans.isCapturing) this.spans.capture(writer, index, 'delete', key, commitTs);
     }
     if (commitTs > this.largestTs) this.largestTs = commitTs;
   }
@@ -298,11 +366,28 @@ export class GroupStateMachine implements StateMachine {
     this.conf = loaded.conf;
     this.largestTs = loaded.maxTs;
     this.isConfStored = loaded.isConfStored;
+    this.spans.reload();
     this.changes = [this.applied()];
   }
 
   async close(): Promise<void> {
     await this.store.close();
+  }
+}
+
+/** The units of one batch that are not applied, each with the first reason found. */
+class Refusals {
+  /** Undefined while there is none, which is the usual case. */
+  units: Map<number, UnitRefusal> | undefined;
+
+  has(unit: number): boolean {
+    return this.units?.has(unit) === true;
+  }
+
+  /** A key that is not the group's outweighs a conflict: what its versions are is not for this group to say. */
+  add(unit: number, reason: UnitRefusal): void {
+    this.units ??= new Map();
+    if (reason === 'notOwned' || !this.units.has(unit)) this.units.set(unit, reason);
   }
 }
 

@@ -1,13 +1,19 @@
 /**
  * The `KeyView` of one command: own writes, then the overlay, then the store. It notes what was read, for the
- * expectations, and keeps the writes back until the command has ended well. One instance serves all commands of a group,
- * one after the other.
+ * expectations, and keeps the writes back until the command has ended well. Keys that the group may not serve it refuses,
+ * and remembers that it did. One instance serves all commands of a group, one after the other.
  */
+import type { Access, SpanTable } from '../distribution/index.ts';
 import type { HlcTimestamp } from '../platform/index.ts';
 import type { GroupStore } from '../store/index.ts';
 import { ABSENT } from './entry.ts';
+import { isLocalKey } from './local-keys.ts';
 import { isInRange, KeyWrite, type OpenEntry, type Overlay, type RangeWrite, type Unit } from './overlay.ts';
+import type { SpanGate } from './span-gate.ts';
 import type { KeyView, LiveValue } from './types.ts';
+
+/** Hears of every key that a command reads or writes; `bytes` is the size of its value. */
+export type AccessListener = (key: Buffer, isWrite: boolean, bytes: number) => void;
 
 /** Own writes are looked up in a list up to here and in a map beyond. */
 const MAX_LISTED_WRITES = 8;
@@ -15,6 +21,9 @@ const MAX_LISTED_WRITES = 8;
 export class CommandView implements KeyView {
   private readonly store: GroupStore;
   private readonly overlay: Overlay;
+  private readonly gate: SpanGate;
+  private readonly onAccess: AccessListener | undefined;
+  private table: SpanTable;
   private viewTs: HlcTimestamp = ABSENT;
   private entry: OpenEntry | undefined;
   /** Effects of the command so far; one write per key. */
@@ -29,16 +38,26 @@ export class CommandView implements KeyView {
   /** Units not applied yet that something was read from, the open entry's included. */
   dependencies: (KeyWrite | RangeWrite)[] = [];
   private isMerging = false;
+  /** Why the command may not be served here, once it has touched a key that says so; also when the command caught it. */
+  refusal: Error | undefined;
+  /** The command's writes must be committed above this. */
+  floorTs: HlcTimestamp = ABSENT;
 
-  constructor(store: GroupStore, overlay: Overlay) {
+  constructor(store: GroupStore, overlay: Overlay, gate: SpanGate, onAccess?: AccessListener) {
     this.store = store;
     this.overlay = overlay;
+    this.gate = gate;
+    this.onAccess = onAccess;
+    this.table = gate.table;
   }
 
   /** Prepares for one command. @param entry the entry that its writes would go into */
   begin(ts: HlcTimestamp, entry: OpenEntry | undefined): void {
     this.viewTs = ts;
     this.entry = entry;
+    this.table = this.gate.table;
+    this.refusal = undefined;
+    this.floorTs = ABSENT;
     if (this.writes.length > 0) this.writes = [];
     if (this.ranges.length > 0) this.ranges = [];
     if (this.readKeys.length > 0) {
@@ -55,6 +74,29 @@ export class CommandView implements KeyView {
     return this.viewTs;
   }
 
+  /** @throws NotOwnerError, RangeBusyError when the group may not serve the key */
+  private admit(key: Buffer, access: Access): void {
+    const verdict = this.table.check(key, access);
+    if (verdict.kind !== 'owned' || !this.gate.isSettled || isLocalKey(key)) {
+      this.refuse(this.gate.refuse(key, access));
+    }
+    if (access === 'write' && verdict.kind === 'owned' && verdict.span.minWriteTs > this.floorTs) {
+      this.floorTs = verdict.span.minWriteTs;
+    }
+  }
+
+  private refuse(refusal: Error | undefined): void {
+    if (refusal === undefined) return;
+    this.refusal ??= refusal;
+    throw refusal;
+  }
+
+  /** A command that writes expects what it read to be the same when it is applied, and only an owner may say so. */
+  admitReads(): void {
+    if (this.gate.isPlain) return;
+    for (const key of this.readKeys) this.refusal ??= this.gate.refuse(key, 'write');
+  }
+
   private ownWrite(name: string): number {
     const writes = this.writes;
     if (this.writeByName !== undefined) return this.writeByName.get(name) ?? -1;
@@ -67,6 +109,13 @@ export class CommandView implements KeyView {
   }
 
   get(key: Buffer): LiveValue | undefined {
+    this.admit(key, 'read');
+    const value = this.find(key);
+    this.onAccess?.(key, false, value === undefined ? 0 : value.value.length);
+    return value;
+  }
+
+  private find(key: Buffer): LiveValue | undefined {
     const name = key.toString('latin1');
     if (this.writes.length > 0) {
       const own = this.ownWrite(name);
@@ -126,16 +175,23 @@ export class CommandView implements KeyView {
   }
 
   put(key: Buffer, value: Buffer, expireTs: HlcTimestamp): void {
+    this.admit(key, 'write');
+    this.onAccess?.(key, true, value.length);
     this.addWrite(key, value, expireTs);
   }
 
   delete(key: Buffer): void {
+    this.admit(key, 'write');
+    this.onAccess?.(key, true, 0);
     this.addWrite(key, undefined, ABSENT);
   }
 
   deleteRange(start: Buffer, end: Buffer): void {
     if (Buffer.compare(start, end) >= 0) return;
-    for (const write of [...this.writes]) if (isInRange(write.key, start, end)) this.delete(write.key);
+    this.refuse(this.gate.refuseRange(start, end));
+    const floor = this.gate.floorOf(start, end);
+    if (floor > this.floorTs) this.floorTs = floor;
+    for (const { key } of [...this.writes]) if (isInRange(key, start, end)) this.addWrite(key, undefined, ABSENT);
     this.ranges.push({ start, end });
   }
 }

@@ -1,6 +1,6 @@
 import { strict as assert } from 'node:assert';
 import { describe, it } from 'node:test';
-import { decodeEntry } from '../../src/kv/entry.ts';
+import { decodeEntry } from '../../src/kv/decoded-entry.ts';
 import { BusyError, ConflictError, NotLeaderError, OutcomeUnknownError, TooLargeError } from '../../src/kv/index.ts';
 import { Bed, bytes, text } from './fakes.ts';
 

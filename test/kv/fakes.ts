@@ -2,8 +2,18 @@
 import { strict as assert } from 'node:assert';
 import { type ExecutorLimits, GroupExecutor } from '../../src/kv/executor.ts';
 import { Hlc, type KeyView, type LiveValue, NotLeaderError, OutcomeUnknownError } from '../../src/kv/index.ts';
+import { encodeSpan } from '../../src/kv/span-entries.ts';
 import { GroupStateMachine } from '../../src/kv/state-machine.ts';
-import { type Cancel, type Clock, groupId, type NodeId, nodeId, type Scheduler } from '../../src/platform/index.ts';
+import type { AccessListener } from '../../src/kv/view.ts';
+import {
+  type Cancel,
+  type Clock,
+  groupId,
+  hlcTimestamp,
+  type NodeId,
+  nodeId,
+  type Scheduler,
+} from '../../src/platform/index.ts';
 import {
   type ConfState,
   EntryKind,
@@ -23,6 +33,14 @@ export const CONF: ConfState = {
 };
 
 export const GROUP = groupId(2);
+
+/** The entry by which a group gets all keys. */
+export const ASSIGN_ALL: Buffer = encodeSpan(hlcTimestamp(1n), {
+  kind: 'assign',
+  start: Buffer.alloc(0),
+  end: undefined,
+  epoch: 1,
+});
 
 /** Time that only moves when told to. */
 export class ManualClock implements Clock {
@@ -121,6 +139,8 @@ export class FakeRaft implements RaftGroup {
   hasLease = true;
   leaderId: NodeId | undefined = nodeId(1);
   term = 1;
+  /** Whether a group that owns nothing when it is first led is given all keys. */
+  ownsEverything = true;
 
   constructor(stateMachine: GroupStateMachine) {
     this.stateMachine = stateMachine;
@@ -182,6 +202,7 @@ export class FakeRaft implements RaftGroup {
 
   lead(): void {
     this.apply(Buffer.alloc(0));
+    if (this.ownsEverything && this.stateMachine.spanTable.spans.length === 0) this.apply(ASSIGN_ALL);
     this.stateMachine.onLeadership({ kind: 'serving', term: this.term });
   }
 
@@ -226,7 +247,11 @@ export class Bed {
   readonly executor: GroupExecutor;
   private completions = 0;
 
-  constructor(limits: Partial<ExecutorLimits> = {}, store: GroupStore = new MemoryStore()) {
+  constructor(
+    limits: Partial<ExecutorLimits> = {},
+    store: GroupStore = new MemoryStore(),
+    options: { readonly ownsEverything?: boolean; readonly onAccess?: AccessListener } = {},
+  ) {
     this.store = store;
     this.stateMachine = new GroupStateMachine({ store, initialConf: CONF });
     this.raft = new FakeRaft(this.stateMachine);
@@ -239,7 +264,9 @@ export class Bed {
       hlc,
       scheduler,
       limits: { gatherTurns: 0, ...limits },
+      ...(options.onAccess === undefined ? {} : { onAccess: options.onAccess }),
     });
+    raft.ownsEverything = options.ownsEverything ?? true;
     raft.lead();
   }
 

@@ -1,6 +1,6 @@
 import { strict as assert } from 'node:assert';
 import { describe, it } from 'node:test';
-import { decodeEntry } from '../../src/kv/entry.ts';
+import { decodeEntry } from '../../src/kv/decoded-entry.ts';
 import { timestampOfMs } from '../../src/kv/index.ts';
 import { Maintenance, type MaintenanceOptions } from '../../src/kv/maintenance.ts';
 import { Bed, bytes } from './fakes.ts';

@@ -2,6 +2,9 @@
 import { createHash } from 'node:crypto';
 import { assert, type HlcTimestamp, hlcTimestamp, type LogIndex } from '../../src/platform/index.ts';
 import type {
+  ExportedVersion,
+  ExportPage,
+  ExportRequest,
   GroupStore,
   LatestVersion,
   StoreImport,
@@ -22,6 +25,16 @@ interface Image {
   gcThreshold: HlcTimestamp;
 }
 
+interface HeldDrop {
+  readonly start: Buffer;
+  readonly end: Buffer | undefined;
+  readonly settled: Promise<void>;
+  readonly carryOut: () => void;
+}
+
+const isWithin = (key: Buffer, start: Buffer, end: Buffer | undefined): boolean =>
+  Buffer.compare(key, start) >= 0 && (end === undefined || Buffer.compare(key, end) < 0);
+
 const NO_BYTES = Buffer.alloc(0);
 const order = (a: string, b: string): number => Buffer.compare(Buffer.from(a, 'latin1'), Buffer.from(b, 'latin1'));
 
@@ -33,6 +46,9 @@ export class MemoryStore implements GroupStore {
   collectedSlices = 0;
   expiredCalls = 0;
   private isWriting = false;
+  /** Set to leave dropped ranges where they are until `carryOutDrops`. */
+  holdDrops = false;
+  private heldDrops: HeldDrop[] = [];
 
   get appliedIndex(): LogIndex {
     return this.image.appliedIndex;
@@ -47,7 +63,80 @@ export class MemoryStore implements GroupStore {
   }
 
   latest(key: Buffer): LatestVersion | undefined {
-    return this.image.versions.get(key.toString('latin1'))?.at(-1);
+    const last = this.image.versions.get(key.toString('latin1'))?.at(-1);
+    return last?.isTombstone === true && last.commitTs <= this.image.gcThreshold ? undefined : last;
+  }
+
+  async versionAt(key: Buffer, commitTs: HlcTimestamp): Promise<LatestVersion | undefined> {
+    return this.image.versions.get(key.toString('latin1'))?.find((one) => one.commitTs === commitTs);
+  }
+
+  /** Histories in key order. */
+  private histories(start: Buffer, end: Buffer | undefined): Version[][] {
+    return [...this.image.versions.values()]
+      .filter((versions) => isWithin(versions[0]!.key, start, end))
+      .sort(([a], [b]) => Buffer.compare(a!.key, b!.key));
+  }
+
+  async exportVersions({ start, end, after, maxBytes }: ExportRequest): Promise<ExportPage> {
+    const versions: ExportedVersion[] = [];
+    let bytes = 0;
+    for (const history of this.histories(start, end)) {
+      // A read at the threshold needs the newest version below it, unless that says "nothing".
+      const base = history.findLastIndex(({ commitTs }) => commitTs <= this.gcThreshold);
+      const first = base < 0 ? 0 : history[base]!.isTombstone ? base + 1 : base;
+      for (const { key, commitTs, expireTs, value, isTombstone } of history.slice(first)) {
+        if (after !== undefined && key.equals(start) && commitTs <= after) continue;
+        if (versions.length > 0 && bytes >= maxBytes) {
+          const last = versions.at(-1)!;
+          return { versions, next: { start: last.key, after: last.commitTs } };
+        }
+        versions.push({ key, commitTs, expireTs, value: isTombstone ? undefined : value });
+        bytes += key.length + value.length;
+      }
+    }
+    return { versions, next: undefined };
+  }
+
+  dropping(start: Buffer, end: Buffer | undefined): Promise<void> | undefined {
+    return this.heldDrops.find(
+      (drop) =>
+        (end === undefined || Buffer.compare(drop.start, end) < 0) &&
+        (drop.end === undefined || Buffer.compare(start, drop.end) < 0),
+    )?.settled;
+  }
+
+  /** Lets the drops happen that were held back. */
+  carryOutDrops(): void {
+    for (const drop of this.heldDrops.splice(0)) drop.carryOut();
+  }
+
+  private drop(start: Buffer, end: Buffer | undefined): void {
+    const forget = (): void => {
+      for (const [{ key }] of this.histories(start, end) as [Version][]) {
+        this.image.versions.delete(key.toString('latin1'));
+      }
+    };
+    if (!this.holdDrops) {
+      forget();
+      return;
+    }
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const carryOut = (): void => {
+      forget();
+      resolve();
+    };
+    this.heldDrops.push({ start, end, settled: promise, carryOut });
+  }
+
+  async countRange(_counterClass: number, start: Buffer, end: Buffer | undefined): Promise<number> {
+    return this.histories(start, end).filter((versions) => MemoryStore.isCounted(versions)).length;
+  }
+
+  /** Reserved keys are in no counter class. */
+  private static isCounted(versions: readonly Version[]): boolean {
+    const last = versions.at(-1)!;
+    return !last.isTombstone && last.key[0] !== 0;
   }
 
   async get(key: Buffer, readTs: HlcTimestamp): Promise<StoreRow | undefined> {
@@ -108,6 +197,9 @@ export class MemoryStore implements GroupStore {
           }
         });
       },
+      dropRange: (start, end) => {
+        changes.push(() => this.drop(start, end));
+      },
       setMeta: (name, value) => {
         changes.push(() => image.meta.set(name, value));
       },
@@ -130,7 +222,7 @@ export class MemoryStore implements GroupStore {
 
   liveKeys(): number {
     let count = 0;
-    for (const versions of this.image.versions.values()) if (!versions.at(-1)!.isTombstone) count++;
+    for (const versions of this.image.versions.values()) if (MemoryStore.isCounted(versions)) count++;
     return count;
   }
 

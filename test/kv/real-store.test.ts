@@ -8,7 +8,7 @@ import { GroupStateMachine } from '../../src/kv/state-machine.ts';
 import { SeededRandom } from '../../src/platform/index.ts';
 import { type CommittedEntry, EntryKind } from '../../src/raftengine/index.ts';
 import { type GroupStore, openGroupStore, SimulatedLevels } from '../../src/store/index.ts';
-import { Bed, bytes, CONF } from './fakes.ts';
+import { ASSIGN_ALL, Bed, bytes, CONF } from './fakes.ts';
 
 const KEYS = ['a', 'b', 'c', 'd'];
 
@@ -63,7 +63,7 @@ function recordLog(seed: number, turns: number): CommittedEntry[] {
     else bed.scheduler.endTurn();
   }
   bed.settle();
-  return bed.raft.log.map((payload, at) => {
+  return [ASSIGN_ALL, ...bed.raft.log].map((payload, at) => {
     const kind = EntryKind.Normal;
     return { index: at + 1, term: 1 + Math.floor(at / 8), kind, payload, conf: undefined };
   });

@@ -1,0 +1,61 @@
+/** Log entries of every kind as objects. */
+import type { HlcTimestamp } from '../platform/index.ts';
+import {
+  EntryReader,
+  type Expectation,
+  type ExpiredVersion,
+  type Mutation,
+  Opcode,
+  readExpectation,
+  readMutation,
+  readPurge,
+} from './entry.ts';
+import { CorruptEntryError } from './errors.ts';
+import type { ImportRequest } from './move/types.ts';
+import { readImport, readSpan, type SpanEntry } from './span-entries.ts';
+
+/** An entry as objects, for tools and tests; the state machine streams instead. */
+export type DecodedEntry =
+  | {
+      readonly opcode: 'batch';
+      readonly commitTs: HlcTimestamp;
+      readonly unitCount: number;
+      readonly expects: readonly Expectation[];
+      readonly mutations: readonly Mutation[];
+    }
+  | { readonly opcode: 'setGc'; readonly threshold: HlcTimestamp }
+  | { readonly opcode: 'purgeExpired'; readonly commitTs: HlcTimestamp; readonly versions: readonly ExpiredVersion[] }
+  | ({ readonly opcode: 'span' } & SpanEntry)
+  | ({ readonly opcode: 'import' } & ImportRequest);
+
+/** Decodes any entry into objects. @throws CorruptEntryError for anything that `encode*` cannot have written */
+export function decodeEntry(payload: Buffer): DecodedEntry {
+  const reader = new EntryReader(payload);
+  switch (payload[0]) {
+    case Opcode.Batch: {
+      const commitTs = reader.timestamp();
+      const unitCount = reader.u32();
+      const expectCount = reader.u32();
+      const mutationCount = reader.u32();
+      const expects: Expectation[] = [];
+      const mutations: Mutation[] = [];
+      for (let left = expectCount; left > 0; left--) expects.push(readExpectation(reader, unitCount));
+      for (let left = mutationCount; left > 0; left--) mutations.push(readMutation(reader, unitCount));
+      reader.end();
+      return { opcode: 'batch', commitTs, unitCount, expects, mutations };
+    }
+    case Opcode.SetGc: {
+      const threshold = reader.timestamp();
+      reader.end();
+      return { opcode: 'setGc', threshold };
+    }
+    case Opcode.PurgeExpired:
+      return { opcode: 'purgeExpired', ...readPurge(reader) };
+    case Opcode.Span:
+      return { opcode: 'span', ...readSpan(reader) };
+    case Opcode.Import:
+      return { opcode: 'import', ...readImport(reader) };
+    default:
+      throw new CorruptEntryError(`an entry has unknown opcode ${payload[0]}; this replica is too old to apply it`);
+  }
+}

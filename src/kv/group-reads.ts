@@ -1,0 +1,80 @@
+/** Reads that look at more than a key: from applied state, once everything before the call is in it. */
+import type { HlcTimestamp } from '../platform/index.ts';
+import type { GroupStore } from '../store/index.ts';
+import { refusalOf } from './ownership.ts';
+import type { SpanGate } from './span-gate.ts';
+import type { GroupStateMachine } from './state-machine.ts';
+import type { ScanPage, ScanRequest, ScanRow } from './types.ts';
+
+/** Times that a group counts again because a move changed something meanwhile. */
+const MAX_COUNTS = 5;
+
+const ALL_KEYS = Buffer.alloc(0);
+
+/** What this needs of the group's executor. */
+export interface GroupReadsOptions {
+  readonly stateMachine: GroupStateMachine;
+  readonly store: GroupStore;
+  readonly gate: SpanGate;
+  /** Settles when everything in flight is applied and this node was the leader after the call. */
+  readonly catchUp: () => Promise<void>;
+  /** A timestamp above everything acknowledged and below everything that is still to be proposed. */
+  readonly readTimestamp: () => HlcTimestamp;
+  /** Settles when this node was the leader after the call. */
+  readonly stillLeads: () => Promise<void>;
+}
+
+export class GroupReads {
+  private readonly options: GroupReadsOptions;
+
+  constructor(options: GroupReadsOptions) {
+    this.options = options;
+  }
+
+  /** See `GroupExecutor.scan`. */
+  async scan(request: ScanRequest): Promise<ScanPage> {
+    const { store, gate, stateMachine, catchUp, readTimestamp, stillLeads } = this.options;
+    const { pieces, next } = gate.readable(request.start, request.end);
+    const { spanTable } = stateMachine;
+    const readTs = readTimestamp();
+    await catchUp();
+    let rows: readonly ScanRow[] = [];
+    let goOn: Buffer | undefined;
+    for (const { start, end } of pieces) {
+      if (rows.length === request.limit) goOn = start;
+      if (goOn !== undefined) break;
+      const page = await store.scan({ ...request, start, end, limit: request.limit - rows.length, readTs });
+      rows = rows.length === 0 ? page.rows : rows.concat(page.rows);
+      goOn = page.next;
+    }
+    // What a move took away while the page was read may have been deleted under it.
+    if (stateMachine.spanTable !== spanTable) {
+      for (const { start, end } of pieces) {
+        const { rest } = stateMachine.spanTable.intersect(start, end, 'read');
+        if (rest !== undefined) throw refusalOf(rest.verdict);
+      }
+    }
+    await stillLeads();
+    return { rows, next: goOn ?? next };
+  }
+
+  /** See `GroupExecutor.countKeys`. */
+  async countKeys(counterClass: number): Promise<number> {
+    const { store, stateMachine, catchUp } = this.options;
+    await catchUp();
+    for (let tries = 1; ; tries++) {
+      await store.dropping(ALL_KEYS, undefined);
+      await store.settleCounters();
+      const revision = stateMachine.spanRevision;
+      let foreign = 0;
+      for (const { state, isPurged, start, end } of stateMachine.spanTable.spans) {
+        const isForeign = state === 'INCOMING' || (state === 'MOVED_OUT' && !isPurged);
+        if (isForeign) foreign += await store.countRange(counterClass, start, end);
+      }
+      // Under a steady stream of imports the last count has to do.
+      if (stateMachine.spanRevision === revision || tries === MAX_COUNTS) {
+        return Math.max(0, store.liveKeys(counterClass) - foreign);
+      }
+    }
+  }
+}

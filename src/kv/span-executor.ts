@@ -1,0 +1,214 @@
+/**
+ * What moves ask of a group, answered by its leader: span commands and imports go through the log in order with the
+ * commands; histories and the capture log are read from applied state.
+ */
+import type { JobId, Span, SpanCommand } from '../distribution/index.ts';
+import { assert, type HlcTimestamp } from '../platform/index.ts';
+import type { ExportedVersion } from '../store/index.ts';
+import { ABSENT } from './entry.ts';
+import { NotOwnerError, OutcomeUnknownError } from './errors.ts';
+import type { GroupReadsOptions } from './group-reads.ts';
+import type { Hlc } from './hlc.ts';
+import { type CapturedEffect, captureBounds, captureKey, capturePlace, decodeCaptured } from './local-keys.ts';
+import type {
+  BackfillPage,
+  BackfillRequest,
+  CapturePage,
+  CapturePoint,
+  ImportOutcome,
+  ImportRequest,
+  JobState,
+  SpanExecutor,
+  SpanReply,
+  SpanRequest,
+} from './move/types.ts';
+import { isCapturing } from './ownership.ts';
+import { encodeImport, encodeSpan } from './span-entries.ts';
+import type { SpanGate } from './span-gate.ts';
+import type { EntryResult } from './state-machine.ts';
+
+/** Capture rows read at once. */
+const ROWS_PER_READ = 512;
+/** A captured range delete is taken apart in steps of this many keys: a page may end between two of them. */
+const KEYS_PER_STEP = 256;
+/** Histories read at once while a range delete is taken apart. */
+const EXPAND_BYTES = 1024 * 1024;
+/** Steps of a range delete that are done count so much in the position of a capture point. */
+const STEP = 2 ** 32;
+
+/** What this needs of the group's executor. */
+export interface LeaderSpansOptions extends GroupReadsOptions {
+  readonly hlc: Hlc;
+  /** Proposes an entry behind everything that was evaluated; `build` gets its timestamp. */
+  readonly propose: (build: (commitTs: HlcTimestamp) => Buffer) => Promise<EntryResult>;
+}
+
+export class LeaderSpans implements SpanExecutor {
+  private readonly options: LeaderSpansOptions;
+  /** Jobs whose captures began before a flush of this replica: what is on disk and what was captured leave no gap. */
+  private readonly flushed = new Set<JobId>();
+
+  constructor(options: LeaderSpansOptions) {
+    this.options = options;
+  }
+
+  /** @throws NotLeaderError, BusyError: nothing happened; OutcomeUnknownError */
+  async command(request: SpanRequest): Promise<SpanReply> {
+    const { propose, gate, hlc } = this.options;
+    let pending: ReturnType<SpanGate['begin']> | undefined;
+    try {
+      const reply = (await propose((commitTs) => {
+        // Whatever the range brings along lies below what this node issues from here on.
+        if (request.kind === 'activate') hlc.observe(request.floor);
+        const entryTs = request.kind === 'activate' || request.kind === 'release' ? hlc.next() : commitTs;
+        // No read of the range is served from here on, and all that were served are below the draw just made.
+        const command: SpanCommand = request.kind === 'release' ? { ...request, fenceTs: commitTs } : request;
+        pending = gate.begin(command);
+        if (request.kind !== 'activate') return encodeSpan(entryTs, command);
+        return encodeSpan(entryTs, command, request.gcThreshold, request.imports);
+      })) as SpanReply;
+      if (pending !== undefined) gate.end(pending);
+      return reply;
+    } catch (error) {
+      // Of unknown outcome: it may still come, so the range stays shut until the next command of the job says more.
+      if (pending !== undefined && !(error instanceof OutcomeUnknownError)) gate.end(pending);
+      throw error;
+    }
+  }
+
+  /** @throws NotLeaderError */
+  async job(job: JobId): Promise<JobState> {
+    const { stateMachine, store, catchUp } = this.options;
+    await catchUp();
+    const { spanTable } = stateMachine;
+    return {
+      span: spanTable.spanOf(job),
+      end: spanTable.endOf(job),
+      imports: stateMachine.importOf(job),
+      gcThreshold: store.gcThreshold,
+    };
+  }
+
+  /** The span that a job copies from here. @throws NotOwnerError when there is none */
+  private source(job: JobId): Span {
+    const span = this.options.stateMachine.spanTable.spanOf(job);
+    if (span === undefined || !isCapturing(span)) throw new NotOwnerError(span?.dst);
+    return span;
+  }
+
+  /** @throws NotLeaderError; NotOwnerError when the job's range is not being captured here */
+  async backfill(request: BackfillRequest): Promise<BackfillPage> {
+    const { stateMachine, store, catchUp, stillLeads } = this.options;
+    const { job, maxBytes } = request;
+    await catchUp();
+    const span = this.source(job);
+    if (!this.flushed.has(job)) {
+      for (const other of this.flushed)
+        if (stateMachine.spanTable.spanOf(other) === undefined) this.flushed.delete(other);
+      await store.flush();
+      this.flushed.add(job);
+    }
+    const isBefore = Buffer.compare(request.start, span.start) < 0;
+    const start = isBefore ? span.start : request.start;
+    const page = await store.exportVersions({
+      start,
+      end: span.end,
+      after: isBefore ? undefined : request.after,
+      maxBytes,
+    });
+    this.source(job);
+    await stillLeads();
+    return page;
+  }
+
+  /**
+   * A piece of the capture log as of a moment after the call: it holds everything that was applied before.
+   * @throws NotLeaderError; NotOwnerError when the job's range is not being captured here
+   */
+  async captured(job: JobId, from: CapturePoint, maxBytes: number): Promise<CapturePage> {
+    const { store, catchUp, readTimestamp, stillLeads } = this.options;
+    const readTs = readTimestamp();
+    await catchUp();
+    this.source(job);
+    const versions: ExportedVersion[] = [];
+    let bytes = 0;
+    let next: CapturePoint = from;
+    let steps = Math.floor(from.position / STEP);
+    let start: Buffer | undefined = captureKey(job, from.index, from.position % STEP);
+    const [, end] = captureBounds(job);
+    while (start !== undefined && bytes < maxBytes) {
+      const page = await store.scan({ start, end, readTs, limit: ROWS_PER_READ });
+      start = page.next;
+      for (const [at, row] of page.rows.entries()) {
+        const { index, position } = capturePlace(row.key);
+        const effect = decodeCaptured(row.value);
+        if (effect.kind === 'deleteRange') {
+          const found = await this.expand(effect, steps, maxBytes - bytes);
+          for (const version of found.versions) versions.push(version);
+          bytes += found.bytes;
+          next = { index, position: found.isEnd ? position + 1 : position + STEP * found.steps };
+          if (!found.isEnd) start = row.key;
+        } else {
+          const version = await this.versionOf(job, effect);
+          versions.push(version);
+          bytes += version.key.length + (version.value?.length ?? 0);
+          next = { index, position: position + 1 };
+        }
+        steps = 0;
+        if (bytes < maxBytes) continue;
+        if (start !== row.key) start = page.rows[at + 1]?.key ?? start;
+        break;
+      }
+    }
+    this.source(job);
+    await stillLeads();
+    return { versions, next, isEnd: start === undefined };
+  }
+
+  private async versionOf(job: JobId, { kind, key, commitTs }: CapturedEffect): Promise<ExportedVersion> {
+    if (kind === 'delete') return { key, commitTs, expireTs: ABSENT, value: undefined };
+    const version = await this.options.store.versionAt(key, commitTs);
+    if (version === undefined) this.source(job);
+    assert(version !== undefined && !version.isTombstone, 'a captured version is kept while it is being captured');
+    return { key, commitTs, expireTs: version.expireTs, value: version.value };
+  }
+
+  /**
+   * A range delete as the deletes of the keys that it hid, from step `from` on. What it hid never changes: history is kept
+   * while the range is captured.
+   */
+  private async expand(
+    { key, end, commitTs }: CapturedEffect,
+    from: number,
+    maxBytes: number,
+  ): Promise<{ versions: ExportedVersion[]; bytes: number; steps: number; isEnd: boolean }> {
+    const versions: ExportedVersion[] = [];
+    let bytes = 0;
+    let seen = 0;
+    let next: BackfillPage['next'] = { start: key, after: undefined };
+    while (next !== undefined) {
+      const page: BackfillPage = await this.options.store.exportVersions({ ...next, end, maxBytes: EXPAND_BYTES });
+      next = page.next;
+      for (const version of page.versions) {
+        if (version.value !== undefined || version.commitTs !== commitTs) continue;
+        if (seen++ < from * KEYS_PER_STEP) continue;
+        // Another key is there, so the point before it is none at the end.
+        if (bytes >= maxBytes && versions.length % KEYS_PER_STEP === 0 && versions.length > 0) {
+          return { versions, bytes, steps: from + versions.length / KEYS_PER_STEP, isEnd: false };
+        }
+        versions.push(version);
+        bytes += version.key.length;
+      }
+    }
+    return { versions, bytes, steps: 0, isEnd: true };
+  }
+
+  /** @throws NotLeaderError, BusyError: nothing happened; OutcomeUnknownError */
+  async import(request: ImportRequest): Promise<ImportOutcome> {
+    const { propose, hlc } = this.options;
+    return (await propose(() => {
+      for (const { commitTs } of request.versions) hlc.observe(commitTs);
+      return encodeImport(request);
+    })) as ImportOutcome;
+  }
+}
