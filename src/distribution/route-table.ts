@@ -129,6 +129,16 @@ export class RouteTable {
     return groupId(place.leaf.records.readUInt32BE(place.index * RECORD_BYTES + GROUP_AT));
   }
 
+  /** Where the row of the route that holds `key` is: for who keeps something per row and must not allocate. */
+  locate(key: Buffer, found: Place): boolean {
+    return this.routes.floor(key, found);
+  }
+
+  /** The route whose row `locate` found. */
+  routeAt(found: Place): Route {
+    return this.at(found);
+  }
+
   /** The route that starts exactly at `start`. */
   startingAt(start: Buffer): Route | undefined {
     return this.routes.find(start, place) ? this.at(place) : undefined;

@@ -103,6 +103,19 @@ export function encodeWatchMessage(message: WatchMessage): Buffer {
   }
 }
 
+/** Where the number of a batch or a page stands: behind codec, kind and incarnation. */
+const SEQ_AT = 10;
+
+/**
+ * The same batch or page for another stream, in which it has another number: a copy, which costs less than encoding again.
+ * @param encoded of `encodeWatchMessage`, not a beat
+ */
+export function renumberWatchMessage(encoded: Buffer, seq: number): Buffer {
+  const copy = Buffer.from(encoded);
+  copy.writeBigUInt64BE(BigInt(seq), SEQ_AT);
+  return copy;
+}
+
 /** @throws CatalogCorruptError */
 export function decodeWatchMessage(bytes: Buffer): WatchMessage {
   const reader = new ByteReader(bytes, 'watch message');
