@@ -39,6 +39,7 @@ export type CommandGroup =
   | 'bitmap'
   | 'generic'
   | 'connection'
+  | 'cluster'
   | 'server'
   | 'transactions'
   | 'hash'

@@ -24,6 +24,11 @@ export interface RedisConfig {
   readonly tcpKeepaliveSeconds: number;
   /** Allow DEBUG SLEEP. */
   readonly debugCommands: boolean;
+  /**
+   * Answer MOVED for slots that other nodes lead instead of forwarding (`cluster.redirects`), and call this a cluster. The
+   * port for cluster clients always does.
+   */
+  readonly clusterRedirects: boolean;
 }
 
 /** The defaults are Redis' where Redis has the setting. */
@@ -39,4 +44,5 @@ export const DEFAULT_REDIS_CONFIG: RedisConfig = {
   idleTimeoutSeconds: 0,
   tcpKeepaliveSeconds: 300,
   debugCommands: false,
+  clusterRedirects: false,
 };

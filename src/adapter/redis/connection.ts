@@ -8,12 +8,13 @@ import { arityAccepts } from './command.ts';
 import type { ResolvedCommand } from './command-table.ts';
 import { errorText } from './errors.ts';
 import { GroupLane, type LaneOwner } from './group-lane.ts';
-import { CommandRequest, FlushRequest, type GroupRequest } from './group-request.ts';
-import type { KeyRange } from './keyspace.ts';
+import { CommandRequest, type GroupRequest } from './group-request.ts';
+import { redirectElsewhere } from './redirects.ts';
 import { EncodedReply, ErrorReply, errors, QUEUED, RedisError, type Reply } from './reply.ts';
 import { ReplyRing } from './reply-ring.ts';
+import { Rerouting, type ReroutingHost } from './rerouting.ts';
 import { ProtocolError, RespParser } from './resp-parser.ts';
-import { routeOf } from './routing.ts';
+import { anyGroup, routeOf } from './routing.ts';
 import { ClusterScan } from './scan-context.ts';
 import type { ServerState } from './server-state.ts';
 import { TransactionSession } from './transaction-session.ts';
@@ -24,7 +25,7 @@ const NOT_QUEUED: ReadonlySet<string> = new Set(['exec', 'discard', 'multi', 'wa
 
 type Outcome = (error: Error | undefined, reply: Reply | undefined) => void;
 
-export class Connection implements LaneOwner {
+export class Connection implements LaneOwner, ReroutingHost {
   readonly id: number;
   readonly server: ServerState;
   readonly remoteAddress: string;
@@ -39,6 +40,14 @@ export class Connection implements LaneOwner {
   libVersion = '';
   /** `skipNext` becomes `skip` with the next command, and `on` after it. */
   replyMode: 'on' | 'off' | 'skip' | 'skipNext' = 'on';
+  /** Answer MOVED for slots that other nodes lead, as Redis Cluster does, instead of forwarding. */
+  redirects: boolean;
+  /** READONLY: reads are not redirected. */
+  readOnly = false;
+  /** What the listener gave `redirects`, for RESET. */
+  readonly redirectsByDefault: boolean;
+  /** The client came in through the port for cluster clients. */
+  readonly isClusterPort: boolean;
   noEvict = false;
   noTouch = false;
   /** MULTI, EXEC, DISCARD and WATCH. */
@@ -50,6 +59,11 @@ export class Connection implements LaneOwner {
   private readonly parser: RespParser;
   private readonly ring = new ReplyRing();
   private readonly lanes = new Map<GroupId, GroupLane>();
+  /** What came back because its keys have moved, or its group's leader is another. */
+  private readonly rerouting = new Rerouting(this);
+  private lastOrder = 0;
+  /** Version of the directory that everything under way was routed by. */
+  private routedVersion = 0;
   /** Where the outcomes of requests go that are not one command's reply, by negative token. */
   private readonly outcomes = new Map<number, Outcome>();
   private lastOutcome = 0;
@@ -70,8 +84,12 @@ export class Connection implements LaneOwner {
   private flushScheduled = false;
   private readingPaused = false;
 
-  constructor(server: ServerState, socket: ClientStream) {
+  /** @param isClusterPort the client came in through the port for cluster clients */
+  constructor(server: ServerState, socket: ClientStream, isClusterPort = false) {
     this.server = server;
+    this.isClusterPort = isClusterPort;
+    this.redirectsByDefault = isClusterPort || server.config.clusterRedirects;
+    this.redirects = this.redirectsByDefault;
     this.socket = socket;
     this.id = server.nextClientId();
     const nowMs = server.clock.monotonicMs();
@@ -109,6 +127,16 @@ export class Connection implements LaneOwner {
   /** Commands whose reply was not written. */
   get pendingReplies(): number {
     return this.ring.length;
+  }
+
+  /** The address that the client has connected to. */
+  get localHost(): string {
+    return this.socket.localAddress ?? '';
+  }
+
+  /** True when the client is told that this is a cluster. */
+  get isClusterMode(): boolean {
+    return this.isClusterPort || this.redirects;
   }
 
   /** Ends the connection once the replies of the commands so far are written. */
@@ -173,6 +201,7 @@ export class Connection implements LaneOwner {
     return (
       !this.occupied &&
       !this.closing &&
+      !this.rerouting.isActive &&
       this.ring.length < config.maxPipelinedCommands &&
       this.socket.writableLength + this.ring.readyBytes < config.maxUnreadReplyBytes
     );
@@ -233,8 +262,7 @@ export class Connection implements LaneOwner {
     const queued = this.multi.transaction !== undefined && !NOT_QUEUED.has(spec.name);
     if (server.pause !== undefined && !queued && this.heldByPause(command, args)) return;
     const handler = spec.handler!;
-    if (handler.kind === 'scan' && !queued && this.ring.unsettled > 0) {
-      // It looks at applied state, so everything before it must be applied first.
+    if (!queued && this.mustWait(handler.kind)) {
       this.held = { command, args };
       return;
     }
@@ -246,6 +274,17 @@ export class Connection implements LaneOwner {
     else this.startOther(command, args);
     if (this.replyMode === 'skip') this.replyMode = 'on';
     else if (this.replyMode === 'skipNext') this.replyMode = 'skip';
+  }
+
+  /**
+   * A command that looks at applied state needs everything before it to be applied. And everything under way at one time is
+   * routed by one version of the directory, so that no key has two ways.
+   */
+  private mustWait(kind: 'data' | 'scan' | 'connection'): boolean {
+    const { routesVersion } = this.server.kv;
+    if (this.ring.unsettled > 0) return kind === 'scan' || routesVersion !== this.routedVersion;
+    this.routedVersion = routesVersion;
+    return false;
   }
 
   private heldByPause(command: ResolvedCommand, args: readonly Buffer[]): boolean {
@@ -265,20 +304,22 @@ export class Connection implements LaneOwner {
     const slot = this.reserve();
     try {
       const route = routeOf(this.server.kv, command.spec, args, this.db);
-      const lane = this.laneOf(route.group ?? this.server.kv.dataGroups()[0]!);
-      lane.submit(
-        new CommandRequest(
-          command.spec,
-          args,
-          this.db,
-          this.resp,
-          this.server.settings,
-          lane,
-          slot,
-          route.firstKey,
-          route.firstStorageKey,
-        ),
+      if (this.redirects) redirectElsewhere(this, command.spec, this.db, route.firstKey);
+      const lane = this.laneOf(route.group ?? anyGroup(this.server.kv));
+      const request = new CommandRequest(
+        command.spec,
+        args,
+        this.db,
+        this.resp,
+        this.server.settings,
+        lane,
+        slot,
+        route.firstKey,
+        route.firstStorageKey,
       );
+      request.order = ++this.lastOrder;
+      request.startedMs = this.lastCommandMs;
+      lane.submit(request);
     } catch (error) {
       this.settleError(slot, error, false);
     }
@@ -327,7 +368,7 @@ export class Connection implements LaneOwner {
     throw new RedisError(`ERR ${command.fullName} cannot run here`);
   }
 
-  private laneOf(group: GroupId): GroupLane {
+  laneOf(group: GroupId): GroupLane {
     let lane = this.lanes.get(group);
     if (lane === undefined) {
       lane = new GroupLane(group, this.server, this);
@@ -346,6 +387,19 @@ export class Connection implements LaneOwner {
     } else {
       this.settle(request.token, reply ?? null);
     }
+    this.rerouting.requestSettled(request);
+  }
+
+  laneStalled(): void {
+    this.rerouting.laneStalled();
+  }
+
+  laneDrained(requests: readonly GroupRequest[]): void {
+    this.rerouting.laneDrained(requests);
+  }
+
+  reroutingDone(): void {
+    this.scheduleFlush();
   }
 
   /**
@@ -357,7 +411,10 @@ export class Connection implements LaneOwner {
     return new Promise((resolve, reject) => {
       const token = --this.lastOutcome;
       this.outcomes.set(token, (error, reply) => (error === undefined ? resolve(reply ?? null) : reject(error)));
-      lane.submit(make(lane, token));
+      const request = make(lane, token);
+      request.order = ++this.lastOrder;
+      request.startedMs = this.server.clock.monotonicMs();
+      lane.submit(request);
     });
   }
 
@@ -411,12 +468,6 @@ export class Connection implements LaneOwner {
       for (const segment of segments) this.socket.write(segment);
       this.socket.uncork();
     }
-  }
-
-  /** Deletes a range of one group, after everything that this connection has asked of that group. */
-  async flushGroup(group: GroupId, range: KeyRange): Promise<void> {
-    const { settings } = this.server;
-    await this.ask(group, (lane, token) => new FlushRequest(range, this.resp, settings, lane, token));
   }
 
   /** Queues a command of a transaction; one that cannot be part of it loses the transaction. */

@@ -1,5 +1,5 @@
 /** The leader's end of forwarded requests: decodes them, runs them through the same command table, answers with RESP bytes. */
-import { type KvService, NotLeaderError } from '../../kv/index.ts';
+import { type KvService, NotLeaderError, RangeBusyError } from '../../kv/index.ts';
 import { assertNever, type GroupId } from '../../platform/index.ts';
 import type { CommandSpec } from './command.ts';
 import type { EvaluationSettings } from './context.ts';
@@ -11,11 +11,12 @@ import {
   encodePageAnswer,
   FORWARD_SERVICE,
   type ForwardedAnswer,
+  isReturnable,
   type KeyPage,
   type PageRequest,
 } from './forwarded-command.ts';
 import { globMatches } from './glob.ts';
-import type { GroupRequest, RequestOwner } from './group-request.ts';
+import { type GroupRequest, isRefusal, type RequestOwner } from './group-request.ts';
 import { decodeStorageKey, typeNameOf } from './keyspace.ts';
 import { ErrorReply, type Reply } from './reply.ts';
 import { encodeReply } from './reply-writer.ts';
@@ -45,7 +46,7 @@ export function serveForwarded(environment: EndpointEnvironment): void {
           batch.run(message.group, message.requests);
           break;
         case 'page':
-          settle(scanLocalPage(environment.kv, message.group, message.page).then(encodePageAnswer), answer);
+          settle(answerPage(environment.kv, message.group, message.page), answer);
           break;
         case 'count':
           settle(environment.kv.countKeys(message.group, message.counterClass).then(encodeCountAnswer), answer);
@@ -67,14 +68,30 @@ function settle(reply: Promise<Buffer>, answer: Answer): void {
   );
 }
 
-/** Runs the requests of one message in order and answers when the last one is settled. */
+/** A page, or the group's refusal to serve its start; that this node does not lead is for the layer below to follow. */
+async function answerPage(kv: KvService, group: GroupId, page: PageRequest): Promise<Buffer> {
+  try {
+    return encodePageAnswer(await scanLocalPage(kv, group, page));
+  } catch (error) {
+    if (isRefusal(error)) return encodePageAnswer(error);
+    throw error;
+  }
+}
+
+const UNANSWERED = new RangeBusyError('the request was not run');
+
+/**
+ * Runs the requests of one message in order and answers when the last one is settled. Once the group has refused one, the
+ * later ones are refused too, so that they cannot overtake it.
+ */
 class ForwardedBatch implements RequestOwner {
+  firstRefused = Number.POSITIVE_INFINITY;
   private readonly environment: EndpointEnvironment;
   private readonly answer: Answer;
   private answers: ForwardedAnswer[] = [];
   private missing = 0;
   private notLed: NotLeaderError | undefined;
-  private anyReply = false;
+  private anyOther = false;
 
   constructor(environment: EndpointEnvironment, answer: Answer) {
     this.environment = environment;
@@ -83,30 +100,31 @@ class ForwardedBatch implements RequestOwner {
 
   run(group: GroupId, requests: readonly GroupRequest[]): void {
     this.missing = requests.length;
-    this.answers = new Array<ForwardedAnswer>(requests.length).fill(undefined);
+    this.answers = new Array<ForwardedAnswer>(requests.length).fill(UNANSWERED);
     if (requests.length === 0) this.answer(undefined, encodeAnswers([]));
     for (const request of requests) this.environment.kv.submit(group, request);
   }
 
   settled(request: GroupRequest, error: Error | undefined, reply: Reply | undefined): void {
-    if (error instanceof NotLeaderError) {
-      this.notLed = error;
+    if (error instanceof NotLeaderError) this.notLed = error;
+    else this.anyOther = true;
+    if (isReturnable(error)) {
+      this.answers[request.token] = error;
     } else {
-      this.anyReply = true;
       if (error !== undefined) this.environment.unexpected(error);
       const outcome = error === undefined ? (reply ?? null) : new ErrorReply(errorText(error, request.isWrite));
       this.answers[request.token] = encodeReply(outcome, request.resp);
     }
     if (--this.missing > 0) return;
     // When nothing at all was proposed, the layer below follows the redirect on its own.
-    if (this.notLed !== undefined && !this.anyReply) this.answer(this.notLed, undefined);
+    if (this.notLed !== undefined && !this.anyOther) this.answer(this.notLed, undefined);
     else this.answer(undefined, encodeAnswers(this.answers));
   }
 }
 
 /**
  * One page of a locally led group's keys, filtered. One row more than asked for is read, so that `next` is a key that
- * exists. @throws NotLeaderError
+ * exists; it ends early where the group's own keys end. @throws NotLeaderError, NotOwnerError, RangeBusyError
  */
 export async function scanLocalPage(kv: KvService, group: GroupId, page: PageRequest): Promise<KeyPage> {
   const { start, end, limit, pattern, typeName } = page;
@@ -121,5 +139,5 @@ export async function scanLocalPage(kv: KvService, group: GroupId, page: PageReq
     if (typeName !== undefined && typeNameOf(value) !== typeName) continue;
     storageKeys.push(key);
   }
-  return { storageKeys, next: beyond ?? next };
+  return { storageKeys, next: beyond ?? next, examined: Math.min(limit, rows.length) };
 }

@@ -4,6 +4,7 @@
  *
  * Layout (integers big endian, `bytes` is u32 length + bytes): u8 format, u8 message kind, u32 group, then by kind.
  */
+import { NotLeaderError, NotOwnerError, RangeBusyError } from '../../kv/index.ts';
 import { type GroupId, groupId, hlcTimestamp } from '../../platform/index.ts';
 import { ByteReader, ByteWriter } from './byte-codec.ts';
 import type { CommandSpec } from './command.ts';
@@ -23,12 +24,12 @@ import { RedisError } from './reply.ts';
 export const FORWARD_SERVICE = 'redis';
 
 /** Raised when a layout below changes; a leader refuses what it does not know. */
-const FORMAT = 1;
+const FORMAT = 2;
 
 /** Wire values: never renumber. */
 const MessageKind = { Batch: 1, Page: 2, Count: 3 } as const;
 const RequestKind = { Command: 0, Transaction: 1, Watch: 2, Flush: 3 } as const;
-const AnswerStatus = { Reply: 0, NotLed: 1 } as const;
+const AnswerStatus = { Reply: 0, NotLed: 1, NotOwner: 2, Busy: 3 } as const;
 
 /** One page of a scan over a group's keys. */
 export interface PageRequest {
@@ -49,6 +50,8 @@ export interface KeyPage {
   readonly storageKeys: readonly Buffer[];
   /** Storage key to go on from; undefined at the end of the range. */
   readonly next: Buffer | undefined;
+  /** Keys that were looked at, matching or not. */
+  readonly examined: number;
 }
 
 /** What a leader is asked. */
@@ -112,8 +115,8 @@ function encodeRequest(writer: ByteWriter, request: GroupRequest): void {
     for (const command of request.commands) encodeCommand(writer, command);
   } else if (request instanceof WatchRequest) {
     kindAndResp(RequestKind.Watch);
-    writer.u32(request.storageKeys.length);
-    for (const key of request.storageKeys) writer.bytes(key);
+    writer.u32(request.keys.length);
+    for (const key of request.keys) writer.bytes(key);
   } else if (request instanceof FlushRequest) {
     kindAndResp(RequestKind.Flush);
     writer.bytes(request.range.start);
@@ -207,16 +210,66 @@ function decodeCommand(reader: ByteReader, environment: DecodeEnvironment): Queu
   return { spec, args, db };
 }
 
-/** One request's answer: RESP bytes, or undefined when the node stopped leading before the request was proposed. */
-export type ForwardedAnswer = Buffer | undefined;
+/** The errors that travel as such, because the ingress acts on them. Nothing happened. */
+export type Refusal = NotLeaderError | NotOwnerError | RangeBusyError;
+
+/** One request's answer: RESP bytes, or why it was not run. */
+export type ForwardedAnswer = Buffer | Refusal;
+
+/** True for the errors after which a request is sent again, here or elsewhere. */
+export const isReturnable = (error: unknown): error is Refusal =>
+  error instanceof NotLeaderError || error instanceof NotOwnerError || error instanceof RangeBusyError;
+
+function encodeStatus(writer: ByteWriter, answer: Buffer | Refusal | undefined): void {
+  if (answer instanceof NotOwnerError) {
+    writer.u8(AnswerStatus.NotOwner);
+    writer.u32(answer.hint ?? 0);
+  } else if (answer instanceof RangeBusyError) {
+    writer.u8(AnswerStatus.Busy);
+  } else if (answer instanceof NotLeaderError) {
+    writer.u8(AnswerStatus.NotLed);
+  } else {
+    writer.u8(AnswerStatus.Reply);
+  }
+}
+
+/** Errors decoded from one message; equal ones are made once, because an error records where it was made. */
+class RefusalDecoder {
+  private notLed: NotLeaderError | undefined;
+  private busy: RangeBusyError | undefined;
+  private notOwner: NotOwnerError | undefined;
+
+  /** Reads a status; undefined means that a reply follows. @throws RangeError when it is cut short or unknown */
+  read(reader: ByteReader): Refusal | undefined {
+    const status = reader.u8();
+    switch (status) {
+      case AnswerStatus.Reply:
+        return undefined;
+      case AnswerStatus.NotLed:
+        this.notLed ??= new NotLeaderError(undefined);
+        return this.notLed;
+      case AnswerStatus.Busy:
+        this.busy ??= new RangeBusyError('the range is being handed over');
+        return this.busy;
+      case AnswerStatus.NotOwner: {
+        const group = reader.u32();
+        const hint = group === 0 ? undefined : groupId(group);
+        if (this.notOwner === undefined || this.notOwner.hint !== hint) this.notOwner = new NotOwnerError(hint);
+        return this.notOwner;
+      }
+      default:
+        throw new RangeError(`status ${status} of a forwarded answer is unknown`);
+    }
+  }
+}
 
 /** Encodes the answers to a batch, in the order of its requests. */
 export function encodeAnswers(answers: readonly ForwardedAnswer[]): Buffer {
   const writer = new ByteWriter();
   writer.u32(answers.length);
   for (const answer of answers) {
-    writer.u8(answer === undefined ? AnswerStatus.NotLed : AnswerStatus.Reply);
-    if (answer !== undefined) writer.bytes(answer);
+    encodeStatus(writer, answer);
+    if (Buffer.isBuffer(answer)) writer.bytes(answer);
   }
   return writer.finish();
 }
@@ -224,24 +277,34 @@ export function encodeAnswers(answers: readonly ForwardedAnswer[]): Buffer {
 /** Decodes the answers to a batch; replies are views of `bytes`. @throws RangeError when it is cut short */
 export function decodeAnswers(bytes: Buffer): ForwardedAnswer[] {
   const reader = new ByteReader(bytes);
-  return Array.from({ length: reader.u32() }, () => (reader.u8() === AnswerStatus.Reply ? reader.bytes() : undefined));
+  const refusals = new RefusalDecoder();
+  return Array.from({ length: reader.u32() }, () => refusals.read(reader) ?? reader.bytes());
 }
 
-/** Encodes one page of keys. */
-export function encodePageAnswer(page: KeyPage): Buffer {
+/** Encodes one page of keys, or why there is none. */
+export function encodePageAnswer(page: KeyPage | Refusal): Buffer {
   const writer = new ByteWriter();
+  if (isReturnable(page)) {
+    encodeStatus(writer, page);
+    return writer.finish();
+  }
+  encodeStatus(writer, undefined);
   writer.u8(page.next === undefined ? 0 : 1);
   if (page.next !== undefined) writer.bytes(page.next);
+  writer.u32(page.examined);
   writer.u32(page.storageKeys.length);
   for (const key of page.storageKeys) writer.bytes(key);
   return writer.finish();
 }
 
-/** Decodes one page of keys; they are views of `bytes`. @throws RangeError when it is cut short */
+/** Decodes one page of keys; they are views of `bytes`. @throws the refusal; RangeError when it is cut short */
 export function decodePageAnswer(bytes: Buffer): KeyPage {
   const reader = new ByteReader(bytes);
+  const refusal = new RefusalDecoder().read(reader);
+  if (refusal !== undefined) throw refusal;
   const next = reader.u8() === 1 ? reader.bytes() : undefined;
-  return { next, storageKeys: Array.from({ length: reader.u32() }, () => reader.bytes()) };
+  const examined = reader.u32();
+  return { next, examined, storageKeys: Array.from({ length: reader.u32() }, () => reader.bytes()) };
 }
 
 /** Encodes a number of keys. */

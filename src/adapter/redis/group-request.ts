@@ -2,19 +2,32 @@
  * What a connection asks of one group: a command, a transaction, the versions of watched keys, or a flush. Each is an
  * `Operation` that runs on the group's leader, here or there; `forwarded-command.ts` carries it from one to the other.
  */
-import type { KeyView, Operation } from '../../kv/index.ts';
-import { assert, type HlcTimestamp, hlcTimestamp } from '../../platform/index.ts';
-import type { CommandSpec } from './command.ts';
+import { type KeyView, NotOwnerError, type Operation, RangeBusyError } from '../../kv/index.ts';
+import { assert, type GroupId, type HlcTimestamp, hlcTimestamp, type Millis } from '../../platform/index.ts';
+import { type CommandSpec, keyIndexes } from './command.ts';
 import { EvaluationContext, type EvaluationSettings } from './context.ts';
 import { errorText, isUnexpected } from './errors.ts';
-import type { KeyRange } from './keyspace.ts';
+import { KEYSPACES, type KeyRange } from './keyspace.ts';
 import { EncodedReply, ErrorReply, NIL_ARRAY, OK, type Reply } from './reply.ts';
 
 /** Who is told about a request's outcome. */
 export interface RequestOwner {
+  /**
+   * Order of the earliest of its requests that the group refused when it was evaluated; Infinity while there is none. What
+   * comes behind it is refused without being evaluated, so that nothing overtakes it.
+   */
+  firstRefused: number;
   /** Called exactly once a submission. */
   settled(request: GroupRequest, error: Error | undefined, reply: Reply | undefined): void;
 }
+
+/** True for the errors with which a group says that a key is not its own, or is being handed over: nothing happened. */
+export const isRefusal = (error: unknown): error is NotOwnerError | RangeBusyError =>
+  error instanceof NotOwnerError || error instanceof RangeBusyError;
+
+/** Where a request is on its way; see `GroupLane`. */
+export const Fate = { Pending: 0, Settled: 1, Returned: 2 } as const;
+export type Fate = (typeof Fate)[keyof typeof Fate];
 
 /** One operation on one group that a connection waits for: it can run on this node or travel to the leader as bytes. */
 export abstract class GroupRequest implements Operation<Reply> {
@@ -23,8 +36,22 @@ export abstract class GroupRequest implements Operation<Reply> {
   /** The owner's own name for the request. */
   readonly token: number;
   private owner: RequestOwner;
-  /** When the owner gives up on finding a leader, monotonic; 0 until it had to look for one. */
-  deadlineMs = 0;
+  /** Place among all requests of the owner, rising. */
+  order: number;
+  /** When the client's command began, monotonic. */
+  startedMs: Millis = 0;
+  /** When the owner gives up on finding a leader or an owner of the keys, monotonic; 0 until it had to look for one. */
+  deadlineMs: Millis = 0;
+  fate: Fate = Fate.Pending;
+  /** Why it was given back the last time, and by which group. */
+  refusal: Error | undefined;
+  refusedBy: GroupId | undefined;
+  /** The group that the last refusal named. */
+  hint: GroupId | undefined;
+  /** How often it followed a hint. */
+  redirects = 0;
+  /** This node has just said that it does not lead: the next attempt goes over the wire, which waits for a leader. */
+  mustForward = false;
   abstract readonly isWrite: boolean;
 
   constructor(resp: 2 | 3, settings: EvaluationSettings, owner: RequestOwner, token: number) {
@@ -32,9 +59,25 @@ export abstract class GroupRequest implements Operation<Reply> {
     this.settings = settings;
     this.owner = owner;
     this.token = token;
+    this.order = token;
   }
 
-  abstract evaluate(view: KeyView): Reply;
+  /** Runs over a view; may throw, which is then the outcome. */
+  protected abstract run(view: KeyView): Reply;
+
+  /** Storage keys that it reads or writes; a fresh list. */
+  abstract storageKeys(): Buffer[];
+
+  evaluate(view: KeyView): Reply {
+    const { owner } = this;
+    if (this.order > owner.firstRefused) throw new RangeBusyError('an earlier command was refused and goes first');
+    try {
+      return this.run(view);
+    } catch (error) {
+      if (isRefusal(error)) owner.firstRefused = Math.min(owner.firstRefused, this.order);
+      throw error;
+    }
+  }
 
   complete(error: Error | undefined, reply: Reply | undefined): void {
     this.owner.settled(this, error, reply);
@@ -44,6 +87,21 @@ export abstract class GroupRequest implements Operation<Reply> {
   assignTo(owner: RequestOwner): void {
     this.owner = owner;
   }
+}
+
+/** Adds the storage keys of a command to a list. */
+function addStorageKeys(keys: Buffer[], { spec, args, db }: QueuedData): void {
+  const keyspace = KEYSPACES[db]!;
+  for (const index of keyIndexes(spec, args)) keys.push(keyspace.storageKey(args[index]!));
+  const elsewhere = spec.keyElsewhere?.(args);
+  if (elsewhere !== undefined) keys.push(KEYSPACES[elsewhere.db]!.storageKey(elsewhere.key));
+}
+
+/** All storage keys of commands, in order. */
+export function storageKeysOf(commands: readonly QueuedData[]): Buffer[] {
+  const keys: Buffer[] = [];
+  for (const command of commands) addStorageKeys(keys, command);
+  return keys;
 }
 
 /** One data command. */
@@ -78,7 +136,11 @@ export class CommandRequest extends GroupRequest {
     return this.spec.flags.includes('write');
   }
 
-  evaluate(view: KeyView): Reply {
+  storageKeys(): Buffer[] {
+    return storageKeysOf([this]);
+  }
+
+  protected run(view: KeyView): Reply {
     const ctx = new EvaluationContext(view, this.db, this.resp, this.settings, this.firstKey, this.firstStorageKey);
     return runData(this.spec, ctx, this.args);
   }
@@ -125,8 +187,15 @@ export class TransactionRequest extends GroupRequest {
     return this.commands.some(({ spec }) => spec.flags.includes('write'));
   }
 
-  /** The commands' replies in order, or a nil array when a watched key changed. A command that fails does not stop the others. */
-  evaluate(view: KeyView): Reply {
+  storageKeys(): Buffer[] {
+    return [...this.watched.map(({ storageKey }) => storageKey), ...storageKeysOf(this.commands)];
+  }
+
+  /**
+   * The commands' replies in order, or a nil array when a watched key changed. A command that fails does not stop the
+   * others, but a key that the group may not serve refuses the transaction as a whole.
+   */
+  protected run(view: KeyView): Reply {
     for (const { storageKey, version } of this.watched) {
       if ((view.get(storageKey)?.commitTs ?? 0n) !== version) return NIL_ARRAY;
     }
@@ -134,7 +203,7 @@ export class TransactionRequest extends GroupRequest {
       try {
         return runData(spec, new EvaluationContext(view, db, this.resp, this.settings), args);
       } catch (error) {
-        if (isUnexpected(error)) throw error;
+        if (isRefusal(error) || isUnexpected(error)) throw error;
         return new ErrorReply(errorText(error, true));
       }
     });
@@ -151,24 +220,22 @@ export interface WatchedVersions {
 
 /** WATCH: reads the versions of keys; its reply is read with `decodeVersions`. */
 export class WatchRequest extends GroupRequest {
-  readonly storageKeys: readonly Buffer[];
+  readonly keys: readonly Buffer[];
   readonly isWrite = false;
 
-  constructor(
-    storageKeys: readonly Buffer[],
-    resp: 2 | 3,
-    settings: EvaluationSettings,
-    owner: RequestOwner,
-    token: number,
-  ) {
+  constructor(keys: readonly Buffer[], resp: 2 | 3, settings: EvaluationSettings, owner: RequestOwner, token: number) {
     super(resp, settings, owner, token);
-    this.storageKeys = storageKeys;
+    this.keys = keys;
   }
 
-  evaluate(view: KeyView): Reply {
-    const versions = Buffer.allocUnsafe(1 + this.storageKeys.length * 8);
+  storageKeys(): Buffer[] {
+    return [...this.keys];
+  }
+
+  protected run(view: KeyView): Reply {
+    const versions = Buffer.allocUnsafe(1 + this.keys.length * 8);
     let ambiguous = false;
-    this.storageKeys.forEach((key, index) => {
+    this.keys.forEach((key, index) => {
       const version = view.get(key)?.commitTs ?? 0n;
       ambiguous ||= version === view.ts;
       versions.writeBigUInt64BE(version, 1 + index * 8);
@@ -193,7 +260,7 @@ export function decodeVersions(reply: Reply): WatchedVersions {
   return { ambiguous: bytes[0] === 1, versions };
 }
 
-/** FLUSHDB and FLUSHALL on one group. */
+/** FLUSHDB and FLUSHALL on a range that lies within one group. */
 export class FlushRequest extends GroupRequest {
   readonly range: KeyRange;
   readonly isWrite = true;
@@ -203,7 +270,11 @@ export class FlushRequest extends GroupRequest {
     this.range = range;
   }
 
-  evaluate(view: KeyView): Reply {
+  storageKeys(): Buffer[] {
+    return [this.range.start];
+  }
+
+  protected run(view: KeyView): Reply {
     view.deleteRange(this.range.start, this.range.end);
     return OK;
   }

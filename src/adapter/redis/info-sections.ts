@@ -1,5 +1,6 @@
 /** What INFO shows, section by section. Numbers that kvorum does not have are left out rather than made up, except where clients insist. */
 import os from 'node:os';
+import type { Connection } from './connection.ts';
 import type { ServerState } from './server-state.ts';
 import { SERVER_VERSION } from './version.ts';
 
@@ -20,14 +21,14 @@ export function humanBytes(bytes: number): string {
   return unit === 0 ? `${bytes}B` : `${value.toFixed(2)}${units[unit]}`;
 }
 
-function server(state: ServerState): InfoField[] {
+function server(state: ServerState, connection: Connection): InfoField[] {
   const uptimeSeconds = Math.floor((state.clock.monotonicMs() - state.startedMs) / 1000);
   return [
     ['redis_version', SERVER_VERSION],
     ['redis_git_sha1', '00000000'],
     ['redis_git_dirty', 0],
     ['redis_build_id', '0000000000000000'],
-    ['redis_mode', 'standalone'],
+    ['redis_mode', connection.isClusterMode ? 'cluster' : 'standalone'],
     ['os', `${os.type()} ${os.release()} ${os.machine()}`],
     ['arch_bits', 64],
     ['process_id', process.pid],
@@ -129,16 +130,21 @@ function cpu(): InfoField[] {
 }
 
 /** Sections in Redis' order; `keyspace` asks the leaders and is written apart. */
-export const INFO_SECTIONS: ReadonlyMap<string, { readonly title: string; fields(state: ServerState): InfoField[] }> =
-  new Map([
-    ['server', { title: 'Server', fields: server }],
-    ['clients', { title: 'Clients', fields: clients }],
-    ['memory', { title: 'Memory', fields: memory }],
-    ['persistence', { title: 'Persistence', fields: persistence }],
-    ['stats', { title: 'Stats', fields: stats }],
-    ['replication', { title: 'Replication', fields: replication }],
-    ['cpu', { title: 'CPU', fields: cpu }],
-    ['modules', { title: 'Modules', fields: () => [] }],
-    ['errorstats', { title: 'Errorstats', fields: () => [] }],
-    ['cluster', { title: 'Cluster', fields: () => [['cluster_enabled', 0]] }],
-  ]);
+export const INFO_SECTIONS: ReadonlyMap<
+  string,
+  { readonly title: string; fields(state: ServerState, connection: Connection): InfoField[] }
+> = new Map([
+  ['server', { title: 'Server', fields: server }],
+  ['clients', { title: 'Clients', fields: clients }],
+  ['memory', { title: 'Memory', fields: memory }],
+  ['persistence', { title: 'Persistence', fields: persistence }],
+  ['stats', { title: 'Stats', fields: stats }],
+  ['replication', { title: 'Replication', fields: replication }],
+  ['cpu', { title: 'CPU', fields: cpu }],
+  ['modules', { title: 'Modules', fields: () => [] }],
+  ['errorstats', { title: 'Errorstats', fields: () => [] }],
+  [
+    'cluster',
+    { title: 'Cluster', fields: (_state, connection) => [['cluster_enabled', connection.isClusterMode ? 1 : 0]] },
+  ],
+]);

@@ -1,5 +1,5 @@
 /** Which group a command's keys belong to. */
-import type { KvService } from '../../kv/index.ts';
+import { type KvService, LeaderUnavailableError } from '../../kv/index.ts';
 import type { GroupId } from '../../platform/index.ts';
 import { type CommandSpec, keyIndexes } from './command.ts';
 import { KEYSPACES } from './keyspace.ts';
@@ -19,6 +19,24 @@ export const crossGroup = (): RedisError =>
   new RedisError(
     "CROSSSLOT Keys in request don't hash to the same slot: they belong to different groups, use a {hash tag}",
   );
+
+/** The group for what names no key. @throws LeaderUnavailableError before this node knows any */
+export function anyGroup(kv: KvService): GroupId {
+  const group = kv.dataGroups()[0];
+  if (group === undefined) throw new LeaderUnavailableError('no group is known yet');
+  return group;
+}
+
+/** The group of storage keys, undefined when there are none. @throws RedisError CROSSSLOT when they belong to different groups */
+export function commonGroup(kv: KvService, storageKeys: readonly Buffer[]): GroupId | undefined {
+  let group: GroupId | undefined;
+  for (const key of storageKeys) {
+    const one = kv.groupOf(key);
+    if (group !== undefined && one !== group) throw crossGroup();
+    group = one;
+  }
+  return group;
+}
 
 /** @throws RedisError CROSSSLOT when the keys belong to different groups */
 export function routeOf(kv: KvService, spec: CommandSpec, args: readonly Buffer[], db: number): Route {

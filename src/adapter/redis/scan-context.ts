@@ -1,24 +1,52 @@
 /**
- * What keyless commands (KEYS, SCAN, DBSIZE, RANDOMKEY, FLUSH*, INFO) work with: all data groups at once, each asked on
- * its leader. Answers of different groups are not of one instant.
+ * What keyless commands (KEYS, SCAN, DBSIZE, RANDOMKEY, FLUSH*, INFO) work with: the key space in order, stretch by
+ * stretch, each asked of the group that has it now. A group serves no more than what is its own and says where that ends,
+ * so a key that stays is met exactly where it is when the walk comes by, however ranges move meanwhile. Answers of
+ * different groups are not of one instant.
  */
-import { type KvService, NotLeaderError } from '../../kv/index.ts';
-import { type Clock, type GroupId, KvorumError, type Millis, type Random } from '../../platform/index.ts';
+import { type KvService, LeaderUnavailableError, NotLeaderError, NotOwnerError } from '../../kv/index.ts';
+import {
+  type Clock,
+  type GroupId,
+  KvorumError,
+  type Millis,
+  type Random,
+  type Scheduler,
+} from '../../platform/index.ts';
 import type { Connection } from './connection.ts';
+import type { EvaluationSettings } from './context.ts';
 import { scanLocalPage } from './forward-endpoint.ts';
 import {
+  decodeAnswers,
   decodeCountAnswer,
   decodePageAnswer,
+  encodeBatch,
   encodeCount,
   encodePage,
   FORWARD_SERVICE,
+  isReturnable,
   type KeyPage,
   type PageRequest,
 } from './forwarded-command.ts';
+import { FlushRequest, isRefusal, type RequestOwner } from './group-request.ts';
 import { KEYSPACES, type KeyRange, type Keyspace } from './keyspace.ts';
+import { EncodedReply, RedisError, type Reply } from './reply.ts';
 import type { ScanCursors } from './scan-cursors.ts';
 
 export type { KeyPage, PageRequest } from './forwarded-command.ts';
+
+/** Stretches that one page may go through; a page over an empty space ends there, and the caller goes on. */
+const MAX_STRETCHES_PER_PAGE = 16;
+/** Pieces of a flush that are under way at one time. */
+const FLUSHES_AT_A_TIME = 16;
+/** Pauses before a group or the directory is asked again; the longer one after several. */
+const MIN_PAUSE_MS = 5;
+const MAX_PAUSE_MS = 100;
+/** A group's own word about who took a range over is followed this often in a row before the directory is asked again. */
+const MAX_TRUSTED_HINTS = 4;
+
+const PARTLY_FLUSHED =
+  'UNKNOWN not all ranges could be flushed: some keys are deleted and others may not be, run it again';
 
 export interface ScanContext {
   readonly connection: Connection;
@@ -28,17 +56,22 @@ export interface ScanContext {
   readonly cursors: ScanCursors;
   /** Keys of a database. @param timeoutMs how long to look for leaders, default the configured command timeout */
   count(db: number, timeoutMs?: Millis): Promise<number>;
-  /** A page over all groups, in order of storage keys: what matches among (at least) the next `limit` keys. */
+  /**
+   * A page in order of storage keys: what matches among the next keys, at most `limit` of them. It may end early, also
+   * empty, where a group's keys end; `next` goes on.
+   */
   page(request: PageRequest): Promise<KeyPage>;
-  /** Deletes a range in all groups. Atomic within a group, not across groups. */
+  /** Deletes a range in all groups. Atomic within a stretch of a group, not across. */
   flush(range: KeyRange): Promise<void>;
 }
 
 export interface ClusterScanEnvironment {
   readonly kv: KvService;
   readonly clock: Clock;
+  readonly scheduler: Scheduler;
   readonly random: Random;
   readonly cursors: ScanCursors;
+  readonly settings: EvaluationSettings;
   readonly commandTimeoutMs: Millis;
 }
 
@@ -63,28 +96,163 @@ export class ClusterScan implements ScanContext {
 
   async count(db: number, timeoutMs = this.environment.commandTimeoutMs): Promise<number> {
     const { kv } = this.environment;
+    const groups = kv.dataGroups();
+    if (groups.length === 0) throw new LeaderUnavailableError('no group is known yet');
+    const deadlineMs = this.deadline(timeoutMs);
     const counts = await Promise.all(
-      kv.dataGroups().map(async (group) => {
+      groups.map(async (group) => {
         const local = await this.locally(group, () => kv.countKeys(group, db));
-        return local ?? decodeCountAnswer(await this.remotely(group, encodeCount(group, db), timeoutMs));
+        return local ?? decodeCountAnswer(await this.remotely(group, encodeCount(group, db), deadlineMs));
       }),
     );
     return counts.reduce((sum, count) => sum + count, 0);
   }
 
   async page(request: PageRequest): Promise<KeyPage> {
-    const { kv, commandTimeoutMs } = this.environment;
-    const pages = await Promise.all(
-      kv.dataGroups().map(async (group): Promise<KeyPage> => {
-        const local = await this.locally(group, () => scanLocalPage(kv, group, request));
-        return local ?? decodePageAnswer(await this.remotely(group, encodePage(group, request), commandTimeoutMs));
-      }),
-    );
-    return mergePages(pages);
+    const deadlineMs = this.deadline(this.environment.commandTimeoutMs);
+    const storageKeys: Buffer[] = [];
+    let examined = 0;
+    let start = request.start;
+    for (let stretch = 0; stretch < MAX_STRETCHES_PER_PAGE && examined < request.limit; stretch++) {
+      const part = await this.partOfPage({ ...request, start, limit: request.limit - examined }, deadlineMs);
+      for (const key of part.storageKeys) storageKeys.push(key);
+      examined += part.examined;
+      if (part.next === undefined) return { storageKeys, next: undefined, examined };
+      start = part.next;
+    }
+    return { storageKeys, next: start, examined };
+  }
+
+  /** What the group that has `request.start` now says about the keys from there on. */
+  private async partOfPage(request: PageRequest, deadlineMs: Millis): Promise<KeyPage> {
+    const { kv } = this.environment;
+    let hint: GroupId | undefined;
+    for (let attempt = 0; ; attempt++) {
+      const stretch = kv.stretchAt(request.start);
+      const group = hint ?? stretch.group;
+      // A group that was named in a refusal knows its own end; the directory's may be that of another range.
+      const end = hint === undefined && isBelow(stretch.end, request.end) ? stretch.end : request.end;
+      const part = { ...request, end };
+      try {
+        const local = await this.locally(group, () => scanLocalPage(kv, group, part));
+        const page = local ?? decodePageAnswer(await this.remotely(group, encodePage(group, part), deadlineMs));
+        const next = page.next ?? (end === request.end ? undefined : end);
+        return { ...page, next };
+      } catch (error) {
+        if (!isReturnable(error)) throw error;
+        const named = error instanceof NotOwnerError && attempt % (MAX_TRUSTED_HINTS + 1) < MAX_TRUSTED_HINTS;
+        const before = group;
+        hint = named && error instanceof NotOwnerError ? error.hint : error instanceof NotOwnerError ? undefined : hint;
+        const isNews = hint !== undefined ? hint !== before : kv.stretchAt(request.start).group !== before;
+        await this.pause(attempt, isNews && attempt < MAX_TRUSTED_HINTS, deadlineMs, error);
+      }
+    }
   }
 
   async flush(range: KeyRange): Promise<void> {
-    await Promise.all(this.environment.kv.dataGroups().map((group) => this.connection.flushGroup(group, range)));
+    const deadlineMs = this.deadline(this.environment.commandTimeoutMs);
+    const pieces = this.stretchesOf(range);
+    let flushed = 0;
+    let failure: unknown;
+    const flushNext = async (): Promise<void> => {
+      for (let piece = pieces.shift(); piece !== undefined && failure === undefined; piece = pieces.shift()) {
+        try {
+          await this.flushPiece(piece, deadlineMs, () => {
+            flushed++;
+          });
+        } catch (error) {
+          failure ??= error;
+        }
+      }
+    };
+    await Promise.all(Array.from({ length: FLUSHES_AT_A_TIME }, flushNext));
+    if (failure === undefined) return;
+    const isPartly = flushed > 0 && failure instanceof KvorumError && failure.disposition !== 'unknown';
+    throw isPartly ? new RedisError(PARTLY_FLUSHED, { cause: failure }) : failure;
+  }
+
+  /** Flushes a range, cut again by the directory whenever a group refuses its part. */
+  private async flushPiece(range: KeyRange, deadlineMs: Millis, flushed: () => void): Promise<void> {
+    const rest = [range];
+    let attempt = 0;
+    for (let piece = rest.pop(); piece !== undefined; piece = rest.pop()) {
+      const [first, ...others] = this.stretchesOf(piece);
+      rest.push(...others.reverse());
+      const { group } = this.environment.kv.stretchAt(first!.start);
+      try {
+        await this.flushStretch(group, first!, deadlineMs);
+        flushed();
+        attempt = 0;
+      } catch (error) {
+        if (!isRefusal(error)) throw error;
+        rest.push(first!);
+        await this.pause(attempt++, false, deadlineMs, error);
+      }
+    }
+  }
+
+  /** One request to one group. @throws NotOwnerError, RangeBusyError: nothing happened */
+  private async flushStretch(group: GroupId, range: KeyRange, deadlineMs: Millis): Promise<void> {
+    const { kv, settings } = this.environment;
+    const resp = 2;
+    let request = new FlushRequest(range, resp, settings, NOBODY, 0);
+    const isDone = await this.locally(
+      group,
+      () =>
+        new Promise<boolean>((resolve, reject) => {
+          request.assignTo(
+            new OneRequest((error) => {
+              if (error === undefined) resolve(true);
+              else reject(error);
+            }),
+          );
+          kv.submit(group, request);
+        }),
+    );
+    if (isDone === true) return;
+    request = new FlushRequest(range, resp, settings, NOBODY, 0);
+    for (;;) {
+      const answers = decodeAnswers(await this.ask(group, encodeBatch(group, [request]), deadlineMs));
+      const answer = answers[0];
+      if (Buffer.isBuffer(answer)) {
+        const text = new EncodedReply(answer).bytes.toString('latin1').trimEnd();
+        if (text.startsWith('-')) throw new RedisError(text.slice(1));
+        return;
+      }
+      if (answer !== undefined && !(answer instanceof NotLeaderError)) throw answer;
+      await this.pause(0, false, deadlineMs, answer ?? new NotLeaderError(undefined));
+    }
+  }
+
+  /** A range cut at the borders between groups, as far as the directory knows them. */
+  private stretchesOf(range: KeyRange): KeyRange[] {
+    const pieces: KeyRange[] = [];
+    let { start } = range;
+    for (;;) {
+      const { end } = this.environment.kv.stretchAt(start);
+      if (!isBelow(end, range.end)) {
+        pieces.push({ start, end: range.end });
+        return pieces;
+      }
+      pieces.push({ start, end });
+      start = end;
+    }
+  }
+
+  private deadline(timeoutMs: Millis): Millis {
+    return this.environment.clock.monotonicMs() + timeoutMs;
+  }
+
+  /** Waits before the next attempt, with jitter. @throws `error` when the deadline is over */
+  private async pause(attempt: number, isNews: boolean, deadlineMs: Millis, error: Error): Promise<void> {
+    const { clock, scheduler, random } = this.environment;
+    if (clock.monotonicMs() >= deadlineMs) throw error;
+    if (isNews) return;
+    const longest = Math.min(MAX_PAUSE_MS, MIN_PAUSE_MS * 2 ** Math.min(attempt + 1, 8));
+    const pauseMs = MIN_PAUSE_MS + random.next() * (longest - MIN_PAUSE_MS);
+    await new Promise<void>((resolve) => {
+      scheduler.after(pauseMs, () => resolve());
+    });
   }
 
   /** Asks this node when it leads the group; undefined when it does not. */
@@ -99,37 +267,44 @@ export class ClusterScan implements ScanContext {
   }
 
   /** Asks the group's leader; a lost answer is asked for again, since nothing here changes anything. */
-  private async remotely(group: GroupId, payload: Buffer, timeoutMs: Millis): Promise<Buffer> {
-    const { kv, clock } = this.environment;
-    const deadlineMs = clock.monotonicMs() + timeoutMs;
-    for (;;) {
+  private async remotely(group: GroupId, payload: Buffer, deadlineMs: Millis): Promise<Buffer> {
+    for (let attempt = 0; ; attempt++) {
       try {
-        return await new Promise<Buffer>((resolve, reject) => {
-          kv.forward(group, FORWARD_SERVICE, payload, deadlineMs, (error, reply) => {
-            if (reply !== undefined) resolve(reply);
-            else reject(error);
-          });
-        });
+        return await this.ask(group, payload, deadlineMs);
       } catch (error) {
-        const mayHelp = error instanceof KvorumError && error.disposition === 'unknown';
-        if (!mayHelp || clock.monotonicMs() >= deadlineMs) throw error;
+        if (!(error instanceof KvorumError && error.disposition === 'unknown')) throw error;
+        await this.pause(attempt, false, deadlineMs, error);
       }
     }
   }
+
+  private ask(group: GroupId, payload: Buffer, deadlineMs: Millis): Promise<Buffer> {
+    return new Promise<Buffer>((resolve, reject) => {
+      this.environment.kv.forward(group, FORWARD_SERVICE, payload, deadlineMs, (error, reply) => {
+        if (reply !== undefined) resolve(reply);
+        else reject(error);
+      });
+    });
+  }
 }
 
-/** One page out of the groups' pages: it reaches as far as the shortest of them does. A key seen twice is kept once. */
-export function mergePages(pages: readonly KeyPage[]): KeyPage {
-  if (pages.length === 1) return pages[0]!;
-  let next: Buffer | undefined;
-  for (const page of pages) {
-    if (page.next !== undefined && (next === undefined || Buffer.compare(page.next, next) < 0)) next = page.next;
+/** Owner of a single request. */
+class OneRequest implements RequestOwner {
+  firstRefused = Number.POSITIVE_INFINITY;
+  private readonly done: (error: Error | undefined) => void;
+
+  constructor(done: (error: Error | undefined) => void) {
+    this.done = done;
   }
-  const reach = next;
-  const keys = pages
-    .flatMap((page) => page.storageKeys)
-    .filter((key) => reach === undefined || Buffer.compare(key, reach) < 0)
-    .sort(Buffer.compare)
-    .filter((key, index, all) => index === 0 || !key.equals(all[index - 1]!));
-  return { storageKeys: keys, next };
+
+  settled(_request: unknown, error: Error | undefined, _reply: Reply | undefined): void {
+    this.done(error);
+  }
 }
+
+/** Owner of a request that travels as bytes only. */
+const NOBODY: RequestOwner = new OneRequest(() => {});
+
+/** True when `end` is a border that lies before `limit`; undefined is the end of the key space. */
+const isBelow = (end: Buffer | undefined, limit: Buffer): end is Buffer =>
+  end !== undefined && Buffer.compare(end, limit) < 0;

@@ -1,6 +1,7 @@
 /** What the connections of one server share. */
 import type { KvService } from '../../kv/index.ts';
 import type { Clock, Millis, Random, Scheduler } from '../../platform/index.ts';
+import { type ClusterTopology, SlotMap, soloTopology } from './cluster-topology.ts';
 import type { CommandTable, ResolvedCommand } from './command-table.ts';
 import type { RedisConfig } from './config.ts';
 import type { Connection } from './connection.ts';
@@ -45,6 +46,8 @@ export interface ServerStateOptions {
   quorumReplicas(): number;
   /** Hands over what this node leads. @returns false when it leads nothing */
   handOver(): Promise<boolean>;
+  /** The cluster's nodes and where groups are; undefined shows this node alone. */
+  readonly topology: ClusterTopology | undefined;
 }
 
 /** What all connections of a server share: its settings, statistics, connected clients and the seams below. */
@@ -59,6 +62,8 @@ export class ServerState {
   readonly quorumReplicas: () => number;
   /** Hands over what this node leads; settles false when it leads nothing. */
   readonly handOver: () => Promise<boolean>;
+  readonly topology: ClusterTopology;
+  readonly slots: SlotMap;
   readonly cursors = new ScanCursors();
   readonly writer = new ReplyWriter();
   /** Changed by `reconfigure` only. */
@@ -73,6 +78,8 @@ export class ServerState {
   readonly startedMs: Millis;
   /** The port that the server listens on, once it does. */
   port = 0;
+  /** The port for cluster clients; undefined when there is none. */
+  clusterPort: number | undefined;
   pause: Pause | undefined;
   private lastClientId = 0;
   /** Connections with replies to write at the end of this turn's callbacks. */
@@ -89,6 +96,9 @@ export class ServerState {
     this.logger = options.logger;
     this.quorumReplicas = () => options.quorumReplicas();
     this.handOver = () => options.handOver();
+    this.slots = new SlotMap(options.kv);
+    this.topology =
+      options.topology ?? soloTopology(options.kv.nodeId, () => ({ port: this.port, clusterPort: this.clusterPort }));
     this.runId = options.random.bytes(20).toString('hex');
     this.startedMs = options.clock.monotonicMs();
   }

@@ -3,6 +3,7 @@ import { createServer, type Server } from 'node:net';
 import type { KvService } from '../../kv/index.ts';
 import type { Clock, Random, Scheduler } from '../../platform/index.ts';
 import type { ClientStream } from './client-stream.ts';
+import type { ClusterTopology } from './cluster-topology.ts';
 import type { CommandSpec } from './command.ts';
 import { CommandTable } from './command-table.ts';
 import { ALL_COMMANDS } from './commands/index.ts';
@@ -28,6 +29,8 @@ export interface RedisServiceOptions {
   quorumReplicas?(): number;
   /** Hands the leadership of this node's groups to other nodes, for FAILOVER; settles false when it leads none. */
   handOver?(): Promise<boolean>;
+  /** The cluster's nodes and where groups are, for CLUSTER and MOVED; by default this node alone. */
+  readonly topology?: ClusterTopology;
   /** The commands that it knows; all of them by default. */
   readonly commands?: readonly CommandSpec[];
 }
@@ -36,11 +39,15 @@ export interface RedisServerOptions extends RedisServiceOptions {
   readonly host: string;
   /** 0 picks a free port. */
   readonly port: number;
+  /** A second port on which commands are redirected with MOVED, for cluster clients; 0 picks a free one, undefined has none. */
+  readonly clusterPort?: number;
 }
 
 export interface RedisServer {
   /** The port that it listens on. */
   readonly port: number;
+  /** The port for cluster clients; undefined when there is none. */
+  readonly clusterPort: number | undefined;
   /** Takes no more connections, lets replies under way leave, closes everything. */
   stop(): Promise<void>;
 }
@@ -48,13 +55,13 @@ export interface RedisServer {
 /** The Redis front end without its port. */
 export interface RedisService {
   /** Serves one client on a stream that is open; beyond the limit of clients it is told so and closed. */
-  accept(stream: ClientStream): void;
+  accept(stream: ClientStream, isClusterPort?: boolean): void;
 }
 
 /** Builds the front end over a key-value layer and serves other nodes' forwarded commands. Once per key-value layer. */
 export function createRedisService(options: RedisServiceOptions): RedisService {
   const state = openState(options);
-  return { accept: (stream) => accept(state, stream) };
+  return { accept: (stream, isClusterPort = false) => accept(state, stream, isClusterPort) };
 }
 
 function openState(options: RedisServiceOptions): ServerState {
@@ -68,6 +75,7 @@ function openState(options: RedisServiceOptions): ServerState {
     logger: options.logger,
     quorumReplicas: () => options.quorumReplicas?.() ?? 0,
     handOver: async () => (await options.handOver?.()) ?? false,
+    topology: options.topology,
   });
   serveForwarded({
     kv: state.kv,
@@ -90,26 +98,40 @@ function openState(options: RedisServiceOptions): ServerState {
  */
 export async function startRedisServer(options: RedisServerOptions): Promise<RedisServer> {
   const state = openState(options);
-  const listener = createServer({ noDelay: true, allowHalfOpen: true }, (socket) => {
-    const { tcpKeepaliveSeconds } = state.config;
-    if (tcpKeepaliveSeconds > 0) socket.setKeepAlive(true, tcpKeepaliveSeconds * 1000);
-    accept(state, socket);
-  });
-  await listen(listener, options.host, options.port);
-  const address = listener.address();
-  state.port = typeof address === 'object' && address !== null ? address.port : options.port;
+  const plain = listenerFor(state, false);
+  state.port = await listen(plain, options.host, options.port);
+  const listeners = [plain];
+  if (options.clusterPort !== undefined) {
+    const cluster = listenerFor(state, true);
+    try {
+      state.clusterPort = await listen(cluster, options.host, options.clusterPort);
+    } catch (error) {
+      plain.close();
+      throw error;
+    }
+    listeners.push(cluster);
+  }
   const stopSweep = sweepIdle(state);
   let stopped: Promise<void> | undefined;
   return {
     port: state.port,
+    clusterPort: state.clusterPort,
     stop: () => {
-      stopped ??= stop(state, listener, stopSweep);
+      stopped ??= stop(state, listeners, stopSweep);
       return stopped;
     },
   };
 }
 
-function accept(state: ServerState, stream: ClientStream): void {
+function listenerFor(state: ServerState, isClusterPort: boolean): Server {
+  return createServer({ noDelay: true, allowHalfOpen: true }, (socket) => {
+    const { tcpKeepaliveSeconds } = state.config;
+    if (tcpKeepaliveSeconds > 0) socket.setKeepAlive(true, tcpKeepaliveSeconds * 1000);
+    accept(state, socket, isClusterPort);
+  });
+}
+
+function accept(state: ServerState, stream: ClientStream, isClusterPort: boolean): void {
   state.stats.connectionsReceived++;
   if (state.connections.size >= state.config.maxClients) {
     state.stats.connectionsRejected++;
@@ -118,16 +140,18 @@ function accept(state: ServerState, stream: ClientStream): void {
     stream.end(() => stream.destroy());
     return;
   }
-  const connection = new Connection(state, stream);
+  const connection = new Connection(state, stream, isClusterPort);
   state.connections.set(connection.id, connection);
 }
 
-function listen(listener: Server, host: string, port: number): Promise<void> {
+/** @returns the port that was bound */
+function listen(listener: Server, host: string, port: number): Promise<number> {
   return new Promise((resolve, reject) => {
     listener.once('error', reject);
     listener.listen(port, host, () => {
       listener.off('error', reject);
-      resolve();
+      const address = listener.address();
+      resolve(typeof address === 'object' && address !== null ? address.port : port);
     });
   });
 }
@@ -149,9 +173,11 @@ function sweepIdle(state: ServerState): () => void {
   return () => cancel();
 }
 
-async function stop(state: ServerState, listener: Server, stopSweep: () => void): Promise<void> {
+async function stop(state: ServerState, listeners: readonly Server[], stopSweep: () => void): Promise<void> {
   stopSweep();
-  const closed = new Promise<void>((resolve) => listener.close(() => resolve()));
+  const closed = Promise.all(
+    listeners.map((listener) => new Promise<void>((resolve) => listener.close(() => resolve()))),
+  );
   for (const connection of state.connections.values()) connection.closeAfterReplies();
   const cancel = state.scheduler.after(STOP_GRACE_MS, () => {
     for (const connection of state.connections.values()) connection.destroy();

@@ -4,6 +4,7 @@
  */
 import { wordOf } from './arguments.ts';
 import type { RedisConfig } from './config.ts';
+import type { Connection } from './connection.ts';
 import { parseInteger } from './integers.ts';
 import { DATABASE_COUNT } from './keyspace.ts';
 import { RedisError } from './reply.ts';
@@ -11,7 +12,7 @@ import type { ServerState } from './server-state.ts';
 
 export interface Setting {
   readonly name: string;
-  get(state: ServerState): string;
+  get(state: ServerState, connection: Connection): string;
   /** Absent: the setting cannot be changed at runtime. @throws RedisError with the reason only */
   readonly set?: (state: ServerState, value: Buffer) => void;
 }
@@ -77,7 +78,7 @@ export const SETTINGS: readonly Setting[] = [
   fixed('appendfsync', 'always'),
   fixed('appendonly', 'yes'),
   numeric('client-query-buffer-limit', 'maxCommandBytes', 1048576n, MAX_I64, true),
-  constant('cluster-enabled', 'no'),
+  { name: 'cluster-enabled', get: (_state, connection) => (connection.isClusterMode ? 'yes' : 'no') },
   constant('databases', String(DATABASE_COUNT)),
   { name: 'enable-debug-command', get: (state) => (state.config.debugCommands ? 'yes' : 'no') },
   constant('io-threads', '1'),

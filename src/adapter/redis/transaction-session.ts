@@ -9,25 +9,33 @@ import type { GroupLane } from './group-lane.ts';
 import {
   decodeVersions,
   type GroupRequest,
+  storageKeysOf,
   TransactionRequest,
   type WatchedKey,
   WatchRequest,
 } from './group-request.ts';
 import { KEYSPACES } from './keyspace.ts';
+import { redirectElsewhere } from './redirects.ts';
 import { ErrorReply, NIL_ARRAY, RedisError, type Reply } from './reply.ts';
 import { splitArrayReply } from './reply-reader.ts';
-import { crossGroup, routeOf } from './routing.ts';
+import { anyGroup, commonGroup, crossGroup, routeOf } from './routing.ts';
 import type { ServerState } from './server-state.ts';
 import { Transaction } from './transaction.ts';
 
 /** WATCH reads again when a version could still change under the same timestamp; a busy key needs a few turns at most. */
 const WATCH_ATTEMPTS = 64;
 
+/** WATCH is redirected like a command that reads. */
+const WATCH = { flags: ['readonly'] } as const;
+
 /** What a transaction needs from its connection. */
 export interface TransactionHost {
   readonly server: ServerState;
   readonly db: number;
   readonly resp: 2 | 3;
+  readonly redirects: boolean;
+  readonly readOnly: boolean;
+  readonly isClusterPort: boolean;
   ask(group: GroupId, make: (lane: GroupLane, token: number) => GroupRequest): Promise<Reply>;
   runOther(command: ResolvedCommand, args: readonly Buffer[]): Reply | Promise<Reply>;
 }
@@ -37,7 +45,6 @@ export class TransactionSession {
   private readonly host: TransactionHost;
   private open: Transaction | undefined;
   private watched: WatchedKey[] = [];
-  private watchedGroup: GroupId | undefined;
 
   constructor(host: TransactionHost) {
     this.host = host;
@@ -67,7 +74,6 @@ export class TransactionSession {
 
   unwatch(): void {
     this.watched = [];
-    this.watchedGroup = undefined;
   }
 
   /** Queues a command. @throws RedisError when it cannot be part of the transaction */
@@ -80,10 +86,14 @@ export class TransactionSession {
       throw new RedisError(`ERR ${command.fullName} spans all groups and cannot be part of a transaction`);
     }
     if (handler.kind === 'data') {
-      const { group } = routeOf(this.host.server.kv, spec, args, transaction.db);
-      if (group !== undefined) {
-        if ((transaction.group ?? this.watchedGroup ?? group) !== group) throw crossGroup();
-        transaction.group = group;
+      const { kv } = this.host.server;
+      const route = routeOf(kv, spec, args, transaction.db);
+      if (this.host.redirects) redirectElsewhere(this.host, spec, transaction.db, route.firstKey);
+      if (route.firstStorageKey !== undefined) {
+        // Where the first key was when it was queued does not matter: it may have moved since.
+        const first = transaction.firstStorageKey ?? this.watched[0]?.storageKey;
+        if (first !== undefined && kv.groupOf(first) !== route.group) throw crossGroup();
+        transaction.firstStorageKey ??= route.firstStorageKey;
       }
       transaction.queue.push({ kind: 'data', data: { spec, args, db: transaction.db } });
     } else {
@@ -98,7 +108,7 @@ export class TransactionSession {
    * @throws RedisError when there is no transaction, or one that was refused
    */
   exec(onlyData: () => void): Reply | Promise<Reply> {
-    const { open: transaction, watched, watchedGroup } = this;
+    const { open: transaction, watched } = this;
     const { server, resp } = this.host;
     if (transaction === undefined) throw new RedisError('ERR EXEC without MULTI');
     this.discard();
@@ -107,7 +117,8 @@ export class TransactionSession {
     }
     if (transaction.queue.length === 0 && watched.length === 0) return [];
     const commands = transaction.data();
-    const group = transaction.group ?? watchedGroup ?? server.kv.dataGroups()[0]!;
+    const keys = [...watched.map(({ storageKey }) => storageKey), ...storageKeysOf(commands)];
+    const group = commonGroup(server.kv, keys) ?? anyGroup(server.kv);
     const replies = this.host.ask(
       group,
       (lane, token) => new TransactionRequest(watched, commands, resp, server.settings, lane, token),
@@ -145,11 +156,10 @@ export class TransactionSession {
     const { server, db, resp } = this.host;
     const keyspace = KEYSPACES[db]!;
     const storageKeys = userKeys.map((key) => keyspace.storageKey(key));
-    const groups = new Set(storageKeys.map((key) => server.kv.groupOf(key)));
-    if (this.watchedGroup !== undefined) groups.add(this.watchedGroup);
-    if (groups.size > 1) throw crossGroup();
-    const group = [...groups][0]!;
+    if (this.host.redirects) redirectElsewhere(this.host, WATCH, db, userKeys[0]);
     for (let attempt = 0; attempt < WATCH_ATTEMPTS; attempt++) {
+      const watched = this.watched.map(({ storageKey }) => storageKey);
+      const group = commonGroup(server.kv, [...storageKeys, ...watched]) ?? anyGroup(server.kv);
       const reply = await this.host.ask(
         group,
         (lane, token) => new WatchRequest(storageKeys, resp, server.settings, lane, token),
@@ -159,7 +169,6 @@ export class TransactionSession {
         await new Promise<void>((resolve) => server.scheduler.endOfTurn(resolve));
         continue;
       }
-      this.watchedGroup = group;
       storageKeys.forEach((storageKey, index) => {
         if (this.watched.every((watched) => !watched.storageKey.equals(storageKey))) {
           this.watched.push({ storageKey, version: versions[index]! });

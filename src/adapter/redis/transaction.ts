@@ -1,5 +1,4 @@
 /** The state of MULTI: commands that were queued, and whether one of them was refused. */
-import type { GroupId } from '../../platform/index.ts';
 import type { ResolvedCommand } from './command-table.ts';
 import type { QueuedData } from './group-request.ts';
 
@@ -12,8 +11,8 @@ export class Transaction {
   readonly queue: QueuedCommand[] = [];
   /** A command was refused when it was queued, so EXEC must abort. */
   refused = false;
-  /** The group of all keys so far; undefined while there are none. */
-  group: GroupId | undefined;
+  /** A key whose group all others must have; undefined while there is none. */
+  firstStorageKey: Buffer | undefined;
   /** The database that queued SELECTs have led to. */
   db: number;
 

@@ -1,17 +1,21 @@
 /**
  * A key-value layer in memory for tests of the Redis adapter: one map behind one or more groups, every operation evaluated
- * and applied at once. Two fakes may share a map and stand for two nodes, one of which leads.
+ * and applied at once. Two fakes may share a map and stand for two nodes, one of which leads. Who owns a key is checked
+ * when the state has owners; what a node believes about it is its directory, which may be older.
  */
 import {
   ConflictError,
   type ForwardHandler,
+  type KeyStretch,
   type KeyView,
   type KvService,
   LeaderUnavailableError,
   type LiveValue,
   NotLeaderError,
+  NotOwnerError,
   type Operation,
   physicalMs,
+  RangeBusyError,
   type ScanPage,
   type ScanRequest,
   type ScanRow,
@@ -32,12 +36,75 @@ interface StoredValue {
   readonly commitTs: HlcTimestamp;
 }
 
+/** Which group has which keys: borders in order, the first at the start of the key space. */
+export class RangeMap {
+  private borders: { readonly start: Buffer; readonly group: GroupId }[];
+
+  constructor(group: GroupId) {
+    this.borders = [{ start: Buffer.alloc(0), group }];
+  }
+
+  /** Slots of database 0 spread evenly in order; everything before them goes to the first group, everything behind to the last. */
+  static spread(groups: readonly GroupId[]): RangeMap {
+    const map = new RangeMap(groups[0]!);
+    for (let nth = 1; nth < groups.length; nth++)
+      map.assign(slotKey((16384 * nth) / groups.length), undefined, groups[nth]!);
+    return map;
+  }
+
+  at(key: Buffer): KeyStretch {
+    let index = 0;
+    while (index + 1 < this.borders.length && Buffer.compare(this.borders[index + 1]!.start, key) <= 0) index++;
+    const { group } = this.borders[index]!;
+    return { group, end: this.borders[index + 1]?.start };
+  }
+
+  assign(start: Buffer, end: Buffer | undefined, group: GroupId): void {
+    const behind = end === undefined ? undefined : { start: end, group: this.at(end).group };
+    const kept = this.borders.filter(
+      (border) =>
+        Buffer.compare(border.start, start) < 0 || (end !== undefined && Buffer.compare(border.start, end) > 0),
+    );
+    const all = [...kept, { start, group }, ...(behind === undefined ? [] : [behind])];
+    all.sort((a, b) => Buffer.compare(a.start, b.start));
+    this.borders = all.filter((border, index) => index === 0 || border.group !== all[index - 1]!.group);
+  }
+
+  copy(): RangeMap {
+    const copy = new RangeMap(this.borders[0]!.group);
+    copy.borders = [...this.borders];
+    return copy;
+  }
+}
+
+/** Where a slot of database 0 begins. */
+export const slotKey = (slot: number): Buffer => {
+  const at = Math.floor(slot);
+  return Buffer.from([0x72, 0, at >>> 8, at & 0xff]);
+};
+
 /** The replicated state that fake nodes share. */
 export class FakeState {
+  /** Who owns what; undefined: nobody checks. */
+  owners: RangeMap | undefined;
+  /** Slots of database 0, first to below last, whose writes wait for a move. */
+  fenced: readonly [number, number] | undefined;
+  /** Whether refusals name the new owner. */
+  givesHints = true;
   readonly values = new Map<string, StoredValue>();
   lastTs = 0n;
   /** Added to the wall clock, so that tests can let time pass. */
   skewMs = 0;
+
+  /** What a group says to an access. @throws NotOwnerError, RangeBusyError */
+  check(group: GroupId | undefined, key: Buffer, isWrite: boolean): void {
+    if (group === undefined || this.owners === undefined) return;
+    const owner = this.owners.at(key).group;
+    if (owner !== group) throw new NotOwnerError(this.givesHints ? owner : undefined);
+    if (!isWrite || this.fenced === undefined) return;
+    const [from, to] = this.fenced;
+    if (inRange(key, slotKey(from), slotKey(to))) throw new RangeBusyError('fenced');
+  }
 
   /** A timestamp above all earlier ones. */
   nextTs(): HlcTimestamp {
@@ -51,28 +118,36 @@ export class FakeState {
 export class FakeView implements KeyView {
   readonly ts: HlcTimestamp;
   private readonly state: FakeState;
+  private readonly group: GroupId | undefined;
   private readonly written = new Map<string, StoredValue | undefined>();
 
-  constructor(state: FakeState, ts: HlcTimestamp = state.nextTs()) {
+  constructor(state: FakeState, ts: HlcTimestamp = state.nextTs(), group?: GroupId) {
     this.state = state;
     this.ts = ts;
+    this.group = group;
   }
 
   get(key: Buffer): LiveValue | undefined {
+    this.state.check(this.group, key, false);
     const name = key.toString('latin1');
     const found = this.written.has(name) ? this.written.get(name) : this.state.values.get(name);
     return found !== undefined && isLive(found, this.ts) ? found : undefined;
   }
 
   put(key: Buffer, value: Buffer, expireTs: HlcTimestamp): void {
+    this.state.check(this.group, key, true);
     this.written.set(key.toString('latin1'), { key, value, expireTs, commitTs: this.ts });
   }
 
   delete(key: Buffer): void {
+    this.state.check(this.group, key, true);
     this.written.set(key.toString('latin1'), undefined);
   }
 
   deleteRange(start: Buffer, end: Buffer): void {
+    this.state.check(this.group, start, true);
+    const own = this.group === undefined ? undefined : this.state.owners?.at(start).end;
+    if (own !== undefined && Buffer.compare(own, end) < 0) throw new NotOwnerError(undefined);
     for (const [name, stored] of [...this.state.values, ...this.written]) {
       if (stored !== undefined && inRange(stored.key, start, end)) this.written.set(name, undefined);
     }
@@ -90,7 +165,7 @@ export class FakeView implements KeyView {
 export interface FakeKvOptions {
   readonly nodeId?: number;
   readonly state?: FakeState;
-  /** Data groups; keys are spread over them by a byte of their slot. */
+  /** Data groups; the slots of database 0 are spread over them in order. */
   readonly groups?: number;
 }
 
@@ -112,6 +187,11 @@ export class FakeKv implements KvService {
   /** Operations submitted and forwards sent since the start. */
   submitted = 0;
   forwarded = 0;
+  routesVersion = 1;
+  /** What this node believes about owners. */
+  directory: RangeMap;
+  /** Leaders of single groups; the others are led by `leader`. */
+  readonly leaders = new Map<GroupId, FakeKv>();
   private readonly groups: readonly GroupId[];
   private readonly handlers = new Map<string, ForwardHandler>();
   private held: (() => void)[] = [];
@@ -120,24 +200,40 @@ export class FakeKv implements KvService {
     this.nodeId = nodeId(options.nodeId ?? 1);
     this.state = options.state ?? new FakeState();
     this.groups = Array.from({ length: options.groups ?? 1 }, (_, index) => groupId(index + 2));
+    this.directory = RangeMap.spread(this.groups);
   }
 
   groupOf(key: Buffer): GroupId {
-    return this.groups[(key[3] ?? 0) % this.groups.length]!;
+    return this.directory.at(key).group;
+  }
+
+  stretchAt(key: Buffer): KeyStretch {
+    return this.directory.at(key);
+  }
+
+  /** Learns of a new version of the directory: the owners as they are now, or `directory`. */
+  learn(directory = this.state.owners?.copy()): void {
+    if (directory !== undefined) this.directory = directory;
+    this.routesVersion++;
+  }
+
+  leaderOf(group: GroupId): FakeKv | undefined {
+    return this.leaders.get(group) ?? this.leader;
   }
 
   dataGroups(): readonly GroupId[] {
     return this.groups;
   }
 
-  servesLocally(_group: GroupId): boolean {
-    return this.leader === this;
+  servesLocally(group: GroupId): boolean {
+    return this.leaderOf(group) === this;
   }
 
-  submit<Reply>(_group: GroupId, operation: Operation<Reply>): void {
+  submit<Reply>(group: GroupId, operation: Operation<Reply>): void {
     this.submitted++;
-    if (this.leader !== this) {
-      this.finish(() => operation.complete(new NotLeaderError(this.leader?.nodeId), undefined));
+    const leader = this.leaderOf(group);
+    if (leader !== this) {
+      this.finish(() => operation.complete(new NotLeaderError(leader?.nodeId), undefined));
       return;
     }
     const failure = this.failNext;
@@ -147,7 +243,7 @@ export class FakeKv implements KvService {
       return;
     }
     if (this.evaluateTwice) runAside(operation, new FakeView(this.state));
-    const view = new FakeView(this.state, this.frozenTs);
+    const view = new FakeView(this.state, this.frozenTs, group);
     let reply: Reply;
     try {
       reply = operation.evaluate(view);
@@ -173,28 +269,32 @@ export class FakeKv implements KvService {
   }
 
   async scan(group: GroupId, request: ScanRequest): Promise<ScanPage> {
-    if (this.leader !== this) throw new NotLeaderError(this.leader?.nodeId);
+    const leader = this.leaderOf(group);
+    if (leader !== this) throw new NotLeaderError(leader?.nodeId);
+    this.state.check(group, request.start, false);
+    const border = (this.state.owners ?? this.directory).at(request.start).end;
+    const isCut = border !== undefined && Buffer.compare(border, request.end) < 0;
+    const end = isCut ? border : request.end;
     const ts = this.state.nextTs();
     const rows: ScanRow[] = [...this.state.values.values()]
-      .filter(
-        (row) => inRange(row.key, request.start, request.end) && isLive(row, ts) && this.groupOf(row.key) === group,
-      )
+      .filter((row) => inRange(row.key, request.start, end) && isLive(row, ts))
       .sort((a, b) => Buffer.compare(a.key, b.key));
     const page = rows.slice(0, request.limit);
-    return { rows: page, next: rows.length > request.limit ? rows[request.limit]!.key : undefined };
+    return { rows: page, next: rows.length > request.limit ? rows[request.limit]!.key : isCut ? border : undefined };
   }
 
   async countKeys(group: GroupId, counterClass: number): Promise<number> {
-    if (this.leader !== this) throw new NotLeaderError(this.leader?.nodeId);
+    const leader = this.leaderOf(group);
+    if (leader !== this) throw new NotLeaderError(leader?.nodeId);
     let count = 0;
     for (const { key } of this.state.values.values()) {
-      if (key[1] === counterClass && this.groupOf(key) === group) count++;
+      if (key[1] === counterClass && (this.state.owners ?? this.directory).at(key).group === group) count++;
     }
     return count;
   }
 
   forward(
-    _group: GroupId,
+    group: GroupId,
     service: string,
     payload: Buffer,
     _deadlineMs: Millis,
@@ -207,7 +307,7 @@ export class FakeKv implements KvService {
       setImmediate(() => done(failure, undefined));
       return;
     }
-    const handler = this.leader?.handlers.get(service);
+    const handler = this.leaderOf(group)?.handlers.get(service);
     setImmediate(() => {
       if (handler === undefined) done(new LeaderUnavailableError('no leader in time'), undefined);
       else handler(Buffer.from(payload), done);

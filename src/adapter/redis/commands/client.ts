@@ -271,6 +271,8 @@ const HELP = [
   '      Kill connections authenticated by <username>.',
   '    * SKIPME (YES|NO)',
   '      Skip killing current connection (default: yes).',
+  'KVORUM-REDIRECTS (ON|OFF)',
+  '    Answer MOVED for slots that other nodes lead, or pass commands on to them.',
   'LIST [options ...]',
   '    Return information about client connections. Options:',
   '    * TYPE (NORMAL|MASTER|REPLICA|PUBSUB)',
@@ -322,6 +324,16 @@ export const clientCommands = defineCommands([
         (connection) => new VerbatimReply(`${clientLine(connection)}\n`),
       ),
       sub('kill', -3, '2.4.0', 'Kill the connection of a client', kill, true),
+      sub(
+        'kvorum-redirects',
+        3,
+        '7.0.0',
+        'Redirect commands on this connection with MOVED, as Redis Cluster does, or pass them on',
+        (connection, args) => {
+          connection.redirects = onOff(args[2]!);
+          return OK;
+        },
+      ),
       sub('list', -2, '2.4.0', 'Get the list of client connections', list, true),
       sub(
         'no-evict',

@@ -1,6 +1,7 @@
 /** CONFIG GET, SET, RESETSTAT, REWRITE, HELP. */
 import { wordOf } from '../arguments.ts';
 import { defineCommands } from '../command.ts';
+import type { Connection } from '../connection.ts';
 import { globMatches } from '../glob.ts';
 import { errors, MapReply, OK, RedisError, type Reply } from '../reply.ts';
 import { type ServerState, ServerStats } from '../server-state.ts';
@@ -8,11 +9,11 @@ import { SETTING_BY_NAME, SETTINGS, type Setting } from '../settings.ts';
 import { helpCommand } from './help.ts';
 import { serverSubcommand } from './server-subcommand.ts';
 
-function get(state: ServerState, patterns: readonly Buffer[]): Reply {
+function get(connection: Connection, patterns: readonly Buffer[]): Reply {
   const matching = SETTINGS.filter(({ name }) =>
     patterns.some((pattern) => globMatches(pattern, Buffer.from(name), true)),
   );
-  return new MapReply(matching.map((setting) => [setting.name, setting.get(state)]));
+  return new MapReply(matching.map((setting) => [setting.name, setting.get(connection.server, connection)]));
 }
 
 /** All or nothing: what was changed before a refusal is put back. */
@@ -62,7 +63,7 @@ export const configCommands = defineCommands([
         '2.0.0',
         'Get the values of configuration parameters',
         'O(N) when N is the number of configuration parameters provided',
-        (connection, args) => get(connection.server, args.slice(2)),
+        (connection, args) => get(connection, args.slice(2)),
       ),
       helpCommand('config', 'server', '5.0.0', [
         'GET <pattern>',

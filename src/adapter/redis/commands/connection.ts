@@ -62,7 +62,7 @@ function hello(connection: Connection, args: readonly Buffer[]): Reply {
     ['version', SERVER_VERSION],
     ['proto', version],
     ['id', connection.id],
-    ['mode', 'standalone'],
+    ['mode', connection.isClusterMode ? 'cluster' : 'standalone'],
     ['role', 'master'],
     ['modules', []],
   ]);
@@ -83,6 +83,8 @@ function reset(connection: Connection): Reply {
   connection.replyMode = 'on';
   connection.noEvict = false;
   connection.noTouch = false;
+  connection.readOnly = false;
+  connection.redirects = connection.redirectsByDefault;
   return new SimpleString('RESET');
 }
 

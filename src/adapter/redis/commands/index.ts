@@ -3,6 +3,7 @@ import type { CommandSpec } from '../command.ts';
 import { bitfieldCommands } from './bitfield.ts';
 import { bitCommands } from './bits.ts';
 import { clientCommands } from './client.ts';
+import { clusterCommands } from './cluster.ts';
 import { configCommands } from './config.ts';
 import { connectionCommands } from './connection.ts';
 import { expiryCommands } from './expiry.ts';
@@ -22,6 +23,7 @@ export const ALL_COMMANDS: readonly CommandSpec[] = [
   ...bitfieldCommands,
   ...bitCommands,
   ...clientCommands,
+  ...clusterCommands,
   ...configCommands,
   ...connectionCommands,
   ...expiryCommands,

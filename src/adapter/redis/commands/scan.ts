@@ -87,9 +87,11 @@ async function scan(ctx: ScanContext, args: readonly Buffer[]): Promise<Reply> {
   return [nextCursor(ctx, page.next), found];
 }
 
+/** Where to go on may be a border between groups, which need not be as long as a key; no key lies between it and its slot. */
 function nextCursor(ctx: ScanContext, next: Buffer | undefined): string {
   if (next === undefined) return '0';
-  return String(ctx.cursors.cursorFor(next, ctx.keyspace.db, decodeStorageKey(next)?.slot ?? 0));
+  const slot = ((next[2] ?? 0) << 8) | (next[3] ?? 0);
+  return String(ctx.cursors.cursorFor(next, ctx.keyspace.db, slot));
 }
 
 /** The key of a slot that a cursor's hash was made of. */
@@ -109,13 +111,19 @@ async function randomKey(ctx: ScanContext): Promise<Reply> {
   const whole = ctx.keyspace.wholeDb();
   const from = ctx.keyspace.slotRange(ctx.random.int(SLOT_COUNT), SLOT_COUNT).start;
   for (const range of [{ start: from, end: whole.end }, whole]) {
-    const { storageKeys } = await ctx.page({
-      ...range,
-      limit: RANDOM_CHOICES,
-      pattern: undefined,
-      typeName: undefined,
-    });
-    if (storageKeys.length > 0) return userKeyOf(storageKeys[ctx.random.int(storageKeys.length)]!);
+    let start: Buffer | undefined = range.start;
+    while (start !== undefined) {
+      const page = await ctx.page({
+        start,
+        end: range.end,
+        limit: RANDOM_CHOICES,
+        pattern: undefined,
+        typeName: undefined,
+      });
+      const { storageKeys } = page;
+      if (storageKeys.length > 0) return userKeyOf(storageKeys[ctx.random.int(storageKeys.length)]!);
+      start = page.next;
+    }
   }
   return null;
 }

@@ -18,7 +18,7 @@ async function info(ctx: ScanContext, args: readonly Buffer[]): Promise<Reply> {
   const parts: string[] = [];
   for (const [name, { title, fields }] of INFO_SECTIONS) {
     if (!all && !asked.has(name)) continue;
-    const lines = fields(ctx.connection.server).map(([field, value]) => `${field}:${value}\r\n`);
+    const lines = fields(ctx.connection.server, ctx.connection).map(([field, value]) => `${field}:${value}\r\n`);
     parts.push(`# ${title}\r\n${lines.join('')}`);
   }
   if (all || asked.has('keyspace')) parts.push(`# Keyspace\r\n${await keyspaceLines(ctx)}`);

@@ -1,0 +1,193 @@
+/**
+ * Finds a new place for the requests of one connection that came back without having run: their keys have moved, are
+ * moving, or the group's leader has changed.
+ *
+ * It works in rounds. A round begins when every lane that gave something back is empty, and ends when all that it sent is
+ * settled or back. Within a round every key has one destination, so requests on one key stay in order in one lane; a
+ * request whose keys would go different ways ends the round before it. While rounds go on the connection starts nothing
+ * new. So requests on one key never have two ways at one time, whatever the hints and the directory say.
+ *
+ * Rounds without progress pause between 5 and 100 ms, with jitter, and probe with a few requests only, so a connection
+ * cannot storm the groups, however long its pipeline is.
+ */
+import { NotLeaderError, NotOwnerError, RangeBusyError } from '../../kv/index.ts';
+import type { GroupId, Millis } from '../../platform/index.ts';
+import { type GroupLane, setDeadline } from './group-lane.ts';
+import type { GroupRequest } from './group-request.ts';
+import type { Reply } from './reply.ts';
+import { crossGroup } from './routing.ts';
+import type { ServerState } from './server-state.ts';
+
+/** Most requests of a round, and of one after a round that settled nothing. */
+const MAX_ROUND_REQUESTS = 1024;
+const MAX_PROBES = 16;
+/** Pause before a round when the one before brought nothing. */
+const MIN_PAUSE_MS = 5;
+const MAX_PAUSE_MS = 100;
+/** Rounds without progress that may follow a new hint at once. */
+const MAX_QUICK_ROUNDS = 3;
+/** After this many, every second hint is ignored: two groups that name each other are settled by the directory. */
+const MAX_TRUSTED_HINTS = 4;
+
+/** What rerouting needs from its connection. */
+export interface ReroutingHost {
+  readonly server: ServerState;
+  laneOf(group: GroupId): GroupLane;
+  requestSettled(request: GroupRequest, error: Error | undefined, reply: Reply | undefined): void;
+  /** Everything that came back is settled: commands may be started again. */
+  reroutingDone(): void;
+}
+
+export class Rerouting {
+  private readonly host: ReroutingHost;
+  /** Requests without a place, in the order of the connection. */
+  private waiting: GroupRequest[] = [];
+  /** Requests that the present round has sent. */
+  private readonly sent = new Set<GroupRequest>();
+  private stalledLanes = 0;
+  private isRoundScheduled = false;
+  private isSending = false;
+  /** Rounds that settled nothing, one after the other. */
+  private quietRounds = 0;
+  private settledInRound = 0;
+
+  constructor(host: ReroutingHost) {
+    this.host = host;
+  }
+
+  /** True from the first request that comes back until all are settled. */
+  get isActive(): boolean {
+    return this.stalledLanes > 0 || this.waiting.length > 0 || this.sent.size > 0;
+  }
+
+  laneStalled(): void {
+    this.stalledLanes++;
+  }
+
+  laneDrained(requests: readonly GroupRequest[]): void {
+    this.stalledLanes--;
+    for (const request of requests) {
+      this.sent.delete(request);
+      this.waiting.push(request);
+    }
+    this.goOn();
+  }
+
+  /** Must be told about every request that is settled. */
+  requestSettled(request: GroupRequest): void {
+    if (!this.sent.delete(request)) return;
+    this.settledInRound++;
+    this.goOn();
+  }
+
+  /** Begins the next round when the last one is over. */
+  private goOn(): void {
+    if (this.isSending || this.isRoundScheduled || this.stalledLanes > 0 || this.sent.size > 0) return;
+    if (this.settledInRound > 0) this.quietRounds = 0;
+    this.settledInRound = 0;
+    if (this.waiting.length === 0) {
+      this.quietRounds = 0;
+      this.host.reroutingDone();
+      return;
+    }
+    this.waiting.sort((a, b) => a.order - b.order);
+    this.isRoundScheduled = true;
+    const begin = () => {
+      this.isRoundScheduled = false;
+      this.round();
+    };
+    const pauseMs = this.pauseBefore(this.waiting[0]!);
+    if (pauseMs === 0) queueMicrotask(begin);
+    else this.host.server.scheduler.after(pauseMs, begin);
+  }
+
+  /** No pause when something new is known about the first request, a few times in a row. */
+  private pauseBefore(first: GroupRequest): Millis {
+    const isNews =
+      first.refusal instanceof NotLeaderError ||
+      (first.refusal instanceof NotOwnerError && this.destinationOf(first, undefined) !== first.refusedBy);
+    if (isNews && this.quietRounds < MAX_QUICK_ROUNDS) return 0;
+    const longest = Math.min(MAX_PAUSE_MS, MIN_PAUSE_MS * 2 ** Math.min(this.quietRounds + 1, 8));
+    return MIN_PAUSE_MS + this.host.server.random.next() * (longest - MIN_PAUSE_MS);
+  }
+
+  private round(): void {
+    const { clock, commandTimeoutMs } = this.host.server;
+    const nowMs = clock.monotonicMs();
+    const limit = this.quietRounds === 0 ? MAX_ROUND_REQUESTS : MAX_PROBES;
+    this.quietRounds++;
+    const { waiting } = this;
+    const destinations = new Map<string, GroupId>();
+    const leaving: { readonly request: GroupRequest; readonly group: GroupId }[] = [];
+    const failed: { readonly request: GroupRequest; readonly error: Error }[] = [];
+    let next = 0;
+    for (; next < waiting.length && leaving.length < limit; next++) {
+      const request = waiting[next]!;
+      setDeadline(request, commandTimeoutMs);
+      if (nowMs >= request.deadlineMs) {
+        failed.push({ request, error: request.refusal ?? new RangeBusyError('behind a command that was refused') });
+        continue;
+      }
+      const group = this.destinationOf(request, destinations);
+      if (group === 'behind') break;
+      if (group === undefined) failed.push({ request, error: crossGroup() });
+      else leaving.push({ request, group });
+    }
+    this.waiting = waiting.slice(next);
+    for (const { request } of leaving) this.sent.add(request);
+    // Requests may be settled or come back while the others are still leaving.
+    this.isSending = true;
+    for (const { request, error } of failed) {
+      this.settledInRound++;
+      this.host.requestSettled(request, error, undefined);
+    }
+    const behind = this.waiting;
+    this.waiting = [];
+    let position = 0;
+    // When one is refused at once, nothing may pass it.
+    while (position < leaving.length && this.waiting.length === 0 && this.stalledLanes === 0) {
+      const { request, group } = leaving[position++]!;
+      const lane = this.host.laneOf(group);
+      request.assignTo(lane);
+      lane.submit(request);
+    }
+    for (const { request } of leaving.slice(position)) {
+      this.sent.delete(request);
+      this.waiting.push(request);
+    }
+    for (const request of behind) this.waiting.push(request);
+    this.isSending = false;
+    this.goOn();
+  }
+
+  /**
+   * The group to ask next: the one that an earlier request of the round took for the same key, else the one that was named
+   * in the refusal, else the directory's.
+   * @returns 'behind' when it must wait for earlier requests of the round, undefined when its keys belong to different groups
+   */
+  private destinationOf(
+    request: GroupRequest,
+    destinations: Map<string, GroupId> | undefined,
+  ): GroupId | 'behind' | undefined {
+    const { kv } = this.host.server;
+    const keys = request.storageKeys();
+    if (keys.length === 0) return request.refusedBy;
+    const isTrusted = request.redirects < MAX_TRUSTED_HINTS || request.redirects % 2 === 0;
+    const hint = isTrusted ? request.hint : undefined;
+    const names = destinations === undefined ? [] : keys.map((key) => key.toString('latin1'));
+    let group: GroupId | undefined;
+    let isTaken = false;
+    for (let index = 0; index < keys.length; index++) {
+      const taken = destinations?.get(names[index]!);
+      isTaken ||= taken !== undefined;
+      const one = taken ?? hint ?? kv.groupOf(keys[index]!);
+      if (group !== undefined && one !== group) return isTaken ? 'behind' : undefined;
+      group = one;
+    }
+    if (destinations !== undefined && group !== undefined) {
+      for (const name of names) destinations.set(name, group);
+      if (request.hint !== undefined) request.redirects++;
+    }
+    return group;
+  }
+}
