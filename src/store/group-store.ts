@@ -529,13 +529,15 @@ class MvccGroupStore implements GroupStore {
   async close(): Promise<void> {
     if (this.lane.unusable instanceof StoreClosedError) return;
     this.cancelTimer?.();
-    await this.drops.close(new StoreClosedError(this.options.location));
+    await this.drops.pause();
     await this.collector.stop();
     if (this.lane.unusable === undefined) {
       await this.counters.settle();
       await this.flush();
     }
-    this.lane.unusable = new StoreClosedError(this.options.location);
+    const closed = new StoreClosedError(this.options.location);
+    this.lane.unusable = closed;
+    this.drops.forget(closed);
     this.cancelTimer?.();
     await this.lane.idle();
     await this.level.close();

@@ -40,6 +40,7 @@ export function encodeDropKey(index: LogIndex, ordinal: number): Buffer {
   return row;
 }
 
+/** The value of a drop's row. */
 export function encodeDrop({ start, end, ts, isCounted }: Omit<RangeDrop, 'rowKey'>): Buffer {
   const head = Buffer.alloc(FIXED_BYTES);
   head[0] = (isCounted ? FLAG_COUNTED : 0) | (end === undefined ? 0 : FLAG_HAS_END);
@@ -160,19 +161,14 @@ export class RangeDrops {
     });
   }
 
-  /** Lets go of the store after the batch that is under way, until `reset`. Whoever waits goes on waiting. */
+  /** Lets go of the store after the batch that is under way. Reads and counts go on leaving the ranges out. */
   async pause(): Promise<void> {
     this.isStopping = true;
     await this.running;
   }
 
-  /** Ends the work for good; the next opening goes on. @param error told to those who wait */
-  async close(error: Error): Promise<void> {
-    await this.pause();
-    this.forget(error);
-  }
-
-  private forget(error: Error): void {
+  /** Gives up what is left; the next opening goes on. @param error told to those who wait */
+  forget(error: Error): void {
     const { waiting } = this;
     this.setWaiting([]);
     for (const { done } of waiting) done.reject(error);
