@@ -10,6 +10,7 @@ export {
   type GroupView,
   isToNode,
   type NodeAddresses,
+  type NodeView,
   sendToLauncher,
 } from './node-channel.ts';
 export { describeExit, type NodeExit, NodeProcess, type NodeProcessOptions } from './node-process.ts';

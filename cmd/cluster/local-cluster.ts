@@ -1,6 +1,6 @@
 /**
- * Several nodes on this machine, each in a process of its own. Starts them, says when all groups have a leader that every
- * node knows, notices deaths, stops all.
+ * Several nodes on this machine, each in a process of its own. Starts them, says when all of them serve clients, notices
+ * deaths, stops all.
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import type { NodeSettingValues } from '../../src/config/index.ts';
@@ -22,6 +22,8 @@ export interface LocalClusterOptions {
 export interface ClusterMember {
   readonly nodeId: number;
   readonly addresses: NodeAddresses;
+  readonly isReady: boolean;
+  readonly reason: string;
   readonly groups: readonly GroupView[];
   readonly dataFolder: string;
 }
@@ -55,7 +57,7 @@ export class LocalCluster {
   }
 
   /**
-   * Settles when every node listens and knows the leader of each of its groups.
+   * Settles when every node listens, knows who owns what, and knows the leader of each of its groups.
    * @throws NodeStartError when a node ended, or when `timeoutMs` passed
    */
   async ready(timeoutMs: number): Promise<ClusterMember[]> {
@@ -64,10 +66,10 @@ export class LocalCluster {
       const dead = [...this.processes.values()].find((node) => node.exit !== undefined && !this.options.restart);
       if (dead) throw new NodeStartError(deathReport(dead.nodeId, dead.exit!));
       const members = await Promise.all([...this.processes.values()].map((node) => this.member(node, deadline)));
-      const settled = members.filter((member) => member !== undefined && hasLeaders(member));
+      const settled = members.filter((member) => member?.isReady === true);
       if (settled.length === this.options.nodes.length) return settled as ClusterMember[];
       if (Date.now() > deadline) {
-        throw new NodeStartError(`the cluster has no leader that every node knows after ${timeoutMs / 1000} s`);
+        throw new NodeStartError(`the cluster is not ready after ${timeoutMs / 1000} s: ${complaints(members)}`);
       }
       await delay(POLL_INTERVAL_MS);
     }
@@ -135,12 +137,16 @@ export class LocalCluster {
     abort.abort();
     if (addresses === undefined) return undefined;
     const { nodeId, settings } = node;
-    return { nodeId, addresses, groups: await node.status(), dataFolder: settings.dataFolder };
+    const { isReady, reason, groups } = await node.status();
+    return { nodeId, addresses, isReady, reason, groups, dataFolder: settings.dataFolder };
   }
 }
 
-const hasLeaders = (member: ClusterMember): boolean =>
-  member.groups.length > 0 && member.groups.every((group) => group.leader !== undefined);
+const complaints = (members: readonly (ClusterMember | undefined)[]): string =>
+  members
+    .filter((member) => member?.isReady !== true)
+    .map((member) => (member === undefined ? 'a node does not listen yet' : `node ${member.nodeId}: ${member.reason}`))
+    .join('; ');
 
 /** What to show when a node ended by itself. */
 export function deathReport(nodeId: number, exit: NodeExit): string {

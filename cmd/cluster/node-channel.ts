@@ -21,9 +21,19 @@ export interface GroupView {
   readonly appliedIndex: number;
 }
 
+/** What a node says about itself. */
+export interface NodeView {
+  /** Clients are served. */
+  readonly isReady: boolean;
+  /** `ready`, or what is still missing. */
+  readonly reason: string;
+  /** Groups that have a replica there, by id. */
+  readonly groups: readonly GroupView[];
+}
+
 export type FromNode =
   | { readonly kind: 'listening'; readonly addresses: NodeAddresses }
-  | { readonly kind: 'status'; readonly groups: readonly GroupView[] };
+  | ({ readonly kind: 'status' } & NodeView);
 
 export type ToNode = { readonly kind: 'askStatus' };
 

@@ -3,7 +3,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { formatFlags, type NodeSettingValues, nodeSettings } from '../../src/config/index.ts';
-import { type GroupView, isFromNode, type NodeAddresses, sendToNode } from './node-channel.ts';
+import { isFromNode, type NodeAddresses, type NodeView, sendToNode } from './node-channel.ts';
 
 /** How a process ended. */
 export interface NodeExit {
@@ -36,6 +36,9 @@ const ownScript = (): string => {
   return fileURLToPath(new URL(`../kvorum.${extension}`, import.meta.url));
 };
 
+/** A node that does not answer. */
+const SILENT: NodeView = { isReady: false, reason: 'the node does not answer', groups: [] };
+
 /** A running `kvorum server`. */
 export class NodeProcess {
   readonly settings: NodeSettingValues;
@@ -44,7 +47,7 @@ export class NodeProcess {
   private ended: NodeExit | undefined;
   private readonly exited: Promise<NodeExit>;
   private readonly listeningOrEnded: Promise<NodeAddresses | undefined>;
-  private statusWaiters: ((groups: readonly GroupView[]) => void)[] = [];
+  private statusWaiters: ((view: NodeView) => void)[] = [];
 
   constructor(options: NodeProcessOptions) {
     this.settings = options.settings;
@@ -62,7 +65,7 @@ export class NodeProcess {
         if (this.ended) return;
         this.ended = { code, signal, lastLines: this.lastLines };
         this.statusWaiters.splice(0).forEach((waiter) => {
-          waiter([]);
+          waiter(SILENT);
         });
         resolve(this.ended);
         options.onExit?.(this.ended);
@@ -80,7 +83,7 @@ export class NodeProcess {
         if (message.kind === 'listening') resolve(message.addresses);
         else
           this.statusWaiters.splice(0).forEach((waiter) => {
-            waiter(message.groups);
+            waiter(message);
           });
       });
       void this.exited.then(() => resolve(undefined));
@@ -105,14 +108,14 @@ export class NodeProcess {
     return this.listeningOrEnded;
   }
 
-  /** The node's groups now; empty when it ended or does not answer in `timeoutMs`. */
-  status(timeoutMs = 1000): Promise<readonly GroupView[]> {
-    if (this.ended) return Promise.resolve([]);
+  /** How the node is now; not ready and without groups when it ended or does not answer in `timeoutMs`. */
+  status(timeoutMs = 1000): Promise<NodeView> {
+    if (this.ended) return Promise.resolve(SILENT);
     return new Promise((resolve) => {
-      const timer = setTimeout(() => resolve([]), timeoutMs);
-      this.statusWaiters.push((groups) => {
+      const timer = setTimeout(() => resolve(SILENT), timeoutMs);
+      this.statusWaiters.push((view) => {
         clearTimeout(timer);
-        resolve(groups);
+        resolve(view);
       });
       sendToNode(this.child, { kind: 'askStatus' });
     });

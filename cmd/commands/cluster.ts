@@ -27,6 +27,8 @@ Examples:
       elsewhere
   kvorum cluster --nodes 5 --restart
       five nodes; one that dies is started again
+  kvorum cluster --groups 0
+      one group with all data; by default three data groups share it beside the catalog's
 
 Ctrl-C stops all nodes cleanly; the next start finds the data.`;
 
@@ -53,6 +55,7 @@ const wantedPorts = (nodes: readonly NodeSettingValues[]): WantedPort[] =>
 
 function roleText(nodeId: number, groups: readonly GroupView[]): string {
   const led = groups.filter((group) => group.leader === nodeId).length;
+  if (groups.length === 0) return 'no groups';
   if (groups.length === 1) return led === 1 ? 'leader' : 'follower';
   return `leads ${led} of ${groups.length}`;
 }

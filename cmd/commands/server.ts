@@ -72,7 +72,8 @@ async function runServer(options: NodeOptions): Promise<void> {
           appliedIndex: group.appliedIndex,
         }),
       );
-      sendToLauncher({ kind: 'status', groups });
+      const { ready, reason } = node.readiness();
+      sendToLauncher({ kind: 'status', isReady: ready, reason, groups });
     });
     sendToLauncher({ kind: 'listening', addresses: node.addresses });
   } else {

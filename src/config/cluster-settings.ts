@@ -87,6 +87,7 @@ export function toClusterNodes(values: ClusterSettingValues): NodeSettingValues[
     nodeId,
     members,
     storeMemory,
+    join: false,
     dataFolder: `${dataFolder}/n${nodeId}`,
     'redis.host': host,
     'redis.port': values['redis.port'] + nodeId - 1,

@@ -23,6 +23,8 @@ export interface NodeOptions {
   readonly dataFolder: string;
   /** Founding members including this node; empty is a cluster of this node alone. */
   readonly members: readonly Member[];
+  /** The node founds nothing: it waits until groups of the members' cluster take it in. */
+  readonly joins: boolean;
   /** Groups that the cluster is founded with, equal on all its nodes; checked. */
   readonly groups: GroupsSetting;
   /** Memory for caches and write buffers of all groups' stores together; 0 takes a share of the machine's limit. */
@@ -145,6 +147,11 @@ export const nodeSettings = {
     description: 'Founding members with their gRPC addresses, this node included; none means a cluster of one',
     defaultValue: [],
   }),
+  join: switchSetting({
+    description:
+      'Found nothing and wait until groups of a running cluster, whose nodes are the other members, take this node in',
+    defaultValue: false,
+  }),
   groups: groupsSetting({ description: GROUPS_DESCRIPTION, defaultValue: 0 }),
   'redis.host': textSetting({
     description: 'Address that Redis clients connect to',
@@ -218,6 +225,7 @@ export function toNodeOptions(values: NodeSettingValues): NodeOptions {
     clusterName: values.clusterName,
     dataFolder: values.dataFolder,
     members,
+    joins: values.join,
     groups: values.groups,
     storeMemoryBytes: values.storeMemory,
     redis: {

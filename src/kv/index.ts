@@ -1,9 +1,11 @@
 export * from './admin/index.ts';
+export * from './catalog/index.ts';
 export { type DecodedEntry, decodeEntry } from './decoded-entry.ts';
 export * from './errors.ts';
 export { DEFAULT_EXECUTOR_LIMITS, type ExecutorLimits, type ExecutorStats, GroupExecutor } from './executor.ts';
 export { Hlc, MAX_FORWARD_SKEW_MS, timestampOfMs } from './hlc.ts';
 export { DEFAULT_MAINTENANCE, type MaintenanceOptions } from './maintenance.ts';
+export * from './move/index.ts';
 export { DEFAULT_PROXY_LIMITS, type ProxyLimits, type ProxyStats } from './proxy.ts';
 export { createKvService, type KvGroup, type KvServiceOptions, type NodeKvService } from './service.ts';
 export {

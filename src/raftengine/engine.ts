@@ -21,29 +21,19 @@ import {
   type Random,
   type Scheduler,
 } from '../platform/index.ts';
-import { encodeConfChange } from './core/index.ts';
-import {
-  type ConfState,
-  EntryKind,
-  type HardState,
-  type Message,
-  type RaftConfig,
-  type SnapshotMeta,
-} from './core/types.ts';
+import type { ConfState, HardState, Message, RaftConfig, SnapshotMeta } from './core/types.ts';
 import { StoppedError } from './errors.ts';
+import { FOUNDING_INDEX, FOUNDING_TERM, foundingEntry } from './founding.ts';
 import { DEFAULT_ENGINE_LIMITS, type EngineLimits } from './limits.ts';
 import { decodeMessages } from './message-codec.ts';
 import { Outbox } from './outbox.ts';
-import { decodeAddresses, encodeAddresses, type PeerAddressBook } from './peer-addresses.ts';
+import { decodeAddresses, type PeerAddressBook } from './peer-addresses.ts';
 import { Replica } from './replica.ts';
 import type { PendingWrite, ReplicaHost } from './replica-host.ts';
 import { SnapshotTransfer } from './snapshot-transfer.ts';
 import { TimerWheel } from './timer-wheel.ts';
 import type { LogStore, LogWrite, RaftGroup, StateMachine } from './types.ts';
 
-/** A founded group's log starts after this point, so that a replica that joins later always begins with a snapshot and learns the founders from it. */
-const FOUNDING_INDEX = 1;
-const FOUNDING_TERM = 1;
 /** Collect and act feed each other (an apply may propose); beyond this the rest waits for the next turn. */
 const MAX_ROUNDS_PER_TURN = 8;
 
@@ -69,6 +59,8 @@ export interface RaftEngineOptions {
   readonly observer?: EngineObserver;
   /** The log store failed: nothing more can be promised by this node. The engine has stopped itself already. */
   readonly onFatal: (error: Error) => void;
+  /** A peer sends messages of a group that has no replica here: this node may have been taken in. Called for every such message. */
+  readonly onUnknownGroup?: (groupId: GroupId, from: NodeId) => void;
   /** A state machine refused an entry; that replica halted. Default: `onFatal`. */
   readonly onReplicaFailed?: (groupId: GroupId, error: Error) => void;
 }
@@ -80,6 +72,14 @@ export interface GroupOptions {
   readonly bootstrap?: ConfState;
   /** Overrides for this group, for example longer timeouts across regions. */
   readonly config?: Partial<Omit<RaftConfig, 'groupId' | 'nodeId'>>;
+}
+
+/** A write that is under way. */
+interface UnderWay {
+  readonly shares: readonly PendingWrite[];
+  stable: boolean;
+  /** Who waits for it to be over, in whatever way. */
+  readonly waiters: (() => void)[];
 }
 
 /** Hosts the replicas of one node. */
@@ -97,8 +97,7 @@ export class RaftEngine {
   private flushPending = false;
   private flushing = false;
   /** Writes under way, oldest first. */
-  private readonly writes: { readonly shares: readonly PendingWrite[]; stable: boolean }[] = [];
-  private idle: (() => void) | undefined;
+  private readonly writes: UnderWay[] = [];
   private readonly cancels: Cancel[] = [];
   private state: 'new' | 'running' | 'stopped' = 'new';
 
@@ -237,7 +236,10 @@ export class RaftEngine {
     const nowMs = this.options.clock.monotonicMs();
     for (const message of messages) {
       // A snapshot token is believed only from the stream that brought the bytes.
-      if (message.kind !== 'snapshot') this.replicas.get(message.groupId)?.step(message, nowMs);
+      if (message.kind === 'snapshot') continue;
+      const replica = this.replicas.get(message.groupId);
+      if (replica !== undefined) replica.step(message, nowMs);
+      else this.options.onUnknownGroup?.(message.groupId, from);
     }
   }
 
@@ -297,7 +299,7 @@ export class RaftEngine {
   }
 
   private issueWrite(writes: readonly LogWrite[], shares: readonly PendingWrite[]): void {
-    const write = { shares, stable: false };
+    const write: UnderWay = { shares, stable: false, waiters: [] };
     this.writes.push(write);
     this.options.logStore.write(writes).then(
       () => {
@@ -305,8 +307,9 @@ export class RaftEngine {
         this.completeWrites();
       },
       (error: unknown) => {
-        this.writes.length = 0;
+        const abandoned = this.writes.splice(0);
         this.fail(error instanceof Error ? error : new Error(String(error)));
+        for (const { waiters } of abandoned) for (const waiter of waiters) waiter();
       },
     );
   }
@@ -314,10 +317,10 @@ export class RaftEngine {
   /** In call order, whatever order the promises settle in. */
   private completeWrites(): void {
     while (this.writes[0]?.stable) {
-      const { shares } = this.writes.shift()!;
+      const { shares, waiters } = this.writes.shift()!;
       for (const share of shares) share.replica.written(share);
+      for (const waiter of waiters) waiter();
     }
-    if (this.writes.length === 0) this.idle?.();
   }
 
   private async writeNow(write: LogWrite): Promise<void> {
@@ -329,17 +332,10 @@ export class RaftEngine {
     }
   }
 
-  private async settled(): Promise<void> {
-    while (this.writes.length > 0) {
-      await new Promise<void>((resolve) => {
-        const before = this.idle;
-        this.idle = () => {
-          before?.();
-          resolve();
-        };
-      });
-    }
-    this.idle = undefined;
+  /** Settles when every write that is under way now is over; those of other groups may go on and on. */
+  private settled(): Promise<void> {
+    const last = this.writes.at(-1);
+    return last === undefined ? Promise.resolve() : new Promise((resolve) => last.waiters.push(resolve));
   }
 
   // --- the rest --------------------------------------------------------------------------------------------------
@@ -349,20 +345,7 @@ export class RaftEngine {
     const applied = group.stateMachine.applied();
     if (applied.index > 0 || group.bootstrap === undefined) return applied;
     const conf = group.bootstrap;
-    const steps = conf.voters.map((nodeId) => ({ kind: 'addVoter' as const, nodeId }));
-    const addresses = conf.voters.flatMap((nodeId) => {
-      const address = this.options.peerAddresses?.lookup(nodeId);
-      return address === undefined ? [] : [[nodeId, address] as const];
-    });
-    group.stateMachine.apply([
-      {
-        index: FOUNDING_INDEX,
-        term: FOUNDING_TERM,
-        kind: EntryKind.ConfChange,
-        payload: encodeConfChange({ steps, context: encodeAddresses(addresses) }),
-        conf,
-      },
-    ]);
+    group.stateMachine.apply([foundingEntry(conf, (node) => this.options.peerAddresses?.lookup(node))]);
     return { index: FOUNDING_INDEX, term: FOUNDING_TERM, conf };
   }
 
@@ -424,6 +407,5 @@ export class RaftEngine {
       void this.snapshots.stop();
       this.options.onFatal(error);
     }
-    this.idle?.();
   }
 }

@@ -18,6 +18,7 @@ export {
   StreamBrokenError,
   TooLargeError,
 } from './errors.ts';
+export { FOUNDING_INDEX, foundingEntry } from './founding.ts';
 export { DEFAULT_ENGINE_LIMITS, type EngineLimits } from './limits.ts';
 export * from './log/index.ts';
 export { decodeAddresses, encodeAddresses, type PeerAddressBook } from './peer-addresses.ts';

@@ -23,6 +23,8 @@ process.on('message', (message) => {
   const role = leader === nodeId ? 'leader' : 'follower';
   sendToLauncher({
     kind: 'status',
+    isReady: leader !== undefined,
+    reason: leader === undefined ? 'no leader is known' : 'ready',
     groups: [{ groupId: 1, role, term: 1, leader, commitIndex: 1, appliedIndex: 1 }],
   });
 });

@@ -12,3 +12,5 @@ export { NodeAgent, type NodeAgentOptions, type NodeLoad } from './node-agent.ts
 export { RouteOperations, type RouteOperationsOptions } from './route-operations.ts';
 export type { CatalogSource } from './source.ts';
 export * from './types.ts';
+export { WatchClient, type WatchClientOptions, type WatchStatus } from './watch-client.ts';
+export { type WatcherStatus, type WatchLogger, WatchServer, type WatchServerOptions } from './watch-server.ts';

@@ -1,0 +1,277 @@
+/**
+ * What a node is made of, top to bottom, on any platform, real or simulated: the engine with its replicas, the key-value
+ * layer, the catalog where its group is led, and what every node knows of it.
+ */
+import { counterClassOf, counterRangeOf } from '../adapter/redis/index.ts';
+import { CATALOG_GROUP, type ClusterFounding } from '../config/index.ts';
+import { CAPABILITIES, type ClusterDocument, RouteEngine } from '../distribution/index.ts';
+import {
+  bootstrapCatalog,
+  CatalogEndpoint,
+  CatalogLeader,
+  createKvService,
+  ForwardingCatalogClient,
+  ForwardingSpanClient,
+  type FoundingConfiguration,
+  Heartbeats,
+  Hlc,
+  KvCatalogGroup,
+  type KvServiceOptions,
+  MoveDriver,
+  NodeAgent,
+  type NodeKvService,
+  serveSpans,
+  WatchClient,
+  WatchServer,
+} from '../kv/index.ts';
+import {
+  type Clock,
+  type GroupId,
+  type NodeId,
+  nodeId,
+  type PeerNetwork,
+  type Random,
+  type Scheduler,
+} from '../platform/index.ts';
+import { type EngineLimits, type GroupStatus, type LogStore, RaftEngine } from '../raftengine/index.ts';
+import { DiskLevelFolders, type GroupStoreOptions, openGroupStore } from '../store/index.ts';
+import { DocumentFollower } from './document-follower.ts';
+import { GroupHost } from './group-host.ts';
+import { type Readiness, readinessOf } from './readiness.ts';
+import { storeShare } from './store-budget.ts';
+
+/** Everything that a node needs from the world outside. */
+export interface NodeParts {
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly scheduler: Scheduler;
+  readonly network: PeerNetwork;
+  readonly logStore: LogStore;
+  /** How to open databases; those of group 7 is at `<location>-7`. Limits given here are those of every group. */
+  readonly store: Pick<GroupStoreOptions, 'location' | 'openLevel' | 'folders' | 'limits'>;
+  /** Memory for all stores together; limits given above win. */
+  readonly storeMemoryBytes?: number;
+  readonly members: readonly { readonly nodeId: number; readonly address: string }[];
+  /** What the cluster is founded with; the same on all members. */
+  readonly founding: ClusterFounding;
+  /** The node founds nothing: it waits until groups of a running cluster take it in. */
+  readonly joins?: boolean;
+  /** 16 bytes that were chosen when the node's data was empty. */
+  readonly incarnation: Buffer;
+  /** Where other nodes reach this one. */
+  readonly address: string;
+  readonly limits: Partial<EngineLimits>;
+  readonly retentionMs: number;
+  /** Bounds and periods of the key-value layer that differ from the defaults. */
+  readonly kv?: Pick<KvServiceOptions, 'limits' | 'maintenance'>;
+  /** The node can promise nothing any more: its log or its store failed, or it was removed from the cluster. */
+  readonly onFatal: (error: Error) => void;
+  /** Something in the background failed and will be tried again. */
+  readonly onBackgroundError: (error: unknown) => void;
+}
+
+/** A node without its client-facing servers. */
+export interface AssembledNode {
+  readonly kv: NodeKvService;
+  readonly engine: RaftEngine;
+  readonly host: GroupHost;
+  readonly routes: RouteEngine;
+  /** How this node stands with the catalog. */
+  readonly watch: WatchClient;
+  /** The catalog where this node leads its group. */
+  readonly catalogLeader: CatalogLeader;
+  /** The catalog from here. */
+  readonly catalog: ForwardingCatalogClient;
+  /** Groups, nodes and switches as this node was last told; undefined before the first time. */
+  readonly document: () => ClusterDocument | undefined;
+  readiness(): Readiness;
+  status(): NodeStatus;
+  /** Stops in order; everything that was acknowledged is durable already. Neither network nor log store are closed. */
+  stop(): Promise<void>;
+}
+
+export interface NodeStatus {
+  /** Of the groups that have a replica here, by id. */
+  readonly groups: readonly GroupStatus[];
+}
+
+/** The founding as the catalog's leader carries it out. */
+const foundingConfiguration = (founding: ClusterFounding, nowMs: number): FoundingConfiguration => ({
+  incarnation: nowMs,
+  groups: founding.groups.map(({ id, voters, preferredLeader }) => ({
+    id,
+    founders: voters,
+    preferredLeader,
+    ranges: founding.ranges.filter((range) => range.groupId === id).map(({ start, end }) => ({ start, end })),
+  })),
+});
+
+/** Puts a node together and starts it; the network must not be started yet. */
+export async function assembleNode(parts: NodeParts): Promise<AssembledNode> {
+  const { clock, random, scheduler, network, logStore, founding, onBackgroundError } = parts;
+  const { self } = network;
+  const addressOf = (peer: NodeId): string | undefined =>
+    parts.members.find((member) => member.nodeId === peer)?.address;
+  for (const member of parts.members) {
+    if (member.nodeId !== self) network.setPeer(nodeId(member.nodeId), member.address);
+  }
+
+  const engine = new RaftEngine({
+    nodeId: self,
+    clock,
+    random,
+    scheduler,
+    network,
+    logStore,
+    limits: parts.limits,
+    peerAddresses: { lookup: addressOf, learned: (peer, address) => network.setPeer(peer, address) },
+    onUnknownGroup: (group) => follower.heardOf(group),
+    onFatal: parts.onFatal,
+  });
+  const routes = new RouteEngine(0);
+  const kv = createKvService({
+    routes,
+    membersOf: (group) => follower.membersOf(group),
+    network,
+    clock,
+    scheduler,
+    random,
+    hlc: new Hlc(clock),
+    limits: parts.kv?.limits ?? {},
+    maintenance: { ...parts.kv?.maintenance, retentionMs: parts.retentionMs },
+    onBackgroundError,
+  });
+  const folders = parts.store.folders ?? new DiskLevelFolders();
+  const locationOf = (group: GroupId): string => `${parts.store.location}-${group}`;
+  const host = new GroupHost({
+    self,
+    engine,
+    kv,
+    logStore,
+    clock,
+    scheduler,
+    addressOf,
+    electionTimeoutMs: engine.limits.electionTimeoutMs,
+    openStore: (group, open) =>
+      openGroupStore({
+        ...parts.store,
+        location: locationOf(group),
+        limits: {
+          ...(parts.storeMemoryBytes === undefined ? {} : storeShare(parts.storeMemoryBytes, open)),
+          ...parts.store.limits,
+        },
+        clock,
+        scheduler,
+        counterClassOf,
+        counterRangeOf,
+        onFailure: parts.onFatal,
+      }),
+    removeStore: (group) => folders.remove(locationOf(group)),
+  });
+  const follower = new DocumentFollower({ self, host, network, founding, onError: onBackgroundError });
+
+  // The catalog where its group is led: on one node at a time, and ready for it on all.
+  const catalogGroup = new KvCatalogGroup({
+    kv,
+    groupId: CATALOG_GROUP,
+    leader: () => engine.group(CATALOG_GROUP)?.leader(),
+    scheduler,
+  });
+  const catalogLeader = new CatalogLeader({ group: catalogGroup, clock, scheduler, onError: onBackgroundError });
+  new CatalogEndpoint(kv, catalogLeader, new Heartbeats(catalogLeader, clock));
+  serveSpans(kv, (group) => kv.executor(group)?.spans);
+  const spans = new ForwardingSpanClient(kv, clock);
+  const catalog = new ForwardingCatalogClient({ kv, catalogGroup: CATALOG_GROUP, clock, scheduler });
+  const moves = new MoveDriver({
+    source: catalogLeader,
+    catalog,
+    spans,
+    clock,
+    scheduler,
+    random,
+    onError: (_job, error) => onBackgroundError(error),
+  });
+
+  const watchServer = new WatchServer({
+    network,
+    source: catalogLeader,
+    clock,
+    scheduler,
+    leader: () => kv.leaderOf(CATALOG_GROUP),
+  });
+
+  // What every node knows of the catalog.
+  const watch = new WatchClient({
+    network,
+    engine: routes,
+    clock,
+    scheduler,
+    random,
+    leader: () => kv.leaderOf(CATALOG_GROUP),
+    localSource: catalogLeader,
+  });
+  const agent = new NodeAgent({
+    client: catalog,
+    nodeId: self,
+    incarnation: parts.incarnation,
+    address: parts.address,
+    locality: '',
+    capabilities: CAPABILITIES,
+    load: () => {
+      const groups = host.all();
+      const led = groups.filter(({ executor }) => executor.isServing);
+      return { leaderCount: led.length, replicaCount: groups.length, storedBytes: 0 };
+    },
+    scheduler,
+    random,
+    onRemoved: parts.onFatal,
+    onRefused: onBackgroundError,
+  });
+  agent.onDocument((document) => follower.follow(document));
+
+  const foundingGroups = parts.joins === true ? [] : founding.groups.filter(({ voters }) => voters.includes(self));
+  const stored = logStore.groups().filter((group) => !foundingGroups.some(({ id }) => id === group));
+  for (const group of foundingGroups) await host.open(group.id, group);
+  for (const group of stored) await host.open(group, undefined);
+
+  await network.start();
+  engine.start();
+  kv.start();
+  catalogGroup.start();
+  const stopFounding = bootstrapCatalog({
+    leader: catalogLeader,
+    group: catalogGroup,
+    catalogGroup: CATALOG_GROUP,
+    spans,
+    founding: foundingConfiguration(founding, clock.nowMs()),
+    scheduler,
+    onError: onBackgroundError,
+  });
+  moves.start();
+  watch.start();
+  agent.start();
+  return {
+    kv,
+    engine,
+    host,
+    routes,
+    watch,
+    catalogLeader,
+    catalog,
+    document: () => agent.document,
+    readiness: () => readinessOf({ self, routes, document: agent.document, host }),
+    status: () => ({ groups: host.all().map(({ raft }) => raft.status()) }),
+    async stop() {
+      stopFounding();
+      agent.stop();
+      watch.stop();
+      watchServer.stop();
+      const driven = moves.stop();
+      catalogGroup.stop();
+      await kv.close();
+      await driven;
+      await engine.stop();
+      await host.close();
+    },
+  };
+}

@@ -1,0 +1,79 @@
+/** Makes the replicas of this node what the cluster's document says: new groups are opened, removed ones are forgotten. */
+import type { ClusterFounding } from '../config/index.ts';
+import type { ClusterDocument, GroupRow } from '../distribution/index.ts';
+import type { GroupId, NodeId, PeerNetwork } from '../platform/index.ts';
+import type { GroupHost } from './group-host.ts';
+
+export interface DocumentFollowerOptions {
+  readonly self: NodeId;
+  readonly host: GroupHost;
+  readonly network: Pick<PeerNetwork, 'setPeer'>;
+  /** What is known before the first document. */
+  readonly founding: ClusterFounding;
+  /** Opening or removing a replica failed; it is tried again with the next document or message. */
+  readonly onError: (error: unknown) => void;
+}
+
+/** See the top of the file. */
+export class DocumentFollower {
+  private readonly options: DocumentFollowerOptions;
+  private groups = new Map<GroupId, GroupRow>();
+  private hasDocument = false;
+  /** Removed groups of which nothing is left here. */
+  private readonly forgotten = new Set<GroupId>();
+
+  constructor(options: DocumentFollowerOptions) {
+    this.options = options;
+  }
+
+  /** Nodes that may have a replica of a group: its present members where they are known, else its founders. */
+  membersOf(group: GroupId): readonly NodeId[] {
+    const conf = this.options.host.get(group)?.stateMachine.applied().conf;
+    if (conf !== undefined && conf.voters.length > 0) return conf.voters;
+    const row = this.groups.get(group);
+    if (row !== undefined) return row.founders;
+    return this.options.founding.groups.find(({ id }) => id === group)?.voters ?? [];
+  }
+
+  /**
+   * A group's leader speaks to a replica that is not here: this node was taken in. It opens an empty one, which votes for
+   * nobody before it has heard from the leader who the members are.
+   */
+  heardOf(group: GroupId): void {
+    const { host, founding } = this.options;
+    if (host.knows(group)) return;
+    const isActive = this.hasDocument
+      ? this.groups.get(group)?.state === 'ACTIVE'
+      : founding.groups.some(({ id }) => id === group);
+    if (isActive) this.start(host.open(group, undefined));
+  }
+
+  /** A newer document. */
+  follow(document: ClusterDocument): void {
+    const { self, host, network } = this.options;
+    for (const { nodeId, address } of document.nodes) if (nodeId !== self) network.setPeer(nodeId, address);
+    this.groups = new Map(document.groups.map((row) => [row.id, row]));
+    this.hasDocument = true;
+    for (const { id, state, founders, preferredLeader } of document.groups) {
+      if (state === 'REMOVED') this.forget(id);
+      else if (founders.includes(self) && !host.knows(id)) {
+        this.start(host.open(id, { voters: founders, preferredLeader }));
+      }
+    }
+  }
+
+  /** Once per life of the process also when there is no replica: a crash may have left a part of one. */
+  private forget(group: GroupId): void {
+    if (this.forgotten.has(group)) return;
+    this.forgotten.add(group);
+    const removed = this.options.host.remove(group).catch((error: unknown) => {
+      this.forgotten.delete(group);
+      throw error;
+    });
+    this.start(removed);
+  }
+
+  private start(work: Promise<void>): void {
+    work.catch((error: unknown) => this.options.onError(error));
+  }
+}

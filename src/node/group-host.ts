@@ -1,0 +1,172 @@
+/**
+ * The replicas of a node: each is a store, a state machine, a place in the engine and an executor, made and unmade together.
+ * What is open after a start is what the log holds and what the cluster is founded with; everything else comes and goes
+ * while the node runs.
+ */
+import type { GroupExecutor, NodeKvService } from '../kv/index.ts';
+import { GroupStateMachine } from '../kv/index.ts';
+import type { Cancel, Clock, GroupId, Millis, NodeId, Scheduler } from '../platform/index.ts';
+import { type ConfState, foundingEntry, type LogStore, type RaftEngine, type RaftGroup } from '../raftengine/index.ts';
+import type { GroupStore } from '../store/index.ts';
+
+/** A replica that is open. */
+export interface HostedGroup {
+  readonly groupId: GroupId;
+  readonly raft: RaftGroup;
+  readonly stateMachine: GroupStateMachine;
+  readonly store: GroupStore;
+  readonly executor: GroupExecutor;
+}
+
+/** What a founder of a group knows of it. */
+export interface Founding {
+  readonly voters: readonly NodeId[];
+  readonly preferredLeader: NodeId | undefined;
+}
+
+export interface GroupHostOptions {
+  readonly self: NodeId;
+  readonly engine: RaftEngine;
+  readonly kv: NodeKvService;
+  readonly logStore: LogStore;
+  readonly clock: Clock;
+  readonly scheduler: Scheduler;
+  /** Opens a group's store, empty when it is new. @param open how many are open, this one included, to share memory among */
+  readonly openStore: (group: GroupId, open: number) => Promise<GroupStore>;
+  /** Deletes a store that is closed, or was never opened. */
+  readonly removeStore: (group: GroupId) => Promise<void>;
+  readonly addressOf: (node: NodeId) => string | undefined;
+  readonly electionTimeoutMs: Millis;
+}
+
+const MEMBERLESS: ConfState = { voters: [], votersOutgoing: [], learners: [], learnersNext: [], autoLeave: false };
+/** The preferred leader asks for votes this often while nobody leads: the others may still be starting. */
+const CAMPAIGN_MS: Millis = 50;
+/** For so many election timeouts. Later, whoever leads does. */
+const CAMPAIGN_TIMEOUTS = 5;
+
+/** See the top of the file. */
+export class GroupHost {
+  private readonly options: GroupHostOptions;
+  private readonly groups = new Map<GroupId, HostedGroup>();
+  /** The last thing that was asked for of each group: one after another. */
+  private readonly work = new Map<GroupId, Promise<unknown>>();
+  private readonly campaigns = new Map<GroupId, Cancel>();
+  private isClosed = false;
+
+  constructor(options: GroupHostOptions) {
+    this.options = options;
+  }
+
+  get(group: GroupId): HostedGroup | undefined {
+    return this.groups.get(group);
+  }
+
+  /** Open replicas, by group id. */
+  all(): HostedGroup[] {
+    return [...this.groups.values()].sort((left, right) => left.groupId - right.groupId);
+  }
+
+  /** True when the replica is open, or is being opened or removed. */
+  knows(group: GroupId): boolean {
+    return this.groups.has(group) || this.work.has(group);
+  }
+
+  /**
+   * Opens this node's replica, from what is stored or empty; one that is open is left alone.
+   * @param founding undefined: the replica is filled by the group's leader
+   * @throws what the store throws when it cannot be opened
+   */
+  open(group: GroupId, founding: Founding | undefined): Promise<void> {
+    return this.inTurn(group, async () => {
+      if (this.isClosed || this.groups.has(group)) return;
+      const hosted = await this.openNow(group, founding);
+      if (founding?.preferredLeader === this.options.self) this.stand(hosted);
+    });
+  }
+
+  /** Ends this node's replica and forgets everything of it; without one it deletes what a crash may have left. */
+  remove(group: GroupId): Promise<void> {
+    return this.inTurn(group, async () => {
+      if (this.isClosed) return;
+      const { engine, kv, logStore, removeStore } = this.options;
+      const hosted = this.groups.get(group);
+      this.groups.delete(group);
+      this.campaigns.get(group)?.();
+      this.campaigns.delete(group);
+      // Log before store: a store without a log is opened by nobody, a log without its store could not be.
+      const settled = kv.removeGroup(group);
+      if (hosted !== undefined) await engine.removeGroup(group);
+      else await logStore.removeGroup(group);
+      await settled;
+      await hosted?.stateMachine.close();
+      await removeStore(group);
+    });
+  }
+
+  /** Closes the stores; after the engine has stopped. */
+  async close(): Promise<void> {
+    this.isClosed = true;
+    for (const cancel of this.campaigns.values()) cancel();
+    await Promise.allSettled([...this.work.values()]);
+    for (const { stateMachine } of this.groups.values()) await stateMachine.close();
+  }
+
+  private async inTurn(group: GroupId, step: () => Promise<void>): Promise<void> {
+    const mine = (this.work.get(group) ?? Promise.resolve()).then(step, step);
+    this.work.set(group, mine);
+    try {
+      await mine;
+    } finally {
+      if (this.work.get(group) === mine) this.work.delete(group);
+    }
+  }
+
+  private async openNow(group: GroupId, founding: Founding | undefined): Promise<HostedGroup> {
+    const { engine, kv, openStore } = this.options;
+    const store = await openStore(group, this.groups.size + 1);
+    const stateMachine = new GroupStateMachine({ store, initialConf: MEMBERLESS });
+    try {
+      if (founding !== undefined && this.isUntouched(group, stateMachine))
+        await this.found(founding, store, stateMachine);
+    } catch (error) {
+      await stateMachine.close();
+      throw error;
+    }
+    const raft = engine.addGroup({ groupId: group, stateMachine });
+    const executor = kv.addGroup({ raft, stateMachine, store });
+    const hosted: HostedGroup = { groupId: group, raft, stateMachine, store, executor };
+    this.groups.set(group, hosted);
+    return hosted;
+  }
+
+  /** Nothing was ever applied here, nor promised to anybody. */
+  private isUntouched(group: GroupId, stateMachine: GroupStateMachine): boolean {
+    const log = this.options.logStore.group(group);
+    const { term, vote } = log.hardState();
+    return stateMachine.applied().index === 0 && log.lastIndex() === 0 && term === 0 && vote === 0;
+  }
+
+  /** Durable before the replica takes part: at the next start nobody may say any more who the founders were. */
+  private async found(founding: Founding, store: GroupStore, stateMachine: GroupStateMachine): Promise<void> {
+    const conf: ConfState = { ...MEMBERLESS, voters: founding.voters.toSorted((left, right) => left - right) };
+    stateMachine.apply([foundingEntry(conf, this.options.addressOf)]);
+    await store.flush();
+  }
+
+  /**
+   * Asks for votes at once and again until somebody leads, so that leaders are where they should be without being moved. A
+   * group that has a leader refuses, as it refuses everybody.
+   */
+  private stand({ groupId, raft }: HostedGroup): void {
+    const { clock, scheduler, engine, electionTimeoutMs } = this.options;
+    const untilMs = clock.monotonicMs() + CAMPAIGN_TIMEOUTS * electionTimeoutMs;
+    const ask = (): void => {
+      this.campaigns.delete(groupId);
+      if (raft.leader() !== undefined || clock.monotonicMs() > untilMs) return;
+      engine.campaign(groupId);
+      this.campaigns.set(groupId, scheduler.after(CAMPAIGN_MS, ask));
+    };
+    this.campaigns.set(groupId, scheduler.after(0, ask));
+  }
+}
