@@ -3,9 +3,9 @@ import type { ClusterDocument, GroupRow } from '../../distribution/index.ts';
 import { type GroupId, type Millis, type NodeId, nodeId } from '../../platform/index.ts';
 import type { CatalogClient } from '../catalog/types.ts';
 import type { KvService } from '../types.ts';
+import { AdminAgent, type AdminAgentOptions } from './admin-agent.ts';
 import { AdminError } from './errors.ts';
 import { judgeHealth } from './health.ts';
-import { NodeAgent, type NodeAgentOptions } from './node-agent.ts';
 import type { NodeReport } from './node-messages.ts';
 import { RouteOperator } from './route-operator.ts';
 import { routePages, watchRoutes } from './route-watch.ts';
@@ -30,9 +30,18 @@ import {
   type SettingView,
   type TransferResult,
 } from './types.ts';
-import { groupView, isFinished, jobView, nodeView } from './views.ts';
+import {
+  featureView,
+  featureViews,
+  groupView,
+  isFinished,
+  jobView,
+  nodeView,
+  settingView,
+  settingViews,
+} from './views.ts';
 
-export interface AdminBackendOptions extends Omit<NodeAgentOptions, 'kv'> {
+export interface AdminBackendOptions extends Omit<AdminAgentOptions, 'kv'> {
   readonly kv: Pick<KvService, 'forward' | 'onForward' | 'nowTs'>;
   readonly catalog: CatalogClient;
   /** Nodes that this one was configured with: whom to ask while the catalog does not answer. */
@@ -42,9 +51,6 @@ export interface AdminBackendOptions extends Omit<NodeAgentOptions, 'kv'> {
 /** Views must not wait for the catalog longer than this: they are wanted most when it is gone. */
 const CATALOG_WAIT_MS: Millis = 2_000;
 const ADDRESS = /^(?:\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+):(\d{1,5})$/;
-const NAME = /^[a-z][a-z0-9._-]{0,63}$/;
-/** Longest value of a setting, in characters. */
-const MAX_VALUE = 1_024;
 
 /** Makes the backend. Call before the network is started: it registers its handlers there and at `kv`. */
 export function createAdminBackend(options: AdminBackendOptions): AdminBackend {
@@ -55,12 +61,12 @@ const messageOf = (error: unknown): string => (error instanceof Error ? error.me
 
 class ClusterBackend implements AdminBackend {
   private readonly options: AdminBackendOptions;
-  private readonly agent: NodeAgent;
+  private readonly agent: AdminAgent;
   private readonly operator: RouteOperator;
 
   constructor(options: AdminBackendOptions) {
     this.options = options;
-    this.agent = new NodeAgent(options);
+    this.agent = new AdminAgent(options);
     this.operator = new RouteOperator({ ...options, nowTs: () => options.kv.nowTs() });
   }
 
@@ -163,12 +169,11 @@ class ClusterBackend implements AdminBackend {
 
   async settings(timeoutMs: Millis): Promise<readonly SettingView[]> {
     const { settings } = await this.options.catalog.document(timeoutMs);
-    return settings.map(({ name, value, revision }) => ({ name, value, revision }));
+    return settingViews(settings);
   }
 
   async features(timeoutMs: Millis): Promise<readonly FeatureView[]> {
-    const { features } = await this.options.catalog.document(timeoutMs);
-    return features.map(({ name, activatedMs }) => ({ name, activatedMs }));
+    return featureViews(await this.options.catalog.document(timeoutMs));
   }
 
   private async tryDocument(
@@ -361,24 +366,11 @@ class ClusterBackend implements AdminBackend {
   // --- switches ----------------------------------------------------------------------------------------------------
 
   async setSetting(name: string, value: string, timeoutMs: Millis): Promise<SettingView> {
-    checkName(name);
-    if (value.length > MAX_VALUE)
-      throw new AdminError('INVALID_ARGUMENT', `a value has at most ${MAX_VALUE} characters`);
-    const row = await this.options.catalog.run({ kind: 'setSetting', name, value }, timeoutMs);
-    return { name: row.name, value: row.value, revision: row.revision };
+    return settingView(await this.options.catalog.run({ kind: 'setSetting', name, value }, timeoutMs));
   }
 
   async activateFeature(name: string, timeoutMs: Millis): Promise<FeatureView> {
-    checkName(name);
-    const row = await this.options.catalog.run({ kind: 'activateFeature', name }, timeoutMs);
-    return { name: row.name, activatedMs: row.activatedMs };
+    const { activatedMs } = await this.options.catalog.run({ kind: 'activateFeature', name }, timeoutMs);
+    return featureView(name, activatedMs, []);
   }
-}
-
-function checkName(name: string): void {
-  if (NAME.test(name)) return;
-  throw new AdminError(
-    'INVALID_ARGUMENT',
-    `'${name}' is no name; use a-z, 0-9, '.', '_' and '-', beginning with a letter`,
-  );
 }

@@ -214,12 +214,22 @@ export interface NodeView {
 export interface SettingView {
   readonly name: string;
   readonly value: string;
+  /** 0 while nobody has set it. */
   readonly revision: number;
+  readonly isDefault: boolean;
+  readonly description: string;
+  /** What it may be, for people. */
+  readonly allowed: string;
 }
 
 export interface FeatureView {
   readonly name: string;
+  readonly isActive: boolean;
+  /** 0 while it is not active. */
   readonly activatedMs: Millis;
+  readonly description: string;
+  /** Nodes whose program cannot do it. */
+  readonly missingOn: readonly NodeId[];
 }
 
 /**

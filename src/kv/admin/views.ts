@@ -1,8 +1,18 @@
 /** Rows of the catalog as operators see them. */
-import { type GroupRow, isAbortable, type JobRow, type NodeRow, type Route } from '../../distribution/index.ts';
+import {
+  type ClusterDocument,
+  FEATURES,
+  type GroupRow,
+  isAbortable,
+  type JobRow,
+  type NodeRow,
+  type Route,
+  SETTINGS,
+  type SettingRow,
+} from '../../distribution/index.ts';
 import type { HlcTimestamp, Millis, NodeId } from '../../platform/index.ts';
 import { physicalMs } from '../types.ts';
-import type { GroupView, JobView, NodeView, RouteView } from './types.ts';
+import type { FeatureView, GroupView, JobView, NodeView, RouteView, SettingView } from './types.ts';
 
 /** A node that the catalog has not heard of for this long is shown as gone; it reports every second. */
 export const DEAD_AFTER_MS: Millis = 10_000;
@@ -69,4 +79,67 @@ export function nodeView(node: NodeRow, nowMs: Millis): NodeView {
     replicaCount: node.replicaCount,
     storedBytes: node.storedBytes,
   };
+}
+
+/** What this program knows of a setting; a newer program may have set one that this one does not know. */
+interface SettingRule {
+  readonly initial: string;
+  readonly description: string;
+  readonly values: readonly string[] | { readonly min: number; readonly max: number };
+}
+
+const ruleOf = (name: string): SettingRule | undefined =>
+  Object.hasOwn(SETTINGS, name) ? SETTINGS[name as keyof typeof SETTINGS] : undefined;
+
+function allowedOf(rule: SettingRule | undefined): string {
+  if (rule === undefined) return '';
+  const { values } = rule;
+  return 'min' in values ? `${values.min} to ${values.max}` : values.join(', ');
+}
+
+/** A setting. An empty value is that of a row that was removed: what holds then is the default. */
+export function settingView(row: SettingRow): SettingView {
+  const rule = ruleOf(row.name);
+  const isDefault = row.value === '';
+  return {
+    name: row.name,
+    value: isDefault ? (rule?.initial ?? '') : row.value,
+    revision: isDefault ? 0 : row.revision,
+    isDefault,
+    description: rule?.description ?? 'of a newer program than that of the node that was asked',
+    allowed: allowedOf(rule),
+  };
+}
+
+/** All settings that there are, set or not, by name. */
+export function settingViews(rows: readonly SettingRow[]): SettingView[] {
+  const set = new Map(rows.map((row) => [row.name, row]));
+  const names = [...new Set([...Object.keys(SETTINGS), ...set.keys()])].sort();
+  return names.map((name) => settingView(set.get(name) ?? { name, revision: 0, value: '' }));
+}
+
+/** A feature. @param activatedMs 0 while it is not active */
+export function featureView(name: string, activatedMs: Millis, missingOn: readonly NodeId[]): FeatureView {
+  return {
+    name,
+    isActive: activatedMs > 0,
+    activatedMs,
+    description: FEATURES[name]?.description ?? 'of a newer program than that of the node that was asked',
+    missingOn: [...missingOn],
+  };
+}
+
+/** All features that there are, active or not, by name. */
+export function featureViews(document: ClusterDocument): FeatureView[] {
+  const active = new Map(document.features.map((row) => [row.name, row.activatedMs]));
+  const names = [...new Set([...Object.keys(FEATURES), ...active.keys()])].sort();
+  return names.map((name) => {
+    const bit = FEATURES[name]?.bit;
+    const lacking = document.nodes.filter((node) => bit !== undefined && !((node.capabilities >> BigInt(bit)) & 1n));
+    return featureView(
+      name,
+      active.get(name) ?? 0,
+      lacking.map((node) => node.nodeId),
+    );
+  });
 }

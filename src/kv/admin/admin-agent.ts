@@ -40,7 +40,7 @@ export interface LocalNode {
   openReplica?(group: GroupId): Promise<void>;
 }
 
-export interface NodeAgentOptions {
+export interface AdminAgentOptions {
   readonly local: LocalNode;
   readonly kv: Pick<KvService, 'forward' | 'onForward'>;
   readonly network: Pick<PeerNetwork, 'self' | 'stream' | 'onStream'>;
@@ -55,12 +55,12 @@ export interface NodeAgentOptions {
 async function* nothing(): AsyncGenerator<Buffer> {}
 
 /** See the top of the file. Made before the network starts: it registers its handlers. */
-export class NodeAgent {
+export class AdminAgent {
   readonly self: NodeId;
-  private readonly options: NodeAgentOptions;
+  private readonly options: AdminAgentOptions;
   private readonly operator: GroupOperator;
 
-  constructor(options: NodeAgentOptions) {
+  constructor(options: AdminAgentOptions) {
     const { kv, network, clock, scheduler, maxPromoteLag, listenMs } = options;
     this.options = options;
     this.self = network.self;
