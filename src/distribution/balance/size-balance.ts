@@ -20,6 +20,8 @@ interface Choice {
   readonly action: BalanceAction;
   /** Bytes of the fullest node that the action touches, afterwards. */
   readonly peak: number;
+  /** Bytes that are copied. */
+  readonly bytes: number;
 }
 
 const gib = (bytes: number): string => `${(bytes / 2 ** 30).toFixed(1)} GiB`;
@@ -62,7 +64,9 @@ export function planSizes(view: BalanceView, catalogGroup: GroupId): BalancePlan
 }
 
 const better = (best: Choice | undefined, choice: Choice): Choice =>
-  best === undefined || choice.peak < best.peak ? choice : best;
+  best === undefined || choice.peak < best.peak || (choice.peak === best.peak && choice.bytes < best.bytes)
+    ? choice
+    : best;
 
 /** The replica of the full node that is best replaced by one on another node. */
 function replicaMove(
@@ -80,7 +84,11 @@ function replicaMove(
       const peak = Math.max(fromBytes - bytes, toBytes + bytes);
       if (peak > (1 - LEAST_GAIN) * fromBytes) continue;
       const reason = `${why}: the replica of group ${id} (${gib(bytes)}) goes from node ${from} to node ${to}`;
-      best = better(best, { action: { kind: 'changeMembership', group: id, add: to, remove: from, reason }, peak });
+      best = better(best, {
+        action: { kind: 'changeMembership', group: id, add: to, remove: from, reason },
+        peak,
+        bytes,
+      });
     }
   }
   return best;
@@ -107,7 +115,11 @@ function rangeMove(
         if (peak > (1 - LEAST_GAIN) * bytesOf.get(from)!) continue;
         const reason = `${why}: range ${route.id} (${gib(bytes)}) goes from group ${source.id} to group ${target.id}`;
         const start = Buffer.from(route.start);
-        best = better(best, { action: { kind: 'move', routeId: route.id, start, dst: target.id, reason }, peak });
+        best = better(best, {
+          action: { kind: 'move', routeId: route.id, start, dst: target.id, reason },
+          peak,
+          bytes,
+        });
       }
     }
   }
