@@ -76,7 +76,7 @@ async function runTrouble(seed: number): Promise<string> {
   for (let turn = 0; turn < 120; turn++) {
     await simulation.runFor(random.next() * 1_000);
     const any = nodeId(1 + random.int(NODES));
-    switch (random.int(12)) {
+    switch (random.int(20)) {
       case 0:
         elect(1 + random.int(REPLICAS));
         break;
@@ -87,6 +87,8 @@ async function runTrouble(seed: number): Promise<string> {
         );
         break;
       case 2:
+      case 8:
+      case 9:
         fabric.heal();
         break;
       case 3:

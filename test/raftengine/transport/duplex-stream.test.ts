@@ -209,3 +209,20 @@ test('a two-way stream shows what waits for a stalled receiver, and ends when to
   await Promise.all([stop(), slow.network.stop()]);
   await proxy.close();
 });
+
+test('two-way streams leave no connection behind, whoever closes them and whether they were taken or not', async () => {
+  const { a, b, stop } = await pair();
+  await until(() => a.network.isConnected(B) && b.network.isConnected(A));
+  const sockets = (): number => process.getActiveResourcesInfo().filter((name) => name === 'TCPSocketWrap').length;
+  const before = sockets();
+  const streams = Array.from({ length: 30 }, (_, at) =>
+    listen(a.network.duplex(B, at % 3 === 0 ? 'unheard of' : 'talk', Buffer.from(`${at}`))),
+  );
+  streams[1]!.stream.close();
+  await until(() => b.inbound.length === 21);
+  assert.ok(sockets() > before + 20);
+  for (const { stream } of streams.slice(0, 15)) stream.close();
+  for (const { stream, header } of b.inbound.slice(1)) if (Number(header) >= 15) stream.close();
+  await until(() => sockets() <= before);
+  await stop();
+});
