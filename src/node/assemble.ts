@@ -168,7 +168,8 @@ export async function assembleNode(parts: NodeParts): Promise<AssembledNode> {
       }),
     removeStore: (group) => folders.remove(locationOf(group)),
   });
-  const follower = new DocumentFollower({ self, host, network, founding, onError: onBackgroundError });
+  const joins = parts.joins === true;
+  const follower = new DocumentFollower({ self, host, network, founding, joins, onError: onBackgroundError });
 
   // The catalog where its group is led: on one node at a time, and ready for it on all.
   const catalogGroup = new KvCatalogGroup({
@@ -229,7 +230,7 @@ export async function assembleNode(parts: NodeParts): Promise<AssembledNode> {
   });
   agent.onDocument((document) => follower.follow(document));
 
-  const foundingGroups = parts.joins === true ? [] : founding.groups.filter(({ voters }) => voters.includes(self));
+  const foundingGroups = joins ? [] : founding.groups.filter(({ voters }) => voters.includes(self));
   const stored = logStore.groups().filter((group) => !foundingGroups.some(({ id }) => id === group));
   for (const group of foundingGroups) await host.open(group.id, group);
   for (const group of stored) await host.open(group, undefined);

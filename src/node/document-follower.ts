@@ -10,6 +10,8 @@ export interface DocumentFollowerOptions {
   readonly network: Pick<PeerNetwork, 'setPeer'>;
   /** What is known before the first document. */
   readonly founding: ClusterFounding;
+  /** The node came later than the groups of the founding: their leaders fill its replicas. */
+  readonly joins: boolean;
   /** Opening or removing a replica failed; it is tried again with the next document or message. */
   readonly onError: (error: unknown) => void;
 }
@@ -56,10 +58,16 @@ export class DocumentFollower {
     this.hasDocument = true;
     for (const { id, state, founders, preferredLeader } of document.groups) {
       if (state === 'REMOVED') this.forget(id);
-      else if (founders.includes(self) && !host.knows(id)) {
+      else if (founders.includes(self) && !host.knows(id) && this.mayFound(id)) {
         this.start(host.open(id, { voters: founders, preferredLeader }));
       }
     }
+  }
+
+  /** A node that came back empty has forgotten its votes: it must not begin a group again that it was a founder of. */
+  private mayFound(group: GroupId): boolean {
+    const { joins, founding } = this.options;
+    return !joins || !founding.groups.some(({ id }) => id === group);
   }
 
   /** Once per life of the process also when there is no replica: a crash may have left a part of one. */

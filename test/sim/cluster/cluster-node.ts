@@ -3,8 +3,11 @@
  * composition of `src/node.ts` with the Redis front end on top, over the machine's disk, database folder and network.
  */
 import { createRedisService, type RedisService } from '../../../src/adapter/redis/index.ts';
-import { type AssembledNode, assembleNode, DEFAULT_GROUP } from '../../../src/node.ts';
+import { foundingOf } from '../../../src/config/index.ts';
+import { type AssembledNode, assembleNode } from '../../../src/node.ts';
 import {
+  type GroupId,
+  groupId,
   type NodeId,
   nodeId,
   type SeededRandom,
@@ -24,6 +27,10 @@ const CONNECT_DELAY_MS = 0.5;
 /** A supervisor starts a process that ended by itself again after this. */
 const RESTART_MS = 300;
 
+/** Every group that a plan's cluster is founded with. */
+export const groupsOf = (plan: Plan): GroupId[] =>
+  Array.from({ length: plan.dataGroups + 1 }, (_, at) => groupId(at + 1));
+
 export const addressOf = (id: number): string => `node${id}`;
 
 /** A running process. */
@@ -31,7 +38,6 @@ export interface Process {
   readonly node: AssembledNode;
   readonly logStore: LogStore;
   readonly redis: RedisService;
-  readonly raft: RaftGroup;
 }
 
 export interface ClusterNodeOptions {
@@ -64,6 +70,7 @@ export class ClusterNode {
   /** It was emptied after it left, and founds nothing any more. */
   private joins = false;
   private mustWipe = false;
+  private incarnation: Buffer;
   /** The life of the machine in which a process was started last. */
   private bootedLife = 0;
 
@@ -72,12 +79,18 @@ export class ClusterNode {
     this.id = nodeId(options.id);
     this.machine = new SimMachine(options.fabric, this.id);
     this.machine.disk.slowness = this.diskSlowness;
+    this.incarnation = options.random.bytes(16);
     this.watchLevels();
   }
 
   /** When nothing makes it slower still. */
   get diskSlowness(): number {
     return this.options.plan.diskSlowness;
+  }
+
+  /** Its replica of a group, while it has one. */
+  raft(group: GroupId): RaftGroup | undefined {
+    return this.process?.node.engine.group(group);
   }
 
   get isUp(): boolean {
@@ -111,6 +124,7 @@ export class ClusterNode {
       await disk.syncFolder(LOG_FOLDER);
       this.levels = new SimulatedLevels();
       this.watchLevels();
+      this.incarnation = this.options.random.bytes(16);
       this.mustWipe = false;
     }
     const logStore = await WalLogStore.open({
@@ -120,6 +134,8 @@ export class ClusterNode {
       segmentBytes: plan.segmentBytes,
       cacheBytes: plan.logCacheBytes,
     });
+    const members = Array.from({ length: plan.nodes }, (_, at) => ({ nodeId: at + 1, address: addressOf(at + 1) }));
+    const ids = members.map((member) => member.nodeId);
     const node = await assembleNode({
       clock,
       random,
@@ -127,8 +143,11 @@ export class ClusterNode {
       network,
       logStore,
       store: { location: 'group', openLevel: this.levels.openLevel, folders: this.levels, limits: plan.storeLimits },
-      members: Array.from({ length: plan.nodes }, (_, at) => ({ nodeId: at + 1, address: addressOf(at + 1) })),
+      members,
+      founding: foundingOf(plan.dataGroups, ids).founding,
       joins: this.joins,
+      incarnation: this.incarnation,
+      address: addressOf(this.options.id),
       limits: plan.limits,
       retentionMs: plan.retentionMs,
       kv: plan.kv,
@@ -151,7 +170,7 @@ export class ClusterNode {
         },
       },
     });
-    this.process = { node, logStore, redis, raft: node.engine.group(DEFAULT_GROUP)! };
+    this.process = { node, logStore, redis };
     this.starts += 1;
     say(`node ${this.id} is up`);
   }

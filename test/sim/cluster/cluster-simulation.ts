@@ -6,7 +6,7 @@
 import { type Verdict, worstVerdict } from '../../../jepsen/history.ts';
 import { SeededRandom, SimFabric, Simulation, SimulationTimeoutError } from '../../../src/platform/index.ts';
 import { WorkloadClients } from './clients.ts';
-import { ClusterNode } from './cluster-node.ts';
+import { ClusterNode, groupsOf } from './cluster-node.ts';
 import { Invariants } from './invariants.ts';
 import { Nemesis } from './nemesis.ts';
 import type { Plan } from './plan.ts';
@@ -70,8 +70,8 @@ export class ClusterSimulation {
       node.setClockOffset((random.next() * 2 - 1) * MAX_SKEW_MS);
       this.nodes.push(node);
     }
-    this.nemesis = new Nemesis({ simulation, fabric, nodes: this.nodes, say });
-    this.invariants = new Invariants(this.nodes);
+    this.nemesis = new Nemesis({ simulation, fabric, nodes: this.nodes, groups: groupsOf(plan), say });
+    this.invariants = new Invariants(this.nodes, groupsOf(plan));
     this.groups = plan.workloads.map(
       (workload, at) =>
         new WorkloadClients({
@@ -175,7 +175,7 @@ export class ClusterSimulation {
       return (await this.simulation.runToEnd(raced, withinMs)) as T;
     } catch (error) {
       if (!(error instanceof SimulationTimeoutError)) throw error;
-      const states = this.nodes.map(({ id, process }) => `${id}: ${JSON.stringify(process?.raft.status() ?? 'down')}`);
+      const states = this.nodes.map(({ id, process }) => `${id}: ${JSON.stringify(process?.node.status() ?? 'down')}`);
       throw new InvariantViolation('liveness', `${what}: not within ${withinMs} ms\n${states.join('\n')}`);
     }
   }

@@ -3,7 +3,8 @@
  * applied stays applied, and replicas that have applied the same have the same state.
  */
 import { crc32 } from 'node:zlib';
-import { DEFAULT_GROUP } from '../../../src/node.ts';
+import type { GroupId } from '../../../src/platform/index.ts';
+import type { RaftGroup } from '../../../src/raftengine/index.ts';
 import type { ClusterNode } from './cluster-node.ts';
 import { InvariantViolation } from './violation.ts';
 
@@ -16,7 +17,37 @@ interface Seen {
   comparedIndex: number;
 }
 
+/** Looks at the replicas of all groups. */
 export class Invariants {
+  private readonly groups: readonly GroupInvariants[];
+
+  constructor(nodes: readonly ClusterNode[], groups: readonly GroupId[]) {
+    this.groups = groups.map((group) => new GroupInvariants(nodes, group));
+  }
+
+  /** Entries that were seen in some log and applied. */
+  get committedCount(): number {
+    return this.groups.reduce((sum, group) => sum + group.committedCount, 0);
+  }
+
+  get termCount(): number {
+    return this.groups.reduce((sum, group) => sum + group.termCount, 0);
+  }
+
+  /** @throws InvariantViolation */
+  check(): void {
+    for (const group of this.groups) group.check();
+  }
+
+  /** See `GroupInvariants.compareDigests`. */
+  async compareDigests(): Promise<boolean> {
+    for (const group of this.groups) if (!(await group.compareDigests())) return false;
+    return true;
+  }
+}
+
+class GroupInvariants {
+  private readonly group: GroupId;
   private readonly nodes: readonly ClusterNode[];
   private readonly seen = new Map<ClusterNode, Seen>();
   /** Term and checksum of every applied entry that some node held, by index. */
@@ -24,8 +55,9 @@ export class Invariants {
   /** Which node was seen to lead, by term. */
   private readonly leaders = new Map<number, number>();
 
-  constructor(nodes: readonly ClusterNode[]) {
+  constructor(nodes: readonly ClusterNode[], group: GroupId) {
     this.nodes = nodes;
+    this.group = group;
   }
 
   /** Entries that were seen in some log and applied. */
@@ -43,9 +75,10 @@ export class Invariants {
   }
 
   private checkNode(node: ClusterNode): void {
-    const { process, starts } = node;
-    if (process === undefined) return;
-    const status = process.raft.status();
+    const { starts } = node;
+    const raft: RaftGroup | undefined = node.raft(this.group);
+    if (raft === undefined) return;
+    const status = raft.status();
     let seen = this.seen.get(node);
     if (seen === undefined || seen.starts !== starts) {
       seen = { starts, appliedIndex: 0, comparedIndex: 0 };
@@ -54,7 +87,7 @@ export class Invariants {
     if (status.appliedIndex < seen.appliedIndex)
       throw new InvariantViolation(
         'applied index went back',
-        `node ${node.id}: ${seen.appliedIndex} to ${status.appliedIndex}`,
+        `group ${this.group}, node ${node.id}: ${seen.appliedIndex} to ${status.appliedIndex}`,
       );
     if (status.appliedIndex > status.commitIndex)
       throw new InvariantViolation('applied beyond commit', `node ${node.id}: ${JSON.stringify(status)}`);
@@ -62,14 +95,17 @@ export class Invariants {
     if (status.role === 'leader') {
       const other = this.leaders.get(status.term);
       if (other !== undefined && other !== node.id)
-        throw new InvariantViolation('two leaders', `nodes ${other} and ${node.id} lead term ${status.term}`);
+        throw new InvariantViolation(
+          'two leaders',
+          `nodes ${other} and ${node.id} lead term ${status.term} of group ${this.group}`,
+        );
       this.leaders.set(status.term, node.id);
     }
     this.compareLog(node, seen, status.appliedIndex);
   }
 
   private compareLog(node: ClusterNode, seen: Seen, appliedIndex: number): void {
-    const log = node.process!.logStore.group(DEFAULT_GROUP);
+    const log = node.process!.logStore.group(this.group);
     let from = Math.max(seen.comparedIndex + 1, log.firstIndex());
     // Not up to the commit: while a snapshot is put in place that is ahead of a log which still ends in replaced entries.
     const to = Math.min(appliedIndex, log.lastIndex()) + 1;
@@ -83,7 +119,7 @@ export class Invariants {
         else if (known !== identity)
           throw new InvariantViolation(
             'committed logs differ',
-            `entry ${index} is ${identity} on node ${node.id} and was ${known} elsewhere`,
+            `entry ${index} of group ${this.group} is ${identity} on node ${node.id} and was ${known} elsewhere`,
           );
       }
       from += entries.length;
@@ -97,13 +133,17 @@ export class Invariants {
    * @throws InvariantViolation
    */
   async compareDigests(): Promise<boolean> {
-    const indexes = (): string => this.nodes.map(({ process }) => process?.node.store.appliedIndex ?? 0).join();
+    const stores = this.nodes.map(({ process }) => process?.node.host.get(this.group)?.store);
+    const indexes = (): string => stores.map((store) => store?.appliedIndex ?? 0).join();
     const before = indexes();
     if (new Set(before.split(',')).size > 1) return false;
-    const digests = await Promise.all(this.nodes.map(({ process }) => process?.node.store.digest()));
+    const digests = await Promise.all(stores.map((store) => store?.digest()));
     if (indexes() !== before) return false;
     if (new Set(digests).size > 1)
-      throw new InvariantViolation('states differ', `at index ${before.split(',', 1)[0]}: ${digests.join(' ')}`);
+      throw new InvariantViolation(
+        'states differ',
+        `group ${this.group} at index ${before.split(',', 1)[0]}: ${digests.join(' ')}`,
+      );
     return true;
   }
 }

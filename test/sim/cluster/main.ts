@@ -1,7 +1,7 @@
 /**
  * `npm run sim:cluster -- --seeds 500 [--from 1]` runs many seeds and stops at the first that breaks an invariant;
  * `npm run sim:cluster -- --seed 17 --trace` replays one, `--events` adds every event to the trace;
- * `npm run sim:cluster -- --minutes 30` goes on for so long;
+ * `npm run sim:cluster -- --minutes 30` goes on for so long; `--data-groups 3` fixes how many groups share the keys;
  * `npm run sim:cluster -- --mutants` breaks kvorum on purpose, again and again, and shows after how many seeds it is noticed.
  */
 import { readFileSync } from 'node:fs';
@@ -21,6 +21,7 @@ const { values } = parseArgs({
     seed: { type: 'string' },
     minutes: { type: 'string' },
     nodes: { type: 'string' },
+    'data-groups': { type: 'string' },
     'duration-ms': { type: 'string' },
     workload: { type: 'string', multiple: true },
     fault: { type: 'string', multiple: true },
@@ -49,6 +50,7 @@ function oneOfMany<T extends string>(
 
 const planOptions: PlanOptions = {
   nodes: values.nodes === undefined ? undefined : Number(values.nodes),
+  dataGroups: values['data-groups'] === undefined ? undefined : Number(values['data-groups']),
   durationMs: values['duration-ms'] === undefined ? undefined : Number(values['duration-ms']),
   workloads: oneOfMany('workload', WORKLOADS, values.workload),
   faults: oneOfMany('fault', FAULTS, values.fault),

@@ -1,6 +1,13 @@
 /** Carries out the planned faults on the cluster, and mends everything at the end. */
-import { type NodeId, nodeId, SeededRandom, type SimFabric, type Simulation } from '../../../src/platform/index.ts';
-import { encodeAddresses, type RaftGroup } from '../../../src/raftengine/index.ts';
+import {
+  type GroupId,
+  type NodeId,
+  nodeId,
+  SeededRandom,
+  type SimFabric,
+  type Simulation,
+} from '../../../src/platform/index.ts';
+import { type ConfState, encodeAddresses, type RaftGroup } from '../../../src/raftengine/index.ts';
 import { addressOf, type ClusterNode } from './cluster-node.ts';
 import type { PlannedFault } from './plan.ts';
 
@@ -20,13 +27,14 @@ export interface NemesisOptions {
   readonly simulation: Simulation;
   readonly fabric: SimFabric;
   readonly nodes: readonly ClusterNode[];
+  readonly groups: readonly GroupId[];
   readonly say: (line: string) => void;
 }
 
 export class Nemesis {
   private readonly options: NemesisOptions;
   private readonly cuts = new Set<IsCut>();
-  /** The node that is out of the group or on its way back; one at a time. */
+  /** The node that is out of the groups or on its way back; one at a time. */
   private outsider: ClusterNode | undefined;
   private isOver = false;
 
@@ -63,12 +71,12 @@ export class Nemesis {
     simulation.note(0);
   }
 
-  /** The node that leads, by the highest term. */
-  leader(): ClusterNode | undefined {
+  /** The node that leads a group, by the highest term. */
+  leader(group: GroupId): ClusterNode | undefined {
     let found: ClusterNode | undefined;
     let newest = 0;
     for (const node of this.options.nodes) {
-      const status = node.process?.raft.status();
+      const status = node.raft(group)?.status();
       if (status?.role !== 'leader' || status.term < newest) continue;
       newest = status.term;
       found = node;
@@ -81,7 +89,8 @@ export class Nemesis {
   private inject(fault: PlannedFault): Heal {
     const { fabric, nodes, say } = this.options;
     const random = new SeededRandom(fault.seed);
-    const leader = this.leader();
+    const group = this.options.groups[random.int(this.options.groups.length)]!;
+    const leader = this.leader(group);
     const node = leader !== undefined && random.next() < 0.5 ? leader : nodes[random.int(nodes.length)]!;
     say(`fault ${fault.kind} around node ${node.id} for ${fault.lastsMs.toFixed(0)} ms`);
     switch (fault.kind) {
@@ -127,8 +136,9 @@ export class Nemesis {
         node.machine.clock.setDriftPpm((random.next() * 2 - 1) * MAX_DRIFT_PPM);
         return () => undefined;
       case 'transfer':
-        leader?.process?.raft
-          .transferLeadership(nodes[random.int(nodes.length)]!.id)
+        leader
+          ?.raft(group)
+          ?.transferLeadership(nodes[random.int(nodes.length)]!.id)
           .catch((error: Error) => say(`transfer: ${error.message}`));
         return () => undefined;
       case 'membership':
@@ -232,16 +242,23 @@ export class Nemesis {
 
   // ---- membership
 
+  /** Takes a node out of all groups, one after another. */
   private takeOut(node: ClusterNode, random: SeededRandom): Heal {
-    const { say, nodes } = this.options;
-    const raft = this.leader()?.process?.raft;
-    if (this.outsider !== undefined || raft === undefined || nodes.length < 3) return () => undefined;
+    const { say, nodes, groups } = this.options;
+    if (this.outsider !== undefined || nodes.length < 3) return () => undefined;
     this.outsider = node;
     const isDemoted = random.next() < 0.3;
     const isWiped = !isDemoted && random.next() < 0.5;
     let isHealed = false;
     const mayWipe = (): boolean => isWiped && !isHealed && !this.isOver;
-    const removed = this.change(raft, isDemoted ? 'addLearner' : 'remove', node.id).then(
+    const remove = async (): Promise<void> => {
+      for (const group of groups) {
+        const raft = this.leader(group)?.raft(group);
+        if (raft === undefined || isHealed || this.isOver) return;
+        await this.change(raft, isDemoted ? 'addLearner' : 'remove', node.id);
+      }
+    };
+    const removed = remove().then(
       async () => {
         say(`node ${node.id} is ${isDemoted ? 'a learner' : 'out'}`);
         // The removal was committed by a majority that counted the removed node: what it holds may be forgotten only once all
@@ -265,20 +282,23 @@ export class Nemesis {
   }
 
   private isForgotten(node: ClusterNode): boolean {
-    return this.options.nodes.every(({ id, process }) => {
-      const conf = process?.raft.status().conf;
-      return id === node.id || (conf !== undefined && !conf.voters.includes(node.id));
-    });
+    const isOut = (conf: ConfState | undefined): boolean => conf !== undefined && !conf.voters.includes(node.id);
+    const { nodes, groups } = this.options;
+    return nodes.every(
+      (other) => other.id === node.id || groups.every((group) => isOut(other.raft(group)?.status().conf)),
+    );
   }
 
-  /** Makes a node a voter again, however long it takes. */
+  /** Makes a node a voter of all groups again, however long it takes. */
   private async takeBack(node: ClusterNode): Promise<void> {
-    while (!(await this.isVoter(node))) await this.options.simulation.delay(RETRY_MS, 'membership');
+    for (const group of this.options.groups) {
+      while (!(await this.isVoter(node, group))) await this.options.simulation.delay(RETRY_MS, 'membership');
+    }
     if (this.outsider === node) this.outsider = undefined;
   }
 
-  private async isVoter(node: ClusterNode): Promise<boolean> {
-    const raft = this.leader()?.process?.raft;
+  private async isVoter(node: ClusterNode, group: GroupId): Promise<boolean> {
+    const raft = this.leader(group)?.raft(group);
     if (raft === undefined) return false;
     const { conf } = raft.status();
     if (conf.votersOutgoing.length > 0) return false;
@@ -297,12 +317,12 @@ export class Nemesis {
 
   /** Makes every node a voter; settles when they are, and stay so. */
   async restoreMembership(): Promise<void> {
-    const { nodes, simulation } = this.options;
-    let voters = 0;
-    while (voters < nodes.length) {
+    const { nodes, groups, simulation } = this.options;
+    const isWhole = (group: GroupId): boolean =>
+      this.leader(group)?.raft(group)?.status().conf.voters.length === nodes.length;
+    do {
       for (const node of nodes) await this.takeBack(node);
       await simulation.delay(SETTLE_MS, 'membership settles');
-      voters = this.leader()?.process?.raft.status().conf.voters.length ?? 0;
-    }
+    } while (!groups.every(isWhole));
   }
 }

@@ -36,6 +36,8 @@ export interface PlannedFault {
 export interface Plan {
   readonly seed: number;
   readonly nodes: number;
+  /** Groups that share the keys, beside the catalog's; 0: that one has them all. */
+  readonly dataGroups: number;
   /** How long clients work and faults happen, in simulated time. */
   readonly durationMs: number;
   readonly workloads: readonly string[];
@@ -56,6 +58,7 @@ export interface Plan {
 
 export interface PlanOptions {
   readonly nodes?: number | undefined;
+  readonly dataGroups?: number | undefined;
   readonly durationMs?: number | undefined;
   readonly workloads?: readonly string[] | undefined;
   readonly faults?: readonly FaultKind[] | undefined;
@@ -77,6 +80,9 @@ export const WORKLOADS = [
   'long-fork',
 ] as const;
 
+/** Those whose transactions touch several keys. */
+const TRANSACTIONAL: ReadonlySet<string> = new Set(['list-append', 'rw-register', 'bank', 'write-skew', 'long-fork']);
+
 export function drawPlan(seed: number, options: PlanOptions = {}): Plan {
   const random = new SeededRandom(seed).fork(77);
   const oneOf = <T>(...choices: T[]): T => choices[random.int(choices.length)]!;
@@ -86,11 +92,16 @@ export function drawPlan(seed: number, options: PlanOptions = {}): Plan {
   for (let left = oneOf(1, 2, 2, 3); left > 0; left--) workloads.add(WORKLOADS[random.int(WORKLOADS.length)]!);
   if (workloads.has('list-append')) workloads.delete('append');
   const electionTimeoutMs = oneOf(300, 500, 1000);
+  // A transaction is of one group, so its keys have to be.
+  const dataGroups = (options.workloads ?? [...workloads]).some((name) => TRANSACTIONAL.has(name))
+    ? oneOf(0, 1)
+    : oneOf(0, 1, 2, 3);
   const clientsPerWorkload = oneOf(4, 8, 12);
   const tiny = random.next() < 0.6;
   const plan: Plan = {
     seed,
     nodes: options.nodes ?? nodes,
+    dataGroups: options.dataGroups ?? dataGroups,
     durationMs: options.durationMs ?? durationMs,
     workloads: options.workloads ?? [...workloads],
     clientsPerWorkload,
