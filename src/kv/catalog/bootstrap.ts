@@ -6,6 +6,7 @@
  */
 import { CatalogError } from '../../distribution/index.ts';
 import { type Cancel, type GroupId, hlcTimestamp, type Millis, type Scheduler } from '../../platform/index.ts';
+import { NotLeaderError } from '../errors.ts';
 import type { SpanClient } from '../move/types.ts';
 import { FoundingError } from './errors.ts';
 import {
@@ -82,7 +83,8 @@ class Founder {
     this.found(term)
       .catch((error: unknown) => {
         if (error instanceof FoundingError) this.refusedTerm = term;
-        onError(error);
+        // Who leads next goes on.
+        if (!(error instanceof NotLeaderError)) onError(error);
       })
       .then(() => {
         this.isRunning = false;
@@ -94,9 +96,9 @@ class Founder {
     const { leader, catalogGroup, founding } = this.options;
     // Mistakes of the configuration are reported before anything is given away.
     foundingPlan(founding, catalogGroup);
-    await this.assign(term, reservedAssignment(catalogGroup));
+    if (!(await this.assign(term, reservedAssignment(catalogGroup)))) return;
     const { assignments, op } = foundingPlan(await this.settleFounding(), catalogGroup);
-    for (const assignment of assignments) await this.assign(term, assignment);
+    for (const assignment of assignments) if (!(await this.assign(term, assignment))) return;
     try {
       await leader.bootstrap(op);
     } catch (error) {
@@ -108,15 +110,16 @@ class Founder {
     }
   }
 
-  /** Gives one range to its group. Asked again before each: once the catalog exists, ranges change hands only by moves. */
-  private async assign(term: number, { groupId, start, end }: Assignment): Promise<void> {
+  /**
+   * Gives one range to its group.
+   * @returns false when it is not this leader's to give any more: once the catalog exists, ranges change hands only by moves
+   */
+  private async assign(term: number, { groupId, start, end }: Assignment): Promise<boolean> {
     const { leader, spans } = this.options;
     const hasCatalog = await leader.read((state) => state.meta !== undefined);
-    if (hasCatalog || leader.leaderTerm !== term) {
-      throw new CatalogError('ALREADY_BOOTSTRAPPED', 'another leader has founded the cluster meanwhile');
-    }
+    if (hasCatalog || leader.leaderTerm !== term || this.isStopped) return false;
     const { outcome } = await spans.command(groupId, { kind: 'assign', start, end, epoch: FOUNDING_EPOCH });
-    if (outcome.kind === 'done') return;
+    if (outcome.kind === 'done') return true;
     const range = `from '${start.toString('latin1')}' to ${end === undefined ? 'the end' : `'${end.toString('latin1')}'`}`;
     throw new FoundingError(
       `group ${groupId} refuses the range ${range}: ${outcome.reason}; were its data founded by another configuration?`,

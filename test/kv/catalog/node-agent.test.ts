@@ -1,0 +1,146 @@
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import { CAPABILITIES, type CatalogError, type ClusterDocument } from '../../../src/distribution/index.ts';
+import { NodeAgent } from '../../../src/kv/catalog/index.ts';
+import { nodeId, SeededRandom } from '../../../src/platform/index.ts';
+import type { FakeCluster } from './fake-cluster.ts';
+import { founded, incarnationOf } from './founded.ts';
+
+/** A node that reports to the catalog, and what it heard. */
+function agentOf(cluster: FakeCluster, id: number, incarnation = incarnationOf(id)) {
+  const heard = {
+    documents: [] as ClusterDocument[],
+    removed: [] as CatalogError[],
+    refused: [] as string[],
+    load: { leaderCount: 0, replicaCount: 3, storedBytes: 0 },
+  };
+  const agent = new NodeAgent({
+    client: cluster.client(),
+    nodeId: nodeId(id),
+    incarnation,
+    address: `127.0.0.1:${id}`,
+    locality: 'zone=a',
+    capabilities: CAPABILITIES,
+    load: () => heard.load,
+    scheduler: cluster.time,
+    random: new SeededRandom(id),
+    onRemoved: (error) => heard.removed.push(error),
+    onRefused: (error) => heard.refused.push(error.code),
+  });
+  agent.onDocument((document) => heard.documents.push(document));
+  agent.start();
+  return { agent, heard };
+}
+
+const rowOf = (document: ClusterDocument | undefined, id: number) =>
+  document?.nodes.find((row) => row.nodeId === nodeId(id));
+
+describe('a node that reports to the catalog', () => {
+  test('gets its row, and the document whenever that changes', async () => {
+    const cluster = await founded();
+    const { agent, heard } = agentOf(cluster, 1);
+    await cluster.time.until('it has a document', () => agent.document !== undefined);
+    assert.deepEqual(
+      [rowOf(agent.document, 1)?.address, rowOf(agent.document, 1)?.capabilities],
+      ['127.0.0.1:1', CAPABILITIES],
+    );
+    assert.equal(agent.document?.groups.length, 4);
+    await cluster.time.pass(5_000);
+    assert.equal(heard.documents.length, 1, 'nothing changed');
+    await cluster.time.outcome(cluster.client().run({ kind: 'setSetting', name: 'autosplit', value: 'on' }));
+    await cluster.time.pass(2_000);
+    assert.deepEqual(
+      agent.document?.settings.map(({ name, value }) => [name, value]),
+      [['autosplit', 'on']],
+    );
+    agent.stop();
+    const { term } = cluster.group;
+    await cluster.time.outcome(cluster.client().run({ kind: 'setSetting', name: 'autosplit', value: '' }));
+    await cluster.time.pass(5_000);
+    assert.equal(heard.documents.length, 2, 'it says nothing once it is stopped');
+    assert.equal(cluster.group.term, term);
+  });
+
+  test('costs an idle cluster one entry in half a minute, and its heartbeat is known to the second', async () => {
+    const cluster = await founded();
+    const ids = [1, 2, 3];
+    for (const id of ids) agentOf(cluster, id);
+    await cluster.time.pass(2_000);
+    const before = cluster.group.entries;
+    await cluster.time.pass(120_000);
+    const written = cluster.group.entries - before;
+    assert.ok(written >= 3 * ids.length && written <= 4 * ids.length, `${written} entries in two minutes`);
+    const document = await cluster.time.outcome(cluster.client().document());
+    for (const id of ids) {
+      const ageMs = cluster.time.nowMs() - rowOf(document, id)!.heartbeatMs;
+      assert.ok(ageMs >= 0 && ageMs < 1_300, `the last heartbeat of node ${id} was ${ageMs} ms ago`);
+    }
+    const rows = [...cluster.group.loaded().nodes.values()];
+    assert.ok(rows.every((row) => cluster.time.nowMs() - row.heartbeatMs < 32_000));
+  });
+
+  test('is believed at once about its load, which is written every few seconds only', async () => {
+    const cluster = await founded();
+    const { heard } = agentOf(cluster, 1);
+    await cluster.time.pass(2_000);
+    const before = cluster.group.entries;
+    for (let second = 0; second < 20; second++) {
+      heard.load = { leaderCount: 1, replicaCount: 3, storedBytes: 1_000 + second };
+      await cluster.time.pass(1_000);
+    }
+    await cluster.time.pass(1_500);
+    assert.ok(cluster.group.entries - before <= 5);
+    const document = await cluster.time.outcome(cluster.client().document());
+    assert.equal(rowOf(document, 1)?.storedBytes, 1_019);
+    const { length } = heard.documents;
+    assert.equal(length, 1, 'load is no news for other nodes');
+  });
+
+  test('is heard by the next leader, which knows only the rows at first', async () => {
+    const cluster = await founded(2);
+    const { agent, heard } = agentOf(cluster, 1);
+    await cluster.time.pass(10_500);
+    const row = () => rowOf(cluster.heartbeats[1]!.document(cluster.leaders[1]!.state!), 1)!;
+    cluster.group.elect(1);
+    const electedMs = cluster.time.nowMs();
+    await cluster.time.until('the rows are loaded', () => cluster.leaders[1]!.state !== undefined);
+    assert.ok(row().heartbeatMs < electedMs - 5_000);
+    assert.ok(cluster.heartbeats[1]!.countsFromMs >= electedMs, 'silence counts from here');
+    await cluster.time.pass(3_000);
+    assert.ok(row().heartbeatMs > electedMs);
+    assert.equal(heard.documents.length, 1, 'the document is the same');
+    agent.stop();
+    cluster.group.elect(0);
+    await cluster.time.until('the rows are loaded', () => cluster.leaders[0]!.state !== undefined);
+    const stale = rowOf(cluster.heartbeats[0]!.document(cluster.leaders[0]!.state!), 1)!;
+    assert.ok(stale.heartbeatMs < electedMs, 'what it heard when it led before counts no more');
+  });
+
+  test('keeps trying without a leader and without a catalog', async () => {
+    const cluster = await founded();
+    cluster.group.elect(undefined);
+    const { agent, heard } = agentOf(cluster, 1);
+    await cluster.time.pass(20_000);
+    cluster.group.elect(0);
+    await cluster.time.until('it has a document', () => agent.document !== undefined, 6_000);
+    assert.deepEqual([heard.removed, heard.refused], [[], []]);
+  });
+
+  test('is told once that it was removed, and falls silent', async () => {
+    const cluster = await founded();
+    const { heard } = agentOf(cluster, 1);
+    await cluster.time.pass(2_000);
+    const other = agentOf(cluster, 1, incarnationOf(9));
+    await cluster.time.pass(5_000);
+    assert.deepEqual(other.heard.refused, ['NODE_CHANGED'], 'another life of the same node is refused');
+    await cluster.time.outcome(
+      cluster.client().run({ kind: 'removeNode', nodeId: nodeId(1), incarnation: incarnationOf(1) }),
+    );
+    await cluster.time.pass(5_000);
+    assert.equal(heard.removed.length, 1);
+    assert.equal(heard.removed[0]?.code, 'NODE_REMOVED');
+    // The place is free for the other one.
+    assert.ok(rowOf(other.agent.document, 1)?.incarnation.equals(incarnationOf(9)));
+    assert.equal(cluster.group.loaded().nodes.get(nodeId(1))?.incarnation.equals(incarnationOf(9)), true);
+  });
+});
