@@ -82,9 +82,11 @@ export class CircuitBreaker {
     this.opens += 1;
   }
 
-  /** A probe ended without telling anything: the next request is the probe. */
-  released(identity: number): void {
-    if (identity === this.identity) this.isProbing = false;
+  /** A probe ended without telling anything, since its client was in a hurry: after the same pause comes the next one. */
+  released(identity: number, nowMs: Millis): void {
+    if (identity !== this.identity) return;
+    this.isProbing = false;
+    this.openUntilMs = nowMs + this.pauseMs;
   }
 }
 

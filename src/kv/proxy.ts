@@ -276,7 +276,7 @@ export class LeaderProxy {
   private releaseProbe(forward: Forward): void {
     if (!forward.isProbe) return;
     forward.isProbe = false;
-    forward.path.breaker.released(forward.target!.identity);
+    forward.path.breaker.released(forward.target!.identity, this.clock.monotonicMs());
   }
 
   private attempt(forward: Forward): void {

@@ -85,6 +85,7 @@ interface Hosted {
   readonly raft: RaftGroup;
   readonly executor: GroupExecutor;
   readonly replica: LocalReplica;
+  readonly stateMachine: GroupStateMachine;
   readonly stopMaintenance: () => Promise<void>;
 }
 
@@ -113,7 +114,7 @@ class LocalKvService implements NodeKvService {
       random,
       limits: options.limits?.proxy ?? {},
       directory: {
-        replica: (group) => this.hosted.get(group)?.replica,
+        replica: (group) => this.memberReplica(group),
         members: (group) => options.membersOf(group),
       },
     });
@@ -135,7 +136,7 @@ class LocalKvService implements NodeKvService {
     });
     const replica: LocalReplica = { isServing: () => executor.isServing, leader: () => raft.leader() };
     const stopMaintenance = this.maintenance.add({ executor, store });
-    this.hosted.set(raft.groupId, { raft, executor, replica, stopMaintenance });
+    this.hosted.set(raft.groupId, { raft, executor, replica, stateMachine, stopMaintenance });
     return executor;
   }
 
@@ -183,6 +184,16 @@ class LocalKvService implements NodeKvService {
   leaderOf(group: GroupId): NodeId | undefined {
     const hosted = this.hosted.get(group);
     return hosted === undefined ? this.proxy.leaderOf(group) : hosted.raft.leader()?.nodeId;
+  }
+
+  /** One that was taken out, or not yet in, hears of no leader: others know more. */
+  private memberReplica(group: GroupId): LocalReplica | undefined {
+    const hosted = this.hosted.get(group);
+    if (hosted === undefined) return undefined;
+    const { voters, votersOutgoing, learners } = hosted.stateMachine.applied().conf;
+    const { nodeId } = this;
+    const isMember = voters.includes(nodeId) || votersOutgoing.includes(nodeId) || learners.includes(nodeId);
+    return isMember ? hosted.replica : undefined;
   }
 
   private hostedExecutor(group: GroupId): GroupExecutor {

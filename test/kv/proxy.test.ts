@@ -7,7 +7,9 @@ import {
   ConflictError,
   LeaderUnavailableError,
   NotLeaderError,
+  NotOwnerError,
   OutcomeUnknownError,
+  RangeBusyError,
   RemoteError,
   TooLargeError,
 } from '../../src/kv/index.ts';
@@ -28,15 +30,18 @@ class Cluster {
   }
 
   private add(id: number, limits: Partial<ProxyLimits>) {
-    const belief = { serving: false, leader: undefined as number | undefined };
-    const group = {
-      groupId: GROUP,
+    const belief = { serving: false, leader: undefined as number | undefined, term: 1, hosts: true };
+    const replica = {
       isServing: () => belief.serving,
-      leader: () => (belief.leader === undefined ? undefined : nodeId(belief.leader)),
+      leader: () => (belief.leader === undefined ? undefined : { nodeId: nodeId(belief.leader), term: belief.term }),
+    };
+    const directory = {
+      replica: (group: number) => (group === GROUP && belief.hosts ? replica : undefined),
+      members: (group: number) => (group === GROUP ? [nodeId(2), nodeId(3)] : []),
     };
     const { clock, scheduler } = this;
     const network = this.wire.end(id);
-    const proxy = new LeaderProxy({ network, groups: [group], clock, scheduler, random: new SeededRandom(id), limits });
+    const proxy = new LeaderProxy({ network, directory, clock, scheduler, random: new SeededRandom(id), limits });
     return { belief, proxy };
   }
 
@@ -255,6 +260,8 @@ describe('the leader proxy', () => {
       new OutcomeUnknownError('u'),
       new TooLargeError('t'),
       new ConflictError('c'),
+      new NotOwnerError(groupId(7)),
+      new NotOwnerError(undefined),
       new SpecialError('s'),
       new TypeError('bug'),
     ]) {
@@ -267,6 +274,7 @@ describe('the leader proxy', () => {
         assert.deepEqual([seen.code, seen.disposition, seen.message], ['SPECIAL', 'final', 's']);
       } else if (error instanceof TypeError) assert.ok(seen instanceof OutcomeUnknownError);
       else assert.ok(seen !== undefined && Object.getPrototypeOf(seen) === Object.getPrototypeOf(error));
+      if (error instanceof NotOwnerError) assert.equal((seen as NotOwnerError).hint, error.hint);
     }
   });
 
@@ -397,6 +405,161 @@ describe('the leader proxy', () => {
     const after = cluster.forward(1, 'still');
     cluster.flow();
     assert.equal(after.reply, '2:still');
+  });
+
+  it('tries again while a range is being handed over, and says so in the end', () => {
+    const cluster = new Cluster();
+    cluster.lead(2);
+    let busyUntil = 5;
+    cluster.node(2).proxy.onForward('echo', (payload, answer) => {
+      if (busyUntil-- > 0) answer(new RangeBusyError('moving'), undefined);
+      else answer(undefined, payload);
+    });
+    const through = cluster.forward(1, 'x', 2000);
+    cluster.pass(2000);
+    assert.equal(through.reply, 'x');
+    busyUntil = 1000;
+    const late = cluster.forward(1, 'x', 500);
+    cluster.pass(600);
+    assert.ok(late.error instanceof RangeBusyError);
+  });
+
+  it('leaves it to the caller to find the owner of a key', () => {
+    const cluster = new Cluster();
+    cluster.lead(1);
+    let runs = 0;
+    cluster.node(1).proxy.onForward('echo', (_payload, answer) => {
+      runs += 1;
+      answer(new NotOwnerError(groupId(9)), undefined);
+    });
+    assert.ok(cluster.forward(1).error instanceof NotOwnerError);
+    assert.equal(runs, 1);
+  });
+
+  describe('at a node that has no replica of the group', () => {
+    const outsider = () => {
+      const cluster = new Cluster();
+      cluster.node(1).belief.hosts = false;
+      return cluster;
+    };
+
+    it('asks the members and remembers who answered', () => {
+      const cluster = outsider();
+      cluster.serveEcho();
+      cluster.lead(3);
+      const first = cluster.forward(1);
+      cluster.flow();
+      assert.equal(first.reply, '3:x', 'node 2 named node 3');
+      const before = cluster.wire.frames;
+      const second = cluster.forward(1);
+      cluster.flow();
+      assert.equal(second.reply, '3:x');
+      assert.equal(cluster.wire.frames - before, 2, 'the leader is asked at once');
+      assert.equal(cluster.node(1).proxy.leaderOf(GROUP), nodeId(3));
+    });
+
+    it('goes round the members while none of them knows a leader', () => {
+      const cluster = outsider();
+      const ran = cluster.serveEcho();
+      const waiting = cluster.forward(1);
+      cluster.pass(200);
+      assert.ok(!waiting.isDone);
+      cluster.node(3).belief.serving = true;
+      cluster.pass(600);
+      assert.equal(waiting.reply, '3:x');
+      assert.deepEqual(ran, ['3:x']);
+    });
+
+    it('finds another member when the one it knew is gone', () => {
+      const cluster = outsider();
+      cluster.serveEcho();
+      cluster.lead(3);
+      cluster.forward(1);
+      cluster.flow();
+      cluster.wire.cut(1, 3);
+      cluster.lead(2);
+      const result = cluster.forward(1);
+      cluster.pass(500);
+      assert.equal(result.reply, '2:x');
+    });
+  });
+
+  describe('with a leader that does not answer', () => {
+    const CALLERS = 1000;
+    /** Node 2 takes everything and answers nothing. */
+    const blackHole = () => {
+      const cluster = new Cluster();
+      cluster.lead(2);
+      cluster.node(2).proxy.onForward('echo', () => undefined);
+      return cluster;
+    };
+    const requestsOf = (cluster: Cluster): number =>
+      cluster.wire.queue.reduce((sum, { frame }) => sum + (decodeFrame(frame)?.length ?? 0), 0);
+
+    it('tells a thousand callers so in time, with few messages', () => {
+      const cluster = blackHole();
+      const sent = Array.from({ length: CALLERS }, () => cluster.forward(1, 'x', 1000));
+      cluster.pass(1100);
+      for (const { error } of sent) assert.ok(error instanceof OutcomeUnknownError, 'these were sent');
+      assert.equal(cluster.node(1).proxy.stats().openBreakers, 1);
+
+      let messages = 0;
+      const held: ReturnType<Cluster['forward']>[] = [];
+      for (let wave = 0; wave < 10; wave++) {
+        for (let at = 0; at < CALLERS / 10; at++) held.push(cluster.forward(1, 'x', 1000));
+        for (let ms = 0; ms < 100; ms += 5) {
+          cluster.scheduler.advance(5);
+          cluster.scheduler.endTurn();
+          messages += requestsOf(cluster);
+          cluster.wire.deliver();
+        }
+      }
+      cluster.pass(1100);
+      const refused = held.filter(({ error }) => error instanceof LeaderUnavailableError).length;
+      const unknown = held.filter(({ error }) => error instanceof OutcomeUnknownError).length;
+      assert.equal(refused + unknown, CALLERS, 'everybody was told');
+      assert.ok(unknown <= 5, `${unknown} of them were sent`);
+      assert.ok(messages <= 5, `${messages} messages for ${CALLERS} requests`);
+    });
+
+    it('lets everybody through as soon as a probe is answered', () => {
+      const cluster = blackHole();
+      for (let at = 0; at < 5; at++) cluster.forward(1, 'x', 300);
+      cluster.pass(310);
+      cluster.serveEcho();
+      const results = Array.from({ length: 50 }, () => cluster.forward(1, 'x', 2000));
+      cluster.pass(200);
+      for (const { reply } of results) assert.equal(reply, '2:x');
+      assert.equal(cluster.node(1).proxy.stats().openBreakers, 0);
+    });
+
+    it('goes to a new leader at once', () => {
+      const cluster = blackHole();
+      for (let at = 0; at < 5; at++) cluster.forward(1, 'x', 300);
+      cluster.pass(310);
+      cluster.serveEcho();
+      const result = cluster.forward(1, 'x', 2000);
+      cluster.flow();
+      cluster.lead(3);
+      for (const { belief } of cluster.nodes.values()) belief.term = 2;
+      cluster.pass(50);
+      assert.equal(result.reply, '3:x');
+    });
+  });
+
+  it('sends few requests again to a leader that refuses them all', () => {
+    const cluster = new Cluster();
+    cluster.lead(2);
+    let calls = 0;
+    cluster.node(2).proxy.onForward('echo', (_payload, answer) => {
+      calls++;
+      answer(new BusyError('full'), undefined);
+    });
+    const results = Array.from({ length: 1000 }, () => cluster.forward(1, 'x', 2000));
+    cluster.pass(2100);
+    for (const { error } of results) assert.ok(error instanceof BusyError);
+    assert.ok(calls < 1300, `${calls} messages for 1000 requests`);
+    assert.ok(cluster.node(1).proxy.stats().overBudget > 0);
   });
 
   it('gives every request exactly one outcome and runs none twice, whatever the network does', () => {

@@ -1,11 +1,43 @@
 import { strict as assert } from 'node:assert';
 import { describe, it } from 'node:test';
+import { type Route, RouteEngine, RouteTableLoader } from '../../src/distribution/index.ts';
 import { createKvService, Hlc, LeaderUnavailableError, NotLeaderError } from '../../src/kv/index.ts';
 import { GroupStateMachine } from '../../src/kv/state-machine.ts';
-import { groupId, nodeId, SeededRandom } from '../../src/platform/index.ts';
+import { type GroupId, groupId, hlcTimestamp, nodeId, SeededRandom } from '../../src/platform/index.ts';
 import { bytes, CONF, FakeRaft, GROUP, ManualClock, ManualScheduler, text } from './fakes.ts';
 import { MemoryStore } from './memory-store.ts';
 import { Wire } from './network.ts';
+
+const CATALOG = groupId(1);
+const OTHER = groupId(3);
+const MEMBERS = { ...CONF, voters: [nodeId(1), nodeId(2)] };
+
+const route = (id: number, start: string, end: string | undefined, group: GroupId): Route => ({
+  id,
+  start: bytes(start),
+  end: end === undefined ? undefined : bytes(end),
+  groupId: group,
+  state: 'ACTIVE',
+  jobId: 0,
+  parentId: 0,
+  splitAtTs: hlcTimestamp(0n),
+  minWriteTs: hlcTimestamp(0n),
+  spanEpoch: 1,
+  createdVersion: 1,
+  modifiedVersion: 1,
+});
+
+/** The catalog's keys, two routes of one group, and one of another. */
+function someRoutes(): RouteEngine {
+  const loader = new RouteTableLoader();
+  loader.add(route(1, '', '\x01', CATALOG));
+  loader.add(route(2, '\x01', 'm', GROUP));
+  loader.add(route(3, 'm', 't', GROUP));
+  loader.add(route(4, 't', undefined, OTHER));
+  const routes = new RouteEngine(0);
+  routes.publish(loader.finish(1, 1));
+  return routes;
+}
 
 /** Two nodes with one group each side; the first leads. */
 function pair() {
@@ -14,18 +46,21 @@ function pair() {
   const wire = new Wire();
   const node = (id: number) => {
     const store = new MemoryStore();
-    const stateMachine = new GroupStateMachine({ store, initialConf: CONF });
+    const stateMachine = new GroupStateMachine({ store, initialConf: MEMBERS });
     const raft = new FakeRaft(stateMachine);
+    raft.ownsEverything = true;
+    const routes = someRoutes();
     const kv = createKvService({
-      groups: [{ raft, stateMachine, store }],
-      route: () => GROUP,
+      routes,
+      membersOf: (group) => (group === GROUP ? [nodeId(1)] : []),
       network: wire.end(id),
       clock,
       scheduler,
       random: new SeededRandom(id),
       hlc: new Hlc(clock),
     });
-    return { raft, kv };
+    kv.addGroup({ raft, stateMachine, store });
+    return { raft, kv, routes };
   };
   const first = node(1);
   const second = node(2);
@@ -41,10 +76,79 @@ function pair() {
 }
 
 describe('the key-value service', () => {
-  it('routes keys, lists groups and knows where it serves', () => {
+  it('asks about keys in the directory of the moment', () => {
+    const { first } = pair();
+    const { kv } = first;
+    assert.equal(kv.groupOf(bytes('k')), GROUP);
+    assert.equal(kv.groupOf(bytes('z')), OTHER);
+    assert.deepEqual(kv.stretchAt(bytes('k')), { group: GROUP, end: bytes('t') }, 'cuts inside a group do not show');
+    assert.deepEqual(kv.stretchAt(bytes('u')), { group: OTHER, end: undefined });
+    assert.deepEqual(kv.dataGroups(), [GROUP, OTHER], 'the catalog group has only its own keys here');
+    assert.equal(kv.routesVersion, 1);
+    const moved = new RouteTableLoader();
+    moved.add(route(1, '', undefined, CATALOG));
+    first.routes.publish(moved.finish(2, 1));
+    assert.equal(kv.groupOf(bytes('k')), CATALOG);
+    assert.deepEqual(kv.dataGroups(), [CATALOG]);
+    assert.equal(kv.routesVersion, 2);
+  });
+
+  it('sends everybody to the catalog group while it knows no directory', () => {
+    const { first } = pair();
+    const { kv } = first;
+    const wire = new Wire();
+    const clock = new ManualClock();
+    const blank = createKvService({
+      routes: new RouteEngine(0),
+      membersOf: () => [],
+      network: wire.end(9),
+      clock,
+      scheduler: new ManualScheduler(clock),
+      random: new SeededRandom(9),
+      hlc: new Hlc(clock),
+    });
+    assert.equal(blank.groupOf(bytes('k')), CATALOG);
+    assert.deepEqual(blank.stretchAt(bytes('k')), { group: CATALOG, end: undefined });
+    assert.deepEqual(blank.dataGroups(), []);
+    assert.equal(blank.routesVersion, 0);
+    assert.equal(kv.routesVersion, 1);
+  });
+
+  it('lets groups go and takes them in again while it runs', async () => {
+    const { first, second, flow } = pair();
+    await first.kv.removeGroup(GROUP);
+    assert.equal(first.kv.servesLocally(GROUP), false);
+    assert.equal(first.kv.executor(GROUP), undefined);
+    await first.kv.removeGroup(GROUP);
+    let error: Error | undefined;
+    second.kv.forward(GROUP, 'x', bytes(''), 1100, (refusal) => {
+      error = refusal;
+    });
+    flow();
+    assert.equal(error, undefined, 'it waits for somebody who leads');
+    const store = new MemoryStore();
+    const stateMachine = new GroupStateMachine({ store, initialConf: MEMBERS });
+    const raft = new FakeRaft(stateMachine);
+    first.kv.addGroup({ raft, stateMachine, store });
+    raft.lead();
+    assert.equal(first.kv.servesLocally(GROUP), true);
+  });
+
+  it('reaches a group that it has no replica of', async () => {
+    const { first, second, flow } = pair();
+    await second.kv.removeGroup(GROUP);
+    first.kv.onForward('echo', (payload, answer) => answer(undefined, payload));
+    let reply: string | undefined;
+    second.kv.forward(GROUP, 'echo', bytes('hello'), 2000, (_error, bytesBack) => {
+      reply = bytesBack?.toString();
+    });
+    flow();
+    assert.equal(reply, 'hello');
+    assert.equal(second.kv.leaderOf(GROUP), nodeId(1));
+  });
+
+  it('knows where it serves', () => {
     const { first, second } = pair();
-    assert.equal(first.kv.groupOf(bytes('k')), GROUP);
-    assert.deepEqual(first.kv.dataGroups(), [GROUP]);
     assert.equal(first.kv.nodeId, nodeId(1));
     assert.equal(first.kv.servesLocally(GROUP), true);
     assert.equal(second.kv.servesLocally(GROUP), false);
