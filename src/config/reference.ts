@@ -45,6 +45,35 @@ grpc:
   host: 0.0.0.0
 \`\`\`
 
+## Groups
+
+\`groups\` says which groups a cluster is founded with. All nodes must be told the same; it is read when the cluster
+begins, and the first leader's word counts. From then on groups and ranges are changed while the cluster runs.
+
+Group 1 holds the catalog and every key that no other group was given. A number divides the slots of database 0 evenly
+among that many data groups, 2 and up; 0 leaves everything to group 1. A list says it all:
+
+\`\`\`yaml
+groups:
+  - id: 1                        # voters: all members, unless it says so
+  - id: 2
+    voters: [1, 2, 3]
+    preferredLeader: 2           # stands for election at once
+    ranges:
+      - slots: 0-8191            # of database 0
+      - slots: 0-16383
+        db: 4
+  - id: 3
+    voters: [3, 4, 5]
+    ranges:
+      - slots: 8192-16383
+  - id: 4
+    ranges: []                   # begins without keys
+\`\`\`
+
+Bare bounds of storage keys are written \`{start: text, end: hex:7a}\`: the start belongs to the range, the end does not, and either may be left out.
+A node that is in no group serves clients too: it sends their commands on. On the command line the list is JSON.
+
 ## kvorum server
 
 ${table(nodeSettings)}
