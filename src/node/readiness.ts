@@ -9,6 +9,7 @@ export type { Readiness } from '../adapter/metrics/index.ts';
 export interface ReadinessFacts {
   readonly self: NodeId;
   readonly routes: RouteEngine;
+  /** Groups that were made while the cluster runs are in it. */
   readonly document: ClusterDocument | undefined;
   readonly host: GroupHost;
 }
@@ -19,8 +20,7 @@ const MOST_NAMED = 5;
 export function readinessOf({ self, routes, document, host }: ReadinessFacts): Readiness {
   const notYet = (reason: string): Readiness => ({ ready: false, reason });
   if (routes.current.version === 0) return notYet('the directory of ranges is not known yet');
-  if (document === undefined) return notYet('the groups of the cluster are not known yet');
-  const missing = document.groups.filter(
+  const missing = (document?.groups ?? []).filter(
     ({ id, state, founders }) => state === 'ACTIVE' && founders.includes(self) && host.get(id) === undefined,
   );
   if (missing.length > 0) return notYet(`no replica is open yet of ${named(missing.map(({ id }) => id))}`);
