@@ -14,7 +14,10 @@
  *
  * A version header is flags (1), commitTs (8 BE), and expireTs (8 BE) when the version expires. L and V rows have the same
  * layout, so moving an overwritten version from L to V moves its bytes as they are.
+ *
+ * Each row's value ends with the crc32 of key and value (4 BE), which `CheckedLevel` adds and takes off.
  */
+import { crc32 } from 'node:zlib';
 import { type HlcTimestamp, hlcTimestamp } from '../platform/index.ts';
 import { CorruptStoreError } from './errors.ts';
 
@@ -29,7 +32,7 @@ export const RowKind = {
   Expiry: 0x58,
 } as const;
 
-export const STORE_FORMAT = 1;
+export const STORE_FORMAT = 2;
 export const SYSTEM_KEY = Buffer.from([RowKind.System]);
 
 const FLAG_TOMBSTONE = 1;
@@ -44,6 +47,30 @@ const HEADER_WITH_EXPIRY_BYTES = 17;
 const LOOP_BYTES = 96;
 const NEVER = hlcTimestamp(0n);
 const EMPTY = Buffer.alloc(0);
+
+const CHECKSUM_BYTES = 4;
+
+/** A value as it is stored under this row key. */
+export function sealRow(key: Buffer, value: Buffer): Buffer {
+  const sealed = Buffer.allocUnsafe(value.length + CHECKSUM_BYTES);
+  value.copy(sealed);
+  sealed.writeUInt32BE(crc32(value, crc32(key)), value.length);
+  return sealed;
+}
+
+/**
+ * The value inside a stored one. The state row of another format is given as it is: formats before 2 had no checksums.
+ * @throws CorruptStoreError when it is not what was stored under this key
+ */
+export function openRow(key: Buffer, sealed: Buffer, location: string): Buffer {
+  const length = sealed.length - CHECKSUM_BYTES;
+  const value = length < 0 ? undefined : sealed.subarray(0, length);
+  if (value === undefined || crc32(value, crc32(key)) !== sealed.readUInt32BE(length)) {
+    if (key.equals(SYSTEM_KEY) && sealed.length >= 2 && sealed.readUInt16BE(0) !== STORE_FORMAT) return sealed;
+    throw new CorruptStoreError(location, 'holds a row that does not match its checksum');
+  }
+  return value;
+}
 
 /** A key as a string, one character a byte: a fast key of a map, and ordered like the bytes. */
 export const nameOf = (key: Buffer): string => (key as Buffer & { latin1Slice(): string }).latin1Slice();

@@ -41,7 +41,9 @@ export class UnknownStoreFormatError extends KvorumError {
   readonly format: number;
 
   constructor(location: string, format: number, known: number) {
-    super(`the store in ${location} has format ${format}, this version reads format ${known}; use a newer version`);
+    super(
+      `the store in ${location} has format ${format}, this version reads format ${known}; use the version that wrote it, or restore this replica from another one`,
+    );
     this.location = location;
     this.format = format;
   }
@@ -88,6 +90,7 @@ export class StoreUnavailableError extends KvorumError {
 
 /** What LevelDB's refusal to open a folder means. */
 export function openFailure(location: string, error: unknown): KvorumError {
+  if (error instanceof KvorumError) return error;
   // The wrapper says only "failed to open"; LevelDB's own words are in its cause.
   const cause = (error as { cause?: unknown }).cause ?? error;
   if ((cause as { code?: unknown }).code !== 'LEVEL_CORRUPTION') return new StoreUnavailableError(location, cause);

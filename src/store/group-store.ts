@@ -14,6 +14,7 @@ import {
   SystemScheduler,
 } from '../platform/index.ts';
 import { type BaseVersion, BufferedKey, BufferedVersion, Generation } from './apply-buffer.ts';
+import { CheckedLevel } from './checked-level.ts';
 import { encodeMetaKey, encodeRangeKey, encodeVersion, nameOf } from './codec.ts';
 import { KeyCounters, RANGE_COUNT_PENDING, RANGE_COUNTED, type Uncounted } from './counters.ts';
 import { openFailure, SnapshotTooOldError, StoreClosedError } from './errors.ts';
@@ -24,7 +25,7 @@ import { GarbageCollector } from './garbage.ts';
 import { HistoryExporter, versionAt } from './history.ts';
 import { StagedImport } from './import.ts';
 import { BatchLane } from './lane.ts';
-import { DiskLevelFolders, type Level, type LevelOperation, openClassicLevel } from './level.ts';
+import { DiskLevelFolders, type Level, type LevelOperation, type OpenLevel, openClassicLevel } from './level.ts';
 import { type LoadedStore, loadStore, recoverFolders } from './load.ts';
 import { NewestRows } from './newest-rows.ts';
 import { type DroppedRange, encodeDrop, encodeDropKey, type RangeDrop, RangeDrops } from './range-drops.ts';
@@ -47,6 +48,8 @@ import { type PendingVersion, UnitWriter } from './unit-writer.ts';
 
 const EMPTY = Buffer.alloc(0);
 const NEVER = hlcTimestamp(0n);
+/** A key that no row has. */
+const NO_ROW = Buffer.from([0]);
 
 /** Defaults of `StoreLimits`; docs/design/store.md says why. */
 export const DEFAULT_STORE_LIMITS: StoreLimits = {
@@ -77,17 +80,19 @@ class MvccGroupStore implements GroupStore {
   /** The flush that takes what is applied now; undefined when none is waiting. */
   private nextFlush: Promise<void> | undefined;
   private readonly lane: BatchLane;
+  private readonly openLevel: OpenLevel;
   private cancelTimer: Cancel | undefined;
   private readonly collector: GarbageCollector;
   private readonly drops: RangeDrops;
   private readonly exporter: HistoryExporter;
 
-  constructor(options: GroupStoreOptions, level: Level, loaded: LoadedStore) {
+  constructor(options: GroupStoreOptions, lane: BatchLane, openLevel: OpenLevel, level: Level, loaded: LoadedStore) {
     this.options = options;
     this.limits = { ...DEFAULT_STORE_LIMITS, ...options.limits };
     this.newest = new NewestRows(options.location, this.limits, () => this.level);
     this.scheduler = options.scheduler ?? new SystemScheduler();
-    this.lane = new BatchLane(options.location, options.onFailure);
+    this.lane = lane;
+    this.openLevel = openLevel;
     this.level = level;
     this.applied = loaded.state.appliedIndex;
     this.durable = this.applied;
@@ -487,7 +492,7 @@ class MvccGroupStore implements GroupStore {
     const { location } = this.options;
     return StagedImport.create({
       location,
-      openLevel: this.options.openLevel ?? openClassicLevel,
+      openLevel: this.openLevel,
       folders: this.options.folders ?? new DiskLevelFolders(),
       swap: (exchange) => this.swap(exchange),
     });
@@ -534,6 +539,8 @@ class MvccGroupStore implements GroupStore {
     if (this.lane.unusable === undefined) {
       await this.counters.settle();
       await this.flush();
+      // A batch that changes nothing: behind it, the last one that does cannot be taken for a write that was cut off.
+      if (this.durable > 0) await this.lane.run(() => this.lane.write(this.level, [{ type: 'del', key: NO_ROW }]));
     }
     const closed = new StoreClosedError(this.options.location);
     this.lane.unusable = closed;
@@ -550,7 +557,13 @@ class MvccGroupStore implements GroupStore {
  */
 export async function openGroupStore(options: GroupStoreOptions): Promise<GroupStore> {
   const { location } = options;
-  const openLevel = options.openLevel ?? openClassicLevel;
+  const openInside = options.openLevel ?? openClassicLevel;
+  const lane = new BatchLane(location, options.onFailure);
+  const openLevel: OpenLevel = (folder) =>
+    new CheckedLevel(openInside(folder), folder, (error) => {
+      // A copy on its way in does the live store no harm.
+      if (folder === location) lane.fail(error);
+    });
   await recoverFolders(location, options.folders ?? new DiskLevelFolders());
   const level = openLevel(location);
   try {
@@ -559,7 +572,7 @@ export async function openGroupStore(options: GroupStoreOptions): Promise<GroupS
     throw openFailure(location, error);
   }
   try {
-    return new MvccGroupStore(options, level, await loadStore(level, location));
+    return new MvccGroupStore(options, lane, openLevel, level, await loadStore(level, location));
   } catch (error) {
     await level.close();
     throw error;

@@ -22,6 +22,7 @@ export interface Exchanged {
 
 export interface ImportHost {
   readonly location: string;
+  /** Databases that check their rows. */
   readonly openLevel: OpenLevel;
   readonly folders: LevelFolders;
   /** Runs the exchange while the store is idle. */

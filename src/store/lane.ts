@@ -1,5 +1,5 @@
-/** The way to the database: one user at a time, and none any more once a batch has failed. */
-import { StoreFailedError } from './errors.ts';
+/** The way to the database: one user at a time, and none any more once a batch has failed or a row was damaged. */
+import { CorruptStoreError, StoreFailedError } from './errors.ts';
 import type { Level, LevelOperation } from './level.ts';
 
 /** Runs the users of one database one after another. */
@@ -50,7 +50,7 @@ export class BatchLane {
   /** Nothing may become durable any more. @returns why the store is not usable */
   fail(cause: unknown): Error {
     if (this.unusable === undefined) {
-      this.unusable = new StoreFailedError(this.location, cause);
+      this.unusable = cause instanceof CorruptStoreError ? cause : new StoreFailedError(this.location, cause);
       this.onFailure?.(this.unusable);
     }
     return this.unusable;

@@ -1,10 +1,11 @@
 /**
  * What the store needs of a level database, and of the folders that such databases live in. `ClassicLevel` and
- * `MemoryLevel` with buffers as keys and values fit the first as they are.
+ * `MemoryLevel` with buffers as keys and values have the shape of the first.
  */
 import { dirname } from 'node:path';
 import { ClassicLevel } from 'classic-level';
-import { SystemDisk } from '../platform/index.ts';
+import { assert, SystemDisk } from '../platform/index.ts';
+import { proveLevelFolder } from './leveldb-files.ts';
 
 export type LevelOperation =
   | { readonly type: 'put'; readonly key: Buffer; readonly value: Buffer }
@@ -26,7 +27,6 @@ export interface LevelIteratorOptions {
   readonly lt?: Buffer;
   readonly reverse?: boolean;
   readonly limit?: number;
-  readonly values?: boolean;
   readonly snapshot?: LevelSnapshot;
   /** Reads ahead at most about this much (LevelDB). */
   readonly highWaterMarkBytes?: number;
@@ -61,15 +61,55 @@ const WRITE_BUFFER_BYTES = 16 << 20;
 /** Decompressed blocks; LevelDB's default of 8 MiB is small beside a group's hot set. */
 const BLOCK_CACHE_BYTES = 32 << 20;
 
-/** LevelDB on the machine's disk. */
+/** LevelDB in a folder. It opens itself as soon as it exists, so it is made when the folder has been proved. */
+class DiskLevel implements Level {
+  private readonly location: string;
+  private level: Level | undefined;
+
+  constructor(location: string) {
+    this.location = location;
+  }
+
+  async open(): Promise<void> {
+    await proveLevelFolder(this.location, new SystemDisk());
+    this.level = new ClassicLevel<Buffer, Buffer>(this.location, {
+      keyEncoding: 'buffer',
+      valueEncoding: 'buffer',
+      writeBufferSize: WRITE_BUFFER_BYTES,
+      cacheSize: BLOCK_CACHE_BYTES,
+    }) as unknown as Level;
+    await this.level.open();
+  }
+
+  async close(): Promise<void> {
+    await this.level?.close();
+  }
+
+  private get opened(): Level {
+    assert(this.level !== undefined, 'a database is used after it was opened');
+    return this.level;
+  }
+
+  getSync(key: Buffer, options?: { readonly snapshot: LevelSnapshot }): Buffer | undefined {
+    return options === undefined ? this.opened.getSync(key) : this.opened.getSync(key, options);
+  }
+
+  batch(operations: LevelOperation[], options: { readonly sync: boolean }): Promise<void> {
+    return this.opened.batch(operations, options);
+  }
+
+  iterator(options: LevelIteratorOptions): LevelIterator {
+    return this.opened.iterator(options);
+  }
+
+  snapshot(): LevelSnapshot {
+    return this.opened.snapshot();
+  }
+}
+
+/** LevelDB on the machine's disk. Opening reads and proves all files of the folder, and fails with CorruptStoreError. */
 export function openClassicLevel(location: string): Level {
-  const level = new ClassicLevel<Buffer, Buffer>(location, {
-    keyEncoding: 'buffer',
-    valueEncoding: 'buffer',
-    writeBufferSize: WRITE_BUFFER_BYTES,
-    cacheSize: BLOCK_CACHE_BYTES,
-  });
-  return level as unknown as Level;
+  return new DiskLevel(location);
 }
 
 /** Folders on the machine's disk. */

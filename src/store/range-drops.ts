@@ -211,7 +211,7 @@ export class RangeDrops {
     };
     for (const kind of [RowKind.Latest, RowKind.Version]) {
       const isLatest = kind === RowKind.Latest;
-      const iterator = host.level().iterator({ ...keyBounds(kind, start, end), values: isLatest });
+      const iterator = host.level().iterator(keyBounds(kind, start, end));
       try {
         for (;;) {
           const page = await iterator.nextv(BATCH_ROWS);

@@ -1,0 +1,96 @@
+/**
+ * A level database whose rows prove themselves: every value ends with a checksum over its row's key and itself. LevelDB does
+ * not verify its blocks when it reads them, so without this a byte that flipped on disk would be served as data.
+ */
+import { openRow, sealRow } from './codec.ts';
+import { CorruptStoreError } from './errors.ts';
+import type { Level, LevelIterator, LevelIteratorOptions, LevelOperation, LevelSnapshot } from './level.ts';
+
+/** Seals rows on their way in and checks them on their way out; all else is left to the database inside. */
+export class CheckedLevel implements Level {
+  private readonly level: Level;
+  private readonly location: string;
+  private readonly onDamage: (error: CorruptStoreError) => void;
+
+  /** @param onDamage told before the read fails: who asked may not be who has to stop */
+  constructor(level: Level, location: string, onDamage: (error: CorruptStoreError) => void) {
+    this.level = level;
+    this.location = location;
+    this.onDamage = onDamage;
+  }
+
+  /** Does not return: fails with what the error of a read means. */
+  private readonly refuse = (error: unknown): never => {
+    const failure = readFailure(this.location, error);
+    if (failure instanceof CorruptStoreError) this.onDamage(failure);
+    throw failure;
+  };
+
+  open(): Promise<void> {
+    return this.level.open();
+  }
+
+  close(): Promise<void> {
+    return this.level.close();
+  }
+
+  /** @throws CorruptStoreError when the row is not what was written, or LevelDB itself notices damage */
+  getSync(key: Buffer, options?: { readonly snapshot: LevelSnapshot }): Buffer | undefined {
+    try {
+      const row = options === undefined ? this.level.getSync(key) : this.level.getSync(key, options);
+      return row === undefined ? undefined : openRow(key, row, this.location);
+    } catch (error) {
+      return this.refuse(error);
+    }
+  }
+
+  batch(operations: LevelOperation[], options: { readonly sync: boolean }): Promise<void> {
+    const sealed = operations.map((operation): LevelOperation => {
+      if (operation.type === 'del') return operation;
+      return { type: 'put', key: operation.key, value: sealRow(operation.key, operation.value) };
+    });
+    return this.level.batch(sealed, options);
+  }
+
+  iterator(options: LevelIteratorOptions): LevelIterator {
+    return new CheckedIterator(this.level.iterator(options), this.location, this.refuse);
+  }
+
+  snapshot(): LevelSnapshot {
+    return this.level.snapshot();
+  }
+}
+
+class CheckedIterator implements LevelIterator {
+  private readonly iterator: LevelIterator;
+  private readonly location: string;
+  private readonly refuse: (error: unknown) => never;
+
+  constructor(iterator: LevelIterator, location: string, refuse: (error: unknown) => never) {
+    this.iterator = iterator;
+    this.location = location;
+    this.refuse = refuse;
+  }
+
+  async nextv(size: number): Promise<[Buffer, Buffer][]> {
+    try {
+      const page = await this.iterator.nextv(size);
+      for (const row of page) row[1] = openRow(row[0], row[1], this.location);
+      return page;
+    } catch (error) {
+      return this.refuse(error);
+    }
+  }
+
+  close(): Promise<void> {
+    return this.iterator.close();
+  }
+}
+
+/** LevelDB's own word for damage becomes the store's. */
+function readFailure(location: string, error: unknown): unknown {
+  if (error instanceof CorruptStoreError) return error;
+  if (!(error instanceof Error) || !/corrupt/i.test(`${(error as { code?: unknown }).code} ${error.message}`))
+    return error;
+  return new CorruptStoreError(location, `is damaged: ${error.message}`, { cause: error });
+}

@@ -1,0 +1,248 @@
+/**
+ * Proves the files of a closed LevelDB folder, before LevelDB reads them. LevelDB has a checksum on every block and on every
+ * record, but does not look at those of blocks, and skips a record that does not match: a damaged byte would be a wrong
+ * value or, worse, a key that is not there. The formats are LevelDB's, see its documents table_format.md and log_format.md.
+ *
+ * A log may end in the middle of what was written last. Every batch of the store is synced before the next one begins, so
+ * a record that does not match is damage when another batch begins behind it, and the end of the log when none does.
+ */
+import type { Disk, DiskFile } from '../platform/index.ts';
+import { CorruptStoreError } from './errors.ts';
+
+const FOOTER_BYTES = 48;
+/** Type of a block and checksum, behind its contents. */
+const TRAILER_BYTES = 5;
+const TABLE_MAGIC = 0xdb4775248b80fb57n;
+/** Bytes read and proved before the event loop gets its turn. */
+const SLICE_BYTES = 1 << 20;
+const LOG_BLOCK_BYTES = 32 << 10;
+const LOG_HEADER_BYTES = 7;
+/** Kinds of records that begin a batch. */
+const LOG_FULL = 1;
+const LOG_FIRST = 2;
+const LOG_LAST = 4;
+
+const CRC32C_TABLES = makeTables();
+
+/** Four tables: the effect of a byte, and of a byte with one, two and three bytes behind it. */
+function makeTables(): readonly Int32Array[] {
+  const tables = [0, 1, 2, 3].map(() => new Int32Array(256));
+  for (let byte = 0; byte < 256; byte++) {
+    let crc = byte;
+    for (let bit = 0; bit < 8; bit++) crc = (crc & 1) === 0 ? crc >>> 1 : (crc >>> 1) ^ 0x82f63b78;
+    tables[0]![byte] = crc;
+  }
+  for (let at = 1; at < 4; at++) {
+    for (let byte = 0; byte < 256; byte++) {
+      const before = tables[at - 1]![byte]!;
+      tables[at]![byte] = (before >>> 8) ^ tables[0]![before & 0xff]!;
+    }
+  }
+  return tables;
+}
+
+/** CRC-32C (Castagnoli) of `bytes[from, to)`, unsigned. */
+export function crc32c(bytes: Buffer, from: number, to: number): number {
+  const [first, second, third, fourth] = CRC32C_TABLES as [Int32Array, Int32Array, Int32Array, Int32Array];
+  let crc = -1;
+  let at = from;
+  for (; at + 4 <= to; at += 4) {
+    crc ^= bytes[at]! | (bytes[at + 1]! << 8) | (bytes[at + 2]! << 16) | (bytes[at + 3]! << 24);
+    crc = fourth[crc & 0xff]! ^ third[(crc >>> 8) & 0xff]! ^ second[(crc >>> 16) & 0xff]! ^ first[crc >>> 24]!;
+  }
+  for (; at < to; at++) crc = (crc >>> 8) ^ first[(crc ^ bytes[at]!) & 0xff]!;
+  return ~crc >>> 0;
+}
+
+/** LevelDB stores checksums rotated and shifted, because a checksum of bytes with their checksum says little. */
+const unmask = (masked: number): number => {
+  const rotated = (masked - 0xa282ead8) >>> 0;
+  return ((rotated >>> 17) | (rotated << 15)) >>> 0;
+};
+
+/**
+ * Proves all tables and logs of a folder; an absent folder is fine.
+ * @throws CorruptStoreError that names the file
+ */
+export async function proveLevelFolder(location: string, disk: Disk): Promise<void> {
+  // Names are numbers with leading zeros, so logs come in the order in which they were written.
+  let torn: string | undefined;
+  for (const name of await disk.list(location)) {
+    const isTable = name.endsWith('.ldb') || name.endsWith('.sst');
+    if (!isTable && !name.endsWith('.log')) continue;
+    const file = await disk.open(`${location}/${name}`);
+    try {
+      const log = isTable ? undefined : await readLog(file);
+      const problem = log === undefined ? await tableProblem(file) : log.problem;
+      if (problem !== undefined) throw new CorruptStoreError(location, `has a damaged file ${name}: ${problem}`);
+      if (log === undefined) continue;
+      if (torn !== undefined && log.hasBatches) throw new CorruptStoreError(location, `has a damaged file ${torn}`);
+      if (log.isTorn) torn = name;
+    } finally {
+      await file.close();
+    }
+  }
+}
+
+interface BlockHandle {
+  readonly offset: number;
+  readonly size: number;
+}
+
+/** A number of seven bits a byte, low ones first. @returns undefined when it does not end or is too large */
+function readVarint(bytes: Buffer, from: number): { value: number; next: number } | undefined {
+  let value = 0;
+  let unit = 1;
+  for (let at = from; at < bytes.length && at < from + 7; at++) {
+    value += (bytes[at]! & 0x7f) * unit;
+    if (bytes[at]! < 0x80) return { value, next: at + 1 };
+    unit *= 128;
+  }
+  return undefined;
+}
+
+function readHandle(bytes: Buffer, from: number): { handle: BlockHandle; next: number } | undefined {
+  const offset = readVarint(bytes, from);
+  const size = offset && readVarint(bytes, offset.next);
+  return offset && size && { handle: { offset: offset.value, size: size.value }, next: size.next };
+}
+
+const isSound = (bytes: Buffer, from: number, size: number): boolean =>
+  crc32c(bytes, from, from + size + 1) === unmask(bytes.readUInt32LE(from + size + 1));
+
+/** @returns what is wrong with a table, undefined when every byte that is ever read is proved */
+async function tableProblem(file: DiskFile): Promise<string | undefined> {
+  const fileBytes = await file.size();
+  if (fileBytes < FOOTER_BYTES) return 'it is too short';
+  const footer = await file.read(fileBytes - FOOTER_BYTES, FOOTER_BYTES);
+  if (footer.readBigUInt64LE(FOOTER_BYTES - 8) !== TABLE_MAGIC) return 'its end is not that of a table';
+  const metaindex = readHandle(footer, 0);
+  const index = metaindex && readHandle(footer, metaindex.next);
+  if (metaindex === undefined || index === undefined) return 'its footer is damaged';
+  const handles = [metaindex.handle, index.handle];
+  for (const handle of [metaindex.handle, index.handle]) {
+    const { offset, size } = handle;
+    if (offset + size + TRAILER_BYTES > fileBytes) return 'its footer is damaged';
+    const block = await file.read(offset, size + TRAILER_BYTES);
+    if (!isSound(block, 0, size)) return `the block at ${offset} does not match its checksum`;
+    const contents = block[size] === 0 ? block.subarray(0, size) : uncompress(block.subarray(0, size));
+    const listed = contents && handlesOf(contents);
+    if (listed === undefined) return `the index block at ${offset} is damaged`;
+    handles.push(...listed);
+  }
+  handles.sort((a, b) => a.offset - b.offset);
+  return blocksProblem(file, handles, fileBytes - FOOTER_BYTES);
+}
+
+/** Blocks lie one behind the other without gaps; proves that and each of them. */
+async function blocksProblem(file: DiskFile, handles: BlockHandle[], end: number): Promise<string | undefined> {
+  let slice: Buffer = Buffer.alloc(0);
+  let sliceAt = 0;
+  let position = 0;
+  for (const { offset, size } of handles) {
+    const bytes = size + TRAILER_BYTES;
+    if (offset !== position || offset + bytes > end)
+      return `the block at ${offset} is not where the one before it ends`;
+    if (offset + bytes > sliceAt + slice.length) {
+      slice = await file.read(offset, Math.max(SLICE_BYTES, bytes));
+      sliceAt = offset;
+      if (slice.length < bytes) return `it ends in the block at ${offset}`;
+    }
+    if (!isSound(slice, offset - sliceAt, size)) return `the block at ${offset} does not match its checksum`;
+    position = offset + bytes;
+  }
+  return position === end ? undefined : 'it holds bytes that belong to no block';
+}
+
+/** Values of an index block: each names a block. Keys share prefixes and do not matter here. */
+function handlesOf(contents: Buffer): BlockHandle[] | undefined {
+  if (contents.length < 4) return undefined;
+  const entriesEnd = contents.length - 4 - 4 * contents.readUInt32LE(contents.length - 4);
+  const handles: BlockHandle[] = [];
+  let at = 0;
+  while (at < entriesEnd) {
+    const shared = readVarint(contents, at);
+    const unshared = shared && readVarint(contents, shared.next);
+    const value = unshared && readVarint(contents, unshared.next);
+    const found = value && readHandle(contents, value.next + unshared.value);
+    if (found === undefined || found.next > entriesEnd) return undefined;
+    handles.push(found.handle);
+    at = found.next;
+  }
+  return handles;
+}
+
+/** Snappy, as in its format_description.txt. @returns undefined when the bytes are not of that format */
+export function uncompress(bytes: Buffer): Buffer | undefined {
+  const length = readVarint(bytes, 0);
+  if (length === undefined || length.value > 1 << 30) return undefined;
+  const into = Buffer.alloc(length.value);
+  let from = length.next;
+  let at = 0;
+  while (from < bytes.length) {
+    const tag = bytes[from++]!;
+    const kind = tag & 3;
+    let count = (tag >>> 2) + 1;
+    if (kind === 0) {
+      if (count > 60) {
+        const extra = count - 60;
+        if (from + extra > bytes.length) return undefined;
+        count = bytes.readUIntLE(from, extra) + 1;
+        from += extra;
+      }
+      if (from + count > bytes.length || at + count > into.length) return undefined;
+      bytes.copy(into, at, from, from + count);
+      from += count;
+      at += count;
+      continue;
+    }
+    const offsetBytes = kind === 3 ? 4 : kind;
+    if (from + offsetBytes > bytes.length) return undefined;
+    let back = bytes.readUIntLE(from, offsetBytes);
+    from += offsetBytes;
+    if (kind === 1) {
+      back += (tag >>> 5) << 8;
+      count = ((tag >>> 2) & 7) + 4;
+    }
+    if (back === 0 || back > at || at + count > into.length) return undefined;
+    for (; count > 0; count--, at++) into[at] = into[at - back]!;
+  }
+  return at === into.length ? into : undefined;
+}
+
+interface LogReport {
+  /** Undefined when nothing is wrong but perhaps the last batch. */
+  readonly problem?: string;
+  readonly isTorn: boolean;
+  readonly hasBatches: boolean;
+}
+
+async function readLog(file: DiskFile): Promise<LogReport> {
+  const fileBytes = await file.size();
+  let brokenAt: number | undefined;
+  let hasBatches = false;
+  for (let sliceAt = 0; sliceAt < fileBytes; sliceAt += SLICE_BYTES) {
+    const slice = await file.read(sliceAt, SLICE_BYTES);
+    for (let blockAt = 0; blockAt < slice.length; blockAt += LOG_BLOCK_BYTES) {
+      const block = slice.subarray(blockAt, blockAt + LOG_BLOCK_BYTES);
+      let at = 0;
+      while (at + LOG_HEADER_BYTES <= block.length) {
+        const next = at + LOG_HEADER_BYTES + block.readUInt16LE(at + 4);
+        const kind = block[at + 6]!;
+        const isWhole = kind >= LOG_FULL && kind <= LOG_LAST && next <= block.length;
+        if (isWhole && crc32c(block, at + 6, next) === unmask(block.readUInt32LE(at))) {
+          const isBegin = kind === LOG_FULL || kind === LOG_FIRST;
+          if (brokenAt !== undefined && isBegin) {
+            const problem = `the record at ${brokenAt} does not match its checksum`;
+            return { problem, isTorn: true, hasBatches };
+          }
+          hasBatches ||= isBegin;
+        } else brokenAt ??= sliceAt + blockAt + at;
+        // Behind a record whose length cannot be believed, the next block is where a record begins for certain.
+        if (!isWhole) break;
+        at = next;
+      }
+    }
+  }
+  return { isTorn: brokenAt !== undefined, hasBatches };
+}
