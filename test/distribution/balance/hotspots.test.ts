@@ -79,7 +79,8 @@ describe('a hot range', () => {
     const moving = tableOf(['m', 't'], () => ({ state: 'MOVING', jobId: 4 }));
     assert.deepEqual(plan(threeOf(hot()), { routes: moving }).actions, []);
     assert.deepEqual(plan(threeOf(hot('c', { routeId: 99 }))).actions, []);
-    assert.deepEqual(plan(threeOf(hot('\x00'))).actions, []);
+    const own = detailOf({ bounds: ['\x00b', '\x00c', '\x00d'].map(bytes) });
+    assert.deepEqual(plan(threeOf(hot('\x00', { detail: own }))).actions, []);
   });
 
   test('is not cut above the number of ranges that is allowed', () => {
@@ -137,6 +138,21 @@ describe('a split key', () => {
     assert.equal(chooseSplit(whole, detailOf({ bounds: [], weights: [9_000] }), 50_000).kind, 'decline');
   });
 
+  test('is none of the keys outside', () => {
+    const detail = detailOf({ bounds: ['b', 'c', 'x'].map(bytes) });
+    const weights = [400, 300, 250, 50];
+    const within = (start: string, end: string | undefined) =>
+      chooseSplit(
+        { start: bytes(start), end: end === undefined ? undefined : bytes(end) },
+        { ...detail, weights },
+        50_000,
+      );
+    assert.equal(within('c', undefined).kind, 'decline');
+    assert.equal(within('', 'b').kind, 'decline');
+    const choice = within('', 'c');
+    assert.deepEqual(choice.kind === 'cut' && choice.keys, [bytes('b')]);
+  });
+
   test('is not chosen from what was not watched for a whole window, or from a few operations', () => {
     assert.equal(chooseSplit(whole, undefined, 50_000).kind, 'decline');
     assert.equal(chooseSplit(whole, detailOf({ isAligned: false }), 50_000).kind, 'decline');
@@ -154,6 +170,8 @@ describe('a split key', () => {
     const inside = detailOf({ bounds: ['c', 'cc', 'd'].map(bytes), weights: [300, 200, 300, 200] });
     const other = chooseSplit(whole, inside, 50_000, rules);
     assert.deepEqual(other.kind === 'cut' && other.keys, [bytes('c')]);
+    const within = detailOf({ bounds: ['c', 'cc', 'd'].map(bytes), weights: [100, 400, 400, 100] });
+    assert.equal(chooseSplit(whole, within, 50_000, rules).kind, 'decline');
   });
 
   test('is strictly inside its range, and divides the load that it was chosen from, whatever the keys are', () => {

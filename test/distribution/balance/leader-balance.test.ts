@@ -86,6 +86,15 @@ describe('leaders', () => {
       [3, 1, 2, 3],
     ];
     assert.deepEqual(transfers(view(groups, { liveNodes: nodes(1, 2) })), [[2, 1, 2]]);
+    const silent = view(
+      [
+        [1, 1, 2],
+        [2, 1, 3],
+        [3, 1, 3],
+      ],
+      { liveNodes: nodes(1, 2) },
+    );
+    assert.deepEqual(transfers(silent), [[1, 1, 2]]);
     const busy = groups.map(([id, ...voters]) => placement(id!, voters, { isBusy: id !== 3 }));
     assert.deepEqual(transfers(view(groups, { groups: busy })), [[3, 1, 2]]);
   });

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
+import { KeySketch, SKETCH_KEYS } from '../../../src/distribution/balance/key-sketch.ts';
 import {
   clusterWindow,
   DEFAULT_SAMPLER_LIMITS,
@@ -20,6 +21,12 @@ const rowOf = (window: LoadWindow, table: RouteTable, key: string): RouteLoad | 
 
 /** Names in `[start, start + 'z')` that differ in their digits. */
 const name = (start: string, number: number): Buffer => bytes(`${start}${String(number).padStart(6, '0')}`);
+
+/** The table with another owner of the range of 'd'. */
+function withOtherOwner(table: RouteTable): RouteTable {
+  const { id } = table.lookup(bytes('d'))!;
+  return table.apply(delta(2, [upsert({ ...route(id, 'c', 'f', 2), modifiedVersion: 2 })]));
+}
 
 describe('a load sampler', () => {
   test('counts every access of every range once, in windows that follow each other', () => {
@@ -63,6 +70,14 @@ describe('a load sampler', () => {
     const old = before.lookup(bytes('x'))!;
     const after = before.apply(delta(2, [upsert({ ...route(old.id, 'm', '', 2), modifiedVersion: 2 })]));
     sampler.record(after, bytes('x'), true, 1);
+    const wide = tableOf(['c', 'f', 'm', 'x']);
+    const other = new LoadSampler(0, 1);
+    other.record(wide, bytes('d'), false, 1);
+    other.record(withOtherOwner(wide), bytes('d'), false, 1);
+    assert.deepEqual(
+      other.closeWindow(10).routes.map((row) => [row.routeVersion, row.reads]),
+      [[2, 1]],
+    );
     sampler.record(after, bytes('a'), true, 1);
     const row = rowOf(sampler.closeWindow(10), after, 'x')!;
     assert.deepEqual([row.reads, row.writes, row.groupId, row.routeVersion], [0, 1, 2, 2]);
@@ -106,6 +121,20 @@ describe('a load sampler', () => {
     assert.ok(topKeys.every((top) => top.leastShare < 0.1));
   });
 
+  test('never names the start of a range as a place to cut it at', () => {
+    const table = tableOf(['m']);
+    const sampler = new LoadSampler(0, 3);
+    const random = new SeededRandom(5);
+    for (let round = 0; round < 2; round++) {
+      for (let left = 20_000; left > 0; left--) {
+        sampler.record(table, random.int(2) === 0 ? bytes('m') : name('p', random.int(1_000)), false, 1);
+      }
+      if (round === 0) sampler.closeWindow(10);
+    }
+    const { bounds } = rowOf(sampler.closeWindow(20), table, 'p')!.detail!;
+    assert.ok(bounds.length > 3 && bounds.every((bound) => Buffer.compare(bound, bytes('m')) > 0));
+  });
+
   test('finds the key that has most of the load, and never says more of it than there is', () => {
     for (const share of [0.5, 0.85, 0.97]) {
       const table = tableOf(['m']);
@@ -145,6 +174,35 @@ describe('a load sampler', () => {
     const row = rowOf(sampler.closeWindow(10), table, 'z')!;
     assert.deepEqual([row.reads, row.detail?.topKeys], [20_000, []]);
     assert.ok(row.detail!.sampledOps > 500);
+  });
+});
+
+describe('a sketch of keys', () => {
+  test('never says less than a key weighs at most, nor more than it weighs at least', () => {
+    fc.assert(
+      fc.property(fc.integer({ min: 0, max: 0xffff_ffff }), (seed) => {
+        const random = new SeededRandom(seed);
+        const sketch = new KeySketch();
+        const truth = new Map<string, number>();
+        let total = 0;
+        for (let left = 600; left > 0; left--) {
+          const key = random.int(3) === 0 ? name('h', random.int(3)) : name('c', random.int(200));
+          const weight = 1 + random.int(4);
+          sketch.add(key, weight);
+          total += weight;
+          truth.set(key.toString('latin1'), (truth.get(key.toString('latin1')) ?? 0) + weight);
+        }
+        const heaviest = sketch.heaviest();
+        assert.ok(heaviest.length <= SKETCH_KEYS);
+        for (const { key, weight, least } of heaviest) {
+          const real = truth.get(key.toString('latin1'))!;
+          assert.ok(least <= real && real <= weight, `${key}: ${least} <= ${real} <= ${weight}`);
+        }
+        const watched = new Set(heaviest.map(({ key }) => key.toString('latin1')));
+        for (const [key, real] of truth) assert.ok(real <= total / SKETCH_KEYS || watched.has(key));
+      }),
+      { numRuns: 50 },
+    );
   });
 });
 

@@ -1,0 +1,309 @@
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import {
+  type BalanceAction,
+  type ClusterDocument,
+  type ClusterWindow,
+  type GroupPlacement,
+  RouteTable,
+} from '../../../src/distribution/index.ts';
+import {
+  type BalanceInputs,
+  type BalanceOutputs,
+  type BalanceReport,
+  BalanceScheduler,
+  DEFAULT_BALANCE_TIMES,
+  KEPT_REPORTS,
+} from '../../../src/kv/balance/index.ts';
+import type { Cancel, Clock, Scheduler } from '../../../src/platform/index.ts';
+import {
+  detailOf,
+  documentWith,
+  GIB,
+  loadOf,
+  MINUTE_MS,
+  nodes,
+  placement,
+  tableOf,
+  windowOf,
+} from '../../distribution/balance/views.ts';
+import { bytes, group } from '../../distribution/builders.ts';
+
+/** Time that goes on when it is told to. */
+class ManualTime implements Clock, Scheduler {
+  private now = 0;
+  private readonly due: { readonly atMs: number; readonly run: () => void }[] = [];
+
+  nowMs(): number {
+    return this.now;
+  }
+
+  monotonicMs(): number {
+    return this.now;
+  }
+
+  after(delayMs: number, run: () => void): Cancel {
+    const timer = { atMs: this.now + delayMs, run };
+    this.due.push(timer);
+    return () => {
+      const at = this.due.indexOf(timer);
+      if (at >= 0) this.due.splice(at, 1);
+    };
+  }
+
+  endOfTurn(callback: () => void): void {
+    this.after(0, callback);
+  }
+
+  nextTurn(callback: () => void): void {
+    this.after(0, callback);
+  }
+
+  get pending(): number {
+    return this.due.length;
+  }
+
+  /** Goes on, and lets promises settle after every timer. */
+  async advance(ms: number): Promise<void> {
+    const endMs = this.now + ms;
+    for (;;) {
+      this.due.sort((a, b) => a.atMs - b.atMs);
+      const [next] = this.due;
+      if (next === undefined || next.atMs > endMs) break;
+      this.due.shift();
+      this.now = next.atMs;
+      next.run();
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+    this.now = endMs;
+  }
+}
+
+/** A cluster whose outputs wait to be settled. */
+class Stage {
+  readonly time = new ManualTime();
+  isLeading = true;
+  document: ClusterDocument = documentWith();
+  routes: RouteTable = RouteTable.empty(1);
+  windows: ClusterWindow[] = [];
+  groups: GroupPlacement[] = [];
+  live = nodes(1, 2, 3, 4);
+  rangeBytes = new Map<number, number>();
+  readonly begun: BalanceAction[] = [];
+  readonly reports: BalanceReport[] = [];
+  private readonly settle: { readonly done: () => void; readonly fail: (error: Error) => void }[] = [];
+  readonly balancer: BalanceScheduler;
+
+  constructor() {
+    const inputs: BalanceInputs = {
+      document: () => this.document,
+      routes: () => this.routes,
+      windows: () => this.windows,
+      groupStatus: () => this.groups,
+      liveNodes: () => this.live,
+      rangeBytes: () => this.rangeBytes,
+    };
+    const begin = (action: BalanceAction): Promise<void> => {
+      this.begun.push(action);
+      return new Promise((done, fail) => this.settle.push({ done, fail }));
+    };
+    const outputs: BalanceOutputs = {
+      split: begin,
+      merge: begin,
+      transferLeader: begin,
+      changeMembership: begin,
+      move: begin,
+      report: (report) => this.reports.push(report),
+    };
+    this.balancer = new BalanceScheduler({
+      clock: this.time,
+      scheduler: this.time,
+      inputs,
+      outputs,
+      catalogGroup: group(1),
+      isLeading: () => this.isLeading,
+    });
+    this.balancer.start();
+  }
+
+  /** Three groups on nodes 1 to 3, all led by node 1. */
+  static crowded(settings: Record<string, string>): Stage {
+    const stage = new Stage();
+    const groups = [1, 2, 3].map((id) => [id, 1, 2, 3]);
+    stage.document = documentWith({ groups, settings });
+    stage.groups = groups.map(([id, ...voters]) => placement(id!, voters));
+    return stage;
+  }
+
+  /** One range that was hot in every window since the start. */
+  static hot(settings: Record<string, string>): Stage {
+    const stage = new Stage();
+    stage.document = documentWith({ settings });
+    stage.routes = tableOf(['m']);
+    stage.heat(0, 10);
+    return stage;
+  }
+
+  heat(from: number, count: number): void {
+    const load = loadOf(this.routes, 'c', 60_000, { detail: detailOf() });
+    this.windows = Array.from({ length: count }, (_, at) => windowOf(from + at, [load]));
+  }
+
+  finish(error?: Error): void {
+    const { done, fail } = this.settle.shift()!;
+    if (error === undefined) done();
+    else fail(error);
+  }
+
+  said(duty: string): string[] {
+    return this.reports.filter((report) => report.duty === duty).map((report) => report.event);
+  }
+}
+
+const OFF = { 'balance.leaders': 'off', 'balance.size': 'off' };
+const LEADERS = { ...OFF, 'balance.leaders': 'on' };
+
+describe('the balance scheduler', () => {
+  test('does nothing while another node leads, and waits for a while in each leadership', async () => {
+    const stage = Stage.crowded(LEADERS);
+    stage.isLeading = false;
+    await stage.time.advance(600_000);
+    stage.isLeading = true;
+    await stage.time.advance(30_000);
+    assert.deepEqual(stage.begun, []);
+    stage.isLeading = false;
+    await stage.time.advance(1_000);
+    stage.isLeading = true;
+    await stage.time.advance(30_000);
+    assert.deepEqual(stage.begun, []);
+    await stage.time.advance(2_000);
+    assert.equal(stage.begun.length, 1);
+  });
+
+  test('transfers one leader at a time, and leaves the group alone for a while', async () => {
+    const stage = Stage.crowded(LEADERS);
+    await stage.time.advance(120_000);
+    assert.equal(stage.begun.length, 1);
+    stage.finish();
+    await stage.time.advance(1_000);
+    // The group's status is slow: it still says that node 1 leads. The next transfer is of another group.
+    await stage.time.advance(15_000);
+    assert.deepEqual(
+      stage.begun.map((action) => action.kind === 'transferLeader' && [action.group, action.to]),
+      [
+        [2, 2],
+        [3, 2],
+      ],
+    );
+    assert.deepEqual(stage.said('balance.leaders'), ['begun', 'done', 'begun']);
+  });
+
+  test('says in observe mode what it would do, once, and does it when the switch is turned', async () => {
+    const stage = Stage.crowded({ ...OFF, 'balance.leaders': 'observe' });
+    await stage.time.advance(300_000);
+    assert.deepEqual([stage.begun, stage.said('balance.leaders')], [[], ['observed']]);
+    assert.equal(stage.reports[0]?.action?.kind, 'transferLeader');
+    assert.match(stage.reports[0]!.text, /node 1 leads 3 groups/);
+    stage.document = { ...stage.document, settings: documentWith({ settings: LEADERS }).settings };
+    await stage.time.advance(31_000);
+    assert.equal(stage.begun.length, 1);
+  });
+
+  test('says nothing and does nothing about what is switched off', async () => {
+    const stage = Stage.hot({ ...OFF });
+    await stage.time.advance(600_000);
+    assert.deepEqual([stage.begun, stage.reports], [[], []]);
+  });
+
+  test('cuts a hot range when three windows of its own leadership show it', async () => {
+    const stage = Stage.hot({ ...OFF, autosplit: 'on' });
+    stage.isLeading = false;
+    await stage.time.advance(8 * MINUTE_MS);
+    stage.isLeading = true;
+    await stage.time.advance(2 * MINUTE_MS);
+    assert.equal(stage.begun.length, 0);
+    assert.deepEqual(stage.said('autosplit'), ['idle']);
+    stage.heat(6, 6);
+    await stage.time.advance(2 * MINUTE_MS);
+    const [action] = stage.begun;
+    assert.ok(action?.kind === 'split' && stage.begun.length === 1);
+    assert.deepEqual([action.routeId, action.keys], [2, [bytes('c')]]);
+  });
+
+  test('rests for minutes after a replica was moved, until nodes have said what they hold', async () => {
+    const stage = new Stage();
+    const groups = [2, 3].map((id) => [id, 1, 2, 3]);
+    stage.document = documentWith({
+      groups,
+      settings: { ...OFF, 'balance.size': 'on' },
+      nodeBytes: { 1: 10 * GIB, 2: 10 * GIB, 3: 10 * GIB, 4: 0 },
+    });
+    stage.groups = groups.map(([id, ...voters]) => placement(id!, voters, { bytes: 3 * GIB }));
+    await stage.time.advance(302_000);
+    assert.equal(stage.begun.length, 1);
+    stage.finish();
+    await stage.time.advance(295_000);
+    assert.equal(stage.begun.length, 1);
+    await stage.time.advance(70_000);
+    assert.equal(stage.begun.length, 2);
+  });
+
+  test('asks less and less often when actions fail', async () => {
+    const stage = Stage.crowded(LEADERS);
+    const failedAt: number[] = [];
+    for (let turn = 0; turn < 1_500; turn++) {
+      await stage.time.advance(1_000);
+      if (failedAt.length < stage.begun.length) {
+        failedAt.push(stage.time.nowMs());
+        stage.finish(new Error('target lags'));
+      }
+    }
+    const gaps = failedAt.slice(1).map((at, index) => at - failedAt[index]!);
+    assert.ok(gaps.length >= 4 && gaps.length <= 8, gaps.join());
+    assert.ok(gaps.at(-1)! >= 400_000);
+    assert.match(stage.reports.find((report) => report.event === 'failed')!.text, /target lags$/);
+  });
+
+  test('stops waiting for an action without an outcome, and ignores the outcome that comes too late', async () => {
+    const stage = Stage.crowded(LEADERS);
+    await stage.time.advance(60_000);
+    await stage.time.advance(DEFAULT_BALANCE_TIMES.actionLimitMs + 40_000);
+    assert.deepEqual(stage.said('balance.leaders'), ['begun', 'overdue', 'begun']);
+    stage.finish(new Error('late'));
+    await stage.time.advance(1_000);
+    assert.deepEqual(stage.said('balance.leaders'), ['begun', 'overdue', 'begun']);
+  });
+
+  test('forgets an action of an earlier leadership', async () => {
+    const stage = Stage.crowded(LEADERS);
+    await stage.time.advance(40_000);
+    stage.isLeading = false;
+    await stage.time.advance(1_000);
+    stage.finish();
+    await stage.time.advance(1_000);
+    assert.deepEqual(stage.said('balance.leaders'), ['begun']);
+    stage.isLeading = true;
+    await stage.time.advance(35_000);
+    assert.equal(stage.begun.length, 2);
+  });
+
+  test('survives a rule that fails, and tells it', async () => {
+    const stage = Stage.crowded(LEADERS);
+    // What cannot be: a group without an entry for its voters.
+    stage.groups = [{ ...placement(1, [1, 2, 3]), voters: undefined as unknown as [] }, ...stage.groups.slice(1)];
+    await stage.time.advance(120_000);
+    assert.deepEqual(stage.begun, []);
+    assert.ok(stage.said('balance.leaders').includes('failed'));
+  });
+
+  test('keeps a bounded number of reports, and ends with its node', async () => {
+    const stage = Stage.crowded(LEADERS);
+    for (let turn = 0; turn < 400; turn++) {
+      await stage.time.advance(20_000);
+      if (stage.begun.length > stage.reports.filter((report) => report.event === 'done').length) stage.finish();
+    }
+    assert.equal(stage.balancer.reports().length, KEPT_REPORTS);
+    stage.balancer.stop();
+    assert.equal(stage.time.pending, 0);
+  });
+});
