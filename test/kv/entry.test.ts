@@ -5,6 +5,14 @@ import fc from 'fast-check';
 import { decodeEntry } from '../../src/kv/decoded-entry.ts';
 import { encodeBatch, encodePurge, encodeSetGc, type Mutation } from '../../src/kv/entry.ts';
 import { CorruptEntryError } from '../../src/kv/index.ts';
+import {
+  type CapturedEffect,
+  captureKey,
+  capturePlace,
+  decodeCaptured,
+  encodeCaptured,
+} from '../../src/kv/local-keys.ts';
+import { encodeImport, encodeSpan } from '../../src/kv/span-entries.ts';
 import { type HlcTimestamp, hlcTimestamp } from '../../src/platform/index.ts';
 import { bytes } from './fakes.ts';
 
@@ -46,6 +54,24 @@ const GOLDEN = (): Record<string, Buffer> => ({
   ),
   setGc: encodeSetGc(ts(0x018bcfe5_00000000n)),
   purgeExpired: encodePurge(ts(0x018bcfe5_68000009n), [{ key: bytes('old'), commitTs: ts(0x018bcfe5_11110000n) }]),
+  span: encodeSpan(ts(0x018bcfe5_6800000bn), { kind: 'captureOn', job: 7, start: bytes('a'), end: undefined }),
+  activate: encodeSpan(
+    ts(0x018bcfe5_6800000dn),
+    { kind: 'activate', job: 7, floor: ts(0x018bcfe5_6800000an), epoch: 3 },
+    ts(0x018bcfe4_00000000n),
+    12,
+  ),
+  import: encodeImport({
+    job: 7,
+    attempt: 2,
+    seq: 12,
+    bookmark: bytes('here'),
+    versions: [
+      { key: bytes('a'), commitTs: ts(0x018bcfe5_00000001n), expireTs: zero, value: bytes('value') },
+      { key: bytes('a'), commitTs: ts(0x018bcfe5_00000002n), expireTs: zero, value: undefined },
+      { key: bytes('b'), commitTs: ts(0x018bcfe5_00000003n), expireTs: ts(0x018bcfe6_00000000n), value: bytes('') },
+    ],
+  }),
 });
 
 describe('log entries', () => {
@@ -60,6 +86,33 @@ describe('log entries', () => {
       fc.property(timestamp, fc.array(fc.record({ key: buffer, commitTs: timestamp }, plain)), (commitTs, versions) => {
         assert.deepEqual(decodeEntry(encodePurge(commitTs, versions)), { opcode: 'purgeExpired', commitTs, versions });
         assert.deepEqual(decodeEntry(encodeSetGc(commitTs)), { opcode: 'setGc', threshold: commitTs });
+      }),
+    );
+  });
+
+  it('come back from their bytes as they were when they carry a range', () => {
+    const version = fc
+      .record(
+        { key: buffer, commitTs: timestamp, expireTs: timestamp, value: fc.option(buffer, { nil: undefined }) },
+        plain,
+      )
+      .map((one) => (one.value === undefined ? { ...one, expireTs: zero } : one));
+    const number = fc.maxSafeNat();
+    const request = fc.record(
+      { job: number, attempt: fc.nat(), seq: number, bookmark: buffer, versions: fc.array(version) },
+      plain,
+    );
+    fc.assert(
+      fc.property(request, (one) => assert.deepEqual(decodeEntry(encodeImport(one)), { opcode: 'import', ...one })),
+    );
+    fc.assert(
+      fc.property(timestamp, number, timestamp, timestamp, number, (commitTs, job, floor, gcThreshold, imports) => {
+        const command = { kind: 'activate' as const, job, floor, epoch: 1 };
+        const expected = { opcode: 'span', commitTs, command, gcThreshold, imports };
+        assert.deepEqual(decodeEntry(encodeSpan(commitTs, command, gcThreshold, imports)), expected);
+        const fence = { kind: 'fence' as const, job, attempt: 3 };
+        const plainEntry = { opcode: 'span', commitTs, command: fence, gcThreshold: zero, imports: 0 };
+        assert.deepEqual(decodeEntry(encodeSpan(commitTs, fence)), plainEntry);
       }),
     );
   });
@@ -104,5 +157,42 @@ describe('log entries', () => {
       }),
       { numRuns: 2000 },
     );
+  });
+});
+
+describe('capture rows', () => {
+  const effect: fc.Arbitrary<CapturedEffect> = fc
+    .record({ kind: fc.constantFrom('put' as const, 'delete' as const), commitTs: timestamp, key: buffer }, plain)
+    .map((one) => ({ ...one, end: undefined }));
+  const rangeEffect: fc.Arbitrary<CapturedEffect> = fc
+    .record({ commitTs: timestamp, key: buffer, end: buffer }, plain)
+    .filter(({ end }) => end.length > 0)
+    .map((one) => ({ kind: 'deleteRange' as const, ...one }));
+
+  it('come back from their bytes as they were, in the order of the log', () => {
+    fc.assert(
+      fc.property(fc.oneof(effect, rangeEffect), (one) => assert.deepEqual(decodeCaptured(encodeCaptured(one)), one)),
+    );
+    const place = fc.record({ job: fc.nat(300), index: fc.maxSafeNat(), position: fc.nat() }, plain);
+    const inOrder = (a: number[], b: number[]): number =>
+      a.map((one, at) => one - b[at]!).find((one) => one !== 0) ?? 0;
+    fc.assert(
+      fc.property(place, place, (a, b) => {
+        const [left, right] = [a, b].map(({ job, index, position }) => captureKey(job, index, position));
+        assert.deepEqual(capturePlace(left!), { index: a.index, position: a.position });
+        const expected = inOrder([a.job, a.index, a.position], [b.job, b.index, b.position]);
+        assert.equal(Buffer.compare(left!, right!), Math.sign(expected));
+      }),
+    );
+  });
+
+  it('are refused when they are damaged', () => {
+    const row = encodeCaptured({ kind: 'put', commitTs: ts(5n), key: bytes('key'), end: undefined });
+    for (let length = 0; length < row.length; length++) {
+      assert.throws(() => decodeCaptured(row.subarray(0, length)), CorruptEntryError);
+    }
+    assert.throws(() => decodeCaptured(Buffer.concat([row, Buffer.alloc(1)])), CorruptEntryError);
+    assert.throws(() => decodeCaptured(Buffer.concat([Buffer.from([9]), row.subarray(1)])), CorruptEntryError);
+    assert.throws(() => capturePlace(bytes('short')), CorruptEntryError);
   });
 });
