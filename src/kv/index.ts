@@ -1,4 +1,5 @@
 export * from './admin/index.ts';
+export * from './balance/index.ts';
 export * from './catalog/index.ts';
 export { type DecodedEntry, decodeEntry } from './decoded-entry.ts';
 export * from './errors.ts';
