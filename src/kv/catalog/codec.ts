@@ -44,6 +44,23 @@ export type CatalogAnswer<Question extends CatalogQuestion['kind']> = Question e
 
 const CODEC = 1;
 const QUESTIONS: readonly string[] = ['run', 'jobs', 'document', 'heartbeat'] satisfies CatalogQuestion['kind'][];
+/** What may come from outside; a bootstrap and a restore may not. */
+const REQUESTS: readonly string[] = [
+  'split',
+  'batchSplit',
+  'merge',
+  'createMove',
+  'transitionJob',
+  'setGroup',
+  'putNode',
+  'removeNode',
+  'createGroup',
+  'removeGroup',
+  'setSetting',
+  'activateFeature',
+  'leaseWork',
+  'releaseWork',
+] satisfies CatalogRequest['kind'][];
 
 // Buffers are copied: rows are kept for long, the frame that they came in is not theirs.
 const packr = new Packr({ useRecords: false, variableMapSize: true, copyBuffers: true });
@@ -69,13 +86,14 @@ export const encodeQuestion = (question: CatalogQuestion): Buffer => pack(questi
 
 /** @throws CatalogMessageError */
 export function decodeQuestion(bytes: Buffer): CatalogQuestion {
-  const value = unpack(bytes);
-  if (!('kind' in value) || typeof value.kind !== 'string' || !QUESTIONS.includes(value.kind)) {
-    throw new CatalogMessageError('a catalog request is of a kind that this program does not know');
+  const question = unpack(bytes) as { readonly kind?: string; readonly request?: { readonly kind?: string } | null };
+  const { kind = '', request } = question;
+  if (!QUESTIONS.includes(kind)) throw new CatalogMessageError(`this program knows no catalog question '${kind}'`);
+  const asked = request?.kind ?? '';
+  if (kind === 'run' && !REQUESTS.includes(asked)) {
+    throw new CatalogMessageError(`this program knows no catalog request '${asked}'`);
   }
-  if (value.kind === 'run' && !('request' in value))
-    throw new CatalogMessageError('a catalog request asks for nothing');
-  return value as CatalogQuestion;
+  return question as CatalogQuestion;
 }
 
 export const encodeAnswer = (answer: unknown): Buffer => pack({ ok: true, answer });

@@ -39,7 +39,7 @@ import {
 import { BusyError, NotLeaderError, NotOwnerError } from '../errors.ts';
 import { type KeyView, physicalMs, type ScanRow } from '../types.ts';
 import { earlierResult } from './earlier-result.ts';
-import { LostResultError } from './errors.ts';
+import { CatalogMessageError, LostResultError } from './errors.ts';
 import type { CatalogGroup } from './group.ts';
 import type { CatalogSource } from './source.ts';
 import type { CatalogReply, CatalogRequest } from './types.ts';
@@ -227,7 +227,14 @@ export class CatalogLeader implements CatalogSource {
   }
 
   private notify(): void {
-    for (const listener of this.listeners) listener();
+    for (const listener of this.listeners) {
+      try {
+        listener();
+      } catch (error) {
+        // Requests go on whatever those who listen make of it.
+        this.onError(error);
+      }
+    }
   }
 
   // ---- One after another ----
@@ -269,7 +276,9 @@ export class CatalogLeader implements CatalogSource {
       try {
         decision = task.decide(state);
       } catch (error) {
-        task.reject(error instanceof Error ? error : new Error(String(error)));
+        // Deciding writes nothing, so whatever is wrong with the request, nothing happened.
+        const isKnown = error instanceof KvorumError;
+        task.reject(isKnown ? error : new CatalogMessageError('the request makes no sense', { cause: error }));
         return;
       }
       const committed = await this.commit(session.metaTs, state, decision.mutations);

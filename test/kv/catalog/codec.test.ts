@@ -122,6 +122,8 @@ describe('what nodes and the catalog say to each other', () => {
       assert.throws(() => decodeQuestion(odd), isMessageError);
     }
     assert.throws(() => decodeAnswer(encodeQuestion({ kind: 'jobs' })), isMessageError);
+    const restore = { kind: 'run', request: { kind: 'restore', incarnation: 9 }, isRepeat: false };
+    assert.throws(() => decodeQuestion(encodeQuestion(restore as unknown as CatalogQuestion)), isMessageError);
     fc.assert(
       fc.property(fc.uint8Array({ maxLength: 60 }), (noise) => {
         try {

@@ -187,6 +187,19 @@ describe('the leader of the catalog', () => {
     assert.ok((refused[0] as PromiseRejectedResult).reason instanceof BusyError);
   });
 
+  test('refuses what makes no sense, and goes on whatever its listeners do', async () => {
+    const cluster = await founded();
+    const { leaders, time } = cluster;
+    const leader = leaders[0]!;
+    const senseless = { kind: 'batchSplit', expectedVersion: 1 } as unknown as ReturnType<typeof splitAt>;
+    await assert.rejects(time.outcome(leader.run(senseless)), { code: 'CATALOG_MESSAGE' });
+    leader.onChange(() => {
+      throw new Error('a listener failed');
+    });
+    assert.equal((await time.outcome(leader.run(splitAt(leader.state, 'c')))).version, 2);
+    assert.equal(cluster.errors.length, 1);
+  });
+
   test('loses its place at any await and leaves whole rows behind', async () => {
     for (let at = 1; at <= 14; at++) {
       const { leaders, time, group } = await founded(2);
