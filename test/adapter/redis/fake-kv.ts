@@ -96,6 +96,13 @@ export class FakeState {
   /** Added to the wall clock, so that tests can let time pass. */
   skewMs = 0;
 
+  /** True when the fence touches a range. */
+  isFenced(start: Buffer, end: Buffer): boolean {
+    if (this.fenced === undefined) return false;
+    const [from, to] = this.fenced;
+    return Buffer.compare(start, slotKey(to)) < 0 && Buffer.compare(end, slotKey(from)) > 0;
+  }
+
   /** What a group says to an access. @throws NotOwnerError, RangeBusyError */
   check(group: GroupId | undefined, key: Buffer, isWrite: boolean): void {
     if (group === undefined || this.owners === undefined) return;
@@ -146,6 +153,7 @@ export class FakeView implements KeyView {
 
   deleteRange(start: Buffer, end: Buffer): void {
     this.state.check(this.group, start, true);
+    if (this.group !== undefined && this.state.isFenced(start, end)) throw new RangeBusyError('fenced');
     const own = this.group === undefined ? undefined : this.state.owners?.at(start).end;
     if (own !== undefined && Buffer.compare(own, end) < 0) throw new NotOwnerError(undefined);
     for (const [name, stored] of [...this.state.values, ...this.written]) {
