@@ -233,11 +233,27 @@ const sortFinished = (rows: FinishedJob[]): FinishedJob[] =>
  * @throws CatalogCorruptError when routes do not partition the key space, or a delta at or above the floor is missing
  */
 export function loadCatalog(rows: Iterable<{ readonly key: Buffer; readonly value: Buffer }>): CatalogState {
+  const steps = loadCatalogSteps(rows);
+  for (;;) {
+    const step = steps.next();
+    if (step.done === true) return step.value;
+  }
+}
+
+/** Rows between two steps of a load: a fraction of a millisecond. */
+const ROWS_PER_STEP = 128;
+
+/** The same in small steps, for whoever has other things to do in between: a catalog of many routes takes long to load. */
+export function* loadCatalogSteps(
+  rows: Iterable<{ readonly key: Buffer; readonly value: Buffer }>,
+): Generator<undefined, CatalogState, undefined> {
+  let taken = 0;
   const maps = new RowMaps(EMPTY_CATALOG);
   const routes: Route[] = [];
   const deltas = new Map<CatalogVersion, Buffer>();
   let meta: CatalogMeta | undefined;
   for (const { key, value } of rows) {
+    if (++taken % ROWS_PER_STEP === 0) yield;
     const parsed = parseCatalogKey(key);
     switch (parsed.family) {
       case 'meta':
@@ -263,15 +279,18 @@ export function loadCatalog(rows: Iterable<{ readonly key: Buffer; readonly valu
     if (routes.length > 0 || deltas.size > 0) throw new CatalogCorruptError('routes or deltas without a meta row');
     return { ...EMPTY_CATALOG, ...maps };
   }
-  const table = loadRoutes(routes, meta);
+  const table = yield* loadRoutes(routes, meta);
   for (const owner of table.groups()) checkOwner(maps.groups, owner);
-  return { meta, routes: table, log: loadLog(deltas, meta), ...maps };
+  return { meta, routes: table, log: yield* loadLog(deltas, meta), ...maps };
 }
 
-function loadRoutes(rows: Route[], meta: CatalogMeta): RouteTable {
+function* loadRoutes(rows: Route[], meta: CatalogMeta): Generator<undefined, RouteTable, undefined> {
   const loader = new RouteTableLoader();
   try {
-    for (const route of rows.sort((a, b) => Buffer.compare(a.start, b.start))) loader.add(route);
+    for (const route of rows.sort((a, b) => Buffer.compare(a.start, b.start))) {
+      loader.add(route);
+      if (loader.size % ROWS_PER_STEP === 0) yield;
+    }
     const table = loader.finish(meta.version, meta.incarnation);
     if (table.maxRouteId >= meta.nextRouteId) throw new CatalogCorruptError('a route has an id that is still free');
     return table;
@@ -282,7 +301,7 @@ function loadRoutes(rows: Route[], meta: CatalogMeta): RouteTable {
   }
 }
 
-function loadLog(deltas: Map<CatalogVersion, Buffer>, meta: CatalogMeta): ChangeLog {
+function* loadLog(deltas: Map<CatalogVersion, Buffer>, meta: CatalogMeta): Generator<undefined, ChangeLog, undefined> {
   let log = ChangeLog.empty(meta.deltaFloor);
   for (let version = meta.deltaFloor; version <= meta.version; version++) {
     const encoded = deltas.get(version);
@@ -292,6 +311,8 @@ function loadLog(deltas: Map<CatalogVersion, Buffer>, meta: CatalogMeta): Change
     if (delta.version !== version)
       throw new CatalogCorruptError(`row of delta ${version} holds delta ${delta.version}`);
     log = log.append(delta, encoded);
+    // One delta may hold hundreds of routes.
+    yield;
   }
   if (log.count !== deltas.size) throw new CatalogCorruptError('deltas below the floor or above the version');
   return log;

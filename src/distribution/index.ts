@@ -35,6 +35,7 @@ export {
   EMPTY_CATALOG,
   type FinishedJob,
   loadCatalog,
+  loadCatalogSteps,
   tombstoneName,
 } from './catalog-state.ts';
 export { MAX_LEASE_MS, MAX_WORK, MAX_WORK_PROGRESS_BYTES } from './catalog-work.ts';

@@ -20,7 +20,7 @@ import {
   type CatalogVersion,
   DEFAULT_RETENTION,
   encodeMeta,
-  loadCatalog,
+  loadCatalogSteps,
   META_KEY,
   type PlanContext,
   planCatalog,
@@ -54,7 +54,7 @@ const LOAD_RETRY_MS: Millis = 50;
 const CORRUPT_RETRY_MS: Millis = 5_000;
 /** Times that one request is decided again because the rows were not those of the state. */
 const MAX_TRIES = 5;
-/** Refusals and reads may be answered without leaving the event-loop turn; after this long the turn is given up. */
+/** Refusals and reads may be answered in one turn of the event loop, and rows decoded; after this long it is given up. */
 const SLICE_MS: Millis = 5;
 
 const ABSENT: HlcTimestamp = hlcTimestamp(0n);
@@ -366,7 +366,9 @@ export class CatalogLeader implements CatalogSource {
         if (!this.isPresent(session)) return;
         // Pages are of different moments: only if nobody wrote in between do they belong together.
         if (before === after) {
-          session.state = loadCatalog(rows);
+          const state = await this.build(session, rows);
+          if (state === undefined) return;
+          session.state = state;
           session.metaTs = after;
           session.failure = undefined;
           this.notify();
@@ -383,6 +385,20 @@ export class CatalogLeader implements CatalogSource {
       await this.pause(retryMs);
       this.followLeadership();
     }
+  }
+
+  /** The state of all rows, without keeping others from the event loop; undefined when the session ended meanwhile. */
+  private async build(session: Session, rows: readonly ScanRow[]): Promise<CatalogState | undefined> {
+    const steps = loadCatalogSteps(rows);
+    while (this.isPresent(session)) {
+      const untilMs = this.clock.monotonicMs() + SLICE_MS;
+      do {
+        const step = steps.next();
+        if (step.done === true) return step.value;
+      } while (this.clock.monotonicMs() < untilMs);
+      await this.pause(0);
+    }
+    return undefined;
   }
 
   private readMetaTs(): Promise<HlcTimestamp> {
