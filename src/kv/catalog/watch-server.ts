@@ -161,11 +161,6 @@ export class WatchServer {
   }
 
   private changed(): void {
-    // At once: what a former leader holds back until the end of the turn may be out of date by then.
-    if (this.options.source.state === undefined) {
-      this.pumpAll();
-      return;
-    }
     if (this.isPumpPending || this.served.size === 0) return;
     this.isPumpPending = true;
     this.options.scheduler.endOfTurn(() => {

@@ -20,7 +20,7 @@ function change(model: CatalogModel, random: SeededRandom): void {
   const key = `k${random.bytes(2).toString('hex')}`;
   const { routes } = model.state;
   const route = routes.lookup(Buffer.from(key, 'latin1'))!;
-  if (random.int(3) === 0) {
+  if (random.int(5) < 2) {
     const boundary = route.end;
     if (boundary === undefined) return;
     const rightId = routes.lookup(boundary)!.id;
@@ -29,7 +29,7 @@ function change(model: CatalogModel, random: SeededRandom): void {
     if (!(plan instanceof CatalogError)) model.commit(plan);
   } else if (random.int(4) === 0) {
     const batchId = random.bytes(16);
-    const items = [...new Set(Array.from({ length: 20 }, () => `m${random.bytes(2).toString('hex')}`))].map((text) => {
+    const items = [...new Set(Array.from({ length: 4 }, () => `m${random.bytes(2).toString('hex')}`))].map((text) => {
       const splitKey = Buffer.from(text, 'latin1');
       return { routeId: routes.lookup(splitKey)!.id, splitKey };
     });

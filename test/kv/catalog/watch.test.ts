@@ -111,6 +111,79 @@ describe('watching the catalog', () => {
     assert.equal(cluster.node(2).client.status.mode, 'local');
   });
 
+  test('lets its stream go when the node begins to lead, and when it stops', async () => {
+    const cluster = await settled(4);
+    const { server } = cluster.node(1);
+    cluster.node(2).source.set(cluster.model.state, 2);
+    cluster.node(3).client.stop();
+    await cluster.simulation.runFor(5);
+    assert.deepEqual(
+      server.watchers().map((watcher) => watcher.nodeId),
+      [4],
+    );
+    cluster.split();
+    await cluster.simulation.runFor(5);
+    assert.deepEqual(
+      [2, 3, 4].map((id) => cluster.node(id).engine.current.version),
+      [1, 1, 2],
+    );
+  });
+
+  test('keeps the numbers of streams apart that are sent copies of the same message', async () => {
+    const cluster = await settled(4);
+    for (let id = 2; id <= 4; id++) {
+      cluster.split();
+      await cluster.simulation.runUntil(() => cluster.allCurrent, 100);
+      // The stream of this node begins to count anew.
+      cluster.fabric.breakConnection(nodeId(1), nodeId(id));
+      await cluster.simulation.runFor(100);
+    }
+    cluster.split(10);
+    await cluster.simulation.runFor(5);
+    const { server } = cluster.node(1);
+    assert.deepEqual(
+      server.watchers().map((watcher) => watcher.version),
+      [14, 14, 14],
+    );
+    for (let id = 2; id <= 4; id++) assert.match(cluster.node(id).client.status.lastProblem!, /broke/);
+  });
+
+  for (const [what, spoil, resets] of [
+    ['is lost on the way goes on from its version', () => undefined, 1],
+    ['is damaged on the way begins again with a snapshot', (bytes: Buffer) => bytes.subarray(0, bytes.length - 1), 2],
+    ['is of an unknown kind begins again with a snapshot', () => Buffer.from([9, 9, 9]), 2],
+    ['is an end without a reason begins again with a snapshot', () => Buffer.from([0, 77, 0, 0]), 2],
+  ] as const)
+    test(`a watcher for which a message ${what}`, async () => {
+      const cluster = new WatchCluster(1, 2);
+      const { network } = cluster.node(2).machine;
+      const duplex = network.duplex.bind(network);
+      let spoilNext = false;
+      network.duplex = (...rest) => {
+        const stream = duplex(...rest);
+        const onMessage = stream.onMessage.bind(stream);
+        stream.onMessage = (handler) =>
+          onMessage((bytes) => {
+            const isSpoiled = spoilNext;
+            spoilNext = false;
+            const message = isSpoiled ? spoil(bytes) : bytes;
+            if (message !== undefined) handler(message);
+          });
+        return stream;
+      };
+      cluster.lead(1);
+      cluster.believe(1);
+      await cluster.simulation.runUntil(() => cluster.allCurrent, 1000);
+      spoilNext = true;
+      cluster.split();
+      await cluster.simulation.runFor(3);
+      cluster.split();
+      await cluster.simulation.runUntil(() => cluster.allCurrent, 300);
+      const { status } = cluster.node(2).client;
+      assert.equal(status.resets, resets);
+      assert.notEqual(status.lastProblem, undefined);
+    });
+
   test('does not hammer nodes that send it to each other', async () => {
     const cluster = await settled(3);
     cluster.resign(1);
