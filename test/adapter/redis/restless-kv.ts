@@ -36,9 +36,21 @@ export class RestlessKv extends FakeKv {
 
   override submit<Reply>(group: GroupId, operation: Operation<Reply>): void {
     this.submitted++;
+    if (this.leaderOf(group) !== this) {
+      operation.complete(new NotLeaderError(undefined), undefined);
+      return;
+    }
     const list = this.waiting.get(group) ?? [];
     this.waiting.set(group, list);
     list.push({ operation: operation as Operation<unknown>, group });
+  }
+
+  /** Gives back what waits for groups that this node does not lead any more, all at one moment. */
+  resign(): void {
+    for (const [group, list] of this.waiting) {
+      if (this.leaderOf(group) === this) continue;
+      for (const { operation } of list.splice(0)) operation.complete(new NotLeaderError(undefined), undefined);
+    }
   }
 
   /** Evaluates and completes some of what waits. */
@@ -56,10 +68,6 @@ export class RestlessKv extends FakeKv {
 
   private evaluate(operation: Operation<unknown>, group: GroupId): void {
     const fail = (error: Error) => this.completions.push(() => operation.complete(error, undefined));
-    if (this.leaderOf(group) !== this) {
-      fail(new NotLeaderError(undefined));
-      return;
-    }
     const view = new FakeView(this.state, undefined, group);
     let reply: unknown;
     try {
@@ -122,6 +130,7 @@ export class RestlessCluster {
 
   private lead(group: GroupId, position: number): void {
     for (const node of this.nodes) node.leaders.set(group, this.nodes[position]!);
+    for (const node of this.nodes) node.resign();
   }
 
   private happen(): void {
