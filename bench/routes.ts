@@ -1,11 +1,14 @@
 /**
  * `npm run bench:routes [-- --json]`: what the directory of ranges costs from a thousand to a million routes: a lookup beside a binary
- * search on a plain sorted array, applying splits, a batch of 256, and memory with 32 versions kept. Keys are Buffers as the
- * Redis adapter makes them. Figures are of one process on one core; compare within a run only.
+ * search on a plain sorted array, counting a key's load, applying splits, a batch of 256, and memory with 32 versions kept.
+ * Keys are Buffers as the Redis adapter makes them. Means are of processor time, percentiles of elapsed time; compare within
+ * a run only. Draws how lookups grow into bench/results/routes.svg, and fails when a bar is not met.
  */
+import { mkdirSync, writeFileSync } from 'node:fs';
 import {
   type CatalogDelta,
   DEFAULT_HISTORY_VERSIONS,
+  LoadSampler,
   type Route,
   RouteEngine,
   type RouteMutation,
@@ -14,7 +17,7 @@ import {
 } from '../src/distribution/index.ts';
 import { groupId, hlcTimestamp, SeededRandom } from '../src/platform/index.ts';
 
-const SIZES = [1_000, 10_000, 100_000, 1_000_000];
+const SIZES = [1_000, 3_000, 10_000, 30_000, 100_000, 300_000, 1_000_000];
 const LOOKUPS = 400_000;
 const TIMED_LOOKUPS = 100_000;
 const SPLITS = 2_000;
@@ -31,6 +34,8 @@ interface Figures {
   readonly meanUs: number;
   readonly groupMeanUs: number;
   readonly arrayMeanUs: number;
+  /** Counting one access, keys in random order. */
+  readonly recordMeanUs: number;
   readonly p50Us: number;
   readonly p99Us: number;
   readonly splitP50Ms: number;
@@ -77,11 +82,12 @@ async function usedMib(): Promise<number> {
 
 /** Mean microseconds of a lookup over keys in random order. */
 function meanUs(keys: readonly Buffer[], lookup: (key: Buffer) => unknown): number {
-  const startMs = performance.now();
+  const start = process.cpuUsage();
   let found = 0;
   for (let at = 0; at < LOOKUPS; at++) if (lookup(keys[at % keys.length]!) !== undefined) found++;
   if (found !== LOOKUPS) throw new Error('a key has no route');
-  return ((performance.now() - startMs) * 1000) / LOOKUPS;
+  const { user, system } = process.cpuUsage(start);
+  return (user + system) / LOOKUPS;
 }
 
 /** The plain way: routes in a sorted array, found by halving. */
@@ -100,6 +106,16 @@ function measureArray(table: RouteTable, keys: readonly Buffer[]): number {
   const starts = [...table.all()].map((route) => Buffer.from(route.start));
   meanUs(keys, (key) => arraySearch(starts, key));
   return meanUs(keys, (key) => arraySearch(starts, key));
+}
+
+function measureRecord(table: RouteTable, keys: readonly Buffer[]): number {
+  const sampler = new LoadSampler(0, 1, { routes: table.size, details: 64, detailFrom: 5_000 });
+  const record = (key: Buffer): true => {
+    sampler.record(table, key, false, 16);
+    return true;
+  };
+  meanUs(keys, record);
+  return meanUs(keys, record);
 }
 
 const split = (route: Route, key: Buffer, nextId: number): RouteMutation[] => [
@@ -150,6 +166,7 @@ async function measure(count: number): Promise<Figures> {
   times.sort();
 
   const arrayMeanUs = measureArray(table, keys);
+  const recordMeanUs = measureRecord(table, keys);
 
   let nextId = count + 1;
   const applied = new Float64Array(SPLITS);
@@ -187,6 +204,7 @@ async function measure(count: number): Promise<Figures> {
     meanUs: lookupMeanUs,
     groupMeanUs,
     arrayMeanUs,
+    recordMeanUs,
     p50Us: percentile(times, 0.5),
     p99Us: percentile(times, 0.99),
     splitP50Ms: percentile(applied, 0.5),
@@ -197,8 +215,69 @@ async function measure(count: number): Promise<Figures> {
   };
 }
 
+const PLOT = { width: 720, height: 400, left: 60, right: 150, top: 30, bottom: 50 };
+const LINES: readonly { readonly name: string; readonly colour: string; readonly of: (row: Figures) => number }[] = [
+  { name: 'sorted array', colour: '#999999', of: (row) => row.arrayMeanUs },
+  { name: 'lookup', colour: '#1f6feb', of: (row) => row.meanUs },
+  { name: 'groupOf', colour: '#2da44e', of: (row) => row.groupMeanUs },
+];
+
+/** Microseconds over the number of routes, that axis logarithmic: what grows with log N is a straight line. */
+function plot(rows: readonly Figures[]): string {
+  const { width, height, left, right, top, bottom } = PLOT;
+  const [least, most] = [Math.log10(rows[0]!.routes), Math.log10(rows.at(-1)!.routes)];
+  const highest = Math.max(...rows.flatMap((row) => LINES.map((line) => line.of(row)))) * 1.1;
+  const x = (routes: number): number => left + ((Math.log10(routes) - least) / (most - least)) * (width - left - right);
+  const y = (us: number): number => height - bottom - (us / highest) * (height - top - bottom);
+  const text = (atX: number, atY: number, words: string, rest = ''): string =>
+    `<text x="${atX.toFixed(1)}" y="${atY.toFixed(1)}" ${rest}>${words}</text>`;
+  const parts = [
+    `<svg xmlns="http://www.w3.org/2000/svg" width="${width}" height="${height}" font-family="sans-serif" font-size="12">`,
+    `<rect width="${width}" height="${height}" fill="white"/>`,
+    text(left, 18, 'Cost of a lookup (us, processor time) over the number of routes'),
+    `<path d="M${left} ${top}V${height - bottom}H${width - right}" fill="none" stroke="black"/>`,
+  ];
+  for (let power = Math.ceil(least); power <= most; power++) {
+    parts.push(text(x(10 ** power), height - bottom + 18, (10 ** power).toLocaleString('en'), 'text-anchor="middle"'));
+  }
+  for (let step = 0; step <= 4; step++) {
+    const us = (highest * step) / 4;
+    parts.push(text(left - 6, y(us) + 4, us.toFixed(1), 'text-anchor="end"'));
+  }
+  for (const { name, colour, of } of LINES) {
+    const points = rows.map((row) => `${x(row.routes).toFixed(1)},${y(of(row)).toFixed(1)}`).join(' ');
+    parts.push(`<polyline points="${points}" fill="none" stroke="${colour}" stroke-width="2"/>`);
+    parts.push(text(width - right + 8, y(of(rows.at(-1)!)) + 4, name, `fill="${colour}"`));
+  }
+  // What log N would be, from the smallest table on.
+  const first = rows[0]!;
+  const straight = (routes: number): number => (first.meanUs * Math.log2(routes)) / Math.log2(first.routes);
+  const ends = [first, rows.at(-1)!].map(({ routes }) => `${x(routes).toFixed(1)},${y(straight(routes)).toFixed(1)}`);
+  parts.push(`<polyline points="${ends.join(' ')}" fill="none" stroke="#1f6feb" stroke-dasharray="4 4"/>`);
+  parts.push(text(width - right + 8, y(straight(rows.at(-1)!.routes)) + 16, 'lookup, if log N', 'fill="#1f6feb"'));
+  return `${parts.join('\n')}\n</svg>\n`;
+}
+
+/** What the directory is held to; the name of a bar that is not met is printed. */
+const BARS: readonly (readonly [string, (row: Figures) => boolean])[] = [
+  ['a small split is applied in at most 100 ms (p99)', (row) => row.splitP99Ms <= 100],
+  ['a lookup takes at most 5 us (p99)', (row) => row.p99Us <= 5],
+  ['32 versions take at most 1 GiB', (row) => row.historyMib <= 1_024],
+  ['counting a key takes at most 0.5 us with 1,000 routes', (row) => row.routes > 1_000 || row.recordMeanUs <= 0.5],
+];
+
 const rows: Figures[] = [];
 for (const count of SIZES) rows.push(await measure(count));
+const results = new URL('./results/', import.meta.url);
+mkdirSync(results, { recursive: true });
+writeFileSync(new URL('routes.svg', results), plot(rows));
+for (const [bar, isMet] of BARS) {
+  for (const row of rows) {
+    if (isMet(row)) continue;
+    console.error(`not met with ${row.routes} routes: ${bar}`);
+    process.exitCode = 1;
+  }
+}
 if (process.argv.includes('--json')) {
   console.log(JSON.stringify(rows));
 } else {
@@ -211,6 +290,7 @@ if (process.argv.includes('--json')) {
     ['groupOf us', (row) => row.groupMeanUs.toFixed(2)],
     ['array us', (row) => row.arrayMeanUs.toFixed(2)],
     ['array/groupOf', (row) => (row.arrayMeanUs / row.groupMeanUs).toFixed(2)],
+    ['record us', (row) => row.recordMeanUs.toFixed(2)],
     ['split p50 ms', (row) => row.splitP50Ms.toFixed(3)],
     ['split p99 ms', (row) => row.splitP99Ms.toFixed(3)],
     ['batch 256 ms', (row) => row.batchMs.toFixed(1)],
