@@ -144,7 +144,7 @@ export class ClusterNode {
       logStore,
       store: { location: 'group', openLevel: this.levels.openLevel, folders: this.levels, limits: plan.storeLimits },
       members,
-      founding: foundingOf(plan.dataGroups, ids).founding,
+      founding: foundingOf(plan.groups ?? plan.dataGroups, ids).founding,
       joins: this.joins,
       incarnation: this.incarnation,
       address: addressOf(this.options.id),

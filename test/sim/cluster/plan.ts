@@ -2,6 +2,7 @@
  * Everything that one seed decides before a run starts: sizes, limits, workloads, and the faults with their times. A plan is
  * plain data, so that a failing one can be made smaller and run again.
  */
+import type { GroupsSetting } from '../../../src/config/index.ts';
 import type { KvServiceOptions } from '../../../src/kv/index.ts';
 import { SeededRandom } from '../../../src/platform/index.ts';
 import type { EngineLimits } from '../../../src/raftengine/index.ts';
@@ -38,6 +39,8 @@ export interface Plan {
   readonly nodes: number;
   /** Groups that share the keys, beside the catalog's; 0: that one has them all. */
   readonly dataGroups: number;
+  /** Groups one by one, for tests of a story; those above are then not made. */
+  readonly groups?: GroupsSetting;
   /** How long clients work and faults happen, in simulated time. */
   readonly durationMs: number;
   readonly workloads: readonly string[];
