@@ -93,32 +93,48 @@ export class AdminClient {
     });
   }
 
-  /** Settles when the node takes calls. @throws Error when it does not within `timeoutMs` */
+  /** Settles when the node takes calls. @throws Error at once when it refuses, or when it says nothing within `timeoutMs` */
   async connect(timeoutMs: Millis): Promise<void> {
-    await new Promise<void>((resolve, reject) => {
-      this.client.waitForReady(Date.now() + timeoutMs, (error) => (error === undefined ? resolve() : reject(error)));
-    });
+    const { connectivityState } = grpc;
+    const channel = this.client.getChannel();
+    const deadline = Date.now() + timeoutMs;
+    // A failure of an earlier attempt is not one of this.
+    let isFresh = true;
+    for (;;) {
+      const state = channel.getConnectivityState(true);
+      if (state === connectivityState.READY) return;
+      if (state === connectivityState.TRANSIENT_FAILURE && !isFresh) throw new Error('the connection was refused');
+      isFresh = isFresh && state !== connectivityState.CONNECTING;
+      await new Promise<void>((resolve, reject) => {
+        channel.watchConnectivityState(state, deadline, (error) => (error === undefined ? resolve() : reject(error)));
+      });
+    }
   }
 
-  /** @throws AdminCallError */
+  /** @param signal ends the call @throws AdminCallError */
   call<Name extends keyof AdminCalls>(
     name: Name,
     request: AdminCalls[Name][0],
     timeoutMs: Millis,
+    signal?: AbortSignal,
   ): Promise<AdminCalls[Name][1]> {
     const { path, requestSerialize, responseDeserialize } = adminDefinition()[name]!;
     return new Promise((resolve, reject) => {
-      this.client.makeUnaryRequest(
+      const call = this.client.makeUnaryRequest(
         path,
         requestSerialize,
         responseDeserialize,
         request,
         { deadline: Date.now() + timeoutMs },
         (error, reply) => {
+          signal?.removeEventListener('abort', cancel);
           if (error === null) resolve(reply as AdminCalls[Name][1]);
           else reject(new AdminCallError(error));
         },
       );
+      const cancel = (): void => call.cancel();
+      signal?.addEventListener('abort', cancel, { once: true });
+      if (signal?.aborted) cancel();
     });
   }
 

@@ -70,7 +70,7 @@ export const ERROR_TABLE: ReadonlyMap<string, Row> = new Map<string, Row>([
   ['WORK_NOT_HELD', { status: status.FAILED_PRECONDITION }],
   ['FOUNDING_REFUSED', { status: status.FAILED_PRECONDITION, advice: 'compare the configuration of the nodes' }],
   ['CATALOG_MESSAGE', { status: status.FAILED_PRECONDITION, advice: 'upgrade the older of the nodes' }],
-  ['MALFORMED', { status: status.FAILED_PRECONDITION }],
+  ['MALFORMED', { status: status.UNKNOWN }],
   ['GROUP_LIMIT', { status: status.RESOURCE_EXHAUSTED, advice: 'remove one that owns nothing' }],
   ['WORK_LIMIT', { status: status.RESOURCE_EXHAUSTED }],
   ['JOB_LIMIT', { status: status.RESOURCE_EXHAUSTED, advice: 'wait until one of them is done' }],

@@ -1,0 +1,92 @@
+/** Values of flags and arguments, and figures for people. */
+import { InvalidArgumentError } from 'commander';
+import { KeyError, parseKey } from './keys.ts';
+
+const UNITS: Readonly<Record<string, number>> = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000 };
+
+/** `500ms`, `5s`, `2m`, `1h`; a bare number is seconds. In milliseconds. */
+export function parseDuration(text: string): number {
+  const match = /^(\d+(?:\.\d+)?)(ms|s|m|h)?$/.exec(text);
+  const ms = match === null ? 0 : Number(match[1]) * UNITS[match[2] ?? 's']!;
+  if (ms <= 0 || ms > 24 * UNITS.h!) throw new InvalidArgumentError('It must be a duration such as 500ms, 5s or 2m.');
+  return ms;
+}
+
+/** A parser of whole numbers in a range. */
+export function wholeNumber(min: number, max: number): (text: string) => number {
+  return (text) => {
+    const value = Number(text);
+    if (/^\d+$/.test(text) && value >= min && value <= max) return value;
+    throw new InvalidArgumentError(`It must be a whole number from ${min} to ${max}.`);
+  };
+}
+
+export const parseGroupId = wholeNumber(1, 0xffff_ffff);
+export const parseNodeId = wholeNumber(1, 0xffff);
+export const parseId = wholeNumber(1, Number.MAX_SAFE_INTEGER);
+
+/** `1,2,3` */
+export const parseNodeIds = (text: string): number[] => text.split(',').map((part) => parseNodeId(part.trim()));
+
+/** Each argument of `[group...]`. */
+export const collectGroupIds = (text: string, before: number[] | undefined): number[] => [
+  ...(before ?? []),
+  parseGroupId(text),
+];
+
+/** A key on the command line. */
+export function parseKeyArgument(text: string): Buffer {
+  try {
+    return parseKey(text);
+  } catch (error) {
+    if (error instanceof KeyError) throw new InvalidArgumentError(`${error.message}.`);
+    throw error;
+  }
+}
+
+/** Each argument of `<key...>`. */
+export const collectKeys = (text: string, before: Buffer[] | undefined): Buffer[] => [
+  ...(before ?? []),
+  parseKeyArgument(text),
+];
+
+/** `127.0.0.1:50051,[::1]:50052` */
+export function parseEndpoints(text: string): string[] {
+  const endpoints = text.split(',').map((part) => part.trim());
+  for (const endpoint of endpoints) {
+    const port = /^(?:\[[^\]]+\]|[^:\s]+):(\d{1,5})$/.exec(endpoint)?.[1];
+    if (port === undefined || Number(port) > 65_535 || Number(port) === 0) {
+      throw new InvalidArgumentError(`'${endpoint}' is not host:port; several are separated by commas.`);
+    }
+  }
+  return endpoints;
+}
+
+const BYTE_UNITS = ['B', 'KiB', 'MiB', 'GiB', 'TiB'];
+
+/** 1536 → `1.5 KiB`; undefined → `-`. */
+export function formatBytes(bytes: number | undefined): string {
+  if (bytes === undefined) return '-';
+  let value = bytes;
+  let unit = 0;
+  while (value >= 1024 && unit < BYTE_UNITS.length - 1) {
+    value /= 1024;
+    unit++;
+  }
+  return `${unit === 0 || value >= 100 ? value.toFixed(0) : value.toFixed(1)} ${BYTE_UNITS[unit]}`;
+}
+
+/** 90500 → `1m30s`; below ten seconds `1.5s`. */
+export function formatDuration(ms: number): string {
+  const seconds = ms / 1000;
+  if (seconds < 10) return `${seconds.toFixed(1)}s`;
+  if (seconds < 60) return `${Math.round(seconds)}s`;
+  const minutes = Math.floor(seconds / 60);
+  if (minutes < 60) return `${minutes}m${String(Math.floor(seconds % 60)).padStart(2, '0')}s`;
+  const hours = Math.floor(minutes / 60);
+  return hours < 48 ? `${hours}h${String(minutes % 60).padStart(2, '0')}m` : `${Math.floor(hours / 24)}d${hours % 24}h`;
+}
+
+/** Unix milliseconds as UTC to the second; 0 is never. */
+export const formatTime = (ms: number): string =>
+  ms === 0 ? '-' : `${new Date(ms).toISOString().slice(0, 19).replace('T', ' ')}Z`;

@@ -1,0 +1,321 @@
+/** A cluster that exists only in words: answers with fixed values, remembers what it was asked, and fails on request. */
+import type {
+  AbortJobResult,
+  AdminBackend,
+  ClusterStatus,
+  FeatureView,
+  GroupMembers,
+  GroupView,
+  HealthReport,
+  JobView,
+  Member,
+  MembershipResult,
+  NodeView,
+  ReplicaStatus,
+  RouteRef,
+  RoutesChange,
+  RoutesFilter,
+  RoutesPage,
+  RoutesResult,
+  RouteView,
+  SettingView,
+  TransferResult,
+} from '../../../src/kv/index.ts';
+import { type GroupId, groupId, type NodeId, nodeId } from '../../../src/platform/index.ts';
+
+export const slot = (number: number, db = 0): Buffer => Buffer.from([0x72, db, number >> 8, number & 0xff]);
+
+export const route = (id: number, start: Buffer, end: Buffer | undefined, group: number): RouteView => ({
+  id,
+  start,
+  ...(end === undefined ? {} : { end }),
+  groupId: groupId(group),
+  state: 'ACTIVE',
+  jobId: 0,
+  parentId: 1,
+  splitAtMs: 1_700_000_000_123,
+  minWriteMs: 0,
+  spanEpoch: 3,
+  createdVersion: 2,
+  modifiedVersion: 4,
+});
+
+const replica = (group: number, role: string, lagEntries?: number): ReplicaStatus => ({
+  groupId: groupId(group),
+  role,
+  suffrage: 'voter',
+  term: 7,
+  leader: nodeId(2),
+  commitIndex: 1_000,
+  appliedIndex: 998,
+  firstIndex: 5,
+  lastIndex: 1_001,
+  ...(lagEntries === undefined ? {} : { lagEntries }),
+  leaseRemainingMs: role === 'leader' ? 640.5 : 0,
+  hlcCeilingMs: 1_700_000_000_000,
+  storedBytes: 1_572_864,
+  voters: [nodeId(1), nodeId(2), nodeId(3)],
+});
+
+export const STATUS: ClusterStatus = {
+  answeredBy: nodeId(1),
+  nodes: [
+    {
+      nodeId: nodeId(1),
+      address: '10.0.0.1:50051',
+      isReachable: true,
+      problem: '',
+      version: '0.1.0',
+      routesVersion: 4,
+      clockOffsetMs: 0,
+      replicas: [replica(1, 'follower', 3), replica(2, 'follower')],
+    },
+    {
+      nodeId: nodeId(2),
+      address: '10.0.0.2:50051',
+      isReachable: true,
+      problem: '',
+      version: '0.1.0',
+      routesVersion: 4,
+      clockOffsetMs: -12,
+      replicas: [replica(1, 'leader', 0)],
+    },
+    {
+      nodeId: nodeId(3),
+      address: '10.0.0.3:50051',
+      isReachable: false,
+      problem: 'the stream to node 3 broke: connection refused',
+      version: '',
+      routesVersion: 0,
+      clockOffsetMs: 0,
+      replicas: [],
+    },
+  ],
+  catalogProblem: '',
+};
+
+const member = (id: number, isLeader: boolean, lagEntries: number, suffrage: Member['suffrage'] = 'voter'): Member => ({
+  nodeId: nodeId(id),
+  address: `10.0.0.${id}:50051`,
+  suffrage,
+  isLeader,
+  state: isLeader ? '' : 'replicate',
+  matchIndex: 10_000 - lagEntries,
+  lagEntries,
+  isActive: true,
+});
+
+export const members = (learnerLag: number): GroupMembers => ({
+  groupId: groupId(1),
+  leader: nodeId(2),
+  term: 7,
+  lastIndex: 10_000,
+  isJoint: false,
+  members: [member(1, false, 3), member(2, true, 0), member(4, false, learnerLag, 'learner')],
+  problem: '',
+});
+
+export const job = (phase: string, isFinished = false): JobView => ({
+  id: 17,
+  revision: 5,
+  routeId: 3,
+  start: slot(8192),
+  src: groupId(1),
+  dst: groupId(2),
+  phase,
+  attempt: 1,
+  isFinished,
+  isAbortable: !isFinished,
+  lastError: '',
+  createdMs: 1_700_000_000_000,
+  updatedMs: 1_700_000_002_500,
+});
+
+export const GROUP: GroupView = {
+  id: groupId(2),
+  state: 'ACTIVE',
+  founders: [nodeId(1), nodeId(2), nodeId(3)],
+  preferredLeader: nodeId(2),
+  createdMs: 1_700_000_000_000,
+  revision: 1,
+  leader: nodeId(2),
+  routeCount: 256,
+};
+
+const NODE: NodeView = {
+  nodeId: nodeId(2),
+  address: '10.0.0.2:50051',
+  incarnation: '00112233445566778899aabbccddeeff',
+  locality: 'zone=a',
+  capabilities: [0, 2],
+  heartbeatAgeMs: 400,
+  isAlive: true,
+  leaderCount: 2,
+  replicaCount: 3,
+  storedBytes: 4096,
+};
+
+export const setting = (name: string, value: string): SettingView => ({
+  name,
+  value,
+  revision: 2,
+  isDefault: false,
+  description: 'splits hot ranges',
+  allowed: 'off, observe, on',
+});
+
+const feature = (name: string, isActive: boolean): FeatureView => ({
+  name,
+  isActive,
+  activatedMs: isActive ? 1_700_000_000_000 : 0,
+  description: 'ranges travel between groups',
+  missingOn: isActive ? [] : [nodeId(3)],
+});
+
+export const ROUTES: readonly RouteView[] = [
+  route(1, Buffer.alloc(0), slot(8192), 1),
+  route(3, slot(8192), Buffer.from('s\\ \xff', 'latin1'), 2),
+  route(4, Buffer.from('s\\ \xff', 'latin1'), undefined, 1),
+];
+
+/** See the top of the file. */
+export class FakeBackend implements AdminBackend {
+  readonly calls: (readonly [method: string, ...args: unknown[]])[] = [];
+  /** What a method throws; taken out once when the list holds several. */
+  readonly failures = new Map<string, Error[]>();
+  /** Settles before a method answers; for answers that do not come. */
+  hold: Promise<void> | undefined;
+  healthReport: HealthReport = { isHealthy: true, problems: [], nodeCount: 3, groupCount: 2 };
+  jobPhases: JobView[] = [job('BACKFILL')];
+  changes: RoutesChange[] = [];
+  /** Watches that are open. */
+  watching = 0;
+  pages: RoutesPage[] = [
+    { version: 4, incarnation: 9, routes: ROUTES.slice(0, 2) },
+    { version: 4, incarnation: 9, routes: ROUTES.slice(2) },
+  ];
+
+  private async asked<Value>(value: Value, method: string, ...args: unknown[]): Promise<Value> {
+    this.calls.push([method, ...args]);
+    await this.hold;
+    const failures = this.failures.get(method);
+    const failure = failures?.shift();
+    if (failure !== undefined) throw failure;
+    return value;
+  }
+
+  private changed(method: string, ...args: unknown[]): Promise<MembershipResult> {
+    return this.asked({ changed: true, group: members(0), note: '' }, method, ...args);
+  }
+
+  status(groups: readonly GroupId[]): Promise<ClusterStatus> {
+    return this.asked(STATUS, 'status', groups);
+  }
+
+  health(): Promise<HealthReport> {
+    return this.asked(this.healthReport, 'health');
+  }
+
+  members(groups: readonly GroupId[]): Promise<readonly GroupMembers[]> {
+    return this.asked([members(2_500)], 'members', groups);
+  }
+
+  addLearner(group: GroupId, node: NodeId, address: string): Promise<MembershipResult> {
+    return this.changed('addLearner', group, node, address);
+  }
+
+  promote(group: GroupId, node: NodeId): Promise<MembershipResult> {
+    return this.changed('promote', group, node);
+  }
+
+  removeMember(group: GroupId, node: NodeId): Promise<MembershipResult> {
+    return this.changed('removeMember', group, node);
+  }
+
+  transferLeader(group: GroupId, to: NodeId | undefined): Promise<TransferResult> {
+    return this.asked(
+      { groupId: group, from: nodeId(2), to: to ?? nodeId(1), changed: true },
+      'transferLeader',
+      group,
+      to,
+    );
+  }
+
+  groups(): Promise<readonly GroupView[]> {
+    return this.asked([GROUP], 'groups');
+  }
+
+  createGroup(
+    id: GroupId | undefined,
+    founders: readonly NodeId[],
+    preferredLeader: NodeId | undefined,
+  ): Promise<GroupView> {
+    return this.asked(GROUP, 'createGroup', id, founders, preferredLeader);
+  }
+
+  removeGroup(id: GroupId): Promise<GroupView> {
+    return this.asked({ ...GROUP, id, state: 'REMOVED' }, 'removeGroup', id);
+  }
+
+  *routes(filter: RoutesFilter): Generator<RoutesPage> {
+    this.calls.push(['routes', filter]);
+    yield* this.pages;
+  }
+
+  async *watchRoutes(onlyChanges: boolean, signal: AbortSignal): AsyncGenerator<RoutesChange> {
+    this.calls.push(['watchRoutes', onlyChanges]);
+    this.watching++;
+    try {
+      yield* this.changes;
+      await new Promise((resolve) => signal.addEventListener('abort', resolve, { once: true }));
+    } finally {
+      this.watching--;
+    }
+  }
+
+  split(key: Buffer, expectedVersion: number | undefined): Promise<RoutesResult> {
+    return this.asked({ version: 5, routeIds: [6, 7] }, 'split', key, expectedVersion);
+  }
+
+  batchSplit(keys: readonly Buffer[], batchId: Buffer, expectedVersion: number | undefined): Promise<RoutesResult> {
+    const routeIds = Array.from({ length: keys.length + 1 }, (_, at) => 6 + at);
+    return this.asked({ version: 5, routeIds }, 'batchSplit', keys, batchId, expectedVersion);
+  }
+
+  merge(boundary: Buffer, expectedVersion: number | undefined): Promise<RoutesResult> {
+    return this.asked({ version: 6, routeIds: [8] }, 'merge', boundary, expectedVersion);
+  }
+
+  move(ref: RouteRef, to: GroupId, expectedVersion: number | undefined): Promise<JobView> {
+    return this.asked(job('PLANNED'), 'move', ref, to, expectedVersion);
+  }
+
+  async jobs(id: number, finishedLimit: number): Promise<readonly JobView[]> {
+    const now = this.jobPhases.length > 1 ? this.jobPhases.shift()! : this.jobPhases[0];
+    return this.asked(now === undefined ? [] : [now], 'jobs', id, finishedLimit);
+  }
+
+  abortJob(id: number): Promise<AbortJobResult> {
+    return this.asked({ changed: true, job: job('ABORTING') }, 'abortJob', id);
+  }
+
+  nodes(): Promise<readonly NodeView[]> {
+    return this.asked([NODE], 'nodes');
+  }
+
+  settings(): Promise<readonly SettingView[]> {
+    return this.asked([setting('autosplit', 'off'), setting('balance.leaders', 'observe')], 'settings');
+  }
+
+  setSetting(name: string, value: string): Promise<SettingView> {
+    return this.asked(setting(name, value), 'setSetting', name, value);
+  }
+
+  features(): Promise<readonly FeatureView[]> {
+    return this.asked([feature('ranges.move', true), feature('ranges.balance', false)], 'features');
+  }
+
+  activateFeature(name: string): Promise<FeatureView> {
+    return this.asked(feature(name, true), 'activateFeature', name);
+  }
+}
