@@ -424,6 +424,21 @@ describe('the leader proxy', () => {
     assert.ok(late.error instanceof RangeBusyError);
   });
 
+  it('gets a crowd through a range that is handed over for a moment', () => {
+    const cluster = new Cluster();
+    cluster.lead(2);
+    let isMoving = true;
+    cluster.node(2).proxy.onForward('echo', (payload, answer) => {
+      if (isMoving) answer(new RangeBusyError('moving'), undefined);
+      else answer(undefined, payload);
+    });
+    const results = Array.from({ length: 500 }, () => cluster.forward(1, 'x', 2000));
+    cluster.pass(150);
+    isMoving = false;
+    cluster.pass(400);
+    for (const { reply } of results) assert.equal(reply, 'x');
+  });
+
   it('leaves it to the caller to find the owner of a key', () => {
     const cluster = new Cluster();
     cluster.lead(1);

@@ -147,6 +147,23 @@ describe('the key-value service', () => {
     assert.equal(second.kv.leaderOf(GROUP), nodeId(1));
   });
 
+  it('asks the members when its own replica was taken out of the group', async () => {
+    const { first, second, flow } = pair();
+    await second.kv.removeGroup(GROUP);
+    const store = new MemoryStore();
+    const stateMachine = new GroupStateMachine({ store, initialConf: { ...MEMBERS, voters: [nodeId(1)] } });
+    const raft = new FakeRaft(stateMachine);
+    raft.leaderId = undefined;
+    second.kv.addGroup({ raft, stateMachine, store });
+    first.kv.onForward('echo', (payload, answer) => answer(undefined, payload));
+    let reply: string | undefined;
+    second.kv.forward(GROUP, 'echo', bytes('hello'), 2000, (_error, bytesBack) => {
+      reply = bytesBack?.toString();
+    });
+    flow();
+    assert.equal(reply, 'hello');
+  });
+
   it('knows where it serves', () => {
     const { first, second } = pair();
     assert.equal(first.kv.nodeId, nodeId(1));

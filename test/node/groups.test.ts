@@ -180,7 +180,11 @@ describe('groups of a running cluster', () => {
     await cluster.run(catalog.run({ kind: 'removeGroup', id: THREE }));
     await cluster.until('the replicas are gone', () => cluster.hosts(THREE).length === 0);
     await cluster.simulation.runFor(1000);
-    for (const { process } of cluster.nodes) assert.ok(!process?.logStore.groups().includes(THREE));
+    for (const node of cluster.nodes) {
+      assert.ok(!node.process?.logStore.groups().includes(THREE));
+      assert.equal(await node.hasStore(THREE), false);
+      assert.equal(await node.hasStore(TWO), true);
+    }
     for (const node of cluster.nodes) node.crash(true);
     cluster.start();
     await cluster.ready();

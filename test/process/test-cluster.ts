@@ -68,9 +68,10 @@ export class TestCluster {
     this.log = log;
   }
 
-  static async start(): Promise<TestCluster> {
+  /** @param settings beside ports and folders, by key */
+  static async start(settings: Readonly<Record<string, unknown>> = {}): Promise<TestCluster> {
     const folder = temporaryFolder();
-    const { values } = loadConfig(clusterSettings, { flags: await clusterFlags(folder), environment: {} });
+    const { values } = loadConfig(clusterSettings, { flags: { ...(await clusterFlags(folder)), ...settings }, environment: {} });
     const log: string[] = [];
     const processes = new LocalCluster({
       nodes: toClusterNodes(values),

@@ -23,6 +23,7 @@ import { SimRedis } from './sim-redis.ts';
 import { InvariantViolation } from './violation.ts';
 
 const LOG_FOLDER = 'log';
+const STORES = 'group';
 const CONNECT_DELAY_MS = 0.5;
 /** A supervisor starts a process that ended by itself again after this. */
 const RESTART_MS = 300;
@@ -93,6 +94,11 @@ export class ClusterNode {
     return this.process?.node.engine.group(group);
   }
 
+  /** True while there is a database of a group, open or not. */
+  hasStore(group: GroupId): Promise<boolean> {
+    return this.levels.exists(`${STORES}-${group}`);
+  }
+
   get isUp(): boolean {
     return this.process !== undefined;
   }
@@ -142,7 +148,7 @@ export class ClusterNode {
       scheduler,
       network,
       logStore,
-      store: { location: 'group', openLevel: this.levels.openLevel, folders: this.levels, limits: plan.storeLimits },
+      store: { location: STORES, openLevel: this.levels.openLevel, folders: this.levels, limits: plan.storeLimits },
       members,
       founding: foundingOf(plan.groups ?? plan.dataGroups, ids).founding,
       joins: this.joins,
