@@ -30,6 +30,7 @@ interface CommonFlags {
   readonly concurrency: string;
   readonly rate: string;
   readonly isolation: IsolationName;
+  readonly groups?: string;
 }
 
 interface RunFlags extends CommonFlags {
@@ -52,6 +53,7 @@ function optionsFrom(flags: CommonFlags, entry: SuiteEntry, mutant?: string): Ru
     faultSeconds: entry.faultSeconds,
     overlap: entry.overlap ?? 1,
     mutant,
+    groups: flags.groups === undefined ? (entry.groups ?? 0) : Number(flags.groups),
     isolation: flags.isolation,
     archive: resolve(flags.archive),
   };
@@ -149,6 +151,10 @@ const withCommonFlags = (command: Command): Command =>
     .option('--nodes <count>', 'nodes of the cluster', '3')
     .option('--concurrency <count>', 'clients', '10')
     .option('--rate <ops>', 'operations per second over all clients', '200')
+    .option(
+      '--groups <count>',
+      'data groups beside the catalog, 0 is one group for all keys (default: what the suite says)',
+    )
     .addOption(
       new Option('--isolation <how>', 'how nodes are kept apart: fault proxies, or network namespaces (as root)')
         .choices(ISOLATIONS)

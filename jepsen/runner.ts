@@ -175,8 +175,7 @@ async function torment(plan: Torment, signal: AbortSignal): Promise<void> {
     await sleep(faultSeconds === undefined ? between(random, FAULT_MS) : faultSeconds * 1000, signal);
     for (const nemesis of injected) {
       recorder.add('nemesis', 'invoke', `heal-${nemesis.name}`, null);
-      await nemesis.heal(cluster);
-      recorder.add('nemesis', 'info', `heal-${nemesis.name}`, null);
+      recorder.add('nemesis', 'info', `heal-${nemesis.name}`, (await nemesis.heal(cluster)) ?? null);
     }
     await sleep(between(random, CALM_MS), signal);
   }
@@ -220,6 +219,7 @@ export async function runTest(plan: TestPlan, cancel?: AbortSignal): Promise<Fin
     random: random.fork(1),
     mutations: plan.mutations,
     isolation: options.isolation,
+    groups: options.groups,
   });
   const recorder = new Recorder(archive);
   let lastId = 0;

@@ -7,6 +7,8 @@ export interface SuiteEntry {
   readonly seconds: number;
   readonly rate?: number;
   readonly concurrency?: number;
+  /** Data groups beside the catalog's; one group for everything unless given. */
+  readonly groups?: number;
   /** Faults in force at once; 1 unless given. */
   readonly overlap?: number;
   /** How long each fault lasts; a few seconds unless given. */

@@ -32,6 +32,8 @@ export interface RedisAddress {
 export interface TestCluster {
   readonly nodes: readonly NodeNumber[];
   redisAddress(node: NodeNumber): RedisAddress;
+  /** Where the node takes operators' orders, `host:port`. */
+  adminAddress(node: NodeNumber): string;
   isRunning(node: NodeNumber): boolean;
   /** kill -9. */
   kill(node: NodeNumber): Promise<void>;
@@ -91,8 +93,8 @@ export interface Nemesis {
   readonly description: string;
   /** Breaks something; returns what, for the history. */
   inject(cluster: TestCluster, random: Random): Promise<unknown>;
-  /** Undoes it. Called after every `inject`, also at the end. */
-  heal(cluster: TestCluster): Promise<void>;
+  /** Undoes it; returns what there is to say, for the history. Called after every `inject`, also at the end. */
+  heal(cluster: TestCluster): Promise<unknown>;
 }
 
 export interface RunOptions {
@@ -110,6 +112,8 @@ export interface RunOptions {
   readonly overlap: number;
   /** Name of a mutant to run instead of the real thing. */
   readonly mutant: string | undefined;
+  /** Data groups beside the catalog's; 0 is one group for everything. */
+  readonly groups: number;
   /** How nodes are kept apart. */
   readonly isolation: IsolationName;
   /** Folder that run folders are made in. */

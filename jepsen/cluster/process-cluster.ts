@@ -41,6 +41,8 @@ export interface ProcessClusterOptions {
   readonly random: Random;
   readonly mutations: readonly Mutation[];
   readonly isolation: IsolationName;
+  /** Data groups beside the catalog's. */
+  readonly groups: number;
 }
 
 /** The newest line of a log that names an error, of the log's last part. */
@@ -58,12 +60,15 @@ export class ProcessCluster implements TestCluster {
   private readonly isolation: Isolation;
   private readonly mutations: readonly Mutation[];
   private readonly endings: string[] = [];
+  /** The group whose leader faults look for. */
+  private readonly observedGroup: number;
 
-  private constructor(states: Map<NodeNumber, NodeState>, isolation: Isolation, mutations: readonly Mutation[]) {
+  private constructor(states: Map<NodeNumber, NodeState>, isolation: Isolation, options: ProcessClusterOptions) {
     this.nodes = [...states.keys()];
     this.states = states;
     this.isolation = isolation;
-    this.mutations = mutations;
+    this.mutations = options.mutations;
+    this.observedGroup = options.groups === 0 ? 1 : 2;
   }
 
   /** Writes the configuration, starts every node and waits until all are ready. */
@@ -84,6 +89,7 @@ export class ProcessCluster implements TestCluster {
         nodeId: number,
         clusterName: 'jepsen',
         dataFolder: join(folder, 'data'),
+        groups: options.groups,
         members: numbers.map(
           (to) => `${to}=${to === number ? `${host}:${grpcPort}` : isolation.peerAddress(number, to)}`,
         ),
@@ -106,7 +112,7 @@ export class ProcessCluster implements TestCluster {
         diskFault: undefined,
       });
     }
-    const cluster = new ProcessCluster(states, isolation, options.mutations);
+    const cluster = new ProcessCluster(states, isolation, options);
     try {
       for (const number of numbers) await cluster.start(number);
       await cluster.ready(60_000);
@@ -126,6 +132,11 @@ export class ProcessCluster implements TestCluster {
   redisAddress(node: NodeNumber): RedisAddress {
     const { host, redisPort } = this.state(node).addresses;
     return { host, port: redisPort };
+  }
+
+  adminAddress(node: NodeNumber): string {
+    const { host, grpcPort } = this.state(node).addresses;
+    return `${host}:${grpcPort}`;
   }
 
   isRunning(node: NodeNumber): boolean {
@@ -245,8 +256,9 @@ export class ProcessCluster implements TestCluster {
     for (const state of this.states.values()) {
       if (state.child === undefined || state.paused) continue;
       const text = await this.fetch(state, '/metrics');
-      const leads = text?.match(/^kvorum_raft_leader\{[^}]*\} 1$/m);
-      const term = Number(text?.match(/^kvorum_raft_term\{[^}]*\} (\d+)$/m)?.[1] ?? 0);
+      const label = `\\{group="${this.observedGroup}"\\}`;
+      const leads = text?.match(new RegExp(`^kvorum_raft_leader${label} 1$`, 'm'));
+      const term = Number(text?.match(new RegExp(`^kvorum_raft_term${label} (\\d+)$`, 'm'))?.[1] ?? 0);
       if (leads && (best === undefined || term > best.term)) best = { node: state.number, term };
     }
     return best?.node;

@@ -5,6 +5,7 @@ import { diskFull, diskSyncError } from './disk.ts';
 import { lossyNetwork, slowNetwork } from './network.ts';
 import { bridge, deafLeader, halves, isolateLeader, muteLeader, oneWay, randomPartition } from './partitions.ts';
 import { killAll, killLeader, killRandom, pauseLeader, pauseRandom } from './processes.ts';
+import { routeShuffle } from './routes.ts';
 import { transferLateLeader, transferLeader } from './transfers.ts';
 
 /** Single faults. */
@@ -29,7 +30,11 @@ export const nemeses: readonly Nemesis[] = [
   diskSyncError,
   transferLeader,
   transferLateLeader,
+  routeShuffle,
 ];
+
+/** Faults that any cluster can meet; ranges move only where there are several groups. */
+const EVERYWHERE: readonly string[] = nemeses.filter((nemesis) => nemesis !== routeShuffle).map(({ name }) => name);
 
 /** Short names for families of faults, as `--nemesis` takes them. */
 export const nemesisFamilies: Readonly<Record<string, readonly string[]>> = {
@@ -48,6 +53,7 @@ export const nemesisFamilies: Readonly<Record<string, readonly string[]>> = {
   clock: ['clock-skew', 'clock-jump'],
   transfer: ['transfer-leader', 'transfer-late-leader'],
   disk: ['disk-full', 'disk-sync-error'],
+  routes: ['route-shuffle'],
 };
 
 /**
@@ -56,7 +62,7 @@ export const nemesisFamilies: Readonly<Record<string, readonly string[]>> = {
  */
 export function resolveNemeses(names: readonly string[]): Nemesis[] {
   return names
-    .flatMap((name) => (name === 'all' ? nemeses.map((nemesis) => nemesis.name) : (nemesisFamilies[name] ?? [name])))
+    .flatMap((name) => (name === 'all' ? EVERYWHERE : (nemesisFamilies[name] ?? [name])))
     .map((name) => {
       const found = nemeses.find((nemesis) => nemesis.name === name);
       if (found === undefined) {

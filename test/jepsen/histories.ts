@@ -77,6 +77,7 @@ export const runOptions = (archive: string): RunOptions => ({
   faultSeconds: undefined,
   overlap: 2,
   mutant: undefined,
+  groups: 0,
   isolation: 'proxies',
   archive,
 });
