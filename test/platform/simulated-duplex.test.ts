@@ -136,6 +136,8 @@ describe('a two-way stream of the simulated network', () => {
     await simulation.runFor(20);
     assert.equal(near.stream.queuedBytes, 0);
     say(near.stream, 100, 7);
+    assert.equal(near.stream.queuedBytes, 21);
+    say(near.stream, 107, 1);
     await simulation.runFor(100);
     assert.deepEqual(near.heard, ['broke']);
     assert.equal(inbound[0]!.heard.at(-1), 'broke');

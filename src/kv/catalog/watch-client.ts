@@ -94,7 +94,10 @@ interface Attempt {
   readonly receiver: WatchReceiver;
   readonly isPoll: boolean;
   readonly openedMs: Millis;
+  /** When it was heard of last; its opening counts. */
   heardMs: Millis;
+  /** A message came. */
+  hasHeard: boolean;
 }
 
 /** See the top of the file. */
@@ -153,11 +156,12 @@ export class WatchClient {
   get status(): WatchStatus {
     const { attempt, lastBeat } = this;
     const { engine, network, clock } = this.options;
-    const remote = this.isPolling ? 'poll' : attempt === undefined ? 'waiting' : 'stream';
+    const heardFrom = attempt?.hasHeard === true ? attempt.target : undefined;
+    const remote = this.isPolling ? 'poll' : heardFrom === undefined ? 'waiting' : 'stream';
     return {
       version: engine.current.version,
       mode: this.isLocal ? 'local' : remote,
-      connectedTo: this.isLocal ? network.self : attempt?.target,
+      connectedTo: this.isLocal ? network.self : heardFrom,
       lastBeat: lastBeat && {
         version: lastBeat.beat.version,
         leaderTerm: lastBeat.beat.leaderTerm,
@@ -224,7 +228,7 @@ export class WatchClient {
     const request = WatchReceiver.nextRequest(engine, network.self, this.problem);
     const stream = network.duplex(target, WATCH_KIND, encodeWatchRequest(request));
     const receiver = new WatchReceiver(engine);
-    const attempt = { target, stream, receiver, isPoll: this.isPolling, openedMs: now, heardMs: now };
+    const attempt = { target, stream, receiver, isPoll: this.isPolling, openedMs: now, heardMs: now, hasHeard: false };
     this.attempt = attempt;
     this.problem = undefined;
     stream.onMessage((message) => this.take(attempt, message));
@@ -243,6 +247,9 @@ export class WatchClient {
         return;
       }
       const message = decodeWatchMessage(bytes);
+      if (!attempt.hasHeard && !attempt.isPoll)
+        this.options.logger?.info({ node: attempt.target }, 'watching the catalog');
+      attempt.hasHeard = true;
       const step = attempt.receiver.receive(message);
       if (message.kind === 'beat') this.lastBeat = { beat: message, atMs: now };
       if (step.problem !== undefined) {

@@ -118,7 +118,7 @@ export class SimDuplexEnd implements DuplexStream {
 
   send(message: Buffer): void {
     if (this.isOver) return;
-    if (this.queuedBytes > 0 && this.queuedBytes + message.length > this.link.behaviour.maxQueuedBytes) {
+    if (this.queuedBytes > this.link.behaviour.maxQueuedBytes) {
       this.breakBoth('the other side does not keep up');
       return;
     }

@@ -18,7 +18,7 @@ import {
 } from './peer-protocol.ts';
 import { type LaneCall, SendLane } from './send-lane.ts';
 
-/** A message that finds this much before it ends the stream: the other side does not keep up, and memory is finite. */
+/** A message that finds more than this waiting, the longest message apart, ends the stream: the other side does not keep up, and memory is finite. */
 const MAX_QUEUE_BYTES = 64 * 1024 * 1024;
 /** A stream that is not accepted, does not move or does not come to its end in this time is given up. */
 const STALL_MS = 5000;
@@ -50,6 +50,8 @@ export class DuplexEnd implements DuplexStream {
   private readonly openedAtMs: Millis;
   private call: EndCall | undefined;
   private cancelTimer: Cancel;
+  /** Longest message since the queue was empty; it may be longer than what may wait beside it. */
+  private longestBytes = 0;
   private isFlushPending = false;
   /** Closed on this side: what is queued still goes out, nothing is told any more. */
   private isClosing = false;
@@ -64,7 +66,7 @@ export class DuplexEnd implements DuplexStream {
   constructor(options: EndOptions) {
     this.options = options;
     this.hasHeader = options.onHeader === undefined;
-    this.lane = new SendLane(MAX_QUEUE_BYTES, () => options.clock.monotonicMs());
+    this.lane = new SendLane(Number.POSITIVE_INFINITY, () => options.clock.monotonicMs());
     this.openedAtMs = options.clock.monotonicMs();
     this.cancelTimer = options.scheduler.after(STALL_CHECK_MS, () => this.checkStall());
   }
@@ -83,19 +85,23 @@ export class DuplexEnd implements DuplexStream {
 
   send(message: Buffer): void {
     if (this.isOver || this.isClosing) return;
-    const isTaken = message.length <= MAX_FRAME_BYTES && this.lane.push(message);
-    if (!isTaken) {
-      const reason = message.length > MAX_FRAME_BYTES ? 'a message is too long' : 'the other side does not keep up';
+    const isTooLong = message.length > MAX_FRAME_BYTES;
+    if (this.lane.isEmpty) this.longestBytes = 0;
+    if (isTooLong || this.lane.queuedBytes - this.longestBytes > MAX_QUEUE_BYTES) {
+      const reason = isTooLong ? 'a message is too long' : 'the other side does not keep up';
       const error = new StreamBrokenError(`the stream to node ${this.options.peer} was ended: ${reason}`);
       // The handlers never run inside a call of the stream's owner.
       this.options.scheduler.endOfTurn(() => this.over(error, true));
-    } else if (!this.isFlushPending) {
-      this.isFlushPending = true;
-      this.options.scheduler.endOfTurn(() => {
-        this.isFlushPending = false;
-        this.flush();
-      });
+      return;
     }
+    this.longestBytes = Math.max(this.longestBytes, message.length);
+    this.lane.push(message);
+    if (this.isFlushPending) return;
+    this.isFlushPending = true;
+    this.options.scheduler.endOfTurn(() => {
+      this.isFlushPending = false;
+      this.flush();
+    });
   }
 
   close(): void {
