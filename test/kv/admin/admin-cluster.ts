@@ -1,0 +1,216 @@
+/** Engines on simulated machines with an admin backend on each, and one catalog that plans as the real one does. */
+import {
+  advanceCatalog,
+  type CatalogOp,
+  type CatalogState,
+  DEFAULT_RETENTION,
+  documentOf,
+  EMPTY_CATALOG,
+  planCatalog,
+  RouteEngine,
+} from '../../../src/distribution/index.ts';
+import {
+  type AdminBackend,
+  type CatalogClient,
+  type CatalogReply,
+  type CatalogRequest,
+  createAdminBackend,
+  type ForwardHandler,
+  LeaderUnavailableError,
+} from '../../../src/kv/index.ts';
+import { type GroupId, groupId, hlcTimestamp, KvorumError, nodeId } from '../../../src/platform/index.ts';
+import { emptyDurable, ListMachine } from '../../raftengine/support/list-machine.ts';
+import { type ClusterOptions, SimCluster, type TestNode } from '../../raftengine/support/sim-cluster.ts';
+
+/** The catalog of a test: every operation is planned by the real planner and done at once. */
+export class PlannedCatalog implements CatalogClient {
+  state: CatalogState = EMPTY_CATALOG;
+  /** Hears of every new state. */
+  readonly listeners: (() => void)[] = [];
+  readonly requests: CatalogRequest[] = [];
+  /** Nobody answers. */
+  isAway = false;
+  /** Runs before the next request, once: somebody else is faster. */
+  before: (() => Promise<void> | void) | undefined;
+  nowMs = 1_000_000;
+
+  /** @throws CatalogError */
+  apply<Op extends CatalogOp>(op: Op) {
+    this.nowMs += 1;
+    const plan = planCatalog(this.state, op, {
+      nowMs: this.nowMs,
+      slowestCursor: undefined,
+      retention: DEFAULT_RETENTION,
+    });
+    if (plan instanceof Error) throw plan;
+    this.state = advanceCatalog(this.state, plan.mutations);
+    for (const listener of this.listeners) listener();
+    return plan.result;
+  }
+
+  async run<Request extends CatalogRequest>(request: Request): Promise<CatalogReply<Request>> {
+    this.checkHere();
+    const { before } = this;
+    this.before = undefined;
+    await before?.();
+    this.requests.push(request);
+    return this.apply(request as CatalogOp) as CatalogReply<Request>;
+  }
+
+  async jobs() {
+    this.checkHere();
+    const finished = this.state.finished.map(({ job }) => job).reverse();
+    return [...this.state.jobs.values(), ...finished];
+  }
+
+  async document() {
+    this.checkHere();
+    return documentOf(this.state);
+  }
+
+  private checkHere(): void {
+    if (this.isAway) throw new LeaderUnavailableError('no leader of the catalog could be reached');
+  }
+}
+
+/** See the top of the file. */
+export class AdminCluster {
+  readonly sim: SimCluster;
+  readonly catalog = new PlannedCatalog();
+  readonly backends = new Map<number, AdminBackend>();
+  readonly directories = new Map<number, RouteEngine>();
+  private readonly handlers = new Map<number, ForwardHandler>();
+  /** Nodes whose directory does not learn of new versions. */
+  readonly deaf = new Set<number>();
+
+  private constructor(sim: SimCluster) {
+    this.sim = sim;
+    this.catalog.listeners.push(() => this.publish());
+  }
+
+  static async found(options: ClusterOptions = {}): Promise<AdminCluster> {
+    const sim = await SimCluster.found(options);
+    const cluster = new AdminCluster(sim);
+    const founders = sim.founders.voters;
+    for (const id of founders) cluster.attach(sim.node(id));
+    cluster.catalog.apply({
+      kind: 'bootstrap',
+      incarnation: 9,
+      catalogGroup: groupId(1),
+      groups: sim.groups.map((id) => ({ id, founders, preferredLeader: undefined })),
+      ranges: [{ start: Buffer.alloc(0), end: undefined, groupId: groupId(1) }],
+    });
+    for (const id of founders) cluster.introduce(id);
+    for (const group of sim.groups) await sim.serving(group);
+    return cluster;
+  }
+
+  /** A process that hosts nothing yet; the others know where it is, as they would from the change that takes it in. */
+  async start(id: number): Promise<TestNode> {
+    const node = await this.sim.join(id);
+    this.attach(node);
+    for (const other of this.sim.nodes.values()) {
+      other.machine.network.setPeer(nodeId(id), `node${id}`);
+      if (other !== node) node.machine.network.setPeer(other.id, `node${other.id}`);
+    }
+    return node;
+  }
+
+  /** The catalog hears of a node. */
+  introduce(id: number): void {
+    const node = {
+      nodeId: nodeId(id),
+      incarnation: Buffer.alloc(16, id),
+      address: `node${id}:50051`,
+      locality: '',
+      capabilities: 1n,
+      heartbeatMs: this.catalog.nowMs,
+      leaderCount: 0,
+      replicaCount: 1,
+      storedBytes: 10,
+    };
+    this.catalog.apply({ kind: 'putNode', node, expectedRevision: undefined });
+  }
+
+  private attach(node: TestNode): void {
+    const { clock, scheduler, network } = node.machine;
+    const routes = new RouteEngine(0);
+    this.directories.set(node.id, routes);
+    if (this.catalog.state.meta !== undefined) routes.publish(this.catalog.state.routes);
+    const backend = createAdminBackend({
+      local: {
+        address: `node${node.id}:50051`,
+        version: '0.1.0',
+        groups: () => node.engine.groups(),
+        facts: () => ({ storedBytes: 4096, hlcCeilingMs: 77 }),
+        openReplica: async (group) => {
+          if (node.engine.group(group) !== undefined) return;
+          const durable = emptyDurable();
+          node.durable.set(group, durable);
+          const stateMachine = new ListMachine(durable);
+          node.stateMachines.set(group, stateMachine);
+          node.engine.addGroup({ groupId: group, stateMachine });
+        },
+      },
+      kv: {
+        nowTs: () => hlcTimestamp(BigInt(this.catalog.nowMs) << 16n),
+        onForward: (_service, handler) => {
+          this.handlers.set(node.id, handler);
+        },
+        forward: (group, _service, payload, deadlineMs, done) => this.forward(node, group, payload, deadlineMs, done),
+      },
+      network,
+      catalog: this.catalog,
+      routes,
+      clock,
+      scheduler,
+      maxPromoteLag: this.sim.limits.maxPromoteLag ?? 1024,
+      knownNodes: () => this.sim.founders.voters.map((id) => ({ nodeId: id, address: `node${id}:50051` })),
+    });
+    this.backends.set(node.id, backend);
+  }
+
+  /** What `KvService.forward` promises: the leader, wherever it is, and again when it was not it. */
+  private forward(
+    node: TestNode,
+    group: GroupId,
+    payload: Buffer,
+    deadlineMs: number,
+    done: (error: Error | undefined, reply: Buffer | undefined) => void,
+  ): void {
+    const { clock, scheduler } = node.machine;
+    const attempt = (): void => {
+      if (clock.monotonicMs() >= deadlineMs) {
+        done(new LeaderUnavailableError('no leader could be reached in time; nothing happened'), undefined);
+        return;
+      }
+      const leader = this.sim.leaderOf(group);
+      if (leader === undefined) {
+        scheduler.after(20, attempt);
+        return;
+      }
+      this.handlers.get(leader.id)!(payload, (error, reply) => {
+        const isRetried = error instanceof KvorumError && ['redirect', 'wait'].includes(error.disposition);
+        if (isRetried) scheduler.after(20, attempt);
+        else done(error, reply);
+      });
+    };
+    scheduler.after(1, attempt);
+  }
+
+  /** Runs a question at a node to its end. */
+  ask<Result>(id: number, question: (backend: AdminBackend) => Promise<Result>): Promise<Result> {
+    return this.sim.simulation.runToEnd(question(this.backends.get(id)!));
+  }
+
+  /** The handler that a node registered for what leaders are asked. */
+  handlerOf(id: number): ForwardHandler {
+    return this.handlers.get(id)!;
+  }
+
+  publish(): void {
+    for (const [id, directory] of this.directories) {
+      if (!this.deaf.has(id)) directory.publish(this.catalog.state.routes);
+    }
+  }
+}
