@@ -5,6 +5,7 @@
 import { join } from 'node:path';
 import pino from 'pino';
 import { Registry } from 'prom-client';
+import { createAdminService } from './adapter/grpc/index.ts';
 import { MetricsServer } from './adapter/metrics/index.ts';
 import { startRedisServer } from './adapter/redis/index.ts';
 import { foundingOf, type NodeOptions, storeMemoryBytes } from './config/index.ts';
@@ -34,10 +35,11 @@ export interface RunningNode {
 
 /**
  * Starts a node of this process and serves clients.
+ * @param version of the program, for operators
  * @throws KvorumError when the data folder is in use, belongs to another node or is corrupt; the system's error when an
  *   address cannot be bound
  */
-export async function startNode(options: NodeOptions): Promise<RunningNode> {
+export async function startNode(options: NodeOptions, version: string): Promise<RunningNode> {
   const logger = pino({ level: options.logLevel, base: { node: options.nodeId } }, pino.destination(2));
   const clock = new SystemClock();
   const random = new SystemRandom();
@@ -91,6 +93,7 @@ export async function startNode(options: NodeOptions): Promise<RunningNode> {
       founding,
       joins: options.joins,
       incarnation: Buffer.from(folder.identity.incarnation, 'hex'),
+      version,
       address: members.find((member) => member.nodeId === options.nodeId)?.address ?? ownAddress,
       limits: options.raft,
       retentionMs: options.retentionMs,
@@ -98,6 +101,9 @@ export async function startNode(options: NodeOptions): Promise<RunningNode> {
       onBackgroundError: (error) => logger.warn({ err: error }, 'background work failed and will be tried again'),
     });
     opened.push(() => node.stop());
+    const admin = createAdminService(node.admin);
+    admin.addTo(network.server);
+    opened.push(async () => admin.close());
     const redis = await startRedisServer({
       kv: node.kv,
       host: options.redis.host,

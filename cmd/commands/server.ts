@@ -4,6 +4,7 @@ import { type NodeOptions, nodeSettings, toNodeOptions } from '../../src/config/
 import { CommandFailure } from '../cli/failure.ts';
 import { portComplaints } from '../cli/ports.ts';
 import { addSettingOptions, loadSettings } from '../cli/setting-options.ts';
+import { packageVersion } from '../cli/version.ts';
 import { type GroupView, isToNode, sendToLauncher } from '../cluster/index.ts';
 
 const EXAMPLES = `
@@ -40,7 +41,7 @@ async function runServer(options: NodeOptions): Promise<void> {
 
   // Loaded here so that --help and a mistake on the command line do not wait for the whole node.
   const { startNode } = await import('../../src/node.ts');
-  const node = await startNode(options);
+  const node = await startNode(options, packageVersion());
 
   let stopping = false;
   const stop = (): void => {

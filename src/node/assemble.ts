@@ -6,9 +6,11 @@ import { counterClassOf, counterRangeOf } from '../adapter/redis/index.ts';
 import { CATALOG_GROUP, type ClusterFounding } from '../config/index.ts';
 import { CAPABILITIES, type ClusterDocument, RouteEngine } from '../distribution/index.ts';
 import {
+  type AdminBackend,
   bootstrapCatalog,
   CatalogEndpoint,
   CatalogLeader,
+  createAdminBackend,
   createKvService,
   ForwardingCatalogClient,
   ForwardingSpanClient,
@@ -20,6 +22,7 @@ import {
   MoveDriver,
   NodeAgent,
   type NodeKvService,
+  physicalMs,
   serveSpans,
   WatchClient,
   WatchServer,
@@ -60,6 +63,8 @@ export interface NodeParts {
   readonly incarnation: Buffer;
   /** Where other nodes reach this one. */
   readonly address: string;
+  /** Of the program, for operators. */
+  readonly version: string;
   readonly limits: Partial<EngineLimits>;
   readonly retentionMs: number;
   /** Bounds and periods of the key-value layer that differ from the defaults. */
@@ -80,6 +85,8 @@ export interface AssembledNode {
   readonly watch: WatchClient;
   /** The catalog where this node leads its group. */
   readonly catalogLeader: CatalogLeader;
+  /** What operators may ask and change. */
+  readonly admin: AdminBackend;
   /** The catalog from here. */
   readonly catalog: ForwardingCatalogClient;
   /** Groups, nodes and switches as this node was last told; undefined before the first time. */
@@ -183,6 +190,26 @@ export async function assembleNode(parts: NodeParts): Promise<AssembledNode> {
   serveSpans(kv, (group) => kv.executor(group)?.spans);
   const spans = new ForwardingSpanClient(kv, clock);
   const catalog = new ForwardingCatalogClient({ kv, catalogGroup: CATALOG_GROUP, clock, scheduler });
+  const admin = createAdminBackend({
+    local: {
+      address: parts.address,
+      version: parts.version,
+      groups: () => engine.groups(),
+      facts: (group) => {
+        const ceiling = host.get(group)?.stateMachine.maxTs;
+        return ceiling === undefined ? {} : { hlcCeilingMs: physicalMs(ceiling) };
+      },
+      openReplica: (group) => host.open(group, undefined),
+    },
+    kv,
+    network,
+    routes,
+    catalog,
+    clock,
+    scheduler,
+    maxPromoteLag: engine.limits.maxPromoteLag,
+    knownNodes: () => parts.members.map((member) => ({ nodeId: nodeId(member.nodeId), address: member.address })),
+  });
   const moves = new MoveDriver({
     source: catalogLeader,
     catalog,
@@ -257,6 +284,7 @@ export async function assembleNode(parts: NodeParts): Promise<AssembledNode> {
     host,
     routes,
     watch,
+    admin,
     catalogLeader,
     catalog,
     document: () => agent.document,

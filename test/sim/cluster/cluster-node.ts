@@ -154,6 +154,7 @@ export class ClusterNode {
       joins: this.joins,
       incarnation: this.incarnation,
       address: addressOf(this.options.id),
+      version: 'simulated',
       limits: plan.limits,
       retentionMs: plan.retentionMs,
       kv: plan.kv,
