@@ -3,13 +3,7 @@
  * only when there is news, so that the log of the catalog group does not grow while nothing happens. A new leader knows the rows
  * alone and hears from every node that lives within seconds; silence counts from the time it began to lead.
  */
-import {
-  type CatalogState,
-  type ClusterDocument,
-  documentOf,
-  type NodeRow,
-  tombstoneName,
-} from '../../distribution/index.ts';
+import { type CatalogState, type ClusterDocument, documentOf, type NodeRow } from '../../distribution/index.ts';
 import type { Clock, Millis, NodeId, Term } from '../../platform/index.ts';
 import type { DocumentVersion, NodeReport, VersionedDocument } from './codec.ts';
 import type { CatalogLeader } from './leader.ts';
@@ -56,9 +50,9 @@ export class Heartbeats {
   async take(report: NodeReport, has: DocumentVersion): Promise<VersionedDocument | undefined> {
     const state = this.leader.state ?? (await this.leader.read((loaded) => loaded));
     const nowMs = this.clock.nowMs();
-    if (state.tombstones.has(tombstoneName(report.nodeId, report.incarnation)) || isNews(state, report, nowMs)) {
+    if (isNews(state, report, nowMs)) {
       const node = { ...report, heartbeatMs: nowMs };
-      // Of a removed node this is refused, by rows that are certainly the newest.
+      // A removed node has no row, so it comes here and is refused by rows that are certainly the newest.
       await this.leader.run({ kind: 'putNode', node, expectedRevision: undefined });
     }
     const newest = this.leader.state;

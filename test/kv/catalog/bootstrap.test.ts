@@ -32,8 +32,8 @@ class Founding {
   readonly errors: unknown[] = [];
   readonly ends: (() => void)[] = [];
   readonly commands: string[] = [];
-  /** Called before a command reaches its group; what it throws is the outcome. */
-  before: (group: GroupId) => void = () => undefined;
+  /** Called before a command reaches its group, which waits for it; what it throws is the outcome. */
+  before: (group: GroupId) => void | Promise<void> = () => undefined;
   /** Called when it was applied. */
   after: (group: GroupId) => void = () => undefined;
 
@@ -60,7 +60,7 @@ class Founding {
   }
 
   private async command(group: GroupId, request: SpanRequest): Promise<SpanReply> {
-    this.before(group);
+    await this.before(group);
     assert.equal(request.kind, 'assign');
     if (request.kind !== 'assign') throw new Error('only ranges are given away here');
     await new Promise<void>((resolve) => setImmediate(resolve));
@@ -201,6 +201,28 @@ describe('the beginning of a cluster', () => {
       assert.ok(founding.errors[0] instanceof FoundingError);
       assert.deepEqual(founding.commands, []);
     }
+  });
+
+  test('is given up by a leader that was held up until others had finished it', async () => {
+    const founding = new Founding([FOUNDING, FOUNDING]);
+    const { group, time, leaders } = founding.cluster;
+    let commands = 0;
+    let letGo: () => void = () => undefined;
+    const held = new Promise<void>((resolve) => {
+      letGo = resolve;
+    });
+    founding.before = () => (++commands === 2 ? held : undefined);
+    group.elect(0);
+    await time.until('a command is held up', () => commands === 2);
+    group.elect(1);
+    await founding.settle();
+    group.elect(0);
+    await time.until('the first one leads again', () => leaders[0]!.state !== undefined);
+    const before = commands;
+    letGo();
+    await time.pass(2_000);
+    assert.equal(commands, before);
+    founding.check();
   });
 
   test('gives nothing away once the catalog exists, and nothing when it is ended', async () => {

@@ -205,6 +205,14 @@ describe('a client of the catalog', () => {
     assert.equal(versionOf(leader.state), 2);
   });
 
+  test('does not take the same split of somebody else for its own lost one', async () => {
+    const cluster = await founded();
+    const leader = cluster.leaders[0]!;
+    const [own, other] = [splitAt(leader.state, 'c'), splitAt(leader.state, 'c')];
+    once(cluster, 'question lost', () => void leader.run(other));
+    await assert.rejects(cluster.time.outcome(cluster.client().run(own)), refusedWith('VERSION_MISMATCH'));
+  });
+
   test('does not take a step of another driver for its own lost one', async () => {
     const cluster = await founded();
     const client = cluster.client();
