@@ -12,13 +12,15 @@ const OVERHEAD_BYTES = 200;
 const EMPTY = Buffer.alloc(0);
 
 /** One version in memory; it is its own `LatestVersion`, so a read from the buffer allocates nothing. */
-export class BufferedVersion implements LatestVersion {
+export class BufferedVersion implements LatestVersion, BaseVersion {
   readonly commitTs: HlcTimestamp;
   readonly expireTs: HlcTimestamp;
   readonly isTombstone: boolean;
   readonly value: Buffer;
   /** Header and value as they go to disk: the one copy of the value that is made. */
   readonly row: Buffer;
+  /** True when the value is too long for an L row. */
+  readonly isValueApart: boolean;
   /** Applied index of the unit that wrote it. */
   readonly index: number;
   /** The version before it in the same generation. */
@@ -31,12 +33,14 @@ export class BufferedVersion implements LatestVersion {
     value: Buffer,
     index: number,
     older: BufferedVersion | undefined,
+    inlineBytes: number,
   ) {
     this.commitTs = commitTs;
     this.expireTs = expireTs;
     this.isTombstone = isTombstone;
     this.row = encodeVersion(commitTs, expireTs, isTombstone, value);
     this.value = value.length === 0 ? EMPTY : this.row.subarray(headerBytesOf(this.row));
+    this.isValueApart = value.length > inlineBytes;
     this.index = index;
     this.older = older;
   }

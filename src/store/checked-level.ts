@@ -2,9 +2,9 @@
  * A level database whose rows prove themselves: every value ends with a checksum over its row's key and itself. LevelDB does
  * not verify its blocks when it reads them, so without this a byte that flipped on disk would be served as data.
  */
-import { openRow, sealRow } from './codec.ts';
+import { openRow, sealedBytes, sealInto, sealRow } from './codec.ts';
 import { CorruptStoreError } from './errors.ts';
-import type { Level, LevelIterator, LevelIteratorOptions, LevelOperation, LevelSnapshot } from './level.ts';
+import type { Level, LevelChain, LevelIterator, LevelIteratorOptions, LevelOperation, LevelSnapshot } from './level.ts';
 
 /** Seals rows on their way in and checks them on their way out; all else is left to the database inside. */
 export class CheckedLevel implements Level {
@@ -52,12 +52,44 @@ export class CheckedLevel implements Level {
     return this.level.batch(sealed, options);
   }
 
+  chain(): LevelChain {
+    return new CheckedChain(this.level.chain());
+  }
+
   iterator(options: LevelIteratorOptions): LevelIterator {
     return new CheckedIterator(this.level.iterator(options), this.location, this.refuse);
   }
 
   snapshot(): LevelSnapshot {
     return this.level.snapshot();
+  }
+}
+
+/** Room for most rows; longer ones get more. */
+const SCRATCH_BYTES = 4096;
+
+class CheckedChain implements LevelChain {
+  private readonly chain: LevelChain;
+  /** Key, value and checksum of the row that is being put. */
+  private scratch = Buffer.allocUnsafe(SCRATCH_BYTES);
+
+  constructor(chain: LevelChain) {
+    this.chain = chain;
+  }
+
+  put(key: Buffer, value: Buffer): void {
+    const bytes = sealedBytes(key, value);
+    if (this.scratch.length < bytes) this.scratch = Buffer.allocUnsafe(bytes);
+    sealInto(this.scratch, key, value);
+    this.chain.put(this.scratch.subarray(0, key.length), this.scratch.subarray(key.length, bytes));
+  }
+
+  del(key: Buffer): void {
+    this.chain.del(key);
+  }
+
+  write(options: { readonly sync: boolean }): Promise<void> {
+    return this.chain.write(options);
   }
 }
 

@@ -58,6 +58,21 @@ export function sealRow(key: Buffer, value: Buffer): Buffer {
   return sealed;
 }
 
+/** What `sealInto` writes. */
+export const sealedBytes = (key: Buffer, value: Buffer): number => key.length + value.length + CHECKSUM_BYTES;
+
+/** Writes row key, value and checksum one behind the other: one look at them all. */
+export function sealInto(into: Buffer, key: Buffer, value: Buffer): void {
+  into.set(key, 0);
+  into.set(value, key.length);
+  const at = key.length + value.length;
+  const checksum = crc32(into.subarray(0, at));
+  into[at] = checksum >>> 24;
+  into[at + 1] = checksum >>> 16;
+  into[at + 2] = checksum >>> 8;
+  into[at + 3] = checksum;
+}
+
 /**
  * The value inside a stored one. The state row of another format is given as it is: formats before 2 had no checksums.
  * @throws CorruptStoreError when it is not what was stored under this key
@@ -124,6 +139,12 @@ export const keyBounds = (kind: number, start: Buffer, end: Buffer | undefined):
   lt: end === undefined ? Buffer.from([kind + 1]) : encodeKey(kind, end),
 });
 
+/** Writes the complement of the timestamp that a version's row carries. @returns the offset behind it */
+export function writeDescendingOf(into: Buffer, row: Buffer, offset: number): number {
+  for (let at = 0; at < 8; at++) into[offset + at] = row[1 + at]! ^ 0xff;
+  return offset + 8;
+}
+
 /** Row key of one version: newer versions of a key sort before older ones. */
 export function encodeVersionKey(key: Buffer, ts: HlcTimestamp): Buffer {
   const into = Buffer.allocUnsafe(maxEncodedBytes(key.length));
@@ -159,6 +180,18 @@ export function decodeKey(row: Buffer, from: number, to: number, location: strin
   return key;
 }
 
+/** The versions of a unit have one timestamp, and arithmetic with bigints is slow. */
+let writtenTs = NEVER;
+const writtenBytes = Buffer.alloc(8);
+
+function writeTimestamp(into: Buffer, ts: HlcTimestamp, offset: number): void {
+  if (ts !== writtenTs) {
+    writtenTs = ts;
+    writtenBytes.writeBigUInt64BE(ts, 0);
+  }
+  for (let at = 0; at < 8; at++) into[offset + at] = writtenBytes[at]!;
+}
+
 /** Bytes of a row that holds header and value together. */
 export function encodeVersion(
   commitTs: HlcTimestamp,
@@ -170,7 +203,7 @@ export function encodeVersion(
   const headerBytes = expires ? HEADER_WITH_EXPIRY_BYTES : HEADER_BYTES;
   const row = Buffer.allocUnsafe(headerBytes + value.length);
   row[0] = (isTombstone ? FLAG_TOMBSTONE : 0) | (expires ? FLAG_EXPIRES : 0);
-  row.writeBigUInt64BE(commitTs, 1);
+  writeTimestamp(row, commitTs, 1);
   if (expires) row.writeBigUInt64BE(expireTs, HEADER_BYTES);
   value.copy(row, headerBytes);
   return row;

@@ -1,47 +1,72 @@
-/** Turns a generation of applied units into the operations of one atomic batch. */
+/**
+ * Turns a generation of applied units into one atomic batch, in slices: a generation of a few thousand versions takes longer
+ * than a turn of the event loop should.
+ */
 import type { BufferedKey, Generation } from './apply-buffer.ts';
 import {
   encodeExpiryKey,
-  encodeKey,
   encodeSystemState,
-  encodeVersionKey,
   headerWithValueApart,
+  maxEncodedBytes,
   RowKind,
   SYSTEM_KEY,
   type SystemState,
+  writeDescendingOf,
+  writeKey,
 } from './codec.ts';
-import type { LevelOperation } from './level.ts';
+import type { Level, LevelChain } from './level.ts';
 
 const EMPTY = Buffer.alloc(0);
+/** Rows encoded in one turn: one to three milliseconds. */
+const SLICE_ROWS = 1000;
+const SCRATCH_BYTES = 1024;
 
-/** @returns the rows of the generation and, with them, the state that it leads to */
-export function encodeGeneration(generation: Generation, state: SystemState, inlineBytes: number): LevelOperation[] {
-  const operations: LevelOperation[] = [];
-  for (const buffered of generation.keys.values()) encodeBufferedKey(buffered, inlineBytes, operations);
-  for (const { key, value } of generation.rows.values()) {
-    operations.push(value === undefined ? { type: 'del', key } : { type: 'put', key, value });
+/**
+ * Writes a frozen generation and, with it, the state that it leads to.
+ * @param nextTurn lets the event loop go on between slices
+ */
+export async function flushGeneration(
+  level: Level,
+  generation: Generation,
+  state: SystemState,
+  nextTurn: () => Promise<void>,
+): Promise<void> {
+  const chain = level.chain();
+  let scratch = Buffer.allocUnsafe(SCRATCH_BYTES);
+  let rows = 0;
+  for (const buffered of generation.keys.values()) {
+    const { key, newest, base } = buffered;
+    const bound = maxEncodedBytes(key.length);
+    if (scratch.length < bound) scratch = Buffer.allocUnsafe(bound);
+    const keyBytes = writeKey(scratch, RowKind.Latest, key);
+    chain.put(scratch.subarray(0, keyBytes), newest.isValueApart ? headerWithValueApart(newest.row) : newest.row);
+    scratch[0] = RowKind.Version;
+    // What lies apart has its V row at once, all else when it is overwritten.
+    for (let version = newest.isValueApart ? newest : newest.older; version !== undefined; version = version.older) {
+      chain.put(scratch.subarray(0, writeDescendingOf(scratch, version.row, keyBytes)), version.row);
+      if (++rows < SLICE_ROWS) continue;
+      rows = 0;
+      await nextTurn();
+    }
+    if (base !== undefined) chain.put(scratch.subarray(0, writeDescendingOf(scratch, base.row, keyBytes)), base.row);
+    moveExpiry(chain, buffered);
+    rows += 2;
+    if (rows < SLICE_ROWS) continue;
+    rows = 0;
+    await nextTurn();
   }
-  operations.push({ type: 'put', key: SYSTEM_KEY, value: encodeSystemState(state) });
-  return operations;
+  for (const { key, value } of generation.rows.values()) {
+    if (value === undefined) chain.del(key);
+    else chain.put(key, value);
+  }
+  chain.put(SYSTEM_KEY, encodeSystemState(state));
+  await chain.write({ sync: true });
 }
 
-function encodeBufferedKey(buffered: BufferedKey, inlineBytes: number, operations: LevelOperation[]): void {
-  const { key, newest, base, indexedExpireTs } = buffered;
-  const latestKey = encodeKey(RowKind.Latest, key);
-  if (newest.value.length > inlineBytes) {
-    operations.push({ type: 'put', key: latestKey, value: headerWithValueApart(newest.row) });
-    operations.push({ type: 'put', key: encodeVersionKey(key, newest.commitTs), value: newest.row });
-  } else {
-    operations.push({ type: 'put', key: latestKey, value: newest.row });
-  }
-  for (let older = newest.older; older !== undefined; older = older.older) {
-    operations.push({ type: 'put', key: encodeVersionKey(key, older.commitTs), value: older.row });
-  }
-  if (base !== undefined) operations.push({ type: 'put', key: encodeVersionKey(key, base.commitTs), value: base.row });
+function moveExpiry(chain: LevelChain, { key, newest, indexedExpireTs }: BufferedKey): void {
   if (indexedExpireTs !== 0n && indexedExpireTs !== newest.expireTs) {
-    operations.push({ type: 'del', key: encodeExpiryKey(indexedExpireTs, key) });
+    chain.del(encodeExpiryKey(indexedExpireTs, key));
   }
   // Even when the version below had the same expiry: its index row may have been collected together with it meanwhile.
-  if (newest.expireTs !== 0n)
-    operations.push({ type: 'put', key: encodeExpiryKey(newest.expireTs, key), value: EMPTY });
+  if (newest.expireTs !== 0n) chain.put(encodeExpiryKey(newest.expireTs, key), EMPTY);
 }

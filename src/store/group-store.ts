@@ -20,7 +20,7 @@ import { KeyCounters, RANGE_COUNT_PENDING, RANGE_COUNTED, type Uncounted } from 
 import { openFailure, SnapshotTooOldError, StoreClosedError } from './errors.ts';
 import { findExpired } from './expiry.ts';
 import { digestStore, exportStore } from './export.ts';
-import { encodeGeneration } from './flush.ts';
+import { flushGeneration } from './flush.ts';
 import { GarbageCollector } from './garbage.ts';
 import { HistoryExporter, versionAt } from './history.ts';
 import { StagedImport } from './import.ts';
@@ -48,6 +48,8 @@ import { type PendingVersion, UnitWriter } from './unit-writer.ts';
 
 const EMPTY = Buffer.alloc(0);
 const NEVER = hlcTimestamp(0n);
+/** Keys told to the cache before the event loop gets its turn. */
+const KEYS_PER_TURN = 2000;
 /** A key that no row has. */
 const NO_ROW = Buffer.from([0]);
 
@@ -336,6 +338,7 @@ class MvccGroupStore implements GroupStore {
         isTombstone ? EMPTY : value,
         index,
         older,
+        this.limits.inlineBytes,
       );
       this.active.account(buffered.newest);
     } else {
@@ -349,6 +352,7 @@ class MvccGroupStore implements GroupStore {
         isTombstone ? EMPTY : value,
         index,
         undefined,
+        this.limits.inlineBytes,
       );
       const moved = base === undefined ? undefined : this.movedBase(key, base);
       this.active.add(name, new BufferedKey(Buffer.from(key), newest, moved, base?.expireTs ?? NEVER));
@@ -360,17 +364,7 @@ class MvccGroupStore implements GroupStore {
 
   /** Newest version below the active generation, without fetching a value that lies apart. */
   private baseOf(key: Buffer, name: string): BaseVersion | undefined {
-    const flushing = this.flushing?.keys.get(name)?.newest;
-    if (flushing !== undefined) {
-      return {
-        commitTs: flushing.commitTs,
-        isTombstone: flushing.isTombstone,
-        expireTs: flushing.expireTs,
-        row: flushing.row,
-        isValueApart: flushing.value.length > this.limits.inlineBytes,
-      };
-    }
-    return this.newest.header(key, name);
+    return this.flushing?.keys.get(name)?.newest ?? this.newest.beforeWrite(key, name);
   }
 
   /**
@@ -434,6 +428,8 @@ class MvccGroupStore implements GroupStore {
     return this.nextFlush;
   }
 
+  private readonly nextTurn = (): Promise<void> => new Promise((resolve) => this.scheduler.nextTurn(resolve));
+
   private async flushNow(): Promise<void> {
     this.cancelTimer?.();
     this.cancelTimer = undefined;
@@ -449,10 +445,20 @@ class MvccGroupStore implements GroupStore {
     };
     this.flushing = generation;
     this.active = new Generation();
-    await this.lane.write(this.level, encodeGeneration(generation, state, this.limits.inlineBytes));
+    try {
+      await flushGeneration(this.level, generation, state, this.nextTurn);
+    } catch (error) {
+      throw this.lane.fail(error);
+    }
     this.durable = index;
+    let left = KEYS_PER_TURN;
+    for (const [name, { newest }] of generation.keys) {
+      this.newest.flushed(name, newest);
+      if (--left > 0) continue;
+      left = KEYS_PER_TURN;
+      await this.nextTurn();
+    }
     this.flushing = undefined;
-    for (const [name, { newest }] of generation.keys) this.newest.flushed(name, newest);
   }
 
   /**

@@ -32,6 +32,14 @@ export interface LevelIteratorOptions {
   readonly highWaterMarkBytes?: number;
 }
 
+/** A batch that is put together in pieces. Bytes are copied as they come, so the caller may use its buffers again. */
+export interface LevelChain {
+  put(key: Buffer, value: Buffer): void;
+  del(key: Buffer): void;
+  /** Once, like `Level.batch`. */
+  write(options: { readonly sync: boolean }): Promise<void>;
+}
+
 /** An ordered database of buffers. Iterators see the state at their creation. */
 export interface Level {
   open(): Promise<void>;
@@ -40,6 +48,8 @@ export interface Level {
   getSync(key: Buffer, options: { readonly snapshot: LevelSnapshot }): Buffer | undefined;
   /** Atomic. With `sync` it, and all before it, survives a power loss once it settles. */
   batch(operations: LevelOperation[], options: { readonly sync: boolean }): Promise<void>;
+  /** A batch of many operations: costs a sixth of an array of them in LevelDB's binding, and can be spread over turns. */
+  chain(): LevelChain;
   iterator(options: LevelIteratorOptions): LevelIterator;
   snapshot(): LevelSnapshot;
 }
@@ -64,7 +74,7 @@ const BLOCK_CACHE_BYTES = 32 << 20;
 /** LevelDB in a folder. It opens itself as soon as it exists, so it is made when the folder has been proved. */
 class DiskLevel implements Level {
   private readonly location: string;
-  private level: Level | undefined;
+  private level: ClassicLevel<Buffer, Buffer> | undefined;
 
   constructor(location: string) {
     this.location = location;
@@ -77,7 +87,7 @@ class DiskLevel implements Level {
       valueEncoding: 'buffer',
       writeBufferSize: WRITE_BUFFER_BYTES,
       cacheSize: BLOCK_CACHE_BYTES,
-    }) as unknown as Level;
+    });
     await this.level.open();
   }
 
@@ -85,21 +95,25 @@ class DiskLevel implements Level {
     await this.level?.close();
   }
 
-  private get opened(): Level {
+  private get opened(): ClassicLevel<Buffer, Buffer> {
     assert(this.level !== undefined, 'a database is used after it was opened');
     return this.level;
   }
 
   getSync(key: Buffer, options?: { readonly snapshot: LevelSnapshot }): Buffer | undefined {
-    return options === undefined ? this.opened.getSync(key) : this.opened.getSync(key, options);
+    return options === undefined ? this.opened.getSync(key) : this.opened.getSync(key, options as object);
   }
 
   batch(operations: LevelOperation[], options: { readonly sync: boolean }): Promise<void> {
     return this.opened.batch(operations, options);
   }
 
+  chain(): LevelChain {
+    return this.opened.batch();
+  }
+
   iterator(options: LevelIteratorOptions): LevelIterator {
-    return this.opened.iterator(options);
+    return this.opened.iterator(options as object);
   }
 
   snapshot(): LevelSnapshot {

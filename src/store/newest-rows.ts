@@ -1,5 +1,5 @@
 /** Point reads of newest versions below the buffer: the cache, then LevelDB's L row, then the V row of a long value. */
-import type { BufferedVersion } from './apply-buffer.ts';
+import type { BaseVersion, BufferedVersion } from './apply-buffer.ts';
 import { decodeKey, decodeVersion, maxEncodedBytes, nameOf, RowKind, writeDescending, writeKey } from './codec.ts';
 import { CorruptStoreError } from './errors.ts';
 import type { Level, LevelOperation } from './level.ts';
@@ -9,7 +9,6 @@ import type { LatestVersion, StoreLimits } from './types.ts';
 /** Reads what L rows hold, synchronously. */
 export class NewestRows {
   private readonly location: string;
-  private readonly inlineBytes: number;
   private readonly level: () => Level;
   /** What L rows on disk hold, for keys that are in no generation. */
   private readonly recent: RecentVersions;
@@ -18,7 +17,6 @@ export class NewestRows {
 
   constructor(location: string, limits: StoreLimits, level: () => Level) {
     this.location = location;
-    this.inlineBytes = limits.inlineBytes;
     this.level = level;
     this.recent = new RecentVersions(limits.cacheBytes);
   }
@@ -33,11 +31,20 @@ export class NewestRows {
   /** Header and inline value of the newest version. @param name latin-1 text of the key */
   header(key: Buffer, name: string): RecentVersion | undefined {
     const known = this.recent.get(name);
-    if (known !== undefined) return known;
+    return known ?? this.stored(key, name);
+  }
+
+  /** The same for a key that is about to be overwritten. */
+  beforeWrite(key: Buffer, name: string): BaseVersion | undefined {
+    return this.recent.peek(name) ?? this.stored(key, undefined);
+  }
+
+  /** @param name undefined leaves the cache as it is */
+  private stored(key: Buffer, name: string | undefined): RecentVersion | undefined {
     const row = this.level().getSync(this.scratch.subarray(0, this.encodeScratch(key)));
     if (row === undefined) return undefined;
     const newest = decodeVersion(row, this.location);
-    if (!newest.isValueApart) this.recent.set(name, newest);
+    if (name !== undefined && !newest.isValueApart) this.recent.set(name, newest);
     return newest;
   }
 
@@ -54,9 +61,15 @@ export class NewestRows {
   }
 
   /** Mirrors the L row that a flush has written. */
-  flushed(name: string, { commitTs, isTombstone, expireTs, value, row }: BufferedVersion): void {
-    if (value.length > this.inlineBytes) this.recent.delete(name);
-    else this.recent.set(name, { commitTs, isTombstone, expireTs, value, row, isValueApart: false });
+  flushed(name: string, version: BufferedVersion): void {
+    const { commitTs, isTombstone, expireTs, value, row, isValueApart, older } = version;
+    if (isValueApart) this.recent.delete(name);
+    // What came before it in the generation must not stay in memory with it.
+    else
+      this.recent.set(
+        name,
+        older === undefined ? version : { commitTs, isTombstone, expireTs, value, row, isValueApart },
+      );
   }
 
   /** Forgets the L rows that a batch has removed. */

@@ -39,6 +39,11 @@ export class RecentVersions {
     return old;
   }
 
+  /** Without keeping it for longer: the key is about to be written, and comes back with the flush. */
+  peek(name: string): RecentVersion | undefined {
+    return this.young.get(name) ?? this.old.get(name);
+  }
+
   set(name: string, version: RecentVersion): void {
     const replaced = this.young.get(name);
     this.youngBytes += version.row.length;

@@ -7,6 +7,7 @@ import { MemoryLevel } from 'memory-level';
 import type { Random } from '../platform/index.ts';
 import type {
   Level,
+  LevelChain,
   LevelFolders,
   LevelIterator,
   LevelIteratorOptions,
@@ -71,6 +72,15 @@ export class SimulatedLevel implements Level {
     await tree.batch(operations);
     if (options.sync && this.isOpen) this.files.unsynced = [];
     this.live();
+  }
+
+  chain(): LevelChain {
+    const operations: LevelOperation[] = [];
+    return {
+      put: (key, value) => operations.push({ type: 'put', key: Buffer.from(key), value: Buffer.from(value) }),
+      del: (key) => operations.push({ type: 'del', key: Buffer.from(key) }),
+      write: (options) => this.batch(operations, options),
+    };
   }
 
   iterator(options: LevelIteratorOptions): LevelIterator {
