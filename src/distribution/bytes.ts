@@ -56,6 +56,13 @@ export class ByteWriter {
     return this;
   }
 
+  /** A fraction, exactly as it is. */
+  f64(value: number): this {
+    const at = this.reserve(8);
+    this.buffer.writeDoubleBE(value, at);
+    return this;
+  }
+
   /** Bytes without a length. */
   raw(value: Buffer): this {
     const at = this.reserve(value.length);
@@ -138,6 +145,13 @@ export class ByteReader {
 
   u64(): bigint {
     return this.buffer.readBigUInt64BE(this.advance(8));
+  }
+
+  /** A fraction from 0 to 1. */
+  share(): number {
+    const value = this.buffer.readDoubleBE(this.advance(8));
+    if (!(value >= 0 && value <= 1)) throw this.corrupt(`has a share of ${value}`);
+    return value;
   }
 
   timestamp(): HlcTimestamp {

@@ -3,6 +3,7 @@ import { describe, test } from 'node:test';
 import fc from 'fast-check';
 import {
   advanceCatalog,
+  CAPABILITIES,
   CATALOG_END,
   CATALOG_START,
   CatalogCorruptError,
@@ -521,7 +522,34 @@ function randomOperation(model: CatalogModel, random: SeededRandom, turn: number
       rightId: id,
       boundary: start,
     } as const,
-    { kind: 'createMove', expectedVersion, routeId: id, start, dst: group(1 + random.int(3)) } as const,
+    { kind: 'createMove', expectedVersion, routeId: id, start, dst: group(1 + random.int(5)) } as const,
+    { kind: 'createGroup', id: undefined, founders: [nodeId(1 + random.int(2))], preferredLeader: undefined } as const,
+    { kind: 'removeGroup', id: group(1 + random.int(7)) } as const,
+    { kind: 'setSetting', name: 'autosplit', value: ['on', 'off', ''][random.int(3)]! } as const,
+    { kind: 'activateFeature', name: 'ranges.move' } as const,
+    {
+      kind: 'putNode',
+      node: {
+        nodeId: nodeId(1 + random.int(3)),
+        incarnation: Buffer.alloc(16, 1),
+        address: '',
+        locality: '',
+        capabilities: random.int(3) === 0 ? 0n : CAPABILITIES,
+        heartbeatMs: turn,
+        leaderCount: 0,
+        replicaCount: 0,
+        storedBytes: 0,
+      },
+      expectedRevision: undefined,
+    } as const,
+    {
+      kind: 'leaseWork',
+      name: 'gc/1',
+      node: nodeId(1 + random.int(3)),
+      incarnation: Buffer.alloc(16, 1),
+      leaseMs: 500,
+      progress: undefined,
+    } as const,
   ];
   const operation = operations[random.int(operations.length)]!;
   if (job === undefined || random.int(2) === 0) {

@@ -3,8 +3,11 @@ import { describe, test } from 'node:test';
 import fc from 'fast-check';
 import { KeySketch, SKETCH_KEYS } from '../../../src/distribution/balance/key-sketch.ts';
 import {
+  CatalogCorruptError,
   clusterWindow,
   DEFAULT_SAMPLER_LIMITS,
+  decodeWindow,
+  encodeWindow,
   LoadSampler,
   type LoadWindow,
   type ReportedWindow,
@@ -176,6 +179,78 @@ describe('a load sampler', () => {
     assert.ok(row.detail!.sampledOps > 500);
   });
 });
+
+describe('the report of a window', () => {
+  const nat = fc.maxSafeNat();
+  const key = fc.uint8Array({ maxLength: 8 }).map((value) => Buffer.from(value));
+  const share = fc.double({ min: 0, max: 1, noNaN: true }).map((value) => value + 0);
+  const owner = fc.integer({ min: 1, max: 0xffff_ffff }).map(group);
+  const detail = fc.record({
+    bounds: fc.array(key, { maxLength: 4 }),
+    weights: fc.array(nat, { maxLength: 5 }),
+    topKeys: fc.array(fc.record({ key, share, leastShare: share }), { maxLength: 3 }),
+    sampledOps: nat,
+    isAligned: fc.boolean(),
+  });
+  const load = fc.record({
+    routeId: nat,
+    start: key,
+    groupId: owner,
+    routeVersion: nat,
+    reads: nat,
+    writes: nat,
+    readBytes: nat,
+    writtenBytes: nat,
+    detail: fc.option(detail, { nil: undefined }),
+  });
+  const report = fc.record({
+    nodeId: fc.integer({ min: 1, max: 65_535 }).map(nodeId),
+    startMs: nat,
+    endMs: nat,
+    ledGroups: fc.array(owner, { maxLength: 4 }),
+    routes: fc.array(load, { maxLength: 4 }),
+    coarse: fc.array(fc.record({ groupId: owner, reads: nat, writes: nat }), { maxLength: 3 }),
+  });
+
+  test('comes back from its bytes, and is refused when they are cut or continued', () => {
+    fc.assert(
+      fc.property(report, fc.nat(), (window, cut) => {
+        const encoded = encodeWindow(window);
+        assert.equal(JSON.stringify(decodeWindow(encoded)), JSON.stringify(window));
+        assert.deepEqual(encodeWindow(decodeWindow(encoded)), encoded);
+        assert.throws(() => decodeWindow(encoded.subarray(0, cut % encoded.length)), CatalogCorruptError);
+        assert.throws(() => decodeWindow(Buffer.concat([encoded, Buffer.of(0)])), CatalogCorruptError);
+        encoded[0] = 99;
+        assert.throws(() => decodeWindow(encoded), CatalogCorruptError);
+      }),
+    );
+  });
+
+  test('of one range has the bytes that other programs know', () => {
+    const table = tableOf(['m']);
+    const row = loadOf(table, 'x', 9, {
+      detail: {
+        bounds: [bytes('n')],
+        weights: [1, 2],
+        topKeys: [{ key: bytes('x'), share: 0.5, leastShare: 0.25 }],
+        sampledOps: 3,
+        isAligned: true,
+      },
+    });
+    const encoded = encodeWindow({
+      nodeId: nodeId(258),
+      startMs: 1,
+      endMs: 2,
+      ledGroups: [group(1)],
+      routes: [row],
+      coarse: [{ groupId: group(7), reads: 4, writes: 5 }],
+    });
+    assert.equal(encoded.toString('hex'), GOLDEN_WINDOW);
+  });
+});
+
+const GOLDEN_WINDOW =
+  '010102000000000000000100000000000000020000000100000001000000010000000000000003000000016d0000000100000000000000010000000000000009000000000000000000000000000000000000000000000000010001000000016e000200000000000000010000000000000002000100000001783fe00000000000003fd0000000000000000000000000000301000000010000000700000000000000040000000000000005';
 
 describe('a sketch of keys', () => {
   test('never says less than a key weighs at most, nor more than it weighs at least', () => {
