@@ -70,6 +70,17 @@ export class Heartbeats {
     return { ...document, nodes: document.nodes.map((row) => this.newest(row)) };
   }
 
+  /**
+   * Nodes that were heard of during the last `maxSilenceMs`. The others are dead only if this leadership is older than that
+   * itself, see `countsFromMs`.
+   */
+  liveNodes(state: CatalogState, maxSilenceMs: Millis): Set<NodeId> {
+    const sinceMs = this.clock.nowMs() - maxSilenceMs;
+    const live = new Set<NodeId>();
+    for (const row of state.nodes.values()) if (this.newest(row).heartbeatMs >= sinceMs) live.add(row.nodeId);
+    return live;
+  }
+
   private newest(row: NodeRow): NodeRow {
     const heard = this.heard.get(row.nodeId);
     return heard?.incarnation.equals(row.incarnation) === true ? { ...heard, revision: row.revision } : row;

@@ -22,7 +22,7 @@ import {
   type Random,
   type Scheduler,
 } from '../../platform/index.ts';
-import type { CatalogSource } from '../catalog/source.ts';
+import type { CatalogSource } from '../catalog/index.ts';
 import type { CatalogClient } from '../catalog/types.ts';
 import { copyCaptured, copyHistories } from './copying.ts';
 import { MoveRefusedError } from './errors.ts';

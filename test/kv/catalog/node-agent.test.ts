@@ -64,7 +64,7 @@ describe('a node that reports to the catalog', () => {
   test('costs an idle cluster one entry in half a minute, and its heartbeat is known to the second', async () => {
     const cluster = await founded();
     const ids = [1, 2, 3];
-    for (const id of ids) agentOf(cluster, id);
+    const agents = ids.map((id) => agentOf(cluster, id));
     await cluster.time.pass(2_000);
     const before = cluster.group.entries;
     await cluster.time.pass(120_000);
@@ -75,8 +75,13 @@ describe('a node that reports to the catalog', () => {
       const ageMs = cluster.time.nowMs() - rowOf(document, id)!.heartbeatMs;
       assert.ok(ageMs >= 0 && ageMs < 1_300, `the last heartbeat of node ${id} was ${ageMs} ms ago`);
     }
+    const live = (): number => cluster.heartbeats[0]!.liveNodes(cluster.leaders[0]!.state!, 4_000).size;
+    assert.equal(live(), 3);
+    agents[0]!.agent.stop();
+    await cluster.time.pass(4_500);
+    assert.equal(live(), 2);
     const rows = [...cluster.group.loaded().nodes.values()];
-    assert.ok(rows.every((row) => cluster.time.nowMs() - row.heartbeatMs < 32_000));
+    assert.ok(rows.every((row) => cluster.time.nowMs() - row.heartbeatMs < 37_000));
   });
 
   test('is believed at once about its load, which is written every few seconds only', async () => {
