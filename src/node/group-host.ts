@@ -42,7 +42,7 @@ export interface GroupHostOptions {
 const MEMBERLESS: ConfState = { voters: [], votersOutgoing: [], learners: [], learnersNext: [], autoLeave: false };
 /** The preferred leader asks for votes this often while nobody leads: the others may still be starting. */
 const CAMPAIGN_MS: Millis = 50;
-/** For so many election timeouts. Later, whoever leads does. */
+/** For so many election timeouts; the other founders hold back as long. Later, whoever leads does. */
 const CAMPAIGN_TIMEOUTS = 5;
 
 /** See the top of the file. */
@@ -51,7 +51,8 @@ export class GroupHost {
   private readonly groups = new Map<GroupId, HostedGroup>();
   /** The last thing that was asked for of each group: one after another. */
   private readonly work = new Map<GroupId, Promise<unknown>>();
-  private readonly campaigns = new Map<GroupId, Cancel>();
+  /** What replicas do until their group has a first leader. */
+  private readonly beginnings = new Map<GroupId, Cancel>();
   private isClosed = false;
 
   constructor(options: GroupHostOptions) {
@@ -80,8 +81,13 @@ export class GroupHost {
   open(group: GroupId, founding: Founding | undefined): Promise<void> {
     return this.inTurn(group, async () => {
       if (this.isClosed || this.groups.has(group)) return;
-      const hosted = await this.openNow(group, founding);
-      if (founding?.preferredLeader === this.options.self) this.stand(hosted);
+      const isNew = await this.openNow(group, founding);
+      const { engine, self, electionTimeoutMs } = this.options;
+      if (founding?.preferredLeader === self) {
+        this.untilLed(group, CAMPAIGN_MS, () => engine.campaign(group));
+      } else if (isNew && founding?.preferredLeader !== undefined) {
+        this.untilLed(group, electionTimeoutMs / 2, () => engine.holdBack(group));
+      }
     });
   }
 
@@ -92,8 +98,8 @@ export class GroupHost {
       const { engine, kv, logStore, removeStore } = this.options;
       const hosted = this.groups.get(group);
       this.groups.delete(group);
-      this.campaigns.get(group)?.();
-      this.campaigns.delete(group);
+      this.beginnings.get(group)?.();
+      this.beginnings.delete(group);
       // Log before store: a store without a log is opened by nobody, a log without its store could not be.
       const settled = kv.removeGroup(group);
       if (hosted !== undefined) await engine.removeGroup(group);
@@ -107,7 +113,7 @@ export class GroupHost {
   /** Closes the stores; after the engine has stopped. */
   async close(): Promise<void> {
     this.isClosed = true;
-    for (const cancel of this.campaigns.values()) cancel();
+    for (const cancel of this.beginnings.values()) cancel();
     await Promise.allSettled([...this.work.values()]);
     for (const { stateMachine } of this.groups.values()) await stateMachine.close();
   }
@@ -122,22 +128,22 @@ export class GroupHost {
     }
   }
 
-  private async openNow(group: GroupId, founding: Founding | undefined): Promise<HostedGroup> {
+  /** @returns true when it was founded just now */
+  private async openNow(group: GroupId, founding: Founding | undefined): Promise<boolean> {
     const { engine, kv, openStore } = this.options;
     const store = await openStore(group, this.groups.size + 1);
     const stateMachine = new GroupStateMachine({ store, initialConf: MEMBERLESS });
+    const isNew = founding !== undefined && this.isUntouched(group, stateMachine);
     try {
-      if (founding !== undefined && this.isUntouched(group, stateMachine))
-        await this.found(founding, store, stateMachine);
+      if (isNew) await this.found(founding, store, stateMachine);
     } catch (error) {
       await stateMachine.close();
       throw error;
     }
     const raft = engine.addGroup({ groupId: group, stateMachine });
     const executor = kv.addGroup({ raft, stateMachine, store });
-    const hosted: HostedGroup = { groupId: group, raft, stateMachine, store, executor };
-    this.groups.set(group, hosted);
-    return hosted;
+    this.groups.set(group, { groupId: group, raft, stateMachine, store, executor });
+    return isNew;
   }
 
   /** Nothing was ever applied here, nor promised to anybody. */
@@ -155,18 +161,20 @@ export class GroupHost {
   }
 
   /**
-   * Asks for votes at once and again until somebody leads, so that leaders are where they should be without being moved. A
-   * group that has a leader refuses, as it refuses everybody.
+   * Does something at once and again while the group has no leader, so that leaders are where they should be without being
+   * moved: the preferred one asks for votes, the other founders let it. A group that has a leader refuses, as it refuses
+   * everybody.
    */
-  private stand({ groupId, raft }: HostedGroup): void {
-    const { clock, scheduler, engine, electionTimeoutMs } = this.options;
+  private untilLed(group: GroupId, periodMs: Millis, step: () => void): void {
+    const { clock, scheduler, electionTimeoutMs } = this.options;
     const untilMs = clock.monotonicMs() + CAMPAIGN_TIMEOUTS * electionTimeoutMs;
-    const ask = (): void => {
-      this.campaigns.delete(groupId);
-      if (raft.leader() !== undefined || clock.monotonicMs() > untilMs) return;
-      engine.campaign(groupId);
-      this.campaigns.set(groupId, scheduler.after(CAMPAIGN_MS, ask));
+    const round = (): void => {
+      this.beginnings.delete(group);
+      const raft = this.groups.get(group)?.raft;
+      if (raft === undefined || raft.leader() !== undefined || clock.monotonicMs() > untilMs) return;
+      step();
+      this.beginnings.set(group, scheduler.after(periodMs, round));
     };
-    this.campaigns.set(groupId, scheduler.after(0, ask));
+    this.beginnings.set(group, scheduler.after(0, round));
   }
 }

@@ -215,6 +215,11 @@ export class RaftEngine {
     this.replicas.get(groupId)?.campaign(this.options.clock.monotonicMs());
   }
 
+  /** This replica waits another round before it stands for election: somebody else should. */
+  holdBack(groupId: GroupId): void {
+    this.replicas.get(groupId)?.skipElectionRound();
+  }
+
   /** Every pending proposal becomes UNKNOWN; settles when no write is under way. Neither log store nor network are closed. */
   async stop(): Promise<void> {
     this.halt(new StoppedError('the engine is stopped'));

@@ -133,6 +133,25 @@ describe('groups of a running cluster', () => {
     assert.deepEqual(leaders, [1, 2, 3, 1, 2, 3]);
   });
 
+  test('wait a moment for a preferred leader that starts late, and not for ever', async () => {
+    const late = new Cluster(3, 2);
+    late.node(1).start();
+    late.node(2).start();
+    await late.simulation.runFor(2500);
+    assert.equal(late.leaderOf(THREE), undefined);
+    late.node(3).start();
+    await late.ready();
+    assert.deepEqual(
+      [1, 2, 3].map((id) => late.leaderOf(groupId(id))),
+      [1, 2, 3],
+    );
+
+    const never = new Cluster(3, 2);
+    never.node(1).start();
+    never.node(2).start();
+    await never.until('the others lead', () => never.leaderOf(THREE) !== undefined);
+  });
+
   test('have replicas on their voters alone, and a node that has none serves clients all the same', async () => {
     const cluster = new Cluster(4, [
       { id: 1, voters: [1, 2, 3] },
