@@ -419,9 +419,8 @@ export class GroupExecutor {
     switch (event.kind) {
       case 'serving':
         assert(this.inflightEntries === 0 && this.overlay.isEmpty, 'a new leader starts without writes in flight');
-        // Timestamps of this term must be above every one of earlier terms.
+        // Timestamps of this term must be above every one of earlier terms, and of what ranges brought along.
         this.hlc.observe(this.stateMachine.maxTs);
-        this.hlc.observe(this.gate.highestFloor);
         this.gate.reset();
         this.serving = true;
         break;

@@ -116,13 +116,6 @@ export class SpanGate {
     return rangeFloor(this.table, start, end) ?? ABSENT;
   }
 
-  /** The largest timestamp that commits of any span must be above. */
-  get highestFloor(): HlcTimestamp {
-    let floor = ABSENT;
-    for (const { minWriteTs } of this.table.spans) if (minWriteTs > floor) floor = minWriteTs;
-    return floor;
-  }
-
   /**
    * How far a scan of `[start, end)` may go.
    * @throws NotOwnerError, RangeBusyError when not even `start` may be read

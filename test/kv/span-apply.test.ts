@@ -473,6 +473,7 @@ describe('an import', () => {
     one.apply(encodeSetGc(ts(100)));
     one.done(incoming());
     one.import(1, [version('f', 50, undefined), version('g', 40, 'a'), version('g', 60, undefined)]);
+    assert.equal(await one.store.versionAt(bytes('f'), ts(50)), undefined);
     assert.equal(one.value('f'), undefined);
     assert.equal(one.value('g'), undefined);
     assert.equal(await one.store.get(bytes('g'), ts(100)), undefined);

@@ -1,0 +1,27 @@
+import { strict as assert } from 'node:assert';
+import { describe, it } from 'node:test';
+import { CommittedQueue } from '../../src/raftengine/committed-queue.ts';
+import { type Entry, EntryKind } from '../../src/raftengine/index.ts';
+
+const entries = (...payloads: readonly string[]): Entry[] =>
+  payloads.map((payload, at) => ({ index: at + 1, term: 1, kind: EntryKind.Normal, payload: Buffer.from(payload) }));
+
+describe('entries that wait to be applied', () => {
+  it('leave in chunks that end at either limit, and hold one entry at least', () => {
+    const queue = new CommittedQueue();
+    queue.push(entries('aaaa', 'b', 'c', 'd'));
+    const take = (count: number, bytes: number): number[] => queue.take(count, bytes).map(({ index }) => index);
+    assert.deepEqual(take(9, 1), [1]);
+    assert.deepEqual(take(2, 99), [2, 3]);
+    queue.push(entries('e', 'f'));
+    assert.deepEqual(take(9, 99), [4, 1, 2]);
+    assert.ok(queue.isEmpty);
+  });
+
+  it('leave in a chunk that ends with an entry after which the state machine wants to be asked', () => {
+    const queue = new CommittedQueue();
+    queue.push(entries('a', 'stop', 'b', 'c'));
+    const isLast = ({ payload }: Entry): boolean => payload.toString() === 'stop';
+    assert.deepEqual([queue.take(9, 99, isLast).length, queue.take(9, 99, isLast).length], [2, 2]);
+  });
+});
