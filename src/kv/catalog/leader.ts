@@ -368,6 +368,10 @@ export class CatalogLeader implements CatalogSource {
         if (before === after) {
           const state = await this.build(session, rows);
           if (state === undefined) return;
+          // Founding a cluster over rows that merely were not seen would lose it.
+          if ((state.meta === undefined) !== (after === ABSENT)) {
+            throw new CatalogCorruptError('the meta row is there and the rows beside it cannot be read');
+          }
           session.state = state;
           session.metaTs = after;
           session.failure = undefined;

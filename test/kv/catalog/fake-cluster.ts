@@ -120,6 +120,8 @@ export class FakeGroup {
   readonly rows = new Map<string, Stored>();
   /** False before the group was given the reserved keys. */
   ownsReserved = true;
+  /** Pages are refused as if the group did not own them, whatever single rows are. */
+  refusesScans = false;
   leader: number | undefined;
   term = 0;
   /** Entries that were written, for the growth of the log. */
@@ -250,7 +252,7 @@ export class FakeGroup {
 
   private async scan(node: number, request: ScanRequest): Promise<ScanPage> {
     if (!this.isServing(node)) throw new NotLeaderError(undefined);
-    if (!this.ownsReserved) throw new NotOwnerError(undefined);
+    if (!this.ownsReserved || this.refusesScans) throw new NotOwnerError(undefined);
     const fate = this.fate('scan', node);
     const inRange = this.storedRows(request.start, request.end);
     await new Promise<void>((resolve) => setImmediate(resolve));

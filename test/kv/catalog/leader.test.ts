@@ -174,6 +174,15 @@ describe('the leader of the catalog', () => {
     await cluster.time.until('it has looked again', () => cluster.leaders[1]!.state !== undefined);
   });
 
+  test('does not take a catalog whose rows it cannot see for a cluster that is to be founded', async () => {
+    const cluster = await founded(2);
+    cluster.group.refusesScans = true;
+    cluster.group.elect(1);
+    await assert.rejects(cluster.time.outcome(cluster.leaders[1]!.bootstrap(BOOTSTRAP)), { code: 'CATALOG_CORRUPT' });
+    assert.equal(versionOf(cluster.group.loaded()), 1);
+    assert.equal(cluster.leaders[1]!.state, undefined);
+  });
+
   test('turns requests away when too many wait, and a busy group has done nothing', async () => {
     const { leaders, time, group } = await founded();
     const leader = leaders[0]!;

@@ -11,8 +11,9 @@ import {
   CatalogError,
   type CatalogState,
   type DeltaCause,
+  type JobResult,
 } from '../../../src/distribution/index.ts';
-import type { CatalogRequest } from '../../../src/kv/catalog/index.ts';
+import type { CatalogRequest, ForwardingCatalogClient } from '../../../src/kv/catalog/index.ts';
 import { nodeId, SeededRandom } from '../../../src/platform/index.ts';
 import { visible } from '../../distribution/catalog-model.ts';
 import type { FakeCluster, Fate } from './fake-cluster.ts';
@@ -29,6 +30,11 @@ interface Sent {
   readonly request: CatalogRequest;
   told: Told;
   reply: unknown;
+}
+
+/** Newest document that anybody was given. */
+interface Seen {
+  revision: number;
 }
 
 const keyOf = (random: SeededRandom): string => String.fromCharCode(97 + random.int(26), 97 + random.int(26));
@@ -77,7 +83,30 @@ function requestFrom(state: CatalogState, random: SeededRandom, number: number):
   return { kind: 'putNode', node, expectedRevision: undefined };
 }
 
-async function runClient(cluster: FakeCluster, random: SeededRandom, sent: Sent[], count: () => number): Promise<void> {
+/** What was acknowledged before a question is in its answer, whoever leads by then. */
+async function readBack(client: ForwardingCatalogClient, sent: readonly Sent[], seen: Seen): Promise<void> {
+  const acknowledged = sent.flatMap(({ request, told, reply }) =>
+    request.kind === 'createMove' && told === 'done' ? [(reply as JobResult).job.id] : [],
+  );
+  const { revision } = seen;
+  try {
+    const jobs = new Set((await client.jobs(3_000)).map(({ id }) => id));
+    for (const id of acknowledged) assert.ok(jobs.has(id), `job ${id} was acknowledged`);
+    const document = await client.document(3_000);
+    assert.ok(document.revision >= revision, 'documents do not go back');
+    seen.revision = Math.max(seen.revision, document.revision);
+  } catch (error) {
+    if (!['LEADER_UNAVAILABLE', 'OUTCOME_UNKNOWN'].includes((error as { code?: string }).code ?? '')) throw error;
+  }
+}
+
+async function runClient(
+  cluster: FakeCluster,
+  random: SeededRandom,
+  sent: Sent[],
+  seen: Seen,
+  count: () => number,
+): Promise<void> {
   const client = cluster.client();
   let known: CatalogState | undefined;
   for (let left = REQUESTS; left > 0; left--) {
@@ -86,6 +115,7 @@ async function runClient(cluster: FakeCluster, random: SeededRandom, sent: Sent[
     // Every now and then a client decides from what it knew before.
     if (known === undefined || random.int(4) > 0) known = newest ?? known;
     if (known === undefined) continue;
+    if (random.int(5) === 0) await readBack(client, sent, seen);
     const one: Sent = { request: requestFrom(known, random, count()), told: 'unknown', reply: undefined };
     sent.push(one);
     try {
@@ -153,10 +183,11 @@ async function check(seed: number): Promise<void> {
   const random = new SeededRandom(seed);
   const cluster = await founded(NODES);
   const sent: Sent[] = [];
+  const seen: Seen = { revision: 0 };
   let numbers = 0;
   const calm = disturb(cluster, random.fork(1));
   const clients = Array.from({ length: CLIENTS }, (_, at) =>
-    runClient(cluster, random.fork(10 + at), sent, () => ++numbers),
+    runClient(cluster, random.fork(10 + at), sent, seen, () => ++numbers),
   );
   await cluster.time.outcome(Promise.all(clients));
   calm();
