@@ -85,67 +85,100 @@ export function documentOf(state: CatalogState): ClusterDocument {
   };
 }
 
+/** A map that is copied when the first row of it changes: a heartbeat must not cost a copy of all groups. */
+class ChangedMap<Key, Row> {
+  rows: ReadonlyMap<Key, Row>;
+  private own: Map<Key, Row> | undefined;
+
+  constructor(before: ReadonlyMap<Key, Row>) {
+    this.rows = before;
+  }
+
+  /** Takes in one row; `value` undefined removes it. */
+  put(key: Key, value: Buffer | undefined, decode: (bytes: Buffer) => Row): void {
+    if (this.own === undefined) {
+      this.own = new Map(this.rows);
+      this.rows = this.own;
+    }
+    if (value === undefined) this.own.delete(key);
+    else this.own.set(key, decode(value));
+  }
+}
+
 /** Rows of the families that are plain maps, while a state is put together. */
 class RowMaps {
-  readonly jobs: Map<JobId, JobRow>;
-  finished: FinishedJob[];
-  readonly nodes: Map<NodeId, NodeRow>;
-  readonly tombstones: Set<string>;
-  readonly groups: Map<GroupId, GroupRow>;
-  readonly settings: Map<string, SettingRow>;
-  readonly features: Map<string, FeatureRow>;
-  readonly work: Map<string, WorkRow>;
+  private readonly jobs: ChangedMap<JobId, JobRow>;
+  private finished: readonly FinishedJob[];
+  private readonly nodes: ChangedMap<NodeId, NodeRow>;
+  private tombstones: ReadonlySet<string>;
+  private newTombstones: Set<string> | undefined;
+  private readonly groups: ChangedMap<GroupId, GroupRow>;
+  private readonly settings: ChangedMap<string, SettingRow>;
+  private readonly features: ChangedMap<string, FeatureRow>;
+  private readonly work: ChangedMap<string, WorkRow>;
 
   constructor(state: CatalogState) {
-    this.jobs = new Map(state.jobs);
-    this.finished = state.finished.slice();
-    this.nodes = new Map(state.nodes);
-    this.tombstones = new Set(state.tombstones);
-    this.groups = new Map(state.groups);
-    this.settings = new Map(state.settings);
-    this.features = new Map(state.features);
-    this.work = new Map(state.work);
+    this.jobs = new ChangedMap(state.jobs);
+    this.finished = state.finished;
+    this.nodes = new ChangedMap(state.nodes);
+    this.tombstones = state.tombstones;
+    this.groups = new ChangedMap(state.groups);
+    this.settings = new ChangedMap(state.settings);
+    this.features = new ChangedMap(state.features);
+    this.work = new ChangedMap(state.work);
   }
 
   /** Takes in one row; `value` undefined removes it. */
   set(parsed: Exclude<CatalogKey, { family: 'meta' | 'route' | 'delta' }>, value: Buffer | undefined): void {
     switch (parsed.family) {
       case 'job':
-        put(this.jobs, parsed.id, value, decodeJob);
+        this.jobs.put(parsed.id, value, decodeJob);
         break;
-      case 'jobHistory':
-        this.finished = this.finished.filter((row) => row.job.id !== parsed.id);
-        if (value !== undefined) this.finished.push({ terminalMs: parsed.terminalMs, job: decodeJob(value) });
+      case 'jobHistory': {
+        const others = this.finished.filter((row) => row.job.id !== parsed.id);
+        if (value !== undefined) others.push({ terminalMs: parsed.terminalMs, job: decodeJob(value) });
+        this.finished = sortFinished(others);
         break;
+      }
       case 'node':
-        put(this.nodes, nodeId(parsed.node), value, decodeNode);
+        this.nodes.put(nodeId(parsed.node), value, decodeNode);
         break;
       case 'tombstone':
-        this.tombstones.add(tombstoneName(parsed.node, parsed.incarnation));
+        this.newTombstones ??= new Set(this.tombstones);
+        this.tombstones = this.newTombstones.add(tombstoneName(parsed.node, parsed.incarnation));
         break;
       case 'group':
         if (value === undefined) throw new CatalogCorruptError(`the row of group ${parsed.id} was deleted`);
-        this.groups.set(groupId(parsed.id), decodeGroup(value));
+        this.groups.put(groupId(parsed.id), value, decodeGroup);
         break;
       case 'setting':
-        put(this.settings, parsed.name, value, decodeSetting);
+        this.settings.put(parsed.name, value, decodeSetting);
         break;
       case 'feature':
         if (value === undefined) throw new CatalogCorruptError(`the row of feature '${parsed.name}' was deleted`);
-        this.features.set(parsed.name, decodeFeature(value));
+        this.features.put(parsed.name, value, decodeFeature);
         break;
       case 'work':
-        put(this.work, parsed.name, value, decodeWork);
+        this.work.put(parsed.name, value, decodeWork);
         break;
       default:
         assertNever(parsed);
     }
   }
-}
 
-function put<Key, Row>(rows: Map<Key, Row>, key: Key, value: Buffer | undefined, decode: (bytes: Buffer) => Row): void {
-  if (value === undefined) rows.delete(key);
-  else rows.set(key, decode(value));
+  /** The families as they are now. */
+  result(): Omit<CatalogState, 'meta' | 'routes' | 'log'> {
+    return {
+      jobs: this.jobs.rows,
+      finished: this.finished,
+      nodes: this.nodes.rows,
+      tombstones: this.tombstones,
+      groups: this.groups.rows,
+      settings: this.settings.rows,
+      features: this.features.rows,
+      work: this.work.rows,
+    };
+  }
 }
 
 /**
@@ -183,8 +216,8 @@ export function advanceCatalog(state: CatalogState, mutations: readonly CatalogM
         maps.set(parsed, value);
     }
   }
-  sortFinished(maps.finished);
 
+  const kept = maps.result();
   let { routes, log } = state;
   if (delta !== undefined && encodedDelta !== undefined) {
     if (meta === undefined) throw new CatalogCorruptError('a delta without a meta row');
@@ -194,7 +227,7 @@ export function advanceCatalog(state: CatalogState, mutations: readonly CatalogM
     routes = applyStored(base, delta);
     log = log.append(delta, encodedDelta);
     for (const mutation of delta.mutations) {
-      if (mutation.kind === 'upsert') checkOwner(maps.groups, mutation.route.groupId);
+      if (mutation.kind === 'upsert') checkOwner(kept.groups, mutation.route.groupId);
     }
   }
   if (meta !== undefined) {
@@ -204,7 +237,7 @@ export function advanceCatalog(state: CatalogState, mutations: readonly CatalogM
       throw new CatalogCorruptError('the floor does not match the trimmed deltas');
     log = log.trim(meta.deltaFloor);
   }
-  return { meta, routes, log, ...maps };
+  return { meta, routes, log, ...kept };
 }
 
 /** A range without a group that is there could not be served by anybody. */
@@ -251,6 +284,7 @@ export function* loadCatalogSteps(
   const maps = new RowMaps(EMPTY_CATALOG);
   const routes: Route[] = [];
   const deltas = new Map<CatalogVersion, Buffer>();
+  const finished: FinishedJob[] = [];
   let meta: CatalogMeta | undefined;
   for (const { key, value } of rows) {
     if (++taken % ROWS_PER_STEP === 0) yield;
@@ -267,21 +301,21 @@ export function* loadCatalogSteps(
         deltas.set(parsed.version, value);
         break;
       case 'jobHistory':
-        // Not by `set`, which looks for a row that is there already.
-        maps.finished.push({ terminalMs: parsed.terminalMs, job: decodeJob(value) });
+        // Not by `set`, which looks for a row that is there already and keeps them in order.
+        finished.push({ terminalMs: parsed.terminalMs, job: decodeJob(value) });
         break;
       default:
         maps.set(parsed, value);
     }
   }
-  sortFinished(maps.finished);
+  const kept = { ...maps.result(), finished: sortFinished(finished) };
   if (meta === undefined) {
     if (routes.length > 0 || deltas.size > 0) throw new CatalogCorruptError('routes or deltas without a meta row');
-    return { ...EMPTY_CATALOG, ...maps };
+    return { ...EMPTY_CATALOG, ...kept };
   }
   const table = yield* loadRoutes(routes, meta);
-  for (const owner of table.groups()) checkOwner(maps.groups, owner);
-  return { meta, routes: table, log: yield* loadLog(deltas, meta), ...maps };
+  for (const owner of table.groups()) checkOwner(kept.groups, owner);
+  return { meta, routes: table, log: yield* loadLog(deltas, meta), ...kept };
 }
 
 function* loadRoutes(rows: Route[], meta: CatalogMeta): Generator<undefined, RouteTable, undefined> {

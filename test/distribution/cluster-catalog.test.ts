@@ -262,6 +262,27 @@ describe('the revision of the document', () => {
   });
 });
 
+describe('a state of the catalog', () => {
+  test('stays as it was when the catalog goes on, and shares what did not change', () => {
+    const model = cluster();
+    const before = model.state;
+    const seen = visible(before);
+    model.run(heartbeat(1, CAPABILITIES, 7));
+    assert.equal(model.state.groups, before.groups);
+    assert.equal(model.state.tombstones, before.tombstones);
+    model.run(create([1]));
+    model.run(set('autosplit', 'on'));
+    model.run({ kind: 'activateFeature', name: 'ranges.move' });
+    const lease = { name: 'gc/1', node: nodeId(1), incarnation: incarnationOf(1), progress: undefined };
+    model.run({ kind: 'leaseWork', leaseMs: 10, ...lease });
+    model.run({ kind: 'removeNode', nodeId: nodeId(2), incarnation: incarnationOf(2) });
+    model.run({ kind: 'removeNode', nodeId: nodeId(3), incarnation: incarnationOf(3) });
+    model.run(move(model, 'x', 3));
+    assert.deepEqual(visible(before), seen);
+    assert.deepEqual(visible(model.reloaded()), visible(model.state));
+  });
+});
+
 describe('a unit of work', () => {
   const lease = (node: number, leaseMs = 100, rest: { name?: string; life?: number; progress?: Buffer } = {}) =>
     ({
