@@ -37,7 +37,7 @@ import {
   type Scheduler,
 } from '../platform/index.ts';
 import { type EngineLimits, type GroupStatus, type LogStore, RaftEngine } from '../raftengine/index.ts';
-import { DiskLevelFolders, type GroupStoreOptions, openGroupStore } from '../store/index.ts';
+import { DiskLevelFolders, type GroupStoreOptions, openClassicLevel, openGroupStore } from '../store/index.ts';
 import { DocumentFollower } from './document-follower.ts';
 import { GroupHost } from './group-host.ts';
 import { type Readiness, readinessOf } from './readiness.ts';
@@ -113,6 +113,14 @@ const foundingConfiguration = (founding: ClusterFounding, nowMs: number): Foundi
   })),
 });
 
+/** How to open a store that is one of `open`. */
+function shareOf({ store, storeMemoryBytes }: NodeParts, open: number): NodeParts['store'] {
+  if (storeMemoryBytes === undefined) return store;
+  const { limits, level } = storeShare(storeMemoryBytes, open);
+  const openLevel = store.openLevel ?? ((location: string) => openClassicLevel(location, level));
+  return { ...store, openLevel, limits: { ...limits, ...store.limits } };
+}
+
 /** Puts a node together and starts it; the network must not be started yet. */
 export async function assembleNode(parts: NodeParts): Promise<AssembledNode> {
   const { clock, random, scheduler, network, logStore, founding, onBackgroundError } = parts;
@@ -148,6 +156,11 @@ export async function assembleNode(parts: NodeParts): Promise<AssembledNode> {
     maintenance: { ...parts.kv?.maintenance, retentionMs: parts.retentionMs },
     onBackgroundError,
   });
+  // What is opened at the start: what the cluster is founded with, and what was taken in since.
+  const joins = parts.joins === true;
+  const foundingGroups = joins ? [] : founding.groups.filter(({ voters }) => voters.includes(self));
+  const stored = logStore.groups().filter((group) => !foundingGroups.some(({ id }) => id === group));
+  const openAtStart = foundingGroups.length + stored.length;
   const folders = parts.store.folders ?? new DiskLevelFolders();
   const locationOf = (group: GroupId): string => `${parts.store.location}-${group}`;
   const host = new GroupHost({
@@ -161,12 +174,8 @@ export async function assembleNode(parts: NodeParts): Promise<AssembledNode> {
     electionTimeoutMs: engine.limits.electionTimeoutMs,
     openStore: (group, open) =>
       openGroupStore({
-        ...parts.store,
+        ...shareOf(parts, Math.max(open, openAtStart)),
         location: locationOf(group),
-        limits: {
-          ...(parts.storeMemoryBytes === undefined ? {} : storeShare(parts.storeMemoryBytes, open)),
-          ...parts.store.limits,
-        },
         clock,
         scheduler,
         counterClassOf,
@@ -175,7 +184,6 @@ export async function assembleNode(parts: NodeParts): Promise<AssembledNode> {
       }),
     removeStore: (group) => folders.remove(locationOf(group)),
   });
-  const joins = parts.joins === true;
   const follower = new DocumentFollower({ self, host, network, founding, joins, onError: onBackgroundError });
 
   // The catalog where its group is led: on one node at a time, and ready for it on all.
@@ -257,8 +265,6 @@ export async function assembleNode(parts: NodeParts): Promise<AssembledNode> {
   });
   agent.onDocument((document) => follower.follow(document));
 
-  const foundingGroups = joins ? [] : founding.groups.filter(({ voters }) => voters.includes(self));
-  const stored = logStore.groups().filter((group) => !foundingGroups.some(({ id }) => id === group));
   for (const group of foundingGroups) await host.open(group.id, group);
   for (const group of stored) await host.open(group, undefined);
 

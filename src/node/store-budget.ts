@@ -1,36 +1,51 @@
 /** A node's memory for stores, divided among its groups. */
-import type { StoreLimits } from '../store/index.ts';
+import type { LevelMemory, StoreLimits } from '../store/index.ts';
 
 const KIB = 1024;
 const MIB = 1024 * KIB;
 
-/** Of a group's share: newest versions that were read or flushed lately. The rest is for applied units on their way to disk. */
-const CACHE_SHARE = 3 / 4;
-const LEAST_CACHE_BYTES = 256 * KIB;
-/** A cache is millions of small objects: beyond this the collector of the heap costs more than the database's own cache. */
-const MOST_CACHE_BYTES = 256 * MIB;
-const LEAST_BUFFER_BYTES = 1 * MIB;
-const MOST_BUFFER_BYTES = 32 * MIB;
+/** What one store may take, and how it divides that. */
+interface Part {
+  readonly share: number;
+  readonly leastBytes: number;
+  readonly mostBytes: number;
+}
+
+/** Newest versions that were read or flushed lately: millions of small objects, too many of which cost the heap's collector more than they save. */
+const CACHE: Part = { share: 1 / 2, leastBytes: 256 * KIB, mostBytes: 256 * MIB };
+/** Applied units on their way to disk. */
+const BUFFER: Part = { share: 1 / 8, leastBytes: 1 * MIB, mostBytes: 32 * MIB };
+/** Decompressed blocks of the database. */
+const BLOCKS: Part = { share: 1 / 4, leastBytes: 256 * KIB, mostBytes: 128 * MIB };
+/** The database holds up to two of them. */
+const WRITES: Part = { share: 1 / 16, leastBytes: 512 * KIB, mostBytes: 16 * MIB };
+
 /** A flush starts long before the buffer is full. */
 const FLUSH_SHARE = 1 / 4;
 const MOST_FLUSH_BYTES = 1 * MIB;
 
-const between = (least: number, most: number, value: number): number =>
-  Math.min(most, Math.max(least, Math.floor(value)));
+const bytesOf = (part: Part, storeBytes: number): number =>
+  Math.min(part.mostBytes, Math.max(part.leastBytes, Math.floor(storeBytes * part.share)));
+
+/** Bounds of one store. */
+export interface StoreShare {
+  readonly limits: Pick<StoreLimits, 'cacheBytes' | 'bufferBytes' | 'flushBytes'>;
+  readonly level: LevelMemory;
+}
 
 /**
  * Bounds of a store that is opened as one of `groups`. Stores that were opened before keep what they have, so a node that
- * is given many groups one by one takes a little more than its budget; at its next start it takes the budget.
+ * is given many groups one by one takes more than its budget until its next start; at a start all groups count for each.
  */
-export function storeShare(
-  nodeBytes: number,
-  groups: number,
-): Pick<StoreLimits, 'cacheBytes' | 'bufferBytes' | 'flushBytes'> {
-  const share = nodeBytes / groups;
-  const bufferBytes = between(LEAST_BUFFER_BYTES, MOST_BUFFER_BYTES, share * (1 - CACHE_SHARE));
+export function storeShare(nodeBytes: number, groups: number): StoreShare {
+  const storeBytes = nodeBytes / groups;
+  const bufferBytes = bytesOf(BUFFER, storeBytes);
   return {
-    cacheBytes: between(LEAST_CACHE_BYTES, MOST_CACHE_BYTES, share * CACHE_SHARE),
-    bufferBytes,
-    flushBytes: Math.min(MOST_FLUSH_BYTES, Math.floor(bufferBytes * FLUSH_SHARE)),
+    limits: {
+      cacheBytes: bytesOf(CACHE, storeBytes),
+      bufferBytes,
+      flushBytes: Math.min(MOST_FLUSH_BYTES, Math.floor(bufferBytes * FLUSH_SHARE)),
+    },
+    level: { blockCacheBytes: bytesOf(BLOCKS, storeBytes), writeBufferBytes: bytesOf(WRITES, storeBytes) },
   };
 }

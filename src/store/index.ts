@@ -8,6 +8,13 @@ export {
   UnknownStoreFormatError,
 } from './errors.ts';
 export { DEFAULT_STORE_LIMITS, openGroupStore } from './group-store.ts';
-export { DiskLevelFolders, type Level, type LevelFolders, type OpenLevel, openClassicLevel } from './level.ts';
+export {
+  DiskLevelFolders,
+  type Level,
+  type LevelFolders,
+  type LevelMemory,
+  type OpenLevel,
+  openClassicLevel,
+} from './level.ts';
 export { SimulatedLevels } from './simulated-level.ts';
 export type * from './types.ts';

@@ -66,18 +66,25 @@ export interface LevelFolders {
   remove(location: string): Promise<void>;
 }
 
-/** LevelDB's own default of 4 MiB makes a new file for every few flushes, and point reads then look into many files. */
-const WRITE_BUFFER_BYTES = 16 << 20;
-/** Decompressed blocks; LevelDB's default of 8 MiB is small beside a group's hot set. */
-const BLOCK_CACHE_BYTES = 32 << 20;
+/** Memory of one LevelDB. */
+export interface LevelMemory {
+  /** LevelDB holds up to two of these. Its own default of 4 MiB makes a new file for every few flushes, and point reads then look into many files. */
+  readonly writeBufferBytes: number;
+  /** Decompressed blocks; LevelDB's default of 8 MiB is small beside a group's hot set. */
+  readonly blockCacheBytes: number;
+}
+
+export const DEFAULT_LEVEL_MEMORY: LevelMemory = { writeBufferBytes: 16 << 20, blockCacheBytes: 32 << 20 };
 
 /** LevelDB in a folder. It opens itself as soon as it exists, so it is made when the folder has been proved. */
 class DiskLevel implements Level {
   private readonly location: string;
+  private readonly memory: LevelMemory;
   private level: ClassicLevel<Buffer, Buffer> | undefined;
 
-  constructor(location: string) {
+  constructor(location: string, memory: LevelMemory) {
     this.location = location;
+    this.memory = memory;
   }
 
   async open(): Promise<void> {
@@ -85,8 +92,8 @@ class DiskLevel implements Level {
     this.level = new ClassicLevel<Buffer, Buffer>(this.location, {
       keyEncoding: 'buffer',
       valueEncoding: 'buffer',
-      writeBufferSize: WRITE_BUFFER_BYTES,
-      cacheSize: BLOCK_CACHE_BYTES,
+      writeBufferSize: this.memory.writeBufferBytes,
+      cacheSize: this.memory.blockCacheBytes,
     });
     await this.level.open();
   }
@@ -122,8 +129,8 @@ class DiskLevel implements Level {
 }
 
 /** LevelDB on the machine's disk. Opening reads and proves all files of the folder, and fails with CorruptStoreError. */
-export function openClassicLevel(location: string): Level {
-  return new DiskLevel(location);
+export function openClassicLevel(location: string, memory: LevelMemory = DEFAULT_LEVEL_MEMORY): Level {
+  return new DiskLevel(location, memory);
 }
 
 /** Folders on the machine's disk. */
