@@ -15,6 +15,9 @@ export const LEAST_DIFFERENCE = 0.2;
 export const LEAST_DIFFERENCE_BYTES = 1024 * 1024 * 1024;
 /** Part of the fullest node's bytes that an action must take off. */
 export const LEAST_GAIN = 0.05;
+/** Ranges, and sets of voters they may go to, that one plan looks at: together some ten milliseconds. */
+export const MAX_RANGES = 4_096;
+const MAX_TARGETS = 64;
 
 interface Choice {
   readonly action: BalanceAction;
@@ -103,14 +106,17 @@ function rangeMove(
   from: NodeId,
   why: string,
 ): Choice | undefined {
+  const targets = targetsWithout(from, groups, catalogGroup);
+  if (targets.length === 0) return undefined;
   let best: Choice | undefined;
+  let looked = 0;
   for (const source of groups) {
     if (!source.voters.includes(from)) continue;
     for (const route of view.routes.ofGroup(source.id)) {
+      if (++looked > MAX_RANGES) return best;
       const bytes = view.rangeBytes.get(route.id);
       if (bytes === undefined || !isMovable(route)) continue;
-      for (const target of groups) {
-        if (target.voters.includes(from) || target.id === catalogGroup) continue;
+      for (const target of targets) {
         const peak = peakAfter(bytesOf, source, target, bytes, from);
         if (peak > (1 - LEAST_GAIN) * bytesOf.get(from)!) continue;
         const reason = `${why}: range ${route.id} (${gib(bytes)}) goes from group ${source.id} to group ${target.id}`;
@@ -124,6 +130,22 @@ function rangeMove(
     }
   }
   return best;
+}
+
+/** One group for each set of voters without the full node: all groups of a set would end the same. */
+function targetsWithout(
+  from: NodeId,
+  groups: readonly GroupPlacement[],
+  catalogGroup: GroupId,
+): readonly GroupPlacement[] {
+  const byVoters = new Map<string, GroupPlacement>();
+  for (const group of groups) {
+    if (group.voters.includes(from) || group.id === catalogGroup) continue;
+    const name = [...group.voters].sort((a, b) => a - b).join();
+    const known = byVoters.get(name);
+    if (known === undefined || (group.bytes ?? 0) < (known.bytes ?? 0)) byVoters.set(name, group);
+  }
+  return [...byVoters.values()].slice(0, MAX_TARGETS);
 }
 
 const isMovable = (route: Route): boolean => route.state === 'ACTIVE' && Buffer.compare(route.start, RESERVED_END) >= 0;

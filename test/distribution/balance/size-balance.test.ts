@@ -103,6 +103,24 @@ describe('stored bytes', () => {
     assert.deepEqual(plan(view(groups, { 1: 9, 2: 9, 3: 4, 4: 3 }, { routes })).actions, []);
   });
 
+  test('go to the emptiest of several groups with the same voters, and only so many ranges are looked at', () => {
+    const starts = Array.from({ length: 5_000 }, (_, at) => `k${String(at).padStart(5, '0')}`);
+    const routes = tableOf(starts, () => ({ groupId: group(2) }));
+    const groups = [
+      [2, 9, 1, 2],
+      [3, 2, 3, 4],
+      [4, 1, 4, 3],
+    ];
+    const sizes = { 1: 9, 2: 9, 3: 4, 4: 3 };
+    const early = plan(view(groups, sizes, { routes, rangeBytes: new Map([[10, 3 * GIB]]) }));
+    assert.deepEqual(
+      early.actions.map((action) => action.kind === 'move' && [action.routeId, action.dst]),
+      [[10, 4]],
+    );
+    const late = plan(view(groups, sizes, { routes, rangeBytes: new Map([[4_900, 3 * GIB]]) }));
+    assert.deepEqual(late.actions, []);
+  });
+
   test('come to rest, and the list of nodes from the fullest on falls with every step', () => {
     fc.assert(
       fc.property(fc.integer({ min: 0, max: 0xffff_ffff }), (seed) => {
