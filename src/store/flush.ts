@@ -17,8 +17,9 @@ import {
 import type { Level, LevelChain } from './level.ts';
 
 const EMPTY = Buffer.alloc(0);
-/** Rows encoded in one turn: one to three milliseconds. */
-const SLICE_ROWS = 1000;
+/** What is encoded in one turn, one to three milliseconds: bytes, and as many as a row costs whatever its length. */
+const SLICE_COST = 1 << 20;
+const ROW_COST = 512;
 const SCRATCH_BYTES = 1024;
 
 /**
@@ -33,7 +34,7 @@ export async function flushGeneration(
 ): Promise<void> {
   const chain = level.chain();
   let scratch = Buffer.allocUnsafe(SCRATCH_BYTES);
-  let rows = 0;
+  let cost = 0;
   for (const buffered of generation.keys.values()) {
     const { key, newest, base } = buffered;
     const bound = maxEncodedBytes(key.length);
@@ -44,15 +45,16 @@ export async function flushGeneration(
     // What lies apart has its V row at once, all else when it is overwritten.
     for (let version = newest.isValueApart ? newest : newest.older; version !== undefined; version = version.older) {
       chain.put(scratch.subarray(0, writeDescendingOf(scratch, version.row, keyBytes)), version.row);
-      if (++rows < SLICE_ROWS) continue;
-      rows = 0;
+      cost += ROW_COST + version.row.length;
+      if (cost < SLICE_COST) continue;
+      cost = 0;
       await nextTurn();
     }
     if (base !== undefined) chain.put(scratch.subarray(0, writeDescendingOf(scratch, base.row, keyBytes)), base.row);
     moveExpiry(chain, buffered);
-    rows += 2;
-    if (rows < SLICE_ROWS) continue;
-    rows = 0;
+    cost += 2 * ROW_COST + (newest.isValueApart ? 0 : newest.row.length) + (base?.row.length ?? 0);
+    if (cost < SLICE_COST) continue;
+    cost = 0;
     await nextTurn();
   }
   for (const { key, value } of generation.rows.values()) {

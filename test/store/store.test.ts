@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { hlcTimestamp, SeededRandom } from '../../src/platform/index.ts';
+import { hlcTimestamp, SeededRandom, SystemScheduler } from '../../src/platform/index.ts';
 import {
   decodeKey,
   encodeKey,
@@ -337,4 +337,37 @@ test('what a range delete hid stays gone when the delete is forgotten and a cras
     await store.close();
   }
   assert.ok(skipped > 0 && skipped < 80, 'writes fell before and after the last flush of the pass');
+});
+
+test('a large flush is put together over many turns of the event loop, and is still one batch', async () => {
+  const { levels, ...options } = simulated();
+  let turns = 0;
+  let batches = 0;
+  levels.beforeBatch = async () => {
+    batches++;
+  };
+  class CountingScheduler extends SystemScheduler {
+    override nextTurn(callback: () => void): void {
+      turns++;
+      super.nextTurn(callback);
+    }
+  }
+  const store = await openGroupStore({
+    ...options,
+    scheduler: new CountingScheduler(),
+    limits: { flushBytes: 64 << 20, bufferBytes: 128 << 20 },
+  });
+  const writer = store.write();
+  for (let at = 0; at < 10_000; at++) writer.put(bytes(`key ${at}`), Buffer.alloc(400, at), ts(5), NEVER);
+  writer.commit(1);
+  for (let at = 0; at < 10_000; at++) putOne(store, 'hot', Buffer.alloc(400, at), at + 10);
+  const flushing = store.flush();
+  putOne(store, 'key 7', 'written meanwhile', 20_000);
+  await flushing;
+  assert.ok(turns >= 10, `${turns} turns`);
+  assert.equal(batches, 1);
+  assert.equal(store.latest(bytes('key 7'))?.value.toString(), 'written meanwhile');
+  assert.equal((await store.get(bytes('hot'), ts(5_009)))?.commitTs, 5_009n);
+  assert.equal((await store.get(bytes('key 7'), ts(19_999)))?.commitTs, 5n);
+  await store.close();
 });
