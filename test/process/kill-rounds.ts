@@ -152,8 +152,14 @@ export async function runKillRounds(
 
 async function readAll(client: Redis, keys: readonly string[]): Promise<(string | null)[]> {
   const values: (string | null)[] = [];
-  for (let at = 0; at < keys.length; at += READ_BATCH)
-    values.push(...(await client.mget(keys.slice(at, at + READ_BATCH))));
+  for (let at = 0; at < keys.length; at += READ_BATCH) {
+    // One by one, but in one go: the keys are of several groups.
+    const replies = await client.pipeline(keys.slice(at, at + READ_BATCH).map((key) => ['get', key])).exec();
+    for (const [error, value] of replies ?? []) {
+      if (error !== null) throw error;
+      values.push(value as string | null);
+    }
+  }
   return values;
 }
 

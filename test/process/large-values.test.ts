@@ -10,7 +10,7 @@ const VALUE_BYTES = 60 * MIB;
 const digest = (bytes: Buffer): string => createHash('sha256').update(bytes).digest('hex');
 
 test('a value of 60 MiB goes through a follower, starts no election, and survives kill -9 of all nodes', async (t) => {
-  const cluster = await TestCluster.start();
+  const cluster = await TestCluster.start({ groups: '0' });
   try {
     const leader = await cluster.leader();
     const [through, other] = cluster.nodeIds.filter((id) => id !== leader);
