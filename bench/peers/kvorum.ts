@@ -40,6 +40,8 @@ export class KvorumPeer implements ReplicatedPeer {
       'grpc.port': first + NODES,
       'metrics.port': first + 2 * NODES,
       nodes: NODES,
+      // One group holds all keys: what one leader can do is the question.
+      groups: 0,
       dataFolder: this.scratch.newFolder('kvorum'),
     };
     const { values } = loadConfig(clusterSettings, { flags, environment: {} });
