@@ -168,7 +168,11 @@ export class GroupExecutor {
       stillLeads: () => this.stillLeads(),
     };
     this.reads = new GroupReads(shared);
-    this.spans = new LeaderSpans({ ...shared, hlc: this.hlc, propose: (build) => this.proposeAside(build) });
+    this.spans = new LeaderSpans({
+      ...shared,
+      hlc: this.hlc,
+      propose: (build, isUrgent) => this.proposeAside(build, isUrgent),
+    });
     this.stateMachine.listenToLeadership((event) => this.onLeadership(event));
   }
 
@@ -515,11 +519,12 @@ export class GroupExecutor {
    * Proposes an entry that no operation asked for, in order with the operations' entries: everything evaluated before is
    * ahead of it in the log.
    * @param build gets the entry's commit timestamp
+   * @param isUrgent for the few small ones that a range in a move waits for: they do not wait for room
    * @throws NotLeaderError, BusyError, OutcomeUnknownError
    */
-  private proposeAside(build: (commitTs: HlcTimestamp) => Buffer): Promise<EntryResult> {
+  private proposeAside(build: (commitTs: HlcTimestamp) => Buffer, isUrgent = false): Promise<EntryResult> {
     if (!this.serving) return Promise.reject(this.notLeader());
-    if (this.isFull()) return Promise.reject(new BusyError('too much is on its way; try again later'));
+    if (this.isFull() && !isUrgent) return Promise.reject(new BusyError('too much is on its way; try again later'));
     this.closeEntry();
     const payload = build(this.drawTimestamp());
     this.inflightBytes += payload.length;

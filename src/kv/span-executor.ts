@@ -39,8 +39,8 @@ const STEP = 2 ** 32;
 /** What this needs of the group's executor. */
 export interface LeaderSpansOptions extends GroupReadsOptions {
   readonly hlc: Hlc;
-  /** Proposes an entry behind everything that was evaluated; `build` gets its timestamp. */
-  readonly propose: (build: (commitTs: HlcTimestamp) => Buffer) => Promise<EntryResult>;
+  /** Proposes an entry behind everything that was evaluated; `build` gets its timestamp. Urgent ones do not wait for room. */
+  readonly propose: (build: (commitTs: HlcTimestamp) => Buffer, isUrgent: boolean) => Promise<EntryResult>;
 }
 
 export class LeaderSpans implements SpanExecutor {
@@ -52,7 +52,7 @@ export class LeaderSpans implements SpanExecutor {
     this.options = options;
   }
 
-  /** @throws NotLeaderError, BusyError: nothing happened; OutcomeUnknownError */
+  /** @throws NotLeaderError and what the engine refuses with: nothing happened; OutcomeUnknownError */
   async command(request: SpanRequest): Promise<SpanReply> {
     const { propose, gate, hlc } = this.options;
     let pending: ReturnType<SpanGate['begin']> | undefined;
@@ -66,7 +66,7 @@ export class LeaderSpans implements SpanExecutor {
         pending = gate.begin(command);
         if (request.kind !== 'activate') return encodeSpan(entryTs, command);
         return encodeSpan(entryTs, command, request.gcThreshold, request.imports);
-      })) as SpanReply;
+      }, true)) as SpanReply;
       if (pending !== undefined) gate.end(pending);
       return reply;
     } catch (error) {
@@ -209,6 +209,6 @@ export class LeaderSpans implements SpanExecutor {
     return (await propose(() => {
       for (const { commitTs } of request.versions) hlc.observe(commitTs);
       return encodeImport(request);
-    })) as ImportOutcome;
+    }, false)) as ImportOutcome;
   }
 }

@@ -3,6 +3,7 @@ import { strict as assert } from 'node:assert';
 import { describe, it } from 'node:test';
 import { encodeSetGc } from '../../src/kv/entry.ts';
 import {
+  BusyError,
   NotLeaderError,
   NotOwnerError,
   OutcomeUnknownError,
@@ -37,10 +38,10 @@ const activate = (floor: HlcTimestamp, imports = 0): SpanRequest => {
 class SpanBed extends Bed {
   readonly memory: MemoryStore;
 
-  constructor(options: { owned?: readonly [string, string | undefined] | 'all'; pipelineDepth?: number } = {}) {
+  constructor(options: { owned?: readonly [string, string | undefined] | 'all'; maxInflightEntries?: number } = {}) {
     const memory = new MemoryStore();
-    const { owned = ['a', 'z'], pipelineDepth = 8 } = options;
-    super({ pipelineDepth }, memory, { ownsEverything: owned === 'all' });
+    const { owned = ['a', 'z'], maxInflightEntries = 100 } = options;
+    super({ pipelineDepth: 8, maxInflightEntries }, memory, { ownsEverything: owned === 'all' });
     this.memory = memory;
     if (owned === 'all') return;
     this.raft.apply(encodeSpan(hlcTimestamp(1n), { kind: 'assign', ...range(...owned), epoch: 1 }));
@@ -461,6 +462,19 @@ describe('the questions of a move', () => {
     ]) {
       await assert.rejects(question, NotLeaderError);
     }
+  });
+
+  it('wait for room as imports, and pass everybody who waits as commands', async () => {
+    const bed = new SpanBed({ maxInflightEntries: 1 });
+    bed.set('a', '1');
+    bed.scheduler.endTurn();
+    const waiting = bed.set('b', '1');
+    const imported = { job: 1, attempt: 1, seq: 1, bookmark: bytes(''), versions: [] };
+    await assert.rejects(bed.executor.spans.import(imported), BusyError);
+    const captured = bed.executor.spans.command(captureOn);
+    assert.equal(waiting.evaluations, 0);
+    assert.equal((await bed.answer(captured)).outcome.kind, 'done');
+    assert.equal(waiting.reply, 'OK');
   });
 
   it('wait for confirmation that this node leads', async () => {
