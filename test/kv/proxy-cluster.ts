@@ -1,0 +1,99 @@
+/** Nodes with a proxy each, over a wire in memory. */
+import { strict as assert } from 'node:assert';
+import { LeaderProxy, type ProxyLimits } from '../../src/kv/proxy.ts';
+import { nodeId, SeededRandom } from '../../src/platform/index.ts';
+import { bytes, GROUP, ManualClock, ManualScheduler } from './fakes.ts';
+import { Wire } from './network.ts';
+
+/** Nodes that share a wire and believe what the test says about the leader. */
+export class ProxyCluster {
+  readonly clock = new ManualClock();
+  readonly scheduler = new ManualScheduler(this.clock);
+  readonly wire = new Wire();
+  readonly nodes = new Map<number, ReturnType<ProxyCluster['add']>>();
+
+  constructor(count = 3, limits: Partial<ProxyLimits> = {}) {
+    for (let id = 1; id <= count; id++) this.nodes.set(id, this.add(id, limits));
+  }
+
+  private add(id: number, limits: Partial<ProxyLimits>) {
+    const belief = { serving: false, leader: undefined as number | undefined, term: 1, hosts: true };
+    const replica = {
+      isServing: () => belief.serving,
+      leader: () => (belief.leader === undefined ? undefined : { nodeId: nodeId(belief.leader), term: belief.term }),
+    };
+    const directory = {
+      replica: (group: number) => (group === GROUP && belief.hosts ? replica : undefined),
+      members: (group: number) => (group === GROUP ? [nodeId(2), nodeId(3)] : []),
+    };
+    const { clock, scheduler } = this;
+    const network = this.wire.end(id);
+    const proxy = new LeaderProxy({ network, directory, clock, scheduler, random: new SeededRandom(id), limits });
+    return { belief, proxy };
+  }
+
+  node(id: number) {
+    return this.nodes.get(id)!;
+  }
+
+  lead(leader: number): void {
+    for (const [id, { belief }] of this.nodes) {
+      belief.serving = id === leader;
+      belief.leader = leader;
+    }
+  }
+
+  /** Lets everything that can happen now happen. */
+  flow(): void {
+    for (let round = 0; round < 10; round++) {
+      this.scheduler.endTurn();
+      this.wire.deliver();
+    }
+  }
+
+  pass(ms: number): void {
+    for (let at = 0; at < ms; at += 5) {
+      this.scheduler.advance(5);
+      this.flow();
+    }
+  }
+
+  forward(from: number, payload = 'x', timeoutMs = 1000) {
+    const result = { calls: [] as [Error | undefined, string | undefined][] };
+    this.node(from).proxy.forward(
+      GROUP,
+      'echo',
+      bytes(payload),
+      this.clock.monotonicMs() + timeoutMs,
+      (error, reply) => {
+        result.calls.push([error, reply?.toString('latin1')]);
+      },
+    );
+    return {
+      get isDone() {
+        return result.calls.length > 0;
+      },
+      get reply() {
+        assert.equal(result.calls.length, 1);
+        if (result.calls[0]![0] !== undefined) throw result.calls[0]![0];
+        return result.calls[0]![1];
+      },
+      get error() {
+        assert.equal(result.calls.length, 1);
+        return result.calls[0]![0];
+      },
+    };
+  }
+
+  /** Handlers that note what they ran and answer with who they are. */
+  serveEcho(): string[] {
+    const ran: string[] = [];
+    for (const [id, { proxy }] of this.nodes) {
+      proxy.onForward('echo', (payload, answer) => {
+        ran.push(`${id}:${payload.toString('latin1')}`);
+        answer(undefined, bytes(`${id}:${payload.toString('latin1')}`));
+      });
+    }
+    return ran;
+  }
+}
