@@ -71,7 +71,7 @@ export class LeaderSpans implements SpanExecutor {
       return reply;
     } catch (error) {
       // Of unknown outcome: it may still come, so the range stays shut until the next command of the job says more.
-      if (pending !== undefined && !(error instanceof OutcomeUnknownError)) gate.end(pending);
+      if (pending !== undefined && !(error instanceof OutcomeUnknownError)) gate.withdraw(pending);
       throw error;
     }
   }

@@ -77,12 +77,18 @@ export class SpanGate {
     return pending;
   }
 
-  /** The outcome is known: so is that of every earlier command of the job, whose place in the log was before it. */
+  /** The command was applied: so was every earlier one of the job whose place in the log is before it, or it never will be. */
   end(pending: PendingCommand): void {
     const at = this.pending.indexOf(pending);
     if (at < 0) return;
     const job = jobOf(pending.command);
     this.pending = this.pending.filter((one, place) => place > at || jobOf(one.command) !== job);
+    this.refresh(this.applied());
+  }
+
+  /** The command was certainly not proposed. What is known of others does not change. */
+  withdraw(pending: PendingCommand): void {
+    this.pending = this.pending.filter((one) => one !== pending);
     this.refresh(this.applied());
   }
 

@@ -317,6 +317,18 @@ describe('a range that is handed over', () => {
     assert.equal(bed.get('f').reply, '2');
   });
 
+  it('does not open because a repetition of the command was not proposed', async () => {
+    const bed = new SpanBed();
+    await bed.done(captureOn);
+    const first = bed.executor.spans.command(fence);
+    const second = bed.executor.spans.command(fence);
+    bed.raft.proposals.unshift(bed.raft.proposals.pop()!);
+    bed.raft.drop('notProposed');
+    await assert.rejects(second, NotLeaderError);
+    isBusy(bed.set('f', '1'));
+    assert.equal((await bed.answer(first)).outcome.kind, 'done');
+  });
+
   it('stays shut after an unknown outcome, until a command of the job says more', async () => {
     const bed = new SpanBed();
     await bed.done(captureOn);

@@ -135,6 +135,25 @@ test('a state machine that falls behind is not fed until it says so', async () =
   assert.equal((await cluster.simulation.runToEnd(pending)).kind, 'applied');
 });
 
+test('a state machine that pushes back after an entry gets nothing that was committed together with it', async () => {
+  const cluster = await SimCluster.found();
+  const leader = await cluster.serving();
+  const [before, after] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+  leader.list.pressure = before.promise;
+  leader.list.pushesBackAfter = { text: 'stop', pressure: after.promise };
+  const commitBefore = leader.group.status().commitIndex;
+  const pending = Promise.all(['one', 'stop', 'two'].map((text) => leader.propose(text)));
+  await cluster.until(() => leader.group.status().commitIndex >= commitBefore + 3);
+  leader.list.pressure = undefined;
+  before.resolve();
+  await cluster.until(() => leader.list.values.includes('stop'));
+  await cluster.simulation.runFor(500);
+  assert.deepEqual(leader.list.values.slice(-2), ['one', 'stop']);
+  leader.list.pressure = undefined;
+  after.resolve();
+  assert((await cluster.simulation.runToEnd(pending)).every(({ kind }) => kind === 'applied'));
+});
+
 test('an entry that the state machine refuses stops that replica alone', async () => {
   const groups = [GROUP, groupId(2)];
   const cluster = await SimCluster.found({ groups });

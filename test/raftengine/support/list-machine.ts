@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import type { LogIndex } from '../../../src/platform/index.ts';
 import type {
   CommittedEntry,
+  Entry,
   LeadershipEvent,
   SnapshotMeta,
   SnapshotReader,
@@ -31,6 +32,8 @@ export class ListMachine implements StateMachine {
   readonly appliedIndexes: LogIndex[] = [];
   /** Set to make the machine push back. */
   pressure: Promise<void> | undefined;
+  /** Entry after which the machine pushes back, with what it then waits for. */
+  pushesBackAfter: { readonly text: string; readonly pressure: Promise<void> } | undefined;
   /** Everything that is applied is durable at once. */
   flushesAlways = true;
   /** Payload that the machine refuses. */
@@ -69,6 +72,7 @@ export class ListMachine implements StateMachine {
       this.meta = { index: entry.index, term: entry.term, conf: entry.conf ?? this.meta.conf };
       this.appliedIndexes.push(entry.index);
       if (entry.kind === 0 && entry.payload.length > 0) this.values.push(text);
+      if (this.endsBatch(entry)) this.pressure = this.pushesBackAfter!.pressure;
       return this.values.length;
     });
     if (this.flushesAlways) this.flush();
@@ -77,6 +81,10 @@ export class ListMachine implements StateMachine {
 
   applyPressure(): Promise<void> | undefined {
     return this.pressure;
+  }
+
+  endsBatch(entry: Entry): boolean {
+    return this.pushesBackAfter?.text === entry.payload.toString();
   }
 
   onLeadership(event: LeadershipEvent): void {
