@@ -41,9 +41,8 @@ export class UnknownStoreFormatError extends KvorumError {
   readonly format: number;
 
   constructor(location: string, format: number, known: number) {
-    super(
-      `the store in ${location} has format ${format}, this version reads format ${known}; use the version that wrote it, or restore this replica from another one`,
-    );
+    const problem = `has format ${format}, this version reads format ${known}`;
+    super(`the store in ${location} ${problem}; use the version that wrote it, or restore this replica from another one`);
     this.location = location;
     this.format = format;
   }

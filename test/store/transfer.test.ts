@@ -227,7 +227,8 @@ test('a walk exports what was applied before it began, also one that another rep
 });
 
 test('what was dropped is gone for good, with what range deletes hid of it, and nothing else is', async () => {
-  const options = simulated();
+  const levels = new SimulatedLevels();
+  const options = simulated(levels);
   let store = await openGroupStore(options);
   for (const key of ['j', 'k', 'm', 'ozz', 'p']) put(store, key, 'a long value that lies in a row of its own', 10, 900);
   unit(store, (writer) => writer.deleteRange(bytes('a'), bytes('z'), ts(20)));
@@ -242,6 +243,17 @@ test('what was dropped is gone for good, with what range deletes hid of it, and 
   store = await openGroupStore(options);
   await store.dropping(START, undefined);
   assert.equal(store.dropping(EMPTY_START, undefined), undefined);
+  const level = levels.openLevel('store');
+  await level.open();
+  const kinds = new Map<string, number>();
+  const rows = level.iterator({});
+  for (const [rowKey] of await rows.nextv(1000)) {
+    const kind = String.fromCharCode(rowKey[0]!);
+    kinds.set(kind, (kinds.get(kind) ?? 0) + 1);
+  }
+  await rows.close();
+  // Of j, p and q newest version and expiry are left, of j and p the long values, and both sides of the range delete.
+  assert.deepEqual(Object.fromEntries(kinds), { L: 3, R: 2, S: 1, V: 2, X: 3 });
   put(store, 'm', 'from far away', 5);
   for (const after of ['at once', 'after a restart']) {
     assert.equal((await store.get(bytes('m'), ts(100)))?.value.toString(), 'from far away', after);
