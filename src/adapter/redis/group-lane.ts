@@ -113,7 +113,7 @@ export class GroupLane implements RequestOwner {
     // Everything that the connection received in this turn goes into one batch.
     queueMicrotask(() => {
       this.isBatchScheduled = false;
-      if (!this.isStalled && !this.isBatchUnderWay) this.forwardBatch();
+      this.forwardBatch();
     });
   }
 

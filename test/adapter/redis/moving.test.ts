@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, afterEach, describe, it } from 'node:test';
 import fc from 'fast-check';
+import { NotLeaderError, NotOwnerError, RangeBusyError } from '../../../src/kv/index.ts';
 import { SeededRandom } from '../../../src/platform/index.ts';
 import { FakeKv, FakeState, RangeMap, slotKey } from './fake-kv.ts';
 import type { TestServer } from './harness.ts';
@@ -214,6 +215,20 @@ describe('a command whose key has moved', () => {
     assert.ok(kv.submitted < 40, `${kv.submitted} attempts`);
   });
 
+  it('asks the directory in the end when two groups name each other', async () => {
+    const { client, groups, kv, state } = await startOwners();
+    const [first, second, third] = groups;
+    state.check = (group) => {
+      if (group !== third) throw new NotOwnerError(group === first ? second : first);
+    };
+    kv.learn(new RangeMap(first!));
+    client.send(request('SET', 'a', '1'));
+    await eventually(() => kv.submitted >= 3, 'it is sent to and fro');
+    kv.learn(new RangeMap(third!));
+    assert.equal(await client.read(), '+OK');
+    assert.ok(kv.submitted < 20, `${kv.submitted} attempts`);
+  });
+
   it('refuses a transaction as a whole', async () => {
     const { client, state, moveAll, kv } = await startOwners();
     await client.call('WATCH', '{a}1');
@@ -261,6 +276,41 @@ describe('a range that is being handed over', () => {
     );
   });
 
+  it('is probed with few commands of a long forwarded pipeline', async () => {
+    const state = new FakeState();
+    const kv = new FakeKv({ nodeId: 1, state, groups: 3 });
+    const leaderKv = new FakeKv({ nodeId: 2, state, groups: 3 });
+    kv.leader = leaderKv;
+    state.owners = kv.directory.copy();
+    await start({ kv: leaderKv });
+    const { client } = await start({ kv });
+    state.fenced = [0, 16_384];
+    const count = 2_000;
+    client.send(Buffer.concat(Array.from({ length: count }, () => request('INCR', 'n'))));
+    const untilMs = performance.now() + 400;
+    await eventually(() => performance.now() > untilMs, 'a while');
+    assert.ok(leaderKv.submitted <= 2 * 1024 + 600, `${leaderKv.submitted} requests in 400 ms`);
+    state.fenced = undefined;
+    assert.deepEqual(
+      await client.readMany(count),
+      Array.from({ length: count }, (_, index) => index + 1),
+    );
+  });
+
+  it('lets nothing pass what is refused at once when it is tried again', async () => {
+    const { client, state, kv } = await startOwners();
+    let refusals = 2;
+    state.check = () => {
+      if (refusals-- > 0) throw new RangeBusyError('fenced');
+    };
+    kv.holding = true;
+    client.send(Buffer.concat([request('SET', 'a', '1'), request('SET', 'a', '2'), request('APPEND', 'a', '3')]));
+    await eventually(() => kv.submitted === 3, 'three commands');
+    kv.releaseHeld();
+    assert.deepEqual(await client.readMany(3), ['+OK', '+OK', 2]);
+    assert.equal(await client.call('GET', 'a'), '23');
+  });
+
   it('goes on serving reads, and does not hold back other connections', async () => {
     const { client, state, connect } = await startOwners();
     await client.call('SET', 'a', '1');
@@ -296,6 +346,28 @@ describe('a new version of the directory', () => {
     kv.releaseHeld();
     assert.deepEqual(await client.readMany(2), ['+OK', '+OK']);
     assert.deepEqual(asked, [old, groups[0]]);
+    assert.equal(await client.call('GET', 'a'), '2');
+  });
+});
+
+describe('a node that has just lost leadership', () => {
+  it('forwards nothing before it knows what became of the commands that it has', async () => {
+    const state = new FakeState();
+    const kv = new FakeKv({ nodeId: 1, state });
+    const leaderKv = new FakeKv({ nodeId: 2, state });
+    await start({ kv: leaderKv });
+    const { client } = await start({ kv });
+    kv.holding = true;
+    kv.failNext = new NotLeaderError(undefined);
+    client.send(request('SET', 'a', '1'));
+    await eventually(() => kv.submitted === 1, 'the first SET');
+    kv.leader = leaderKv;
+    client.send(request('SET', 'a', '2'));
+    const { client: other } = await start({ kv: new FakeKv() });
+    assert.equal(await other.call('PING'), '+PONG');
+    assert.equal(kv.forwarded, 0);
+    kv.releaseHeld();
+    assert.deepEqual(await client.readMany(2), ['+OK', '+OK']);
     assert.equal(await client.call('GET', 'a'), '2');
   });
 });
@@ -397,6 +469,21 @@ describe('commands over all keys', () => {
       assert.ok(turn < 200, 'a scan ends');
     } while (cursor !== '0');
     assert.deepEqual([...new Set(seen)].sort(), names);
+  });
+
+  it('a page that ends at a border gives a cursor for the border, which repeats nothing elsewhere', async () => {
+    const { client, kv, state, groups, names } = await filled(100);
+    const border = Buffer.from([0x72, 0, 0x20]);
+    state.owners!.assign(border, slotKey(0x3000), groups[2]!);
+    kv.learn();
+    const before = [...state.values.values()].filter(({ key }) => Buffer.compare(key, border) < 0).length;
+    assert.ok(before > 0 && before < names.length);
+    const { client: second } = await start({ kv: new FakeKv({ state, groups: 3 }) });
+    const [cursor, keys] = (await client.call('SCAN', '0', 'COUNT', String(before))) as [string, string[]];
+    assert.equal(keys.length, before);
+    const [end, rest] = (await second.call('SCAN', cursor, 'COUNT', '1000')) as [string, string[]];
+    assert.equal(end, '0');
+    assert.deepEqual([...keys, ...rest].sort(), names);
   });
 
   it('FLUSHDB deletes everything though the directory is old, range by range', async () => {
