@@ -20,6 +20,7 @@ import {
   KvCatalogGroup,
   type KvServiceOptions,
   MoveDriver,
+  type MoveLimits,
   NodeAgent,
   type NodeKvService,
   physicalMs,
@@ -69,6 +70,8 @@ export interface NodeParts {
   readonly retentionMs: number;
   /** Bounds and periods of the key-value layer that differ from the defaults. */
   readonly kv?: Pick<KvServiceOptions, 'limits' | 'maintenance'>;
+  /** Bounds and periods of moves that differ from the defaults. */
+  readonly moves?: Partial<MoveLimits>;
   /** The node can promise nothing any more: its log or its store failed, or it was removed from the cluster. */
   readonly onFatal: (error: Error) => void;
   /** Something in the background failed and will be tried again. */
@@ -112,6 +115,18 @@ const foundingConfiguration = (founding: ClusterFounding, nowMs: number): Foundi
     ranges: founding.ranges.filter((range) => range.groupId === id).map(({ start, end }) => ({ start, end })),
   })),
 });
+
+/** Stores that are opened at a time: opening is mostly waiting for the disk. */
+const OPEN_AT_ONCE = 16;
+
+/** Runs steps, so many at a time. @throws what the first one that failed threw, when none is under way any more */
+async function inBatches(size: number, steps: readonly (() => Promise<void>)[]): Promise<void> {
+  for (let at = 0; at < steps.length; at += size) {
+    const outcomes = await Promise.allSettled(steps.slice(at, at + size).map((step) => step()));
+    const failed = outcomes.find((outcome) => outcome.status === 'rejected');
+    if (failed !== undefined) throw failed.reason;
+  }
+}
 
 /** How to open a store that is one of `open`. */
 function shareOf({ store, storeMemoryBytes }: NodeParts, open: number): NodeParts['store'] {
@@ -225,6 +240,7 @@ export async function assembleNode(parts: NodeParts): Promise<AssembledNode> {
     clock,
     scheduler,
     random,
+    limits: parts.moves ?? {},
     onError: (_job, error) => onBackgroundError(error),
   });
 
@@ -265,8 +281,10 @@ export async function assembleNode(parts: NodeParts): Promise<AssembledNode> {
   });
   agent.onDocument((document) => follower.follow(document));
 
-  for (const group of foundingGroups) await host.open(group.id, group);
-  for (const group of stored) await host.open(group, undefined);
+  await inBatches(OPEN_AT_ONCE, [
+    ...foundingGroups.map((group) => () => host.open(group.id, group)),
+    ...stored.map((group) => () => host.open(group, undefined)),
+  ]);
 
   await network.start();
   engine.start();

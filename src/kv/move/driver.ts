@@ -45,6 +45,8 @@ export interface MoveLimits {
   readonly graceMs: Millis;
   /** How long the source keeps pointing at the new owner. */
   readonly signpostMs: Millis;
+  /** Signposts of old moves are looked for this often. */
+  readonly sweepMs: Millis;
   readonly retryBaseMs: Millis;
   readonly retryCapMs: Millis;
   /** Jobs driven at the same time. */
@@ -59,13 +61,12 @@ export const DEFAULT_MOVE_LIMITS: MoveLimits = {
   fenceMs: 10_000,
   graceMs: 30_000,
   signpostMs: 24 * 3_600_000,
+  sweepMs: 60_000,
   retryBaseMs: 50,
   retryCapMs: 5_000,
   maxJobs: 8,
 };
 
-/** Signposts of old moves are looked for this often. */
-const SWEEP_MS: Millis = 60_000;
 /** The source says its GC threshold when it releases. */
 const UNKNOWN_YET = hlcTimestamp(0n);
 /** Tries of a step that another job is in the way of, before the move is given up. */
@@ -326,7 +327,7 @@ export class MoveDriver {
 
   private scheduleSweep(): void {
     if (this.isStopped) return;
-    this.sweep = this.options.scheduler.after(SWEEP_MS, () => {
+    this.sweep = this.options.scheduler.after(this.limits.sweepMs, () => {
       const task = this.takeDownSignposts().finally(() => {
         this.loops.delete(task);
         this.scheduleSweep();
