@@ -18,10 +18,10 @@ export interface SuiteEntry {
 /** Every workload once, each under faults that have caught it out elsewhere; under five minutes in all. */
 export const quickSuite: readonly SuiteEntry[] = [
   { workload: 'register', nemeses: ['kill', 'partition'], seconds: 20 },
-  { workload: 'counter', nemeses: ['kill-leader', 'pause-leader'], seconds: 12 },
+  { workload: 'counter', nemeses: ['kill-leader', 'route-shuffle'], seconds: 15, overlap: 2, groups: 3 },
   { workload: 'set', nemeses: ['kill-all', 'partition-leader'], seconds: 15 },
-  { workload: 'append', nemeses: ['partition-one-way', 'kill-random'], seconds: 12 },
-  { workload: 'unique-ids', nemeses: ['kill-leader'], seconds: 10 },
+  { workload: 'append', nemeses: ['partition-one-way', 'route-shuffle'], seconds: 15, overlap: 2, groups: 3 },
+  { workload: 'unique-ids', nemeses: ['pause-leader', 'route-shuffle'], seconds: 10, overlap: 2, groups: 3 },
   { workload: 'queue', nemeses: ['pause', 'network'], seconds: 12 },
   { workload: 'ttl', nemeses: ['clock', 'kill-leader'], seconds: 12 },
   { workload: 'list-append', nemeses: ['kill', 'pause', 'partition'], seconds: 20 },
@@ -31,11 +31,28 @@ export const quickSuite: readonly SuiteEntry[] = [
   { workload: 'long-fork', nemeses: ['pause', 'network'], seconds: 12 },
 ];
 
-/** Every workload under every family of faults, and under all of them together. */
-export const fullSuite: readonly SuiteEntry[] = Object.keys(workloads).flatMap((workload) =>
-  [['kill'], ['pause'], ['partition'], ['network'], ['clock'], ['disk'], ['transfer'], ['all']].map((nemeses) => ({
-    workload,
-    nemeses,
-    seconds: 180,
-  })),
-);
+/** Every workload under every family of faults and under all of them together; those of single keys also while ranges move. */
+export const fullSuite: readonly SuiteEntry[] = Object.keys(workloads)
+  .flatMap((workload) =>
+    [['kill'], ['pause'], ['partition'], ['network'], ['clock'], ['disk'], ['transfer'], ['all']].map((nemeses) => ({
+      workload,
+      nemeses,
+      seconds: 180,
+    })),
+  )
+  .concat(
+    ['register', 'counter', 'set', 'append', 'queue', 'ttl', 'unique-ids'].flatMap((workload) =>
+      [
+        ['kill', 'routes'],
+        ['partition', 'routes'],
+        ['pause', 'routes'],
+        ['transfer', 'routes'],
+      ].map((nemeses) => ({
+        workload,
+        nemeses,
+        seconds: 180,
+        overlap: 2,
+        groups: 3,
+      })),
+    ),
+  );
