@@ -1,10 +1,12 @@
 /** Clients of one workload, and the history of what they saw. The rules are those of the runner of real processes. */
+import type { Redis } from 'ioredis';
 import { classifyError } from '../../../jepsen/client.ts';
 import type { Op, OpType } from '../../../jepsen/history.ts';
 import type { Invocation, Workload, WorkloadContext } from '../../../jepsen/types.ts';
-import { makeWorkload } from '../../../jepsen/workloads/index.ts';
 import type { SeededRandom, Simulation } from '../../../src/platform/index.ts';
 import type { ClusterNode } from './cluster-node.ts';
+import { TRANSACTIONAL } from './plan.ts';
+import { makeSimWorkload } from './route-workloads.ts';
 import { asOfficialClient, type SimRedis } from './sim-redis.ts';
 
 const FAILED_THINK_MS = 50;
@@ -21,6 +23,8 @@ export interface ClientsOptions {
   readonly clients: number;
   readonly thinkMs: number;
   readonly random: SeededRandom;
+  /** Keys of one transaction have to be put into one slot. */
+  readonly hasRoutes: boolean;
   readonly say: (line: string) => void;
 }
 
@@ -49,7 +53,7 @@ class Client {
       return 'fail';
     }
     try {
-      group.record(process, 'ok', f, await workload.execute(asOfficialClient(this.connection), invocation));
+      group.record(process, 'ok', f, await workload.execute(group.clientOf(this.connection), invocation));
       return 'ok';
     } catch (error) {
       if (error instanceof TypeError) throw error;
@@ -78,14 +82,14 @@ export class WorkloadClients {
 
   constructor(options: ClientsOptions) {
     this.options = options;
-    this.workload = makeWorkload(options.workload, ['clock']);
+    this.workload = makeSimWorkload(options.workload);
     this.clients = Array.from({ length: options.clients }, (_, worker) => new Client(this, worker));
   }
 
   /** What the workload needs before anything happens. */
   async setup(): Promise<void> {
     const connection = await this.options.nodes[0]!.connect();
-    await this.workload.setup?.(asOfficialClient(connection));
+    await this.workload.setup?.(this.clientOf(connection));
     connection.disconnect();
   }
 
@@ -138,6 +142,11 @@ export class WorkloadClients {
     say(
       `${this.workload.name}/${process} ${type} ${f} ${JSON.stringify(value)}${error === undefined ? '' : ` (${error})`}`,
     );
+  }
+
+  clientOf(connection: SimRedis): Redis {
+    const { workload, hasRoutes } = this.options;
+    return asOfficialClient(connection, hasRoutes && TRANSACTIONAL.has(workload) ? workload : undefined);
   }
 
   nodeOf(process: number): ClusterNode {

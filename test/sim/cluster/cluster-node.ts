@@ -99,6 +99,11 @@ export class ClusterNode {
     return this.levels.exists(`${STORES}-${group}`);
   }
 
+  /** It is another incarnation than the one that the cluster knew: nobody tells it what the catalog knows of nodes. */
+  get wasWiped(): boolean {
+    return this.joins;
+  }
+
   get isUp(): boolean {
     return this.process !== undefined;
   }
@@ -158,6 +163,7 @@ export class ClusterNode {
       limits: plan.limits,
       retentionMs: plan.retentionMs,
       kv: plan.kv,
+      moves: plan.routes?.moves ?? {},
       onFatal: (error) => this.died(life, error),
       onBackgroundError: (error) => say(`node ${this.id} background: ${String(error)}`),
     });

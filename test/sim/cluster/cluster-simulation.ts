@@ -4,12 +4,20 @@
  * write, all replicas must come to the same state, and the histories are judged by the checkers of the fault tests.
  */
 import { type Verdict, worstVerdict } from '../../../jepsen/history.ts';
-import { SeededRandom, SimFabric, Simulation, SimulationTimeoutError } from '../../../src/platform/index.ts';
+import {
+  type GroupId,
+  SeededRandom,
+  SimFabric,
+  Simulation,
+  SimulationTimeoutError,
+} from '../../../src/platform/index.ts';
 import { WorkloadClients } from './clients.ts';
 import { ClusterNode, groupsOf } from './cluster-node.ts';
 import { Invariants } from './invariants.ts';
 import { Nemesis } from './nemesis.ts';
+import { OwnershipInvariants } from './ownership.ts';
 import type { Plan } from './plan.ts';
+import { RouteOperator } from './route-operator.ts';
 import { InvariantViolation } from './violation.ts';
 
 const CHECK_EVERY_MS = 100;
@@ -17,6 +25,9 @@ const CHECK_EVERY_MS = 100;
 const RECOVERY_MS = 30_000;
 const CALM_MS = 60_000;
 const POLL_MS = 100;
+/** Databases that workloads use. */
+const COUNTED_DBS = [0, 1];
+const SCAN_COUNT = '1000';
 /** Clocks start up to this far from true time. */
 const MAX_SKEW_MS = 2000;
 
@@ -30,6 +41,8 @@ export interface RunReport {
   readonly terms: number;
   readonly operations: number;
   readonly succeeded: number;
+  /** Ranges that went from one group to another. */
+  readonly handovers: number;
   readonly verdict: Verdict;
 }
 
@@ -38,7 +51,9 @@ export class ClusterSimulation {
   private readonly simulation: Simulation;
   private readonly nodes: ClusterNode[] = [];
   private readonly nemesis: Nemesis;
+  private readonly operator: RouteOperator | undefined;
   private readonly invariants: Invariants;
+  private readonly ownership: OwnershipInvariants;
   private readonly groups: WorkloadClients[];
   private readonly trace: ((line: string) => void) | undefined;
   private violation: InvariantViolation | undefined;
@@ -70,7 +85,10 @@ export class ClusterSimulation {
       node.setClockOffset((random.next() * 2 - 1) * MAX_SKEW_MS);
       this.nodes.push(node);
     }
-    this.nemesis = new Nemesis({ simulation, fabric, nodes: this.nodes, groups: groupsOf(plan), say });
+    this.nemesis = new Nemesis({ simulation, fabric, nodes: this.nodes, groups: () => this.knownGroups(), say });
+    if (plan.routes !== undefined)
+      this.operator = new RouteOperator({ simulation, nodes: this.nodes, plan: plan.routes, say });
+    this.ownership = new OwnershipInvariants(this.nodes);
     this.invariants = new Invariants(this.nodes, groupsOf(plan));
     this.groups = plan.workloads.map(
       (workload, at) =>
@@ -81,6 +99,7 @@ export class ClusterSimulation {
           clients: plan.clientsPerWorkload,
           thinkMs: plan.thinkMs,
           random: random.fork(100 + at),
+          hasRoutes: plan.routes !== undefined,
           say,
         }),
     );
@@ -110,10 +129,12 @@ export class ClusterSimulation {
     await this.until('the cluster starts', RECOVERY_MS, this.everyNodeWrites());
     for (const group of this.groups) await this.until('the workload is set up', RECOVERY_MS, group.setup());
     nemesis.plan(plan.faults);
+    this.operator?.start();
     for (const group of this.groups) group.start();
     await this.pass(plan.durationMs);
     this.say('faults end');
     nemesis.healAll();
+    this.operator?.stop();
     const stopped = Promise.all(this.groups.map((group) => group.stop()));
     await this.until('the members come back', RECOVERY_MS, nemesis.restoreMembership());
     await this.until('every node takes a write', RECOVERY_MS, this.everyNodeWrites());
@@ -122,6 +143,9 @@ export class ClusterSimulation {
       if (!(await this.until('the last operations succeed', CALM_MS, group.finish())))
         throw new InvariantViolation('liveness', `a final operation of ${group.workload.name} kept failing in calm`);
     }
+    await this.until('ranges come to rest', CALM_MS, this.rangesRest());
+    this.ownership.checkAtRest();
+    await this.until('DBSIZE says what SCAN finds', RECOVERY_MS, this.countsAgree());
     await this.until('all replicas have applied the same', RECOVERY_MS, this.replicasAgree());
     this.throwIfBroken();
     this.say('judging');
@@ -148,6 +172,7 @@ export class ClusterSimulation {
       events: this.simulation.events,
       committed: this.invariants.committedCount,
       terms: this.invariants.termCount,
+      handovers: this.ownership.handovers,
       operations,
       succeeded,
       verdict: worstVerdict(verdicts),
@@ -155,6 +180,7 @@ export class ClusterSimulation {
   }
 
   private watch(): void {
+    this.invariants.watch(this.ownership.groups);
     this.invariants.check();
     this.simulation.schedule(CHECK_EVERY_MS, 'check', () => this.watch());
   }
@@ -163,16 +189,33 @@ export class ClusterSimulation {
   private async pass(ms: number): Promise<void> {
     const endMs = this.simulation.nowMs() + ms;
     while (this.simulation.nowMs() < endMs) {
-      await this.simulation.runFor(Math.min(CHECK_EVERY_MS, endMs - this.simulation.nowMs()));
+      const isOver = (): boolean => this.looked() && this.violation !== undefined;
+      try {
+        await this.simulation.runUntil(isOver, Math.min(CHECK_EVERY_MS, endMs - this.simulation.nowMs()));
+      } catch (error) {
+        if (!(error instanceof SimulationTimeoutError)) throw error;
+      }
       this.throwIfBroken();
     }
+  }
+
+  /** What is looked at between any two events. @returns true */
+  private looked(): boolean {
+    this.ownership.look();
+    return true;
   }
 
   /** Runs until a promise settles. @throws InvariantViolation when it does not in time */
   private async until<T>(what: string, withinMs: number, promise: Promise<T>): Promise<T> {
     const raced = Promise.race([promise, this.brokenSignal.promise]);
+    let isSettled = false;
+    const settled = (): void => {
+      isSettled = true;
+    };
+    raced.then(settled, settled);
     try {
-      return (await this.simulation.runToEnd(raced, withinMs)) as T;
+      await this.simulation.runUntil(() => this.looked() && isSettled, withinMs);
+      return (await raced) as T;
     } catch (error) {
       if (!(error instanceof SimulationTimeoutError)) throw error;
       const states = this.nodes.map(({ id, process }) => `${id}: ${JSON.stringify(process?.node.status() ?? 'down')}`);
@@ -199,8 +242,55 @@ export class ClusterSimulation {
     }
   }
 
+  /** Settles when all moves are over and everybody knows. */
+  private async rangesRest(): Promise<void> {
+    let said = '';
+    for (;;) {
+      const unrest = this.ownership.unrest();
+      if (unrest === undefined) return;
+      if (unrest !== said) this.say(`not at rest: ${unrest}`);
+      said = unrest;
+      await this.simulation.delay(POLL_MS, 'rest');
+    }
+  }
+
+  /** Settles when every node counts as many keys as a scan finds. */
+  private async countsAgree(): Promise<void> {
+    for (const node of this.nodes) {
+      for (const db of COUNTED_DBS) {
+        while (!(await this.countsAgreeAt(node, db))) await this.simulation.delay(POLL_MS, 'count');
+      }
+    }
+  }
+
+  private async countsAgreeAt(node: ClusterNode, db: number): Promise<boolean> {
+    try {
+      const client = await node.connect();
+      await client.command(['select', String(db)]);
+      const before = await client.command(['dbsize']);
+      const found = new Set<string>();
+      let cursor = '0';
+      do {
+        const [next, keys] = (await client.command(['scan', cursor, 'count', SCAN_COUNT])) as [string, string[]];
+        for (const key of keys) found.add(key);
+        cursor = next;
+      } while (cursor !== '0');
+      client.disconnect();
+      if (before !== found.size)
+        this.say(`node ${node.id} counts ${String(before)} keys of db ${db}, not ${found.size}`);
+      return before === found.size;
+    } catch (error) {
+      this.say(`node ${node.id} cannot count: ${(error as Error).message}`);
+      return false;
+    }
+  }
+
+  private knownGroups(): readonly GroupId[] {
+    return this.plan.routes?.changesGroups === true ? this.ownership.activeGroups() : groupsOf(this.plan);
+  }
+
   private async replicasAgree(): Promise<void> {
-    while (!(await this.invariants.compareDigests())) await this.simulation.delay(POLL_MS, 'agree');
+    while (!(await this.invariants.compareDigests(this.knownGroups()))) await this.simulation.delay(POLL_MS, 'agree');
   }
 
   private broken(violation: InvariantViolation): void {

@@ -19,10 +19,19 @@ interface Seen {
 
 /** Looks at the replicas of all groups. */
 export class Invariants {
-  private readonly groups: readonly GroupInvariants[];
+  private readonly nodes: readonly ClusterNode[];
+  private readonly groups: GroupInvariants[] = [];
 
   constructor(nodes: readonly ClusterNode[], groups: readonly GroupId[]) {
-    this.groups = groups.map((group) => new GroupInvariants(nodes, group));
+    this.nodes = nodes;
+    this.watch(groups);
+  }
+
+  /** Looks at these from now on, too. */
+  watch(groups: Iterable<GroupId>): void {
+    for (const group of groups) {
+      if (!this.groups.some((known) => known.group === group)) this.groups.push(new GroupInvariants(this.nodes, group));
+    }
   }
 
   /** Entries that were seen in some log and applied. */
@@ -39,15 +48,15 @@ export class Invariants {
     for (const group of this.groups) group.check();
   }
 
-  /** See `GroupInvariants.compareDigests`. */
-  async compareDigests(): Promise<boolean> {
-    for (const group of this.groups) if (!(await group.compareDigests())) return false;
+  /** See `GroupInvariants.compareDigests`. @param groups those that are there */
+  async compareDigests(groups: readonly GroupId[]): Promise<boolean> {
+    for (const each of this.groups) if (groups.includes(each.group) && !(await each.compareDigests())) return false;
     return true;
   }
 }
 
 class GroupInvariants {
-  private readonly group: GroupId;
+  readonly group: GroupId;
   private readonly nodes: readonly ClusterNode[];
   private readonly seen = new Map<ClusterNode, Seen>();
   /** Term and checksum of every applied entry that some node held, by index. */
@@ -127,13 +136,24 @@ class GroupInvariants {
     }
   }
 
+  /** As whoever leads has it. */
+  private members(): ClusterNode[] {
+    const leader = this.nodes
+      .map((node) => node.raft(this.group)?.status())
+      .filter((status) => status?.role === 'leader')
+      .sort((left, right) => right!.term - left!.term)[0];
+    return this.nodes.filter(({ id }) => leader?.conf.voters.includes(id) === true);
+  }
+
   /**
-   * Compares the states of all nodes once they have applied the same.
+   * Compares the states of all members once they have applied the same.
    * @returns false when they had not; ask again later
    * @throws InvariantViolation
    */
   async compareDigests(): Promise<boolean> {
-    const stores = this.nodes.map(({ process }) => process?.node.host.get(this.group)?.store);
+    const members = this.members();
+    if (members.length === 0) return false;
+    const stores = members.map(({ process }) => process?.node.host.get(this.group)?.store);
     const indexes = (): string => stores.map((store) => store?.appliedIndex ?? 0).join();
     const before = indexes();
     if (new Set(before.split(',')).size > 1) return false;

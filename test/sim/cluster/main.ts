@@ -1,6 +1,7 @@
 /**
  * `npm run sim:cluster -- --seeds 500 [--from 1]` runs many seeds and stops at the first that breaks an invariant;
  * `npm run sim:cluster -- --seed 17 --trace` replays one, `--events` adds every event to the trace;
+ * `--routes` and `--no-routes` run only seeds in which ranges are on the move, or rest;
  * `npm run sim:cluster -- --minutes 30` goes on for so long; `--data-groups 3` fixes how many groups share the keys;
  * `npm run sim:cluster -- --mutants` breaks kvorum on purpose, again and again, and shows after how many seeds it is noticed.
  */
@@ -8,13 +9,14 @@ import { readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { ClusterSimulation, type RunReport } from './cluster-simulation.ts';
 import { runMutants } from './mutants.ts';
-import { drawPlan, FAULTS, type Plan, type PlanOptions, WORKLOADS } from './plan.ts';
+import { drawPlan, FAULTS, type Plan, type PlanOptions, ROUTE_WORKLOADS } from './plan.ts';
 import { failureOf, shrink } from './shrink.ts';
 
 /** Lines of a failing run that are printed: its end. */
 const TRACE_LINES = 120;
 
 const { values } = parseArgs({
+  allowNegative: true,
   options: {
     seeds: { type: 'string', default: '500' },
     from: { type: 'string', default: '1' },
@@ -22,6 +24,7 @@ const { values } = parseArgs({
     minutes: { type: 'string' },
     nodes: { type: 'string' },
     'data-groups': { type: 'string' },
+    routes: { type: 'boolean' },
     'duration-ms': { type: 'string' },
     workload: { type: 'string', multiple: true },
     fault: { type: 'string', multiple: true },
@@ -52,7 +55,8 @@ const planOptions: PlanOptions = {
   nodes: values.nodes === undefined ? undefined : Number(values.nodes),
   dataGroups: values['data-groups'] === undefined ? undefined : Number(values['data-groups']),
   durationMs: values['duration-ms'] === undefined ? undefined : Number(values['duration-ms']),
-  workloads: oneOfMany('workload', WORKLOADS, values.workload),
+  workloads: oneOfMany('workload', ROUTE_WORKLOADS, values.workload),
+  routes: values.routes,
   faults: oneOfMany('fault', FAULTS, values.fault),
 };
 
@@ -66,6 +70,7 @@ class Totals {
   private operations = 0;
   private succeeded = 0;
   private terms = 0;
+  private handovers = 0;
   private undecided = 0;
   private readonly startedMs = performance.now();
 
@@ -76,6 +81,7 @@ class Totals {
     this.operations += report.operations;
     this.succeeded += report.succeeded;
     this.terms += report.terms;
+    this.handovers += report.handovers;
     if (report.verdict === 'unknown') this.undecided += 1;
   }
 
@@ -91,7 +97,7 @@ class Totals {
       `${this.runs} seeds in ${seconds.toFixed(1)} s (${(this.runs / seconds).toFixed(1)} seeds/s, ` +
       `${(this.simulatedMs / 1000 / seconds).toFixed(0)} simulated seconds per second, ` +
       `${(this.simulatedMs / 1000 / cpuSeconds).toFixed(0)} per second of CPU): ` +
-      `${this.events} events, ${this.committed} entries committed, ${this.terms} terms, ` +
+      `${this.events} events, ${this.committed} entries committed, ${this.terms} terms, ${this.handovers} handovers, ` +
       `${this.succeeded} of ${this.operations} operations succeeded, ${this.undecided} undecided, ${this.failures} failures`
     );
   }

@@ -27,7 +27,8 @@ export interface NemesisOptions {
   readonly simulation: Simulation;
   readonly fabric: SimFabric;
   readonly nodes: readonly ClusterNode[];
-  readonly groups: readonly GroupId[];
+  /** All that are there now. */
+  readonly groups: () => readonly GroupId[];
   readonly say: (line: string) => void;
 }
 
@@ -89,7 +90,8 @@ export class Nemesis {
   private inject(fault: PlannedFault): Heal {
     const { fabric, nodes, say } = this.options;
     const random = new SeededRandom(fault.seed);
-    const group = this.options.groups[random.int(this.options.groups.length)]!;
+    const groups = this.options.groups();
+    const group = groups[random.int(groups.length)]!;
     const leader = this.leader(group);
     const node = leader !== undefined && random.next() < 0.5 ? leader : nodes[random.int(nodes.length)]!;
     say(`fault ${fault.kind} around node ${node.id} for ${fault.lastsMs.toFixed(0)} ms`);
@@ -244,7 +246,8 @@ export class Nemesis {
 
   /** Takes a node out of all groups, one after another. */
   private takeOut(node: ClusterNode, random: SeededRandom): Heal {
-    const { say, nodes, groups } = this.options;
+    const { say, nodes } = this.options;
+    const groups = this.options.groups();
     if (this.outsider !== undefined || nodes.length < 3) return () => undefined;
     this.outsider = node;
     const isDemoted = random.next() < 0.3;
@@ -285,13 +288,13 @@ export class Nemesis {
     const isOut = (conf: ConfState | undefined): boolean => conf !== undefined && !conf.voters.includes(node.id);
     const { nodes, groups } = this.options;
     return nodes.every(
-      (other) => other.id === node.id || groups.every((group) => isOut(other.raft(group)?.status().conf)),
+      (other) => other.id === node.id || groups().every((group) => isOut(other.raft(group)?.status().conf)),
     );
   }
 
   /** Makes a node a voter of all groups again, however long it takes. */
   private async takeBack(node: ClusterNode): Promise<void> {
-    for (const group of this.options.groups) {
+    for (const group of this.options.groups()) {
       while (!(await this.isVoter(node, group))) await this.options.simulation.delay(RETRY_MS, 'membership');
     }
     if (this.outsider === node) this.outsider = undefined;
@@ -323,6 +326,6 @@ export class Nemesis {
     do {
       for (const node of nodes) await this.takeBack(node);
       await simulation.delay(SETTLE_MS, 'membership settles');
-    } while (!groups.every(isWhole));
+    } while (!groups().every(isWhole));
   }
 }

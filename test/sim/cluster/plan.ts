@@ -3,7 +3,7 @@
  * plain data, so that a failing one can be made smaller and run again.
  */
 import type { GroupsSetting } from '../../../src/config/index.ts';
-import type { KvServiceOptions } from '../../../src/kv/index.ts';
+import type { KvServiceOptions, MoveLimits } from '../../../src/kv/index.ts';
 import { SeededRandom } from '../../../src/platform/index.ts';
 import type { EngineLimits } from '../../../src/raftengine/index.ts';
 import type { StoreLimits } from '../../../src/store/index.ts';
@@ -34,6 +34,21 @@ export interface PlannedFault {
   readonly seed: number;
 }
 
+/** One order of the operator who cuts, joins and carries ranges. */
+export interface PlannedOrder {
+  readonly atMs: number;
+  /** Decides what is ordered, of whom and about which range. */
+  readonly seed: number;
+}
+
+/** Ranges that are on the move during a run. */
+export interface RoutesPlan {
+  readonly orders: readonly PlannedOrder[];
+  /** Groups are made and removed too. */
+  readonly changesGroups: boolean;
+  readonly moves: Partial<MoveLimits>;
+}
+
 export interface Plan {
   readonly seed: number;
   readonly nodes: number;
@@ -57,6 +72,8 @@ export interface Plan {
   readonly retentionMs: number;
   readonly kv: Pick<KvServiceOptions, 'limits' | 'maintenance'>;
   readonly commandTimeoutMs: number;
+  /** Undefined: nobody touches the ranges. */
+  readonly routes?: RoutesPlan | undefined;
 }
 
 export interface PlanOptions {
@@ -65,6 +82,8 @@ export interface PlanOptions {
   readonly durationMs?: number | undefined;
   readonly workloads?: readonly string[] | undefined;
   readonly faults?: readonly FaultKind[] | undefined;
+  /** Whether ranges are on the move; undefined: the seed decides. */
+  readonly routes?: boolean | undefined;
 }
 
 /** Workloads of which a run takes some; each keeps to its own keys, apart from the two that append to lists. */
@@ -83,8 +102,17 @@ export const WORKLOADS = [
   'long-fork',
 ] as const;
 
+/** More workloads of runs in which ranges are on the move. */
+export const ROUTE_WORKLOADS = ['flush', 'scan', ...WORKLOADS] as const;
+
 /** Those whose transactions touch several keys. */
-const TRANSACTIONAL: ReadonlySet<string> = new Set(['list-append', 'rw-register', 'bank', 'write-skew', 'long-fork']);
+export const TRANSACTIONAL: ReadonlySet<string> = new Set([
+  'list-append',
+  'rw-register',
+  'bank',
+  'write-skew',
+  'long-fork',
+]);
 
 export function drawPlan(seed: number, options: PlanOptions = {}): Plan {
   const random = new SeededRandom(seed).fork(77);
@@ -148,7 +176,46 @@ export function drawPlan(seed: number, options: PlanOptions = {}): Plan {
     commandTimeoutMs: oneOf(1000, 5000),
     faults: [],
   };
-  return { ...plan, faults: drawFaults(random, plan, options.faults) };
+  const drawn = { ...plan, faults: drawFaults(random, plan, options.faults) };
+  const routes = new SeededRandom(seed).fork(78);
+  const isDrawn = routes.next() < 0.5;
+  return (options.routes ?? (isDrawn && options.dataGroups !== 0)) ? withRoutes(drawn, options, routes) : drawn;
+}
+
+/** The same plan with several groups, and ranges that are on the move between them. */
+function withRoutes(plan: Plan, options: PlanOptions, random: SeededRandom): Plan {
+  const oneOf = <T>(...choices: T[]): T => choices[random.int(choices.length)]!;
+  const workloads = new Set<string>();
+  for (let left = oneOf(1, 2, 2, 3); left > 0; left--)
+    workloads.add(ROUTE_WORKLOADS[random.int(ROUTE_WORKLOADS.length)]!);
+  if (workloads.has('list-append')) workloads.delete('append');
+  const meanGapMs = oneOf(60, 150, 400);
+  const orders: PlannedOrder[] = [];
+  for (let atMs = 200; atMs < plan.durationMs; atMs += random.next() * 2 * meanGapMs)
+    orders.push({ atMs, seed: random.int(2 ** 31) });
+  return {
+    ...plan,
+    dataGroups: options.dataGroups ?? oneOf(1, 2, 3),
+    workloads: options.workloads ?? [...workloads],
+    routes: {
+      orders,
+      // A node that is out of its groups could be a founder of the next one.
+      changesGroups: !plan.faults.some(({ kind }) => kind === 'membership') && random.next() < 0.6,
+      moves: {
+        pageBytes: oneOf(1, 200, 1 << 20),
+        pageGapMs: oneOf(0, 5, 50),
+        fenceBelowBytes: oneOf(0, 100, 64 * 1024),
+        maxRounds: oneOf(3, 1000),
+        fenceMs: oneOf(100, 1000),
+        graceMs: oneOf(0, 200, 1500),
+        signpostMs: oneOf(500, 60_000),
+        sweepMs: 500,
+        retryBaseMs: 20,
+        retryCapMs: 500,
+        maxJobs: oneOf(1, 8),
+      },
+    },
+  };
 }
 
 function drawFaults(random: SeededRandom, plan: Plan, only: readonly FaultKind[] | undefined): PlannedFault[] {

@@ -1,6 +1,6 @@
 /** Makes a failing plan smaller: shorter, with fewer workloads, clients and faults, as long as the same invariant breaks. */
 import { ClusterSimulation } from './cluster-simulation.ts';
-import type { Plan, PlannedFault } from './plan.ts';
+import type { Plan } from './plan.ts';
 import { InvariantViolation } from './violation.ts';
 
 /** Each try is a whole run. */
@@ -39,9 +39,17 @@ export async function shrink(failure: Failure): Promise<Failure> {
     const workloads = best.plan.workloads.filter((other) => other !== workload);
     if (workloads.length > 0) await attempt({ ...best.plan, workloads });
   }
+  if (failure.plan.routes !== undefined) await attempt({ ...best.plan, routes: undefined });
   while (best.plan.durationMs > 500 && (await attempt(shortened(best.plan, best.plan.durationMs / 2))));
   await attempt(shortened(best.plan, best.plan.durationMs * 0.75));
-  await dropFaults(() => best.plan, attempt);
+  await dropSome(
+    () => best.plan.faults,
+    (faults) => attempt({ ...best.plan, faults }),
+  );
+  await dropSome(
+    () => best.plan.routes?.orders ?? [],
+    (orders) => attempt({ ...best.plan, routes: { ...best.plan.routes!, orders } }),
+  );
   while (best.plan.clientsPerWorkload > 1) {
     if (!(await attempt({ ...best.plan, clientsPerWorkload: best.plan.clientsPerWorkload - 1 }))) break;
   }
@@ -49,15 +57,19 @@ export async function shrink(failure: Failure): Promise<Failure> {
 }
 
 function shortened(plan: Plan, durationMs: number): Plan {
-  return { ...plan, durationMs, faults: plan.faults.filter(({ atMs }) => atMs < durationMs) };
+  const isBefore = ({ atMs }: { readonly atMs: number }): boolean => atMs < durationMs;
+  const routes = plan.routes && { ...plan.routes, orders: plan.routes.orders.filter(isBefore) };
+  return { ...plan, durationMs, faults: plan.faults.filter(isBefore), routes };
 }
 
-/** Leaves out runs of faults, half of them at first, then fewer at a time. */
-async function dropFaults(plan: () => Plan, attempt: (plan: Plan) => Promise<boolean>): Promise<void> {
-  for (let size = Math.ceil(plan().faults.length / 2); size >= 1; size = size === 1 ? 0 : Math.ceil(size / 2)) {
-    for (let at = 0; at < plan().faults.length; ) {
-      const faults: PlannedFault[] = plan().faults.filter((_, index) => index < at || index >= at + size);
-      if (!(await attempt({ ...plan(), faults }))) at += size;
+/** Leaves out runs of a list, half of it at first, then fewer at a time. */
+async function dropSome<T>(
+  list: () => readonly T[],
+  attempt: (shorter: readonly T[]) => Promise<boolean>,
+): Promise<void> {
+  for (let size = Math.ceil(list().length / 2); size >= 1; size = size === 1 ? 0 : Math.ceil(size / 2)) {
+    for (let at = 0; at < list().length; ) {
+      if (!(await attempt(list().filter((_, index) => index < at || index >= at + size)))) at += size;
     }
   }
 }

@@ -151,7 +151,14 @@ export class SimRedis {
   }
 }
 
-function chain(client: SimRedis): unknown {
+/** Names of keys that transactions touch together. */
+const SHARED_KEY = /^(account|skew|fork|rw|list)-/;
+
+/** Puts the keys of a workload into one slot, so that they are of one group however ranges are cut. */
+const tagged = (args: readonly string[], tag: string | undefined): string[] =>
+  args.map((argument) => (tag !== undefined && SHARED_KEY.test(argument) ? `{${tag}}${argument}` : argument));
+
+function chain(client: SimRedis, tag: string | undefined): unknown {
   const commands: string[][] = [];
   const proxy: unknown = new Proxy(
     {},
@@ -159,7 +166,7 @@ function chain(client: SimRedis): unknown {
       get: (_, name) => {
         if (name === 'exec') return () => client.transaction(commands);
         return (...args: Argument[]) => {
-          commands.push([String(name), ...flatten(args)]);
+          commands.push([String(name), ...tagged(flatten(args), tag)]);
           return proxy;
         };
       },
@@ -168,16 +175,16 @@ function chain(client: SimRedis): unknown {
   return proxy;
 }
 
-/** The client as the workloads see it. */
-export function asOfficialClient(client: SimRedis): Redis {
+/** The client as the workloads see it. @param tag slot that keys which transactions touch together are put into */
+export function asOfficialClient(client: SimRedis, tag?: string): Redis {
   return new Proxy(
     {},
     {
       get: (_, name) => {
         if (name === 'then') return undefined;
         if (name === 'status') return client.isReady ? 'ready' : 'end';
-        if (name === 'multi') return () => chain(client);
-        return (...args: Argument[]) => client.command([String(name), ...flatten(args)]);
+        if (name === 'multi') return () => chain(client, tag);
+        return (...args: Argument[]) => client.command([String(name), ...tagged(flatten(args), tag)]);
       },
     },
   ) as unknown as Redis;
