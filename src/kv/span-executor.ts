@@ -60,7 +60,9 @@ export class LeaderSpans implements SpanExecutor {
       const reply = (await propose((commitTs) => {
         // Whatever the range brings along lies below what this node issues from here on.
         if (request.kind === 'activate') hlc.observe(request.floor);
-        const entryTs = request.kind === 'activate' || request.kind === 'release' ? hlc.next() : commitTs;
+        if (request.kind === 'captureOn' && request.above !== undefined) hlc.observe(request.above);
+        const isLater = request.kind === 'activate' || request.kind === 'captureOn' || request.kind === 'release';
+        const entryTs = isLater ? hlc.next() : commitTs;
         // No read of the range is served from here on, and all that were served are below the draw just made.
         const command: SpanCommand = request.kind === 'release' ? { ...request, fenceTs: commitTs } : request;
         pending = gate.begin(command);

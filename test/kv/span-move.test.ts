@@ -269,10 +269,10 @@ class World {
       assert.equal(state.seq, request.seq);
     };
     const begin = async (): Promise<void> => {
-      const { outcome } = await this.command(dst, { kind: 'incoming', job, attempt, ...range });
+      const { outcome, gcThreshold: above } = await this.command(dst, { kind: 'incoming', job, attempt, ...range });
       assert.equal(outcome.kind, 'done');
       state = { attempt, seq: 0, bookmark: Buffer.alloc(0) };
-      await this.command(src, { kind: 'captureOn', job, ...range });
+      await this.command(src, { kind: 'captureOn', job, ...range, above });
       let next: BackfillPage['next'] = { start: range.start, after: undefined };
       while (next !== undefined) {
         const question: BackfillRequest = { job, ...next, maxBytes: 1 + this.random.int(20) };

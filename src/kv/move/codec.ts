@@ -131,6 +131,7 @@ function writeRequest(writer: ByteWriter, request: SpanRequest): void {
   const command: SpanCommand = request.kind === 'release' ? { ...request, fenceTs: LEFT_OPEN } : request;
   writer.bytes(encodeSpanCommand(command));
   if (request.kind === 'activate') writer.u64(request.gcThreshold).u53(request.imports);
+  if (request.kind === 'captureOn') writeOptionalTs(writer, request.above);
 }
 
 function readRequest(reader: ByteReader): SpanRequest {
@@ -138,6 +139,10 @@ function readRequest(reader: ByteReader): SpanRequest {
   if (command.kind === 'release') {
     const { kind, job, attempt, dst } = command;
     return { kind, job, attempt, dst };
+  }
+  if (command.kind === 'captureOn') {
+    const above = readOptionalTs(reader);
+    return above === undefined ? command : { ...command, above };
   }
   if (command.kind !== 'activate') return command;
   return { ...command, gcThreshold: reader.timestamp(), imports: reader.u53() };

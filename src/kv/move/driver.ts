@@ -231,9 +231,11 @@ export class MoveDriver {
       case 'PREP_TARGET':
         await this.tell(dst, { kind: 'incoming', job: id, attempt, start, end });
         return this.to(job, 'ARM_SOURCE', { lastError: '' });
-      case 'ARM_SOURCE':
-        await this.tell(src, { kind: 'captureOn', job: id, start, end });
+      case 'ARM_SOURCE': {
+        const { gcThreshold: above } = await this.options.spans.job(dst, id);
+        await this.tell(src, { kind: 'captureOn', job: id, start, end, above });
         return this.to(job, 'BACKFILL', { lastError: '' });
+      }
       case 'BACKFILL':
         return this.backfill(job);
       case 'CATCH_UP':

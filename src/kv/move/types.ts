@@ -5,7 +5,14 @@ import type { ExportedVersion } from '../../store/index.ts';
 
 /** `release` without its timestamp: the source's leader supplies that, above every read and commit that it has served. */
 export type SpanRequest =
-  | Exclude<SpanCommand, { readonly kind: 'release' | 'activate' }>
+  | Exclude<SpanCommand, { readonly kind: 'release' | 'activate' | 'captureOn' }>
+  | (Extract<SpanCommand, { readonly kind: 'captureOn' }> & {
+      /**
+       * GC threshold of the destination: whatever is captured will be above it, however far the groups' clocks are apart, because
+       * the destination cannot tell versions below it apart from those that it has. Left out: not ensured.
+       */
+      readonly above?: HlcTimestamp;
+    })
   | Omit<Extract<SpanCommand, { readonly kind: 'release' }>, 'fenceTs'>
   | (Extract<SpanCommand, { readonly kind: 'activate' }> & {
       /** GC threshold of the source: history below it is not complete, so the destination does not serve it either. */
