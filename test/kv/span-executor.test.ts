@@ -568,6 +568,18 @@ describe('the questions of a move', () => {
     assert.deepEqual((await bed.captured(next))[0], ['i=4'], 'what is in flight at the call is in it');
   });
 
+  it('begin a capture above what the destination cannot tell apart, on whatever clock', async () => {
+    const bed = new SpanBed();
+    const above = timestampOfMs(bed.clock.nowMs() + 3_600_000);
+    const read = bed.get('f');
+    await bed.done({ ...captureOn, above } as SpanRequest);
+    bed.set('f', '1');
+    bed.settle();
+    assert.equal(read.error, undefined);
+    assert.ok(bed.store.latest(bytes('f'))!.commitTs > above);
+    assert.ok(bed.stateMachine.maxTs > above, 'a later leader knows');
+  });
+
   it('take a range delete apart into deletes of the keys that it hid, in as many pages as it needs', async () => {
     const bed = new SpanBed();
     const names = Array.from({ length: 700 }, (_, at) => `g${String(at).padStart(3, '0')}`);

@@ -373,7 +373,8 @@ describe('a move between two groups', () => {
   it('keeps every acknowledged write and all history, there and back', async () => {
     let acknowledged = 0;
     let refused = 0;
-    for (let seed = 1; seed <= 300; seed++) {
+    // The last one once found a version below the threshold of a destination whose clock was ahead.
+    for (const seed of [...Array.from({ length: 300 }, (_, at) => at + 1), 7780]) {
       const world = await thereAndBack(seed, [new MemoryStore(), new MemoryStore()]);
       acknowledged += world.acknowledged;
       refused += world.refused;
