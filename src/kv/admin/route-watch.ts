@@ -88,6 +88,8 @@ export async function* watchRoutes(
       };
       cancel = scheduler.after(delayMs, finish);
       signal.addEventListener('abort', finish, { once: true });
+      // It may have fired before anybody listened.
+      if (signal.aborted) finish();
     });
   let told: RouteTable | undefined = onlyChanges ? engine.current : undefined;
   while (!signal.aborted) {
