@@ -54,9 +54,9 @@ export const SIM_MUTANTS: readonly SimMutant[] = [
     breaks: 'the store says that a flush is durable without a sync',
     mutations: [
       {
-        file: 'src/store/group-store.ts',
-        find: 'encodeGeneration(generation, state, this.limits.inlineBytes), { sync: true }',
-        replace: 'encodeGeneration(generation, state, this.limits.inlineBytes), { sync: false }',
+        file: 'src/store/flush.ts',
+        find: 'await chain.write({ sync: true });',
+        replace: 'await chain.write({ sync: false });',
       },
     ],
   },
@@ -71,7 +71,7 @@ export const SIM_MUTANTS: readonly SimMutant[] = [
     only: ['--workload', 'set', '--fault', 'partition'],
     mutations: [
       { file: EXECUTOR, find: 'if (!this.raft.holdsLease()) await this.raft.readBarrier();', replace: '' },
-      { file: EXECUTOR, find: 'await this.catchUp();\n    const page', replace: 'const page' },
+      { file: 'src/kv/group-reads.ts', find: 'await catchUp();\n    let rows', replace: 'let rows' },
     ],
   },
   {
@@ -107,8 +107,8 @@ export const SIM_MUTANTS: readonly SimMutant[] = [
       },
       {
         file: STATE_MACHINE,
-        find: 'if (conflicts?.has(unit) !== true && this.versionAt(key, commitTs) !== versionTs) {',
-        replace: 'if (conflicts?.has(unit) !== true && false) {',
+        find: 'else if (!refusals.has(unit) && this.versionAt(key, commitTs) !== versionTs)',
+        replace: 'else if (!refusals.has(unit) && false)',
       },
     ],
   },
