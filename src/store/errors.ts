@@ -42,7 +42,9 @@ export class UnknownStoreFormatError extends KvorumError {
 
   constructor(location: string, format: number, known: number) {
     const problem = `has format ${format}, this version reads format ${known}`;
-    super(`the store in ${location} ${problem}; use the version that wrote it, or restore this replica from another one`);
+    super(
+      `the store in ${location} ${problem}; use the version that wrote it, or restore this replica from another one`,
+    );
     this.location = location;
     this.format = format;
   }
