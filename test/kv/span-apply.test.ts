@@ -3,127 +3,31 @@ import { strict as assert } from 'node:assert';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import type { SpanCommand } from '../../src/distribution/index.ts';
-import { type Expectation, encodeBatch, encodePurge, encodeSetGc, type Mutation } from '../../src/kv/entry.ts';
-import { type CapturedEffect, captureBounds, capturePlace, decodeCaptured } from '../../src/kv/local-keys.ts';
-import type { ImportOutcome, SpanReply } from '../../src/kv/move/types.ts';
+import { encodeBatch, encodePurge, encodeSetGc, type Mutation } from '../../src/kv/entry.ts';
+import { captureBounds } from '../../src/kv/local-keys.ts';
+import type { SpanReply } from '../../src/kv/move/types.ts';
 import { encodeImport, encodeSpan } from '../../src/kv/span-entries.ts';
 import { GroupStateMachine } from '../../src/kv/state-machine.ts';
-import { groupId, type HlcTimestamp, hlcTimestamp, type LogIndex } from '../../src/platform/index.ts';
+import { groupId } from '../../src/platform/index.ts';
 import { type CommittedEntry, EntryKind } from '../../src/raftengine/index.ts';
-import type { ExportedVersion } from '../../src/store/index.ts';
 import { bytes, CONF } from './fakes.ts';
 import { MemoryStore } from './memory-store.ts';
-
-const ts = (value: number): HlcTimestamp => hlcTimestamp(BigInt(value));
-const put = (unit: number, key: string, value: string, expire = 0): Mutation => ({
-  unit,
-  key: bytes(key),
-  value: bytes(value),
-  expireTs: ts(expire),
-  end: undefined,
-});
-const remove = (unit: number, key: string): Mutation => ({ ...put(unit, key, ''), value: undefined });
-const removeRange = (unit: number, start: string, end: string): Mutation => ({
-  ...remove(unit, start),
-  end: bytes(end),
-});
-const expects = (unit: number, key: string, version: number): Expectation => ({
-  unit,
-  key: bytes(key),
-  versionTs: ts(version),
-});
-const version = (key: string, commitTs: number, value: string | undefined, expire = 0): ExportedVersion => ({
-  key: bytes(key),
-  commitTs: ts(commitTs),
-  expireTs: ts(expire),
-  value: value === undefined ? undefined : bytes(value),
-});
-
-class Machine {
-  readonly store: MemoryStore;
-  machine: GroupStateMachine;
-
-  /** @param owned the range that the group owns from the start */
-  constructor(owned: readonly [string, string | undefined] | 'nothing' = ['a', 'z'], store = new MemoryStore()) {
-    this.store = store;
-    this.machine = new GroupStateMachine({ store, initialConf: CONF });
-    if (owned === 'nothing') return;
-    const [start, end] = owned;
-    this.span({ kind: 'assign', start: bytes(start), end: end === undefined ? undefined : bytes(end), epoch: 1 });
-  }
-
-  get index(): LogIndex {
-    return this.machine.applied().index;
-  }
-
-  apply(payload: Buffer): unknown {
-    const entry = { index: this.index + 1, term: 1, kind: EntryKind.Normal, payload, conf: undefined };
-    return this.machine.apply([entry])[0];
-  }
-
-  span(
-    command: SpanCommand,
-    at = Number(this.machine.maxTs) + 1,
-    extra: { gc?: number; imports?: number } = {},
-  ): SpanReply {
-    return this.apply(encodeSpan(ts(at), command, ts(extra.gc ?? 0), extra.imports ?? 0)) as SpanReply;
-  }
-
-  /** Applies a command that has to be done. */
-  done(command: SpanCommand, extra: { gc?: number; imports?: number } = {}): SpanReply {
-    const reply = this.span(command, undefined, extra);
-    assert.equal(reply.outcome.kind, 'done', reply.outcome.kind === 'refused' ? reply.outcome.reason : '');
-    return reply;
-  }
-
-  refuses(command: SpanCommand, reason: string, extra: { gc?: number; imports?: number } = {}): void {
-    assert.deepEqual(this.span(command, undefined, extra).outcome, { kind: 'refused', reason });
-  }
-
-  batch(commitTs: number, mutations: readonly Mutation[], expectations: readonly Expectation[] = []): unknown {
-    return this.apply(encodeBatch(ts(commitTs), 8, expectations, mutations));
-  }
-
-  import(seq: number, versions: readonly ExportedVersion[], attempt = 1, job = 1): ImportOutcome {
-    return this.apply(encodeImport({ job, attempt, seq, bookmark: bytes(`#${seq}`), versions })) as ImportOutcome;
-  }
-
-  value(key: string): string | undefined {
-    const latest = this.store.latest(bytes(key));
-    return latest === undefined || latest.isTombstone ? undefined : latest.value.toString();
-  }
-
-  async history(key: string): Promise<string[]> {
-    const end = Buffer.concat([bytes(key), Buffer.from([0])]);
-    const { versions } = await this.store.exportVersions({ start: bytes(key), end, after: undefined, maxBytes: 1e6 });
-    return versions.map(({ commitTs, value }) => `${commitTs}:${value?.toString() ?? 'x'}`);
-  }
-
-  /** The capture log of a job: place, effect, timestamp and key of each row. */
-  async captured(job = 1): Promise<string[]> {
-    const [start, end] = captureBounds(job);
-    const { rows } = await this.store.scan({ start, end, readTs: this.machine.maxTs, limit: 1000 });
-    return rows.map((row) => {
-      const { index, position } = capturePlace(row.key);
-      const { kind, commitTs, key, end: until }: CapturedEffect = decodeCaptured(row.value);
-      return `${index}.${position} ${kind} ${commitTs} ${key.toString()}${until === undefined ? '' : `-${until.toString()}`}`;
-    });
-  }
-}
-
-const range = (start: string, end: string) => ({ start: bytes(start), end: bytes(end) });
-const captureOn: SpanCommand = { kind: 'captureOn', job: 1, ...range('f', 'm') };
-const incoming = (attempt = 1, job = 1): SpanCommand => ({ kind: 'incoming', job, attempt, ...range('f', 'm') });
-const fence: SpanCommand = { kind: 'fence', job: 1, attempt: 1 };
-const release = (fenceTs: number): SpanCommand => ({
-  kind: 'release',
-  job: 1,
-  attempt: 1,
-  dst: groupId(9),
-  fenceTs: ts(fenceTs),
-});
-const activate = (floor: number): SpanCommand => ({ kind: 'activate', job: 1, floor: ts(floor), epoch: 2 });
-const whole = (reason: string) => new Map([[0, reason]]);
+import {
+  activate,
+  captureOn,
+  expects,
+  fence,
+  incoming,
+  Machine,
+  put,
+  range,
+  release,
+  remove,
+  removeRange,
+  ts,
+  version,
+  whole,
+} from './span-machine.ts';
 
 describe('a batch', () => {
   it('applies units whose keys are all the own ones, and says of each other unit why not', () => {

@@ -12,94 +12,25 @@ import {
 } from '../../src/kv/index.ts';
 import { captureKey } from '../../src/kv/local-keys.ts';
 import { Maintenance } from '../../src/kv/maintenance.ts';
-import type { CapturePoint, SpanReply, SpanRequest } from '../../src/kv/move/types.ts';
 import { encodeSpan } from '../../src/kv/span-entries.ts';
-import { groupId, type HlcTimestamp, hlcTimestamp, nodeId } from '../../src/platform/index.ts';
-import type { ExportedVersion } from '../../src/store/index.ts';
-import { Bed, bytes, type Outcome } from './fakes.ts';
+import { type HlcTimestamp, hlcTimestamp, nodeId } from '../../src/platform/index.ts';
+import { Bed, bytes } from './fakes.ts';
 import { MemoryStore } from './memory-store.ts';
-
-const NEVER = hlcTimestamp(0n);
-const range = (start: string, end: string | undefined) => ({
-  start: bytes(start),
-  end: end === undefined ? undefined : bytes(end),
-});
-const START: CapturePoint = { index: 0, position: 0 };
-const captureOn: SpanRequest = { kind: 'captureOn', job: 1, ...range('f', 'm') };
-const fence: SpanRequest = { kind: 'fence', job: 1, attempt: 1 };
-const unfence: SpanRequest = { kind: 'unfence', job: 1, attempt: 1 };
-const release: SpanRequest = { kind: 'release', job: 1, attempt: 1, dst: groupId(9) };
-const incoming: SpanRequest = { kind: 'incoming', job: 1, attempt: 1, ...range('f', 'm') };
-const activate = (floor: HlcTimestamp, imports = 0): SpanRequest => {
-  return { kind: 'activate', job: 1, floor, epoch: 2, gcThreshold: NEVER, imports };
-};
-
-/** A group with a memory store, and promises that are driven to their end. */
-class SpanBed extends Bed {
-  readonly memory: MemoryStore;
-
-  constructor(options: { owned?: readonly [string, string | undefined] | 'all'; maxInflightEntries?: number } = {}) {
-    const memory = new MemoryStore();
-    const { owned = ['a', 'z'], maxInflightEntries = 100 } = options;
-    super({ pipelineDepth: 8, maxInflightEntries }, memory, { ownsEverything: owned === 'all' });
-    this.memory = memory;
-    if (owned === 'all') return;
-    this.raft.apply(encodeSpan(hlcTimestamp(1n), { kind: 'assign', ...range(...owned), epoch: 1 }));
-  }
-
-  async answer<Answer>(promise: Promise<Answer>): Promise<Answer> {
-    let isDone = false;
-    const answer = promise.finally(() => {
-      isDone = true;
-    });
-    answer.catch(() => undefined);
-    for (let round = 0; round < 100 && !isDone; round++) {
-      this.settle();
-      for (let turn = 0; turn < 8; turn++) await Promise.resolve();
-    }
-    assert.ok(isDone, 'an answer comes');
-    return answer;
-  }
-
-  command(request: SpanRequest): Promise<SpanReply> {
-    return this.answer(this.executor.spans.command(request));
-  }
-
-  async done(...requests: readonly SpanRequest[]): Promise<SpanReply> {
-    let reply: SpanReply | undefined;
-    for (const request of requests) {
-      reply = await this.command(request);
-      assert.equal(reply.outcome.kind, 'done', request.kind);
-    }
-    return reply!;
-  }
-
-  clear(start: string, end: string): Outcome<void> {
-    return this.run((view) => view.deleteRange(bytes(start), bytes(end)));
-  }
-
-  scan(start: string, end: string, limit = 100) {
-    return this.answer(this.executor.scan({ start: bytes(start), end: bytes(end), limit }));
-  }
-
-  async keys(start: string, end: string, limit?: number): Promise<[string[], string | undefined]> {
-    const { rows, next } = await this.scan(start, end, limit);
-    return [rows.map(({ key }) => key.toString('latin1')), next?.toString('latin1')];
-  }
-
-  async captured(from = START, maxBytes = 1e6): Promise<[string[], CapturePoint, boolean]> {
-    const page = await this.answer(this.executor.spans.captured(1, from, maxBytes));
-    return [page.versions.map(show), page.next, page.isEnd];
-  }
-}
-
-const show = ({ key, value }: ExportedVersion): string => `${key.toString()}=${value?.toString() ?? '-'}`;
-const isBusy = (outcome: Outcome<unknown>): void =>
-  assert.ok(outcome.error instanceof RangeBusyError, `${outcome.error}`);
-const isElsewhere = (outcome: Outcome<unknown>, hint: number | undefined): void => {
-  assert.ok(outcome.error instanceof NotOwnerError, `${outcome.error}`);
-  assert.equal(outcome.error.hint, hint);
-};
+import {
+  activate,
+  captureOn,
+  fence,
+  incoming,
+  isBusy,
+  isElsewhere,
+  NEVER,
+  range,
+  release,
+  SpanBed,
+  START,
+  show,
+  unfence,
+} from './span-bed.ts';
 
 describe('an operation', () => {
   it('is refused, without effects, when it touches a key that is not the own one', () => {
@@ -572,7 +503,7 @@ describe('the questions of a move', () => {
     const bed = new SpanBed();
     const above = timestampOfMs(bed.clock.nowMs() + 3_600_000);
     const read = bed.get('f');
-    await bed.done({ ...captureOn, above } as SpanRequest);
+    await bed.done({ ...captureOn, above });
     bed.set('f', '1');
     bed.settle();
     assert.equal(read.error, undefined);
