@@ -68,6 +68,8 @@ function* remarks(status: ClusterStatus): Generator<string> {
   if (status.catalogProblem !== '') yield `the catalog cannot be asked, nodes may be missing: ${status.catalogProblem}`;
 }
 
+const counted = (count: number, what: string): string => `${count} ${what}${count === 1 ? '' : 's'}`;
+
 const GROUPS = ['[group...]', 'only these groups', collectGroupIds] as const;
 
 /** Adds the commands. */
@@ -101,10 +103,10 @@ export function addStatusCommands(program: Command, declare: Declare): void {
       const report = await session.cluster.call('Health', {});
       const { problems, nodeCount, groupCount } = report;
       if (session.format === 'json' || problems.length > 0) session.rows(report, PROBLEM_COLUMNS, problems);
-      else session.line(`healthy: ${groupCount} groups on ${nodeCount} nodes`);
+      else session.line(`healthy: ${counted(groupCount, 'group')} on ${counted(nodeCount, 'node')}`);
       if (!report.isHealthy) {
         const count = problems.filter(({ severity }) => severity === 'critical').length;
-        throw new CommandFailure(`${count} critical ${count === 1 ? 'problem' : 'problems'}`);
+        throw new CommandFailure(counted(count, 'critical problem'));
       }
     },
   );

@@ -190,6 +190,7 @@ export class RouteOperator {
         const isOvertaken =
           error instanceof KvorumError && (error.code === 'JOB_CHANGED' || error.code === 'JOB_PHASE');
         if (!isOvertaken || clock.monotonicMs() >= deadlineMs) throw error;
+        await this.pause(LOOK_AGAIN_MS);
       }
     }
   }
@@ -200,7 +201,7 @@ export class RouteOperator {
     timeoutMs: Millis,
     plan: (table: RouteTable, leftMs: Millis) => Promise<Result>,
   ): Promise<Result> {
-    const { clock, routes, scheduler } = this.options;
+    const { clock, routes } = this.options;
     const deadlineMs = clock.monotonicMs() + timeoutMs;
     if (expectedVersion !== undefined) {
       await this.seen(expectedVersion);
@@ -220,7 +221,7 @@ export class RouteOperator {
         if (expectedVersion !== undefined || !isStale(error)) throw error;
         while (routes.current === table) {
           if (clock.monotonicMs() >= deadlineMs) throw error;
-          await new Promise<void>((resolve) => scheduler.after(LOOK_AGAIN_MS, resolve));
+          await this.pause(LOOK_AGAIN_MS);
         }
       }
     }
@@ -233,11 +234,15 @@ export class RouteOperator {
 
   /** Waits a moment until this node's directory has a version. */
   private async seen(version: number): Promise<void> {
-    const { clock, routes, scheduler } = this.options;
+    const { clock, routes } = this.options;
     const untilMs = clock.monotonicMs() + SEE_OWN_MS;
     while (routes.current.version < version && clock.monotonicMs() < untilMs) {
-      await new Promise<void>((resolve) => scheduler.after(LOOK_AGAIN_MS, resolve));
+      await this.pause(LOOK_AGAIN_MS);
     }
+  }
+
+  private pause(delayMs: Millis): Promise<void> {
+    return new Promise((resolve) => this.options.scheduler.after(delayMs, resolve));
   }
 
   private owner(table: RouteTable, key: Buffer): Route {
@@ -262,7 +267,7 @@ export class RouteOperator {
     let count = 0;
     for (const route of table.all()) {
       if (route.id === id) return route;
-      if (++count % SEARCH_SLICE === 0) await new Promise<void>((resolve) => this.options.scheduler.after(0, resolve));
+      if (++count % SEARCH_SLICE === 0) await this.pause(0);
     }
     throw new CatalogError('ROUTE_NOT_FOUND', `there is no route ${id} in version ${table.version}; list the routes`);
   }

@@ -1,6 +1,12 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { type CatalogDelta, type Route, RouteEngine, RouteTableLoader } from '../../../src/distribution/index.ts';
+import {
+  type CatalogDelta,
+  type Route,
+  RouteEngine,
+  RouteTableLoader,
+  SETTINGS,
+} from '../../../src/distribution/index.ts';
 import { PAGE_ROUTES, routePages, watchRoutes } from '../../../src/kv/admin/route-watch.ts';
 import type { RoutesChange, RouteView } from '../../../src/kv/index.ts';
 import { groupId, KvorumError, nodeId, type Scheduler, SeededRandom } from '../../../src/platform/index.ts';
@@ -240,17 +246,17 @@ describe('groups, settings and features', () => {
       (await cluster.ask(1, (backend) => backend.settings(T))).find((setting) => setting.name === name)!;
     assert.deepEqual(await named('autosplit'), {
       name: 'autosplit',
-      value: 'off',
+      value: SETTINGS.autosplit.initial,
       revision: 0,
       isDefault: true,
-      description: 'splits hot ranges',
-      allowed: 'off, observe, on',
+      description: SETTINGS.autosplit.description,
+      allowed: SETTINGS.autosplit.values.join(', '),
     });
     const set = await cluster.ask(1, (backend) => backend.setSetting('autosplit', 'on', T));
     assert.deepEqual([set.value, set.isDefault, set.revision], ['on', false, 1]);
     assert.equal((await named('autosplit')).value, 'on');
     const cleared = await cluster.ask(1, (backend) => backend.setSetting('autosplit', '', T));
-    assert.deepEqual([cleared.value, cleared.isDefault], ['off', true]);
+    assert.deepEqual([cleared.value, cleared.isDefault], [SETTINGS.autosplit.initial, true]);
     await assert.rejects(
       cluster.ask(1, (backend) => backend.setSetting('autosplit', 'maybe', T)),
       code('INVALID_SETTING'),
@@ -347,7 +353,11 @@ describe('the directory as a stream', () => {
         assert.equal(known.get(start.toString('hex'))?.id, id, `seed ${seed}`);
         known.delete(start.toString('hex'));
       }
-      for (const row of change.upserts) known.set(row.start.toString('hex'), row);
+      for (const row of change.upserts) {
+        const start = row.start.toString('hex');
+        assert.equal(known.get(start)?.id ?? row.id, row.id, `seed ${seed}: the row before was not taken out`);
+        known.set(start, row);
+      }
     };
     const follow = async (): Promise<void> => {
       for (;;) {
