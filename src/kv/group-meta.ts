@@ -4,7 +4,7 @@
  */
 
 import type { JobId } from '../distribution/index.ts';
-import { type HlcTimestamp, hlcTimestamp, type NodeId, nodeId, type Term } from '../platform/index.ts';
+import { type HlcTimestamp, hlcTimestamp, type Millis, type NodeId, nodeId, type Term } from '../platform/index.ts';
 import type { ConfState, SnapshotMeta } from '../raftengine/index.ts';
 import { CorruptEntryError } from './errors.ts';
 import type { ImportState } from './move/types.ts';
@@ -17,6 +17,10 @@ export const MetaName = {
   Spans: 'kv.spans',
   /** How far each job that copies to here has come. */
   Imports: 'kv.imports',
+  /** Which oracle the group listens to; absent until that is changed for the first time. */
+  Authority: 'kv.authority',
+  /** A GC threshold that came with a range while another move needed history: it counts when none does. */
+  HeldGc: 'kv.heldGc',
 } as const;
 
 /** Stored under `MetaName.Applied` with every entry. */
@@ -24,20 +28,29 @@ export interface AppliedMeta {
   readonly term: Term;
   /** Largest commit timestamp ever applied (protocols §1.3 `max_ts`). */
   readonly maxTs: HlcTimestamp;
+  /** Leaders issue timestamps below it, and the next one begins at it; 0 before the first was committed. */
+  readonly ceilingMs: Millis;
 }
 
-/** Value of `MetaName.Applied`: term u64, maxTs u64. */
-export function encodeAppliedMeta(term: Term, maxTs: HlcTimestamp): Buffer {
-  const buffer = Buffer.allocUnsafe(16);
+/** Value of `MetaName.Applied`: term u64, maxTs u64, and once there is one the ceiling u64. */
+export function encodeAppliedMeta({ term, maxTs, ceilingMs }: AppliedMeta): Buffer {
+  const buffer = Buffer.allocUnsafe(ceilingMs === 0 ? 16 : 24);
   writeUint53(buffer, term, 0);
   buffer.writeBigUInt64BE(maxTs, 8);
+  if (ceilingMs !== 0) writeUint53(buffer, ceilingMs, 16);
   return buffer;
 }
 
 /** @throws CorruptEntryError */
 export function decodeAppliedMeta(buffer: Buffer): AppliedMeta {
-  if (buffer.length !== 16) throw new CorruptEntryError('the stored applied state has the wrong length');
-  return { term: readUint53(buffer, 0), maxTs: hlcTimestamp(buffer.readBigUInt64BE(8)) };
+  if (buffer.length !== 16 && buffer.length !== 24) {
+    throw new CorruptEntryError('the stored applied state has the wrong length');
+  }
+  return {
+    term: readUint53(buffer, 0),
+    maxTs: hlcTimestamp(buffer.readBigUInt64BE(8)),
+    ceilingMs: buffer.length === 16 ? 0 : readUint53(buffer, 16),
+  };
 }
 
 function writeUint53(buffer: Buffer, value: number, offset: number): void {

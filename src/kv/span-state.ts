@@ -34,6 +34,8 @@ export class SpanState {
   private imports = new Map<JobId, ImportState>();
   /** True while a move needs history that garbage collection would take: SET_GC changes nothing. */
   isPinned = false;
+  /** Threshold that waits until nothing is pinned; 0n when none does. Reads below it miss history of a range that came. */
+  private heldGc: HlcTimestamp = ABSENT;
   /** True while some span is being captured. */
   isCapturing = false;
   /** Grows with everything that changes what lies in spans that the group does not own. */
@@ -53,6 +55,7 @@ export class SpanState {
     const imports = this.store.meta(MetaName.Imports);
     this.setTable(table === undefined ? SpanTable.empty : decodeSpanTable(table));
     this.imports = imports === undefined ? new Map() : decodeImports(imports);
+    this.heldGc = hlcTimestamp(this.store.meta(MetaName.HeldGc)?.readBigUInt64BE() ?? ABSENT);
     this.unsettled = this.table.spans.filter((span) => span.state === 'INCOMING');
   }
 
@@ -85,7 +88,7 @@ export class SpanState {
     const commitTs = entry.commitTs > largestTs ? entry.commitTs : hlcTimestamp(largestTs + 1n);
     const outcome = this.decide(entry);
     let maxTs = commitTs;
-    let gcThreshold = this.store.gcThreshold;
+    let held = this.heldGc;
     if (outcome.kind === 'done' && outcome.isChanged) {
       writer.setMeta(MetaName.Spans, encodeSpanTable(this.table));
       const { command } = entry;
@@ -111,13 +114,24 @@ export class SpanState {
           break;
         case 'activate':
           if (command.floor > maxTs) maxTs = command.floor;
-          if (entry.gcThreshold > gcThreshold) {
-            gcThreshold = entry.gcThreshold;
-            this.store.setGcThreshold(writer, gcThreshold);
-          }
+          if (entry.gcThreshold > held) held = entry.gcThreshold;
           this.setImport(writer, command.job, undefined);
           break;
       }
+    }
+    // Below this the history of what the group owns may not be complete.
+    const own = this.store.gcThreshold;
+    const gcThreshold = held > own ? held : own;
+    // What was captured, and what comes in, is told apart by its history: a threshold that came with a range waits.
+    if (!this.isPinned && held !== ABSENT) {
+      if (held > own) this.store.setGcThreshold(writer, held);
+      held = ABSENT;
+    }
+    if (held !== this.heldGc) {
+      const value = Buffer.allocUnsafe(8);
+      value.writeBigUInt64BE(held);
+      writer.setMeta(MetaName.HeldGc, value);
+      this.heldGc = held;
     }
     return { answer: { outcome, gcThreshold }, maxTs };
   }

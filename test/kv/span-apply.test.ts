@@ -318,6 +318,30 @@ describe('garbage collection', () => {
   });
 });
 
+describe('a threshold that comes with a range', () => {
+  const other = range('p', 's');
+  const second: SpanCommand = { kind: 'incoming', job: 2, attempt: 1, ...other };
+  const arrives: SpanCommand = { kind: 'activate', job: 2, floor: ts(1000), epoch: 2 };
+
+  it('waits while another move needs history, through a restart, and counts when none does', () => {
+    for (const isReleased of [true, false]) {
+      const store = new MemoryStore();
+      const one = new Machine(['a', 'p'], store);
+      one.done(captureOn);
+      one.done(second);
+      assert.equal(one.done(arrives, { gc: 60 }).gcThreshold, 60n, 'it is what a reader and the next owner are told');
+      assert.equal(store.gcThreshold, 0n);
+      one.machine = new GroupStateMachine({ store, initialConf: CONF });
+      assert.equal(one.done(fence).gcThreshold, 60n);
+      assert.equal(store.gcThreshold, 0n);
+      const last = isReleased ? release(2000) : ({ kind: 'captureOff', job: 1 } as const);
+      if (!isReleased) one.done({ kind: 'unfence', job: 1, attempt: 1 });
+      assert.equal(one.done(last).gcThreshold, 60n);
+      assert.equal(store.gcThreshold, 60n);
+    }
+  });
+});
+
 describe('an import', () => {
   const target = (): Machine => {
     const one = new Machine('nothing');
