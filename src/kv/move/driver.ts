@@ -35,8 +35,10 @@ export interface MoveLimits {
   readonly pageBytes: number;
   /** Pause after each page, so that a move leaves room for clients. */
   readonly pageGapMs: Millis;
-  /** The range is fenced when a round of catching up had to ship no more than this. */
+  /** The range is fenced when a round of catching up had to ship no more than this, */
   readonly fenceBelowBytes: number;
+  /** or took no longer than this. */
+  readonly fenceBelowMs: Millis;
   /** Rounds of catching up before the move is given up: writes come faster than they can be copied. */
   readonly maxRounds: number;
   /** A fence that did not lead to a release within this is lifted: the destination is not well. */
@@ -45,7 +47,9 @@ export interface MoveLimits {
   readonly graceMs: Millis;
   /** How long the source keeps pointing at the new owner. */
   readonly signpostMs: Millis;
-  /** Signposts of old moves are looked for this often. */
+  /** A round that shipped more than this share of the one before is not faster than the writers. */
+const STEADY = 0.7;
+/** Signposts of old moves are looked for this often. */
   readonly sweepMs: Millis;
   readonly retryBaseMs: Millis;
   readonly retryCapMs: Millis;
@@ -57,6 +61,7 @@ export const DEFAULT_MOVE_LIMITS: MoveLimits = {
   pageBytes: 1 << 20,
   pageGapMs: 5,
   fenceBelowBytes: 64 * 1024,
+  fenceBelowMs: 30,
   maxRounds: 1000,
   fenceMs: 10_000,
   graceMs: 30_000,
@@ -285,11 +290,19 @@ export class MoveDriver {
   private async catchUp(job: JobRow): Promise<void> {
     // A fence of an earlier attempt may still be in force.
     await this.tell(job.src, { kind: 'unfence', job: job.id, attempt: job.attempt - 1 });
+    let lastBytes = Number.POSITIVE_INFINITY;
     for (let round = 0; ; round++) {
+      const beganMs = this.options.clock.monotonicMs();
       const copied = await copyCaptured(this.copying(job));
       if (copied === 'lost') return;
       if (copied === 'restart') return this.to(job, 'PREP_TARGET', { attempt: job.attempt + 1 });
-      if (copied.bytes <= this.limits.fenceBelowBytes) return this.to(job, 'FENCE', { lastError: '' });
+      const isShort =
+        copied.bytes <= this.limits.fenceBelowBytes ||
+        this.options.clock.monotonicMs() - beganMs <= this.limits.fenceBelowMs;
+      // What is written while a round is shipped does not get less any more: another round brings the end no nearer.
+      const isSteady = round > 1 && copied.bytes > lastBytes * STEADY && copied.bytes <= this.limits.pageBytes;
+      if (isShort || isSteady) return this.to(job, 'FENCE', { lastError: '' });
+      lastBytes = copied.bytes;
       if (round >= this.limits.maxRounds) {
         return this.to(job, 'ABORTING', {
           lastError: 'writes come faster than they can be copied; throttle the writers',

@@ -1,0 +1,307 @@
+/**
+ * `npm run bench:moves`: what does moving a range cost those who use it? Three nodes, three data groups. A range of the
+ * wanted size goes back and forth between two groups while clients read and write it, and while others use a range that does not move.
+ * Printed: how long each move took, the longest time in which a write of the range had to wait, how the other range did before and
+ * during the moves, how soon all nodes knew a split, and that nothing acknowledged was lost.
+ */
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Command } from 'commander';
+import { Redis } from 'ioredis';
+import { type ClusterMember, LocalCluster } from '../cmd/cluster/index.ts';
+import { AdminClient } from '../src/adapter/grpc/index.ts';
+import { clusterSettings, loadConfig, toClusterNodes } from '../src/config/index.ts';
+import { freePortRange, Scratch } from './scratch.ts';
+
+const NODES = 3;
+const GROUPS = 3;
+const START_TIMEOUT_MS = 60_000;
+const CALL_TIMEOUT_MS = 10_000;
+const MOVE_TIMEOUT_MS = 600_000;
+/** Bars: a write of the range waits this long at most in 99 of 100 moves; a split is known everywhere within this. */
+const PAUSE_BAR_MS = 100;
+const SPLIT_BAR_MS = 1_000;
+const SPLITS = 40;
+const LOAD_PIPELINE = 64;
+
+/** Storage key at which a slot of database 0 begins. */
+const slotStart = (slot: number): Buffer => Buffer.from([0x72, 0, slot >>> 8, slot & 0xff]);
+
+interface MoveOptions {
+  readonly mib: string;
+  readonly valueBytes: string;
+  readonly moves: string;
+  readonly rate: string;
+  readonly folder?: string;
+}
+
+const percentile = (values: readonly number[], share: number): number => {
+  const sorted = [...values].sort((a, b) => a - b);
+  return sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))] ?? Number.NaN;
+};
+
+/** Clients that read and write keys of one hash tag at a steady rate, and know what was acknowledged. */
+class Load {
+  readonly latencies: number[] = [];
+  /** Latencies of writes that were under way or begun since the last `mark`. */
+  recentWrites: number[] = [];
+  done = 0;
+  failures: string[] = [];
+  private readonly acknowledged = new Map<string, string>();
+  private readonly clients: Redis[];
+  private readonly tag: string;
+  private readonly keys: number;
+  private readonly value: string;
+  private isOver = false;
+  private serial = 0;
+  private readonly loops: Promise<void>[] = [];
+
+  constructor(ports: readonly number[], tag: string, keys: number, valueBytes: number) {
+    this.tag = tag;
+    this.keys = keys;
+    this.value = 'x'.repeat(Math.max(0, valueBytes - 16));
+    this.clients = ports.flatMap((port) => [new Redis(port, '127.0.0.1'), new Redis(port, '127.0.0.1')]);
+  }
+
+  private key(at: number): string {
+    return `{${this.tag}}:${at}`;
+  }
+
+  /** Fills the range. */
+  async fill(): Promise<void> {
+    const [client] = this.clients;
+    for (let from = 0; from < this.keys; from += LOAD_PIPELINE) {
+      const pipeline = client!.pipeline();
+      for (let at = from; at < Math.min(this.keys, from + LOAD_PIPELINE); at++) {
+        pipeline.set(this.key(at), `${this.nextSerial()}${this.value}`);
+      }
+      await pipeline.exec();
+    }
+  }
+
+  private nextSerial(): string {
+    return String(++this.serial).padStart(16, '0');
+  }
+
+  /** @param rate operations a second over all clients, half of them writes */
+  start(rate: number): void {
+    const gapMs = (1000 * this.clients.length) / rate;
+    for (const client of this.clients) this.loops.push(this.run(client, gapMs));
+  }
+
+  private async run(client: Redis, gapMs: number): Promise<void> {
+    let dueMs = performance.now();
+    while (!this.isOver) {
+      dueMs = Math.max(dueMs + gapMs, performance.now() - 1000);
+      const waitMs = dueMs - performance.now();
+      if (waitMs > 0) await sleep(waitMs);
+      const key = this.key(Math.floor(Math.random() * this.keys));
+      const isWrite = Math.random() < 0.5;
+      const beganMs = performance.now();
+      try {
+        if (isWrite) {
+          const serial = this.nextSerial();
+          await client.set(key, `${serial}${this.value}`);
+          // Of two writes of one key that overlap either may be the last: what is remembered is that it is not older.
+          if ((this.acknowledged.get(key) ?? '') < serial) this.acknowledged.set(key, serial);
+        } else await client.get(key);
+        this.done++;
+      } catch (error) {
+        this.failures.push((error as Error).message);
+      }
+      const tookMs = performance.now() - beganMs;
+      this.latencies.push(tookMs);
+      if (isWrite) this.recentWrites.push(tookMs);
+    }
+  }
+
+  async stop(): Promise<void> {
+    this.isOver = true;
+    await Promise.all(this.loops);
+  }
+
+  /** Keys whose value is older than what was acknowledged before the last overlapping write. */
+  async lost(): Promise<string[]> {
+    const [client] = this.clients;
+    const lost: string[] = [];
+    for (const [key, serial] of this.acknowledged) {
+      const found = (await client!.get(key))?.slice(0, 16) ?? '';
+      // Writers of one key overlap by at most one command each.
+      if (Number(found) < Number(serial) - this.clients.length) lost.push(`${key}: ${found} instead of ${serial}`);
+    }
+    return lost;
+  }
+
+  close(): void {
+    for (const client of this.clients) client.disconnect();
+  }
+}
+
+/** A hash tag whose slot lies in `[from, to)`. */
+async function tagIn(client: Redis, from: number, to: number): Promise<string> {
+  for (let at = 0; ; at++) {
+    const slot = (await client.call('CLUSTER', 'KEYSLOT', `t${at}`)) as number;
+    if (slot >= from && slot < to) return `t${at}`;
+  }
+}
+
+async function waitForJob(client: AdminClient, id: number, isOver: (phase: string) => boolean): Promise<string> {
+  for (const giveUpMs = performance.now() + MOVE_TIMEOUT_MS; ; ) {
+    const { jobs } = await client.call('Jobs', { id, finishedLimit: 10 }, CALL_TIMEOUT_MS);
+    const job = jobs.find((other) => other.id === id);
+    if (job !== undefined && (job.isFinished || isOver(job.phase))) return job.phase;
+    if (performance.now() > giveUpMs) throw new Error(`job ${id} is still in ${job?.phase}: ${job?.lastError}`);
+    await sleep(20);
+  }
+}
+
+/** How long after a split is asked for each node shows it. */
+async function measureSplits(clients: readonly AdminClient[], from: number, to: number): Promise<number[]> {
+  const times: number[] = [];
+  for (let at = 0; at < SPLITS; at++) {
+    const slot = from + 1 + Math.floor(((to - from - 2) * at) / SPLITS);
+    const beganMs = performance.now();
+    const { version } = await clients[0]!.call('Split', { key: slotStart(slot) }, CALL_TIMEOUT_MS);
+    await Promise.all(
+      clients.map(async (client) => {
+        for (;;) {
+          for await (const page of client.stream(
+            'ListRoutes',
+            { start: slotStart(slot), end: slotStart(slot + 1), limit: 1 },
+            CALL_TIMEOUT_MS,
+          )) {
+            if (page.version >= version) return;
+          }
+        }
+      }),
+    );
+    times.push(performance.now() - beganMs);
+  }
+  return times;
+}
+
+async function run(options: MoveOptions, scratch: Scratch): Promise<void> {
+  const first = await freePortRange(3 * NODES);
+  const flags = {
+    'redis.port': first,
+    'grpc.port': first + NODES,
+    'metrics.port': first + 2 * NODES,
+    nodes: NODES,
+    groups: GROUPS,
+    dataFolder: scratch.newFolder('kvorum'),
+  };
+  const { values } = loadConfig(clusterSettings, { flags, environment: {} });
+  const cluster = new LocalCluster({ nodes: toClusterNodes(values) });
+  scratch.own(() => cluster.stop(10_000));
+  cluster.start();
+  const members: ClusterMember[] = await cluster.ready(START_TIMEOUT_MS);
+  const ports = members.map((member) => Number(member.addresses.redis.split(':')[1]));
+  const admins = members.map((member) => new AdminClient(member.addresses.grpc));
+  const [admin] = admins as [AdminClient];
+
+  const valueBytes = Number(options.valueBytes);
+  const keys = Math.ceil((Number(options.mib) * 1024 * 1024) / valueBytes);
+  const probe = new Redis(ports[0]!, '127.0.0.1');
+  const moving = new Load(ports, await tagIn(probe, 0, 5461), keys, valueBytes);
+  const still = new Load(ports, await tagIn(probe, 5461, 10_922), Math.min(keys, 10_000), 100);
+  probe.disconnect();
+  console.error(`loading ${keys} values of ${valueBytes} bytes`);
+  await moving.fill();
+  await still.fill();
+
+  console.error(`${SPLITS} splits, seen by all nodes`);
+  const splitMs = await measureSplits(admins, 10_922, 16_384);
+  const rate = Number(options.rate);
+  moving.start(rate);
+  still.start(rate);
+  await sleep(3000);
+  const calm = { done: still.done, atMs: performance.now() };
+  await sleep(10_000);
+  const calmRate = ((still.done - calm.done) * 1000) / (performance.now() - calm.atMs);
+  const calmLatency = still.latencies.slice(-Math.floor(calmRate * 10));
+
+  const rows: { readonly seconds: number; readonly pauseMs: number; readonly otherRate: number }[] = [];
+  const otherFrom = still.latencies.length;
+  for (let at = 0; at < Number(options.moves); at++) {
+    moving.recentWrites = [];
+    const before = { done: still.done, atMs: performance.now() };
+    const { id } = await admin.call('Move', { key: slotStart(0), toGroup: at % 2 === 0 ? 4 : 2 }, CALL_TIMEOUT_MS);
+    const phase = await waitForJob(admin, id, (now) => now === 'CLEANUP');
+    if (phase !== 'CLEANUP' && phase !== 'DONE') throw new Error(`move ${at + 1} ended as ${phase}`);
+    const seconds = (performance.now() - before.atMs) / 1000;
+    const pauseMs = Math.max(...moving.recentWrites);
+    const otherRate = (still.done - before.done) / seconds;
+    rows.push({ seconds, pauseMs, otherRate });
+    console.error(
+      `  move ${at + 1}: ${seconds.toFixed(1)} s, longest write ${pauseMs.toFixed(0)} ms, other range ${otherRate.toFixed(0)}/s`,
+    );
+    // What was left behind must be gone before the range may come back.
+    await waitForJob(admin, id, () => false);
+  }
+  await moving.stop();
+  await still.stop();
+  const lost = [...(await moving.lost()), ...(await still.lost())];
+  for (const client of admins) client.close();
+  moving.close();
+  still.close();
+
+  const pauses = rows.map((row) => row.pauseMs);
+  const otherRate = rows.reduce((sum, row) => sum + row.otherRate, 0) / rows.length;
+  const otherLatency = still.latencies.slice(otherFrom);
+  const report = {
+    mib: Number(options.mib),
+    valueBytes,
+    moves: rows,
+    secondsMedian: percentile(
+      rows.map((row) => row.seconds),
+      0.5,
+    ),
+    pauseP99Ms: percentile(pauses, 0.99),
+    pauseMedianMs: percentile(pauses, 0.5),
+    splitP95Ms: percentile(splitMs, 0.95),
+    other: {
+      calmRate,
+      duringRate: otherRate,
+      calmP99Ms: percentile(calmLatency, 0.99),
+      duringP99Ms: percentile(otherLatency, 0.99),
+    },
+    lost: lost.length,
+    failures: moving.failures.length + still.failures.length,
+  };
+  const verdict = (isMet: boolean): string => (isMet ? 'pass' : 'FAIL');
+  console.log(
+    [
+      `moves of ${options.mib} MiB       ${rows.length}, median ${report.secondsMedian.toFixed(1)} s`,
+      `write pause               median ${report.pauseMedianMs.toFixed(0)} ms, p99 ${report.pauseP99Ms.toFixed(0)} ms (bar ${PAUSE_BAR_MS} ms: ${verdict(report.pauseP99Ms <= PAUSE_BAR_MS)})`,
+      `other range               ${calmRate.toFixed(0)}/s before, ${otherRate.toFixed(0)}/s during; p99 ${report.other.calmP99Ms.toFixed(1)} ms before, ${report.other.duringP99Ms.toFixed(1)} ms during`,
+      `split known to all nodes  p95 ${report.splitP95Ms.toFixed(0)} ms (bar ${SPLIT_BAR_MS} ms: ${verdict(report.splitP95Ms <= SPLIT_BAR_MS)})`,
+      `acknowledged and lost     ${lost.length} (${verdict(lost.length === 0)})${lost.length === 0 ? '' : `: ${lost.slice(0, 3).join('; ')}`}`,
+      `failed operations         ${report.failures}${report.failures === 0 ? '' : `: ${[...new Set([...moving.failures, ...still.failures])].slice(0, 3).join('; ')}`}`,
+    ].join('\n'),
+  );
+  mkdirSync('bench/results', { recursive: true });
+  const path = `bench/results/moves-${new Date().toISOString().slice(0, 19).replaceAll(':', '-')}.json`;
+  writeFileSync(path, JSON.stringify(report, undefined, 2));
+  console.log(`Written to ${path}`);
+}
+
+const program = new Command('bench:moves')
+  .description('Measures moves of a range between groups under load.')
+  .option('--mib <size>', 'size of the range', '256')
+  .option('--value-bytes <size>', 'size of a value', '4096')
+  .option('--moves <count>', 'how many moves', '10')
+  .option('--rate <ops>', 'operations a second on each range, half of them writes', '500')
+  .option('--folder <folder>', 'where the data goes; its disk is what is measured')
+  .action(async (options: MoveOptions) => {
+    const scratch = new Scratch(options.folder);
+    const stop = (): void => {
+      void scratch.clean().then(() => process.exit(130));
+    };
+    process.once('SIGINT', stop);
+    try {
+      await run(options, scratch);
+    } finally {
+      await scratch.clean();
+    }
+  });
+await program.parseAsync();
