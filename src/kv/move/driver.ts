@@ -47,9 +47,7 @@ export interface MoveLimits {
   readonly graceMs: Millis;
   /** How long the source keeps pointing at the new owner. */
   readonly signpostMs: Millis;
-  /** A round that shipped more than this share of the one before is not faster than the writers. */
-const STEADY = 0.7;
-/** Signposts of old moves are looked for this often. */
+  /** Signposts of old moves are looked for this often. */
   readonly sweepMs: Millis;
   readonly retryBaseMs: Millis;
   readonly retryCapMs: Millis;
@@ -74,6 +72,8 @@ export const DEFAULT_MOVE_LIMITS: MoveLimits = {
 
 /** The source says its GC threshold when it releases. */
 const UNKNOWN_YET = hlcTimestamp(0n);
+/** A round that shipped more than this share of the one before is not faster than the writers. */
+const STEADY = 0.7;
 /** Tries of a step that another job is in the way of, before the move is given up. */
 const MAX_BUSY_TRIES = 100;
 
