@@ -6,6 +6,7 @@
  *   X <expireTs: 8 BE> <key>       the newest version of `key` expires then; empty value
  *   R <ts: 8 BE> <escaped start>   range tombstone: flags, end
  *   D <applied index: 8 BE> <n>    a range that is being dropped: flags, newest timestamp, start, end
+ *   J, K <escaped key> <name>      side row of a key; K rows are held in memory as well
  *   M <name>                       named value of the state machine
  *   S                              format, applied index, thresholds, counters
  *
@@ -24,6 +25,8 @@ import { CorruptStoreError } from './errors.ts';
 /** First bytes of rows. Disk values: never renumber. */
 export const RowKind = {
   Drop: 0x44,
+  Side: 0x4a,
+  ResidentSide: 0x4b,
   Latest: 0x4c,
   Meta: 0x4d,
   Range: 0x52,

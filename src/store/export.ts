@@ -30,6 +30,12 @@ export async function digestStore(level: Level, location: string): Promise<strin
     addPart(key);
     addPart(value);
   }
+  for (const kind of [RowKind.Side, RowKind.ResidentSide]) {
+    for await (const [key, value] of rowsOfKind(level, kind)) {
+      addPart(key);
+      addPart(value);
+    }
+  }
   for await (const [key, value] of rowsOfKind(level, RowKind.Range)) {
     if (key.readBigUInt64BE(1) <= state.gcThreshold) continue;
     addPart(key);

@@ -26,17 +26,23 @@ import { HistoryExporter, versionAt } from './history.ts';
 import { StagedImport } from './import.ts';
 import { BatchLane } from './lane.ts';
 import { DiskLevelFolders, type Level, type LevelOperation, type OpenLevel, openClassicLevel } from './level.ts';
+import { DEFAULT_STORE_LIMITS } from './limits.ts';
 import { type LoadedStore, loadStore, recoverFolders } from './load.ts';
 import { NewestRows } from './newest-rows.ts';
 import { type DroppedRange, encodeDrop, encodeDropKey, type RangeDrop, RangeDrops } from './range-drops.ts';
 import type { RangeTombstones } from './range-tombstones.ts';
 import { type ReadView, readAt, scanPage } from './reads.ts';
+import { exportSides, ResidentSides, readSide } from './side-rows.ts';
+import { rangeBytesOnDisk } from './sizes.ts';
 import type {
   ExportPage,
   ExportRequest,
+  ExportSidesRequest,
   GroupStore,
   GroupStoreOptions,
   LatestVersion,
+  SidePage,
+  SideRow,
   StoreImport,
   StoreLimits,
   StoreRow,
@@ -52,16 +58,6 @@ const NEVER = hlcTimestamp(0n);
 const KEYS_PER_TURN = 2000;
 /** A key that no row has. */
 const NO_ROW = Buffer.from([0]);
-
-/** Defaults of `StoreLimits`; docs/design/store.md says why. */
-export const DEFAULT_STORE_LIMITS: StoreLimits = {
-  inlineBytes: 512,
-  flushBytes: 1 << 20,
-  flushIntervalMs: 200,
-  bufferBytes: 32 << 20,
-  cacheBytes: 128 << 20,
-  scanPageBytes: 8 << 20,
-};
 
 class MvccGroupStore implements GroupStore {
   private readonly options: GroupStoreOptions;
@@ -86,6 +82,7 @@ class MvccGroupStore implements GroupStore {
   private cancelTimer: Cancel | undefined;
   private readonly collector: GarbageCollector;
   private readonly drops: RangeDrops;
+  private readonly resident: ResidentSides;
   private readonly exporter: HistoryExporter;
 
   constructor(options: GroupStoreOptions, lane: BatchLane, openLevel: OpenLevel, level: Level, loaded: LoadedStore) {
@@ -102,6 +99,7 @@ class MvccGroupStore implements GroupStore {
     this.maxCommitTs = loaded.state.maxCommitTs;
     this.metaValues = loaded.meta;
     this.ranges = loaded.ranges;
+    this.resident = new ResidentSides(loaded.sides);
     this.counters = new KeyCounters(options, loaded.state.counters, loaded.uncounted, {
       view: () => this.view(),
       ranges: () => this.ranges,
@@ -210,8 +208,27 @@ class MvccGroupStore implements GroupStore {
     return scanPage(this.view(), request, { pageBytes: this.limits.scanPageBytes });
   }
 
+  async approximateBytes(start: Buffer, end: Buffer | undefined): Promise<number | undefined> {
+    return this.lane.unusable !== undefined ? undefined : rangeBytesOnDisk(this.level, start, end);
+  }
+
   async exportVersions(request: ExportRequest): Promise<ExportPage> {
     return this.exporter.page(request);
+  }
+
+  side(key: Buffer, name: Buffer): Buffer | undefined {
+    this.lane.assertUsable();
+    if (!this.drops.isEmpty && this.drops.covers(key)) return undefined;
+    return readSide(key, name, [this.active, this.flushing], this.level);
+  }
+
+  residentSides(): Iterable<SideRow> {
+    return this.resident.list();
+  }
+
+  async exportSides(request: ExportSidesRequest): Promise<SidePage> {
+    if (request.from === undefined) await this.flush();
+    return exportSides(this.level, this.options.location, this.drops.ranges, request);
   }
 
   async versionAt(key: Buffer, commitTs: HlcTimestamp): Promise<LatestVersion | undefined> {
@@ -266,6 +283,7 @@ class MvccGroupStore implements GroupStore {
     for (const range of unit.ranges) this.applyRange(range);
     const hasRanges = unit.ranges.length > 0;
     for (const version of unit.versions) this.applyVersion(version, index, hasRanges);
+    for (const { key, name, value } of unit.sides) this.resident.set(this.active, key, name, value);
     for (const [ordinal, range] of unit.drops.entries()) this.applyDrop(range, encodeDropKey(index, ordinal));
     for (const { name, value } of unit.meta) {
       const kept = Buffer.from(value);
@@ -296,6 +314,7 @@ class MvccGroupStore implements GroupStore {
     const drop: RangeDrop = { ...kept, ts: this.maxCommitTs, rowKey, isCounted: false };
     this.active.setRow(rowKey, encodeDrop(drop));
     this.drops.add(drop);
+    this.resident.drop(drop);
     this.counters.drop(drop);
   }
 
@@ -530,6 +549,7 @@ class MvccGroupStore implements GroupStore {
       this.maxCommitTs = loaded.state.maxCommitTs;
       this.metaValues = loaded.meta;
       this.ranges = loaded.ranges;
+      this.resident.reset(loaded.sides);
       this.drops.reset(loaded.drops);
       this.counters.reset(loaded.state.counters, loaded.uncounted);
       this.drops.start();

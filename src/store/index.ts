@@ -7,7 +7,7 @@ export {
   StoreUnavailableError,
   UnknownStoreFormatError,
 } from './errors.ts';
-export { DEFAULT_STORE_LIMITS, openGroupStore } from './group-store.ts';
+export { openGroupStore } from './group-store.ts';
 export {
   DiskLevelFolders,
   type Level,
@@ -16,5 +16,6 @@ export {
   type OpenLevel,
   openClassicLevel,
 } from './level.ts';
+export { DEFAULT_STORE_LIMITS } from './limits.ts';
 export { SimulatedLevels } from './simulated-level.ts';
 export type * from './types.ts';

@@ -4,13 +4,17 @@ import { decodeKey, decodeSystemState, RowKind, STORE_FORMAT, SYSTEM_KEY, type S
 import type { Uncounted } from './counters.ts';
 import { CorruptStoreError, UnknownStoreFormatError } from './errors.ts';
 import type { Level, LevelFolders } from './level.ts';
-import { decodeDrop, type RangeDrop } from './range-drops.ts';
+import { decodeDrop, isDropped, type RangeDrop } from './range-drops.ts';
 import { type RangeTombstone, RangeTombstones } from './range-tombstones.ts';
+import { decodeSideRow } from './side-rows.ts';
+import type { SideRow } from './types.ts';
 
 export interface LoadedStore {
   readonly state: SystemState;
   readonly meta: Map<string, Buffer>;
   readonly ranges: RangeTombstones;
+  /** Side rows that are held in memory, those of ranges that are being dropped left out. */
+  readonly sides: readonly SideRow[];
   /** Ranges that are being dropped, oldest first. */
   readonly drops: readonly RangeDrop[];
   /** Whose keys have not been counted, in the order of application. */
@@ -47,7 +51,7 @@ export async function loadStore(level: Level, location: string): Promise<LoadedS
     const rows = await iterator.nextv(1);
     await iterator.close();
     if (rows.length > 0) throw new CorruptStoreError(location, 'holds rows but no state row');
-    return { state: FRESH, meta: new Map(), ranges: RangeTombstones.empty, drops: [], uncounted: [] };
+    return { state: FRESH, meta: new Map(), ranges: RangeTombstones.empty, sides: [], drops: [], uncounted: [] };
   }
   const state = decodeSystemState(systemRow, location);
   if (state.format !== STORE_FORMAT) throw new UnknownStoreFormatError(location, state.format, STORE_FORMAT);
@@ -72,7 +76,12 @@ export async function loadStore(level: Level, location: string): Promise<LoadedS
   for (const range of drops) if (!range.isCounted) uncounted.push({ kind: 'drop', range });
   // Stable: of equal age deletes come first, as they do within a unit.
   uncounted.sort((a, b) => (a.range.ts < b.range.ts ? -1 : a.range.ts > b.range.ts ? 1 : 0));
-  return { state, meta, ranges, drops, uncounted };
+  const sides: SideRow[] = [];
+  for await (const [key, value] of rowsOfKind(level, RowKind.ResidentSide)) {
+    const side = decodeSideRow(key, value, location);
+    if (!isDropped(drops, side.key)) sides.push(side);
+  }
+  return { state, meta, ranges, sides, drops, uncounted };
 }
 
 /** The store that was live before a swap, until the new one has been opened. */

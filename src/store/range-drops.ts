@@ -209,7 +209,7 @@ export class RangeDrops {
       if (expireTs === 0n) return undefined;
       return { type: 'del', key: encodeExpiryKey(expireTs, decodeKey(rowKey, 1, rowKey.length, host.location)) };
     };
-    for (const kind of [RowKind.Latest, RowKind.Version]) {
+    for (const kind of [RowKind.Latest, RowKind.Version, RowKind.Side, RowKind.ResidentSide]) {
       const isLatest = kind === RowKind.Latest;
       const iterator = host.level().iterator(keyBounds(kind, start, end));
       try {

@@ -67,6 +67,32 @@ export interface ExportPage {
   readonly next: { readonly start: Buffer; readonly after: HlcTimestamp | undefined } | undefined;
 }
 
+/** A small unversioned row that belongs to a key: what the state machine keeps beside the key's versions. */
+export interface SideRow {
+  readonly key: Buffer;
+  /** One byte at least. Rows whose name begins below 0x80 are held in memory and can be listed: keep them few. */
+  readonly name: Buffer;
+  /** Must not be modified. */
+  readonly value: Buffer;
+}
+
+export interface ExportSidesRequest {
+  /** Inclusive. */
+  readonly start: Buffer;
+  /** Exclusive; undefined is the end of the key space. */
+  readonly end: Buffer | undefined;
+  /** `next` of the page before; undefined for the first. */
+  readonly from: Buffer | undefined;
+  /** A page ends when its rows reach this; it holds one row at least. */
+  readonly maxBytes: number;
+}
+
+export interface SidePage {
+  readonly sides: readonly SideRow[];
+  /** Means nothing to others, but names the same place at every replica; undefined at the end of the range. */
+  readonly next: Buffer | undefined;
+}
+
 /** Everything one Raft entry (or a run of them) changes; visible to reads at once, atomic on disk with its index. */
 export interface StoreWriter {
   /** `commitTs` must be above the key's latest of earlier units; within a unit the last write of a timestamp wins. */
@@ -81,6 +107,8 @@ export interface StoreWriter {
    * @param end undefined is the end of the key space
    */
   dropRange(start: Buffer, end: Buffer | undefined): void;
+  /** Sets a side row of a key; undefined removes it. Within a unit the last one wins, and drops come after them. */
+  setSide(key: Buffer, name: Buffer, value: Buffer | undefined): void;
   /** Small named values of the state machine (membership, clocks, thresholds). */
   setMeta(name: string, value: Buffer): void;
   /** Ends the unit: from here on readers see it, and `appliedIndex` is `index`. */
@@ -105,11 +133,22 @@ export interface GroupStore {
   get(key: Buffer, readTs: HlcTimestamp): Promise<StoreRow | undefined>;
   scan(request: StoreScanRequest): Promise<StoreScanPage>;
   /**
+   * About how many bytes of the range are on disk, without reading it; undefined where the database cannot say.
+   * @param end undefined is the end of the key space
+   */
+  approximateBytes?(start: Buffer, end: Buffer | undefined): Promise<number | undefined>;
+  /**
    * Whole histories of keys in key order, for copying a range to another store: every version that a read at or above the
    * GC threshold can need, oldest first, tombstones and expired versions included; range deletes appear as tombstones of
    * the keys that they hid. Not one snapshot: each key is as of some moment after the call.
    */
   exportVersions(request: ExportRequest): Promise<ExportPage>;
+  /** A side row, one point read. Undefined when it is not there. */
+  side(key: Buffer, name: Buffer): Buffer | undefined;
+  /** All rows that are held in memory, in no order; only to be walked at once. */
+  residentSides(): Iterable<SideRow>;
+  /** Side rows of a range: all that were there when the first page was asked for, as of some moment after it. */
+  exportSides(request: ExportSidesRequest): Promise<SidePage>;
   /** The version of `key` with exactly this timestamp, tombstones included; undefined when there is none (any more). */
   versionAt(key: Buffer, commitTs: HlcTimestamp): Promise<LatestVersion | undefined>;
   /** Undefined when nothing of `[start, end)` is being dropped; else settles when all of it is gone for good. */

@@ -19,6 +19,7 @@ export class UnitWriter implements StoreWriter {
   versions: PendingVersion[] = [];
   ranges: { start: Buffer; end: Buffer; ts: HlcTimestamp }[] = [];
   drops: { start: Buffer; end: Buffer | undefined }[] = [];
+  sides: { key: Buffer; name: Buffer; value: Buffer | undefined }[] = [];
   meta: { name: string; value: Buffer }[] = [];
   gcThreshold: HlcTimestamp | undefined;
   private readonly onCommit: (unit: UnitWriter, index: LogIndex) => void;
@@ -41,6 +42,10 @@ export class UnitWriter implements StoreWriter {
 
   dropRange(start: Buffer, end: Buffer | undefined): void {
     if (end === undefined || Buffer.compare(start, end) < 0) this.drops.push({ start, end });
+  }
+
+  setSide(key: Buffer, name: Buffer, value: Buffer | undefined): void {
+    this.sides.push({ key, name, value });
   }
 
   setMeta(name: string, value: Buffer): void {

@@ -5,8 +5,11 @@ import type {
   ExportedVersion,
   ExportPage,
   ExportRequest,
+  ExportSidesRequest,
   GroupStore,
   LatestVersion,
+  SidePage,
+  SideRow,
   StoreImport,
   StoreRow,
   StoreScanPage,
@@ -21,6 +24,7 @@ interface Version extends LatestVersion {
 interface Image {
   versions: Map<string, Version[]>;
   meta: Map<string, Buffer>;
+  sides: Map<string, SideRow>;
   appliedIndex: LogIndex;
   gcThreshold: HlcTimestamp;
 }
@@ -36,10 +40,17 @@ const isWithin = (key: Buffer, start: Buffer, end: Buffer | undefined): boolean 
   Buffer.compare(key, start) >= 0 && (end === undefined || Buffer.compare(key, end) < 0);
 
 const NO_BYTES = Buffer.alloc(0);
+const sideName = (key: Buffer, name: Buffer): string => `${key.toString('hex')} ${name.toString('hex')}`;
 const order = (a: string, b: string): number => Buffer.compare(Buffer.from(a, 'latin1'), Buffer.from(b, 'latin1'));
 
 export class MemoryStore implements GroupStore {
-  private image: Image = { versions: new Map(), meta: new Map(), appliedIndex: 0, gcThreshold: hlcTimestamp(0n) };
+  private image: Image = {
+    versions: new Map(),
+    meta: new Map(),
+    sides: new Map(),
+    appliedIndex: 0,
+    gcThreshold: hlcTimestamp(0n),
+  };
   durableIndex: LogIndex = 0;
   /** Set to make `pressure` report a full buffer. */
   pressurePromise: Promise<void> | undefined;
@@ -69,6 +80,27 @@ export class MemoryStore implements GroupStore {
 
   async versionAt(key: Buffer, commitTs: HlcTimestamp): Promise<LatestVersion | undefined> {
     return this.image.versions.get(key.toString('latin1'))?.find((one) => one.commitTs === commitTs);
+  }
+
+  side(key: Buffer, name: Buffer): Buffer | undefined {
+    return this.image.sides.get(sideName(key, name))?.value;
+  }
+
+  *residentSides(): Iterable<SideRow> {
+    for (const row of this.image.sides.values()) if (row.name[0]! < 0x80) yield row;
+  }
+
+  async exportSides({ start, end, from, maxBytes }: ExportSidesRequest): Promise<SidePage> {
+    const sides: SideRow[] = [];
+    let bytes = 0;
+    for (const place of [...this.image.sides.keys()].sort(order)) {
+      const row = this.image.sides.get(place)!;
+      if (!isWithin(row.key, start, end) || (from !== undefined && order(place, from.toString('latin1')) < 0)) continue;
+      if (bytes >= maxBytes) return { sides, next: Buffer.from(place, 'latin1') };
+      sides.push(row);
+      bytes += place.length + row.value.length;
+    }
+    return { sides, next: undefined };
   }
 
   /** Histories in key order. */
@@ -117,6 +149,8 @@ export class MemoryStore implements GroupStore {
         this.image.versions.delete(key.toString('latin1'));
       }
     };
+    // Nobody looks at side rows of a range that is being dropped.
+    for (const [place, { key }] of this.image.sides) if (isWithin(key, start, end)) this.image.sides.delete(place);
     if (!this.holdDrops) {
       forget();
       return;
@@ -200,6 +234,12 @@ export class MemoryStore implements GroupStore {
       dropRange: (start, end) => {
         changes.push(() => this.drop(start, end));
       },
+      setSide: (key, name, value) => {
+        changes.push(() => {
+          if (value === undefined) image.sides.delete(sideName(key, name));
+          else image.sides.set(sideName(key, name), { key, name, value });
+        });
+      },
       setMeta: (name, value) => {
         changes.push(() => image.meta.set(name, value));
       },
@@ -260,6 +300,9 @@ export class MemoryStore implements GroupStore {
         meta: [...this.image.meta.entries()]
           .sort(([a], [b]) => order(a, b))
           .map(([name, value]) => [name, value.toString('hex')]),
+        sides: [...this.image.sides.keys()]
+          .sort(order)
+          .map((place) => [place, this.image.sides.get(place)!.value.toString('hex')]),
         appliedIndex: this.image.appliedIndex,
         gcThreshold: this.image.gcThreshold,
       },
@@ -308,9 +351,15 @@ export class MemoryStore implements GroupStore {
         }
         const meta = new Map<string, Buffer>();
         for (const [name, value] of parsed.meta as [string, string][]) meta.set(name, Buffer.from(value, 'hex'));
+        const sides = new Map<string, SideRow>();
+        for (const [place, value] of parsed.sides as [string, string][]) {
+          const [key, name] = place.split(' ').map((part) => Buffer.from(part, 'hex')) as [Buffer, Buffer];
+          sides.set(place, { key, name, value: Buffer.from(value, 'hex') });
+        }
         staged = {
           versions,
           meta,
+          sides,
           appliedIndex: parsed.appliedIndex,
           gcThreshold: hlcTimestamp(BigInt(parsed.gcThreshold)),
         };

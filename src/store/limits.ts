@@ -1,0 +1,11 @@
+/** Defaults of `StoreLimits`; docs/design/store.md says why. */
+import type { StoreLimits } from './types.ts';
+
+export const DEFAULT_STORE_LIMITS: StoreLimits = {
+  inlineBytes: 512,
+  flushBytes: 1 << 20,
+  flushIntervalMs: 200,
+  bufferBytes: 32 << 20,
+  cacheBytes: 128 << 20,
+  scanPageBytes: 8 << 20,
+};
