@@ -17,15 +17,20 @@ const SWITCH: readonly SwitchValue[] = ['off', 'observe', 'on'];
 
 /** Every setting that this program knows. */
 export const SETTINGS = {
-  autosplit: { initial: 'off', description: 'splits hot ranges', values: SWITCH },
+  autosplit: { initial: 'on', description: 'splits hot ranges', values: SWITCH },
   'autosplit.score': {
     initial: '50000',
     description: 'weighted operations per minute from which on a range is hot: 4 a write, 1 a read',
     values: { min: 1_000, max: 1_000_000_000 },
   },
-  automerge: { initial: 'off', description: 'merges neighbours that are small and idle', values: SWITCH },
-  'balance.leaders': { initial: 'observe', description: 'spreads leaders over nodes', values: SWITCH },
+  automerge: { initial: 'observe', description: 'merges neighbours that are small and idle', values: SWITCH },
+  'balance.leaders': { initial: 'on', description: 'spreads leaders over nodes', values: SWITCH },
   'balance.size': { initial: 'observe', description: 'spreads stored bytes over nodes', values: SWITCH },
+  'features.auto': {
+    initial: 'on',
+    description: 'activates features as soon as the programs of all nodes can do them; there is no way back',
+    values: ['off', 'on'],
+  },
   'ranges.max': {
     initial: '100000',
     description: 'number of ranges that automatic splits never pass',

@@ -167,7 +167,7 @@ export class GroupExecutor {
       readTimestamp: () => this.readTimestamp(),
       stillLeads: () => this.stillLeads(),
     };
-    this.reads = new GroupReads(shared);
+    this.reads = new GroupReads({ ...shared, onAccess: options.onAccess });
     this.spans = new LeaderSpans({
       ...shared,
       hlc: this.hlc,

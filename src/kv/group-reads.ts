@@ -5,6 +5,7 @@ import { refusalOf } from './ownership.ts';
 import type { SpanGate } from './span-gate.ts';
 import type { GroupStateMachine } from './state-machine.ts';
 import type { ScanPage, ScanRequest, ScanRow } from './types.ts';
+import type { AccessListener } from './view.ts';
 
 /** Times that a group counts again because a move changed something meanwhile. */
 const MAX_COUNTS = 5;
@@ -20,6 +21,7 @@ export interface GroupReadsOptions {
   readonly catchUp: () => Promise<void>;
   /** A timestamp above everything acknowledged and below everything that is still to be proposed. */
   readonly readTimestamp: () => HlcTimestamp;
+  readonly onAccess?: AccessListener | undefined;
   /** Settles when this node was the leader after the call. */
   readonly stillLeads: () => Promise<void>;
 }
@@ -55,6 +57,12 @@ export class GroupReads {
       }
     }
     await stillLeads();
+    const { onAccess } = this.options;
+    if (onAccess !== undefined) {
+      // Looking and finding nothing is work too.
+      if (rows.length === 0) onAccess(request.start, false, 0);
+      for (const { key, value } of rows) onAccess(key, false, value.length);
+    }
     return { rows, next: goOn ?? next };
   }
 

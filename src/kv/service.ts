@@ -26,6 +26,7 @@ import { Maintenance, type MaintenanceOptions } from './maintenance.ts';
 import { LeaderProxy, type ProxyLimits, type ProxyStats } from './proxy.ts';
 import type { GroupStateMachine } from './state-machine.ts';
 import type { ForwardHandler, KeyStretch, KvService, Operation, ScanPage, ScanRequest } from './types.ts';
+import type { AccessListener } from './view.ts';
 
 /** One group as this node hosts it: the engine's handle and the state machine that the engine was given. */
 export interface KvGroup {
@@ -46,6 +47,8 @@ export interface KvServiceOptions {
   readonly hlc: Hlc;
   readonly limits?: { readonly executor?: Partial<ExecutorLimits>; readonly proxy?: Partial<ProxyLimits> };
   readonly maintenance?: Partial<MaintenanceOptions>;
+  /** Hears of every key that a command or a scan touches on a leader; for signals of load. Must be quick. */
+  readonly onAccess?: AccessListener;
   /** Hears of background work that failed and will be tried again. */
   readonly onBackgroundError?: (error: unknown) => void;
 }
@@ -124,7 +127,7 @@ class LocalKvService implements NodeKvService {
 
   addGroup({ raft, stateMachine, store }: KvGroup): GroupExecutor {
     assert(!this.hosted.has(raft.groupId), `group ${raft.groupId} is here already`);
-    const { scheduler, limits } = this.options;
+    const { scheduler, limits, onAccess } = this.options;
     const executor = new GroupExecutor({
       nodeId: this.nodeId,
       raft,
@@ -133,6 +136,7 @@ class LocalKvService implements NodeKvService {
       hlc: this.hlc,
       scheduler,
       limits: limits?.executor ?? {},
+      ...(onAccess === undefined ? {} : { onAccess }),
     });
     const replica: LocalReplica = { isServing: () => executor.isServing, leader: () => raft.leader() };
     const stopMaintenance = this.maintenance.add({ executor, store });

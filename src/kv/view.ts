@@ -188,6 +188,7 @@ export class CommandView implements KeyView {
 
   deleteRange(start: Buffer, end: Buffer): void {
     if (Buffer.compare(start, end) >= 0) return;
+    this.onAccess?.(start, true, 0);
     this.refuse(this.gate.refuseRange(start, end));
     const floor = this.gate.floorOf(start, end);
     if (floor > this.floorTs) this.floorTs = floor;

@@ -63,6 +63,10 @@ export class CheckedLevel implements Level {
   snapshot(): LevelSnapshot {
     return this.level.snapshot();
   }
+
+  async approximateBytes(start: Buffer, end: Buffer): Promise<number | undefined> {
+    return this.level.approximateBytes?.(start, end);
+  }
 }
 
 /** Room for most rows; longer ones get more. */

@@ -52,6 +52,8 @@ export interface Level {
   chain(): LevelChain;
   iterator(options: LevelIteratorOptions): LevelIterator;
   snapshot(): LevelSnapshot;
+  /** About how many bytes the rows in `[start, end)` take on disk; left out or undefined where nobody can say. */
+  approximateBytes?(start: Buffer, end: Buffer): Promise<number | undefined>;
 }
 
 /** Opens the database of a folder, creating it when it is absent. The store calls `open` on what it gets. */
@@ -125,6 +127,10 @@ class DiskLevel implements Level {
 
   snapshot(): LevelSnapshot {
     return this.opened.snapshot();
+  }
+
+  approximateBytes(start: Buffer, end: Buffer): Promise<number> {
+    return this.opened.approximateSize(start, end);
   }
 }
 

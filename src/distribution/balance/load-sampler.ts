@@ -107,16 +107,17 @@ export class LoadSampler {
    * @param table the newest route table
    * @param key a storage key; copied when it is kept
    * @param bytes of the value
+   * @param times accesses that this one stands for, when others are passed over
    */
-  record(table: RouteTable, key: Buffer, isWrite: boolean, bytes: number): void {
+  record(table: RouteTable, key: Buffer, isWrite: boolean, bytes: number, times = 1): void {
     const counter = this.counterOf(table, key);
     if (counter === undefined) return;
     if (isWrite) {
-      counter.writes++;
-      counter.writtenBytes += bytes;
+      counter.writes += times;
+      counter.writtenBytes += bytes * times;
     } else {
-      counter.reads++;
-      counter.readBytes += bytes;
+      counter.reads += times;
+      counter.readBytes += bytes * times;
     }
     if (--this.gap > 0) return;
     const draw = this.draw();

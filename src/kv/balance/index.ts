@@ -1,4 +1,7 @@
-/** Balancing on the leader of the catalog group: asks the rules when they are due and has done what they say. */
+/** Balancing: what a node counts and reports, and the rules that are asked where the catalog group is led. */
+export { BALANCE_FEATURE, Balancer, type BalancerOptions, type BalancerTimes } from './balancer.ts';
+export { COUNTED_PER_SECOND, LoadRecorder, type LoadRecorderOptions } from './load-recorder.ts';
+export { DEFAULT_LOAD_TIMES, type LoadedGroup, type LoadTimes } from './load-reporter.ts';
 export {
   BalanceScheduler,
   type BalanceSchedulerOptions,

@@ -26,7 +26,7 @@ import {
   type Millis,
   type Scheduler,
 } from '../../platform/index.ts';
-import type { BalanceInputs, BalanceOutputs, BalanceReport, BalanceTimes, Duty } from './types.ts';
+import type { BalanceInputs, BalanceOutputs, BalanceReport, BalanceTimes, Duty, DutyStatus } from './types.ts';
 
 /** A rule every 30 or 60 s; leaders rest 10 s, groups 30 s; bytes 5 min, until heartbeats tell what they did. */
 export const DEFAULT_BALANCE_TIMES: BalanceTimes = {
@@ -105,6 +105,18 @@ export class BalanceScheduler {
   /** The last reports, oldest first. */
   reports(): readonly BalanceReport[] {
     return this.kept;
+  }
+
+  /** How each rule stands; empty while somebody else leads. */
+  status(): DutyStatus[] {
+    const nowMs = this.options.clock.monotonicMs();
+    return this.states.map(({ duty, nextMs, current, said }) => ({
+      duty,
+      mode: switchOf(this.options.inputs.document(), duty),
+      nextInMs: current === undefined ? Math.max(0, nextMs - nowMs) : 0,
+      underWay: current?.action.reason ?? '',
+      said,
+    }));
   }
 
   private readonly tick = (): void => {

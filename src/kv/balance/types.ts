@@ -10,9 +10,10 @@ import type {
   RouteId,
   RouteTable,
   SplitAction,
+  SwitchValue,
   TransferAction,
 } from '../../distribution/index.ts';
-import type { Millis, NodeId } from '../../platform/index.ts';
+import type { GroupId, Millis, NodeId, Term } from '../../platform/index.ts';
 
 /** The cluster as the leader of the catalog group sees it. Read in one go, without waiting. */
 export interface BalanceInputs {
@@ -70,4 +71,56 @@ export interface BalanceTimes {
   readonly groupRestMs: Millis;
   /** An action that has no outcome by then is not waited for any longer. */
   readonly actionLimitMs: Millis;
+}
+
+/** A group as its leader sees it. */
+export interface LedGroup {
+  readonly group: GroupId;
+  /** Of two leaders the one of the higher term is right. */
+  readonly term: Term;
+  readonly voters: readonly NodeId[];
+  /** A membership change or a transfer is under way. */
+  readonly isBusy: boolean;
+  /** Stored bytes of its replica; undefined while they were not measured. */
+  readonly bytes: number | undefined;
+}
+
+/** Stored bytes of a range, as its group's leader measured them. */
+export interface MeasuredRange {
+  readonly id: RouteId;
+  readonly bytes: number;
+}
+
+/** What a node tells the leader of the catalog group for balancing. */
+export interface LoadReport {
+  readonly nodeId: NodeId;
+  readonly led: readonly LedGroup[];
+  /** Some of the ranges that the node leads; each time others. */
+  readonly ranges: readonly MeasuredRange[];
+  /** `encodeWindow` of the last window when it has ended since the report before. */
+  readonly window: Buffer | undefined;
+}
+
+/** How the rules of balancing stand, for operators. */
+export interface BalanceStatus {
+  /** Where the rules are asked: the leader of the catalog group. */
+  readonly nodeId: NodeId;
+  readonly duties: readonly DutyStatus[];
+  /** Windows of load that the leader has, and the groups that the newest knows completely. */
+  readonly windowCount: number;
+  readonly completeGroups: number;
+  /** Oldest first. */
+  readonly reports: readonly BalanceReport[];
+}
+
+/** One rule. */
+export interface DutyStatus {
+  readonly duty: Duty;
+  readonly mode: SwitchValue;
+  /** Until it is asked again; 0 while an action is under way. */
+  readonly nextInMs: Millis;
+  /** What is being done; empty for nothing. */
+  readonly underWay: string;
+  /** What it said last; empty before it was asked. */
+  readonly said: string;
 }

@@ -1,6 +1,7 @@
 /** The catalog from any node: questions go through the leader proxy, lost answers are asked for again. */
 import type { ClusterDocument, JobRow } from '../../distribution/index.ts';
 import { type Clock, type GroupId, KvorumError, type Millis, type Scheduler } from '../../platform/index.ts';
+import type { BalanceStatus, LoadReport } from '../balance/types.ts';
 import { BusyError, LeaderUnavailableError } from '../errors.ts';
 import type { KvService } from '../types.ts';
 import {
@@ -64,6 +65,16 @@ export class ForwardingCatalogClient implements CatalogClient {
    */
   heartbeat(node: NodeReport, has: DocumentVersion, timeoutMs: Millis): Promise<VersionedDocument | undefined> {
     return this.ask({ kind: 'heartbeat', node, has }, timeoutMs, false);
+  }
+
+  /** Tells the catalog's leader what a node has counted; once, whatever becomes of it. */
+  async reportLoad(report: LoadReport, timeoutMs: Millis): Promise<void> {
+    await this.ask({ kind: 'load', report }, timeoutMs, false);
+  }
+
+  /** How the rules of balancing stand at the catalog's leader. */
+  balance(timeoutMs: Millis): Promise<BalanceStatus> {
+    return this.ask({ kind: 'balance' }, timeoutMs, true);
   }
 
   /** Asks until there is an answer. Once an outcome is unknown it stays so, unless the catalog answers. */

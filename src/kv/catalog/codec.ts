@@ -5,6 +5,7 @@
 import { Packr } from 'msgpackr';
 import type { CatalogErrorCode, ClusterDocument, ItemRefusal, JobRow, NodeRow } from '../../distribution/index.ts';
 import { CatalogError } from '../../distribution/index.ts';
+import type { BalanceStatus, LoadReport } from '../balance/types.ts';
 import { CatalogMessageError, LostResultError } from './errors.ts';
 import type { CatalogRequest } from './types.ts';
 
@@ -30,7 +31,11 @@ export type CatalogQuestion =
   | { readonly kind: 'run'; readonly request: CatalogRequest; readonly isRepeat: boolean }
   | { readonly kind: 'jobs' }
   | { readonly kind: 'document' }
-  | { readonly kind: 'heartbeat'; readonly node: NodeReport; readonly has: DocumentVersion };
+  | { readonly kind: 'heartbeat'; readonly node: NodeReport; readonly has: DocumentVersion }
+  /** Only once the feature `ranges.balance` is active. */
+  | { readonly kind: 'load'; readonly report: LoadReport }
+  /** How the rules of balancing stand. */
+  | { readonly kind: 'balance' };
 
 /** What the answer to a question holds. */
 export type CatalogAnswer<Question extends CatalogQuestion['kind']> = Question extends 'run'
@@ -39,11 +44,22 @@ export type CatalogAnswer<Question extends CatalogQuestion['kind']> = Question e
     ? readonly JobRow[]
     : Question extends 'document'
       ? ClusterDocument
-      : // The document, when the node has another one.
-        VersionedDocument | undefined;
+      : Question extends 'load'
+        ? undefined
+        : Question extends 'balance'
+          ? BalanceStatus
+          : // The document, when the node has another one.
+            VersionedDocument | undefined;
 
 const CODEC = 1;
-const QUESTIONS: readonly string[] = ['run', 'jobs', 'document', 'heartbeat'] satisfies CatalogQuestion['kind'][];
+const QUESTIONS: readonly string[] = [
+  'run',
+  'jobs',
+  'document',
+  'heartbeat',
+  'load',
+  'balance',
+] satisfies CatalogQuestion['kind'][];
 /** What may come from outside; a bootstrap and a restore may not. */
 const REQUESTS: readonly string[] = [
   'split',

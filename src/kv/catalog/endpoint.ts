@@ -1,19 +1,30 @@
 /** The catalog's door on every node: questions that the proxy brings to the leader of the catalog group are answered here. */
 import type { CatalogState, JobRow } from '../../distribution/index.ts';
+import type { BalanceStatus, LoadReport } from '../balance/types.ts';
 import type { KvService } from '../types.ts';
 import { type CatalogQuestion, decodeQuestion, encodeAnswer, encodeRefusal } from './codec.ts';
+import { CatalogMessageError } from './errors.ts';
 import type { Heartbeats } from './heartbeats.ts';
 import type { CatalogLeader } from './leader.ts';
 
 /** Name under which questions to the catalog travel. */
 export const CATALOG_SERVICE = 'catalog';
 
+/** Balancing where the catalog is led. */
+export interface BalanceDoor {
+  /** Takes what a node reports. */
+  take(report: LoadReport): void;
+  status(): BalanceStatus;
+}
+
 /** See the top of the file. Registers itself; nothing is to be closed. */
 export class CatalogEndpoint {
   private readonly leader: CatalogLeader;
   private readonly heartbeats: Heartbeats;
+  private readonly balance: BalanceDoor | undefined;
 
-  constructor(kv: Pick<KvService, 'onForward'>, leader: CatalogLeader, heartbeats: Heartbeats) {
+  constructor(kv: Pick<KvService, 'onForward'>, leader: CatalogLeader, heartbeats: Heartbeats, balance?: BalanceDoor) {
+    this.balance = balance;
     this.leader = leader;
     this.heartbeats = heartbeats;
     kv.onForward(CATALOG_SERVICE, (payload, answer) => {
@@ -33,7 +44,7 @@ export class CatalogEndpoint {
     return encodeAnswer(await this.ask(decodeQuestion(payload)));
   }
 
-  private ask(question: CatalogQuestion): Promise<unknown> {
+  private async ask(question: CatalogQuestion): Promise<unknown> {
     switch (question.kind) {
       case 'run':
         return this.leader.run(question.request, question.isRepeat);
@@ -43,6 +54,12 @@ export class CatalogEndpoint {
         return this.leader.read((state) => this.heartbeats.document(state));
       case 'heartbeat':
         return this.heartbeats.take(question.node, question.has);
+      case 'load':
+        this.balance?.take(question.report);
+        return undefined;
+      case 'balance':
+        if (this.balance === undefined) throw new CatalogMessageError('this program does not balance');
+        return this.balance.status();
     }
   }
 }
