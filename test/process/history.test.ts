@@ -6,7 +6,10 @@ import { checkThrough, History } from './kill-rounds.ts';
 /** A client that reads from a map: what a node would show. */
 function showing(state: ReadonlyMap<string, string>): Redis {
   const read = (key: string): string | null => state.get(key) ?? null;
-  return { get: async (key: string) => read(key), mget: async (keys: string[]) => keys.map(read) } as unknown as Redis;
+  const pipeline = (commands: [string, string][]) => ({
+    exec: async () => commands.map(([, key]) => [null, read(key)]),
+  });
+  return { get: async (key: string) => read(key), pipeline } as unknown as Redis;
 }
 
 describe('the check of a history', () => {
