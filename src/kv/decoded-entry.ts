@@ -1,5 +1,5 @@
 /** Log entries of every kind as objects. */
-import type { HlcTimestamp } from '../platform/index.ts';
+import type { HlcTimestamp, Millis } from '../platform/index.ts';
 import {
   EntryReader,
   type Expectation,
@@ -12,17 +12,23 @@ import {
 } from './entry.ts';
 import { CorruptEntryError } from './errors.ts';
 import type { ImportRequest } from './move/types.ts';
+import type { FenceCommand } from './oracle/authority.ts';
 import { readImport, readSpan, type SpanEntry } from './span-entries.ts';
+import { readFence, readLease } from './time-entries.ts';
 
 /** An entry as objects, for tools and tests; the state machine streams instead. */
 export type DecodedEntry =
   | {
       readonly opcode: 'batch';
+      /** 0 when it carries none. */
+      readonly ceilingMs: Millis;
       readonly commitTs: HlcTimestamp;
       readonly unitCount: number;
       readonly expects: readonly Expectation[];
       readonly mutations: readonly Mutation[];
     }
+  | { readonly opcode: 'hlcLease'; readonly ceilingMs: Millis }
+  | ({ readonly opcode: 'tsFence' } & FenceCommand)
   | { readonly opcode: 'setGc'; readonly threshold: HlcTimestamp }
   | { readonly opcode: 'purgeExpired'; readonly commitTs: HlcTimestamp; readonly versions: readonly ExpiredVersion[] }
   | ({ readonly opcode: 'span' } & SpanEntry)
@@ -33,6 +39,7 @@ export function decodeEntry(payload: Buffer): DecodedEntry {
   const reader = new EntryReader(payload);
   switch (payload[0]) {
     case Opcode.Batch: {
+      const ceilingMs = reader.batchCeiling();
       const commitTs = reader.timestamp();
       const unitCount = reader.u32();
       const expectCount = reader.u32();
@@ -42,8 +49,12 @@ export function decodeEntry(payload: Buffer): DecodedEntry {
       for (let left = expectCount; left > 0; left--) expects.push(readExpectation(reader, unitCount));
       for (let left = mutationCount; left > 0; left--) mutations.push(readMutation(reader, unitCount));
       reader.end();
-      return { opcode: 'batch', commitTs, unitCount, expects, mutations };
+      return { opcode: 'batch', ceilingMs, commitTs, unitCount, expects, mutations };
     }
+    case Opcode.HlcLease:
+      return { opcode: 'hlcLease', ceilingMs: readLease(reader) };
+    case Opcode.TsFence:
+      return { opcode: 'tsFence', ...readFence(reader) };
     case Opcode.SetGc: {
       const threshold = reader.timestamp();
       reader.end();

@@ -1,10 +1,11 @@
 /**
  * The bytes of a Raft entry of the key-value layer. Big-endian, declared once here, pinned by a golden file.
  *
- *   entry     := opcode u8, codec u8 (1), body
- *   BATCH     := commitTs u64, unitCount u32, expectCount u32, mutationCount u32, expect*, mutation*
+ *   entry     := opcode u8, codec u8 (1; 2 for a BATCH that carries a ceiling), body
+ *   BATCH     := [codec 2: ceilingMs u64], commitTs u64, unitCount u32, expectCount u32, mutationCount u32, expect*, mutation*
  *   expect    := unit u32, kind u8 (0 absent, 1 version), key, [versionTs u64]
  *   mutation  := unit u32, kind u8 (1 put, 2 delete, 3 delete range, 4 put with expiry), key, [value | end], [expireTs u64]
+ *   HLC_LEASE, TS_FENCE: see time-entries.ts
  *   SET_GC    := threshold u64
  *   PURGE     := commitTs u64, count u32, (key, versionTs u64)*
  *   SPAN, IMPORT: see span-entries.ts
@@ -15,18 +16,29 @@
  * before the entry. Lists are flat and tagged with the unit's number, so that both ends stream through them without
  * building objects per command.
  */
-import { assert, type HlcTimestamp, hlcTimestamp } from '../platform/index.ts';
+import { assert, type HlcTimestamp, hlcTimestamp, type Millis } from '../platform/index.ts';
 import { CorruptEntryError } from './errors.ts';
 
 /** Disk and wire values: never renumber. 0x10 to 0x1f are kept for transactions. */
-export const Opcode = { Batch: 0x20, SetGc: 0x30, PurgeExpired: 0x31, Span: 0x40, Import: 0x41 } as const;
+export const Opcode = {
+  HlcLease: 0x02,
+  TsFence: 0x04,
+  Batch: 0x20,
+  SetGc: 0x30,
+  PurgeExpired: 0x31,
+  Span: 0x40,
+  Import: 0x41,
+} as const;
 /** Second byte of every entry. */
 export const CODEC = 1;
+/** Second byte of a BATCH that raises the group's ceiling too. */
+export const CEILING_CODEC = 2;
 
 export const MutationKind = { Put: 1, Delete: 2, DeleteRange: 3, PutExpiring: 4 } as const;
 const ExpectKind = { Absent: 0, Version: 1 } as const;
 
 const HEADER_BYTES = 2 + 8 + 4 + 4 + 4;
+const CEILING_BYTES = 8;
 const TAG_BYTES = 4 + 1;
 
 /** What a command read before the entry: `versionTs` 0n is "absent". */
@@ -64,25 +76,31 @@ export const rangeBytes = (start: Buffer, end: Buffer): number => TAG_BYTES + 8 
  */
 export class BatchEncoder {
   private readonly buffer: Buffer;
-  private offset = HEADER_BYTES;
+  private offset: number;
   private expectsLeft: number;
   private mutationsLeft: number;
 
-  /** @param bodyBytes sum of `expectBytes`, `mutationBytes` and `rangeBytes` of everything that will be added */
+  /**
+   * @param bodyBytes sum of `expectBytes`, `mutationBytes` and `rangeBytes` of everything that will be added
+   * @param ceilingMs what the group's ceiling rises to with this entry; 0 for none
+   */
   constructor(
     commitTs: HlcTimestamp,
     unitCount: number,
     expectCount: number,
     mutationCount: number,
     bodyBytes: number,
+    ceilingMs: Millis = 0,
   ) {
-    const buffer = Buffer.allocUnsafe(HEADER_BYTES + bodyBytes);
+    const buffer = Buffer.allocUnsafe(HEADER_BYTES + (ceilingMs === 0 ? 0 : CEILING_BYTES) + bodyBytes);
     buffer[0] = Opcode.Batch;
-    buffer[1] = CODEC;
-    buffer.writeBigUInt64BE(commitTs, 2);
-    buffer.writeUInt32BE(unitCount, 10);
-    buffer.writeUInt32BE(expectCount, 14);
-    buffer.writeUInt32BE(mutationCount, 18);
+    buffer[1] = ceilingMs === 0 ? CODEC : CEILING_CODEC;
+    let offset = 2;
+    if (ceilingMs !== 0) offset = buffer.writeBigUInt64BE(BigInt(ceilingMs), offset);
+    offset = buffer.writeBigUInt64BE(commitTs, offset);
+    offset = buffer.writeUInt32BE(unitCount, offset);
+    offset = buffer.writeUInt32BE(expectCount, offset);
+    this.offset = buffer.writeUInt32BE(mutationCount, offset);
     this.buffer = buffer;
     this.expectsLeft = expectCount;
     this.mutationsLeft = mutationCount;
@@ -150,7 +168,8 @@ export class EntryReader {
 
   constructor(payload: Buffer) {
     if (payload.length < 2) throw new CorruptEntryError('an entry is shorter than its header');
-    if (payload[1] !== CODEC) throw new CorruptEntryError(`an entry has unknown codec ${payload[1]}`);
+    const isKnown = payload[1] === CODEC || (payload[1] === CEILING_CODEC && payload[0] === Opcode.Batch);
+    if (!isKnown) throw new CorruptEntryError(`an entry has unknown codec ${payload[1]}`);
     this.buffer = payload;
     this.offset = 2;
   }
@@ -186,6 +205,11 @@ export class EntryReader {
     const value = Number(this.buffer.readBigUInt64BE(this.advance(8)));
     if (!Number.isSafeInteger(value)) throw new CorruptEntryError('an entry has a number above 2^53');
     return value;
+  }
+
+  /** The ceiling that a BATCH begins with; 0 when it carries none. */
+  batchCeiling(): Millis {
+    return this.buffer[1] === CEILING_CODEC ? this.u53() : 0;
   }
 
   /** Passes over bytes with their length. */
@@ -296,6 +320,7 @@ export function encodeBatch(
   unitCount: number,
   expects: readonly Expectation[],
   mutations: readonly Mutation[],
+  ceilingMs: Millis = 0,
 ): Buffer {
   let bytes = 0;
   for (const expect of expects) bytes += expectBytes(expect.key, expect.versionTs);
@@ -305,7 +330,7 @@ export function encodeBatch(
         ? mutationBytes(mutation.key, mutation.value, mutation.expireTs)
         : rangeBytes(mutation.key, mutation.end);
   }
-  const encoder = new BatchEncoder(commitTs, unitCount, expects.length, mutations.length, bytes);
+  const encoder = new BatchEncoder(commitTs, unitCount, expects.length, mutations.length, bytes, ceilingMs);
   for (const expect of expects) encoder.expect(expect.unit, expect.key, expect.versionTs);
   for (const { unit, key, value, expireTs, end } of mutations) {
     if (end !== undefined) encoder.deleteRange(unit, key, end);

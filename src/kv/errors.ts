@@ -27,6 +27,21 @@ export class RangeBusyError extends KvorumError {
   readonly disposition: ErrorDisposition = 'wait';
 }
 
+/**
+ * The group's clock may not go on: the ceiling below which its leader issues timestamps is reached and could not be raised.
+ * Nothing happened; a moment later it is raised, or somebody else leads.
+ */
+export class CeilingExpiredError extends KvorumError {
+  readonly code = 'CEILING_EXPIRED';
+  readonly disposition: ErrorDisposition = 'wait';
+}
+
+/** A timestamp that came with a request leads the receiver's wall clock by more than clocks may differ; nothing happened. */
+export class TimestampAheadError extends KvorumError {
+  readonly code = 'TIMESTAMP_AHEAD';
+  readonly disposition: ErrorDisposition = 'wait';
+}
+
 /** The operation lost against others too often; nothing happened. */
 export class ConflictError extends KvorumError {
   readonly code = 'CONFLICT';

@@ -6,63 +6,39 @@
  * proposed in the same order because nothing can come in between. That, not a lock, is the group's sequencer.
  */
 import type { SpanTable } from '../distribution/index.ts';
-import { assert, assertNever, type HlcTimestamp, type NodeId, type Scheduler } from '../platform/index.ts';
+import { assert, assertNever, type HlcTimestamp, type Millis, type NodeId, type Scheduler } from '../platform/index.ts';
 import type { LeadershipEvent, ProposalOutcome, RaftGroup } from '../raftengine/index.ts';
 import type { GroupStore } from '../store/index.ts';
 import { complete } from './completion.ts';
 import { expectBytes, rangeBytes } from './entry.ts';
-import { BusyError, ConflictError, NotLeaderError, OutcomeUnknownError, TooLargeError } from './errors.ts';
+import {
+  BusyError,
+  CeilingExpiredError,
+  ConflictError,
+  NotLeaderError,
+  OutcomeUnknownError,
+  TooLargeError,
+} from './errors.ts';
+import { DEFAULT_EXECUTOR_LIMITS, type ExecutorLimits } from './executor-limits.ts';
+import { type ClockLimits, GroupClock, type RenewalOutcome } from './group-clock.ts';
 import { GroupReads } from './group-reads.ts';
 import type { Hlc } from './hlc.ts';
 import type { SpanExecutor } from './move/types.ts';
-import { OpenEntry, Overlay, type Unit } from './overlay.ts';
+import { Overlay, type Unit } from './overlay.ts';
 import { ReadConfirmer } from './read-confirmer.ts';
 import { LeaderSpans } from './span-executor.ts';
 import { SpanGate } from './span-gate.ts';
 import type { BatchResult, EntryResult, GroupStateMachine } from './state-machine.ts';
+import { encodeLease } from './time-entries.ts';
+import { isStale, NO_SOURCES, type Pending, type Source, TurnEntry } from './turn-entry.ts';
 import type { Operation, ScanPage, ScanRequest } from './types.ts';
 import { type AccessListener, CommandView } from './view.ts';
 
-/** Bounds of one group's executor. */
-export interface ExecutorLimits {
-  /**
-   * While this many entries are in flight the open one is kept open and gathers the commands of further turns. Entries
-   * then grow with the load, and what an entry costs (a frame and an acknowledgement a follower, a write of the log) is
-   * shared by more commands; a command waits at most for the commit that is under way already.
-   */
-  readonly pipelineDepth: number;
-  /**
-   * An entry that could leave but holds fewer commands than the ones before it waits up to this many turns for the rest:
-   * clients that were answered by the last entry are just sending their next command. One client alone never waits.
-   */
-  readonly gatherTurns: number;
-  /** A command that would make its turn's entry larger starts another; only a single command may be larger than this. */
-  readonly maxEntryBytes: number;
-  /** One command's effects; more is refused with `TooLargeError`. The engine's own limit on a proposal holds besides. */
-  readonly maxCommandBytes: number;
-  /** Beyond either, new operations wait unevaluated until an entry is through. */
-  readonly maxInflightEntries: number;
-  /** Well below what the engine holds uncommitted, so that a busy client waits here instead of being refused there. */
-  readonly maxInflightBytes: number;
-  /** Operations that may wait so; more are refused with `BusyError`. */
-  readonly maxWaitingOperations: number;
-  /** Evaluations of one operation before `ConflictError`. */
-  readonly maxTries: number;
-}
+/** What becomes of those who wait for a ceiling that may or may not come. */
+const LOST = 'nobody knows whether the ceiling of the group was raised; try again';
 
 /** What is left of `usualCommands` from one smaller entry to the next. */
 const USUAL_DECAY = 0.98;
-
-export const DEFAULT_EXECUTOR_LIMITS: ExecutorLimits = {
-  pipelineDepth: 1,
-  gatherTurns: 3,
-  maxEntryBytes: 8 * 1024 * 1024,
-  maxCommandBytes: 576 * 1024 * 1024,
-  maxInflightEntries: 512,
-  maxInflightBytes: 24 * 1024 * 1024,
-  maxWaitingOperations: 100_000,
-  maxTries: 8,
-};
 
 export interface GroupExecutorOptions {
   readonly nodeId: NodeId;
@@ -72,6 +48,7 @@ export interface GroupExecutorOptions {
   readonly hlc: Hlc;
   readonly scheduler: Scheduler;
   readonly limits?: Partial<ExecutorLimits>;
+  readonly clockLimits?: Partial<ClockLimits>;
   /** Hears of every key that a command reads or writes, once an evaluation; for signals of load. Must be quick. */
   readonly onAccess?: AccessListener;
 }
@@ -86,37 +63,12 @@ export interface ExecutorStats {
   readonly waitingOperations: number;
 }
 
-/** An operation that was evaluated and waits for an entry. */
-interface Pending {
-  readonly operation: Operation<unknown>;
-  readonly tries: number;
-  readonly error: Error | undefined;
-  readonly reply: unknown;
-  /** The fate of its own writes; undefined for an operation that wrote nothing. */
-  readonly unit: Unit | undefined;
-  /** What an operation that wrote nothing read before it was applied. */
-  readonly sources: readonly Source[];
-}
-
-interface Source {
-  readonly unit: Unit | undefined;
-  readonly entry: OpenEntry | undefined;
-}
-
-const NO_SOURCES: readonly Source[] = [];
-
-/** An entry with the operations that wait for it. */
-class TurnEntry extends OpenEntry {
-  readonly pending: Pending[] = [];
-}
-
 /** Evaluates, sequences and answers for one group; idle unless this node leads it. */
 export class GroupExecutor {
   private readonly nodeId: NodeId;
   private readonly raft: RaftGroup;
   private readonly stateMachine: GroupStateMachine;
   private readonly store: GroupStore;
-  private readonly hlc: Hlc;
   private readonly scheduler: Scheduler;
   private readonly limits: ExecutorLimits;
   private readonly overlay = new Overlay();
@@ -140,6 +92,8 @@ export class GroupExecutor {
   /** Operations that wait for room, oldest at `waitingHead`. */
   private waiting: Operation<unknown>[] = [];
   private waitingHead = 0;
+  /** Operations to be evaluated again that found the clock's bound reached; they go before those that wait. */
+  private readonly parked: { readonly operation: Operation<unknown>; readonly tries: number }[] = [];
   private isDraining = false;
   private entryCount = 0;
   private operationCount = 0;
@@ -147,18 +101,27 @@ export class GroupExecutor {
   private readonly reads: GroupReads;
   /** What moves ask of this group. */
   readonly spans: SpanExecutor;
+  /** The timestamps of this group, while this node leads it. */
+  readonly clock: GroupClock;
 
   constructor(options: GroupExecutorOptions) {
     this.nodeId = options.nodeId;
     this.raft = options.raft;
     this.stateMachine = options.stateMachine;
     this.store = options.store;
-    this.hlc = options.hlc;
     this.scheduler = options.scheduler;
     this.limits = { ...DEFAULT_EXECUTOR_LIMITS, ...options.limits };
     this.gate = new SpanGate(() => options.stateMachine.spanTable);
     this.view = new CommandView(this.store, this.overlay, this.gate, options.onAccess);
     this.confirmer = new ReadConfirmer(this.raft, this.scheduler);
+    this.clock = new GroupClock({
+      hlc: options.hlc,
+      limits: options.clockLimits ?? {},
+      replicated: options.stateMachine,
+      propose: (ceilingMs, done) => this.proposeLease(ceilingMs, done),
+      onRenewed: (failure) => this.onRenewed(failure),
+      notLeader: () => this.notLeader(),
+    });
     const shared = {
       stateMachine: this.stateMachine,
       store: this.store,
@@ -170,7 +133,7 @@ export class GroupExecutor {
     this.reads = new GroupReads({ ...shared, onAccess: options.onAccess });
     this.spans = new LeaderSpans({
       ...shared,
-      hlc: this.hlc,
+      clock: this.clock,
       propose: (build, isUrgent) => this.proposeAside(build, isUrgent),
     });
     this.stateMachine.listenToLeadership((event) => this.onLeadership(event));
@@ -193,7 +156,7 @@ export class GroupExecutor {
       conflicts: this.conflictCount,
       inflightEntries: this.inflightEntries,
       inflightBytes: this.inflightBytes,
-      waitingOperations: this.waiting.length - this.waitingHead,
+      waitingOperations: this.waiting.length - this.waitingHead + this.parked.length,
     };
   }
 
@@ -206,11 +169,12 @@ export class GroupExecutor {
       complete(operation, this.notLeader(), undefined);
       return;
     }
-    if (this.waitingHead < this.waiting.length || this.isFull()) {
+    if (this.waitingHead < this.waiting.length || this.parked.length > 0 || this.isFull() || !this.mayDraw()) {
       if (this.waiting.length - this.waitingHead >= this.limits.maxWaitingOperations) {
         complete(operation, new BusyError('too many operations wait for the group; try again later'), undefined);
       } else {
         this.waiting.push(operation);
+        if (!this.mayDraw()) this.clock.request();
       }
       return;
     }
@@ -247,12 +211,22 @@ export class GroupExecutor {
     this.scheduler.endOfTurn(() => this.endTurn());
   }
 
+  /** Only after `mayDraw`, in the same turn and with nothing observed since: then it does not fail. */
   private drawTimestamp(): HlcTimestamp {
-    this.hlc.next();
-    return this.hlc.next();
+    return this.clock.take(2);
+  }
+
+  /** True when the next operation has a timestamp already or the clock has room for one. */
+  private mayDraw(): boolean {
+    return this.turnTs !== undefined || this.entry !== undefined || this.clock.hasRoom();
   }
 
   private evaluate(operation: Operation<unknown>, tries: number): void {
+    if (!this.mayDraw()) {
+      this.parked.push({ operation, tries });
+      this.clock.request();
+      return;
+    }
     this.operationCount++;
     const view = this.view;
     view.begin(this.turnTimestamp(), this.entry);
@@ -269,7 +243,7 @@ export class GroupExecutor {
       complete(operation, view.refusal, undefined);
     } else if (isWriter && view.floorTs >= view.ts - 1n) {
       // The range came with timestamps that are ahead of this turn's.
-      this.hlc.observe(view.floorTs);
+      this.clock.observe(view.floorTs);
       this.closeEntry();
       this.evaluate(operation, tries);
     } else if (isWriter) {
@@ -315,7 +289,11 @@ export class GroupExecutor {
   private endTurn(): void {
     this.isTurnEndScheduled = false;
     this.turnTs = undefined;
-    if (this.entry === undefined || this.inflightEntries >= this.limits.pipelineDepth) return;
+    if (this.entry === undefined) {
+      this.clock.keepOpen();
+      return;
+    }
+    if (this.inflightEntries >= this.limits.pipelineDepth) return;
     const commands = this.entry.pending.length;
     if (commands < this.usualCommands && this.gatheredTurns < this.limits.gatherTurns) {
       this.gatheredTurns++;
@@ -332,7 +310,8 @@ export class GroupExecutor {
     this.entry = undefined;
     this.turnTs = undefined;
     this.gatheredTurns = 0;
-    const { payload, units } = entry.encode();
+    entry.ceilingMs = this.clock.carry();
+    const { payload, units } = entry.encode(entry.ceilingMs);
     this.newestInflight = entry;
     this.inflightEntries++;
     this.inflightBytes += payload.length;
@@ -347,6 +326,7 @@ export class GroupExecutor {
     this.inflightBytes -= bytes;
     if (this.newestInflight === entry) this.newestInflight = undefined;
     this.overlay.remove(entry);
+    if (entry.ceilingMs !== 0) this.clock.carried(outcome.kind === 'applied');
     switch (outcome.kind) {
       case 'applied':
         this.settleApplied(entry, units, outcome.result as BatchResult);
@@ -409,9 +389,14 @@ export class GroupExecutor {
   private drainWaiting(): void {
     if (this.isDraining) return;
     this.isDraining = true;
-    while (this.serving && this.waitingHead < this.waiting.length && !this.isFull()) {
+    while (this.serving && this.parked.length > 0 && this.mayDraw()) {
+      const { operation, tries } = this.parked.shift()!;
+      this.evaluate(operation, tries);
+    }
+    while (this.serving && this.waitingHead < this.waiting.length && !this.isFull() && this.mayDraw()) {
       this.evaluate(this.waiting[this.waitingHead++]!, 1);
     }
+    if (this.waitingHead < this.waiting.length && !this.isFull() && !this.mayDraw()) this.clock.request();
     if (this.waitingHead === this.waiting.length) {
       this.waiting = [];
       this.waitingHead = 0;
@@ -423,10 +408,10 @@ export class GroupExecutor {
     switch (event.kind) {
       case 'serving':
         assert(this.inflightEntries === 0 && this.overlay.isEmpty, 'a new leader starts without writes in flight');
-        // Timestamps of this term must be above every one of earlier terms, and of what ranges brought along.
-        this.hlc.observe(this.stateMachine.maxTs);
         this.gate.reset();
         this.serving = true;
+        // Timestamps of this term must be above every one of earlier terms: what comes waits for the clock.
+        this.clock.begin();
         break;
       case 'stopped':
         this.stop();
@@ -439,6 +424,7 @@ export class GroupExecutor {
   /** Completes everything that was not proposed; what was has been settled by the engine. */
   private stop(): void {
     this.serving = false;
+    this.clock.end();
     const entry = this.entry;
     this.entry = undefined;
     this.turnTs = undefined;
@@ -447,11 +433,55 @@ export class GroupExecutor {
       this.overlay.remove(entry);
       this.settleAbandoned(entry, this.notLeader());
     }
+    this.refuseWaiting(this.notLeader());
+    this.confirmer.failAll(this.notLeader());
+  }
+
+  /** Nothing was proposed of what waits. */
+  private refuseWaiting(error: Error): void {
     const waiting = this.waiting.slice(this.waitingHead);
     this.waiting = [];
     this.waitingHead = 0;
-    for (const operation of waiting) complete(operation, this.notLeader(), undefined);
-    this.confirmer.failAll(this.notLeader());
+    for (const { operation } of this.parked.splice(0)) complete(operation, error, undefined);
+    for (const operation of waiting) complete(operation, error, undefined);
+  }
+
+  /** Renewals go ahead of every operation that waits for room. */
+  private proposeLease(ceilingMs: Millis, done: (outcome: RenewalOutcome) => void): void {
+    this.raft.propose(encodeLease(ceilingMs), (outcome) => {
+      if (outcome.kind === 'applied') done({ kind: 'raised' });
+      else
+        done({ kind: 'failed', error: outcome.kind === 'notProposed' ? outcome.error : new CeilingExpiredError(LOST) });
+    });
+  }
+
+  private onRenewed(failure: Error | undefined): void {
+    if (failure === undefined || !this.serving) this.drainWaiting();
+    else if (!this.mayDraw()) this.refuseWaiting(failure);
+  }
+
+  /**
+   * Issues `count` consecutive timestamps and answers with the largest when this node is known to have led the group after
+   * they were drawn; under a lease before this returns. Does not wait behind operations.
+   * @param done gets an error when none was issued that anybody may use: CeilingExpiredError, NotLeaderError
+   */
+  draw(count: number, done: (error: Error | undefined, last: HlcTimestamp | undefined) => void): void {
+    const opening = this.serving ? this.clock.opening() : undefined;
+    if (!this.serving) done(this.notLeader(), undefined);
+    else if (opening !== undefined)
+      opening.then(
+        () => this.draw(count, done),
+        (error: Error) => done(error, undefined),
+      );
+    else {
+      const last = this.clock.take(count);
+      this.clock.keepOpen();
+      this.confirmer.confirm(
+        { evaluate: () => last, complete: done as Operation<unknown>['complete'] },
+        undefined,
+        last,
+      );
+    }
   }
 
   /**
@@ -498,6 +528,8 @@ export class GroupExecutor {
    */
   async scan(request: ScanRequest): Promise<ScanPage> {
     if (!this.serving) throw this.notLeader();
+    const opening = this.clock.opening();
+    if (opening !== undefined) await opening;
     return this.reads.scan(request);
   }
 
@@ -525,6 +557,8 @@ export class GroupExecutor {
   private proposeAside(build: (commitTs: HlcTimestamp) => Buffer, isUrgent = false): Promise<EntryResult> {
     if (!this.serving) return Promise.reject(this.notLeader());
     if (this.isFull() && !isUrgent) return Promise.reject(new BusyError('too much is on its way; try again later'));
+    const opening = this.clock.opening();
+    if (opening !== undefined) return opening.then(() => this.proposeAside(build, isUrgent));
     this.closeEntry();
     const payload = build(this.drawTimestamp());
     this.inflightBytes += payload.length;
@@ -555,12 +589,3 @@ const unknownOutcome = (error: Error): OutcomeUnknownError =>
   error instanceof OutcomeUnknownError
     ? error
     : new OutcomeUnknownError('the write may or may not have happened', { cause: error });
-
-/** True when something that the operation was computed from did not come to pass. */
-function isStale(pending: Pending): boolean {
-  if (pending.unit !== undefined) return pending.unit.root().isConflicted;
-  for (const { unit, entry } of pending.sources) {
-    if (entry!.isAbandoned || unit!.root().isConflicted) return true;
-  }
-  return false;
-}

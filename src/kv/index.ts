@@ -3,7 +3,9 @@ export * from './balance/index.ts';
 export * from './catalog/index.ts';
 export { type DecodedEntry, decodeEntry } from './decoded-entry.ts';
 export * from './errors.ts';
-export { DEFAULT_EXECUTOR_LIMITS, type ExecutorLimits, type ExecutorStats, GroupExecutor } from './executor.ts';
+export { type ExecutorStats, GroupExecutor } from './executor.ts';
+export { DEFAULT_EXECUTOR_LIMITS, type ExecutorLimits } from './executor-limits.ts';
+export { type ClockLimits, DEFAULT_CLOCK_LIMITS, GroupClock } from './group-clock.ts';
 export { Hlc, MAX_FORWARD_SKEW_MS, timestampOfMs } from './hlc.ts';
 export { DEFAULT_MAINTENANCE, type MaintenanceOptions } from './maintenance.ts';
 export * from './move/index.ts';
@@ -18,3 +20,4 @@ export {
 } from './state-machine.ts';
 export * from './types.ts';
 export type { AccessListener } from './view.ts';
+export * from './work/index.ts';

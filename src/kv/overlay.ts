@@ -8,7 +8,7 @@
  * an entry leaves is always the one that the overlay showed, never that of a command in the middle whose successor
  * conflicted.
  */
-import { assert, type HlcTimestamp } from '../platform/index.ts';
+import { assert, type HlcTimestamp, type Millis } from '../platform/index.ts';
 import { ABSENT, BatchEncoder, expectBytes, mutationBytes, rangeBytes } from './entry.ts';
 import type { LiveValue } from './types.ts';
 
@@ -114,8 +114,11 @@ export class OpenEntry {
     this.bodyBytes += expectBytes(key, versionTs);
   }
 
-  /** Numbers the units and encodes everything; the roots in order of their numbers are the result's vocabulary. */
-  encode(): { payload: Buffer; units: Unit[] } {
+  /**
+   * Numbers the units and encodes everything; the roots in order of their numbers are the result's vocabulary.
+   * @param ceilingMs what the group's ceiling rises to with this entry; 0 for none
+   */
+  encode(ceilingMs: Millis): { payload: Buffer; units: Unit[] } {
     const units: Unit[] = [];
     const numberOf = (unit: Unit): number => {
       const root = unit.root();
@@ -134,6 +137,7 @@ export class OpenEntry {
       this.expectUnits.length,
       mutationCount,
       this.bodyBytes,
+      ceilingMs,
     );
     for (let at = 0; at < this.expectUnits.length; at++) {
       encoder.expect(numberOf(this.expectUnits[at]!), this.expectKeys[at]!, this.expectVersions[at]!);

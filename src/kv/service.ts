@@ -19,8 +19,10 @@ import type { RaftGroup } from '../raftengine/index.ts';
 import type { GroupStore } from '../store/index.ts';
 import { complete } from './completion.ts';
 import { NotLeaderError } from './errors.ts';
-import { type ExecutorLimits, type ExecutorStats, GroupExecutor } from './executor.ts';
+import { type ExecutorStats, GroupExecutor } from './executor.ts';
+import type { ExecutorLimits } from './executor-limits.ts';
 import type { LocalReplica } from './forward-path.ts';
+import type { ClockLimits } from './group-clock.ts';
 import type { Hlc } from './hlc.ts';
 import { Maintenance, type MaintenanceOptions } from './maintenance.ts';
 import { LeaderProxy, type ProxyLimits, type ProxyStats } from './proxy.ts';
@@ -45,7 +47,11 @@ export interface KvServiceOptions {
   readonly scheduler: Scheduler;
   readonly random: Random;
   readonly hlc: Hlc;
-  readonly limits?: { readonly executor?: Partial<ExecutorLimits>; readonly proxy?: Partial<ProxyLimits> };
+  readonly limits?: {
+    readonly executor?: Partial<ExecutorLimits>;
+    readonly proxy?: Partial<ProxyLimits>;
+    readonly clock?: Partial<ClockLimits>;
+  };
   readonly maintenance?: Partial<MaintenanceOptions>;
   /** Hears of every key that a command or a scan touches on a leader; for signals of load. Must be quick. */
   readonly onAccess?: AccessListener;
@@ -136,6 +142,7 @@ class LocalKvService implements NodeKvService {
       hlc: this.hlc,
       scheduler,
       limits: limits?.executor ?? {},
+      clockLimits: limits?.clock ?? {},
       ...(onAccess === undefined ? {} : { onAccess }),
     });
     const replica: LocalReplica = { isServing: () => executor.isServing, leader: () => raft.leader() };

@@ -7,8 +7,8 @@ import { assert, type HlcTimestamp } from '../platform/index.ts';
 import type { ExportedVersion } from '../store/index.ts';
 import { ABSENT } from './entry.ts';
 import { NotOwnerError, OutcomeUnknownError } from './errors.ts';
+import type { GroupClock } from './group-clock.ts';
 import type { GroupReadsOptions } from './group-reads.ts';
-import type { Hlc } from './hlc.ts';
 import { type CapturedEffect, captureBounds, captureKey, capturePlace, decodeCaptured } from './local-keys.ts';
 import type {
   BackfillPage,
@@ -38,7 +38,7 @@ const STEP = 2 ** 32;
 
 /** What this needs of the group's executor. */
 export interface LeaderSpansOptions extends GroupReadsOptions {
-  readonly hlc: Hlc;
+  readonly clock: GroupClock;
   /** Proposes an entry behind everything that was evaluated; `build` gets its timestamp. Urgent ones do not wait for room. */
   readonly propose: (build: (commitTs: HlcTimestamp) => Buffer, isUrgent: boolean) => Promise<EntryResult>;
 }
@@ -54,15 +54,17 @@ export class LeaderSpans implements SpanExecutor {
 
   /** @throws NotLeaderError and what the engine refuses with: nothing happened; OutcomeUnknownError */
   async command(request: SpanRequest): Promise<SpanReply> {
-    const { propose, gate, hlc } = this.options;
+    const { propose, gate, clock } = this.options;
+    // Whatever the range brings along lies below what this group issues from here on.
+    if (request.kind === 'activate') clock.observeForeign(request.floor, clock.maxLeadMs);
+    if (request.kind === 'captureOn' && request.above !== undefined) {
+      clock.observeForeign(request.above, clock.maxLeadMs);
+    }
     let pending: ReturnType<SpanGate['begin']> | undefined;
     try {
       const reply = (await propose((commitTs) => {
-        // Whatever the range brings along lies below what this node issues from here on.
-        if (request.kind === 'activate') hlc.observe(request.floor);
-        if (request.kind === 'captureOn' && request.above !== undefined) hlc.observe(request.above);
         const isLater = request.kind === 'activate' || request.kind === 'captureOn' || request.kind === 'release';
-        const entryTs = isLater ? hlc.next() : commitTs;
+        const entryTs = isLater ? clock.take(1) : commitTs;
         // No read of the range is served from here on, and all that were served are below the draw just made.
         const command: SpanCommand = request.kind === 'release' ? { ...request, fenceTs: commitTs } : request;
         pending = gate.begin(command);
@@ -128,7 +130,9 @@ export class LeaderSpans implements SpanExecutor {
    * @throws NotLeaderError; NotOwnerError when the job's range is not being captured here
    */
   async captured(job: JobId, from: CapturePoint, maxBytes: number): Promise<CapturePage> {
-    const { store, catchUp, readTimestamp, stillLeads } = this.options;
+    const { store, catchUp, clock, readTimestamp, stillLeads } = this.options;
+    const opening = clock.opening();
+    if (opening !== undefined) await opening;
     const readTs = readTimestamp();
     await catchUp();
     this.source(job);
@@ -207,10 +211,8 @@ export class LeaderSpans implements SpanExecutor {
 
   /** @throws NotLeaderError, BusyError: nothing happened; OutcomeUnknownError */
   async import(request: ImportRequest): Promise<ImportOutcome> {
-    const { propose, hlc } = this.options;
-    return (await propose(() => {
-      for (const { commitTs } of request.versions) hlc.observe(commitTs);
-      return encodeImport(request);
-    }, false)) as ImportOutcome;
+    const { propose, clock } = this.options;
+    for (const { commitTs } of request.versions) clock.observeForeign(commitTs, clock.maxLeadMs);
+    return (await propose(() => encodeImport(request), false)) as ImportOutcome;
   }
 }

@@ -4,7 +4,7 @@
  * was computed from is still true.
  */
 import type { JobId, SpanTable } from '../distribution/index.ts';
-import { assert, type HlcTimestamp, hlcTimestamp, type LogIndex, type Term } from '../platform/index.ts';
+import { assert, type HlcTimestamp, hlcTimestamp, type LogIndex, type Millis, type Term } from '../platform/index.ts';
 import {
   type CommittedEntry,
   type ConfState,
@@ -29,9 +29,12 @@ import {
   MetaName,
 } from './group-meta.ts';
 import type { ImportOutcome, ImportState, SpanReply } from './move/types.ts';
+import { type Authority, applyFence, type FenceReply, FIRST_AUTHORITY } from './oracle/authority.ts';
 import { ownerOf, rangeFloor } from './ownership.ts';
 import { readImport, readSpan } from './span-entries.ts';
 import { SpanState } from './span-state.ts';
+import { decodeAuthority, encodeAuthority, readFence, readLease } from './time-entries.ts';
+import { physicalMs } from './types.ts';
 
 /**
  * Why a unit was not applied: something that it was computed from has changed; it touches a key that the group does not
@@ -42,8 +45,11 @@ export type UnitRefusal = 'conflict' | 'notOwned' | 'belowFloor';
 /** Numbers of the units of a batch that were not applied; undefined when all were. */
 export type BatchResult = ReadonlyMap<number, UnitRefusal> | undefined;
 
-/** What an entry answers: see `BatchResult`, `SpanReply` of a span command, `ImportOutcome` of an import; else undefined. */
-export type EntryResult = BatchResult | SpanReply | ImportOutcome;
+/**
+ * What an entry answers: see `BatchResult`, `SpanReply` of a span command, `ImportOutcome` of an import, `FenceReply` of a fence;
+ * else undefined.
+ */
+export type EntryResult = BatchResult | SpanReply | ImportOutcome | FenceReply;
 
 /** How many changes of term or membership are remembered for describing an export that was taken a little earlier. */
 const MAX_REMEMBERED_METAS = 64;
@@ -52,6 +58,8 @@ export interface GroupStateMachineOptions {
   readonly store: GroupStore;
   /** Membership that the group starts with; used only while nothing has been applied. */
   readonly initialConf: ConfState;
+  /** Hears on every replica of the timestamps that came with ranges and authorities: its clock must be past them. */
+  readonly onAdopted?: (ts: HlcTimestamp) => void;
 }
 
 /** The replicated state machine of one group on its store. */
@@ -63,6 +71,10 @@ export class GroupStateMachine implements StateMachine {
   private conf: ConfState;
   /** Largest commit timestamp applied. */
   private largestTs: HlcTimestamp = ABSENT;
+  /** Leaders issue timestamps below it; 0 before the first was committed. Never falls. */
+  private ceiling: Millis = 0;
+  private authorityNow: Authority = FIRST_AUTHORITY;
+  private readonly onAdopted: (ts: HlcTimestamp) => void;
   private readonly spans: SpanState;
   /** Points of the log where term or membership changed, oldest first; the last one holds for `index`. */
   private changes: SnapshotMeta[] = [];
@@ -74,6 +86,7 @@ export class GroupStateMachine implements StateMachine {
   constructor(options: GroupStateMachineOptions) {
     this.store = options.store;
     this.initialConf = options.initialConf;
+    this.onAdopted = options.onAdopted ?? (() => undefined);
     this.conf = options.initialConf;
     this.spans = new SpanState(options.store);
     this.reload();
@@ -82,11 +95,11 @@ export class GroupStateMachine implements StateMachine {
   private loadMeta() {
     const applied = this.store.meta(MetaName.Applied);
     const conf = this.store.meta(MetaName.Conf);
-    const { term, maxTs } = applied === undefined ? { term: 0, maxTs: ABSENT } : decodeAppliedMeta(applied);
+    const authority = this.store.meta(MetaName.Authority);
     return {
       index: this.store.appliedIndex,
-      term,
-      maxTs,
+      ...(applied === undefined ? { term: 0, maxTs: ABSENT, ceilingMs: 0 } : decodeAppliedMeta(applied)),
+      authority: authority === undefined ? FIRST_AUTHORITY : decodeAuthority(authority),
       conf: conf === undefined ? this.initialConf : decodeConf(conf),
       isConfStored: conf !== undefined,
     };
@@ -103,6 +116,21 @@ export class GroupStateMachine implements StateMachine {
   /** Largest commit timestamp applied so far; a new leader's clock must be past it before it issues anything. */
   get maxTs(): HlcTimestamp {
     return this.largestTs;
+  }
+
+  /** The ceiling below which leaders issue timestamps, and at which the next one begins; 0 before the first. */
+  get ceilingMs(): Millis {
+    return this.ceiling;
+  }
+
+  /** Which oracle the group listens to. */
+  get authority(): Authority {
+    return this.authorityNow;
+  }
+
+  /** At apply of whatever carries timestamps of an oracle: whether they were drawn under the authority that holds here. */
+  checkAuthority(epoch: number): boolean {
+    return epoch === this.authorityNow.epoch;
   }
 
   /** Which keys the group owns as of the applied index. */
@@ -153,7 +181,10 @@ export class GroupStateMachine implements StateMachine {
     const isTermChanged = entry.term !== this.term;
     this.index = entry.index;
     this.term = entry.term;
-    writer.setMeta(MetaName.Applied, encodeAppliedMeta(this.term, this.largestTs));
+    writer.setMeta(
+      MetaName.Applied,
+      encodeAppliedMeta({ term: this.term, maxTs: this.largestTs, ceilingMs: this.ceiling }),
+    );
     writer.commit(entry.index);
     if (isTermChanged || isConfChanged) this.rememberChange();
     return result;
@@ -170,6 +201,11 @@ export class GroupStateMachine implements StateMachine {
     switch (payload[0]) {
       case Opcode.Batch:
         return this.applyBatch(reader, writer, index);
+      case Opcode.HlcLease:
+        this.raiseCeiling(readLease(reader));
+        return undefined;
+      case Opcode.TsFence:
+        return this.applyFence(reader, writer);
       case Opcode.SetGc: {
         const threshold = reader.timestamp();
         reader.end();
@@ -181,12 +217,12 @@ export class GroupStateMachine implements StateMachine {
         return undefined;
       case Opcode.Span: {
         const { answer, maxTs } = this.spans.applyCommand(readSpan(reader), writer, this.largestTs);
-        this.largestTs = maxTs;
+        this.adopt(maxTs);
         return answer;
       }
       case Opcode.Import: {
         const { answer, maxTs } = this.spans.applyImport(readImport(reader), writer, this.largestTs);
-        this.largestTs = maxTs;
+        this.adopt(maxTs);
         return answer;
       }
       default:
@@ -194,10 +230,37 @@ export class GroupStateMachine implements StateMachine {
     }
   }
 
+  private raiseCeiling(ceilingMs: Millis): void {
+    if (ceilingMs > this.ceiling) this.ceiling = ceilingMs;
+  }
+
+  /**
+   * Takes over a timestamp that this group's own clock may not have issued. Whoever leads it next begins above, with the logical
+   * half too; that the ceiling is above keeps "everything of the group lies below its ceiling" true.
+   */
+  private adopt(ts: HlcTimestamp): void {
+    if (ts <= this.largestTs) return;
+    this.largestTs = ts;
+    this.raiseCeiling(physicalMs(ts) + 1);
+    this.onAdopted(ts);
+  }
+
+  private applyFence(reader: EntryReader, writer: StoreWriter): FenceReply {
+    const command = readFence(reader);
+    const next = applyFence(this.authorityNow, command);
+    if (next !== undefined) {
+      if (command.kind === 'open') this.adopt(command.floor);
+      this.authorityNow = next;
+      writer.setMeta(MetaName.Authority, encodeAuthority(next));
+    }
+    return { isDone: next !== undefined, authority: this.authorityNow, maxTs: this.largestTs, ceilingMs: this.ceiling };
+  }
+
   /**
    * Checks every unit against the state before the entry, then writes the units that passed. A unit is all or nothing.
    */
   private applyBatch(reader: EntryReader, writer: StoreWriter, index: LogIndex): BatchResult {
+    this.raiseCeiling(reader.batchCeiling());
     const commitTs = reader.timestamp();
     const unitCount = reader.u32();
     const refusals = new Refusals();
@@ -365,6 +428,8 @@ export class GroupStateMachine implements StateMachine {
     this.term = loaded.term;
     this.conf = loaded.conf;
     this.largestTs = loaded.maxTs;
+    this.ceiling = loaded.ceilingMs;
+    this.authorityNow = loaded.authority;
     this.isConfStored = loaded.isConfStored;
     this.spans.reload();
     this.changes = [this.applied()];

@@ -23,7 +23,6 @@ import {
   type MoveLimits,
   NodeAgent,
   type NodeKvService,
-  physicalMs,
   serveSpans,
   WatchClient,
   WatchServer,
@@ -159,6 +158,7 @@ export async function assembleNode(parts: NodeParts): Promise<AssembledNode> {
     onFatal: parts.onFatal,
   });
   const routes = new RouteEngine(0);
+  const hlc = new Hlc(clock);
   const kv = createKvService({
     routes,
     membersOf: (group) => follower.membersOf(group),
@@ -166,7 +166,7 @@ export async function assembleNode(parts: NodeParts): Promise<AssembledNode> {
     clock,
     scheduler,
     random,
-    hlc: new Hlc(clock),
+    hlc,
     limits: parts.kv?.limits ?? {},
     maintenance: { ...parts.kv?.maintenance, retentionMs: parts.retentionMs },
     onBackgroundError,
@@ -187,6 +187,7 @@ export async function assembleNode(parts: NodeParts): Promise<AssembledNode> {
     scheduler,
     addressOf,
     electionTimeoutMs: engine.limits.electionTimeoutMs,
+    onAdopted: (ts) => hlc.observe(ts),
     openStore: (group, open) =>
       openGroupStore({
         ...shareOf(parts, Math.max(open, openAtStart)),
@@ -219,8 +220,8 @@ export async function assembleNode(parts: NodeParts): Promise<AssembledNode> {
       version: parts.version,
       groups: () => engine.groups(),
       facts: (group) => {
-        const ceiling = host.get(group)?.stateMachine.maxTs;
-        return ceiling === undefined ? {} : { hlcCeilingMs: physicalMs(ceiling) };
+        const ceilingMs = host.get(group)?.stateMachine.ceilingMs;
+        return ceilingMs === undefined ? {} : { hlcCeilingMs: ceilingMs };
       },
       openReplica: (group) => host.open(group, undefined),
     },

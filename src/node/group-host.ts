@@ -5,7 +5,7 @@
  */
 import type { GroupExecutor, NodeKvService } from '../kv/index.ts';
 import { GroupStateMachine } from '../kv/index.ts';
-import type { Cancel, Clock, GroupId, Millis, NodeId, Scheduler } from '../platform/index.ts';
+import type { Cancel, Clock, GroupId, HlcTimestamp, Millis, NodeId, Scheduler } from '../platform/index.ts';
 import { type ConfState, foundingEntry, type LogStore, type RaftEngine, type RaftGroup } from '../raftengine/index.ts';
 import type { GroupStore } from '../store/index.ts';
 
@@ -37,6 +37,8 @@ export interface GroupHostOptions {
   readonly removeStore: (group: GroupId) => Promise<void>;
   readonly addressOf: (node: NodeId) => string | undefined;
   readonly electionTimeoutMs: Millis;
+  /** Hears of timestamps that came to a replica with ranges and authorities. */
+  readonly onAdopted: (ts: HlcTimestamp) => void;
 }
 
 const MEMBERLESS: ConfState = { voters: [], votersOutgoing: [], learners: [], learnersNext: [], autoLeave: false };
@@ -132,7 +134,7 @@ export class GroupHost {
   private async openNow(group: GroupId, founding: Founding | undefined): Promise<boolean> {
     const { engine, kv, openStore } = this.options;
     const store = await openStore(group, this.groups.size + 1);
-    const stateMachine = new GroupStateMachine({ store, initialConf: MEMBERLESS });
+    const stateMachine = new GroupStateMachine({ store, initialConf: MEMBERLESS, onAdopted: this.options.onAdopted });
     const isNew = founding !== undefined && this.isUntouched(group, stateMachine);
     try {
       if (isNew) await this.found(founding, store, stateMachine);

@@ -13,7 +13,8 @@ import {
   encodeCaptured,
 } from '../../src/kv/local-keys.ts';
 import { encodeImport, encodeSpan } from '../../src/kv/span-entries.ts';
-import { type HlcTimestamp, hlcTimestamp } from '../../src/platform/index.ts';
+import { encodeFence, encodeLease } from '../../src/kv/time-entries.ts';
+import { groupId, type HlcTimestamp, hlcTimestamp } from '../../src/platform/index.ts';
 import { bytes } from './fakes.ts';
 
 const ts = (value: bigint): HlcTimestamp => hlcTimestamp(value);
@@ -52,6 +53,16 @@ const GOLDEN = (): Record<string, Buffer> => ({
       { unit: 1, key: bytes('d'), value: undefined, expireTs: zero, end: bytes('e') },
     ],
   ),
+  batchWithCeiling: encodeBatch(
+    ts(0x018bcfe5_68000007n),
+    1,
+    [],
+    [{ unit: 0, key: bytes('a'), value: bytes('value'), expireTs: zero, end: undefined }],
+    0x018bcfe5_7000,
+  ),
+  hlcLease: encodeLease(0x018bcfe5_7000),
+  tsFence: encodeFence({ kind: 'fence', mode: 'tso', epoch: 3, oracle: groupId(9) }),
+  tsOpen: encodeFence({ kind: 'open', epoch: 3, floor: ts(0x018bcfe5_68000007n) }),
   setGc: encodeSetGc(ts(0x018bcfe5_00000000n)),
   purgeExpired: encodePurge(ts(0x018bcfe5_68000009n), [{ key: bytes('old'), commitTs: ts(0x018bcfe5_11110000n) }]),
   span: encodeSpan(ts(0x018bcfe5_6800000bn), { kind: 'captureOn', job: 7, start: bytes('a'), end: undefined }),
@@ -77,9 +88,26 @@ const GOLDEN = (): Record<string, Buffer> => ({
 describe('log entries', () => {
   it('come back from their bytes as they were', () => {
     fc.assert(
-      fc.property(timestamp, fc.array(expectation), fc.array(mutation), (commitTs, expects, mutations) => {
-        const decoded = decodeEntry(encodeBatch(commitTs, UNITS, expects, mutations));
-        assert.deepEqual(decoded, { opcode: 'batch', commitTs, unitCount: UNITS, expects, mutations });
+      fc.property(
+        timestamp,
+        fc.array(expectation),
+        fc.array(mutation),
+        fc.maxSafeNat(),
+        (commitTs, expects, mutations, ceilingMs) => {
+          const decoded = decodeEntry(encodeBatch(commitTs, UNITS, expects, mutations, ceilingMs));
+          assert.deepEqual(decoded, { opcode: 'batch', ceilingMs, commitTs, unitCount: UNITS, expects, mutations });
+        },
+      ),
+    );
+    fc.assert(
+      fc.property(fc.maxSafeNat(), timestamp, fc.nat(0xffff), (number, floor, oracle) => {
+        assert.deepEqual(decodeEntry(encodeLease(number)), { opcode: 'hlcLease', ceilingMs: number });
+        for (const mode of ['local', 'bridge', 'tso'] as const) {
+          const fence = { kind: 'fence', mode, epoch: number, oracle: groupId(oracle) } as const;
+          assert.deepEqual(decodeEntry(encodeFence(fence)), { opcode: 'tsFence', ...fence });
+        }
+        const open = { kind: 'open', epoch: number, floor } as const;
+        assert.deepEqual(decodeEntry(encodeFence(open)), { opcode: 'tsFence', ...open });
       }),
     );
     fc.assert(

@@ -1,6 +1,7 @@
 /** A group of one that does what the test says: entries apply, get lost or stay open on command. */
 import { strict as assert } from 'node:assert';
-import { type ExecutorLimits, GroupExecutor } from '../../src/kv/executor.ts';
+import { GroupExecutor } from '../../src/kv/executor.ts';
+import type { ExecutorLimits } from '../../src/kv/executor-limits.ts';
 import { Hlc, type KeyView, type LiveValue, NotLeaderError, OutcomeUnknownError } from '../../src/kv/index.ts';
 import { encodeSpan } from '../../src/kv/span-entries.ts';
 import { GroupStateMachine } from '../../src/kv/state-machine.ts';
@@ -141,6 +142,8 @@ export class FakeRaft implements RaftGroup {
   term = 1;
   /** Whether a group that owns nothing when it is first led is given all keys. */
   ownsEverything = true;
+  /** Whether `lead` ends with the clock of the group running. */
+  commitsFirstCeiling = true;
 
   constructor(stateMachine: GroupStateMachine) {
     this.stateMachine = stateMachine;
@@ -204,6 +207,14 @@ export class FakeRaft implements RaftGroup {
     this.apply(Buffer.alloc(0));
     if (this.ownsEverything && this.stateMachine.spanTable.spans.length === 0) this.apply(ASSIGN_ALL);
     this.stateMachine.onLeadership({ kind: 'serving', term: this.term });
+    if (this.commitsFirstCeiling) this.commitCeiling();
+  }
+
+  /** Commits the ceiling that a new leader asks for first, and keeps it out of the log that tests look at. */
+  commitCeiling(): void {
+    assert.equal(this.proposals.length, 1, 'a new leader proposes its ceiling and nothing else');
+    this.log.pop();
+    this.commit();
   }
 
   /** Stops leading: what is in flight has an unknown outcome. */

@@ -178,9 +178,9 @@ describe('the executor', () => {
           const other = new Bed();
           other.hlc.observe(bed.hlc.next());
           other.set(name, label);
-          other.scheduler.endTurn();
+          other.settle();
           const mine = bed.raft.proposals.splice(0);
-          bed.raft.apply(other.raft.log[0]!);
+          bed.raft.apply(other.raft.log.at(-1)!);
           bed.raft.proposals.push(...mine);
           bed.hlc.observe(bed.stateMachine.maxTs);
           model.set(name, label);

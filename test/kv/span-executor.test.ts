@@ -501,7 +501,7 @@ describe('the questions of a move', () => {
 
   it('begin a capture above what the destination cannot tell apart, on whatever clock', async () => {
     const bed = new SpanBed();
-    const above = timestampOfMs(bed.clock.nowMs() + 3_600_000);
+    const above = timestampOfMs(bed.clock.nowMs() + 20_000);
     const read = bed.get('f');
     await bed.done({ ...captureOn, above });
     bed.set('f', '1');

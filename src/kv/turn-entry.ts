@@ -1,0 +1,39 @@
+/** The operations of a turn behind the entry that they wait for, and what each of them was computed from. */
+import type { Millis } from '../platform/index.ts';
+import { OpenEntry, type Unit } from './overlay.ts';
+import type { Operation } from './types.ts';
+
+/** An operation that was evaluated and waits for an entry. */
+export interface Pending {
+  readonly operation: Operation<unknown>;
+  readonly tries: number;
+  readonly error: Error | undefined;
+  readonly reply: unknown;
+  /** The fate of its own writes; undefined for an operation that wrote nothing. */
+  readonly unit: Unit | undefined;
+  /** What an operation that wrote nothing read before it was applied. */
+  readonly sources: readonly Source[];
+}
+
+export interface Source {
+  readonly unit: Unit | undefined;
+  readonly entry: OpenEntry | undefined;
+}
+
+export const NO_SOURCES: readonly Source[] = [];
+
+/** An entry with the operations that wait for it. */
+export class TurnEntry extends OpenEntry {
+  readonly pending: Pending[] = [];
+  /** What the group's ceiling rises to with it; 0 for none. */
+  ceilingMs: Millis = 0;
+}
+
+/** True when something that the operation was computed from did not come to pass. */
+export function isStale(pending: Pending): boolean {
+  if (pending.unit !== undefined) return pending.unit.root().isConflicted;
+  for (const { unit, entry } of pending.sources) {
+    if (entry!.isAbandoned || unit!.root().isConflicted) return true;
+  }
+  return false;
+}
