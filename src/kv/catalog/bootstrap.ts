@@ -120,9 +120,9 @@ class Founder {
     if (hasCatalog || leader.leaderTerm !== term || this.isStopped) return false;
     const { outcome } = await spans.command(groupId, { kind: 'assign', start, end, epoch: FOUNDING_EPOCH });
     if (outcome.kind === 'done') return true;
-    const last = end === undefined ? 'the end' : `'${end.toString('latin1')}'`;
+    const [first, last] = [start, end].map((key) => (key === undefined ? 'the end' : `'${key.toString('latin1')}'`));
     throw new FoundingError(
-      `group ${groupId} refuses the range '${start.toString('latin1')}' to ${last}: ${outcome.reason}; were its data founded by another configuration?`,
+      `group ${groupId} refuses the range from ${first} to ${last}: ${outcome.reason}; were its data founded by another configuration?`,
       groupId,
     );
   }
