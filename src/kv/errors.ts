@@ -48,6 +48,16 @@ export class ConflictError extends KvorumError {
   readonly disposition: ErrorDisposition = 'restart';
 }
 
+/** The keys of one request belong to several groups, by the directory as it is now; nothing happened. */
+export class CrossGroupError extends KvorumError {
+  readonly code = 'CROSS_GROUP';
+  readonly disposition: ErrorDisposition = 'final';
+
+  constructor(one: GroupId, other: GroupId) {
+    super(`the keys belong to different groups (${one} and ${other} among them)`);
+  }
+}
+
 /**
  * A committed entry cannot be understood: an opcode or flag of a newer version, or damage. The replica must stop, because
  * skipping it would make its state differ from the others'.

@@ -1,8 +1,9 @@
 /** Reads that look at more than a key: from applied state, once everything before the call is in it. */
 import type { HlcTimestamp } from '../platform/index.ts';
 import type { GroupStore } from '../store/index.ts';
+import { RangeBusyError } from './errors.ts';
 import { refusalOf } from './ownership.ts';
-import type { SpanGate } from './span-gate.ts';
+import type { ReadableRange, SpanGate } from './span-gate.ts';
 import type { GroupStateMachine } from './state-machine.ts';
 import type { ScanPage, ScanRequest, ScanRow } from './types.ts';
 import type { AccessListener } from './view.ts';
@@ -35,15 +36,15 @@ export class GroupReads {
 
   /** See `GroupExecutor.scan`. */
   async scan(request: ScanRequest): Promise<ScanPage> {
-    const { store, gate, stateMachine, catchUp, readTimestamp, stillLeads } = this.options;
-    const { pieces, next } = gate.readable(request.start, request.end);
+    const { store, stateMachine, catchUp, readTimestamp, stillLeads } = this.options;
+    const { pieces, next } = this.readable(request);
     const { spanTable } = stateMachine;
     const readTs = readTimestamp();
     await catchUp();
     let rows: readonly ScanRow[] = [];
     let goOn: Buffer | undefined;
     for (const { start, end } of pieces) {
-      if (rows.length === request.limit) goOn = start;
+      if (rows.length === request.limit) goOn = request.reverse === true ? end : start;
       if (goOn !== undefined) break;
       const page = await store.scan({ ...request, start, end, limit: request.limit - rows.length, readTs });
       rows = rows.length === 0 ? page.rows : rows.concat(page.rows);
@@ -63,7 +64,17 @@ export class GroupReads {
       if (rows.length === 0) onAccess(request.start, false, 0);
       for (const { key, value } of rows) onAccess(key, false, value.length);
     }
-    return { rows, next: goOn ?? next };
+    return { rows, next: goOn ?? next, readTs };
+  }
+
+  /** Pieces in the order of the scan. @throws NotOwnerError, RangeBusyError */
+  private readable({ start, end, reverse }: ScanRequest): ReadableRange {
+    const { gate } = this.options;
+    const range = gate.readable(start, end);
+    if (reverse !== true) return range;
+    // What lies beyond comes first in this order, and is another group's to answer.
+    if (range.next !== undefined) throw gate.refuse(range.next, 'read') ?? new RangeBusyError('the range is changing');
+    return { pieces: [...range.pieces].reverse(), next: undefined };
   }
 
   /** See `GroupExecutor.countKeys`. */

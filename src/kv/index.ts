@@ -6,6 +6,7 @@ export * from './errors.ts';
 export { type ExecutorStats, GroupExecutor } from './executor.ts';
 export { DEFAULT_EXECUTOR_LIMITS, type ExecutorLimits } from './executor-limits.ts';
 export { type ClockLimits, DEFAULT_CLOCK_LIMITS, GroupClock } from './group-clock.ts';
+export { GroupRouter, type GroupRouterOptions, type RemoteForm, type RoutingOptions, submit } from './group-router.ts';
 export { Hlc, MAX_FORWARD_SKEW_MS, timestampOfMs } from './hlc.ts';
 export { DEFAULT_MAINTENANCE, type MaintenanceOptions } from './maintenance.ts';
 export * from './move/index.ts';
@@ -18,6 +19,7 @@ export {
   type GroupStateMachineOptions,
   type UnitRefusal,
 } from './state-machine.ts';
+export * from './txn-api.ts';
 export * from './types.ts';
 export type { AccessListener } from './view.ts';
 export * from './work/index.ts';

@@ -50,15 +50,19 @@ export interface ScanRequest {
   readonly limit: number;
   /** Leave values empty where the store can save the work. */
   readonly keysOnly?: boolean;
+  /** From the end to the start. Then the group must be able to serve the whole range, or it serves none of it. */
+  readonly reverse?: boolean;
 }
 
 /** Milliseconds of a timestamp. */
 export const physicalMs = (ts: HlcTimestamp): number => Number(ts >> 16n);
 
-/** A page of a scan; `next` is where to go on, undefined at the end of the range. */
+/** A page of a scan; `next` is where to go on (in reverse: the exclusive end to go on with), undefined at the end of the range. */
 export interface ScanPage {
   readonly rows: readonly ScanRow[];
   readonly next: Buffer | undefined;
+  /** What the page is a picture of; a group's leader always says it. */
+  readonly readTs?: HlcTimestamp;
 }
 
 /** Leader-side end of a proxied request: decode, run, answer once with the protocol's own bytes or with an error. */
