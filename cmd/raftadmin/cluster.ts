@@ -19,6 +19,7 @@ const READS: ReadonlySet<keyof AdminCalls> = new Set([
   'Nodes',
   'ListSettings',
   'ListFeatures',
+  'Balance',
 ]);
 /** A node with one of these may be the only one: another may do better, and nothing has happened. */
 const ELSEWHERE: ReadonlySet<string> = new Set(['STOPPED', 'NO_ROUTES', 'NOT_LEADER']);

@@ -2,6 +2,7 @@
 import { Argument, Command, Option } from 'commander';
 import { CommandFailure } from '../cli/failure.ts';
 import { packageVersion } from '../cli/version.ts';
+import { addBalanceCommands } from './commands/balance.ts';
 import { addGroupCommands } from './commands/groups.ts';
 import { addMembershipCommands } from './commands/membership.ts';
 import { addRouteCommands } from './commands/routes.ts';
@@ -59,6 +60,7 @@ export function createProgram(terminal: Terminal): Command {
   addGroupCommands(program, declare);
   addRouteCommands(program, declare);
   addSwitchCommands(program, declare);
+  addBalanceCommands(program, declare);
   addCompletion(program, terminal);
   const version = program
     .command('version')

@@ -53,7 +53,7 @@ export type {
   WorkRow,
 } from './cluster-types.ts';
 export * from './errors.ts';
-export { CAPABILITIES, FEATURES, type Feature, isFeatureActive } from './features.ts';
+export { CAPABILITIES, FEATURES, type Feature, isFeatureActive, nodesWithout } from './features.ts';
 export { DEFAULT_HISTORY_VERSIONS, RouteEngine } from './route-engine.ts';
 export { RouteTable, RouteTableLoader } from './route-table.ts';
 export { SETTINGS, type SettingName, type SwitchValue, settingOf, switchOf } from './settings.ts';

@@ -7,6 +7,8 @@ import { CATALOG_GROUP, type ClusterFounding } from '../config/index.ts';
 import { CAPABILITIES, type ClusterDocument, RouteEngine } from '../distribution/index.ts';
 import {
   type AdminBackend,
+  type BalanceReport,
+  type BalancerTimes,
   bootstrapCatalog,
   CatalogEndpoint,
   CatalogLeader,
@@ -19,6 +21,7 @@ import {
   Hlc,
   KvCatalogGroup,
   type KvServiceOptions,
+  LoadRecorder,
   MoveDriver,
   type MoveLimits,
   NodeAgent,
@@ -26,6 +29,7 @@ import {
   serveSpans,
   WatchClient,
   WatchServer,
+  type WorkTimes,
 } from '../kv/index.ts';
 import {
   type Clock,
@@ -42,6 +46,7 @@ import { DocumentFollower } from './document-follower.ts';
 import { GroupHost } from './group-host.ts';
 import { type Readiness, readinessOf } from './readiness.ts';
 import { storeShare } from './store-budget.ts';
+import { mayMove, Upkeep } from './upkeep.ts';
 
 /** Everything that a node needs from the world outside. */
 export interface NodeParts {
@@ -71,6 +76,14 @@ export interface NodeParts {
   readonly kv?: Pick<KvServiceOptions, 'limits' | 'maintenance'>;
   /** Bounds and periods of moves that differ from the defaults. */
   readonly moves?: Partial<MoveLimits>;
+  /** Where the node stands, such as `eu-1/rack-7`; for operators. */
+  readonly locality?: string;
+  /** Periods of balancing that differ from the defaults; those of load are the same on all nodes. */
+  readonly balance?: BalancerTimes;
+  /** Periods of background work that differ from the defaults. */
+  readonly work?: Partial<WorkTimes>;
+  /** Hears what the rules of balancing did, or would do. */
+  readonly onBalance?: (report: BalanceReport) => void;
   /** The node can promise nothing any more: its log or its store failed, or it was removed from the cluster. */
   readonly onFatal: (error: Error) => void;
   /** Something in the background failed and will be tried again. */
@@ -158,6 +171,7 @@ export async function assembleNode(parts: NodeParts): Promise<AssembledNode> {
     onFatal: parts.onFatal,
   });
   const routes = new RouteEngine(0);
+  const recorder = new LoadRecorder({ routes, clock, seed: self });
   const hlc = new Hlc(clock);
   const kv = createKvService({
     routes,
@@ -169,6 +183,7 @@ export async function assembleNode(parts: NodeParts): Promise<AssembledNode> {
     hlc,
     limits: parts.kv?.limits ?? {},
     maintenance: { ...parts.kv?.maintenance, retentionMs: parts.retentionMs },
+    onAccess: recorder.onAccess,
     onBackgroundError,
   });
   // What is opened at the start: what the cluster is founded with, and what was taken in since.
@@ -210,7 +225,7 @@ export async function assembleNode(parts: NodeParts): Promise<AssembledNode> {
     scheduler,
   });
   const catalogLeader = new CatalogLeader({ group: catalogGroup, clock, scheduler, onError: onBackgroundError });
-  new CatalogEndpoint(kv, catalogLeader, new Heartbeats(catalogLeader, clock));
+  const heartbeats = new Heartbeats(catalogLeader, clock);
   serveSpans(kv, (group) => kv.executor(group)?.spans);
   const spans = new ForwardingSpanClient(kv, clock);
   const catalog = new ForwardingCatalogClient({ kv, catalogGroup: CATALOG_GROUP, clock, scheduler });
@@ -229,6 +244,7 @@ export async function assembleNode(parts: NodeParts): Promise<AssembledNode> {
     network,
     routes,
     catalog,
+    balance: (timeoutMs) => catalog.balance(timeoutMs),
     clock,
     scheduler,
     maxPromoteLag: engine.limits.maxPromoteLag,
@@ -242,8 +258,33 @@ export async function assembleNode(parts: NodeParts): Promise<AssembledNode> {
     scheduler,
     random,
     limits: parts.moves ?? {},
+    mayBegin: () => mayMove(agent.document),
     onError: (_job, error) => onBackgroundError(error),
   });
+  const upkeep = new Upkeep({
+    nodeId: self,
+    incarnation: parts.incarnation,
+    catalogGroup: CATALOG_GROUP,
+    recorder,
+    routes,
+    host,
+    leader: catalogLeader,
+    heartbeats,
+    catalog,
+    admin,
+    spans,
+    features: () => agent.document,
+    nowTs: () => kv.nowTs(),
+    clock,
+    scheduler,
+    random,
+    times: parts.balance ?? {},
+    moves: parts.moves ?? {},
+    work: parts.work ?? {},
+    onReport: parts.onBalance ?? (() => undefined),
+    onError: onBackgroundError,
+  });
+  new CatalogEndpoint(kv, catalogLeader, heartbeats, upkeep.balancer);
 
   const watchServer = new WatchServer({
     network,
@@ -268,12 +309,12 @@ export async function assembleNode(parts: NodeParts): Promise<AssembledNode> {
     nodeId: self,
     incarnation: parts.incarnation,
     address: parts.address,
-    locality: '',
+    locality: parts.locality ?? '',
     capabilities: CAPABILITIES,
     load: () => {
       const groups = host.all();
       const led = groups.filter(({ executor }) => executor.isServing);
-      return { leaderCount: led.length, replicaCount: groups.length, storedBytes: 0 };
+      return { leaderCount: led.length, replicaCount: groups.length, storedBytes: upkeep.balancer.storedBytes };
     },
     scheduler,
     random,
@@ -303,6 +344,7 @@ export async function assembleNode(parts: NodeParts): Promise<AssembledNode> {
   moves.start();
   watch.start();
   agent.start();
+  upkeep.start();
   return {
     kv,
     engine,
@@ -318,12 +360,14 @@ export async function assembleNode(parts: NodeParts): Promise<AssembledNode> {
     async stop() {
       stopFounding();
       agent.stop();
+      const kept = upkeep.stop();
       watch.stop();
       watchServer.stop();
       const driven = moves.stop();
       catalogGroup.stop();
       await kv.close();
       await driven;
+      await kept;
       await engine.stop();
       await host.close();
     },

@@ -355,6 +355,19 @@ describe('raftadmin', () => {
     assert.equal((await admin('balance sideways')).code, 2);
   });
 
+  test('balance shows the rules, what they did, and who does background work', async () => {
+    const { out } = await admin('balance');
+    assert.match(out, /^balance\.leaders +on +12s +idle leaders are even$/m);
+    assert.match(out, /^autosplit +observe +acts +range 7 is hot$/m);
+    assert.match(
+      (await admin('balance log')).out,
+      /^2023-11-14 22:13:20Z +autosplit +observed +range 7 would be cut$/m,
+    );
+    const work = (await admin('work')).out;
+    assert.match(work, /^signposts +3 +2023-11-14 22:13:50Z$/m);
+    assert.match(work, /^idle +- +-$/m);
+  });
+
   test('features show what stands in their way', async () => {
     assert.match((await admin('features list')).out, /^ranges\.balance +off +- +3 /m);
     assert.match((await admin('features activate ranges.move -y')).out, /^feature ranges\.move is active since 2023/);

@@ -1,4 +1,4 @@
-/** `settings`, `features`, and the shortcuts `autosplit` and `balance`. */
+/** `settings`, `features`, and the shortcut `autosplit`. */
 import { Argument, type Command } from 'commander';
 import type { FeatureView, SettingView } from '../../../src/kv/index.ts';
 import { CommandFailure } from '../../cli/failure.ts';
@@ -26,10 +26,6 @@ const FEATURE_COLUMNS: readonly Column<FeatureView>[] = [
 export function addSwitchCommands(program: Command, declare: Declare): void {
   addSettings(program, declare);
   addShortcut(program, declare, 'autosplit', 'automatic splits of hot ranges', ['autosplit']);
-  addShortcut(program, declare, 'balance', 'automatic spreading of leaders and data', [
-    'balance.leaders',
-    'balance.size',
-  ]);
   addFeatures(program, declare);
 }
 

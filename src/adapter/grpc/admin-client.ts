@@ -2,6 +2,7 @@
 import grpc from '@grpc/grpc-js';
 import type {
   AbortJobResult,
+  BalanceView,
   ClusterStatus,
   FeatureView,
   GroupMembers,
@@ -44,6 +45,7 @@ export interface AdminCalls {
   readonly SetSetting: [request: requests.SetSettingRequest, reply: SettingView];
   readonly ListFeatures: [request: object, reply: { readonly features: readonly FeatureView[] }];
   readonly ActivateFeature: [request: requests.ActivateFeatureRequest, reply: FeatureView];
+  readonly Balance: [request: object, reply: BalanceView];
 }
 
 /** Streaming calls by name: what is asked, what each message is. */

@@ -164,6 +164,7 @@ class BackedAdminService implements AdminService {
       ActivateFeature: unary<requests.ActivateFeatureRequest>(({ name }, timeoutMs) =>
         backend.activateFeature(name, timeoutMs),
       ),
+      Balance: unary((_, timeoutMs) => backend.balance(timeoutMs)),
     };
   }
 

@@ -1,30 +1,19 @@
-/** `proto/kvorum.proto`, loaded once: what server, client and reflection are made of. */
-import { existsSync } from 'node:fs';
-import { fileURLToPath } from 'node:url';
+/** The services of `proto/kvorum.proto` by name. */
 import type grpc from '@grpc/grpc-js';
-import { loadSync, type PackageDefinition } from '@grpc/proto-loader';
+import { loadPackage } from '../../proto.ts';
 
-/** Beside `src` in the sources, and beside `dist` in the package. */
-const PLACES = ['../../../proto/kvorum.proto', '../../../../proto/kvorum.proto'];
-
-/** Name of the service as gRPC tools show it. */
+/** Names of the services as gRPC tools show them. */
 export const ADMIN_SERVICE = 'kvorum.v1.Admin';
+export const RAW_KV_SERVICE = 'kvorum.v1.RawKV';
+export const TRANSACTIONAL_KV_SERVICE = 'kvorum.v1.TransactionalKV';
 
-let loaded: PackageDefinition | undefined;
+const definitionOf = (service: string): grpc.ServiceDefinition => loadPackage()[service] as grpc.ServiceDefinition;
 
-/**
- * The package. Numbers are numbers (all of them stay below 2^53), absent optional fields are absent, repeated ones are
- * empty lists, bytes are Buffers.
- */
-export function loadPackage(): PackageDefinition {
-  if (loaded !== undefined) return loaded;
-  const found = PLACES.map((place) => fileURLToPath(new URL(place, import.meta.url))).find((path) => existsSync(path));
-  if (found === undefined) throw new Error('proto/kvorum.proto is missing from this installation; install it again');
-  loaded = loadSync(found, { longs: Number, defaults: true, arrays: true });
-  return loaded;
-}
+/** The methods of the service for operators, with their codecs. */
+export const adminDefinition = (): grpc.ServiceDefinition => definitionOf(ADMIN_SERVICE);
 
-/** The service's methods with their codecs. */
-export function adminDefinition(): grpc.ServiceDefinition {
-  return loadPackage()[ADMIN_SERVICE] as grpc.ServiceDefinition;
-}
+/** The methods of the service for single keys, with their codecs. */
+export const rawKvDefinition = (): grpc.ServiceDefinition => definitionOf(RAW_KV_SERVICE);
+
+/** The methods of the service for transactions, with their codecs. */
+export const transactionalKvDefinition = (): grpc.ServiceDefinition => definitionOf(TRANSACTIONAL_KV_SERVICE);

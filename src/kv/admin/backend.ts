@@ -1,6 +1,7 @@
 /** `AdminBackend` on a node: the cluster's own words put together from its leaders, its nodes, its catalog and this node's directory. */
 import type { ClusterDocument, GroupRow } from '../../distribution/index.ts';
 import { type GroupId, type Millis, type NodeId, nodeId } from '../../platform/index.ts';
+import type { BalanceStatus } from '../balance/types.ts';
 import type { CatalogClient } from '../catalog/types.ts';
 import type { KvService } from '../types.ts';
 import { AdminAgent, type AdminAgentOptions } from './admin-agent.ts';
@@ -12,6 +13,7 @@ import { routePages, watchRoutes } from './route-watch.ts';
 import {
   type AbortJobResult,
   type AdminBackend,
+  type BalanceView,
   type ClusterStatus,
   type FeatureView,
   type GroupMembers,
@@ -31,6 +33,7 @@ import {
   type TransferResult,
 } from './types.ts';
 import {
+  balanceView,
   featureView,
   featureViews,
   groupView,
@@ -44,6 +47,8 @@ import {
 export interface AdminBackendOptions extends Omit<AdminAgentOptions, 'kv'> {
   readonly kv: Pick<KvService, 'forward' | 'onForward' | 'nowTs'>;
   readonly catalog: CatalogClient;
+  /** How the rules of balancing stand where the catalog is led. */
+  readonly balance: (timeoutMs: Millis) => Promise<BalanceStatus>;
   /** Nodes that this one was configured with: whom to ask while the catalog does not answer. */
   readonly knownNodes: () => readonly { readonly nodeId: NodeId; readonly address: string }[];
 }
@@ -372,5 +377,11 @@ class ClusterBackend implements AdminBackend {
   async activateFeature(name: string, timeoutMs: Millis): Promise<FeatureView> {
     const { activatedMs } = await this.options.catalog.run({ kind: 'activateFeature', name }, timeoutMs);
     return featureView(name, activatedMs, []);
+  }
+
+  async balance(timeoutMs: Millis): Promise<BalanceView> {
+    const { catalog, balance } = this.options;
+    const [status, { work }] = await Promise.all([balance(timeoutMs), catalog.document(timeoutMs)]);
+    return balanceView(status, work);
   }
 }

@@ -232,6 +232,48 @@ export interface FeatureView {
   readonly missingOn: readonly NodeId[];
 }
 
+/** One rule of balancing. */
+export interface BalanceDutyView {
+  readonly duty: string;
+  /** `off`, `observe` or `on`. */
+  readonly mode: string;
+  /** Until it is asked again; 0 while an action is under way. */
+  readonly nextInMs: Millis;
+  /** What is being done; empty for nothing. */
+  readonly underWay: string;
+  /** What it said last; empty before it was asked. */
+  readonly said: string;
+}
+
+/** Something that a rule did, or would do. */
+export interface BalanceReportView {
+  readonly atMs: Millis;
+  readonly duty: string;
+  readonly event: string;
+  readonly text: string;
+}
+
+/** A unit of background work. */
+export interface WorkView {
+  readonly name: string;
+  /** Absent while nobody has it. */
+  readonly holder?: NodeId;
+  readonly leaseUntilMs: Millis;
+}
+
+export interface BalanceView {
+  /** The leader of the catalog group. */
+  readonly nodeId: NodeId;
+  /** Windows of load that it has. */
+  readonly windowCount: number;
+  /** Groups of which the newest window knows everything. */
+  readonly completeGroups: number;
+  readonly duties: readonly BalanceDutyView[];
+  /** Oldest first. */
+  readonly reports: readonly BalanceReportView[];
+  readonly work: readonly WorkView[];
+}
+
 /**
  * Everything that operators may ask, on any node. Each call has `timeoutMs` from now; what it throws is a `KvorumError`
  * with a stable code: its own `AdminError`, a `CatalogError`, or that of the layer that refused. After
@@ -284,4 +326,6 @@ export interface AdminBackend {
   setSetting(name: string, value: string, timeoutMs: Millis): Promise<SettingView>;
   features(timeoutMs: Millis): Promise<readonly FeatureView[]>;
   activateFeature(name: string, timeoutMs: Millis): Promise<FeatureView>;
+  /** How the rules of balancing stand where they are asked, and units of background work. */
+  balance(timeoutMs: Millis): Promise<BalanceView>;
 }

@@ -9,10 +9,12 @@ import {
   type Route,
   SETTINGS,
   type SettingRow,
+  type WorkRow,
 } from '../../distribution/index.ts';
 import type { HlcTimestamp, Millis, NodeId } from '../../platform/index.ts';
+import type { BalanceStatus } from '../balance/types.ts';
 import { physicalMs } from '../types.ts';
-import type { FeatureView, GroupView, JobView, NodeView, RouteView, SettingView } from './types.ts';
+import type { BalanceView, FeatureView, GroupView, JobView, NodeView, RouteView, SettingView } from './types.ts';
 
 /** A node that the catalog has not heard of for this long is shown as gone; it reports every second. */
 export const DEAD_AFTER_MS: Millis = 10_000;
@@ -142,4 +144,21 @@ export function featureViews(document: ClusterDocument): FeatureView[] {
       lacking.map((node) => node.nodeId),
     );
   });
+}
+
+/** How balancing stands, and who does which background work. */
+export function balanceView(status: BalanceStatus, work: readonly WorkRow[]): BalanceView {
+  const { nodeId, windowCount, completeGroups, duties, reports } = status;
+  return {
+    nodeId,
+    windowCount,
+    completeGroups,
+    duties,
+    reports: reports.map(({ atMs, duty, event, text }) => ({ atMs, duty, event, text })),
+    work: work.map(({ name, holder, leaseUntilMs }) => ({
+      name,
+      ...(holder === undefined ? {} : { holder }),
+      leaseUntilMs,
+    })),
+  };
 }

@@ -4,12 +4,11 @@
  */
 import { type CatalogState, EMPTY_CATALOG, isFeatureActive } from '../../distribution/index.ts';
 import type { Clock, GroupId, HlcTimestamp, Millis, NodeId, Random, Scheduler } from '../../platform/index.ts';
-import type { AdminBackend } from '../admin/types.ts';
 import type { ForwardingCatalogClient } from '../catalog/client.ts';
 import type { BalanceDoor } from '../catalog/endpoint.ts';
 import type { Heartbeats } from '../catalog/heartbeats.ts';
 import type { CatalogLeader } from '../catalog/leader.ts';
-import { BalanceActions } from './actions.ts';
+import { BalanceActions, type BalanceActionsOptions } from './actions.ts';
 import { LoadCollector } from './load-collector.ts';
 import type { LoadRecorder } from './load-recorder.ts';
 import {
@@ -40,9 +39,9 @@ export interface BalancerOptions {
   readonly routes: LoadReporterOptions['routes'];
   readonly groups: () => readonly LoadedGroup[];
   readonly leader: CatalogLeader;
-  readonly heartbeats: () => Heartbeats;
+  readonly heartbeats: Heartbeats;
   readonly catalog: ForwardingCatalogClient;
-  readonly admin: () => AdminBackend;
+  readonly admin: BalanceActionsOptions['admin'];
   /** The document that this node was given last. */
   readonly features: () => Parameters<typeof isFeatureActive>[0] | undefined;
   readonly nowTs: () => HlcTimestamp;
@@ -84,22 +83,16 @@ export class Balancer implements BalanceDoor {
       isLeading: () => leader.state?.meta !== undefined,
       times: options.times?.rules ?? DEFAULT_BALANCE_TIMES,
       inputs: {
-        document: () => options.heartbeats().document(this.state()),
+        document: () => options.heartbeats.document(this.state()),
         routes: () => this.state().routes,
         windows: () => this.collector.windows(),
         groupStatus: () => this.collector.placements(this.state()),
-        liveNodes: () => options.heartbeats().liveNodes(this.state(), LIVE_MS),
+        liveNodes: () => options.heartbeats.liveNodes(this.state(), LIVE_MS),
         rangeBytes: () => this.collector.rangeBytes(),
       },
       outputs: new BalanceActions({
         catalog: leader,
-        admin: {
-          transferLeader: (...args) => options.admin().transferLeader(...args),
-          addLearner: (...args) => options.admin().addLearner(...args),
-          promote: (...args) => options.admin().promote(...args),
-          removeMember: (...args) => options.admin().removeMember(...args),
-          members: (...args) => options.admin().members(...args),
-        },
+        admin: options.admin,
         routes: () => this.state().routes,
         nowTs: options.nowTs,
         clock,
@@ -113,6 +106,11 @@ export class Balancer implements BalanceDoor {
   /** Bytes of all replicas of this node, as far as they were measured. */
   get storedBytes(): number {
     return this.reporter.storedBytes();
+  }
+
+  /** Of one replica here; undefined while it was not measured. */
+  storedBytesOf(group: GroupId): number | undefined {
+    return this.reporter.storedBytesOf(group);
   }
 
   start(): void {

@@ -101,6 +101,10 @@ export class LoadReporter {
     return sum;
   }
 
+  storedBytesOf(group: GroupId): number | undefined {
+    return this.measured.get(group)?.bytes;
+  }
+
   /** Wakes for the end of the window and for the next report, whichever is first. */
   private schedule(): void {
     if (this.isStopped) return;

@@ -13,11 +13,9 @@ import {
 import {
   assert,
   assertNever,
-  type Cancel,
   type Clock,
   type GroupId,
   hlcTimestamp,
-  KvorumError,
   type Millis,
   type Random,
   type Scheduler,
@@ -25,7 +23,7 @@ import {
 import type { CatalogSource } from '../catalog/index.ts';
 import type { CatalogClient } from '../catalog/types.ts';
 import { copyCaptured, copyHistories } from './copying.ts';
-import { MoveRefusedError } from './errors.ts';
+import { MoveNotYetError, MoveRefusedError } from './errors.ts';
 import { decodeReleaseNotes, encodeReleaseNotes } from './notes.ts';
 import type { SpanClient, SpanReply, SpanRequest } from './types.ts';
 
@@ -45,7 +43,7 @@ export interface MoveLimits {
   readonly fenceMs: Millis;
   /** How long the source keeps what was moved away, for readers that are still at it. */
   readonly graceMs: Millis;
-  /** How long the source keeps pointing at the new owner. */
+  /** How long the source keeps pointing at the new owner; `signpostWork` does it. */
   readonly signpostMs: Millis;
   /** Signposts of old moves are looked for this often. */
   readonly sweepMs: Millis;
@@ -85,6 +83,8 @@ export interface MoveDriverOptions {
   readonly scheduler: Scheduler;
   readonly random: Random;
   readonly limits?: Partial<MoveLimits>;
+  /** Whether every node understands the entries that a move writes; a move that has not begun waits for it. */
+  readonly mayBegin?: () => boolean;
   /** Hears of every step that failed and will be tried again. */
   readonly onError?: (job: JobRow, error: unknown) => void;
 }
@@ -98,12 +98,9 @@ export class MoveDriver {
   private readonly limits: MoveLimits;
   /** Jobs with a loop of their own. */
   private readonly driven = new Set<number>();
-  /** Signposts that were taken down since this node leads. */
-  private readonly forgotten = new Set<number>();
   private readonly loops = new Set<Promise<void>>();
   private readonly wakers = new Set<() => void>();
   private stopListening: (() => void) | undefined;
-  private sweep: Cancel | undefined;
   private isStopped = false;
 
   constructor(options: MoveDriverOptions) {
@@ -114,14 +111,12 @@ export class MoveDriver {
   start(): void {
     this.stopListening = this.options.source.onChange(() => this.reconcile());
     this.reconcile();
-    this.scheduleSweep();
   }
 
   /** Settles when no step is under way any more. */
   async stop(): Promise<void> {
     this.isStopped = true;
     this.stopListening?.();
-    this.sweep?.();
     for (const wake of [...this.wakers]) wake();
     await Promise.all(this.loops);
   }
@@ -129,11 +124,7 @@ export class MoveDriver {
   /** Gives every unfinished job a loop, while this node leads the catalog. */
   private reconcile(): void {
     const { state } = this.options.source;
-    if (state === undefined) {
-      this.forgotten.clear();
-      return;
-    }
-    if (this.isStopped) return;
+    if (state === undefined || this.isStopped) return;
     for (const job of state.jobs.values()) {
       if (this.driven.has(job.id)) continue;
       // What only waits for its grace to end takes nobody's place.
@@ -230,6 +221,7 @@ export class MoveDriver {
     const { id, src, dst, attempt, start, end } = job;
     switch (job.phase) {
       case 'PLANNED':
+        if (this.options.mayBegin?.() === false) throw new MoveNotYetError(id);
         // Nothing is begun towards a group that does not answer.
         await this.options.spans.job(dst, id);
         return this.to(job, 'PREP_TARGET', { lastError: '' });
@@ -338,32 +330,5 @@ export class MoveDriver {
       spanEpoch: outcome.span.epoch,
       progress: encodeReleaseNotes({ gcThreshold, imports }),
     });
-  }
-
-  private scheduleSweep(): void {
-    if (this.isStopped) return;
-    this.sweep = this.options.scheduler.after(this.limits.sweepMs, () => {
-      const task = this.takeDownSignposts().finally(() => {
-        this.loops.delete(task);
-        this.scheduleSweep();
-      });
-      this.loops.add(task);
-    });
-  }
-
-  /** Removes what points at moves that are so old that everybody knows. */
-  private async takeDownSignposts(): Promise<void> {
-    const { source, clock, onError } = this.options;
-    const oldestMs = clock.nowMs() - this.limits.signpostMs;
-    for (const { job, terminalMs } of source.state?.finished ?? []) {
-      if (terminalMs > oldestMs || job.phase !== 'DONE' || this.forgotten.has(job.id) || this.isStopped) continue;
-      try {
-        await this.tell(job.src, { kind: 'forget', job: job.id });
-        this.forgotten.add(job.id);
-      } catch (error) {
-        if (error instanceof KvorumError) onError?.(job, error);
-        else throw error;
-      }
-    }
   }
 }

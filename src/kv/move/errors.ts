@@ -13,3 +13,13 @@ export class MoveRefusedError extends KvorumError {
     this.reason = reason;
   }
 }
+
+/** Some node does not understand yet what a move writes into the log. */
+export class MoveNotYetError extends KvorumError {
+  readonly code = 'FEATURE_INACTIVE';
+  readonly disposition: ErrorDisposition = 'wait';
+
+  constructor(job: number) {
+    super(`move ${job} waits until the feature 'ranges.move' is active; see which nodes lack it, and upgrade them`);
+  }
+}

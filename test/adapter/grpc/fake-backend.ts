@@ -2,6 +2,7 @@
 import type {
   AbortJobResult,
   AdminBackend,
+  BalanceView,
   ClusterStatus,
   FeatureView,
   GroupMembers,
@@ -164,6 +165,21 @@ export const setting = (name: string, value: string): SettingView => ({
   allowed: 'off, observe, on',
 });
 
+const BALANCE: BalanceView = {
+  nodeId: nodeId(2),
+  windowCount: 3,
+  completeGroups: 2,
+  duties: [
+    { duty: 'balance.leaders', mode: 'on', nextInMs: 12_000, underWay: '', said: 'idle leaders are even' },
+    { duty: 'autosplit', mode: 'observe', nextInMs: 0, underWay: 'range 7 is hot', said: '' },
+  ],
+  reports: [{ atMs: 1_700_000_000_000, duty: 'autosplit', event: 'observed', text: 'range 7 would be cut' }],
+  work: [
+    { name: 'signposts', holder: nodeId(3), leaseUntilMs: 1_700_000_030_000 },
+    { name: 'idle', leaseUntilMs: 0 },
+  ],
+};
+
 const feature = (name: string, isActive: boolean): FeatureView => ({
   name,
   isActive,
@@ -317,5 +333,9 @@ export class FakeBackend implements AdminBackend {
 
   activateFeature(name: string): Promise<FeatureView> {
     return this.asked(feature(name, true), 'activateFeature', name);
+  }
+
+  balance(): Promise<BalanceView> {
+    return this.asked(BALANCE, 'balance');
   }
 }
