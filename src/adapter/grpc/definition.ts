@@ -2,6 +2,8 @@
 import type grpc from '@grpc/grpc-js';
 import { loadPackage } from '../../proto.ts';
 
+export { loadPackage };
+
 /** Names of the services as gRPC tools show them. */
 export const ADMIN_SERVICE = 'kvorum.v1.Admin';
 export const RAW_KV_SERVICE = 'kvorum.v1.RawKV';
