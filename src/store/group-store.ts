@@ -32,7 +32,6 @@ import { NewestRows } from './newest-rows.ts';
 import { type DroppedRange, encodeDrop, encodeDropKey, type RangeDrop, RangeDrops } from './range-drops.ts';
 import type { RangeTombstones } from './range-tombstones.ts';
 import { type ReadView, readAt, scanPage } from './reads.ts';
-import { rangeBytesOnDisk } from './sizes.ts';
 import { exportSides, ResidentSides, readSide } from './side-rows.ts';
 import { rangeBytesOnDisk } from './sizes.ts';
 import type {
@@ -207,10 +206,6 @@ class MvccGroupStore implements GroupStore {
     this.assertReadable(request.readTs);
     if (request.limit <= 0 || Buffer.compare(request.start, request.end) >= 0) return { rows: [], next: undefined };
     return scanPage(this.view(), request, { pageBytes: this.limits.scanPageBytes });
-  }
-
-  async approximateBytes(start: Buffer, end: Buffer | undefined): Promise<number | undefined> {
-    return this.lane.unusable !== undefined ? undefined : rangeBytesOnDisk(this.level, start, end);
   }
 
   async approximateBytes(start: Buffer, end: Buffer | undefined): Promise<number | undefined> {

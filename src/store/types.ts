@@ -138,11 +138,6 @@ export interface GroupStore {
    */
   approximateBytes?(start: Buffer, end: Buffer | undefined): Promise<number | undefined>;
   /**
-   * About how many bytes of the range are on disk, without reading it; undefined where the database cannot say.
-   * @param end undefined is the end of the key space
-   */
-  approximateBytes?(start: Buffer, end: Buffer | undefined): Promise<number | undefined>;
-  /**
    * Whole histories of keys in key order, for copying a range to another store: every version that a read at or above the
    * GC threshold can need, oldest first, tombstones and expired versions included; range deletes appear as tombstones of
    * the keys that they hid. Not one snapshot: each key is as of some moment after the call.
