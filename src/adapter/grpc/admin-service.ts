@@ -5,32 +5,12 @@
 import type grpc from '@grpc/grpc-js';
 import { ReflectionService } from '@grpc/reflection';
 import type { AdminBackend } from '../../kv/index.ts';
-import { type ErrorDisposition, KvorumError, type Millis } from '../../platform/index.ts';
+import { invalid, OpenStreams, RequestError, type StreamCall, unary } from './calls.ts';
 import { adminDefinition, loadPackage } from './definition.ts';
-import { statusOf } from './errors.ts';
 import * as requests from './requests.ts';
 
-/** A caller that sets no deadline gets this. */
-const DEFAULT_TIMEOUT_MS: Millis = 10_000;
-/** The longest that one request may take, whatever its caller says. */
-const MAX_TIMEOUT_MS: Millis = 120_000;
-/** Part of the caller's time that is kept for the way back. */
-const RETURN_MS: Millis = 100;
 /** Streams of changes at a time; each costs a look at the directory ten times a second. */
 const MAX_WATCHERS = 64;
-
-class RequestError extends KvorumError {
-  readonly code: string;
-  readonly disposition: ErrorDisposition;
-
-  constructor(code: string, disposition: ErrorDisposition, message: string) {
-    super(message);
-    this.code = code;
-    this.disposition = disposition;
-  }
-}
-
-const invalid = (problem: string): Error => new RequestError('INVALID_ARGUMENT', 'final', problem);
 
 /** The admin service of one node. */
 export interface AdminService {
@@ -45,30 +25,9 @@ export function createAdminService(backend: AdminBackend): AdminService {
   return new BackedAdminService(backend);
 }
 
-type Unary<Request> = (request: Request, timeoutMs: Millis) => Promise<object>;
-type StreamCall = grpc.ServerWritableStream<unknown, object>;
-
-/** Time that is left for a call. */
-function timeLeft(call: { getDeadline(): grpc.Deadline }): Millis {
-  const deadline = call.getDeadline();
-  const atMs = deadline instanceof Date ? deadline.getTime() : deadline;
-  if (!Number.isFinite(atMs)) return DEFAULT_TIMEOUT_MS;
-  return Math.min(MAX_TIMEOUT_MS, Math.max(1, atMs - Date.now() - RETURN_MS));
-}
-
-function unary<Request>(handler: Unary<Request>): grpc.handleUnaryCall<Request, object> {
-  return (call, answer) => {
-    // A handler that throws at once is told like one that rejects.
-    new Promise<object>((resolve) => resolve(handler(call.request, timeLeft(call)))).then(
-      (reply) => answer(null, reply),
-      (error: unknown) => answer(statusOf(error)),
-    );
-  };
-}
-
 class BackedAdminService implements AdminService {
   private readonly backend: AdminBackend;
-  private readonly watchers = new Set<AbortController>();
+  private readonly streams = new OpenStreams();
 
   constructor(backend: AdminBackend) {
     this.backend = backend;
@@ -80,7 +39,7 @@ class BackedAdminService implements AdminService {
   }
 
   close(): void {
-    for (const watcher of this.watchers) watcher.abort();
+    this.streams.close();
   }
 
   private handlers(): grpc.UntypedServiceImplementation {
@@ -120,7 +79,7 @@ class BackedAdminService implements AdminService {
 
       ListRoutes: (call: StreamCall) => {
         const { start, end, groupId, limit } = call.request as requests.ListRoutesRequest;
-        this.stream(call, () =>
+        this.streams.serve(call, () =>
           backend.routes({
             start,
             limit,
@@ -131,7 +90,7 @@ class BackedAdminService implements AdminService {
       },
       WatchRoutes: (call: StreamCall) => {
         const { onlyChanges } = call.request as requests.WatchRoutesRequest;
-        this.stream(call, (signal) => this.watch(onlyChanges, signal));
+        this.streams.serve(call, (signal) => this.watch(onlyChanges, signal));
       },
       Split: unary<requests.SplitRequest>(({ key, expectedVersion }, timeoutMs) =>
         backend.split(key, expectedVersion, timeoutMs),
@@ -169,7 +128,7 @@ class BackedAdminService implements AdminService {
   }
 
   private async *watch(onlyChanges: boolean, signal: AbortSignal): AsyncGenerator<object> {
-    if (this.watchers.size > MAX_WATCHERS) {
+    if (this.streams.size > MAX_WATCHERS) {
       throw new RequestError(
         'BUSY',
         'wait',
@@ -177,34 +136,5 @@ class BackedAdminService implements AdminService {
       );
     }
     yield* this.backend.watchRoutes(onlyChanges, signal);
-  }
-
-  /** Writes what comes, as fast as the caller reads it, until it is over or the caller is gone. */
-  private stream(call: StreamCall, open: (signal: AbortSignal) => Iterable<object> | AsyncIterable<object>): void {
-    const abort = new AbortController();
-    this.watchers.add(abort);
-    const drained = (): Promise<void> =>
-      new Promise((resolve) => {
-        call.once('drain', resolve);
-        abort.signal.addEventListener('abort', () => resolve(), { once: true });
-      });
-    const pump = async (): Promise<void> => {
-      for await (const message of open(abort.signal)) {
-        if (abort.signal.aborted) return;
-        if (!call.write(message)) await drained();
-      }
-    };
-    call.on('cancelled', () => abort.abort());
-    call.on('close', () => abort.abort());
-    call.on('error', () => abort.abort());
-    pump()
-      .then(
-        () => call.end(),
-        (error: unknown) => call.emit('error', statusOf(error)),
-      )
-      .finally(() => {
-        this.watchers.delete(abort);
-        abort.abort();
-      });
   }
 }

@@ -9,6 +9,10 @@ const { status } = grpc;
 
 /** Trailing metadata with the stable code. */
 export const CODE_KEY = 'kvorum-code';
+/** Trailing metadata with what the error says about what happened; see `ErrorDisposition`. */
+export const DISPOSITION_KEY = 'kvorum-disposition';
+/** Trailing metadata: milliseconds after which asking again may help; only where nothing happened. */
+export const RETRY_KEY = 'kvorum-retry-ms';
 
 interface Row {
   readonly status: grpc.status;
@@ -31,6 +35,8 @@ export const ERROR_TABLE: ReadonlyMap<string, Row> = new Map<string, Row>([
   ['INVALID_SETTING', { status: status.INVALID_ARGUMENT }],
   ['INVALID_WORK', { status: status.INVALID_ARGUMENT }],
   ['TOO_LARGE', { status: status.INVALID_ARGUMENT, advice: 'send it in smaller parts' }],
+  ['CROSS_GROUP', { status: status.INVALID_ARGUMENT, advice: 'use a transaction' }],
+  ['CONSISTENCY_UNSUPPORTED', { status: status.UNIMPLEMENTED }],
   ['RESERVED_RANGE', { status: status.PERMISSION_DENIED }],
   // What it names is not there, or there already.
   ['UNKNOWN_GROUP', { status: status.NOT_FOUND }],
@@ -41,6 +47,7 @@ export const ERROR_TABLE: ReadonlyMap<string, Row> = new Map<string, Row>([
   ['NODE_NOT_FOUND', { status: status.NOT_FOUND, advice: 'list the nodes to see which there are' }],
   ['GROUP_NOT_FOUND', { status: status.NOT_FOUND, advice: 'list the groups to see which there are' }],
   ['FEATURE_UNKNOWN', { status: status.NOT_FOUND }],
+  ['UNKNOWN_TRANSACTION', { status: status.NOT_FOUND }],
   ['ALREADY_BOOTSTRAPPED', { status: status.ALREADY_EXISTS }],
   ['BATCH_REUSED', { status: status.ALREADY_EXISTS }],
   ['GROUP_EXISTS', { status: status.ALREADY_EXISTS, advice: 'choose another id, or none' }],
@@ -74,6 +81,7 @@ export const ERROR_TABLE: ReadonlyMap<string, Row> = new Map<string, Row>([
   ['GROUP_LIMIT', { status: status.RESOURCE_EXHAUSTED, advice: 'remove one that owns nothing' }],
   ['WORK_LIMIT', { status: status.RESOURCE_EXHAUSTED }],
   ['JOB_LIMIT', { status: status.RESOURCE_EXHAUSTED, advice: 'wait until one of them is done' }],
+  ['TRANSACTION_LIMIT', { status: status.RESOURCE_EXHAUSTED, advice: 'end some of them' }],
   // Somebody else was faster.
   ['VERSION_MISMATCH', { status: status.ABORTED, advice: 'look at the routes again' }],
   ['JOB_CHANGED', { status: status.ABORTED, advice: TRY_AGAIN }],
@@ -81,6 +89,7 @@ export const ERROR_TABLE: ReadonlyMap<string, Row> = new Map<string, Row>([
   ['CONFLICT', { status: status.ABORTED, advice: TRY_AGAIN }],
   ['CONF_CHANGE_REFUSED', { status: status.ABORTED, advice: TRY_AGAIN }],
   ['TRANSFER_REFUSED', { status: status.ABORTED, advice: TRY_AGAIN }],
+  ['TRANSACTION_OVER', { status: status.ABORTED, advice: 'begin it again' }],
   // It passes.
   ['NOT_LEADER', { status: status.UNAVAILABLE, advice: TRY_AGAIN }],
   ['LEADER_UNAVAILABLE', { status: status.UNAVAILABLE, advice: 'see whether a majority of the nodes is up' }],
@@ -96,6 +105,7 @@ export const ERROR_TABLE: ReadonlyMap<string, Row> = new Map<string, Row>([
   ['INVALID_CURSOR', { status: status.UNAVAILABLE, advice: TRY_AGAIN }],
   // Nobody knows.
   ['OUTCOME_UNKNOWN', { status: status.UNKNOWN, advice: LOOK_AND_REPEAT }],
+  ['PARTLY_DONE', { status: status.UNKNOWN, advice: 'run it again' }],
   // It is broken.
   ['CATALOG_CORRUPT', { status: status.DATA_LOSS, advice: 'stop that node and keep its folder for a look' }],
   ['ROUTE_TABLE_INVALID', { status: status.DATA_LOSS, advice: 'ask another node and restart this one' }],
@@ -109,15 +119,22 @@ const BY_DISPOSITION: { readonly [Disposition in ErrorDisposition]: Row } = {
   final: { status: status.FAILED_PRECONDITION },
 };
 
+/** Pauses that callers are asked for, by what the error says. */
+const RETRY_MS: { readonly [Disposition in ErrorDisposition]?: number } = { redirect: 10, wait: 50, restart: 10 };
+
 /** What a call ends with for an error; of an error that nobody foresaw only the message is told. */
 export function statusOf(error: unknown): grpc.StatusObject {
   const message = error instanceof Error ? error.message : String(error);
   const metadata = new grpc.Metadata();
   if (!(error instanceof KvorumError)) {
     metadata.set(CODE_KEY, 'INTERNAL');
+    metadata.set(DISPOSITION_KEY, 'unknown');
     return { code: status.INTERNAL, details: `${message}; this should not happen: see the log of the node`, metadata };
   }
   metadata.set(CODE_KEY, error.code);
+  metadata.set(DISPOSITION_KEY, error.disposition);
+  const retryMs = RETRY_MS[error.disposition];
+  if (retryMs !== undefined) metadata.set(RETRY_KEY, String(retryMs));
   const row = ERROR_TABLE.get(error.code) ?? BY_DISPOSITION[error.disposition];
   // Many a message says what to do by itself.
   const details = row.advice === undefined || message.includes(row.advice) ? message : `${message}; ${row.advice}`;
