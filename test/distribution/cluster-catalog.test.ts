@@ -163,7 +163,8 @@ describe('groups in the catalog', () => {
 describe('settings', () => {
   test('are set, set again and removed, and hold what they begin with while nobody has set them', () => {
     const model = cluster();
-    assert.equal(switchOf(documentOf(model.state), 'autosplit'), 'off');
+    assert.equal(switchOf(documentOf(model.state), 'autosplit'), 'on');
+    assert.equal(switchOf(documentOf(model.state), 'automerge'), 'observe');
     repeats(model, set('autosplit', 'observe'));
     assert.equal(model.run(set('autosplit', 'on')).revision, 2);
     assert.equal(switchOf(documentOf(model.state), 'autosplit'), 'on');

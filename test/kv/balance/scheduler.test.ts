@@ -160,7 +160,7 @@ class Stage {
   }
 }
 
-const OFF = { 'balance.leaders': 'off', 'balance.size': 'off' };
+const OFF = { 'balance.leaders': 'off', 'balance.size': 'off', autosplit: 'off', automerge: 'off' };
 const LEADERS = { ...OFF, 'balance.leaders': 'on' };
 
 describe('the balance scheduler', () => {

@@ -4,7 +4,7 @@
  */
 import { createRedisService, type RedisService } from '../../../src/adapter/redis/index.ts';
 import { foundingOf } from '../../../src/config/index.ts';
-import { type AssembledNode, assembleNode } from '../../../src/node.ts';
+import { type AssembledNode, assembleNode, type NodeParts } from '../../../src/node.ts';
 import {
   type GroupId,
   groupId,
@@ -50,6 +50,8 @@ export interface ClusterNodeOptions {
   /** Something happened that must not. */
   readonly onViolation: (violation: InvariantViolation) => void;
   readonly say: (line: string) => void;
+  /** Parts of the node that differ from what a plan says. */
+  readonly parts?: Pick<NodeParts, 'balance' | 'work'>;
 }
 
 export class ClusterNode {
@@ -164,6 +166,7 @@ export class ClusterNode {
       retentionMs: plan.retentionMs,
       kv: plan.kv,
       moves: plan.routes?.moves ?? {},
+      ...this.options.parts,
       onFatal: (error) => this.died(life, error),
       onBackgroundError: (error) => say(`node ${this.id} background: ${String(error)}`),
     });

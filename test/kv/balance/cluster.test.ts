@@ -1,0 +1,171 @@
+/** Balancing on whole nodes: simulated machines, the real composition, short windows. */
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import type { GroupsSetting } from '../../../src/config/index.ts';
+import { type BalancerTimes, DEFAULT_BALANCE_TIMES } from '../../../src/kv/index.ts';
+import { type GroupId, groupId, SeededRandom, SimFabric, Simulation } from '../../../src/platform/index.ts';
+import { Role } from '../../../src/raftengine/index.ts';
+import { ClusterNode } from '../../sim/cluster/cluster-node.ts';
+import { drawPlan } from '../../sim/cluster/plan.ts';
+
+const PATIENCE_MS = 60_000;
+const WINDOW_MS = 2_000;
+const TIMES: BalancerTimes = {
+  load: { windowMs: WINDOW_MS, reportMs: 500 },
+  rules: {
+    ...DEFAULT_BALANCE_TIMES,
+    tickMs: 100,
+    intervalMs: { autosplit: 1_000, automerge: 1_000, 'balance.leaders': 1_000, 'balance.size': 1_000 },
+    restMs: { autosplit: 0, automerge: 0, 'balance.leaders': 500, 'balance.size': 500 },
+    groupRestMs: 1_000,
+  },
+};
+
+/** Three whole nodes that balance in seconds instead of minutes. */
+class Cluster {
+  readonly simulation: Simulation;
+  readonly nodes: ClusterNode[];
+
+  constructor(groups: GroupsSetting, seed = 11) {
+    this.simulation = new Simulation({ seed });
+    const fabric = new SimFabric(this.simulation);
+    const random = new SeededRandom(seed);
+    const { kv: _, ...plan } = drawPlan(seed, { nodes: 3, faults: [], workloads: [] });
+    this.nodes = [1, 2, 3].map(
+      (id) =>
+        new ClusterNode({
+          simulation: this.simulation,
+          fabric,
+          plan: { ...plan, groups, storeLimits: {}, limits: {}, diskSlowness: 1, kv: {}, commandTimeoutMs: 5000 },
+          id,
+          random: random.fork(id),
+          parts: { balance: TIMES },
+          onViolation: (violation) => {
+            throw violation;
+          },
+          say: () => undefined,
+        }),
+    );
+    for (const node of this.nodes) node.start();
+  }
+
+  running(id: number) {
+    return this.nodes[id - 1]!.process!.node;
+  }
+
+  run<T>(promise: Promise<T>): Promise<T> {
+    return this.simulation.runToEnd(promise, PATIENCE_MS);
+  }
+
+  async until(what: string, isSo: () => boolean): Promise<void> {
+    const endMs = this.simulation.nowMs() + PATIENCE_MS;
+    while (!isSo()) {
+      assert.ok(this.simulation.nowMs() < endMs, `${what}: not in time; ${JSON.stringify(this.said())}`);
+      await this.simulation.runFor(50);
+    }
+  }
+
+  /** Every node is ready and reports load. */
+  async ready(): Promise<void> {
+    await this.until('everybody is there and the features are active', () =>
+      this.nodes.every(
+        ({ process }) =>
+          process?.node.readiness().ready === true && (process.node.document()?.features.length ?? 0) >= 3,
+      ),
+    );
+  }
+
+  leaderOf(group: GroupId): number | undefined {
+    return this.nodes.find((node) => node.raft(group)?.status().role === Role.Leader)?.id;
+  }
+
+  private said(): unknown {
+    return this.nodes.map(({ process }) => process?.node.document()?.features.length);
+  }
+
+  balance(id: number) {
+    return this.run(this.running(id).admin.balance(3_000));
+  }
+
+  set(name: string, value: string) {
+    return this.run(this.running(1).catalog.run({ kind: 'setSetting', name, value }));
+  }
+}
+
+const ALL_SLOTS = [{ slots: '0-16383' }];
+
+/** Writes of ten thousand keys, a hundred a command, as fast as they are answered. */
+async function write(cluster: Cluster, rounds: number): Promise<void> {
+  const client = await cluster.nodes[0]!.connect();
+  for (let round = 0; round < rounds; round++) {
+    const args = ['mset'];
+    for (let at = 0; at < 100; at++) args.push(`key${(round * 7919 + at * 101) % 10_000}`, 'v');
+    await client.command(args);
+    await new Promise<void>((resolve) => cluster.nodes[0]!.machine.scheduler.after(15, resolve));
+  }
+  client.disconnect();
+}
+
+describe('balancing on whole nodes', () => {
+  test('cuts a range that is hot for three windows, by itself, and says why', { timeout: 25_000 }, async () => {
+    const cluster = new Cluster([{ id: 1 }, { id: 2, ranges: ALL_SLOTS }]);
+    await cluster.ready();
+    const before = cluster.running(1).routes.current.size;
+    const load = write(cluster, 1_000);
+    await cluster.until('the hot range is cut', () => cluster.running(1).routes.current.size > before);
+    const view = await cluster.balance(3);
+    const done = view.reports.find(({ duty, event }) => duty === 'autosplit' && event === 'begun');
+    assert.match(done?.text ?? '', /hot for 3 windows/);
+    assert.ok(view.windowCount >= 3 && view.completeGroups >= 1);
+    await Promise.race([cluster.simulation.runFor(1), load]);
+  });
+
+  test('only says so where it observes', { timeout: 25_000 }, async () => {
+    const cluster = new Cluster([{ id: 1 }, { id: 2, ranges: ALL_SLOTS }], 12);
+    await cluster.ready();
+    await cluster.set('autosplit', 'observe');
+    const { version } = cluster.running(1).routes.current;
+    write(cluster, 1_000).catch(() => undefined);
+    let observed = false;
+    for (let look = 0; look < 60 && !observed; look++) {
+      await cluster.simulation.runFor(250);
+      observed = (await cluster.balance(1)).reports.some(
+        ({ event, duty }) => event === 'observed' && duty === 'autosplit',
+      );
+    }
+    assert.ok(observed, 'it said what it would do');
+    assert.equal(cluster.running(1).routes.current.version, version, 'and did nothing');
+  });
+
+  test('leaves leaders where a fresh cluster puts them', async () => {
+    const cluster = new Cluster(5);
+    await cluster.ready();
+    const leaders = (): (number | undefined)[] => [1, 2, 3, 4, 5, 6].map((id) => cluster.leaderOf(groupId(id)));
+    const before = leaders();
+    await cluster.simulation.runFor(15_000);
+    assert.deepEqual(
+      [before, leaders()],
+      [
+        [1, 2, 3, 1, 2, 3],
+        [1, 2, 3, 1, 2, 3],
+      ],
+    );
+    const { duties, reports } = await cluster.balance(2);
+    assert.match(duties.find(({ duty }) => duty === 'balance.leaders')?.said ?? '', /even/);
+    assert.deepEqual(
+      reports.filter(({ event }) => event === 'begun'),
+      [],
+    );
+  });
+
+  test('brings leaders back to a node that was away', async () => {
+    const cluster = new Cluster(5);
+    await cluster.ready();
+    cluster.nodes[1]!.crash(true);
+    await cluster.until('others lead', () => [2, 5].every((id) => (cluster.leaderOf(groupId(id)) ?? 2) !== 2));
+    cluster.nodes[1]!.start();
+    await cluster.until('node 2 leads what it should', () => [2, 5].every((id) => cluster.leaderOf(groupId(id)) === 2));
+    const told = await cluster.balance(1);
+    assert.ok(told.reports.some(({ duty, event }) => duty === 'balance.leaders' && event === 'done'));
+  });
+});
