@@ -9,6 +9,7 @@
  *   SET_GC    := threshold u64
  *   PURGE     := commitTs u64, count u32, (key, versionTs u64)*
  *   SPAN, IMPORT: see span-entries.ts
+ *   ONE_PHASE to RESOLVE: see txn/entries.ts
  *   key, value, end := length u32, bytes
  *
  * A unit is a set of commands with one fate: commands of one entry that touch a common written key are merged (see
@@ -19,10 +20,17 @@
 import { assert, type HlcTimestamp, hlcTimestamp, type Millis } from '../platform/index.ts';
 import { CorruptEntryError } from './errors.ts';
 
-/** Disk and wire values: never renumber. 0x10 to 0x1f are kept for transactions. */
+/** Disk and wire values: never renumber. 0x10 to 0x1f are transactions'. */
 export const Opcode = {
   HlcLease: 0x02,
   TsFence: 0x04,
+  OnePhase: 0x10,
+  Prepare: 0x11,
+  Commit: 0x13,
+  Abort: 0x14,
+  Push: 0x15,
+  Forget: 0x16,
+  Resolve: 0x17,
   Batch: 0x20,
   SetGc: 0x30,
   PurgeExpired: 0x31,
@@ -222,6 +230,11 @@ export class EntryReader {
     const length = this.u32();
     const at = this.advance(length);
     return this.buffer.subarray(at, at + length);
+  }
+
+  /** True when nothing is left. */
+  get isAtEnd(): boolean {
+    return this.offset === this.buffer.length;
   }
 
   /** @throws CorruptEntryError when bytes are left over */

@@ -8,6 +8,7 @@
 import type { JobId } from '../distribution/index.ts';
 import { type HlcTimestamp, hlcTimestamp, type LogIndex } from '../platform/index.ts';
 import { CorruptEntryError } from './errors.ts';
+import type { SideChange } from './move/types.ts';
 
 /** First local key. */
 export const LOCAL_START: Buffer = Buffer.from([0x00, 0x67]);
@@ -48,35 +49,57 @@ export function capturePlace(key: Buffer): { readonly index: LogIndex; readonly 
 
 /** What a capture row names: one version of one key, or everything that a range delete hid. */
 export interface CapturedEffect {
-  readonly kind: 'put' | 'delete' | 'deleteRange';
+  readonly kind: 'put' | 'delete' | 'deleteRange' | 'side';
   readonly commitTs: HlcTimestamp;
   readonly key: Buffer;
   /** Exclusive end of a range delete, else undefined. */
   readonly end: Buffer | undefined;
+  /** What became of a side row, when it is one; else absent. */
+  readonly side?: SideChange;
 }
 
 /** Disk values: only ever append. */
-const KINDS = ['put', 'delete', 'deleteRange'] as const;
+const KINDS = ['put', 'delete', 'deleteRange', 'side'] as const;
 
-/** Value of a capture row: kind u8, commitTs u64, key with its length; for a range delete its end. */
-export function encodeCaptured({ kind, commitTs, key, end }: CapturedEffect): Buffer {
-  const buffer = Buffer.allocUnsafe(1 + 8 + 4 + key.length + (end?.length ?? 0));
+/**
+ * Value of a capture row: kind u8, commitTs u64, key with its length; for a range delete its end; for a side row its name
+ * with its length, isSet u8, value.
+ */
+export function encodeCaptured({ kind, commitTs, key, end, side }: CapturedEffect): Buffer {
+  const tail = side === undefined ? end : encodeSide(side);
+  const buffer = Buffer.allocUnsafe(1 + 8 + 4 + key.length + (tail?.length ?? 0));
   buffer[0] = KINDS.indexOf(kind);
   let offset = buffer.writeBigUInt64BE(commitTs, 1);
   offset = buffer.writeUInt32BE(key.length, offset);
   offset += key.copy(buffer, offset);
-  end?.copy(buffer, offset);
+  tail?.copy(buffer, offset);
   return buffer;
+}
+
+function encodeSide({ name, value }: SideChange): Buffer {
+  const head = Buffer.allocUnsafe(4 + name.length + 1);
+  const offset = head.writeUInt32BE(name.length, 0) + name.copy(head, 4);
+  head[offset] = value === undefined ? 0 : 1;
+  return value === undefined ? head : Buffer.concat([head, value]);
+}
+
+function decodeSide(key: Buffer, tail: Buffer): SideChange {
+  const at = tail.length < 5 ? Number.POSITIVE_INFINITY : 4 + tail.readUInt32BE(0);
+  if (at >= tail.length || tail[at]! > 1) throw new CorruptEntryError('a capture row of a side row is damaged');
+  return { key, name: tail.subarray(4, at), value: tail[at] === 1 ? tail.subarray(at + 1) : undefined };
 }
 
 /** @throws CorruptEntryError */
 export function decodeCaptured(row: Buffer): CapturedEffect {
   const kind = KINDS[row[0] ?? KINDS.length];
   const keyEnd = row.length < 13 ? Number.POSITIVE_INFINITY : 13 + row.readUInt32BE(9);
-  const isRange = kind === 'deleteRange';
-  if (kind === undefined || (isRange ? row.length <= keyEnd : row.length !== keyEnd)) {
+  const hasTail = kind === 'deleteRange' || kind === 'side';
+  if (kind === undefined || (hasTail ? row.length <= keyEnd : row.length !== keyEnd)) {
     throw new CorruptEntryError('a capture row is damaged');
   }
   const commitTs = hlcTimestamp(row.readBigUInt64BE(1));
-  return { kind, commitTs, key: row.subarray(13, keyEnd), end: isRange ? row.subarray(keyEnd) : undefined };
+  const key = row.subarray(13, keyEnd);
+  const tail = row.subarray(keyEnd);
+  if (kind === 'side') return { kind, commitTs, key, end: undefined, side: decodeSide(key, tail) };
+  return { kind, commitTs, key, end: kind === 'deleteRange' ? tail : undefined };
 }

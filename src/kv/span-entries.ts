@@ -2,7 +2,8 @@
  * Bytes of the entries by which ranges travel between groups. See entry.ts for the conventions.
  *
  *   SPAN    := commitTs u64, command, [activate: gcThreshold u64, imports u64]
- *   IMPORT  := job u64, attempt u32, seq u64, bookmark, count u32, version*
+ *   IMPORT  := job u64, attempt u32, seq u64, bookmark, count u32, version*, [count u32, side*]
+ *   side    := key, name, isSet u8, [value]
  *   version := key, commitTs u64, kind u8 (0 tombstone, 1 value, 2 value with expiry), [value], [expireTs u64]
  *   command, bookmark, key, value := length u32, bytes; a command is in the codec of the span table
  */
@@ -11,7 +12,7 @@ import type { HlcTimestamp } from '../platform/index.ts';
 import type { ExportedVersion } from '../store/index.ts';
 import { ABSENT, CODEC, type EntryReader, Opcode } from './entry.ts';
 import { CorruptEntryError } from './errors.ts';
-import type { ImportRequest } from './move/types.ts';
+import type { ImportRequest, SideChange } from './move/types.ts';
 
 const VersionKind = { Tombstone: 0, Value: 1, ExpiringValue: 2 } as const;
 
@@ -70,9 +71,12 @@ const versionBytes = ({ key, value, expireTs }: ExportedVersion): number =>
   4 + key.length + 8 + 1 + (value === undefined ? 0 : 4 + value.length + (expireTs === ABSENT ? 0 : 8));
 
 /** IMPORT: versions of a range that is on its way to the group, at their own timestamps. */
-export function encodeImport({ job, attempt, seq, bookmark, versions }: ImportRequest): Buffer {
+export function encodeImport({ job, attempt, seq, bookmark, versions, sides = [] }: ImportRequest): Buffer {
   let size = 2 + 8 + 4 + 8 + 4 + bookmark.length + 4;
   for (const version of versions) size += versionBytes(version);
+  if (sides.length > 0) size += 4;
+  for (const { key, name, value } of sides)
+    size += 9 + key.length + name.length + (value === undefined ? 0 : 4 + value.length);
   const buffer = Buffer.allocUnsafe(size);
   buffer[0] = Opcode.Import;
   buffer[1] = CODEC;
@@ -92,6 +96,12 @@ export function encodeImport({ job, attempt, seq, bookmark, versions }: ImportRe
     offset = writeBytes(buffer, value, offset);
     if (expireTs !== ABSENT) offset = buffer.writeBigUInt64BE(expireTs, offset);
   }
+  if (sides.length > 0) offset = buffer.writeUInt32BE(sides.length, offset);
+  for (const { key, name, value } of sides) {
+    offset = writeBytes(buffer, name, writeBytes(buffer, key, offset));
+    offset = buffer.writeUInt8(value === undefined ? 0 : 1, offset);
+    if (value !== undefined) offset = writeBytes(buffer, value, offset);
+  }
   return buffer;
 }
 
@@ -108,8 +118,16 @@ export function readImport(reader: EntryReader): ImportRequest {
   const bookmark = Buffer.from(reader.bytes());
   const versions: ExportedVersion[] = [];
   for (let left = reader.u32(); left > 0; left--) versions.push(readVersion(reader));
+  if (reader.isAtEnd) return { job, attempt, seq, bookmark, versions };
+  const sides: SideChange[] = [];
+  for (let left = reader.u32(); left > 0; left--) {
+    const key = reader.bytes();
+    const name = reader.bytes();
+    if (name.length === 0) throw new CorruptEntryError('an import holds a side row without a name');
+    sides.push({ key, name, value: reader.u8() === 0 ? undefined : reader.bytes() });
+  }
   reader.end();
-  return { job, attempt, seq, bookmark, versions };
+  return { job, attempt, seq, bookmark, versions, sides };
 }
 
 function readVersion(reader: EntryReader): ExportedVersion {

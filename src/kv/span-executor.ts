@@ -3,7 +3,7 @@
  * commands; histories and the capture log are read from applied state.
  */
 import type { JobId, Span, SpanCommand } from '../distribution/index.ts';
-import { assert, type HlcTimestamp } from '../platform/index.ts';
+import { assert, type HlcTimestamp, hlcTimestamp } from '../platform/index.ts';
 import type { ExportedVersion } from '../store/index.ts';
 import { ABSENT } from './entry.ts';
 import { NotOwnerError, OutcomeUnknownError } from './errors.ts';
@@ -18,6 +18,7 @@ import type {
   ImportOutcome,
   ImportRequest,
   JobState,
+  SideChange,
   SpanExecutor,
   SpanReply,
   SpanRequest,
@@ -35,6 +36,8 @@ const KEYS_PER_STEP = 256;
 const EXPAND_BYTES = 1024 * 1024;
 /** Steps of a range delete that are done count so much in the position of a capture point. */
 const STEP = 2 ** 32;
+/** In place of a version's timestamp: all versions are exported, side rows follow. No version has it. */
+const SIDES = hlcTimestamp((1n << 64n) - 1n);
 
 /** What this needs of the group's executor. */
 export interface LeaderSpansOptions extends GroupReadsOptions {
@@ -114,15 +117,35 @@ export class LeaderSpans implements SpanExecutor {
     }
     const isBefore = Buffer.compare(request.start, span.start) < 0;
     const start = isBefore ? span.start : request.start;
-    const page = await store.exportVersions({
-      start,
-      end: span.end,
-      after: isBefore ? undefined : request.after,
-      maxBytes,
-    });
+    const after = isBefore ? undefined : request.after;
+    const page =
+      after === SIDES
+        ? { versions: [], ...(await this.sides(span, start.subarray(span.start.length), maxBytes)) }
+        : await this.histories(span, start, after, maxBytes);
     this.source(job);
     await stillLeads();
     return page;
+  }
+
+  /** The last page brings the first of the side rows along. */
+  private async histories(
+    span: Span,
+    start: Buffer,
+    after: HlcTimestamp | undefined,
+    maxBytes: number,
+  ): Promise<BackfillPage> {
+    const page = await this.options.store.exportVersions({ start, end: span.end, after, maxBytes });
+    return page.next === undefined ? { ...page, ...(await this.sides(span, undefined, maxBytes)) } : page;
+  }
+
+  /** Side rows of the range. Their place is the start of the range, and behind it where the page before ended. */
+  private async sides(
+    { start, end }: Span,
+    from: Buffer | undefined,
+    maxBytes: number,
+  ): Promise<Pick<BackfillPage, 'sides' | 'next'>> {
+    const { sides, next } = await this.options.store.exportSides({ start, end, from, maxBytes });
+    return { sides, next: next === undefined ? undefined : { start: Buffer.concat([start, next]), after: SIDES } };
   }
 
   /**
@@ -137,6 +160,7 @@ export class LeaderSpans implements SpanExecutor {
     await catchUp();
     this.source(job);
     const versions: ExportedVersion[] = [];
+    const sides: SideChange[] = [];
     let bytes = 0;
     let next: CapturePoint = from;
     let steps = Math.floor(from.position / STEP);
@@ -154,6 +178,10 @@ export class LeaderSpans implements SpanExecutor {
           bytes += found.bytes;
           next = { index, position: found.isEnd ? position + 1 : position + STEP * found.steps };
           if (!found.isEnd) start = row.key;
+        } else if (effect.side !== undefined) {
+          sides.push(effect.side);
+          bytes += row.value.length;
+          next = { index, position: position + 1 };
         } else {
           const version = await this.versionOf(job, effect);
           versions.push(version);
@@ -168,7 +196,7 @@ export class LeaderSpans implements SpanExecutor {
     }
     this.source(job);
     await stillLeads();
-    return { versions, next, isEnd: start === undefined };
+    return { versions, sides, next, isEnd: start === undefined };
   }
 
   private async versionOf(job: JobId, { kind, key, commitTs }: CapturedEffect): Promise<ExportedVersion> {

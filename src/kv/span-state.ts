@@ -8,9 +8,10 @@ import type { ExportedVersion, GroupStore, StoreWriter } from '../store/index.ts
 import { ABSENT } from './entry.ts';
 import { decodeImports, encodeImports, MetaName } from './group-meta.ts';
 import { type CapturedEffect, captureBounds, captureKey, encodeCaptured, touchesLocal } from './local-keys.ts';
-import type { ImportOutcome, ImportRequest, ImportState, SpanReply } from './move/types.ts';
+import type { ImportOutcome, ImportRequest, ImportState, SideChange, SpanReply } from './move/types.ts';
 import { isCapturing, overlapping } from './ownership.ts';
 import type { SpanEntry } from './span-entries.ts';
+import type { LockTable } from './txn/lock-table.ts';
 
 const NO_BOOKMARK = Buffer.alloc(0);
 
@@ -28,6 +29,8 @@ export interface SpanResult<Answer> {
 
 export class SpanState {
   private readonly store: GroupStore;
+  /** Locks come and go with ranges. */
+  private readonly locks: LockTable;
   /** What the group owns as of the applied index. Never changed in place: readers keep the one that they began with. */
   table: SpanTable = SpanTable.empty;
   /** Per job that copies to here. */
@@ -45,8 +48,9 @@ export class SpanState {
   /** Number of the next capture row of the entry that is being applied. */
   private position = 0;
 
-  constructor(store: GroupStore) {
+  constructor(store: GroupStore, locks: LockTable) {
     this.store = store;
+    this.locks = locks;
   }
 
   /** Takes over what the store says. */
@@ -151,7 +155,9 @@ export class SpanState {
 
   /** An undo of what never began here lets go no range. */
   private drop(writer: StoreWriter, range: KeyRange | undefined): void {
-    if (range !== undefined) writer.dropRange(range.start, range.end);
+    if (range === undefined) return;
+    writer.dropRange(range.start, range.end);
+    this.locks.drop(range.start, range.end);
   }
 
   private forgetCaptured(writer: StoreWriter, job: JobId, commitTs: HlcTimestamp): void {
@@ -175,6 +181,10 @@ export class SpanState {
     if (seq <= known.seq) return { answer: { kind: 'done', state: known }, maxTs: largestTs };
     const state: ImportState = { attempt, seq, bookmark };
     const maxTs = this.putVersions(request.versions, writer, largestTs);
+    for (const { key, name, value } of request.sides ?? []) {
+      writer.setSide(key, name, value);
+      this.locks.follow(key, name, value);
+    }
     this.setImport(writer, job, state);
     this.revision++;
     return { answer: { kind: 'done', state }, maxTs };
@@ -183,7 +193,7 @@ export class SpanState {
   private refuseImport(
     request: ImportRequest,
   ): Extract<ImportOutcome, { readonly kind: 'refused' }>['reason'] | undefined {
-    const { job, attempt, seq, versions } = request;
+    const { job, attempt, seq, versions, sides = [] } = request;
     const span = this.table.spanOf(job);
     const known = this.imports.get(job);
     if (span === undefined) return this.table.isClosed(job) ? 'NOT_INCOMING' : 'UNKNOWN_JOB';
@@ -191,11 +201,9 @@ export class SpanState {
     if (attempt !== known.attempt) return 'STALE_ATTEMPT';
     if (seq <= known.seq) return undefined;
     if (seq !== known.seq + 1) return 'IMPORT_GAP';
-    const isInside = versions.every(
-      ({ key }) =>
-        Buffer.compare(key, span.start) >= 0 && (span.end === undefined || Buffer.compare(key, span.end) < 0),
-    );
-    return isInside ? undefined : 'NOT_INCOMING';
+    const isInside = ({ key }: { readonly key: Buffer }): boolean =>
+      Buffer.compare(key, span.start) >= 0 && (span.end === undefined || Buffer.compare(key, span.end) < 0);
+    return versions.every(isInside) && sides.every(isInside) ? undefined : 'NOT_INCOMING';
   }
 
   /** @returns the largest timestamp of the group with these versions */
@@ -231,6 +239,13 @@ export class SpanState {
   capture(writer: StoreWriter, index: LogIndex, kind: 'put' | 'delete', key: Buffer, commitTs: HlcTimestamp): void {
     const job = this.table.capturingJob(key);
     if (job !== 0) this.addRow(writer, job, index, { kind, commitTs, key, end: undefined }, commitTs);
+  }
+
+  /** Notes that a side row was set or removed. @param rowTs timestamp of the entry */
+  captureSide(writer: StoreWriter, index: LogIndex, side: SideChange, rowTs: HlcTimestamp): void {
+    const job = this.table.capturingJob(side.key);
+    const { key } = side;
+    if (job !== 0) this.addRow(writer, job, index, { kind: 'side', commitTs: rowTs, key, end: undefined, side }, rowTs);
   }
 
   /** Notes a range delete, once for each move that copies from a part of it. */

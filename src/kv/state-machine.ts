@@ -34,22 +34,24 @@ import { ownerOf, rangeFloor } from './ownership.ts';
 import { readImport, readSpan } from './span-entries.ts';
 import { SpanState } from './span-state.ts';
 import { decodeAuthority, encodeAuthority, readFence, readLease } from './time-entries.ts';
+import { LockTable } from './txn/lock-table.ts';
+import { type TxnAnswer, TxnState } from './txn/txn-state.ts';
 import { physicalMs } from './types.ts';
 
 /**
  * Why a unit was not applied: something that it was computed from has changed; it touches a key that the group does not
- * own; its timestamp is not above what the group may commit at.
+ * own; its timestamp is not above what the group may commit at; a lock of a transaction stands against it.
  */
-export type UnitRefusal = 'conflict' | 'notOwned' | 'belowFloor';
+export type UnitRefusal = 'conflict' | 'notOwned' | 'belowFloor' | 'locked';
 
 /** Numbers of the units of a batch that were not applied; undefined when all were. */
 export type BatchResult = ReadonlyMap<number, UnitRefusal> | undefined;
 
 /**
- * What an entry answers: see `BatchResult`, `SpanReply` of a span command, `ImportOutcome` of an import, `FenceReply` of a fence;
- * else undefined.
+ * What an entry answers: see `BatchResult`, `SpanReply` of a span command, `ImportOutcome` of an import, `FenceReply` of a fence,
+ * `TxnAnswer` of an entry of a transaction; else undefined.
  */
-export type EntryResult = BatchResult | SpanReply | ImportOutcome | FenceReply;
+export type EntryResult = BatchResult | SpanReply | ImportOutcome | FenceReply | TxnAnswer;
 
 /** How many changes of term or membership are remembered for describing an export that was taken a little earlier. */
 const MAX_REMEMBERED_METAS = 64;
@@ -76,6 +78,10 @@ export class GroupStateMachine implements StateMachine {
   private authorityNow: Authority = FIRST_AUTHORITY;
   private readonly onAdopted: (ts: HlcTimestamp) => void;
   private readonly spans: SpanState;
+  /** Locks of transactions in force; changed by apply alone. */
+  readonly locks = new LockTable();
+  /** Entries of transactions. */
+  readonly txns: TxnState;
   /** Points of the log where term or membership changed, oldest first; the last one holds for `index`. */
   private changes: SnapshotMeta[] = [];
   private isConfStored = false;
@@ -88,7 +94,15 @@ export class GroupStateMachine implements StateMachine {
     this.initialConf = options.initialConf;
     this.onAdopted = options.onAdopted ?? (() => undefined);
     this.conf = options.initialConf;
-    this.spans = new SpanState(options.store);
+    this.spans = new SpanState(options.store, this.locks);
+    this.txns = new TxnState({
+      store: options.store,
+      spans: this.spans,
+      locks: this.locks,
+      largestTs: () => this.largestTs,
+      adopt: (ts) => this.adopt(ts),
+      checkAuthority: (epoch) => this.checkAuthority(epoch),
+    });
     this.reload();
   }
 
@@ -126,6 +140,11 @@ export class GroupStateMachine implements StateMachine {
   /** Which oracle the group listens to. */
   get authority(): Authority {
     return this.authorityNow;
+  }
+
+  /** How far the group's timestamps have come, and under which authority. */
+  timeState(isDone: boolean): FenceReply {
+    return { isDone, authority: this.authorityNow, maxTs: this.largestTs, ceilingMs: this.ceiling };
   }
 
   /** At apply of whatever carries timestamps of an oracle: whether they were drawn under the authority that holds here. */
@@ -209,7 +228,8 @@ export class GroupStateMachine implements StateMachine {
       case Opcode.SetGc: {
         const threshold = reader.timestamp();
         reader.end();
-        if (threshold > this.store.gcThreshold && !this.spans.isPinned) this.store.setGcThreshold(writer, threshold);
+        const isPinned = this.spans.isPinned || (this.locks.oldestMinCommitTs() ?? threshold + 1n) <= threshold;
+        if (threshold > this.store.gcThreshold && !isPinned) this.store.setGcThreshold(writer, threshold);
         return undefined;
       }
       case Opcode.PurgeExpired:
@@ -218,6 +238,7 @@ export class GroupStateMachine implements StateMachine {
       case Opcode.Span: {
         const { answer, maxTs } = this.spans.applyCommand(readSpan(reader), writer, this.largestTs);
         this.adopt(maxTs);
+        this.txns.followSpans(writer, index);
         return answer;
       }
       case Opcode.Import: {
@@ -226,6 +247,7 @@ export class GroupStateMachine implements StateMachine {
         return answer;
       }
       default:
+        if (TxnState.applies(payload[0]!)) return this.txns.apply(payload[0]!, reader, writer, index);
         throw new CorruptEntryError(`an entry has unknown opcode ${payload[0]}; this replica is too old to apply it`);
     }
   }
@@ -253,7 +275,7 @@ export class GroupStateMachine implements StateMachine {
       this.authorityNow = next;
       writer.setMeta(MetaName.Authority, encodeAuthority(next));
     }
-    return { isDone: next !== undefined, authority: this.authorityNow, maxTs: this.largestTs, ceilingMs: this.ceiling };
+    return this.timeState(next !== undefined);
   }
 
   /**
@@ -267,12 +289,14 @@ export class GroupStateMachine implements StateMachine {
     const expectCount = reader.u32();
     const mutationCount = reader.u32();
     const table = this.spans.table;
+    const isLocked = this.locks.size > 0;
     for (let left = expectCount; left > 0; left--) {
       const unit = reader.unit(unitCount);
       const isVersion = reader.expectKind();
       const key = reader.bytes();
       const versionTs = isVersion ? reader.timestamp() : ABSENT;
       if (ownerOf(table, key, 'write') === undefined) refusals.add(unit, 'notOwned');
+      else if (isLocked && this.locks.againstRead(key) !== undefined) refusals.add(unit, 'locked');
       else if (!refusals.has(unit) && this.versionAt(key, commitTs) !== versionTs) refusals.add(unit, 'conflict');
     }
     const keys = this.checkMutations(reader.fork(), unitCount, mutationCount, commitTs, refusals);
@@ -329,14 +353,17 @@ export class GroupStateMachine implements StateMachine {
     const keys: Buffer[] = [];
     const table = this.spans.table;
     const isInOrder = commitTs > this.largestTs;
+    const isLocked = this.locks.size > 0;
     for (let left = mutationCount; left > 0; left--) {
       const unit = ahead.unit(unitCount);
       const kind = ahead.u8();
       const key = ahead.bytes();
       keys.push(key);
       if (kind === MutationKind.DeleteRange) {
-        const floor = rangeFloor(table, key, ahead.bytes());
+        const end = ahead.bytes();
+        const floor = rangeFloor(table, key, end);
         if (floor === undefined) refusals.add(unit, 'notOwned');
+        else if (isLocked && this.locks.againstRangeWrite(key, end) !== undefined) refusals.add(unit, 'locked');
         else if (commitTs - 1n <= floor) refusals.add(unit, 'belowFloor');
         else if (!isInOrder) refusals.add(unit, 'conflict');
         continue;
@@ -348,6 +375,7 @@ export class GroupStateMachine implements StateMachine {
         throw new CorruptEntryError(`an entry has unknown mutation kind ${kind}`);
       const owner = ownerOf(table, key, 'write');
       if (owner === undefined) refusals.add(unit, 'notOwned');
+      else if (isLocked && this.locks.againstWrite(key) !== undefined) refusals.add(unit, 'locked');
       else if (commitTs <= owner.minWriteTs) refusals.add(unit, 'belowFloor');
       else if (!isInOrder) {
         const latest = this.store.latest(key);
@@ -374,7 +402,7 @@ export class GroupStateMachine implements StateMachine {
       const isSame = latest !== undefined && !latest.isTombstone && latest.commitTs === versionTs;
       if (!isSame || latest.expireTs === ABSENT || latest.expireTs > commitTs || versionTs >= commitTs) continue;
       const owner = ownerOf(this.spans.table, key, 'write');
-      if (owner === undefined || commitTs <= owner.minWriteTs) continue;
+      if (owner === undefined || commitTs <= owner.minWriteTs || this.locks.againstWrite(key) !== undefined) continue;
       const name = key.toString('latin1');
       if (purged.has(name)) continue;
       purged.add(name);
@@ -432,6 +460,7 @@ export class GroupStateMachine implements StateMachine {
     this.authorityNow = loaded.authority;
     this.isConfStored = loaded.isConfStored;
     this.spans.reload();
+    this.locks.reload(this.store.residentSides());
     this.changes = [this.applied()];
   }
 

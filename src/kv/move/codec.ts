@@ -3,6 +3,7 @@
  *
  *   request  := codec u8, kind u8, group u32, body
  *   versions := count u32, (key, commitTs u64, expireTs u64, [value])*
+ *   sides    := count u32, (key, name, [value])*
  */
 import {
   ByteReader,
@@ -28,6 +29,7 @@ import type {
   ImportRequest,
   ImportState,
   JobState,
+  SideChange,
   SpanReply,
   SpanRequest,
 } from './types.ts';
@@ -79,9 +81,10 @@ export function encodeSpanMessage(message: SpanMessage): Buffer {
       writePoint(writer, message.from);
       break;
     case 'import': {
-      const { job, attempt, seq, bookmark, versions } = message.request;
+      const { job, attempt, seq, bookmark, versions, sides } = message.request;
       writer.u53(job).u32(attempt).u53(seq).bytes(bookmark);
       writeVersions(writer, versions);
+      writeSides(writer, sides);
       break;
     }
     default:
@@ -120,7 +123,7 @@ function readBody(reader: ByteReader, kind: (typeof KINDS)[number], group: Group
       return { kind, group, job: reader.u53(), maxBytes: reader.u32(), from: readPoint(reader) };
     case 'import': {
       const head = { job: reader.u53(), attempt: reader.u32(), seq: reader.u53(), bookmark: reader.bytes() };
-      return { kind, group, request: { ...head, versions: readVersions(reader) } };
+      return { kind, group, request: { ...head, versions: readVersions(reader), sides: readSides(reader) } };
     }
     default:
       return assertNever(kind);
@@ -161,6 +164,19 @@ function writePoint(writer: ByteWriter, { index, position }: CapturePoint): void
 }
 
 const readPoint = (reader: ByteReader): CapturePoint => ({ index: reader.u53(), position: reader.u53() });
+
+function writeSides(writer: ByteWriter, sides: readonly SideChange[] = []): void {
+  writer.u32(sides.length);
+  for (const { key, name, value } of sides) writer.bytes(key).bytes(name).optional(value);
+}
+
+function readSides(reader: ByteReader): SideChange[] {
+  const sides: SideChange[] = [];
+  for (let left = reader.u32(); left > 0; left--) {
+    sides.push({ key: reader.bytes(), name: reader.bytes(), value: reader.optional() });
+  }
+  return sides;
+}
 
 function writeVersions(writer: ByteWriter, versions: readonly ExportedVersion[]): void {
   writer.u32(versions.length);
@@ -254,13 +270,14 @@ export const decodeJobState = (bytes: Buffer): JobState =>
   });
 
 /** Encodes a page of histories. */
-export function encodeBackfillPage({ versions, next }: BackfillPage): Buffer {
+export function encodeBackfillPage({ versions, sides, next }: BackfillPage): Buffer {
   const writer = begin(1 << 20).u8(next === undefined ? 0 : 1);
   if (next !== undefined) {
     writer.bytes(next.start);
     writeOptionalTs(writer, next.after);
   }
   writeVersions(writer, versions);
+  writeSides(writer, sides);
   return writer.finish();
 }
 
@@ -268,14 +285,15 @@ export function encodeBackfillPage({ versions, next }: BackfillPage): Buffer {
 export const decodeBackfillPage = (bytes: Buffer): BackfillPage =>
   answer(bytes, (reader) => {
     const next = reader.flag() ? { start: reader.bytes(), after: readOptionalTs(reader) } : undefined;
-    return { next, versions: readVersions(reader) };
+    return { next, versions: readVersions(reader), sides: readSides(reader) };
   });
 
 /** Encodes a piece of a capture log. */
-export function encodeCapturePage({ versions, next, isEnd }: CapturePage): Buffer {
+export function encodeCapturePage({ versions, sides, next, isEnd }: CapturePage): Buffer {
   const writer = begin(1 << 16).u8(isEnd ? 1 : 0);
   writePoint(writer, next);
   writeVersions(writer, versions);
+  writeSides(writer, sides);
   return writer.finish();
 }
 
@@ -284,7 +302,7 @@ export const decodeCapturePage = (bytes: Buffer): CapturePage =>
   answer(bytes, (reader) => {
     const isEnd = reader.flag();
     const next = readPoint(reader);
-    return { isEnd, next, versions: readVersions(reader) };
+    return { isEnd, next, versions: readVersions(reader), sides: readSides(reader) };
   });
 
 /** Encodes what became of an import. */

@@ -41,11 +41,11 @@ async function importsOf({ spans, job }: Copying): Promise<ImportState | undefin
 async function importPage(
   { spans, job }: Copying,
   before: ImportState,
-  versions: BackfillPage['versions'],
+  { versions, sides = [] }: Pick<BackfillPage, 'versions' | 'sides'>,
   bookmark: Buffer,
 ): Promise<ImportState | undefined> {
   const { attempt } = before;
-  const outcome = await spans.import(job.dst, { job: job.id, attempt, seq: before.seq + 1, bookmark, versions });
+  const outcome = await spans.import(job.dst, { job: job.id, attempt, seq: before.seq + 1, bookmark, versions, sides });
   return outcome.kind === 'done' ? outcome.state : undefined;
 }
 
@@ -60,14 +60,15 @@ export async function copyHistories(copying: Copying): Promise<'done' | CopyTrou
     if (imports === undefined) return 'restart';
     const place = decodeBookmark(imports.bookmark, job);
     if (place.kind === 'capture') return 'done';
-    const { next, versions }: BackfillPage = following ?? (await read(place.next));
+    const page: BackfillPage = following ?? (await read(place.next));
+    const { next } = page;
     if (!copying.isOurs()) return 'lost';
     const bookmark = encodeBookmark(
       next === undefined ? { kind: 'capture', from: CAPTURE_START } : { kind: 'backfill', next },
     );
     const before: ImportState = imports;
     [imports, following] = await Promise.all([
-      importPage(copying, before, versions, bookmark),
+      importPage(copying, before, page, bookmark),
       next === undefined ? undefined : copying.rest().then(() => read(next)),
     ]);
     // What was read ahead belongs behind our page.
@@ -86,10 +87,12 @@ export async function copyCaptured(copying: Copying): Promise<CopiedCapture | Co
     if (place.kind !== 'capture') return 'restart';
     const page = await spans.captured(job.src, job.id, place.from, pageBytes);
     if (!copying.isOurs()) return 'lost';
-    if (page.versions.length === 0 && page.isEnd) return { bytes, seq: imports.seq };
+    const { versions, sides = [] } = page;
+    if (versions.length === 0 && sides.length === 0 && page.isEnd) return { bytes, seq: imports.seq };
     const bookmark = encodeBookmark({ kind: 'capture', from: page.next });
-    imports = await importPage(copying, imports, page.versions, bookmark);
-    for (const { key, value } of page.versions) bytes += key.length + (value?.length ?? 0);
+    imports = await importPage(copying, imports, page, bookmark);
+    for (const { key, value } of versions) bytes += key.length + (value?.length ?? 0);
+    for (const { key, name, value } of sides) bytes += key.length + name.length + (value?.length ?? 0);
     if (page.isEnd && imports?.bookmark.equals(bookmark) === true) return { bytes, seq: imports.seq };
   }
 }

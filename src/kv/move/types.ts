@@ -55,16 +55,28 @@ export interface CapturePoint {
   readonly position: number;
 }
 
+/** A side row that was set, or removed when `value` is undefined. */
+export interface SideChange {
+  readonly key: Buffer;
+  readonly name: Buffer;
+  readonly value: Buffer | undefined;
+}
+
 /** A piece of the capture log of a job, in log order. */
 export interface CapturePage {
   readonly versions: readonly ExportedVersion[];
+  /** Side rows, in log order; may be left out when there is none. */
+  readonly sides?: readonly SideChange[];
   /** Where the next page begins: behind the last effect of this one. */
   readonly next: CapturePoint;
   /** True when nothing is behind `next` as of the answer. */
   readonly isEnd: boolean;
 }
 
-/** Export of the range as it was before and since the capture was armed; see `GroupStore.exportVersions`. */
+/**
+ * Export of the range as it was before and since the capture was armed; see `GroupStore.exportVersions`. Behind the versions come
+ * the side rows, so `start` and `after` of a page mean something to the group alone.
+ */
 export interface BackfillRequest {
   readonly job: JobId;
   readonly start: Buffer;
@@ -74,6 +86,8 @@ export interface BackfillRequest {
 
 export interface BackfillPage {
   readonly versions: readonly ExportedVersion[];
+  /** May be left out when there is none. */
+  readonly sides?: readonly SideChange[];
   readonly next: { readonly start: Buffer; readonly after: HlcTimestamp | undefined } | undefined;
 }
 
@@ -85,6 +99,8 @@ export interface ImportRequest {
   readonly seq: number;
   readonly bookmark: Buffer;
   readonly versions: readonly ExportedVersion[];
+  /** In an order in which the last change of a row is the one that holds; may be left out when there is none. */
+  readonly sides?: readonly SideChange[];
 }
 
 export type ImportOutcome =

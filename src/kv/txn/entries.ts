@@ -1,0 +1,248 @@
+/**
+ * Bytes of the log entries of transactions. See ../entry.ts for the conventions.
+ *
+ *   ONE_PHASE, PREPARE := ts u64, who, oldestStartTs u64, epoch u64, deadlineTs u64, groups, count u32, intent*, ranges
+ *   COMMIT  := ts u64, who, commitTs u64, finish
+ *   ABORT   := ts u64, who, finish
+ *   PUSH    := ts u64, who, deadlineTs u64
+ *   FORGET  := ts u64, olderThanTs u64, count u32, (key, txnId)*
+ *   RESOLVE := ts u64, count u32, (key, txnId, isRange u8, [end], isCommitted u8, [commitTs u64])*
+ *   who     := txnId, primary, startTs u64
+ *   intent  := key, kind u8, isExpected u8, [expected u64], [put: value, expireTs u64]
+ *   finish  := isPrimary u8, groups, writes, reads, ranges
+ *   groups  := count u32, u32*;  writes, reads := count u32, key*;  ranges := count u32, (start, end)*
+ */
+import { ByteWriter } from '../../distribution/index.ts';
+import { assert, type GroupId, groupId, type HlcTimestamp } from '../../platform/index.ts';
+import { ABSENT, CODEC, type EntryReader, Opcode } from '../entry.ts';
+import { CorruptEntryError } from '../errors.ts';
+import {
+  type CommitRequest,
+  type FinishRequest,
+  type KeyIntent,
+  type LockKind,
+  type PrepareRequest,
+  type RangeIntent,
+  TXN_ID_BYTES,
+  type TxnIdentity,
+  type Verdict,
+} from './types.ts';
+
+/** Disk values: only ever append. */
+const KINDS: readonly LockKind[] = ['read', 'put', 'delete'];
+const NO_BYTES = Buffer.alloc(0);
+
+interface Stamped {
+  /** The entry's own timestamp, from the group's clock. */
+  readonly ts: HlcTimestamp;
+}
+
+/** A PREPARE or ONE_PHASE: what was asked for, and what the leader added. */
+export interface PrepareEntry extends PrepareRequest, Stamped {
+  readonly ranges: readonly RangeIntent[];
+  /** Transactions that began at or before this are refused: their records may be forgotten. */
+  readonly oldestStartTs: HlcTimestamp;
+}
+
+export interface CommitEntry extends CommitRequest, Stamped {}
+export interface AbortEntry extends FinishRequest, Stamped {}
+export interface PushEntry extends TxnIdentity, Stamped {
+  readonly deadlineTs: HlcTimestamp;
+}
+export interface ResolveEntry extends Stamped {
+  readonly verdicts: readonly Verdict[];
+}
+export interface ForgetEntry extends Stamped {
+  readonly olderThanTs: HlcTimestamp;
+  readonly fates: readonly { readonly key: Buffer; readonly txnId: Buffer }[];
+}
+
+const begin = (opcode: number, ts: HlcTimestamp, expectedBytes = 256): ByteWriter =>
+  new ByteWriter(expectedBytes).u8(opcode).u8(CODEC).u64(ts);
+
+function writeIdentity(writer: ByteWriter, { txnId, primary, startTs }: TxnIdentity): ByteWriter {
+  assert(txnId.length === TXN_ID_BYTES, 'a transaction has an id of 16 bytes');
+  return writer.bytes(txnId).bytes(primary).u64(startTs);
+}
+
+function readId(reader: EntryReader): Buffer {
+  const txnId = reader.bytes();
+  if (txnId.length !== TXN_ID_BYTES) throw new CorruptEntryError('an entry holds the id of no transaction');
+  return txnId;
+}
+
+const readIdentity = (reader: EntryReader): TxnIdentity => ({
+  txnId: readId(reader),
+  primary: reader.bytes(),
+  startTs: reader.timestamp(),
+});
+
+function writeList<T>(writer: ByteWriter, list: readonly T[], write: (item: T) => void): void {
+  writer.u32(list.length);
+  for (const item of list) write(item);
+}
+
+function readList<T>(reader: EntryReader, read: () => T): T[] {
+  const list: T[] = [];
+  for (let left = reader.u32(); left > 0; left--) list.push(read());
+  return list;
+}
+
+const writeGroups = (writer: ByteWriter, groups: readonly GroupId[]): void =>
+  writeList(writer, groups, (group) => writer.u32(group));
+const writeKeys = (writer: ByteWriter, keys: readonly Buffer[]): void =>
+  writeList(writer, keys, (key) => writer.bytes(key));
+const writeRanges = (writer: ByteWriter, ranges: readonly RangeIntent[]): void =>
+  writeList(writer, ranges, ({ start, end }) => writer.bytes(start).bytes(end));
+
+const readGroups = (reader: EntryReader): GroupId[] => readList(reader, () => groupId(reader.u32()));
+const readKeys = (reader: EntryReader): Buffer[] => readList(reader, () => reader.bytes());
+const readRanges = (reader: EntryReader): RangeIntent[] =>
+  readList(reader, () => ({ start: reader.bytes(), end: reader.bytes() }));
+
+/** PREPARE, or ONE_PHASE when `isOnePhase`. */
+export function encodePrepare(entry: PrepareEntry, isOnePhase: boolean): Buffer {
+  let bytes = 128;
+  for (const { key, value } of entry.keys) bytes += key.length + value.length + 32;
+  const writer = begin(isOnePhase ? Opcode.OnePhase : Opcode.Prepare, entry.ts, bytes);
+  writeIdentity(writer, entry).u64(entry.oldestStartTs).u53(entry.authorityEpoch).u64(entry.deadlineTs);
+  writeGroups(writer, entry.participants);
+  writeList(writer, entry.keys, ({ key, kind, expected, value, expireTs }) => {
+    writer
+      .bytes(key)
+      .u8(KINDS.indexOf(kind))
+      .u8(expected === undefined ? 0 : 1);
+    if (expected !== undefined) writer.u64(expected);
+    if (kind === 'put') writer.bytes(value).u64(expireTs);
+  });
+  writeRanges(writer, entry.ranges);
+  return writer.finish();
+}
+
+/** Reads the body of a PREPARE or ONE_PHASE. @throws CorruptEntryError */
+export function readPrepare(reader: EntryReader): PrepareEntry {
+  const entry: PrepareEntry = {
+    ts: reader.timestamp(),
+    ...readIdentity(reader),
+    oldestStartTs: reader.timestamp(),
+    authorityEpoch: reader.u53(),
+    deadlineTs: reader.timestamp(),
+    participants: readGroups(reader),
+    keys: readList(reader, () => readIntent(reader)),
+    ranges: readRanges(reader),
+  };
+  reader.end();
+  return entry;
+}
+
+function readIntent(reader: EntryReader): KeyIntent {
+  const key = reader.bytes();
+  const kind = KINDS[reader.u8()];
+  if (kind === undefined) throw new CorruptEntryError('an entry wants a lock of an unknown kind');
+  const expected = reader.u8() === 0 ? undefined : reader.timestamp();
+  if (kind !== 'put') return { key, kind, expected, value: NO_BYTES, expireTs: ABSENT };
+  return { key, kind, expected, value: reader.bytes(), expireTs: reader.timestamp() };
+}
+
+function writeFinish(writer: ByteWriter, { isPrimary, participants, writes, reads, ranges }: FinishRequest): Buffer {
+  writer.u8(isPrimary ? 1 : 0);
+  writeGroups(writer, participants);
+  writeKeys(writer, writes);
+  writeKeys(writer, reads);
+  writeRanges(writer, ranges);
+  return writer.finish();
+}
+
+const readFinish = (reader: EntryReader): Omit<FinishRequest, keyof TxnIdentity> => ({
+  isPrimary: reader.u8() === 1,
+  participants: readGroups(reader),
+  writes: readKeys(reader),
+  reads: readKeys(reader),
+  ranges: readRanges(reader),
+});
+
+/** COMMIT. */
+export const encodeCommit = (entry: CommitEntry): Buffer =>
+  writeFinish(writeIdentity(begin(Opcode.Commit, entry.ts), entry).u64(entry.commitTs), entry);
+
+/** Reads the body of a COMMIT. @throws CorruptEntryError */
+export function readCommit(reader: EntryReader): CommitEntry {
+  const head = { ts: reader.timestamp(), ...readIdentity(reader), commitTs: reader.timestamp() };
+  const entry: CommitEntry = { ...head, ...readFinish(reader) };
+  reader.end();
+  return entry;
+}
+
+/** ABORT. */
+export const encodeAbort = (entry: AbortEntry): Buffer =>
+  writeFinish(writeIdentity(begin(Opcode.Abort, entry.ts), entry), entry);
+
+/** Reads the body of an ABORT. @throws CorruptEntryError */
+export function readAbort(reader: EntryReader): AbortEntry {
+  const entry: AbortEntry = { ts: reader.timestamp(), ...readIdentity(reader), ...readFinish(reader) };
+  reader.end();
+  return entry;
+}
+
+/** PUSH. */
+export const encodePush = (entry: PushEntry): Buffer =>
+  writeIdentity(begin(Opcode.Push, entry.ts), entry).u64(entry.deadlineTs).finish();
+
+/** Reads the body of a PUSH. @throws CorruptEntryError */
+export function readPush(reader: EntryReader): PushEntry {
+  const entry: PushEntry = { ts: reader.timestamp(), ...readIdentity(reader), deadlineTs: reader.timestamp() };
+  reader.end();
+  return entry;
+}
+
+/** RESOLVE. */
+export function encodeResolve({ ts, verdicts }: ResolveEntry): Buffer {
+  const writer = begin(Opcode.Resolve, ts);
+  writeList(writer, verdicts, ({ key, txnId, end, fate }) => {
+    writer
+      .bytes(key)
+      .bytes(txnId)
+      .u8(end === undefined ? 0 : 1);
+    if (end !== undefined) writer.bytes(end);
+    writer.u8(fate.kind === 'committed' ? 1 : 0);
+    if (fate.kind === 'committed') writer.u64(fate.commitTs);
+  });
+  return writer.finish();
+}
+
+/** Reads the body of a RESOLVE. @throws CorruptEntryError */
+export function readResolve(reader: EntryReader): ResolveEntry {
+  const ts = reader.timestamp();
+  const verdicts = readList(reader, (): Verdict => {
+    const key = reader.bytes();
+    const txnId = readId(reader);
+    const end = reader.u8() === 0 ? undefined : reader.bytes();
+    const isCommitted = reader.u8() === 1;
+    return {
+      key,
+      txnId,
+      end,
+      fate: isCommitted ? { kind: 'committed', commitTs: reader.timestamp() } : { kind: 'rolledBack' },
+    };
+  });
+  reader.end();
+  return { ts, verdicts };
+}
+
+/** FORGET: removes fates that nobody can ask for any more. */
+export function encodeForget({ ts, olderThanTs, fates }: ForgetEntry): Buffer {
+  const writer = begin(Opcode.Forget, ts).u64(olderThanTs);
+  writeList(writer, fates, ({ key, txnId }) => writer.bytes(key).bytes(txnId));
+  return writer.finish();
+}
+
+/** Reads the body of a FORGET. @throws CorruptEntryError */
+export function readForget(reader: EntryReader): ForgetEntry {
+  const entry = {
+    ts: reader.timestamp(),
+    olderThanTs: reader.timestamp(),
+    fates: readList(reader, () => ({ key: reader.bytes(), txnId: readId(reader) })),
+  };
+  reader.end();
+  return entry;
+}
