@@ -5,6 +5,7 @@
 import { spawn } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import type { Mutation } from '../../../jepsen/mutants/types.ts';
+import { MOVE_MUTANTS } from './move-mutants.ts';
 
 /** A deliberate break of kvorum. */
 export interface SimMutant {
@@ -21,7 +22,8 @@ const EXECUTOR = 'src/kv/executor.ts';
 const STATE_MACHINE = 'src/kv/state-machine.ts';
 const RECOVERY = 'src/raftengine/log/recovery.ts';
 
-export const SIM_MUTANTS: readonly SimMutant[] = [
+/** Those of a cluster whose ranges stay where they are. */
+const RESTING_MUTANTS: readonly SimMutant[] = [
   {
     name: 'lease-unchecked',
     breaks: 'a leader answers reads without looking at its lease',
@@ -207,9 +209,17 @@ export const SIM_MUTANTS: readonly SimMutant[] = [
   {
     name: 'clock-not-observed',
     breaks: 'a new leader does not move its clock past what was committed',
-    mutations: [{ file: EXECUTOR, find: 'this.hlc.observe(this.stateMachine.maxTs);', replace: '' }],
+    mutations: [
+      {
+        file: 'src/kv/group-clock.ts',
+        find: 'this.hlc.observe(maxTs);\n    if (ceilingMs > 0) this.hlc.observe(hlcTimestamp(timestampOfMs(ceilingMs) - 1n));',
+        replace: '',
+      },
+    ],
   },
 ];
+
+export const SIM_MUTANTS: readonly SimMutant[] = [...RESTING_MUTANTS, ...MOVE_MUTANTS];
 
 /** How one mutant ended. */
 export interface Fate {
@@ -233,6 +243,7 @@ export function runMutant(mutant: SimMutant, seeds: number): Promise<Fate> {
       String(seeds),
       '--json',
       '--no-shrink',
+      ...(MOVE_MUTANTS.includes(mutant) ? [] : ['--no-routes']),
       ...(mutant.only ?? []),
     ],
     { env: { ...process.env, KVORUM_MUTATIONS: JSON.stringify(mutant.mutations) } },

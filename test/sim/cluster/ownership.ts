@@ -148,7 +148,7 @@ export class OwnershipInvariants {
   private directoryChanged({ node, table }: WatchedDirectory, current: RouteTable): void {
     const isOlder =
       current.incarnation < table.incarnation ||
-      (current.incarnation === table.incarnation && current.version <= table.version);
+      (current.incarnation === table.incarnation && current.version < table.version);
     if (isOlder)
       throw new InvariantViolation(
         'directory went back',

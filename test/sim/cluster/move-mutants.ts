@@ -1,0 +1,213 @@
+/** Mutants of the way ranges move: each takes one rule away that keeps a key with one owner, or its data whole. */
+import type { SimMutant } from './mutants.ts';
+
+const DRIVER = 'src/kv/move/driver.ts';
+const COPYING = 'src/kv/move/copying.ts';
+const SPAN_STATE = 'src/kv/span-state.ts';
+const TRANSITIONS = 'src/distribution/span-transitions.ts';
+const VIEW = 'src/kv/view.ts';
+const OWNERSHIP = 'src/kv/ownership.ts';
+const EXECUTOR = 'src/kv/executor.ts';
+const STATE_MACHINE = 'src/kv/state-machine.ts';
+const SPAN_EXECUTOR = 'src/kv/span-executor.ts';
+
+const only = ['--routes'];
+
+export const MOVE_MUTANTS: readonly SimMutant[] = [
+  {
+    name: 'fence-unchecked',
+    breaks: 'a fenced range takes writes, both where commands are evaluated and at apply',
+    only,
+    mutations: [
+      {
+        file: 'src/distribution/span-table.ts',
+        find: "{ kind: access === 'read' ? 'owned' : 'fenced', span }",
+        replace: "{ kind: 'owned', span }",
+      },
+    ],
+  },
+  {
+    name: 'release-without-fence',
+    breaks: 'the driver sets no fence, and the source releases without one',
+    only,
+    mutations: [
+      {
+        file: DRIVER,
+        find: "await this.tell(job.src, { kind: 'fence', job: job.id, attempt: job.attempt });",
+        replace: '',
+      },
+      { file: TRANSITIONS, find: "if (own.state !== 'FENCED') return refuse(table, 'NOT_FENCED');", replace: '' },
+      {
+        file: TRANSITIONS,
+        find: "if (own.attempt !== attempt) return refuse(table, 'STALE_ATTEMPT');\n  if (fenceTs",
+        replace: 'if (fenceTs',
+      },
+    ],
+  },
+  {
+    name: 'capture-unwritten',
+    breaks: 'writes of a range that is being copied are not captured',
+    only,
+    mutations: [{ file: SPAN_STATE, find: 'const job = this.table.capturingJob(key);', replace: 'const job = 0;' }],
+  },
+  {
+    name: 'range-delete-uncaptured',
+    breaks: 'range deletes on a range that is being copied are not captured',
+    only: [...only, '--workload', 'flush'],
+    mutations: [{ file: SPAN_STATE, find: 'if (!isCapturing(span)) continue;', replace: 'continue;' }],
+  },
+  {
+    name: 'imports-uncounted',
+    breaks:
+      'the driver does not wait for what became of imports, and the destination does not count them before it serves',
+    only: [...only, '--fault', 'breakConnections', '--fault', 'crash', '--fault', 'transfer'],
+    mutations: [
+      {
+        file: COPYING,
+        find: 'const outcome = await spans.import(job.dst, { job: job.id, attempt, seq: before.seq + 1, bookmark, versions, sides });',
+        replace:
+          'spans.import(job.dst, { job: job.id, attempt, seq: before.seq + 1, bookmark, versions, sides }).catch(() => undefined);',
+      },
+      {
+        file: COPYING,
+        find: "return outcome.kind === 'done' ? outcome.state : undefined;",
+        replace: 'return { attempt, seq: before.seq + 1, bookmark };',
+      },
+      { file: SPAN_STATE, find: "if (command.kind === 'activate' && (", replace: 'if (false && (' },
+    ],
+  },
+  {
+    name: 'last-drain-skipped',
+    breaks: 'the driver does not ship what was captured between its last look and the fence',
+    only,
+    mutations: [
+      {
+        file: DRIVER,
+        find: 'attempt: job.attempt });\n    const copied = await copyCaptured(this.copying(job));',
+        replace:
+          "attempt: job.attempt });\n    const before: any = await this.options.spans.job(job.dst, job.id);\n    const copied: any = before.imports === undefined ? 'restart' : { bytes: 0, seq: before.imports.seq };",
+      },
+    ],
+  },
+  {
+    name: 'purge-too-wide',
+    breaks: 'a purge deletes everything behind the start of its range',
+    only,
+    mutations: [
+      {
+        file: SPAN_STATE,
+        find: "case 'purge':\n          this.drop(writer, outcome.span);",
+        replace: "case 'purge':\n          this.drop(writer, { start: outcome.span!.start, end: undefined });",
+      },
+    ],
+  },
+  {
+    name: 'purge-too-early',
+    breaks: 'the source deletes its data when the fence is up, before the last of it was copied',
+    only,
+    mutations: [
+      {
+        file: SPAN_STATE,
+        find: "case 'captureOff':",
+        replace:
+          "case 'fence':\n          this.drop(writer, outcome.span);\n          break;\n        case 'captureOff':",
+      },
+    ],
+  },
+  {
+    name: 'refusal-as-success',
+    breaks: 'a write of a key that went elsewhere is answered as if it had happened',
+    only,
+    mutations: [
+      {
+        file: VIEW,
+        find: 'this.refuse(this.gate.refuse(key, access));',
+        replace: "if (access === 'read') this.refuse(this.gate.refuse(key, access));",
+      },
+      {
+        file: EXECUTOR,
+        find: 'for (const number of refusals.keys()) units[number]!.isConflicted = true;',
+        replace: "for (const [number, why] of refusals) if (why !== 'notOwned') units[number]!.isConflicted = true;",
+      },
+    ],
+  },
+  {
+    name: 'directory-as-authority',
+    breaks: 'a group serves whatever the directory of some node sends to it',
+    only,
+    mutations: [
+      {
+        file: OWNERSHIP,
+        find: "return verdict.kind === 'owned' && !isLocalKey(key) ? verdict.span : undefined;",
+        replace:
+          "return verdict.kind === 'owned' && !isLocalKey(key) ? verdict.span : isLocalKey(key) ? undefined : ({ minWriteTs: ABSENT } as Span);",
+      },
+    ],
+  },
+  {
+    name: 'import-overwrites',
+    breaks: 'an import writes versions over newer ones',
+    only,
+    mutations: [{ file: SPAN_STATE, find: 'if (before !== undefined && commitTs <= before) continue;', replace: '' }],
+  },
+  {
+    name: 'gc-unpinned',
+    breaks: 'garbage collection goes on while a move needs history',
+    only,
+    mutations: [{ file: SPAN_STATE, find: 'this.isPinned = this.isCapturing ||', replace: 'this.isPinned = false &&' }],
+  },
+  {
+    name: 'threshold-unheld',
+    breaks: 'a threshold that comes with another range counts at once, although a move needs history',
+    only,
+    mutations: [{ file: SPAN_STATE, find: 'if (!this.isPinned && held', replace: 'if (held' }],
+  },
+  {
+    name: 'floor-ignored',
+    breaks:
+      'nothing of the timestamps that come with a range counts: not its floor, not its versions, not the order of commits',
+    only,
+    mutations: [
+      { file: TRANSITIONS, find: 'epoch, minWriteTs: floor, job: 0', replace: 'epoch, job: 0' },
+      { file: SPAN_STATE, find: 'if (command.floor > maxTs) maxTs = command.floor;', replace: '' },
+      { file: SPAN_STATE, find: 'if (commitTs > maxTs) maxTs = commitTs;', replace: '' },
+      { file: SPAN_EXECUTOR, find: "if (request.kind === 'activate') ", replace: 'if (false) ' },
+      {
+        file: SPAN_EXECUTOR,
+        find: 'for (const { commitTs } of request.versions) ',
+        replace: 'for (const commitTs of []) ',
+      },
+      { file: STATE_MACHINE, find: 'const isInOrder = commitTs > this.largestTs;', replace: 'const isInOrder = true;' },
+    ],
+  },
+  {
+    name: 'activate-first',
+    breaks: 'the driver lets the destination serve before the source has released',
+    only,
+    mutations: [
+      {
+        file: DRIVER,
+        find: "const { outcome, gcThreshold } = await this.tell(src, { kind: 'release', job: id, attempt, dst });",
+        replace:
+          "const { gcThreshold, span } = await this.options.spans.job(src, id);\n    const outcome: any = { kind: 'done', span: { minWriteTs: span!.minWriteTs + 1n, epoch: span!.epoch + 1 } };",
+      },
+    ],
+  },
+  {
+    name: 'directory-goes-back',
+    breaks: 'a node asks whoever it believes in for the whole directory, and takes an older one over a newer one',
+    only,
+    mutations: [
+      {
+        file: 'src/distribution/route-engine.ts',
+        find: 'if (table.incarnation === incarnation && table.version <= version) return false;',
+        replace: '',
+      },
+      {
+        file: 'src/distribution/watch-receiver.ts',
+        find: "version === 0 || afterProblem === 'INVALID'",
+        replace: 'true',
+      },
+    ],
+  },
+];

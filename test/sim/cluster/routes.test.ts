@@ -1,0 +1,59 @@
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { test } from 'node:test';
+import { ClusterSimulation } from './cluster-simulation.ts';
+import { runMutant, SIM_MUTANTS } from './mutants.ts';
+import { drawPlan } from './plan.ts';
+
+/** Another range than the one that the command line begins with. */
+const FIRST_SEED = 2_000_000;
+const SEEDS = 30;
+
+test('no seed of thirty breaks an invariant or a history while ranges are cut, joined and carried', async () => {
+  let succeeded = 0;
+  let handovers = 0;
+  for (let seed = FIRST_SEED; seed < FIRST_SEED + SEEDS; seed++) {
+    try {
+      const report = await new ClusterSimulation(drawPlan(seed, { routes: true })).run();
+      succeeded += report.succeeded;
+      handovers += report.handovers;
+    } catch (error) {
+      const replay = `npm run sim:cluster -- --routes --seed ${seed} --trace`;
+      throw new Error(`seed ${seed}; replay with: ${replay}`, { cause: error });
+    }
+  }
+  assert.ok(succeeded > 3_000, `the runs were nearly idle: ${succeeded} operations succeeded`);
+  assert.ok(handovers > 60, `ranges hardly moved: ${handovers} handovers`);
+});
+
+test('a seed decides everything, also of ranges that move', async () => {
+  const traceOf = async (seed: number): Promise<{ hash: string; lines: string[] }> => {
+    const lines: string[] = [];
+    const { traceHash } = await new ClusterSimulation(drawPlan(seed, { routes: true }), (line) =>
+      lines.push(line),
+    ).run();
+    return { hash: traceHash, lines };
+  };
+  for (const seed of [3, 11]) assert.deepEqual(await traceOf(seed), await traceOf(seed));
+});
+
+test('what is captured outlives the threshold that another range brings', async () => {
+  await new ClusterSimulation(drawPlan(116, { routes: true })).run();
+});
+
+test('every mutant still fits the source', () => {
+  for (const { name, mutations } of SIM_MUTANTS) {
+    for (const { file, find } of mutations) {
+      const source = readFileSync(new URL(`../../../${file}`, import.meta.url), 'utf8');
+      assert.equal(source.split(find).length, 2, `${name} does not fit ${file}: ${find}`);
+    }
+  }
+});
+
+for (const name of ['capture-unwritten', 'refusal-as-success']) {
+  const mutant = SIM_MUTANTS.find((each) => each.name === name)!;
+  test(`it is noticed within a few seeds when ${mutant.breaks}`, async () => {
+    const { seeds } = await runMutant(mutant, 30);
+    assert.ok(seeds !== undefined, 'no seed of 30 noticed');
+  });
+}
