@@ -1,0 +1,61 @@
+/** How coordinators wait and ask again, and how keys are divided among groups. */
+import type { GroupId, Millis } from '../../platform/index.ts';
+import { KvorumError } from '../../platform/index.ts';
+import type { CoordinatorParts } from './coordinator-types.ts';
+
+const MIN_PAUSE_MS = 2;
+const MAX_PAUSE_MS = 100;
+
+/** True when the same question may bring another answer: nothing happened, or what happened will be answered again. */
+export const mayAskAgain = (error: unknown): boolean =>
+  error instanceof KvorumError && (error.disposition === 'wait' || error.disposition === 'unknown');
+
+/** True when a question may have been carried out though it failed. */
+export const isUnknown = (error: unknown): boolean => error instanceof KvorumError && error.disposition === 'unknown';
+
+/** Waits a little, more with each of `tries`, with jitter. */
+export function pause(parts: Pick<CoordinatorParts, 'scheduler' | 'random'>, tries: number): Promise<void> {
+  const longestMs = Math.min(MAX_PAUSE_MS, MIN_PAUSE_MS * 2 ** Math.min(tries, 8));
+  const delayMs = MIN_PAUSE_MS / 2 + parts.random.next() * longestMs;
+  return new Promise((resolve) => {
+    parts.scheduler.after(delayMs, resolve);
+  });
+}
+
+/**
+ * Asks until there is an answer that settles the matter.
+ * @param onUnknown told when a question may have been carried out
+ * @throws the last error when it is none that passes, or when `deadlineMs` (monotonic) has
+ */
+export async function persist<T>(
+  parts: Pick<CoordinatorParts, 'scheduler' | 'random' | 'clock'>,
+  deadlineMs: Millis,
+  ask: () => Promise<T>,
+  onUnknown?: () => void,
+): Promise<T> {
+  for (let tries = 0; ; tries++) {
+    try {
+      return await ask();
+    } catch (error) {
+      if (isUnknown(error)) onUnknown?.();
+      if (!mayAskAgain(error) || parts.clock.monotonicMs() >= deadlineMs) throw error;
+    }
+    await pause(parts, tries);
+  }
+}
+
+/** Divides items by the group that has their key, in ascending order of groups. */
+export function divide<T>(
+  items: readonly T[],
+  keyOf: (item: T) => Buffer,
+  groupOf: (key: Buffer) => GroupId,
+): Map<GroupId, T[]> {
+  const parts = new Map<GroupId, T[]>();
+  for (const item of items) {
+    const group = groupOf(keyOf(item));
+    const part = parts.get(group);
+    if (part === undefined) parts.set(group, [item]);
+    else part.push(item);
+  }
+  return new Map([...parts].sort(([a], [b]) => a - b));
+}

@@ -1,0 +1,117 @@
+/** What coordinators of transactions need from around them, what bounds them, and how they fail. */
+import {
+  type Clock,
+  type ErrorDisposition,
+  type HlcTimestamp,
+  hlcTimestamp,
+  KvorumError,
+  type Millis,
+  type Random,
+  type Scheduler,
+} from '../../platform/index.ts';
+import { OutcomeUnknownError } from '../errors.ts';
+import type { KvService } from '../types.ts';
+import type { TxnClient } from './types.ts';
+
+/** A timestamp with the authority that it was granted under. */
+export interface GrantedTimestamp {
+  readonly ts: HlcTimestamp;
+  readonly epoch: number;
+}
+
+/** Timestamps that order work across groups: one that is asked for after another was answered is larger. */
+export interface TimestampSource {
+  /** @param after the answer is larger than this too */
+  next(after?: HlcTimestamp): Promise<GrantedTimestamp>;
+}
+
+/** Bounds of transactions (protocols.md §3.11). */
+export interface TransactionLimits {
+  /** Groups that one transaction may touch. */
+  readonly maxParticipants: number;
+  /** Keys written, and keys and ranges read, by one transaction. */
+  readonly maxWrites: number;
+  readonly maxReads: number;
+  /** Keys and values of what it writes. */
+  readonly maxBytes: number;
+  /** How long locks live without a heartbeat, three of which fit in. */
+  readonly lockTtlMs: Millis;
+  /** An interactive transaction that is older is not committed any more. */
+  readonly maxAgeMs: Millis;
+  /** Attempts of one piece of work that lose against others. */
+  readonly maxAttempts: number;
+  /** How long cleaning up goes on when nobody waits for it; what is left then is the resolver's. */
+  readonly cleanupMs: Millis;
+  /** Transactions that are being cleaned up at one time; those beyond are left to the resolver. */
+  readonly maxCleanups: number;
+}
+
+export const DEFAULT_TRANSACTION_LIMITS: TransactionLimits = {
+  maxParticipants: 64,
+  maxWrites: 10_000,
+  maxReads: 10_000,
+  maxBytes: 10 * 1024 * 1024,
+  lockTtlMs: 10_000,
+  maxAgeMs: 300_000,
+  maxAttempts: 16,
+  cleanupMs: 5_000,
+  maxCleanups: 1_024,
+};
+
+/** What every coordinator of a node has in common. */
+export interface CoordinatorParts {
+  readonly client: TxnClient;
+  readonly kv: Pick<KvService, 'groupOf' | 'stretchAt' | 'nowTs'>;
+  readonly timestamps: TimestampSource;
+  readonly clock: Clock;
+  readonly scheduler: Scheduler;
+  readonly random: Random;
+  readonly limits?: Partial<TransactionLimits>;
+  /** Hears of damage, and of cleaning up that was left to the resolver. */
+  readonly onError?: (error: unknown) => void;
+}
+
+/**
+ * - `serializable`: everything happens at one moment between beginning and end.
+ * - `snapshot`: reads are of one moment, at the beginning; of two that write the same key one fails, but two that write
+ *   different keys may each have read what the other was about to change.
+ */
+export type Isolation = 'serializable' | 'snapshot';
+
+/** The transaction was rolled back, for good: nothing happened. Its id is used up; a new attempt needs another. */
+export class TransactionAbortedError extends KvorumError {
+  readonly code = 'TXN_ABORTED';
+  readonly disposition: ErrorDisposition = 'restart';
+}
+
+/** The transaction began so long ago that nobody could tell whether it took place before; nothing happened now. */
+export class RetryTooOldError extends KvorumError {
+  readonly code = 'RETRY_TOO_OLD';
+  readonly disposition: ErrorDisposition = 'final';
+}
+
+/** The transaction may have taken place. `txnId` and `primary` are what to ask for its fate with. */
+export class TransactionUnknownError extends OutcomeUnknownError {
+  readonly txnId: Buffer;
+  readonly primary: Buffer;
+
+  constructor(txnId: Buffer, primary: Buffer, cause: unknown) {
+    super(`the outcome of transaction ${txnId.toString('hex')} is not known: it may or may not have been committed`);
+    this.txnId = txnId;
+    this.primary = primary;
+    this.cause = cause;
+  }
+}
+
+/** A group has lost what a transaction had locked there: damage, which has to be looked at. */
+export class LostLockError extends KvorumError {
+  readonly code = 'LOST_LOCK';
+  readonly disposition: ErrorDisposition = 'final';
+}
+
+/** A timestamp so many milliseconds later. */
+export const laterBy = (ts: HlcTimestamp, ms: Millis): HlcTimestamp =>
+  hlcTimestamp(ts + (BigInt(Math.ceil(ms)) << 16n));
+
+/** A string that stands for a key in maps. */
+export const nameOf = (key: Buffer): string => key.toString('latin1');

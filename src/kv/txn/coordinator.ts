@@ -1,0 +1,375 @@
+/**
+ * Takes one attempt of a transaction from "this was read, that is to be written" to its fate: in one entry when everything
+ * is in one group, else in two phases (docs/design/transactions.md). The primary is the smallest key that is written, whatever
+ * group has it, so a repetition finds the record after any move.
+ *
+ * Up to the commit at the primary nothing that goes wrong is more than a lost attempt: nobody else commits on the
+ * coordinator's behalf, so when it has not asked for the commit there will be none, and cleaning up may take its time.
+ */
+import { assertNever, type GroupId, type HlcTimestamp, type Millis } from '../../platform/index.ts';
+import { NotOwnerError } from '../errors.ts';
+import { Finisher, type LockedPart } from './coordinator-finish.ts';
+import { divide, mayAskAgain, pause, persist } from './coordinator-patience.ts';
+import {
+  type CoordinatorParts,
+  DEFAULT_TRANSACTION_LIMITS,
+  type GrantedTimestamp,
+  laterBy,
+  type TransactionLimits,
+  TransactionUnknownError,
+} from './coordinator-types.ts';
+import type { CommitReply, KeyIntent, PrepareReply, PrepareRequest, RangeIntent, TxnIdentity } from './types.ts';
+
+/** A range that was read, and the snapshot that it was read from. */
+export interface ReadRange extends RangeIntent {
+  readonly readTs: HlcTimestamp;
+}
+
+/** One attempt. */
+export interface CommitPlan {
+  readonly txn: TxnIdentity;
+  /** A timestamp that was granted to this attempt; `txn.startTs` may be that of an earlier one. */
+  readonly granted: GrantedTimestamp;
+  /** When it was asked for, monotonic. */
+  readonly grantedMs: Millis;
+  /** Each key once, at least the primary. */
+  readonly intents: readonly KeyIntent[];
+  readonly ranges: readonly ReadRange[];
+  /** Until when to ask, monotonic. */
+  readonly deadlineMs: Millis;
+}
+
+/**
+ * - `committed`: now, or by an earlier repetition of the same attempt.
+ * - `refused`: nothing happened, and nothing will. `moved` and `locked` pass, `changed` wants fresh reads, `authority` a fresh
+ *   timestamp; `rolledBack` means that others took the coordinator for dead.
+ */
+export type CommitOutcome =
+  | { readonly kind: 'committed'; readonly commitTs: HlcTimestamp }
+  | {
+      readonly kind: 'refused';
+      readonly reason: 'changed' | 'locked' | 'moved' | 'rolledBack' | 'tooOld' | 'authority';
+    };
+
+type Refusal = Extract<CommitOutcome, { kind: 'refused' }>;
+
+/** The primary of what an attempt touches: its smallest write, or of one that only reads its smallest read. */
+export function primaryOf(intents: readonly KeyIntent[], ranges: readonly RangeIntent[]): Buffer {
+  const writes = intents.filter(({ kind }) => kind !== 'read');
+  const candidates = writes.length > 0 ? writes : intents;
+  let smallest: Buffer | undefined;
+  for (const { key } of candidates) if (smallest === undefined || key.compare(smallest) < 0) smallest = key;
+  return smallest ?? ranges[0]!.start;
+}
+
+/** What of an attempt goes to one group. */
+interface Part extends LockedPart {
+  readonly intents: readonly KeyIntent[];
+  readonly ranges: readonly ReadRange[];
+}
+
+const refused = (reason: Refusal['reason']): Refusal => ({ kind: 'refused', reason });
+
+function refusalOf(reply: Exclude<PrepareReply, { kind: 'prepared' | 'committed' }>): Refusal {
+  switch (reply.kind) {
+    case 'changed':
+    case 'locked':
+    case 'rolledBack':
+    case 'tooOld':
+      return refused(reply.kind);
+    case 'wrongAuthority':
+      return refused('authority');
+    default:
+      return assertNever(reply);
+  }
+}
+
+/** See the head of the file. One a node; keeps nothing about transactions beyond what it is cleaning up. */
+export class Coordinator {
+  readonly limits: TransactionLimits;
+  private readonly parts: CoordinatorParts;
+  private readonly finisher: Finisher;
+
+  constructor(parts: CoordinatorParts) {
+    this.parts = parts;
+    this.limits = { ...DEFAULT_TRANSACTION_LIMITS, ...parts.limits };
+    this.finisher = new Finisher(parts, this.limits);
+  }
+
+  /**
+   * Runs an attempt to its end.
+   * @throws TransactionUnknownError when it may have been committed and the deadline has passed; any other error: nothing
+   *   happened, and nothing will
+   */
+  async commit(plan: CommitPlan): Promise<CommitOutcome> {
+    const divided = this.divide(plan);
+    if (divided.length === 1 && plan.ranges.length === 0) return this.commitInOne(plan, divided[0]!);
+    return this.withHeartbeat(plan, () => this.commitInTwo(plan, divided));
+  }
+
+  /**
+   * Locks everything that a plan without writes names, so that there is a moment at which all of it was true, and lets go.
+   * @returns undefined when there was such a moment
+   */
+  async verify(plan: CommitPlan): Promise<Refusal | undefined> {
+    const divided = this.divide(plan);
+    const locked = await this.withHeartbeat(plan, () => this.lockAll(plan, divided));
+    if ('kind' in locked) return locked.kind === 'refused' ? locked : undefined;
+    this.finisher.later(() => this.finisher.rollBack(plan.txn, divided));
+    return undefined;
+  }
+
+  /**
+   * Asks for the fate of an attempt at its primary; decides it when nobody else can any more.
+   * @throws TransactionUnknownError when it is still open at the deadline, or was forgotten
+   */
+  async fateOf(txn: TxnIdentity, deadlineMs: Millis): Promise<CommitOutcome> {
+    let cause: unknown;
+    for (let tries = 0; ; tries++) {
+      try {
+        const status = await this.parts.client.status(this.parts.kv.groupOf(txn.primary), txn);
+        if (status.kind === 'committed') return status;
+        if (status.kind === 'rolledBack') return refused('rolledBack');
+        if (status.kind === 'forgotten') throw new TransactionUnknownError(txn.txnId, txn.primary, undefined);
+      } catch (error) {
+        if (!mayAskAgain(error) && !(error instanceof NotOwnerError)) throw error;
+        if (error instanceof TransactionUnknownError) throw error;
+        cause = error;
+      }
+      if (this.parts.clock.monotonicMs() >= deadlineMs)
+        throw new TransactionUnknownError(txn.txnId, txn.primary, cause);
+      await pause(this.parts, tries);
+    }
+  }
+
+  /** Settles when nothing is being cleaned up; for an orderly stop, and for tests. */
+  idle(): Promise<void> {
+    return this.finisher.idle();
+  }
+
+  /** Parts by group, the primary's first. */
+  private divide({ txn, intents, ranges }: CommitPlan): Part[] {
+    const { kv } = this.parts;
+    const byGroup = divide(
+      intents,
+      ({ key }) => key,
+      (key) => kv.groupOf(key),
+    );
+    const rangesByGroup = divide(
+      ranges,
+      ({ start }) => start,
+      (key) => kv.groupOf(key),
+    );
+    const primaryGroup = kv.groupOf(txn.primary);
+    const groups = [...new Set([...byGroup.keys(), ...rangesByGroup.keys()])];
+    groups.sort((a, b) => Number(b === primaryGroup) - Number(a === primaryGroup) || a - b);
+    return groups.map((group) => {
+      const own = byGroup.get(group) ?? [];
+      return {
+        group,
+        intents: own,
+        writes: own.filter(({ kind }) => kind !== 'read').map(({ key }) => key),
+        reads: own.filter(({ kind }) => kind === 'read').map(({ key }) => key),
+        ranges: rangesByGroup.get(group) ?? [],
+      };
+    });
+  }
+
+  private deadlineTs({ granted, grantedMs }: CommitPlan): HlcTimestamp {
+    return laterBy(granted.ts, this.parts.clock.monotonicMs() - grantedMs + this.limits.lockTtlMs);
+  }
+
+  private requestFor(plan: CommitPlan, part: Part, participants: readonly GroupId[]): PrepareRequest {
+    const deadlineTs = this.deadlineTs(plan);
+    return { ...plan.txn, participants, authorityEpoch: plan.granted.epoch, deadlineTs, keys: part.intents };
+  }
+
+  /** One entry. A lost answer is asked for again: the record has it, also after the keys have moved. */
+  private async commitInOne(plan: CommitPlan, part: Part): Promise<CommitOutcome> {
+    const request = this.requestFor(plan, part, [part.group]);
+    let mayHaveHappened = false;
+    const ask = () => this.parts.client.commitOnePhase(part.group, request);
+    try {
+      const reply = await persist(this.parts, plan.deadlineMs, ask, () => {
+        mayHaveHappened = true;
+      });
+      if (reply.kind === 'prepared') return { kind: 'committed', commitTs: reply.minCommitTs };
+      return reply.kind === 'committed' ? reply : refusalOf(reply);
+    } catch (error) {
+      if (mayHaveHappened) return this.fateOf(plan.txn, plan.deadlineMs);
+      if (error instanceof NotOwnerError) return refused('moved');
+      throw error;
+    }
+  }
+
+  private async commitInTwo(plan: CommitPlan, divided: readonly Part[]): Promise<CommitOutcome> {
+    const locked = await this.lockAll(plan, divided);
+    if ('kind' in locked) return locked;
+    let commitTs: HlcTimestamp;
+    try {
+      // After the last lock, so that whoever reads at a later timestamp has met one of them.
+      commitTs = (await this.drawAbove(locked.minCommitTs, plan.deadlineMs)).ts;
+    } catch (error) {
+      this.finisher.later(() => this.finisher.rollBack(plan.txn, divided));
+      throw error;
+    }
+    return this.commitPrimary(plan, divided, commitTs);
+  }
+
+  private drawAbove(floor: HlcTimestamp, deadlineMs: Millis) {
+    return persist(this.parts, deadlineMs, () => this.parts.timestamps.next(floor));
+  }
+
+  /**
+   * PREPARE, the primary before all others: whoever meets another lock then finds the primary's, or a transaction that is over.
+   * After a refusal the locks are gone, or will be.
+   */
+  private async lockAll(
+    plan: CommitPlan,
+    divided: readonly Part[],
+  ): Promise<CommitOutcome | { readonly minCommitTs: HlcTimestamp }> {
+    const [primary, ...others] = divided;
+    const participants = divided.map(({ group }) => group);
+    const first = await this.lockPart(plan, primary!, participants);
+    const answers = first.isLocked
+      ? [first, ...(await Promise.all(others.map((part) => this.lockPart(plan, part, []))))]
+      : [first];
+    const failed = answers.find(({ isLocked }) => !isLocked);
+    if (failed === undefined) {
+      let minCommitTs = first.minCommitTs!;
+      for (const answer of answers) if (answer.minCommitTs! > minCommitTs) minCommitTs = answer.minCommitTs!;
+      return { minCommitTs };
+    }
+    if (failed === first && first.fate !== undefined) return first.fate;
+    // A primary that was refused has no lock, and nobody else was asked.
+    if (failed !== first || first.mayBeLocked) {
+      const rolledBack = this.finisher.rollBack(plan.txn, answers.length === 1 ? [primary!] : divided);
+      // The next attempt would meet these locks.
+      if (failed.error === undefined) await this.finisher.watched(rolledBack);
+      else this.finisher.later(() => rolledBack);
+    }
+    if (failed.error !== undefined) throw failed.error;
+    return failed.refusal ?? refused('rolledBack');
+  }
+
+  /** Never throws: what the others have locked must be known before anything else happens. */
+  private async lockPart(plan: CommitPlan, part: Part, participants: readonly GroupId[]): Promise<PartAnswer> {
+    let mayBeLocked = false;
+    let minCommitTs: HlcTimestamp | undefined;
+    const onUnknown = () => {
+      mayBeLocked = true;
+    };
+    const asks: (() => Promise<PrepareReply>)[] = [];
+    const { client } = this.parts;
+    if (part.intents.length > 0) {
+      asks.push(() => client.prepare(part.group, this.requestFor(plan, part, participants)));
+    }
+    for (const { start, end, readTs } of part.ranges) {
+      const range = { ...plan.txn, start, end, readTs, authorityEpoch: plan.granted.epoch };
+      asks.push(() => client.lockRange(part.group, { ...range, deadlineTs: this.deadlineTs(plan) }));
+    }
+    try {
+      for (const ask of asks) {
+        const reply = await persist(this.parts, plan.deadlineMs, ask, onUnknown);
+        if (reply.kind === 'committed') return { isLocked: false, mayBeLocked: false, fate: reply };
+        if (reply.kind !== 'prepared') {
+          // A range that has changed is locked all the same.
+          mayBeLocked ||= minCommitTs !== undefined || part.intents.length === 0;
+          return { isLocked: false, mayBeLocked, refusal: refusalOf(reply) };
+        }
+        if (minCommitTs === undefined || reply.minCommitTs > minCommitTs) minCommitTs = reply.minCommitTs;
+      }
+      return { isLocked: true, mayBeLocked: true, minCommitTs };
+    } catch (error) {
+      if (error instanceof NotOwnerError) return { isLocked: false, mayBeLocked: true, refusal: refused('moved') };
+      return { isLocked: false, mayBeLocked: true, error };
+    }
+  }
+
+  /** The commit point. From the first question on only the primary knows. */
+  private async commitPrimary(
+    plan: CommitPlan,
+    divided: readonly Part[],
+    firstTs: HlcTimestamp,
+  ): Promise<CommitOutcome> {
+    const { client, kv, clock } = this.parts;
+    const { txn } = plan;
+    const participants = divided.map(({ group }) => group);
+    const [primary, ...others] = divided;
+    let part: LockedPart = primary!;
+    let commitTs = firstTs;
+    for (let tries = 0; ; tries++) {
+      let reply: CommitReply | undefined;
+      let failure: unknown;
+      try {
+        const { group, ...keys } = part;
+        reply = await client.commit(group, { ...txn, ...keys, isPrimary: true, participants, commitTs });
+      } catch (error) {
+        failure = error;
+        if (error instanceof NotOwnerError) {
+          // The lock went where the key went. The other keys of the group may have gone elsewhere: they are secondaries now.
+          const isKnown = kv.groupOf(txn.primary) !== part.group;
+          const group = isKnown || error.hint === undefined ? kv.groupOf(txn.primary) : error.hint;
+          part = { group, writes: [txn.primary], reads: [], ranges: [] };
+        } else if (!mayAskAgain(error)) throw new TransactionUnknownError(txn.txnId, txn.primary, error);
+      }
+      switch (reply?.kind) {
+        case 'committed': {
+          const rest = part === primary ? others : divided;
+          const { commitTs: decidedTs } = reply;
+          if (rest.length > 0) this.finisher.later(() => this.finisher.commit(txn, rest, decidedTs));
+          return reply;
+        }
+        case 'rolledBack':
+          this.finisher.later(() => this.finisher.rollBack(txn, divided));
+          return refused('rolledBack');
+        case 'tsTooLow':
+          try {
+            commitTs = (await this.drawAbove(reply.minCommitTs, plan.deadlineMs)).ts;
+          } catch (error) {
+            throw new TransactionUnknownError(txn.txnId, txn.primary, error);
+          }
+          break;
+        case 'notFound':
+          throw new TransactionUnknownError(txn.txnId, txn.primary, new Error('the primary has no trace of it'));
+        case undefined:
+          if (clock.monotonicMs() >= plan.deadlineMs) {
+            throw new TransactionUnknownError(txn.txnId, txn.primary, failure);
+          }
+          await pause(this.parts, tries);
+          break;
+        default:
+          assertNever(reply!);
+      }
+    }
+  }
+
+  /** Pushes the primary's lock on while `work` lasts. */
+  private async withHeartbeat<T>(plan: CommitPlan, work: () => Promise<T>): Promise<T> {
+    const { client, kv, scheduler } = this.parts;
+    const periodMs = this.limits.lockTtlMs / 3;
+    const beat = (): void => {
+      cancel = scheduler.after(periodMs, beat);
+      // One that fails is followed by others; what the transaction has become is found out by its commit.
+      client.push(kv.groupOf(plan.txn.primary), plan.txn, this.deadlineTs(plan)).catch(() => undefined);
+    };
+    let cancel = scheduler.after(periodMs, beat);
+    try {
+      return await work();
+    } finally {
+      cancel();
+    }
+  }
+}
+
+/** What became of the question for one part's locks. */
+interface PartAnswer {
+  readonly isLocked: boolean;
+  /** There may be a lock, or one may still come. */
+  readonly mayBeLocked: boolean;
+  readonly minCommitTs?: HlcTimestamp | undefined;
+  readonly refusal?: Refusal;
+  /** The transaction is over already. */
+  readonly fate?: Extract<CommitOutcome, { kind: 'committed' }>;
+  readonly error?: unknown;
+}

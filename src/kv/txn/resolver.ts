@@ -1,0 +1,192 @@
+/**
+ * Ends locks whose coordinator is gone, or slow: asks the primary's group for the fate, outside of apply, and has the group that
+ * holds the lock carry it out. It never decides anything: a transaction that may still be committed is left alone.
+ *
+ * Locks come from those who are stopped by them (`onLockMet`), and from a look through the lock tables of the groups that
+ * are led here, every second, at those whose deadline has passed. Each node looks after its own groups, so the work is
+ * divided as leaders are.
+ */
+import type { Cancel, Clock, GroupId, Millis, Random, Scheduler } from '../../platform/index.ts';
+import { type ErrorDisposition, KvorumError } from '../../platform/index.ts';
+import { NotOwnerError } from '../errors.ts';
+import type { KvService } from '../types.ts';
+import { mayAskAgain, pause } from './coordinator-patience.ts';
+import { FateCache } from './fate-cache.ts';
+import type { Fate, LockFacts, TxnClient, TxnGroup, Verdict } from './types.ts';
+
+export interface ResolverLimits {
+  readonly periodMs: Millis;
+  /** Locks that are looked at, or ended, at a time in one group. */
+  readonly batch: number;
+  /** Questions for fates under way. */
+  readonly concurrency: number;
+  /** Locks that wait for a question; more are left to the next look. */
+  readonly maxQueue: number;
+  /** How long one question is repeated. */
+  readonly patienceMs: Millis;
+}
+
+export const DEFAULT_RESOLVER_LIMITS: ResolverLimits = {
+  periodMs: 1_000,
+  batch: 100,
+  concurrency: 16,
+  maxQueue: 4_096,
+  patienceMs: 3_000,
+};
+
+/** A group that this node leads. */
+export interface LedGroup {
+  readonly group: GroupId;
+  readonly txns: Pick<TxnGroup, 'expiredLocks' | 'resolve'>;
+}
+
+export interface ResolverParts {
+  readonly client: Pick<TxnClient, 'status'>;
+  readonly kv: Pick<KvService, 'groupOf'>;
+  /** Groups that are led here at the moment. */
+  readonly led: () => Iterable<LedGroup>;
+  readonly clock: Clock;
+  readonly scheduler: Scheduler;
+  readonly random: Random;
+  readonly limits?: Partial<ResolverLimits>;
+  /** Hears of locks whose transaction is forgotten, and of what failed and will be tried again. */
+  readonly onError?: (error: unknown) => void;
+}
+
+/** A lock was found whose transaction has no record any more though it may have had one: somebody has to look. */
+export class ForgottenFateError extends KvorumError {
+  readonly code = 'FORGOTTEN_FATE';
+  readonly disposition: ErrorDisposition = 'final';
+}
+
+interface Asked {
+  readonly lock: LockFacts;
+  readonly group: GroupId;
+}
+
+/** See the head of the file. One a node. */
+export class FateResolver {
+  private readonly parts: ResolverParts;
+  private readonly limits: ResolverLimits;
+  private readonly fates = new FateCache();
+  /** Locks by the transaction whose fate is wanted; those under way first. */
+  private readonly wanted = new Map<string, Asked[]>();
+  private readonly queue: string[] = [];
+  private asking = 0;
+  /** Verdicts that wait for the end of the turn. */
+  private readonly verdicts = new Map<GroupId, Verdict[]>();
+  private isFlushScheduled = false;
+  private cancel: Cancel | undefined;
+
+  constructor(parts: ResolverParts) {
+    this.parts = parts;
+    this.limits = { ...DEFAULT_RESOLVER_LIMITS, ...parts.limits };
+  }
+
+  /** Begins to look through the lock tables. */
+  start(): void {
+    this.cancel ??= this.parts.scheduler.after(this.limits.periodMs, () => this.look());
+  }
+
+  stop(): void {
+    this.cancel?.();
+    this.cancel = undefined;
+    for (const name of this.queue.splice(0)) this.wanted.delete(name);
+  }
+
+  /** Somebody waits for a lock of a group that is led here. Cheap to call again and again. */
+  onLockMet(group: GroupId, lock: LockFacts): void {
+    const fate = this.fates.get(lock.txnId);
+    if (fate !== undefined) {
+      this.carryOut({ group, lock }, fate);
+      return;
+    }
+    const name = lock.txnId.toString('latin1');
+    const others = this.wanted.get(name);
+    if (others !== undefined) {
+      const isKnown = others.some((one) => one.group === group && one.lock.key.equals(lock.key));
+      if (!isKnown && others.length < this.limits.maxQueue) others.push({ group, lock });
+      return;
+    }
+    if (this.queue.length >= this.limits.maxQueue) return;
+    this.wanted.set(name, [{ group, lock }]);
+    this.queue.push(name);
+    this.askNext();
+  }
+
+  private look(): void {
+    this.cancel = undefined;
+    for (const { group, txns } of this.parts.led()) {
+      for (const lock of txns.expiredLocks(this.limits.batch)) this.onLockMet(group, lock);
+    }
+    this.start();
+  }
+
+  private askNext(): void {
+    while (this.asking < this.limits.concurrency) {
+      const name = this.queue.shift();
+      if (name === undefined) return;
+      this.asking++;
+      this.ask(this.wanted.get(name)![0]!.lock)
+        .then(
+          (fate) => {
+            if (fate === undefined) return;
+            for (const asked of this.wanted.get(name)!) {
+              this.fates.set(asked.lock.txnId, fate);
+              this.carryOut(asked, fate);
+            }
+          },
+          (error: unknown) => this.parts.onError?.(error),
+        )
+        .finally(() => {
+          this.wanted.delete(name);
+          this.asking--;
+          this.askNext();
+        });
+    }
+  }
+
+  /** The fate of a lock's transaction; undefined while it may still be decided. */
+  private async ask(lock: LockFacts): Promise<Fate | undefined> {
+    const { client, kv, clock } = this.parts;
+    const { txnId, primary, startTs } = lock;
+    const deadlineMs = clock.monotonicMs() + this.limits.patienceMs;
+    let hint: GroupId | undefined;
+    for (let tries = 0; ; tries++) {
+      try {
+        const status = await client.status(hint ?? kv.groupOf(primary), { txnId, primary, startTs });
+        if (status.kind === 'pending') return undefined;
+        if (status.kind !== 'forgotten') return status;
+        throw new ForgottenFateError(`transaction ${txnId.toString('hex')} has a lock and its record is gone`);
+      } catch (error) {
+        const isMoved = error instanceof NotOwnerError;
+        if ((!isMoved && !mayAskAgain(error)) || clock.monotonicMs() >= deadlineMs) throw error;
+        hint = isMoved && hint === undefined ? error.hint : undefined;
+      }
+      await pause(this.parts, tries);
+    }
+  }
+
+  private carryOut({ group, lock }: Asked, fate: Fate): void {
+    const verdict: Verdict = { txnId: lock.txnId, key: lock.key, end: lock.end, fate };
+    const others = this.verdicts.get(group);
+    if (others === undefined) this.verdicts.set(group, [verdict]);
+    else others.push(verdict);
+    if (this.isFlushScheduled) return;
+    this.isFlushScheduled = true;
+    this.parts.scheduler.endOfTurn(() => this.flush());
+  }
+
+  /** Verdicts of a turn share entries. A group that is not led here any more is its next leader's to look after. */
+  private flush(): void {
+    this.isFlushScheduled = false;
+    const byGroup = new Map(this.verdicts);
+    this.verdicts.clear();
+    for (const { group, txns } of this.parts.led()) {
+      const verdicts = byGroup.get(group) ?? [];
+      for (let at = 0; at < verdicts.length; at += this.limits.batch) {
+        txns.resolve(verdicts.slice(at, at + this.limits.batch)).catch((error: unknown) => this.parts.onError?.(error));
+      }
+    }
+  }
+}

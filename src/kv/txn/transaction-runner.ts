@@ -1,0 +1,251 @@
+/**
+ * Runs functions over keys of several groups as transactions: reads what they look at, evaluates them over the values, and
+ * has the coordinator commit what they wrote on condition that nothing of it has changed. What loses against others is
+ * begun again, with its age, so that it wins in the end.
+ */
+import { type HlcTimestamp, KvorumError, type Millis } from '../../platform/index.ts';
+import { ConflictError, NotOwnerError, TooLargeError } from '../errors.ts';
+import type { KvTransaction, TransactionOptions, TransactionStarter } from '../txn-api.ts';
+import type { KeyView } from '../types.ts';
+import { type CommitOutcome, type CommitPlan, Coordinator, primaryOf } from './coordinator.ts';
+import { pause, persist } from './coordinator-patience.ts';
+import { checkSize } from './coordinator-size.ts';
+import {
+  type CoordinatorParts,
+  type GrantedTimestamp,
+  type Isolation,
+  nameOf,
+  RetryTooOldError,
+  TransactionAbortedError,
+  type TransactionLimits,
+} from './coordinator-types.ts';
+import { Transaction } from './transaction.ts';
+import { type ReadValues, readKeys, readTogether } from './transaction-reads.ts';
+import { BufferedView } from './transaction-view.ts';
+import { type KeyIntent, TXN_ID_BYTES } from './types.ts';
+
+/** Tries without locks before a read of several groups takes some. */
+const MAX_LOCKLESS_READS = 3;
+/** Rounds of reading: each brings the keys that the evaluation before has missed. */
+const MAX_READ_ROUNDS = 64;
+
+export interface RunRequest {
+  /** Keys that it will probably read, so that they are read at once; others are read when they are met. */
+  readonly keys: readonly Buffer[];
+  /** `serializable` unless told otherwise. */
+  readonly isolation?: Isolation;
+  /** Monotonic. */
+  readonly deadlineMs: Millis;
+  /**
+   * Makes it happen once however often it is run: 16 bytes, chosen by the caller. Then it is tried once and not begun again by
+   * itself; a repetition must set `isRetry`, and finds what became of the first.
+   */
+  readonly txnId?: Buffer;
+  /** The same `txnId` may have been run before, here or elsewhere, with the same `primary`. */
+  readonly isRetry?: boolean;
+}
+
+/**
+ * `commitTs` is undefined when nothing was written; `reply` is undefined when a retry has found that the transaction was
+ * committed before.
+ */
+export interface RunResult<Reply> {
+  readonly reply: Reply | undefined;
+  readonly commitTs: HlcTimestamp | undefined;
+}
+
+type Evaluated<Reply> =
+  | { readonly kind: 'done'; readonly view: BufferedView; readonly reply: Reply | undefined; readonly error: unknown }
+  | { readonly kind: 'missing'; readonly key: Buffer };
+
+/** Age of a piece of work, and what it has tried. */
+interface Work {
+  readonly deadlineMs: Millis;
+  granted: Promise<GrantedTimestamp> | undefined;
+  grantedMs: Millis;
+  ageTs: HlcTimestamp | undefined;
+}
+
+/** See the head of the file. One a node. */
+export class TransactionRunner implements TransactionStarter {
+  readonly coordinator: Coordinator;
+  private readonly parts: CoordinatorParts;
+  private readonly limits: TransactionLimits;
+
+  constructor(parts: CoordinatorParts) {
+    this.parts = parts;
+    this.coordinator = new Coordinator(parts);
+    this.limits = this.coordinator.limits;
+  }
+
+  /**
+   * Runs `body` over a view of all keys, as if at one moment; several times if need be, so it must not have effects beside the view.
+   * @throws what `body` throws; ConflictError when it lost too often; TransactionUnknownError when it may have happened;
+   *   TooLargeError, LeaderUnavailableError and the like: nothing happened
+   */
+  async run<Reply>(request: RunRequest, body: (view: KeyView) => Reply): Promise<RunResult<Reply>> {
+    const { deadlineMs } = request;
+    const work: Work = { deadlineMs, granted: undefined, grantedMs: 0, ageTs: undefined };
+    let lost = 0;
+    for (let tries = 0; ; tries++) {
+      const outcome = await this.attempt(request, body, work);
+      if (!('reason' in outcome)) return outcome;
+      const { reason } = outcome;
+      if (reason === 'tooOld') throw new RetryTooOldError('the transaction began too long ago');
+      if (request.txnId !== undefined) throw new TransactionAbortedError(`the transaction was rolled back: ${reason}`);
+      if (reason !== 'moved') lost++;
+      if (lost >= this.limits.maxAttempts || this.parts.clock.monotonicMs() >= deadlineMs) {
+        throw new ConflictError(`the transaction lost against others ${lost} times (${reason})`);
+      }
+      // The age stays; a timestamp is drawn anew because deadlines and authority may have passed.
+      work.granted = undefined;
+      await pause(this.parts, Math.min(tries, 4));
+    }
+  }
+
+  /** What became of an earlier `run` with this id. @param primary the smallest key that it wrote */
+  fateOf(txnId: Buffer, primary: Buffer, startTs: HlcTimestamp, deadlineMs: Millis): Promise<CommitOutcome> {
+    return this.coordinator.fateOf({ txnId, primary, startTs }, deadlineMs);
+  }
+
+  async begin({ isolation, deadlineMs, ageTs }: TransactionOptions): Promise<KvTransaction> {
+    const grantedMs = this.parts.clock.monotonicMs();
+    const granted = await persist(this.parts, deadlineMs, () => this.parts.timestamps.next());
+    const id = this.parts.random.bytes(TXN_ID_BYTES);
+    return new Transaction(this.parts, this.coordinator, { id, isolation, granted, grantedMs, ageTs });
+  }
+
+  private async attempt<Reply>(
+    request: RunRequest,
+    body: (view: KeyView) => Reply,
+    work: Work,
+  ): Promise<RunResult<Reply> | Extract<CommitOutcome, { kind: 'refused' }>> {
+    const { deadlineMs } = request;
+    let values: ReadValues = new Map();
+    for (let round = 0; round < MAX_READ_ROUNDS; round++) {
+      const evaluated = this.evaluate(values, body);
+      if (evaluated.kind === 'missing') {
+        const wanted = [...request.keys, evaluated.key].filter((key) => !values.has(nameOf(key)));
+        try {
+          // Whoever writes will need it, and mostly the first evaluation is stopped before that is known.
+          const readTs = request.isolation === 'snapshot' ? (await this.grant(work)).ts : undefined;
+          const read = await readKeys(this.parts, distinct(wanted), deadlineMs, readTs);
+          for (const [name, value] of read) values.set(name, value);
+        } catch (error) {
+          if (isPassing(error)) return { kind: 'refused', reason: error instanceof NotOwnerError ? 'moved' : 'locked' };
+          throw error;
+        }
+        if (values.size > this.limits.maxReads) throw new TooLargeError('the transaction reads too many keys');
+        continue;
+      }
+      const { view } = evaluated;
+      if (!view.isReadOnly) return this.commit(request, evaluated, work);
+      if (view.usedKeys().length === 0) return answer(evaluated, undefined);
+      const together = await this.readOnly(view, work);
+      if (together === undefined) return answer(evaluated, undefined);
+      if (!(together instanceof Map)) return together;
+      const again = this.evaluate(together, body);
+      if (again.kind === 'done' && again.view.isReadOnly) return answer(again, undefined);
+      // With these values it takes another way.
+      values = together;
+    }
+    return { kind: 'refused', reason: 'changed' };
+  }
+
+  private evaluate<Reply>(values: ReadValues, body: (view: KeyView) => Reply): Evaluated<Reply> {
+    const view = new BufferedView(this.parts.kv.nowTs(), values);
+    let reply: Reply | undefined;
+    let error: unknown;
+    try {
+      reply = body(view);
+    } catch (thrown) {
+      error = thrown;
+    }
+    if (view.missing !== undefined) return { kind: 'missing', key: view.missing };
+    // A function that fails leaves no effects.
+    const kept = error === undefined || view.isReadOnly ? view : withoutWrites(view, values);
+    return { kind: 'done', view: kept, reply, error };
+  }
+
+  /**
+   * Values that were all true at one moment; undefined when those that the view was evaluated over were, by locks on them; a
+   * refusal when they were not.
+   */
+  private async readOnly(
+    view: BufferedView,
+    work: Work,
+  ): Promise<ReadValues | Extract<CommitOutcome, { kind: 'refused' }> | undefined> {
+    const keys = view.usedKeys();
+    for (let tries = 0; tries < MAX_LOCKLESS_READS; tries++) {
+      try {
+        const values = await readTogether(this.parts, keys, work.deadlineMs);
+        if (values !== undefined) return values;
+      } catch (error) {
+        if (!isPassing(error)) throw error;
+      }
+    }
+    return this.coordinator.verify(await this.plan(view.intents(), work, undefined));
+  }
+
+  private async commit<Reply>(
+    request: RunRequest,
+    evaluated: Extract<Evaluated<Reply>, { kind: 'done' }>,
+    work: Work,
+  ): Promise<RunResult<Reply> | Extract<CommitOutcome, { kind: 'refused' }>> {
+    const intents = evaluated.view.intents(request.isolation !== 'snapshot');
+    checkSize(intents, this.limits, this.parts);
+    const plan = await this.plan(intents, work, request.txnId);
+    if (request.isRetry === true) {
+      const earlier = await this.coordinator.fateOf(plan.txn, request.deadlineMs);
+      return earlier.kind === 'committed' ? { reply: undefined, commitTs: earlier.commitTs } : earlier;
+    }
+    const outcome = await this.coordinator.commit(plan);
+    return outcome.kind === 'committed' ? answer(evaluated, outcome.commitTs) : outcome;
+  }
+
+  private grant(work: Work): Promise<GrantedTimestamp> {
+    if (work.granted === undefined) {
+      work.grantedMs = this.parts.clock.monotonicMs();
+      work.granted = persist(this.parts, work.deadlineMs, () => this.parts.timestamps.next());
+    }
+    return work.granted;
+  }
+
+  private async plan(intents: readonly KeyIntent[], work: Work, txnId: Buffer | undefined): Promise<CommitPlan> {
+    const granted = await this.grant(work);
+    work.ageTs ??= granted.ts;
+    const primary = primaryOf(intents, []);
+    return {
+      txn: { txnId: txnId ?? this.parts.random.bytes(TXN_ID_BYTES), primary, startTs: work.ageTs },
+      granted,
+      grantedMs: work.grantedMs,
+      intents,
+      ranges: [],
+      deadlineMs: work.deadlineMs,
+    };
+  }
+}
+
+/** The same reads without the writes. */
+function withoutWrites(view: BufferedView, values: ReadValues): BufferedView {
+  const reads = new BufferedView(view.ts, values);
+  for (const key of view.usedKeys()) reads.get(key);
+  return reads;
+}
+
+/** @throws what the function threw */
+function answer<Reply>(
+  evaluated: Extract<Evaluated<Reply>, { kind: 'done' }>,
+  commitTs: HlcTimestamp | undefined,
+): RunResult<Reply> {
+  if (evaluated.error !== undefined) throw evaluated.error;
+  return { reply: evaluated.reply, commitTs };
+}
+
+/** True for errors of reads that another attempt may not meet. */
+const isPassing = (error: unknown): boolean =>
+  error instanceof NotOwnerError || (error instanceof KvorumError && error.disposition === 'restart');
+
+function distinct(keys: readonly Buffer[]): Buffer[] {
+  return [...new Map(keys.map((key) => [nameOf(key), key])).values()];
+}

@@ -1,0 +1,104 @@
+/**
+ * A `KeyView` over values that were read beforehand, wherever their groups are. Writes are kept back. What was not read yet is
+ * noted: the function that runs over the view is stopped there, and run again when the value is known.
+ */
+import type { HlcTimestamp } from '../../platform/index.ts';
+import { assert, hlcTimestamp } from '../../platform/index.ts';
+import type { KeyView, LiveValue } from '../types.ts';
+import { nameOf } from './coordinator-types.ts';
+import type { KeyIntent } from './types.ts';
+
+const NO_BYTES = Buffer.alloc(0);
+const NEVER = hlcTimestamp(0n);
+
+/** Values by key name; undefined for a key that was looked for and is not there. */
+export type KnownValues = ReadonlyMap<string, LiveValue | undefined>;
+
+/** Stops an evaluation at a key that was not read. Not an error that anybody declares, so nobody keeps it. */
+class NotReadYet extends Error {}
+
+interface BufferedWrite extends LiveValue {
+  readonly key: Buffer;
+  readonly isDelete: boolean;
+}
+
+/** The version to expect of a key; 0n of one that is not there. */
+export const versionOf = (value: LiveValue | undefined): HlcTimestamp => value?.commitTs ?? NEVER;
+
+export class BufferedView implements KeyView {
+  readonly ts: HlcTimestamp;
+  private readonly known: KnownValues;
+  private readonly written = new Map<string, BufferedWrite>();
+  /** Keys whose value decided what was written or answered. */
+  private readonly used = new Map<string, Buffer>();
+  /** A key that has to be read before the evaluation can go on. */
+  missing: Buffer | undefined;
+
+  /** @param ts what TTLs are judged against */
+  constructor(ts: HlcTimestamp, known: KnownValues) {
+    this.ts = ts;
+    this.known = known;
+  }
+
+  /** True when the evaluation has written nothing. */
+  get isReadOnly(): boolean {
+    return this.written.size === 0;
+  }
+
+  get(key: Buffer): LiveValue | undefined {
+    const name = nameOf(key);
+    const own = this.written.get(name);
+    if (own !== undefined) return own.isDelete ? undefined : this.live(own);
+    if (!this.known.has(name)) {
+      this.missing ??= key;
+      throw new NotReadYet();
+    }
+    this.used.set(name, key);
+    return this.live(this.known.get(name));
+  }
+
+  private live(value: LiveValue | undefined): LiveValue | undefined {
+    return value === undefined || (value.expireTs !== NEVER && value.expireTs <= this.ts) ? undefined : value;
+  }
+
+  put(key: Buffer, value: Buffer, expireTs: HlcTimestamp): void {
+    this.written.set(nameOf(key), { key, value, expireTs, commitTs: this.ts, isDelete: false });
+  }
+
+  delete(key: Buffer): void {
+    this.written.set(nameOf(key), { key, value: NO_BYTES, expireTs: NEVER, commitTs: this.ts, isDelete: true });
+  }
+
+  deleteRange(): void {
+    assert(false, 'a transaction names its keys');
+  }
+
+  /** Keys that were read, in the order in which they were first. */
+  usedKeys(): Buffer[] {
+    return [...this.used.values()];
+  }
+
+  /** What has to be locked, and what has to be as it was read. @param locksReads false leaves out what was only read */
+  intents(locksReads = true): KeyIntent[] {
+    const intents: KeyIntent[] = [];
+    for (const [name, { key, isDelete, value, expireTs }] of this.written) {
+      const expected = this.used.has(name) ? versionOf(this.live(this.known.get(name))) : undefined;
+      intents.push({ key, kind: isDelete ? 'delete' : 'put', value, expireTs, expected });
+    }
+    if (!locksReads) return intents;
+    for (const [name, key] of this.used) {
+      if (this.written.has(name)) continue;
+      intents.push(readIntent(key, versionOf(this.live(this.known.get(name)))));
+    }
+    return intents;
+  }
+}
+
+/** The lock of a key that was only read. */
+export const readIntent = (key: Buffer, expected: HlcTimestamp): KeyIntent => ({
+  key,
+  kind: 'read',
+  value: NO_BYTES,
+  expireTs: NEVER,
+  expected,
+});

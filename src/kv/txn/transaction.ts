@@ -1,0 +1,246 @@
+/**
+ * An interactive transaction: reads as it goes, keeps writes back, commits all at once. Serializable ones read what is there now and
+ * lock it when they commit; a read may therefore see what a later commit refuses. Those of snapshot isolation read as of
+ * their beginning.
+ */
+import type { GroupId, HlcTimestamp, Millis } from '../../platform/index.ts';
+import { assert, KvorumError } from '../../platform/index.ts';
+import { ConflictError, NotOwnerError, TooLargeError } from '../errors.ts';
+import type { KvTransaction, TransactionIsolation } from '../txn-api.ts';
+import type { LiveValue, ScanPage, ScanRequest, ScanRow } from '../types.ts';
+import { type CommitOutcome, type CommitPlan, type Coordinator, primaryOf, type ReadRange } from './coordinator.ts';
+import { pause, persist } from './coordinator-patience.ts';
+import { checkSize } from './coordinator-size.ts';
+import {
+  type CoordinatorParts,
+  type GrantedTimestamp,
+  nameOf,
+  RetryTooOldError,
+  TransactionAbortedError,
+  TransactionUnknownError,
+} from './coordinator-types.ts';
+import { type ReadValues, readKeys } from './transaction-reads.ts';
+import { BufferedView, versionOf } from './transaction-view.ts';
+import type { KeyIntent, TxnIdentity } from './types.ts';
+
+export interface TransactionStart {
+  readonly id: Buffer;
+  readonly isolation: TransactionIsolation;
+  readonly granted: GrantedTimestamp;
+  /** When `granted` was asked for, monotonic. */
+  readonly grantedMs: Millis;
+  readonly ageTs: HlcTimestamp | undefined;
+}
+
+/** How long one read may look for its group. */
+const READ_TIMEOUT_MS: Millis = 5_000;
+
+export class Transaction implements KvTransaction {
+  readonly id: Buffer;
+  readonly startTs: HlcTimestamp;
+  private readonly parts: CoordinatorParts;
+  private readonly coordinator: Coordinator;
+  private readonly start: TransactionStart;
+  private readonly known: ReadValues = new Map();
+  private readonly view: BufferedView;
+  private readonly ranges: ReadRange[] = [];
+  private readonly writtenKeys = new Map<string, Buffer>();
+  private state: 'open' | 'committing' | 'committed' | 'over' = 'open';
+  private commitTs: HlcTimestamp | undefined;
+  /** Set while the outcome of a commit is not known. */
+  private unknown: TxnIdentity | undefined;
+
+  constructor(parts: CoordinatorParts, coordinator: Coordinator, start: TransactionStart) {
+    this.parts = parts;
+    this.coordinator = coordinator;
+    this.start = start;
+    this.id = start.id;
+    this.startTs = start.ageTs ?? start.granted.ts;
+    this.view = new BufferedView(start.granted.ts, this.known);
+  }
+
+  private get readTs(): HlcTimestamp | undefined {
+    return this.start.isolation === 'snapshot' ? this.start.granted.ts : undefined;
+  }
+
+  private requireOpen(): void {
+    if (this.state !== 'open') throw new TransactionAbortedError('the transaction is over');
+  }
+
+  async get(key: Buffer): Promise<LiveValue | undefined> {
+    this.requireOpen();
+    const name = nameOf(key);
+    if (!this.known.has(name) && !this.writtenKeys.has(name)) {
+      if (this.known.size >= this.coordinator.limits.maxReads) {
+        throw new TooLargeError('the transaction reads too many keys');
+      }
+      const deadlineMs = this.parts.clock.monotonicMs() + READ_TIMEOUT_MS;
+      const values = await readKeys(this.parts, [key], deadlineMs, this.readTs);
+      this.known.set(name, values.get(name));
+    }
+    return this.view.get(key);
+  }
+
+  async scan(request: ScanRequest): Promise<ScanPage> {
+    this.requireOpen();
+    if (this.ranges.length >= this.coordinator.limits.maxReads) {
+      throw new TooLargeError('the transaction reads too many ranges');
+    }
+    const deadlineMs = this.parts.clock.monotonicMs() + READ_TIMEOUT_MS;
+    const readTs = this.readTs ?? (await persist(this.parts, deadlineMs, () => this.parts.timestamps.next())).ts;
+    const page = await this.page(request, readTs, deadlineMs);
+    const { end: upTo, start: from } = coveredBy(request, page);
+    if (this.start.isolation === 'serializable') this.ranges.push({ start: from, end: upTo, readTs });
+    const rows = this.withOwnWrites(page.rows, from, upTo, request.reverse === true);
+    if (rows.length <= request.limit) return { ...page, rows };
+    // Own writes have pushed others out: the next page begins with those.
+    const next = request.reverse === true ? rows[request.limit - 1]!.key : rows[request.limit]!.key;
+    return { ...page, rows: rows.slice(0, request.limit), next };
+  }
+
+  private async page(request: ScanRequest, readTs: HlcTimestamp, deadlineMs: Millis): Promise<ScanPage> {
+    const { kv, client, clock } = this.parts;
+    for (let tries = 0; ; tries++) {
+      const stretch = kv.stretchAt(request.start);
+      const isCut = stretch.end !== undefined && stretch.end.compare(request.end) < 0;
+      // Backwards the last keys come first, and they may be another group's: the page begins where that group's keys begin.
+      const part = isCut && request.reverse !== true ? { ...request, end: stretch.end! } : request;
+      const group =
+        request.reverse === true ? this.groupBefore(request) : { group: stretch.group, start: request.start };
+      try {
+        const page = await client.scan(group.group, { ...part, start: group.start }, readTs);
+        const beyond = request.reverse === true ? group.start : part.end;
+        const isWhole = request.reverse === true ? group.start.equals(request.start) : !isCut;
+        return page.next === undefined && !isWhole ? { ...page, next: beyond } : page;
+      } catch (error) {
+        const mayPass =
+          error instanceof NotOwnerError || (error instanceof KvorumError && error.disposition === 'wait');
+        if (!mayPass || clock.monotonicMs() >= deadlineMs) throw error;
+      }
+      await pause(this.parts, tries);
+    }
+  }
+
+  /** The group of the last keys below `end`, and where its keys begin. */
+  private groupBefore({ start, end }: ScanRequest): { readonly group: GroupId; readonly start: Buffer } {
+    const { kv } = this.parts;
+    let from = start;
+    let stretch = kv.stretchAt(from);
+    while (stretch.end !== undefined && stretch.end.compare(end) < 0) {
+      from = stretch.end;
+      stretch = kv.stretchAt(from);
+    }
+    return { group: stretch.group, start: from };
+  }
+
+  private withOwnWrites(rows: readonly ScanRow[], start: Buffer, end: Buffer, isReverse: boolean): ScanRow[] {
+    const merged = new Map(rows.map((row) => [nameOf(row.key), row]));
+    for (const [name, key] of this.writtenKeys) {
+      if (key.compare(start) < 0 || key.compare(end) >= 0) continue;
+      const own = this.view.get(key);
+      if (own === undefined) merged.delete(name);
+      else merged.set(name, { key, value: own.value, expireTs: own.expireTs, commitTs: own.commitTs });
+    }
+    const sign = isReverse ? -1 : 1;
+    return [...merged.values()].sort((a, b) => sign * a.key.compare(b.key));
+  }
+
+  put(key: Buffer, value: Buffer, expireTs: HlcTimestamp): void {
+    this.requireOpen();
+    this.view.put(key, value, expireTs);
+    this.writtenKeys.set(nameOf(key), key);
+  }
+
+  delete(key: Buffer): void {
+    this.requireOpen();
+    this.view.delete(key);
+    this.writtenKeys.set(nameOf(key), key);
+  }
+
+  async commit(deadlineMs: Millis): Promise<HlcTimestamp> {
+    if (this.state === 'committed') return this.commitTs!;
+    if (this.unknown !== undefined) return this.settle(await this.askAgain(this.unknown, deadlineMs));
+    this.requireOpen();
+    if (this.parts.clock.monotonicMs() - this.start.grantedMs > this.coordinator.limits.maxAgeMs) {
+      this.state = 'over';
+      throw new RetryTooOldError('the transaction is older than a transaction may be');
+    }
+    this.state = 'committing';
+    try {
+      return this.settle(await this.commitOnce(deadlineMs));
+    } catch (error) {
+      if (error instanceof TransactionUnknownError) this.unknown = this.identity(error.primary);
+      else this.state = 'over';
+      throw error;
+    }
+  }
+
+  private async askAgain(txn: TxnIdentity, deadlineMs: Millis): Promise<CommitOutcome> {
+    const outcome = await this.coordinator.fateOf(txn, deadlineMs);
+    this.unknown = undefined;
+    return outcome;
+  }
+
+  private identity(primary: Buffer): TxnIdentity {
+    return { txnId: this.id, primary, startTs: this.startTs };
+  }
+
+  private async commitOnce(deadlineMs: Millis): Promise<CommitOutcome> {
+    const isSnapshot = this.start.isolation === 'snapshot';
+    const isReadOnly = this.view.isReadOnly;
+    // A snapshot needs nobody's consent, and a transaction that did nothing happened at any time.
+    if (isReadOnly && (isSnapshot || (this.known.size === 0 && this.ranges.length === 0))) {
+      return { kind: 'committed', commitTs: this.start.granted.ts };
+    }
+    const intents = isSnapshot ? await this.firstCommitterWins(deadlineMs) : this.view.intents();
+    checkSize(intents, this.coordinator.limits, this.parts);
+    const plan: CommitPlan = {
+      txn: this.identity(primaryOf(intents, this.ranges)),
+      granted: this.start.granted,
+      grantedMs: this.start.grantedMs,
+      intents,
+      ranges: this.ranges,
+      deadlineMs,
+    };
+    if (!isReadOnly) return this.coordinator.commit(plan);
+    return (await this.coordinator.verify(plan)) ?? { kind: 'committed', commitTs: this.start.granted.ts };
+  }
+
+  /** Writes of a snapshot expect what the snapshot showed, whether they were read or not. */
+  private async firstCommitterWins(deadlineMs: Millis): Promise<KeyIntent[]> {
+    const intents = this.view.intents(false);
+    const unread = intents.filter(({ expected }) => expected === undefined).map(({ key }) => key);
+    const values = await readKeys(this.parts, unread, deadlineMs, this.start.granted.ts);
+    return intents.map((intent) => ({
+      ...intent,
+      expected: intent.expected ?? versionOf(values.get(nameOf(intent.key))),
+    }));
+  }
+
+  private settle(outcome: CommitOutcome): HlcTimestamp {
+    if (outcome.kind === 'committed') {
+      this.state = 'committed';
+      this.commitTs = outcome.commitTs;
+      return outcome.commitTs;
+    }
+    this.state = 'over';
+    if (outcome.reason === 'tooOld') throw new RetryTooOldError('the transaction began too long ago');
+    if (outcome.reason === 'rolledBack') throw new TransactionAbortedError('the transaction was rolled back');
+    throw new ConflictError(`the transaction lost against others (${outcome.reason})`);
+  }
+
+  async rollback(): Promise<void> {
+    assert(this.state !== 'committed', 'a committed transaction cannot be rolled back');
+    // Nothing is locked before the commit, and a commit cleans up after itself.
+    if (this.state === 'open') this.state = 'over';
+  }
+}
+
+/** The part of the range that a page is about. */
+function coveredBy(
+  { start, end, reverse }: ScanRequest,
+  { next }: ScanPage,
+): { readonly start: Buffer; readonly end: Buffer } {
+  if (next === undefined) return { start, end };
+  return reverse === true ? { start: next, end } : { start, end: next };
+}
