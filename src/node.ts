@@ -5,7 +5,7 @@
 import { join } from 'node:path';
 import pino from 'pino';
 import { Registry } from 'prom-client';
-import { createAdminService } from './adapter/grpc/index.ts';
+import { createAdminService, createKeyServices } from './adapter/grpc/index.ts';
 import { MetricsServer } from './adapter/metrics/index.ts';
 import { startRedisServer } from './adapter/redis/index.ts';
 import { foundingOf, type NodeOptions, storeMemoryBytes } from './config/index.ts';
@@ -104,6 +104,9 @@ export async function startNode(options: NodeOptions, version: string): Promise<
     const admin = createAdminService(node.admin);
     admin.addTo(network.server);
     opened.push(async () => admin.close());
+    const keys = createKeyServices({ kv: node.kv, clock, scheduler, random });
+    keys.addTo(network.server);
+    opened.push(() => keys.close());
     const redis = await startRedisServer({
       kv: node.kv,
       host: options.redis.host,

@@ -3,7 +3,7 @@
  * between the groups is the coordinator's business.
  */
 import type { HlcTimestamp, Millis } from '../platform/index.ts';
-import type { LiveValue, ScanPage, ScanRequest } from './types.ts';
+import type { KeyView, LiveValue, ScanPage, ScanRequest } from './types.ts';
 
 /**
  * - `serializable`: everything that was read is still so at the moment of the commit.
@@ -49,4 +49,18 @@ export interface KvTransaction {
 export interface TransactionStarter {
   /** @throws LeaderUnavailableError when no timestamp could be had in time */
   begin(options: TransactionOptions): Promise<KvTransaction>;
+}
+
+/** Transactions on a node, of several calls or of one. */
+export interface Transactions extends TransactionStarter {
+  /**
+   * Evaluates `body` over keys of any groups as if at one moment; several times if need be, so it must not have effects
+   * beside the view. `commitTs` is undefined when nothing was written.
+   * @param request `keys` that it will read, as far as they are known
+   * @throws what `body` throws; ConflictError when it lost too often; OutcomeUnknownError when it may have happened
+   */
+  run<Reply>(
+    request: { readonly keys: readonly Buffer[]; readonly deadlineMs: Millis },
+    body: (view: KeyView) => Reply,
+  ): Promise<{ readonly reply: Reply | undefined; readonly commitTs: HlcTimestamp | undefined }>;
 }

@@ -1,0 +1,261 @@
+/** Keys of the whole cluster from one node: steps go to the group that has their keys, batches to all that have some, scans through them in order. */
+import { GroupRouter, type GroupRouterOptions, type KvService, type ScanPage, type ScanRow } from '../../kv/index.ts';
+import { type GroupId, type HlcTimestamp, hlcTimestamp, KvorumError, type Millis } from '../../platform/index.ts';
+import { RequestError } from './calls.ts';
+import { decodeAnswer, decodePage, encodeMessage, KV_SERVICE } from './kv-codec.ts';
+import type { KvRange } from './kv-keys.ts';
+import {
+  evaluateStep,
+  isReadOnly,
+  type KvAnswer,
+  type KvOperation,
+  type KvResult,
+  type KvStep,
+  keysOf,
+} from './kv-operations.ts';
+
+/** Rows of a page at most; it also ends when its values are large. */
+const PAGE_ROWS = 512;
+/** How long one page may take, whatever the whole scan may. */
+const PAGE_TIMEOUT_MS: Millis = 10_000;
+/** Keys and roughly bytes of one step of a batch: large enough to share an entry, small enough to leave room for others. */
+const MAX_STEP_KEYS = 512;
+const MAX_STEP_BYTES = 1024 * 1024;
+/** Steps of a batch that are under way at a time. */
+const STEPS_AT_A_TIME = 16;
+
+const NOTHING: readonly KvOperation[] = [];
+
+/** What became of one operation of a batch. */
+export type BatchOutcome =
+  | { readonly error: KvorumError }
+  | { readonly error: undefined; readonly result: KvResult; readonly ts: HlcTimestamp };
+
+export interface ScanOptions {
+  /** Undefined is no limit. */
+  readonly limit: number | undefined;
+  readonly reverse: boolean;
+  readonly keysOnly: boolean;
+}
+
+/** A page, with the range that it is complete in. */
+export interface ServedPage {
+  readonly rows: readonly ScanRow[];
+  /** Inclusive. */
+  readonly start: Buffer;
+  /** Exclusive. */
+  readonly end: Buffer;
+  readonly ts: HlcTimestamp;
+}
+
+export class KvCluster {
+  private readonly router: GroupRouter;
+  private readonly kv: KvService;
+
+  constructor(options: GroupRouterOptions) {
+    this.router = new GroupRouter(options);
+    this.kv = options.kv;
+  }
+
+  /** A moment from now on the monotonic clock. */
+  deadline(timeoutMs: Millis): Millis {
+    return this.router.deadline(timeoutMs);
+  }
+
+  /** Does a step whose keys are all in one group. @throws CrossGroupError when they are not: nothing happened */
+  async step(step: KvStep, deadlineMs: Millis): Promise<KvAnswer> {
+    return this.router.at(keysOf(step), { deadlineMs, isRead: isReadOnly(step) }, (group) =>
+      this.stepOf(group, step, deadlineMs),
+    );
+  }
+
+  private stepOf(group: GroupId, step: KvStep, deadlineMs: Millis): Promise<KvAnswer> {
+    const remote = {
+      service: KV_SERVICE,
+      encode: (asked: GroupId) => encodeMessage({ kind: 'step', group: asked, step }),
+      decode: decodeAnswer,
+    };
+    return this.router.run(group, (view) => evaluateStep(view, step), remote, deadlineMs);
+  }
+
+  /** One operation on one key. */
+  async one(
+    operation: KvOperation,
+    deadlineMs: Millis,
+  ): Promise<{ readonly result: KvResult; readonly ts: HlcTimestamp }> {
+    const { results, ts } = await this.step(stepOf([operation]), deadlineMs);
+    return { result: results[0]!, ts };
+  }
+
+  /** Each operation by itself, those of one group together where that is possible; a key that is written is named once. */
+  async batch(operations: readonly PointOperation[], deadlineMs: Millis): Promise<BatchOutcome[]> {
+    const outcomes = new Array<BatchOutcome>(operations.length);
+    const steps = this.cut(operations);
+    const runNext = async (): Promise<void> => {
+      for (let places = steps.shift(); places !== undefined; places = steps.shift()) {
+        const step = stepOf(places.map((at) => operations[at]!));
+        try {
+          const { results, ts } = await this.step(step, deadlineMs);
+          places.forEach((place, at) => {
+            outcomes[place] = { error: undefined, result: results[at]!, ts };
+          });
+        } catch (error) {
+          if (!(error instanceof KvorumError)) throw error;
+          const isDivisible = places.length > 1 && (error.code === 'CROSS_GROUP' || error.code === 'TOO_LARGE');
+          // A range was moved or split meanwhile, or what fits one by one does not fit together.
+          if (isDivisible)
+            steps.push(...(error.code === 'CROSS_GROUP' ? this.cutAgain(operations, places) : halves(places)));
+          else for (const place of places) outcomes[place] = { error };
+        }
+      }
+    };
+    await Promise.all(Array.from({ length: STEPS_AT_A_TIME }, runNext));
+    return outcomes;
+  }
+
+  /** Places of operations that may go in one step. */
+  private cut(operations: readonly PointOperation[]): number[][] {
+    const groups = this.router.byGroup(operations.map(({ key }) => key));
+    const steps: number[][] = [];
+    for (const places of groups.values()) {
+      let step: number[] = [];
+      let bytes = 0;
+      for (const at of places) {
+        const operation = operations[at]!;
+        const size = operation.key.length + (operation.kind === 'put' ? operation.value.length : 0);
+        if (step.length >= MAX_STEP_KEYS || (step.length > 0 && bytes + size > MAX_STEP_BYTES)) {
+          steps.push(step);
+          step = [];
+          bytes = 0;
+        }
+        step.push(at);
+        bytes += size;
+      }
+      steps.push(step);
+    }
+    return steps;
+  }
+
+  private cutAgain(operations: readonly PointOperation[], places: readonly number[]): number[][] {
+    const groups = this.router.byGroup(places.map((at) => operations[at]!.key));
+    return [...groups.values()].map((inner) => inner.map((at) => places[at]!));
+  }
+
+  /** Deletes a range group by group. @returns how many parts there were @throws RequestError PARTLY_DONE */
+  async deleteRange({ start, end }: KvRange, deadlineMs: Millis): Promise<number> {
+    let parts = 0;
+    for (let from = start; Buffer.compare(from, end) < 0; parts++) {
+      try {
+        from = await this.router.at([from], { deadlineMs, isRead: false }, async (group, stretch) => {
+          const to = boundOf(stretch?.end ?? this.kv.stretchAt(from).end, end);
+          await this.stepOf(group, stepOf([{ kind: 'deleteRange', start: from, end: to }]), deadlineMs);
+          return to;
+        });
+      } catch (error) {
+        if (parts === 0 || !(error instanceof KvorumError)) throw error;
+        throw new RequestError('PARTLY_DONE', 'unknown', `only a part of the range is deleted: ${error.message}`);
+      }
+    }
+    return parts;
+  }
+
+  /**
+   * Pages in scan order, each where the one before ended. Each is of one moment and linearizable.
+   * @param deadlineMs of the whole scan, on the monotonic clock
+   */
+  async *scan(
+    range: KvRange,
+    options: ScanOptions,
+    deadlineMs: Millis,
+    signal: AbortSignal,
+  ): AsyncGenerator<ServedPage> {
+    let { start, end } = range;
+    let left = options.limit ?? Number.POSITIVE_INFINITY;
+    while (left > 0 && Buffer.compare(start, end) < 0) {
+      const limit = Math.min(PAGE_ROWS, left);
+      const untilMs = Math.min(deadlineMs, this.deadline(PAGE_TIMEOUT_MS));
+      const page = options.reverse
+        ? await this.pageBefore(start, end, limit, options.keysOnly, untilMs, signal)
+        : await this.pageFrom(start, end, limit, options.keysOnly, untilMs, signal);
+      left -= page.rows.length;
+      yield page;
+      if (options.reverse) end = page.start;
+      else start = page.end;
+    }
+  }
+
+  private pageFrom(
+    start: Buffer,
+    rangeEnd: Buffer,
+    limit: number,
+    keysOnly: boolean,
+    deadlineMs: Millis,
+    signal: AbortSignal,
+  ): Promise<ServedPage> {
+    return this.router.at([start], { deadlineMs, isRead: true, signal }, async (group, stretch) => {
+      // A group that was named in a refusal knows its own end; the directory's may be that of another range.
+      const end = boundOf(stretch?.end, rangeEnd);
+      const page = await this.pageOf(group, { start, end, limit, keysOnly }, deadlineMs);
+      return { rows: page.rows, start, end: page.next ?? end, ts: page.readTs ?? NO_TIME };
+    });
+  }
+
+  private pageBefore(
+    rangeStart: Buffer,
+    end: Buffer,
+    limit: number,
+    keysOnly: boolean,
+    deadlineMs: Millis,
+    signal: AbortSignal,
+  ): Promise<ServedPage> {
+    return this.router.at([rangeStart], { deadlineMs, isRead: true, signal }, async () => {
+      // Hints are about the start of the range; here its end is asked for, so the directory alone decides.
+      const last = this.lastStretch(rangeStart, end);
+      const page = await this.pageOf(
+        last.group,
+        { start: last.start, end, limit, keysOnly, reverse: true },
+        deadlineMs,
+      );
+      return { rows: page.rows, start: page.next ?? last.start, end, ts: page.readTs ?? NO_TIME };
+    });
+  }
+
+  /** The last part of a range that the directory gives to one group. */
+  private lastStretch(rangeStart: Buffer, rangeEnd: Buffer): { readonly group: GroupId; readonly start: Buffer } {
+    let start = rangeStart;
+    for (;;) {
+      const { group, end } = this.kv.stretchAt(start);
+      if (end === undefined || Buffer.compare(end, rangeEnd) >= 0) return { group, start };
+      start = end;
+    }
+  }
+
+  private pageOf(
+    group: GroupId,
+    page: { start: Buffer; end: Buffer; limit: number; keysOnly: boolean; reverse?: boolean },
+    deadlineMs: Millis,
+  ): Promise<ScanPage> {
+    const remote = {
+      service: KV_SERVICE,
+      encode: (asked: GroupId) => encodeMessage({ kind: 'page', group: asked, page }),
+      decode: decodePage,
+    };
+    return this.router.page(group, page, remote, deadlineMs);
+  }
+}
+
+/** An operation on one key. */
+export type PointOperation = Exclude<KvOperation, { readonly kind: 'deleteRange' }>;
+
+const NO_TIME = hlcTimestamp(0n);
+
+const stepOf = (success: readonly KvOperation[]): KvStep => ({ conditions: [], success, failure: NOTHING });
+
+/** The nearer of two ends; undefined is the end of the key space. */
+const boundOf = (one: Buffer | undefined, other: Buffer): Buffer =>
+  one !== undefined && Buffer.compare(one, other) < 0 ? one : other;
+
+const halves = (places: number[]): number[][] => {
+  const middle = places.length >> 1;
+  return [places.slice(0, middle), places.slice(middle)];
+};

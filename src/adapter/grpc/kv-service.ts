@@ -1,0 +1,43 @@
+/** The services for keys on one node: RawKV, TransactionalKV, and what other nodes forward to the leaders here. */
+import type grpc from '@grpc/grpc-js';
+import type { GroupRouterOptions, Transactions } from '../../kv/index.ts';
+import { OpenStreams } from './calls.ts';
+import { rawKvDefinition, transactionalKvDefinition } from './definition.ts';
+import { KvCluster } from './kv-cluster.ts';
+import { serveKeys } from './kv-endpoint.ts';
+import { rawKvHandlers } from './kv-raw-service.ts';
+import { type SessionLimits, TransactionSessions } from './kv-sessions.ts';
+import { transactionalKvHandlers } from './kv-txn-service.ts';
+
+export interface KeyServicesOptions extends GroupRouterOptions {
+  /** Left out: steps of one group are all that there is. */
+  readonly transactions?: Transactions | undefined;
+  readonly sessions?: Partial<SessionLimits>;
+}
+
+/** The services for keys of one node. */
+export interface KeyServices {
+  /** Adds the services; before or after the server is bound. Reflection describes them with everything else. */
+  addTo(server: Pick<grpc.Server, 'addService'>): void;
+  /** Ends streams and gives up transactions that are under way; call before the server shuts down. */
+  close(): Promise<void>;
+}
+
+/** Makes the services, and starts to answer what other nodes forward. Once a node. */
+export function createKeyServices(options: KeyServicesOptions): KeyServices {
+  const cluster = new KvCluster(options);
+  const scans = new OpenStreams();
+  const sessions = new TransactionSessions(options.kv.nodeId, options.scheduler, options.sessions);
+  serveKeys(options.kv);
+  return {
+    addTo(server) {
+      server.addService(rawKvDefinition(), rawKvHandlers(cluster, scans));
+      const parts = { cluster, transactions: options.transactions, sessions, scans };
+      server.addService(transactionalKvDefinition(), transactionalKvHandlers(parts));
+    },
+    async close() {
+      scans.close();
+      await sessions.close();
+    },
+  };
+}
