@@ -41,6 +41,16 @@ export const SETTINGS = {
     description: 'bytes of a range that is considered full',
     values: { min: 1_048_576, max: 1_099_511_627_776 },
   },
+  'tso.group': {
+    initial: '1',
+    description: 'group whose leader grants the timestamps of what spans groups; 0 for none: nothing may span groups',
+    values: { min: 0, max: 4_294_967_295 },
+  },
+  'tso.shadow': {
+    initial: '0',
+    description: "group whose clock is compared with the nodes' own before it becomes the oracle; 0 for none",
+    values: { min: 0, max: 4_294_967_295 },
+  },
 } as const satisfies { readonly [name: string]: SettingRule };
 
 export type SettingName = keyof typeof SETTINGS;

@@ -24,12 +24,13 @@ import { type ClockLimits, GroupClock, type RenewalOutcome } from './group-clock
 import { GroupReads } from './group-reads.ts';
 import type { Hlc } from './hlc.ts';
 import type { SpanExecutor } from './move/types.ts';
+import type { Authority, FenceCommand, FenceReply } from './oracle/authority.ts';
 import { Overlay, type Unit } from './overlay.ts';
 import { ReadConfirmer } from './read-confirmer.ts';
 import { LeaderSpans } from './span-executor.ts';
 import { SpanGate } from './span-gate.ts';
 import type { BatchResult, EntryResult, GroupStateMachine } from './state-machine.ts';
-import { encodeLease } from './time-entries.ts';
+import { encodeFence, encodeLease } from './time-entries.ts';
 import { isStale, NO_SOURCES, type Pending, type Source, TurnEntry } from './turn-entry.ts';
 import type { Operation, ScanPage, ScanRequest } from './types.ts';
 import { type AccessListener, CommandView } from './view.ts';
@@ -142,6 +143,21 @@ export class GroupExecutor {
   /** Which keys the group owns as of the applied index; on any replica. */
   get spanTable(): SpanTable {
     return this.stateMachine.spanTable;
+  }
+
+  /** Which oracle the group listens to. */
+  get authority(): Authority {
+    return this.stateMachine.authority;
+  }
+
+  /** How far the group's timestamps have come as of the applied index; on any replica. */
+  timeState(): FenceReply {
+    return this.stateMachine.timeState(true);
+  }
+
+  /** Takes one step of a change of the authority through the log. @throws NotLeaderError, OutcomeUnknownError */
+  fence(command: FenceCommand): Promise<FenceReply> {
+    return this.proposeAside(() => encodeFence(command), true) as Promise<FenceReply>;
   }
 
   /** True while this node leads the group and has caught up with its own term. */

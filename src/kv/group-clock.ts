@@ -87,6 +87,11 @@ export class GroupClock {
     return this.boundMs;
   }
 
+  /** By how much the newest timestamp known here leads the wall clock; negative when it lies behind. */
+  get leadMs(): Millis {
+    return this.hlc.lastPhysicalMs - this.hlc.wallMs();
+  }
+
   /**
    * This node leads and has applied an entry of its term. From here on it is past everything that earlier leaders issued;
    * it issues timestamps itself when its own ceiling is committed.

@@ -4,9 +4,10 @@
  */
 import { counterClassOf, counterRangeOf } from '../adapter/redis/index.ts';
 import { CATALOG_GROUP, type ClusterFounding } from '../config/index.ts';
-import { CAPABILITIES, type ClusterDocument, RouteEngine } from '../distribution/index.ts';
+import { CAPABILITIES, type ClusterDocument, RouteEngine, settingOf } from '../distribution/index.ts';
 import {
   type AdminBackend,
+  AuthoritySwitch,
   type BalanceReport,
   type BalancerTimes,
   bootstrapCatalog,
@@ -26,6 +27,11 @@ import {
   type MoveLimits,
   NodeAgent,
   type NodeKvService,
+  OracleChannel,
+  OracleClient,
+  OracleLeader,
+  OracleShadow,
+  serveOracle,
   serveSpans,
   WatchClient,
   WatchServer,
@@ -34,6 +40,7 @@ import {
 import {
   type Clock,
   type GroupId,
+  groupId,
   type NodeId,
   nodeId,
   type PeerNetwork,
@@ -104,6 +111,10 @@ export interface AssembledNode {
   readonly admin: AdminBackend;
   /** The catalog from here. */
   readonly catalog: ForwardingCatalogClient;
+  /** Timestamps for what spans groups. */
+  readonly oracle: OracleClient;
+  /** How the clock of a group that is to become the oracle compares with this node's own. */
+  readonly shadow: OracleShadow;
   /** Groups, nodes and switches as this node was last told; undefined before the first time. */
   readonly document: () => ClusterDocument | undefined;
   readiness(): Readiness;
@@ -146,6 +157,12 @@ function shareOf({ store, storeMemoryBytes }: NodeParts, open: number): NodePart
   const { limits, level } = storeShare(storeMemoryBytes, open);
   const openLevel = store.openLevel ?? ((location: string) => openClassicLevel(location, level));
   return { ...store, openLevel, limits: { ...limits, ...store.limits } };
+}
+
+/** The group that is to be measured beside the present order of time, by the setting. */
+function shadowGroup(document: ClusterDocument | undefined): GroupId | undefined {
+  const group = document === undefined ? 0 : Number(settingOf(document, 'tso.shadow'));
+  return group === 0 ? undefined : groupId(group);
 }
 
 /** Puts a node together and starts it; the network must not be started yet. */
@@ -227,6 +244,24 @@ export async function assembleNode(parts: NodeParts): Promise<AssembledNode> {
   const catalogLeader = new CatalogLeader({ group: catalogGroup, clock, scheduler, onError: onBackgroundError });
   const heartbeats = new Heartbeats(catalogLeader, clock);
   serveSpans(kv, (group) => kv.executor(group)?.spans);
+
+  // Timestamps of what spans groups: granted where the oracle's group is led, asked for from everywhere.
+  const oracleLeader = new OracleLeader((group) => kv.executor(group));
+  serveOracle(kv, oracleLeader);
+  const oracleChannel = new OracleChannel({ kv, leader: oracleLeader, clock });
+  const oracle = new OracleClient({ channel: oracleChannel, scheduler, localTs: () => kv.nowTs() });
+  const shadow = new OracleShadow({
+    channel: oracleChannel,
+    scheduler,
+    localTs: () => kv.nowTs(),
+    group: () => shadowGroup(agent.document),
+  });
+  const authority = new AuthoritySwitch({
+    source: catalogLeader,
+    channel: oracleChannel,
+    scheduler,
+    onError: onBackgroundError,
+  });
   const spans = new ForwardingSpanClient(kv, clock);
   const catalog = new ForwardingCatalogClient({ kv, catalogGroup: CATALOG_GROUP, clock, scheduler });
   const admin = createAdminBackend({
@@ -344,6 +379,8 @@ export async function assembleNode(parts: NodeParts): Promise<AssembledNode> {
   moves.start();
   watch.start();
   agent.start();
+  authority.start();
+  shadow.start();
   upkeep.start();
   return {
     kv,
@@ -354,11 +391,15 @@ export async function assembleNode(parts: NodeParts): Promise<AssembledNode> {
     admin,
     catalogLeader,
     catalog,
+    oracle,
+    shadow,
     document: () => agent.document,
     readiness: () => readinessOf({ self, routes, document: agent.document, host }),
     status: () => ({ groups: host.all().map(({ raft }) => raft.status()) }),
     async stop() {
       stopFounding();
+      shadow.stop();
+      const switched = authority.stop();
       agent.stop();
       const kept = upkeep.stop();
       watch.stop();
@@ -367,6 +408,7 @@ export async function assembleNode(parts: NodeParts): Promise<AssembledNode> {
       catalogGroup.stop();
       await kv.close();
       await driven;
+      await switched;
       await kept;
       await engine.stop();
       await host.close();
