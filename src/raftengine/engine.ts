@@ -21,6 +21,7 @@ import {
   type Random,
   type Scheduler,
 } from '../platform/index.ts';
+import { membersOf } from './core/index.ts';
 import type { ConfState, HardState, Message, RaftConfig, SnapshotMeta } from './core/types.ts';
 import { StoppedError } from './errors.ts';
 import { FOUNDING_INDEX, FOUNDING_TERM, foundingEntry } from './founding.ts';
@@ -28,14 +29,23 @@ import { DEFAULT_ENGINE_LIMITS, type EngineLimits } from './limits.ts';
 import { decodeMessages } from './message-codec.ts';
 import { Outbox } from './outbox.ts';
 import { decodeAddresses, type PeerAddressBook } from './peer-addresses.ts';
+import { decodeBeat, encodeBeat, isBeat, newLife } from './peer-beat.ts';
+import { PeerLiveness } from './peer-liveness.ts';
 import { Replica } from './replica.ts';
 import type { PendingWrite, ReplicaHost } from './replica-host.ts';
+import { RestingGroups } from './resting-groups.ts';
 import { SnapshotTransfer } from './snapshot-transfer.ts';
 import { TimerWheel } from './timer-wheel.ts';
 import type { LogStore, LogWrite, RaftGroup, StateMachine } from './types.ts';
 
 /** Collect and act feed each other (an apply may propose); beyond this the rest waits for the next turn. */
 const MAX_ROUNDS_PER_TURN = 8;
+
+/** Beats of this node in one election timeout: three may be lost before its groups look for another leader. */
+const BEATS_PER_TIMEOUT = 4;
+
+/** The log of a group at rest is looked at for truncation once in so many rounds. */
+const RESTING_TRUNCATE_ROUNDS = 32;
 
 /** Events that an operator wants to see; the engine goes on after each. */
 export interface EngineObserver {
@@ -92,6 +102,12 @@ export class RaftEngine {
   private readonly outbox: Outbox;
   private readonly snapshots: SnapshotTransfer;
   private readonly replicas = new Map<GroupId, Replica>();
+  private readonly liveness: PeerLiveness;
+  private readonly resting: RestingGroups<Replica>;
+  /** Nodes that this one shared a group with: they get its beats. */
+  private readonly beatTo = new Set<NodeId>();
+  private beat: Buffer;
+  private truncateRounds = 0;
   private dirty = new Set<Replica>();
   /** A flush is waiting at the end of this turn. */
   private flushPending = false;
@@ -105,6 +121,9 @@ export class RaftEngine {
     this.options = options;
     this.limits = { ...DEFAULT_ENGINE_LIMITS, ...options.limits };
     const { clock, scheduler, network } = options;
+    this.liveness = new PeerLiveness(this.limits.electionTimeoutMs);
+    this.resting = new RestingGroups(options.nodeId, this.liveness);
+    this.beat = encodeBeat(newLife(options.random));
     this.wheel = new TimerWheel({ clock, scheduler, tickMs: this.limits.tickMs });
     this.outbox = new Outbox(network, this.limits.maxFrameBytes, (message) => this.dropped(message));
     this.snapshots = new SnapshotTransfer({
@@ -119,6 +138,8 @@ export class RaftEngine {
       nodeId: options.nodeId,
       clock,
       limits: this.limits,
+      liveness: this.liveness,
+      restChanged: (replica, rests) => (rests ? this.resting.rests(replica) : this.resting.wakes(replica)),
       markDirty: (replica) => this.markDirty(replica),
       markDirtyLater: (replica) => {
         scheduler.after(0, () => this.markDirty(replica));
@@ -129,14 +150,18 @@ export class RaftEngine {
       writeNow: (write) => this.writeNow(write),
       membershipApplied: (conf, context) => this.membershipApplied(conf, context),
       replicaFailed: (replica, error) => {
+        this.giveUp(replica);
         if (options.onReplicaFailed !== undefined) options.onReplicaFailed(replica.groupId, error);
         else this.fail(error);
       },
     };
-    network.onFrame('control', (from, frame) => this.receive(from, frame));
+    network.onFrame('control', (from, frame) => {
+      if (isBeat(frame)) this.receiveBeat(from, frame);
+      else this.receive(from, frame);
+    });
     network.onFrame('bulk', (from, frame) => this.receive(from, frame));
     network.onPeerLost((peer) => {
-      for (const replica of this.replicas.values()) replica.reportUnreachable(peer);
+      for (const replica of this.resting.awake) replica.reportUnreachable(peer);
     });
   }
 
@@ -145,6 +170,7 @@ export class RaftEngine {
     assert(this.state === 'new', 'an engine starts once');
     this.state = 'running';
     this.cancels.push(this.wheel.every(this.limits.tickMs, (nowMs, lateMs) => this.tick(nowMs, lateMs)));
+    this.cancels.push(this.wheel.every(this.limits.electionTimeoutMs / BEATS_PER_TIMEOUT, () => this.sendBeats()));
     this.cancels.push(this.wheel.every(this.limits.truncateIntervalMs, () => this.truncateLogs()));
     for (const replica of this.replicas.values()) this.markDirty(replica);
   }
@@ -186,6 +212,7 @@ export class RaftEngine {
       random: this.options.random,
     });
     this.replicas.set(groupId, replica);
+    this.resting.add(replica);
     this.membershipApplied(applied.conf, Buffer.alloc(0));
     this.markDirty(replica);
     return replica;
@@ -203,6 +230,7 @@ export class RaftEngine {
   async removeGroup(groupId: GroupId): Promise<void> {
     const replica = this.replicas.get(groupId);
     if (replica === undefined) return;
+    this.giveUp(replica);
     replica.close(new StoppedError(`the replica of group ${groupId} was removed`));
     this.replicas.delete(groupId);
     this.dirty.delete(replica);
@@ -252,9 +280,36 @@ export class RaftEngine {
     if (this.state !== 'running') return;
     if (lateMs > this.limits.electionTimeoutMs / 2) {
       this.options.observer?.stalled?.(lateMs);
+      this.liveness.skipRound(nowMs);
       for (const replica of this.replicas.values()) replica.skipElectionRound();
     }
-    for (const replica of this.replicas.values()) replica.tick(nowMs);
+    for (const peer of this.liveness.expire(nowMs)) this.resting.peerLost(peer);
+    this.resting.wakeSome(nowMs);
+    for (const replica of this.resting.awake) replica.tick(nowMs);
+  }
+
+  private sendBeats(): void {
+    for (const peer of this.beatTo) this.options.network.send(peer, 'control', this.beat);
+  }
+
+  private receiveBeat(from: NodeId, frame: Buffer): void {
+    if (this.state !== 'running') return;
+    let life: number;
+    try {
+      life = decodeBeat(frame);
+    } catch (error) {
+      this.options.observer?.malformedFrame?.(from, error as Error);
+      return;
+    }
+    if (this.liveness.heard(from, life, this.options.clock.monotonicMs())) this.resting.peerBegan(from);
+  }
+
+  /** Groups that rest under a leader that is given up must hear of it: this node begins another life. */
+  private giveUp(replica: Replica): void {
+    this.resting.remove(replica);
+    if (!replica.isLeading || this.state !== 'running') return;
+    this.beat = encodeBeat(newLife(this.options.random));
+    this.sendBeats();
   }
 
   private dropped(message: Message): void {
@@ -367,6 +422,11 @@ export class RaftEngine {
       maxInflightBytes: limits.maxInflightBytes,
       maxUncommittedBytes: limits.maxUncommittedBytes,
       maxPromoteLag: limits.maxPromoteLag,
+      // Not before a transfer of leadership that failed was given up and told.
+      quietAfterTicks:
+        limits.quietAfterMs === 0
+          ? 0
+          : Math.ceil(Math.max(limits.quietAfterMs, 2 * limits.electionTimeoutMs) / limits.tickMs),
       ...group.config,
       groupId: group.groupId,
       nodeId: this.options.nodeId,
@@ -375,20 +435,27 @@ export class RaftEngine {
 
   private membershipApplied(conf: ConfState, context: Buffer): void {
     const { network, peerAddresses, nodeId } = this.options;
+    const members = membersOf(conf);
+    for (const peer of members) if (peer !== nodeId) this.beatTo.add(peer);
     for (const [peer, address] of decodeAddresses(context)) {
       if (peer === nodeId) continue;
       peerAddresses?.learned(peer, address);
       network.setPeer(peer, address);
     }
     if (peerAddresses === undefined) return;
-    for (const peer of [...conf.voters, ...conf.votersOutgoing, ...conf.learners, ...conf.learnersNext]) {
+    for (const peer of members) {
       const address = peer === nodeId ? undefined : peerAddresses.lookup(peer);
       if (address !== undefined) network.setPeer(peer, address);
     }
   }
 
   private truncateLogs(): void {
+    this.truncateRounds += 1;
+    let position = 0;
     for (const replica of this.replicas.values()) {
+      // The log of a group at rest does not grow, but more of it may have become durable.
+      const isTurn = ++position % RESTING_TRUNCATE_ROUNDS === this.truncateRounds % RESTING_TRUNCATE_ROUNDS;
+      if (!isTurn && !this.resting.awake.has(replica)) continue;
       const upTo = replica.truncationPoint();
       if (upTo === undefined) continue;
       const term = replica.log.term(upTo);

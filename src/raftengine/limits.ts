@@ -7,6 +7,8 @@ export interface EngineLimits {
   readonly heartbeatMs: Millis;
   /** Minimum election timeout E. */
   readonly electionTimeoutMs: Millis;
+  /** A group that nobody used for so long goes to rest; 0 is never. */
+  readonly quietAfterMs: Millis;
   /** Event-loop stall that may lie between checking a lease and the reply. */
   readonly leaseMarginMs: Millis;
   /** Bound on relative clock drift. */
@@ -45,6 +47,8 @@ export const DEFAULT_ENGINE_LIMITS: EngineLimits = {
   tickMs: 10,
   heartbeatMs: 100,
   electionTimeoutMs: 1000,
+  // Far above the pauses of a slow client, whose next read would take a round where a lease would have answered.
+  quietAfterMs: 5000,
   leaseMarginMs: 300,
   leaseDrift: 0.001,
   maxAppendBytes: 1024 * 1024,

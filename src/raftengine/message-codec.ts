@@ -7,8 +7,8 @@
  *   message  kind:u8  flags:u8  group:u32  term:u64  body
  *   append            prevIndex:u64 prevTerm:u64 commit:u64 sentAt:f64 count:u32 (term:u64 kind:u8 length:u32 payload)*
  *   appendResponse    index:u64 hintIndex:u64 hintTerm:u64 sentAt:f64          flags bit 0: reject
- *   heartbeat         commit:u64 sentAt:f64 readRound:u64
- *   heartbeatResponse sentAt:f64 readRound:u64
+ *   heartbeat         commit:u64 sentAt:f64 readRound:u64                      flags bit 0: rest
+ *   heartbeatResponse sentAt:f64 readRound:u64                                 flags bit 0: rest
  *   vote, preVote     lastIndex:u64 lastTerm:u64                               flags bit 0: transfer
  *   (pre)voteResponse -                                                        flags bit 0: reject
  *   timeoutNow        -
@@ -90,6 +90,9 @@ function flagOf(message: Message): boolean {
     case 'vote':
     case 'preVote':
       return message.transfer;
+    case 'heartbeat':
+    case 'heartbeatResponse':
+      return message.rest;
     case 'snapshot':
       return message.snapshot.conf.autoLeave;
     default:
@@ -286,11 +289,13 @@ function readMessage(cursor: Cursor, from: NodeId, to: NodeId): Message {
     case KIND.heartbeat: {
       const commitIndex = cursor.u64();
       const sentAtMs = cursor.f64();
-      return { kind: 'heartbeat', groupId: group, from, to, term, commitIndex, sentAtMs, readRound: cursor.u64() };
+      const readRound = cursor.u64();
+      return { kind: 'heartbeat', groupId: group, from, to, term, commitIndex, sentAtMs, readRound, rest: flag };
     }
     case KIND.heartbeatResponse: {
       const sentAtMs = cursor.f64();
-      return { kind: 'heartbeatResponse', groupId: group, from, to, term, sentAtMs, readRound: cursor.u64() };
+      const readRound = cursor.u64();
+      return { kind: 'heartbeatResponse', groupId: group, from, to, term, sentAtMs, readRound, rest: flag };
     }
     case KIND.vote:
     case KIND.preVote: {

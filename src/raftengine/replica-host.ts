@@ -2,6 +2,7 @@
 import type { Clock, LogIndex, NodeId, Term } from '../platform/index.ts';
 import type { ConfState, Message } from './core/types.ts';
 import type { EngineLimits } from './limits.ts';
+import type { PeerLiveness } from './peer-liveness.ts';
 import type { Replica } from './replica.ts';
 import type { LogWrite } from './types.ts';
 
@@ -14,6 +15,10 @@ export interface ReplicaHost {
   markDirty(replica: Replica): void;
   /** The replica wants to go on, but other work of the event loop comes first. */
   markDirtyLater(replica: Replica): void;
+  /** The replica went to rest, or woke up. */
+  restChanged(replica: Replica, rests: boolean): void;
+  /** Nodes that live, and when the last sign of life of one came. */
+  readonly liveness: PeerLiveness;
   /** For a replica that takes part in no turn any more. */
   endOfTurn(callback: () => void): void;
   send(message: Message): void;

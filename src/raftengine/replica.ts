@@ -32,6 +32,7 @@ import { LogRetention } from './log-retention.ts';
 import { type ProposalDone, ProposalQueue } from './proposals.ts';
 import { ReadBarriers } from './read-barriers.ts';
 import type { PendingWrite, ReplicaHost } from './replica-host.ts';
+import type { Restable } from './resting-groups.ts';
 import type {
   CommittedEntry,
   GroupLog,
@@ -59,7 +60,7 @@ export interface ReplicaOptions {
   readonly random: Random;
 }
 
-export class Replica implements RaftGroup {
+export class Replica implements RaftGroup, Restable {
   readonly groupId: GroupId;
   readonly stateMachine: StateMachine;
   readonly log: GroupLog;
@@ -84,6 +85,8 @@ export class Replica implements RaftGroup {
   private jointWaiters: { readonly resolve: (conf: ConfState) => void; readonly reject: (error: Error) => void }[] = [];
   private readonly retention = new LogRetention();
   private closedBy: Error | undefined;
+  /** As the engine knows it. */
+  private resting = false;
 
   constructor(options: ReplicaOptions) {
     this.groupId = options.config.groupId;
@@ -124,6 +127,12 @@ export class Replica implements RaftGroup {
   }
 
   holdsLease(): boolean {
+    // A group that is only read from its lease is in use all the same.
+    this.core.noteActivity();
+    return this.hasLease();
+  }
+
+  private hasLease(): boolean {
     return (
       this.servingTerm !== 0 &&
       this.appliedIndex >= this.core.commitIndex &&
@@ -189,7 +198,7 @@ export class Replica implements RaftGroup {
       firstIndex: this.log.firstIndex(),
       lastIndex: this.log.lastIndex(),
       conf: status.conf,
-      leaseRemainingMs: this.holdsLease() ? Math.max(0, this.core.leaseUntilMs() - this.host.clock.monotonicMs()) : 0,
+      leaseRemainingMs: this.hasLease() ? Math.max(0, this.core.leaseUntilMs() - this.host.clock.monotonicMs()) : 0,
       progress: status.progress,
     };
   }
@@ -198,6 +207,15 @@ export class Replica implements RaftGroup {
 
   get isLeading(): boolean {
     return this.core.role === Role.Leader;
+  }
+
+  /** Node that leads the group; 0 when unknown. */
+  get leaderNode(): NodeId | 0 {
+    return this.core.leader;
+  }
+
+  get conf(): ConfState {
+    return this.core.conf;
   }
 
   get term(): Term {
@@ -214,9 +232,23 @@ export class Replica implements RaftGroup {
 
   tick(nowMs: number): void {
     if (this.closedBy !== undefined || this.installing) return;
-    this.core.tick(nowMs);
+    this.core.tick(nowMs, this.host.liveness.present);
     this.transfer.tick(nowMs);
     this.touch();
+  }
+
+  /** The engine ends the rest of the group: there was news of a node. */
+  wake(nowMs: number): void {
+    if (this.closedBy !== undefined) return;
+    this.noteLeaderLived();
+    this.core.wake(nowMs, this.host.liveness.present);
+    this.touch();
+  }
+
+  /** Beats of the leader's node stand for the heartbeats that a group at rest does without. */
+  private noteLeaderLived(): void {
+    const { leader } = this.core;
+    if (this.resting && leader !== 0) this.core.leaderLived(this.host.liveness.heardMs(leader));
   }
 
   /** The node itself stood still: its peers' silence proves nothing. */
@@ -226,12 +258,14 @@ export class Replica implements RaftGroup {
 
   step(message: Message, nowMs: number): void {
     if (this.closedBy !== undefined || this.installing) return;
+    this.noteLeaderLived();
     this.core.step(message, nowMs);
     this.touch();
   }
 
   campaign(nowMs: number): void {
     if (this.closedBy !== undefined || this.installing) return;
+    this.noteLeaderLived();
     this.core.campaign(nowMs);
     this.touch();
   }
@@ -351,6 +385,10 @@ export class Replica implements RaftGroup {
   }
 
   private touch(): void {
+    if (this.core.isQuiet !== this.resting) {
+      this.resting = this.core.isQuiet;
+      this.host.restChanged(this, this.resting);
+    }
     // What the core has ready meanwhile is taken when the snapshot is in place.
     if (this.installing) return;
     if (this.core.hasReady() || this.currentLeadingTerm() !== this.leadingTerm) this.host.markDirty(this);

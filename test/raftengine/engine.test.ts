@@ -97,7 +97,7 @@ test('two hundred groups live behind one write a turn and one timer of the wheel
   const cluster = await SimCluster.found({ groups });
   for (const id of groups) await cluster.serving(id);
   const leaders = groups.map((id) => cluster.leaderOf(id)!);
-  assert(cluster.up().every((node) => node.engine.wheel.timers === 2));
+  assert(cluster.up().every((node) => node.engine.wheel.timers === 3));
   const writes = new Map(cluster.up().map((node) => [node.id, 0]));
   for (const node of cluster.up()) {
     const write = node.store.write.bind(node.store);

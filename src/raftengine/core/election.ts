@@ -55,6 +55,18 @@ export class Election {
     this.lastHeardMs = nowMs;
   }
 
+  /** A sign of life that stands for a heartbeat while the timer stands still. */
+  leaderLived(heardMs: Millis): void {
+    this.lastHeardMs = Math.max(this.lastHeardMs, heardMs);
+  }
+
+  /** The timer stood still; it goes on from the last sign of life of the leader. */
+  resume(nowMs: Millis): void {
+    const silentTicks = Math.floor(((nowMs - this.lastHeardMs) * this.minTimeoutTicks) / this.minTimeoutMs);
+    // Not beyond E: groups that wake together still draw their campaigns from an interval of E.
+    this.elapsedTicks = Math.min(silentTicks, this.minTimeoutTicks);
+  }
+
   /** Counts one tick. @returns true when it is time to campaign */
   tick(): boolean {
     this.elapsedTicks++;

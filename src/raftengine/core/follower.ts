@@ -2,6 +2,7 @@
 import type { Term } from '../../platform/index.ts';
 import type { Membership } from './membership.ts';
 import type { Outbox } from './outbox.ts';
+import type { Quiescence } from './quiescence.ts';
 import type { RaftLog } from './raft-log.ts';
 import type { Message, SnapshotMeta } from './types.ts';
 
@@ -37,6 +38,12 @@ export class Follower {
     } else {
       this.outbox.refuse(from, term, prevIndex, this.log.findMatchCandidate(prevIndex, prevTerm), sentAtMs);
     }
+  }
+
+  onHeartbeat(message: Extract<Message, { kind: 'heartbeat' }>, quiescence: Quiescence): void {
+    this.log.commitTo(Math.min(message.commitIndex, this.log.lastIndex()));
+    const { from, term, sentAtMs, readRound } = message;
+    this.outbox.answerHeartbeat(from, term, sentAtMs, readRound, quiescence.accept(message));
   }
 
   /** @param term the current one, which is the message's */

@@ -55,9 +55,10 @@ export class Outbox {
     queue.push({ kind, groupId, from, to, term, reject });
   }
 
-  answerHeartbeat(to: NodeId, term: Term, sentAtMs: Millis, readRound: number): void {
+  /** @param rest this node's replica is at rest now */
+  answerHeartbeat(to: NodeId, term: Term, sentAtMs: Millis, readRound: number, rest: boolean): void {
     const { groupId, from } = this;
-    this.atOnce.push({ kind: 'heartbeatResponse', groupId, from, to, term, sentAtMs, readRound });
+    this.atOnce.push({ kind: 'heartbeatResponse', groupId, from, to, term, sentAtMs, readRound, rest });
   }
 
   /** Everything up to `index` is ours as it is the leader's; says so once it is stable. */

@@ -29,6 +29,8 @@ export class Progress {
   ackedSentAtMs: Millis = Number.NEGATIVE_INFINITY;
   /** Newest ReadIndex round that the peer confirmed. */
   ackedReadRound = 0;
+  /** Send time of the newest offer of rest that the peer accepted, `-Infinity` when it does not rest. */
+  restedAtMs: Millis = Number.NEGATIVE_INFINITY;
   readonly inflights: Inflights;
 
   constructor(nodeId: NodeId, nextIndex: LogIndex, isLearner: boolean, config: RaftConfig) {

@@ -232,6 +232,12 @@ export class RaftLog {
     this.applyingIndex = meta.index;
   }
 
+  /** True when every entry is committed, stored and applied. */
+  isSettled(): boolean {
+    const last = this.lastIndex();
+    return !this.isRestoring() && this.appliedIndex === last && this.commitIndex === last && this.stableIndex === last;
+  }
+
   isRestoring(): boolean {
     return this.restoring !== undefined;
   }

@@ -11,6 +11,7 @@ import { assert, assertNever } from '../../platform/index.ts';
 import { BusyError, NotLeaderError } from '../errors.ts';
 import { Budget } from './budget.ts';
 import { encodeConfChange } from './conf-codec.ts';
+import { Departure } from './departure.ts';
 import { Election } from './election.ts';
 import { ConfChangeRefusedError } from './errors.ts';
 import { Follower } from './follower.ts';
@@ -19,9 +20,11 @@ import { Lease } from './lease.ts';
 import { Membership } from './membership.ts';
 import type { RaftCoreOptions, RaftStatus } from './options.ts';
 import { Outbox } from './outbox.ts';
+import { type PresentNodes, Quiescence } from './quiescence.ts';
 import { isJoint, isSoleVoter, isVoter, voteOutcome } from './quorum.ts';
 import { RaftLog } from './raft-log.ts';
 import { ReadRounds } from './read-index.ts';
+import { ReadyCollector } from './ready-collector.ts';
 import { Replication } from './replication.ts';
 import { Transfer } from './transfer.ts';
 import {
@@ -39,8 +42,7 @@ import {
 type MessageOf<Kind extends Message['kind']> = Extract<Message, { kind: Kind }>;
 
 const EMPTY_PAYLOAD = Buffer.alloc(0);
-const NO_ENTRIES: readonly Entry[] = [];
-const NO_MESSAGES: readonly Message[] = [];
+
 export class RaftCore {
   private readonly config: RaftConfig;
   private readonly log: RaftLog;
@@ -54,6 +56,9 @@ export class RaftCore {
   private readonly follower: Follower;
   private readonly budget: Budget;
   private readonly transfer = new Transfer();
+  private readonly departure = new Departure();
+  private readonly quiescence: Quiescence;
+  private readonly collector: ReadyCollector;
 
   private currentRole: Role = Role.Follower;
   private currentTerm: Term;
@@ -64,8 +69,6 @@ export class RaftCore {
 
   /** On a leader: index of the no-op that opened its term. */
   private termStartIndex: LogIndex = 0;
-  /** On a leader that was removed: by which entry, and since when it tells the others. */
-  private leaving: { readonly index: LogIndex; readonly sinceMs: Millis } | undefined;
 
   constructor(options: RaftCoreOptions) {
     const { config, hardState, applied } = options;
@@ -84,6 +87,9 @@ export class RaftCore {
     this.election = new Election(config, options.random, hardState.term > 0 && !ledItself, options.nowMs);
     this.replication = new Replication(config, this.log, this.outbox, applied.conf);
     this.lease = new Lease(config);
+    const { log, outbox, handed, follower, budget, reads, election, replication, membership, transfer } = this;
+    this.collector = new ReadyCollector(config, { log, outbox, handed, follower, budget, reads });
+    this.quiescence = new Quiescence(config, { log, outbox, reads, election, replication, membership, transfer });
   }
 
   get role(): Role {
@@ -111,11 +117,12 @@ export class RaftCore {
 
   // ---- time
 
-  /** One tick of `config.tickMs`. @param nowMs monotonic clock */
-  tick(nowMs: Millis): void {
+  /** One tick of `config.tickMs`; a group at rest needs none. @param nowMs monotonic clock @param present nodes that live */
+  tick(nowMs: Millis, present?: PresentNodes): void {
     this.nowMs = nowMs;
+    if (this.quiescence.isQuiet) return;
     if (this.currentRole === Role.Leader) {
-      this.tickLeader();
+      this.tickLeader(present);
       return;
     }
     const isDue = this.election.tick();
@@ -130,14 +137,43 @@ export class RaftCore {
     }
   }
 
-  private tickLeader(): void {
+  private tickLeader(present: PresentNodes): void {
     const isHeartbeatDue = this.replication.tick();
     if (this.replication.hasLostQuorum()) {
       this.becomeFollower(this.currentTerm, 0);
       return;
     }
     this.transfer.tick(this.config.electionTimeoutTicks);
-    if (isHeartbeatDue) this.replication.heartbeat(this.reads.newestRound, this.nowMs);
+    const isUsable = this.hasCommittedInTerm() && !this.departure.isUnderWay();
+    const rest = this.quiescence.tick(isUsable, this.nowMs, present);
+    if (isHeartbeatDue && rest !== 'rests') {
+      this.replication.heartbeat(this.reads.newestRound, this.nowMs, rest === 'offers');
+    }
+  }
+
+  // ---- rest
+
+  /** True while this group is at rest: it needs no ticks, and every input but those wakes it. */
+  get isQuiet(): boolean {
+    return this.quiescence.isQuiet;
+  }
+
+  /** The group is in use in a way that the core does not see: it shall not go to rest. */
+  noteActivity(): void {
+    this.quiescence.noteActivity();
+  }
+
+  /** On a follower at rest: the leader's node was alive at `heardMs`, which counts as a heartbeat of the leader. */
+  leaderLived(heardMs: Millis): void {
+    this.election.leaderLived(heardMs);
+  }
+
+  /** Ends the rest of this group. For a leader, nodes that are not `present` count as silent from now on. */
+  wake(nowMs: Millis, present?: PresentNodes): void {
+    if (!this.quiescence.isQuiet) return;
+    this.nowMs = nowMs;
+    if (this.currentRole === Role.Leader) this.quiescence.wakeLeader(nowMs, present);
+    else this.quiescence.wakeFollower(this.currentTerm, this.currentLeader, nowMs);
   }
 
   /** The process was stalled: its silence is no evidence against the leader, and its lease may have been used late. */
@@ -154,6 +190,7 @@ export class RaftCore {
    * leads already; a leader whose lease is void campaigns into a new term, which gives it leases again.
    */
   campaign(nowMs: Millis): void {
+    this.wake(nowMs);
     this.nowMs = nowMs;
     if (this.currentRole === Role.Leader) {
       if (this.lease.isVoid() && this.transfer.target === 0 && this.membership.mayCampaign()) this.startCampaign(true);
@@ -203,12 +240,13 @@ export class RaftCore {
   }
 
   private leaveRole(): void {
+    this.quiescence.noteActivity();
     if (this.currentRole !== Role.Leader) return;
     this.replication.stop();
     this.lease.reset();
     this.reads.abort();
     this.transfer.stop();
-    this.leaving = undefined;
+    this.departure.stop();
     this.budget.resetProposed();
   }
 
@@ -230,6 +268,7 @@ export class RaftCore {
 
   /** Takes one message that was addressed to this node. @param nowMs monotonic clock */
   step(message: Message, nowMs: Millis): void {
+    if (this.quiescence.isDisturbedBy(message, this.currentRole, this.currentTerm)) this.wake(nowMs);
     this.nowMs = nowMs;
     if (message.from === this.config.nodeId) return;
     if (message.kind === 'vote' || message.kind === 'preVote') {
@@ -243,7 +282,7 @@ export class RaftCore {
       if (!isGrantedPreVote) this.becomeFollower(message.term, isFromLeader ? message.from : 0);
     } else if (message.term < this.currentTerm) {
       // A leader of the past learns the present from this, instead of being ignored until it is cut off.
-      if (isFromLeader) this.outbox.answerHeartbeat(message.from, this.currentTerm, 0, 0);
+      if (isFromLeader) this.outbox.answerHeartbeat(message.from, this.currentTerm, 0, 0, false);
       return;
     }
     if (isFromLeader) this.acceptLeader(message.from);
@@ -252,8 +291,7 @@ export class RaftCore {
         this.follower.onAppend(message, this.currentTerm);
         break;
       case 'heartbeat':
-        this.log.commitTo(Math.min(message.commitIndex, this.log.lastIndex()));
-        this.outbox.answerHeartbeat(message.from, this.currentTerm, message.sentAtMs, message.readRound);
+        this.follower.onHeartbeat(message, this.quiescence);
         break;
       case 'snapshot':
         this.follower.onSnapshot(message, this.currentTerm);
@@ -288,10 +326,8 @@ export class RaftCore {
       if (isBound && !message.transfer) return;
       if (!isPreVote && message.term > this.currentTerm) this.becomeFollower(message.term, 0);
     }
-    const isFree =
-      this.currentVote === message.from ||
-      (this.currentVote === 0 && this.currentLeader === 0) ||
-      (isPreVote && message.term > this.currentTerm);
+    const isVoteFree = this.currentVote === message.from || (this.currentVote === 0 && this.currentLeader === 0);
+    const isFree = isVoteFree || (isPreVote && message.term > this.currentTerm);
     const isEligible = isFree && this.membership.isKnown() && this.log.isUpToDate(message.lastTerm, message.lastIndex);
     const granted = message.term >= this.currentTerm && isEligible;
     if (granted && !isPreVote) {
@@ -331,9 +367,7 @@ export class RaftCore {
     this.replication.onHeartbeatResponse(peer, message);
     this.extendLease();
     this.confirmReads();
-    if (this.leaving === undefined) return;
-    const { index, sinceMs } = this.leaving;
-    if (this.replication.quorumKnowsCommit(index, sinceMs)) this.becomeFollower(this.currentTerm, 0);
+    if (this.departure.isDone(this.replication)) this.becomeFollower(this.currentTerm, 0);
   }
 
   private advanceCommit(): void {
@@ -372,9 +406,14 @@ export class RaftCore {
     return this.append(EntryKind.Normal, payload);
   }
 
+  /** Whatever is asked of a leader wakes its group. */
   private assertLeading(): void {
-    if (this.currentRole === Role.Leader && this.leaving === undefined) return;
-    throw new NotLeaderError(this.currentLeader === 0 || this.leaving !== undefined ? undefined : this.currentLeader);
+    if (this.currentRole === Role.Leader && !this.departure.isUnderWay()) {
+      this.wake(this.nowMs);
+      this.quiescence.noteActivity();
+      return;
+    }
+    throw new NotLeaderError(this.currentLeader === 0 || this.departure.isUnderWay() ? undefined : this.currentLeader);
   }
 
   /**
@@ -404,7 +443,11 @@ export class RaftCore {
     this.replication.stamp(this.nowMs);
     this.replication.changeConf(conf);
     if (!isVoter(conf, this.config.nodeId)) {
-      this.startLeaving(entry.index);
+      this.departure.start(entry.index, this.nowMs);
+      this.lease.voidForTerm();
+      this.reads.abort();
+      this.transfer.stop();
+      this.replication.heartbeat(this.reads.newestRound, this.nowMs, false);
       return conf;
     }
     if (this.transfer.target !== 0 && !isVoter(conf, this.transfer.target)) this.transfer.stop();
@@ -412,18 +455,6 @@ export class RaftCore {
     this.extendLease();
     this.confirmReads();
     return conf;
-  }
-
-  /**
-   * A removed leader serves nothing any more, but steps down only when the voters that remain know that the removal is
-   * committed: otherwise they would ask the removed ones for votes, whose logs may be longer.
-   */
-  private startLeaving(removalIndex: LogIndex): void {
-    this.leaving = { index: removalIndex, sinceMs: this.nowMs };
-    this.lease.voidForTerm();
-    this.reads.abort();
-    this.transfer.stop();
-    this.replication.heartbeat(this.reads.newestRound, this.nowMs);
   }
 
   // ---- reads
@@ -447,7 +478,7 @@ export class RaftCore {
     if (!this.reads.canStart() || !this.hasCommittedInTerm()) return;
     this.reads.start(this.log.commitIndex);
     if (!isSoleVoter(this.membership.conf, this.config.nodeId)) {
-      this.replication.heartbeat(this.reads.newestRound, this.nowMs);
+      this.replication.heartbeat(this.reads.newestRound, this.nowMs, false);
     }
     this.confirmReads();
   }
@@ -499,21 +530,10 @@ export class RaftCore {
   /** True when `ready()` would return anything. */
   hasReady(): boolean {
     return (
-      this.outbox.atOnce.length > 0 ||
-      (!this.isInstalling() &&
-        (this.outbox.afterPersist.length > 0 || this.handed.isDue(this.currentTerm, this.currentVote))) ||
-      this.follower.hasSnapshot() ||
-      this.log.hasUnhanded() ||
-      (this.log.hasCommitted() && !this.budget.isApplyFull()) ||
-      this.reads.hasResults() ||
+      this.collector.hasAny(this.currentTerm, this.currentVote) ||
       (this.currentRole === Role.Leader &&
         (this.replication.hasWork() || (this.reads.canStart() && this.hasCommittedInTerm())))
     );
-  }
-
-  /** A snapshot was handed out and is not installed: what must be stored waits for it. */
-  private isInstalling(): boolean {
-    return this.log.isRestoring() && !this.follower.hasSnapshot();
   }
 
   /** Takes everything that is pending. Every entry and message is handed out once. */
@@ -522,27 +542,7 @@ export class RaftCore {
       this.startReads();
       if (this.replication.hasWork()) this.replication.flush(this.nowMs);
     }
-    const isInstalling = this.isInstalling();
-    const snapshot = this.follower.takeSnapshot();
-    const entries = this.log.takeUnhanded();
-    const committedEntries = this.budget.isApplyFull()
-      ? NO_ENTRIES
-      : this.log.takeCommitted(this.config.maxAppendBytes);
-    this.budget.handedOut(committedEntries, this.currentTerm);
-    const isWriting = entries.length > 0 || snapshot !== undefined;
-    const hardState = isInstalling
-      ? undefined
-      : this.handed.take(this.currentTerm, this.currentVote, this.log.commitIndex, isWriting);
-    return {
-      hardState,
-      entries,
-      snapshot,
-      messages: this.outbox.takeAtOnce(),
-      messagesAfterPersist: isInstalling ? NO_MESSAGES : this.outbox.takeAfterPersist(),
-      committedEntries,
-      readStates: this.reads.takeReleased(),
-      abortedReads: this.reads.takeAborted(),
-    };
+    return this.collector.take(this.currentTerm, this.currentVote);
   }
 
   /** Entries of the write that ended in (`index`, `term`), and of all writes before it, are stable. */
@@ -570,9 +570,9 @@ export class RaftCore {
     this.budget.allApplied();
   }
 
-  /** The connection to a peer broke: what was sent last may be lost. */
+  /** The connection to a peer broke: what was sent last may be lost. A leader at rest has sent nothing. */
   reportUnreachable(peer: NodeId): void {
-    if (this.currentRole === Role.Leader) this.replication.reportUnreachable(peer);
+    if (this.currentRole === Role.Leader && !this.quiescence.isQuiet) this.replication.reportUnreachable(peer);
   }
 
   /** What became of the snapshot that a `snapshot` message ordered. */

@@ -37,6 +37,11 @@ export class ReadRounds {
     return this.waiting.length > 0 && this.open.length < MAX_OPEN_ROUNDS;
   }
 
+  /** True when nobody waits for a read. */
+  isIdle(): boolean {
+    return this.waiting.length === 0 && this.open.length === 0 && !this.hasResults();
+  }
+
   hasOpen(): boolean {
     return this.open.length > 0;
   }

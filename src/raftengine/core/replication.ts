@@ -7,6 +7,7 @@ import { assert } from '../../platform/index.ts';
 import { membersOf } from './conf-changer.ts';
 import type { Outbox } from './outbox.ts';
 import { Progress } from './progress.ts';
+import type { PresentNodes } from './quiescence.ts';
 import { isVoter, majority, quorumValue } from './quorum.ts';
 import type { RaftLog } from './raft-log.ts';
 import type { ConfState, Entry, Message, PeerProgress, RaftConfig } from './types.ts';
@@ -96,6 +97,36 @@ export class Replication {
     if (this.quorumCheckElapsedTicks < this.config.electionTimeoutTicks) return false;
     this.quorumCheckElapsedTicks = 0;
     return !this.takeQuorumActive();
+  }
+
+  /** True when every member that is present holds the whole log. */
+  isSettled(present: PresentNodes): boolean {
+    const last = this.log.lastIndex();
+    for (const peer of this.peers) {
+      if (peer.state === 'snapshot') return false;
+      if (present !== undefined && !present.has(peer.nodeId)) continue;
+      if (peer.matchIndex !== last || peer.state !== 'replicate') return false;
+    }
+    return true;
+  }
+
+  /** True when a quorum, and every member that is present, accepted an offer of rest since `sinceMs`. */
+  isResting(sinceMs: Millis, present: PresentNodes): boolean {
+    for (const peer of this.peers) {
+      const isNeeded = present === undefined || present.has(peer.nodeId);
+      if (isNeeded && peer.restedAtMs < sinceMs) return false;
+    }
+    return quorumValue(this.conf, this.restedAtOf) >= sinceMs;
+  }
+
+  /** The group wakes: whoever is absent has to show that it lives, within E. */
+  resume(present: PresentNodes): void {
+    this.heartbeatElapsedTicks = 0;
+    this.quorumCheckElapsedTicks = 0;
+    for (const peer of this.peers) {
+      peer.restedAtMs = Number.NEGATIVE_INFINITY;
+      if (present !== undefined && !present.has(peer.nodeId)) peer.recentlyActive = false;
+    }
   }
 
   peer(node: NodeId): Progress | undefined {
@@ -209,10 +240,14 @@ export class Replication {
     });
   }
 
-  /** @param readRound newest ReadIndex round, which the answers confirm */
-  heartbeat(readRound: number, nowMs: Millis): void {
+  /**
+   * @param readRound newest ReadIndex round, which the answers confirm
+   * @param offersRest to the peers that hold everything
+   */
+  heartbeat(readRound: number, nowMs: Millis, offersRest: boolean): void {
     this.stamp(nowMs);
     this.heartbeatElapsedTicks = 0;
+    const last = this.log.lastIndex();
     const queue = this.queue();
     for (const peer of this.peers) {
       queue.push({
@@ -225,6 +260,7 @@ export class Replication {
         commitIndex: Math.min(peer.matchIndex, this.log.commitIndex),
         sentAtMs: this.sentAtMs,
         readRound,
+        rest: offersRest && peer.matchIndex === last,
       });
     }
   }
@@ -258,6 +294,7 @@ export class Replication {
     peer.ackedSentAtMs = Math.max(peer.ackedSentAtMs, message.sentAtMs);
     peer.ackedReadRound = Math.max(peer.ackedReadRound, message.readRound);
     peer.probePaused = false;
+    peer.restedAtMs = message.rest ? Math.max(peer.restedAtMs, message.sentAtMs) : Number.NEGATIVE_INFINITY;
     if (peer.matchIndex >= this.log.lastIndex()) return;
     this.dirty = true;
     // Nothing new to send, and not all acknowledged: ask, so that a lost append shows, and that a peer which joined an
@@ -293,6 +330,11 @@ export class Replication {
     node === this.config.nodeId
       ? Number.POSITIVE_INFINITY
       : (this.byNode.get(node)?.ackedSentAtMs ?? Number.NEGATIVE_INFINITY);
+
+  private readonly restedAtOf = (node: NodeId): number =>
+    node === this.config.nodeId
+      ? Number.POSITIVE_INFINITY
+      : (this.byNode.get(node)?.restedAtMs ?? Number.NEGATIVE_INFINITY);
 
   private readonly readRoundOf = (node: NodeId): number =>
     node === this.config.nodeId ? Number.POSITIVE_INFINITY : (this.byNode.get(node)?.ackedReadRound ?? 0);

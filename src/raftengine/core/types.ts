@@ -115,8 +115,16 @@ export type Message =
       readonly sentAtMs: Millis;
       /** Identifies the newest ReadIndex round that this heartbeat confirms; 0 is none. */
       readonly readRound: number;
+      /** An offer: who holds exactly the sender's log, all of it committed, may let its election timer stand. */
+      readonly rest: boolean;
     })
-  | (Envelope & { readonly kind: 'heartbeatResponse'; readonly sentAtMs: Millis; readonly readRound: number })
+  | (Envelope & {
+      readonly kind: 'heartbeatResponse';
+      readonly sentAtMs: Millis;
+      readonly readRound: number;
+      /** The offer is accepted. False in an answer that nobody asked for: the sender woke up. */
+      readonly rest: boolean;
+    })
   | (Envelope & {
       readonly kind: 'vote' | 'preVote';
       readonly lastIndex: LogIndex;
@@ -190,4 +198,6 @@ export interface RaftConfig {
   readonly maxUncommittedBytes: number;
   /** A learner may be promoted when `matchIndex >= lastIndex - maxPromoteLag`. */
   readonly maxPromoteLag: number;
+  /** A leader whose group nobody used for so long offers rest; 0 is never. */
+  readonly quietAfterTicks: number;
 }

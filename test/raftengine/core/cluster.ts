@@ -87,6 +87,7 @@ export const TEST_CONFIG: Omit<RaftConfig, 'nodeId'> = {
   maxInflightBytes: 64 * 1024,
   maxUncommittedBytes: 64 * 1024,
   maxPromoteLag: 4,
+  quietAfterTicks: 0,
 };
 
 /** One node: a core, its stored log and its applied entries. */

@@ -26,6 +26,8 @@ export interface Knobs {
   readonly proposalMs: number;
   /** Mean time between faults; each kind has a weight, 0 when this seed is without it. */
   readonly faultMs: number;
+  /** Clients work and rest in turns of this length; 0 is always. */
+  readonly lullMs: number;
   readonly weights: Readonly<Record<Fault, number>>;
 }
 
@@ -53,6 +55,20 @@ export function drawKnobs(random: SeededRandom): Knobs {
     FAULTS.map((fault) => [fault, random.next() < 0.65 ? 1 + random.int(5) : 0]),
   ) as Record<Fault, number>;
   weights.heal = Math.max(weights.heal, 2);
+  const knobs = drawRest(random, weights, electionTimeoutTicks, drift);
+  // Drawn last, so that the rest of a seed's story does not hang on it. Clients that never pause let no group rest.
+  const quietAfterTicks = oneOf(0, 2, 5, 12);
+  const lullMs = quietAfterTicks === 0 ? 0 : oneOf(60, 150, 400);
+  return { ...knobs, raft: { ...knobs.raft, quietAfterTicks }, lullMs };
+}
+
+function drawRest(
+  random: SeededRandom,
+  weights: Record<Fault, number>,
+  electionTimeoutTicks: number,
+  drift: number,
+): Knobs {
+  const oneOf = <T>(...choices: T[]): T => choices[random.int(choices.length)]!;
   return {
     voters: oneOf(3, 3, 3, 4, 5, 5, 6, 7),
     learners: oneOf(0, 0, 1, 2),
@@ -69,6 +85,7 @@ export function drawKnobs(random: SeededRandom): Knobs {
       maxInflightBytes: oneOf(1, 64, 65536),
       maxUncommittedBytes: oneOf(64, 1024, 65536),
       maxPromoteLag: oneOf(2, 16, 1024),
+      quietAfterTicks: 0,
     },
     drift,
     networkDelayMs: oneOf(1, 3, 10),
@@ -82,6 +99,7 @@ export function drawKnobs(random: SeededRandom): Knobs {
     keepEntries: oneOf(0, 1, 10, 100),
     proposalMs: oneOf(3, 10, 30),
     faultMs: oneOf(15, 40, 100),
+    lullMs: 0,
     weights,
   };
 }

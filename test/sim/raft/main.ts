@@ -21,6 +21,7 @@ const startedMs = performance.now();
 let steps = 0;
 let committed = 0;
 let elections = 0;
+let rests = 0;
 let failures = 0;
 let runs = 0;
 for (let seed = first; seed < first + count; seed++) {
@@ -30,6 +31,7 @@ for (let seed = first; seed < first + count; seed++) {
     steps += report.steps;
     committed += report.committed;
     elections += report.elections;
+    rests += report.rests;
   } catch (error) {
     failures++;
     console.log(`seed ${seed} FAILED  ${error instanceof Error ? error.message : String(error)}`);
@@ -41,6 +43,6 @@ for (let seed = first; seed < first + count; seed++) {
 const seconds = (performance.now() - startedMs) / 1000;
 console.log(
   `${runs} seeds in ${seconds.toFixed(1)} s (${(runs / seconds).toFixed(1)} seeds/s): ` +
-    `${steps} steps, ${committed} entries committed, ${elections} terms, ${failures} failures`,
+    `${steps} steps, ${committed} entries committed, ${elections} terms, ${rests} rests, ${failures} failures`,
 );
 process.exitCode = failures === 0 ? 0 : 1;

@@ -15,6 +15,8 @@ import {
   Role,
   type SnapshotMeta,
 } from '../../../src/raftengine/core/index.ts';
+import { PeerLiveness } from '../../../src/raftengine/peer-liveness.ts';
+import { type Restable, RestingGroups } from '../../../src/raftengine/resting-groups.ts';
 import { MemoryLog } from '../../raftengine/core/cluster.ts';
 import { InvariantViolation } from './checker.ts';
 import type { Simulation } from './simulation.ts';
@@ -30,7 +32,7 @@ interface PendingRead {
   readonly ackedIndex: number;
 }
 
-export class SimNode {
+export class SimNode implements Restable {
   readonly id: NodeId;
   private readonly simulation: Simulation;
   private readonly random: SeededRandom;
@@ -50,6 +52,13 @@ export class SimNode {
   private applied: SnapshotMeta;
   private durable: SimSnapshot;
   private applyQueue: Entry[] = [];
+
+  /** What the engine does for groups at rest, here for the only one. */
+  private liveness: PeerLiveness;
+  private restingGroups: RestingGroups<SimNode>;
+  private resting = false;
+  /** How often the group went to rest on this node. */
+  rests = 0;
 
   /** Kept for the checker. */
   ledTerm = 0;
@@ -77,8 +86,42 @@ export class SimNode {
     this.durable = { meta: this.applied, hash: 0 };
     this.checkedConf = conf;
     this.clockRate = 1 + (random.next() - 0.5) * simulation.knobs.drift;
+    const { raft } = simulation.knobs;
+    this.liveness = new PeerLiveness(raft.electionTimeoutTicks * raft.tickMs);
+    this.restingGroups = new RestingGroups(this.id, this.liveness);
     this.core = this.boot();
     this.scheduleTick(this.starts);
+    this.scheduleBeat(this.starts);
+  }
+
+  get isLeading(): boolean {
+    return this.core.role === Role.Leader;
+  }
+
+  get leaderNode(): NodeId | 0 {
+    return this.core.leader;
+  }
+
+  get conf(): ConfState {
+    return this.core.conf;
+  }
+
+  wake(nowMs: number): void {
+    this.noteLeaderLived();
+    this.core.wake(nowMs, this.liveness.present);
+  }
+
+  private noteLeaderLived(): void {
+    if (this.resting && this.core.leader !== 0) this.core.leaderLived(this.liveness.heardMs(this.core.leader));
+  }
+
+  private noteRest(): void {
+    if (this.core.isQuiet === this.resting) return;
+    this.resting = this.core.isQuiet;
+    if (this.resting) {
+      this.rests++;
+      this.restingGroups.rests(this);
+    } else this.restingGroups.wakes(this);
   }
 
   localNowMs(): number {
@@ -98,6 +141,11 @@ export class SimNode {
       random: this.random.fork(this.starts),
       nowMs: this.localNowMs(),
     });
+    const { raft } = knobs;
+    this.liveness = new PeerLiveness(raft.electionTimeoutTicks * raft.tickMs);
+    this.restingGroups = new RestingGroups(this.id, this.liveness);
+    this.restingGroups.add(this);
+    this.resting = false;
     this.checkedCommit = this.applied.index;
     this.checkedConf = this.applied.conf;
     this.lastTickMs = this.localNowMs();
@@ -136,6 +184,7 @@ export class SimNode {
     this.isUp = true;
     this.boot();
     this.scheduleTick(this.starts);
+    this.scheduleBeat(this.starts);
     this.afterStep();
   }
 
@@ -179,9 +228,34 @@ export class SimNode {
         const { electionTimeoutTicks } = this.simulation.knobs.raft;
         const isLate = now - this.lastTickMs > (electionTimeoutTicks * tickMs) / 2 + tickMs;
         this.lastTickMs = now;
-        if (isLate && this.simulation.knobs.noticesStalls) this.core.skipElectionRound();
-        this.core.tick(now);
+        if (isLate && this.simulation.knobs.noticesStalls) {
+          this.core.skipElectionRound();
+          this.liveness.skipRound(now);
+        }
+        for (const peer of this.liveness.expire(now)) this.restingGroups.peerLost(peer);
+        this.restingGroups.wakeSome(now);
+        if (this.core.isQuiet) return;
+        this.core.tick(now, this.simulation.knobs.raft.quietAfterTicks > 0 ? this.liveness.present : undefined);
       });
+    });
+  }
+
+  private scheduleBeat(starts: number): void {
+    const { raft } = this.simulation.knobs;
+    if (raft.quietAfterTicks === 0) return;
+    this.simulation.queue.after((raft.electionTimeoutTicks * raft.tickMs) / 4, () => {
+      if (!this.isUp || this.starts !== starts) return;
+      this.run(() => {
+        this.scheduleBeat(starts);
+        this.simulation.sendBeats(this, starts);
+      });
+    });
+  }
+
+  receiveBeat(from: NodeId, life: number): void {
+    if (!this.isUp) return;
+    this.run(() => {
+      if (this.liveness.heard(from, life, this.localNowMs())) this.restingGroups.peerBegan(from);
     });
   }
 
@@ -191,6 +265,7 @@ export class SimNode {
     if (!this.isUp) return;
     this.run(() => {
       if (message.kind === 'snapshot') this.incoming.set(message.snapshot.index, snapshotHash);
+      this.noteLeaderLived();
       this.core.step(message, this.localNowMs());
     });
   }
@@ -234,6 +309,7 @@ export class SimNode {
     const isElected = this.core.role === Role.Leader && this.ledTerm !== this.core.term;
     if (!isElected && this.random.next() < this.simulation.knobs.lazyTurn) return;
     this.pump();
+    this.noteRest();
     this.simulation.checker.onStep(this, this.simulation.nodes);
   }
 
@@ -353,6 +429,6 @@ export class SimNode {
   describe(): string {
     const { core } = this;
     const state = this.isUp ? (this.isPaused() ? 'paused' : core.role) : 'down';
-    return `${this.id}:${state} t${core.term} c${core.commitIndex} a${core.appliedIndex} l${core.lastIndex}`;
+    return `${this.id}:${state} t${core.term} c${core.commitIndex} a${core.appliedIndex} l${core.lastIndex}${core.isQuiet ? ' rests' : ''}`;
   }
 }

@@ -4,7 +4,13 @@
  * The last part of every run is without faults: the cluster must then recover and serve.
  */
 import { nodeId, SeededRandom } from '../../../src/platform/index.ts';
-import { type ConfChangeStep, EMPTY_CONF, type Message, simpleConf } from '../../../src/raftengine/core/index.ts';
+import {
+  type ConfChangeStep,
+  EMPTY_CONF,
+  isVoter,
+  type Message,
+  simpleConf,
+} from '../../../src/raftengine/core/index.ts';
 import { Checker, InvariantViolation } from './checker.ts';
 import { EventQueue } from './event-queue.ts';
 import { drawKnobs, FAULTS, type Fault, type Knobs } from './knobs.ts';
@@ -16,6 +22,8 @@ export interface RunReport {
   readonly steps: number;
   readonly committed: number;
   readonly elections: number;
+  /** How often a node's replica went to rest. */
+  readonly rests: number;
 }
 
 export class Simulation {
@@ -32,6 +40,7 @@ export class Simulation {
   /** `from * 64 + to` of links that carry nothing. */
   private readonly cuts = new Set<number>();
   private hasFaults = true;
+  private hasClients = true;
   private payloads = 0;
 
   constructor(seed: number, trace?: (line: string) => void) {
@@ -67,6 +76,7 @@ export class Simulation {
       steps: steps + this.recover(),
       committed: this.checker.committedIndex,
       elections: this.checker.newestElectedTerm,
+      rests: this.nodes.reduce((sum, node) => sum + node.rests, 0),
     };
   }
 
@@ -77,10 +87,7 @@ export class Simulation {
     this.cuts.clear();
     for (const node of this.nodes) node.restart();
     const { electionTimeoutTicks, tickMs } = this.knobs.raft;
-    // A member may have to fetch everything, one entry at a time.
-    const entryMs = 2 * this.knobs.diskDelayMs + 4 * this.knobs.networkDelayMs + electionTimeoutTicks * tickMs;
-    const backlog = Math.max(...this.nodes.map((node) => node.core.lastIndex));
-    const endMs = this.knobs.durationMs + electionTimeoutTicks * tickMs * 40 + entryMs * backlog;
+    const endMs = this.knobs.durationMs + electionTimeoutTicks * tickMs * 40 + this.catchUpMs();
     let steps = 0;
     let target: number | undefined;
     while (this.queue.runNext(endMs)) {
@@ -88,10 +95,63 @@ export class Simulation {
       this.checker.checkLeases(this.nodes);
       if (steps % 64 !== 0 || this.queue.nowMs < this.knobs.durationMs + electionTimeoutTicks * tickMs * 4) continue;
       target ??= this.checker.committedIndex + 3;
-      if (this.checker.ackedIndex >= target && this.isCaughtUp(target)) return steps;
+      if (this.checker.ackedIndex >= target && this.isCaughtUp(target)) return steps + this.comeToRest();
     }
     const states = this.nodes.map((node) => node.describe()).join(', ');
     throw new InvariantViolation('recovery', `no progress to ${target} after all faults ended: ${states}`);
+  }
+
+  /** A member may have to fetch everything, one entry at a time. */
+  private catchUpMs(): number {
+    const { electionTimeoutTicks, tickMs } = this.knobs.raft;
+    const entryMs = 2 * this.knobs.diskDelayMs + 4 * this.knobs.networkDelayMs + electionTimeoutTicks * tickMs;
+    return entryMs * Math.max(...this.nodes.map((node) => node.core.lastIndex));
+  }
+
+  /** Without faults and clients every replica goes to rest and stays there; the next write finds a leader. */
+  private comeToRest(): number {
+    const { quietAfterTicks, electionTimeoutTicks, tickMs } = this.knobs.raft;
+    if (quietAfterTicks === 0 || this.hasOutsiders()) return 0;
+    this.say('clients end');
+    this.hasClients = false;
+    const isAtRest = (): boolean => this.members().every((member) => member.core.isQuiet);
+    const boundMs = (quietAfterTicks + 8 * electionTimeoutTicks) * tickMs + this.catchUpMs();
+    let steps = this.runUntil(isAtRest, boundMs, 'the group does not go to rest');
+    // Answers that were overtaken by later ones may still arrive, and wake once more.
+    const settledMs = this.queue.nowMs + 4 * this.knobs.networkDelayMs;
+    steps += this.runUntil(() => this.queue.nowMs >= settledMs);
+    steps += this.runUntil(isAtRest, boundMs, 'the group does not go to rest again');
+    const restedMs = this.queue.nowMs;
+    steps += this.runUntil(() => this.queue.nowMs >= restedMs + 4 * electionTimeoutTicks * tickMs || !isAtRest());
+    if (!isAtRest()) throw new InvariantViolation('rest', 'the group woke up by itself');
+    const { ackedIndex } = this.checker;
+    this.hasClients = true;
+    return steps + this.runUntil(() => this.checker.ackedIndex > ackedIndex, boundMs, 'a group at rest does not serve');
+  }
+
+  private runUntil(isReached: () => boolean, withinMs = Number.POSITIVE_INFINITY, complaint = ''): number {
+    const endMs = this.queue.nowMs + withinMs;
+    let steps = 0;
+    while (!isReached()) {
+      if (!this.queue.runNext(endMs)) {
+        throw new InvariantViolation('rest', `${complaint}: ${this.nodes.map((node) => node.describe()).join(', ')}`);
+      }
+      steps++;
+      this.checker.checkLeases(this.nodes);
+    }
+    return steps;
+  }
+
+  private members(): SimNode[] {
+    const leader = this.nodes.find((node) => node.isLeader());
+    const { voters, learners } = leader?.core.conf ?? EMPTY_CONF;
+    return [...voters, ...learners].map((member) => this.nodes[member - 1]!);
+  }
+
+  /** Removed nodes that do not know it ask for votes for ever. */
+  private hasOutsiders(): boolean {
+    const members = this.members();
+    return this.nodes.some((node) => !members.includes(node) && isVoter(node.core.conf, node.id));
   }
 
   private isCaughtUp(index: number): boolean {
@@ -148,12 +208,35 @@ export class Simulation {
     });
   }
 
+  sendBeats(from: SimNode, life: number): void {
+    const { networkDelayMs, straggles, loses, duplicates } = this.knobs;
+    for (const to of this.nodes) {
+      if (to === from) continue;
+      const copies = this.hasFaults && this.network.next() < duplicates ? 2 : 1;
+      for (let copy = 0; copy < copies; copy++) {
+        const isLost = this.hasFaults && this.network.next() < loses;
+        const isLate = this.hasFaults && this.network.next() < straggles;
+        const delayMs =
+          networkDelayMs * (0.5 + this.network.next()) +
+          (isLate ? this.network.next() * 2 * this.electionTimeoutMs() : 0);
+        this.queue.after(delayMs, () => {
+          if (!isLost && !this.cuts.has(from.id * 64 + to.id)) to.receiveBeat(from.id, life);
+        });
+      }
+    }
+  }
+
   // ---- clients
+
+  private isLull(): boolean {
+    const { lullMs } = this.knobs;
+    return !this.hasClients || (this.hasFaults && lullMs > 0 && Math.floor(this.queue.nowMs / lullMs) % 2 === 1);
+  }
 
   private scheduleClient(node: SimNode): void {
     const meanMs = this.hasFaults ? this.knobs.proposalMs : this.electionTimeoutMs();
     this.queue.after(meanMs * 2 * this.clients.next(), () => {
-      if (node.isLeader()) {
+      if (node.isLeader() && !this.isLull()) {
         for (let count = 1 + this.clients.int(3); count > 0; count--) {
           const payload = Buffer.alloc(4 + this.clients.int(40));
           payload.writeUInt32BE(++this.payloads, 0);

@@ -1,0 +1,120 @@
+/**
+ * Rest of a group that nobody uses. A leader whose group has been settled for a while offers rest in its heartbeats; a
+ * follower that holds exactly the leader's log, all of it committed, stored and applied, accepts and lets its election
+ * timer stand; when every member has accepted, the leader rests too. Nothing in a resting group ticks or sends.
+ *
+ * Somebody else must then notice that the leader is gone: the engine, node by node. A beat of the leader's node counts as
+ * a heartbeat of every group that rests under it (`RaftCore.leaderLived`). Safety never rests on that: a lease comes from
+ * answered heartbeats only, so a leader at rest soon has none, and what a follower promised it keeps.
+ *
+ * Every input wakes. A woken leader sends heartbeats, which wake the others; a woken follower tells its leader.
+ */
+import type { Millis, NodeId, Term } from '../../platform/index.ts';
+import type { Election } from './election.ts';
+import type { Membership } from './membership.ts';
+import type { Outbox } from './outbox.ts';
+import { isJoint } from './quorum.ts';
+import type { RaftLog } from './raft-log.ts';
+import type { ReadRounds } from './read-index.ts';
+import type { Replication } from './replication.ts';
+import type { Transfer } from './transfer.ts';
+import { type Message, type RaftConfig, Role } from './types.ts';
+
+/** Nodes that are known to live; undefined: all of them. */
+export type PresentNodes = ReadonlySet<NodeId> | undefined;
+
+/** What must stand still before a group rests, and what goes on when it wakes. */
+export interface RestingParts {
+  readonly log: RaftLog;
+  readonly outbox: Outbox;
+  readonly reads: ReadRounds;
+  readonly election: Election;
+  readonly replication: Replication;
+  readonly membership: Membership;
+  readonly transfer: Transfer;
+}
+
+export class Quiescence {
+  private readonly quietAfterTicks: number;
+  private readonly parts: RestingParts;
+  isQuiet = false;
+  /** On a leader: ticks since anybody wanted anything. */
+  private idleTicks = 0;
+  /** On a leader that offers rest: since when. */
+  private offeredSinceMs: Millis | undefined;
+
+  constructor(config: RaftConfig, parts: RestingParts) {
+    this.quietAfterTicks = config.quietAfterTicks;
+    this.parts = parts;
+  }
+
+  /** Somebody wants something of this group, or its leadership changes. */
+  noteActivity(): void {
+    this.idleTicks = 0;
+    this.offeredSinceMs = undefined;
+  }
+
+  /**
+   * Counts a tick of leadership.
+   * @param isUsable the leader has committed in its term, and stays
+   * @returns whether the next heartbeats offer rest, or the group is at rest from now on
+   */
+  tick(isUsable: boolean, nowMs: Millis, present: PresentNodes): 'awake' | 'offers' | 'rests' {
+    if (this.quietAfterTicks === 0) return 'awake';
+    if (!isUsable || !this.isSettled(present)) {
+      this.noteActivity();
+      return 'awake';
+    }
+    if (++this.idleTicks < this.quietAfterTicks) return 'awake';
+    if (this.offeredSinceMs === undefined) {
+      this.offeredSinceMs = nowMs;
+      return 'offers';
+    }
+    this.isQuiet = this.parts.replication.isResting(this.offeredSinceMs, present);
+    return this.isQuiet ? 'rests' : 'offers';
+  }
+
+  private isSettled(present: PresentNodes): boolean {
+    const { log, reads, replication, membership, transfer } = this.parts;
+    const isIdle = log.isSettled() && reads.isIdle() && transfer.target === 0;
+    return isIdle && !membership.isPending() && !isJoint(membership.conf) && replication.isSettled(present);
+  }
+
+  /** On a follower that was offered rest. @returns true when it accepts, and rests from now on */
+  accept(offer: Extract<Message, { kind: 'heartbeat' }>): boolean {
+    const { log } = this.parts;
+    const isSame = offer.commitIndex === log.lastIndex() && log.isSettled();
+    this.isQuiet = this.quietAfterTicks > 0 && offer.rest && isSame;
+    return this.isQuiet;
+  }
+
+  /** False for what only repeats that the group is at rest, and for an acknowledgement that a slow disk held back. @param term the current one */
+  isDisturbedBy(message: Message, role: Role, term: Term): boolean {
+    if (!this.isQuiet) return false;
+    if (message.term !== term) return true;
+    const { log, replication } = this.parts;
+    if (message.kind === 'heartbeatResponse') return role !== Role.Leader || !message.rest;
+    if (message.kind === 'appendResponse') {
+      return message.reject || replication.peer(message.from)?.matchIndex !== log.lastIndex();
+    }
+    return message.kind !== 'heartbeat' || !message.rest || message.commitIndex !== log.lastIndex();
+  }
+
+  /** @param present nodes that live; the silence of the others counts from now */
+  wakeLeader(nowMs: Millis, present: PresentNodes): void {
+    this.end();
+    this.parts.replication.resume(present);
+    this.parts.replication.heartbeat(this.parts.reads.newestRound, nowMs, false);
+  }
+
+  wakeFollower(term: Term, leader: NodeId | 0, nowMs: Millis): void {
+    this.end();
+    this.parts.election.resume(nowMs);
+    if (leader !== 0) this.parts.outbox.answerHeartbeat(leader, term, Number.NEGATIVE_INFINITY, 0, false);
+  }
+
+  private end(): void {
+    this.isQuiet = false;
+    this.noteActivity();
+  }
+}
