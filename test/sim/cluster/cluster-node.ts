@@ -101,11 +101,6 @@ export class ClusterNode {
     return this.levels.exists(`${STORES}-${group}`);
   }
 
-  /** It is another incarnation than the one that the cluster knew: nobody tells it what the catalog knows of nodes. */
-  get wasWiped(): boolean {
-    return this.joins;
-  }
-
   get isUp(): boolean {
     return this.process !== undefined;
   }
@@ -220,11 +215,15 @@ export class ClusterNode {
     this.levelsSettled = this.levels.crash(this.options.random);
   }
 
-  /** Forgets everything; it comes back as a stranger that waits to be taken in. */
-  wipe(): void {
+  /**
+   * Forgets everything; it comes back as a stranger that waits to be taken in.
+   * @returns the incarnation that is no more
+   */
+  wipe(): Buffer {
     this.crash(true);
     this.mustWipe = true;
     this.joins = true;
+    return this.incarnation;
   }
 
   /** Moves the wall clock to `offsetMs` from true time. */

@@ -1,4 +1,5 @@
 /** Carries out the planned faults on the cluster, and mends everything at the end. */
+import { CatalogError } from '../../../src/distribution/index.ts';
 import {
   type GroupId,
   type NodeId,
@@ -269,7 +270,7 @@ export class Nemesis {
         while (mayWipe() && !this.isForgotten(node)) await this.options.simulation.delay(RETRY_MS, 'membership');
         if (!mayWipe()) return;
         node.isHeldDown = true;
-        node.wipe();
+        await this.strikeOff(node, node.wipe());
       },
       (error: Error) => say(`membership: ${error.message}`),
     );
@@ -282,6 +283,23 @@ export class Nemesis {
     return () => {
       bringBack().catch((error: Error) => say(`membership: ${error.message}`));
     };
+  }
+
+  /** Tells the catalog that an incarnation will not come back; before that it takes no other one of the node. */
+  private async strikeOff(node: ClusterNode, incarnation: Buffer): Promise<void> {
+    const { nodes, simulation, say } = this.options;
+    const { id } = node;
+    for (;;) {
+      const other = nodes.find((each) => each !== node && each.isUp);
+      const asked = other?.process?.node.catalog.run({ kind: 'removeNode', nodeId: id, incarnation }, PATIENCE_MS);
+      const outcome = asked?.then(
+        () => true,
+        (error: Error) => error instanceof CatalogError && error.code === 'NODE_NOT_FOUND',
+      );
+      if (await Promise.race([outcome, simulation.delay(2 * PATIENCE_MS, 'membership patience')])) break;
+      await simulation.delay(RETRY_MS, 'membership');
+    }
+    say(`node ${id} is struck off`);
   }
 
   private isForgotten(node: ClusterNode): boolean {

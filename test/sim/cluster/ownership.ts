@@ -199,10 +199,10 @@ export class OwnershipInvariants {
       return `jobs under way: ${[...state.jobs.values()]
         .map((job) => `${job.id} ${job.phase} attempt ${job.attempt} from ${job.src} to ${job.dst} (${job.lastError})`)
         .join('; ')}`;
-    for (const { id, process, wasWiped } of this.nodes) {
+    for (const { id, process } of this.nodes) {
       if (process?.node.routes.current.version !== state.meta.version) return `node ${id} has another directory`;
       const revision = process.node.document()?.revision;
-      if (revision !== state.meta.documentRevision && !wasWiped) return `node ${id} has document ${revision}`;
+      if (revision !== state.meta.documentRevision) return `node ${id} has document ${revision}`;
       for (const { groupId: group } of process.node.host.all()) {
         if (state.groups.get(group)?.state !== 'ACTIVE') return `node ${id} has a replica of removed group ${group}`;
       }
