@@ -20,6 +20,7 @@ export {
   type GroupStateMachineOptions,
   type UnitRefusal,
 } from './state-machine.ts';
+export * from './txn/index.ts';
 export * from './txn-api.ts';
 export * from './types.ts';
 export type { AccessListener } from './view.ts';

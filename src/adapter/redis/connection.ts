@@ -6,6 +6,7 @@ import type { GroupId, Millis } from '../../platform/index.ts';
 import type { ClientStream } from './client-stream.ts';
 import { arityAccepts } from './command.ts';
 import type { ResolvedCommand } from './command-table.ts';
+import { alone, runAcross } from './cross-group.ts';
 import { errorText } from './errors.ts';
 import { GroupLane, type LaneOwner } from './group-lane.ts';
 import { CommandRequest, type GroupRequest } from './group-request.ts';
@@ -14,7 +15,7 @@ import { EncodedReply, ErrorReply, errors, QUEUED, RedisError, type Reply } from
 import { ReplyRing } from './reply-ring.ts';
 import { Rerouting, type ReroutingHost } from './rerouting.ts';
 import { ProtocolError, RespParser } from './resp-parser.ts';
-import { anyGroup, routeOf } from './routing.ts';
+import { anyGroup, crossGroup, type Route, routeOf } from './routing.ts';
 import { ClusterScan } from './scan-context.ts';
 import type { ServerState } from './server-state.ts';
 import { TransactionSession } from './transaction-session.ts';
@@ -262,7 +263,9 @@ export class Connection implements LaneOwner, ReroutingHost {
     const queued = this.multi.transaction !== undefined && !NOT_QUEUED.has(spec.name);
     if (server.pause !== undefined && !queued && this.heldByPause(command, args)) return;
     const handler = spec.handler!;
-    if (!queued && this.mustWait(handler.kind)) {
+    const route = queued || handler.kind !== 'data' ? undefined : routeOf(server.kv, spec, args, this.db);
+    const crosses = route === undefined ? spec.name === 'exec' && this.multi.crosses() : route.crosses;
+    if (!queued && this.mustWait(handler.kind === 'scan' || (crosses && this.mayCross))) {
       this.held = { command, args };
       return;
     }
@@ -270,19 +273,24 @@ export class Connection implements LaneOwner, ReroutingHost {
     this.lastCommand = command.fullName;
     this.lastCommandMs = server.clock.monotonicMs();
     if (queued) this.enqueue(command, args);
-    else if (handler.kind === 'data') this.startData(command, args);
+    else if (route !== undefined) this.startData(command, args, route);
     else this.startOther(command, args);
     if (this.replyMode === 'skip') this.replyMode = 'on';
     else if (this.replyMode === 'skipNext') this.replyMode = 'skip';
   }
 
+  /** Commands and transactions may have keys of several groups. Clients that follow redirects expect CROSSSLOT instead. */
+  get mayCross(): boolean {
+    return !this.redirects && this.server.transactions !== undefined;
+  }
+
   /**
-   * A command that looks at applied state needs everything before it to be applied. And everything under way at one time is
-   * routed by one version of the directory, so that no key has two ways.
+   * A command that looks at applied state of all groups needs everything before it to be applied. And everything under way at one
+   * time is routed by one version of the directory, so that no key has two ways.
    */
-  private mustWait(kind: 'data' | 'scan' | 'connection'): boolean {
+  private mustWait(isWide: boolean): boolean {
     const { routesVersion } = this.server.kv;
-    if (this.ring.unsettled > 0) return kind === 'scan' || routesVersion !== this.routedVersion;
+    if (this.ring.unsettled > 0) return isWide || routesVersion !== this.routedVersion;
     this.routedVersion = routesVersion;
     return false;
   }
@@ -300,10 +308,13 @@ export class Connection implements LaneOwner, ReroutingHost {
     return true;
   }
 
-  private startData(command: ResolvedCommand, args: readonly Buffer[]): void {
+  private startData(command: ResolvedCommand, args: readonly Buffer[], route: Route): void {
     const slot = this.reserve();
     try {
-      const route = routeOf(this.server.kv, command.spec, args, this.db);
+      if (route.crosses) {
+        this.startAcross(command, args, slot);
+        return;
+      }
       if (this.redirects) redirectElsewhere(this, command.spec, this.db, route.firstKey);
       const lane = this.laneOf(route.group ?? anyGroup(this.server.kv));
       const request = new CommandRequest(
@@ -323,6 +334,33 @@ export class Connection implements LaneOwner, ReroutingHost {
     } catch (error) {
       this.settleError(slot, error, false);
     }
+  }
+
+  /** Runs a command on several groups; nothing else is under way. @throws RedisError CROSSSLOT */
+  private startAcross({ spec }: ResolvedCommand, args: readonly Buffer[], slot: number): void {
+    if (!this.mayCross) throw crossGroup();
+    const request = new CommandRequest(spec, args, this.db, this.resp, this.server.settings, alone(), slot);
+    this.occupied = true;
+    const done = () => {
+      this.occupied = false;
+      this.scheduleFlush();
+    };
+    this.runAcross(request).then(
+      (reply) => {
+        this.settle(slot, reply);
+        done();
+      },
+      (error: unknown) => {
+        this.settleError(slot, error, request.isWrite);
+        done();
+      },
+    );
+  }
+
+  /** Runs a request on all groups that its keys belong to. Only when `mayCross`, and when nothing else is under way. */
+  runAcross(request: GroupRequest): Promise<Reply> {
+    if (request.startedMs === 0) request.startedMs = this.server.clock.monotonicMs();
+    return runAcross(this.server.transactions!, request, this.server.commandTimeoutMs);
   }
 
   private startOther(command: ResolvedCommand, args: readonly Buffer[]): void {

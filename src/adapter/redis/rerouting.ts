@@ -34,6 +34,10 @@ export interface ReroutingHost {
   readonly server: ServerState;
   laneOf(group: GroupId): GroupLane;
   requestSettled(request: GroupRequest, error: Error | undefined, reply: Reply | undefined): void;
+  /** True when requests may run on several groups at once. */
+  readonly mayCross: boolean;
+  /** Runs a request on all groups that its keys belong to now. */
+  runAcross(request: GroupRequest): Promise<Reply>;
   /** Everything that came back is settled: commands may be started again. */
   reroutingDone(): void;
 }
@@ -130,6 +134,16 @@ export class Rerouting {
       }
       const group = this.destinationOf(request, destinations);
       if (group === 'behind') break;
+      if (group === undefined && this.host.mayCross) {
+        // It runs alone: what is before it first, what is behind it later.
+        if (leaving.length === 0) {
+          this.waiting = waiting.slice(next + 1);
+          this.sendAcross(request);
+          for (const { request: late, error } of failed) this.settleFailed(late, error);
+          return;
+        }
+        break;
+      }
       if (group === undefined) failed.push({ request, error: crossGroup() });
       else leaving.push({ request, group });
     }
@@ -137,10 +151,7 @@ export class Rerouting {
     for (const { request } of leaving) this.sent.add(request);
     // Requests may be settled or come back while the others are still leaving.
     this.isSending = true;
-    for (const { request, error } of failed) {
-      this.settledInRound++;
-      this.host.requestSettled(request, error, undefined);
-    }
+    for (const { request, error } of failed) this.settleFailed(request, error);
     const behind = this.waiting;
     this.waiting = [];
     let position = 0;
@@ -158,6 +169,20 @@ export class Rerouting {
     for (const request of behind) this.waiting.push(request);
     this.isSending = false;
     this.goOn();
+  }
+
+  private settleFailed(request: GroupRequest, error: Error): void {
+    this.settledInRound++;
+    this.host.requestSettled(request, error, undefined);
+  }
+
+  /** Its keys have been torn apart. The round ends when it is settled. */
+  private sendAcross(request: GroupRequest): void {
+    this.sent.add(request);
+    this.host.runAcross(request).then(
+      (reply) => this.host.requestSettled(request, undefined, reply),
+      (error: Error) => this.host.requestSettled(request, error, undefined),
+    );
   }
 
   /**

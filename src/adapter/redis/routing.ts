@@ -11,9 +11,11 @@ export interface Route {
   readonly group: GroupId | undefined;
   readonly firstKey: Buffer | undefined;
   readonly firstStorageKey: Buffer | undefined;
+  /** True when other keys of the command belong to other groups, by the directory; `group` is then the first key's. */
+  readonly crosses: boolean;
 }
 
-const NO_KEYS: Route = { group: undefined, firstKey: undefined, firstStorageKey: undefined };
+const NO_KEYS: Route = { group: undefined, firstKey: undefined, firstStorageKey: undefined, crosses: false };
 
 export const crossGroup = (): RedisError =>
   new RedisError(
@@ -27,18 +29,18 @@ export function anyGroup(kv: KvService): GroupId {
   return group;
 }
 
-/** The group of storage keys, undefined when there are none. @throws RedisError CROSSSLOT when they belong to different groups */
-export function commonGroup(kv: KvService, storageKeys: readonly Buffer[]): GroupId | undefined {
+/** The group of storage keys, undefined when there are none. */
+export function commonGroup(kv: KvService, storageKeys: readonly Buffer[]): GroupId | 'several' | undefined {
   let group: GroupId | undefined;
   for (const key of storageKeys) {
     const one = kv.groupOf(key);
-    if (group !== undefined && one !== group) throw crossGroup();
+    if (group !== undefined && one !== group) return 'several';
     group = one;
   }
   return group;
 }
 
-/** @throws RedisError CROSSSLOT when the keys belong to different groups */
+/** Where a command goes, by the directory as this node knows it. */
 export function routeOf(kv: KvService, spec: CommandSpec, args: readonly Buffer[], db: number): Route {
   const { keys } = spec;
   if (keys === undefined) return NO_KEYS;
@@ -46,21 +48,22 @@ export function routeOf(kv: KvService, spec: CommandSpec, args: readonly Buffer[
   if (typeof keys !== 'function' && keys.first === keys.last && spec.keyElsewhere === undefined) {
     const firstKey = args[keys.first]!;
     const firstStorageKey = keyspace.storageKey(firstKey);
-    return { group: kv.groupOf(firstStorageKey), firstKey, firstStorageKey };
+    return { group: kv.groupOf(firstStorageKey), firstKey, firstStorageKey, crosses: false };
   }
   const indexes = keyIndexes(spec, args);
   if (indexes.length === 0) return NO_KEYS;
   const firstKey = args[indexes[0]!]!;
   const firstStorageKey = keyspace.storageKey(firstKey);
   const group = kv.groupOf(firstStorageKey);
+  let crosses = false;
   if (kv.dataGroups().length > 1) {
-    for (let nth = 1; nth < indexes.length; nth++) {
-      if (kv.groupOf(keyspace.storageKey(args[indexes[nth]!]!)) !== group) throw crossGroup();
+    for (let nth = 1; nth < indexes.length && !crosses; nth++) {
+      crosses ||= kv.groupOf(keyspace.storageKey(args[indexes[nth]!]!)) !== group;
     }
     const elsewhere = spec.keyElsewhere?.(args);
-    if (elsewhere !== undefined && kv.groupOf(KEYSPACES[elsewhere.db]!.storageKey(elsewhere.key)) !== group) {
-      throw crossGroup();
+    if (elsewhere !== undefined) {
+      crosses ||= kv.groupOf(KEYSPACES[elsewhere.db]!.storageKey(elsewhere.key)) !== group;
     }
   }
-  return { group, firstKey, firstStorageKey };
+  return { group, firstKey, firstStorageKey, crosses };
 }

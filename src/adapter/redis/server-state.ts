@@ -6,6 +6,7 @@ import type { CommandTable, ResolvedCommand } from './command-table.ts';
 import type { RedisConfig } from './config.ts';
 import type { Connection } from './connection.ts';
 import type { EvaluationSettings } from './context.ts';
+import type { CrossGroupRunner } from './cross-group.ts';
 import { isUnexpected } from './errors.ts';
 import { ReplyWriter } from './reply-writer.ts';
 import { ScanCursors } from './scan-cursors.ts';
@@ -48,6 +49,8 @@ export interface ServerStateOptions {
   handOver(): Promise<boolean>;
   /** The cluster's nodes and where groups are; undefined shows this node alone. */
   readonly topology: ClusterTopology | undefined;
+  /** Runs commands whose keys belong to several groups; undefined refuses them. */
+  readonly transactions: CrossGroupRunner | undefined;
 }
 
 /** What all connections of a server share: its settings, statistics, connected clients and the seams below. */
@@ -63,6 +66,8 @@ export class ServerState {
   /** Hands over what this node leads; settles false when it leads nothing. */
   readonly handOver: () => Promise<boolean>;
   readonly topology: ClusterTopology;
+  /** Runs commands whose keys belong to several groups; undefined refuses them. */
+  readonly transactions: CrossGroupRunner | undefined;
   readonly slots: SlotMap;
   readonly cursors = new ScanCursors();
   readonly writer = new ReplyWriter();
@@ -96,6 +101,7 @@ export class ServerState {
     this.logger = options.logger;
     this.quorumReplicas = () => options.quorumReplicas();
     this.handOver = () => options.handOver();
+    this.transactions = options.transactions;
     this.slots = new SlotMap(options.kv);
     this.topology =
       options.topology ?? soloTopology(options.kv.nodeId, () => ({ port: this.port, clusterPort: this.clusterPort }));

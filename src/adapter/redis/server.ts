@@ -9,6 +9,7 @@ import { CommandTable } from './command-table.ts';
 import { ALL_COMMANDS } from './commands/index.ts';
 import { DEFAULT_REDIS_CONFIG, type RedisConfig } from './config.ts';
 import { Connection } from './connection.ts';
+import type { CrossGroupRunner } from './cross-group.ts';
 import { serveForwarded } from './forward-endpoint.ts';
 import { type RedisLogger, ServerState } from './server-state.ts';
 
@@ -31,6 +32,8 @@ export interface RedisServiceOptions {
   handOver?(): Promise<boolean>;
   /** The cluster's nodes and where groups are, for CLUSTER and MOVED; by default this node alone. */
   readonly topology?: ClusterTopology;
+  /** Runs commands and transactions whose keys belong to several groups; without it they get CROSSSLOT. */
+  readonly transactions?: CrossGroupRunner;
   /** The commands that it knows; all of them by default. */
   readonly commands?: readonly CommandSpec[];
 }
@@ -76,6 +79,7 @@ function openState(options: RedisServiceOptions): ServerState {
     quorumReplicas: () => options.quorumReplicas?.() ?? 0,
     handOver: async () => (await options.handOver?.()) ?? false,
     topology: options.topology,
+    transactions: options.transactions,
   });
   serveForwarded({
     kv: state.kv,

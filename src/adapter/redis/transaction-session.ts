@@ -1,14 +1,17 @@
 /**
- * MULTI, EXEC, DISCARD and WATCH of one connection. A transaction is one operation on one group: its data commands are
- * queued here and evaluated together there, under the condition that the watched keys have the versions that WATCH read.
+ * MULTI, EXEC, DISCARD and WATCH of one connection. The data commands of a transaction are queued here and evaluated together,
+ * under the condition that the watched keys have the versions that WATCH read: as one operation on the group that has all of
+ * the keys, or as a transaction across their groups.
  */
 import type { GroupId } from '../../platform/index.ts';
 import type { ResolvedCommand } from './command-table.ts';
+import { alone } from './cross-group.ts';
 import { errorText } from './errors.ts';
 import type { GroupLane } from './group-lane.ts';
 import {
   decodeVersions,
   type GroupRequest,
+  type RequestOwner,
   storageKeysOf,
   TransactionRequest,
   type WatchedKey,
@@ -36,6 +39,9 @@ export interface TransactionHost {
   readonly redirects: boolean;
   readonly readOnly: boolean;
   readonly isClusterPort: boolean;
+  /** Keys of several groups are no reason to refuse. */
+  readonly mayCross: boolean;
+  runAcross(request: GroupRequest): Promise<Reply>;
   ask(group: GroupId, make: (lane: GroupLane, token: number) => GroupRequest): Promise<Reply>;
   runOther(command: ResolvedCommand, args: readonly Buffer[]): Reply | Promise<Reply>;
 }
@@ -92,7 +98,8 @@ export class TransactionSession {
       if (route.firstStorageKey !== undefined) {
         // Where the first key was when it was queued does not matter: it may have moved since.
         const first = transaction.firstStorageKey ?? this.watched[0]?.storageKey;
-        if (first !== undefined && kv.groupOf(first) !== route.group) throw crossGroup();
+        const crosses = route.crosses || (first !== undefined && kv.groupOf(first) !== route.group);
+        if (crosses && !this.host.mayCross) throw crossGroup();
         transaction.firstStorageKey ??= route.firstStorageKey;
       }
       transaction.queue.push({ kind: 'data', data: { spec, args, db: transaction.db } });
@@ -102,8 +109,19 @@ export class TransactionSession {
     }
   }
 
+  /** True when EXEC would span groups, so that nothing else of the connection may be under way. */
+  crosses(): boolean {
+    const { kv } = this.host.server;
+    if (this.open === undefined || kv.dataGroups().length <= 1) return false;
+    return commonGroup(kv, this.storageKeys(this.open, this.watched)) === 'several';
+  }
+
+  private storageKeys(transaction: Transaction, watched: readonly WatchedKey[]): Buffer[] {
+    return [...watched.map(({ storageKey }) => storageKey), ...storageKeysOf(transaction.data())];
+  }
+
   /**
-   * EXEC: one operation for all data commands of the transaction.
+   * EXEC: all data commands of the transaction at once.
    * @param onlyData called when nothing that follows on the connection depends on the outcome
    * @throws RedisError when there is no transaction, or one that was refused
    */
@@ -117,16 +135,15 @@ export class TransactionSession {
     }
     if (transaction.queue.length === 0 && watched.length === 0) return [];
     const commands = transaction.data();
-    const keys = [...watched.map(({ storageKey }) => storageKey), ...storageKeysOf(commands)];
-    const group = commonGroup(server.kv, keys) ?? anyGroup(server.kv);
-    const replies = this.host.ask(
-      group,
-      (lane, token) => new TransactionRequest(watched, commands, resp, server.settings, lane, token),
-    );
+    const group = commonGroup(server.kv, this.storageKeys(transaction, watched)) ?? anyGroup(server.kv);
+    const requestOf = (owner: RequestOwner, token: number) =>
+      new TransactionRequest(watched, commands, resp, server.settings, owner, token);
+    if (group === 'several' && !this.host.mayCross) throw crossGroup();
+    const replies = group === 'several' ? this.host.runAcross(requestOf(alone(), 0)) : this.host.ask(group, requestOf);
     if (commands.length < transaction.queue.length) {
       return replies.then((reply) => this.finishMixed(transaction, reply));
     }
-    onlyData();
+    if (group !== 'several') onlyData();
     return replies;
   }
 
@@ -151,30 +168,38 @@ export class TransactionSession {
     return replies;
   }
 
-  /** WATCH: remembers the versions of keys. @throws RedisError CROSSSLOT when watched keys belong to different groups */
+  /** WATCH: remembers the versions of keys. @throws RedisError CROSSSLOT when they belong to different groups and must not */
   async watch(userKeys: readonly Buffer[]): Promise<void> {
-    const { server, db, resp } = this.host;
+    const { server, db } = this.host;
     const keyspace = KEYSPACES[db]!;
     const storageKeys = userKeys.map((key) => keyspace.storageKey(key));
     if (this.host.redirects) redirectElsewhere(this.host, WATCH, db, userKeys[0]);
+    const watched = this.watched.map(({ storageKey }) => storageKey);
+    const crosses = commonGroup(server.kv, [...storageKeys, ...watched]) === 'several';
+    if (crosses && !this.host.mayCross) throw crossGroup();
+    const byGroup = new Map<GroupId, Buffer[]>();
+    for (const key of storageKeys) {
+      const group = server.kv.groupOf(key);
+      byGroup.set(group, [...(byGroup.get(group) ?? []), key]);
+    }
+    const read = await Promise.all([...byGroup].map(([group, keys]) => this.readVersions(group, keys)));
+    for (const { storageKey, version } of read.flat()) {
+      if (this.watched.every((one) => !one.storageKey.equals(storageKey))) this.watched.push({ storageKey, version });
+    }
+  }
+
+  /** Versions of keys that one group has. */
+  private async readVersions(group: GroupId, storageKeys: readonly Buffer[]): Promise<WatchedKey[]> {
+    const { server, resp } = this.host;
     for (let attempt = 0; attempt < WATCH_ATTEMPTS; attempt++) {
-      const watched = this.watched.map(({ storageKey }) => storageKey);
-      const group = commonGroup(server.kv, [...storageKeys, ...watched]) ?? anyGroup(server.kv);
+      const now = commonGroup(server.kv, storageKeys);
       const reply = await this.host.ask(
-        group,
+        now === undefined || now === 'several' ? group : now,
         (lane, token) => new WatchRequest(storageKeys, resp, server.settings, lane, token),
       );
       const { ambiguous, versions } = decodeVersions(reply);
-      if (ambiguous) {
-        await new Promise<void>((resolve) => server.scheduler.endOfTurn(resolve));
-        continue;
-      }
-      storageKeys.forEach((storageKey, index) => {
-        if (this.watched.every((watched) => !watched.storageKey.equals(storageKey))) {
-          this.watched.push({ storageKey, version: versions[index]! });
-        }
-      });
-      return;
+      if (!ambiguous) return storageKeys.map((storageKey, index) => ({ storageKey, version: versions[index]! }));
+      await new Promise<void>((resolve) => server.scheduler.endOfTurn(resolve));
     }
     throw new RedisError('TRYAGAIN the watched keys are being written all the time, try again');
   }

@@ -22,7 +22,7 @@ export interface GrantedTimestamp {
 /** Timestamps that order work across groups: one that is asked for after another was answered is larger. */
 export interface TimestampSource {
   /** @param after the answer is larger than this too */
-  next(after?: HlcTimestamp): Promise<GrantedTimestamp>;
+  timestamp(after?: HlcTimestamp): Promise<GrantedTimestamp>;
 }
 
 /** Bounds of transactions (protocols.md §3.11). */

@@ -115,8 +115,12 @@ export class Coordinator {
     const divided = this.divide(plan);
     const locked = await this.withHeartbeat(plan, () => this.lockAll(plan, divided));
     if ('kind' in locked) return locked.kind === 'refused' ? locked : undefined;
-    this.finisher.later(() => this.finisher.rollBack(plan.txn, divided));
-    return undefined;
+    try {
+      // No lock is ended by others unless the primary's was: when that one lives after the last was given, all were in force at once.
+      return (await this.isAlive(plan)) ? undefined : refused('rolledBack');
+    } finally {
+      this.finisher.later(() => this.finisher.rollBack(plan.txn, divided));
+    }
   }
 
   /**
@@ -139,6 +143,18 @@ export class Coordinator {
       if (this.parts.clock.monotonicMs() >= deadlineMs)
         throw new TransactionUnknownError(txn.txnId, txn.primary, cause);
       await pause(this.parts, tries);
+    }
+  }
+
+  private async isAlive(plan: CommitPlan): Promise<boolean> {
+    const { client, kv } = this.parts;
+    const { primary } = plan.txn;
+    try {
+      const push = () => client.push(kv.groupOf(primary), plan.txn, this.deadlineTs(plan));
+      return (await persist(this.parts, plan.deadlineMs, push)).kind === 'pushed';
+    } catch (error) {
+      if (error instanceof NotOwnerError) return false;
+      throw error;
     }
   }
 
@@ -217,7 +233,7 @@ export class Coordinator {
   }
 
   private drawAbove(floor: HlcTimestamp, deadlineMs: Millis) {
-    return persist(this.parts, deadlineMs, () => this.parts.timestamps.next(floor));
+    return persist(this.parts, deadlineMs, () => this.parts.timestamps.timestamp(floor));
   }
 
   /**

@@ -24,6 +24,9 @@ export interface ResolverLimits {
   readonly maxQueue: number;
   /** How long one question is repeated. */
   readonly patienceMs: Millis;
+  /** When to ask again about a transaction that was still open, and how often: who waits for its lock gives up after 1 s. */
+  readonly openPauseMs: Millis;
+  readonly maxOpenAnswers: number;
 }
 
 export const DEFAULT_RESOLVER_LIMITS: ResolverLimits = {
@@ -32,6 +35,8 @@ export const DEFAULT_RESOLVER_LIMITS: ResolverLimits = {
   concurrency: 16,
   maxQueue: 4_096,
   patienceMs: 3_000,
+  openPauseMs: 200,
+  maxOpenAnswers: 5,
 };
 
 /** A group that this node leads. */
@@ -64,13 +69,20 @@ interface Asked {
   readonly group: GroupId;
 }
 
+/** Locks that wait for the fate of one transaction. */
+interface Wanted {
+  readonly locks: Asked[];
+  /** How often it was still open. */
+  openAnswers: number;
+}
+
 /** See the head of the file. One a node. */
 export class FateResolver {
   private readonly parts: ResolverParts;
   private readonly limits: ResolverLimits;
   private readonly fates = new FateCache();
   /** Locks by the transaction whose fate is wanted; those under way first. */
-  private readonly wanted = new Map<string, Asked[]>();
+  private readonly wanted = new Map<string, Wanted>();
   private readonly queue: string[] = [];
   private asking = 0;
   /** Verdicts that wait for the end of the turn. */
@@ -102,14 +114,14 @@ export class FateResolver {
       return;
     }
     const name = lock.txnId.toString('latin1');
-    const others = this.wanted.get(name);
+    const others = this.wanted.get(name)?.locks;
     if (others !== undefined) {
       const isKnown = others.some((one) => one.group === group && one.lock.key.equals(lock.key));
       if (!isKnown && others.length < this.limits.maxQueue) others.push({ group, lock });
       return;
     }
     if (this.queue.length >= this.limits.maxQueue) return;
-    this.wanted.set(name, [{ group, lock }]);
+    this.wanted.set(name, { locks: [{ group, lock }], openAnswers: 0 });
     this.queue.push(name);
     this.askNext();
   }
@@ -126,23 +138,36 @@ export class FateResolver {
     while (this.asking < this.limits.concurrency) {
       const name = this.queue.shift();
       if (name === undefined) return;
+      const wanted = this.wanted.get(name)!;
       this.asking++;
-      this.ask(this.wanted.get(name)![0]!.lock)
+      this.ask(wanted.locks[0]!.lock)
         .then(
-          (fate) => {
-            if (fate === undefined) return;
-            for (const asked of this.wanted.get(name)!) {
-              this.fates.set(asked.lock.txnId, fate);
-              this.carryOut(asked, fate);
-            }
+          (fate) => this.answered(name, wanted, fate),
+          (error: unknown) => {
+            this.wanted.delete(name);
+            this.parts.onError?.(error);
           },
-          (error: unknown) => this.parts.onError?.(error),
         )
         .finally(() => {
-          this.wanted.delete(name);
           this.asking--;
           this.askNext();
         });
+    }
+  }
+
+  private answered(name: string, wanted: Wanted, fate: Fate | undefined): void {
+    if (fate === undefined && ++wanted.openAnswers < this.limits.maxOpenAnswers) {
+      this.parts.scheduler.after(this.limits.openPauseMs, () => {
+        this.queue.push(name);
+        this.askNext();
+      });
+      return;
+    }
+    this.wanted.delete(name);
+    if (fate === undefined) return;
+    for (const asked of wanted.locks) {
+      this.fates.set(asked.lock.txnId, fate);
+      this.carryOut(asked, fate);
     }
   }
 

@@ -32,6 +32,8 @@ const MAX_READ_ROUNDS = 64;
 export interface RunRequest {
   /** Keys that it will probably read, so that they are read at once; others are read when they are met. */
   readonly keys: readonly Buffer[];
+  /** It probably writes nothing, so its keys are read for an answer at once. */
+  readonly isReadOnly?: boolean;
   /** `serializable` unless told otherwise. */
   readonly isolation?: Isolation;
   /** Monotonic. */
@@ -110,7 +112,7 @@ export class TransactionRunner implements TransactionStarter {
 
   async begin({ isolation, deadlineMs, ageTs }: TransactionOptions): Promise<KvTransaction> {
     const grantedMs = this.parts.clock.monotonicMs();
-    const granted = await persist(this.parts, deadlineMs, () => this.parts.timestamps.next());
+    const granted = await persist(this.parts, deadlineMs, () => this.parts.timestamps.timestamp());
     const id = this.parts.random.bytes(TXN_ID_BYTES);
     return new Transaction(this.parts, this.coordinator, { id, isolation, granted, grantedMs, ageTs });
   }
@@ -122,6 +124,13 @@ export class TransactionRunner implements TransactionStarter {
   ): Promise<RunResult<Reply> | Extract<CommitOutcome, { kind: 'refused' }>> {
     const { deadlineMs } = request;
     let values: ReadValues = new Map();
+    if (request.isReadOnly === true) {
+      const together = await this.readLockless(distinct(request.keys), work);
+      const evaluated = this.evaluate(together ?? values, body);
+      if (together !== undefined && evaluated.kind === 'done' && evaluated.view.isReadOnly) {
+        return answer(evaluated, undefined);
+      }
+    }
     for (let round = 0; round < MAX_READ_ROUNDS; round++) {
       const evaluated = this.evaluate(values, body);
       if (evaluated.kind === 'missing') {
@@ -175,7 +184,12 @@ export class TransactionRunner implements TransactionStarter {
     view: BufferedView,
     work: Work,
   ): Promise<ReadValues | Extract<CommitOutcome, { kind: 'refused' }> | undefined> {
-    const keys = view.usedKeys();
+    const values = await this.readLockless(view.usedKeys(), work);
+    return values ?? this.coordinator.verify(await this.plan(view.intents(), work, undefined));
+  }
+
+  /** Values that were all true at one moment; undefined when that needs locks. */
+  private async readLockless(keys: readonly Buffer[], work: Work): Promise<ReadValues | undefined> {
     for (let tries = 0; tries < MAX_LOCKLESS_READS; tries++) {
       try {
         const values = await readTogether(this.parts, keys, work.deadlineMs);
@@ -184,7 +198,7 @@ export class TransactionRunner implements TransactionStarter {
         if (!isPassing(error)) throw error;
       }
     }
-    return this.coordinator.verify(await this.plan(view.intents(), work, undefined));
+    return undefined;
   }
 
   private async commit<Reply>(
@@ -206,7 +220,7 @@ export class TransactionRunner implements TransactionStarter {
   private grant(work: Work): Promise<GrantedTimestamp> {
     if (work.granted === undefined) {
       work.grantedMs = this.parts.clock.monotonicMs();
-      work.granted = persist(this.parts, work.deadlineMs, () => this.parts.timestamps.next());
+      work.granted = persist(this.parts, work.deadlineMs, () => this.parts.timestamps.timestamp());
     }
     return work.granted;
   }

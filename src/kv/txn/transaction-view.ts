@@ -95,7 +95,7 @@ export class BufferedView implements KeyView {
 }
 
 /** The lock of a key that was only read. */
-export const readIntent = (key: Buffer, expected: HlcTimestamp): KeyIntent => ({
+export const readIntent = (key: Buffer, expected: HlcTimestamp | undefined): KeyIntent => ({
   key,
   kind: 'read',
   value: NO_BYTES,

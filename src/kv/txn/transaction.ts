@@ -20,7 +20,7 @@ import {
   TransactionUnknownError,
 } from './coordinator-types.ts';
 import { type ReadValues, readKeys } from './transaction-reads.ts';
-import { BufferedView, versionOf } from './transaction-view.ts';
+import { BufferedView, readIntent, versionOf } from './transaction-view.ts';
 import type { KeyIntent, TxnIdentity } from './types.ts';
 
 export interface TransactionStart {
@@ -87,7 +87,7 @@ export class Transaction implements KvTransaction {
       throw new TooLargeError('the transaction reads too many ranges');
     }
     const deadlineMs = this.parts.clock.monotonicMs() + READ_TIMEOUT_MS;
-    const readTs = this.readTs ?? (await persist(this.parts, deadlineMs, () => this.parts.timestamps.next())).ts;
+    const readTs = this.readTs ?? (await persist(this.parts, deadlineMs, () => this.parts.timestamps.timestamp())).ts;
     const page = await this.page(request, readTs, deadlineMs);
     const { end: upTo, start: from } = coveredBy(request, page);
     if (this.start.isolation === 'serializable') this.ranges.push({ start: from, end: upTo, readTs });
@@ -193,6 +193,8 @@ export class Transaction implements KvTransaction {
       return { kind: 'committed', commitTs: this.start.granted.ts };
     }
     const intents = isSnapshot ? await this.firstCommitterWins(deadlineMs) : this.view.intents();
+    // Its fate is decided at a key that is locked, so a transaction that has only scanned locks one.
+    if (intents.length === 0) intents.push(readIntent(this.ranges[0]!.start, undefined));
     checkSize(intents, this.coordinator.limits, this.parts);
     const plan: CommitPlan = {
       txn: this.identity(primaryOf(intents, this.ranges)),
