@@ -226,6 +226,11 @@ export class RaftEngine {
     return [...this.replicas.values()];
   }
 
+  /** Groups that take part in ticks and heartbeats; the others rest. */
+  get awakeGroups(): number {
+    return this.resting.awake.size;
+  }
+
   /** Ends the replica here and forgets its log. The state machine is its owner's to close and delete. */
   async removeGroup(groupId: GroupId): Promise<void> {
     const replica = this.replicas.get(groupId);
