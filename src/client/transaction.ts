@@ -1,0 +1,183 @@
+/**
+ * Functions that run as transactions. One that loses against others is rolled back and begun again, with its age, so that it
+ * wins in the end. Before the commit nothing has happened, whatever fails; the commit itself is asked about again until its
+ * outcome is known or the time is over.
+ */
+import { type Calls, pause, type ServiceName } from './calls.ts';
+import type { Endpoint } from './endpoints.ts';
+import { KvorumClientError } from './errors.ts';
+import { type TimestampMessage, toBuffer, toStored, type ValueMessage } from './messages.ts';
+import { scanRows } from './scan.ts';
+import type { Bytes, ScanOptions, StoredRow, StoredValue, TransactionOptions, TransactionView } from './types.ts';
+
+const SERVICE: ServiceName = 'TransactionalKV';
+const DEFAULT_ATTEMPTS = 16;
+/** A transaction takes several calls, and may have to be begun again. */
+const DEFAULT_TIMEOUT_MS = 30_000;
+/** For a rollback that nobody waits for. */
+const ROLLBACK_TIMEOUT_MS = 1_000;
+
+interface Begun {
+  readonly transaction: Buffer;
+  readonly startTs: TimestampMessage;
+}
+
+/** Runs `work` as a transaction; several times if need be. @throws what `work` throws; KvorumClientError */
+export async function runTransaction<T>(
+  calls: Calls,
+  work: (view: TransactionView) => Promise<T>,
+  options: TransactionOptions,
+): Promise<T> {
+  const deadlineMs = calls.deadlineOf({ timeoutMs: options.timeoutMs ?? DEFAULT_TIMEOUT_MS });
+  const maxAttempts = options.maxAttempts ?? DEFAULT_ATTEMPTS;
+  let ageTs: TimestampMessage | undefined;
+  for (let attempt = 1; ; attempt++) {
+    const endpoint = await calls.endpoints.connected(deadlineMs, options.signal);
+    const held = new HeldTransaction(calls, endpoint, options, deadlineMs);
+    try {
+      ageTs = await held.begin(ageTs);
+      return await held.run(work);
+    } catch (error) {
+      if (!(error instanceof KvorumClientError)) throw error;
+      // A node that is gone or cut off: another may do.
+      if (held.nodeFailed) calls.endpoints.leave(endpoint);
+      const mayGoOn = held.mayBeginAgain && attempt < maxAttempts && Date.now() < deadlineMs;
+      if (!mayGoOn || options.signal?.aborted === true) throw error;
+    }
+    await pause(attempt);
+  }
+}
+
+/** One attempt. */
+class HeldTransaction implements TransactionView {
+  /** Its end leaves room for another attempt: nothing of it has happened. */
+  mayBeginAgain = false;
+  nodeFailed = false;
+  private readonly calls: Calls;
+  private readonly endpoint: Endpoint;
+  private readonly options: TransactionOptions;
+  private readonly deadlineMs: number;
+  private handle: Buffer = Buffer.alloc(0);
+  /** The first call that failed: what is built on it must not be committed. */
+  private failure: KvorumClientError | undefined;
+  private isOver = false;
+
+  constructor(calls: Calls, endpoint: Endpoint, options: TransactionOptions, deadlineMs: number) {
+    this.calls = calls;
+    this.endpoint = endpoint;
+    this.options = options;
+    this.deadlineMs = deadlineMs;
+  }
+
+  /** @returns the timestamp of the first attempt */
+  async begin(ageTs: TimestampMessage | undefined): Promise<TimestampMessage> {
+    const request = { snapshot: this.options.snapshot === true, ...(ageTs === undefined ? {} : { ageTs }) };
+    const { transaction, startTs } = await this.ask<Begun>('Begin', request);
+    this.handle = transaction;
+    return ageTs ?? startTs;
+  }
+
+  async run<T>(work: (view: TransactionView) => Promise<T>): Promise<T> {
+    let result: T;
+    try {
+      result = await work(this);
+      if (this.failure !== undefined) throw this.failure;
+    } catch (error) {
+      this.isOver = true;
+      this.rollback();
+      // Work may wrap or swallow the error of a call: what the call said counts.
+      throw this.failure ?? error;
+    }
+    this.isOver = true;
+    await this.commit();
+    return result;
+  }
+
+  /** One call before the commit. */
+  private async ask<Reply>(method: string, fields: object): Promise<Reply> {
+    if (this.isOver) throw new KvorumClientError('TRANSACTION_OVER', 'final', 'the transaction is over');
+    try {
+      // It changes nothing that others could see.
+      const call = { service: SERVICE, method, request: fields, isRead: true, pinned: this.endpoint };
+      return await this.calls.unary<Reply>(call, this.options, this.deadlineMs);
+    } catch (error) {
+      throw this.failed(error as KvorumClientError);
+    }
+  }
+
+  private failed(error: KvorumClientError): KvorumClientError {
+    this.failure ??= error;
+    this.mayBeginAgain = error.disposition !== 'final' || error.code === 'UNKNOWN_TRANSACTION';
+    this.nodeFailed = error.code !== 'CONFLICT' && error.disposition !== 'restart';
+    return error;
+  }
+
+  private async commit(): Promise<void> {
+    let isUnknown = false;
+    for (let attempt = 1; ; attempt++) {
+      try {
+        const request = { transaction: this.handle };
+        const call = { service: SERVICE, method: 'Commit', request, isRead: false, pinned: this.endpoint };
+        await this.calls.unary(call, this.options, this.deadlineMs);
+        return;
+      } catch (failure) {
+        const error = failure as KvorumClientError;
+        isUnknown ||= error.isUnknown;
+        const isForgotten = error.code === 'UNKNOWN_TRANSACTION';
+        if (!isUnknown) {
+          this.failed(error);
+          throw error;
+        }
+        // Answered at last: it did not happen.
+        if (!error.isUnknown && !isForgotten && error.disposition === 'restart') {
+          this.failed(error);
+          throw error;
+        }
+        if (isForgotten || Date.now() >= this.deadlineMs || this.options.signal?.aborted === true) {
+          const message = 'nobody could say whether the transaction was committed';
+          throw new KvorumClientError('OUTCOME_UNKNOWN', 'unknown', message, { cause: error });
+        }
+      }
+      await pause(attempt);
+    }
+  }
+
+  private rollback(): void {
+    const request = { transaction: this.handle };
+    const call = { service: SERVICE, method: 'Rollback', request, isRead: true, pinned: this.endpoint };
+    // The node gives it up by itself when it does not hear this.
+    this.calls.unary(call, { timeoutMs: ROLLBACK_TIMEOUT_MS }).catch(() => undefined);
+  }
+
+  async get(key: Bytes): Promise<Buffer | undefined> {
+    return (await this.getStored(key))?.value;
+  }
+
+  async getStored(key: Bytes): Promise<StoredValue | undefined> {
+    const request = { transaction: this.handle, key: toBuffer(key) };
+    return toStored((await this.ask<{ readonly value: ValueMessage | null }>('Get', request)).value);
+  }
+
+  async *scan(options: Omit<ScanOptions, 'signal'> = {}): AsyncGenerator<StoredRow> {
+    const { signal } = this.options;
+    const call = { service: SERVICE, pinned: this.endpoint };
+    try {
+      yield* scanRows(
+        this.calls,
+        call,
+        { ...options, ...(signal === undefined ? {} : { signal }) },
+        { transaction: this.handle },
+      );
+    } catch (error) {
+      throw error instanceof KvorumClientError ? this.failed(error) : error;
+    }
+  }
+
+  async put(key: Bytes, value: Bytes, { ttlMs = 0 }: { readonly ttlMs?: number } = {}): Promise<void> {
+    await this.ask('Put', { transaction: this.handle, key: toBuffer(key), value: toBuffer(value), ttlMs });
+  }
+
+  async delete(key: Bytes): Promise<void> {
+    await this.ask('Delete', { transaction: this.handle, key: toBuffer(key) });
+  }
+}
