@@ -7,9 +7,9 @@ import { drawPlan } from './plan.ts';
 
 /** Another range than the one that the command line begins with. */
 const FIRST_SEED = 2_000_000;
-const SEEDS = 30;
+const SEEDS = 20;
 
-test('no seed of thirty breaks an invariant or a history while ranges are cut, joined and carried', async () => {
+test('no seed of twenty breaks an invariant or a history while ranges are cut, joined and carried', async () => {
   let succeeded = 0;
   let handovers = 0;
   for (let seed = FIRST_SEED; seed < FIRST_SEED + SEEDS; seed++) {
@@ -22,8 +22,8 @@ test('no seed of thirty breaks an invariant or a history while ranges are cut, j
       throw new Error(`seed ${seed}; replay with: ${replay}`, { cause: error });
     }
   }
-  assert.ok(succeeded > 3_000, `the runs were nearly idle: ${succeeded} operations succeeded`);
-  assert.ok(handovers > 60, `ranges hardly moved: ${handovers} handovers`);
+  assert.ok(succeeded > 2_000, `the runs were nearly idle: ${succeeded} operations succeeded`);
+  assert.ok(handovers > 40, `ranges hardly moved: ${handovers} handovers`);
 });
 
 test('a seed decides everything, also of ranges that move', async () => {
@@ -34,7 +34,7 @@ test('a seed decides everything, also of ranges that move', async () => {
     ).run();
     return { hash: traceHash, lines };
   };
-  for (const seed of [3, 11]) assert.deepEqual(await traceOf(seed), await traceOf(seed));
+  for (const seed of [3]) assert.deepEqual(await traceOf(seed), await traceOf(seed));
 });
 
 test('what is captured outlives the threshold that another range brings', async () => {
