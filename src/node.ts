@@ -92,12 +92,17 @@ export async function startNode(options: NodeOptions, version: string): Promise<
       members,
       founding,
       joins: options.joins,
+      locality: options.locality ?? '',
       incarnation: Buffer.from(folder.identity.incarnation, 'hex'),
       version,
       address: members.find((member) => member.nodeId === options.nodeId)?.address ?? ownAddress,
       limits: options.raft,
       retentionMs: options.retentionMs,
       onFatal,
+      onBalance: ({ duty, event, text }) => {
+        const isWrong = event === 'failed' || event === 'overdue';
+        logger[isWrong ? 'warn' : 'info']({ rule: duty, event }, `balancing: ${event}: ${text}`);
+      },
       onBackgroundError: (error) => logger.warn({ err: error }, 'background work failed and will be tried again'),
     });
     opened.push(() => node.stop());

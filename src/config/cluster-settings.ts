@@ -88,6 +88,7 @@ export function toClusterNodes(values: ClusterSettingValues): NodeSettingValues[
     members,
     storeMemory,
     join: false,
+    locality: 'none',
     dataFolder: `${dataFolder}/n${nodeId}`,
     'redis.host': host,
     'redis.port': values['redis.port'] + nodeId - 1,

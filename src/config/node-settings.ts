@@ -25,6 +25,8 @@ export interface NodeOptions {
   readonly members: readonly Member[];
   /** The node founds nothing: it waits until groups of the members' cluster take it in. */
   readonly joins: boolean;
+  /** Where the node stands; empty when nobody said. */
+  readonly locality?: string;
   /** Groups that the cluster is founded with, equal on all its nodes; checked. */
   readonly groups: GroupsSetting;
   /** Memory for caches and write buffers of all groups' stores together; 0 takes a share of the machine's limit. */
@@ -152,6 +154,14 @@ export const nodeSettings = {
       'Found nothing and wait until groups of a running cluster, whose nodes are the other members, take this node in',
     defaultValue: false,
   }),
+  locality: textSetting({
+    description: 'Where this node stands, such as eu-1/rack-7; shown to operators',
+    defaultValue: 'none',
+    placeholder: 'place',
+    maxLength: 128,
+    pattern: /^[a-z0-9._=,/-]+$/i,
+    expected: 'must be letters, digits and any of . _ = , / -',
+  }),
   groups: groupsSetting({ description: GROUPS_DESCRIPTION, defaultValue: 0 }),
   'redis.host': textSetting({
     description: 'Address that Redis clients connect to',
@@ -226,6 +236,7 @@ export function toNodeOptions(values: NodeSettingValues): NodeOptions {
     dataFolder: values.dataFolder,
     members,
     joins: values.join,
+    locality: values.locality === 'none' ? '' : values.locality,
     groups: values.groups,
     storeMemoryBytes: values.storeMemory,
     redis: {

@@ -14,7 +14,7 @@ import {
 import type { Clock, GroupId, Millis, NodeId, Term } from '../../platform/index.ts';
 import type { CatalogSource } from '../catalog/source.ts';
 import type { LoadTimes } from './load-reporter.ts';
-import type { LedGroup, LoadReport } from './types.ts';
+import type { GroupReport, LoadReport } from './types.ts';
 
 /** Windows that are kept; rules look at six. */
 const KEPT_WINDOWS = 8;
@@ -25,7 +25,7 @@ const GRACE = 1 / 8;
 /** Ranges whose bytes are kept; beyond, what was measured longest ago goes. */
 const MAX_MEASURED = 131_072;
 
-interface Believed extends LedGroup {
+interface Believed extends GroupReport {
   readonly nodeId: NodeId;
   readonly heardMs: Millis;
 }

@@ -15,7 +15,7 @@ import {
 import type { Cancel, Clock, GroupId, Millis, NodeId, Scheduler, Term } from '../../platform/index.ts';
 import type { GroupStatus } from '../../raftengine/index.ts';
 import type { LoadRecorder } from './load-recorder.ts';
-import type { LedGroup, LoadReport, MeasuredRange } from './types.ts';
+import type { GroupReport, LoadReport, MeasuredRange } from './types.ts';
 
 /** Periods of load signals; the same on all nodes. */
 export interface LoadTimes {
@@ -160,7 +160,7 @@ export class LoadReporter {
     const { nodeId, groups, send, isTaken } = this.options;
     const { window } = this;
     this.window = undefined;
-    const led: LedGroup[] = [];
+    const led: GroupReport[] = [];
     const here = new Set<GroupId>();
     for (const group of groups()) {
       const status = group.status();

@@ -74,7 +74,7 @@ export interface BalanceTimes {
 }
 
 /** A group as its leader sees it. */
-export interface LedGroup {
+export interface GroupReport {
   readonly group: GroupId;
   /** Of two leaders the one of the higher term is right. */
   readonly term: Term;
@@ -94,7 +94,7 @@ export interface MeasuredRange {
 /** What a node tells the leader of the catalog group for balancing. */
 export interface LoadReport {
   readonly nodeId: NodeId;
-  readonly led: readonly LedGroup[];
+  readonly led: readonly GroupReport[];
   /** Some of the ranges that the node leads; each time others. */
   readonly ranges: readonly MeasuredRange[];
   /** `encodeWindow` of the last window when it has ended since the report before. */

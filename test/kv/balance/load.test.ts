@@ -11,7 +11,7 @@ import {
 import { LoadCollector } from '../../../src/kv/balance/load-collector.ts';
 import { LoadRecorder } from '../../../src/kv/balance/load-recorder.ts';
 import { boundWindow, type LoadedGroup, LoadReporter } from '../../../src/kv/balance/load-reporter.ts';
-import type { LedGroup, LoadReport } from '../../../src/kv/balance/types.ts';
+import type { GroupReport, LoadReport } from '../../../src/kv/balance/types.ts';
 import { nodeId } from '../../../src/platform/index.ts';
 import type { GroupStatus } from '../../../src/raftengine/index.ts';
 import { bytes, delta, group, route, upsert } from '../../distribution/builders.ts';
@@ -213,7 +213,7 @@ describe('what the catalog leader knows of load', () => {
     }
   }
 
-  const led = (groupId: number, term: number, rest: Partial<LedGroup> = {}): LedGroup => ({
+  const led = (groupId: number, term: number, rest: Partial<GroupReport> = {}): GroupReport => ({
     group: group(groupId),
     term,
     voters: [1, 2, 3].map(nodeId),
