@@ -2,7 +2,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
-import { formatFlags, type NodeSettingValues, nodeSettings } from '../../src/config/index.ts';
+import { formatFlags, type NodeSettingValues, nodeSettings, secretEnvironment } from '../../src/config/index.ts';
 import { isFromNode, type NodeAddresses, type NodeView, sendToNode } from './node-channel.ts';
 
 /** How a process ended. */
@@ -52,7 +52,10 @@ export class NodeProcess {
   constructor(options: NodeProcessOptions) {
     this.settings = options.settings;
     const args = [options.script ?? ownScript(), 'server', ...formatFlags(nodeSettings, this.settings)];
-    this.child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'pipe', 'ipc'] });
+    this.child = spawn(process.execPath, args, {
+      stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
+      env: { ...process.env, ...secretEnvironment(nodeSettings, this.settings) },
+    });
     for (const stream of [this.child.stdout, this.child.stderr]) {
       createInterface({ input: stream! }).on('line', (line) => {
         this.lastLines.push(line);

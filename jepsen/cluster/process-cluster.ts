@@ -96,6 +96,8 @@ export class ProcessCluster implements TestCluster {
         redis: { host, port: redisPort },
         grpc: { host, port: grpcPort },
         metrics: { host, port: metricsPort },
+        // The addresses of isolated nodes are not loopback; nobody else is in their namespaces.
+        insecure: true,
         logLevel: 'info',
       };
       writeFileSync(configPath, JSON.stringify(config, undefined, 2));

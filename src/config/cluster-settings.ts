@@ -8,6 +8,7 @@ import {
   type NodeSettingValues,
   raftTimeProblems,
 } from './node-settings.ts';
+import { exposureProblems, grpcTlsOf, redisTlsOf, securityProblems } from './security-settings.ts';
 import { integerSetting, portSetting, type SettingValues, switchSetting, textSetting } from './setting.ts';
 import { storeMemoryBytes } from './store-memory.ts';
 
@@ -76,7 +77,23 @@ function portProblems(values: ClusterSettingValues): ConfigProblem[] {
  */
 export function toClusterNodes(values: ClusterSettingValues): NodeSettingValues[] {
   const ids = Array.from({ length: values.nodes }, (_, offset) => offset + 1);
-  const problems = [...portProblems(values), ...raftTimeProblems(values), ...groupProblems(values.groups, ids)];
+  const problems = [
+    ...portProblems(values),
+    ...raftTimeProblems(values),
+    ...groupProblems(values.groups, ids),
+    ...securityProblems(values),
+    ...exposureProblems({
+      redis: {
+        host: values.host,
+        password: values['redis.password'],
+        passwordFile: values['redis.passwordFile'] || undefined,
+        tls: redisTlsOf(values),
+      },
+      grpc: { host: values.host, tls: grpcTlsOf(values) },
+      metrics: { host: values.host },
+      insecure: values.insecure,
+    }),
+  ];
   if (problems.length > 0) throw new ConfigError(problems);
   const { nodes, host, restart, dataFolder, ...shared } = values;
   const storeMemory = values.storeMemory > 0 ? values.storeMemory : storeMemoryBytes(nodes);

@@ -18,6 +18,7 @@ export {
   toNodeOptions,
 } from './node-settings.ts';
 export { configurationPage } from './reference.ts';
+export { type ClientAuth, exposureProblems, type GrpcTls, metricsNote, type RedisTls } from './security-settings.ts';
 export {
   environmentName,
   flagName,
@@ -27,5 +28,6 @@ export {
   type Setting,
   type SettingSet,
   type SettingValues,
+  secretEnvironment,
 } from './setting.ts';
 export { storeMemoryBytes } from './store-memory.ts';

@@ -69,6 +69,14 @@ function flatten(tree: Record<string, unknown>, known: SettingSet, prefix = ''):
   return flat;
 }
 
+/** What is wrong and where. The parser's own words may repeat what is written there, which may be a password. */
+function syntaxProblem(error: unknown): string {
+  if (!(error instanceof YAMLParseError)) return 'it names something that is not in it';
+  const at = error.linePos?.[0];
+  const place = at === undefined ? '' : ` at line ${at.line}, column ${at.col}`;
+  return `${error.code.toLowerCase().replaceAll('_', ' ')}${place}`;
+}
+
 function readConfigFile(filePath: string, settings: SettingSet): Map<string, unknown> {
   const refuse = (message: string, cause?: unknown): never => {
     throw new ConfigError([{ key: 'config', origin: filePath, message }], { cause });
@@ -85,8 +93,7 @@ function readConfigFile(filePath: string, settings: SettingSet): Map<string, unk
     // JSON is YAML: one reader for both, with line and column in its errors.
     tree = parseYaml(text) ?? {};
   } catch (error) {
-    const detail = error instanceof YAMLParseError ? error.message.split('\n')[0] : String(error);
-    return refuse(`the file is neither YAML nor JSON: ${detail}`, error);
+    return refuse(`the file is neither YAML nor JSON: ${syntaxProblem(error)}`);
   }
   if (!isMapping(tree)) return refuse('the file must hold a mapping of keys to values');
   return flatten(tree, settings);

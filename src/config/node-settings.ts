@@ -1,6 +1,16 @@
 /** The settings of one node: the declarations, and the typed options that the composition root starts a node from. */
+import type { Secret } from '../security/index.ts';
 import { ConfigError, type ConfigProblem } from './errors.ts';
 import { foundingOf, type GroupsSetting, groupsSetting } from './groups.ts';
+import {
+  exposureProblems,
+  type GrpcTls,
+  grpcTlsOf,
+  type RedisTls,
+  redisTlsOf,
+  securityProblems,
+  securitySettings,
+} from './security-settings.ts';
 import {
   choiceSetting,
   durationSetting,
@@ -39,13 +49,20 @@ export interface NodeOptions {
     readonly maxBulkBytes?: number;
     readonly enableDebugCommand?: boolean;
     readonly maxClients?: number;
+    /** The password that clients give. */
+    readonly password?: Secret | undefined;
+    /** Or a file with the passwords that count, one a line; read again when it changes. */
+    readonly passwordFile?: string | undefined;
+    readonly tls?: RedisTls | undefined;
   };
-  readonly grpc: { readonly host: string; readonly port: number };
+  readonly grpc: { readonly host: string; readonly port: number; readonly tls?: GrpcTls | undefined };
   readonly metrics: { readonly host: string; readonly port: number };
   readonly raft: { readonly tickMs: number; readonly heartbeatMs: number; readonly electionTimeoutMs: number };
   /** How long overwritten and deleted versions stay readable at older timestamps. */
   readonly retentionMs: number;
   readonly logLevel: string;
+  /** Listen beyond this machine also where nobody has to prove who they are. */
+  readonly insecure?: boolean;
 }
 
 const MIB = 1024 ** 2;
@@ -129,6 +146,7 @@ export const commonSettings = {
     choices: LOG_LEVELS,
     placeholder: 'level',
   }),
+  ...securitySettings,
 } as const;
 
 /** Every setting of `kvorum server`. */
@@ -219,7 +237,7 @@ export const groupProblems = (groups: GroupsSetting, members: readonly number[])
  * @throws ConfigError when settings that are fine one by one contradict each other
  */
 export function toNodeOptions(values: NodeSettingValues): NodeOptions {
-  const problems = raftTimeProblems(values);
+  const problems = [...raftTimeProblems(values), ...securityProblems(values)];
   const { members, nodeId } = values;
   if (members.length > 0 && !members.some((member) => member.nodeId === nodeId)) {
     const known = members.map((member) => member.nodeId).join(', ');
@@ -230,7 +248,7 @@ export function toNodeOptions(values: NodeSettingValues): NodeOptions {
     ...groupProblems(values.groups, members.length > 0 ? members.map((member) => member.nodeId) : [nodeId]),
   );
   if (problems.length > 0) throw new ConfigError(problems);
-  return {
+  const options: NodeOptions = {
     nodeId,
     clusterName: values.clusterName,
     dataFolder: values.dataFolder,
@@ -245,8 +263,11 @@ export function toNodeOptions(values: NodeSettingValues): NodeOptions {
       maxBulkBytes: values['redis.maxBulkBytes'],
       enableDebugCommand: values['redis.enableDebugCommand'],
       maxClients: values['redis.maxClients'],
+      password: values['redis.password'],
+      passwordFile: values['redis.passwordFile'] || undefined,
+      tls: redisTlsOf(values),
     },
-    grpc: { host: values['grpc.host'], port: values['grpc.port'] },
+    grpc: { host: values['grpc.host'], port: values['grpc.port'], tls: grpcTlsOf(values) },
     metrics: { host: values['metrics.host'], port: values['metrics.port'] },
     raft: {
       tickMs: values['raft.tickMs'],
@@ -255,5 +276,9 @@ export function toNodeOptions(values: NodeSettingValues): NodeOptions {
     },
     retentionMs: values.retentionMs,
     logLevel: values.logLevel,
+    insecure: values.insecure,
   };
+  const exposed = exposureProblems(options);
+  if (exposed.length > 0) throw new ConfigError(exposed);
+  return options;
 }

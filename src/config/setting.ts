@@ -2,6 +2,7 @@
  * A setting is declared once. Its flag, its environment variable, its place in a configuration file, its validation, the
  * help text and the reference page are all derived from that declaration.
  */
+import { HIDDEN, Secret } from '../security/index.ts';
 
 /** The value's written form is refused; the message completes "<key>: ...". */
 export class InvalidSettingValue extends Error {
@@ -16,12 +17,14 @@ export interface Setting<T> {
   readonly defaultValue: T;
   /** A bare flag means `true`. */
   readonly isSwitch: boolean;
+  /** The value is never shown, and never put on a command line, where every user of the machine can read it. */
+  readonly isSecret?: boolean;
   /**
    * From what a person wrote (always text for flags and environment, any plain value in a file) to the value.
    * @throws InvalidSettingValue
    */
   parse(raw: unknown): T;
-  /** Written form that `parse` reads back to the same value. */
+  /** Written form that `parse` reads back to the same value; of a secret, what is shown instead. */
   format(value: T): string;
 }
 
@@ -43,12 +46,16 @@ export const flagName = (key: string): string =>
 /** `redis.maxBulkBytes` → `KVORUM_REDIS_MAX_BULK_BYTES`. */
 export const environmentName = (key: string): string => `KVORUM_${flagName(key).replaceAll('-', '_').toUpperCase()}`;
 
-/** The command line that gives exactly these values, whatever the environment and the defaults of the reader are. */
+/**
+ * The command line that gives exactly these values, whatever the environment and the defaults of the reader are. Secrets
+ * are left out: `secretEnvironment` has them.
+ */
 export function formatFlags<S extends SettingSet>(settings: S, values: SettingValues<S>): string[] {
   const flags: string[] = [];
   for (const [key, setting] of Object.entries(settings)) {
     const value: unknown = values[key];
     const name = flagName(key);
+    if (setting.isSecret) continue;
     if (setting.isSwitch) flags.push(value === true ? `--${name}` : `--no-${name}`);
     else {
       const written = setting.format(value);
@@ -56,6 +63,17 @@ export function formatFlags<S extends SettingSet>(settings: S, values: SettingVa
     }
   }
   return flags;
+}
+
+/** Environment variables with exactly the secrets of these values; one that is not set is empty. */
+export function secretEnvironment<S extends SettingSet>(settings: S, values: SettingValues<S>): Record<string, string> {
+  const environment: Record<string, string> = {};
+  for (const [key, setting] of Object.entries(settings)) {
+    if (!setting.isSecret) continue;
+    const value: unknown = values[key];
+    environment[environmentName(key)] = value instanceof Secret ? value.reveal() : '';
+  }
+  return environment;
 }
 
 const shown = (raw: unknown): string => (typeof raw === 'string' ? JSON.stringify(raw) : String(JSON.stringify(raw)));
@@ -112,6 +130,31 @@ export function textSetting(
       return raw;
     },
     format: (value) => value,
+  };
+}
+
+/** The path of a file; none by default. */
+export function optionalFileSetting(description: string): Setting<string> {
+  const text = textSetting({ description, defaultValue: '', placeholder: 'file' });
+  return { ...text, parse: (raw) => (raw === '' ? '' : text.parse(raw)) };
+}
+
+/** Text that is not shown to anybody; none by default. */
+export function secretSetting(description: string, maxLength: number): Setting<Secret | undefined> {
+  return {
+    placeholder: 'text',
+    description,
+    defaultValue: undefined,
+    isSwitch: false,
+    isSecret: true,
+    parse(raw) {
+      if (raw === '') return undefined;
+      // A number in a file would lose leading zeros; what was written is never repeated.
+      if (typeof raw !== 'string') throw new InvalidSettingValue('must be text; in a file, put it in quotes');
+      if (raw.length > maxLength) throw new InvalidSettingValue(`must be text of at most ${maxLength} characters`);
+      return new Secret(raw);
+    },
+    format: (value) => (value === undefined ? '' : HIDDEN),
   };
 }
 

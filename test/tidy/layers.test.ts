@@ -6,6 +6,8 @@ import { importsOf, resolveImport, root, type SourceFile, sources } from './sour
 /** Lower is further down; an import goes to the same folder or further down. */
 const FLOORS: readonly (readonly [string, number])[] = [
   ['src/platform', 0],
+  // Plain tools about certificates and passwords, for whoever listens or dials.
+  ['src/security', 0.5],
   ['src/raftengine', 1],
   ['src/store', 1],
   ['src/distribution', 2],

@@ -18,6 +18,7 @@ import type {
   TransferResult,
 } from '../../kv/index.ts';
 import type { Millis } from '../../platform/index.ts';
+import { type CallerCertificates, channelSecurity } from '../../security/index.ts';
 import { adminDefinition } from './definition.ts';
 import { CODE_KEY } from './errors.ts';
 import type * as requests from './requests.ts';
@@ -86,10 +87,15 @@ export class AdminClient {
   readonly address: string;
   private readonly client: grpc.Client;
 
-  /** @param address `host:port`; nothing is dialled before the first call */
-  constructor(address: string) {
+  /**
+   * @param address `host:port`; nothing is dialled before the first call
+   * @param certificates what this side shows and checks nodes by; undefined: plain text
+   */
+  constructor(address: string, certificates?: CallerCertificates) {
     this.address = address;
-    this.client = new grpc.Client(address, grpc.credentials.createInsecure(), {
+    const { credentials, options } = channelSecurity(certificates);
+    this.client = new grpc.Client(address, credentials, {
+      ...options,
       'grpc.max_receive_message_length': MAX_REPLY_BYTES,
       'grpc.enable_channelz': 0,
     });

@@ -2,10 +2,11 @@
  * Bulk streams (snapshots): each takes a connection of its own for as long as it lasts, so that it shares no buffer with
  * the lanes, and never has more than a few frames on their way.
  */
-import grpc from '@grpc/grpc-js';
+import type grpc from '@grpc/grpc-js';
 import type { NodeId, StreamHandler } from '../../platform/index.ts';
+import type { LiveCertificates } from '../../security/index.ts';
 import { PeerRefusedError, StreamBrokenError } from '../errors.ts';
-import { CHANNEL_OPTIONS } from './peer-link.ts';
+import { openChannel } from './channel.ts';
 import { checkIntroduction, introduce, type PeerIdentity, STREAM_PATH, setKind } from './peer-protocol.ts';
 
 const MAX_IN_FLIGHT_BYTES = 4 * 1024 * 1024;
@@ -16,6 +17,8 @@ export interface OutboundStream {
   readonly self: PeerIdentity;
   readonly to: NodeId;
   readonly address: string;
+  /** Undefined: plain text. */
+  readonly tls: LiveCertificates | undefined;
   readonly kind: string;
   readonly header: Buffer;
   readonly frames: AsyncIterable<Buffer>;
@@ -28,7 +31,7 @@ export interface OutboundStream {
  * @throws StreamBrokenError when the connection broke, the receiver refused or the signal fired
  */
 export async function sendStream(stream: OutboundStream): Promise<Buffer> {
-  const client = new grpc.Client(stream.address, grpc.credentials.createInsecure(), CHANNEL_OPTIONS);
+  const client = openChannel(stream.address, stream.tls);
   const metadata = introduce(stream.self, stream.to);
   setKind(metadata, stream.kind);
   const answer = Promise.withResolvers<Buffer>();

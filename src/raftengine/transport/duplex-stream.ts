@@ -5,8 +5,9 @@
  */
 import grpc from '@grpc/grpc-js';
 import type { Cancel, Clock, DuplexHandler, DuplexStream, Millis, NodeId, Scheduler } from '../../platform/index.ts';
+import type { LiveCertificates } from '../../security/index.ts';
 import { MalformedFrameError, PeerRefusedError, StreamBrokenError } from '../errors.ts';
-import { CHANNEL_OPTIONS } from './peer-link.ts';
+import { openChannel } from './channel.ts';
 import {
   checkIntroduction,
   DUPLEX_PATH,
@@ -197,6 +198,8 @@ export interface OutboundDuplex {
   readonly self: PeerIdentity;
   readonly to: NodeId;
   readonly address: string;
+  /** Undefined: plain text. */
+  readonly tls: LiveCertificates | undefined;
   readonly kind: string;
   readonly header: Buffer;
   readonly clock: Clock;
@@ -210,7 +213,7 @@ export interface OutboundDuplex {
 /** Opens a stream; whatever goes wrong is told by `onEnd`, in a later turn. */
 export function openDuplex(stream: OutboundDuplex): DuplexEnd {
   const { self, to, clock, scheduler } = stream;
-  const client = new grpc.Client(stream.address, grpc.credentials.createInsecure(), CHANNEL_OPTIONS);
+  const client = openChannel(stream.address, stream.tls);
   const metadata = introduce(self, to);
   setKind(metadata, stream.kind);
   const call = client.makeBidiStreamRequest(DUPLEX_PATH, identity, identity, metadata);

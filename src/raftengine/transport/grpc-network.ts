@@ -16,6 +16,7 @@ import type {
   StreamHandler,
 } from '../../platform/index.ts';
 import { assert } from '../../platform/index.ts';
+import { type LiveCertificates, serverCredentials } from '../../security/index.ts';
 import { MalformedFrameError, PeerRefusedError, StreamBrokenError } from '../errors.ts';
 import { receiveStream, sendStream } from './bulk-stream.ts';
 import { type DuplexEnd, openDuplex, refusedDuplex, serveDuplex } from './duplex-stream.ts';
@@ -43,6 +44,8 @@ export interface GrpcNetworkOptions {
   readonly random: Random;
   readonly scheduler: Scheduler;
   readonly logger?: TransportLogger;
+  /** Certificates that all sides show and check; without, everything is plain text and nobody proves anything. */
+  readonly tls?: LiveCertificates | undefined;
 }
 
 /** A `PeerNetwork` with a server that others may add services to. */
@@ -158,6 +161,7 @@ class GrpcPeerNetwork implements GrpcNetwork {
       self: this.identity,
       to,
       address,
+      tls: this.options.tls,
       kind,
       header,
       clock,
@@ -177,7 +181,7 @@ class GrpcPeerNetwork implements GrpcNetwork {
     assert(this.state === 'new', 'a network starts once');
     const { host, port } = this.options.listen;
     this.port = await new Promise<number>((resolve, reject) => {
-      this.server.bindAsync(`${host}:${port}`, grpc.ServerCredentials.createInsecure(), (error, bound) => {
+      this.server.bindAsync(`${host}:${port}`, serverCredentials(this.options.tls), (error, bound) => {
         if (error !== null) reject(error);
         else resolve(bound);
       });
@@ -207,7 +211,7 @@ class GrpcPeerNetwork implements GrpcNetwork {
   ): Promise<Buffer> {
     const address = this.addresses.get(to);
     if (address === undefined) throw new StreamBrokenError(`no address of node ${to} is known`);
-    return sendStream({ self: this.identity, to, address, kind, header, frames, signal });
+    return sendStream({ self: this.identity, to, address, tls: this.options.tls, kind, header, frames, signal });
   }
 
   async stop(): Promise<void> {
@@ -235,7 +239,7 @@ class GrpcPeerNetwork implements GrpcNetwork {
   }
 
   private dial(peer: NodeId, address: string): void {
-    const { clock, random, scheduler, logger } = this.options;
+    const { clock, random, scheduler, logger, tls } = this.options;
     const link = new PeerLink({
       self: this.identity,
       peer,
@@ -244,6 +248,7 @@ class GrpcPeerNetwork implements GrpcNetwork {
       random,
       scheduler,
       logger,
+      tls,
       checkIncarnation: (other) => this.checkIncarnation(other),
       onLost: (other) => this.tellLost(other),
     });

@@ -5,14 +5,15 @@
  */
 import grpc from '@grpc/grpc-js';
 import type { Cancel, Clock, Lane, Millis, NodeId, Random, Scheduler } from '../../platform/index.ts';
+import type { LiveCertificates } from '../../security/index.ts';
 import { PeerRefusedError } from '../errors.ts';
+import { openChannel, STALL_MS } from './channel.ts';
 import {
   checkIntroduction,
   FRAMES_PATH,
   GOODBYE,
   introduce,
   LANES,
-  MAX_MESSAGE_BYTES,
   type PeerIdentity,
   setLane,
 } from './peer-protocol.ts';
@@ -20,32 +21,11 @@ import { SendLane } from './send-lane.ts';
 
 const BACKOFF_MIN_MS = 50;
 const BACKOFF_MAX_MS = 1000;
-/** A connection that does not open, or does not move, in this time is given up. */
-const STALL_MS = 5000;
 const STALL_CHECK_MS = 1000;
 const LANE_QUEUE_BYTES: Readonly<Record<Lane, number>> = {
   control: 4 * 1024 * 1024,
   bulk: 64 * 1024 * 1024,
   forward: 64 * 1024 * 1024,
-};
-
-/** Options of every client channel of the transport. */
-export const CHANNEL_OPTIONS: grpc.ChannelOptions = {
-  // Own sockets for every channel: sharing them is what the lanes are there to avoid.
-  'grpc.use_local_subchannel_pool': 1,
-  // Retries keep copies of what was sent; Raft retransmits by itself.
-  'grpc.enable_retries': 0,
-  'grpc.service_config_disable_resolution': 1,
-  'grpc.enable_http_proxy': 0,
-  'grpc.enable_channelz': 0,
-  'grpc.max_receive_message_length': MAX_MESSAGE_BYTES,
-  'grpc.max_send_message_length': MAX_MESSAGE_BYTES,
-  'grpc-node.flow_control_window': 4 * 1024 * 1024,
-  'grpc-node.max_session_memory': 256,
-  // A peer that is cut off shows within seconds even when nothing is sent.
-  'grpc.keepalive_time_ms': 2000,
-  'grpc.keepalive_timeout_ms': STALL_MS,
-  'grpc.keepalive_permit_without_calls': 0,
 };
 
 const identity = (bytes: Buffer): Buffer => bytes;
@@ -63,6 +43,8 @@ export interface PeerLinkOptions {
   readonly random: Random;
   readonly scheduler: Scheduler;
   readonly logger: TransportLogger | undefined;
+  /** Undefined: plain text. */
+  readonly tls: LiveCertificates | undefined;
   /** @throws PeerRefusedError when the incarnation is not the one that is known for the peer */
   readonly checkIncarnation: (peer: PeerIdentity) => void;
   readonly onLost: (peer: NodeId) => void;
@@ -107,8 +89,8 @@ export class PeerLink {
   connect(): void {
     if (this.closed || this.connection !== undefined) return;
     const { self, peer, scheduler, clock } = this.options;
-    const control = new grpc.Client(this.address, grpc.credentials.createInsecure(), CHANNEL_OPTIONS);
-    const data = new grpc.Client(this.address, grpc.credentials.createInsecure(), CHANNEL_OPTIONS);
+    const control = openChannel(this.address, this.options.tls);
+    const data = openChannel(this.address, this.options.tls);
     const connection: Connection = {
       clients: [control, data],
       calls: new Map(),
@@ -191,7 +173,8 @@ export class PeerLink {
     const wasOpen = this.isOpen;
     this.teardown();
     const refused = isRefusal(error);
-    if (refused && error.message !== this.lastRefusal) {
+    // A certificate that is not accepted stays so until somebody does something: said once, like a refusal.
+    if ((refused || (!wasOpen && isTlsFailure(error))) && error.message !== this.lastRefusal) {
       this.lastRefusal = error.message;
       logger?.warn({ peer, address: this.address, error: error.message }, 'the peer was refused');
     } else if (wasOpen && isGoodbye(error)) {
@@ -218,6 +201,10 @@ export class PeerLink {
 }
 
 const isGoodbye = (error: Error): boolean => 'details' in error && error.details === GOODBYE;
+
+/** A handshake failed; the message has what Node or OpenSSL said. */
+const isTlsFailure = (error: Error): boolean =>
+  /certificate|TLS|SSL|EPROTO/.test('details' in error ? String(error.details) : error.message);
 
 function isRefusal(error: Error): boolean {
   return (

@@ -1,0 +1,156 @@
+/**
+ * Who may talk to a node: passwords, certificates, and the rule that nothing listens beyond this machine where nobody has
+ * to prove who they are, unless `insecure` says that this is meant.
+ */
+import { isLoopback, type Secret } from '../security/index.ts';
+import type { ConfigProblem } from './errors.ts';
+import { choiceSetting, optionalFileSetting, type SettingValues, secretSetting, switchSetting } from './setting.ts';
+
+/** Certificates that Redis clients are served with. */
+export interface RedisTls {
+  readonly cert: string;
+  readonly key: string;
+  /** Authorities of the clients' certificates; undefined when they are not asked for one. */
+  readonly ca: string | undefined;
+  readonly clientAuth: ClientAuth;
+}
+
+/** Certificates that nodes and operators' tools show each other. */
+export interface GrpcTls {
+  readonly cert: string;
+  readonly key: string;
+  readonly ca: string;
+}
+
+const CLIENT_AUTHS = ['none', 'optional', 'required'] as const;
+/** Whether Redis clients show a certificate; an optional one that is shown must be right. */
+export type ClientAuth = (typeof CLIENT_AUTHS)[number];
+
+const MAX_PASSWORD_LENGTH = 512;
+
+/** Settings about security, the same for one node and for a local cluster. */
+export const securitySettings = {
+  'redis.password': secretSetting(
+    'Password that Redis clients give with AUTH or HELLO; a command line can be read by every user of the machine, so ' +
+      'prefer the file or the environment',
+    MAX_PASSWORD_LENGTH,
+  ),
+  'redis.passwordFile': optionalFileSetting(
+    'File with the passwords that count for Redis clients, one a line; read again when it changes and on SIGHUP',
+  ),
+  'redis.tls.cert': optionalFileSetting(
+    'Certificate (PEM) of the Redis port, with intermediate ones behind it; makes the port speak TLS only; read again ' +
+      'when it changes and on SIGHUP',
+  ),
+  'redis.tls.key': optionalFileSetting('Private key (PEM, no passphrase) of that certificate'),
+  'redis.tls.ca': optionalFileSetting('Authorities (PEM) that certificates of Redis clients must lead to'),
+  'redis.tls.clientAuth': choiceSetting({
+    description: 'Whether Redis clients must show a certificate',
+    defaultValue: 'none',
+    choices: CLIENT_AUTHS,
+    placeholder: 'when',
+  }),
+  'grpc.tls.cert': optionalFileSetting(
+    'Certificate (PEM) that this node shows to nodes and tools, which must show one too; makes the gRPC port speak TLS ' +
+      'only; read again when it changes and on SIGHUP',
+  ),
+  'grpc.tls.key': optionalFileSetting('Private key (PEM, no passphrase) of that certificate'),
+  'grpc.tls.ca': optionalFileSetting(
+    "Authorities (PEM) that certificates of nodes and tools must lead to; the cluster's own, for whoever has a " +
+      'certificate of theirs is trusted',
+  ),
+  insecure: switchSetting({
+    description: 'Listen beyond this machine also where no password or certificate is asked for',
+    defaultValue: false,
+  }),
+} as const;
+
+type SecurityValues = SettingValues<typeof securitySettings>;
+
+/** What is wrong with these settings taken together; empty when they fit. */
+export function securityProblems(values: SecurityValues): ConfigProblem[] {
+  const problems: ConfigProblem[] = [];
+  const complain = (key: string, message: string): void => {
+    problems.push({ key, origin: 'the whole configuration', message });
+  };
+  if (values['redis.password'] !== undefined && values['redis.passwordFile'] !== '') {
+    complain('redis.passwordFile', 'redis.password is set too: give one of them');
+  }
+  const isTls = { redis: values['redis.tls.cert'] !== '', grpc: values['grpc.tls.cert'] !== '' };
+  for (const port of ['redis', 'grpc'] as const) {
+    const hasKey = values[`${port}.tls.key`] !== '';
+    if (isTls[port] && !hasKey) complain(`${port}.tls.key`, `is missing; ${port}.tls.cert needs its key`);
+    if (!isTls[port] && hasKey) complain(`${port}.tls.cert`, `is missing; ${port}.tls.key alone does nothing`);
+  }
+  if (isTls.grpc !== (values['grpc.tls.ca'] !== '')) {
+    const [missing, given] = isTls.grpc ? ['ca', 'cert'] : ['cert', 'ca'];
+    complain(`grpc.tls.${missing}`, `is missing; nodes prove themselves to each other, so grpc.tls.${given} needs it`);
+  }
+  const asksClients = values['redis.tls.clientAuth'] !== 'none';
+  const hasCa = values['redis.tls.ca'] !== '';
+  if (asksClients && !isTls.redis) complain('redis.tls.clientAuth', 'needs redis.tls.cert and redis.tls.key');
+  if (asksClients && !hasCa) complain('redis.tls.ca', 'is missing; certificates of clients are checked by it');
+  if (hasCa && !asksClients) {
+    complain('redis.tls.ca', 'does nothing while redis.tls.clientAuth is none; say required, or optional');
+  }
+  return problems;
+}
+
+/** Undefined without TLS. */
+export function redisTlsOf(values: SecurityValues): RedisTls | undefined {
+  if (values['redis.tls.cert'] === '') return undefined;
+  return {
+    cert: values['redis.tls.cert'],
+    key: values['redis.tls.key'],
+    ca: values['redis.tls.ca'] || undefined,
+    clientAuth: values['redis.tls.clientAuth'],
+  };
+}
+
+/** Undefined without TLS. */
+export function grpcTlsOf(values: SecurityValues): GrpcTls | undefined {
+  if (values['grpc.tls.cert'] === '') return undefined;
+  return { cert: values['grpc.tls.cert'], key: values['grpc.tls.key'], ca: values['grpc.tls.ca'] };
+}
+
+/** The part of a node's options that says who may talk to it. */
+export interface Exposure {
+  readonly redis: {
+    readonly host: string;
+    readonly password?: Secret | undefined;
+    readonly passwordFile?: string | undefined;
+    readonly tls?: RedisTls | undefined;
+  };
+  readonly grpc: { readonly host: string; readonly tls?: GrpcTls | undefined };
+  readonly metrics: { readonly host: string };
+  readonly insecure?: boolean;
+}
+
+/** Listeners that others could use without proving who they are; empty when there are none, or when that is meant. */
+export function exposureProblems({ redis, grpc, insecure }: Exposure): ConfigProblem[] {
+  if (insecure === true) return [];
+  const problems: ConfigProblem[] = [];
+  const complain = (key: string, host: string, who: string, remedy: string): void => {
+    problems.push({
+      key,
+      origin: 'the whole configuration',
+      message: `${who} at ${host} could do everything without proving who they are: ${remedy}, or say insecure: yes (--insecure) on a network that nobody else is on`,
+    });
+  };
+  const asksRedis =
+    redis.password !== undefined || redis.passwordFile !== undefined || redis.tls?.clientAuth === 'required';
+  if (!isLoopback(redis.host) && !asksRedis) {
+    const remedy = 'set redis.passwordFile (or redis.password), or redis.tls with clientAuth: required';
+    complain('redis.host', redis.host, 'Redis clients', remedy);
+  }
+  if (!isLoopback(grpc.host) && grpc.tls === undefined) {
+    complain('grpc.host', grpc.host, 'other nodes and tools', 'set grpc.tls.cert, grpc.tls.key and grpc.tls.ca');
+  }
+  return problems;
+}
+
+/** What to tell about metrics that others can read; undefined when only this machine can. */
+export const metricsNote = ({ metrics }: Exposure): string | undefined =>
+  isLoopback(metrics.host)
+    ? undefined
+    : `metrics and health at ${metrics.host} can be read by whoever reaches that address; they hold no keys or values`;

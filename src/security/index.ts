@@ -1,0 +1,15 @@
+export { CertificateStore, type LiveCertificates } from './certificate-store.ts';
+export {
+  type CertificateFiles,
+  type Certificates,
+  type CertificateUse,
+  readAuthorityFile,
+  readCertificates,
+} from './certificates.ts';
+export { CertificateError, PasswordFileError } from './errors.ts';
+export { FileRefresher, type FileRefresherOptions, type Refreshable, type SecurityLogger } from './file-refresher.ts';
+export { type CallerCertificates, type ChannelSecurity, channelSecurity, serverCredentials } from './grpc.ts';
+export { explainHandshake } from './handshake.ts';
+export { isLoopback } from './loopback.ts';
+export { type PasswordCheck, type PasswordSource, Passwords } from './passwords.ts';
+export { HIDDEN, Secret } from './secret.ts';
