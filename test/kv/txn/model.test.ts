@@ -1,0 +1,210 @@
+/**
+ * Coordinators and resolvers against groups in memory, with everything going wrong that may: judged by the same checkers as the
+ * runs on real processes. A failing seed is printed and gives the same run again.
+ */
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { bankChecker } from '../../../jepsen/checkers/collections.ts';
+import { listAppendChecker } from '../../../jepsen/checkers/transactions.ts';
+import type { Op } from '../../../jepsen/history.ts';
+import type { KeyView } from '../../../src/kv/types.ts';
+import { hlcTimestamp } from '../../../src/platform/index.ts';
+import { runClients, type Task } from './model-clients.ts';
+import { type Faults, ModelCluster, NO_FAULTS, type Removed } from './model-cluster.ts';
+
+const NEVER = hlcTimestamp(0n);
+const SEEDS = 10;
+const DURATION_MS = 20_000;
+const STORMY: Faults = { loss: 0.03, doubling: 0.03, lateness: 0.02, crash: 0.004, movesPerSecond: 2 };
+
+const key = (name: string): Buffer => Buffer.from(name);
+/** Keys in different groups: a group has the keys whose first bytes are equal modulo the number of groups. */
+const KEYS = ['a', 'b', 'c', 'd', 'e'].map(key);
+
+const numberOf = (view: KeyView, name: Buffer): number => Number(view.get(name)?.value.toString() ?? 0);
+const put = (view: KeyView, name: Buffer, value: unknown): void =>
+  view.put(name, Buffer.from(JSON.stringify(value)), NEVER);
+
+type MicroOp = [f: 'append' | 'r', key: number, value: unknown];
+
+function appendTasks(cluster: ModelCluster): () => Task {
+  const { random } = cluster;
+  let element = 0;
+  return () => {
+    const isReadOnly = random.int(3) === 0;
+    const ops = Array.from({ length: 1 + random.int(4) }, (): MicroOp => {
+      const at = random.int(KEYS.length);
+      return isReadOnly || random.int(2) === 0 ? ['r', at, null] : ['append', at, element++];
+    });
+    const isWriting = ops.some(([f]) => f === 'append');
+    return {
+      f: 'txn',
+      value: ops,
+      run: async (runner, deadlineMs) => {
+        const keys = ops.map(([, at]) => KEYS[at]!);
+        const { reply } = await runner.run({ keys, deadlineMs, isReadOnly: !isWriting }, (view) =>
+          ops.map(([f, at, value]): MicroOp => {
+            const list = JSON.parse(view.get(KEYS[at]!)?.value.toString() ?? '[]') as unknown[];
+            if (f === 'append') put(view, KEYS[at]!, [...list, value]);
+            return [f, at, f === 'append' ? value : list];
+          }),
+        );
+        return reply;
+      },
+    };
+  };
+}
+
+const TOTAL = 50;
+
+function bankTasks(cluster: ModelCluster): () => Task {
+  const { random } = cluster;
+  const balance = (view: KeyView, at: number): number =>
+    view.get(KEYS[at]!) === undefined ? TOTAL / KEYS.length : numberOf(view, KEYS[at]!);
+  return () => {
+    if (random.int(2) === 0) {
+      return {
+        f: 'read',
+        value: null,
+        run: async (runner, deadlineMs) => {
+          const { reply } = await runner.run({ keys: KEYS, deadlineMs, isReadOnly: true }, (view) =>
+            Object.fromEntries(KEYS.map((_, at) => [at, balance(view, at)])),
+          );
+          return reply;
+        },
+      };
+    }
+    const from = random.int(KEYS.length);
+    const to = (from + 1 + random.int(KEYS.length - 1)) % KEYS.length;
+    const amount = 1 + random.int(5);
+    return {
+      f: 'transfer',
+      value: { from, to, amount },
+      run: async (runner, deadlineMs) => {
+        const keys = [KEYS[from]!, KEYS[to]!];
+        await runner.run({ keys, deadlineMs }, (view) => {
+          const rest = balance(view, from) - amount;
+          if (rest < 0) return;
+          const more = balance(view, to) + amount;
+          put(view, KEYS[from]!, rest);
+          put(view, KEYS[to]!, more);
+        });
+      },
+    };
+  };
+}
+
+/** Pairs of keys in two groups of which at most one may be set. */
+function skewTasks(cluster: ModelCluster): () => Task {
+  let raced = 0;
+  return () => {
+    const pair = Math.floor(raced++ / 6);
+    const sides = [key(`a${pair}`), key(`b${pair}`)];
+    const side = cluster.random.int(2);
+    return {
+      f: 'set',
+      value: { pair, side },
+      run: async (runner, deadlineMs) => {
+        const { reply } = await runner.run({ keys: sides, deadlineMs }, (view) => {
+          if (sides.some((one) => view.get(one) !== undefined)) return false;
+          put(view, sides[side]!, 1);
+          return true;
+        });
+        return reply;
+      },
+    };
+  };
+}
+
+interface Run {
+  readonly cluster: ModelCluster;
+  readonly history: Op[];
+}
+
+async function run(
+  seed: number,
+  tasks: (cluster: ModelCluster) => () => Task,
+  faults: Faults,
+  removed: Removed = {},
+  durationMs = DURATION_MS,
+): Promise<Run> {
+  const cluster = new ModelCluster(seed, faults, removed);
+  const history = await runClients(cluster, 6, durationMs, tasks(cluster));
+  return { cluster, history };
+}
+
+const count = (history: readonly Op[], type: string): number => history.filter((op) => op.type === type).length;
+
+function skewProblems({ cluster, history }: Run): string[] {
+  const pairs = new Set(history.map(({ value }) => (value as { pair?: number } | null)?.pair));
+  return [...pairs]
+    .filter((pair) => cluster.peek(key(`a${pair}`)) !== undefined && cluster.peek(key(`b${pair}`)) !== undefined)
+    .map((pair) => `both sides of pair ${pair} are set`);
+}
+
+describe('transactions across groups, in simulated storms', () => {
+  for (let seed = 1; seed <= SEEDS; seed++) {
+    it(`are strictly serializable lists, whatever happens (seed ${seed})`, async () => {
+      const { cluster, history } =
+        seed % 3 === 0 ? await run(seed, appendTasks, NO_FAULTS, {}, 1_500) : await run(seed, appendTasks, STORMY);
+      const verdict = listAppendChecker.check(history);
+      assert.deepEqual(verdict.problems, [], `seed ${seed}`);
+      assert.deepEqual(cluster.problems, [], `seed ${seed}`);
+      assert.ok(
+        count(history, 'ok') > 30,
+        `seed ${seed}: only ${count(history, 'ok')} of ${history.length} took place`,
+      );
+    });
+  }
+
+  for (let seed = 101; seed < 101 + SEEDS; seed++) {
+    it(`keep the sum of accounts (seed ${seed})`, async () => {
+      const { cluster, history } = await run(seed, bankTasks, STORMY);
+      const verdict = bankChecker(TOTAL).check(history);
+      assert.deepEqual(verdict.problems, [], `seed ${seed}`);
+      assert.deepEqual(cluster.problems, [], `seed ${seed}`);
+      const balances = KEYS.map((one) => cluster.peek(one));
+      const total = balances.reduce((sum, one) => sum + (one === undefined ? TOTAL / KEYS.length : Number(one)), 0);
+      assert.equal(total, TOTAL, `seed ${seed}: ${balances.join()}`);
+    });
+  }
+
+  for (let seed = 201; seed < 201 + SEEDS; seed++) {
+    it(`never set both keys of a pair (seed ${seed})`, async () => {
+      const result = await run(seed, skewTasks, STORMY);
+      assert.deepEqual(skewProblems(result), [], `seed ${seed}`);
+      assert.deepEqual(result.cluster.problems, [], `seed ${seed}`);
+    });
+  }
+
+  it('runs the same way for the same seed', async () => {
+    const [one, other] = [await run(7, appendTasks, STORMY), await run(7, appendTasks, STORMY)];
+    assert.equal(one.cluster.simulation.traceHash(), other.cluster.simulation.traceHash());
+    assert.ok(one.cluster.crashes > 0);
+  });
+});
+
+/** Seeds of which one at least shows what a guard is for. */
+async function isNoticed(
+  tasks: (cluster: ModelCluster) => () => Task,
+  removed: Removed,
+  problemsOf: (run: Run) => readonly string[],
+): Promise<boolean> {
+  for (let seed = 301; seed < 311; seed++) {
+    const result = await run(seed, tasks, STORMY, removed).catch(() => undefined);
+    if (result === undefined || problemsOf(result).length > 0 || result.cluster.problems.length > 0) return true;
+  }
+  return false;
+}
+
+describe('the judge of the storms', () => {
+  it('notices when nothing locks what was read', async () => {
+    assert.ok(await isNoticed(skewTasks, { readLocks: true }, skewProblems));
+  });
+
+  it('notices when reads do not wait for locks', async () => {
+    assert.ok(
+      await isNoticed(appendTasks, { readsWait: true }, ({ history }) => listAppendChecker.check(history).problems),
+    );
+  });
+});
