@@ -194,6 +194,16 @@ describe('timestamps of a group', () => {
     assert.throws(() => one.groupClock.take(1), CeilingExpiredError);
   });
 
+  it('begin above the largest that was applied, where the log knows of no ceiling yet', () => {
+    const one = new Candidate();
+    one.replicated.maxTs = hlcTimestamp(timestampOfMs(one.clock.wallMs + 5000) | 7n);
+    one.groupClock.begin();
+    const { ceilingMs, done } = one.proposals.shift()!;
+    one.replicated.ceilingMs = ceilingMs;
+    done({ kind: 'raised' });
+    assert.ok(one.groupClock.take(1) > one.replicated.maxTs);
+  });
+
   it('come in batches that lie below the bound as a whole or are not issued', () => {
     const hlc = new Hlc(new ManualClock());
     const boundMs = hlc.wallMs() + 2;
@@ -444,6 +454,7 @@ describe('times that come from elsewhere', () => {
     raft.apply(encodeSpan(hlcTimestamp(1n), { kind: 'assign', start: bytes('a'), end: bytes('f'), epoch: 1 }));
     for (const payload of bed.raft.log.filter((entry) => !isLease(entry))) raft.apply(payload);
     assert.ok(hlc.last >= floor);
+    assert.ok(follower.ceilingMs > physicalMs(floor), 'also where no leader raised it before');
     assert.equal(follower.maxTs, bed.stateMachine.maxTs);
   });
 
