@@ -160,13 +160,13 @@ export class KvorumClient {
 
   /** Conditions and operations on several keys in one step, at one moment. */
   async step(step: Step, options: CallOptions = {}): Promise<StepResult> {
-    const { if: conditions = [], then = [], otherwise = [] } = step;
+    const { if: conditions = [], do: operations = [], otherwise = [] } = step;
     const request = {
       conditions: conditions.map(conditionMessage),
-      success: then.map(operationMessage),
+      success: operations.map(operationMessage),
       failure: otherwise.map(operationMessage),
     };
-    const isRead = [...then, ...otherwise].every((operation) => 'get' in operation);
+    const isRead = [...operations, ...otherwise].every((operation) => 'get' in operation);
     const call = { service: 'TransactionalKV', method: 'Txn', request, isRead } as const;
     const reply = await this.calls.unary<{ readonly succeeded: boolean; readonly results: readonly ValueReply[] }>(
       call,

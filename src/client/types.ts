@@ -77,15 +77,15 @@ export type Operation =
   | { readonly put: Bytes; readonly value: Bytes; readonly ttlMs?: number }
   | { readonly delete: Bytes };
 
-/** If all conditions hold the operations of `then`, else those of `otherwise`, at one moment. */
+/** If all conditions hold the operations of `do`, else those of `otherwise`, at one moment. */
 export interface Step {
   readonly if?: readonly Condition[];
-  readonly then?: readonly Operation[];
+  readonly do?: readonly Operation[];
   readonly otherwise?: readonly Operation[];
 }
 
 export interface StepResult {
-  /** True: the operations of `then` were done. */
+  /** True: the operations of `do` were done. */
   readonly succeeded: boolean;
   /** By the place of the operation: what a get found, undefined for nothing and for other operations. */
   readonly values: readonly (StoredValue | undefined)[];

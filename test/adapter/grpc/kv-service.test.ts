@@ -1,0 +1,271 @@
+import assert from 'node:assert/strict';
+import { after, before, beforeEach, describe, test } from 'node:test';
+import grpc from '@grpc/grpc-js';
+import { rawKvDefinition, transactionalKvDefinition } from '../../../src/adapter/grpc/definition.ts';
+import { CODE_KEY, DISPOSITION_KEY, RETRY_KEY } from '../../../src/adapter/grpc/index.ts';
+import { KvorumClient, type KvorumClientError, type StoredRow } from '../../../src/client/index.ts';
+import { KvNodes, until } from './kv-nodes.ts';
+
+async function keysOf(rows: AsyncIterable<StoredRow>): Promise<string[]> {
+  const keys: string[] = [];
+  for await (const { key } of rows) keys.push(key.toString());
+  return keys;
+}
+
+/** One call without the client, to see what the wire says. */
+function call(address: string, definition: grpc.ServiceDefinition, method: string, request: object): Promise<object> {
+  const client = new grpc.Client(address, grpc.credentials.createInsecure());
+  const { path, requestSerialize, responseDeserialize } = definition[method]!;
+  return new Promise<object>((resolve, reject) => {
+    client.makeUnaryRequest(path, requestSerialize, responseDeserialize, request, (error, reply) => {
+      if (error === null) resolve(reply as object);
+      else reject(error);
+    });
+  }).finally(() => client.close());
+}
+
+const LETTERS = [...'abcdefghijklmnopqrstuvwxyz'];
+
+describe('keys over gRPC', () => {
+  let nodes: KvNodes;
+  let client: KvorumClient;
+  /** One for each node. */
+  let each: KvorumClient[];
+  before(async () => {
+    nodes = await KvNodes.start();
+    client = new KvorumClient({ endpoints: nodes.endpoints });
+    each = nodes.endpoints.map((endpoint) => new KvorumClient({ endpoints: [endpoint] }));
+  });
+  after(async () => {
+    for (const one of [client, ...each]) one.close();
+    await nodes.stop();
+  });
+  beforeEach(() => client.deleteRange({}));
+
+  test('are served by every node, whichever group has them', async () => {
+    for (const key of ['apple', 'nut', 'plum']) {
+      for (const [at, one] of each.entries()) {
+        const version = await one.put(key, `${key} ${at}`);
+        for (const other of each) {
+          const found = await other.getStored(key);
+          assert.equal(found?.value.toString(), `${key} ${at}`);
+          assert.equal(found?.version, version);
+        }
+      }
+    }
+    assert.equal(await client.delete('nut'), true);
+    assert.equal(await client.delete('nut'), false);
+    assert.equal(await each[2]!.get('nut'), undefined);
+  });
+
+  test('may be any bytes, the empty one and the largest too, and neither Redis nor the catalog sees them', async () => {
+    const odd = [
+      Buffer.alloc(0),
+      Buffer.from([0]),
+      Buffer.from([0, 0x67]),
+      Buffer.alloc(100, 0xff),
+      Buffer.from('r\x00'),
+    ];
+    for (const key of odd) await client.put(key, key);
+    for (const key of odd) assert.deepEqual(await client.get(key), key);
+    const rows: Buffer[] = [];
+    for await (const { key } of client.scan()) rows.push(key);
+    assert.deepEqual(rows, [...odd].sort(Buffer.compare));
+    await assert.rejects(client.put(Buffer.alloc(32 * 1024 + 1), 'x'), {
+      code: 'INVALID_ARGUMENT',
+      disposition: 'final',
+    });
+  });
+
+  test('are read, written and deleted in batches over all groups', async () => {
+    await client.putMany(LETTERS.map((key) => ({ key, value: key.toUpperCase() })));
+    const values = await client.getMany(['z', 'a', 'missing', 'm', 'a']);
+    assert.deepEqual(
+      values.map((value) => value?.toString()),
+      ['Z', 'A', undefined, 'M', 'A'],
+    );
+    await client.deleteMany(['a', 'm', 'z', 'nothing']);
+    assert.equal((await keysOf(client.scan())).length, 23);
+    await assert.rejects(
+      client.putMany([
+        { key: 'a', value: '1' },
+        { key: 'a', value: '2' },
+      ]),
+      { code: 'INVALID_ARGUMENT' },
+    );
+  });
+
+  test('are scanned in order through all groups, both ways, in part, and with a limit', async () => {
+    await client.putMany(LETTERS.map((key) => ({ key, value: key.repeat(3) })));
+    const reversed = [...LETTERS].reverse();
+    for (const one of each) {
+      assert.deepEqual(await keysOf(one.scan()), LETTERS);
+      assert.deepEqual(await keysOf(one.scan({ reverse: true })), reversed);
+      assert.deepEqual(await keysOf(one.scan({ start: 'f', end: 'r' })), LETTERS.slice(5, 17));
+      assert.deepEqual(await keysOf(one.scan({ start: 'f', end: 'r', reverse: true })), LETTERS.slice(5, 17).reverse());
+      assert.deepEqual(await keysOf(one.scan({ start: 'f', limit: 12 })), LETTERS.slice(5, 17));
+      assert.deepEqual(await keysOf(one.scan({ end: 'q', limit: 12, reverse: true })), LETTERS.slice(4, 16).reverse());
+      assert.deepEqual(await keysOf(one.scan({ start: 'c', end: 'c' })), []);
+    }
+    for await (const { value } of client.scan({ keysOnly: true, limit: 3 })) assert.equal(value.length, 0);
+    for await (const { value } of client.scan({ prefix: 'q' })) assert.equal(value.toString(), 'qqq');
+  });
+
+  test('are scanned page after page without a hole', async () => {
+    const many = Array.from({ length: 3_000 }, (_, at) => `${LETTERS[at % 26]}${String(at).padStart(5, '0')}`).sort();
+    await client.putMany(many.map((key) => ({ key, value: 'v' })));
+    assert.deepEqual(await keysOf(client.scan()), many);
+    assert.deepEqual(await keysOf(client.scan({ reverse: true })), [...many].reverse());
+    let seen = 0;
+    for await (const { key } of client.scan()) {
+      assert.equal(key.toString(), many[seen++]);
+      if (seen === 700) break;
+    }
+    assert.equal(seen, 700);
+  });
+
+  test('live as long as they are given, and say until when', async () => {
+    await client.put('short', 'x', { ttlMs: 60 });
+    const beforeMs = Date.now();
+    const found = await client.getStored('short');
+    assert.ok(found === undefined || Math.abs(found.expiresAtMs! - beforeMs) < 2_000);
+    await until('the value is gone', async () => (await client.get('short')) === undefined);
+    await client.put('long', 'x');
+    assert.equal((await client.getStored('long'))?.expiresAtMs, undefined);
+  });
+
+  test('are set when they are as expected, and only then', async () => {
+    const first = await client.compareAndSet('lock', { absent: true }, 'mine');
+    assert.ok(first.isSet);
+    const second = await client.compareAndSet('lock', { absent: true }, 'yours');
+    assert.ok(!second.isSet);
+    assert.equal(second.current?.value.toString(), 'mine');
+    assert.equal(second.current?.version, first.version);
+    assert.equal((await client.compareAndSet('lock', { version: first.version }, 'again')).isSet, true);
+    assert.equal((await client.compareAndSet('lock', { version: first.version }, 'late')).isSet, false);
+    assert.equal((await client.compareAndSet('lock', { value: 'again' }, undefined)).isSet, true);
+    assert.equal(await client.get('lock'), undefined);
+    assert.equal((await client.compareAndSet('lock', { value: 'again' }, 'x')).isSet, false);
+  });
+
+  test('count right when many compare and set at once at different nodes', async () => {
+    await client.put('zcount', '0');
+    const add = async (one: KvorumClient): Promise<void> => {
+      for (;;) {
+        const found = (await one.getStored('zcount'))!;
+        const value = String(Number(found.value) + 1);
+        if ((await one.compareAndSet('zcount', { version: found.version }, value)).isSet) return;
+      }
+    };
+    await Promise.all(Array.from({ length: 30 }, (_, at) => add(each[at % 3]!)));
+    assert.equal((await client.get('zcount'))?.toString(), '30');
+  });
+
+  test('change in one step under conditions', async () => {
+    await client.put('b', '5');
+    const step = {
+      if: [
+        { key: 'b', value: '5' },
+        { key: 'c', exists: false },
+      ],
+      do: [{ put: 'c', value: 'new' }, { get: 'b' }, { delete: 'b' }],
+      otherwise: [{ get: 'c' }],
+    } as const;
+    const first = await each[1]!.step(step);
+    assert.equal(first.succeeded, true);
+    assert.equal(first.values[1]?.value.toString(), '5');
+    const second = await client.step(step);
+    assert.equal(second.succeeded, false);
+    assert.equal(second.values[0]?.value.toString(), 'new');
+    assert.equal(await client.get('b'), undefined);
+    const compare = (comparison: 'less' | 'greater' | 'notEqual', value: string) =>
+      client.step({ if: [{ key: 'c', comparison, value }], do: [] }).then(({ succeeded }) => succeeded);
+    assert.deepEqual(await Promise.all([compare('less', 'o'), compare('greater', 'o'), compare('notEqual', 'new')]), [
+      true,
+      false,
+      false,
+    ]);
+  });
+
+  test('say what is wrong with a code, what happened, and when to ask again', async () => {
+    const refused = (definition: grpc.ServiceDefinition, method: string, request: object) =>
+      call(nodes.endpoints[0]!, definition, method, request).then(
+        () => assert.fail('it must be refused'),
+        ({ code, metadata }: grpc.ServiceError) => [
+          code,
+          metadata.get(CODE_KEY)[0],
+          metadata.get(DISPOSITION_KEY)[0],
+          metadata.get(RETRY_KEY)[0],
+        ],
+      );
+    const { status } = grpc;
+    const key = Buffer.from('a');
+    for (const consistency of [{ maxStalenessMs: 0 }, { exact: { ms: 1 } }, { sessionToken: key }]) {
+      assert.deepEqual(await refused(rawKvDefinition(), 'Get', { key, consistency }), [
+        status.UNIMPLEMENTED,
+        'CONSISTENCY_UNSUPPORTED',
+        'final',
+        undefined,
+      ]);
+    }
+    assert.ok(await call(nodes.endpoints[0]!, rawKvDefinition(), 'Get', { key, consistency: { linearizable: true } }));
+    assert.deepEqual(await refused(rawKvDefinition(), 'CompareAndSet', { key }), [
+      status.INVALID_ARGUMENT,
+      'INVALID_ARGUMENT',
+      'final',
+      undefined,
+    ]);
+    const strange = { transaction: Buffer.from('0002ffffffff', 'hex'), key };
+    assert.deepEqual(await refused(transactionalKvDefinition(), 'Get', strange), [
+      status.NOT_FOUND,
+      'UNKNOWN_TRANSACTION',
+      'final',
+      undefined,
+    ]);
+  });
+
+  test('are all there, once and in order, while their ranges move and are cut', async () => {
+    const many = Array.from({ length: 600 }, (_, at) => `m${String(at).padStart(4, '0')}`);
+    await client.putMany(many.map((key) => ({ key, value: '0' })));
+    let isMoving = true;
+    const errors: KvorumClientError[] = [];
+    const written = new Map<string, number>();
+    const write = async (one: KvorumClient, offset: number): Promise<void> => {
+      for (let round = 1; isMoving; round++) {
+        const key = many[(offset + round * 7) % 200]!;
+        // Each writer has keys of its own, so that it knows what they must be.
+        const mine = `${key}-${offset}`;
+        await one.put(mine, String(round)).then(
+          () => written.set(mine, round),
+          (error: KvorumClientError) => errors.push(error),
+        );
+        assert.equal((await one.get(mine))?.toString(), String(round));
+      }
+    };
+    const scan = async (one: KvorumClient, reverse: boolean): Promise<void> => {
+      while (isMoving) {
+        const found = (await keysOf(one.scan({ prefix: 'm', reverse }))).filter((key) => !key.includes('-'));
+        assert.deepEqual(found, reverse ? [...many].reverse() : many);
+      }
+    };
+    const work = [
+      write(each[0]!, 0),
+      write(each[1]!, 1),
+      write(each[2]!, 2),
+      scan(each[0]!, false),
+      scan(each[2]!, true),
+    ];
+    try {
+      await nodes.split('m0200');
+      await nodes.move('m0300', 3);
+      await nodes.move('m0100', 1);
+      await nodes.move('m0300', 2);
+    } finally {
+      isMoving = false;
+      await Promise.all(work);
+    }
+    assert.deepEqual(errors, []);
+    assert.ok(written.size > 20);
+    for (const [key, round] of written) assert.equal((await client.get(key))?.toString(), String(round));
+  });
+});
