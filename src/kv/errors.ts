@@ -1,5 +1,6 @@
 /** Errors of the key-value layer that adapters map to their protocol's own; those of replication pass through unchanged. */
 import { type ErrorDisposition, type GroupId, KvorumError } from '../platform/index.ts';
+import type { LockFacts } from './txn/types.ts';
 
 export { BusyError, NotLeaderError, OutcomeUnknownError, TooLargeError } from '../raftengine/index.ts';
 
@@ -40,6 +41,21 @@ export class CeilingExpiredError extends KvorumError {
 export class TimestampAheadError extends KvorumError {
   readonly code = 'TIMESTAMP_AHEAD';
   readonly disposition: ErrorDisposition = 'wait';
+}
+
+/**
+ * A transaction holds a lock on what the operation touches, and held it for as long as the operation may wait; nothing happened.
+ * `lock` names the transaction, so that its fate can be asked for.
+ */
+export class LockedError extends KvorumError {
+  readonly code = 'LOCKED';
+  readonly disposition: ErrorDisposition = 'wait';
+  readonly lock: LockFacts;
+
+  constructor(lock: LockFacts) {
+    super('a transaction holds a lock; try again in a moment');
+    this.lock = lock;
+  }
 }
 
 /** The operation lost against others too often; nothing happened. */

@@ -32,7 +32,9 @@ import { SpanGate } from './span-gate.ts';
 import type { BatchResult, EntryResult, GroupStateMachine } from './state-machine.ts';
 import { encodeFence, encodeLease } from './time-entries.ts';
 import { isStale, NO_SOURCES, type Pending, type Source, TurnEntry } from './turn-entry.ts';
-import type { Operation, ScanPage, ScanRequest } from './types.ts';
+import { LeaderTxns } from './txn/leader.ts';
+import { LockWaits } from './txn/lock-waits.ts';
+import { type Operation, physicalMs, type ScanPage, type ScanRequest } from './types.ts';
 import { type AccessListener, CommandView } from './view.ts';
 
 /** What becomes of those who wait for a ceiling that may or may not come. */
@@ -100,6 +102,9 @@ export class GroupExecutor {
   private operationCount = 0;
   private conflictCount = 0;
   private readonly reads: GroupReads;
+  private readonly lockWaits: LockWaits;
+  /** What coordinators of transactions ask of this group. */
+  readonly txns: LeaderTxns;
   /** What moves ask of this group. */
   readonly spans: SpanExecutor;
   /** The timestamps of this group, while this node leads it. */
@@ -113,7 +118,7 @@ export class GroupExecutor {
     this.scheduler = options.scheduler;
     this.limits = { ...DEFAULT_EXECUTOR_LIMITS, ...options.limits };
     this.gate = new SpanGate(() => options.stateMachine.spanTable);
-    this.view = new CommandView(this.store, this.overlay, this.gate, options.onAccess);
+    this.view = new CommandView(this.store, this.overlay, this.gate, options.stateMachine.locks, options.onAccess);
     this.confirmer = new ReadConfirmer(this.raft, this.scheduler);
     this.clock = new GroupClock({
       hlc: options.hlc,
@@ -128,7 +133,8 @@ export class GroupExecutor {
       store: this.store,
       gate: this.gate,
       catchUp: () => this.catchUp(),
-      readTimestamp: () => this.readTimestamp(),
+      readTimestamp: (at?: HlcTimestamp) => this.readTimestamp(at),
+      settleLocks: (start: Buffer, end: Buffer, readTs: HlcTimestamp) => this.txns.settleLocks(start, end, readTs),
       stillLeads: () => this.stillLeads(),
     };
     this.reads = new GroupReads({ ...shared, onAccess: options.onAccess });
@@ -136,6 +142,24 @@ export class GroupExecutor {
       ...shared,
       clock: this.clock,
       propose: (build, isUrgent) => this.proposeAside(build, isUrgent),
+    });
+    this.lockWaits = new LockWaits({
+      locks: this.stateMachine.locks,
+      scheduler: this.scheduler,
+      nowMs: () => physicalMs(options.hlc.peek()),
+      again: (operation, tries) => {
+        this.parked.push({ operation, tries });
+        this.drainWaiting();
+      },
+    });
+    this.txns = new LeaderTxns({
+      ...shared,
+      clock: this.clock,
+      reads: this.reads,
+      waits: this.lockWaits,
+      now: () => options.hlc.peek(),
+      propose: (build, isUrgent) => this.proposeAside(build, isUrgent),
+      submit: (operation) => this.submit(operation as Operation<unknown>),
     });
     this.stateMachine.listenToLeadership((event) => this.onLeadership(event));
   }
@@ -257,6 +281,8 @@ export class GroupExecutor {
     if (isWriter) view.admitReads();
     if (view.refusal !== undefined) {
       complete(operation, view.refusal, undefined);
+    } else if (view.lock !== undefined) {
+      this.lockWaits.park(operation, tries, view.lock);
     } else if (isWriter && view.floorTs >= view.ts - 1n) {
       // The range came with timestamps that are ahead of this turn's.
       this.clock.observe(view.floorTs);
@@ -449,6 +475,7 @@ export class GroupExecutor {
       this.overlay.remove(entry);
       this.settleAbandoned(entry, this.notLeader());
     }
+    this.lockWaits.failAll(this.notLeader());
     this.refuseWaiting(this.notLeader());
     this.confirmer.failAll(this.notLeader());
   }
@@ -525,8 +552,9 @@ export class GroupExecutor {
    * A timestamp to read history at: above everything acknowledged, and nothing that is still to be proposed will be committed
    * at or below it.
    */
-  private readTimestamp(): HlcTimestamp {
-    const readTs = this.drawTimestamp();
+  private readTimestamp(at?: HlcTimestamp): HlcTimestamp {
+    if (at !== undefined) this.clock.observeForeign(at, this.clock.maxLeadMs);
+    const readTs = at ?? this.drawTimestamp();
     // Commands later in this turn must not commit below a timestamp that has been read at.
     if (this.entry === undefined) this.turnTs = undefined;
     return readTs;

@@ -20,8 +20,13 @@ export interface GroupReadsOptions {
   readonly gate: SpanGate;
   /** Settles when everything in flight is applied and this node was the leader after the call. */
   readonly catchUp: () => Promise<void>;
-  /** A timestamp above everything acknowledged and below everything that is still to be proposed. */
-  readonly readTimestamp: () => HlcTimestamp;
+  /**
+   * A timestamp above everything acknowledged and below everything that is still to be proposed; or `at`, above which
+   * everything lies that is still to be proposed.
+   */
+  readonly readTimestamp: (at?: HlcTimestamp) => HlcTimestamp;
+  /** Settles when nothing of a range can be committed at or below a timestamp any more. @throws LockedError */
+  readonly settleLocks: (start: Buffer, end: Buffer, readTs: HlcTimestamp) => Promise<void>;
   readonly onAccess?: AccessListener | undefined;
   /** Settles when this node was the leader after the call. */
   readonly stillLeads: () => Promise<void>;
@@ -34,13 +39,14 @@ export class GroupReads {
     this.options = options;
   }
 
-  /** See `GroupExecutor.scan`. */
-  async scan(request: ScanRequest): Promise<ScanPage> {
-    const { store, stateMachine, catchUp, readTimestamp, stillLeads } = this.options;
+  /** See `GroupExecutor.scan`. @param at what to read at; left out: a new timestamp */
+  async scan(request: ScanRequest, at?: HlcTimestamp): Promise<ScanPage> {
+    const { store, stateMachine, catchUp, readTimestamp, settleLocks, stillLeads } = this.options;
     const { pieces, next } = this.readable(request);
     const { spanTable } = stateMachine;
-    const readTs = readTimestamp();
+    const readTs = readTimestamp(at);
     await catchUp();
+    for (const { start, end } of pieces) await settleLocks(start, end, readTs);
     let rows: readonly ScanRow[] = [];
     let goOn: Buffer | undefined;
     for (const { start, end } of pieces) {

@@ -7,9 +7,12 @@ import type { Access, SpanTable } from '../distribution/index.ts';
 import type { HlcTimestamp } from '../platform/index.ts';
 import type { GroupStore } from '../store/index.ts';
 import { ABSENT } from './entry.ts';
+import { LockedError } from './errors.ts';
 import { isLocalKey } from './local-keys.ts';
 import { isInRange, KeyWrite, type OpenEntry, type Overlay, type RangeWrite, type Unit } from './overlay.ts';
 import type { SpanGate } from './span-gate.ts';
+import type { Lock } from './txn/lock-rows.ts';
+import type { LockTable } from './txn/lock-table.ts';
 import type { KeyView, LiveValue } from './types.ts';
 
 /** Hears of every key that a command reads or writes; `bytes` is the size of its value. */
@@ -22,6 +25,7 @@ export class CommandView implements KeyView {
   private readonly store: GroupStore;
   private readonly overlay: Overlay;
   private readonly gate: SpanGate;
+  private readonly locks: LockTable;
   private readonly onAccess: AccessListener | undefined;
   private table: SpanTable;
   private viewTs: HlcTimestamp = ABSENT;
@@ -40,13 +44,16 @@ export class CommandView implements KeyView {
   private isMerging = false;
   /** Why the command may not be served here, once it has touched a key that says so; also when the command caught it. */
   refusal: Error | undefined;
+  /** The lock of a transaction that the command met; also when the command caught it. */
+  lock: Lock | undefined;
   /** The command's writes must be committed above this. */
   floorTs: HlcTimestamp = ABSENT;
 
-  constructor(store: GroupStore, overlay: Overlay, gate: SpanGate, onAccess?: AccessListener) {
+  constructor(store: GroupStore, overlay: Overlay, gate: SpanGate, locks: LockTable, onAccess?: AccessListener) {
     this.store = store;
     this.overlay = overlay;
     this.gate = gate;
+    this.locks = locks;
     this.onAccess = onAccess;
     this.table = gate.table;
   }
@@ -57,6 +64,7 @@ export class CommandView implements KeyView {
     this.entry = entry;
     this.table = this.gate.table;
     this.refusal = undefined;
+    this.lock = undefined;
     this.floorTs = ABSENT;
     if (this.writes.length > 0) this.writes = [];
     if (this.ranges.length > 0) this.ranges = [];
@@ -91,6 +99,13 @@ export class CommandView implements KeyView {
     throw refusal;
   }
 
+  /** @throws LockedError when there is a lock: the command runs again when that is gone */
+  private meet(lock: Lock | undefined): void {
+    if (lock === undefined) return;
+    this.lock ??= lock;
+    throw new LockedError(lock);
+  }
+
   /** A command that writes expects what it read to be the same when it is applied, and only an owner may say so. */
   admitReads(): void {
     if (this.gate.isPlain) return;
@@ -110,6 +125,7 @@ export class CommandView implements KeyView {
 
   get(key: Buffer): LiveValue | undefined {
     this.admit(key, 'read');
+    if (this.locks.size > 0) this.meet(this.locks.againstRead(key));
     const value = this.find(key);
     this.onAccess?.(key, false, value === undefined ? 0 : value.value.length);
     return value;
@@ -176,12 +192,14 @@ export class CommandView implements KeyView {
 
   put(key: Buffer, value: Buffer, expireTs: HlcTimestamp): void {
     this.admit(key, 'write');
+    if (this.locks.size > 0) this.meet(this.locks.againstWrite(key));
     this.onAccess?.(key, true, value.length);
     this.addWrite(key, value, expireTs);
   }
 
   delete(key: Buffer): void {
     this.admit(key, 'write');
+    if (this.locks.size > 0) this.meet(this.locks.againstWrite(key));
     this.onAccess?.(key, true, 0);
     this.addWrite(key, undefined, ABSENT);
   }
@@ -190,6 +208,7 @@ export class CommandView implements KeyView {
     if (Buffer.compare(start, end) >= 0) return;
     this.onAccess?.(start, true, 0);
     this.refuse(this.gate.refuseRange(start, end));
+    if (this.locks.size > 0) this.meet(this.locks.againstRangeWrite(start, end));
     const floor = this.gate.floorOf(start, end);
     if (floor > this.floorTs) this.floorTs = floor;
     for (const { key } of [...this.writes]) if (isInRange(key, start, end)) this.addWrite(key, undefined, ABSENT);

@@ -1,0 +1,329 @@
+/**
+ * A group's leader as coordinators see it: `TxnGroup`. Decides from applied state whether asking is worth an entry, proposes
+ * it in order with the commands, and makes an answer of what apply said.
+ */
+import type { HlcTimestamp, Millis } from '../../platform/index.ts';
+import { hlcTimestamp } from '../../platform/index.ts';
+import { LockedError, RangeBusyError } from '../errors.ts';
+import type { GroupClock } from '../group-clock.ts';
+import type { GroupReads, GroupReadsOptions } from '../group-reads.ts';
+import { timestampOfMs } from '../hlc.ts';
+import { ownerOf } from '../ownership.ts';
+import type { EntryResult } from '../state-machine.ts';
+import { type LiveValue, type Operation, physicalMs, type ScanPage, type ScanRequest } from '../types.ts';
+import { encodeAbort, encodeCommit, encodePrepare, encodePush, encodeResolve } from './entries.ts';
+import { decodeFate, fateName, type Lock } from './lock-rows.ts';
+import { type LockWaits, MAX_LOCK_WAIT_MS } from './lock-waits.ts';
+import { factsOf, type TxnAnswer } from './txn-state.ts';
+import type {
+  CommitReply,
+  CommitRequest,
+  Fate,
+  FinishRequest,
+  LockFacts,
+  LockRangeRequest,
+  PrepareReply,
+  PrepareRequest,
+  PushReply,
+  RangeIntent,
+  StatusReply,
+  TxnGroup,
+  TxnIdentity,
+  TxnReadReply,
+  TxnReadRequest,
+  Verdict,
+} from './types.ts';
+
+/** A PREPARE of a transaction that began longer ago is refused. */
+export const MAX_TXN_AGE_MS: Millis = 30 * 60_000;
+/** Fates are kept for so long after the beginning of their transaction; clocks of groups may differ by half of the rest. */
+export const KEEP_FATES_MS: Millis = 60 * 60_000;
+/** Rows that are compared at once when a range is read again. */
+const ROWS_AT_ONCE = 512;
+/** Draws of a timestamp that came out below what the key may be written at. */
+const MAX_DRAWS = 4;
+
+/** What this needs of the group's executor. */
+export interface LeaderTxnsOptions extends GroupReadsOptions {
+  readonly clock: GroupClock;
+  readonly reads: GroupReads;
+  readonly waits: LockWaits;
+  /** The present time. */
+  readonly now: () => HlcTimestamp;
+  /** Proposes an entry behind everything that was evaluated; `build` gets its timestamp. Urgent ones do not wait for room. */
+  readonly propose: (build: (ts: HlcTimestamp) => Buffer, isUrgent: boolean) => Promise<EntryResult>;
+  readonly submit: <Reply>(operation: Operation<Reply>) => void;
+}
+
+/** `ts` so much earlier. */
+const before = (ts: HlcTimestamp, ageMs: Millis): HlcTimestamp => {
+  const ms = physicalMs(ts) - ageMs;
+  return ms <= 0 ? hlcTimestamp(0n) : timestampOfMs(ms);
+};
+
+/** Age decides who waits for whom, so nobody waits in a circle. */
+const isOlder = (a: TxnIdentity, b: TxnIdentity): boolean =>
+  a.startTs < b.startTs || (a.startTs === b.startTs && Buffer.compare(a.txnId, b.txnId) < 0);
+
+const NO_RANGES: readonly RangeIntent[] = [];
+
+export class LeaderTxns implements TxnGroup {
+  private readonly options: LeaderTxnsOptions;
+  /** PREPAREs on their way. */
+  private readonly preparing = new Set<Promise<unknown>>();
+
+  constructor(options: LeaderTxnsOptions) {
+    this.options = options;
+  }
+
+  /** Hears of a lock that somebody waits for, once while they do: its fate should be asked for. */
+  onLockMet(listener: (lock: LockFacts) => void): void {
+    this.options.waits.onLockMet(listener);
+  }
+
+  // ---- reads
+
+  async read({ keys, readTs }: TxnReadRequest): Promise<TxnReadReply> {
+    if (readTs === undefined) return this.readNewest(keys);
+    const { gate, store, clock, readTimestamp, catchUp, stillLeads } = this.options;
+    const opening = clock.opening();
+    if (opening !== undefined) await opening;
+    const admit = (key: Buffer): void => {
+      const refusal = gate.refuse(key, 'read');
+      if (refusal !== undefined) throw refusal;
+    };
+    for (const key of keys) admit(key);
+    readTimestamp(readTs);
+    await catchUp();
+    await this.settlePreparing();
+    await this.settle(() => this.againstReads(keys, readTs));
+    const rows: (LiveValue | undefined)[] = [];
+    for (const key of keys) rows.push(await store.get(key, readTs));
+    // What a move took away meanwhile may have been deleted under the read.
+    for (const key of keys) admit(key);
+    await stillLeads();
+    return rows;
+  }
+
+  private readNewest(keys: readonly Buffer[]): Promise<TxnReadReply> {
+    return new Promise((resolve, reject) => {
+      this.options.submit<TxnReadReply>({
+        evaluate: (view) => keys.map((key) => view.get(key)),
+        complete: (error, reply) => (error === undefined ? resolve(reply!) : reject(error)),
+      });
+    });
+  }
+
+  private againstReads(keys: readonly Buffer[], readTs: HlcTimestamp): Lock | undefined {
+    const { locks } = this.options.stateMachine;
+    for (const key of keys) {
+      const lock = locks.againstRead(key);
+      if (lock !== undefined && lock.minCommitTs <= readTs) return lock;
+    }
+    return undefined;
+  }
+
+  async scan(request: ScanRequest, readTs: HlcTimestamp): Promise<ScanPage> {
+    const opening = this.options.clock.opening();
+    if (opening !== undefined) await opening;
+    return this.options.reads.scan(request, readTs);
+  }
+
+  /** Settles when nothing of `[start, end)` can be committed at or below `readTs` any more. @throws LockedError */
+  async settleLocks(start: Buffer, end: Buffer, readTs: HlcTimestamp): Promise<void> {
+    const { locks } = this.options.stateMachine;
+    await this.settlePreparing();
+    if (locks.size > 0) await this.settle(() => locks.againstScan(start, end, readTs));
+  }
+
+  /** What is proposed from here on locks above every timestamp that was read at; what is on its way may lock below. */
+  private async settlePreparing(): Promise<void> {
+    if (this.preparing.size > 0) await Promise.allSettled(this.preparing);
+  }
+
+  private async settle(find: () => Lock | undefined): Promise<void> {
+    const untilMs = physicalMs(this.options.now()) + MAX_LOCK_WAIT_MS;
+    for (let lock = find(); lock !== undefined; lock = find()) await this.options.waits.until(lock, untilMs);
+  }
+
+  // ---- PREPARE
+
+  prepare(request: PrepareRequest): Promise<PrepareReply> {
+    return this.lock(request, NO_RANGES, false);
+  }
+
+  commitOnePhase(request: PrepareRequest): Promise<PrepareReply> {
+    return this.lock(request, NO_RANGES, true);
+  }
+
+  private async lock(
+    request: PrepareRequest,
+    ranges: readonly RangeIntent[],
+    isOnePhase: boolean,
+  ): Promise<PrepareReply> {
+    const { txns } = this.options.stateMachine;
+    const { clock, waits, now } = this.options;
+    const untilMs = physicalMs(now()) + MAX_LOCK_WAIT_MS;
+    for (let draws = 1; ; ) {
+      this.admit(
+        request.keys.map(({ key }) => key),
+        ranges,
+      );
+      let lock = txns.conflict({ ...request, ranges });
+      if (lock === undefined) {
+        const answer = await this.propose(request, ranges, isOnePhase);
+        if (answer.kind === 'belowFloor' && draws++ < MAX_DRAWS) {
+          clock.observe(answer.floorTs);
+          continue;
+        }
+        if (answer.kind !== 'locked') return this.replied(answer) as PrepareReply;
+        lock = txns.conflict({ ...request, ranges });
+        if (lock === undefined) continue;
+      }
+      if (!isOlder(request, lock)) return { kind: 'locked', lock: factsOf(lock) };
+      try {
+        await waits.until(lock, untilMs);
+      } catch (error) {
+        if (error instanceof LockedError) return { kind: 'locked', lock: error.lock };
+        throw error;
+      }
+    }
+  }
+
+  private async propose(
+    request: PrepareRequest,
+    ranges: readonly RangeIntent[],
+    isOnePhase: boolean,
+  ): Promise<TxnAnswer> {
+    const proposal = this.options.propose(
+      (ts) => encodePrepare({ ...request, ranges, ts, oldestStartTs: before(ts, MAX_TXN_AGE_MS) }, isOnePhase),
+      false,
+    ) as Promise<TxnAnswer>;
+    this.preparing.add(proposal);
+    try {
+      return await proposal;
+    } finally {
+      this.preparing.delete(proposal);
+    }
+  }
+
+  async lockRange(request: LockRangeRequest): Promise<PrepareReply> {
+    const { txnId, primary, startTs, authorityEpoch, deadlineTs, start, end, readTs } = request;
+    const prepare = { txnId, primary, startTs, authorityEpoch, deadlineTs, participants: [], keys: [] };
+    const reply = await this.lock(prepare, [{ start, end }], false);
+    if (reply.kind !== 'prepared') return reply;
+    const changed = await this.changedSince(start, end, readTs);
+    return changed === undefined ? reply : { kind: 'changed', key: changed };
+  }
+
+  /** The first key of a locked range that is not what it was at `readTs`. */
+  private async changedSince(start: Buffer, end: Buffer, readTs: HlcTimestamp): Promise<Buffer | undefined> {
+    const { store, readTimestamp, catchUp, stillLeads } = this.options;
+    const nowTs = readTimestamp();
+    await catchUp();
+    for (let from: Buffer | undefined = start; from !== undefined; ) {
+      const then = await store.scan({ start: from, end, readTs, limit: ROWS_AT_ONCE, keysOnly: true });
+      const upTo: Buffer = then.next ?? end;
+      for (let at = 0, place: Buffer | undefined = from; place !== undefined; ) {
+        const page = await store.scan({ start: place, end: upTo, readTs: nowTs, limit: ROWS_AT_ONCE, keysOnly: true });
+        for (const row of page.rows) {
+          const old = then.rows[at++];
+          if (old === undefined || old.commitTs !== row.commitTs || !old.key.equals(row.key)) return row.key;
+        }
+        place = page.next;
+        if (place === undefined && at < then.rows.length) return then.rows[at]!.key;
+      }
+      from = then.next;
+    }
+    this.admit([], [{ start, end }]);
+    await stillLeads();
+    return undefined;
+  }
+
+  /** @throws NotOwnerError, RangeBusyError when the group may not write these */
+  private admit(keys: readonly Buffer[], ranges: readonly RangeIntent[]): void {
+    const { gate } = this.options;
+    for (const key of keys) {
+      const refusal = gate.refuse(key, 'write');
+      if (refusal !== undefined) throw refusal;
+    }
+    for (const { start, end } of ranges) {
+      const refusal = gate.refuseRange(start, end);
+      if (refusal !== undefined) throw refusal;
+    }
+  }
+
+  /** @throws NotOwnerError, RangeBusyError for an answer that says so */
+  private replied(answer: TxnAnswer): TxnAnswer {
+    if (answer.kind !== 'notOwned' && answer.kind !== 'belowFloor') return answer;
+    if (answer.kind === 'notOwned') this.admit([answer.key], NO_RANGES);
+    throw new RangeBusyError('the range was on its way when the entry was applied; try again');
+  }
+
+  // ---- COMMIT, ABORT, PUSH, RESOLVE
+
+  async commit(request: CommitRequest): Promise<CommitReply> {
+    const { clock, propose } = this.options;
+    this.admit([...request.writes, ...request.reads], request.ranges);
+    clock.observeForeign(request.commitTs, clock.maxLeadMs);
+    const answer = (await propose((ts) => encodeCommit({ ...request, ts }), true)) as TxnAnswer;
+    return this.replied(answer) as CommitReply;
+  }
+
+  async abort(request: FinishRequest): Promise<Fate> {
+    const keys = [...request.writes, ...request.reads];
+    this.admit(request.isPrimary ? [request.primary, ...keys] : keys, request.ranges);
+    const answer = (await this.options.propose((ts) => encodeAbort({ ...request, ts }), true)) as TxnAnswer;
+    return this.replied(answer) as Fate;
+  }
+
+  async status(txn: TxnIdentity): Promise<StatusReply> {
+    const { stateMachine, store, catchUp, stillLeads, now } = this.options;
+    const { txnId, primary, startTs } = txn;
+    this.admit([primary], NO_RANGES);
+    await catchUp();
+    const row = store.side(primary, fateName(txnId));
+    const lock = stateMachine.locks.own(primary, txnId);
+    const isForgotten = lock === undefined && startTs < before(now(), (KEEP_FATES_MS + MAX_TXN_AGE_MS) / 2);
+    const isPending = lock !== undefined && lock.deadlineTs > now();
+    if (row !== undefined || isForgotten || isPending) {
+      await stillLeads();
+      // A move may have taken what was looked for while others were asked who leads.
+      this.admit([primary], NO_RANGES);
+      if (row !== undefined) return decodeFate(row).fate;
+      return isPending ? { kind: 'pending', deadlineTs: lock.deadlineTs } : { kind: 'forgotten' };
+    }
+    const participants = lock?.participants ?? [];
+    return this.abort({ txnId, primary, startTs, isPrimary: true, participants, writes: [], reads: [], ranges: [] });
+  }
+
+  async push({ txnId, primary, startTs }: TxnIdentity, deadlineTs: HlcTimestamp): Promise<PushReply> {
+    this.admit([primary], NO_RANGES);
+    const build = (ts: HlcTimestamp): Buffer => encodePush({ txnId, primary, startTs, deadlineTs, ts });
+    return this.replied((await this.options.propose(build, true)) as TxnAnswer) as PushReply;
+  }
+
+  async resolve(verdicts: readonly Verdict[]): Promise<number> {
+    const { clock, propose } = this.options;
+    for (const { fate } of verdicts) {
+      if (fate.kind === 'committed') clock.observeForeign(fate.commitTs, clock.maxLeadMs);
+    }
+    const answer = (await propose((ts) => encodeResolve({ ts, verdicts }), true)) as TxnAnswer;
+    return answer.kind === 'ended' ? answer.count : 0;
+  }
+
+  expiredLocks(limit: number): readonly LockFacts[] {
+    const { stateMachine, now } = this.options;
+    const found: LockFacts[] = [];
+    if (stateMachine.locks.size === 0) return found;
+    const nowTs = now();
+    for (const lock of stateMachine.locks.all()) {
+      if (found.length === limit) break;
+      // What a move has taken away, or is bringing in, its next owner looks after.
+      if (lock.deadlineTs <= nowTs && ownerOf(stateMachine.spanTable, lock.key, 'write') !== undefined) {
+        found.push(factsOf(lock));
+      }
+    }
+    return found;
+  }
+}
