@@ -43,14 +43,14 @@ export interface FenceReply {
 
 /** The authority after a command; undefined when the command is refused. */
 export function applyFence(authority: Authority, command: FenceCommand): Authority | undefined {
-  if (command.epoch < authority.epoch) return undefined;
   if (command.kind === 'open') {
     if (command.epoch !== authority.epoch) return undefined;
     return authority.isOpen ? authority : { ...authority, isOpen: true };
   }
   const { mode, epoch, oracle } = command;
   if (epoch > authority.epoch) return { mode, epoch, oracle, isOpen: false };
-  return authority.mode === mode && authority.oracle === oracle ? authority : undefined;
+  const isRepeated = epoch === authority.epoch && mode === authority.mode && oracle === authority.oracle;
+  return isRepeated ? authority : undefined;
 }
 
 /** The smallest timestamp at or above everything that a group issued or applied before it answered so. */

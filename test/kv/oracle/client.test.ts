@@ -121,7 +121,7 @@ describe('the client of the oracle', () => {
           seen.add(answer.ts);
         }
       }),
-      { numRuns: 1000 },
+      { numRuns: 300 },
     );
   });
 

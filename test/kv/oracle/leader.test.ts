@@ -195,7 +195,7 @@ describe('the oracle', () => {
           }
         },
       ),
-      { numRuns: 200 },
+      { numRuns: 100 },
     );
   });
 
@@ -224,6 +224,7 @@ describe('the oracle', () => {
     for (const command of [
       { kind: 'fence', mode: 'bridge', epoch: 4, oracle: GROUP },
       { kind: 'fence', mode: 'bridge', epoch: 5, oracle: GROUP },
+      { kind: 'fence', mode: 'tso', epoch: 4, oracle: groupId(9) },
       { kind: 'open', epoch: 4, floor: NONE },
     ] as const) {
       const refused = bed.oracle.fence(GROUP, command);
