@@ -2,11 +2,9 @@
 import type { SimMutant } from './mutants.ts';
 
 const DRIVER = 'src/kv/move/driver.ts';
-const COPYING = 'src/kv/move/copying.ts';
 const SPAN_STATE = 'src/kv/span-state.ts';
 const TRANSITIONS = 'src/distribution/span-transitions.ts';
 const VIEW = 'src/kv/view.ts';
-const OWNERSHIP = 'src/kv/ownership.ts';
 const EXECUTOR = 'src/kv/executor.ts';
 const STATE_MACHINE = 'src/kv/state-machine.ts';
 const SPAN_EXECUTOR = 'src/kv/span-executor.ts';
@@ -55,20 +53,6 @@ export const MOVE_MUTANTS: readonly SimMutant[] = [
     breaks: 'range deletes on a range that is being copied are not captured',
     only: [...only, '--workload', 'flush'],
     mutations: [{ file: SPAN_STATE, find: 'if (!isCapturing(span)) continue;', replace: 'continue;' }],
-  },
-  {
-    name: 'imports-uncounted',
-    breaks: 'what was captured last never arrives, and the destination does not count imports before it serves',
-    only,
-    mutations: [
-      {
-        file: COPYING,
-        find: 'const { attempt } = before;',
-        replace:
-          "const { attempt } = before;\n  if (job.phase === 'FENCE') return { attempt, seq: before.seq + 1, bookmark };",
-      },
-      { file: SPAN_STATE, find: "if (command.kind === 'activate' && (", replace: 'if (false && (' },
-    ],
   },
   {
     name: 'last-drain-skipped',
@@ -126,35 +110,10 @@ export const MOVE_MUTANTS: readonly SimMutant[] = [
     ],
   },
   {
-    name: 'directory-as-authority',
-    breaks: 'a group serves whatever the directory of some node sends to it',
-    only,
-    mutations: [
-      {
-        file: OWNERSHIP,
-        find: "return verdict.kind === 'owned' && !isLocalKey(key) ? verdict.span : undefined;",
-        replace:
-          "return verdict.kind === 'owned' && !isLocalKey(key) ? verdict.span : isLocalKey(key) ? undefined : ({ minWriteTs: ABSENT } as Span);",
-      },
-    ],
-  },
-  {
     name: 'import-overwrites',
     breaks: 'an import writes versions over newer ones',
     only,
     mutations: [{ file: SPAN_STATE, find: 'if (before !== undefined && commitTs <= before) continue;', replace: '' }],
-  },
-  {
-    name: 'gc-unpinned',
-    breaks: 'garbage collection goes on while a move needs history',
-    only,
-    mutations: [{ file: SPAN_STATE, find: 'this.isPinned = this.isCapturing ||', replace: 'this.isPinned = false &&' }],
-  },
-  {
-    name: 'threshold-unheld',
-    breaks: 'a threshold that comes with another range counts at once, although a move needs history',
-    only,
-    mutations: [{ file: SPAN_STATE, find: 'if (!this.isPinned && held', replace: 'if (held' }],
   },
   {
     name: 'floor-ignored',
@@ -184,23 +143,6 @@ export const MOVE_MUTANTS: readonly SimMutant[] = [
         find: "const { outcome, gcThreshold } = await this.tell(src, { kind: 'release', job: id, attempt, dst });",
         replace:
           "const { gcThreshold, span } = await this.options.spans.job(src, id);\n    const outcome: any = { kind: 'done', span: { minWriteTs: span!.minWriteTs + 1n, epoch: span!.epoch + 1 } };",
-      },
-    ],
-  },
-  {
-    name: 'directory-goes-back',
-    breaks: 'a node asks whoever it believes in for the whole directory, and takes an older one over a newer one',
-    only,
-    mutations: [
-      {
-        file: 'src/distribution/route-engine.ts',
-        find: 'if (table.incarnation === incarnation && table.version <= version) return false;',
-        replace: '',
-      },
-      {
-        file: 'src/distribution/watch-receiver.ts',
-        find: "version === 0 || afterProblem === 'INVALID'",
-        replace: 'true',
       },
     ],
   },
