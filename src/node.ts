@@ -8,11 +8,27 @@ import { Registry } from 'prom-client';
 import { createAdminService, createKeyServices } from './adapter/grpc/index.ts';
 import { MetricsServer } from './adapter/metrics/index.ts';
 import { startRedisServer } from './adapter/redis/index.ts';
-import { foundingOf, type NodeOptions, storeMemoryBytes } from './config/index.ts';
+import {
+  ConfigError,
+  exposureProblems,
+  foundingOf,
+  metricsNote,
+  type NodeOptions,
+  storeMemoryBytes,
+} from './config/index.ts';
 import { handOver } from './hand-over.ts';
 import { assembleNode, type NodeStatus, type Readiness, registerMetrics } from './node/index.ts';
-import { KvorumError, nodeId, SystemClock, SystemDisk, SystemRandom, SystemScheduler } from './platform/index.ts';
+import {
+  type Clock,
+  KvorumError,
+  nodeId,
+  SystemClock,
+  SystemDisk,
+  SystemRandom,
+  SystemScheduler,
+} from './platform/index.ts';
 import { createGrpcNetwork, openDataFolder, WalLogStore } from './raftengine/index.ts';
+import { CertificateStore, FileRefresher, Passwords } from './security/index.ts';
 
 export {
   type AssembledNode,
@@ -22,6 +38,9 @@ export {
   type NodeStatus,
 } from './node/index.ts';
 
+/** How often files with certificates and passwords are read again. */
+const SECURITY_REFRESH_MS = 5_000;
+
 /** A node in service. */
 export interface RunningNode {
   /** What it listens on, `host:port` each. */
@@ -29,6 +48,8 @@ export interface RunningNode {
   status(): NodeStatus;
   /** Whether clients are served, and if not, why. */
   readiness(): Readiness;
+  /** Reads certificates and passwords again now; it also happens by itself. What is wrong with them is logged. */
+  reloadSecurity(): Promise<void>;
   /** Leaves service and gives everything back; a second start finds the data again. */
   stop(): Promise<void>;
 }
@@ -36,11 +57,18 @@ export interface RunningNode {
 /**
  * Starts a node of this process and serves clients.
  * @param version of the program, for operators
+ * @throws ConfigError when others could use it without proving who they are, and nobody said that this is meant
  * @throws KvorumError when the data folder is in use, belongs to another node or is corrupt; the system's error when an
  *   address cannot be bound
  */
 export async function startNode(options: NodeOptions, version: string): Promise<RunningNode> {
-  const logger = pino({ level: options.logLevel, base: { node: options.nodeId } }, pino.destination(2));
+  const exposed = exposureProblems(options);
+  if (exposed.length > 0) throw new ConfigError(exposed);
+  const logger = pino(
+    // Of an error only what it says: facts beside it may be keys or values of users.
+    { level: options.logLevel, base: { node: options.nodeId }, serializers: { err: shownError } },
+    pino.destination(2),
+  );
   const clock = new SystemClock();
   const random = new SystemRandom();
   const scheduler = new SystemScheduler();
@@ -50,6 +78,7 @@ export async function startNode(options: NodeOptions, version: string): Promise<
     // Nothing that is still in memory may be acknowledged; what was acknowledged is on disk.
     process.exit(1);
   };
+  const security = await openSecurity(options, clock);
   const folder = await openDataFolder({
     folder: options.dataFolder,
     nodeId: nodeId(options.nodeId),
@@ -73,6 +102,7 @@ export async function startNode(options: NodeOptions, version: string): Promise<
       random,
       scheduler,
       logger,
+      tls: security.grpc,
     });
     opened.push(() => network.stop());
     const ownAddress = `${options.grpc.host}:${options.grpc.port}`;
@@ -116,6 +146,11 @@ export async function startNode(options: NodeOptions, version: string): Promise<
       kv: node.kv,
       host: options.redis.host,
       port: options.redis.port,
+      tls:
+        security.redis === undefined || options.redis.tls === undefined
+          ? undefined
+          : { certificates: security.redis, clientAuth: options.redis.tls.clientAuth },
+      passwords: security.passwords,
       clock,
       scheduler,
       random,
@@ -135,6 +170,12 @@ export async function startNode(options: NodeOptions, version: string): Promise<
     const metrics = new MetricsServer({ ...options.metrics, registry, readiness: () => node.readiness() });
     const metricsAddress = await metrics.start();
     opened.push(() => metrics.stop());
+    const sources = [security.redis, security.grpc, security.passwords].filter((source) => source !== undefined);
+    const refresher = new FileRefresher({ sources, scheduler, everyMs: SECURITY_REFRESH_MS, logger });
+    refresher.start();
+    opened.push(async () => refresher.stop());
+    const note = metricsNote(options);
+    if (note !== undefined) logger.warn({}, note);
     return {
       addresses: {
         redis: `${options.redis.host}:${redis.port}`,
@@ -143,10 +184,32 @@ export async function startNode(options: NodeOptions, version: string): Promise<
       },
       status: () => node.status(),
       readiness: () => node.readiness(),
+      reloadSecurity: () => refresher.refresh(),
       stop: closeAll,
     };
   } catch (error) {
     await closeAll();
     throw error;
   }
+}
+
+/** What was read from files before anything listens, so that a mistake in them is told at once. */
+interface NodeSecurity {
+  readonly redis: CertificateStore | undefined;
+  readonly grpc: CertificateStore | undefined;
+  readonly passwords: Passwords | undefined;
+}
+
+async function openSecurity({ redis, grpc }: NodeOptions, clock: Clock): Promise<NodeSecurity> {
+  return {
+    redis: redis.tls && (await CertificateStore.open(redis.tls, 'server', clock)),
+    grpc: grpc.tls && (await CertificateStore.open(grpc.tls, 'peer', clock)),
+    passwords: await Passwords.open({ password: redis.password, file: redis.passwordFile }),
+  };
+}
+
+function shownError(error: unknown): object {
+  if (!(error instanceof Error)) return { message: String(error) };
+  const code = error instanceof KvorumError ? { code: error.code } : {};
+  return { type: error.name, ...code, message: error.message, stack: error.stack };
 }

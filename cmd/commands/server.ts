@@ -11,9 +11,10 @@ const EXAMPLES = `
 Examples:
   kvorum server
       a cluster of one node with its data in ./data/single
-  kvorum server --node-id 2 --data-folder /var/lib/kvorum --redis-host 0.0.0.0 --grpc-host 0.0.0.0 \\
-      --members 1=10.0.0.1:50051,2=10.0.0.2:50051,3=10.0.0.3:50051
-      the second node of three; the other two are started with the same list and their own id
+  kvorum server --node-id 2 --data-folder /var/lib/kvorum --members 1=10.0.0.1:50051,2=10.0.0.2:50051,3=10.0.0.3:50051 \\
+      --redis-host 0.0.0.0 --redis-password-file /etc/kvorum/passwords \\
+      --grpc-host 0.0.0.0 --grpc-tls-ca ca.pem --grpc-tls-cert node2.pem --grpc-tls-key node2.key
+      the second node of three; the other two are started with the same list and their own id and certificate
   KVORUM_REDIS_PORT=7000 kvorum server --config node.yaml
       flags win over KVORUM_* variables, those over the file`;
 
@@ -57,6 +58,8 @@ async function runServer(options: NodeOptions): Promise<void> {
   };
   process.on('SIGINT', stop);
   process.on('SIGTERM', stop);
+  // A terminal that was closed ends what runs in it; without one, SIGHUP is the usual word for "read your files again".
+  process.on('SIGHUP', process.stdin.isTTY ? stop : () => void node.reloadSecurity());
 
   if (process.connected) {
     // A launcher that was killed must not leave nodes behind.

@@ -49,6 +49,8 @@ export class Connection implements LaneOwner, ReroutingHost {
   readonly redirectsByDefault: boolean;
   /** The client came in through the port for cluster clients. */
   readonly isClusterPort: boolean;
+  /** False until the client has given a password, where one is asked for; as after RESET. */
+  isAuthenticated: boolean;
   noEvict = false;
   noTouch = false;
   /** MULTI, EXEC, DISCARD and WATCH. */
@@ -92,6 +94,7 @@ export class Connection implements LaneOwner, ReroutingHost {
     this.redirectsByDefault = isClusterPort || server.config.clusterRedirects;
     this.redirects = this.redirectsByDefault;
     this.socket = socket;
+    this.isAuthenticated = server.passwords === undefined;
     this.id = server.nextClientId();
     const nowMs = server.clock.monotonicMs();
     this.connectedMs = nowMs;
@@ -104,6 +107,7 @@ export class Connection implements LaneOwner, ReroutingHost {
       bulkBytes: config.maxBulkBytes,
       argumentCount: config.maxArguments,
       commandBytes: config.maxCommandBytes,
+      isTrusted: () => this.isAuthenticated,
     });
     socket.on('data', (chunk) => this.received(chunk));
     socket.on('drain', () => this.pump());
@@ -237,11 +241,20 @@ export class Connection implements LaneOwner, ReroutingHost {
     }
     if (!arityAccepts(command.spec.arity, args.length) || command.spec.handler === undefined) {
       const { message } = errors.wrongArity(command.fullName);
-      if (command.spec.name === 'exec') this.abortTransaction(message);
-      else this.refuse(new ErrorReply(message));
+      this.reject(command, message);
+      return;
+    }
+    if (!this.isAuthenticated && !command.spec.flags.includes('no_auth')) {
+      this.reject(command, errors.noAuth().message);
       return;
     }
     this.start(command, args);
+  }
+
+  /** Refuses a command that exists. */
+  private reject(command: ResolvedCommand, message: string): void {
+    if (command.spec.name === 'exec') this.abortTransaction(message);
+    else this.refuse(new ErrorReply(message));
   }
 
   /** Refuses a command before it runs; inside MULTI the transaction is lost. */

@@ -145,6 +145,7 @@ export const errors = {
   sameObject: () => new RedisError('ERR source and destination objects are the same'),
   /** @param name the command in lower case, for a subcommand `container|sub` */
   wrongArity: (name: string) => new RedisError(`ERR wrong number of arguments for '${name}' command`),
+  noAuth: () => new RedisError('NOAUTH Authentication required.'),
   invalidExpire: (name: string) => new RedisError(`ERR invalid expire time in '${name}' command`),
   stringTooLong: () => new RedisError('ERR string exceeds maximum allowed size (proto-max-bulk-len)'),
 } as const;

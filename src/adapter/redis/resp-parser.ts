@@ -19,7 +19,13 @@ export interface ParserLimits {
   readonly argumentCount: number;
   /** Most bytes of one command that is still arriving (client-query-buffer-limit). */
   readonly commandBytes: number;
+  /** While it answers false, only little is read at a time: whoever sends has not said who they are. Default: always true. */
+  readonly isTrusted?: () => boolean;
 }
+
+/** Most arguments, and longest argument, of a client that has not authenticated (Redis: the same). */
+const STRANGER_ARGUMENTS = 10;
+const STRANGER_BULK_BYTES = 16_384;
 
 const CR = 0x0d;
 const LF = 0x0a;
@@ -99,6 +105,9 @@ export class RespParser {
         if (count === INVALID || count > this.limits.argumentCount) {
           throw new ProtocolError('invalid multibulk length');
         }
+        if (count > STRANGER_ARGUMENTS && this.limits.isTrusted?.() === false) {
+          throw new ProtocolError('unauthenticated multibulk length');
+        }
         if (count <= 0) continue;
         this.missingArgs = count;
         this.args = [];
@@ -131,6 +140,9 @@ export class RespParser {
       const marker = this.chunk[lineStart]!;
       if (marker !== DOLLAR) throw new ProtocolError(`expected '$', got '${String.fromCharCode(marker)}'`);
       if (length < 0 || length > this.limits.bulkBytes) throw new ProtocolError('invalid bulk length');
+      if (length > STRANGER_BULK_BYTES && this.limits.isTrusted?.() === false) {
+        throw new ProtocolError('unauthenticated bulk length');
+      }
       if (this.commandBytes + length > this.limits.commandBytes) throw new ProtocolError('too big command');
       this.bulkLength = length;
     }

@@ -1,6 +1,7 @@
 /** What the connections of one server share. */
 import type { KvService } from '../../kv/index.ts';
 import type { Clock, Millis, Random, Scheduler } from '../../platform/index.ts';
+import type { PasswordCheck } from '../../security/index.ts';
 import { type ClusterTopology, SlotMap, soloTopology } from './cluster-topology.ts';
 import type { CommandTable, ResolvedCommand } from './command-table.ts';
 import type { RedisConfig } from './config.ts';
@@ -49,6 +50,8 @@ export interface ServerStateOptions {
   handOver(): Promise<boolean>;
   /** The cluster's nodes and where groups are; undefined shows this node alone. */
   readonly topology: ClusterTopology | undefined;
+  /** What clients have to know; undefined asks nobody. */
+  readonly passwords: PasswordCheck | undefined;
   /** Runs commands whose keys belong to several groups; undefined refuses them. */
   readonly transactions: CrossGroupRunner | undefined;
 }
@@ -66,6 +69,8 @@ export class ServerState {
   /** Hands over what this node leads; settles false when it leads nothing. */
   readonly handOver: () => Promise<boolean>;
   readonly topology: ClusterTopology;
+  /** Undefined: nobody is asked for a password. */
+  readonly passwords: PasswordCheck | undefined;
   /** Runs commands whose keys belong to several groups; undefined refuses them. */
   readonly transactions: CrossGroupRunner | undefined;
   readonly slots: SlotMap;
@@ -102,6 +107,7 @@ export class ServerState {
     this.quorumReplicas = () => options.quorumReplicas();
     this.handOver = () => options.handOver();
     this.transactions = options.transactions;
+    this.passwords = options.passwords;
     this.slots = new SlotMap(options.kv);
     this.topology =
       options.topology ?? soloTopology(options.kv.nodeId, () => ({ port: this.port, clusterPort: this.clusterPort }));

@@ -1,7 +1,7 @@
 /** The Redis port of a node. */
-import { createServer, type Server } from 'node:net';
 import type { KvService } from '../../kv/index.ts';
 import type { Clock, Random, Scheduler } from '../../platform/index.ts';
+import type { PasswordCheck } from '../../security/index.ts';
 import type { ClientStream } from './client-stream.ts';
 import type { ClusterTopology } from './cluster-topology.ts';
 import type { CommandSpec } from './command.ts';
@@ -11,6 +11,7 @@ import { DEFAULT_REDIS_CONFIG, type RedisConfig } from './config.ts';
 import { Connection } from './connection.ts';
 import type { CrossGroupRunner } from './cross-group.ts';
 import { serveForwarded } from './forward-endpoint.ts';
+import { createListener, type Listener, type RedisTlsOptions } from './listener.ts';
 import { type RedisLogger, ServerState } from './server-state.ts';
 
 const TOO_MANY_CLIENTS = '-ERR max number of clients reached\r\n';
@@ -36,6 +37,8 @@ export interface RedisServiceOptions {
   readonly transactions?: CrossGroupRunner;
   /** The commands that it knows; all of them by default. */
   readonly commands?: readonly CommandSpec[];
+  /** What clients have to know before anything else; undefined asks nobody. */
+  readonly passwords?: PasswordCheck | undefined;
 }
 
 export interface RedisServerOptions extends RedisServiceOptions {
@@ -44,6 +47,8 @@ export interface RedisServerOptions extends RedisServiceOptions {
   readonly port: number;
   /** A second port on which commands are redirected with MOVED, for cluster clients; 0 picks a free one, undefined has none. */
   readonly clusterPort?: number;
+  /** Both ports speak TLS only; undefined: plain text. */
+  readonly tls?: RedisTlsOptions | undefined;
 }
 
 export interface RedisServer {
@@ -79,6 +84,7 @@ function openState(options: RedisServiceOptions): ServerState {
     quorumReplicas: () => options.quorumReplicas?.() ?? 0,
     handOver: async () => (await options.handOver?.()) ?? false,
     topology: options.topology,
+    passwords: options.passwords,
     transactions: options.transactions,
   });
   serveForwarded({
@@ -102,15 +108,15 @@ function openState(options: RedisServiceOptions): ServerState {
  */
 export async function startRedisServer(options: RedisServerOptions): Promise<RedisServer> {
   const state = openState(options);
-  const plain = listenerFor(state, false);
+  const plain = listenerFor(state, options.tls, false);
   state.port = await listen(plain, options.host, options.port);
   const listeners = [plain];
   if (options.clusterPort !== undefined) {
-    const cluster = listenerFor(state, true);
+    const cluster = listenerFor(state, options.tls, true);
     try {
       state.clusterPort = await listen(cluster, options.host, options.clusterPort);
     } catch (error) {
-      plain.close();
+      plain.server.close();
       throw error;
     }
     listeners.push(cluster);
@@ -127,8 +133,8 @@ export async function startRedisServer(options: RedisServerOptions): Promise<Red
   };
 }
 
-function listenerFor(state: ServerState, isClusterPort: boolean): Server {
-  return createServer({ noDelay: true, allowHalfOpen: true }, (socket) => {
+function listenerFor(state: ServerState, tls: RedisTlsOptions | undefined, isClusterPort: boolean): Listener {
+  return createListener(tls, state.logger, (socket) => {
     const { tcpKeepaliveSeconds } = state.config;
     if (tcpKeepaliveSeconds > 0) socket.setKeepAlive(true, tcpKeepaliveSeconds * 1000);
     accept(state, socket, isClusterPort);
@@ -149,7 +155,7 @@ function accept(state: ServerState, stream: ClientStream, isClusterPort: boolean
 }
 
 /** @returns the port that was bound */
-function listen(listener: Server, host: string, port: number): Promise<number> {
+function listen({ server: listener }: Listener, host: string, port: number): Promise<number> {
   return new Promise((resolve, reject) => {
     listener.once('error', reject);
     listener.listen(port, host, () => {
@@ -177,14 +183,15 @@ function sweepIdle(state: ServerState): () => void {
   return () => cancel();
 }
 
-async function stop(state: ServerState, listeners: readonly Server[], stopSweep: () => void): Promise<void> {
+async function stop(state: ServerState, listeners: readonly Listener[], stopSweep: () => void): Promise<void> {
   stopSweep();
   const closed = Promise.all(
-    listeners.map((listener) => new Promise<void>((resolve) => listener.close(() => resolve()))),
+    listeners.map(({ server }) => new Promise<void>((resolve) => server.close(() => resolve()))),
   );
   for (const connection of state.connections.values()) connection.closeAfterReplies();
   const cancel = state.scheduler.after(STOP_GRACE_MS, () => {
     for (const connection of state.connections.values()) connection.destroy();
+    for (const listener of listeners) listener.dropHandshakes();
   });
   await closed;
   cancel();

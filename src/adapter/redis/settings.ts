@@ -2,6 +2,7 @@
  * The settings that CONFIG GET shows and CONFIG SET changes. What a client or a tool asks for is here, with values that
  * are true of kvorum: every write is durable before it is acknowledged, nothing is ever evicted, nothing is saved by hand.
  */
+import { HIDDEN } from '../../security/index.ts';
 import { wordOf } from './arguments.ts';
 import type { RedisConfig } from './config.ts';
 import type { Connection } from './connection.ts';
@@ -89,7 +90,15 @@ export const SETTINGS: readonly Setting[] = [
   fixed('notify-keyspace-events', ''),
   { name: 'port', get: (state) => String(state.port) },
   numeric('proto-max-bulk-len', 'maxBulkBytes', 1048576n, MAX_I64, true),
-  fixed('requirepass', ''),
+  {
+    name: 'requirepass',
+    get: (state) => (state.passwords === undefined ? '' : HIDDEN),
+    set: (state, value) => {
+      if (state.passwords !== undefined || value.length > 0) {
+        throw new RedisError('passwords come from the configuration of the node: redis.passwordFile');
+      }
+    },
+  },
   fixed('save', ''),
   numeric('tcp-keepalive', 'tcpKeepaliveSeconds', 0n, 2147483647n),
   numeric('timeout', 'idleTimeoutSeconds', 0n, 2147483647n),

@@ -8,6 +8,9 @@ import { errors, MapReply, OK, PONG, RedisError, type Reply, SimpleString } from
 import { SERVER_VERSION } from '../version.ts';
 
 const WRONG_PASSWORD = 'WRONGPASS invalid username-password pair or user is disabled.';
+const HELLO_WITHOUT_AUTH =
+  'NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO AUTH <user> <pass> option can ' +
+  'be used to authenticate the client and select the RESP protocol version at the same time';
 
 /** Client names travel in CLIENT LIST's space-separated lines. @throws RedisError */
 export function checkClientName(name: Buffer): string {
@@ -17,19 +20,27 @@ export function checkClientName(name: Buffer): string {
   return name.toString('latin1');
 }
 
-/** There are no passwords: the one user that exists is `default`, who needs none. @throws RedisError */
-function authenticate(user: Buffer): void {
-  if (user.toString('latin1') !== 'default') throw new RedisError(WRONG_PASSWORD);
+/** Lets the client in, or leaves it where it was. The one user that there is is `default`. @throws RedisError */
+function authenticate(connection: Connection, user: string, password: Buffer): void {
+  const { passwords } = connection.server;
+  // The password is compared whoever the user is, so that time does not tell which of the two was wrong.
+  const isRight = passwords === undefined || passwords.matches(password);
+  if (user !== 'default' || !isRight) throw new RedisError(WRONG_PASSWORD);
+  connection.isAuthenticated = true;
 }
 
-function auth(args: readonly Buffer[]): Reply {
+function auth(connection: Connection, args: readonly Buffer[]): Reply {
   if (args.length > 3) throw errors.syntax();
   if (args.length === 2) {
-    throw new RedisError(
-      'ERR AUTH <password> called without any password configured for the default user. Are you sure your configuration is correct?',
-    );
+    if (connection.server.passwords === undefined) {
+      throw new RedisError(
+        'ERR AUTH <password> called without any password configured for the default user. Are you sure your configuration is correct?',
+      );
+    }
+    authenticate(connection, 'default', args[1]!);
+    return OK;
   }
-  authenticate(args[1]!);
+  authenticate(connection, args[1]!.toString('latin1'), args[2]!);
   return OK;
 }
 
@@ -46,7 +57,7 @@ function hello(connection: Connection, args: readonly Buffer[]): Reply {
     const option = wordOf(args[index]!);
     const more = args.length - 1 - index;
     if (option === 'auth' && more >= 2) {
-      authenticate(args[index + 1]!);
+      authenticate(connection, args[index + 1]!.toString('latin1'), args[index + 2]!);
       index += 2;
     } else if (option === 'setname' && more >= 1) {
       name = checkClientName(args[index + 1]!);
@@ -55,6 +66,7 @@ function hello(connection: Connection, args: readonly Buffer[]): Reply {
       throw new RedisError(`ERR Syntax error in HELLO option '${args[index]!.toString('latin1', 0, 128)}'`);
     }
   }
+  if (!connection.isAuthenticated) throw new RedisError(HELLO_WITHOUT_AUTH);
   connection.resp = version;
   if (name !== undefined) connection.name = name;
   return new MapReply([
@@ -81,6 +93,7 @@ function reset(connection: Connection): Reply {
   connection.resp = 2;
   connection.name = '';
   connection.replyMode = 'on';
+  connection.isAuthenticated = connection.server.passwords === undefined;
   connection.noEvict = false;
   connection.noTouch = false;
   connection.readOnly = false;
@@ -97,7 +110,7 @@ export const connectionCommands = defineCommands([
     since: '1.0.0',
     summary: 'Authenticate to the server',
     complexity: 'O(N) where N is the number of passwords defined for the user',
-    handler: { kind: 'connection', run: (_connection, args) => auth(args) },
+    handler: { kind: 'connection', run: auth },
   },
   {
     name: 'echo',
