@@ -3,6 +3,7 @@
  * not there. What may have happened already is not said to another node behind the user's back.
  */
 import { AdminCallError, type AdminCalls, AdminClient, type AdminStreams } from '../../src/adapter/grpc/index.ts';
+import { type CallerCertificates, explainHandshake } from '../../src/security/index.ts';
 import { CommandFailure } from '../cli/failure.ts';
 import { ExitCode } from './exit-code.ts';
 import { formatDuration } from './values.ts';
@@ -29,6 +30,8 @@ export interface ClusterOptions {
   readonly timeoutMs: number;
   /** The user wants to stop. */
   readonly interrupted: AbortSignal;
+  /** What the nodes are shown and checked by; undefined: plain text. */
+  readonly certificates?: CallerCertificates | undefined;
 }
 
 /** See the top of the file. */
@@ -81,7 +84,7 @@ export class Cluster {
   }
 
   private client(endpoint: string): AdminClient {
-    const client = this.clients.get(endpoint) ?? new AdminClient(endpoint);
+    const client = this.clients.get(endpoint) ?? new AdminClient(endpoint, this.options.certificates);
     this.clients.set(endpoint, client);
     return client;
   }
@@ -96,7 +99,7 @@ export class Cluster {
       try {
         await client.connect(Math.min(CONNECT_MS, timeoutMs));
       } catch {
-        silent.push(`${endpoint} takes no connection`);
+        silent.push(await this.silence(endpoint));
         continue;
       }
       try {
@@ -118,6 +121,15 @@ export class Cluster {
       `no endpoint answers: ${silent.join('; ')}. Name nodes that are up with --endpoints or RAFTADMIN_ENDPOINTS`,
       ExitCode.Unreachable,
     );
+  }
+
+  /** Why a node takes no connection. */
+  private async silence(endpoint: string): Promise<string> {
+    const { certificates, timeoutMs } = this.options;
+    const reason = await explainHandshake(endpoint, certificates, Math.min(CONNECT_MS, timeoutMs));
+    if (reason === undefined) return `${endpoint} takes no connection`;
+    const advice = certificates === undefined ? ': name certificates with --tls-ca, --tls-cert and --tls-key' : '';
+    return `${endpoint} takes no connection: ${reason}${advice}`;
   }
 
   private failureOf(client: AdminClient, error: unknown, isRead: boolean): CommandFailure {

@@ -1,5 +1,6 @@
 /** Runs raftadmin once, with whatever terminal. */
 import { CommanderError } from 'commander';
+import { KvorumError } from '../../src/platform/index.ts';
 import { CommandFailure } from '../cli/failure.ts';
 import { ExitCode } from './exit-code.ts';
 import { createProgram } from './program.ts';
@@ -26,6 +27,10 @@ export async function runRaftadmin(args: readonly string[], terminal: Terminal):
     if (error instanceof CommandFailure) {
       terminal.writeError(`raftadmin: ${error.message}\n`);
       return error.exitCode;
+    }
+    if (error instanceof KvorumError) {
+      terminal.writeError(`raftadmin: ${error.message} [${error.code}]\n`);
+      return ExitCode.Failed;
     }
     terminal.writeError(`raftadmin: unexpected error: ${error instanceof Error ? error.stack : String(error)}\n`);
     return ExitCode.Failed;

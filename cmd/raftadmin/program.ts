@@ -2,6 +2,7 @@
 import { Argument, Command, Option } from 'commander';
 import { CommandFailure } from '../cli/failure.ts';
 import { packageVersion } from '../cli/version.ts';
+import { certificatesOf, TLS_VARIABLES } from './certificates.ts';
 import { addBalanceCommands } from './commands/balance.ts';
 import { addGroupCommands } from './commands/groups.ts';
 import { addMembershipCommands } from './commands/membership.ts';
@@ -33,6 +34,9 @@ export function createProgram(terminal: Terminal): Command {
           .argParser(parseDuration)
           .default(DEFAULT_TIMEOUT_MS, '10s'),
       )
+      .option('--tls-ca <file>', `authorities that nodes' certificates must lead to (env ${TLS_VARIABLES.ca})`)
+      .option('--tls-cert <file>', `certificate that nodes are shown (env ${TLS_VARIABLES.cert})`)
+      .option('--tls-key <file>', `private key of that certificate (env ${TLS_VARIABLES.key})`)
       .option('-y, --yes', 'do not ask before what cannot be undone')
       .configureHelp({ showGlobalOptions: true })
       .configureOutput({ writeOut: (text) => terminal.write(text), writeErr: (text) => terminal.writeError(text) })
@@ -47,7 +51,8 @@ export function createProgram(terminal: Terminal): Command {
     command.action(async (...params: unknown[]) => {
       // Commander calls with the arguments, the flags and the command itself.
       const [self, args] = [params.at(-1) as Command, params.slice(0, -1) as unknown as Args];
-      const session = new Session(terminal, self.optsWithGlobals() as SharedFlags);
+      const flags = self.optsWithGlobals() as SharedFlags;
+      const session = new Session(terminal, flags, await certificatesOf(flags, terminal));
       try {
         await work(session, ...args);
       } finally {

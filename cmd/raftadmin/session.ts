@@ -1,5 +1,6 @@
 /** What every command has: the cluster, the flags that all share, and how to say what came of it. */
 import type { Command } from 'commander';
+import type { CallerCertificates } from '../../src/security/index.ts';
 import { CommandFailure } from '../cli/failure.ts';
 import { Cluster } from './cluster.ts';
 import { ExitCode } from './exit-code.ts';
@@ -13,6 +14,9 @@ export interface SharedFlags {
   readonly writeOut: Format;
   readonly timeout: number;
   readonly yes?: boolean;
+  readonly tlsCa?: string;
+  readonly tlsCert?: string;
+  readonly tlsKey?: string;
 }
 
 export const DEFAULT_ENDPOINT = '127.0.0.1:50051';
@@ -26,7 +30,8 @@ export class Session {
   /** What `progress` drew last. */
   private lastProgress = '';
 
-  constructor(terminal: Terminal, flags: SharedFlags) {
+  /** @param certificates what the nodes are shown and checked by; undefined: plain text */
+  constructor(terminal: Terminal, flags: SharedFlags, certificates: CallerCertificates | undefined) {
     this.terminal = terminal;
     this.format = flags.writeOut;
     this.isConfirmed = flags.yes === true;
@@ -34,6 +39,7 @@ export class Session {
       endpoints: flags.endpoints ?? endpointsOf(terminal),
       timeoutMs: flags.timeout,
       interrupted: terminal.interrupted,
+      certificates,
     });
   }
 
