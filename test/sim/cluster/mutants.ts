@@ -73,7 +73,11 @@ const RESTING_MUTANTS: readonly SimMutant[] = [
     only: ['--workload', 'set', '--fault', 'partition'],
     mutations: [
       { file: EXECUTOR, find: 'if (!this.raft.holdsLease()) await this.raft.readBarrier();', replace: '' },
-      { file: 'src/kv/group-reads.ts', find: 'await catchUp();\n    for (const { start', replace: 'for (const { start' },
+      {
+        file: 'src/kv/group-reads.ts',
+        find: 'await catchUp();\n    for (const { start',
+        replace: 'for (const { start',
+      },
     ],
   },
   {
