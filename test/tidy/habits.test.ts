@@ -112,7 +112,8 @@ describe('every exported declaration', () => {
 
 describe('the repository', () => {
   test('speaks of no machine that it was made on', () => {
-    const machine = new RegExp(`${'/wo'}${'rk/'}|${'/ro'}${'ot/'}|/home/[a-z]|/Users/[a-z]`, 'i');
+    // Absolute ones: folders of the project may have such names too.
+    const machine = new RegExp(`(?<![\\w.])${'/wo'}${'rk/'}|${'/ro'}${'ot/'}|/home/[a-z]|/Users/[a-z]`, 'i');
     const text = allPaths.filter((path) => /\.(ts|md|json|ya?ml|sh|txt)$|^\.ci\//.test(path));
     assert.deepEqual(
       text.filter((path) => machine.test(readText(path))),

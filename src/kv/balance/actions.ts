@@ -15,8 +15,7 @@ import {
   type Random,
   type Scheduler,
 } from '../../platform/index.ts';
-import type { AdminErrorCode } from '../admin/errors.ts';
-import type { AdminBackend } from '../admin/types.ts';
+import type { AdminBackend, AdminErrorCode } from '../admin/index.ts';
 import type { CatalogReply, CatalogRequest } from '../catalog/types.ts';
 import type { BalanceOutputs, BalanceReport } from './types.ts';
 

@@ -4,10 +4,7 @@
  */
 import { type CatalogState, EMPTY_CATALOG, isFeatureActive } from '../../distribution/index.ts';
 import type { Clock, GroupId, HlcTimestamp, Millis, NodeId, Random, Scheduler } from '../../platform/index.ts';
-import type { ForwardingCatalogClient } from '../catalog/client.ts';
-import type { BalanceDoor } from '../catalog/endpoint.ts';
-import type { Heartbeats } from '../catalog/heartbeats.ts';
-import type { CatalogLeader } from '../catalog/leader.ts';
+import type { BalanceDoor, CatalogLeader, ForwardingCatalogClient, Heartbeats } from '../catalog/index.ts';
 import { BalanceActions, type BalanceActionsOptions } from './actions.ts';
 import { LoadCollector } from './load-collector.ts';
 import type { LoadRecorder } from './load-recorder.ts';

@@ -12,7 +12,7 @@ import {
   type RouteId,
 } from '../../distribution/index.ts';
 import type { Clock, GroupId, Millis, NodeId, Term } from '../../platform/index.ts';
-import type { CatalogSource } from '../catalog/source.ts';
+import type { CatalogSource } from '../catalog/index.ts';
 import type { LoadTimes } from './load-reporter.ts';
 import type { GroupReport, LoadReport } from './types.ts';
 

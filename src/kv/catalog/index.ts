@@ -2,7 +2,7 @@
 export { type BootstrapOptions, bootstrapCatalog } from './bootstrap.ts';
 export { ForwardingCatalogClient, type ForwardingCatalogClientOptions } from './client.ts';
 export type { DocumentVersion, NodeReport, VersionedDocument } from './codec.ts';
-export { CATALOG_SERVICE, CatalogEndpoint } from './endpoint.ts';
+export { type BalanceDoor, CATALOG_SERVICE, CatalogEndpoint } from './endpoint.ts';
 export { CatalogMessageError, FoundingError, LostResultError } from './errors.ts';
 export type { FoundingConfiguration, FoundingGroup } from './founding.ts';
 export { type CatalogGroup, KvCatalogGroup, type KvCatalogGroupOptions } from './group.ts';

@@ -4,7 +4,7 @@
  */
 import { type CatalogState, FEATURES, nodesWithout, settingOf } from '../../distribution/index.ts';
 import type { Cancel, Millis, Scheduler } from '../../platform/index.ts';
-import type { CatalogLeader } from '../catalog/leader.ts';
+import type { CatalogLeader } from '../catalog/index.ts';
 
 const LOOK_MS: Millis = 1_000;
 

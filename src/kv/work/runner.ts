@@ -162,8 +162,6 @@ export class WorkRunner {
     held.cancelRenewal();
     held.cancelEnd();
     this.held = undefined;
-    // Notes of one who lost the lease say nothing about what its successor does.
-    if (held.abort.signal.aborted) progress = undefined;
     try {
       await catalog.run({ kind: 'releaseWork', name, node, incarnation, isDone: false, progress }, REQUEST_MS);
     } catch (error) {

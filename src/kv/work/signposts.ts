@@ -34,6 +34,7 @@ const OVERLAP_MS: Millis = 60_000;
 const MAX_PER_ROUND = 256;
 const NOTES_BYTES = 16;
 
+/** The notes as they are stored with the lease. */
 export function encodeSignpostNotes({ atMs, downToMs }: SignpostNotes): Buffer {
   const bytes = Buffer.alloc(NOTES_BYTES);
   bytes.writeBigUInt64BE(BigInt(Math.max(0, Math.floor(atMs))), 0);

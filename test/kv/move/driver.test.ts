@@ -137,7 +137,7 @@ class World {
     return this.groups.get(to)!;
   }
 
-  driver(isDeposed: () => boolean = () => false): MoveDriver {
+  driver(isDeposed: () => boolean = () => false, mayBegin: () => boolean = () => true): MoveDriver {
     const { time, random, client, spans } = this;
     const driver = new MoveDriver({
       source: this.source(isDeposed),
@@ -147,6 +147,7 @@ class World {
       scheduler: time,
       random,
       limits: { pageBytes: 3, fenceBelowBytes: 12 },
+      mayBegin,
       onError: (_job, error) => this.errors.push(error),
     });
     driver.start();
@@ -229,6 +230,21 @@ describe('A driver of moves', () => {
     assert.equal(world.catalog.route('x').groupId, group(3));
     assert.ok(![...world.groups.get(group(2))!.histories.keys()].some((key) => key >= 'm'), 'the source is purged');
     assert.deepEqual(world.errors, []);
+  });
+
+  it('begins nothing before every node understands what a move writes', async () => {
+    const world = new World(3);
+    let mayMove = false;
+    const driver = world.driver(undefined, () => mayMove);
+    const { id } = world.begin('x', 3)!;
+    const phase = () => world.catalog.state.jobs.get(id)?.phase;
+    await world.runUntil(() => world.errors.length >= 5);
+    assert.equal(phase(), 'PLANNED');
+    assert.match(String(world.errors[0]), /'ranges\.move' is active/);
+    mayMove = true;
+    await world.runUntil(() => !world.catalog.state.jobs.has(id));
+    await driver.stop();
+    assert.equal(world.catalog.route('x').groupId, group(3));
   });
 
   it('undoes a move that is given up before the release', async () => {
