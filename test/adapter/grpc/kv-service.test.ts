@@ -259,7 +259,6 @@ describe('keys over gRPC', () => {
       await nodes.split('m0200');
       await nodes.move('m0300', 3);
       await nodes.move('m0100', 1);
-      await nodes.move('m0300', 2);
     } finally {
       isMoving = false;
       await Promise.all(work);
