@@ -1,0 +1,226 @@
+/** Commands and transactions whose keys belong to several groups, as clients see them. */
+import assert from 'node:assert/strict';
+import { afterEach, describe, it } from 'node:test';
+import type { CrossGroupRunner } from '../../../src/adapter/redis/cross-group.ts';
+import { startRedisServer } from '../../../src/adapter/redis/index.ts';
+import { OutcomeUnknownError, type RunRequest } from '../../../src/kv/index.ts';
+import { SystemClock, SystemRandom, SystemScheduler } from '../../../src/platform/index.ts';
+import { FakeKv, FakeState, FakeView, RangeMap } from './fake-kv.ts';
+import { type Decoded, eventually, RawClient, request } from './harness.ts';
+
+/** Runs a body over the state that all groups of a fake share, at one moment, when it is told to. */
+class FakeRunner implements CrossGroupRunner {
+  readonly requests: RunRequest[] = [];
+  /** When set, nothing runs before `release`. */
+  holding = false;
+  failNext: Error | undefined;
+  private readonly state: FakeState;
+  private held: (() => void)[] = [];
+
+  constructor(state: FakeState) {
+    this.state = state;
+  }
+
+  async run<Reply>(runRequest: RunRequest, body: (view: FakeView) => Reply) {
+    this.requests.push(runRequest);
+    if (this.holding) await new Promise<void>((resolve) => this.held.push(resolve));
+    const failure = this.failNext;
+    this.failNext = undefined;
+    if (failure !== undefined) throw failure;
+    const view = new FakeView(this.state);
+    const reply = body(view);
+    view.apply();
+    return { reply, commitTs: view.ts };
+  }
+
+  release(): void {
+    this.holding = false;
+    for (const resume of this.held.splice(0)) resume();
+  }
+}
+
+interface Bed {
+  readonly kv: FakeKv;
+  readonly runner: FakeRunner;
+  readonly client: RawClient;
+}
+
+const stops: (() => Promise<void>)[] = [];
+
+async function bed(options: { groups?: number; redirects?: boolean } = {}): Promise<Bed> {
+  const state = new FakeState();
+  const kv = new FakeKv({ groups: options.groups ?? 3, state });
+  const runner = new FakeRunner(state);
+  const server = await startRedisServer({
+    kv,
+    transactions: runner,
+    host: '127.0.0.1',
+    port: 0,
+    clock: new SystemClock(),
+    scheduler: new SystemScheduler(),
+    random: new SystemRandom(),
+    config: { clusterRedirects: options.redirects ?? false },
+  });
+  const client = await RawClient.connect(server.port);
+  stops.push(async () => {
+    client.close();
+    await server.stop();
+  });
+  return { kv, runner, client };
+}
+
+afterEach(async () => {
+  for (const stop of stops.splice(0)) await stop();
+});
+
+/** Slots 15495, 3300 and 7365: three groups of three. */
+const [A, B, C] = ['a', 'b', 'c'] as const;
+
+const SCRIPT: readonly (readonly string[])[] = [
+  ['MSET', A, '1', B, '2', C, 'three'],
+  ['MGET', A, B, C, 'none'],
+  ['MSETNX', A, 'x', 'new', 'y'],
+  ['MSETNX', 'n1', 'x', 'n2', 'y', 'n3', 'z'],
+  ['EXISTS', A, B, 'none', A],
+  ['TOUCH', A, B, 'none'],
+  ['RENAME', A, 'renamed'],
+  ['RENAME', 'none', B],
+  ['RENAMENX', 'renamed', B],
+  ['RENAMENX', 'renamed', A],
+  ['COPY', A, 'copied'],
+  ['COPY', A, B],
+  ['COPY', A, B, 'REPLACE'],
+  ['COPY', A, C, 'DB', '1'],
+  ['GET', B],
+  ['LCS', B, C],
+  ['LCS', C, C, 'LEN'],
+  ['BITOP', 'AND', 'bits', A, C],
+  ['STRLEN', 'bits'],
+  ['MULTI'],
+  ['INCR', A],
+  ['INCRBY', B, '5'],
+  ['INCR', C],
+  ['SET', 'd', 'e', 'EX', '100'],
+  ['EXEC'],
+  ['MGET', A, B, C],
+  ['WATCH', A, B, C],
+  ['SET', C, 'changed'],
+  ['MULTI'],
+  ['SET', A, 'lost'],
+  ['GET', B],
+  ['EXEC'],
+  ['WATCH', A, B],
+  ['MULTI'],
+  ['PING'],
+  ['SET', A, '5'],
+  ['SET', B, '6'],
+  ['EXEC'],
+  ['MGET', A, B],
+  ['DEL', A, B, 'none'],
+  ['UNLINK', C, 'copied', 'd'],
+  ['DBSIZE'],
+];
+
+async function play(client: RawClient): Promise<Decoded[]> {
+  const replies: Decoded[] = [];
+  for (const command of SCRIPT) replies.push(await client.call(...command));
+  return replies;
+}
+
+describe('commands across groups', () => {
+  it('answer what they answer in one group', async () => {
+    const one = await bed({ groups: 1 });
+    const several = await bed();
+    const expected = await play(one.client);
+    assert.deepEqual(await play(several.client), expected);
+    assert.equal(one.runner.requests.length, 0);
+    assert.ok(several.runner.requests.length > 15);
+  });
+
+  it('say beforehand whether they will write', async () => {
+    const { client, runner } = await bed();
+    await client.call('MGET', A, B);
+    await client.call('MSET', A, '1', B, '2');
+    assert.deepEqual(
+      runner.requests.map(({ isReadOnly, keys }) => [isReadOnly, keys.length]),
+      [
+        [true, 2],
+        [false, 2],
+      ],
+    );
+  });
+
+  it('wait for what the connection asked before, and hold what it asks afterwards', async () => {
+    const { client, kv, runner } = await bed();
+    kv.holding = true;
+    runner.holding = true;
+    const pipeline = [
+      ['SET', A, 'first'],
+      ['MSET', A, 'second', B, 'b'],
+      ['APPEND', A, '+'],
+      ['MGET', A, B],
+      ['GET', B],
+    ];
+    client.send(Buffer.concat(pipeline.map((command) => request(...command))));
+    await eventually(() => kv.submitted === 1, 'the first command is under way');
+    assert.equal(runner.requests.length, 0);
+    kv.releaseHeld();
+    await eventually(() => runner.requests.length === 1, 'the second one runs');
+    assert.equal(kv.submitted, 1);
+    runner.release();
+    assert.deepEqual(await client.readMany(5), ['+OK', '+OK', 7, ['second+', 'b'], 'b']);
+  });
+
+  it('hold what follows an EXEC across groups, and let what follows one in a group go on', async () => {
+    const { client, kv, runner } = await bed();
+    runner.holding = true;
+    const transaction = [['MULTI'], ['INCR', A], ['INCR', B], ['EXEC'], ['GET', A]];
+    client.send(Buffer.concat(transaction.map((command) => request(...command))));
+    await eventually(() => runner.requests.length === 1, 'EXEC runs');
+    assert.equal(kv.submitted, 0);
+    runner.release();
+    assert.deepEqual(await client.readMany(5), ['+OK', '+QUEUED', '+QUEUED', [1, 1], '1']);
+  });
+
+  it('are refused on a connection that follows redirects', async () => {
+    const { client, runner } = await bed({ redirects: true });
+    assert.match(String(await client.call('MSET', A, '1', B, '2')), /^-CROSSSLOT /);
+    await client.call('MULTI');
+    await client.call('SET', A, '1');
+    assert.match(String(await client.call('SET', B, '1')), /^-CROSSSLOT /);
+    assert.match(String(await client.call('EXEC')), /^-EXECABORT /);
+    assert.match(String(await client.call('WATCH', A, B)), /^-CROSSSLOT /);
+    assert.equal(runner.requests.length, 0);
+  });
+
+  it('run across groups when a move has torn their keys apart on the way', async () => {
+    const { client, kv, runner } = await bed();
+    const owners = RangeMap.spread(kv.dataGroups());
+    // This node believes that one group has everything; the truth comes with the refusal.
+    kv.directory = new RangeMap(kv.dataGroups()[0]!);
+    kv.state.owners = owners;
+    kv.state.givesHints = false;
+    client.send(
+      Buffer.concat(
+        [
+          ['SET', A, 'x'],
+          ['MSET', A, '1', B, '2'],
+          ['GET', A],
+        ].map((command) => request(...command)),
+      ),
+    );
+    await eventually(() => kv.submitted >= 1, 'something was asked');
+    kv.learn();
+    assert.deepEqual(await client.readMany(3), ['+OK', '+OK', '1']);
+    assert.equal(runner.requests.length, 1);
+  });
+
+  it('say when the outcome is unknown', async () => {
+    const { client, runner } = await bed();
+    runner.failNext = new OutcomeUnknownError('nobody knows');
+    assert.match(String(await client.call('MSET', A, '1', B, '2')), /^-UNKNOWN /);
+    runner.failNext = new OutcomeUnknownError('nobody knows');
+    assert.match(String(await client.call('MGET', A, B)), /^-CLUSTERDOWN /);
+    assert.deepEqual(await client.call('MGET', A, B), [null, null]);
+  });
+});

@@ -1,0 +1,396 @@
+/** Single stories of coordinators: the traces that a design without one of the guards would get wrong. */
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { ConflictError, OutcomeUnknownError, TooLargeError } from '../../../src/kv/errors.ts';
+import { TransactionUnknownError } from '../../../src/kv/txn/coordinator-types.ts';
+import { TransactionRunner } from '../../../src/kv/txn/transaction-runner.ts';
+import type { TxnClient } from '../../../src/kv/txn/types.ts';
+import type { KeyView } from '../../../src/kv/types.ts';
+import { type HlcTimestamp, hlcTimestamp } from '../../../src/platform/index.ts';
+import { ModelCluster, NO_FAULTS, type Removed, startProcess } from './model-cluster.ts';
+
+const NEVER = hlcTimestamp(0n);
+/** Keys of three different groups. */
+const [A, B, C] = [Buffer.from('a'), Buffer.from('b'), Buffer.from('c')] as const;
+const ID = Buffer.alloc(16, 7);
+
+const put = (view: KeyView, key: Buffer, value: string): void => view.put(key, Buffer.from(value), NEVER);
+
+interface Bed {
+  readonly cluster: ModelCluster;
+  readonly runner: TransactionRunner;
+  /** Settles a promise in virtual time. */
+  end<T>(promise: Promise<T>): Promise<T>;
+  soon(ms?: number): number;
+}
+
+function bed(
+  options: { readonly removed?: Removed; readonly wrap?: (client: TxnClient) => Partial<TxnClient> } = {},
+): Bed {
+  const cluster = new ModelCluster(1, NO_FAULTS, options.removed);
+  const parts = cluster.partsOf(startProcess('coordinator'));
+  const client = { ...parts.client, ...options.wrap?.(parts.client) };
+  const runner = new TransactionRunner({ ...parts, client });
+  return {
+    cluster,
+    runner,
+    end: (promise) => cluster.simulation.runToEnd(promise),
+    soon: (ms = 5_000) => cluster.simulation.nowMs() + ms,
+  };
+}
+
+const writeBoth = (view: KeyView): void => {
+  put(view, A, 'one');
+  put(view, B, 'two');
+};
+
+describe('the traces of transactions across groups', () => {
+  /** Somebody asks for the fate of the transaction when its first PREPARE has not arrived. */
+  const asked = (removed: Removed) => {
+    const fates: string[] = [];
+    const made = bed({
+      removed,
+      wrap: (client) => ({
+        prepare: async (group, request) => {
+          if (fates.length === 0) fates.push((await client.status(made.cluster.owner(request.primary), request)).kind);
+          return client.prepare(group, request);
+        },
+      }),
+    });
+    return { ...made, fates };
+  };
+
+  it('T1: whose fate was told before it was prepared cannot be prepared any more', async () => {
+    const { runner, end, soon, fates, cluster } = asked({});
+    const running = runner.run({ keys: [], deadlineMs: soon(), txnId: ID }, writeBoth);
+    await assert.rejects(end(running), { code: 'TXN_ABORTED' });
+    assert.deepEqual(fates, ['rolledBack']);
+    assert.equal(cluster.peek(A), undefined);
+    assert.equal(cluster.peek(B), undefined);
+  });
+
+  it('T1, without its guard: it is told to be rolled back, and is committed', async () => {
+    const { runner, end, soon, fates, cluster } = asked({ statusRecord: true });
+    await end(runner.run({ keys: [], deadlineMs: soon(), txnId: ID }, writeBoth));
+    assert.deepEqual(fates, ['rolledBack']);
+    assert.equal(cluster.peek(A), 'one');
+  });
+
+  it('T1: no lock is anywhere before the primary has its own', async () => {
+    const order: string[] = [];
+    const { runner, end, soon } = bed({
+      wrap: (client) => ({
+        prepare: async (group, request) => {
+          order.push(`ask ${request.keys[0]!.key}`);
+          const reply = await client.prepare(group, request);
+          order.push(`got ${request.keys[0]!.key}`);
+          return reply;
+        },
+      }),
+    });
+    await end(runner.run({ keys: [], deadlineMs: soon() }, (view) => [C, B, A].map((key) => put(view, key, 'x'))));
+    assert.deepEqual(order.slice(0, 2), ['ask a', 'got a']);
+    assert.deepEqual(order.slice(2, 4).sort(), ['ask b', 'ask c']);
+  });
+
+  it('T2: a snapshot that was read is not written into afterwards', async () => {
+    const { cluster, runner, end, soon } = bed();
+    const readTs = (await end(runner.begin({ isolation: 'snapshot', deadlineMs: soon() }))).startTs;
+    const later = hlcTimestamp(readTs + (400n << 16n));
+    const parts = cluster.partsOf(startProcess('reader'));
+    assert.deepEqual(await end(parts.client.read(cluster.owner(B), { keys: [B], readTs: later })), [undefined]);
+    const { commitTs } = await end(runner.run({ keys: [], deadlineMs: soon() }, writeBoth));
+    assert.ok(commitTs! > later);
+    await end(runner.coordinator.idle());
+    assert.deepEqual(await end(parts.client.read(cluster.owner(B), { keys: [B], readTs: later })), [undefined]);
+  });
+
+  it('T2: the commit timestamp is drawn after the last PREPARE was answered', async () => {
+    const order: string[] = [];
+    const cluster = new ModelCluster(2, NO_FAULTS);
+    const parts = cluster.partsOf(startProcess('coordinator'));
+    const runner = new TransactionRunner({
+      ...parts,
+      timestamps: {
+        timestamp: (after) => {
+          order.push(after === undefined ? 'begin' : 'commit');
+          return parts.timestamps.timestamp(after);
+        },
+      },
+      client: {
+        ...parts.client,
+        prepare: async (group, request) => {
+          const reply = await parts.client.prepare(group, request);
+          order.push('prepared');
+          return reply;
+        },
+      },
+    });
+    await cluster.simulation.runToEnd(runner.run({ keys: [], deadlineMs: 5_000 }, writeBoth));
+    assert.deepEqual(order, ['begin', 'prepared', 'prepared', 'commit']);
+  });
+
+  it('T3: a transaction that has read what another has changed does not commit', async () => {
+    const { runner, end, soon, cluster } = bed();
+    const reader = await end(runner.begin({ isolation: 'serializable', deadlineMs: soon() }));
+    assert.equal(await end(reader.get(A)), undefined);
+    await reader.put(B, Buffer.from('from the reader'), NEVER);
+    await end(
+      runner.run({ keys: [A, B], deadlineMs: soon() }, (view) => {
+        assert.equal(view.get(B), undefined);
+        put(view, A, 'changed');
+      }),
+    );
+    await assert.rejects(end(reader.commit(soon())), ConflictError);
+    assert.equal(cluster.peek(B), undefined);
+  });
+
+  it('T4: what begins after an acknowledgement has the larger timestamp, whatever the clocks of groups say', async () => {
+    const { runner, end, soon } = bed();
+    let last: HlcTimestamp = NEVER;
+    for (let round = 0; round < 10; round++) {
+      const keys = round % 2 === 0 ? [A, B] : [B, C];
+      const { commitTs } = await end(
+        runner.run({ keys: [], deadlineMs: soon() }, (view) => keys.map((key) => put(view, key, 'x'))),
+      );
+      assert.ok(commitTs! > last);
+      last = commitTs!;
+    }
+  });
+
+  it('T13: a repetition finds what the first attempt did, also after the keys have moved', async () => {
+    let isLost = false;
+    const { cluster, runner, end, soon } = bed({
+      wrap: (client) => ({
+        commitOnePhase: async (group, request) => {
+          const reply = await client.commitOnePhase(group, request);
+          if (isLost) return reply;
+          isLost = true;
+          cluster.move(A, cluster.groups[2]!);
+          throw new OutcomeUnknownError(`lost: ${reply.kind}`);
+        },
+      }),
+    });
+    const count = (view: KeyView): number => {
+      const next = Number(view.get(A)?.value.toString() ?? 0) + 1;
+      put(view, A, String(next));
+      return next;
+    };
+    const first = await end(runner.run({ keys: [A], deadlineMs: soon(), txnId: ID }, count));
+    assert.equal(cluster.peek(A), '1');
+    const again = await end(runner.run({ keys: [A], deadlineMs: soon(), txnId: ID, isRetry: true }, count));
+    assert.equal(again.commitTs, first.commitTs);
+    assert.equal(cluster.peek(A), '1');
+  });
+
+  it('T14: a question that comes late, after its repetition was answered, changes nothing', async () => {
+    const late: (() => Promise<unknown>)[] = [];
+    const { cluster, runner, end, soon } = bed({
+      wrap: (client) => ({
+        commitOnePhase: (group, request) => {
+          late.push(() => client.commitOnePhase(group, request));
+          return late.length === 1
+            ? Promise.reject(new OutcomeUnknownError('paused'))
+            : client.commitOnePhase(group, request);
+        },
+        prepare: (group, request) => {
+          late.push(() => client.prepare(group, request));
+          return client.prepare(group, request);
+        },
+        commit: (group, request) => {
+          late.push(() => client.commit(group, request));
+          return client.commit(group, request);
+        },
+      }),
+    });
+    await end(runner.run({ keys: [], deadlineMs: soon() }, (view) => put(view, A, 'first')));
+    await end(runner.run({ keys: [], deadlineMs: soon() }, writeBoth));
+    await end(runner.coordinator.idle());
+    await end(runner.run({ keys: [], deadlineMs: soon() }, (view) => put(view, A, 'last')));
+    for (const question of late) await end(question());
+    assert.equal(cluster.peek(A), 'last');
+    assert.equal(cluster.peek(B), 'two');
+    assert.deepEqual(cluster.locked(), []);
+  });
+});
+
+describe('a coordinator', () => {
+  it('says that it does not know, and with which id to ask', async () => {
+    const { runner, end, soon } = bed({
+      wrap: (client) => ({
+        commit: async (group, request) => {
+          await client.commit(group, request);
+          throw new OutcomeUnknownError('lost');
+        },
+      }),
+    });
+    const error: unknown = await end(runner.run({ keys: [], deadlineMs: soon(300), txnId: ID }, writeBoth)).catch(
+      (thrown: unknown) => thrown,
+    );
+    assert.ok(error instanceof TransactionUnknownError);
+    assert.ok(error.txnId.equals(ID));
+    const fate = await end(runner.fateOf(ID, error.primary, NEVER, soon()));
+    assert.equal(fate.kind, 'committed');
+  });
+
+  it('takes what is in one group there in one step, without locks', async () => {
+    const asked: string[] = [];
+    const { runner, end, soon } = bed({
+      wrap: (client) => ({
+        commitOnePhase: (group, request) => {
+          asked.push('one');
+          return client.commitOnePhase(group, request);
+        },
+        prepare: (group, request) => {
+          asked.push('prepare');
+          return client.prepare(group, request);
+        },
+      }),
+    });
+    await end(
+      runner.run({ keys: [], deadlineMs: soon() }, (view) => [A, Buffer.from('d')].map((key) => put(view, key, 'x'))),
+    );
+    assert.deepEqual(asked, ['one']);
+  });
+
+  it('keeps the primary lock of a long commit alive', async () => {
+    let pushes = 0;
+    const { cluster, runner, end, soon } = bed({
+      wrap: (client) => ({
+        push: (group, txn, deadlineTs) => {
+          pushes++;
+          return client.push(group, txn, deadlineTs);
+        },
+        commit: async (group, request) => {
+          await cluster.simulation.delay(request.isPrimary ? 25_000 : 0, 'a long pause');
+          return client.commit(group, request);
+        },
+      }),
+    });
+    const { commitTs } = await end(runner.run({ keys: [], deadlineMs: soon(60_000) }, writeBoth));
+    assert.ok(commitTs !== undefined);
+    assert.ok(pushes >= 7 && pushes <= 9, `${pushes} heartbeats`);
+  });
+
+  it('is rolled back by others when it falls silent, and hears of it', async () => {
+    const { cluster, runner, end, soon } = bed({
+      wrap: (client) => ({
+        push: () => Promise.reject(new OutcomeUnknownError('cut off')),
+        commit: async (group, request) => {
+          await cluster.simulation.delay(request.isPrimary ? 25_000 : 0, 'a long pause');
+          return client.commit(group, request);
+        },
+      }),
+    });
+    await assert.rejects(end(runner.run({ keys: [], deadlineMs: soon(60_000), txnId: ID }, writeBoth)), {
+      code: 'TXN_ABORTED',
+    });
+    assert.equal(cluster.peek(A), undefined);
+  });
+
+  it('does not believe that a read was consistent when its locks have run out meanwhile', async () => {
+    let attempts = 0;
+    const { cluster, runner, end, soon } = bed({
+      wrap: (client) => ({
+        prepare: async (group, request) => {
+          const isLast = !request.keys[0]!.key.equals(A);
+          if (isLast && attempts++ === 0) {
+            // The first lock runs out and somebody changes what it protected.
+            await cluster.simulation.delay(15_000, 'a long pause');
+            const other = new TransactionRunner(cluster.partsOf(startProcess('other')));
+            await other.run({ keys: [], deadlineMs: soon(60_000) }, (view) => put(view, A, 'changed'));
+          }
+          return client.prepare(group, request);
+        },
+        push: (group, txn, deadlineTs) =>
+          attempts > 0 && cluster.peek(A) === undefined
+            ? Promise.reject(new OutcomeUnknownError('cut off'))
+            : client.push(group, txn, deadlineTs),
+      }),
+    });
+    const { reply } = await end(
+      runner.run({ keys: [A, B], deadlineMs: soon(60_000), isReadOnly: true }, (view) =>
+        [A, B].map((key) => view.get(key)?.value.toString()),
+      ),
+    );
+    assert.deepEqual(reply, ['changed', undefined]);
+    assert.equal(attempts, 1);
+  });
+
+  it('reads several groups without locks when the keys are there', async () => {
+    let locks = 0;
+    const { runner, end, soon } = bed({
+      wrap: (client) => ({
+        prepare: (group, request) => {
+          locks++;
+          return client.prepare(group, request);
+        },
+      }),
+    });
+    await end(runner.run({ keys: [], deadlineMs: soon() }, writeBoth));
+    await end(runner.coordinator.idle());
+    locks = 0;
+    const read = (keys: readonly Buffer[]) =>
+      end(
+        runner.run({ keys, deadlineMs: soon(), isReadOnly: true }, (view) =>
+          keys.map((key) => view.get(key)?.value.toString()),
+        ),
+      );
+    assert.deepEqual((await read([A, B])).reply, ['one', 'two']);
+    assert.deepEqual((await read([A, B, C])).reply, ['one', 'two', undefined]);
+    assert.equal(locks, 0);
+    // What is absent in two groups could come and go between two looks.
+    const absent = [Buffer.from('n'), Buffer.from('o')];
+    assert.deepEqual((await read(absent)).reply, [undefined, undefined]);
+    assert.ok(locks > 0);
+  });
+
+  it('refuses what is too large before anything is locked', async () => {
+    const { runner, end, soon, cluster } = bed();
+    const large = Buffer.alloc(6 * 1024 * 1024);
+    const running = runner.run({ keys: [], deadlineMs: soon() }, (view) => {
+      view.put(A, large, NEVER);
+      view.put(B, large, NEVER);
+    });
+    await assert.rejects(end(running), TooLargeError);
+    assert.deepEqual(cluster.locked(), []);
+  });
+
+  it('leaves no effects of a function that fails, and says what it said', async () => {
+    const { runner, end, soon, cluster } = bed();
+    const failing = runner.run({ keys: [A], deadlineMs: soon() }, (view) => {
+      view.get(A);
+      put(view, B, 'x');
+      throw new RangeError('no');
+    });
+    await assert.rejects(end(failing), RangeError);
+    assert.equal(cluster.peek(B), undefined);
+  });
+});
+
+describe('a transaction under snapshot isolation', () => {
+  it('reads as of its beginning, and loses when somebody else wrote its keys', async () => {
+    const { runner, end, soon, cluster } = bed();
+    await end(runner.run({ keys: [], deadlineMs: soon() }, writeBoth));
+    await end(runner.coordinator.idle());
+    const one = await end(runner.begin({ isolation: 'snapshot', deadlineMs: soon() }));
+    await end(runner.run({ keys: [], deadlineMs: soon() }, (view) => put(view, A, 'newer')));
+    assert.equal((await end(one.get(A)))?.value.toString(), 'one');
+    await one.put(A, Buffer.from('lost'), NEVER);
+    await assert.rejects(end(one.commit(soon())), ConflictError);
+    assert.equal(cluster.peek(A), 'newer');
+  });
+
+  it('may read what others are about to change', async () => {
+    const { runner, end, soon, cluster } = bed();
+    const one = await end(runner.begin({ isolation: 'snapshot', deadlineMs: soon() }));
+    const other = await end(runner.begin({ isolation: 'snapshot', deadlineMs: soon() }));
+    assert.equal(await end(one.get(B)), undefined);
+    assert.equal(await end(other.get(A)), undefined);
+    await one.put(A, Buffer.from('x'), NEVER);
+    await other.put(B, Buffer.from('y'), NEVER);
+    await end(one.commit(soon()));
+    await end(other.commit(soon()));
+    assert.deepEqual([cluster.peek(A), cluster.peek(B)], ['x', 'y']);
+  });
+});
