@@ -41,6 +41,9 @@ import type { LogStore, LogWrite, RaftGroup, StateMachine } from './types.ts';
 /** Collect and act feed each other (an apply may propose); beyond this the rest waits for the next turn. */
 const MAX_ROUNDS_PER_TURN = 8;
 
+/** Groups whose ticks of 10 ms fit into a small part of them. */
+const MAX_TICKED_AT_ONCE = 500;
+
 /** Beats of this node in one election timeout: three may be lost before its groups look for another leader. */
 const BEATS_PER_TIMEOUT = 4;
 
@@ -108,6 +111,7 @@ export class RaftEngine {
   private readonly beatTo = new Set<NodeId>();
   private beat: Buffer;
   private truncateRounds = 0;
+  private ticks = 0;
   private dirty = new Set<Replica>();
   /** A flush is waiting at the end of this turn. */
   private flushPending = false;
@@ -290,7 +294,18 @@ export class RaftEngine {
     }
     for (const peer of this.liveness.expire(nowMs)) this.resting.peerLost(peer);
     this.resting.wakeSome(nowMs);
-    for (const replica of this.resting.awake) replica.tick(nowMs);
+    this.tickAwake(nowMs);
+  }
+
+  /** With very many groups awake each gets its ticks several at a time, in turns, still twice a heartbeat at least. */
+  private tickAwake(nowMs: Millis): void {
+    const { awake } = this.resting;
+    const maxStride = Math.max(1, Math.floor(this.limits.heartbeatMs / this.limits.tickMs / 2));
+    const stride = Math.min(maxStride, Math.ceil(awake.size / MAX_TICKED_AT_ONCE));
+    this.ticks += 1;
+    for (const replica of awake) {
+      if (stride === 1 || replica.groupId % stride === this.ticks % stride) replica.tick(nowMs, stride);
+    }
   }
 
   private sendBeats(): void {

@@ -230,9 +230,10 @@ export class Replica implements RaftGroup, Restable {
     return this.closedBy !== undefined;
   }
 
-  tick(nowMs: number): void {
+  /** @param count ticks since the last call */
+  tick(nowMs: number, count: number): void {
     if (this.closedBy !== undefined || this.installing) return;
-    this.core.tick(nowMs, this.host.liveness.present);
+    this.core.tick(nowMs, this.host.liveness.present, count);
     this.transfer.tick(nowMs);
     this.touch();
   }

@@ -67,9 +67,9 @@ export class Election {
     this.elapsedTicks = Math.min(silentTicks, this.minTimeoutTicks);
   }
 
-  /** Counts one tick. @returns true when it is time to campaign */
-  tick(): boolean {
-    this.elapsedTicks++;
+  /** @returns true when it is time to campaign */
+  tick(count: number): boolean {
+    this.elapsedTicks += count;
     return this.elapsedTicks >= this.timeoutTicks;
   }
 

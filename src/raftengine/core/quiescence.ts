@@ -38,34 +38,45 @@ export class Quiescence {
   private readonly quietAfterTicks: number;
   private readonly parts: RestingParts;
   isQuiet = false;
-  /** On a leader: ticks since anybody wanted anything. */
-  private idleTicks = 0;
+  /** A group that nobody asked anything rests soon: there may be thousands of its kind after a start or an election. */
+  private readonly settleTicks: number;
+  /** On a leader: ticks until it offers rest. */
+  private restInTicks: number;
   /** On a leader that offers rest: since when. */
   private offeredSinceMs: Millis | undefined;
 
   constructor(config: RaftConfig, parts: RestingParts) {
     this.quietAfterTicks = config.quietAfterTicks;
+    this.settleTicks = Math.min(config.quietAfterTicks, 2 * config.heartbeatTicks);
+    this.restInTicks = this.settleTicks;
     this.parts = parts;
   }
 
-  /** Somebody wants something of this group, or its leadership changes. */
+  /** Somebody wants something of this group. */
   noteActivity(): void {
-    this.idleTicks = 0;
+    this.restInTicks = this.quietAfterTicks;
+    this.offeredSinceMs = undefined;
+  }
+
+  /** Something is under way that nobody asked for. */
+  private noteUnrest(): void {
+    this.restInTicks = Math.max(this.restInTicks, this.settleTicks);
     this.offeredSinceMs = undefined;
   }
 
   /**
-   * Counts a tick of leadership.
+   * Counts ticks of leadership.
    * @param isUsable the leader has committed in its term, and stays
    * @returns whether the next heartbeats offer rest, or the group is at rest from now on
    */
-  tick(isUsable: boolean, nowMs: Millis, present: PresentNodes): 'awake' | 'offers' | 'rests' {
+  tick(count: number, isUsable: boolean, nowMs: Millis, present: PresentNodes): 'awake' | 'offers' | 'rests' {
     if (this.quietAfterTicks === 0) return 'awake';
     if (!isUsable || !this.isSettled(present)) {
-      this.noteActivity();
+      this.noteUnrest();
       return 'awake';
     }
-    if (++this.idleTicks < this.quietAfterTicks) return 'awake';
+    this.restInTicks -= count;
+    if (this.restInTicks > 0) return 'awake';
     if (this.offeredSinceMs === undefined) {
       this.offeredSinceMs = nowMs;
       return 'offers';
@@ -115,6 +126,6 @@ export class Quiescence {
 
   private end(): void {
     this.isQuiet = false;
-    this.noteActivity();
+    this.noteUnrest();
   }
 }

@@ -117,35 +117,36 @@ export class RaftCore {
 
   // ---- time
 
-  /** One tick of `config.tickMs`; a group at rest needs none. @param nowMs monotonic clock @param present nodes that live */
-  tick(nowMs: Millis, present?: PresentNodes): void {
+  /** `count` ticks of `config.tickMs` have passed; a group at rest needs none. @param present nodes that live */
+  tick(nowMs: Millis, present?: PresentNodes, count = 1): void {
     this.nowMs = nowMs;
     if (this.quiescence.isQuiet) return;
     if (this.currentRole === Role.Leader) {
-      this.tickLeader(present);
+      this.tickLeader(present, count);
       return;
     }
-    const isDue = this.election.tick();
-    if (!this.membership.mayCampaign()) return;
-    if (isSoleVoter(this.membership.conf, this.config.nodeId) && !this.election.isBoundToLeader(nowMs)) {
+    const isDue = this.election.tick(count);
+    const isSole = isSoleVoter(this.membership.conf, this.config.nodeId);
+    if ((this.currentRole === Role.Follower && !isDue && !isSole) || !this.membership.mayCampaign()) return;
+    if (isSole && !this.election.isBoundToLeader(nowMs)) {
       // At once, but not before the leader that shrank the group to this node can have noticed.
       this.startCampaign(false);
     } else if (isDue && !this.election.isBoundToLeader(nowMs)) {
       this.startPreVote();
-    } else if (this.currentRole !== Role.Follower && this.election.elapsedTicks % this.config.heartbeatTicks === 0) {
+    } else if (this.currentRole !== Role.Follower && this.election.elapsedTicks % this.config.heartbeatTicks < count) {
       this.requestVotes(this.currentRole === Role.PreCandidate ? 'preVote' : 'vote', false);
     }
   }
 
-  private tickLeader(present: PresentNodes): void {
-    const isHeartbeatDue = this.replication.tick();
+  private tickLeader(present: PresentNodes, count: number): void {
+    const isHeartbeatDue = this.replication.tick(count);
     if (this.replication.hasLostQuorum()) {
       this.becomeFollower(this.currentTerm, 0);
       return;
     }
-    this.transfer.tick(this.config.electionTimeoutTicks);
+    this.transfer.tick(count, this.config.electionTimeoutTicks);
     const isUsable = this.hasCommittedInTerm() && !this.departure.isUnderWay();
-    const rest = this.quiescence.tick(isUsable, this.nowMs, present);
+    const rest = this.quiescence.tick(count, isUsable, this.nowMs, present);
     if (isHeartbeatDue && rest !== 'rests') {
       this.replication.heartbeat(this.reads.newestRound, this.nowMs, rest === 'offers');
     }
@@ -240,7 +241,6 @@ export class RaftCore {
   }
 
   private leaveRole(): void {
-    this.quiescence.noteActivity();
     if (this.currentRole !== Role.Leader) return;
     this.replication.stop();
     this.lease.reset();

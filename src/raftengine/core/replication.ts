@@ -85,11 +85,12 @@ export class Replication {
     this.dirty = true;
   }
 
-  /** Counts one tick of leadership. @returns true when a heartbeat is due */
-  tick(): boolean {
-    this.quorumCheckElapsedTicks++;
-    this.commitDue = true;
-    return ++this.heartbeatElapsedTicks >= this.config.heartbeatTicks;
+  /** Counts ticks of leadership. @returns true when a heartbeat is due */
+  tick(count: number): boolean {
+    this.quorumCheckElapsedTicks += count;
+    this.heartbeatElapsedTicks += count;
+    for (const peer of this.peers) if (peer.commitSent < this.log.commitIndex) this.commitDue = true;
+    return this.heartbeatElapsedTicks >= this.config.heartbeatTicks;
   }
 
   /** Once every E: true when too few voters answered since the last time. */

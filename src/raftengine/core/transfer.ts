@@ -21,8 +21,9 @@ export class Transfer {
   }
 
   /** Gives up after `limitTicks`: proposals resume; the lease stays void, since the TimeoutNow may still arrive. */
-  tick(limitTicks: number): void {
-    if (this.target !== 0 && ++this.elapsedTicks >= limitTicks) this.target = 0;
+  tick(count: number, limitTicks: number): void {
+    this.elapsedTicks += count;
+    if (this.target !== 0 && this.elapsedTicks >= limitTicks) this.target = 0;
   }
 
   /**

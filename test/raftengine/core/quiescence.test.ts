@@ -1,0 +1,188 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { nodeId } from '../../../src/platform/index.ts';
+import { type Message, Role } from '../../../src/raftengine/core/index.ts';
+import { TestCluster } from './cluster.ts';
+
+const REST = { quietAfterTicks: 4 };
+const ids = (...nodes: number[]) => new Set(nodes.map(nodeId));
+
+/** A cluster in which everybody rests under node 1. */
+function resting(voters: number[] = [1, 2, 3], learners: number[] = []): TestCluster {
+  const cluster = new TestCluster(voters, learners, REST).elect(1).tick(20);
+  for (const [id, node] of cluster.nodes) assert.ok(node.core.isQuiet, `node ${id} rests`);
+  return cluster;
+}
+
+/** Messages that leave while time passes and nobody delivers any. */
+function sentIn(cluster: TestCluster, ticks: number): number {
+  cluster.wire.splice(0);
+  for (let step = 0; step < ticks; step++) {
+    cluster.nowMs += 100;
+    for (const node of cluster.nodes.values()) node.core.tick(cluster.nowMs);
+    cluster.collect();
+  }
+  return cluster.wire.splice(0).length;
+}
+
+test('a group that nobody uses goes to rest, says nothing more and still knows its leader', () => {
+  const cluster = resting([1, 2, 3], [4]);
+  assert.equal(sentIn(cluster, 1000), 0);
+  for (const node of cluster.nodes.values()) assert.equal(node.core.leader, 1);
+  assert.equal(cluster.core(1).role, Role.Leader);
+});
+
+test('a leader at rest holds no lease once its last round is old, though a lone voter keeps its own', () => {
+  const cluster = resting();
+  cluster.nowMs += 1000;
+  assert.equal(cluster.core(1).holdsLease(cluster.nowMs), false);
+  const alone = new TestCluster([1], [], REST).tick(20);
+  assert.ok(alone.core(1).isQuiet);
+  assert.ok(alone.core(1).holdsLease(alone.nowMs + 5000));
+});
+
+test('a group is not put to rest while it is in use in ways that the core does not see', () => {
+  const cluster = new TestCluster([1, 2, 3], [], REST).elect(1);
+  for (let step = 0; step < 40; step++) {
+    cluster.core(1).noteActivity();
+    cluster.tick(1);
+  }
+  assert.equal(cluster.core(1).isQuiet, false);
+});
+
+const REASONS: readonly (readonly [string, (cluster: TestCluster) => void])[] = [
+  ['a proposal', (cluster) => void cluster.propose(1, 'x')],
+  ['a read', (cluster) => cluster.core(1).readIndex(7, cluster.nowMs)],
+  ['a transfer of leadership', (cluster) => cluster.core(1).transferLeadership(nodeId(2), cluster.nowMs)],
+  [
+    'a membership change',
+    (cluster) => {
+      const steps = [{ kind: 'addLearner' as const, nodeId: nodeId(3) }];
+      cluster.core(1).proposeConfChange({ steps, context: Buffer.alloc(0) }, cluster.nowMs);
+    },
+  ],
+  ['news of a node', (cluster) => cluster.core(1).wake(cluster.nowMs)],
+];
+for (const [reason, cause] of REASONS) {
+  test(`${reason} wakes the whole group`, () => {
+    const cluster = resting();
+    cause(cluster);
+    cluster.settle();
+    for (const node of cluster.nodes.values()) assert.equal(node.core.isQuiet, false);
+    cluster.tick(30);
+    for (const id of [1, 2, 3]) assert.ok(cluster.core(id).isQuiet, 'and it goes to rest again');
+  });
+}
+
+test('a read at rest is answered after one round', () => {
+  const cluster = resting();
+  cluster.core(1).readIndex(7, cluster.nowMs);
+  cluster.settle();
+  assert.deepEqual(
+    cluster.node(1).readStates.map((read) => read.requestId),
+    [7],
+  );
+});
+
+test('a follower that is not caught up, or has not applied everything, does not rest, nor does its leader', () => {
+  const cluster = new TestCluster([1, 2, 3], [], REST).elect(1);
+  cluster.node(3).applies = false;
+  cluster.propose(1, 'x');
+  cluster.settle().tick(30);
+  assert.ok(cluster.core(2).isQuiet);
+  assert.equal(cluster.core(3).isQuiet, false);
+  assert.equal(cluster.core(1).isQuiet, false);
+});
+
+test('an offer of rest at another index than the end of the log is not accepted', () => {
+  const cluster = new TestCluster([1, 2, 3], [], REST).elect(1);
+  cluster.write(1, 'x');
+  const { term, lastIndex } = cluster.core(2);
+  const offer: Message = {
+    kind: 'heartbeat',
+    groupId: cluster.node(2).config.groupId,
+    from: nodeId(1),
+    to: nodeId(2),
+    term,
+    commitIndex: lastIndex - 1,
+    sentAtMs: 1,
+    readRound: 0,
+    rest: true,
+  };
+  cluster.core(2).step(offer, cluster.nowMs);
+  assert.equal(cluster.core(2).isQuiet, false);
+  cluster.core(2).step({ ...offer, commitIndex: lastIndex }, cluster.nowMs);
+  assert.ok(cluster.core(2).isQuiet);
+});
+
+test('a group rests without a node that is absent, but not without a quorum', () => {
+  const cluster = new TestCluster([1, 2, 3], [], REST).elect(1);
+  cluster.isolate(3);
+  const tickWith = (present: ReadonlySet<ReturnType<typeof nodeId>>): void => {
+    for (let step = 0; step < 9; step++) {
+      cluster.nowMs += 100;
+      for (const id of [1, 2]) cluster.core(id).tick(cluster.nowMs, present);
+      cluster.settle();
+    }
+  };
+  tickWith(ids(2, 3));
+  assert.equal(cluster.core(1).isQuiet, false, 'node 3 is believed to live');
+  tickWith(ids(1, 2));
+  assert.ok(cluster.core(1).isQuiet);
+  cluster.core(1).wake(cluster.nowMs);
+  cluster.isolate(2);
+  tickWith(ids());
+  assert.equal(cluster.core(1).isQuiet, false);
+});
+
+test('a leader that is woken because its peers are absent steps down within E', () => {
+  const cluster = resting();
+  cluster.isolate(1);
+  cluster.core(1).wake(cluster.nowMs, ids());
+  for (let step = 0; step < 10; step++) {
+    cluster.nowMs += 100;
+    cluster.core(1).tick(cluster.nowMs, ids());
+    cluster.settle();
+  }
+  assert.equal(cluster.core(1).role, Role.Follower);
+});
+
+test('a follower at rest helps nobody against its leader while the node of that lives', () => {
+  const cluster = resting();
+  cluster.nowMs += 60_000;
+  const { term, lastIndex } = cluster.core(2);
+  const ask: Message = {
+    kind: 'preVote',
+    groupId: cluster.node(2).config.groupId,
+    from: nodeId(3),
+    to: nodeId(2),
+    term: term + 1,
+    lastIndex,
+    lastTerm: term,
+    transfer: false,
+  };
+  cluster.core(2).leaderLived(cluster.nowMs - 200);
+  cluster.core(2).step(ask, cluster.nowMs);
+  const sent = cluster.node(2).drain();
+  assert.deepEqual(
+    sent.map((message) => [message.kind, message.to]),
+    [['heartbeatResponse', 1]],
+    'no vote, but the leader is told',
+  );
+  assert.equal(cluster.core(2).isQuiet, false);
+});
+
+test('a follower that wakes goes on from the last sign of life: it campaigns between E and 2E after it', () => {
+  const cluster = resting();
+  cluster.isolate(1);
+  cluster.nowMs += 60_000;
+  const lastBeatMs = cluster.nowMs - 1000;
+  for (const id of [2, 3]) {
+    cluster.core(id).leaderLived(lastBeatMs);
+    cluster.core(id).wake(cluster.nowMs, ids(2, 3));
+  }
+  cluster.settle();
+  cluster.tick(11, [2, 3]);
+  const terms = [2, 3].map((id) => cluster.core(id).term);
+  assert.ok(Math.max(...terms) > 1, 'somebody stood for election');
+});
