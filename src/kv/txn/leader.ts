@@ -4,7 +4,7 @@
  */
 import type { HlcTimestamp, Millis } from '../../platform/index.ts';
 import { hlcTimestamp } from '../../platform/index.ts';
-import { LockedError, RangeBusyError } from '../errors.ts';
+import { BusyError, LockedError, RangeBusyError } from '../errors.ts';
 import type { GroupClock } from '../group-clock.ts';
 import type { GroupReads, GroupReadsOptions } from '../group-reads.ts';
 import { timestampOfMs } from '../hlc.ts';
@@ -40,6 +40,8 @@ export const MAX_TXN_AGE_MS: Millis = 30 * 60_000;
 export const KEEP_FATES_MS: Millis = 60 * 60_000;
 /** Rows that are compared at once when a range is read again. */
 const ROWS_AT_ONCE = 512;
+/** Reads of keys that are written in the very entry that is open. */
+const MAX_UNSETTLED_READS = 64;
 /** Draws of a timestamp that came out below what the key may be written at. */
 const MAX_DRAWS = 4;
 
@@ -105,11 +107,27 @@ export class LeaderTxns implements TxnGroup {
     return rows;
   }
 
-  private readNewest(keys: readonly Buffer[]): Promise<TxnReadReply> {
+  /**
+   * A version that has the view's own timestamp may still be given another value by a later command of the same entry; it
+   * would be expected and be there, and not be what was read. So it is read again when that entry is applied.
+   */
+  private async readNewest(keys: readonly Buffer[]): Promise<TxnReadReply> {
+    for (let tries = 0; tries < MAX_UNSETTLED_READS; tries++) {
+      const rows = await this.readOnce(keys);
+      if (rows !== undefined) return rows;
+    }
+    throw new BusyError('the keys are being written all the time; try again');
+  }
+
+  /** @returns undefined when a version is not settled */
+  private readOnce(keys: readonly Buffer[]): Promise<TxnReadReply | undefined> {
     return new Promise((resolve, reject) => {
-      this.options.submit<TxnReadReply>({
-        evaluate: (view) => keys.map((key) => view.get(key)),
-        complete: (error, reply) => (error === undefined ? resolve(reply!) : reject(error)),
+      this.options.submit<TxnReadReply | undefined>({
+        evaluate: (view) => {
+          const rows = keys.map((key) => view.get(key));
+          return rows.every((row) => row === undefined || row.commitTs < view.ts) ? rows : undefined;
+        },
+        complete: (error, reply) => (error === undefined ? resolve(reply) : reject(error)),
       });
     });
   }
