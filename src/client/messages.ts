@@ -79,6 +79,7 @@ export function expectedMessage(expected: Expected): object {
   return 'value' in expected ? { value: toBuffer(expected.value) } : { version: fromVersion(expected.version) };
 }
 
+/** A condition as a part of a message. */
 export function conditionMessage(condition: Condition): object {
   const common = { key: toBuffer(condition.key), comparison: COMPARISONS.indexOf(condition.comparison ?? 'equal') };
   if ('exists' in condition) return { ...common, exists: condition.exists };
@@ -86,6 +87,7 @@ export function conditionMessage(condition: Condition): object {
   return { ...common, version: fromVersion(condition.version) };
 }
 
+/** An operation as a part of a message. */
 export function operationMessage(operation: Operation): object {
   if ('get' in operation) return { get: { key: toBuffer(operation.get) } };
   if ('delete' in operation) return { delete: { key: toBuffer(operation.delete) } };

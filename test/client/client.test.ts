@@ -2,7 +2,9 @@ import assert from 'node:assert/strict';
 import { beforeEach, describe, test } from 'node:test';
 import grpc from '@grpc/grpc-js';
 import { createKeyServices, type KeyServices } from '../../src/adapter/grpc/index.ts';
+import type { Calls } from '../../src/client/calls.ts';
 import { KvorumClient, KvorumClientError } from '../../src/client/index.ts';
+import { scanRows } from '../../src/client/scan.ts';
 import { type KvService, LeaderUnavailableError, OutcomeUnknownError } from '../../src/kv/index.ts';
 import { groupId, SeededRandom, SystemClock, SystemScheduler } from '../../src/platform/index.ts';
 import { MemoryTransactions } from './memory-transactions.ts';
@@ -226,5 +228,49 @@ describe('the client', () => {
     await assert.rejects(both.get('a', { timeoutMs: 200 }), { disposition: 'wait' });
     both.close();
     client.close();
+  });
+});
+
+describe('a scan', () => {
+  const row = (key: string) => ({
+    key: Buffer.from(key),
+    value: Buffer.from(key),
+    version: { ms: 1, counter: 0 },
+    expiresAtMs: 0,
+  });
+  const page = (start: string, end: string | undefined, ...keys: string[]) => ({
+    rows: keys.map(row),
+    servedStart: Buffer.from(start),
+    ...(end === undefined ? {} : { servedEnd: Buffer.from(end) }),
+  });
+  /** What a scan from b to f makes of pages. */
+  const scan = async (
+    pages: readonly object[],
+    options: { reverse?: boolean; limit?: number } = {},
+  ): Promise<string> => {
+    const calls = {
+      stream: async function* () {
+        yield* pages;
+      },
+    } as unknown as Calls;
+    let keys = '';
+    for await (const { key } of scanRows(calls, { service: 'RawKV' }, { start: 'b', end: 'f', ...options }))
+      keys += key;
+    return keys;
+  };
+
+  test('is whole when its pages join from one end to the other', async () => {
+    assert.equal(await scan([page('b', 'd', 'b', 'c'), page('d', 'f', 'e')]), 'bce');
+    assert.equal(await scan([page('d', 'f', 'e'), page('b', 'd', 'c', 'b')], { reverse: true }), 'ecb');
+    assert.equal(await scan([page('b', 'd', 'b', 'c')], { limit: 2 }), 'bc');
+  });
+
+  test('fails rather than leave a part out', async () => {
+    const refused = { code: 'SCAN_INCOMPLETE' };
+    await assert.rejects(scan([page('c', 'f', 'c')]), refused);
+    await assert.rejects(scan([page('b', 'd', 'b'), page('e', 'f', 'e')]), refused);
+    await assert.rejects(scan([page('b', 'd', 'b')]), refused);
+    await assert.rejects(scan([page('b', 'd', 'b')], { reverse: true }), refused);
+    await assert.rejects(scan([]), refused);
   });
 });

@@ -11,6 +11,8 @@ import {
   type AdminService,
   CODE_KEY,
   createAdminService,
+  RAW_KV_SERVICE,
+  TRANSACTIONAL_KV_SERVICE,
 } from '../../../src/adapter/grpc/index.ts';
 import { CatalogError } from '../../../src/distribution/index.ts';
 import { AdminError, OutcomeUnknownError, RemoteError } from '../../../src/kv/index.ts';
@@ -252,9 +254,11 @@ describe('the admin service', () => {
     const { loadedFor } = await reflection(fixture.address);
     assert.deepEqual(
       loadedFor.services.filter((name) => name.startsWith('kvorum')),
-      [ADMIN_SERVICE],
+      [ADMIN_SERVICE, RAW_KV_SERVICE, TRANSACTIONAL_KV_SERVICE],
     );
-    assert.ok(loadedFor.files.some((file) => file.includes('kvorum.v1') && file.includes('BatchSplit')));
+    for (const method of ['BatchSplit', 'CompareAndSet', 'Rollback']) {
+      assert.ok(loadedFor.files.some((file) => file.includes('kvorum.v1') && file.includes(method)));
+    }
   });
 });
 
