@@ -1,0 +1,205 @@
+/** The leader's side: who waits for locks, who gives way, what a snapshot sees, and that locks travel with their range. */
+import { strict as assert } from 'node:assert';
+import { describe, it } from 'node:test';
+import { LockedError } from '../../../src/kv/errors.ts';
+import type { TxnIdentity } from '../../../src/kv/txn/types.ts';
+import { groupId, type HlcTimestamp, hlcTimestamp } from '../../../src/platform/index.ts';
+import { Bed, bytes } from '../fakes.ts';
+import { finish, put, read, request, txn } from './bed.ts';
+
+const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
+const NEVER = hlcTimestamp(0n);
+
+/** Lets everything happen that does not wait for time. */
+async function run<T>(bed: Bed, promise: Promise<T>): Promise<T> {
+  let isDone = false;
+  const done = promise.finally(() => {
+    isDone = true;
+  });
+  done.catch(() => undefined);
+  for (let round = 0; round < 50 && !isDone; round++) {
+    bed.settle();
+    await turn();
+  }
+  return done;
+}
+
+const now = (bed: Bed): HlcTimestamp => bed.hlc.next();
+const at = (bed: Bed, name: string, primary = 'a'): TxnIdentity => ({ ...txn(name, 1n, primary), startTs: now(bed) });
+
+describe('a lock of a transaction', () => {
+  it('keeps readers and writers of its key waiting until it is gone, and nobody else', async () => {
+    const bed = new Bed();
+    const t = at(bed, 't');
+    const prepared = await run(bed, bed.executor.txns.prepare(request(t, [put('a', '1')])));
+    assert.equal(prepared.kind, 'prepared');
+    const reader = bed.get('a');
+    const writer = bed.set('a', '2');
+    const other = bed.get('b');
+    bed.settle();
+    assert.deepEqual([reader.isDone, writer.isDone, other.isDone], [false, false, true]);
+    const commitTs = now(bed);
+    await run(bed, bed.executor.txns.commit({ ...finish(t, ['a']), commitTs }));
+    bed.settle();
+    assert.equal(reader.reply, '1');
+    assert.equal(writer.reply, 'OK');
+  });
+
+  it('is asked about after 20 ms, once, and given up waiting for after a second', async () => {
+    const bed = new Bed();
+    const met: string[] = [];
+    bed.executor.txns.onLockMet(({ key }) => met.push(key.toString()));
+    const t = at(bed, 't');
+    await run(bed, bed.executor.txns.prepare(request(t, [put('a', '1')])));
+    const reader = bed.get('a');
+    bed.scheduler.advance(19);
+    assert.deepEqual(met, []);
+    bed.scheduler.advance(900);
+    assert.deepEqual(met, ['a']);
+    assert.equal(reader.isDone, false);
+    bed.scheduler.advance(100);
+    assert.ok(reader.error instanceof LockedError && reader.error.lock.txnId.equals(t.txnId));
+  });
+
+  it('makes a younger transaction give way at once and an older one wait', async () => {
+    const bed = new Bed();
+    const { txns } = bed.executor;
+    const [older, holder, younger] = [at(bed, 'o'), at(bed, 'h'), at(bed, 'y')];
+    await run(bed, txns.prepare(request(holder, [put('a', '1')])));
+    assert.equal((await run(bed, txns.prepare(request(younger, [put('a', '2')])))).kind, 'locked');
+    const waiting = txns.prepare(request(older, [put('a', '3')]));
+    bed.settle();
+    await run(bed, txns.abort(finish(holder, ['a'])));
+    assert.equal((await run(bed, waiting)).kind, 'prepared');
+  });
+
+  it('that is read only lets readers pass and keeps writers waiting', async () => {
+    const bed = new Bed();
+    await run(bed, bed.executor.txns.prepare(request(at(bed, 't'), [read('a')])));
+    const [reader, writer] = [bed.get('a'), bed.set('a', '2')];
+    bed.settle();
+    assert.deepEqual([reader.isDone, writer.isDone], [true, false]);
+    bed.raft.stepDown();
+    assert.equal(writer.error?.name, 'NotLeaderError');
+  });
+});
+
+describe('a snapshot', () => {
+  it('that was read is never committed below by a later PREPARE', async () => {
+    const bed = new Bed();
+    const { txns } = bed.executor;
+    const readTs = now(bed);
+    assert.deepEqual(await run(bed, txns.read({ keys: [bytes('k')], readTs })), [undefined]);
+    const prepared = await run(bed, txns.prepare(request(at(bed, 'w', 'k'), [put('k', '1')])));
+    assert.ok(prepared.kind === 'prepared' && prepared.minCommitTs > readTs);
+  });
+
+  it('waits for a lock that may commit below it, and not for one that cannot', async () => {
+    const bed = new Bed();
+    const { txns } = bed.executor;
+    const early = now(bed);
+    const t = at(bed, 't');
+    await run(bed, txns.prepare(request(t, [put('a', '1')])));
+    const scan = { start: bytes('a'), end: bytes('b'), limit: 10 };
+    assert.equal((await run(bed, txns.scan(scan, early))).rows.length, 0);
+    const commitTs = now(bed);
+    const late = txns.scan(scan, now(bed));
+    late.catch(() => undefined);
+    for (let round = 0; round < 5; round++) {
+      bed.settle();
+      await turn();
+    }
+    await run(bed, txns.commit({ ...finish(t, ['a']), commitTs }));
+    assert.equal((await run(bed, late)).rows.length, 1);
+  });
+
+  it('of a range that has changed since is refused by the lock of the range', async () => {
+    const bed = new Bed();
+    const { txns } = bed.executor;
+    bed.set('c', '1');
+    bed.settle();
+    const readTs = now(bed);
+    const ask = (name: string) => {
+      const { participants: _, keys: __, ...who } = request(at(bed, name), []);
+      return run(bed, txns.lockRange({ ...who, start: bytes('b'), end: bytes('e'), readTs }));
+    };
+    assert.equal((await ask('s')).kind, 'prepared');
+    const phantom = bed.set('d', '2');
+    bed.settle();
+    assert.equal(phantom.isDone, false);
+    const abort = { ...finish(txn('s'), []), ranges: [{ start: bytes('b'), end: bytes('e') }] };
+    await run(bed, txns.abort(abort));
+    bed.settle();
+    assert.equal(phantom.reply, 'OK');
+    assert.equal((await ask('u')).kind, 'changed');
+  });
+});
+
+describe('the fate of a transaction', () => {
+  it('that nobody prepared is decided by asking, and its late PREPARE is refused', async () => {
+    const bed = new Bed();
+    const { txns } = bed.executor;
+    const t = at(bed, 't');
+    assert.equal((await run(bed, txns.status(t))).kind, 'rolledBack');
+    assert.equal((await run(bed, txns.prepare(request(t, [put('a', '1')])))).kind, 'rolledBack');
+  });
+
+  it('is pending while its lock lives, and rolled back when that has expired', async () => {
+    const bed = new Bed();
+    const { txns } = bed.executor;
+    const t = at(bed, 't');
+    const deadlineTs = now(bed) + (10_000n << 16n);
+    await run(bed, txns.prepare(request(t, [put('a', '1')], deadlineTs)));
+    assert.equal((await run(bed, txns.status(t))).kind, 'pending');
+    bed.clock.advance(10_001);
+    assert.equal(txns.expiredLocks(10).length, 1);
+    assert.equal((await run(bed, txns.status(t))).kind, 'rolledBack');
+  });
+
+  it('is found by a repetition of the same request, whose effect comes once', async () => {
+    const bed = new Bed();
+    const { txns } = bed.executor;
+    const again = request(at(bed, 't'), [put('a', '1', 0n)]);
+    const [first, second] = [txns.commitOnePhase(again), txns.commitOnePhase(again)];
+    const replies = [await run(bed, first), await run(bed, second)];
+    assert.equal(replies[0]!.kind, 'committed');
+    assert.deepEqual(replies[1], replies[0]);
+  });
+});
+
+describe('a move', () => {
+  it('takes locks and records along, those that changed while it copied too', async () => {
+    const [source, target] = [new Bed(), new Bed({}, undefined, { ownsEverything: false })];
+    const range = { start: bytes('a'), end: bytes('m') };
+    const [t, u, done] = [at(source, 't'), at(source, 'u', 'b'), at(source, 'd', 'c')];
+    await run(source, source.executor.txns.prepare(request(t, [put('a', '1')])));
+    const record = await run(source, source.executor.txns.commitOnePhase(request(done, [put('c', '3')])));
+    const ask = (bed: Bed, command: Parameters<typeof bed.executor.spans.command>[0]) =>
+      run(bed, bed.executor.spans.command(command));
+    await ask(target, { kind: 'incoming', job: 1, attempt: 1, ...range });
+    await ask(source, { kind: 'captureOn', job: 1, ...range });
+    const page = await run(
+      source,
+      source.executor.spans.backfill({ job: 1, start: range.start, after: undefined, maxBytes: 1 << 20 }),
+    );
+    await run(source, source.executor.txns.prepare(request(u, [put('b', '2')])));
+    await run(source, source.executor.txns.abort(finish(t, ['a'])));
+    const captured = await run(source, source.executor.spans.captured(1, { index: 0, position: 0 }, 1 << 20));
+    const head = { job: 1, attempt: 1, bookmark: Buffer.alloc(0) };
+    await run(target, target.executor.spans.import({ ...head, ...page, seq: 1 }));
+    await run(target, target.executor.spans.import({ ...head, ...captured, seq: 2 }));
+    await ask(source, { kind: 'fence', job: 1, attempt: 1 });
+    const { outcome } = await ask(source, { kind: 'release', job: 1, attempt: 1, dst: groupId(3) });
+    assert.equal(outcome.kind, 'done');
+    const floor = hlcTimestamp(source.hlc.peek() + 10n);
+    await ask(target, { kind: 'activate', job: 1, floor, epoch: 2, gcThreshold: NEVER, imports: 2 });
+    const { txns } = target.executor;
+    assert.equal(target.stateMachine.locks.size, 1);
+    assert.equal((await run(target, txns.commit({ ...finish(u, ['b']), commitTs: now(source) }))).kind, 'committed');
+    assert.equal((await run(target, txns.prepare(request(t, [put('a', '1')])))).kind, 'rolledBack');
+    assert.deepEqual(await run(target, txns.commitOnePhase(request(done, [put('c', '3')]))), record);
+    const value = target.get('b');
+    target.settle();
+    assert.equal(value.reply, '2');
+  });
+});

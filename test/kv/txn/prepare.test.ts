@@ -1,0 +1,284 @@
+/** What entries of transactions do, row by row of the table in docs/design/transactions.md. */
+import { strict as assert } from 'node:assert';
+import { describe, it } from 'node:test';
+import { ABSENT, encodeBatch, encodeSetGc } from '../../../src/kv/entry.ts';
+import { encodeSpan } from '../../../src/kv/span-entries.ts';
+import { GroupStateMachine } from '../../../src/kv/state-machine.ts';
+import { SeededRandom } from '../../../src/platform/index.ts';
+import { EntryKind } from '../../../src/raftengine/index.ts';
+import { type GroupStore, openGroupStore, SimulatedLevels } from '../../../src/store/index.ts';
+import { ASSIGN_ALL, bytes, CONF } from '../fakes.ts';
+import { MemoryStore } from '../memory-store.ts';
+import { del, entry, finish, put, range, read, ts, txn } from './bed.ts';
+
+/** Whatever an entry answers. */
+type Answer = { kind: string; count: number; get(unit: number): string | undefined };
+
+class Machine {
+  readonly store: GroupStore;
+  readonly stateMachine: GroupStateMachine;
+
+  constructor(store: GroupStore = new MemoryStore(), isNew = true) {
+    this.store = store;
+    this.stateMachine = new GroupStateMachine({ store, initialConf: CONF });
+    if (isNew) this.apply(ASSIGN_ALL);
+  }
+
+  apply(payload: Buffer): Answer {
+    const index = this.stateMachine.applied().index + 1;
+    return this.stateMachine.apply([{ index, term: 1, kind: EntryKind.Normal, payload, conf: undefined }])[0] as Answer;
+  }
+
+  kind(payload: Buffer): string {
+    return this.apply(payload).kind;
+  }
+
+  value(key: string): string | undefined {
+    const latest = this.store.latest(bytes(key));
+    return latest === undefined || latest.isTombstone ? undefined : latest.value.toString();
+  }
+
+  get locks(): number {
+    return this.stateMachine.locks.size;
+  }
+}
+
+const write = (at: bigint, key: string, value: string | undefined, expected?: bigint): Buffer =>
+  encodeBatch(ts(at), 1, expected === undefined ? [] : [{ unit: 0, key: bytes(key), versionTs: ts(expected) }], [
+    {
+      unit: 0,
+      key: bytes(key),
+      value: value === undefined ? undefined : bytes(value),
+      expireTs: ABSENT,
+      end: undefined,
+    },
+  ]);
+const deleteRange = (at: bigint, start: string, end: string): Buffer =>
+  encodeBatch(ts(at), 1, [], [{ unit: 0, key: bytes(start), value: undefined, expireTs: ABSENT, end: bytes(end) }]);
+const t = txn('t');
+const u = txn('u');
+
+describe('PREPARE', () => {
+  it('locks all keys with its own timestamp, and says the same when it comes again', () => {
+    const machine = new Machine();
+    assert.deepEqual(machine.apply(entry.prepare(100n, t, [put('a', '1'), put('b', '2')])), {
+      kind: 'prepared',
+      minCommitTs: ts(100),
+    });
+    assert.deepEqual(machine.apply(entry.prepare(100n, t, [put('a', '1'), put('b', '2')])).kind, 'belowFloor');
+    machine.apply(entry.prepare(200n, t, [put('a', '1'), put('b', '2')]));
+    assert.equal(machine.locks, 2);
+    assert.equal(machine.stateMachine.locks.own(bytes('a'), t.txnId)!.minCommitTs, ts(100));
+    assert.equal(machine.value('a'), undefined);
+  });
+
+  it('locks nothing when one key is not what was read', () => {
+    const machine = new Machine();
+    machine.apply(write(50n, 'b', 'x'));
+    assert.equal(machine.kind(entry.prepare(100n, t, [put('a', '1', 0n), read('b', 49n)])), 'changed');
+    assert.equal(machine.locks, 0);
+    assert.equal(machine.kind(entry.prepare(101n, t, [put('a', '1', 0n), read('b', 50n)])), 'prepared');
+  });
+
+  it('is refused by a lock of another, except between two readers', () => {
+    const machine = new Machine();
+    machine.apply(entry.prepare(100n, t, [put('a', '1'), read('r')]));
+    assert.equal(machine.kind(entry.prepare(101n, u, [put('a', '2')])), 'locked');
+    assert.equal(machine.kind(entry.prepare(102n, u, [read('a')])), 'locked');
+    assert.equal(machine.kind(entry.prepare(103n, u, [put('r', '2')])), 'locked');
+    assert.equal(machine.kind(entry.prepare(104n, u, [read('r')])), 'prepared');
+  });
+
+  it('is refused by a range lock over its key, and a range by a write lock in it', () => {
+    const machine = new Machine();
+    machine.apply(entry.prepare(100n, t, [], [range('c', 'f')]));
+    assert.equal(machine.kind(entry.prepare(101n, u, [put('d', '2')])), 'locked');
+    assert.equal(machine.kind(entry.prepare(102n, u, [read('d'), put('f', '')])), 'prepared');
+    assert.equal(machine.kind(entry.prepare(103n, t, [], [range('e', 'g')])), 'locked');
+  });
+
+  it('is refused for keys that the group does not own, that are fenced, for another authority and when it is too old', () => {
+    const machine = new Machine();
+    assert.equal(machine.kind(entry.prepare(100n, t, [put('a', '1')], [], 2)), 'wrongAuthority');
+    assert.equal(machine.kind(entry.tooOld(101n, t, [put('a', '1')])), 'tooOld');
+    machine.apply(
+      encodeSpan(ts(102), {
+        kind: 'captureOn',
+        job: 1,
+        start: bytes('a'),
+        end: bytes('c'),
+      }),
+    );
+    assert.equal(machine.kind(entry.prepare(103n, t, [put('a', '1')])), 'prepared');
+    machine.apply(encodeSpan(ts(104), { kind: 'fence', job: 1, attempt: 1 }));
+    assert.equal(machine.kind(entry.prepare(105n, u, [put('b', '1')])), 'notOwned');
+    assert.equal(machine.kind(entry.commit(106n, 105n, finish(t, ['a']))), 'notOwned');
+    assert.equal(machine.locks, 1);
+  });
+});
+
+describe('COMMIT', () => {
+  it('turns writes into versions at its timestamp, writes the record down and ends the locks, once', () => {
+    const machine = new Machine();
+    machine.apply(entry.prepare(100n, t, [put('a', '1'), del('b'), read('c')], [range('x', 'z')]));
+    const ended = finish(t, ['a', 'b'], { reads: [bytes('c')], ranges: [range('x', 'z')] });
+    assert.deepEqual(machine.apply(entry.commit(110n, 105n, ended)), { kind: 'committed', commitTs: ts(105) });
+    assert.equal(machine.locks, 0);
+    assert.equal(machine.store.latest(bytes('a'))!.commitTs, ts(105));
+    machine.apply(write(120n, 'a', 'later'));
+    assert.equal(machine.kind(entry.commit(130n, 105n, ended)), 'committed');
+    assert.equal(machine.value('a'), 'later');
+    assert.equal(machine.kind(entry.prepare(140n, t, [put('a', '1')])), 'committed');
+    assert.equal(machine.kind(entry.abort(150n, finish(t, ['a']))), 'committed');
+  });
+
+  it('is refused below what a lock promises, and without a lock or a trace of the transaction', () => {
+    const machine = new Machine();
+    assert.equal(machine.kind(entry.commit(90n, 80n, finish(t, ['a']))), 'notFound');
+    machine.apply(entry.prepare(100n, t, [put('a', '1')]));
+    assert.deepEqual(machine.apply(entry.commit(110n, 99n, finish(t, ['a']))), {
+      kind: 'tsTooLow',
+      minCommitTs: ts(100),
+    });
+    assert.equal(machine.locks, 1);
+  });
+
+  it('below newer commits of the group leaves every key in order', () => {
+    const machine = new Machine();
+    machine.apply(entry.prepare(100n, t, [put('a', '1')]));
+    machine.apply(write(500n, 'b', 'x'));
+    assert.equal(machine.kind(entry.commit(510n, 120n, finish(t, ['a']))), 'committed');
+    assert.equal(machine.apply(write(520n, 'a', '2', 120n)), undefined);
+  });
+});
+
+describe('ABORT', () => {
+  it('ends the locks, and a PREPARE that is still on its way is refused, at the primary and elsewhere', () => {
+    const machine = new Machine();
+    machine.apply(entry.prepare(100n, t, [put('a', '1'), put('b', '2')]));
+    assert.equal(machine.kind(entry.abort(110n, finish(t, ['a', 'b']))), 'rolledBack');
+    assert.equal(machine.locks, 0);
+    assert.equal(machine.kind(entry.commit(120n, 115n, finish(t, ['a']))), 'rolledBack');
+    assert.equal(machine.kind(entry.prepare(130n, t, [put('b', '2')])), 'rolledBack');
+  });
+
+  it('of a transaction that nobody has seen is written down too', () => {
+    const machine = new Machine();
+    machine.apply(entry.abort(100n, finish(u, ['a'])));
+    assert.equal(machine.kind(entry.prepare(110n, u, [put('a', '1')])), 'rolledBack');
+  });
+});
+
+describe('other entries of transactions', () => {
+  it('push the primary lock on, or tell its fate', () => {
+    const machine = new Machine();
+    assert.equal(machine.kind(entry.push(90n, t, 1n)), 'notFound');
+    machine.apply(entry.prepare(100n, t, [put('a', '1')]));
+    const later = (1n << 62n) + 5n;
+    assert.deepEqual(machine.apply(entry.push(110n, t, later)), { kind: 'pushed', deadlineTs: ts(later) });
+    machine.apply(entry.abort(120n, finish(t, ['a'])));
+    assert.equal(machine.kind(entry.push(130n, t, later)), 'rolledBack');
+  });
+
+  it('resolve locks of the transaction alone, never a primary', () => {
+    const machine = new Machine();
+    machine.apply(entry.prepare(100n, t, [put('a', '1'), put('b', '2')]));
+    const fate = { kind: 'committed', commitTs: ts(150) } as const;
+    const verdict = (who: typeof t, key: string) => ({ txnId: who.txnId, key: bytes(key), end: undefined, fate });
+    assert.equal(machine.apply(entry.resolve(110n, [verdict(u, 'b'), verdict(t, 'a'), verdict(t, 'b')])).count, 1);
+    assert.equal(machine.value('b'), '2');
+    assert.equal(machine.locks, 1);
+  });
+
+  it('forget fates that are old enough, and no others', () => {
+    const machine = new Machine();
+    machine.apply(entry.onePhase(100n, t, [put('a', '1')]));
+    assert.equal(machine.apply(entry.forget(110n, 1n, t, ['a'])).count, 0);
+    assert.equal(machine.kind(entry.onePhase(120n, t, [put('a', '9')])), 'committed');
+    assert.equal(machine.apply(entry.forget(130n, 2n, t, ['a'])).count, 1);
+    assert.equal(machine.value('a'), '1');
+  });
+});
+
+describe('commands of others', () => {
+  it('neither write a locked key or range, nor rely on one that is about to change, nor run over a lock', () => {
+    const machine = new Machine();
+    machine.apply(entry.prepare(100n, t, [put('a', '1'), read('b')], [range('m', 'p')]));
+    for (const refused of [
+      write(101n, 'a', 'x'),
+      write(102n, 'b', 'x'),
+      write(103n, 'n', 'x'),
+      deleteRange(104n, 'a', 'c'),
+    ]) {
+      assert.equal(machine.apply(refused)?.get(0), 'locked');
+    }
+    const relying = encodeBatch(ts(105), 1, [{ unit: 0, key: bytes('a'), versionTs: ABSENT }], []);
+    assert.equal(machine.apply(relying)?.get(0), 'locked');
+    assert.equal(machine.apply(write(106n, 'z', 'x')), undefined);
+  });
+
+  it('do not raise the threshold over what a lock may still commit', () => {
+    const machine = new Machine();
+    machine.apply(entry.prepare(100n, t, [put('a', '1')]));
+    machine.apply(encodeSetGc(ts(100)));
+    assert.equal(machine.store.gcThreshold, 0n);
+    machine.apply(encodeSetGc(ts(99)));
+    assert.equal(machine.store.gcThreshold, 99n);
+  });
+});
+
+describe('replicas', () => {
+  it('give equal answers and states, also one that was restored from a copy half-way', async () => {
+    const open = (): Promise<GroupStore> => {
+      const levels = new SimulatedLevels();
+      return openGroupStore({ location: 'group', openLevel: levels.openLevel, folders: levels });
+    };
+    for (let seed = 1; seed <= 12; seed++) {
+      const random = new SeededRandom(seed);
+      const stores = [await open(), await open()];
+      const machines = stores.map((store) => new Machine(store));
+      const names = ['a', 'b', 'c', 'd'];
+      const pick = (): string => names[random.int(names.length)]!;
+      const history: Buffer[] = [];
+      for (let step = 1; step <= 120; step++) {
+        const at = BigInt(step * 10);
+        const who = txn(String.fromCharCode(112 + random.int(5)), 1n, pick());
+        const key = pick();
+        const kinds = [
+          () => entry.prepare(at, who, [put(key, `${step}`)]),
+          () => entry.prepare(at, who, [read(key)], random.int(3) === 0 ? [range('b', 'd')] : []),
+          () => entry.commit(at, at, finish(who, [key])),
+          () => entry.abort(at, finish(who, [key], { ranges: [range('a', 'z')] })),
+          () => entry.push(at, who, 1n << 61n),
+          () => write(at, key, `${step}`),
+          () => deleteRange(at, 'a', 'c'),
+          () =>
+            entry.resolve(at, [{ txnId: who.txnId, key: bytes(key), end: undefined, fate: { kind: 'rolledBack' } }]),
+          () => entry.forget(at, 2n, who, [key]),
+        ];
+        const payload =
+          random.int(6) === 0 && history.length > 0
+            ? history[random.int(history.length)]!
+            : kinds[random.int(kinds.length)]!();
+        history.push(payload);
+        const [first, ...others] = machines.map((machine) => machine.apply(payload));
+        for (const other of others) assert.deepEqual(other, first, `seed ${seed}, step ${step}`);
+        if (random.int(20) === 0) await stores[0]!.flush();
+        if (step !== 60) continue;
+        const third = await open();
+        const source = await machines[0]!.stateMachine.openSnapshot();
+        const stage = await new Machine(third, false).stateMachine.stageSnapshot();
+        for await (const frame of source.frames()) await stage.write(frame);
+        await source.close();
+        await stage.finish();
+        await stage.install();
+        stores.push(third);
+        machines.push(new Machine(third, false));
+        assert.equal(machines[2]!.locks, machines[0]!.locks);
+      }
+      const [digest, ...digests] = await Promise.all(stores.map((store) => store.digest()));
+      for (const other of digests) assert.equal(other, digest, `seed ${seed}`);
+      for (const store of stores) await store.close();
+    }
+  });
+});
