@@ -174,6 +174,10 @@ export async function assembleNode(parts: NodeParts): Promise<AssembledNode> {
   for (const member of parts.members) {
     if (member.nodeId !== self) network.setPeer(nodeId(member.nodeId), member.address);
   }
+  /** What the node's own configuration says of another one holds: there may be a tunnel, or a fault, on the way that is meant. */
+  const hearAddress = (peer: NodeId, address: string): void => {
+    if (addressOf(peer) === undefined) network.setPeer(peer, address);
+  };
 
   const engine = new RaftEngine({
     nodeId: self,
@@ -183,7 +187,7 @@ export async function assembleNode(parts: NodeParts): Promise<AssembledNode> {
     network,
     logStore,
     limits: parts.limits,
-    peerAddresses: { lookup: addressOf, learned: (peer, address) => network.setPeer(peer, address) },
+    peerAddresses: { lookup: addressOf, learned: hearAddress },
     onUnknownGroup: (group) => follower.heardOf(group),
     onFatal: parts.onFatal,
   });
@@ -232,7 +236,14 @@ export async function assembleNode(parts: NodeParts): Promise<AssembledNode> {
       }),
     removeStore: (group) => folders.remove(locationOf(group)),
   });
-  const follower = new DocumentFollower({ self, host, network, founding, joins, onError: onBackgroundError });
+  const follower = new DocumentFollower({
+    self,
+    host,
+    setPeer: hearAddress,
+    founding,
+    joins,
+    onError: onBackgroundError,
+  });
 
   // The catalog where its group is led: on one node at a time, and ready for it on all.
   const catalogGroup = new KvCatalogGroup({

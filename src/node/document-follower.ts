@@ -1,13 +1,14 @@
 /** Makes the replicas of this node what the cluster's document says: new groups are opened, removed ones are forgotten. */
 import type { ClusterFounding } from '../config/index.ts';
 import type { ClusterDocument, GroupRow } from '../distribution/index.ts';
-import type { GroupId, NodeId, PeerNetwork } from '../platform/index.ts';
+import type { GroupId, NodeId } from '../platform/index.ts';
 import type { GroupHost } from './group-host.ts';
 
 export interface DocumentFollowerOptions {
   readonly self: NodeId;
   readonly host: GroupHost;
-  readonly network: Pick<PeerNetwork, 'setPeer'>;
+  /** Hears where another node says that it is. */
+  readonly setPeer: (peer: NodeId, address: string) => void;
   /** What is known before the first document. */
   readonly founding: ClusterFounding;
   /** The node came later than the groups of the founding: their leaders fill its replicas. */
@@ -52,8 +53,8 @@ export class DocumentFollower {
 
   /** A newer document. */
   follow(document: ClusterDocument): void {
-    const { self, host, network } = this.options;
-    for (const { nodeId, address } of document.nodes) if (nodeId !== self) network.setPeer(nodeId, address);
+    const { self, host, setPeer } = this.options;
+    for (const { nodeId, address } of document.nodes) if (nodeId !== self) setPeer(nodeId, address);
     this.groups = new Map(document.groups.map((row) => [row.id, row]));
     this.hasDocument = true;
     for (const { id, state, founders, preferredLeader } of document.groups) {
