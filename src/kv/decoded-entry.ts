@@ -1,5 +1,6 @@
 /** Log entries of every kind as objects. */
 import type { HlcTimestamp, Millis } from '../platform/index.ts';
+import type { FenceCommand } from './authority.ts';
 import {
   EntryReader,
   type Expectation,
@@ -12,7 +13,6 @@ import {
 } from './entry.ts';
 import { CorruptEntryError } from './errors.ts';
 import type { ImportRequest } from './move/types.ts';
-import type { FenceCommand } from './oracle/authority.ts';
 import { readImport, readSpan, type SpanEntry } from './span-entries.ts';
 import { readFence, readLease } from './time-entries.ts';
 

@@ -9,6 +9,7 @@ import type { SpanTable } from '../distribution/index.ts';
 import { assert, assertNever, type HlcTimestamp, type Millis, type NodeId, type Scheduler } from '../platform/index.ts';
 import type { LeadershipEvent, ProposalOutcome, RaftGroup } from '../raftengine/index.ts';
 import type { GroupStore } from '../store/index.ts';
+import type { Authority, FenceCommand, FenceReply } from './authority.ts';
 import { complete } from './completion.ts';
 import { expectBytes, rangeBytes } from './entry.ts';
 import {
@@ -24,7 +25,6 @@ import { type ClockLimits, GroupClock, type RenewalOutcome } from './group-clock
 import { GroupReads } from './group-reads.ts';
 import type { Hlc } from './hlc.ts';
 import type { SpanExecutor } from './move/types.ts';
-import type { Authority, FenceCommand, FenceReply } from './oracle/authority.ts';
 import { Overlay, type Unit } from './overlay.ts';
 import { ReadConfirmer } from './read-confirmer.ts';
 import { LeaderSpans } from './span-executor.ts';

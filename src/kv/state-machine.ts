@@ -17,6 +17,7 @@ import {
   type StateMachine,
 } from '../raftengine/index.ts';
 import type { GroupStore, StoreImport, StoreWriter } from '../store/index.ts';
+import { type Authority, applyFence, type FenceReply, FIRST_AUTHORITY } from './authority.ts';
 import { ABSENT, EntryReader, MutationKind, Opcode, readPurge } from './entry.ts';
 import { CorruptEntryError } from './errors.ts';
 import {
@@ -29,7 +30,6 @@ import {
   MetaName,
 } from './group-meta.ts';
 import type { ImportOutcome, ImportState, SpanReply } from './move/types.ts';
-import { type Authority, applyFence, type FenceReply, FIRST_AUTHORITY } from './oracle/authority.ts';
 import { ownerOf, rangeFloor } from './ownership.ts';
 import { readImport, readSpan } from './span-entries.ts';
 import { SpanState } from './span-state.ts';

@@ -7,9 +7,9 @@
  *   mode      := 0 local, 1 bridge, 2 tso
  */
 import { groupId, type Millis } from '../platform/index.ts';
+import type { Authority, AuthorityMode, FenceCommand } from './authority.ts';
 import { CODEC, type EntryReader, Opcode } from './entry.ts';
 import { CorruptEntryError } from './errors.ts';
-import type { Authority, AuthorityMode, FenceCommand } from './oracle/authority.ts';
 
 const FenceKind = { Fence: 1, Open: 2 } as const;
 

@@ -4,7 +4,7 @@ export {
   type FenceCommand,
   type FenceReply,
   FIRST_AUTHORITY,
-} from './authority.ts';
+} from '../authority.ts';
 export { OracleChannel, type OracleChannelOptions } from './channel.ts';
 export {
   DEFAULT_ORACLE_LIMITS,

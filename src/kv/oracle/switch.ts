@@ -16,8 +16,8 @@ import {
   type Millis,
   type Scheduler,
 } from '../../platform/index.ts';
+import { type Authority, type AuthorityMode, type FenceCommand, reachedTs } from '../authority.ts';
 import type { CatalogSource } from '../catalog/index.ts';
-import { type Authority, type AuthorityMode, type FenceCommand, reachedTs } from './authority.ts';
 import type { OracleChannel } from './channel.ts';
 import type { OracleStatus } from './codec.ts';
 

@@ -1,6 +1,7 @@
 import { strict as assert } from 'node:assert';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
+import { FIRST_AUTHORITY, reachedTs } from '../../../src/kv/authority.ts';
 import {
   CeilingExpiredError,
   NotLeaderError,
@@ -9,7 +10,6 @@ import {
   TimestampAheadError,
   timestampOfMs,
 } from '../../../src/kv/index.ts';
-import { FIRST_AUTHORITY, reachedTs } from '../../../src/kv/oracle/authority.ts';
 import {
   decodeGrant,
   decodeOracleMessage,

@@ -8,8 +8,8 @@ import {
   type Route,
   RouteTableLoader,
 } from '../../../src/distribution/index.ts';
+import { type Authority, applyFence, type FenceCommand, reachedTs } from '../../../src/kv/authority.ts';
 import { AuthoritySwitch, FIRST_AUTHORITY } from '../../../src/kv/index.ts';
-import { type Authority, applyFence, type FenceCommand, reachedTs } from '../../../src/kv/oracle/authority.ts';
 import type { OracleStatus } from '../../../src/kv/oracle/codec.ts';
 import { carryOut } from '../../../src/kv/oracle/switch.ts';
 import { type GroupId, groupId, type HlcTimestamp, hlcTimestamp } from '../../../src/platform/index.ts';

@@ -4,7 +4,7 @@
  * come there; then the new oracle is opened above all of that. So no group ever takes new work stamped by two authorities,
  * and the new one never repeats what the old one said.
  */
-import { type GroupId, groupId, type HlcTimestamp, hlcTimestamp, type Millis } from '../../platform/index.ts';
+import { type GroupId, groupId, type HlcTimestamp, hlcTimestamp, type Millis } from '../platform/index.ts';
 
 /**
  * `local`: there is no oracle, and nothing may span groups. `bridge`: the leader of a group that holds data is asked. `tso`: that
