@@ -19,6 +19,7 @@ export function newLife(random: Random): number {
   return random.bytes(LIFE_BYTES).readUIntBE(0, LIFE_BYTES);
 }
 
+/** True for a frame that is no batch of messages but a beat, however it goes on. */
 export function isBeat(frame: Buffer): boolean {
   return frame[0] === TAG;
 }

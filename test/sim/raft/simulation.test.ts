@@ -4,14 +4,18 @@ import { Simulation } from './simulation.ts';
 
 test('no seed of a few hundred breaks an invariant of Raft', () => {
   let committed = 0;
-  for (let seed = 100_000; seed < 100_250; seed++) {
+  let rests = 0;
+  for (let seed = 101_000; seed < 101_250; seed++) {
     try {
-      committed += new Simulation(seed).run().committed;
+      const report = new Simulation(seed).run();
+      committed += report.committed;
+      rests += report.rests;
     } catch (error) {
       throw new Error(`seed ${seed}; replay with: npm run sim -- --seed ${seed} --trace`, { cause: error });
     }
   }
   assert.ok(committed > 10_000, `the runs were nearly idle: ${committed} entries`);
+  assert.ok(rests > 1000, `groups hardly ever rested: ${rests} times`);
 });
 
 test('a seed decides everything: two runs give the same trace', () => {

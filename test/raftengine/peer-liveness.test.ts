@@ -1,0 +1,50 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { nodeId, SeededRandom } from '../../src/platform/index.ts';
+import { MalformedFrameError } from '../../src/raftengine/index.ts';
+import { decodeBeat, encodeBeat, isBeat, newLife } from '../../src/raftengine/peer-beat.ts';
+import { PeerLiveness } from '../../src/raftengine/peer-liveness.ts';
+
+const PEER = nodeId(2);
+
+test('a peer is present from its first beat until none came for the timeout, and is told lost once', () => {
+  const liveness = new PeerLiveness(1000);
+  assert.deepEqual(liveness.expire(0), []);
+  assert.equal(liveness.heard(PEER, 7, 100), true);
+  assert.equal(liveness.heard(PEER, 7, 350), false);
+  assert.deepEqual(liveness.expire(1349), []);
+  assert.deepEqual(liveness.expire(1350), [PEER]);
+  assert.deepEqual(liveness.expire(1400), []);
+  assert.equal(liveness.present.has(PEER), false);
+  assert.equal(liveness.heardMs(PEER), 350);
+  assert.equal(liveness.heard(PEER, 7, 5000), true);
+});
+
+test('another life of a peer that was never missed is news', () => {
+  const liveness = new PeerLiveness(1000);
+  liveness.heard(PEER, 7, 100);
+  assert.equal(liveness.heard(PEER, 8, 200), true);
+  assert.equal(liveness.heard(PEER, 8, 300), false);
+});
+
+test('a node that stood still itself does not hold the silence against its peers', () => {
+  const liveness = new PeerLiveness(1000);
+  liveness.heard(PEER, 7, 100);
+  liveness.skipRound(9000);
+  assert.deepEqual(liveness.expire(9999), []);
+  assert.deepEqual(liveness.expire(10_000), [PEER]);
+});
+
+test('a beat carries a life of 48 bits, and anything else is refused', () => {
+  const random = new SeededRandom(3);
+  for (let at = 0; at < 50; at++) {
+    const life = newLife(random);
+    const frame = encodeBeat(life);
+    assert.ok(isBeat(frame));
+    assert.equal(decodeBeat(frame), life);
+  }
+  assert.equal(encodeBeat(0x0102_0304_0506).toString('hex'), '810000010203040506');
+  for (const hex of ['81', '8100000102030405', '81000001020304050607', '810001010203040506', '01']) {
+    assert.throws(() => decodeBeat(Buffer.from(hex, 'hex')), MalformedFrameError);
+  }
+});
