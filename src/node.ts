@@ -144,6 +144,7 @@ export async function startNode(options: NodeOptions, version: string): Promise<
     opened.push(() => keys.close());
     const redis = await startRedisServer({
       kv: node.kv,
+      transactions: node.transactions,
       host: options.redis.host,
       port: options.redis.port,
       tls:

@@ -27,6 +27,7 @@ import type { Hlc } from './hlc.ts';
 import { Maintenance, type MaintenanceOptions } from './maintenance.ts';
 import { LeaderProxy, type ProxyLimits, type ProxyStats } from './proxy.ts';
 import type { GroupStateMachine } from './state-machine.ts';
+import type { LockFacts } from './txn/types.ts';
 import type { ForwardHandler, KeyStretch, KvService, Operation, ScanPage, ScanRequest } from './types.ts';
 import type { AccessListener } from './view.ts';
 
@@ -55,6 +56,8 @@ export interface KvServiceOptions {
   readonly maintenance?: Partial<MaintenanceOptions>;
   /** Hears of every key that a command or a scan touches on a leader; for signals of load. Must be quick. */
   readonly onAccess?: AccessListener;
+  /** Hears of locks that somebody waits for at a leader here; their fate should be asked for. */
+  readonly onLockMet?: (group: GroupId, lock: LockFacts) => void;
   /** Hears of background work that failed and will be tried again. */
   readonly onBackgroundError?: (error: unknown) => void;
 }
@@ -145,6 +148,7 @@ class LocalKvService implements NodeKvService {
       clockLimits: limits?.clock ?? {},
       ...(onAccess === undefined ? {} : { onAccess }),
     });
+    executor.txns.onLockMet((lock) => this.options.onLockMet?.(raft.groupId, lock));
     const replica: LocalReplica = { isServing: () => executor.isServing, leader: () => raft.leader() };
     const stopMaintenance = this.maintenance.add({ executor, store });
     this.hosted.set(raft.groupId, { raft, executor, replica, stateMachine, stopMaintenance });

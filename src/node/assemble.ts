@@ -15,6 +15,8 @@ import {
   CatalogLeader,
   createAdminBackend,
   createKvService,
+  createTxnClient,
+  FateResolver,
   ForwardingCatalogClient,
   ForwardingSpanClient,
   type FoundingConfiguration,
@@ -33,6 +35,8 @@ import {
   OracleShadow,
   serveOracle,
   serveSpans,
+  serveTxns,
+  TransactionRunner,
   WatchClient,
   WatchServer,
   type WorkTimes,
@@ -113,6 +117,8 @@ export interface AssembledNode {
   readonly catalog: ForwardingCatalogClient;
   /** Timestamps for what spans groups. */
   readonly oracle: OracleClient;
+  /** Runs what spans groups. */
+  readonly transactions: TransactionRunner;
   /** How the clock of a group that is to become the oracle compares with this node's own. */
   readonly shadow: OracleShadow;
   /** Groups, nodes and switches as this node was last told; undefined before the first time. */
@@ -195,6 +201,7 @@ export async function assembleNode(parts: NodeParts): Promise<AssembledNode> {
   const recorder = new LoadRecorder({ routes, clock, seed: self });
   const hlc = new Hlc(clock);
   const kv = createKvService({
+    onLockMet: (group, lock) => resolver.onLockMet(group, lock),
     routes,
     membersOf: (group) => follower.membersOf(group),
     network,
@@ -271,6 +278,33 @@ export async function assembleNode(parts: NodeParts): Promise<AssembledNode> {
     source: catalogLeader,
     channel: oracleChannel,
     scheduler,
+    onError: onBackgroundError,
+  });
+
+  // What spans groups: run from any node, carried out by the groups' leaders, cleaned up after by those as well.
+  const localTxns = (group: GroupId) => kv.executor(group)?.txns;
+  serveTxns(kv, localTxns);
+  const txnClient = createTxnClient({ kv, local: localTxns, clock });
+  const transactions = new TransactionRunner({
+    client: txnClient,
+    kv,
+    timestamps: oracle,
+    clock,
+    scheduler,
+    random,
+    onError: onBackgroundError,
+  });
+  const resolver = new FateResolver({
+    client: txnClient,
+    kv,
+    led: () =>
+      host
+        .all()
+        .filter(({ executor }) => executor.isServing)
+        .map(({ raft, executor }) => ({ group: raft.groupId, txns: executor.txns })),
+    clock,
+    scheduler,
+    random,
     onError: onBackgroundError,
   });
   const spans = new ForwardingSpanClient(kv, clock);
@@ -392,6 +426,7 @@ export async function assembleNode(parts: NodeParts): Promise<AssembledNode> {
   agent.start();
   authority.start();
   shadow.start();
+  resolver.start();
   upkeep.start();
   return {
     kv,
@@ -403,6 +438,7 @@ export async function assembleNode(parts: NodeParts): Promise<AssembledNode> {
     catalogLeader,
     catalog,
     oracle,
+    transactions,
     shadow,
     document: () => agent.document,
     readiness: () => readinessOf({ self, routes, document: agent.document, host }),
@@ -410,6 +446,7 @@ export async function assembleNode(parts: NodeParts): Promise<AssembledNode> {
     async stop() {
       stopFounding();
       shadow.stop();
+      resolver.stop();
       const switched = authority.stop();
       agent.stop();
       const kept = upkeep.stop();

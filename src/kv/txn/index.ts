@@ -1,3 +1,4 @@
+export { createTxnClient, serveTxns, TXN_TIMEOUT_MS, type TxnClientOptions } from './coordinator-client.ts';
 export {
   type CoordinatorParts,
   DEFAULT_TRANSACTION_LIMITS,

@@ -167,6 +167,7 @@ export class ClusterNode {
     });
     const redis = createRedisService({
       kv: node.kv,
+      transactions: node.transactions,
       clock,
       scheduler,
       random,
