@@ -9,6 +9,7 @@ import { ABSENT, encodePurge, encodeSetGc } from './entry.ts';
 import type { GroupExecutor } from './executor.ts';
 import { type Hlc, timestampOfMs } from './hlc.ts';
 import { ownerOf } from './ownership.ts';
+import { Forgetting } from './txn/forgetting.ts';
 import { physicalMs } from './types.ts';
 
 /** When and how much. */
@@ -50,6 +51,7 @@ class GroupMaintenance {
   private readonly hlc: Hlc;
   private readonly options: MaintenanceOptions;
   private readonly pause: (ms: Millis) => Promise<void>;
+  private readonly forgetting: Forgetting;
   private running: Promise<void> | undefined;
   /** Applied index at which the store was seen to hold no key with an expiry at all. */
   private noExpiryAt: LogIndex = -1;
@@ -63,6 +65,7 @@ class GroupMaintenance {
     this.hlc = hlc;
     this.options = options;
     this.pause = pause;
+    this.forgetting = new Forgetting(group.store, (build) => group.executor.proposeMaintenance(build));
   }
 
   /** One round; a round that is still under way is left alone. */
@@ -86,6 +89,7 @@ class GroupMaintenance {
     if (this.group.executor.isServing) {
       await this.purge(isStopped);
       await this.advanceThreshold();
+      await this.forgetting.run(this.hlc.peek());
     }
     await this.collect(isStopped);
   }

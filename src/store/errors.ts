@@ -98,3 +98,8 @@ export function openFailure(location: string, error: unknown): KvorumError {
   const reason = cause instanceof Error ? cause.message : String(cause);
   return new CorruptStoreError(location, `is damaged: ${reason}`, { cause });
 }
+
+/** @throws SnapshotTooOldError when history at `readTs` is not kept any more */
+export function assertReadable(readTs: HlcTimestamp, threshold: HlcTimestamp): void {
+  if (readTs < threshold) throw new SnapshotTooOldError(readTs, threshold);
+}

@@ -17,7 +17,7 @@ import { type BaseVersion, BufferedKey, BufferedVersion, Generation } from './ap
 import { CheckedLevel } from './checked-level.ts';
 import { encodeMetaKey, encodeRangeKey, encodeVersion, nameOf } from './codec.ts';
 import { KeyCounters, RANGE_COUNT_PENDING, RANGE_COUNTED, type Uncounted } from './counters.ts';
-import { openFailure, SnapshotTooOldError, StoreClosedError } from './errors.ts';
+import { assertReadable, openFailure, StoreClosedError } from './errors.ts';
 import { findExpired } from './expiry.ts';
 import { digestStore, exportStore } from './export.ts';
 import { flushGeneration } from './flush.ts';
@@ -193,17 +193,13 @@ class MvccGroupStore implements GroupStore {
     };
   }
 
-  private assertReadable(readTs: HlcTimestamp): void {
-    if (readTs < this.threshold) throw new SnapshotTooOldError(readTs, this.threshold);
-  }
-
   async get(key: Buffer, readTs: HlcTimestamp): Promise<StoreRow | undefined> {
-    this.assertReadable(readTs);
+    assertReadable(readTs, this.threshold);
     return readAt(key, readTs, this.view());
   }
 
   async scan(request: StoreScanRequest): Promise<StoreScanPage> {
-    this.assertReadable(request.readTs);
+    assertReadable(request.readTs, this.threshold);
     if (request.limit <= 0 || Buffer.compare(request.start, request.end) >= 0) return { rows: [], next: undefined };
     return scanPage(this.view(), request, { pageBytes: this.limits.scanPageBytes });
   }
@@ -480,9 +476,7 @@ class MvccGroupStore implements GroupStore {
     this.flushing = undefined;
   }
 
-  /**
-   * Writes rows that change no answer, built when the lane is free, so that nothing is between buffer and disk.
-   */
+  /** Writes rows that change no answer, built when the lane is free, so that nothing is between buffer and disk. */
   private writeInLane(build: () => LevelOperation[]): Promise<void> {
     return this.lane.run(async () => {
       const operations = build();
