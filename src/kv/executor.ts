@@ -25,6 +25,7 @@ import { type ClockLimits, GroupClock, type RenewalOutcome } from './group-clock
 import { GroupReads } from './group-reads.ts';
 import type { Hlc } from './hlc.ts';
 import type { SpanExecutor } from './move/types.ts';
+import { OperationQueue } from './operation-queue.ts';
 import { Overlay, type Unit } from './overlay.ts';
 import { ReadConfirmer } from './read-confirmer.ts';
 import { LeaderSpans } from './span-executor.ts';
@@ -92,12 +93,11 @@ export class GroupExecutor {
   private newestInflight: TurnEntry | undefined;
   private inflightEntries = 0;
   private inflightBytes = 0;
-  /** Operations that wait for room, oldest at `waitingHead`. */
-  private waiting: Operation<unknown>[] = [];
-  private waitingHead = 0;
-  /** Operations to be evaluated again that found the clock's bound reached; they go before those that wait. */
-  private readonly parked: { readonly operation: Operation<unknown>; readonly tries: number }[] = [];
-  private isDraining = false;
+  private readonly queue = new OperationQueue({
+    mayRetry: () => this.serving && this.mayDraw(),
+    mayStart: () => this.serving && !this.isFull() && this.mayDraw(),
+    evaluate: (operation, tries) => this.evaluate(operation, tries),
+  });
   private entryCount = 0;
   private operationCount = 0;
   private conflictCount = 0;
@@ -148,7 +148,7 @@ export class GroupExecutor {
       scheduler: this.scheduler,
       nowMs: () => physicalMs(options.hlc.peek()),
       again: (operation, tries) => {
-        this.parked.push({ operation, tries });
+        this.queue.addRetry(operation, tries);
         this.drainWaiting();
       },
     });
@@ -196,7 +196,7 @@ export class GroupExecutor {
       conflicts: this.conflictCount,
       inflightEntries: this.inflightEntries,
       inflightBytes: this.inflightBytes,
-      waitingOperations: this.waiting.length - this.waitingHead + this.parked.length,
+      waitingOperations: this.queue.size,
     };
   }
 
@@ -209,11 +209,11 @@ export class GroupExecutor {
       complete(operation, this.notLeader(), undefined);
       return;
     }
-    if (this.waitingHead < this.waiting.length || this.parked.length > 0 || this.isFull() || !this.mayDraw()) {
-      if (this.waiting.length - this.waitingHead >= this.limits.maxWaitingOperations) {
+    if (this.queue.size > 0 || this.isFull() || !this.mayDraw()) {
+      if (this.queue.waitingCount >= this.limits.maxWaitingOperations) {
         complete(operation, new BusyError('too many operations wait for the group; try again later'), undefined);
       } else {
-        this.waiting.push(operation);
+        this.queue.add(operation);
         if (!this.mayDraw()) this.clock.request();
       }
       return;
@@ -263,7 +263,7 @@ export class GroupExecutor {
 
   private evaluate(operation: Operation<unknown>, tries: number): void {
     if (!this.mayDraw()) {
-      this.parked.push({ operation, tries });
+      this.queue.addRetry(operation, tries);
       this.clock.request();
       return;
     }
@@ -429,21 +429,8 @@ export class GroupExecutor {
   }
 
   private drainWaiting(): void {
-    if (this.isDraining) return;
-    this.isDraining = true;
-    while (this.serving && this.parked.length > 0 && this.mayDraw()) {
-      const { operation, tries } = this.parked.shift()!;
-      this.evaluate(operation, tries);
-    }
-    while (this.serving && this.waitingHead < this.waiting.length && !this.isFull() && this.mayDraw()) {
-      this.evaluate(this.waiting[this.waitingHead++]!, 1);
-    }
-    if (this.waitingHead < this.waiting.length && !this.isFull() && !this.mayDraw()) this.clock.request();
-    if (this.waitingHead === this.waiting.length) {
-      this.waiting = [];
-      this.waitingHead = 0;
-    }
-    this.isDraining = false;
+    this.queue.drain();
+    if (this.serving && this.queue.size > 0 && !this.isFull() && !this.mayDraw()) this.clock.request();
   }
 
   private onLeadership(event: LeadershipEvent): void {
@@ -476,17 +463,8 @@ export class GroupExecutor {
       this.settleAbandoned(entry, this.notLeader());
     }
     this.lockWaits.failAll(this.notLeader());
-    this.refuseWaiting(this.notLeader());
+    this.queue.refuseAll(this.notLeader());
     this.confirmer.failAll(this.notLeader());
-  }
-
-  /** Nothing was proposed of what waits. */
-  private refuseWaiting(error: Error): void {
-    const waiting = this.waiting.slice(this.waitingHead);
-    this.waiting = [];
-    this.waitingHead = 0;
-    for (const { operation } of this.parked.splice(0)) complete(operation, error, undefined);
-    for (const operation of waiting) complete(operation, error, undefined);
   }
 
   /** Renewals go ahead of every operation that waits for room. */
@@ -500,7 +478,7 @@ export class GroupExecutor {
 
   private onRenewed(failure: Error | undefined): void {
     if (failure === undefined || !this.serving) this.drainWaiting();
-    else if (!this.mayDraw()) this.refuseWaiting(failure);
+    else if (!this.mayDraw()) this.queue.refuseAll(failure);
   }
 
   /**
