@@ -2,6 +2,9 @@
 import { strict as assert } from 'node:assert';
 import { describe, it } from 'node:test';
 import { LockedError } from '../../../src/kv/errors.ts';
+import { Forgetting } from '../../../src/kv/txn/forgetting.ts';
+import { KEEP_FATES_MS } from '../../../src/kv/txn/leader.ts';
+import { fateName } from '../../../src/kv/txn/lock-rows.ts';
 import type { TxnIdentity } from '../../../src/kv/txn/types.ts';
 import { groupId, type HlcTimestamp, hlcTimestamp } from '../../../src/platform/index.ts';
 import { Bed, bytes } from '../fakes.ts';
@@ -201,5 +204,23 @@ describe('a move', () => {
     const value = target.get('b');
     target.settle();
     assert.equal(value.reply, '2');
+  });
+});
+
+describe('fates', () => {
+  it('are forgotten through the log an hour after their transaction began, and not before', async () => {
+    const bed = new Bed();
+    const old = at(bed, 't');
+    await run(bed, bed.executor.txns.commitOnePhase(request(old, [put('a', '1')])));
+    const forgetting = new Forgetting(bed.store, (build) => bed.executor.proposeMaintenance(build));
+    const row = () => bed.store.side(bytes('a'), fateName(old.txnId));
+    bed.clock.advance(KEEP_FATES_MS - 1000);
+    await run(bed, forgetting.run(bed.hlc.peek()));
+    assert.notEqual(row(), undefined);
+    bed.clock.advance(2000);
+    await run(bed, forgetting.run(bed.hlc.peek()));
+    assert.equal(row(), undefined);
+    assert.equal((await run(bed, bed.executor.txns.commitOnePhase(request(old, [put('a', '1')])))).kind, 'tooOld');
+    assert.equal((await run(bed, bed.executor.txns.status(old))).kind, 'forgotten');
   });
 });
