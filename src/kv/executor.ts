@@ -20,10 +20,14 @@ import {
   OutcomeUnknownError,
   TooLargeError,
 } from './errors.ts';
-import { DEFAULT_EXECUTOR_LIMITS, type ExecutorLimits } from './executor-limits.ts';
-import { type ClockLimits, GroupClock, type RenewalOutcome } from './group-clock.ts';
+import {
+  DEFAULT_EXECUTOR_LIMITS,
+  type ExecutorLimits,
+  type ExecutorStats,
+  type GroupExecutorOptions,
+} from './executor-options.ts';
+import { GroupClock, type RenewalOutcome } from './group-clock.ts';
 import { GroupReads } from './group-reads.ts';
-import type { Hlc } from './hlc.ts';
 import type { SpanExecutor } from './move/types.ts';
 import { OperationQueue } from './operation-queue.ts';
 import { Overlay, type Unit } from './overlay.ts';
@@ -36,36 +40,13 @@ import { isStale, NO_SOURCES, type Pending, type Source, TurnEntry } from './tur
 import { LeaderTxns } from './txn/leader.ts';
 import { LockWaits } from './txn/lock-waits.ts';
 import { type Operation, physicalMs, type ScanPage, type ScanRequest } from './types.ts';
-import { type AccessListener, CommandView } from './view.ts';
+import { CommandView } from './view.ts';
 
 /** What becomes of those who wait for a ceiling that may or may not come. */
 const LOST = 'nobody knows whether the ceiling of the group was raised; try again';
 
 /** What is left of `usualCommands` from one smaller entry to the next. */
 const USUAL_DECAY = 0.98;
-
-export interface GroupExecutorOptions {
-  readonly nodeId: NodeId;
-  readonly raft: RaftGroup;
-  readonly stateMachine: GroupStateMachine;
-  readonly store: GroupStore;
-  readonly hlc: Hlc;
-  readonly scheduler: Scheduler;
-  readonly limits?: Partial<ExecutorLimits>;
-  readonly clockLimits?: Partial<ClockLimits>;
-  /** Hears of every key that a command reads or writes, once an evaluation; for signals of load. Must be quick. */
-  readonly onAccess?: AccessListener;
-}
-
-/** Counters since start, for metrics. */
-export interface ExecutorStats {
-  readonly operations: number;
-  readonly entries: number;
-  readonly conflicts: number;
-  readonly inflightEntries: number;
-  readonly inflightBytes: number;
-  readonly waitingOperations: number;
-}
 
 /** Evaluates, sequences and answers for one group; idle unless this node leads it. */
 export class GroupExecutor {

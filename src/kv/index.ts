@@ -3,8 +3,13 @@ export * from './balance/index.ts';
 export * from './catalog/index.ts';
 export { type DecodedEntry, decodeEntry } from './decoded-entry.ts';
 export * from './errors.ts';
-export { type ExecutorStats, GroupExecutor } from './executor.ts';
-export { DEFAULT_EXECUTOR_LIMITS, type ExecutorLimits } from './executor-limits.ts';
+export { GroupExecutor } from './executor.ts';
+export {
+  DEFAULT_EXECUTOR_LIMITS,
+  type ExecutorLimits,
+  type ExecutorStats,
+  type GroupExecutorOptions,
+} from './executor-options.ts';
 export { type ClockLimits, DEFAULT_CLOCK_LIMITS, GroupClock } from './group-clock.ts';
 export { GroupRouter, type GroupRouterOptions, type RemoteForm, type RoutingOptions, submit } from './group-router.ts';
 export { Hlc, MAX_FORWARD_SKEW_MS, timestampOfMs } from './hlc.ts';

@@ -1,7 +1,7 @@
 /** A group of one that does what the test says: entries apply, get lost or stay open on command. */
 import { strict as assert } from 'node:assert';
 import { GroupExecutor } from '../../src/kv/executor.ts';
-import type { ExecutorLimits } from '../../src/kv/executor-limits.ts';
+import type { ExecutorLimits } from '../../src/kv/executor-options.ts';
 import { Hlc, type KeyView, type LiveValue, NotLeaderError, OutcomeUnknownError } from '../../src/kv/index.ts';
 import { encodeSpan } from '../../src/kv/span-entries.ts';
 import { GroupStateMachine } from '../../src/kv/state-machine.ts';

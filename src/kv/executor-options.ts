@@ -1,4 +1,11 @@
-/** What one group's executor holds at most, and how it gathers commands into entries. */
+/** What one group's executor is made of, what it holds at most and how it gathers commands into entries. */
+import type { NodeId, Scheduler } from '../platform/index.ts';
+import type { RaftGroup } from '../raftengine/index.ts';
+import type { GroupStore } from '../store/index.ts';
+import type { ClockLimits } from './group-clock.ts';
+import type { Hlc } from './hlc.ts';
+import type { GroupStateMachine } from './state-machine.ts';
+import type { AccessListener } from './view.ts';
 
 /** Each has its reason beside it. */
 export interface ExecutorLimits {
@@ -38,3 +45,27 @@ export const DEFAULT_EXECUTOR_LIMITS: ExecutorLimits = {
   maxWaitingOperations: 100_000,
   maxTries: 8,
 };
+
+/** What one is made of. */
+export interface GroupExecutorOptions {
+  readonly nodeId: NodeId;
+  readonly raft: RaftGroup;
+  readonly stateMachine: GroupStateMachine;
+  readonly store: GroupStore;
+  readonly hlc: Hlc;
+  readonly scheduler: Scheduler;
+  readonly limits?: Partial<ExecutorLimits>;
+  readonly clockLimits?: Partial<ClockLimits>;
+  /** Hears of every key that a command reads or writes, once an evaluation; for signals of load. Must be quick. */
+  readonly onAccess?: AccessListener;
+}
+
+/** Counters since start, for metrics. */
+export interface ExecutorStats {
+  readonly operations: number;
+  readonly entries: number;
+  readonly conflicts: number;
+  readonly inflightEntries: number;
+  readonly inflightBytes: number;
+  readonly waitingOperations: number;
+}
