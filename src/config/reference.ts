@@ -41,9 +41,17 @@ members:
   - 3=10.0.0.3:50051
 redis:
   host: 0.0.0.0
+  passwordFile: /etc/kvorum/passwords
 grpc:
   host: 0.0.0.0
+  tls:
+    ca: /etc/kvorum/ca.pem
+    cert: /etc/kvorum/node2.pem
+    key: /etc/kvorum/node2.key
 \`\`\`
+
+Nothing listens beyond this machine where nobody has to prove who they are: without the password and the certificates this
+node would not start, unless \`insecure\` says that this is meant; see [operations](operations.md#security).
 
 ## Groups
 

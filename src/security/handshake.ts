@@ -1,23 +1,21 @@
 /** Says in words why a server cannot be reached with or without TLS, where the protocol above only says "no connection". */
-import { connect as connectPlain } from 'node:net';
 import { connect as connectTls } from 'node:tls';
 import type { Millis } from '../platform/index.ts';
 import type { CallerCertificates } from './grpc.ts';
 
-/** A TLS server answers bytes that are no handshake with an alert record, RFC 8446 §5.1. */
-const ALERT_RECORD = 0x15;
+/** Sent after the handshake to hear whether the server goes on. */
 const HTTP2_PREFACE = 'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n';
 
-function looksLikeTls(host: string, port: number, timeoutMs: Millis): Promise<boolean> {
+/** True when the other side answers a handshake, whatever it thinks of it. Nothing is sent and nothing is believed. */
+function speaksTls(host: string, port: number, timeoutMs: Millis): Promise<boolean> {
   return new Promise((resolve) => {
-    const socket = connectPlain({ host, port }, () => socket.write(HTTP2_PREFACE));
+    const socket = connectTls({ host, port, ALPNProtocols: ['h2'], rejectUnauthorized: false }, () => finish(true));
     const finish = (isTls: boolean): void => {
       socket.destroy();
       resolve(isTls);
     };
     socket.setTimeout(timeoutMs, () => finish(false));
-    socket.once('data', (bytes) => finish(bytes[0] === ALERT_RECORD));
-    socket.once('error', () => finish(false));
+    socket.once('error', ({ code = '' }: NodeJS.ErrnoException) => finish(/ALERT/.test(code)));
     socket.once('close', () => finish(false));
   });
 }
@@ -68,5 +66,5 @@ export async function explainHandshake(
   const host = address.slice(0, at).replace(/^\[(.*)\]$/, '$1');
   const port = Number(address.slice(at + 1));
   if (certificates !== undefined) return tlsFailure(host, port, certificates, timeoutMs);
-  return (await looksLikeTls(host, port, timeoutMs)) ? 'it speaks TLS only' : undefined;
+  return (await speaksTls(host, port, timeoutMs)) ? 'it speaks TLS only' : undefined;
 }
