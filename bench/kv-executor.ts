@@ -58,6 +58,7 @@ async function openBed() {
       done({ kind: 'applied', index, result: stateMachine.apply([entry])[0] });
     }
   };
+  turn();
   void executor.spans.command({ kind: 'assign', start: Buffer.alloc(0), end: undefined, epoch: 1 });
   turn();
   return { executor, store, turn };
