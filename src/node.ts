@@ -139,7 +139,7 @@ export async function startNode(options: NodeOptions, version: string): Promise<
     const admin = createAdminService(node.admin);
     admin.addTo(network.server);
     opened.push(async () => admin.close());
-    const keys = createKeyServices({ kv: node.kv, clock, scheduler, random });
+    const keys = createKeyServices({ kv: node.kv, clock, scheduler, random, transactions: node.transactions });
     keys.addTo(network.server);
     opened.push(() => keys.close());
     const redis = await startRedisServer({

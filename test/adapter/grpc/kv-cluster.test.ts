@@ -221,6 +221,20 @@ describe('what is asked of the keys of a cluster', () => {
     }
   });
 
+  test('goes on where a page ended, at its limit or at the end of what a group really has', async () => {
+    const many = letters.flatMap((one) => letters.map((other) => one + other));
+    for (const reverse of [false, true]) {
+      const groups = new Groups();
+      await groups.cluster.batch(
+        many.map((key) => put(key)),
+        forever,
+      );
+      if (!reverse) groups.truth = storageKey(Buffer.from('f'));
+      else groups.truth = groups.border = storageKey(Buffer.from('b'));
+      assert.equal(await scanned(groups, { reverse }), (reverse ? [...many].reverse() : many).join(''));
+    }
+  });
+
   test('says when a range was deleted in part only', async () => {
     const groups = new Groups();
     await groups.cluster.batch([put('a'), put('z')], forever);

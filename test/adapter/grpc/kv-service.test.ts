@@ -187,6 +187,36 @@ describe('keys over gRPC', () => {
     ]);
   });
 
+  test('change together over all groups in one step, and in transactions of several calls at any node', async () => {
+    const step = {
+      if: [{ key: 'a', exists: false }],
+      do: [
+        { put: 'a', value: '50' },
+        { put: 'z', value: '50' },
+        { put: 'm', value: '50' },
+      ],
+    };
+    assert.equal((await each[1]!.step(step)).succeeded, true);
+    assert.equal((await each[2]!.step(step)).succeeded, false);
+    const names = ['a', 'm', 'z'];
+    const transfer = (one: KvorumClient, from: string, to: string): Promise<void> =>
+      one.transaction(async (t) => {
+        const left = Number(await t.get(from)) - 1;
+        const more = Number(await t.get(to)) + 1;
+        await t.put(from, String(left));
+        await t.put(to, String(more));
+      });
+    await Promise.all(
+      Array.from({ length: 6 }, (_, at) => transfer(each[at % 3]!, names[at % 3]!, names[(at + 1) % 3]!)),
+    );
+    const sum = await client.transaction(async (t) => {
+      let total = 0;
+      for await (const { value } of t.scan()) total += Number(value);
+      return total;
+    });
+    assert.equal(sum, 150);
+  });
+
   test('say what is wrong with a code, what happened, and when to ask again', async () => {
     const refused = (definition: grpc.ServiceDefinition, method: string, request: object) =>
       call(nodes.endpoints[0]!, definition, method, request).then(
