@@ -134,7 +134,9 @@ export function exposureProblems({ redis, grpc, insecure }: Exposure): ConfigPro
     problems.push({
       key,
       origin: 'the whole configuration',
-      message: `${who} at ${host} could do everything without proving who they are: ${remedy}, or say insecure: yes (--insecure) on a network that nobody else is on`,
+      message:
+        `${who} at ${host} could do everything without proving who they are: ${remedy}, or say insecure: yes ` +
+        '(--insecure) on a network that nobody else is on',
     });
   };
   const asksRedis =
