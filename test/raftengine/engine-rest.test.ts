@@ -112,3 +112,29 @@ test('a group that is read from its lease stays awake, one that is only looked a
   }
   assert.equal(leader.engine.awakeGroups, 0);
 });
+
+test('a learner that was away, and never stands for election, is found again by its resting group', async () => {
+  const cluster = await resting(7, GROUPS.slice(0, 1));
+  const leader = cluster.leaderOf()!;
+  const learner = cluster.up().find((node) => node !== leader)!;
+  const steps = [{ kind: 'addLearner' as const, nodeId: learner.id }];
+  await cluster.simulation.runToEnd(leader.group.changeMembership(steps, Buffer.alloc(0)));
+  await cluster.until(() => cluster.up().every((node) => node.engine.awakeGroups === 0));
+  learner.crash();
+  await cluster.simulation.runFor(5000);
+  await cluster.restart(learner.id);
+  await cluster.until(() => learner.group.status().leader === leader.id, 2000);
+});
+
+test('a node that is cut off from the leader alone takes no leadership from it: who rests under it refuses', async () => {
+  const cluster = await resting(8, GROUPS.slice(0, 1));
+  await cluster.simulation.runFor(10_000);
+  const leader = cluster.leaderOf()!;
+  const cut = cluster.up().find((node) => node !== leader)!;
+  const { term } = leader.group.status();
+  cluster.fabric.setCut(leader.id, cut.id, true);
+  cluster.fabric.setCut(cut.id, leader.id, true);
+  await cluster.simulation.runFor(10_000);
+  assert.equal(cluster.leaderOf(), leader);
+  assert.equal(leader.group.status().term, term);
+});
