@@ -186,3 +186,13 @@ test('a follower that wakes goes on from the last sign of life: it campaigns bet
   const terms = [2, 3].map((id) => cluster.core(id).term);
   assert.ok(Math.max(...terms) > 1, 'somebody stood for election');
 });
+
+test('a group does not go to rest while a read or a transfer of leadership waits', () => {
+  const cluster = new TestCluster([1, 2, 3], [], REST).elect(1).tick(1);
+  cluster.lose = (message) => message.kind === 'timeoutNow';
+  cluster.core(1).transferLeadership(nodeId(2), cluster.nowMs);
+  cluster.tick(9);
+  for (const node of cluster.nodes.values()) assert.equal(node.core.isQuiet, false);
+  cluster.tick(20);
+  assert.ok(cluster.core(1).isQuiet);
+});
