@@ -196,3 +196,11 @@ test('a group does not go to rest while a read or a transfer of leadership waits
   cluster.tick(20);
   assert.ok(cluster.core(1).isQuiet);
 });
+
+test('a leader at rest that is asked while it is cut off is awake, and steps down like any other', () => {
+  const cluster = resting();
+  cluster.isolate(1);
+  cluster.propose(1, 'x');
+  cluster.settle().tick(21, [1]);
+  assert.equal(cluster.core(1).role, Role.Follower);
+});
