@@ -25,7 +25,28 @@ export {
   type GroupStateMachineOptions,
   type UnitRefusal,
 } from './state-machine.ts';
-export * from './txn/index.ts';
+export { createTxnClient, serveTxns, TXN_TIMEOUT_MS, type TxnClientOptions } from './txn/coordinator-client.ts';
+export {
+  type CoordinatorParts,
+  DEFAULT_TRANSACTION_LIMITS,
+  type GrantedTimestamp,
+  type Isolation,
+  LostLockError,
+  RetryTooOldError,
+  type TimestampSource,
+  TransactionAbortedError,
+  type TransactionLimits,
+  TransactionUnknownError,
+} from './txn/coordinator-types.ts';
+export {
+  DEFAULT_RESOLVER_LIMITS,
+  FateResolver,
+  ForgottenFateError,
+  type LedGroup,
+  type ResolverLimits,
+  type ResolverParts,
+} from './txn/resolver.ts';
+export { type RunRequest, type RunResult, TransactionRunner } from './txn/transaction-runner.ts';
 export * from './txn-api.ts';
 export * from './types.ts';
 export type { AccessListener } from './view.ts';
