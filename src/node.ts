@@ -17,6 +17,7 @@ import {
   storeMemoryBytes,
 } from './config/index.ts';
 import { handOver } from './hand-over.ts';
+import { shownBalance, shownError } from './log-facts.ts';
 import { assembleNode, type NodeStatus, type Readiness, registerMetrics } from './node/index.ts';
 import {
   type Clock,
@@ -129,9 +130,10 @@ export async function startNode(options: NodeOptions, version: string): Promise<
       limits: options.raft,
       retentionMs: options.retentionMs,
       onFatal,
-      onBalance: ({ duty, event, text }) => {
-        const isWrong = event === 'failed' || event === 'overdue';
-        logger[isWrong ? 'warn' : 'info']({ rule: duty, event }, `balancing: ${event}: ${text}`);
+      onBalance: (report) => {
+        const isWrong = report.event === 'failed' || report.event === 'overdue';
+        // The reasons name keys: whoever may see them asks the cluster for its balance.
+        logger[isWrong ? 'warn' : 'info'](shownBalance(report), `balancing: ${report.event}`);
       },
       onBackgroundError: (error) => logger.warn({ err: error }, 'background work failed and will be tried again'),
     });
@@ -207,10 +209,4 @@ async function openSecurity({ redis, grpc }: NodeOptions, clock: Clock): Promise
     grpc: grpc.tls && (await CertificateStore.open(grpc.tls, 'peer', clock)),
     passwords: await Passwords.open({ password: redis.password, file: redis.passwordFile }),
   };
-}
-
-function shownError(error: unknown): object {
-  if (!(error instanceof Error)) return { message: String(error) };
-  const code = error instanceof KvorumError ? { code: error.code } : {};
-  return { type: error.name, ...code, message: error.message, stack: error.stack };
 }
