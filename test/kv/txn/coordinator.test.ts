@@ -381,6 +381,15 @@ describe('a transaction under snapshot isolation', () => {
     assert.equal(cluster.peek(A), 'newer');
   });
 
+  it('loses also when it has not read what it writes', async () => {
+    const { runner, end, soon, cluster } = bed();
+    const one = await end(runner.begin({ isolation: 'snapshot', deadlineMs: soon() }));
+    await end(runner.run({ keys: [], deadlineMs: soon() }, writeBoth));
+    await one.put(A, Buffer.from('lost'), NEVER);
+    await assert.rejects(end(one.commit(soon())), ConflictError);
+    assert.equal(cluster.peek(A), 'one');
+  });
+
   it('may read what others are about to change', async () => {
     const { runner, end, soon, cluster } = bed();
     const one = await end(runner.begin({ isolation: 'snapshot', deadlineMs: soon() }));
