@@ -126,7 +126,10 @@ describe('the service for transactions', () => {
           return [row, undefined];
         },
       }) as unknown as TxnGroup;
-    serveTxns({ onForward: (_service, registered) => (handler = registered) && undefined }, () => group('there'));
+    const register = (_service: string, registered: ForwardHandler): void => {
+      handler = registered;
+    };
+    serveTxns({ onForward: register }, () => group('there'));
     const client = createTxnClient({
       kv: {
         servesLocally: () => true,
