@@ -10,16 +10,9 @@ import { assert, assertNever, type HlcTimestamp, type Millis, type NodeId, type 
 import type { LeadershipEvent, ProposalOutcome, RaftGroup } from '../raftengine/index.ts';
 import type { GroupStore } from '../store/index.ts';
 import type { Authority, FenceCommand, FenceReply } from './authority.ts';
-import { complete } from './completion.ts';
+import { complete, unknownOutcome } from './completion.ts';
 import { expectBytes, rangeBytes } from './entry.ts';
-import {
-  BusyError,
-  CeilingExpiredError,
-  ConflictError,
-  NotLeaderError,
-  OutcomeUnknownError,
-  TooLargeError,
-} from './errors.ts';
+import { BusyError, CeilingExpiredError, ConflictError, NotLeaderError, TooLargeError } from './errors.ts';
 import {
   DEFAULT_EXECUTOR_LIMITS,
   type ExecutorLimits,
@@ -32,6 +25,7 @@ import type { SpanExecutor } from './move/types.ts';
 import { OperationQueue } from './operation-queue.ts';
 import { Overlay, type Unit } from './overlay.ts';
 import { ReadConfirmer } from './read-confirmer.ts';
+import { AssignedTimestamps } from './reads/assigned.ts';
 import { LeaderSpans } from './span-executor.ts';
 import { SpanGate } from './span-gate.ts';
 import type { BatchResult, EntryResult, GroupStateMachine } from './state-machine.ts';
@@ -61,6 +55,9 @@ export class GroupExecutor {
   private readonly view: CommandView;
   private readonly confirmer: ReadConfirmer;
   private serving = false;
+  private readonly assigned = new AssignedTimestamps();
+  /** The smallest timestamp that something on its way was given. */
+  readonly oldestAssigned = (): HlcTimestamp | undefined => this.assigned.first ?? this.entry?.commitTs ?? this.turnTs;
   /** Timestamp of the commands of this turn, drawn by the first of them; undefined between turns. */
   private turnTs: HlcTimestamp | undefined;
   /** The entry that this turn's writes go into. */
@@ -338,7 +335,11 @@ export class GroupExecutor {
     this.newestInflight = entry;
     this.inflightEntries++;
     this.inflightBytes += payload.length;
-    this.raft.propose(payload, (outcome) => this.settle(entry, units, payload.length, outcome));
+    const { commitTs } = entry;
+    this.raft.propose(
+      payload,
+      this.assigned.track(commitTs, (outcome) => this.settle(entry, units, payload.length, outcome)),
+    );
   }
 
   // ---- End of the synchronous section. ----
@@ -419,6 +420,7 @@ export class GroupExecutor {
       case 'serving':
         assert(this.inflightEntries === 0 && this.overlay.isEmpty, 'a new leader starts without writes in flight');
         this.gate.reset();
+        this.assigned.clear();
         this.serving = true;
         // Timestamps of this term must be above every one of earlier terms: what comes waits for the clock.
         this.clock.begin();
@@ -563,15 +565,17 @@ export class GroupExecutor {
     const opening = this.clock.opening();
     if (opening !== undefined) return opening.then(() => this.proposeAside(build, isUrgent));
     this.closeEntry();
-    const payload = build(this.drawTimestamp());
+    const ts = this.drawTimestamp();
+    const payload = build(ts);
     this.inflightBytes += payload.length;
     return new Promise((resolve, reject) => {
-      this.raft.propose(payload, (outcome) => {
+      const done = (outcome: ProposalOutcome): void => {
         this.inflightBytes -= payload.length;
         if (outcome.kind === 'applied') resolve(outcome.result as EntryResult);
         else reject(outcome.kind === 'unknown' ? unknownOutcome(outcome.error) : outcome.error);
         this.drainWaiting();
-      });
+      };
+      this.raft.propose(payload, this.assigned.track(ts, done));
     });
   }
 
@@ -587,8 +591,3 @@ export class GroupExecutor {
     );
   }
 }
-
-const unknownOutcome = (error: Error): OutcomeUnknownError =>
-  error instanceof OutcomeUnknownError
-    ? error
-    : new OutcomeUnknownError('the write may or may not have happened', { cause: error });

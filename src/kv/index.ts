@@ -17,6 +17,7 @@ export { DEFAULT_MAINTENANCE, type MaintenanceOptions } from './maintenance.ts';
 export * from './move/index.ts';
 export * from './oracle/index.ts';
 export { DEFAULT_PROXY_LIMITS, type ProxyLimits, type ProxyStats } from './proxy.ts';
+export * from './reads/index.ts';
 export { createKvService, type KvGroup, type KvServiceOptions, type NodeKvService } from './service.ts';
 export {
   type BatchResult,

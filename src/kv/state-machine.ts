@@ -73,6 +73,8 @@ export class GroupStateMachine implements StateMachine {
   private conf: ConfState;
   /** Largest commit timestamp applied. */
   private largestTs: HlcTimestamp = ABSENT;
+  /** Largest timestamp that came from elsewhere; see `foreignTs`. */
+  private largestForeignTs: HlcTimestamp = ABSENT;
   /** Leaders issue timestamps below it; 0 before the first was committed. Never falls. */
   private ceiling: Millis = 0;
   private authorityNow: Authority = FIRST_AUTHORITY;
@@ -130,6 +132,14 @@ export class GroupStateMachine implements StateMachine {
   /** Largest commit timestamp applied so far; a new leader's clock must be past it before it issues anything. */
   get maxTs(): HlcTimestamp {
     return this.largestTs;
+  }
+
+  /**
+   * Nothing with a larger timestamp was acknowledged before it was in this group's log: transactions are when their primary is,
+   * and ranges that came in were by other clocks. Not replicated: an upper bound after a restart.
+   */
+  get foreignTs(): HlcTimestamp {
+    return this.largestForeignTs;
   }
 
   /** The ceiling below which leaders issue timestamps, and at which the next one begins; 0 before the first. */
@@ -261,6 +271,7 @@ export class GroupStateMachine implements StateMachine {
    * half too; that the ceiling is above keeps "everything of the group lies below its ceiling" true.
    */
   private adopt(ts: HlcTimestamp): void {
+    if (ts > this.largestForeignTs) this.largestForeignTs = ts;
     if (ts <= this.largestTs) return;
     this.largestTs = ts;
     this.raiseCeiling(physicalMs(ts) + 1);
@@ -456,6 +467,7 @@ export class GroupStateMachine implements StateMachine {
     this.term = loaded.term;
     this.conf = loaded.conf;
     this.largestTs = loaded.maxTs;
+    this.largestForeignTs = loaded.maxTs;
     this.ceiling = loaded.ceilingMs;
     this.authorityNow = loaded.authority;
     this.isConfStored = loaded.isConfStored;

@@ -15,6 +15,7 @@ import {
   CatalogLeader,
   createAdminBackend,
   createKvService,
+  createReplicaReads,
   createTxnClient,
   FateResolver,
   ForwardingCatalogClient,
@@ -33,6 +34,7 @@ import {
   OracleClient,
   OracleLeader,
   OracleShadow,
+  type ReplicaReads,
   serveOracle,
   serveSpans,
   serveTxns,
@@ -119,6 +121,8 @@ export interface AssembledNode {
   readonly oracle: OracleClient;
   /** Runs what spans groups. */
   readonly transactions: TransactionRunner;
+  /** Reads that this node's replicas may answer. */
+  readonly reads: ReplicaReads;
   /** How the clock of a group that is to become the oracle compares with this node's own. */
   readonly shadow: OracleShadow;
   /** Groups, nodes and switches as this node was last told; undefined before the first time. */
@@ -308,6 +312,15 @@ export async function assembleNode(parts: NodeParts): Promise<AssembledNode> {
     onError: onBackgroundError,
   });
   const spans = new ForwardingSpanClient(kv, clock);
+  const reads = createReplicaReads({
+    kv,
+    network,
+    clock,
+    scheduler,
+    hosted: host,
+    cluster: () => BigInt(routes.current.incarnation),
+    onError: onBackgroundError,
+  });
   const catalog = new ForwardingCatalogClient({ kv, catalogGroup: CATALOG_GROUP, clock, scheduler });
   const admin = createAdminBackend({
     local: {
@@ -427,6 +440,7 @@ export async function assembleNode(parts: NodeParts): Promise<AssembledNode> {
   authority.start();
   shadow.start();
   resolver.start();
+  reads.start();
   upkeep.start();
   return {
     kv,
@@ -439,6 +453,7 @@ export async function assembleNode(parts: NodeParts): Promise<AssembledNode> {
     catalog,
     oracle,
     transactions,
+    reads,
     shadow,
     document: () => agent.document,
     readiness: () => readinessOf({ self, routes, document: agent.document, host }),
@@ -447,6 +462,7 @@ export async function assembleNode(parts: NodeParts): Promise<AssembledNode> {
       stopFounding();
       shadow.stop();
       resolver.stop();
+      reads.stop();
       const switched = authority.stop();
       agent.stop();
       const kept = upkeep.stop();

@@ -1,0 +1,8 @@
+export { AssignedTimestamps } from './assigned.ts';
+export { NodeClaims, type ReadableReplica, ReplicaClaims } from './claims.ts';
+export { type ClosableGroup, GroupCloser } from './closer.ts';
+export { ClosedExchange } from './exchange.ts';
+export { ReplicaReader } from './reader.ts';
+export { createReplicaReads, type ReplicaReads, type ReplicaReadsOptions } from './replica-reads.ts';
+export { decodeToken, encodeToken } from './token.ts';
+export * from './types.ts';

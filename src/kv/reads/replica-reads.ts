@@ -1,0 +1,139 @@
+/** Closed timestamps and reads from replicas of one node, put together. */
+import type { Clock, GroupId, HlcTimestamp, Millis, NodeId, PeerNetwork, Scheduler } from '../../platform/index.ts';
+import type { RaftGroup } from '../../raftengine/index.ts';
+import type { GroupStore } from '../../store/index.ts';
+import type { GroupExecutor } from '../executor.ts';
+import type { GroupStateMachine } from '../state-machine.ts';
+import type { KvService } from '../types.ts';
+import { NodeClaims, type ReadableReplica } from './claims.ts';
+import { type ClosableGroup, GroupCloser } from './closer.ts';
+import { ClosedExchange } from './exchange.ts';
+import { leaderReads, serveReads } from './leader-endpoint.ts';
+import { type ReadLimits, ReplicaReader } from './reader.ts';
+import type { ReadAtReply, ReadAtRequest, ReadStats } from './types.ts';
+
+/** Periods of closing. */
+export interface ClosingTimes {
+  /** What is closed lies so far back. */
+  readonly lagMs: Millis;
+  readonly periodMs: Millis;
+}
+
+export const DEFAULT_CLOSING: ClosingTimes = { lagMs: 1000, periodMs: 200 };
+
+/** A group with a replica here. */
+export interface HostedReplica {
+  readonly groupId: GroupId;
+  readonly raft: RaftGroup;
+  readonly stateMachine: GroupStateMachine;
+  readonly store: GroupStore;
+  readonly executor: GroupExecutor;
+}
+
+export interface ReplicaReadsOptions {
+  readonly kv: KvService;
+  readonly network: PeerNetwork;
+  readonly clock: Clock;
+  readonly scheduler: Scheduler;
+  readonly hosted: { all(): readonly HostedReplica[]; get(group: GroupId): HostedReplica | undefined };
+  /** Names the cluster in tokens. */
+  readonly cluster: () => bigint;
+  readonly closing?: Partial<ClosingTimes>;
+  readonly limits?: Partial<ReadLimits>;
+  readonly onError: (error: unknown) => void;
+}
+
+/** Reads with a consistency of the reader's choice. */
+export interface ReplicaReads {
+  /** See `ReplicaReader.readAt`. */
+  readAt(request: ReadAtRequest): Promise<ReadAtReply>;
+  /** True when a read of the group can be tried here. */
+  mayServe(group: GroupId): boolean;
+  stats(): ReadStats;
+  start(): void;
+  stop(): void;
+}
+
+/** Puts it together. Call before the network is started. */
+export function createReplicaReads(options: ReplicaReadsOptions): ReplicaReads {
+  const { kv, network, clock, scheduler, hosted } = options;
+  const { lagMs, periodMs } = { ...DEFAULT_CLOSING, ...options.closing };
+  const parts = new WeakMap<GroupExecutor, { readonly closer: GroupCloser; readonly replica: ReadableReplica }>();
+  const partsOf = (group: HostedReplica) => {
+    let made = parts.get(group.executor);
+    if (made === undefined) {
+      made = { closer: new GroupCloser(closable(group, kv), clock, lagMs), replica: readable(group) };
+      parts.set(group.executor, made);
+    }
+    return made;
+  };
+  const replicaOf = (group: GroupId): ReadableReplica | undefined => {
+    const one = hosted.get(group);
+    return one === undefined ? undefined : partsOf(one).replica;
+  };
+  const executorOf = (group: GroupId): GroupExecutor | undefined => hosted.get(group)?.executor;
+  const claims = new NodeClaims(replicaOf);
+  const exchange = new ClosedExchange({
+    network,
+    clock,
+    scheduler,
+    claims,
+    closers: () =>
+      hosted
+        .all()
+        .filter(({ executor }) => executor.isServing)
+        .map((group) => partsOf(group).closer),
+    replicasOf: (group) => replicasOf(hosted.get(group)),
+    periodMs,
+    onError: options.onError,
+  });
+  serveReads(kv, executorOf);
+  const reader = new ReplicaReader({
+    claims,
+    replicaOf,
+    askLeader: leaderReads(kv, executorOf),
+    leads: (group) => kv.servesLocally(group),
+    clock,
+    scheduler,
+    cluster: options.cluster,
+    ...(options.limits === undefined ? {} : { limits: options.limits }),
+  });
+  return {
+    readAt: (request) => reader.readAt(request),
+    mayServe: (group) => reader.mayServe(group),
+    stats: () => reader.stats(),
+    start: () => exchange.start(),
+    stop: () => exchange.stop(),
+  };
+}
+
+const closable = ({ groupId, raft, stateMachine, executor }: HostedReplica, kv: KvService): ClosableGroup => ({
+  group: groupId,
+  isServing: () => executor.isServing,
+  holdsLease: () => raft.holdsLease(),
+  get term() {
+    return stateMachine.applied().term;
+  },
+  get appliedIndex() {
+    return stateMachine.applied().index;
+  },
+  get boundMs() {
+    return executor.clock.bound;
+  },
+  oldestAssigned: (): HlcTimestamp | undefined => executor.oldestAssigned(),
+  observe: (ts) => executor.clock.observe(ts),
+  now: () => kv.nowTs(),
+});
+
+const readable = ({ raft, stateMachine, store }: HostedReplica): ReadableReplica => ({
+  stateMachine,
+  store,
+  term: () => raft.leader()?.term ?? stateMachine.applied().term,
+});
+
+/** Members of every kind, learners too. */
+function replicasOf(group: HostedReplica | undefined): readonly NodeId[] {
+  if (group === undefined) return [];
+  const { voters, votersOutgoing, learners } = group.stateMachine.applied().conf;
+  return [...new Set([...voters, ...votersOutgoing, ...learners])];
+}
