@@ -25,6 +25,8 @@ const TEXT_BY_CODE: Readonly<Record<string, string>> = {
   RANGE_BUSY: MOVING,
   OVERTAKEN: 'TRYAGAIN a later command of the pipeline ran first; nothing was changed by this one, try again',
   BUSY: 'TRYAGAIN the leader is overloaded; nothing was changed, try again later',
+  LOCKED: 'TRYAGAIN a transaction held the keys too long; nothing was changed, try again',
+  TXN_ABORTED: 'TRYAGAIN the transaction was rolled back; nothing was changed, try again',
   CONFLICT: 'TRYAGAIN lost against concurrent writers too often; nothing was changed, try again',
   TOO_LARGE: 'ERR the command is larger than the configured limits allow; nothing was changed',
 };

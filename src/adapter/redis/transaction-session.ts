@@ -19,7 +19,7 @@ import {
 } from './group-request.ts';
 import { KEYSPACES } from './keyspace.ts';
 import { redirectElsewhere } from './redirects.ts';
-import { ErrorReply, NIL_ARRAY, RedisError, type Reply } from './reply.ts';
+import { EncodedReply, ErrorReply, NIL_ARRAY, RedisError, type Reply } from './reply.ts';
 import { splitArrayReply } from './reply-reader.ts';
 import { anyGroup, commonGroup, crossGroup, routeOf } from './routing.ts';
 import type { ServerState } from './server-state.ts';
@@ -197,6 +197,10 @@ export class TransactionSession {
         now === undefined || now === 'several' ? group : now,
         (lane, token) => new WatchRequest(storageKeys, resp, server.settings, lane, token),
       );
+      // The leader's own word for why it could not read them.
+      if (reply instanceof EncodedReply && reply.bytes[0] === 0x2d) {
+        throw new RedisError(reply.bytes.toString('utf8', 1).trimEnd());
+      }
       const { ambiguous, versions } = decodeVersions(reply);
       if (!ambiguous) return storageKeys.map((storageKey, index) => ({ storageKey, version: versions[index]! }));
       await new Promise<void>((resolve) => server.scheduler.endOfTurn(resolve));
