@@ -125,7 +125,8 @@ export class SpanState {
     }
     // Below this the history of what the group owns may not be complete.
     const own = this.store.gcThreshold;
-    const gcThreshold = held > own ? held : own;
+    let gcThreshold = own;
+    if (held > own) gcThreshold = held;
     // What was captured, and what comes in, is told apart by its history: a threshold that came with a range waits.
     if (!this.isPinned && held !== ABSENT) {
       if (held > own) this.store.setGcThreshold(writer, held);
