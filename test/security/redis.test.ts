@@ -96,6 +96,7 @@ function lastWords(port: number, bytes: string): Promise<string> {
     socket.on('data', (chunk) => {
       said += chunk;
     });
+    socket.setTimeout(5_000, () => socket.destroy(new Error('it is not closed')));
     socket.on('error', reject);
     socket.on('close', () => resolve(said));
     socket.on('end', () => socket.end());
