@@ -147,6 +147,7 @@ export async function startNode(options: NodeOptions, version: string): Promise<
     const redis = await startRedisServer({
       kv: node.kv,
       transactions: node.transactions,
+      reads: node.reads,
       host: options.redis.host,
       port: options.redis.port,
       tls:

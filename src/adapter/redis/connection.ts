@@ -2,15 +2,16 @@
  * One client: reads commands, starts them, and writes their replies in request order. Data commands of a pipeline are all
  * started at once; commands that look at the whole cluster or change the connection asynchronously hold back what follows.
  */
-import type { GroupId, Millis } from '../../platform/index.ts';
+import { type GroupId, KvorumError, type Millis } from '../../platform/index.ts';
 import type { ClientStream } from './client-stream.ts';
-import { arityAccepts } from './command.ts';
+import { arityAccepts, type CommandSpec } from './command.ts';
 import type { ResolvedCommand } from './command-table.ts';
 import { alone, runAcross } from './cross-group.ts';
 import { errorText } from './errors.ts';
 import { GroupLane, type LaneOwner } from './group-lane.ts';
 import { CommandRequest, type GroupRequest } from './group-request.ts';
 import { redirectElsewhere } from './redirects.ts';
+import { ReplicaReadMode } from './replica-reads.ts';
 import { EncodedReply, ErrorReply, errors, QUEUED, RedisError, type Reply } from './reply.ts';
 import { ReplyRing } from './reply-ring.ts';
 import { Rerouting, type ReroutingHost } from './rerouting.ts';
@@ -43,8 +44,8 @@ export class Connection implements LaneOwner, ReroutingHost {
   replyMode: 'on' | 'off' | 'skip' | 'skipNext' = 'on';
   /** Answer MOVED for slots that other nodes lead, as Redis Cluster does, instead of forwarding. */
   redirects: boolean;
-  /** READONLY: reads are not redirected. */
-  readOnly = false;
+  /** READONLY: replicas of this node answer reads, and none is redirected. */
+  readonly replicaReads: ReplicaReadMode;
   /** What the listener gave `redirects`, for RESET. */
   readonly redirectsByDefault: boolean;
   /** The client came in through the port for cluster clients. */
@@ -93,6 +94,7 @@ export class Connection implements LaneOwner, ReroutingHost {
     this.isClusterPort = isClusterPort;
     this.redirectsByDefault = isClusterPort || server.config.clusterRedirects;
     this.redirects = this.redirectsByDefault;
+    this.replicaReads = new ReplicaReadMode(server.reads, server.clock);
     this.socket = socket;
     this.isAuthenticated = server.passwords === undefined;
     this.id = server.nextClientId();
@@ -142,6 +144,10 @@ export class Connection implements LaneOwner, ReroutingHost {
   /** True when the client is told that this is a cluster. */
   get isClusterMode(): boolean {
     return this.isClusterPort || this.redirects;
+  }
+
+  get readOnly(): boolean {
+    return this.replicaReads.isOn;
   }
 
   /** Ends the connection once the replies of the commands so far are written. */
@@ -278,7 +284,8 @@ export class Connection implements LaneOwner, ReroutingHost {
     const handler = spec.handler!;
     const route = queued || handler.kind !== 'data' ? undefined : routeOf(server.kv, spec, args, this.db);
     const crosses = route === undefined ? spec.name === 'exec' && this.multi.crosses() : route.crosses;
-    if (!queued && this.mustWait(handler.kind === 'scan' || (crosses && this.mayCross))) {
+    const isAlone = handler.kind === 'scan' || (crosses && this.mayCross) || this.readsHere(spec, route);
+    if (!queued && this.mustWait(isAlone)) {
       this.held = { command, args };
       return;
     }
@@ -329,6 +336,50 @@ export class Connection implements LaneOwner, ReroutingHost {
         return;
       }
       if (this.redirects) redirectElsewhere(this, command.spec, this.db, route.firstKey);
+      if (this.readsHere(command.spec, route)) this.startHere(command, args, route, slot);
+      else this.startInLane(command, args, route, slot);
+    } catch (error) {
+      this.settleError(slot, error, false);
+    }
+  }
+
+  /** True when a replica of this node may answer; where it leads, it answers as always. */
+  private readsHere(spec: CommandSpec, route: Route | undefined): boolean {
+    return this.replicaReads.covers(spec, route) && !this.server.kv.servesLocally(route!.group!);
+  }
+
+  /** Answers from this node's replica, or with the leader's help. Nothing else is under way. */
+  private startHere(command: ResolvedCommand, args: readonly Buffer[], route: Route, slot: number): void {
+    const { server, replicaReads } = this;
+    const group = route.group!;
+    const request = new CommandRequest(command.spec, args, this.db, this.resp, server.settings, alone(), slot);
+    const now = replicaReads.answerNow(group, request);
+    if (now !== undefined) {
+      this.settle(slot, now.reply);
+      return;
+    }
+    this.occupied = true;
+    const done = () => {
+      this.occupied = false;
+      this.scheduleFlush();
+    };
+    replicaReads.answer(group, request, this.lastCommandMs + server.commandTimeoutMs).then(
+      (reply) => {
+        if (reply === undefined) this.startInLane(command, args, route, slot);
+        else this.settle(slot, reply);
+        done();
+      },
+      (error: unknown) => {
+        // Whoever has the keys now, and whether it can be asked: the usual way finds out.
+        if (error instanceof KvorumError && error.disposition !== 'final') this.startInLane(command, args, route, slot);
+        else this.settleError(slot, error, false);
+        done();
+      },
+    );
+  }
+
+  private startInLane(command: ResolvedCommand, args: readonly Buffer[], route: Route, slot: number): void {
+    try {
       const lane = this.laneOf(route.group ?? anyGroup(this.server.kv));
       const request = new CommandRequest(
         command.spec,
@@ -360,6 +411,7 @@ export class Connection implements LaneOwner, ReroutingHost {
     };
     this.runAcross(request).then(
       (reply) => {
+        this.replicaReads.acted();
         this.settle(slot, reply);
         done();
       },
@@ -429,6 +481,7 @@ export class Connection implements LaneOwner, ReroutingHost {
   }
 
   requestSettled(request: GroupRequest, error: Error | undefined, reply: Reply | undefined): void {
+    this.replicaReads.acted();
     if (request.token < 0) {
       const outcome = this.outcomes.get(request.token)!;
       this.outcomes.delete(request.token);

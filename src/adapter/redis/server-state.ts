@@ -1,5 +1,5 @@
 /** What the connections of one server share. */
-import type { KvService } from '../../kv/index.ts';
+import type { KvService, SessionSource } from '../../kv/index.ts';
 import type { Clock, Millis, Random, Scheduler } from '../../platform/index.ts';
 import type { PasswordCheck } from '../../security/index.ts';
 import { type ClusterTopology, SlotMap, soloTopology } from './cluster-topology.ts';
@@ -54,6 +54,7 @@ export interface ServerStateOptions {
   readonly passwords: PasswordCheck | undefined;
   /** Runs commands whose keys belong to several groups; undefined refuses them. */
   readonly transactions: CrossGroupRunner | undefined;
+  readonly reads?: SessionSource | undefined;
 }
 
 /** What all connections of a server share: its settings, statistics, connected clients and the seams below. */
@@ -73,6 +74,8 @@ export class ServerState {
   readonly passwords: PasswordCheck | undefined;
   /** Runs commands whose keys belong to several groups; undefined refuses them. */
   readonly transactions: CrossGroupRunner | undefined;
+  /** Reads that replicas of this node may answer; undefined leaves all to the leaders. */
+  readonly reads: SessionSource | undefined;
   readonly slots: SlotMap;
   readonly cursors = new ScanCursors();
   readonly writer = new ReplyWriter();
@@ -107,6 +110,7 @@ export class ServerState {
     this.quorumReplicas = () => options.quorumReplicas();
     this.handOver = () => options.handOver();
     this.transactions = options.transactions;
+    this.reads = options.reads;
     this.passwords = options.passwords;
     this.slots = new SlotMap(options.kv);
     this.topology =

@@ -1,5 +1,5 @@
 /** The Redis port of a node. */
-import type { KvService } from '../../kv/index.ts';
+import type { KvService, SessionSource } from '../../kv/index.ts';
 import type { Clock, Random, Scheduler } from '../../platform/index.ts';
 import type { PasswordCheck } from '../../security/index.ts';
 import type { ClientStream } from './client-stream.ts';
@@ -35,6 +35,8 @@ export interface RedisServiceOptions {
   readonly topology?: ClusterTopology;
   /** Runs commands and transactions whose keys belong to several groups; without it they get CROSSSLOT. */
   readonly transactions?: CrossGroupRunner;
+  /** Reads that replicas of this node may answer on READONLY connections; without it leaders answer them. */
+  readonly reads?: SessionSource;
   /** The commands that it knows; all of them by default. */
   readonly commands?: readonly CommandSpec[];
   /** What clients have to know before anything else; undefined asks nobody. */
@@ -86,6 +88,7 @@ function openState(options: RedisServiceOptions): ServerState {
     topology: options.topology,
     passwords: options.passwords,
     transactions: options.transactions,
+    reads: options.reads,
   });
   serveForwarded({
     kv: state.kv,

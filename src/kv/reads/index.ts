@@ -1,8 +1,10 @@
+export { BufferedView } from '../txn/transaction-view.ts';
 export { AssignedTimestamps } from './assigned.ts';
 export { NodeClaims, type ReadableReplica, ReplicaClaims } from './claims.ts';
 export { type ClosableGroup, GroupCloser } from './closer.ts';
 export { ClosedExchange } from './exchange.ts';
 export { ReplicaReader } from './reader.ts';
 export { createReplicaReads, type ReplicaReads, type ReplicaReadsOptions } from './replica-reads.ts';
+export { ReadSession, type SessionSource, type ValuesNow } from './session.ts';
 export { decodeToken, encodeToken } from './token.ts';
 export * from './types.ts';

@@ -1,8 +1,9 @@
 /** Reads from this node's replica where that can be proved to be right, else from the group's leader. */
 import type { Clock, GroupId, HlcTimestamp, KvorumError, Millis, Scheduler } from '../../platform/index.ts';
-import type { GroupStore } from '../../store/index.ts';
+import type { GroupStore, LatestVersion } from '../../store/index.ts';
 import type { LiveValue, ScanPage } from '../types.ts';
 import type { NodeClaims, ReadableReplica, Refusal, ReplicaClaims } from './claims.ts';
+import type { SessionDemand, SessionSource, ValuesNow } from './session.ts';
 import { decodeToken, encodeToken } from './token.ts';
 import {
   type Consistency,
@@ -66,7 +67,7 @@ interface Served {
   readonly coveredMs: Millis | undefined;
 }
 
-export class ReplicaReader {
+export class ReplicaReader implements SessionSource {
   private readonly options: ReplicaReaderOptions;
   private readonly limits: ReadLimits;
   private served = 0;
@@ -106,9 +107,30 @@ export class ReplicaReader {
     }
     this.forwarded++;
     const startedMs = clock.monotonicMs();
-    const answer = await this.options.askLeader(request, demand?.minTs, demand?.at);
+    const minTs = consistency.kind === 'linearizable' ? consistency.minTs : demand?.minTs;
+    const answer = await this.options.askLeader(request, minTs, demand?.at);
     const stalenessMs = demand?.at === undefined ? clock.monotonicMs() - startedMs : undefined;
     return this.reply(answer, answer.servedTs, stalenessMs, consistency, false);
+  }
+
+  /** Reads keys at once where the replica here has all it takes; see `ReadSession`. */
+  readNow(group: GroupId, keys: readonly Buffer[], demand: SessionDemand): ValuesNow | undefined {
+    const { claims, replicaOf } = this.options;
+    const own = claims.of(group);
+    const claim = own?.current();
+    const store = replicaOf(group)?.store;
+    if (own === undefined || claim === undefined || store === undefined) return undefined;
+    const ts = claim.closedTs;
+    const isEnough = claim.coveredMs >= demand.coveredMs && (demand.minTs === undefined || demand.minTs <= ts);
+    if (!isEnough || this.isRefused(own.refuseKeys(keys, ts)) || own.missesForeign(keys, ts)) return undefined;
+    const values: (LiveValue | undefined)[] = [];
+    for (const key of keys) {
+      const latest = store.latest(key);
+      if (latest !== undefined && latest.commitTs > ts) return undefined;
+      values.push(latest === undefined || !isLive(latest, ts) ? undefined : latest);
+    }
+    this.served++;
+    return { values, servedTs: ts, coveredMs: claim.coveredMs };
   }
 
   private reply(
@@ -207,6 +229,8 @@ async function valueAt(store: GroupStore, key: Buffer, ts: HlcTimestamp): Promis
   const latest = store.latest(key);
   if (latest === undefined) return undefined;
   if (latest.commitTs > ts) return store.get(key, ts);
-  const isLive = !latest.isTombstone && (latest.expireTs === 0n || latest.expireTs > ts);
-  return isLive ? latest : undefined;
+  return isLive(latest, ts) ? latest : undefined;
 }
+
+const isLive = (version: LatestVersion, ts: HlcTimestamp): boolean =>
+  !version.isTombstone && (version.expireTs === 0n || version.expireTs > ts);

@@ -10,6 +10,7 @@ import { type ClosableGroup, GroupCloser } from './closer.ts';
 import { ClosedExchange } from './exchange.ts';
 import { leaderReads, serveReads } from './leader-endpoint.ts';
 import { type ReadLimits, ReplicaReader } from './reader.ts';
+import type { SessionSource } from './session.ts';
 import type { ReadAtReply, ReadAtRequest, ReadStats } from './types.ts';
 
 /** Periods of closing. */
@@ -44,7 +45,7 @@ export interface ReplicaReadsOptions {
 }
 
 /** Reads with a consistency of the reader's choice. */
-export interface ReplicaReads {
+export interface ReplicaReads extends SessionSource {
   /** See `ReplicaReader.readAt`. */
   readAt(request: ReadAtRequest): Promise<ReadAtReply>;
   /** True when a read of the group can be tried here. */
@@ -100,6 +101,7 @@ export function createReplicaReads(options: ReplicaReadsOptions): ReplicaReads {
   });
   return {
     readAt: (request) => reader.readAt(request),
+    readNow: (group, keys, demand) => reader.readNow(group, keys, demand),
     mayServe: (group) => reader.mayServe(group),
     stats: () => reader.stats(),
     start: () => exchange.start(),

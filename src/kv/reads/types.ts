@@ -6,7 +6,11 @@ import type { LiveValue, ScanPage } from '../types.ts';
 /** What a reader asks of its answer. */
 export type Consistency =
   /** Everything that was acknowledged before the request. */
-  | { readonly kind: 'linearizable' }
+  | {
+      readonly kind: 'linearizable';
+      /** The answer's timestamp is above this too. */
+      readonly minTs?: HlcTimestamp | undefined;
+    }
   /** Everything that was acknowledged so long ago, or longer. */
   | { readonly kind: 'bounded'; readonly maxStalenessMs: Millis }
   /** The state at one timestamp, which never changes. */

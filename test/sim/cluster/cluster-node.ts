@@ -168,6 +168,7 @@ export class ClusterNode {
     const redis = createRedisService({
       kv: node.kv,
       transactions: node.transactions,
+      reads: node.reads,
       clock,
       scheduler,
       random,

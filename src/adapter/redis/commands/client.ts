@@ -2,6 +2,7 @@
 import { integerArgument, timeoutArgument, wordOf } from '../arguments.ts';
 import { type CommandSpec, defineCommands } from '../command.ts';
 import type { Connection } from '../connection.ts';
+import { MAX_STALENESS_MS } from '../replica-reads.ts';
 import { errors, MapReply, NO_REPLY, OK, RedisError, type Reply, SetReply, VerbatimReply } from '../reply.ts';
 import { checkClientName } from './connection.ts';
 import { helpCommand } from './help.ts';
@@ -224,6 +225,15 @@ function setInfo(connection: Connection, args: readonly Buffer[]): Reply {
   return OK;
 }
 
+function staleness(connection: Connection, args: readonly Buffer[]): Reply {
+  const ms = integerArgument(args[2]!, 'ERR the staleness is not an integer');
+  if (ms < 0n || ms > BigInt(MAX_STALENESS_MS)) {
+    throw new RedisError(`ERR the staleness is between 0 and ${MAX_STALENESS_MS} milliseconds`);
+  }
+  connection.replicaReads.setStaleness(Number(ms));
+  return OK;
+}
+
 function onOff(argument: Buffer): boolean {
   const word = wordOf(argument);
   if (word !== 'on' && word !== 'off') throw errors.syntax();
@@ -273,6 +283,8 @@ const HELP = [
   '      Skip killing current connection (default: yes).',
   'KVORUM-REDIRECTS (ON|OFF)',
   '    Answer MOVED for slots that other nodes lead, or pass commands on to them.',
+  'KVORUM-STALENESS <milliseconds>',
+  '    How old the answers to reads may be after READONLY.',
   'LIST [options ...]',
   '    Return information about client connections. Options:',
   '    * TYPE (NORMAL|MASTER|REPLICA|PUBSUB)',
@@ -324,6 +336,7 @@ export const clientCommands = defineCommands([
         (connection) => new VerbatimReply(`${clientLine(connection)}\n`),
       ),
       sub('kill', -3, '2.4.0', 'Kill the connection of a client', kill, true),
+      sub('kvorum-staleness', 3, '7.0.0', 'Set how old answers may be after READONLY', staleness),
       sub(
         'kvorum-redirects',
         3,

@@ -361,10 +361,10 @@ export const clusterCommands = defineCommands([
     ANYTIME_FAST,
     'Answer reads on this connection here instead of redirecting them',
     (connection) => {
-      connection.readOnly = true;
+      connection.replicaReads.switchOn();
     },
   ),
   switchCommand('readwrite', ANYTIME_FAST, 'Redirect reads on this connection again', (connection) => {
-    connection.readOnly = false;
+    connection.replicaReads.switchOff();
   }),
 ]);

@@ -96,7 +96,7 @@ function reset(connection: Connection): Reply {
   connection.isAuthenticated = connection.server.passwords === undefined;
   connection.noEvict = false;
   connection.noTouch = false;
-  connection.readOnly = false;
+  connection.replicaReads.reset();
   connection.redirects = connection.redirectsByDefault;
   return new SimpleString('RESET');
 }
