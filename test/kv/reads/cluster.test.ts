@@ -1,0 +1,144 @@
+/** Reads from replicas of whole nodes on simulated machines whose wall clocks are seconds apart. */
+import { strict as assert } from 'node:assert';
+import { describe, it } from 'node:test';
+import { KEYSPACES } from '../../../src/adapter/redis/keyspace.ts';
+import { type HlcTimestamp, SeededRandom, SimFabric, Simulation } from '../../../src/platform/index.ts';
+import { ClusterNode } from '../../sim/cluster/cluster-node.ts';
+import { drawPlan } from '../../sim/cluster/plan.ts';
+
+const PATIENCE_MS = 60_000;
+const SKEWS_MS = [10_000, -10_000, 0];
+const KEYS = ['a', 'b', 'c', 'd', 'e'].map((name) => KEYSPACES[0]!.storageKey(Buffer.from(name)));
+
+async function startCluster(seed: number) {
+  const simulation = new Simulation({ seed });
+  const fabric = new SimFabric(simulation);
+  const random = new SeededRandom(seed);
+  const { kv: _, ...plan } = drawPlan(seed, { nodes: 3, faults: [], workloads: [] });
+  const settings = { groups: 3, storeLimits: {}, limits: {}, diskSlowness: 1, kv: {}, commandTimeoutMs: 5000 };
+  const nodes = SKEWS_MS.map(
+    (_skewMs, at) =>
+      new ClusterNode({
+        simulation,
+        fabric,
+        plan: { ...plan, ...settings },
+        id: at + 1,
+        random: random.fork(at + 1),
+        onViolation: (violation) => {
+          throw violation;
+        },
+        say: () => undefined,
+      }),
+  );
+  for (const [at, node] of nodes.entries()) {
+    node.setClockOffset(SKEWS_MS[at]!);
+    node.start();
+  }
+  const until = async (what: string, isSo: () => boolean): Promise<void> => {
+    const endMs = simulation.nowMs() + PATIENCE_MS;
+    for (; !isSo(); await simulation.runFor(20)) assert.ok(simulation.nowMs() < endMs, `${what}: not in time`);
+  };
+  await until('every node is ready', () => nodes.every(({ process }) => process?.node.readiness().ready === true));
+  return { simulation, nodes, until, random };
+}
+
+interface Acknowledged {
+  readonly atMs: number;
+  readonly value: number;
+}
+
+describe('reads from replicas of a cluster', () => {
+  for (const seed of [3, 4]) {
+    it(`are never older than they say, never go back and never change, over skewed clocks and lost leaders (seed ${seed})`, async () => {
+      const { simulation, nodes, random, until } = await startCluster(seed);
+      const acknowledged = new Map(KEYS.map((key) => [key, [] as Acknowledged[]]));
+      const pictures = new Map<string, number>();
+      const counts = { replica: 0, leader: 0, failed: 0 };
+      let isOver = false;
+      let next = 0;
+      const numberOf = (value: Buffer | undefined): number => (value === undefined ? 0 : Number(value.toString()));
+
+      const write = (at: number): void => {
+        if (isOver) return;
+        const key = KEYS[at % KEYS.length]!;
+        const leader = nodes.find(
+          ({ process }) => process?.node.kv.servesLocally(process.node.kv.groupOf(key)) === true,
+        );
+        const kv = leader?.process?.node.kv;
+        if (kv === undefined) {
+          simulation.schedule(50, 'write later', () => write(at));
+          return;
+        }
+        const value = ++next;
+        kv.submit(kv.groupOf(key), {
+          evaluate: (view) => view.put(key, Buffer.from(String(value)), 0n as HlcTimestamp),
+          complete: (error) => {
+            if (error === undefined) acknowledged.get(key)!.push({ atMs: simulation.nowMs(), value });
+            simulation.schedule(5 + random.next() * 60, 'write again', () => write(at));
+          },
+        });
+      };
+      for (let at = 0; at < KEYS.length; at++) write(at);
+
+      const read = (node: ClusterNode, session: { token: string; seen: Map<Buffer, number> }): void => {
+        if (isOver) return;
+        const again = (ms: number): void => void simulation.schedule(ms, 'read', () => read(node, session));
+        const reads = node.process?.node.reads;
+        if (reads === undefined) {
+          again(50);
+          return;
+        }
+        const key = KEYS[Math.floor(random.next() * KEYS.length)]!;
+        const group = node.process!.node.kv.groupOf(key);
+        const isSession = random.next() < 0.5;
+        const consistency = isSession
+          ? ({ kind: 'session', token: session.token } as const)
+          : ({ kind: 'bounded', maxStalenessMs: 3000 } as const);
+        const deadlineMs = node.machine.clock.monotonicMs() + 2000;
+        reads.readAt({ group, keys: [key], consistency, deadlineMs }).then(
+          (answer) => {
+            const value = numberOf(answer.values[0]?.value);
+            counts[answer.isReplica ? 'replica' : 'leader']++;
+            const name = `${key.toString('hex')}@${answer.servedTs}`;
+            const before = pictures.get(name);
+            assert.ok(before === undefined || before === value, `${name} was ${before} and is ${value}`);
+            pictures.set(name, value);
+            const oldestMs = simulation.nowMs() - answer.stalenessMs!;
+            const newest = acknowledged.get(key)!.findLast(({ atMs }) => atMs < oldestMs - 1)?.value ?? 0;
+            assert.ok(
+              value >= newest,
+              `read ${value}, but ${newest} was acknowledged more than ${answer.stalenessMs} ms ago`,
+            );
+            if (isSession) {
+              const seen = session.seen.get(key) ?? 0;
+              assert.ok(value >= seen, `a session read ${value} after ${seen}`);
+              session.seen.set(key, value);
+              session.token = answer.token;
+            } else if (answer.isReplica) assert.ok(answer.stalenessMs! <= 3000 + 1);
+            again(5 + random.next() * 40);
+          },
+          () => {
+            counts.failed++;
+            again(50);
+          },
+        );
+      };
+      for (const node of nodes) {
+        for (let at = 0; at < 3; at++) read(node, { token: '', seen: new Map() });
+      }
+      await simulation.runFor(8000);
+      for (let round = 0; round < 3; round++) {
+        const victim = nodes[Math.floor(random.next() * nodes.length)]!;
+        victim.crash(true);
+        await simulation.runFor(3000);
+        victim.start();
+        await until('it is back', () => victim.process !== undefined);
+        await simulation.runFor(4000);
+      }
+      isOver = true;
+      await simulation.runFor(3000);
+      assert.ok(counts.replica > 500, JSON.stringify(counts));
+      assert.ok(counts.replica > counts.failed, JSON.stringify(counts));
+    });
+  }
+});
