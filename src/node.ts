@@ -141,7 +141,14 @@ export async function startNode(options: NodeOptions, version: string): Promise<
     const admin = createAdminService(node.admin);
     admin.addTo(network.server);
     opened.push(async () => admin.close());
-    const keys = createKeyServices({ kv: node.kv, clock, scheduler, random, transactions: node.transactions });
+    const keys = createKeyServices({
+      kv: node.kv,
+      clock,
+      scheduler,
+      random,
+      transactions: node.transactions,
+      reads: node.reads,
+    });
     keys.addTo(network.server);
     opened.push(() => keys.close());
     const redis = await startRedisServer({

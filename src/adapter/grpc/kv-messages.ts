@@ -102,10 +102,10 @@ export const fromTimestamp = (ts: HlcTimestamp): TimestampMessage => ({
 });
 
 /** @throws RequestError CONSISTENCY_UNSUPPORTED for what this server cannot promise */
-export function checkConsistency(consistency: ConsistencyMessage | null | undefined): void {
-  if (consistency === undefined || consistency === null) return;
+export function checkConsistency(consistency: ConsistencyMessage | null | undefined): undefined {
+  if (consistency === undefined || consistency === null) return undefined;
   const { maxStalenessMs, exact, sessionToken } = consistency;
-  if (maxStalenessMs === undefined && exact === undefined && sessionToken === undefined) return;
+  if (maxStalenessMs === undefined && exact === undefined && sessionToken === undefined) return undefined;
   const level =
     maxStalenessMs !== undefined ? 'bounded staleness' : exact !== undefined ? 'an exact timestamp' : 'a session';
   const message = `this server answers linearizable reads only, not at ${level}; leave the consistency out`;

@@ -4,6 +4,7 @@ import { TooLargeError } from '../../kv/index.ts';
 import type { HlcTimestamp } from '../../platform/index.ts';
 import { type OpenStreams, RequestError, type StreamCall, timeLeft, unary } from './calls.ts';
 import type { BatchOutcome, KvCluster } from './kv-cluster.ts';
+import { type ConsistentReads, consistencyOf } from './kv-consistency.ts';
 import { storageKey } from './kv-keys.ts';
 import * as messages from './kv-messages.ts';
 import { type KvResult, MAX_ANSWER_BYTES } from './kv-operations.ts';
@@ -15,24 +16,30 @@ const foundBy = (result: KvResult): object | null =>
   result.kind === 'get' ? messages.valueMessage(result.value) : null;
 
 /** The handlers of the service by method. @param scans holds the scans that are open */
-export function rawKvHandlers(cluster: KvCluster, scans: OpenStreams): grpc.UntypedServiceImplementation {
+export function rawKvHandlers(
+  cluster: KvCluster,
+  scans: OpenStreams,
+  reads: ConsistentReads | undefined,
+): grpc.UntypedServiceImplementation {
   return {
     Get: unary<messages.KeyRequest>(async ({ key, consistency }, timeoutMs) => {
-      messages.checkConsistency(consistency);
+      const level = reads === undefined ? messages.checkConsistency(consistency) : consistencyOf(consistency);
+      if (level !== undefined) return reads!.get(storageKey(key), level, cluster.deadline(timeoutMs));
       const { result, ts } = await cluster.one({ kind: 'get', key: storageKey(key) }, cluster.deadline(timeoutMs));
       return { value: foundBy(result), servedTs: messages.fromTimestamp(ts) };
     }),
 
     BatchGet: unary<messages.KeysRequest>(async ({ keys, consistency }, timeoutMs) => {
-      messages.checkConsistency(consistency);
+      const level = reads === undefined ? messages.checkConsistency(consistency) : consistencyOf(consistency);
       messages.checkBatch(keys.length);
+      if (level !== undefined) return reads!.batchGet(keys.map(storageKey), level, cluster.deadline(timeoutMs));
       const operations = keys.map((key) => ({ kind: 'get', key: storageKey(key) }) as const);
       return valuesOf(await cluster.batch(operations, cluster.deadline(timeoutMs)));
     }),
 
     Put: unary<messages.PutRequest>(async (request, timeoutMs) => {
       const { ts } = await cluster.one(messages.putOf(request), cluster.deadline(timeoutMs));
-      return { version: messages.fromTimestamp(ts) };
+      return { version: messages.fromTimestamp(ts), ...reads?.written(ts) };
     }),
 
     BatchPut: unary<messages.BatchPutRequest>(async ({ pairs }, timeoutMs) => {

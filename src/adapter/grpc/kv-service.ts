@@ -1,9 +1,10 @@
 /** The services for keys on one node: RawKV, TransactionalKV, and what other nodes forward to the leaders here. */
 import type grpc from '@grpc/grpc-js';
-import type { GroupRouterOptions, Transactions } from '../../kv/index.ts';
+import type { GroupRouterOptions, ReplicaReads, Transactions } from '../../kv/index.ts';
 import { OpenStreams } from './calls.ts';
 import { rawKvDefinition, transactionalKvDefinition } from './definition.ts';
 import { KvCluster } from './kv-cluster.ts';
+import { ConsistentReads } from './kv-consistency.ts';
 import { serveKeys } from './kv-endpoint.ts';
 import { rawKvHandlers } from './kv-raw-service.ts';
 import { type SessionLimits, TransactionSessions } from './kv-sessions.ts';
@@ -13,6 +14,8 @@ export interface KeyServicesOptions extends GroupRouterOptions {
   /** Left out: steps of one group are all that there is. */
   readonly transactions?: Transactions | undefined;
   readonly sessions?: Partial<SessionLimits>;
+  /** Reads that replicas of this node may answer; left out, all reads are linearizable. */
+  readonly reads?: ReplicaReads | undefined;
 }
 
 /** The services for keys of one node. */
@@ -26,12 +29,13 @@ export interface KeyServices {
 /** Makes the services, and starts to answer what other nodes forward. Once a node. */
 export function createKeyServices(options: KeyServicesOptions): KeyServices {
   const cluster = new KvCluster(options);
+  const reads = options.reads === undefined ? undefined : new ConsistentReads(options.reads, options);
   const scans = new OpenStreams();
   const sessions = new TransactionSessions(options.kv.nodeId, options.scheduler, options.sessions);
   serveKeys(options.kv);
   return {
     addTo(server) {
-      server.addService(rawKvDefinition(), rawKvHandlers(cluster, scans));
+      server.addService(rawKvDefinition(), rawKvHandlers(cluster, scans, reads));
       const parts = { cluster, transactions: options.transactions, sessions, scans };
       server.addService(transactionalKvDefinition(), transactionalKvHandlers(parts));
     },

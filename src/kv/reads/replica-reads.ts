@@ -51,6 +51,8 @@ export interface ReplicaReads extends SessionSource {
   /** True when a read of the group can be tried here. */
   mayServe(group: GroupId): boolean;
   stats(): ReadStats;
+  /** Names the cluster in tokens. */
+  cluster(): bigint;
   start(): void;
   stop(): void;
 }
@@ -104,6 +106,7 @@ export function createReplicaReads(options: ReplicaReadsOptions): ReplicaReads {
     readNow: (group, keys, demand) => reader.readNow(group, keys, demand),
     mayServe: (group) => reader.mayServe(group),
     stats: () => reader.stats(),
+    cluster: options.cluster,
     start: () => exchange.start(),
     stop: () => exchange.stop(),
   };

@@ -217,6 +217,35 @@ describe('keys over gRPC', () => {
     assert.equal(sum, 150);
   });
 
+  test('are read with a bound, in a session and at a timestamp, from every node', async () => {
+    const key = Buffer.from('read at');
+    const put = (await call(nodes.endpoints[0]!, rawKvDefinition(), 'Put', { key, value: Buffer.from('1') })) as {
+      readonly version: object;
+      readonly sessionToken: Buffer;
+    };
+    interface Read {
+      readonly value: { readonly value: Buffer };
+      readonly stalenessMs?: unknown;
+      readonly sessionToken: Buffer;
+    }
+    let sessionToken = put.sessionToken;
+    for (const endpoint of nodes.endpoints) {
+      const read = (consistency: object) =>
+        call(endpoint, rawKvDefinition(), 'Get', { key, consistency }) as Promise<Read>;
+      const mine = await read({ sessionToken });
+      assert.equal(mine.value.value.toString(), '1');
+      assert.ok(Buffer.compare(mine.sessionToken, sessionToken) >= 0);
+      sessionToken = mine.sessionToken;
+      assert.equal((await read({ exact: put.version })).value.value.toString(), '1');
+      assert.ok(Number((await read({ maxStalenessMs: 5000 })).stalenessMs) <= 5000);
+      const both = (await call(endpoint, rawKvDefinition(), 'BatchGet', {
+        keys: [key, Buffer.from('absent')],
+        consistency: { sessionToken },
+      })) as { readonly values: readonly Read[] };
+      assert.equal(both.values[0]?.value.value.toString(), '1');
+    }
+  });
+
   test('say what is wrong with a code, what happened, and when to ask again', async () => {
     const refused = (definition: grpc.ServiceDefinition, method: string, request: object) =>
       call(nodes.endpoints[0]!, definition, method, request).then(
@@ -230,14 +259,12 @@ describe('keys over gRPC', () => {
       );
     const { status } = grpc;
     const key = Buffer.from('a');
-    for (const consistency of [{ maxStalenessMs: 0 }, { exact: { ms: 1 } }, { sessionToken: key }]) {
-      assert.deepEqual(await refused(rawKvDefinition(), 'Get', { key, consistency }), [
-        status.UNIMPLEMENTED,
-        'CONSISTENCY_UNSUPPORTED',
-        'final',
-        undefined,
-      ]);
-    }
+    assert.deepEqual(await refused(rawKvDefinition(), 'Get', { key, consistency: { sessionToken: key } }), [
+      status.INVALID_ARGUMENT,
+      'INVALID_CONSISTENCY',
+      'final',
+      undefined,
+    ]);
     assert.ok(await call(nodes.endpoints[0]!, rawKvDefinition(), 'Get', { key, consistency: { linearizable: true } }));
     assert.deepEqual(await refused(rawKvDefinition(), 'CompareAndSet', { key }), [
       status.INVALID_ARGUMENT,
