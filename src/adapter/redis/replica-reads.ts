@@ -33,6 +33,7 @@ export class ReplicaReadMode {
   }
 
   switchOn(): void {
+    if (this.isOn && this.session !== undefined) return;
     this.isOn = true;
     if (this.source === undefined) return;
     this.session ??= new ReadSession(this.source, this.clock, this.stalenessMs);
@@ -53,6 +54,7 @@ export class ReplicaReadMode {
 
   /** Bounds the age of answers from now on. */
   setStaleness(ms: Millis): void {
+    if (ms === this.stalenessMs) return;
     this.stalenessMs = ms;
     this.session = undefined;
     if (this.isOn) this.switchOn();
