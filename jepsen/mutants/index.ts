@@ -209,4 +209,37 @@ export const mutants: readonly Mutant[] = [
     rate: 400,
     concurrency: 40,
   },
+  {
+    name: 'unbounded-reads',
+    description: 'a replica answers whatever it has closed, however long ago',
+    mutations: [
+      {
+        file: 'src/kv/reads/reader.ts',
+        find: 'claim.coveredMs >= demand.coveredMs && (demand.minTs',
+        replace: '(demand.minTs',
+      },
+    ],
+    workload: 'bounded-reads',
+    nemeses: ['partition-leader'],
+    seconds: 20,
+    rate: 300,
+    concurrency: 20,
+    faultSeconds: 6,
+  },
+  {
+    name: 'forgetful-sessions',
+    description: 'a connection does not remember what it did itself',
+    mutations: [
+      {
+        file: 'src/kv/reads/session.ts',
+        find: 'this.actedMs = this.clock.monotonicMs();',
+        replace: '',
+      },
+    ],
+    workload: 'session-reads',
+    nemeses: ['kill-leader'],
+    seconds: 12,
+    rate: 300,
+    concurrency: 20,
+  },
 ];

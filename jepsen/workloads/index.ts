@@ -1,12 +1,14 @@
 /** All workloads, by name. */
 import type { Workload } from '../types.ts';
 import { bank } from './bank.ts';
+import { boundedReads } from './bounded-reads.ts';
 import { counter } from './counter.ts';
 import { listAppend } from './list-append.ts';
 import { longFork } from './long-fork.ts';
 import { queue } from './queue.ts';
 import { register } from './register.ts';
 import { registerTransactions } from './register-transactions.ts';
+import { sessionReads } from './session-reads.ts';
 import { set } from './set.ts';
 import { ttl } from './ttl.ts';
 import { uniqueIds } from './unique-ids.ts';
@@ -26,6 +28,8 @@ export const workloads: Readonly<Record<string, (nemeses: readonly string[]) => 
   bank,
   'write-skew': writeSkew,
   'long-fork': longFork,
+  'bounded-reads': boundedReads,
+  'session-reads': sessionReads,
 };
 
 /**
