@@ -141,4 +141,31 @@ describe('reads from replicas of a cluster', () => {
       assert.ok(counts.replica > counts.failed, JSON.stringify(counts));
     });
   }
+
+  it('answer READONLY connections from any node, with what the connection did itself', async () => {
+    const { simulation, nodes } = await startCluster(5);
+    const key = 'a';
+    const follower = nodes.find(({ process }) => {
+      const { kv } = process!.node;
+      return !kv.servesLocally(kv.groupOf(KEYS[0]!));
+    })!;
+    const run = <T>(work: Promise<T>): Promise<T> => simulation.runToEnd(work, PATIENCE_MS);
+    const client = await run(follower.connect());
+    const ask = async (...args: string[]) => String(await run(client.command(args)));
+    const served = () => follower.process!.node.reads.stats().served;
+    assert.equal(await ask('client', 'kvorum-staleness', '5000'), 'OK');
+    assert.equal(await ask('readonly'), 'OK');
+    for (let round = 1; round <= 5; round++) {
+      await ask('set', key, String(round));
+      assert.equal(await ask('get', key), String(round), 'its own write');
+      assert.equal(await ask('strlen', key), '1');
+    }
+    await simulation.runFor(3000);
+    const before = served();
+    for (let round = 0; round < 10; round++) assert.equal(await ask('get', key), '5');
+    assert.equal(served(), before + 10, 'the replica answers');
+    assert.equal(await ask('readwrite'), 'OK');
+    assert.equal(await ask('get', key), '5');
+    assert.equal(served(), before + 10, 'the leader answers');
+  });
 });
