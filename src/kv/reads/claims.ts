@@ -19,6 +19,7 @@ export interface ReadableReplica {
   term(): Term;
 }
 
+/** The claims of one replica, and the guards that a read there has to pass. */
 export class ReplicaClaims {
   private readonly replica: ReadableReplica;
   private highestTerm: Term = 0;

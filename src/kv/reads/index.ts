@@ -1,5 +1,4 @@
 export { BufferedView } from '../txn/transaction-view.ts';
-export { AssignedTimestamps } from './assigned.ts';
 export { NodeClaims, type ReadableReplica, ReplicaClaims } from './claims.ts';
 export { type ClosableGroup, GroupCloser } from './closer.ts';
 export { ClosedExchange } from './exchange.ts';

@@ -1,7 +1,8 @@
 /** Timestamps that entries were given and whose fate is open: below the smallest of them a group may be closed. */
-import type { HlcTimestamp } from '../../platform/index.ts';
-import type { ProposalOutcome } from '../../raftengine/index.ts';
+import type { HlcTimestamp } from '../platform/index.ts';
+import type { ProposalOutcome } from '../raftengine/index.ts';
 
+/** See the top of the file. */
 export class AssignedTimestamps {
   /** In the order in which they were drawn, which is ascending. */
   private readonly open = new Set<HlcTimestamp>();
