@@ -95,9 +95,7 @@ export interface LockFacts extends TxnIdentity {
 }
 
 /** - `committed`, `rolledBack`: the transaction has this fate already, for good. */
-export type Fate =
-  | { readonly kind: 'committed'; readonly commitTs: HlcTimestamp }
-  | { readonly kind: 'rolledBack' };
+export type Fate = { readonly kind: 'committed'; readonly commitTs: HlcTimestamp } | { readonly kind: 'rolledBack' };
 
 /**
  * - `prepared`: all locks are in force.
@@ -135,7 +133,10 @@ export type StatusReply =
   | { readonly kind: 'forgotten' };
 
 /** - `pushed`: the primary lock lives until `deadlineTs` at least. */
-export type PushReply = { readonly kind: 'pushed'; readonly deadlineTs: HlcTimestamp } | Fate | { readonly kind: 'notFound' };
+export type PushReply =
+  | { readonly kind: 'pushed'; readonly deadlineTs: HlcTimestamp }
+  | Fate
+  | { readonly kind: 'notFound' };
 
 /** A lock of a transaction whose fate is known. */
 export interface Verdict {
