@@ -2,10 +2,11 @@
  * How the nodes of a test cluster are kept apart, so that the network between them can be broken: each way gives every
  * node its addresses, may wrap the command that starts it, and sets the faults of one direction of one link.
  */
+
+import { freePortRange } from '../../bench/scratch.ts';
 import type { Random } from '../../src/platform/index.ts';
 import type { LinkFault, NodeNumber } from '../types.ts';
 import { FaultProxy } from './fault-proxy.ts';
-import { freePorts } from './ports.ts';
 
 /** Where a node listens. */
 export interface NodeAddresses {
@@ -42,10 +43,10 @@ export class ProxyIsolation implements Isolation {
 
   static async create(numbers: readonly NodeNumber[], random: Random): Promise<ProxyIsolation> {
     const isolation = new ProxyIsolation();
-    const ports = await freePorts(numbers.length * 3);
+    const first = await freePortRange(numbers.length * 3);
     for (const [at, number] of numbers.entries()) {
-      const [redisPort, grpcPort, metricsPort] = ports.slice(at * 3, at * 3 + 3) as [number, number, number];
-      isolation.nodes.set(number, { host: HOST, redisPort, grpcPort, metricsPort });
+      const redisPort = first + at * 3;
+      isolation.nodes.set(number, { host: HOST, redisPort, grpcPort: redisPort + 1, metricsPort: redisPort + 2 });
     }
     for (const from of numbers) {
       for (const to of numbers) {

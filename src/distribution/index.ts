@@ -58,7 +58,7 @@ export { DEFAULT_HISTORY_VERSIONS, RouteEngine } from './route-engine.ts';
 export { RouteTable, RouteTableLoader } from './route-table.ts';
 export { SETTINGS, type SettingName, type SwitchValue, settingOf, switchOf } from './settings.ts';
 export * from './span-codec.ts';
-export { type JobEnd, MAX_SPANS, type SpanIntersection, SpanTable } from './span-table.ts';
+export { JOB_ENDS, type JobEnd, MAX_SPANS, type SpanIntersection, SpanTable } from './span-table.ts';
 export { applySpanCommand, type SpanStep } from './span-transitions.ts';
 export * from './span-types.ts';
 export * from './types.ts';

@@ -3,8 +3,10 @@
  * that refuses has done nothing, so it is asked again, or the one that it names is, until the deadline; pauses between 5
  * and 100 ms with jitter keep a node from storming groups that cannot serve.
  */
+
 import { type Clock, type GroupId, KvorumError, type Millis, type Random, type Scheduler } from '../platform/index.ts';
 import { CrossGroupError, NotLeaderError, NotOwnerError, RangeBusyError } from './errors.ts';
+import { forwarded } from './forwarded.ts';
 import type { KeyStretch, KvService, Operation, ScanPage, ScanRequest } from './types.ts';
 
 /** Pauses before a group or the directory is asked again; the longer one after several. */
@@ -127,20 +129,8 @@ export class GroupRouter {
     return this.forward(group, remote, deadlineMs);
   }
 
-  private forward<Reply>(group: GroupId, remote: RemoteForm<Reply>, deadlineMs: Millis): Promise<Reply> {
-    return new Promise((resolve, reject) => {
-      this.kv.forward(group, remote.service, remote.encode(group), deadlineMs, (error, reply) => {
-        if (reply === undefined) {
-          reject(error);
-          return;
-        }
-        try {
-          resolve(remote.decode(reply));
-        } catch (problem) {
-          reject(problem);
-        }
-      });
-    });
+  private async forward<Reply>(group: GroupId, remote: RemoteForm<Reply>, deadlineMs: Millis): Promise<Reply> {
+    return remote.decode(await forwarded(this.kv, group, remote.service, remote.encode(group), deadlineMs));
   }
 
   /** Waits before the next attempt. @throws `error` when the deadline is over or nobody waits */

@@ -459,8 +459,9 @@ export class RaftEngine {
     for (const peer of members) if (peer !== nodeId) this.beatTo.add(peer);
     for (const [peer, address] of decodeAddresses(context)) {
       if (peer === nodeId) continue;
-      peerAddresses?.learned(peer, address);
-      network.setPeer(peer, address);
+      // Whoever keeps the addresses decides whether this one is news.
+      if (peerAddresses !== undefined) peerAddresses.learned(peer, address);
+      else network.setPeer(peer, address);
     }
     if (peerAddresses === undefined) return;
     for (const peer of members) {

@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict';
 import { existsSync, mkdtempSync, rmSync } from 'node:fs';
-import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { connect as connectTls } from 'node:tls';
 import grpc from '@grpc/grpc-js';
 import { Redis } from 'ioredis';
+import { freePortRange } from '../../bench/scratch.ts';
 import { runRaftadmin } from '../../cmd/raftadmin/index.ts';
 import type { NodeOptions } from '../../src/config/index.ts';
 import { type RunningNode, startNode } from '../../src/node.ts';
@@ -16,20 +16,6 @@ import { CertificateStore } from '../../src/security/index.ts';
 import { type Issued, TestAuthority, until } from './authority.ts';
 
 const HOST = '127.0.0.1';
-
-async function freePorts(count: number): Promise<number[]> {
-  const probes = Array.from({ length: count }, () => createServer());
-  const ports = await Promise.all(
-    probes.map(
-      (probe) =>
-        new Promise<number>((resolve) => {
-          probe.listen(0, HOST, () => resolve((probe.address() as { port: number }).port));
-        }),
-    ),
-  );
-  await Promise.all(probes.map((probe) => new Promise((resolve) => probe.close(resolve))));
-  return ports;
-}
 
 function optionsOf(folder: string, id: number, grpcPorts: readonly number[], tls: Issued | undefined): NodeOptions {
   return {
@@ -83,7 +69,8 @@ describe('three nodes that prove themselves to each other', () => {
     authority = new TestAuthority();
     foreign = new TestAuthority('foreign');
     certificates = [1, 2, 3].map((id) => authority.issue(`node${id}`));
-    ports = await freePorts(3);
+    const first = await freePortRange(3);
+    ports = [first, first + 1, first + 2];
     nodes = await Promise.all(
       [1, 2, 3].map((id) => startNode(optionsOf(folder, id, ports, certificates[id - 1]), 'test')),
     );

@@ -4,7 +4,7 @@
  * so a key that stays is met exactly where it is when the walk comes by, however ranges move meanwhile. Answers of
  * different groups are not of one instant.
  */
-import { type KvService, LeaderUnavailableError, NotLeaderError, NotOwnerError } from '../../kv/index.ts';
+import { forwarded, type KvService, LeaderUnavailableError, NotLeaderError, NotOwnerError } from '../../kv/index.ts';
 import {
   type Clock,
   type GroupId,
@@ -279,12 +279,7 @@ export class ClusterScan implements ScanContext {
   }
 
   private ask(group: GroupId, payload: Buffer, deadlineMs: Millis): Promise<Buffer> {
-    return new Promise<Buffer>((resolve, reject) => {
-      this.environment.kv.forward(group, FORWARD_SERVICE, payload, deadlineMs, (error, reply) => {
-        if (reply !== undefined) resolve(reply);
-        else reject(error);
-      });
-    });
+    return forwarded(this.environment.kv, group, FORWARD_SERVICE, payload, deadlineMs);
   }
 }
 

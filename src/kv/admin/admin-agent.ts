@@ -2,9 +2,11 @@
  * A node's part in what operators ask: it answers for itself and does what only a group's leader can do; and it is the way
  * to the other nodes that do the same. Leaders are found by `KvService.forward`, given nodes by a stream of one frame.
  */
+
 import type { RouteEngine } from '../../distribution/index.ts';
 import type { Clock, GroupId, Millis, NodeId, PeerNetwork, Scheduler } from '../../platform/index.ts';
 import { type GroupStatus, NotLeaderError, type RaftGroup } from '../../raftengine/index.ts';
+import { forwarded } from '../forwarded.ts';
 import type { KvService } from '../types.ts';
 import { AdminError } from './errors.ts';
 import { GroupOperator } from './group-operator.ts';
@@ -89,21 +91,13 @@ export class AdminAgent {
   }
 
   /** Has the leader of a group do something, wherever it is. @throws what the leader threw; LeaderUnavailableError; OutcomeUnknownError */
-  atLeader<Op extends LeaderRequest['op']>(
+  async atLeader<Op extends LeaderRequest['op']>(
     request: Extract<LeaderRequest, { readonly op: Op }>,
     timeoutMs: Millis,
   ): Promise<LeaderReplies[Op]> {
     const deadlineMs = this.options.clock.monotonicMs() + timeoutMs;
-    return new Promise((resolve, reject) => {
-      this.options.kv.forward(request.group, SERVICE, encodeRequest(request), deadlineMs, (error, reply) => {
-        if (error !== undefined) return reject(error);
-        try {
-          resolve(decodeOutcome(reply!) as LeaderReplies[Op]);
-        } catch (refusal) {
-          reject(refusal);
-        }
-      });
-    });
+    const reply = await forwarded(this.options.kv, request.group, SERVICE, encodeRequest(request), deadlineMs);
+    return decodeOutcome(reply) as LeaderReplies[Op];
   }
 
   /** What a node says about itself. @throws StreamBrokenError when it cannot be reached in time */

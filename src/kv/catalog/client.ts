@@ -1,8 +1,10 @@
 /** The catalog from any node: questions go through the leader proxy, lost answers are asked for again. */
+
 import type { ClusterDocument, JobRow } from '../../distribution/index.ts';
 import { type Clock, type GroupId, KvorumError, type Millis, type Scheduler } from '../../platform/index.ts';
 import type { BalanceStatus, LoadReport } from '../balance/types.ts';
 import { BusyError, LeaderUnavailableError } from '../errors.ts';
+import { forwarded } from '../forwarded.ts';
 import type { KvService } from '../types.ts';
 import {
   type CatalogAnswer,
@@ -104,12 +106,7 @@ export class ForwardingCatalogClient implements CatalogClient {
 
   private forward(payload: Buffer, deadlineMs: Millis): Promise<Buffer> {
     const { kv, catalogGroup } = this.options;
-    return new Promise((resolve, reject) => {
-      kv.forward(catalogGroup, CATALOG_SERVICE, payload, deadlineMs, (error, reply) => {
-        if (error === undefined) resolve(reply!);
-        else reject(error);
-      });
-    });
+    return forwarded(kv, catalogGroup, CATALOG_SERVICE, payload, deadlineMs);
   }
 }
 

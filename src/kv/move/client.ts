@@ -1,6 +1,7 @@
 /** `SpanClient` over the leader proxy: from any node to the leader of any group. */
 import type { JobId } from '../../distribution/index.ts';
 import type { Clock, GroupId, Millis } from '../../platform/index.ts';
+import { forwarded } from '../forwarded.ts';
 import type { KvService } from '../types.ts';
 import {
   decodeBackfillPage,
@@ -40,21 +41,9 @@ export class ForwardingSpanClient implements SpanClient {
     this.timeoutMs = timeoutMs;
   }
 
-  private ask<T>(message: SpanMessage, decode: (bytes: Buffer) => T): Promise<T> {
-    return new Promise((resolve, reject) => {
-      const deadlineMs = this.clock.monotonicMs() + this.timeoutMs;
-      this.kv.forward(message.group, SPAN_SERVICE, encodeSpanMessage(message), deadlineMs, (error, reply) => {
-        if (reply === undefined) {
-          reject(error);
-          return;
-        }
-        try {
-          resolve(decode(reply));
-        } catch (problem) {
-          reject(problem);
-        }
-      });
-    });
+  private async ask<T>(message: SpanMessage, decode: (bytes: Buffer) => T): Promise<T> {
+    const deadlineMs = this.clock.monotonicMs() + this.timeoutMs;
+    return decode(await forwarded(this.kv, message.group, SPAN_SERVICE, encodeSpanMessage(message), deadlineMs));
   }
 
   command(group: GroupId, request: SpanRequest): Promise<SpanReply> {

@@ -12,6 +12,7 @@ import {
   decodeSpanTable,
   encodeSpanCommand,
   encodeSpanTable,
+  JOB_ENDS,
   type JobId,
   type Span,
   type SpanCommand,
@@ -40,7 +41,6 @@ export const SPAN_SERVICE = 'span';
 const CODEC = 1;
 /** Wire values: only ever append. */
 const KINDS = ['command', 'job', 'backfill', 'captured', 'import'] as const;
-const END_NAMES = ['aborted', 'activated', 'released'] as const;
 const IMPORT_REFUSALS = ['UNKNOWN_JOB', 'STALE_ATTEMPT', 'IMPORT_GAP', 'NOT_INCOMING'] as const;
 /** Stands for the timestamp that the source's leader will put in. */
 const LEFT_OPEN = hlcTimestamp(0n);
@@ -254,7 +254,7 @@ export const decodeSpanReply = (bytes: Buffer): SpanReply =>
 export function encodeJobState({ span, end, imports, gcThreshold }: JobState): Buffer {
   const writer = begin().u64(gcThreshold);
   writeSpan(writer, span);
-  writer.u8(end === undefined ? 0 : 1 + END_NAMES.indexOf(end)).u8(imports === undefined ? 0 : 1);
+  writer.u8(end === undefined ? 0 : 1 + JOB_ENDS.indexOf(end)).u8(imports === undefined ? 0 : 1);
   if (imports !== undefined) writeImports(writer, imports);
   return writer.finish();
 }
@@ -264,7 +264,7 @@ export const decodeJobState = (bytes: Buffer): JobState =>
   answer(bytes, (reader) => {
     const gcThreshold = reader.timestamp();
     const span = readSpan(reader);
-    const end = END_NAMES[reader.u8() - 1];
+    const end = JOB_ENDS[reader.u8() - 1];
     const imports = reader.flag() ? readImports(reader) : undefined;
     return { span, end, imports, gcThreshold };
   });

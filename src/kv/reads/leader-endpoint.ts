@@ -5,9 +5,11 @@
  *   body    := 1 keys: count u32, (length u32, bytes)*; 2 range: limit u32, start (length u32, bytes), end
  *   reply   := servedTs u64, rows or page as the service `txn` writes them
  */
+
 import { type GroupId, groupId, type HlcTimestamp, hlcTimestamp } from '../../platform/index.ts';
 import { CorruptEntryError, NotLeaderError } from '../errors.ts';
 import type { GroupExecutor } from '../executor.ts';
+import { forwarded } from '../forwarded.ts';
 import { decodePage, decodeRows, encodePage, encodeRows } from '../txn/coordinator-wire.ts';
 import type { KvService } from '../types.ts';
 import type { AskLeader, LeaderAnswer } from './reader.ts';
@@ -124,19 +126,8 @@ export function leaderReads(kv: Pick<KvService, 'forward' | 'servesLocally'>, ex
         if (!(error instanceof NotLeaderError)) throw error;
       }
     }
-    return new Promise((resolve, reject) => {
-      kv.forward(request.group, READ_SERVICE, encodeQuestion(question), request.deadlineMs, (error, reply) => {
-        if (reply === undefined) {
-          reject(error);
-          return;
-        }
-        try {
-          resolve(decodeAnswer(reply, question.keys === undefined));
-        } catch (problem) {
-          reject(problem);
-        }
-      });
-    });
+    const reply = await forwarded(kv, request.group, READ_SERVICE, encodeQuestion(question), request.deadlineMs);
+    return decodeAnswer(reply, question.keys === undefined);
   };
 }
 

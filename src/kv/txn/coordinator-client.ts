@@ -2,8 +2,10 @@
  * `TxnClient` from any node: straight to the leader where this node has it, over the leader proxy otherwise; and the leader's
  * end of the service `txn`.
  */
+
 import { assertNever, type Clock, type GroupId, type Millis } from '../../platform/index.ts';
 import { NotLeaderError } from '../errors.ts';
+import { forwarded } from '../forwarded.ts';
 import type { KvService } from '../types.ts';
 import {
   decodeCount,
@@ -46,21 +48,10 @@ export interface TxnClientOptions {
 
 /** Builds the client. It asks each question once; who asks decides about again. */
 export function createTxnClient({ kv, local, clock, timeoutMs = TXN_TIMEOUT_MS }: TxnClientOptions): TxnClient {
-  const forward = <T>(group: GroupId, question: TxnQuestion, decode: (bytes: Buffer) => T): Promise<T> =>
-    new Promise((resolve, reject) => {
-      const deadlineMs = clock.monotonicMs() + timeoutMs;
-      kv.forward(group, TXN_SERVICE, encodeQuestion(group, question), deadlineMs, (error, reply) => {
-        if (reply === undefined) {
-          reject(error);
-          return;
-        }
-        try {
-          resolve(decode(reply));
-        } catch (problem) {
-          reject(problem);
-        }
-      });
-    });
+  const forward = async <T>(group: GroupId, question: TxnQuestion, decode: (bytes: Buffer) => T): Promise<T> => {
+    const deadlineMs = clock.monotonicMs() + timeoutMs;
+    return decode(await forwarded(kv, group, TXN_SERVICE, encodeQuestion(group, question), deadlineMs));
+  };
   /** Asks here while this node leads; when it has just stopped to, nothing has happened and the proxy finds the next one. */
   const ask = async <T>(
     group: GroupId,

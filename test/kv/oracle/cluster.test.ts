@@ -1,49 +1,15 @@
 /** The oracle of whole nodes on simulated machines, whose clocks are seconds apart. */
 import { strict as assert } from 'node:assert';
 import { describe, it } from 'node:test';
-import { groupId, SeededRandom, SimFabric, Simulation } from '../../../src/platform/index.ts';
+import { groupId } from '../../../src/platform/index.ts';
 import { Role } from '../../../src/raftengine/index.ts';
-import { ClusterNode } from '../../sim/cluster/cluster-node.ts';
-import { drawPlan } from '../../sim/cluster/plan.ts';
+import { startSkewedCluster } from '../../sim/cluster/skewed-cluster.ts';
 
 const PATIENCE_MS = 60_000;
-const SKEWS_MS = [10_000, -10_000, 0];
-
-async function startCluster(seed: number) {
-  const simulation = new Simulation({ seed });
-  const fabric = new SimFabric(simulation);
-  const random = new SeededRandom(seed);
-  const { kv: _, ...plan } = drawPlan(seed, { nodes: 3, faults: [], workloads: [] });
-  const settings = { groups: 3, storeLimits: {}, limits: {}, diskSlowness: 1, kv: {}, commandTimeoutMs: 5000 };
-  const nodes = SKEWS_MS.map(
-    (_skewMs, at) =>
-      new ClusterNode({
-        simulation,
-        fabric,
-        plan: { ...plan, ...settings },
-        id: at + 1,
-        random: random.fork(at + 1),
-        onViolation: (violation) => {
-          throw violation;
-        },
-        say: () => undefined,
-      }),
-  );
-  for (const [at, node] of nodes.entries()) {
-    node.setClockOffset(SKEWS_MS[at]!);
-    node.start();
-  }
-  const until = async (what: string, isSo: () => boolean): Promise<void> => {
-    const endMs = simulation.nowMs() + PATIENCE_MS;
-    for (; !isSo(); await simulation.runFor(20)) assert.ok(simulation.nowMs() < endMs, `${what}: not in time`);
-  };
-  await until('every node is ready', () => nodes.every(({ process }) => process?.node.readiness().ready === true));
-  return { simulation, nodes, until };
-}
 
 describe('the oracle of a cluster', () => {
   it('grants in real-time order to every node, over skewed clocks, a lost leader and two changes of the oracle', async () => {
-    const { simulation, nodes, until } = await startCluster(11);
+    const { simulation, nodes, until } = await startSkewedCluster(11);
     const order: { askedMs: number; answeredMs: number; ts: bigint; epoch: number }[] = [];
     let failures = 0;
     let isOver = false;

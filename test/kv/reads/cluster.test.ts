@@ -2,45 +2,12 @@
 import { strict as assert } from 'node:assert';
 import { describe, it } from 'node:test';
 import { KEYSPACES } from '../../../src/adapter/redis/keyspace.ts';
-import { type HlcTimestamp, SeededRandom, SimFabric, Simulation } from '../../../src/platform/index.ts';
-import { ClusterNode } from '../../sim/cluster/cluster-node.ts';
-import { drawPlan } from '../../sim/cluster/plan.ts';
+import type { HlcTimestamp } from '../../../src/platform/index.ts';
+import type { ClusterNode } from '../../sim/cluster/cluster-node.ts';
+import { startSkewedCluster } from '../../sim/cluster/skewed-cluster.ts';
 
 const PATIENCE_MS = 60_000;
-const SKEWS_MS = [10_000, -10_000, 0];
 const KEYS = ['a', 'b', 'c', 'd', 'e'].map((name) => KEYSPACES[0]!.storageKey(Buffer.from(name)));
-
-async function startCluster(seed: number) {
-  const simulation = new Simulation({ seed });
-  const fabric = new SimFabric(simulation);
-  const random = new SeededRandom(seed);
-  const { kv: _, ...plan } = drawPlan(seed, { nodes: 3, faults: [], workloads: [] });
-  const settings = { groups: 3, storeLimits: {}, limits: {}, diskSlowness: 1, kv: {}, commandTimeoutMs: 5000 };
-  const nodes = SKEWS_MS.map(
-    (_skewMs, at) =>
-      new ClusterNode({
-        simulation,
-        fabric,
-        plan: { ...plan, ...settings },
-        id: at + 1,
-        random: random.fork(at + 1),
-        onViolation: (violation) => {
-          throw violation;
-        },
-        say: () => undefined,
-      }),
-  );
-  for (const [at, node] of nodes.entries()) {
-    node.setClockOffset(SKEWS_MS[at]!);
-    node.start();
-  }
-  const until = async (what: string, isSo: () => boolean): Promise<void> => {
-    const endMs = simulation.nowMs() + PATIENCE_MS;
-    for (; !isSo(); await simulation.runFor(20)) assert.ok(simulation.nowMs() < endMs, `${what}: not in time`);
-  };
-  await until('every node is ready', () => nodes.every(({ process }) => process?.node.readiness().ready === true));
-  return { simulation, nodes, until, random };
-}
 
 interface Acknowledged {
   readonly atMs: number;
@@ -50,7 +17,7 @@ interface Acknowledged {
 describe('reads from replicas of a cluster', () => {
   for (const seed of [3, 4]) {
     it(`are never older than they say, never go back and never change, over skewed clocks and lost leaders (seed ${seed})`, async () => {
-      const { simulation, nodes, random, until } = await startCluster(seed);
+      const { simulation, nodes, random, until } = await startSkewedCluster(seed);
       const acknowledged = new Map(KEYS.map((key) => [key, [] as Acknowledged[]]));
       const pictures = new Map<string, number>();
       const counts = { replica: 0, leader: 0, failed: 0 };
@@ -143,7 +110,7 @@ describe('reads from replicas of a cluster', () => {
   }
 
   it('answer READONLY connections from any node, with what the connection did itself', async () => {
-    const { simulation, nodes } = await startCluster(5);
+    const { simulation, nodes } = await startSkewedCluster(5);
     const key = 'a';
     const follower = nodes.find(({ process }) => {
       const { kv } = process!.node;

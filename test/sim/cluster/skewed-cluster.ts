@@ -1,0 +1,41 @@
+/** Whole nodes on simulated machines whose wall clocks are seconds apart, and nothing else is wrong. */
+import { strict as assert } from 'node:assert';
+import { SeededRandom, SimFabric, Simulation } from '../../../src/platform/index.ts';
+import { ClusterNode } from './cluster-node.ts';
+import { drawPlan } from './plan.ts';
+
+const PATIENCE_MS = 60_000;
+const SKEWS_MS = [10_000, -10_000, 0];
+
+/** Three nodes with several groups, ready; `until` waits in simulated time and fails when it takes too long. */
+export async function startSkewedCluster(seed: number) {
+  const simulation = new Simulation({ seed });
+  const fabric = new SimFabric(simulation);
+  const random = new SeededRandom(seed);
+  const { kv: _, ...plan } = drawPlan(seed, { nodes: 3, faults: [], workloads: [] });
+  const settings = { groups: 3, storeLimits: {}, limits: {}, diskSlowness: 1, kv: {}, commandTimeoutMs: 5000 };
+  const nodes = SKEWS_MS.map(
+    (_skewMs, at) =>
+      new ClusterNode({
+        simulation,
+        fabric,
+        plan: { ...plan, ...settings },
+        id: at + 1,
+        random: random.fork(at + 1),
+        onViolation: (violation) => {
+          throw violation;
+        },
+        say: () => undefined,
+      }),
+  );
+  for (const [at, node] of nodes.entries()) {
+    node.setClockOffset(SKEWS_MS[at]!);
+    node.start();
+  }
+  const until = async (what: string, isSo: () => boolean): Promise<void> => {
+    const endMs = simulation.nowMs() + PATIENCE_MS;
+    for (; !isSo(); await simulation.runFor(20)) assert.ok(simulation.nowMs() < endMs, `${what}: not in time`);
+  };
+  await until('every node is ready', () => nodes.every(({ process }) => process?.node.readiness().ready === true));
+  return { simulation, nodes, until, random };
+}
