@@ -1,7 +1,10 @@
 export { AssertionError, assert, assertNever } from './assert.ts';
+export { BucketCounts, LATENCY_BOUNDS_MS } from './bucket-counts.ts';
 export { type Clock, SystemClock } from './clock.ts';
 export type { Disk, DiskFile, DiskOpenOptions } from './disk.ts';
 export { type ErrorDisposition, KvorumError } from './errors.ts';
+export { DiskCounters, MeasuredDisk } from './measured-disk.ts';
+export { MeasuredNetwork, NetworkCounters, type TrafficCounters } from './measured-network.ts';
 export type { DuplexHandler, DuplexStream, FrameHandler, Lane, PeerNetwork, StreamHandler } from './network.ts';
 export { type Random, SeededRandom, SystemRandom } from './random.ts';
 export { type Cancel, type Scheduler, SystemScheduler } from './scheduler.ts';

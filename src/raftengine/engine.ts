@@ -23,6 +23,7 @@ import {
 } from '../platform/index.ts';
 import { membersOf } from './core/index.ts';
 import type { ConfState, HardState, Message, RaftConfig, SnapshotMeta } from './core/types.ts';
+import { EngineCounters } from './counters.ts';
 import { StoppedError } from './errors.ts';
 import { FOUNDING_INDEX, FOUNDING_TERM, foundingEntry } from './founding.ts';
 import { DEFAULT_ENGINE_LIMITS, type EngineLimits } from './limits.ts';
@@ -100,6 +101,8 @@ export class RaftEngine {
   /** One armed timer for everything periodic on the node; other layers may hang their timers in it. */
   readonly wheel: TimerWheel;
   readonly limits: EngineLimits;
+  /** What happened since the start, over all groups. */
+  readonly counters = new EngineCounters();
   private readonly options: RaftEngineOptions;
   private readonly host: ReplicaHost;
   private readonly outbox: Outbox;
@@ -129,19 +132,24 @@ export class RaftEngine {
     this.resting = new RestingGroups(options.nodeId, this.liveness);
     this.beat = encodeBeat(newLife(options.random));
     this.wheel = new TimerWheel({ clock, scheduler, tickMs: this.limits.tickMs });
-    this.outbox = new Outbox(network, this.limits.maxFrameBytes, (message) => this.dropped(message));
+    this.outbox = new Outbox(network, this.limits.maxFrameBytes, (message) => this.dropped(message), this.counters);
     this.snapshots = new SnapshotTransfer({
       clock,
       scheduler,
       network,
       limits: this.limits,
       findReplica: (groupId) => this.replicas.get(groupId as GroupId),
-      onFailed: (groupId, peer, error) => options.observer?.snapshotFailed?.(groupId, peer, error),
+      counters: this.counters,
+      onFailed: (groupId, peer, error) => {
+        this.counters.snapshotsFailed++;
+        options.observer?.snapshotFailed?.(groupId, peer, error);
+      },
     });
     this.host = {
       nodeId: options.nodeId,
       clock,
       limits: this.limits,
+      counters: this.counters,
       liveness: this.liveness,
       restChanged: (replica, rests) => (rests ? this.resting.rests(replica) : this.resting.wakes(replica)),
       markDirty: (replica) => this.markDirty(replica),
@@ -272,6 +280,7 @@ export class RaftEngine {
     try {
       messages = decodeMessages(frame, from, this.options.nodeId);
     } catch (error) {
+      this.counters.malformedFrames++;
       this.options.observer?.malformedFrame?.(from, error as Error);
       return;
     }
@@ -288,6 +297,7 @@ export class RaftEngine {
   private tick(nowMs: Millis, lateMs: Millis): void {
     if (this.state !== 'running') return;
     if (lateMs > this.limits.electionTimeoutMs / 2) {
+      this.counters.stalls++;
       this.options.observer?.stalled?.(lateMs);
       this.liveness.skipRound(nowMs);
       for (const replica of this.replicas.values()) replica.skipElectionRound();

@@ -1,5 +1,6 @@
 export { ConfChangeRefusedError, TransferRefusedError } from './core/errors.ts';
 export * from './core/types.ts';
+export { EngineCounters } from './counters.ts';
 export {
   type DataFolder,
   DataFolderLockedError,

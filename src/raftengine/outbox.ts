@@ -5,6 +5,7 @@
  */
 import { assertNever, type Lane, type NodeId, type PeerNetwork } from '../platform/index.ts';
 import type { Message } from './core/types.ts';
+import type { EngineCounters } from './counters.ts';
 import { encodeMessages, messageBytes } from './message-codec.ts';
 
 type RaftLane = Exclude<Lane, 'forward'>;
@@ -38,17 +39,25 @@ export class Outbox {
   private readonly maxFrameBytes: number;
   /** Called for every message that the network did not take. */
   private readonly onDropped: (message: Message) => void;
+  private readonly counters: EngineCounters;
   private readonly boxes = new Map<NodeId, PeerBox>();
   private filled = false;
 
-  constructor(network: PeerNetwork, maxFrameBytes: number, onDropped: (message: Message) => void) {
+  constructor(
+    network: PeerNetwork,
+    maxFrameBytes: number,
+    onDropped: (message: Message) => void,
+    counters: EngineCounters,
+  ) {
     this.network = network;
     this.maxFrameBytes = maxFrameBytes;
     this.onDropped = onDropped;
+    this.counters = counters;
   }
 
   add(message: Message): void {
     if (message.kind === 'snapshot') return;
+    if (message.kind === 'append') this.counters.appendEntries.observe(message.entries.length);
     let box = this.boxes.get(message.to);
     if (box === undefined) {
       box = { control: [], bulk: [] };

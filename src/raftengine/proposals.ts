@@ -4,6 +4,7 @@
  * UNKNOWN: the entries may be in any log, or in none.
  */
 import { assert, type LogIndex, type Term } from '../platform/index.ts';
+import type { EngineCounters } from './counters.ts';
 import type { ProposalOutcome } from './types.ts';
 
 export type ProposalDone = (outcome: ProposalOutcome) => void;
@@ -15,8 +16,14 @@ interface Pending {
 }
 
 export class ProposalQueue {
+  private readonly counters: EngineCounters;
   private pending: Pending[] = [];
   private head = 0;
+
+  /** @param counters are told of outcomes */
+  constructor(counters: EngineCounters) {
+    this.counters = counters;
+  }
 
   get size(): number {
     return this.pending.length - this.head;
@@ -47,6 +54,7 @@ export class ProposalQueue {
       this.pending = this.pending.slice(this.head);
       this.head = 0;
     }
+    this.counters.proposalsApplied++;
     return first.done;
   }
 
@@ -55,6 +63,7 @@ export class ProposalQueue {
     const all = this.pending.slice(this.head).map((pending) => pending.done);
     this.pending = [];
     this.head = 0;
+    this.counters.proposalsUnknown += all.length;
     return all;
   }
 }

@@ -1,6 +1,7 @@
 /** What a replica and the engine that hosts it know of each other. */
 import type { Clock, LogIndex, NodeId, Term } from '../platform/index.ts';
 import type { ConfState, Message } from './core/types.ts';
+import type { EngineCounters } from './counters.ts';
 import type { EngineLimits } from './limits.ts';
 import type { PeerLiveness } from './peer-liveness.ts';
 import type { Replica } from './replica.ts';
@@ -11,6 +12,7 @@ export interface ReplicaHost {
   readonly nodeId: NodeId;
   readonly clock: Clock;
   readonly limits: EngineLimits;
+  readonly counters: EngineCounters;
   /** The replica has something to do at the end of this turn. */
   markDirty(replica: Replica): void;
   /** The replica wants to go on, but other work of the event loop comes first. */

@@ -26,6 +26,7 @@ import {
   Role,
   type SnapshotMeta,
 } from './core/types.ts';
+import { applyCounted, LeadershipNotes } from './counters.ts';
 import { BusyError, NotLeaderError, OutcomeUnknownError, StoppedError, TooLargeError } from './errors.ts';
 import { TransferWait } from './leadership-transfer.ts';
 import { LogRetention } from './log-retention.ts';
@@ -66,7 +67,8 @@ export class Replica implements RaftGroup, Restable {
   readonly log: GroupLog;
   private readonly host: ReplicaHost;
   private readonly core: RaftCore;
-  private readonly proposals = new ProposalQueue();
+  private readonly proposals: ProposalQueue;
+  private readonly notes: LeadershipNotes;
   private readonly reads = new ReadBarriers();
   /** Outcomes that are known already but must not be told inside `propose`. */
   private refused: { readonly done: ProposalDone; readonly error: Error }[] = [];
@@ -91,6 +93,8 @@ export class Replica implements RaftGroup, Restable {
   constructor(options: ReplicaOptions) {
     this.groupId = options.config.groupId;
     this.host = options.host;
+    this.proposals = new ProposalQueue(options.host.counters);
+    this.notes = new LeadershipNotes(options.host.counters);
     this.log = options.log;
     this.stateMachine = options.stateMachine;
     this.appliedIndex = options.applied.index;
@@ -386,6 +390,7 @@ export class Replica implements RaftGroup, Restable {
   }
 
   private touch(): void {
+    this.notes.note(this.core.role, this.core.term, this.core.leader);
     if (this.core.isQuiet !== this.resting) {
       this.resting = this.core.isQuiet;
       this.host.restChanged(this, this.resting);
@@ -420,6 +425,7 @@ export class Replica implements RaftGroup, Restable {
 
   private deliverRefused(): void {
     if (this.refused.length === 0) return;
+    this.host.counters.proposalsRefused += this.refused.length;
     for (const { done, error } of this.refused.splice(0)) done({ kind: 'notProposed', error });
   }
 
@@ -477,6 +483,7 @@ export class Replica implements RaftGroup, Restable {
 
   private parkApply(pressure: Promise<void>): void {
     this.applyParked = true;
+    this.host.counters.applyStalls++;
     pressure.then(
       () => {
         this.applyParked = false;
@@ -494,7 +501,7 @@ export class Replica implements RaftGroup, Restable {
       const conf = entry.kind === EntryKind.ConfChange ? this.applyConfChange(entry) : undefined;
       return { term: entry.term, index: entry.index, kind: entry.kind, payload: entry.payload, conf };
     });
-    const results = this.stateMachine.apply(chunk);
+    const results = applyCounted(this.stateMachine, chunk, this.host);
     assert(results.length === chunk.length, 'the state machine answers every entry');
     const last = chunk.at(-1)!;
     this.appliedIndex = last.index;
@@ -543,6 +550,7 @@ export class Replica implements RaftGroup, Restable {
     this.installing = true;
     const finish = async (): Promise<void> => {
       await offered.stage.install();
+      this.host.counters.snapshotsInstalled++;
       if (this.closedBy !== undefined) return;
       const hardState = ready.hardState ?? this.log.hardState();
       await this.host.writeNow({ groupId: this.groupId, hardState, entries: ready.entries, resetTo: meta });

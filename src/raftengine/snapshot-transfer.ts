@@ -5,6 +5,7 @@
  * answer to the sender says whether it was installed.
  */
 import type { Clock, NodeId, PeerNetwork, Scheduler } from '../platform/index.ts';
+import type { EngineCounters } from './counters.ts';
 import { MalformedFrameError, StreamBrokenError } from './errors.ts';
 import type { EngineLimits } from './limits.ts';
 import { decodeSnapshotHeader, encodeSnapshotHeader } from './message-codec.ts';
@@ -28,6 +29,7 @@ export interface SnapshotTransferOptions {
   readonly scheduler: Scheduler;
   readonly network: PeerNetwork;
   readonly limits: EngineLimits;
+  readonly counters: EngineCounters;
   readonly findReplica: (groupId: number) => Replica | undefined;
   /** Told of every transfer that failed, in either direction. */
   readonly onFailed: (groupId: number, peer: NodeId, error: Error) => void;
@@ -97,6 +99,7 @@ export class SnapshotTransfer {
     if (!this.isCurrent(job)) return;
     try {
       await this.send(job);
+      this.options.counters.snapshotsSent++;
       replica.reportSnapshot(to, true);
     } catch (error) {
       this.options.onFailed(replica.groupId, to, asError(error));
