@@ -85,6 +85,7 @@ export async function startNode(options: NodeOptions, version: string): Promise<
     nodeId: nodeId(options.nodeId),
     clusterName: options.clusterName,
     random,
+    joins: options.joins,
   });
   // What has been opened, newest last, so that a failed start gives back the lock and the ports.
   const opened: (() => Promise<void>)[] = [() => folder.close()];
@@ -122,7 +123,7 @@ export async function startNode(options: NodeOptions, version: string): Promise<
       storeMemoryBytes: options.storeMemoryBytes > 0 ? options.storeMemoryBytes : storeMemoryBytes(),
       members,
       founding,
-      joins: options.joins,
+      joins: folder.identity.joined,
       locality: options.locality ?? '',
       incarnation: Buffer.from(folder.identity.incarnation, 'hex'),
       version,

@@ -82,6 +82,10 @@ export function documentOf(state: CatalogState): ClusterDocument {
     settings: [...state.settings.values()].sort(byName),
     features: [...state.features.values()].sort(byName),
     work: [...state.work.values()].sort(byName),
+    removed: [...state.tombstones].map((name) => {
+      const [node, incarnation] = name.split('/') as [string, string];
+      return { nodeId: nodeId(Number(node)), incarnation };
+    }),
   };
 }
 

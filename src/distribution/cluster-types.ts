@@ -54,6 +54,15 @@ export interface ClusterDocument {
   readonly settings: readonly SettingRow[];
   readonly features: readonly FeatureRow[];
   readonly work: readonly WorkRow[];
+  /** Lives of nodes that were removed for good; absent in documents of older programs. */
+  readonly removed?: readonly RemovedNode[];
+}
+
+/** A life of a node that was removed from the cluster: nobody may listen to it any more. */
+export interface RemovedNode {
+  readonly nodeId: NodeId;
+  /** Hexadecimal. */
+  readonly incarnation: string;
 }
 
 /** Adds a group with a fresh id, or removes one that owns nothing. */

@@ -47,6 +47,7 @@ export type {
   FeatureRow,
   GroupOp,
   GroupRow,
+  RemovedNode,
   SettingOp,
   SettingRow,
   WorkOp,

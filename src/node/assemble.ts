@@ -251,6 +251,7 @@ export async function assembleNode(parts: NodeParts): Promise<AssembledNode> {
     self,
     host,
     setPeer: hearAddress,
+    fence: (peer, incarnation) => network.fence?.(peer, incarnation),
     founding,
     joins,
     onError: onBackgroundError,

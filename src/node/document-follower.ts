@@ -9,6 +9,8 @@ export interface DocumentFollowerOptions {
   readonly host: GroupHost;
   /** Hears where another node says that it is. */
   readonly setPeer: (peer: NodeId, address: string) => void;
+  /** Hears which lives of nodes were removed; again and again. */
+  readonly fence: (peer: NodeId, incarnation: string) => void;
   /** What is known before the first document. */
   readonly founding: ClusterFounding;
   /** The node came later than the groups of the founding: their leaders fill its replicas. */
@@ -22,6 +24,8 @@ export class DocumentFollower {
   private readonly options: DocumentFollowerOptions;
   private groups = new Map<GroupId, GroupRow>();
   private hasDocument = false;
+  /** Groups that were there before this node, which joined, was first told of any: it founds none of them. */
+  private older: ReadonlySet<GroupId> | undefined;
   /** Removed groups of which nothing is left here. */
   private readonly forgotten = new Set<GroupId>();
 
@@ -53,7 +57,9 @@ export class DocumentFollower {
 
   /** A newer document. */
   follow(document: ClusterDocument): void {
-    const { self, host, setPeer } = this.options;
+    const { self, host, setPeer, fence } = this.options;
+    for (const { nodeId, incarnation } of document.removed ?? []) fence(nodeId, incarnation);
+    this.older ??= new Set(document.groups.map(({ id }) => id));
     for (const { nodeId, address } of document.nodes) if (nodeId !== self) setPeer(nodeId, address);
     this.groups = new Map(document.groups.map((row) => [row.id, row]));
     this.hasDocument = true;
@@ -68,7 +74,7 @@ export class DocumentFollower {
   /** A node that came back empty has forgotten its votes: it must not begin a group again that it was a founder of. */
   private mayFound(group: GroupId): boolean {
     const { joins, founding } = this.options;
-    return !joins || !founding.groups.some(({ id }) => id === group);
+    return !joins || !(founding.groups.some(({ id }) => id === group) || this.older?.has(group));
   }
 
   /** Once per life of the process also when there is no replica: a crash may have left a part of one. */

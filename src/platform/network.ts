@@ -38,6 +38,12 @@ export interface PeerNetwork {
   /** Address of a peer, `host:port`; a changed address replaces the connection. */
   setPeer(peer: NodeId, address: string): void;
   removePeer(peer: NodeId): void;
+  /**
+   * Refuses one life of a peer from now on, whoever it says that it is with, and forgets it if it was believed until now.
+   * Left out where lives are not told apart.
+   * @param incarnation of the data folder, as the peer names it
+   */
+  fence?(peer: NodeId, incarnation: string): void;
   /** Frames of a lane go to its one handler; set before `start`. */
   onFrame(lane: Lane, handler: FrameHandler): void;
   /** Streams of a kind go to its one handler; set before `start`. */

@@ -41,6 +41,8 @@ export interface NodeIdentity {
   /** 16 random bytes as hex, drawn when the folder was made: a node that lost its folder comes back as another one. */
   readonly incarnation: string;
   readonly clusterName: string;
+  /** The node came to a cluster that ran already: it founds nothing, now or ever. Decided when the folder is made. */
+  readonly joined: boolean;
 }
 
 export interface DataFolderOptions {
@@ -49,6 +51,8 @@ export interface DataFolderOptions {
   readonly clusterName: string;
   /** Source of the incarnation of a new folder. */
   readonly random: Random;
+  /** What a new folder begins as; one that exists knows it better. */
+  readonly joins: boolean;
 }
 
 export interface DataFolder {
@@ -80,7 +84,7 @@ export async function openDataFolder(options: DataFolderOptions): Promise<DataFo
     throw error;
   }
   try {
-    const identity = (await readIdentity(level, path)) ?? (await writeIdentity(level, options));
+    const identity = (await readIdentity(level, path, options.joins)) ?? (await writeIdentity(level, options));
     if (identity.nodeId !== options.nodeId)
       throw new DataFolderMismatchError(path, `belongs to node ${identity.nodeId}, not to node ${options.nodeId}`);
     if (identity.clusterName !== options.clusterName)
@@ -95,13 +99,19 @@ export async function openDataFolder(options: DataFolderOptions): Promise<DataFo
   }
 }
 
-async function readIdentity(level: ClassicLevel<string, string>, path: string): Promise<NodeIdentity | undefined> {
+/** @param joins for folders of a time when this was not written down */
+async function readIdentity(
+  level: ClassicLevel<string, string>,
+  path: string,
+  joins: boolean,
+): Promise<NodeIdentity | undefined> {
   const row = await level.get(IDENTITY_KEY);
   if (row === undefined) return undefined;
-  const stored = JSON.parse(row) as { format: number; nodeId: number; incarnation: string; clusterName: string };
+  const stored = JSON.parse(row) as Omit<NodeIdentity, 'joined'> & { format: number; nodeId: number; joined?: boolean };
   if (stored.format !== FORMAT)
     throw new DataFolderMismatchError(path, `has format ${stored.format}, which this version of kvorum does not know`);
-  return { nodeId: nodeId(stored.nodeId), incarnation: stored.incarnation, clusterName: stored.clusterName };
+  const { incarnation, clusterName, joined = joins } = stored;
+  return { nodeId: nodeId(stored.nodeId), incarnation, clusterName, joined };
 }
 
 async function writeIdentity(level: ClassicLevel<string, string>, options: DataFolderOptions): Promise<NodeIdentity> {
@@ -109,6 +119,7 @@ async function writeIdentity(level: ClassicLevel<string, string>, options: DataF
     nodeId: options.nodeId,
     incarnation: options.random.bytes(INCARNATION_BYTES).toString('hex'),
     clusterName: options.clusterName,
+    joined: options.joins,
   };
   await level.put(IDENTITY_KEY, JSON.stringify({ format: FORMAT, ...identity }), { sync: true });
   return identity;

@@ -71,6 +71,9 @@ const SERVER_OPTIONS: grpc.ServerOptions = {
 /** How long peers get to hang up when this node stops. */
 const GOODBYE_MS = 200;
 
+const removedFromCluster = (node: NodeId): string =>
+  `this data folder of node ${node} was removed from the cluster; start it with an empty folder, as a node that joins`;
+
 type FramesCall = grpc.ServerDuplexStream<Buffer, Buffer>;
 type DuplexCall = grpc.ServerDuplexStream<Buffer, Buffer>;
 type StreamCall = grpc.ServerReadableStream<Buffer, Buffer>;
@@ -90,6 +93,8 @@ class GrpcPeerNetwork implements GrpcNetwork {
   private readonly links = new Map<NodeId, PeerLink>();
   /** Incarnation first seen of a peer; another one under the same id is another data folder. */
   private readonly incarnations = new Map<NodeId, string>();
+  /** Incarnations that were removed from the cluster, by node. */
+  private readonly fenced = new Map<NodeId, Set<string>>();
   private readonly frameHandlers = new Map<Lane, FrameHandler>();
   private readonly streamHandlers = new Map<string, StreamHandler>();
   private readonly duplexHandlers = new Map<string, DuplexHandler>();
@@ -133,6 +138,22 @@ class GrpcPeerNetwork implements GrpcNetwork {
     const wasConnected = link.connected;
     link.close();
     if (wasConnected) this.tellLost(peer);
+  }
+
+  fence(peer: NodeId, incarnation: string): void {
+    if (peer === this.self) return;
+    const fenced = this.fenced.get(peer) ?? new Set();
+    this.fenced.set(peer, fenced.add(incarnation));
+    if (this.incarnations.get(peer) !== incarnation) return;
+    const address = this.addresses.get(peer);
+    this.removePeer(peer);
+    for (const lane of ['control', 'bulk', 'forward'] satisfies Lane[]) {
+      const call = this.inbound.get(`${peer}/${lane}`);
+      this.inbound.delete(`${peer}/${lane}`);
+      call?.emit('error', { code: grpc.status.FAILED_PRECONDITION, details: removedFromCluster(peer) });
+    }
+    // Another life of the node may be there.
+    if (address !== undefined) this.setPeer(peer, address);
   }
 
   onFrame(lane: Lane, handler: FrameHandler): void {
@@ -258,6 +279,9 @@ class GrpcPeerNetwork implements GrpcNetwork {
 
   /** The first incarnation seen under an id is believed until its address changes or it is removed. */
   private checkIncarnation(peer: PeerIdentity): void {
+    if (this.fenced.get(peer.nodeId)?.has(peer.incarnation)) {
+      throw new PeerRefusedError(removedFromCluster(peer.nodeId));
+    }
     const known = this.incarnations.get(peer.nodeId);
     if (known === undefined) this.incarnations.set(peer.nodeId, peer.incarnation);
     else if (known !== peer.incarnation) {

@@ -15,8 +15,14 @@ describe('data folder', () => {
   });
   after(() => rm(root, { recursive: true }));
 
-  const open = (name: string, node = 1, clusterName = 'blue') =>
-    openDataFolder({ folder: join(root, name), nodeId: nodeId(node), clusterName, random: new SystemRandom() });
+  const open = (name: string, node = 1, clusterName = 'blue', joins = false) =>
+    openDataFolder({
+      folder: join(root, name),
+      nodeId: nodeId(node),
+      clusterName,
+      random: new SystemRandom(),
+      joins,
+    });
 
   it('keeps the identity that it was made with', async () => {
     const first = await openDataFolder({
@@ -24,12 +30,22 @@ describe('data folder', () => {
       nodeId: nodeId(1),
       clusterName: 'blue',
       random: new SeededRandom(4),
+      joins: false,
     });
     assert.match(first.identity.incarnation, /^[0-9a-f]{32}$/);
     await first.close();
     const second = await open(join('deep', 'er'));
     assert.deepEqual(second.identity, first.identity);
     await second.close();
+  });
+
+  it('remembers whether its node joined, whatever flag a later start has', async () => {
+    const [joined, founded] = [await open('joined', 1, 'blue', true), await open('founded', 1, 'blue', false)];
+    assert.deepEqual([joined.identity.joined, founded.identity.joined], [true, false]);
+    await Promise.all([joined.close(), founded.close()]);
+    const [again, asWell] = [await open('joined', 1, 'blue', false), await open('founded', 1, 'blue', true)];
+    assert.deepEqual([again.identity.joined, asWell.identity.joined], [true, false]);
+    await Promise.all([again.close(), asWell.close()]);
   });
 
   it('is refused to a second user while the first has it', async () => {
@@ -59,7 +75,7 @@ describe('data folder', () => {
     const holder = `
       import { openDataFolder } from ${JSON.stringify(import.meta.resolve('../../../src/raftengine/data-folder.ts'))};
       import { SystemRandom } from ${JSON.stringify(import.meta.resolve('../../../src/platform/index.ts'))};
-      await openDataFolder({ folder: ${JSON.stringify(folder)}, nodeId: 1, clusterName: 'blue', random: new SystemRandom() });
+      await openDataFolder({ folder: ${JSON.stringify(folder)}, nodeId: 1, clusterName: 'blue', random: new SystemRandom(), joins: false });
       console.log('held');
       setInterval(() => {}, 1000);`;
     const child = spawn(process.execPath, ['--input-type=module', '-e', holder], {

@@ -255,6 +255,23 @@ test('a node of another cluster, at a wrong address or with another data folder 
   await stopAll(a, b, stranger, lost, impostor);
 });
 
+test('a life of a node that was removed is cut off and refused, and the next one under the same id is taken', async () => {
+  const [a, b] = await pair();
+  await until(() => b.network.isConnected(nodeId(1)));
+  b.network.fence?.(nodeId(1), 'incarnation-1');
+  await until(() => !a.network.isConnected(nodeId(2)) && b.lost.includes(1));
+  await until(() => a.warnings.some((warning) => warning.includes('was removed from the cluster')));
+  await a.network.stop();
+  const successor = makePeer(1, { incarnation: 'another' });
+  await successor.network.start();
+  successor.network.setPeer(nodeId(2), `127.0.0.1:${b.network.port}`);
+  await until(() => successor.network.send(nodeId(2), 'bulk', Buffer.from('I am new')));
+  await until(() => b.received.some(({ text }) => text === 'I am new'));
+  b.network.fence?.(nodeId(1), 'incarnation-1');
+  assert(successor.network.isConnected(nodeId(2)), 'fencing the old life again does not touch the new one');
+  await stopAll(b, successor);
+});
+
 test('a port that accepts and never answers is given up, and the node behind it found later', async () => {
   const sockets: Socket[] = [];
   const silent = createServer((socket) => sockets.push(socket));
