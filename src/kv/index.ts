@@ -1,6 +1,7 @@
 export * from './admin/index.ts';
 export * from './balance/index.ts';
 export * from './catalog/index.ts';
+export * from './counters.ts';
 export { type DecodedEntry, decodeEntry } from './decoded-entry.ts';
 export * from './errors.ts';
 export { GroupExecutor } from './executor.ts';

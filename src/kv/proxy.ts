@@ -17,6 +17,7 @@ import {
   type Random,
   type Scheduler,
 } from '../platform/index.ts';
+import { ForwardCounters } from './counters.ts';
 import {
   BusyError,
   LeaderUnavailableError,
@@ -119,6 +120,11 @@ interface Forward {
 
 /** Counters since start, for metrics. */
 export interface ProxyStats {
+  readonly counters: ForwardCounters;
+  /** Requests that are under way or wait. */
+  readonly pending: number;
+  /** Groups that a request was sent on for. */
+  readonly breakers: number;
   readonly forwards: number;
   /** Breakers that are open now. */
   readonly openBreakers: number;
@@ -154,6 +160,7 @@ export class LeaderProxy {
   private readonly seen = new Map<NodeId, Map<number, number>>();
   private sweep: Cancel | undefined;
   private isClosed = false;
+  private readonly counters = new ForwardCounters();
   private forwardCount = 0;
   private probeCount = 0;
   private heldBackCount = 0;
@@ -177,7 +184,9 @@ export class LeaderProxy {
       maxUnsentReplyBytes: this.limits.maxUnsentReplyBytes,
       message: (forward, remainingMs) => this.messageOf(forward, remainingMs),
       onSent: (forward, id, peer) => {
+        this.counters.messages++;
         if (forward.asked.length === 0) this.budget.earn();
+        else this.counters.repeats++;
         forward.asked.push(forward.target!.identity);
         forward.sentTo = peer;
         forward.sentMs = this.clock.monotonicMs();
@@ -202,6 +211,9 @@ export class LeaderProxy {
       breakerOpens += breaker.opens;
     }
     return {
+      counters: this.counters,
+      pending: this.forwards.size,
+      breakers: this.paths.size,
       forwards: this.forwardCount,
       openBreakers,
       breakerOpens,
@@ -228,6 +240,7 @@ export class LeaderProxy {
     }
     const isOverBytes = this.forwardBytes + payload.length > this.limits.maxForwardBytes;
     if (this.forwards.size >= this.limits.maxForwards || isOverBytes) {
+      this.counters.outcomes.busy++;
       done(new BusyError('too many requests are being forwarded; try again later'), undefined);
       return;
     }
@@ -269,6 +282,7 @@ export class LeaderProxy {
     this.forwards.delete(forward);
     this.forwardBytes -= forward.payload.length;
     this.releaseProbe(forward);
+    this.counters.finished(error, forward.asked.length);
     forward.done(error, reply);
   }
 
@@ -445,18 +459,26 @@ export class LeaderProxy {
   }
 
   private receiveRequest(from: NodeId, request: ForwardRequest): void {
-    if (this.isDuplicate(from, request)) return;
+    const { received } = this.counters;
+    if (this.isDuplicate(from, request)) {
+      received.duplicate++;
+      return;
+    }
     const { epoch, id } = request;
     const refuse = (error: Error): void => this.outbox.reply(from, { kind: 'reply', epoch, id, ...statusOf(error) });
     const replica = this.directory.replica(request.group);
     if (request.hops !== 1) {
+      received.tooManyHops++;
       refuse(new LeaderUnavailableError('a request crosses one node and no more'));
     } else if (request.remainingMs < this.limits.minRemainingMs) {
+      received.tooLate++;
       refuse(new LeaderUnavailableError('too little time is left for the request'));
     } else if (replica?.isServing() !== true) {
+      received.notLeader++;
       const leader = replica?.leader()?.nodeId ?? this.paths.get(request.group)?.hint();
       refuse(new NotLeaderError(leader === this.network.self ? undefined : leader));
     } else {
+      received.run++;
       this.run(request.service, request.payload, (error, reply) => {
         if (error !== undefined) refuse(error);
         else {

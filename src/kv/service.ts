@@ -74,6 +74,8 @@ export interface NodeKvService extends KvService {
   leaderOf(group: GroupId): NodeId | undefined;
   /** Counters of one group's executor. @throws NotLeaderError when the group is not hosted here */
   stats(group: GroupId): ExecutorStats;
+  /** How often somebody asked for the group of a key. */
+  readonly routeLookups: number;
   /** Counters of the proxy. */
   proxyStats(): ProxyStats;
   /** Starts the periodic work. */
@@ -112,6 +114,7 @@ class LocalKvService implements NodeKvService {
   /** What `dataGroups` answers for `dataGroupsTable`. */
   private dataGroupIds: readonly GroupId[] = [];
   private dataGroupsTable: RouteTable | undefined;
+  routeLookups = 0;
 
   constructor(options: KvServiceOptions) {
     const { network, clock, scheduler, random, hlc, routes } = options;
@@ -162,6 +165,7 @@ class LocalKvService implements NodeKvService {
   }
 
   groupOf(key: Buffer): GroupId {
+    this.routeLookups++;
     return this.routes.current.groupOf(key) ?? UNKNOWN_OWNER;
   }
 

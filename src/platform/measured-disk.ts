@@ -14,7 +14,7 @@ export class DiskCounters {
 }
 
 /** See the top of the file. Everything else is the inner disk's. */
-export class MeasuredDisk implements Disk {
+export class MeasuredDisk implements Required<Disk> {
   readonly counters = new DiskCounters();
   private readonly inner: Disk;
   private readonly clock: Clock;
@@ -50,7 +50,7 @@ export class MeasuredDisk implements Disk {
   }
 }
 
-class MeasuredFile implements DiskFile {
+class MeasuredFile implements Required<DiskFile> {
   private readonly inner: DiskFile;
   private readonly clock: Clock;
   private readonly counters: DiskCounters;

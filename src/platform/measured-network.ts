@@ -45,8 +45,8 @@ export class NetworkCounters {
   }
 }
 
-/** See the top of the file. */
-export class MeasuredNetwork implements PeerNetwork {
+/** See the top of the file. `Required`: a member that is optional there must be passed on too. */
+export class MeasuredNetwork implements Required<PeerNetwork> {
   readonly counters = new NetworkCounters();
   private readonly inner: PeerNetwork;
 
@@ -68,6 +68,10 @@ export class MeasuredNetwork implements PeerNetwork {
 
   removePeer(peer: NodeId): void {
     this.inner.removePeer(peer);
+  }
+
+  fence(peer: NodeId, incarnation: string): void {
+    this.inner.fence?.(peer, incarnation);
   }
 
   onFrame(lane: Lane, handler: FrameHandler): void {

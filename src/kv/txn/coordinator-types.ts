@@ -9,6 +9,7 @@ import {
   type Random,
   type Scheduler,
 } from '../../platform/index.ts';
+import type { TxnCounters } from '../counters.ts';
 import { OutcomeUnknownError } from '../errors.ts';
 import type { KvService } from '../types.ts';
 import type { TxnClient } from './types.ts';
@@ -67,6 +68,8 @@ export interface CoordinatorParts {
   readonly scheduler: Scheduler;
   readonly random: Random;
   readonly limits?: Partial<TransactionLimits>;
+  /** Where attempts are booked. */
+  readonly counters?: TxnCounters;
   /** Hears of damage, and of cleaning up that was left to the resolver. */
   readonly onError?: (error: unknown) => void;
 }

@@ -7,6 +7,7 @@
  * coordinator's behalf, so when it has not asked for the commit there will be none, and cleaning up may take its time.
  */
 import { assertNever, type GroupId, type HlcTimestamp, type Millis } from '../../platform/index.ts';
+import type { TxnWay } from '../counters.ts';
 import { NotOwnerError } from '../errors.ts';
 import { Finisher, type LockedPart } from './coordinator-finish.ts';
 import { divide, mayAskAgain, pause, persist } from './coordinator-patience.ts';
@@ -103,8 +104,26 @@ export class Coordinator {
    */
   async commit(plan: CommitPlan): Promise<CommitOutcome> {
     const divided = this.divide(plan);
-    if (divided.length === 1 && plan.ranges.length === 0) return this.commitInOne(plan, divided[0]!);
-    return this.withHeartbeat(plan, () => this.commitInTwo(plan, divided));
+    if (divided.length === 1 && plan.ranges.length === 0) {
+      return this.booked('onePhase', () => this.commitInOne(plan, divided[0]!));
+    }
+    return this.booked('twoPhase', () => this.withHeartbeat(plan, () => this.commitInTwo(plan, divided)));
+  }
+
+  private async booked(way: TxnWay, attempt: () => Promise<CommitOutcome>): Promise<CommitOutcome> {
+    const { clock, counters } = this.parts;
+    if (counters === undefined) return attempt();
+    const startMs = clock.monotonicMs();
+    try {
+      const outcome = await attempt();
+      counters.attempts[way][outcome.kind === 'committed' ? 'committed' : outcome.reason]++;
+      return outcome;
+    } catch (error) {
+      counters.attempts[way][error instanceof TransactionUnknownError ? 'unknown' : 'failed']++;
+      throw error;
+    } finally {
+      counters.attemptMs[way].observe(clock.monotonicMs() - startMs);
+    }
   }
 
   /**
@@ -112,6 +131,15 @@ export class Coordinator {
    * @returns undefined when there was such a moment
    */
   async verify(plan: CommitPlan): Promise<Refusal | undefined> {
+    let refusal: Refusal | undefined;
+    await this.booked('readOnly', async () => {
+      refusal = await this.verifyLocked(plan);
+      return refusal ?? { kind: 'committed', commitTs: plan.granted.ts };
+    });
+    return refusal;
+  }
+
+  private async verifyLocked(plan: CommitPlan): Promise<Refusal | undefined> {
     const divided = this.divide(plan);
     const locked = await this.withHeartbeat(plan, () => this.lockAll(plan, divided));
     if ('kind' in locked) return locked.kind === 'refused' ? locked : undefined;

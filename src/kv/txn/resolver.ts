@@ -8,6 +8,7 @@
  */
 import type { Cancel, Clock, GroupId, Millis, Random, Scheduler } from '../../platform/index.ts';
 import { type ErrorDisposition, KvorumError } from '../../platform/index.ts';
+import type { TxnCounters } from '../counters.ts';
 import { NotOwnerError } from '../errors.ts';
 import type { KvService } from '../types.ts';
 import { mayAskAgain, pause } from './coordinator-patience.ts';
@@ -54,6 +55,8 @@ export interface ResolverParts {
   readonly scheduler: Scheduler;
   readonly random: Random;
   readonly limits?: Partial<ResolverLimits>;
+  /** Where questions are booked. */
+  readonly counters?: TxnCounters;
   /** Hears of locks whose transaction is forgotten, and of what failed and will be tried again. */
   readonly onError?: (error: unknown) => void;
 }
@@ -140,10 +143,12 @@ export class FateResolver {
       if (name === undefined) return;
       const wanted = this.wanted.get(name)!;
       this.asking++;
+      if (this.parts.counters !== undefined) this.parts.counters.resolverQuestions++;
       this.ask(wanted.locks[0]!.lock)
         .then(
           (fate) => this.answered(name, wanted, fate),
           (error: unknown) => {
+            if (this.parts.counters !== undefined) this.parts.counters.resolverFailures++;
             this.wanted.delete(name);
             this.parts.onError?.(error);
           },
@@ -156,6 +161,8 @@ export class FateResolver {
   }
 
   private answered(name: string, wanted: Wanted, fate: Fate | undefined): void {
+    const { counters } = this.parts;
+    if (counters !== undefined) counters[fate === undefined ? 'resolverOpen' : 'resolverDecided']++;
     if (fate === undefined && ++wanted.openAnswers < this.limits.maxOpenAnswers) {
       this.parts.scheduler.after(this.limits.openPauseMs, () => {
         this.queue.push(name);
