@@ -88,7 +88,7 @@ class MvccGroupStore implements GroupStore {
   constructor(options: GroupStoreOptions, lane: BatchLane, openLevel: OpenLevel, level: Level, loaded: LoadedStore) {
     this.options = options;
     this.limits = { ...DEFAULT_STORE_LIMITS, ...options.limits };
-    this.newest = new NewestRows(options.location, this.limits, () => this.level);
+    this.newest = new NewestRows(options.location, this.limits, () => this.level, options.activity);
     this.scheduler = options.scheduler ?? new SystemScheduler();
     this.lane = lane;
     this.openLevel = openLevel;

@@ -1,3 +1,4 @@
+export { type LevelUse, StoreActivity } from './activity.ts';
 export {
   CorruptSnapshotError,
   CorruptStoreError,
@@ -17,5 +18,6 @@ export {
   openClassicLevel,
 } from './level.ts';
 export { DEFAULT_STORE_LIMITS } from './limits.ts';
+export { measured } from './measured-level.ts';
 export { SimulatedLevels } from './simulated-level.ts';
 export type * from './types.ts';

@@ -54,6 +54,8 @@ export interface Level {
   snapshot(): LevelSnapshot;
   /** About how many bytes the rows in `[start, end)` take on disk; left out or undefined where nobody can say. */
   approximateBytes?(start: Buffer, end: Buffer): Promise<number | undefined>;
+  /** What the database says about itself (`leveldb.stats` and the like); left out where it says nothing. */
+  property?(name: string): string | undefined;
 }
 
 /** Opens the database of a folder, creating it when it is absent. The store calls `open` on what it gets. */
@@ -131,6 +133,10 @@ class DiskLevel implements Level {
 
   approximateBytes(start: Buffer, end: Buffer): Promise<number> {
     return this.opened.approximateSize(start, end);
+  }
+
+  property(name: string): string | undefined {
+    return this.level?.status === 'open' ? this.level.getProperty(name) : undefined;
   }
 }
 

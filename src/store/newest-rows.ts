@@ -1,4 +1,5 @@
 /** Point reads of newest versions below the buffer: the cache, then LevelDB's L row, then the V row of a long value. */
+import { StoreActivity } from './activity.ts';
 import type { BaseVersion, BufferedVersion } from './apply-buffer.ts';
 import { decodeKey, decodeVersion, maxEncodedBytes, nameOf, RowKind, writeDescending, writeKey } from './codec.ts';
 import { CorruptStoreError } from './errors.ts';
@@ -12,13 +13,16 @@ export class NewestRows {
   private readonly level: () => Level;
   /** What L rows on disk hold, for keys that are in no generation. */
   private readonly recent: RecentVersions;
+  private readonly activity: StoreActivity;
   /** Encoded key of the point read that is being made. */
   private scratch: Buffer = Buffer.allocUnsafeSlow(1024);
 
-  constructor(location: string, limits: StoreLimits, level: () => Level) {
+  /** @param activity where hits and misses are booked */
+  constructor(location: string, limits: StoreLimits, level: () => Level, activity = new StoreActivity()) {
     this.location = location;
     this.level = level;
     this.recent = new RecentVersions(limits.cacheBytes);
+    this.activity = activity;
   }
 
   /** Encodes a key with kind L into `scratch`. @returns its length */
@@ -31,7 +35,12 @@ export class NewestRows {
   /** Header and inline value of the newest version. @param name latin-1 text of the key */
   header(key: Buffer, name: string): RecentVersion | undefined {
     const known = this.recent.get(name);
-    return known ?? this.stored(key, name);
+    if (known !== undefined) {
+      this.activity.cacheHits++;
+      return known;
+    }
+    this.activity.cacheMisses++;
+    return this.stored(key, name);
   }
 
   /** The same for a key that is about to be overwritten. */

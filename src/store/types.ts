@@ -3,6 +3,7 @@
  * the encoding (order-preserving, see docs/design/store.md) is private to this folder.
  */
 import type { Clock, HlcTimestamp, LogIndex, Millis, Scheduler } from '../platform/index.ts';
+import type { StoreActivity } from './activity.ts';
 import type { LevelFolders, OpenLevel } from './level.ts';
 
 /** Newest version of a key, whatever it is. */
@@ -211,6 +212,8 @@ export interface GroupStoreOptions {
   readonly scheduler?: Scheduler;
   readonly clock?: Clock;
   readonly limits?: Partial<StoreLimits>;
+  /** Where reads are booked; one for all stores of a node. */
+  readonly activity?: StoreActivity;
   /** Which counter a key belongs to, 0 or more; undefined or negative: none. A pure function, the same for the life of the store. */
   readonly counterClassOf?: (key: Buffer) => number | undefined;
   /** All keys that a class can have; lets a range delete that covers them reset the counter at once. */
