@@ -25,6 +25,8 @@ const EMPTY = Buffer.alloc(0);
 const NEVER = 0n as HlcTimestamp;
 const ROWS_AT_ONCE = 128;
 const READ_AHEAD_BYTES = 256 * 1024;
+/** What a version costs beyond its bytes when it is written again: pages of small values would else take long to apply. */
+const VERSION_BYTES = 100;
 /** Continuations that are remembered; one that was forgotten costs a flush. */
 const MAX_CONTINUATIONS = 64;
 
@@ -116,7 +118,7 @@ class PageExport {
             return { versions: this.versions, next: { start: key, after: last } };
           }
           this.versions.push(version);
-          this.bytes += key.length + (version.value?.length ?? 0);
+          this.bytes += VERSION_BYTES + key.length + (version.value?.length ?? 0);
         }
         if (!isWhole) return { versions: this.versions, next: { start: key, after: this.versions.at(-1)!.commitTs } };
       }

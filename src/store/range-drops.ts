@@ -11,6 +11,8 @@ import type { Level, LevelOperation } from './level.ts';
 
 /** Rows removed in one batch: a few milliseconds of the lane. */
 const BATCH_ROWS = 1000;
+/** LevelDB's own 16 KiB would end a page after four values of 4 KiB, and each batch is a synced write. */
+const READ_AHEAD_BYTES = 2 * 1024 * 1024;
 const FIXED_BYTES = 13;
 const FLAG_COUNTED = 1;
 const FLAG_HAS_END = 2;
@@ -211,7 +213,7 @@ export class RangeDrops {
     };
     for (const kind of [RowKind.Latest, RowKind.Version, RowKind.Side, RowKind.ResidentSide]) {
       const isLatest = kind === RowKind.Latest;
-      const iterator = host.level().iterator(keyBounds(kind, start, end));
+      const iterator = host.level().iterator({ ...keyBounds(kind, start, end), highWaterMarkBytes: READ_AHEAD_BYTES });
       try {
         for (;;) {
           const page = await iterator.nextv(BATCH_ROWS);
