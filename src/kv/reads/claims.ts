@@ -7,6 +7,10 @@ import type { Claim, ClosedNotice } from './types.ts';
 
 /** Claims that wait for the replica to catch up. */
 const MAX_WAITING = 16;
+/** Older claims that tell how old a timestamp is: at five a second about ten seconds. */
+const MAX_HISTORY = 64;
+/** Claims that are closer together tell nothing new: reads that ask the leader bring many. */
+const HISTORY_STEP_MS: Millis = 100;
 
 /** Why a replica does not answer. */
 export type Refusal = 'notReady' | 'notOwned' | 'tooOld' | 'locked';
@@ -26,6 +30,8 @@ export class ReplicaClaims {
   /** The newest that has come, which waits for the replica to catch up; and the newest that is usable. */
   private readonly waiting: Claim[] = [];
   private usable: Claim | undefined;
+  /** Claims that were usable, oldest first; timestamps and moments rise. */
+  private readonly history: Claim[] = [];
 
   constructor(replica: ReadableReplica) {
     this.replica = replica;
@@ -61,9 +67,27 @@ export class ReplicaClaims {
       if (isNewer) {
         const coveredMs = Math.max(claim.coveredMs, usable?.coveredMs ?? Number.NEGATIVE_INFINITY);
         this.usable = { ...claim, coveredMs };
+        this.remember(this.usable);
       }
     }
     return this.usable;
+  }
+
+  private remember(claim: Claim): void {
+    const last = this.history.at(-1);
+    if (last !== undefined && claim.coveredMs - last.coveredMs < HISTORY_STEP_MS) return;
+    this.history.push(claim);
+    if (this.history.length > MAX_HISTORY) this.history.shift();
+  }
+
+  /**
+   * What was acknowledged before the answer, monotonic, lies at or below `ts`; undefined when `ts` is older than what is
+   * remembered. For transactions that were acknowledged elsewhere see `missesForeign`.
+   */
+  coveredAt(ts: HlcTimestamp): Millis | undefined {
+    const newest = this.current();
+    if (newest !== undefined && newest.closedTs <= ts) return newest.coveredMs;
+    return this.history.findLast(({ closedTs }) => closedTs <= ts)?.coveredMs;
   }
 
   /** Why these keys may not be read here at `ts`, which is closed; undefined when they may. */
@@ -96,6 +120,11 @@ export class ReplicaClaims {
     return keys === undefined || keys.some((key) => (store.latest(key)?.commitTs ?? ts) > ts);
   }
 
+  /** As `coveredAt`, of what is read: undefined too when something of it was acknowledged elsewhere, nobody knows when. */
+  coverageOf(keys: readonly Buffer[] | undefined, ts: HlcTimestamp): Millis | undefined {
+    return this.missesForeign(keys, ts) ? undefined : this.coveredAt(ts);
+  }
+
   private refuseReplica(ts: HlcTimestamp): Refusal | undefined {
     const { stateMachine, store } = this.replica;
     // A snapshot is being swapped in: rows are of one state, locks and spans of another.
@@ -123,25 +152,23 @@ export class NodeClaims {
     this.replicaOf = replicaOf;
   }
 
+  /** Those of the replica that is here now; undefined without one. */
   of(group: GroupId): ReplicaClaims | undefined {
     const replica = this.replicaOf(group);
-    const claims = this.groups.get(group);
-    return replica !== undefined && claims?.isOf(replica) === true ? claims : undefined;
+    if (replica === undefined) {
+      this.groups.delete(group);
+      return undefined;
+    }
+    let claims = this.groups.get(group);
+    if (claims?.isOf(replica) !== true) {
+      claims = new ReplicaClaims(replica);
+      this.groups.set(group, claims);
+    }
+    return claims;
   }
 
   /** See `ReplicaClaims.accept`; groups without a replica here are ignored, and forgotten. */
   accept(notice: ClosedNotice, heardMs: Millis): void {
-    const replica = this.replicaOf(notice.group);
-    let claims = this.groups.get(notice.group);
-    if (replica === undefined || claims?.isOf(replica) === false) {
-      this.groups.delete(notice.group);
-      claims = undefined;
-    }
-    if (replica === undefined) return;
-    if (claims === undefined) {
-      claims = new ReplicaClaims(replica);
-      this.groups.set(notice.group, claims);
-    }
-    claims.accept(notice, heardMs);
+    this.of(notice.group)?.accept(notice, heardMs);
   }
 }

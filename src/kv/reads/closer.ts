@@ -97,6 +97,11 @@ export class GroupCloser {
     this.group.observe(this.closedTs);
   }
 
+  /** True when nothing will be committed at or below `ts`, which was issued, once what is in flight is applied. */
+  mayClose(ts: HlcTimestamp): boolean {
+    return this.group.isServing() && this.group.boundMs > 0 && ts <= this.limit();
+  }
+
   /** The largest timestamp that may be closed: below everything that is on its way, and below where the next leader begins. */
   private limit(): HlcTimestamp {
     const bound = timestampOfMs(this.group.boundMs) - 1n;

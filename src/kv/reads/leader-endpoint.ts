@@ -1,153 +1,209 @@
 /**
- * The leader's side of reads that name their consistency, in the forwarded service `readat`, and the way to it.
+ * The leader's side of reads that name their consistency, in the forwarded service `readat`, and the way to it. Big-endian.
  *
- *   request := kind u8, group u32, minTs u64, at u64, body          0: none
- *   body    := 1 keys: count u32, (length u32, bytes)*; 2 range: limit u32, start (length u32, bytes), end
- *   reply   := servedTs u64, rows or page as the service `txn` writes them
+ *   request := group u32, moment u8, ts u64, body u8, keys | range | nothing
+ *   moment  := 0 now, above ts (0: no bound) | 1 at ts | 2 session: at ts or later, as the leader likes
+ *   body    := 0 keys: count u32, key* | 1 range: start, end, limit u32, keysOnly u8, reverse u8 | 2 nothing: the timestamp alone
+ *   reply   := servedTs u64, ageMs + 1 u64 (0: nobody knows), rows or page as the service `txn` writes them
  */
-
-import { type GroupId, groupId, type HlcTimestamp, hlcTimestamp } from '../../platform/index.ts';
-import { CorruptEntryError, NotLeaderError } from '../errors.ts';
+import { ByteReader, ByteWriter } from '../../distribution/index.ts';
+import { type Clock, type GroupId, groupId, type HlcTimestamp, type Millis } from '../../platform/index.ts';
+import { NotLeaderError } from '../errors.ts';
 import type { GroupExecutor } from '../executor.ts';
 import { forwarded } from '../forwarded.ts';
 import { decodePage, decodeRows, encodePage, encodeRows } from '../txn/coordinator-wire.ts';
-import type { KvService } from '../types.ts';
-import type { AskLeader, LeaderAnswer } from './reader.ts';
-import type { ReadAtRequest, ReadRange } from './types.ts';
+import type { KvService, LiveValue, ScanPage } from '../types.ts';
+import type { ReplicaClaims } from './claims.ts';
+import { draw } from './read-index.ts';
+import type { ReadRange } from './types.ts';
 
 /** Name of the forwarded service. */
 export const READ_SERVICE = 'readat';
 
-interface Question {
+/** Which moment a read is of. */
+export type Moment =
+  /** A timestamp that the leader draws, so that everything acknowledged before is in it; it is above `ts`, 0n for no matter. */
+  | { readonly kind: 'now'; readonly ts: HlcTimestamp }
+  | { readonly kind: 'at'; readonly ts: HlcTimestamp }
+  /** The newest that is closed, or `ts` when that is newer: so a session does not run ahead of the replicas. */
+  | { readonly kind: 'session'; readonly ts: HlcTimestamp };
+
+/** What is read there; nothing: the timestamp alone is wanted. */
+export type ReadBody =
+  | { readonly kind: 'keys'; readonly keys: readonly Buffer[] }
+  | { readonly kind: 'range'; readonly range: ReadRange }
+  | { readonly kind: 'nothing' };
+
+/** A read of one group. */
+export interface ReadQuestion {
   readonly group: GroupId;
-  readonly minTs: HlcTimestamp | undefined;
-  readonly at: HlcTimestamp | undefined;
-  readonly keys: readonly Buffer[] | undefined;
-  readonly range: ReadRange | undefined;
+  readonly moment: Moment;
+  readonly body: ReadBody;
 }
 
-const KEYS = 1;
-const RANGE = 2;
-const HEAD_BYTES = 21;
-
-type Executors = (group: GroupId) => GroupExecutor | undefined;
-
-const sized = (bytes: Buffer): Buffer[] => {
-  const length = Buffer.allocUnsafe(4);
-  length.writeUInt32BE(bytes.length);
-  return [length, bytes];
-};
-
-function encodeQuestion({ group, minTs, at, keys, range }: Question): Buffer {
-  const head = Buffer.allocUnsafe(HEAD_BYTES + 4);
-  head[0] = keys === undefined ? RANGE : KEYS;
-  head.writeUInt32BE(group, 1);
-  head.writeBigUInt64BE(minTs ?? 0n, 5);
-  head.writeBigUInt64BE(at ?? 0n, 13);
-  head.writeUInt32BE(keys?.length ?? range!.limit, HEAD_BYTES);
-  const parts = keys ?? [range!.start, range!.end];
-  return Buffer.concat([head, ...parts.flatMap(sized)]);
+/** What the leader answers. */
+export interface LeaderAnswer {
+  readonly servedTs: HlcTimestamp;
+  /** Everything that was acknowledged so long before the answer was made is in it; undefined: nobody knows. */
+  readonly ageMs: Millis | undefined;
+  readonly values: readonly (LiveValue | undefined)[];
+  readonly page: ScanPage | undefined;
 }
 
-/** @throws CorruptEntryError */
-function decodeQuestion(bytes: Buffer): Question {
-  if (bytes.length < HEAD_BYTES + 4 || (bytes[0] !== KEYS && bytes[0] !== RANGE)) throw damaged();
-  const tsAt = (offset: number): HlcTimestamp | undefined => {
-    const ts = bytes.readBigUInt64BE(offset);
-    return ts === 0n ? undefined : hlcTimestamp(ts);
-  };
-  const number = bytes.readUInt32BE(HEAD_BYTES);
-  const parts: Buffer[] = [];
-  for (let offset = HEAD_BYTES + 4; offset < bytes.length; ) {
-    if (offset + 4 > bytes.length) throw damaged();
-    const end = offset + 4 + bytes.readUInt32BE(offset);
-    if (end > bytes.length) throw damaged();
-    parts.push(bytes.subarray(offset + 4, end));
-    offset = end;
+/** Asks the leader of a group, wherever it is. @param deadlineMs monotonic @throws as `KvService.forward`, and what reads throw */
+export type AskLeader = (question: ReadQuestion, deadlineMs: Millis) => Promise<LeaderAnswer>;
+
+/** A group as its leader here answers for it. */
+export interface AnsweringGroup {
+  readonly executor: GroupExecutor;
+  /** What this node said itself of the group, and was told before. */
+  readonly claims: ReplicaClaims;
+  readonly clock: Pick<Clock, 'monotonicMs'>;
+}
+
+type AnsweringGroups = (group: GroupId) => AnsweringGroup | undefined;
+
+/** A session is not shown what is older than this, although it may be. */
+export const MAX_SESSION_AGE_MS: Millis = 10_000;
+
+const CODEC = 1;
+/** Wire values: only ever append. */
+const MOMENTS = ['now', 'at', 'session'] as const;
+const BODIES = ['keys', 'range', 'nothing'] as const;
+
+/** Encodes a question. */
+export function encodeReadQuestion({ group, moment, body }: ReadQuestion): Buffer {
+  const writer = new ByteWriter(96)
+    .u8(CODEC)
+    .u32(group)
+    .u8(MOMENTS.indexOf(moment.kind))
+    .u64(moment.ts)
+    .u8(BODIES.indexOf(body.kind));
+  if (body.kind === 'keys') {
+    writer.u32(body.keys.length);
+    for (const key of body.keys) writer.bytes(key);
+  } else if (body.kind === 'range') {
+    const { start, end, limit, keysOnly, reverse } = body.range;
+    writer.bytes(start).bytes(end).u32(limit);
+    writer.u8(keysOnly === true ? 1 : 0).u8(reverse === true ? 1 : 0);
   }
-  const isKeys = bytes[0] === KEYS;
-  if (parts.length !== (isKeys ? number : 2)) throw damaged();
-  return {
-    group: groupId(bytes.readUInt32BE(1)),
-    minTs: tsAt(5),
-    at: tsAt(13),
-    keys: isKeys ? parts : undefined,
-    range: isKeys ? undefined : { start: parts[0]!, end: parts[1]!, limit: number },
-  };
+  return writer.finish();
 }
 
-const damaged = (): CorruptEntryError => new CorruptEntryError('a forwarded read is damaged or of another version');
+/** @throws CatalogCorruptError for bytes that `encodeReadQuestion` cannot have written */
+export function decodeReadQuestion(bytes: Buffer): ReadQuestion {
+  const reader = new ByteReader(bytes, 'question at a timestamp');
+  reader.version(CODEC);
+  const group = groupId(reader.u32());
+  const moment = { kind: reader.oneOf(MOMENTS), ts: reader.timestamp() };
+  const kind = reader.oneOf(BODIES);
+  let body: ReadBody;
+  if (kind === 'keys') {
+    const keys: Buffer[] = [];
+    for (let left = reader.u32(); left > 0; left--) keys.push(reader.bytes());
+    body = { kind, keys };
+  } else if (kind === 'range') {
+    const start = reader.bytes();
+    const end = reader.bytes();
+    const limit = reader.u32();
+    body = { kind, range: { start, end, limit, keysOnly: reader.flag(), reverse: reader.flag() } };
+  } else body = { kind };
+  reader.end();
+  return { group, moment, body };
+}
+
+/** Encodes what a leader answers. */
+export function encodeReadAnswer({ servedTs, ageMs, values, page }: LeaderAnswer): Buffer {
+  const body = page === undefined ? encodeRows(values) : encodePage(page);
+  return new ByteWriter(32 + body.length)
+    .u64(servedTs)
+    .u53(ageMs === undefined ? 0 : Math.ceil(ageMs) + 1)
+    .bytes(body)
+    .finish();
+}
+
+/** @throws CatalogCorruptError */
+export function decodeReadAnswer(bytes: Buffer, isPage: boolean): LeaderAnswer {
+  const reader = new ByteReader(bytes, 'answer at a timestamp');
+  const servedTs = reader.timestamp();
+  const age = reader.u53();
+  const body = reader.bytes();
+  reader.end();
+  const ageMs = age === 0 ? undefined : age - 1;
+  return isPage
+    ? { servedTs, ageMs, values: [], page: decodePage(body) }
+    : { servedTs, ageMs, values: decodeRows(body), page: undefined };
+}
 
 /** Answers on the leader. @throws NotLeaderError and what the group's reads throw */
-async function answerHere(executor: GroupExecutor, { minTs, at, keys, range }: Question): Promise<LeaderAnswer> {
-  const { clock, txns } = executor;
-  if (minTs !== undefined) clock.observeForeign(minTs, clock.maxLeadMs);
-  const servedTs = at ?? (await draw(executor));
-  if (keys !== undefined) return { servedTs, values: await txns.read({ keys, readTs: servedTs }), page: undefined };
-  return { servedTs, values: [], page: await txns.scan(range!, servedTs) };
+async function answerHere(group: AnsweringGroup, question: ReadQuestion): Promise<LeaderAnswer> {
+  const { executor } = group;
+  const { moment } = question;
+  const at = moment.kind === 'now' ? undefined : timeOf(group, moment);
+  if (at !== undefined) {
+    const answer = await readAt(executor, question, at);
+    return { ...answer, ageMs: ageOf(group, group.claims.coverageOf(keysOf(question), at)) };
+  }
+  if (moment.ts > 0n) executor.clock.observeForeign(moment.ts, executor.clock.maxLeadMs);
+  const answer = await readAt(executor, question, await draw(executor));
+  const isWhole = question.body.kind === 'nothing' || !group.claims.missesForeign(keysOf(question), answer.servedTs);
+  // A transaction whose lock was waited for has committed above the timestamp, and may have been acknowledged before the
+  // question. All such locks have ended now and the clock is past them, so a second look sees what they left.
+  return isWhole ? answer : readAt(executor, question, await draw(executor));
 }
 
-/** A timestamp that is above everything that was acknowledged before. */
-const draw = (executor: GroupExecutor): Promise<HlcTimestamp> =>
-  new Promise((resolve, reject) => {
-    executor.draw(1, (error, ts) => (ts === undefined ? reject(error) : resolve(ts)));
-  });
+/** What to read at; undefined: draw a timestamp. */
+function timeOf(group: AnsweringGroup, { kind, ts }: Moment): HlcTimestamp | undefined {
+  if (kind === 'at') return ts;
+  const closedTs = group.claims.current()?.closedTs;
+  const at = closedTs !== undefined && closedTs > ts ? closedTs : ts;
+  // A group that was at rest has closed nothing for long.
+  const ageMs = ageOf(group, group.claims.coveredAt(at));
+  return ageMs !== undefined && ageMs <= MAX_SESSION_AGE_MS ? at : undefined;
+}
 
-/** Starts to answer for this node's groups. @param executorOf undefined when there is no replica here */
-export function serveReads(kv: Pick<KvService, 'onForward'>, executorOf: Executors): void {
+const ageOf = ({ clock }: AnsweringGroup, coveredMs: Millis | undefined): Millis | undefined =>
+  coveredMs === undefined ? undefined : clock.monotonicMs() - coveredMs;
+
+async function readAt({ txns }: GroupExecutor, { body }: ReadQuestion, servedTs: HlcTimestamp): Promise<LeaderAnswer> {
+  const ageMs = 0;
+  if (body.kind === 'range') return { servedTs, ageMs, values: [], page: await txns.scan(body.range, servedTs) };
+  const keys = body.kind === 'keys' ? body.keys : [];
+  return { servedTs, ageMs, values: await txns.read({ keys, readTs: servedTs }), page: undefined };
+}
+
+const keysOf = ({ body }: ReadQuestion): readonly Buffer[] | undefined =>
+  body.kind === 'keys' ? body.keys : undefined;
+
+/** Starts to answer for this node's groups. @param groupOf undefined when there is no replica here */
+export function serveReads(kv: Pick<KvService, 'onForward'>, groupOf: AnsweringGroups): void {
   kv.onForward(READ_SERVICE, (payload, answer) => {
-    const question = decodeQuestion(payload);
-    const executor = executorOf(question.group);
-    if (executor === undefined) {
+    const question = decodeReadQuestion(payload);
+    const group = groupOf(question.group);
+    if (group === undefined) {
       answer(new NotLeaderError(undefined), undefined);
       return;
     }
-    answerHere(executor, question).then(
-      ({ servedTs, values, page }) => {
-        const head = Buffer.allocUnsafe(8);
-        head.writeBigUInt64BE(servedTs);
-        answer(undefined, Buffer.concat([head, page === undefined ? encodeRows(values) : encodePage(page)]));
-      },
+    answerHere(group, question).then(
+      (reply) => answer(undefined, encodeReadAnswer(reply)),
       (error: Error) => answer(error, undefined),
     );
   });
 }
 
 /** The way to the leader: a call where this node leads, else the proxy. */
-export function leaderReads(kv: Pick<KvService, 'forward' | 'servesLocally'>, executorOf: Executors): AskLeader {
-  return async (request, minTs, at) => {
-    const question = questionOf(request, minTs, at);
-    const executor = kv.servesLocally(request.group) ? executorOf(request.group) : undefined;
-    if (executor !== undefined) {
+export function leaderReads(kv: Pick<KvService, 'forward' | 'servesLocally'>, groupOf: AnsweringGroups): AskLeader {
+  return async (question, deadlineMs) => {
+    const here = kv.servesLocally(question.group) ? groupOf(question.group) : undefined;
+    if (here !== undefined) {
       try {
-        return await answerHere(executor, question);
+        return await answerHere(here, question);
       } catch (error) {
         // It has just stopped to lead; the proxy finds out who does.
         if (!(error instanceof NotLeaderError)) throw error;
       }
     }
-    const reply = await forwarded(kv, request.group, READ_SERVICE, encodeQuestion(question), request.deadlineMs);
-    return decodeAnswer(reply, question.keys === undefined);
+    const reply = await forwarded(kv, question.group, READ_SERVICE, encodeReadQuestion(question), deadlineMs);
+    return decodeReadAnswer(reply, question.body.kind === 'range');
   };
 }
-
-function decodeAnswer(reply: Buffer, isPage: boolean): LeaderAnswer {
-  if (reply.length < 8) throw damaged();
-  const servedTs = hlcTimestamp(reply.readBigUInt64BE(0));
-  const body = reply.subarray(8);
-  return isPage
-    ? { servedTs, values: [], page: decodePage(body) }
-    : { servedTs, values: decodeRows(body), page: undefined };
-}
-
-const questionOf = (
-  request: ReadAtRequest,
-  minTs: HlcTimestamp | undefined,
-  at: HlcTimestamp | undefined,
-): Question => ({
-  group: request.group,
-  minTs,
-  at,
-  keys: 'keys' in request ? request.keys : undefined,
-  range: 'range' in request ? request.range : undefined,
-});

@@ -1,8 +1,19 @@
 /** Reads from this node's replica where that can be proved to be right, else from the group's leader. */
-import type { Clock, GroupId, HlcTimestamp, KvorumError, Millis, Scheduler } from '../../platform/index.ts';
+import {
+  type Clock,
+  type GroupId,
+  type HlcTimestamp,
+  hlcTimestamp,
+  KvorumError,
+  type Millis,
+  type Scheduler,
+} from '../../platform/index.ts';
 import type { GroupStore, LatestVersion } from '../../store/index.ts';
+import { ReadCounters } from '../counters.ts';
 import type { LiveValue, ScanPage } from '../types.ts';
 import type { NodeClaims, ReadableReplica, Refusal, ReplicaClaims } from './claims.ts';
+import type { AskLeader, Moment, ReadBody } from './leader-endpoint.ts';
+import type { ReadIndexClient } from './read-index.ts';
 import type { SessionDemand, SessionSource, ValuesNow } from './session.ts';
 import { decodeToken, encodeToken } from './token.ts';
 import {
@@ -13,35 +24,23 @@ import {
   type ReadStats,
 } from './types.ts';
 
-/** What the leader answers. */
-export interface LeaderAnswer {
-  readonly servedTs: HlcTimestamp;
-  readonly values: readonly (LiveValue | undefined)[];
-  readonly page: ScanPage | undefined;
-}
-
-/** Asks the leader of a group, wherever it is, for a linearizable read, or for one at `at`. */
-export type AskLeader = (
-  request: ReadAtRequest,
-  /** What is served at lies above it. */
-  minTs: HlcTimestamp | undefined,
-  at: HlcTimestamp | undefined,
-) => Promise<LeaderAnswer>;
-
 /** Bounds of reads from replicas. */
 export interface ReadLimits {
   /** A read waits so long for its replica to catch up before it is forwarded. */
   readonly waitMs: Millis;
+  /** The same for one whose leader has said how far that is. */
+  readonly indexWaitMs: Millis;
   /** Between looks at whether it has. */
   readonly pollMs: Millis;
 }
 
-export const DEFAULT_READ_LIMITS: ReadLimits = { waitMs: 50, pollMs: 5 };
+export const DEFAULT_READ_LIMITS: ReadLimits = { waitMs: 50, indexWaitMs: 200, pollMs: 2 };
 
 export interface ReplicaReaderOptions {
   readonly claims: NodeClaims;
   readonly replicaOf: (group: GroupId) => ReadableReplica | undefined;
   readonly askLeader: AskLeader;
+  readonly readIndex: ReadIndexClient;
   /** True when this node leads the group: then asking the leader costs no message. */
   readonly leads: (group: GroupId) => boolean;
   readonly clock: Clock;
@@ -58,6 +57,8 @@ interface Demand {
   readonly minTs: HlcTimestamp | undefined;
   /** What was acknowledged before must be covered; monotonic. */
   readonly coveredMs: Millis | undefined;
+  /** How long the replica may take to get there. */
+  readonly waitMs: Millis;
 }
 
 interface Served {
@@ -70,9 +71,7 @@ interface Served {
 export class ReplicaReader implements SessionSource {
   private readonly options: ReplicaReaderOptions;
   private readonly limits: ReadLimits;
-  private served = 0;
-  private forwarded = 0;
-  private lockRedirects = 0;
+  private readonly counters = new ReadCounters();
 
   constructor(options: ReplicaReaderOptions) {
     this.options = options;
@@ -80,7 +79,15 @@ export class ReplicaReader implements SessionSource {
   }
 
   stats(): ReadStats {
-    return { served: this.served, forwarded: this.forwarded, lockRedirects: this.lockRedirects };
+    const { counters } = this;
+    const kinds = Object.values(counters.kinds);
+    return {
+      counters,
+      served: kinds.reduce((sum, { replica }) => sum + replica, 0),
+      forwarded: kinds.reduce((sum, { leader }) => sum + leader, 0),
+      lockRedirects: counters.lockRedirects,
+      indexRounds: this.options.readIndex.rounds,
+    };
   }
 
   /** True when a read of the group can be tried here: there is a replica, and something is closed. */
@@ -95,21 +102,23 @@ export class ReplicaReader implements SessionSource {
    */
   async readAt(request: ReadAtRequest): Promise<ReadAtReply> {
     const { group, consistency } = request;
-    const { clock } = this.options;
-    const demand = this.demandOf(consistency);
-    if (demand !== undefined && !this.options.leads(group)) {
-      const here = await this.readHere(request, demand);
+    const { clock, askLeader } = this.options;
+    const startedMs = clock.monotonicMs();
+    if (!this.options.leads(group)) {
+      const demand = await this.demandOf(request, startedMs);
+      const here = demand === undefined ? undefined : await this.readHere(request, demand);
       if (here !== undefined) {
-        this.served++;
+        this.counters.kinds[consistency.kind].replica++;
         const stalenessMs = here.coveredMs === undefined ? undefined : clock.monotonicMs() - here.coveredMs;
+        if (stalenessMs !== undefined) this.counters.stalenessMs.observe(stalenessMs);
         return this.reply(here, here.servedTs, stalenessMs, consistency, true);
       }
     }
-    this.forwarded++;
-    const startedMs = clock.monotonicMs();
-    const minTs = consistency.kind === 'linearizable' ? consistency.minTs : demand?.minTs;
-    const answer = await this.options.askLeader(request, minTs, demand?.at);
-    const stalenessMs = demand?.at === undefined ? clock.monotonicMs() - startedMs : undefined;
+    this.counters.kinds[consistency.kind].leader++;
+    const body: ReadBody =
+      'keys' in request ? { kind: 'keys', keys: request.keys } : { kind: 'range', range: request.range };
+    const answer = await askLeader({ group, moment: this.momentOf(consistency), body }, request.deadlineMs);
+    const stalenessMs = answer.ageMs === undefined ? undefined : clock.monotonicMs() - startedMs + answer.ageMs;
     return this.reply(answer, answer.servedTs, stalenessMs, consistency, false);
   }
 
@@ -129,7 +138,8 @@ export class ReplicaReader implements SessionSource {
       if (latest !== undefined && latest.commitTs > ts) return undefined;
       values.push(latest === undefined || !isLive(latest, ts) ? undefined : latest);
     }
-    this.served++;
+    this.counters.kinds.session.replica++;
+    this.counters.stalenessMs.observe(this.options.clock.monotonicMs() - claim.coveredMs);
     return { values, servedTs: ts, coveredMs: claim.coveredMs };
   }
 
@@ -145,29 +155,59 @@ export class ReplicaReader implements SessionSource {
     return { values, page, servedTs, stalenessMs, token, isReplica };
   }
 
-  /** Undefined: only the leader can say. @throws InvalidConsistencyError */
-  private demandOf(consistency: Consistency): Demand | undefined {
+  /** What a claim must offer; undefined: only the leader can say. @throws InvalidConsistencyError */
+  private async demandOf(request: ReadAtRequest, startedMs: Millis): Promise<Demand | undefined> {
+    const { consistency, group, deadlineMs } = request;
+    const { waitMs, indexWaitMs } = this.limits;
     switch (consistency.kind) {
-      case 'linearizable':
-        return undefined;
-      case 'bounded': {
-        const { maxStalenessMs } = consistency;
-        if (!(maxStalenessMs >= 0)) throw new InvalidConsistencyError('a staleness is not negative');
-        const coveredMs = this.options.clock.monotonicMs() - maxStalenessMs;
-        return { at: undefined, minTs: undefined, coveredMs };
+      case 'linearizable': {
+        const isHere = consistency.anyReplica === true && this.options.replicaOf(group) !== undefined;
+        if (!isHere || !(await this.hearIndex(group, consistency.minTs, deadlineMs))) return undefined;
+        return { at: undefined, minTs: consistency.minTs, coveredMs: startedMs, waitMs: indexWaitMs };
       }
+      case 'bounded':
+        return { at: undefined, minTs: undefined, coveredMs: startedMs - boundOf(consistency), waitMs };
       case 'exact':
-        return { at: consistency.ts, minTs: undefined, coveredMs: undefined };
+        return { at: consistency.ts, minTs: undefined, coveredMs: undefined, waitMs };
       case 'session': {
         const minTs = decodeToken(consistency.token, this.options.cluster());
-        return minTs === undefined ? undefined : { at: undefined, minTs, coveredMs: undefined };
+        // What it has seen a leader answer no replica has closed yet: the leader is asked at once.
+        return minTs === undefined ? undefined : { at: undefined, minTs, coveredMs: undefined, waitMs: 0 };
+      }
+    }
+  }
+
+  /** Asks the leader how far the replica has to have come. @returns false when that cannot be said: it is asked for the values */
+  private async hearIndex(group: GroupId, minTs: HlcTimestamp | undefined, deadlineMs: Millis): Promise<boolean> {
+    try {
+      await this.options.readIndex.ask(group, minTs ?? NO_TIME, deadlineMs);
+      return true;
+    } catch (error) {
+      if (!(error instanceof KvorumError)) throw error;
+      return false;
+    }
+  }
+
+  /** Which moment the leader is asked for. @throws InvalidConsistencyError */
+  private momentOf(consistency: Consistency): Moment {
+    switch (consistency.kind) {
+      case 'linearizable':
+        return { kind: 'now', ts: consistency.minTs ?? NO_TIME };
+      case 'bounded':
+        boundOf(consistency);
+        return { kind: 'now', ts: NO_TIME };
+      case 'exact':
+        return { kind: 'at', ts: consistency.ts };
+      case 'session': {
+        const minTs = decodeToken(consistency.token, this.options.cluster());
+        return minTs === undefined ? { kind: 'now', ts: NO_TIME } : { kind: 'session', ts: minTs };
       }
     }
   }
 
   private async readHere(request: ReadAtRequest, demand: Demand): Promise<Served | undefined> {
     const { claims, clock, scheduler, replicaOf } = this.options;
-    const untilMs = Math.min(clock.monotonicMs() + this.limits.waitMs, request.deadlineMs);
+    const untilMs = Math.min(clock.monotonicMs() + demand.waitMs, request.deadlineMs);
     for (;;) {
       const own = claims.of(request.group);
       const replica = replicaOf(request.group);
@@ -180,9 +220,12 @@ export class ReplicaReader implements SessionSource {
         (demand.coveredMs === undefined || claim.coveredMs >= demand.coveredMs);
       if (isEnough) {
         const ts = demand.at ?? claim.closedTs;
-        // An older exact read is as old as its own timestamp, and nobody knows what was acknowledged when.
-        const coveredMs = demand.at === undefined ? claim.coveredMs : undefined;
-        return this.readClosed(request, own, replica.store, ts, coveredMs);
+        const keys = 'keys' in request ? request.keys : undefined;
+        // Nobody knows how old what was acknowledged elsewhere is. Those who asked for an age must be told one.
+        const isKnown = !own.missesForeign(keys, ts);
+        if (!isKnown && demand.coveredMs !== undefined) return undefined;
+        const coveredMs = demand.at === undefined ? claim.coveredMs : own.coveredAt(ts);
+        return this.readClosed(request, own, replica.store, ts, isKnown ? coveredMs : undefined);
       }
       if (clock.monotonicMs() >= untilMs) return undefined;
       await new Promise<void>((resolve) => scheduler.after(this.limits.pollMs, resolve));
@@ -196,13 +239,11 @@ export class ReplicaReader implements SessionSource {
     ts: HlcTimestamp,
     coveredMs: Millis | undefined,
   ): Promise<Served | undefined> {
-    const keys = 'keys' in request ? request.keys : undefined;
     const refuse = (): Refusal | undefined =>
       'keys' in request
         ? own.refuseKeys(request.keys, ts)
         : own.refuseRange(request.range.start, request.range.end, ts);
     if (this.isRefused(refuse())) return undefined;
-    if (coveredMs !== undefined && own.missesForeign(keys, ts)) return undefined;
     const values: (LiveValue | undefined)[] = [];
     let page: ScanPage | undefined;
     try {
@@ -219,9 +260,17 @@ export class ReplicaReader implements SessionSource {
   }
 
   private isRefused(refusal: Refusal | undefined): boolean {
-    if (refusal === 'locked') this.lockRedirects++;
+    if (refusal === 'locked') this.counters.lockRedirects++;
     return refusal !== undefined;
   }
+}
+
+const NO_TIME = hlcTimestamp(0n);
+
+/** @throws InvalidConsistencyError */
+function boundOf({ maxStalenessMs }: { readonly maxStalenessMs: Millis }): Millis {
+  if (maxStalenessMs >= 0) return maxStalenessMs;
+  throw new InvalidConsistencyError('a staleness is not negative');
 }
 
 /** The live value of a key at a timestamp; without waiting when nothing newer was written. */

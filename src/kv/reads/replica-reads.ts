@@ -8,7 +8,8 @@ import type { KvService } from '../types.ts';
 import { NodeClaims, type ReadableReplica } from './claims.ts';
 import { type ClosableGroup, GroupCloser } from './closer.ts';
 import { ClosedExchange } from './exchange.ts';
-import { leaderReads, serveReads } from './leader-endpoint.ts';
+import { type AnsweringGroup, leaderReads, serveReads } from './leader-endpoint.ts';
+import { type IndexedGroup, ReadIndexClient, serveReadIndex } from './read-index.ts';
 import { type ReadLimits, ReplicaReader } from './reader.ts';
 import type { SessionSource } from './session.ts';
 import type { ReadAtReply, ReadAtRequest, ReadStats } from './types.ts';
@@ -74,8 +75,19 @@ export function createReplicaReads(options: ReplicaReadsOptions): ReplicaReads {
     const one = hosted.get(group);
     return one === undefined ? undefined : partsOf(one).replica;
   };
-  const executorOf = (group: GroupId): GroupExecutor | undefined => hosted.get(group)?.executor;
   const claims = new NodeClaims(replicaOf);
+  const answering = (group: GroupId): AnsweringGroup | undefined => {
+    const one = hosted.get(group);
+    const own = claims.of(group);
+    return one === undefined || own === undefined ? undefined : { executor: one.executor, claims: own, clock };
+  };
+  const indexed = (group: GroupId): IndexedGroup | undefined => {
+    const one = hosted.get(group);
+    if (one === undefined) return undefined;
+    const { executor, stateMachine } = one;
+    const applied = () => stateMachine.applied();
+    return { executor, closer: partsOf(one).closer, term: () => applied().term, appliedIndex: () => applied().index };
+  };
   const exchange = new ClosedExchange({
     network,
     clock,
@@ -90,11 +102,14 @@ export function createReplicaReads(options: ReplicaReadsOptions): ReplicaReads {
     periodMs,
     onError: options.onError,
   });
-  serveReads(kv, executorOf);
+  serveReads(kv, answering);
+  serveReadIndex(kv, indexed);
+  const askLeader = leaderReads(kv, answering);
   const reader = new ReplicaReader({
     claims,
     replicaOf,
-    askLeader: leaderReads(kv, executorOf),
+    askLeader,
+    readIndex: new ReadIndexClient({ kv, claims, clock, scheduler }),
     leads: (group) => kv.servesLocally(group),
     clock,
     scheduler,

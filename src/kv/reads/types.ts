@@ -1,7 +1,8 @@
 /** Reads that say how old their answer may be, and who may answer them. */
 import type { GroupId, HlcTimestamp, Millis, NodeId, Term } from '../../platform/index.ts';
 import { type ErrorDisposition, KvorumError } from '../../platform/index.ts';
-import type { LiveValue, ScanPage } from '../types.ts';
+import type { ReadCounters } from '../counters.ts';
+import type { LiveValue, ScanPage, ScanRequest } from '../types.ts';
 
 /** What a reader asks of its answer. */
 export type Consistency =
@@ -10,6 +11,8 @@ export type Consistency =
       readonly kind: 'linearizable';
       /** The answer's timestamp is above this too. */
       readonly minTs?: HlcTimestamp | undefined;
+      /** A replica here asks the leader how far it has to have come, and answers itself: for large answers, and busy leaders. */
+      readonly anyReplica?: boolean;
     }
   /** Everything that was acknowledged so long ago, or longer. */
   | { readonly kind: 'bounded'; readonly maxStalenessMs: Millis }
@@ -26,14 +29,8 @@ export type ReadAtRequest = {
   readonly deadlineMs: Millis;
 } & ({ readonly keys: readonly Buffer[] } | { readonly range: ReadRange });
 
-/** A page of a scan, forwards. */
-export interface ReadRange {
-  /** Inclusive. */
-  readonly start: Buffer;
-  /** Exclusive. */
-  readonly end: Buffer;
-  readonly limit: number;
-}
+/** A page of a scan. */
+export type ReadRange = ScanRequest;
 
 /** One read's answer. */
 export interface ReadAtReply {
@@ -43,7 +40,7 @@ export interface ReadAtReply {
   readonly page: ScanPage | undefined;
   /** The answer is the state of the keys at this timestamp. */
   readonly servedTs: HlcTimestamp;
-  /** Everything that was acknowledged longer ago than this is in the answer; undefined: exact reads that nobody can tell of. */
+  /** Everything that was acknowledged longer ago than this is in the answer; undefined: an old timestamp that nobody can tell of. */
   readonly stalenessMs: Millis | undefined;
   /** For the next read of the session. */
   readonly token: string;
@@ -73,10 +70,15 @@ export interface Claim {
 
 /** Counters since start. */
 export interface ReadStats {
+  readonly counters: ReadCounters;
+  /** Answered by replicas of this node. */
   readonly served: number;
+  /** Answered by leaders, which may be this node. */
   readonly forwarded: number;
   /** Those of `forwarded` that met a lock. */
   readonly lockRedirects: number;
+  /** Questions to leaders how far a replica has to have come; each serves all reads that waited for it. */
+  readonly indexRounds: number;
 }
 
 /** Nodes with a replica of a group. */
