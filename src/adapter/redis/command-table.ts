@@ -1,5 +1,6 @@
 /** Finds declarations by name. */
 import type { CommandSpec } from './command.ts';
+import { CommandCounters } from './command-counters.ts';
 
 /** A command as called: the declaration that runs, and its full name such as `client|setname`. */
 export interface ResolvedCommand {
@@ -10,6 +11,7 @@ export interface ResolvedCommand {
   readonly top: CommandSpec;
   /** Subcommands by lower-case name; undefined when there are none. */
   readonly subcommands: ReadonlyMap<string, ResolvedCommand> | undefined;
+  readonly counters: CommandCounters;
 }
 
 export class CommandTable {
@@ -20,6 +22,14 @@ export class CommandTable {
   constructor(specs: readonly CommandSpec[]) {
     for (const spec of specs) this.byName.set(spec.name, resolved(spec));
     this.commands = [...this.byName.values()];
+  }
+
+  /** All that can be called, subcommands too. */
+  *callable(): Iterable<ResolvedCommand> {
+    for (const command of this.commands) {
+      if (command.spec.handler !== undefined) yield command;
+      yield* command.subcommands?.values() ?? [];
+    }
   }
 
   get size(): number {
@@ -42,7 +52,19 @@ export class CommandTable {
 function resolved(spec: CommandSpec): ResolvedCommand {
   const subcommands = spec.subcommands?.map((sub): [string, ResolvedCommand] => [
     sub.name,
-    { spec: sub, fullName: `${spec.name}|${sub.name}`, top: spec, subcommands: undefined },
+    {
+      spec: sub,
+      fullName: `${spec.name}|${sub.name}`,
+      top: spec,
+      subcommands: undefined,
+      counters: new CommandCounters(),
+    },
   ]);
-  return { spec, fullName: spec.name, top: spec, subcommands: subcommands && new Map(subcommands) };
+  return {
+    spec,
+    fullName: spec.name,
+    top: spec,
+    subcommands: subcommands && new Map(subcommands),
+    counters: new CommandCounters(),
+  };
 }

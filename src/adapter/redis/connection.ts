@@ -329,7 +329,7 @@ export class Connection implements LaneOwner, ReroutingHost {
   }
 
   private startData(command: ResolvedCommand, args: readonly Buffer[], route: Route): void {
-    const slot = this.reserve();
+    const slot = this.reserve(command);
     try {
       if (route.crosses) {
         this.startAcross(command, args, slot);
@@ -429,7 +429,7 @@ export class Connection implements LaneOwner, ReroutingHost {
   }
 
   private startOther(command: ResolvedCommand, args: readonly Buffer[]): void {
-    const slot = this.reserve();
+    const slot = this.reserve(command);
     this.detached = false;
     let result: Reply | Promise<Reply>;
     try {
@@ -526,8 +526,9 @@ export class Connection implements LaneOwner, ReroutingHost {
     return this.replyMode === 'off' || this.replyMode === 'skip';
   }
 
-  private reserve(): number {
-    return this.ring.reserve(this.resp, this.isSilent());
+  /** @param command what is booked with the reply; nothing for what was refused before it ran */
+  private reserve(command?: ResolvedCommand): number {
+    return this.ring.reserve(this.resp, this.isSilent(), command?.counters, this.lastCommandMs);
   }
 
   private settleError(slot: number, error: unknown, isWrite: boolean): void {
@@ -538,6 +539,7 @@ export class Connection implements LaneOwner, ReroutingHost {
   private settle(slot: number, reply: Reply): void {
     if (reply instanceof ErrorReply || (reply instanceof EncodedReply && reply.bytes[0] === 0x2d)) {
       this.server.stats.errorReplies++;
+      this.ring.noteError(slot);
     }
     if (this.ring.settle(slot, reply)) this.scheduleFlush();
   }
@@ -562,7 +564,7 @@ export class Connection implements LaneOwner, ReroutingHost {
 
   private write(): void {
     const { writer, stats } = this.server;
-    this.ring.writeTo(writer);
+    this.ring.writeTo(writer, this.server.clock.monotonicMs());
     stats.outputBytes += writer.pendingBytes;
     const segments = writer.take();
     if (segments.length === 1) {
@@ -578,7 +580,7 @@ export class Connection implements LaneOwner, ReroutingHost {
   private enqueue(command: ResolvedCommand, args: readonly Buffer[]): void {
     try {
       this.multi.enqueue(command, args);
-      this.settle(this.reserve(), QUEUED);
+      this.settle(this.reserve(command), QUEUED);
     } catch (error) {
       this.multi.refuse();
       this.settleError(this.reserve(), error, false);

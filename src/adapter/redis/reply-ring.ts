@@ -2,7 +2,8 @@
  * The replies of one connection between the arrival of a command and the writing of its reply. Commands complete in any
  * order; replies leave in the order of the requests.
  */
-import { assert } from '../../platform/index.ts';
+import { assert, type Millis } from '../../platform/index.ts';
+import type { CommandCounters } from './command-counters.ts';
 import { EncodedReply, type Reply } from './reply.ts';
 import type { ReplyWriter } from './reply-writer.ts';
 
@@ -17,6 +18,10 @@ export class ReplyRing {
   private slots: (Reply | typeof PENDING)[] = new Array<typeof PENDING>(INITIAL_SLOTS).fill(PENDING);
   /** 2 or 3, or `SILENT`. */
   private versions = new Uint8Array(INITIAL_SLOTS);
+  /** Where a slot is booked when it is written; undefined nowhere. */
+  private counters: (CommandCounters | undefined)[] = new Array<undefined>(INITIAL_SLOTS).fill(undefined);
+  /** When the command of a slot was read, monotonic. */
+  private startedMs = new Float64Array(INITIAL_SLOTS);
   /** The oldest slot not written, and the next to be given out. */
   private head = 0;
   private tail = 0;
@@ -44,19 +49,31 @@ export class ReplyRing {
     return this.head < this.tail && this.slots[this.head & (this.slots.length - 1)] !== PENDING;
   }
 
-  /** Gives out the next slot. */
-  reserve(resp: 2 | 3, silent: boolean): number {
+  /**
+   * Gives out the next slot.
+   * @param counters of the command, which is booked with its reply; undefined: of none
+   * @param startedMs when it was read, monotonic
+   */
+  reserve(resp: 2 | 3, silent: boolean, counters?: CommandCounters, startedMs: Millis = 0): number {
     if (this.tail - this.head === this.slots.length) this.grow();
     const slot = this.tail++;
     const index = slot & (this.slots.length - 1);
     this.slots[index] = PENDING;
     this.versions[index] = silent ? SILENT : resp;
+    this.counters[index] = counters;
+    this.startedMs[index] = startedMs;
     return slot;
   }
 
   /** Changes how a slot will be written, before it is settled. */
   setVersion(slot: number, resp: 2 | 3, silent: boolean): void {
     this.versions[slot & (this.slots.length - 1)] = silent ? SILENT : resp;
+  }
+
+  /** The reply of a slot is an error. */
+  noteError(slot: number): void {
+    const counters = this.counters[slot & (this.slots.length - 1)];
+    if (counters !== undefined) counters.errors++;
   }
 
   /** Fills a slot, once. @returns true when it was the oldest, so that there is something to write now */
@@ -69,8 +86,11 @@ export class ReplyRing {
     return slot === this.head;
   }
 
-  /** Writes the replies that are ready, in order, up to the first one that is not. */
-  writeTo(writer: ReplyWriter): void {
+  /**
+   * Writes the replies that are ready, in order, up to the first one that is not.
+   * @param nowMs monotonic
+   */
+  writeTo(writer: ReplyWriter, nowMs: Millis): void {
     const mask = this.slots.length - 1;
     while (this.head < this.tail) {
       const index = this.head & mask;
@@ -78,6 +98,7 @@ export class ReplyRing {
       if (reply === PENDING) return;
       const version = this.versions[index]!;
       if (version !== SILENT) writer.write(reply as Reply, version === 3 ? 3 : 2);
+      this.counters[index]?.latencyMs.observe(nowMs - this.startedMs[index]!);
       this.slots[index] = PENDING;
       this.settledBytes -= weightOf(reply as Reply);
       this.head++;
@@ -89,12 +110,18 @@ export class ReplyRing {
     const size = this.slots.length * 2;
     const slots = new Array<Reply | typeof PENDING>(size).fill(PENDING);
     const versions = new Uint8Array(size);
+    const counters = new Array<CommandCounters | undefined>(size).fill(undefined);
+    const startedMs = new Float64Array(size);
     for (let slot = this.head; slot < this.tail; slot++) {
       slots[slot & (size - 1)] = this.slots[slot & oldMask] ?? null;
       versions[slot & (size - 1)] = this.versions[slot & oldMask]!;
+      counters[slot & (size - 1)] = this.counters[slot & oldMask];
+      startedMs[slot & (size - 1)] = this.startedMs[slot & oldMask]!;
     }
     this.slots = slots;
     this.versions = versions;
+    this.counters = counters;
+    this.startedMs = startedMs;
   }
 }
 

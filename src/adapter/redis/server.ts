@@ -5,6 +5,7 @@ import type { PasswordCheck } from '../../security/index.ts';
 import type { ClientStream } from './client-stream.ts';
 import type { ClusterTopology } from './cluster-topology.ts';
 import type { CommandSpec } from './command.ts';
+import type { CommandCounters } from './command-counters.ts';
 import { CommandTable } from './command-table.ts';
 import { ALL_COMMANDS } from './commands/index.ts';
 import { DEFAULT_REDIS_CONFIG, type RedisConfig } from './config.ts';
@@ -12,7 +13,7 @@ import { Connection } from './connection.ts';
 import type { CrossGroupRunner } from './cross-group.ts';
 import { serveForwarded } from './forward-endpoint.ts';
 import { createListener, type Listener, type RedisTlsOptions } from './listener.ts';
-import { type RedisLogger, ServerState } from './server-state.ts';
+import { type RedisLogger, ServerState, type ServerStats } from './server-state.ts';
 
 const TOO_MANY_CLIENTS = '-ERR max number of clients reached\r\n';
 /** How often idle connections are looked for. */
@@ -53,11 +54,21 @@ export interface RedisServerOptions extends RedisServiceOptions {
   readonly tls?: RedisTlsOptions | undefined;
 }
 
+/** Counters since the start, or since CONFIG RESETSTAT. */
+export interface RedisCounters {
+  readonly stats: Readonly<ServerStats>;
+  readonly connections: number;
+  /** Commands that were called, by full name such as `client|setname`. */
+  readonly commands: readonly { readonly name: string; readonly counters: CommandCounters }[];
+}
+
 export interface RedisServer {
   /** The port that it listens on. */
   readonly port: number;
   /** The port for cluster clients; undefined when there is none. */
   readonly clusterPort: number | undefined;
+  /** What it did since the start. */
+  counters(): RedisCounters;
   /** Takes no more connections, lets replies under way leave, closes everything. */
   stop(): Promise<void>;
 }
@@ -129,11 +140,20 @@ export async function startRedisServer(options: RedisServerOptions): Promise<Red
   return {
     port: state.port,
     clusterPort: state.clusterPort,
+    counters: () => countersOf(state),
     stop: () => {
       stopped ??= stop(state, listeners, stopSweep);
       return stopped;
     },
   };
+}
+
+function countersOf(state: ServerState): RedisCounters {
+  const commands: { name: string; counters: CommandCounters }[] = [];
+  for (const { fullName, counters } of state.table.callable()) {
+    if (counters.calls > 0) commands.push({ name: fullName, counters });
+  }
+  return { stats: state.stats, connections: state.connections.size, commands };
 }
 
 function listenerFor(state: ServerState, tls: RedisTlsOptions | undefined, isClusterPort: boolean): Listener {
