@@ -5,22 +5,20 @@
  */
 import {
   assert,
-  type Cancel,
   type HlcTimestamp,
   hlcTimestamp,
   type LogIndex,
-  type Scheduler,
   SystemClock,
   SystemScheduler,
 } from '../platform/index.ts';
-import { type BaseVersion, BufferedKey, BufferedVersion, Generation } from './apply-buffer.ts';
+import { type BaseVersion, BufferedKey, BufferedVersion } from './apply-buffer.ts';
 import { CheckedLevel } from './checked-level.ts';
-import { encodeMetaKey, encodeRangeKey, encodeVersion, nameOf } from './codec.ts';
+import { encodeMetaKey, encodeRangeKey, encodeVersion, nameOf, type SystemState } from './codec.ts';
 import { KeyCounters, RANGE_COUNT_PENDING, RANGE_COUNTED, type Uncounted } from './counters.ts';
 import { assertReadable, openFailure, StoreClosedError } from './errors.ts';
 import { findExpired } from './expiry.ts';
 import { digestStore, exportStore } from './export.ts';
-import { flushGeneration } from './flush.ts';
+import { Flusher } from './flusher.ts';
 import { GarbageCollector } from './garbage.ts';
 import { HistoryExporter, versionAt } from './history.ts';
 import { StagedImport } from './import.ts';
@@ -54,32 +52,25 @@ import { type PendingVersion, UnitWriter } from './unit-writer.ts';
 
 const EMPTY = Buffer.alloc(0);
 const NEVER = hlcTimestamp(0n);
-/** Keys told to the cache before the event loop gets its turn. */
-const KEYS_PER_TURN = 2000;
 /** A key that no row has. */
 const NO_ROW = Buffer.from([0]);
 
 class MvccGroupStore implements GroupStore {
   private readonly options: GroupStoreOptions;
   private readonly limits: StoreLimits;
-  private readonly scheduler: Scheduler;
   private level: Level;
   private applied: LogIndex;
-  private durable: LogIndex;
   private threshold: HlcTimestamp;
   private maxCommitTs: HlcTimestamp;
   private metaValues: Map<string, Buffer>;
   private ranges: RangeTombstones;
   private readonly counters: KeyCounters;
-  private active = new Generation();
-  private flushing: Generation | undefined;
   private readonly newest: NewestRows;
   private openUnit: UnitWriter | undefined;
-  /** The flush that takes what is applied now; undefined when none is waiting. */
-  private nextFlush: Promise<void> | undefined;
+  private readonly flusher: Flusher;
+  private isClosed = false;
   private readonly lane: BatchLane;
   private readonly openLevel: OpenLevel;
-  private cancelTimer: Cancel | undefined;
   private readonly collector: GarbageCollector;
   private readonly drops: RangeDrops;
   private readonly resident: ResidentSides;
@@ -89,12 +80,19 @@ class MvccGroupStore implements GroupStore {
     this.options = options;
     this.limits = { ...DEFAULT_STORE_LIMITS, ...options.limits };
     this.newest = new NewestRows(options.location, this.limits, () => this.level, options.activity);
-    this.scheduler = options.scheduler ?? new SystemScheduler();
     this.lane = lane;
     this.openLevel = openLevel;
     this.level = level;
     this.applied = loaded.state.appliedIndex;
-    this.durable = this.applied;
+    const { limits } = this;
+    const scheduler = options.scheduler ?? new SystemScheduler();
+    this.flusher = new Flusher({ ...options, limits, scheduler, lane }, this.applied, {
+      level: () => this.level,
+      applied: () => this.applied,
+      state: () => this.systemState(),
+      flushed: (name, newest) => this.newest.flushed(name, newest),
+      reopen: () => this.reopen(),
+    });
     this.threshold = loaded.state.gcThreshold;
     this.maxCommitTs = loaded.state.maxCommitTs;
     this.metaValues = loaded.meta;
@@ -111,7 +109,7 @@ class MvccGroupStore implements GroupStore {
       level: () => this.level,
       ranges: () => this.ranges,
       threshold: () => this.threshold,
-      isBuffered: (key) => this.active.keys.has(nameOf(key)),
+      isBuffered: (key) => this.flusher.active.keys.has(nameOf(key)),
       settleCounters: () => this.settleCounters(),
       flush: () => this.flush(),
       write: (build) => this.writeInLane(build),
@@ -147,7 +145,7 @@ class MvccGroupStore implements GroupStore {
   }
 
   get durableIndex(): LogIndex {
-    return this.durable;
+    return this.flusher.durable;
   }
 
   get gcThreshold(): HlcTimestamp {
@@ -164,7 +162,9 @@ class MvccGroupStore implements GroupStore {
     if (!this.drops.isEmpty && this.drops.covers(key)) return undefined;
     const name = nameOf(key);
     const found: LatestVersion | undefined =
-      this.active.keys.get(name)?.newest ?? this.flushing?.keys.get(name)?.newest ?? this.storedNewest(key, name);
+      this.flusher.active.keys.get(name)?.newest ??
+      this.flusher.flushing?.keys.get(name)?.newest ??
+      this.storedNewest(key, name);
     if (!this.ranges.isEmpty) {
       const rangeTs = this.ranges.newest(key);
       if (rangeTs > this.threshold && (found === undefined || rangeTs >= found.commitTs)) {
@@ -186,7 +186,8 @@ class MvccGroupStore implements GroupStore {
     return {
       location: this.options.location,
       level: this.level,
-      generations: this.flushing === undefined ? [this.active] : [this.active, this.flushing],
+      generations:
+        this.flusher.flushing === undefined ? [this.flusher.active] : [this.flusher.active, this.flusher.flushing],
       ranges: this.ranges,
       dropped: this.drops.ranges,
       appliedIndex: this.applied,
@@ -215,7 +216,7 @@ class MvccGroupStore implements GroupStore {
   side(key: Buffer, name: Buffer): Buffer | undefined {
     this.lane.assertUsable();
     if (!this.drops.isEmpty && this.drops.covers(key)) return undefined;
-    return readSide(key, name, [this.active, this.flushing], this.level);
+    return readSide(key, name, [this.flusher.active, this.flusher.flushing], this.level);
   }
 
   residentSides(): Iterable<SideRow> {
@@ -279,18 +280,18 @@ class MvccGroupStore implements GroupStore {
     for (const range of unit.ranges) this.applyRange(range);
     const hasRanges = unit.ranges.length > 0;
     for (const version of unit.versions) this.applyVersion(version, index, hasRanges);
-    for (const { key, name, value } of unit.sides) this.resident.set(this.active, key, name, value);
+    for (const { key, name, value } of unit.sides) this.resident.set(this.flusher.active, key, name, value);
     for (const [ordinal, range] of unit.drops.entries()) this.applyDrop(range, encodeDropKey(index, ordinal));
     for (const { name, value } of unit.meta) {
       const kept = Buffer.from(value);
       this.metaValues.set(name, kept);
-      this.active.setRow(encodeMetaKey(name), kept);
+      this.flusher.active.setRow(encodeMetaKey(name), kept);
     }
     if (unit.gcThreshold !== undefined && unit.gcThreshold > this.threshold) this.threshold = unit.gcThreshold;
     this.applied = index;
     if (hasRanges || unit.drops.length > 0) this.counters.start();
     if (unit.drops.length > 0) this.drops.start();
-    this.scheduleFlush();
+    this.flusher.schedule();
   }
 
   private applyRange({ start, end, ts }: { start: Buffer; end: Buffer; ts: HlcTimestamp }): void {
@@ -302,13 +303,13 @@ class MvccGroupStore implements GroupStore {
     const isCounted = this.counters.resetCovered(range);
     this.ranges = this.ranges.with(range);
     const flag = isCounted ? RANGE_COUNTED : RANGE_COUNT_PENDING;
-    this.active.setRow(encodeRangeKey(ts, range.start), Buffer.concat([flag, range.end]));
+    this.flusher.active.setRow(encodeRangeKey(ts, range.start), Buffer.concat([flag, range.end]));
   }
 
   private applyDrop({ start, end }: DroppedRange, rowKey: Buffer): void {
     const kept = { start: Buffer.from(start), end: end && Buffer.from(end) };
     const drop: RangeDrop = { ...kept, ts: this.maxCommitTs, rowKey, isCounted: false };
-    this.active.setRow(rowKey, encodeDrop(drop));
+    this.flusher.active.setRow(rowKey, encodeDrop(drop));
     this.drops.add(drop);
     this.resident.drop(drop);
     this.counters.drop(drop);
@@ -318,16 +319,16 @@ class MvccGroupStore implements GroupStore {
   private finishDrop(drop: RangeDrop): void {
     const { left, removed, added } = this.ranges.clipped(drop.start, drop.end, drop.ts);
     this.ranges = left;
-    for (const { ts, start } of removed) this.active.deleteRow(encodeRangeKey(ts, start));
+    for (const { ts, start } of removed) this.flusher.active.deleteRow(encodeRangeKey(ts, start));
     for (const { ts, start, end } of added) {
-      this.active.setRow(encodeRangeKey(ts, start), Buffer.concat([RANGE_COUNTED, end]));
+      this.flusher.active.setRow(encodeRangeKey(ts, start), Buffer.concat([RANGE_COUNTED, end]));
     }
-    this.active.deleteRow(drop.rowKey);
+    this.flusher.active.deleteRow(drop.rowKey);
   }
 
   private markCounted({ kind, range }: Uncounted): void {
-    if (kind === 'drop') this.active.setRow(range.rowKey, encodeDrop({ ...range, isCounted: true }));
-    else this.active.setRow(encodeRangeKey(range.ts, range.start), Buffer.concat([RANGE_COUNTED, range.end]));
+    if (kind === 'drop') this.flusher.active.setRow(range.rowKey, encodeDrop({ ...range, isCounted: true }));
+    else this.flusher.active.setRow(encodeRangeKey(range.ts, range.start), Buffer.concat([RANGE_COUNTED, range.end]));
   }
 
   private applyVersion(pending: PendingVersion, index: LogIndex, hasRanges: boolean): void {
@@ -338,7 +339,7 @@ class MvccGroupStore implements GroupStore {
     assert(commitTs > rangeTs || hasRanges, 'a version must be newer than the range delete before it');
     // A range delete of the same unit takes it before it was ever seen; as a tombstone it cannot be counted later.
     const isTombstone = pending.isTombstone || commitTs <= rangeTs;
-    const buffered = this.active.keys.get(name);
+    const buffered = this.flusher.active.keys.get(name);
     let wasLive: boolean;
     if (buffered !== undefined) {
       const { newest } = buffered;
@@ -355,7 +356,7 @@ class MvccGroupStore implements GroupStore {
         older,
         this.limits.inlineBytes,
       );
-      this.active.account(buffered.newest);
+      this.flusher.active.account(buffered.newest);
     } else {
       const base = this.baseOf(key, name);
       assert(base === undefined || commitTs > base.commitTs, 'a version must be newer than the one before it');
@@ -370,7 +371,7 @@ class MvccGroupStore implements GroupStore {
         this.limits.inlineBytes,
       );
       const moved = base === undefined ? undefined : this.movedBase(key, base);
-      this.active.add(name, new BufferedKey(Buffer.from(key), newest, moved, base?.expireTs ?? NEVER));
+      this.flusher.active.add(name, new BufferedKey(Buffer.from(key), newest, moved, base?.expireTs ?? NEVER));
     }
     if (commitTs > this.maxCommitTs) this.maxCommitTs = commitTs;
     const isLive = !isTombstone && commitTs > rangeTs;
@@ -379,7 +380,7 @@ class MvccGroupStore implements GroupStore {
 
   /** Newest version below the active generation, without fetching a value that lies apart. */
   private baseOf(key: Buffer, name: string): BaseVersion | undefined {
-    return this.flushing?.keys.get(name)?.newest ?? this.newest.beforeWrite(key, name);
+    return this.flusher.flushing?.keys.get(name)?.newest ?? this.newest.beforeWrite(key, name);
   }
 
   /**
@@ -396,84 +397,34 @@ class MvccGroupStore implements GroupStore {
 
   // ---- flush
 
-  private get bufferedBytes(): number {
-    return this.active.bytes + (this.flushing?.bytes ?? 0);
-  }
-
-  private scheduleFlush(): void {
-    if (this.active.bytes >= this.limits.flushBytes) this.flushInBackground();
-    else if (this.cancelTimer === undefined && this.nextFlush === undefined) {
-      this.cancelTimer = this.scheduler.after(this.limits.flushIntervalMs, () => {
-        this.cancelTimer = undefined;
-        this.flushInBackground();
-      });
-    }
-  }
-
-  private flushInBackground(): void {
-    // The failure is kept in `unusable` and was reported through `onFailure`.
-    this.startFlush().catch(() => {});
-  }
-
   pressure(): Promise<void> | undefined {
-    if (this.bufferedBytes < this.limits.bufferBytes) return undefined;
-    return this.relieve();
+    return this.flusher.pressure();
   }
 
-  private async relieve(): Promise<void> {
-    while (this.bufferedBytes >= this.limits.bufferBytes) {
-      if (this.flushing !== undefined && this.active.bytes < this.limits.bufferBytes) await this.lane.idle();
-      else await this.startFlush();
-      this.lane.assertUsable();
-    }
+  flush(): Promise<void> {
+    return this.flusher.flush();
   }
 
-  async flush(): Promise<void> {
-    this.lane.assertUsable();
-    if (this.durable === this.applied && this.active.isEmpty && this.flushing === undefined) return;
-    await this.startFlush();
-  }
-
-  /** A flush of everything that is applied when its turn comes; callers before that share it. */
-  private startFlush(): Promise<void> {
-    this.nextFlush ??= this.lane.run(() => {
-      this.nextFlush = undefined;
-      return this.flushNow();
-    });
-    return this.nextFlush;
-  }
-
-  private readonly nextTurn = (): Promise<void> => new Promise((resolve) => this.scheduler.nextTurn(resolve));
-
-  private async flushNow(): Promise<void> {
-    this.cancelTimer?.();
-    this.cancelTimer = undefined;
-    if (this.active.isEmpty && this.durable === this.applied) return;
-    const generation = this.active;
-    const index = this.applied;
-    // From here to the first await nothing may be applied: generation, state row and index belong together.
-    const state = {
-      appliedIndex: index,
+  /** What is on disk after a batch that holds everything applied now. */
+  private systemState(): SystemState {
+    return {
+      appliedIndex: this.applied,
       gcThreshold: this.threshold,
       maxCommitTs: this.maxCommitTs,
       counters: this.counters.snapshot(),
     };
-    this.flushing = generation;
-    this.active = new Generation();
+  }
+
+  /** The database anew, from what is really on disk; what is in memory stays as it is. */
+  private async reopen(): Promise<void> {
+    const { location } = this.options;
+    await this.level.close();
+    this.level = this.openLevel(location);
     try {
-      await flushGeneration(this.level, generation, state, this.nextTurn);
+      await this.level.open();
     } catch (error) {
-      throw this.lane.fail(error);
+      throw openFailure(location, error);
     }
-    this.durable = index;
-    let left = KEYS_PER_TURN;
-    for (const [name, { newest }] of generation.keys) {
-      this.newest.flushed(name, newest);
-      if (--left > 0) continue;
-      left = KEYS_PER_TURN;
-      await this.nextTurn();
-    }
-    this.flushing = undefined;
   }
 
   /** Writes rows that change no answer, built when the lane is free, so that nothing is between buffer and disk. */
@@ -481,7 +432,7 @@ class MvccGroupStore implements GroupStore {
     return this.lane.run(async () => {
       const operations = build();
       if (operations.length === 0) return;
-      await this.lane.write(this.level, operations);
+      await this.flusher.write(() => this.level.batch(operations, { sync: true }));
       this.newest.removed(operations);
     });
   }
@@ -533,12 +484,9 @@ class MvccGroupStore implements GroupStore {
       failure = error;
       this.level = level;
       this.lane.unusable = undefined;
-      this.cancelTimer?.();
-      this.cancelTimer = undefined;
-      this.active = new Generation();
       this.newest.clear();
       this.applied = loaded.state.appliedIndex;
-      this.durable = this.applied;
+      this.flusher.reset(this.applied);
       this.threshold = loaded.state.gcThreshold;
       this.maxCommitTs = loaded.state.maxCommitTs;
       this.metaValues = loaded.meta;
@@ -552,20 +500,21 @@ class MvccGroupStore implements GroupStore {
   }
 
   async close(): Promise<void> {
-    if (this.lane.unusable instanceof StoreClosedError) return;
-    this.cancelTimer?.();
+    if (this.isClosed) return;
+    this.isClosed = true;
+    this.flusher.stop();
     await this.drops.pause();
     await this.collector.stop();
     if (this.lane.unusable === undefined) {
       await this.counters.settle();
       await this.flush();
       // A batch that changes nothing: behind it, the last one that does cannot be taken for a write that was cut off.
-      if (this.durable > 0) await this.lane.run(() => this.lane.write(this.level, [{ type: 'del', key: NO_ROW }]));
+      if (this.flusher.durable > 0)
+        await this.lane.run(() => this.lane.write(this.level, [{ type: 'del', key: NO_ROW }]));
     }
     const closed = new StoreClosedError(this.options.location);
     this.lane.unusable = closed;
     this.drops.forget(closed);
-    this.cancelTimer?.();
     await this.lane.idle();
     await this.level.close();
   }

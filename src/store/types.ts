@@ -218,6 +218,8 @@ export interface GroupStoreOptions {
   readonly counterClassOf?: (key: Buffer) => number | undefined;
   /** All keys that a class can have; lets a range delete that covers them reset the counter at once. */
   readonly counterRangeOf?: (counterClass: number) => { readonly start: Buffer; readonly end: Buffer } | undefined;
+  /** Asked now and then while a full disk keeps a batch waiting: whether to try again. Default: always. */
+  readonly hasSpace?: () => Promise<boolean>;
   /** A flush failed: nothing becomes durable any more, the node has to stop. */
   readonly onFailure?: (error: Error) => void;
 }
