@@ -94,6 +94,27 @@ export class GroupRouter {
     return groups;
   }
 
+  /** The last part of a range that the directory gives to one group. */
+  lastStretch(rangeStart: Buffer, rangeEnd: Buffer): { readonly group: GroupId; readonly start: Buffer } {
+    let start = rangeStart;
+    for (;;) {
+      const { group, end } = this.kv.stretchAt(start);
+      if (end === undefined || Buffer.compare(end, rangeEnd) >= 0) return { group, start };
+      start = end;
+    }
+  }
+
+  /** The groups that the directory gives a range to, each once. */
+  groupsOf(rangeStart: Buffer, rangeEnd: Buffer): GroupId[] {
+    const groups = new Set<GroupId>();
+    for (let start = rangeStart; ; ) {
+      const { group, end } = this.kv.stretchAt(start);
+      groups.add(group);
+      if (end === undefined || Buffer.compare(end, rangeEnd) >= 0) return [...groups];
+      start = end;
+    }
+  }
+
   /** Runs an operation where this node leads the group, else has its bytes run by the leader. */
   async run<Reply>(
     group: GroupId,

@@ -34,11 +34,13 @@ import {
   OracleClient,
   OracleLeader,
   OracleShadow,
+  type OwnExamination,
   type ReplicaReads,
   serveOracle,
   serveSpans,
   serveTxns,
   TransactionRunner,
+  timestampOfMs,
   WatchClient,
   WatchServer,
   type WorkTimes,
@@ -95,6 +97,8 @@ export interface NodeParts {
   readonly balance?: BalancerTimes;
   /** Periods of background work that differ from the defaults. */
   readonly work?: Partial<WorkTimes>;
+  /** Measures the machine for operators; left out where there is none. */
+  readonly examine?: () => Promise<OwnExamination>;
   /** Hears what the rules of balancing did, or would do. */
   readonly onBalance?: (report: BalanceReport) => void;
   /** The node can promise nothing any more: its log or its store failed, or it was removed from the cluster. */
@@ -167,6 +171,22 @@ function shareOf({ store, storeMemoryBytes }: NodeParts, open: number): NodePart
   const { limits, level } = storeShare(storeMemoryBytes, open);
   const openLevel = store.openLevel ?? ((location: string) => openClassicLevel(location, level));
   return { ...store, openLevel, limits: { ...limits, ...store.limits } };
+}
+
+/** Where a replica's log ends, that of the state machine when a snapshot came before any entry. */
+function logEndOf(
+  host: GroupHost,
+  logStore: LogStore,
+  group: GroupId,
+): { lastTerm: number; lastIndex: number; appliedIndex: number } | undefined {
+  const applied = host.get(group)?.stateMachine.applied();
+  if (applied === undefined) return undefined;
+  const log = logStore.group(group);
+  const lastIndex = log.lastIndex();
+  const lastTerm = log.term(lastIndex) ?? 0;
+  if (lastIndex < applied.index)
+    return { lastTerm: applied.term, lastIndex: applied.index, appliedIndex: applied.index };
+  return { lastTerm, lastIndex, appliedIndex: applied.index };
 }
 
 /** The group that is to be measured beside the present order of time, by the setting. */
@@ -318,6 +338,8 @@ export async function assembleNode(parts: NodeParts): Promise<AssembledNode> {
     network,
     clock,
     scheduler,
+    random,
+    oracleTs: (after) => oracle.above(after),
     hosted: host,
     cluster: () => BigInt(routes.current.incarnation),
     onError: onBackgroundError,
@@ -327,18 +349,34 @@ export async function assembleNode(parts: NodeParts): Promise<AssembledNode> {
     local: {
       address: parts.address,
       version: parts.version,
+      incarnation: parts.incarnation,
       groups: () => engine.groups(),
       facts: (group) => {
         const ceilingMs = host.get(group)?.stateMachine.ceilingMs;
         return ceilingMs === undefined ? {} : { hlcCeilingMs: ceilingMs };
       },
       openReplica: (group) => host.open(group, undefined),
+      locks: (group) => host.get(group)?.stateMachine.locks.all() ?? [],
+      fate: (group, primary, txnId) => host.get(group)?.stateMachine.fateOf(primary, txnId),
+      logEnd: (group) => logEndOf(host, logStore, group),
+      recover: (group, learners, floorMs, context) => {
+        // Every leader of a group here draws above it from now on.
+        hlc.observe(timestampOfMs(floorMs));
+        return host.recover(group, learners, context);
+      },
+      reviveCatalog: async () => {
+        await catalogLeader.restore();
+      },
+      ...(parts.examine === undefined ? {} : { examine: parts.examine }),
     },
     kv,
     network,
     routes,
     catalog,
     balance: (timeoutMs) => catalog.balance(timeoutMs),
+    txns: txnClient,
+    oracleStatus: (group) => oracleChannel.status(group),
+    catalogGroup: CATALOG_GROUP,
     clock,
     scheduler,
     maxPromoteLag: engine.limits.maxPromoteLag,

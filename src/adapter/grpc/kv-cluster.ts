@@ -49,7 +49,7 @@ export interface ServedPage {
 }
 
 export class KvCluster {
-  private readonly router: GroupRouter;
+  readonly router: GroupRouter;
   private readonly kv: KvService;
 
   constructor(options: GroupRouterOptions) {
@@ -210,7 +210,7 @@ export class KvCluster {
   ): Promise<ServedPage> {
     return this.router.at([rangeStart], { deadlineMs, isRead: true, signal }, async () => {
       // Hints are about the start of the range; here its end is asked for, so the directory alone decides.
-      const last = this.lastStretch(rangeStart, end);
+      const last = this.router.lastStretch(rangeStart, end);
       const page = await this.pageOf(
         last.group,
         { start: last.start, end, limit, keysOnly, reverse: true },
@@ -218,16 +218,6 @@ export class KvCluster {
       );
       return { rows: page.rows, start: page.next ?? last.start, end, ts: page.readTs ?? NO_TIME };
     });
-  }
-
-  /** The last part of a range that the directory gives to one group. */
-  private lastStretch(rangeStart: Buffer, rangeEnd: Buffer): { readonly group: GroupId; readonly start: Buffer } {
-    let start = rangeStart;
-    for (;;) {
-      const { group, end } = this.kv.stretchAt(start);
-      if (end === undefined || Buffer.compare(end, rangeEnd) >= 0) return { group, start };
-      start = end;
-    }
   }
 
   private pageOf(

@@ -123,6 +123,16 @@ export class OracleClient {
     this.scheduleFlush();
   }
 
+  /** As `timestamp`; undefined where there is no oracle, and so nothing that it would order. */
+  async above(after: HlcTimestamp): Promise<HlcTimestamp | undefined> {
+    try {
+      return (await this.timestamp(after)).ts;
+    } catch (error) {
+      if (error instanceof OracleDisabledError) return undefined;
+      throw error;
+    }
+  }
+
   /**
    * Settles when everything that the oracle grants from then on is larger than `ts`: to be called before a commit at `ts` is
    * acknowledged that the oracle has not stamped.

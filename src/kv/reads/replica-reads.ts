@@ -1,8 +1,18 @@
 /** Closed timestamps and reads from replicas of one node, put together. */
-import type { Clock, GroupId, HlcTimestamp, Millis, NodeId, PeerNetwork, Scheduler } from '../../platform/index.ts';
+import type {
+  Clock,
+  GroupId,
+  HlcTimestamp,
+  Millis,
+  NodeId,
+  PeerNetwork,
+  Random,
+  Scheduler,
+} from '../../platform/index.ts';
 import type { RaftGroup } from '../../raftengine/index.ts';
 import type { GroupStore } from '../../store/index.ts';
 import type { GroupExecutor } from '../executor.ts';
+import { GroupRouter } from '../group-router.ts';
 import type { GroupStateMachine } from '../state-machine.ts';
 import type { KvService } from '../types.ts';
 import { NodeClaims, type ReadableReplica } from './claims.ts';
@@ -12,6 +22,7 @@ import { type AnsweringGroup, leaderReads, serveReads } from './leader-endpoint.
 import { type IndexedGroup, ReadIndexClient, serveReadIndex } from './read-index.ts';
 import { type ReadLimits, ReplicaReader } from './reader.ts';
 import type { SessionSource } from './session.ts';
+import { type ReadSnapshot, type SnapshotOptions, SnapshotReader } from './snapshot.ts';
 import type { ReadAtReply, ReadAtRequest, ReadStats } from './types.ts';
 
 /** Periods of closing. */
@@ -37,6 +48,9 @@ export interface ReplicaReadsOptions {
   readonly network: PeerNetwork;
   readonly clock: Clock;
   readonly scheduler: Scheduler;
+  readonly random: Random;
+  /** See `SnapshotReaderOptions`. */
+  readonly oracleTs: (after: HlcTimestamp) => Promise<HlcTimestamp | undefined>;
   readonly hosted: { all(): readonly HostedReplica[]; get(group: GroupId): HostedReplica | undefined };
   /** Names the cluster in tokens. */
   readonly cluster: () => bigint;
@@ -49,6 +63,8 @@ export interface ReplicaReadsOptions {
 export interface ReplicaReads extends SessionSource {
   /** See `ReplicaReader.readAt`. */
   readAt(request: ReadAtRequest): Promise<ReadAtReply>;
+  /** See `SnapshotReader.begin`. */
+  snapshot(options: SnapshotOptions): Promise<ReadSnapshot>;
   /** True when a read of the group can be tried here. */
   mayServe(group: GroupId): boolean;
   stats(): ReadStats;
@@ -116,7 +132,11 @@ export function createReplicaReads(options: ReplicaReadsOptions): ReplicaReads {
     cluster: options.cluster,
     ...(options.limits === undefined ? {} : { limits: options.limits }),
   });
+  const { random, oracleTs, cluster } = options;
+  const router = new GroupRouter({ kv, clock, scheduler, random });
+  const snapshots = new SnapshotReader({ reader, askLeader, claims, router, kv, oracleTs, clock, cluster });
   return {
+    snapshot: (wanted) => snapshots.begin(wanted),
     readAt: (request) => reader.readAt(request),
     readNow: (group, keys, demand) => reader.readNow(group, keys, demand),
     mayServe: (group) => reader.mayServe(group),

@@ -2,13 +2,16 @@
 import { strict as assert } from 'node:assert';
 import { SeededRandom, SimFabric, Simulation } from '../../../src/platform/index.ts';
 import { ClusterNode } from './cluster-node.ts';
-import { drawPlan } from './plan.ts';
+import { drawPlan, type Plan } from './plan.ts';
 
 const PATIENCE_MS = 60_000;
 const SKEWS_MS = [10_000, -10_000, 0];
 
-/** Three nodes with several groups, ready; `until` waits in simulated time and fails when it takes too long. */
-export async function startSkewedCluster(seed: number) {
+/**
+ * Three nodes with several groups, ready; `until` waits in simulated time and fails when it takes too long.
+ * @param overrides parts of the plan that are not left to the seed
+ */
+export async function startSkewedCluster(seed: number, overrides: Partial<Plan> = {}) {
   const simulation = new Simulation({ seed });
   const fabric = new SimFabric(simulation);
   const random = new SeededRandom(seed);
@@ -19,7 +22,7 @@ export async function startSkewedCluster(seed: number) {
       new ClusterNode({
         simulation,
         fabric,
-        plan: { ...plan, ...settings },
+        plan: { ...plan, ...settings, ...overrides },
         id: at + 1,
         random: random.fork(at + 1),
         onViolation: (violation) => {
