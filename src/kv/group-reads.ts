@@ -41,6 +41,17 @@ export class GroupReads {
 
   /** See `GroupExecutor.scan`. @param at what to read at; left out: a new timestamp */
   async scan(request: ScanRequest, at?: HlcTimestamp): Promise<ScanPage> {
+    if (at !== undefined) return this.page(request, at);
+    const { foreignTs } = this.options.stateMachine;
+    const page = await this.page(request, undefined);
+    // A transaction whose lock was waited for was acknowledged elsewhere, perhaps before the call, and committed above the
+    // page's moment. All such locks have ended, so a second look sees what they left.
+    const isBehind =
+      this.options.stateMachine.foreignTs > foreignTs && this.options.stateMachine.foreignTs > page.readTs!;
+    return isBehind ? this.page(request, undefined) : page;
+  }
+
+  private async page(request: ScanRequest, at: HlcTimestamp | undefined): Promise<ScanPage> {
     const { store, stateMachine, catchUp, readTimestamp, settleLocks, stillLeads } = this.options;
     const { pieces, next } = this.readable(request);
     const { spanTable } = stateMachine;
