@@ -64,6 +64,14 @@ export class CheckedLevel implements Level {
     return this.level.snapshot();
   }
 
+  property(name: string): string | undefined {
+    return this.level.property?.(name);
+  }
+
+  async compact(start: Buffer, end: Buffer): Promise<void> {
+    await this.level.compact?.(start, end);
+  }
+
   async approximateBytes(start: Buffer, end: Buffer): Promise<number | undefined> {
     return this.level.approximateBytes?.(start, end);
   }

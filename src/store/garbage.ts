@@ -8,6 +8,7 @@
  */
 import { type Clock, type HlcTimestamp, hlcTimestamp } from '../platform/index.ts';
 import { decodeVersion, encodeExpiryKey, encodeRangeKey } from './codec.ts';
+import { bytesOf, type GarbagePass, PassTally } from './garbage-tally.ts';
 import { KeyWalk, type WalkedVersion } from './key-walk.ts';
 import type { Level, LevelOperation } from './level.ts';
 import type { RangeTombstones } from './range-tombstones.ts';
@@ -46,6 +47,14 @@ interface Pass {
   readonly threshold: HlcTimestamp;
   /** Escaped key to go on with. */
   cursor: Buffer;
+  readonly tally: PassTally;
+}
+
+/** A slice of a pass ends at whichever is used up first. */
+export interface SliceBudget {
+  readonly ms: number;
+  /** Of rows that are looked at. */
+  readonly bytes: number;
 }
 
 /** Runs passes of collection over one store. */
@@ -58,6 +67,10 @@ export class GarbageCollector {
   forgettingUpTo: HlcTimestamp = NEVER;
   private running: Promise<boolean> | undefined;
   private isStopping = false;
+  /** What the last complete pass found; undefined before the first. */
+  lastPass: GarbagePass | undefined;
+  /** Bytes of rows that were removed since the files were compacted. */
+  removedBytes = 0;
   private dropped: Buffer[] = [];
   private droppedNewest: NewestRemoval[] = [];
 
@@ -68,8 +81,8 @@ export class GarbageCollector {
   }
 
   /** One slice; callers at the same time share it. @returns true when a pass is complete */
-  run(budgetMs: number): Promise<boolean> {
-    this.running ??= this.slice(budgetMs).finally(() => {
+  run(budget: SliceBudget): Promise<boolean> {
+    this.running ??= this.slice(budget).finally(() => {
       this.running = undefined;
     });
     return this.running;
@@ -84,8 +97,12 @@ export class GarbageCollector {
     this.forgettingUpTo = NEVER;
   }
 
-  private async slice(budgetMs: number): Promise<boolean> {
-    const deadline = this.clock.monotonicMs() + budgetMs;
+  /** A slice is under way, or a pass waits for its next one. */
+  get isUnderWay(): boolean {
+    return this.pass !== undefined || this.running !== undefined;
+  }
+
+  private async slice(budget: SliceBudget): Promise<boolean> {
     if (this.pass === undefined) {
       // The threshold is durable before the first row goes: after a crash it still refuses reads of what is gone. And
       // all that was written before the threshold rose is on disk, where the pass sees it.
@@ -94,30 +111,35 @@ export class GarbageCollector {
       await this.host.settleCounters();
       this.forgettingUpTo = threshold;
       await this.host.flush();
-      this.pass = { threshold, cursor: EMPTY };
+      this.pass = { threshold, cursor: EMPTY, tally: new PassTally(threshold) };
     }
     const pass = this.pass;
-    const isComplete = await this.collect(pass, deadline);
+    const isComplete = await this.collect(pass, budget);
     if (!isComplete) return false;
     this.pass = undefined;
     await this.forgetRanges(pass.threshold);
     this.forgettingUpTo = NEVER;
+    this.lastPass = pass.tally.finish();
     return true;
   }
 
-  private async collect(pass: Pass, deadline: number): Promise<boolean> {
+  private async collect(pass: Pass, { ms, bytes }: SliceBudget): Promise<boolean> {
+    const deadline = this.clock.monotonicMs() + ms;
+    const { tally } = pass;
+    const lastByte = tally.walkedBytes + bytes;
     const level = this.host.level();
     const snapshot = level.snapshot();
     const walk = new KeyWalk(level, snapshot, pass.cursor, this.location);
     let isFirst = true;
     try {
       while (await walk.nextKey()) {
-        if (!isFirst && (this.isStopping || this.clock.monotonicMs() >= deadline)) {
+        const isUsedUp = tally.walkedBytes >= lastByte || this.clock.monotonicMs() >= deadline;
+        if (!isFirst && (this.isStopping || isUsedUp)) {
           pass.cursor = Buffer.from(walk.escaped);
           return false;
         }
         isFirst = false;
-        await this.collectKey(walk, pass.threshold);
+        await this.collectKey(walk, pass);
         if (this.dropped.length + this.droppedNewest.length >= MAX_BATCH_OPERATIONS) await this.writeDropped();
       }
       return true;
@@ -128,8 +150,9 @@ export class GarbageCollector {
     }
   }
 
-  private async collectKey(walk: KeyWalk, threshold: HlcTimestamp): Promise<void> {
+  private async collectKey(walk: KeyWalk, { threshold, tally }: Pass): Promise<void> {
     const { newest } = walk;
+    tally.beginKey(newest);
     const ranges = this.host.ranges();
     const isNewestOld = newest !== undefined && newest.commitTs <= threshold;
     if (!walk.hasVersion && (!isNewestOld || (!newest.isTombstone && ranges.isEmpty))) return;
@@ -147,18 +170,26 @@ export class GarbageCollector {
         newestRows.push(version.rowKey);
         continue;
       }
+      tally.see(version);
       if (version.commitTs > threshold) continue;
-      if (isBoundaryPassed) this.dropped.push(version.rowKey);
+      if (isBoundaryPassed) this.drop(version, tally);
       else if (isInvisible(version, threshold, coveredTs)) boundary = version.rowKey;
       isBoundaryPassed = true;
       if (this.dropped.length >= MAX_BATCH_OPERATIONS) await this.writeDropped();
     }
     // A tombstone goes last: while it is there, nothing below it can be seen.
     if (boundary !== undefined) this.dropped.push(boundary);
+    tally.endKey(key);
     if (!isNewestGone) return;
     newestRows.push(newest.rowKey);
     if (newest.expireTs !== 0n) newestRows.push(encodeExpiryKey(newest.expireTs, key));
     this.droppedNewest.push({ key, newestRowKey: newest.rowKey, commitTs: newest.commitTs, rowKeys: newestRows });
+  }
+
+  private drop(version: WalkedVersion, tally: PassTally): void {
+    this.dropped.push(version.rowKey);
+    tally.drop(version);
+    this.removedBytes += bytesOf(version);
   }
 
   private async writeDropped(): Promise<void> {

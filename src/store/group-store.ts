@@ -13,7 +13,7 @@ import {
 } from '../platform/index.ts';
 import { type BaseVersion, BufferedKey, BufferedVersion } from './apply-buffer.ts';
 import { CheckedLevel } from './checked-level.ts';
-import { encodeMetaKey, encodeRangeKey, encodeVersion, nameOf, type SystemState } from './codec.ts';
+import { encodeMetaKey, encodeRangeKey, encodeVersion, nameOf, RowKind, type SystemState } from './codec.ts';
 import { KeyCounters, RANGE_COUNT_PENDING, RANGE_COUNTED, type Uncounted } from './counters.ts';
 import { assertReadable, openFailure, StoreClosedError } from './errors.ts';
 import { findExpired } from './expiry.ts';
@@ -43,6 +43,7 @@ import type {
   SideRow,
   StoreImport,
   StoreLimits,
+  StorePressures,
   StoreRow,
   StoreScanPage,
   StoreScanRequest,
@@ -52,6 +53,8 @@ import { type PendingVersion, UnitWriter } from './unit-writer.ts';
 
 const EMPTY = Buffer.alloc(0);
 const NEVER = hlcTimestamp(0n);
+/** What collection removes most of. */
+const COMPACTED = [RowKind.Latest, RowKind.Version, RowKind.Expiry];
 /** A key that no row has. */
 const NO_ROW = Buffer.from([0]);
 
@@ -67,6 +70,8 @@ class MvccGroupStore implements GroupStore {
   private readonly counters: KeyCounters;
   private readonly newest: NewestRows;
   private openUnit: UnitWriter | undefined;
+  /** Bytes of versions that became history since the last pass of collection. */
+  private overwrittenBytes = 0;
   private readonly flusher: Flusher;
   private isClosed = false;
   private readonly lane: BatchLane;
@@ -344,6 +349,7 @@ class MvccGroupStore implements GroupStore {
     if (buffered !== undefined) {
       const { newest } = buffered;
       const isSameUnit = commitTs === newest.commitTs && newest.index === index;
+      if (!isSameUnit) this.overwrittenBytes += newest.row.length;
       assert(commitTs > newest.commitTs || isSameUnit, 'a version must be newer than the one before it');
       wasLive = !newest.isTombstone && newest.commitTs > rangeTs;
       const older = commitTs === newest.commitTs ? newest.older : newest;
@@ -371,6 +377,7 @@ class MvccGroupStore implements GroupStore {
         this.limits.inlineBytes,
       );
       const moved = base === undefined ? undefined : this.movedBase(key, base);
+      if (base !== undefined) this.overwrittenBytes += base.row.length;
       this.flusher.active.add(name, new BufferedKey(Buffer.from(key), newest, moved, base?.expireTs ?? NEVER));
     }
     if (commitTs > this.maxCommitTs) this.maxCommitTs = commitTs;
@@ -439,11 +446,36 @@ class MvccGroupStore implements GroupStore {
 
   // ---- maintenance
 
-  async collectGarbage(budgetMs: number): Promise<boolean> {
+  async collectGarbage(budgetMs: number, budgetBytes = Number.POSITIVE_INFINITY): Promise<boolean> {
     this.lane.assertUsable();
     // What a pass saw in such a range could be deleted when it has come back.
     if (!this.drops.isEmpty) return false;
-    return this.collector.run(budgetMs);
+    const before = this.collector.lastPass;
+    const isComplete = await this.collector.run({ ms: budgetMs, bytes: budgetBytes });
+    if (this.collector.lastPass !== before) this.overwrittenBytes = 0;
+    return isComplete;
+  }
+
+  pressures(): StorePressures {
+    const { bufferedBytes, isOutOfSpace } = this.flusher;
+    const { lastPass, removedBytes, isUnderWay } = this.collector;
+    const files = this.lane.unusable === undefined ? this.level.property?.('leveldb.num-files-at-level0') : undefined;
+    return {
+      bufferedBytes,
+      bufferLimitBytes: this.limits.bufferBytes,
+      isOutOfSpace,
+      overhangBytes: (lastPass?.keptBytes ?? 0) + this.overwrittenBytes,
+      lastPass,
+      isCollecting: isUnderWay,
+      removedBytes,
+      levelZeroFiles: files === undefined ? undefined : Number(files),
+    };
+  }
+
+  async compact(): Promise<void> {
+    this.lane.assertUsable();
+    this.collector.removedBytes = 0;
+    for (const kind of COMPACTED) await this.level.compact?.(Buffer.from([kind]), Buffer.from([kind + 1]));
   }
 
   async digest(): Promise<string> {

@@ -56,6 +56,8 @@ export interface Level {
   approximateBytes?(start: Buffer, end: Buffer): Promise<number | undefined>;
   /** What the database says about itself (`leveldb.stats` and the like); left out where it says nothing. */
   property?(name: string): string | undefined;
+  /** Rewrites the files of `[start, end)` without what was removed; reads and writes go on. */
+  compact?(start: Buffer, end: Buffer): Promise<void>;
 }
 
 /** Opens the database of a folder, creating it when it is absent. The store calls `open` on what it gets. */
@@ -133,6 +135,10 @@ class DiskLevel implements Level {
 
   approximateBytes(start: Buffer, end: Buffer): Promise<number> {
     return this.opened.approximateSize(start, end);
+  }
+
+  compact(start: Buffer, end: Buffer): Promise<void> {
+    return this.opened.compactRange(start, end);
   }
 
   property(name: string): string | undefined {

@@ -63,6 +63,10 @@ class MeasuredLevel implements Level {
     return this.inner.approximateBytes?.(start, end);
   }
 
+  async compact(start: Buffer, end: Buffer): Promise<void> {
+    await this.inner.compact?.(start, end);
+  }
+
   property(name: string): string | undefined {
     return this.inner.property?.(name);
   }

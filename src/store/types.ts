@@ -174,8 +174,16 @@ export interface GroupStore {
   readonly gcThreshold: HlcTimestamp;
   /** Raises the threshold, as part of the unit being written: part of the replicated state. */
   setGcThreshold(writer: StoreWriter, threshold: HlcTimestamp): void;
-  /** Physically drops what no read at or above the threshold can see; a bounded slice of work. @returns true when a full pass is complete */
-  collectGarbage(budgetMs: number): Promise<boolean>;
+  /**
+   * Physically drops what no read at or above the threshold can see; a bounded slice of work.
+   * @param budgetBytes of rows that are looked at; left out: no bound
+   * @returns true when a full pass is complete
+   */
+  collectGarbage(budgetMs: number, budgetBytes?: number): Promise<boolean>;
+  /** How full the store is, and what the last pass of collection found; left out where nobody can say. Cheap. */
+  pressures?(): StorePressures;
+  /** Rewrites the files so that the space of what was removed is given back; takes its time on another thread. */
+  compact?(): Promise<void>;
   /** sha-256 over everything visible at or above the GC threshold plus meta, in key order: equal on replicas at equal applied index. */
   digest(): Promise<string>;
   /** A consistent copy at the current applied index, as frames of at most 1 MiB, checksummed. */
@@ -183,6 +191,43 @@ export interface GroupStore {
   /** Stages a copy beside the live store. */
   stageImport(): Promise<StoreImport>;
   close(): Promise<void>;
+}
+
+/** A key with much history. */
+export interface OverhangKey {
+  readonly key: Buffer;
+  readonly versions: number;
+  readonly bytes: number;
+}
+
+/** What a complete pass of collection found. */
+export interface GarbagePass {
+  readonly threshold: HlcTimestamp;
+  readonly keys: number;
+  /** Versions that are not the newest of their key and that the threshold keeps. */
+  readonly keptVersions: number;
+  readonly keptBytes: number;
+  readonly droppedVersions: number;
+  /** Those with most bytes of it, largest first. */
+  readonly topKeys: readonly OverhangKey[];
+}
+
+/** How full a store is. */
+export interface StorePressures {
+  /** Applied and not yet durable, and how much of that there may be. */
+  readonly bufferedBytes: number;
+  readonly bufferLimitBytes: number;
+  /** A batch waits for room on the disk. */
+  readonly isOutOfSpace: boolean;
+  /** Versions that are not the newest of their key: what the last pass kept and what was overwritten since. */
+  readonly overhangBytes: number;
+  readonly lastPass: GarbagePass | undefined;
+  /** A pass is under way. */
+  readonly isCollecting: boolean;
+  /** Bytes of rows that were removed since the files were compacted. */
+  readonly removedBytes: number;
+  /** Files of the database that no compaction has sorted yet; undefined where the database cannot say. */
+  readonly levelZeroFiles: number | undefined;
 }
 
 /** Bounds of one store. */

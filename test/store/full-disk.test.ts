@@ -1,0 +1,170 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { hlcTimestamp, type Millis } from '../../src/platform/index.ts';
+import { type GroupStore, openGroupStore, SimulatedLevels } from '../../src/store/index.ts';
+
+const ts = (value: number) => hlcTimestamp(BigInt(value));
+const FOREVER = ts(0);
+const bytes = (text: string): Buffer => Buffer.from(text);
+const LIMITS = { bufferBytes: 4096, flushBytes: 1024, flushIntervalMs: 10 };
+
+const noSpace = (): Error =>
+  Object.assign(new Error('write failed'), { cause: new Error('IO error: No space left on device') });
+
+/** A store on a disk that can be full. */
+class Bed {
+  readonly levels = new SimulatedLevels();
+  readonly failures: Error[] = [];
+  isFull = false;
+  attempts = 0;
+
+  constructor() {
+    this.levels.beforeBatch = async () => {
+      if (!this.isFull) return;
+      this.attempts++;
+      throw noSpace();
+    };
+  }
+
+  open(): Promise<GroupStore> {
+    return openGroupStore({
+      location: '/s',
+      openLevel: this.levels.openLevel,
+      folders: this.levels,
+      limits: LIMITS,
+      hasSpace: async () => !this.isFull,
+      onFailure: (error) => this.failures.push(error),
+    });
+  }
+}
+
+function put(store: GroupStore, index: number, key: string, value: string): void {
+  const writer = store.write();
+  writer.put(bytes(key), bytes(value), ts(index), FOREVER);
+  writer.commit(index);
+}
+
+async function until(what: () => boolean, ms: Millis = 5000): Promise<void> {
+  const deadline = performance.now() + ms;
+  while (!what()) {
+    assert.ok(performance.now() < deadline, 'in time');
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+}
+
+test('a full disk keeps what was applied readable, and it is durable as soon as there is room', async () => {
+  const bed = new Bed();
+  const store = await bed.open();
+  put(store, 1, 'before', 'old');
+  await store.flush();
+  bed.isFull = true;
+  put(store, 2, 'before', 'new');
+  put(store, 3, 'more', 'value');
+  const flushed = store.flush();
+  await until(() => store.pressures?.().isOutOfSpace === true);
+  assert.equal(store.durableIndex, 1, 'nothing is called durable that is not');
+  assert.equal(store.latest(bytes('before'))?.value.toString(), 'new');
+  assert.equal((await store.get(bytes('before'), ts(1)))?.value.toString(), 'old');
+  put(store, 4, 'later', 'value');
+  assert.equal(store.latest(bytes('later'))?.value.toString(), 'value');
+  bed.isFull = false;
+  await flushed;
+  await store.flush();
+  assert.equal(store.durableIndex, 4);
+  assert.equal(store.pressures?.().isOutOfSpace, false);
+  await store.close();
+  const again = await bed.open();
+  assert.equal(again.appliedIndex, 4);
+  assert.equal(again.latest(bytes('before'))?.value.toString(), 'new');
+  await again.close();
+  assert.deepEqual(bed.failures, []);
+});
+
+test('a store on a full disk asks for a pause once its buffer is full, and goes on when there is room', async () => {
+  const bed = new Bed();
+  const store = await bed.open();
+  bed.isFull = true;
+  let index = 0;
+  while (store.pressure() === undefined) put(store, ++index, `key${index}`, 'x'.repeat(200));
+  let isRelieved = false;
+  const relieved = store.pressure()!.then(() => {
+    isRelieved = true;
+  });
+  await until(() => bed.attempts > 0);
+  assert.equal(isRelieved, false);
+  bed.isFull = false;
+  await relieved;
+  await store.flush();
+  assert.equal(store.durableIndex, index);
+  await store.close();
+});
+
+test('a store can be closed while its disk is full, and loses nothing that it called durable', async () => {
+  const bed = new Bed();
+  const store = await bed.open();
+  put(store, 1, 'a', '1');
+  await store.flush();
+  bed.isFull = true;
+  put(store, 2, 'a', '2');
+  store.flush().catch(() => undefined);
+  await until(() => store.pressures?.().isOutOfSpace === true);
+  await store.close();
+  bed.isFull = false;
+  const again = await bed.open();
+  assert.equal(again.appliedIndex, 1, 'the log has the rest');
+  await again.close();
+});
+
+test('a write that fails for another reason is still final', async () => {
+  const bed = new Bed();
+  const store = await bed.open();
+  bed.levels.beforeBatch = async () => {
+    throw Object.assign(new Error('EIO: i/o error, fdatasync'), { code: 'EIO' });
+  };
+  put(store, 1, 'a', '1');
+  await assert.rejects(store.flush(), { code: 'STORE_FAILED' });
+  assert.equal(store.durableIndex, 0);
+  assert.equal(bed.failures.length, 1);
+  await store.close();
+});
+
+test('a pass of collection says how much history is kept, and of which keys', async () => {
+  const bed = new Bed();
+  const store = await bed.open();
+  let index = 0;
+  for (let round = 0; round < 200; round++) put(store, ++index, 'hot', `value ${round}`);
+  for (let round = 0; round < 3; round++) put(store, ++index, 'cold', `value ${round}`);
+  const unit = store.write();
+  store.setGcThreshold(unit, ts(100));
+  unit.commit(++index);
+  assert.ok(store.pressures!().overhangBytes > 0, 'what was overwritten counts before the first pass');
+  while (!(await store.collectGarbage(1000)));
+  const { lastPass, overhangBytes, removedBytes } = store.pressures!();
+  assert.equal(lastPass?.droppedVersions, 99);
+  assert.equal(lastPass?.keptVersions, 99 + 1 + 2, 'above the threshold, and the newest below it');
+  assert.deepEqual(
+    lastPass?.topKeys.map(({ key }) => key.toString()),
+    ['hot'],
+  );
+  assert.equal(overhangBytes, lastPass?.keptBytes);
+  assert.ok(removedBytes > 0);
+  await store.compact?.();
+  assert.equal(store.pressures!().removedBytes, 0);
+  await store.close();
+});
+
+test('a slice of collection ends with its budget of bytes, and the pass goes on from there', async () => {
+  const bed = new Bed();
+  const store = await bed.open();
+  let index = 0;
+  for (let key = 0; key < 50; key++)
+    for (let round = 0; round < 3; round++) put(store, ++index, `k${key}`, 'x'.repeat(50));
+  const unit = store.write();
+  store.setGcThreshold(unit, ts(index));
+  unit.commit(++index);
+  let slices = 1;
+  while (!(await store.collectGarbage(10_000, 1000))) slices++;
+  assert.ok(slices > 5, `${slices} slices`);
+  assert.equal(store.pressures!().lastPass?.droppedVersions, 100);
+  await store.close();
+});
