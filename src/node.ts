@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import pino from 'pino';
 import { Registry } from 'prom-client';
 import { createAdminService, createKeyServices } from './adapter/grpc/index.ts';
-import { MetricsServer } from './adapter/metrics/index.ts';
+import { countingServer, GrpcCounters, MetricsServer, registerMetrics } from './adapter/metrics/index.ts';
 import { startRedisServer } from './adapter/redis/index.ts';
 import {
   ConfigError,
@@ -18,10 +18,12 @@ import {
 } from './config/index.ts';
 import { handOver } from './hand-over.ts';
 import { shownBalance, shownError } from './log-facts.ts';
-import { assembleNode, type NodeStatus, type Readiness, registerMetrics } from './node/index.ts';
+import { assembleNode, metricSources, type NodeStatus, type Readiness } from './node/index.ts';
 import {
   type Clock,
   KvorumError,
+  MeasuredDisk,
+  MeasuredNetwork,
   nodeId,
   SystemClock,
   SystemDisk,
@@ -93,7 +95,8 @@ export async function startNode(options: NodeOptions, version: string): Promise<
     for (const close of opened.reverse()) await close();
   };
   try {
-    const logStore = await WalLogStore.open({ disk: new SystemDisk(), folder: join(folder.path, 'log'), random });
+    const logDisk = new MeasuredDisk(new SystemDisk(), clock);
+    const logStore = await WalLogStore.open({ disk: logDisk, folder: join(folder.path, 'log'), random });
     opened.push(() => logStore.close());
     const network = createGrpcNetwork({
       self: folder.identity.nodeId,
@@ -107,6 +110,9 @@ export async function startNode(options: NodeOptions, version: string): Promise<
       tls: security.grpc,
     });
     opened.push(() => network.stop());
+    const measuredNetwork = new MeasuredNetwork(network);
+    const grpcCounters = new GrpcCounters();
+    const services = countingServer(network.server, grpcCounters, clock);
     const ownAddress = `${options.grpc.host}:${options.grpc.port}`;
     const members = options.members.length > 0 ? options.members : [{ nodeId: options.nodeId, address: ownAddress }];
     const { founding } = foundingOf(
@@ -117,7 +123,7 @@ export async function startNode(options: NodeOptions, version: string): Promise<
       clock,
       random,
       scheduler,
-      network,
+      network: measuredNetwork,
       logStore,
       store: { location: join(folder.path, 'group') },
       storeMemoryBytes: options.storeMemoryBytes > 0 ? options.storeMemoryBytes : storeMemoryBytes(),
@@ -140,7 +146,7 @@ export async function startNode(options: NodeOptions, version: string): Promise<
     });
     opened.push(() => node.stop());
     const admin = createAdminService(node.admin);
-    admin.addTo(network.server);
+    admin.addTo(services);
     opened.push(async () => admin.close());
     const keys = createKeyServices({
       kv: node.kv,
@@ -150,7 +156,7 @@ export async function startNode(options: NodeOptions, version: string): Promise<
       transactions: node.transactions,
       reads: node.reads,
     });
-    keys.addTo(network.server);
+    keys.addTo(services);
     opened.push(() => keys.close());
     const redis = await startRedisServer({
       kv: node.kv,
@@ -178,7 +184,16 @@ export async function startNode(options: NodeOptions, version: string): Promise<
     });
     opened.push(() => redis.stop());
     const registry = new Registry();
-    registerMetrics(registry, node);
+    registerMetrics(registry, () =>
+      metricSources(node, {
+        version,
+        redis: redis.counters(),
+        grpc: grpcCounters,
+        network: measuredNetwork.counters,
+        logDisk: logDisk.counters,
+        clock,
+      }),
+    );
     const metrics = new MetricsServer({ ...options.metrics, registry, readiness: () => node.readiness() });
     const metricsAddress = await metrics.start();
     opened.push(() => metrics.stop());

@@ -40,6 +40,7 @@ import {
   serveSpans,
   serveTxns,
   TransactionRunner,
+  TxnCounters,
   timestampOfMs,
   WatchClient,
   WatchServer,
@@ -56,7 +57,14 @@ import {
   type Scheduler,
 } from '../platform/index.ts';
 import { type EngineLimits, type GroupStatus, type LogStore, RaftEngine } from '../raftengine/index.ts';
-import { DiskLevelFolders, type GroupStoreOptions, openClassicLevel, openGroupStore } from '../store/index.ts';
+import {
+  DiskLevelFolders,
+  type GroupStoreOptions,
+  measured,
+  openClassicLevel,
+  openGroupStore,
+  StoreActivity,
+} from '../store/index.ts';
 import { DocumentFollower } from './document-follower.ts';
 import { GroupHost } from './group-host.ts';
 import { type Readiness, readinessOf } from './readiness.ts';
@@ -129,6 +137,10 @@ export interface AssembledNode {
   readonly reads: ReplicaReads;
   /** How the clock of a group that is to become the oracle compares with this node's own. */
   readonly shadow: OracleShadow;
+  /** What the stores of this node do. */
+  readonly storeActivity: StoreActivity;
+  /** How transactions that this node coordinates, and locks that it looks after, end. */
+  readonly txnCounters: TxnCounters;
   /** Groups, nodes and switches as this node was last told; undefined before the first time. */
   readonly document: () => ClusterDocument | undefined;
   readiness(): Readiness;
@@ -165,12 +177,16 @@ async function inBatches(size: number, steps: readonly (() => Promise<void>)[]):
   }
 }
 
-/** How to open a store that is one of `open`. */
-function shareOf({ store, storeMemoryBytes }: NodeParts, open: number): NodeParts['store'] {
-  if (storeMemoryBytes === undefined) return store;
-  const { limits, level } = storeShare(storeMemoryBytes, open);
-  const openLevel = store.openLevel ?? ((location: string) => openClassicLevel(location, level));
-  return { ...store, openLevel, limits: { ...limits, ...store.limits } };
+/** How to open a store that is one of `open`; what it does is booked. */
+function shareOf(
+  { store, storeMemoryBytes, clock }: NodeParts,
+  open: number,
+  activity: StoreActivity,
+): NodeParts['store'] {
+  const share = storeMemoryBytes === undefined ? undefined : storeShare(storeMemoryBytes, open);
+  const openLevel = store.openLevel ?? ((location: string) => openClassicLevel(location, share?.level));
+  const limits = { ...share?.limits, ...store.limits };
+  return { ...store, openLevel: measured(openLevel, clock, activity), limits };
 }
 
 /** Where a replica's log ends, that of the state machine when a snapshot came before any entry. */
@@ -244,6 +260,7 @@ export async function assembleNode(parts: NodeParts): Promise<AssembledNode> {
   const stored = logStore.groups().filter((group) => !foundingGroups.some(({ id }) => id === group));
   const openAtStart = foundingGroups.length + stored.length;
   const folders = parts.store.folders ?? new DiskLevelFolders();
+  const storeActivity = new StoreActivity();
   const locationOf = (group: GroupId): string => `${parts.store.location}-${group}`;
   const host = new GroupHost({
     self,
@@ -257,7 +274,8 @@ export async function assembleNode(parts: NodeParts): Promise<AssembledNode> {
     onAdopted: (ts) => hlc.observe(ts),
     openStore: (group, open) =>
       openGroupStore({
-        ...shareOf(parts, Math.max(open, openAtStart)),
+        ...shareOf(parts, Math.max(open, openAtStart), storeActivity),
+        activity: storeActivity,
         location: locationOf(group),
         clock,
         scheduler,
@@ -310,7 +328,9 @@ export async function assembleNode(parts: NodeParts): Promise<AssembledNode> {
   const localTxns = (group: GroupId) => kv.executor(group)?.txns;
   serveTxns(kv, localTxns);
   const txnClient = createTxnClient({ kv, local: localTxns, clock });
+  const txnCounters = new TxnCounters();
   const transactions = new TransactionRunner({
+    counters: txnCounters,
     client: txnClient,
     kv,
     timestamps: oracle,
@@ -321,6 +341,7 @@ export async function assembleNode(parts: NodeParts): Promise<AssembledNode> {
   });
   const resolver = new FateResolver({
     client: txnClient,
+    counters: txnCounters,
     kv,
     led: () =>
       host
@@ -494,6 +515,8 @@ export async function assembleNode(parts: NodeParts): Promise<AssembledNode> {
     transactions,
     reads,
     shadow,
+    storeActivity,
+    txnCounters,
     document: () => agent.document,
     readiness: () => readinessOf({ self, routes, document: agent.document, host }),
     status: () => ({ groups: host.all().map(({ raft }) => raft.status()) }),

@@ -1,5 +1,5 @@
 /** What a node is made of, and the pieces that the process around it shows. */
 export { type AssembledNode, assembleNode, type NodeParts, type NodeStatus } from './assemble.ts';
 export { GroupHost, type HostedGroup } from './group-host.ts';
-export { registerMetrics } from './metrics.ts';
+export { metricSources, type ProcessCounters } from './metrics.ts';
 export type { Readiness } from './readiness.ts';

@@ -1,71 +1,59 @@
-/** What a node tells Prometheus. */
-import { collectDefaultMetrics, Gauge, type Registry } from 'prom-client';
-import type { ExecutorStats, OracleClientStats, ShadowStats } from '../kv/index.ts';
-import { type GroupStatus, Role } from '../raftengine/index.ts';
+/** What a node tells about itself: its layers' counters and states, put together for whoever shows them. */
+import type { GroupFacts, JobFacts, MetricSources } from '../adapter/metrics/index.ts';
+import type { CatalogState } from '../distribution/index.ts';
+import type { Clock, DiskCounters, NetworkCounters } from '../platform/index.ts';
 import type { AssembledNode } from './assemble.ts';
 import type { HostedGroup } from './group-host.ts';
 
-/** Registers everything; values are read when somebody asks. */
-export function registerMetrics(registry: Registry, node: AssembledNode): void {
-  collectDefaultMetrics({ register: registry });
-  const ofGroups = (name: string, help: string, value: (group: HostedGroup) => number): void => {
-    const gauge: Gauge = new Gauge({
-      name,
-      help,
-      labelNames: ['group'],
-      registers: [registry],
-      collect() {
-        // A group that is gone must not be shown with what it was last.
-        gauge.reset();
-        for (const group of node.host.all()) gauge.set({ group: String(group.groupId) }, value(group));
-      },
-    });
-  };
-  const raft = (name: string, help: string, value: (status: GroupStatus) => number): void =>
-    ofGroups(`kvorum_raft_${name}`, help, (group) => value(group.raft.status()));
-  raft('leader', 'Whether this node leads the group', ({ role }) => (role === Role.Leader ? 1 : 0));
-  raft('term', 'Current term', ({ term }) => term);
-  raft('commit_index', 'Highest index known to be committed', ({ commitIndex }) => commitIndex);
-  raft('applied_index', 'Highest index applied here', ({ appliedIndex }) => appliedIndex);
-  raft('log_entries', 'Entries held in the log', ({ lastIndex, firstIndex }) => lastIndex - firstIndex + 1);
-  const executor = (name: string, help: string, value: (stats: ExecutorStats) => number): void =>
-    ofGroups(`kvorum_group_${name}`, help, (group) => value(group.executor.stats()));
-  executor('operations_total', 'Operations that this leader evaluated', ({ operations }) => operations);
-  executor('entries_total', 'Log entries that this leader proposed', ({ entries }) => entries);
-  executor('conflicts_total', 'Operations that were evaluated again after a conflict', ({ conflicts }) => conflicts);
-  executor('waiting_operations', 'Operations that wait for room in flight', (stats) => stats.waitingOperations);
+/** What the process around a node counts. */
+export interface ProcessCounters extends Pick<MetricSources, 'version' | 'redis' | 'grpc'> {
+  readonly network: NetworkCounters;
+  readonly logDisk: DiskCounters;
+  readonly clock: Clock;
+}
 
-  ofGroups(
-    'kvorum_group_clock_bound_ms',
-    'Timestamps are issued below this time; 0 while none may be',
-    (group) => group.executor.clock.bound,
-  );
-  ofGroups(
-    'kvorum_group_authority_epoch',
-    'Epoch of the authority over timestamps',
-    (group) => group.stateMachine.authority.epoch,
-  );
+const factsOf = ({ groupId, raft, executor, stateMachine }: HostedGroup): GroupFacts => ({
+  groupId,
+  status: raft.status(),
+  executor: executor.stats(),
+  clockBoundMs: executor.clock.bound,
+  authorityEpoch: stateMachine.authority.epoch,
+  locks: stateMachine.locks.size,
+});
 
-  const ofNode = (name: string, help: string, value: () => number): void => {
-    const gauge: Gauge = new Gauge({ name, help, registers: [registry], collect: () => gauge.set(value()) });
+function jobsOf(state: CatalogState | undefined): readonly JobFacts[] | undefined {
+  if (state === undefined) return undefined;
+  return [...state.jobs.values()].map(({ phase, createdMs }) => ({ phase, createdMs }));
+}
+
+/** Reads everything, once a scrape. */
+export function metricSources(node: AssembledNode, around: ProcessCounters): MetricSources {
+  const { version, redis, grpc, network, logDisk, clock } = around;
+  const { current } = node.routes;
+  const groups = node.host.all();
+  return {
+    version,
+    nowMs: clock.nowMs(),
+    isReady: node.readiness().ready,
+    groups: groups.map(factsOf),
+    awakeGroups: node.engine.awakeGroups,
+    engine: node.engine.counters,
+    network,
+    logDisk,
+    store: node.storeActivity,
+    storeLevels: node.storeActivity.levelUse(),
+    storeMemoryBytes: node.storeActivity.memoryBytes(),
+    // All groups of a node share one clock.
+    clockLeadMs: groups[0]?.executor.clock.leadMs ?? 0,
+    routes: { version: current.version, count: current.size, lookups: node.kv.routeLookups },
+    watch: node.watch.status,
+    jobs: jobsOf(node.catalogLeader.state),
+    proxy: node.kv.proxyStats(),
+    txn: node.txnCounters,
+    reads: node.reads.stats(),
+    oracle: node.oracle.stats(),
+    shadow: node.shadow.stats(),
+    redis,
+    grpc,
   };
-  ofNode('kvorum_replicas', 'Replicas on this node', () => node.host.all().length);
-  ofNode('kvorum_routes_version', 'Version of the directory of ranges', () => node.routes.current.version);
-  ofNode('kvorum_proxy_forwards_total', 'Requests sent on to leaders', () => node.kv.proxyStats().forwards);
-  ofNode('kvorum_proxy_open_breakers', 'Groups whose leader does not answer', () => node.kv.proxyStats().openBreakers);
-  ofNode('kvorum_proxy_held_back_total', 'Waits for an open breaker', () => node.kv.proxyStats().heldBack);
-  ofNode('kvorum_proxy_over_budget_total', 'Repetitions put off', () => node.kv.proxyStats().overBudget);
-  const oracle = (name: string, help: string, value: (stats: OracleClientStats) => number): void =>
-    ofNode(`kvorum_oracle_${name}_total`, help, () => value(node.oracle.stats()));
-  oracle('requests', 'Requests to the oracle', ({ requests }) => requests);
-  oracle('timestamps', 'Timestamps that the oracle granted', ({ timestamps }) => timestamps);
-  oracle('failures', 'Requests to the oracle that failed', ({ failures }) => failures);
-  oracle('below_local', 'Grants that lay below the time of this node', ({ belowLocal }) => belowLocal);
-  oracle('inversions', 'Grants that were not above an earlier answer', ({ inversions }) => inversions);
-  const shadow = (name: string, help: string, value: (stats: ShadowStats) => number): void =>
-    ofNode(`kvorum_oracle_shadow_${name}`, help, () => value(node.shadow.stats()));
-  shadow('samples', 'Timestamps of the measured group', ({ samples }) => samples);
-  shadow('below_local', 'Samples that lay below the time of this node', ({ belowLocal }) => belowLocal);
-  shadow('behind_ms', 'Largest distance of a sample below the time of this node', ({ maxBehindMs }) => maxBehindMs);
-  shadow('inversions', 'Samples that were not above an earlier one', ({ inversions }) => inversions);
 }

@@ -1,0 +1,65 @@
+/** What metrics are made of: the counters and the states that a node's layers have. */
+
+import type {
+  ExecutorStats,
+  OracleClientStats,
+  ProxyStats,
+  ReadStats,
+  ShadowStats,
+  TxnCounters,
+  WatchStatus,
+} from '../../kv/index.ts';
+import type { DiskCounters, GroupId, Millis, NetworkCounters } from '../../platform/index.ts';
+import type { EngineCounters, GroupStatus } from '../../raftengine/index.ts';
+import type { LevelUse, StoreActivity } from '../../store/index.ts';
+import type { RedisCounters } from '../redis/index.ts';
+import type { GrpcCounters } from './grpc-calls.ts';
+
+/** A replica of this node, as of the scrape. */
+export interface GroupFacts {
+  readonly groupId: GroupId;
+  readonly status: GroupStatus;
+  readonly executor: ExecutorStats;
+  /** Timestamps are issued below it, unix milliseconds; 0 while none may be. */
+  readonly clockBoundMs: Millis;
+  readonly authorityEpoch: number;
+  /** Locks of transactions in force. */
+  readonly locks: number;
+}
+
+/** A move that is not finished, where the catalog is led. */
+export interface JobFacts {
+  readonly phase: string;
+  readonly createdMs: Millis;
+}
+
+/** Everything that a scrape reads. */
+export interface MetricSources {
+  readonly version: string;
+  readonly nowMs: Millis;
+  readonly isReady: boolean;
+  /** By id. */
+  readonly groups: readonly GroupFacts[];
+  /** Groups that take part in ticks and heartbeats. */
+  readonly awakeGroups: number;
+  readonly engine: EngineCounters;
+  readonly network: NetworkCounters;
+  readonly logDisk: DiskCounters;
+  readonly store: StoreActivity;
+  /** Files of all databases by level, and the memory that databases take. */
+  readonly storeLevels: readonly LevelUse[];
+  readonly storeMemoryBytes: number;
+  /** How far the newest timestamp of this node leads its wall clock; negative when behind. */
+  readonly clockLeadMs: Millis;
+  readonly routes: { readonly version: number; readonly count: number; readonly lookups: number };
+  readonly watch: WatchStatus;
+  /** Undefined where the catalog is not led. */
+  readonly jobs: readonly JobFacts[] | undefined;
+  readonly proxy: ProxyStats;
+  readonly txn: TxnCounters;
+  readonly reads: ReadStats;
+  readonly oracle: OracleClientStats;
+  readonly shadow: ShadowStats;
+  readonly redis: RedisCounters;
+  readonly grpc: GrpcCounters;
+}
