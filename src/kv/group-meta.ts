@@ -1,11 +1,11 @@
 /**
  * What the state machine keeps beside the data, in the same atomic unit: the term of the applied entry, the largest
- * timestamp ever applied, the membership, what the group owns and what it takes in. Also the header frame of a snapshot. Fixed layouts, big-endian.
+ * timestamp ever applied, the membership, what the group owns and what it takes in. Fixed layouts, big-endian.
  */
 
 import type { JobId } from '../distribution/index.ts';
 import { type HlcTimestamp, hlcTimestamp, type Millis, type NodeId, nodeId, type Term } from '../platform/index.ts';
-import type { ConfState, SnapshotMeta } from '../raftengine/index.ts';
+import type { ConfState } from '../raftengine/index.ts';
 import { CorruptEntryError } from './errors.ts';
 import type { ImportState } from './move/types.ts';
 
@@ -129,30 +129,4 @@ export function decodeImports(buffer: Buffer): Map<JobId, ImportState> {
   }
   if (offset !== buffer.length) throw new CorruptEntryError('the stored imports are damaged');
   return imports;
-}
-
-const SNAPSHOT_MAGIC = 0x6b76_7331; // "kvs1": changes with the layout
-const SNAPSHOT_HEADER_BYTES = 20;
-
-/** First frame of a snapshot; the store's own frames follow. */
-export function encodeSnapshotHeader(meta: SnapshotMeta): Buffer {
-  const conf = encodeConf(meta.conf);
-  const buffer = Buffer.allocUnsafe(SNAPSHOT_HEADER_BYTES + conf.length);
-  buffer.writeUInt32BE(SNAPSHOT_MAGIC, 0);
-  writeUint53(buffer, meta.index, 4);
-  writeUint53(buffer, meta.term, 12);
-  conf.copy(buffer, SNAPSHOT_HEADER_BYTES);
-  return buffer;
-}
-
-/** @throws CorruptEntryError */
-export function decodeSnapshotHeader(frame: Buffer): SnapshotMeta {
-  if (frame.length <= SNAPSHOT_HEADER_BYTES || frame.readUInt32BE(0) !== SNAPSHOT_MAGIC) {
-    throw new CorruptEntryError('a snapshot does not start with a header that this version knows');
-  }
-  return {
-    index: readUint53(frame, 4),
-    term: readUint53(frame, 12),
-    conf: decodeConf(frame.subarray(SNAPSHOT_HEADER_BYTES)),
-  };
 }

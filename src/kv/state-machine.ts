@@ -4,7 +4,7 @@
  * was computed from is still true.
  */
 import type { JobId, SpanTable } from '../distribution/index.ts';
-import { assert, type HlcTimestamp, hlcTimestamp, type LogIndex, type Millis, type Term } from '../platform/index.ts';
+import { assert, type GroupId, type HlcTimestamp, hlcTimestamp, type LogIndex, type Millis, type Term } from '../platform/index.ts';
 import {
   type CommittedEntry,
   type ConfState,
@@ -16,19 +16,18 @@ import {
   type SnapshotStage,
   type StateMachine,
 } from '../raftengine/index.ts';
-import type { GroupStore, StoreImport, StoreWriter } from '../store/index.ts';
+import type { GroupStore, StoreWriter } from '../store/index.ts';
 import { type Authority, applyFence, type FenceReply, FIRST_AUTHORITY } from './authority.ts';
 import { ABSENT, EntryReader, MutationKind, Opcode, readPurge } from './entry.ts';
 import { CorruptEntryError } from './errors.ts';
 import {
   decodeAppliedMeta,
   decodeConf,
-  decodeSnapshotHeader,
   encodeAppliedMeta,
   encodeConf,
-  encodeSnapshotHeader,
   MetaName,
 } from './group-meta.ts';
+import { openGroupSnapshot, stageGroupSnapshot } from './group-snapshot.ts';
 import type { ImportOutcome, ImportState, SpanReply } from './move/types.ts';
 import { ownerOf, rangeFloor } from './ownership.ts';
 import { readImport, readSpan } from './span-entries.ts';
@@ -52,9 +51,6 @@ export type BatchResult = ReadonlyMap<number, UnitRefusal> | undefined;
  * `TxnAnswer` of an entry of a transaction; else undefined.
  */
 export type EntryResult = BatchResult | SpanReply | ImportOutcome | FenceReply | TxnAnswer;
-
-/** How many changes of term or membership are remembered for describing an export that was taken a little earlier. */
-const MAX_REMEMBERED_METAS = 64;
 
 export interface GroupStateMachineOptions {
   readonly store: GroupStore;
@@ -84,8 +80,6 @@ export class GroupStateMachine implements StateMachine {
   readonly locks = new LockTable();
   /** Entries of transactions. */
   readonly txns: TxnState;
-  /** Points of the log where term or membership changed, oldest first; the last one holds for `index`. */
-  private changes: SnapshotMeta[] = [];
   private isConfStored = false;
   private leadershipListener: ((event: LeadershipEvent) => void) | undefined;
   /** The last event that nobody listened to yet. */
@@ -207,7 +201,6 @@ export class GroupStateMachine implements StateMachine {
       writer.setMeta(MetaName.Conf, encodeConf(this.conf));
       this.isConfStored = true;
     }
-    const isTermChanged = entry.term !== this.term;
     this.index = entry.index;
     this.term = entry.term;
     writer.setMeta(
@@ -215,13 +208,7 @@ export class GroupStateMachine implements StateMachine {
       encodeAppliedMeta({ term: this.term, maxTs: this.largestTs, ceilingMs: this.ceiling }),
     );
     writer.commit(entry.index);
-    if (isTermChanged || isConfChanged) this.rememberChange();
     return result;
-  }
-
-  private rememberChange(): void {
-    this.changes.push(this.applied());
-    if (this.changes.length > MAX_REMEMBERED_METAS) this.changes.shift();
   }
 
   private applyPayload({ payload, index }: CommittedEntry, writer: StoreWriter): EntryResult {
@@ -437,27 +424,12 @@ export class GroupStateMachine implements StateMachine {
     else this.leadershipListener(event);
   }
 
-  async openSnapshot(): Promise<SnapshotReader> {
-    const copy = await this.store.exportFrames();
-    // Entries may have been applied since the copy was taken: describe the copy, not the present.
-    const change = this.changes.findLast((meta) => meta.index <= copy.appliedIndex);
-    if (change === undefined) {
-      await copy.close();
-      throw new CorruptEntryError('the copy is older than every term that is still remembered');
-    }
-    const meta: SnapshotMeta = { index: copy.appliedIndex, term: change.term, conf: change.conf };
-    return {
-      meta,
-      async *frames() {
-        yield encodeSnapshotHeader(meta);
-        yield* copy.frames();
-      },
-      close: () => copy.close(),
-    };
+  openSnapshot(group: GroupId): Promise<SnapshotReader> {
+    return openGroupSnapshot(this.store, group);
   }
 
-  async stageSnapshot(): Promise<SnapshotStage> {
-    return new StagedSnapshot(await this.store.stageImport(), () => this.reload());
+  stageSnapshot(group: GroupId, manifest: Buffer): Promise<SnapshotStage> {
+    return stageGroupSnapshot(this.store, group, manifest, () => this.reload());
   }
 
   /** Takes over what the store says: on start, and after a snapshot was installed. */
@@ -473,7 +445,6 @@ export class GroupStateMachine implements StateMachine {
     this.isConfStored = loaded.isConfStored;
     this.spans.reload();
     this.locks.reload(this.store.residentSides());
-    this.changes = [this.applied()];
   }
 
   async close(): Promise<void> {
@@ -494,41 +465,5 @@ class Refusals {
   add(unit: number, reason: UnitRefusal): void {
     this.units ??= new Map();
     if (reason === 'notOwned' || !this.units.has(unit)) this.units.set(unit, reason);
-  }
-}
-
-/** A snapshot on its way in: the header frame is ours, the rest is the store's. */
-class StagedSnapshot implements SnapshotStage {
-  private readonly staged: StoreImport;
-  private readonly onInstalled: () => void;
-  private header: SnapshotMeta | undefined;
-
-  constructor(staged: StoreImport, onInstalled: () => void) {
-    this.staged = staged;
-    this.onInstalled = onInstalled;
-  }
-
-  async write(frame: Buffer): Promise<void> {
-    if (this.header === undefined) this.header = decodeSnapshotHeader(frame);
-    else await this.staged.write(frame);
-  }
-
-  async finish(): Promise<SnapshotMeta> {
-    const header = this.header;
-    if (header === undefined) throw new CorruptEntryError('a snapshot ended before its header');
-    const index = await this.staged.finish();
-    if (index !== header.index) {
-      throw new CorruptEntryError(`a snapshot of index ${header.index} holds the state of index ${index}`);
-    }
-    return header;
-  }
-
-  async install(): Promise<void> {
-    await this.staged.install();
-    this.onInstalled();
-  }
-
-  async discard(): Promise<void> {
-    await this.staged.discard();
   }
 }

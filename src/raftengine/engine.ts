@@ -35,7 +35,7 @@ import { PeerLiveness } from './peer-liveness.ts';
 import { Replica } from './replica.ts';
 import type { PendingWrite, ReplicaHost } from './replica-host.ts';
 import { RestingGroups } from './resting-groups.ts';
-import { SnapshotTransfer } from './snapshot-transfer.ts';
+import { type SentSnapshot, SnapshotTransfer } from './snapshot-transfer.ts';
 import { TimerWheel } from './timer-wheel.ts';
 import type { LogStore, LogWrite, RaftGroup, StateMachine } from './types.ts';
 
@@ -54,7 +54,10 @@ const RESTING_TRUNCATE_ROUNDS = 32;
 /** Events that an operator wants to see; the engine goes on after each. */
 export interface EngineObserver {
   malformedFrame?(from: NodeId, error: Error): void;
+  /** A snapshot to or from the peer did not arrive. Nothing was changed by it; it is tried again. */
   snapshotFailed?(groupId: number, peer: NodeId, error: Error): void;
+  /** A peer has got a snapshot from here. */
+  snapshotSent?(sent: SentSnapshot): void;
   /** The event loop stood still for `lateMs`. */
   stalled?(lateMs: Millis): void;
 }
@@ -139,10 +142,13 @@ export class RaftEngine {
       network,
       limits: this.limits,
       findReplica: (groupId) => this.replicas.get(groupId as GroupId),
-      counters: this.counters,
       onFailed: (groupId, peer, error) => {
         this.counters.snapshotsFailed++;
         options.observer?.snapshotFailed?.(groupId, peer, error);
+      },
+      onSent: (sent) => {
+        this.counters.snapshotsSent++;
+        options.observer?.snapshotSent?.(sent);
       },
     });
     this.host = {
@@ -250,6 +256,7 @@ export class RaftEngine {
     this.giveUp(replica);
     replica.close(new StoppedError(`the replica of group ${groupId} was removed`));
     this.replicas.delete(groupId);
+    this.snapshots.dropped(replica);
     this.dirty.delete(replica);
     await this.settled();
     await this.options.logStore.removeGroup(groupId);

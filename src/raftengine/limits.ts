@@ -36,11 +36,20 @@ export interface EngineLimits {
   /** Applying yields to the event loop after this long. */
   readonly applySliceMs: Millis;
   readonly maxOutboundSnapshots: number;
+  /** Of all snapshots that the node sends together. */
   readonly snapshotBytesPerSecond: number;
+  /** Segments of one snapshot that are sent at a time. */
+  readonly snapshotStreams: number;
   /** A snapshot that takes longer is given up and releases its hold on the log. */
   readonly snapshotTimeoutMs: Millis;
   /** Rest after a failed snapshot before the peer is probed again. */
   readonly snapshotRetryMs: Millis;
+  /** A cut whose transfer failed is kept for so long, and the log with it, for an attempt that sends only the rest. */
+  readonly snapshotKeepMs: Millis;
+  /** A transfer whose sender is silent for so long makes room for another. */
+  readonly snapshotIdleMs: Millis;
+  /** A leader asks a follower that keeps up to send in its place. */
+  readonly snapshotsFromFollowers: boolean;
 }
 
 export const DEFAULT_ENGINE_LIMITS: EngineLimits = {
@@ -69,6 +78,10 @@ export const DEFAULT_ENGINE_LIMITS: EngineLimits = {
   applySliceMs: 5,
   maxOutboundSnapshots: 4,
   snapshotBytesPerSecond: 64 * 1024 * 1024,
+  snapshotStreams: 4,
   snapshotTimeoutMs: 30 * 60 * 1000,
   snapshotRetryMs: 1000,
+  snapshotKeepMs: 60_000,
+  snapshotIdleMs: 10_000,
+  snapshotsFromFollowers: false,
 };

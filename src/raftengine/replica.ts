@@ -230,6 +230,11 @@ export class Replica implements RaftGroup, Restable {
     return this.appliedIndex;
   }
 
+  /** First entry that the log still holds. */
+  get firstIndex(): LogIndex {
+    return this.log.firstIndex();
+  }
+
   get isClosed(): boolean {
     return this.closedBy !== undefined;
   }

@@ -1,27 +1,54 @@
 /**
- * Snapshots between nodes. The core asks for one by a token; the bytes take their own stream, so that they hold up
- * neither entries nor votes. Outbound: one a peer, a few a node, rate limited, the log held from the snapshot on until
- * the peer has it. Inbound: one a group; the token reaches the core only when the copy is complete and verified, and the
- * answer to the sender says whether it was installed.
+ * Snapshots between nodes. The core asks for one by a token; the bytes take streams of their own, so that they hold up
+ * neither entries nor votes. Outbound: one a peer, a few a node, rate limited, some segments at a time, only those that the
+ * peer lacks; the log is held from the snapshot on until the peer has it. A leader may ask another replica to send in its
+ * place, and sends itself when that fails. Inbound: see `SnapshotReceiver`.
  */
-import type { Clock, NodeId, PeerNetwork, Scheduler } from '../platform/index.ts';
-import type { EngineCounters } from './counters.ts';
-import { MalformedFrameError, StreamBrokenError } from './errors.ts';
+import type { Clock, LogIndex, NodeId, PeerNetwork, Scheduler, Term } from '../platform/index.ts';
+import { StreamBrokenError } from './errors.ts';
 import type { EngineLimits } from './limits.ts';
-import { decodeSnapshotHeader, encodeSnapshotHeader } from './message-codec.ts';
 import { ByteRateLimit } from './rate-limit.ts';
 import type { Replica } from './replica.ts';
+import {
+  ANSWER_YES,
+  decodeStep,
+  decodeWanted,
+  encodeAsk,
+  encodeBegin,
+  encodeCommit,
+  encodeSegment,
+  type TransferStep,
+} from './snapshot-codec.ts';
+import { SnapshotOffers } from './snapshot-offers.ts';
+import { SnapshotReceiver } from './snapshot-receiver.ts';
+import type { SnapshotReader } from './types.ts';
 
 export const SNAPSHOT_STREAM = 'snapshot';
+const MANIFEST_FRAME_BYTES = 512 << 10;
 
-/** The receiver's answer, one byte. */
-const ANSWER_INSTALLED = 1;
-const ANSWER_NOT_NEEDED = 0;
-
+/** A snapshot that a peer is to get. */
 interface Job {
   readonly replica: Replica;
   readonly to: NodeId;
-  readonly term: number;
+  readonly term: Term;
+  /** On whose behalf. */
+  readonly leader: NodeId;
+  /** The copy must not be older; 0 when the own log decides. */
+  readonly leastIndex: LogIndex;
+  readonly settle: (error: Error | undefined) => void;
+}
+
+/** What became of a transfer that was sent from here. */
+export interface SentSnapshot {
+  readonly groupId: number;
+  readonly to: NodeId;
+  readonly index: LogIndex;
+  readonly segments: number;
+  readonly bytes: number;
+  /** Those that the peer did not have already. */
+  readonly sentSegments: number;
+  readonly sentBytes: number;
+  readonly durationMs: number;
 }
 
 export interface SnapshotTransferOptions {
@@ -29,18 +56,19 @@ export interface SnapshotTransferOptions {
   readonly scheduler: Scheduler;
   readonly network: PeerNetwork;
   readonly limits: EngineLimits;
-  readonly counters: EngineCounters;
   readonly findReplica: (groupId: number) => Replica | undefined;
   /** Told of every transfer that failed, in either direction. */
   readonly onFailed: (groupId: number, peer: NodeId, error: Error) => void;
+  readonly onSent: (sent: SentSnapshot) => void;
 }
 
 export class SnapshotTransfer {
   private readonly options: SnapshotTransferOptions;
   private readonly rate: ByteRateLimit;
+  private readonly offers: SnapshotOffers;
+  private readonly receiver: SnapshotReceiver;
   private readonly waiting: Job[] = [];
   private readonly busyPeers = new Set<NodeId>();
-  private readonly receiving = new Set<number>();
   /** Of transfers under way; `AbortSignal.any` would keep one that never ends alive for good. */
   private readonly aborts = new Set<AbortController>();
   private isStopped = false;
@@ -48,8 +76,11 @@ export class SnapshotTransfer {
 
   constructor(options: SnapshotTransferOptions) {
     this.options = options;
-    this.rate = new ByteRateLimit(options.clock, options.scheduler, options.limits.snapshotBytesPerSecond);
-    options.network.onStream(SNAPSHOT_STREAM, (from, header, frames) => this.receive(from, header, frames));
+    const { clock, scheduler, limits, network } = options;
+    this.rate = new ByteRateLimit(clock, scheduler, limits.snapshotBytesPerSecond);
+    this.offers = new SnapshotOffers(network.self, scheduler, limits);
+    this.receiver = new SnapshotReceiver(options);
+    network.onStream(SNAPSHOT_STREAM, (from, header, frames) => this.serve(from, header, frames));
   }
 
   /** Snapshots under way or waiting for their turn, outbound. */
@@ -61,15 +92,60 @@ export class SnapshotTransfer {
   request(replica: Replica, to: NodeId): void {
     if (this.isStopped) return;
     if (this.waiting.some((job) => job.replica === replica && job.to === to)) return;
-    this.waiting.push({ replica, to, term: replica.term });
-    this.startWaiting();
+    const settle = (error: Error | undefined): void => {
+      if (error === undefined) {
+        replica.reportSnapshot(to, true);
+        return;
+      }
+      if (this.isStopped) return;
+      this.options.onFailed(replica.groupId, to, error);
+      // The core probes the peer again at once when told; a peer that is down gets a rest first.
+      this.options.scheduler.after(this.options.limits.snapshotRetryMs, () => replica.reportSnapshot(to, false));
+    };
+    this.enqueue({ replica, to, term: replica.term, leader: this.options.network.self, leastIndex: 0, settle });
+  }
+
+  /** The replica is gone. */
+  dropped(replica: Replica): void {
+    this.offers.dropped(replica);
   }
 
   async stop(): Promise<void> {
-    this.waiting.length = 0;
+    const error = new StreamBrokenError('the engine stops');
     this.isStopped = true;
-    for (const abort of this.aborts) abort.abort(new StreamBrokenError('the engine stops'));
+    for (const job of this.waiting.splice(0)) job.settle(error);
+    for (const abort of this.aborts) abort.abort(error);
     await Promise.allSettled(this.sending);
+    await this.receiver.stop();
+    await this.offers.stop();
+  }
+
+  private async serve(from: NodeId, header: Buffer, frames: AsyncIterable<Buffer>): Promise<Buffer> {
+    const step = decodeStep(header, this.options.network.self);
+    return step.step === 'ask' ? this.asked(from, step) : this.receiver.receive(from, step, frames);
+  }
+
+  /** A leader wants this replica to send in its place. @throws when it cannot, or when sending fails */
+  private asked(from: NodeId, ask: Extract<TransferStep, { step: 'ask' }>): Promise<Buffer> {
+    const replica = this.options.findReplica(ask.group);
+    if (replica === undefined || replica.isClosed || replica.term !== ask.term || replica.leaderNode !== from) {
+      throw new StreamBrokenError(`node ${from} does not lead the replica of group ${ask.group} here`);
+    }
+    if (replica.applied < ask.leastIndex) throw new StreamBrokenError('this replica is too far behind to send');
+    return new Promise((resolve, reject) => {
+      const settle = (error: Error | undefined): void => (error === undefined ? resolve(ANSWER_YES) : reject(error));
+      const { to, term, leastIndex } = ask;
+      this.enqueue({ replica, to, term, leader: from, leastIndex, settle });
+    });
+  }
+
+  private enqueue(job: Job): void {
+    if (this.isStopped) {
+      job.settle(new StreamBrokenError('the engine stops'));
+      return;
+    }
+    this.waiting.push(job);
+    this.startWaiting();
   }
 
   private startWaiting(): void {
@@ -95,48 +171,123 @@ export class SnapshotTransfer {
   }
 
   private async run(job: Job): Promise<void> {
-    const { replica, to } = job;
-    if (!this.isCurrent(job)) return;
+    let failure: Error | undefined;
     try {
-      await this.send(job);
-      this.options.counters.snapshotsSent++;
-      replica.reportSnapshot(to, true);
+      if (!(await this.delegate(job))) await this.send(job);
     } catch (error) {
-      this.options.onFailed(replica.groupId, to, asError(error));
-      // The core probes the peer again at once when told; a peer that is down gets a rest first.
-      this.options.scheduler.after(this.options.limits.snapshotRetryMs, () => replica.reportSnapshot(to, false));
+      failure = error instanceof Error ? error : new Error(String(error));
     }
+    job.settle(failure);
   }
 
-  private isCurrent(job: Job): boolean {
-    return !job.replica.isClosed && job.replica.isLeading && job.replica.term === job.term;
+  private isCurrent({ replica, term, leader }: Job): boolean {
+    return !replica.isClosed && replica.term === term && replica.leaderNode === leader;
+  }
+
+  /** Lets a follower that keeps up send. @returns false when there is none, or it could not */
+  private async delegate(job: Job): Promise<boolean> {
+    const { replica, to, term } = job;
+    const { network, limits } = this.options;
+    if (!limits.snapshotsFromFollowers || job.leader !== network.self || !this.isCurrent(job)) return false;
+    const candidates = replica
+      .status()
+      .progress.filter((peer) => peer.nodeId !== to && peer.state === 'replicate' && peer.recentlyActive)
+      .sort((left, right) => right.matchIndex - left.matchIndex);
+    const helper = candidates[0]?.nodeId;
+    if (helper === undefined) return false;
+    const leastIndex = replica.firstIndex - 1;
+    replica.pin(to, leastIndex);
+    try {
+      await this.withAbort((signal) =>
+        network.stream(helper, SNAPSHOT_STREAM, encodeAsk(replica.groupId, to, term, leastIndex), nothing(), signal),
+      );
+      return true;
+    } catch (error) {
+      this.options.onFailed(replica.groupId, helper, error as Error);
+      return false;
+    } finally {
+      replica.unpin(to);
+    }
   }
 
   private async send(job: Job): Promise<void> {
     const { replica, to } = job;
-    const { network, scheduler, limits } = this.options;
-    const reader = await replica.stateMachine.openSnapshot();
+    if (!this.isCurrent(job)) throw new StreamBrokenError('leadership ended before the snapshot was cut');
+    const startedMs = this.options.clock.monotonicMs();
+    // The copy will be of this index or a later one.
+    replica.pin(to, replica.applied);
+    try {
+      const offer = await this.offers.open(replica);
+      let isDelivered = false;
+      try {
+        const { reader } = offer;
+        if (reader.meta.index < job.leastIndex) throw new StreamBrokenError('the copy here is too old');
+        if (!this.isCurrent(job)) throw new StreamBrokenError('leadership ended before the snapshot left');
+        replica.pin(to, reader.meta.index);
+        const sent = await this.withAbort((signal, abort) => this.sendCut(job, reader, signal, abort));
+        isDelivered = true;
+        const durationMs = this.options.clock.monotonicMs() - startedMs;
+        this.options.onSent({ groupId: replica.groupId, to, index: reader.meta.index, durationMs, ...sent });
+      } finally {
+        offer.release(!isDelivered && !this.isStopped);
+      }
+    } finally {
+      replica.unpin(to);
+    }
+  }
+
+  /** Runs under a time limit and until the engine stops. */
+  private async withAbort<Result>(
+    work: (signal: AbortSignal, abort: AbortController) => Promise<Result>,
+  ): Promise<Result> {
+    const { scheduler, limits } = this.options;
+    if (this.isStopped) throw new StreamBrokenError('the engine stops');
     const abort = new AbortController();
     this.aborts.add(abort);
     const cancelTimeout = scheduler.after(limits.snapshotTimeoutMs, () =>
       abort.abort(new StreamBrokenError('the snapshot took too long')),
     );
     try {
-      if (!this.isCurrent(job)) throw new StreamBrokenError('leadership ended before the snapshot left');
-      replica.pin(to, reader.meta.index);
-      const header = encodeSnapshotHeader(
-        { groupId: replica.groupId, term: job.term, meta: reader.meta },
-        network.self,
-        to,
-      );
-      if (this.isStopped) throw new StreamBrokenError('the engine stops');
-      await network.stream(to, SNAPSHOT_STREAM, header, this.limited(reader.frames()), abort.signal);
+      return await work(abort.signal, abort);
     } finally {
       this.aborts.delete(abort);
       cancelTimeout();
-      replica.unpin(to);
-      await reader.close();
     }
+  }
+
+  private async sendCut(job: Job, reader: SnapshotReader, signal: AbortSignal, abort: AbortController) {
+    const { replica, to, term, leader } = job;
+    const { network, limits } = this.options;
+    const group = replica.groupId;
+    const stream = (header: Buffer, frames: AsyncIterable<Buffer>): Promise<Buffer> =>
+      network.stream(to, SNAPSHOT_STREAM, header, frames, signal);
+    const { segments } = reader;
+    const total = { segments: segments.length, bytes: sumOf(segments) };
+    const wanted = decodeWanted(
+      await stream(encodeBegin(group, term, reader.meta, leader, to), pieces(reader.manifest)),
+      segments.length,
+    );
+    if (wanted === undefined) return { ...total, sentSegments: 0, sentBytes: 0 };
+    const queue = [...wanted.missing];
+    const worker = async (): Promise<void> => {
+      for (let number = queue.shift(); number !== undefined; number = queue.shift()) {
+        await stream(encodeSegment(group, wanted.session, number), this.limited(reader.frames(number)));
+      }
+    };
+    const workers = Array.from({ length: Math.min(limits.snapshotStreams, queue.length) }, () =>
+      worker().catch((error: unknown) => {
+        // The others bring nothing that would be used.
+        queue.length = 0;
+        abort.abort(error);
+        throw error;
+      }),
+    );
+    const outcomes = await Promise.allSettled(workers);
+    const failed = outcomes.find((outcome) => outcome.status === 'rejected');
+    if (failed !== undefined) throw signal.reason instanceof Error ? signal.reason : failed.reason;
+    await stream(encodeCommit(group, wanted.session), nothing());
+    const sentBytes = sumOf(wanted.missing.map((number) => segments[number]!));
+    return { ...total, sentSegments: wanted.missing.length, sentBytes };
   }
 
   private async *limited(frames: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
@@ -145,38 +296,12 @@ export class SnapshotTransfer {
       yield frame;
     }
   }
-
-  private async receive(from: NodeId, header: Buffer, frames: AsyncIterable<Buffer>): Promise<Buffer> {
-    const token = decodeSnapshotHeader(header, from, this.options.network.self);
-    const replica = this.options.findReplica(token.groupId);
-    if (replica === undefined) throw new StreamBrokenError(`no replica of group ${token.groupId} is here`);
-    if (this.receiving.has(token.groupId)) {
-      throw new StreamBrokenError(`group ${token.groupId} receives a snapshot already`);
-    }
-    this.receiving.add(token.groupId);
-    try {
-      const stage = await replica.stateMachine.stageSnapshot();
-      try {
-        for await (const frame of frames) await stage.write(frame);
-        const meta = await stage.finish();
-        if (meta.index !== token.snapshot.index || meta.term !== token.snapshot.term) {
-          throw new MalformedFrameError(
-            `the snapshot is of index ${meta.index}, announced was ${token.snapshot.index}`,
-          );
-        }
-      } catch (error) {
-        this.options.onFailed(token.groupId, from, asError(error));
-        await stage.discard();
-        throw error;
-      }
-      const installed = await replica.offerSnapshot(token, stage, this.options.clock.monotonicMs());
-      return Buffer.of(installed ? ANSWER_INSTALLED : ANSWER_NOT_NEEDED);
-    } finally {
-      this.receiving.delete(token.groupId);
-    }
-  }
 }
 
-function asError(error: unknown): Error {
-  return error instanceof Error ? error : new Error(String(error));
+const sumOf = (numbers: readonly number[]): number => numbers.reduce((sum, each) => sum + each, 0);
+
+async function* nothing(): AsyncGenerator<Buffer> {}
+
+async function* pieces(bytes: Buffer): AsyncGenerator<Buffer> {
+  for (let at = 0; at < bytes.length; at += MANIFEST_FRAME_BYTES) yield bytes.subarray(at, at + MANIFEST_FRAME_BYTES);
 }

@@ -43,22 +43,31 @@ export interface CommittedEntry extends Entry {
   readonly conf: ConfState | undefined;
 }
 
-/** A consistent copy of the state machine on its way out. */
+/** A consistent copy of the state machine on its way out: a manifest, and segments that it names by what is in them. */
 export interface SnapshotReader {
   readonly meta: SnapshotMeta;
-  /** Frames of at most 1 MiB. */
-  frames(): AsyncIterable<Buffer>;
+  /** Everything that the receiver needs to judge the segments. */
+  readonly manifest: Buffer;
+  /** Bytes of each segment. */
+  readonly segments: readonly number[];
+  /** The bytes of a segment in frames of at most 1 MiB; may be read again and beside others. */
+  frames(segment: number): AsyncIterable<Buffer>;
   close(): Promise<void>;
 }
 
 /** A copy on its way in; nothing is visible before `install`. */
 export interface SnapshotStage {
-  /** @throws when the frame is corrupt or out of order; the stage must then be discarded */
-  write(frame: Buffer): Promise<void>;
-  /** Verifies that the copy is complete. */
+  /** How many segments the copy has. */
+  readonly segments: number;
+  /** Numbers of those that are not here already from an attempt before. */
+  readonly missing: readonly number[];
+  /** Takes a segment in, proven and stable when it settles; several at a time. @throws when it is not what the manifest names */
+  receive(segment: number, frames: AsyncIterable<Buffer>): Promise<void>;
+  /** Verifies that the copy is complete and what its manifest says. */
   finish(): Promise<SnapshotMeta>;
   /** Atomically replaces the live state; on failure the old state stays usable. */
   install(): Promise<void>;
+  /** Gives the copy up; segments that came whole may be kept for the next attempt. */
   discard(): Promise<void>;
 }
 
@@ -82,8 +91,10 @@ export interface StateMachine {
   /** True for an entry after which `applyPressure` has to be asked again before anything else is applied. */
   endsBatch?(entry: Entry): boolean;
   onLeadership(event: LeadershipEvent): void;
-  openSnapshot(): Promise<SnapshotReader>;
-  stageSnapshot(): Promise<SnapshotStage>;
+  /** @param group whose state it is, for the manifest */
+  openSnapshot(group: GroupId): Promise<SnapshotReader>;
+  /** @throws when the manifest is damaged, or of another group */
+  stageSnapshot(group: GroupId, manifest: Buffer): Promise<SnapshotStage>;
   close(): Promise<void>;
 }
 

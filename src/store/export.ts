@@ -1,16 +1,13 @@
-/** Reads a whole store: as a digest of what can be seen, and as a copy for another replica. */
+/** Reads a whole store: as a digest of what can be seen. */
 import { createHash } from 'node:crypto';
-import type { HlcTimestamp, LogIndex } from '../platform/index.ts';
-import { decodeSystemState, encodeSystemState, encodeVersion, RowKind, SYSTEM_KEY, type SystemState } from './codec.ts';
+import type { HlcTimestamp } from '../platform/index.ts';
+import { encodeSystemState, encodeVersion, RowKind, type SystemState } from './codec.ts';
 import { KeyWalk, type WalkedVersion } from './key-walk.ts';
 import type { Level } from './level.ts';
 import { loadStore, rowsOfKind } from './load.ts';
 import type { RangeTombstones } from './range-tombstones.ts';
-import { FrameWriter } from './snapshot-frames.ts';
 
 const EMPTY = Buffer.alloc(0);
-const ROWS_AT_ONCE = 512;
-const READ_AHEAD_BYTES = 256 * 1024;
 
 /**
  * sha-256 over the state row, named values, range deletes above the threshold and every version that a read at or above
@@ -83,30 +80,4 @@ async function seenVersions(walk: KeyWalk, ranges: RangeTombstones, threshold: H
     if (version === undefined) return seen;
     consider(version, newest?.isValueApart === true && version.commitTs === newest.commitTs);
   }
-}
-
-/** A copy of all rows, as of the moment of the call. @param level a flushed store */
-export function exportStore(
-  level: Level,
-  location: string,
-): { readonly appliedIndex: LogIndex; frames(): AsyncIterable<Buffer>; close(): Promise<void> } {
-  const snapshot = level.snapshot();
-  const systemRow = level.getSync(SYSTEM_KEY, { snapshot });
-  const appliedIndex = systemRow === undefined ? 0 : decodeSystemState(systemRow, location).appliedIndex;
-  async function* frames(): AsyncGenerator<Buffer> {
-    const writer = new FrameWriter();
-    yield writer.header(appliedIndex);
-    const iterator = level.iterator({ snapshot, highWaterMarkBytes: READ_AHEAD_BYTES });
-    try {
-      for (;;) {
-        const page = await iterator.nextv(ROWS_AT_ONCE);
-        if (page.length === 0) break;
-        for (const [key, value] of page) yield* writer.row(key, value);
-      }
-    } finally {
-      await iterator.close();
-    }
-    yield* writer.end();
-  }
-  return { appliedIndex, frames, close: () => snapshot.close() };
 }

@@ -12,24 +12,24 @@ import {
   SystemScheduler,
 } from '../platform/index.ts';
 import { type BaseVersion, BufferedKey, BufferedVersion } from './apply-buffer.ts';
-import { CheckedLevel } from './checked-level.ts';
 import { encodeMetaKey, encodeRangeKey, encodeVersion, nameOf, RowKind, type SystemState } from './codec.ts';
+import { StoreCopies } from './copies.ts';
 import { KeyCounters, RANGE_COUNT_PENDING, RANGE_COUNTED, type Uncounted } from './counters.ts';
 import { assertReadable, openFailure, StoreClosedError } from './errors.ts';
 import { findExpired } from './expiry.ts';
-import { digestStore, exportStore } from './export.ts';
+import { digestStore } from './export.ts';
 import { Flusher } from './flusher.ts';
 import { GarbageCollector } from './garbage.ts';
 import { HistoryExporter, versionAt } from './history.ts';
-import { StagedImport } from './import.ts';
-import { BatchLane } from './lane.ts';
-import { DiskLevelFolders, type Level, type LevelOperation, type OpenLevel, openClassicLevel } from './level.ts';
+import type { BatchLane } from './lane.ts';
+import type { Level, LevelOperation, OpenLevel } from './level.ts';
 import { DEFAULT_STORE_LIMITS } from './limits.ts';
-import { type LoadedStore, loadStore, recoverFolders } from './load.ts';
+import type { LoadedStore } from './load.ts';
 import { NewestRows } from './newest-rows.ts';
 import { type DroppedRange, encodeDrop, encodeDropKey, type RangeDrop, RangeDrops } from './range-drops.ts';
 import type { RangeTombstones } from './range-tombstones.ts';
 import { type ReadView, readAt, scanPage } from './reads.ts';
+import type { CopyManifest, CutOptions, StoreCut } from './segments/index.ts';
 import { exportSides, ResidentSides, readSide } from './side-rows.ts';
 import { rangeBytesOnDisk } from './sizes.ts';
 import type {
@@ -58,7 +58,8 @@ const COMPACTED = [RowKind.Latest, RowKind.Version, RowKind.Expiry];
 /** A key that no row has. */
 const NO_ROW = Buffer.from([0]);
 
-class MvccGroupStore implements GroupStore {
+/** Made by `openGroupStore`. */
+export class MvccGroupStore implements GroupStore {
   private readonly options: GroupStoreOptions;
   private readonly limits: StoreLimits;
   private level: Level;
@@ -80,6 +81,7 @@ class MvccGroupStore implements GroupStore {
   private readonly drops: RangeDrops;
   private readonly resident: ResidentSides;
   private readonly exporter: HistoryExporter;
+  private readonly copies: StoreCopies;
 
   constructor(options: GroupStoreOptions, lane: BatchLane, openLevel: OpenLevel, level: Level, loaded: LoadedStore) {
     this.options = options;
@@ -87,6 +89,7 @@ class MvccGroupStore implements GroupStore {
     this.newest = new NewestRows(options.location, this.limits, () => this.level, options.activity);
     this.lane = lane;
     this.openLevel = openLevel;
+    this.copies = new StoreCopies(options, openLevel, (exchange) => this.swap(exchange));
     this.level = level;
     this.applied = loaded.state.appliedIndex;
     const { limits } = this;
@@ -485,19 +488,13 @@ class MvccGroupStore implements GroupStore {
     return digestStore(this.level, this.options.location);
   }
 
-  async exportFrames() {
+  async exportSegments(describe: CutOptions['describe']): Promise<StoreCut> {
     await this.flush();
-    return exportStore(this.level, this.options.location);
+    return this.copies.cut(this.level, describe, () => this.lane.unusable);
   }
 
-  async stageImport(): Promise<StoreImport> {
-    const { location } = this.options;
-    return StagedImport.create({
-      location,
-      openLevel: this.openLevel,
-      folders: this.options.folders ?? new DiskLevelFolders(),
-      swap: (exchange) => this.swap(exchange),
-    });
+  stageImport(manifest: CopyManifest): Promise<StoreImport> {
+    return this.copies.stage(manifest);
   }
 
   /** Replaces the database under the store, with all writing stopped. `exchange` gives back what is to be used from then on. */
@@ -549,33 +546,5 @@ class MvccGroupStore implements GroupStore {
     this.drops.forget(closed);
     await this.lane.idle();
     await this.level.close();
-  }
-}
-
-/**
- * Opens the store of a group, finishing or undoing a swap that a crash interrupted.
- * @throws UnknownStoreFormatError, CorruptStoreError, StoreUnavailableError
- */
-export async function openGroupStore(options: GroupStoreOptions): Promise<GroupStore> {
-  const { location } = options;
-  const openInside = options.openLevel ?? openClassicLevel;
-  const lane = new BatchLane(location, options.onFailure);
-  const openLevel: OpenLevel = (folder) =>
-    new CheckedLevel(openInside(folder), folder, (error) => {
-      // A copy on its way in does the live store no harm.
-      if (folder === location) lane.fail(error);
-    });
-  await recoverFolders(location, options.folders ?? new DiskLevelFolders());
-  const level = openLevel(location);
-  try {
-    await level.open();
-  } catch (error) {
-    throw openFailure(location, error);
-  }
-  try {
-    return new MvccGroupStore(options, lane, openLevel, level, await loadStore(level, location));
-  } catch (error) {
-    await level.close();
-    throw error;
   }
 }

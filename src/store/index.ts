@@ -8,7 +8,6 @@ export {
   StoreUnavailableError,
   UnknownStoreFormatError,
 } from './errors.ts';
-export { openGroupStore } from './group-store.ts';
 export {
   DiskLevelFolders,
   type Level,
@@ -18,6 +17,18 @@ export {
   openClassicLevel,
 } from './level.ts';
 export { DEFAULT_STORE_LIMITS } from './limits.ts';
+export { removeGroupStore } from './load.ts';
 export { measured } from './measured-level.ts';
+export { openGroupStore } from './open.ts';
+export {
+  type BlockCompression,
+  type CopyFacts,
+  type CopyManifest,
+  decodeManifest,
+  encodeManifest,
+  inlineCompression,
+  type SegmentEntry,
+  type StoreCut,
+} from './segments/index.ts';
 export { SimulatedLevels } from './simulated-level.ts';
 export type * from './types.ts';

@@ -2,9 +2,10 @@
  * The contract of the MVCC store of one group: what the state machine writes and what readers see. Keys are logical keys;
  * the encoding (order-preserving, see docs/design/store.md) is private to this folder.
  */
-import type { Clock, HlcTimestamp, LogIndex, Millis, Scheduler } from '../platform/index.ts';
+import type { Clock, Disk, HlcTimestamp, LogIndex, Millis, Scheduler } from '../platform/index.ts';
 import type { StoreActivity } from './activity.ts';
 import type { LevelFolders, OpenLevel } from './level.ts';
+import type { BlockCompression, CopyFacts, CopyManifest, MetaOf, SegmentLimits, StoreCut } from './segments/index.ts';
 
 /** Newest version of a key, whatever it is. */
 export interface LatestVersion {
@@ -186,10 +187,14 @@ export interface GroupStore {
   compact?(): Promise<void>;
   /** sha-256 over everything visible at or above the GC threshold plus meta, in key order: equal on replicas at equal applied index. */
   digest(): Promise<string>;
-  /** A consistent copy at the current applied index, as frames of at most 1 MiB, checksummed. */
-  exportFrames(): Promise<{ readonly appliedIndex: LogIndex; frames(): AsyncIterable<Buffer>; close(): Promise<void> }>;
-  /** Stages a copy beside the live store. */
-  stageImport(): Promise<StoreImport>;
+  /**
+   * A consistent copy at some index that is applied now or soon, as segments in files beside the store. Takes as long as reading
+   * all of it; the store goes on meanwhile.
+   * @param describe what the manifest says of it, from the named values in the copy
+   */
+  exportSegments(describe: (meta: MetaOf, appliedIndex: LogIndex) => CopyFacts): Promise<StoreCut>;
+  /** Stages a copy beside the live store. One at a time. */
+  stageImport(manifest: CopyManifest): Promise<StoreImport>;
   close(): Promise<void>;
 }
 
@@ -263,18 +268,39 @@ export interface GroupStoreOptions {
   readonly counterClassOf?: (key: Buffer) => number | undefined;
   /** All keys that a class can have; lets a range delete that covers them reset the counter at once. */
   readonly counterRangeOf?: (counterClass: number) => { readonly start: Buffer; readonly end: Buffer } | undefined;
+  /** Where copies are cut and gathered, in folders beside `location`. Default: the machine's disk. */
+  readonly disk?: Disk;
+  /** Default: in the thread pool. */
+  readonly compression?: BlockCompression;
+  /** Sizes in copies that differ from the defaults. */
+  readonly segmentLimits?: Partial<SegmentLimits>;
+  /** A copy that was swapped in before a crash cannot be read; the store before it is live again. */
+  readonly onPutBack?: (error: Error) => void;
   /** Asked now and then while a full disk keeps a batch waiting: whether to try again. Default: always. */
   readonly hasSpace?: () => Promise<boolean>;
   /** A flush failed: nothing becomes durable any more, the node has to stop. */
   readonly onFailure?: (error: Error) => void;
 }
 
+/** What a copy that is about to be installed holds. */
+export interface ImportedCopy {
+  readonly appliedIndex: LogIndex;
+  /** Named values in it; until it is installed or discarded. */
+  readonly meta: MetaOf;
+}
+
 export interface StoreImport {
-  /** @throws CorruptSnapshotError */
-  write(frame: Buffer): Promise<void>;
-  /** Verifies completeness and makes it stable. @returns the applied index of the copy @throws CorruptSnapshotError */
-  finish(): Promise<LogIndex>;
+  /** Numbers of the segments that are not here already from an attempt before. */
+  readonly missing: readonly number[];
+  /**
+   * Takes a segment in, proven and stable when it settles. Several may come at once, each once.
+   * @throws CorruptSnapshotError
+   */
+  receive(at: number, frames: AsyncIterable<Buffer>): Promise<void>;
+  /** Proves all segments and builds the store that they are. @throws CorruptSnapshotError that names the file */
+  finish(): Promise<ImportedCopy>;
   /** Swaps it in for the live store, crash-safe; the `GroupStore` object stays valid and now shows the copy. */
   install(): Promise<void>;
+  /** Gives it up. Segments that came whole stay for the next attempt. */
   discard(): Promise<void>;
 }

@@ -2,20 +2,24 @@
 import { createHash } from 'node:crypto';
 import { assert, type HlcTimestamp, hlcTimestamp, type LogIndex } from '../../src/platform/index.ts';
 import type {
+  CopyFacts,
   ExportedVersion,
   ExportPage,
   ExportRequest,
   ExportSidesRequest,
   GroupStore,
   LatestVersion,
+  SegmentEntry,
   SidePage,
   SideRow,
+  StoreCut,
   StoreImport,
   StoreRow,
   StoreScanPage,
   StoreScanRequest,
   StoreWriter,
 } from '../../src/store/index.ts';
+import { type MetaOf, manifestOf } from '../../src/store/segments/index.ts';
 
 interface Version extends LatestVersion {
   readonly key: Buffer;
@@ -315,10 +319,24 @@ export class MemoryStore implements GroupStore {
     return createHash('sha256').update(this.serialize()).digest('hex');
   }
 
-  async exportFrames(): Promise<{ appliedIndex: LogIndex; frames(): AsyncIterable<Buffer>; close(): Promise<void> }> {
+  async exportSegments(describe: (meta: MetaOf, appliedIndex: LogIndex) => CopyFacts): Promise<StoreCut> {
     const bytes = this.serialize();
+    const { meta } = this.image;
+    const segment: SegmentEntry = {
+      sha256: createHash('sha256').update(bytes).digest('hex'),
+      bytes: bytes.length,
+      rows: 1,
+      rawBytes: bytes.length,
+      first: '00',
+      last: 'ff',
+    };
     return {
-      appliedIndex: this.appliedIndex,
+      manifest: manifestOf(
+        this.appliedIndex,
+        describe((name) => meta.get(name), this.appliedIndex),
+        [segment],
+      ),
+      pathOf: () => 'memory',
       async *frames() {
         for (let at = 0; at < bytes.length; at += 1000) yield bytes.subarray(at, at + 1000);
       },
@@ -330,8 +348,9 @@ export class MemoryStore implements GroupStore {
     const frames: Buffer[] = [];
     let staged: Image | undefined;
     return {
-      write: async (frame) => {
-        frames.push(frame);
+      missing: [0],
+      receive: async (_at, pieces) => {
+        for await (const frame of pieces) frames.push(frame);
       },
       finish: async () => {
         const parsed = JSON.parse(Buffer.concat(frames).toString());
@@ -363,7 +382,7 @@ export class MemoryStore implements GroupStore {
           appliedIndex: parsed.appliedIndex,
           gcThreshold: hlcTimestamp(BigInt(parsed.gcThreshold)),
         };
-        return staged.appliedIndex;
+        return { appliedIndex: staged.appliedIndex, meta: (name: string) => meta.get(name) };
       },
       install: async () => {
         this.image = staged!;

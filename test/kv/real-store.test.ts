@@ -5,9 +5,10 @@ import fc from 'fast-check';
 import { encodePurge, encodeSetGc } from '../../src/kv/entry.ts';
 import { timestampOfMs } from '../../src/kv/index.ts';
 import { GroupStateMachine } from '../../src/kv/state-machine.ts';
-import { SeededRandom } from '../../src/platform/index.ts';
+import { groupId, SeededRandom } from '../../src/platform/index.ts';
 import { type CommittedEntry, EntryKind } from '../../src/raftengine/index.ts';
 import { type GroupStore, openGroupStore, SimulatedLevels } from '../../src/store/index.ts';
+import { MemoryDisk } from '../store/memory-disk.ts';
 import { ASSIGN_ALL, Bed, bytes, CONF } from './fakes.ts';
 
 const KEYS = ['a', 'b', 'c', 'd'];
@@ -28,6 +29,7 @@ async function openReplica(
     location: 'group',
     openLevel: levels.openLevel,
     folders: levels,
+    disk: new MemoryDisk(),
     limits: { flushBytes, flushIntervalMs: 5, inlineBytes: 8 },
     ...(counterClassOf === undefined ? {} : { counterClassOf }),
   });
@@ -124,11 +126,11 @@ describe('the state machine on the real store', () => {
     const log = recordLog(4711, 40);
     const source = await openReplica(200, new SimulatedLevels(), () => 0);
     source.machine.apply(log);
-    const reader = await source.machine.openSnapshot();
+    const reader = await source.machine.openSnapshot(groupId(1));
     const target = await openReplica(200, new SimulatedLevels(), () => 0);
     target.machine.apply(log.slice(0, 3));
-    const stage = await target.machine.stageSnapshot();
-    for await (const frame of reader.frames()) await stage.write(frame);
+    const stage = await target.machine.stageSnapshot(groupId(1), reader.manifest);
+    for (const at of stage.missing) await stage.receive(at, reader.frames(at));
     await reader.close();
     assert.deepEqual(await stage.finish(), source.machine.applied());
     await stage.install();

@@ -542,9 +542,9 @@ describe('the span state', () => {
         const stores = [new MemoryStore(), new MemoryStore(), new MemoryStore()];
         const [plain, restarted, restored] = stores.map(open);
         const results = [plain!.apply(log), restarted!.apply(log.slice(0, half)), [] as unknown[]];
-        const reader = await restarted!.openSnapshot();
-        const stage = await restored!.stageSnapshot();
-        for await (const frame of reader.frames()) await stage.write(frame);
+        const reader = await restarted!.openSnapshot(groupId(1));
+        const stage = await restored!.stageSnapshot(groupId(1), reader.manifest);
+        for (const at of stage.missing) await stage.receive(at, reader.frames(at));
         await stage.finish();
         await stage.install();
         results[1]!.push(...open(stores[1]!).apply(log.slice(half)));

@@ -4,8 +4,9 @@ import fc from 'fast-check';
 import { type Expectation, encodeBatch, encodePurge, encodeSetGc, type Mutation } from '../../src/kv/entry.ts';
 import { CorruptEntryError } from '../../src/kv/index.ts';
 import { GroupStateMachine } from '../../src/kv/state-machine.ts';
-import { type HlcTimestamp, hlcTimestamp, nodeId } from '../../src/platform/index.ts';
+import { groupId, type HlcTimestamp, hlcTimestamp, nodeId } from '../../src/platform/index.ts';
 import { type CommittedEntry, type ConfState, EntryKind } from '../../src/raftengine/index.ts';
+import { decodeManifest, encodeManifest } from '../../src/store/index.ts';
 import { ASSIGN_ALL, bytes, CONF } from './fakes.ts';
 import { MemoryStore } from './memory-store.ts';
 
@@ -241,15 +242,15 @@ describe('a snapshot', () => {
     const conf: ConfState = { ...CONF, voters: [nodeId(1), nodeId(3)] };
     for (let at = 1; at <= 50; at++) source.batch(at * 10, [put(0, `k${at}`, 'v'.repeat(100))]);
     source.apply(Buffer.alloc(0), 4, conf);
-    const opening = source.machine.openSnapshot();
+    const opening = source.machine.openSnapshot(groupId(1));
     source.apply(Buffer.alloc(0), 9, CONF);
     const reader = await opening;
     source.batch(9999, [put(0, 'later', 'x')]);
     assert.deepEqual(reader.meta, { index: 52, term: 4, conf });
     const target = new Machine();
     target.batch(5, [put(0, 'old', 'x')]);
-    const stage = await target.machine.stageSnapshot();
-    for await (const frame of reader.frames()) await stage.write(frame);
+    const stage = await target.machine.stageSnapshot(groupId(1), reader.manifest);
+    for (const at of stage.missing) await stage.receive(at, reader.frames(at));
     await reader.close();
     assert.deepEqual(await stage.finish(), reader.meta);
     assert.equal(target.value('old'), 'x', 'nothing shows before it is installed');
@@ -260,10 +261,28 @@ describe('a snapshot', () => {
     assert.equal(target.value('k50'), 'v'.repeat(100));
   });
 
-  it('is refused when it does not start with its header', async () => {
-    const stage = await new Machine().machine.stageSnapshot();
-    await assert.rejects(stage.write(Buffer.from('nonsense that is long enough to be a header')), CorruptEntryError);
+  it('is refused when its manifest is damaged, or is that of another group', async () => {
+    const source = new Machine();
+    source.batch(10, [put(0, 'k', 'v')]);
+    const { manifest } = await source.machine.openSnapshot(groupId(1));
+    const { machine } = new Machine();
+    await assert.rejects(machine.stageSnapshot(groupId(2), manifest), CorruptEntryError);
+    const damaged = Buffer.from(manifest);
+    damaged[20]! ^= 1;
+    await assert.rejects(machine.stageSnapshot(groupId(1), damaged), { code: 'CORRUPT_SNAPSHOT' });
+  });
+
+  it('is refused when the copy is not what its manifest says', async () => {
+    const source = new Machine();
+    source.batch(10, [put(0, 'k', 'v')]);
+    const reader = await source.machine.openSnapshot(groupId(1));
+    const manifest = decodeManifest(reader.manifest, 'it');
+    const lying = encodeManifest({ ...manifest, about: { ...manifest.about, term: 77 } });
+    const target = new Machine();
+    const stage = await target.machine.stageSnapshot(groupId(1), lying);
+    for (const at of stage.missing) await stage.receive(at, reader.frames(at));
     await assert.rejects(stage.finish(), CorruptEntryError);
+    assert.equal(target.machine.applied().index, 1);
   });
 });
 

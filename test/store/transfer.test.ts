@@ -9,6 +9,8 @@ import {
   openGroupStore,
   SimulatedLevels,
 } from '../../src/store/index.ts';
+import { copyOf, install } from './copies.ts';
+import { MemoryDisk } from './memory-disk.ts';
 import { StoreModel } from './model.ts';
 
 const ts = (value: number | bigint) => hlcTimestamp(BigInt(value));
@@ -22,7 +24,8 @@ const isInside = (key: Buffer): boolean => Buffer.compare(START, key) <= 0 && Bu
 const counterClassOf = (key: Buffer): number => key[0]! % 2;
 
 function simulated(levels = new SimulatedLevels()): GroupStoreOptions {
-  return { location: 'store', openLevel: levels.openLevel, folders: levels, limits: LIMITS, counterClassOf };
+  const databases = { openLevel: levels.openLevel, folders: levels, disk: new MemoryDisk() };
+  return { location: 'store', ...databases, limits: LIMITS, counterClassOf };
 }
 
 function unit(store: GroupStore, change: (writer: ReturnType<GroupStore['write']>) => void): void {
@@ -319,19 +322,13 @@ test('a copy carries the ranges that are being dropped', async () => {
   for (const key of ['j', 'k', 'm', 'q']) put(source, key, 'x', source.appliedIndex + 1);
   await source.flush();
   unit(source, (writer) => writer.dropRange(START, END));
-  const copy = await source.exportFrames();
   // Nothing more reaches the source's disk, so the copy is taken in the middle.
-  const frames: Buffer[] = [];
-  for await (const frame of copy.frames()) frames.push(frame);
-  await copy.close();
+  const copy = await copyOf(source);
   const target = await openGroupStore(simulated());
   put(target, 'l', 'to be replaced', 1);
   unit(target, (writer) => writer.dropRange(START, END));
   const waiting = target.dropping(START, END);
-  const staged = await target.stageImport();
-  for (const frame of frames) await staged.write(frame);
-  await staged.finish();
-  await staged.install();
+  await install(target, copy);
   await waiting;
   await target.dropping(START, END);
   await target.settleCounters();

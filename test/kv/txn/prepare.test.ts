@@ -4,9 +4,10 @@ import { describe, it } from 'node:test';
 import { ABSENT, encodeBatch, encodeSetGc } from '../../../src/kv/entry.ts';
 import { encodeSpan } from '../../../src/kv/span-entries.ts';
 import { GroupStateMachine } from '../../../src/kv/state-machine.ts';
-import { SeededRandom } from '../../../src/platform/index.ts';
+import { groupId, SeededRandom } from '../../../src/platform/index.ts';
 import { EntryKind } from '../../../src/raftengine/index.ts';
 import { type GroupStore, openGroupStore, SimulatedLevels } from '../../../src/store/index.ts';
+import { MemoryDisk } from '../../store/memory-disk.ts';
 import { ASSIGN_ALL, bytes, CONF } from '../fakes.ts';
 import { MemoryStore } from '../memory-store.ts';
 import { del, entry, finish, put, range, read, ts, txn } from './bed.ts';
@@ -231,7 +232,7 @@ describe('replicas', () => {
   it('give equal answers and states, also one that was restored from a copy half-way', async () => {
     const open = (): Promise<GroupStore> => {
       const levels = new SimulatedLevels();
-      return openGroupStore({ location: 'group', openLevel: levels.openLevel, folders: levels });
+      return openGroupStore({ location: 'group', openLevel: levels.openLevel, folders: levels, disk: new MemoryDisk() });
     };
     for (let seed = 1; seed <= 12; seed++) {
       const random = new SeededRandom(seed);
@@ -266,9 +267,9 @@ describe('replicas', () => {
         if (random.int(20) === 0) await stores[0]!.flush();
         if (step !== 60) continue;
         const third = await open();
-        const source = await machines[0]!.stateMachine.openSnapshot();
-        const stage = await new Machine(third, false).stateMachine.stageSnapshot();
-        for await (const frame of source.frames()) await stage.write(frame);
+        const source = await machines[0]!.stateMachine.openSnapshot(groupId(1));
+        const stage = await new Machine(third, false).stateMachine.stageSnapshot(groupId(1), source.manifest);
+        for (const at of stage.missing) await stage.receive(at, source.frames(at));
         await source.close();
         await stage.finish();
         await stage.install();

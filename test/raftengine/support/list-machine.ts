@@ -1,5 +1,6 @@
 /** A state machine that keeps every payload it was given, for tests of the engine. */
 import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
 import type { LogIndex } from '../../../src/platform/index.ts';
 import type {
   CommittedEntry,
@@ -17,13 +18,18 @@ const NOBODY = { voters: [], votersOutgoing: [], learners: [], learnersNext: [],
 export interface Durable {
   meta: SnapshotMeta;
   values: readonly string[];
+  /** Segments of a snapshot that came whole, by hash. */
+  readonly segments: Map<string, Buffer>;
 }
 
 export function emptyDurable(): Durable {
-  return { meta: { index: 0, term: 0, conf: NOBODY }, values: [] };
+  return { meta: { index: 0, term: 0, conf: NOBODY }, values: [], segments: new Map() };
 }
 
-const FRAME_VALUES = 100;
+const SEGMENT_VALUES = 50;
+const FRAME_BYTES = 100;
+
+const hashOf = (bytes: Buffer): string => createHash('sha256').update(bytes).digest('hex');
 
 export class ListMachine implements StateMachine {
   /** Payloads of normal entries, in the order of the log. */
@@ -40,7 +46,12 @@ export class ListMachine implements StateMachine {
   poison: string | undefined;
   /** Snapshots taken in by this machine. */
   installed = 0;
-  /** Held open before the first frame of a snapshot leaves. */
+  /** Snapshots cut from this machine, and those given back. */
+  cuts = 0;
+  cutsClosed = 0;
+  /** Segments that began to leave. */
+  segmentsSent = 0;
+  /** Held open before the first frame of a segment leaves. */
   snapshotGate: Promise<void> | undefined;
   private meta: SnapshotMeta;
   private readonly durable: Durable;
@@ -92,43 +103,49 @@ export class ListMachine implements StateMachine {
   }
 
   async openSnapshot(): Promise<SnapshotReader> {
-    const values = [...this.values];
     const gate = this.snapshotGate;
-    const meta = this.meta;
+    const { meta } = this;
+    const segments: Buffer[] = [];
+    for (let at = 0; at < this.values.length; at += SEGMENT_VALUES) {
+      segments.push(Buffer.from(JSON.stringify(this.values.slice(at, at + SEGMENT_VALUES))));
+    }
+    this.cuts += 1;
     return {
       meta,
-      async *frames() {
+      manifest: Buffer.from(JSON.stringify({ meta, hashes: segments.map(hashOf) })),
+      segments: segments.map(({ length }) => length),
+      frames: async function* (this: ListMachine, at: number): AsyncGenerator<Buffer> {
         await gate;
-        yield Buffer.from(JSON.stringify(meta));
-        for (let at = 0; at < values.length; at += FRAME_VALUES) {
-          yield Buffer.from(JSON.stringify(values.slice(at, at + FRAME_VALUES)));
-        }
-        yield Buffer.from('"end"');
+        this.segmentsSent += 1;
+        const bytes = segments[at]!;
+        for (let from = 0; from < bytes.length; from += FRAME_BYTES) yield bytes.subarray(from, from + FRAME_BYTES);
+      }.bind(this),
+      close: async () => {
+        this.cutsClosed += 1;
       },
-      close: async () => {},
     };
   }
 
-  async stageSnapshot(): Promise<SnapshotStage> {
-    const staged: string[] = [];
-    let complete = false;
-    let meta: SnapshotMeta | undefined;
+  async stageSnapshot(_group: number, manifest: Buffer): Promise<SnapshotStage> {
+    const { meta, hashes } = JSON.parse(manifest.toString()) as { meta: SnapshotMeta; hashes: string[] };
+    const { segments } = this.durable;
     return {
-      write: async (frame: Buffer) => {
-        const part = JSON.parse(frame.toString()) as SnapshotMeta | string[] | 'end';
-        if (part === 'end') complete = true;
-        else if (Array.isArray(part)) staged.push(...part);
-        else meta = part;
+      segments: hashes.length,
+      missing: hashes.flatMap((hash, at) => (segments.has(hash) ? [] : [at])),
+      receive: async (at, frames) => {
+        const pieces: Buffer[] = [];
+        for await (const frame of frames) pieces.push(frame);
+        const bytes = Buffer.concat(pieces);
+        assert.equal(hashOf(bytes), hashes[at], 'the segment is what was announced');
+        segments.set(hashes[at]!, bytes);
       },
-      finish: async () => {
-        assert(complete && meta !== undefined, 'the snapshot is cut');
-        return meta;
-      },
+      finish: async () => meta,
       install: async () => {
-        assert(meta !== undefined && meta.index > this.meta.index, 'a snapshot does not move the applied index back');
-        this.values = staged;
+        assert(meta.index > this.meta.index, 'a snapshot does not move the applied index back');
+        this.values = hashes.flatMap((hash) => JSON.parse(segments.get(hash)!.toString()) as string[]);
         this.meta = meta;
         this.installed += 1;
+        segments.clear();
         this.flush();
       },
       discard: async () => {},

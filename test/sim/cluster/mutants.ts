@@ -158,8 +158,8 @@ const RESTING_MUTANTS: readonly SimMutant[] = [
     mutations: [
       {
         file: STATE_MACHINE,
-        find: 'await this.store.stageImport(), () => this.reload())',
-        replace: 'await this.store.stageImport(), () => undefined)',
+        find: 'group, manifest, () => this.reload())',
+        replace: 'group, manifest, () => undefined)',
       },
     ],
   },

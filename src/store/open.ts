@@ -1,0 +1,60 @@
+/** Opens the store of a group, after whatever happened to its folders. */
+import { SystemDisk } from '../platform/index.ts';
+import { CheckedLevel } from './checked-level.ts';
+import { CorruptStoreError, openFailure } from './errors.ts';
+import { MvccGroupStore } from './group-store.ts';
+import { BatchLane } from './lane.ts';
+import { DiskLevelFolders, type OpenLevel, openClassicLevel } from './level.ts';
+import { loadStore, recoverFolders, rollbackOf } from './load.ts';
+import type { GroupStore, GroupStoreOptions } from './types.ts';
+
+/** @param onFailure see `GroupStoreOptions` */
+async function openStoreAt(options: GroupStoreOptions, onFailure: GroupStoreOptions['onFailure']): Promise<GroupStore> {
+  const { location } = options;
+  const openInside = options.openLevel ?? openClassicLevel;
+  const lane = new BatchLane(location, onFailure);
+  const openLevel: OpenLevel = (folder) =>
+    new CheckedLevel(openInside(folder), folder, (error) => {
+      // A copy on its way in does the live store no harm.
+      if (folder === location) lane.fail(error);
+    });
+  const level = openLevel(location);
+  try {
+    await level.open();
+  } catch (error) {
+    throw openFailure(location, error);
+  }
+  try {
+    return new MvccGroupStore(options, lane, openLevel, level, await loadStore(level, location));
+  } catch (error) {
+    await level.close();
+    throw error;
+  }
+}
+
+/**
+ * Opens the store of a group, finishing or undoing a swap that a crash interrupted.
+ * @throws UnknownStoreFormatError, CorruptStoreError, StoreUnavailableError
+ */
+export async function openGroupStore(options: GroupStoreOptions): Promise<GroupStore> {
+  const { location, onFailure, onPutBack } = options;
+  const folders = options.folders ?? new DiskLevelFolders();
+  if (!(await recoverFolders(location, folders, options.disk ?? new SystemDisk()))) {
+    return openStoreAt(options, onFailure);
+  }
+  // Until the copy that was swapped in has been read, its predecessor may be needed again.
+  let isJudged = false;
+  let store: GroupStore;
+  try {
+    store = await openStoreAt(options, (error) => isJudged && onFailure?.(error));
+    isJudged = true;
+  } catch (error) {
+    if (!(error instanceof CorruptStoreError)) throw error;
+    await folders.remove(location);
+    await folders.rename(rollbackOf(location), location);
+    onPutBack?.(error);
+    return openStoreAt(options, onFailure);
+  }
+  await folders.remove(rollbackOf(location));
+  return store;
+}

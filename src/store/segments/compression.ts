@@ -1,0 +1,35 @@
+/**
+ * Compression of blocks as a constructor argument: the thread pool on a machine, in line in the simulation, where nothing may
+ * take real time. Both give the same bytes, so content hashes agree.
+ */
+import { constants, zstdCompress, zstdCompressSync, zstdDecompress, zstdDecompressSync } from 'node:zlib';
+
+const LEVEL = 1;
+const COMPRESS = { params: { [constants.ZSTD_c_compressionLevel]: LEVEL } };
+
+/** zstd, level 1. */
+export interface BlockCompression {
+  compress(bytes: Buffer): Promise<Buffer>;
+  /** @param rawBytes the exact length of the result; fails on anything longer before it takes the memory */
+  expand(bytes: Buffer, rawBytes: number): Promise<Buffer>;
+}
+
+/** In libuv's thread pool, beside the event loop. */
+export const pooledCompression: BlockCompression = {
+  compress: (bytes) =>
+    new Promise((resolve, reject) => {
+      zstdCompress(bytes, COMPRESS, (error, result) => (error === null ? resolve(result) : reject(error)));
+    }),
+  expand: (bytes, rawBytes) =>
+    new Promise((resolve, reject) => {
+      zstdDecompress(bytes, { maxOutputLength: Math.max(1, rawBytes) }, (error, result) =>
+        error === null ? resolve(result) : reject(error),
+      );
+    }),
+};
+
+/** On the caller's thread, for simulations. */
+export const inlineCompression: BlockCompression = {
+  compress: async (bytes) => zstdCompressSync(bytes, COMPRESS),
+  expand: async (bytes, rawBytes) => zstdDecompressSync(bytes, { maxOutputLength: Math.max(1, rawBytes) }),
+};
