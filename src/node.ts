@@ -14,11 +14,13 @@ import {
   foundingOf,
   metricsNote,
   type NodeOptions,
+  remarksOn,
+  sharedSettings,
   storeMemoryBytes,
 } from './config/index.ts';
 import { handOver } from './hand-over.ts';
 import { shownBalance, shownError } from './log-facts.ts';
-import { assembleNode, metricSources, type NodeStatus, type Readiness } from './node/index.ts';
+import { assembleNode, examinationOf, metricSources, type NodeStatus, type Readiness } from './node/index.ts';
 import {
   type Clock,
   KvorumError,
@@ -136,6 +138,7 @@ export async function startNode(options: NodeOptions, version: string): Promise<
       address: members.find((member) => member.nodeId === options.nodeId)?.address ?? ownAddress,
       limits: options.raft,
       retentionMs: options.retentionMs,
+      examine: examinationOf({ folder: folder.path, shared: sharedSettings(options), remarks: remarksOn(options) }),
       onFatal,
       onBalance: (report) => {
         const isWrong = report.event === 'failed' || report.event === 'overdue';

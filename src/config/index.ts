@@ -10,6 +10,7 @@ export {
   type WrittenRange,
 } from './groups.ts';
 export { type ConfigSources, type LoadedConfig, loadConfig } from './loader.ts';
+export { remarksOn, sharedSettings } from './node-remarks.ts';
 export {
   LOG_LEVELS,
   type NodeOptions,

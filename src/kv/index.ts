@@ -41,6 +41,7 @@ export {
   type TransactionLimits,
   TransactionUnknownError,
 } from './txn/coordinator-types.ts';
+export { fateAt } from './txn/fate-lookup.ts';
 export {
   DEFAULT_RESOLVER_LIMITS,
   FateResolver,

@@ -18,6 +18,7 @@ import {
   createReplicaReads,
   createTxnClient,
   FateResolver,
+  fateAt,
   ForwardingCatalogClient,
   ForwardingSpanClient,
   type FoundingConfiguration,
@@ -378,7 +379,10 @@ export async function assembleNode(parts: NodeParts): Promise<AssembledNode> {
       },
       openReplica: (group) => host.open(group, undefined),
       locks: (group) => host.get(group)?.stateMachine.locks.all() ?? [],
-      fate: (group, primary, txnId) => host.get(group)?.stateMachine.fateOf(primary, txnId),
+      fate: (group, primary, txnId) => {
+        const store = host.get(group)?.store;
+        return store === undefined ? undefined : fateAt(store, primary, txnId);
+      },
       logEnd: (group) => logEndOf(host, logStore, group),
       recover: (group, learners, floorMs, context) => {
         // Every leader of a group here draws above it from now on.

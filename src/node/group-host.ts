@@ -6,7 +6,14 @@
 import type { GroupExecutor, NodeKvService } from '../kv/index.ts';
 import { GroupStateMachine } from '../kv/index.ts';
 import type { Cancel, Clock, GroupId, HlcTimestamp, Millis, NodeId, Scheduler } from '../platform/index.ts';
-import { type ConfState, foundingEntry, type LogStore, type RaftEngine, type RaftGroup } from '../raftengine/index.ts';
+import {
+  type ConfState,
+  foundingEntry,
+  type LogStore,
+  type RaftEngine,
+  type RaftGroup,
+  recoveryWrite,
+} from '../raftengine/index.ts';
 import type { GroupStore } from '../store/index.ts';
 
 /** A replica that is open. */
@@ -110,6 +117,32 @@ export class GroupHost {
       await hosted?.stateMachine.close();
       await removeStore(group);
     });
+  }
+
+  /**
+   * Makes this replica, whose group has lost its majority, the only voter: see `recoveryWrite`.
+   * @param learners others that are well
+   * @returns how many entries count as committed from now on though nobody knew that they were
+   */
+  recover(group: GroupId, learners: readonly NodeId[], context: Buffer): Promise<number> {
+    let uncertain = 0;
+    return this.inTurn(group, async () => {
+      const { engine, kv, logStore, self } = this.options;
+      const hosted = this.groups.get(group);
+      if (this.isClosed || hosted === undefined) return;
+      const { commitIndex } = hosted.raft.status();
+      this.groups.delete(group);
+      const settled = kv.removeGroup(group);
+      await engine.closeGroup(group);
+      await settled;
+      const applied = hosted.stateMachine.applied();
+      await hosted.stateMachine.close();
+      const log = logStore.group(group);
+      uncertain = Math.max(0, log.lastIndex() - commitIndex);
+      const recovery = { groupId: group, survivor: self, learners, context };
+      await logStore.write([recoveryWrite(log, applied.index, applied.conf, recovery)]);
+      await this.openNow(group, undefined);
+    }).then(() => uncertain);
   }
 
   /** Closes the stores; after the engine has stopped. */

@@ -1,5 +1,6 @@
 /** What a node is made of, and the pieces that the process around it shows. */
 export { type AssembledNode, assembleNode, type NodeParts, type NodeStatus } from './assemble.ts';
+export { examinationOf } from './examination.ts';
 export { GroupHost, type HostedGroup } from './group-host.ts';
 export { metricSources, type ProcessCounters } from './metrics.ts';
 export type { Readiness } from './readiness.ts';

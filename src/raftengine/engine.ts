@@ -251,15 +251,20 @@ export class RaftEngine {
 
   /** Ends the replica here and forgets its log. The state machine is its owner's to close and delete. */
   async removeGroup(groupId: GroupId): Promise<void> {
+    if (await this.closeGroup(groupId)) await this.options.logStore.removeGroup(groupId);
+  }
+
+  /** Ends the replica here and keeps its log, so that it can be added again. @returns false when there was none */
+  async closeGroup(groupId: GroupId): Promise<boolean> {
     const replica = this.replicas.get(groupId);
-    if (replica === undefined) return;
+    if (replica === undefined) return false;
     this.giveUp(replica);
-    replica.close(new StoppedError(`the replica of group ${groupId} was removed`));
+    replica.close(new StoppedError(`the replica of group ${groupId} was closed`));
     this.replicas.delete(groupId);
     this.snapshots.dropped(replica);
     this.dirty.delete(replica);
     await this.settled();
-    await this.options.logStore.removeGroup(groupId);
+    return true;
   }
 
   /** Starts an election now, without waiting for the timeout; for tests and for founding a cluster quickly. */

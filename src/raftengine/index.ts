@@ -24,6 +24,7 @@ export { DEFAULT_ENGINE_LIMITS, type EngineLimits } from './limits.ts';
 export * from './log/index.ts';
 export { decodeAddresses, encodeAddresses, type PeerAddressBook } from './peer-addresses.ts';
 export type { SentSnapshot } from './snapshot-transfer.ts';
+export { type Recovery, recoveryWrite } from './recovery.ts';
 export { TimerWheel, type WheelCallback } from './timer-wheel.ts';
 export { createGrpcNetwork, type GrpcNetwork, type GrpcNetworkOptions } from './transport/index.ts';
 export type * from './types.ts';

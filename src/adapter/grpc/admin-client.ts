@@ -4,6 +4,7 @@ import type {
   AbortJobResult,
   BalanceView,
   ClusterStatus,
+  DoctorReport,
   FeatureView,
   GroupMembers,
   GroupView,
@@ -11,11 +12,16 @@ import type {
   JobView,
   MembershipResult,
   NodeView,
+  RecoverResult,
+  ReplaceStatus,
+  ResolveTxnResult,
   RoutesChange,
   RoutesPage,
   RoutesResult,
   SettingView,
   TransferResult,
+  TsoReport,
+  TxnsReport,
 } from '../../kv/index.ts';
 import type { Millis } from '../../platform/index.ts';
 import { type CallerCertificates, channelSecurity } from '../../security/index.ts';
@@ -47,6 +53,12 @@ export interface AdminCalls {
   readonly ListFeatures: [request: object, reply: { readonly features: readonly FeatureView[] }];
   readonly ActivateFeature: [request: requests.ActivateFeatureRequest, reply: FeatureView];
   readonly Balance: [request: object, reply: BalanceView];
+  readonly Replace: [request: requests.ReplaceRequest, reply: ReplaceStatus];
+  readonly Doctor: [request: object, reply: DoctorReport];
+  readonly Time: [request: object, reply: TsoReport];
+  readonly Transactions: [request: requests.TransactionsRequest, reply: TxnsReport];
+  readonly ResolveTransaction: [request: requests.ResolveTransactionRequest, reply: ResolveTxnResult];
+  readonly Recover: [request: requests.RecoverRequest, reply: RecoverResult];
 }
 
 /** Streaming calls by name: what is asked, what each message is. */

@@ -11,6 +11,9 @@ import * as requests from './requests.ts';
 
 /** Streams of changes at a time; each costs a look at the directory ten times a second. */
 const MAX_WATCHERS = 64;
+/** Transactions that are listed when the caller does not say how many. */
+const DEFAULT_TRANSACTIONS = 100;
+const TXN_ID_BYTES = 16;
 
 /** The admin service of one node. */
 export interface AdminService {
@@ -124,6 +127,29 @@ class BackedAdminService implements AdminService {
         backend.activateFeature(name, timeoutMs),
       ),
       Balance: unary((_, timeoutMs) => backend.balance(timeoutMs)),
+
+      Replace: unary<requests.ReplaceRequest>(({ dead, successor, ...rest }, timeoutMs) =>
+        backend.replace({ ...rest, dead: node(dead), successor: node(successor) }, timeoutMs),
+      ),
+      Doctor: unary((_, timeoutMs) => backend.doctor(timeoutMs)),
+      Time: unary((_, timeoutMs) => backend.time(timeoutMs)),
+      Transactions: unary<requests.TransactionsRequest>(({ groups, limit, txnId, primary }, timeoutMs) =>
+        backend.transactions(groups.map(group), limit || DEFAULT_TRANSACTIONS, txnId, primary, timeoutMs),
+      ),
+      ResolveTransaction: unary<requests.ResolveTransactionRequest>(({ txnId, isForced }, timeoutMs) => {
+        if (txnId.length !== TXN_ID_BYTES) throw invalid(`the id of a transaction has ${TXN_ID_BYTES} bytes`);
+        return backend.resolveTransaction(txnId, isForced, timeoutMs);
+      }),
+      Recover: unary<requests.RecoverRequest>((request, timeoutMs) =>
+        backend.recover(
+          {
+            groupId: group(request.groupId),
+            isDryRun: request.isDryRun,
+            ...(request.node === undefined ? {} : { node: node(request.node) }),
+          },
+          timeoutMs,
+        ),
+      ),
     };
   }
 

@@ -85,6 +85,32 @@ export interface ActivateFeatureRequest {
   readonly name: string;
 }
 
+export interface ReplaceRequest {
+  readonly dead: number;
+  readonly successor: number;
+  readonly address: string;
+  readonly mayAnswer: boolean;
+  readonly isDryRun: boolean;
+}
+
+export interface TransactionsRequest {
+  readonly groups: readonly number[];
+  readonly limit: number;
+  readonly txnId?: Buffer;
+  readonly primary?: Buffer;
+}
+
+export interface ResolveTransactionRequest {
+  readonly txnId: Buffer;
+  readonly isForced: boolean;
+}
+
+export interface RecoverRequest {
+  readonly groupId: number;
+  readonly node?: number;
+  readonly isDryRun: boolean;
+}
+
 /** A field of a request that cannot be what it says. */
 export type Invalid = (problem: string) => Error;
 

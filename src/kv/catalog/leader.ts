@@ -168,6 +168,17 @@ export class CatalogLeader implements CatalogSource {
   }
 
   /**
+   * Begins a new life of the catalog, whose group may have lost what nodes know already; they start over.
+   * @throws as `run`
+   */
+  restore(): Promise<RoutesResult> {
+    return this.enqueue<RoutesResult>((state) => {
+      const incarnation = Math.max(physicalMs(this.group.nowTs()), (state.meta?.incarnation ?? 0) + 1);
+      return this.plan(state, { kind: 'restore', incarnation });
+    });
+  }
+
+  /**
    * Reads the catalog as it is at a moment after the call.
    * @param look must not keep the state for decisions later
    * @throws NotLeaderError, BusyError

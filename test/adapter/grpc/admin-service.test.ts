@@ -16,7 +16,21 @@ import {
 } from '../../../src/adapter/grpc/index.ts';
 import { CatalogError } from '../../../src/distribution/index.ts';
 import { AdminError, OutcomeUnknownError, RemoteError } from '../../../src/kv/index.ts';
-import { FakeBackend, GROUP, job, members, ROUTES, route, STATUS, slot } from './fake-backend.ts';
+import {
+  EXAMINATION,
+  FakeBackend,
+  GROUP,
+  job,
+  members,
+  ROUTES,
+  replaceStatus,
+  route,
+  STATUS,
+  slot,
+  TIME,
+  TRANSACTIONS,
+  TXN_ID,
+} from './fake-backend.ts';
 
 /** A server whose admin service is added after it was bound, as a node does it. */
 class Fixture {
@@ -101,6 +115,21 @@ describe('the admin service', () => {
     assert.deepEqual(await client.call('ListSettings', { name: 'autosplit' }, 5_000), {
       settings: (await backend.settings()).slice(0, 1),
     });
+    assert.deepEqual(await client.call('Doctor', {}, 5_000), { nodes: [EXAMINATION], problems: [] });
+    assert.deepEqual(await client.call('Time', {}, 5_000), TIME);
+    assert.deepEqual(await client.call('Transactions', { groups: [], limit: 0, txnId: TXN_ID }, 5_000), TRANSACTIONS);
+    const order = { dead: 3, successor: 4, address: '', mayAnswer: false, isDryRun: true };
+    assert.deepEqual(await client.call('Replace', order, 5_000), replaceStatus('DONE', 'done'));
+    const recovered = await client.call('Recover', { groupId: 2, isDryRun: true }, 5_000);
+    assert.deepEqual([recovered.isDone, recovered.lost, recovered.node], [false, [2, 3], 1]);
+    const resolved = await client.call('ResolveTransaction', { txnId: TXN_ID, isForced: true }, 5_000);
+    assert.deepEqual(resolved, { txnId: TXN_ID, fate: 'rolledBack', endedLocks: 2, note: '' });
+    assert.deepEqual(backend.calls.slice(-4), [
+      ['transactions', [], 100, TXN_ID, undefined],
+      ['replace', order],
+      ['recover', { groupId: 2, isDryRun: true }],
+      ['resolveTransaction', TXN_ID, true],
+    ]);
     assert.deepEqual(backend.calls.slice(0, 9), [
       ['status', [1, 3]],
       ['members', []],

@@ -4,6 +4,7 @@ import type {
   AdminBackend,
   BalanceView,
   ClusterStatus,
+  DoctorReport,
   FeatureView,
   GroupMembers,
   GroupView,
@@ -11,8 +12,14 @@ import type {
   JobView,
   Member,
   MembershipResult,
+  NodeExamination,
   NodeView,
+  RecoverRequest,
+  RecoverResult,
+  ReplaceRequest,
+  ReplaceStatus,
   ReplicaStatus,
+  ResolveTxnResult,
   RouteRef,
   RoutesChange,
   RoutesFilter,
@@ -21,6 +28,8 @@ import type {
   RouteView,
   SettingView,
   TransferResult,
+  TsoReport,
+  TxnsReport,
 } from '../../../src/kv/index.ts';
 import { type GroupId, groupId, type NodeId, nodeId } from '../../../src/platform/index.ts';
 
@@ -194,6 +203,89 @@ export const ROUTES: readonly RouteView[] = [
   route(4, Buffer.from('s\\ \xff', 'latin1'), undefined, 1),
 ];
 
+export const replaceStatus = (stage: ReplaceStatus['stage'], state: string): ReplaceStatus => ({
+  dead: nodeId(3),
+  successor: nodeId(4),
+  stage,
+  groups: [{ groupId: groupId(1), isVoter: true, state, lagEntries: 250, problem: '' }],
+  message: `this is said in ${stage}`,
+});
+
+export const EXAMINATION: NodeExamination = {
+  nodeId: nodeId(1),
+  problem: '',
+  version: '0.1.0',
+  runtime: 'Node.js 24.1.0',
+  platform: 'linux x64',
+  syncCount: 8,
+  syncMedianMs: 1.25,
+  syncMaxMs: 4.5,
+  diskFreeBytes: 2 ** 34,
+  diskTotalBytes: 2 ** 35,
+  loopLagMedianMs: 0.5,
+  loopLagMaxMs: 3,
+  memoryUsedBytes: 2 ** 27,
+  memoryLimitBytes: 2 ** 33,
+  clockOffsetMs: -3,
+  shared: ['clusterName=kvorum'],
+  remarks: [],
+};
+
+export const TIME: TsoReport = {
+  wantedGroup: 1,
+  shadowGroup: 0,
+  groups: [
+    {
+      groupId: groupId(1),
+      problem: '',
+      mode: 'bridge',
+      epoch: 0,
+      oracle: 1,
+      isOpen: true,
+      newestMs: 1_700_000_000_000,
+      ceilingMs: 1_700_000_003_000,
+      boundMs: 1_700_000_003_000,
+      leadMs: -5,
+    },
+  ],
+};
+
+export const TXN_ID = Buffer.from('00112233445566778899aabbccddeeff', 'hex');
+
+export const TRANSACTIONS: TxnsReport = {
+  transactions: [
+    {
+      txnId: TXN_ID,
+      primary: slot(9),
+      startMs: 1_700_000_000_000,
+      ageMs: 12_500,
+      deadlineMs: 1_700_000_010_000,
+      isExpired: true,
+      lockCount: 2,
+      locks: [
+        { groupId: groupId(1), key: slot(9), kind: 'put' },
+        { groupId: groupId(2), key: slot(10), end: slot(11), kind: 'range' },
+      ],
+      fate: 'open',
+      commitMs: 0,
+    },
+  ],
+  hasMore: false,
+  problems: ['group 7: no leader could be reached'],
+};
+
+const RECOVERED: RecoverResult = {
+  groupId: groupId(2),
+  isDone: true,
+  node: nodeId(1),
+  survivors: [{ nodeId: nodeId(1), lastTerm: 7, lastIndex: 1_001, appliedIndex: 998 }],
+  lost: [nodeId(2), nodeId(3)],
+  uncertainEntries: 1,
+  floorMs: 1_700_000_003_500,
+  audit: 'recovered/2',
+  note: 'next: replace 2 <new node>',
+};
+
 /** See the top of the file. */
 export class FakeBackend implements AdminBackend {
   readonly calls: (readonly [method: string, ...args: unknown[]])[] = [];
@@ -204,6 +296,9 @@ export class FakeBackend implements AdminBackend {
   healthReport: HealthReport = { isHealthy: true, problems: [], nodeCount: 3, groupCount: 2 };
   jobPhases: JobView[] = [job('BACKFILL')];
   changes: RoutesChange[] = [];
+  /** What `replace` answers, one after the other; the last one stays. */
+  replacement: ReplaceStatus[] = [replaceStatus('DONE', 'done')];
+  doctorReport: DoctorReport = { nodes: [EXAMINATION], problems: [] };
   /** Watches that are open. */
   watching = 0;
   pages: RoutesPage[] = [
@@ -337,5 +432,35 @@ export class FakeBackend implements AdminBackend {
 
   balance(): Promise<BalanceView> {
     return this.asked(BALANCE, 'balance');
+  }
+
+  async replace(request: ReplaceRequest): Promise<ReplaceStatus> {
+    const next = this.replacement.length > 1 ? this.replacement.shift()! : this.replacement[0]!;
+    return this.asked(next, 'replace', request);
+  }
+
+  doctor(): Promise<DoctorReport> {
+    return this.asked(this.doctorReport, 'doctor');
+  }
+
+  time(): Promise<TsoReport> {
+    return this.asked(TIME, 'time');
+  }
+
+  transactions(
+    groups: readonly GroupId[],
+    limit: number,
+    txnId: Buffer | undefined,
+    primary: Buffer | undefined,
+  ): Promise<TxnsReport> {
+    return this.asked(TRANSACTIONS, 'transactions', groups, limit, txnId, primary);
+  }
+
+  resolveTransaction(txnId: Buffer, isForced: boolean): Promise<ResolveTxnResult> {
+    return this.asked({ txnId, fate: 'rolledBack', endedLocks: 2, note: '' }, 'resolveTransaction', txnId, isForced);
+  }
+
+  recover(request: RecoverRequest): Promise<RecoverResult> {
+    return this.asked({ ...RECOVERED, isDone: !request.isDryRun }, 'recover', request);
   }
 }

@@ -18,6 +18,7 @@ import {
   type ForwardHandler,
   LeaderUnavailableError,
 } from '../../../src/kv/index.ts';
+import type { TxnClient } from '../../../src/kv/txn/types.ts';
 import { type GroupId, groupId, hlcTimestamp, KvorumError, nodeId } from '../../../src/platform/index.ts';
 import { emptyDurable, ListMachine } from '../../raftengine/support/list-machine.ts';
 import { type ClusterOptions, SimCluster, type TestNode } from '../../raftengine/support/sim-cluster.ts';
@@ -73,6 +74,9 @@ export class PlannedCatalog implements CatalogClient {
   }
 }
 
+/** Nobody holds locks here. */
+const NO_TRANSACTIONS = new Proxy({}, { get: () => () => Promise.reject(new Error('no transactions')) }) as TxnClient;
+
 /** See the top of the file. */
 export class AdminCluster {
   readonly sim: SimCluster;
@@ -117,14 +121,14 @@ export class AdminCluster {
   }
 
   /** The catalog hears of a node. */
-  introduce(id: number): void {
+  introduce(id: number, life = id): void {
     const node = {
       nodeId: nodeId(id),
-      incarnation: Buffer.alloc(16, id),
+      incarnation: Buffer.alloc(16, life),
       address: `node${id}:50051`,
       locality: '',
       capabilities: 1n,
-      heartbeatMs: this.catalog.nowMs,
+      heartbeatMs: this.sim.node(this.sim.founders.voters[0]!).machine.clock.nowMs(),
       leaderCount: 0,
       replicaCount: 1,
       storedBytes: 10,
@@ -139,7 +143,11 @@ export class AdminCluster {
     if (this.catalog.state.meta !== undefined) routes.publish(this.catalog.state.routes);
     const backend = createAdminBackend({
       balance: () => Promise.reject(new Error('nobody balances here')),
+      oracleStatus: () => Promise.reject(new Error('nobody keeps time here')),
+      txns: NO_TRANSACTIONS,
+      catalogGroup: groupId(1),
       local: {
+        incarnation: Buffer.alloc(16, node.id),
         address: `node${node.id}:50051`,
         version: '0.1.0',
         groups: () => node.engine.groups(),
