@@ -1,6 +1,6 @@
 /**
- * What the store needs of a level database, and of the folders that such databases live in. `ClassicLevel` and
- * `MemoryLevel` with buffers as keys and values have the shape of the first.
+ * What the store needs of a level database, and of the folders that such databases live in. `ClassicLevel`
+ * with buffers as keys and values has the shape of the first.
  */
 import { dirname } from 'node:path';
 import { ClassicLevel } from 'classic-level';

@@ -3,7 +3,6 @@
  * all later ones (LevelDB's log is a sequence, so what survives is a prefix); a batch whose promise had not settled may
  * have reached the disk or not, as a whole.
  */
-import { MemoryLevel } from 'memory-level';
 import type { Random } from '../platform/index.ts';
 import type {
   Level,
@@ -14,15 +13,28 @@ import type {
   LevelOperation,
   LevelSnapshot,
 } from './level.ts';
+import { type FrozenRows, RowIterator, rowOf, SimulatedRows } from './simulated-rows.ts';
 
-/** What a batch replaced, so that it can be undone: newest last. */
+/** What undoes a batch, in the order to be undone in. */
 type Undo = readonly LevelOperation[];
 
 interface Files {
-  readonly tree: MemoryLevel<Buffer, Buffer>;
+  readonly rows: SimulatedRows;
   /** Batches that a crash may take away, oldest first. */
   unsynced: Undo[];
 }
+
+class SimulatedSnapshot implements LevelSnapshot {
+  readonly rows: FrozenRows;
+
+  constructor(rows: FrozenRows) {
+    this.rows = rows;
+  }
+
+  async close(): Promise<void> {}
+}
+
+const viewOf = (snapshot: LevelSnapshot): FrozenRows => (snapshot as SimulatedSnapshot).rows;
 
 /** One open database. After a crash every call on it fails, as calls of a dead process do. */
 export class SimulatedLevel implements Level {
@@ -36,7 +48,6 @@ export class SimulatedLevel implements Level {
   }
 
   async open(): Promise<void> {
-    await this.files.tree.open();
     this.isOpen = true;
   }
 
@@ -49,29 +60,21 @@ export class SimulatedLevel implements Level {
     this.isOpen = false;
   }
 
-  private live(): MemoryLevel<Buffer, Buffer> {
+  private live(): SimulatedRows {
     if (!this.isOpen) throw new Error('the simulated database is closed');
-    return this.files.tree;
+    return this.files.rows;
   }
 
   getSync(key: Buffer, options?: { readonly snapshot: LevelSnapshot }): Buffer | undefined {
-    const tree = this.live();
-    return options === undefined ? tree.getSync(key) : (tree.getSync(key, options as never) as Buffer | undefined);
+    const rows = this.live();
+    return rowOf(options === undefined ? rows : viewOf(options.snapshot), key);
   }
 
   async batch(operations: LevelOperation[], options: { readonly sync: boolean }): Promise<void> {
     this.live();
     await this.beforeBatch(operations);
-    const tree = this.live();
-    const undo: LevelOperation[] = [];
-    for (const { key } of operations) {
-      const value = tree.getSync(key);
-      undo.push(value === undefined ? { type: 'del', key } : { type: 'put', key, value });
-    }
-    this.files.unsynced.push(undo);
-    await tree.batch(operations);
-    if (options.sync && this.isOpen) this.files.unsynced = [];
-    this.live();
+    this.files.unsynced.push(this.live().apply(operations));
+    if (options.sync) this.files.unsynced = [];
   }
 
   chain(): LevelChain {
@@ -84,11 +87,12 @@ export class SimulatedLevel implements Level {
   }
 
   iterator(options: LevelIteratorOptions): LevelIterator {
-    return this.live().iterator(options as never) as unknown as LevelIterator;
+    const rows = this.live();
+    return new RowIterator(options.snapshot === undefined ? rows.freeze() : viewOf(options.snapshot), options);
   }
 
   snapshot(): LevelSnapshot {
-    return this.live().snapshot();
+    return new SimulatedSnapshot(this.live().freeze());
   }
 }
 
@@ -106,7 +110,7 @@ export class SimulatedLevels implements LevelFolders {
     let files = this.folders.get(location);
     if (files === undefined) {
       files = {
-        tree: new MemoryLevel<Buffer, Buffer>({ keyEncoding: 'buffer', valueEncoding: 'buffer' }),
+        rows: new SimulatedRows(),
         unsynced: [],
       };
       this.folders.set(location, files);
@@ -146,7 +150,7 @@ export class SimulatedLevels implements LevelFolders {
     for (const files of this.folders.values()) {
       const survivors = random.int(files.unsynced.length + 1);
       for (let at = files.unsynced.length - 1; at >= survivors; at--) {
-        await files.tree.batch(files.unsynced[at]!.slice().reverse());
+        files.rows.apply(files.unsynced[at]!);
       }
       files.unsynced = [];
     }
