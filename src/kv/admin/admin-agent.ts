@@ -3,10 +3,12 @@
  * to the other nodes that do the same. Leaders are found by `KvService.forward`, given nodes by a stream of one frame.
  */
 
+import { Packr } from 'msgpackr';
 import type { RouteEngine } from '../../distribution/index.ts';
 import type { Clock, GroupId, Millis, NodeId, PeerNetwork, Scheduler } from '../../platform/index.ts';
 import { type GroupStatus, NotLeaderError, type RaftGroup } from '../../raftengine/index.ts';
 import { forwarded } from '../forwarded.ts';
+import type { Fate } from '../txn/types.ts';
 import type { KvService } from '../types.ts';
 import { AdminError } from './errors.ts';
 import { GroupOperator } from './group-operator.ts';
@@ -18,10 +20,17 @@ import {
   encodeRequest,
   type LeaderReplies,
   type LeaderRequest,
+  type LogEnd,
   type NodeReport,
   type NodeRequest,
+  type RecoverOrder,
 } from './node-messages.ts';
+import type { NodeExamination } from './operation-types.ts';
+import type { ToldLock } from './txn-operator.ts';
 import type { ReplicaStatus } from './types.ts';
+
+/** Contexts of membership changes are MessagePack; this one is an audit that stays in the log. */
+const codec = new Packr({ useRecords: false, variableMapSize: true });
 
 /** Name of the forwarded service, and kind of the stream. */
 const SERVICE = 'admin';
@@ -31,6 +40,8 @@ export interface LocalNode {
   /** `host:port` that other nodes and tools reach it under. */
   readonly address: string;
   readonly version: string;
+  /** Of its data folder, 16 bytes. */
+  readonly incarnation: Buffer;
   /** Replicas here. */
   groups(): readonly RaftGroup[];
   /** What else is known of a replica; what is left out is not shown. */
@@ -40,7 +51,25 @@ export interface LocalNode {
    * where replicas open themselves.
    */
   openReplica?(group: GroupId): Promise<void>;
+  /** Locks of a group that is led here. */
+  locks?(group: GroupId): Iterable<ToldLock>;
+  /** The record of a transaction in a group that is led here. */
+  fate?(group: GroupId, primary: Buffer, txnId: Buffer): Fate | undefined;
+  /** Measures this node; left out where there is no machine to measure. */
+  examine?(): Promise<OwnExamination>;
+  /** Where the log of a replica ends. */
+  logEnd?(group: GroupId): LogEnd | undefined;
+  /**
+   * Makes the replica the only voter of its group, with time above `floorMs`.
+   * @returns entries that count as committed from now on though nobody knew that they were
+   */
+  recover?(group: GroupId, learners: readonly NodeId[], floorMs: Millis, context: Buffer): Promise<number>;
+  /** Begins a new life of the catalog; its group is led here. */
+  reviveCatalog?(): Promise<void>;
 }
+
+/** What a node measures of itself; who asks adds whose it is and how its clock stands. */
+export type OwnExamination = Omit<NodeExamination, 'nodeId' | 'problem' | 'version' | 'clockOffsetMs'>;
 
 export interface AdminAgentOptions {
   readonly local: LocalNode;
@@ -106,6 +135,26 @@ export class AdminAgent {
     return (await this.ask(node, { op: 'report' }, timeoutMs)) as NodeReport;
   }
 
+  /** What a node measures of itself; null when it cannot. @throws StreamBrokenError */
+  async examine(node: NodeId, timeoutMs: Millis): Promise<OwnExamination | null> {
+    return (await this.ask(node, { op: 'examine' }, timeoutMs)) as OwnExamination | null;
+  }
+
+  /** Where a node's replica ends. @throws AdminError NOT_RECOVERABLE; StreamBrokenError */
+  async logEndOf(node: NodeId, group: GroupId, timeoutMs: Millis): Promise<LogEnd> {
+    return (await this.ask(node, { op: 'logEnd', group }, timeoutMs)) as LogEnd;
+  }
+
+  /** Has a node go on alone. @throws AdminError QUORUM_ANSWERS, NOT_RECOVERABLE; StreamBrokenError */
+  async orderRecovery(node: NodeId, order: RecoverOrder, timeoutMs: Millis): Promise<number> {
+    return (await this.ask(node, { op: 'recover', ...order }, timeoutMs)) as number;
+  }
+
+  /** Has the node that leads the catalog begin a new life of it. */
+  async reviveCatalog(node: NodeId, timeoutMs: Millis): Promise<void> {
+    await this.ask(node, { op: 'reviveCatalog' }, timeoutMs);
+  }
+
   private async ask(node: NodeId, request: NodeRequest, timeoutMs: Millis): Promise<unknown> {
     if (node === this.self) return this.execute(request);
     const abort = new AbortController();
@@ -147,6 +196,20 @@ export class AdminAgent {
         return this.operator.remove(request.group, request.node);
       case 'transfer':
         return this.operator.transfer(request.group, request.to ?? undefined);
+      case 'locks':
+        return this.locks(request.group, request.limit);
+      case 'fate':
+        this.operator.assertLeads(request.group);
+        return this.options.local.fate?.(request.group, request.primary, request.txnId) ?? null;
+      case 'examine':
+        return (await this.options.local.examine?.()) ?? null;
+      case 'logEnd':
+        return this.logEnd(request.group);
+      case 'recover':
+        return this.recover(request);
+      case 'reviveCatalog':
+        await this.options.local.reviveCatalog?.();
+        return null;
       default:
         throw new AdminError(
           'INVALID_ARGUMENT',
@@ -155,12 +218,48 @@ export class AdminAgent {
     }
   }
 
+  private locks(group: GroupId, limit: number): ToldLock[] {
+    this.operator.assertLeads(group);
+    const told: ToldLock[] = [];
+    for (const { txnId, primary, key, end, kind, startTs, deadlineTs } of this.options.local.locks?.(group) ?? []) {
+      if (told.length === limit) break;
+      told.push({ txnId, primary, key, end, kind, startTs, deadlineTs });
+    }
+    return told;
+  }
+
+  private logEnd(group: GroupId): LogEnd {
+    const end = this.options.local.logEnd?.(group);
+    if (end !== undefined) return end;
+    throw new AdminError('NOT_RECOVERABLE', `node ${this.self} has no replica of group ${group}`);
+  }
+
+  /** Nothing may have changed since it was decided; a leader with a quorum is the best sign that it must not be done. */
+  private async recover({ group, learners, lost, expected, floorMs, atMs }: RecoverOrder): Promise<number> {
+    const { recover } = this.options.local;
+    const status = this.replica(group)?.status();
+    const end = this.logEnd(group);
+    if (recover === undefined || status === undefined)
+      throw new AdminError('NOT_RECOVERABLE', 'there is nothing here to recover');
+    if (status.role === 'leader' || end.lastTerm !== expected.lastTerm || end.lastIndex !== expected.lastIndex) {
+      throw new AdminError(
+        'QUORUM_ANSWERS',
+        `the replica of group ${group} on node ${this.self} is not what it was a moment ago: somebody leads; look again`,
+      );
+    }
+    const context = codec.pack({
+      recovered: { atMs, lost, floorMs, lastTerm: end.lastTerm, lastIndex: end.lastIndex },
+    });
+    return recover.call(this.options.local, group, learners, floorMs, Buffer.from(context));
+  }
+
   private ownReport(): NodeReport {
     const { local, routes, clock } = this.options;
     const all = local.groups().map((group) => group.status());
     return {
       address: local.address,
       version: local.version,
+      incarnation: local.incarnation.toString('hex'),
       routesVersion: routes.current.version,
       nowMs: clock.nowMs(),
       replicas: all.map((status) => this.replicaStatus(status)),

@@ -3,11 +3,24 @@ import type { ClusterDocument, GroupRow } from '../../distribution/index.ts';
 import { type GroupId, type Millis, type NodeId, nodeId } from '../../platform/index.ts';
 import type { BalanceStatus } from '../balance/types.ts';
 import type { CatalogClient } from '../catalog/types.ts';
+import type { OracleStatus } from '../oracle/codec.ts';
+import type { TxnClient } from '../txn/types.ts';
 import type { KvService } from '../types.ts';
 import { AdminAgent, type AdminAgentOptions } from './admin-agent.ts';
 import { AdminError } from './errors.ts';
 import { judgeHealth } from './health.ts';
 import type { NodeReport } from './node-messages.ts';
+import type {
+  DoctorReport,
+  RecoverRequest,
+  RecoverResult,
+  ReplaceRequest,
+  ReplaceStatus,
+  ResolveTxnResult,
+  TsoReport,
+  TxnsReport,
+} from './operation-types.ts';
+import { Operations } from './operations.ts';
 import { RouteOperator } from './route-operator.ts';
 import { routePages, watchRoutes } from './route-watch.ts';
 import {
@@ -49,6 +62,9 @@ export interface AdminBackendOptions extends Omit<AdminAgentOptions, 'kv'> {
   readonly catalog: CatalogClient;
   /** How the rules of balancing stand where the catalog is led. */
   readonly balance: (timeoutMs: Millis) => Promise<BalanceStatus>;
+  readonly txns: TxnClient;
+  readonly oracleStatus: (group: GroupId) => Promise<OracleStatus>;
+  readonly catalogGroup: GroupId;
   /** Nodes that this one was configured with: whom to ask while the catalog does not answer. */
   readonly knownNodes: () => readonly { readonly nodeId: NodeId; readonly address: string }[];
 }
@@ -68,11 +84,20 @@ class ClusterBackend implements AdminBackend {
   private readonly options: AdminBackendOptions;
   private readonly agent: AdminAgent;
   private readonly operator: RouteOperator;
+  private readonly operations: Operations;
 
   constructor(options: AdminBackendOptions) {
     this.options = options;
     this.agent = new AdminAgent(options);
     this.operator = new RouteOperator({ ...options, nowTs: () => options.kv.nowTs() });
+    this.operations = new Operations({
+      ...options,
+      agent: this.agent,
+      incarnation: options.local.incarnation,
+      nodes: (document) => [...this.addresses(document).keys()],
+      groupIds: (document) => this.groupIds(document),
+      backend: this,
+    });
   }
 
   // --- views -------------------------------------------------------------------------------------------------------
@@ -383,5 +408,37 @@ class ClusterBackend implements AdminBackend {
     const { catalog, balance } = this.options;
     const [status, { work }] = await Promise.all([balance(timeoutMs), catalog.document(timeoutMs)]);
     return balanceView(status, work);
+  }
+
+  // --- longer work -------------------------------------------------------------------------------------------------
+
+  async replace(request: ReplaceRequest, timeoutMs: Millis): Promise<ReplaceStatus> {
+    return this.operations.replace(request, timeoutMs);
+  }
+
+  async doctor(timeoutMs: Millis): Promise<DoctorReport> {
+    return this.operations.doctor(timeoutMs);
+  }
+
+  async time(timeoutMs: Millis): Promise<TsoReport> {
+    return this.operations.time(timeoutMs);
+  }
+
+  async transactions(
+    groups: readonly GroupId[],
+    limit: number,
+    txnId: Buffer | undefined,
+    primary: Buffer | undefined,
+    timeoutMs: Millis,
+  ): Promise<TxnsReport> {
+    return this.operations.transactions(groups, limit, txnId, primary, timeoutMs);
+  }
+
+  async resolveTransaction(txnId: Buffer, isForced: boolean, timeoutMs: Millis): Promise<ResolveTxnResult> {
+    return this.operations.resolveTransaction(txnId, isForced, timeoutMs);
+  }
+
+  async recover(request: RecoverRequest, timeoutMs: Millis): Promise<RecoverResult> {
+    return this.operations.recover(request, timeoutMs);
   }
 }

@@ -15,13 +15,20 @@ export type AdminErrorCode =
   | 'NO_SUCCESSOR'
   | 'NO_ROUTES'
   | 'NOT_A_BOUNDARY'
-  | 'NOT_ABORTABLE';
+  | 'NOT_ABORTABLE'
+  | 'NODE_ANSWERS'
+  | 'REPLACE_CONFLICT'
+  | 'QUORUM_ANSWERS'
+  | 'NOT_RECOVERABLE'
+  | 'TXN_OPEN'
+  | 'TXN_NOT_FOUND';
 
 const DISPOSITIONS: { readonly [Code in AdminErrorCode]?: ErrorDisposition } = {
   LEARNER_BEHIND: 'wait',
   QUORUM_AT_RISK: 'wait',
   NO_SUCCESSOR: 'wait',
   NO_ROUTES: 'wait',
+  TXN_OPEN: 'wait',
 };
 
 /** See the top of the file. */

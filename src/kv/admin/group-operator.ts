@@ -125,6 +125,11 @@ export class GroupOperator {
     return { changed: step !== undefined, group: membersOf(raft.status(), heard), note: '' };
   }
 
+  /** @throws NotLeaderError */
+  assertLeads(group: GroupId): void {
+    this.leading(group);
+  }
+
   private leading(group: GroupId): RaftGroup {
     const raft = this.options.findGroup(group);
     if (raft === undefined) throw new NotLeaderError(undefined);

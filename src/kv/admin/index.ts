@@ -1,4 +1,5 @@
-export type { LocalNode } from './admin-agent.ts';
+export type { LocalNode, OwnExamination } from './admin-agent.ts';
 export { type AdminBackendOptions, createAdminBackend } from './backend.ts';
 export { AdminError, type AdminErrorCode } from './errors.ts';
+export * from './operation-types.ts';
 export * from './types.ts';

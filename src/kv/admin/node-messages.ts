@@ -5,6 +5,8 @@
 import { Packr } from 'msgpackr';
 import { type ErrorDisposition, type GroupId, KvorumError, type Millis, type NodeId } from '../../platform/index.ts';
 import { RemoteError } from '../errors.ts';
+import type { Fate } from '../txn/types.ts';
+import type { ToldLock } from './txn-operator.ts';
 import type { GroupMembers, MembershipResult, ReplicaStatus, TransferResult } from './types.ts';
 
 /** What the leader of a group is asked. */
@@ -19,18 +21,49 @@ export type LeaderRequest =
     }
   | { readonly op: 'promote'; readonly group: GroupId; readonly node: NodeId }
   | { readonly op: 'remove'; readonly group: GroupId; readonly node: NodeId }
-  | { readonly op: 'transfer'; readonly group: GroupId; readonly to: NodeId | null };
+  | { readonly op: 'transfer'; readonly group: GroupId; readonly to: NodeId | null }
+  /** Locks of transactions, at most so many. */
+  | { readonly op: 'locks'; readonly group: GroupId; readonly limit: number }
+  /** What the record of a transaction says; deciding nothing. */
+  | { readonly op: 'fate'; readonly group: GroupId; readonly txnId: Buffer; readonly primary: Buffer };
 
 /** What a given node is asked about itself. */
 export type NodeRequest =
   | { readonly op: 'report' }
   /** Opens its replica of a group that it was taken into. */
-  | { readonly op: 'openReplica'; readonly group: GroupId };
+  | { readonly op: 'openReplica'; readonly group: GroupId }
+  /** Measures its disk, its event loop and what else may be slow. */
+  | { readonly op: 'examine' }
+  | { readonly op: 'logEnd'; readonly group: GroupId }
+  | ({ readonly op: 'recover' } & RecoverOrder)
+  /** Begins a new life of the catalog that it leads. */
+  | { readonly op: 'reviveCatalog' };
+
+/** Where a replica's log ends. */
+export interface LogEnd {
+  readonly lastTerm: number;
+  readonly lastIndex: number;
+  readonly appliedIndex: number;
+}
+
+/** Tells a node that its replica goes on alone. */
+export interface RecoverOrder {
+  readonly group: GroupId;
+  readonly learners: readonly NodeId[];
+  readonly lost: readonly NodeId[];
+  /** Where its log ended when this was decided. */
+  readonly expected: { readonly lastTerm: number; readonly lastIndex: number };
+  readonly floorMs: Millis;
+  /** Wall-clock time of the decision. */
+  readonly atMs: Millis;
+}
 
 /** A node's answer about itself, and for each group that it leads how far the others are. */
 export interface NodeReport {
   readonly address: string;
   readonly version: string;
+  /** Of its data folder, hexadecimal; absent from older programs. */
+  readonly incarnation?: string;
   readonly routesVersion: number;
   /** Its wall clock. */
   readonly nowMs: Millis;
@@ -49,10 +82,13 @@ export interface LeaderReplies {
   readonly promote: MembershipResult;
   readonly remove: MembershipResult;
   readonly transfer: TransferResult;
+  readonly locks: readonly ToldLock[];
+  /** Null without a record. */
+  readonly fate: Fate | null;
 }
 
 // Records are an extension of the library's own; without them the bytes are plain MessagePack.
-const codec = new Packr({ useRecords: false, variableMapSize: true });
+const codec = new Packr({ useRecords: false, variableMapSize: true, copyBuffers: true });
 
 const DISPOSITIONS: readonly string[] = [
   'redirect',

@@ -3,6 +3,16 @@
  * adapter passes them on as they are. Any node answers for the whole cluster.
  */
 import type { GroupId, LogIndex, Millis, NodeId, Term } from '../../platform/index.ts';
+import type {
+  DoctorReport,
+  RecoverRequest,
+  RecoverResult,
+  ReplaceRequest,
+  ReplaceStatus,
+  ResolveTxnResult,
+  TsoReport,
+  TxnsReport,
+} from './operation-types.ts';
 
 /** Whether a replica counts in quorums. `outgoing`: a voter of the membership that is being left. */
 export type Suffrage = 'voter' | 'learner' | 'outgoing' | 'none';
@@ -328,4 +338,27 @@ export interface AdminBackend {
   activateFeature(name: string, timeoutMs: Millis): Promise<FeatureView>;
   /** How the rules of balancing stand where they are asked, and units of background work. */
   balance(timeoutMs: Millis): Promise<BalanceView>;
+
+  /** Goes on with the replacement of a dead node, or begins it; again and again until it is done. @throws AdminError */
+  replace(request: ReplaceRequest, timeoutMs: Millis): Promise<ReplaceStatus>;
+  /** What is slow, uneven or forgotten, beside what health says. */
+  doctor(timeoutMs: Millis): Promise<DoctorReport>;
+  /** How every group stands in time. */
+  time(timeoutMs: Millis): Promise<TsoReport>;
+  /**
+   * Open transactions, oldest first.
+   * @param groups none for all; @param txnId undefined for all; @param primary where the record of one without locks is
+   * @throws AdminError TXN_NOT_FOUND
+   */
+  transactions(
+    groups: readonly GroupId[],
+    limit: number,
+    txnId: Buffer | undefined,
+    primary: Buffer | undefined,
+    timeoutMs: Millis,
+  ): Promise<TxnsReport>;
+  /** Ends a transaction by its fate. @param isForced rolls back one that may still be going on @throws AdminError TXN_NOT_FOUND, TXN_OPEN */
+  resolveTransaction(txnId: Buffer, isForced: boolean, timeoutMs: Millis): Promise<ResolveTxnResult>;
+  /** Lets a group that lost its majority go on with what one replica has. @throws AdminError QUORUM_ANSWERS, NOT_RECOVERABLE */
+  recover(request: RecoverRequest, timeoutMs: Millis): Promise<RecoverResult>;
 }
