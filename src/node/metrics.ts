@@ -12,13 +12,14 @@ export interface ProcessCounters extends Pick<MetricSources, 'version' | 'redis'
   readonly clock: Clock;
 }
 
-const factsOf = ({ groupId, raft, executor, stateMachine }: HostedGroup): GroupFacts => ({
+const factsOf = ({ groupId, raft, executor, stateMachine, store }: HostedGroup): GroupFacts => ({
   groupId,
   status: raft.status(),
   executor: executor.stats(),
   clockBoundMs: executor.clock.bound,
   authorityEpoch: stateMachine.authority.epoch,
   locks: stateMachine.locks.size,
+  pressures: store.pressures?.(),
 });
 
 function jobsOf(state: CatalogState | undefined): readonly JobFacts[] | undefined {

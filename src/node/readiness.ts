@@ -2,7 +2,7 @@
 import type { Readiness } from '../adapter/metrics/index.ts';
 import type { ClusterDocument, RouteEngine } from '../distribution/index.ts';
 import type { NodeId } from '../platform/index.ts';
-import type { GroupHost } from './group-host.ts';
+import type { GroupHost, HostedGroup } from './group-host.ts';
 
 export type { Readiness } from '../adapter/metrics/index.ts';
 
@@ -16,9 +16,17 @@ export interface ReadinessFacts {
 
 const MOST_NAMED = 5;
 
-/** Ready means: this node knows who owns what, has the replicas that it should have, and each of them knows its leader. */
-export function readinessOf({ self, routes, document, host }: ReadinessFacts): Readiness {
-  const notYet = (reason: string): Readiness => ({ ready: false, reason });
+/**
+ * Ready means: this node knows who owns what, has the replicas that it should have, each of them knows its leader, and its
+ * disk takes what is written.
+ */
+export function readinessOf(facts: ReadinessFacts): Readiness {
+  const details = facts.host.all().map((group) => detailOf(facts.self, group));
+  return { ...verdictOf(facts), details };
+}
+
+function verdictOf({ self, routes, document, host }: ReadinessFacts): Pick<Readiness, 'ready' | 'reason'> {
+  const notYet = (reason: string): Pick<Readiness, 'ready' | 'reason'> => ({ ready: false, reason });
   if (routes.current.version === 0) return notYet('the directory of ranges is not known yet');
   const missing = (document?.groups ?? []).filter(
     ({ id, state, founders }) => state === 'ACTIVE' && founders.includes(self) && host.get(id) === undefined,
@@ -26,7 +34,24 @@ export function readinessOf({ self, routes, document, host }: ReadinessFacts): R
   if (missing.length > 0) return notYet(`no replica is open yet of ${named(missing.map(({ id }) => id))}`);
   const leaderless = host.all().filter(({ raft }) => raft.leader() === undefined);
   if (leaderless.length > 0) return notYet(`no leader is known of ${named(leaderless.map(({ groupId }) => groupId))}`);
+  const full = host.all().filter(({ store }) => store.pressures?.().isOutOfSpace === true);
+  if (full.length > 0) {
+    return notYet(
+      `the disk is full: reads go on, writes wait for room in ${named(full.map(({ groupId }) => groupId))}`,
+    );
+  }
   return { ready: true, reason: 'ready' };
+}
+
+/** One line about a replica. */
+function detailOf(self: NodeId, { groupId, raft, executor }: HostedGroup): string {
+  const { role, leader, leaseRemainingMs, commitIndex, appliedIndex } = raft.status();
+  const lag = commitIndex - appliedIndex;
+  const behind = lag > 0 ? `, ${lag} entries to apply` : '';
+  if (leader !== self)
+    return `group ${groupId}: ${role} of ${leader === undefined ? 'nobody' : `node ${leader}`}${behind}`;
+  const lease = leaseRemainingMs > 0 ? 'with a lease' : 'without a lease';
+  return `group ${groupId}: led here ${lease}${executor.isServing ? '' : ', not yet serving'}${behind}`;
 }
 
 function named(groups: readonly number[]): string {

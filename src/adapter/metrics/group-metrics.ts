@@ -80,6 +80,22 @@ export const GROUP_METRICS: readonly MetricDeclaration[] = [
     sumOf(groups, ({ locks }) => locks),
   ),
 
+  ofNode('kvorum_stores_out_of_space', 'Stores here that wait for room on the disk', (groups) =>
+    sumOf(groups, ({ pressures }) => Number(pressures?.isOutOfSpace ?? false)),
+  ),
+  ofNode('kvorum_store_buffered_bytes', 'Applied in the stores here and not yet on disk, besides the log', (groups) =>
+    sumOf(groups, ({ pressures }) => pressures?.bufferedBytes ?? 0),
+  ),
+  ofNode('kvorum_store_buffer_limit_bytes', 'From here on stores make applying wait', (groups) =>
+    sumOf(groups, ({ pressures }) => pressures?.bufferLimitBytes ?? 0),
+  ),
+  ofNode('kvorum_store_overhang_bytes', 'Versions here that are not the newest of their key', (groups) =>
+    sumOf(groups, ({ pressures }) => pressures?.overhangBytes ?? 0),
+  ),
+  ofNode('kvorum_store_garbage_passes', 'Stores here that are collecting garbage now', (groups) =>
+    sumOf(groups, ({ pressures }) => Number(pressures?.isCollecting ?? false)),
+  ),
+
   perGroup('gauge', 'kvorum_raft_leader', 'Whether this node leads the group', (group) => Number(isLeader(group))),
   perGroup('gauge', 'kvorum_raft_term', 'Current term', ({ status }) => status.term),
   perGroup(

@@ -11,6 +11,8 @@ export interface Readiness {
   readonly ready: boolean;
   /** One line for the reader of /readyz. */
   readonly reason: string;
+  /** Lines for the reader of /readyz?verbose. */
+  readonly details: readonly string[];
 }
 
 export interface MetricsServerOptions {
@@ -29,7 +31,7 @@ const MAX_CONNECTIONS = 64;
 
 const PLAIN = 'text/plain; charset=utf-8';
 
-/** Serves /metrics, /healthz (the process answers) and /readyz (the node may be sent traffic). */
+/** Serves /metrics, /healthz (the event loop answers) and /readyz (the node may be sent traffic; `?verbose` says more). */
 export class MetricsServer {
   private readonly options: MetricsServerOptions;
   private readonly server: Server;
@@ -78,14 +80,16 @@ export class MetricsServer {
       response.setHeader('Allow', 'GET, HEAD');
       return send(response, 405, PLAIN, 'only GET and HEAD\n');
     }
-    switch (request.url?.split('?', 1)[0]) {
+    const [path, query] = (request.url ?? '').split('?', 2);
+    switch (path) {
       case '/metrics':
         return send(response, 200, this.options.registry.contentType, await this.options.registry.metrics());
       case '/healthz':
         return send(response, 200, PLAIN, 'ok\n');
       case '/readyz': {
-        const { ready, reason } = this.options.readiness();
-        return send(response, ready ? 200 : 503, PLAIN, `${reason}\n`);
+        const { ready, reason, details } = this.options.readiness();
+        const lines = query === 'verbose' ? [reason, ...details] : [reason];
+        return send(response, ready ? 200 : 503, PLAIN, `${lines.join('\n')}\n`);
       }
       default:
         return send(response, 404, PLAIN, 'try /metrics, /healthz or /readyz\n');

@@ -11,7 +11,7 @@ import type {
 } from '../../kv/index.ts';
 import type { DiskCounters, GroupId, Millis, NetworkCounters } from '../../platform/index.ts';
 import type { EngineCounters, GroupStatus } from '../../raftengine/index.ts';
-import type { LevelUse, StoreActivity } from '../../store/index.ts';
+import type { LevelUse, StoreActivity, StorePressures } from '../../store/index.ts';
 import type { RedisCounters } from '../redis/index.ts';
 import type { GrpcCounters } from './grpc-calls.ts';
 
@@ -25,6 +25,7 @@ export interface GroupFacts {
   readonly authorityEpoch: number;
   /** Locks of transactions in force. */
   readonly locks: number;
+  readonly pressures: StorePressures | undefined;
 }
 
 /** A move that is not finished, where the catalog is led. */

@@ -2,12 +2,12 @@ import assert from 'node:assert/strict';
 import { connect } from 'node:net';
 import { afterEach, beforeEach, describe, test } from 'node:test';
 import { Counter, Registry } from 'prom-client';
-import { MetricsServer } from '../../../src/adapter/metrics/index.ts';
+import { MetricsServer, type Readiness } from '../../../src/adapter/metrics/index.ts';
 
 describe('the metrics server', () => {
   const registry = new Registry();
   const counter = new Counter({ name: 'kvorum_test_total', help: 'test', registers: [registry] });
-  let readiness = { ready: true, reason: 'ready' };
+  let readiness: Readiness = { ready: true, reason: 'ready', details: ['group 1: led here'] };
   let server: MetricsServer;
   let base: string;
 
@@ -27,7 +27,8 @@ describe('the metrics server', () => {
   test('is healthy whenever it answers, and ready only when it is told so', async () => {
     assert.equal((await fetch(`${base}/healthz`)).status, 200);
     assert.equal((await fetch(`${base}/readyz`)).status, 200);
-    readiness = { ready: false, reason: 'group 1 has no leader' };
+    assert.equal(await (await fetch(`${base}/readyz?verbose`)).text(), 'ready\ngroup 1: led here\n');
+    readiness = { ready: false, reason: 'group 1 has no leader', details: [] };
     const response = await fetch(`${base}/readyz`);
     assert.equal(response.status, 503);
     assert.equal(await response.text(), 'group 1 has no leader\n');
