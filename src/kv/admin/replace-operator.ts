@@ -206,7 +206,8 @@ export class ReplaceOperator {
     if (now === undefined || now.problem !== '') throw new AdminError('UNKNOWN_GROUP', now?.problem ?? 'it is gone');
     const member = now.members.find(({ nodeId }) => nodeId === node);
     if (member?.suffrage === 'voter') return { state: 'done', lagEntries: 0, problem: '' };
-    if (member === undefined) {
+    // Said again to a learner that nobody has heard of yet, which may have been away when it was said.
+    if (member === undefined || (!member.isActive && member.matchIndex === 0)) {
       const { note } = await addLearner(group, node, address, this.left(untilMs));
       return { state: isVoter ? 'learner' : 'done', lagEntries: now.lastIndex, problem: note };
     }

@@ -47,7 +47,7 @@ async function until(cluster: AdminCluster, stage: ReplaceStatus['stage'], at = 
     if (cluster.catalog.state.nodes.has(nodeId(4))) cluster.introduce(4);
     await cluster.sim.simulation.runFor(200);
   }
-  return assert.fail(`${stage} was not reached`);
+  return assert.fail(`${stage} was not reached: ${JSON.stringify(await replace(cluster, at))}`);
 }
 
 async function votersOf(cluster: AdminCluster): Promise<number[][]> {
