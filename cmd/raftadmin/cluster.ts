@@ -10,7 +10,7 @@ import { formatDuration } from './values.ts';
 
 /** An endpoint that takes no connection within this is passed over. */
 const CONNECT_MS = 2_000;
-/** Calls that change nothing; they may be asked of one node after another. */
+/** Calls that change nothing, or that go on wherever they are said again; they may be asked of one node after another. */
 const READS: ReadonlySet<keyof AdminCalls> = new Set([
   'Status',
   'Health',
@@ -21,6 +21,10 @@ const READS: ReadonlySet<keyof AdminCalls> = new Set([
   'ListSettings',
   'ListFeatures',
   'Balance',
+  'Replace',
+  'Doctor',
+  'Time',
+  'Transactions',
 ]);
 /** A node with one of these may be the only one: another may do better, and nothing has happened. */
 const ELSEWHERE: ReadonlySet<string> = new Set(['STOPPED', 'NO_ROUTES', 'NOT_LEADER']);

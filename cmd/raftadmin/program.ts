@@ -3,12 +3,7 @@ import { Argument, Command, Option } from 'commander';
 import { CommandFailure } from '../cli/failure.ts';
 import { packageVersion } from '../cli/version.ts';
 import { certificatesOf, TLS_VARIABLES } from './certificates.ts';
-import { addBalanceCommands } from './commands/balance.ts';
-import { addGroupCommands } from './commands/groups.ts';
-import { addMembershipCommands } from './commands/membership.ts';
-import { addRouteCommands } from './commands/routes.ts';
-import { addStatusCommands } from './commands/status.ts';
-import { addSwitchCommands } from './commands/switches.ts';
+import { COMMANDS } from './commands/index.ts';
 import { completionScript, SHELLS, type Shell } from './completion.ts';
 import { FORMATS } from './output.ts';
 import { DEFAULT_ENDPOINT, type Declare, examples, Session, type SharedFlags, type Work } from './session.ts';
@@ -60,12 +55,7 @@ export function createProgram(terminal: Terminal): Command {
       }
     });
 
-  addStatusCommands(program, declare);
-  addMembershipCommands(program, declare);
-  addGroupCommands(program, declare);
-  addRouteCommands(program, declare);
-  addSwitchCommands(program, declare);
-  addBalanceCommands(program, declare);
+  for (const add of COMMANDS) add(program, declare);
   addCompletion(program, terminal);
   const version = program
     .command('version')

@@ -3,6 +3,7 @@ import type { Command } from 'commander';
 import type { GroupMembers, Member, MembershipResult } from '../../../src/kv/index.ts';
 import { CommandFailure } from '../../cli/failure.ts';
 import { formatCount } from '../../cli/table.ts';
+import { progressBar } from '../bar.ts';
 import type { Column } from '../output.ts';
 import { type Declare, examples, type Session } from '../session.ts';
 import {
@@ -35,7 +36,6 @@ const GROUP = ['<group>', 'id of the group', parseGroupId] as const;
 const NODE = ['<node>', 'id of the node', parseNodeId] as const;
 /** Between two looks at a learner that catches up. */
 const LOOK_MS = 500;
-const BAR_CELLS = 24;
 
 /** Adds the commands. */
 export function addMembershipCommands(program: Command, declare: Declare): void {
@@ -147,12 +147,10 @@ function told(session: Session, result: MembershipResult, sentence: string): voi
 }
 
 /** How much of what it must have the learner has, as a bar. */
-function progressBar(member: Member, lastIndex: number): string {
-  const share = lastIndex === 0 ? 1 : Math.min(1, member.matchIndex / lastIndex);
-  const full = Math.floor(share * BAR_CELLS);
-  const bar = `${'#'.repeat(full)}${'.'.repeat(BAR_CELLS - full)}`;
+function catchUp(member: Member, lastIndex: number): string {
+  const bar = progressBar(lastIndex === 0 ? 1 : member.matchIndex / lastIndex);
   const how = member.state === 'snapshot' ? ', receiving a snapshot' : '';
-  return `[${bar}] ${Math.floor(share * 100)} %, ${formatCount(member.lagEntries)} entries behind${how}`;
+  return `${bar}, ${formatCount(member.lagEntries)} entries behind${how}`;
 }
 
 async function promoteWhenReady(
@@ -175,7 +173,7 @@ async function promoteWhenReady(
       }
       const { groups } = await session.cluster.call('Members', { groups: [groupId] });
       const member = groups[0]?.members.find((each) => each.nodeId === nodeId);
-      if (member !== undefined) session.progress(`node ${nodeId} ${progressBar(member, groups[0]!.lastIndex)}`);
+      if (member !== undefined) session.progress(`node ${nodeId} ${catchUp(member, groups[0]!.lastIndex)}`);
       await session.pause(LOOK_MS);
     }
   } finally {

@@ -1,0 +1,31 @@
+/** Every command, in the order in which the help lists them: one file a verb or a family of verbs. */
+import type { Command } from 'commander';
+import type { Declare } from '../session.ts';
+import { addBalanceCommands } from './balance.ts';
+import { addDoctorCommand } from './doctor.ts';
+import { addGroupCommands } from './groups.ts';
+import { addMembershipCommands } from './membership.ts';
+import { addReplaceCommand } from './replace.ts';
+import { addRouteCommands } from './routes.ts';
+import { addStatusCommands } from './status.ts';
+import { addSwitchCommands } from './switches.ts';
+import { addTsoCommand } from './tso.ts';
+import { addTxnCommands } from './txn.ts';
+import { addUnsafeRecoverCommand } from './unsafe-recover.ts';
+
+/** Declares a verb, or some, at the program. */
+export type AddCommands = (program: Command, declare: Declare) => void;
+
+export const COMMANDS: readonly AddCommands[] = [
+  addStatusCommands,
+  addDoctorCommand,
+  addMembershipCommands,
+  addReplaceCommand,
+  addGroupCommands,
+  addRouteCommands,
+  addSwitchCommands,
+  addBalanceCommands,
+  addTsoCommand,
+  addTxnCommands,
+  addUnsafeRecoverCommand,
+];

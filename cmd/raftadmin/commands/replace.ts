@@ -1,0 +1,116 @@
+/** `replace`: another node takes the place of a dead one, in all of its groups. */
+import type { Command } from 'commander';
+import type { ReplacedGroup, ReplaceStatus } from '../../../src/kv/index.ts';
+import { CommandFailure } from '../../cli/failure.ts';
+import { formatCount } from '../../cli/table.ts';
+import { progressBar } from '../bar.ts';
+import type { Column } from '../output.ts';
+import { type Declare, examples, type Session } from '../session.ts';
+import { formatDuration, parseDuration, parseEndpoints, parseNodeId } from '../values.ts';
+
+const COLUMNS: readonly Column<ReplacedGroup>[] = [
+  { name: 'group', align: 'right', value: (group) => String(group.groupId) },
+  { name: 'had', value: (group) => (group.isVoter ? 'a vote' : 'a copy') },
+  { name: 'state', value: (group) => group.state },
+  { name: 'lag', align: 'right', value: (group) => (group.state === 'learner' ? formatCount(group.lagEntries) : '-') },
+  { name: 'problem', value: (group) => group.problem || '-' },
+];
+
+/** Between two steps. */
+const LOOK_MS = 500;
+/** What passes, or is cured by saying it again. */
+const PASSING =
+  /\[(?:WORK_HELD|LEADER_UNAVAILABLE|OUTCOME_UNKNOWN|BUSY|NOT_LEADER|CONF_CHANGE_REFUSED|NO_ROUTES|STOPPED)\]$/;
+
+interface Flags {
+  readonly evenIfItAnswers?: boolean;
+  readonly dryRun?: boolean;
+  readonly waitTimeout: number;
+}
+
+/** Adds the command. */
+export function addReplaceCommand(program: Command, declare: Declare): void {
+  const replace = program
+    .command('replace')
+    .summary('put another node in the place of a dead one')
+    .description(
+      'Fences the dead node, takes it out of every group, makes the new node a learner there and gives it the votes when it ' +
+        'has caught up. Interrupted, it goes on when it is said again, at any node.',
+    )
+    .argument('<dead>', 'id of the node that does not come back', parseNodeId)
+    .argument('<new>', 'id of the node that takes its place, started with --join and an empty data folder', parseNodeId)
+    .argument(
+      '[address]',
+      'host:port of its gRPC port; not needed for a node that `nodes` lists',
+      (text: string) => parseEndpoints(text)[0]!,
+    )
+    .option('--dry-run', 'only say what would be done, and whether it may be')
+    .option('--even-if-it-answers', 'take out a node that still runs; it is told to stop')
+    .option('--wait-timeout <duration>', 'longest wait', parseDuration, 1_800_000);
+  declare(
+    examples(
+      replace,
+      ['replace 3 4 10.0.0.4:50051 --dry-run', 'whether node 3 can be done without'],
+      ['replace 3 4 10.0.0.4:50051', 'asks before it does it, and shows how far it is'],
+      ['replace 3 3 --yes', 'the same machine with an empty data folder'],
+    ),
+    async (session: Session, dead: number, successor: number, address: string | undefined, flags: Flags) => {
+      const request = { dead, successor, address: address ?? '', mayAnswer: flags.evenIfItAnswers === true };
+      const look = await session.cluster.call('Replace', { ...request, isDryRun: true });
+      if (flags.dryRun) {
+        session.rows(look, COLUMNS, look.groups);
+        session.note(`node ${dead} can be replaced: ${look.message}`);
+        return;
+      }
+      if (look.stage === 'CHECK') {
+        await session.confirm(`Node ${dead} is taken out of the cluster for good: ${look.message}.`);
+      }
+      const status = await untilDone(session, request, flags.waitTimeout);
+      session.outcome(status, `${status.message}, in ${status.groups.length} groups`);
+    },
+  );
+}
+
+/** Says it again until it is done. @throws CommandFailure for what does not pass, or takes too long */
+async function untilDone(
+  session: Session,
+  request: { readonly dead: number; readonly successor: number; readonly address: string; readonly mayAnswer: boolean },
+  waitTimeoutMs: number,
+): Promise<ReplaceStatus> {
+  const deadlineMs = performance.now() + waitTimeoutMs;
+  let last = '';
+  try {
+    for (;;) {
+      try {
+        const status = await session.cluster.call('Replace', { ...request, isDryRun: false });
+        if (status.stage === 'DONE') return status;
+        last = describe(status);
+      } catch (error) {
+        if (!(error instanceof CommandFailure) || !PASSING.test(error.message)) throw error;
+        last = error.message;
+      }
+      if (performance.now() >= deadlineMs) {
+        throw new CommandFailure(
+          `not done within ${formatDuration(waitTimeoutMs)} (${last}); the same command goes on where this one ended`,
+        );
+      }
+      session.progress(last);
+      await session.pause(LOOK_MS);
+    }
+  } finally {
+    session.progressDone();
+  }
+}
+
+function describe({ stage, groups, message }: ReplaceStatus): string {
+  if (stage === 'AWAIT_NODE') return message;
+  const end = stage === 'REMOVE' ? 'removed' : 'done';
+  const count = groups.filter(({ state }) => state === end).length;
+  const lag = groups.reduce((sum, { lagEntries, state }) => sum + (state === 'learner' ? lagEntries : 0), 0);
+  const behind = stage === 'CATCH_UP' ? `, ${formatCount(lag)} entries behind` : '';
+  const bar = progressBar(groups.length === 0 ? 0 : count / groups.length);
+  // What a learner that catches up is told every time is no problem.
+  const stuck = groups.find(({ problem, lagEntries }) => problem !== '' && lagEntries === 0);
+  const why = stuck === undefined ? '' : `; group ${stuck.groupId}: ${stuck.problem}`;
+  return `${stage} ${bar}, ${count} of ${groups.length} groups${behind}${why}`;
+}
