@@ -1,79 +1,135 @@
 /**
- * `node bench/cross-group.ts`: what does it cost that keys are in different groups? One node with three groups, in this process,
- * beside 50 clients in this process too. Printed for SET, MSET of two keys in one group, MSET and MGET of two keys in two:
- * operations a second, and CPU time an operation, the clients' included.
+ * `node bench/cross-group.ts`: what does it cost that keys are in different groups? Three nodes with three groups, each a process,
+ * and 50 clients in this one. Printed for each kind of request: how many a second, what it is beside SET, and the CPU
+ * time of the three nodes for a thousand of them, which is what to compare on a machine that others use too.
+ *
+ *   node bench/cross-group.ts [--seconds 4] [--rounds 3] [--clients 50] [--only 'SET;MSET, two groups']
  */
+import { readdirSync, readFileSync } from 'node:fs';
+import { parseArgs } from 'node:util';
 import { Redis } from 'ioredis';
-import { startNode } from '../src/node.ts';
+import { LocalCluster } from '../cmd/cluster/index.ts';
+import { clusterSettings, loadConfig, toClusterNodes } from '../src/config/index.ts';
 import { freePortRange, Scratch } from './scratch.ts';
 
-const HOST = '127.0.0.1';
-const CLIENTS = 50;
-const SECONDS = 4;
-const KEYS = 1_000;
+const NODES = 3;
+const GROUPS = 3;
+const START_TIMEOUT_MS = 60_000;
+const KEYS = 10_000;
+/** Clock ticks of /proc, on every Linux. */
+const TICKS_PER_SECOND = 100;
 
-const scratch = new Scratch();
-const port = await freePortRange(1);
-const node = await startNode(
-  {
-    nodeId: 1,
-    locality: '',
-    clusterName: 'cross-group',
-    dataFolder: scratch.folder,
-    members: [{ nodeId: 1, address: `${HOST}:${port}` }],
-    joins: false,
-    groups: 3,
-    storeMemoryBytes: 64 * 1024 * 1024,
-    redis: { host: HOST, port: 0 },
-    grpc: { host: HOST, port },
-    metrics: { host: HOST, port: 0 },
-    raft: { tickMs: 10, heartbeatMs: 50, electionTimeoutMs: 300 },
-    retentionMs: 60_000,
-    logLevel: 'silent',
+const { values } = parseArgs({
+  options: {
+    seconds: { type: 'string', default: '4' },
+    rounds: { type: 'string', default: '3' },
+    clients: { type: 'string', default: '50' },
+    only: { type: 'string' },
+    folder: { type: 'string' },
   },
-  'bench',
-);
-while (!node.readiness().ready) await new Promise((resolve) => setTimeout(resolve, 10));
-const clients = Array.from({ length: CLIENTS }, () => new Redis(`redis://${node.addresses.redis}`));
+});
+
+type Run = (client: Redis, at: number) => Promise<unknown>;
 
 /** Slots of `a` and `b` with these tags are thirds of the slots apart. */
 const one = (at: number) => `{a}${at % KEYS}`;
 const other = (at: number) => `{b}${at % KEYS}`;
-const RUNS: readonly (readonly [string, (client: Redis, at: number) => Promise<unknown>])[] = [
-  ['SET', (client, at) => client.set(one(at), 'value')],
-  ['MSET, one group', (client, at) => client.mset(one(at), 'value', one(at + 1), 'value')],
-  ['MSET, two groups', (client, at) => client.mset(one(at), 'value', other(at), 'value')],
+const VALUE = 'v'.repeat(100);
+const RUNS: readonly (readonly [string, Run])[] = [
+  ['SET', (client, at) => client.set(one(at), VALUE)],
+  ['MULTI, one group', (client, at) => client.multi().set(one(at), VALUE).exec()],
+  ['MSET, one group', (client, at) => client.mset(one(at), VALUE, one(at + 1), VALUE)],
+  ['MSET, two groups', (client, at) => client.mset(one(at), VALUE, other(at), VALUE)],
+  ['MULTI, two groups', (client, at) => client.multi().incr(`${one(at)}n`).incr(`${other(at)}n`).exec()],
   ['MGET, one group', (client, at) => client.mget(one(at), one(at + 1))],
   ['MGET, two groups', (client, at) => client.mget(one(at), other(at))],
 ];
 
+/** CPU time of the processes that this one has started. */
+function nodesCpuMs(): number {
+  let ticks = 0;
+  for (const name of readdirSync('/proc')) {
+    if (!/^\d+$/.test(name)) continue;
+    try {
+      const stat = readFileSync(`/proc/${name}/stat`, 'latin1');
+      const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+      if (Number(fields[1]) === process.pid) ticks += Number(fields[11]) + Number(fields[12]);
+    } catch {
+      // It has ended meanwhile.
+    }
+  }
+  return (ticks * 1000) / TICKS_PER_SECOND;
+}
+
+const median = (numbers: readonly number[]): number => [...numbers].sort((a, b) => a - b)[numbers.length >> 1] ?? NaN;
+
+interface Figures {
+  readonly rate: number;
+  /** Of the nodes, for a thousand operations. */
+  readonly cpuMs: number;
+  readonly failures: number;
+}
+
+async function measure(clients: readonly Redis[], run: Run): Promise<Figures> {
+  let done = 0;
+  let next = 0;
+  let failures = 0;
+  const beganMs = performance.now();
+  const untilMs = beganMs + Number(values.seconds) * 1_000;
+  const cpuMs = nodesCpuMs();
+  await Promise.all(
+    clients.map(async (client) => {
+      while (performance.now() < untilMs) {
+        await run(client, next++).then(
+          () => done++,
+          () => failures++,
+        );
+      }
+    }),
+  );
+  const rate = (done * 1_000) / (performance.now() - beganMs);
+  return { rate, cpuMs: ((nodesCpuMs() - cpuMs) * 1_000) / done, failures };
+}
+
+const scratch = new Scratch(values.folder);
+const first = await freePortRange(3 * NODES);
+const flags = {
+  'redis.port': first,
+  'grpc.port': first + NODES,
+  'metrics.port': first + 2 * NODES,
+  nodes: NODES,
+  groups: GROUPS,
+  dataFolder: scratch.newFolder('kvorum'),
+};
+const cluster = new LocalCluster({
+  nodes: toClusterNodes(loadConfig(clusterSettings, { flags, environment: {} }).values),
+});
+scratch.own(() => cluster.stop(10_000));
+process.once('SIGINT', () => void scratch.clean().then(() => process.exit(130)));
 try {
-  for (const [name, run] of RUNS) {
-    let done = 0;
-    let next = 0;
-    let failed = 0;
-    const untilMs = performance.now() + SECONDS * 1_000;
-    const before = process.cpuUsage();
-    const beganMs = performance.now();
-    await Promise.all(
-      clients.map(async (client) => {
-        while (performance.now() < untilMs) {
-          await run(client, next++).then(
-            () => done++,
-            () => failed++,
-          );
-        }
-      }),
-    );
-    const { user, system } = process.cpuUsage(before);
-    const rate = (done / (performance.now() - beganMs)) * 1_000;
-    const cpu = (user + system) / done;
-    console.log(
-      `${name.padEnd(18)} ${rate.toFixed(0).padStart(8)} ops/s ${cpu.toFixed(0).padStart(6)} us CPU an operation, ${failed} failed`,
-    );
+  cluster.start();
+  const members = await cluster.ready(START_TIMEOUT_MS);
+  const addresses = members.map(({ addresses: { redis } }) => redis);
+  const clients = Array.from(
+    { length: Number(values.clients) },
+    (_, at) => new Redis(`redis://${addresses[at % NODES]}`),
+  );
+  const wanted = RUNS.filter(([name]) => values.only === undefined || values.only.split(';').includes(name));
+  const all = new Map<string, Figures[]>(wanted.map(([name]) => [name, []]));
+  for (const [, run] of wanted) await measure(clients, run);
+  for (let round = 0; round < Number(values.rounds); round++) {
+    for (const [name, run] of wanted) all.get(name)!.push(await measure(clients, run));
+  }
+  for (const client of clients) client.disconnect();
+  const rateOf = (name: string): number => median((all.get(name) ?? []).map(({ rate }) => rate));
+  for (const [name, figures] of all) {
+    const rate = rateOf(name);
+    const cpuMs = median(figures.map((each) => each.cpuMs));
+    const share = `${(rate / rateOf('SET')).toFixed(2)} x SET`;
+    const failures = figures.reduce((sum, each) => sum + each.failures, 0);
+    const cpu = `${cpuMs.toFixed(0).padStart(6)} ms CPU a thousand`;
+    console.log(`${name.padEnd(18)} ${rate.toFixed(0).padStart(8)} ops/s ${share.padStart(12)} ${cpu}, ${failures} failed`);
   }
 } finally {
-  for (const client of clients) client.disconnect();
-  await node.stop();
   await scratch.clean();
 }

@@ -9,7 +9,7 @@
  *   SET_GC    := threshold u64
  *   PURGE     := commitTs u64, count u32, (key, versionTs u64)*
  *   SPAN, IMPORT: see span-entries.ts
- *   ONE_PHASE to RESOLVE: see txn/entries.ts
+ *   ONE_PHASE to TOGETHER: see txn/entries.ts
  *   key, value, end := length u32, bytes
  *
  * A unit is a set of commands with one fate: commands of one entry that touch a common written key are merged (see
@@ -31,6 +31,7 @@ export const Opcode = {
   Push: 0x15,
   Forget: 0x16,
   Resolve: 0x17,
+  Together: 0x18,
   Batch: 0x20,
   SetGc: 0x30,
   PurgeExpired: 0x31,

@@ -135,6 +135,7 @@ export class GroupExecutor {
       clock: this.clock,
       reads: this.reads,
       waits: this.lockWaits,
+      scheduler: this.scheduler,
       now: () => options.hlc.peek(),
       propose: (build, isUrgent) => this.proposeAside(build, isUrgent),
       submit: (operation) => this.submit(operation as Operation<unknown>),

@@ -115,6 +115,3 @@ export class LostLockError extends KvorumError {
 /** A timestamp so many milliseconds later. */
 export const laterBy = (ts: HlcTimestamp, ms: Millis): HlcTimestamp =>
   hlcTimestamp(ts + (BigInt(Math.ceil(ms)) << 16n));
-
-/** A string that stands for a key in maps. */
-export const nameOf = (key: Buffer): string => key.toString('latin1');

@@ -7,6 +7,7 @@
  *   PUSH    := ts u64, who, deadlineTs u64
  *   FORGET  := ts u64, olderThanTs u64, count u32, (key, txnId)*
  *   RESOLVE := ts u64, count u32, (key, txnId, isRange u8, [end], isCommitted u8, [commitTs u64])*
+ *   TOGETHER := count u32, entry*        (each of the above but FORGET, as bytes with their length)
  *   who     := txnId, primary, startTs u64
  *   intent  := key, kind u8, isExpected u8, [expected u64], [put: value, expireTs u64]
  *   finish  := isPrimary u8, groups, writes, reads, ranges
@@ -227,6 +228,29 @@ export function readResolve(reader: EntryReader): ResolveEntry {
   });
   reader.end();
   return { ts, verdicts };
+}
+
+/** TOGETHER: several entries of transactions, no two of which touch one key, as one. */
+export function encodeTogether(entries: readonly Buffer[]): Buffer {
+  let size = 6;
+  for (const entry of entries) size += 4 + entry.length;
+  const buffer = Buffer.allocUnsafe(size);
+  buffer[0] = Opcode.Together;
+  buffer[1] = CODEC;
+  let offset = buffer.writeUInt32BE(entries.length, 2);
+  for (const entry of entries) {
+    offset = buffer.writeUInt32BE(entry.length, offset);
+    buffer.set(entry, offset);
+    offset += entry.length;
+  }
+  return buffer;
+}
+
+/** Reads the body of a TOGETHER. @throws CorruptEntryError */
+export function readTogether(reader: EntryReader): Buffer[] {
+  const entries = readList(reader, () => reader.bytes());
+  reader.end();
+  return entries;
 }
 
 /** FORGET: removes fates that nobody can ask for any more. */

@@ -2,8 +2,7 @@
  * A group's leader as coordinators see it: `TxnGroup`. Decides from applied state whether asking is worth an entry, proposes
  * it in order with the commands, and makes an answer of what apply said.
  */
-import type { HlcTimestamp, Millis } from '../../platform/index.ts';
-import { hlcTimestamp } from '../../platform/index.ts';
+import { type HlcTimestamp, hlcTimestamp, type Millis, type Scheduler } from '../../platform/index.ts';
 import { BusyError, LockedError, RangeBusyError } from '../errors.ts';
 import type { GroupClock } from '../group-clock.ts';
 import type { GroupReads, GroupReadsOptions } from '../group-reads.ts';
@@ -12,6 +11,7 @@ import { ownerOf } from '../ownership.ts';
 import type { EntryResult } from '../state-machine.ts';
 import { type LiveValue, type Operation, physicalMs, type ScanPage, type ScanRequest } from '../types.ts';
 import { encodeAbort, encodeCommit, encodePrepare, encodePush, encodeResolve } from './entries.ts';
+import { TxnGatherer } from './gatherer.ts';
 import { decodeFate, fateName, type Lock } from './lock-rows.ts';
 import { type LockWaits, MAX_LOCK_WAIT_MS } from './lock-waits.ts';
 import { factsOf, type TxnAnswer } from './txn-state.ts';
@@ -50,6 +50,7 @@ export interface LeaderTxnsOptions extends GroupReadsOptions {
   readonly clock: GroupClock;
   readonly reads: GroupReads;
   readonly waits: LockWaits;
+  readonly scheduler: Scheduler;
   /** The present time. */
   readonly now: () => HlcTimestamp;
   /** Proposes an entry behind everything that was evaluated; `build` gets its timestamp. Urgent ones do not wait for room. */
@@ -73,9 +74,11 @@ export class LeaderTxns implements TxnGroup {
   private readonly options: LeaderTxnsOptions;
   /** PREPAREs on their way. */
   private readonly preparing = new Set<Promise<unknown>>();
+  private readonly gatherer: TxnGatherer;
 
   constructor(options: LeaderTxnsOptions) {
     this.options = options;
+    this.gatherer = new TxnGatherer(options);
   }
 
   /** Hears of a lock that somebody waits for, once while they do: its fate should be asked for. */
@@ -213,10 +216,14 @@ export class LeaderTxns implements TxnGroup {
     ranges: readonly RangeIntent[],
     isOnePhase: boolean,
   ): Promise<TxnAnswer> {
-    const proposal = this.options.propose(
-      (ts) => encodePrepare({ ...request, ranges, ts, oldestStartTs: before(ts, MAX_TXN_AGE_MS) }, isOnePhase),
-      false,
-    ) as Promise<TxnAnswer>;
+    let bytes = 128;
+    for (const { key, value } of request.keys) bytes += key.length + value.length + 32;
+    const proposal = this.gatherer.add({
+      keys: ranges.length > 0 ? undefined : [request.primary, ...request.keys.map(({ key }) => key)],
+      bytes,
+      isUrgent: false,
+      build: (ts) => encodePrepare({ ...request, ranges, ts, oldestStartTs: before(ts, MAX_TXN_AGE_MS) }, isOnePhase),
+    });
     this.preparing.add(proposal);
     try {
       return await proposal;
@@ -280,18 +287,29 @@ export class LeaderTxns implements TxnGroup {
 
   // ---- COMMIT, ABORT, PUSH, RESOLVE
 
+  /** What ends locks does not wait for room: whoever has filled the log may be waiting for them. */
+  private urgent(keys: readonly Buffer[] | undefined, build: (ts: HlcTimestamp) => Buffer): Promise<TxnAnswer> {
+    return this.gatherer.add({ keys, bytes: 64 * (1 + (keys?.length ?? 0)), isUrgent: true, build });
+  }
+
   async commit(request: CommitRequest): Promise<CommitReply> {
-    const { clock, propose } = this.options;
-    this.admit([...request.writes, ...request.reads], request.ranges);
+    const { clock } = this.options;
+    const keys = [...request.writes, ...request.reads];
+    this.admit(keys, request.ranges);
+    // Every entry that is proposed from here on is above it.
     clock.observeForeign(request.commitTs, clock.maxLeadMs);
-    const answer = (await propose((ts) => encodeCommit({ ...request, ts }), true)) as TxnAnswer;
+    const answer = await this.urgent(request.ranges.length > 0 ? undefined : keys, (ts) =>
+      encodeCommit({ ...request, ts }),
+    );
     return this.replied(answer) as CommitReply;
   }
 
   async abort(request: FinishRequest): Promise<Fate> {
-    const keys = [...request.writes, ...request.reads];
-    this.admit(request.isPrimary ? [request.primary, ...keys] : keys, request.ranges);
-    const answer = (await this.options.propose((ts) => encodeAbort({ ...request, ts }), true)) as TxnAnswer;
+    const keys = [...(request.isPrimary ? [request.primary] : []), ...request.writes, ...request.reads];
+    this.admit(keys, request.ranges);
+    const answer = await this.urgent(request.ranges.length > 0 ? undefined : keys, (ts) =>
+      encodeAbort({ ...request, ts }),
+    );
     return this.replied(answer) as Fate;
   }
 
@@ -318,15 +336,16 @@ export class LeaderTxns implements TxnGroup {
   async push({ txnId, primary, startTs }: TxnIdentity, deadlineTs: HlcTimestamp): Promise<PushReply> {
     this.admit([primary], NO_RANGES);
     const build = (ts: HlcTimestamp): Buffer => encodePush({ txnId, primary, startTs, deadlineTs, ts });
-    return this.replied((await this.options.propose(build, true)) as TxnAnswer) as PushReply;
+    return this.replied(await this.urgent([primary], build)) as PushReply;
   }
 
   async resolve(verdicts: readonly Verdict[]): Promise<number> {
-    const { clock, propose } = this.options;
+    const { clock } = this.options;
     for (const { fate } of verdicts) {
       if (fate.kind === 'committed') clock.observeForeign(fate.commitTs, clock.maxLeadMs);
     }
-    const answer = (await propose((ts) => encodeResolve({ ts, verdicts }), true)) as TxnAnswer;
+    const keys = verdicts.map(({ key }) => key);
+    const answer = await this.urgent(keys, (ts) => encodeResolve({ ts, verdicts }));
     return answer.kind === 'ended' ? answer.count : 0;
   }
 

@@ -40,6 +40,9 @@ export interface FateRow {
   readonly participants: readonly GroupId[];
 }
 
+/** A string that stands for a key in maps. */
+export const nameOf = (key: Buffer): string => key.toString('latin1');
+
 /** Name of a lock's row. */
 export const lockName = ({ txnId, end }: Pick<LockFacts, 'txnId' | 'end'>): Buffer =>
   end === undefined

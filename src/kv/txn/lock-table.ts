@@ -4,9 +4,8 @@
  */
 import { assert, type HlcTimestamp } from '../../platform/index.ts';
 import type { SideRow } from '../../store/index.ts';
-import { decodeLock, isLockName, type Lock, lockName } from './lock-rows.ts';
+import { decodeLock, isLockName, type Lock, lockName, nameOf } from './lock-rows.ts';
 
-const nameOf = (key: Buffer): string => key.toString('latin1');
 const isWrite = (lock: Lock): boolean => lock.kind === 'put' || lock.kind === 'delete';
 const isWithin = (key: Buffer, start: Buffer, end: Buffer | undefined): boolean =>
   Buffer.compare(start, key) <= 0 && (end === undefined || Buffer.compare(key, end) < 0);

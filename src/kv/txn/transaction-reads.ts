@@ -20,7 +20,8 @@ import { assert } from '../../platform/index.ts';
 import { NotOwnerError } from '../errors.ts';
 import type { LiveValue } from '../types.ts';
 import { divide, pause, persist } from './coordinator-patience.ts';
-import { type CoordinatorParts, nameOf } from './coordinator-types.ts';
+import type { CoordinatorParts } from './coordinator-types.ts';
+import { nameOf } from './lock-rows.ts';
 import { versionOf } from './transaction-view.ts';
 
 /** Values by key name. */

@@ -14,11 +14,11 @@ import {
   type CoordinatorParts,
   type GrantedTimestamp,
   type Isolation,
-  nameOf,
   RetryTooOldError,
   TransactionAbortedError,
   type TransactionLimits,
 } from './coordinator-types.ts';
+import { nameOf } from './lock-rows.ts';
 import { Transaction } from './transaction.ts';
 import { type ReadValues, readKeys, readTogether } from './transaction-reads.ts';
 import { BufferedView } from './transaction-view.ts';

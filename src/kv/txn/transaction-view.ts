@@ -5,7 +5,7 @@
 import type { HlcTimestamp } from '../../platform/index.ts';
 import { assert, hlcTimestamp } from '../../platform/index.ts';
 import type { KeyView, LiveValue } from '../types.ts';
-import { nameOf } from './coordinator-types.ts';
+import { nameOf } from './lock-rows.ts';
 import type { KeyIntent } from './types.ts';
 
 const NO_BYTES = Buffer.alloc(0);

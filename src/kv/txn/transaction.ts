@@ -14,11 +14,11 @@ import { checkSize } from './coordinator-size.ts';
 import {
   type CoordinatorParts,
   type GrantedTimestamp,
-  nameOf,
   RetryTooOldError,
   TransactionAbortedError,
   TransactionUnknownError,
 } from './coordinator-types.ts';
+import { nameOf } from './lock-rows.ts';
 import { type ReadValues, readKeys } from './transaction-reads.ts';
 import { BufferedView, readIntent, versionOf } from './transaction-view.ts';
 import type { KeyIntent, TxnIdentity } from './types.ts';

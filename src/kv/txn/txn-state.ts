@@ -4,7 +4,8 @@
  */
 import { assertNever, type HlcTimestamp, type LogIndex } from '../../platform/index.ts';
 import type { GroupStore, StoreWriter } from '../../store/index.ts';
-import { ABSENT, type EntryReader, Opcode } from '../entry.ts';
+import { ABSENT, EntryReader, Opcode } from '../entry.ts';
+import { CorruptEntryError } from '../errors.ts';
 import { overlapping, ownerOf, rangeFloor } from '../ownership.ts';
 import type { SpanState } from '../span-state.ts';
 import {
@@ -20,6 +21,7 @@ import {
   readPrepare,
   readPush,
   readResolve,
+  readTogether,
 } from './entries.ts';
 import {
   decodeFate,
@@ -30,6 +32,7 @@ import {
   fateName,
   type Lock,
   lockName,
+  nameOf,
 } from './lock-rows.ts';
 import type { LockTable } from './lock-table.ts';
 import type {
@@ -47,6 +50,7 @@ import type {
  * What an entry of a transaction answers.
  * - `notOwned`: nothing happened; the group may not write the key (or the range that begins there) now.
  * - `belowFloor`: nothing happened; the entry's timestamp has to be above `floorTs`.
+ * - `together`: what each part of an entry of several answers, in order.
  * - `ended`: locks that a RESOLVE ended, fates that a FORGET removed.
  */
 export type TxnAnswer =
@@ -55,7 +59,8 @@ export type TxnAnswer =
   | PushReply
   | { readonly kind: 'notOwned'; readonly key: Buffer }
   | { readonly kind: 'belowFloor'; readonly floorTs: HlcTimestamp }
-  | { readonly kind: 'ended'; readonly count: number };
+  | { readonly kind: 'ended'; readonly count: number }
+  | { readonly kind: 'together'; readonly answers: readonly TxnAnswer[] };
 
 /** The rest of the state machine, as entries of transactions need it. */
 export interface TxnHost {
@@ -82,6 +87,10 @@ interface Place {
 
 export class TxnState {
   private readonly host: TxnHost;
+  /** Largest timestamp applied before the present entry. */
+  private floorTs: HlcTimestamp = ABSENT;
+  /** Keys that parts of the present entry have written; undefined while it is one alone. */
+  private touched: Set<string> | undefined;
 
   constructor(host: TxnHost) {
     this.host = host;
@@ -89,11 +98,24 @@ export class TxnState {
 
   /** True for the opcodes that this applies. */
   static applies(opcode: number): boolean {
-    return opcode >= Opcode.OnePhase && opcode <= Opcode.Resolve;
+    return opcode >= Opcode.OnePhase && opcode <= Opcode.Together;
   }
 
   /** @throws CorruptEntryError */
-  apply(opcode: number, reader: EntryReader, writer: StoreWriter, index: LogIndex): TxnAnswer | undefined {
+  apply(opcode: number, reader: EntryReader, writer: StoreWriter, index: LogIndex): TxnAnswer {
+    this.floorTs = this.host.largestTs();
+    if (opcode !== Opcode.Together) return this.applyOne(opcode, reader, writer, index);
+    this.touched = new Set();
+    try {
+      const parts = readTogether(reader);
+      const answers = parts.map((part) => this.applyOne(part[0]!, new EntryReader(part), writer, index));
+      return { kind: 'together', answers };
+    } finally {
+      this.touched = undefined;
+    }
+  }
+
+  private applyOne(opcode: number, reader: EntryReader, writer: StoreWriter, index: LogIndex): TxnAnswer {
     const at = (ts: HlcTimestamp): Place => ({ writer, index, ts });
     switch (opcode) {
       case Opcode.OnePhase:
@@ -122,14 +144,22 @@ export class TxnState {
         return this.applyResolve(entry, at(entry.ts));
       }
       default:
-        return undefined;
+        throw new CorruptEntryError(`opcode ${opcode} is none of a transaction's`);
     }
   }
 
   // ---- rows
 
+  /** What earlier parts of an entry have written cannot be read before the whole of it is. */
+  private assertSettled(key: Buffer): void {
+    if (this.touched?.has(nameOf(key)) === true) {
+      throw new CorruptEntryError('two parts of an entry touch one key; whoever proposed it must keep them apart');
+    }
+  }
+
   private setSide({ writer, index, ts }: Place, key: Buffer, name: Buffer, value: Buffer | undefined): void {
     const { spans } = this.host;
+    this.touched?.add(nameOf(key));
     writer.setSide(key, name, value);
     if (spans.isCapturing) spans.captureSide(writer, index, { key, name, value }, ts);
   }
@@ -148,6 +178,7 @@ export class TxnState {
   }
 
   private fateAt(key: Buffer, txnId: Buffer): FateRow | undefined {
+    this.assertSettled(key);
     const row = this.host.store.side(key, fateName(txnId));
     return row === undefined ? undefined : decodeFate(row);
   }
@@ -163,6 +194,7 @@ export class TxnState {
   ) {
     const { spans } = this.host;
     const isPut = lock.kind === 'put';
+    this.touched?.add(nameOf(lock.key));
     if (isPut) writer.put(lock.key, lock.value, commitTs, lock.expireTs);
     else writer.delete(lock.key, commitTs);
     if (spans.isCapturing) spans.capture(writer, index, isPut ? 'put' : 'delete', lock.key, commitTs);
@@ -253,7 +285,7 @@ export class TxnState {
     if (entry.startTs <= entry.oldestStartTs) return { kind: 'tooOld' };
     if (!host.checkAuthority(entry.authorityEpoch)) return { kind: 'wrongAuthority' };
     // Above everything applied, so above every version, range delete and read of every key here.
-    if (ts <= host.largestTs()) return { kind: 'belowFloor', floorTs: host.largestTs() };
+    if (ts <= this.floorTs) return { kind: 'belowFloor', floorTs: this.floorTs };
     for (const key of named) {
       const floorTs = ownerOf(host.spans.table, key, 'write')!.minWriteTs;
       if (ts <= floorTs) return { kind: 'belowFloor', floorTs };
@@ -284,6 +316,7 @@ export class TxnState {
 
   /** The live version of a key at `ts`, ABSENT when there is none. */
   private versionAt(key: Buffer, ts: HlcTimestamp): HlcTimestamp {
+    this.assertSettled(key);
     const latest = this.host.store.latest(key);
     if (latest === undefined || latest.isTombstone) return ABSENT;
     if (latest.expireTs !== ABSENT && latest.expireTs <= ts) return ABSENT;
