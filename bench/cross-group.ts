@@ -40,7 +40,15 @@ const RUNS: readonly (readonly [string, Run])[] = [
   ['MULTI, one group', (client, at) => client.multi().set(one(at), VALUE).exec()],
   ['MSET, one group', (client, at) => client.mset(one(at), VALUE, one(at + 1), VALUE)],
   ['MSET, two groups', (client, at) => client.mset(one(at), VALUE, other(at), VALUE)],
-  ['MULTI, two groups', (client, at) => client.multi().incr(`${one(at)}n`).incr(`${other(at)}n`).exec()],
+  [
+    'MULTI, two groups',
+    (client, at) =>
+      client
+        .multi()
+        .incr(`${one(at)}n`)
+        .incr(`${other(at)}n`)
+        .exec(),
+  ],
   ['MGET, one group', (client, at) => client.mget(one(at), one(at + 1))],
   ['MGET, two groups', (client, at) => client.mget(one(at), other(at))],
 ];
@@ -128,7 +136,9 @@ try {
     const share = `${(rate / rateOf('SET')).toFixed(2)} x SET`;
     const failures = figures.reduce((sum, each) => sum + each.failures, 0);
     const cpu = `${cpuMs.toFixed(0).padStart(6)} ms CPU a thousand`;
-    console.log(`${name.padEnd(18)} ${rate.toFixed(0).padStart(8)} ops/s ${share.padStart(12)} ${cpu}, ${failures} failed`);
+    console.log(
+      `${name.padEnd(18)} ${rate.toFixed(0).padStart(8)} ops/s ${share.padStart(12)} ${cpu}, ${failures} failed`,
+    );
   }
 } finally {
   await scratch.clean();

@@ -12,8 +12,13 @@ export interface Random {
   bytes(length: number): Buffer;
 }
 
+const DRAWN_AHEAD_BYTES = 4096;
+
 /** The machine's random source; `bytes` is cryptographically strong, `next` and `int` need not be. */
 export class SystemRandom implements Random {
+  /** Drawn ahead: each call of the system's source costs more than the few bytes that an id needs. */
+  private drawn = Buffer.alloc(0);
+
   next(): number {
     return Math.random();
   }
@@ -23,7 +28,11 @@ export class SystemRandom implements Random {
   }
 
   bytes(length: number): Buffer {
-    return randomBytes(length);
+    if (length > DRAWN_AHEAD_BYTES / 8) return randomBytes(length);
+    if (this.drawn.length < length) this.drawn = randomBytes(DRAWN_AHEAD_BYTES);
+    const bytes = Buffer.from(this.drawn.subarray(0, length));
+    this.drawn = this.drawn.subarray(length);
+    return bytes;
   }
 }
 

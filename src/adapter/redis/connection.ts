@@ -146,6 +146,11 @@ export class Connection implements LaneOwner, ReroutingHost {
     return this.isClusterPort || this.redirects;
   }
 
+  /** Slot of the reply of the command that is being run. */
+  get newestReply(): number {
+    return this.ring.newest;
+  }
+
   get readOnly(): boolean {
     return this.replicaReads.isOn;
   }
@@ -544,7 +549,7 @@ export class Connection implements LaneOwner, ReroutingHost {
     if (this.ring.settle(slot, reply)) this.scheduleFlush();
   }
 
-  private scheduleFlush(): void {
+  scheduleFlush(): void {
     if (this.flushScheduled || this.closed) return;
     this.flushScheduled = true;
     this.server.scheduleFlush(this);
@@ -554,7 +559,7 @@ export class Connection implements LaneOwner, ReroutingHost {
   flush(): void {
     this.flushScheduled = false;
     if (this.closed) return;
-    if (this.ring.hasWritable) this.write();
+    if (this.ring.hasWritable && !this.multi.holdsReplies(this.ring.oldest)) this.write();
     if (this.closing && this.ring.length === 0) {
       this.socket.end();
       return;

@@ -34,6 +34,16 @@ export class ReplyRing {
     return this.tail - this.head;
   }
 
+  /** The oldest slot that was not written. */
+  get oldest(): number {
+    return this.head;
+  }
+
+  /** The slot that was given out last. */
+  get newest(): number {
+    return this.tail - 1;
+  }
+
   /** Bytes of large replies that wait to be written. */
   get readyBytes(): number {
     return this.settledBytes;

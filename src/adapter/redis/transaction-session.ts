@@ -41,6 +41,10 @@ export interface TransactionHost {
   readonly isClusterPort: boolean;
   /** Keys of several groups are no reason to refuse. */
   readonly mayCross: boolean;
+  /** Slot of the reply of the command that is being run. */
+  readonly newestReply: number;
+  /** Has what is ready written at the end of the present callbacks. */
+  scheduleFlush(): void;
   runAcross(request: GroupRequest): Promise<Reply>;
   ask(group: GroupId, make: (lane: GroupLane, token: number) => GroupRequest): Promise<Reply>;
   runOther(command: ResolvedCommand, args: readonly Buffer[]): Reply | Promise<Reply>;
@@ -50,6 +54,10 @@ export interface TransactionHost {
 export class TransactionSession {
   private readonly host: TransactionHost;
   private open: Transaction | undefined;
+  /** Slot of the MULTI that opened it. */
+  private openedAt = 0;
+  /** Slot of the MULTI whose EXEC is under way, of several the first. */
+  private executing: number | undefined;
   private watched: WatchedKey[] = [];
 
   constructor(host: TransactionHost) {
@@ -65,6 +73,27 @@ export class TransactionSession {
   begin(): void {
     if (this.open !== undefined) throw new RedisError('ERR MULTI calls can not be nested');
     this.open = new Transaction(this.host.db);
+    this.openedAt = this.host.newestReply;
+  }
+
+  /**
+   * True when nothing but "OK" and "QUEUED" of a transaction whose EXEC is under way could be written: its client has sent it
+   * as a whole and is served better by one packet.
+   * @param oldest slot of the oldest reply that was not written
+   */
+  holdsReplies(oldest: number): boolean {
+    return this.executing !== undefined && oldest >= this.executing;
+  }
+
+  private execute(openedAt: number, replies: Promise<Reply>): Promise<Reply> {
+    if (this.executing !== undefined) return replies;
+    this.executing = openedAt;
+    const done = (): void => {
+      this.executing = undefined;
+      this.host.scheduleFlush();
+    };
+    replies.then(done, done);
+    return replies;
   }
 
   /** A command could not be queued: EXEC will abort. Outside a transaction nothing happens. */
@@ -139,7 +168,8 @@ export class TransactionSession {
     const requestOf = (owner: RequestOwner, token: number) =>
       new TransactionRequest(watched, commands, resp, server.settings, owner, token);
     if (group === 'several' && !this.host.mayCross) throw crossGroup();
-    const replies = group === 'several' ? this.host.runAcross(requestOf(alone(), 0)) : this.host.ask(group, requestOf);
+    const asked = group === 'several' ? this.host.runAcross(requestOf(alone(), 0)) : this.host.ask(group, requestOf);
+    const replies = this.execute(this.openedAt, asked);
     if (commands.length < transaction.queue.length) {
       return replies.then((reply) => this.finishMixed(transaction, reply));
     }

@@ -18,6 +18,7 @@ import {
   TransactionAbortedError,
   type TransactionLimits,
 } from './coordinator-types.ts';
+import { Grants } from './grants.ts';
 import { nameOf } from './lock-rows.ts';
 import { Transaction } from './transaction.ts';
 import { type ReadValues, readKeys, readTogether } from './transaction-reads.ts';
@@ -72,11 +73,13 @@ interface Work {
 export class TransactionRunner implements TransactionStarter {
   readonly coordinator: Coordinator;
   private readonly parts: CoordinatorParts;
+  private readonly grants: Grants;
   private readonly limits: TransactionLimits;
 
   constructor(parts: CoordinatorParts) {
-    this.parts = parts;
-    this.coordinator = new Coordinator(parts);
+    this.grants = new Grants(parts.timestamps, parts.clock);
+    this.parts = { ...parts, timestamps: this.grants };
+    this.coordinator = new Coordinator(this.parts);
     this.limits = this.coordinator.limits;
   }
 
@@ -137,7 +140,7 @@ export class TransactionRunner implements TransactionStarter {
         const wanted = [...request.keys, evaluated.key].filter((key) => !values.has(nameOf(key)));
         try {
           // Whoever writes will need it, and mostly the first evaluation is stopped before that is known.
-          const readTs = request.isolation === 'snapshot' ? (await this.grant(work)).ts : undefined;
+          const readTs = request.isolation === 'snapshot' ? (await this.grant(work, false)).ts : undefined;
           const read = await readKeys(this.parts, distinct(wanted), deadlineMs, readTs);
           for (const [name, value] of read) values.set(name, value);
         } catch (error) {
@@ -217,8 +220,15 @@ export class TransactionRunner implements TransactionStarter {
     return outcome.kind === 'committed' ? answer(evaluated, outcome.commitTs) : outcome;
   }
 
-  private grant(work: Work): Promise<GrantedTimestamp> {
+  /** @param mayBeRecent it says how old the work is, and nothing is read at it; not after an attempt that may have failed by it */
+  private grant(work: Work, mayBeRecent: boolean): Promise<GrantedTimestamp> {
     if (work.granted === undefined) {
+      const recent = mayBeRecent ? this.grants.recent() : undefined;
+      if (recent !== undefined) {
+        work.grantedMs = recent.askedMs;
+        work.granted = Promise.resolve(recent.granted);
+        return work.granted;
+      }
       work.grantedMs = this.parts.clock.monotonicMs();
       work.granted = persist(this.parts, work.deadlineMs, () => this.parts.timestamps.timestamp());
     }
@@ -226,7 +236,7 @@ export class TransactionRunner implements TransactionStarter {
   }
 
   private async plan(intents: readonly KeyIntent[], work: Work, txnId: Buffer | undefined): Promise<CommitPlan> {
-    const granted = await this.grant(work);
+    const granted = await this.grant(work, work.ageTs === undefined);
     work.ageTs ??= granted.ts;
     const primary = primaryOf(intents, []);
     return {
