@@ -19,6 +19,7 @@ export const FEATURES: { readonly [name: string]: Feature } = {
   'ranges.move': { bit: 0, description: 'ranges travel between groups (span and import entries in the log)' },
   'groups.create': { bit: 1, description: 'groups are created and removed while the cluster runs' },
   'ranges.balance': { bit: 2, description: 'nodes report load, and the catalog leader splits, merges and moves by it' },
+  'gc.safepoint': { bit: 3, description: 'groups let go of the past together (TXN_FLOOR entries in the log)' },
 };
 
 /** What a node of this program puts into `NodeRow.capabilities`. */

@@ -31,6 +31,11 @@ export const SETTINGS = {
     description: 'activates features as soon as the programs of all nodes can do them; there is no way back',
     values: ['off', 'on'],
   },
+  'gc.retentionMs': {
+    initial: '0',
+    description: 'milliseconds that the past stays readable; 0: what the nodes are configured with (retentionMs)',
+    values: { min: 0, max: 2_592_000_000 },
+  },
   'ranges.max': {
     initial: '100000',
     description: 'number of ranges that automatic splits never pass',

@@ -8,6 +8,7 @@ import {
   type Mutation,
   Opcode,
   readExpectation,
+  readMark,
   readMutation,
   readPurge,
 } from './entry.ts';
@@ -30,6 +31,7 @@ export type DecodedEntry =
   | { readonly opcode: 'hlcLease'; readonly ceilingMs: Millis }
   | ({ readonly opcode: 'tsFence' } & FenceCommand)
   | { readonly opcode: 'setGc'; readonly threshold: HlcTimestamp }
+  | { readonly opcode: 'txnFloor'; readonly floor: HlcTimestamp }
   | { readonly opcode: 'purgeExpired'; readonly commitTs: HlcTimestamp; readonly versions: readonly ExpiredVersion[] }
   | ({ readonly opcode: 'span' } & SpanEntry)
   | ({ readonly opcode: 'import' } & ImportRequest);
@@ -55,11 +57,10 @@ export function decodeEntry(payload: Buffer): DecodedEntry {
       return { opcode: 'hlcLease', ceilingMs: readLease(reader) };
     case Opcode.TsFence:
       return { opcode: 'tsFence', ...readFence(reader) };
-    case Opcode.SetGc: {
-      const threshold = reader.timestamp();
-      reader.end();
-      return { opcode: 'setGc', threshold };
-    }
+    case Opcode.SetGc:
+      return { opcode: 'setGc', threshold: readMark(reader) };
+    case Opcode.TxnFloor:
+      return { opcode: 'txnFloor', floor: readMark(reader) };
     case Opcode.PurgeExpired:
       return { opcode: 'purgeExpired', ...readPurge(reader) };
     case Opcode.Span:

@@ -7,6 +7,7 @@
  *   mutation  := unit u32, kind u8 (1 put, 2 delete, 3 delete range, 4 put with expiry), key, [value | end], [expireTs u64]
  *   HLC_LEASE, TS_FENCE: see time-entries.ts
  *   SET_GC    := threshold u64
+ *   TXN_FLOOR := floor u64
  *   PURGE     := commitTs u64, count u32, (key, versionTs u64)*
  *   SPAN, IMPORT: see span-entries.ts
  *   ONE_PHASE to TOGETHER: see txn/entries.ts
@@ -35,6 +36,7 @@ export const Opcode = {
   Batch: 0x20,
   SetGc: 0x30,
   PurgeExpired: 0x31,
+  TxnFloor: 0x32,
   Span: 0x40,
   Import: 0x41,
 } as const;
@@ -259,12 +261,24 @@ export class EntryReader {
 }
 
 /** SET_GC: raises the GC threshold of the group. */
-export function encodeSetGc(threshold: HlcTimestamp): Buffer {
+export const encodeSetGc = (threshold: HlcTimestamp): Buffer => encodeMark(Opcode.SetGc, threshold);
+
+/** TXN_FLOOR: from here on no transaction that began at or below `floor` gets a lock of the group. */
+export const encodeTxnFloor = (floor: HlcTimestamp): Buffer => encodeMark(Opcode.TxnFloor, floor);
+
+function encodeMark(opcode: number, ts: HlcTimestamp): Buffer {
   const buffer = Buffer.allocUnsafe(10);
-  buffer[0] = Opcode.SetGc;
+  buffer[0] = opcode;
   buffer[1] = CODEC;
-  buffer.writeBigUInt64BE(threshold, 2);
+  buffer.writeBigUInt64BE(ts, 2);
   return buffer;
+}
+
+/** Reads the body of a SET_GC or TXN_FLOOR. @throws CorruptEntryError */
+export function readMark(reader: EntryReader): HlcTimestamp {
+  const ts = reader.timestamp();
+  reader.end();
+  return ts;
 }
 
 /** One key that the leader saw expired, and the version it saw. */

@@ -21,6 +21,8 @@ export const MetaName = {
   Authority: 'kv.authority',
   /** A GC threshold that came with a range while another move needed history: it counts when none does. */
   HeldGc: 'kv.heldGc',
+  /** Transactions that began at or below it get no locks; absent until the first certification for collection. */
+  TxnFloor: 'kv.txnFloor',
 } as const;
 
 /** Stored under `MetaName.Applied` with every entry. */

@@ -12,6 +12,7 @@ export {
   type GroupExecutorOptions,
 } from './executor-options.ts';
 export { forwarded } from './forwarded.ts';
+export * from './gc/index.ts';
 export { type ClockLimits, DEFAULT_CLOCK_LIMITS, GroupClock } from './group-clock.ts';
 export { GroupRouter, type GroupRouterOptions, type RemoteForm, type RoutingOptions, submit } from './group-router.ts';
 export { Hlc, MAX_FORWARD_SKEW_MS, timestampOfMs } from './hlc.ts';

@@ -1,16 +1,15 @@
 /**
- * Periodic work of the groups: the leader deletes expired keys and advances the GC threshold through the log; every
- * replica drops what is below the threshold in small local slices. A group without work costs one comparison a period.
+ * Periodic work of a group's leader: it deletes expired keys and forgets fates through the log. A group without work costs one
+ * comparison a period. Collection is the whole cluster's matter, see gc/safepoint.ts.
  */
 import type { Cancel, HlcTimestamp, LogIndex, Millis, Scheduler } from '../platform/index.ts';
 import { hlcTimestamp } from '../platform/index.ts';
 import type { GroupStore } from '../store/index.ts';
-import { ABSENT, encodePurge, encodeSetGc } from './entry.ts';
+import { encodePurge } from './entry.ts';
 import type { GroupExecutor } from './executor.ts';
-import { type Hlc, timestampOfMs } from './hlc.ts';
+import type { Hlc } from './hlc.ts';
 import { ownerOf } from './ownership.ts';
 import { Forgetting } from './txn/forgetting.ts';
-import { physicalMs } from './types.ts';
 
 /** When and how much. */
 export interface MaintenanceOptions {
@@ -18,22 +17,11 @@ export interface MaintenanceOptions {
   readonly periodMs: Millis;
   /** Keys deleted by one PURGE_EXPIRED entry. */
   readonly purgeBatchKeys: number;
-  /** How far back reads at a timestamp stay possible. */
-  readonly retentionMs: Millis;
-  /** The threshold moves when it would move by more than this. */
-  readonly gcStepMs: Millis;
-  /** One slice of garbage collection, and the pause after it. */
-  readonly gcSliceMs: Millis;
-  readonly gcPauseMs: Millis;
 }
 
 export const DEFAULT_MAINTENANCE: MaintenanceOptions = {
   periodMs: 1000,
   purgeBatchKeys: 1000,
-  retentionMs: 30 * 60_000,
-  gcStepMs: 60_000,
-  gcSliceMs: 5,
-  gcPauseMs: 50,
 };
 
 /** No expiry is later than this. One below the largest timestamp, which has no successor to scan up to. */
@@ -50,21 +38,15 @@ class GroupMaintenance {
   private readonly group: MaintainedGroup;
   private readonly hlc: Hlc;
   private readonly options: MaintenanceOptions;
-  private readonly pause: (ms: Millis) => Promise<void>;
   private readonly forgetting: Forgetting;
   private running: Promise<void> | undefined;
   /** Applied index at which the store was seen to hold no key with an expiry at all. */
   private noExpiryAt: LogIndex = -1;
-  /** Applied index right after the last SET_GC: nothing newer means nothing to forget. */
-  private gcSetAt: LogIndex = -1;
-  /** Threshold below which garbage has been dropped here. */
-  private collectedTo: HlcTimestamp = ABSENT;
 
-  constructor(group: MaintainedGroup, hlc: Hlc, options: MaintenanceOptions, pause: (ms: Millis) => Promise<void>) {
+  constructor(group: MaintainedGroup, hlc: Hlc, options: MaintenanceOptions) {
     this.group = group;
     this.hlc = hlc;
     this.options = options;
-    this.pause = pause;
     this.forgetting = new Forgetting(group.store, (build) => group.executor.proposeMaintenance(build));
   }
 
@@ -86,12 +68,9 @@ class GroupMaintenance {
   }
 
   private async round(isStopped: () => boolean): Promise<void> {
-    if (this.group.executor.isServing) {
-      await this.purge(isStopped);
-      await this.advanceThreshold();
-      await this.forgetting.run(this.hlc.peek());
-    }
-    await this.collect(isStopped);
+    if (!this.group.executor.isServing) return;
+    await this.purge(isStopped);
+    await this.forgetting.run(this.hlc.peek());
   }
 
   private async purge(isStopped: () => boolean): Promise<void> {
@@ -108,27 +87,6 @@ class GroupMaintenance {
     const index = store.appliedIndex;
     if ((await store.expired(END_OF_TIME, 1)).length === 0) this.noExpiryAt = index;
   }
-
-  private async advanceThreshold(): Promise<void> {
-    const { store, executor } = this.group;
-    if (store.appliedIndex === this.gcSetAt) return;
-    const targetMs = physicalMs(this.hlc.peek()) - this.options.retentionMs;
-    if (targetMs - physicalMs(hlcTimestamp(store.gcThreshold)) <= this.options.gcStepMs) return;
-    if (await executor.proposeMaintenance(() => encodeSetGc(timestampOfMs(targetMs)))) {
-      this.gcSetAt = store.appliedIndex;
-    }
-  }
-
-  private async collect(isStopped: () => boolean): Promise<void> {
-    const { store } = this.group;
-    const threshold = store.gcThreshold;
-    if (threshold <= this.collectedTo) return;
-    while (!(await store.collectGarbage(this.options.gcSliceMs))) {
-      if (isStopped()) return;
-      await this.pause(this.options.gcPauseMs);
-    }
-    this.collectedTo = threshold;
-  }
 }
 
 /** Runs the periodic work of all groups of a node. */
@@ -141,7 +99,6 @@ export class Maintenance {
   private readonly onError: (error: unknown) => void;
   private timer: Cancel | undefined;
   private isStopped = false;
-  private readonly pauses = new Set<() => void>();
   private current: Promise<void> = Promise.resolve();
 
   /** @param onError hears of a round that failed; the next one is made all the same */
@@ -161,7 +118,7 @@ export class Maintenance {
 
   /** Looks after a group from the next round on. @returns ends that, and settles when no round of it is under way */
   add(group: MaintainedGroup): () => Promise<void> {
-    const maintenance = new GroupMaintenance(group, this.hlc, this.settings, (ms) => this.pause(ms));
+    const maintenance = new GroupMaintenance(group, this.hlc, this.settings);
     this.groups.add(maintenance);
     return () => {
       this.groups.delete(maintenance);
@@ -189,24 +146,10 @@ export class Maintenance {
     }
   }
 
-  private pause(ms: Millis): Promise<void> {
-    if (this.isStopped) return Promise.resolve();
-    return new Promise((resolve) => {
-      const wake = (): void => {
-        cancel();
-        this.pauses.delete(wake);
-        resolve();
-      };
-      const cancel = this.scheduler.after(ms, wake);
-      this.pauses.add(wake);
-    });
-  }
-
   /** Settles when the round under way has ended. */
   async stop(): Promise<void> {
     this.isStopped = true;
     this.timer?.();
-    for (const wake of [...this.pauses]) wake();
     await this.current;
   }
 }

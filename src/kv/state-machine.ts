@@ -18,8 +18,9 @@ import {
 } from '../raftengine/index.ts';
 import type { GroupStore, StoreWriter } from '../store/index.ts';
 import { type Authority, applyFence, type FenceReply, FIRST_AUTHORITY } from './authority.ts';
-import { ABSENT, EntryReader, MutationKind, Opcode, readPurge } from './entry.ts';
+import { ABSENT, EntryReader, MutationKind, Opcode, readMark, readPurge } from './entry.ts';
 import { CorruptEntryError } from './errors.ts';
+import { TxnFloor } from './gc/txn-floor.ts';
 import {
   decodeAppliedMeta,
   decodeConf,
@@ -80,6 +81,8 @@ export class GroupStateMachine implements StateMachine {
   readonly locks = new LockTable();
   /** Entries of transactions. */
   readonly txns: TxnState;
+  /** How old a transaction may be that asks for a lock. */
+  readonly txnFloor: TxnFloor;
   private isConfStored = false;
   private leadershipListener: ((event: LeadershipEvent) => void) | undefined;
   /** The last event that nobody listened to yet. */
@@ -91,8 +94,10 @@ export class GroupStateMachine implements StateMachine {
     this.onAdopted = options.onAdopted ?? (() => undefined);
     this.conf = options.initialConf;
     this.spans = new SpanState(options.store, this.locks);
+    this.txnFloor = new TxnFloor(options.store);
     this.txns = new TxnState({
       store: options.store,
+      isTooOld: (startTs) => this.txnFloor.refuses(startTs),
       spans: this.spans,
       locks: this.locks,
       largestTs: () => this.largestTs,
@@ -223,12 +228,14 @@ export class GroupStateMachine implements StateMachine {
       case Opcode.TsFence:
         return this.applyFence(reader, writer);
       case Opcode.SetGc: {
-        const threshold = reader.timestamp();
-        reader.end();
+        const threshold = readMark(reader);
         const isPinned = this.spans.isPinned || (this.locks.oldestMinCommitTs() ?? threshold + 1n) <= threshold;
         if (threshold > this.store.gcThreshold && !isPinned) this.store.setGcThreshold(writer, threshold);
         return undefined;
       }
+      case Opcode.TxnFloor:
+        this.txnFloor.raise(readMark(reader), writer);
+        return undefined;
       case Opcode.PurgeExpired:
         this.applyPurge(reader, writer, index);
         return undefined;
@@ -444,6 +451,7 @@ export class GroupStateMachine implements StateMachine {
     this.authorityNow = loaded.authority;
     this.isConfStored = loaded.isConfStored;
     this.spans.reload();
+    this.txnFloor.reload();
     this.locks.reload(this.store.residentSides());
   }
 

@@ -22,6 +22,7 @@ import {
   ForwardingCatalogClient,
   ForwardingSpanClient,
   type FoundingConfiguration,
+  type GcTimes,
   Heartbeats,
   Hlc,
   KvCatalogGroup,
@@ -30,6 +31,7 @@ import {
   MoveDriver,
   type MoveLimits,
   NodeAgent,
+  NodeGc,
   type NodeKvService,
   OracleChannel,
   OracleClient,
@@ -70,7 +72,7 @@ import { DocumentFollower } from './document-follower.ts';
 import { GroupHost } from './group-host.ts';
 import { type Readiness, readinessOf } from './readiness.ts';
 import { storeShare } from './store-budget.ts';
-import { mayMove, Upkeep } from './upkeep.ts';
+import { collectable, mayMove, Upkeep } from './upkeep.ts';
 
 /** Everything that a node needs from the world outside. */
 export interface NodeParts {
@@ -104,6 +106,8 @@ export interface NodeParts {
   readonly locality?: string;
   /** Periods of balancing that differ from the defaults; those of load are the same on all nodes. */
   readonly balance?: BalancerTimes;
+  /** Bounds and periods of collection that differ from the defaults. */
+  readonly gc?: GcTimes;
   /** Periods of background work that differ from the defaults. */
   readonly work?: Partial<WorkTimes>;
   /** Measures the machine for operators; left out where there is none. */
@@ -134,6 +138,8 @@ export interface AssembledNode {
   readonly oracle: OracleClient;
   /** Runs what spans groups. */
   readonly transactions: TransactionRunner;
+  /** How this node lets go of the past. */
+  readonly gc: NodeGc;
   /** Reads that this node's replicas may answer. */
   readonly reads: ReplicaReads;
   /** How the clock of a group that is to become the oracle compares with this node's own. */
@@ -251,7 +257,7 @@ export async function assembleNode(parts: NodeParts): Promise<AssembledNode> {
     random,
     hlc,
     limits: parts.kv?.limits ?? {},
-    maintenance: { ...parts.kv?.maintenance, retentionMs: parts.retentionMs },
+    maintenance: parts.kv?.maintenance ?? {},
     onAccess: recorder.onAccess,
     onBackgroundError,
   });
@@ -407,6 +413,20 @@ export async function assembleNode(parts: NodeParts): Promise<AssembledNode> {
     maxPromoteLag: engine.limits.maxPromoteLag,
     knownNodes: () => parts.members.map((member) => ({ nodeId: nodeId(member.nodeId), address: member.address })),
   });
+  const gc = new NodeGc({
+    nodeId: self,
+    incarnation: parts.incarnation,
+    kv,
+    network,
+    catalog,
+    groups: () => host.all().map(collectable),
+    clock,
+    scheduler,
+    random,
+    retentionMs: parts.retentionMs,
+    times: parts.gc ?? {},
+    onError: onBackgroundError,
+  });
   const moves = new MoveDriver({
     source: catalogLeader,
     catalog,
@@ -506,6 +526,7 @@ export async function assembleNode(parts: NodeParts): Promise<AssembledNode> {
   resolver.start();
   reads.start();
   upkeep.start();
+  gc.start();
   return {
     kv,
     engine,
@@ -517,6 +538,7 @@ export async function assembleNode(parts: NodeParts): Promise<AssembledNode> {
     catalog,
     oracle,
     transactions,
+    gc,
     reads,
     shadow,
     storeActivity,
@@ -531,7 +553,7 @@ export async function assembleNode(parts: NodeParts): Promise<AssembledNode> {
       reads.stop();
       const switched = authority.stop();
       agent.stop();
-      const kept = upkeep.stop();
+      const kept = Promise.all([upkeep.stop(), gc.stop()]);
       watch.stop();
       watchServer.stop();
       const driven = moves.stop();

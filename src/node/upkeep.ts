@@ -6,13 +6,14 @@ import {
   DEFAULT_MOVE_LIMITS,
   FeatureActivator,
   type ForwardingSpanClient,
+  type GcGroup,
   type LoadedGroup,
   type MoveLimits,
   signpostWork,
   WorkRunner,
   type WorkTimes,
 } from '../kv/index.ts';
-import type { GroupHost } from './group-host.ts';
+import type { GroupHost, HostedGroup } from './group-host.ts';
 
 export interface UpkeepOptions extends Omit<BalancerOptions, 'groups'> {
   readonly host: GroupHost;
@@ -33,6 +34,14 @@ export class Upkeep {
     const { host, spans, incarnation, nodeId, catalog, leader, clock, scheduler, random, onError } = options;
     const { signpostMs, sweepMs } = { ...DEFAULT_MOVE_LIMITS, ...options.moves };
     this.balancer = new Balancer({ ...options, groups: () => host.all().map(loadedGroup) });
+    const signposts = signpostWork({
+      catalog,
+      spans,
+      clock,
+      signpostMs,
+      sweepMs,
+      onError: (_job, error) => onError(error),
+    });
     this.runner = new WorkRunner({
       nodeId,
       incarnation,
@@ -41,7 +50,7 @@ export class Upkeep {
       scheduler,
       random,
       times: { lookMs: sweepMs / 2, ...options.work },
-      units: [signpostWork({ catalog, spans, clock, signpostMs, sweepMs, onError: (_job, error) => onError(error) })],
+      units: () => [signposts],
       onError: (_unit, error) => onError(error),
     });
     this.activator = new FeatureActivator({ leader, scheduler, onError });
@@ -65,6 +74,16 @@ const loadedGroup = ({ groupId, executor, raft, store }: ReturnType<GroupHost['a
   isServing: executor.isServing,
   status: () => raft.status(),
   bytes: async (start, end) => store.approximateBytes?.(start, end),
+});
+
+/** A replica as collection sees it. */
+export const collectable = ({ groupId, executor, raft, stateMachine, store }: HostedGroup): GcGroup => ({
+  groupId,
+  executor,
+  stateMachine,
+  store,
+  isServing: executor.isServing,
+  status: () => raft.status(),
 });
 
 /** Whether moves may begin: their entries are read by every replica. */

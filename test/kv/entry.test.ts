@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import { decodeEntry } from '../../src/kv/decoded-entry.ts';
-import { encodeBatch, encodePurge, encodeSetGc, type Mutation } from '../../src/kv/entry.ts';
+import { encodeBatch, encodePurge, encodeSetGc, encodeTxnFloor, type Mutation } from '../../src/kv/entry.ts';
 import { CorruptEntryError } from '../../src/kv/index.ts';
 import {
   type CapturedEffect,
@@ -64,6 +64,7 @@ const GOLDEN = (): Record<string, Buffer> => ({
   tsFence: encodeFence({ kind: 'fence', mode: 'tso', epoch: 3, oracle: groupId(9) }),
   tsOpen: encodeFence({ kind: 'open', epoch: 3, floor: ts(0x018bcfe5_68000007n) }),
   setGc: encodeSetGc(ts(0x018bcfe5_00000000n)),
+  txnFloor: encodeTxnFloor(ts(0x018bcfe5_00000001n)),
   purgeExpired: encodePurge(ts(0x018bcfe5_68000009n), [{ key: bytes('old'), commitTs: ts(0x018bcfe5_11110000n) }]),
   span: encodeSpan(ts(0x018bcfe5_6800000bn), { kind: 'captureOn', job: 7, start: bytes('a'), end: undefined }),
   activate: encodeSpan(
@@ -114,6 +115,7 @@ describe('log entries', () => {
       fc.property(timestamp, fc.array(fc.record({ key: buffer, commitTs: timestamp }, plain)), (commitTs, versions) => {
         assert.deepEqual(decodeEntry(encodePurge(commitTs, versions)), { opcode: 'purgeExpired', commitTs, versions });
         assert.deepEqual(decodeEntry(encodeSetGc(commitTs)), { opcode: 'setGc', threshold: commitTs });
+        assert.deepEqual(decodeEntry(encodeTxnFloor(commitTs)), { opcode: 'txnFloor', floor: commitTs });
       }),
     );
   });

@@ -1,7 +1,6 @@
 import { strict as assert } from 'node:assert';
 import { describe, it } from 'node:test';
 import { decodeEntry } from '../../src/kv/decoded-entry.ts';
-import { timestampOfMs } from '../../src/kv/index.ts';
 import { Maintenance, type MaintenanceOptions } from '../../src/kv/maintenance.ts';
 import { Bed, bytes } from './fakes.ts';
 import { MemoryStore } from './memory-store.ts';
@@ -63,19 +62,8 @@ describe('maintenance', () => {
     assert.equal(bed.get('k').reply, 'new');
   });
 
-  it('advances the GC threshold through the log and collects in slices', async () => {
-    const bed = new MaintainedBed({ retentionMs: 10_000, gcStepMs: 1000 });
-    bed.set('k', 'v');
-    bed.settle();
-    await bed.pass(1500);
-    assert.equal(bed.opcodes().filter((opcode) => opcode === 'setGc').length, 1);
-    assert.ok(bed.memory.gcThreshold <= timestampOfMs(bed.clock.nowMs() - 10_000));
-    assert.ok(bed.memory.gcThreshold >= timestampOfMs(bed.clock.nowMs() - 12_000));
-    assert.equal(bed.memory.collectedSlices, 3, 'slices until a pass is complete, then none');
-  });
-
   it('does nothing in an idle group', async () => {
-    const bed = new MaintainedBed({ retentionMs: 10_000, gcStepMs: 1000 });
+    const bed = new MaintainedBed();
     bed.set('k', 'v');
     bed.settle();
     await bed.pass(3000);
@@ -84,7 +72,6 @@ describe('maintenance', () => {
     await bed.pass(60_000);
     assert.equal(bed.raft.log.length, entries);
     assert.equal(bed.memory.expiredCalls, calls);
-    assert.equal(bed.memory.collectedSlices, 3);
   });
 
   it('proposes nothing where this node does not lead', async () => {
@@ -110,17 +97,5 @@ describe('maintenance', () => {
     bed.memory.expired = expired;
     await bed.pass(1500);
     assert.equal(bed.store.latest(bytes('k'))?.isTombstone, true);
-  });
-
-  it('stops in the middle of a pass', async () => {
-    const bed = new MaintainedBed({ retentionMs: 10_000, gcStepMs: 1000 });
-    bed.memory.collectGarbage = async () => false;
-    bed.set('k', 'v');
-    bed.settle();
-    await bed.pass(1500);
-    await bed.maintenance.stop();
-    const entries = bed.raft.log.length;
-    await bed.pass(5000);
-    assert.equal(bed.raft.log.length, entries);
   });
 });

@@ -72,6 +72,8 @@ export interface TxnHost {
   /** Takes over a timestamp that was applied. */
   adopt(ts: HlcTimestamp): void;
   checkAuthority(epoch: number): boolean;
+  /** What was certified for collection may not be contradicted by a lock that comes late. */
+  isTooOld(startTs: HlcTimestamp): boolean;
 }
 
 const ROLLED_BACK: Fate = { kind: 'rolledBack' };
@@ -282,7 +284,7 @@ export class TxnState {
       const fate = this.isOwned(key) ? this.fateAt(key, txnId)?.fate : undefined;
       if (fate !== undefined) return fate;
     }
-    if (entry.startTs <= entry.oldestStartTs) return { kind: 'tooOld' };
+    if (entry.startTs <= entry.oldestStartTs || host.isTooOld(entry.startTs)) return { kind: 'tooOld' };
     if (!host.checkAuthority(entry.authorityEpoch)) return { kind: 'wrongAuthority' };
     // Above everything applied, so above every version, range delete and read of every key here.
     if (ts <= this.floorTs) return { kind: 'belowFloor', floorTs: this.floorTs };

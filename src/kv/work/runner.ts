@@ -35,6 +35,9 @@ export interface WorkUnit {
   run(context: WorkContext): Promise<Buffer>;
 }
 
+/** What became of an attempt at a unit: somebody else has it (`held`), or it was left for later. */
+export type AttendResult = 'done' | 'held' | 'left';
+
 /** Periods of a runner. */
 export interface WorkTimes {
   /** Between looks for something to do, plus or minus a fifth so that nodes do not come all at once. */
@@ -56,7 +59,8 @@ export interface WorkRunnerOptions {
   readonly nodeId: NodeId;
   readonly incarnation: Buffer;
   readonly catalog: Pick<CatalogClient, 'run' | 'document'>;
-  readonly units: readonly WorkUnit[];
+  /** The units that this node could take now. */
+  readonly units: () => readonly WorkUnit[];
   readonly clock: Clock;
   readonly scheduler: Scheduler;
   readonly random: Random;
@@ -107,11 +111,31 @@ export class WorkRunner {
     await this.round;
   }
 
+  /**
+   * Does a unit now, whether it is due or not, after what is under way here.
+   * @throws LeaderUnavailableError and the like when the catalog cannot be asked; what the unit threw
+   */
+  async runNow(name: string): Promise<AttendResult> {
+    const unit = this.options.units().find((candidate) => candidate.name === name);
+    assert(unit !== undefined, `there is no unit of work ${name} here`);
+    const asked: WorkUnit = { name, isDue: () => true, run: (context) => unit.run(context) };
+    let failure: unknown;
+    const mine = this.round.then(() =>
+      this.attend(asked, (error) => {
+        failure = error;
+      }),
+    );
+    this.round = mine.then(() => undefined);
+    const result = await mine;
+    if (failure !== undefined) throw failure;
+    return result;
+  }
+
   private schedule(): void {
     if (this.isStopped) return;
     const delayMs = this.times.lookMs * (1 + JITTER * (2 * this.options.random.next() - 1));
     this.cancel = this.options.scheduler.after(delayMs, () => {
-      this.round = this.look().finally(() => this.schedule());
+      this.round = this.round.then(() => this.look()).finally(() => this.schedule());
     });
   }
 
@@ -124,11 +148,15 @@ export class WorkRunner {
       // Nobody leads the catalog: nobody could be given a lease either.
       return;
     }
-    for (const unit of this.options.units) {
+    for (const unit of this.options.units()) {
       if (this.isStopped) return;
       const row = rows.find(({ name }) => name === unit.name);
       const isFree = row?.holder === undefined || row.leaseUntilMs <= this.options.clock.nowMs() || this.isOwn(row);
-      if (isFree && unit.isDue(row?.progress)) await this.attend(unit);
+      if (!isFree || !unit.isDue(row?.progress)) continue;
+      await this.attend(unit, (error, wasLeased) => {
+        // That nobody leads is not news.
+        if (wasLeased || error instanceof CatalogError) this.options.onError(unit.name, error);
+      });
     }
   }
 
@@ -136,18 +164,18 @@ export class WorkRunner {
     return holder === this.options.nodeId && incarnation?.equals(this.options.incarnation) === true;
   }
 
-  /** Leases a unit, does it, and gives it back. */
-  private async attend(unit: WorkUnit): Promise<void> {
-    const { catalog, onError, nodeId: node, incarnation } = this.options;
+  /** Leases a unit, does it, and gives it back. @param onError hears why nothing, or not all, was done */
+  private async attend(unit: WorkUnit, onError: (error: unknown, wasLeased: boolean) => void): Promise<AttendResult> {
+    const { catalog, nodeId: node, incarnation } = this.options;
     const { name } = unit;
     const askedMs = this.options.clock.monotonicMs();
     let notes: Buffer;
     try {
       notes = (await this.lease(name, undefined)).progress;
     } catch (error) {
-      // Somebody was faster, or nobody leads.
-      if (error instanceof CatalogError && error.code !== 'WORK_HELD') onError(name, error);
-      return;
+      if (error instanceof CatalogError && error.code === 'WORK_HELD') return 'held';
+      onError(error, false);
+      return 'left';
     }
     const held = this.hold(unit, askedMs);
     let progress: Buffer | undefined;
@@ -157,7 +185,7 @@ export class WorkRunner {
         progress = await unit.run({ signal: held.abort.signal, notes, save: (saved) => this.renew(held, saved) });
       }
     } catch (error) {
-      if (!held.abort.signal.aborted) onError(name, error);
+      if (!held.abort.signal.aborted) onError(error, true);
     }
     held.cancelRenewal();
     held.cancelEnd();
@@ -167,8 +195,9 @@ export class WorkRunner {
     } catch (error) {
       const isOver = error instanceof CatalogError && error.code === 'WORK_NOT_HELD';
       // Not given back, it runs out.
-      if (!isOver && !this.isStopped) onError(name, error);
+      if (!isOver && !this.isStopped) onError(error, true);
     }
+    return progress === undefined ? 'left' : 'done';
   }
 
   private lease(name: string, progress: Buffer | undefined): Promise<WorkRow> {

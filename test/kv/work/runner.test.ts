@@ -45,7 +45,7 @@ class Cluster {
         nodeId: nodeId(id),
         incarnation: Buffer.alloc(16, id),
         catalog: this.client(id),
-        units: [unit(id, this)],
+        units: () => [unit(id, this)],
         clock: this.time,
         scheduler: this.time,
         random: new SeededRandom(id),

@@ -160,6 +160,7 @@ export class ClusterNode {
       limits: plan.limits,
       retentionMs: plan.retentionMs,
       kv: plan.kv,
+      gc: plan.gc,
       moves: plan.routes?.moves ?? {},
       ...this.options.parts,
       onFatal: (error) => this.died(life, error),

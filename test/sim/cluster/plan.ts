@@ -3,7 +3,7 @@
  * plain data, so that a failing one can be made smaller and run again.
  */
 import type { GroupsSetting } from '../../../src/config/index.ts';
-import type { KvServiceOptions, MoveLimits } from '../../../src/kv/index.ts';
+import type { GcTimes, KvServiceOptions, MoveLimits } from '../../../src/kv/index.ts';
 import { SeededRandom } from '../../../src/platform/index.ts';
 import type { EngineLimits } from '../../../src/raftengine/index.ts';
 import type { StoreLimits } from '../../../src/store/index.ts';
@@ -71,6 +71,7 @@ export interface Plan {
   readonly diskSlowness: number;
   readonly retentionMs: number;
   readonly kv: Pick<KvServiceOptions, 'limits' | 'maintenance'>;
+  readonly gc: GcTimes;
   readonly commandTimeoutMs: number;
   /** Undefined: nobody touches the ranges. */
   readonly routes?: RoutesPlan | undefined;
@@ -169,9 +170,12 @@ export function drawPlan(seed: number, options: PlanOptions = {}): Plan {
       maintenance: {
         periodMs: oneOf(100, 1000),
         purgeBatchKeys: oneOf(1, 1000),
-        gcStepMs: oneOf(100, 60_000),
-        gcPauseMs: oneOf(1, 50),
       },
+    },
+    gc: {
+      safepoint: { stepMs: oneOf(100, 60_000), retryMs: 200, askMs: 500 },
+      collector: { periodMs: oneOf(200, 2000), pauseMs: oneOf(1, 50), sliceBytes: oneOf(1, 4 << 20) },
+      lookMs: 200,
     },
     commandTimeoutMs: oneOf(1000, 5000),
     faults: [],

@@ -1,0 +1,198 @@
+/**
+ * Passes of collection over the stores of a node: a replica drops, by itself and off the hot path, what no read at or above its
+ * group's threshold can see. Every replica does it for its own files, so nobody leases anything. Passes begin at times that are
+ * spread over a period, so that the replicas of a group do not rewrite their files together; a few run at a time, in slices
+ * with pauses between. A pass that was interrupted goes on from its key; the threshold is durable before its first removal, so a
+ * crash in between leaves a store that still refuses reads of what is gone.
+ */
+import type { Cancel, Clock, GroupId, HlcTimestamp, Millis, Random, Scheduler } from '../../platform/index.ts';
+import { hlcTimestamp } from '../../platform/index.ts';
+import { type GroupStatus, Role } from '../../raftengine/index.ts';
+import type { GroupStore } from '../../store/index.ts';
+import type { StoreGcReport } from './types.ts';
+
+/** When and how much. */
+export interface CollectorLimits {
+  /** Between passes over one store, plus or minus half. */
+  readonly periodMs: Millis;
+  /** Stores that are collected at a time. */
+  readonly concurrency: number;
+  /** One slice: how long, and how many bytes of rows it may look at; and the pause after it. */
+  readonly sliceMs: Millis;
+  readonly sliceBytes: number;
+  readonly pauseMs: Millis;
+  /** The pause while the node holds too much history: collection is then worth more than the last bit of latency. */
+  readonly urgentPauseMs: Millis;
+  /** A replica that has so many committed entries to apply has more pressing work. */
+  readonly maxApplyLag: number;
+}
+
+export const DEFAULT_COLLECTOR_LIMITS: CollectorLimits = {
+  periodMs: 5 * 60_000,
+  concurrency: 2,
+  sliceMs: 5,
+  sliceBytes: 4 << 20,
+  pauseMs: 50,
+  urgentPauseMs: 5,
+  maxApplyLag: 1_024,
+};
+
+/** A replica with its store. */
+export interface CollectableGroup {
+  readonly groupId: GroupId;
+  readonly store: GroupStore;
+  status(): GroupStatus;
+}
+
+export interface CollectorOptions {
+  readonly groups: () => readonly CollectableGroup[];
+  readonly clock: Clock;
+  readonly scheduler: Scheduler;
+  readonly random: Random;
+  readonly limits?: Partial<CollectorLimits>;
+  /** Whether the node holds more history than it should; asked between slices. */
+  readonly isUrgent?: () => boolean;
+  /** Hears of passes that failed; they are begun again. */
+  readonly onError: (error: unknown) => void;
+}
+
+interface Course {
+  /** Monotonic: not before. */
+  dueMs: Millis;
+  collectedTs: HlcTimestamp;
+  passedAtMs: Millis;
+  droppedVersions: number;
+  isRunning: boolean;
+}
+
+/** Looks for due passes this often in a period. */
+const LOOKS = 20;
+const MAX_LOOK_MS: Millis = 1_000;
+
+/** See the top of the file. */
+export class StoreCollector {
+  private readonly options: CollectorOptions;
+  private readonly limits: CollectorLimits;
+  private readonly courses = new Map<GroupStore, Course>();
+  private readonly running = new Set<Promise<void>>();
+  private readonly pauses = new Set<() => void>();
+  private cancel: Cancel | undefined;
+  private isStopped = false;
+
+  constructor(options: CollectorOptions) {
+    this.options = options;
+    this.limits = { ...DEFAULT_COLLECTOR_LIMITS, ...options.limits };
+  }
+
+  start(): void {
+    if (this.isStopped) return;
+    this.cancel = this.options.scheduler.after(Math.min(MAX_LOOK_MS, this.limits.periodMs / LOOKS), () => {
+      this.look();
+      this.start();
+    });
+  }
+
+  /** Settles when nothing is under way. */
+  async stop(): Promise<void> {
+    this.isStopped = true;
+    this.cancel?.();
+    for (const wake of [...this.pauses]) wake();
+    await Promise.all(this.running);
+  }
+
+  /** Every store is due now. */
+  hasten(): void {
+    for (const { store } of this.options.groups()) this.courseOf(store).dueMs = this.options.clock.monotonicMs();
+  }
+
+  /** How far the stores here are, by group. */
+  report(): StoreGcReport[] {
+    return this.options.groups().map(({ groupId, store }) => {
+      const { collectedTs, passedAtMs, droppedVersions, isRunning } = this.courseOf(store);
+      return {
+        group: groupId,
+        thresholdTs: store.gcThreshold,
+        collectedTs,
+        passedAtMs,
+        droppedVersions,
+        overhangBytes: store.pressures?.().overhangBytes ?? 0,
+        isRunning,
+      };
+    });
+  }
+
+  private courseOf(store: GroupStore): Course {
+    let course = this.courses.get(store);
+    if (course === undefined) {
+      const dueMs = this.options.clock.monotonicMs() + this.limits.periodMs * this.options.random.next();
+      course = { dueMs, collectedTs: NEVER, passedAtMs: 0, droppedVersions: 0, isRunning: false };
+      this.courses.set(store, course);
+    }
+    return course;
+  }
+
+  private look(): void {
+    const groups = this.options.groups();
+    if (this.courses.size > groups.length) {
+      const open = new Set(groups.map(({ store }) => store));
+      for (const store of this.courses.keys()) if (!open.has(store)) this.courses.delete(store);
+    }
+    const isUrgent = this.options.isUrgent?.() === true;
+    for (const group of groups) {
+      const course = this.courseOf(group.store);
+      const isDue = isUrgent || course.dueMs <= this.options.clock.monotonicMs();
+      // Nothing can have become garbage since the last pass with this threshold.
+      if (course.isRunning || !isDue || group.store.gcThreshold <= course.collectedTs || !this.isCalm(group)) continue;
+      if (this.running.size >= this.limits.concurrency) return;
+      course.isRunning = true;
+      const pass: Promise<void> = this.collect(group, course)
+        .catch((error: unknown) => {
+          if (!this.isStopped) this.options.onError(error);
+        })
+        .finally(() => {
+          course.isRunning = false;
+          const { periodMs } = this.limits;
+          course.dueMs = this.options.clock.monotonicMs() + periodMs * (0.5 + this.options.random.next());
+          this.running.delete(pass);
+        });
+      this.running.add(pass);
+    }
+  }
+
+  private async collect(group: CollectableGroup, course: Course): Promise<void> {
+    const { limits } = this;
+    const { store } = group;
+    const threshold = store.gcThreshold;
+    for (;;) {
+      if (this.isStopped || !this.courses.has(store)) return;
+      if (this.isCalm(group) && (await store.collectGarbage(limits.sliceMs, limits.sliceBytes))) break;
+      await this.pause(this.options.isUrgent?.() === true ? limits.urgentPauseMs : limits.pauseMs);
+    }
+    course.collectedTs = threshold;
+    course.passedAtMs = this.options.clock.nowMs();
+    course.droppedVersions = store.pressures?.().lastPass?.droppedVersions ?? 0;
+  }
+
+  /** Nothing is going on in the group that needs this node's time more. */
+  private isCalm(group: CollectableGroup): boolean {
+    const { role, commitIndex, appliedIndex, conf, progress } = group.status();
+    if (role === Role.Candidate || role === Role.PreCandidate) return false;
+    if (commitIndex - appliedIndex > this.limits.maxApplyLag || conf.votersOutgoing.length > 0) return false;
+    return progress.every(({ state }) => state !== 'snapshot');
+  }
+
+  private pause(ms: Millis): Promise<void> {
+    if (this.isStopped) return Promise.resolve();
+    return new Promise((resolve) => {
+      const wake = (): void => {
+        cancel();
+        this.pauses.delete(wake);
+        resolve();
+      };
+      const cancel = this.options.scheduler.after(ms, wake);
+      this.pauses.add(wake);
+    });
+  }
+}
+
+const NEVER = hlcTimestamp(0n);
