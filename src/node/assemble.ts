@@ -58,14 +58,23 @@ import {
   type PeerNetwork,
   type Random,
   type Scheduler,
+  SystemDisk,
 } from '../platform/index.ts';
-import { type EngineLimits, type GroupStatus, type LogStore, RaftEngine } from '../raftengine/index.ts';
+import {
+  type EngineLimits,
+  type GroupStatus,
+  type LogStore,
+  RaftEngine,
+  type SentSnapshot,
+  SnapshotBrokenError,
+} from '../raftengine/index.ts';
 import {
   DiskLevelFolders,
   type GroupStoreOptions,
   measured,
   openClassicLevel,
   openGroupStore,
+  removeGroupStore,
   StoreActivity,
 } from '../store/index.ts';
 import { DocumentFollower } from './document-follower.ts';
@@ -82,7 +91,10 @@ export interface NodeParts {
   readonly network: PeerNetwork;
   readonly logStore: LogStore;
   /** How to open databases; those of group 7 is at `<location>-7`. Limits given here are those of every group. */
-  readonly store: Pick<GroupStoreOptions, 'location' | 'openLevel' | 'folders' | 'limits'>;
+  readonly store: Pick<
+    GroupStoreOptions,
+    'location' | 'openLevel' | 'folders' | 'limits' | 'disk' | 'compression' | 'segmentLimits'
+  >;
   /** Memory for all stores together; limits given above win. */
   readonly storeMemoryBytes?: number;
   readonly members: readonly { readonly nodeId: number; readonly address: string }[];
@@ -112,6 +124,8 @@ export interface NodeParts {
   readonly work?: Partial<WorkTimes>;
   /** Measures the machine for operators; left out where there is none. */
   readonly examine?: () => Promise<OwnExamination>;
+  /** Hears of every snapshot that another node has got from here. */
+  readonly onSnapshotSent?: (sent: SentSnapshot) => void;
   /** Hears what the rules of balancing did, or would do. */
   readonly onBalance?: (report: BalanceReport) => void;
   /** The node can promise nothing any more: its log or its store failed, or it was removed from the cluster. */
@@ -241,6 +255,10 @@ export async function assembleNode(parts: NodeParts): Promise<AssembledNode> {
     logStore,
     limits: parts.limits,
     peerAddresses: { lookup: addressOf, learned: hearAddress },
+    observer: {
+      snapshotFailed: (group, peer, error) => onBackgroundError(new SnapshotBrokenError(group, peer, error)),
+      ...(parts.onSnapshotSent === undefined ? {} : { snapshotSent: parts.onSnapshotSent }),
+    },
     onUnknownGroup: (group) => follower.heardOf(group),
     onFatal: parts.onFatal,
   });
@@ -289,8 +307,9 @@ export async function assembleNode(parts: NodeParts): Promise<AssembledNode> {
         counterClassOf,
         counterRangeOf,
         onFailure: parts.onFatal,
+        onPutBack: onBackgroundError,
       }),
-    removeStore: (group) => folders.remove(locationOf(group)),
+    removeStore: (group) => removeGroupStore(locationOf(group), folders, parts.store.disk ?? new SystemDisk()),
   });
   const follower = new DocumentFollower({
     self,

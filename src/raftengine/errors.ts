@@ -59,3 +59,20 @@ export class StreamBrokenError extends KvorumError {
   readonly code = 'STREAM_BROKEN';
   readonly disposition: ErrorDisposition = 'wait';
 }
+
+/** A snapshot did not get from one node to another. Neither replica was changed by it, and it is tried again. */
+export class SnapshotBrokenError extends KvorumError {
+  readonly code = 'SNAPSHOT_BROKEN';
+  readonly disposition: ErrorDisposition = 'wait';
+  readonly groupId: number;
+  readonly peer: NodeId;
+
+  constructor(groupId: number, peer: NodeId, cause: Error) {
+    super(
+      `a snapshot of group ${groupId} to or from node ${peer} did not arrive: ${cause.message}; the replicas keep what they have, and it is tried again`,
+      { cause },
+    );
+    this.groupId = groupId;
+    this.peer = peer;
+  }
+}

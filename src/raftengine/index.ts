@@ -15,6 +15,7 @@ export {
   NotLeaderError,
   OutcomeUnknownError,
   PeerRefusedError,
+  SnapshotBrokenError,
   StoppedError,
   StreamBrokenError,
   TooLargeError,

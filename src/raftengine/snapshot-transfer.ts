@@ -5,6 +5,7 @@
  * place, and sends itself when that fails. Inbound: see `SnapshotReceiver`.
  */
 import type { Clock, LogIndex, NodeId, PeerNetwork, Scheduler, Term } from '../platform/index.ts';
+import { CatchUps } from './catch-ups.ts';
 import { StreamBrokenError } from './errors.ts';
 import type { EngineLimits } from './limits.ts';
 import { ByteRateLimit } from './rate-limit.ts';
@@ -67,6 +68,7 @@ export class SnapshotTransfer {
   private readonly rate: ByteRateLimit;
   private readonly offers: SnapshotOffers;
   private readonly receiver: SnapshotReceiver;
+  private readonly catchUps: CatchUps;
   private readonly waiting: Job[] = [];
   private readonly busyPeers = new Set<NodeId>();
   /** Of transfers under way; `AbortSignal.any` would keep one that never ends alive for good. */
@@ -80,6 +82,7 @@ export class SnapshotTransfer {
     this.rate = new ByteRateLimit(clock, scheduler, limits.snapshotBytesPerSecond);
     this.offers = new SnapshotOffers(network.self, scheduler, limits);
     this.receiver = new SnapshotReceiver(options);
+    this.catchUps = new CatchUps(clock, scheduler, limits);
     network.onStream(SNAPSHOT_STREAM, (from, header, frames) => this.serve(from, header, frames));
   }
 
@@ -196,17 +199,19 @@ export class SnapshotTransfer {
     const helper = candidates[0]?.nodeId;
     if (helper === undefined) return false;
     const leastIndex = replica.firstIndex - 1;
+    this.catchUps.handOver(replica, to);
     replica.pin(to, leastIndex);
     try {
       await this.withAbort((signal) =>
         network.stream(helper, SNAPSHOT_STREAM, encodeAsk(replica.groupId, to, term, leastIndex), nothing(), signal),
       );
+      this.catchUps.begin(replica, to, leastIndex);
       return true;
     } catch (error) {
       this.options.onFailed(replica.groupId, helper, error as Error);
       return false;
     } finally {
-      replica.unpin(to);
+      if (!this.catchUps.holds(replica, to)) replica.unpin(to);
     }
   }
 
@@ -214,6 +219,7 @@ export class SnapshotTransfer {
     const { replica, to } = job;
     if (!this.isCurrent(job)) throw new StreamBrokenError('leadership ended before the snapshot was cut');
     const startedMs = this.options.clock.monotonicMs();
+    this.catchUps.handOver(replica, to);
     // The copy will be of this index or a later one.
     replica.pin(to, replica.applied);
     try {
@@ -226,13 +232,15 @@ export class SnapshotTransfer {
         replica.pin(to, reader.meta.index);
         const sent = await this.withAbort((signal, abort) => this.sendCut(job, reader, signal, abort));
         isDelivered = true;
+        this.catchUps.begin(replica, to, reader.meta.index);
         const durationMs = this.options.clock.monotonicMs() - startedMs;
         this.options.onSent({ groupId: replica.groupId, to, index: reader.meta.index, durationMs, ...sent });
       } finally {
         offer.release(!isDelivered && !this.isStopped);
       }
+      // From here on the peer's catching up holds the log.
     } finally {
-      replica.unpin(to);
+      if (!this.catchUps.holds(replica, to)) replica.unpin(to);
     }
   }
 

@@ -34,6 +34,8 @@ export const DEFAULT_SEGMENT_LIMITS: SegmentLimits = {
   maxSegmentBytes: 64 << 20,
 };
 
+/** Bytes of blocks that are written to the disk at once. */
+const WRITE_BYTES = 256 << 10;
 /** Blocks that are being compressed: the thread pool has four threads, and others need some. */
 const COMPRESSING = 2;
 
@@ -59,6 +61,8 @@ class OpenSegment {
   rows = 0;
   /** Where the next byte goes. */
   offset = 0;
+  private readonly unwritten: Buffer[] = [];
+  private unwrittenBytes = 0;
 
   constructor(path: string, file: DiskFile, firstKey: Buffer) {
     this.path = path;
@@ -72,9 +76,19 @@ class OpenSegment {
       this.hash.update(piece);
       bytes += piece.length;
     }
-    await this.file.write(pieces.length === 1 ? pieces[0]! : Buffer.concat(pieces), this.offset);
+    this.unwritten.push(...pieces);
+    this.unwrittenBytes += bytes;
     this.offset += bytes;
+    if (this.unwrittenBytes >= WRITE_BYTES) await this.write();
     return bytes;
+  }
+
+  /** Hands what was appended to the disk. */
+  async write(): Promise<void> {
+    if (this.unwrittenBytes === 0) return;
+    const bytes = Buffer.concat(this.unwritten.splice(0));
+    this.unwrittenBytes = 0;
+    await this.file.write(bytes, this.offset - bytes.length);
   }
 }
 
@@ -178,6 +192,7 @@ export class SegmentWriter {
     await segment.append([
       encodeFooter({ indexOffset, indexBytes, indexRawBytes: index.length, blocks, rows, rawBytes }),
     ]);
+    await segment.write();
     if (this.durable) await segment.file.sync();
     await segment.file.close();
     const entry: SegmentEntry = {

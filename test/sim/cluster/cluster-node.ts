@@ -16,7 +16,7 @@ import {
   type Simulation,
 } from '../../../src/platform/index.ts';
 import { type LogStore, type RaftGroup, WalLogStore } from '../../../src/raftengine/index.ts';
-import { SimulatedLevels } from '../../../src/store/index.ts';
+import { inlineCompression, SimulatedLevels } from '../../../src/store/index.ts';
 import type { Plan } from './plan.ts';
 import { SimConnection } from './sim-connection.ts';
 import { SimRedis } from './sim-redis.ts';
@@ -24,6 +24,8 @@ import { InvariantViolation } from './violation.ts';
 
 const LOG_FOLDER = 'log';
 const STORES = 'group';
+/** Several segments even of a small state. */
+const SMALL_SEGMENTS = { blockBytes: 2048, minSegmentBytes: 8 << 10, maxSegmentBytes: 32 << 10 };
 const CONNECT_DELAY_MS = 0.5;
 /** A supervisor starts a process that ended by itself again after this. */
 const RESTART_MS = 300;
@@ -150,7 +152,16 @@ export class ClusterNode {
       scheduler,
       network,
       logStore,
-      store: { location: STORES, openLevel: this.levels.openLevel, folders: this.levels, limits: plan.storeLimits },
+      store: {
+        location: STORES,
+        openLevel: this.levels.openLevel,
+        folders: this.levels,
+        limits: plan.storeLimits,
+        disk,
+        // Nothing may take real time here.
+        compression: inlineCompression,
+        segmentLimits: SMALL_SEGMENTS,
+      },
       members,
       founding: foundingOf(plan.groups ?? plan.dataGroups, ids).founding,
       joins: this.joins,

@@ -152,6 +152,9 @@ export function drawPlan(seed: number, options: PlanOptions = {}): Plan {
       maxPromoteLag: oneOf(4, 1024),
       snapshotRetryMs: 200,
       snapshotTimeoutMs: 5000,
+      snapshotIdleMs: 1500,
+      snapshotKeepMs: 3000,
+      snapshotsFromFollowers: seed % 2 === 1,
     },
     storeLimits: {
       inlineBytes: oneOf(4, 512),
