@@ -14,6 +14,7 @@ const CONNECT_MS = 2_000;
 const READS: ReadonlySet<keyof AdminCalls> = new Set([
   'Status',
   'Health',
+  'LogLevel',
   'Members',
   'ListGroups',
   'Jobs',

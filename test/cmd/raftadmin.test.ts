@@ -13,6 +13,7 @@ import { createAdminService } from '../../src/adapter/grpc/index.ts';
 import { KEYSPACES } from '../../src/adapter/redis/keyspace.ts';
 import { CatalogError } from '../../src/distribution/index.ts';
 import { AdminError } from '../../src/kv/index.ts';
+import { groupId } from '../../src/platform/index.ts';
 import { FakeBackend, job, members, ROUTES, STATUS, slot } from '../adapter/grpc/fake-backend.ts';
 
 const PROGRAM = fileURLToPath(new URL('../../cmd/raftadmin.ts', import.meta.url));
@@ -377,9 +378,44 @@ describe('raftadmin', () => {
     const { code, out } = await admin('top -i 1ms -n 2');
     assert.equal(code, 0);
     assert.match(out, /2 of 3 nodes up {2}2 groups/);
-    assert.match(out, /^ +1 +2 +7 +- +2 +3 {2}1\.5 MiB$/m);
-    assert.match(out, /^ +1 +2 +7 +0 +2 +3 {2}1\.5 MiB$/m);
+    assert.match(out, /^ +1 +2 +7 +- +- +2 +3 {2}1\.5 MiB$/m);
+    assert.match(out, /^ +1 +2 +7 +- +0 +2 +3 {2}1\.5 MiB$/m);
     assert.ok((await admin('top -n 1', { isScreen: true })).out.startsWith('\x1b[H\x1b[2J'));
+  });
+
+  test('top shows what nodes did between two looks: commands, latency, hot ranges', async () => {
+    let commands = 1000;
+    const latencyBoundsMs = [1, 5];
+    node.backend.status = async () => {
+      commands += 100;
+      const activity = {
+        upMs: 65_000,
+        logLevel: 'info',
+        clients: 7,
+        commands,
+        commandErrors: 0,
+        latencyBoundsMs,
+        latencyCounts: [0.98 * commands, 0.02 * commands, 0],
+        hotRanges: [{ routeId: 9, start: slot(5), groupId: groupId(1), readsPerSecond: 10, writesPerSecond: 40 }],
+      };
+      return { ...STATUS, nodes: STATUS.nodes.map((one, at) => (at === 0 ? { ...one, activity } : one)) };
+    };
+    const { code, out } = await admin('top --once -i 1ms');
+    assert.equal(code, 0);
+    assert.match(out, /^ +1 +up +\d+ +\d+ +7 +\S+ +0 +1 ms +5 ms +1m 5s$/m);
+    assert.match(out, /^ +9 +1 +1 +10 +40 +slot:5$/m);
+    assert.equal(out.match(/nodes up/g)?.length, 1);
+    const { nodes } = JSON.parse((await admin('top --once -i 1ms -w json')).out);
+    assert.ok(nodes[0].commandsPerSecond > 0);
+    assert.deepEqual([nodes[0].p50Ms, nodes[0].p99Ms], [1, 5]);
+  });
+
+  test('log_level says what nodes log, and changes it on one or all', async () => {
+    assert.match((await admin('log_level')).out, /^ +1 +info +- +-$/m);
+    assert.deepEqual(lastCall(), ['logLevels', undefined, undefined]);
+    assert.match((await admin('log_level debug --node 2')).out, /^ +1 +debug +info +-$/m);
+    assert.deepEqual(lastCall(), ['logLevels', 2, 'debug']);
+    assert.equal((await admin('log_level loud')).code, 2);
   });
 
   test('version names this program and, where they answer, the nodes', async () => {

@@ -4,11 +4,13 @@ import type { Declare } from '../session.ts';
 import { addBalanceCommands } from './balance.ts';
 import { addDoctorCommand } from './doctor.ts';
 import { addGroupCommands } from './groups.ts';
+import { addLogLevelCommand } from './log-level.ts';
 import { addMembershipCommands } from './membership.ts';
 import { addReplaceCommand } from './replace.ts';
 import { addRouteCommands } from './routes.ts';
 import { addStatusCommands } from './status.ts';
 import { addSwitchCommands } from './switches.ts';
+import { addTopCommand } from './top.ts';
 import { addTsoCommand } from './tso.ts';
 import { addTxnCommands } from './txn.ts';
 import { addUnsafeRecoverCommand } from './unsafe-recover.ts';
@@ -18,12 +20,14 @@ export type AddCommands = (program: Command, declare: Declare) => void;
 
 export const COMMANDS: readonly AddCommands[] = [
   addStatusCommands,
+  addTopCommand,
   addDoctorCommand,
   addMembershipCommands,
   addReplaceCommand,
   addGroupCommands,
   addRouteCommands,
   addSwitchCommands,
+  addLogLevelCommand,
   addBalanceCommands,
   addTsoCommand,
   addTxnCommands,

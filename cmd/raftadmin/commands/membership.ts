@@ -1,5 +1,5 @@
 /** `members`, `add_learner`, `promote`, `remove`, `transfer_leader`: who belongs to a group and who leads it. */
-import type { Command } from 'commander';
+import { type Command, Option } from 'commander';
 import type { GroupMembers, Member, MembershipResult } from '../../../src/kv/index.ts';
 import { CommandFailure } from '../../cli/failure.ts';
 import { formatCount } from '../../cli/table.ts';
@@ -83,7 +83,9 @@ export function addMembershipCommands(program: Command, declare: Declare): void 
     .argument(...GROUP)
     .argument(...NODE)
     .option('--wait', 'wait until it has caught up, and show how far it is')
-    .option('--wait-timeout <duration>', 'longest wait', parseDuration, 600_000);
+    .addOption(
+      new Option('--wait-timeout <duration>', 'longest wait').argParser(parseDuration).default(600_000, '10m'),
+    );
   declare(
     examples(promote, ['promote 1 4', 'now or not at all'], ['promote 1 4 --wait', 'when it has caught up']),
     async (session: Session, groupId: number, nodeId: number, flags: { wait?: boolean; waitTimeout: number }) => {

@@ -1,5 +1,5 @@
 /** `replace`: another node takes the place of a dead one, in all of its groups. */
-import type { Command } from 'commander';
+import { type Command, Option } from 'commander';
 import type { ReplacedGroup, ReplaceStatus } from '../../../src/kv/index.ts';
 import { CommandFailure } from '../../cli/failure.ts';
 import { formatCount } from '../../cli/table.ts';
@@ -46,7 +46,9 @@ export function addReplaceCommand(program: Command, declare: Declare): void {
     )
     .option('--dry-run', 'only say what would be done, and whether it may be')
     .option('--even-if-it-answers', 'take out a node that still runs; it is told to stop')
-    .option('--wait-timeout <duration>', 'longest wait', parseDuration, 1_800_000);
+    .addOption(
+      new Option('--wait-timeout <duration>', 'longest wait').argParser(parseDuration).default(1_800_000, '30m'),
+    );
   declare(
     examples(
       replace,

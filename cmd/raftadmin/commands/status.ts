@@ -1,11 +1,10 @@
-/** `status`, `health`, `nodes`, `top`: how the cluster is. */
+/** `status`, `health`, `nodes`: how the cluster is. */
 import type { Command } from 'commander';
 import type { ClusterStatus, HealthProblem, NodeStatus, NodeView, ReplicaStatus } from '../../../src/kv/index.ts';
 import { CommandFailure } from '../../cli/failure.ts';
-import { formatCount } from '../../cli/table.ts';
-import { type Column, renderRows } from '../output.ts';
+import type { Column } from '../output.ts';
 import { type Declare, examples, type Session } from '../session.ts';
-import { collectGroupIds, formatBytes, formatDuration, formatTime, parseDuration, wholeNumber } from '../values.ts';
+import { collectGroupIds, formatBytes, formatDuration, formatTime } from '../values.ts';
 
 interface Row {
   readonly node: NodeStatus;
@@ -55,12 +54,14 @@ const PROBLEM_COLUMNS: readonly Column<HealthProblem>[] = [
   { name: 'what is wrong', value: (problem) => problem.message },
 ];
 
-function replicaRows(status: ClusterStatus): Row[] {
+/** Replicas of all nodes, by group and node. */
+export function replicaRows(status: ClusterStatus): Row[] {
   const rows = status.nodes.flatMap((node) => node.replicas.map((replica) => ({ node, replica })));
   return rows.sort((a, b) => a.replica.groupId - b.replica.groupId || a.node.nodeId - b.node.nodeId);
 }
 
-function* remarks(status: ClusterStatus): Generator<string> {
+/** What a picture of the cluster lacks. */
+export function* remarks(status: ClusterStatus): Generator<string> {
   for (const node of status.nodes) {
     if (!node.isReachable)
       yield `node ${node.nodeId} (${node.address || 'no address'}) does not answer: ${node.problem}`;
@@ -119,96 +120,4 @@ export function addStatusCommands(program: Command, declare: Declare): void {
     const reply = await session.cluster.call('Nodes', {});
     session.rows(reply.nodes, NODE_COLUMNS, reply.nodes);
   });
-
-  const top = program
-    .command('top')
-    .summary('a live view of all groups')
-    .description('Draws leaders, rates and lags again and again until it is stopped with Ctrl-C.')
-    .option('-i, --interval <duration>', 'time between two looks', parseDuration, 2_000)
-    .option('-n, --count <number>', 'stop after so many looks', wholeNumber(1, 1e9));
-  declare(
-    examples(top, ['top', 'until Ctrl-C'], ['top -i 10s -n 6 >>top.log', 'a minute of it into a file']),
-    async (session: Session, flags: { interval: number; count?: number }) => watchTop(session, flags),
-  );
-}
-
-interface TopRow {
-  readonly groupId: number;
-  readonly leader: string;
-  readonly term: number;
-  readonly entriesPerSecond: number | undefined;
-  readonly replicas: number;
-  readonly maxLag: number | undefined;
-  readonly bytes: number | undefined;
-}
-
-const TOP_COLUMNS: readonly Column<TopRow>[] = [
-  { name: 'group', align: 'right', value: (row) => String(row.groupId) },
-  { name: 'leader', align: 'right', value: (row) => row.leader },
-  { name: 'term', align: 'right', value: (row) => String(row.term) },
-  {
-    name: 'entries/s',
-    align: 'right',
-    value: (row) => (row.entriesPerSecond === undefined ? '-' : formatCount(row.entriesPerSecond)),
-  },
-  { name: 'replicas', align: 'right', value: (row) => String(row.replicas) },
-  { name: 'most lag', align: 'right', value: (row) => (row.maxLag === undefined ? '-' : String(row.maxLag)) },
-  { name: 'size', align: 'right', value: (row) => formatBytes(row.bytes) },
-];
-
-/** Highest commit index of each group and when it was seen. */
-type Seen = ReadonlyMap<number, number>;
-
-function topRows(status: ClusterStatus, before: Seen, elapsedMs: number): TopRow[] {
-  const byGroup = Map.groupBy(replicaRows(status), ({ replica }) => replica.groupId as number);
-  return [...byGroup].map(([groupId, rows]) => {
-    const replicas = rows.map(({ replica }) => replica);
-    const leader = rows
-      .filter(({ replica }) => replica.role === 'leader')
-      .sort((left, right) => right.replica.term - left.replica.term)[0];
-    const commit = Math.max(...replicas.map((replica) => replica.commitIndex));
-    const known = before.get(groupId);
-    const lags = replicas.flatMap(({ lagEntries }) => (lagEntries === undefined ? [] : [lagEntries]));
-    const sizes = replicas.flatMap(({ storedBytes }) => (storedBytes === undefined ? [] : [storedBytes]));
-    return {
-      groupId,
-      leader: leader === undefined ? 'none' : String(leader.node.nodeId),
-      term: Math.max(...replicas.map((replica) => replica.term)),
-      entriesPerSecond: known === undefined ? undefined : (Math.max(0, commit - known) * 1000) / elapsedMs,
-      replicas: replicas.length,
-      maxLag: lags.length === 0 ? undefined : Math.max(...lags),
-      bytes: sizes.length === 0 ? undefined : Math.max(...sizes),
-    };
-  });
-}
-
-async function watchTop(session: Session, flags: { interval: number; count?: number }): Promise<void> {
-  const { terminal, format } = session;
-  let before: Seen = new Map();
-  let beforeMs = 0;
-  for (let look = 1; ; look++) {
-    const status = await session.cluster.call('Status', { groups: [] });
-    const nowMs = performance.now();
-    const rows = topRows(status, before, nowMs - beforeMs);
-    if (format === 'table') {
-      const up = status.nodes.filter(({ isReachable }) => isReachable).length;
-      const heading = `${formatTime(Date.now())}  ${up} of ${status.nodes.length} nodes up  ${rows.length} groups`;
-      const text = [heading, '', renderRows(TOP_COLUMNS, rows, format), ...remarks(status)].join('\n');
-      session.line(terminal.isScreen ? `\x1b[H\x1b[2J${text}` : `${text}\n`);
-    } else session.rows(rows, TOP_COLUMNS, rows);
-    if (look === flags.count) return;
-    before = new Map(
-      [...Map.groupBy(replicaRows(status), ({ replica }) => replica.groupId as number)].map(([groupId, group]) => [
-        groupId,
-        Math.max(...group.map(({ replica }) => replica.commitIndex)),
-      ]),
-    );
-    beforeMs = nowMs;
-    try {
-      await session.pause(flags.interval);
-    } catch {
-      // Being stopped is how this ends.
-      return;
-    }
-  }
 }

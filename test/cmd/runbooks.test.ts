@@ -1,0 +1,184 @@
+import assert from 'node:assert/strict';
+import { rmSync } from 'node:fs';
+import { after, before, describe, test } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
+import type { Redis } from 'ioredis';
+import { freePortRange } from '../../bench/scratch.ts';
+import { AdminClient } from '../../src/adapter/grpc/index.ts';
+import type { GroupMembers } from '../../src/kv/index.ts';
+import { connectOnce, temporaryFolder, until } from '../process/test-cluster.ts';
+import { RunbookShell, stepsOf } from './runbooks.ts';
+
+/** Ports of the page. */
+const PORTS = { redis: 6379, metrics: 9090, grpc: 50_051 };
+const NODES = 4;
+/** An election under load on a machine that is busy with other tests. */
+const LONGEST_PAUSE_MS = 15_000;
+const BATCH = 500;
+/** Between two writes of one client: the machine has more to do than to take writes. */
+const PACE_MS = 10;
+
+/** Writes that never stop; remembers each one that was acknowledged. */
+class Load {
+  readonly acknowledged: string[] = [];
+  /** The longest time without an acknowledgement. */
+  longestPauseMs = 0;
+  private readonly clients: Redis[];
+  private readonly loops: Promise<void>[];
+  private isOver = false;
+  private lastMs = performance.now();
+
+  constructor(ports: readonly number[]) {
+    this.clients = ports.map(connectOnce);
+    this.loops = this.clients.flatMap((client, at) =>
+      [0, 1].map((each) => this.write(client, `load:${ports[at]}.${each}`)),
+    );
+  }
+
+  private async write(client: Redis, name: string): Promise<void> {
+    for (let serial = 0; !this.isOver; serial++) {
+      const key = `${name}:${serial}`;
+      try {
+        await client.set(key, key);
+        const nowMs = performance.now();
+        this.longestPauseMs = Math.max(this.longestPauseMs, nowMs - this.lastMs);
+        this.lastMs = nowMs;
+        this.acknowledged.push(key);
+      } catch {
+        // The next one says how long it took.
+      }
+      await delay(PACE_MS);
+    }
+  }
+
+  /** Settles when it goes on: a write was acknowledged that began after the call. */
+  async flows(): Promise<void> {
+    const count = this.acknowledged.length + 2 * this.clients.length;
+    await until('the load goes on', () => this.acknowledged.length > count, LONGEST_PAUSE_MS);
+  }
+
+  async stop(): Promise<void> {
+    this.isOver = true;
+    await Promise.all(this.loops);
+    for (const client of this.clients) client.disconnect();
+  }
+}
+
+describe('the runbooks of docs/operations.md, word for word', () => {
+  const folder = temporaryFolder();
+  let [redis, grpc, metrics] = [0, 0, 0];
+  let shell: RunbookShell;
+  const isReady = async (nodeId: number): Promise<boolean> => {
+    const url = `http://127.0.0.1:${metrics + nodeId - 1}/readyz`;
+    const answer = await fetch(url, { signal: AbortSignal.timeout(1_000) }).catch(() => undefined);
+    return answer?.ok === true;
+  };
+  const ready = (nodeId: number): Promise<void> => until(`node ${nodeId} is ready`, () => isReady(nodeId), 60_000);
+  /** A node that waits to be taken in listens and is not ready. */
+  const listening = (nodeId: number): Promise<void> =>
+    until(`node ${nodeId} listens`, async () => {
+      const url = `http://127.0.0.1:${metrics + nodeId - 1}/healthz`;
+      return (await fetch(url, { signal: AbortSignal.timeout(1_000) }).catch(() => undefined)) !== undefined;
+    });
+  const membersOf = async (nodeId: number): Promise<readonly GroupMembers[]> => {
+    const client = new AdminClient(`127.0.0.1:${grpc + nodeId - 1}`);
+    try {
+      return (await client.call('Members', { groups: [] }, 10_000)).groups;
+    } finally {
+      client.close();
+    }
+  };
+  const assertVoters = async (asked: number, ids: readonly number[]): Promise<void> => {
+    for (const group of await membersOf(asked)) {
+      assert.deepEqual(
+        [group.problem, group.members.map((member) => [member.nodeId, member.suffrage])],
+        ['', ids.map((id) => [id, 'voter'])],
+      );
+    }
+  };
+  /** Everything that was acknowledged, through each of these nodes. */
+  const assertNothingLost = async (load: Load, nodeIds: readonly number[]): Promise<void> => {
+    for (const nodeId of nodeIds) {
+      const client = connectOnce(redis + nodeId - 1);
+      try {
+        const missing: string[] = [];
+        for (let at = 0; at < load.acknowledged.length; at += BATCH) {
+          const keys = load.acknowledged.slice(at, at + BATCH);
+          const values = await client.mget(keys);
+          missing.push(...keys.filter((key, index) => values[index] !== key));
+        }
+        assert.deepEqual(missing, [], `node ${nodeId} has lost acknowledged writes`);
+      } finally {
+        client.disconnect();
+      }
+    }
+  };
+
+  before(async () => {
+    const first = await freePortRange(3 * NODES);
+    [redis, grpc, metrics] = [first, first + NODES, first + 2 * NODES];
+    shell = new RunbookShell(folder, (text) => {
+      let own = text.replaceAll('/var/lib/kvorum', folder);
+      for (let node = 0; node < NODES; node++) {
+        for (const [from, to] of [
+          [PORTS.redis, redis],
+          [PORTS.grpc, grpc],
+          [PORTS.metrics, metrics],
+        ] as const) {
+          own = own.replace(new RegExp(`(?<=[: ])${from + node}\\b`, 'g'), String(to + node));
+        }
+      }
+      return own;
+    });
+  });
+  after(async () => {
+    await shell.stop();
+    rmSync(folder, { recursive: true, force: true });
+  });
+
+  test('lead from one node to three, and from a dead node to its successor, while clients write', async () => {
+    await shell.run('grow, before', ready);
+    const load = new Load([redis]);
+    try {
+      await load.flows();
+      await shell.run('grow', listening);
+      await load.flows();
+      await assertVoters(1, [1, 2, 3]);
+      await Promise.all([1, 2, 3].map(ready));
+      await shell.run('grow, restart', ready);
+      await load.flows();
+      await assertVoters(1, [1, 2, 3]);
+    } finally {
+      await load.stop();
+    }
+    const more = new Load([redis, redis + 1]);
+    try {
+      await more.flows();
+      await shell.end(3, 'SIGKILL');
+      await more.flows();
+      await shell.run('replace', listening);
+      await more.flows();
+      await assertVoters(2, [1, 2, 4]);
+      await ready(4);
+      await shell.run('replace, restart', ready);
+      await more.flows();
+      await assertVoters(4, [1, 2, 4]);
+    } finally {
+      await more.stop();
+    }
+    for (const each of [load, more]) await assertNothingLost(each, [1, 2, 4]);
+    assert.ok(more.longestPauseMs < LONGEST_PAUSE_MS, `the load stood still for ${Math.round(more.longestPauseMs)} ms`);
+  });
+
+  test('are read as steps: servers on their own, everything between them together', () => {
+    const block = 'export A=1\nkvorum server --node-id 2 \\\n  --join\nraftadmin members\nraftadmin health\n';
+    assert.deepEqual(
+      stepsOf(block).map(({ text, nodeId }) => [text.trim().replace(/ +/g, ' '), nodeId]),
+      [
+        ['export A=1', undefined],
+        ['kvorum server --node-id 2 --join', 2],
+        ['raftadmin members\nraftadmin health', undefined],
+      ],
+    );
+  });
+});

@@ -1,0 +1,131 @@
+/** Runbooks as programs: the fenced commands of a page of documentation, run by a shell as they stand. */
+import assert from 'node:assert/strict';
+import { type ChildProcess, spawn } from 'node:child_process';
+import { chmodSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+
+const PAGE = new URL('../../docs/operations.md', import.meta.url);
+const PROGRAMS = { kvorum: '../../cmd/kvorum.ts', raftadmin: '../../cmd/raftadmin.ts' };
+const STEP_TIMEOUT_MS = 60_000;
+
+/** The blocks of a runbook in the order of the page. @param part such as `grow` or `grow, before` */
+export function blocksOf(part: string): string[] {
+  const page = readFileSync(PAGE, 'utf8');
+  const blocks = [...page.matchAll(/<!-- runbook: ([^>]*) -->\n```sh\n([^`]*)```/g)];
+  const found = blocks.filter(([, name]) => name === part).map(([, , text]) => text!);
+  assert.ok(found.length > 0, `${PAGE.pathname} has no runbook '${part}'`);
+  return found;
+}
+
+/** A command that starts a node, and everything else. */
+export interface Step {
+  readonly text: string;
+  /** Set for `kvorum server`. */
+  readonly nodeId?: number;
+}
+
+/** A block as steps: each server is one, what stands between them is another. */
+export function stepsOf(block: string): Step[] {
+  const steps: Step[] = [];
+  let other = '';
+  const flush = (): void => {
+    if (other.trim() !== '') steps.push({ text: other });
+    other = '';
+  };
+  for (const line of block.replaceAll('\\\n', ' ').split('\n')) {
+    const id = /^kvorum server .*--node-id (\d+)/.exec(line)?.[1];
+    if (id === undefined) {
+      other += `${line}\n`;
+      continue;
+    }
+    flush();
+    steps.push({ text: line, nodeId: Number(id) });
+  }
+  flush();
+  return steps;
+}
+
+/** Runs blocks; servers go on in the background until `stop`. */
+export class RunbookShell {
+  /** What was run and printed, for the message of a test that fails. */
+  readonly transcript: string[] = [];
+  private readonly folder: string;
+  private readonly substitute: (text: string) => string;
+  private readonly environment: Record<string, string>;
+  private readonly servers = new Map<number, ChildProcess>();
+
+  /** @param substitute puts in ports and folders, and nothing else */
+  constructor(folder: string, substitute: (text: string) => string) {
+    this.folder = folder;
+    this.substitute = substitute;
+    const bin = join(folder, 'bin');
+    mkdirSync(bin, { recursive: true });
+    for (const [name, path] of Object.entries(PROGRAMS)) {
+      const script = fileURLToPath(new URL(path, import.meta.url));
+      writeFileSync(join(bin, name), `#!/bin/sh\nexec "${process.execPath}" "${script}" "$@"\n`);
+      chmodSync(join(bin, name), 0o755);
+    }
+    this.environment = { PATH: `${bin}:${process.env.PATH}`, HOME: folder };
+  }
+
+  /** Runs every step of every block; a command that fails ends it. */
+  async run(part: string, ready: (nodeId: number) => Promise<void>): Promise<void> {
+    for (const block of blocksOf(part)) {
+      for (const step of stepsOf(block)) {
+        if (step.nodeId === undefined) await this.script(step.text);
+        else await this.server(step.nodeId, step.text, ready);
+      }
+    }
+  }
+
+  private async script(text: string): Promise<void> {
+    const script = this.substitute(text);
+    // Variables that a block exports hold for those after it, as in one terminal.
+    for (const [, name, value] of script.matchAll(/^export (\w+)=(.*)$/gm)) this.environment[name!] = value!;
+    const startedMs = performance.now();
+    const child = spawn('bash', ['-euo', 'pipefail', '-c', script], { env: this.environment, cwd: this.folder });
+    let output = '';
+    for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk) => (output += chunk));
+    const timer = setTimeout(() => child.kill('SIGKILL'), STEP_TIMEOUT_MS);
+    const code = await new Promise((resolve) => child.once('close', resolve));
+    clearTimeout(timer);
+    this.transcript.push(`$ ${script}${output}(${Math.round(performance.now() - startedMs)} ms)`);
+    if (process.env.RUNBOOK_TRACE !== undefined) console.log(this.transcript.at(-1));
+    assert.equal(code, 0, `a step of the runbook failed:\n${this.transcript.join('\n')}`);
+  }
+
+  /** Starts a node; one with its id that runs is stopped first, as the page says. */
+  private async server(nodeId: number, text: string, ready: (nodeId: number) => Promise<void>): Promise<void> {
+    await this.end(nodeId, 'SIGTERM');
+    const command = this.substitute(text);
+    this.transcript.push(`$ ${command}`);
+    const child = spawn('bash', ['-c', `exec ${command}`], { env: this.environment, cwd: this.folder });
+    for (const stream of [child.stdout, child.stderr]) {
+      stream.on('data', (chunk) => this.transcript.push(`n${nodeId} | ${String(chunk).trimEnd()}`));
+    }
+    child.once('close', () => {
+      if (this.servers.get(nodeId) === child) this.servers.delete(nodeId);
+    });
+    this.servers.set(nodeId, child);
+    await ready(nodeId);
+  }
+
+  isRunning(nodeId: number): boolean {
+    return this.servers.has(nodeId);
+  }
+
+  /** Ends a node and waits until it is gone. */
+  async end(nodeId: number, signal: NodeJS.Signals): Promise<void> {
+    const child = this.servers.get(nodeId);
+    if (child === undefined) return;
+    const closed = new Promise((resolve) => child.once('close', resolve));
+    child.kill(signal);
+    await Promise.race([closed, delay(STEP_TIMEOUT_MS, undefined, { ref: false })]);
+  }
+
+  async stop(): Promise<void> {
+    await Promise.all([...this.servers.keys()].map((nodeId) => this.end(nodeId, 'SIGKILL')));
+  }
+}
