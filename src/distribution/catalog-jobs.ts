@@ -76,7 +76,8 @@ const NEXT: { readonly [Phase in JobPhase]: readonly JobPhase[] } = {
   CATCH_UP: ['FENCE', 'PREP_TARGET', 'ABORTING'],
   // The fence was lifted because the destination was not well.
   FENCE: ['RELEASE', 'CATCH_UP', 'ABORTING'],
-  RELEASE: ['ACTIVATE'],
+  // Back only when the source's own log says that this attempt never released; ACTIVATE is left out when that was quick.
+  RELEASE: ['ACTIVATE', 'PUBLISH', 'CATCH_UP'],
   ACTIVATE: ['PUBLISH'],
   // Only SetGroup leaves PUBLISH.
   PUBLISH: [],
@@ -158,14 +159,14 @@ export function planTransitionJob(
     throw new CatalogError('JOB_PHASE', `attempt, fence and epoch of job ${job.id} never go back`);
   }
   // Whoever still drives the old attempt must not be able to fence or import for the new one.
-  const goesBack = phase === 'PREP_TARGET' ? job.phase !== 'PLANNED' : phase === 'CATCH_UP' && job.phase === 'FENCE';
+  const goesBack = phase === 'PREP_TARGET' ? job.phase !== 'PLANNED' : phase === 'CATCH_UP' && job.phase !== 'BACKFILL';
   if (goesBack && phase !== job.phase && attempt === job.attempt) {
     throw new CatalogError('JOB_PHASE', `job ${job.id} goes back to ${phase} only as a new attempt`);
   }
   if (progress.length > MAX_PROGRESS_BYTES) {
     throw new CatalogError('JOB_PHASE', `the progress of a job has at most ${MAX_PROGRESS_BYTES} bytes`);
   }
-  if (phase === 'ACTIVATE' && spanEpoch === 0) {
+  if ((phase === 'ACTIVATE' || phase === 'PUBLISH') && spanEpoch === 0) {
     throw new CatalogError('JOB_PHASE', `job ${job.id} activates with what the release of its source answered`);
   }
   const next = draft.changeJob(job, {

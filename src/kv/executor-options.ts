@@ -1,5 +1,5 @@
 /** What one group's executor is made of, what it holds at most and how it gathers commands into entries. */
-import type { NodeId, Scheduler } from '../platform/index.ts';
+import type { Millis, NodeId, Scheduler } from '../platform/index.ts';
 import type { RaftGroup } from '../raftengine/index.ts';
 import type { GroupStore } from '../store/index.ts';
 import type { ClockLimits } from './group-clock.ts';
@@ -30,6 +30,8 @@ export interface ExecutorLimits {
   readonly maxInflightBytes: number;
   /** Operations that may wait so; more are refused with `BusyError`. */
   readonly maxWaitingOperations: number;
+  /** How long a command waits here for a range that is being handed over, which takes a few commits, before it is told. */
+  readonly maxRangeWaitMs: Millis;
   /** Evaluations of one operation before `ConflictError`. */
   readonly maxTries: number;
 }
@@ -43,6 +45,7 @@ export const DEFAULT_EXECUTOR_LIMITS: ExecutorLimits = {
   maxInflightEntries: 512,
   maxInflightBytes: 24 * 1024 * 1024,
   maxWaitingOperations: 100_000,
+  maxRangeWaitMs: 250,
   maxTries: 8,
 };
 

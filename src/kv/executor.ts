@@ -25,6 +25,7 @@ import { GroupReads } from './group-reads.ts';
 import type { SpanExecutor } from './move/types.ts';
 import { OperationQueue } from './operation-queue.ts';
 import { Overlay, type Unit } from './overlay.ts';
+import { RangeWaits } from './range-waits.ts';
 import { ReadConfirmer } from './read-confirmer.ts';
 import { LeaderSpans } from './span-executor.ts';
 import { SpanGate } from './span-gate.ts';
@@ -81,6 +82,7 @@ export class GroupExecutor {
   private conflictCount = 0;
   private readonly reads: GroupReads;
   private readonly lockWaits: LockWaits;
+  private readonly rangeWaits: RangeWaits;
   /** What coordinators of transactions ask of this group. */
   readonly txns: LeaderTxns;
   /** What moves ask of this group. */
@@ -116,19 +118,22 @@ export class GroupExecutor {
       stillLeads: () => this.stillLeads(),
     };
     this.reads = new GroupReads({ ...shared, onAccess: options.onAccess });
-    this.spans = new LeaderSpans({
-      ...shared,
-      clock: this.clock,
-      propose: (build, isUrgent) => this.proposeAside(build, isUrgent),
-    });
-    this.lockWaits = new LockWaits({
-      locks: this.stateMachine.locks,
+    const patience = {
       scheduler: this.scheduler,
       nowMs: () => physicalMs(options.hlc.peek()),
-      again: (operation, tries) => {
+      again: (operation: Operation<unknown>, tries: number) => {
         this.queue.addRetry(operation, tries);
         this.drainWaiting();
       },
+    };
+    this.lockWaits = new LockWaits({ ...patience, locks: this.stateMachine.locks });
+    this.rangeWaits = new RangeWaits({ ...patience, maxWaitMs: this.limits.maxRangeWaitMs });
+    this.spans = new LeaderSpans({
+      ...shared,
+      clock: this.clock,
+      scheduler: this.scheduler,
+      propose: (build, isUrgent) => this.proposeAside(build, isUrgent),
+      onChanged: () => this.rangeWaits.wake(),
     });
     this.txns = new LeaderTxns({
       ...shared,
@@ -259,7 +264,7 @@ export class GroupExecutor {
     const isWriter = error === undefined && (view.writes.length > 0 || view.ranges.length > 0);
     if (isWriter) view.admitReads();
     if (view.refusal !== undefined) {
-      complete(operation, view.refusal, undefined);
+      this.rangeWaits.refused(operation, tries, view.refusal);
     } else if (view.lock !== undefined) {
       this.lockWaits.park(operation, tries, view.lock);
     } else if (isWriter && view.floorTs >= view.ts - 1n) {
@@ -447,6 +452,7 @@ export class GroupExecutor {
       this.settleAbandoned(entry, this.notLeader());
     }
     this.lockWaits.failAll(this.notLeader());
+    this.rangeWaits.failAll(this.notLeader());
     this.queue.refuseAll(this.notLeader());
     this.confirmer.failAll(this.notLeader());
   }

@@ -3,10 +3,10 @@
  * commands; histories and the capture log are read from applied state.
  */
 import type { JobId, Span, SpanCommand } from '../distribution/index.ts';
-import { assert, type HlcTimestamp, hlcTimestamp } from '../platform/index.ts';
+import { assert, type HlcTimestamp, hlcTimestamp, type Millis, type Scheduler } from '../platform/index.ts';
 import type { ExportedVersion } from '../store/index.ts';
 import { ABSENT } from './entry.ts';
-import { NotOwnerError, OutcomeUnknownError } from './errors.ts';
+import { BusyError, NotOwnerError, OutcomeUnknownError } from './errors.ts';
 import type { GroupClock } from './group-clock.ts';
 import type { GroupReadsOptions } from './group-reads.ts';
 import { type CapturedEffect, captureBounds, captureKey, capturePlace, decodeCaptured } from './local-keys.ts';
@@ -28,8 +28,12 @@ import { encodeImport, encodeSpan } from './span-entries.ts';
 import type { SpanGate } from './span-gate.ts';
 import type { EntryResult } from './state-machine.ts';
 
+/** How long a range may take to be emptied before it can come back; less than whoever asks waits for an answer. */
+const MAX_DROP_WAIT_MS: Millis = 4_000;
 /** Capture rows read at once. */
 const ROWS_PER_READ = 512;
+/** What a version costs beyond its bytes when it is written again. */
+const VERSION_BYTES = 100;
 /** A captured range delete is taken apart in steps of this many keys: a page may end between two of them. */
 const KEYS_PER_STEP = 256;
 /** Histories read at once while a range delete is taken apart. */
@@ -42,8 +46,11 @@ const SIDES = hlcTimestamp((1n << 64n) - 1n);
 /** What this needs of the group's executor. */
 export interface LeaderSpansOptions extends GroupReadsOptions {
   readonly clock: GroupClock;
+  readonly scheduler: Scheduler;
   /** Proposes an entry behind everything that was evaluated; `build` gets its timestamp. Urgent ones do not wait for room. */
   readonly propose: (build: (commitTs: HlcTimestamp) => Buffer, isUrgent: boolean) => Promise<EntryResult>;
+  /** What the group serves has changed, or will not change as it was said: who waits for a range looks again. */
+  readonly onChanged: () => void;
 }
 
 export class LeaderSpans implements SpanExecutor {
@@ -57,15 +64,17 @@ export class LeaderSpans implements SpanExecutor {
 
   /** @throws NotLeaderError and what the engine refuses with: nothing happened; OutcomeUnknownError */
   async command(request: SpanRequest): Promise<SpanReply> {
-    const { propose, gate, clock } = this.options;
+    const { propose, gate, clock, onChanged } = this.options;
+    if (request.kind === 'incoming') await this.emptied(request);
     // Whatever the range brings along lies below what this group issues from here on.
     if (request.kind === 'activate') clock.observeForeign(request.floor, clock.maxLeadMs);
     if (request.kind === 'captureOn' && request.above !== undefined) {
       clock.observeForeign(request.above, clock.maxLeadMs);
     }
     let pending: ReturnType<SpanGate['begin']> | undefined;
+    let reply: SpanReply;
     try {
-      const reply = (await propose((commitTs) => {
+      reply = (await propose((commitTs) => {
         const isLater = request.kind === 'activate' || request.kind === 'captureOn' || request.kind === 'release';
         const entryTs = isLater ? clock.take(1) : commitTs;
         // No read of the range is served from here on, and all that were served are below the draw just made.
@@ -75,12 +84,36 @@ export class LeaderSpans implements SpanExecutor {
         return encodeSpan(entryTs, command, request.gcThreshold, request.imports);
       }, true)) as SpanReply;
       if (pending !== undefined) gate.end(pending);
-      return reply;
     } catch (error) {
       // Of unknown outcome: it may still come, so the range stays shut until the next command of the job says more.
       if (pending !== undefined && !(error instanceof OutcomeUnknownError)) gate.withdraw(pending);
+      onChanged();
       throw error;
     }
+    onChanged();
+    return this.withCaptured(request, reply);
+  }
+
+  /**
+   * A range that comes back while it is still being dropped here would hold up everything that the group applies.
+   * @throws BusyError when it takes longer than a message may
+   */
+  private async emptied({ start, end }: Pick<Span, 'start' | 'end'>): Promise<void> {
+    const dropping = this.options.store.dropping(start, end);
+    if (dropping === undefined) return;
+    const { promise: tooLong, reject } = Promise.withResolvers<never>();
+    const cancel = this.options.scheduler.after(MAX_DROP_WAIT_MS, () =>
+      reject(new BusyError('what the range held here before is still being deleted; try again later')),
+    );
+    await Promise.race([dropping, tooLong]).finally(cancel);
+  }
+
+  /** The end of the capture log goes with the fence's answer: nothing is captured behind an applied fence. */
+  private async withCaptured(request: SpanRequest, reply: SpanReply): Promise<SpanReply> {
+    if (request.kind !== 'fence' || request.captured === undefined || reply.outcome.kind !== 'done') return reply;
+    if (reply.outcome.span?.state !== 'FENCED') return reply;
+    const { from, maxBytes } = request.captured;
+    return { ...reply, captured: await this.readCaptured(request.job, from, maxBytes) };
   }
 
   /** @throws NotLeaderError */
@@ -107,14 +140,16 @@ export class LeaderSpans implements SpanExecutor {
   async backfill(request: BackfillRequest): Promise<BackfillPage> {
     const { stateMachine, store, catchUp, stillLeads } = this.options;
     const { job, maxBytes } = request;
-    await catchUp();
-    const span = this.source(job);
+    // Later pages need nobody's confirmation: what was applied since the capture began is in the capture log.
     if (!this.flushed.has(job)) {
+      await catchUp();
+      this.source(job);
       for (const other of this.flushed)
         if (stateMachine.spanTable.spanOf(other) === undefined) this.flushed.delete(other);
       await store.flush();
       this.flushed.add(job);
     }
+    const span = this.source(job);
     const isBefore = Buffer.compare(request.start, span.start) < 0;
     const start = isBefore ? span.start : request.start;
     const after = isBefore ? undefined : request.after;
@@ -153,11 +188,16 @@ export class LeaderSpans implements SpanExecutor {
    * @throws NotLeaderError; NotOwnerError when the job's range is not being captured here
    */
   async captured(job: JobId, from: CapturePoint, maxBytes: number): Promise<CapturePage> {
-    const { store, catchUp, clock, readTimestamp, stillLeads } = this.options;
+    await this.options.catchUp();
+    return this.readCaptured(job, from, maxBytes);
+  }
+
+  /** What is applied of it. @throws NotLeaderError, NotOwnerError */
+  private async readCaptured(job: JobId, from: CapturePoint, maxBytes: number): Promise<CapturePage> {
+    const { store, clock, readTimestamp, stillLeads } = this.options;
     const opening = clock.opening();
     if (opening !== undefined) await opening;
     const readTs = readTimestamp();
-    await catchUp();
     this.source(job);
     const versions: ExportedVersion[] = [];
     const sides: SideChange[] = [];
@@ -185,7 +225,7 @@ export class LeaderSpans implements SpanExecutor {
         } else {
           const version = await this.versionOf(job, effect);
           versions.push(version);
-          bytes += version.key.length + (version.value?.length ?? 0);
+          bytes += VERSION_BYTES + version.key.length + (version.value?.length ?? 0);
           next = { index, position: position + 1 };
         }
         steps = 0;
@@ -231,7 +271,7 @@ export class LeaderSpans implements SpanExecutor {
           return { versions, bytes, steps: from + versions.length / KEYS_PER_STEP, isEnd: false };
         }
         versions.push(version);
-        bytes += version.key.length;
+        bytes += VERSION_BYTES + version.key.length;
       }
     }
     return { versions, bytes, steps: 0, isEnd: true };

@@ -27,10 +27,17 @@ export const activate = (floor: HlcTimestamp, imports = 0): SpanRequest => {
 export class SpanBed extends Bed {
   readonly memory: MemoryStore;
 
-  constructor(options: { owned?: readonly [string, string | undefined] | 'all'; maxInflightEntries?: number } = {}) {
+  /** Commands are told at once that a range is being handed over, unless they are to wait. */
+  constructor(
+    options: {
+      owned?: readonly [string, string | undefined] | 'all';
+      maxInflightEntries?: number;
+      maxRangeWaitMs?: number;
+    } = {},
+  ) {
     const memory = new MemoryStore();
-    const { owned = ['a', 'z'], maxInflightEntries = 100 } = options;
-    super({ pipelineDepth: 8, maxInflightEntries }, memory, { ownsEverything: owned === 'all' });
+    const { owned = ['a', 'z'], maxInflightEntries = 100, maxRangeWaitMs = 0 } = options;
+    super({ pipelineDepth: 8, maxInflightEntries, maxRangeWaitMs }, memory, { ownsEverything: owned === 'all' });
     this.memory = memory;
     if (owned === 'all') return;
     this.raft.apply(encodeSpan(hlcTimestamp(1n), { kind: 'assign', ...range(...owned), epoch: 1 }));

@@ -532,7 +532,7 @@ describe('the questions of a move', () => {
     const seen: string[] = [];
     let pages = 0;
     for (let point = START, isEnd = false; !isEnd; pages++) {
-      const page = await bed.captured(point, 100);
+      const page = await bed.captured(point, 250);
       seen.push(...page[0]);
       [, point, isEnd] = page;
     }

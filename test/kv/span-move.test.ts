@@ -6,7 +6,7 @@
 import { strict as assert } from 'node:assert';
 import { describe, it } from 'node:test';
 import { encodePurge, encodeSetGc } from '../../src/kv/entry.ts';
-import { NotOwnerError, RangeBusyError, timestampOfMs } from '../../src/kv/index.ts';
+import { NotLeaderError, NotOwnerError, RangeBusyError, timestampOfMs } from '../../src/kv/index.ts';
 import { isLocalKey } from '../../src/kv/local-keys.ts';
 import type {
   BackfillPage,
@@ -64,6 +64,10 @@ class History {
   }
 }
 
+/** Errors of an operation that did not happen. */
+const isNothing = (error: Error): boolean =>
+  error instanceof NotOwnerError || error instanceof RangeBusyError || error instanceof NotLeaderError;
+
 class World {
   readonly random: SeededRandom;
   readonly history = new History();
@@ -86,7 +90,7 @@ class World {
       if (error === undefined) {
         this.acknowledged++;
         onReply(outcome.reply as Reply);
-      } else if (error instanceof NotOwnerError || error instanceof RangeBusyError) this.refused++;
+      } else if (isNothing(error)) this.refused++;
       else throw error;
     };
     this.open.add({ outcome: outcome as Outcome<unknown>, done: settle });

@@ -26,6 +26,7 @@ import type {
   BackfillRequest,
   CapturePage,
   CapturePoint,
+  CaptureRequest,
   ImportOutcome,
   ImportRequest,
   ImportState,
@@ -135,6 +136,7 @@ function writeRequest(writer: ByteWriter, request: SpanRequest): void {
   writer.bytes(encodeSpanCommand(command));
   if (request.kind === 'activate') writer.u64(request.gcThreshold).u53(request.imports);
   if (request.kind === 'captureOn') writeOptionalTs(writer, request.above);
+  if (request.kind === 'fence') writeCaptureRequest(writer, request.captured);
 }
 
 function readRequest(reader: ByteReader): SpanRequest {
@@ -146,6 +148,10 @@ function readRequest(reader: ByteReader): SpanRequest {
   if (command.kind === 'captureOn') {
     const above = readOptionalTs(reader);
     return above === undefined ? command : { ...command, above };
+  }
+  if (command.kind === 'fence') {
+    const captured = readCaptureRequest(reader);
+    return captured === undefined ? command : { ...command, captured };
   }
   if (command.kind !== 'activate') return command;
   return { ...command, gcThreshold: reader.timestamp(), imports: reader.u53() };
@@ -164,6 +170,16 @@ function writePoint(writer: ByteWriter, { index, position }: CapturePoint): void
 }
 
 const readPoint = (reader: ByteReader): CapturePoint => ({ index: reader.u53(), position: reader.u53() });
+
+function writeCaptureRequest(writer: ByteWriter, request: CaptureRequest | undefined): void {
+  writer.u8(request === undefined ? 0 : 1);
+  if (request === undefined) return;
+  writePoint(writer, request.from);
+  writer.u32(request.maxBytes);
+}
+
+const readCaptureRequest = (reader: ByteReader): CaptureRequest | undefined =>
+  reader.flag() ? { from: readPoint(reader), maxBytes: reader.u32() } : undefined;
 
 function writeSides(writer: ByteWriter, sides: readonly SideChange[] = []): void {
   writer.u32(sides.length);
@@ -229,7 +245,7 @@ function answer<T>(bytes: Buffer, read: (reader: ByteReader) => T): T {
 const begin = (expectedBytes = 128): ByteWriter => new ByteWriter(expectedBytes).u8(CODEC);
 
 /** Encodes the answer to a command. */
-export function encodeSpanReply({ outcome, gcThreshold }: SpanReply): Buffer {
+export function encodeSpanReply({ outcome, gcThreshold, captured }: SpanReply): Buffer {
   const writer = begin()
     .u64(gcThreshold)
     .u8(outcome.kind === 'done' ? 1 : 0);
@@ -237,6 +253,8 @@ export function encodeSpanReply({ outcome, gcThreshold }: SpanReply): Buffer {
     writer.u8(outcome.isChanged ? 1 : 0);
     writeSpan(writer, outcome.span);
   } else writer.text(outcome.reason);
+  writer.u8(captured === undefined ? 0 : 1);
+  if (captured !== undefined) writeCapturePage(writer, captured);
   return writer.finish();
 }
 
@@ -247,7 +265,8 @@ export const decodeSpanReply = (bytes: Buffer): SpanReply =>
     const outcome: SpanOutcome = reader.flag()
       ? { kind: 'done', isChanged: reader.flag(), span: readSpan(reader) }
       : { kind: 'refused', reason: reader.text() as Extract<SpanOutcome, { kind: 'refused' }>['reason'] };
-    return { outcome, gcThreshold };
+    const reply = { outcome, gcThreshold };
+    return reader.flag() ? { ...reply, captured: readCapturePage(reader) } : reply;
   });
 
 /** Encodes what a group knows of a job. */
@@ -288,22 +307,28 @@ export const decodeBackfillPage = (bytes: Buffer): BackfillPage =>
     return { next, versions: readVersions(reader), sides: readSides(reader) };
   });
 
-/** Encodes a piece of a capture log. */
-export function encodeCapturePage({ versions, sides, next, isEnd }: CapturePage): Buffer {
-  const writer = begin(1 << 16).u8(isEnd ? 1 : 0);
+function writeCapturePage(writer: ByteWriter, { versions, sides, next, isEnd }: CapturePage): void {
+  writer.u8(isEnd ? 1 : 0);
   writePoint(writer, next);
   writeVersions(writer, versions);
   writeSides(writer, sides);
+}
+
+function readCapturePage(reader: ByteReader): CapturePage {
+  const isEnd = reader.flag();
+  const next = readPoint(reader);
+  return { isEnd, next, versions: readVersions(reader), sides: readSides(reader) };
+}
+
+/** Encodes a piece of a capture log. */
+export function encodeCapturePage(page: CapturePage): Buffer {
+  const writer = begin(1 << 16);
+  writeCapturePage(writer, page);
   return writer.finish();
 }
 
 /** @throws CatalogCorruptError */
-export const decodeCapturePage = (bytes: Buffer): CapturePage =>
-  answer(bytes, (reader) => {
-    const isEnd = reader.flag();
-    const next = readPoint(reader);
-    return { isEnd, next, versions: readVersions(reader), sides: readSides(reader) };
-  });
+export const decodeCapturePage = (bytes: Buffer): CapturePage => answer(bytes, readCapturePage);
 
 /** Encodes what became of an import. */
 export function encodeImportOutcome(outcome: ImportOutcome): Buffer {

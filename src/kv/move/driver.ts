@@ -5,6 +5,7 @@
  */
 import {
   isAbortable,
+  type JobId,
   type JobPhase,
   type JobRow,
   type SpanRefusal,
@@ -15,23 +16,24 @@ import {
   assertNever,
   type Clock,
   type GroupId,
-  hlcTimestamp,
   type Millis,
   type Random,
   type Scheduler,
 } from '../../platform/index.ts';
 import type { CatalogSource } from '../catalog/index.ts';
 import type { CatalogClient } from '../catalog/types.ts';
-import { copyCaptured, copyHistories } from './copying.ts';
+import { type CopiedCapture, type Copying, copyCaptured, copyHistories, importsOf } from './copying.ts';
 import { MoveNotYetError, MoveRefusedError } from './errors.ts';
-import { decodeReleaseNotes, encodeReleaseNotes } from './notes.ts';
-import type { SpanClient, SpanReply, SpanRequest } from './types.ts';
+import { decodeBookmark, decodeReleaseNotes, encodeReleaseNotes } from './notes.ts';
+import type { ImportState, SpanClient, SpanReply, SpanRequest } from './types.ts';
 
 /** Bounds and periods of a driver. */
 export interface MoveLimits {
-  /** Size of a page of histories or of captured effects. */
+  /** Size of a page of histories or of captured effects: what is applied in one piece, so clients of both groups wait for it. */
   readonly pageBytes: number;
-  /** Pause after each page, so that a move leaves room for clients. */
+  /** Pages that are read while one is imported. */
+  readonly pagesAhead: number;
+  /** Pause after each page of histories, so that a move leaves room for clients. */
   readonly pageGapMs: Millis;
   /** The range is fenced when a round of catching up had to ship no more than this, */
   readonly fenceBelowBytes: number;
@@ -54,8 +56,9 @@ export interface MoveLimits {
 }
 
 export const DEFAULT_MOVE_LIMITS: MoveLimits = {
-  pageBytes: 1 << 20,
-  pageGapMs: 5,
+  pageBytes: 512 * 1024,
+  pagesAhead: 4,
+  pageGapMs: 2,
   fenceBelowBytes: 64 * 1024,
   fenceBelowMs: 30,
   maxRounds: 1000,
@@ -68,8 +71,6 @@ export const DEFAULT_MOVE_LIMITS: MoveLimits = {
   maxJobs: 8,
 };
 
-/** The source says its GC threshold when it releases. */
-const UNKNOWN_YET = hlcTimestamp(0n);
 /** A round that shipped more than this share of the one before is not faster than the writers. */
 const STEADY = 0.7;
 /** Tries of a step that another job is in the way of, before the move is given up. */
@@ -89,6 +90,16 @@ export interface MoveDriverOptions {
   readonly onError?: (job: JobRow, error: unknown) => void;
 }
 
+/** What a driver knows that a job's row does not say, from one step to the next. Whoever does not know it asks the groups. */
+interface Knowledge {
+  /** The attempt that it is about. */
+  readonly attempt: number;
+  /** What the destination has. */
+  readonly imports: ImportState;
+  /** True when that is all that the range will ever have here: it is fenced, and the capture log is at its end. */
+  readonly isAll: boolean;
+}
+
 /** Refusals that a later try may not meet: somebody else's job or purge is in the way. */
 const PASSING: ReadonlySet<SpanRefusal> = new Set(['BUSY']);
 
@@ -98,6 +109,7 @@ export class MoveDriver {
   private readonly limits: MoveLimits;
   /** Jobs with a loop of their own. */
   private readonly driven = new Set<number>();
+  private readonly knowledge = new Map<JobId, Knowledge>();
   private readonly loops = new Set<Promise<void>>();
   private readonly wakers = new Set<() => void>();
   private stopListening: (() => void) | undefined;
@@ -132,6 +144,7 @@ export class MoveDriver {
       this.driven.add(job.id);
       const loop = this.drive(job.id).finally(() => {
         this.driven.delete(job.id);
+        this.knowledge.delete(job.id);
         this.loops.delete(loop);
         this.reconcile();
       });
@@ -240,7 +253,7 @@ export class MoveDriver {
       case 'FENCE':
         return this.fence(job, tries);
       case 'RELEASE':
-        return this.release(job);
+        return this.release(job, tries);
       case 'ACTIVATE': {
         const notes = decodeReleaseNotes(job.progress);
         await this.tell(dst, { kind: 'activate', job: id, floor: job.fenceTs, epoch: job.spanEpoch, ...notes });
@@ -267,10 +280,20 @@ export class MoveDriver {
     }
   }
 
-  private copying(job: JobRow) {
+  private copying(job: JobRow): Copying {
     const { spans } = this.options;
+    const { pageBytes, pagesAhead, pageGapMs } = this.limits;
     const isOurs = (): boolean => this.row(job.id)?.revision === job.revision;
-    return { spans, job, pageBytes: this.limits.pageBytes, isOurs, rest: () => this.pause(this.limits.pageGapMs) };
+    return { spans, job, pageBytes, pagesAhead, isOurs, rest: () => this.pause(pageGapMs) };
+  }
+
+  private knownOf(job: JobRow): Knowledge | undefined {
+    const known = this.knowledge.get(job.id);
+    return known?.attempt === job.attempt ? known : undefined;
+  }
+
+  private learn(job: JobRow, { imports }: CopiedCapture, isAll: boolean): void {
+    this.knowledge.set(job.id, { attempt: job.attempt, imports, isAll });
   }
 
   private async backfill(job: JobRow): Promise<void> {
@@ -293,7 +316,10 @@ export class MoveDriver {
         this.options.clock.monotonicMs() - beganMs <= this.limits.fenceBelowMs;
       // What is written while a round is shipped does not get less any more: another round brings the end no nearer.
       const isSteady = round > 1 && copied.bytes > lastBytes * STEADY && copied.bytes <= this.limits.pageBytes;
-      if (isShort || isSteady) return this.to(job, 'FENCE', { lastError: '' });
+      if (isShort || isSteady) {
+        this.learn(job, copied, false);
+        return this.to(job, 'FENCE', { lastError: '' });
+      }
       lastBytes = copied.bytes;
       if (round >= this.limits.maxRounds) {
         return this.to(job, 'ABORTING', {
@@ -303,32 +329,82 @@ export class MoveDriver {
     }
   }
 
+  /**
+   * From here to the activation writers wait, so the way is short: the fence answers with what is still to be shipped, and when the
+   * destination answered a moment ago, the row goes on while that is imported.
+   */
   private async fence(job: JobRow, tries: number): Promise<void> {
     const sinceMs = this.options.clock.nowMs() - job.updatedMs;
     if (tries > 0 && sinceMs > this.limits.fenceMs) {
       return this.to(job, 'CATCH_UP', { attempt: job.attempt + 1, lastError: job.lastError });
     }
-    await this.tell(job.src, { kind: 'fence', job: job.id, attempt: job.attempt });
-    const copied = await copyCaptured(this.copying(job));
-    if (copied === 'lost') return;
-    if (copied === 'restart') return this.to(job, 'CATCH_UP', { attempt: job.attempt + 1 });
-    // Writes are refused, so this is all there will ever be.
-    await this.to(job, 'RELEASE', {
-      lastError: '',
-      progress: encodeReleaseNotes({ gcThreshold: UNKNOWN_YET, imports: copied.seq }),
+    const copying = this.copying(job);
+    const known = tries === 0 ? this.knownOf(job) : undefined;
+    const imports = known?.imports ?? (await importsOf(copying));
+    const place = imports === undefined ? undefined : decodeBookmark(imports.bookmark, job);
+    if (place?.kind !== 'capture') return this.to(job, 'CATCH_UP', { attempt: job.attempt + 1 });
+    const { captured: rest } = await this.tell(job.src, {
+      kind: 'fence',
+      job: job.id,
+      attempt: job.attempt,
+      captured: { from: place.from, maxBytes: this.limits.pageBytes },
     });
+    const copy = copyCaptured(copying, imports, rest).then((copied) => {
+      // Writes are refused, so this is all there will ever be.
+      if (typeof copied === 'object') this.learn(job, copied, true);
+      return copied;
+    });
+    if (known === undefined || rest?.isEnd !== true) {
+      const copied = await copy;
+      if (copied === 'lost') return;
+      if (copied === 'restart') return this.to(job, 'CATCH_UP', { attempt: job.attempt + 1 });
+      return this.to(job, 'RELEASE', { lastError: '' });
+    }
+    // Whatever goes wrong with the copy, RELEASE makes sure of it before it releases.
+    await Promise.all([this.to(job, 'RELEASE', { lastError: '' }), copy.catch(() => undefined)]);
   }
 
-  private async release(job: JobRow): Promise<void> {
+  /** Makes sure that the destination has everything, lets the source go, and opens the destination. */
+  private async release(job: JobRow, tries: number): Promise<void> {
     const { id, src, dst, attempt } = job;
-    const { imports } = decodeReleaseNotes(job.progress);
-    const { outcome, gcThreshold } = await this.tell(src, { kind: 'release', job: id, attempt, dst });
-    assert(outcome.kind === 'done' && outcome.span !== undefined, 'a release answers with its span');
-    await this.to(job, 'ACTIVATE', {
-      lastError: '',
-      fenceTs: outcome.span.minWriteTs,
-      spanEpoch: outcome.span.epoch,
-      progress: encodeReleaseNotes({ gcThreshold, imports }),
-    });
+    const known = this.knownOf(job);
+    let imports = known?.isAll === true ? known.imports.seq : undefined;
+    if (imports === undefined) {
+      const { span } = await this.options.spans.job(src, id);
+      // It is released only when everything has arrived, and then nothing else does.
+      if (span?.state === 'MOVED_OUT') imports = (await this.options.spans.job(dst, id)).imports?.seq ?? 0;
+      else if (span?.state !== 'FENCED') return this.unrelease(job);
+    }
+    if (imports === undefined) {
+      const isLate = tries > 0 && this.options.clock.nowMs() - job.updatedMs > this.limits.fenceMs;
+      if (isLate) return this.unrelease(job);
+      const copied = await copyCaptured(this.copying(job));
+      if (copied === 'lost') return;
+      if (copied === 'restart') return this.unrelease(job);
+      this.learn(job, copied, true);
+      imports = copied.imports.seq;
+    }
+    const { outcome, gcThreshold } = await this.options.spans.command(src, { kind: 'release', job: id, attempt, dst });
+    if (outcome.kind === 'refused') return this.unrelease(job);
+    assert(outcome.span !== undefined, 'a release answers with its span');
+    const { minWriteTs: fenceTs, epoch: spanEpoch } = outcome.span;
+    const notes = { gcThreshold, imports };
+    const row = { lastError: '', fenceTs, spanEpoch, progress: encodeReleaseNotes(notes) };
+    try {
+      await this.tell(dst, { kind: 'activate', job: id, floor: fenceTs, epoch: spanEpoch, ...notes });
+    } catch {
+      return this.to(job, 'ACTIVATE', row);
+    }
+    return this.to(job, 'PUBLISH', row);
+  }
+
+  /**
+   * The source has not released the range, and after this it will not for this attempt: then writers may go on there. When it
+   * has, it says so, and there is only forward.
+   */
+  private async unrelease(job: JobRow): Promise<void> {
+    await this.tell(job.src, { kind: 'unfence', job: job.id, attempt: job.attempt });
+    this.knowledge.delete(job.id);
+    await this.to(job, 'CATCH_UP', { attempt: job.attempt + 1, lastError: job.lastError });
   }
 }

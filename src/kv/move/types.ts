@@ -5,7 +5,11 @@ import type { ExportedVersion } from '../../store/index.ts';
 
 /** `release` without its timestamp: the source's leader supplies that, above every read and commit that it has served. */
 export type SpanRequest =
-  | Exclude<SpanCommand, { readonly kind: 'release' | 'activate' | 'captureOn' }>
+  | Exclude<SpanCommand, { readonly kind: 'release' | 'activate' | 'captureOn' | 'fence' }>
+  | (Extract<SpanCommand, { readonly kind: 'fence' }> & {
+      /** Asks for what was captured from there on together with the answer: while the range is fenced every message counts. */
+      readonly captured?: CaptureRequest;
+    })
   | (Extract<SpanCommand, { readonly kind: 'captureOn' }> & {
       /**
        * GC threshold of the destination: whatever is captured will be above it, however far the groups' clocks are apart, because
@@ -25,6 +29,8 @@ export type SpanRequest =
 export interface SpanReply {
   readonly outcome: SpanOutcome;
   readonly gcThreshold: HlcTimestamp;
+  /** Of a fence that is done, when it was asked for. */
+  readonly captured?: CapturePage;
 }
 
 /** How far a destination has come with a job's imports. */
@@ -53,6 +59,12 @@ export interface CapturePoint {
    * this needs eight bytes where it is stored.
    */
   readonly position: number;
+}
+
+/** Which piece of a capture log is wanted. */
+export interface CaptureRequest {
+  readonly from: CapturePoint;
+  readonly maxBytes: number;
 }
 
 /** A side row that was set, or removed when `value` is undefined. */
