@@ -1,10 +1,11 @@
 /**
  * `npm run bench:moves`: what does moving a range cost those who use it? Three nodes, three data groups. A range of the
  * wanted size goes back and forth between two groups while clients read and write it, and while others use a range that does not move.
- * Printed: how long each move took, the longest time in which a write of the range had to wait, how the other range did before and
- * during the moves, how soon all nodes knew a split, and that nothing acknowledged was lost.
+ * Printed: how long each move took and what it cost, the longest time that a write of the range took while the range changed hands (and
+ * at any time during the move, and at rest: on a busy machine those are not zero either), how the other range did before and during
+ * the moves, how soon all nodes knew a split, and that nothing acknowledged was lost.
  */
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Command } from 'commander';
 import { Redis } from 'ioredis';
@@ -22,6 +23,9 @@ const MOVE_TIMEOUT_MS = 600_000;
 const PAUSE_BAR_MS = 100;
 const SPLIT_BAR_MS = 1_000;
 const SPLITS = 40;
+/** A job's phase is looked at this often. */
+const LOOK_MS = 10;
+const TICKS_PER_SECOND = 100;
 const LOAD_PIPELINE = 64;
 
 /** Storage key at which a slot of database 0 begins. */
@@ -35,6 +39,18 @@ interface MoveOptions {
   readonly folder?: string;
 }
 
+/** What one move took. */
+interface MoveRow {
+  readonly seconds: number;
+  /** The longest write while the range changed hands. */
+  readonly pauseMs: number;
+  /** The longest write at any time during the move. */
+  readonly longestWriteMs: number;
+  readonly otherRate: number;
+  /** Of all nodes together, the clients' work included. */
+  readonly cpuSeconds: number;
+}
+
 const percentile = (values: readonly number[], share: number): number => {
   const sorted = [...values].sort((a, b) => a - b);
   return sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))] ?? Number.NaN;
@@ -43,8 +59,8 @@ const percentile = (values: readonly number[], share: number): number => {
 /** Clients that read and write keys of one hash tag at a steady rate, and know what was acknowledged. */
 class Load {
   readonly latencies: number[] = [];
-  /** Latencies of writes that were under way or begun since the last `mark`. */
-  recentWrites: number[] = [];
+  /** Writes since somebody emptied this: when each began and ended. */
+  recentWrites: { readonly beganMs: number; readonly endedMs: number }[] = [];
   done = 0;
   failures: string[] = [];
   private readonly acknowledged = new Map<string, string>();
@@ -109,10 +125,19 @@ class Load {
       } catch (error) {
         this.failures.push((error as Error).message);
       }
-      const tookMs = performance.now() - beganMs;
-      this.latencies.push(tookMs);
-      if (isWrite) this.recentWrites.push(tookMs);
+      const endedMs = performance.now();
+      this.latencies.push(endedMs - beganMs);
+      if (isWrite) this.recentWrites.push({ beganMs, endedMs });
     }
+  }
+
+  /** The longest write of which some part lay between two moments. */
+  longestWrite(fromMs = Number.NEGATIVE_INFINITY, toMs = Number.POSITIVE_INFINITY): number {
+    let longest = 0;
+    for (const { beganMs, endedMs } of this.recentWrites) {
+      if (beganMs <= toMs && endedMs >= fromMs) longest = Math.max(longest, endedMs - beganMs);
+    }
+    return longest;
   }
 
   async stop(): Promise<void> {
@@ -145,13 +170,55 @@ async function tagIn(client: Redis, from: number, to: number): Promise<string> {
   }
 }
 
-async function waitForJob(client: AdminClient, id: number, isOver: (phase: string) => boolean): Promise<string> {
-  for (const giveUpMs = performance.now() + MOVE_TIMEOUT_MS; ; ) {
+/** What was seen of a job. */
+interface Seen {
+  /** How it ended, or the phase that was waited for. */
+  readonly phase: string;
+  /** When it was last seen before the range was shut. */
+  readonly openMs: number;
+  /** When it was first seen after the range was opened at its new owner. */
+  readonly movedMs: number;
+}
+
+const SHUT: ReadonlySet<string> = new Set(['FENCE', 'RELEASE', 'ACTIVATE', 'PUBLISH']);
+
+async function waitForJob(client: AdminClient, id: number, isOver: (phase: string) => boolean): Promise<Seen> {
+  let openMs = performance.now();
+  for (const giveUpMs = openMs + MOVE_TIMEOUT_MS; ; ) {
+    const askedMs = performance.now();
     const { jobs } = await client.call('Jobs', { id, finishedLimit: 10 }, CALL_TIMEOUT_MS);
     const job = jobs.find((other) => other.id === id);
-    if (job !== undefined && (job.isFinished || isOver(job.phase))) return job.phase;
+    if (job !== undefined && (job.isFinished || isOver(job.phase))) {
+      return { phase: job.phase, openMs, movedMs: performance.now() };
+    }
+    if (job !== undefined && !SHUT.has(job.phase)) openMs = askedMs;
     if (performance.now() > giveUpMs) throw new Error(`job ${id} is still in ${job?.phase}: ${job?.lastError}`);
-    await sleep(20);
+    await sleep(LOOK_MS);
+  }
+}
+
+/** Processor time of the nodes so far, in seconds; NaN where the system does not tell. */
+function nodesCpuSeconds(): number {
+  try {
+    let ticks = 0;
+    for (const entry of readdirSync('/proc')) {
+      const stat = /^\d+$/.test(entry) ? statOf(entry) : undefined;
+      if (stat !== undefined && Number(stat[1]) === process.pid) ticks += Number(stat[11]) + Number(stat[12]);
+    }
+    return ticks / TICKS_PER_SECOND;
+  } catch {
+    return Number.NaN;
+  }
+}
+
+/** The numbers behind the name in a process's line. */
+function statOf(pid: string): readonly string[] | undefined {
+  try {
+    const line = readFileSync(`/proc/${pid}/stat`, 'latin1');
+    return line.slice(line.lastIndexOf(')') + 2).split(' ');
+  } catch {
+    // It has ended meanwhile.
+    return undefined;
   }
 }
 
@@ -220,20 +287,29 @@ async function run(options: MoveOptions, scratch: Scratch): Promise<void> {
   const calmRate = ((still.done - calm.done) * 1000) / (performance.now() - calm.atMs);
   const calmLatency = still.latencies.slice(-Math.floor(calmRate * 10));
 
-  const rows: { readonly seconds: number; readonly pauseMs: number; readonly otherRate: number }[] = [];
+  const calmWriteMs = moving.longestWrite();
+  const rows: MoveRow[] = [];
   const otherFrom = still.latencies.length;
   for (let at = 0; at < Number(options.moves); at++) {
     moving.recentWrites = [];
-    const before = { done: still.done, atMs: performance.now() };
+    const before = { done: still.done, atMs: performance.now(), cpu: nodesCpuSeconds() };
     const { id } = await admin.call('Move', { key: slotStart(0), toGroup: at % 2 === 0 ? 4 : 2 }, CALL_TIMEOUT_MS);
-    const phase = await waitForJob(admin, id, (now) => now === 'CLEANUP');
+    const { phase, openMs, movedMs } = await waitForJob(admin, id, (now) => now === 'CLEANUP');
     if (phase !== 'CLEANUP' && phase !== 'DONE') throw new Error(`move ${at + 1} ended as ${phase}`);
     const seconds = (performance.now() - before.atMs) / 1000;
-    const pauseMs = Math.max(...moving.recentWrites);
-    const otherRate = (still.done - before.done) / seconds;
-    rows.push({ seconds, pauseMs, otherRate });
+    // Who wrote in the last moment may not have its answer yet.
+    await sleep(500);
+    const row = {
+      seconds,
+      pauseMs: moving.longestWrite(openMs, movedMs),
+      longestWriteMs: moving.longestWrite(),
+      otherRate: ((still.done - before.done) * 1000) / (performance.now() - before.atMs),
+      cpuSeconds: nodesCpuSeconds() - before.cpu,
+    };
+    rows.push(row);
     console.error(
-      `  move ${at + 1}: ${seconds.toFixed(1)} s, longest write ${pauseMs.toFixed(0)} ms, other range ${otherRate.toFixed(0)}/s`,
+      `  move ${at + 1}: ${seconds.toFixed(1)} s, ${(Number(options.mib) / seconds).toFixed(1)} MiB/s, ${row.cpuSeconds.toFixed(1)} s of CPU, ` +
+        `pause ${row.pauseMs.toFixed(0)} ms, longest write ${row.longestWriteMs.toFixed(0)} ms, other range ${row.otherRate.toFixed(0)}/s`,
     );
     // What was left behind must be gone before the range may come back.
     await waitForJob(admin, id, () => false);
@@ -248,16 +324,19 @@ async function run(options: MoveOptions, scratch: Scratch): Promise<void> {
   const pauses = rows.map((row) => row.pauseMs);
   const otherRate = rows.reduce((sum, row) => sum + row.otherRate, 0) / rows.length;
   const otherLatency = still.latencies.slice(otherFrom);
+  const secondsMedian = percentile(
+    rows.map((row) => row.seconds),
+    0.5,
+  );
   const report = {
     mib: Number(options.mib),
     valueBytes,
     moves: rows,
-    secondsMedian: percentile(
-      rows.map((row) => row.seconds),
-      0.5,
-    ),
+    secondsMedian,
     pauseP99Ms: percentile(pauses, 0.99),
     pauseMedianMs: percentile(pauses, 0.5),
+    mibPerSecond: Number(options.mib) / secondsMedian,
+    calmWriteMs,
     splitP95Ms: percentile(splitMs, 0.95),
     other: {
       calmRate,
@@ -271,8 +350,12 @@ async function run(options: MoveOptions, scratch: Scratch): Promise<void> {
   const verdict = (isMet: boolean): string => (isMet ? 'pass' : 'FAIL');
   console.log(
     [
-      `moves of ${options.mib} MiB       ${rows.length}, median ${report.secondsMedian.toFixed(1)} s`,
+      `moves of ${options.mib} MiB       ${rows.length}, median ${secondsMedian.toFixed(1)} s, ${report.mibPerSecond.toFixed(1)} MiB/s`,
       `write pause               median ${report.pauseMedianMs.toFixed(0)} ms, p99 ${report.pauseP99Ms.toFixed(0)} ms (bar ${PAUSE_BAR_MS} ms: ${verdict(report.pauseP99Ms <= PAUSE_BAR_MS)})`,
+      `longest write             at rest ${calmWriteMs.toFixed(0)} ms; during whole moves median ${percentile(
+        rows.map((row) => row.longestWriteMs),
+        0.5,
+      ).toFixed(0)} ms`,
       `other range               ${calmRate.toFixed(0)}/s before, ${otherRate.toFixed(0)}/s during; p99 ${report.other.calmP99Ms.toFixed(1)} ms before, ${report.other.duringP99Ms.toFixed(1)} ms during`,
       `split known to all nodes  p95 ${report.splitP95Ms.toFixed(0)} ms (bar ${SPLIT_BAR_MS} ms: ${verdict(report.splitP95Ms <= SPLIT_BAR_MS)})`,
       `acknowledged and lost     ${lost.length} (${verdict(lost.length === 0)})${lost.length === 0 ? '' : `: ${lost.slice(0, 3).join('; ')}`}`,

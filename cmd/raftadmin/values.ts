@@ -25,6 +25,12 @@ export const parseGroupId = wholeNumber(1, 0xffff_ffff);
 export const parseNodeId = wholeNumber(1, 0xffff);
 export const parseId = wholeNumber(1, Number.MAX_SAFE_INTEGER);
 
+/** The 16 bytes that name a request, so that it may be sent again. */
+export function parseRequestName(text: string): Buffer {
+  if (!/^[0-9a-fA-F]{32}$/.test(text)) throw new InvalidArgumentError('It must be 32 hexadecimal digits.');
+  return Buffer.from(text, 'hex');
+}
+
 /** `1,2,3` */
 export const parseNodeIds = (text: string): number[] => text.split(',').map((part) => parseNodeId(part.trim()));
 

@@ -185,10 +185,12 @@ export class CatalogDraft {
     readonly id: GroupId;
     readonly founders: readonly NodeId[];
     readonly preferredLeader: NodeId | undefined;
+    readonly requestId?: Buffer | undefined;
   }): GroupRow {
-    const { id, founders, preferredLeader } = group;
+    const { id, founders, preferredLeader, requestId } = group;
     const createdMs = this.context.nowMs;
-    return this.putGroup({ id, revision: 1, founders, state: 'ACTIVE', preferredLeader, createdMs });
+    const row: GroupRow = { id, revision: 1, founders, state: 'ACTIVE', preferredLeader, createdMs };
+    return this.putGroup(requestId === undefined ? row : { ...row, requestId: Buffer.from(requestId) });
   }
 
   changeGroup(group: GroupRow, changes: Partial<GroupRow>): GroupRow {

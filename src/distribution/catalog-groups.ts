@@ -7,6 +7,8 @@ import { CatalogError } from './errors.ts';
 
 /** Most rows of groups, removed ones included. */
 export const MAX_GROUPS = 16_384;
+/** Length of the name of a request that makes a group. */
+export const REQUEST_ID_BYTES = 16;
 /** Most voters that a group begins with. */
 export const MAX_FOUNDERS = 9;
 
@@ -50,7 +52,16 @@ export function planGroup(state: CatalogState, op: GroupOp, context: PlanContext
 
 function createGroup(draft: CatalogDraft, op: Extract<GroupOp, { kind: 'createGroup' }>): CatalogPlan<GroupRow> {
   const { groups, nodes } = draft.state;
-  const { founders, preferredLeader, id = nextGroupId(draft.state) } = op;
+  const { founders, preferredLeader, requestId } = op;
+  if (requestId !== undefined && requestId.length !== REQUEST_ID_BYTES) {
+    throw new CatalogError(
+      'INVALID_GROUP',
+      `the name of a request has ${REQUEST_ID_BYTES} bytes, not ${requestId.length}`,
+    );
+  }
+  const made = requestId === undefined ? undefined : madeBy(draft.state, requestId);
+  if (made !== undefined) return draft.commitRows(repeated(made, op));
+  const id = op.id ?? nextGroupId(draft.state);
   checkGroup({ id, founders, preferredLeader });
   const old = groups.get(id);
   if (old !== undefined) {
@@ -68,7 +79,21 @@ function createGroup(draft: CatalogDraft, op: Extract<GroupOp, { kind: 'createGr
     throw new CatalogError('NODE_NOT_FOUND', `group ${id} would be on nodes that are not here: ${unknown.join(', ')}`);
   }
   if (groups.size >= MAX_GROUPS) throw new CatalogError('GROUP_LIMIT', `there are ${MAX_GROUPS} groups`);
-  return draft.commitRows(draft.addGroup({ id, founders, preferredLeader }));
+  return draft.commitRows(draft.addGroup({ id, founders, preferredLeader, requestId }));
+}
+
+function madeBy({ groups }: CatalogState, requestId: Buffer): GroupRow | undefined {
+  for (const group of groups.values()) if (group.requestId?.equals(requestId) === true) return group;
+  return undefined;
+}
+
+/** The group that a request made before, also when it is gone again. @throws CatalogError when that was another request */
+function repeated(made: GroupRow, { id, founders }: Extract<GroupOp, { kind: 'createGroup' }>): GroupRow {
+  if ((id === undefined || id === made.id) && sameNodes(made.founders, founders)) return made;
+  throw new CatalogError(
+    'GROUP_EXISTS',
+    `a request of this name made group ${made.id}, which is another one; give every request its own name`,
+  );
 }
 
 const sameNodes = (left: readonly NodeId[], right: readonly NodeId[]): boolean =>

@@ -8,6 +8,8 @@ import { decodeNode, encodeNode } from './catalog-rows.ts';
 import type { ClusterDocument, FeatureRow, GroupRow, SettingRow, WorkRow } from './cluster-types.ts';
 
 const CODEC = 1;
+/** Of a group row that names the request which made it; rows without keep to the first codec. */
+const NAMED_GROUP_CODEC = 2;
 
 /** Disk values are places in this list: only ever append. */
 const GROUP_STATES: readonly GroupRow['state'][] = ['ACTIVE', 'REMOVED'];
@@ -22,16 +24,19 @@ function readOptionalNode(reader: ByteReader): NodeId | undefined {
 
 /** A group row. */
 export function encodeGroup(group: GroupRow): Buffer {
-  const writer = new ByteWriter(64).u8(CODEC).u32(group.id).u53(group.revision).u16(group.founders.length);
+  const { requestId } = group;
+  const codec = requestId === undefined ? CODEC : NAMED_GROUP_CODEC;
+  const writer = new ByteWriter(64).u8(codec).u32(group.id).u53(group.revision).u16(group.founders.length);
   for (const founder of group.founders) writer.u16(founder);
   writer.u8(GROUP_STATES.indexOf(group.state));
-  return writeOptionalNode(writer, group.preferredLeader).u53(group.createdMs).finish();
+  writeOptionalNode(writer, group.preferredLeader).u53(group.createdMs);
+  return (requestId === undefined ? writer : writer.bytes(requestId)).finish();
 }
 
 /** @throws CatalogCorruptError */
 export function decodeGroup(bytes: Buffer): GroupRow {
   const reader = new ByteReader(bytes, 'group row');
-  reader.version(CODEC);
+  const codec = reader.versionUpTo(NAMED_GROUP_CODEC);
   const id = groupId(reader.u32());
   const revision = reader.u53();
   const founders: NodeId[] = [];
@@ -44,8 +49,9 @@ export function decodeGroup(bytes: Buffer): GroupRow {
     preferredLeader: readOptionalNode(reader),
     createdMs: reader.u53(),
   };
+  const named = codec === NAMED_GROUP_CODEC ? { ...row, requestId: reader.bytes() } : row;
   reader.end();
-  return row;
+  return named;
 }
 
 /** A setting row. */

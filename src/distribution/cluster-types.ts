@@ -16,6 +16,8 @@ export interface GroupRow {
   /** Where its leader should be when all is well; undefined when it does not matter. */
   readonly preferredLeader: NodeId | undefined;
   readonly createdMs: Millis;
+  /** What the request that made it was called, so that its repetition finds the group that it made; left out when it had no name. */
+  readonly requestId?: Buffer;
 }
 
 /** A replicated switch or number that operators set, such as `autosplit` or `balance.leaders`. */
@@ -71,6 +73,8 @@ export type GroupOp =
       readonly kind: 'createGroup';
       /** Undefined: the next free one. */
       readonly id: GroupId | undefined;
+      /** Name of the request, 16 bytes: asked again with the same one, the answer is the group that was made before. */
+      readonly requestId?: Buffer | undefined;
       readonly founders: readonly NodeId[];
       readonly preferredLeader: NodeId | undefined;
     }

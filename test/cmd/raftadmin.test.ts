@@ -218,11 +218,13 @@ describe('raftadmin', () => {
   });
 
   test('groups are created on the nodes that are named', async () => {
-    assert.equal(
-      (await admin('groups create 1,2,3 --preferred-leader 2 --id 9')).out,
-      'group 2 was created on nodes 1, 2, 3\n',
-    );
-    assert.deepEqual(lastCall(), ['createGroup', 9, [1, 2, 3], 2]);
+    const made = await admin('groups create 1,2,3 --preferred-leader 2 --id 9');
+    assert.equal(made.out, 'group 2 was created on nodes 1, 2, 3\n');
+    const name = /request ([0-9a-f]{32})/.exec(made.err)?.[1];
+    assert.deepEqual(lastCall(), ['createGroup', 9, [1, 2, 3], 2, name]);
+    await admin(`groups create 1,2,3 --request-id ${name}`);
+    assert.deepEqual(lastCall(), ['createGroup', undefined, [1, 2, 3], undefined, name], 'it can be said again');
+    assert.equal((await admin('groups create 1 --request-id 12')).code, 2);
     assert.equal((await admin('groups create 1,x')).code, 2);
   });
 

@@ -53,6 +53,10 @@ const create = (founders: number[], id?: number, preferredLeader?: number) =>
     founders: founders.map(nodeId),
     preferredLeader: preferredLeader === undefined ? undefined : nodeId(preferredLeader),
   }) as const;
+const named = (name: number, founders: number[], id?: number) => ({
+  ...create(founders, id),
+  requestId: Buffer.alloc(16, name),
+});
 const drop = (id: number) => ({ kind: 'removeGroup', id: group(id) }) as const;
 const set = (name: string, value: string) => ({ kind: 'setSetting', name, value }) as const;
 const move = (model: CatalogModel, key: string, dst: number) =>
@@ -73,6 +77,20 @@ function repeats(model: CatalogModel, op: CatalogOp): void {
 }
 
 describe('groups in the catalog', () => {
+  test('are found again by the name of the request that made them, also when they are gone', () => {
+    const model = cluster();
+    repeats(model, named(1, [1, 2]));
+    const made = model.run(named(1, [2, 1]));
+    const other = model.run(named(2, [1, 2]));
+    assert.notEqual(other.id, made.id);
+    assert.equal(model.refusal(named(1, [1, 3])), 'GROUP_EXISTS', 'the same name with other founders is a mistake');
+    assert.equal(model.refusal(named(2, [1, 2], made.id)), 'GROUP_EXISTS');
+    assert.equal(model.refusal({ ...create([1]), requestId: Buffer.alloc(3) }), 'INVALID_GROUP');
+    model.run(drop(made.id));
+    assert.equal(model.run(named(1, [1, 2])).state, 'REMOVED');
+    assert.deepEqual(visible(model.reloaded()), visible(model.state));
+  });
+
   test('are there from the bootstrap on, with everything that ranges name', () => {
     const model = new CatalogModel();
     const bootstrap = (groups: ReturnType<typeof founded>) =>

@@ -40,7 +40,7 @@ const node = fc.integer({ min: 1, max: 65_535 }).map(nodeId);
 const name = fc.string({ unit: 'grapheme' });
 const incarnation = fc.uint8Array({ minLength: 16, maxLength: 16 }).map((id) => Buffer.from(id));
 
-const anyGroup: fc.Arbitrary<GroupRow> = fc.record({
+const namelessGroup: fc.Arbitrary<GroupRow> = fc.record({
   id: fc.integer({ min: 1, max: 0xffff_ffff }).map(group),
   revision: count,
   founders: fc.array(node, { maxLength: 9 }),
@@ -48,6 +48,10 @@ const anyGroup: fc.Arbitrary<GroupRow> = fc.record({
   preferredLeader: fc.option(node, { nil: undefined }),
   createdMs: count,
 });
+const anyGroup = fc.oneof(
+  namelessGroup,
+  fc.tuple(namelessGroup, incarnation).map(([row, requestId]): GroupRow => ({ ...row, requestId })),
+);
 const anySetting: fc.Arbitrary<SettingRow> = fc.record({ name, revision: count, value: name });
 const anyFeature: fc.Arbitrary<FeatureRow> = fc.record({ name, activatedMs: count });
 const anyWork: fc.Arbitrary<WorkRow> = fc.record({

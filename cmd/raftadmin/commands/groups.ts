@@ -1,9 +1,10 @@
 /** `groups`: which Raft groups there are. */
+import { randomBytes } from 'node:crypto';
 import type { Command } from 'commander';
 import type { GroupView } from '../../../src/kv/index.ts';
 import type { Column } from '../output.ts';
 import { type Declare, examples, type Session } from '../session.ts';
-import { formatTime, parseGroupId, parseNodeId, parseNodeIds } from '../values.ts';
+import { formatTime, parseGroupId, parseNodeId, parseNodeIds, parseRequestName } from '../values.ts';
 
 /** The server stops counting here. */
 const MAX_COUNTED = 256;
@@ -52,11 +53,18 @@ export function addGroupCommands(program: Command, declare: Declare): void {
     .description('The named nodes become its first voters. It owns nothing until a route is moved to it.')
     .argument('<nodes>', 'its founders, such as 1,2,3', parseNodeIds)
     .option('--id <group>', 'its id; otherwise the next free one', parseGroupId)
-    .option('--preferred-leader <node>', 'where its leader should be', parseNodeId);
+    .option('--preferred-leader <node>', 'where its leader should be', parseNodeId)
+    .option('--request-id <hex>', 'name of an earlier request whose answer was lost', parseRequestName);
   declare(
     examples(create, ['groups create 1,2,3 --preferred-leader 2', 'three replicas, led by node 2 when all is well']),
-    async (session: Session, founders: number[], flags: { id?: number; preferredLeader?: number }) => {
-      const group = await session.cluster.call('CreateGroup', { founders, ...flags });
+    async (
+      session: Session,
+      founders: number[],
+      flags: { id?: number; preferredLeader?: number; requestId?: Buffer },
+    ) => {
+      const requestId = flags.requestId ?? randomBytes(16);
+      if (session.format === 'table') session.note(`request ${requestId.toString('hex')}`);
+      const group = await session.cluster.call('CreateGroup', { founders, ...flags, requestId });
       session.outcome(group, `group ${group.id} was created on nodes ${group.founders.join(', ')}`);
     },
   );

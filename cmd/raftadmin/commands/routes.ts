@@ -1,11 +1,19 @@
 /** `routes`: which group has which range of keys, and how that is changed. */
 import { randomBytes } from 'node:crypto';
-import { type Command, InvalidArgumentError } from 'commander';
+import type { Command } from 'commander';
 import type { RouteView } from '../../../src/kv/index.ts';
 import { formatEnd, formatStart, slotKey } from '../keys.ts';
 import { type Column, renderJson, renderRows } from '../output.ts';
 import { type Declare, examples, type Session } from '../session.ts';
-import { collectKeys, parseDuration, parseGroupId, parseId, parseKeyArgument, wholeNumber } from '../values.ts';
+import {
+  collectKeys,
+  parseDuration,
+  parseGroupId,
+  parseId,
+  parseKeyArgument,
+  parseRequestName,
+  wholeNumber,
+} from '../values.ts';
 import { addJobCommands, waitForJob } from './jobs.ts';
 
 const COLUMNS: readonly Column<RouteView>[] = [
@@ -29,11 +37,6 @@ const SLOTS = 16_384;
 
 const version = (flags: { atVersion?: number }): { expectedVersion?: number } =>
   flags.atVersion === undefined ? {} : { expectedVersion: flags.atVersion };
-
-function parseBatchId(text: string): Buffer {
-  if (!/^[0-9a-fA-F]{32}$/.test(text)) throw new InvalidArgumentError('It must be 32 hexadecimal digits.');
-  return Buffer.from(text, 'hex');
-}
 
 /** Keys at which the slots of a database fall into `parts` ranges of equal size. */
 function evenSlots(parts: number, db: number): Buffer[] {
@@ -126,7 +129,7 @@ function addSplits(routes: Command, declare: Declare): void {
     .argument('[key...]', 'the first keys of the new routes', collectKeys)
     .option('--slots <parts>', 'instead of keys: fall into so many equal ranges of slots', wholeNumber(2, 257))
     .option('--db <number>', 'database of --slots', wholeNumber(0, 15), 0)
-    .option('--batch-id <hex>', 'id of an earlier batch whose answer was lost', parseBatchId)
+    .option('--batch-id <hex>', 'id of an earlier batch whose answer was lost', parseRequestName)
     .option(...VERSION_FLAG)
     .addHelpText('after', KEY_HELP);
   declare(

@@ -70,12 +70,13 @@ class BackedAdminService implements AdminService {
       ),
 
       ListGroups: unary(async (_, timeoutMs) => ({ groups: await backend.groups(timeoutMs) })),
-      CreateGroup: unary<requests.CreateGroupRequest>(({ id, founders, preferredLeader }, timeoutMs) =>
+      CreateGroup: unary<requests.CreateGroupRequest>(({ id, founders, preferredLeader, requestId }, timeoutMs) =>
         backend.createGroup(
           id === undefined ? undefined : group(id),
           founders.map(node),
           preferredLeader === undefined ? undefined : node(preferredLeader),
           timeoutMs,
+          requestId,
         ),
       ),
       RemoveGroup: unary<requests.RemoveGroupRequest>(({ id }, timeoutMs) => backend.removeGroup(group(id), timeoutMs)),

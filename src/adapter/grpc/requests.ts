@@ -23,6 +23,7 @@ export interface CreateGroupRequest {
   readonly id?: number;
   readonly founders: readonly number[];
   readonly preferredLeader?: number;
+  readonly requestId?: Buffer;
 }
 
 export interface RemoveGroupRequest {

@@ -322,6 +322,7 @@ class ClusterBackend implements AdminBackend {
     founders: readonly NodeId[],
     preferredLeader: NodeId | undefined,
     timeoutMs: Millis,
+    requestId?: Buffer,
   ): Promise<GroupView> {
     if (founders.length === 0) throw new AdminError('INVALID_ARGUMENT', 'a group needs at least one founder');
     if (new Set(founders).size < founders.length) {
@@ -339,8 +340,9 @@ class ClusterBackend implements AdminBackend {
         `node ${unknown.join(', ')} is not in the cluster; start it first. There are ${known.join(', ')}`,
       );
     }
+    const sorted = [...founders].map(nodeId).sort((a, b) => a - b);
     const row = await this.options.catalog.run(
-      { kind: 'createGroup', id, founders: [...founders].map(nodeId).sort((a, b) => a - b), preferredLeader },
+      { kind: 'createGroup', id, founders: sorted, preferredLeader, requestId },
       timeoutMs / 2,
     );
     return this.viewOfGroup(row);

@@ -304,11 +304,16 @@ export interface AdminBackend {
   transferLeader(group: GroupId, to: NodeId | undefined, timeoutMs: Millis): Promise<TransferResult>;
 
   groups(timeoutMs: Millis): Promise<readonly GroupView[]>;
+  /**
+   * @param id undefined: the next free one
+   * @param requestId names the request, 16 bytes: asked again with the same one, the answer is the group that was made before
+   */
   createGroup(
     id: GroupId | undefined,
     founders: readonly NodeId[],
     preferredLeader: NodeId | undefined,
     timeoutMs: Millis,
+    requestId?: Buffer,
   ): Promise<GroupView>;
   removeGroup(id: GroupId, timeoutMs: Millis): Promise<GroupView>;
 

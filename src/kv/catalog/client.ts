@@ -46,8 +46,9 @@ export class ForwardingCatalogClient implements CatalogClient {
     request: Request,
     timeoutMs: Millis = DEFAULT_TIMEOUT_MS,
   ): Promise<CatalogReply<Request>> {
-    // A group with the next free id is the one thing that cannot be recognized again.
-    const isRepeatable = request.kind !== 'createGroup' || request.id !== undefined;
+    // A group with the next free id is the one thing that cannot be recognized again, unless its request has a name.
+    const isNameless = request.kind === 'createGroup' && request.id === undefined && request.requestId === undefined;
+    const isRepeatable = !isNameless;
     const reply = await this.ask({ kind: 'run', request, isRepeat: false }, timeoutMs, isRepeatable);
     return reply as CatalogReply<Request>;
   }

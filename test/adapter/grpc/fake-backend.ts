@@ -31,7 +31,7 @@ import type {
   TsoReport,
   TxnsReport,
 } from '../../../src/kv/index.ts';
-import { type GroupId, groupId, type NodeId, nodeId } from '../../../src/platform/index.ts';
+import { type GroupId, groupId, type Millis, type NodeId, nodeId } from '../../../src/platform/index.ts';
 
 export const slot = (number: number, db = 0): Buffer => Buffer.from([0x72, db, number >> 8, number & 0xff]);
 
@@ -360,8 +360,11 @@ export class FakeBackend implements AdminBackend {
     id: GroupId | undefined,
     founders: readonly NodeId[],
     preferredLeader: NodeId | undefined,
+    _timeoutMs: Millis,
+    requestId?: Buffer,
   ): Promise<GroupView> {
-    return this.asked(GROUP, 'createGroup', id, founders, preferredLeader);
+    const name = requestId === undefined ? [] : [requestId.toString('hex')];
+    return this.asked(GROUP, 'createGroup', id, founders, preferredLeader, ...name);
   }
 
   removeGroup(id: GroupId): Promise<GroupView> {

@@ -232,6 +232,26 @@ describe('a client of the catalog', () => {
     );
   });
 
+  test('finds the group that a request with a name made when its answer is lost, also when others were made meanwhile', async () => {
+    const cluster = await founded();
+    const client = cluster.client();
+    await cluster.time.outcome(client.run({ kind: 'putNode', node, expectedRevision: undefined }));
+    const create = (name: number) =>
+      ({
+        kind: 'createGroup',
+        id: undefined,
+        founders: [node.nodeId],
+        preferredLeader: undefined,
+        requestId: Buffer.alloc(16, name),
+      }) as const;
+    once(cluster, 'answer lost');
+    const row = await cluster.time.outcome(client.run(create(1)));
+    assert.equal(cluster.leaders[0]!.state?.groups.size, 5, 'one group was made');
+    const other = await cluster.time.outcome(client.run(create(2)));
+    assert.notEqual(other.id, row.id);
+    assert.deepEqual(await cluster.time.outcome(client.run(create(1))), row);
+  });
+
   test('says that it does not know when a group without an id may have been made', async () => {
     const cluster = await founded();
     const client = cluster.client();
