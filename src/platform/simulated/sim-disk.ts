@@ -120,7 +120,9 @@ export class SimDisk implements Disk {
   elapse(operation: string): Promise<void> {
     const drawnMs = MIN_OPERATION_MS + this.random.next() * (MAX_OPERATION_MS - MIN_OPERATION_MS);
     const factor = this.random.int(STRAGGLER_IN) === 0 ? STRAGGLER_FACTOR : 1;
-    return this.simulation.delay(drawnMs * factor * this.slowness, `disk ${operation}`, this.owner);
+    const { simulation } = this;
+    const label = simulation.isTraced ? `disk ${operation}` : 'disk';
+    return simulation.delay(drawnMs * factor * this.slowness, label, this.owner);
   }
 
   /** Carries out one change of a file. */

@@ -144,7 +144,7 @@ export class SimDuplexEnd implements DuplexStream {
     simulation.note(crc32(bytes));
     simulation.schedule(
       delayMs,
-      `duplex ${this.side.node}>${peer.side.node} ${kind} ${what}`,
+      simulation.isTraced ? `duplex ${this.side.node}>${peer.side.node} ${kind} ${what}` : 'duplex',
       () => {
         if (link.connection === connection) arrive();
       },

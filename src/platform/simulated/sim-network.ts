@@ -156,15 +156,11 @@ export class SimNetwork implements PeerNetwork {
     if (receiver === undefined || delays.length === 0) return true;
     simulation.note(crc32(frame));
     const { connection } = link;
-    for (const delayMs of delays)
-      simulation.schedule(
-        delayMs,
-        `frame ${this.self}>${to} ${lane} ${frame.length}`,
-        () => {
-          if (link.connection === connection) receiver.receive(this.self, lane, frame);
-        },
-        receiver.owner,
-      );
+    const label = simulation.isTraced ? `frame ${this.self}>${to} ${lane} ${frame.length}` : 'frame';
+    const arrive = (): void => {
+      if (link.connection === connection) receiver.receive(this.self, lane, frame);
+    };
+    for (const delayMs of delays) simulation.schedule(delayMs, label, arrive, receiver.owner);
     return true;
   }
 

@@ -158,7 +158,7 @@ class SimStream {
     const { simulation, from, to, kind } = this.run;
     simulation.schedule(
       delayMs,
-      `stream ${from}>${to} ${kind} ${what}`,
+      simulation.isTraced ? `stream ${from}>${to} ${kind} ${what}` : 'stream',
       () => {
         if (!this.checkBroken() && !this.isAnswered) arrive();
       },

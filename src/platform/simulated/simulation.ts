@@ -58,6 +58,11 @@ export class Simulation {
     return this.currentMs;
   }
 
+  /** Whether anybody reads what events are called: labels that have to be put together are worth it only then. */
+  get isTraced(): boolean {
+    return this.traceTo !== undefined;
+  }
+
   /** Events run so far. */
   get events(): number {
     return this.eventCount;
@@ -109,6 +114,14 @@ export class Simulation {
    */
   async runFor(ms: Millis): Promise<void> {
     await this.run(() => false, this.currentMs + ms);
+  }
+
+  /**
+   * Lets `ms` of virtual time pass, or less when `isOver` says so, which is asked between events.
+   * @returns true when it said so
+   */
+  passUntil(isOver: () => boolean, ms: Millis): Promise<boolean> {
+    return this.run(isOver, this.currentMs + ms);
   }
 
   /**

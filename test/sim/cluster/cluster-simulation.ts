@@ -187,16 +187,8 @@ export class ClusterSimulation {
 
   /** Lets time pass. @throws InvariantViolation */
   private async pass(ms: number): Promise<void> {
-    const endMs = this.simulation.nowMs() + ms;
-    while (this.simulation.nowMs() < endMs) {
-      const isOver = (): boolean => this.looked() && this.violation !== undefined;
-      try {
-        await this.simulation.runUntil(isOver, Math.min(CHECK_EVERY_MS, endMs - this.simulation.nowMs()));
-      } catch (error) {
-        if (!(error instanceof SimulationTimeoutError)) throw error;
-      }
-      this.throwIfBroken();
-    }
+    await this.simulation.passUntil(() => this.looked() && this.violation !== undefined, ms);
+    this.throwIfBroken();
   }
 
   /** What is looked at between any two events. @returns true */

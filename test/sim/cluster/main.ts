@@ -3,13 +3,16 @@
  * `npm run sim:cluster -- --seed 17 --trace` replays one, `--events` adds every event to the trace;
  * `--routes` and `--no-routes` run only seeds in which ranges are on the move, or rest;
  * `npm run sim:cluster -- --minutes 30` goes on for so long; `--data-groups 3` fixes how many groups share the keys;
+ * `--jobs 1` runs one seed at a time; without it there are as many as the machine has cores;
  * `npm run sim:cluster -- --mutants` breaks kvorum on purpose, again and again, and shows after how many seeds it is noticed.
  */
 import { readFileSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
 import { parseArgs } from 'node:util';
 import { ClusterSimulation, type RunReport } from './cluster-simulation.ts';
 import { runMutants } from './mutants.ts';
 import { drawPlan, FAULTS, type Plan, type PlanOptions, ROUTE_WORKLOADS } from './plan.ts';
+import { runSeeds, type SeedResult } from './seed-pool.ts';
 import { failureOf, shrink } from './shrink.ts';
 
 /** Lines of a failing run that are printed: its end. */
@@ -22,6 +25,7 @@ const { values } = parseArgs({
     from: { type: 'string', default: '1' },
     seed: { type: 'string' },
     minutes: { type: 'string' },
+    jobs: { type: 'string' },
     nodes: { type: 'string' },
     'data-groups': { type: 'string' },
     routes: { type: 'boolean' },
@@ -72,9 +76,11 @@ class Totals {
   private terms = 0;
   private handovers = 0;
   private undecided = 0;
+  private cpuMs = 0;
   private readonly startedMs = performance.now();
 
-  add(report: RunReport): void {
+  add(report: RunReport, cpuMs: number): void {
+    this.cpuMs += cpuMs;
     this.simulatedMs += report.simulatedMs;
     this.events += report.events;
     this.committed += report.committed;
@@ -91,22 +97,23 @@ class Totals {
 
   toString(): string {
     const seconds = this.wallSeconds;
-    const { user, system } = process.cpuUsage();
-    const cpuSeconds = (user + system) / 1e6;
     return (
       `${this.runs} seeds in ${seconds.toFixed(1)} s (${(this.runs / seconds).toFixed(1)} seeds/s, ` +
       `${(this.simulatedMs / 1000 / seconds).toFixed(0)} simulated seconds per second, ` +
-      `${(this.simulatedMs / 1000 / cpuSeconds).toFixed(0)} per second of CPU): ` +
+      `${(this.simulatedMs / this.cpuMs).toFixed(0)} per second of CPU): ` +
       `${this.events} events, ${this.committed} entries committed, ${this.terms} terms, ${this.handovers} handovers, ` +
       `${this.succeeded} of ${this.operations} operations succeeded, ${this.undecided} undecided, ${this.failures} failures`
     );
   }
 }
 
-async function explain(plan: Plan, error: Error): Promise<void> {
-  console.log(`seed ${plan.seed} FAILED  ${error.message}`);
-  console.log(`  replay: npm run sim:cluster -- --seed ${plan.seed} --trace`);
+async function explain(plan: Plan, told: Error): Promise<void> {
+  console.log(`seed ${plan.seed} FAILED  ${told.message}`);
+  const routes = values.routes === undefined ? '' : values.routes ? '--routes ' : '--no-routes ';
+  console.log(`  replay: npm run sim:cluster -- ${routes}--seed ${plan.seed} --trace`);
   if (values['no-shrink']) return;
+  const error = await failureOf(plan);
+  if (error === undefined) throw new Error(`seed ${plan.seed} does not fail here: not the seed alone decides`);
   const smallest = await shrink({ plan, error });
   const lines: string[] = [];
   await failureOf(smallest.plan, (line) => lines.push(line));
@@ -118,29 +125,48 @@ async function explain(plan: Plan, error: Error): Promise<void> {
   for (const line of lines.slice(-TRACE_LINES)) console.log(line);
 }
 
-async function runOne(plan: Plan, totals: Totals): Promise<boolean> {
-  totals.runs += 1;
-  const trace = values.trace ? (line: string) => console.log(line) : undefined;
-  try {
-    const report = await new ClusterSimulation(plan, trace, values.events).run();
-    totals.add(report);
-    if (values.seed !== undefined || values.plan !== undefined) console.log(JSON.stringify(report));
-    return true;
-  } catch (thrown) {
-    totals.failures += 1;
-    const error = thrown instanceof Error ? thrown : new Error(String(thrown));
-    if (values.json) console.log(JSON.stringify({ seed: plan.seed, runs: totals.runs, message: error.message }));
-    else if (values.trace) console.log(error.stack);
-    else await explain(plan, error);
-    return false;
+/** Runs many seeds, and says which of those that failed comes first. */
+async function runMany(totals: Totals): Promise<void> {
+  const failed: SeedResult[] = [];
+  await runSeeds({
+    jobs: values.jobs === undefined ? availableParallelism() : Number(values.jobs),
+    plan: planOptions,
+    seeds: seeds(totals),
+    onResult: (result) => {
+      totals.runs += 1;
+      if (result.report !== undefined) totals.add(result.report, result.cpuMs);
+      else failed.push(result);
+      return failed.length === 0 || values['keep-going'];
+    },
+  });
+  totals.failures = failed.length;
+  failed.sort((left, right) => left.seed - right.seed);
+  for (const { seed, failure } of values['keep-going'] ? failed : failed.slice(0, 1)) {
+    const runs = seed - Number(values.from) + 1;
+    if (values.json) console.log(JSON.stringify({ seed, runs, message: failure }));
+    else await explain(drawPlan(seed, planOptions), new Error(failure));
   }
 }
 
-function* seeds(totals: Totals): Generator<number> {
-  if (values.seed !== undefined) {
-    yield Number(values.seed);
-    return;
+/** Runs one plan here, where it can be watched. */
+async function runOne(plan: Plan, totals: Totals): Promise<void> {
+  totals.runs += 1;
+  const trace = values.trace ? (line: string) => console.log(line) : undefined;
+  try {
+    const before = process.cpuUsage();
+    const report = await new ClusterSimulation(plan, trace, values.events).run();
+    const { user, system } = process.cpuUsage(before);
+    totals.add(report, (user + system) / 1000);
+    console.log(JSON.stringify(report));
+  } catch (thrown) {
+    totals.failures += 1;
+    const error = thrown instanceof Error ? thrown : new Error(String(thrown));
+    if (values.trace) console.log(error.stack);
+    else await explain(plan, error);
   }
+}
+
+function* seeds(totals: Totals): Generator<number, void> {
   const first = Number(values.from);
   const endSeconds = values.minutes === undefined ? Infinity : Number(values.minutes) * 60;
   const count = values.minutes === undefined ? Number(values.seeds) : Infinity;
@@ -153,11 +179,8 @@ async function main(): Promise<number> {
   if (values.plan !== undefined) {
     const text = values.plan.startsWith('{') ? values.plan : readFileSync(values.plan, 'utf8');
     await runOne(JSON.parse(text) as Plan, totals);
-  } else {
-    for (const seed of seeds(totals)) {
-      if (!(await runOne(drawPlan(seed, planOptions), totals)) && !values['keep-going']) break;
-    }
-  }
+  } else if (values.seed !== undefined) await runOne(drawPlan(Number(values.seed), planOptions), totals);
+  else await runMany(totals);
   if (!values.json) console.log(totals.toString());
   return totals.failures === 0 ? 0 : 1;
 }

@@ -247,6 +247,8 @@ export function runMutant(mutant: SimMutant, seeds: number): Promise<Fate> {
       String(seeds),
       '--json',
       '--no-shrink',
+      '--jobs',
+      '1',
       ...(MOVE_MUTANTS.includes(mutant) ? [] : ['--no-routes']),
       ...(mutant.only ?? []),
     ],

@@ -1,0 +1,24 @@
+/** A process of the pool: runs the seeds that it is told to, one after another. */
+import { ClusterSimulation } from './cluster-simulation.ts';
+import { drawPlan } from './plan.ts';
+import type { SeedOrder, SeedResult } from './seed-pool.ts';
+
+// Errors are part of a run by the thousand, and who fails is replayed elsewhere: stacks would only cost.
+Error.stackTraceLimit = 0;
+
+async function resultOf({ seed, plan }: SeedOrder): Promise<Pick<SeedResult, 'report' | 'failure'>> {
+  try {
+    return { report: await new ClusterSimulation(drawPlan(seed, plan)).run(), failure: undefined };
+  } catch (error) {
+    return { report: undefined, failure: error instanceof Error ? error.message : String(error) };
+  }
+}
+
+process.on('message', (order: SeedOrder) => {
+  const before = process.cpuUsage();
+  resultOf(order).then((result) => {
+    const { user, system } = process.cpuUsage(before);
+    process.send!({ seed: order.seed, cpuMs: (user + system) / 1000, ...result } satisfies SeedResult);
+  });
+});
+process.on('disconnect', () => process.exit());
