@@ -7,7 +7,7 @@ import pino from 'pino';
 import { Registry } from 'prom-client';
 import { createAdminService, createKeyServices } from './adapter/grpc/index.ts';
 import { countingServer, GrpcCounters, MetricsServer, registerMetrics } from './adapter/metrics/index.ts';
-import { startRedisServer } from './adapter/redis/index.ts';
+import { type RedisServer, startRedisServer } from './adapter/redis/index.ts';
 import {
   ConfigError,
   exposureProblems,
@@ -20,7 +20,15 @@ import {
 } from './config/index.ts';
 import { handOver } from './hand-over.ts';
 import { shownBalance, shownError } from './log-facts.ts';
-import { assembleNode, examinationOf, metricSources, type NodeStatus, type Readiness } from './node/index.ts';
+import {
+  activityOf,
+  assembleNode,
+  changeLogLevel,
+  examinationOf,
+  metricSources,
+  type NodeStatus,
+  type Readiness,
+} from './node/index.ts';
 import {
   type Clock,
   KvorumError,
@@ -77,6 +85,8 @@ export async function startNode(options: NodeOptions, version: string): Promise<
   const clock = new SystemClock();
   const random = new SystemRandom();
   const scheduler = new SystemScheduler();
+  const startedMs = clock.monotonicMs();
+  let clients: RedisServer | undefined;
   const onFatal = (error: Error): void => {
     const code = error instanceof KvorumError ? error.code : 'INTERNAL';
     logger.fatal({ code, err: error }, `the node stops: ${error.message}`);
@@ -139,6 +149,10 @@ export async function startNode(options: NodeOptions, version: string): Promise<
       limits: options.raft,
       retentionMs: options.retentionMs,
       examine: examinationOf({ folder: folder.path, shared: sharedSettings(options), remarks: remarksOn(options) }),
+      process: {
+        activity: () => activityOf(clients?.counters(), clock.monotonicMs() - startedMs, logger.level),
+        logLevel: (level) => changeLogLevel(logger, level),
+      },
       onFatal,
       onBalance: (report) => {
         const isWrong = report.event === 'failed' || report.event === 'overdue';
@@ -185,6 +199,7 @@ export async function startNode(options: NodeOptions, version: string): Promise<
         debugCommands: options.redis.enableDebugCommand ?? false,
       },
     });
+    clients = redis;
     opened.push(() => redis.stop());
     const registry = new Registry();
     registerMetrics(registry, () =>

@@ -18,18 +18,20 @@ import {
   createReplicaReads,
   createTxnClient,
   FateResolver,
-  fateAt,
   ForwardingCatalogClient,
   ForwardingSpanClient,
   type FoundingConfiguration,
+  fateAt,
   type GcTimes,
   Heartbeats,
   Hlc,
   KvCatalogGroup,
   type KvServiceOptions,
   LoadRecorder,
+  type LocalNode,
   MoveDriver,
   type MoveLimits,
+  type NodeActivity,
   NodeAgent,
   NodeGc,
   type NodeKvService,
@@ -132,7 +134,27 @@ export interface NodeParts {
   readonly onFatal: (error: Error) => void;
   /** Something in the background failed and will be tried again. */
   readonly onBackgroundError: (error: unknown) => void;
+  /** The process around the node; left out where there is none. */
+  readonly process?: ProcessAround;
 }
+
+/** What operators may ask of the process around a node. */
+export interface ProcessAround {
+  activity(): Omit<NodeActivity, 'hotRanges'>;
+  logLevel: NonNullable<LocalNode['logLevel']>;
+}
+
+/** Busiest ranges that a node tells of itself. */
+const HOT_RANGES = 10;
+
+const processOf = (
+  around: ProcessAround,
+  recorder: LoadRecorder,
+  clock: Clock,
+): Required<Pick<LocalNode, 'activity' | 'logLevel'>> => ({
+  activity: () => ({ ...around.activity(), hotRanges: recorder.hottest(HOT_RANGES, clock.nowMs()) }),
+  logLevel: (level) => around.logLevel(level),
+});
 
 /** A node without its client-facing servers. */
 export interface AssembledNode {
@@ -399,9 +421,11 @@ export async function assembleNode(parts: NodeParts): Promise<AssembledNode> {
       incarnation: parts.incarnation,
       groups: () => engine.groups(),
       facts: (group) => {
-        const ceilingMs = host.get(group)?.stateMachine.ceilingMs;
-        return ceilingMs === undefined ? {} : { hlcCeilingMs: ceilingMs };
+        const hosted = host.get(group);
+        if (hosted === undefined) return {};
+        return { hlcCeilingMs: hosted.stateMachine.ceilingMs, operations: hosted.executor.stats().operations };
       },
+      ...(parts.process === undefined ? {} : processOf(parts.process, recorder, clock)),
       openReplica: (group) => host.open(group, undefined),
       locks: (group) => host.get(group)?.stateMachine.locks.all() ?? [],
       fate: (group, primary, txnId) => {

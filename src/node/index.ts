@@ -3,4 +3,5 @@ export { type AssembledNode, assembleNode, type NodeParts, type NodeStatus } fro
 export { examinationOf } from './examination.ts';
 export { GroupHost, type HostedGroup } from './group-host.ts';
 export { metricSources, type ProcessCounters } from './metrics.ts';
+export { activityOf, changeLogLevel } from './process.ts';
 export type { Readiness } from './readiness.ts';

@@ -404,7 +404,7 @@ describe('raftadmin', () => {
     };
     const { code, out } = await admin('top --once -i 1ms');
     assert.equal(code, 0);
-    assert.match(out, /^ +1 +up +\d+ +\d+ +7 +\S+ +0 +1 ms +5 ms +1m 5s$/m);
+    assert.match(out, /^ +1 +up +\d+ +\d+ +7 +\S+ +0 +1 ms +5 ms +1m05s$/m);
     assert.match(out, /^ +9 +1 +1 +10 +40 +slot:5$/m);
     assert.equal(out.match(/nodes up/g)?.length, 1);
     const { nodes } = JSON.parse((await admin('top --once -i 1ms -w json')).out);

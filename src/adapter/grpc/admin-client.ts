@@ -11,6 +11,7 @@ import type {
   HealthReport,
   JobView,
   MembershipResult,
+  NodeLogLevel,
   NodeView,
   RecoverResult,
   ReplaceStatus,
@@ -33,6 +34,7 @@ import type * as requests from './requests.ts';
 export interface AdminCalls {
   readonly Status: [request: requests.GroupsRequest, reply: ClusterStatus];
   readonly Health: [request: object, reply: HealthReport];
+  readonly LogLevel: [request: requests.LogLevelRequest, reply: { readonly nodes: readonly NodeLogLevel[] }];
   readonly Members: [request: requests.GroupsRequest, reply: { readonly groups: readonly GroupMembers[] }];
   readonly AddLearner: [request: requests.AddLearnerRequest, reply: MembershipResult];
   readonly Promote: [request: requests.MemberRequest, reply: MembershipResult];

@@ -52,6 +52,9 @@ class BackedAdminService implements AdminService {
     return {
       Status: unary<requests.GroupsRequest>(({ groups }, timeoutMs) => backend.status(groups.map(group), timeoutMs)),
       Health: unary((_, timeoutMs) => backend.health(timeoutMs)),
+      LogLevel: unary<requests.LogLevelRequest>(async ({ nodeId, level }, timeoutMs) => ({
+        nodes: await backend.logLevels(nodeId === undefined ? undefined : node(nodeId), level, timeoutMs),
+      })),
 
       Members: unary<requests.GroupsRequest>(async ({ groups }, timeoutMs) => ({
         groups: await backend.members(groups.map(group), timeoutMs),

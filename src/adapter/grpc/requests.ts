@@ -77,6 +77,11 @@ export interface ListSettingsRequest {
   readonly name: string;
 }
 
+export interface LogLevelRequest {
+  readonly nodeId?: number;
+  readonly level?: string;
+}
+
 export interface SetSettingRequest {
   readonly name: string;
   readonly value: string;

@@ -204,6 +204,22 @@ export class LoadSampler {
     return state >>> 0;
   }
 
+  /** The ranges of the window that is open with most weighted operations, most first. */
+  hottest(limit: number): readonly Pick<RouteLoad, 'routeId' | 'start' | 'groupId' | 'reads' | 'writes'>[] {
+    const busy = [...this.byRoute.values()].filter(({ weight }) => weight > 0);
+    busy.sort((left, right) => right.weight - left.weight);
+    return busy
+      .slice(0, limit)
+      .flatMap(({ route, groupId, reads, writes }) =>
+        route === undefined ? [] : [{ routeId: route.id, start: route.start, groupId, reads, writes }],
+      );
+  }
+
+  /** When the window that is open began. */
+  get windowStartMs(): Millis {
+    return this.startMs;
+  }
+
   /** Ends the window, begins the next one, and gives what was counted. Warm ranges keep their places and details. */
   closeWindow(nowMs: Millis): LoadWindow {
     const routes: RouteLoad[] = [];

@@ -27,7 +27,7 @@ import {
 } from './node-messages.ts';
 import type { NodeExamination } from './operation-types.ts';
 import type { ToldLock } from './txn-operator.ts';
-import type { ReplicaStatus } from './types.ts';
+import type { NodeActivity, NodeLogLevel, ReplicaStatus } from './types.ts';
 
 /** Contexts of membership changes are MessagePack; this one is an audit that stays in the log. */
 const codec = new Packr({ useRecords: false, variableMapSize: true });
@@ -42,10 +42,17 @@ export interface LocalNode {
   readonly version: string;
   /** Of its data folder, 16 bytes. */
   readonly incarnation: Buffer;
+  /** What the process around the node does. */
+  activity?(): NodeActivity;
+  /**
+   * What is logged, and changes it. @returns what it was before
+   * @throws AdminError INVALID_ARGUMENT
+   */
+  logLevel?(level: string | undefined): { readonly level: string; readonly before: string };
   /** Replicas here. */
   groups(): readonly RaftGroup[];
   /** What else is known of a replica; what is left out is not shown. */
-  facts?(group: GroupId): { readonly storedBytes?: number; readonly hlcCeilingMs?: Millis };
+  facts?(group: GroupId): Pick<ReplicaStatus, 'storedBytes' | 'hlcCeilingMs' | 'operations'>;
   /**
    * Opens an empty replica of a group that this node was taken into, when there is none yet; the leader fills it. Left out
    * where replicas open themselves.
@@ -67,6 +74,8 @@ export interface LocalNode {
   /** Begins a new life of the catalog; its group is led here. */
   reviveCatalog?(): Promise<void>;
 }
+
+type LogLevelChange = Pick<NodeLogLevel, 'level' | 'before'>;
 
 /** What a node measures of itself; who asks adds whose it is and how its clock stands. */
 export type OwnExamination = Omit<NodeExamination, 'nodeId' | 'problem' | 'version' | 'clockOffsetMs'>;
@@ -135,6 +144,11 @@ export class AdminAgent {
     return (await this.ask(node, { op: 'report' }, timeoutMs)) as NodeReport;
   }
 
+  /** What a node logs, after it was told to log `level`. @throws AdminError INVALID_ARGUMENT; StreamBrokenError */
+  async logLevelOf(node: NodeId, level: string | undefined, timeoutMs: Millis): Promise<LogLevelChange> {
+    return (await this.ask(node, { op: 'logLevel', level: level ?? null }, timeoutMs)) as LogLevelChange;
+  }
+
   /** What a node measures of itself; null when it cannot. @throws StreamBrokenError */
   async examine(node: NodeId, timeoutMs: Millis): Promise<OwnExamination | null> {
     return (await this.ask(node, { op: 'examine' }, timeoutMs)) as OwnExamination | null;
@@ -183,6 +197,8 @@ export class AdminAgent {
     switch (request.op) {
       case 'report':
         return this.ownReport();
+      case 'logLevel':
+        return this.logLevel(request.level ?? undefined);
       case 'openReplica':
         await this.options.local.openReplica?.(request.group);
         return null;
@@ -216,6 +232,12 @@ export class AdminAgent {
           `node ${this.self} does not know '${(request as { op: string }).op}'; upgrade it`,
         );
     }
+  }
+
+  private logLevel(level: string | undefined): LogLevelChange {
+    const { logLevel } = this.options.local;
+    if (logLevel === undefined) throw new AdminError('INVALID_ARGUMENT', `node ${this.self} has no log`);
+    return logLevel(level);
   }
 
   private locks(group: GroupId, limit: number): ToldLock[] {
@@ -262,6 +284,7 @@ export class AdminAgent {
       incarnation: local.incarnation.toString('hex'),
       routesVersion: routes.current.version,
       nowMs: clock.nowMs(),
+      ...(local.activity === undefined ? {} : { activity: local.activity() }),
       replicas: all.map((status) => this.replicaStatus(status)),
       leads: all
         .filter((status) => status.role === 'leader')

@@ -33,8 +33,10 @@ import {
   type GroupView,
   type HealthReport,
   type JobView,
+  LOG_LEVELS,
   MAX_COUNTED_ROUTES,
   type MembershipResult,
+  type NodeLogLevel,
   type NodeStatus,
   type NodeView,
   type RouteRef,
@@ -77,6 +79,10 @@ const ADDRESS = /^(?:\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+):(\d{1,5})$/;
 export function createAdminBackend(options: AdminBackendOptions): AdminBackend {
   return new ClusterBackend(options);
 }
+
+/** Why a node could not be reached, without what the gRPC library says around it. */
+const reasonOf = (error: unknown): string =>
+  messageOf(error).replace(/No connection established\. Last error: (?:Error: )?(.*?)\. Resolution note:.*$/s, '$1');
 
 const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
 
@@ -144,6 +150,7 @@ class ClusterBackend implements AdminBackend {
         routesVersion: report?.routesVersion ?? 0,
         clockOffsetMs: offsetMs,
         replicas,
+        ...(report?.activity === undefined ? {} : { activity: report.activity }),
       };
     });
     nodes.sort((left, right) => left.nodeId - right.nodeId);
@@ -161,8 +168,29 @@ class ClusterBackend implements AdminBackend {
       const middleMs = (beforeMs + clock.nowMs()) / 2;
       return { report, problem: '', offsetMs: node === this.agent.self ? 0 : Math.round(report.nowMs - middleMs) };
     } catch (error) {
-      return { report: undefined, problem: messageOf(error), offsetMs: 0 };
+      return { report: undefined, problem: reasonOf(error), offsetMs: 0 };
     }
+  }
+
+  async logLevels(
+    node: NodeId | undefined,
+    level: string | undefined,
+    timeoutMs: Millis,
+  ): Promise<readonly NodeLogLevel[]> {
+    if (level !== undefined && !LOG_LEVELS.includes(level)) {
+      throw new AdminError('INVALID_ARGUMENT', `there is no level '${level}': it is one of ${LOG_LEVELS.join(', ')}`);
+    }
+    const { document } = await this.tryDocument(timeoutMs / 2);
+    const nodes = node === undefined ? [...this.addresses(document).keys()].sort((a, b) => a - b) : [node];
+    return Promise.all(
+      nodes.map(async (each): Promise<NodeLogLevel> => {
+        try {
+          return { nodeId: each, ...(await this.agent.logLevelOf(each, level, timeoutMs / 2)), problem: '' };
+        } catch (error) {
+          return { nodeId: each, level: '', before: '', problem: messageOf(error) };
+        }
+      }),
+    );
   }
 
   async health(timeoutMs: Millis): Promise<HealthReport> {
@@ -225,6 +253,10 @@ class ClusterBackend implements AdminBackend {
       for (const node of [...voters, ...learners]) if (!addresses.has(node)) addresses.set(node, '');
     }
     for (const { nodeId: node, address } of document?.nodes ?? []) addresses.set(node, address);
+    // Whoever was removed for good is missed by nobody, whatever the configuration of this node still says.
+    for (const { nodeId: node } of document?.removed ?? []) {
+      if (!document?.nodes.some((row) => row.nodeId === node)) addresses.delete(node);
+    }
     return addresses;
   }
 

@@ -7,7 +7,7 @@ import { type ErrorDisposition, type GroupId, KvorumError, type Millis, type Nod
 import { RemoteError } from '../errors.ts';
 import type { Fate } from '../txn/types.ts';
 import type { ToldLock } from './txn-operator.ts';
-import type { GroupMembers, MembershipResult, ReplicaStatus, TransferResult } from './types.ts';
+import type { GroupMembers, MembershipResult, NodeActivity, ReplicaStatus, TransferResult } from './types.ts';
 
 /** What the leader of a group is asked. */
 export type LeaderRequest =
@@ -30,6 +30,8 @@ export type LeaderRequest =
 /** What a given node is asked about itself. */
 export type NodeRequest =
   | { readonly op: 'report' }
+  /** What it logs; sets it first when a level is named. */
+  | { readonly op: 'logLevel'; readonly level: string | null }
   /** Opens its replica of a group that it was taken into. */
   | { readonly op: 'openReplica'; readonly group: GroupId }
   /** Measures its disk, its event loop and what else may be slow. */
@@ -68,6 +70,8 @@ export interface NodeReport {
   /** Its wall clock. */
   readonly nowMs: Millis;
   readonly replicas: readonly ReplicaStatus[];
+  /** Absent from older programs. */
+  readonly activity?: NodeActivity;
   readonly leads: readonly {
     readonly groupId: GroupId;
     readonly term: number;

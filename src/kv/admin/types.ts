@@ -34,6 +34,45 @@ export interface ReplicaStatus {
   readonly hlcCeilingMs?: Millis;
   readonly storedBytes?: number;
   readonly voters: readonly NodeId[];
+  /** Operations that the replica has evaluated as a leader, since its node's start. */
+  readonly operations?: number;
+}
+
+/** A range and what is asked of it. */
+export interface HotRange {
+  readonly routeId: number;
+  readonly start: Buffer;
+  readonly groupId: GroupId;
+  readonly readsPerSecond: number;
+  readonly writesPerSecond: number;
+}
+
+/** What a node does; counters since its start, so that two looks make a rate. */
+export interface NodeActivity {
+  readonly upMs: Millis;
+  readonly logLevel: string;
+  /** Redis clients. */
+  readonly clients: number;
+  readonly commands: number;
+  readonly commandErrors: number;
+  /** Commands by how long they took: upper bounds in milliseconds, and one count more than there are bounds. */
+  readonly latencyBoundsMs: readonly number[];
+  readonly latencyCounts: readonly number[];
+  /** Of the last minute at most, busiest first. */
+  readonly hotRanges: readonly HotRange[];
+}
+
+/** From everything to nothing. */
+export const LOG_LEVELS: readonly string[] = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'];
+
+/** How severe messages have to be for a node to log them. */
+export interface NodeLogLevel {
+  readonly nodeId: NodeId;
+  /** Empty when the node did not answer. */
+  readonly level: string;
+  /** What it was before. */
+  readonly before: string;
+  readonly problem: string;
 }
 
 export interface NodeStatus {
@@ -47,6 +86,8 @@ export interface NodeStatus {
   /** Its wall clock against the asking node's, halfway of the round trip. */
   readonly clockOffsetMs: Millis;
   readonly replicas: readonly ReplicaStatus[];
+  /** Absent when the node did not answer, or does not say. */
+  readonly activity?: NodeActivity;
 }
 
 export interface ClusterStatus {
@@ -292,6 +333,13 @@ export interface BalanceView {
 export interface AdminBackend {
   status(groups: readonly GroupId[], timeoutMs: Millis): Promise<ClusterStatus>;
   health(timeoutMs: Millis): Promise<HealthReport>;
+  /**
+   * What nodes log, and changes it until they start again.
+   * @param node undefined: all of them
+   * @param level undefined: leaves it
+   * @throws AdminError INVALID_ARGUMENT for a level that there is not
+   */
+  logLevels(node: NodeId | undefined, level: string | undefined, timeoutMs: Millis): Promise<readonly NodeLogLevel[]>;
 
   members(groups: readonly GroupId[], timeoutMs: Millis): Promise<readonly GroupMembers[]>;
   /** @param address `host:port` of its gRPC port; '' when the catalog knows it */

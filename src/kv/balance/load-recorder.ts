@@ -5,6 +5,7 @@
  */
 import { LoadSampler, type LoadWindow, type RouteTable } from '../../distribution/index.ts';
 import type { Clock, Millis } from '../../platform/index.ts';
+import type { HotRange } from '../admin/types.ts';
 import type { AccessListener } from '../view.ts';
 
 /** Accesses that are counted in a second: a thousandth of a core. */
@@ -71,6 +72,18 @@ export class LoadRecorder {
     this.times = Math.min(MAX_TIMES, Math.max(1, Math.ceil(perSecond / COUNTED_PER_SECOND)));
     this.counted = 0;
     this.lookedMs = nowMs;
+  }
+
+  /** The busiest ranges since the window began, busiest first, with operations a second. */
+  hottest(limit: number, nowMs: Millis): readonly HotRange[] {
+    const seconds = Math.max(1, nowMs - this.sampler.windowStartMs) / 1000;
+    return this.sampler.hottest(limit).map(({ routeId, start, groupId, reads, writes }) => ({
+      routeId,
+      start,
+      groupId,
+      readsPerSecond: reads / seconds,
+      writesPerSecond: writes / seconds,
+    }));
   }
 
   /** Ends the window and begins the next one. */

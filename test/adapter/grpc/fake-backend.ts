@@ -13,6 +13,7 @@ import type {
   Member,
   MembershipResult,
   NodeExamination,
+  NodeLogLevel,
   NodeView,
   RecoverRequest,
   RecoverResult,
@@ -431,6 +432,15 @@ export class FakeBackend implements AdminBackend {
 
   activateFeature(name: string): Promise<FeatureView> {
     return this.asked(feature(name, true), 'activateFeature', name);
+  }
+
+  logLevels(node: NodeId | undefined, level: string | undefined): Promise<readonly NodeLogLevel[]> {
+    return this.asked(
+      [{ nodeId: nodeId(1), level: level ?? 'info', before: 'info', problem: '' }],
+      'logLevels',
+      node,
+      level,
+    );
   }
 
   balance(): Promise<BalanceView> {
