@@ -1,5 +1,17 @@
 /** Messages of the proto file as the client sends and gets them. */
-import type { Bytes, Comparison, Condition, Expected, KeyRange, Operation, StoredRow, StoredValue } from './types.ts';
+import type { SessionToken } from './session-token.ts';
+import type {
+  Bytes,
+  Comparison,
+  Condition,
+  Expected,
+  KeyRange,
+  Operation,
+  ReadConsistency,
+  ReadTime,
+  StoredRow,
+  StoredValue,
+} from './types.ts';
 
 export interface TimestampMessage {
   readonly ms: number;
@@ -16,7 +28,14 @@ export interface RowMessage extends ValueMessage {
   readonly key: Buffer;
 }
 
-export interface PageMessage {
+/** What an answer says of time. */
+export interface TimeMessage {
+  readonly servedTs?: TimestampMessage | null;
+  readonly stalenessMs?: number;
+  readonly sessionToken?: Buffer;
+}
+
+export interface PageMessage extends TimeMessage {
   readonly rows: readonly RowMessage[];
   readonly servedStart: Buffer;
   readonly servedEnd?: Buffer;
@@ -34,6 +53,22 @@ export const fromVersion = (version: bigint): TimestampMessage => ({
   ms: Number(version >> 16n),
   counter: Number(version & 0xffffn),
 });
+
+/** What an answer says of time; a batch of nothing is of no moment. */
+export const timeOf = ({ servedTs, stalenessMs }: TimeMessage): ReadTime => ({
+  servedTs: servedTs === null || servedTs === undefined ? 0n : toVersion(servedTs),
+  stalenessMs,
+});
+
+/** The consistency of a read as a part of its message. A session's own where nothing else is asked for. */
+export function consistencyField(consistency: ReadConsistency | undefined, session: SessionToken | undefined): object {
+  if (consistency === undefined) return session === undefined ? {} : { consistency: { sessionToken: session.current } };
+  if (consistency === 'linearizable') return { consistency: { linearizable: true } };
+  if (consistency === 'anyReplica') return { consistency: { anyReplica: true } };
+  return 'at' in consistency
+    ? { consistency: { exact: fromVersion(consistency.at) } }
+    : { consistency: { maxStalenessMs: consistency.maxStalenessMs } };
+}
 
 /** @param message null for none */
 export const toStored = (message: ValueMessage | null): StoredValue | undefined =>

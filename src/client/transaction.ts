@@ -7,8 +7,16 @@ import { type Calls, pause, type ServiceName } from './calls.ts';
 import type { Endpoint } from './endpoints.ts';
 import { KvorumClientError } from './errors.ts';
 import { type TimestampMessage, toBuffer, toStored, type ValueMessage } from './messages.ts';
-import { scanRows } from './scan.ts';
-import type { Bytes, ScanOptions, StoredRow, StoredValue, TransactionOptions, TransactionView } from './types.ts';
+import { scanPages } from './scan.ts';
+import type { SessionToken } from './session-token.ts';
+import type {
+  Bytes,
+  SnapshotScanOptions,
+  StoredRow,
+  StoredValue,
+  TransactionOptions,
+  TransactionView,
+} from './types.ts';
 
 const SERVICE: ServiceName = 'TransactionalKV';
 const DEFAULT_ATTEMPTS = 16;
@@ -27,13 +35,14 @@ export async function runTransaction<T>(
   calls: Calls,
   work: (view: TransactionView) => Promise<T>,
   options: TransactionOptions,
+  session: SessionToken | undefined,
 ): Promise<T> {
   const deadlineMs = calls.deadlineOf({ timeoutMs: options.timeoutMs ?? DEFAULT_TIMEOUT_MS });
   const maxAttempts = options.maxAttempts ?? DEFAULT_ATTEMPTS;
   let ageTs: TimestampMessage | undefined;
   for (let attempt = 1; ; attempt++) {
     const endpoint = await calls.endpoints.connected(deadlineMs, options.signal);
-    const held = new HeldTransaction(calls, endpoint, options, deadlineMs);
+    const held = new HeldTransaction(calls, endpoint, options, deadlineMs, session);
     try {
       ageTs = await held.begin(ageTs);
       return await held.run(work);
@@ -57,16 +66,25 @@ class HeldTransaction implements TransactionView {
   private readonly endpoint: Endpoint;
   private readonly options: TransactionOptions;
   private readonly deadlineMs: number;
+  /** Hears how far a commit has come. */
+  private readonly session: SessionToken | undefined;
   private handle: Buffer = Buffer.alloc(0);
   /** The first call that failed: what is built on it must not be committed. */
   private failure: KvorumClientError | undefined;
   private isOver = false;
 
-  constructor(calls: Calls, endpoint: Endpoint, options: TransactionOptions, deadlineMs: number) {
+  constructor(
+    calls: Calls,
+    endpoint: Endpoint,
+    options: TransactionOptions,
+    deadlineMs: number,
+    session: SessionToken | undefined,
+  ) {
     this.calls = calls;
     this.endpoint = endpoint;
     this.options = options;
     this.deadlineMs = deadlineMs;
+    this.session = session;
   }
 
   /** @returns the timestamp of the first attempt */
@@ -118,7 +136,8 @@ class HeldTransaction implements TransactionView {
       try {
         const request = { transaction: this.handle };
         const call = { service: SERVICE, method: 'Commit', request, isRead: false, pinned: this.endpoint };
-        await this.calls.unary(call, this.options, this.deadlineMs);
+        const reply = await this.calls.unary<{ readonly sessionToken?: Buffer }>(call, this.options, this.deadlineMs);
+        this.session?.take(reply.sessionToken);
         return;
       } catch (failure) {
         const error = failure as KvorumClientError;
@@ -158,16 +177,19 @@ class HeldTransaction implements TransactionView {
     return toStored((await this.ask<{ readonly value: ValueMessage | null }>('Get', request)).value);
   }
 
-  async *scan(options: Omit<ScanOptions, 'signal'> = {}): AsyncGenerator<StoredRow> {
+  async *scan(options: SnapshotScanOptions = {}): AsyncGenerator<StoredRow> {
     const { signal } = this.options;
-    const call = { service: SERVICE, pinned: this.endpoint };
+    const source = {
+      calls: this.calls,
+      service: SERVICE,
+      session: undefined,
+      pinned: this.endpoint,
+      fields: { transaction: this.handle },
+    };
     try {
-      yield* scanRows(
-        this.calls,
-        call,
-        { ...options, ...(signal === undefined ? {} : { signal }) },
-        { transaction: this.handle },
-      );
+      for await (const { rows } of scanPages(source, { ...options, ...(signal === undefined ? {} : { signal }) })) {
+        yield* rows;
+      }
     } catch (error) {
       throw error instanceof KvorumClientError ? this.failed(error) : error;
     }

@@ -11,6 +11,42 @@ export interface CallOptions {
   readonly timeoutMs?: number;
 }
 
+/**
+ * How fresh a read has to be:
+ * - `linearizable`: everything acknowledged before the call is in it. The default; the leader answers.
+ * - `anyReplica`: the same, answered by a replica of the asked node as soon as it has caught up with the leader.
+ * - `maxStalenessMs`: everything acknowledged so long before the call is in it. Any replica answers.
+ * - `at`: the state at a timestamp, such as `servedTs` of another read or the version of a write; the same for everybody, for ever.
+ *
+ * Reads of a session are at its own consistency when none is named: nothing that the session has seen or done is missing.
+ */
+export type ReadConsistency =
+  | 'linearizable'
+  | 'anyReplica'
+  | { readonly maxStalenessMs: number }
+  | { readonly at: bigint };
+
+export interface ReadOptions extends CallOptions {
+  readonly consistency?: ReadConsistency;
+}
+
+/** What an answer says of time. */
+export interface ReadTime {
+  /** The moment that the answer is of, on the cluster's clock. */
+  readonly servedTs: bigint;
+  /** Everything that was acknowledged longer ago than this is in the answer; undefined: so old that nobody remembers. */
+  readonly stalenessMs: number | undefined;
+}
+
+export interface ReadResult extends ReadTime {
+  readonly value: StoredValue | undefined;
+}
+
+export interface ReadManyResult extends ReadTime {
+  /** By the place of the key. */
+  readonly values: readonly (StoredValue | undefined)[];
+}
+
 /** A value with when it was written. */
 export interface StoredValue {
   readonly value: Buffer;
@@ -53,6 +89,12 @@ export interface ScanOptions extends KeyRange {
   readonly keysOnly?: boolean;
   /** Ends the scan. */
   readonly signal?: AbortSignal;
+  readonly consistency?: ReadConsistency;
+}
+
+/** Some rows of a scan, one after the other. */
+export interface ScannedPage extends ReadTime {
+  readonly rows: readonly StoredRow[];
 }
 
 /** What a key must be like before it is set: without a value, with this value, or with this version. */
@@ -98,12 +140,29 @@ export interface TransactionOptions extends CallOptions {
   readonly maxAttempts?: number;
 }
 
+/** `anyReplica` is as `linearizable` here: leaders say how far they are. */
+export interface SnapshotOptions extends ReadOptions {
+  /** Times that it is begun again, on another node or as of a later timestamp. Default 16. */
+  readonly maxAttempts?: number;
+}
+
+/** What a function that only reads may do; everything is as of one timestamp. */
+export interface SnapshotView {
+  readonly servedTs: bigint;
+  get(key: Bytes): Promise<Buffer | undefined>;
+  /** The value with its version. */
+  getStored(key: Bytes): Promise<StoredValue | undefined>;
+  scan(options?: SnapshotScanOptions): AsyncIterable<StoredRow>;
+}
+
+export type SnapshotScanOptions = Omit<ScanOptions, 'signal' | 'consistency'>;
+
 /** What a function that runs as a transaction may do. Its effects are there all at once, when it has returned, or never. */
 export interface TransactionView {
   get(key: Bytes): Promise<Buffer | undefined>;
   /** The value with its version. */
   getStored(key: Bytes): Promise<StoredValue | undefined>;
-  scan(options?: Omit<ScanOptions, 'signal'>): AsyncIterable<StoredRow>;
+  scan(options?: SnapshotScanOptions): AsyncIterable<StoredRow>;
   put(key: Bytes, value: Bytes, options?: { readonly ttlMs?: number }): Promise<void>;
   delete(key: Bytes): Promise<void>;
 }

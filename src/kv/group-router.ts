@@ -200,7 +200,8 @@ function mayAskAgain(error: unknown, isRead: boolean): boolean {
     case 'redirect':
     case 'wait':
     case 'restart':
-      return !(error instanceof CrossGroupError);
+      // The history at that timestamp will not come back.
+      return !(error instanceof CrossGroupError) && error.code !== 'SNAPSHOT_TOO_OLD';
     case 'unknown':
       return isRead;
     default:

@@ -4,7 +4,8 @@ import grpc from '@grpc/grpc-js';
 import { createKeyServices, type KeyServices } from '../../src/adapter/grpc/index.ts';
 import type { Calls } from '../../src/client/calls.ts';
 import { KvorumClient, KvorumClientError } from '../../src/client/index.ts';
-import { scanRows } from '../../src/client/scan.ts';
+import { scanPages } from '../../src/client/scan.ts';
+import { SessionToken } from '../../src/client/session-token.ts';
 import { type KvService, LeaderUnavailableError, OutcomeUnknownError } from '../../src/kv/index.ts';
 import { groupId, SeededRandom, SystemClock, SystemScheduler } from '../../src/platform/index.ts';
 import { MemoryTransactions } from './memory-transactions.ts';
@@ -242,6 +243,8 @@ describe('a scan', () => {
     rows: keys.map(row),
     servedStart: Buffer.from(start),
     ...(end === undefined ? {} : { servedEnd: Buffer.from(end) }),
+    servedTs: { ms: 7, counter: 1 },
+    sessionToken: Buffer.from(start),
   });
   /** What a scan from b to f makes of pages. */
   const scan = async (
@@ -254,8 +257,10 @@ describe('a scan', () => {
       },
     } as unknown as Calls;
     let keys = '';
-    for await (const { key } of scanRows(calls, { service: 'RawKV' }, { start: 'b', end: 'f', ...options }))
-      keys += key;
+    const source = { calls, service: 'RawKV', session: undefined } as const;
+    for await (const { rows } of scanPages(source, { start: 'b', end: 'f', ...options })) {
+      for (const { key } of rows) keys += key;
+    }
     return keys;
   };
 
@@ -272,5 +277,29 @@ describe('a scan', () => {
     await assert.rejects(scan([page('b', 'd', 'b')]), refused);
     await assert.rejects(scan([page('b', 'd', 'b')], { reverse: true }), refused);
     await assert.rejects(scan([]), refused);
+  });
+
+  test('is as of one timestamp however often it is opened again, unless it is linearizable', async () => {
+    for (const [consistency, session, first, later] of [
+      [undefined, undefined, undefined, undefined],
+      [{ maxStalenessMs: 10 }, undefined, { maxStalenessMs: 10 }, { exact: { ms: 7, counter: 1 } }],
+      [undefined, new SessionToken('YQ=='), { sessionToken: Buffer.from('a') }, { exact: { ms: 7, counter: 1 } }],
+      ['anyReplica', undefined, { anyReplica: true }, { anyReplica: true }],
+    ] as const) {
+      const asked: unknown[] = [];
+      const calls = {
+        stream: async function* (_call: object, request: () => object) {
+          asked.push((request() as { consistency?: object }).consistency);
+          yield page('b', 'd', 'b');
+          asked.push((request() as { consistency?: object }).consistency);
+          yield page('d', 'f', 'e');
+        },
+      } as unknown as Calls;
+      const source = { calls, service: 'RawKV', session } as const;
+      const options = { start: 'b', end: 'f', ...(consistency === undefined ? {} : { consistency }) };
+      for await (const { servedTs } of scanPages(source, options)) assert.equal(servedTs, (7n << 16n) | 1n);
+      assert.deepEqual(asked, [first, later]);
+      if (session !== undefined) assert.equal(session.text, Buffer.from('d').toString('base64'));
+    }
   });
 });

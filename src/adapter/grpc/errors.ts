@@ -38,6 +38,8 @@ export const ERROR_TABLE: ReadonlyMap<string, Row> = new Map<string, Row>([
   ['CROSS_GROUP', { status: status.INVALID_ARGUMENT, advice: 'use a transaction' }],
   ['INVALID_CONSISTENCY', { status: status.INVALID_ARGUMENT }],
   ['CONSISTENCY_UNSUPPORTED', { status: status.UNIMPLEMENTED }],
+  ['SNAPSHOT_TOO_OLD', { status: status.OUT_OF_RANGE, advice: 'read at a later timestamp' }],
+  ['READ_ONLY', { status: status.FAILED_PRECONDITION, advice: 'begin one that writes' }],
   ['RESERVED_RANGE', { status: status.PERMISSION_DENIED }],
   // What it names is not there, or there already.
   ['UNKNOWN_GROUP', { status: status.NOT_FOUND }],
@@ -96,6 +98,7 @@ export const ERROR_TABLE: ReadonlyMap<string, Row> = new Map<string, Row>([
   ['CONFLICT', { status: status.ABORTED, advice: TRY_AGAIN }],
   ['CONF_CHANGE_REFUSED', { status: status.ABORTED, advice: TRY_AGAIN }],
   ['TRANSFER_REFUSED', { status: status.ABORTED, advice: TRY_AGAIN }],
+  ['SNAPSHOT_UNCOVERED', { status: status.ABORTED, advice: 'begin it again' }],
   ['TRANSACTION_OVER', { status: status.ABORTED, advice: 'begin it again' }],
   // It passes.
   ['NOT_LEADER', { status: status.UNAVAILABLE, advice: TRY_AGAIN }],

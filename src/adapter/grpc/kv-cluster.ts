@@ -1,5 +1,12 @@
 /** Keys of the whole cluster from one node: steps go to the group that has their keys, batches to all that have some, scans through them in order. */
-import { GroupRouter, type GroupRouterOptions, type KvService, type ScanPage, type ScanRow } from '../../kv/index.ts';
+import {
+  GroupRouter,
+  type GroupRouterOptions,
+  type KvService,
+  type ScanPage,
+  type ScanRequest,
+  type ScanRow,
+} from '../../kv/index.ts';
 import { type GroupId, type HlcTimestamp, hlcTimestamp, KvorumError, type Millis } from '../../platform/index.ts';
 import { RequestError } from './calls.ts';
 import { decodeAnswer, decodePage, encodeMessage, KV_SERVICE } from './kv-codec.ts';
@@ -46,7 +53,20 @@ export interface ServedPage {
   /** Exclusive. */
   readonly end: Buffer;
   readonly ts: HlcTimestamp;
+  /** Everything that was acknowledged longer ago is in it; undefined: nobody knows. */
+  readonly stalenessMs: Millis | undefined;
 }
+
+/** A page, and how old it is. */
+export interface TimedPage {
+  readonly page: ScanPage;
+  readonly stalenessMs: Millis | undefined;
+}
+
+/** Who answers the pages of a scan: a group for what it has, or somebody who finds the groups himself. */
+export type PageSource =
+  | { ofGroup(group: GroupId, request: ScanRequest, deadlineMs: Millis): Promise<TimedPage> }
+  | { ofRange(request: ScanRequest, deadlineMs: Millis, signal: AbortSignal): Promise<TimedPage> };
 
 export class KvCluster {
   readonly router: GroupRouter;
@@ -141,14 +161,19 @@ export class KvCluster {
     return [...groups.values()].map((inner) => inner.map((at) => places[at]!));
   }
 
-  /** Deletes a range group by group. @returns how many parts there were @throws RequestError PARTLY_DONE */
-  async deleteRange({ start, end }: KvRange, deadlineMs: Millis): Promise<number> {
+  /** Deletes a range group by group. @returns how many parts there were, and when the last was @throws RequestError PARTLY_DONE */
+  async deleteRange(
+    { start, end }: KvRange,
+    deadlineMs: Millis,
+  ): Promise<{ readonly parts: number; readonly ts: HlcTimestamp | undefined }> {
     let parts = 0;
+    let newest: HlcTimestamp | undefined;
     for (let from = start; Buffer.compare(from, end) < 0; parts++) {
       try {
         from = await this.router.at([from], { deadlineMs, isRead: false }, async (group, stretch) => {
           const to = boundOf(stretch?.end ?? this.kv.stretchAt(from).end, end);
-          await this.stepOf(group, stepOf([{ kind: 'deleteRange', start: from, end: to }]), deadlineMs);
+          const { ts } = await this.stepOf(group, stepOf([{ kind: 'deleteRange', start: from, end: to }]), deadlineMs);
+          if (newest === undefined || ts > newest) newest = ts;
           return to;
         });
       } catch (error) {
@@ -156,11 +181,16 @@ export class KvCluster {
         throw new RequestError('PARTLY_DONE', 'unknown', `only a part of the range is deleted: ${error.message}`);
       }
     }
-    return parts;
+    return { parts, ts: newest };
+  }
+
+  /** Until when one page of a scan is waited for that may take until `deadlineMs`, monotonic both. */
+  pageDeadline(deadlineMs: Millis): Millis {
+    return Math.min(deadlineMs, this.deadline(PAGE_TIMEOUT_MS));
   }
 
   /**
-   * Pages in scan order, each where the one before ended. Each is of one moment and linearizable.
+   * Pages in scan order, each where the one before ended. From leaders each is of one moment and linearizable.
    * @param deadlineMs of the whole scan, on the monotonic clock
    */
   async *scan(
@@ -168,70 +198,76 @@ export class KvCluster {
     options: ScanOptions,
     deadlineMs: Millis,
     signal: AbortSignal,
+    source: PageSource = this.leaders,
   ): AsyncGenerator<ServedPage> {
+    const { keysOnly, reverse } = options;
     let { start, end } = range;
     let left = options.limit ?? Number.POSITIVE_INFINITY;
     while (left > 0 && Buffer.compare(start, end) < 0) {
-      const limit = Math.min(PAGE_ROWS, left);
-      const untilMs = Math.min(deadlineMs, this.deadline(PAGE_TIMEOUT_MS));
-      const page = options.reverse
-        ? await this.pageBefore(start, end, limit, options.keysOnly, untilMs, signal)
-        : await this.pageFrom(start, end, limit, options.keysOnly, untilMs, signal);
+      const request = { start, end, limit: Math.min(PAGE_ROWS, left), keysOnly, reverse };
+      const untilMs = this.pageDeadline(deadlineMs);
+      const page =
+        'ofRange' in source
+          ? servedPage(request, await source.ofRange(request, untilMs, signal))
+          : await (reverse
+              ? this.pageBefore(request, source.ofGroup, untilMs, signal)
+              : this.pageFrom(request, source.ofGroup, untilMs, signal));
       left -= page.rows.length;
       yield page;
-      if (options.reverse) end = page.start;
+      if (reverse) end = page.start;
       else start = page.end;
     }
   }
 
   private pageFrom(
-    start: Buffer,
-    rangeEnd: Buffer,
-    limit: number,
-    keysOnly: boolean,
+    request: ScanRequest,
+    ofGroup: GroupPages,
     deadlineMs: Millis,
     signal: AbortSignal,
   ): Promise<ServedPage> {
-    return this.router.at([start], { deadlineMs, isRead: true, signal }, async (group, stretch) => {
+    return this.router.at([request.start], { deadlineMs, isRead: true, signal }, async (group, stretch) => {
       // A group that was named in a refusal knows its own end; the directory's may be that of another range.
-      const end = boundOf(stretch?.end, rangeEnd);
-      const page = await this.pageOf(group, { start, end, limit, keysOnly }, deadlineMs);
-      return { rows: page.rows, start, end: page.next ?? end, ts: page.readTs ?? NO_TIME };
+      const part = { ...request, end: boundOf(stretch?.end, request.end) };
+      return servedPage(part, await ofGroup(group, part, deadlineMs));
     });
   }
 
   private pageBefore(
-    rangeStart: Buffer,
-    end: Buffer,
-    limit: number,
-    keysOnly: boolean,
+    request: ScanRequest,
+    ofGroup: GroupPages,
     deadlineMs: Millis,
     signal: AbortSignal,
   ): Promise<ServedPage> {
-    return this.router.at([rangeStart], { deadlineMs, isRead: true, signal }, async () => {
+    return this.router.at([request.start], { deadlineMs, isRead: true, signal }, async () => {
       // Hints are about the start of the range; here its end is asked for, so the directory alone decides.
-      const last = this.router.lastStretch(rangeStart, end);
-      const page = await this.pageOf(
-        last.group,
-        { start: last.start, end, limit, keysOnly, reverse: true },
-        deadlineMs,
-      );
-      return { rows: page.rows, start: page.next ?? last.start, end, ts: page.readTs ?? NO_TIME };
+      const last = this.router.lastStretch(request.start, request.end);
+      const part = { ...request, start: last.start };
+      return servedPage(part, await ofGroup(last.group, part, deadlineMs));
     });
   }
 
-  private pageOf(
-    group: GroupId,
-    page: { start: Buffer; end: Buffer; limit: number; keysOnly: boolean; reverse?: boolean },
-    deadlineMs: Millis,
-  ): Promise<ScanPage> {
-    const remote = {
-      service: KV_SERVICE,
-      encode: (asked: GroupId) => encodeMessage({ kind: 'page', group: asked, page }),
-      decode: decodePage,
-    };
-    return this.router.page(group, page, remote, deadlineMs);
-  }
+  private readonly leaders: PageSource = {
+    ofGroup: async (group, request, deadlineMs) => {
+      const beganMs = this.deadline(0);
+      const remote = {
+        service: KV_SERVICE,
+        encode: (asked: GroupId) => encodeMessage({ kind: 'page', group: asked, page: request }),
+        decode: decodePage,
+      };
+      const page = await this.router.page(group, request, remote, deadlineMs);
+      return { page, stalenessMs: this.deadline(0) - beganMs };
+    },
+  };
+}
+
+type GroupPages = (group: GroupId, request: ScanRequest, deadlineMs: Millis) => Promise<TimedPage>;
+
+/** A page with its bounds: it ends where the question did, unless it says where to go on. */
+function servedPage({ start, end, reverse }: ScanRequest, { page, stalenessMs }: TimedPage): ServedPage {
+  const { rows, next, readTs: ts = NO_TIME } = page;
+  return reverse === true
+    ? { rows, start: next ?? start, end, ts, stalenessMs }
+    : { rows, start, end: next ?? end, ts, stalenessMs };
 }
 
 /** An operation on one key. */

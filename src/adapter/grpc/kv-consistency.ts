@@ -1,100 +1,178 @@
-/** The consistency block of reads: which level a request asks for, and reads at it. */
+/** The consistency block: which level a request asks for, and reads at it. */
 import {
   type Consistency,
   encodeToken,
-  GroupRouter,
-  type GroupRouterOptions,
   type LiveValue,
-  physicalMs,
+  type ReadAtReply,
+  type ReadSnapshot,
   type ReplicaReads,
+  type ScanRequest,
+  SnapshotTransaction,
 } from '../../kv/index.ts';
-import type { HlcTimestamp, Millis } from '../../platform/index.ts';
+import type { GroupId, HlcTimestamp, Millis, Random } from '../../platform/index.ts';
+import { RequestError } from './calls.ts';
+import type { KvCluster, PageSource, ScanOptions, ServedPage } from './kv-cluster.ts';
+import type { KvRange } from './kv-keys.ts';
 import { type ConsistencyMessage, fromTimestamp, toTimestamp, valueMessage } from './kv-messages.ts';
+import { storedValue } from './kv-operations.ts';
 
-/** Undefined: linearizable, as if nothing had been said. */
+const TRANSACTION_ID_BYTES = 16;
+
+/** Undefined: linearizable at the leader, as if nothing had been said. */
 export function consistencyOf(message: ConsistencyMessage | null | undefined): Consistency | undefined {
   if (message === undefined || message === null) return undefined;
-  const { maxStalenessMs, exact, sessionToken } = message;
+  const { maxStalenessMs, exact, sessionToken, anyReplica } = message;
   if (maxStalenessMs !== undefined) return { kind: 'bounded', maxStalenessMs: Number(maxStalenessMs) };
   if (exact !== undefined && exact !== null) return { kind: 'exact', ts: toTimestamp(exact) };
   if (sessionToken !== undefined) return { kind: 'session', token: sessionToken.toString('base64') };
-  return undefined;
+  return anyReplica === true ? { kind: 'linearizable', anyReplica } : undefined;
 }
 
-interface Read {
-  readonly value: LiveValue | undefined;
+/** What an answer says of time. */
+export interface AnswerTime {
   readonly servedTs: HlcTimestamp;
   readonly stalenessMs: Millis | undefined;
   readonly token: string;
 }
 
-/** Reads of keys that may be answered by replicas of this node. */
+/** The fields of an answer that say so. */
+export const timeFields = ({ servedTs, stalenessMs, token }: AnswerTime): object => ({
+  servedTs: fromTimestamp(servedTs),
+  ...(stalenessMs === undefined ? {} : { stalenessMs: Math.ceil(stalenessMs) }),
+  sessionToken: Buffer.from(token, 'base64'),
+});
+
+/** Reads that may be answered by replicas of this node, and what all answers say of time. */
 export class ConsistentReads {
   private readonly reads: ReplicaReads;
-  private readonly router: GroupRouter;
+  private readonly cluster: KvCluster;
+  private readonly random: Random;
 
-  constructor(reads: ReplicaReads, options: GroupRouterOptions) {
+  constructor(reads: ReplicaReads, cluster: KvCluster, random: Random) {
     this.reads = reads;
-    this.router = new GroupRouter(options);
+    this.cluster = cluster;
+    this.random = random;
   }
 
-  /** @throws as `ReplicaReads.readAt` */
-  private async one(key: Buffer, consistency: Consistency, deadlineMs: Millis): Promise<Read> {
-    return this.router.at([key], { deadlineMs, isRead: true }, async (group) => {
-      const { values, servedTs, stalenessMs, token } = await this.reads.readAt({
-        group,
-        keys: [key],
-        consistency,
-        deadlineMs,
-      });
-      return { value: values[0], servedTs, stalenessMs, token };
-    });
+  /** Keys of one group, each in its place. @throws as `ReplicaReads.readAt` */
+  private ofOneGroup(keys: readonly Buffer[], consistency: Consistency, deadlineMs: Millis): Promise<ReadAtReply> {
+    const read = this.cluster.router.at(keys, { deadlineMs, isRead: true }, (group) =>
+      this.reads.readAt({ group, keys, consistency, deadlineMs }),
+    );
+    return consistency.kind === 'exact' ? read.catch(tooOldForGood) : read;
   }
 
   /** Answers `Get`. */
   async get(key: Buffer, consistency: Consistency, deadlineMs: Millis): Promise<object> {
-    const read = await this.one(key, consistency, deadlineMs);
-    return { value: messageOf(read.value), ...this.tail([read]) };
+    const read = await this.ofOneGroup([key], consistency, deadlineMs);
+    return { value: messageOf(read.values[0]), ...timeFields(read) };
   }
 
-  /** Answers `BatchGet`: each key by itself; the oldest of them decides what is said of all. */
+  /** Answers `BatchGet`: linearizable ones group by group, all others as of one timestamp. */
   async batchGet(keys: readonly Buffer[], consistency: Consistency, deadlineMs: Millis): Promise<object> {
-    const reads = await Promise.all(keys.map((key) => this.one(key, consistency, deadlineMs)));
-    return { values: reads.map(({ value }) => ({ value: messageOf(value) })), ...this.tail(reads) };
+    if (consistency.kind === 'linearizable') return this.batchFresh(keys, consistency, deadlineMs);
+    const groups = [...this.cluster.router.byGroup(keys).keys()];
+    const snapshot = await this.reads.snapshot({ consistency, groups, deadlineMs });
+    const values = await snapshot.get(keys, deadlineMs).catch(tooOldForGood);
+    return { values: values.map((value) => ({ value: messageOf(value) })), ...timeFields(timeOf(snapshot)) };
   }
 
-  private tail(reads: readonly Read[]): object {
-    let oldest: HlcTimestamp | undefined;
-    let stalenessMs: Millis | undefined = 0;
-    let token = Buffer.alloc(0);
-    for (const read of reads) {
-      if (oldest === undefined || read.servedTs < oldest) oldest = read.servedTs;
-      stalenessMs =
-        read.stalenessMs === undefined || stalenessMs === undefined
-          ? undefined
-          : Math.max(stalenessMs, read.stalenessMs);
-      const bytes = Buffer.from(read.token, 'base64');
-      // Tokens of one cluster are in the order of what they demand.
-      if (Buffer.compare(bytes, token) > 0) token = bytes;
-    }
+  private async batchFresh(keys: readonly Buffer[], consistency: Consistency, deadlineMs: Millis): Promise<object> {
+    const values = new Array<LiveValue | undefined>(keys.length);
+    const readPlaces = async (places: readonly number[]): Promise<ReadAtReply[]> => {
+      const own = places.map((place) => keys[place]!);
+      try {
+        const reply = await this.ofOneGroup(own, consistency, deadlineMs);
+        for (const [at, place] of places.entries()) values[place] = reply.values[at];
+        return [reply];
+      } catch (error) {
+        // A range was cut and moved meanwhile.
+        if (places.length === 1 || (error as { code?: unknown }).code !== 'CROSS_GROUP') throw error;
+        return (await Promise.all(places.map((place) => readPlaces([place])))).flat();
+      }
+    };
+    const parts = [...this.cluster.router.byGroup(keys).values()];
+    const replies = (await Promise.all(parts.map(readPlaces))).flat();
+    const messages = values.map((value) => ({ value: messageOf(value) }));
+    return replies.length === 0 ? { values: messages } : { values: messages, ...timeFields(oldestOf(replies)) };
+  }
+
+  /** Pages of a scan; with a bound, a timestamp or a session all as of one timestamp. */
+  async *scan(
+    range: KvRange,
+    options: ScanOptions,
+    consistency: Consistency,
+    deadlineMs: Millis,
+    signal: AbortSignal,
+  ): AsyncGenerator<ServedPage> {
+    const pages =
+      consistency.kind === 'linearizable'
+        ? this.freshPages(consistency)
+        : await this.snapshotPages(range, consistency, deadlineMs);
+    yield* this.cluster.scan(range, options, deadlineMs, signal, pages);
+  }
+
+  /** Each page by whichever replica is here. */
+  private freshPages(consistency: Consistency): PageSource {
     return {
-      ...(oldest === undefined ? {} : { servedTs: fromTimestamp(oldest) }),
-      ...(stalenessMs === undefined ? {} : { stalenessMs: Math.ceil(stalenessMs) }),
-      sessionToken: token,
+      ofGroup: async (group: GroupId, range: ScanRequest, deadlineMs: Millis) => {
+        const reply = await this.reads.readAt({ group, range, consistency, deadlineMs });
+        return { page: { ...reply.page!, readTs: reply.servedTs }, stalenessMs: reply.stalenessMs };
+      },
     };
   }
 
-  /** What a session has to show from here on that has written at `ts`. */
-  written(ts: HlcTimestamp): { readonly sessionToken: Buffer } {
-    return { sessionToken: Buffer.from(encodeToken(this.reads.cluster(), ts), 'base64') };
+  private async snapshotPages(range: KvRange, consistency: Consistency, deadlineMs: Millis): Promise<PageSource> {
+    const groups = this.cluster.router.groupsOf(range.start, range.end);
+    const untilMs = this.cluster.pageDeadline(deadlineMs);
+    const snapshot = await this.reads.snapshot({ consistency, groups, deadlineMs: untilMs });
+    return {
+      ofRange: async (request: ScanRequest, pageDeadlineMs: Millis, signal: AbortSignal) => {
+        const page = await snapshot.scan(request, pageDeadlineMs, signal).catch(tooOldForGood);
+        return { page, stalenessMs: snapshot.stalenessMs };
+      },
+    };
+  }
+
+  /** Begins a transaction that only reads. @param asksLeaders replicas could not answer an earlier attempt */
+  async begin(consistency: Consistency, asksLeaders: boolean, deadlineMs: Millis): Promise<SnapshotTransaction> {
+    const snapshot = await this.reads.snapshot({ consistency, isFixed: true, asksLeaders, deadlineMs });
+    const clock = { monotonicMs: () => this.cluster.deadline(0) };
+    return new SnapshotTransaction(this.random.bytes(TRANSACTION_ID_BYTES), snapshot, clock);
+  }
+
+  /** What a session has to show from here on that has read or written at `ts`. */
+  tokenOf(ts: HlcTimestamp): string {
+    return encodeToken(this.reads.cluster(), ts);
   }
 }
 
+/** Whoever has named a timestamp, or was given pages of it, is not helped by another one. */
+function tooOldForGood(error: unknown): never {
+  if ((error as { code?: unknown }).code !== 'SNAPSHOT_TOO_OLD') throw error;
+  throw new RequestError('SNAPSHOT_TOO_OLD', 'final', 'the history at that timestamp is not kept any more');
+}
+
+/** What an answer out of a snapshot says of time. */
+export const timeOf = (snapshot: ReadSnapshot): AnswerTime => ({
+  servedTs: snapshot.ts,
+  stalenessMs: snapshot.stalenessMs,
+  token: snapshot.token,
+});
+
+/** Of several answers together: as old as the oldest; a session goes on from the newest. */
+function oldestOf(replies: readonly ReadAtReply[]): AnswerTime {
+  let { servedTs, stalenessMs, token } = replies[0]!;
+  for (const reply of replies) {
+    if (reply.servedTs < servedTs) servedTs = reply.servedTs;
+    if (stalenessMs !== undefined) {
+      stalenessMs = reply.stalenessMs === undefined ? undefined : Math.max(stalenessMs, reply.stalenessMs);
+    }
+    // Tokens of one cluster are in the order of what they demand.
+    if (Buffer.compare(Buffer.from(reply.token, 'base64'), Buffer.from(token, 'base64')) > 0) token = reply.token;
+  }
+  return { servedTs, stalenessMs, token };
+}
+
 const messageOf = (live: LiveValue | undefined): object | null =>
-  live === undefined
-    ? null
-    : valueMessage({
-        value: live.value,
-        version: live.commitTs,
-        expiresAtMs: live.expireTs === 0n ? 0 : physicalMs(live.expireTs),
-      });
+  valueMessage(live === undefined ? undefined : storedValue(live));

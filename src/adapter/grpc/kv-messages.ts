@@ -30,6 +30,7 @@ export interface ConsistencyMessage {
   readonly maxStalenessMs?: number;
   readonly exact?: TimestampMessage;
   readonly sessionToken?: Buffer;
+  readonly anyReplica?: boolean;
 }
 
 export interface KeyRequest {
@@ -105,7 +106,9 @@ export const fromTimestamp = (ts: HlcTimestamp): TimestampMessage => ({
 export function checkConsistency(consistency: ConsistencyMessage | null | undefined): undefined {
   if (consistency === undefined || consistency === null) return undefined;
   const { maxStalenessMs, exact, sessionToken } = consistency;
-  if (maxStalenessMs === undefined && exact === undefined && sessionToken === undefined) return undefined;
+  const isPlain = maxStalenessMs === undefined && exact === undefined && sessionToken === undefined;
+  // A leader answers whatever any replica may.
+  if (isPlain) return undefined;
   const level =
     maxStalenessMs !== undefined ? 'bounded staleness' : exact !== undefined ? 'an exact timestamp' : 'a session';
   const message = `this server answers linearizable reads only, not at ${level}; leave the consistency out`;
@@ -200,14 +203,16 @@ const rowMessage = ({ key, value, commitTs, expireTs }: ScanRow): object => ({
   expiresAtMs: expireTs === 0n ? 0 : physicalMs(expireTs),
 });
 
-/** A page as it leaves. */
-export function pageMessage({ rows, start, end, ts }: ServedPage): object {
+/** A page as it leaves. @param token for the next read of the session, base64 */
+export function pageMessage({ rows, start, end, ts, stalenessMs }: ServedPage, token: string | undefined): object {
   const servedEnd = userEnd(end);
   return {
     rows: rows.map(rowMessage),
     servedStart: userKey(start),
     ...(servedEnd === undefined ? {} : { servedEnd }),
     servedTs: fromTimestamp(ts),
+    ...(stalenessMs === undefined ? {} : { stalenessMs: Math.ceil(stalenessMs) }),
+    ...(token === undefined ? {} : { sessionToken: Buffer.from(token, 'base64') }),
   };
 }
 

@@ -1,9 +1,9 @@
 /** The service `kvorum.v1.RawKV` over the cluster's keys: takes requests apart and puts answers together. */
 import type grpc from '@grpc/grpc-js';
-import { TooLargeError } from '../../kv/index.ts';
-import type { HlcTimestamp } from '../../platform/index.ts';
+import { type Consistency, TooLargeError } from '../../kv/index.ts';
+import type { HlcTimestamp, Millis } from '../../platform/index.ts';
 import { type OpenStreams, RequestError, type StreamCall, timeLeft, unary } from './calls.ts';
-import type { BatchOutcome, KvCluster } from './kv-cluster.ts';
+import type { BatchOutcome, KvCluster, ServedPage } from './kv-cluster.ts';
 import { type ConsistentReads, consistencyOf } from './kv-consistency.ts';
 import { storageKey } from './kv-keys.ts';
 import * as messages from './kv-messages.ts';
@@ -21,47 +21,60 @@ export function rawKvHandlers(
   scans: OpenStreams,
   reads: ConsistentReads | undefined,
 ): grpc.UntypedServiceImplementation {
+  const levelOf = (message: messages.ConsistencyMessage | null | undefined): Consistency | undefined =>
+    reads === undefined ? messages.checkConsistency(message) : consistencyOf(message);
   return {
     Get: unary<messages.KeyRequest>(async ({ key, consistency }, timeoutMs) => {
-      const level = reads === undefined ? messages.checkConsistency(consistency) : consistencyOf(consistency);
-      if (level !== undefined) return reads!.get(storageKey(key), level, cluster.deadline(timeoutMs));
-      const { result, ts } = await cluster.one({ kind: 'get', key: storageKey(key) }, cluster.deadline(timeoutMs));
-      return { value: foundBy(result), servedTs: messages.fromTimestamp(ts) };
+      const level = levelOf(consistency);
+      const deadlineMs = cluster.deadline(timeoutMs);
+      if (level !== undefined) return reads!.get(storageKey(key), level, deadlineMs);
+      const beganMs = cluster.deadline(0);
+      const { result, ts } = await cluster.one({ kind: 'get', key: storageKey(key) }, deadlineMs);
+      return { value: foundBy(result), ...readTime(ts, newestOf(result, ts), beganMs) };
     }),
 
     BatchGet: unary<messages.KeysRequest>(async ({ keys, consistency }, timeoutMs) => {
-      const level = reads === undefined ? messages.checkConsistency(consistency) : consistencyOf(consistency);
+      const level = levelOf(consistency);
       messages.checkBatch(keys.length);
-      if (level !== undefined) return reads!.batchGet(keys.map(storageKey), level, cluster.deadline(timeoutMs));
+      const deadlineMs = cluster.deadline(timeoutMs);
+      if (level !== undefined) return reads!.batchGet(keys.map(storageKey), level, deadlineMs);
+      const beganMs = cluster.deadline(0);
       const operations = keys.map((key) => ({ kind: 'get', key: storageKey(key) }) as const);
-      return valuesOf(await cluster.batch(operations, cluster.deadline(timeoutMs)));
+      const outcomes = await cluster.batch(operations, deadlineMs);
+      const { oldest, newest } = timesOf(outcomes);
+      const values = valuesOf(outcomes);
+      return oldest === undefined ? { values } : { values, ...readTime(oldest, newest!, beganMs) };
     }),
 
     Put: unary<messages.PutRequest>(async (request, timeoutMs) => {
       const { ts } = await cluster.one(messages.putOf(request), cluster.deadline(timeoutMs));
-      return { version: messages.fromTimestamp(ts), ...reads?.written(ts) };
+      return { version: messages.fromTimestamp(ts), ...written(ts) };
     }),
 
     BatchPut: unary<messages.BatchPutRequest>(async ({ pairs }, timeoutMs) => {
       messages.checkBatch(pairs.length);
       messages.checkDistinct(pairs.map(({ key }) => key));
-      return failuresOf(await cluster.batch(pairs.map(messages.putOf), cluster.deadline(timeoutMs)));
+      const outcomes = await cluster.batch(pairs.map(messages.putOf), cluster.deadline(timeoutMs));
+      return { failures: failuresOf(outcomes), ...written(timesOf(outcomes).newest) };
     }),
 
     Delete: unary<messages.KeyRequest>(async ({ key }, timeoutMs) => {
       const { result, ts } = await cluster.one({ kind: 'delete', key: storageKey(key) }, cluster.deadline(timeoutMs));
-      return { existed: result.kind === 'delete' && result.existed, version: messages.fromTimestamp(ts) };
+      const existed = result.kind === 'delete' && result.existed;
+      return { existed, version: messages.fromTimestamp(ts), ...written(ts) };
     }),
 
     BatchDelete: unary<messages.KeysRequest>(async ({ keys }, timeoutMs) => {
       messages.checkBatch(keys.length);
       const operations = keys.map((key) => ({ kind: 'delete', key: storageKey(key) }) as const);
-      return failuresOf(await cluster.batch(operations, cluster.deadline(timeoutMs)));
+      const outcomes = await cluster.batch(operations, cluster.deadline(timeoutMs));
+      return { failures: failuresOf(outcomes), ...written(timesOf(outcomes).newest) };
     }),
 
-    DeleteRange: unary<messages.RangeRequest>(async (request, timeoutMs) => ({
-      parts: await cluster.deleteRange(messages.rangeOf(request), cluster.deadline(timeoutMs)),
-    })),
+    DeleteRange: unary<messages.RangeRequest>(async (request, timeoutMs) => {
+      const { parts, ts } = await cluster.deleteRange(messages.rangeOf(request), cluster.deadline(timeoutMs));
+      return { parts, ...written(ts) };
+    }),
 
     Scan: (call: StreamCall) => {
       const request = call.request as messages.ScanMessage;
@@ -69,10 +82,15 @@ export function rawKvHandlers(
       const isBounded = Number.isFinite(Number(call.getDeadline()));
       const deadlineMs = isBounded ? cluster.deadline(timeLeft(call)) : Number.POSITIVE_INFINITY;
       scans.serve(call, async function* (signal) {
-        messages.checkConsistency(request.consistency);
+        const level = levelOf(request.consistency);
         if (scans.size > MAX_SCANS) throw new RequestError('BUSY', 'wait', `${MAX_SCANS} scans are open on this node`);
-        const pages = cluster.scan(messages.rangeOf(request), messages.scanOptionsOf(request), deadlineMs, signal);
-        for await (const page of pages) yield messages.pageMessage(page);
+        const range = messages.rangeOf(request);
+        const options = messages.scanOptionsOf(request);
+        const pages =
+          level === undefined
+            ? cluster.scan(range, options, deadlineMs, signal)
+            : reads!.scan(range, options, level, deadlineMs, signal);
+        for await (const page of pages) yield messages.pageMessage(page, reads?.tokenOf(newestIn(page)));
       });
     },
 
@@ -87,27 +105,63 @@ export function rawKvHandlers(
       const step = { conditions: [condition], success: [write], failure: [{ kind: 'get', key } as const] };
       const { succeeded, results, ts } = await cluster.step(step, cluster.deadline(timeoutMs));
       return succeeded
-        ? { isSet: true, version: messages.fromTimestamp(ts) }
-        : { isSet: false, current: foundBy(results[0]!) };
+        ? { isSet: true, version: messages.fromTimestamp(ts), ...written(ts) }
+        : { isSet: false, current: foundBy(results[0]!), ...written(newestOf(results[0]!, ts)) };
     }),
   };
+
+  /** For the next read of a session. */
+  function written(ts: HlcTimestamp | undefined): object {
+    return reads === undefined || ts === undefined ? {} : { sessionToken: Buffer.from(reads.tokenOf(ts), 'base64') };
+  }
+
+  /** A read at the leader is as old as its question. @param newestTs of anything that it saw */
+  function readTime(servedTs: HlcTimestamp, newestTs: HlcTimestamp, beganMs: Millis): object {
+    const stalenessMs = Math.ceil(cluster.deadline(0) - beganMs);
+    return { servedTs: messages.fromTimestamp(servedTs), stalenessMs, ...written(newestTs) };
+  }
+}
+
+/** What a session that has seen a result must not fall behind: a value may have come from a clock that is ahead. */
+export const newestOf = (result: KvResult, ts: HlcTimestamp): HlcTimestamp =>
+  result.kind === 'get' && result.value !== undefined && result.value.version > ts ? result.value.version : ts;
+
+/** The same of a page. */
+export function newestIn({ rows, ts }: ServedPage): HlcTimestamp {
+  let newest = ts;
+  for (const { commitTs } of rows) if (commitTs > newest) newest = commitTs;
+  return newest;
+}
+
+/** The first and the last moment of what was done. */
+function timesOf(outcomes: readonly BatchOutcome[]): {
+  readonly oldest: HlcTimestamp | undefined;
+  readonly newest: HlcTimestamp | undefined;
+} {
+  let oldest: HlcTimestamp | undefined;
+  let newest: HlcTimestamp | undefined;
+  for (const outcome of outcomes) {
+    if (outcome.error !== undefined) continue;
+    const { result, ts } = outcome;
+    const seen = newestOf(result, ts);
+    if (oldest === undefined || ts < oldest) oldest = ts;
+    if (newest === undefined || seen > newest) newest = seen;
+  }
+  return { oldest, newest };
 }
 
 /** @throws the first failure; TooLargeError when the values do not fit into one answer */
-function valuesOf(outcomes: readonly BatchOutcome[]): object {
-  let oldest: HlcTimestamp | undefined;
+function valuesOf(outcomes: readonly BatchOutcome[]): object[] {
   let bytes = 0;
   const values = outcomes.map((outcome) => {
     if (outcome.error !== undefined) throw outcome.error;
-    const { result, ts } = outcome;
-    if (oldest === undefined || ts < oldest) oldest = ts;
+    const { result } = outcome;
     bytes += result.kind === 'get' ? (result.value?.value.length ?? 0) : 0;
     return { value: foundBy(result) };
   });
   if (bytes > MAX_ANSWER_BYTES) throw new TooLargeError(`the values have more than ${MAX_ANSWER_BYTES} bytes`);
-  return { values, servedTs: oldest === undefined ? null : messages.fromTimestamp(oldest) };
+  return values;
 }
 
-const failuresOf = (outcomes: readonly BatchOutcome[]): object => ({
-  failures: outcomes.flatMap(({ error }, at) => (error === undefined ? [] : [messages.failureMessage(at, error)])),
-});
+const failuresOf = (outcomes: readonly BatchOutcome[]): object[] =>
+  outcomes.flatMap(({ error }, at) => (error === undefined ? [] : [messages.failureMessage(at, error)]));

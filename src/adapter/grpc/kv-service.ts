@@ -29,14 +29,14 @@ export interface KeyServices {
 /** Makes the services, and starts to answer what other nodes forward. Once a node. */
 export function createKeyServices(options: KeyServicesOptions): KeyServices {
   const cluster = new KvCluster(options);
-  const reads = options.reads === undefined ? undefined : new ConsistentReads(options.reads, options);
+  const reads = options.reads === undefined ? undefined : new ConsistentReads(options.reads, cluster, options.random);
   const scans = new OpenStreams();
   const sessions = new TransactionSessions(options.kv.nodeId, options.scheduler, options.sessions);
   serveKeys(options.kv);
   return {
     addTo(server) {
       server.addService(rawKvDefinition(), rawKvHandlers(cluster, scans, reads));
-      const parts = { cluster, transactions: options.transactions, sessions, scans };
+      const parts = { cluster, transactions: options.transactions, sessions, scans, reads };
       server.addService(transactionalKvDefinition(), transactionalKvHandlers(parts));
     },
     async close() {

@@ -1,12 +1,28 @@
 /** The service `kvorum.v1.TransactionalKV`: one-step transactions, and those of several calls that a node holds for its callers. */
 import type grpc from '@grpc/grpc-js';
-import { CrossGroupError, type KvTransaction, LeaderUnavailableError, type Transactions } from '../../kv/index.ts';
+import {
+  CrossGroupError,
+  type KvTransaction,
+  LeaderUnavailableError,
+  SnapshotTransaction,
+  type Transactions,
+} from '../../kv/index.ts';
 import type { HlcTimestamp, Millis } from '../../platform/index.ts';
 import { invalid, type OpenStreams, RequestError, type StreamCall, timeLeft, unary } from './calls.ts';
 import type { KvCluster, ServedPage } from './kv-cluster.ts';
+import { type ConsistentReads, consistencyOf, timeFields, timeOf } from './kv-consistency.ts';
 import { storageKey } from './kv-keys.ts';
 import * as messages from './kv-messages.ts';
-import { evaluateStep, expiryOf, type KvAnswer, type KvStep, keysOf, storedValue } from './kv-operations.ts';
+import {
+  evaluateStep,
+  expiryOf,
+  type KvAnswer,
+  type KvResult,
+  type KvStep,
+  keysOf,
+  storedValue,
+} from './kv-operations.ts';
+import { newestIn, newestOf } from './kv-raw-service.ts';
 import type { TransactionSessions } from './kv-sessions.ts';
 
 const PAGE_ROWS = 512;
@@ -17,6 +33,7 @@ interface HandleRequest {
 interface BeginRequest {
   readonly snapshot: boolean;
   readonly ageTs?: messages.TimestampMessage | null;
+  readonly readOnly?: messages.ConsistencyMessage | null;
 }
 
 export interface TransactionalKvParts {
@@ -25,6 +42,8 @@ export interface TransactionalKvParts {
   readonly transactions: Transactions | undefined;
   readonly sessions: TransactionSessions;
   readonly scans: OpenStreams;
+  /** Undefined on a node without reads from replicas. */
+  readonly reads: ConsistentReads | undefined;
 }
 
 /** The handlers of the service by method. */
@@ -37,11 +56,16 @@ export function transactionalKvHandlers(parts: TransactionalKvParts): grpc.Untyp
         succeeded,
         results: results.map(messages.resultMessage),
         servedTs: ts === undefined ? null : messages.fromTimestamp(ts),
+        ...tokenFor(newestOfAll(results, ts)),
       };
     }),
 
-    Begin: unary<BeginRequest>(async ({ snapshot, ageTs }, timeoutMs) => {
+    Begin: unary<BeginRequest>(async ({ snapshot, ageTs, readOnly }, timeoutMs) => {
       sessions.assertRoom();
+      if (readOnly !== undefined && readOnly !== null) {
+        const isAgain = ageTs !== undefined && ageTs !== null;
+        return beginToRead(parts, readOnly, isAgain, cluster.deadline(timeoutMs));
+      }
       const transaction = await needed(parts.transactions).begin({
         isolation: snapshot ? 'snapshot' : 'serializable',
         deadlineMs: cluster.deadline(timeoutMs),
@@ -64,10 +88,11 @@ export function transactionalKvHandlers(parts: TransactionalKvParts): grpc.Untyp
       const untilMs = cluster.deadline(timeLeft(call));
       scans.serve(call, async function* (signal) {
         for await (const page of pagesOf(sessions, request)) {
+          const token = page.stalenessMs === undefined ? undefined : parts.reads?.tokenOf(newestIn(page));
           if (signal.aborted) return;
           // Less than everything must not look like everything.
           if (cluster.deadline(0) > untilMs) throw new LeaderUnavailableError('the scan did not end in time');
-          yield messages.pageMessage(page);
+          yield messages.pageMessage(page, token);
         }
       });
     },
@@ -83,15 +108,52 @@ export function transactionalKvHandlers(parts: TransactionalKvParts): grpc.Untyp
       return {};
     }),
 
-    Commit: unary<HandleRequest>(async ({ transaction }, timeoutMs) => ({
-      commitTs: messages.fromTimestamp(await sessions.commit(transaction, cluster.deadline(timeoutMs))),
-    })),
+    Commit: unary<HandleRequest>(async ({ transaction }, timeoutMs) => {
+      const ts = await sessions.commit(transaction, cluster.deadline(timeoutMs));
+      return { commitTs: messages.fromTimestamp(ts), ...tokenFor(ts) };
+    }),
 
     Rollback: unary<HandleRequest>(async ({ transaction }) => {
       await sessions.rollback(transaction);
       return {};
     }),
   };
+
+  function tokenFor(ts: HlcTimestamp | undefined): object {
+    const { reads } = parts;
+    return reads === undefined || ts === undefined ? {} : { sessionToken: Buffer.from(reads.tokenOf(ts), 'base64') };
+  }
+}
+
+/** Begins a transaction that only reads, as of one timestamp. */
+async function beginToRead(
+  { reads, sessions }: TransactionalKvParts,
+  readOnly: messages.ConsistencyMessage,
+  isAgain: boolean,
+  deadlineMs: Millis,
+): Promise<object> {
+  const level = reads === undefined ? messages.checkConsistency(readOnly) : consistencyOf(readOnly);
+  if (reads === undefined) {
+    throw new RequestError('FEATURE_UNSUPPORTED', 'final', 'this node has no transactions that only read');
+  }
+  const held = await reads.begin(level ?? { kind: 'linearizable' }, isAgain, deadlineMs);
+  const { servedTs, ...time } = timeFields(timeOf(held.snapshot)) as { readonly servedTs: object };
+  return {
+    transaction: sessions.add(held),
+    startTs: servedTs,
+    idleTimeoutMs: sessions.limits.idleTimeoutMs,
+    ...time,
+  };
+}
+
+/** What a session that has seen these results must not fall behind. */
+function newestOfAll(results: readonly KvResult[], ts: HlcTimestamp | undefined): HlcTimestamp | undefined {
+  let newest = ts;
+  for (const result of results) {
+    const seen = newestOf(result, newest ?? NO_TIME);
+    if (seen > (newest ?? NO_TIME)) newest = seen;
+  }
+  return newest;
 }
 
 function needed(transactions: Transactions | undefined): Transactions {
@@ -144,18 +206,23 @@ async function* pagesOf(
   while (left > 0 && Buffer.compare(start, end) < 0) {
     const limit = Math.min(PAGE_ROWS, left);
     const asked = { start, end, limit, keysOnly, reverse };
-    const page = await sessions.use(request.transaction, (held: KvTransaction) => held.scan(asked));
+    let stalenessMs: Millis | undefined;
+    const page = await sessions.use(request.transaction, async (held: KvTransaction) => {
+      const found = await held.scan(asked);
+      if (held instanceof SnapshotTransaction) stalenessMs = held.snapshot.stalenessMs;
+      return found;
+    });
     // Own writes come on top of what a page holds.
     const rows = page.rows.length > left ? page.rows.slice(0, left) : page.rows;
     left -= rows.length;
     const ts = page.readTs ?? NO_TIME;
     if (reverse) {
       const from = page.next ?? start;
-      yield { rows, start: from, end, ts };
+      yield { rows, start: from, end, ts, stalenessMs };
       end = from;
     } else {
       const to = page.next ?? end;
-      yield { rows, start, end: to, ts };
+      yield { rows, start, end: to, ts, stalenessMs };
       start = to;
     }
   }

@@ -5,11 +5,18 @@ import { rawKvDefinition, transactionalKvDefinition } from '../../../src/adapter
 import { CODE_KEY, DISPOSITION_KEY, RETRY_KEY } from '../../../src/adapter/grpc/index.ts';
 import { KvorumClient, type KvorumClientError, type StoredRow } from '../../../src/client/index.ts';
 import { KvNodes, until } from './kv-nodes.ts';
+import { ReflectedServer } from './reflected-server.ts';
 
 async function keysOf(rows: AsyncIterable<StoredRow>): Promise<string[]> {
   const keys: string[] = [];
   for await (const { key } of rows) keys.push(key.toString());
   return keys;
+}
+
+async function rowsOf(rows: AsyncIterable<StoredRow>): Promise<StoredRow[]> {
+  const found: StoredRow[] = [];
+  for await (const row of rows) found.push(row);
+  return found;
 }
 
 /** One call without the client, to see what the wire says. */
@@ -244,6 +251,139 @@ describe('keys over gRPC', () => {
       })) as { readonly values: readonly Read[] };
       assert.equal(both.values[0]?.value.value.toString(), '1');
     }
+  });
+
+  test('are read by client in every consistency, over all groups, and every answer says of when it is', async () => {
+    const pairs = LETTERS.map((key) => ({ key, value: `${key}1` }));
+    await client.putMany(pairs);
+    const version = await client.put('a', 'a2');
+    for (const one of each) {
+      for (const consistency of [undefined, 'linearizable', 'anyReplica', { maxStalenessMs: 0 }] as const) {
+        const options = consistency === undefined ? {} : { consistency };
+        const read = await one.read('a', options);
+        assert.equal(read.value?.value.toString(), 'a2', JSON.stringify(consistency));
+        assert.ok(read.servedTs > 0n && read.stalenessMs !== undefined && read.stalenessMs < 5_000);
+        const many = await one.readMany(['a', 'z', 'none'], options);
+        assert.deepEqual(
+          many.values.map((value) => value?.value.toString()),
+          ['a2', 'z1', undefined],
+        );
+        assert.ok(many.servedTs > 0n && many.stalenessMs !== undefined);
+        for (const reverse of [false, true]) {
+          const keys = await keysOf(one.scan({ ...options, reverse }));
+          assert.deepEqual(keys, reverse ? [...LETTERS].reverse() : LETTERS);
+        }
+      }
+      for await (const page of one.pages({ limit: 1 })) assert.ok(page.servedTs > 0n && page.stalenessMs !== undefined);
+      const before = { consistency: { at: version - 1n } };
+      assert.equal((await one.get('a', before))?.toString(), 'a1');
+      assert.equal((await one.getMany(['a', 'z'], before)).join(), 'a1,z1');
+      const [row] = await rowsOf(one.scan({ ...before, limit: 1 }));
+      assert.equal(row?.value.toString(), 'a1');
+      const old = { consistency: { at: 1n }, timeoutMs: 5_000 };
+      for (const call of [one.get('a', old), one.getMany(['a'], old), rowsOf(one.scan(old))]) {
+        // Nothing was there then, or nobody remembers.
+        await call.then(
+          (found) =>
+            assert.ok(found === undefined || (Array.isArray(found) && found.every((value) => value === undefined))),
+          (error: KvorumClientError) => assert.equal(`${error.code} ${error.disposition}`, 'SNAPSHOT_TOO_OLD final'),
+        );
+      }
+    }
+  });
+
+  test('show a session all that it did, on any node, and go on where another session was', async () => {
+    let session = client.session();
+    const seen = new Map<string, string>();
+    for (let round = 0; round < 12; round++) {
+      const one = each[round % 3]!.session(session.token);
+      assert.ok(one.token >= session.token || round === 0);
+      for (const [key, value] of seen)
+        assert.equal((await one.get(key))?.toString(), value, `${key} in round ${round}`);
+      const rows = await rowsOf(one.scan());
+      assert.deepEqual(rows.map(({ key, value }) => [key.toString(), value.toString()]).sort(), [...seen].sort());
+      const key = LETTERS[(round * 5) % 26]!;
+      const value = String(round);
+      if (round % 4 === 0) await one.put(key, value);
+      else if (round % 4 === 1) await one.transaction((t) => t.put(key, value));
+      else if (round % 4 === 2) await one.putMany([{ key, value }]);
+      else await one.step({ do: [{ put: key, value }] });
+      seen.set(key, value);
+      session = one;
+    }
+    await session.delete('a');
+    assert.equal(await each[1]!.session(session.token).get('a'), undefined);
+    const found = await each[2]!.session(session.token).snapshot(async (view) => (await view.get('a')) ?? 'nothing');
+    assert.equal(found, 'nothing');
+  });
+
+  test('are read as of one timestamp over all groups, by transactions that only read', async () => {
+    await client.putMany(['a', 'i', 'r'].map((key) => ({ key, value: '100' })));
+    let isOver = false;
+    const carry = async (one: KvorumClient, from: string, to: string): Promise<void> => {
+      while (!isOver) {
+        await one.transaction(async (t) => {
+          await t.put(from, String(Number(await t.get(from)) - 1));
+          await t.put(to, String(Number(await t.get(to)) + 1));
+        });
+      }
+    };
+    const carrying = [carry(each[0]!, 'a', 'i'), carry(each[1]!, 'i', 'r')];
+    try {
+      for (let round = 0; round < 9; round++) {
+        const consistency = ([undefined, { maxStalenessMs: 4_000 }, 'anyReplica'] as const)[round % 3];
+        const options = consistency === undefined ? {} : { consistency };
+        const one = each[(round + 1) % 3]!;
+        const sum = await one.snapshot(async (view) => {
+          let total = 0;
+          if (round % 2 === 0) for await (const { value } of view.scan()) total += Number(value);
+          else for (const key of ['a', 'i', 'r']) total += Number(await view.get(key));
+          return total;
+        }, options);
+        assert.equal(sum, 300);
+        const many = await one.getMany(['a', 'i', 'r'], { consistency: { maxStalenessMs: 4_000 } });
+        assert.equal(
+          many.reduce((total, value) => total + Number(value), 0),
+          300,
+        );
+      }
+    } finally {
+      isOver = true;
+      await Promise.all(carrying);
+    }
+    const begin = { readOnly: { linearizable: true } };
+    const { transaction } = (await call(nodes.endpoints[0]!, transactionalKvDefinition(), 'Begin', begin)) as {
+      readonly transaction: Buffer;
+    };
+    const put = { transaction, key: Buffer.from('a'), value: Buffer.from('1') };
+    await assert.rejects(
+      call(nodes.endpoints[0]!, transactionalKvDefinition(), 'Put', put),
+      (error: grpc.ServiceError) => {
+        assert.equal(error.metadata.get(CODE_KEY)[0], 'READ_ONLY');
+        return true;
+      },
+    );
+  });
+
+  test('can be read and written by a tool that knows nothing but server reflection', async () => {
+    const tool = await ReflectedServer.connect(nodes.endpoints[1]!);
+    assert.deepEqual(
+      tool.services.filter((name) => name.startsWith('kvorum')),
+      ['kvorum.v1.Admin', 'kvorum.v1.RawKV', 'kvorum.v1.TransactionalKV'],
+    );
+    const written = await tool.call('kvorum.v1.RawKV', 'Put', { key: Buffer.from('x'), value: Buffer.from('y') });
+    assert.ok((written as { version: { ms: number } }).version.ms > 0);
+    const read = (await tool.call('kvorum.v1.RawKV', 'Get', {
+      key: Buffer.from('x'),
+      consistency: { maxStalenessMs: 0 },
+    })) as { value: { value: Buffer }; servedTs: object };
+    assert.equal(read.value.value.toString(), 'y');
+    const step = await tool.call('kvorum.v1.TransactionalKV', 'Txn', {
+      conditions: [{ key: Buffer.from('x'), comparison: 'EQUAL', exists: true }],
+      success: [{ get: { key: Buffer.from('x') } }],
+    });
+    assert.equal((step as { succeeded: boolean }).succeeded, true);
+    tool.close();
   });
 
   test('say what is wrong with a code, what happened, and when to ask again', async () => {
