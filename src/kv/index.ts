@@ -11,6 +11,7 @@ export {
   type ExecutorStats,
   type GroupExecutorOptions,
 } from './executor-options.ts';
+export { DEFAULT_PROXY_LIMITS, type ProxyLimits, type ProxyStats } from './forward-types.ts';
 export { forwarded } from './forwarded.ts';
 export * from './gc/index.ts';
 export { type ClockLimits, DEFAULT_CLOCK_LIMITS, GroupClock } from './group-clock.ts';
@@ -19,7 +20,6 @@ export { Hlc, MAX_FORWARD_SKEW_MS, timestampOfMs } from './hlc.ts';
 export { DEFAULT_MAINTENANCE, type MaintenanceOptions } from './maintenance.ts';
 export * from './move/index.ts';
 export * from './oracle/index.ts';
-export { DEFAULT_PROXY_LIMITS, type ProxyLimits, type ProxyStats } from './proxy.ts';
 export * from './reads/index.ts';
 export { createKvService, type KvGroup, type KvServiceOptions, type NodeKvService } from './service.ts';
 export {

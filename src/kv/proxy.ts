@@ -27,114 +27,24 @@ import {
   RangeBusyError,
   TooLargeError,
 } from './errors.ts';
-import {
-  type BreakerLimits,
-  DEFAULT_BREAKER_LIMITS,
-  DEFAULT_RETRY_BUDGET,
-  RetryBudget,
-  type RetryBudgetLimits,
-} from './forward-breaker.ts';
-import {
-  decodeFrame,
-  type ForwardMessage,
-  type ForwardReply,
-  type ForwardRequest,
-  ForwardStatus,
-} from './forward-codec.ts';
-import { errorOf, statusOf } from './forward-errors.ts';
+import { RetryBudget } from './forward-breaker.ts';
+import { decodeFrame, type ForwardMessage, type ForwardReply, type ForwardRequest } from './forward-codec.ts';
+import { errorOf } from './forward-errors.ts';
 import { ForwardOutbox } from './forward-outbox.ts';
-import { type GroupDirectory, GroupPath, type Target } from './forward-path.ts';
+import { type GroupDirectory, GroupPath } from './forward-path.ts';
+import { ForwardReceiver } from './forward-receiver.ts';
+import {
+  DEFAULT_PROXY_LIMITS,
+  type Forward,
+  type ForwardDone,
+  type LeaderProxyOptions,
+  type ProxyLimits,
+  type ProxyStats,
+} from './forward-types.ts';
 import type { ForwardHandler } from './types.ts';
-
-/** Bounds of the proxy of one node. */
-export interface ProxyLimits {
-  /** Requests that this node forwards at a time, waiting ones included; more are refused with `BusyError`. */
-  readonly maxForwards: number;
-  readonly maxForwardBytes: number;
-  /** Replies that wait because a connection's queue is full; older ones are then dropped and time out at the other side. */
-  readonly maxUnsentReplyBytes: number;
-  /** Several messages share a frame up to this size; a larger message has its own. */
-  readonly maxFrameBytes: number;
-  readonly backoffBaseMs: Millis;
-  readonly backoffCapMs: Millis;
-  /** A leader refuses what has less time left. */
-  readonly minRemainingMs: Millis;
-  /** A request whose client was less patient than this says nothing about the leader when it gets no answer. */
-  readonly minSilenceMs: Millis;
-  readonly breaker: BreakerLimits;
-  readonly retryBudget: RetryBudgetLimits;
-}
-
-export const DEFAULT_PROXY_LIMITS: ProxyLimits = {
-  maxForwards: 65_536,
-  maxForwardBytes: 1024 * 1024 * 1024,
-  maxUnsentReplyBytes: 256 * 1024 * 1024,
-  maxFrameBytes: 1024 * 1024,
-  backoffBaseMs: 25,
-  backoffCapMs: 250,
-  minRemainingMs: 10,
-  minSilenceMs: 250,
-  breaker: DEFAULT_BREAKER_LIMITS,
-  retryBudget: DEFAULT_RETRY_BUDGET,
-};
 
 /** Deadlines, and whether waiting requests may go on, are looked at this often. */
 const SWEEP_MS: Millis = 25;
-/** Lives of one peer that request ids are remembered of, against duplicated frames. */
-const MAX_EPOCHS_PER_PEER = 4;
-const NO_BYTES = Buffer.alloc(0);
-
-export interface LeaderProxyOptions {
-  readonly network: PeerNetwork;
-  readonly directory: GroupDirectory;
-  readonly clock: Clock;
-  readonly scheduler: Scheduler;
-  readonly random: Random;
-  readonly limits?: Partial<ProxyLimits>;
-}
-
-type Done = (error: Error | undefined, reply: Buffer | undefined) => void;
-
-/** One request that this node takes care of. */
-interface Forward {
-  readonly path: GroupPath;
-  readonly service: string;
-  readonly payload: Buffer;
-  readonly deadlineMs: Millis;
-  readonly done: Done;
-  attempts: number;
-  /** Set by a redirect, used once. */
-  hint: NodeId | undefined;
-  /** Where it goes at the end of the turn, and was sent then. */
-  target: Target | undefined;
-  isProbe: boolean;
-  /** Where it was sent, while an answer is awaited. */
-  sentTo: NodeId | undefined;
-  sentMs: Millis;
-  /** Identities that it was sent to before: asking one of them again takes from the budget. */
-  asked: number[];
-  /** What went wrong last, all of it without effects. */
-  lastError: Error | undefined;
-  isDone: boolean;
-}
-
-/** Counters since start, for metrics. */
-export interface ProxyStats {
-  readonly counters: ForwardCounters;
-  /** Requests that are under way or wait. */
-  readonly pending: number;
-  /** Groups that a request was sent on for. */
-  readonly breakers: number;
-  readonly forwards: number;
-  /** Breakers that are open now. */
-  readonly openBreakers: number;
-  readonly breakerOpens: number;
-  readonly probes: number;
-  /** Times that a request waited because a breaker was open. */
-  readonly heldBack: number;
-  /** Times that a repetition waited because the budget was used up. */
-  readonly overBudget: number;
-}
 
 export class LeaderProxy {
   private readonly network: PeerNetwork;
@@ -145,7 +55,7 @@ export class LeaderProxy {
   private readonly limits: ProxyLimits;
   private readonly outbox: ForwardOutbox<Forward>;
   private readonly budget: RetryBudget;
-  private readonly handlers = new Map<string, ForwardHandler>();
+  private readonly receiver: ForwardReceiver;
   private readonly paths = new Map<GroupId, GroupPath>();
   /** Requests that wait for a leader, in order, by group. */
   private readonly waiting = new Map<GroupPath, Forward[]>();
@@ -156,8 +66,6 @@ export class LeaderProxy {
   private forwardBytes = 0;
   private readonly epoch: number;
   private nextId = 1;
-  /** Highest request id seen of each life of each peer. */
-  private readonly seen = new Map<NodeId, Map<number, number>>();
   private sweep: Cancel | undefined;
   private isClosed = false;
   private readonly counters = new ForwardCounters();
@@ -194,13 +102,21 @@ export class LeaderProxy {
       },
       onRefused: (forwards, peer) => this.refused(forwards, peer),
     });
+    this.receiver = new ForwardReceiver({
+      self: network.self,
+      directory: options.directory,
+      minRemainingMs: this.limits.minRemainingMs,
+      counters: this.counters,
+      leaderOf: (group) => this.leaderOf(group),
+      reply: (peer, message) => this.outbox.reply(peer, message),
+    });
     network.onFrame('forward', (from, frame) => this.receive(from, frame));
     network.onPeerLost((peer) => this.losePeer(peer));
   }
 
   /** Registers the leader-side handler of a service (Latin-1 name of at most 255 characters). */
   onForward(service: string, handler: ForwardHandler): void {
-    this.handlers.set(service, handler);
+    this.receiver.onForward(service, handler);
   }
 
   stats(): ProxyStats {
@@ -229,7 +145,7 @@ export class LeaderProxy {
   }
 
   /** See `KvService.forward`. */
-  forward(group: GroupId, service: string, payload: Buffer, deadlineMs: Millis, done: Done): void {
+  forward(group: GroupId, service: string, payload: Buffer, deadlineMs: Millis, done: ForwardDone): void {
     if (this.isClosed) {
       done(new LeaderUnavailableError('the node is stopping'), undefined);
       return;
@@ -380,27 +296,8 @@ export class LeaderProxy {
 
   private runLocally(forward: Forward): void {
     forward.sentTo = this.network.self;
-    this.run(forward.service, forward.payload, (error, reply) => this.conclude(forward, error, reply, undefined));
-  }
-
-  /** Runs a handler; whatever it throws is an answer. */
-  private run(service: string, payload: Buffer, answer: Done): void {
-    const handler = this.handlers.get(service);
-    if (handler === undefined) {
-      answer(new LeaderUnavailableError(`the leader has no service ${service}`), undefined);
-      return;
-    }
-    let isAnswered = false;
-    const once: Done = (error, reply) => {
-      if (isAnswered) return;
-      isAnswered = true;
-      answer(error, reply);
-    };
-    try {
-      handler(payload, once);
-    } catch (thrown) {
-      once(thrown instanceof Error ? thrown : new Error(String(thrown)), undefined);
-    }
+    const done: ForwardDone = (error, reply) => this.conclude(forward, error, reply, undefined);
+    this.receiver.run(forward.service, forward.payload, done);
   }
 
   /** An answer came: done, or certainly not proposed and therefore tried again. */
@@ -453,55 +350,9 @@ export class LeaderProxy {
     const messages: ForwardMessage[] | undefined = decodeFrame(frame);
     if (messages === undefined || this.isClosed) return;
     for (const message of messages) {
-      if (message.kind === 'request') this.receiveRequest(from, message);
+      if (message.kind === 'request') this.receiver.receive(from, message);
       else this.receiveReply(from, message);
     }
-  }
-
-  private receiveRequest(from: NodeId, request: ForwardRequest): void {
-    const { received } = this.counters;
-    if (this.isDuplicate(from, request)) {
-      received.duplicate++;
-      return;
-    }
-    const { epoch, id } = request;
-    const refuse = (error: Error): void => this.outbox.reply(from, { kind: 'reply', epoch, id, ...statusOf(error) });
-    const replica = this.directory.replica(request.group);
-    if (request.hops !== 1) {
-      received.tooManyHops++;
-      refuse(new LeaderUnavailableError('a request crosses one node and no more'));
-    } else if (request.remainingMs < this.limits.minRemainingMs) {
-      received.tooLate++;
-      refuse(new LeaderUnavailableError('too little time is left for the request'));
-    } else if (replica?.isServing() !== true) {
-      received.notLeader++;
-      const leader = replica?.leader()?.nodeId ?? this.paths.get(request.group)?.hint();
-      refuse(new NotLeaderError(leader === this.network.self ? undefined : leader));
-    } else {
-      received.run++;
-      this.run(request.service, request.payload, (error, reply) => {
-        if (error !== undefined) refuse(error);
-        else {
-          const body = reply ?? NO_BYTES;
-          this.outbox.reply(from, { kind: 'reply', epoch, id, status: ForwardStatus.Ok, leaderHint: undefined, body });
-        }
-      });
-    }
-  }
-
-  /** Ids of one life of a peer only rise, so whatever is not above the highest was seen, or overtaken and given up. */
-  private isDuplicate(from: NodeId, request: ForwardRequest): boolean {
-    let lives = this.seen.get(from);
-    if (lives === undefined) {
-      lives = new Map();
-      this.seen.set(from, lives);
-    }
-    const highest = lives.get(request.epoch);
-    // The counter wraps after four billion requests: compare on the circle.
-    if (highest !== undefined && ((request.id - highest) | 0) <= 0) return true;
-    lives.set(request.epoch, request.id);
-    if (lives.size > MAX_EPOCHS_PER_PEER) lives.delete(lives.keys().next().value!);
-    return false;
   }
 
   private receiveReply(from: NodeId, reply: ForwardReply): void {
