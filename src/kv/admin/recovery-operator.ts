@@ -3,7 +3,7 @@
  * looks before it acts: it refuses while a majority of the voters answers, takes the replica that has most, raises time above
  * everything that the lost ones may have given out, fences them, and leaves a record in the group's log and in the catalog.
  */
-import type { ClusterDocument } from '../../distribution/index.ts';
+import { type ClusterDocument, settingOf } from '../../distribution/index.ts';
 import type { Clock, GroupId, Millis, NodeId, Scheduler } from '../../platform/index.ts';
 import type { CatalogClient } from '../catalog/types.ts';
 import { AdminError } from './errors.ts';
@@ -89,6 +89,7 @@ export class RecoveryOperator {
 
   private async plan({ groupId, node }: RecoverRequest, timeoutMs: Millis): Promise<Plan> {
     const { clock, logEnd } = this.options;
+    const isOracle = groupId === (await this.oracleGroup(timeoutMs / 2));
     const { heard, reports } = await this.listen(groupId, Math.min(PROBE_MS, timeoutMs));
     const newest = [...heard].sort((a, b) => b.replica.appliedIndex - a.replica.appliedIndex)[0];
     if (newest === undefined) {
@@ -126,7 +127,12 @@ export class RecoveryOperator {
         `node ${most.nodeId} has more of group ${groupId} than node ${chosen.nodeId}; recover it there`,
       );
     }
-    const ceilings = reports.flatMap(({ replicas }) => replicas.map(({ hlcCeilingMs }) => hlcCeilingMs ?? 0));
+    const ceilings = reports.flatMap(({ replicas }) =>
+      // What spans groups is ordered by the oracle alone, which must be above all of them.
+      replicas
+        .filter((replica) => isOracle || replica.groupId === groupId)
+        .map(({ hlcCeilingMs }) => hlcCeilingMs ?? 0),
+    );
     const { commitIndex } = heard.find((each) => each.node === chosen.nodeId)!.replica;
     return {
       survivors,
@@ -135,6 +141,13 @@ export class RecoveryOperator {
       floorMs: Math.max(clock.nowMs(), ...reports.map(({ nowMs }) => nowMs), ...ceilings) + TIME_MARGIN_MS,
       uncertain: Math.max(0, chosen.lastIndex - commitIndex),
     };
+  }
+
+  /** The group that grants timestamps; without the catalog it is taken to be the catalog's. */
+  private async oracleGroup(timeoutMs: Millis): Promise<number> {
+    const { catalog, catalogGroup } = this.options;
+    const document = await catalog.document(Math.min(PROBE_MS, timeoutMs)).catch(() => undefined);
+    return document === undefined ? catalogGroup : Number(settingOf(document, 'tso.group'));
   }
 
   private async listen(
@@ -188,8 +201,11 @@ export class RecoveryOperator {
       );
       await catalog.run({ kind: 'releaseWork', name, node: self, incarnation, isDone: false, progress }, left());
       await this.fence(document, lost, left);
-      const advice = lost.map((node) => `replace ${node} <new node>`).join(', ');
-      return { audit: name, note: `node ${lost.join(', ')} can never come back with its data folder; next: ${advice}` };
+      const next = `give the group other voters with add_learner and promote, and take the lost nodes out of groups that are well with replace`;
+      return {
+        audit: name,
+        note: `node ${lost.join(', ')} can never come back with the old data folder; next: ${next}`,
+      };
     } catch (error) {
       const why = error instanceof Error ? error.message : String(error);
       const note = `it is written down in the log of group ${group} alone, and node ${lost.join(', ')} is not fenced, because the catalog does not answer (${why}); never start ${lost.length === 1 ? 'it' : 'them'} again with the old data folder`;

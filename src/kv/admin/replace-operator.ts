@@ -36,6 +36,9 @@ export interface ReplaceOperatorOptions {
   readonly remove: (group: GroupId, node: NodeId, timeoutMs: Millis) => Promise<MembershipResult>;
 }
 
+/** The life of a node that the catalog has removed before. */
+const FENCED = Buffer.alloc(16);
+
 const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
 
 /** See the top of the file. */
@@ -67,8 +70,10 @@ export class ReplaceOperator {
       return this.goOn(request, known, document, untilMs);
     }
     const row = document.nodes.find(({ nodeId }) => nodeId === request.dead);
-    if (row === undefined) return this.doneAlready(request, document);
     const record = await this.check(request, row, untilMs - clock.monotonicMs());
+    if (row === undefined && record.voterOf.length + record.learnerOf.length === 0) {
+      return this.doneAlready(request, document);
+    }
     if (request.isDryRun) {
       const count = record.voterOf.length + record.learnerOf.length;
       const what = `it leaves ${count} ${count === 1 ? 'group' : 'groups'} and its data folder can never come back`;
@@ -90,13 +95,13 @@ export class ReplaceOperator {
   }
 
   /** Whether the cluster can do without the node, before anything is done to it. */
-  private async check(request: ReplaceRequest, row: NodeRow, timeoutMs: Millis): Promise<ReplaceRecord> {
+  private async check(request: ReplaceRequest, row: NodeRow | undefined, timeoutMs: Millis): Promise<ReplaceRecord> {
     const { self, members } = this.options;
     const { dead, successor, address } = request;
     if (dead === self) {
       throw new AdminError('NODE_ANSWERS', `node ${dead} is the one that was asked; ask another node with --endpoints`);
     }
-    if (!request.mayAnswer) await this.checkSilence(dead, row);
+    if (!request.mayAnswer && row !== undefined) await this.checkSilence(dead, row);
     const groups = await members([], timeoutMs / 2);
     const unknown = groups.filter(({ problem }) => problem !== '');
     if (unknown.length > 0) {
@@ -109,7 +114,8 @@ export class ReplaceOperator {
     const where = (suffrages: readonly string[]): GroupId[] =>
       groups.filter((group) => suffrages.includes(suffrageIn(group) ?? '')).map(({ groupId }) => groupId);
     return {
-      incarnation: row.incarnation,
+      // Removed from the catalog and still a member: its life is fenced already.
+      incarnation: row?.incarnation ?? FENCED,
       successor,
       address,
       isRemoved: false,
