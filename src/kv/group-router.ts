@@ -73,6 +73,18 @@ export class GroupRouter {
     }
   }
 
+  /** Asks one group, whatever keys it has, until it answers. @throws the last refusal when the deadline passes */
+  async of<T>(options: RoutingOptions, ask: () => Promise<T>): Promise<T> {
+    for (let attempt = 0; ; attempt++) {
+      try {
+        return await ask();
+      } catch (error) {
+        if (!mayAskAgain(error, options.isRead)) throw error;
+        await this.pause(attempt, false, options, error);
+      }
+    }
+  }
+
   private commonStretch(keys: readonly Buffer[]): KeyStretch {
     const stretch = this.kv.stretchAt(keys[0]!);
     for (let at = 1; at < keys.length; at++) {

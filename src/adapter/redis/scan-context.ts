@@ -4,7 +4,7 @@
  * so a key that stays is met exactly where it is when the walk comes by, however ranges move meanwhile. Answers of
  * different groups are not of one instant.
  */
-import { forwarded, type KvService, LeaderUnavailableError, NotLeaderError, NotOwnerError } from '../../kv/index.ts';
+import { forwarded, GroupRouter, type KvService, LeaderUnavailableError, NotLeaderError } from '../../kv/index.ts';
 import {
   type Clock,
   type GroupId,
@@ -24,11 +24,10 @@ import {
   encodeCount,
   encodePage,
   FORWARD_SERVICE,
-  isReturnable,
   type KeyPage,
   type PageRequest,
 } from './forwarded-command.ts';
-import { FlushRequest, isRefusal, type RequestOwner } from './group-request.ts';
+import { FlushRequest, type RequestOwner } from './group-request.ts';
 import { KEYSPACES, type KeyRange, type Keyspace } from './keyspace.ts';
 import { EncodedReply, RedisError, type Reply } from './reply.ts';
 import type { ScanCursors } from './scan-cursors.ts';
@@ -39,12 +38,6 @@ export type { KeyPage, PageRequest } from './forwarded-command.ts';
 const MAX_STRETCHES_PER_PAGE = 16;
 /** Pieces of a flush that are under way at one time. */
 const FLUSHES_AT_A_TIME = 16;
-/** Pauses before a group or the directory is asked again; the longer one after several. */
-const MIN_PAUSE_MS = 5;
-const MAX_PAUSE_MS = 100;
-/** A group's own word about who took a range over is followed this often in a row before the directory is asked again. */
-const MAX_TRUSTED_HINTS = 4;
-
 const PARTLY_FLUSHED =
   'UNKNOWN not all ranges could be flushed: some keys are deleted and others may not be, run it again';
 
@@ -79,9 +72,11 @@ export class ClusterScan implements ScanContext {
   readonly connection: Connection;
   readonly keyspace: Keyspace;
   private readonly environment: ClusterScanEnvironment;
+  private readonly router: GroupRouter;
 
   constructor(environment: ClusterScanEnvironment, connection: Connection) {
     this.environment = environment;
+    this.router = new GroupRouter(environment);
     this.connection = connection;
     this.keyspace = KEYSPACES[connection.db]!;
   }
@@ -98,18 +93,20 @@ export class ClusterScan implements ScanContext {
     const { kv } = this.environment;
     const groups = kv.dataGroups();
     if (groups.length === 0) throw new LeaderUnavailableError('no group is known yet');
-    const deadlineMs = this.deadline(timeoutMs);
+    const deadlineMs = this.router.deadline(timeoutMs);
     const counts = await Promise.all(
-      groups.map(async (group) => {
-        const local = await this.locally(group, () => kv.countKeys(group, db));
-        return local ?? decodeCountAnswer(await this.remotely(group, encodeCount(group, db), deadlineMs));
-      }),
+      groups.map((group) =>
+        this.router.of({ deadlineMs, isRead: true }, async () => {
+          const local = await this.locally(group, () => kv.countKeys(group, db));
+          return local ?? decodeCountAnswer(await this.ask(group, encodeCount(group, db), deadlineMs));
+        }),
+      ),
     );
     return counts.reduce((sum, count) => sum + count, 0);
   }
 
   async page(request: PageRequest): Promise<KeyPage> {
-    const deadlineMs = this.deadline(this.environment.commandTimeoutMs);
+    const deadlineMs = this.router.deadline(this.environment.commandTimeoutMs);
     const storageKeys: Buffer[] = [];
     let examined = 0;
     let start = request.start;
@@ -124,33 +121,21 @@ export class ClusterScan implements ScanContext {
   }
 
   /** What the group that has `request.start` now says about the keys from there on. */
-  private async partOfPage(request: PageRequest, deadlineMs: Millis): Promise<KeyPage> {
+  private partOfPage(request: PageRequest, deadlineMs: Millis): Promise<KeyPage> {
     const { kv } = this.environment;
-    let hint: GroupId | undefined;
-    for (let attempt = 0; ; attempt++) {
-      const stretch = kv.stretchAt(request.start);
-      const group = hint ?? stretch.group;
+    return this.router.at([request.start], { deadlineMs, isRead: true }, async (group, stretch) => {
       // A group that was named in a refusal knows its own end; the directory's may be that of another range.
-      const end = hint === undefined && isBelow(stretch.end, request.end) ? stretch.end : request.end;
+      const end = isBelow(stretch?.end, request.end) ? stretch!.end! : request.end;
       const part = { ...request, end };
-      try {
-        const local = await this.locally(group, () => scanLocalPage(kv, group, part));
-        const page = local ?? decodePageAnswer(await this.remotely(group, encodePage(group, part), deadlineMs));
-        const next = page.next ?? (end === request.end ? undefined : end);
-        return { ...page, next };
-      } catch (error) {
-        if (!isReturnable(error)) throw error;
-        const named = error instanceof NotOwnerError && attempt % (MAX_TRUSTED_HINTS + 1) < MAX_TRUSTED_HINTS;
-        const before = group;
-        hint = named && error instanceof NotOwnerError ? error.hint : error instanceof NotOwnerError ? undefined : hint;
-        const isNews = hint !== undefined ? hint !== before : kv.stretchAt(request.start).group !== before;
-        await this.pause(attempt, isNews && attempt < MAX_TRUSTED_HINTS, deadlineMs, error);
-      }
-    }
+      const local = await this.locally(group, () => scanLocalPage(kv, group, part));
+      const page = local ?? decodePageAnswer(await this.ask(group, encodePage(group, part), deadlineMs));
+      const next = page.next ?? (end === request.end ? undefined : end);
+      return { ...page, next };
+    });
   }
 
   async flush(range: KeyRange): Promise<void> {
-    const deadlineMs = this.deadline(this.environment.commandTimeoutMs);
+    const deadlineMs = this.router.deadline(this.environment.commandTimeoutMs);
     const pieces = this.stretchesOf(range);
     let flushed = 0;
     let failure: unknown;
@@ -173,33 +158,27 @@ export class ClusterScan implements ScanContext {
 
   /** Flushes a range, cut again by the directory whenever a group refuses its part. */
   private async flushPiece(range: KeyRange, deadlineMs: Millis, flushed: () => void): Promise<void> {
-    const rest = [range];
-    let attempt = 0;
-    for (let piece = rest.pop(); piece !== undefined; piece = rest.pop()) {
-      const [first, ...others] = this.stretchesOf(piece);
-      rest.push(...others.reverse());
-      const { group } = this.environment.kv.stretchAt(first!.start);
-      try {
-        await this.flushStretch(group, first!, deadlineMs);
-        flushed();
-        attempt = 0;
-      } catch (error) {
-        if (!isRefusal(error)) throw error;
-        rest.push(first!);
-        await this.pause(attempt++, false, deadlineMs, error);
-      }
+    const { kv } = this.environment;
+    for (let start = range.start; Buffer.compare(start, range.end) < 0; ) {
+      start = await this.router.at([start], { deadlineMs, isRead: false }, async (group, stretch) => {
+        const limit = stretch === undefined ? kv.stretchAt(start).end : stretch.end;
+        const end = isBelow(limit, range.end) ? limit : range.end;
+        await this.flushStretch(group, { start, end }, deadlineMs);
+        return end;
+      });
+      flushed();
     }
   }
 
-  /** One request to one group. @throws NotOwnerError, RangeBusyError: nothing happened */
+  /** One request to one group. @throws NotOwnerError, RangeBusyError, NotLeaderError: nothing happened */
   private async flushStretch(group: GroupId, range: KeyRange, deadlineMs: Millis): Promise<void> {
     const { kv, settings } = this.environment;
     const resp = 2;
-    let request = new FlushRequest(range, resp, settings, NOBODY, 0);
     const isDone = await this.locally(
       group,
       () =>
         new Promise<boolean>((resolve, reject) => {
+          const request = new FlushRequest(range, resp, settings, NOBODY, 0);
           request.assignTo(
             new OneRequest((error) => {
               if (error === undefined) resolve(true);
@@ -210,18 +189,11 @@ export class ClusterScan implements ScanContext {
         }),
     );
     if (isDone === true) return;
-    request = new FlushRequest(range, resp, settings, NOBODY, 0);
-    for (;;) {
-      const answers = decodeAnswers(await this.ask(group, encodeBatch(group, [request]), deadlineMs));
-      const answer = answers[0];
-      if (Buffer.isBuffer(answer)) {
-        const text = new EncodedReply(answer).bytes.toString('latin1').trimEnd();
-        if (text.startsWith('-')) throw new RedisError(text.slice(1));
-        return;
-      }
-      if (answer !== undefined && !(answer instanceof NotLeaderError)) throw answer;
-      await this.pause(0, false, deadlineMs, answer ?? new NotLeaderError(undefined));
-    }
+    const request = new FlushRequest(range, resp, settings, NOBODY, 0);
+    const [answer] = decodeAnswers(await this.ask(group, encodeBatch(group, [request]), deadlineMs));
+    if (!Buffer.isBuffer(answer)) throw answer ?? new NotLeaderError(undefined);
+    const text = new EncodedReply(answer).bytes.toString('latin1').trimEnd();
+    if (text.startsWith('-')) throw new RedisError(text.slice(1));
   }
 
   /** A range cut at the borders between groups, as far as the directory knows them. */
@@ -239,22 +211,6 @@ export class ClusterScan implements ScanContext {
     }
   }
 
-  private deadline(timeoutMs: Millis): Millis {
-    return this.environment.clock.monotonicMs() + timeoutMs;
-  }
-
-  /** Waits before the next attempt, with jitter. @throws `error` when the deadline is over */
-  private async pause(attempt: number, isNews: boolean, deadlineMs: Millis, error: Error): Promise<void> {
-    const { clock, scheduler, random } = this.environment;
-    if (clock.monotonicMs() >= deadlineMs) throw error;
-    if (isNews) return;
-    const longest = Math.min(MAX_PAUSE_MS, MIN_PAUSE_MS * 2 ** Math.min(attempt + 1, 8));
-    const pauseMs = MIN_PAUSE_MS + random.next() * (longest - MIN_PAUSE_MS);
-    await new Promise<void>((resolve) => {
-      scheduler.after(pauseMs, () => resolve());
-    });
-  }
-
   /** Asks this node when it leads the group; undefined when it does not. */
   private async locally<T>(group: GroupId, ask: () => Promise<T>): Promise<T | undefined> {
     if (!this.environment.kv.servesLocally(group)) return undefined;
@@ -263,18 +219,6 @@ export class ClusterScan implements ScanContext {
     } catch (error) {
       if (error instanceof NotLeaderError) return undefined;
       throw error;
-    }
-  }
-
-  /** Asks the group's leader; a lost answer is asked for again, since nothing here changes anything. */
-  private async remotely(group: GroupId, payload: Buffer, deadlineMs: Millis): Promise<Buffer> {
-    for (let attempt = 0; ; attempt++) {
-      try {
-        return await this.ask(group, payload, deadlineMs);
-      } catch (error) {
-        if (!(error instanceof KvorumError && error.disposition === 'unknown')) throw error;
-        await this.pause(attempt, false, deadlineMs, error);
-      }
     }
   }
 
