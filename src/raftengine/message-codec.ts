@@ -10,7 +10,7 @@
  *   heartbeat         commit:u64 sentAt:f64 readRound:u64                      flags bit 0: rest
  *   heartbeatResponse sentAt:f64 readRound:u64                                 flags bit 0: rest
  *   vote, preVote     lastIndex:u64 lastTerm:u64                               flags bit 0: transfer
- *   (pre)voteResponse -                                                        flags bit 0: reject
+ *   (pre)voteResponse [commit:u64 commitTerm:u64]                              flags bit 0: reject, bit 1: with a commit
  *   timeoutNow        -
  *   snapshot          index:u64 term:u64 conf                                  flags bit 0: autoLeave
  *   conf              4 x (count:u16 node:u16*): voters, votersOutgoing, learners, learnersNext
@@ -24,6 +24,8 @@ const HEADER_BYTES = 5;
 const ENVELOPE_BYTES = 14;
 const ENTRY_BYTES = 13;
 const FLAG = 1;
+/** Only refusals have it: a node that cannot read them loses nothing but a refusal. */
+const COMMIT_FLAG = 2;
 /** Above this a count cannot be right, whatever the frame's size says. */
 const MAX_ENTRY_KIND = 1;
 
@@ -72,6 +74,7 @@ export function messageBytes(message: Message): number {
       return ENVELOPE_BYTES + 16;
     case 'voteResponse':
     case 'preVoteResponse':
+      return ENVELOPE_BYTES + (message.commitIndex > 0 ? 16 : 0);
     case 'timeoutNow':
       return ENVELOPE_BYTES;
     case 'snapshot':
@@ -100,6 +103,11 @@ function flagOf(message: Message): boolean {
   }
 }
 
+function flagsOf(message: Message): number {
+  const isAnswer = message.kind === 'voteResponse' || message.kind === 'preVoteResponse';
+  return (flagOf(message) ? FLAG : 0) | (isAnswer && message.commitIndex > 0 ? COMMIT_FLAG : 0);
+}
+
 function writeNodes(out: Buffer, nodes: readonly NodeId[], start: number): number {
   let at = out.writeUInt16BE(nodes.length, start);
   for (const node of nodes) at = out.writeUInt16BE(node, at);
@@ -115,7 +123,7 @@ function writeConf(out: Buffer, conf: ConfState, start: number): number {
 
 function writeMessage(out: Buffer, message: Message, start: number): number {
   let at = out.writeUInt8(KIND[message.kind], start);
-  at = out.writeUInt8(flagOf(message) ? FLAG : 0, at);
+  at = out.writeUInt8(flagsOf(message), at);
   at = out.writeUInt32BE(message.groupId, at);
   at = writeU64(out, message.term, at);
   switch (message.kind) {
@@ -154,6 +162,9 @@ function writeMessage(out: Buffer, message: Message, start: number): number {
       return writeU64(out, message.lastTerm, at);
     case 'voteResponse':
     case 'preVoteResponse':
+      if (message.commitIndex === 0) return at;
+      at = writeU64(out, message.commitIndex, at);
+      return writeU64(out, message.commitTerm, at);
     case 'timeoutNow':
       return at;
     case 'snapshot':
@@ -256,7 +267,8 @@ function readConf(cursor: Cursor, autoLeave: boolean): ConfState {
 
 function readMessage(cursor: Cursor, from: NodeId, to: NodeId): Message {
   const kind = cursor.u8();
-  const flag = (cursor.u8() & FLAG) !== 0;
+  const flags = cursor.u8();
+  const flag = (flags & FLAG) !== 0;
   const group: GroupId = groupId(cursor.u32());
   const term = cursor.u64();
   switch (kind) {
@@ -305,9 +317,13 @@ function readMessage(cursor: Cursor, from: NodeId, to: NodeId): Message {
       return { kind: name, groupId: group, from, to, term, lastIndex, lastTerm, transfer: flag };
     }
     case KIND.voteResponse:
-      return { kind: 'voteResponse', groupId: group, from, to, term, reject: flag };
-    case KIND.preVoteResponse:
-      return { kind: 'preVoteResponse', groupId: group, from, to, term, reject: flag };
+    case KIND.preVoteResponse: {
+      const hasCommit = (flags & COMMIT_FLAG) !== 0;
+      const commitIndex = hasCommit ? cursor.u64() : 0;
+      const commitTerm = hasCommit ? cursor.u64() : 0;
+      const name = kind === KIND.voteResponse ? 'voteResponse' : 'preVoteResponse';
+      return { kind: name, groupId: group, from, to, term, reject: flag, commitIndex, commitTerm };
+    }
     case KIND.timeoutNow:
       return { kind: 'timeoutNow', groupId: group, from, to, term };
     case KIND.snapshot: {

@@ -41,3 +41,6 @@ export function decodeConfChange(bytes: Buffer): ConfChange {
   }
   return { steps, context: bytes.subarray(end) };
 }
+
+/** The change that leaves a joint configuration. */
+export const LEAVE_JOINT = encodeConfChange({ steps: [], context: Buffer.alloc(0) });

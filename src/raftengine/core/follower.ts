@@ -46,6 +46,15 @@ export class Follower {
     this.outbox.answerHeartbeat(from, term, sentAtMs, readRound, quiescence.accept(message));
   }
 
+  /**
+   * A refusal says what is committed, which is a fact whatever the terms are. Without it a member that missed the commit of
+   * a change of members would ask those who left for their votes for ever: their logs may be longer than its own.
+   */
+  learnCommit(answer: Extract<Message, { kind: 'voteResponse' | 'preVoteResponse' }>): void {
+    const { commitIndex, commitTerm } = answer;
+    if (commitIndex > this.log.commitIndex && this.log.term(commitIndex) === commitTerm) this.log.commitTo(commitIndex);
+  }
+
   /** @param term the current one, which is the message's */
   onSnapshot(message: Extract<Message, { kind: 'snapshot' }>, term: Term): void {
     const meta = message.snapshot;

@@ -4,6 +4,8 @@ import type { Message, RaftConfig } from './types.ts';
 
 const NO_MESSAGES: readonly Message[] = [];
 
+const NOTHING_COMMITTED = { index: 0, term: 0 };
+
 export class Outbox {
   private readonly groupId: GroupId;
   private readonly from: NodeId;
@@ -48,11 +50,20 @@ export class Outbox {
     queue.push({ kind, groupId, from, to, term, lastIndex, lastTerm, transfer });
   }
 
-  /** A vote waits for the disk; what is said to a pre-vote promises nothing. */
-  answerVote(kind: 'voteResponse' | 'preVoteResponse', to: NodeId, term: Term, reject: boolean): void {
+  /**
+   * A vote waits for the disk; what is said to a pre-vote promises nothing.
+   * @param commit what a refusal tells the candidate about the log; undefined when the vote is given
+   */
+  answerVote(
+    kind: 'voteResponse' | 'preVoteResponse',
+    to: NodeId,
+    term: Term,
+    commit: { readonly index: LogIndex; readonly term: Term } | undefined,
+  ): void {
     const { groupId, from } = this;
     const queue = kind === 'voteResponse' ? this.afterPersist : this.atOnce;
-    queue.push({ kind, groupId, from, to, term, reject });
+    const { index: commitIndex, term: commitTerm } = commit ?? NOTHING_COMMITTED;
+    queue.push({ kind, groupId, from, to, term, reject: commit !== undefined, commitIndex, commitTerm });
   }
 
   /** @param rest this node's replica is at rest now */

@@ -75,6 +75,12 @@ export class RaftLog {
     return this.view.term(index);
   }
 
+  /** The newest entry that is known to be committed; index and term 0 when there is none or its term is not held. */
+  commitPoint(): { readonly index: LogIndex; readonly term: Term } {
+    const term = this.term(this.commitIndex);
+    return term === undefined ? { index: 0, term: 0 } : { index: this.commitIndex, term };
+  }
+
   /** True when a log that ends in (`lastTerm`, `lastIndex`) has everything that this one may have committed. */
   isUpToDate(lastTerm: Term, lastIndex: LogIndex): boolean {
     const ownTerm = this.lastTerm();

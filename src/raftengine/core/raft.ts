@@ -10,7 +10,7 @@ import type { LogIndex, Millis, NodeId, Term } from '../../platform/index.ts';
 import { assert, assertNever } from '../../platform/index.ts';
 import { BusyError, NotLeaderError } from '../errors.ts';
 import { Budget } from './budget.ts';
-import { encodeConfChange } from './conf-codec.ts';
+import { encodeConfChange, LEAVE_JOINT } from './conf-codec.ts';
 import { Departure } from './departure.ts';
 import { Election } from './election.ts';
 import { ConfChangeRefusedError } from './errors.ts';
@@ -275,6 +275,7 @@ export class RaftCore {
       this.onVoteRequest(message);
       return;
     }
+    if (message.kind === 'voteResponse' || message.kind === 'preVoteResponse') this.follower.learnCommit(message);
     const isFromLeader = message.kind === 'append' || message.kind === 'heartbeat' || message.kind === 'snapshot';
     if (message.term > this.currentTerm) {
       // A granted pre-vote speaks of a term that nobody is in yet.
@@ -335,13 +336,15 @@ export class RaftCore {
       this.election.restartTimer();
     }
     const kind = isPreVote ? 'preVoteResponse' : 'voteResponse';
-    this.outbox.answerVote(kind, message.from, granted ? message.term : this.currentTerm, !granted);
+    if (granted) this.outbox.answerVote(kind, message.from, message.term, undefined);
+    else this.outbox.answerVote(kind, message.from, this.currentTerm, this.log.commitPoint());
   }
 
   private onBallot(from: NodeId, granted: boolean): void {
     this.election.ballots.set(from, granted);
     const outcome = voteOutcome(this.membership.conf, this.election.ballots);
-    if (outcome === 'lost') this.becomeFollower(this.currentTerm, 0);
+    // The answer may have told of a change of members: those who were asked are perhaps none any more.
+    if (outcome === 'lost' || !this.membership.mayCampaign()) this.becomeFollower(this.currentTerm, 0);
     else if (outcome === 'won' && this.currentRole === Role.PreCandidate) this.startCampaign(false);
     else if (outcome === 'won') this.becomeLeader();
   }
@@ -558,8 +561,7 @@ export class RaftCore {
       this.currentRole === Role.Leader && this.membership.conf.autoLeave && index >= this.membership.pendingIndex;
     if (!isLeaveDue) return;
     assert(isJoint(this.membership.conf), 'only a joint configuration is left');
-    const leave = encodeConfChange({ steps: [], context: EMPTY_PAYLOAD });
-    this.membership.pendingIndex = this.append(EntryKind.ConfChange, leave).index;
+    this.membership.pendingIndex = this.append(EntryKind.ConfChange, LEAVE_JOINT).index;
   }
 
   /** State machine and stored log were replaced by the snapshot that `ready()` handed out. */

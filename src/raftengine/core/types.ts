@@ -132,7 +132,13 @@ export type Message =
       /** Set when a TimeoutNow ordered the campaign: stickiness does not apply. */
       readonly transfer: boolean;
     })
-  | (Envelope & { readonly kind: 'voteResponse' | 'preVoteResponse'; readonly reject: boolean })
+  | (Envelope & {
+      readonly kind: 'voteResponse' | 'preVoteResponse';
+      readonly reject: boolean;
+      /** With a refusal: what the voter knows to be committed, and the term of that entry; 0 otherwise. */
+      readonly commitIndex: LogIndex;
+      readonly commitTerm: Term;
+    })
   | (Envelope & { readonly kind: 'timeoutNow' })
   /** A token: the engine streams the bytes apart and steps it in on the receiver only once they are staged and verified. */
   | (Envelope & { readonly kind: 'snapshot'; readonly snapshot: SnapshotMeta });

@@ -229,6 +229,43 @@ test('a leader that is removed steps down when its removal is applied', () => {
   assert.ok(cluster.leaders().every((id) => id !== 1) && cluster.leaders().length === 1);
 });
 
+test('a voter that never heard that the leader was removed learns it from the vote that the removed one refuses', () => {
+  const cluster = new TestCluster([1, 2]).elect(2).tick(2);
+  const { index: removal } = cluster.core(2).proposeConfChange(change(add('remove', 2)), cluster.nowMs);
+  cluster.collect();
+  // Node 1 stores the removal and no more, and never hears that it is committed; its leader's log is longer.
+  cluster.propose(2, 'never committed');
+  cluster.lose = (message) =>
+    (message.kind === 'append' || message.kind === 'heartbeat') &&
+    (message.commitIndex >= removal || (message.kind === 'append' && message.prevIndex >= removal));
+  cluster.settle();
+  assert.deepEqual([cluster.core(2).conf.voters, cluster.core(1).conf.voters], [[1], [1, 2]]);
+  cluster.restart(2);
+  cluster.lose = () => false;
+  cluster.tick(60);
+  assert.deepEqual([cluster.leaders(), cluster.core(1).conf.voters], [[1], [1]]);
+  cluster.write(1, 'served');
+  assert.deepEqual(cluster.node(1).texts(), ['served']);
+});
+
+test('a candidate that learns from an answer that members have changed counts no more votes of the old ones', () => {
+  const cluster = new TestCluster([1, 2, 3]).elect(3).tick(2);
+  const { index: removal, term } = cluster.core(3).proposeConfChange(change(add('remove', 2)), cluster.nowMs);
+  cluster.lose = (message) =>
+    message.kind === 'heartbeat' || (message.kind === 'append' && message.commitIndex >= removal);
+  cluster.settle();
+  assert.deepEqual(cluster.core(1).conf.voters, [1, 2, 3]);
+  cluster.isolate(3);
+  cluster.nowMs += 5000;
+  cluster.core(1).campaign(cluster.nowMs);
+  const envelope = { groupId: cluster.node(1).config.groupId, to: nodeId(1), term: term + 1 };
+  const answer = { ...envelope, kind: 'preVoteResponse' as const };
+  cluster.node(1).applies = false;
+  cluster.deliver({ ...answer, from: nodeId(3), term, reject: true, commitIndex: removal, commitTerm: term });
+  cluster.deliver({ ...answer, from: nodeId(2), reject: false, commitIndex: 0, commitTerm: 0 });
+  assert.equal(cluster.core(1).role, 'follower');
+});
+
 test('a follower that lacks truncated entries is restored from a snapshot and replicates on', () => {
   const cluster = new TestCluster([1, 2, 3]).elect(1);
   cluster.isolate(3);
