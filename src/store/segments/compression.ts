@@ -5,7 +5,11 @@
 import { constants, zstdCompress, zstdCompressSync, zstdDecompress, zstdDecompressSync } from 'node:zlib';
 
 const LEVEL = 1;
-const COMPRESS = { params: { [constants.ZSTD_c_compressionLevel]: LEVEL } };
+/** With the length told, the thread pool and the inline twin write the same header. */
+const settingsFor = (bytes: Buffer) => ({
+  params: { [constants.ZSTD_c_compressionLevel]: LEVEL },
+  pledgedSrcSize: bytes.length,
+});
 
 /** zstd, level 1. */
 export interface BlockCompression {
@@ -18,7 +22,7 @@ export interface BlockCompression {
 export const pooledCompression: BlockCompression = {
   compress: (bytes) =>
     new Promise((resolve, reject) => {
-      zstdCompress(bytes, COMPRESS, (error, result) => (error === null ? resolve(result) : reject(error)));
+      zstdCompress(bytes, settingsFor(bytes), (error, result) => (error === null ? resolve(result) : reject(error)));
     }),
   expand: (bytes, rawBytes) =>
     new Promise((resolve, reject) => {
@@ -30,6 +34,6 @@ export const pooledCompression: BlockCompression = {
 
 /** On the caller's thread, for simulations. */
 export const inlineCompression: BlockCompression = {
-  compress: async (bytes) => zstdCompressSync(bytes, COMPRESS),
+  compress: async (bytes) => zstdCompressSync(bytes, settingsFor(bytes)),
   expand: async (bytes, rawBytes) => zstdDecompressSync(bytes, { maxOutputLength: Math.max(1, rawBytes) }),
 };

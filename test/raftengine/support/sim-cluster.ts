@@ -9,6 +9,7 @@ import {
   RaftEngine,
   type RaftGroup,
   Role,
+  type SentSnapshot,
   WalLogStore,
 } from '../../../src/raftengine/index.ts';
 import { type Durable, emptyDurable, ListMachine } from './list-machine.ts';
@@ -34,6 +35,7 @@ export class TestNode {
   readonly fatal: Error[] = [];
   readonly failedReplicas: GroupId[] = [];
   readonly snapshotFailures: string[] = [];
+  readonly sent: SentSnapshot[] = [];
   store!: WalLogStore;
   engine!: RaftEngine;
   isUp = false;
@@ -74,7 +76,10 @@ export class TestNode {
       logStore: this.store,
       limits: this.cluster.limits,
       peerAddresses: { lookup: (peer) => `node${peer}`, learned: () => {} },
-      observer: { snapshotFailed: (_group, _peer, error) => this.snapshotFailures.push(error.message) },
+      observer: {
+        snapshotFailed: (_group, _peer, error) => this.snapshotFailures.push(error.message),
+        snapshotSent: (sent) => this.sent.push(sent),
+      },
       onFatal: (error) => this.fatal.push(error),
       onReplicaFailed: (id) => this.failedReplicas.push(id),
     });

@@ -1,0 +1,195 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import fc from 'fast-check';
+import { groupId, nodeId } from '../../src/platform/index.ts';
+import { MalformedFrameError } from '../../src/raftengine/errors.ts';
+import {
+  decodeStep,
+  decodeWanted,
+  encodeAsk,
+  encodeBegin,
+  encodeCommit,
+  encodeSegment,
+  encodeWanted,
+  type TransferStep,
+} from '../../src/raftengine/snapshot-codec.ts';
+import { SimCluster, type TestNode } from './support/sim-cluster.ts';
+
+const SHORT_LOG = { retainEntries: 50, truncateIntervalMs: 100 };
+
+/** A cluster of which one follower is down and has missed more than the log holds. */
+async function clusterWithStraggler(limits = {}) {
+  const cluster = await SimCluster.found({ limits: { ...SHORT_LOG, ...limits } });
+  const leader = await cluster.serving();
+  const follower = cluster.up().find((node) => node !== leader)!;
+  follower.crash();
+  await cluster.proposeAll(leader, 400, 'v');
+  await cluster.until(() => leader.group.status().firstIndex > 100);
+  return { cluster, leader, follower };
+}
+
+const held = (node: TestNode): number => node.group.status().lastIndex - node.group.status().firstIndex + 1;
+
+test('every step of a transfer reads back as it was written, and a cut one is refused', () => {
+  const count = fc.integer({ min: 0, max: 2 ** 32 - 1 });
+  const meta = {
+    index: 77,
+    term: 3,
+    conf: { voters: [nodeId(1)], votersOutgoing: [], learners: [nodeId(9)], learnersNext: [], autoLeave: false },
+  };
+  fc.assert(
+    fc.property(fc.integer({ min: 1, max: 2 ** 40 }), count, count, (group, session, number) => {
+      const id = groupId(group);
+      const steps: readonly (readonly [Buffer, TransferStep])[] = [
+        [encodeSegment(id, session, number), { step: 'segment', group: id, session, number }],
+        [encodeCommit(id, session), { step: 'commit', group: id, session }],
+        [
+          encodeAsk(id, nodeId(4), session, number),
+          { step: 'ask', group: id, to: nodeId(4), term: session, leastIndex: number },
+        ],
+      ];
+      for (const [bytes, step] of steps) {
+        assert.deepEqual(decodeStep(bytes, nodeId(2)), step);
+        assert.throws(() => decodeStep(bytes.subarray(0, bytes.length - 1), nodeId(2)), MalformedFrameError);
+      }
+    }),
+  );
+  const begin = decodeStep(encodeBegin(groupId(5), 3, meta, nodeId(7), nodeId(2)), nodeId(2));
+  assert.deepEqual(begin, {
+    step: 'begin',
+    token: { kind: 'snapshot', groupId: 5, from: 7, to: 2, term: 3, snapshot: meta },
+  });
+  assert.throws(() => decodeStep(Buffer.of(9, 1, 1), nodeId(2)), MalformedFrameError);
+  fc.assert(
+    fc.property(count, fc.array(fc.boolean(), { maxLength: 70 }), (session, wanted) => {
+      const missing = wanted.flatMap((isMissing, at) => (isMissing ? [at] : []));
+      const bytes = encodeWanted(session, wanted.length, missing);
+      assert.deepEqual(decodeWanted(bytes, wanted.length), { session, missing });
+      assert.throws(() => decodeWanted(bytes, wanted.length + 1), MalformedFrameError);
+    }),
+  );
+  assert.equal(decodeWanted(Buffer.of(0), 5), undefined);
+});
+
+test('a transfer that broke goes on with the segments that are missing, from the same cut', async () => {
+  const { cluster, leader, follower } = await clusterWithStraggler({ snapshotStreams: 1 });
+  const gate = Promise.withResolvers<void>();
+  await cluster.restart(follower.id);
+  await cluster.until(() => leader.list.segmentsSent === 3);
+  leader.list.snapshotGate = gate.promise;
+  cluster.fabric.breakConnection(leader.id, follower.id);
+  await cluster.until(() => leader.snapshotFailures.length > 0);
+  leader.list.snapshotGate = undefined;
+  gate.resolve();
+  await cluster.until(() => follower.list.values.length === 400);
+  await cluster.until(() => leader.sent.length > 0);
+  assert.equal(leader.list.cuts, 1, 'it was cut once');
+  const [sent] = leader.sent;
+  assert.ok(sent !== undefined && sent.sentSegments < sent.segments, `${sent?.sentSegments} of ${sent?.segments}`);
+  assert.ok(sent.sentBytes < sent.bytes);
+  await cluster.until(() => leader.list.cutsClosed === 1);
+  await cluster.until(() => cluster.agreed());
+});
+
+test('a receiver that restarts in the middle keeps the segments that came whole', async () => {
+  const { cluster, leader, follower } = await clusterWithStraggler({ snapshotStreams: 1 });
+  await cluster.restart(follower.id);
+  await cluster.until(() => leader.list.segmentsSent === 4);
+  follower.crash();
+  await cluster.until(() => leader.snapshotFailures.length > 0);
+  await cluster.restart(follower.id);
+  await cluster.until(() => follower.list.values.length === 400 && leader.sent.length > 0);
+  assert.ok(leader.sent.at(-1)!.sentSegments < leader.sent.at(-1)!.segments);
+  await cluster.until(() => cluster.agreed());
+});
+
+test('a follower sends in the place of its leader, and the leader sends itself when that fails', async () => {
+  const { cluster, leader, follower } = await clusterWithStraggler({
+    snapshotsFromFollowers: true,
+    snapshotKeepMs: 2000,
+  });
+  const helper = cluster.up().find((node) => node !== leader && node !== follower)!;
+  await cluster.restart(follower.id);
+  await cluster.until(() => follower.list.values.length === 400 && helper.sent.length > 0);
+  assert.deepEqual([helper.sent.length, leader.sent.length, leader.list.cuts], [1, 0, 0]);
+  assert.equal(follower.group.leader()?.nodeId, leader.id, 'the helper is not taken for the leader');
+  await cluster.until(() => cluster.agreed());
+  // Now the helper's machine refuses to cut.
+  follower.crash();
+  await cluster.proposeAll(leader, 400, 'w');
+  await cluster.until(() => leader.group.status().firstIndex > 600);
+  helper.list.openSnapshot = () => Promise.reject(new Error('the disk is full'));
+  await cluster.restart(follower.id);
+  await cluster.until(() => follower.list.values.length === 800 && leader.sent.length > 0);
+  assert.ok(leader.snapshotFailures.length > 0);
+  await cluster.until(() => cluster.agreed());
+});
+
+test('one cut serves all peers that need one', async () => {
+  const cluster = await SimCluster.found({ limits: SHORT_LOG, founders: [1, 2, 3, 4, 5] });
+  const leader = await cluster.serving();
+  const down = cluster
+    .up()
+    .filter((node) => node !== leader)
+    .slice(0, 2);
+  for (const node of down) node.crash();
+  await cluster.proposeAll(leader, 400, 'v');
+  await cluster.until(() => leader.group.status().firstIndex > 100);
+  const gate = Promise.withResolvers<void>();
+  leader.list.snapshotGate = gate.promise;
+  for (const node of down) await cluster.restart(node.id);
+  await cluster.until(() => leader.group.status().progress.filter((peer) => peer.state === 'snapshot').length === 2);
+  await cluster.simulation.runFor(100);
+  gate.resolve();
+  await cluster.until(() => down.every((node) => node.list.values.length === 400));
+  assert.equal(leader.list.cuts, 1);
+  await cluster.until(() => leader.list.cutsClosed === 1);
+});
+
+test('the log is held behind a peer that has just got a snapshot, and is cut when it has caught up', async () => {
+  const { cluster, leader, follower } = await clusterWithStraggler({ retainEntries: 10, snapshotStreams: 1 });
+  const gate = Promise.withResolvers<void>();
+  leader.list.snapshotGate = gate.promise;
+  await cluster.restart(follower.id);
+  await cluster.until(() => leader.list.cuts === 1);
+  // The group goes on by far more than is kept, and the peer takes long for each of it.
+  await cluster.proposeAll(leader, 600, 'w');
+  assert.ok(held(leader) >= 600, 'the log is held for the transfer');
+  gate.resolve();
+  await cluster.until(() => follower.list.values.length === 1000);
+  assert.equal(follower.list.installed, 1, 'one snapshot was enough');
+  await cluster.until(() => held(leader) <= 20);
+  await cluster.until(() => cluster.agreed());
+});
+
+test('a log that is held for a peer that died again is cut after a while', async () => {
+  const { cluster, leader, follower } = await clusterWithStraggler({ retainEntries: 10, snapshotKeepMs: 3000 });
+  await cluster.restart(follower.id);
+  await cluster.until(() => leader.sent.length === 1);
+  follower.crash();
+  await cluster.proposeAll(leader, 300, 'w');
+  await cluster.until(() => held(leader) <= 20, 20_000);
+});
+
+test('segments are sent some at a time, and never faster than the node may', async () => {
+  const limits = { snapshotBytesPerSecond: 1000, snapshotStreams: 4 };
+  const { cluster, leader, follower } = await clusterWithStraggler(limits);
+  await cluster.restart(follower.id);
+  await cluster.until(() => follower.list.values.length === 400 && leader.sent.length > 0);
+  const [sent] = leader.sent;
+  const leastMs = ((sent!.bytes - limits.snapshotBytesPerSecond / 4) / limits.snapshotBytesPerSecond) * 1000 - 100;
+  assert.ok(sent!.durationMs >= leastMs, `${sent!.durationMs} ms for ${sent!.bytes} bytes`);
+});
+
+test('a sender that falls silent makes room for another transfer', async () => {
+  const { cluster, leader, follower } = await clusterWithStraggler({ snapshotStreams: 1, snapshotIdleMs: 1000 });
+  await cluster.restart(follower.id);
+  await cluster.until(() => leader.list.segmentsSent === 2);
+  leader.crash();
+  await cluster.until(() => follower.snapshotFailures.length > 0);
+  const other = await cluster.serving();
+  assert.notEqual(other, leader);
+  await cluster.until(() => follower.list.values.length === 400);
+  await cluster.restart(leader.id);
+  await cluster.until(() => cluster.agreed());
+});
