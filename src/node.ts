@@ -19,7 +19,7 @@ import {
   storeMemoryBytes,
 } from './config/index.ts';
 import { handOver } from './hand-over.ts';
-import { shownBalance, shownError } from './log-facts.ts';
+import { BackgroundLog, shownBalance, shownError } from './log-facts.ts';
 import {
   activityOf,
   assembleNode,
@@ -159,7 +159,7 @@ export async function startNode(options: NodeOptions, version: string): Promise<
         // The reasons name keys: whoever may see them asks the cluster for its balance.
         logger[isWrong ? 'warn' : 'info'](shownBalance(report), `balancing: ${report.event}`);
       },
-      onBackgroundError: (error) => logger.warn({ err: error }, 'background work failed and will be tried again'),
+      onBackgroundError: new BackgroundLog(logger, clock).failed,
     });
     opened.push(() => node.stop());
     const admin = createAdminService(node.admin);

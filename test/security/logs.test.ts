@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { BalanceReport } from '../../src/kv/index.ts';
-import { shownBalance, shownError } from '../../src/log-facts.ts';
+import { BackgroundLog, shownBalance, shownError } from '../../src/log-facts.ts';
 import { type ErrorDisposition, KvorumError } from '../../src/platform/index.ts';
 
 const KEY = 'session:alice';
@@ -35,4 +35,18 @@ test('the log has what balancing does to which range, and not at which keys', ()
   } as unknown as BalanceReport;
   assert.deepEqual(shownBalance(report), { rule: 'autosplit', event: 'failed', action: 'split', routeId: 7 });
   assert.deepEqual(shownBalance({ ...report, action: undefined }), { rule: 'autosplit', event: 'failed' });
+});
+
+test('what fails every second in the background is told once in ten, with how often it was', () => {
+  const lines: string[] = [];
+  let nowMs = 0;
+  const line = (level: string) => (fields: object) => {
+    const { repeated } = fields as { repeated?: number };
+    lines.push(`${nowMs} ${level} ${repeated ?? 0}`);
+  };
+  const log = new BackgroundLog({ info: line('info'), warn: line('warn') }, { monotonicMs: () => nowMs });
+  for (; nowMs <= 20_000; nowMs += 1000) log.failed(new KeyedError('nobody leads'));
+  assert.deepEqual(lines, ['0 info 0', '10000 info 9', '20000 info 9']);
+  log.failed(new TypeError('a mistake'));
+  assert.deepEqual(lines.at(-1), '21000 warn 0');
 });
