@@ -1,0 +1,98 @@
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import { groupId, type KvorumError } from '../../src/platform/index.ts';
+import { Cluster } from './sim-nodes.ts';
+
+const SECONDS_20 = 20_000;
+const ONE = groupId(1);
+const TWO = groupId(2);
+
+const withCode = (code: string) => (error: unknown) => {
+  assert.equal((error as KvorumError).code, code, String(error));
+  return true;
+};
+
+/** Three nodes, a data group, a key; then nodes 2 and 3 lose their power for good. */
+async function survivor(seed: number): Promise<Cluster> {
+  const cluster = new Cluster(3, 1, seed);
+  cluster.start();
+  await cluster.ready();
+  await cluster.known();
+  for (let at = 0; at < 20; at++) assert.equal(await cluster.command(1, 'set', `key:${at}`, String(at)), 'OK');
+  await cluster.until('node 1 has everything', () =>
+    [ONE, TWO].every((group) => {
+      const of = (id: number): number => cluster.node(id).raft(group)?.status().appliedIndex ?? 0;
+      return of(1) === Math.max(of(1), of(2), of(3));
+    }),
+  );
+  cluster.node(2).crash(true);
+  cluster.node(3).crash(true);
+  await cluster.simulation.runFor(5_000);
+  return cluster;
+}
+
+const recover = (cluster: Cluster, group: typeof ONE, isDryRun = false) =>
+  cluster.run(cluster.running(1).admin.recover({ groupId: group, isDryRun }, SECONDS_20));
+
+describe('a group that lost its majority for good', () => {
+  test('goes on with the replica that is left, with all it had, and with time above everything before', async () => {
+    const cluster = await survivor(7);
+    const ceilings = cluster
+      .running(1)
+      .host.all()
+      .map(({ stateMachine }) => stateMachine.ceilingMs);
+    const plan = await recover(cluster, ONE, true);
+    assert.deepEqual([plan.isDone, plan.node, plan.lost], [false, 1, [2, 3]]);
+    assert.equal(cluster.leaderOf(ONE), undefined, 'looking changes nothing');
+    for (const group of [ONE, TWO]) {
+      const result = await recover(cluster, group);
+      assert.equal(result.isDone, true);
+      assert.match(result.audit, new RegExp(`^recovered/${group}/`));
+      const { conf } = cluster.node(1).raft(group)!.status();
+      assert.deepEqual([conf.voters, conf.votersOutgoing, conf.learners], [[1], [], []]);
+      const { maxTs } = cluster.running(1).host.get(group)!.stateMachine;
+      await cluster.until(
+        'it has taken a timestamp',
+        () => cluster.running(1).host.get(group)!.stateMachine.ceilingMs >= result.floorMs,
+      );
+      assert.ok(result.floorMs > Math.max(...ceilings) || Number(maxTs >> 16n) >= result.floorMs);
+    }
+    assert.equal(await cluster.command(1, 'get', 'key:7'), '7');
+    assert.equal(await cluster.command(1, 'set', 'after', 'x'), 'OK');
+    const document = await cluster.run(cluster.running(1).catalog.document(SECONDS_20));
+    assert.deepEqual(
+      document.work
+        .filter(({ name }) => name.startsWith('recovered/'))
+        .map(({ progress }) => JSON.parse(String(progress)).group),
+      [1, 2],
+    );
+    assert.deepEqual(
+      document.removed?.map(({ nodeId }) => nodeId),
+      [2, 3],
+      'the lost ones are refused from now on',
+    );
+    assert.ok(document.revision > 2 ** 32, 'the catalog began a new life');
+  });
+
+  test('is known again after a restart of the one that is left', async () => {
+    const cluster = await survivor(8);
+    for (const group of [ONE, TWO]) await recover(cluster, group);
+    assert.equal(await cluster.command(1, 'set', 'after', 'x'), 'OK');
+    cluster.node(1).crash(true);
+    cluster.node(1).start();
+    await cluster.until('it leads again', () => cluster.leaderOf(ONE) === 1 && cluster.leaderOf(TWO) === 1);
+    assert.equal(await cluster.command(1, 'get', 'after'), 'x');
+    assert.equal(await cluster.command(1, 'get', 'key:19'), '19');
+  });
+
+  test('is not recovered while a majority answers', async () => {
+    const cluster = new Cluster(3, 1, 9);
+    cluster.start();
+    await cluster.ready();
+    await assert.rejects(recover(cluster, TWO), withCode('QUORUM_ANSWERS'));
+    cluster.node(3).crash(true);
+    await cluster.simulation.runFor(5_000);
+    await assert.rejects(recover(cluster, TWO), withCode('QUORUM_ANSWERS'));
+    await assert.rejects(recover(cluster, groupId(9)), withCode('NOT_RECOVERABLE'));
+  });
+});
