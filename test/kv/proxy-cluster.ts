@@ -2,9 +2,11 @@
 import { strict as assert } from 'node:assert';
 import type { ProxyLimits } from '../../src/kv/forward-types.ts';
 import { LeaderProxy } from '../../src/kv/proxy.ts';
-import { nodeId, SeededRandom } from '../../src/platform/index.ts';
+import { groupId, nodeId, SeededRandom } from '../../src/platform/index.ts';
 import { bytes, GROUP, ManualClock, ManualScheduler } from './fakes.ts';
 import { Wire } from './network.ts';
+
+export const OTHER_GROUP = groupId(GROUP + 1);
 
 /** Nodes that share a wire and believe what the test says about the leader. */
 export class ProxyCluster {
@@ -23,8 +25,11 @@ export class ProxyCluster {
       isServing: () => belief.serving,
       leader: () => (belief.leader === undefined ? undefined : { nodeId: nodeId(belief.leader), term: belief.term }),
     };
+    // Another group, which node 3 always leads.
+    const other = { isServing: () => id === 3, leader: () => ({ nodeId: nodeId(3), term: 1 }) };
     const directory = {
-      replica: (group: number) => (group === GROUP && belief.hosts ? replica : undefined),
+      replica: (group: number) =>
+        group === GROUP && belief.hosts ? replica : group === OTHER_GROUP ? other : undefined,
       members: (group: number) => (group === GROUP ? [nodeId(2), nodeId(3)] : []),
     };
     const { clock, scheduler } = this;
@@ -59,10 +64,10 @@ export class ProxyCluster {
     }
   }
 
-  forward(from: number, payload = 'x', timeoutMs = 1000) {
+  forward(from: number, payload = 'x', timeoutMs = 1000, group = GROUP) {
     const result = { calls: [] as [Error | undefined, string | undefined][] };
     this.node(from).proxy.forward(
-      GROUP,
+      group,
       'echo',
       bytes(payload),
       this.clock.monotonicMs() + timeoutMs,

@@ -40,5 +40,5 @@ export async function startSkewedCluster(seed: number, overrides: Partial<Plan> 
     for (; !isSo(); await simulation.runFor(20)) assert.ok(simulation.nowMs() < endMs, `${what}: not in time`);
   };
   await until('every node is ready', () => nodes.every(({ process }) => process?.node.readiness().ready === true));
-  return { simulation, nodes, until, random };
+  return { simulation, fabric, nodes, until, random };
 }

@@ -1,0 +1,173 @@
+/** What keeps a request from costing more than it is worth: time, hops, probes; and what a node that is cut off says. */
+import { strict as assert } from 'node:assert';
+import { describe, it } from 'node:test';
+import { KEYSPACES } from '../../src/adapter/redis/keyspace.ts';
+import { NotLeaderError } from '../../src/kv/errors.ts';
+import { decodeFrame, type ForwardRequest } from '../../src/kv/forward-codec.ts';
+import { startSkewedCluster } from '../sim/cluster/skewed-cluster.ts';
+import { OTHER_GROUP, ProxyCluster } from './proxy-cluster.ts';
+
+/** Requests that are on the wire now. */
+const requestsOn = (cluster: ProxyCluster): (ForwardRequest & { readonly to: number })[] =>
+  cluster.wire.queue.flatMap(({ to, frame }) =>
+    (decodeFrame(frame) ?? []).flatMap((message) => (message.kind === 'request' ? [{ ...message, to }] : [])),
+  );
+
+describe('a forwarded request', () => {
+  it('has less time left each time that it is sent, never more than its client', () => {
+    const cluster = new ProxyCluster();
+    cluster.lead(2);
+    cluster.node(2).proxy.onForward('echo', (_payload, answer) => answer(new NotLeaderError(undefined), undefined));
+    const beganMs = cluster.clock.monotonicMs();
+    const result = cluster.forward(1, 'x', 1000);
+    const left: number[] = [];
+    for (let ms = 0; ms < 1100; ms += 5) {
+      cluster.scheduler.endTurn();
+      for (const { remainingMs } of requestsOn(cluster)) {
+        // It was written down in one of the last 5 ms.
+        assert.ok(remainingMs <= 1000 - (cluster.clock.monotonicMs() - beganMs) + 5);
+        assert.ok(remainingMs < (left.at(-1) ?? Number.POSITIVE_INFINITY));
+        left.push(remainingMs);
+      }
+      cluster.wire.deliver();
+      cluster.scheduler.advance(5);
+    }
+    assert.ok(left.length > 3, `it was sent ${left.length} times`);
+    assert.equal((result.error as { code?: string }).code, 'LEADER_UNAVAILABLE');
+  });
+
+  it('is not sent on by a node that does not lead', () => {
+    const cluster = new ProxyCluster();
+    const ran = cluster.serveEcho();
+    cluster.lead(3);
+    cluster.node(1).belief.leader = 2;
+    const result = cluster.forward(1);
+    for (let ms = 0; ms < 500; ms += 5) {
+      cluster.scheduler.endTurn();
+      for (const { hops, to } of requestsOn(cluster)) {
+        assert.equal(hops, 1);
+        assert.notEqual(to, 1);
+      }
+      assert.ok(cluster.wire.queue.every(({ from, to, frame }) => from === 1 || to === 1 || frame.length === 0));
+      cluster.wire.deliver();
+      cluster.scheduler.advance(5);
+    }
+    assert.equal(result.reply, '3:x');
+    assert.deepEqual(ran, ['3:x']);
+  });
+
+  it('of one group is not held back by the leader of another that does not answer', () => {
+    const cluster = new ProxyCluster();
+    cluster.serveEcho();
+    cluster.lead(2);
+    cluster.node(2).proxy.onForward('echo', () => undefined);
+    for (let at = 0; at < 10; at++) cluster.forward(1, 'x', 300);
+    cluster.pass(400);
+    assert.equal(cluster.node(1).proxy.stats().openBreakers, 1);
+    const held = cluster.forward(1, 'x', 1000);
+    const other = cluster.forward(1, 'y', 1000, OTHER_GROUP);
+    cluster.flow();
+    assert.equal(other.reply, '3:y');
+    assert.equal(held.isDone, false);
+  });
+
+  it('is the only one that finds out whether a silent leader is back', () => {
+    const cluster = new ProxyCluster();
+    cluster.lead(2);
+    cluster.node(2).proxy.onForward('echo', () => undefined);
+    for (let at = 0; at < 10; at++) cluster.forward(1, 'x', 300);
+    cluster.pass(310);
+    for (let at = 0; at < 200; at++) cluster.forward(1, 'x', 20_000);
+    let unanswered = 0;
+    for (let ms = 0; ms < 5000; ms += 5) {
+      cluster.scheduler.advance(5);
+      cluster.scheduler.endTurn();
+      unanswered += requestsOn(cluster).length;
+      cluster.wire.deliver();
+    }
+    assert.equal(unanswered, 1, 'one probe, which its client waits for');
+  });
+});
+
+const SPACE = KEYSPACES[0]!;
+const TIMEOUT_MS = 2000;
+const RETRYABLE = /^(CLUSTERDOWN|TRYAGAIN|UNKNOWN|LOADING|MASTERDOWN)/;
+
+describe('a node that is cut off', () => {
+  it('tells everybody in time to come again, with hardly a message, and other groups go on', async () => {
+    const { simulation, fabric, nodes, until } = await startSkewedCluster(21, { commandTimeoutMs: TIMEOUT_MS });
+    const run = <T>(work: Promise<T>): Promise<T> => simulation.runToEnd(work, 60_000);
+    const names = Array.from({ length: 60 }, (_, at) => `key-${at}`);
+    const ledBy = (name: string): number =>
+      nodes.find(({ process }) => {
+        const { kv } = process!.node;
+        return kv.servesLocally(kv.groupOf(SPACE.storageKey(Buffer.from(name))));
+      })!.id;
+    const [cut, second] = nodes;
+    const elsewhere = names.filter((name) => ledBy(name) !== cut!.id);
+    const here = names.filter((name) => ledBy(name) === cut!.id);
+    assert.ok(here.length > 5 && elsewhere.length > 5);
+    const other = await run(second!.connect());
+    for (const name of names) assert.equal(String(await run(other.command(['set', name, 'old']))), 'OK');
+
+    fabric.partition(
+      [cut!.id],
+      nodes.slice(1).map(({ id }) => id),
+    );
+    const before = cut!.process!.node.kv.proxyStats();
+    const slowest: number[] = [];
+    // A connection each: what is pipelined waits for what is in front of it.
+    const ask = async (args: readonly string[]): Promise<string> => {
+      const client = await cut!.connect();
+      const beganMs = simulation.nowMs();
+      const reply = await client.command([...args]).then(String, (error: Error) => error.message);
+      slowest.push(simulation.nowMs() - beganMs);
+      return reply;
+    };
+    // Other groups, asked at another node, are not touched by what happens to this one.
+    for (const name of elsewhere.slice(0, 10)) {
+      const beganMs = simulation.nowMs();
+      assert.equal(String(await run(other.command(['get', name]))), 'old');
+      assert.ok(simulation.nowMs() - beganMs < 100);
+    }
+    const replies: Promise<string>[] = [];
+    for (let round = 0; round < 100; round++) {
+      replies.push(ask(['get', elsewhere[round % elsewhere.length]!]));
+      replies.push(ask(['set', elsewhere[round % elsewhere.length]!, 'lost']));
+      replies.push(ask(['get', here[round % here.length]!]));
+      await simulation.runFor(20);
+    }
+    // Whoever leads those groups now has written them.
+    await until('somebody else leads', () =>
+      here.every((name) => {
+        const { kv } = second!.process!.node;
+        const group = kv.groupOf(SPACE.storageKey(Buffer.from(name)));
+        return nodes.slice(1).some(({ process }) => process!.node.kv.servesLocally(group));
+      }),
+    );
+    for (const name of here) assert.equal(String(await run(other.command(['set', name, 'new']))), 'OK');
+    for (const name of here) replies.push(ask(['get', name]));
+    const all = await run(Promise.all(replies));
+    const late = all.slice(300);
+    for (const reply of late) assert.match(reply, RETRYABLE, 'nothing old is read behind a cut');
+    const failed = all.filter((reply) => RETRYABLE.test(reply));
+    assert.ok(failed.length > 200, `${failed.length} failed: ${[...new Set(all)].join(' | ')}`);
+    assert.deepEqual(
+      all.filter((reply) => !RETRYABLE.test(reply) && reply !== 'old'),
+      [],
+    );
+    assert.ok(Math.max(...slowest) < TIMEOUT_MS + 300, `the slowest took ${Math.max(...slowest)} ms`);
+    const after = cut!.process!.node.kv.proxyStats();
+    const messages = after.counters.messages - before.counters.messages;
+    assert.ok(messages < failed.length / 2, `${messages} messages for ${failed.length} failed requests`);
+
+    fabric.heal();
+    await until('it is back', () => cut!.process!.node.readiness().ready);
+    for (const name of here) {
+      for (let reply = ''; reply !== 'new'; ) {
+        reply = await run(ask(['get', name]));
+        assert.notEqual(reply, 'old');
+      }
+    }
+  });
+});
