@@ -146,7 +146,15 @@ export async function startNode(options: NodeOptions, version: string): Promise<
       incarnation: Buffer.from(folder.identity.incarnation, 'hex'),
       version,
       address: members.find((member) => member.nodeId === options.nodeId)?.address ?? ownAddress,
-      limits: options.raft,
+      limits: {
+        ...options.raft,
+        ...(options.snapshots === undefined
+          ? {}
+          : {
+              snapshotBytesPerSecond: options.snapshots.bytesPerSecond,
+              snapshotsFromFollowers: options.snapshots.fromFollowers,
+            }),
+      },
       retentionMs: options.retentionMs,
       examine: examinationOf({ folder: folder.path, shared: sharedSettings(options), remarks: remarksOn(options) }),
       process: {
@@ -154,6 +162,7 @@ export async function startNode(options: NodeOptions, version: string): Promise<
         logLevel: (level) => changeLogLevel(logger, level),
       },
       onFatal,
+      onSnapshotSent: (sent) => logger.info(sent, 'a node has got a snapshot'),
       onBalance: (report) => {
         const isWrong = report.event === 'failed' || report.event === 'overdue';
         // The reasons name keys: whoever may see them asks the cluster for its balance.

@@ -8,6 +8,7 @@ const attributeName = (key: string): string => key.replace(/\.([a-z])/g, (_, let
 const GROUPS = new Map([
   ['redis', 'Redis clients:'],
   ['grpc', 'Between nodes:'],
+  ['snapshots', 'Between nodes:'],
   ['raft', 'Raft:'],
   ['metrics', 'Metrics and health:'],
 ]);

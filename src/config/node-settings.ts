@@ -58,6 +58,8 @@ export interface NodeOptions {
   readonly grpc: { readonly host: string; readonly port: number; readonly tls?: GrpcTls | undefined };
   readonly metrics: { readonly host: string; readonly port: number };
   readonly raft: { readonly tickMs: number; readonly heartbeatMs: number; readonly electionTimeoutMs: number };
+  /** State that other nodes are sent whole. */
+  readonly snapshots?: { readonly bytesPerSecond: number; readonly fromFollowers: boolean };
   /** How long overwritten and deleted versions stay readable at older timestamps. */
   readonly retentionMs: number;
   readonly logLevel: string;
@@ -105,6 +107,16 @@ export const commonSettings = {
   }),
   'redis.enableDebugCommand': switchSetting({
     description: 'Allow DEBUG, which can stall a node on purpose',
+    defaultValue: false,
+  }),
+  'snapshots.bytesPerSecond': sizeSetting({
+    description: 'Bytes a second that a node sends of snapshots to other nodes, all together',
+    defaultValue: 64 * MIB,
+    min: 64 * 1024,
+    max: 16 * 1024 * MIB,
+  }),
+  'snapshots.fromFollowers': switchSetting({
+    description: 'A leader lets a follower that keeps up send snapshots in its place',
     defaultValue: false,
   }),
   'raft.tickMs': durationSetting({
@@ -273,6 +285,10 @@ export function toNodeOptions(values: NodeSettingValues): NodeOptions {
       tickMs: values['raft.tickMs'],
       heartbeatMs: values['raft.heartbeatMs'],
       electionTimeoutMs: values['raft.electionTimeoutMs'],
+    },
+    snapshots: {
+      bytesPerSecond: values['snapshots.bytesPerSecond'],
+      fromFollowers: values['snapshots.fromFollowers'],
     },
     retentionMs: values.retentionMs,
     logLevel: values.logLevel,
