@@ -232,7 +232,12 @@ describe('replicas', () => {
   it('give equal answers and states, also one that was restored from a copy half-way', async () => {
     const open = (): Promise<GroupStore> => {
       const levels = new SimulatedLevels();
-      return openGroupStore({ location: 'group', openLevel: levels.openLevel, folders: levels, disk: new MemoryDisk() });
+      return openGroupStore({
+        location: 'group',
+        openLevel: levels.openLevel,
+        folders: levels,
+        disk: new MemoryDisk(),
+      });
     };
     for (let seed = 1; seed <= 12; seed++) {
       const random = new SeededRandom(seed);

@@ -1,0 +1,153 @@
+/** Bytes that logs and stores already hold: a change of them is a change of the format, and is seen here. */
+import { strict as assert } from 'node:assert';
+import { readFileSync } from 'node:fs';
+import { describe, it } from 'node:test';
+import { EntryReader } from '../../../src/kv/entry.ts';
+import { CorruptEntryError } from '../../../src/kv/errors.ts';
+import { decodeAppliedMeta, encodeAppliedMeta } from '../../../src/kv/group-meta.ts';
+import {
+  decodeAuthority,
+  encodeAuthority,
+  encodeFence,
+  encodeLease,
+  readFence,
+  readLease,
+} from '../../../src/kv/time-entries.ts';
+import { encodeQuestion } from '../../../src/kv/txn/coordinator-wire.ts';
+import {
+  encodeTogether,
+  readAbort,
+  readCommit,
+  readForget,
+  readPrepare,
+  readPush,
+  readResolve,
+  readTogether,
+} from '../../../src/kv/txn/entries.ts';
+import {
+  decodeFate,
+  decodeLock,
+  encodeFate,
+  encodeLock,
+  type FateRow,
+  fateName,
+  type Lock,
+  lockName,
+} from '../../../src/kv/txn/lock-rows.ts';
+import { groupId } from '../../../src/platform/index.ts';
+import { bytes } from '../fakes.ts';
+import { del, entry, finish, put, range, read, request, ts, txn } from './bed.ts';
+
+const t = txn('t', 7n, 'key');
+const prepare = entry.prepare(100n, t, [put('key', 'value', 0n), del('gone'), read('seen', 42n)], [range('a', 'b')], 3);
+
+/** Reads the body behind the opcode. */
+const body =
+  <T>(of: (reader: EntryReader) => T) =>
+  (payload: Buffer): T =>
+    of(new EntryReader(payload));
+
+const ENTRIES: { readonly [name: string]: readonly [Buffer, (payload: Buffer) => unknown] } = {
+  onePhase: [entry.onePhase(100n, t, [put('key', 'value')]), body(readPrepare)],
+  prepare: [prepare, body(readPrepare)],
+  commit: [
+    entry.commit(100n, 90n, finish(t, ['key'], { reads: [bytes('seen')], ranges: [range('a', 'b')] })),
+    body(readCommit),
+  ],
+  abort: [entry.abort(100n, finish(t, ['key'], { participants: [groupId(2), groupId(3)] })), body(readAbort)],
+  push: [entry.push(100n, t, 1n << 40n), body(readPush)],
+  forget: [entry.forget(100n, 50n, t, ['key', 'gone']), body(readForget)],
+  resolve: [
+    entry.resolve(100n, [
+      { txnId: t.txnId, key: bytes('key'), end: undefined, fate: { kind: 'committed', commitTs: ts(90) } },
+      { txnId: t.txnId, key: bytes('a'), end: bytes('b'), fate: { kind: 'rolledBack' } },
+    ]),
+    body(readResolve),
+  ],
+  together: [encodeTogether([entry.push(100n, t, 9n), entry.push(100n, t, 10n)]), body(readTogether)],
+  hlcLease: [encodeLease(1_700_000_003_000), body(readLease)],
+  tsFence: [encodeFence({ kind: 'fence', epoch: 4, mode: 'tso', oracle: groupId(9) }), body(readFence)],
+  tsOpen: [encodeFence({ kind: 'open', epoch: 4, floor: ts(12_345) }), body(readFence)],
+};
+
+const LOCK: Lock = {
+  ...t,
+  key: bytes('key'),
+  kind: 'put',
+  end: undefined,
+  minCommitTs: ts(100),
+  deadlineTs: ts(200),
+  value: bytes('value'),
+  expireTs: ts(300),
+  participants: [groupId(2), groupId(3)],
+};
+const RANGE_LOCK: Lock = {
+  ...LOCK,
+  key: bytes('a'),
+  kind: 'range',
+  end: bytes('b'),
+  value: bytes(''),
+  participants: [],
+};
+const FATE: FateRow = {
+  fate: { kind: 'committed', commitTs: ts(90) },
+  startTs: ts(7),
+  isPrimary: true,
+  participants: [groupId(2)],
+};
+
+const golden: { readonly [name: string]: string } = JSON.parse(
+  readFileSync(new URL('./bytes.golden.json', import.meta.url), 'utf8'),
+);
+const hex = (buffers: { readonly [name: string]: Buffer }): { [name: string]: string } =>
+  Object.fromEntries(Object.entries(buffers).map(([name, buffer]) => [name, buffer.toString('hex')]));
+
+describe('bytes of transactions and of time', () => {
+  it('are those of the golden file', () => {
+    const actual = hex({
+      ...Object.fromEntries(Object.entries(ENTRIES).map(([name, [payload]]) => [`entry.${name}`, payload])),
+      'row.lock.name': lockName(LOCK),
+      'row.lock': encodeLock(LOCK),
+      'row.rangeLock.name': lockName(RANGE_LOCK),
+      'row.rangeLock': encodeLock(RANGE_LOCK),
+      'row.fate.name': fateName(t.txnId),
+      'row.fate.committed': encodeFate(FATE),
+      'row.fate.rolledBack': encodeFate({ ...FATE, fate: { kind: 'rolledBack' }, isPrimary: false, participants: [] }),
+      'meta.applied': encodeAppliedMeta({ term: 3, maxTs: ts(99), ceilingMs: 1_700_000_003_000 }),
+      'meta.authority': encodeAuthority({ mode: 'tso', epoch: 4, oracle: groupId(9), isOpen: true }),
+      'question.prepare': encodeQuestion(groupId(2), { kind: 'prepare', request: request(t, [put('key', 'value')]) }),
+      'question.status': encodeQuestion(groupId(2), { kind: 'status', txn: t }),
+    });
+    assert.deepEqual(actual, golden);
+  });
+
+  it('are read back as what was written', () => {
+    for (const [name, [payload, decode]] of Object.entries(ENTRIES)) assert.doesNotThrow(() => decode(payload), name);
+    assert.deepEqual(decodeLock({ key: LOCK.key, name: lockName(LOCK), value: encodeLock(LOCK) }), LOCK);
+    assert.deepEqual(
+      decodeLock({ key: RANGE_LOCK.key, name: lockName(RANGE_LOCK), value: encodeLock(RANGE_LOCK) }),
+      RANGE_LOCK,
+    );
+    assert.deepEqual(decodeFate(encodeFate(FATE)), FATE);
+    const applied = { term: 3, maxTs: ts(99), ceilingMs: 5 };
+    assert.deepEqual(decodeAppliedMeta(encodeAppliedMeta(applied)), applied);
+    const authority = { mode: 'bridge', epoch: 1, oracle: groupId(1), isOpen: false } as const;
+    assert.deepEqual(decodeAuthority(encodeAuthority(authority)), authority);
+  });
+
+  it('are refused when they are cut off anywhere or have something left over', () => {
+    for (const [name, [payload, decode]] of Object.entries(ENTRIES)) {
+      for (let length = 0; length < payload.length; length++) {
+        assert.throws(() => decode(payload.subarray(0, length)), CorruptEntryError, `${name} of ${length} bytes`);
+      }
+      assert.throws(() => decode(Buffer.concat([payload, Buffer.of(0)])), CorruptEntryError, name);
+    }
+    for (const row of [encodeLock(LOCK), encodeFate(FATE)]) {
+      const decode = (value: Buffer) =>
+        row[0] === 0x81 ? decodeFate(value) : decodeLock({ key: LOCK.key, name: lockName(LOCK), value });
+      for (let length = 0; length < row.length; length++) {
+        assert.throws(() => decode(row.subarray(0, length)), CorruptEntryError);
+      }
+    }
+  });
+});
