@@ -14,8 +14,9 @@ import { type Hlc, MAX_FORWARD_SKEW_MS, MAX_TAKE, timestampOfMs } from './hlc.ts
 /** How far ahead of time ceilings are reserved. */
 export interface ClockLimits {
   /**
-   * A ceiling is so far ahead of the wall clock. It is what timestamps may jump by when the leader changes, and for so
-   * long a busy leader without a quorum goes on; it must be longer than a commit takes on a bad day.
+   * A ceiling is so far ahead of the wall clock. When the leader changes timestamps jump by what is left of it, and what
+   * expires by them expires so much early: after an election nothing or next to nothing, because the ceiling was proposed
+   * an election timeout before. A commit that takes longer makes the group wait for it and is no harm besides.
    */
   readonly windowMs: Millis;
   /** While the group's clock leads the wall clock it counts instead of following; then so much is enough. */
@@ -29,12 +30,15 @@ export interface ClockLimits {
 }
 
 export const DEFAULT_CLOCK_LIMITS: ClockLimits = {
-  windowMs: 3000,
+  windowMs: 1000,
   stepMs: 300,
-  renewMs: 1000,
-  maxLeadWindows: 10,
+  renewMs: 300,
+  maxLeadWindows: 30,
   maxForwardSkewMs: MAX_FORWARD_SKEW_MS,
 };
+
+/** Windows that healthy groups may be ahead by: one, and a step for each election of a bad minute. */
+const FOREIGN_WINDOWS = 3;
 
 /** There is room while the largest batch that can be taken ends below the bound. */
 const ROOM_MS: Millis = 2;
@@ -137,14 +141,18 @@ export class GroupClock {
 
   /**
    * Moves past a timestamp that another group issued and that came with a request. `maxLeadMs` is what it may lead the wall
-   * clock by: by default what a change of leaders adds there, and what clocks may differ by.
+   * clock by: by default what some changes of leaders in a row add there, and what clocks may differ by.
    * @throws TimestampAheadError
    */
-  observeForeign(ts: HlcTimestamp, maxLeadMs: Millis = this.limits.windowMs + this.limits.maxForwardSkewMs): void {
+  observeForeign(ts: HlcTimestamp, maxLeadMs: Millis = this.foreignLeadMs): void {
     if (this.hlc.isTooFarAhead(ts, maxLeadMs)) {
       throw new TimestampAheadError(`a timestamp leads the clock of this node by ${-this.hlc.ageMs(ts)} ms`);
     }
     this.hlc.observe(ts);
+  }
+
+  private get foreignLeadMs(): Millis {
+    return FOREIGN_WINDOWS * this.limits.windowMs + this.limits.maxForwardSkewMs;
   }
 
   /** What no clock of a group that keeps to these limits leads a wall clock by. */

@@ -111,7 +111,7 @@ describe('the oracle', () => {
       });
     ask();
     assert.equal((grant as Grant | undefined)?.kind, 'refused');
-    const floor = hlcTimestamp(timestampOfMs(bed.clock.wallMs + 2000) | 77n);
+    const floor = hlcTimestamp(timestampOfMs(bed.clock.wallMs + 500) | 77n);
     bed.raft.apply(encodeFence({ kind: 'open', epoch: 4, floor }));
     ask();
     const opened = grant as Grant | undefined;
