@@ -5,6 +5,7 @@
 import type { GroupId, HlcTimestamp, NodeId } from '../platform/index.ts';
 import { CatalogDraft, type CatalogPlan, latest, NEVER, type PlanContext } from './catalog-draft.ts';
 import { activeGroup } from './catalog-groups.ts';
+import { join, type MergeOp, neighbours } from './catalog-routes.ts';
 import { type JobPhase, type JobRow, MAX_PROGRESS_BYTES, type NodeRow } from './catalog-rows.ts';
 import { checkCapabilities } from './catalog-settings.ts';
 import { type CatalogState, tombstoneName } from './catalog-state.ts';
@@ -23,6 +24,16 @@ export interface CreateMoveOp {
   /** Start of the route. */
   readonly start: Buffer;
   readonly dst: GroupId;
+}
+
+/**
+ * A merge of neighbours in different groups: a job that moves one of them to the other's group and makes one route of both in the
+ * version that publishes the move. Until then the job has both.
+ */
+export interface CreateMergeOp extends Omit<MergeOp, 'kind'> {
+  readonly kind: 'createMerge';
+  /** Which of the two moves. */
+  readonly moves: 'left' | 'right';
 }
 
 /** Notes progress inside a phase, or goes to another one; what is not given stays. */
@@ -96,12 +107,33 @@ export function planCreateMove(state: CatalogState, op: CreateMoveOp, context: P
   draft.expectVersion(op.expectedVersion);
   const route = draft.activeRoute(op.routeId, op.start);
   if (route.groupId === op.dst) throw new CatalogError('SAME_GROUP', `route ${route.id} is in group ${op.dst} already`);
-  activeGroup(state, op.dst);
+  const job = beginMove(draft, route, op.dst, undefined);
+  return draft.commitRoutes('moveBegin', { job, version: draft.version });
+}
+
+/** Plans the merge of neighbours in different groups. @throws CatalogError */
+export function planCreateMerge(state: CatalogState, op: CreateMergeOp, context: PlanContext): CatalogPlan<JobResult> {
+  const draft = CatalogDraft.over(state, context);
+  draft.expectVersion(op.expectedVersion);
+  const { left, right } = neighbours(draft, op);
+  const [moving, other] = op.moves === 'left' ? [left, right] : [right, left];
+  if (moving.groupId === other.groupId) {
+    throw new CatalogError('SAME_GROUP', `routes ${left.id} and ${right.id} are in group ${left.groupId} both`);
+  }
+  const job = beginMove(draft, moving, other.groupId, other.id);
+  draft.changeRoute(other, { state: 'MOVING', jobId: job.id });
+  return draft.commitRoutes('moveBegin', { job, version: draft.version });
+}
+
+/** Adds the job of a move and gives it the route. @throws CatalogError when no job may be begun towards that group */
+function beginMove(draft: CatalogDraft, route: Route, dst: GroupId, mergeWith: RouteId | undefined): JobRow {
+  const { state } = draft;
+  activeGroup(state, dst);
   if (state.jobs.size >= MAX_JOBS) throw new CatalogError('JOB_LIMIT', `${MAX_JOBS} jobs are under way`);
   for (const job of state.jobs.values()) {
     // A job that only cleans up reads and writes nothing of the destination any more.
-    if (job.phase === 'CLEANUP' || Math.min(job.src, job.dst) !== Math.min(route.groupId, op.dst)) continue;
-    if (Math.max(job.src, job.dst) === Math.max(route.groupId, op.dst)) {
+    if (job.phase === 'CLEANUP' || Math.min(job.src, job.dst) !== Math.min(route.groupId, dst)) continue;
+    if (Math.max(job.src, job.dst) === Math.max(route.groupId, dst)) {
       throw new CatalogError('JOB_LIMIT', `job ${job.id} moves between groups ${job.src} and ${job.dst} already`);
     }
   }
@@ -110,16 +142,17 @@ export function planCreateMove(state: CatalogState, op: CreateMoveOp, context: P
     start: route.start,
     end: route.end,
     src: route.groupId,
-    dst: op.dst,
+    dst,
     phase: 'PLANNED',
     attempt: 1,
     fenceTs: NEVER,
     spanEpoch: 0,
     progress: NOTHING,
     lastError: '',
+    ...(mergeWith === undefined ? {} : { mergeWith }),
   });
   draft.changeRoute(route, { state: 'MOVING', jobId: job.id });
-  return draft.commitRoutes('moveBegin', { job, version: draft.version });
+  return job;
 }
 
 /** @throws CatalogError JOB_NOT_FOUND, JOB_CHANGED */
@@ -137,6 +170,16 @@ function routeOf(state: CatalogState, job: JobRow): Route {
   const route = state.routes.startingAt(job.start);
   if (route?.id === job.routeId && route.jobId === job.id) return route;
   throw new CatalogError('ROUTE_NOT_FOUND', `route ${job.routeId} is not in the hands of job ${job.id}`);
+}
+
+/** The neighbour that a job holds for a merge; undefined when it is a move alone. */
+function neighbourOf(state: CatalogState, job: JobRow): Route | undefined {
+  if (job.mergeWith === undefined) return undefined;
+  const behind = job.end === undefined ? undefined : state.routes.startingAt(job.end);
+  for (const route of [state.routes.before(job.start), behind]) {
+    if (route?.id === job.mergeWith && route.jobId === job.id) return route;
+  }
+  throw new CatalogError('ROUTE_NOT_FOUND', `route ${job.mergeWith} is not in the hands of job ${job.id}`);
 }
 
 /**
@@ -179,6 +222,8 @@ export function planTransitionJob(
   });
   if (phase !== 'ABORTED') return draft.commitRows({ job: next, version: undefined });
   draft.changeRoute(routeOf(state, job), { state: 'ACTIVE', jobId: 0 });
+  const other = neighbourOf(state, job);
+  if (other !== undefined) draft.changeRoute(other, { state: 'ACTIVE', jobId: 0 });
   return draft.commitRoutes('moveAbort', { job: next, version: draft.version });
 }
 
@@ -189,7 +234,11 @@ export function planSetGroup(state: CatalogState, op: SetGroupOp, context: PlanC
   if (job.phase !== 'PUBLISH') throw new CatalogError('JOB_PHASE', `job ${job.id} is in ${job.phase}, not in PUBLISH`);
   const route = routeOf(state, job);
   const minWriteTs = latest(route.minWriteTs, job.fenceTs);
-  draft.changeRoute(route, { state: 'ACTIVE', jobId: 0, groupId: job.dst, spanEpoch: job.spanEpoch, minWriteTs });
+  const moved = { ...route, groupId: job.dst, spanEpoch: job.spanEpoch, minWriteTs };
+  const other = neighbourOf(state, job);
+  if (other === undefined) draft.changeRoute(moved, { state: 'ACTIVE', jobId: 0 });
+  else if (Buffer.compare(other.start, moved.start) < 0) join(draft, other, moved);
+  else join(draft, moved, other);
   const next = draft.changeJob(job, { phase: 'CLEANUP' });
   return draft.commitRoutes('movePublish', { job: next, version: draft.version });
 }

@@ -255,27 +255,42 @@ function repeated(earlier: CatalogDelta, items: readonly SplitItem[]): CatalogPl
 export function planMerge(state: CatalogState, op: MergeOp, context: PlanContext): CatalogPlan<RoutesResult> {
   const draft = CatalogDraft.over(state, context);
   draft.expectVersion(op.expectedVersion);
-  const right = draft.activeRoute(op.rightId, op.boundary);
-  const left = state.routes.before(right.start);
-  if (!right.start.equals(op.boundary) || left?.id !== op.leftId) {
-    throw new CatalogError('NOT_ADJACENT', `route ${op.rightId} does not follow route ${op.leftId} at that key`);
-  }
-  draft.activeRoute(left.id, left.start);
+  const { left, right } = neighbours(draft, op);
   if (left.groupId !== right.groupId) {
     throw new CatalogError(
       'DIFFERENT_GROUPS',
-      `route ${left.id} is in group ${left.groupId}, route ${right.id} in group ${right.groupId}; move one first`,
+      `route ${left.id} is in group ${left.groupId}, route ${right.id} in group ${right.groupId}; that takes a job`,
     );
   }
+  const id = join(draft, left, right);
+  return draft.commitRoutes('merge', { version: draft.version, routeIds: [id] });
+}
+
+/** The two routes that a merge names. @throws CatalogError NOT_ADJACENT and those of a route */
+export function neighbours(
+  draft: CatalogDraft,
+  op: Pick<MergeOp, 'leftId' | 'rightId' | 'boundary'>,
+): { readonly left: Route; readonly right: Route } {
+  const right = draft.activeRoute(op.rightId, op.boundary);
+  const left = draft.state.routes.before(right.start);
+  if (!right.start.equals(op.boundary) || left?.id !== op.leftId) {
+    throw new CatalogError('NOT_ADJACENT', `route ${op.rightId} does not follow route ${op.leftId} at that key`);
+  }
+  return { left: draft.activeRoute(left.id, left.start), right };
+}
+
+/** Replaces two neighbours of one group by one route, in nobody's hands. @returns its id */
+export function join(draft: CatalogDraft, left: Route, right: Route): RouteId {
   draft.deleteRoute(left);
   draft.deleteRoute(right);
-  const id = draft.addRoute({
+  return draft.addRoute({
     ...left,
+    state: 'ACTIVE',
+    jobId: 0,
     end: right.end,
     parentId: left.id,
     splitAtTs: NEVER,
     minWriteTs: latest(left.minWriteTs, right.minWriteTs),
     spanEpoch: Math.max(left.spanEpoch, right.spanEpoch),
   });
-  return draft.commitRoutes('merge', { version: draft.version, routeIds: [id] });
 }

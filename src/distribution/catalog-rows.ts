@@ -18,6 +18,8 @@ import type {
 } from './types.ts';
 
 const CODEC = 1;
+/** Of a job that ends with a merge; other jobs keep to the first codec. */
+const MERGE_JOB_CODEC = 2;
 /** Of a meta row that has a document revision. */
 const META_CODEC = 2;
 
@@ -89,6 +91,8 @@ export interface JobRow {
   readonly lastError: string;
   readonly createdMs: number;
   readonly updatedMs: number;
+  /** The neighbour in `dst` that the route becomes one with when it is there; the job has both. Left out: it is a move alone. */
+  readonly mergeWith?: RouteId;
 }
 
 /** One process of the cluster. */
@@ -234,8 +238,9 @@ export function decodeDelta(bytes: Buffer): CatalogDelta {
 
 /** A job row, unfinished or in the history. */
 export function encodeJob(job: JobRow): Buffer {
-  return new ByteWriter(256)
-    .u8(CODEC)
+  const { mergeWith } = job;
+  const writer = new ByteWriter(256)
+    .u8(mergeWith === undefined ? CODEC : MERGE_JOB_CODEC)
     .u53(job.id)
     .u53(job.revision)
     .u53(job.routeId)
@@ -250,14 +255,14 @@ export function encodeJob(job: JobRow): Buffer {
     .bytes(job.progress)
     .text(job.lastError)
     .u53(job.createdMs)
-    .u53(job.updatedMs)
-    .finish();
+    .u53(job.updatedMs);
+  return (mergeWith === undefined ? writer : writer.u53(mergeWith)).finish();
 }
 
 /** @throws CatalogCorruptError */
 export function decodeJob(bytes: Buffer): JobRow {
   const reader = new ByteReader(bytes, 'job row');
-  reader.version(CODEC);
+  const codec = reader.versionUpTo(MERGE_JOB_CODEC);
   const job = {
     id: reader.u53(),
     revision: reader.u53(),
@@ -275,8 +280,9 @@ export function decodeJob(bytes: Buffer): JobRow {
     createdMs: reader.u53(),
     updatedMs: reader.u53(),
   };
+  const whole = codec === MERGE_JOB_CODEC ? { ...job, mergeWith: reader.u53() } : job;
   reader.end();
-  return job;
+  return whole;
 }
 
 /** A node row; the incarnation has 16 bytes. */

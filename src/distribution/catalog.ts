@@ -7,9 +7,11 @@ import { assertNever } from '../platform/index.ts';
 import type { CatalogPlan, PlanContext } from './catalog-draft.ts';
 import { planGroup } from './catalog-groups.ts';
 import {
+  type CreateMergeOp,
   type CreateMoveOp,
   type JobResult,
   type PutNodeOp,
+  planCreateMerge,
   planCreateMove,
   planPutNode,
   planRemoveNode,
@@ -49,7 +51,7 @@ import type {
 import { CatalogError } from './errors.ts';
 
 export type RouteOp = BootstrapOp | RestoreOp | SplitOp | BatchSplitOp | MergeOp;
-export type JobOp = CreateMoveOp | TransitionJobOp | SetGroupOp;
+export type JobOp = CreateMoveOp | CreateMergeOp | TransitionJobOp | SetGroupOp;
 export type NodeOp = PutNodeOp | RemoveNodeOp;
 /** Operations on what all nodes keep a copy of. */
 export type ClusterOp = GroupOp | SettingOp | FeatureOp | WorkOp;
@@ -102,6 +104,8 @@ function plan(state: CatalogState, op: CatalogOp, context: PlanContext): Catalog
       return planMerge(state, op, context);
     case 'createMove':
       return planCreateMove(state, op, context);
+    case 'createMerge':
+      return planCreateMerge(state, op, context);
     case 'transitionJob':
       return planTransitionJob(state, op, context);
     case 'setGroup':

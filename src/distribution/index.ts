@@ -6,6 +6,7 @@ export * from './catalog.ts';
 export { type CatalogPlan, MAX_FINISHED_JOBS, type PlanContext } from './catalog-draft.ts';
 export { type BootstrapGroup, MAX_FOUNDERS, MAX_GROUPS } from './catalog-groups.ts';
 export {
+  type CreateMergeOp,
   type CreateMoveOp,
   isAbortable,
   type JobResult,

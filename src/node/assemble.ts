@@ -427,6 +427,7 @@ export async function assembleNode(parts: NodeParts): Promise<AssembledNode> {
       },
       ...(parts.process === undefined ? {} : processOf(parts.process, recorder, clock)),
       openReplica: (group) => host.open(group, undefined),
+      rangeBytes: async (group, start, end) => host.get(group)?.store.approximateBytes?.(start, end),
       locks: (group) => host.get(group)?.stateMachine.locks.all() ?? [],
       fate: (group, primary, txnId) => {
         const store = host.get(group)?.store;

@@ -258,6 +258,13 @@ describe('raftadmin', () => {
     assert.deepEqual(lastCall(), ['merge', Buffer.from([0x72, 0]), undefined]);
   });
 
+  test('a merge across groups tells its job', async () => {
+    const { out } = await admin('routes merge x');
+    assert.match(out, /^job \d+ moves route \d+ from group \d+ to group \d+ and merges it with route 8 there\n$/);
+    const json = JSON.parse((await admin('routes merge x -w json')).out) as { job: { mergeWith: number } };
+    assert.equal(json.job.mergeWith, 8);
+  });
+
   test('a batch takes keys, or cuts the slots evenly, and tells its id in case the answer is lost', async () => {
     const keys = await admin('routes batch_split slot:1 slot:2');
     assert.equal(keys.out, '2 cuts in version 5: 3 routes\n');

@@ -1,7 +1,6 @@
 /** Whole nodes on simulated machines, for tests that act on them. */
 import assert from 'node:assert/strict';
 import type { GroupsSetting } from '../../src/config/index.ts';
-import { RouteOperations } from '../../src/kv/index.ts';
 import { type GroupId, SeededRandom, SimFabric, Simulation } from '../../src/platform/index.ts';
 import { Role } from '../../src/raftengine/index.ts';
 import { ClusterNode } from '../sim/cluster/cluster-node.ts';
@@ -100,15 +99,7 @@ export class Cluster {
 
   /** Moves the range that a storage key is in. */
   async move(key: Buffer, dst: GroupId): Promise<void> {
-    const { catalog, routes, kv } = this.running(1);
-    const operations = new RouteOperations({
-      client: catalog,
-      table: () => routes.current,
-      nowTs: () => kv.nowTs(),
-      clock: this.node(1).machine.clock,
-      scheduler: this.node(1).machine.scheduler,
-    });
-    await this.run(operations.moveRange(key, dst));
+    await this.run(this.running(1).admin.move({ key }, dst, undefined, PATIENCE_MS));
     await this.until(`the range is in group ${dst}`, () =>
       this.nodes.every(({ process }) => process?.node.kv.groupOf(key) === dst),
     );

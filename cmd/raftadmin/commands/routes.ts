@@ -196,16 +196,37 @@ function addMoveAndMerge(routes: Command, declare: Declare): void {
 
   const merge = routes
     .command('merge')
-    .summary('join two neighbouring routes of one group')
-    .description('No data moves. Routes of different groups are brought together with `routes move` first.')
+    .summary('join two neighbouring routes')
+    .description(
+      'In one group no data moves. In different groups this begins a job that moves the smaller route to the group of the other and ' +
+        'joins them there; until then both are held. `routes abort` gives it up.',
+    )
     .argument('<boundary>', 'the key at which the right one of the two starts', parseKeyArgument)
+    .option('--wait', 'wait until the job is done, and show its phases')
+    .option('--wait-timeout <duration>', 'longest wait', parseDuration, 600_000)
     .option(...VERSION_FLAG)
     .addHelpText('after', KEY_HELP);
   declare(
-    examples(merge, ['routes merge slot:8192', 'undoes `routes split slot:8192`']),
-    async (session: Session, boundary: Buffer, flags: { atVersion?: number }) => {
+    examples(
+      merge,
+      ['routes merge slot:8192', 'undoes `routes split slot:8192`'],
+      ['routes merge slot:8192 --wait', 'waits when the two are in different groups'],
+    ),
+    async (session: Session, boundary: Buffer, flags: { wait?: boolean; waitTimeout: number; atVersion?: number }) => {
       const result = await session.cluster.call('Merge', { boundary, ...version(flags) });
-      session.outcome(result, `merged into route ${result.routeIds.join(', ')}, version ${result.version}`);
+      const { job } = result;
+      if (job === undefined) {
+        session.outcome(result, `merged into route ${result.routeIds.join(', ')}, version ${result.version}`);
+        return;
+      }
+      const sentence = `job ${job.id} moves route ${job.routeId} from group ${job.src} to group ${job.dst} and merges it with route ${job.mergeWith} there`;
+      if (!flags.wait) {
+        session.outcome(result, sentence);
+        return;
+      }
+      session.note(sentence);
+      const done = await waitForJob(session, job.id, flags.waitTimeout);
+      session.outcome(done, `routes ${done.routeId} and ${done.mergeWith} are one in group ${done.dst}`);
     },
   );
 }

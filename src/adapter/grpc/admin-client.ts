@@ -11,6 +11,7 @@ import type {
   HealthReport,
   JobView,
   MembershipResult,
+  MergeResult,
   NodeLogLevel,
   NodeView,
   RecoverResult,
@@ -45,7 +46,7 @@ export interface AdminCalls {
   readonly RemoveGroup: [request: requests.RemoveGroupRequest, reply: GroupView];
   readonly Split: [request: requests.SplitRequest, reply: RoutesResult];
   readonly BatchSplit: [request: requests.BatchSplitRequest, reply: RoutesResult];
-  readonly Merge: [request: requests.MergeRequest, reply: RoutesResult];
+  readonly Merge: [request: requests.MergeRequest, reply: MergeResult];
   readonly Move: [request: requests.MoveRequest, reply: JobView];
   readonly Jobs: [request: requests.JobsRequest, reply: { readonly jobs: readonly JobView[] }];
   readonly AbortJob: [request: requests.AbortJobRequest, reply: AbortJobResult];

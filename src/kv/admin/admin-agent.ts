@@ -62,6 +62,8 @@ export interface LocalNode {
   locks?(group: GroupId): Iterable<ToldLock>;
   /** The record of a transaction in a group that is led here. */
   fate?(group: GroupId, primary: Buffer, txnId: Buffer): Fate | undefined;
+  /** About how many bytes a range takes in the replica of a group here. */
+  rangeBytes?(group: GroupId, start: Buffer, end: Buffer | undefined): Promise<number | undefined>;
   /** Measures this node; left out where there is no machine to measure. */
   examine?(): Promise<OwnExamination>;
   /** Where the log of a replica ends. */
@@ -136,6 +138,22 @@ export class AdminAgent {
     const deadlineMs = this.options.clock.monotonicMs() + timeoutMs;
     const reply = await forwarded(this.options.kv, request.group, SERVICE, encodeRequest(request), deadlineMs);
     return decodeOutcome(reply) as LeaderReplies[Op];
+  }
+
+  /** About how many bytes a range takes at the leader of its group; undefined when nobody says so in time. */
+  async rangeBytes(
+    group: GroupId,
+    start: Buffer,
+    end: Buffer | undefined,
+    timeoutMs: Millis,
+  ): Promise<number | undefined> {
+    try {
+      const question = { op: 'rangeBytes', group, start, end: end ?? null } as const;
+      return (await this.atLeader<'rangeBytes'>(question, timeoutMs)) ?? undefined;
+    } catch {
+      // It is a guess that may be wrong; whoever asked goes on without.
+      return undefined;
+    }
   }
 
   /** What a node says about itself. @throws StreamBrokenError when it cannot be reached in time */
@@ -214,6 +232,8 @@ export class AdminAgent {
         return this.operator.transfer(request.group, request.to ?? undefined);
       case 'locks':
         return this.locks(request.group, request.limit);
+      case 'rangeBytes':
+        return (await this.options.local.rangeBytes?.(request.group, request.start, request.end ?? undefined)) ?? null;
       case 'fate':
         this.operator.assertLeads(request.group);
         return this.options.local.fate?.(request.group, request.primary, request.txnId) ?? null;

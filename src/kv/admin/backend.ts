@@ -36,6 +36,7 @@ import {
   LOG_LEVELS,
   MAX_COUNTED_ROUTES,
   type MembershipResult,
+  type MergeResult,
   type NodeLogLevel,
   type NodeStatus,
   type NodeView,
@@ -95,7 +96,11 @@ class ClusterBackend implements AdminBackend {
   constructor(options: AdminBackendOptions) {
     this.options = options;
     this.agent = new AdminAgent(options);
-    this.operator = new RouteOperator({ ...options, nowTs: () => options.kv.nowTs() });
+    this.operator = new RouteOperator({
+      ...options,
+      nowTs: () => options.kv.nowTs(),
+      rangeBytes: (group, start, end, timeoutMs) => this.agent.rangeBytes(group, start, end, timeoutMs),
+    });
     this.operations = new Operations({
       ...options,
       agent: this.agent,
@@ -407,7 +412,7 @@ class ClusterBackend implements AdminBackend {
     return this.operator.batchSplit(keys, batchId, expectedVersion, timeoutMs);
   }
 
-  async merge(boundary: Buffer, expectedVersion: number | undefined, timeoutMs: Millis): Promise<RoutesResult> {
+  async merge(boundary: Buffer, expectedVersion: number | undefined, timeoutMs: Millis): Promise<MergeResult> {
     return this.operator.merge(boundary, expectedVersion, timeoutMs);
   }
 

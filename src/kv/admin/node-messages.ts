@@ -24,6 +24,8 @@ export type LeaderRequest =
   | { readonly op: 'transfer'; readonly group: GroupId; readonly to: NodeId | null }
   /** Locks of transactions, at most so many. */
   | { readonly op: 'locks'; readonly group: GroupId; readonly limit: number }
+  /** About how many bytes a range takes there. */
+  | { readonly op: 'rangeBytes'; readonly group: GroupId; readonly start: Buffer; readonly end: Buffer | null }
   /** What the record of a transaction says; deciding nothing. */
   | { readonly op: 'fate'; readonly group: GroupId; readonly txnId: Buffer; readonly primary: Buffer };
 
@@ -87,6 +89,8 @@ export interface LeaderReplies {
   readonly remove: MembershipResult;
   readonly transfer: TransferResult;
   readonly locks: readonly ToldLock[];
+  /** Null when nobody can say. */
+  readonly rangeBytes: number | null;
   /** Null without a record. */
   readonly fate: Fate | null;
 }

@@ -20,7 +20,7 @@ import {
 } from '../../platform/index.ts';
 import type { CatalogClient } from '../catalog/types.ts';
 import { AdminError } from './errors.ts';
-import type { AbortJobResult, JobView, RouteRef, RoutesResult } from './types.ts';
+import type { AbortJobResult, JobView, MergeResult, RouteRef, RoutesResult } from './types.ts';
 import { jobView } from './views.ts';
 
 /** What the catalog takes as the id of a batch. */
@@ -38,6 +38,13 @@ export interface RouteOperatorOptions {
   readonly clock: Clock;
   readonly scheduler: Scheduler;
   readonly nowTs: () => HlcTimestamp;
+  /** About how many bytes a range takes on its leader's disk; undefined when nobody can say. Left out: nobody can. */
+  readonly rangeBytes?: (
+    group: GroupId,
+    start: Buffer,
+    end: Buffer | undefined,
+    timeoutMs: Millis,
+  ) => Promise<number | undefined>;
 }
 
 const shown = (key: Buffer): string =>
@@ -112,9 +119,13 @@ export class RouteOperator {
     return this.visible(result);
   }
 
-  /** Joins the routes left and right of `boundary`. @throws AdminError NOT_A_BOUNDARY */
-  async merge(boundary: Buffer, expectedVersion: number | undefined, timeoutMs: Millis): Promise<RoutesResult> {
-    const result = await this.planned(expectedVersion, timeoutMs, (table, leftMs) => {
+  /**
+   * Joins the routes left and right of `boundary`. When they are in different groups this begins a job, which moves the smaller one to
+   * the other's group and joins them there.
+   * @throws AdminError NOT_A_BOUNDARY
+   */
+  async merge(boundary: Buffer, expectedVersion: number | undefined, timeoutMs: Millis): Promise<MergeResult> {
+    const result = await this.planned(expectedVersion, timeoutMs, async (table, leftMs): Promise<MergeResult> => {
       const right = this.owner(table, boundary);
       if (!right.start.equals(boundary)) {
         throw new AdminError(
@@ -126,18 +137,29 @@ export class RouteOperator {
       if (left === undefined) {
         throw new AdminError('NOT_A_BOUNDARY', 'the first route has none on its left; name the start of another one');
       }
-      return this.options.catalog.run(
-        {
-          kind: 'merge',
-          expectedVersion: expectedVersion ?? table.version,
-          leftId: left.id,
-          rightId: right.id,
-          boundary,
-        },
-        leftMs,
+      const pair = { leftId: left.id, rightId: right.id, boundary };
+      const seen = { expectedVersion: expectedVersion ?? table.version };
+      if (left.groupId === right.groupId) {
+        return this.options.catalog.run({ kind: 'merge', ...seen, ...pair }, leftMs);
+      }
+      const moves = await this.smaller(left, right, leftMs / 2);
+      const { job, version = 0 } = await this.options.catalog.run(
+        { kind: 'createMerge', ...seen, ...pair, moves },
+        leftMs / 2,
       );
+      return { version, routeIds: [], job: jobView(job) };
     });
-    return this.visible(result);
+    await this.seen(result.version);
+    return result;
+  }
+
+  /** The side with less to copy; the right one when that is not known. */
+  private async smaller(left: Route, right: Route, timeoutMs: Millis): Promise<'left' | 'right'> {
+    const { rangeBytes = async () => undefined } = this.options;
+    const [leftBytes, rightBytes] = await Promise.all(
+      [left, right].map(({ groupId, start, end }) => rangeBytes(groupId, start, end, timeoutMs)),
+    );
+    return leftBytes !== undefined && rightBytes !== undefined && leftBytes < rightBytes ? 'left' : 'right';
   }
 
   /** Begins a move; its driver does the rest. */

@@ -221,6 +221,12 @@ export interface RoutesResult {
   readonly routeIds: readonly number[];
 }
 
+/** A merge: what was made, or the job that will make it. */
+export interface MergeResult extends RoutesResult {
+  /** Of routes in different groups: moves the smaller one, then joins them. No route is made before it is done. */
+  readonly job?: JobView;
+}
+
 /** A route by its id (looked for among all of them) or by any key of it. */
 export type RouteRef = { readonly id: number } | { readonly key: Buffer };
 
@@ -239,6 +245,8 @@ export interface JobView {
   readonly lastError: string;
   readonly createdMs: Millis;
   readonly updatedMs: Millis;
+  /** Its neighbour in `dst`, which it becomes one route with there; absent when it is only moved. */
+  readonly mergeWith?: number;
 }
 
 export interface AbortJobResult {
@@ -377,7 +385,7 @@ export interface AdminBackend {
     timeoutMs: Millis,
   ): Promise<RoutesResult>;
   /** @param boundary where the right one of the two starts */
-  merge(boundary: Buffer, expectedVersion: number | undefined, timeoutMs: Millis): Promise<RoutesResult>;
+  merge(boundary: Buffer, expectedVersion: number | undefined, timeoutMs: Millis): Promise<MergeResult>;
   move(route: RouteRef, to: GroupId, expectedVersion: number | undefined, timeoutMs: Millis): Promise<JobView>;
   /** @param id 0 for all; @param finishedLimit finished ones at most, newest first */
   jobs(id: number, finishedLimit: number, timeoutMs: Millis): Promise<readonly JobView[]>;

@@ -44,6 +44,7 @@ export function jobView(job: JobRow): JobView {
     lastError: job.lastError,
     createdMs: job.createdMs,
     updatedMs: job.updatedMs,
+    ...(job.mergeWith === undefined ? {} : { mergeWith: job.mergeWith }),
   };
 }
 

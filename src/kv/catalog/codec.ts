@@ -66,6 +66,7 @@ const REQUESTS: readonly string[] = [
   'batchSplit',
   'merge',
   'createMove',
+  'createMerge',
   'transitionJob',
   'setGroup',
   'putNode',

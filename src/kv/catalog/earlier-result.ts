@@ -7,6 +7,7 @@ import {
   type CatalogDelta,
   type CatalogState,
   type CatalogVersion,
+  type CreateMergeOp,
   type CreateMoveOp,
   type DeltaCause,
   type JobId,
@@ -46,6 +47,8 @@ export function earlierResult(state: CatalogState, request: CatalogRequest): Ear
       return afterVersion(state, request.expectedVersion, 'merge', (delta) => mergeResult(delta, request));
     case 'createMove':
       return afterVersion(state, request.expectedVersion, 'moveBegin', (delta) => moveResult(state, delta, request));
+    case 'createMerge':
+      return afterVersion(state, request.expectedVersion, 'moveBegin', (delta) => mergeJob(state, delta, request));
     case 'transitionJob':
       return transition(state, request);
     case 'setGroup':
@@ -97,6 +100,13 @@ function moveResult(state: CatalogState, delta: CatalogDelta, op: CreateMoveOp):
   const route = upserts(delta).find((row) => row.id === op.routeId);
   const job = route === undefined ? undefined : jobOf(state, route.jobId);
   return job?.dst === op.dst ? { job, version: delta.version } : undefined;
+}
+
+function mergeJob(state: CatalogState, delta: CatalogDelta, op: CreateMergeOp): unknown {
+  const [movingId, otherId] = op.moves === 'left' ? [op.leftId, op.rightId] : [op.rightId, op.leftId];
+  const route = upserts(delta).find((row) => row.id === movingId);
+  const job = route === undefined ? undefined : jobOf(state, route.jobId);
+  return job?.mergeWith === otherId ? { job, version: delta.version } : undefined;
 }
 
 const jobOf = (state: CatalogState, id: JobId): JobRow | undefined =>

@@ -9,7 +9,6 @@ export { type CatalogGroup, KvCatalogGroup, type KvCatalogGroupOptions } from '.
 export { HEARTBEAT_ROW_MS, Heartbeats, LOAD_ROW_MS } from './heartbeats.ts';
 export { CatalogLeader, type CatalogLeaderOptions } from './leader.ts';
 export { NodeAgent, type NodeAgentOptions, type NodeLoad } from './node-agent.ts';
-export { RouteOperations, type RouteOperationsOptions } from './route-operations.ts';
 export type { CatalogSource } from './source.ts';
 export * from './types.ts';
 export { WatchClient, type WatchClientOptions, type WatchStatus } from './watch-client.ts';

@@ -2,6 +2,7 @@
 import type {
   BatchSplitOp,
   ClusterDocument,
+  CreateMergeOp,
   CreateMoveOp,
   FeatureOp,
   FeatureRow,
@@ -29,6 +30,7 @@ export type CatalogRequest =
   | BatchSplitOp
   | MergeOp
   | CreateMoveOp
+  | CreateMergeOp
   | TransitionJobOp
   | SetGroupOp
   | NodeOp
@@ -40,7 +42,7 @@ export type CatalogRequest =
 /** What came of a request, by the kind of the request. */
 export type CatalogReply<Request extends CatalogRequest> = Request extends SplitOp | BatchSplitOp | MergeOp
   ? RoutesResult
-  : Request extends CreateMoveOp | TransitionJobOp | SetGroupOp
+  : Request extends CreateMoveOp | CreateMergeOp | TransitionJobOp | SetGroupOp
     ? JobResult
     : Request extends NodeOp
       ? NodeRow

@@ -12,6 +12,7 @@ import type {
   JobView,
   Member,
   MembershipResult,
+  MergeResult,
   NodeExamination,
   NodeLogLevel,
   NodeView,
@@ -397,8 +398,13 @@ export class FakeBackend implements AdminBackend {
     return this.asked({ version: 5, routeIds }, 'batchSplit', keys, batchId, expectedVersion);
   }
 
-  merge(boundary: Buffer, expectedVersion: number | undefined): Promise<RoutesResult> {
-    return this.asked({ version: 6, routeIds: [8] }, 'merge', boundary, expectedVersion);
+  /** Routes that meet at `x` are in different groups. */
+  merge(boundary: Buffer, expectedVersion: number | undefined): Promise<MergeResult> {
+    const isAcross = boundary.equals(Buffer.from('x'));
+    const result = isAcross
+      ? { version: 6, routeIds: [], job: { ...job('PLANNED'), mergeWith: 8 } }
+      : { version: 6, routeIds: [8] };
+    return this.asked(result, 'merge', boundary, expectedVersion);
   }
 
   move(ref: RouteRef, to: GroupId, expectedVersion: number | undefined): Promise<JobView> {

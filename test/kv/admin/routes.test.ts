@@ -66,6 +66,30 @@ describe('routes by key', () => {
     assert.equal(listed(cluster).length, 2);
   });
 
+  test('of different groups are merged by a job that moves the smaller one', async () => {
+    for (const [leftBytes, rightBytes, moved] of [
+      [100, 5_000, 'left'],
+      [5_000, 100, 'right'],
+      [undefined, 100, 'right'],
+    ] as const) {
+      const cluster = await single();
+      await cluster.ask(1, (backend) => backend.split(bytes('m'), undefined, T));
+      const { id: moving } = await cluster.ask(1, (backend) =>
+        backend.move({ key: bytes('x') }, groupId(2), undefined, T),
+      );
+      cluster.catalog.finishMove(moving);
+      if (leftBytes !== undefined) cluster.rangeBytes.set('\x01', leftBytes);
+      cluster.rangeBytes.set('m', rightBytes);
+      const [left, right] = listed(cluster).slice(1) as [RouteView, RouteView];
+      assert.deepEqual([left.groupId, right.groupId], [1, 2]);
+      const { job, routeIds } = await cluster.ask(1, (backend) => backend.merge(bytes('m'), undefined, T));
+      const [goes, stays] = moved === 'left' ? [left, right] : [right, left];
+      assert.deepEqual([job?.routeId, job?.dst, job?.mergeWith, routeIds], [goes.id, stays.groupId, stays.id, []]);
+      assert.equal(job?.isAbortable, true);
+      await cluster.ask(1, (backend) => backend.abortJob(job!.id, T));
+    }
+  });
+
   test('are looked at again when somebody else was faster, and when this node is behind', async () => {
     const cluster = await single();
     cluster.catalog.before = async () => {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { CatalogError, type JobRow } from '../../../src/distribution/index.ts';
-import { LostResultError, RouteOperations } from '../../../src/kv/catalog/index.ts';
+import { LostResultError } from '../../../src/kv/catalog/index.ts';
 import { LeaderUnavailableError, OutcomeUnknownError } from '../../../src/kv/errors.ts';
 import { groupId, hlcTimestamp, nodeId } from '../../../src/platform/index.ts';
 import { visible } from '../../distribution/catalog-model.ts';
@@ -279,60 +279,5 @@ describe('a client of the catalog', () => {
     await assert.rejects(cluster.time.outcome(lost), OutcomeUnknownError);
     await assert.rejects(cluster.time.outcome(client.run(op, 1_000)), LeaderUnavailableError);
     assert.ok(cluster.time.monotonicMs() - before < 3_000);
-  });
-});
-
-describe('operations by key', () => {
-  async function directory() {
-    const cluster = await founded();
-    let table = cluster.leaders[0]!.state!.routes;
-    const operations = new RouteOperations({
-      client: cluster.client(),
-      table: () => table,
-      nowTs: () => hlcTimestamp(5n),
-      clock: cluster.time,
-      scheduler: cluster.time,
-    });
-    /** The node's directory learns of the newest version. */
-    const learn = (): void => {
-      table = cluster.leaders[0]!.state!.routes;
-    };
-    return { cluster, operations, learn, table: () => table };
-  }
-
-  test('split, join and move the route of a key', async () => {
-    const { cluster, operations, learn } = await directory();
-    const { version, routeIds } = await cluster.time.outcome(operations.splitAt(bytes('c')));
-    assert.deepEqual([version, routeIds.length], [2, 2]);
-    learn();
-    const moved = await cluster.time.outcome(operations.moveRange(bytes('x'), groupId(3)));
-    assert.equal(moved.job.dst, 3);
-    learn();
-    assert.equal((await cluster.time.outcome(operations.mergeAt(bytes('c')))).version, 4);
-    learn();
-    await assert.rejects(cluster.time.outcome(operations.mergeAt(bytes('c'))), refusedWith('NOT_ADJACENT'));
-    await assert.rejects(cluster.time.outcome(operations.splitAt(bytes('x'))), refusedWith('ROUTE_BUSY'));
-    await assert.rejects(cluster.time.outcome(operations.moveRange(bytes('a'), groupId(1))), refusedWith('SAME_GROUP'));
-  });
-
-  test('wait for a directory that is behind and decide again', async () => {
-    const { cluster, operations, learn } = await directory();
-    await cluster.time.outcome(cluster.leaders[0]!.run(splitAt(cluster.leaders[0]!.state, 'c')));
-    const split = operations.splitAt(bytes('d'));
-    await cluster.time.pass(300);
-    assert.equal(versionOf(cluster.leaders[0]!.state), 2);
-    learn();
-    assert.equal((await cluster.time.outcome(split)).version, 3);
-    // What was done here is waited for, before a key is looked up that the old directory does not have.
-    const merge = operations.mergeAt(bytes('d'));
-    await cluster.time.pass(300);
-    learn();
-    assert.equal((await cluster.time.outcome(merge)).version, 4);
-  });
-
-  test('end when the directory stays behind', async () => {
-    const { cluster, operations } = await directory();
-    await cluster.time.outcome(cluster.leaders[0]!.run(splitAt(cluster.leaders[0]!.state, 'c')));
-    await assert.rejects(cluster.time.outcome(operations.splitAt(bytes('d'), 500)), refusedWith('VERSION_MISMATCH'));
   });
 });

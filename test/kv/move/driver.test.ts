@@ -9,7 +9,7 @@ import { LeaderUnavailableError, OutcomeUnknownError } from '../../../src/kv/err
 import { decodeSpanMessage, encodeSpanMessage } from '../../../src/kv/move/codec.ts';
 import { MoveDriver } from '../../../src/kv/move/index.ts';
 import type { SpanClient } from '../../../src/kv/move/types.ts';
-import { type Cancel, type GroupId, SeededRandom } from '../../../src/platform/index.ts';
+import { type Cancel, type GroupId, hlcTimestamp, SeededRandom } from '../../../src/platform/index.ts';
 import { bytes, group } from '../../distribution/builders.ts';
 import { CatalogModel } from '../../distribution/catalog-model.ts';
 import { ModelClock, ModelGroup } from './model-group.ts';
@@ -67,6 +67,8 @@ class World {
   private readonly listeners = new Set<() => void>();
   /** Share of questions that go wrong, of ten. */
   trouble = 0;
+  /** A group that nobody reaches. */
+  silent: GroupId | undefined;
 
   constructor(seed: number) {
     this.random = new SeededRandom(seed);
@@ -134,6 +136,7 @@ class World {
   /** The group; whatever is asked must survive the wire. */
   private at(to: GroupId, message: Parameters<typeof encodeSpanMessage>[0]): ModelGroup {
     assert.deepEqual(decodeSpanMessage(encodeSpanMessage(message)), message);
+    if (to === this.silent) throw new LeaderUnavailableError('nobody answers');
     return this.groups.get(to)!;
   }
 
@@ -178,6 +181,38 @@ class World {
     this.catalog.commit(plan);
     for (const listener of [...this.listeners]) listener();
     return plan.result.job;
+  }
+
+  /** Begins the merge of the routes that meet somewhere, when they are in different groups. */
+  beginMerge(): JobRow | undefined {
+    const routes = [...this.catalog.state.routes.all()].slice(1);
+    const at = 1 + this.random.int(Math.max(1, routes.length - 1));
+    const [left, right] = [routes[at - 1], routes[at]];
+    if (left === undefined || right === undefined) return undefined;
+    const plan = this.catalog.plan({
+      kind: 'createMerge',
+      expectedVersion: this.catalog.version,
+      leftId: left.id,
+      rightId: right.id,
+      boundary: right.start,
+      moves: this.random.int(2) === 0 ? 'left' : 'right',
+    });
+    if (plan instanceof CatalogError) return undefined;
+    this.catalog.commit(plan);
+    for (const listener of [...this.listeners]) listener();
+    return plan.result.job;
+  }
+
+  /** Cuts a route in two, so that there is something to merge again. */
+  split(key: string): void {
+    const plan = this.catalog.plan({
+      kind: 'split',
+      expectedVersion: this.catalog.version,
+      routeId: this.catalog.route(key).id,
+      splitKey: bytes(key),
+      splitAtTs: hlcTimestamp(1n),
+    });
+    if (!(plan instanceof CatalogError)) this.catalog.commit(plan);
   }
 
   /** Lets things happen until `isOver`. */
@@ -247,6 +282,55 @@ describe('A driver of moves', () => {
     assert.equal(world.catalog.route('x').groupId, group(3));
   });
 
+  it('merges routes of different groups in one job, and a driver that dies anywhere is followed by another one', async () => {
+    for (let stop = 0; stop < 40; stop++) {
+      const world = new World(100 + stop);
+      for (let at = 0; at < 40; at++) world.write();
+      let isDeposed = false;
+      const first = world.driver(() => isDeposed);
+      const count = world.catalog.state.routes.size;
+      const job = world.beginMerge()!;
+      let steps = 0;
+      // The leader of the catalog dies after so many steps; what it sent may still arrive.
+      await world.runUntil(
+        () => ++steps > stop * 3 || !world.catalog.state.jobs.has(job.id),
+        () => world.write(),
+      );
+      isDeposed = true;
+      const second = world.driver();
+      await world.runUntil(
+        () => !world.catalog.state.jobs.has(job.id),
+        () => world.write(),
+      );
+      await Promise.all([first.stop(), second.stop()]);
+      world.check();
+      assert.equal(world.catalog.state.routes.size, count - 1);
+      const joined = world.catalog.route(job.start.length === 0 ? '\x01' : job.start.toString('latin1'));
+      assert.equal(joined.groupId, job.dst);
+    }
+  });
+
+  it('lifts a fence after which the destination is silent, and moves when it is back', async () => {
+    const world = new World(5);
+    for (let at = 0; at < 60; at++) world.write();
+    const driver = world.driver();
+    const { id } = world.begin('x', 3)!;
+    const fenced = (): boolean => world.groups.get(group(2))!.table.spanOf(id)?.state === 'FENCED';
+    await world.runUntil(fenced, () => world.write());
+    world.silent = group(3);
+    await world.runUntil(() => !fenced());
+    assert.ok(world.groups.get(group(2))!.write(bytes('x'), bytes('1')) !== undefined, 'writers go on at the source');
+    world.acknowledged.set('x', [...(world.acknowledged.get('x') ?? []), '1']);
+    world.silent = undefined;
+    await world.runUntil(
+      () => !world.catalog.state.jobs.has(id),
+      () => world.write(),
+    );
+    await driver.stop();
+    world.check();
+    assert.equal(world.catalog.route('x').groupId, group(3));
+  });
+
   it('undoes a move that is given up before the release', async () => {
     const world = new World(2);
     for (let at = 0; at < 100; at++) world.write();
@@ -304,6 +388,8 @@ describe('A driver of moves', () => {
             world.write();
             if (world.random.int(25) === 0)
               world.begin(String.fromCharCode(98 + world.random.int(24)), 1 + world.random.int(4));
+            if (world.random.int(40) === 0) world.beginMerge();
+            if (world.random.int(60) === 0) world.split(String.fromCharCode(98 + world.random.int(24)));
             if (world.random.int(120) === 0) lead();
             const job = [...world.catalog.state.jobs.values()][0];
             if (job !== undefined && isAbortable(job.phase) && world.random.int(60) === 0) {

@@ -7,6 +7,7 @@ import {
   type SpanOutcome,
   SpanTable,
 } from '../../../src/distribution/index.ts';
+import { NotOwnerError } from '../../../src/kv/errors.ts';
 import type {
   BackfillPage,
   BackfillRequest,
@@ -112,7 +113,10 @@ export class ModelGroup implements SpanExecutor {
       this.table.spanOf(request.job)?.state === 'INCOMING' &&
       this.imports.get(request.job)?.seq !== request.imports;
     const outcome: SpanOutcome = isShort ? { kind: 'refused', reason: 'IMPORT_GAP' } : this.apply(request);
-    return { outcome, gcThreshold: NEVER };
+    const reply = { outcome, gcThreshold: NEVER };
+    const isFenced = request.kind === 'fence' && outcome.kind === 'done' && outcome.span?.state === 'FENCED';
+    if (!isFenced || request.captured === undefined) return reply;
+    return { ...reply, captured: await this.captured(request.job, request.captured.from, request.captured.maxBytes) };
   }
 
   async job(job: JobId): Promise<JobState> {
@@ -141,6 +145,8 @@ export class ModelGroup implements SpanExecutor {
   }
 
   async captured(job: JobId, from: CapturePoint, maxBytes: number): Promise<CapturePage> {
+    const state = this.table.spanOf(job)?.state;
+    if (state !== 'ACTIVE' && state !== 'FENCED') throw new NotOwnerError(undefined);
     const log = this.captured_.get(job)!;
     const versions = log.slice(from.index, from.index + maxBytes);
     const index = from.index + versions.length;

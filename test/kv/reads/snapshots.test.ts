@@ -5,13 +5,7 @@
 import { strict as assert } from 'node:assert';
 import { describe, it } from 'node:test';
 import { KEYSPACES } from '../../../src/adapter/redis/keyspace.ts';
-import {
-  type Consistency,
-  encodeToken,
-  type LiveValue,
-  type ReadSnapshot,
-  RouteOperations,
-} from '../../../src/kv/index.ts';
+import { type Consistency, encodeToken, type LiveValue, type ReadSnapshot } from '../../../src/kv/index.ts';
 import { type GroupId, type HlcTimestamp, KvorumError } from '../../../src/platform/index.ts';
 import type { ClusterNode } from '../../sim/cluster/cluster-node.ts';
 import { startSkewedCluster } from '../../sim/cluster/skewed-cluster.ts';
@@ -200,21 +194,15 @@ describe('a snapshot of several groups', () => {
       const move = async (): Promise<void> => {
         const node = bank.someNode();
         if (node !== undefined) {
-          const { catalog, routes, kv } = node.process!.node;
-          const { clock, scheduler } = node.machine;
-          const operations = new RouteOperations({
-            client: catalog,
-            table: () => routes.current,
-            nowTs: () => kv.nowTs(),
-            clock,
-            scheduler,
-          });
+          const { admin, kv } = node.process!.node;
           const key = KEYS[random.int(ACCOUNTS)]!;
           const others = kv.dataGroups().filter((group) => group !== kv.groupOf(key));
           const dst: GroupId = others[random.int(others.length)]!;
           try {
-            if (random.next() < 0.5) await operations.splitAt(SPACE.slotRange(key.readUInt16BE(2), 16_384).start);
-            await operations.moveRange(key, dst);
+            if (random.next() < 0.5) {
+              await admin.split(SPACE.slotRange(key.readUInt16BE(2), 16_384).start, undefined, 10_000);
+            }
+            await admin.move({ key }, dst, undefined, 10_000);
             moves++;
           } catch (error) {
             if (!(error instanceof KvorumError)) throw error;

@@ -164,13 +164,24 @@ export class RouteOperator {
       return left !== undefined && left.groupId === right.groupId ? [{ left, right }] : [];
     });
     const pair = this.pick(pairs, random);
-    if (pair === undefined) return undefined;
+    if (pair === undefined) return this.mergeAcross(node, routes, random);
     const { left, right } = pair;
     await node.catalog.run(
       { kind: 'merge', expectedVersion, leftId: left.id, rightId: right.id, boundary: right.start },
       PATIENCE_MS,
     );
     return `merge ${right.start.toString('hex')}`;
+  }
+
+  private async mergeAcross(node: AssembledNode, routes: readonly Route[], random: SeededRandom) {
+    const { version: expectedVersion } = node.routes.current;
+    const right = this.pick(routes.slice(1), random);
+    const left = right === undefined ? undefined : routes[routes.indexOf(right) - 1];
+    if (left === undefined || right === undefined) return undefined;
+    const moves = random.next() < 0.5 ? 'left' : 'right';
+    const pair = { leftId: left.id, rightId: right.id, boundary: right.start };
+    const { job } = await node.catalog.run({ kind: 'createMerge', expectedVersion, ...pair, moves }, PATIENCE_MS);
+    return `mergeAcross ${right.start.toString('hex')} in group ${job.dst}: job ${job.id}`;
   }
 
   private async abort(node: AssembledNode, random: SeededRandom) {
