@@ -248,7 +248,7 @@ export async function runTest(plan: TestPlan, cancel?: AbortSignal): Promise<Fin
         over.signal,
       ),
       ...loops.map((loop, worker) => {
-        const context: WorkloadContext = { random: random.fork(10 + worker), nextId: () => ++lastId };
+        const context: WorkloadContext = { worker, random: random.fork(10 + worker), nextId: () => ++lastId };
         return drive(loop, workload, context, meanGapMs, over.signal);
       }),
     ]);

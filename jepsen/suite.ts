@@ -19,7 +19,14 @@ export interface SuiteEntry {
 export const quickSuite: readonly SuiteEntry[] = [
   { workload: 'register', nemeses: ['kill', 'partition'], seconds: 15 },
   { workload: 'counter', nemeses: ['kill-leader', 'route-shuffle'], seconds: 12, overlap: 2, groups: 3 },
-  { workload: 'set', nemeses: ['kill-all', 'partition-leader'], seconds: 12 },
+  {
+    workload: 'set',
+    nemeses: ['kill-leader', 'membership-churn'],
+    seconds: 20,
+    overlap: 2,
+    groups: 1,
+    faultSeconds: 6,
+  },
   { workload: 'append', nemeses: ['partition-one-way', 'route-shuffle'], seconds: 12, overlap: 2, groups: 3 },
   { workload: 'unique-ids', nemeses: ['pause-leader', 'route-shuffle'], seconds: 8, overlap: 2, groups: 3 },
   { workload: 'queue', nemeses: ['pause', 'network'], seconds: 10 },
@@ -29,7 +36,7 @@ export const quickSuite: readonly SuiteEntry[] = [
   { workload: 'bank', nemeses: ['kill', 'route-shuffle'], seconds: 12, overlap: 2, groups: 3 },
   { workload: 'write-skew', nemeses: ['partition', 'disk'], seconds: 10 },
   { workload: 'long-fork', nemeses: ['pause', 'network'], seconds: 10, groups: 3 },
-  { workload: 'bounded-reads', nemeses: ['kill-leader', 'clock'], seconds: 10, groups: 3 },
+  { workload: 'bounded-reads', nemeses: ['kill-leader', 'clock', 'partition-halves'], seconds: 14, groups: 3 },
   { workload: 'session-reads', nemeses: ['pause', 'partition'], seconds: 10, groups: 3 },
 ];
 
@@ -55,6 +62,23 @@ export const fullSuite: readonly SuiteEntry[] = Object.keys(workloads)
         seconds: 180,
         overlap: 2,
         groups: 3,
+      })),
+    ),
+  )
+  .concat(
+    ['register', 'append', 'set', 'bank', 'list-append', 'queue'].flatMap((workload) =>
+      [
+        ['kill', 'membership-churn'],
+        ['partition', 'membership-churn'],
+        ['pause', 'membership-churn'],
+        ['membership-empty-voter'],
+      ].map((nemeses) => ({
+        workload,
+        nemeses,
+        seconds: 180,
+        overlap: nemeses.length,
+        groups: 2,
+        faultSeconds: 10,
       })),
     ),
   );

@@ -38,6 +38,10 @@ export interface TestCluster {
   /** kill -9. */
   kill(node: NodeNumber): Promise<void>;
   start(node: NodeNumber): Promise<void>;
+  /** kill -9, its data folder is lost, and it comes back as a node that joins. */
+  empty(node: NodeNumber): Promise<void>;
+  /** Where the other nodes reach it, `host:port`. */
+  peerAddress(node: NodeNumber): string;
   /** Asks a node to hand what it leads to another one. @throws what the node answers, also that it leads nothing */
   handOver(node: NodeNumber): Promise<void>;
   /** SIGSTOP and SIGCONT. */
@@ -65,6 +69,8 @@ export interface Invocation {
 }
 
 export interface WorkloadContext {
+  /** Of the client, from 0; one keeps it when its process number changes. */
+  readonly worker: number;
   readonly random: Random;
   /** Counts up over the whole run: a source of unique values. */
   nextId(): number;

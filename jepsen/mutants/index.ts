@@ -216,6 +216,46 @@ export const mutants: readonly Mutant[] = [
     concurrency: 40,
   },
   {
+    name: 'unbounded-reads',
+    description: 'a replica answers however old what it has is',
+    mutations: [
+      {
+        file: 'src/kv/reads/session.ts',
+        find: 'return Math.max(this.clock.monotonicMs() - this.maxStalenessMs, this.actedMs);',
+        replace: 'return this.actedMs;',
+      },
+    ],
+    workload: 'bounded-reads',
+    nemeses: ['partition-halves'],
+    seconds: 14,
+    rate: 300,
+    concurrency: 20,
+    faultSeconds: 10,
+  },
+  {
+    name: 'votes-of-the-emptied',
+    description: 'a voter that lost its disk votes again before anybody told it who the members are',
+    mutations: [
+      {
+        file: 'src/raftengine/core/membership.ts',
+        find: 'return this.conf.voters.length > 0;',
+        replace: 'return true;',
+      },
+      // Its peers would refuse to hear a new life of it, which would hide the rest.
+      {
+        file: 'src/raftengine/transport/grpc-network.ts',
+        find: 'else if (known !== peer.incarnation) {',
+        replace: 'else if (known !== peer.incarnation && false) {',
+      },
+    ],
+    workload: 'set',
+    nemeses: ['membership-empty-voter'],
+    seconds: 25,
+    rate: 300,
+    concurrency: 20,
+    faultSeconds: 4,
+  },
+  {
     name: 'forgetful-sessions',
     description: 'a connection does not remember what it did itself',
     mutations: [

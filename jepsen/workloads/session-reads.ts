@@ -13,4 +13,5 @@ export const sessionReads = (): Workload =>
     'additions, and reads from any replica; no connection sees a key go back or misses its own additions',
     ANY_AGE_MS,
     monotonicSessions,
+    ({ random }) => random.next() < 0.3,
   );
