@@ -31,6 +31,7 @@ import {
 } from './node/index.ts';
 import {
   type Clock,
+  diskSpaceOf,
   KvorumError,
   MeasuredDisk,
   MeasuredNetwork,
@@ -51,6 +52,8 @@ export {
   type NodeStatus,
 } from './node/index.ts';
 
+/** Between attempts at a log file that a full disk has no room for. */
+const SPACE_RETRY_MS = 500;
 /** How often files with certificates and passwords are read again. */
 const SECURITY_REFRESH_MS = 5_000;
 
@@ -108,7 +111,12 @@ export async function startNode(options: NodeOptions, version: string): Promise<
   };
   try {
     const logDisk = new MeasuredDisk(new SystemDisk(), clock);
-    const logStore = await WalLogStore.open({ disk: logDisk, folder: join(folder.path, 'log'), random });
+    const logStore = await WalLogStore.open({
+      disk: logDisk,
+      folder: join(folder.path, 'log'),
+      random,
+      waitForSpace: () => new Promise((resolve) => scheduler.after(SPACE_RETRY_MS, resolve)),
+    });
     opened.push(() => logStore.close());
     const network = createGrpcNetwork({
       self: folder.identity.nodeId,
@@ -156,6 +164,11 @@ export async function startNode(options: NodeOptions, version: string): Promise<
             }),
       },
       retentionMs: options.retentionMs,
+      machine: {
+        space: () => diskSpaceOf(folder.path),
+        syncMs: logDisk.counters.writeMs,
+        isLogOutOfSpace: () => logStore.isOutOfSpace,
+      },
       examine: examinationOf({ folder: folder.path, shared: sharedSettings(options), remarks: remarksOn(options) }),
       process: {
         activity: () => activityOf(clients?.counters(), clock.monotonicMs() - startedMs, logger.level),

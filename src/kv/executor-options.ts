@@ -2,6 +2,7 @@
 import type { Millis, NodeId, Scheduler } from '../platform/index.ts';
 import type { RaftGroup } from '../raftengine/index.ts';
 import type { GroupStore } from '../store/index.ts';
+import type { GroupAdmission } from './admission/group-admission.ts';
 import type { ClockLimits } from './group-clock.ts';
 import type { Hlc } from './hlc.ts';
 import type { GroupStateMachine } from './state-machine.ts';
@@ -61,6 +62,8 @@ export interface GroupExecutorOptions {
   readonly clockLimits?: Partial<ClockLimits>;
   /** Hears of every key that a command reads or writes, once an evaluation; for signals of load. Must be quick. */
   readonly onAccess?: AccessListener;
+  /** Whether writes are let in; left out: all are. */
+  readonly admission?: GroupAdmission;
 }
 
 /** Counters since start, for metrics. */

@@ -97,7 +97,7 @@ export class GroupExecutor {
     this.store = options.store;
     this.scheduler = options.scheduler;
     this.limits = { ...DEFAULT_EXECUTOR_LIMITS, ...options.limits };
-    this.gate = new SpanGate(() => options.stateMachine.spanTable);
+    this.gate = new SpanGate(() => options.stateMachine.spanTable, options.admission);
     this.view = new CommandView(this.store, this.overlay, this.gate, options.stateMachine.locks, options.onAccess);
     this.confirmer = new ReadConfirmer(this.raft, this.scheduler);
     this.clock = new GroupClock({

@@ -1,5 +1,6 @@
 /** Errors on their way through the proxy: which status stands for which error, in both directions. */
 import { type ErrorDisposition, groupId, KvorumError, type NodeId } from '../platform/index.ts';
+import { isHeldBack, KeyVersionPressureError, WriteBackpressureError } from './admission/index.ts';
 import {
   BusyError,
   ConflictError,
@@ -31,6 +32,10 @@ export function statusOf(error: Error): { status: ForwardStatus; leaderHint: Nod
   if (error instanceof OutcomeUnknownError) return { status: ForwardStatus.Unknown, leaderHint, body };
   if (error instanceof TooLargeError) return { status: ForwardStatus.TooLarge, leaderHint, body };
   if (error instanceof ConflictError) return { status: ForwardStatus.Conflict, leaderHint, body };
+  if (isHeldBack(error)) {
+    const text = `${error.code}\0${error.disposition}\0${error.retryAfterMs}\0${error.message}`;
+    return { status: ForwardStatus.Other, leaderHint, body: Buffer.from(text) };
+  }
   if (error instanceof KvorumError) {
     const text = `${error.code}\0${error.disposition}\0${error.message}`;
     return { status: ForwardStatus.Other, leaderHint, body: Buffer.from(text) };
@@ -64,8 +69,19 @@ export function errorOf(reply: ForwardReply): Error | undefined {
       return new RangeBusyError(message());
     default: {
       const [code = '', disposition = '', ...rest] = message().split('\0');
+      const heldBack = heldBackOf(code, rest);
+      if (heldBack !== undefined) return heldBack;
       const known = DISPOSITIONS.find((name) => name === disposition);
       return new RemoteError(code || 'REMOTE', known ?? 'unknown', rest.join('\0'));
     }
   }
+}
+
+/** The error of a leader that holds writes back; its message says when to come again, and so does a field. */
+function heldBackOf(code: string, [retry = '', ...text]: readonly string[]): Error | undefined {
+  const isKnown = code === 'SHARD_WRITE_BACKPRESSURE' || code === 'KEY_VERSION_PRESSURE';
+  const retryAfterMs = Number(retry);
+  if (!isKnown || !Number.isFinite(retryAfterMs)) return undefined;
+  if (code === 'KEY_VERSION_PRESSURE') return new KeyVersionPressureError(retryAfterMs);
+  return new WriteBackpressureError(text.join('\0'), retryAfterMs, true);
 }

@@ -5,6 +5,7 @@
  */
 
 import { type Clock, type GroupId, KvorumError, type Millis, type Random, type Scheduler } from '../platform/index.ts';
+import { isHeldBack } from './admission/index.ts';
 import { CrossGroupError, NotLeaderError, NotOwnerError, RangeBusyError } from './errors.ts';
 import { forwarded } from './forwarded.ts';
 import type { KeyStretch, KvService, Operation, ScanPage, ScanRequest } from './types.ts';
@@ -206,7 +207,7 @@ export function submit<Reply>(
 
 /** True for errors after which nothing has happened, or nothing that matters. */
 function mayAskAgain(error: unknown, isRead: boolean): boolean {
-  if (!(error instanceof KvorumError)) return false;
+  if (!(error instanceof KvorumError) || isHeldBack(error)) return false;
   if (error instanceof RangeBusyError || error instanceof NotOwnerError) return true;
   switch (error.disposition) {
     case 'redirect':

@@ -1,4 +1,5 @@
 export * from './admin/index.ts';
+export * from './admission/index.ts';
 export * from './balance/index.ts';
 export * from './catalog/index.ts';
 export * from './counters.ts';

@@ -17,6 +17,7 @@ import {
   type Random,
   type Scheduler,
 } from '../platform/index.ts';
+import { isHeldBack } from './admission/index.ts';
 import { ForwardCounters } from './counters.ts';
 import {
   BusyError,
@@ -313,6 +314,8 @@ export class LeaderProxy {
     const isRetryable =
       error instanceof KvorumError &&
       !(error instanceof NotOwnerError) &&
+      // Whoever wrote is to hear of it, and of when to come again.
+      !isHeldBack(error) &&
       (error.disposition === 'redirect' || error.disposition === 'wait');
     if (!isRetryable) {
       this.finish(forward, error, reply);

@@ -17,6 +17,7 @@ import {
 } from '../platform/index.ts';
 import type { RaftGroup } from '../raftengine/index.ts';
 import type { GroupStore } from '../store/index.ts';
+import type { GroupAdmission } from './admission/index.ts';
 import { complete } from './completion.ts';
 import { NotLeaderError } from './errors.ts';
 import { GroupExecutor } from './executor.ts';
@@ -57,6 +58,8 @@ export interface KvServiceOptions {
   readonly maintenance?: Partial<MaintenanceOptions>;
   /** Hears of every key that a command or a scan touches on a leader; for signals of load. Must be quick. */
   readonly onAccess?: AccessListener;
+  /** Whether writes of a group are let in; left out: all are. */
+  readonly admission?: (group: GroupId) => GroupAdmission;
   /** Hears of locks that somebody waits for at a leader here; their fate should be asked for. */
   readonly onLockMet?: (group: GroupId, lock: LockFacts) => void;
   /** Hears of background work that failed and will be tried again. */
@@ -140,7 +143,7 @@ class LocalKvService implements NodeKvService {
 
   addGroup({ raft, stateMachine, store }: KvGroup): GroupExecutor {
     assert(!this.hosted.has(raft.groupId), `group ${raft.groupId} is here already`);
-    const { scheduler, limits, onAccess } = this.options;
+    const { scheduler, limits, onAccess, admission } = this.options;
     const executor = new GroupExecutor({
       nodeId: this.nodeId,
       raft,
@@ -151,6 +154,7 @@ class LocalKvService implements NodeKvService {
       limits: limits?.executor ?? {},
       clockLimits: limits?.clock ?? {},
       ...(onAccess === undefined ? {} : { onAccess }),
+      ...(admission === undefined ? {} : { admission: admission(raft.groupId) }),
     });
     executor.txns.onLockMet((lock) => this.options.onLockMet?.(raft.groupId, lock));
     const replica: LocalReplica = { isServing: () => executor.isServing, leader: () => raft.leader() };

@@ -279,7 +279,11 @@ export class LeaderSpans implements SpanExecutor {
 
   /** @throws NotLeaderError, BusyError: nothing happened; OutcomeUnknownError */
   async import(request: ImportRequest): Promise<ImportOutcome> {
-    const { propose, clock } = this.options;
+    const { propose, clock, gate } = this.options;
+    for (const { key, value } of request.versions) {
+      const refusal = gate.admission?.refuse(key, value?.length ?? 0);
+      if (refusal !== undefined) throw refusal;
+    }
     for (const { commitTs } of request.versions) clock.observeForeign(commitTs, clock.maxLeadMs);
     return (await propose(() => encodeImport(request), false)) as ImportOutcome;
   }

@@ -5,6 +5,7 @@
  */
 import { type Access, applySpanCommand, type SpanCommand, type SpanTable } from '../distribution/index.ts';
 import type { HlcTimestamp } from '../platform/index.ts';
+import type { GroupAdmission } from './admission/group-admission.ts';
 import { ABSENT } from './entry.ts';
 import { type NotOwnerError, RangeBusyError } from './errors.ts';
 import { LOCAL_END, LOCAL_START, touchesLocal } from './local-keys.ts';
@@ -26,6 +27,8 @@ export interface ReadableRange {
 
 export class SpanGate {
   private readonly applied: () => SpanTable;
+  /** Whether writes are let in at the moment; undefined: all are. */
+  readonly admission: GroupAdmission | undefined;
   /** In the order of the log. */
   private pending: PendingCommand[] = [];
   /** What the table will be when all that is pending is applied; undefined when nothing is. */
@@ -35,8 +38,9 @@ export class SpanGate {
   private isPlainTable = true;
 
   /** @param applied gives the span table as of the applied index */
-  constructor(applied: () => SpanTable) {
+  constructor(applied: () => SpanTable, admission?: GroupAdmission) {
     this.applied = applied;
+    this.admission = admission;
   }
 
   /** The applied table. */

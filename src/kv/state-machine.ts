@@ -4,7 +4,15 @@
  * was computed from is still true.
  */
 import type { JobId, SpanTable } from '../distribution/index.ts';
-import { assert, type GroupId, type HlcTimestamp, hlcTimestamp, type LogIndex, type Millis, type Term } from '../platform/index.ts';
+import {
+  assert,
+  type GroupId,
+  type HlcTimestamp,
+  hlcTimestamp,
+  type LogIndex,
+  type Millis,
+  type Term,
+} from '../platform/index.ts';
 import {
   type CommittedEntry,
   type ConfState,
@@ -21,13 +29,7 @@ import { type Authority, applyFence, type FenceReply, FIRST_AUTHORITY } from './
 import { ABSENT, EntryReader, MutationKind, Opcode, readMark, readPurge } from './entry.ts';
 import { CorruptEntryError } from './errors.ts';
 import { TxnFloor } from './gc/txn-floor.ts';
-import {
-  decodeAppliedMeta,
-  decodeConf,
-  encodeAppliedMeta,
-  encodeConf,
-  MetaName,
-} from './group-meta.ts';
+import { decodeAppliedMeta, decodeConf, encodeAppliedMeta, encodeConf, MetaName } from './group-meta.ts';
 import { openGroupSnapshot, stageGroupSnapshot } from './group-snapshot.ts';
 import type { ImportOutcome, ImportState, SpanReply } from './move/types.ts';
 import { ownerOf, rangeFloor } from './ownership.ts';

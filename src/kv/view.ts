@@ -93,6 +93,12 @@ export class CommandView implements KeyView {
     }
   }
 
+  /** @throws WriteBackpressureError, KeyVersionPressureError when writes are held back */
+  private letIn(key: Buffer, bytes: number): void {
+    const { admission } = this.gate;
+    if (admission?.isPressed === true) this.refuse(admission.refuse(key, bytes));
+  }
+
   private refuse(refusal: Error | undefined): void {
     if (refusal === undefined) return;
     this.refusal ??= refusal;
@@ -192,6 +198,7 @@ export class CommandView implements KeyView {
 
   put(key: Buffer, value: Buffer, expireTs: HlcTimestamp): void {
     this.admit(key, 'write');
+    this.letIn(key, value.length);
     if (this.locks.size > 0) this.meet(this.locks.againstWrite(key));
     this.onAccess?.(key, true, value.length);
     this.addWrite(key, value, expireTs);
@@ -199,6 +206,7 @@ export class CommandView implements KeyView {
 
   delete(key: Buffer): void {
     this.admit(key, 'write');
+    this.letIn(key, 0);
     if (this.locks.size > 0) this.meet(this.locks.againstWrite(key));
     this.onAccess?.(key, true, 0);
     this.addWrite(key, undefined, ABSENT);
@@ -208,6 +216,7 @@ export class CommandView implements KeyView {
     if (Buffer.compare(start, end) >= 0) return;
     this.onAccess?.(start, true, 0);
     this.refuse(this.gate.refuseRange(start, end));
+    this.letIn(start, 0);
     if (this.locks.size > 0) this.meet(this.locks.againstRangeWrite(start, end));
     const floor = this.gate.floorOf(start, end);
     if (floor > this.floorTs) this.floorTs = floor;

@@ -22,7 +22,6 @@ import {
   ForwardingSpanClient,
   type FoundingConfiguration,
   fateAt,
-  type GcTimes,
   Heartbeats,
   Hlc,
   KvCatalogGroup,
@@ -33,7 +32,6 @@ import {
   type MoveLimits,
   type NodeActivity,
   NodeAgent,
-  NodeGc,
   type NodeKvService,
   OracleChannel,
   OracleClient,
@@ -81,12 +79,13 @@ import {
 } from '../store/index.ts';
 import { DocumentFollower } from './document-follower.ts';
 import { GroupHost } from './group-host.ts';
+import { LifeCycle, type LifeCycleParts } from './life-cycle.ts';
 import { type Readiness, readinessOf } from './readiness.ts';
 import { storeShare } from './store-budget.ts';
-import { collectable, mayMove, Upkeep } from './upkeep.ts';
+import { mayMove, Upkeep } from './upkeep.ts';
 
 /** Everything that a node needs from the world outside. */
-export interface NodeParts {
+export interface NodeParts extends LifeCycleParts {
   readonly clock: Clock;
   readonly random: Random;
   readonly scheduler: Scheduler;
@@ -120,8 +119,6 @@ export interface NodeParts {
   readonly locality?: string;
   /** Periods of balancing that differ from the defaults; those of load are the same on all nodes. */
   readonly balance?: BalancerTimes;
-  /** Bounds and periods of collection that differ from the defaults. */
-  readonly gc?: GcTimes;
   /** Periods of background work that differ from the defaults. */
   readonly work?: Partial<WorkTimes>;
   /** Measures the machine for operators; left out where there is none. */
@@ -174,8 +171,8 @@ export interface AssembledNode {
   readonly oracle: OracleClient;
   /** Runs what spans groups. */
   readonly transactions: TransactionRunner;
-  /** How this node lets go of the past. */
-  readonly gc: NodeGc;
+  /** Whether bytes are let in here, and how they go. */
+  readonly lifeCycle: LifeCycle;
   /** Reads that this node's replicas may answer. */
   readonly reads: ReplicaReads;
   /** How the clock of a group that is to become the oracle compares with this node's own. */
@@ -287,6 +284,12 @@ export async function assembleNode(parts: NodeParts): Promise<AssembledNode> {
   const routes = new RouteEngine(0);
   const recorder = new LoadRecorder({ routes, clock, seed: self });
   const hlc = new Hlc(clock);
+  const lifeCycle = new LifeCycle({
+    ...parts,
+    parts,
+    hosted: () => host.all(),
+    onError: onBackgroundError,
+  });
   const kv = createKvService({
     onLockMet: (group, lock) => resolver.onLockMet(group, lock),
     routes,
@@ -298,6 +301,7 @@ export async function assembleNode(parts: NodeParts): Promise<AssembledNode> {
     hlc,
     limits: parts.kv?.limits ?? {},
     maintenance: parts.kv?.maintenance ?? {},
+    admission: lifeCycle.admissionOf,
     onAccess: recorder.onAccess,
     onBackgroundError,
   });
@@ -328,6 +332,7 @@ export async function assembleNode(parts: NodeParts): Promise<AssembledNode> {
         scheduler,
         counterClassOf,
         counterRangeOf,
+        hasSpace: lifeCycle.hasSpace,
         onFailure: parts.onFatal,
         onPutBack: onBackgroundError,
       }),
@@ -457,20 +462,7 @@ export async function assembleNode(parts: NodeParts): Promise<AssembledNode> {
     maxPromoteLag: engine.limits.maxPromoteLag,
     knownNodes: () => parts.members.map((member) => ({ nodeId: nodeId(member.nodeId), address: member.address })),
   });
-  const gc = new NodeGc({
-    nodeId: self,
-    incarnation: parts.incarnation,
-    kv,
-    network,
-    catalog,
-    groups: () => host.all().map(collectable),
-    clock,
-    scheduler,
-    random,
-    retentionMs: parts.retentionMs,
-    times: parts.gc ?? {},
-    onError: onBackgroundError,
-  });
+  lifeCycle.join(kv, catalog);
   const moves = new MoveDriver({
     source: catalogLeader,
     catalog,
@@ -570,7 +562,7 @@ export async function assembleNode(parts: NodeParts): Promise<AssembledNode> {
   resolver.start();
   reads.start();
   upkeep.start();
-  gc.start();
+  lifeCycle.start();
   return {
     kv,
     engine,
@@ -582,7 +574,7 @@ export async function assembleNode(parts: NodeParts): Promise<AssembledNode> {
     catalog,
     oracle,
     transactions,
-    gc,
+    lifeCycle,
     reads,
     shadow,
     storeActivity,
@@ -597,7 +589,7 @@ export async function assembleNode(parts: NodeParts): Promise<AssembledNode> {
       reads.stop();
       const switched = authority.stop();
       agent.stop();
-      const kept = Promise.all([upkeep.stop(), gc.stop()]);
+      const kept = Promise.all([upkeep.stop(), lifeCycle.stop()]);
       watch.stop();
       watchServer.stop();
       const driven = moves.stop();

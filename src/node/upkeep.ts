@@ -6,14 +6,13 @@ import {
   DEFAULT_MOVE_LIMITS,
   FeatureActivator,
   type ForwardingSpanClient,
-  type GcGroup,
   type LoadedGroup,
   type MoveLimits,
   signpostWork,
   WorkRunner,
   type WorkTimes,
 } from '../kv/index.ts';
-import type { GroupHost, HostedGroup } from './group-host.ts';
+import type { GroupHost } from './group-host.ts';
 
 export interface UpkeepOptions extends Omit<BalancerOptions, 'groups'> {
   readonly host: GroupHost;
@@ -74,16 +73,6 @@ const loadedGroup = ({ groupId, executor, raft, store }: ReturnType<GroupHost['a
   isServing: executor.isServing,
   status: () => raft.status(),
   bytes: async (start, end) => store.approximateBytes?.(start, end),
-});
-
-/** A replica as collection sees it. */
-export const collectable = ({ groupId, executor, raft, stateMachine, store }: HostedGroup): GcGroup => ({
-  groupId,
-  executor,
-  stateMachine,
-  store,
-  isServing: executor.isServing,
-  status: () => raft.status(),
 });
 
 /** Whether moves may begin: their entries are read by every replica. */

@@ -2,6 +2,7 @@ export { AssertionError, assert, assertNever } from './assert.ts';
 export { BucketCounts, LATENCY_BOUNDS_MS } from './bucket-counts.ts';
 export { type Clock, SystemClock } from './clock.ts';
 export type { Disk, DiskFile, DiskOpenOptions } from './disk.ts';
+export { type DiskSpace, diskSpaceOf, isOutOfSpace } from './disk-space.ts';
 export { type ErrorDisposition, KvorumError } from './errors.ts';
 export { DiskCounters, MeasuredDisk } from './measured-disk.ts';
 export { MeasuredNetwork, NetworkCounters, type TrafficCounters } from './measured-network.ts';

@@ -89,17 +89,6 @@ export class StoreUnavailableError extends KvorumError {
   }
 }
 
-/** True when a write failed because the disk, or what this user may take of it, is full: the one failure that passes by itself. */
-export function isOutOfSpace(error: unknown): boolean {
-  for (let at: unknown = error; at instanceof Error; at = at.cause) {
-    const { code } = at as { code?: unknown };
-    if (code === 'ENOSPC' || code === 'EDQUOT') return true;
-    // LevelDB hands on the words of the system, not its numbers.
-    if (/no space left on device|disk quota exceeded/i.test(at.message)) return true;
-  }
-  return false;
-}
-
 /** What LevelDB's refusal to open a folder means. */
 export function openFailure(location: string, error: unknown): KvorumError {
   if (error instanceof KvorumError) return error;

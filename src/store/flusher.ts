@@ -4,10 +4,10 @@
  * is lost, because it is still in memory and in the log; it is written when there is room, to a database that was opened anew,
  * since LevelDB does not say how much of a failed write lies in its files.
  */
-import type { Cancel, LogIndex, Millis, Scheduler } from '../platform/index.ts';
+import { type Cancel, isOutOfSpace, type LogIndex, type Millis, type Scheduler } from '../platform/index.ts';
 import { type BufferedVersion, Generation } from './apply-buffer.ts';
 import type { SystemState } from './codec.ts';
-import { isOutOfSpace, StoreClosedError, StoreFailedError } from './errors.ts';
+import { StoreClosedError, StoreFailedError } from './errors.ts';
 import { flushGeneration } from './flush.ts';
 import type { BatchLane } from './lane.ts';
 import type { Level } from './level.ts';

@@ -72,7 +72,7 @@ class Cluster {
   /** The lowest threshold of any replica that is up. */
   lowest(up: readonly number[] = NODES): bigint {
     const all = up.flatMap((id) => GROUPS.map((group) => this.store(id, group).gcThreshold));
-    return all.reduce((low, ts) => (ts < low ? ts : low));
+    return all.sort((one, other) => Number(one - other))[0]!;
   }
 
   async command(id: number, ...args: string[]): Promise<unknown> {
@@ -96,7 +96,7 @@ describe('a cluster that lets go of the past', () => {
     await cluster.ready();
     for (let round = 0; round < 30; round++) await cluster.command(1, 'SET', `key${round % 3}`, `value ${round}`);
     await cluster.until('every replica of every group has a threshold', () => cluster.lowest() > 0n);
-    const status = await cluster.simulation.runToEnd(cluster.running(2).gc.status(5_000), PATIENCE_MS);
+    const status = await cluster.simulation.runToEnd(cluster.running(2).lifeCycle.gc.status(5_000), PATIENCE_MS);
     assert.equal(status.isActive, true);
     assert.equal(status.isOverdue, false);
     assert.deepEqual(
@@ -117,7 +117,7 @@ describe('a cluster that lets go of the past', () => {
       NODES.every((id) =>
         cluster
           .running(id)
-          .gc.report()
+          .lifeCycle.gc.report()
           .stores.every(({ passedAtMs }) => passedAtMs > 0),
       );
     await cluster.until('every store was collected', passed);
@@ -157,10 +157,10 @@ describe('a cluster that lets go of the past', () => {
     await cluster.ready();
     await cluster.command(1, 'SET', 'key', 'value');
     const pinTs = cluster.running(3).kv.nowTs();
-    const pin = cluster.running(3).gc.pins.pin(pinTs, 'backup');
+    const pin = cluster.running(3).lifeCycle.gc.pins.pin(pinTs, 'backup');
     await cluster.simulation.runFor(8_000);
     assert.ok(NODES.every((id) => GROUPS.every((group) => cluster.store(id, group).gcThreshold <= pinTs)));
-    const { notes } = await cluster.simulation.runToEnd(cluster.running(1).gc.status(5_000), PATIENCE_MS);
+    const { notes } = await cluster.simulation.runToEnd(cluster.running(1).lifeCycle.gc.status(5_000), PATIENCE_MS);
     assert.ok(notes.holders.some(({ who, why }) => who === 'node 3' && why === 'backup'));
     pin.release();
     await cluster.until('it goes on', () => cluster.lowest() > pinTs);
@@ -171,7 +171,7 @@ describe('a cluster that lets go of the past', () => {
     await cluster.ready();
     await cluster.command(1, 'SET', 'key', 'value');
     await cluster.simulation.runFor(3_000);
-    const result = await cluster.simulation.runToEnd(cluster.running(2).gc.runNow(5_000), PATIENCE_MS);
+    const result = await cluster.simulation.runToEnd(cluster.running(2).lifeCycle.gc.runNow(5_000), PATIENCE_MS);
     assert.ok(result === 'done' || result === 'held', result);
   });
 });

@@ -3,6 +3,7 @@
  * sentence that says what to do. Codes that are not in the table follow their disposition.
  */
 import grpc from '@grpc/grpc-js';
+import { isHeldBack } from '../../kv/index.ts';
 import { type ErrorDisposition, KvorumError } from '../../platform/index.ts';
 
 const { status } = grpc;
@@ -110,6 +111,8 @@ export const ERROR_TABLE: ReadonlyMap<string, Row> = new Map<string, Row>([
   ['NO_ROUTES', { status: status.UNAVAILABLE }],
   ['BUSY', { status: status.UNAVAILABLE, advice: TRY_AGAIN }],
   ['RANGE_BUSY', { status: status.UNAVAILABLE, advice: TRY_AGAIN }],
+  ['SHARD_WRITE_BACKPRESSURE', { status: status.UNAVAILABLE }],
+  ['KEY_VERSION_PRESSURE', { status: status.RESOURCE_EXHAUSTED }],
   ['STOPPED', { status: status.UNAVAILABLE, advice: 'ask another node' }],
   ['STREAM_BROKEN', { status: status.UNAVAILABLE, advice: 'see whether that node is up' }],
   ['INVALID_CURSOR', { status: status.UNAVAILABLE, advice: TRY_AGAIN }],
@@ -143,7 +146,7 @@ export function statusOf(error: unknown): grpc.StatusObject {
   }
   metadata.set(CODE_KEY, error.code);
   metadata.set(DISPOSITION_KEY, error.disposition);
-  const retryMs = RETRY_MS[error.disposition];
+  const retryMs = isHeldBack(error) ? Math.ceil(error.retryAfterMs) : RETRY_MS[error.disposition];
   if (retryMs !== undefined) metadata.set(RETRY_KEY, String(retryMs));
   const row = ERROR_TABLE.get(error.code) ?? BY_DISPOSITION[error.disposition];
   // Many a message says what to do by itself.

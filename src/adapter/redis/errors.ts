@@ -16,6 +16,9 @@ export class OvertakenError extends KvorumError {
 
 const MOVING = 'TRYAGAIN the keys are moving between groups; nothing was changed, try again later';
 
+/** Followed by what holds writes back and when to come again. Not one of the prefixes that clients retry by themselves at once. */
+const HELD_BACK = 'BACKPRESSURE';
+
 /** Text of an error reply by stable error code; what is not listed is an internal error. */
 const TEXT_BY_CODE: Readonly<Record<string, string>> = {
   LEADER_UNAVAILABLE: NO_LEADER,
@@ -25,6 +28,8 @@ const TEXT_BY_CODE: Readonly<Record<string, string>> = {
   RANGE_BUSY: MOVING,
   OVERTAKEN: 'TRYAGAIN a later command of the pipeline ran first; nothing was changed by this one, try again',
   BUSY: 'TRYAGAIN the leader is overloaded; nothing was changed, try again later',
+  SHARD_WRITE_BACKPRESSURE: HELD_BACK,
+  KEY_VERSION_PRESSURE: HELD_BACK,
   LOCKED: 'TRYAGAIN a transaction held the keys too long; nothing was changed, try again',
   TXN_ABORTED: 'TRYAGAIN the transaction was rolled back; nothing was changed, try again',
   CONFLICT: 'TRYAGAIN lost against concurrent writers too often; nothing was changed, try again',
@@ -39,7 +44,8 @@ export function errorText(error: unknown, isWrite: boolean): string {
   if (error instanceof RedisError) return error.message;
   if (error instanceof KvorumError) {
     if (error.disposition === 'unknown') return isWrite ? UNKNOWN_OUTCOME : NO_LEADER;
-    return TEXT_BY_CODE[error.code] ?? `ERR ${error.message}`;
+    const text = TEXT_BY_CODE[error.code] ?? `ERR ${error.message}`;
+    return text === HELD_BACK ? `${text} ${error.message}` : text;
   }
   return 'ERR internal error; the server log has the details';
 }

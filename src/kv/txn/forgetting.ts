@@ -42,9 +42,9 @@ export class Forgetting {
       maxBytes: PAGE_BYTES,
     });
     const olderThanMs = physicalMs(now) - KEEP_FATES_MS;
-    const keptTs = olderThanMs <= 0 ? hlcTimestamp(0n) : timestampOfMs(olderThanMs);
+    let olderThanTs = olderThanMs <= 0 ? hlcTimestamp(0n) : timestampOfMs(olderThanMs);
     // No group has a lock of a transaction at or below the threshold: a fate above it may still be asked for.
-    const olderThanTs = keptTs < this.store.gcThreshold ? keptTs : this.store.gcThreshold;
+    if (this.store.gcThreshold < olderThanTs) olderThanTs = this.store.gcThreshold;
     const fates: { key: Buffer; txnId: Buffer }[] = [];
     for (const { key, name, value } of sides) {
       if (!isFateName(name)) continue;

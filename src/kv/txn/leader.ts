@@ -20,6 +20,7 @@ import type {
   CommitRequest,
   Fate,
   FinishRequest,
+  KeyIntent,
   LockFacts,
   LockRangeRequest,
   PrepareReply,
@@ -186,6 +187,7 @@ export class LeaderTxns implements TxnGroup {
     const { clock, waits, now } = this.options;
     const untilMs = physicalMs(now()) + MAX_LOCK_WAIT_MS;
     for (let draws = 1; ; ) {
+      this.letIn(request.keys);
       this.admit(
         request.keys.map(({ key }) => key),
         ranges,
@@ -266,6 +268,16 @@ export class LeaderTxns implements TxnGroup {
   }
 
   /** @throws NotOwnerError, RangeBusyError when the group may not write these */
+  /** @throws WriteBackpressureError, KeyVersionPressureError when writes are held back; ends of transactions do not ask */
+  private letIn(keys: readonly KeyIntent[]): void {
+    const { admission } = this.options.gate;
+    if (admission?.isPressed !== true) return;
+    for (const { key, value } of keys) {
+      const refusal = admission.refuse(key, value.length);
+      if (refusal !== undefined) throw refusal;
+    }
+  }
+
   private admit(keys: readonly Buffer[], ranges: readonly RangeIntent[]): void {
     const { gate } = this.options;
     for (const key of keys) {

@@ -7,7 +7,15 @@
  * each only after the one before is stable. Which segment and position a frame gets is decided when it is begun, so views
  * know at once where entries will be.
  */
-import { assert, type Disk, type GroupId, type LogIndex, type Random, type Term } from '../../platform/index.ts';
+import {
+  assert,
+  type Disk,
+  type GroupId,
+  isOutOfSpace,
+  type LogIndex,
+  type Random,
+  type Term,
+} from '../../platform/index.ts';
 import type { Entry } from '../core/types.ts';
 import type { GroupLog, LogStore, LogWrite } from '../types.ts';
 import { LogClosedError, LogCorruptError, LogWriteError } from './errors.ts';
@@ -21,7 +29,7 @@ import {
 } from './format.ts';
 import { checkpointBytes, entriesRecordBytes, FrameWriter } from './frame-writer.ts';
 import { recoverLog } from './recovery.ts';
-import { Segments } from './segments.ts';
+import { type Segment, Segments } from './segments.ts';
 import { WalGroup } from './wal-group.ts';
 
 export interface WalLogStoreOptions {
@@ -36,6 +44,11 @@ export interface WalLogStoreOptions {
   readonly cacheBytes?: number;
   /** Calls are gathered into one frame up to this size; a larger single call is still one frame. */
   readonly maxFrameBytes?: number;
+  /**
+   * Settles when it is worth trying again to make a segment that the full disk had no room for; left out: the store fails then
+   * as with every other error. Nothing of a frame has been written before its segment is there, so waiting is safe.
+   */
+  readonly waitForSpace?: () => Promise<void>;
   /** A group whose entries hold back a segment older than this many is copied forward when its log is small. */
   readonly keepSegments?: number;
 }
@@ -76,6 +89,9 @@ export class WalLogStore implements LogStore {
   private readonly cacheBytes: number;
   private readonly maxFrameBytes: number;
   private readonly keepSegments: number;
+  private readonly waitForSpace: (() => Promise<void>) | undefined;
+  /** A frame waits for a segment that the disk has no room for; everything behind it waits too. */
+  isOutOfSpace = false;
   /** Where the next frame begins. */
   private tailSequence: number;
   private tailPosition: number;
@@ -114,6 +130,7 @@ export class WalLogStore implements LogStore {
     this.cacheBytes = options.cacheBytes ?? DEFAULT_CACHE_BYTES;
     this.maxFrameBytes = options.maxFrameBytes ?? DEFAULT_MAX_FRAME_BYTES;
     this.keepSegments = options.keepSegments ?? DEFAULT_KEEP_SEGMENTS;
+    this.waitForSpace = options.waitForSpace;
     this.tailSequence = recovered.sequence;
     this.tailPosition = recovered.position;
     this.tailSize = segments.get(recovered.sequence)!.size;
@@ -386,7 +403,7 @@ export class WalLogStore implements LogStore {
     const segment =
       ready !== undefined && ready.size >= staged.segmentSize
         ? ready
-        : await this.segments.require(writer.sequence, staged.segmentSize);
+        : await this.segmentFor(writer.sequence, staged.segmentSize);
     sealFrame(writer.frame, segment, writer.position);
     await segment.file.write(writer.frame, writer.position);
     this.stableSequence = writer.sequence;
@@ -395,6 +412,21 @@ export class WalLogStore implements LogStore {
     if (this.stablePosition > segment.size / 2) this.segments.prepare(writer.sequence + 1);
     if (writer.buffer.length <= FRAME_BUFFER_BYTES && this.freeBuffers.length < MAX_FREE_BUFFERS)
       this.freeBuffers.push(writer.buffer);
+  }
+
+  /** A segment, waited for while the disk is full; not when the store is being closed. */
+  private async segmentFor(sequence: number, size: number): Promise<Segment> {
+    for (;;) {
+      try {
+        const segment = await this.segments.require(sequence, size);
+        this.isOutOfSpace = false;
+        return segment;
+      } catch (error) {
+        if (this.waitForSpace === undefined || this.failure !== undefined || !isOutOfSpace(error)) throw error;
+        this.isOutOfSpace = true;
+        await this.waitForSpace();
+      }
+    }
   }
 
   private fail(cause: unknown, current: StagedFrame): void {

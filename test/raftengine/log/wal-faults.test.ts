@@ -457,6 +457,41 @@ describe('write-ahead log under faults', () => {
     assert.equal(again.group(GROUP).lastIndex(), acknowledged);
     await bench.run(again.write([append(GROUP, entry(1, acknowledged + 1, 'v'.repeat(1000)))]));
   });
+
+  it('a full disk is waited for where it may be: nothing is acknowledged meanwhile, and nothing is lost', async () => {
+    const bench = new Bench(8);
+    const { machine } = bench;
+    let waits = 0;
+    const waitForSpace = (): Promise<void> => {
+      waits++;
+      return new Promise((resolve) => machine.scheduler.after(100, resolve));
+    };
+    const store = await bench.open({ waitForSpace });
+    machine.disk.isFull = true;
+    let written = 0;
+    let acknowledged = 0;
+    while (!store.isOutOfSpace) {
+      written++;
+      const done = store.write([append(GROUP, entry(1, written, 'v'.repeat(1000)))]);
+      done.then(
+        () => acknowledged++,
+        () => undefined,
+      );
+      await bench.simulation.runFor(50);
+    }
+    await bench.simulation.runFor(1_000);
+    assert.ok(waits > 5);
+    assert.equal(acknowledged, written - 1, 'what waits is not called stable');
+    machine.disk.isFull = false;
+    await bench.run(store.write([append(GROUP, entry(1, written + 1, 'v'))]));
+    assert.equal(acknowledged, written);
+    assert.equal(store.isOutOfSpace, false);
+    await bench.run(store.close());
+    const again = await bench.open();
+    assert.equal(again.group(GROUP).lastIndex(), written + 1);
+    machine.disk.isFull = true;
+    await bench.run(again.close());
+  });
 });
 
 function lastByte(bytes: Buffer): number {

@@ -1,0 +1,102 @@
+/** What becomes of stored bytes on a node: whether more are let in, and how those that nobody can read any more go. */
+import {
+  type CatalogClient,
+  type GcGroup,
+  type GcTimes,
+  type KvService,
+  NodeAdmission,
+  type NodeAdmissionOptions,
+  NodeGc,
+  type NodeGcOptions,
+  type PressedMachine,
+} from '../kv/index.ts';
+import { assert, type GroupId, type PeerNetwork } from '../platform/index.ts';
+import type { HostedGroup } from './group-host.ts';
+
+/** What the world outside says about it; all of it may be left out. */
+export interface LifeCycleParts {
+  /** Bounds and periods of collection that differ from the defaults. */
+  readonly gc?: GcTimes;
+  /** The machine, as far as it can be pressed. */
+  readonly machine?: PressedMachine;
+  /** What is kept free of the disk, and how much history may lie on it; by default shares of its size. */
+  readonly space?: Pick<NodeAdmissionOptions, 'reserveBytes' | 'overhangBytes'>;
+}
+
+export interface LifeCycleOptions
+  extends Pick<NodeGcOptions, 'incarnation' | 'clock' | 'scheduler' | 'random' | 'retentionMs' | 'onError'> {
+  readonly network: PeerNetwork;
+  readonly parts: LifeCycleParts;
+  /** Replicas here. */
+  readonly hosted: () => readonly HostedGroup[];
+}
+
+/** A replica as collection and admission see it. */
+const storedGroup = ({ groupId, executor, raft, stateMachine, store }: HostedGroup): GcGroup => ({
+  groupId,
+  executor,
+  stateMachine,
+  store,
+  isServing: executor.isServing,
+  status: () => raft.status(),
+});
+
+/** See the top of the file. Made before the network starts: its parts register their handlers. */
+export class LifeCycle {
+  readonly admission: NodeAdmission;
+  private readonly options: LifeCycleOptions;
+  private collection: NodeGc | undefined;
+
+  constructor(options: LifeCycleOptions) {
+    const { network, clock, scheduler, parts } = options;
+    this.options = options;
+    const groups = this.groups;
+    this.admission = new NodeAdmission({
+      network,
+      groups,
+      machine: parts.machine ?? {},
+      clock,
+      scheduler,
+      ...parts.space,
+    });
+  }
+
+  private readonly groups = (): GcGroup[] => this.options.hosted().map(storedGroup);
+
+  /** What there is only once the key-value layer and the catalog are; before the network starts. */
+  join(kv: Pick<KvService, 'forward' | 'onForward'>, catalog: CatalogClient): void {
+    const { options, groups, admission } = this;
+    this.collection = new NodeGc({
+      ...options,
+      nodeId: options.network.self,
+      kv,
+      catalog,
+      groups,
+      times: options.parts.gc ?? {},
+      isUrgent: () => admission.isOverhangUrgent,
+    });
+  }
+
+  /** How this node lets go of the past. */
+  get gc(): NodeGc {
+    assert(this.collection !== undefined, 'collection is there once the catalog is');
+    return this.collection;
+  }
+
+  /** Asked by a store that a full disk keeps waiting. */
+  readonly hasSpace = (): Promise<boolean> => this.admission.hasSpace();
+
+  /** The admission of a group. */
+  readonly admissionOf = (group: GroupId) => this.admission.of(group);
+
+  start(): void {
+    this.gc.start();
+    this.admission.start();
+  }
+
+  /** Settles when nothing of it is under way. */
+  async stop(): Promise<void> {
+    this.admission.stop();
+    await this.gc.stop();
+  }
+}
