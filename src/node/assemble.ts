@@ -284,12 +284,7 @@ export async function assembleNode(parts: NodeParts): Promise<AssembledNode> {
   const routes = new RouteEngine(0);
   const recorder = new LoadRecorder({ routes, clock, seed: self });
   const hlc = new Hlc(clock);
-  const lifeCycle = new LifeCycle({
-    ...parts,
-    parts,
-    hosted: () => host.all(),
-    onError: onBackgroundError,
-  });
+  const lifeCycle = new LifeCycle(parts, () => host.all());
   const kv = createKvService({
     onLockMet: (group, lock) => resolver.onLockMet(group, lock),
     routes,

@@ -23,12 +23,12 @@ export interface LifeCycleParts {
   readonly space?: Pick<NodeAdmissionOptions, 'reserveBytes' | 'overhangBytes'>;
 }
 
+/** What a node is made of, as far as it is needed here. */
 export interface LifeCycleOptions
-  extends Pick<NodeGcOptions, 'incarnation' | 'clock' | 'scheduler' | 'random' | 'retentionMs' | 'onError'> {
+  extends LifeCycleParts,
+    Pick<NodeGcOptions, 'incarnation' | 'clock' | 'scheduler' | 'random' | 'retentionMs'> {
   readonly network: PeerNetwork;
-  readonly parts: LifeCycleParts;
-  /** Replicas here. */
-  readonly hosted: () => readonly HostedGroup[];
+  readonly onBackgroundError: (error: unknown) => void;
 }
 
 /** A replica as collection and admission see it. */
@@ -45,23 +45,16 @@ const storedGroup = ({ groupId, executor, raft, stateMachine, store }: HostedGro
 export class LifeCycle {
   readonly admission: NodeAdmission;
   private readonly options: LifeCycleOptions;
+  private readonly groups: () => GcGroup[];
   private collection: NodeGc | undefined;
 
-  constructor(options: LifeCycleOptions) {
-    const { network, clock, scheduler, parts } = options;
+  /** @param hosted replicas here */
+  constructor(options: LifeCycleOptions, hosted: () => readonly HostedGroup[]) {
+    const { network, clock, scheduler, machine = {}, space } = options;
     this.options = options;
-    const groups = this.groups;
-    this.admission = new NodeAdmission({
-      network,
-      groups,
-      machine: parts.machine ?? {},
-      clock,
-      scheduler,
-      ...parts.space,
-    });
+    this.groups = () => hosted().map(storedGroup);
+    this.admission = new NodeAdmission({ network, groups: this.groups, machine, clock, scheduler, ...space });
   }
-
-  private readonly groups = (): GcGroup[] => this.options.hosted().map(storedGroup);
 
   /** What there is only once the key-value layer and the catalog are; before the network starts. */
   join(kv: Pick<KvService, 'forward' | 'onForward'>, catalog: CatalogClient): void {
@@ -72,7 +65,8 @@ export class LifeCycle {
       kv,
       catalog,
       groups,
-      times: options.parts.gc ?? {},
+      times: options.gc ?? {},
+      onError: options.onBackgroundError,
       isUrgent: () => admission.isOverhangUrgent,
     });
   }
