@@ -97,7 +97,7 @@ describe('a running cluster', () => {
   before(async () => {
     cluster = await TestCluster.start();
     const client = cluster.client(1);
-    for (let at = 0; at < 200; at++) await client.set(`user:${at}`, SECRET);
+    await Promise.all(Array.from({ length: 200 }, (_, at) => client.set(`user:${at}`, SECRET)));
     await client.mset('{a}1', SECRET, 'another', SECRET);
     await client.get('user:1');
     await client.call('hget', 'user:1').catch(() => undefined);
