@@ -42,6 +42,6 @@ export function changeLogLevel(
   if (level === undefined || level === before) return { level: before, before };
   if (!LOG_LEVELS.includes(level)) throw new AdminError('INVALID_ARGUMENT', `there is no level '${level}'`);
   logger.level = level;
-  logger.info({ before, level }, 'an operator has changed what is logged');
+  logger.info({ from: before, to: level }, 'an operator has changed what is logged');
   return { level, before };
 }
