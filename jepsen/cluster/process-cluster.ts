@@ -3,7 +3,7 @@
  * file for each node's clock and disk.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
-import { closeSync, mkdirSync, openSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { closeSync, mkdirSync, openSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Random } from '../../src/platform/index.ts';
@@ -29,6 +29,8 @@ interface NodeState {
   child: ChildProcess | undefined;
   /** The harness is ending it, or gave it a disk on which it must stop. */
   mayEnd: boolean;
+  /** Its data folder is being deleted: it must not start. */
+  isEmptied: boolean;
   paused: boolean;
   clockOffsetMs: number;
   diskFault: DiskFault | undefined;
@@ -109,6 +111,7 @@ export class ProcessCluster implements TestCluster {
         logPath: join(folder, 'node.log'),
         child: undefined,
         mayEnd: false,
+        isEmptied: false,
         paused: false,
         clockOffsetMs: 0,
         diskFault: undefined,
@@ -152,7 +155,7 @@ export class ProcessCluster implements TestCluster {
 
   async start(node: NodeNumber): Promise<void> {
     const state = this.state(node);
-    if (state.child !== undefined) return;
+    if (state.child !== undefined || state.isEmptied) return;
     this.writeControl(state);
     const log = openSync(state.logPath, 'a');
     const environment: NodeJS.ProcessEnv = { ...process.env, KVORUM_FAULT_CONTROL: state.controlPath };
@@ -172,6 +175,25 @@ export class ProcessCluster implements TestCluster {
     });
     state.child = child;
     state.paused = false;
+  }
+
+  async empty(node: NodeNumber): Promise<void> {
+    const state = this.state(node);
+    const config = JSON.parse(readFileSync(state.configPath, 'utf8')) as { dataFolder: string };
+    // Whoever starts it meanwhile starts it empty.
+    writeFileSync(state.configPath, JSON.stringify({ ...config, join: true }, undefined, 2));
+    state.isEmptied = true;
+    try {
+      await this.end(state, 'SIGKILL');
+      rmSync(config.dataFolder, { recursive: true, force: true });
+    } finally {
+      state.isEmptied = false;
+    }
+    await this.start(node);
+  }
+
+  peerAddress(node: NodeNumber): string {
+    return this.adminAddress(node);
   }
 
   async kill(node: NodeNumber): Promise<void> {

@@ -250,10 +250,10 @@ export const mutants: readonly Mutant[] = [
     ],
     workload: 'set',
     nemeses: ['membership-empty-voter'],
-    seconds: 25,
+    seconds: 30,
     rate: 300,
     concurrency: 20,
-    faultSeconds: 4,
+    faultSeconds: 6,
   },
   {
     name: 'forgetful-sessions',

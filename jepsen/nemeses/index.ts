@@ -2,6 +2,7 @@
 import type { Nemesis } from '../types.ts';
 import { clockJump, clockSkew } from './clock.ts';
 import { diskFull, diskSyncError } from './disk.ts';
+import { membershipChurn, membershipEmptyVoter } from './membership.ts';
 import { lossyNetwork, slowNetwork } from './network.ts';
 import { bridge, deafLeader, halves, isolateLeader, muteLeader, oneWay, randomPartition } from './partitions.ts';
 import { killAll, killLeader, killRandom, pauseLeader, pauseRandom } from './processes.ts';
@@ -31,10 +32,15 @@ export const nemeses: readonly Nemesis[] = [
   transferLeader,
   transferLateLeader,
   routeShuffle,
+  // Last, so that it is healed when everything else is: it repairs what needs a majority.
+  membershipEmptyVoter,
+  membershipChurn,
 ];
 
-/** Faults that any cluster can meet; ranges move only where there are several groups. */
-const EVERYWHERE: readonly string[] = nemeses.filter((nemesis) => nemesis !== routeShuffle).map(({ name }) => name);
+/** Faults that any cluster can meet beside others; ranges move only where there are several groups. */
+const EVERYWHERE: readonly string[] = nemeses
+  .filter((nemesis) => nemesis !== routeShuffle && nemesis !== membershipEmptyVoter)
+  .map(({ name }) => name);
 
 /** Short names for families of faults, as `--nemesis` takes them. */
 export const nemesisFamilies: Readonly<Record<string, readonly string[]>> = {
@@ -54,6 +60,7 @@ export const nemesisFamilies: Readonly<Record<string, readonly string[]>> = {
   transfer: ['transfer-leader', 'transfer-late-leader'],
   disk: ['disk-full', 'disk-sync-error'],
   routes: ['route-shuffle'],
+  membership: ['membership-churn', 'membership-empty-voter'],
 };
 
 /**
