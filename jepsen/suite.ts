@@ -22,7 +22,7 @@ export const quickSuite: readonly SuiteEntry[] = [
   {
     workload: 'set',
     nemeses: ['kill-leader', 'membership-churn'],
-    seconds: 20,
+    seconds: 14,
     overlap: 2,
     groups: 1,
     faultSeconds: 6,
