@@ -1,5 +1,6 @@
 /** Reads from this node's replica where that can be proved to be right, else from the group's leader. */
 import {
+  type Cancel,
   type Clock,
   type GroupId,
   type HlcTimestamp,
@@ -179,12 +180,19 @@ export class ReplicaReader implements SessionSource {
 
   /** Asks the leader how far the replica has to have come. @returns false when that cannot be said: it is asked for the values */
   private async hearIndex(group: GroupId, minTs: HlcTimestamp | undefined, deadlineMs: Millis): Promise<boolean> {
+    const { readIndex, clock, scheduler } = this.options;
+    let cancel: Cancel = () => undefined;
+    // Others who wait for the same answer may have more time.
+    const isLate = new Promise<false>((resolve) => {
+      cancel = scheduler.after(Math.max(0, deadlineMs - clock.monotonicMs()), () => resolve(false));
+    });
     try {
-      await this.options.readIndex.ask(group, minTs ?? NO_TIME, deadlineMs);
-      return true;
+      return await Promise.race([readIndex.ask(group, minTs ?? NO_TIME, deadlineMs).then(() => true), isLate]);
     } catch (error) {
       if (!(error instanceof KvorumError)) throw error;
       return false;
+    } finally {
+      cancel();
     }
   }
 
