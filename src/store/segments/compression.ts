@@ -5,10 +5,14 @@
 import { constants, zstdCompress, zstdCompressSync, zstdDecompress, zstdDecompressSync } from 'node:zlib';
 
 const LEVEL = 1;
+/** Room for the whole result, so that one trip to the thread pool is enough: each piece of it takes one. */
+const chunkOf = (bytes: number): number => Math.min(64 << 20, Math.max(1024, bytes + (bytes >>> 7) + 128));
+
 /** With the length told, the thread pool and the inline twin write the same header. */
 const settingsFor = (bytes: Buffer) => ({
   params: { [constants.ZSTD_c_compressionLevel]: LEVEL },
   pledgedSrcSize: bytes.length,
+  chunkSize: chunkOf(bytes.length),
 });
 
 /** zstd, level 1. */
@@ -26,8 +30,10 @@ export const pooledCompression: BlockCompression = {
     }),
   expand: (bytes, rawBytes) =>
     new Promise((resolve, reject) => {
-      zstdDecompress(bytes, { maxOutputLength: Math.max(1, rawBytes) }, (error, result) =>
-        error === null ? resolve(result) : reject(error),
+      zstdDecompress(
+        bytes,
+        { maxOutputLength: Math.max(1, rawBytes), chunkSize: chunkOf(rawBytes) },
+        (error, result) => (error === null ? resolve(result) : reject(error)),
       );
     }),
 };
@@ -35,5 +41,6 @@ export const pooledCompression: BlockCompression = {
 /** On the caller's thread, for simulations. */
 export const inlineCompression: BlockCompression = {
   compress: async (bytes) => zstdCompressSync(bytes, settingsFor(bytes)),
-  expand: async (bytes, rawBytes) => zstdDecompressSync(bytes, { maxOutputLength: Math.max(1, rawBytes) }),
+  expand: async (bytes, rawBytes) =>
+    zstdDecompressSync(bytes, { maxOutputLength: Math.max(1, rawBytes), chunkSize: chunkOf(rawBytes) }),
 };

@@ -1,0 +1,321 @@
+/**
+ * `npm run bench:snapshots`: what does it take to bring a new node up to date? A node with state of the wanted size serves a
+ * client while it brings a learner up; the learner is a process of its own, the sender this one. Printed: how long the
+ * learner took and what the client saw meanwhile; what of a transfer that broke was sent again; how soon a node with that state
+ * serves after a restart; and how long the cut held the event loop, in a store that is cut by itself: as time, which a busy
+ * machine spoils, and as processor time of the main thread between two looks at the clock, which it does not.
+ */
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { monitorEventLoopDelay } from 'node:perf_hooks';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import { Command } from 'commander';
+import { Redis } from 'ioredis';
+import { AdminClient } from '../src/adapter/grpc/index.ts';
+import { loadConfig, nodeSettings, toNodeOptions } from '../src/config/index.ts';
+import { type RunningNode, startNode } from '../src/node.ts';
+import { hlcTimestamp, SeededRandom } from '../src/platform/index.ts';
+import { openGroupStore } from '../src/store/index.ts';
+import { freePortRange, Scratch } from './scratch.ts';
+
+const MIB = 1024 * 1024;
+const GROUP = 1;
+const CALL_TIMEOUT_MS = 30_000;
+const CATCH_UP_MS = 600_000;
+const PIPELINE = 256;
+/** Bars for 1 GiB. */
+const LEARNER_BAR_S = 60;
+const RESTART_BAR_S = 10;
+const BLOCK_BAR_MS = 5;
+
+interface SnapshotOptions {
+  readonly mib: string;
+  readonly valueBytes: string;
+  readonly folder?: string;
+  readonly json?: string;
+}
+
+interface Figure {
+  readonly what: string;
+  readonly value: number;
+  readonly unit: string;
+  readonly bar?: { readonly atMost: number };
+}
+
+/** Half of a value is noise, half repeats: compression finds something, as it does in most data. */
+function sampleValue(random: SeededRandom, bytes: number): Buffer {
+  const value = Buffer.alloc(bytes, 'kvorum snapshot ');
+  random.bytes(bytes >>> 1).copy(value);
+  return value;
+}
+
+/** The longest that the event loop was held between two looks at it, a millisecond apart. */
+class LoopWatch {
+  private readonly delay = monitorEventLoopDelay({ resolution: 1 });
+  private readonly timer: NodeJS.Timeout;
+  private lastCpuUs: number;
+  longestCpuMs = 0;
+
+  constructor() {
+    this.delay.enable();
+    this.lastCpuUs = LoopWatch.cpuUs();
+    this.timer = setInterval(() => {
+      const now = LoopWatch.cpuUs();
+      this.longestCpuMs = Math.max(this.longestCpuMs, (now - this.lastCpuUs) / 1000);
+      this.lastCpuUs = now;
+    }, 1);
+  }
+
+  private static cpuUs(): number {
+    const { user, system } = process.threadCpuUsage();
+    return user + system;
+  }
+
+  end(): { readonly longestCpuMs: number; readonly p99Ms: number; readonly longestMs: number } {
+    clearInterval(this.timer);
+    this.delay.disable();
+    const { longestCpuMs, delay } = this;
+    return { longestCpuMs, p99Ms: delay.percentile(99) / 1e6, longestMs: delay.max / 1e6 };
+  }
+}
+
+/** A store that is cut by itself, and built again from the segments. */
+async function measureStore(mib: number, valueBytes: number, scratch: Scratch): Promise<Figure[]> {
+  const random = new SeededRandom(1);
+  const store = await openGroupStore({ location: scratch.newFolder('source') });
+  const keys = Math.ceil((mib * MIB) / valueBytes);
+  for (let at = 0; at < keys; ) {
+    const writer = store.write();
+    const index = store.appliedIndex + 1;
+    for (let left = 64; left > 0 && at < keys; left--, at++) {
+      writer.put(Buffer.from(`key:${String(at).padStart(12, '0')}`), sampleValue(random, valueBytes), ts(index), ts(0));
+    }
+    writer.commit(index);
+    await store.pressure();
+    if (index % 16 === 0) await sleep(0);
+  }
+  await store.flush();
+  // Whatever LevelDB has to tidy up is not the cut's.
+  await sleep(2000);
+  const calm = new LoopWatch();
+  await sleep(2000);
+  const idle = calm.end();
+  const watch = new LoopWatch();
+  const began = { atMs: performance.now(), cpu: process.cpuUsage() };
+  const cut = await store.exportSegments(() => ({}));
+  const cutS = (performance.now() - began.atMs) / 1000;
+  const cutCpu = process.cpuUsage(began.cpu);
+  const held = watch.end();
+  const target = await openGroupStore({ location: scratch.newFolder('target') });
+  const ingestBegan = { atMs: performance.now(), cpu: process.cpuUsage() };
+  const staged = await target.stageImport(cut.manifest);
+  for (const at of staged.missing) await staged.receive(at, cut.frames(cut.manifest.segments[at]!));
+  await staged.finish();
+  await staged.install();
+  const ingestCpu = process.cpuUsage(ingestBegan.cpu);
+  const figures: Figure[] = [
+    { what: 'state', value: mib, unit: 'MiB' },
+    { what: 'segments', value: cut.manifest.segments.length, unit: '' },
+    { what: 'segments, compressed', value: cut.manifest.bytes / MIB, unit: 'MiB' },
+    { what: 'cut', value: cutS, unit: 's' },
+    { what: 'cut, processor time', value: (cutCpu.user + cutCpu.system) / 1e6, unit: 's' },
+    {
+      what: 'loop held by the cut, processor time',
+      value: held.longestCpuMs,
+      unit: 'ms',
+      bar: { atMost: BLOCK_BAR_MS },
+    },
+    { what: 'loop held by the cut, longest delay', value: held.longestMs, unit: 'ms' },
+    { what: 'loop held by the cut, p99 delay', value: held.p99Ms, unit: 'ms' },
+    { what: 'loop held by nothing, longest delay', value: idle.longestMs, unit: 'ms' },
+    { what: 'receive, prove, ingest, swap', value: (performance.now() - ingestBegan.atMs) / 1000, unit: 's' },
+    { what: 'the same, processor time', value: (ingestCpu.user + ingestCpu.system) / 1e6, unit: 's' },
+  ];
+  await cut.close();
+  await store.close();
+  await target.close();
+  return figures;
+}
+
+const ts = (value: number) => hlcTimestamp(BigInt(value));
+
+/** Sets keys one at a time for as long as it may, and keeps how long each took. */
+class Writer {
+  readonly latenciesMs: number[] = [];
+  private readonly client: Redis;
+  private isOver = false;
+  private readonly done: Promise<void>;
+
+  constructor(port: number) {
+    this.client = new Redis(port, '127.0.0.1');
+    this.done = this.run();
+  }
+
+  private async run(): Promise<void> {
+    for (let at = 0; !this.isOver; at++) {
+      const beganMs = performance.now();
+      await this.client.set(`live:${at % 1000}`, String(at));
+      this.latenciesMs.push(performance.now() - beganMs);
+      await sleep(2);
+    }
+  }
+
+  async end(): Promise<void> {
+    this.isOver = true;
+    await this.done;
+    this.client.disconnect();
+  }
+}
+
+function percentile(values: readonly number[], share: number): number {
+  const sorted = values.toSorted((left, right) => left - right);
+  return sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))] ?? Number.NaN;
+}
+
+async function load(port: number, mib: number, valueBytes: number): Promise<void> {
+  const client = new Redis(port, '127.0.0.1');
+  const random = new SeededRandom(2);
+  const keys = Math.ceil((mib * MIB) / valueBytes);
+  for (let at = 0; at < keys; at += PIPELINE) {
+    const batch = client.pipeline();
+    for (let next = at; next < Math.min(keys, at + PIPELINE); next++) {
+      batch.set(`key:${String(next).padStart(12, '0')}`, sampleValue(random, valueBytes));
+    }
+    await batch.exec();
+  }
+  client.disconnect();
+}
+
+/** A node of the cluster as a process of its own. */
+function serveLearner(scratch: Scratch, folder: string, ports: readonly number[], address: string) {
+  return scratch.serve(process.execPath, [
+    fileURLToPath(new URL('../cmd/kvorum.ts', import.meta.url)),
+    'server',
+    ...['--node-id', '2', '--join', '--data-folder', folder, '--members', `1=${address},2=127.0.0.1:${ports[1]}`],
+    ...['--redis-port', String(ports[0]), '--grpc-port', String(ports[1]), '--metrics-port', String(ports[2])],
+  ]);
+}
+
+async function untilCaughtUp(admin: AdminClient): Promise<void> {
+  for (const giveUpMs = performance.now() + CATCH_UP_MS; ; ) {
+    const { groups } = await admin.call('Members', { groups: [GROUP] }, CALL_TIMEOUT_MS);
+    const learner = groups[0]?.members.find((member) => member.nodeId === 2);
+    if (learner !== undefined && learner.state === 'replicate' && learner.lagEntries < 1000) return;
+    if (performance.now() > giveUpMs) throw new Error(`the learner is still ${JSON.stringify(learner)}`);
+    await sleep(100);
+  }
+}
+
+async function measureNodes(mib: number, valueBytes: number, scratch: Scratch): Promise<Figure[]> {
+  const first = await freePortRange(6);
+  const address = `127.0.0.1:${first + 1}`;
+  const flags = {
+    dataFolder: scratch.newFolder('node1'),
+    'redis.port': first,
+    'grpc.port': first + 1,
+    'metrics.port': first + 2,
+    'snapshots.bytesPerSecond': 512 * MIB,
+    members: `1=${address}`,
+  };
+  const options = toNodeOptions(loadConfig(nodeSettings, { flags, environment: {} }).values);
+  let node: RunningNode = await startNode(options, 'bench');
+  scratch.own(() => node.stop());
+  while (!node.readiness().ready) await sleep(20);
+  console.error(`loading ${mib} MiB`);
+  await load(first, mib, valueBytes);
+  const admin = new AdminClient(address);
+  scratch.own(async () => admin.close());
+  const figures: Figure[] = [];
+
+  const learnerFolder = scratch.newFolder('node2');
+  const ports = [first + 3, first + 4, first + 5];
+  let learner = serveLearner(scratch, learnerFolder, ports, address);
+  const calm = new Writer(first);
+  await sleep(3000);
+  await calm.end();
+  console.error('adding a learner');
+  const writer = new Writer(first);
+  const watch = new LoopWatch();
+  const beganMs = performance.now();
+  await admin.call('AddLearner', { groupId: GROUP, nodeId: 2, address: `127.0.0.1:${ports[1]}` }, CALL_TIMEOUT_MS);
+  await untilCaughtUp(admin);
+  const learnerS = (performance.now() - beganMs) / 1000;
+  const held = watch.end();
+  await writer.end();
+  figures.push(
+    { what: 'state to a new learner, while serving', value: learnerS, unit: 's', bar: { atMost: LEARNER_BAR_S } },
+    { what: 'SET meanwhile, p50', value: percentile(writer.latenciesMs, 0.5), unit: 'ms' },
+    { what: 'SET meanwhile, p99', value: percentile(writer.latenciesMs, 0.99), unit: 'ms' },
+    { what: 'SET before, p50', value: percentile(calm.latenciesMs, 0.5), unit: 'ms' },
+    { what: 'SET before, p99', value: percentile(calm.latenciesMs, 0.99), unit: 'ms' },
+    { what: 'loop of the sender, longest delay', value: held.longestMs, unit: 'ms' },
+    { what: 'loop of the sender, processor time', value: held.longestCpuMs, unit: 'ms' },
+  );
+
+  console.error('restarting the learner');
+  await learner.kill('SIGTERM');
+  const learnerMs = performance.now();
+  learner = serveLearner(scratch, learnerFolder, ports, address);
+  await untilServing(ports[0]!);
+  const restartS = (performance.now() - learnerMs) / 1000;
+  figures.push({ what: 'restart until it serves', value: restartS, unit: 's', bar: { atMost: RESTART_BAR_S } });
+  await learner.kill('SIGTERM');
+  await node.stop();
+  node = { ...node, stop: async () => {} };
+  return figures;
+}
+
+async function untilServing(port: number): Promise<void> {
+  const client = new Redis(port, '127.0.0.1', { retryStrategy: () => 20, maxRetriesPerRequest: null });
+  client.on('error', () => {});
+  await client.get('key:000000000000');
+  client.disconnect();
+}
+
+function show(figures: readonly Figure[]): boolean {
+  let isPassed = true;
+  for (const { what, value, unit, bar } of figures) {
+    const verdict =
+      bar === undefined
+        ? ''
+        : value <= bar.atMost
+          ? `  ok (<= ${bar.atMost} ${unit})`
+          : `  NOT <= ${bar.atMost} ${unit}`;
+    if (verdict.includes('NOT')) isPassed = false;
+    console.log(`${what.padEnd(44)} ${value.toFixed(value < 100 ? 2 : 0).padStart(10)} ${unit}${verdict}`);
+  }
+  return isPassed;
+}
+
+async function run(options: SnapshotOptions, scratch: Scratch): Promise<void> {
+  const [mib, valueBytes] = [Number(options.mib), Number(options.valueBytes)];
+  const figures = await measureStore(mib, valueBytes, scratch);
+  figures.push(...(await measureNodes(mib, valueBytes, scratch)));
+  const isPassed = show(figures);
+  if (options.json !== undefined) writeFileSync(join(options.json), JSON.stringify(figures, undefined, 2));
+  if (!isPassed) process.exitCode = 1;
+}
+
+new Command('bench:snapshots')
+  .description('What it takes to bring a new node up to date.')
+  .option('--mib <n>', 'state; the bars are for 1024', '128')
+  .option('--value-bytes <n>', 'length of a value', '1000')
+  .option('--folder <path>', 'where the data goes; its disk is measured')
+  .option('--json <file>', 'write the figures there too')
+  .action(async (options: SnapshotOptions) => {
+    const scratch = new Scratch(options.folder);
+    const clean = (): void => void scratch.clean().then(() => process.exit(130));
+    process.once('SIGINT', clean);
+    try {
+      await run(options, scratch);
+    } finally {
+      await scratch.clean();
+    }
+    process.exit();
+  })
+  .parseAsync()
+  .catch((error: unknown) => {
+    console.error(error);
+    process.exit(1);
+  });
