@@ -2,7 +2,7 @@
 import type { Millis, NodeId, Scheduler } from '../platform/index.ts';
 import type { RaftGroup } from '../raftengine/index.ts';
 import type { GroupStore } from '../store/index.ts';
-import type { GroupAdmission } from './admission/group-admission.ts';
+import type { GroupAdmission } from './admission/index.ts';
 import type { ClockLimits } from './group-clock.ts';
 import type { Hlc } from './hlc.ts';
 import type { GroupStateMachine } from './state-machine.ts';

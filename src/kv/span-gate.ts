@@ -5,7 +5,7 @@
  */
 import { type Access, applySpanCommand, type SpanCommand, type SpanTable } from '../distribution/index.ts';
 import type { HlcTimestamp } from '../platform/index.ts';
-import type { GroupAdmission } from './admission/group-admission.ts';
+import type { GroupAdmission } from './admission/index.ts';
 import { ABSENT } from './entry.ts';
 import { type NotOwnerError, RangeBusyError } from './errors.ts';
 import { LOCAL_END, LOCAL_START, touchesLocal } from './local-keys.ts';

@@ -28,7 +28,6 @@ import type { GroupStore, StoreWriter } from '../store/index.ts';
 import { type Authority, applyFence, type FenceReply, FIRST_AUTHORITY } from './authority.ts';
 import { ABSENT, EntryReader, MutationKind, Opcode, readMark, readPurge } from './entry.ts';
 import { CorruptEntryError } from './errors.ts';
-import { TxnFloor } from './gc/txn-floor.ts';
 import { decodeAppliedMeta, decodeConf, encodeAppliedMeta, encodeConf, MetaName } from './group-meta.ts';
 import { openGroupSnapshot, stageGroupSnapshot } from './group-snapshot.ts';
 import type { ImportOutcome, ImportState, SpanReply } from './move/types.ts';
@@ -38,6 +37,7 @@ import { SpanState } from './span-state.ts';
 import { decodeAuthority, encodeAuthority, readFence, readLease } from './time-entries.ts';
 import { LockTable } from './txn/lock-table.ts';
 import { type TxnAnswer, TxnState } from './txn/txn-state.ts';
+import { TxnFloor } from './txn-floor.ts';
 import { physicalMs } from './types.ts';
 
 /**

@@ -6,7 +6,7 @@
  */
 import type { Clock, GroupId, Millis } from '../../platform/index.ts';
 import type { GroupStore } from '../../store/index.ts';
-import type { WorkUnit } from '../work/runner.ts';
+import type { WorkUnit } from '../work/index.ts';
 
 /** When a store is worth it. */
 export interface CompactionLimits {

@@ -7,7 +7,7 @@ import { isFeatureActive } from '../../distribution/index.ts';
 import type { Clock, GroupId, Millis, NodeId, PeerNetwork, Random, Scheduler } from '../../platform/index.ts';
 import type { CatalogClient } from '../catalog/types.ts';
 import type { KvService } from '../types.ts';
-import { type AttendResult, WorkRunner } from '../work/runner.ts';
+import { type AttendResult, WorkRunner } from '../work/index.ts';
 import { decodeNotes } from './codec.ts';
 import { type CollectableGroup, type CollectorLimits, StoreCollector } from './collector.ts';
 import { type CompactionLimits, compactionWork } from './compaction.ts';

@@ -28,7 +28,7 @@ import {
 } from '../../platform/index.ts';
 import type { CatalogClient } from '../catalog/types.ts';
 import { timestampOfMs } from '../hlc.ts';
-import type { WorkUnit } from '../work/runner.ts';
+import type { WorkUnit } from '../work/index.ts';
 import { decodeNotes, encodeNotes } from './codec.ts';
 import type { GcChannel } from './endpoint.ts';
 import type { HolderBack, SafepointNotes } from './types.ts';

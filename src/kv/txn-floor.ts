@@ -1,10 +1,10 @@
 /**
  * The oldest transactions that may still get locks of a group: replicated, so that every leader refuses the same ones. A group
- * raises it before it says that nothing older is left of its locks; see safepoint.ts.
+ * raises it before it says that nothing older is left of its locks; see gc/safepoint.ts.
  */
-import { type HlcTimestamp, hlcTimestamp } from '../../platform/index.ts';
-import type { GroupStore, StoreWriter } from '../../store/index.ts';
-import { MetaName } from '../group-meta.ts';
+import { type HlcTimestamp, hlcTimestamp } from '../platform/index.ts';
+import type { GroupStore, StoreWriter } from '../store/index.ts';
+import { MetaName } from './group-meta.ts';
 
 const NONE = hlcTimestamp(0n);
 
