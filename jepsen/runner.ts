@@ -223,6 +223,7 @@ export async function runTest(plan: TestPlan, cancel?: AbortSignal): Promise<Fin
   });
   const recorder = new Recorder(archive);
   let lastId = 0;
+  let trouble: unknown;
   const loops = Array.from(
     { length: options.concurrency },
     (_, worker) => new ClientLoop(cluster, workload, recorder, worker, options.concurrency),
@@ -246,7 +247,10 @@ export async function runTest(plan: TestPlan, cancel?: AbortSignal): Promise<Fin
           overlap: options.overlap,
         },
         over.signal,
-      ),
+      ).catch((error: unknown) => {
+        trouble = error;
+        over.abort();
+      }),
       ...loops.map((loop, worker) => {
         const context: WorkloadContext = { worker, random: random.fork(10 + worker), nextId: () => ++lastId };
         return drive(loop, workload, context, meanGapMs, over.signal);
@@ -260,7 +264,7 @@ export async function runTest(plan: TestPlan, cancel?: AbortSignal): Promise<Fin
       await finalPhase(loops, workload);
     } catch (error) {
       // A cluster that will not come back because its nodes give up is a verdict, not trouble of the harness.
-      if (cluster.endedByThemselves().length === 0) throw error;
+      if (cluster.endedByThemselves().length === 0) trouble ??= error;
     }
   } finally {
     for (const loop of loops) loop.close();
@@ -268,6 +272,8 @@ export async function runTest(plan: TestPlan, cancel?: AbortSignal): Promise<Fin
     await archive.closeHistory();
   }
   const result = withEndings(workload.checker.check(recorder.history), cluster.endedByThemselves());
+  // What clients saw is wrong or not, whether or not the cluster came back; only its silence would prove nothing.
+  if (trouble !== undefined && result.valid !== false) throw trouble;
   writeReport(archive, options, recorder.history, result);
   archive.finish(result);
   return { archive, result };
