@@ -1,5 +1,5 @@
 /** Metrics of what replicates and stores: Raft, the log's disk, the network between nodes, the stores. */
-import type { NetworkCounters, TrafficCounters } from '../../platform/index.ts';
+import type { NetworkCounters } from '../../platform/index.ts';
 import { histogram, labelled, type MetricDeclaration, type Sample, single } from './declaration.ts';
 
 const SECONDS = 1 / 1000;
@@ -18,14 +18,8 @@ const ofStreams = (network: NetworkCounters, what: 'Count' | 'Bytes'): Sample[] 
     [[kind, 'received'], traffic[`received${what}`]],
   ]);
 
-const SNAPSHOT_KINDS: ReadonlySet<string> = new Set(['snapshot', 'snapshot-segment']);
-
-/** Bytes of all kinds of streams that carry snapshots. */
-const snapshotBytes = (network: NetworkCounters, of: (traffic: TrafficCounters) => number): number => {
-  let bytes = 0;
-  for (const [kind, traffic] of network.streams) if (SNAPSHOT_KINDS.has(kind)) bytes += of(traffic);
-  return bytes;
-};
+/** Kind of the streams that carry copies of groups. */
+const SNAPSHOT = 'snapshot';
 
 const RAFT: readonly MetricDeclaration[] = [
   single(
@@ -67,8 +61,8 @@ const RAFT: readonly MetricDeclaration[] = [
     ],
   ),
   labelled('counter', 'kvorum_raft_snapshot_bytes_total', 'Bytes of snapshots', ['direction'], ({ network }) => [
-    [['sent'], snapshotBytes(network, ({ sentBytes }) => sentBytes)],
-    [['received'], snapshotBytes(network, ({ receivedBytes }) => receivedBytes)],
+    [['sent'], network.streams.get(SNAPSHOT)?.sentBytes ?? 0],
+    [['received'], network.streams.get(SNAPSHOT)?.receivedBytes ?? 0],
   ]),
   single(
     'counter',
