@@ -22,6 +22,8 @@ const READS: ReadonlySet<keyof AdminCalls> = new Set([
   'ListSettings',
   'ListFeatures',
   'Balance',
+  'Gc',
+  'RunGc',
   'Replace',
   'Doctor',
   'Time',

@@ -448,6 +448,7 @@ export async function assembleNode(parts: NodeParts): Promise<AssembledNode> {
     network,
     routes,
     catalog,
+    ...lifeCycle.join(kv, catalog),
     balance: (timeoutMs) => catalog.balance(timeoutMs),
     txns: txnClient,
     oracleStatus: (group) => oracleChannel.status(group),
@@ -457,7 +458,6 @@ export async function assembleNode(parts: NodeParts): Promise<AssembledNode> {
     maxPromoteLag: engine.limits.maxPromoteLag,
     knownNodes: () => parts.members.map((member) => ({ nodeId: nodeId(member.nodeId), address: member.address })),
   });
-  lifeCycle.join(kv, catalog);
   const moves = new MoveDriver({
     source: catalogLeader,
     catalog,

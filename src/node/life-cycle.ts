@@ -57,7 +57,7 @@ export class LifeCycle {
   }
 
   /** What there is only once the key-value layer and the catalog are; before the network starts. */
-  join(kv: Pick<KvService, 'forward' | 'onForward'>, catalog: CatalogClient): void {
+  join(kv: Pick<KvService, 'forward' | 'onForward'>, catalog: CatalogClient): { readonly gc: NodeGc } {
     const { options, groups, admission } = this;
     this.collection = new NodeGc({
       ...options,
@@ -69,6 +69,7 @@ export class LifeCycle {
       onError: options.onBackgroundError,
       isUrgent: () => admission.isOverhangUrgent,
     });
+    return { gc: this.collection };
   }
 
   /** How this node lets go of the past. */

@@ -365,6 +365,20 @@ describe('raftadmin', () => {
     assert.equal((await admin('balance sideways')).code, 2);
   });
 
+  test('gc shows the safepoint and who holds it back, makes a round, and sets the retention', async () => {
+    const { out, err } = await admin('gc');
+    assert.match(out, /^ *2 +2023-11-14 21:56:40Z +pending$/m);
+    assert.match(out, /^ *1 +1 +1 +1\.0 MiB +12 versions +2023-11-14 22:05:00Z \(backup\)$/m);
+    assert.match(err, /safepoint 2023-11-14 22:13:20Z, raised .*kept for 30m00s/);
+    assert.match(err, /held back by group 2: a lock/);
+    assert.equal(JSON.parse((await admin('gc -w json')).out).retentionMs, 1_800_000);
+    assert.match((await admin('gc run')).out, /^the safepoint is 2023-11-14 22:13:20Z/);
+    assert.equal((await admin('gc retention')).out, 'the past is kept for 30m00s\n');
+    assert.match((await admin('gc retention 10m')).out, /^the past is kept for 10m00s, from the next round on/);
+    assert.deepEqual(lastCall(), ['setSetting', 'gc.retentionMs', '600000']);
+    assert.equal((await admin('gc retention soon')).code, 2);
+  });
+
   test('balance shows the rules, what they did, and who does background work', async () => {
     const { out } = await admin('balance');
     assert.match(out, /^balance\.leaders +on +12s +idle leaders are even$/m);

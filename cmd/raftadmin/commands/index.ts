@@ -3,6 +3,7 @@ import type { Command } from 'commander';
 import type { Declare } from '../session.ts';
 import { addBalanceCommands } from './balance.ts';
 import { addDoctorCommand } from './doctor.ts';
+import { addGcCommands } from './gc.ts';
 import { addGroupCommands } from './groups.ts';
 import { addLogLevelCommand } from './log-level.ts';
 import { addMembershipCommands } from './membership.ts';
@@ -29,6 +30,7 @@ export const COMMANDS: readonly AddCommands[] = [
   addSwitchCommands,
   addLogLevelCommand,
   addBalanceCommands,
+  addGcCommands,
   addTsoCommand,
   addTxnCommands,
   addUnsafeRecoverCommand,

@@ -6,6 +6,8 @@ import type {
   ClusterStatus,
   DoctorReport,
   FeatureView,
+  GcRunResult,
+  GcView,
   GroupMembers,
   GroupView,
   HealthReport,
@@ -56,6 +58,8 @@ export interface AdminCalls {
   readonly ListFeatures: [request: object, reply: { readonly features: readonly FeatureView[] }];
   readonly ActivateFeature: [request: requests.ActivateFeatureRequest, reply: FeatureView];
   readonly Balance: [request: object, reply: BalanceView];
+  readonly Gc: [request: object, reply: GcView];
+  readonly RunGc: [request: object, reply: GcRunResult];
   readonly Replace: [request: requests.ReplaceRequest, reply: ReplaceStatus];
   readonly Doctor: [request: object, reply: DoctorReport];
   readonly Time: [request: object, reply: TsoReport];

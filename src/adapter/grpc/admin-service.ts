@@ -131,6 +131,8 @@ class BackedAdminService implements AdminService {
         backend.activateFeature(name, timeoutMs),
       ),
       Balance: unary((_, timeoutMs) => backend.balance(timeoutMs)),
+      Gc: unary((_, timeoutMs) => backend.gc(timeoutMs)),
+      RunGc: unary((_, timeoutMs) => backend.runGc(timeoutMs)),
 
       Replace: unary<requests.ReplaceRequest>(({ dead, successor, ...rest }, timeoutMs) =>
         backend.replace({ ...rest, dead: node(dead), successor: node(successor) }, timeoutMs),

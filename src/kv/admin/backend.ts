@@ -3,6 +3,7 @@ import type { ClusterDocument, GroupRow } from '../../distribution/index.ts';
 import { type GroupId, type Millis, type NodeId, nodeId } from '../../platform/index.ts';
 import type { BalanceStatus } from '../balance/types.ts';
 import type { CatalogClient } from '../catalog/types.ts';
+import { type GcRunResult, type GcView, gcView, type NodeGc } from '../gc/index.ts';
 import type { OracleStatus } from '../oracle/codec.ts';
 import type { TxnClient } from '../txn/types.ts';
 import type { KvService } from '../types.ts';
@@ -65,6 +66,7 @@ export interface AdminBackendOptions extends Omit<AdminAgentOptions, 'kv'> {
   readonly catalog: CatalogClient;
   /** How the rules of balancing stand where the catalog is led. */
   readonly balance: (timeoutMs: Millis) => Promise<BalanceStatus>;
+  readonly gc: Pick<NodeGc, 'status' | 'runNow'>;
   readonly txns: TxnClient;
   readonly oracleStatus: (group: GroupId) => Promise<OracleStatus>;
   readonly catalogGroup: GroupId;
@@ -447,6 +449,15 @@ class ClusterBackend implements AdminBackend {
     const { catalog, balance } = this.options;
     const [status, { work }] = await Promise.all([balance(timeoutMs), catalog.document(timeoutMs)]);
     return balanceView(status, work);
+  }
+
+  async gc(timeoutMs: Millis): Promise<GcView> {
+    return gcView(await this.options.gc.status(timeoutMs));
+  }
+
+  async runGc(timeoutMs: Millis): Promise<GcRunResult> {
+    const result = await this.options.gc.runNow(timeoutMs / 2);
+    return { result, status: await this.gc(timeoutMs / 2) };
   }
 
   // --- longer work -------------------------------------------------------------------------------------------------

@@ -2,7 +2,9 @@
  * What operators ask of a cluster, as plain values: the shapes here are those of `proto/kvorum.proto`, so that the gRPC
  * adapter passes them on as they are. Any node answers for the whole cluster.
  */
+
 import type { GroupId, LogIndex, Millis, NodeId, Term } from '../../platform/index.ts';
+import type { GcRunResult, GcView } from '../gc/index.ts';
 import type {
   DoctorReport,
   RecoverRequest,
@@ -399,6 +401,10 @@ export interface AdminBackend {
   activateFeature(name: string, timeoutMs: Millis): Promise<FeatureView>;
   /** How the rules of balancing stand where they are asked, and units of background work. */
   balance(timeoutMs: Millis): Promise<BalanceView>;
+  /** How the cluster lets go of the past. */
+  gc(timeoutMs: Millis): Promise<GcView>;
+  /** Makes a round of the safepoint now and begins passes over all stores. */
+  runGc(timeoutMs: Millis): Promise<GcRunResult>;
 
   /** Goes on with the replacement of a dead node, or begins it; again and again until it is done. @throws AdminError */
   replace(request: ReplaceRequest, timeoutMs: Millis): Promise<ReplaceStatus>;

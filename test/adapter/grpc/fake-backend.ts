@@ -6,6 +6,8 @@ import type {
   ClusterStatus,
   DoctorReport,
   FeatureView,
+  GcRunResult,
+  GcView,
   GroupMembers,
   GroupView,
   HealthReport,
@@ -175,6 +177,35 @@ export const setting = (name: string, value: string): SettingView => ({
   description: 'splits hot ranges',
   allowed: 'off, observe, on',
 });
+
+const GC: GcView = {
+  safepointMs: 1_700_000_000_000,
+  retentionMs: 1_800_000,
+  raisedAtMs: 1_700_001_800_000,
+  roundAtMs: 1_700_001_800_000,
+  isActive: true,
+  isOverdue: false,
+  holdersBack: [{ who: 'group 2', why: 'a lock of a transaction that is still open' }],
+  groups: [{ groupId: groupId(2), thresholdMs: 1_699_999_000_000, isPending: true, problem: '' }],
+  nodes: [
+    {
+      nodeId: nodeId(1),
+      problem: '',
+      pinMs: 1_699_999_500_000,
+      pinPurpose: 'backup',
+      stores: [
+        {
+          groupId: groupId(2),
+          collectedMs: 1_699_999_000_000,
+          passedAtMs: 1_700_001_000_000,
+          droppedVersions: 12,
+          overhangBytes: 1_048_576,
+          isRunning: true,
+        },
+      ],
+    },
+  ],
+};
 
 const BALANCE: BalanceView = {
   nodeId: nodeId(2),
@@ -451,6 +482,14 @@ export class FakeBackend implements AdminBackend {
 
   balance(): Promise<BalanceView> {
     return this.asked(BALANCE, 'balance');
+  }
+
+  gc(): Promise<GcView> {
+    return this.asked(GC, 'gc');
+  }
+
+  runGc(): Promise<GcRunResult> {
+    return this.asked({ result: 'done', status: GC }, 'runGc');
   }
 
   async replace(request: ReplaceRequest): Promise<ReplaceStatus> {

@@ -157,6 +157,10 @@ export class AdminCluster {
     if (this.catalog.state.meta !== undefined) routes.publish(this.catalog.state.routes);
     const backend = createAdminBackend({
       balance: () => Promise.reject(new Error('nobody balances here')),
+      gc: {
+        status: () => Promise.reject(new Error('nobody collects here')),
+        runNow: () => Promise.reject(new Error('nobody collects here')),
+      },
       oracleStatus: () => Promise.reject(new Error('nobody keeps time here')),
       txns: NO_TRANSACTIONS,
       catalogGroup: groupId(1),
