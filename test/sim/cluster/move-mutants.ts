@@ -31,8 +31,8 @@ export const MOVE_MUTANTS: readonly SimMutant[] = [
     mutations: [
       {
         file: DRIVER,
-        find: "await this.tell(job.src, { kind: 'fence', job: job.id, attempt: job.attempt });",
-        replace: '',
+        find: "const { captured: rest } = await this.tell(job.src, {\n      kind: 'fence',\n      job: job.id,\n      attempt: job.attempt,\n      captured: { from: place.from, maxBytes: this.limits.pageBytes },\n    });",
+        replace: 'const rest: any = undefined;',
       },
       { file: TRANSITIONS, find: "if (own.state !== 'FENCED') return refuse(table, 'NOT_FENCED');", replace: '' },
       {
@@ -61,9 +61,8 @@ export const MOVE_MUTANTS: readonly SimMutant[] = [
     mutations: [
       {
         file: DRIVER,
-        find: 'attempt: job.attempt });\n    const copied = await copyCaptured(this.copying(job));',
-        replace:
-          "attempt: job.attempt });\n    const before: any = await this.options.spans.job(job.dst, job.id);\n    const copied: any = before.imports === undefined ? 'restart' : { bytes: 0, seq: before.imports.seq };",
+        find: 'const copy = copyCaptured(copying, imports, rest).then(',
+        replace: 'const copy = Promise.resolve({ bytes: 0, imports: imports! } as any).then(',
       },
     ],
   },
@@ -140,7 +139,7 @@ export const MOVE_MUTANTS: readonly SimMutant[] = [
     mutations: [
       {
         file: DRIVER,
-        find: "const { outcome, gcThreshold } = await this.tell(src, { kind: 'release', job: id, attempt, dst });",
+        find: "const { outcome, gcThreshold } = await this.options.spans.command(src, { kind: 'release', job: id, attempt, dst });",
         replace:
           "const { gcThreshold, span } = await this.options.spans.job(src, id);\n    const outcome: any = { kind: 'done', span: { minWriteTs: span!.minWriteTs + 1n, epoch: span!.epoch + 1 } };",
       },
