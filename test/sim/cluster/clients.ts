@@ -23,8 +23,8 @@ export interface ClientsOptions {
   readonly clients: number;
   readonly thinkMs: number;
   readonly random: SeededRandom;
-  /** Keys of one transaction have to be put into one slot. */
-  readonly hasRoutes: boolean;
+  /** Keys of one transaction are put into one slot. */
+  readonly areKeysTogether: boolean;
   readonly say: (line: string) => void;
 }
 
@@ -86,11 +86,20 @@ export class WorkloadClients {
     this.clients = Array.from({ length: options.clients }, (_, worker) => new Client(this, worker));
   }
 
-  /** What the workload needs before anything happens. */
+  /** What the workload needs before anything happens; until it succeeds, since doing it twice changes nothing. */
   async setup(): Promise<void> {
-    const connection = await this.options.nodes[0]!.connect();
-    await this.workload.setup?.(this.clientOf(connection));
-    connection.disconnect();
+    for (;;) {
+      try {
+        const connection = await this.options.nodes[0]!.connect();
+        await this.workload.setup?.(this.clientOf(connection));
+        connection.disconnect();
+        return;
+      } catch (error) {
+        if (error instanceof TypeError) throw error;
+        this.options.say(`${this.workload.name} is not set up: ${(error as Error).message}`);
+        await this.options.simulation.delay(FAILED_THINK_MS, 'set up again');
+      }
+    }
   }
 
   start(): void {
@@ -99,7 +108,7 @@ export class WorkloadClients {
       this.clients.map((client, worker) =>
         this.drive(
           client,
-          { random: random.fork(worker), nextId: () => ++this.lastId },
+          { random: random.fork(worker), nextId: () => ++this.lastId, worker },
           worker % READER_EVERY === READER_EVERY - 1,
         ),
       ),
@@ -145,8 +154,8 @@ export class WorkloadClients {
   }
 
   clientOf(connection: SimRedis): Redis {
-    const { workload, hasRoutes } = this.options;
-    return asOfficialClient(connection, hasRoutes && TRANSACTIONAL.has(workload) ? workload : undefined);
+    const { workload, areKeysTogether } = this.options;
+    return asOfficialClient(connection, areKeysTogether && TRANSACTIONAL.has(workload) ? workload : undefined);
   }
 
   nodeOf(process: number): ClusterNode {

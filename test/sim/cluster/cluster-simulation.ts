@@ -28,8 +28,6 @@ const POLL_MS = 100;
 /** Databases that workloads use. */
 const COUNTED_DBS = [0, 1];
 const SCAN_COUNT = '1000';
-/** Clocks start up to this far from true time. */
-const MAX_SKEW_MS = 2000;
 
 /** What a run came to; the counts show that it was not idle. */
 export interface RunReport {
@@ -82,7 +80,7 @@ export class ClusterSimulation {
         onViolation: (violation) => this.broken(violation),
         say,
       });
-      node.setClockOffset((random.next() * 2 - 1) * MAX_SKEW_MS);
+      node.setClockOffset((random.next() * 2 - 1) * plan.maxSkewMs);
       this.nodes.push(node);
     }
     this.nemesis = new Nemesis({ simulation, fabric, nodes: this.nodes, groups: () => this.knownGroups(), say });
@@ -99,7 +97,7 @@ export class ClusterSimulation {
           clients: plan.clientsPerWorkload,
           thinkMs: plan.thinkMs,
           random: random.fork(100 + at),
-          hasRoutes: plan.routes !== undefined,
+          areKeysTogether: plan.routes !== undefined && !plan.crossesGroups,
           say,
         }),
     );

@@ -1,7 +1,8 @@
 /**
  * `npm run sim:cluster -- --seeds 500 [--from 1]` runs many seeds and stops at the first that breaks an invariant;
  * `npm run sim:cluster -- --seed 17 --trace` replays one, `--events` adds every event to the trace;
- * `--routes` and `--no-routes` run only seeds in which ranges are on the move, or rest;
+ * `--routes` and `--no-routes` run only seeds in which ranges are on the move, or rest; `--crossing` only such with
+ * transactions over several groups;
  * `npm run sim:cluster -- --minutes 30` goes on for so long; `--data-groups 3` fixes how many groups share the keys;
  * `--jobs 1` runs one seed at a time; without it there are as many as the machine has cores;
  * `npm run sim:cluster -- --mutants` breaks kvorum on purpose, again and again, and shows after how many seeds it is noticed.
@@ -11,7 +12,7 @@ import { availableParallelism } from 'node:os';
 import { parseArgs } from 'node:util';
 import { ClusterSimulation, type RunReport } from './cluster-simulation.ts';
 import { runMutants } from './mutants.ts';
-import { drawPlan, FAULTS, type Plan, type PlanOptions, ROUTE_WORKLOADS } from './plan.ts';
+import { drawPlan, FAULTS, type Plan, type PlanOptions, REPLICA_WORKLOADS, ROUTE_WORKLOADS } from './plan.ts';
 import { runSeeds, type SeedResult } from './seed-pool.ts';
 import { failureOf, shrink } from './shrink.ts';
 
@@ -29,6 +30,7 @@ const { values } = parseArgs({
     nodes: { type: 'string' },
     'data-groups': { type: 'string' },
     routes: { type: 'boolean' },
+    crossing: { type: 'boolean' },
     'duration-ms': { type: 'string' },
     workload: { type: 'string', multiple: true },
     fault: { type: 'string', multiple: true },
@@ -36,7 +38,7 @@ const { values } = parseArgs({
     trace: { type: 'boolean', default: false },
     events: { type: 'boolean', default: false },
     'keep-going': { type: 'boolean', default: false },
-    'no-shrink': { type: 'boolean', default: false },
+    shrink: { type: 'boolean', default: true },
     json: { type: 'boolean', default: false },
     mutants: { type: 'boolean', default: false },
     mutant: { type: 'string', multiple: true },
@@ -59,7 +61,8 @@ const planOptions: PlanOptions = {
   nodes: values.nodes === undefined ? undefined : Number(values.nodes),
   dataGroups: values['data-groups'] === undefined ? undefined : Number(values['data-groups']),
   durationMs: values['duration-ms'] === undefined ? undefined : Number(values['duration-ms']),
-  workloads: oneOfMany('workload', ROUTE_WORKLOADS, values.workload),
+  workloads: oneOfMany('workload', [...ROUTE_WORKLOADS, ...REPLICA_WORKLOADS], values.workload),
+  crossing: values.crossing,
   routes: values.routes,
   faults: oneOfMany('fault', FAULTS, values.fault),
 };
@@ -111,7 +114,7 @@ async function explain(plan: Plan, told: Error): Promise<void> {
   console.log(`seed ${plan.seed} FAILED  ${told.message}`);
   const routes = values.routes === undefined ? '' : values.routes ? '--routes ' : '--no-routes ';
   console.log(`  replay: npm run sim:cluster -- ${routes}--seed ${plan.seed} --trace`);
-  if (values['no-shrink']) return;
+  if (!values.shrink) return;
   const error = await failureOf(plan);
   if (error === undefined) throw new Error(`seed ${plan.seed} does not fail here: not the seed alone decides`);
   const smallest = await shrink({ plan, error });

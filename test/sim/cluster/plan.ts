@@ -73,6 +73,10 @@ export interface Plan {
   readonly kv: Pick<KvServiceOptions, 'limits' | 'maintenance'>;
   readonly gc: GcTimes;
   readonly commandTimeoutMs: number;
+  /** Transactions touch keys wherever they are; otherwise keys of one transaction have one slot. */
+  readonly crossesGroups: boolean;
+  /** Wall clocks start up to this far from true time. */
+  readonly maxSkewMs: number;
   /** Undefined: nobody touches the ranges. */
   readonly routes?: RoutesPlan | undefined;
 }
@@ -83,6 +87,8 @@ export interface PlanOptions {
   readonly durationMs?: number | undefined;
   readonly workloads?: readonly string[] | undefined;
   readonly faults?: readonly FaultKind[] | undefined;
+  /** Whether transactions touch keys of several groups; undefined: the seed decides. */
+  readonly crossing?: boolean | undefined;
   /** Whether ranges are on the move; undefined: the seed decides. */
   readonly routes?: boolean | undefined;
 }
@@ -106,6 +112,15 @@ export const WORKLOADS = [
 /** More workloads of runs in which ranges are on the move. */
 export const ROUTE_WORKLOADS = ['flush', 'scan', ...WORKLOADS] as const;
 
+/**
+ * Groups take timestamps of others from clocks that are so far ahead. By default they refuse what leads by more than half a
+ * second and three windows, so that transactions over several groups wait for clocks like these to be set right.
+ */
+const TOLERATED_SKEW_MS = 21_000;
+
+/** Reads from replicas, which are one more workload of some runs. */
+export const REPLICA_WORKLOADS = ['bounded-reads', 'session-reads'] as const;
+
 /** Those whose transactions touch several keys. */
 export const TRANSACTIONAL: ReadonlySet<string> = new Set([
   'list-append',
@@ -124,7 +139,6 @@ export function drawPlan(seed: number, options: PlanOptions = {}): Plan {
   for (let left = oneOf(1, 2, 2, 3); left > 0; left--) workloads.add(WORKLOADS[random.int(WORKLOADS.length)]!);
   if (workloads.has('list-append')) workloads.delete('append');
   const electionTimeoutMs = oneOf(300, 500, 1000);
-  // A transaction is of one group, so its keys have to be.
   const dataGroups = (options.workloads ?? [...workloads]).some((name) => TRANSACTIONAL.has(name))
     ? oneOf(0, 1)
     : oneOf(0, 1, 2, 3);
@@ -181,12 +195,33 @@ export function drawPlan(seed: number, options: PlanOptions = {}): Plan {
       lookMs: 200,
     },
     commandTimeoutMs: oneOf(1000, 5000),
+    crossesGroups: false,
+    maxSkewMs: 2000,
     faults: [],
   };
   const drawn = { ...plan, faults: drawFaults(random, plan, options.faults) };
   const routes = new SeededRandom(seed).fork(78);
   const isDrawn = routes.next() < 0.5;
-  return (options.routes ?? (isDrawn && options.dataGroups !== 0)) ? withRoutes(drawn, options, routes) : drawn;
+  const placed = (options.routes ?? (isDrawn && options.dataGroups !== 0)) ? withRoutes(drawn, options, routes) : drawn;
+  return withMore(placed, options, new SeededRandom(seed).fork(79));
+}
+
+/** The same plan, perhaps with transactions over several groups, with reads from replicas, and with clocks further apart. */
+function withMore(plan: Plan, options: PlanOptions, random: SeededRandom): Plan {
+  const draws = { crosses: random.next(), groups: 2 + random.int(2), reads: random.next(), skew: random.next() };
+  const isTransactional = plan.workloads.some((name) => TRANSACTIONAL.has(name));
+  const crossesGroups =
+    options.crossing ?? (isTransactional && options.dataGroups === undefined && draws.crosses < 0.5);
+  const kind = REPLICA_WORKLOADS[random.int(REPLICA_WORKLOADS.length)]!;
+  const readsReplicas = options.workloads === undefined && draws.reads < 0.25;
+  return {
+    ...plan,
+    crossesGroups,
+    dataGroups: crossesGroups ? (options.dataGroups ?? Math.max(plan.dataGroups, draws.groups)) : plan.dataGroups,
+    workloads: readsReplicas ? [...plan.workloads, kind] : plan.workloads,
+    maxSkewMs: draws.skew < 0.3 ? 10_000 : plan.maxSkewMs,
+    kv: { ...plan.kv, limits: { ...plan.kv.limits, clock: { maxForwardSkewMs: TOLERATED_SKEW_MS } } },
+  };
 }
 
 /** The same plan with several groups, and ranges that are on the move between them. */

@@ -184,6 +184,7 @@ export function asOfficialClient(client: SimRedis, tag?: string): Redis {
         if (name === 'then') return undefined;
         if (name === 'status') return client.isReady ? 'ready' : 'end';
         if (name === 'multi') return () => chain(client, tag);
+        if (name === 'call') return (...args: Argument[]) => client.command(flatten(args));
         return (...args: Argument[]) => client.command([String(name), ...tagged(flatten(args), tag)]);
       },
     },
