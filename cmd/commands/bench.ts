@@ -2,7 +2,15 @@
 import { type Command, InvalidArgumentError } from 'commander';
 import { CommandFailure } from '../cli/failure.ts';
 import { type Align, formatCount, formatMs, formatTable } from '../cli/table.ts';
-import { type LoadOperation, type LoadResult, type LoadTarget, runLoad } from '../load/index.ts';
+import {
+  type LoadOperation,
+  type LoadResult,
+  type LoadTarget,
+  runLoad,
+  SECURITY_VARIABLES,
+  type SecurityFlags,
+  securityOf,
+} from '../load/index.ts';
 
 const OPERATIONS: readonly LoadOperation[] = ['set', 'get', 'incr'];
 
@@ -14,6 +22,8 @@ Examples:
       pipelined SETs through all three nodes
   kvorum bench --operation incr --keys 1 --json
       one hot counter, figures as JSON
+  kvorum bench --address node1.example:6379 --redis-tls-ca ca.pem --redis-password-file password
+      over TLS, with a password
 
 A latency is that of a whole pipeline. \`npm run bench\` in the sources compares with redis-server and etcd.`;
 
@@ -44,7 +54,7 @@ function parseOperations(text: string): LoadOperation[] {
   });
 }
 
-interface BenchFlags {
+interface BenchFlags extends SecurityFlags {
   readonly address: LoadTarget[];
   readonly operation: LoadOperation[];
   readonly connections: number;
@@ -75,6 +85,17 @@ export function addBenchCommand(program: Command): void {
     .option('-k, --keys <count>', 'keys that are drawn from; 1 makes one hot key', positiveInteger(1e9), 100_000)
     .option('--max-seconds <seconds>', 'longest time for each kind', positiveInteger(86_400), 60)
     .option('--json', 'print the figures as JSON')
+    .option('--redis-password <text>', `password that the nodes ask for (env ${SECURITY_VARIABLES.redisPassword})`)
+    .option('--redis-password-file <file>', `file whose first line it is (env ${SECURITY_VARIABLES.redisPasswordFile})`)
+    .option(
+      '--redis-tls-ca <file>',
+      `authorities (PEM) that certificates of the nodes must lead to; makes it speak TLS (env ${SECURITY_VARIABLES.redisTlsCa})`,
+    )
+    .option(
+      '--redis-tls-cert <file>',
+      `certificate (PEM) that nodes are shown (env ${SECURITY_VARIABLES.redisTlsCert})`,
+    )
+    .option('--redis-tls-key <file>', `private key (PEM) of that certificate (env ${SECURITY_VARIABLES.redisTlsKey})`)
     .addHelpText('after', EXAMPLES)
     .configureHelp({
       optionDescription: (option) => {
@@ -93,9 +114,12 @@ const ALIGNS: readonly Align[] = ['left', 'right', 'right', 'right', 'right', 'r
 
 async function runBench(flags: BenchFlags): Promise<void> {
   const results: Record<string, LoadResult> = {};
+  const security = await securityOf(flags, process.env).catch((error: Error) => {
+    throw new CommandFailure(error.message);
+  });
   for (const operation of flags.operation) {
     try {
-      results[operation] = await runLoad({ ...flags, targets: flags.address, operation });
+      results[operation] = await runLoad({ ...flags, targets: flags.address, operation, security });
     } catch (error) {
       const where = flags.address.map(({ host, port }) => `${host}:${port}`).join(', ');
       throw new CommandFailure(`${operation} on ${where}: ${(error as Error).message}`);

@@ -2,16 +2,12 @@
  * A closed-loop load generator for the Redis protocol: every connection sends `pipeline` commands, waits for all their
  * replies and goes on, the way redis-benchmark does. A latency is that of the whole batch.
  */
-import { connect, type Socket } from 'node:net';
+import type { Socket } from 'node:net';
 import { createHistogram, performance, type RecordableHistogram } from 'node:perf_hooks';
+import { type LoadSecurity, type LoadTarget, openConnection } from './connection.ts';
 import { ReplyScanner } from './reply-scanner.ts';
 
 export type LoadOperation = 'set' | 'get' | 'incr';
-
-export interface LoadTarget {
-  readonly host: string;
-  readonly port: number;
-}
 
 export interface LoadOptions {
   /** Connections are dealt out to these in turn. */
@@ -26,6 +22,8 @@ export interface LoadOptions {
   readonly valueBytes: number;
   /** Keys are drawn from this many; 1 makes one hot key. */
   readonly keys: number;
+  /** Left out: plain text, without a password. */
+  readonly security?: LoadSecurity;
 }
 
 export interface LoadResult {
@@ -105,25 +103,14 @@ function runConnection(run: Run, socket: Socket): Promise<void> {
   });
 }
 
-function open(target: LoadTarget): Promise<Socket> {
-  return new Promise((resolve, reject) => {
-    const socket = connect({ ...target, noDelay: true });
-    socket.once('error', reject);
-    socket.once('connect', () => {
-      socket.off('error', reject);
-      resolve(socket);
-    });
-  });
-}
-
 /**
  * Runs one load to its end.
  * @throws the socket's error when a target cannot be reached or drops a connection
  */
 export async function runLoad(options: LoadOptions): Promise<LoadResult> {
-  const { targets, connections } = options;
+  const { targets, connections, security = {} } = options;
   const opened = await Promise.allSettled(
-    Array.from({ length: connections }, (_, index) => open(targets[index % targets.length]!)),
+    Array.from({ length: connections }, (_, index) => openConnection(targets[index % targets.length]!, security)),
   );
   const sockets = opened.flatMap((outcome) => (outcome.status === 'fulfilled' ? [outcome.value] : []));
   try {

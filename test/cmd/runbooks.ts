@@ -85,7 +85,11 @@ export class RunbookShell {
     // Variables that a block exports hold for those after it, as in one terminal.
     for (const [, name, value] of script.matchAll(/^export (\w+)=(.*)$/gm)) this.environment[name!] = value!;
     const startedMs = performance.now();
-    const child = spawn('bash', ['-euo', 'pipefail', '-c', script], { env: this.environment, cwd: this.folder });
+    const child = spawn('bash', ['-euo', 'pipefail', '-c', script], {
+      env: this.environment,
+      cwd: this.folder,
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
     let output = '';
     for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk) => (output += chunk));
     const timer = setTimeout(() => child.kill('SIGKILL'), STEP_TIMEOUT_MS);

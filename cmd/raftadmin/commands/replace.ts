@@ -68,7 +68,10 @@ export function addReplaceCommand(program: Command, declare: Declare): void {
         await session.confirm(`Node ${dead} is taken out of the cluster for good: ${look.message}.`);
       }
       const status = await untilDone(session, request, flags.waitTimeout);
-      session.outcome(status, `${status.message}, in ${status.groups.length} groups`);
+      session.outcome(
+        status,
+        `${status.message}, in ${status.groups.length} ${status.groups.length === 1 ? 'group' : 'groups'}`,
+      );
     },
   );
 }
