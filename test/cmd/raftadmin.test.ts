@@ -5,50 +5,17 @@ import { after, before, beforeEach, describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import grpc from '@grpc/grpc-js';
 import fc from 'fast-check';
-import { runRaftadmin, type Terminal } from '../../cmd/raftadmin/index.ts';
 import { formatKey, KeyError, parseKey } from '../../cmd/raftadmin/keys.ts';
 import { createProgram } from '../../cmd/raftadmin/program.ts';
 import { formatBytes, formatDuration } from '../../cmd/raftadmin/values.ts';
-import { createAdminService } from '../../src/adapter/grpc/index.ts';
 import { KEYSPACES } from '../../src/adapter/redis/keyspace.ts';
 import { CatalogError } from '../../src/distribution/index.ts';
 import { AdminError } from '../../src/kv/index.ts';
 import { groupId } from '../../src/platform/index.ts';
 import { FakeBackend, job, members, ROUTES, STATUS, slot } from '../adapter/grpc/fake-backend.ts';
+import { Node, type Outcome, run } from './raftadmin-bed.ts';
 
 const PROGRAM = fileURLToPath(new URL('../../cmd/raftadmin.ts', import.meta.url));
-
-interface Outcome {
-  readonly code: number;
-  readonly out: string;
-  readonly err: string;
-}
-
-/** Runs one command line in this process. */
-async function run(
-  args: readonly string[],
-  terminal: Partial<
-    Pick<Terminal, 'env' | 'isInteractive' | 'isScreen' | 'isErrorScreen' | 'interrupted' | 'ask'>
-  > = {},
-): Promise<Outcome> {
-  let [out, err] = ['', ''];
-  const code = await runRaftadmin(args, {
-    env: {},
-    isInteractive: false,
-    isScreen: false,
-    isErrorScreen: false,
-    write: (text) => {
-      out += text;
-    },
-    writeError: (text) => {
-      err += text;
-    },
-    ask: async () => assert.fail('nobody is there to be asked'),
-    interrupted: new AbortController().signal,
-    ...terminal,
-  });
-  return { code, out, err };
-}
 
 /** A port that refuses connections. */
 async function closedPort(): Promise<number> {
@@ -57,28 +24,6 @@ async function closedPort(): Promise<number> {
   const { port } = probe.address() as AddressInfo;
   await new Promise((resolve) => probe.close(resolve));
   return port;
-}
-
-class Node {
-  backend = new FakeBackend();
-  readonly server = new grpc.Server();
-  endpoint = '';
-
-  async start(): Promise<void> {
-    const behind = new Proxy(this.backend, {
-      get: (_, name) => {
-        const { backend } = this;
-        return Reflect.get(backend, name).bind(backend);
-      },
-    });
-    createAdminService(behind).addTo(this.server);
-    const port = await new Promise<number>((resolve, reject) => {
-      this.server.bindAsync('127.0.0.1:0', grpc.ServerCredentials.createInsecure(), (error, bound) =>
-        error === null ? resolve(bound) : reject(error),
-      );
-    });
-    this.endpoint = `127.0.0.1:${port}`;
-  }
 }
 
 describe('raftadmin', () => {

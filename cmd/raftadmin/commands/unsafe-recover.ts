@@ -58,7 +58,9 @@ export function addUnsafeRecoverCommand(program: Command, declare: Declare): voi
 function consequences({ groupId, node, lost, survivors, uncertainEntries }: RecoverResult): string {
   const { lastIndex } = survivors.find(({ nodeId }) => nodeId === node)!;
   const kept =
-    uncertainEntries === 0 ? '' : `, with ${formatCount(uncertainEntries)} entries that nobody knows to be committed`;
+    uncertainEntries === 0
+      ? ''
+      : `, with ${formatCount(uncertainEntries)} ${uncertainEntries === 1 ? 'entry' : 'entries'} that nobody knows to be committed`;
   return (
     `Group ${groupId} goes on with the log of node ${node} up to entry ${formatCount(lastIndex)}${kept}. ` +
     `Acknowledged writes that only node ${lost.join(', ')} had are lost for good, and ` +

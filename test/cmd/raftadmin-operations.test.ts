@@ -1,0 +1,150 @@
+import assert from 'node:assert/strict';
+import { after, before, beforeEach, describe, test } from 'node:test';
+import { AdminError, LeaderUnavailableError } from '../../src/kv/index.ts';
+import { EXAMINATION, FakeBackend, replaceStatus, slot, TXN_ID } from '../adapter/grpc/fake-backend.ts';
+import { Node, type Outcome, run } from './raftadmin-bed.ts';
+
+const ID = TXN_ID.toString('hex');
+
+describe('operators who', () => {
+  const node = new Node();
+  before(() => node.start());
+  after(() => node.server.forceShutdown());
+  beforeEach(() => {
+    node.backend = new FakeBackend();
+  });
+  const admin = (args: string, terminal?: Parameters<typeof run>[1]): Promise<Outcome> =>
+    run(['-e', node.endpoint, ...args.split(' ')], terminal);
+  const calls = (name: string): readonly (readonly unknown[])[] =>
+    node.backend.calls.filter(([method]) => method === name).map(([, ...rest]) => rest);
+
+  test('replace a node say it once, and raftadmin says it until it is done', async () => {
+    node.backend.replacement = [
+      replaceStatus('CHECK', 'member'),
+      replaceStatus('REMOVE', 'member'),
+      replaceStatus('AWAIT_NODE', 'removed'),
+      replaceStatus('CATCH_UP', 'learner'),
+      replaceStatus('DONE', 'done'),
+    ];
+    node.backend.failures.set('replace', []);
+    const { code, out, err } = await admin('replace 3 4 h:1 --yes');
+    assert.equal(code, 0, err);
+    assert.equal(out, 'this is said in DONE, in 1 group\n');
+    assert.match(err, /REMOVE \[\.{24}\] 0 %, 0 of 1 groups/);
+    assert.match(err, /this is said in AWAIT_NODE/);
+    assert.match(err, /CATCH_UP .* 0 of 1 groups, 250 entries behind/);
+    const [look, ...steps] = calls('replace').map(([request]) => request);
+    const request = { dead: 3, successor: 4, address: 'h:1', mayAnswer: false };
+    assert.deepEqual(look, { ...request, isDryRun: true });
+    assert.equal(steps.length, 4);
+    for (const step of steps) assert.deepEqual(step, { ...request, isDryRun: false });
+  });
+
+  test('replace a node are asked first, and may look without doing anything', async () => {
+    node.backend.replacement = [replaceStatus('CHECK', 'member')];
+    const refused = await admin('replace 3 4');
+    assert.equal(refused.code, 2);
+    assert.match(
+      refused.err,
+      /Node 3 is taken out of the cluster for good: this is said in CHECK\. Say --yes to do it/,
+    );
+    const declined = await admin('replace 3 4', { isInteractive: true, ask: async () => 'n' });
+    assert.deepEqual([declined.code, declined.err], [1, 'raftadmin: nothing was done\n']);
+    assert.equal((await admin('replace 3 4 --dry-run')).code, 0);
+    assert.ok(calls('replace').every(([request]) => (request as { isDryRun: boolean }).isDryRun));
+  });
+
+  test('replace a node hear of what does not pass, and wait for what does', async () => {
+    node.backend.failures.set('replace', [new AdminError('NODE_ANSWERS', 'node 3 answers; stop its process first')]);
+    const { code, err } = await admin('replace 3 4 --yes');
+    assert.deepEqual([code, err], [1, 'raftadmin: node 3 answers; stop its process first [NODE_ANSWERS]\n']);
+    // The look works; a step finds no leader for a moment.
+    node.backend.replacement = [replaceStatus('CHECK', 'member'), replaceStatus('DONE', 'done')];
+    const replace = node.backend.replace.bind(node.backend);
+    let fails = 1;
+    node.backend.replace = async (request) => {
+      if (!request.isDryRun && fails-- > 0) throw new LeaderUnavailableError('no leader could be reached in time');
+      return replace(request);
+    };
+    const waited = await admin('replace 3 4 --yes');
+    assert.equal(waited.code, 0, waited.err);
+    assert.match(waited.err, /no leader could be reached/);
+    const impatient = await admin('replace 3 4 --yes --wait-timeout 1ms');
+    assert.equal(impatient.code, 0, 'what is done is done');
+  });
+
+  test('ask the doctor see what each node measured, and what to do', async () => {
+    const well = await admin('doctor');
+    assert.equal(well.code, 0);
+    assert.match(
+      well.out,
+      / 1 {2}0\.1\.0 {4}Node\.js 24\.1\.0 {2}1\.25 ms {2}4\.50 ms +16\.0 GiB +3\.00 ms {2}128 MiB +-3 ms/,
+    );
+    assert.match(well.out, /nothing is wrong/);
+    node.backend.doctorReport = {
+      nodes: [EXAMINATION],
+      problems: [
+        { severity: 'warning', subject: 'node 1', message: 'its disk is slow' },
+        { severity: 'critical', subject: 'group 2', message: 'nobody leads it' },
+      ],
+    };
+    const ill = await admin('doctor');
+    assert.deepEqual([ill.code, ill.err], [1, 'raftadmin: 1 critical problem\n']);
+    assert.match(ill.out, /critical {2}group 2 {2}nobody leads it/);
+    assert.equal(
+      (await admin('doctor -w simple')).out,
+      'warning\tnode 1\tits disk is slow\ncritical\tgroup 2\tnobody leads it\n',
+    );
+    assert.equal(JSON.parse((await admin('doctor -w json')).out).nodes[0].syncMaxMs, 4.5);
+  });
+
+  test('ask for the time see who grants it and how far each group has come', async () => {
+    const { out, err } = await admin('tso');
+    assert.match(out, / 1 {2}group 1 +0 {2}yes +2023-11-14 22:13:20Z {2}2023-11-14 22:13:23Z +-0\.0s {2}yes/);
+    assert.equal(err, 'group 1 shall grant (tso.group)\n');
+  });
+
+  test('look at transactions see ids, ages and keys, and hear which groups did not answer', async () => {
+    const { code, out, err } = await admin('txn list 1 2 -n 5');
+    assert.equal(code, 1);
+    assert.match(
+      out,
+      new RegExp(`${ID} {2}open +13s {2}2023-11-14 22:13:20Z {2}2023-11-14 22:13:30Z \\(over\\) +2 {2}slot:9`),
+    );
+    assert.match(err, /group 7: no leader could be reached\nraftadmin: the locks of 1 groups are not known\n$/);
+    assert.deepEqual(calls('transactions'), [[[1, 2], 5, undefined, undefined]]);
+    const one = await admin(`txn status ${ID} --primary slot:9`);
+    assert.match(one.out, /range +slot:10 +slot:11/);
+    assert.deepEqual(calls('transactions').at(-1), [[], 1, TXN_ID, slot(9)]);
+    assert.equal(JSON.parse((await admin(`txn status ${ID} -w json`)).out).txnId, ID);
+    assert.equal((await admin('txn status 1234')).code, 2);
+  });
+
+  test('end a transaction are asked first', async () => {
+    assert.equal((await admin(`txn resolve ${ID}`)).code, 2);
+    const { code, out } = await admin(`txn resolve ${ID} --yes --force`);
+    assert.deepEqual([code, out], [0, `transaction ${ID} is rolled back; 2 locks ended\n`]);
+    assert.deepEqual(calls('resolveTransaction'), [[TXN_ID, true]]);
+  });
+
+  test('recover a group hear what is lost before they agree', async () => {
+    const refused = await admin('unsafe_recover 2');
+    assert.equal(refused.code, 2);
+    assert.match(
+      refused.err,
+      /Group 2 goes on with the log of node 1 up to entry 1,001, with 1 entry that nobody knows to be committed\. Acknowledged writes that only node 2, 3 had are lost for good.*Say --yes/s,
+    );
+    const look = await admin('unsafe_recover 2 --dry-run');
+    assert.match(look.out, /^node {2}last term {2}last index {2}applied\n {3}1 +7 +1001 +998\n$/);
+    const { code, out, err } = await admin('unsafe_recover 2 --yes');
+    assert.equal(code, 0);
+    assert.match(
+      out,
+      /^group 2 goes on with node 1 alone; written down as recovered\/2; timestamps begin at 2023-11-14 22:13:23Z\n$/,
+    );
+    assert.match(err, /next: replace 2 <new node>/);
+    assert.deepEqual(calls('recover').at(-1), [{ groupId: 2, isDryRun: false, node: 1 }]);
+    const dry = calls('recover').filter(([request]) => (request as { isDryRun: boolean }).isDryRun);
+    assert.equal(dry.length, 3);
+  });
+});
