@@ -19,7 +19,7 @@ const MOVING = 'TRYAGAIN the keys are moving between groups; nothing was changed
 /** Followed by what holds writes back and when to come again. Not one of the prefixes that clients retry by themselves at once. */
 const HELD_BACK = 'BACKPRESSURE';
 
-/** Text of an error reply by stable error code; what is not listed is an internal error. */
+/** Text of an error reply by stable error code; what is not listed is told with its own message. */
 const TEXT_BY_CODE: Readonly<Record<string, string>> = {
   LEADER_UNAVAILABLE: NO_LEADER,
   NOT_LEADER: NO_LEADER,
@@ -44,7 +44,9 @@ export function errorText(error: unknown, isWrite: boolean): string {
   if (error instanceof RedisError) return error.message;
   if (error instanceof KvorumError) {
     if (error.disposition === 'unknown') return isWrite ? UNKNOWN_OUTCOME : NO_LEADER;
-    const text = TEXT_BY_CODE[error.code] ?? `ERR ${error.message}`;
+    // What passes by itself says so, whatever it is: nothing happened.
+    const prefix = error.disposition === 'final' ? 'ERR' : 'TRYAGAIN';
+    const text = TEXT_BY_CODE[error.code] ?? `${prefix} ${error.message}`;
     return text === HELD_BACK ? `${text} ${error.message}` : text;
   }
   return 'ERR internal error; the server log has the details';
