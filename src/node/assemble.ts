@@ -575,7 +575,7 @@ export async function assembleNode(parts: NodeParts): Promise<AssembledNode> {
     storeActivity,
     txnCounters,
     document: () => agent.document,
-    readiness: () => readinessOf({ self, routes, document: agent.document, host }),
+    readiness: () => readinessOf({ self, routes, document: agent.document, host, admissionOf: lifeCycle.admissionOf }),
     status: () => ({ groups: host.all().map(({ raft }) => raft.status()) }),
     async stop() {
       stopFounding();

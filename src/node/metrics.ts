@@ -1,6 +1,7 @@
 /** What a node tells about itself: its layers' counters and states, put together for whoever shows them. */
 import type { GroupFacts, JobFacts, MetricSources } from '../adapter/metrics/index.ts';
 import type { CatalogState } from '../distribution/index.ts';
+import { physicalMs } from '../kv/index.ts';
 import type { Clock, DiskCounters, NetworkCounters } from '../platform/index.ts';
 import type { AssembledNode } from './assemble.ts';
 import type { HostedGroup } from './group-host.ts';
@@ -12,7 +13,10 @@ export interface ProcessCounters extends Pick<MetricSources, 'version' | 'redis'
   readonly clock: Clock;
 }
 
-const factsOf = ({ groupId, raft, executor, stateMachine, store }: HostedGroup): GroupFacts => ({
+const factsOf = (
+  { groupId, raft, executor, stateMachine, store }: HostedGroup,
+  { level, refusals, keyRefusals }: ReturnType<AssembledNode['lifeCycle']['admissionOf']>,
+): GroupFacts => ({
   groupId,
   status: raft.status(),
   executor: executor.stats(),
@@ -20,6 +24,10 @@ const factsOf = ({ groupId, raft, executor, stateMachine, store }: HostedGroup):
   authorityEpoch: stateMachine.authority.epoch,
   locks: stateMachine.locks.size,
   pressures: store.pressures?.(),
+  admissionLevel: level,
+  refusals,
+  keyRefusals,
+  gcThresholdMs: physicalMs(store.gcThreshold),
 });
 
 function jobsOf(state: CatalogState | undefined): readonly JobFacts[] | undefined {
@@ -31,17 +39,21 @@ function jobsOf(state: CatalogState | undefined): readonly JobFacts[] | undefine
 export function metricSources(node: AssembledNode, around: ProcessCounters): MetricSources {
   const { version, redis, grpc, network, logDisk, clock } = around;
   const { current } = node.routes;
+  const { admission } = node.lifeCycle;
   const groups = node.host.all();
   return {
     version,
     nowMs: clock.nowMs(),
     isReady: node.readiness().ready,
-    groups: groups.map(factsOf),
+    groups: groups.map((group) => factsOf(group, node.lifeCycle.admissionOf(group.groupId))),
     awakeGroups: node.engine.awakeGroups,
     engine: node.engine.counters,
     network,
     logDisk,
     store: node.storeActivity,
+    diskFreeBytes: admission.diskSpace?.freeBytes,
+    diskReserveBytes: admission.reserveBytes,
+    overhangLimitBytes: admission.overhangLimitBytes,
     storeLevels: node.storeActivity.levelUse(),
     storeMemoryBytes: node.storeActivity.memoryBytes(),
     // All groups of a node share one clock.

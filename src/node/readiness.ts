@@ -1,7 +1,7 @@
 /** When a node may be given clients. */
 import type { Readiness } from '../adapter/metrics/index.ts';
 import type { ClusterDocument, RouteEngine } from '../distribution/index.ts';
-import type { NodeId } from '../platform/index.ts';
+import type { GroupId, NodeId } from '../platform/index.ts';
 import type { GroupHost, HostedGroup } from './group-host.ts';
 
 export type { Readiness } from '../adapter/metrics/index.ts';
@@ -12,6 +12,8 @@ export interface ReadinessFacts {
   /** Groups that were made while the cluster runs are in it. */
   readonly document: ClusterDocument | undefined;
   readonly host: GroupHost;
+  /** Whether writes of a group are let in, and why not. */
+  readonly admissionOf: (group: GroupId) => { readonly level: string; readonly reason: string };
 }
 
 const MOST_NAMED = 5;
@@ -21,7 +23,7 @@ const MOST_NAMED = 5;
  * disk takes what is written.
  */
 export function readinessOf(facts: ReadinessFacts): Readiness {
-  const details = facts.host.all().map((group) => detailOf(facts.self, group));
+  const details = facts.host.all().map((group) => detailOf(facts, group));
   return { ...verdictOf(facts), details };
 }
 
@@ -44,10 +46,12 @@ function verdictOf({ self, routes, document, host }: ReadinessFacts): Pick<Readi
 }
 
 /** One line about a replica. */
-function detailOf(self: NodeId, { groupId, raft, executor }: HostedGroup): string {
+function detailOf({ self, admissionOf }: ReadinessFacts, { groupId, raft, executor }: HostedGroup): string {
   const { role, leader, leaseRemainingMs, commitIndex, appliedIndex } = raft.status();
   const lag = commitIndex - appliedIndex;
-  const behind = lag > 0 ? `, ${lag} entries to apply` : '';
+  const { level, reason } = admissionOf(groupId);
+  const held = level === 'ok' ? '' : `, writes ${level === 'slow' ? 'slowed' : 'refused'}: ${reason}`;
+  const behind = `${lag > 0 ? `, ${lag} entries to apply` : ''}${held}`;
   if (leader !== self)
     return `group ${groupId}: ${role} of ${leader === undefined ? 'nobody' : `node ${leader}`}${behind}`;
   const lease = leaseRemainingMs > 0 ? 'with a lease' : 'without a lease';

@@ -178,6 +178,25 @@ const STORE: readonly MetricDeclaration[] = [
     ({ store }) => [[[], store.batchMs]],
   ),
   single('counter', 'kvorum_store_write_failures_total', 'Batches that failed', ({ store }) => store.failures),
+  labelled(
+    'gauge',
+    'kvorum_disk_free_bytes',
+    'Free on the data disk, where it can be asked',
+    [],
+    ({ diskFreeBytes }) => (diskFreeBytes === undefined ? [] : [[[], diskFreeBytes]]),
+  ),
+  single(
+    'gauge',
+    'kvorum_disk_reserve_bytes',
+    'Below this much free space writes are refused',
+    ({ diskReserveBytes }) => diskReserveBytes,
+  ),
+  single(
+    'gauge',
+    'kvorum_store_overhang_limit_bytes',
+    'Versions that are not the newest of their key: what there may be on this node',
+    ({ overhangLimitBytes }) => overhangLimitBytes,
+  ),
   single('gauge', 'kvorum_store_databases', 'Databases that are open', ({ store }) => store.levels.size),
   single(
     'gauge',

@@ -3,7 +3,7 @@
  * sums and largest values over all of them stand beside, and alerts rest on those.
  */
 import { Role } from '../../raftengine/index.ts';
-import { labelled, type MetricDeclaration, single } from './declaration.ts';
+import { labelled, type MetricDeclaration, type Sample, single } from './declaration.ts';
 import type { GroupFacts, MetricSources } from './sources.ts';
 
 /** Groups of a node that have series of their own: enough for a dashboard, few enough for a scrape of a thousand nodes. */
@@ -91,6 +91,34 @@ export const GROUP_METRICS: readonly MetricDeclaration[] = [
   ),
   ofNode('kvorum_store_overhang_bytes', 'Versions here that are not the newest of their key', (groups) =>
     sumOf(groups, ({ pressures }) => pressures?.overhangBytes ?? 0),
+  ),
+  labelled(
+    'gauge',
+    'kvorum_admission_groups',
+    'Replicas here by whether writes are let in: ok, slow (at a rate), stop',
+    ['level'],
+    ({ groups }) =>
+      ['ok', 'slow', 'stop'].map(
+        (level): Sample => [[level], groups.filter(({ admissionLevel }) => admissionLevel === level).length],
+      ),
+  ),
+  labelled(
+    'counter',
+    'kvorum_admission_refusals_total',
+    'Writes that were not let in: by the pressure on the group, or by the history of their key',
+    ['cause'],
+    ({ groups }) => [
+      [['pressure'], sumOf(groups, ({ refusals }) => refusals)],
+      [['key'], sumOf(groups, ({ keyRefusals }) => keyRefusals)],
+    ],
+  ),
+  ofNode(
+    'kvorum_store_history_seconds',
+    'Of the groups here: the shortest time back to which old versions are kept; 0 before any was let go of',
+    (groups, { nowMs }) => {
+      const known = groups.filter(({ gcThresholdMs }) => gcThresholdMs > 0);
+      return known.length === 0 ? 0 : (nowMs - largestOf(known, ({ gcThresholdMs }) => gcThresholdMs)) / 1000;
+    },
   ),
   ofNode('kvorum_store_garbage_passes', 'Stores here that are collecting garbage now', (groups) =>
     sumOf(groups, ({ pressures }) => Number(pressures?.isCollecting ?? false)),

@@ -26,6 +26,12 @@ export interface GroupFacts {
   /** Locks of transactions in force. */
   readonly locks: number;
   readonly pressures: StorePressures | undefined;
+  /** Whether writes are let in: `ok`, `slow`, `stop`; and how many were not. */
+  readonly admissionLevel: string;
+  readonly refusals: number;
+  readonly keyRefusals: number;
+  /** What is older may be gone, unix milliseconds; 0 before anything was let go of. */
+  readonly gcThresholdMs: Millis;
 }
 
 /** A move that is not finished, where the catalog is led. */
@@ -47,6 +53,11 @@ export interface MetricSources {
   readonly network: NetworkCounters;
   readonly logDisk: DiskCounters;
   readonly store: StoreActivity;
+  /** The data disk; undefined where it cannot be asked. */
+  readonly diskFreeBytes: number | undefined;
+  /** Kept free of it, and the history that there may be. */
+  readonly diskReserveBytes: number;
+  readonly overhangLimitBytes: number;
   /** Files of all databases by level, and the memory that databases take. */
   readonly storeLevels: readonly LevelUse[];
   readonly storeMemoryBytes: number;

@@ -54,6 +54,10 @@ const group = (id: number, facts: { lag?: number; waiting?: number } = {}): Grou
   authorityEpoch: 0,
   locks: 2,
   pressures: undefined,
+  admissionLevel: 'ok',
+  refusals: 1,
+  keyRefusals: 0,
+  gcThresholdMs: 0,
 });
 
 function sources(groups: readonly GroupFacts[]): MetricSources {
@@ -70,6 +74,9 @@ function sources(groups: readonly GroupFacts[]): MetricSources {
     network: new NetworkCounters(),
     logDisk: new DiskCounters(),
     store: new StoreActivity(),
+    diskFreeBytes: undefined,
+    diskReserveBytes: 0,
+    overhangLimitBytes: 0,
     storeLevels: [],
     storeMemoryBytes: 0,
     clockLeadMs: -20,
