@@ -9,7 +9,7 @@ import type { CatalogClient } from '../catalog/types.ts';
 import type { KvService } from '../types.ts';
 import { type AttendResult, WorkRunner } from '../work/index.ts';
 import { decodeNotes } from './codec.ts';
-import { type CollectableGroup, type CollectorLimits, StoreCollector } from './collector.ts';
+import { type CollectableGroup, type CollectorLimits, DEFAULT_COLLECTOR_LIMITS, StoreCollector } from './collector.ts';
 import { type CompactionLimits, compactionWork } from './compaction.ts';
 import { GcEndpoint } from './endpoint.ts';
 import type { CertifiableGroup } from './group-gc.ts';
@@ -51,6 +51,13 @@ export interface NodeGcOptions {
 }
 
 const LOOK_MS: Millis = 10_000;
+/** Passes over a store come so often in a retention: what waits for one is a part of what the retention keeps anyway. */
+const PASSES = 6;
+const LEAST_PERIOD_MS: Millis = 5_000;
+
+const periodOf = (retentionMs: Millis): Millis =>
+  Math.max(LEAST_PERIOD_MS, Math.min(DEFAULT_COLLECTOR_LIMITS.periodMs, retentionMs / PASSES));
+
 /** The safepoint is overdue when it is older than so many retentions. */
 const OVERDUE = 2;
 
@@ -74,7 +81,7 @@ export class NodeGc {
       clock,
       scheduler,
       random,
-      limits: times.collector ?? {},
+      limits: { periodMs: periodOf(retentionMs), ...times.collector },
       ...(options.isUrgent === undefined ? {} : { isUrgent: options.isUrgent }),
       onError,
     });

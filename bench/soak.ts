@@ -1,0 +1,218 @@
+/**
+ * Whether disk, memory and open files stay bounded under a load that never ends. Run:
+ * `npm run soak -- [--minutes 5] [--clients 16] [--keys 20000] [--bytes 1000] [--retention 20s] [--out soak.svg]`.
+ * Three node processes; clients overwrite the same keys again and again, every second one with a time to live, so that what
+ * is live is bounded and everything else has to go: versions, tombstones, expired keys, log segments, obsolete tables. All
+ * three figures are sampled every few seconds and plotted; the last third of the run must not be above the middle third by
+ * more than a quarter, since what grows without bound keeps growing.
+ */
+import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { parseArgs } from 'node:util';
+import { Redis } from 'ioredis';
+import { formatTable } from '../cmd/cli/table.ts';
+import { LocalCluster } from '../cmd/cluster/index.ts';
+import { clusterSettings, loadConfig, toClusterNodes } from '../src/config/index.ts';
+import { freePortRange, Scratch } from './scratch.ts';
+import { type Panel, plotSvg } from './soak-plot.ts';
+
+const NODES = [1, 2, 3];
+const SAMPLE_MS = 3_000;
+/** What the last third may be above the middle one. */
+const MAX_GROWTH = 1.25;
+const READY_MS = 60_000;
+const LEAST_TTL_MS = 2_000;
+const TTL_SPREAD_MS = 10_000;
+const MIB = 1024 ** 2;
+
+interface Sample {
+  readonly atS: number;
+  readonly diskBytes: number;
+  readonly logBytes: number;
+  readonly rssBytes: number;
+  readonly openFiles: number;
+  readonly writes: number;
+  readonly refusals: number;
+}
+
+/** Bytes that a folder takes, as the file system counts them. Files that go while it looks are nobody's loss. */
+function usedBytes(folder: string): number {
+  let bytes = 0;
+  let entries: string[] = [];
+  try {
+    entries = readdirSync(folder, { recursive: true, encoding: 'utf8' });
+  } catch {
+    return 0;
+  }
+  for (const entry of entries) {
+    try {
+      const facts = statSync(join(folder, entry));
+      if (facts.isFile()) bytes += facts.blocks * 512;
+    } catch {}
+  }
+  return bytes;
+}
+
+/** Resident memory of a process; 0 when it is gone. */
+function residentBytes(pid: number): number {
+  try {
+    return Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1] ?? 0) * 1024;
+  } catch {
+    return 0;
+  }
+}
+
+function openFileCount(pid: number): number {
+  try {
+    return readdirSync(`/proc/${pid}/fd`).length;
+  } catch {
+    return 0;
+  }
+}
+
+/** Clients that overwrite the same keys for ever. */
+class Load {
+  writes = 0;
+  refusals = 0;
+  private isStopped = false;
+  private readonly clients: Redis[];
+  private readonly running: Promise<unknown>;
+  private readonly keys: number;
+  private readonly value: string;
+
+  constructor(ports: readonly number[], clients: number, keys: number, bytes: number) {
+    this.keys = keys;
+    this.value = 'v'.repeat(bytes);
+    this.clients = Array.from({ length: clients }, (_, at) => new Redis(ports[at % ports.length]!, '127.0.0.1'));
+    this.running = Promise.all(this.clients.map((client) => this.run(client)));
+  }
+
+  private async run(client: Redis): Promise<void> {
+    client.on('error', () => undefined);
+    while (!this.isStopped) {
+      const key = Math.floor(Math.random() * this.keys);
+      const ttlMs = Math.floor(LEAST_TTL_MS + Math.random() * TTL_SPREAD_MS);
+      try {
+        // Keys of one half expire unless they are overwritten in time, those of the other half never do.
+        if (key % 2 === 0) await client.set(`soak:${key}`, this.value);
+        else await client.set(`soak:${key}`, this.value, 'PX', ttlMs);
+        this.writes++;
+      } catch {
+        this.refusals++;
+        await delay(100);
+      }
+    }
+  }
+
+  async stop(): Promise<void> {
+    this.isStopped = true;
+    await this.running;
+    for (const client of this.clients) client.disconnect();
+  }
+}
+
+/** The largest of a stretch of samples. */
+const peak = (samples: readonly Sample[], of: (sample: Sample) => number): number => Math.max(...samples.map(of));
+
+interface Figure {
+  readonly name: string;
+  readonly unit: string;
+  readonly of: (sample: Sample) => number;
+}
+
+const FIGURES: readonly Figure[] = [
+  { name: 'disk', unit: 'MiB', of: ({ diskBytes }) => diskBytes / MIB },
+  { name: 'of it log', unit: 'MiB', of: ({ logBytes }) => logBytes / MIB },
+  { name: 'memory', unit: 'MiB', of: ({ rssBytes }) => rssBytes / MIB },
+  { name: 'open files', unit: '', of: ({ openFiles }) => openFiles },
+];
+
+async function main(): Promise<void> {
+  const { values } = parseArgs({
+    options: {
+      minutes: { type: 'string', default: '5' },
+      clients: { type: 'string', default: '16' },
+      keys: { type: 'string', default: '20000' },
+      bytes: { type: 'string', default: '1000' },
+      retention: { type: 'string', default: '20s' },
+      out: { type: 'string', default: 'soak.svg' },
+    },
+  });
+  const durationMs = Number(values.minutes) * 60_000;
+  const scratch = new Scratch();
+  try {
+    const dataFolder = scratch.newFolder('soak');
+    const first = await freePortRange(3 * NODES.length);
+    const flags = {
+      nodes: NODES.length,
+      dataFolder,
+      groups: 3,
+      retentionMs: values.retention,
+      'redis.port': first,
+      'grpc.port': first + NODES.length,
+      'metrics.port': first + 2 * NODES.length,
+    };
+    const settings = loadConfig(clusterSettings, { flags, environment: {} }).values;
+    const cluster = new LocalCluster({
+      nodes: toClusterNodes(settings),
+      onLine: (node, line) => console.log(`n${node} | ${line}`),
+    });
+    scratch.own(() => cluster.stop());
+    cluster.start();
+    await cluster.ready(READY_MS);
+    const ports = NODES.map((_, at) => first + at);
+    const load = new Load(ports, Number(values.clients), Number(values.keys), Number(values.bytes));
+    scratch.own(() => load.stop());
+    const samples: Sample[] = [];
+    const startMs = performance.now();
+    while (performance.now() - startMs < durationMs) {
+      await delay(SAMPLE_MS);
+      const pids = NODES.flatMap((id) => cluster.process(id)?.pid ?? []);
+      const sum = (of: (pid: number) => number): number => pids.reduce((total, pid) => total + of(pid), 0);
+      samples.push({
+        atS: (performance.now() - startMs) / 1000,
+        diskBytes: usedBytes(dataFolder),
+        logBytes: NODES.reduce((total, id) => total + usedBytes(join(dataFolder, `n${id}`, 'log')), 0),
+        rssBytes: sum(residentBytes),
+        openFiles: sum(openFileCount),
+        writes: load.writes,
+        refusals: load.refusals,
+      });
+    }
+    report(samples, values.out);
+  } finally {
+    await scratch.clean();
+  }
+}
+
+/** Prints the table, writes the plot, and fails the process when something grew. */
+function report(samples: readonly Sample[], out: string): void {
+  const third = Math.floor(samples.length / 3);
+  const [middle, last] = [samples.slice(third, 2 * third), samples.slice(2 * third)];
+  const rows = FIGURES.map(({ name, unit, of }) => {
+    const [before, after] = [peak(middle, of), peak(last, of)];
+    return { name, unit, first: of(samples[0]!), before, after, growth: after / Math.max(1, before) };
+  });
+  const { writes, refusals, atS } = samples.at(-1)!;
+  console.log(`${writes} writes in ${atS.toFixed(0)} s (${(writes / atS).toFixed(0)}/s), ${refusals} refused`);
+  const table = rows.map(({ name, unit, first, before, after, growth }) => [
+    unit === '' ? name : `${name}, ${unit}`,
+    ...[first, before, after].map((value) => value.toFixed(0)),
+    growth <= MAX_GROWTH ? 'yes' : `NO: x ${growth.toFixed(2)}`,
+  ]);
+  console.log(
+    formatTable([['three nodes together', 'at first', 'peak of 2nd third', 'peak of 3rd third', 'bounded'], ...table]),
+  );
+  const panels = FIGURES.map(
+    ({ name, unit, of }): Panel => ({
+      title: unit === '' ? name : `${name} (${unit})`,
+      points: samples.map((sample) => [sample.atS, of(sample)]),
+    }),
+  );
+  writeFileSync(out, plotSvg('kvorum under overwrites with times to live', panels));
+  console.log(`plot: ${out}`);
+  if (rows.some(({ growth }) => growth > MAX_GROWTH)) process.exitCode = 1;
+}
+
+await main();
