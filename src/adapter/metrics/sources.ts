@@ -9,10 +9,9 @@ import type {
   TxnCounters,
   WatchStatus,
 } from '../../kv/index.ts';
-import type { DiskCounters, GroupId, Millis, NetworkCounters } from '../../platform/index.ts';
+import type { BucketCounts, DiskCounters, GroupId, Millis, NetworkCounters } from '../../platform/index.ts';
 import type { EngineCounters, GroupStatus } from '../../raftengine/index.ts';
 import type { LevelUse, StoreActivity, StorePressures } from '../../store/index.ts';
-import type { RedisCounters } from '../redis/index.ts';
 import type { GrpcCounters } from './grpc-calls.ts';
 
 /** A replica of this node, as of the scrape. */
@@ -38,6 +37,23 @@ export interface GroupFacts {
 export interface JobFacts {
   readonly phase: string;
   readonly createdMs: Millis;
+}
+
+/** What Redis clients ask and get. */
+export interface RedisFacts {
+  readonly stats: {
+    readonly connectionsReceived: number;
+    readonly connectionsRejected: number;
+    readonly inputBytes: number;
+    readonly outputBytes: number;
+    readonly errorReplies: number;
+  };
+  readonly connections: number;
+  /** Commands that were called, by full name such as `client|setname`. */
+  readonly commands: readonly {
+    readonly name: string;
+    readonly counters: { readonly calls: number; readonly errors: number; readonly latencyMs: BucketCounts };
+  }[];
 }
 
 /** Everything that a scrape reads. */
@@ -72,6 +88,6 @@ export interface MetricSources {
   readonly reads: ReadStats;
   readonly oracle: OracleClientStats;
   readonly shadow: ShadowStats;
-  readonly redis: RedisCounters;
+  readonly redis: RedisFacts;
   readonly grpc: GrpcCounters;
 }

@@ -531,7 +531,6 @@ export class Connection implements LaneOwner, ReroutingHost {
     return this.replyMode === 'off' || this.replyMode === 'skip';
   }
 
-  /** @param command what is booked with the reply; nothing for what was refused before it ran */
   private reserve(command?: ResolvedCommand): number {
     return this.ring.reserve(this.resp, this.isSilent(), command?.counters, this.lastCommandMs);
   }
