@@ -169,8 +169,9 @@ async function scanBySnapshot(world: World, seed: number, reverse: boolean, limi
   const deadlineMs = Number.POSITIVE_INFINITY;
   const snapshot = await snapshots.begin({ consistency: { kind: 'linearizable' }, deadlineMs });
   const keys: string[] = [];
-  for (let start: Buffer = START;
-  let end: Buffer = END; ; ) {
+  let start: Buffer = START;
+  let end: Buffer = END;
+  for (;;) {
     const page = await snapshot.scan({ start, end, limit, reverse }, deadlineMs);
     keys.push(...page.rows.map(({ key }) => key.toString()));
     if (page.next === undefined) return keys;
