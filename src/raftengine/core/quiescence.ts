@@ -11,9 +11,7 @@
  */
 import type { Millis, NodeId, Term } from '../../platform/index.ts';
 import type { Election } from './election.ts';
-import type { Membership } from './membership.ts';
 import type { Outbox } from './outbox.ts';
-import { isJoint } from './quorum.ts';
 import type { RaftLog } from './raft-log.ts';
 import type { ReadRounds } from './read-index.ts';
 import type { Replication } from './replication.ts';
@@ -30,7 +28,6 @@ export interface RestingParts {
   readonly reads: ReadRounds;
   readonly election: Election;
   readonly replication: Replication;
-  readonly membership: Membership;
   readonly transfer: Transfer;
 }
 
@@ -66,12 +63,12 @@ export class Quiescence {
 
   /**
    * Counts ticks of leadership.
-   * @param isUsable the leader has committed in its term, and stays
+   * @param stays the leader is not on its way out
    * @returns whether the next heartbeats offer rest, or the group is at rest from now on
    */
-  tick(count: number, isUsable: boolean, nowMs: Millis, present: PresentNodes): 'awake' | 'offers' | 'rests' {
+  tick(count: number, stays: boolean, nowMs: Millis, present: PresentNodes): 'awake' | 'offers' | 'rests' {
     if (this.quietAfterTicks === 0) return 'awake';
-    if (!isUsable || !this.isSettled(present)) {
+    if (!stays || !this.isSettled(present)) {
       this.noteUnrest();
       return 'awake';
     }
@@ -85,10 +82,10 @@ export class Quiescence {
     return this.isQuiet ? 'rests' : 'offers';
   }
 
+  /** With a log that is applied to its end a leader has committed in its term, and no change of members is under way. */
   private isSettled(present: PresentNodes): boolean {
-    const { log, reads, replication, membership, transfer } = this.parts;
-    const isIdle = log.isSettled() && reads.isIdle() && transfer.target === 0;
-    return isIdle && !membership.isPending() && !isJoint(membership.conf) && replication.isSettled(present);
+    const { log, reads, replication, transfer } = this.parts;
+    return log.isSettled() && reads.isIdle() && transfer.target === 0 && replication.isSettled(present);
   }
 
   /** On a follower that was offered rest. @returns true when it accepts, and rests from now on */

@@ -87,9 +87,9 @@ export class RaftCore {
     this.election = new Election(config, options.random, hardState.term > 0 && !ledItself, options.nowMs);
     this.replication = new Replication(config, this.log, this.outbox, applied.conf);
     this.lease = new Lease(config);
-    const { log, outbox, handed, follower, budget, reads, election, replication, membership, transfer } = this;
+    const { log, outbox, handed, follower, budget, reads, election, replication, transfer } = this;
     this.collector = new ReadyCollector(config, { log, outbox, handed, follower, budget, reads });
-    this.quiescence = new Quiescence(config, { log, outbox, reads, election, replication, membership, transfer });
+    this.quiescence = new Quiescence(config, { log, outbox, reads, election, replication, transfer });
   }
 
   get role(): Role {
@@ -145,8 +145,7 @@ export class RaftCore {
       return;
     }
     this.transfer.tick(count, this.config.electionTimeoutTicks);
-    const isUsable = this.hasCommittedInTerm() && !this.departure.isUnderWay();
-    const rest = this.quiescence.tick(count, isUsable, this.nowMs, present);
+    const rest = this.quiescence.tick(count, !this.departure.isUnderWay(), this.nowMs, present);
     if (isHeartbeatDue && rest !== 'rests') {
       this.replication.heartbeat(this.reads.newestRound, this.nowMs, rest === 'offers');
     }

@@ -94,6 +94,18 @@ test('a follower that is not caught up, or has not applied everything, does not 
   assert.equal(cluster.core(1).isQuiet, false);
 });
 
+test('a leader that has not applied everything does not rest', () => {
+  const cluster = new TestCluster([1, 2, 3], [], REST).elect(1);
+  cluster.node(1).applies = false;
+  cluster.propose(1, 'x');
+  cluster.settle();
+  assert.equal(
+    offersIn(cluster, 30, () => false),
+    0,
+  );
+  assert.equal(cluster.core(1).isQuiet, false);
+});
+
 test('an offer of rest at another index than the end of the log is not accepted', () => {
   const cluster = new TestCluster([1, 2, 3], [], REST).elect(1);
   cluster.write(1, 'x');
@@ -203,4 +215,142 @@ test('a leader at rest that is asked while it is cut off is awake, and steps dow
   cluster.propose(1, 'x');
   cluster.settle().tick(21, [1]);
   assert.equal(cluster.core(1).role, Role.Follower);
+});
+
+/** Counts offers of rest that node 1 makes while time passes and messages for which `loses` says so are lost. */
+function offersIn(cluster: TestCluster, ticks: number, loses: (message: Message) => boolean): number {
+  let offers = 0;
+  cluster.lose = (message) => {
+    if (message.kind === 'heartbeat' && message.from === 1 && message.rest) offers++;
+    return loses(message);
+  };
+  cluster.tick(ticks);
+  cluster.lose = () => false;
+  return offers;
+}
+
+const isAnswer = (message: Message): boolean => message.kind === 'heartbeatResponse';
+
+test('a leader that is on its way out offers no rest', () => {
+  const cluster = new TestCluster([1, 2, 3], [], REST).elect(1).tick(1);
+  cluster.lose = isAnswer;
+  const steps = [{ kind: 'remove' as const, nodeId: nodeId(1) }];
+  cluster.core(1).proposeConfChange({ steps, context: Buffer.alloc(0) }, cluster.nowMs);
+  cluster.settle();
+  assert.equal(cluster.core(1).role, Role.Leader, 'it has yet to tell the others');
+  assert.equal(offersIn(cluster, 9, isAnswer), 0);
+});
+
+test('a leader offers no rest while a read waits', () => {
+  const cluster = new TestCluster([1, 2, 3], [], REST).elect(1).tick(1);
+  cluster.lose = isAnswer;
+  cluster.core(1).readIndex(7, cluster.nowMs);
+  cluster.settle();
+  assert.equal(offersIn(cluster, 9, isAnswer), 0);
+});
+
+test('a leader does not rest while a snapshot is on its way, even to a node that is absent', () => {
+  const cluster = new TestCluster([1, 2, 3], [], REST).elect(1);
+  cluster.isolate(3);
+  for (let count = 0; count < 5; count++) cluster.write(1, `x${count}`);
+  cluster.node(1).log.truncatePrefix(cluster.core(1).lastIndex);
+  cluster.heal();
+  cluster.lose = (message) => message.kind === 'snapshot';
+  cluster.tick(3);
+  assert.ok(
+    cluster
+      .core(1)
+      .status()
+      .progress.some(({ state }) => state === 'snapshot'),
+  );
+  for (let step = 0; step < 9; step++) {
+    cluster.nowMs += 100;
+    for (const id of [1, 2]) cluster.core(id).tick(cluster.nowMs, ids(1, 2));
+    cluster.settle();
+  }
+  assert.equal(cluster.core(1).isQuiet, false);
+});
+
+test('acceptances of an offer that something came after do not put the leader to rest', () => {
+  const cluster = new TestCluster([1, 2, 3], [], REST).elect(1);
+  cluster.lose = (message) => isAnswer(message) && message.from === 3;
+  cluster.tick(8);
+  assert.ok(cluster.core(2).isQuiet && !cluster.core(1).isQuiet, 'node 2 alone has said that it rests');
+  cluster.lose = () => false;
+  cluster.propose(1, 'x');
+  cluster.settle();
+  assert.ok(offersIn(cluster, 8, (message) => message.kind === 'heartbeat' && message.to === 2) > 0);
+  assert.ok(cluster.core(3).isQuiet);
+  assert.equal(cluster.core(1).isQuiet, false, 'node 2 is awake');
+});
+
+test('a leader that was woken heartbeats for a while before it offers rest again', () => {
+  const cluster = resting();
+  cluster.core(1).wake(cluster.nowMs);
+  assert.equal(
+    offersIn(cluster, 1, () => false),
+    0,
+  );
+});
+
+test('what only repeats that a group is at rest wakes nobody; anything else does', () => {
+  const { term, lastIndex } = resting().core(1);
+  const envelope = { groupId: resting().node(1).config.groupId, term };
+  const answer = { ...envelope, from: nodeId(2), to: nodeId(1), sentAtMs: 1 };
+  const acknowledgement = { ...answer, kind: 'appendResponse' as const, index: lastIndex, hintIndex: 0, hintTerm: 0 };
+  const accepted = { ...answer, kind: 'heartbeatResponse' as const, readRound: 0, rest: true };
+  const beat = { ...envelope, from: nodeId(1), to: nodeId(2), kind: 'heartbeat' as const, sentAtMs: 1, readRound: 0 };
+  const stillQuiet = (message: Message): boolean => {
+    const cluster = resting();
+    cluster.deliver(message);
+    return cluster.core(message.to).isQuiet;
+  };
+  assert.ok(stillQuiet({ ...acknowledgement, reject: false }), 'an acknowledgement that a slow disk held back');
+  assert.equal(stillQuiet({ ...acknowledgement, reject: true }), false);
+  assert.ok(stillQuiet(accepted));
+  assert.equal(stillQuiet({ ...accepted, term: term + 1 }), false, 'and this leads no more');
+  assert.ok(stillQuiet({ ...beat, commitIndex: lastIndex, rest: true }));
+  assert.equal(stillQuiet({ ...beat, commitIndex: lastIndex, rest: false }), false);
+  assert.equal(stillQuiet({ ...beat, commitIndex: lastIndex - 1, rest: true }), false);
+});
+
+test('followers that wake together after a long silence do not all stand for election in the next tick', () => {
+  const cluster = resting([1, 2, 3, 4, 5, 6, 7]);
+  cluster.nowMs += 60_000;
+  const others = [2, 3, 4, 5, 6, 7];
+  for (const id of others) cluster.core(id).wake(cluster.nowMs, ids(...others));
+  cluster.collect().splice(0);
+  cluster.nowMs += 100;
+  for (const id of others) cluster.core(id).tick(cluster.nowMs, ids(...others));
+  const standing = others.filter((id) => cluster.core(id).role !== Role.Follower);
+  assert.ok(standing.length <= 3, `${standing.length} of 6`);
+});
+
+test('news of an older beat takes nothing from what a newer one promised', () => {
+  const cluster = resting();
+  cluster.nowMs += 60_000;
+  const { term, lastIndex } = cluster.core(2);
+  cluster.core(2).leaderLived(cluster.nowMs - 200);
+  cluster.core(2).leaderLived(cluster.nowMs - 30_000);
+  const envelope = { groupId: cluster.node(2).config.groupId, from: nodeId(3), to: nodeId(2), term: term + 1 };
+  cluster.deliver({ ...envelope, kind: 'preVote', lastIndex, lastTerm: term, transfer: false });
+  assert.ok(
+    cluster
+      .node(2)
+      .drain()
+      .every(({ kind }) => kind !== 'preVoteResponse'),
+  );
+});
+
+test('a leader at rest has sent nothing that a broken connection could have lost', () => {
+  const cluster = resting();
+  cluster.core(1).reportUnreachable(nodeId(2));
+  assert.ok(cluster.core(1).isQuiet);
+  assert.deepEqual(
+    cluster
+      .core(1)
+      .status()
+      .progress.map(({ state }) => state),
+    ['replicate', 'replicate'],
+  );
 });
