@@ -140,8 +140,28 @@ class World {
     return this.groups.get(to)!;
   }
 
-  driver(isDeposed: () => boolean = () => false, mayBegin: () => boolean = () => true): MoveDriver {
-    const { time, random, client, spans } = this;
+  driver(
+    isDeposed: () => boolean = () => false,
+    mayBegin: () => boolean = () => true,
+    isDead: () => boolean = () => false,
+  ): MoveDriver {
+    const { time, random } = this;
+    /** Whoever is dead asks nothing more and hears of no answer. */
+    const alive = <Client extends object>(client: Client): Client =>
+      new Proxy(client, {
+        get:
+          (target, name) =>
+          async (...question: unknown[]) => {
+            const dead = (): void => {
+              if (isDead()) throw new LeaderUnavailableError('this driver is dead');
+            };
+            dead();
+            const answer: unknown = await (target[name as keyof Client] as (...all: unknown[]) => unknown)(...question);
+            dead();
+            return answer;
+          },
+      });
+    const [client, spans] = [alive(this.client), alive(this.spans)];
     const driver = new MoveDriver({
       source: this.source(isDeposed),
       catalog: client,
@@ -157,8 +177,8 @@ class World {
     return driver;
   }
 
-  write(): void {
-    const key = bytes(String.fromCharCode(0x62 + this.random.int(26)) + this.random.int(3));
+  write(name = String.fromCharCode(0x62 + this.random.int(26)) + this.random.int(3)): void {
+    const key = bytes(name);
     const value = this.random.int(5) === 0 ? undefined : bytes(`v${this.random.int(1000)}`);
     for (const owner of this.groups.values()) {
       if (owner.write(key, value) === undefined) continue;
@@ -287,13 +307,17 @@ describe('A driver of moves', () => {
       const world = new World(100 + stop);
       for (let at = 0; at < 40; at++) world.write();
       let isDeposed = false;
-      const first = world.driver(() => isDeposed);
+      const first = world.driver(
+        () => isDeposed,
+        undefined,
+        () => isDeposed,
+      );
       const count = world.catalog.state.routes.size;
       const job = world.beginMerge()!;
       let steps = 0;
-      // The leader of the catalog dies after so many steps; what it sent may still arrive.
+      // The leader of the catalog dies after so many steps; what it sent still arrives.
       await world.runUntil(
-        () => ++steps > stop * 3 || !world.catalog.state.jobs.has(job.id),
+        () => ++steps > stop * 4 || !world.catalog.state.jobs.has(job.id),
         () => world.write(),
       );
       isDeposed = true;
@@ -311,24 +335,31 @@ describe('A driver of moves', () => {
   });
 
   it('lifts a fence after which the destination is silent, and moves when it is back', async () => {
-    const world = new World(5);
-    for (let at = 0; at < 60; at++) world.write();
-    const driver = world.driver();
-    const { id } = world.begin('x', 3)!;
-    const fenced = (): boolean => world.groups.get(group(2))!.table.spanOf(id)?.state === 'FENCED';
-    await world.runUntil(fenced, () => world.write());
-    world.silent = group(3);
-    await world.runUntil(() => !fenced());
-    assert.ok(world.groups.get(group(2))!.write(bytes('x'), bytes('1')) !== undefined, 'writers go on at the source');
-    world.acknowledged.set('x', [...(world.acknowledged.get('x') ?? []), '1']);
-    world.silent = undefined;
-    await world.runUntil(
-      () => !world.catalog.state.jobs.has(id),
-      () => world.write(),
-    );
-    await driver.stop();
-    world.check();
-    assert.equal(world.catalog.route('x').groupId, group(3));
+    const phases = new Set<string>();
+    for (let seed = 1; seed <= 12; seed++) {
+      const world = new World(seed);
+      for (let at = 0; at < 30; at++) world.write();
+      const driver = world.driver();
+      const { id } = world.begin('x', 3)!;
+      const phase = () => world.catalog.state.jobs.get(id)?.phase;
+      const fenced = (): boolean => world.groups.get(group(2))!.table.spanOf(id)?.state === 'FENCED';
+      // Something is captured between the last round and the fence.
+      await world.runUntil(fenced, () => {
+        if (phase() === 'FENCE') world.write('x');
+      });
+      world.silent = group(3);
+      await world.runUntil(
+        () => !fenced(),
+        () => phases.add(phase()!),
+      );
+      if (world.groups.get(group(2))!.table.check(bytes('x'), 'write').kind === 'owned') world.write('x');
+      world.silent = undefined;
+      await world.runUntil(() => !world.catalog.state.jobs.has(id));
+      await driver.stop();
+      world.check();
+      assert.equal(world.catalog.route('x').groupId, group(3));
+    }
+    assert.ok(phases.has('FENCE') && phases.has('RELEASE'), [...phases].join());
   });
 
   it('undoes a move that is given up before the release', async () => {
