@@ -5,7 +5,7 @@
 import { join } from 'node:path';
 import pino from 'pino';
 import { Registry } from 'prom-client';
-import { createAdminService, createKeyServices } from './adapter/grpc/index.ts';
+import { createAdminService, createKeyServices, createSnapshotService } from './adapter/grpc/index.ts';
 import { countingServer, GrpcCounters, MetricsServer, registerMetrics } from './adapter/metrics/index.ts';
 import { type RedisServer, startRedisServer } from './adapter/redis/index.ts';
 import {
@@ -19,6 +19,7 @@ import {
   storeMemoryBytes,
 } from './config/index.ts';
 import { handOver } from './hand-over.ts';
+import { GroupArchive } from './kv/index.ts';
 import { BackgroundLog, shownBalance, shownError } from './log-facts.ts';
 import {
   activityOf,
@@ -187,6 +188,11 @@ export async function startNode(options: NodeOptions, version: string): Promise<
     const admin = createAdminService(node.admin);
     admin.addTo(services);
     opened.push(async () => admin.close());
+    const snapshots = createSnapshotService(
+      new GroupArchive({ find: (group) => node.host.get(group), nowTs: () => node.kv.nowTs(), clock, scheduler }),
+    );
+    snapshots.addTo(services);
+    opened.push(async () => snapshots.close());
     const keys = createKeyServices({
       kv: node.kv,
       clock,

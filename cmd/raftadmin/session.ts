@@ -26,6 +26,10 @@ export class Session {
   readonly terminal: Terminal;
   readonly cluster: Cluster;
   readonly format: Format;
+  /** What nodes are shown and checked by; undefined: plain text. */
+  readonly certificates: CallerCertificates | undefined;
+  /** Longest time for one answer. */
+  readonly timeoutMs: number;
   private readonly isConfirmed: boolean;
   /** What `progress` drew last. */
   private lastProgress = '';
@@ -34,6 +38,8 @@ export class Session {
   constructor(terminal: Terminal, flags: SharedFlags, certificates: CallerCertificates | undefined) {
     this.terminal = terminal;
     this.format = flags.writeOut;
+    this.certificates = certificates;
+    this.timeoutMs = flags.timeout;
     this.isConfirmed = flags.yes === true;
     this.cluster = new Cluster({
       endpoints: flags.endpoints ?? endpointsOf(terminal),

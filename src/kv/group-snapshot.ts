@@ -88,9 +88,15 @@ export function snapshotFacts(manifest: CopyManifest): SnapshotFacts {
   };
 }
 
+/** What the manifest of a copy of this group says; for `GroupStore.exportSegments`. */
+export const describeGroup =
+  (group: GroupId) =>
+  (meta: MetaOf, index: LogIndex): CopyFacts =>
+    encodeFacts(factsAt(group, index, meta));
+
 /** Cuts a snapshot of a group's store. */
 export async function openGroupSnapshot(store: GroupStore, group: GroupId): Promise<SnapshotReader> {
-  const cut = await store.exportSegments((meta, index) => encodeFacts(factsAt(group, index, meta)));
+  const cut = await store.exportSegments(describeGroup(group));
   const { segments } = cut.manifest;
   const { index, term, conf } = snapshotFacts(cut.manifest);
   return {

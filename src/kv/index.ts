@@ -15,8 +15,16 @@ export {
 export { DEFAULT_PROXY_LIMITS, type ProxyLimits, type ProxyStats } from './forward-types.ts';
 export { forwarded } from './forwarded.ts';
 export * from './gc/index.ts';
+export {
+  type ArchivedGroup,
+  GroupArchive,
+  type GroupArchiveOptions,
+  MomentNotClosedError,
+} from './group-archive.ts';
 export { type ClockLimits, DEFAULT_CLOCK_LIMITS, GroupClock } from './group-clock.ts';
+export { decodeAppliedMeta, encodeAppliedMeta, encodeConf, MetaName } from './group-meta.ts';
 export { GroupRouter, type GroupRouterOptions, type RemoteForm, type RoutingOptions, submit } from './group-router.ts';
+export { type SnapshotFacts, snapshotFacts } from './group-snapshot.ts';
 export { Hlc, MAX_FORWARD_SKEW_MS, timestampOfMs } from './hlc.ts';
 export { DEFAULT_MAINTENANCE, type MaintenanceOptions } from './maintenance.ts';
 export * from './move/index.ts';

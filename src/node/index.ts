@@ -1,4 +1,6 @@
 /** What a node is made of, and the pieces that the process around it shows. */
+
+export * from './archive/index.ts';
 export { type AssembledNode, assembleNode, type NodeParts, type NodeStatus } from './assemble.ts';
 export { examinationOf } from './examination.ts';
 export { GroupHost, type HostedGroup } from './group-host.ts';

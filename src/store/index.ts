@@ -27,8 +27,15 @@ export {
   decodeManifest,
   encodeManifest,
   inlineCompression,
+  type Json,
+  openJson,
+  pooledCompression,
+  readSegment,
   type SegmentEntry,
+  SegmentFolder,
   type StoreCut,
+  sealJson,
+  segmentName,
 } from './segments/index.ts';
 export { SimulatedLevels } from './simulated-level.ts';
 export type * from './types.ts';

@@ -9,6 +9,7 @@ import { addLogLevelCommand } from './log-level.ts';
 import { addMembershipCommands } from './membership.ts';
 import { addReplaceCommand } from './replace.ts';
 import { addRouteCommands } from './routes.ts';
+import { addSnapshotCommands } from './snapshot.ts';
 import { addStatusCommands } from './status.ts';
 import { addSwitchCommands } from './switches.ts';
 import { addTopCommand } from './top.ts';
@@ -31,6 +32,7 @@ export const COMMANDS: readonly AddCommands[] = [
   addLogLevelCommand,
   addBalanceCommands,
   addGcCommands,
+  addSnapshotCommands,
   addTsoCommand,
   addTxnCommands,
   addUnsafeRecoverCommand,

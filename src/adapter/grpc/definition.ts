@@ -8,6 +8,7 @@ export { loadPackage };
 export const ADMIN_SERVICE = 'kvorum.v1.Admin';
 export const RAW_KV_SERVICE = 'kvorum.v1.RawKV';
 export const TRANSACTIONAL_KV_SERVICE = 'kvorum.v1.TransactionalKV';
+export const SNAPSHOTS_SERVICE = 'kvorum.v1.Snapshots';
 
 const definitionOf = (service: string): grpc.ServiceDefinition => loadPackage()[service] as grpc.ServiceDefinition;
 
@@ -19,3 +20,6 @@ export const rawKvDefinition = (): grpc.ServiceDefinition => definitionOf(RAW_KV
 
 /** The methods of the service for transactions, with their codecs. */
 export const transactionalKvDefinition = (): grpc.ServiceDefinition => definitionOf(TRANSACTIONAL_KV_SERVICE);
+
+/** The methods of the service for copies of groups, with their codecs. */
+export const snapshotsDefinition = (): grpc.ServiceDefinition => definitionOf(SNAPSHOTS_SERVICE);

@@ -1,0 +1,12 @@
+export {
+  type Archive,
+  type ArchiveCheck,
+  type ArchivedCopy,
+  ArchiveError,
+  ArchiveWriter,
+  type CopyParts,
+  listArchives,
+  verifyArchive,
+} from './archive-folder.ts';
+export { type RestoreOptions, type RestoreReport, restoreArchive } from './restore.ts';
+export { type SavedCluster, type SaveOptions, saveArchive } from './save.ts';

@@ -1,0 +1,297 @@
+/**
+ * An archive becomes the data folder of a new cluster's node, offline. Every segment is proven; of each group the versions up
+ * to the archive's moment are written to a new store, and nothing of what was under way: no locks, no jobs, no nodes. The new
+ * cluster has its own members, its own life of the node, its own incarnation of the catalog; and its timestamps begin above all
+ * that the old one may have given out. Several members restore the same archive with the same incarnation, each for itself.
+ */
+import { dirname, join } from 'node:path';
+import { counterClassOf, counterRangeOf } from '../../adapter/redis/index.ts';
+import { CATALOG_GROUP } from '../../config/index.ts';
+import {
+  CATALOG_END,
+  CATALOG_START,
+  type CatalogMutation,
+  encodeGroup,
+  encodeMeta,
+  groupKey,
+  loadCatalog,
+  META_KEY,
+  nodeKey,
+  workKey,
+} from '../../distribution/index.ts';
+import {
+  DEFAULT_CLOCK_LIMITS,
+  encodeAppliedMeta,
+  encodeConf,
+  MetaName,
+  physicalMs,
+  snapshotFacts,
+} from '../../kv/index.ts';
+import {
+  type Disk,
+  type GroupId,
+  type HlcTimestamp,
+  hlcTimestamp,
+  type Millis,
+  type NodeId,
+  type Random,
+} from '../../platform/index.ts';
+import { type ConfState, openDataFolder, type SnapshotMeta, WalLogStore } from '../../raftengine/index.ts';
+import {
+  type CopyManifest,
+  CorruptSnapshotError,
+  type GroupStore,
+  openGroupStore,
+  SegmentFolder,
+} from '../../store/index.ts';
+import { type Archive, ArchiveError, groupFolder, readArchive, readGroupManifest } from './archive-folder.ts';
+
+const EMPTY = Buffer.alloc(0);
+const PAGE_BYTES = 1 << 20;
+const FRAME_BYTES = 1 << 20;
+/** Small values of a group that its new life takes over as they are. */
+const KEPT_META = [MetaName.Spans, MetaName.Authority, MetaName.TxnFloor] as const;
+
+export interface RestoreOptions {
+  readonly disk: Disk;
+  readonly random: Random;
+  /** Of this machine; the new incarnation when none is given. */
+  readonly wallMs: Millis;
+  readonly archiveFolder: string;
+  /** Absent or empty. */
+  readonly dataFolder: string;
+  readonly clusterName: string;
+  readonly node: NodeId;
+  /** Voters of every group, this node among them. */
+  readonly members: readonly NodeId[];
+  /** Of the catalog; the same on all members. Undefined: a new one. */
+  readonly incarnation: number | undefined;
+  readonly onGroup?: (group: GroupId, done: number, total: number) => void;
+}
+
+export interface RestoreReport {
+  readonly archive: Archive;
+  readonly incarnation: number;
+  /** Timestamps of the new cluster are above this moment. */
+  readonly floorMs: Millis;
+  readonly rows: number;
+}
+
+/** What every group of the new cluster begins with. */
+interface NewLife {
+  readonly conf: ConfState;
+  readonly at: HlcTimestamp;
+  /** Of what the restore itself writes. */
+  readonly writeTs: HlcTimestamp;
+  readonly ceilingMs: Millis;
+}
+
+/**
+ * Restores an archive.
+ * @throws ArchiveError when the folder is not empty or the node is no member; CorruptSnapshotError that names a damaged file.
+ *   Nothing is left behind then.
+ */
+export async function restoreArchive(options: RestoreOptions): Promise<RestoreReport> {
+  const { disk, dataFolder, archiveFolder, members, node } = options;
+  if ((await disk.list(dataFolder)).length > 0) {
+    throw new ArchiveError(`${dataFolder} is not empty; a cluster is restored into a folder that is absent or empty`);
+  }
+  if (!members.includes(node)) throw new ArchiveError(`node ${node} is not among the members ${members.join(', ')}`);
+  const archive = await readArchive(disk, archiveFolder);
+  const manifests = new Map<GroupId, CopyManifest>();
+  for (const copy of archive.groups) manifests.set(copy.group, await readGroupManifest(disk, archiveFolder, copy));
+  if (!manifests.has(CATALOG_GROUP)) throw new ArchiveError(`${archiveFolder} lacks the group of the catalog`);
+  const facts = [...manifests.values()].map(snapshotFacts);
+  const floorMs = Math.max(physicalMs(archive.at) + 1, ...facts.map(({ ceilingMs }) => ceilingMs));
+  const life: NewLife = {
+    conf: {
+      voters: members.toSorted((left, right) => left - right),
+      votersOutgoing: [],
+      learners: [],
+      learnersNext: [],
+      autoLeave: false,
+    },
+    at: archive.at,
+    writeTs: hlcTimestamp(archive.at + 1n),
+    // Whoever gave out timestamps below the ceiling may have asked for more that is not in the archive.
+    ceilingMs: floorMs + DEFAULT_CLOCK_LIMITS.windowMs,
+  };
+  const work = `${dataFolder}.restoring`;
+  await disk.remove(work);
+  await disk.makeFolder(work);
+  try {
+    let rows = 0;
+    let { incarnation } = options;
+    const starts = new Map<GroupId, SnapshotMeta>();
+    for (const [at, [group, manifest]] of [...manifests].entries()) {
+      options.onGroup?.(group, at, manifests.size);
+      const restored = await restoreGroup(options, work, group, manifest, life, incarnation);
+      if (restored.incarnation !== undefined) incarnation = restored.incarnation;
+      starts.set(group, restored.start);
+      rows += manifest.rows;
+    }
+    await writeLog(options, work, starts);
+    const folder = await openDataFolder({ ...options, folder: work, nodeId: node, joins: false });
+    await folder.close();
+    // An empty folder may be there.
+    await disk.remove(dataFolder);
+    await disk.rename(work, dataFolder);
+    await disk.syncFolder(dirname(dataFolder));
+    return { archive, incarnation: incarnation!, floorMs: life.ceilingMs, rows };
+  } catch (error) {
+    await disk.remove(work).catch(() => {});
+    throw error;
+  }
+}
+
+async function restoreGroup(
+  options: RestoreOptions,
+  work: string,
+  group: GroupId,
+  manifest: CopyManifest,
+  life: NewLife,
+  wanted: number | undefined,
+): Promise<{ readonly start: SnapshotMeta; readonly incarnation: number | undefined }> {
+  const { disk, archiveFolder, wallMs } = options;
+  const copyAt = join(work, `copy-${group}`);
+  const counting = { counterClassOf, counterRangeOf };
+  const copy = await openGroupStore({ location: copyAt, disk, ...counting });
+  const target = await openGroupStore({ location: join(work, `group-${group}`), disk, ...counting });
+  try {
+    const staged = await copy.stageImport(manifest);
+    const files = new SegmentFolder(disk, groupFolder(archiveFolder, group));
+    for (const at of staged.missing) {
+      const segment = manifest.segments[at]!;
+      await staged.receive(at, framesOf(disk, files.pathOf(segment), segment.bytes));
+    }
+    await staged.finish();
+    await staged.install();
+    if (copy.gcThreshold > life.at) {
+      throw new ArchiveError(`of group ${group} the versions of the archive's moment had been collected already`);
+    }
+    const catalog = group === CATALOG_GROUP ? new Map<string, Buffer>() : undefined;
+    await copyVersions(copy, target, life.at, catalog);
+    const incarnation = catalog === undefined ? undefined : wanted;
+    const rewritten = catalog === undefined ? undefined : newCatalog(catalog, life, incarnation, wallMs);
+    const { index, term } = snapshotFacts(manifest);
+    const start: SnapshotMeta = { index: Math.max(index, target.appliedIndex) + 1, term: term + 1, conf: life.conf };
+    const writer = target.write();
+    for (const { key, value } of rewritten?.mutations ?? []) {
+      if (value === undefined) writer.delete(key, life.writeTs);
+      else writer.put(key, value, life.writeTs, hlcTimestamp(0n));
+    }
+    for (const name of KEPT_META) {
+      const value = copy.meta(name);
+      if (value !== undefined) writer.setMeta(name, value);
+    }
+    writer.setMeta(MetaName.Conf, encodeConf(life.conf));
+    const applied = { term: start.term, maxTs: life.writeTs, ceilingMs: life.ceilingMs };
+    writer.setMeta(MetaName.Applied, encodeAppliedMeta(applied));
+    if (copy.gcThreshold > 0n) target.setGcThreshold(writer, copy.gcThreshold);
+    writer.commit(start.index);
+    await target.flush();
+    return { start, incarnation: rewritten?.incarnation };
+  } finally {
+    await target.close();
+    await copy.close();
+    for (const suffix of ['', '.received', '.cut']) await disk.remove(`${copyAt}${suffix}`);
+    await disk.remove(join(work, `group-${group}.cut`));
+  }
+}
+
+/** @param catalog gets the newest values of the catalog's rows */
+async function copyVersions(
+  from: GroupStore,
+  to: GroupStore,
+  upTo: HlcTimestamp,
+  catalog: Map<string, Buffer> | undefined,
+): Promise<void> {
+  let next: { readonly start: Buffer; readonly after: HlcTimestamp | undefined } | undefined = {
+    start: EMPTY,
+    after: undefined,
+  };
+  while (next !== undefined) {
+    const page = await from.exportVersions({ ...next, end: undefined, maxBytes: PAGE_BYTES });
+    const writer = to.write();
+    for (const { key, commitTs, expireTs, value } of page.versions) {
+      if (commitTs > upTo) continue;
+      if (value === undefined) writer.delete(key, commitTs);
+      else writer.put(key, value, commitTs, expireTs);
+      if (catalog === undefined || !isCatalogKey(key)) continue;
+      if (value === undefined) catalog.delete(key.toString('latin1'));
+      else catalog.set(key.toString('latin1'), Buffer.from(value));
+    }
+    writer.commit(to.appliedIndex + 1);
+    await to.pressure();
+    next = page.next;
+  }
+}
+
+const isCatalogKey = (key: Buffer): boolean =>
+  Buffer.compare(key, CATALOG_START) >= 0 && Buffer.compare(key, CATALOG_END) < 0;
+
+/** What changes in the catalog when it begins a new life. @throws ArchiveError when work was under way that cannot go on */
+function newCatalog(
+  rows: ReadonlyMap<string, Buffer>,
+  { conf }: NewLife,
+  wanted: number | undefined,
+  wallMs: Millis,
+): { readonly mutations: readonly CatalogMutation[]; readonly incarnation: number } {
+  const state = loadCatalog([...rows].map(([key, value]) => ({ key: Buffer.from(key, 'latin1'), value })));
+  if (state.meta === undefined) throw new ArchiveError('the archive has no catalog');
+  if (state.jobs.size > 0) throw new ArchiveError('the archive was taken while a range was being moved');
+  const least = state.meta.incarnation + 1;
+  const incarnation = wanted ?? Math.max(least, Math.floor(wallMs));
+  if (incarnation < least) {
+    throw new ArchiveError(
+      `incarnation ${incarnation} is not above ${state.meta.incarnation}, that of the old cluster`,
+    );
+  }
+  const { meta } = state;
+  const mutations: CatalogMutation[] = [
+    { key: META_KEY, value: encodeMeta({ ...meta, incarnation, documentRevision: meta.documentRevision + 1 }) },
+    ...[...state.nodes.keys()].map((id) => ({ key: nodeKey(id), value: undefined })),
+    ...[...state.work.keys()].map((name) => ({ key: workKey(name), value: undefined })),
+  ];
+  for (const group of state.groups.values()) {
+    if (group.state !== 'ACTIVE') continue;
+    const row = { ...group, revision: group.revision + 1, founders: conf.voters, preferredLeader: undefined };
+    mutations.push({ key: groupKey(group.id), value: encodeGroup(row) });
+  }
+  return { mutations, incarnation };
+}
+
+/** Every group's log begins where its store is, so that a start opens them all. */
+async function writeLog(
+  { disk, random }: RestoreOptions,
+  work: string,
+  starts: ReadonlyMap<GroupId, SnapshotMeta>,
+): Promise<void> {
+  const log = await WalLogStore.open({ disk, folder: join(work, 'log'), random });
+  try {
+    await log.write(
+      [...starts].map(([groupId, resetTo]) => ({
+        groupId,
+        hardState: { term: resetTo.term, vote: 0 as const, commitIndex: resetTo.index },
+        entries: [],
+        resetTo,
+      })),
+    );
+  } finally {
+    await log.close();
+  }
+}
+
+async function* framesOf(disk: Disk, path: string, bytes: number): AsyncGenerator<Buffer> {
+  let file: Awaited<ReturnType<Disk['open']>>;
+  try {
+    file = await disk.open(path);
+  } catch (error) {
+    throw new CorruptSnapshotError(`${path} cannot be read: ${(error as Error).message}`, { cause: error });
+  }
+  try {
+    for (let at = 0; at < bytes; at += FRAME_BYTES) yield await file.read(at, Math.min(FRAME_BYTES, bytes - at));
+  } finally {
+    await file.close();
+  }
+}
