@@ -59,6 +59,8 @@ export class TransactionSession {
   /** Slot of the MULTI whose EXEC is under way, of several the first. */
   private executing: number | undefined;
   private watched: WatchedKey[] = [];
+  /** A key could not be watched, so nobody knows what the next EXEC would be computed from. */
+  private isBlind = false;
 
   constructor(host: TransactionHost) {
     this.host = host;
@@ -109,6 +111,7 @@ export class TransactionSession {
 
   unwatch(): void {
     this.watched = [];
+    this.isBlind = false;
   }
 
   /** Queues a command. @throws RedisError when it cannot be part of the transaction */
@@ -155,13 +158,14 @@ export class TransactionSession {
    * @throws RedisError when there is no transaction, or one that was refused
    */
   exec(onlyData: () => void): Reply | Promise<Reply> {
-    const { open: transaction, watched } = this;
+    const { open: transaction, watched, isBlind } = this;
     const { server, resp } = this.host;
     if (transaction === undefined) throw new RedisError('ERR EXEC without MULTI');
     this.discard();
     if (transaction.refused) {
       throw new RedisError('EXECABORT Transaction discarded because of previous errors.');
     }
+    if (isBlind) throw new RedisError('EXECABORT Transaction discarded because a key could not be watched.');
     if (transaction.queue.length === 0 && watched.length === 0) return [];
     const commands = transaction.data();
     const group = commonGroup(server.kv, this.storageKeys(transaction, watched)) ?? anyGroup(server.kv);
@@ -212,7 +216,13 @@ export class TransactionSession {
       const group = server.kv.groupOf(key);
       byGroup.set(group, [...(byGroup.get(group) ?? []), key]);
     }
-    const read = await Promise.all([...byGroup].map(([group, keys]) => this.readVersions(group, keys)));
+    let read: readonly WatchedKey[][];
+    try {
+      read = await Promise.all([...byGroup].map(([group, keys]) => this.readVersions(group, keys)));
+    } catch (error) {
+      this.isBlind = true;
+      throw error;
+    }
     for (const { storageKey, version } of read.flat()) {
       if (this.watched.every((one) => !one.storageKey.equals(storageKey))) this.watched.push({ storageKey, version });
     }
@@ -227,14 +237,19 @@ export class TransactionSession {
         now === undefined || now === 'several' ? group : now,
         (lane, token) => new WatchRequest(storageKeys, resp, server.settings, lane, token),
       );
-      // The leader's own word for why it could not read them.
-      if (reply instanceof EncodedReply && reply.bytes[0] === 0x2d) {
-        throw new RedisError(reply.bytes.toString('utf8', 1).trimEnd());
-      }
+      const refusal = refusalIn(reply);
+      if (refusal !== undefined) throw new RedisError(refusal);
       const { ambiguous, versions } = decodeVersions(reply);
       if (!ambiguous) return storageKeys.map((storageKey, index) => ({ storageKey, version: versions[index]! }));
       await new Promise<void>((resolve) => server.scheduler.endOfTurn(resolve));
     }
     throw new RedisError('TRYAGAIN the watched keys are being written all the time, try again');
   }
+}
+
+/** The leader's own word for why it could not read versions, made here or encoded there; undefined when it could. */
+function refusalIn(reply: Reply): string | undefined {
+  if (reply instanceof ErrorReply) return reply.text;
+  if (reply instanceof EncodedReply && reply.bytes[0] === 0x2d) return reply.bytes.toString('utf8', 1).trimEnd();
+  return undefined;
 }

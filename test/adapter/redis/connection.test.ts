@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, afterEach, describe, it } from 'node:test';
-import { OutcomeUnknownError } from '../../../src/kv/index.ts';
+import { BusyError, OutcomeUnknownError } from '../../../src/kv/index.ts';
 import { hlcTimestamp } from '../../../src/platform/index.ts';
 import { FakeKv, FakeState } from './fake-kv.ts';
 import { eventually, loggedErrors, RawClient, request, startTestServer, type TestServer } from './harness.ts';
@@ -285,6 +285,46 @@ describe('a transaction', () => {
     await client.call('MULTI');
     await client.call('GET', 'k');
     assert.deepEqual(await client.call('EXEC'), ['3']);
+  });
+
+  it('is answered in one go when it was sent as a whole, and holds back nothing that came before it', async () => {
+    const { kv, client } = await start();
+    client.send(Buffer.concat([request('PING'), request('MULTI'), request('SET', 'p', '1'), request('EXEC')]));
+    assert.deepEqual(await client.readMany(4), ['+PONG', '+OK', '+QUEUED', ['+OK']]);
+    kv.holding = true;
+    const before = kv.submitted;
+    const whole = [request('MULTI'), request('INCR', 'p'), request('EXEC')];
+    client.send(Buffer.concat([...whole, ...whole]));
+    await eventually(() => kv.submitted > before, 'the transaction is under way');
+    assert.equal(client.received.length, 0);
+    kv.releaseHeld();
+    assert.deepEqual(await client.readMany(6), ['+OK', '+QUEUED', [2], '+OK', '+QUEUED', [3]]);
+  });
+
+  it('is refused once when a key could not be watched, so that nothing is written on no condition', async () => {
+    const here = await start();
+    const follower = await startFollower();
+    // An error of the proxy; one that the leader found while it evaluated, and sent encoded.
+    const places = [
+      [here, here.kv],
+      [follower, follower.leaderKv],
+    ] as const;
+    for (const [{ client }, kv] of places) {
+      await client.call('SET', 'w', '1');
+      kv.failNext = new BusyError('too much');
+      assert.match(String(await client.call('WATCH', 'w')), /^-TRYAGAIN /);
+      await client.call('MULTI');
+      await client.call('SET', 'w', '2');
+      assert.match(String(await client.call('EXEC')), /^-EXECABORT .*could not be watched/);
+      await client.call('MULTI');
+      await client.call('GET', 'w');
+      assert.deepEqual(await client.call('EXEC'), ['1'], 'the next one is none of its business');
+      kv.failNext = new BusyError('too much');
+      await client.call('WATCH', 'w');
+      await client.call('UNWATCH');
+      await client.call('MULTI');
+      assert.deepEqual(await client.call('EXEC'), []);
+    }
   });
 
   it('reads a watched version again while a write of the same timestamp could follow', async () => {
