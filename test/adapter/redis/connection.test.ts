@@ -299,6 +299,11 @@ describe('a transaction', () => {
     assert.equal(client.received.length, 0);
     kv.releaseHeld();
     assert.deepEqual(await client.readMany(6), ['+OK', '+QUEUED', [2], '+OK', '+QUEUED', [3]]);
+    kv.holding = true;
+    client.send(Buffer.concat([request('PING'), ...whole]));
+    assert.equal(await client.read(), '+PONG', 'which is no part of it');
+    kv.releaseHeld();
+    assert.deepEqual(await client.readMany(3), ['+OK', '+QUEUED', [4]]);
   });
 
   it('is refused once when a key could not be watched, so that nothing is written on no condition', async () => {
