@@ -74,13 +74,13 @@ import {
   measured,
   openClassicLevel,
   openGroupStore,
-  removeGroupStore,
   StoreActivity,
 } from '../store/index.ts';
 import { DocumentFollower } from './document-follower.ts';
 import { GroupHost } from './group-host.ts';
 import { LifeCycle, type LifeCycleParts } from './life-cycle.ts';
 import { type Readiness, readinessOf } from './readiness.ts';
+import { RemovedGroups } from './removed-groups.ts';
 import { storeShare } from './store-budget.ts';
 import { mayMove, Upkeep } from './upkeep.ts';
 
@@ -137,29 +137,19 @@ export interface NodeParts extends LifeCycleParts {
 
 /** What operators may ask of the process around a node. */
 export interface ProcessAround {
-  activity(): Omit<NodeActivity, 'hotRanges' | 'heldBack'>;
+  activity(): Omit<NodeActivity, 'hotRanges'>;
   logLevel: NonNullable<LocalNode['logLevel']>;
 }
 
 /** Busiest ranges that a node tells of itself. */
 const HOT_RANGES = 10;
 
-/** @param groups replicas here */
 const processOf = (
   around: ProcessAround,
   recorder: LoadRecorder,
-  lifeCycle: LifeCycle,
-  groups: () => readonly GroupId[],
   clock: Clock,
 ): Required<Pick<LocalNode, 'activity' | 'logLevel'>> => ({
-  activity: () => ({
-    ...around.activity(),
-    hotRanges: recorder.hottest(HOT_RANGES, clock.nowMs()),
-    heldBack: groups().flatMap((group) => {
-      const { level, reason } = lifeCycle.admissionOf(group);
-      return level === 'ok' ? [] : [{ groupId: group, level, reason }];
-    }),
-  }),
+  activity: () => ({ ...around.activity(), hotRanges: recorder.hottest(HOT_RANGES, clock.nowMs()) }),
   logLevel: (level) => around.logLevel(level),
 });
 
@@ -294,7 +284,6 @@ export async function assembleNode(parts: NodeParts): Promise<AssembledNode> {
   const routes = new RouteEngine(0);
   const recorder = new LoadRecorder({ routes, clock, seed: self });
   const hlc = new Hlc(clock);
-  const hostedGroups = (): GroupId[] => host.all().map(({ groupId: group }) => group);
   const lifeCycle = new LifeCycle(parts, () => host.all());
   const kv = createKvService({
     onLockMet: (group, lock) => resolver.onLockMet(group, lock),
@@ -313,12 +302,12 @@ export async function assembleNode(parts: NodeParts): Promise<AssembledNode> {
   });
   // What is opened at the start: what the cluster is founded with, and what was taken in since.
   const joins = parts.joins === true;
-  const foundingGroups = joins ? [] : founding.groups.filter(({ voters }) => voters.includes(self));
-  const stored = logStore.groups().filter((group) => !foundingGroups.some(({ id }) => id === group));
-  const openAtStart = foundingGroups.length + stored.length;
   const folders = parts.store.folders ?? new DiskLevelFolders();
-  const storeActivity = new StoreActivity();
   const locationOf = (group: GroupId): string => `${parts.store.location}-${group}`;
+  const gone = new RemovedGroups(founding.groups, { locationOf, folders, disk: parts.store.disk ?? new SystemDisk() });
+  const foundingGroups = joins ? [] : await gone.toBeFounded(self);
+  const stored = logStore.groups().filter((group) => !foundingGroups.some(({ id }) => id === group));
+  const storeActivity = new StoreActivity();
   const host = new GroupHost({
     self,
     engine,
@@ -331,7 +320,7 @@ export async function assembleNode(parts: NodeParts): Promise<AssembledNode> {
     onAdopted: (ts) => hlc.observe(ts),
     openStore: (group, open) =>
       openGroupStore({
-        ...shareOf(parts, Math.max(open, openAtStart), storeActivity),
+        ...shareOf(parts, Math.max(open, foundingGroups.length + stored.length), storeActivity),
         activity: storeActivity,
         location: locationOf(group),
         clock,
@@ -342,7 +331,7 @@ export async function assembleNode(parts: NodeParts): Promise<AssembledNode> {
         onFailure: parts.onFatal,
         onPutBack: onBackgroundError,
       }),
-    removeStore: (group) => removeGroupStore(locationOf(group), folders, parts.store.disk ?? new SystemDisk()),
+    removeStore: (group) => gone.remove(group),
   });
   const follower = new DocumentFollower({
     self,
@@ -436,7 +425,7 @@ export async function assembleNode(parts: NodeParts): Promise<AssembledNode> {
         if (hosted === undefined) return {};
         return { hlcCeilingMs: hosted.stateMachine.ceilingMs, operations: hosted.executor.stats().operations };
       },
-      ...(parts.process === undefined ? {} : processOf(parts.process, recorder, lifeCycle, hostedGroups, clock)),
+      ...(parts.process === undefined ? {} : processOf(parts.process, recorder, clock)),
       openReplica: (group) => host.open(group, undefined),
       rangeBytes: async (group, start, end) => host.get(group)?.store.approximateBytes?.(start, end),
       locks: (group) => host.get(group)?.stateMachine.locks.all() ?? [],

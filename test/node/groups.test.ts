@@ -101,6 +101,26 @@ describe('groups of a running cluster', () => {
     assert.equal(await cluster.command(1, 'get', 'before'), 'x');
   });
 
+  test('that the configuration founded and the cluster removed do not come back with a start', async () => {
+    const cluster = new Cluster(3, [{ id: 1 }, { id: 2, ranges: ALL_SLOTS }, { id: 3 }]);
+    cluster.start();
+    await cluster.ready();
+    await cluster.known();
+    assert.deepEqual(cluster.hosts(THREE), [1, 2, 3]);
+    await cluster.run(cluster.running(1).catalog.run({ kind: 'removeGroup', id: THREE }));
+    await cluster.until('the replicas are gone', () => cluster.hosts(THREE).length === 0);
+    await cluster.simulation.runFor(1000);
+    for (const node of cluster.nodes) node.crash(true);
+    cluster.start();
+    for (const endMs = cluster.simulation.nowMs() + 3000; cluster.simulation.nowMs() < endMs; ) {
+      assert.deepEqual(cluster.hosts(THREE), []);
+      for (const node of cluster.nodes) assert.equal(await node.hasStore(THREE), false);
+      await cluster.simulation.runFor(5);
+    }
+    await cluster.ready();
+    assert.equal(await cluster.command(1, 'set', 'k', 'v'), 'OK');
+  });
+
   test('know their founders again after a crash at any moment of their making', async () => {
     for (let seed = 1; seed <= 12; seed++) {
       const cluster = new Cluster(3, [{ id: 1 }, { id: 2, ranges: ALL_SLOTS }], seed);
