@@ -137,19 +137,29 @@ export interface NodeParts extends LifeCycleParts {
 
 /** What operators may ask of the process around a node. */
 export interface ProcessAround {
-  activity(): Omit<NodeActivity, 'hotRanges'>;
+  activity(): Omit<NodeActivity, 'hotRanges' | 'heldBack'>;
   logLevel: NonNullable<LocalNode['logLevel']>;
 }
 
 /** Busiest ranges that a node tells of itself. */
 const HOT_RANGES = 10;
 
+/** @param groups replicas here */
 const processOf = (
   around: ProcessAround,
   recorder: LoadRecorder,
+  lifeCycle: LifeCycle,
+  groups: () => readonly GroupId[],
   clock: Clock,
 ): Required<Pick<LocalNode, 'activity' | 'logLevel'>> => ({
-  activity: () => ({ ...around.activity(), hotRanges: recorder.hottest(HOT_RANGES, clock.nowMs()) }),
+  activity: () => ({
+    ...around.activity(),
+    hotRanges: recorder.hottest(HOT_RANGES, clock.nowMs()),
+    heldBack: groups().flatMap((group) => {
+      const { level, reason } = lifeCycle.admissionOf(group);
+      return level === 'ok' ? [] : [{ groupId: group, level, reason }];
+    }),
+  }),
   logLevel: (level) => around.logLevel(level),
 });
 
@@ -284,6 +294,7 @@ export async function assembleNode(parts: NodeParts): Promise<AssembledNode> {
   const routes = new RouteEngine(0);
   const recorder = new LoadRecorder({ routes, clock, seed: self });
   const hlc = new Hlc(clock);
+  const hostedGroups = (): GroupId[] => host.all().map(({ groupId: group }) => group);
   const lifeCycle = new LifeCycle(parts, () => host.all());
   const kv = createKvService({
     onLockMet: (group, lock) => resolver.onLockMet(group, lock),
@@ -425,7 +436,7 @@ export async function assembleNode(parts: NodeParts): Promise<AssembledNode> {
         if (hosted === undefined) return {};
         return { hlcCeilingMs: hosted.stateMachine.ceilingMs, operations: hosted.executor.stats().operations };
       },
-      ...(parts.process === undefined ? {} : processOf(parts.process, recorder, clock)),
+      ...(parts.process === undefined ? {} : processOf(parts.process, recorder, lifeCycle, hostedGroups, clock)),
       openReplica: (group) => host.open(group, undefined),
       rangeBytes: async (group, start, end) => host.get(group)?.store.approximateBytes?.(start, end),
       locks: (group) => host.get(group)?.stateMachine.locks.all() ?? [],

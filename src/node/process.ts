@@ -14,7 +14,7 @@ export function activityOf(
   redis: RedisCounters | undefined,
   upMs: Millis,
   logLevel: string,
-): Omit<NodeActivity, 'hotRanges'> {
+): Omit<NodeActivity, 'hotRanges' | 'heldBack'> {
   const latencyCounts = new Array<number>(LATENCY_BOUNDS_MS.length + 1).fill(0);
   let commands = 0;
   let commandErrors = 0;

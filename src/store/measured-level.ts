@@ -11,7 +11,7 @@ import type {
   OpenLevel,
 } from './level.ts';
 
-class MeasuredLevel implements Level {
+class MeasuredLevel implements Required<Level> {
   private readonly inner: Level;
   private readonly clock: Clock;
   private readonly activity: StoreActivity;

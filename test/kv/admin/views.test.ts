@@ -140,6 +140,31 @@ describe('health', () => {
     assert.deepEqual(all({}, 0, [{ ...job, isFinished: true }]), []);
   });
 
+  test('is critical where the leader refuses writes, and warns where others do or where they are slowed', () => {
+    const held = (at: number, level: string) =>
+      problemsOf(
+        [1, 2, 3].map((id) =>
+          node(id, [replica(5, id === 1 ? leads : {})], {
+            activity: {
+              upMs: 1,
+              logLevel: 'info',
+              clients: 0,
+              commands: 0,
+              commandErrors: 0,
+              latencyBoundsMs: [],
+              latencyCounts: [0],
+              hotRanges: [],
+              heldBack: id === at ? [{ groupId: groupId(5), level, reason: 'the disk is full' }] : [],
+            },
+          }),
+        ),
+      );
+    assert.deepEqual(held(1, 'stop'), ['critical group 5: writes are refused by node 1: the disk is full']);
+    assert.deepEqual(held(2, 'stop'), ['warning group 5: writes are refused by node 2: the disk is full']);
+    assert.deepEqual(held(1, 'slow'), ['warning group 5: writes are slowed by node 1: the disk is full']);
+    assert.deepEqual(held(0, 'stop'), []);
+  });
+
   test('does not take an old leader that has not noticed for the present one', () => {
     const old = replica(5, { ...leads, term: 1, voters: [1].map(nodeId) });
     const [problem] = problemsOf([
