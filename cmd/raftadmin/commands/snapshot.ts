@@ -83,7 +83,7 @@ function savedCluster(session: Session, nodes: LeadingNodes): SavedCluster {
       return groups.filter(({ state }) => state === 'ACTIVE').map(({ id }) => groupId(id));
     },
     catalog: async () => {
-      const { jobs } = await cluster.call('Jobs', { id: undefined, finishedLimit: 0 });
+      const { jobs } = await cluster.call('Jobs', { id: 0, finishedLimit: 0 });
       let version = 0;
       for await (const page of cluster.stream('ListRoutes', { start: Buffer.alloc(0), limit: 1 }, false)) {
         version = page.version;

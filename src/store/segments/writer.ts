@@ -44,8 +44,8 @@ const APART: ReadonlySet<number> = new Set([RowKind.Meta, RowKind.System, RowKin
 const kindClass = (kind: number): number => (APART.has(kind) ? 0 : kind);
 
 interface PendingBlock {
+  readonly content: Buffer;
   readonly pieces: Promise<readonly Buffer[]>;
-  readonly rawBytes: number;
   readonly rows: number;
   readonly lastKey: Buffer;
 }
@@ -102,6 +102,8 @@ export class SegmentWriter {
   private readonly durable: boolean;
   private segment: OpenSegment | undefined;
   private block: Buffer | undefined;
+  /** Memory of blocks that were packed, for others: each new one would bring the collector of garbage nearer. */
+  private readonly spare: Buffer[] = [];
   private blockAt = 0;
   private blockRows = 0;
   private lastKey: Buffer | undefined;
@@ -132,7 +134,7 @@ export class SegmentWriter {
       this.segment ??= await this.beginSegment(key);
       const bytes = rowBytesOf(key, value);
       if (this.block !== undefined && this.blockAt + bytes > this.block.length) await this.endBlock();
-      this.block ??= Buffer.allocUnsafeSlow(Math.max(bytes, this.limits.blockBytes));
+      this.block ??= this.newBlock(bytes);
       this.blockAt = writeRow(this.block, this.blockAt, key, value);
       this.blockRows++;
       this.lastKey = key;
@@ -158,13 +160,21 @@ export class SegmentWriter {
     return segment;
   }
 
+  private newBlock(leastBytes: number): Buffer {
+    const { blockBytes } = this.limits;
+    const memory = leastBytes <= blockBytes ? this.spare.pop()?.buffer : undefined;
+    return memory !== undefined && memory.byteLength === blockBytes
+      ? Buffer.from(memory)
+      : Buffer.allocUnsafeSlow(Math.max(leastBytes, blockBytes));
+  }
+
   private async endBlock(): Promise<void> {
     if (this.block === undefined) return;
     const content = this.block.subarray(0, this.blockAt);
     const pieces = encodeBlock(content, this.compression);
     // Whoever awaits it hears of the failure; until then it must not count as unheard.
     pieces.catch(() => {});
-    this.pending.push({ pieces, rawBytes: content.length, rows: this.blockRows, lastKey: Buffer.from(this.lastKey!) });
+    this.pending.push({ content, pieces, rows: this.blockRows, lastKey: Buffer.from(this.lastKey!) });
     this.block = undefined;
     this.blockAt = 0;
     this.blockRows = 0;
@@ -172,11 +182,14 @@ export class SegmentWriter {
   }
 
   private async storeBlock(): Promise<void> {
-    const { pieces, rawBytes, rows, lastKey } = this.pending.shift()!;
+    const { content, pieces, rows, lastKey } = this.pending.shift()!;
     const segment = this.segment!;
     const { offset } = segment;
-    const storedBytes = await segment.append(await pieces);
-    segment.blocks.push({ offset, storedBytes, rawBytes, rows, lastKey });
+    const stored = await pieces;
+    // What could not be packed is still to be written as it is.
+    if (stored[0] !== content) this.spare.push(content);
+    const storedBytes = await segment.append(stored);
+    segment.blocks.push({ offset, storedBytes, rawBytes: content.length, rows, lastKey });
   }
 
   private async endSegment(): Promise<void> {
