@@ -34,7 +34,7 @@ export class BufferedView implements KeyView {
   /** A key that has to be read before the evaluation can go on. */
   missing: Buffer | undefined;
 
-  /** @param ts what TTLs are judged against */
+  /** @param ts what TTLs of its own writes begin at */
   constructor(ts: HlcTimestamp, known: KnownValues) {
     this.ts = ts;
     this.known = known;
@@ -54,11 +54,12 @@ export class BufferedView implements KeyView {
       throw new NotReadYet();
     }
     this.used.set(name, key);
-    return this.live(this.known.get(name));
+    // Whether it has expired was judged where it was read, by the clock of its group.
+    return this.known.get(name);
   }
 
-  private live(value: LiveValue | undefined): LiveValue | undefined {
-    return value === undefined || (value.expireTs !== NEVER && value.expireTs <= this.ts) ? undefined : value;
+  private live(own: BufferedWrite): LiveValue | undefined {
+    return own.expireTs !== NEVER && own.expireTs <= this.ts ? undefined : own;
   }
 
   put(key: Buffer, value: Buffer, expireTs: HlcTimestamp): void {
@@ -82,13 +83,13 @@ export class BufferedView implements KeyView {
   intents(locksReads = true): KeyIntent[] {
     const intents: KeyIntent[] = [];
     for (const [name, { key, isDelete, value, expireTs }] of this.written) {
-      const expected = this.used.has(name) ? versionOf(this.live(this.known.get(name))) : undefined;
+      const expected = this.used.has(name) ? versionOf(this.known.get(name)) : undefined;
       intents.push({ key, kind: isDelete ? 'delete' : 'put', value, expireTs, expected });
     }
     if (!locksReads) return intents;
     for (const [name, key] of this.used) {
       if (this.written.has(name)) continue;
-      intents.push(readIntent(key, versionOf(this.live(this.known.get(name)))));
+      intents.push(readIntent(key, versionOf(this.known.get(name))));
     }
     return intents;
   }
