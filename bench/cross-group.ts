@@ -1,9 +1,9 @@
 /**
- * `node bench/cross-group.ts`: what does it cost that keys are in different groups? Three nodes with three groups, each a process,
+ * `npm run bench:cross-group`: what does it cost that keys are in different groups? Three nodes with three groups, each a process,
  * and 50 clients in this one. Printed for each kind of request: how many a second, what it is beside SET, and the CPU
  * time of the three nodes for a thousand of them, which is what to compare on a machine that others use too.
  *
- *   node bench/cross-group.ts [--seconds 4] [--rounds 3] [--clients 50] [--only 'SET;MSET, two groups']
+ *   npm run bench:cross-group -- [--seconds 4] [--rounds 3] [--clients 50] [--only 'SET;MSET, two groups']
  */
 import { readdirSync, readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';

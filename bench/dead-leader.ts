@@ -1,10 +1,10 @@
 /**
- * `node bench/dead-leader.ts`: does the loss of one group's leader harm the others? Three nodes, each a process. One is killed that leads
+ * `npm run bench:dead-leader`: does the loss of one group's leader harm the others? Three nodes, each a process. One is killed that leads
  * one group, while clients of the two others write keys of another group, which a surviving node leads, and keys of the
  * group that has just lost its leader, on other connections. Printed: writes a second of the healthy group in calm,
  * while the other group had no leader and afterwards, its slowest quarter of a second, and how long the other was away.
  *
- *   node bench/dead-leader.ts [--clients 10] [--folder <folder>]
+ *   npm run bench:dead-leader -- [--clients 10] [--folder <folder>]
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
