@@ -11,13 +11,14 @@ import {
 } from '../../platform/index.ts';
 import type { GroupStore, LatestVersion } from '../../store/index.ts';
 import { ReadCounters } from '../counters.ts';
-import type { LiveValue, ScanPage } from '../types.ts';
+import { type LiveValue, physicalMs, type ScanPage } from '../types.ts';
 import type { NodeClaims, ReadableReplica, Refusal, ReplicaClaims } from './claims.ts';
 import type { AskLeader, Moment, ReadBody } from './leader-endpoint.ts';
 import type { ReadIndexClient } from './read-index.ts';
 import type { SessionDemand, SessionSource, ValuesNow } from './session.ts';
 import { decodeToken, encodeToken } from './token.ts';
 import {
+  type Claim,
   type Consistency,
   InvalidConsistencyError,
   type ReadAtReply,
@@ -60,6 +61,8 @@ interface Demand {
   readonly coveredMs: Millis | undefined;
   /** How long the replica may take to get there. */
   readonly waitMs: Millis;
+  /** The leader has said how far that is. */
+  readonly isAsked?: boolean;
 }
 
 interface Served {
@@ -164,7 +167,7 @@ export class ReplicaReader implements SessionSource {
       case 'linearizable': {
         const isHere = consistency.anyReplica === true && this.options.replicaOf(group) !== undefined;
         if (!isHere || !(await this.hearIndex(group, consistency.minTs, deadlineMs))) return undefined;
-        return { at: undefined, minTs: consistency.minTs, coveredMs: startedMs, waitMs: indexWaitMs };
+        return { at: undefined, minTs: consistency.minTs, coveredMs: startedMs, waitMs: indexWaitMs, isAsked: true };
       }
       case 'bounded':
         return { at: undefined, minTs: undefined, coveredMs: startedMs - boundOf(consistency), waitMs };
@@ -235,7 +238,7 @@ export class ReplicaReader implements SessionSource {
         const coveredMs = demand.at === undefined ? claim.coveredMs : own.coveredAt(ts);
         return this.readClosed(request, own, replica.store, ts, isKnown ? coveredMs : undefined);
       }
-      if (clock.monotonicMs() >= untilMs) return undefined;
+      if (clock.monotonicMs() >= untilMs || isFarAhead(demand, claim)) return undefined;
       await new Promise<void>((resolve) => scheduler.after(this.limits.pollMs, resolve));
     }
   }
@@ -274,11 +277,21 @@ export class ReplicaReader implements SessionSource {
 }
 
 const NO_TIME = hlcTimestamp(0n);
+/** Leaders close more often than this. */
+const CLOSING_STEP_MS: Millis = 250;
 
 /** @throws InvalidConsistencyError */
 function boundOf({ maxStalenessMs }: { readonly maxStalenessMs: Millis }): Millis {
   if (maxStalenessMs >= 0) return maxStalenessMs;
   throw new InvalidConsistencyError('a staleness is not negative');
+}
+
+/** True when what is closed does not get there within the wait: it moves on as time does, in steps. */
+function isFarAhead({ at, coveredMs, waitMs, isAsked }: Demand, claim: Claim | undefined): boolean {
+  if (isAsked === true || claim === undefined) return false;
+  const reachMs = waitMs + CLOSING_STEP_MS;
+  if (at !== undefined && physicalMs(at) - physicalMs(claim.closedTs) > reachMs) return true;
+  return coveredMs !== undefined && coveredMs - claim.coveredMs > reachMs;
 }
 
 /** The live value of a key at a timestamp; without waiting when nothing newer was written. */

@@ -93,17 +93,17 @@ describe('reads from replicas of a cluster', () => {
       for (const node of nodes) {
         for (let at = 0; at < 3; at++) read(node, { token: '', seen: new Map() });
       }
-      await simulation.runFor(8000);
-      for (let round = 0; round < 3; round++) {
+      await simulation.runFor(5000);
+      for (let round = 0; round < 2; round++) {
         const victim = nodes[Math.floor(random.next() * nodes.length)]!;
         victim.crash(true);
-        await simulation.runFor(3000);
+        await simulation.runFor(2000);
         victim.start();
         await until('it is back', () => victim.process !== undefined);
-        await simulation.runFor(4000);
+        await simulation.runFor(3000);
       }
       isOver = true;
-      await simulation.runFor(3000);
+      await simulation.runFor(2000);
       assert.ok(counts.replica > 500, JSON.stringify(counts));
       assert.ok(counts.replica > counts.failed, JSON.stringify(counts));
     });

@@ -117,8 +117,8 @@ async function openBank(seed: number, { carriers }: { readonly carriers: number 
   };
   const close = async (): Promise<void> => {
     isOver = true;
-    await simulation.runFor(3_000);
-    assert.ok(transfers > 50, `only ${transfers} transfers`);
+    await simulation.runFor(2_000);
+    assert.ok(transfers > 20, `only ${transfers} transfers`);
   };
   return { ...cluster, run, someNode, deadlineOf, transfer, judge, scanAll, close, isOpen: () => !isOver };
 }
@@ -174,7 +174,7 @@ async function readOnce(bank: Bank, node: ClusterNode, session: { token: string 
 }
 
 describe('a snapshot of several groups', () => {
-  for (const seed of [11, 12]) {
+  for (const seed of [11]) {
     it(`is whole, as fresh as it says, and the same for everybody, while ranges move and leaders are lost (seed ${seed})`, async () => {
       const bank = await openBank(seed, { carriers: 4 });
       const { simulation, nodes, random, until } = bank;
@@ -212,19 +212,17 @@ describe('a snapshot of several groups', () => {
       };
       void move();
 
-      await simulation.runFor(6_000);
-      for (let round = 0; round < 2; round++) {
-        const victim = nodes[random.int(nodes.length)]!;
-        victim.crash(false);
-        await simulation.runFor(1_500);
-        victim.start();
-        await until('it is back', () => victim.process !== undefined);
-        await simulation.runFor(3_000);
-      }
+      await simulation.runFor(3_500);
+      const victim = nodes[random.int(nodes.length)]!;
+      victim.crash(false);
+      await simulation.runFor(1_000);
+      victim.start();
+      await until('it is back', () => victim.process !== undefined);
+      await simulation.runFor(2_000);
       await bank.close();
       const facts = JSON.stringify({ ...Object.fromEntries(counts), failed, moves });
-      for (const kind of ['linearizable', 'bounded', 'session']) assert.ok((counts.get(kind) ?? 0) > 20, facts);
-      assert.ok(moves > 2, facts);
+      for (const kind of ['linearizable', 'bounded', 'session']) assert.ok((counts.get(kind) ?? 0) > 10, facts);
+      assert.ok(moves > 1, facts);
       assert.ok(failed < [...counts.values()].reduce((sum, count) => sum + count, 0), facts);
     });
   }
