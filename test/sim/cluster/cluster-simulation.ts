@@ -105,17 +105,24 @@ export class ClusterSimulation {
 
   /** @throws InvariantViolation */
   async run(): Promise<RunReport> {
-    const onRejection = (error: unknown): void => {
-      const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
-      this.broken(new InvariantViolation('unhandled rejection', text, { cause: error }));
-    };
+    const breaks =
+      (invariant: string) =>
+      (error: unknown): void => {
+        const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
+        this.broken(new InvariantViolation(invariant, text, { cause: error }));
+      };
+    const onRejection = breaks('unhandled rejection');
+    // Thrown by what a node has queued for the end of an event: nobody's event fails by that.
+    const onException = breaks('uncaught exception');
     process.on('unhandledRejection', onRejection);
+    process.on('uncaughtException', onException);
     try {
       return await this.play();
     } catch (error) {
       throw this.violation ?? error;
     } finally {
       process.off('unhandledRejection', onRejection);
+      process.off('uncaughtException', onException);
     }
   }
 

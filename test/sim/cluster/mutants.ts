@@ -6,6 +6,7 @@ import { spawn } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import type { Mutation } from '../../../jepsen/mutants/types.ts';
 import { MOVE_MUTANTS } from './move-mutants.ts';
+import { WIDE_MUTANTS } from './wide-mutants.ts';
 
 /** A deliberate break of kvorum. */
 export interface SimMutant {
@@ -223,7 +224,7 @@ const RESTING_MUTANTS: readonly SimMutant[] = [
   },
 ];
 
-export const SIM_MUTANTS: readonly SimMutant[] = [...RESTING_MUTANTS, ...MOVE_MUTANTS];
+export const SIM_MUTANTS: readonly SimMutant[] = [...RESTING_MUTANTS, ...MOVE_MUTANTS, ...WIDE_MUTANTS];
 
 /** How one mutant ended. */
 export interface Fate {
@@ -249,7 +250,7 @@ export function runMutant(mutant: SimMutant, seeds: number): Promise<Fate> {
       '--no-shrink',
       '--jobs',
       '1',
-      ...(MOVE_MUTANTS.includes(mutant) ? [] : ['--no-routes']),
+      ...(RESTING_MUTANTS.includes(mutant) ? ['--no-routes'] : []),
       ...(mutant.only ?? []),
     ],
     { env: { ...process.env, KVORUM_MUTATIONS: JSON.stringify(mutant.mutations) } },

@@ -42,8 +42,9 @@ export async function runSeeds(options: SeedPoolOptions): Promise<void> {
   };
   const work = (child: ChildProcess): Promise<void> =>
     new Promise((resolve, reject) => {
+      let seed: number | undefined;
       const order = (): void => {
-        const seed = next();
+        seed = next();
         if (seed === undefined) child.disconnect();
         else child.send({ seed, plan: options.plan } satisfies SeedOrder);
       };
@@ -52,7 +53,9 @@ export async function runSeeds(options: SeedPoolOptions): Promise<void> {
         order();
       });
       child.on('error', reject);
-      child.on('exit', (code) => (code === 0 ? resolve() : reject(new Error(`a simulation ended with code ${code}`))));
+      child.on('exit', (code) =>
+        code === 0 ? resolve() : reject(new Error(`seed ${seed} ended its process with ${code}`)),
+      );
       order();
     });
   const children = Array.from({ length: options.jobs }, () =>

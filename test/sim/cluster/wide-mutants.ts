@@ -1,0 +1,100 @@
+/** Mutants of what spans groups, replicas and clocks: each takes one rule away that a single group at rest never needs. */
+import type { SimMutant } from './mutants.ts';
+
+const TXN_STATE = 'src/kv/txn/txn-state.ts';
+const READER = 'src/kv/reads/reader.ts';
+
+const crossing = (...workloads: string[]): string[] => [
+  '--no-routes',
+  '--crossing',
+  ...workloads.flatMap((name) => ['--workload', name]),
+];
+
+export const WIDE_MUTANTS: readonly SimMutant[] = [
+  {
+    name: 'prepare-unchecked',
+    breaks: 'locks are given although what the transaction has read is another by now',
+    only: crossing('bank', 'rw-register'),
+    mutations: [
+      {
+        file: TXN_STATE,
+        find: "if (this.versionAt(key, ts) !== expected) return { kind: 'changed', key };",
+        replace: '',
+      },
+    ],
+  },
+  {
+    name: 'locks-unseen',
+    breaks: 'reads do not wait for transactions that have their locks and may be committed',
+    only: crossing('bank', 'list-append'),
+    mutations: [
+      { file: 'src/kv/view.ts', find: 'if (this.locks.size > 0) this.meet(this.locks.againstRead(key));', replace: '' },
+    ],
+  },
+  {
+    name: 'resolver-guesses',
+    breaks: 'whoever meets a lock rolls its transaction back without asking for its fate',
+    only: crossing('bank', 'list-append'),
+    mutations: [
+      {
+        file: 'src/kv/txn/resolver.ts',
+        find: "if (status.kind === 'pending') return undefined;",
+        replace: "if (status.kind) return { kind: 'rolledBack' } as never;",
+      },
+    ],
+  },
+  {
+    name: 'oracle-behind',
+    breaks: 'the oracle grants timestamps of its own clock, whatever the groups that ask have seen',
+    only: crossing('bank', 'list-append'),
+    mutations: [{ file: 'src/kv/oracle/leader.ts', find: 'clock.observeForeign(after);', replace: '' }],
+  },
+  {
+    name: 'bound-ignored',
+    breaks: 'a replica answers however old it is',
+    only: ['--no-routes', '--workload', 'bounded-reads', '--fault', 'partition', '--duration-ms', '12000'],
+    mutations: [
+      { file: READER, find: 'claim.coveredMs >= demand.coveredMs && (demand', replace: '(demand' },
+      {
+        file: READER,
+        find: '(demand.coveredMs === undefined || claim.coveredMs >= demand.coveredMs);',
+        replace: 'true;',
+      },
+    ],
+  },
+  {
+    name: 'session-forgotten',
+    breaks: 'a session forgets what a leader has answered it',
+    only: ['--no-routes', '--workload', 'session-reads'],
+    mutations: [
+      {
+        file: 'src/kv/reads/session.ts',
+        find: 'this.actedMs = this.clock.monotonicMs();',
+        replace: '',
+      },
+    ],
+  },
+  {
+    name: 'members-not-restored',
+    breaks: 'a snapshot does not bring the membership to the replica that installs it',
+    only: ['--routes', '--fault', 'membership'],
+    mutations: [{ file: 'src/raftengine/core/membership.ts', find: 'this.conf = meta.conf;', replace: '' }],
+  },
+  {
+    name: 'laggard-promoted',
+    breaks: 'a learner becomes a voter before it has anything of the log, and answers as one that has it',
+    only: ['--routes', '--fault', 'membership'],
+    mutations: [
+      {
+        file: 'src/raftengine/core/membership.ts',
+        find: "if (step.kind === 'addVoter') this.assertPromotable(step.nodeId, replication);",
+        replace: 'void step;',
+      },
+      {
+        file: 'src/raftengine/core/follower.ts',
+        find: 'this.outbox.refuse(from, term, 0, { index: 0, term: 0 }, sentAtMs);',
+        replace: 'this.outbox.acknowledge(from, term, prevIndex + entries.length, sentAtMs);',
+      },
+    ],
+  },
+];
