@@ -1,6 +1,14 @@
 /** What is broken or about to be, judged from what the nodes said of themselves. Pure. */
 import type { GroupId, Millis, NodeId } from '../../platform/index.ts';
-import type { ClusterStatus, GroupView, HealthProblem, HealthReport, JobView, ReplicaStatus } from './types.ts';
+import type {
+  ClusterStatus,
+  GroupView,
+  HealthProblem,
+  HealthReport,
+  HeldBackView,
+  JobView,
+  ReplicaStatus,
+} from './types.ts';
 
 /** Leases assume clocks that run alike, not that show the same; but timestamps follow the fastest clock. */
 const MAX_CLOCK_OFFSET_MS: Millis = 500;
@@ -12,6 +20,7 @@ const STUCK_JOB_MS: Millis = 60_000;
 interface Seen {
   readonly nodeId: NodeId;
   readonly replica: ReplicaStatus;
+  readonly heldBack: HeldBackView | undefined;
 }
 
 /**
@@ -48,7 +57,8 @@ export function judgeHealth(
   for (const node of status.nodes) {
     for (const replica of node.replicas) {
       const seen = replicas.get(replica.groupId) ?? [];
-      replicas.set(replica.groupId, [...seen, { nodeId: node.nodeId, replica }]);
+      const heldBack = node.activity?.heldBack?.find(({ groupId }) => groupId === replica.groupId);
+      replicas.set(replica.groupId, [...seen, { nodeId: node.nodeId, replica, heldBack }]);
     }
   }
   const wanted = groups?.filter(({ state }) => state === 'ACTIVE').map(({ id }) => id) ?? [...replicas.keys()];
@@ -101,6 +111,12 @@ function judgeGroup(
   }
   if (answering.length === needed && voters.length > 1 && answering.length < voters.length) {
     report('warning', subject, `it serves, and would stop if one more of the nodes ${answering.join(', ')} were lost`);
+  }
+  for (const { nodeId, heldBack } of seen) {
+    if (heldBack === undefined) continue;
+    const how = heldBack.level === 'stop' ? 'refused' : 'slowed';
+    const isRefused = heldBack.level === 'stop' && nodeId === leader.nodeId;
+    report(isRefused ? 'critical' : 'warning', subject, `writes are ${how} by node ${nodeId}: ${heldBack.reason}`);
   }
   for (const { nodeId, replica } of seen) {
     if ((replica.lagEntries ?? 0) > MAX_LAG_ENTRIES) {

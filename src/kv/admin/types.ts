@@ -49,6 +49,14 @@ export interface HotRange {
   readonly writesPerSecond: number;
 }
 
+/** A replica whose node does not let all writes in. */
+export interface HeldBackView {
+  readonly groupId: GroupId;
+  /** `slow`: at a rate; `stop`: none. */
+  readonly level: string;
+  readonly reason: string;
+}
+
 /** What a node does; counters since its start, so that two looks make a rate. */
 export interface NodeActivity {
   readonly upMs: Millis;
@@ -62,6 +70,8 @@ export interface NodeActivity {
   readonly latencyCounts: readonly number[];
   /** Of the last minute at most, busiest first. */
   readonly hotRanges: readonly HotRange[];
+  /** Where writes are slowed or refused; absent from older programs. */
+  readonly heldBack?: readonly HeldBackView[];
 }
 
 /** From everything to nothing. */
