@@ -3,7 +3,9 @@
  * life. Both are kept by a tiny LevelDB database in it: its lock file is an fcntl lock, which the operating system gives
  * back when the process dies however it dies, and its only row is the node's identity.
  */
+import { readdir } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
+import { crc32 } from 'node:zlib';
 import { ClassicLevel } from 'classic-level';
 import { type ErrorDisposition, KvorumError, type NodeId, nodeId, type Random } from '../platform/index.ts';
 
@@ -31,6 +33,22 @@ export class DataFolderMismatchError extends KvorumError {
 
   constructor(folder: string, what: string) {
     super(`the data folder ${folder} ${what}. Start the node with the folder that is its own, or with an empty one.`);
+    this.folder = folder;
+  }
+}
+
+/** What says whose the folder is cannot be read, or is not what was written: nobody may guess. */
+export class DataFolderCorruptError extends KvorumError {
+  readonly code = 'DATA_FOLDER_CORRUPT';
+  readonly disposition: ErrorDisposition = 'final';
+  readonly folder: string;
+
+  constructor(folder: string, what: string, cause?: unknown) {
+    super(
+      `${join(folder, IDENTITY_FOLDER)} ${what}. Restore that folder from a copy, or move the data folder away and add the ` +
+        'node again as a new one: it then gets its state from the other replicas.',
+      { cause },
+    );
     this.folder = folder;
   }
 }
@@ -67,6 +85,8 @@ const IDENTITY_FOLDER = 'identity';
 const IDENTITY_KEY = 'node';
 const FORMAT = 1;
 const INCARNATION_BYTES = 16;
+/** Of rows without a checksum: a damaged name would be an unknown one. */
+const KNOWN_FIELDS: ReadonlySet<string> = new Set(['format', 'nodeId', 'incarnation', 'clusterName', 'joined']);
 
 /**
  * Takes a data folder for this process, making it when it is absent or empty.
@@ -81,10 +101,14 @@ export async function openDataFolder(options: DataFolderOptions): Promise<DataFo
   } catch (error) {
     const cause = (error as { cause?: { code?: unknown } }).cause;
     if (cause?.code === 'LEVEL_LOCKED') throw new DataFolderLockedError(path, error);
+    if (await holdsData(path)) throw new DataFolderCorruptError(path, 'cannot be opened', error);
     throw error;
   }
   try {
-    const identity = (await readIdentity(level, path, options.joins)) ?? (await writeIdentity(level, options));
+    const stored = await readIdentity(level, path, options.joins);
+    if (stored === undefined && (await holdsData(path)))
+      throw new DataFolderCorruptError(path, 'does not say any more whose data lies beside it');
+    const identity = stored ?? (await writeIdentity(level, options));
     if (identity.nodeId !== options.nodeId)
       throw new DataFolderMismatchError(path, `belongs to node ${identity.nodeId}, not to node ${options.nodeId}`);
     if (identity.clusterName !== options.clusterName)
@@ -105,13 +129,54 @@ async function readIdentity(
   path: string,
   joins: boolean,
 ): Promise<NodeIdentity | undefined> {
-  const row = await level.get(IDENTITY_KEY);
+  let row: string | undefined;
+  try {
+    row = await level.get(IDENTITY_KEY);
+  } catch (error) {
+    throw new DataFolderCorruptError(path, 'cannot be read', error);
+  }
   if (row === undefined) return undefined;
-  const stored = JSON.parse(row) as Omit<NodeIdentity, 'joined'> & { format: number; nodeId: number; joined?: boolean };
+  const stored = parseIdentity(row, path);
   if (stored.format !== FORMAT)
     throw new DataFolderMismatchError(path, `has format ${stored.format}, which this version of kvorum does not know`);
   const { incarnation, clusterName, joined = joins } = stored;
   return { nodeId: nodeId(stored.nodeId), incarnation, clusterName, joined };
+}
+
+interface StoredIdentity extends Omit<NodeIdentity, 'joined' | 'nodeId'> {
+  readonly format: number;
+  readonly nodeId: number;
+  readonly joined?: boolean;
+  /** CRC-32 of the row without this field; rows of earlier programs have none. */
+  readonly crc?: number;
+}
+
+/** LevelDB does not verify its blocks, so the row proves itself. @throws DataFolderCorruptError */
+function parseIdentity(row: string, path: string): StoredIdentity {
+  let parsed: unknown;
+  try {
+    parsed = JSON.parse(row);
+  } catch (error) {
+    throw new DataFolderCorruptError(path, 'holds a damaged row', error);
+  }
+  if (typeof parsed !== 'object' || parsed === null) throw new DataFolderCorruptError(path, 'holds a damaged row');
+  const { crc, ...rest } = parsed as StoredIdentity;
+  const names = Object.keys(rest);
+  const isWhole = ['format', 'nodeId', 'incarnation', 'clusterName'].every((name) => names.includes(name));
+  const isIntact =
+    crc === undefined ? !names.some((name) => !KNOWN_FIELDS.has(name)) : crc === crc32(JSON.stringify(rest));
+  if (!isWhole || !isIntact) throw new DataFolderCorruptError(path, 'holds a row that is not what was written');
+  return rest;
+}
+
+/** True when a log lies in the folder: then somebody owned it before. */
+async function holdsData(path: string): Promise<boolean> {
+  try {
+    return (await readdir(join(path, 'log'))).length > 0;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return false;
+    throw error;
+  }
 }
 
 async function writeIdentity(level: ClassicLevel<string, string>, options: DataFolderOptions): Promise<NodeIdentity> {
@@ -121,6 +186,7 @@ async function writeIdentity(level: ClassicLevel<string, string>, options: DataF
     clusterName: options.clusterName,
     joined: options.joins,
   };
-  await level.put(IDENTITY_KEY, JSON.stringify({ format: FORMAT, ...identity }), { sync: true });
+  const row = { format: FORMAT, ...identity };
+  await level.put(IDENTITY_KEY, JSON.stringify({ ...row, crc: crc32(JSON.stringify(row)) }), { sync: true });
   return identity;
 }

@@ -67,7 +67,10 @@ const unmask = (masked: number): number => {
 export async function proveLevelFolder(location: string, disk: Disk): Promise<void> {
   // Names are numbers with leading zeros, so logs come in the order in which they were written.
   let torn: string | undefined;
-  for (const name of await disk.list(location)) {
+  const names = await disk.list(location);
+  const directory = await directoryProblem(location, names, disk);
+  if (directory !== undefined) throw new CorruptStoreError(location, `has a damaged file ${directory}`);
+  for (const name of names) {
     const isTable = name.endsWith('.ldb') || name.endsWith('.sst');
     if (!isTable && !name.endsWith('.log')) continue;
     const file = await disk.open(`${location}/${name}`);
@@ -82,6 +85,51 @@ export async function proveLevelFolder(location: string, disk: Disk): Promise<vo
       await file.close();
     }
   }
+}
+
+/**
+ * CURRENT names the MANIFEST, whose records say which tables there are. Without them LevelDB would begin an empty database over
+ * the tables of another, and a record that it skips is a table that it forgets. Records are synced one by one, so the last one
+ * may be cut off by a power loss; all that is there of the others has to match.
+ * @returns the file with what is wrong; undefined for an empty folder
+ */
+async function directoryProblem(location: string, names: readonly string[], disk: Disk): Promise<string | undefined> {
+  const isDatabase = names.some((name) => /^(MANIFEST-\d+|\d+\.(ldb|sst|log))$/.test(name));
+  if (!names.includes('CURRENT')) return isDatabase ? 'CURRENT: it is missing' : undefined;
+  const current = (await readWhole(`${location}/CURRENT`, disk)).toString('latin1');
+  const manifest = /^(MANIFEST-\d{6,})\n$/.exec(current)?.[1];
+  if (manifest === undefined) return 'CURRENT: it names no manifest';
+  if (!names.includes(manifest)) return `CURRENT: ${manifest}, which it names, is missing`;
+  const problem = manifestProblem(await readWhole(`${location}/${manifest}`, disk));
+  return problem === undefined ? undefined : `${manifest}: ${problem}`;
+}
+
+async function readWhole(path: string, disk: Disk): Promise<Buffer> {
+  const file = await disk.open(path);
+  try {
+    return await file.read(0, await file.size());
+  } finally {
+    await file.close();
+  }
+}
+
+/** @returns what is wrong with the records of a manifest; undefined when all of them match, but for one that the end cuts off */
+function manifestProblem(bytes: Buffer): string | undefined {
+  let records = 0;
+  for (let blockAt = 0; blockAt < bytes.length; blockAt += LOG_BLOCK_BYTES) {
+    const block = bytes.subarray(blockAt, blockAt + LOG_BLOCK_BYTES);
+    let at = 0;
+    while (at + LOG_HEADER_BYTES <= block.length) {
+      const next = at + LOG_HEADER_BYTES + block.readUInt16LE(at + 4);
+      const isCutOff = next > block.length && blockAt + block.length === bytes.length && records > 0;
+      if (isCutOff) return undefined;
+      const isWhole = next <= block.length && crc32c(block, at + 6, next) === unmask(block.readUInt32LE(at));
+      if (!isWhole) return `the record at ${blockAt + at} does not match its checksum`;
+      records++;
+      at = next;
+    }
+  }
+  return records === 0 ? 'it is empty' : undefined;
 }
 
 interface BlockHandle {

@@ -118,6 +118,50 @@ test('a store with a byte changed anywhere in its tables or logs refuses, or say
   });
 });
 
+test('a store with a byte changed in the files that say which tables there are refuses, and names the file', async () => {
+  await withFolder(async (folder) => {
+    const original = join(folder, 'original');
+    const said = await writeStore(original);
+    const files = (await readdir(original)).filter((name) => name === 'CURRENT' || name.startsWith('MANIFEST-'));
+    assert.equal(files.length, 2);
+    const random = new SeededRandom(10);
+    let refusals = 0;
+    let flips = 0;
+    for (const name of files) {
+      const file = await open(join(original, name));
+      const { size } = await file.stat();
+      await file.close();
+      for (let offset = 0; offset < size; offset += name === 'CURRENT' ? 4 : Math.ceil(size / 25)) {
+        const location = join(folder, `copy ${name} ${offset}`);
+        await cp(original, location, { recursive: true });
+        await flip(join(location, name), offset, random.int(8));
+        flips++;
+        try {
+          const store = await openGroupStore({ location, counterClassOf: () => 0 });
+          // The length of the last record may say that it was cut off.
+          assert.ok((await contents(store)) === said, `a changed byte at ${offset} of ${name} is served`);
+          await store.close();
+        } catch (error) {
+          assert.equal((error as { code?: unknown }).code, 'CORRUPT_STORE', `${offset} of ${name}: ${error}`);
+          assert.match((error as Error).message, /restore this replica/);
+          if ((error as Error).message.includes(name.slice(0, 7))) refusals++;
+        }
+        await rm(location, { recursive: true });
+      }
+    }
+    assert.ok(refusals > 0.9 * flips, `${refusals} refusals of ${flips} changes`);
+  });
+});
+
+test('a store whose CURRENT is gone refuses instead of beginning again over its tables', async () => {
+  await withFolder(async (folder) => {
+    const location = join(folder, 'store');
+    await writeStore(location);
+    await rm(join(location, 'CURRENT'));
+    await assert.rejects(openGroupStore({ location }), { code: 'CORRUPT_STORE', message: /CURRENT: it is missing/ });
+  });
+});
+
 test('a row that changed below a store that is open is refused by every kind of read, and the node is told', async () => {
   const [a, b] = [Buffer.from('a'), Buffer.from('b')];
   const range = { start: a, end: Buffer.from('c') };
