@@ -393,9 +393,8 @@ export async function assembleNode(parts: NodeParts): Promise<AssembledNode> {
     client: txnClient,
     kv,
     timestamps: oracle,
-    clock,
-    scheduler,
-    random,
+    pins: lifeCycle.pins,
+    ...{ clock, scheduler, random },
     onError: onBackgroundError,
   });
   const resolver = new FateResolver({

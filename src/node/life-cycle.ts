@@ -9,6 +9,7 @@ import {
   NodeGc,
   type NodeGcOptions,
   type PressedMachine,
+  ReadPins,
 } from '../kv/index.ts';
 import { assert, type GroupId, type PeerNetwork } from '../platform/index.ts';
 import type { HostedGroup } from './group-host.ts';
@@ -44,6 +45,8 @@ const storedGroup = ({ groupId, executor, raft, stateMachine, store }: HostedGro
 /** See the top of the file. Made before the network starts: its parts register their handlers. */
 export class LifeCycle {
   readonly admission: NodeAdmission;
+  /** What this node still reads of the past. */
+  readonly pins: ReadPins;
   private readonly options: LifeCycleOptions;
   private readonly groups: () => GcGroup[];
   private collection: NodeGc | undefined;
@@ -52,6 +55,7 @@ export class LifeCycle {
   constructor(options: LifeCycleOptions, hosted: () => readonly HostedGroup[]) {
     const { network, clock, scheduler, machine = {}, space } = options;
     this.options = options;
+    this.pins = new ReadPins(clock);
     this.groups = () => hosted().map(storedGroup);
     this.admission = new NodeAdmission({ network, groups: this.groups, machine, clock, scheduler, ...space });
   }
@@ -62,6 +66,7 @@ export class LifeCycle {
     this.collection = new NodeGc({
       ...options,
       nodeId: options.network.self,
+      pins: this.pins,
       kv,
       catalog,
       groups,

@@ -166,6 +166,25 @@ describe('a cluster that lets go of the past', () => {
     await cluster.until('it goes on', () => cluster.lowest() > pinTs);
   });
 
+  test('keeps what an open transaction reads, for as long as it is open', async () => {
+    const cluster = new Cluster();
+    await cluster.ready();
+    await cluster.command(1, 'SET', 'key', 'value');
+    const { transactions, lifeCycle } = cluster.running(1);
+    const deadlineMs = Number.POSITIVE_INFINITY;
+    const open = await cluster.simulation.runToEnd(
+      transactions.begin({ isolation: 'snapshot', deadlineMs }),
+      PATIENCE_MS,
+    );
+    const held = lifeCycle.pins.oldest();
+    assert.equal(held?.purpose, 'transaction');
+    await cluster.simulation.runFor(5_000);
+    assert.ok(cluster.lowest() < held.ts);
+    await cluster.simulation.runToEnd(Promise.resolve(open.rollback()), PATIENCE_MS);
+    assert.equal(lifeCycle.pins.oldest(), undefined);
+    await cluster.until('it goes on', () => cluster.lowest() > held.ts);
+  });
+
   test('makes a round at once when an operator asks for one', async () => {
     const cluster = new Cluster();
     await cluster.ready();

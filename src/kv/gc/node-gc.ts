@@ -13,7 +13,7 @@ import { type CollectableGroup, type CollectorLimits, DEFAULT_COLLECTOR_LIMITS, 
 import { type CompactionLimits, compactionWork } from './compaction.ts';
 import { GcEndpoint } from './endpoint.ts';
 import type { CertifiableGroup } from './group-gc.ts';
-import { ReadPins } from './pins.ts';
+import type { ReadPins } from './pins.ts';
 import { retentionOf, SAFEPOINT_FEATURE, SAFEPOINT_UNIT, type SafepointTimes, safepointWork } from './safepoint.ts';
 import type { GcStatus, NodeGcReport } from './types.ts';
 
@@ -39,6 +39,8 @@ export interface NodeGcOptions {
   readonly network: Pick<PeerNetwork, 'self' | 'stream' | 'onStream'>;
   readonly catalog: CatalogClient;
   readonly groups: () => readonly GcGroup[];
+  /** What this node still reads of the past. */
+  readonly pins: ReadPins;
   readonly clock: Clock;
   readonly scheduler: Scheduler;
   readonly random: Random;
@@ -75,7 +77,7 @@ export class NodeGc {
     this.options = options;
     const { clock, scheduler, random, groups, catalog, onError, times = {}, retentionMs } = options;
     this.startedMs = clock.nowMs();
-    this.pins = new ReadPins(clock);
+    this.pins = options.pins;
     this.collector = new StoreCollector({
       groups,
       clock,

@@ -11,6 +11,7 @@ import {
 } from '../../platform/index.ts';
 import type { TxnCounters } from '../counters.ts';
 import { OutcomeUnknownError } from '../errors.ts';
+import type { ReadPins } from '../gc/index.ts';
 import type { KvService } from '../types.ts';
 import type { TxnClient } from './types.ts';
 
@@ -64,6 +65,8 @@ export interface CoordinatorParts {
   readonly client: TxnClient;
   readonly kv: Pick<KvService, 'groupOf' | 'stretchAt' | 'nowTs'>;
   readonly timestamps: TimestampSource;
+  /** Keeps what open transactions read from being let go of; left out: they take their chance with the retention. */
+  readonly pins?: Pick<ReadPins, 'pin'>;
   readonly clock: Clock;
   readonly scheduler: Scheduler;
   readonly random: Random;

@@ -6,6 +6,7 @@
 import type { GroupId, HlcTimestamp, Millis } from '../../platform/index.ts';
 import { assert, KvorumError } from '../../platform/index.ts';
 import { ConflictError, NotOwnerError, TooLargeError } from '../errors.ts';
+import type { ReadPin } from '../gc/index.ts';
 import type { KvTransaction, TransactionIsolation } from '../txn-api.ts';
 import type { LiveValue, ScanPage, ScanRequest, ScanRow } from '../types.ts';
 import { type CommitOutcome, type CommitPlan, type Coordinator, primaryOf, type ReadRange } from './coordinator.ts';
@@ -47,6 +48,8 @@ export class Transaction implements KvTransaction {
   private readonly writtenKeys = new Map<string, Buffer>();
   private state: 'open' | 'committing' | 'committed' | 'over' = 'open';
   private commitTs: HlcTimestamp | undefined;
+  /** Held while it is in use; one that was forgotten lets go by itself. */
+  private readonly pin: ReadPin | undefined;
   /** Set while the outcome of a commit is not known. */
   private unknown: TxnIdentity | undefined;
 
@@ -57,14 +60,22 @@ export class Transaction implements KvTransaction {
     this.id = start.id;
     this.startTs = start.ageTs ?? start.granted.ts;
     this.view = new BufferedView(start.granted.ts, this.known);
+    // Of one that was begun again this is before what it reads at.
+    this.pin = parts.pins?.pin(this.startTs, 'transaction');
   }
 
   private get readTs(): HlcTimestamp | undefined {
     return this.start.isolation === 'snapshot' ? this.start.granted.ts : undefined;
   }
 
+  private end(state: 'committed' | 'over'): void {
+    this.state = state;
+    this.pin?.release();
+  }
+
   private requireOpen(): void {
     if (this.state !== 'open') throw new TransactionAbortedError('the transaction is over');
+    this.pin?.renew();
   }
 
   async get(key: Buffer): Promise<LiveValue | undefined> {
@@ -162,7 +173,7 @@ export class Transaction implements KvTransaction {
     if (this.unknown !== undefined) return this.settle(await this.askAgain(this.unknown, deadlineMs));
     this.requireOpen();
     if (this.parts.clock.monotonicMs() - this.start.grantedMs > this.coordinator.limits.maxAgeMs) {
-      this.state = 'over';
+      this.end('over');
       throw new RetryTooOldError('the transaction is older than a transaction may be');
     }
     this.state = 'committing';
@@ -170,7 +181,7 @@ export class Transaction implements KvTransaction {
       return this.settle(await this.commitOnce(deadlineMs));
     } catch (error) {
       if (error instanceof TransactionUnknownError) this.unknown = this.identity(error.primary);
-      else this.state = 'over';
+      else this.end('over');
       throw error;
     }
   }
@@ -221,11 +232,11 @@ export class Transaction implements KvTransaction {
 
   private settle(outcome: CommitOutcome): HlcTimestamp {
     if (outcome.kind === 'committed') {
-      this.state = 'committed';
+      this.end('committed');
       this.commitTs = outcome.commitTs;
       return outcome.commitTs;
     }
-    this.state = 'over';
+    this.end('over');
     if (outcome.reason === 'tooOld') throw new RetryTooOldError('the transaction began too long ago');
     if (outcome.reason === 'rolledBack') throw new TransactionAbortedError('the transaction was rolled back');
     throw new ConflictError(`the transaction lost against others (${outcome.reason})`);
@@ -234,7 +245,7 @@ export class Transaction implements KvTransaction {
   async rollback(): Promise<void> {
     assert(this.state !== 'committed', 'a committed transaction cannot be rolled back');
     // Nothing is locked before the commit, and a commit cleans up after itself.
-    if (this.state === 'open') this.state = 'over';
+    if (this.state === 'open') this.end('over');
   }
 }
 
