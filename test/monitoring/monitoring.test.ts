@@ -153,6 +153,13 @@ describe('a running cluster', () => {
     assert.equal(value('kvorum_grpc_calls_total', { method: 'kvorum.v1.Admin/Health', code: 'OK' }), 1);
     assert.ok(value('kvorum_log_fsync_duration_seconds') > 0);
     assert.ok(value('kvorum_apply_entries_total') > 0);
+    assert.ok(value('kvorum_raft_proposals_total', { outcome: 'applied' }) > 0);
+    assert.ok(value('kvorum_raft_elections_won_total') >= 1, 'it is the preferred leader of the first group');
+    assert.ok(value('kvorum_raft_leader_changes_total') >= value('kvorum_groups'));
+    assert.ok(value('kvorum_proxy_forwards_total', { outcome: 'ok' }) > 0, 'some keys are led elsewhere');
+    assert.equal(value('kvorum_proxy_received_total', { result: 'too_many_hops' }), 0);
+    assert.ok(value('kvorum_txn_attempts_total', { way: 'two_phase', outcome: 'committed' }) >= 1);
+    assert.ok(value('kvorum_network_bytes_total', { lane: 'bulk', direction: 'sent' }) > 0);
     assert.equal(value('kvorum_ready'), 1);
   });
 

@@ -4,6 +4,10 @@ import { describe, test } from 'node:test';
 import grpc from '@grpc/grpc-js';
 import fc from 'fast-check';
 import { countingServer, GrpcCounters } from '../../../src/adapter/metrics/index.ts';
+import { CommandCounters } from '../../../src/adapter/redis/index.ts';
+import { OK } from '../../../src/adapter/redis/reply.ts';
+import { ReplyRing } from '../../../src/adapter/redis/reply-ring.ts';
+import { ReplyWriter } from '../../../src/adapter/redis/reply-writer.ts';
 import {
   BucketCounts,
   type Disk,
@@ -221,6 +225,37 @@ describe('a database that is measured', () => {
     assert.equal(activity.memoryBytes(), 2000);
     await other.close();
     assert.equal(activity.memoryBytes(), 1000);
+  });
+});
+
+describe('replies on their way out', () => {
+  test('are booked when they are written, in the order of the requests, also those that the client does not want', () => {
+    const ring = new ReplyRing();
+    const writer = new ReplyWriter();
+    const [set, get] = [new CommandCounters(), new CommandCounters()];
+    const first = ring.reserve(2, false, set, 100);
+    const second = ring.reserve(2, true, get, 101);
+    ring.settle(second, OK);
+    ring.writeTo(writer, 110);
+    assert.deepEqual([set.calls, get.calls], [0, 0]);
+    ring.settle(first, OK);
+    ring.writeTo(writer, 120);
+    assert.deepEqual([set.calls, set.latencyMs.sum, get.calls, get.latencyMs.sum], [1, 20, 1, 19]);
+  });
+
+  test('keep what they are booked on when there are many, and count errors once', () => {
+    const ring = new ReplyRing();
+    const writer = new ReplyWriter();
+    const counters = new CommandCounters();
+    const slots = Array.from({ length: 100 }, (_, at) =>
+      ring.reserve(2, false, at % 2 === 0 ? counters : undefined, at),
+    );
+    for (const slot of slots) ring.settle(slot, OK);
+    ring.noteError(slots[0]!);
+    ring.noteError(slots[1]!);
+    ring.writeTo(writer, 1000);
+    assert.deepEqual([counters.calls, counters.errors], [50, 1]);
+    assert.equal(counters.latencyMs.sum, 50 * 1000 - (50 * 98) / 2);
   });
 });
 
