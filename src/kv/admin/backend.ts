@@ -318,7 +318,8 @@ class ClusterBackend implements AdminBackend {
         `the address of node ${node} is not known; give host:port of its gRPC port as well`,
       );
     }
-    const port = ADDRESS.exec(wanted)?.[1];
+    // What the node says of itself is believed; what somebody typed may be a slip.
+    const port = address === '' ? '1' : ADDRESS.exec(wanted)?.[1];
     if (port === undefined || Number(port) === 0 || Number(port) > 65_535) {
       throw new AdminError('INVALID_ARGUMENT', `'${wanted}' is no address; give host:port of the node's gRPC port`);
     }
