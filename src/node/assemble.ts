@@ -20,7 +20,6 @@ import {
   FateResolver,
   ForwardingCatalogClient,
   ForwardingSpanClient,
-  type FoundingConfiguration,
   fateAt,
   Heartbeats,
   Hlc,
@@ -76,6 +75,7 @@ import {
   openGroupStore,
   StoreActivity,
 } from '../store/index.ts';
+import { foundingConfiguration, inBatches, OPEN_AT_ONCE } from './beginning.ts';
 import { DocumentFollower } from './document-follower.ts';
 import { GroupHost } from './group-host.ts';
 import { LifeCycle, type LifeCycleParts } from './life-cycle.ts';
@@ -202,29 +202,6 @@ export interface AssembledNode {
 export interface NodeStatus {
   /** Of the groups that have a replica here, by id. */
   readonly groups: readonly GroupStatus[];
-}
-
-/** The founding as the catalog's leader carries it out. */
-const foundingConfiguration = (founding: ClusterFounding, nowMs: number): FoundingConfiguration => ({
-  incarnation: nowMs,
-  groups: founding.groups.map(({ id, voters, preferredLeader }) => ({
-    id,
-    founders: voters,
-    preferredLeader,
-    ranges: founding.ranges.filter((range) => range.groupId === id).map(({ start, end }) => ({ start, end })),
-  })),
-});
-
-/** Stores that are opened at a time: opening is mostly waiting for the disk. */
-const OPEN_AT_ONCE = 16;
-
-/** Runs steps, so many at a time. @throws what the first one that failed threw, when none is under way any more */
-async function inBatches(size: number, steps: readonly (() => Promise<void>)[]): Promise<void> {
-  for (let at = 0; at < steps.length; at += size) {
-    const outcomes = await Promise.allSettled(steps.slice(at, at + size).map((step) => step()));
-    const failed = outcomes.find((outcome) => outcome.status === 'rejected');
-    if (failed !== undefined) throw failed.reason;
-  }
 }
 
 /** How to open a store that is one of `open`; what it does is booked. */
