@@ -98,12 +98,13 @@ test('a copy is of one moment, whatever is written while it is cut', async () =>
   await store.flush();
   const digest = await store.digest();
   const { appliedIndex } = store;
-  let isWriting = false;
-  disk.before = (operation) => {
-    if (operation !== 'write' || isWriting) return;
-    isWriting = true;
+  // After the moment, before the first row is read, and to the disk.
+  disk.makeFolder = async () => {
     fill(store, new SeededRandom(9), 5);
-    isWriting = false;
+    await store.flush();
+  };
+  disk.before = (operation) => {
+    if (operation === 'write') fill(store, new SeededRandom(8), 1);
   };
   const copy = await copyOf(store);
   assert.ok(store.appliedIndex > appliedIndex, 'there was writing');
@@ -173,7 +174,50 @@ test('a bit that flipped anywhere in a segment or in the manifest is refused wit
   await store.close();
 });
 
-test('a block that is damaged so that only the hash of the file shows it is refused', async () => {
+test('a damaged block is refused before its rows are given out, and by its number', async () => {
+  const { store, disk } = await filled(30);
+  const cut = await store.exportSegments(() => ({}));
+  for (const segment of cut.manifest.segments.slice(0, 5)) {
+    const path = cut.pathOf(segment);
+    // Behind the head of the file and the beginning of what zstd writes: a byte of the content.
+    disk.files.get(path)!.bytes[8 + 24]! ^= 1;
+    await assert.rejects(
+      async () => {
+        for await (const page of readSegment(disk, path, segment, inlineCompression))
+          assert.fail(`${page.length} rows`);
+      },
+      { code: 'CORRUPT_SNAPSHOT', message: `block 0 of ${path} is damaged: it does not match its checksum` },
+    );
+  }
+  await cut.close();
+  await store.close();
+});
+
+test('a sound segment that differs in one value from the one that is named is refused', async () => {
+  const cuts = [];
+  for (const value of ['one', 'two']) {
+    const { disk, options } = bed();
+    const store = await openGroupStore(options);
+    const writer = store.write();
+    writer.put(Buffer.from('k'), Buffer.from(value), ts(1), NEVER);
+    writer.commit(1);
+    cuts.push({ disk, cut: await store.exportSegments(() => ({})) });
+    await store.close();
+  }
+  const [one, other] = cuts.map(({ disk, cut }) => ({ disk, cut, segment: cut.manifest.segments[0]! }));
+  one!.disk.files.get(one!.cut.pathOf(one!.segment))!.bytes = other!.disk.files.get(
+    other!.cut.pathOf(other!.segment),
+  )!.bytes;
+  await assert.rejects(
+    async () => {
+      const pages = readSegment(one!.disk, one!.cut.pathOf(one!.segment), one!.segment, inlineCompression);
+      for await (const page of pages) assert.ok(page.length === 1);
+    },
+    { code: 'CORRUPT_SNAPSHOT', message: /is not the segment that the manifest names/ },
+  );
+});
+
+test('another sound segment in the place of the one that is named is refused', async () => {
   const { store, disk } = await filled(30);
   const cut = await store.exportSegments(() => ({}));
   const [first, second] = [cut.manifest.segments[0]!, cut.manifest.segments[1]!];
