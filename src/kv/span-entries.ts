@@ -2,10 +2,10 @@
  * Bytes of the entries by which ranges travel between groups. See entry.ts for the conventions.
  *
  *   SPAN    := commitTs u64, command, [activate: gcThreshold u64, imports u64]
- *   IMPORT  := job u64, attempt u32, seq u64, bookmark, count u32, version*, [count u32, side*]
+ *   IMPORT  := job u64, attempt u32, seq u64, bookmark, count u32, version*, [count u32, side*, [follows]]
  *   side    := key, name, isSet u8, [value]
  *   version := key, commitTs u64, kind u8 (0 tombstone, 1 value, 2 value with expiry), [value], [expireTs u64]
- *   command, bookmark, key, value := length u32, bytes; a command is in the codec of the span table
+ *   command, bookmark, follows, key, value := length u32, bytes; a command is in the codec of the span table
  */
 import { decodeSpanCommand, encodeSpanCommand, type SpanCommand } from '../distribution/index.ts';
 import type { HlcTimestamp } from '../platform/index.ts';
@@ -71,10 +71,12 @@ const versionBytes = ({ key, value, expireTs }: ExportedVersion): number =>
   4 + key.length + 8 + 1 + (value === undefined ? 0 : 4 + value.length + (expireTs === ABSENT ? 0 : 8));
 
 /** IMPORT: versions of a range that is on its way to the group, at their own timestamps. */
-export function encodeImport({ job, attempt, seq, bookmark, versions, sides = [] }: ImportRequest): Buffer {
+export function encodeImport({ job, attempt, seq, bookmark, follows, versions, sides = [] }: ImportRequest): Buffer {
+  const hasSides = sides.length > 0 || follows !== undefined;
   let size = 2 + 8 + 4 + 8 + 4 + bookmark.length + 4;
   for (const version of versions) size += versionBytes(version);
-  if (sides.length > 0) size += 4;
+  if (hasSides) size += 4;
+  if (follows !== undefined) size += 4 + follows.length;
   for (const { key, name, value } of sides)
     size += 9 + key.length + name.length + (value === undefined ? 0 : 4 + value.length);
   const buffer = Buffer.allocUnsafe(size);
@@ -96,12 +98,13 @@ export function encodeImport({ job, attempt, seq, bookmark, versions, sides = []
     offset = writeBytes(buffer, value, offset);
     if (expireTs !== ABSENT) offset = buffer.writeBigUInt64BE(expireTs, offset);
   }
-  if (sides.length > 0) offset = buffer.writeUInt32BE(sides.length, offset);
+  if (hasSides) offset = buffer.writeUInt32BE(sides.length, offset);
   for (const { key, name, value } of sides) {
     offset = writeBytes(buffer, name, writeBytes(buffer, key, offset));
     offset = buffer.writeUInt8(value === undefined ? 0 : 1, offset);
     if (value !== undefined) offset = writeBytes(buffer, value, offset);
   }
+  if (follows !== undefined) writeBytes(buffer, follows, offset);
   return buffer;
 }
 
@@ -126,8 +129,11 @@ export function readImport(reader: EntryReader): ImportRequest {
     if (name.length === 0) throw new CorruptEntryError('an import holds a side row without a name');
     sides.push({ key, name, value: reader.u8() === 0 ? undefined : reader.bytes() });
   }
+  const request = { job, attempt, seq, bookmark, versions, sides };
+  if (reader.isAtEnd) return request;
+  const follows = reader.bytes();
   reader.end();
-  return { job, attempt, seq, bookmark, versions, sides };
+  return { ...request, follows };
 }
 
 function readVersion(reader: EntryReader): ExportedVersion {

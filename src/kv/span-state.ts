@@ -194,14 +194,14 @@ export class SpanState {
   private refuseImport(
     request: ImportRequest,
   ): Extract<ImportOutcome, { readonly kind: 'refused' }>['reason'] | undefined {
-    const { job, attempt, seq, versions, sides = [] } = request;
+    const { job, attempt, seq, follows, versions, sides = [] } = request;
     const span = this.table.spanOf(job);
     const known = this.imports.get(job);
     if (span === undefined) return this.table.isClosed(job) ? 'NOT_INCOMING' : 'UNKNOWN_JOB';
     if (span.state !== 'INCOMING' || known === undefined) return 'NOT_INCOMING';
     if (attempt !== known.attempt) return 'STALE_ATTEMPT';
     if (seq <= known.seq) return undefined;
-    if (seq !== known.seq + 1) return 'IMPORT_GAP';
+    if (seq !== known.seq + 1 || follows?.equals(known.bookmark) === false) return 'IMPORT_GAP';
     const isInside = ({ key }: { readonly key: Buffer }): boolean =>
       Buffer.compare(key, span.start) >= 0 && (span.end === undefined || Buffer.compare(key, span.end) < 0);
     return versions.every(isInside) && sides.every(isInside) ? undefined : 'NOT_INCOMING';

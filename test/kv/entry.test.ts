@@ -135,6 +135,10 @@ describe('log entries', () => {
     fc.assert(
       fc.property(request, (one) => assert.deepEqual(decodeEntry(encodeImport(one)), { opcode: 'import', ...one })),
     );
+    const behind = fc.tuple(request, buffer).map(([one, follows]) => ({ ...one, sides: [], follows }));
+    fc.assert(
+      fc.property(behind, (one) => assert.deepEqual(decodeEntry(encodeImport(one)), { opcode: 'import', ...one })),
+    );
     fc.assert(
       fc.property(timestamp, number, timestamp, timestamp, number, (commitTs, job, floor, gcThreshold, imports) => {
         const command = { kind: 'activate' as const, job, floor, epoch: 1 };

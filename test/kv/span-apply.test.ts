@@ -376,6 +376,9 @@ describe('an import', () => {
     assert.deepEqual(first, { kind: 'done', state: { attempt: 1, seq: 1, bookmark: bytes('#1') } });
     assert.deepEqual(one.import(1, [version('f', 20, 'other')]), first);
     assert.deepEqual(await one.history('f'), ['10:a']);
+    // Sent before the first was answered, behind a page that somebody else cut differently.
+    assert.deepEqual(one.import(2, [version('g', 20, 'b')], 1, 1, '#0'), { kind: 'refused', reason: 'IMPORT_GAP' });
+    assert.equal(one.import(2, [version('g', 20, 'b')], 1, 1, '#1').kind, 'done');
   });
 
   it('is refused for another job, another attempt, another range and outside of a move', async () => {

@@ -82,8 +82,10 @@ export class Machine {
     return this.apply(encodeBatch(ts(commitTs), 8, expectations, mutations));
   }
 
-  import(seq: number, versions: readonly ExportedVersion[], attempt = 1, job = 1): ImportOutcome {
-    return this.apply(encodeImport({ job, attempt, seq, bookmark: bytes(`#${seq}`), versions })) as ImportOutcome;
+  import(seq: number, versions: readonly ExportedVersion[], attempt = 1, job = 1, behind?: string): ImportOutcome {
+    const request = { job, attempt, seq, bookmark: bytes(`#${seq}`), versions };
+    const follows = behind === undefined ? {} : { follows: bytes(behind) };
+    return this.apply(encodeImport({ ...request, ...follows })) as ImportOutcome;
   }
 
   value(key: string): string | undefined {

@@ -82,10 +82,11 @@ export function encodeSpanMessage(message: SpanMessage): Buffer {
       writePoint(writer, message.from);
       break;
     case 'import': {
-      const { job, attempt, seq, bookmark, versions, sides } = message.request;
+      const { job, attempt, seq, bookmark, follows, versions, sides } = message.request;
       writer.u53(job).u32(attempt).u53(seq).bytes(bookmark);
       writeVersions(writer, versions);
       writeSides(writer, sides);
+      writer.optional(follows);
       break;
     }
     default:
@@ -124,7 +125,9 @@ function readBody(reader: ByteReader, kind: (typeof KINDS)[number], group: Group
       return { kind, group, job: reader.u53(), maxBytes: reader.u32(), from: readPoint(reader) };
     case 'import': {
       const head = { job: reader.u53(), attempt: reader.u32(), seq: reader.u53(), bookmark: reader.bytes() };
-      return { kind, group, request: { ...head, versions: readVersions(reader), sides: readSides(reader) } };
+      const request = { ...head, versions: readVersions(reader), sides: readSides(reader) };
+      const follows = reader.optional();
+      return { kind, group, request: follows === undefined ? request : { ...request, follows } };
     }
     default:
       return assertNever(kind);

@@ -13,11 +13,13 @@ export interface Copying {
   readonly spans: SpanClient;
   readonly job: JobRow;
   readonly pageBytes: number;
-  /** Pages that are read while one is imported. */
+  /** Pages that are read while others are imported. */
   readonly pagesAhead: number;
+  /** Imports that are under way at a time. */
+  readonly importsAhead: number;
   /** False once the job's row has changed: somebody else goes on. */
   isOurs(): boolean;
-  /** Settles when the next page may be imported. */
+  /** Settles when the next page of histories may be imported. */
   rest(): Promise<void>;
 }
 
@@ -41,42 +43,91 @@ export async function importsOf({ spans, job }: Copying): Promise<ImportState | 
   return span?.state === 'INCOMING' && imports !== undefined && imports.attempt <= job.attempt ? imports : undefined;
 }
 
-/** Imports one page. @returns what the destination has then; another bookmark than ours when another driver was faster */
-async function importPage(
-  { spans, job }: Copying,
+/** A page on its way from the source to the destination. */
+interface Link {
+  readonly page: Pick<BackfillPage, 'versions' | 'sides'>;
+  /** Where to go on when it is there. */
+  readonly bookmark: Buffer;
+  readonly isLast: boolean;
+}
+
+/** An import that was sent, and what the destination has with it; undefined when it refused it. */
+interface Sent {
+  readonly bookmark: Buffer;
+  readonly outcome: Promise<ImportState | undefined>;
+}
+
+/**
+ * Imports pages one behind the other, some of them before the one in front was answered: each names the one that it follows.
+ * @param before what the destination has
+ * @param next the next page; undefined when there is none any more
+ * @returns what the destination has then; `elsewhere` when that is not what was sent, because another driver was faster or an
+ *   import overtook another one: then it has to be asked
+ */
+async function importPages(
+  copying: Copying,
   before: ImportState,
-  { versions, sides = [] }: Pick<BackfillPage, 'versions' | 'sides'>,
-  bookmark: Buffer,
-): Promise<ImportState | undefined> {
+  next: () => Promise<Link | undefined>,
+): Promise<ImportState | 'elsewhere' | 'lost'> {
+  const { spans, job, importsAhead } = copying;
   const { attempt } = before;
-  const outcome = await spans.import(job.dst, { job: job.id, attempt, seq: before.seq + 1, bookmark, versions, sides });
-  return outcome.kind === 'done' ? outcome.state : undefined;
+  const sent: Sent[] = [];
+  let last = before;
+  let isEnd = false;
+  const send = ({ page: { versions, sides = [] }, bookmark, isLast }: Link): void => {
+    const seq = last.seq + 1;
+    const request = { job: job.id, attempt, seq, bookmark, follows: last.bookmark, versions, sides };
+    const outcome = spans
+      .import(job.dst, request)
+      .then((answer) => (answer.kind === 'done' ? answer.state : undefined));
+    // Looked at in its turn.
+    outcome.catch(() => undefined);
+    sent.push({ bookmark, outcome });
+    last = { attempt, seq, bookmark };
+    isEnd = isLast;
+  };
+  try {
+    for (;;) {
+      while (!isEnd && sent.length < importsAhead) {
+        const link = await next();
+        if (!copying.isOurs()) return 'lost';
+        if (link === undefined) isEnd = true;
+        else send(link);
+      }
+      const first = sent.shift();
+      if (first === undefined) return last;
+      const state = await first.outcome;
+      if (state?.bookmark.equals(first.bookmark) !== true) return 'elsewhere';
+    }
+  } finally {
+    // Whatever comes next begins when nothing is on its way any more.
+    await Promise.allSettled(sent.map(({ outcome }) => outcome));
+  }
 }
 
 /** Copies the histories of the range, as far as they are not there yet. Pages are read while others are imported. */
 export async function copyHistories(copying: Copying): Promise<'done' | CopyTrouble> {
   const { spans, job, pageBytes, pagesAhead } = copying;
-  const readFrom = (place: NonNullable<BackfillPage['next']>) =>
-    new ReadAhead(place, pagesAhead, (next: NonNullable<BackfillPage['next']>) =>
-      spans.backfill(job.src, { job: job.id, ...next, maxBytes: pageBytes }),
-    );
-  let pages: ReturnType<typeof readFrom> | undefined;
-  for (let imports = await importsOf(copying); ; ) {
-    if (imports === undefined) return 'restart';
+  for (let refusedSeq = -1; ; ) {
+    const imports = await importsOf(copying);
+    // What is refused though it is the next one will be refused for ever.
+    if (imports === undefined || imports.seq === refusedSeq) return 'restart';
+    refusedSeq = imports.seq;
     const place = decodeBookmark(imports.bookmark, job);
     if (place.kind === 'capture') return 'done';
-    pages ??= readFrom(place.next);
-    const page = await pages.next();
-    assert(page !== undefined, 'the last page of histories leads to the capture log');
-    if (!copying.isOurs()) return 'lost';
-    const { next } = page;
-    const bookmark = encodeBookmark(
-      next === undefined ? { kind: 'capture', from: CAPTURE_START } : { kind: 'backfill', next },
+    const pages = new ReadAhead(place.next, pagesAhead, (from: NonNullable<BackfillPage['next']>) =>
+      spans.backfill(job.src, { job: job.id, ...from, maxBytes: pageBytes }),
     );
-    imports = await importPage(copying, imports, page, bookmark);
-    // What was read ahead belongs behind our page.
-    if (imports?.bookmark.equals(bookmark) === false) pages = undefined;
-    await copying.rest();
+    const result = await importPages(copying, imports, async () => {
+      const [page] = await Promise.all([pages.next(), copying.rest()]);
+      if (page === undefined) return undefined;
+      const { next } = page;
+      const bookmark = encodeBookmark(
+        next === undefined ? { kind: 'capture', from: CAPTURE_START } : { kind: 'backfill', next },
+      );
+      return { page, bookmark, isLast: next === undefined };
+    });
+    if (result === 'lost') return result;
   }
 }
 
@@ -98,32 +149,36 @@ export async function copyCaptured(
 ): Promise<CopiedCapture | CopyTrouble> {
   const { spans, job, pageBytes, pagesAhead } = copying;
   const linkOf = (page: CapturePage): CaptureLink => ({ page, next: page.isEnd ? undefined : page.next });
-  const read = async (from: CapturePoint): Promise<CaptureLink> =>
-    linkOf(await spans.captured(job.src, job.id, from, pageBytes));
   let given = first === undefined ? undefined : linkOf(first);
-  let links: ReadAhead<CapturePoint, CaptureLink> | undefined;
   let bytes = 0;
-  for (let imports = known ?? (await importsOf(copying)); ; ) {
-    if (imports === undefined) return 'restart';
+  let refusedSeq = -1;
+  for (let imports = known ?? (await importsOf(copying)); ; imports = await importsOf(copying)) {
+    if (imports === undefined || imports.seq === refusedSeq) return 'restart';
+    refusedSeq = imports.seq;
     const place = decodeBookmark(imports.bookmark, job);
     if (place.kind !== 'capture') return 'restart';
-    let link = given;
-    given = undefined;
-    if (link === undefined) {
-      links ??= new ReadAhead(place.from, pagesAhead, read);
-      link = await links.next();
+    const read = async (from: CapturePoint): Promise<CaptureLink> =>
+      linkOf(await spans.captured(job.src, job.id, from, pageBytes));
+    let links: ReadAhead<CapturePoint, CaptureLink> | undefined;
+    let from: CapturePoint | undefined = place.from;
+    const result = await importPages(copying, imports, async () => {
+      if (from === undefined) return undefined;
+      let link = given;
+      given = undefined;
+      if (link === undefined) {
+        links ??= new ReadAhead(from, pagesAhead, read);
+        link = await links.next();
+      }
       assert(link !== undefined, 'a capture log goes on until a page says that it is the last');
-    }
-    if (!copying.isOurs()) return 'lost';
-    const { page } = link;
-    const { versions, sides = [] } = page;
-    if (versions.length === 0 && sides.length === 0 && page.isEnd) return { bytes, imports };
-    const bookmark = encodeBookmark({ kind: 'capture', from: page.next });
-    imports = await importPage(copying, imports, page, bookmark);
-    for (const { key, value } of versions) bytes += key.length + (value?.length ?? 0);
-    for (const { key, name, value } of sides) bytes += key.length + name.length + (value?.length ?? 0);
-    const isOurPage = imports?.bookmark.equals(bookmark) === true;
-    if (page.isEnd && isOurPage && imports !== undefined) return { bytes, imports };
-    if (!isOurPage) links = undefined;
+      const { page } = link;
+      from = link.next;
+      const { versions, sides = [] } = page;
+      for (const { key, value } of versions) bytes += key.length + (value?.length ?? 0);
+      for (const { key, name, value } of sides) bytes += key.length + name.length + (value?.length ?? 0);
+      if (versions.length === 0 && sides.length === 0 && page.isEnd) return undefined;
+      return { page, bookmark: encodeBookmark({ kind: 'capture', from: page.next }), isLast: page.isEnd };
+    });
+    if (result === 'lost') return result;
+    if (result !== 'elsewhere') return { bytes, imports: result };
   }
 }

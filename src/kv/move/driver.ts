@@ -31,8 +31,10 @@ import type { ImportState, SpanClient, SpanReply, SpanRequest } from './types.ts
 export interface MoveLimits {
   /** Size of a page of histories or of captured effects: what is applied in one piece, so clients of both groups wait for it. */
   readonly pageBytes: number;
-  /** Pages that are read while one is imported. */
+  /** Pages that are read while others are imported. */
   readonly pagesAhead: number;
+  /** Imports that are under way at a time; together with what is read ahead this much memory is the driver's. */
+  readonly importsAhead: number;
   /** Pause after each page of histories, so that a move leaves room for clients. */
   readonly pageGapMs: Millis;
   /** The range is fenced when a round of catching up had to ship no more than this, */
@@ -58,6 +60,7 @@ export interface MoveLimits {
 export const DEFAULT_MOVE_LIMITS: MoveLimits = {
   pageBytes: 512 * 1024,
   pagesAhead: 4,
+  importsAhead: 4,
   pageGapMs: 2,
   fenceBelowBytes: 64 * 1024,
   fenceBelowMs: 30,
@@ -282,9 +285,9 @@ export class MoveDriver {
 
   private copying(job: JobRow): Copying {
     const { spans } = this.options;
-    const { pageBytes, pagesAhead, pageGapMs } = this.limits;
+    const { pageBytes, pagesAhead, importsAhead, pageGapMs } = this.limits;
     const isOurs = (): boolean => this.row(job.id)?.revision === job.revision;
-    return { spans, job, pageBytes, pagesAhead, isOurs, rest: () => this.pause(pageGapMs) };
+    return { spans, job, pageBytes, pagesAhead, importsAhead, isOurs, rest: () => this.pause(pageGapMs) };
   }
 
   private knownOf(job: JobRow): Knowledge | undefined {

@@ -110,6 +110,11 @@ export interface ImportRequest {
   /** One above the last one that was applied; a lower one does nothing, a higher one is a gap. */
   readonly seq: number;
   readonly bookmark: Buffer;
+  /**
+   * Bookmark of the import before, for imports that are sent before that one was answered: two drivers may cut pages differently, and a page
+   * behind somebody else's would leave a hole. Left out by whoever has seen the answer.
+   */
+  readonly follows?: Buffer;
   readonly versions: readonly ExportedVersion[];
   /** In an order in which the last change of a row is the one that holds; may be left out when there is none. */
   readonly sides?: readonly SideChange[];

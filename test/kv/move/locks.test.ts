@@ -206,7 +206,8 @@ class World {
       spans: this.spans,
       job: { id: JOB, ...RANGE, src: SRC, dst: DST, attempt: 1 } as JobRow,
       pageBytes: 1 + this.random.int(400),
-      pagesAhead: 1,
+      pagesAhead: 2,
+      importsAhead: 3,
       isOurs: () => true,
       rest: async () => undefined,
     };

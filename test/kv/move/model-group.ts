@@ -153,7 +153,7 @@ export class ModelGroup implements SpanExecutor {
     return { versions, next: { index, position: 0 }, isEnd: index === log.length };
   }
 
-  async import({ job, attempt, seq, bookmark, versions }: ImportRequest): Promise<ImportOutcome> {
+  async import({ job, attempt, seq, bookmark, follows, versions }: ImportRequest): Promise<ImportOutcome> {
     const span = this.table.spanOf(job);
     const state = this.imports.get(job);
     if (span === undefined || state === undefined) return { kind: 'refused', reason: 'UNKNOWN_JOB' };
@@ -161,6 +161,7 @@ export class ModelGroup implements SpanExecutor {
     if (attempt !== state.attempt) return { kind: 'refused', reason: 'STALE_ATTEMPT' };
     if (seq > state.seq + 1) return { kind: 'refused', reason: 'IMPORT_GAP' };
     if (seq <= state.seq) return { kind: 'done', state };
+    if (follows?.equals(state.bookmark) === false) return { kind: 'refused', reason: 'IMPORT_GAP' };
     for (const version of versions) this.put(version);
     const next = { attempt, seq, bookmark };
     this.imports.set(job, next);
