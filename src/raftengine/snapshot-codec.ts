@@ -46,6 +46,7 @@ export function encodeBegin(group: GroupId, term: Term, meta: SnapshotMeta, lead
   return Buffer.concat([head, encodeSnapshotHeader({ groupId: group, term, meta }, leader, to)]);
 }
 
+/** The head of a stream that brings one segment. */
 export function encodeSegment(group: GroupId, session: number, number: number): Buffer {
   const bytes = Buffer.alloc(15);
   bytes[0] = SEGMENT;
@@ -55,6 +56,7 @@ export function encodeSegment(group: GroupId, session: number, number: number): 
   return bytes;
 }
 
+/** The last stream of a transfer: everything is there. */
 export function encodeCommit(group: GroupId, session: number): Buffer {
   const bytes = Buffer.alloc(11);
   bytes[0] = COMMIT;
@@ -63,6 +65,7 @@ export function encodeCommit(group: GroupId, session: number): Buffer {
   return bytes;
 }
 
+/** @param leastIndex an older copy is of no use, the leader's log goes on behind it */
 export function encodeAsk(group: GroupId, to: NodeId, term: Term, leastIndex: LogIndex): Buffer {
   const bytes = Buffer.alloc(21);
   bytes[0] = ASK;

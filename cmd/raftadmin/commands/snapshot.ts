@@ -217,7 +217,8 @@ export function addSnapshotCommands(program: Command, declare: Declare): void {
     ) => {
       const members = (flags.members ?? [flags.nodeId]).map((id) => nodeId(id));
       await session.confirm(
-        `A new cluster will be made of ${folder}, with the members ${members.join(', ')}. Two clusters with the same data must not both take writes: stop the old one.`,
+        `A new cluster will be made of ${folder}, with the members ${members.join(', ')}. ` +
+          'Two clusters with the same data must not both take writes: stop the old one.',
       );
       const report = await restoreArchive({
         disk: new SystemDisk(),

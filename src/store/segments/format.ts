@@ -136,6 +136,7 @@ export function decodeIndex(index: Buffer, what: string): { firstKey: Buffer; en
   }
 }
 
+/** The end of a segment, from which a reader finds everything else. */
 export function encodeFooter(footer: SegmentFooter): Buffer {
   const bytes = Buffer.alloc(FOOTER_BYTES);
   let at = bytes.writeUIntBE(footer.indexOffset, 0, 6);

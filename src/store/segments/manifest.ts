@@ -85,6 +85,7 @@ export function openJson(bytes: Buffer, what: string): Json {
   return JSON.parse(line.toString()) as Json;
 }
 
+/** The bytes of a manifest, the same for the same copy. */
 export function encodeManifest(manifest: CopyManifest): Buffer {
   return sealJson({
     format: MANIFEST_FORMAT,
