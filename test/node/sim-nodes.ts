@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import type { GroupsSetting } from '../../src/config/index.ts';
 import { type GroupId, SeededRandom, SimFabric, Simulation } from '../../src/platform/index.ts';
 import { Role } from '../../src/raftengine/index.ts';
-import { ClusterNode } from '../sim/cluster/cluster-node.ts';
+import { ClusterNode, type ClusterNodeOptions } from '../sim/cluster/cluster-node.ts';
 import { drawPlan } from '../sim/cluster/plan.ts';
 import type { SimRedis } from '../sim/cluster/sim-redis.ts';
 
@@ -15,7 +15,7 @@ export class Cluster {
   readonly fabric: SimFabric;
   readonly nodes: ClusterNode[] = [];
 
-  constructor(count: number, groups: GroupsSetting, seed = 5) {
+  constructor(count: number, groups: GroupsSetting, seed = 5, parts: ClusterNodeOptions['parts'] = {}) {
     this.simulation = new Simulation({ seed });
     this.fabric = new SimFabric(this.simulation);
     const random = new SeededRandom(seed);
@@ -28,6 +28,7 @@ export class Cluster {
           plan: { ...plan, groups, storeLimits: {}, limits: {}, diskSlowness: 1, kv: {}, commandTimeoutMs: 5000 },
           id,
           random: random.fork(id),
+          parts,
           onViolation: (violation) => {
             throw violation;
           },
