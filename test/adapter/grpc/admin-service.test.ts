@@ -281,10 +281,9 @@ describe('the admin service', () => {
 
   test('describes itself by reflection to any gRPC tool', async () => {
     const { loadedFor } = await reflection(fixture.address);
-    assert.deepEqual(
-      loadedFor.services.filter((name) => name.startsWith('kvorum')),
-      [ADMIN_SERVICE, RAW_KV_SERVICE, TRANSACTIONAL_KV_SERVICE],
-    );
+    for (const name of [ADMIN_SERVICE, RAW_KV_SERVICE, TRANSACTIONAL_KV_SERVICE]) {
+      assert.ok(loadedFor.services.includes(name), name);
+    }
     for (const method of ['BatchSplit', 'CompareAndSet', 'Rollback']) {
       assert.ok(loadedFor.files.some((file) => file.includes('kvorum.v1') && file.includes(method)));
     }
