@@ -378,6 +378,23 @@ describe('raftadmin', () => {
     assert.deepEqual([nodes[0].p50Ms, nodes[0].p99Ms], [1, 5]);
   });
 
+  test('top tells no rate of a node that was started again between two looks', async () => {
+    let looks = 0;
+    node.backend.status = async () => {
+      const [commands, upMs] = looks++ === 0 ? [9_000, 60_000] : [9_500, 1_000];
+      const counters = { commands, commandErrors: 0, latencyBoundsMs: [1], latencyCounts: [commands, 0] };
+      const activity = { upMs, logLevel: 'info', clients: 1, hotRanges: [], ...counters };
+      const nodes = STATUS.nodes.map((one, at) => (at === 0 ? { ...one, activity } : one));
+      // It led before, and has counted less since.
+      const operations = looks === 1 ? 500 : 20;
+      const told = nodes.map((one) => ({ ...one, replicas: one.replicas.map((each) => ({ ...each, operations })) }));
+      return { ...STATUS, nodes: told };
+    };
+    const { out } = await admin('top --once -i 1ms');
+    assert.match(out, /^ +1 +up +\d+ +\d+ +1 +- +- +- +- +1\.0s$/m);
+    assert.match(out, /^ +1 +2 +7 +- +0 +2 +3 {2}1\.5 MiB$/m);
+  });
+
   test('log_level says what nodes log, and changes it on one or all', async () => {
     assert.match((await admin('log_level')).out, /^ +1 +info +- +-$/m);
     assert.deepEqual(lastCall(), ['logLevels', undefined, undefined]);
