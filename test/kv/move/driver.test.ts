@@ -362,6 +362,23 @@ describe('A driver of moves', () => {
     assert.ok(phases.has('FENCE') && phases.has('RELEASE'), [...phases].join());
   });
 
+  it('opens a released range when the driver that had it released died before it could write that down', async () => {
+    for (let seed = 1; seed <= 8; seed++) {
+      const world = new World(seed);
+      for (let at = 0; at < 30; at++) world.write();
+      const released = (): boolean => world.groups.get(group(2))!.table.spanOf(1)?.state === 'MOVED_OUT';
+      const first = world.driver(released, undefined, released);
+      const { id } = world.begin('x', 3)!;
+      await world.runUntil(released, () => world.write());
+      assert.equal(world.catalog.state.jobs.get(id)?.phase, 'RELEASE');
+      const second = world.driver();
+      await world.runUntil(() => !world.catalog.state.jobs.has(id));
+      await Promise.all([first.stop(), second.stop()]);
+      world.check();
+      assert.equal(world.catalog.route('x').groupId, group(3));
+    }
+  });
+
   it('undoes a move that is given up before the release', async () => {
     const world = new World(2);
     for (let at = 0; at < 100; at++) world.write();
