@@ -291,3 +291,32 @@ test('a port that accepts and never answers is given up, and the node behind it 
   for (const socket of sockets) socket.destroy();
   silent.close();
 });
+
+test('control frames pass while streams of a snapshot are full and nobody reads them', async () => {
+  const [a, b] = await pair();
+  const gate = Promise.withResolvers<void>();
+  let taken = 0;
+  b.network.onStream('snapshot', async (_from, _header, frames) => {
+    for await (const frame of frames) {
+      taken += frame.length;
+      await gate.promise;
+    }
+    return Buffer.from('done');
+  });
+  async function* segment(): AsyncGenerator<Buffer> {
+    for (let left = 20; left > 0; left--) yield Buffer.alloc(512 << 10);
+  }
+  const streams = [1, 2, 3, 4].map(() => a.network.stream(nodeId(2), 'snapshot', Buffer.from('segment'), segment()));
+  // As much as may be is on its way, of 40 MiB.
+  await until(() => taken > 0);
+  for (let at = 0; at < 100; at++) {
+    const text = `beat ${at}`;
+    a.network.send(nodeId(2), 'control', Buffer.from(text));
+    await until(() => b.received.some((frame) => frame.lane === 'control' && frame.text === text), 2000);
+  }
+  assert.ok(taken <= 4 * (512 << 10), 'nothing of the streams moved meanwhile');
+  gate.resolve();
+  for (const answer of await Promise.all(streams)) assert.equal(answer.toString(), 'done');
+  assert.equal(taken, 4 * 20 * (512 << 10));
+  await stopAll(a, b);
+});
