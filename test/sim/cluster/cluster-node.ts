@@ -143,6 +143,7 @@ export class ClusterNode {
       random,
       segmentBytes: plan.segmentBytes,
       cacheBytes: plan.logCacheBytes,
+      waitForSpace: () => new Promise((resolve) => scheduler.after(100, resolve)),
     });
     const members = Array.from({ length: plan.nodes }, (_, at) => ({ nodeId: at + 1, address: addressOf(at + 1) }));
     const ids = members.map((member) => member.nodeId);
@@ -271,7 +272,8 @@ export class ClusterNode {
     const { disk } = this.machine;
     this.levels.beforeBatch = async () => {
       await disk.elapse('database batch');
-      if (disk.isFull || disk.failsSyncs) throw Object.assign(new Error('ENOSPC: simulated'), { code: 'ENOSPC' });
+      if (disk.isFull) throw Object.assign(new Error('ENOSPC: simulated'), { code: 'ENOSPC' });
+      if (disk.failsSyncs) throw Object.assign(new Error('EIO: simulated'), { code: 'EIO' });
     };
   }
 }

@@ -190,9 +190,9 @@ export function drawPlan(seed: number, options: PlanOptions = {}): Plan {
       },
     },
     gc: {
-      safepoint: { stepMs: oneOf(100, 60_000), retryMs: 200, askMs: 500 },
-      collector: { periodMs: oneOf(200, 2000), pauseMs: oneOf(1, 50), sliceBytes: oneOf(1, 4 << 20) },
-      lookMs: 200,
+      safepoint: { stepMs: oneOf(500, 60_000), retryMs: 500, askMs: 500 },
+      collector: { pauseMs: oneOf(1, 50), periodMs: 500 },
+      lookMs: 500,
     },
     commandTimeoutMs: oneOf(1000, 5000),
     crossesGroups: false,
