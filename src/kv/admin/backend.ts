@@ -4,7 +4,7 @@ import { type GroupId, type Millis, type NodeId, nodeId } from '../../platform/i
 import type { BalanceStatus } from '../balance/types.ts';
 import type { CatalogClient } from '../catalog/types.ts';
 import { type GcRunResult, type GcView, gcView, type NodeGc } from '../gc/index.ts';
-import type { OracleStatus } from '../oracle/codec.ts';
+import type { OracleStatus } from '../oracle/index.ts';
 import type { TxnClient } from '../txn/types.ts';
 import type { KvService } from '../types.ts';
 import { AdminAgent, type AdminAgentOptions } from './admin-agent.ts';

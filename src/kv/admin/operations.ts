@@ -2,7 +2,7 @@
 import type { ClusterDocument, RouteEngine } from '../../distribution/index.ts';
 import type { Clock, GroupId, Millis, NodeId, Scheduler } from '../../platform/index.ts';
 import type { CatalogClient } from '../catalog/types.ts';
-import type { OracleStatus } from '../oracle/codec.ts';
+import type { OracleStatus } from '../oracle/index.ts';
 import type { TxnClient } from '../txn/types.ts';
 import type { AdminAgent } from './admin-agent.ts';
 import { diagnose } from './diagnosis.ts';

@@ -104,7 +104,8 @@ export class RecoveryOperator {
     if (answering.length >= needed) {
       throw new AdminError(
         'QUORUM_ANSWERS',
-        `${answering.length} of the ${voters.length} voters of group ${groupId} answer and ${needed} are enough: it needs no recovery, an election ends what is wrong within seconds`,
+        `${answering.length} of the ${voters.length} voters of group ${groupId} answer and ${needed} are enough: ` +
+          'it needs no recovery, an election ends what is wrong within seconds',
       );
     }
     const survivors = await Promise.all(
@@ -208,7 +209,9 @@ export class RecoveryOperator {
       };
     } catch (error) {
       const why = error instanceof Error ? error.message : String(error);
-      const note = `it is written down in the log of group ${group} alone, and node ${lost.join(', ')} is not fenced, because the catalog does not answer (${why}); never start ${lost.length === 1 ? 'it' : 'them'} again with the old data folder`;
+      const note =
+        `it is written down in the log of group ${group} alone, and node ${lost.join(', ')} is not fenced, because the ` +
+        `catalog does not answer (${why}); never start ${lost.length === 1 ? 'it' : 'them'} again with the old data folder`;
       return { audit: `log of group ${group}`, note };
     }
   }

@@ -1,7 +1,7 @@
 /** How each group stands in time: under which authority, how far it has come, and how far it may go. */
 import { type ClusterDocument, settingOf } from '../../distribution/index.ts';
 import type { GroupId } from '../../platform/index.ts';
-import type { OracleStatus } from '../oracle/codec.ts';
+import type { OracleStatus } from '../oracle/index.ts';
 import { physicalMs } from '../types.ts';
 import type { GroupTime, TsoReport } from './operation-types.ts';
 
