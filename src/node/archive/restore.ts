@@ -120,6 +120,9 @@ export async function restoreArchive(options: RestoreOptions): Promise<RestoreRe
   await disk.remove(work);
   await disk.makeFolder(work);
   try {
+    // First: a folder with data and without an owner is refused.
+    const folder = await openDataFolder({ ...options, folder: work, nodeId: node, joins: false });
+    await folder.close();
     let rows = 0;
     let { incarnation } = options;
     const starts = new Map<GroupId, SnapshotMeta>();
@@ -131,8 +134,6 @@ export async function restoreArchive(options: RestoreOptions): Promise<RestoreRe
       rows += manifest.rows;
     }
     await writeLog(options, work, starts);
-    const folder = await openDataFolder({ ...options, folder: work, nodeId: node, joins: false });
-    await folder.close();
     // An empty folder may be there.
     await disk.remove(dataFolder);
     await disk.rename(work, dataFolder);
