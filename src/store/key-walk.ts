@@ -7,7 +7,8 @@ import { CorruptStoreError } from './errors.ts';
 import type { Level, LevelIterator, LevelSnapshot } from './level.ts';
 
 const ROWS_AT_ONCE = 512;
-const READ_AHEAD_BYTES = 256 * 1024;
+/** A page of long values is then a few waits for the thread pool, not a dozen. */
+const READ_AHEAD_BYTES = 1024 * 1024;
 
 /** Rows of one kind, one ahead. */
 class RowReader {
