@@ -9,7 +9,7 @@ import { fateName } from '../../../src/kv/txn/lock-rows.ts';
 import type { TxnIdentity } from '../../../src/kv/txn/types.ts';
 import { groupId, type HlcTimestamp, hlcTimestamp } from '../../../src/platform/index.ts';
 import { Bed, bytes } from '../fakes.ts';
-import { finish, put, read, request, txn } from './bed.ts';
+import { finish, put, read, request, ts, txn } from './bed.ts';
 
 const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 const NEVER = hlcTimestamp(0n);
