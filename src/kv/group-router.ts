@@ -6,7 +6,7 @@
 
 import { type Clock, type GroupId, KvorumError, type Millis, type Random, type Scheduler } from '../platform/index.ts';
 import { isHeldBack } from './admission/index.ts';
-import { CrossGroupError, NotLeaderError, NotOwnerError, RangeBusyError } from './errors.ts';
+import { CrossGroupError, LeaderUnavailableError, NotLeaderError, NotOwnerError, RangeBusyError } from './errors.ts';
 import { forwarded } from './forwarded.ts';
 import type { KeyStretch, KvService, Operation, ScanPage, ScanRequest } from './types.ts';
 
@@ -170,7 +170,9 @@ export class GroupRouter {
   /** Waits before the next attempt. @throws `error` when the deadline is over or nobody waits */
   private async pause(attempt: number, isNews: boolean, options: RoutingOptions, error: unknown): Promise<void> {
     const { clock, scheduler, random } = this.options;
-    if (options.signal?.aborted === true || clock.monotonicMs() >= options.deadlineMs) throw error;
+    if (options.signal?.aborted === true || clock.monotonicMs() >= options.deadlineMs) {
+      throw options.isRead ? ofRead(error) : error;
+    }
     if (isNews) return;
     const longest = Math.min(MAX_PAUSE_MS, MIN_PAUSE_MS * 2 ** Math.min(attempt + 1, 8));
     const pauseMs = MIN_PAUSE_MS + random.next() * (longest - MIN_PAUSE_MS);
@@ -178,6 +180,12 @@ export class GroupRouter {
       scheduler.after(pauseMs, () => resolve());
     });
   }
+}
+
+/** A read has no outcome that could be unknown. */
+function ofRead(error: unknown): unknown {
+  if (!(error instanceof KvorumError) || error.disposition !== 'unknown') return error;
+  return new LeaderUnavailableError('no leader answered in time; nothing happened', { cause: error });
 }
 
 /** How a question travels to the leader of a group. */

@@ -7,8 +7,15 @@
  *   reply   := servedTs u64, ageMs + 1 u64 (0: nobody knows), rows or page as the service `txn` writes them
  */
 import { ByteReader, ByteWriter } from '../../distribution/index.ts';
-import { type Clock, type GroupId, groupId, type HlcTimestamp, type Millis } from '../../platform/index.ts';
-import { NotLeaderError } from '../errors.ts';
+import {
+  type Clock,
+  type GroupId,
+  groupId,
+  type HlcTimestamp,
+  KvorumError,
+  type Millis,
+} from '../../platform/index.ts';
+import { LeaderUnavailableError, NotLeaderError } from '../errors.ts';
 import type { GroupExecutor } from '../executor.ts';
 import { forwarded } from '../forwarded.ts';
 import { decodePage, decodeRows, encodePage, encodeRows } from '../txn/coordinator-wire.ts';
@@ -203,7 +210,13 @@ export function leaderReads(kv: Pick<KvService, 'forward' | 'servesLocally'>, gr
         if (!(error instanceof NotLeaderError)) throw error;
       }
     }
-    const reply = await forwarded(kv, question.group, READ_SERVICE, encodeReadQuestion(question), deadlineMs);
-    return decodeReadAnswer(reply, question.body.kind === 'range');
+    const asked = forwarded(kv, question.group, READ_SERVICE, encodeReadQuestion(question), deadlineMs);
+    return decodeReadAnswer(await asked.catch(unanswered), question.body.kind === 'range');
   };
+}
+
+/** A read has no outcome that could be unknown. */
+function unanswered(error: unknown): never {
+  if (!(error instanceof KvorumError) || error.disposition !== 'unknown') throw error;
+  throw new LeaderUnavailableError('the leader did not answer in time; nothing happened', { cause: error });
 }

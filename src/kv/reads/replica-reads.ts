@@ -126,7 +126,8 @@ export function createReplicaReads(options: ReplicaReadsOptions): ReplicaReads {
     replicaOf,
     askLeader,
     readIndex: new ReadIndexClient({ kv, claims, clock, scheduler }),
-    leads: (group) => kv.servesLocally(group),
+    // One whose lease is over may have been replaced: it answers as a replica as far as it can.
+    leads: (group) => kv.servesLocally(group) && hosted.get(group)?.raft.holdsLease() === true,
     clock,
     scheduler,
     cluster: options.cluster,

@@ -168,6 +168,15 @@ describe('what is asked of the keys of a cluster', () => {
     assert.equal(groups.asked.length, 3);
   });
 
+  test('never says of a read that it may have happened', async () => {
+    const groups = new Groups();
+    groups.failures.push(...Array.from({ length: 1_000 }, () => new OutcomeUnknownError('lost')));
+    await assert.rejects(groups.cluster.one(get('a'), groups.cluster.deadline(30)), {
+      code: 'LEADER_UNAVAILABLE',
+      disposition: 'wait',
+    });
+  });
+
   test('ends with the last refusal at its deadline', async () => {
     const groups = new Groups();
     groups.failures.push(...Array.from({ length: 1_000 }, () => new NotOwnerError(undefined)));

@@ -2,7 +2,7 @@
 import { strict as assert } from 'node:assert';
 import { describe, it } from 'node:test';
 import { KEYSPACES } from '../../../src/adapter/redis/keyspace.ts';
-import type { HlcTimestamp } from '../../../src/platform/index.ts';
+import type { GroupId, HlcTimestamp, KvorumError } from '../../../src/platform/index.ts';
 import type { ClusterNode } from '../../sim/cluster/cluster-node.ts';
 import { startSkewedCluster } from '../../sim/cluster/skewed-cluster.ts';
 
@@ -134,5 +134,32 @@ describe('reads from replicas of a cluster', () => {
     assert.equal(await ask('readwrite'), 'OK');
     assert.equal(await ask('get', key), '5');
     assert.equal(served(), before + 10, 'the leader answers');
+  });
+
+  it('go on for as long as they may be old at a node that is cut off, also of what it led', async () => {
+    const { simulation, fabric, nodes } = await startSkewedCluster(6);
+    const run = <T>(work: Promise<T>): Promise<T> => simulation.runToEnd(work, PATIENCE_MS);
+    const writer = await run(nodes[1]!.connect());
+    for (let round = 0; round < 30; round++) {
+      for (const name of ['a', 'b', 'c', 'd', 'e']) await run(writer.command(['set', name, String(round)]));
+      await simulation.runFor(100);
+    }
+    const cut = nodes[0]!;
+    const { reads, kv } = cut.process!.node;
+    const led = kv.dataGroups().filter((group) => kv.servesLocally(group));
+    assert.ok(led.length > 0);
+    fabric.partition([cut.id], [nodes[1]!.id, nodes[2]!.id]);
+    await simulation.runFor(1500);
+    const ask = (group: GroupId, maxStalenessMs: number) => {
+      const deadlineMs = cut.machine.clock.monotonicMs() + 1000;
+      const keys = KEYS.filter((key) => kv.groupOf(key) === group);
+      return run(reads.readAt({ group, keys, consistency: { kind: 'bounded', maxStalenessMs }, deadlineMs }));
+    };
+    for (const group of kv.dataGroups().filter((one) => KEYS.some((key) => kv.groupOf(key) === one))) {
+      const { isReplica, stalenessMs } = await ask(group, 6000);
+      assert.equal(isReplica, true, `group ${group}`);
+      assert.ok(stalenessMs! <= 6000);
+      await assert.rejects(ask(group, 500), (error: KvorumError) => error.disposition === 'wait');
+    }
   });
 });
