@@ -1,7 +1,8 @@
 /** Archives of a running node: saved while it serves, damaged, restored as another cluster. */
 import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
 import { mkdtempSync, rmSync } from 'node:fs';
-import { readdir, readFile, writeFile } from 'node:fs/promises';
+import { cp, readdir, readFile, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
@@ -9,9 +10,18 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { Redis } from 'ioredis';
 import { freePortRange } from '../../bench/scratch.ts';
 import { AdminClient, SnapshotClient } from '../../src/adapter/grpc/index.ts';
+import { decodeAppliedMeta, MetaName } from '../../src/kv/index.ts';
 import { listArchives, restoreArchive, type SavedCluster, saveArchive, verifyArchive } from '../../src/node/index.ts';
 import { type RunningNode, startNode } from '../../src/node.ts';
 import { groupId, nodeId, SystemDisk, SystemRandom } from '../../src/platform/index.ts';
+import {
+  decodeManifest,
+  encodeManifest,
+  type Json,
+  openGroupStore,
+  openJson,
+  sealJson,
+} from '../../src/store/index.ts';
 
 const GROUPS = [1, 2, 3].map(groupId);
 const disk = new SystemDisk();
@@ -187,6 +197,30 @@ describe('an archive', () => {
     assert.equal(second.incarnation, first.incarnation);
     assert.equal(second.floorMs, first.floorMs);
     assert.equal(second.rows, first.rows);
+  });
+
+  test('of a cluster whose clock was ahead begins above it in every group', async () => {
+    const ahead = join(folder, 'ahead');
+    await cp(archive, ahead, { recursive: true });
+    // One group had promised timestamps of the next hour.
+    const [manifestPath, archivePath] = [join(ahead, 'group-2', 'manifest.json'), join(ahead, 'archive.json')];
+    const manifest = decodeManifest(await readFile(manifestPath), manifestPath);
+    const ceilingMs = Date.now() + 3_600_000;
+    const bytes = encodeManifest({ ...manifest, about: { ...manifest.about, ceilingMs } });
+    await writeFile(manifestPath, bytes);
+    const value = openJson(await readFile(archivePath), archivePath) as { groups: { manifestSha256: string }[] };
+    value.groups[1]!.manifestSha256 = createHash('sha256').update(bytes).digest('hex');
+    await writeFile(archivePath, sealJson(value as Json));
+    const report = await restoreArchive(restoring('later', ahead));
+    assert.ok(report.floorMs > ceilingMs);
+    for (const group of GROUPS) {
+      const store = await openGroupStore({ location: join(folder, 'later', `group-${group}`) });
+      const applied = decodeAppliedMeta(store.meta(MetaName.Applied)!);
+      assert.equal(applied.ceilingMs, report.floorMs);
+      assert.ok(applied.maxTs > report.archive.at);
+      await store.close();
+    }
+    rmSync(ahead, { recursive: true });
   });
 
   test('is listed and verified, and every damaged file is named', async () => {
