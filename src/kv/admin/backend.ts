@@ -3,7 +3,7 @@ import type { ClusterDocument, GroupRow } from '../../distribution/index.ts';
 import { type GroupId, type Millis, type NodeId, nodeId } from '../../platform/index.ts';
 import type { BalanceStatus } from '../balance/types.ts';
 import type { CatalogClient } from '../catalog/types.ts';
-import { type GcRunResult, type GcView, gcView, type NodeGc } from '../gc/index.ts';
+import { type GcRunResult, type GcStatus, type GcView, gcView, type NodeGc } from '../gc/index.ts';
 import type { OracleStatus } from '../oracle/index.ts';
 import type { TxnClient } from '../txn/types.ts';
 import type { KvService } from '../types.ts';
@@ -32,6 +32,7 @@ import {
   type FeatureView,
   type GroupMembers,
   type GroupView,
+  type HealthProblem,
   type HealthReport,
   type JobView,
   LOG_LEVELS,
@@ -88,6 +89,17 @@ const reasonOf = (error: unknown): string =>
   messageOf(error).replace(/No connection established\. Last error: (?:Error: )?(.*?)\. Resolution note:.*$/s, '$1');
 
 const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
+
+/** Nothing was let go of for so long that disks fill up with history. */
+function overdueProblem({ notes }: GcStatus): HealthProblem {
+  const [first] = notes.holders;
+  const why = first === undefined ? 'no round was made' : `held back by ${first.who}: ${first.why}`;
+  return {
+    severity: 'warning',
+    subject: 'safepoint',
+    message: `the past is kept for twice the retention (${why}); see gc`,
+  };
+}
 
 class ClusterBackend implements AdminBackend {
   private readonly options: AdminBackendOptions;
@@ -202,17 +214,19 @@ class ClusterBackend implements AdminBackend {
 
   async health(timeoutMs: Millis): Promise<HealthReport> {
     const { document, problem } = await this.tryDocument(timeoutMs / 3);
-    const [status, jobs] = await Promise.all([
+    const [status, jobs, gc] = await Promise.all([
       this.statusOf(document, problem, [], timeoutMs / 3),
       document === undefined ? undefined : this.options.catalog.jobs(timeoutMs / 3).catch(() => undefined),
+      document === undefined ? undefined : this.options.gc.status(timeoutMs / 3).catch(() => undefined),
     ]);
     const { clock } = this.options;
-    return judgeHealth(
+    const report = judgeHealth(
       status,
       document?.groups.map((row) => groupView(row, undefined, 0)),
       jobs?.map(jobView),
       clock.nowMs(),
     );
+    return gc?.isOverdue === true ? { ...report, problems: [...report.problems, overdueProblem(gc)] } : report;
   }
 
   async groups(timeoutMs: Millis): Promise<readonly GroupView[]> {
