@@ -1,4 +1,5 @@
 /** The leader's side: who waits for locks, who gives way, what a snapshot sees, and that locks travel with their range. */
+
 import { strict as assert } from 'node:assert';
 import { describe, it } from 'node:test';
 import { encodeSetGc } from '../../../src/kv/entry.ts';
@@ -218,6 +219,14 @@ describe('fates', () => {
     bed.clock.advance(KEEP_FATES_MS - 1000);
     await run(bed, forgetting.run(bed.hlc.peek()));
     assert.notEqual(row(), undefined);
+    const { exportSides } = bed.store;
+    let walks = 0;
+    bed.store.exportSides = (wanted) => {
+      walks++;
+      return exportSides.call(bed.store, wanted);
+    };
+    await run(bed, forgetting.run(bed.hlc.peek()));
+    assert.equal(walks, 0, 'nothing is due, so nothing is looked through');
     bed.clock.advance(2000);
     await run(bed, forgetting.run(bed.hlc.peek()));
     assert.notEqual(row(), undefined, 'some group may still have to ask');
