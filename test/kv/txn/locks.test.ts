@@ -1,5 +1,4 @@
 /** The leader's side: who waits for locks, who gives way, what a snapshot sees, and that locks travel with their range. */
-
 import { strict as assert } from 'node:assert';
 import { describe, it } from 'node:test';
 import { encodeSetGc } from '../../../src/kv/entry.ts';
