@@ -50,7 +50,11 @@ export class SnapshotReceiver {
   }
 
   /** Takes one stream. @throws whatever the sender is to hear */
-  async receive(from: NodeId, step: Exclude<TransferStep, { step: 'ask' }>, frames: AsyncIterable<Buffer>): Promise<Buffer> {
+  async receive(
+    from: NodeId,
+    step: Exclude<TransferStep, { step: 'ask' }>,
+    frames: AsyncIterable<Buffer>,
+  ): Promise<Buffer> {
     if (step.step === 'begin') return this.begin(from, step.token, frames);
     if (step.step === 'segment') return this.segment(this.session(from, step), step.number, frames);
     return this.commit(this.session(from, step));
