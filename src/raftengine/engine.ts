@@ -460,6 +460,7 @@ export class RaftEngine {
       leaseMarginMs: limits.leaseMarginMs,
       leaseDrift: limits.leaseDrift,
       maxAppendBytes: limits.maxAppendBytes,
+      turnBytes: limits.turnBytes,
       maxInflightMessages: limits.maxInflightMessages,
       maxInflightBytes: limits.maxInflightBytes,
       maxUncommittedBytes: limits.maxUncommittedBytes,

@@ -3,6 +3,7 @@ import { createServer, type Server, type Socket } from 'node:net';
 import { createServer as createTlsServer } from 'node:tls';
 import type { Certificates, LiveCertificates } from '../../security/index.ts';
 import type { RedisLogger } from './server-state.ts';
+import { SharedReads } from './shared-reads.ts';
 
 /** How clients are served with TLS. */
 export interface RedisTlsOptions {
@@ -34,7 +35,11 @@ export function createListener(
   onClient: (socket: Socket) => void,
 ): Listener {
   const tcp = { noDelay: true, allowHalfOpen: true };
-  if (tls === undefined) return { server: createServer(tcp, onClient), dropHandshakes: () => {} };
+  if (tls === undefined) {
+    const reads = new SharedReads();
+    const server = createServer({ ...tcp, pauseOnConnect: true }, (socket) => onClient(reads.adopt(socket)));
+    return { server, dropHandshakes: () => {} };
+  }
   const { certificates, clientAuth } = tls;
   // Connections before and during their handshake, by where they come from.
   const greeting = new Map<string, Socket>();

@@ -4,7 +4,7 @@ import type { Membership } from './membership.ts';
 import type { Outbox } from './outbox.ts';
 import type { Quiescence } from './quiescence.ts';
 import type { RaftLog } from './raft-log.ts';
-import type { Message, SnapshotMeta } from './types.ts';
+import type { MessageOf, SnapshotMeta } from './types.ts';
 
 export class Follower {
   private readonly log: RaftLog;
@@ -20,7 +20,7 @@ export class Follower {
   }
 
   /** @param term the current one, which is the message's */
-  onAppend(message: Extract<Message, { kind: 'append' }>, term: Term): void {
+  onAppend(message: MessageOf<'append'>, term: Term): void {
     const { from, prevIndex, prevTerm, entries, sentAtMs } = message;
     // Entries behind a snapshot cannot be stored before it is installed, so nothing may be said about them either. The
     // leader asks again.
@@ -40,7 +40,7 @@ export class Follower {
     }
   }
 
-  onHeartbeat(message: Extract<Message, { kind: 'heartbeat' }>, quiescence: Quiescence): void {
+  onHeartbeat(message: MessageOf<'heartbeat'>, quiescence: Quiescence): void {
     this.log.commitTo(Math.min(message.commitIndex, this.log.lastIndex()));
     const { from, term, sentAtMs, readRound } = message;
     this.outbox.answerHeartbeat(from, term, sentAtMs, readRound, quiescence.accept(message));
@@ -50,13 +50,13 @@ export class Follower {
    * A refusal says what is committed, which is a fact whatever the terms are. Without it a member that missed the commit of
    * a change of members would ask those who left for their votes for ever: their logs may be longer than its own.
    */
-  learnCommit(answer: Extract<Message, { kind: 'voteResponse' | 'preVoteResponse' }>): void {
+  learnCommit(answer: MessageOf<'voteResponse' | 'preVoteResponse'>): void {
     const { commitIndex, commitTerm } = answer;
     if (commitIndex > this.log.commitIndex && this.log.term(commitIndex) === commitTerm) this.log.commitTo(commitIndex);
   }
 
   /** @param term the current one, which is the message's */
-  onSnapshot(message: Extract<Message, { kind: 'snapshot' }>, term: Term): void {
+  onSnapshot(message: MessageOf<'snapshot'>, term: Term): void {
     const meta = message.snapshot;
     // One at a time; the sender learns from the next append how far this node came.
     if (this.log.isRestoring()) return;

@@ -31,6 +31,10 @@ export class Progress {
   ackedReadRound = 0;
   /** Send time of the newest offer of rest that the peer accepted, `-Infinity` when it does not rest. */
   restedAtMs: Millis = Number.NEGATIVE_INFINITY;
+  /** Left out of the last append, and to be sent it with the next. */
+  waits = false;
+  /** What was sent up to the last tick. */
+  sentAtTick: LogIndex = 0;
   readonly inflights: Inflights;
 
   constructor(nodeId: NodeId, nextIndex: LogIndex, isLearner: boolean, config: RaftConfig) {

@@ -33,13 +33,12 @@ import {
   type Entry,
   EntryKind,
   type Message,
+  type MessageOf,
   type RaftConfig,
   type Ready,
   Role,
   type SnapshotMeta,
 } from './types.ts';
-
-type MessageOf<Kind extends Message['kind']> = Extract<Message, { kind: Kind }>;
 
 const EMPTY_PAYLOAD = Buffer.alloc(0);
 
@@ -66,7 +65,6 @@ export class RaftCore {
   private currentLeader: NodeId | 0 = 0;
   /** Newest time that a call brought. */
   private nowMs: Millis;
-
   /** On a leader: index of the no-op that opened its term. */
   private termStartIndex: LogIndex = 0;
 
@@ -328,15 +326,17 @@ export class RaftCore {
     }
     const isVoteFree = this.currentVote === message.from || (this.currentVote === 0 && this.currentLeader === 0);
     const isFree = isVoteFree || (isPreVote && message.term > this.currentTerm);
-    const isEligible = isFree && this.membership.isKnown() && this.log.isUpToDate(message.lastTerm, message.lastIndex);
-    const granted = message.term >= this.currentTerm && isEligible;
+    const mayGrant = message.term >= this.currentTerm && isFree && this.membership.isKnown();
+    const granted = mayGrant && this.log.isUpToDate(message.lastTerm, message.lastIndex);
     if (granted && !isPreVote) {
       this.currentVote = message.from;
       this.election.restartTimer();
     }
     const kind = isPreVote ? 'preVoteResponse' : 'voteResponse';
-    if (granted) this.outbox.answerVote(kind, message.from, message.term, undefined);
-    else this.outbox.answerVote(kind, message.from, this.currentTerm, this.log.commitPoint());
+    const term = granted ? message.term : this.currentTerm;
+    this.outbox.answerVote(kind, message.from, term, granted ? undefined : this.log.commitPoint());
+    // The leader is gone for us too, and we hold more than who asks: waiting for our own timeout would be idle.
+    if (isPreVote && mayGrant && !granted && this.currentRole === Role.Follower) this.campaign(this.nowMs);
   }
 
   private onBallot(from: NodeId, granted: boolean): void {
@@ -392,7 +392,7 @@ export class RaftCore {
     const index = this.log.lastIndex() + 1;
     this.log.push({ term: this.currentTerm, index, kind, payload });
     this.budget.proposed(payload.length);
-    this.replication.markDirty();
+    this.replication.appended(payload.length);
     return { index, term: this.currentTerm };
   }
 

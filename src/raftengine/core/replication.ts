@@ -10,10 +10,9 @@ import { Progress } from './progress.ts';
 import type { PresentNodes } from './quiescence.ts';
 import { isVoter, majority, quorumValue } from './quorum.ts';
 import type { RaftLog } from './raft-log.ts';
-import type { ConfState, Entry, Message, PeerProgress, RaftConfig } from './types.ts';
+import { Turns } from './turns.ts';
+import type { ConfState, Entry, Message, MessageOf, PeerProgress, RaftConfig } from './types.ts';
 
-type AppendResponse = Extract<Message, { kind: 'appendResponse' }>;
-type HeartbeatResponse = Extract<Message, { kind: 'heartbeatResponse' }>;
 
 const NO_ENTRIES: readonly Entry[] = [];
 
@@ -30,6 +29,9 @@ export class Replication {
   private readonly byNode = new Map<NodeId, Progress>();
   /** Something may have to be sent: new entries, a freed window, a peer that fell back. */
   private dirty = false;
+  /** Payload of the entries that are new since the last flush. */
+  private newBytes = 0;
+  private readonly turns: Turns;
   /** Peers should learn the commit index even without entries to carry it. */
   private commitDue = false;
   private heartbeatElapsedTicks = 0;
@@ -40,6 +42,7 @@ export class Replication {
     this.log = log;
     this.outbox = outbox;
     this.conf = conf;
+    this.turns = new Turns(config);
   }
 
   /** Starts over for a new term of leadership. @param firstOwnIndex where its no-op will be */
@@ -82,6 +85,7 @@ export class Replication {
       }
     }
     this.peers = [...this.byNode.values()];
+    this.turns.reset();
     this.dirty = true;
   }
 
@@ -90,6 +94,7 @@ export class Replication {
     this.quorumCheckElapsedTicks += count;
     this.heartbeatElapsedTicks += count;
     for (const peer of this.peers) if (peer.commitSent < this.log.commitIndex) this.commitDue = true;
+    if (this.turns.tick(this.peers, this.log.lastIndex())) this.dirty = true;
     return this.heartbeatElapsedTicks >= this.config.heartbeatTicks;
   }
 
@@ -138,8 +143,10 @@ export class Replication {
     return this.peers.map((peer) => peer.toStatus());
   }
 
-  markDirty(): void {
+  /** An entry was added to the log. */
+  appended(payloadBytes: number): void {
     this.dirty = true;
+    this.newBytes += payloadBytes;
   }
 
   hasWork(): boolean {
@@ -149,7 +156,10 @@ export class Replication {
   /** Sends what there is to send within each peer's window. */
   flush(nowMs: Millis): void {
     this.stamp(nowMs);
+    this.turns.assign(this.conf, this.peers, this.newBytes);
+    this.newBytes = 0;
     for (const peer of this.peers) {
+      if (peer.waits) continue;
       this.replicate(peer);
       if (this.commitDue && peer.state === 'replicate' && peer.commitSent < this.log.commitIndex) this.sendCommit(peer);
     }
@@ -266,7 +276,7 @@ export class Replication {
     }
   }
 
-  onAppendResponse(peer: Progress, message: AppendResponse): void {
+  onAppendResponse(peer: Progress, message: MessageOf<'appendResponse'>): void {
     peer.recentlyActive = true;
     peer.ackedSentAtMs = Math.max(peer.ackedSentAtMs, message.sentAtMs);
     if (message.reject && message.index === 0) {
@@ -287,10 +297,10 @@ export class Replication {
     const isNews = peer.acknowledged(message.index);
     if (peer.state === 'probe' && (isNews || peer.matchIndex === message.index)) peer.becomeReplicate();
     else if (peer.state === 'snapshot' && peer.matchIndex + 1 >= this.log.firstIndex()) peer.becomeReplicate();
-    if (wasPaused || peer.nextIndex <= this.log.lastIndex()) this.dirty = true;
+    if (wasPaused || (!peer.waits && peer.nextIndex <= this.log.lastIndex())) this.dirty = true;
   }
 
-  onHeartbeatResponse(peer: Progress, message: HeartbeatResponse): void {
+  onHeartbeatResponse(peer: Progress, message: MessageOf<'heartbeatResponse'>): void {
     peer.recentlyActive = true;
     peer.ackedSentAtMs = Math.max(peer.ackedSentAtMs, message.sentAtMs);
     peer.ackedReadRound = Math.max(peer.ackedReadRound, message.readRound);

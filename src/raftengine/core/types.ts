@@ -143,6 +143,9 @@ export type Message =
   /** A token: the engine streams the bytes apart and steps it in on the receiver only once they are staged and verified. */
   | (Envelope & { readonly kind: 'snapshot'; readonly snapshot: SnapshotMeta });
 
+/** Messages of one kind, or of several. */
+export type MessageOf<Kind extends Message['kind']> = Extract<Message, { kind: Kind }>;
+
 /** Everything that the core wants done since the last call, in the order in which the fields must be honoured. */
 export interface Ready {
   /**
@@ -198,6 +201,8 @@ export interface RaftConfig {
   /** Bound on relative clock drift, for example 0.001. */
   readonly leaseDrift: number;
   readonly maxAppendBytes: number;
+  /** Appends with at least so many new bytes leave a minority of the voters out, in turn, until the next one; 0 leaves nobody out. */
+  readonly turnBytes: number;
   readonly maxInflightMessages: number;
   readonly maxInflightBytes: number;
   /** Proposals are refused with BUSY beyond this many uncommitted payload bytes. */

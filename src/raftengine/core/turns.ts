@@ -1,0 +1,65 @@
+/**
+ * Who waits for the next append. A commit needs a quorum, not everybody: while large appends follow each other, the voters
+ * beyond the quorum are left out in turn, and get two appends as one message, one write and one answer. What somebody was not
+ * sent leaves with the next append, or with the next tick. A voter that leaves something unanswered for a tick ends the
+ * turns, so that nothing waits for one that may be dead.
+ */
+import type { LogIndex } from '../../platform/index.ts';
+import type { Progress } from './progress.ts';
+import { isJoint, isVoter, majority } from './quorum.ts';
+import type { ConfState, RaftConfig } from './types.ts';
+
+export class Turns {
+  private readonly config: RaftConfig;
+  /** Every voter had answered at the last tick what it was sent before the tick before. */
+  private isPrompt = false;
+  /** Somebody was left out at the last tick. */
+  private isOwed = false;
+
+  constructor(config: RaftConfig) {
+    this.config = config;
+  }
+
+  /** The peers are others: turns begin when a tick has found all of them prompt. */
+  reset(): void {
+    this.isPrompt = false;
+  }
+
+  /** @returns true when somebody was left out, whom the next `assign` lets in */
+  tick(peers: readonly Progress[], lastIndex: LogIndex): boolean {
+    this.isPrompt = true;
+    this.isOwed = false;
+    for (const peer of peers) {
+      if (!peer.isLearner && (peer.state !== 'replicate' || peer.matchIndex < peer.sentAtTick)) this.isPrompt = false;
+      peer.sentAtTick = peer.nextIndex - 1;
+      if (peer.waits && peer.nextIndex <= lastIndex) this.isOwed = true;
+    }
+    return this.isOwed;
+  }
+
+  /** Says of every peer whether it waits. @param newBytes payload appended to the log since the last time */
+  assign(conf: ConfState, peers: readonly Progress[], newBytes: number): void {
+    for (const peer of peers) peer.waits = false;
+    const { turnBytes, nodeId } = this.config;
+    const mayWait = turnBytes > 0 && newBytes >= turnBytes && this.isPrompt && !this.isOwed;
+    this.isOwed = false;
+    if (!mayWait || isJoint(conf) || !isVoter(conf, nodeId)) return;
+    for (let spare = conf.voters.length - majority(conf.voters.length); spare > 0; spare--) {
+      leastBehind(peers)!.waits = true;
+    }
+    // Everybody else has to take it now.
+    if (peers.some((peer) => !peer.isLearner && !peer.waits && peer.isPaused())) {
+      for (const peer of peers) peer.waits = false;
+    }
+  }
+}
+
+/** The voter that was sent most, of those that do not wait yet. */
+function leastBehind(peers: readonly Progress[]): Progress | undefined {
+  let found: Progress | undefined;
+  for (const peer of peers) {
+    if (peer.isLearner || peer.waits) continue;
+    if (found === undefined || peer.nextIndex > found.nextIndex) found = peer;
+  }
+  return found;
+}
