@@ -453,6 +453,21 @@ describe('the ceiling of a group', () => {
   });
 });
 
+/** Lets the group work until a command to it is answered. */
+async function settled<Answer>(bed: Bed, command: Promise<Answer>): Promise<Answer> {
+  let isOver = false;
+  const over = (): void => {
+    isOver = true;
+  };
+  command.then(over, over);
+  for (let round = 0; !isOver && round < 1_000; round++) {
+    bed.settle();
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+  assert.ok(isOver, 'the command is answered');
+  return command;
+}
+
 describe('times that come from elsewhere', () => {
   const incoming: SpanRequest = { kind: 'incoming', job: 1, attempt: 1, start: bytes('f'), end: bytes('p') };
 
@@ -460,9 +475,7 @@ describe('times that come from elsewhere', () => {
   const destination = async () => {
     const bed = new Bed({}, new MemoryStore(), { ownsEverything: false });
     bed.raft.apply(encodeSpan(hlcTimestamp(1n), { kind: 'assign', start: bytes('a'), end: bytes('f'), epoch: 1 }));
-    const done = bed.executor.spans.command(incoming);
-    bed.settle();
-    assert.equal((await done).outcome.kind, 'done');
+    assert.equal((await settled(bed, bed.executor.spans.command(incoming))).outcome.kind, 'done');
     return bed;
   };
 
@@ -475,12 +488,7 @@ describe('times that come from elsewhere', () => {
       gcThreshold: hlcTimestamp(0n),
       imports: 0,
     };
-    const reply = bed.executor.spans.command(request);
-    for (let round = 0; round < 5; round++) {
-      bed.settle();
-      await new Promise((resolve) => setImmediate(resolve));
-    }
-    return reply;
+    return settled(bed, bed.executor.spans.command(request));
   };
 
   it('T9: a range that brings (c, 7) is written above (c, 7), not at (c, 0), by this leader and by the next', async () => {
