@@ -13,7 +13,6 @@ import type { RaftLog } from './raft-log.ts';
 import { Turns } from './turns.ts';
 import type { ConfState, Entry, Message, MessageOf, PeerProgress, RaftConfig } from './types.ts';
 
-
 const NO_ENTRIES: readonly Entry[] = [];
 
 export class Replication {
