@@ -174,7 +174,10 @@ async function holdsData(path: string): Promise<boolean> {
   try {
     return (await readdir(join(path, 'log'))).length > 0;
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return false;
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === 'ENOENT') return false;
+    if (code === 'ENOTDIR')
+      throw new DataFolderCorruptError(path, 'has a file "log" where the folder of the log belongs', error);
     throw error;
   }
 }
