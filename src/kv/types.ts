@@ -22,6 +22,11 @@ export interface KeyView {
   readonly ts: HlcTimestamp;
   /** The key's live value, or undefined. The buffer must not be modified. */
   get(key: Buffer): LiveValue | undefined;
+  /**
+   * When the key was deleted, if `get` has just said that it is absent: 0n when that is not known, as when it never was, when a range
+   * was deleted, or when the view spans groups.
+   */
+  deletedAt?(key: Buffer): HlcTimestamp;
   /** Writes a value; `expireTs` 0n means no expiry. Buffers must not be modified afterwards. */
   put(key: Buffer, value: Buffer, expireTs: HlcTimestamp): void;
   delete(key: Buffer): void;

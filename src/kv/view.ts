@@ -156,6 +156,13 @@ export class CommandView implements KeyView {
     return value;
   }
 
+  deletedAt(key: Buffer): HlcTimestamp {
+    const inFlight = this.overlay.isEmpty ? undefined : this.overlay.lookup(key.toString('latin1'), key);
+    if (inFlight !== undefined) return inFlight instanceof KeyWrite && inFlight.isDelete ? inFlight.commitTs : ABSENT;
+    const latest = this.store.latest(key);
+    return latest?.isTombstone === true && latest.isOfRange !== true ? latest.commitTs : ABSENT;
+  }
+
   private readInFlight(key: Buffer, source: KeyWrite | RangeWrite): LiveValue | undefined {
     const value = source instanceof KeyWrite && !source.isDelete ? this.live(source) : undefined;
     this.dependencies.push(source);

@@ -176,7 +176,7 @@ export class MvccGroupStore implements GroupStore {
     if (!this.ranges.isEmpty) {
       const rangeTs = this.ranges.newest(key);
       if (rangeTs > this.threshold && (found === undefined || rangeTs >= found.commitTs)) {
-        return { commitTs: rangeTs, isTombstone: true, expireTs: NEVER, value: EMPTY };
+        return { commitTs: rangeTs, isTombstone: true, isOfRange: true, expireTs: NEVER, value: EMPTY };
       }
       if (found === undefined || rangeTs >= found.commitTs) return undefined;
     }

@@ -12,6 +12,8 @@ export interface LatestVersion {
   readonly commitTs: HlcTimestamp;
   /** True for a delete, whether of the key or of a range that covers it. */
   readonly isTombstone: boolean;
+  /** Set for the delete of a range, which says nothing about whether there was a key. */
+  readonly isOfRange?: boolean;
   /** 0n is never. */
   readonly expireTs: HlcTimestamp;
   /** Empty for a tombstone. Must not be modified. */

@@ -165,6 +165,20 @@ export interface QueuedData {
   readonly db: number;
 }
 
+/** Marks the version of a key that was deleted; timestamps do not reach it before the year 6429. */
+const GONE = 1n << 63n;
+
+/**
+ * What WATCH remembers of a key and EXEC compares: a key that came and went since is another than one that never was, as in
+ * Redis. The commit timestamp of the value, that of the delete with `GONE`, or 0n.
+ */
+function watchedVersion(view: KeyView, key: Buffer): HlcTimestamp {
+  const live = view.get(key);
+  if (live !== undefined) return live.commitTs;
+  const deletedTs = view.deletedAt?.(key) ?? 0n;
+  return hlcTimestamp(deletedTs === 0n ? 0n : deletedTs | GONE);
+}
+
 /** EXEC: all queued commands over one view, if no watched key changed. */
 export class TransactionRequest extends GroupRequest {
   readonly watched: readonly WatchedKey[];
@@ -197,7 +211,10 @@ export class TransactionRequest extends GroupRequest {
    */
   protected run(view: KeyView): Reply {
     for (const { storageKey, version } of this.watched) {
-      if ((view.get(storageKey)?.commitTs ?? 0n) !== version) return NIL_ARRAY;
+      const now = watchedVersion(view, storageKey);
+      // What took an absent key away a second time is not known of every absent key.
+      const isAbsentStill = now === 0n && (version === 0n || (version & GONE) !== 0n);
+      if (now !== version && !isAbsentStill) return NIL_ARRAY;
     }
     return this.commands.map(({ spec, args, db }): Reply => {
       try {
@@ -214,7 +231,7 @@ export class TransactionRequest extends GroupRequest {
 export interface WatchedVersions {
   /** True when a version is the view's own timestamp: a later write of the same entry could leave the same one. */
   readonly ambiguous: boolean;
-  /** One a key: 0n absent, else the commit timestamp. */
+  /** One a key, as `watchedVersion` tells them. */
   readonly versions: readonly HlcTimestamp[];
 }
 
@@ -236,8 +253,8 @@ export class WatchRequest extends GroupRequest {
     const versions = Buffer.allocUnsafe(1 + this.keys.length * 8);
     let ambiguous = false;
     this.keys.forEach((key, index) => {
-      const version = view.get(key)?.commitTs ?? 0n;
-      ambiguous ||= version === view.ts;
+      const version = watchedVersion(view, key);
+      ambiguous ||= (version & ~GONE) === view.ts;
       versions.writeBigUInt64BE(version, 1 + index * 8);
     });
     versions[0] = ambiguous ? 1 : 0;

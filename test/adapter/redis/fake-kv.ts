@@ -24,6 +24,7 @@ import {
   type GroupId,
   groupId,
   type HlcTimestamp,
+  hlcTimestamp,
   type Millis,
   type NodeId,
   nodeId,
@@ -92,6 +93,7 @@ export class FakeState {
   /** Whether refusals name the new owner. */
   givesHints = true;
   readonly values = new Map<string, StoredValue>();
+  readonly deletedAt = new Map<string, HlcTimestamp>();
   lastTs = 0n;
   /** Added to the wall clock, so that tests can let time pass. */
   skewMs = 0;
@@ -127,6 +129,8 @@ export class FakeView implements KeyView {
   private readonly state: FakeState;
   private readonly group: GroupId | undefined;
   private readonly written = new Map<string, StoredValue | undefined>();
+  /** Keys among `written` that were deleted one by one. */
+  private readonly deleted = new Set<string>();
 
   constructor(state: FakeState, ts: HlcTimestamp = state.nextTs(), group?: GroupId) {
     this.state = state;
@@ -141,14 +145,20 @@ export class FakeView implements KeyView {
     return found !== undefined && isLive(found, this.ts) ? found : undefined;
   }
 
+  deletedAt(key: Buffer): HlcTimestamp {
+    return this.state.deletedAt.get(key.toString('latin1')) ?? hlcTimestamp(0n);
+  }
+
   put(key: Buffer, value: Buffer, expireTs: HlcTimestamp): void {
     this.state.check(this.group, key, true);
+    this.deleted.delete(key.toString('latin1'));
     this.written.set(key.toString('latin1'), { key, value, expireTs, commitTs: this.ts });
   }
 
   delete(key: Buffer): void {
     this.state.check(this.group, key, true);
     this.written.set(key.toString('latin1'), undefined);
+    this.deleted.add(key.toString('latin1'));
   }
 
   deleteRange(start: Buffer, end: Buffer): void {
@@ -166,6 +176,8 @@ export class FakeView implements KeyView {
     for (const [name, stored] of this.written) {
       if (stored === undefined) this.state.values.delete(name);
       else this.state.values.set(name, stored);
+      if (this.deleted.has(name)) this.state.deletedAt.set(name, this.ts);
+      else this.state.deletedAt.delete(name);
     }
   }
 }
