@@ -168,4 +168,29 @@ describe('the state machine on the real store', () => {
     assert.equal(await bed.executor.countKeys(0), 1);
     await store.close();
   });
+
+  it('says when a key was deleted, under way and applied, and of a deleted range nothing', async () => {
+    const { store } = await openReplica(64, new SimulatedLevels(), () => 0);
+    const bed = new Bed({}, store);
+    const deletedAt = () => {
+      const outcome = bed.run((view) =>
+        view.get(bytes('k')) === undefined ? view.deletedAt?.(bytes('k')) : undefined,
+      );
+      bed.settle();
+      return outcome.reply;
+    };
+    assert.equal(deletedAt(), 0n, 'never there');
+    bed.set('k', '1');
+    bed.settle();
+    bed.delete('k');
+    const underWay = bed.run((view) => view.deletedAt?.(bytes('k')));
+    bed.settle();
+    const applied = deletedAt();
+    assert.ok(typeof applied === 'bigint' && applied > 0n);
+    assert.equal(underWay.reply, applied);
+    bed.run((view) => view.deleteRange(bytes('a'), bytes('z')));
+    bed.settle();
+    assert.equal(deletedAt(), 0n);
+    await store.close();
+  });
 });
