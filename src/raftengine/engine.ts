@@ -460,7 +460,7 @@ export class RaftEngine {
       leaseMarginMs: limits.leaseMarginMs,
       leaseDrift: limits.leaseDrift,
       maxAppendBytes: limits.maxAppendBytes,
-      turnBytes: limits.turnBytes,
+      takesTurns: limits.takesTurns,
       maxInflightMessages: limits.maxInflightMessages,
       maxInflightBytes: limits.maxInflightBytes,
       maxUncommittedBytes: limits.maxUncommittedBytes,

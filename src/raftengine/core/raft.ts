@@ -392,7 +392,7 @@ export class RaftCore {
     const index = this.log.lastIndex() + 1;
     this.log.push({ term: this.currentTerm, index, kind, payload });
     this.budget.proposed(payload.length);
-    this.replication.appended(payload.length);
+    this.replication.appended();
     return { index, term: this.currentTerm };
   }
 

@@ -28,8 +28,8 @@ export class Replication {
   private readonly byNode = new Map<NodeId, Progress>();
   /** Something may have to be sent: new entries, a freed window, a peer that fell back. */
   private dirty = false;
-  /** Payload of the entries that are new since the last flush. */
-  private newBytes = 0;
+  /** Entries were added since the last flush. */
+  private isLonger = false;
   private readonly turns: Turns;
   /** Peers should learn the commit index even without entries to carry it. */
   private commitDue = false;
@@ -143,9 +143,9 @@ export class Replication {
   }
 
   /** An entry was added to the log. */
-  appended(payloadBytes: number): void {
+  appended(): void {
     this.dirty = true;
-    this.newBytes += payloadBytes;
+    this.isLonger = true;
   }
 
   hasWork(): boolean {
@@ -155,8 +155,8 @@ export class Replication {
   /** Sends what there is to send within each peer's window. */
   flush(nowMs: Millis): void {
     this.stamp(nowMs);
-    this.turns.assign(this.conf, this.peers, this.newBytes);
-    this.newBytes = 0;
+    this.turns.assign(this.conf, this.peers, this.isLonger);
+    this.isLonger = false;
     for (const peer of this.peers) {
       if (peer.waits) continue;
       this.replicate(peer);

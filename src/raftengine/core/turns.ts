@@ -1,7 +1,7 @@
 /**
- * Who waits for the next append. A commit needs a quorum, not everybody: while large appends follow each other, the voters
- * beyond the quorum are left out in turn, and get two appends as one message, one write and one answer. What somebody was not
- * sent leaves with the next append, or with the next tick. A voter that leaves something unanswered for a tick ends the
+ * Who waits for the next append. A commit needs a quorum, not everybody: the voters beyond it are left out in turn, and get
+ * two appends as one message, one write and one answer. What somebody was not sent leaves with the next append, or with the
+ * next tick. A voter that leaves something unanswered for a tick ends the
  * turns, so that nothing waits for one that may be dead.
  */
 import type { LogIndex } from '../../platform/index.ts';
@@ -37,11 +37,11 @@ export class Turns {
     return this.isOwed;
   }
 
-  /** Says of every peer whether it waits. @param newBytes payload appended to the log since the last time */
-  assign(conf: ConfState, peers: readonly Progress[], newBytes: number): void {
+  /** Says of every peer whether it waits. @param isLonger the log is longer than the last time */
+  assign(conf: ConfState, peers: readonly Progress[], isLonger: boolean): void {
     for (const peer of peers) peer.waits = false;
-    const { turnBytes, nodeId } = this.config;
-    const mayWait = turnBytes > 0 && newBytes >= turnBytes && this.isPrompt && !this.isOwed;
+    const { takesTurns, nodeId } = this.config;
+    const mayWait = takesTurns && isLonger && this.isPrompt && !this.isOwed;
     this.isOwed = false;
     if (!mayWait || isJoint(conf) || !isVoter(conf, nodeId)) return;
     for (let spare = conf.voters.length - majority(conf.voters.length); spare > 0; spare--) {

@@ -201,8 +201,8 @@ export interface RaftConfig {
   /** Bound on relative clock drift, for example 0.001. */
   readonly leaseDrift: number;
   readonly maxAppendBytes: number;
-  /** Appends with at least so many new bytes leave a minority of the voters out, in turn, until the next one; 0 leaves nobody out. */
-  readonly turnBytes: number;
+  /** An append leaves a minority of the voters out, in turn, until the next one or the next tick. */
+  readonly takesTurns: boolean;
   readonly maxInflightMessages: number;
   readonly maxInflightBytes: number;
   /** Proposals are refused with BUSY beyond this many uncommitted payload bytes. */

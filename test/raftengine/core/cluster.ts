@@ -83,7 +83,7 @@ export const TEST_CONFIG: Omit<RaftConfig, 'nodeId'> = {
   leaseMarginMs: 300,
   leaseDrift: 0.001,
   maxAppendBytes: 1024,
-  turnBytes: 0,
+  takesTurns: false,
   maxInflightMessages: 8,
   maxInflightBytes: 64 * 1024,
   maxUncommittedBytes: 64 * 1024,
