@@ -20,6 +20,7 @@ export function plotSvg(title: string, panels: readonly Panel[]): string {
   const parts = panels.map((panel, at) => drawPanel(panel, TOP + at * (HEIGHT + GAP), endS));
   return [
     `<svg xmlns="http://www.w3.org/2000/svg" width="${WIDTH + LEFT + 20}" height="${total}" font-family="sans-serif" font-size="12">`,
+    '<title>kvorum under overwrites with times to live: disk, log, memory and open files over time</title>',
     `<rect width="100%" height="100%" fill="white"/>`,
     `<text x="${LEFT}" y="18" font-size="15">${title}</text>`,
     ...parts,
