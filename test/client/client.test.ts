@@ -161,7 +161,7 @@ describe('the client', () => {
         runs++;
         await t.put('a', '1');
       },
-      { timeoutMs: 300 },
+      { timeoutMs: 1_500 },
     );
     await assert.rejects(work, (error: KvorumClientError) => {
       assert.ok(error instanceof KvorumClientError);
