@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { beforeEach, describe, test } from 'node:test';
+import { afterEach, beforeEach, describe, test } from 'node:test';
 import grpc from '@grpc/grpc-js';
 import { createKeyServices, type KeyServices } from '../../src/adapter/grpc/index.ts';
 import type { Calls } from '../../src/client/calls.ts';
@@ -79,10 +79,10 @@ describe('the client', () => {
     await server.start();
     client = new KvorumClient({ endpoints: [server.address], timeoutMs: 3_000 });
   });
-  const finish = async (): Promise<void> => {
+  afterEach(async () => {
     client.close();
     await server.stop();
-  };
+  });
 
   test('runs a function as a transaction over any keys', async () => {
     await client.transaction(async (t) => {
@@ -101,7 +101,6 @@ describe('the client', () => {
     });
     assert.equal(sum, 30);
     assert.deepEqual([...store.rows.keys()], ['kb']);
-    await finish();
   });
 
   test('begins a transaction again that lost, with the age of the first attempt', async () => {
@@ -118,7 +117,6 @@ describe('the client', () => {
     assert.ok(runs > 8, 'none of them lost: the test shows nothing');
     const again = store.begun.filter(({ ageTs }) => ageTs !== undefined);
     assert.equal(again.length, runs - 8);
-    await finish();
   });
 
   test('does nothing when the function throws, and when it hides that a call failed', async () => {
@@ -139,7 +137,6 @@ describe('the client', () => {
     );
     assert.equal(store.rows.size, 0);
     assert.equal(store.commits, 0);
-    await finish();
   });
 
   test('asks for the outcome of a commit until it is known', async () => {
@@ -149,7 +146,6 @@ describe('the client', () => {
     assert.equal(store.commits, 1);
     assert.equal(store.begun.length, 1);
     assert.equal((await client.get('a'))?.toString(), '1');
-    await finish();
   });
 
   test('says that an outcome is unknown when it stays so, and never runs the function again', async () => {
@@ -169,7 +165,6 @@ describe('the client', () => {
       return error.isUnknown;
     });
     assert.equal(runs, 1);
-    await finish();
   });
 
   test('gives a transaction up that nobody uses, and begins it again when it is used after all', async () => {
@@ -181,7 +176,6 @@ describe('the client', () => {
     });
     assert.equal(runs, 2);
     assert.equal((await client.get('a'))?.toString(), '2');
-    await finish();
   });
 
   test('does a step over several groups as one transaction', async () => {
@@ -193,7 +187,6 @@ describe('the client', () => {
     assert.equal(values[2]?.value.toString(), '1');
     assert.equal(server.asked, 0);
     assert.equal(store.rows.size, 2);
-    await finish();
   });
 
   test('asks again what did nothing, and not what may have happened', async () => {
@@ -203,7 +196,6 @@ describe('the client', () => {
     server.failures.push(new OutcomeUnknownError('lost'));
     await assert.rejects(client.put('a', '2'), { code: 'OUTCOME_UNKNOWN', disposition: 'unknown' });
     assert.equal(server.asked, 4);
-    await finish();
   });
 
   test('ends a call when its signal says so or its time is over', async () => {
@@ -212,7 +204,6 @@ describe('the client', () => {
     setTimeout(() => abort.abort(), 40);
     await assert.rejects(client.put('a', '1', { signal: abort.signal }), KvorumClientError);
     await assert.rejects(client.put('a', '1', { timeoutMs: 60 }), KvorumClientError);
-    await finish();
     await assert.rejects(client.get('a'), { code: 'CLOSED' });
   });
 
