@@ -204,6 +204,7 @@ describe('the client', () => {
     setTimeout(() => abort.abort(), 40);
     await assert.rejects(client.put('a', '1', { signal: abort.signal }), KvorumClientError);
     await assert.rejects(client.put('a', '1', { timeoutMs: 60 }), KvorumClientError);
+    client.close();
     await assert.rejects(client.get('a'), { code: 'CLOSED' });
   });
 

@@ -37,6 +37,8 @@ interface Session {
   readonly transaction: KvTransaction;
   state: State;
   commitTs: HlcTimestamp | undefined;
+  /** A commit was tried, and nobody knows what became of it. */
+  isInDoubt: boolean;
   /** Settles when all calls so far are done. */
   last: Promise<unknown>;
   waiting: number;
@@ -77,6 +79,7 @@ export class TransactionSessions {
       transaction,
       state: 'open',
       commitTs: undefined,
+      isInDoubt: false,
       last: Promise.resolve(),
       waiting: 0,
       cancelTimer: () => undefined,
@@ -107,7 +110,8 @@ export class TransactionSessions {
         return commitTs;
       } catch (error) {
         // As long as nobody knows the outcome it can be asked for again.
-        if (!isUnknown(error)) this.end(session, 'rolledBack');
+        session.isInDoubt = isUnknown(error);
+        if (!session.isInDoubt) this.end(session, 'rolledBack');
         throw error;
       }
     });
@@ -171,7 +175,9 @@ export class TransactionSessions {
         this.sessions.delete(session.name);
         return;
       }
+      // Who asks for a commit in doubt is told that nobody knows it any more, never that it did not happen.
       this.end(session, 'expired');
+      if (session.isInDoubt) this.sessions.delete(session.name);
       session.transaction.rollback().catch(() => undefined);
       this.rest(session);
     });
