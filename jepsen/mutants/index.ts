@@ -156,8 +156,8 @@ export const mutants: readonly Mutant[] = [
     mutations: [
       {
         file: 'src/adapter/redis/group-request.ts',
-        find: '!== version) return NIL_ARRAY;',
-        replace: '!== version && false) return NIL_ARRAY;',
+        find: 'if (now !== version && !isAbsentStill) return NIL_ARRAY;',
+        replace: 'if (now !== version && !isAbsentStill && false) return NIL_ARRAY;',
       },
     ],
     workload: 'bank',
