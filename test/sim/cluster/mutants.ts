@@ -206,8 +206,8 @@ const RESTING_MUTANTS: readonly SimMutant[] = [
     mutations: [
       {
         file: 'src/adapter/redis/group-request.ts',
-        find: '!== version) return NIL_ARRAY;',
-        replace: '!== version && false) return NIL_ARRAY;',
+        find: 'if (now !== version && !isAbsentStill) return NIL_ARRAY;',
+        replace: 'if (now !== version && !isAbsentStill && false) return NIL_ARRAY;',
       },
     ],
   },
