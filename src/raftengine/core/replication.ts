@@ -142,6 +142,11 @@ export class Replication {
     return this.peers.map((peer) => peer.toStatus());
   }
 
+  /** Nobody is to be left out until there are more entries. */
+  endTurn(): void {
+    this.dirty = true;
+  }
+
   /** An entry was added to the log. */
   appended(): void {
     this.dirty = true;

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { nodeId } from '../../../src/platform/index.ts';
 import { TestCluster } from './cluster.ts';
 
 /** A leader 1 whose followers have answered everything. */
@@ -63,6 +64,14 @@ test('learners are not left out, and do not stand in for a voter that is', () =>
   const cluster = new TestCluster([1, 2, 3], [4], { takesTurns: true }).elect(1).tick(2);
   assert.deepEqual(round(cluster, 'first'), ['3:first', '4:first']);
   assert.deepEqual(round(cluster, 'second'), ['2:first+second', '4:second']);
+});
+
+test('whoever is to lead next gets what it was left out of at once', () => {
+  const cluster = busyCluster([1, 2, 3]);
+  round(cluster, 'first');
+  cluster.core(1).transferLeadership(nodeId(2), cluster.nowMs);
+  cluster.settle();
+  assert.deepEqual(cluster.leaders(), [2]);
 });
 
 test('a follower with the longer log campaigns when it is asked for a pre-vote by one with the shorter', () => {
