@@ -3,27 +3,15 @@
  * wins in the end. Before the commit nothing has happened, whatever fails; the commit itself is asked about again until its
  * outcome is known or the time is over.
  */
-import { type Calls, pause, type ServiceName } from './calls.ts';
-import type { Endpoint } from './endpoints.ts';
+import { type Calls, pause } from './calls.ts';
 import { KvorumClientError } from './errors.ts';
-import { type TimestampMessage, toBuffer, toStored, type ValueMessage } from './messages.ts';
-import { scanPages } from './scan.ts';
+import { DEFAULT_ATTEMPTS, HeldAttempt, SERVICE } from './held.ts';
+import { type TimestampMessage, toBuffer } from './messages.ts';
 import type { SessionToken } from './session-token.ts';
-import type {
-  Bytes,
-  SnapshotScanOptions,
-  StoredRow,
-  StoredValue,
-  TransactionOptions,
-  TransactionView,
-} from './types.ts';
+import type { Bytes, TransactionOptions, TransactionView } from './types.ts';
 
-const SERVICE: ServiceName = 'TransactionalKV';
-const DEFAULT_ATTEMPTS = 16;
 /** A transaction takes several calls, and may have to be begun again. */
 const DEFAULT_TIMEOUT_MS = 30_000;
-/** For a rollback that nobody waits for. */
-const ROLLBACK_TIMEOUT_MS = 1_000;
 
 interface Begun {
   readonly transaction: Buffer;
@@ -58,34 +46,11 @@ export async function runTransaction<T>(
 }
 
 /** One attempt. */
-class HeldTransaction implements TransactionView {
+class HeldTransaction extends HeldAttempt<TransactionOptions> implements TransactionView {
   /** Its end leaves room for another attempt: nothing of it has happened. */
   mayBeginAgain = false;
   nodeFailed = false;
-  private readonly calls: Calls;
-  private readonly endpoint: Endpoint;
-  private readonly options: TransactionOptions;
-  private readonly deadlineMs: number;
-  /** Hears how far a commit has come. */
-  private readonly session: SessionToken | undefined;
-  private handle: Buffer = Buffer.alloc(0);
-  /** The first call that failed: what is built on it must not be committed. */
-  private failure: KvorumClientError | undefined;
   private isOver = false;
-
-  constructor(
-    calls: Calls,
-    endpoint: Endpoint,
-    options: TransactionOptions,
-    deadlineMs: number,
-    session: SessionToken | undefined,
-  ) {
-    this.calls = calls;
-    this.endpoint = endpoint;
-    this.options = options;
-    this.deadlineMs = deadlineMs;
-    this.session = session;
-  }
 
   /** @returns the timestamp of the first attempt */
   async begin(ageTs: TimestampMessage | undefined): Promise<TimestampMessage> {
@@ -102,7 +67,7 @@ class HeldTransaction implements TransactionView {
       if (this.failure !== undefined) throw this.failure;
     } catch (error) {
       this.isOver = true;
-      this.rollback();
+      this.letGo();
       // Work may wrap or swallow the error of a call: what the call said counts.
       throw this.failure ?? error;
     }
@@ -111,23 +76,16 @@ class HeldTransaction implements TransactionView {
     return result;
   }
 
-  /** One call before the commit. */
-  private async ask<Reply>(method: string, fields: object): Promise<Reply> {
+  /** Only before the commit. */
+  protected override async ask<Reply>(method: string, request: object): Promise<Reply> {
     if (this.isOver) throw new KvorumClientError('TRANSACTION_OVER', 'final', 'the transaction is over');
-    try {
-      // It changes nothing that others could see.
-      const call = { service: SERVICE, method, request: fields, isRead: true, pinned: this.endpoint };
-      return await this.calls.unary<Reply>(call, this.options, this.deadlineMs);
-    } catch (error) {
-      throw this.failed(error as KvorumClientError);
-    }
+    return super.ask<Reply>(method, request);
   }
 
-  private failed(error: KvorumClientError): KvorumClientError {
-    this.failure ??= error;
+  protected override failed(error: KvorumClientError): KvorumClientError {
     this.mayBeginAgain = error.disposition !== 'final' || error.code === 'UNKNOWN_TRANSACTION';
     this.nodeFailed = error.code !== 'CONFLICT' && error.disposition !== 'restart';
-    return error;
+    return super.failed(error);
   }
 
   private async commit(): Promise<void> {
@@ -158,40 +116,6 @@ class HeldTransaction implements TransactionView {
         }
       }
       await pause(attempt);
-    }
-  }
-
-  private rollback(): void {
-    const request = { transaction: this.handle };
-    const call = { service: SERVICE, method: 'Rollback', request, isRead: true, pinned: this.endpoint };
-    // The node gives it up by itself when it does not hear this.
-    this.calls.unary(call, { timeoutMs: ROLLBACK_TIMEOUT_MS }).catch(() => undefined);
-  }
-
-  async get(key: Bytes): Promise<Buffer | undefined> {
-    return (await this.getStored(key))?.value;
-  }
-
-  async getStored(key: Bytes): Promise<StoredValue | undefined> {
-    const request = { transaction: this.handle, key: toBuffer(key) };
-    return toStored((await this.ask<{ readonly value: ValueMessage | null }>('Get', request)).value);
-  }
-
-  async *scan(options: SnapshotScanOptions = {}): AsyncGenerator<StoredRow> {
-    const { signal } = this.options;
-    const source = {
-      calls: this.calls,
-      service: SERVICE,
-      session: undefined,
-      pinned: this.endpoint,
-      fields: { transaction: this.handle },
-    };
-    try {
-      for await (const { rows } of scanPages(source, { ...options, ...(signal === undefined ? {} : { signal }) })) {
-        yield* rows;
-      }
-    } catch (error) {
-      throw error instanceof KvorumClientError ? this.failed(error) : error;
     }
   }
 
