@@ -6,17 +6,18 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { AdminCallError, type AdminCalls, AdminClient } from '../../src/adapter/grpc/index.ts';
 import type { GroupMembers } from '../../src/kv/index.ts';
-import type { Random } from '../../src/platform/index.ts';
 import type { Nemesis, NodeNumber, TestCluster } from '../types.ts';
+import { Orders, ordersOf } from './orders.ts';
 
-/** Between one order and the next. */
-const GAP_MS = { least: 50, most: 400 };
 const CALL_TIMEOUT_MS = 3_000;
 /** In calm all nodes must have their votes back within this. */
 const REPAIR_TIMEOUT_MS = 45_000;
 const REPAIR_PAUSE_MS = 200;
 /** Every so many orders is the replacement of a whole node. */
 const REPLACE_SHARE = 0.15;
+
+/** Says no more than that this node cannot tell: one that was taken out may not know it, and looks for a leader in vain. */
+const NO_ANSWER = /^(?:NO_ROUTES|STOPPED|LEADER_UNAVAILABLE)$/;
 
 /** Orders to whichever node takes them. */
 class Operator {
@@ -35,75 +36,61 @@ class Operator {
     let last: unknown = new Error('no node runs');
     for (const node of this.cluster.nodes) {
       if (node === not || !this.cluster.isRunning(node)) continue;
-      const client = new AdminClient(this.cluster.adminAddress(node));
       try {
-        return await client.call(name, request, CALL_TIMEOUT_MS);
+        return await this.callNode(node, name, request);
       } catch (error) {
         last = error;
-        // A refusal is an answer.
-        if (error instanceof AdminCallError && error.code !== undefined && !/^(?:NO_ROUTES|STOPPED)$/.test(error.code))
-          break;
-      } finally {
-        client.close();
+        if (error instanceof AdminCallError && error.code !== undefined && !NO_ANSWER.test(error.code)) break;
       }
     }
     throw last;
   }
 
-  /** Membership of every group that has a leader. */
-  async groups(): Promise<readonly GroupMembers[]> {
-    const { groups } = await this.call('Members', { groups: [] });
-    return groups.filter(({ problem }) => problem === '');
+  /** Membership of every group, as told by a node that has found its leader if there is one. @throws when no node answers */
+  async members(): Promise<readonly GroupMembers[]> {
+    const known = new Map<number, GroupMembers>();
+    let last: unknown = new Error('no node runs');
+    for (const node of this.cluster.nodes) {
+      if (!this.cluster.isRunning(node)) continue;
+      try {
+        const { groups } = await this.callNode(node, 'Members', { groups: [] });
+        for (const group of groups) if (known.get(group.groupId)?.problem !== '') known.set(group.groupId, group);
+        if ([...known.values()].every(({ problem }) => problem === '')) break;
+      } catch (error) {
+        last = error;
+      }
+    }
+    if (known.size === 0) throw last;
+    return [...known.values()];
+  }
+
+  private async callNode<Name extends keyof AdminCalls>(
+    node: NodeNumber,
+    name: Name,
+    request: AdminCalls[Name][0],
+  ): Promise<AdminCalls[Name][1]> {
+    const client = new AdminClient(this.cluster.adminAddress(node));
+    try {
+      return await client.call(name, request, CALL_TIMEOUT_MS);
+    } finally {
+      client.close();
+    }
   }
 }
 
 /** Churns until it is stopped, and counts how its orders were taken. */
-class Churn {
-  private readonly cluster: TestCluster;
-  private readonly random: Random;
-  private readonly operator: Operator;
-  private readonly counts = new Map<string, number>();
-  private readonly over = new AbortController();
-  private readonly loop: Promise<void>;
+class Churn extends Orders {
+  private readonly operator = new Operator(this.cluster);
   /** A node that was emptied and has not been replaced yet. */
   private emptied: NodeNumber | undefined;
 
-  constructor(cluster: TestCluster, random: Random) {
-    this.cluster = cluster;
-    this.random = random;
-    this.operator = new Operator(cluster);
-    this.loop = this.run();
-  }
-
-  /** Ends the churn and gives every node its votes back. @throws when that does not work out in calm */
-  async stop(): Promise<unknown> {
-    this.over.abort();
-    await this.loop;
+  /** Gives every node its votes back. */
+  protected override async repair(): Promise<void> {
     for (const node of this.cluster.nodes) if (!this.cluster.isRunning(node)) await this.cluster.start(node);
     await repair(this.cluster, this.emptied);
-    return Object.fromEntries([...this.counts].sort());
   }
 
-  private async run(): Promise<void> {
-    const { signal } = this.over;
-    while (!signal.aborted) {
-      await sleep(GAP_MS.least + this.random.next() * (GAP_MS.most - GAP_MS.least), undefined, { signal }).catch(
-        () => undefined,
-      );
-      if (signal.aborted) return;
-      try {
-        this.count(await this.order());
-      } catch (error) {
-        this.count(`refused: ${(error as { code?: string }).code ?? 'no answer'}`);
-      }
-    }
-  }
-
-  private count(what: string): void {
-    this.counts.set(what, (this.counts.get(what) ?? 0) + 1);
-  }
-
-  private async order(): Promise<string> {
+  protected async order(): Promise<string> {
     const { random, cluster, operator, emptied } = this;
     if (emptied !== undefined) {
       const { stage } = await operator.call('Replace', replacing(cluster, emptied), emptied);
@@ -111,8 +98,13 @@ class Churn {
       this.emptied = undefined;
       return 'replaced';
     }
-    const groups = await operator.groups();
-    const isWhole = groups.every(({ members }) => members.length === cluster.nodes.length);
+    const all = await operator.members();
+    const groups = all.filter(({ problem }) => problem === '');
+    // A disk may go only where the others are a majority without it.
+    const isWhole = all.every(
+      ({ members, problem }) =>
+        problem === '' && members.filter(({ suffrage }) => suffrage === 'voter').length === cluster.nodes.length,
+    );
     if (isWhole && random.next() < REPLACE_SHARE) {
       const node = cluster.nodes[random.int(cluster.nodes.length)]!;
       await cluster.empty(node);
@@ -151,11 +143,14 @@ async function repair(cluster: TestCluster, emptied: NodeNumber | undefined): Pr
   const untilMs = performance.now() + REPAIR_TIMEOUT_MS;
   let isReplaced = emptied === undefined;
   for (;;) {
-    let problem: unknown = 'members are missing';
+    let problem: unknown;
     try {
       if (!isReplaced) {
         isReplaced = (await operator.call('Replace', replacing(cluster, emptied!), emptied)).stage === 'DONE';
-      } else if (await isWholeAfterStep(cluster, operator)) return;
+      } else {
+        problem = await missingAfterStep(cluster, operator);
+        if (problem === undefined) return;
+      }
     } catch (error) {
       problem = error;
     }
@@ -166,41 +161,32 @@ async function repair(cluster: TestCluster, emptied: NodeNumber | undefined): Pr
   }
 }
 
-async function isWholeAfterStep(cluster: TestCluster, operator: Operator): Promise<boolean> {
-  const { groups } = await operator.call('Members', { groups: [] });
-  let isWhole = true;
+/** Orders whatever takes every node one step on towards its vote. @returns what was missing, undefined when nothing was */
+async function missingAfterStep(cluster: TestCluster, operator: Operator): Promise<string | undefined> {
+  const groups = await operator.members();
+  const missing: string[] = [];
   for (const { groupId, members, problem } of groups) {
     for (const node of cluster.nodes) {
       const suffrage = members.find(({ nodeId }) => nodeId === node)?.suffrage;
       if (suffrage === 'voter' && problem === '') continue;
-      isWhole = false;
       const request = { groupId, nodeId: node };
-      // What is refused now is asked again.
       const step =
         suffrage === undefined
           ? operator.call('AddLearner', { ...request, address: '' })
           : operator.call('Promote', request);
-      await step.catch(() => undefined);
+      // What is refused now is asked again.
+      const refusal = await step.then(() => '', String);
+      missing.push(`node ${node} is ${suffrage ?? 'no member'} of group ${groupId}; ${problem} ${refusal}`);
     }
   }
-  return isWhole;
+  return missing.length === 0 ? undefined : missing.join(', ');
 }
 
-const churns = new WeakMap<TestCluster, Churn>();
-
-export const membershipChurn: Nemesis = {
-  name: 'membership-churn',
-  description: 'removes, adds and promotes members, and replaces whole nodes by empty ones, all the time',
-  async inject(cluster, random) {
-    churns.set(cluster, new Churn(cluster, random));
-    return 'begun';
-  },
-  async heal(cluster) {
-    const churn = churns.get(cluster);
-    churns.delete(cluster);
-    return churn?.stop();
-  },
-};
+export const membershipChurn: Nemesis = ordersOf(
+  'membership-churn',
+  'removes, adds and promotes members, and replaces whole nodes by empty ones, all the time',
+  (cluster, random) => new Churn(cluster, random),
+);
 
 /** So long one follower hears nothing, and falls behind. */
 const LAG_MS = 800;

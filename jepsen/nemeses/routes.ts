@@ -1,12 +1,9 @@
 /** Ranges that are cut, joined and carried to other groups all the time, by an operator who knows no mercy. */
-import { setTimeout as sleep } from 'node:timers/promises';
 import { AdminClient } from '../../src/adapter/grpc/index.ts';
 import type { RouteView } from '../../src/kv/index.ts';
-import type { Random } from '../../src/platform/index.ts';
-import type { Nemesis, TestCluster } from '../types.ts';
+import type { Nemesis } from '../types.ts';
+import { Orders, ordersOf } from './orders.ts';
 
-/** Between one order and the next. */
-const GAP_MS = { least: 50, most: 400 };
 const CALL_TIMEOUT_MS = 2_000;
 /** More routes than this are merged rather than cut. */
 const MAX_ROUTES = 40;
@@ -18,46 +15,16 @@ const slotStart = (slot: number): Buffer => Buffer.from([0x72, 0, slot >>> 8, sl
 const FIRST = slotStart(0);
 const END = Buffer.from([0x72, 1]);
 
-/** Gives orders until it is stopped, and counts how they were taken. */
-class Shuffle {
-  private readonly cluster: TestCluster;
-  private readonly random: Random;
-  private readonly counts = new Map<string, number>();
-  private readonly over = new AbortController();
-  private readonly loop: Promise<void>;
-
-  constructor(cluster: TestCluster, random: Random) {
-    this.cluster = cluster;
-    this.random = random;
-    this.loop = this.run();
-  }
-
-  async stop(): Promise<unknown> {
-    this.over.abort();
-    await this.loop;
-    return Object.fromEntries([...this.counts].sort());
-  }
-
-  private async run(): Promise<void> {
-    const { signal } = this.over;
-    while (!signal.aborted) {
-      const gapMs = GAP_MS.least + this.random.next() * (GAP_MS.most - GAP_MS.least);
-      await sleep(gapMs, undefined, { signal }).catch(() => undefined);
-      const running = this.cluster.nodes.filter((node) => this.cluster.isRunning(node));
-      if (signal.aborted || running.length === 0) continue;
-      const client = new AdminClient(this.cluster.adminAddress(running[this.random.int(running.length)]!));
-      try {
-        this.count(await this.order(client));
-      } catch (error) {
-        this.count(`refused: ${(error as { code?: string }).code ?? 'no answer'}`);
-      } finally {
-        client.close();
-      }
+class Shuffle extends Orders {
+  protected async order(): Promise<string | undefined> {
+    const running = this.cluster.nodes.filter((node) => this.cluster.isRunning(node));
+    if (running.length === 0) return undefined;
+    const client = new AdminClient(this.cluster.adminAddress(running[this.random.int(running.length)]!));
+    try {
+      return await this.orderThrough(client);
+    } finally {
+      client.close();
     }
-  }
-
-  private count(what: string): void {
-    this.counts.set(what, (this.counts.get(what) ?? 0) + 1);
   }
 
   private async routes(client: AdminClient): Promise<RouteView[]> {
@@ -67,7 +34,7 @@ class Shuffle {
     return routes;
   }
 
-  private async order(client: AdminClient): Promise<string> {
+  private async orderThrough(client: AdminClient): Promise<string> {
     const { random } = this;
     const routes = await this.routes(client);
     const draw = random.next();
@@ -92,18 +59,8 @@ class Shuffle {
   }
 }
 
-const shuffles = new WeakMap<TestCluster, Shuffle>();
-
-export const routeShuffle: Nemesis = {
-  name: 'route-shuffle',
-  description: 'splits, merges and moves ranges all the time; needs --groups',
-  async inject(cluster, random) {
-    shuffles.set(cluster, new Shuffle(cluster, random));
-    return 'begun';
-  },
-  async heal(cluster) {
-    const shuffle = shuffles.get(cluster);
-    shuffles.delete(cluster);
-    return shuffle?.stop();
-  },
-};
+export const routeShuffle: Nemesis = ordersOf(
+  'route-shuffle',
+  'splits, merges and moves ranges all the time; needs --groups',
+  (cluster, random) => new Shuffle(cluster, random),
+);
