@@ -173,7 +173,10 @@ export function readString(ctx: CommandContext, userKey: Buffer): TypedValue | u
   return value;
 }
 
-/** Writes a value of a type; the payload is copied. `expireTs` 0n is never. */
+/**
+ * Writes a value of a type; the payload is copied. `expireTs` 0n is never. A value that has expired as it is written is a
+ * deletion: nobody would ever read it.
+ */
 export function writeValue(
   ctx: CommandContext,
   userKey: Buffer,
@@ -181,10 +184,15 @@ export function writeValue(
   payload: Buffer,
   expireTs: HlcTimestamp,
 ): void {
+  const key = ctx.storageKey(userKey);
+  if (expireTs !== 0n && expireTs <= ctx.view.ts) {
+    ctx.view.delete(key);
+    return;
+  }
   const stored = Buffer.allocUnsafe(payload.length + 1);
   stored[0] = type;
   payload.copy(stored, 1);
-  ctx.view.put(ctx.storageKey(userKey), stored, expireTs);
+  ctx.view.put(key, stored, expireTs);
 }
 
 /** Writes a string whatever was there before; the payload is copied. `expireTs` 0n is never. */

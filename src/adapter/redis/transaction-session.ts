@@ -119,6 +119,10 @@ export class TransactionSession {
     const transaction = this.open!;
     const { spec } = command;
     if (spec.flags.includes('no_multi')) throw new RedisError('ERR Command not allowed inside a transaction');
+    if (spec.name === 'hello' && args.length > 1) {
+      // All replies of EXEC are of one protocol version, wherever they were encoded.
+      throw new RedisError('ERR HELLO with a protocol version is not allowed inside a transaction');
+    }
     const handler = spec.handler!;
     if (handler.kind === 'scan') {
       throw new RedisError(`ERR ${command.fullName} spans all groups and cannot be part of a transaction`);

@@ -161,6 +161,18 @@ describe('a node that does not lead', () => {
     assert.equal(await client.call('EXEC'), null);
   });
 
+  it('speaks one protocol version through a transaction: HELLO may tell it there, and not change it', async () => {
+    const { client } = await startFollower();
+    await client.call('HELLO', '3');
+    await client.call('MULTI');
+    assert.equal(await client.call('HELLO'), '+QUEUED');
+    await client.call('GET', 'nothing');
+    assert.equal(((await client.call('EXEC')) as unknown[])[1], null);
+    await client.call('MULTI');
+    assert.match(String(await client.call('HELLO', '2')), /HELLO with a protocol version is not allowed/);
+    assert.match(String(await client.call('EXEC')), /^-EXECABORT/);
+  });
+
   it('scans, counts and flushes through the leaders of all groups', async () => {
     const { client } = await startFollower({ groups: 3 });
     for (let index = 0; index < 40; index++) await client.call('SET', `key:${index}`, 'v');

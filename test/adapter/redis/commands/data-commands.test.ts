@@ -29,10 +29,12 @@ describe('expiries', () => {
     }
   });
 
-  it('that SET is given in the past leave no key', () => {
+  it('that SET is given in the past leave no key, and nothing that DBSIZE would count', () => {
     const keys = new Evaluator();
+    keys.run('SET', 'k', 'old');
     assert.equal(keys.run('SET', 'k', 'v', 'PXAT', '1'), OK);
     assert.equal(keys.run('EXISTS', 'k'), 0);
+    assert.equal(keys.storedKeys, 0);
   });
 
   it('later than timestamps reach are kept as the latest there is', () => {

@@ -13,6 +13,11 @@ export class Evaluator {
   private readonly state = new FakeState();
   private turns = 0n;
 
+  /** Keys that are stored, expired ones among them. */
+  get storedKeys(): number {
+    return this.state.values.size;
+  }
+
   /** Runs one command, arguments in latin1. @throws RedisError as the command does */
   run(name: string, ...args: string[]): Reply {
     const spec = dataCommands.find((command) => command.name === name.toLowerCase());
