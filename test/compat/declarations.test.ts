@@ -1,27 +1,19 @@
 /** COMMAND INFO must tell clients the same about a command as Redis does: they route and retry by it. */
 import assert from 'node:assert/strict';
-import { after, before, describe, it } from 'node:test';
+import { describe, it } from 'node:test';
 import { dataCommands } from '../../src/adapter/redis/commands/data.ts';
 import { type RawReply, RespConnection } from './resp-connection.ts';
-import { skipWithoutReference, startKvorum, startReference, type Target } from './targets.ts';
+import { comparedTargets, skipWithoutReference, type Target } from './targets.ts';
 
 describe('declarations of the data commands', { skip: skipWithoutReference() }, () => {
-  let reference: Target;
-  let tested: Target;
-
-  before(async () => {
-    [reference, tested] = await Promise.all([startReference(), startKvorum()]);
-  });
-  after(async () => {
-    await Promise.all([reference?.stop(), tested?.stop()]);
-  });
+  const targets = comparedTargets();
 
   it('have the arity, flags, key positions and ACL categories that Redis has', async () => {
     const names = dataCommands.flatMap(({ name, subcommands = [] }) => [
       name,
       ...subcommands.map((sub) => `${name}|${sub.name}`),
     ]);
-    const [expected, actual] = await Promise.all([infos(reference, names), infos(tested, names)]);
+    const [expected, actual] = await Promise.all([infos(targets.reference, names), infos(targets.tested, names)]);
     for (const [index, name] of names.entries()) {
       assert.deepEqual(described(actual[index]!), described(expected[index]!), name);
     }

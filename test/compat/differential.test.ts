@@ -4,30 +4,22 @@
  * and the shortest sequence found that still differs.
  */
 import assert from 'node:assert/strict';
-import { after, before, describe, it } from 'node:test';
+import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import { Comparison } from './comparison.ts';
 import { sequences } from './sequences.ts';
-import { skipWithoutReference, startKvorum, startReference, type Target } from './targets.ts';
+import { comparedTargets, skipWithoutReference } from './targets.ts';
 
 const RUNS = Number(process.env.KVORUM_DIFFERENTIAL_RUNS ?? 400);
 const SEED = process.env.KVORUM_DIFFERENTIAL_SEED;
 const MAX_STEPS = 40;
 
 describe('differential test against redis-server', { skip: skipWithoutReference() }, () => {
-  let reference: Target;
-  let tested: Target;
-
-  before(async () => {
-    [reference, tested] = await Promise.all([startReference(), startKvorum()]);
-  });
-  after(async () => {
-    await Promise.all([reference?.stop(), tested?.stop()]);
-  });
+  const targets = comparedTargets();
 
   for (const resp of [2, 3] as const) {
     it(`gives the replies that Redis gives, over RESP${resp}`, async () => {
-      const comparison = await Comparison.open(reference, tested);
+      const comparison = await Comparison.open(targets.reference, targets.tested);
       try {
         await fc.assert(
           fc.asyncProperty(sequences(MAX_STEPS), async (steps) => {

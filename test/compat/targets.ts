@@ -5,6 +5,7 @@
  */
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { createServer } from 'node:net';
+import { after, before } from 'node:test';
 import { startRedisServer } from '../../src/adapter/redis/index.ts';
 import { SystemClock, SystemRandom, SystemScheduler } from '../../src/platform/index.ts';
 import { FakeKv } from '../adapter/redis/fake-kv.ts';
@@ -73,6 +74,18 @@ export async function startKvorum(): Promise<Target> {
     random: new SystemRandom(),
   });
   return { host: '127.0.0.1', port: server.port, stop: () => server.stop() };
+}
+
+/** Both servers for the tests of one `describe`, from before the first to after the last. */
+export function comparedTargets(): { readonly reference: Target; readonly tested: Target } {
+  const targets = {} as { reference: Target; tested: Target };
+  before(async () => {
+    [targets.reference, targets.tested] = await Promise.all([startReference(), startKvorum()]);
+  });
+  after(async () => {
+    await Promise.all([targets.reference?.stop(), targets.tested?.stop()]);
+  });
+  return targets;
 }
 
 function freePort(): Promise<number> {

@@ -1,8 +1,8 @@
 /** What counts as a change of a watched key, asked of redis-server and of kvorum. */
 import assert from 'node:assert/strict';
-import { after, before, describe, it } from 'node:test';
+import { describe, it } from 'node:test';
 import { Comparison } from './comparison.ts';
-import { skipWithoutReference, startKvorum, startReference, type Target } from './targets.ts';
+import { comparedTargets, skipWithoutReference } from './targets.ts';
 
 const STORIES: Readonly<Record<string, readonly string[]>> = {
   'an absent key that came and went': ['WATCH k', 'APPEND k x', 'UNLINK k'],
@@ -16,19 +16,11 @@ const STORIES: Readonly<Record<string, readonly string[]>> = {
 };
 
 describe('a watched key, compared with redis-server', { skip: skipWithoutReference() }, () => {
-  let reference: Target;
-  let tested: Target;
-
-  before(async () => {
-    [reference, tested] = await Promise.all([startReference(), startKvorum()]);
-  });
-  after(async () => {
-    await Promise.all([reference?.stop(), tested?.stop()]);
-  });
+  const targets = comparedTargets();
 
   for (const [name, commands] of Object.entries(STORIES)) {
     it(`is judged alike: ${name}`, async () => {
-      const comparison = await Comparison.open(reference, tested);
+      const comparison = await Comparison.open(targets.reference, targets.tested);
       try {
         const steps = [...commands, 'MULTI', 'EXEC'].map((line) => ({ on: 0 as const, command: line.split(' ') }));
         assert.equal(await comparison.firstDifference(steps, 2), undefined);

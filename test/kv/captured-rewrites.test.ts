@@ -12,19 +12,6 @@ import { Bed, bytes } from './fakes.ts';
 
 const NEVER = hlcTimestamp(0n);
 
-async function ask<Answer>(bed: Bed, question: Promise<Answer>): Promise<Answer> {
-  let isDone = false;
-  const watched = question.finally(() => {
-    isDone = true;
-  });
-  watched.catch(() => undefined);
-  while (!isDone) {
-    bed.settle();
-    for (let turn = 0; turn < 8; turn++) await Promise.resolve();
-  }
-  return watched;
-}
-
 describe('what is captured of a key that is rewritten in one entry', () => {
   it('is its version, whatever commands made it', async () => {
     const command = fc.record({ key: fc.constantFrom('f', 'g'), isDelete: fc.boolean() });
@@ -34,7 +21,7 @@ describe('what is captured of a key that is rewritten in one entry', () => {
       fc.asyncProperty(turns, fc.integer({ min: 1, max: 60 }), async (commandsOfTurns, maxBytes) => {
         const bed = new Bed();
         const captureOn: SpanRequest = { kind: 'captureOn', job: 1, start: bytes('f'), end: bytes('h') };
-        await ask(bed, bed.executor.spans.command(captureOn));
+        await bed.answered(bed.executor.spans.command(captureOn));
         let serial = 0;
         for (const commands of commandsOfTurns) {
           for (const { key, isDelete } of commands) {
@@ -52,7 +39,7 @@ describe('what is captured of a key that is rewritten in one entry', () => {
         const captured: string[] = [];
         let point: CapturePoint = { index: 0, position: 0 };
         for (let isEnd = false; !isEnd; ) {
-          const page: CapturePage = await ask(bed, bed.executor.spans.captured(1, point, maxBytes));
+          const page: CapturePage = await bed.answered(bed.executor.spans.captured(1, point, maxBytes));
           for (const { key, commitTs, value } of page.versions) captured.push(`${key} ${commitTs} ${value ?? 'gone'}`);
           point = page.next;
           isEnd = page.isEnd;

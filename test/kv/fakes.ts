@@ -332,6 +332,20 @@ export class Bed {
       this.scheduler.endTurn();
     } while (this.raft.proposals.length > 0);
   }
+
+  /** The answer to a question that takes several turns. */
+  async answered<Answer>(question: Promise<Answer>): Promise<Answer> {
+    let isDone = false;
+    const watched = question.finally(() => {
+      isDone = true;
+    });
+    watched.catch(() => undefined);
+    while (!isDone) {
+      this.settle();
+      for (let turn = 0; turn < 8; turn++) await Promise.resolve();
+    }
+    return watched;
+  }
 }
 
 export const bytes = (value: string): Buffer => Buffer.from(value, 'latin1');

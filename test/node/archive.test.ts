@@ -154,8 +154,10 @@ describe('an archive', () => {
       for (const { hlcCeilingMs } of nodes[0]!.replicas) assert.ok(hlcCeilingMs! >= report.floorMs);
       const own = await there.call('Nodes', {}, 10_000);
       let before = await admin.call('Nodes', {}, 10_000);
-      // Nodes tell of themselves once a second.
-      while (before.nodes.length === 0) before = await admin.call('Nodes', {}, 10_000);
+      await until('the node has told of itself', async () => {
+        before = await admin.call('Nodes', {}, 10_000);
+        return before.nodes.length > 0;
+      });
       assert.equal(own.nodes.length, 1);
       assert.notEqual(own.nodes[0]!.incarnation, before.nodes[0]!.incarnation);
       let incarnation = 0;

@@ -1,9 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { type GroupId, groupId, hlcTimestamp, SeededRandom, SimFabric, Simulation } from '../../src/platform/index.ts';
-import { ClusterNode } from '../sim/cluster/cluster-node.ts';
-import { drawPlan } from '../sim/cluster/plan.ts';
-import type { SimRedis } from '../sim/cluster/sim-redis.ts';
+import { type GroupId, groupId, hlcTimestamp } from '../../src/platform/index.ts';
+import { Cluster } from './sim-nodes.ts';
 
 /** Pins of a node that died are waited for, longer than a minute. */
 const PATIENCE_MS = 150_000;
@@ -12,61 +10,20 @@ const NODES = [1, 2, 3];
 const GROUPS = [1, 2, 3].map(groupId);
 
 /** Three whole nodes on simulated machines that keep the past for a second. */
-class Cluster {
-  readonly simulation = new Simulation({ seed: 11 });
-  readonly fabric = new SimFabric(this.simulation);
-  readonly nodes: ClusterNode[];
-
+class ForgetfulCluster extends Cluster {
   constructor() {
-    const random = new SeededRandom(11);
-    const plan = drawPlan(11, { nodes: 3, faults: [], workloads: [] });
-    this.nodes = NODES.map(
-      (id) =>
-        new ClusterNode({
-          simulation: this.simulation,
-          fabric: this.fabric,
-          plan: {
-            ...plan,
-            groups: 2,
-            storeLimits: {},
-            limits: {},
-            diskSlowness: 1,
-            kv: {},
-            commandTimeoutMs: 5000,
-            retentionMs: RETENTION_MS,
-            gc: { safepoint: { stepMs: 200, retryMs: 200, askMs: 500 }, collector: { periodMs: 500 }, lookMs: 200 },
-          },
-          id,
-          random: random.fork(id),
-          onViolation: (violation) => {
-            throw violation;
-          },
-          say: () => undefined,
-        }),
-    );
-    for (const node of this.nodes) node.start();
-  }
-
-  running(id: number) {
-    return this.nodes[id - 1]!.process!.node;
+    super(NODES.length, 2, 11, undefined, {
+      plan: {
+        retentionMs: RETENTION_MS,
+        gc: { safepoint: { stepMs: 200, retryMs: 200, askMs: 500 }, collector: { periodMs: 500 }, lookMs: 200 },
+      },
+      patienceMs: PATIENCE_MS,
+    });
+    this.start();
   }
 
   store(id: number, group: GroupId) {
     return this.running(id).host.get(group)!.store;
-  }
-
-  async until(what: string, isSo: () => boolean): Promise<void> {
-    const endMs = this.simulation.nowMs() + PATIENCE_MS;
-    while (!isSo()) {
-      assert.ok(this.simulation.nowMs() < endMs, `${what}: not in time`);
-      await this.simulation.runFor(20);
-    }
-  }
-
-  async ready(): Promise<void> {
-    await this.until('every node is ready', () =>
-      this.nodes.every(({ process }) => process?.node.readiness().ready === true),
-    );
   }
 
   /** The lowest threshold of any replica that is up. */
@@ -74,25 +31,13 @@ class Cluster {
     const all = up.flatMap((id) => GROUPS.map((group) => this.store(id, group).gcThreshold));
     return all.sort((one, other) => Number(one - other))[0]!;
   }
-
-  async command(id: number, ...args: string[]): Promise<unknown> {
-    const send = async (): Promise<unknown> => {
-      const client: SimRedis = await this.nodes[id - 1]!.connect();
-      try {
-        return await client.command(args);
-      } finally {
-        client.disconnect();
-      }
-    };
-    return this.simulation.runToEnd(send(), PATIENCE_MS);
-  }
 }
 
 const above = (ts: bigint, ms: number): bigint => ts + (BigInt(ms) << 16n);
 
 describe('a cluster that lets go of the past', () => {
   test('does so everywhere alike: every group, every replica, with one answer to whoever asks for more', async () => {
-    const cluster = new Cluster();
+    const cluster = new ForgetfulCluster();
     await cluster.ready();
     for (let round = 0; round < 30; round++) await cluster.command(1, 'SET', `key${round % 3}`, `value ${round}`);
     await cluster.until('every replica of every group has a threshold', () => cluster.lowest() > 0n);
@@ -125,7 +70,7 @@ describe('a cluster that lets go of the past', () => {
   });
 
   test('waits for a group without a majority, and goes on by itself when that is back', async () => {
-    const cluster = new Cluster();
+    const cluster = new ForgetfulCluster();
     await cluster.ready();
     await cluster.command(1, 'SET', 'key', 'value');
     await cluster.until('the first safepoint', () => cluster.lowest() > 0n);
@@ -142,7 +87,7 @@ describe('a cluster that lets go of the past', () => {
   });
 
   test('goes on when the node that did the rounds dies: another takes the unit when its lease has run out', async () => {
-    const cluster = new Cluster();
+    const cluster = new ForgetfulCluster();
     await cluster.ready();
     await cluster.command(1, 'SET', 'key', 'value');
     await cluster.until('the first safepoint', () => cluster.lowest() > 0n);
@@ -153,7 +98,7 @@ describe('a cluster that lets go of the past', () => {
   });
 
   test('keeps what is pinned, and what a backup reads is there as long as its pin is', async () => {
-    const cluster = new Cluster();
+    const cluster = new ForgetfulCluster();
     await cluster.ready();
     await cluster.command(1, 'SET', 'key', 'value');
     const pinTs = cluster.running(3).kv.nowTs();
@@ -167,7 +112,7 @@ describe('a cluster that lets go of the past', () => {
   });
 
   test('keeps what an open transaction reads, for as long as it is open', async () => {
-    const cluster = new Cluster();
+    const cluster = new ForgetfulCluster();
     await cluster.ready();
     await cluster.command(1, 'SET', 'key', 'value');
     const { transactions, lifeCycle } = cluster.running(1);
@@ -186,7 +131,7 @@ describe('a cluster that lets go of the past', () => {
   });
 
   test('makes a round at once when an operator asks for one', async () => {
-    const cluster = new Cluster();
+    const cluster = new ForgetfulCluster();
     await cluster.ready();
     await cluster.command(1, 'SET', 'key', 'value');
     await cluster.simulation.runFor(3_000);

@@ -4,18 +4,34 @@ import type { GroupsSetting } from '../../src/config/index.ts';
 import { type GroupId, SeededRandom, SimFabric, Simulation } from '../../src/platform/index.ts';
 import { Role } from '../../src/raftengine/index.ts';
 import { ClusterNode, type ClusterNodeOptions } from '../sim/cluster/cluster-node.ts';
-import { drawPlan } from '../sim/cluster/plan.ts';
+import { drawPlan, type Plan } from '../sim/cluster/plan.ts';
 import type { SimRedis } from '../sim/cluster/sim-redis.ts';
 
 const PATIENCE_MS = 60_000;
+
+/** What differs from one test to the next, beside groups and chance. */
+interface ClusterTraits {
+  /** Parts of the nodes' plan instead of what a seed draws. */
+  readonly plan?: Partial<Plan>;
+  /** How long anything may take, in simulated milliseconds. */
+  readonly patienceMs?: number;
+}
 
 /** See the top of the file. */
 export class Cluster {
   readonly simulation: Simulation;
   readonly fabric: SimFabric;
   readonly nodes: ClusterNode[] = [];
+  private readonly patienceMs: number;
 
-  constructor(count: number, groups: GroupsSetting, seed = 5, parts: ClusterNodeOptions['parts'] = {}) {
+  constructor(
+    count: number,
+    groups: GroupsSetting,
+    seed = 5,
+    parts: ClusterNodeOptions['parts'] = {},
+    { plan: traits = {}, patienceMs = PATIENCE_MS }: ClusterTraits = {},
+  ) {
+    this.patienceMs = patienceMs;
     this.simulation = new Simulation({ seed });
     this.fabric = new SimFabric(this.simulation);
     const random = new SeededRandom(seed);
@@ -25,7 +41,16 @@ export class Cluster {
         new ClusterNode({
           simulation: this.simulation,
           fabric: this.fabric,
-          plan: { ...plan, groups, storeLimits: {}, limits: {}, diskSlowness: 1, kv: {}, commandTimeoutMs: 5000 },
+          plan: {
+            ...plan,
+            groups,
+            storeLimits: {},
+            limits: {},
+            diskSlowness: 1,
+            kv: {},
+            commandTimeoutMs: 5000,
+            ...traits,
+          },
           id,
           random: random.fork(id),
           parts,
@@ -51,12 +76,12 @@ export class Cluster {
   }
 
   run<T>(promise: Promise<T>): Promise<T> {
-    return this.simulation.runToEnd(promise, PATIENCE_MS);
+    return this.simulation.runToEnd(promise, this.patienceMs);
   }
 
   /** Lets time pass until something is so. */
   async until(what: string, isSo: () => boolean): Promise<void> {
-    const endMs = this.simulation.nowMs() + PATIENCE_MS;
+    const endMs = this.simulation.nowMs() + this.patienceMs;
     while (!isSo()) {
       assert.ok(this.simulation.nowMs() < endMs, `${what}: not in time`);
       await this.simulation.runFor(20);
@@ -100,7 +125,7 @@ export class Cluster {
 
   /** Moves the range that a storage key is in. */
   async move(key: Buffer, dst: GroupId): Promise<void> {
-    await this.run(this.running(1).admin.move({ key }, dst, undefined, PATIENCE_MS));
+    await this.run(this.running(1).admin.move({ key }, dst, undefined, this.patienceMs));
     await this.until(`the range is in group ${dst}`, () =>
       this.nodes.every(({ process }) => process?.node.kv.groupOf(key) === dst),
     );

@@ -7,12 +7,12 @@ import { connect as connectTls } from 'node:tls';
 import grpc from '@grpc/grpc-js';
 import { Redis } from 'ioredis';
 import { freePortRange } from '../../bench/scratch.ts';
-import { runRaftadmin } from '../../cmd/raftadmin/index.ts';
 import type { NodeOptions } from '../../src/config/index.ts';
 import { type RunningNode, startNode } from '../../src/node.ts';
 import { nodeId, SystemClock, SystemRandom, SystemScheduler } from '../../src/platform/index.ts';
 import { createGrpcNetwork } from '../../src/raftengine/index.ts';
 import { CertificateStore } from '../../src/security/index.ts';
+import { run } from '../cmd/raftadmin-bed.ts';
 import { type Issued, TestAuthority, until } from './authority.ts';
 
 const HOST = '127.0.0.1';
@@ -36,25 +36,6 @@ function optionsOf(folder: string, id: number, grpcPorts: readonly number[], tls
 }
 
 const portOf = (address: string): number => Number(address.slice(address.lastIndexOf(':') + 1));
-
-async function raftadmin(args: readonly string[], env: Record<string, string> = {}) {
-  let [out, err] = ['', ''];
-  const code = await runRaftadmin(args, {
-    env,
-    isInteractive: false,
-    isScreen: false,
-    isErrorScreen: false,
-    write: (text) => {
-      out += text;
-    },
-    writeError: (text) => {
-      err += text;
-    },
-    ask: async () => assert.fail('nobody is there to be asked'),
-    interrupted: new AbortController().signal,
-  });
-  return { code, out, err };
-}
 
 describe('three nodes that prove themselves to each other', () => {
   const folder = mkdtempSync(join(tmpdir(), 'kvorum-tls-'));
@@ -99,7 +80,7 @@ describe('three nodes that prove themselves to each other', () => {
 
   test('serve operators who have a certificate, and say to others what is missing', async () => {
     const operator = authority.issue('operator', { usage: 'clientAuth' });
-    const status = await raftadmin(['-e', endpoint(), ...flagsOf(operator), 'health']);
+    const status = await run(['-e', endpoint(), ...flagsOf(operator), 'health']);
     assert.deepEqual([status.code, status.err], [0, '']);
     const { ca, cert, key } = operator;
     const env = {
@@ -108,24 +89,24 @@ describe('three nodes that prove themselves to each other', () => {
       RAFTADMIN_TLS_KEY: key,
       RAFTADMIN_ENDPOINTS: endpoint(),
     };
-    assert.equal((await raftadmin(['health'], env)).code, 0);
+    assert.equal((await run(['health'], { env })).code, 0);
 
-    const plain = await raftadmin(['-e', endpoint(), 'health']);
+    const plain = await run(['-e', endpoint(), 'health']);
     assert.equal(plain.code, 3);
     assert.match(plain.err, /speaks TLS only: name certificates with --tls-ca/);
-    const nameless = await raftadmin(['-e', endpoint(), '--tls-ca', ca, 'health']);
+    const nameless = await run(['-e', endpoint(), '--tls-ca', ca, 'health']);
     assert.equal(nameless.code, 3);
     assert.match(nameless.err, /refuses the certificate of this side \(.*certificate_required\)/);
     const stranger = foreign.issue('stranger');
-    const unknown = await raftadmin(['-e', endpoint(), ...flagsOf({ ...stranger, ca }), 'health']);
+    const unknown = await run(['-e', endpoint(), ...flagsOf({ ...stranger, ca }), 'health']);
     assert.equal(unknown.code, 3);
     assert.match(unknown.err, /refuses the certificate of this side|broke the handshake off/);
-    const distrusting = await raftadmin(['-e', endpoint(), ...flagsOf(stranger), 'health']);
+    const distrusting = await run(['-e', endpoint(), ...flagsOf(stranger), 'health']);
     assert.match(distrusting.err, /its certificate is not accepted here/);
-    const old = await raftadmin(['-e', endpoint(), ...flagsOf(authority.issue('old', { days: -1 })), 'health']);
+    const old = await run(['-e', endpoint(), ...flagsOf(authority.issue('old', { days: -1 })), 'health']);
     assert.equal(old.code, 1);
     assert.match(old.err, /old\.pem \(CN=old\) expired on .* \[CERTIFICATE_INVALID\]/);
-    const half = await raftadmin(['-e', endpoint(), '--tls-ca', ca, '--tls-cert', cert, 'health']);
+    const half = await run(['-e', endpoint(), '--tls-ca', ca, '--tls-cert', cert, 'health']);
     assert.equal(half.code, 2);
     assert.match(half.err, /name --tls-key/);
   });

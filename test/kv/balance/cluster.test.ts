@@ -3,12 +3,9 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import type { GroupsSetting } from '../../../src/config/index.ts';
 import { type BalancerTimes, DEFAULT_BALANCE_TIMES } from '../../../src/kv/index.ts';
-import { type GroupId, groupId, SeededRandom, SimFabric, Simulation } from '../../../src/platform/index.ts';
-import { Role } from '../../../src/raftengine/index.ts';
-import { ClusterNode } from '../../sim/cluster/cluster-node.ts';
-import { drawPlan } from '../../sim/cluster/plan.ts';
+import { groupId } from '../../../src/platform/index.ts';
+import { Cluster } from '../../node/sim-nodes.ts';
 
-const PATIENCE_MS = 60_000;
 const WINDOW_MS = 2_000;
 const TIMES: BalancerTimes = {
   load: { windowMs: WINDOW_MS, reportMs: 500 },
@@ -22,65 +19,20 @@ const TIMES: BalancerTimes = {
 };
 
 /** Three whole nodes that balance in seconds instead of minutes. */
-class Cluster {
-  readonly simulation: Simulation;
-  readonly nodes: ClusterNode[];
-
+class BalancedCluster extends Cluster {
   constructor(groups: GroupsSetting, seed = 11) {
-    this.simulation = new Simulation({ seed });
-    const fabric = new SimFabric(this.simulation);
-    const random = new SeededRandom(seed);
-    const { kv: _, ...plan } = drawPlan(seed, { nodes: 3, faults: [], workloads: [] });
-    this.nodes = [1, 2, 3].map(
-      (id) =>
-        new ClusterNode({
-          simulation: this.simulation,
-          fabric,
-          plan: { ...plan, groups, storeLimits: {}, limits: {}, diskSlowness: 1, kv: {}, commandTimeoutMs: 5000 },
-          id,
-          random: random.fork(id),
-          parts: { balance: TIMES },
-          onViolation: (violation) => {
-            throw violation;
-          },
-          say: () => undefined,
-        }),
-    );
-    for (const node of this.nodes) node.start();
-  }
-
-  running(id: number) {
-    return this.nodes[id - 1]!.process!.node;
-  }
-
-  run<T>(promise: Promise<T>): Promise<T> {
-    return this.simulation.runToEnd(promise, PATIENCE_MS);
-  }
-
-  async until(what: string, isSo: () => boolean): Promise<void> {
-    const endMs = this.simulation.nowMs() + PATIENCE_MS;
-    while (!isSo()) {
-      assert.ok(this.simulation.nowMs() < endMs, `${what}: not in time; ${JSON.stringify(this.said())}`);
-      await this.simulation.runFor(50);
-    }
+    super(3, groups, seed, { balance: TIMES });
+    this.start();
   }
 
   /** Every node is ready and reports load. */
-  async ready(): Promise<void> {
+  override async ready(): Promise<void> {
     await this.until('everybody is there and the features are active', () =>
       this.nodes.every(
         ({ process }) =>
           process?.node.readiness().ready === true && (process.node.document()?.features.length ?? 0) >= 3,
       ),
     );
-  }
-
-  leaderOf(group: GroupId): number | undefined {
-    return this.nodes.find((node) => node.raft(group)?.status().role === Role.Leader)?.id;
-  }
-
-  private said(): unknown {
-    return this.nodes.map(({ process }) => process?.node.document()?.features.length);
   }
 
   balance(id: number) {
@@ -95,7 +47,7 @@ class Cluster {
 const ALL_SLOTS = [{ slots: '0-16383' }];
 
 /** Writes of ten thousand keys, a hundred a command, as fast as they are answered; a leader that hands over may refuse some. */
-async function write(cluster: Cluster, rounds: number): Promise<void> {
+async function write(cluster: BalancedCluster, rounds: number): Promise<void> {
   const client = await cluster.nodes[0]!.connect();
   for (let round = 0; round < rounds; round++) {
     const args = ['mset'];
@@ -108,7 +60,7 @@ async function write(cluster: Cluster, rounds: number): Promise<void> {
 
 describe('balancing on whole nodes', () => {
   test('cuts a range that is hot for three windows, by itself, and says why', { timeout: 25_000 }, async () => {
-    const cluster = new Cluster([{ id: 1 }, { id: 2, ranges: ALL_SLOTS }]);
+    const cluster = new BalancedCluster([{ id: 1 }, { id: 2, ranges: ALL_SLOTS }]);
     await cluster.ready();
     const before = cluster.running(1).routes.current.size;
     const load = write(cluster, 1_000);
@@ -121,7 +73,7 @@ describe('balancing on whole nodes', () => {
   });
 
   test('only says so where it observes', { timeout: 25_000 }, async () => {
-    const cluster = new Cluster([{ id: 1 }, { id: 2, ranges: ALL_SLOTS }], 12);
+    const cluster = new BalancedCluster([{ id: 1 }, { id: 2, ranges: ALL_SLOTS }], 12);
     await cluster.ready();
     await cluster.set('autosplit', 'observe');
     const { version } = cluster.running(1).routes.current;
@@ -138,7 +90,7 @@ describe('balancing on whole nodes', () => {
   });
 
   test('leaves leaders where a fresh cluster puts them', async () => {
-    const cluster = new Cluster(5);
+    const cluster = new BalancedCluster(5);
     await cluster.ready();
     const leaders = (): (number | undefined)[] => [1, 2, 3, 4, 5, 6].map((id) => cluster.leaderOf(groupId(id)));
     const before = leaders();
@@ -159,7 +111,7 @@ describe('balancing on whole nodes', () => {
   });
 
   test('brings leaders back to a node that was away', async () => {
-    const cluster = new Cluster(5);
+    const cluster = new BalancedCluster(5);
     await cluster.ready();
     cluster.nodes[1]!.crash(true);
     await cluster.until('others lead', () => [2, 5].every((id) => (cluster.leaderOf(groupId(id)) ?? 2) !== 2));

@@ -103,22 +103,9 @@ class World {
     for (let left = this.random.int(count); left > 0; left--) this.step();
   }
 
-  private async ask<Answer>(bed: Bed, question: Promise<Answer>): Promise<Answer> {
-    let isDone = false;
-    const watched = question.finally(() => {
-      isDone = true;
-    });
-    watched.catch(() => undefined);
-    while (!isDone) {
-      bed.settle();
-      for (let turn = 0; turn < 8; turn++) await Promise.resolve();
-    }
-    return watched;
-  }
-
   private async command(bed: Bed, request: SpanRequest): Promise<SpanReply> {
     this.next();
-    const reply = await this.ask(bed, bed.executor.spans.command(request));
+    const reply = await bed.answered(bed.executor.spans.command(request));
     assert.equal(reply.outcome.kind, 'done', request.kind);
     return reply;
   }
@@ -130,7 +117,7 @@ class World {
     const send = async ({ versions, sides }: Pick<ImportRequest, 'versions' | 'sides'>): Promise<void> => {
       const request = { job: 1, attempt: 1, seq: ++seq, bookmark: bytes('here'), versions, ...(sides && { sides }) };
       for (let times = 1 + random.int(2); times > 0; times--) {
-        assert.equal((await this.ask(dst, dst.executor.spans.import(request))).kind, 'done');
+        assert.equal((await dst.answered(dst.executor.spans.import(request))).kind, 'done');
       }
     };
     const { gcThreshold: above } = await this.command(dst, { kind: 'incoming', job: 1, attempt: 1, ...bounds });
@@ -140,14 +127,14 @@ class World {
     for (let next: BackfillPage['next'] = { start: bounds.start, after: undefined }; next !== undefined; ) {
       this.steps(4);
       const question = src.executor.spans.backfill({ job: 1, ...next, maxBytes: 1 + random.int(120) });
-      const page: BackfillPage = await this.ask(src, question);
+      const page: BackfillPage = await src.answered(question);
       await send(page);
       next = page.next;
     }
     let point: CapturePoint = { index: 0, position: 0 };
     const ship = async (): Promise<boolean> => {
       this.next();
-      const page = await this.ask(src, src.executor.spans.captured(1, point, 1 + random.int(120)));
+      const page = await src.answered(src.executor.spans.captured(1, point, 1 + random.int(120)));
       await send(page);
       point = page.next;
       return page.isEnd;
