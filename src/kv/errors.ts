@@ -74,6 +74,12 @@ export class CrossGroupError extends KvorumError {
   }
 }
 
+/** A group that the timestamp of the reads does not cover was met when something had been read already: begin again. */
+export class SnapshotUncoveredError extends KvorumError {
+  readonly code = 'SNAPSHOT_UNCOVERED';
+  readonly disposition: ErrorDisposition = 'restart';
+}
+
 /**
  * A committed entry cannot be understood: an opcode or flag of a newer version, or damage. The replica must stop, because
  * skipping it would make its state differ from the others'.

@@ -43,7 +43,6 @@ export {
   type CoordinatorParts,
   DEFAULT_TRANSACTION_LIMITS,
   type GrantedTimestamp,
-  type Isolation,
   LostLockError,
   RetryTooOldError,
   type TimestampSource,

@@ -7,7 +7,8 @@ import type { KeyView, LiveValue, ScanPage, ScanRequest } from './types.ts';
 
 /**
  * - `serializable`: everything that was read is still so at the moment of the commit.
- * - `snapshot`: only what was written is checked against others.
+ * - `snapshot`: reads are of one moment, at the beginning, and show everything that was acknowledged before; of two that write the
+ *   same key one fails, but two that write different keys may each have read what the other was about to change.
  */
 export type TransactionIsolation = 'serializable' | 'snapshot';
 

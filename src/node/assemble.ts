@@ -360,6 +360,18 @@ export async function assembleNode(parts: NodeParts): Promise<AssembledNode> {
     onError: onBackgroundError,
   });
 
+  const reads = createReplicaReads({
+    kv,
+    network,
+    clock,
+    scheduler,
+    random,
+    oracleTs: (after) => oracle.above(after),
+    hosted: host,
+    cluster: () => BigInt(routes.current.incarnation),
+    onError: onBackgroundError,
+  });
+
   // What spans groups: run from any node, carried out by the groups' leaders, cleaned up after by those as well.
   const localTxns = (group: GroupId) => kv.executor(group)?.txns;
   serveTxns(kv, localTxns);
@@ -370,6 +382,7 @@ export async function assembleNode(parts: NodeParts): Promise<AssembledNode> {
     client: txnClient,
     kv,
     timestamps: oracle,
+    drawMoment: (deadlineMs) => reads.draw(deadlineMs),
     pins: lifeCycle.pins,
     ...{ clock, scheduler, random },
     onError: onBackgroundError,
@@ -389,17 +402,6 @@ export async function assembleNode(parts: NodeParts): Promise<AssembledNode> {
     onError: onBackgroundError,
   });
   const spans = new ForwardingSpanClient(kv, clock);
-  const reads = createReplicaReads({
-    kv,
-    network,
-    clock,
-    scheduler,
-    random,
-    oracleTs: (after) => oracle.above(after),
-    hosted: host,
-    cluster: () => BigInt(routes.current.incarnation),
-    onError: onBackgroundError,
-  });
   const catalog = new ForwardingCatalogClient({ kv, catalogGroup: CATALOG_GROUP, clock, scheduler });
   const admin = createAdminBackend({
     local: {

@@ -10,7 +10,6 @@ export {
   type SnapshotOptions,
   SnapshotReader,
   type SnapshotReaderOptions,
-  SnapshotUncoveredError,
 } from './snapshot.ts';
 export { ReadOnlyError, SnapshotTransaction } from './snapshot-transaction.ts';
 export { decodeToken, encodeToken } from './token.ts';

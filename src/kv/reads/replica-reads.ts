@@ -1,13 +1,14 @@
 /** Closed timestamps and reads from replicas of one node, put together. */
-import type {
-  Clock,
-  GroupId,
-  HlcTimestamp,
-  Millis,
-  NodeId,
-  PeerNetwork,
-  Random,
-  Scheduler,
+import {
+  type Clock,
+  type GroupId,
+  type HlcTimestamp,
+  hlcTimestamp,
+  type Millis,
+  type NodeId,
+  type PeerNetwork,
+  type Random,
+  type Scheduler,
 } from '../../platform/index.ts';
 import type { RaftGroup } from '../../raftengine/index.ts';
 import type { GroupStore } from '../../store/index.ts';
@@ -65,6 +66,8 @@ export interface ReplicaReads extends SessionSource {
   readAt(request: ReadAtRequest): Promise<ReadAtReply>;
   /** See `SnapshotReader.begin`. */
   snapshot(options: SnapshotOptions): Promise<ReadSnapshot>;
+  /** See `SnapshotReader.draw`: of all groups with data. */
+  draw(deadlineMs: Millis): Promise<{ readonly ts: HlcTimestamp; readonly covered: ReadonlySet<GroupId> }>;
   /** True when a read of the group can be tried here. */
   mayServe(group: GroupId): boolean;
   stats(): ReadStats;
@@ -138,6 +141,7 @@ export function createReplicaReads(options: ReplicaReadsOptions): ReplicaReads {
   const snapshots = new SnapshotReader({ reader, askLeader, claims, router, kv, oracleTs, clock, cluster });
   return {
     snapshot: (wanted) => snapshots.begin(wanted),
+    draw: (deadlineMs) => snapshots.draw(kv.dataGroups(), hlcTimestamp(0n), deadlineMs),
     readAt: (request) => reader.readAt(request),
     readNow: (group, keys, demand) => reader.readNow(group, keys, demand),
     mayServe: (group) => reader.mayServe(group),

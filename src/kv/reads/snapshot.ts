@@ -14,13 +14,13 @@
  */
 import {
   type Clock,
-  type ErrorDisposition,
   type GroupId,
   type HlcTimestamp,
   hlcTimestamp,
   KvorumError,
   type Millis,
 } from '../../platform/index.ts';
+import { SnapshotUncoveredError } from '../errors.ts';
 import type { GroupRouter } from '../group-router.ts';
 import type { KvService, LiveValue, ScanPage, ScanRequest } from '../types.ts';
 import type { NodeClaims } from './claims.ts';
@@ -38,12 +38,6 @@ const SILENT_MS: Millis = 2_000;
 /** Keys that are read of one group in one request. */
 const KEYS_AT_ONCE = 512;
 const NOTHING = hlcTimestamp(0n);
-
-/** A group that the timestamp does not cover was met when something had been read already: begin again. */
-export class SnapshotUncoveredError extends KvorumError {
-  readonly code = 'SNAPSHOT_UNCOVERED';
-  readonly disposition: ErrorDisposition = 'restart';
-}
 
 export interface SnapshotOptions {
   readonly consistency: Consistency;
@@ -76,6 +70,10 @@ interface Chosen {
   readonly neededMs: Millis | undefined;
   /** Groups that were asked: everything that they had acknowledged by `neededMs` is at or below `ts`. */
   readonly covered: ReadonlySet<GroupId>;
+}
+
+interface DrawnMoment extends Chosen {
+  readonly neededMs: Millis;
 }
 
 /** One timestamp, and reads as of it. Reads may run side by side. */
@@ -327,7 +325,18 @@ export class SnapshotReader {
 
   /** Above everything that was acknowledged before, in all groups that answer. */
   private async strong(groups: readonly GroupId[], minTs: HlcTimestamp, deadlineMs: Millis): Promise<Chosen> {
-    const { askLeader, clock, oracleTs } = this.options;
+    const drawn = await this.draw(groups, minTs, deadlineMs);
+    const granted = await this.options.oracleTs(drawn.ts);
+    return { ...drawn, ts: granted ?? drawn.ts };
+  }
+
+  /**
+   * The largest of the timestamps that the groups' leaders draw: everything that those who answered have acknowledged is at or
+   * below it, but for what spans groups, which is below what the oracle grants later.
+   * @throws LeaderUnavailableError and the like when none of the groups answers
+   */
+  async draw(groups: readonly GroupId[], minTs: HlcTimestamp, deadlineMs: Millis): Promise<DrawnMoment> {
+    const { askLeader, clock } = this.options;
     const neededMs = clock.monotonicMs();
     const drawUntilMs = Math.min(deadlineMs, neededMs + DRAW_TIMEOUT_MS);
     const covered = new Set<GroupId>();
@@ -353,7 +362,6 @@ export class SnapshotReader {
     };
     await Promise.all(Array.from({ length: Math.min(GROUPS_AT_A_TIME, groups.length) }, drawNext));
     if (covered.size === 0 && failure !== undefined) throw failure;
-    const granted = await oracleTs(ts);
-    return { ts: granted ?? ts, neededMs, covered };
+    return { ts, neededMs, covered };
   }
 }

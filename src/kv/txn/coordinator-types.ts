@@ -2,6 +2,7 @@
 import {
   type Clock,
   type ErrorDisposition,
+  type GroupId,
   type HlcTimestamp,
   hlcTimestamp,
   KvorumError,
@@ -60,11 +61,19 @@ export const DEFAULT_TRANSACTION_LIMITS: TransactionLimits = {
   maxCleanups: 1_024,
 };
 
+/** A moment to read at: what the groups that it covers had acknowledged before it was chosen is at or below `ts`. */
+export interface CoveredMoment {
+  readonly ts: HlcTimestamp;
+  readonly covered: ReadonlySet<GroupId>;
+}
+
 /** What every coordinator of a node has in common. */
 export interface CoordinatorParts {
   readonly client: TxnClient;
   readonly kv: Pick<KvService, 'groupOf' | 'stretchAt' | 'nowTs'>;
   readonly timestamps: TimestampSource;
+  /** Asks the groups how far their clocks are: those may lead the oracle's. @throws when no group answers in time */
+  readonly drawMoment: (deadlineMs: Millis) => Promise<CoveredMoment>;
   /** Keeps what open transactions read from being let go of; left out: they take their chance with the retention. */
   readonly pins?: Pick<ReadPins, 'pin'>;
   readonly clock: Clock;
@@ -76,13 +85,6 @@ export interface CoordinatorParts {
   /** Hears of damage, and of cleaning up that was left to the resolver. */
   readonly onError?: (error: unknown) => void;
 }
-
-/**
- * - `serializable`: everything happens at one moment between beginning and end.
- * - `snapshot`: reads are of one moment, at the beginning; of two that write the same key one fails, but two that write
- *   different keys may each have read what the other was about to change.
- */
-export type Isolation = 'serializable' | 'snapshot';
 
 /** The transaction was rolled back, for good: nothing happened. Its id is used up; a new attempt needs another. */
 export class TransactionAbortedError extends KvorumError {

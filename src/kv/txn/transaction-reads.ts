@@ -15,24 +15,27 @@
  * pivot's. Otherwise nothing is known and the caller takes locks. When every key is there no pivot is needed: M is any
  * moment between the last first read and the first second one.
  */
-import type { GroupId, HlcTimestamp, Millis } from '../../platform/index.ts';
+import type { GroupId, Millis } from '../../platform/index.ts';
 import { assert } from '../../platform/index.ts';
-import { NotOwnerError } from '../errors.ts';
+import { NotOwnerError, SnapshotUncoveredError } from '../errors.ts';
 import type { LiveValue } from '../types.ts';
 import { divide, pause, persist } from './coordinator-patience.ts';
-import type { CoordinatorParts } from './coordinator-types.ts';
+import type { CoordinatorParts, CoveredMoment } from './coordinator-types.ts';
 import { nameOf } from './lock-rows.ts';
 import { versionOf } from './transaction-view.ts';
 
 /** Values by key name. */
 export type ReadValues = Map<string, LiveValue | undefined>;
 
-/** Reads keys, each as it is now or as of `readTs`. @throws the last refusal when the deadline (monotonic) is over */
+/**
+ * Reads keys, each as it is now or as of `moment`.
+ * @throws the last refusal when the deadline (monotonic) is over; SnapshotUncoveredError
+ */
 export async function readKeys(
   parts: CoordinatorParts,
   keys: readonly Buffer[],
   deadlineMs: Millis,
-  readTs?: HlcTimestamp,
+  moment?: CoveredMoment,
 ): Promise<ReadValues> {
   const values: ReadValues = new Map();
   let hint: GroupId | undefined;
@@ -44,7 +47,7 @@ export async function readKeys(
     await Promise.all(
       asked.map(async ([group, own]) => {
         try {
-          await readGroup(parts, group, own, deadlineMs, values, readTs);
+          await readGroup(parts, group, own, deadlineMs, values, moment);
         } catch (error) {
           if (!(error instanceof NotOwnerError)) throw error;
           moved.push({ keys: own, error, group });
@@ -69,12 +72,19 @@ async function readGroup(
   keys: readonly Buffer[],
   deadlineMs: Millis,
   values: ReadValues,
-  readTs?: HlcTimestamp,
+  moment?: CoveredMoment,
 ): Promise<void> {
-  const request = readTs === undefined ? { keys } : { keys, readTs };
+  if (moment !== undefined) requireCovered(moment, group);
+  const request = moment === undefined ? { keys } : { keys, readTs: moment.ts };
   const replies = await persist(parts, deadlineMs, () => parts.client.read(group, request));
   assert(replies.length === keys.length, 'a group answers for each key');
   for (const [at, key] of keys.entries()) values.set(nameOf(key), replies[at]);
+}
+
+/** @throws SnapshotUncoveredError when the group may have acknowledged more than the moment covers */
+export function requireCovered(moment: CoveredMoment, group: GroupId): void {
+  if (moment.covered.has(group)) return;
+  throw new SnapshotUncoveredError(`group ${group} did not say how far it was when the transaction began; begin again`);
 }
 
 /**

@@ -13,7 +13,6 @@ import { checkSize } from './coordinator-size.ts';
 import {
   type CoordinatorParts,
   type GrantedTimestamp,
-  type Isolation,
   RetryTooOldError,
   TransactionAbortedError,
   type TransactionLimits,
@@ -35,8 +34,6 @@ export interface RunRequest {
   readonly keys: readonly Buffer[];
   /** It probably writes nothing, so its keys are read for an answer at once. */
   readonly isReadOnly?: boolean;
-  /** `serializable` unless told otherwise. */
-  readonly isolation?: Isolation;
   /** Monotonic. */
   readonly deadlineMs: Millis;
   /**
@@ -115,9 +112,11 @@ export class TransactionRunner implements TransactionStarter {
 
   async begin({ isolation, deadlineMs, ageTs }: TransactionOptions): Promise<KvTransaction> {
     const grantedMs = this.parts.clock.monotonicMs();
-    const granted = await persist(this.parts, deadlineMs, () => this.parts.timestamps.timestamp());
+    const drawn = isolation === 'snapshot' ? await this.parts.drawMoment(deadlineMs) : undefined;
+    const granted = await persist(this.parts, deadlineMs, () => this.parts.timestamps.timestamp(drawn?.ts));
     const id = this.parts.random.bytes(TXN_ID_BYTES);
-    return new Transaction(this.parts, this.coordinator, { id, isolation, granted, grantedMs, ageTs });
+    const moment = drawn === undefined ? undefined : { ts: granted.ts, covered: drawn.covered };
+    return new Transaction(this.parts, this.coordinator, { id, moment, granted, grantedMs, ageTs });
   }
 
   private async attempt<Reply>(
@@ -139,9 +138,7 @@ export class TransactionRunner implements TransactionStarter {
       if (evaluated.kind === 'missing') {
         const wanted = [...request.keys, evaluated.key].filter((key) => !values.has(nameOf(key)));
         try {
-          // Whoever writes will need it, and mostly the first evaluation is stopped before that is known.
-          const readTs = request.isolation === 'snapshot' ? (await this.grant(work, false)).ts : undefined;
-          const read = await readKeys(this.parts, distinct(wanted), deadlineMs, readTs);
+          const read = await readKeys(this.parts, distinct(wanted), deadlineMs);
           for (const [name, value] of read) values.set(name, value);
         } catch (error) {
           if (isPassing(error)) return { kind: 'refused', reason: error instanceof NotOwnerError ? 'moved' : 'locked' };
@@ -209,7 +206,7 @@ export class TransactionRunner implements TransactionStarter {
     evaluated: Extract<Evaluated<Reply>, { kind: 'done' }>,
     work: Work,
   ): Promise<RunResult<Reply> | Extract<CommitOutcome, { kind: 'refused' }>> {
-    const intents = evaluated.view.intents(request.isolation !== 'snapshot');
+    const intents = evaluated.view.intents();
     checkSize(intents, this.limits, this.parts);
     const plan = await this.plan(intents, work, request.txnId);
     if (request.isRetry === true) {

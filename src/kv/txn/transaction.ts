@@ -7,26 +7,28 @@ import type { GroupId, HlcTimestamp, Millis } from '../../platform/index.ts';
 import { assert, KvorumError } from '../../platform/index.ts';
 import { ConflictError, NotOwnerError, TooLargeError } from '../errors.ts';
 import type { ReadPin } from '../gc/index.ts';
-import type { KvTransaction, TransactionIsolation } from '../txn-api.ts';
+import type { KvTransaction } from '../txn-api.ts';
 import type { LiveValue, ScanPage, ScanRequest, ScanRow } from '../types.ts';
 import { type CommitOutcome, type CommitPlan, type Coordinator, primaryOf, type ReadRange } from './coordinator.ts';
 import { pause, persist } from './coordinator-patience.ts';
 import { checkSize } from './coordinator-size.ts';
 import {
   type CoordinatorParts,
+  type CoveredMoment,
   type GrantedTimestamp,
   RetryTooOldError,
   TransactionAbortedError,
   TransactionUnknownError,
 } from './coordinator-types.ts';
 import { nameOf } from './lock-rows.ts';
-import { type ReadValues, readKeys } from './transaction-reads.ts';
+import { type ReadValues, readKeys, requireCovered } from './transaction-reads.ts';
 import { BufferedView, readIntent, versionOf } from './transaction-view.ts';
 import type { KeyIntent, TxnIdentity } from './types.ts';
 
 export interface TransactionStart {
   readonly id: Buffer;
-  readonly isolation: TransactionIsolation;
+  /** Snapshot isolation reads as of this; undefined: serializable. */
+  readonly moment: CoveredMoment | undefined;
   readonly granted: GrantedTimestamp;
   /** When `granted` was asked for, monotonic. */
   readonly grantedMs: Millis;
@@ -64,10 +66,6 @@ export class Transaction implements KvTransaction {
     this.pin = parts.pins?.pin(this.startTs, 'transaction');
   }
 
-  private get readTs(): HlcTimestamp | undefined {
-    return this.start.isolation === 'snapshot' ? this.start.granted.ts : undefined;
-  }
-
   private end(state: 'committed' | 'over'): void {
     this.state = state;
     this.pin?.release();
@@ -86,7 +84,7 @@ export class Transaction implements KvTransaction {
         throw new TooLargeError('the transaction reads too many keys');
       }
       const deadlineMs = this.parts.clock.monotonicMs() + READ_TIMEOUT_MS;
-      const values = await readKeys(this.parts, [key], deadlineMs, this.readTs);
+      const values = await readKeys(this.parts, [key], deadlineMs, this.start.moment);
       this.known.set(name, values.get(name));
     }
     return this.view.get(key);
@@ -98,10 +96,11 @@ export class Transaction implements KvTransaction {
       throw new TooLargeError('the transaction reads too many ranges');
     }
     const deadlineMs = this.parts.clock.monotonicMs() + READ_TIMEOUT_MS;
-    const readTs = this.readTs ?? (await persist(this.parts, deadlineMs, () => this.parts.timestamps.timestamp())).ts;
+    const { moment } = this.start;
+    const readTs = moment?.ts ?? (await persist(this.parts, deadlineMs, () => this.parts.timestamps.timestamp())).ts;
     const page = await this.page(request, readTs, deadlineMs);
     const { end: upTo, start: from } = coveredBy(request, page);
-    if (this.start.isolation === 'serializable') this.ranges.push({ start: from, end: upTo, readTs });
+    if (moment === undefined) this.ranges.push({ start: from, end: upTo, readTs });
     const rows = this.withOwnWrites(page.rows, from, upTo, request.reverse === true);
     if (rows.length <= request.limit) return { ...page, rows };
     // Own writes have pushed others out: the next page begins with those.
@@ -118,6 +117,7 @@ export class Transaction implements KvTransaction {
       const part = isCut && request.reverse !== true ? { ...request, end: stretch.end! } : request;
       const group =
         request.reverse === true ? this.groupBefore(request) : { group: stretch.group, start: request.start };
+      if (this.start.moment !== undefined) requireCovered(this.start.moment, group.group);
       try {
         const page = await client.scan(group.group, { ...part, start: group.start }, readTs);
         const beyond = request.reverse === true ? group.start : part.end;
@@ -197,13 +197,13 @@ export class Transaction implements KvTransaction {
   }
 
   private async commitOnce(deadlineMs: Millis): Promise<CommitOutcome> {
-    const isSnapshot = this.start.isolation === 'snapshot';
+    const { moment } = this.start;
     const isReadOnly = this.view.isReadOnly;
     // A snapshot needs nobody's consent, and a transaction that did nothing happened at any time.
-    if (isReadOnly && (isSnapshot || (this.known.size === 0 && this.ranges.length === 0))) {
+    if (isReadOnly && (moment !== undefined || (this.known.size === 0 && this.ranges.length === 0))) {
       return { kind: 'committed', commitTs: this.start.granted.ts };
     }
-    const intents = isSnapshot ? await this.firstCommitterWins(deadlineMs) : this.view.intents();
+    const intents = moment === undefined ? this.view.intents() : await this.firstCommitterWins(moment, deadlineMs);
     // Its fate is decided at a key that is locked, so a transaction that has only scanned locks one.
     if (intents.length === 0) intents.push(readIntent(this.ranges[0]!.start, undefined));
     checkSize(intents, this.coordinator.limits, this.parts);
@@ -220,10 +220,10 @@ export class Transaction implements KvTransaction {
   }
 
   /** Writes of a snapshot expect what the snapshot showed, whether they were read or not. */
-  private async firstCommitterWins(deadlineMs: Millis): Promise<KeyIntent[]> {
+  private async firstCommitterWins(moment: CoveredMoment, deadlineMs: Millis): Promise<KeyIntent[]> {
     const intents = this.view.intents(false);
     const unread = intents.filter(({ expected }) => expected === undefined).map(({ key }) => key);
-    const values = await readKeys(this.parts, unread, deadlineMs, this.start.granted.ts);
+    const values = await readKeys(this.parts, unread, deadlineMs, moment);
     return intents.map((intent) => ({
       ...intent,
       expected: intent.expected ?? versionOf(values.get(nameOf(intent.key))),

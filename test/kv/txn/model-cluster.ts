@@ -156,6 +156,15 @@ export class ModelCluster {
       timestamps: {
         timestamp: (after) => this.ask(process, undefined, () => this.grant(after), true) as Promise<GrantedTimestamp>,
       },
+      // Of the groups' clocks; asking them takes no time and never fails.
+      drawMoment: async () => {
+        let ts = NEVER;
+        for (const group of this.groups) {
+          const drawn = this.groupTs(group);
+          if (drawn > ts) ts = drawn;
+        }
+        return { ts, covered: new Set(this.groups) };
+      },
       clock: this.clock,
       scheduler: this.schedulerOf(process),
       random: this.random,

@@ -209,9 +209,10 @@ describe('transactions that read ranges', () => {
   const race = async (isolation: TransactionIsolation, isRange: boolean): Promise<number> => {
     const { simulation, nodes } = await startSkewedCluster(7, { dataGroups: 3 });
     const all = { start: PLACES[0]!, end: PLACES.at(-1)!, limit: 100 };
-    const soon = (): number => simulation.nowMs() + TIMEOUT_MS;
     const both = [KEYS[0]!, KEYS[NAMES]!].map(async (key, at) => {
-      const t = await nodes[at]!.process!.node.transactions.begin({ isolation, deadlineMs: soon() });
+      const { machine, process } = nodes[at]!;
+      const soon = (): number => machine.clock.monotonicMs() + TIMEOUT_MS;
+      const t = await process!.node.transactions.begin({ isolation, deadlineMs: soon() });
       const isFree = isRange
         ? (await t.scan(all)).rows.length === 0
         : (await Promise.all([KEYS[0]!, KEYS[NAMES]!].map((one) => t.get(one)))).every((one) => one === undefined);
