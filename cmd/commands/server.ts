@@ -2,6 +2,7 @@
 import type { Command } from 'commander';
 import { type NodeOptions, nodeSettings, toNodeOptions } from '../../src/config/index.ts';
 import { CommandFailure } from '../cli/failure.ts';
+import { relaxHeapLimits } from '../cli/heap-limits.ts';
 import { portComplaints } from '../cli/ports.ts';
 import { addSettingOptions, loadSettings } from '../cli/setting-options.ts';
 import { packageVersion } from '../cli/version.ts';
@@ -41,6 +42,7 @@ async function runServer(options: NodeOptions): Promise<void> {
   if (complaints.length > 0) throw new CommandFailure(complaints.join('\n'));
 
   // Loaded here so that --help and a mistake on the command line do not wait for the whole node.
+  relaxHeapLimits();
   const { startNode } = await import('../../src/node.ts');
   const node = await startNode(options, packageVersion());
 
