@@ -8,13 +8,11 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { Redis } from 'ioredis';
-import { LocalCluster } from '../cmd/cluster/index.ts';
-import { clusterSettings, loadConfig, toClusterNodes } from '../src/config/index.ts';
-import { freePortRange, Scratch } from './scratch.ts';
+import { startLocalNodes } from './local-nodes.ts';
+import { Scratch } from './scratch.ts';
 
 const NODES = 3;
 const GROUPS = 3;
-const START_TIMEOUT_MS = 60_000;
 const KEYS = 10_000;
 /** Clock ticks of /proc, on every Linux. */
 const TICKS_PER_SECOND = 100;
@@ -100,24 +98,10 @@ async function measure(clients: readonly Redis[], run: Run): Promise<Figures> {
 }
 
 const scratch = new Scratch(values.folder);
-const first = await freePortRange(3 * NODES);
-const flags = {
-  'redis.port': first,
-  'grpc.port': first + NODES,
-  'metrics.port': first + 2 * NODES,
-  nodes: NODES,
-  groups: GROUPS,
-  dataFolder: scratch.newFolder('kvorum'),
-};
-const cluster = new LocalCluster({
-  nodes: toClusterNodes(loadConfig(clusterSettings, { flags, environment: {} }).values),
-});
-scratch.own(() => cluster.stop(10_000));
 process.once('SIGINT', () => void scratch.clean().then(() => process.exit(130)));
 try {
-  cluster.start();
-  const members = await cluster.ready(START_TIMEOUT_MS);
-  const addresses = members.map(({ addresses: { redis } }) => redis);
+  const { members } = await startLocalNodes(scratch, { nodes: NODES, groups: GROUPS });
+  const addresses = (await members()).map(({ addresses: { redis } }) => redis);
   const clients = Array.from(
     { length: Number(values.clients) },
     (_, at) => new Redis(`redis://${addresses[at % NODES]}`),

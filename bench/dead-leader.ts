@@ -9,15 +9,15 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { Redis } from 'ioredis';
-import { type ClusterMember, LocalCluster } from '../cmd/cluster/index.ts';
+import type { ClusterMember } from '../cmd/cluster/index.ts';
 import { AdminClient } from '../src/adapter/grpc/index.ts';
-import { clusterSettings, loadConfig, toClusterNodes } from '../src/config/index.ts';
-import { freePortRange, Scratch } from './scratch.ts';
+import { startLocalNodes } from './local-nodes.ts';
+import { Scratch } from './scratch.ts';
 
 const NODES = 3;
 const GROUPS = 3;
-const START_TIMEOUT_MS = 60_000;
 const CALL_TIMEOUT_MS = 10_000;
+const LEAD_TIMEOUT_MS = 60_000;
 const CALM_MS = 4_000;
 const AFTER_MS = 4_000;
 const WINDOW_MS = 250;
@@ -71,7 +71,7 @@ async function tagIn(client: Redis, from: number, to: number): Promise<string> {
 
 /** Has a node lead a group, and waits until it does. */
 async function lead(admin: AdminClient, members: () => Promise<ClusterMember[]>, group: number, node: number) {
-  for (const endMs = performance.now() + START_TIMEOUT_MS; performance.now() < endMs; await sleep(200)) {
+  for (const endMs = performance.now() + LEAD_TIMEOUT_MS; performance.now() < endMs; await sleep(200)) {
     const seen = (await members()).map(({ groups }) => groups.find(({ groupId }) => groupId === group)?.leader);
     if (seen.every((leader) => leader === node)) return;
     await admin.call('TransferLeader', { groupId: group, to: node }, CALL_TIMEOUT_MS).catch(() => undefined);
@@ -82,20 +82,7 @@ async function lead(admin: AdminClient, members: () => Promise<ClusterMember[]>,
 const scratch = new Scratch(values.folder);
 process.once('SIGINT', () => void scratch.clean().then(() => process.exit(130)));
 try {
-  const first = await freePortRange(3 * NODES);
-  const flags = {
-    'redis.port': first,
-    'grpc.port': first + NODES,
-    'metrics.port': first + 2 * NODES,
-    nodes: NODES,
-    groups: GROUPS,
-    dataFolder: scratch.newFolder('kvorum'),
-  };
-  const nodes = toClusterNodes(loadConfig(clusterSettings, { flags, environment: {} }).values);
-  const cluster = new LocalCluster({ nodes });
-  scratch.own(() => cluster.stop(10_000));
-  cluster.start();
-  const members = () => cluster.ready(START_TIMEOUT_MS);
+  const { cluster, members } = await startLocalNodes(scratch, { nodes: NODES, groups: GROUPS });
   const addresses = (await members()).map(({ addresses: own }) => own);
   const admin = new AdminClient(addresses[0]!.grpc);
   await admin.call('SetSetting', { name: 'balance.leaders', value: 'off' }, CALL_TIMEOUT_MS);

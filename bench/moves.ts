@@ -9,14 +9,13 @@ import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Command } from 'commander';
 import { Redis } from 'ioredis';
-import { type ClusterMember, LocalCluster } from '../cmd/cluster/index.ts';
 import { AdminClient } from '../src/adapter/grpc/index.ts';
-import { clusterSettings, loadConfig, toClusterNodes } from '../src/config/index.ts';
-import { freePortRange, Scratch } from './scratch.ts';
+import { startLocalNodes } from './local-nodes.ts';
+import { percentile } from './percentile.ts';
+import { Scratch } from './scratch.ts';
 
 const NODES = 3;
 const GROUPS = 3;
-const START_TIMEOUT_MS = 60_000;
 const CALL_TIMEOUT_MS = 10_000;
 const MOVE_TIMEOUT_MS = 600_000;
 /** Bars: a write of the range waits this long at most in 99 of 100 moves; a split is known everywhere within this. */
@@ -50,11 +49,6 @@ interface MoveRow {
   /** Of all nodes together, the clients' work included. */
   readonly cpuSeconds: number;
 }
-
-const percentile = (values: readonly number[], share: number): number => {
-  const sorted = [...values].sort((a, b) => a - b);
-  return sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))] ?? Number.NaN;
-};
 
 /** Clients that read and write keys of one hash tag at a steady rate, and know what was acknowledged. */
 class Load {
@@ -248,20 +242,7 @@ async function measureSplits(clients: readonly AdminClient[], from: number, to: 
 }
 
 async function run(options: MoveOptions, scratch: Scratch): Promise<void> {
-  const first = await freePortRange(3 * NODES);
-  const flags = {
-    'redis.port': first,
-    'grpc.port': first + NODES,
-    'metrics.port': first + 2 * NODES,
-    nodes: NODES,
-    groups: GROUPS,
-    dataFolder: scratch.newFolder('kvorum'),
-  };
-  const { values } = loadConfig(clusterSettings, { flags, environment: {} });
-  const cluster = new LocalCluster({ nodes: toClusterNodes(values) });
-  scratch.own(() => cluster.stop(10_000));
-  cluster.start();
-  const members: ClusterMember[] = await cluster.ready(START_TIMEOUT_MS);
+  const members = await (await startLocalNodes(scratch, { nodes: NODES, groups: GROUPS })).members();
   const ports = members.map((member) => Number(member.addresses.redis.split(':')[1]));
   const admins = members.map((member) => new AdminClient(member.addresses.grpc));
   const [admin] = admins as [AdminClient];

@@ -13,9 +13,9 @@ import { connect, type Socket } from 'node:net';
 import { availableParallelism } from 'node:os';
 import { setTimeout as delay } from 'node:timers/promises';
 import { Redis } from 'ioredis';
-import { type ClusterMember, LocalCluster } from '../cmd/cluster/index.ts';
-import { clusterSettings, loadConfig, toClusterNodes } from '../src/config/index.ts';
-import { freePortRange, Scratch } from './scratch.ts';
+import type { ClusterMember } from '../cmd/cluster/index.ts';
+import { startLocalNodes } from './local-nodes.ts';
+import { Scratch } from './scratch.ts';
 
 const NODES = 3;
 const CONNECTIONS = 24;
@@ -24,7 +24,6 @@ const KEYS = 10_000;
 const VALUE = 'x'.repeat(100);
 /** `$100`, the value, and two line ends. */
 const REPLY_BYTES = VALUE.length + 8;
-const START_TIMEOUT_MS = 60_000;
 /** Linux counts CPU time in hundredths of a second. */
 const TICKS_PER_SECOND = 100;
 
@@ -104,23 +103,10 @@ class Reader {
 }
 
 const scratch = new Scratch();
-const first = await freePortRange(3 * NODES);
-const { values } = loadConfig(clusterSettings, {
-  flags: {
-    'redis.port': first,
-    'grpc.port': first + NODES,
-    'metrics.port': first + 2 * NODES,
-    nodes: NODES,
-    groups: 0,
-    dataFolder: scratch.newFolder('reads'),
-  },
-  environment: {},
-});
-const cluster = new LocalCluster({ nodes: toClusterNodes(values) });
-scratch.own(() => cluster.stop(5000));
-cluster.start();
 try {
-  const members = await cluster.ready(START_TIMEOUT_MS);
+  const nodes = await startLocalNodes(scratch, { nodes: NODES, groups: 0 });
+  const { cluster } = nodes;
+  const members = await nodes.members();
   const leaderId = members[0]!.groups.at(-1)!.leader;
   const leader = members.find(({ nodeId }) => nodeId === leaderId)!;
   const client = new Redis(portOf(leader.addresses.redis), '127.0.0.1');

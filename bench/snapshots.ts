@@ -12,11 +12,13 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { Command } from 'commander';
 import { Redis } from 'ioredis';
+import { relaxHeapLimits } from '../cmd/cli/heap-limits.ts';
 import { AdminClient } from '../src/adapter/grpc/index.ts';
 import { loadConfig, nodeSettings, toNodeOptions } from '../src/config/index.ts';
 import { type RunningNode, startNode } from '../src/node.ts';
 import { hlcTimestamp, SeededRandom } from '../src/platform/index.ts';
 import { openGroupStore } from '../src/store/index.ts';
+import { percentile } from './percentile.ts';
 import { freePortRange, Scratch } from './scratch.ts';
 
 const MIB = 1024 * 1024;
@@ -180,11 +182,6 @@ class Writer {
   }
 }
 
-function percentile(values: readonly number[], share: number): number {
-  const sorted = values.toSorted((left, right) => left - right);
-  return sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))] ?? Number.NaN;
-}
-
 async function load(port: number, mib: number, valueBytes: number): Promise<void> {
   const client = new Redis(port, '127.0.0.1');
   const random = new SeededRandom(2);
@@ -301,6 +298,8 @@ function show(figures: readonly Figure[]): boolean {
 }
 
 async function run(options: SnapshotOptions, scratch: Scratch): Promise<void> {
+  // This process is a node too.
+  relaxHeapLimits();
   const [mib, valueBytes] = [Number(options.mib), Number(options.valueBytes)];
   const figures = await measureStore(mib, valueBytes, scratch);
   const isStorePassed = show(figures);

@@ -13,16 +13,14 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { Redis } from 'ioredis';
 import { formatTable } from '../cmd/cli/table.ts';
-import { LocalCluster } from '../cmd/cluster/index.ts';
-import { clusterSettings, loadConfig, toClusterNodes } from '../src/config/index.ts';
-import { freePortRange, Scratch } from './scratch.ts';
+import { startLocalNodes } from './local-nodes.ts';
+import { Scratch } from './scratch.ts';
 import { type Panel, plotSvg } from './soak-plot.ts';
 
 const NODES = [1, 2, 3];
 const SAMPLE_MS = 3_000;
 /** What the last third may be above the middle one. */
 const MAX_GROWTH = 1.25;
-const READY_MS = 60_000;
 const LEAST_TTL_MS = 2_000;
 const TTL_SPREAD_MS = 10_000;
 const MIB = 1024 ** 2;
@@ -148,26 +146,13 @@ async function main(): Promise<void> {
   const durationMs = Number(values.minutes) * 60_000;
   const scratch = new Scratch();
   try {
-    const dataFolder = scratch.newFolder('soak');
-    const first = await freePortRange(3 * NODES.length);
-    const flags = {
+    const { cluster, dataFolder, members } = await startLocalNodes(scratch, {
       nodes: NODES.length,
-      dataFolder,
       groups: 3,
-      retentionMs: values.retention,
-      'redis.port': first,
-      'grpc.port': first + NODES.length,
-      'metrics.port': first + 2 * NODES.length,
-    };
-    const settings = loadConfig(clusterSettings, { flags, environment: {} }).values;
-    const cluster = new LocalCluster({
-      nodes: toClusterNodes(settings),
+      flags: { retentionMs: values.retention },
       onLine: (node, line) => console.log(`n${node} | ${line}`),
     });
-    scratch.own(() => cluster.stop());
-    cluster.start();
-    await cluster.ready(READY_MS);
-    const ports = NODES.map((_, at) => first + at);
+    const ports = (await members()).map(({ addresses }) => Number(addresses.redis.split(':')[1]));
     const load = new Load(ports, Number(values.clients), Number(values.keys), Number(values.bytes));
     scratch.own(() => load.stop());
     const samples: Sample[] = [];

@@ -1,19 +1,12 @@
 /** Three kvorum nodes in processes of their own, started the way `kvorum cluster` starts them. */
 import { Redis } from 'ioredis';
-import { type ClusterMember, LocalCluster } from '../../cmd/cluster/index.ts';
+import type { ClusterMember } from '../../cmd/cluster/index.ts';
 import { runLoad } from '../../cmd/load/index.ts';
-import { clusterSettings, loadConfig, toClusterNodes } from '../../src/config/index.ts';
 import { measureFailover, type Survivor, WRITERS_PER_SURVIVOR } from '../failover.ts';
+import { type LocalNodes, startLocalNodes } from '../local-nodes.ts';
 import { redisBenchmark } from '../redis-benchmark.ts';
-import { freePortRange, type Scratch } from '../scratch.ts';
-import {
-  type LoadFigures,
-  type LoadSpec,
-  MANY_KEYS,
-  type ReplicatedPeer,
-  START_TIMEOUT_MS,
-  VALUE_BYTES,
-} from './peer.ts';
+import type { Scratch } from '../scratch.ts';
+import { type LoadFigures, type LoadSpec, MANY_KEYS, type ReplicatedPeer, VALUE_BYTES } from './peer.ts';
 import { waitForRedis } from './redis.ts';
 
 const NODES = 3;
@@ -25,31 +18,17 @@ const portOf = (address: string): number => Number(address.slice(address.lastInd
 export class KvorumPeer implements ReplicatedPeer {
   readonly name = 'kvorum';
   private readonly scratch: Scratch;
-  private cluster: LocalCluster | undefined;
+  private nodes: LocalNodes | undefined;
   private members: ClusterMember[] = [];
-  private release: (() => Promise<void>) | undefined;
 
   constructor(scratch: Scratch) {
     this.scratch = scratch;
   }
 
   async start(): Promise<void> {
-    const first = await freePortRange(3 * NODES);
-    const flags = {
-      'redis.port': first,
-      'grpc.port': first + NODES,
-      'metrics.port': first + 2 * NODES,
-      nodes: NODES,
-      // One group holds all keys: what one leader can do is the question.
-      groups: 0,
-      dataFolder: this.scratch.newFolder('kvorum'),
-    };
-    const { values } = loadConfig(clusterSettings, { flags, environment: {} });
-    this.cluster = new LocalCluster({ nodes: toClusterNodes(values) });
-    const cluster = this.cluster;
-    this.release = this.scratch.own(() => cluster.stop(5000));
-    cluster.start();
-    this.members = await cluster.ready(START_TIMEOUT_MS);
+    // One group holds all keys: what one leader can do is the question.
+    this.nodes = await startLocalNodes(this.scratch, { nodes: NODES, groups: 0 });
+    this.members = await this.nodes.members();
     await waitForRedis(this.leaderPort());
   }
 
@@ -112,7 +91,7 @@ export class KvorumPeer implements ReplicatedPeer {
     });
     try {
       return await measureFailover(survivors, async () => {
-        const process = this.cluster!.process(leader.nodeId)!;
+        const process = this.nodes!.cluster.process(leader.nodeId)!;
         process.kill('SIGKILL');
         await process.waitExit();
       });
@@ -122,8 +101,8 @@ export class KvorumPeer implements ReplicatedPeer {
   }
 
   async stop(): Promise<void> {
-    await this.release?.();
-    this.cluster = undefined;
+    await this.nodes?.stop();
+    this.nodes = undefined;
   }
 
   private leader(): ClusterMember {

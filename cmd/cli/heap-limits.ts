@@ -1,18 +1,41 @@
-/** How much garbage a node's process lets come together before it is collected. */
-import { setFlagsFromString } from 'node:v8';
+/** How much garbage a node's process lets come together before its whole heap is marked. */
+import { totalmem } from 'node:os';
+import { constants, PerformanceObserver } from 'node:perf_hooks';
+import { getHeapStatistics, setFlagsFromString } from 'node:v8';
+
+const MIB = 1024 ** 2;
+/** Garbage that may be there at a time: a sixteenth of the memory that there is, within bounds. */
+const SHARE = 1 / 16;
+const LEAST_BYTES = 64 * MIB;
+const MOST_BYTES = 256 * MIB;
+const LEAST_PERCENT = 10;
+const MOST_PERCENT = 400;
+
+function allowedGarbageBytes(): number {
+  const constrained = process.constrainedMemory();
+  const limitBytes = constrained > 0 ? Math.min(constrained, totalmem()) : totalmem();
+  return Math.max(LEAST_BYTES, Math.min(MOST_BYTES, limitBytes * SHARE));
+}
 
 /**
- * Once what lives has this much garbage beside it, in percent, the old generation is marked. What lives in a node is small (some 40 MiB), and
- * marking it again and again costs more than the memory is worth; the limit of the whole heap stays as it is.
- */
-const GROWTH_PERCENT = 200;
-
-/**
- * Call before the node starts. V8 marks the whole heap as soon as 64 MiB have come together outside of it since the last time, whatever
- * the heap's size: with values of a few KiB, each a buffer of its own, that is ten times a second and a third of all
- * processor time. So memory outside counts as part of the heap here.
+ * Call once, before the node starts. By itself V8 marks the whole heap whenever 64 MiB have come together outside of it: with values of a few
+ * KiB, each a buffer or more, that is ten times a second and a third of all processor time. Here what is outside counts as
+ * part of the heap, and the heap may grow by the garbage that is allowed, whatever lives in it.
  */
 export function relaxHeapLimits(): void {
+  const allowedBytes = allowedGarbageBytes();
+  const setGrowth = (): void => {
+    const { used_heap_size: heapBytes, external_memory: outsideBytes } = getHeapStatistics();
+    const percent = Math.round((100 * allowedBytes) / (heapBytes + outsideBytes));
+    setFlagsFromString(`--heap-growing-percent=${Math.max(LEAST_PERCENT, Math.min(MOST_PERCENT, percent))}`);
+  };
   setFlagsFromString('--external-memory-accounted-in-global-limit');
-  setFlagsFromString(`--heap-growing-percent=${GROWTH_PERCENT}`);
+  setGrowth();
+  // V8 takes the flag when it has marked, so each time counts what was alive the time before.
+  const observer = new PerformanceObserver((list) => {
+    const isMajor = (entry: unknown): boolean =>
+      (entry as { detail: { kind: number } }).detail.kind === constants.NODE_PERFORMANCE_GC_MAJOR;
+    if (list.getEntries().some(isMajor)) setGrowth();
+  });
+  observer.observe({ entryTypes: ['gc'] });
 }
