@@ -412,7 +412,12 @@ export async function assembleNode(parts: NodeParts): Promise<AssembledNode> {
       facts: (group) => {
         const hosted = host.get(group);
         if (hosted === undefined) return {};
-        return { hlcCeilingMs: hosted.stateMachine.ceilingMs, operations: hosted.executor.stats().operations };
+        const storedBytes = upkeep.balancer.storedBytesOf(group);
+        return {
+          hlcCeilingMs: hosted.stateMachine.ceilingMs,
+          operations: hosted.executor.stats().operations,
+          ...(storedBytes === undefined ? {} : { storedBytes }),
+        };
       },
       ...(parts.process === undefined ? {} : processOf(parts.process, recorder, lifeCycle, hostedGroups, clock)),
       openReplica: (group) => host.open(group, undefined),

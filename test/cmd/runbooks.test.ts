@@ -96,6 +96,17 @@ describe('the runbooks of docs/operations.md, word for word', () => {
       );
     }
   };
+  /** Sizes are measured every few seconds. */
+  const sized = (asked: number): Promise<void> =>
+    until('every replica is shown with its size', async () => {
+      const client = new AdminClient(`127.0.0.1:${grpc + asked - 1}`);
+      try {
+        const { nodes } = await client.call('Status', { groups: [] }, 10_000);
+        return nodes.flatMap(({ replicas }) => replicas).every(({ storedBytes }) => storedBytes !== undefined);
+      } finally {
+        client.close();
+      }
+    });
   /** Everything that was acknowledged, through each of these nodes. */
   const assertNothingLost = async (load: Load, nodeIds: readonly number[]): Promise<void> => {
     for (const nodeId of nodeIds) {
@@ -163,6 +174,7 @@ describe('the runbooks of docs/operations.md, word for word', () => {
       await shell.run('replace, restart', ready);
       await more.flows();
       await assertVoters(4, [1, 2, 4]);
+      await sized(4);
     } finally {
       await more.stop();
     }

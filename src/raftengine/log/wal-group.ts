@@ -8,6 +8,7 @@ import type { Entry, EntryKind, HardState } from '../core/types.ts';
 import type { GroupLog } from '../types.ts';
 import { EntryIndex } from './entry-index.ts';
 import { ENTRY_HEADER_BYTES, readU53 } from './format.ts';
+import { PayloadKeeper } from './payload-keeper.ts';
 
 /** Access to stable bytes of the log by segment. */
 export interface SegmentBytes {
@@ -27,6 +28,7 @@ const INITIAL_HARD_STATE: HardState = { term: 0, vote: 0, commitIndex: 0 };
 export class WalGroup implements GroupLog {
   readonly groupId: GroupId;
   readonly index = new EntryIndex(1);
+  private readonly keeper = new PayloadKeeper();
   /** Something about this group is in the log. */
   recorded = false;
   hard: HardState = INITIAL_HARD_STATE;
@@ -84,6 +86,13 @@ export class WalGroup implements GroupLog {
       next = from + found.length;
     }
     return found;
+  }
+
+  /** Adds the entry that follows the last one, and caches it. */
+  append(entry: Entry, segment: number, position: number): void {
+    const { term, index, kind } = entry;
+    const payload = this.keeper.keep(entry.payload);
+    this.index.append(term, segment, position, payload.length, { term, index, kind, payload });
   }
 
   /** The log restarts behind (`index`, `term`). */

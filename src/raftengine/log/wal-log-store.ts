@@ -248,9 +248,7 @@ export class WalLogStore implements LogStore {
   }
 
   private place(writer: FrameWriter, group: WalGroup, entries: readonly Entry[]): void {
-    writer.entries(group.groupId, entries, (entry, position) =>
-      group.index.append(entry.term, writer.sequence, position, entry.payload.length, entry),
-    );
+    writer.entries(group.groupId, entries, (entry, position) => group.append(entry, writer.sequence, position));
   }
 
   /** The frame that the next `bytes` of records belong in, with pending truncations already in it. */
