@@ -61,18 +61,19 @@ const unmask = (masked: number): number => {
 };
 
 /**
- * Proves all tables and logs of a folder; an absent folder is fine.
+ * Proves all logs of a folder, and the tables that its manifest names; an absent folder is fine. A table that no manifest names was
+ * being written when the process ended, or was about to be deleted: LevelDB deletes it when it opens.
  * @throws CorruptStoreError that names the file
  */
 export async function proveLevelFolder(location: string, disk: Disk): Promise<void> {
   // Names are numbers with leading zeros, so logs come in the order in which they were written.
   let torn: string | undefined;
   const names = await disk.list(location);
-  const directory = await directoryProblem(location, names, disk);
-  if (directory !== undefined) throw new CorruptStoreError(location, `has a damaged file ${directory}`);
+  const directory = await readDirectory(location, names, disk);
+  if (directory.problem !== undefined) throw new CorruptStoreError(location, `has a damaged file ${directory.problem}`);
   for (const name of names) {
     const isTable = name.endsWith('.ldb') || name.endsWith('.sst');
-    if (!isTable && !name.endsWith('.log')) continue;
+    if (isTable ? !directory.tables.has(Number.parseInt(name, 10)) : !name.endsWith('.log')) continue;
     const file = await disk.open(`${location}/${name}`);
     try {
       const log = isTable ? undefined : await readLog(file);
@@ -87,21 +88,28 @@ export async function proveLevelFolder(location: string, disk: Disk): Promise<vo
   }
 }
 
+/** Numbers of the tables that belong to the database, or what is wrong. */
+type Directory = { readonly problem: string } | { readonly problem?: undefined; readonly tables: ReadonlySet<number> };
+
 /**
  * CURRENT names the MANIFEST, whose records say which tables there are. Without them LevelDB would begin an empty database over
  * the tables of another, and a record that it skips is a table that it forgets. Records are synced one by one, so the last one
  * may be cut off by a power loss; all that is there of the others has to match.
- * @returns the file with what is wrong; undefined for an empty folder
  */
-async function directoryProblem(location: string, names: readonly string[], disk: Disk): Promise<string | undefined> {
+async function readDirectory(location: string, names: readonly string[], disk: Disk): Promise<Directory> {
   const isDatabase = names.some((name) => /^(MANIFEST-\d+|\d+\.(ldb|sst|log))$/.test(name));
-  if (!names.includes('CURRENT')) return isDatabase ? 'CURRENT: it is missing' : undefined;
+  if (!names.includes('CURRENT')) return isDatabase ? { problem: 'CURRENT: it is missing' } : { tables: new Set() };
   const current = (await readWhole(`${location}/CURRENT`, disk)).toString('latin1');
   const manifest = /^(MANIFEST-\d{6,})\n$/.exec(current)?.[1];
-  if (manifest === undefined) return 'CURRENT: it names no manifest';
-  if (!names.includes(manifest)) return `CURRENT: ${manifest}, which it names, is missing`;
-  const problem = manifestProblem(await readWhole(`${location}/${manifest}`, disk));
-  return problem === undefined ? undefined : `${manifest}: ${problem}`;
+  if (manifest === undefined) return { problem: 'CURRENT: it names no manifest' };
+  if (!names.includes(manifest)) return { problem: `CURRENT: ${manifest}, which it names, is missing` };
+  const edits = readManifest(await readWhole(`${location}/${manifest}`, disk));
+  if (typeof edits === 'string') return { problem: `${manifest}: ${edits}` };
+  const tables = new Set<number>();
+  for (const edit of edits) {
+    if (!applyEdit(edit, tables)) return { problem: `${manifest}: it holds a record of an unknown form` };
+  }
+  return { tables };
 }
 
 async function readWhole(path: string, disk: Disk): Promise<Buffer> {
@@ -113,8 +121,10 @@ async function readWhole(path: string, disk: Disk): Promise<Buffer> {
   }
 }
 
-/** @returns what is wrong with the records of a manifest; undefined when all of them match, but for one that the end cuts off */
-function manifestProblem(bytes: Buffer): string | undefined {
+/** @returns the records of a manifest, without one that the end cuts off; or what is wrong with them */
+function readManifest(bytes: Buffer): Buffer[] | string {
+  const edits: Buffer[] = [];
+  let parts: Buffer[] = [];
   let records = 0;
   for (let blockAt = 0; blockAt < bytes.length; blockAt += LOG_BLOCK_BYTES) {
     const block = bytes.subarray(blockAt, blockAt + LOG_BLOCK_BYTES);
@@ -122,14 +132,80 @@ function manifestProblem(bytes: Buffer): string | undefined {
     while (at + LOG_HEADER_BYTES <= block.length) {
       const next = at + LOG_HEADER_BYTES + block.readUInt16LE(at + 4);
       const isCutOff = next > block.length && blockAt + block.length === bytes.length && records > 0;
-      if (isCutOff) return undefined;
+      if (isCutOff) return edits;
       const isWhole = next <= block.length && crc32c(block, at + 6, next) === unmask(block.readUInt32LE(at));
       if (!isWhole) return `the record at ${blockAt + at} does not match its checksum`;
       records++;
+      const kind = block[at + 6]!;
+      if (kind === LOG_FULL || kind === LOG_FIRST) parts = [];
+      parts.push(block.subarray(at + LOG_HEADER_BYTES, next));
+      if (kind === LOG_FULL || kind === LOG_LAST) edits.push(Buffer.concat(parts));
       at = next;
     }
   }
-  return records === 0 ? 'it is empty' : undefined;
+  return records === 0 ? 'it is empty' : edits;
+}
+
+/** What a record of a manifest says, field by field: a number each, then what belongs to it. */
+const EditField = {
+  Comparator: 1,
+  LogNumber: 2,
+  NextFileNumber: 3,
+  LastSequence: 4,
+  CompactPointer: 5,
+  DeletedFile: 6,
+  NewFile: 7,
+  PrevLogNumber: 9,
+} as const;
+
+/** Adds the tables that an edit brings and takes away those that it removes. @returns false when it cannot be read */
+function applyEdit(edit: Buffer, tables: Set<number>): boolean {
+  let at = 0;
+  let isSoundEdit = true;
+  const number = (): number => {
+    const found = readVarint(edit, at);
+    if (found === undefined) isSoundEdit = false;
+    at = found?.next ?? edit.length;
+    return found?.value ?? 0;
+  };
+  const bytes = (): void => {
+    const length = number();
+    at += length;
+    if (at > edit.length) isSoundEdit = false;
+  };
+  while (at < edit.length && isSoundEdit) {
+    switch (number()) {
+      case EditField.Comparator:
+        bytes();
+        break;
+      case EditField.LogNumber:
+      case EditField.NextFileNumber:
+      case EditField.LastSequence:
+      case EditField.PrevLogNumber:
+        number();
+        break;
+      case EditField.CompactPointer:
+        number();
+        bytes();
+        break;
+      case EditField.DeletedFile:
+        number();
+        tables.delete(number());
+        break;
+      case EditField.NewFile: {
+        number();
+        const table = number();
+        number();
+        bytes();
+        bytes();
+        tables.add(table);
+        break;
+      }
+      default:
+        return false;
+    }
+  }
+  return isSoundEdit;
 }
 
 interface BlockHandle {

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { cp, mkdtemp, open, readdir, rm } from 'node:fs/promises';
+import { cp, mkdtemp, open, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
@@ -115,6 +115,25 @@ test('a store with a byte changed anywhere in its tables or logs refuses, or say
       }
     }
     assert.ok(refusals > 0.9 * flips, `${refusals} refusals of ${flips} changes`);
+  });
+});
+
+test('a table that was being written when the process ended is not damage, and one that is missing is', async () => {
+  await withFolder(async (folder) => {
+    const location = join(folder, 'store');
+    const said = await writeStore(location);
+    const tables = (await readdir(location)).filter((name) => name.endsWith('.ldb'));
+    const half = (await readFile(join(location, tables[0]!))).subarray(0, 200);
+    await writeFile(join(location, '000900.ldb'), half);
+    await writeFile(join(location, '000901.ldb'), '');
+    const store = await openGroupStore({ location, counterClassOf: () => 0 });
+    assert.equal(await contents(store), said);
+    await store.close();
+    assert.ok(!(await readdir(location)).includes('000900.ldb'));
+
+    const named = (await readdir(location)).filter((name) => name.endsWith('.ldb'));
+    await rm(join(location, named[0]!));
+    await assert.rejects(openGroupStore({ location, counterClassOf: () => 0 }));
   });
 });
 
