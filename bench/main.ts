@@ -23,7 +23,7 @@ interface BenchOptions {
 }
 
 /** Every load before the first figure: code that is compiled as it runs takes that long to be what it will be for the rest of its life. */
-const WARM_UP_SECONDS = 5;
+const WARM_UP_SECONDS = 12;
 /** A client that was busier than this may have been the limit itself. */
 const CLIENT_LIMIT = 0.9;
 
