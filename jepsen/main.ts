@@ -89,6 +89,9 @@ async function runSuite(entries: readonly SuiteEntry[], flags: CommonFlags, canc
   return worstVerdict(verdicts);
 }
 
+/** A run of real processes may miss the moment that a mutant needs; so many runs in a row may not. */
+const MUTANT_SEEDS = 3;
+
 /** Only an invalid history or a node that gives up counts: a mutant that merely cannot be judged was not caught. */
 async function runMutant(
   mutant: Mutant,
@@ -110,10 +113,15 @@ async function runMutants(names: readonly string[], flags: CommonFlags, cancel: 
   const chosen = names.length === 0 ? mutants : mutants.filter(({ name }) => names.includes(name));
   let missed = 0;
   for (const mutant of chosen) {
+    let isCaught = false;
+    for (let at = 0; at < MUTANT_SEEDS && !isCaught && !cancel.aborted; at++) {
+      const seed = Number(flags.seed) + at;
+      const said = await runMutant(mutant, { ...flags, seed: String(seed) }, cancel);
+      isCaught = said.caught;
+      console.log(`${mutant.name.padEnd(20)} seed ${seed}: ${said.text}`);
+    }
     if (cancel.aborted) break;
-    const said = await runMutant(mutant, flags, cancel);
-    if (!said.caught) missed++;
-    console.log(`${mutant.name.padEnd(20)} ${said.text}`);
+    if (!isCaught) missed++;
   }
   console.log(`${chosen.length - missed} of ${chosen.length} mutants caught`);
   return missed === 0;
