@@ -24,6 +24,9 @@ export interface LocalNodes {
   stop(): Promise<void>;
 }
 
+/** The port of `host:port`. */
+export const portOf = (address: string): number => Number(address.slice(address.lastIndexOf(':') + 1));
+
 /** Starts the nodes and waits until they are ready. */
 export async function startLocalNodes(scratch: Scratch, options: LocalNodesOptions): Promise<LocalNodes> {
   const { nodes, groups, onLine } = options;

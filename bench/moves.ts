@@ -10,7 +10,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Command } from 'commander';
 import { Redis } from 'ioredis';
 import { AdminClient } from '../src/adapter/grpc/index.ts';
-import { startLocalNodes } from './local-nodes.ts';
+import { portOf, startLocalNodes } from './local-nodes.ts';
 import { percentile } from './percentile.ts';
 import { Scratch } from './scratch.ts';
 
@@ -243,7 +243,7 @@ async function measureSplits(clients: readonly AdminClient[], from: number, to: 
 
 async function run(options: MoveOptions, scratch: Scratch): Promise<void> {
   const members = await (await startLocalNodes(scratch, { nodes: NODES, groups: GROUPS })).members();
-  const ports = members.map((member) => Number(member.addresses.redis.split(':')[1]));
+  const ports = members.map((member) => portOf(member.addresses.redis));
   const admins = members.map((member) => new AdminClient(member.addresses.grpc));
   const [admin] = admins as [AdminClient];
 

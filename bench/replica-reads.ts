@@ -14,7 +14,7 @@ import { availableParallelism } from 'node:os';
 import { setTimeout as delay } from 'node:timers/promises';
 import { Redis } from 'ioredis';
 import type { ClusterMember } from '../cmd/cluster/index.ts';
-import { startLocalNodes } from './local-nodes.ts';
+import { portOf, startLocalNodes } from './local-nodes.ts';
 import { Scratch } from './scratch.ts';
 
 const NODES = 3;
@@ -28,7 +28,6 @@ const REPLY_BYTES = VALUE.length + 8;
 const TICKS_PER_SECOND = 100;
 
 const seconds = Number(process.argv[2] ?? 5);
-const portOf = (address: string): number => Number(address.slice(address.lastIndexOf(':') + 1));
 
 interface Usage {
   readonly cpuSeconds: number;

@@ -13,7 +13,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { Redis } from 'ioredis';
 import { formatTable } from '../cmd/cli/table.ts';
-import { startLocalNodes } from './local-nodes.ts';
+import { portOf, startLocalNodes } from './local-nodes.ts';
 import { Scratch } from './scratch.ts';
 import { type Panel, plotSvg } from './soak-plot.ts';
 
@@ -152,7 +152,7 @@ async function main(): Promise<void> {
       flags: { retentionMs: values.retention },
       onLine: (node, line) => console.log(`n${node} | ${line}`),
     });
-    const ports = (await members()).map(({ addresses }) => Number(addresses.redis.split(':')[1]));
+    const ports = (await members()).map(({ addresses }) => portOf(addresses.redis));
     const load = new Load(ports, Number(values.clients), Number(values.keys), Number(values.bytes));
     scratch.own(() => load.stop());
     const samples: Sample[] = [];

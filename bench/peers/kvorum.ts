@@ -3,7 +3,7 @@ import { Redis } from 'ioredis';
 import type { ClusterMember } from '../../cmd/cluster/index.ts';
 import { runLoad } from '../../cmd/load/index.ts';
 import { measureFailover, type Survivor, WRITERS_PER_SURVIVOR } from '../failover.ts';
-import { type LocalNodes, startLocalNodes } from '../local-nodes.ts';
+import { type LocalNodes, portOf, startLocalNodes } from '../local-nodes.ts';
 import { redisBenchmark } from '../redis-benchmark.ts';
 import type { Scratch } from '../scratch.ts';
 import { type LoadFigures, type LoadSpec, MANY_KEYS, type ReplicatedPeer, VALUE_BYTES } from './peer.ts';
@@ -12,8 +12,6 @@ import { waitForRedis } from './redis.ts';
 const NODES = 3;
 /** A write that hangs longer counts as failed and is sent again. */
 const PROBE_TIMEOUT_MS = 5000;
-
-const portOf = (address: string): number => Number(address.slice(address.lastIndexOf(':') + 1));
 
 export class KvorumPeer implements ReplicatedPeer {
   readonly name = 'kvorum';

@@ -1,7 +1,7 @@
 /** How much garbage a node's process lets come together before its whole heap is marked. */
-import { totalmem } from 'node:os';
 import { constants, PerformanceObserver } from 'node:perf_hooks';
 import { getHeapStatistics, setFlagsFromString } from 'node:v8';
+import { memoryLimitBytes } from '../../src/config/index.ts';
 
 const MIB = 1024 ** 2;
 /** Garbage that may be there at a time: a sixteenth of the memory that there is, within bounds. */
@@ -11,19 +11,13 @@ const MOST_BYTES = 256 * MIB;
 const LEAST_PERCENT = 10;
 const MOST_PERCENT = 400;
 
-function allowedGarbageBytes(): number {
-  const constrained = process.constrainedMemory();
-  const limitBytes = constrained > 0 ? Math.min(constrained, totalmem()) : totalmem();
-  return Math.max(LEAST_BYTES, Math.min(MOST_BYTES, limitBytes * SHARE));
-}
-
 /**
  * Call once, before the node starts. By itself V8 marks the whole heap whenever 64 MiB have come together outside of it: with values of a few
  * KiB, each a buffer or more, that is ten times a second and a third of all processor time. Here what is outside counts as
  * part of the heap, and the heap may grow by the garbage that is allowed, whatever lives in it.
  */
 export function relaxHeapLimits(): void {
-  const allowedBytes = allowedGarbageBytes();
+  const allowedBytes = Math.max(LEAST_BYTES, Math.min(MOST_BYTES, memoryLimitBytes() * SHARE));
   const setGrowth = (): void => {
     const { used_heap_size: heapBytes, external_memory: outsideBytes } = getHeapStatistics();
     const percent = Math.round((100 * allowedBytes) / (heapBytes + outsideBytes));

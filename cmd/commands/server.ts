@@ -41,8 +41,8 @@ async function runServer(options: NodeOptions): Promise<void> {
   ]);
   if (complaints.length > 0) throw new CommandFailure(complaints.join('\n'));
 
-  // Loaded here so that --help and a mistake on the command line do not wait for the whole node.
   relaxHeapLimits();
+  // Loaded here so that --help and a mistake on the command line do not wait for the whole node.
   const { startNode } = await import('../../src/node.ts');
   const node = await startNode(options, packageVersion());
 

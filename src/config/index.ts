@@ -31,4 +31,4 @@ export {
   type SettingValues,
   secretEnvironment,
 } from './setting.ts';
-export { storeMemoryBytes } from './store-memory.ts';
+export { memoryLimitBytes, storeMemoryBytes } from './store-memory.ts';

@@ -8,7 +8,7 @@ const LEAST_BYTES = 32 * MIB;
 const SHARE = 1 / 4;
 
 /** Memory that this process may use: the container's limit where there is one, else the machine's. */
-function memoryLimitBytes(): number {
+export function memoryLimitBytes(): number {
   const constrained = process.constrainedMemory();
   return constrained > 0 ? Math.min(constrained, totalmem()) : totalmem();
 }

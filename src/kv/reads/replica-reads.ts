@@ -15,6 +15,7 @@ import type { GroupStore } from '../../store/index.ts';
 import type { GroupExecutor } from '../executor.ts';
 import { GroupRouter } from '../group-router.ts';
 import type { GroupStateMachine } from '../state-machine.ts';
+import type { CoveredMoment } from '../txn/coordinator-types.ts';
 import type { KvService } from '../types.ts';
 import { NodeClaims, type ReadableReplica } from './claims.ts';
 import { type ClosableGroup, GroupCloser } from './closer.ts';
@@ -67,7 +68,7 @@ export interface ReplicaReads extends SessionSource {
   /** See `SnapshotReader.begin`. */
   snapshot(options: SnapshotOptions): Promise<ReadSnapshot>;
   /** See `SnapshotReader.draw`: of all groups with data. */
-  draw(deadlineMs: Millis): Promise<{ readonly ts: HlcTimestamp; readonly covered: ReadonlySet<GroupId> }>;
+  draw(deadlineMs: Millis): Promise<CoveredMoment>;
   /** True when a read of the group can be tried here. */
   mayServe(group: GroupId): boolean;
   stats(): ReadStats;
