@@ -2,8 +2,9 @@
  * `npm run bench:snapshots`: what does it take to bring a new node up to date? A node with state of the wanted size serves a
  * client while it brings a learner up; the learner is a process of its own, the sender this one. Printed: how long the
  * learner took and what the client saw meanwhile; what of a transfer that broke was sent again; how soon a node with that state
- * serves after a restart; and how long the cut held the event loop, in a store that is cut by itself: as time, which a busy
- * machine spoils, and as processor time of the main thread between two looks at the clock, which it does not.
+ * serves after a restart; and how long the event loop was held, of a store that is cut and does nothing else, and of the node that
+ * sends: as time, which a busy machine spoils, and as processor time of the main thread between two looks at the clock, which
+ * it does not.
  */
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -16,16 +17,16 @@ import { relaxHeapLimits } from '../cmd/cli/heap-limits.ts';
 import { AdminClient } from '../src/adapter/grpc/index.ts';
 import { loadConfig, nodeSettings, toNodeOptions } from '../src/config/index.ts';
 import { type RunningNode, startNode } from '../src/node.ts';
-import { hlcTimestamp, SeededRandom } from '../src/platform/index.ts';
-import { openGroupStore } from '../src/store/index.ts';
+import { hlcTimestamp, SeededRandom, SystemScheduler } from '../src/platform/index.ts';
+import { CutThread, openGroupStore } from '../src/store/index.ts';
 import { percentile } from './percentile.ts';
 import { freePortRange, Scratch } from './scratch.ts';
+import { load, sampleValue, Writer } from './snapshot-client.ts';
 
 const MIB = 1024 * 1024;
 const GROUP = 1;
 const CALL_TIMEOUT_MS = 30_000;
 const CATCH_UP_MS = 600_000;
-const PIPELINE = 256;
 /** Bars for 1 GiB. */
 const LEARNER_BAR_S = 60;
 const RESTART_BAR_S = 10;
@@ -43,13 +44,6 @@ interface Figure {
   readonly value: number;
   readonly unit: string;
   readonly bar?: { readonly atMost: number };
-}
-
-/** Half of a value is noise, half repeats: compression finds something, as it does in most data. */
-function sampleValue(random: SeededRandom, bytes: number): Buffer {
-  const value = Buffer.alloc(bytes, 'kvorum snapshot ');
-  random.bytes(bytes >>> 1).copy(value);
-  return value;
 }
 
 /** The longest that the event loop was held between two looks at it, a millisecond apart. */
@@ -85,7 +79,8 @@ class LoopWatch {
 /** A store that is cut by itself, and built again from the segments. */
 async function measureStore(mib: number, valueBytes: number, scratch: Scratch): Promise<Figure[]> {
   const random = new SeededRandom(1);
-  const store = await openGroupStore({ location: scratch.newFolder('source') });
+  const cutter = new CutThread(new SystemScheduler());
+  const store = await openGroupStore({ location: scratch.newFolder('source'), cutter });
   const keys = Math.ceil((mib * MIB) / valueBytes);
   for (let at = 0; at < keys; ) {
     const writer = store.write();
@@ -149,52 +144,11 @@ async function measureStore(mib: number, valueBytes: number, scratch: Scratch): 
   await cut.close();
   await store.close();
   await target.close();
+  cutter.end();
   return figures;
 }
 
 const ts = (value: number) => hlcTimestamp(BigInt(value));
-
-/** Sets keys one at a time for as long as it may, and keeps how long each took. */
-class Writer {
-  readonly latenciesMs: number[] = [];
-  private readonly client: Redis;
-  private isOver = false;
-  private readonly done: Promise<void>;
-
-  constructor(port: number) {
-    this.client = new Redis(port, '127.0.0.1');
-    this.done = this.run();
-  }
-
-  private async run(): Promise<void> {
-    for (let at = 0; !this.isOver; at++) {
-      const beganMs = performance.now();
-      await this.client.set(`live:${at % 1000}`, String(at));
-      this.latenciesMs.push(performance.now() - beganMs);
-      await sleep(2);
-    }
-  }
-
-  async end(): Promise<void> {
-    this.isOver = true;
-    await this.done;
-    this.client.disconnect();
-  }
-}
-
-async function load(port: number, mib: number, valueBytes: number): Promise<void> {
-  const client = new Redis(port, '127.0.0.1');
-  const random = new SeededRandom(2);
-  const keys = Math.ceil((mib * MIB) / valueBytes);
-  for (let at = 0; at < keys; at += PIPELINE) {
-    const batch = client.pipeline();
-    for (let next = at; next < Math.min(keys, at + PIPELINE); next++) {
-      batch.set(`key:${String(next).padStart(12, '0')}`, sampleValue(random, valueBytes));
-    }
-    await batch.exec();
-  }
-  client.disconnect();
-}
 
 /** A node of the cluster as a process of its own. */
 function serveLearner(scratch: Scratch, folder: string, ports: readonly number[], address: string) {
@@ -232,7 +186,7 @@ async function measureNodes(mib: number, valueBytes: number, scratch: Scratch): 
   scratch.own(() => node.stop());
   while (!node.readiness().ready) await sleep(20);
   console.error(`loading ${mib} MiB`);
-  await load(first, mib, valueBytes);
+  await load(first, Math.ceil((mib * MIB) / valueBytes), valueBytes);
   const admin = new AdminClient(address);
   scratch.own(async () => admin.close());
   const figures: Figure[] = [];
@@ -241,8 +195,10 @@ async function measureNodes(mib: number, valueBytes: number, scratch: Scratch): 
   const ports = [first + 3, first + 4, first + 5];
   let learner = serveLearner(scratch, learnerFolder, ports, address);
   const calm = new Writer(first);
+  const calmWatch = new LoopWatch();
   await sleep(3000);
-  await calm.end();
+  const calmMs = await calm.end();
+  const before = calmWatch.end();
   console.error('adding a learner');
   const writer = new Writer(first);
   const watch = new LoopWatch();
@@ -251,15 +207,17 @@ async function measureNodes(mib: number, valueBytes: number, scratch: Scratch): 
   await untilCaughtUp(admin);
   const learnerS = (performance.now() - beganMs) / 1000;
   const held = watch.end();
-  await writer.end();
+  const latenciesMs = await writer.end();
   figures.push(
     { what: 'state to a new learner, while serving', value: learnerS, unit: 's', bar: { atMost: LEARNER_BAR_S } },
-    { what: 'SET meanwhile, p50', value: percentile(writer.latenciesMs, 0.5), unit: 'ms' },
-    { what: 'SET meanwhile, p99', value: percentile(writer.latenciesMs, 0.99), unit: 'ms' },
-    { what: 'SET before, p50', value: percentile(calm.latenciesMs, 0.5), unit: 'ms' },
-    { what: 'SET before, p99', value: percentile(calm.latenciesMs, 0.99), unit: 'ms' },
-    { what: 'loop of the sender, longest delay', value: held.longestMs, unit: 'ms' },
+    { what: 'SET meanwhile, p50', value: percentile(latenciesMs, 0.5), unit: 'ms' },
+    { what: 'SET meanwhile, p99', value: percentile(latenciesMs, 0.99), unit: 'ms' },
+    { what: 'SET before, p50', value: percentile(calmMs, 0.5), unit: 'ms' },
+    { what: 'SET before, p99', value: percentile(calmMs, 0.99), unit: 'ms' },
     { what: 'loop of the sender, processor time', value: held.longestCpuMs, unit: 'ms' },
+    { what: 'loop of the sender, longest delay', value: held.longestMs, unit: 'ms' },
+    { what: 'loop before, processor time', value: before.longestCpuMs, unit: 'ms' },
+    { what: 'loop before, longest delay', value: before.longestMs, unit: 'ms' },
   );
 
   console.error('restarting the learner');

@@ -44,6 +44,7 @@ import {
 } from './platform/index.ts';
 import { createGrpcNetwork, openDataFolder, WalLogStore } from './raftengine/index.ts';
 import { CertificateStore, FileRefresher, Passwords } from './security/index.ts';
+import { CutThread } from './store/index.ts';
 
 export {
   type AssembledNode,
@@ -140,13 +141,15 @@ export async function startNode(options: NodeOptions, version: string): Promise<
       options.groups,
       members.map((member) => member.nodeId),
     );
+    const cutter = new CutThread(scheduler);
+    opened.push(async () => cutter.end());
     const node = await assembleNode({
       clock,
       random,
       scheduler,
       network: measuredNetwork,
       logStore,
-      store: { location: join(folder.path, 'group') },
+      store: { location: join(folder.path, 'group'), cutter },
       storeMemoryBytes: options.storeMemoryBytes > 0 ? options.storeMemoryBytes : storeMemoryBytes(),
       members,
       founding,

@@ -94,7 +94,7 @@ export interface NodeParts extends LifeCycleParts {
   /** How to open databases; those of group 7 is at `<location>-7`. Limits given here are those of every group. */
   readonly store: Pick<
     GroupStoreOptions,
-    'location' | 'openLevel' | 'folders' | 'limits' | 'disk' | 'compression' | 'segmentLimits'
+    'location' | 'openLevel' | 'folders' | 'limits' | 'disk' | 'compression' | 'cutter' | 'segmentLimits'
   >;
   /** Memory for all stores together; limits given above win. */
   readonly storeMemoryBytes?: number;

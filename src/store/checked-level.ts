@@ -64,6 +64,10 @@ export class CheckedLevel implements Level {
     return this.level.snapshot();
   }
 
+  get lend(): Level['lend'] {
+    return this.level.lend?.bind(this.level);
+  }
+
   property(name: string): string | undefined {
     return this.level.property?.(name);
   }

@@ -8,6 +8,7 @@ import {
   type CutOptions,
   cutStore,
   DEFAULT_SEGMENT_LIMITS,
+  InlineCutter,
   pooledCompression,
   type StoreCut,
 } from './segments/index.ts';
@@ -32,15 +33,18 @@ export class StoreCopies {
 
   /** @param level flushed @param isOver why the store can be read no more */
   cut(level: Level, describe: CutOptions['describe'], isOver: () => Error | undefined): Promise<StoreCut> {
-    const { location, compression, segmentLimits } = this.options;
+    const { location, compression = pooledCompression, segmentLimits, cutter } = this.options;
+    const { disk } = this;
     const options: CutOptions = {
-      disk: this.disk,
+      level,
+      location,
+      disk,
       folder: `${cutsOf(location)}/${++this.cuts}`,
-      compression: compression ?? pooledCompression,
+      cutter: cutter ?? new InlineCutter(disk, compression),
       limits: { ...DEFAULT_SEGMENT_LIMITS, ...segmentLimits },
       describe,
     };
-    return cutStore(level, location, options, isOver);
+    return cutStore(options, isOver);
   }
 
   stage(manifest: CopyManifest): Promise<StoreImport> {

@@ -26,10 +26,13 @@ export class CorruptStoreError extends KvorumError {
   readonly code = 'CORRUPT_STORE';
   readonly disposition: ErrorDisposition = 'final';
   readonly location: string;
+  /** What the store is or does, such as `is damaged`. */
+  readonly problem: string;
 
   constructor(location: string, problem: string, options?: { cause?: unknown }) {
     super(`the store in ${location} ${problem}; restore this replica from another one`, options);
     this.location = location;
+    this.problem = problem;
   }
 }
 

@@ -15,7 +15,7 @@ import { type BaseVersion, BufferedKey, BufferedVersion } from './apply-buffer.t
 import { encodeMetaKey, encodeRangeKey, encodeVersion, nameOf, RowKind, type SystemState } from './codec.ts';
 import { StoreCopies } from './copies.ts';
 import { KeyCounters, RANGE_COUNT_PENDING, RANGE_COUNTED, type Uncounted } from './counters.ts';
-import { assertReadable, openFailure, StoreClosedError } from './errors.ts';
+import { assertReadable, CorruptStoreError, openFailure, StoreClosedError } from './errors.ts';
 import { findExpired } from './expiry.ts';
 import { digestStore } from './export.ts';
 import { Flusher } from './flusher.ts';
@@ -490,7 +490,13 @@ export class MvccGroupStore implements GroupStore {
 
   async exportSegments(describe: CutOptions['describe']): Promise<StoreCut> {
     await this.flush();
-    return this.copies.cut(this.level, describe, () => this.lane.unusable);
+    try {
+      return await this.copies.cut(this.level, describe, () => this.lane.unusable);
+    } catch (error) {
+      // Found by a thread beside this one, which cannot tell the lane.
+      if (error instanceof CorruptStoreError) this.lane.fail(error);
+      throw error;
+    }
   }
 
   stageImport(manifest: CopyManifest): Promise<StoreImport> {

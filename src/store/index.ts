@@ -24,6 +24,7 @@ export {
   type BlockCompression,
   type CopyFacts,
   type CopyManifest,
+  CutThread,
   decodeManifest,
   encodeManifest,
   inlineCompression,

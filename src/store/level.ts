@@ -40,6 +40,12 @@ export interface LevelChain {
   write(options: { readonly sync: boolean }): Promise<void>;
 }
 
+/** Another thread has the database open too, by `openLentLevel`, from before this is given out until `end`. */
+export interface LevelLoan {
+  /** The other thread has closed it. */
+  end(): void;
+}
+
 /** An ordered database of buffers. Iterators see the state at their creation. */
 export interface Level {
   open(): Promise<void>;
@@ -58,6 +64,12 @@ export interface Level {
   property?(name: string): string | undefined;
   /** Rewrites the files of `[start, end)` without what was removed; reads and writes go on. */
   compact?(start: Buffer, end: Buffer): Promise<void>;
+  /**
+   * Lets another thread read the database; left out where it is in the memory of this one. `close` waits for the end of all
+   * loans, because the database is gone from its folder only when nobody has it open.
+   * @param reclaim asks for the end of the loan, soon
+   */
+  lend?(reclaim: () => void): LevelLoan;
 }
 
 /** Opens the database of a folder, creating it when it is absent. The store calls `open` on what it gets. */
@@ -82,30 +94,44 @@ export interface LevelMemory {
 
 export const DEFAULT_LEVEL_MEMORY: LevelMemory = { writeBufferBytes: 16 << 20, blockCacheBytes: 32 << 20 };
 
+/** What all threads that have a database open must agree on. */
+const SHARED = { keyEncoding: 'buffer', valueEncoding: 'buffer', multithreading: true } as const;
+
 /** LevelDB in a folder. It opens itself as soon as it exists, so it is made when the folder has been proved. */
 class DiskLevel implements Level {
   private readonly location: string;
-  private readonly memory: LevelMemory;
+  private readonly make: () => Promise<ClassicLevel<Buffer, Buffer>>;
   private level: ClassicLevel<Buffer, Buffer> | undefined;
+  private readonly loans = new Map<LevelLoan, { readonly reclaim: () => void; readonly ended: Promise<void> }>();
 
-  constructor(location: string, memory: LevelMemory) {
+  constructor(location: string, make: () => Promise<ClassicLevel<Buffer, Buffer>>) {
     this.location = location;
-    this.memory = memory;
+    this.make = make;
   }
 
   async open(): Promise<void> {
-    await proveLevelFolder(this.location, new SystemDisk());
-    this.level = new ClassicLevel<Buffer, Buffer>(this.location, {
-      keyEncoding: 'buffer',
-      valueEncoding: 'buffer',
-      writeBufferSize: this.memory.writeBufferBytes,
-      cacheSize: this.memory.blockCacheBytes,
-    });
+    this.level = await this.make();
     await this.level.open();
   }
 
   async close(): Promise<void> {
+    // The memory that LevelDB works with is the first opener's, and a folder is free only when all have closed it.
+    for (const { reclaim } of this.loans.values()) reclaim();
+    await Promise.all([...this.loans.values()].map(({ ended }) => ended));
     await this.level?.close();
+  }
+
+  lend(reclaim: () => void): LevelLoan {
+    assert(this.level?.status === 'open', `the database in ${this.location} is lent while it is open`);
+    const { promise: ended, resolve } = Promise.withResolvers<void>();
+    const loan: LevelLoan = {
+      end: () => {
+        this.loans.delete(loan);
+        resolve();
+      },
+    };
+    this.loans.set(loan, { reclaim, ended });
+    return loan;
   }
 
   private get opened(): ClassicLevel<Buffer, Buffer> {
@@ -148,7 +174,22 @@ class DiskLevel implements Level {
 
 /** LevelDB on the machine's disk. Opening reads and proves all files of the folder, and fails with CorruptStoreError. */
 export function openClassicLevel(location: string, memory: LevelMemory = DEFAULT_LEVEL_MEMORY): Level {
-  return new DiskLevel(location, memory);
+  return new DiskLevel(location, async () => {
+    await proveLevelFolder(location, new SystemDisk());
+    return new ClassicLevel<Buffer, Buffer>(location, {
+      ...SHARED,
+      writeBufferSize: memory.writeBufferBytes,
+      cacheSize: memory.blockCacheBytes,
+    });
+  });
+}
+
+/** A database that another thread of this process has opened with `openClassicLevel` and lent, see `Level.lend`. */
+export function openLentLevel(location: string): Level {
+  return new DiskLevel(
+    location,
+    async () => new ClassicLevel<Buffer, Buffer>(location, { ...SHARED, createIfMissing: false }),
+  );
 }
 
 /** Folders on the machine's disk. */

@@ -3,7 +3,7 @@ import { type Disk, type HlcTimestamp, hlcTimestamp } from '../platform/index.ts
 import { decodeKey, decodeSystemState, RowKind, STORE_FORMAT, SYSTEM_KEY, type SystemState } from './codec.ts';
 import type { Uncounted } from './counters.ts';
 import { CorruptStoreError, UnknownStoreFormatError } from './errors.ts';
-import type { Level, LevelFolders } from './level.ts';
+import type { Level, LevelFolders, LevelSnapshot } from './level.ts';
 import { decodeDrop, isDropped, type RangeDrop } from './range-drops.ts';
 import { type RangeTombstone, RangeTombstones } from './range-tombstones.ts';
 import { decodeSideRow } from './side-rows.ts';
@@ -29,9 +29,13 @@ const FRESH: SystemState = {
 };
 const ROWS_AT_ONCE = 256;
 
-/** All rows of one kind. */
-export async function* rowsOfKind(level: Level, kind: number): AsyncGenerator<[Buffer, Buffer]> {
-  const iterator = level.iterator({ gte: Buffer.from([kind]), lt: Buffer.from([kind + 1]) });
+/** All rows of one kind, as of the call or of a snapshot. */
+export async function* rowsOfKind(
+  level: Level,
+  kind: number,
+  snapshot?: LevelSnapshot,
+): AsyncGenerator<[Buffer, Buffer]> {
+  const iterator = level.iterator({ gte: Buffer.from([kind]), lt: Buffer.from([kind + 1]), snapshot });
   try {
     for (;;) {
       const page = await iterator.nextv(ROWS_AT_ONCE);
@@ -41,6 +45,13 @@ export async function* rowsOfKind(level: Level, kind: number): AsyncGenerator<[B
   } finally {
     await iterator.close();
   }
+}
+
+/** The small named values of a state machine, as of the call or of a snapshot. */
+export async function loadMeta(level: Level, snapshot?: LevelSnapshot): Promise<Map<string, Buffer>> {
+  const meta = new Map<string, Buffer>();
+  for await (const [key, value] of rowsOfKind(level, RowKind.Meta, snapshot)) meta.set(key.toString('utf8', 1), value);
+  return meta;
 }
 
 /** @throws UnknownStoreFormatError, CorruptStoreError */
@@ -55,8 +66,7 @@ export async function loadStore(level: Level, location: string): Promise<LoadedS
   }
   const state = decodeSystemState(systemRow, location);
   if (state.format !== STORE_FORMAT) throw new UnknownStoreFormatError(location, state.format, STORE_FORMAT);
-  const meta = new Map<string, Buffer>();
-  for await (const [key, value] of rowsOfKind(level, RowKind.Meta)) meta.set(key.toString('utf8', 1), value);
+  const meta = await loadMeta(level);
   let ranges = RangeTombstones.empty;
   const uncounted: Uncounted[] = [];
   for await (const [key, value] of rowsOfKind(level, RowKind.Range)) {

@@ -11,7 +11,7 @@ import type {
   OpenLevel,
 } from './level.ts';
 
-class MeasuredLevel implements Required<Level> {
+class MeasuredLevel implements Level {
   private readonly inner: Level;
   private readonly clock: Clock;
   private readonly activity: StoreActivity;
@@ -57,6 +57,10 @@ class MeasuredLevel implements Required<Level> {
 
   snapshot(): LevelSnapshot {
     return this.inner.snapshot();
+  }
+
+  get lend(): Level['lend'] {
+    return this.inner.lend?.bind(this.inner);
   }
 
   async approximateBytes(start: Buffer, end: Buffer): Promise<number | undefined> {

@@ -5,7 +5,15 @@
 import type { Clock, Disk, HlcTimestamp, LogIndex, Millis, Scheduler } from '../platform/index.ts';
 import type { StoreActivity } from './activity.ts';
 import type { LevelFolders, OpenLevel } from './level.ts';
-import type { BlockCompression, CopyFacts, CopyManifest, MetaOf, SegmentLimits, StoreCut } from './segments/index.ts';
+import type {
+  BlockCompression,
+  CopyFacts,
+  CopyManifest,
+  MetaOf,
+  SegmentCutter,
+  SegmentLimits,
+  StoreCut,
+} from './segments/index.ts';
 
 /** Newest version of a key, whatever it is. */
 export interface LatestVersion {
@@ -274,6 +282,8 @@ export interface GroupStoreOptions {
   readonly disk?: Disk;
   /** Default: in the thread pool. */
   readonly compression?: BlockCompression;
+  /** Who cuts copies. Default: the calling thread. */
+  readonly cutter?: SegmentCutter;
   /** Sizes in copies that differ from the defaults. */
   readonly segmentLimits?: Partial<SegmentLimits>;
   /** A copy that was swapped in before a crash cannot be read; the store before it is live again. */

@@ -5,12 +5,14 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { hlcTimestamp, SeededRandom } from '../../src/platform/index.ts';
+import { RowKind } from '../../src/store/codec.ts';
 import {
   decodeManifest,
   encodeManifest,
   type GroupStore,
   type GroupStoreOptions,
   inlineCompression,
+  type Level,
   openGroupStore,
   SimulatedLevels,
 } from '../../src/store/index.ts';
@@ -94,12 +96,28 @@ test('any store becomes segments and any segments become the store again, by dig
 });
 
 test('a copy is of one moment, whatever is written while it is cut', async () => {
-  const { store, disk } = await filled(80);
+  const { levels, disk, options } = bed();
+  // What is run between the moment and the first row that is copied, when the named values have been read.
+  let behindMoment = async (): Promise<void> => {};
+  const openLevel = (location: string): Level => {
+    const level = levels.openLevel(location);
+    const open = level.iterator.bind(level);
+    level.iterator = (range) => {
+      const iterator = open(range);
+      const close = iterator.close.bind(iterator);
+      if (range.snapshot !== undefined && range.gte?.[0] === RowKind.Meta) {
+        iterator.close = () => close().then(() => behindMoment());
+      }
+      return iterator;
+    };
+    return level;
+  };
+  const store = await openGroupStore({ ...options, openLevel });
+  fill(store, new SeededRandom(5), 80);
   await store.flush();
   const digest = await store.digest();
   const { appliedIndex } = store;
-  // After the moment, before the first row is read, and to the disk.
-  disk.makeFolder = async () => {
+  behindMoment = async () => {
     fill(store, new SeededRandom(9), 5);
     await store.flush();
   };

@@ -1,10 +1,11 @@
 /**
  * A copy of a store on its way out: segments in a folder beside the store, cut from a snapshot of the database while the
- * store goes on. The work is spread over turns of the event loop: a page of rows, a block, a piece of a file at a time.
+ * store goes on.
  */
-import type { Disk, LogIndex } from '../../platform/index.ts';
-import { decodeSystemState, RowKind, SYSTEM_KEY } from '../codec.ts';
+import { assert, type Disk, type LogIndex } from '../../platform/index.ts';
+import { decodeSystemState, SYSTEM_KEY } from '../codec.ts';
 import type { Level, LevelIterator, LevelSnapshot } from '../level.ts';
+import { loadMeta } from '../load.ts';
 import type { BlockCompression } from './compression.ts';
 import { type CopyFacts, type CopyManifest, manifestOf, type SegmentEntry, segmentName } from './manifest.ts';
 import { readFrames } from './reader.ts';
@@ -19,12 +20,38 @@ export const FRAME_BYTES = 512 << 10;
 /** Small named values as of a copy. */
 export type MetaOf = (name: string) => Buffer | undefined;
 
-export interface CutOptions {
-  readonly disk: Disk;
-  /** Made, and removed by `close`. */
+/** What is cut, and where to. */
+export interface CutWork {
+  /** A flushed store. */
+  readonly level: Level;
+  /** Of the store. */
+  readonly location: string;
+  /** Exists, and is this cut's alone. */
   readonly folder: string;
-  readonly compression: BlockCompression;
   readonly limits: SegmentLimits;
+}
+
+/** Of which moment a cut is. */
+export interface CutState {
+  readonly appliedIndex: LogIndex;
+  readonly meta: ReadonlyMap<string, Buffer>;
+}
+
+/** Who cuts: this thread, or one beside it. */
+export interface SegmentCutter {
+  /**
+   * Writes all rows as of a moment not before the call.
+   * @param onState told once, before the work; what it throws ends the work
+   * @param isOver asked between pages: an error gives the work up
+   * @returns the segments, in the order of their rows
+   * @throws what reading or writing failed with; files may be left behind
+   */
+  cut(work: CutWork, onState: (state: CutState) => void, isOver: () => Error | undefined): Promise<SegmentEntry[]>;
+}
+
+export interface CutOptions extends CutWork {
+  readonly disk: Disk;
+  readonly cutter: SegmentCutter;
   /** What the owner says of the copy, from the values in it. */
   readonly describe: (meta: MetaOf, appliedIndex: LogIndex) => CopyFacts;
 }
@@ -41,34 +68,24 @@ export interface StoreCut {
 }
 
 /**
- * Cuts a copy of all rows as of the moment of the call.
- * @param level a flushed store
- * @param location for errors
- * @param isOver asked between pages: true gives the work up
+ * Cuts a copy of all rows as of a moment not before the call.
  * @throws what reading or writing failed with; nothing is left behind
  */
-export async function cutStore(
-  level: Level,
-  location: string,
-  options: CutOptions,
-  isOver: () => Error | undefined,
-): Promise<StoreCut> {
-  const { disk, folder, compression, limits } = options;
-  const snapshot = level.snapshot();
+export async function cutStore(options: CutOptions, isOver: () => Error | undefined): Promise<StoreCut> {
+  const { disk, folder, cutter, describe } = options;
   const close = (): Promise<void> => disk.remove(folder);
+  let about: { readonly appliedIndex: LogIndex; readonly facts: CopyFacts } | undefined;
+  const onState = ({ appliedIndex, meta }: CutState): void => {
+    about = { appliedIndex, facts: describe((name) => meta.get(name), appliedIndex) };
+  };
   try {
-    const appliedIndex = appliedIndexOf(level, snapshot, location);
-    const about = options.describe(
-      (name) => level.getSync(Buffer.from(`${String.fromCharCode(RowKind.Meta)}${name}`, 'utf8'), { snapshot }),
-      appliedIndex,
-    );
     await disk.remove(folder);
     await disk.makeFolder(folder);
-    const writer = new SegmentWriter({ disk, folder, compression, limits, durable: false });
-    const segments = await writeAll(level, snapshot, writer, isOver);
+    const segments = await cutter.cut(options, onState, isOver);
+    assert(about !== undefined, 'who cuts says of which moment');
     const pathOf = (segment: SegmentEntry): string => `${folder}/${segmentName(segment)}`;
     return {
-      manifest: manifestOf(appliedIndex, about, segments),
+      manifest: manifestOf(about.appliedIndex, about.facts, segments),
       pathOf,
       frames: (segment) => readFrames(disk, pathOf(segment), segment.bytes, FRAME_BYTES),
       close,
@@ -76,8 +93,33 @@ export async function cutStore(
   } catch (error) {
     await close().catch(() => {});
     throw error;
-  } finally {
-    await snapshot.close();
+  }
+}
+
+/** Cuts in the calling thread, spread over turns of its event loop: a page of rows, a block, a piece of a file at a time. */
+export class InlineCutter implements SegmentCutter {
+  private readonly disk: Disk;
+  private readonly compression: BlockCompression;
+
+  constructor(disk: Disk, compression: BlockCompression) {
+    this.disk = disk;
+    this.compression = compression;
+  }
+
+  async cut(
+    { level, location, folder, limits }: CutWork,
+    onState: (state: CutState) => void,
+    isOver: () => Error | undefined,
+  ): Promise<SegmentEntry[]> {
+    const { disk, compression } = this;
+    const snapshot = level.snapshot();
+    try {
+      onState({ appliedIndex: appliedIndexOf(level, snapshot, location), meta: await loadMeta(level, snapshot) });
+      const writer = new SegmentWriter({ disk, folder, compression, limits, durable: false });
+      return await writeAll(level, snapshot, writer, isOver);
+    } finally {
+      await snapshot.close();
+    }
   }
 }
 

@@ -1,5 +1,14 @@
 export { type BlockCompression, inlineCompression, pooledCompression } from './compression.ts';
-export { type CutOptions, cutStore, FRAME_BYTES, type MetaOf, type StoreCut } from './cut.ts';
+export {
+  type CutOptions,
+  cutStore,
+  FRAME_BYTES,
+  InlineCutter,
+  type MetaOf,
+  type SegmentCutter,
+  type StoreCut,
+} from './cut.ts';
+export { CutThread } from './cut-thread.ts';
 export { type IngestOptions, ingestSegments } from './ingest.ts';
 export {
   type CopyFacts,

@@ -1,0 +1,51 @@
+/** The program of the thread that cuts copies, see `CutThread`. */
+import { parentPort } from 'node:worker_threads';
+import { assert, SystemDisk } from '../../platform/index.ts';
+import { CheckedLevel } from '../checked-level.ts';
+import { StoreClosedError } from '../errors.ts';
+import { openLentLevel } from '../level.ts';
+import { pooledCompression } from './compression.ts';
+import { InlineCutter } from './cut.ts';
+import { type CutOrder, type CutReport, packFailure } from './cut-messages.ts';
+import type { SegmentEntry } from './manifest.ts';
+
+assert(parentPort !== null, 'cuts are made beside the thread that has the stores');
+const port = parentPort;
+const cutter = new InlineCutter(new SystemDisk(), pooledCompression);
+/** Those that are under way and wanted. */
+const wanted = new Set<number>();
+
+const report = (what: CutReport): void => port.postMessage(what);
+
+async function cut({ id, location, folder, limits }: CutOrder & { readonly kind: 'cut' }): Promise<SegmentEntry[]> {
+  // Whoever gave the order hears of damage from the failure.
+  const level = new CheckedLevel(openLentLevel(location), location, () => {});
+  await level.open();
+  try {
+    return await cutter.cut(
+      { level, location, folder, limits },
+      ({ appliedIndex, meta }) => report({ kind: 'state', id, appliedIndex, meta: [...meta] }),
+      () => (wanted.has(id) ? undefined : new StoreClosedError(location)),
+    );
+  } finally {
+    await level.close();
+  }
+}
+
+async function obey(order: CutOrder & { readonly kind: 'cut' }): Promise<void> {
+  const { id } = order;
+  wanted.add(id);
+  try {
+    report({ kind: 'done', id, segments: await cut(order) });
+  } catch (error) {
+    report({ kind: 'failed', id, failure: packFailure(error) });
+  } finally {
+    wanted.delete(id);
+  }
+}
+
+port.on('message', (order: CutOrder) => {
+  if (order.kind === 'end') port.close();
+  else if (order.kind === 'giveUp') wanted.delete(order.id);
+  else void obey(order);
+});
