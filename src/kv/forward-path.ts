@@ -1,5 +1,5 @@
 /** Where a group's leader is believed to be, for requests on their way to it. */
-import type { GroupId, NodeId, Term } from '../platform/index.ts';
+import type { GroupId, Millis, NodeId, Term } from '../platform/index.ts';
 import { type BreakerLimits, CircuitBreaker } from './forward-breaker.ts';
 
 /** A group's replica on this node, as far as the proxy cares. */
@@ -13,7 +13,7 @@ export interface LocalReplica {
 export interface GroupDirectory {
   /** The replica here; undefined when this node has none. */
   replica(group: GroupId): LocalReplica | undefined;
-  /** Nodes that may have a replica of the group, for nodes that have none. */
+  /** Nodes that may have a replica of the group, for nodes that have none, or one that hears of no leader. */
   members(group: GroupId): readonly NodeId[];
 }
 
@@ -26,6 +26,8 @@ export interface Target {
 
 const identityOf = (node: NodeId, term: Term): number => term * 65_536 + node;
 const SOMEBODY = 0;
+/** Longer than elections take: a replica that hears of no leader for this long may have been taken out without being told. */
+const DESERTED_MS: Millis = 2000;
 
 /** The way to one group. */
 export class GroupPath {
@@ -37,6 +39,8 @@ export class GroupPath {
   private learned: NodeId | undefined;
   /** Whom of the members to try next while nobody is known. */
   private nextMember = 0;
+  /** Since when the replica here has not known a leader; undefined while it does. */
+  private leaderlessMs: Millis | undefined;
 
   constructor(groupId: GroupId, directory: GroupDirectory, self: NodeId, limits: BreakerLimits) {
     this.groupId = groupId;
@@ -49,17 +53,25 @@ export class GroupPath {
     return this.directory.replica(this.groupId)?.isServing() === true;
   }
 
-  /** Where to send; undefined while it is not known, which for a member means an election. @param hint fresher than all else */
-  target(hint: NodeId | undefined): Target | undefined {
-    const replica = this.directory.replica(this.groupId);
-    if (replica !== undefined) {
-      const leader = replica.leader();
-      const node = hint ?? leader?.nodeId;
-      if (node === undefined || node === this.self) return undefined;
-      return { node, identity: identityOf(node, leader?.term ?? 0) };
-    }
-    const node = hint ?? this.learned ?? this.member();
-    return node === undefined || node === this.self ? undefined : { node, identity: SOMEBODY };
+  /**
+   * Where to send; undefined while it is not known, which for a member means an election. A member that has not known a leader for
+   * longer than elections take asks the others, as nodes without a replica do.
+   * @param hint fresher than all else
+   */
+  target(hint: NodeId | undefined, nowMs: Millis): Target | undefined {
+    const leader = this.directory.replica(this.groupId)?.leader();
+    const isDeserted = this.isDeserted(leader !== undefined, nowMs);
+    const node = hint ?? leader?.nodeId ?? (isDeserted ? (this.learned ?? this.member()) : undefined);
+    if (node === undefined || node === this.self) return undefined;
+    return { node, identity: isDeserted ? SOMEBODY : identityOf(node, leader?.term ?? 0) };
+  }
+
+  /** Nobody here can be expected to learn who leads. */
+  private isDeserted(knowsLeader: boolean, nowMs: Millis): boolean {
+    if (this.directory.replica(this.groupId) === undefined) return true;
+    if (knowsLeader) this.leaderlessMs = undefined;
+    else this.leaderlessMs ??= nowMs;
+    return this.leaderlessMs !== undefined && nowMs - this.leaderlessMs >= DESERTED_MS;
   }
 
   private member(): NodeId | undefined {

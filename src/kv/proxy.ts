@@ -223,7 +223,7 @@ export class LeaderProxy {
       this.runLocally(forward);
       return;
     }
-    const target = path.target(hint);
+    const target = path.target(hint, nowMs);
     if (target === undefined) {
       this.wait(forward);
       return;
@@ -393,7 +393,7 @@ export class LeaderProxy {
 
   /** Tries those that wait for a leader again, when there is one to try. */
   private goOn(path: GroupPath, waiting: readonly Forward[], nowMs: Millis): void {
-    const target = path.isServing ? undefined : path.target(undefined);
+    const target = path.isServing ? undefined : path.target(undefined, nowMs);
     const isStuck = !path.isServing && (target === undefined || path.breaker.wouldWait(target.identity, nowMs));
     if (isStuck) {
       const left = waiting.filter((forward) => !forward.isDone);

@@ -56,6 +56,48 @@ describe('the leader proxy', () => {
     });
   });
 
+  describe('at a node whose replica was taken out without being told', () => {
+    /** Node 1 hears of no leader any more; node 3 leads the others. */
+    const deserted = () => {
+      const cluster = new Cluster();
+      cluster.serveEcho();
+      cluster.lead(3);
+      cluster.node(1).belief.leader = undefined;
+      return cluster;
+    };
+
+    it('asks the others when it has known no leader for longer than elections take', () => {
+      const cluster = deserted();
+      const early = cluster.forward(1, 'early', 1000);
+      cluster.pass(1100);
+      assert.ok(early.error instanceof LeaderUnavailableError, 'for all it knows there is an election');
+      assert.equal(cluster.wire.frames, 0);
+      const late = cluster.forward(1, 'late', 2000);
+      cluster.pass(1500);
+      assert.equal(late.reply, '3:late', 'node 2 named node 3');
+      const before = cluster.wire.frames;
+      const next = cluster.forward(1, 'next');
+      cluster.flow();
+      assert.equal(next.reply, '3:next');
+      assert.equal(cluster.wire.frames - before, 2, 'who answered is asked at once');
+    });
+
+    it('believes its own replica as soon as that knows a leader again', () => {
+      const cluster = deserted();
+      const first = cluster.forward(1, 'x', 4000);
+      cluster.pass(3000);
+      assert.equal(first.reply, '3:x');
+      cluster.lead(2);
+      const second = cluster.forward(1);
+      cluster.flow();
+      assert.equal(second.reply, '2:x');
+      cluster.node(1).belief.leader = undefined;
+      const third = cluster.forward(1, 'x', 1000);
+      cluster.pass(1100);
+      assert.ok(third.error instanceof LeaderUnavailableError, 'another election');
+    });
+  });
+
   describe('with a leader that does not answer', () => {
     const CALLERS = 1000;
     /** Node 2 takes everything and answers nothing. */
