@@ -18,7 +18,7 @@ const IDLE_MS: Millis = 10_000;
 const HEAP_MIB = 256;
 
 const PROGRAM = fileURLToPath(
-  new URL(`./cut-worker.${import.meta.url.endsWith('.ts') ? 'ts' : 'js'}`, import.meta.url),
+  new URL(import.meta.url.endsWith('.ts') ? './cut-worker.ts' : './cut-worker.js', import.meta.url),
 );
 
 interface Task {
