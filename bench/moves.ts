@@ -57,7 +57,8 @@ class Load {
   recentWrites: { readonly beganMs: number; readonly endedMs: number }[] = [];
   done = 0;
   failures: string[] = [];
-  private readonly acknowledged = new Map<string, string>();
+  /** Of each key its writes by serial: when each began, and when it was acknowledged; never when nobody knows whether it happened. */
+  private readonly writes = new Map<string, Map<string, { readonly beganMs: number; readonly endedMs: number }>>();
   private readonly clients: Redis[];
   private readonly tag: string;
   private readonly keys: number;
@@ -107,21 +108,23 @@ class Load {
       if (waitMs > 0) await sleep(waitMs);
       const key = this.key(Math.floor(Math.random() * this.keys));
       const isWrite = Math.random() < 0.5;
+      const serial = this.nextSerial();
+      let isKnown = true;
       const beganMs = performance.now();
       try {
-        if (isWrite) {
-          const serial = this.nextSerial();
-          await client.set(key, `${serial}${this.value}`);
-          // Of two writes of one key that overlap either may be the last: what is remembered is that it is not older.
-          if ((this.acknowledged.get(key) ?? '') < serial) this.acknowledged.set(key, serial);
-        } else await client.get(key);
+        if (isWrite) await client.set(key, `${serial}${this.value}`);
+        else await client.get(key);
         this.done++;
       } catch (error) {
+        isKnown = false;
         this.failures.push((error as Error).message);
       }
       const endedMs = performance.now();
       this.latencies.push(endedMs - beganMs);
-      if (isWrite) this.recentWrites.push({ beganMs, endedMs });
+      if (!isWrite) continue;
+      this.recentWrites.push({ beganMs, endedMs });
+      const writes = this.writes.get(key) ?? new Map();
+      this.writes.set(key, writes.set(serial, { beganMs, endedMs: isKnown ? endedMs : Number.POSITIVE_INFINITY }));
     }
   }
 
@@ -139,14 +142,19 @@ class Load {
     await Promise.all(this.loops);
   }
 
-  /** Keys whose value is older than what was acknowledged before the last overlapping write. */
+  /** Keys whose value was written, and acknowledged, before an acknowledged write of the key began. */
   async lost(): Promise<string[]> {
     const [client] = this.clients;
     const lost: string[] = [];
-    for (const [key, serial] of this.acknowledged) {
+    for (const [key, writes] of this.writes) {
       const found = (await client!.get(key))?.slice(0, 16) ?? '';
-      // Writers of one key overlap by at most one command each.
-      if (Number(found) < Number(serial) - this.clients.length) lost.push(`${key}: ${found} instead of ${serial}`);
+      // What is not of these writes is from before all of them.
+      const foundEndedMs = writes.get(found)?.endedMs ?? Number.NEGATIVE_INFINITY;
+      for (const [serial, { beganMs, endedMs }] of writes) {
+        if (endedMs === Number.POSITIVE_INFINITY || beganMs <= foundEndedMs) continue;
+        lost.push(`${key}: ${found} instead of ${serial}`);
+        break;
+      }
     }
     return lost;
   }
