@@ -21,6 +21,7 @@
 import { crc32 } from 'node:zlib';
 import { type HlcTimestamp, hlcTimestamp } from '../platform/index.ts';
 import { CorruptStoreError } from './errors.ts';
+import { RowMemory } from './row-memory.ts';
 
 /** First bytes of rows. Disk values: never renumber. */
 export const RowKind = {
@@ -195,6 +196,8 @@ function writeTimestamp(into: Buffer, ts: HlcTimestamp, offset: number): void {
   for (let at = 0; at < 8; at++) into[offset + at] = writtenBytes[at]!;
 }
 
+const rowMemory = new RowMemory();
+
 /** Bytes of a row that holds header and value together. */
 export function encodeVersion(
   commitTs: HlcTimestamp,
@@ -204,7 +207,7 @@ export function encodeVersion(
 ): Buffer {
   const expires = expireTs !== NEVER;
   const headerBytes = expires ? HEADER_WITH_EXPIRY_BYTES : HEADER_BYTES;
-  const row = Buffer.allocUnsafe(headerBytes + value.length);
+  const row = rowMemory.take(headerBytes + value.length);
   row[0] = (isTombstone ? FLAG_TOMBSTONE : 0) | (expires ? FLAG_EXPIRES : 0);
   writeTimestamp(row, commitTs, 1);
   if (expires) row.writeBigUInt64BE(expireTs, HEADER_BYTES);

@@ -1,0 +1,47 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import fc from 'fast-check';
+import { hlcTimestamp } from '../../src/platform/index.ts';
+import { openGroupStore, SimulatedLevels } from '../../src/store/index.ts';
+import { RowMemory } from '../../src/store/row-memory.ts';
+import { MemoryDisk } from './memory-disk.ts';
+
+const ts = (value: number) => hlcTimestamp(BigInt(value));
+
+test('rows have the length that was asked for and no byte in common', () => {
+  fc.assert(
+    fc.property(fc.array(fc.oneof(fc.nat(300), fc.nat(20_000)), { maxLength: 200 }), (lengths) => {
+      const memory = new RowMemory();
+      const rows = lengths.map((bytes, at) => memory.take(bytes).fill(at));
+      for (const [at, row] of rows.entries()) {
+        assert.equal(row.length, lengths[at]);
+        assert.ok(row.every((byte) => byte === (at & 0xff)));
+      }
+    }),
+  );
+});
+
+test('a version in memory keeps little alive beside itself', async () => {
+  const levels = new SimulatedLevels();
+  const store = await openGroupStore({
+    location: 'store',
+    openLevel: levels.openLevel,
+    folders: levels,
+    disk: new MemoryDisk(),
+  });
+  for (const [at, bytes] of [10, 100, 1500, 4096].entries()) {
+    const key = Buffer.from(`k${bytes}`);
+    const writer = store.write();
+    // As it comes from a socket: a small part of a large piece.
+    writer.put(key, Buffer.alloc(1 << 20).subarray(0, bytes), ts(at + 1), ts(0));
+    writer.commit(at + 1);
+    // Longer ones are not kept when they are on disk.
+    for (const when of bytes > 512 ? ['applied'] : ['applied', 'flushed']) {
+      const { value } = store.latest(key)!;
+      assert.equal(value.length, bytes);
+      assert.ok(value.buffer.byteLength <= Math.max(8192, bytes + 100), `${when}: ${value.buffer.byteLength}`);
+      await store.flush();
+    }
+  }
+  await store.close();
+});
