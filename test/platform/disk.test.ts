@@ -168,6 +168,33 @@ describe('a simulated disk that fails', () => {
     await simulation.runToEnd(assert.rejects(file.sync(), { code: 'EIO' }));
   });
 
+  it('leaves pages readable and clean when it refuses them: no later sync saves them from a power failure, but a second write does', async () => {
+    const lost = { write: 0, sync: 0, again: 0 };
+    for (let seed = 0; seed < 60; seed++) {
+      for (const how of ['write', 'sync', 'again'] as const) {
+        const { simulation, machine } = simulated(seed);
+        const { disk } = machine;
+        const durable = how !== 'sync';
+        const file = await simulation.runToEnd(disk.open('/d/f', { create: true, durable }));
+        await simulation.runToEnd(disk.syncFolder('/d'));
+        disk.failsSyncs = true;
+        const refused = durable
+          ? file.write(Buffer.from('abc'), 0)
+          : file.write(Buffer.from('abc'), 0).then(() => file.sync());
+        await simulation.runToEnd(assert.rejects(refused, { code: 'EIO' }));
+        disk.failsSyncs = false;
+        const isReadable = file.readSync(0, 3).toString() === 'abc';
+        if (how === 'again') await simulation.runToEnd(file.write(Buffer.from('abc'), 0));
+        else await simulation.runToEnd(file.sync());
+        machine.crash({ losePower: true });
+        const after = await simulation.runToEnd(disk.open('/d/f'));
+        if (isReadable && after.readSync(0, 3).toString() !== 'abc') lost[how] += 1;
+      }
+    }
+    assert.ok(lost.write > 10 && lost.sync > 10, `${lost.write} and ${lost.sync} of 60 lost`);
+    assert.equal(lost.again, 0);
+  });
+
   it('is as slow as it is told to be', async () => {
     const { simulation, machine } = simulated(1);
     machine.disk.slowness = 1000;

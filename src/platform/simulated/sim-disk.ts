@@ -30,7 +30,7 @@ export class SimDisk implements Disk {
   slowness = 1;
   /** Writes that would make a file longer are refused with ENOSPC. */
   isFull = false;
-  /** Syncs and durable writes fail with EIO; what of the bytes is stable then is up to chance. */
+  /** Syncs and durable writes fail with EIO. What was written mostly stays readable, and what of it is stable is up to chance. */
   failsSyncs = false;
   private readonly simulation: Simulation;
   private readonly owner: EventOwner;
@@ -136,7 +136,7 @@ export class SimDisk implements Disk {
     inode.begin(change);
     await this.elapse('write');
     if (durable && this.failsSyncs) {
-      inode.abandon(change, this.random);
+      inode.fail(change, this.random);
       throw diskError('EIO', 'write', path);
     }
     inode.finish(change, durable);
@@ -145,7 +145,10 @@ export class SimDisk implements Disk {
   async sync(path: string, inode: SimInode): Promise<void> {
     const before = inode.unsyncedChanges;
     await this.elapse('sync');
-    if (this.failsSyncs) throw diskError('EIO', 'fsync', path);
+    if (this.failsSyncs) {
+      inode.failSync(before, this.random);
+      throw diskError('EIO', 'fsync', path);
+    }
     inode.sync(before);
   }
 

@@ -89,13 +89,27 @@ export class SimInode {
     if (durable) this.sync(this.unsynced.length);
   }
 
-  /** The change failed; how much of it is there is up to chance. */
-  abandon(change: FileChange, random: SeededRandom): void {
+  /** The change broke off; how much of it is there is up to chance, and a later sync makes that stable. */
+  private interrupt(change: FileChange, random: SeededRandom): void {
     this.underWay.delete(change);
     for (const part of torn(change, random)) {
       this.live.apply(part);
       this.unsynced.push(part);
     }
+  }
+
+  /**
+   * The disk refused the change. Mostly as on Linux: the pages stay readable and are marked clean, so that no later sync has
+   * anything to do with them, and a power failure takes what did not arrive.
+   */
+  fail(change: FileChange, random: SeededRandom): void {
+    if (random.int(4) === 0) {
+      this.interrupt(change, random);
+      return;
+    }
+    this.underWay.delete(change);
+    this.live.apply(change);
+    if (this.unsynced.length === 0) for (const part of torn(change, random)) this.stable.apply(part);
   }
 
   /** Number of changes that a sync which begins now makes stable. */
@@ -107,9 +121,16 @@ export class SimInode {
     for (const change of this.unsynced.splice(0, changes)) this.stable.apply(change);
   }
 
+  /** A sync failed. As with a write that failed, the pages are mostly marked clean though not all of them arrived. */
+  failSync(changes: number, random: SeededRandom): void {
+    if (random.int(4) === 0) return;
+    for (const change of this.unsynced.splice(0, changes))
+      for (const part of torn(change, random)) this.stable.apply(part);
+  }
+
   /** The process died, the machine did not: a change under way has arrived, or not, or in part. */
   killProcess(random: SeededRandom): void {
-    for (const change of [...this.underWay]) this.abandon(change, random);
+    for (const change of [...this.underWay]) this.interrupt(change, random);
   }
 
   /** The power failed: of what was not stable, any sectors may be there and any may be missing. */

@@ -46,6 +46,12 @@ interface LoadedSegment extends SegmentHeader {
   readonly bytes: Buffer;
 }
 
+/** A whole frame, header included. */
+interface Frame {
+  readonly position: number;
+  readonly bytes: Buffer;
+}
+
 interface Checkpoint {
   readonly previousEnd: number;
   readonly firstNeeded: number;
@@ -123,16 +129,17 @@ class Recovery {
         throw this.segments.corrupt(sequence, SEGMENT_HEADER_BYTES, 'the first frame is damaged');
       if (sequence > first && checkpoint.previousEnd !== position)
         throw this.segments.corrupt(sequence - 1, position, 'the frame there is damaged');
-      await this.segments.adopt(segment);
-      [position, closedInOrder] = this.replaySegment(segment, sequence === first);
-      if (sequence === last) {
-        this.refuseWhenFramesFollow(segment, position);
-        tornBytes = tornLength(segment, position);
-      }
+      const { file } = await this.segments.adopt(segment);
+      let lastFrame: Frame;
+      [position, closedInOrder, lastFrame] = this.replaySegment(segment, sequence === first);
+      if (sequence < last) continue;
+      this.refuseWhenFramesFollow(segment, position);
+      this.refuseWhenEntriesAreMissing(first);
+      tornBytes = tornLength(segment, position);
+      // It may be whole in the page cache only: its writer died before the disk had it, or the disk refused it. A sync is not
+      // enough, since pages that were refused are marked clean. All frames before it were stable before it was written.
+      await file.write(lastFrame.bytes, lastFrame.position);
     }
-    this.refuseWhenEntriesAreMissing(first);
-    // The last frame may be whole in the page cache only: its writer may have died before the disk had it.
-    await this.segments.get(last)!.file.sync();
     return { groups: this.groups, sequence: last, position, closedInOrder, tornBytes };
   }
 
@@ -191,15 +198,17 @@ class Recovery {
     }
   }
 
-  /** @returns the position behind the last frame, and whether that frame closed the log */
-  private replaySegment(segment: LoadedSegment, isFirst: boolean): [position: number, closed: boolean] {
+  /** @returns the position behind the last frame, whether that frame closed the log, and the frame */
+  private replaySegment(segment: LoadedSegment, isFirst: boolean): [position: number, closed: boolean, last: Frame] {
     let position = SEGMENT_HEADER_BYTES;
     let closed = false;
+    let last: Frame = { position, bytes: segment.bytes.subarray(position, position) };
     for (;;) {
       const body = frameBodyAt(segment.bytes, segment, position);
-      if (body === undefined) return [position, closed];
+      if (body === undefined) return [position, closed, last];
       closed = false;
       const bodyPosition = position + FRAME_HEADER_BYTES;
+      last = { position, bytes: segment.bytes.subarray(position, bodyPosition + body.length) };
       try {
         readFrame(body, {
           hardState: (id, hard) => {
