@@ -14,3 +14,4 @@ export {
   sendToLauncher,
 } from './node-channel.ts';
 export { describeExit, type NodeExit, NodeProcess, type NodeProcessOptions } from './node-process.ts';
+export { removePid, runningPid, writePid } from './pid-file.ts';

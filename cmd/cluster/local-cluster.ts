@@ -26,6 +26,7 @@ export interface ClusterMember {
   readonly reason: string;
   readonly groups: readonly GroupView[];
   readonly dataFolder: string;
+  readonly pid: number;
 }
 
 /** A node ended before the cluster was ready. */
@@ -138,7 +139,7 @@ export class LocalCluster {
     if (addresses === undefined) return undefined;
     const { nodeId, settings } = node;
     const { isReady, reason, groups } = await node.status();
-    return { nodeId, addresses, isReady, reason, groups, dataFolder: settings.dataFolder };
+    return { nodeId, addresses, isReady, reason, groups, dataFolder: settings.dataFolder, pid: node.pid! };
   }
 }
 

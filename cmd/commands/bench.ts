@@ -124,6 +124,8 @@ async function runBench(flags: BenchFlags): Promise<void> {
       const where = flags.address.map(({ host, port }) => `${host}:${port}`).join(', ');
       throw new CommandFailure(`${operation} on ${where}: ${(error as Error).message}`);
     }
+    for (const { target, code } of results[operation].unreachable)
+      console.error(`kvorum: ${operation} without ${target.host}:${target.port}, which does not answer (${code})`);
   }
   if (flags.json) {
     console.log(JSON.stringify(results, undefined, 2));

@@ -62,13 +62,14 @@ function roleText(nodeId: number, groups: readonly GroupView[]): string {
 
 /** One aligned row a node. */
 export function clusterTable(members: readonly ClusterMember[]): string {
-  const heading = ['node', 'role', 'redis', 'grpc', 'metrics', 'data folder'];
-  const rows = members.map(({ nodeId, addresses, groups, dataFolder }) => [
+  const heading = ['node', 'role', 'redis', 'grpc', 'metrics', 'process', 'data folder'];
+  const rows = members.map(({ nodeId, addresses, groups, pid, dataFolder }) => [
     String(nodeId),
     roleText(nodeId, groups),
     addresses.redis,
     addresses.grpc,
     addresses.metrics,
+    String(pid),
     dataFolder,
   ]);
   return formatTable([heading, ...rows]);

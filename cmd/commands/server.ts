@@ -6,7 +6,7 @@ import { relaxHeapLimits } from '../cli/heap-limits.ts';
 import { portComplaints } from '../cli/ports.ts';
 import { addSettingOptions, loadSettings } from '../cli/setting-options.ts';
 import { packageVersion } from '../cli/version.ts';
-import { type GroupView, isToNode, sendToLauncher } from '../cluster/index.ts';
+import { type GroupView, isToNode, removePid, sendToLauncher, writePid } from '../cluster/index.ts';
 
 const EXAMPLES = `
 Examples:
@@ -45,12 +45,14 @@ async function runServer(options: NodeOptions): Promise<void> {
   // Loaded here so that --help and a mistake on the command line do not wait for the whole node.
   const { startNode } = await import('../../src/node.ts');
   const node = await startNode(options, packageVersion());
+  await writePid(options.dataFolder);
 
   let stopping = false;
   const stop = (): void => {
     if (stopping) return;
     stopping = true;
-    node.stop().then(
+    const stopped = removePid(options.dataFolder).then(() => node.stop());
+    stopped.then(
       () => process.exit(0),
       (error: unknown) => {
         console.error(`kvorum: node ${options.nodeId} did not stop cleanly:`, error);
@@ -85,7 +87,7 @@ async function runServer(options: NodeOptions): Promise<void> {
   } else {
     console.log(
       `kvorum node ${options.nodeId} is running: redis ${node.addresses.redis}, grpc ${node.addresses.grpc}, ` +
-        `metrics ${node.addresses.metrics}, data in ${options.dataFolder}. Ctrl-C stops it.`,
+        `metrics ${node.addresses.metrics}, data in ${options.dataFolder}, process ${process.pid}. Ctrl-C stops it.`,
     );
   }
 }

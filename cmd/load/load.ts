@@ -26,6 +26,13 @@ export interface LoadOptions {
   readonly security?: LoadSecurity;
 }
 
+/** A target that took no connection, and why. */
+export interface UnreachableTarget {
+  readonly target: LoadTarget;
+  /** The system's code, for example ECONNREFUSED. */
+  readonly code: string;
+}
+
 export interface LoadResult {
   readonly operations: number;
   readonly errors: number;
@@ -33,6 +40,8 @@ export interface LoadResult {
   readonly seconds: number;
   readonly operationsPerSecond: number;
   readonly latencyMs: { readonly p50: number; readonly p95: number; readonly p99: number; readonly max: number };
+  /** Targets that the load went past. */
+  readonly unreachable: readonly UnreachableTarget[];
 }
 
 const bulk = (text: string): string => `$${Buffer.byteLength(text)}\r\n${text}\r\n`;
@@ -104,11 +113,38 @@ function runConnection(run: Run, socket: Socket): Promise<void> {
 }
 
 /**
- * Runs one load to its end.
- * @throws the socket's error when a target cannot be reached or drops a connection
+ * Tries every target once. A node that is down is no reason not to measure the others.
+ * @throws the first target's error when none can be reached; the server's own refusal, which is a mistake of the user
+ */
+async function reach(
+  targets: readonly LoadTarget[],
+  security: LoadSecurity,
+): Promise<{ reachable: LoadTarget[]; unreachable: UnreachableTarget[] }> {
+  const reachable: LoadTarget[] = [];
+  const unreachable: UnreachableTarget[] = [];
+  let first: unknown;
+  for (const target of targets) {
+    try {
+      (await openConnection(target, security)).destroy();
+      reachable.push(target);
+    } catch (error) {
+      const { code } = error as NodeJS.ErrnoException;
+      if (code === undefined) throw error;
+      first ??= error;
+      unreachable.push({ target, code });
+    }
+  }
+  if (reachable.length === 0) throw first;
+  return { reachable, unreachable };
+}
+
+/**
+ * Runs one load to its end, over the targets that can be reached.
+ * @throws the socket's error when no target can be reached or one drops a connection
  */
 export async function runLoad(options: LoadOptions): Promise<LoadResult> {
-  const { targets, connections, security = {} } = options;
+  const { connections, security = {} } = options;
+  const { reachable: targets, unreachable } = await reach(options.targets, security);
   const opened = await Promise.allSettled(
     Array.from({ length: connections }, (_, index) => openConnection(targets[index % targets.length]!, security)),
   );
@@ -142,6 +178,7 @@ export async function runLoad(options: LoadOptions): Promise<LoadResult> {
         p99: percentileMs(99),
         max: run.latenciesUs.max / 1000,
       },
+      unreachable,
     };
   } finally {
     for (const socket of sockets) socket.destroy();

@@ -123,6 +123,21 @@ export async function openDataFolder(options: DataFolderOptions): Promise<DataFo
   }
 }
 
+/**
+ * Whether a process has the data folder now. Changes nothing in it.
+ * @returns false also when there is no such folder
+ */
+export async function isDataFolderInUse(folder: string): Promise<boolean> {
+  const level = new ClassicLevel<string, string>(join(resolve(folder), IDENTITY_FOLDER), { createIfMissing: false });
+  try {
+    await level.open();
+  } catch (error) {
+    return (error as { cause?: { code?: unknown } }).cause?.code === 'LEVEL_LOCKED';
+  }
+  await level.close();
+  return false;
+}
+
 /** @param joins for folders of a time when this was not written down */
 async function readIdentity(
   level: ClassicLevel<string, string>,

@@ -5,6 +5,7 @@ export {
   type DataFolder,
   DataFolderLockedError,
   DataFolderMismatchError,
+  isDataFolderInUse,
   type NodeIdentity,
   openDataFolder,
 } from './data-folder.ts';

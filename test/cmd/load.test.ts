@@ -29,6 +29,15 @@ describe('the reply scanner', () => {
   });
 });
 
+/** A port that nobody listens on. */
+async function closedPort(): Promise<number> {
+  const server = createServer();
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const { port } = server.address() as AddressInfo;
+  await new Promise((resolve) => server.close(resolve));
+  return port;
+}
+
 describe('the load generator', () => {
   let server: Server;
   const sockets = new Set<Socket>();
@@ -80,6 +89,16 @@ describe('the load generator', () => {
     const result = await runLoad({ ...options(port), operation: 'incr', connections: 1 });
     assert.equal(result.errors, 500);
     assert.equal(result.firstError, 'ERR even');
+  });
+
+  test('goes past a target that is down, and says which', async () => {
+    const port = await serve(() => '+OK\r\n');
+    const down = await closedPort();
+    const targets = [down, port].map((one) => ({ host: '127.0.0.1', port: one }));
+    const result = await runLoad({ ...options(port), targets });
+    assert.equal(result.operations, 1000);
+    assert.deepEqual(result.unreachable, [{ target: targets[0], code: 'ECONNREFUSED' }]);
+    await assert.rejects(runLoad({ ...options(port), targets: targets.slice(0, 1) }), { code: 'ECONNREFUSED' });
   });
 
   test('fails when the server drops a connection in the middle', async () => {

@@ -31,13 +31,17 @@ describe('the launcher of a local cluster', () => {
 
   test('is ready when every node listens and knows a leader, and shows one row a node', async () => {
     const members = await launch({ node: 3, name: 'noLeader' }).ready(TIMEOUT_MS);
+    assert.deepEqual(
+      members.map((member) => member.pid),
+      [1, 2, 3].map((nodeId) => cluster.process(nodeId)!.pid),
+    );
     assert.equal(
-      clusterTable(members),
+      clusterTable(members.map((member) => ({ ...member, pid: 40 + member.nodeId }))),
       [
-        'node  role      redis           grpc             metrics  data folder',
-        '1     leader    127.0.0.1:6379  127.0.0.1:50051  m        ./data/n1',
-        '2     follower  127.0.0.1:6380  127.0.0.1:50052  m        ./data/n2',
-        '3     follower  127.0.0.1:6381  127.0.0.1:50053  m        ./data/n3',
+        'node  role      redis           grpc             metrics  process  data folder',
+        '1     leader    127.0.0.1:6379  127.0.0.1:50051  m        41       ./data/n1',
+        '2     follower  127.0.0.1:6380  127.0.0.1:50052  m        42       ./data/n2',
+        '3     follower  127.0.0.1:6381  127.0.0.1:50053  m        43       ./data/n3',
       ].join('\n'),
     );
   });

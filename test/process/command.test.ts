@@ -46,7 +46,7 @@ describe('kvorum cluster', () => {
 
     const first = run(args);
     await first.writes(/Ctrl-C stops them all/);
-    assert.match(first.output, /^node +role +redis +grpc +metrics +data folder$/m);
+    assert.match(first.output, /^node +role +redis +grpc +metrics +process +data folder$/m);
     assert.equal(first.output.match(/^[123] +(leader|follower|leads \d of \d) +127\.0\.0\.1:\d+/gm)?.length, 3);
     await withClient(port + 1, (client) => client.set('greeting', 'hello'));
     assert.equal(await withClient(port + 2, (client) => client.get('greeting')), 'hello');
@@ -103,6 +103,31 @@ describe('kvorum server', () => {
     const again = run(args(0));
     await again.writes(/kvorum node 1 is running/);
     assert.equal(await withClient(first, (client) => client.get('k')), 'v', 'the lock of a killed process is gone');
-    assert.equal(await again.end('SIGTERM'), 0);
+
+    // Stopped by its folder: that node and no other, and only while one runs with it.
+    const stopper = run(['stop', data]);
+    assert.equal(await stopper.end(), 0);
+    assert.match(stopper.output, new RegExp(`^stopped process ${again.child.pid}$`, 'm'));
+    assert.equal(await again.end(), 0);
+    const idle = run(['stop', data]);
+    assert.equal(await idle.end(), 1);
+    assert.match(idle.output, /no node runs with/);
+  });
+
+  test('ends at once when its folder is named to `kvorum stop --kill`, also after a crash left a note of it', async () => {
+    const first = await freePortRange(3);
+    const data = join(folder, 'killed');
+    const args = ['server', `--data-folder=${data}`, `--redis-port=${first}`];
+    const ports = [`--grpc-port=${first + 1}`, `--metrics-port=${first + 2}`];
+    for (let round = 0; round < 2; round++) {
+      const node = run([...args, ...ports]);
+      await node.writes(/kvorum node 1 is running/);
+      const killer = run(['stop', '--kill', data]);
+      assert.equal(await killer.end(), 0);
+      assert.match(killer.output, new RegExp(`^killed process ${node.child.pid}$`, 'm'));
+      assert.equal(await node.end(), null, 'a signal, no exit code');
+    }
+    const late = run(['stop', '--kill', data]);
+    assert.equal(await late.end(), 1, 'the note that the crash left names nobody');
   });
 });
