@@ -271,14 +271,14 @@ export class Connection implements LaneOwner, ReroutingHost {
   /** Refuses a command before it runs; inside MULTI the transaction is lost. */
   private refuse(reply: ErrorReply | EncodedReply): void {
     this.multi.refuse();
-    this.settle(this.reserve(), reply);
+    this.settleHere(this.reserve(), reply);
   }
 
   /** An EXEC that is refused ends the transaction and forgets the watched keys, as in Redis. */
   private abortTransaction(text: string): void {
     this.multi.discard();
     const reason = text.replace(/^ERR /, '');
-    this.settle(this.reserve(), new ErrorReply(`EXECABORT Transaction discarded because of: ${reason}`));
+    this.settleHere(this.reserve(), new ErrorReply(`EXECABORT Transaction discarded because of: ${reason}`));
   }
 
   private start(command: ResolvedCommand, args: readonly Buffer[]): void {
@@ -360,25 +360,19 @@ export class Connection implements LaneOwner, ReroutingHost {
     const request = new CommandRequest(command.spec, args, this.db, this.resp, server.settings, alone(), slot);
     const now = replicaReads.answerNow(group, request);
     if (now !== undefined) {
-      this.settle(slot, now.reply);
+      this.settleHere(slot, now.reply);
       return;
     }
-    this.occupied = true;
-    const done = () => {
-      this.occupied = false;
-      this.scheduleFlush();
-    };
-    replicaReads.answer(group, request, this.lastCommandMs + server.commandTimeoutMs).then(
+    this.occupyWith(
+      replicaReads.answer(group, request, this.lastCommandMs + server.commandTimeoutMs),
       (reply) => {
         if (reply === undefined) this.startInLane(command, args, route, slot);
-        else this.settle(slot, reply);
-        done();
+        else this.settleHere(slot, reply);
       },
-      (error: unknown) => {
+      (error) => {
         // Whoever has the keys now, and whether it can be asked: the usual way finds out.
         if (error instanceof KvorumError && error.disposition !== 'final') this.startInLane(command, args, route, slot);
         else this.settleError(slot, error, false);
-        done();
       },
     );
   }
@@ -409,22 +403,21 @@ export class Connection implements LaneOwner, ReroutingHost {
   private startAcross({ spec }: ResolvedCommand, args: readonly Buffer[], slot: number): void {
     if (!this.mayCross) throw crossGroup();
     const request = new CommandRequest(spec, args, this.db, this.resp, this.server.settings, alone(), slot);
+    this.occupyWith(
+      this.runAcross(request),
+      (reply) => this.settle(slot, reply),
+      (error) => this.settleError(slot, error, request.isWrite),
+    );
+  }
+
+  /** Starts nothing else until the work is done and its outcome is taken in. */
+  private occupyWith<T>(work: Promise<T>, succeeded: (value: T) => void, failed: (error: unknown) => void): void {
     this.occupied = true;
     const done = () => {
       this.occupied = false;
       this.scheduleFlush();
     };
-    this.runAcross(request).then(
-      (reply) => {
-        this.replicaReads.acted();
-        this.settle(slot, reply);
-        done();
-      },
-      (error: unknown) => {
-        this.settleError(slot, error, request.isWrite);
-        done();
-      },
-    );
+    work.then(succeeded, failed).finally(done);
   }
 
   /** Runs a request on all groups that its keys belong to. Only when `mayCross`, and when nothing else is under way. */
@@ -445,27 +438,14 @@ export class Connection implements LaneOwner, ReroutingHost {
     }
     if (!(result instanceof Promise)) {
       this.ring.setVersion(slot, this.resp, this.isSilent());
-      this.settle(slot, result);
+      this.settleHere(slot, result);
       return;
     }
-    const occupies = !this.detached;
-    if (occupies) this.occupied = true;
     const isWrite = command.spec.flags.includes('write') || command.spec.name === 'exec';
-    const done = () => {
-      if (!occupies) return;
-      this.occupied = false;
-      this.scheduleFlush();
-    };
-    result.then(
-      (reply) => {
-        this.settle(slot, reply);
-        done();
-      },
-      (error: unknown) => {
-        this.settleError(slot, error, isWrite);
-        done();
-      },
-    );
+    const succeeded = (reply: Reply): void => this.settle(slot, reply);
+    const failed = (error: unknown): void => this.settleError(slot, error, isWrite);
+    if (this.detached) result.then(succeeded, failed);
+    else this.occupyWith(result, succeeded, failed);
   }
 
   /** Runs a command that is not one operation on one group. @throws RedisError */
@@ -486,7 +466,6 @@ export class Connection implements LaneOwner, ReroutingHost {
   }
 
   requestSettled(request: GroupRequest, error: Error | undefined, reply: Reply | undefined): void {
-    this.replicaReads.acted();
     if (request.token < 0) {
       const outcome = this.outcomes.get(request.token)!;
       this.outcomes.delete(request.token);
@@ -540,7 +519,14 @@ export class Connection implements LaneOwner, ReroutingHost {
     this.settle(slot, new ErrorReply(errorText(error, isWrite)));
   }
 
+  /** A reply that leaders have a part in: reads by replicas that follow may not contradict it. */
   private settle(slot: number, reply: Reply): void {
+    this.replicaReads.acted();
+    this.settleHere(slot, reply);
+  }
+
+  /** A reply that no leader has a part in: about the connection itself, or a replica's. */
+  private settleHere(slot: number, reply: Reply): void {
     if (reply instanceof ErrorReply || (reply instanceof EncodedReply && reply.bytes[0] === 0x2d)) {
       this.server.stats.errorReplies++;
       this.ring.noteError(slot);
@@ -584,7 +570,7 @@ export class Connection implements LaneOwner, ReroutingHost {
   private enqueue(command: ResolvedCommand, args: readonly Buffer[]): void {
     try {
       this.multi.enqueue(command, args);
-      this.settle(this.reserve(command), QUEUED);
+      this.settleHere(this.reserve(command), QUEUED);
     } catch (error) {
       this.multi.refuse();
       this.settleError(this.reserve(), error, false);
