@@ -10,7 +10,6 @@ import { RouteEngine } from '../src/distribution/index.ts';
 import {
   createKvService,
   GroupStateMachine,
-  Hlc,
   OracleChannel,
   OracleClient,
   OracleLeader,
@@ -72,7 +71,6 @@ async function openNode(id: number) {
     clock,
     scheduler,
     random: new SeededRandom(id),
-    hlc: new Hlc(clock),
   });
   const leader = new OracleLeader((group) => kv.executor(group));
   serveOracle(kv, leader);

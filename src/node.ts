@@ -192,7 +192,7 @@ export async function startNode(options: NodeOptions, version: string): Promise<
     admin.addTo(services);
     opened.push(async () => admin.close());
     const snapshots = createSnapshotService(
-      new GroupArchive({ find: (group) => node.host.get(group), nowTs: () => node.kv.nowTs(), clock, scheduler }),
+      new GroupArchive({ find: (group) => node.host.get(group), clock, scheduler }),
     );
     snapshots.addTo(services);
     opened.push(async () => snapshots.close());

@@ -56,6 +56,7 @@ export interface GroupExecutorOptions {
   readonly raft: RaftGroup;
   readonly stateMachine: GroupStateMachine;
   readonly store: GroupStore;
+  /** The clock of this group on this node. */
   readonly hlc: Hlc;
   readonly scheduler: Scheduler;
   readonly limits?: Partial<ExecutorLimits>;

@@ -34,7 +34,7 @@ import { encodeFence, encodeLease } from './time-entries.ts';
 import { isStale, NO_SOURCES, type Pending, type Source, TurnEntry } from './turn-entry.ts';
 import { LeaderTxns } from './txn/leader.ts';
 import { LockWaits } from './txn/lock-waits.ts';
-import { type Operation, physicalMs, type ScanPage, type ScanRequest } from './types.ts';
+import type { Operation, ScanPage, ScanRequest } from './types.ts';
 import { CommandView } from './view.ts';
 
 /** What becomes of those who wait for a ceiling that may or may not come. */
@@ -120,7 +120,7 @@ export class GroupExecutor {
     this.reads = new GroupReads({ ...shared, onAccess: options.onAccess });
     const patience = {
       scheduler: this.scheduler,
-      nowMs: () => physicalMs(options.hlc.peek()),
+      nowMs: () => options.hlc.monotonicMs(),
       again: (operation: Operation<unknown>, tries: number) => {
         this.queue.addRetry(operation, tries);
         this.drainWaiting();

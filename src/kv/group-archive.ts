@@ -40,8 +40,6 @@ export interface ArchivedGroup {
 
 export interface GroupArchiveOptions {
   readonly find: (group: GroupId) => ArchivedGroup | undefined;
-  /** At least everything that this node's clock gave out. */
-  readonly nowTs: () => HlcTimestamp;
   readonly clock: Clock;
   readonly scheduler: Scheduler;
 }
@@ -59,9 +57,9 @@ export class GroupArchive {
    * @throws NotLeaderError when the group is not led here
    */
   async point(group: GroupId): Promise<HlcTimestamp> {
-    const { raft, stateMachine } = this.led(group);
+    const { raft, stateMachine, executor } = this.led(group);
     await this.confirm(raft);
-    const now = this.options.nowTs();
+    const now = executor.clock.now();
     if (stateMachine.maxTs > now) return stateMachine.maxTs;
     return now;
   }

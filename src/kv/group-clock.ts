@@ -1,8 +1,8 @@
 /**
- * The timestamps of one group, as its leader may issue them. All groups of a node share one `Hlc`; what a group adds is a
- * bound: the ceiling that was committed through its log in the present term. A leader issues below it; the next one begins
- * at the largest ceiling of its log. So timestamps of a group rise across leaders, those included that were handed out and
- * never written, whatever the nodes' clocks say (the scheme of Spanner's and of TiKV's timestamp windows).
+ * The timestamps of one group, as its leader may issue them: those of the group's `Hlc` below a bound, the ceiling that was
+ * committed through its log in the present term. A leader issues below it; the next one begins at the largest ceiling of its
+ * log. So timestamps of a group rise across leaders, those included that were handed out and never written, whatever the
+ * nodes' clocks say (the scheme of Spanner's and of TiKV's timestamp windows).
  *
  * A ceiling is raised by an entry that is on its way anyhow; by an entry of its own when there is none and the clock is
  * still being asked; and not at all while nobody asks. Whoever then comes waits for one commit.
@@ -23,7 +23,7 @@ export interface ClockLimits {
   readonly stepMs: Millis;
   /** A busy group carries a new ceiling with an entry once it would rise by this much. */
   readonly renewMs: Millis;
-  /** A ceiling that leads the wall clock by more than so many windows is never proposed. */
+  /** What a range brings along in a move may lead this group's time by so many windows; more is refused. */
   readonly maxLeadWindows: number;
   /** How far other nodes' wall clocks may lead this one's, for timestamps that come with requests. */
   readonly maxForwardSkewMs: Millis;
@@ -91,6 +91,11 @@ export class GroupClock {
     return this.boundMs;
   }
 
+  /** The present time of the group; at least everything that was issued here or observed. */
+  now(): HlcTimestamp {
+    return this.hlc.peek();
+  }
+
   /** By how much the newest timestamp known here leads the wall clock; negative when it lies behind. */
   get leadMs(): Millis {
     return this.hlc.lastPhysicalMs - this.hlc.wallMs();
@@ -140,13 +145,13 @@ export class GroupClock {
   }
 
   /**
-   * Moves past a timestamp that another group issued and that came with a request. `maxLeadMs` is what it may lead the wall
-   * clock by: by default what some changes of leaders in a row add there, and what clocks may differ by.
+   * Moves past a timestamp that another group issued and that came with a request. `maxLeadMs` is what it may lead this
+   * group's time by: by default what some changes of leaders in a row add there, and what clocks may differ by.
    * @throws TimestampAheadError
    */
   observeForeign(ts: HlcTimestamp, maxLeadMs: Millis = this.foreignLeadMs): void {
     if (this.hlc.isTooFarAhead(ts, maxLeadMs)) {
-      throw new TimestampAheadError(`a timestamp leads the clock of this node by ${-this.hlc.ageMs(ts)} ms`);
+      throw new TimestampAheadError(`a timestamp leads the time of this group by ${-this.hlc.ageMs(ts)} ms`);
     }
     this.hlc.observe(ts);
   }
@@ -160,12 +165,13 @@ export class GroupClock {
     return this.limits.maxLeadWindows * this.limits.windowMs;
   }
 
-  /** The ceiling that would be proposed now; undefined when it would be too far ahead of the wall clock. */
-  private target(): Millis | undefined {
+  /**
+   * The ceiling that would be proposed now. There always is one: a group that has got ahead of the clocks goes on, a step at
+   * a time.
+   */
+  private target(): Millis {
     const { windowMs, stepMs } = this.limits;
-    const wallMs = this.hlc.wallMs();
-    const target = Math.max(wallMs + windowMs, this.hlc.lastPhysicalMs + 1 + stepMs);
-    return target - wallMs > this.maxLeadMs ? undefined : target;
+    return Math.max(this.hlc.wallMs() + windowMs, this.hlc.reachMs() + 1 + stepMs);
   }
 
   private isDue(target: Millis, rise: Millis): boolean {
@@ -177,7 +183,7 @@ export class GroupClock {
   carry(): Millis {
     if (this.isRenewing || this.leadership === 0) return 0;
     const target = this.target();
-    if (target === undefined || !this.isDue(target, this.limits.renewMs)) return 0;
+    if (!this.isDue(target, this.limits.renewMs)) return 0;
     this.isRenewing = true;
     return target;
   }
@@ -194,7 +200,7 @@ export class GroupClock {
     if (this.isRenewing || this.leadership === 0) return;
     if (this.boundMs - this.hlc.lastPhysicalMs > this.limits.windowMs / 2) return;
     const target = this.target();
-    if (target !== undefined && this.isDue(target, this.limits.windowMs / 2)) this.renew(target);
+    if (this.isDue(target, this.limits.windowMs / 2)) this.renew(target);
   }
 
   /** Somebody waits for room: raises the ceiling unless that is under way. `onRenewed` is called. */
@@ -203,7 +209,7 @@ export class GroupClock {
     this.renew(this.target());
   }
 
-  private renew(target: Millis | undefined): void {
+  private renew(target: Millis): void {
     this.isRenewing = true;
     const { leadership } = this;
     const done = (outcome: RenewalOutcome): void => {
@@ -212,8 +218,7 @@ export class GroupClock {
       if (outcome.kind === 'raised') this.raise();
       else this.fail(outcome.error);
     };
-    if (target !== undefined) this.options.propose(target, done);
-    else queueMicrotask(() => done({ kind: 'failed', error: expired(this.boundMs) }));
+    this.options.propose(target, done);
   }
 
   /** An entry with a ceiling was committed and applied in this term. */

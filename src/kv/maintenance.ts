@@ -7,7 +7,6 @@ import { hlcTimestamp } from '../platform/index.ts';
 import type { GroupStore } from '../store/index.ts';
 import { encodePurge } from './entry.ts';
 import type { GroupExecutor } from './executor.ts';
-import type { Hlc } from './hlc.ts';
 import { ownerOf } from './ownership.ts';
 import { Forgetting } from './txn/forgetting.ts';
 
@@ -36,16 +35,14 @@ export interface MaintainedGroup {
 /** Looks after one group. */
 class GroupMaintenance {
   private readonly group: MaintainedGroup;
-  private readonly hlc: Hlc;
   private readonly options: MaintenanceOptions;
   private readonly forgetting: Forgetting;
   private running: Promise<void> | undefined;
   /** Applied index at which the store was seen to hold no key with an expiry at all. */
   private noExpiryAt: LogIndex = -1;
 
-  constructor(group: MaintainedGroup, hlc: Hlc, options: MaintenanceOptions) {
+  constructor(group: MaintainedGroup, options: MaintenanceOptions) {
     this.group = group;
-    this.hlc = hlc;
     this.options = options;
     this.forgetting = new Forgetting(group.store, (build) => group.executor.proposeMaintenance(build));
   }
@@ -70,14 +67,14 @@ class GroupMaintenance {
   private async round(isStopped: () => boolean): Promise<void> {
     if (!this.group.executor.isServing) return;
     await this.purge(isStopped);
-    await this.forgetting.run(this.hlc.peek());
+    await this.forgetting.run(this.group.executor.clock.now());
   }
 
   private async purge(isStopped: () => boolean): Promise<void> {
     const { store, executor } = this.group;
     if (store.appliedIndex === this.noExpiryAt) return;
     for (;;) {
-      const expired = await store.expired(this.hlc.peek(), this.options.purgeBatchKeys);
+      const expired = await store.expired(executor.clock.now(), this.options.purgeBatchKeys);
       // What a move has fenced, or is bringing in, its next owner purges.
       const own = expired.filter(({ key }) => ownerOf(executor.spanTable, key, 'write') !== undefined);
       if (own.length === 0) break;
@@ -94,7 +91,6 @@ export class Maintenance {
   private readonly scheduler: Scheduler;
   private readonly periodMs: Millis;
   private readonly groups = new Set<GroupMaintenance>();
-  private readonly hlc: Hlc;
   private readonly settings: MaintenanceOptions;
   private readonly onError: (error: unknown) => void;
   private timer: Cancel | undefined;
@@ -104,13 +100,12 @@ export class Maintenance {
   /** @param onError hears of a round that failed; the next one is made all the same */
   constructor(
     groups: readonly MaintainedGroup[],
-    dependencies: { readonly hlc: Hlc; readonly scheduler: Scheduler },
+    scheduler: Scheduler,
     options: Partial<MaintenanceOptions> | undefined,
     onError: (error: unknown) => void,
   ) {
     this.settings = { ...DEFAULT_MAINTENANCE, ...options };
-    this.hlc = dependencies.hlc;
-    this.scheduler = dependencies.scheduler;
+    this.scheduler = scheduler;
     this.periodMs = this.settings.periodMs;
     this.onError = onError;
     for (const group of groups) this.add(group);
@@ -118,7 +113,7 @@ export class Maintenance {
 
   /** Looks after a group from the next round on. @returns ends that, and settles when no round of it is under way */
   add(group: MaintainedGroup): () => Promise<void> {
-    const maintenance = new GroupMaintenance(group, this.hlc, this.settings);
+    const maintenance = new GroupMaintenance(group, this.settings);
     this.groups.add(maintenance);
     return () => {
       this.groups.delete(maintenance);

@@ -13,6 +13,7 @@ const MAX_WAITERS = 10_000;
 
 export interface RangeWaitsOptions {
   readonly scheduler: Scheduler;
+  /** Monotonic. */
   readonly nowMs: () => Millis;
   /** How long a command waits, all in all. Then whoever sent it decides. */
   readonly maxWaitMs: Millis;

@@ -25,7 +25,7 @@ import type { ExecutorLimits, ExecutorStats } from './executor-options.ts';
 import type { LocalReplica } from './forward-path.ts';
 import type { ProxyLimits, ProxyStats } from './forward-types.ts';
 import type { ClockLimits } from './group-clock.ts';
-import type { Hlc } from './hlc.ts';
+import { Hlc, timestampOfMs } from './hlc.ts';
 import { Maintenance, type MaintenanceOptions } from './maintenance.ts';
 import { LeaderProxy } from './proxy.ts';
 import type { GroupStateMachine } from './state-machine.ts';
@@ -49,7 +49,6 @@ export interface KvServiceOptions {
   readonly clock: Clock;
   readonly scheduler: Scheduler;
   readonly random: Random;
-  readonly hlc: Hlc;
   readonly limits?: {
     readonly executor?: Partial<ExecutorLimits>;
     readonly proxy?: Partial<ProxyLimits>;
@@ -111,7 +110,6 @@ class LocalKvService implements NodeKvService {
   readonly nodeId: NodeId;
   private readonly options: KvServiceOptions;
   private readonly routes: RouteEngine;
-  private readonly hlc: Hlc;
   private readonly hosted = new Map<GroupId, Hosted>();
   private readonly proxy: LeaderProxy;
   private readonly maintenance: Maintenance;
@@ -121,11 +119,10 @@ class LocalKvService implements NodeKvService {
   routeLookups = 0;
 
   constructor(options: KvServiceOptions) {
-    const { network, clock, scheduler, random, hlc, routes } = options;
+    const { network, clock, scheduler, random, routes } = options;
     this.options = options;
     this.nodeId = network.self;
     this.routes = routes;
-    this.hlc = hlc;
     this.proxy = new LeaderProxy({
       network,
       clock,
@@ -138,18 +135,20 @@ class LocalKvService implements NodeKvService {
       },
     });
     const onError = options.onBackgroundError ?? (() => undefined);
-    this.maintenance = new Maintenance([], { hlc, scheduler }, options.maintenance, onError);
+    this.maintenance = new Maintenance([], scheduler, options.maintenance, onError);
   }
 
   addGroup({ raft, stateMachine, store }: KvGroup): GroupExecutor {
     assert(!this.hosted.has(raft.groupId), `group ${raft.groupId} is here already`);
-    const { scheduler, limits, onAccess, admission } = this.options;
+    const { clock, scheduler, limits, onAccess, admission } = this.options;
+    const hlc = new Hlc(clock);
+    stateMachine.listenToAdoptions((ts) => hlc.observe(ts));
     const executor = new GroupExecutor({
       nodeId: this.nodeId,
       raft,
       stateMachine,
       store,
-      hlc: this.hlc,
+      hlc,
       scheduler,
       limits: limits?.executor ?? {},
       clockLimits: limits?.clock ?? {},
@@ -255,7 +254,7 @@ class LocalKvService implements NodeKvService {
   }
 
   nowTs(): HlcTimestamp {
-    return this.hlc.peek();
+    return timestampOfMs(this.options.clock.nowMs());
   }
 
   stats(group: GroupId): ExecutorStats {

@@ -59,8 +59,6 @@ export interface GroupStateMachineOptions {
   readonly store: GroupStore;
   /** Membership that the group starts with; used only while nothing has been applied. */
   readonly initialConf: ConfState;
-  /** Hears on every replica of the timestamps that came with ranges and authorities: its clock must be past them. */
-  readonly onAdopted?: (ts: HlcTimestamp) => void;
 }
 
 /** The replicated state machine of one group on its store. */
@@ -77,7 +75,7 @@ export class GroupStateMachine implements StateMachine {
   /** Leaders issue timestamps below it; 0 before the first was committed. Never falls. */
   private ceiling: Millis = 0;
   private authorityNow: Authority = FIRST_AUTHORITY;
-  private readonly onAdopted: (ts: HlcTimestamp) => void;
+  private adoptionListener: ((ts: HlcTimestamp) => void) | undefined;
   private readonly spans: SpanState;
   /** Locks of transactions in force; changed by apply alone. */
   readonly locks = new LockTable();
@@ -93,7 +91,6 @@ export class GroupStateMachine implements StateMachine {
   constructor(options: GroupStateMachineOptions) {
     this.store = options.store;
     this.initialConf = options.initialConf;
-    this.onAdopted = options.onAdopted ?? (() => undefined);
     this.conf = options.initialConf;
     this.spans = new SpanState(options.store, this.locks);
     this.txnFloor = new TxnFloor(options.store);
@@ -271,7 +268,7 @@ export class GroupStateMachine implements StateMachine {
     if (ts <= this.largestTs) return;
     this.largestTs = ts;
     this.raiseCeiling(physicalMs(ts) + 1);
-    this.onAdopted(ts);
+    this.adoptionListener?.(ts);
   }
 
   private applyFence(reader: EntryReader, writer: StoreWriter): FenceReply {
@@ -417,6 +414,11 @@ export class GroupStateMachine implements StateMachine {
       if (this.spans.isCapturing) this.spans.capture(writer, index, 'delete', key, commitTs);
     }
     if (commitTs > this.largestTs) this.largestTs = commitTs;
+  }
+
+  /** The clock of this replica hears of timestamps that came with ranges and authorities: it must be past them. */
+  listenToAdoptions(listener: (ts: HlcTimestamp) => void): void {
+    this.adoptionListener = listener;
   }
 
   /** The one who wants to know about leadership; an event that came earlier is delivered at once. */

@@ -131,6 +131,6 @@ export interface KvService {
   ): void;
   /** Registers the leader-side handler of a service; once, at start. */
   onForward(service: string, handler: ForwardHandler): void;
-  /** Reads the timestamp that a new operation on a locally led group would get. */
+  /** The time of this node: its clock, as a timestamp. Groups that are led here may be ahead of it. */
   nowTs(): HlcTimestamp;
 }

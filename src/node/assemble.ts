@@ -22,7 +22,6 @@ import {
   ForwardingSpanClient,
   fateAt,
   Heartbeats,
-  Hlc,
   KvCatalogGroup,
   type KvServiceOptions,
   LoadRecorder,
@@ -270,7 +269,6 @@ export async function assembleNode(parts: NodeParts): Promise<AssembledNode> {
   });
   const routes = new RouteEngine(0);
   const recorder = new LoadRecorder({ routes, clock, seed: self });
-  const hlc = new Hlc(clock);
   const hostedGroups = (): GroupId[] => host.all().map(({ groupId: group }) => group);
   const lifeCycle = new LifeCycle(parts, () => host.all());
   const kv = createKvService({
@@ -281,7 +279,6 @@ export async function assembleNode(parts: NodeParts): Promise<AssembledNode> {
     clock,
     scheduler,
     random,
-    hlc,
     limits: parts.kv?.limits ?? {},
     maintenance: parts.kv?.maintenance ?? {},
     admission: lifeCycle.admissionOf,
@@ -305,7 +302,6 @@ export async function assembleNode(parts: NodeParts): Promise<AssembledNode> {
     scheduler,
     addressOf,
     electionTimeoutMs: engine.limits.electionTimeoutMs,
-    onAdopted: (ts) => hlc.observe(ts),
     openStore: (group, open) =>
       openGroupStore({
         ...shareOf(parts, Math.max(open, foundingGroups.length + stored.length), storeActivity),
@@ -428,11 +424,7 @@ export async function assembleNode(parts: NodeParts): Promise<AssembledNode> {
         return store === undefined ? undefined : fateAt(store, primary, txnId);
       },
       logEnd: (group) => logEndOf(host, logStore, group),
-      recover: (group, learners, floorMs, context) => {
-        // Every leader of a group here draws above it from now on.
-        hlc.observe(timestampOfMs(floorMs));
-        return host.recover(group, learners, context);
-      },
+      recover: (group, learners, floorMs, context) => host.recover(group, learners, timestampOfMs(floorMs), context),
       reviveCatalog: async () => {
         await catalogLeader.restore();
       },

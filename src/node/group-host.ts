@@ -44,8 +44,6 @@ export interface GroupHostOptions {
   readonly removeStore: (group: GroupId) => Promise<void>;
   readonly addressOf: (node: NodeId) => string | undefined;
   readonly electionTimeoutMs: Millis;
-  /** Hears of timestamps that came to a replica with ranges and authorities. */
-  readonly onAdopted: (ts: HlcTimestamp) => void;
 }
 
 const MEMBERLESS: ConfState = { voters: [], votersOutgoing: [], learners: [], learnersNext: [], autoLeave: false };
@@ -122,9 +120,10 @@ export class GroupHost {
   /**
    * Makes this replica, whose group has lost its majority, the only voter: see `recoveryWrite`.
    * @param learners others that are well
+   * @param floor everything that the group issues from now on is above it
    * @returns how many entries count as committed from now on though nobody knew that they were
    */
-  recover(group: GroupId, learners: readonly NodeId[], context: Buffer): Promise<number> {
+  recover(group: GroupId, learners: readonly NodeId[], floor: HlcTimestamp, context: Buffer): Promise<number> {
     let uncertain = 0;
     return this.inTurn(group, async () => {
       const { engine, kv, logStore, self } = this.options;
@@ -142,6 +141,7 @@ export class GroupHost {
       const recovery = { groupId: group, survivor: self, learners, context };
       await logStore.write([recoveryWrite(log, applied.index, applied.conf, recovery)]);
       await this.openNow(group, undefined);
+      this.groups.get(group)!.executor.clock.observe(floor);
     }).then(() => uncertain);
   }
 
@@ -167,7 +167,7 @@ export class GroupHost {
   private async openNow(group: GroupId, founding: Founding | undefined): Promise<boolean> {
     const { engine, kv, openStore } = this.options;
     const store = await openStore(group, this.groups.size + 1);
-    const stateMachine = new GroupStateMachine({ store, initialConf: MEMBERLESS, onAdopted: this.options.onAdopted });
+    const stateMachine = new GroupStateMachine({ store, initialConf: MEMBERLESS });
     const isNew = founding !== undefined && this.isUntouched(group, stateMachine);
     try {
       if (isNew) await this.found(founding, store, stateMachine);

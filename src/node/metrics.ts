@@ -56,8 +56,7 @@ export function metricSources(node: AssembledNode, around: ProcessCounters): Met
     overhangLimitBytes: admission.overhangLimitBytes,
     storeLevels: node.storeActivity.levelUse(),
     storeMemoryBytes: node.storeActivity.memoryBytes(),
-    // All groups of a node share one clock.
-    clockLeadMs: groups[0]?.executor.clock.leadMs ?? 0,
+    clockLeadMs: Math.max(0, ...groups.map(({ executor }) => executor.clock.leadMs)),
     routes: { version: current.version, count: current.size, lookups: node.kv.routeLookups },
     watch: node.watch.status,
     jobs: jobsOf(node.catalogLeader.state),

@@ -42,6 +42,35 @@ describe('the hybrid logical clock', () => {
     );
   });
 
+  it('stands still while it leads by a little, and goes on at nine tenths of the speed while it leads by much', () => {
+    const clock = new ManualClock();
+    const hlc = new Hlc(clock);
+    const startMs = clock.wallMs;
+    hlc.observe(timestampOfMs(startMs + 3_500));
+    clock.advance(3_000);
+    assert.equal(hlc.timeMs(), startMs + 3_000, 'what is issued counts on from the timestamp that leads');
+    hlc.observe(timestampOfMs(startMs + 100_000));
+    assert.equal(physicalMs(hlc.next()), startMs + 100_000);
+    clock.advance(10_000);
+    assert.equal(physicalMs(hlc.next()), startMs + 109_000);
+    clock.advance(1_000_000);
+    assert.equal(physicalMs(hlc.next()), clock.wallMs, 'the wall clock has caught up');
+  });
+
+  it('goes on when the wall clock is set back by far, and follows it again once it is put right', () => {
+    const clock = new ManualClock();
+    const hlc = new Hlc(clock);
+    const first = hlc.next();
+    clock.wallMs -= 3_600_000;
+    clock.advance(1_000);
+    const later = hlc.next();
+    assert.ok(physicalMs(later) - physicalMs(first) <= 1_000);
+    clock.advance(100_000);
+    assert.ok(physicalMs(hlc.next()) - physicalMs(later) >= 89_000);
+    clock.wallMs += 3_600_000;
+    assert.equal(physicalMs(hlc.next()), clock.wallMs);
+  });
+
   it('borrows the next millisecond when the counter overflows', () => {
     const clock = new ManualClock();
     const hlc = new Hlc(clock);

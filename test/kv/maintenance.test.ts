@@ -14,10 +14,8 @@ class MaintainedBed extends Bed {
     const memory = new MemoryStore();
     super({}, memory);
     this.memory = memory;
-    const { executor, store, hlc, scheduler } = this;
-    this.maintenance = new Maintenance([{ executor, store }], { hlc, scheduler }, options, (error) =>
-      this.errors.push(error),
-    );
+    const { executor, store, scheduler } = this;
+    this.maintenance = new Maintenance([{ executor, store }], scheduler, options, (error) => this.errors.push(error));
     this.maintenance.start();
   }
 

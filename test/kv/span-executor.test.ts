@@ -548,7 +548,7 @@ describe('the periodic work', () => {
     const bed = new SpanBed();
     const maintenance = new Maintenance(
       [{ executor: bed.executor, store: bed.store }],
-      { hlc: bed.hlc, scheduler: bed.scheduler },
+      bed.scheduler,
       { purgeBatchKeys: 2 },
       (error) => assert.fail(String(error)),
     );

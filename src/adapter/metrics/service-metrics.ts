@@ -205,7 +205,7 @@ const TIME: readonly MetricDeclaration[] = [
   single(
     'gauge',
     'kvorum_clock_lead_seconds',
-    'How far the newest timestamp leads the wall clock; negative when behind',
+    'How far the newest timestamp of a group that is led here leads the wall clock, at most; 0 when none does',
     ({ clockLeadMs }) => clockLeadMs / 1000,
   ),
   single('counter', 'kvorum_oracle_requests_total', 'Requests to the oracle', ({ oracle }) => oracle.requests),

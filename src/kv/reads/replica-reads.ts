@@ -86,7 +86,7 @@ export function createReplicaReads(options: ReplicaReadsOptions): ReplicaReads {
   const partsOf = (group: HostedReplica) => {
     let made = parts.get(group.executor);
     if (made === undefined) {
-      made = { closer: new GroupCloser(closable(group, kv), clock, lagMs), replica: readable(group) };
+      made = { closer: new GroupCloser(closable(group), clock, lagMs), replica: readable(group) };
       parts.set(group.executor, made);
     }
     return made;
@@ -153,7 +153,7 @@ export function createReplicaReads(options: ReplicaReadsOptions): ReplicaReads {
   };
 }
 
-const closable = ({ groupId, raft, stateMachine, executor }: HostedReplica, kv: KvService): ClosableGroup => ({
+const closable = ({ groupId, raft, stateMachine, executor }: HostedReplica): ClosableGroup => ({
   group: groupId,
   isServing: () => executor.isServing,
   holdsLease: () => raft.holdsLease(),
@@ -168,7 +168,7 @@ const closable = ({ groupId, raft, stateMachine, executor }: HostedReplica, kv: 
   },
   oldestAssigned: (): HlcTimestamp | undefined => executor.oldestAssigned(),
   observe: (ts) => executor.clock.observe(ts),
-  now: () => kv.nowTs(),
+  now: () => executor.clock.now(),
 });
 
 const readable = ({ raft, stateMachine, store }: HostedReplica): ReadableReplica => ({

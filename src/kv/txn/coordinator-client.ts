@@ -83,8 +83,8 @@ export function createTxnClient({ kv, local, clock, timeoutMs = TXN_TIMEOUT_MS }
       ask(group, (txns) => txns.commit(request), { kind: 'commit', request }, outcome<CommitReply>),
     abort: (group, request) => ask(group, (txns) => txns.abort(request), { kind: 'abort', request }, outcome<Fate>),
     status: (group, txn) => ask(group, (txns) => txns.status(txn), { kind: 'status', txn }, outcome<StatusReply>),
-    push: (group, txn, deadlineTs) =>
-      ask(group, (txns) => txns.push(txn, deadlineTs), { kind: 'push', txn, deadlineTs }, outcome<PushReply>),
+    push: (group, txn, lockTtlMs) =>
+      ask(group, (txns) => txns.push(txn, lockTtlMs), { kind: 'push', txn, lockTtlMs }, outcome<PushReply>),
     resolve: (group, verdicts) =>
       ask(group, (txns) => txns.resolve(verdicts), { kind: 'resolve', verdicts }, decodeCount),
   };
@@ -125,7 +125,7 @@ async function run(txns: TxnGroup, question: TxnQuestion): Promise<Buffer> {
     case 'status':
       return encodeOutcome(await txns.status(question.txn));
     case 'push':
-      return encodeOutcome(await txns.push(question.txn, question.deadlineTs));
+      return encodeOutcome(await txns.push(question.txn, question.lockTtlMs));
     case 'resolve':
       return encodeCount(await txns.resolve(question.verdicts));
     default:

@@ -4,7 +4,6 @@ import {
   type ErrorDisposition,
   type GroupId,
   type HlcTimestamp,
-  hlcTimestamp,
   KvorumError,
   type Millis,
   type Random,
@@ -116,7 +115,3 @@ export class LostLockError extends KvorumError {
   readonly code = 'LOST_LOCK';
   readonly disposition: ErrorDisposition = 'final';
 }
-
-/** A timestamp so many milliseconds later. */
-export const laterBy = (ts: HlcTimestamp, ms: Millis): HlcTimestamp =>
-  hlcTimestamp(ts + (BigInt(Math.ceil(ms)) << 16n));

@@ -1,6 +1,7 @@
 /**
  * Bytes of the service `txn`. A question that becomes a log entry travels as that entry, without a timestamp; the others are
- * written out here. Big-endian, lengths first.
+ * written out here. Where an entry has the deadline of its locks a question has how long they shall live, in milliseconds.
+ * Big-endian, lengths first.
  *
  *   question := codec u8, kind u8, group u32, body
  *   body     := entry | lock range: readTs u64, entry | read: count u32, key*, isAt u8, [readTs u64]
@@ -9,7 +10,14 @@
  *   row      := value, expireTs u64, commitTs u64
  */
 import { ByteReader, ByteWriter } from '../../distribution/index.ts';
-import { assertNever, type GroupId, groupId, type HlcTimestamp, hlcTimestamp } from '../../platform/index.ts';
+import {
+  assertNever,
+  type GroupId,
+  groupId,
+  type HlcTimestamp,
+  hlcTimestamp,
+  type Millis,
+} from '../../platform/index.ts';
 import { EntryReader } from '../entry.ts';
 import type { LiveValue, ScanPage, ScanRequest } from '../types.ts';
 import {
@@ -83,11 +91,26 @@ export type TxnQuestion =
   | { readonly kind: 'commit'; readonly request: CommitRequest }
   | { readonly kind: 'abort'; readonly request: FinishRequest }
   | { readonly kind: 'status'; readonly txn: TxnIdentity }
-  | { readonly kind: 'push'; readonly txn: TxnIdentity; readonly deadlineTs: HlcTimestamp }
+  | { readonly kind: 'push'; readonly txn: TxnIdentity; readonly lockTtlMs: Millis }
   | { readonly kind: 'resolve'; readonly verdicts: readonly Verdict[] };
 
 /** What a question about a transaction is answered with. */
 export type TxnOutcome = PrepareReply | CommitReply | StatusReply | PushReply | Fate;
+
+/** A question says how long locks shall live; when that ends is the group's to say, in the entry. The place is the same. */
+const durationTs = (lockTtlMs: Millis): HlcTimestamp => hlcTimestamp(BigInt(Math.ceil(lockTtlMs)));
+const durationOf = (ts: HlcTimestamp): Millis => Number(ts);
+
+const openTimes = ({ lockTtlMs }: { readonly lockTtlMs: Millis }) => ({
+  ts: OPEN,
+  oldestStartTs: OPEN,
+  deadlineTs: durationTs(lockTtlMs),
+});
+
+const closedTimes = <Entry extends { readonly deadlineTs: HlcTimestamp }>({ deadlineTs, ...request }: Entry) => ({
+  ...request,
+  lockTtlMs: durationOf(deadlineTs),
+});
 
 /** Encodes a question to a group. */
 export function encodeQuestion(group: GroupId, question: TxnQuestion): Buffer {
@@ -110,11 +133,11 @@ export function encodeQuestion(group: GroupId, question: TxnQuestion): Buffer {
     }
     case 'prepare':
     case 'commitOnePhase':
-      writer.bytes(encodePrepare({ ...question.request, ranges: [], ts: OPEN, oldestStartTs: OPEN }, false));
+      writer.bytes(encodePrepare({ ...question.request, ...openTimes(question.request), ranges: [] }, false));
       break;
     case 'lockRange': {
       const { start, end, readTs, ...request } = question.request;
-      const rest = { participants: [], keys: [], ts: OPEN, oldestStartTs: OPEN };
+      const rest = { participants: [], keys: [], ...openTimes(request) };
       writer.u64(readTs).bytes(encodePrepare({ ...request, ...rest, ranges: [{ start, end }] }, false));
       break;
     }
@@ -128,7 +151,7 @@ export function encodeQuestion(group: GroupId, question: TxnQuestion): Buffer {
       writer.bytes(question.txn.txnId).bytes(question.txn.primary).u64(question.txn.startTs);
       break;
     case 'push':
-      writer.bytes(encodePush({ ...question.txn, deadlineTs: question.deadlineTs, ts: OPEN }));
+      writer.bytes(encodePush({ ...question.txn, deadlineTs: durationTs(question.lockTtlMs), ts: OPEN }));
       break;
     case 'resolve':
       writer.bytes(encodeResolve({ verdicts: question.verdicts, ts: OPEN }));
@@ -165,10 +188,10 @@ function readQuestion(reader: ByteReader, kind: (typeof QUESTIONS)[number]): Txn
     }
     case 'prepare':
     case 'commitOnePhase':
-      return { kind, request: readPrepare(entry()) };
+      return { kind, request: closedTimes(readPrepare(entry())) };
     case 'lockRange': {
       const readTs = reader.timestamp();
-      const { ranges, ...request } = readPrepare(entry());
+      const { ranges, ...request } = closedTimes(readPrepare(entry()));
       return { kind, request: { ...request, ...ranges[0]!, readTs } };
     }
     case 'commit':
@@ -179,7 +202,7 @@ function readQuestion(reader: ByteReader, kind: (typeof QUESTIONS)[number]): Txn
       return { kind, txn: { txnId: reader.bytes(), primary: reader.bytes(), startTs: reader.timestamp() } };
     case 'push': {
       const { deadlineTs, ...txn } = readPush(entry());
-      return { kind, txn, deadlineTs };
+      return { kind, txn, lockTtlMs: durationOf(deadlineTs) };
     }
     case 'resolve':
       return { kind, verdicts: readResolve(entry()).verdicts };

@@ -15,7 +15,6 @@ import {
   type CoordinatorParts,
   DEFAULT_TRANSACTION_LIMITS,
   type GrantedTimestamp,
-  laterBy,
   type TransactionLimits,
   TransactionUnknownError,
 } from './coordinator-types.ts';
@@ -31,8 +30,6 @@ export interface CommitPlan {
   readonly txn: TxnIdentity;
   /** A timestamp that was granted to this attempt; `txn.startTs` may be that of an earlier one. */
   readonly granted: GrantedTimestamp;
-  /** When it was asked for, monotonic. */
-  readonly grantedMs: Millis;
   /** Each key once, at least the primary. */
   readonly intents: readonly KeyIntent[];
   readonly ranges: readonly ReadRange[];
@@ -178,7 +175,7 @@ export class Coordinator {
     const { client, kv } = this.parts;
     const { primary } = plan.txn;
     try {
-      const push = () => client.push(kv.groupOf(primary), plan.txn, this.deadlineTs(plan));
+      const push = () => client.push(kv.groupOf(primary), plan.txn, this.limits.lockTtlMs);
       return (await persist(this.parts, plan.deadlineMs, push)).kind === 'pushed';
     } catch (error) {
       if (error instanceof NotOwnerError) return false;
@@ -219,13 +216,9 @@ export class Coordinator {
     });
   }
 
-  private deadlineTs({ granted, grantedMs }: CommitPlan): HlcTimestamp {
-    return laterBy(granted.ts, this.parts.clock.monotonicMs() - grantedMs + this.limits.lockTtlMs);
-  }
-
   private requestFor(plan: CommitPlan, part: Part, participants: readonly GroupId[]): PrepareRequest {
-    const deadlineTs = this.deadlineTs(plan);
-    return { ...plan.txn, participants, authorityEpoch: plan.granted.epoch, deadlineTs, keys: part.intents };
+    const { lockTtlMs } = this.limits;
+    return { ...plan.txn, participants, authorityEpoch: plan.granted.epoch, lockTtlMs, keys: part.intents };
   }
 
   /** One entry. A lost answer is asked for again: the record has it, also after the keys have moved. */
@@ -310,7 +303,7 @@ export class Coordinator {
     }
     for (const { start, end, readTs } of part.ranges) {
       const range = { ...plan.txn, start, end, readTs, authorityEpoch: plan.granted.epoch };
-      asks.push(() => client.lockRange(part.group, { ...range, deadlineTs: this.deadlineTs(plan) }));
+      asks.push(() => client.lockRange(part.group, { ...range, lockTtlMs: this.limits.lockTtlMs }));
     }
     try {
       for (const ask of asks) {
@@ -395,7 +388,7 @@ export class Coordinator {
     const beat = (): void => {
       cancel = scheduler.after(periodMs, beat);
       // One that fails is followed by others; what the transaction has become is found out by its commit.
-      client.push(kv.groupOf(plan.txn.primary), plan.txn, this.deadlineTs(plan)).catch(() => undefined);
+      client.push(kv.groupOf(plan.txn.primary), plan.txn, this.limits.lockTtlMs).catch(() => undefined);
     };
     let cancel = scheduler.after(periodMs, beat);
     try {

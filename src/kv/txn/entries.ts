@@ -39,7 +39,9 @@ interface Stamped {
 }
 
 /** A PREPARE or ONE_PHASE: what was asked for, and what the leader added. */
-export interface PrepareEntry extends PrepareRequest, Stamped {
+export interface PrepareEntry extends Omit<PrepareRequest, 'lockTtlMs'>, Stamped {
+  /** When others may end the transaction, unless it is pushed on. */
+  readonly deadlineTs: HlcTimestamp;
   readonly ranges: readonly RangeIntent[];
   /** Transactions that began at or before this are refused: their records may be forgotten. */
   readonly oldestStartTs: HlcTimestamp;

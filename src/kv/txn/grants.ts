@@ -9,7 +9,7 @@ import type { GrantedTimestamp, TimestampSource } from './coordinator-types.ts';
 const MAX_AGE_MS: Millis = 250;
 
 /** A timestamp, and when it was asked for, monotonic. */
-export interface DatedGrant {
+interface DatedGrant {
   readonly granted: GrantedTimestamp;
   readonly askedMs: Millis;
 }
@@ -34,9 +34,9 @@ export class Grants implements TimestampSource {
   }
 
   /** One that was granted a moment ago, whoever asked for it; undefined when there is none. */
-  recent(): DatedGrant | undefined {
+  recent(): GrantedTimestamp | undefined {
     const { newest } = this;
     if (newest === undefined || this.clock.monotonicMs() - newest.askedMs > MAX_AGE_MS) return undefined;
-    return newest;
+    return newest.granted;
   }
 }

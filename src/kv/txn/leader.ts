@@ -6,14 +6,14 @@ import { type HlcTimestamp, hlcTimestamp, type Millis, type Scheduler } from '..
 import { BusyError, LockedError, RangeBusyError } from '../errors.ts';
 import type { GroupClock } from '../group-clock.ts';
 import type { GroupReads, GroupReadsOptions } from '../group-reads.ts';
-import { timestampOfMs } from '../hlc.ts';
+import { laterBy, timestampOfMs } from '../hlc.ts';
 import { ownerOf } from '../ownership.ts';
 import type { EntryResult } from '../state-machine.ts';
 import { type LiveValue, type Operation, physicalMs, type ScanPage, type ScanRequest } from '../types.ts';
 import { encodeAbort, encodeCommit, encodePrepare, encodePush, encodeResolve } from './entries.ts';
 import { TxnGatherer } from './gatherer.ts';
 import { decodeFate, fateName, type Lock } from './lock-rows.ts';
-import { type LockWaits, MAX_LOCK_WAIT_MS } from './lock-waits.ts';
+import type { LockWaits } from './lock-waits.ts';
 import { factsOf, type TxnAnswer } from './txn-state.ts';
 import type {
   CommitReply,
@@ -64,6 +64,13 @@ const before = (ts: HlcTimestamp, ageMs: Millis): HlcTimestamp => {
   const ms = physicalMs(ts) - ageMs;
   return ms <= 0 ? hlcTimestamp(0n) : timestampOfMs(ms);
 };
+
+/** Longest life of a lock that nobody pushes on, whatever is asked for. */
+const MAX_LOCK_TTL_MS: Millis = 60_000;
+
+/** When a lock ends that an entry of this group asks for at `ts`: by the time that will tell, whatever other clocks say. */
+const deadlineOf = (ts: HlcTimestamp, lockTtlMs: Millis): HlcTimestamp =>
+  laterBy(ts, Math.min(lockTtlMs, MAX_LOCK_TTL_MS));
 
 /** Age decides who waits for whom, so nobody waits in a circle. */
 const isOlder = (a: TxnIdentity, b: TxnIdentity): boolean =>
@@ -164,8 +171,9 @@ export class LeaderTxns implements TxnGroup {
   }
 
   private async settle(find: () => Lock | undefined): Promise<void> {
-    const untilMs = physicalMs(this.options.now()) + MAX_LOCK_WAIT_MS;
-    for (let lock = find(); lock !== undefined; lock = find()) await this.options.waits.until(lock, untilMs);
+    const { waits } = this.options;
+    const untilMs = waits.deadlineMs();
+    for (let lock = find(); lock !== undefined; lock = find()) await waits.until(lock, untilMs);
   }
 
   // ---- PREPARE
@@ -184,8 +192,8 @@ export class LeaderTxns implements TxnGroup {
     isOnePhase: boolean,
   ): Promise<PrepareReply> {
     const { txns } = this.options.stateMachine;
-    const { clock, waits, now } = this.options;
-    const untilMs = physicalMs(now()) + MAX_LOCK_WAIT_MS;
+    const { clock, waits } = this.options;
+    const untilMs = waits.deadlineMs();
     for (let draws = 1; ; ) {
       this.letIn(request.keys);
       this.admit(
@@ -224,7 +232,10 @@ export class LeaderTxns implements TxnGroup {
       keys: ranges.length > 0 ? undefined : [request.primary, ...request.keys.map(({ key }) => key)],
       bytes,
       isUrgent: false,
-      build: (ts) => encodePrepare({ ...request, ranges, ts, oldestStartTs: before(ts, MAX_TXN_AGE_MS) }, isOnePhase),
+      build: (ts) => {
+        const times = { ts, oldestStartTs: before(ts, MAX_TXN_AGE_MS), deadlineTs: deadlineOf(ts, request.lockTtlMs) };
+        return encodePrepare({ ...request, ...times, ranges }, isOnePhase);
+      },
     });
     this.preparing.add(proposal);
     try {
@@ -235,8 +246,8 @@ export class LeaderTxns implements TxnGroup {
   }
 
   async lockRange(request: LockRangeRequest): Promise<PrepareReply> {
-    const { txnId, primary, startTs, authorityEpoch, deadlineTs, start, end, readTs } = request;
-    const prepare = { txnId, primary, startTs, authorityEpoch, deadlineTs, participants: [], keys: [] };
+    const { txnId, primary, startTs, authorityEpoch, lockTtlMs, start, end, readTs } = request;
+    const prepare = { txnId, primary, startTs, authorityEpoch, lockTtlMs, participants: [], keys: [] };
     const reply = await this.lock(prepare, [{ start, end }], false);
     if (reply.kind !== 'prepared') return reply;
     const changed = await this.changedSince(start, end, readTs);
@@ -345,9 +356,10 @@ export class LeaderTxns implements TxnGroup {
     return this.abort({ txnId, primary, startTs, isPrimary: true, participants, writes: [], reads: [], ranges: [] });
   }
 
-  async push({ txnId, primary, startTs }: TxnIdentity, deadlineTs: HlcTimestamp): Promise<PushReply> {
+  async push({ txnId, primary, startTs }: TxnIdentity, lockTtlMs: Millis): Promise<PushReply> {
     this.admit([primary], NO_RANGES);
-    const build = (ts: HlcTimestamp): Buffer => encodePush({ txnId, primary, startTs, deadlineTs, ts });
+    const build = (ts: HlcTimestamp): Buffer =>
+      encodePush({ txnId, primary, startTs, deadlineTs: deadlineOf(ts, lockTtlMs), ts });
     return this.replied(await this.urgent([primary], build)) as PushReply;
   }
 

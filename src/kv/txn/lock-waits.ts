@@ -21,6 +21,7 @@ const MAX_WAITERS = 100_000;
 export interface LockWaitsOptions {
   readonly locks: LockTable;
   readonly scheduler: Scheduler;
+  /** Monotonic: the group's own time may stand still while it leads the clocks. */
   readonly nowMs: () => Millis;
   /** Evaluates a command again. */
   readonly again: (operation: Operation<unknown>, tries: number) => void;
@@ -56,6 +57,11 @@ export class LockWaits {
   /** How many wait. */
   get size(): number {
     return this.count;
+  }
+
+  /** Until when somebody who begins to wait now may wait, all in all. */
+  deadlineMs(): Millis {
+    return this.options.nowMs() + MAX_LOCK_WAIT_MS;
   }
 
   /** A command waits for a lock that it met; it is evaluated again, or completed with `LockedError`. */

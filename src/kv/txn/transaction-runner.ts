@@ -62,7 +62,6 @@ type Evaluated<Reply> =
 interface Work {
   readonly deadlineMs: Millis;
   granted: Promise<GrantedTimestamp> | undefined;
-  grantedMs: Millis;
   ageTs: HlcTimestamp | undefined;
 }
 
@@ -87,7 +86,7 @@ export class TransactionRunner implements TransactionStarter {
    */
   async run<Reply>(request: RunRequest, body: (view: KeyView) => Reply): Promise<RunResult<Reply>> {
     const { deadlineMs } = request;
-    const work: Work = { deadlineMs, granted: undefined, grantedMs: 0, ageTs: undefined };
+    const work: Work = { deadlineMs, granted: undefined, ageTs: undefined };
     let lost = 0;
     for (let tries = 0; ; tries++) {
       const outcome = await this.attempt(request, body, work);
@@ -221,13 +220,10 @@ export class TransactionRunner implements TransactionStarter {
   private grant(work: Work, mayBeRecent: boolean): Promise<GrantedTimestamp> {
     if (work.granted === undefined) {
       const recent = mayBeRecent ? this.grants.recent() : undefined;
-      if (recent !== undefined) {
-        work.grantedMs = recent.askedMs;
-        work.granted = Promise.resolve(recent.granted);
-        return work.granted;
-      }
-      work.grantedMs = this.parts.clock.monotonicMs();
-      work.granted = persist(this.parts, work.deadlineMs, () => this.parts.timestamps.timestamp());
+      work.granted =
+        recent === undefined
+          ? persist(this.parts, work.deadlineMs, () => this.parts.timestamps.timestamp())
+          : Promise.resolve(recent);
     }
     return work.granted;
   }
@@ -239,7 +235,6 @@ export class TransactionRunner implements TransactionStarter {
     return {
       txn: { txnId: txnId ?? this.parts.random.bytes(TXN_ID_BYTES), primary, startTs: work.ageTs },
       granted,
-      grantedMs: work.grantedMs,
       intents,
       ranges: [],
       deadlineMs: work.deadlineMs,

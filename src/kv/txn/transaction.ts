@@ -210,7 +210,6 @@ export class Transaction implements KvTransaction {
     const plan: CommitPlan = {
       txn: this.identity(primaryOf(intents, this.ranges)),
       granted: this.start.granted,
-      grantedMs: this.start.grantedMs,
       intents,
       ranges: this.ranges,
       deadlineMs,

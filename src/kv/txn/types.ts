@@ -6,7 +6,7 @@
  * answers below a question fails with `NotLeaderError`, `NotOwnerError` (nothing happened: ask the group that has the key
  * now), `RangeBusyError`, `BusyError` (nothing happened: wait), `OutcomeUnknownError` (ask again).
  */
-import type { GroupId, HlcTimestamp } from '../../platform/index.ts';
+import type { GroupId, HlcTimestamp, Millis } from '../../platform/index.ts';
 import type { LiveValue, ScanPage, ScanRequest } from '../types.ts';
 
 /** Service name under which group leaders answer. */
@@ -52,8 +52,8 @@ export interface PrepareRequest extends TxnIdentity {
   readonly participants: readonly GroupId[];
   /** Authority epoch that the transaction's timestamps are drawn under. */
   readonly authorityEpoch: number;
-  /** When others may end the transaction, unless it is pushed on. */
-  readonly deadlineTs: HlcTimestamp;
+  /** So long after the entry, by the group's own time, others may end the transaction, unless it is pushed on. */
+  readonly lockTtlMs: Millis;
   /** Each key once. */
   readonly keys: readonly KeyIntent[];
 }
@@ -61,7 +61,7 @@ export interface PrepareRequest extends TxnIdentity {
 /** Locks a range and then looks whether it still is as it was read at `readTs`. */
 export interface LockRangeRequest extends TxnIdentity, RangeIntent {
   readonly authorityEpoch: number;
-  readonly deadlineTs: HlcTimestamp;
+  readonly lockTtlMs: Millis;
   readonly readTs: HlcTimestamp;
 }
 
@@ -174,8 +174,8 @@ export interface TxnGroup {
   abort(request: FinishRequest): Promise<Fate>;
   /** The transaction's fate at its primary. Decides it when the lock has expired or was never there. */
   status(txn: TxnIdentity): Promise<StatusReply>;
-  /** The coordinator lives: the primary lock gets a later deadline. */
-  push(txn: TxnIdentity, deadlineTs: HlcTimestamp): Promise<PushReply>;
+  /** The coordinator lives: the primary lock lives for so long from now. */
+  push(txn: TxnIdentity, lockTtlMs: Millis): Promise<PushReply>;
   /** Ends locks by fates that were asked for. Locks that are gone, or another's, are left alone. @returns how many ended */
   resolve(verdicts: readonly Verdict[]): Promise<number>;
   /** Locks of this group whose deadline has passed, at most `limit`, for the resolver. */

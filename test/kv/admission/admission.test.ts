@@ -179,7 +179,7 @@ describe('the leader of a group under pressure', () => {
     bed.raft.apply(txnEntry.prepare(bed.hlc.peek() + 5n, who, [put('x', '1')]));
     bed.admission.update({ level: 'stop', reason: 'the disk is full' });
     const request = { ...txn('late', bed.hlc.peek(), 'y'), participants: [], authorityEpoch: 0 };
-    await assert.rejects(bed.gated.txns.prepare({ ...request, deadlineTs: who.startTs, keys: [put('y', '1')] }), {
+    await assert.rejects(bed.gated.txns.prepare({ ...request, lockTtlMs: 1000, keys: [put('y', '1')] }), {
       code: 'SHARD_WRITE_BACKPRESSURE',
     });
     const aborted = bed.gated.txns.abort({

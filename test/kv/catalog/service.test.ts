@@ -12,7 +12,6 @@ import {
   type FoundingConfiguration,
   GroupStateMachine,
   Heartbeats,
-  Hlc,
   KvCatalogGroup,
   NotOwnerError,
   OutcomeUnknownError,
@@ -51,7 +50,6 @@ function pair() {
       clock,
       scheduler,
       random: new SeededRandom(id),
-      hlc: new Hlc(clock),
     });
     kv.addGroup({ raft, stateMachine, store });
     const group = new KvCatalogGroup({ kv, groupId: GROUP, leader: () => raft.leader(), scheduler });

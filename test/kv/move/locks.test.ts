@@ -118,9 +118,8 @@ class World {
           return;
         }
         const [bed, keys] = next;
-        const deadlineTs = bed.hlc.peek() + (BigInt(PATIENCE_MS) << 16n);
         const intents = keys.map((key) => put(key, txn.value, bed.store.latest(bytes(key))?.commitTs));
-        const asked = { ...request(txn.identity, intents, deadlineTs), participants: [SRC, DST] };
+        const asked = { ...request(txn.identity, intents, PATIENCE_MS), participants: [SRC, DST] };
         const reply = await this.ask(bed, () => bed.executor.txns.prepare(asked));
         if (reply === undefined) return;
         assert.equal(reply.kind, 'prepared');

@@ -42,11 +42,11 @@ export const read = (key: string, expected?: bigint): KeyIntent => ({
 });
 export const range = (start: string, end: string): RangeIntent => ({ start: bytes(start), end: bytes(end) });
 
-export const request = (who: TxnIdentity, keys: readonly KeyIntent[], deadlineTs = 1n << 62n): PrepareRequest => ({
+export const request = (who: TxnIdentity, keys: readonly KeyIntent[], lockTtlMs = 60_000): PrepareRequest => ({
   ...who,
   participants: [],
   authorityEpoch: 0,
-  deadlineTs: ts(deadlineTs),
+  lockTtlMs,
   keys,
 });
 
@@ -64,6 +64,8 @@ export const finish = (
   ...rest,
 });
 
+const OPEN_ENDED = { ranges: [], oldestStartTs: ts(0), deadlineTs: ts(1n << 62n) };
+
 /** Entries by their own timestamps. */
 export const entry = {
   prepare: (
@@ -73,11 +75,11 @@ export const entry = {
     ranges: readonly RangeIntent[] = [],
     epoch = 0,
   ): Buffer =>
-    encodePrepare({ ...request(who, keys), authorityEpoch: epoch, ts: ts(at), ranges, oldestStartTs: ts(0) }, false),
+    encodePrepare({ ...OPEN_ENDED, ...request(who, keys), authorityEpoch: epoch, ts: ts(at), ranges }, false),
   tooOld: (at: bigint, who: TxnIdentity, keys: readonly KeyIntent[]): Buffer =>
-    encodePrepare({ ...request(who, keys), ts: ts(at), ranges: [], oldestStartTs: who.startTs }, false),
+    encodePrepare({ ...OPEN_ENDED, ...request(who, keys), ts: ts(at), oldestStartTs: who.startTs }, false),
   onePhase: (at: bigint, who: TxnIdentity, keys: readonly KeyIntent[]): Buffer =>
-    encodePrepare({ ...request(who, keys), ts: ts(at), ranges: [], oldestStartTs: ts(0) }, true),
+    encodePrepare({ ...OPEN_ENDED, ...request(who, keys), ts: ts(at) }, true),
   commit: (at: bigint, commitTs: bigint, ended: FinishRequest): Buffer =>
     encodeCommit({ ...ended, ts: ts(at), commitTs: ts(commitTs) }),
   abort: (at: bigint, ended: FinishRequest): Buffer => encodeAbort({ ...ended, ts: ts(at) }),

@@ -31,7 +31,7 @@ const PREPARE = {
   ...TXN,
   participants: [groupId(2)],
   authorityEpoch: 4,
-  deadlineTs: ts(99),
+  lockTtlMs: 10_000,
   keys: [
     { key: bytes('p'), kind: 'put' as const, value: bytes('v'), expireTs: ts(8), expected: ts(0) },
     { key: bytes('q'), kind: 'delete' as const, value: bytes(''), expireTs: ts(0), expected: undefined },
@@ -58,11 +58,11 @@ const QUESTIONS: readonly TxnQuestion[] = [
   },
   { kind: 'prepare', request: PREPARE },
   { kind: 'commitOnePhase', request: PREPARE },
-  { kind: 'lockRange', request: { ...TXN, authorityEpoch: 4, deadlineTs: ts(99), ...RANGE } },
+  { kind: 'lockRange', request: { ...TXN, authorityEpoch: 4, lockTtlMs: 10_000, ...RANGE } },
   { kind: 'commit', request: { ...FINISH, commitTs: ts(44) } },
   { kind: 'abort', request: FINISH },
   { kind: 'status', txn: TXN },
-  { kind: 'push', txn: TXN, deadlineTs: ts(77) },
+  { kind: 'push', txn: TXN, lockTtlMs: 77 },
   {
     kind: 'resolve',
     verdicts: [

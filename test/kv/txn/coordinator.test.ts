@@ -262,9 +262,9 @@ describe('a coordinator', () => {
     let pushes = 0;
     const { cluster, runner, end, soon } = bed({
       wrap: (client) => ({
-        push: (group, txn, deadlineTs) => {
+        push: (group, txn, lockTtlMs) => {
           pushes++;
-          return client.push(group, txn, deadlineTs);
+          return client.push(group, txn, lockTtlMs);
         },
         commit: async (group, request) => {
           await cluster.simulation.delay(request.isPrimary ? 25_000 : 0, 'a long pause');
@@ -307,10 +307,10 @@ describe('a coordinator', () => {
           }
           return client.prepare(group, request);
         },
-        push: (group, txn, deadlineTs) =>
+        push: (group, txn, lockTtlMs) =>
           attempts > 0 && cluster.peek(A) === undefined
             ? Promise.reject(new OutcomeUnknownError('cut off'))
-            : client.push(group, txn, deadlineTs),
+            : client.push(group, txn, lockTtlMs),
       }),
     });
     const { reply } = await end(

@@ -3,6 +3,7 @@ import { strict as assert } from 'node:assert';
 import { describe, it } from 'node:test';
 import { encodeSetGc } from '../../../src/kv/entry.ts';
 import { LockedError } from '../../../src/kv/errors.ts';
+import { encodeLease } from '../../../src/kv/time-entries.ts';
 import { Forgetting } from '../../../src/kv/txn/forgetting.ts';
 import { KEEP_FATES_MS } from '../../../src/kv/txn/leader.ts';
 import { fateName } from '../../../src/kv/txn/lock-rows.ts';
@@ -152,12 +153,34 @@ describe('the fate of a transaction', () => {
     const bed = new Bed();
     const { txns } = bed.executor;
     const t = at(bed, 't');
-    const deadlineTs = now(bed) + (10_000n << 16n);
-    await run(bed, txns.prepare(request(t, [put('a', '1')], deadlineTs)));
+    await run(bed, txns.prepare(request(t, [put('a', '1')], 10_000)));
     assert.equal((await run(bed, txns.status(t))).kind, 'pending');
     bed.clock.advance(10_001);
     assert.equal(txns.expiredLocks(10).length, 1);
     assert.equal((await run(bed, txns.status(t))).kind, 'rolledBack');
+  });
+
+  it('is decided in time by the clock of its group, however far that is ahead of those that the transaction came from', async () => {
+    const bed = new Bed();
+    const { txns } = bed.executor;
+    const t = at(bed, 't');
+    bed.raft.apply(encodeLease(bed.clock.wallMs + 600_000));
+    bed.raft.stepDown();
+    bed.raft.lead();
+    await run(bed, txns.prepare(request(t, [put('a', '1')], 10_000)));
+    bed.clock.advance(9_000);
+    assert.equal((await run(bed, txns.status(t))).kind, 'pending', 'not before its time');
+    bed.clock.advance(3_000);
+    assert.equal(txns.expiredLocks(10).length, 1);
+    assert.equal((await run(bed, txns.status(t))).kind, 'rolledBack');
+  });
+
+  it('outlives no minute, whatever somebody asks for', async () => {
+    const bed = new Bed();
+    const { txns } = bed.executor;
+    await run(bed, txns.prepare(request(at(bed, 't'), [put('a', '1')], 1e15)));
+    bed.clock.advance(60_001);
+    assert.equal(txns.expiredLocks(10).length, 1);
   });
 
   it('is found by a repetition of the same request, whose effect comes once', async () => {

@@ -11,6 +11,7 @@ import {
   OutcomeUnknownError,
   RangeBusyError,
 } from '../../../src/kv/errors.ts';
+import { laterBy } from '../../../src/kv/hlc.ts';
 import type { CoordinatorParts, GrantedTimestamp } from '../../../src/kv/txn/coordinator-types.ts';
 import { FateResolver } from '../../../src/kv/txn/resolver.ts';
 import type {
@@ -335,7 +336,7 @@ export class ModelCluster {
       commit: (group, request) => ask(group, () => this.commit(group, request)),
       abort: (group, request) => ask(group, () => this.abort(group, request)),
       status: (group, txn) => ask(group, () => this.status(group, txn)),
-      push: (group, txn, deadlineTs) => ask(group, () => this.push(group, txn, deadlineTs)),
+      push: (group, txn, lockTtlMs) => ask(group, () => this.push(group, txn, lockTtlMs)),
       resolve: (group, verdicts) => ask(group, () => this.resolve(group, verdicts)),
     };
   }
@@ -372,7 +373,7 @@ export class ModelCluster {
     isOnePhase: boolean,
     waitedMs: number,
   ): PrepareReply | typeof WAIT {
-    const { txnId, startTs, primary, keys, deadlineTs } = request;
+    const { txnId, startTs, primary, keys, lockTtlMs } = request;
     this.admit(
       group,
       keys.map(({ key }) => key),
@@ -420,7 +421,7 @@ export class ModelCluster {
         kind,
         end: undefined,
         minCommitTs: ts,
-        deadlineTs,
+        deadlineTs: laterBy(ts, lockTtlMs),
         value,
         expireTs,
       });
@@ -497,8 +498,9 @@ export class ModelCluster {
     return ROLLED_BACK;
   }
 
-  private push(group: GroupId, { txnId, primary }: TxnIdentity, deadlineTs: HlcTimestamp): PushReply {
+  private push(group: GroupId, { txnId, primary }: TxnIdentity, lockTtlMs: number): PushReply {
     this.admit(group, [primary]);
+    const deadlineTs = laterBy(this.groupTs(group), lockTtlMs);
     const row = this.row(primary);
     const lock = row.locks.find((one) => one.txnId.equals(txnId));
     if (lock === undefined) return row.fates.get(txnId.toString('hex')) ?? { kind: 'notFound' };
