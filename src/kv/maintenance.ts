@@ -37,11 +37,13 @@ class GroupMaintenance {
   private readonly group: MaintainedGroup;
   private readonly options: MaintenanceOptions;
   private readonly forgetting: Forgetting;
+  private readonly onPurged: (keys: number) => void;
   private running: Promise<void> | undefined;
   /** Applied index at which the store was seen to hold no key with an expiry at all. */
   private noExpiryAt: LogIndex = -1;
 
-  constructor(group: MaintainedGroup, options: MaintenanceOptions) {
+  constructor(group: MaintainedGroup, options: MaintenanceOptions, onPurged: (keys: number) => void) {
+    this.onPurged = onPurged;
     this.group = group;
     this.options = options;
     this.forgetting = new Forgetting(group.store, (build) => group.executor.proposeMaintenance(build));
@@ -79,6 +81,7 @@ class GroupMaintenance {
       const own = expired.filter(({ key }) => ownerOf(executor.spanTable, key, 'write') !== undefined);
       if (own.length === 0) break;
       if (isStopped() || !(await executor.proposeMaintenance((commitTs) => encodePurge(commitTs, own)))) return;
+      this.onPurged(own.length);
       if (expired.length < this.options.purgeBatchKeys) break;
     }
     const index = store.appliedIndex;
@@ -95,6 +98,8 @@ export class Maintenance {
   private readonly onError: (error: unknown) => void;
   private timer: Cancel | undefined;
   private isStopped = false;
+  /** Keys that were deleted because they had expired. */
+  expiredKeys = 0;
   private current: Promise<void> = Promise.resolve();
 
   /** @param onError hears of a round that failed; the next one is made all the same */
@@ -113,7 +118,9 @@ export class Maintenance {
 
   /** Looks after a group from the next round on. @returns ends that, and settles when no round of it is under way */
   add(group: MaintainedGroup): () => Promise<void> {
-    const maintenance = new GroupMaintenance(group, this.settings);
+    const maintenance = new GroupMaintenance(group, this.settings, (keys) => {
+      this.expiredKeys += keys;
+    });
     this.groups.add(maintenance);
     return () => {
       this.groups.delete(maintenance);

@@ -257,6 +257,10 @@ class LocalKvService implements NodeKvService {
     return timestampOfMs(this.options.clock.nowMs());
   }
 
+  get expiredKeys(): number {
+    return this.maintenance.expiredKeys;
+  }
+
   stats(group: GroupId): ExecutorStats {
     return this.hostedExecutor(group).stats();
   }

@@ -131,6 +131,8 @@ export interface KvService {
   ): void;
   /** Registers the leader-side handler of a service; once, at start. */
   onForward(service: string, handler: ForwardHandler): void;
+  /** Keys that this node has deleted as a leader since it started, because they had expired. */
+  readonly expiredKeys: number;
   /** The time of this node: its clock, as a timestamp. Groups that are led here may be ahead of it. */
   nowTs(): HlcTimestamp;
 }

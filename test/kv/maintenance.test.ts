@@ -46,6 +46,7 @@ describe('maintenance', () => {
     await bed.pass(2000);
     assert.equal(bed.memory.liveKeys(), 1);
     assert.equal(bed.opcodes().filter((opcode) => opcode === 'purgeExpired').length, 3);
+    assert.equal(bed.maintenance.expiredKeys, 25);
     assert.deepEqual(bed.errors, []);
   });
 

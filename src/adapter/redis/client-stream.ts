@@ -18,3 +18,14 @@ export interface ClientStream {
   end(onFinished?: () => void): unknown;
   destroy(): unknown;
 }
+
+/** Writes what belongs together in one go. */
+export function writeSegments(stream: ClientStream, segments: readonly Buffer[]): void {
+  if (segments.length === 1) {
+    stream.write(segments[0]!);
+  } else if (segments.length > 1) {
+    stream.cork();
+    for (const segment of segments) stream.write(segment);
+    stream.uncork();
+  }
+}

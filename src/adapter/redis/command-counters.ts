@@ -11,5 +11,11 @@ export class CommandCounters {
   /** Of them errors. */
   errors = 0;
   /** From the reading of the command to the writing of its reply, milliseconds; a pipeline waits for the slowest before it. */
-  readonly latencyMs = new BucketCounts();
+  latencyMs = new BucketCounts();
+
+  /** Begins anew. */
+  reset(): void {
+    this.errors = 0;
+    this.latencyMs = new BucketCounts();
+  }
 }

@@ -31,7 +31,8 @@ export type CommandFlag =
   | 'no_async_loading'
   | 'no_mandatory_keys'
   | 'random'
-  | 'protected';
+  | 'protected'
+  | 'pubsub';
 
 /** Groups of Redis' documentation. */
 export type CommandGroup =

@@ -29,6 +29,8 @@ export interface RedisConfig {
    * port for cluster clients always does.
    */
   readonly clusterRedirects: boolean;
+  /** Options of Redis that decide nothing here, as CONFIG SET gave them. */
+  readonly remembered: ReadonlyMap<string, string>;
 }
 
 /** The defaults are Redis' where Redis has the setting. */
@@ -45,4 +47,5 @@ export const DEFAULT_REDIS_CONFIG: RedisConfig = {
   tcpKeepaliveSeconds: 300,
   debugCommands: false,
   clusterRedirects: false,
+  remembered: new Map(),
 };

@@ -3,7 +3,8 @@
  * started at once; commands that look at the whole cluster or change the connection asynchronously hold back what follows.
  */
 import { type GroupId, KvorumError, type Millis } from '../../platform/index.ts';
-import type { ClientStream } from './client-stream.ts';
+import { AskedRequests } from './asked-requests.ts';
+import { type ClientStream, writeSegments } from './client-stream.ts';
 import { arityAccepts, type CommandSpec } from './command.ts';
 import type { ResolvedCommand } from './command-table.ts';
 import { alone, runAcross } from './cross-group.ts';
@@ -18,14 +19,12 @@ import { Rerouting, type ReroutingHost } from './rerouting.ts';
 import { ProtocolError, RespParser } from './resp-parser.ts';
 import { anyGroup, crossGroup, type Route, routeOf } from './routing.ts';
 import { ClusterScan } from './scan-context.ts';
-import type { ServerState } from './server-state.ts';
+import type { Pause, ServerState } from './server-state.ts';
 import { TransactionSession } from './transaction-session.ts';
-import { unknownCommandReply, unknownSubcommandReply } from './unknown-command.ts';
+import { isHttp, unknownCommandReply, unknownSubcommandReply } from './unknown-command.ts';
 
 /** Commands that run inside MULTI instead of being queued. */
 const NOT_QUEUED: ReadonlySet<string> = new Set(['exec', 'discard', 'multi', 'watch', 'quit', 'reset']);
-
-type Outcome = (error: Error | undefined, reply: Reply | undefined) => void;
 
 export class Connection implements LaneOwner, ReroutingHost {
   readonly id: number;
@@ -57,6 +56,8 @@ export class Connection implements LaneOwner, ReroutingHost {
   /** MULTI, EXEC, DISCARD and WATCH. */
   readonly multi: TransactionSession = new TransactionSession(this);
   lastCommandMs: Millis;
+  /** When bytes last came in or went out. */
+  private lastActiveMs: Millis;
   /** Full name of the last command, for CLIENT LIST. */
   lastCommand = 'NULL';
   private readonly socket: ClientStream;
@@ -68,9 +69,7 @@ export class Connection implements LaneOwner, ReroutingHost {
   private lastOrder = 0;
   /** Version of the directory that everything under way was routed by. */
   private routedVersion = 0;
-  /** Where the outcomes of requests go that are not one command's reply, by negative token. */
-  private readonly outcomes = new Map<number, Outcome>();
-  private lastOutcome = 0;
+  private readonly asked = new AskedRequests();
   /** Name buffer of the last command and what it resolved to: pipelines repeat themselves. */
   private cachedName: Buffer | undefined;
   private cachedCommand: ResolvedCommand | undefined;
@@ -101,6 +100,7 @@ export class Connection implements LaneOwner, ReroutingHost {
     const nowMs = server.clock.monotonicMs();
     this.connectedMs = nowMs;
     this.lastCommandMs = nowMs;
+    this.lastActiveMs = nowMs;
     this.remoteAddress = `${socket.remoteAddress ?? '?'}:${socket.remotePort ?? 0}`;
     this.localAddress = `${socket.localAddress ?? '?'}:${socket.localPort ?? 0}`;
     const { config } = server;
@@ -134,6 +134,16 @@ export class Connection implements LaneOwner, ReroutingHost {
   /** Commands whose reply was not written. */
   get pendingReplies(): number {
     return this.ring.length;
+  }
+
+  /** A command has not begun, because CLIENT PAUSE holds it. */
+  get isPaused(): boolean {
+    return this.held !== undefined && this.pauseFor(this.held.command) !== undefined;
+  }
+
+  /** True when nothing came in or went out since then and nothing is owed to the client. */
+  isIdleSince(sinceMs: Millis): boolean {
+    return this.lastActiveMs < sinceMs && this.ring.length === 0 && this.held === undefined;
   }
 
   /** The address that the client has connected to. */
@@ -178,6 +188,7 @@ export class Connection implements LaneOwner, ReroutingHost {
 
   private received(chunk: Buffer): void {
     if (this.closing) return;
+    this.lastActiveMs = this.server.clock.monotonicMs();
     this.server.stats.inputBytes += chunk.length;
     this.parser.push(chunk);
     this.pump();
@@ -239,7 +250,8 @@ export class Connection implements LaneOwner, ReroutingHost {
       this.cachedCommand = command;
     }
     if (command === undefined) {
-      this.refuse(unknownCommandReply(args));
+      if (isHttp(name)) this.endAsHttp();
+      else this.refuse(unknownCommandReply(args));
       return;
     }
     if (command.subcommands !== undefined && args.length > 1) {
@@ -260,6 +272,11 @@ export class Connection implements LaneOwner, ReroutingHost {
       return;
     }
     this.start(command, args);
+  }
+
+  private endAsHttp(): void {
+    this.server.warnOfHttp(this.remoteAddress);
+    this.destroy();
   }
 
   /** Refuses a command that exists. */
@@ -320,12 +337,14 @@ export class Connection implements LaneOwner, ReroutingHost {
     return false;
   }
 
+  /** CLIENT PAUSE, when a command has to wait for its end. */
+  private pauseFor({ spec }: ResolvedCommand): Pause | undefined {
+    const isWriting = spec.flags.includes('write') || (spec.name === 'exec' && this.multi.writes());
+    return this.server.activePause(isWriting);
+  }
+
   private heldByPause(command: ResolvedCommand, args: readonly Buffer[]): boolean {
-    const writes =
-      command.spec.flags.includes('write') ||
-      (command.spec.name === 'exec' &&
-        this.multi.transaction?.data().some(({ spec }) => spec.flags.includes('write')) === true);
-    const pause = this.server.activePause(writes);
+    const pause = this.pauseFor(command);
     if (pause === undefined) return false;
     this.held = { command, args };
     const remainingMs = Math.max(1, pause.untilMs - this.server.clock.monotonicMs());
@@ -467,9 +486,7 @@ export class Connection implements LaneOwner, ReroutingHost {
 
   requestSettled(request: GroupRequest, error: Error | undefined, reply: Reply | undefined): void {
     if (request.token < 0) {
-      const outcome = this.outcomes.get(request.token)!;
-      this.outcomes.delete(request.token);
-      outcome(error, reply);
+      this.asked.settle(request.token, error, reply);
     } else if (error !== undefined) {
       this.settleError(request.token, error, request.isWrite);
     } else {
@@ -496,9 +513,7 @@ export class Connection implements LaneOwner, ReroutingHost {
    */
   ask(group: GroupId, make: (lane: GroupLane, token: number) => GroupRequest): Promise<Reply> {
     const lane = this.laneOf(group);
-    return new Promise((resolve, reject) => {
-      const token = --this.lastOutcome;
-      this.outcomes.set(token, (error, reply) => (error === undefined ? resolve(reply ?? null) : reject(error)));
+    return this.asked.ask((token) => {
       const request = make(lane, token);
       request.order = ++this.lastOrder;
       request.startedMs = this.server.clock.monotonicMs();
@@ -556,14 +571,8 @@ export class Connection implements LaneOwner, ReroutingHost {
     const { writer, stats } = this.server;
     this.ring.writeTo(writer, this.server.clock.monotonicMs());
     stats.outputBytes += writer.pendingBytes;
-    const segments = writer.take();
-    if (segments.length === 1) {
-      this.socket.write(segments[0]!);
-    } else if (segments.length > 1) {
-      this.socket.cork();
-      for (const segment of segments) this.socket.write(segment);
-      this.socket.uncork();
-    }
+    writeSegments(this.socket, writer.take());
+    this.lastActiveMs = this.server.clock.monotonicMs();
   }
 
   /** Queues a command of a transaction; one that cannot be part of it loses the transaction. */

@@ -45,7 +45,9 @@ function server(state: ServerState, connection: Connection): InfoField[] {
 function clients(state: ServerState): InfoField[] {
   let largestInput = 0;
   let largestOutput = 0;
+  let paused = 0;
   for (const connection of state.connections.values()) {
+    if (connection.isPaused) paused++;
     largestInput = Math.max(largestInput, connection.queryBufferBytes);
     largestOutput = Math.max(largestOutput, connection.unreadReplyBytes);
   }
@@ -55,7 +57,7 @@ function clients(state: ServerState): InfoField[] {
     ['maxclients', state.config.maxClients],
     ['client_recent_max_input_buffer', largestInput],
     ['client_recent_max_output_buffer', largestOutput],
-    ['blocked_clients', 0],
+    ['blocked_clients', paused],
     ['tracking_clients', 0],
     ['clients_in_timeout_table', 0],
   ];
@@ -95,13 +97,14 @@ function persistence(): InfoField[] {
   ];
 }
 
-function stats({ stats: counted }: ServerState): InfoField[] {
+function stats({ stats: counted, kv }: ServerState): InfoField[] {
   return [
     ['total_connections_received', counted.connectionsReceived],
     ['total_commands_processed', counted.commandsProcessed],
     ['total_net_input_bytes', counted.inputBytes],
     ['total_net_output_bytes', counted.outputBytes],
     ['rejected_connections', counted.connectionsRejected],
+    ['expired_keys', kv.expiredKeys - counted.expiredKeysBefore],
     ['evicted_keys', 0],
     ['total_error_replies', counted.errorReplies],
   ];
@@ -121,6 +124,19 @@ function replication(state: ServerState): InfoField[] {
   ];
 }
 
+/** From the reading of a command to the writing of its reply, which is not what Redis measures: there is no other time here. */
+function commandStats({ table }: ServerState): InfoField[] {
+  const rows: InfoField[] = [];
+  for (const { fullName, counters } of table.callable()) {
+    const { calls, errors, latencyMs } = counters;
+    const usec = Math.round(latencyMs.sum * 1000);
+    const each = (usec / calls).toFixed(2);
+    const facts = `calls=${calls},usec=${usec},usec_per_call=${each},rejected_calls=0,failed_calls=${errors}`;
+    if (calls > 0) rows.push([`cmdstat_${fullName}`, facts]);
+  }
+  return rows;
+}
+
 function cpu(): InfoField[] {
   const { system, user } = process.cpuUsage();
   return [
@@ -132,7 +148,12 @@ function cpu(): InfoField[] {
 /** Sections in Redis' order; `keyspace` asks the leaders and is written apart. */
 export const INFO_SECTIONS: ReadonlyMap<
   string,
-  { readonly title: string; fields(state: ServerState, connection: Connection): InfoField[] }
+  {
+    readonly title: string;
+    /** Shown by INFO ALL and EVERYTHING, and when it is asked for. */
+    readonly isExtra?: boolean;
+    fields(state: ServerState, connection: Connection): InfoField[];
+  }
 > = new Map([
   ['server', { title: 'Server', fields: server }],
   ['clients', { title: 'Clients', fields: clients }],
@@ -142,6 +163,7 @@ export const INFO_SECTIONS: ReadonlyMap<
   ['replication', { title: 'Replication', fields: replication }],
   ['cpu', { title: 'CPU', fields: cpu }],
   ['modules', { title: 'Modules', fields: () => [] }],
+  ['commandstats', { title: 'Commandstats', fields: commandStats, isExtra: true }],
   ['errorstats', { title: 'Errorstats', fields: () => [] }],
   [
     'cluster',

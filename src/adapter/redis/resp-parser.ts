@@ -27,6 +27,7 @@ export interface ParserLimits {
 const STRANGER_ARGUMENTS = 10;
 const STRANGER_BULK_BYTES = 16_384;
 
+const NUL = 0x00;
 const CR = 0x0d;
 const LF = 0x0a;
 const STAR = 0x2a;
@@ -224,7 +225,7 @@ export class RespParser {
 
   /** The slow way of `readLength`: signs, nonsense and lines that did not arrive whole. */
   private readUnusualLength(tooLong: string): number {
-    const lineEnd = this.chunk.indexOf(CR, this.position);
+    const lineEnd = this.indexInLine(CR, this.position);
     const lineBytes = (lineEnd < 0 ? this.chunk.length : lineEnd) - this.position;
     if (lineBytes > this.limits.lineBytes) throw new ProtocolError(tooLong);
     if (lineEnd < 0) return INCOMPLETE;
@@ -235,13 +236,25 @@ export class RespParser {
     return text.charCodeAt(0) === MINUS ? -1 : Number(text);
   }
 
+  /**
+   * Where the end of a line stands, from `from` on; -1 when it did not arrive, and for ever behind a zero byte: Redis looks for it
+   * as in a C string, so such a line ends at the limit of its length only.
+   */
+  private indexInLine(end: number, from: number): number {
+    const at = this.chunk.indexOf(end, from);
+    if (at < 0) return -1;
+    const zero = this.chunk.subarray(from, at).indexOf(NUL);
+    return zero < 0 ? at : -1;
+  }
+
   /** Reads an inline command; an empty array for an empty line, undefined when the line did not arrive whole. */
   private readInline(): Buffer[] | undefined {
-    const newline = this.chunk.indexOf(LF, Math.max(this.position, this.searchedTo));
+    const newline = this.indexInLine(LF, Math.max(this.position, this.searchedTo));
     const lineBytes = (newline < 0 ? this.chunk.length : newline) - this.position;
     if (lineBytes > this.limits.lineBytes) throw new ProtocolError('too big inline request');
     if (newline < 0) {
-      this.searchedTo = this.chunk.length;
+      const zero = this.chunk.indexOf(NUL, Math.max(this.position, this.searchedTo));
+      this.searchedTo = zero < 0 ? this.chunk.length : zero;
       return undefined;
     }
     const lineEnd = newline > this.position && this.chunk[newline - 1] === CR ? newline - 1 : newline;
@@ -266,7 +279,7 @@ const isSpace = (byte: number | undefined): boolean =>
 
 /**
  * Splits an inline command into arguments the way a shell would: double quotes with escapes (`\xHH`, `\n`, `\r`, `\t`,
- * `\b`, `\a`, any other character stands for itself), single quotes with `\'` only.
+ * `\b`, `\a`, any other character stands for itself), single quotes with `\'` only. The line has no zero byte.
  * @returns undefined when quotes are not closed, or a closing quote is followed by something other than a space
  */
 export function splitInline(line: Buffer): Buffer[] | undefined {
@@ -274,14 +287,13 @@ export function splitInline(line: Buffer): Buffer[] | undefined {
   let at = 0;
   for (;;) {
     while (isSpace(line[at])) at++;
-    // A NUL byte ends the line, as it does for a C string.
-    if (at >= line.length || line[at] === 0) return args;
+    if (at >= line.length) return args;
     const bytes: number[] = [];
     let quote = 0;
     for (;;) {
       const byte = at < line.length ? line[at] : undefined;
       if (quote !== 0) {
-        if (byte === undefined || byte === 0) return undefined;
+        if (byte === undefined) return undefined;
         if (byte === BACKSLASH && quote === DOUBLE_QUOTE && at + 1 < line.length) {
           const hex = line.toString('latin1', at + 2, at + 4);
           if (line[at + 1] === 0x78 && /^[0-9a-fA-F]{2}$/.test(hex)) {
@@ -296,13 +308,13 @@ export function splitInline(line: Buffer): Buffer[] | undefined {
           at += 2;
         } else if (byte === quote) {
           at++;
-          if (at < line.length && !isSpace(line[at]) && line[at] !== 0) return undefined;
+          if (at < line.length && !isSpace(line[at])) return undefined;
           break;
         } else {
           bytes.push(byte);
           at++;
         }
-      } else if (byte === undefined || byte === 0 || isSpace(byte)) {
+      } else if (byte === undefined || isSpace(byte)) {
         break;
       } else if (byte === DOUBLE_QUOTE || byte === SINGLE_QUOTE) {
         quote = byte;

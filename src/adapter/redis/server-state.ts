@@ -19,6 +19,9 @@ export interface RedisLogger {
   error(fields: object, message: string): void;
 }
 
+/** Least time between two warnings of browsers. */
+const HTTP_WARNING_MS: Millis = 60_000;
+
 /** Counters behind INFO; CONFIG RESETSTAT sets them to zero. */
 export class ServerStats {
   connectionsReceived = 0;
@@ -28,6 +31,8 @@ export class ServerStats {
   outputBytes = 0;
   errorReplies = 0;
   forwardedRequests = 0;
+  /** What had expired on this node when counting began. */
+  expiredKeysBefore = 0;
 }
 
 /** CLIENT PAUSE: which commands wait, and until when on the monotonic clock. */
@@ -95,6 +100,7 @@ export class ServerState {
   clusterPort: number | undefined;
   pause: Pause | undefined;
   private lastClientId = 0;
+  private warnedOfHttpMs: Millis = Number.NEGATIVE_INFINITY;
   /** Connections with replies to write at the end of this turn's callbacks. */
   private toFlush: Connection[] = [];
 
@@ -127,6 +133,13 @@ export class ServerState {
   reconfigure(config: RedisConfig): void {
     this.config = config;
     this.settings = { random: this.random, maxStringBytes: config.maxBulkBytes };
+  }
+
+  /** CONFIG RESETSTAT. */
+  resetStats(): void {
+    this.stats = new ServerStats();
+    this.stats.expiredKeysBefore = this.kv.expiredKeys;
+    for (const { counters } of this.table.callable()) counters.reset();
   }
 
   /** Client ids count up from 1 and are never used again. */
@@ -162,6 +175,17 @@ export class ServerState {
       return undefined;
     }
     return pause.writesOnly && !mayWrite ? undefined : pause;
+  }
+
+  /** Said once in a while: whoever lures browsers here would fill the log. */
+  warnOfHttp(remoteAddress: string): void {
+    const nowMs = this.clock.monotonicMs();
+    if (nowMs - this.warnedOfHttpMs < HTTP_WARNING_MS) return;
+    this.warnedOfHttpMs = nowMs;
+    this.logger?.warn(
+      { remoteAddress },
+      'a client spoke HTTP on the Redis port, perhaps for a web page; it was cut off',
+    );
   }
 
   /** Logs errors that no layer declares: they are bugs. */

@@ -197,7 +197,7 @@ function sweepIdle(state: ServerState): () => void {
     if (idleMs > 0) {
       const oldestMs = state.clock.monotonicMs() - idleMs;
       for (const connection of state.connections.values()) {
-        if (connection.lastCommandMs < oldestMs && connection.pendingReplies === 0) connection.destroy();
+        if (connection.isIdleSince(oldestMs)) connection.destroy();
       }
     }
     cancel = state.scheduler.after(IDLE_SWEEP_MS, sweep);

@@ -42,7 +42,7 @@ function inRange(value: bigint, low: bigint, high: bigint): number {
 }
 
 function memoryValue(argument: Buffer): bigint {
-  const match = /^([0-9]{1,18})([a-z]{0,2})$/.exec(wordOf(argument));
+  const match = /^([0-9]{1,20})([a-z]{0,2})$/.exec(wordOf(argument));
   const unit = match === null ? undefined : MEMORY_UNITS[match[2]!];
   if (match === null || unit === undefined) throw new RedisError('argument must be a memory value');
   return BigInt(match[1]!) * unit;
@@ -75,6 +75,75 @@ const fixed = (name: string, value: string): Setting => ({
   },
 });
 
+/**
+ * An option of Redis that decides nothing here: it is checked as Redis checks it, and remembered, because tools set it and look
+ * whether it took.
+ * @param old the name that it had before, which goes on meaning it
+ */
+function remembered(initial: string, name: string, read: (argument: Buffer) => string, old?: string): Setting[] {
+  return (old === undefined ? [name] : [name, old]).map((one) => ({
+    name: one,
+    get: ({ config }) => config.remembered.get(name) ?? initial,
+    set: (state, argument) => {
+      const { config } = state;
+      state.reconfigure({ ...config, remembered: new Map(config.remembered).set(name, read(argument)) });
+    },
+  }));
+}
+
+const MAX_I32 = 2147483647n;
+
+/** Reads an integer of a range. */
+const integer =
+  (low: bigint, high = MAX_I64) =>
+  (argument: Buffer): string => {
+    const value = parseInteger(argument);
+    if (value === undefined) throw new RedisError("argument couldn't be parsed into an integer");
+    inRange(value, low, high);
+    return String(value);
+  };
+
+const count = integer(0n);
+
+const memory = (argument: Buffer): string => {
+  const value = memoryValue(argument);
+  inRange(value, 0n, MAX_I64);
+  return String(value);
+};
+
+const yesOrNo = (argument: Buffer): string => {
+  const word = wordOf(argument);
+  if (word !== 'yes' && word !== 'no') throw new RedisError("argument must be 'yes' or 'no'");
+  return word;
+};
+
+/** How Redis encodes types that kvorum does not have, what it keeps of slow commands, when it frees. */
+const REMEMBERED: readonly Setting[] = [
+  ...remembered('128', 'acllog-max-len', count),
+  ...remembered('1', 'active-expire-effort', integer(1n, 10n)),
+  ...remembered('yes', 'activerehashing', yesOrNo),
+  ...remembered('5000', 'busy-reply-threshold', count, 'lua-time-limit'),
+  ...remembered('512', 'hash-max-listpack-entries', count, 'hash-max-ziplist-entries'),
+  ...remembered('64', 'hash-max-listpack-value', memory, 'hash-max-ziplist-value'),
+  ...remembered('3000', 'hll-sparse-max-bytes', memory),
+  ...remembered('0', 'latency-monitor-threshold', count),
+  ...remembered('no', 'lazyfree-lazy-eviction', yesOrNo),
+  ...remembered('no', 'lazyfree-lazy-expire', yesOrNo),
+  ...remembered('no', 'lazyfree-lazy-server-del', yesOrNo),
+  ...remembered('no', 'lazyfree-lazy-user-del', yesOrNo),
+  ...remembered('no', 'lazyfree-lazy-user-flush', yesOrNo),
+  ...remembered('0', 'list-compress-depth', integer(0n, MAX_I32)),
+  ...remembered('-2', 'list-max-listpack-size', integer(-MAX_I32 - 1n, MAX_I32), 'list-max-ziplist-size'),
+  ...remembered('5', 'maxmemory-samples', integer(1n, MAX_I32)),
+  ...remembered('512', 'set-max-intset-entries', count),
+  ...remembered('10000', 'slowlog-log-slower-than', integer(-1n)),
+  ...remembered('128', 'slowlog-max-len', count),
+  ...remembered('4096', 'stream-node-max-bytes', memory),
+  ...remembered('100', 'stream-node-max-entries', count),
+  ...remembered('128', 'zset-max-listpack-entries', count, 'zset-max-ziplist-entries'),
+  ...remembered('64', 'zset-max-listpack-value', memory, 'zset-max-ziplist-value'),
+];
+
 export const SETTINGS: readonly Setting[] = [
   fixed('appendfsync', 'always'),
   fixed('appendonly', 'yes'),
@@ -100,8 +169,9 @@ export const SETTINGS: readonly Setting[] = [
     },
   },
   fixed('save', ''),
-  numeric('tcp-keepalive', 'tcpKeepaliveSeconds', 0n, 2147483647n),
-  numeric('timeout', 'idleTimeoutSeconds', 0n, 2147483647n),
+  numeric('tcp-keepalive', 'tcpKeepaliveSeconds', 0n, MAX_I32),
+  numeric('timeout', 'idleTimeoutSeconds', 0n, MAX_I32),
+  ...REMEMBERED,
 ];
 
 /** Settings by name. */

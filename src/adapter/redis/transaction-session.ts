@@ -145,6 +145,11 @@ export class TransactionSession {
     }
   }
 
+  /** True when a command of the open transaction may write. */
+  writes(): boolean {
+    return this.open?.data().some(({ spec }) => spec.flags.includes('write')) === true;
+  }
+
   /** True when EXEC would span groups, so that nothing else of the connection may be under way. */
   crosses(): boolean {
     const { kv } = this.host.server;

@@ -10,6 +10,13 @@ const CR = 0x0d;
 const LF = 0x0a;
 const SPACE = 0x20;
 
+/**
+ * True for a word that lines of an HTTP request begin with: a browser that was led to this port by somebody's page. Its body could
+ * hold commands, so nothing of such a connection is answered or run.
+ */
+export const isHttp = (name: Buffer): boolean =>
+  (name.length === 4 || name.length === 5) && /^(post|host:)$/i.test(name.toString('latin1'));
+
 /** The error for a command that is not in the table, with the beginning of its arguments. */
 export function unknownCommandReply(args: readonly Buffer[]): EncodedReply {
   const shown: Buffer[] = [];

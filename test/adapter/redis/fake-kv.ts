@@ -208,6 +208,7 @@ export class FakeKv implements KvService {
   submitted = 0;
   forwarded = 0;
   routesVersion = 1;
+  expiredKeys = 0;
   /** What this node believes about owners. */
   directory: RangeMap;
   /** Leaders of single groups; the others are led by `leader`. */

@@ -103,6 +103,47 @@ const SAME_AS_REDIS: readonly (readonly string[])[] = [
   ['CONFIG', 'SET', 'proto-max-bulk-len', '1kb'],
   ['CONFIG', 'SET', 'proto-max-bulk-len', '512mb'],
   ['CONFIG', 'SET', 'proto-max-bulk-len', 'x'],
+  ['CONFIG', 'SET', 'hash-max-listpack-entries', '-1'],
+  ['CONFIG', 'SET', 'hash-max-listpack-entries', '1kb'],
+  ['CONFIG', 'SET', 'hash-max-listpack-value', '1kb', 'list-compress-depth', '1', 'slowlog-log-slower-than', '-1'],
+  ['CONFIG', 'GET', 'hash-max-listpack-value', 'hash-max-listpack-value'],
+  ['CONFIG', 'SET', 'zset-max-ziplist-value', '7', 'lua-time-limit', '100', 'activerehashing', 'NO'],
+  ['CONFIG', 'GET', 'zset-max-listpack-value'],
+  ['CONFIG', 'GET', 'busy-reply-threshold'],
+  ['CONFIG', 'GET', 'activerehashing'],
+  ['CONFIG', 'SET', 'hash-max-listpack-value', '99999999999999999999'],
+  ['CONFIG', 'SET', 'list-max-listpack-size', '-2147483649'],
+  ['CONFIG', 'SET', 'lazyfree-lazy-expire', 'maybe'],
+  ['CONFIG', 'SET', 'set-max-intset-entries', '9', 'list-compress-depth', 'x'],
+  ['CONFIG', 'GET', 'set-max-intset-entries'],
+  ['MODULE', 'LIST'],
+  ['SLOWLOG', 'GET'],
+  ['SLOWLOG', 'GET', '-1'],
+  ['SLOWLOG', 'GET', '-2'],
+  ['SLOWLOG', 'GET', 'x'],
+  ['SLOWLOG', 'GET', '1', '2'],
+  ['SLOWLOG', 'LEN'],
+  ['SLOWLOG', 'RESET'],
+  ['LATENCY', 'LATEST'],
+  ['LATENCY', 'HISTORY', 'x'],
+  ['LATENCY', 'RESET', 'x'],
+  ['ACL', 'WHOAMI'],
+  ['PUBSUB', 'CHANNELS'],
+  ['PUBSUB', 'CHANNELS', 'a*'],
+  ['PUBSUB', 'CHANNELS', 'a', 'b'],
+  ['PUBSUB', 'NUMPAT'],
+  ['PUBSUB', 'NUMSUB', 'a', 'b'],
+  ['PUBSUB', 'SHARDCHANNELS'],
+  ['PUBSUB', 'SHARDNUMSUB', 'a'],
+  ['FAILOVER'],
+  ['FAILOVER', 'FORCE', 'TO', 'a', '99999999999', 'TIMEOUT', '7'],
+  ['FAILOVER', 'TO', 'a', 'x'],
+  ['FAILOVER', 'TO', 'a'],
+  ['FAILOVER', 'TIMEOUT', '-1'],
+  ['FAILOVER', 'TIMEOUT', 'x'],
+  ['FAILOVER', 'TIMEOUT', '1', 'TIMEOUT', '1'],
+  ['FAILOVER', 'ABORT'],
+  ['FAILOVER', 'ABORT', 'FORCE'],
   ['CONFIG', 'RESETSTAT'],
   ['CONFIG', 'RESETSTAT', 'x'],
   ['CONFIG', 'REWRITE'],
@@ -138,6 +179,14 @@ const SAME_AS_REDIS: readonly (readonly string[])[] = [
   ['EXEC'],
   ['UNWATCH'],
   ['SCAN', 'x'],
+  ['SCAN', ''],
+  ['SCAN', '-'],
+  ['SCAN', ' 1'],
+  ['SCAN', '-1'],
+  ['SCAN', '-18446744073709551616'],
+  ['SCAN', '+18446744073709551615'],
+  ['SCAN', '18446744073709551616'],
+  ['SCAN', '0000000000000000000000000'],
   ['SCAN', '0', 'COUNT', '0'],
   ['SCAN', '0', 'COUNT', 'x'],
   ['SCAN', '0', 'FOO'],
@@ -187,6 +236,17 @@ const STREAMS: readonly string[] = [
   '*1\r\n$4\r\nPINGxx*1\r\n$4\r\nPING\r\n',
   'GET / HTTP/1.0\r\n',
   '*2\r\n$4\r\nECHO\r\n$0\r\n\r\n',
+  'POST / HTTP/1.1\r\nHost: x\r\n\r\nSET pwned 1\r\n',
+  'GET / HTTP/1.1\r\nHost: x\r\n\r\nSET pwned 1\r\n',
+  'MULTI\r\n*1\r\n$4\r\nPoSt\r\nPING\r\n',
+  'host\r\nposts\r\n',
+  'PING\r\nPING\0\r\nPING\r\n',
+  '*1\0\r\nPING\r\n',
+  '*1\r\n$4\0\r\nPING\r\n',
+  `$\0${`${'A'.repeat(1_024)}\r\n`.repeat(68)}`,
+  `\0\n${'A'.repeat(70_000)}`,
+  `*\0${'\r\n'.repeat(35_000)}`,
+  `*1\r\n$\0${'\r\n'.repeat(35_000)}`,
 ];
 
 let ours: TestServer;
@@ -410,12 +470,70 @@ describe('the server', () => {
     assert.deepEqual(await client.readMany(2), ['+OK', 1]);
   });
 
-  it('closes idle connections when told to', async () => {
+  it('closes idle connections when told to, but none that is busy or waits', async () => {
     const impatient = await startTestServer({ config: { idleTimeoutSeconds: 1 } });
-    const client = await impatient.connect();
-    await client.call('PING');
-    assert.equal(await client.readToEnd(), '');
+    const [idle, writer, reader, waiter, pauser] = await Promise.all(
+      Array.from({ length: 5 }, () => impatient.connect()),
+    );
+    await idle!.call('PING');
+    // A command that takes its time to arrive, a reply that takes its time to come, a command that CLIENT PAUSE holds back.
+    const slow = request('SET', 'slow', 'x'.repeat(100));
+    let sent = 0;
+    const piece = setInterval(() => {
+      if (sent < slow.length - 1) writer!.send(slow.subarray(sent, ++sent));
+    }, 100);
+    await pauser!.call('CLIENT', 'PAUSE', '60000', 'WRITE');
+    waiter!.send(request('SET', 'paused', '1'));
+    impatient.kv.holding = true;
+    reader!.send(request('GET', 'slow'));
+    assert.equal(await idle!.readToEnd(), '');
+    const second = await impatient.connect();
+    await second.call('PING');
+    assert.equal(await second.readToEnd(), '', 'a second one has come and gone');
+    clearInterval(piece);
+    writer!.send(slow.subarray(sent));
+    impatient.kv.holding = false;
+    impatient.kv.releaseHeld();
+    assert.equal(await reader!.read(), null);
+    const unpauser = await impatient.connect();
+    assert.equal(await unpauser.call('CLIENT', 'UNPAUSE'), '+OK');
+    assert.deepEqual([await writer!.read(), await waiter!.read()], ['+OK', '+OK']);
     await impatient.stop();
+  });
+
+  it('counts clients that CLIENT PAUSE holds back as blocked', async () => {
+    const client = await ours.connect();
+    const paused = await ours.connect();
+    await client.call('CLIENT', 'PAUSE', '60000', 'WRITE');
+    await paused.call('PING');
+    const seen = ours.server.counters().stats.inputBytes;
+    paused.send(request('SET', 'a', '1'));
+    await eventually(() => ours.server.counters().stats.inputBytes > seen, 'the second command arrives');
+    assert.match(String(await client.call('INFO', 'clients')), /blocked_clients:1\r\n/);
+    await client.call('CLIENT', 'UNPAUSE');
+    assert.equal(await paused.read(), '+OK');
+    assert.match(String(await client.call('INFO', 'clients')), /blocked_clients:0\r\n/);
+  });
+
+  it('runs nothing that comes with an HTTP request', async () => {
+    const browser = await ours.connect();
+    browser.send('POST / HTTP/1.1\r\nHost: x\r\n\r\nSET pwned 1\r\n');
+    assert.equal(await browser.readToEnd(), '');
+    assert.equal(await (await ours.connect()).call('GET', 'pwned'), null);
+  });
+
+  it('counts commands and expired keys in INFO, until CONFIG RESETSTAT', async () => {
+    const client = await ours.connect();
+    ours.kv.expiredKeys = 7;
+    await client.call('CONFIG', 'RESETSTAT');
+    await client.call('ECHO', 'x');
+    ours.kv.expiredKeys = 10;
+    assert.match(String(await client.call('INFO', 'stats')), /expired_keys:3\r\n/);
+    const counted = String(await client.call('INFO', 'commandstats'));
+    assert.match(counted, /^# Commandstats\r\n/);
+    assert.match(counted, /\r\ncmdstat_echo:calls=1,usec=\d+,usec_per_call=[\d.]+,rejected_calls=0,failed_calls=0\r\n/);
+    assert.match(String(await client.call('INFO', 'everything')), /cmdstat_echo/);
+    assert.doesNotMatch(String(await client.call('INFO')), /cmdstat/);
   });
 
   it('lets replies under way leave when it stops', async () => {

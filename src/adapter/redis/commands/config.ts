@@ -4,7 +4,7 @@ import { defineCommands } from '../command.ts';
 import type { Connection } from '../connection.ts';
 import { globMatches } from '../glob.ts';
 import { errors, MapReply, OK, RedisError, type Reply } from '../reply.ts';
-import { type ServerState, ServerStats } from '../server-state.ts';
+import type { ServerState } from '../server-state.ts';
 import { SETTING_BY_NAME, SETTINGS, type Setting } from '../settings.ts';
 import { helpCommand } from './help.ts';
 import { serverSubcommand } from './server-subcommand.ts';
@@ -76,7 +76,7 @@ export const configCommands = defineCommands([
         '    Rewrite the configuration file.',
       ]),
       sub('resetstat', 2, '2.0.0', 'Reset the stats returned by INFO', 'O(1)', (connection) => {
-        connection.server.stats = new ServerStats();
+        connection.server.resetStats();
         return OK;
       }),
       sub('rewrite', 2, '2.8.0', 'Rewrite the configuration file with the in memory configuration', 'O(1)', () => {

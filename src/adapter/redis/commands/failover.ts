@@ -1,26 +1,35 @@
 /** FAILOVER: hands leadership over on request, so that a node can be stopped without anybody waiting for an election. */
-import { timeoutArgument, wordOf } from '../arguments.ts';
+import { integerArgument, wordOf } from '../arguments.ts';
 import { defineCommands } from '../command.ts';
 import type { Connection } from '../connection.ts';
 import { errors, OK, RedisError, type Reply } from '../reply.ts';
 
+/** How many values follow an option; the last of them is a number. */
+const VALUES_OF_OPTION: ReadonlyMap<string, number> = new Map([
+  ['timeout', 1],
+  ['to', 2],
+  ['force', 0],
+]);
+
 /**
  * The next leader of each group is the voter that is furthest, so a target is not taken: clients do not know nodes by the
- * addresses that Raft knows them by.
+ * addresses that Raft knows them by. Mistakes are noticed in Redis' order, on a master without replicas, which every node is.
  */
 async function failover(connection: Connection, args: readonly Buffer[]): Promise<Reply> {
+  const given = new Set<string>();
   for (let at = 1; at < args.length; at++) {
     const option = wordOf(args[at]!);
     if (option === 'abort' && args.length === 2) throw new RedisError('ERR No failover in progress.');
-    if (option === 'to' && at + 2 < args.length) {
-      throw new RedisError('ERR FAILOVER target HOST and PORT is not a replica.');
-    }
-    if (option !== 'timeout' || at + 1 >= args.length) throw errors.syntax();
-    if (timeoutArgument(args[++at]!) === 0) throw new RedisError('ERR FAILOVER timeout must be greater than 0');
+    const values = VALUES_OF_OPTION.get(option);
+    if (values === undefined || at + values >= args.length || given.has(option)) throw errors.syntax();
+    given.add(option);
+    at += values;
+    const value = values === 0 ? 1n : integerArgument(args[at]!);
+    if (option === 'timeout' && value <= 0n) throw new RedisError('ERR FAILOVER timeout must be greater than 0');
   }
-  if (!(await connection.server.handOver())) {
-    throw new RedisError('ERR FAILOVER is not valid when server is a replica.');
-  }
+  const mayHandOver = !given.has('to') && !given.has('force');
+  if (!mayHandOver || !(await connection.server.handOver()))
+    throw new RedisError('ERR FAILOVER requires connected replicas.');
   return OK;
 }
 

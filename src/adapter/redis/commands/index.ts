@@ -6,6 +6,7 @@ import { clientCommands } from './client.ts';
 import { clusterCommands } from './cluster.ts';
 import { configCommands } from './config.ts';
 import { connectionCommands } from './connection.ts';
+import { diagnosticCommands } from './diagnostics.ts';
 import { expiryCommands } from './expiry.ts';
 import { failoverCommands } from './failover.ts';
 import { introspectionCommands } from './introspection.ts';
@@ -26,6 +27,7 @@ export const ALL_COMMANDS: readonly CommandSpec[] = [
   ...clusterCommands,
   ...configCommands,
   ...connectionCommands,
+  ...diagnosticCommands,
   ...expiryCommands,
   ...failoverCommands,
   ...introspectionCommands,

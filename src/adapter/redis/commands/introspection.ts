@@ -63,6 +63,7 @@ export function categoriesOf({ spec }: ResolvedCommand): string[] {
     found.add('admin');
     found.add('dangerous');
   }
+  if (flags.includes('pubsub')) found.add('pubsub');
   const touchesKeys = flags.includes('write') || flags.includes('readonly');
   const byGroup = spec.subcommands === undefined ? CATEGORY_BY_GROUP[spec.group] : undefined;
   if (byGroup !== undefined && (byGroup !== 'keyspace' || touchesKeys)) found.add(byGroup);

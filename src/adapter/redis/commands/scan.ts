@@ -38,8 +38,7 @@ interface ScanOptions {
 }
 
 function parseScan(args: readonly Buffer[]): ScanOptions {
-  const cursorText = args[1]!.toString('latin1');
-  if (!/^[0-9]{1,20}$/.test(cursorText) || BigInt(cursorText) > MAX_U64) throw new RedisError('ERR invalid cursor');
+  const cursor = cursorArgument(args[1]!);
   let pattern: Buffer | undefined;
   let typeName: string | undefined;
   let count = DEFAULT_SCAN_COUNT;
@@ -59,7 +58,15 @@ function parseScan(args: readonly Buffer[]): ScanOptions {
     }
   }
   const limit = Number(count > MAX_SCAN_COUNT ? MAX_SCAN_COUNT : count);
-  return { cursor: BigInt(cursorText), pattern, limit, typeName };
+  return { cursor, pattern, limit, typeName };
+}
+
+/** As C's strtoul reads it: nothing is 0, and a minus counts back from 2^64. @throws RedisError */
+function cursorArgument(argument: Buffer): bigint {
+  if (argument.length === 0) return 0n;
+  const [, sign, digits] = /^([+-]?)0*([0-9]{1,20})$/.exec(argument.toString('latin1')) ?? [];
+  if (digits === undefined || BigInt(digits) > MAX_U64) throw new RedisError('ERR invalid cursor');
+  return sign === '-' ? BigInt.asUintN(64, -BigInt(digits)) : BigInt(digits);
 }
 
 async function scan(ctx: ScanContext, args: readonly Buffer[]): Promise<Reply> {

@@ -14,14 +14,15 @@ const KEYSPACE_TIMEOUT_MS = 1_000;
 
 async function info(ctx: ScanContext, args: readonly Buffer[]): Promise<Reply> {
   const asked = new Set(args.slice(1).map(wordOf));
-  const all = asked.size === 0 || asked.has('default') || asked.has('all') || asked.has('everything');
+  const everything = asked.has('all') || asked.has('everything');
+  const usual = everything || asked.size === 0 || asked.has('default');
   const parts: string[] = [];
-  for (const [name, { title, fields }] of INFO_SECTIONS) {
-    if (!all && !asked.has(name)) continue;
+  for (const [name, { title, fields, isExtra }] of INFO_SECTIONS) {
+    if (!(isExtra ? everything : usual) && !asked.has(name)) continue;
     const lines = fields(ctx.connection.server, ctx.connection).map(([field, value]) => `${field}:${value}\r\n`);
     parts.push(`# ${title}\r\n${lines.join('')}`);
   }
-  if (all || asked.has('keyspace')) parts.push(`# Keyspace\r\n${await keyspaceLines(ctx)}`);
+  if (usual || asked.has('keyspace')) parts.push(`# Keyspace\r\n${await keyspaceLines(ctx)}`);
   return new VerbatimReply(parts.join('\r\n'));
 }
 
