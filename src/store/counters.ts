@@ -6,10 +6,11 @@
  * counted in the order in which they were applied: each looks at what those before it have left.
  */
 import type { HlcTimestamp } from '../platform/index.ts';
+import { scanPage } from './page-scan.ts';
 import type { RangeDrop } from './range-drops.ts';
 import type { RangeTombstone, RangeTombstones } from './range-tombstones.ts';
 import { RangeTombstones as Tombstones } from './range-tombstones.ts';
-import { type ReadView, scanPage } from './reads.ts';
+import type { ReadView } from './reads.ts';
 import type { GroupStoreOptions } from './types.ts';
 
 /** First byte of a range tombstone's row. Disk values: never renumber. */
@@ -169,7 +170,7 @@ export class KeyCounters {
       const page = await scanPage(
         { ...this.source.view(), ...state },
         { start, end, readTs, limit: COUNT_PAGE_ROWS, keysOnly: true },
-        { withExpired: true, pageBytes: this.source.pageBytes },
+        { withExpired: true, pageBytes: this.source.pageBytes, deadRunRows: Number.POSITIVE_INFINITY },
       );
       for (const { key } of page.rows) {
         const counterClass = this.classOf?.(key);

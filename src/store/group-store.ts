@@ -15,6 +15,7 @@ import { type BaseVersion, BufferedKey, BufferedVersion } from './apply-buffer.t
 import { encodeMetaKey, encodeRangeKey, encodeVersion, nameOf, RowKind, type SystemState } from './codec.ts';
 import { StoreCopies } from './copies.ts';
 import { KeyCounters, RANGE_COUNT_PENDING, RANGE_COUNTED, type Uncounted } from './counters.ts';
+import { BEHIND_ALL_NAMES, DeadRanges } from './dead-ranges.ts';
 import { assertReadable, CorruptStoreError, openFailure, StoreClosedError } from './errors.ts';
 import { findExpired } from './expiry.ts';
 import { digestStore } from './export.ts';
@@ -26,9 +27,10 @@ import type { Level, LevelOperation, OpenLevel } from './level.ts';
 import { DEFAULT_STORE_LIMITS } from './limits.ts';
 import type { LoadedStore } from './load.ts';
 import { NewestRows } from './newest-rows.ts';
+import { scanPage } from './page-scan.ts';
 import { type DroppedRange, encodeDrop, encodeDropKey, type RangeDrop, RangeDrops } from './range-drops.ts';
 import type { RangeTombstones } from './range-tombstones.ts';
-import { type ReadView, readAt, scanPage } from './reads.ts';
+import { type ReadView, readAt } from './reads.ts';
 import type { CopyManifest, CutOptions, StoreCut } from './segments/index.ts';
 import { exportSides, ResidentSides, readSide } from './side-rows.ts';
 import { rangeBytesOnDisk } from './sizes.ts';
@@ -70,6 +72,7 @@ export class MvccGroupStore implements GroupStore {
   private ranges: RangeTombstones;
   private readonly counters: KeyCounters;
   private readonly newest: NewestRows;
+  private readonly dead = new DeadRanges();
   private openUnit: UnitWriter | undefined;
   /** Bytes of versions that became history since the last pass of collection. */
   private overwrittenBytes = 0;
@@ -199,6 +202,7 @@ export class MvccGroupStore implements GroupStore {
       ranges: this.ranges,
       dropped: this.drops.ranges,
       appliedIndex: this.applied,
+      dead: this.dead,
     };
   }
 
@@ -210,7 +214,8 @@ export class MvccGroupStore implements GroupStore {
   async scan(request: StoreScanRequest): Promise<StoreScanPage> {
     assertReadable(request.readTs, this.threshold);
     if (request.limit <= 0 || Buffer.compare(request.start, request.end) >= 0) return { rows: [], next: undefined };
-    return scanPage(this.view(), request, { pageBytes: this.limits.scanPageBytes });
+    const { scanPageBytes: pageBytes, deadRunRows } = this.limits;
+    return scanPage(this.view(), request, { pageBytes, deadRunRows });
   }
 
   async approximateBytes(start: Buffer, end: Buffer | undefined): Promise<number | undefined> {
@@ -285,11 +290,11 @@ export class MvccGroupStore implements GroupStore {
     this.openUnit = undefined;
     this.lane.assertUsable();
     // Range deletes first: what is visible is decided by timestamps alone, and so the counters see one order only.
-    for (const range of unit.ranges) this.applyRange(range);
+    for (const range of unit.ranges) this.applyRange(range, index);
     const hasRanges = unit.ranges.length > 0;
     for (const version of unit.versions) this.applyVersion(version, index, hasRanges);
     for (const { key, name, value } of unit.sides) this.resident.set(this.flusher.active, key, name, value);
-    for (const [ordinal, range] of unit.drops.entries()) this.applyDrop(range, encodeDropKey(index, ordinal));
+    for (const [ordinal, range] of unit.drops.entries()) this.applyDrop(range, index, encodeDropKey(index, ordinal));
     for (const { name, value } of unit.meta) {
       const kept = Buffer.from(value);
       this.metaValues.set(name, kept);
@@ -302,7 +307,7 @@ export class MvccGroupStore implements GroupStore {
     this.flusher.schedule();
   }
 
-  private applyRange({ start, end, ts }: { start: Buffer; end: Buffer; ts: HlcTimestamp }): void {
+  private applyRange({ start, end, ts }: { start: Buffer; end: Buffer; ts: HlcTimestamp }, index: LogIndex): void {
     assert(ts >= this.maxCommitTs, 'a range delete must not be older than what it deletes');
     this.maxCommitTs = ts;
     const same = this.ranges.all.find((other) => other.ts === ts && other.start.equals(start));
@@ -310,16 +315,23 @@ export class MvccGroupStore implements GroupStore {
     const range = { start: Buffer.from(start), end: Buffer.from(last), ts };
     const isCounted = this.counters.resetCovered(range);
     this.ranges = this.ranges.with(range);
+    this.dead.add({ start: nameOf(range.start), end: nameOf(range.end), sinceTs: ts, index });
     const flag = isCounted ? RANGE_COUNTED : RANGE_COUNT_PENDING;
     this.flusher.active.setRow(encodeRangeKey(ts, range.start), Buffer.concat([flag, range.end]));
   }
 
-  private applyDrop({ start, end }: DroppedRange, rowKey: Buffer): void {
+  private applyDrop({ start, end }: DroppedRange, index: LogIndex, rowKey: Buffer): void {
     const kept = { start: Buffer.from(start), end: end && Buffer.from(end) };
     const drop: RangeDrop = { ...kept, ts: this.maxCommitTs, rowKey, isCounted: false };
     this.flusher.active.setRow(rowKey, encodeDrop(drop));
     this.drops.add(drop);
     this.resident.drop(drop);
+    this.dead.add({
+      start: nameOf(start),
+      end: end === undefined ? BEHIND_ALL_NAMES : nameOf(end),
+      sinceTs: NEVER,
+      index,
+    });
     this.counters.drop(drop);
   }
 
@@ -347,6 +359,7 @@ export class MvccGroupStore implements GroupStore {
     assert(commitTs > rangeTs || hasRanges, 'a version must be newer than the range delete before it');
     // A range delete of the same unit takes it before it was ever seen; as a tombstone it cannot be counted later.
     const isTombstone = pending.isTombstone || commitTs <= rangeTs;
+    if (!isTombstone) this.dead.written(name);
     const buffered = this.flusher.active.keys.get(name);
     let wasLive: boolean;
     if (buffered !== undefined) {
@@ -520,6 +533,7 @@ export class MvccGroupStore implements GroupStore {
       this.level = level;
       this.lane.unusable = undefined;
       this.newest.clear();
+      this.dead.clear();
       this.applied = loaded.state.appliedIndex;
       this.flusher.reset(this.applied);
       this.threshold = loaded.state.gcThreshold;

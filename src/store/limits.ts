@@ -8,4 +8,5 @@ export const DEFAULT_STORE_LIMITS: StoreLimits = {
   bufferBytes: 32 << 20,
   cacheBytes: 128 << 20,
   scanPageBytes: 8 << 20,
+  deadRunRows: 128,
 };

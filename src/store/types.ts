@@ -259,6 +259,8 @@ export interface StoreLimits {
   readonly cacheBytes: number;
   /** A scan page ends early when its values reach this. */
   readonly scanPageBytes: number;
+  /** A scan that walks over so many dead rows one behind the other notes where, so that later ones need not. */
+  readonly deadRunRows: number;
 }
 
 /** What `openGroupStore` needs. */

@@ -7,7 +7,14 @@ import { hlcTimestamp, SeededRandom } from '../../src/platform/index.ts';
 import { type GroupStore, type GroupStoreOptions, openGroupStore, SimulatedLevels } from '../../src/store/index.ts';
 import { StoreModel } from './model.ts';
 
-const SMALL_LIMITS = { inlineBytes: 24, flushBytes: 4096, flushIntervalMs: 3, scanPageBytes: 400, cacheBytes: 12_000 };
+const SMALL_LIMITS = {
+  inlineBytes: 24,
+  flushBytes: 4096,
+  flushIntervalMs: 3,
+  scanPageBytes: 400,
+  cacheBytes: 12_000,
+  deadRunRows: 2,
+};
 const KEY_BYTES = [0, 0, 1, 0x61, 0x62, 0xff];
 
 /** Class 0: keys that start with 0x61, all in a known range. Class 1: keys of even length, scattered. */
