@@ -22,6 +22,7 @@ import {
   type CommittedEntry,
   type ConfState,
   createGrpcNetwork,
+  NodeRecord,
   RaftEngine,
   type SnapshotMeta,
   type StateMachine,
@@ -102,13 +103,16 @@ async function runNode(self: number, folder: string): Promise<void> {
   const random = new SystemRandom();
   const scheduler = new SystemScheduler();
   const listen = { host: '127.0.0.1', port: 0 };
-  const identity = { self: nodeId(self), clusterName: 'idle', incarnation: `n${self}` };
+  const identity = { self: nodeId(self), clusterName: 'idle', incarnation: random.bytes(16).toString('hex') };
   const network = createGrpcNetwork({ ...identity, listen, clock, random, scheduler });
   let sentBytes = 0;
   countSent(network, (bytes) => {
     sentBytes += bytes;
   });
-  const logStore = await WalLogStore.open({ disk: new SystemDisk(), folder, random });
+  const disk = new SystemDisk();
+  await disk.makeFolder(folder);
+  const record = await NodeRecord.open({ disk, folder, incarnation: identity.incarnation });
+  const logStore = await WalLogStore.open({ disk, folder: join(folder, 'log'), random, record });
   const engine = new RaftEngine({
     nodeId: nodeId(self),
     clock,

@@ -2,10 +2,10 @@
  * Does a write-ahead log of our own pay? The same writes through it and through LevelDB with a synced batch per write, in
  * turns, medians of the rounds. Run: `node bench/log-store.ts [--json]`. Compare within a run only.
  */
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { formatTable } from '../cmd/cli/table.ts';
 import { groupId, SystemDisk, SystemRandom } from '../src/platform/index.ts';
-import { type LogStore, WalLogStore } from '../src/raftengine/index.ts';
+import { type LogStore, NodeRecord, WalLogStore } from '../src/raftengine/index.ts';
 import { LevelLogStore } from './level-log-store.ts';
 import { median } from './report.ts';
 import { Scratch } from './scratch.ts';
@@ -80,8 +80,16 @@ async function measure(store: LogStore, load: Load, writes: number): Promise<Fig
 }
 
 const STORES = {
-  wal: (folder: string): Promise<LogStore> =>
-    WalLogStore.open({ disk: new SystemDisk(), folder, random: new SystemRandom() }),
+  wal: async (folder: string): Promise<LogStore> => {
+    const disk = new SystemDisk();
+    const random = new SystemRandom();
+    const record = await NodeRecord.open({
+      disk,
+      folder: dirname(folder),
+      incarnation: random.bytes(16).toString('hex'),
+    });
+    return WalLogStore.open({ disk, folder, random, record });
+  },
   level: (folder: string): Promise<LogStore> => LevelLogStore.open(folder),
 };
 type StoreName = keyof typeof STORES;

@@ -117,6 +117,7 @@ export async function startNode(options: NodeOptions, version: string): Promise<
       disk: logDisk,
       folder: join(folder.path, 'log'),
       random,
+      record: folder.record,
       waitForSpace: () => new Promise((resolve) => scheduler.after(SPACE_RETRY_MS, resolve)),
     });
     opened.push(() => logStore.close());

@@ -29,11 +29,12 @@ export interface Disk {
   open(path: string, options?: DiskOpenOptions): Promise<DiskFile>;
   /** Names in a folder, sorted; an absent folder is empty. */
   list(folder: string): Promise<string[]>;
+  /** Makes a folder, and all above it, unless it is there; its name is stable when it settles. */
   makeFolder(folder: string): Promise<void>;
   /** Atomic replace; stable once the parent folder is synced. */
   rename(from: string, to: string): Promise<void>;
   /** Removes a file or a folder with all below it; absent is fine. */
   remove(path: string): Promise<void>;
-  /** Makes creations, renames and removals in `folder` stable. */
+  /** Makes creations, renames and removals in `folder` stable; those of folders are one change with all that is in them. */
   syncFolder(folder: string): Promise<void>;
 }

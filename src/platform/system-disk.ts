@@ -3,6 +3,7 @@
  * `FileHandle` does per operation; blocking work runs in libuv's thread pool.
  */
 import * as fs from 'node:fs';
+import { dirname, resolve } from 'node:path';
 import type { Disk, DiskFile, DiskOpenOptions } from './disk.ts';
 
 class SystemDiskFile implements DiskFile {
@@ -99,7 +100,14 @@ export class SystemDisk implements Disk {
   }
 
   async makeFolder(folder: string): Promise<void> {
-    await fs.promises.mkdir(folder, { recursive: true });
+    const path = resolve(folder);
+    const highest = await fs.promises.mkdir(path, { recursive: true });
+    // One that was there already may be there in the page cache only: its maker may have died before it was stable.
+    const top = dirname(highest === undefined ? path : resolve(highest));
+    for (let parent = dirname(path); ; parent = dirname(parent)) {
+      await this.syncFolder(parent);
+      if (parent === top) return;
+    }
   }
 
   rename(from: string, to: string): Promise<void> {

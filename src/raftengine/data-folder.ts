@@ -1,57 +1,15 @@
 /**
  * The folder that holds everything a node owns. It belongs to one process at a time and to one node of one cluster for
  * life. Both are kept by a tiny LevelDB database in it: its lock file is an fcntl lock, which the operating system gives
- * back when the process dies however it dies, and its only row is the node's identity.
+ * back when the process dies however it dies, and its only row is the node's identity, written once. What changes is in the
+ * `NodeRecord` beside it.
  */
-import { readdir } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { crc32 } from 'node:zlib';
 import { ClassicLevel } from 'classic-level';
-import { type ErrorDisposition, KvorumError, type NodeId, nodeId, type Random } from '../platform/index.ts';
-
-/** Another process has the folder open. */
-export class DataFolderLockedError extends KvorumError {
-  readonly code = 'DATA_FOLDER_LOCKED';
-  readonly disposition: ErrorDisposition = 'final';
-  readonly folder: string;
-
-  constructor(folder: string, cause: unknown) {
-    super(
-      `the data folder ${folder} is in use, probably by another kvorum process. ` +
-        'Stop that process, or give this one another folder.',
-      { cause },
-    );
-    this.folder = folder;
-  }
-}
-
-/** The folder belongs to another node or cluster, or to a version of kvorum that this one cannot read. */
-export class DataFolderMismatchError extends KvorumError {
-  readonly code = 'DATA_FOLDER_MISMATCH';
-  readonly disposition: ErrorDisposition = 'final';
-  readonly folder: string;
-
-  constructor(folder: string, what: string) {
-    super(`the data folder ${folder} ${what}. Start the node with the folder that is its own, or with an empty one.`);
-    this.folder = folder;
-  }
-}
-
-/** What says whose the folder is cannot be read, or is not what was written: nobody may guess. */
-export class DataFolderCorruptError extends KvorumError {
-  readonly code = 'DATA_FOLDER_CORRUPT';
-  readonly disposition: ErrorDisposition = 'final';
-  readonly folder: string;
-
-  constructor(folder: string, what: string, cause?: unknown) {
-    super(
-      `${join(folder, IDENTITY_FOLDER)} ${what}. Restore that folder from a copy, or move the data folder away and add the ` +
-        'node again as a new one: it then gets its state from the other replicas.',
-      { cause },
-    );
-    this.folder = folder;
-  }
-}
+import { type NodeId, nodeId, type Random, SystemDisk } from '../platform/index.ts';
+import { DataFolderCorruptError, DataFolderLockedError, DataFolderMismatchError } from './errors.ts';
+import { holdsData, NodeRecord } from './node-record.ts';
 
 /** Who a data folder belongs to. */
 export interface NodeIdentity {
@@ -77,6 +35,8 @@ export interface DataFolder {
   readonly identity: NodeIdentity;
   /** Absolute path. */
   readonly path: string;
+  /** What the node must not forget. */
+  readonly record: NodeRecord;
   /** Gives the lock back. */
   close(): Promise<void>;
 }
@@ -92,22 +52,27 @@ const KNOWN_FIELDS: ReadonlySet<string> = new Set(['format', 'nodeId', 'incarnat
  * Takes a data folder for this process, making it when it is absent or empty.
  * @throws DataFolderLockedError while another process (or another call in this one) has it
  * @throws DataFolderMismatchError when it belongs to another node or cluster
+ * @throws DataFolderCorruptError when something is damaged or gone that a folder in use has
  */
 export async function openDataFolder(options: DataFolderOptions): Promise<DataFolder> {
   const path = resolve(options.folder);
+  const disk = new SystemDisk();
+  // Its name is stable before anything in it is: LevelDB syncs what it makes, not where it makes it.
+  await disk.makeFolder(join(path, IDENTITY_FOLDER));
   const level = new ClassicLevel<string, string>(join(path, IDENTITY_FOLDER));
   try {
     await level.open();
   } catch (error) {
     const cause = (error as { cause?: { code?: unknown } }).cause;
     if (cause?.code === 'LEVEL_LOCKED') throw new DataFolderLockedError(path, error);
-    if (await holdsData(path)) throw new DataFolderCorruptError(path, 'cannot be opened', error);
+    if (await isInUse(disk, path))
+      throw new DataFolderCorruptError(join(path, IDENTITY_FOLDER), 'cannot be opened', error);
     throw error;
   }
   try {
     const stored = await readIdentity(level, path, options.joins);
-    if (stored === undefined && (await holdsData(path)))
-      throw new DataFolderCorruptError(path, 'does not say any more whose data lies beside it');
+    if (stored === undefined && (await isInUse(disk, path)))
+      throw new DataFolderCorruptError(join(path, IDENTITY_FOLDER), 'does not say any more whose data lies beside it');
     const identity = stored ?? (await writeIdentity(level, options));
     if (identity.nodeId !== options.nodeId)
       throw new DataFolderMismatchError(path, `belongs to node ${identity.nodeId}, not to node ${options.nodeId}`);
@@ -116,7 +81,8 @@ export async function openDataFolder(options: DataFolderOptions): Promise<DataFo
         path,
         `belongs to cluster "${identity.clusterName}", not to cluster "${options.clusterName}"`,
       );
-    return { identity, path, close: () => level.close() };
+    const record = await NodeRecord.open({ disk, folder: path, incarnation: identity.incarnation });
+    return { identity, path, record, close: () => level.close() };
   } catch (error) {
     await level.close();
     throw error;
@@ -144,14 +110,15 @@ async function readIdentity(
   path: string,
   joins: boolean,
 ): Promise<NodeIdentity | undefined> {
+  const place = join(path, IDENTITY_FOLDER);
   let row: string | undefined;
   try {
     row = await level.get(IDENTITY_KEY);
   } catch (error) {
-    throw new DataFolderCorruptError(path, 'cannot be read', error);
+    throw new DataFolderCorruptError(place, 'cannot be read', error);
   }
   if (row === undefined) return undefined;
-  const stored = parseIdentity(row, path);
+  const stored = parseIdentity(row, place);
   if (stored.format !== FORMAT)
     throw new DataFolderMismatchError(path, `has format ${stored.format}, which this version of kvorum does not know`);
   const { incarnation, clusterName, joined = joins } = stored;
@@ -184,15 +151,13 @@ function parseIdentity(row: string, path: string): StoredIdentity {
   return rest;
 }
 
-/** True when a log lies in the folder: then somebody owned it before. */
-async function holdsData(path: string): Promise<boolean> {
+/** True when somebody owned the folder before. @param path of the data folder */
+async function isInUse(disk: SystemDisk, path: string): Promise<boolean> {
   try {
-    return (await readdir(join(path, 'log'))).length > 0;
+    return (await NodeRecord.exists(disk, path)) || (await holdsData(disk, path));
   } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
-    if (code === 'ENOENT') return false;
-    if (code === 'ENOTDIR')
-      throw new DataFolderCorruptError(path, 'has a file "log" where the folder of the log belongs', error);
+    if ((error as NodeJS.ErrnoException).code === 'ENOTDIR')
+      throw new DataFolderCorruptError(join(path, 'log'), 'is a file where the folder of the log belongs', error);
     throw error;
   }
 }

@@ -76,3 +76,48 @@ export class SnapshotBrokenError extends KvorumError {
     this.peer = peer;
   }
 }
+
+/** Another process has the folder open. */
+export class DataFolderLockedError extends KvorumError {
+  readonly code = 'DATA_FOLDER_LOCKED';
+  readonly disposition: ErrorDisposition = 'final';
+  readonly folder: string;
+
+  constructor(folder: string, cause: unknown) {
+    super(
+      `the data folder ${folder} is in use, probably by another kvorum process. ` +
+        'Stop that process, or give this one another folder.',
+      { cause },
+    );
+    this.folder = folder;
+  }
+}
+
+/** The folder belongs to another node or cluster, or to a version of kvorum that this one cannot read. */
+export class DataFolderMismatchError extends KvorumError {
+  readonly code = 'DATA_FOLDER_MISMATCH';
+  readonly disposition: ErrorDisposition = 'final';
+  readonly folder: string;
+
+  constructor(folder: string, what: string) {
+    super(`the data folder ${folder} ${what}. Start the node with the folder that is its own, or with an empty one.`);
+    this.folder = folder;
+  }
+}
+
+/** What says whose the folder is, or what its node must not forget, cannot be read, or is not what was written: nobody may guess. */
+export class DataFolderCorruptError extends KvorumError {
+  readonly code = 'DATA_FOLDER_CORRUPT';
+  readonly disposition: ErrorDisposition = 'final';
+  /** Of the file or folder that is meant. */
+  readonly path: string;
+
+  constructor(path: string, what: string, cause?: unknown) {
+    super(
+      `${path} ${what}. Restore it from a copy, or move the data folder away and add the node again as a new one: it ` +
+        'then gets its state from the other replicas.',
+      { cause },
+    );
+    this.path = path;
+  }
+}

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import * as fs from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -19,18 +20,21 @@ async function realPlace(): Promise<Place> {
 }
 
 async function simulatedPlace(): Promise<Place> {
-  const { simulation, machine } = simulated(1);
+  const { simulation, machine } = await simulated(1);
   return {
     disk: machine.disk,
-    folder: '/disk',
+    folder: '/d',
     settle: (work) => simulation.runToEnd(work),
     dispose: async () => {},
   };
 }
 
-function simulated(seed: number): { simulation: Simulation; machine: SimMachine } {
+/** A machine with a folder `/d`. */
+async function simulated(seed: number): Promise<{ simulation: Simulation; machine: SimMachine }> {
   const simulation = new Simulation({ seed });
-  return { simulation, machine: new SimMachine(new SimFabric(simulation), nodeId(1)) };
+  const machine = new SimMachine(new SimFabric(simulation), nodeId(1));
+  await simulation.runToEnd(machine.disk.makeFolder('/d'));
+  return { simulation, machine };
 }
 
 for (const [name, makePlace] of [
@@ -71,6 +75,16 @@ for (const [name, makePlace] of [
       await assert.rejects(disk.open(join(folder, 'none')), { code: 'ENOENT' });
     });
 
+    over('makes files only in folders that are there', async ({ disk, folder }) => {
+      const path = join(folder, 'absent', 'f');
+      await assert.rejects(disk.open(path, { create: true }), { code: 'ENOENT' });
+      await disk.makeFolder(join(folder, 'absent'));
+      await (await disk.open(path, { create: true })).close();
+      await assert.rejects(disk.rename(path, join(folder, 'nowhere', 'f')), { code: 'ENOENT' });
+      await disk.remove(join(folder, 'absent'));
+      await assert.rejects(disk.open(path), { code: 'ENOENT' });
+    });
+
     over('lists, renames and removes', async ({ disk, folder }) => {
       await disk.makeFolder(join(folder, 'sub', 'deep'));
       for (const name of ['b', 'a', 'sub/deep/x'])
@@ -86,11 +100,53 @@ for (const [name, makePlace] of [
     });
   });
 
+it('a disk of the machine has the names of new folders stable, and that of one whose maker may have died', async (t) => {
+  const root = await mkdtemp(join(tmpdir(), 'kvorum-disk-'));
+  const synced: string[] = [];
+  const open = fs.promises.open.bind(fs.promises);
+  t.mock.method(fs.promises, 'open', async (path: string, flags: string) => {
+    const handle = await open(path, flags);
+    t.mock.method(handle, 'sync', async () => synced.push(path));
+    return handle;
+  });
+  const disk = new SystemDisk();
+  const deep = join(root, 'a', 'b', 'c');
+  await disk.makeFolder(deep);
+  assert.deepEqual(synced.sort(), [root, join(root, 'a'), join(root, 'a', 'b')]);
+  synced.length = 0;
+  await disk.makeFolder(deep);
+  assert.deepEqual(synced, [join(root, 'a', 'b')]);
+  await rm(root, { recursive: true });
+});
+
 describe('a simulated disk that fails', () => {
+  it('keeps a folder that was made, loses one that was about to be, and what was in one that was removed', async () => {
+    const outcomes = new Set<string>();
+    for (let seed = 0; seed < 30; seed++) {
+      const { simulation, machine } = await simulated(seed);
+      const { disk } = machine;
+      await simulation.runToEnd(disk.makeFolder('/d/made/deep'));
+      const file = await simulation.runToEnd(disk.open('/d/made/deep/f', { create: true, durable: true }));
+      await simulation.runToEnd(file.write(Buffer.from('x'), 0));
+      await simulation.runToEnd(disk.syncFolder('/d/made/deep'));
+      await simulation.runToEnd(disk.makeFolder('/d/gone'));
+      await simulation.runToEnd(disk.open('/d/gone/f', { create: true }));
+      await simulation.runToEnd(disk.syncFolder('/d/gone'));
+      await simulation.runToEnd(disk.remove('/d/gone'));
+      await simulation.runToEnd(disk.syncFolder('/d'));
+      void disk.makeFolder('/d/late');
+      machine.crash({ losePower: true });
+      assert.deepEqual(await simulation.runToEnd(disk.list('/d/made/deep')), ['f']);
+      assert.deepEqual(await simulation.runToEnd(disk.list('/d/gone')), []);
+      outcomes.add((await simulation.runToEnd(disk.list('/d'))).join());
+    }
+    assert.deepEqual([...outcomes].sort(), ['late,made', 'made']);
+  });
+
   it('keeps what was synced and may lose or tear anything else when the power fails', async () => {
     const outcomes = new Set<string>();
     for (let seed = 0; seed < 60; seed++) {
-      const { simulation, machine } = simulated(seed);
+      const { simulation, machine } = await simulated(seed);
       const { disk } = machine;
       const file = await simulation.runToEnd(disk.open('/d/f', { create: true }));
       await simulation.runToEnd(file.write(Buffer.alloc(2048, 'a'), 0));
@@ -107,7 +163,7 @@ describe('a simulated disk that fails', () => {
   });
 
   it('keeps what was written when only the process dies, but not for a later power failure', async () => {
-    const { simulation, machine } = simulated(1);
+    const { simulation, machine } = await simulated(1);
     const file = await simulation.runToEnd(machine.disk.open('/d/f', { create: true }));
     await simulation.runToEnd(file.write(Buffer.from('abc'), 0));
     machine.crash({ losePower: false });
@@ -115,7 +171,7 @@ describe('a simulated disk that fails', () => {
     assert.equal(again.readSync(0, 3).toString(), 'abc');
     let lostOnce = false;
     for (let seed = 0; seed < 20 && !lostOnce; seed++) {
-      const other = simulated(seed);
+      const other = await simulated(seed);
       await other.simulation.runToEnd(other.machine.disk.open('/d/f', { create: true }));
       other.machine.crash({ losePower: false });
       other.machine.crash({ losePower: true });
@@ -126,7 +182,7 @@ describe('a simulated disk that fails', () => {
 
   it('keeps durable writes and names of synced folders in every power failure', async () => {
     for (let seed = 0; seed < 30; seed++) {
-      const { simulation, machine } = simulated(seed);
+      const { simulation, machine } = await simulated(seed);
       const file = await simulation.runToEnd(machine.disk.open('/d/tmp', { create: true, durable: true }));
       await simulation.runToEnd(file.write(Buffer.from('abc'), 0));
       await simulation.runToEnd(machine.disk.rename('/d/tmp', '/d/f'));
@@ -139,7 +195,7 @@ describe('a simulated disk that fails', () => {
   });
 
   it('operations under way never complete after a crash', async () => {
-    const { simulation, machine } = simulated(1);
+    const { simulation, machine } = await simulated(1);
     let completed = false;
     machine.disk.open('/d/f', { create: true }).then(() => {
       completed = true;
@@ -150,7 +206,7 @@ describe('a simulated disk that fails', () => {
   });
 
   it('refuses growth when it is full and still overwrites', async () => {
-    const { simulation, machine } = simulated(1);
+    const { simulation, machine } = await simulated(1);
     const file = await simulation.runToEnd(machine.disk.open('/d/f', { create: true, durable: true }));
     await simulation.runToEnd(file.write(Buffer.from('abcdef'), 0));
     machine.disk.isFull = true;
@@ -161,7 +217,7 @@ describe('a simulated disk that fails', () => {
   });
 
   it('fails syncs and durable writes on request', async () => {
-    const { simulation, machine } = simulated(1);
+    const { simulation, machine } = await simulated(1);
     const file = await simulation.runToEnd(machine.disk.open('/d/f', { create: true, durable: true }));
     machine.disk.failsSyncs = true;
     await simulation.runToEnd(assert.rejects(file.write(Buffer.from('a'), 0), { code: 'EIO' }));
@@ -172,7 +228,7 @@ describe('a simulated disk that fails', () => {
     const lost = { write: 0, sync: 0, again: 0 };
     for (let seed = 0; seed < 60; seed++) {
       for (const how of ['write', 'sync', 'again'] as const) {
-        const { simulation, machine } = simulated(seed);
+        const { simulation, machine } = await simulated(seed);
         const { disk } = machine;
         const durable = how !== 'sync';
         const file = await simulation.runToEnd(disk.open('/d/f', { create: true, durable }));
@@ -196,7 +252,7 @@ describe('a simulated disk that fails', () => {
   });
 
   it('is as slow as it is told to be', async () => {
-    const { simulation, machine } = simulated(1);
+    const { simulation, machine } = await simulated(1);
     machine.disk.slowness = 1000;
     const file = await simulation.runToEnd(machine.disk.open('/d/f', { create: true }));
     const startMs = simulation.nowMs();

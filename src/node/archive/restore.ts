@@ -36,7 +36,13 @@ import {
   type NodeId,
   type Random,
 } from '../../platform/index.ts';
-import { type ConfState, openDataFolder, type SnapshotMeta, WalLogStore } from '../../raftengine/index.ts';
+import {
+  type ConfState,
+  type LogRecord,
+  openDataFolder,
+  type SnapshotMeta,
+  WalLogStore,
+} from '../../raftengine/index.ts';
 import {
   type CopyManifest,
   CorruptSnapshotError,
@@ -133,7 +139,7 @@ export async function restoreArchive(options: RestoreOptions): Promise<RestoreRe
       starts.set(group, restored.start);
       rows += manifest.rows;
     }
-    await writeLog(options, work, starts);
+    await writeLog(options, work, folder.record, starts);
     // An empty folder may be there.
     await disk.remove(dataFolder);
     await disk.rename(work, dataFolder);
@@ -266,9 +272,10 @@ function newCatalog(
 async function writeLog(
   { disk, random }: RestoreOptions,
   work: string,
+  record: LogRecord,
   starts: ReadonlyMap<GroupId, SnapshotMeta>,
 ): Promise<void> {
-  const log = await WalLogStore.open({ disk, folder: join(work, 'log'), random });
+  const log = await WalLogStore.open({ disk, folder: join(work, 'log'), random, record });
   try {
     await log.write(
       [...starts].map(([groupId, resetTo]) => ({

@@ -2,6 +2,7 @@
  * A disk that fails on request. Operations take drawn times; writes are visible when they settle, and stable only after a
  * sync (or at once on a durable file). Names are stable once their folder is synced. After a power failure any part of
  * what was not stable may be there; changes of names survive in order up to a drawn point, as on a journaling file system.
+ * A folder is a name like any other: without it nothing can be made in it, and what is in it goes with it.
  */
 import { dirname } from 'node:path';
 import { crc32 } from 'node:zlib';
@@ -11,10 +12,17 @@ import type { EventOwner } from './event-heap.ts';
 import { type FileChange, SimInode } from './sim-inode.ts';
 import type { Simulation } from './simulation.ts';
 
+/** What a name stands for when it is that of a folder. */
+const FOLDER = Symbol('folder');
+type Named = SimInode | typeof FOLDER;
+
 type NameChange =
-  | { readonly kind: 'set'; readonly path: string; readonly inode: SimInode }
+  | { readonly kind: 'set'; readonly path: string; readonly inode: Named }
   | { readonly kind: 'rename'; readonly from: string; readonly path: string }
   | { readonly kind: 'remove'; readonly path: string };
+
+/** Folders that are there on every machine. */
+const ROOTS: ReadonlySet<string> = new Set(['', '.', '/']);
 
 const diskError = (code: string, operation: string, path: string): NodeJS.ErrnoException =>
   Object.assign(new Error(`${code}: simulated, ${operation} '${path}'`), { code, path });
@@ -35,8 +43,8 @@ export class SimDisk implements Disk {
   private readonly simulation: Simulation;
   private readonly owner: EventOwner;
   private readonly random: SeededRandom;
-  private names = new Map<string, SimInode>();
-  private stableNames = new Map<string, SimInode>();
+  private names = new Map<string, Named>();
+  private stableNames = new Map<string, Named>();
   private unsyncedNames: NameChange[] = [];
 
   constructor(simulation: Simulation, owner: EventOwner) {
@@ -48,14 +56,17 @@ export class SimDisk implements Disk {
   /** The machine's process died; with `losePower` everything that is not stable may be lost. */
   crash(losePower: boolean): void {
     if (!losePower) {
-      for (const inode of new Set(this.names.values())) inode.killProcess(this.random);
+      for (const inode of filesOf(this.names)) inode.killProcess(this.random);
       return;
     }
     const survivors = this.random.int(this.unsyncedNames.length + 1);
     for (const change of this.unsyncedNames.slice(0, survivors)) applyName(this.stableNames, change);
     this.unsyncedNames = [];
     this.names = new Map(this.stableNames);
-    for (const inode of new Set(this.names.values())) inode.failPower(this.random);
+    // What lay in a folder whose name is gone is gone too.
+    for (const path of this.names.keys()) if (!this.isReachable(path)) this.names.delete(path);
+    this.stableNames = new Map(this.names);
+    for (const inode of filesOf(this.names)) inode.failPower(this.random);
   }
 
   /** Damages one stored bit, as a drive does that forgets. */
@@ -66,8 +77,9 @@ export class SimDisk implements Disk {
   async open(path: string, options: DiskOpenOptions = {}): Promise<DiskFile> {
     await this.elapse('open');
     let inode = this.names.get(path);
+    if (inode === FOLDER) throw diskError('EISDIR', 'open', path);
     if (inode === undefined) {
-      if (options.create !== true) throw diskError('ENOENT', 'open', path);
+      if (options.create !== true || !this.hasFolder(dirname(path))) throw diskError('ENOENT', 'open', path);
       if (this.isFull) throw diskError('ENOSPC', 'open', path);
       inode = new SimInode();
       this.changeName({ kind: 'set', path, inode });
@@ -84,14 +96,18 @@ export class SimDisk implements Disk {
     return [...found].sort();
   }
 
-  /** Folders exist as soon as something is in them. */
-  async makeFolder(_folder: string): Promise<void> {
-    await this.elapse('make folder');
+  async makeFolder(folder: string): Promise<void> {
+    const missing: string[] = [];
+    for (let path = folder; !this.hasFolder(path); path = dirname(path)) missing.unshift(path);
+    if (this.isFull && missing.length > 0) throw diskError('ENOSPC', 'mkdir', folder);
+    for (const path of missing) this.changeName({ kind: 'set', path, inode: FOLDER });
+    await this.syncNames(new Set([folder, ...missing].map((path) => dirname(path))));
   }
 
   async rename(from: string, to: string): Promise<void> {
     await this.elapse('rename');
     this.inode(from, 'rename');
+    if (!this.hasFolder(dirname(to))) throw diskError('ENOENT', 'rename', to);
     this.changeName({ kind: 'rename', from, path: to });
   }
 
@@ -102,18 +118,7 @@ export class SimDisk implements Disk {
   }
 
   async syncFolder(folder: string): Promise<void> {
-    const before = this.unsyncedNames.length;
-    await this.elapse('sync folder');
-    if (this.failsSyncs) throw diskError('EIO', 'fsync', folder);
-    const later = this.unsyncedNames.slice(before);
-    const isOfFolder = (change: NameChange): boolean =>
-      dirname(change.path) === folder || (change.kind === 'rename' && dirname(change.from) === folder);
-    const kept: NameChange[] = [];
-    for (const change of this.unsyncedNames.slice(0, before)) {
-      if (isOfFolder(change)) applyName(this.stableNames, change);
-      else kept.push(change);
-    }
-    this.unsyncedNames = [...kept, ...later];
+    await this.syncNames(new Set([folder]));
   }
 
   /** Lets the time of one operation pass. Never settles when the machine crashes before. */
@@ -152,9 +157,34 @@ export class SimDisk implements Disk {
     inode.sync(before);
   }
 
+  private hasFolder(path: string): boolean {
+    return ROOTS.has(path) || this.names.get(path) === FOLDER;
+  }
+
+  private isReachable(path: string): boolean {
+    const folder = dirname(path);
+    return ROOTS.has(folder) || (this.names.get(folder) === FOLDER && this.isReachable(folder));
+  }
+
+  /** Makes the changes of names in some folders stable that were made before the call. */
+  private async syncNames(folders: ReadonlySet<string>): Promise<void> {
+    const before = this.unsyncedNames.length;
+    await this.elapse('sync folder');
+    if (this.failsSyncs) throw diskError('EIO', 'fsync', [...folders].join());
+    const later = this.unsyncedNames.slice(before);
+    const isMeant = (change: NameChange): boolean =>
+      folders.has(dirname(change.path)) || (change.kind === 'rename' && folders.has(dirname(change.from)));
+    const kept: NameChange[] = [];
+    for (const change of this.unsyncedNames.slice(0, before)) {
+      if (isMeant(change)) applyName(this.stableNames, change);
+      else kept.push(change);
+    }
+    this.unsyncedNames = [...kept, ...later];
+  }
+
   private inode(path: string, operation: string): SimInode {
     const inode = this.names.get(path);
-    if (inode === undefined) throw diskError('ENOENT', operation, path);
+    if (inode === undefined || inode === FOLDER) throw diskError('ENOENT', operation, path);
     return inode;
   }
 
@@ -164,7 +194,13 @@ export class SimDisk implements Disk {
   }
 }
 
-function applyName(names: Map<string, SimInode>, change: NameChange): void {
+function filesOf(names: ReadonlyMap<string, Named>): Set<SimInode> {
+  const files = new Set<SimInode>();
+  for (const inode of names.values()) if (inode !== FOLDER) files.add(inode);
+  return files;
+}
+
+function applyName(names: Map<string, Named>, change: NameChange): void {
   if (change.kind === 'set') {
     names.set(change.path, change.inode);
   } else if (change.kind === 'remove') {

@@ -62,3 +62,22 @@ export class LogCorruptError extends KvorumError {
     this.offset = offset;
   }
 }
+
+/** The log that this data folder once had is not where it was. The node does not start: its votes and entries are in it. */
+export class LogMissingError extends KvorumError {
+  readonly code = 'LOG_MISSING';
+  readonly disposition: ErrorDisposition = 'final';
+  /** The newest segment that there ever was. */
+  readonly file: string;
+
+  /** @param left segments that are there */
+  constructor(folder: string, file: string, left: number) {
+    super(
+      `${left === 0 ? `the write-ahead log in ${folder} is gone` : `the newest segment of the write-ahead log, ${file}, is gone`}, ` +
+        'so this node does not start: what it voted for and acknowledged is in it. Is its file system mounted? If the log ' +
+        'is lost, remove the node from its groups, move its data folder away and add it again as a new node: it then gets ' +
+        'its state from the other replicas.',
+    );
+    this.file = file;
+  }
+}

@@ -5,10 +5,11 @@
  * the remains of a recycled segment) behind the last frame. A segment starts with a header block, then frames follow, each
  * aligned to 8 bytes:
  *
- *   segment header   magic(8) version(u32) sequence(u32) size(u32) salt(u32) crc32(u32)        in a block of 4096 bytes
+ *   segment header   magic(8) version(u32) sequence(u32) size(u32) salt(u32) owner(16) crc32(u32)    in a block of 4096 bytes
  *   frame header     crc32(u32) length(u32) sequence(u32) position(u32)                        then `length` body bytes
  *   frame body       records until its end
  *
+ * The owner is the data folder that the log is of, so a segment of another node's log, or one of an earlier life, is no part of it.
  * One frame is one physical write and the next one starts only when it is stable. So at most the last frame of the log can
  * be torn, and a good frame anywhere behind a bad one proves that the bad one had been stable: corruption. A frame names
  * its own segment and position and its checksum is salted per segment, so neither the remains of a recycled segment nor a
@@ -17,9 +18,13 @@
 import { crc32 } from 'node:zlib';
 
 export const SEGMENT_MAGIC = Buffer.from('KVRMWAL\x01', 'latin1');
-export const FORMAT_VERSION = 1;
+export const FORMAT_VERSION = 2;
 export const SEGMENT_HEADER_BYTES = 4096;
-const SEGMENT_HEADER_USED = 28;
+const OWNER_BYTES = 16;
+const SEGMENT_CRC_AT = 24 + OWNER_BYTES;
+const SEGMENT_HEADER_USED = SEGMENT_CRC_AT + 4;
+/** Formats before this one had no owner, and the checksum in its place. */
+const FIRST_OWNED_VERSION = 2;
 export const FRAME_HEADER_BYTES = 16;
 export const FRAME_ALIGNMENT = 8;
 
@@ -78,6 +83,8 @@ export interface SegmentHeader {
   readonly sequence: number;
   readonly size: number;
   readonly salt: number;
+  /** Incarnation of the data folder that the log is of, 16 bytes in hexadecimal. */
+  readonly owner: string;
 }
 
 /** The header block of a segment, `SEGMENT_HEADER_BYTES` long. */
@@ -88,7 +95,8 @@ export function encodeSegmentHeader(header: SegmentHeader): Buffer {
   block.writeUInt32LE(header.sequence, 12);
   block.writeUInt32LE(header.size, 16);
   block.writeUInt32LE(header.salt, 20);
-  block.writeUInt32LE(crc32(block.subarray(0, 24)), 24);
+  block.write(header.owner, 24, 'hex');
+  block.writeUInt32LE(crc32(block.subarray(0, SEGMENT_CRC_AT)), SEGMENT_CRC_AT);
   return block;
 }
 
@@ -96,10 +104,17 @@ export function encodeSegmentHeader(header: SegmentHeader): Buffer {
 export function decodeSegmentHeader(block: Buffer): SegmentHeader | string {
   if (block.length < SEGMENT_HEADER_USED) return 'the file is shorter than a segment header';
   if (!block.subarray(0, 8).equals(SEGMENT_MAGIC)) return 'this is not a log segment (wrong magic bytes)';
-  if (crc32(block.subarray(0, 24)) !== block.readUInt32LE(24)) return 'the segment header does not match its checksum';
   const version = block.readUInt32LE(8);
+  const crcAt = version < FIRST_OWNED_VERSION ? 24 : SEGMENT_CRC_AT;
+  if (crc32(block.subarray(0, crcAt)) !== block.readUInt32LE(crcAt))
+    return 'the segment header does not match its checksum';
   if (version !== FORMAT_VERSION) return `log format ${version} is not known to this version of kvorum`;
-  return { sequence: block.readUInt32LE(12), size: block.readUInt32LE(16), salt: block.readUInt32LE(20) };
+  return {
+    sequence: block.readUInt32LE(12),
+    size: block.readUInt32LE(16),
+    salt: block.readUInt32LE(20),
+    owner: block.toString('hex', 24, SEGMENT_CRC_AT),
+  };
 }
 
 // The length is covered by the checksum too, so a flipped length cannot lead the reader astray.

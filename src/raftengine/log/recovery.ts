@@ -7,14 +7,16 @@
  * - in the last segment with a good frame behind it: frames are written one after the other, so the bad one had been
  *   stable: corruption;
  * - in an earlier segment: the next segment's checkpoint says where this one ends; anything else is corruption;
- * - a segment that the newest checkpoint still needs is absent: corruption.
+ * - a segment that the newest checkpoint still needs is absent: corruption;
+ * - the newest segment that there ever was is absent, by the record beside the log: the log is not the one that was here. That
+ *   segment may hold nothing yet, but every one before it does.
  * The bits of the very last frame are the one place where damage looks like a torn write; a log that was closed in order
  * ends with a frame that says so, which takes that place.
  */
 import { join } from 'node:path';
 import { assert, type Disk, type GroupId, type LogIndex, type Term } from '../../platform/index.ts';
 import type { HardState } from '../core/types.ts';
-import { LogCorruptError } from './errors.ts';
+import { LogCorruptError, LogMissingError } from './errors.ts';
 import {
   alignFrame,
   decodeSegmentHeader,
@@ -75,6 +77,10 @@ export async function recoverLog(disk: Disk, folder: string, segments: Segments)
   const sequences = names.map(segmentSequence).filter((sequence) => sequence !== undefined);
   sequences.sort((a, b) => a - b);
 
+  const noted = segments.record.newestSegment;
+  if (noted > 0 && !sequences.includes(noted))
+    throw new LogMissingError(folder, segments.path(noted), sequences.length);
+
   const recovery = new Recovery(disk, segments);
   const newest = await recovery.findNewest(sequences);
   if (newest === undefined) {
@@ -82,7 +88,7 @@ export async function recoverLog(disk: Disk, folder: string, segments: Segments)
     const leftover = sequences.find((sequence) => sequence !== 1);
     if (leftover !== undefined)
       throw new LogCorruptError(segments.path(leftover), SEGMENT_HEADER_BYTES, 'no segment before it can be read');
-    for (const sequence of sequences) await disk.remove(segments.path(sequence));
+    // Replaced by one rename: a record that names a segment which is not there would be a loss.
     await segments.require(1, segments.segmentBytes);
     return {
       groups: new Map(),
@@ -92,8 +98,14 @@ export async function recoverLog(disk: Disk, folder: string, segments: Segments)
       tornBytes: 0,
     };
   }
-  for (const sequence of sequences)
-    if (sequence < newest.firstNeeded || sequence > newest.sequence) await disk.remove(segments.path(sequence));
+  if (noted > newest.sequence + 1)
+    throw new LogCorruptError(segments.path(newest.sequence + 1), SEGMENT_HEADER_BYTES, 'the first frame is gone');
+  for (const sequence of sequences) {
+    // Made ahead and noted: it stays until it is needed, and is then replaced by one rename.
+    const isPrepared = sequence > newest.sequence && sequence <= noted;
+    if (sequence < newest.firstNeeded || (sequence > newest.sequence && !isPrepared))
+      await disk.remove(segments.path(sequence));
+  }
   return await recovery.replay(newest.firstNeeded, newest.sequence);
 }
 
@@ -155,6 +167,8 @@ class Recovery {
       if (typeof header === 'string') throw new LogCorruptError(path, 0, header);
       if (header.sequence !== sequence)
         throw new LogCorruptError(path, 12, `the header is that of segment ${header.sequence}`);
+      if (header.owner !== this.segments.record.incarnation)
+        throw new LogCorruptError(path, 24, `the segment belongs to the log of another data folder (${header.owner})`);
       if (header.size !== bytes.length)
         throw new LogCorruptError(path, bytes.length, `the file should have ${header.size} bytes`);
       return { ...header, bytes };

@@ -20,10 +20,21 @@ const FILL_BYTES = 1024 * 1024;
 /** Released files kept for reuse; more than one would only hold space. */
 const MAX_SPARES = 1;
 
+/** What is known of a log beside itself; `NodeRecord` keeps it. */
+export interface LogRecord {
+  /** Whose log it is: the incarnation of the data folder. */
+  readonly incarnation: string;
+  /** The log once had a segment of this number; 0 while there never was a log. */
+  readonly newestSegment: number;
+  /** Settles when it is stable that the log goes up to a segment; lower numbers than before change nothing. */
+  noteSegment(sequence: number): Promise<void>;
+}
+
 export class Segments implements SegmentBytes {
   private readonly disk: Disk;
   private readonly folder: string;
   private readonly random: Random;
+  readonly record: LogRecord;
   private readonly opened = new Map<number, Segment>();
   private readonly spares: string[] = [];
   private spareNumber = 0;
@@ -32,10 +43,11 @@ export class Segments implements SegmentBytes {
   private preparing: { readonly sequence: number; readonly size: number; readonly done: Promise<Segment> } | undefined;
   readonly segmentBytes: number;
 
-  constructor(disk: Disk, folder: string, random: Random, segmentBytes: number) {
+  constructor(disk: Disk, folder: string, random: Random, record: LogRecord, segmentBytes: number) {
     this.disk = disk;
     this.folder = folder;
     this.random = random;
+    this.record = record;
     this.segmentBytes = segmentBytes;
   }
 
@@ -139,7 +151,7 @@ export class Segments implements SegmentBytes {
   }
 
   private async make(sequence: number, size: number): Promise<Segment> {
-    const salt = this.random.int(0x1_0000_0000);
+    const header = { sequence, size, salt: this.random.int(0x1_0000_0000), owner: this.record.incarnation };
     const temporary = join(this.folder, 'prepare.tmp');
     const spare = size === this.segmentBytes ? this.spares.pop() : undefined;
     if (spare === undefined) await this.disk.remove(temporary);
@@ -147,16 +159,18 @@ export class Segments implements SegmentBytes {
     const file = await this.disk.open(temporary, { create: true });
     try {
       if (spare === undefined) await this.fill(file, size);
-      await file.write(encodeSegmentHeader({ sequence, size, salt }), 0);
+      await file.write(encodeSegmentHeader(header), 0);
       await file.sync();
     } finally {
       await file.close();
     }
     await this.disk.rename(temporary, this.path(sequence));
     await this.disk.syncFolder(this.folder);
+    // Before anything in it is acknowledged: a log that lost its newest segments must not pass for a whole one.
+    await this.record.noteSegment(sequence);
     // A smaller one that was prepared under the same name has just been replaced; nothing was written to it.
     await this.opened.get(sequence)?.file.close();
-    return await this.adopt({ sequence, size, salt });
+    return await this.adopt(header);
   }
 
   private async fill(file: DiskFile, size: number): Promise<void> {

@@ -29,7 +29,7 @@ import {
 } from './format.ts';
 import { checkpointBytes, entriesRecordBytes, FrameWriter } from './frame-writer.ts';
 import { recoverLog } from './recovery.ts';
-import { type Segment, Segments } from './segments.ts';
+import { type LogRecord, type Segment, Segments } from './segments.ts';
 import { WalGroup } from './wal-group.ts';
 
 export interface WalLogStoreOptions {
@@ -38,6 +38,8 @@ export interface WalLogStoreOptions {
   readonly folder: string;
   /** Source of the salts of segments. */
   readonly random: Random;
+  /** What is known of the log beside itself: a folder that lost it is refused. */
+  readonly record: LogRecord;
   /** Size of a segment in bytes; a frame that needs more gets a segment of its own. */
   readonly segmentBytes?: number;
   /** Payload bytes of recent entries kept in memory, over all groups; entries under way are kept in any case. */
@@ -143,11 +145,12 @@ export class WalLogStore implements LogStore {
   /**
    * Opens the log in a folder and recovers everything that was acknowledged.
    * @throws LogCorruptError when something that was acknowledged cannot be read
+   * @throws LogMissingError when the record knows of a log that is not there
    */
   static async open(options: WalLogStoreOptions): Promise<WalLogStore> {
-    const { disk, folder, random, segmentBytes = DEFAULT_SEGMENT_BYTES } = options;
+    const { disk, folder, random, record, segmentBytes = DEFAULT_SEGMENT_BYTES } = options;
     await disk.makeFolder(folder);
-    const segments = new Segments(disk, folder, random, segmentBytes);
+    const segments = new Segments(disk, folder, random, record, segmentBytes);
     try {
       return new WalLogStore(options, segments, await recoverLog(disk, folder, segments));
     } catch (error) {

@@ -69,7 +69,7 @@ test('a node whose identity is gone does not begin a new life over an old log', 
     await rm(join(folder, 'identity'), { recursive: true });
     await assert.rejects(openDataFolder({ ...SETTINGS, folder, random: new SeededRandom(4) }), {
       code: 'DATA_FOLDER_CORRUPT',
-      message: /identity.*Restore that folder/,
+      message: /identity.*Restore it from a copy/,
     });
   });
 });

@@ -2,38 +2,12 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { crc32 } from 'node:zlib';
 import fc from 'fast-check';
-import { type GroupId, groupId, nodeId, SimFabric, SimMachine, Simulation } from '../../../src/platform/index.ts';
+import { type GroupId, groupId, nodeId } from '../../../src/platform/index.ts';
 import type { HardState, LogWrite } from '../../../src/raftengine/index.ts';
-import { WalLogStore, type WalLogStoreOptions } from '../../../src/raftengine/log/index.ts';
+import type { WalLogStore } from '../../../src/raftengine/log/index.ts';
 import { append, contents, describeLogStore, entry, GROUP } from './log-store-contract.ts';
 import { ModelLog } from './model-log.ts';
-
-const FOLDER = '/node/log';
-const LIMITS = { segmentBytes: 16384, cacheBytes: 2000, maxFrameBytes: 4096, keepSegments: 2 };
-
-class Bench {
-  readonly simulation: Simulation;
-  readonly machine: SimMachine;
-
-  constructor(seed: number) {
-    this.simulation = new Simulation({ seed });
-    this.machine = new SimMachine(new SimFabric(this.simulation), nodeId(1));
-  }
-
-  open(limits: Partial<WalLogStoreOptions> = {}): Promise<WalLogStore> {
-    const { disk, random } = this.machine;
-    return this.run(WalLogStore.open({ disk, folder: FOLDER, random, ...LIMITS, ...limits }));
-  }
-
-  run<T>(work: Promise<T>): Promise<T> {
-    return this.simulation.runToEnd(work);
-  }
-
-  async segments(): Promise<string[]> {
-    const names = await this.run(this.machine.disk.list(FOLDER));
-    return names.filter((name) => name.endsWith('.wal'));
-  }
-}
+import { WalBench as Bench, FOLDER } from './wal-bench.ts';
 
 /** Lets the simulated clock run whenever somebody waits, so that the contract can be stated without it. */
 describeLogStore('write-ahead log on a simulated disk', async () => {
@@ -43,10 +17,7 @@ describeLogStore('write-ahead log on a simulated disk', async () => {
     while (!disposed) await bench.simulation.runFor(1);
   })();
   return {
-    open: () => {
-      const { disk, random } = bench.machine;
-      return WalLogStore.open({ disk, folder: FOLDER, random, ...LIMITS });
-    },
+    open: () => bench.openNow(),
     dispose: async () => {
       disposed = true;
       await pump;

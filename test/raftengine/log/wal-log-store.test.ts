@@ -2,6 +2,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { SystemDisk, SystemRandom } from '../../../src/platform/index.ts';
+import { NodeRecord } from '../../../src/raftengine/index.ts';
 import { WalLogStore } from '../../../src/raftengine/log/index.ts';
 import { describeLogStore, type LogStoreHome } from './log-store-contract.ts';
 
@@ -10,7 +11,10 @@ const onMachine =
     const folder = await mkdtemp(join(tmpdir(), 'kvorum-wal-'));
     const disk = new SystemDisk();
     return {
-      open: () => WalLogStore.open({ disk, folder: join(folder, 'log'), random: new SystemRandom(), ...limits }),
+      open: async () => {
+        const record = await NodeRecord.open({ disk, folder, incarnation: '0'.repeat(32) });
+        return WalLogStore.open({ disk, folder: join(folder, 'log'), random: new SystemRandom(), record, ...limits });
+      },
       dispose: () => rm(folder, { recursive: true }),
     };
   };

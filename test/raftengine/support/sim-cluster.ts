@@ -5,6 +5,7 @@ import { SimFabric, SimMachine, Simulation } from '../../../src/platform/simulat
 import {
   type ConfState,
   type EngineLimits,
+  NodeRecord,
   type ProposalOutcome,
   RaftEngine,
   type RaftGroup,
@@ -15,6 +16,9 @@ import {
 import { type Durable, emptyDurable, ListMachine } from './list-machine.ts';
 
 export const GROUP = groupId(1);
+/** The data folder of every node, and whose it is. */
+const FOLDER = 'node';
+const INCARNATION = '0'.repeat(32);
 
 export function votersOf(...ids: number[]): ConfState {
   return { voters: ids.map(nodeId), votersOutgoing: [], learners: [], learnersNext: [], autoLeave: false };
@@ -66,7 +70,9 @@ export class TestNode {
   /** Starts the process over what the machine's disk holds. @param bootstrap undefined for a node that joins */
   async start(groups: readonly GroupId[], bootstrap: ConfState | undefined): Promise<void> {
     const { clock, random, scheduler, network, disk } = this.machine;
-    this.store = await WalLogStore.open({ disk, folder: 'log', random, segmentBytes: 1024 * 1024 });
+    await disk.makeFolder(FOLDER);
+    const record = await NodeRecord.open({ disk, folder: FOLDER, incarnation: INCARNATION });
+    this.store = await WalLogStore.open({ disk, folder: `${FOLDER}/log`, random, record, segmentBytes: 1024 * 1024 });
     this.engine = new RaftEngine({
       nodeId: this.id,
       clock,

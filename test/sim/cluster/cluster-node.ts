@@ -2,6 +2,7 @@
  * One node of the simulated cluster: a machine that outlives its processes, and the process that runs on it now: the real
  * composition of `src/node.ts` with the Redis front end on top, over the machine's disk, database folder and network.
  */
+import { dirname } from 'node:path';
 import { createRedisService, type RedisService } from '../../../src/adapter/redis/index.ts';
 import { foundingOf } from '../../../src/config/index.ts';
 import { type AssembledNode, assembleNode, type NodeParts } from '../../../src/node.ts';
@@ -15,15 +16,16 @@ import {
   SimMachine,
   type Simulation,
 } from '../../../src/platform/index.ts';
-import { type LogStore, type RaftGroup, WalLogStore } from '../../../src/raftengine/index.ts';
+import { type LogStore, NodeRecord, type RaftGroup, WalLogStore } from '../../../src/raftengine/index.ts';
 import { inlineCompression, SimulatedLevels } from '../../../src/store/index.ts';
 import type { Plan } from './plan.ts';
 import { SimConnection } from './sim-connection.ts';
 import { SimRedis } from './sim-redis.ts';
 import { InvariantViolation } from './violation.ts';
 
-const LOG_FOLDER = 'log';
-const STORES = 'group';
+const DATA_FOLDER = 'data';
+const LOG_FOLDER = `${DATA_FOLDER}/log`;
+const STORES = `${DATA_FOLDER}/group`;
 /** Several segments even of a small state. */
 const SMALL_SEGMENTS = { blockBytes: 2048, minSegmentBytes: 8 << 10, maxSegmentBytes: 32 << 10 };
 const CONNECT_DELAY_MS = 0.5;
@@ -130,17 +132,21 @@ export class ClusterNode {
     const { clock, random, scheduler, network, disk } = this.machine;
     await this.levelsSettled;
     if (this.mustWipe) {
-      await disk.remove(LOG_FOLDER);
-      await disk.syncFolder(LOG_FOLDER);
+      await disk.remove(DATA_FOLDER);
+      await disk.syncFolder(dirname(DATA_FOLDER));
       this.levels = new SimulatedLevels();
       this.watchLevels();
       this.incarnation = this.options.random.bytes(16);
       this.mustWipe = false;
     }
+    await disk.makeFolder(DATA_FOLDER);
+    const incarnation = this.incarnation.toString('hex');
+    const record = await NodeRecord.open({ disk, folder: DATA_FOLDER, incarnation });
     const logStore = await WalLogStore.open({
       disk,
       folder: LOG_FOLDER,
       random,
+      record,
       segmentBytes: plan.segmentBytes,
       cacheBytes: plan.logCacheBytes,
       waitForSpace: () => new Promise((resolve) => scheduler.after(100, resolve)),

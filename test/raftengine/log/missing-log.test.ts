@@ -1,0 +1,299 @@
+/** Logs that are not the one that was here: gone, without their newest part, of somebody else, or forged. */
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { crc32 } from 'node:zlib';
+import { type LogRecord, NodeRecord } from '../../../src/raftengine/index.ts';
+import {
+  decodeSegmentHeader,
+  encodeSegmentHeader,
+  SEGMENT_HEADER_BYTES,
+  sealFrame,
+  segmentName,
+} from '../../../src/raftengine/log/format.ts';
+import { type CheckpointRow, FrameWriter } from '../../../src/raftengine/log/frame-writer.ts';
+import { WalLogStore } from '../../../src/raftengine/log/index.ts';
+import { append, entry, GROUP } from './log-store-contract.ts';
+import { FOLDER, INCARNATION, NODE, WalBench } from './wal-bench.ts';
+
+const RECORD = `${NODE}/record.json`;
+const SEGMENT_BYTES = 16384;
+
+/** A log of several segments. @param isClosed in order; else its process died */
+async function filledLog(seed: number, isClosed: boolean): Promise<{ bench: WalBench; names: string[] }> {
+  const bench = new WalBench(seed);
+  const store = await bench.open();
+  for (let i = 1; i <= 60; i++) await bench.run(store.write([append(GROUP, entry(1, i, 'v'.repeat(600)))]));
+  if (isClosed) await bench.run(store.close());
+  else bench.machine.crash({ losePower: true });
+  return { bench, names: await bench.segments() };
+}
+
+const remove = (bench: WalBench, path: string): Promise<void> => bench.run(bench.machine.disk.remove(path));
+
+async function readFile(bench: WalBench, path: string): Promise<Buffer> {
+  const file = await bench.run(bench.machine.disk.open(path));
+  const bytes = file.readSync(0, SEGMENT_BYTES);
+  await bench.run(file.close());
+  return bytes;
+}
+
+async function writeFile(bench: WalBench, path: string, bytes: Buffer): Promise<void> {
+  const file = await bench.run(bench.machine.disk.open(path, { create: true, durable: true }));
+  await bench.run(file.truncate(0));
+  await bench.run(file.write(bytes, 0));
+  await bench.run(file.close());
+}
+
+describe('a log that is gone', () => {
+  it('is not taken for a new one', async () => {
+    for (const isClosed of [false, true]) {
+      const { bench } = await filledLog(1, isClosed);
+      await remove(bench, FOLDER);
+      await assert.rejects(bench.open(), { code: 'LOG_MISSING', message: /\/node\/log is gone.*mounted\?/ });
+      // Still so when the folder of the mount is there.
+      await bench.run(bench.machine.disk.makeFolder(FOLDER));
+      await assert.rejects(bench.open(), { code: 'LOG_MISSING' });
+    }
+  });
+
+  it('is not taken for a new one after a single write', async () => {
+    const bench = new WalBench(2);
+    const store = await bench.open();
+    await bench.run(store.write([append(GROUP, entry(1, 1))]));
+    bench.machine.crash({ losePower: true });
+    await remove(bench, FOLDER);
+    await assert.rejects(bench.open(), { code: 'LOG_MISSING' });
+  });
+
+  it('is refused without its newest segments, however many are gone', async () => {
+    for (const isClosed of [false, true]) {
+      const { names } = await filledLog(3, isClosed);
+      assert.ok(names.length >= 4);
+      for (let gone = 1; gone <= names.length; gone++) {
+        const { bench } = await filledLog(3, isClosed);
+        for (const name of names.slice(-gone)) await remove(bench, `${FOLDER}/${name}`);
+        await assert.rejects(bench.open(), {
+          code: 'LOG_MISSING',
+          message: gone < names.length ? new RegExp(names.at(-1)!) : /the write-ahead log in \/node\/log is gone/,
+          file: `${FOLDER}/${names.at(-1)}`,
+        });
+      }
+    }
+  });
+
+  it('is refused when the newest segment is there and holds nothing, and so does the one before', async () => {
+    const { bench, names } = await filledLog(4, true);
+    for (const name of names.slice(-2)) {
+      const path = `${FOLDER}/${name}`;
+      const header = (await readFile(bench, path)).subarray(0, SEGMENT_HEADER_BYTES);
+      await writeFile(bench, path, Buffer.concat([header, Buffer.alloc(SEGMENT_BYTES - SEGMENT_HEADER_BYTES)]));
+    }
+    await assert.rejects(bench.open(), { code: 'LOG_CORRUPT', file: `${FOLDER}/${names.at(-2)}` });
+  });
+
+  it('is refused with segments of another data folder', async () => {
+    const { bench, names } = await filledLog(5, true);
+    const { disk, random } = bench.machine;
+    const stranger: LogRecord = {
+      incarnation: 'ff'.repeat(16),
+      newestSegment: 0,
+      noteSegment: async () => undefined,
+    };
+    const foreign = bench.run(WalLogStore.open({ disk, folder: FOLDER, random, record: stranger }));
+    await assert.rejects(foreign, { code: 'LOG_CORRUPT', message: /belongs to the log of another data folder/ });
+    const newest = `${FOLDER}/${names.at(-1)}`;
+    const header = {
+      ...(decodeSegmentHeader(await readFile(bench, newest)) as { sequence: number; size: number; salt: number }),
+    };
+    const other = encodeSegmentHeader({ ...header, owner: stranger.incarnation });
+    const file = await bench.run(disk.open(newest, { durable: true }));
+    await bench.run(file.write(other, 0));
+    await assert.rejects(bench.open(), { code: 'LOG_CORRUPT', file: newest });
+  });
+
+  it('is refused by name in the layout of earlier versions', async () => {
+    const old = Buffer.from('4b56524d57414c01010000000100000000400000efbeadde', 'hex');
+    const header = Buffer.alloc(SEGMENT_HEADER_BYTES);
+    old.copy(header);
+    header.writeUInt32LE(crc32(old), 24);
+    assert.equal(decodeSegmentHeader(header), 'log format 1 is not known to this version of kvorum');
+    const bench = new WalBench(6);
+    await bench.run(bench.machine.disk.makeFolder(FOLDER));
+    await writeFile(bench, `${FOLDER}/${segmentName(1)}`, header);
+    await assert.rejects(bench.open(), {
+      code: 'DATA_FOLDER_CORRUPT',
+      message: /record\.json.*older version of kvorum/,
+    });
+  });
+
+  it('keeps a segment that was made ahead through restarts, and goes on in it', async () => {
+    const bench = new WalBench(7);
+    let store = await bench.open();
+    let index = 0;
+    // More than half of a segment: the next one is made.
+    for (; index < 12; index++) await bench.run(store.write([append(GROUP, entry(1, index + 1, 'v'.repeat(600)))]));
+    await bench.simulation.runFor(50);
+    const names = await bench.segments();
+    assert.equal(names.length, 2);
+    for (let round = 0; round < 4; round++) {
+      bench.machine.crash({ losePower: round % 2 === 0 });
+      store = await bench.open();
+      assert.equal(store.group(GROUP).lastIndex(), index);
+      assert.deepEqual(await bench.segments(), names);
+    }
+    for (; index < 30; index++) await bench.run(store.write([append(GROUP, entry(1, index + 1, 'v'.repeat(600)))]));
+    bench.machine.crash({ losePower: true });
+    assert.equal((await bench.open()).group(GROUP).lastIndex(), index);
+  });
+});
+
+describe('the record beside the log', () => {
+  it('is refused when it is gone while a log is there', async () => {
+    const { bench } = await filledLog(8, true);
+    await remove(bench, RECORD);
+    await assert.rejects(bench.open(), { code: 'DATA_FOLDER_CORRUPT', path: RECORD });
+  });
+
+  it('is refused when any bit of it is another one', async () => {
+    const { bench } = await filledLog(9, true);
+    const { length } = await readFile(bench, RECORD);
+    for (let at = 0; at < length; at++) {
+      bench.machine.disk.flipBit(RECORD, at, at % 8);
+      await assert.rejects(
+        bench.open(),
+        ({ code }: { code?: string }) => code === 'DATA_FOLDER_CORRUPT' || code === 'DATA_FOLDER_MISMATCH',
+        `byte ${at}`,
+      );
+      bench.machine.disk.flipBit(RECORD, at, at % 8);
+    }
+    assert.equal((await bench.open()).group(GROUP).lastIndex(), 60);
+  });
+
+  it('does not forget what it was once read to say', async () => {
+    let said = 0;
+    for (let seed = 0; seed < 60; seed++) {
+      const { simulation, machine } = new WalBench(seed);
+      const { disk } = machine;
+      const open = (): Promise<NodeRecord> =>
+        simulation.runToEnd(NodeRecord.open({ disk, folder: NODE, incarnation: INCARNATION }));
+      await simulation.runToEnd(disk.makeFolder(NODE));
+      const record = await open();
+      void record.noteSegment(1);
+      await simulation.runFor(machine.random.next() * 0.8);
+      machine.crash({ losePower: false });
+      const { newestSegment } = await open();
+      said += newestSegment;
+      machine.crash({ losePower: true });
+      assert.equal((await open()).newestSegment, newestSegment, `seed ${seed}`);
+    }
+    assert.ok(said > 5 && said < 55, `${said} of 60`);
+  });
+
+  it('is refused in a folder that it is not of', async () => {
+    const { bench } = await filledLog(10, true);
+    const { disk } = bench.machine;
+    const opened = bench.run(NodeRecord.open({ disk, folder: NODE, incarnation: 'ab'.repeat(16) }));
+    await assert.rejects(opened, { code: 'DATA_FOLDER_MISMATCH' });
+  });
+
+  it('has these bytes', async () => {
+    const { bench } = await filledLog(11, true);
+    assert.equal(
+      (await readFile(bench, RECORD)).toString(),
+      `{"format":1,"incarnation":"${INCARNATION}","newestSegment":4,"peers":{},"crc":2836404333}`,
+    );
+    assert.equal(
+      encodeSegmentHeader({ sequence: 3, size: SEGMENT_BYTES, salt: 0xdeadbeef, owner: INCARNATION }).toString(
+        'hex',
+        0,
+        48,
+      ),
+      '4b56524d57414c01020000000300000000400000efbeadde00112233445566778899aabbccddeeff2cbbbd7f00000000',
+    );
+  });
+});
+
+/** Segments that no log would write, frame by frame. */
+class Forgery {
+  readonly bench: WalBench;
+  private readonly record: Promise<NodeRecord>;
+
+  constructor(seed: number) {
+    this.bench = new WalBench(seed);
+    this.record = this.makeRecord();
+  }
+
+  private async makeRecord(): Promise<NodeRecord> {
+    const { disk } = this.bench.machine;
+    await this.bench.run(disk.makeFolder(NODE));
+    const record = await this.bench.run(NodeRecord.open({ disk, folder: NODE, incarnation: INCARNATION }));
+    await this.bench.run(disk.makeFolder(FOLDER));
+    return record;
+  }
+
+  /** @returns where the segment's frames end */
+  async segment(sequence: number, ...bodies: ((frame: FrameWriter) => void)[]): Promise<number> {
+    const record = await this.record;
+    const header = { sequence, size: SEGMENT_BYTES, salt: sequence * 7, owner: INCARNATION };
+    const bytes = Buffer.alloc(SEGMENT_BYTES);
+    encodeSegmentHeader(header).copy(bytes);
+    let position = SEGMENT_HEADER_BYTES;
+    for (const write of bodies) {
+      const writer = new FrameWriter(sequence, position, Buffer.alloc(4096));
+      write(writer);
+      sealFrame(writer.frame, header, position);
+      writer.frame.copy(bytes, position);
+      position = Math.ceil((position + writer.length) / 8) * 8;
+    }
+    await writeFile(this.bench, `${FOLDER}/${segmentName(sequence)}`, bytes);
+    await this.bench.run(record.noteSegment(sequence));
+    return position;
+  }
+}
+
+const row = (vote: number, lastIndex: number): CheckpointRow => ({
+  groupId: GROUP,
+  hard: { term: 3, vote: vote as CheckpointRow['hard']['vote'], commitIndex: 0 },
+  truncatedIndex: 0,
+  truncatedTerm: 0,
+  lastIndex,
+});
+
+describe('a log whose frames are all intact', () => {
+  it('is refused when a checkpoint counts entries that no segment holds', async () => {
+    const whole = new Forgery(20);
+    await whole.segment(1, (frame) => frame.checkpoint(0, 1, [row(1, 0)]));
+    assert.equal((await whole.bench.open()).group(GROUP).hardState().term, 3);
+    const forged = new Forgery(21);
+    await forged.segment(1, (frame) => frame.checkpoint(0, 1, [row(1, 5)]));
+    await assert.rejects(forged.bench.open(), { code: 'LOG_CORRUPT', message: /entry 1 of group 7 is in no segment/ });
+  });
+
+  it('is refused when a checkpoint remembers another vote than the records before it', async () => {
+    for (const [vote, isRefused] of [
+      [1, false],
+      [2, true],
+    ] as const) {
+      const forged = new Forgery(22);
+      const end = await forged.segment(1, (frame) => {
+        frame.checkpoint(0, 1, []);
+        frame.hardState(GROUP, row(1, 0).hard);
+      });
+      await forged.segment(2, (frame) => frame.checkpoint(end, 1, [row(vote, 0)]));
+      const opened = forged.bench.open();
+      if (isRefused) await assert.rejects(opened, { code: 'LOG_CORRUPT', message: /hard state of group 7/ });
+      else assert.equal((await opened).group(GROUP).hardState().vote, 1);
+    }
+  });
+
+  it('is refused when a segment bears the name of another one', async () => {
+    const { bench, names } = await filledLog(23, true);
+    const paths = names.map((name) => `${FOLDER}/${name}`);
+    await writeFile(bench, paths[2]!, await readFile(bench, paths[1]!));
+    await assert.rejects(bench.open(), {
+      code: 'LOG_CORRUPT',
+      file: paths[2]!,
+      message: /the header is that of segment 2/,
+    });
+  });
+});
