@@ -34,16 +34,13 @@ export class StoreActivity {
   levelUse(): LevelUse[] {
     const uses: LevelUse[] = [];
     for (const { property } of this.databases()) {
-      for (const line of (property('leveldb.stats') ?? '').split('\n')) {
-        const match = STATS_ROW.exec(line);
-        if (match === null) continue;
-        const [level, files, size, seconds, read, written] = match.slice(1).map(Number);
-        const use = useOf(uses, level!);
-        use.files += files!;
-        use.bytes += size! * MIB;
-        use.compactionSeconds += seconds!;
-        use.compactionReadBytes += read! * MIB;
-        use.compactionWrittenBytes += written! * MIB;
+      for (const row of statsOf(property('leveldb.stats'))) {
+        const use = useOf(uses, row.level);
+        use.files += row.files;
+        use.bytes += row.bytes;
+        use.compactionSeconds += row.compactionSeconds;
+        use.compactionReadBytes += row.compactionReadBytes;
+        use.compactionWrittenBytes += row.compactionWrittenBytes;
       }
     }
     return uses.sort((left, right) => left.level - right.level);
@@ -59,6 +56,30 @@ export class StoreActivity {
   private *databases(): Iterable<{ readonly property: (name: string) => string | undefined }> {
     for (const level of this.levels) yield { property: (name) => level.property?.(name) };
   }
+}
+
+function statsOf(text: string | undefined): LevelUse[] {
+  const uses: LevelUse[] = [];
+  for (const line of (text ?? '').split('\n')) {
+    const match = STATS_ROW.exec(line);
+    if (match === null) continue;
+    const [level, files, size, seconds, read, written] = match.slice(1).map(Number);
+    uses.push({
+      level: level!,
+      files: files!,
+      bytes: size! * MIB,
+      compactionSeconds: seconds!,
+      compactionReadBytes: read! * MIB,
+      compactionWrittenBytes: written! * MIB,
+    });
+  }
+  return uses;
+}
+
+/** Bytes of one database's files; undefined where it cannot say. */
+export function databaseBytes(level: Level): number | undefined {
+  const text = level.property?.('leveldb.stats');
+  return text === undefined ? undefined : statsOf(text).reduce((sum, { bytes }) => sum + bytes, 0);
 }
 
 function useOf(uses: LevelUse[], level: number): LevelUse {

@@ -31,6 +31,8 @@ export interface GarbageHost {
   flush(): Promise<void>;
   /** Runs `build` when no batch is under way and writes what it returns before any other batch. */
   write(build: () => LevelOperation[]): Promise<void>;
+  /** Rows of so many bytes are on their way out of the files. */
+  removed(bytes: number): void;
   /** The range deletes up to here cover nothing any more. */
   forgetRanges(upTo: HlcTimestamp): void;
 }
@@ -69,8 +71,6 @@ export class GarbageCollector {
   private isStopping = false;
   /** What the last complete pass found; undefined before the first. */
   lastPass: GarbagePass | undefined;
-  /** Bytes of rows that were removed since the files were compacted. */
-  removedBytes = 0;
   private dropped: Buffer[] = [];
   private droppedNewest: NewestRemoval[] = [];
 
@@ -162,34 +162,37 @@ export class GarbageCollector {
     const newestRows: Buffer[] = [];
     // The newest version at or below the threshold is what a read at the threshold sees; all older ones are garbage.
     let isBoundaryPassed = isNewestOld;
-    let boundary: Buffer | undefined;
+    let boundary: WalkedVersion | undefined;
+    let newestBytes = newest === undefined ? 0 : bytesOf(newest);
     for (;;) {
       const version = await walk.nextVersion();
       if (version === undefined) break;
       if (newest?.isValueApart === true && version.commitTs === newest.commitTs) {
         newestRows.push(version.rowKey);
+        newestBytes += bytesOf(version);
         continue;
       }
       tally.see(version);
       if (version.commitTs > threshold) continue;
       if (isBoundaryPassed) this.drop(version, tally);
-      else if (isInvisible(version, threshold, coveredTs)) boundary = version.rowKey;
+      else if (isInvisible(version, threshold, coveredTs)) boundary = version;
       isBoundaryPassed = true;
       if (this.dropped.length >= MAX_BATCH_OPERATIONS) await this.writeDropped();
     }
     // A tombstone goes last: while it is there, nothing below it can be seen.
-    if (boundary !== undefined) this.dropped.push(boundary);
+    if (boundary !== undefined) this.drop(boundary, tally);
     tally.endKey(key);
     if (!isNewestGone) return;
     newestRows.push(newest.rowKey);
     if (newest.expireTs !== 0n) newestRows.push(encodeExpiryKey(newest.expireTs, key));
+    this.host.removed(newestBytes);
     this.droppedNewest.push({ key, newestRowKey: newest.rowKey, commitTs: newest.commitTs, rowKeys: newestRows });
   }
 
   private drop(version: WalkedVersion, tally: PassTally): void {
     this.dropped.push(version.rowKey);
     tally.drop(version);
-    this.removedBytes += bytesOf(version);
+    this.host.removed(bytesOf(version));
   }
 
   private async writeDropped(): Promise<void> {

@@ -11,8 +11,9 @@ import {
   SystemClock,
   SystemScheduler,
 } from '../platform/index.ts';
+import { databaseBytes } from './activity.ts';
 import { type BaseVersion, BufferedKey, BufferedVersion } from './apply-buffer.ts';
-import { encodeMetaKey, encodeRangeKey, encodeVersion, nameOf, RowKind, type SystemState } from './codec.ts';
+import { encodeMetaKey, encodeRangeKey, encodeVersion, nameOf, type SystemState } from './codec.ts';
 import { StoreCopies } from './copies.ts';
 import { KeyCounters, RANGE_COUNT_PENDING, RANGE_COUNTED, type Uncounted } from './counters.ts';
 import { BEHIND_ALL_NAMES, DeadRanges } from './dead-ranges.ts';
@@ -55,10 +56,9 @@ import { type PendingVersion, UnitWriter } from './unit-writer.ts';
 
 const EMPTY = Buffer.alloc(0);
 const NEVER = hlcTimestamp(0n);
-/** What collection removes most of. */
-const COMPACTED = [RowKind.Latest, RowKind.Version, RowKind.Expiry];
-/** A key that no row has. */
+/** Keys that no row has, before and behind all that do. */
 const NO_ROW = Buffer.from([0]);
+const BEHIND_ALL_ROWS = Buffer.from([0xff]);
 
 /** Made by `openGroupStore`. */
 export class MvccGroupStore implements GroupStore {
@@ -76,6 +76,8 @@ export class MvccGroupStore implements GroupStore {
   private openUnit: UnitWriter | undefined;
   /** Bytes of versions that became history since the last pass of collection. */
   private overwrittenBytes = 0;
+  /** Bytes of rows that were removed since the files were compacted. */
+  private removedBytes = 0;
   private readonly flusher: Flusher;
   private isClosed = false;
   private readonly lane: BatchLane;
@@ -124,6 +126,9 @@ export class MvccGroupStore implements GroupStore {
       settleCounters: () => this.settleCounters(),
       flush: () => this.flush(),
       write: (build) => this.writeInLane(build),
+      removed: (bytes) => {
+        this.removedBytes += bytes;
+      },
       forgetRanges: (upTo) => {
         this.ranges = this.ranges.withoutUpTo(upTo);
         // What the ranges hid must not come back from here.
@@ -138,6 +143,9 @@ export class MvccGroupStore implements GroupStore {
         flush: () => this.flush(),
         stopCollecting: () => this.collector.stop(),
         write: (build) => this.writeInLane(build),
+        removed: (bytes) => {
+          this.removedBytes += bytes;
+        },
         finish: (drop) => this.finishDrop(drop),
         fail: (error) => this.lane.fail(error),
       },
@@ -474,7 +482,7 @@ export class MvccGroupStore implements GroupStore {
 
   pressures(): StorePressures {
     const { bufferedBytes, isOutOfSpace } = this.flusher;
-    const { lastPass, removedBytes, isUnderWay } = this.collector;
+    const { lastPass, isUnderWay } = this.collector;
     const files = this.lane.unusable === undefined ? this.level.property?.('leveldb.num-files-at-level0') : undefined;
     return {
       bufferedBytes,
@@ -483,15 +491,19 @@ export class MvccGroupStore implements GroupStore {
       overhangBytes: (lastPass?.keptBytes ?? 0) + this.overwrittenBytes,
       lastPass,
       isCollecting: isUnderWay,
-      removedBytes,
+      removedBytes: this.removedBytes,
       levelZeroFiles: files === undefined ? undefined : Number(files),
     };
   }
 
+  diskBytes(): number | undefined {
+    return this.lane.unusable === undefined ? databaseBytes(this.level) : undefined;
+  }
+
   async compact(): Promise<void> {
     this.lane.assertUsable();
-    this.collector.removedBytes = 0;
-    for (const kind of COMPACTED) await this.level.compact?.(Buffer.from([kind]), Buffer.from([kind + 1]));
+    this.removedBytes = 0;
+    await this.level.compact?.(NO_ROW, BEHIND_ALL_ROWS);
   }
 
   async digest(): Promise<string> {

@@ -90,6 +90,8 @@ export interface DropHost {
   /** Ends a pass of collection: what it has seen in the range must not be deleted when it comes back. */
   stopCollecting(): Promise<void>;
   write(build: () => LevelOperation[]): Promise<void>;
+  /** Rows of so many bytes are on their way out of the files. */
+  removed(bytes: number): void;
   /** Nothing of the range is left: clips the range deletes and removes the row of the drop, with the next flush. */
   finish(drop: RangeDrop): void;
   /** Dropping failed, so the store cannot go on. @returns why it is not usable */
@@ -223,6 +225,7 @@ export class RangeDrops {
             const operations: LevelOperation[] = [];
             for (const [rowKey, row] of page) {
               operations.push({ type: 'del', key: rowKey });
+              host.removed(rowKey.length + row.length);
               const expiry = isLatest ? expiryOf(rowKey, row) : undefined;
               if (expiry !== undefined) operations.push(expiry);
             }

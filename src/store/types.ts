@@ -193,6 +193,8 @@ export interface GroupStore {
   collectGarbage(budgetMs: number, budgetBytes?: number): Promise<boolean>;
   /** How full the store is, and what the last pass of collection found; left out where nobody can say. Cheap. */
   pressures?(): StorePressures;
+  /** Bytes of the database's files, in whole MiB; left out or undefined where nobody can say. Costs a few microseconds. */
+  diskBytes?(): number | undefined;
   /** Rewrites the files so that the space of what was removed is given back; takes its time on another thread. */
   compact?(): Promise<void>;
   /** sha-256 over everything visible at or above the GC threshold plus meta, in key order: equal on replicas at equal applied index. */

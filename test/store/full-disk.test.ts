@@ -1,7 +1,11 @@
 import assert from 'node:assert/strict';
+import { mkdtemp, readdir, rm, stat } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { test } from 'node:test';
-import { hlcTimestamp, type Millis } from '../../src/platform/index.ts';
+import { hlcTimestamp, type Millis, SeededRandom } from '../../src/platform/index.ts';
 import { type GroupStore, openGroupStore, SimulatedLevels } from '../../src/store/index.ts';
+import { DEFAULT_LEVEL_MEMORY, openClassicLevel } from '../../src/store/level.ts';
 
 const ts = (value: number) => hlcTimestamp(BigInt(value));
 const FOREVER = ts(0);
@@ -152,6 +156,69 @@ test('a pass of collection says how much history is kept, and of which keys', as
   assert.equal(store.pressures!().removedBytes, 0);
   await store.close();
 });
+
+test('a delete that was written over counts among the versions that a pass has dropped', async () => {
+  const bed = new Bed();
+  const store = await bed.open();
+  put(store, 1, 'key', 'first');
+  const unit = store.write();
+  unit.delete(bytes('key'), ts(2));
+  unit.commit(2);
+  put(store, 3, 'key', 'again');
+  const raise = store.write();
+  store.setGcThreshold(raise, ts(2));
+  raise.commit(4);
+  while (!(await store.collectGarbage(1000)));
+  const { lastPass } = store.pressures!();
+  assert.deepEqual([lastPass?.droppedVersions, lastPass?.keptVersions], [2, 0]);
+  await store.close();
+});
+
+for (const way of ['a range delete', 'deletes one by one', 'a drop'] as const) {
+  test(`the space of what ${way} took away is asked for, and comes back with a compaction`, async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'kvorum-space-'));
+    try {
+      // Write buffers as small as this make files; what LevelDB still has in memory it writes whatever was deleted of it.
+      const openLevel = (location: string) =>
+        openClassicLevel(location, { ...DEFAULT_LEVEL_MEMORY, writeBufferBytes: 64 << 10 });
+      const store = await openGroupStore({ location: join(folder, 'store'), openLevel });
+      const random = new SeededRandom(5);
+      const start = Buffer.from('k');
+      const end = Buffer.from('l');
+      let index = 0;
+      for (let key = 0; key < 500; key++) {
+        const unit = store.write();
+        unit.put(
+          Buffer.from(`k${key}`),
+          random.bytes(key % 2 === 0 ? 500 : 8_000),
+          ts(10),
+          ts(key % 3 === 0 ? 10_000 : 0),
+        );
+        unit.commit(++index);
+      }
+      await store.flush();
+      const unit = store.write();
+      if (way === 'a range delete') unit.deleteRange(start, end, ts(20));
+      else if (way === 'a drop') unit.dropRange(start, end);
+      else for (let key = 0; key < 500; key++) unit.delete(Buffer.from(`k${key}`), ts(20));
+      store.setGcThreshold(unit, ts(30));
+      unit.commit(++index);
+      await store.dropping(start, end);
+      while (!(await store.collectGarbage(1000)));
+      const { removedBytes } = store.pressures!();
+      assert.ok(removedBytes > 2_000_000, `${removedBytes} bytes of rows went`);
+      await store.compact?.();
+      assert.equal(store.diskBytes?.(), 0);
+      assert.equal(store.pressures!().removedBytes, 0);
+      await store.close();
+      const files = await readdir(join(folder, 'store'));
+      const sizes = await Promise.all(files.map(async (file) => (await stat(join(folder, 'store', file))).size));
+      assert.ok(sizes.reduce((sum, size) => sum + size, 0) < 100_000);
+    } finally {
+      await rm(folder, { recursive: true, force: true });
+    }
+  });
+}
 
 test('a slice of collection ends with its budget of bytes, and the pass goes on from there', async () => {
   const bed = new Bed();

@@ -10,13 +10,19 @@ import type { WorkUnit } from '../work/index.ts';
 
 /** When a store is worth it. */
 export interface CompactionLimits {
-  /** Removed since the files were compacted. */
+  /** Removed since the files were compacted: at least so much, */
   readonly removedBytes: number;
+  /** and at least this share of the files, all of which are written anew. */
+  readonly removedShare: number;
   /** Between two compactions of one group, over all its replicas: the disk is to have some rest. */
   readonly restMs: Millis;
 }
 
-export const DEFAULT_COMPACTION_LIMITS: CompactionLimits = { removedBytes: 32 << 20, restMs: 10_000 };
+export const DEFAULT_COMPACTION_LIMITS: CompactionLimits = {
+  removedBytes: 4 << 20,
+  removedShare: 1 / 4,
+  restMs: 10_000,
+};
 
 const NOTES_BYTES = 8;
 
@@ -34,7 +40,7 @@ export function encodeCompactionNotes(atMs: Millis): Buffer {
 /** The unit of work of one group, for this node's replica of it. */
 export function compactionWork(
   group: GroupId,
-  store: Pick<GroupStore, 'pressures' | 'compact'>,
+  store: Pick<GroupStore, 'pressures' | 'diskBytes' | 'compact'>,
   clock: Clock,
   limits: CompactionLimits = DEFAULT_COMPACTION_LIMITS,
 ): WorkUnit {
@@ -44,6 +50,7 @@ export function compactionWork(
       const pressures = store.pressures?.();
       if (pressures === undefined || pressures.isOutOfSpace || pressures.removedBytes < limits.removedBytes)
         return false;
+      if (pressures.removedBytes < limits.removedShare * (store.diskBytes?.() ?? 0)) return false;
       // A wall clock that was set back must not stop it for long.
       return Math.abs(clock.nowMs() - decodeCompactionNotes(notes)) >= limits.restMs;
     },

@@ -15,6 +15,7 @@ class SlicedStore {
   passes = 0;
   isFailing = false;
   removed = 0;
+  onDisk = 0;
   compactions = 0;
   private readonly clock: ManualClock;
 
@@ -33,6 +34,10 @@ class SlicedStore {
 
   pressures() {
     return { isOutOfSpace: false, removedBytes: this.removed, overhangBytes: 0 };
+  }
+
+  diskBytes(): number {
+    return this.onDisk;
   }
 
   async compact(): Promise<void> {
@@ -172,11 +177,15 @@ describe('compaction of a group', () => {
     const store = new SlicedStore(clock);
     const unit = compactionWork(groupId(3), store as unknown as GroupStore, clock, {
       removedBytes: 100,
+      removedShare: 1 / 4,
       restMs: 1_000,
     });
     assert.equal(unit.name, 'compact/3');
     assert.equal(unit.isDue(undefined), false);
     store.removed = 100;
+    store.onDisk = 401;
+    assert.equal(unit.isDue(undefined), false, 'four bytes would be written anew for one that comes back');
+    store.onDisk = 400;
     assert.equal(unit.isDue(undefined), true);
     const notes = await unit.run({
       signal: new AbortController().signal,
