@@ -233,9 +233,11 @@ export class Coordinator {
       if (reply.kind === 'prepared') return { kind: 'committed', commitTs: reply.minCommitTs };
       return reply.kind === 'committed' ? reply : refusalOf(reply);
     } catch (error) {
-      if (mayHaveHappened) return this.fateOf(plan.txn, plan.deadlineMs);
-      if (error instanceof NotOwnerError) return refused('moved');
-      throw error;
+      const hasMoved = error instanceof NotOwnerError;
+      if (!mayHaveHappened && !hasMoved) throw error;
+      // The same question, late or doubled, would be the commit where the keys are now, or when they are back: that is ruled out.
+      const fate = await this.fateOf(plan.txn, plan.deadlineMs);
+      return hasMoved && fate.kind === 'refused' ? refused('moved') : fate;
     }
   }
 

@@ -14,7 +14,7 @@ import { encodeAbort, encodeCommit, encodePrepare, encodePush, encodeResolve } f
 import { TxnGatherer } from './gatherer.ts';
 import { decodeFate, fateName, type Lock } from './lock-rows.ts';
 import type { LockWaits } from './lock-waits.ts';
-import { factsOf, type TxnAnswer } from './txn-state.ts';
+import { factsOf, isOlder, type TxnAnswer } from './txn-state.ts';
 import type {
   CommitReply,
   CommitRequest,
@@ -71,10 +71,6 @@ const MAX_LOCK_TTL_MS: Millis = 60_000;
 /** When a lock ends that an entry of this group asks for at `ts`: by the time that will tell, whatever other clocks say. */
 const deadlineOf = (ts: HlcTimestamp, lockTtlMs: Millis): HlcTimestamp =>
   laterBy(ts, Math.min(lockTtlMs, MAX_LOCK_TTL_MS));
-
-/** Age decides who waits for whom, so nobody waits in a circle. */
-const isOlder = (a: TxnIdentity, b: TxnIdentity): boolean =>
-  a.startTs < b.startTs || (a.startTs === b.startTs && Buffer.compare(a.txnId, b.txnId) < 0);
 
 const NO_RANGES: readonly RangeIntent[] = [];
 
@@ -211,14 +207,30 @@ export class LeaderTxns implements TxnGroup {
         lock = txns.conflict({ ...request, ranges });
         if (lock === undefined) continue;
       }
-      if (!isOlder(request, lock)) return { kind: 'locked', lock: factsOf(lock) };
+      if (!isOlder(request, lock)) return this.giveWay(request, factsOf(lock), isOnePhase);
       try {
         await waits.until(lock, untilMs);
       } catch (error) {
-        if (error instanceof LockedError) return { kind: 'locked', lock: error.lock };
+        if (error instanceof LockedError) return this.giveWay(request, error.lock, isOnePhase);
         throw error;
       }
     }
+  }
+
+  /**
+   * A commit in one phase that was refused must not take place when the same question comes again, late or doubled. Apply writes
+   * that down for what it refuses, except for locks: those an older transaction waits for.
+   */
+  private async giveWay(request: PrepareRequest, lock: LockFacts, isOnePhase: boolean): Promise<PrepareReply> {
+    if (isOnePhase) {
+      const { txnId, primary, startTs, participants } = request;
+      // Its record may be forgotten.
+      if (startTs <= before(this.options.now(), MAX_TXN_AGE_MS)) return { kind: 'tooOld' };
+      const end = { txnId, primary, startTs, participants, isPrimary: true, writes: [], reads: [], ranges: [] };
+      const fate = await this.abort(end);
+      if (fate.kind === 'committed') return fate;
+    }
+    return { kind: 'locked', lock };
   }
 
   private async propose(

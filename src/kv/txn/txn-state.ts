@@ -44,6 +44,7 @@ import type {
   PrepareReply,
   PushReply,
   RangeIntent,
+  TxnIdentity,
 } from './types.ts';
 
 /**
@@ -220,8 +221,14 @@ export class TxnState {
 
   private applyPrepare(entry: PrepareEntry, place: Place, isOnePhase: boolean): TxnAnswer {
     const refused = this.refusePrepare(entry);
-    if (refused !== undefined) return refused;
     const { txnId, startTs, participants, ts } = entry;
+    if (refused !== undefined) {
+      if (isOnePhase && isForGood(refused)) {
+        const row: FateRow = { fate: ROLLED_BACK, startTs, isPrimary: true, participants };
+        this.setFate(place, entry.primary, txnId, row);
+      }
+      return refused;
+    }
     this.host.adopt(ts);
     if (isOnePhase) {
       for (const intent of entry.keys) if (intent.kind !== 'read') this.putVersion(place, intent, ts);
@@ -472,6 +479,17 @@ export class TxnState {
     }
   }
 }
+
+/**
+ * True for refusals that a coordinator takes for the end of an attempt. In two phases nothing can follow, because it does not ask for
+ * the commit; in one phase the same question, late or doubled, would be the commit. What is too old stays so, and may have been
+ * committed and forgotten.
+ */
+const isForGood = ({ kind }: TxnAnswer): boolean => kind === 'changed' || kind === 'wrongAuthority';
+
+/** Age decides who waits for whom, so nobody waits in a circle. */
+export const isOlder = (a: TxnIdentity, b: TxnIdentity): boolean =>
+  a.startTs < b.startTs || (a.startTs === b.startTs && Buffer.compare(a.txnId, b.txnId) < 0);
 
 const END_OF_TIME = ((1n << 64n) - 1n) as HlcTimestamp;
 

@@ -165,7 +165,10 @@ export interface TxnGroup {
   scan(request: ScanRequest, readTs: HlcTimestamp): Promise<ScanPage>;
   /** Locks all keys or none. An older transaction waits for locks of younger ones up to 1 s. */
   prepare(request: PrepareRequest): Promise<PrepareReply>;
-  /** Everything in one group: checked and committed in one entry, without locks, at a timestamp of the group's own; leaves a record. */
+  /**
+   * Everything in one group: checked and committed in one entry, without locks, at a timestamp of the group's own; leaves a record.
+   * One that was refused leaves a record too: the same question, late or doubled, is answered `rolledBack`.
+   */
   commitOnePhase(request: PrepareRequest): Promise<PrepareReply>;
   /** `prepared`: the range is as it was read and stays so. After any other answer a lock may be there: abort it. */
   lockRange(request: LockRangeRequest): Promise<PrepareReply>;

@@ -7,6 +7,7 @@ import { TransactionRunner } from '../../../src/kv/txn/transaction-runner.ts';
 import type { TxnClient } from '../../../src/kv/txn/types.ts';
 import type { KeyView } from '../../../src/kv/types.ts';
 import { type HlcTimestamp, hlcTimestamp } from '../../../src/platform/index.ts';
+import { finish, request } from './bed.ts';
 import { ModelCluster, NO_FAULTS, type Removed, startProcess } from './model-cluster.ts';
 
 const NEVER = hlcTimestamp(0n);
@@ -256,6 +257,63 @@ describe('a coordinator', () => {
       runner.run({ keys: [], deadlineMs: soon() }, (view) => [A, Buffer.from('d')].map((key) => put(view, key, 'x'))),
     );
     assert.deepEqual(asked, ['one']);
+  });
+
+  /** `first` happens before the first question of a commit in one group, which comes once more when all is over. */
+  const inOne = (first: (cluster: ModelCluster) => Promise<void>, removed: Removed = {}) => {
+    let late: (() => Promise<unknown>) | undefined;
+    const made = bed({
+      removed,
+      wrap: (client) => ({
+        commitOnePhase: async (group, request) => {
+          const ask = () => client.commitOnePhase(group, request);
+          if (late === undefined) {
+            late = ask;
+            await first(made.cluster);
+          }
+          return ask();
+        },
+      }),
+    });
+    return { ...made, again: () => made.end(late!().catch(() => undefined)) };
+  };
+  /** What an append leaves whose first question meets a lock that is rolled back, and comes again after the second. */
+  const metLock = async (removed: Removed): Promise<string | undefined> => {
+    const other = request({ txnId: Buffer.alloc(16, 9), primary: A, startTs: NEVER }, [
+      { key: A, kind: 'put', value: Buffer.from('o'), expireTs: NEVER, expected: undefined },
+    ]);
+    const { runner, end, soon, again, cluster } = inOne(async (model) => {
+      const parts = model.partsOf(startProcess('other'));
+      await parts.client.prepare(model.owner(A), other);
+      model.simulation.schedule(50, 'rolled back', () => {
+        parts.client.abort(model.owner(A), finish(other, ['a']));
+      });
+    }, removed);
+    await end(runner.run({ keys: [], deadlineMs: soon() }, (view) => put(view, A, 'x')));
+    await end(runner.run({ keys: [], deadlineMs: soon() }, (view) => put(view, A, 'later')));
+    await again();
+    return cluster.peek(A);
+  };
+
+  it('takes place once when its first question meets a lock and comes again after the second', async () => {
+    assert.equal(await metLock({}), 'later');
+  });
+
+  it('without the record of what was refused takes place twice', async () => {
+    assert.equal(await metLock({ refusalRecord: true }), 'x');
+  });
+
+  it('takes place once when its key was elsewhere at the first question, which comes again when it is back', async () => {
+    const { runner, end, soon, again, cluster } = inOne(async (model) => {
+      const home = model.owner(A);
+      model.move(A, model.owner(B));
+      model.simulation.schedule(400, 'back', () => model.move(A, home));
+    });
+    const running = runner.run({ keys: [], deadlineMs: soon(), txnId: ID }, (view) => put(view, A, 'x'));
+    await assert.rejects(end(running), { code: 'TXN_ABORTED' });
+    await end(cluster.simulation.delay(1_000, 'it moves back'));
+    await again();
+    assert.equal(cluster.peek(A), undefined);
   });
 
   it('keeps the primary lock of a long commit alive', async () => {

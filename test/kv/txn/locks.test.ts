@@ -183,6 +183,30 @@ describe('the fate of a transaction', () => {
     assert.equal(txns.expiredLocks(10).length, 1);
   });
 
+  it('is not told by a group whose key has moved while the others were asked who leads', async () => {
+    const bed = new Bed();
+    const { txns, spans } = bed.executor;
+    const old = { ...txn('t'), startTs: hlcTimestamp(now(bed) - ((BigInt(KEEP_FATES_MS) * 2n) << 16n)) };
+    bed.raft.hasLease = false;
+    const asked = txns.status(old);
+    asked.catch(() => undefined);
+    const barriers = async (): Promise<void> => {
+      for (const { resolve } of bed.raft.barriers.splice(0)) resolve();
+      for (let turns = 0; turns < 5; turns++) await turn();
+    };
+    bed.settle();
+    await barriers();
+    assert.equal(bed.raft.barriers.length, 1, 'it looks whether it still leads');
+    const [{ resolve }] = bed.raft.barriers.splice(0) as [(typeof bed.raft.barriers)[number]];
+    bed.raft.hasLease = true;
+    const range = { start: bytes('a'), end: bytes('m') };
+    await run(bed, spans.command({ kind: 'captureOn', job: 1, ...range }));
+    await run(bed, spans.command({ kind: 'fence', job: 1, attempt: 1 }));
+    await run(bed, spans.command({ kind: 'release', job: 1, attempt: 1, dst: groupId(3) }));
+    resolve();
+    await assert.rejects(asked, { code: 'NOT_OWNER' });
+  });
+
   it('is found by a repetition of the same request, whose effect comes once', async () => {
     const bed = new Bed();
     const { txns } = bed.executor;
@@ -191,6 +215,49 @@ describe('the fate of a transaction', () => {
     const replies = [await run(bed, first), await run(bed, second)];
     assert.equal(replies[0]!.kind, 'committed');
     assert.deepEqual(replies[1], replies[0]);
+  });
+});
+
+describe('a commit in one phase', () => {
+  it('that gave way to a lock is over: the same question, late or doubled, changes nothing', async () => {
+    const bed = new Bed();
+    const { txns } = bed.executor;
+    const [holder, younger] = [at(bed, 'h'), at(bed, 'y')];
+    await run(bed, txns.prepare(request(holder, [put('a', '1')])));
+    const question = request(younger, [put('a', '2')]);
+    assert.equal((await run(bed, txns.commitOnePhase(question))).kind, 'locked');
+    await run(bed, txns.abort(finish(holder, ['a'])));
+    assert.equal((await run(bed, txns.commitOnePhase(question))).kind, 'rolledBack');
+  });
+
+  it('that meets a lock so late that its record may be forgotten is not called rolled back', async () => {
+    const bed = new Bed();
+    const { txns } = bed.executor;
+    const old = at(bed, 'o');
+    await run(bed, txns.commitOnePhase(request(old, [put('a', '1')])));
+    bed.clock.advance(KEEP_FATES_MS);
+    await run(bed, txns.prepare(request(at(bed, 'h'), [put('a', '2')])));
+    const late = txns.commitOnePhase(request({ ...old, txnId: Buffer.alloc(16, 'f') }, [put('a', '1')]));
+    bed.settle();
+    bed.scheduler.advance(1_000);
+    assert.equal((await run(bed, late)).kind, 'tooOld');
+  });
+
+  it('that has waited for a lock in vain is over, and one whose lock ends in time takes place', async () => {
+    const bed = new Bed();
+    const { txns } = bed.executor;
+    const [older, holder] = [at(bed, 'o'), at(bed, 'h')];
+    await run(bed, txns.prepare(request(holder, [put('a', '1')])));
+    const question = request(older, [put('a', '2')]);
+    const waiting = txns.commitOnePhase(question);
+    bed.settle();
+    bed.scheduler.advance(1_000);
+    assert.equal((await run(bed, waiting)).kind, 'locked');
+    const inTime = txns.commitOnePhase(request({ ...older, txnId: Buffer.alloc(16, 'n') }, [put('a', '3')]));
+    bed.settle();
+    await run(bed, txns.abort(finish(holder, ['a'])));
+    assert.equal((await run(bed, inTime)).kind, 'committed');
+    assert.equal((await run(bed, txns.commitOnePhase(question))).kind, 'rolledBack');
   });
 });
 

@@ -14,6 +14,7 @@ import {
 import { laterBy } from '../../../src/kv/hlc.ts';
 import type { CoordinatorParts, GrantedTimestamp } from '../../../src/kv/txn/coordinator-types.ts';
 import { FateResolver } from '../../../src/kv/txn/resolver.ts';
+import { isOlder } from '../../../src/kv/txn/txn-state.ts';
 import type {
   CommitReply,
   CommitRequest,
@@ -39,6 +40,8 @@ import { Simulation } from '../../../src/platform/simulated/index.ts';
 /** Chances of faults, each of one message. */
 export interface Faults {
   readonly loss: number;
+  /** That a question of which nobody knows whether it was lost was not: it arrives long after it was given up. */
+  readonly returning: number;
   readonly doubling: number;
   /** That a message takes up to a second. */
   readonly lateness: number;
@@ -48,7 +51,7 @@ export interface Faults {
   readonly movesPerSecond: number;
 }
 
-export const NO_FAULTS: Faults = { loss: 0, doubling: 0, lateness: 0, crash: 0, movesPerSecond: 0 };
+export const NO_FAULTS: Faults = { loss: 0, returning: 0, doubling: 0, lateness: 0, crash: 0, movesPerSecond: 0 };
 
 /** What is taken out on purpose, to see that somebody notices. */
 export interface Removed {
@@ -58,6 +61,8 @@ export interface Removed {
   readonly readsWait?: boolean;
   /** Expectations of keys that are only read are not looked at. */
   readonly readLocks?: boolean;
+  /** A commit in one phase that was refused leaves no record of that. */
+  readonly refusalRecord?: boolean;
 }
 
 interface Lock extends LockFacts {
@@ -306,19 +311,24 @@ export class ModelCluster {
           answer(() => resolve(reply as T));
         }
       };
+      const unawaited = (): void => {
+        try {
+          work(LOCK_WAIT_MS);
+        } catch {
+          // Nobody waits for the answer.
+        }
+      };
       if (!isLocal && random.next() < this.faults.loss) {
-        const error = random.int(2) === 0 ? new OutcomeUnknownError('lost') : new LeaderUnavailableError('lost');
+        const isUnknown = random.int(2) === 0;
+        if (isUnknown && this.faults.returning > 0 && random.next() < this.faults.returning) {
+          simulation.schedule(600 + random.int(3000), 'lost question returns', unawaited);
+        }
+        const error = isUnknown ? new OutcomeUnknownError('lost') : new LeaderUnavailableError('lost');
         simulation.schedule(500, 'lost question', () => reject(error), process);
         return;
       }
       if (!isLocal && random.next() < this.faults.doubling) {
-        simulation.schedule(random.int(3000), 'double', () => {
-          try {
-            work(LOCK_WAIT_MS);
-          } catch {
-            // Nobody waits for the answer.
-          }
-        });
+        simulation.schedule(random.int(3000), 'double', unawaited);
       }
       simulation.schedule(this.delayMs(), 'question', () => arrive(simulation.nowMs()));
     });
@@ -389,14 +399,16 @@ export class ModelCluster {
       );
       if (other === undefined) continue;
       this.met(group, other, waitedMs + 20);
-      const isOlder = startTs < other.startTs || (startTs === other.startTs && Buffer.compare(txnId, other.txnId) < 0);
-      return isOlder && waitedMs < LOCK_WAIT_MS ? WAIT : { kind: 'locked', lock: other };
+      if (isOlder(request, other) && waitedMs < LOCK_WAIT_MS) return WAIT;
+      return this.refuse(request, isOnePhase, { kind: 'locked', lock: other });
     }
     for (const { key, kind, expected } of keys) {
       const row = this.row(key);
       if (expected === undefined || row.locks.some((lock) => lock.txnId.equals(txnId))) continue;
       if (kind === 'read' && this.removed.readLocks === true) continue;
-      if ((this.live(row)?.commitTs ?? NEVER) !== expected) return { kind: 'changed', key };
+      if ((this.live(row)?.commitTs ?? NEVER) !== expected) {
+        return this.refuse(request, isOnePhase, { kind: 'changed', key });
+      }
     }
     const ts = this.groupTs(group);
     if (isOnePhase) {
@@ -427,6 +439,14 @@ export class ModelCluster {
       });
     }
     return { kind: 'prepared', minCommitTs };
+  }
+
+  /** A commit in one phase that was refused is over: the same question may come once more. */
+  private refuse({ txnId, primary }: TxnIdentity, isOnePhase: boolean, reply: PrepareReply): PrepareReply {
+    if (isOnePhase && this.removed.refusalRecord !== true) {
+      this.row(primary).fates.set(txnId.toString('hex'), ROLLED_BACK);
+    }
+    return reply;
   }
 
   private write(group: GroupId, row: Row, commitTs: HlcTimestamp, value: Buffer | undefined): void {

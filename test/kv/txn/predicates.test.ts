@@ -70,8 +70,9 @@ class Clients {
     this.random = new SeededRandom(seed);
   }
 
-  private soon(): number {
-    return this.cluster.simulation.nowMs() + TIMEOUT_MS;
+  /** Each machine counts from its own start. */
+  private soon(at: number): number {
+    return this.cluster.nodes[at % this.cluster.nodes.length]!.machine.clock.monotonicMs() + TIMEOUT_MS;
   }
 
   /** Steps as a body draws them: looks at ranges and keys, and writes by what it saw. */
@@ -108,10 +109,10 @@ class Clients {
     return steps;
   }
 
-  private async commit(t: KvTransaction, steps: readonly Step[]): Promise<void> {
+  private async commit(at: number, t: KvTransaction, steps: readonly Step[]): Promise<void> {
     this.open.set(t, steps);
     try {
-      this.committed.push({ commitTs: await t.commit(this.soon()), steps });
+      this.committed.push({ commitTs: await t.commit(this.soon(at)), steps });
       this.open.delete(t);
     } catch (error) {
       if (!(error instanceof OutcomeUnknownError)) this.open.delete(t);
@@ -125,7 +126,7 @@ class Clients {
     for (const [t, steps] of this.open) {
       const written = steps.flatMap((step) => (step.kind === 'put' || step.kind === 'delete' ? [step.key] : []));
       const primary = Buffer.from(written.sort()[0]!, 'hex');
-      const fate = await transactions.fateOf(t.id, primary, t.startTs, this.soon());
+      const fate = await transactions.fateOf(t.id, primary, t.startTs, this.soon(0));
       if (fate.kind === 'committed') this.committed.push({ commitTs: fate.commitTs, steps });
     }
   }
@@ -143,8 +144,8 @@ class Clients {
       const process = nodes[at % nodes.length]!.process;
       try {
         if (process === undefined) throw new OutcomeUnknownError('down');
-        const t = await process.node.transactions.begin({ isolation: 'serializable', deadlineMs: this.soon() });
-        await this.commit(t, await this.body(t));
+        const t = await process.node.transactions.begin({ isolation: 'serializable', deadlineMs: this.soon(at) });
+        await this.commit(at, t, await this.body(t));
       } catch (error) {
         assert.ok(error instanceof KvorumError, String(error));
         this.lost++;

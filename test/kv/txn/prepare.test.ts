@@ -4,13 +4,15 @@ import { describe, it } from 'node:test';
 import { ABSENT, encodeBatch, encodeSetGc } from '../../../src/kv/entry.ts';
 import { encodeSpan } from '../../../src/kv/span-entries.ts';
 import { GroupStateMachine } from '../../../src/kv/state-machine.ts';
+import { encodePrepare } from '../../../src/kv/txn/entries.ts';
+import { fateName } from '../../../src/kv/txn/lock-rows.ts';
 import { groupId, SeededRandom } from '../../../src/platform/index.ts';
 import { EntryKind } from '../../../src/raftengine/index.ts';
 import { type GroupStore, openGroupStore, SimulatedLevels } from '../../../src/store/index.ts';
 import { MemoryDisk } from '../../store/memory-disk.ts';
 import { ASSIGN_ALL, bytes, CONF } from '../fakes.ts';
 import { MemoryStore } from '../memory-store.ts';
-import { del, entry, finish, put, range, read, ts, txn } from './bed.ts';
+import { del, entry, finish, put, range, read, request, ts, txn } from './bed.ts';
 
 /** Whatever an entry answers. */
 type Answer = { kind: string; count: number; get(unit: number): string | undefined };
@@ -56,6 +58,13 @@ const write = (at: bigint, key: string, value: string | undefined, expected?: bi
   ]);
 const deleteRange = (at: bigint, start: string, end: string): Buffer =>
   encodeBatch(ts(at), 1, [], [{ unit: 0, key: bytes(start), value: undefined, expireTs: ABSENT, end: bytes(end) }]);
+const writeExpiring = (at: bigint, key: string, value: string, expireTs: bigint): Buffer =>
+  encodeBatch(
+    ts(at),
+    1,
+    [],
+    [{ unit: 0, key: bytes(key), value: bytes(value), expireTs: ts(expireTs), end: undefined }],
+  );
 const t = txn('t');
 const u = txn('u');
 
@@ -118,6 +127,52 @@ describe('PREPARE', () => {
   });
 });
 
+describe('an expectation of a value that expires', () => {
+  const ways = { PREPARE: entry.prepare, ONE_PHASE: entry.onePhase };
+  for (const [name, make] of Object.entries(ways)) {
+    it(`holds in a ${name} before the moment at which it expires, and from then on "absent" does`, () => {
+      const machine = new Machine();
+      machine.apply(writeExpiring(50n, 'a', 'x', 200n));
+      machine.apply(writeExpiring(51n, 'b', 'x', 200n));
+      assert.equal(machine.kind(make(100n, t, [put('a', '1', 0n)])), 'changed');
+      assert.match(machine.kind(make(101n, u, [put('b', '1', 51n)])), /^(prepared|committed)$/);
+      assert.equal(machine.kind(make(200n, txn('v'), [put('a', '1', 50n)])), 'changed');
+      assert.match(machine.kind(make(201n, txn('w'), [put('a', '1', 0n)])), /^(prepared|committed)$/);
+    });
+  }
+});
+
+describe('ONE_PHASE', () => {
+  it('that was refused is over: the same question, late or doubled, changes nothing', () => {
+    const machine = new Machine();
+    machine.apply(write(50n, 'a', 'x'));
+    assert.equal(machine.kind(entry.onePhase(100n, t, [put('a', '1', 0n)])), 'changed');
+    machine.apply(write(110n, 'a', undefined));
+    assert.equal(machine.kind(entry.onePhase(120n, t, [put('a', '1', 0n)])), 'rolledBack');
+    assert.equal(machine.value('a'), undefined);
+    assert.equal(machine.kind(entry.onePhase(130n, txn('again'), [put('a', '1', 0n)])), 'committed');
+  });
+
+  it('that was refused by the authority is over too, and nothing is written down of one that may be forgotten', () => {
+    const machine = new Machine();
+    const question = { ...request(t, [put('a', '1')]), ranges: [], deadlineTs: ts(1n << 62n) };
+    const early = encodePrepare({ ...question, authorityEpoch: 2, ts: ts(100), oldestStartTs: ts(0) }, true);
+    assert.equal(machine.kind(early), 'wrongAuthority');
+    assert.equal(machine.kind(entry.onePhase(110n, t, [put('a', '1')])), 'rolledBack');
+    const old = encodePrepare({ ...question, ...u, ts: ts(120), oldestStartTs: ts(1) }, true);
+    assert.equal(machine.kind(old), 'tooOld');
+    assert.equal(machine.store.side(u.primary, fateName(u.txnId)), undefined);
+  });
+
+  it('that meets a lock may come again: an older one waits for it', () => {
+    const machine = new Machine();
+    machine.apply(entry.prepare(100n, t, [put('a', '1')]));
+    assert.equal(machine.kind(entry.onePhase(110n, u, [put('a', '2')])), 'locked');
+    machine.apply(entry.abort(120n, finish(t, ['a'])));
+    assert.equal(machine.kind(entry.onePhase(130n, u, [put('a', '2')])), 'committed');
+  });
+});
+
 describe('COMMIT', () => {
   it('turns writes into versions at its timestamp, writes the record down and ends the locks, once', () => {
     const machine = new Machine();
@@ -142,6 +197,24 @@ describe('COMMIT', () => {
       minCommitTs: ts(100),
     });
     assert.equal(machine.locks, 1);
+  });
+
+  it('is refused whole when a key or a range that was only read is not its own any more', () => {
+    const machine = new Machine();
+    machine.apply(entry.prepare(100n, t, [put('a', '1'), read('k')], [range('m', 'p')]));
+    const commit = (at: bigint, rest: object) => entry.commit(at, 105n, finish(t, ['a'], rest));
+    const move = (at: bigint, job: number, start: string, end: string): void => {
+      const captured = { kind: 'captureOn', job, start: bytes(start), end: bytes(end) } as const;
+      machine.apply(encodeSpan(ts(at), captured));
+      machine.apply(encodeSpan(ts(at + 1n), { kind: 'fence', job, attempt: 1 }));
+    };
+    move(110n, 1, 'k', 'l');
+    assert.equal(machine.kind(commit(120n, { reads: [bytes('k')] })), 'notOwned');
+    move(130n, 2, 'n', 'o');
+    assert.equal(machine.kind(commit(140n, { ranges: [range('m', 'p')] })), 'notOwned');
+    assert.equal(machine.value('a'), undefined);
+    // Nothing but the write is asked for: what was read is released by whoever asks its owner.
+    assert.equal(machine.kind(commit(150n, {})), 'committed');
   });
 
   it('below newer commits of the group leaves every key in order', () => {
