@@ -5,4 +5,6 @@ import { requireNode } from './cli/node-version.ts';
 requireNode('raftadmin');
 // An older Node.js could not even link the modules behind this one.
 const { processTerminal, runRaftadmin } = await import('./raftadmin/index.ts');
+// Snapshots are users' data.
+process.umask(0o077);
 process.exitCode = await runRaftadmin(process.argv.slice(2), processTerminal());

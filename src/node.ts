@@ -2,6 +2,7 @@
  * The composition root of a process: `startNode` gives `assembleNode` the machine, and puts the servers for clients and
  * operators on top.
  */
+import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import pino from 'pino';
 import { Registry } from 'prom-client';
@@ -253,6 +254,9 @@ export async function startNode(options: NodeOptions, version: string): Promise<
     opened.push(async () => refresher.stop());
     const note = metricsNote(options);
     if (note !== undefined) logger.warn({}, note);
+    const shared = await readableByOthers(folder.path);
+    if (shared !== undefined)
+      logger.warn({ mode: shared }, `others may read ${folder.path}; chmod -R go= takes it from them`);
     return {
       addresses: {
         redis: `${options.redis.host}:${redis.port}`,
@@ -268,6 +272,12 @@ export async function startNode(options: NodeOptions, version: string): Promise<
     await closeAll();
     throw error;
   }
+}
+
+/** @returns the folder's mode, octal, when not only its owner may use it; undefined also where there are no modes */
+async function readableByOthers(folder: string): Promise<string | undefined> {
+  const { mode } = await stat(folder);
+  return process.platform !== 'win32' && (mode & 0o077) !== 0 ? (mode & 0o777).toString(8) : undefined;
 }
 
 /** What was read from files before anything listens, so that a mistake in them is told at once. */

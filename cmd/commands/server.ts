@@ -41,6 +41,8 @@ async function runServer(options: NodeOptions): Promise<void> {
   ]);
   if (complaints.length > 0) throw new CommandFailure(complaints.join('\n'));
 
+  // Whatever is written here holds users' data.
+  process.umask(0o077);
   relaxHeapLimits();
   // Loaded here so that --help and a mistake on the command line do not wait for the whole node.
   const { startNode } = await import('../../src/node.ts');

@@ -15,6 +15,8 @@ export interface ChannelSecurity {
 
 /** Sent as the name that is meant to be reached; an IP address may not be (RFC 6066 §3). */
 const SERVER_NAME = 'kvorum';
+/** A connection that does not finish its handshake must not be held for ever. */
+const HANDSHAKE_TIMEOUT_MS = 10_000;
 const PLAIN: ChannelSecurity = { credentials: grpc.credentials.createInsecure(), options: {} };
 
 /** What a caller proves itself with and checks the callee by; `cert` and `key` are left out by one who has none. */
@@ -34,7 +36,10 @@ export function channelSecurity(certificates: CallerCertificates | undefined): C
 class RenewedServerCredentials extends grpc.ServerCredentials {
   constructor(live: LiveCertificates) {
     const contextOf = ({ ca, cert, key }: Certificates) => ({ ca, cert, key });
-    super({ requestCert: true, rejectUnauthorized: true }, contextOf(live.current));
+    super(
+      { requestCert: true, rejectUnauthorized: true, handshakeTimeout: HANDSHAKE_TIMEOUT_MS },
+      contextOf(live.current),
+    );
     live.onChange((renewed) => this.updateSecureContextOptions(contextOf(renewed)));
   }
 

@@ -9,6 +9,7 @@ export {
 export { CertificateError, PasswordFileError } from './errors.ts';
 export { FileRefresher, type FileRefresherOptions, type Refreshable, type SecurityLogger } from './file-refresher.ts';
 export { type CallerCertificates, type ChannelSecurity, channelSecurity, serverCredentials } from './grpc.ts';
+export { type Admission, GuessLimiter } from './guess-limiter.ts';
 export { explainHandshake } from './handshake.ts';
 export { isLoopback } from './loopback.ts';
 export { type PasswordCheck, type PasswordSource, Passwords } from './passwords.ts';

@@ -107,6 +107,11 @@ export class ManualScheduler implements Scheduler {
     }
   }
 
+  /** Timers that have neither fired nor been cancelled. */
+  get pendingTimers(): number {
+    return this.timers.filter((timer) => !timer.isDone).length;
+  }
+
   /** Moves time and fires due timers in order. */
   advance(ms: number): void {
     const untilMs = this.clock.monotonicMs() + ms;

@@ -11,6 +11,7 @@ import { CertificateStore, Passwords, Secret } from '../../src/security/index.ts
 import { FakeKv } from '../adapter/redis/fake-kv.ts';
 import { type CommandLine, RespConnection } from '../compat/resp-connection.ts';
 import { skipWithoutReference, startReference, type Target } from '../compat/targets.ts';
+import { ManualClock, ManualScheduler } from '../kv/fakes.ts';
 import { type Issued, TestAuthority, until } from './authority.ts';
 
 const HOST = '127.0.0.1';
@@ -143,6 +144,63 @@ describe('a Redis port with a password', () => {
     } finally {
       insider.close();
       stranger.close();
+      await server.stop();
+    }
+  });
+
+  test('slows those who guess, over all their connections, and says so once', async () => {
+    const warnings: object[] = [];
+    const clock = new ManualClock();
+    const scheduler = new ManualScheduler(clock);
+    const logger = { info: () => {}, warn: (facts: object) => warnings.push(facts), error: () => {} };
+    const server = await serve({ passwords: await withPassword(), clock, logger, scheduler });
+    const [first, second] = [
+      await RespConnection.open(HOST, server.port),
+      await RespConnection.open(HOST, server.port),
+    ];
+    try {
+      const guesses = Array.from({ length: 11 }, (): CommandLine => ['AUTH', 'guess']);
+      for (const { raw } of await first.call(guesses)) assert.match(raw, /^-WRONGPASS /);
+      assert.equal(warnings.length, 1);
+      // Time stands still, so whoever has to wait gets no answer: neither a guess nor the right word.
+      const timers = scheduler.pendingTimers;
+      let answered = 0;
+      const waiting = [first, second].map((client) =>
+        client.call([['AUTH', PASSWORD]]).then(([reply]) => {
+          answered++;
+          return reply!.raw;
+        }),
+      );
+      await until('the tries to arrive', () => scheduler.pendingTimers >= timers + 2);
+      assert.equal(answered, 0);
+      scheduler.advance(200);
+      assert.deepEqual(await Promise.all(waiting), ['+OK\r\n', '+OK\r\n']);
+    } finally {
+      first.close();
+      second.close();
+      await server.stop();
+    }
+  });
+
+  test('does not keep a client that says nothing', async () => {
+    const clock = new ManualClock();
+    const scheduler = new ManualScheduler(clock);
+    const server = await serve({ passwords: await withPassword(), clock, scheduler });
+    const stranger = connect(server.port, HOST);
+    const insider = await RespConnection.open(HOST, server.port);
+    try {
+      const closed = new Promise((resolve) => stranger.once('close', resolve));
+      stranger.on('error', () => {}).resume();
+      await insider.call([['AUTH', PASSWORD]]);
+      await until('both to be clients', () => server.counters().connections === 2);
+      scheduler.advance(9_000);
+      assert.equal(server.counters().connections, 2);
+      scheduler.advance(3_000);
+      await closed;
+      assert.equal((await insider.call([['PING']]))[0]!.raw, '+PONG\r\n');
+    } finally {
+      stranger.destroy();
+      insider.close();
       await server.stop();
     }
   });

@@ -3,7 +3,7 @@
  * and what "ready" means are handed in.
  */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import type { AddressInfo, Socket } from 'node:net';
 import type { Registry } from 'prom-client';
 
 /** Whether the node may be sent traffic, and why not. */
@@ -26,7 +26,9 @@ export interface MetricsServerOptions {
 
 /** A scraper that sends nothing must not hold a connection for ever. */
 const REQUEST_TIMEOUT_MS = 10_000;
-/** Scrapers and probes are few; more is a mistake or an attack. */
+/** How often Node looks for requests that took longer. */
+const TIMEOUT_CHECK_MS = 1_000;
+/** Scrapers and probes are few; more is a mistake or an attack, and then the oldest that asks nothing makes room. */
 const MAX_CONNECTIONS = 64;
 
 const PLAIN = 'text/plain; charset=utf-8';
@@ -35,18 +37,43 @@ const PLAIN = 'text/plain; charset=utf-8';
 export class MetricsServer {
   private readonly options: MetricsServerOptions;
   private readonly server: Server;
+  /** Open connections, oldest first, and how many requests of each are being answered. */
+  private readonly connections = new Map<Socket, number>();
 
   constructor(options: MetricsServerOptions) {
     this.options = options;
     this.server = createServer(
-      { requestTimeout: REQUEST_TIMEOUT_MS, headersTimeout: REQUEST_TIMEOUT_MS },
+      {
+        requestTimeout: REQUEST_TIMEOUT_MS,
+        headersTimeout: REQUEST_TIMEOUT_MS,
+        connectionsCheckingInterval: TIMEOUT_CHECK_MS,
+      },
       (request, response) => {
+        this.serving(request.socket, 1);
+        response.once('close', () => this.serving(request.socket, -1));
         this.answer(request, response).catch((error: unknown) => {
           send(response, 500, PLAIN, `${error instanceof Error ? error.message : String(error)}\n`);
         });
       },
     );
-    this.server.maxConnections = MAX_CONNECTIONS;
+    this.server.on('connection', (socket) => this.admit(socket));
+  }
+
+  /** Sockets that say nothing, or take no answer, must not keep a probe out: they are the ones that go. */
+  private admit(socket: Socket): void {
+    if (this.connections.size >= MAX_CONNECTIONS) {
+      const [oldest] = this.connections.keys();
+      const idle = [...this.connections].find(([, requests]) => requests === 0)?.[0];
+      (idle ?? oldest)?.destroy();
+      this.connections.delete((idle ?? oldest)!);
+    }
+    this.connections.set(socket, 0);
+    socket.once('close', () => this.connections.delete(socket));
+  }
+
+  private serving(socket: Socket, change: 1 | -1): void {
+    const requests = this.connections.get(socket);
+    if (requests !== undefined) this.connections.set(socket, requests + change);
   }
 
   /**

@@ -1,7 +1,7 @@
 /** What the connections of one server share. */
 import type { KvService, SessionSource } from '../../kv/index.ts';
 import type { Clock, Millis, Random, Scheduler } from '../../platform/index.ts';
-import type { PasswordCheck } from '../../security/index.ts';
+import { GuessLimiter, type PasswordCheck } from '../../security/index.ts';
 import { type ClusterTopology, SlotMap, soloTopology } from './cluster-topology.ts';
 import type { CommandTable, ResolvedCommand } from './command-table.ts';
 import type { RedisConfig } from './config.ts';
@@ -77,6 +77,8 @@ export class ServerState {
   readonly topology: ClusterTopology;
   /** Undefined: nobody is asked for a password. */
   readonly passwords: PasswordCheck | undefined;
+  /** Slows those who guess passwords. */
+  readonly guesses: GuessLimiter;
   /** Runs commands whose keys belong to several groups; undefined refuses them. */
   readonly transactions: CrossGroupRunner | undefined;
   /** Reads that replicas of this node may answer; undefined leaves all to the leaders. */
@@ -118,6 +120,7 @@ export class ServerState {
     this.transactions = options.transactions;
     this.reads = options.reads;
     this.passwords = options.passwords;
+    this.guesses = new GuessLimiter(options.clock, options.scheduler, options.logger);
     this.slots = new SlotMap(options.kv);
     this.topology =
       options.topology ?? soloTopology(options.kv.nodeId, () => ({ port: this.port, clusterPort: this.clusterPort }));

@@ -189,13 +189,21 @@ function listen({ server: listener }: Listener, host: string, port: number): Pro
   });
 }
 
-/** Closes connections that were idle longer than the `timeout` setting, again and again. */
+/** A client that is asked for a password and says nothing must not hold a connection for ever. */
+const AUTHENTICATE_WITHIN_MS = 10_000;
+
+/** Closes connections that were idle longer than the `timeout` setting or have not said who they are, again and again. */
 function sweepIdle(state: ServerState): () => void {
   let cancel = () => {};
   const sweep = () => {
+    const nowMs = state.clock.monotonicMs();
+    for (const connection of state.connections.values()) {
+      if (!connection.isAuthenticated && nowMs - connection.lastCommandMs > AUTHENTICATE_WITHIN_MS)
+        connection.destroy();
+    }
     const idleMs = state.config.idleTimeoutSeconds * 1000;
     if (idleMs > 0) {
-      const oldestMs = state.clock.monotonicMs() - idleMs;
+      const oldestMs = nowMs - idleMs;
       for (const connection of state.connections.values()) {
         if (connection.isIdleSince(oldestMs)) connection.destroy();
       }

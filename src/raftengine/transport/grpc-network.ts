@@ -20,6 +20,7 @@ import { type LiveCertificates, serverCredentials } from '../../security/index.t
 import { MalformedFrameError, PeerRefusedError, StreamBrokenError } from '../errors.ts';
 import { receiveStream, sendStream } from './bulk-stream.ts';
 import { type DuplexEnd, openDuplex, refusedDuplex, serveDuplex } from './duplex-stream.ts';
+import { PeerListener } from './listener.ts';
 import { PeerLink, type TransportLogger } from './peer-link.ts';
 import {
   checkIntroduction,
@@ -106,6 +107,7 @@ class GrpcPeerNetwork implements GrpcNetwork {
   private readonly inbound = new Map<string, FramesCall>();
   /** Peers whose loss is told at the end of this turn: one loss breaks several calls. */
   private lost = new Set<NodeId>();
+  private listener: PeerListener | undefined;
   private state: 'new' | 'running' | 'stopped' = 'new';
 
   constructor(options: GrpcNetworkOptions) {
@@ -200,13 +202,9 @@ class GrpcPeerNetwork implements GrpcNetwork {
 
   async start(): Promise<void> {
     assert(this.state === 'new', 'a network starts once');
-    const { host, port } = this.options.listen;
-    this.port = await new Promise<number>((resolve, reject) => {
-      this.server.bindAsync(`${host}:${port}`, serverCredentials(this.options.tls), (error, bound) => {
-        if (error !== null) reject(error);
-        else resolve(bound);
-      });
-    });
+    const { listen, scheduler, tls } = this.options;
+    this.listener = new PeerListener(this.server.createConnectionInjector(serverCredentials(tls)), scheduler);
+    this.port = await this.listener.listen(listen.host, listen.port);
     this.state = 'running';
     for (const [peer, address] of this.addresses) this.dial(peer, address);
   }
@@ -237,6 +235,7 @@ class GrpcPeerNetwork implements GrpcNetwork {
 
   async stop(): Promise<void> {
     this.state = 'stopped';
+    this.listener?.close();
     for (const link of this.links.values()) link.close();
     this.links.clear();
     const stopped = new StreamBrokenError(GOODBYE);

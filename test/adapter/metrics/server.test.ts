@@ -60,6 +60,18 @@ describe('the metrics server', () => {
     assert.equal((await fetch(`${base}/metrics`)).status, 200);
   });
 
+  test('answers probes however many connections say nothing', async () => {
+    const url = new URL(base);
+    const silent = Array.from({ length: 200 }, () => connect(Number(url.port), url.hostname));
+    for (const socket of silent) socket.on('error', () => {});
+    await Promise.all(silent.map((socket) => new Promise((resolve) => socket.once('connect', resolve))));
+    const closed = silent.map((socket) => new Promise((resolve) => socket.once('close', resolve)));
+    assert.equal((await fetch(`${base}/healthz`)).status, 200);
+    // Those that made room are told so by the end of their connection; some are always left to be ended with the server.
+    await Promise.all(closed.slice(0, 100));
+    for (const socket of silent) socket.destroy();
+  });
+
   test('a taken port is reported with the code of the system', async () => {
     const port = Number(new URL(base).port);
     const second = new MetricsServer({ host: '127.0.0.1', port, registry, readiness: () => readiness });

@@ -8,6 +8,7 @@ import { errors, MapReply, OK, PONG, RedisError, type Reply, SimpleString } from
 import { SERVER_VERSION } from '../version.ts';
 
 const WRONG_PASSWORD = 'WRONGPASS invalid username-password pair or user is disabled.';
+const TOO_MANY_GUESSES = 'ERR too many wrong passwords from this address, try again later';
 const HELLO_WITHOUT_AUTH =
   'NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO AUTH <user> <pass> option can ' +
   'be used to authenticate the client and select the RESP protocol version at the same time';
@@ -20,16 +21,37 @@ export function checkClientName(name: Buffer): string {
   return name.toString('latin1');
 }
 
+/** The client's address without its port: where guesses come from. */
+const hostOf = ({ remoteAddress }: Connection): string => remoteAddress.slice(0, remoteAddress.lastIndexOf(':'));
+
 /** Lets the client in, or leaves it where it was. The one user that there is is `default`. @throws RedisError */
 function authenticate(connection: Connection, user: string, password: Buffer): void {
   const { passwords } = connection.server;
   // The password is compared whoever the user is, so that time does not tell which of the two was wrong.
   const isRight = passwords === undefined || passwords.matches(password);
-  if (user !== 'default' || !isRight) throw new RedisError(WRONG_PASSWORD);
+  if (user !== 'default' || !isRight) {
+    connection.server.guesses.mistake(hostOf(connection));
+    throw new RedisError(WRONG_PASSWORD);
+  }
   connection.isAuthenticated = true;
 }
 
-function auth(connection: Connection, args: readonly Buffer[]): Reply {
+/** Runs what looks at a password when it is this address' turn. @throws RedisError */
+function inTurn(connection: Connection, run: () => Reply): Reply | Promise<Reply> {
+  const { guesses, passwords } = connection.server;
+  const admission = passwords === undefined ? undefined : guesses.admit(hostOf(connection));
+  if (admission?.kind === 'after') return admission.turn.then(run);
+  if (admission?.kind !== 'refused') return run();
+  connection.closeAfterReplies();
+  throw new RedisError(TOO_MANY_GUESSES);
+}
+
+function auth(connection: Connection, args: readonly Buffer[]): Reply | Promise<Reply> {
+  // Only what looks at a password waits.
+  return args.length > 3 ? checkedAuth(connection, args) : inTurn(connection, () => checkedAuth(connection, args));
+}
+
+function checkedAuth(connection: Connection, args: readonly Buffer[]): Reply {
   if (args.length > 3) throw errors.syntax();
   if (args.length === 2) {
     if (connection.server.passwords === undefined) {
@@ -44,7 +66,12 @@ function auth(connection: Connection, args: readonly Buffer[]): Reply {
   return OK;
 }
 
-function hello(connection: Connection, args: readonly Buffer[]): Reply {
+function hello(connection: Connection, args: readonly Buffer[]): Reply | Promise<Reply> {
+  const looksAtPassword = args.some((word, index) => index > 1 && wordOf(word) === 'auth');
+  return looksAtPassword ? inTurn(connection, () => checkedHello(connection, args)) : checkedHello(connection, args);
+}
+
+function checkedHello(connection: Connection, args: readonly Buffer[]): Reply {
   let version: 2 | 3 = connection.resp;
   let name: string | undefined;
   if (args.length > 1) {
