@@ -132,6 +132,7 @@ export async function startNode(options: NodeOptions, version: string): Promise<
       scheduler,
       logger,
       tls: security.grpc,
+      nodeNames: options.grpc.tls?.nodeNames,
     });
     opened.push(() => network.stop());
     const measuredNetwork = new MeasuredNetwork(network);

@@ -4,7 +4,14 @@
  */
 import { isLoopback, type Secret } from '../security/index.ts';
 import type { ConfigProblem } from './errors.ts';
-import { choiceSetting, optionalFileSetting, type SettingValues, secretSetting, switchSetting } from './setting.ts';
+import {
+  choiceSetting,
+  optionalFileSetting,
+  optionalTextSetting,
+  type SettingValues,
+  secretSetting,
+  switchSetting,
+} from './setting.ts';
 
 /** Certificates that Redis clients are served with. */
 export interface RedisTls {
@@ -20,6 +27,8 @@ export interface GrpcTls {
   readonly cert: string;
   readonly key: string;
   readonly ca: string;
+  /** Names in certificates whose holders may be nodes; empty: every holder may. */
+  readonly nodeNames?: readonly string[];
 }
 
 const CLIENT_AUTHS = ['none', 'optional', 'required'] as const;
@@ -59,6 +68,11 @@ export const securitySettings = {
     "Authorities (PEM) that certificates of nodes and tools must lead to; the cluster's own, for whoever has a " +
       'certificate of theirs is trusted',
   ),
+  'grpc.tls.nodeNames': optionalTextSetting(
+    'Names, with commas between them, one of which a certificate must have (common name or DNS name) for its holder to be ' +
+      'taken for a node; without it every certificate of the authorities will do',
+    'name,...',
+  ),
   insecure: switchSetting({
     description: 'Listen beyond this machine also where no password or certificate is asked for',
     defaultValue: false,
@@ -86,6 +100,9 @@ export function securityProblems(values: SecurityValues): ConfigProblem[] {
     const [missing, given] = isTls.grpc ? ['ca', 'cert'] : ['cert', 'ca'];
     complain(`grpc.tls.${missing}`, `is missing; nodes prove themselves to each other, so grpc.tls.${given} needs it`);
   }
+  if (values['grpc.tls.nodeNames'] !== '' && !isTls.grpc) {
+    complain('grpc.tls.nodeNames', 'does nothing without grpc.tls.cert: without certificates nobody has a name');
+  }
   const asksClients = values['redis.tls.clientAuth'] !== 'none';
   const hasCa = values['redis.tls.ca'] !== '';
   if (asksClients && !isTls.redis) complain('redis.tls.clientAuth', 'needs redis.tls.cert and redis.tls.key');
@@ -110,7 +127,15 @@ export function redisTlsOf(values: SecurityValues): RedisTls | undefined {
 /** Undefined without TLS. */
 export function grpcTlsOf(values: SecurityValues): GrpcTls | undefined {
   if (values['grpc.tls.cert'] === '') return undefined;
-  return { cert: values['grpc.tls.cert'], key: values['grpc.tls.key'], ca: values['grpc.tls.ca'] };
+  return {
+    cert: values['grpc.tls.cert'],
+    key: values['grpc.tls.key'],
+    ca: values['grpc.tls.ca'],
+    nodeNames: values['grpc.tls.nodeNames']
+      .split(',')
+      .map((name) => name.trim())
+      .filter((name) => name !== ''),
+  };
 }
 
 /** The part of a node's options that says who may talk to it. */

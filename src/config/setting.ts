@@ -133,11 +133,14 @@ export function textSetting(
   };
 }
 
-/** The path of a file; none by default. */
-export function optionalFileSetting(description: string): Setting<string> {
-  const text = textSetting({ description, defaultValue: '', placeholder: 'file' });
+/** Text that may be left out. */
+export function optionalTextSetting(description: string, placeholder: string): Setting<string> {
+  const text = textSetting({ description, defaultValue: '', placeholder });
   return { ...text, parse: (raw) => (raw === '' ? '' : text.parse(raw)) };
 }
+
+/** The path of a file; none by default. */
+export const optionalFileSetting = (description: string): Setting<string> => optionalTextSetting(description, 'file');
 
 /** Text that is not shown to anybody; none by default. */
 export function secretSetting(description: string, maxLength: number): Setting<Secret | undefined> {

@@ -52,3 +52,11 @@ class RenewedServerCredentials extends grpc.ServerCredentials {
 export function serverCredentials(live: LiveCertificates | undefined): grpc.ServerCredentials {
   return live === undefined ? grpc.ServerCredentials.createInsecure() : new RenewedServerCredentials(live);
 }
+
+/** The names that a caller's certificate has: its common name and its DNS names. Empty without a certificate. */
+export function namesOfCaller(context: ReturnType<grpc.ServerUnaryCall<unknown, unknown>['getAuthContext']>): string[] {
+  const certificate = context.sslPeerCertificate;
+  if (certificate === undefined) return [];
+  const alternatives = (certificate.subjectaltname ?? '').split(', ').filter((name) => name.startsWith('DNS:'));
+  return [certificate.subject?.CN ?? [], alternatives.map((name) => name.slice('DNS:'.length))].flat();
+}

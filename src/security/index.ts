@@ -8,7 +8,13 @@ export {
 } from './certificates.ts';
 export { CertificateError, PasswordFileError } from './errors.ts';
 export { FileRefresher, type FileRefresherOptions, type Refreshable, type SecurityLogger } from './file-refresher.ts';
-export { type CallerCertificates, type ChannelSecurity, channelSecurity, serverCredentials } from './grpc.ts';
+export {
+  type CallerCertificates,
+  type ChannelSecurity,
+  channelSecurity,
+  namesOfCaller,
+  serverCredentials,
+} from './grpc.ts';
 export { type Admission, GuessLimiter } from './guess-limiter.ts';
 export { explainHandshake } from './handshake.ts';
 export { isLoopback } from './loopback.ts';

@@ -16,6 +16,8 @@ import { run } from '../cmd/raftadmin-bed.ts';
 import { type Issued, TestAuthority, until } from './authority.ts';
 
 const HOST = '127.0.0.1';
+/** Names in the certificates of nodes, the renewed ones too. */
+const NODE_NAMES = ['node1', 'node2', 'node3', 'node1-renewed', 'node3-renewed'];
 
 function optionsOf(folder: string, id: number, grpcPorts: readonly number[], tls: Issued | undefined): NodeOptions {
   return {
@@ -27,7 +29,7 @@ function optionsOf(folder: string, id: number, grpcPorts: readonly number[], tls
     groups: 1,
     storeMemoryBytes: 32 * 1024 * 1024,
     redis: { host: HOST, port: 0 },
-    grpc: { host: HOST, port: grpcPorts[id - 1]!, tls },
+    grpc: { host: HOST, port: grpcPorts[id - 1]!, tls: tls && { ...tls, nodeNames: NODE_NAMES } },
     metrics: { host: HOST, port: 0 },
     raft: { tickMs: 10, heartbeatMs: 100, electionTimeoutMs: 600 },
     retentionMs: 60_000,
@@ -142,6 +144,8 @@ describe('three nodes that prove themselves to each other', () => {
     const strangers = [
       undefined,
       await CertificateStore.open(foreign.issue('intruder'), 'peer', new SystemClock()),
+      // Of the cluster's authority, and not one of a node.
+      await CertificateStore.open(authority.issue('backup'), 'peer', new SystemClock()),
     ].map((tls) => {
       const frames: Buffer[] = [];
       const network = createGrpcNetwork({

@@ -16,7 +16,7 @@ import type {
   StreamHandler,
 } from '../../platform/index.ts';
 import { assert } from '../../platform/index.ts';
-import { type LiveCertificates, serverCredentials } from '../../security/index.ts';
+import { type LiveCertificates, namesOfCaller, serverCredentials } from '../../security/index.ts';
 import { MalformedFrameError, PeerRefusedError, StreamBrokenError } from '../errors.ts';
 import { receiveStream, sendStream } from './bulk-stream.ts';
 import { type DuplexEnd, openDuplex, refusedDuplex, serveDuplex } from './duplex-stream.ts';
@@ -47,6 +47,8 @@ export interface GrpcNetworkOptions {
   readonly logger?: TransportLogger;
   /** Certificates that all sides show and check; without, everything is plain text and nobody proves anything. */
   readonly tls?: LiveCertificates | undefined;
+  /** Names in certificates whose holders may be peers; empty: every holder of a certificate may. */
+  readonly nodeNames?: readonly string[] | undefined;
 }
 
 /** A `PeerNetwork` with a server that others may add services to. */
@@ -303,10 +305,23 @@ class GrpcPeerNetwork implements GrpcNetwork {
   }
 
   /** @throws PeerRefusedError */
-  private accept(call: { readonly metadata: grpc.Metadata }): PeerIdentity {
+  private accept(call: Pick<FramesCall, 'metadata' | 'getAuthContext'>): PeerIdentity {
     const peer = checkIntroduction(call.metadata, this.identity);
+    this.checkName(peer.nodeId, call);
     this.checkIncarnation(peer);
     return peer;
+  }
+
+  /** @throws PeerRefusedError when the certificate is not one of a node */
+  private checkName(peer: NodeId, call: Pick<FramesCall, 'getAuthContext'>): void {
+    const { nodeNames = [] } = this.options;
+    if (nodeNames.length === 0) return;
+    const names = namesOfCaller(call.getAuthContext());
+    if (names.some((name) => nodeNames.includes(name))) return;
+    throw new PeerRefusedError(
+      `the certificate of ${JSON.stringify(names.join(', '))} is not one of a node, so its holder cannot be node ${peer}: ` +
+        'see grpc.tls.nodeNames',
+    );
   }
 
   private refuse(call: { getPeer(): string }, error: Error): Partial<grpc.StatusObject> {
