@@ -57,12 +57,14 @@ function toTransaction(id: number, invoke: Op, completion: PairedOp['completion'
 
 /**
  * Adds process and real-time order. Real time is added as its transitive reduction: on invocation a transaction depends
- * on the completed ones that no completed one follows (Elle's realtime graph).
+ * on the completed ones that no completed one follows (Elle's realtime graph). One of unknown outcome has an invocation too: it
+ * cannot have taken effect before that. It has no end, so nothing is known to come after it.
  */
 function addTimeEdges(graph: DependencyGraph, transactions: readonly Transaction[]): void {
   const lastOfProcess = new Map<number, Transaction>();
   const events: { at: number; transaction: Transaction; isInvoke: boolean }[] = [];
   for (const transaction of transactions) {
+    events.push({ at: transaction.invokeIndex, transaction, isInvoke: true });
     if (transaction.type !== 'ok') continue;
     const previous = lastOfProcess.get(transaction.process);
     if (previous !== undefined) {
@@ -74,19 +76,19 @@ function addTimeEdges(graph: DependencyGraph, transactions: readonly Transaction
       });
     }
     lastOfProcess.set(transaction.process, transaction);
-    events.push({ at: transaction.invokeIndex, transaction, isInvoke: true });
     events.push({ at: transaction.completeIndex, transaction, isInvoke: false });
   }
   events.sort((a, b) => a.at - b.at);
   const frontier = new Set<Transaction>();
   const dependencies = new Map<number, Transaction[]>();
   for (const { transaction, isInvoke } of events) {
-    if (isInvoke) {
-      dependencies.set(transaction.id, [...frontier]);
+    if (!isInvoke) {
+      for (const earlier of dependencies.get(transaction.id)!) frontier.delete(earlier);
+      frontier.add(transaction);
       continue;
     }
-    for (const earlier of dependencies.get(transaction.id)!) {
-      frontier.delete(earlier);
+    dependencies.set(transaction.id, [...frontier]);
+    for (const earlier of frontier) {
       graph.add({
         from: earlier.id,
         to: transaction.id,
@@ -94,7 +96,24 @@ function addTimeEdges(graph: DependencyGraph, transactions: readonly Transaction
         because: `T${earlier.id} completed before T${transaction.id} began`,
       });
     }
-    frontier.add(transaction);
+  }
+}
+
+/** Values that were read; a transaction of unknown outcome that wrote one of them has happened, with all that it wrote. */
+class Observed {
+  private readonly values = new Set<string>();
+
+  constructor(transactions: readonly Transaction[]) {
+    for (const transaction of transactions) {
+      for (const { key, value } of externalReads(transaction)) {
+        for (const one of Array.isArray(value) ? value : [value]) this.values.add(valueKey(key, one));
+      }
+    }
+  }
+
+  /** True when a transaction certainly took place. */
+  hasHappened({ type, ops }: Transaction): boolean {
+    return type === 'ok' || ops.some(([f, key, value]) => f !== 'r' && this.values.has(valueKey(key, value)));
   }
 }
 
@@ -215,9 +234,10 @@ function listAppendOrders(parsed: Parsed): VersionOrders {
       }
     }
   }
+  const observed = new Observed(transactions);
   const unobserved = new Map<string | number, { element: unknown; writer: Transaction }[]>();
   for (const transaction of transactions) {
-    if (transaction.type !== 'ok') continue;
+    if (!observed.hasHappened(transaction)) continue;
     for (const [f, key, element] of transaction.ops) {
       if (f !== 'append' || (longest.get(key) ?? []).some((seen) => JSON.stringify(seen) === JSON.stringify(element)))
         continue;
@@ -252,7 +272,7 @@ function listAppendOrders(parsed: Parsed): VersionOrders {
             });
           }
           if (list.length === (longest.get(key) ?? []).length) {
-            // Acknowledged appends that no read ever saw come after everything that was read.
+            // Appends that have happened and that no read ever saw come after everything that was read.
             for (const { element, writer: unseen } of unobserved.get(key) ?? []) {
               const because = `key ${key}: did not see ${JSON.stringify(element)}`;
               graph.add({ from: transaction.id, to: unseen.id, kind: 'rw', because });
@@ -318,6 +338,7 @@ function registerOrders(parsed: Parsed): VersionOrders {
   return {
     problems,
     graphEdges(graph) {
+      const observed = new Observed(transactions);
       for (const [id, list] of successors) {
         const writer = writers.get(id);
         for (const { writer: next } of list) {
@@ -330,7 +351,7 @@ function registerOrders(parsed: Parsed): VersionOrders {
           if (value === null) {
             // Every version follows the unset one, so whoever wrote the key wrote after this read.
             for (const writer of writtenKeys.get(key) ?? []) {
-              if (writer.type === 'ok')
+              if (observed.hasHappened(writer))
                 graph.add({ from: transaction.id, to: writer.id, kind: 'rw', because: `key ${key}: read unset` });
             }
             continue;
@@ -343,6 +364,12 @@ function registerOrders(parsed: Parsed): VersionOrders {
               kind: 'wr',
               because: `key ${key}: read ${JSON.stringify(value)}`,
             });
+            // Whoever began to write when this version was there has overwritten it.
+            for (const next of writtenKeys.get(key) ?? []) {
+              if (next.invokeIndex < writer.completeIndex || !observed.hasHappened(next)) continue;
+              const because = `key ${key}: did not see what was written after ${JSON.stringify(value)}`;
+              graph.add({ from: transaction.id, to: next.id, kind: 'rw', because });
+            }
           }
           for (const { writer: next } of successors.get(valueKey(key, value)) ?? []) {
             graph.add({

@@ -271,4 +271,21 @@ export const mutants: readonly Mutant[] = [
     rate: 300,
     concurrency: 20,
   },
+  {
+    name: 'forgotten-scans',
+    description: 'a connection does not remember what KEYS, SCAN, RANDOMKEY and FLUSHDB have answered it',
+    mutations: [
+      {
+        file: 'src/adapter/redis/connection.ts',
+        find: 'const succeeded = (reply: Reply): void => this.settle(slot, reply);',
+        replace:
+          "const succeeded = (reply: Reply): void => command.spec.handler!.kind === 'scan' ? this.settleHere(slot, reply) : this.settle(slot, reply);",
+      },
+    ],
+    workload: 'session-reads',
+    nemeses: [],
+    seconds: 12,
+    rate: 300,
+    concurrency: 20,
+  },
 ];

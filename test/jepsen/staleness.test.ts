@@ -1,63 +1,168 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { boundedStaleness, monotonicSessions } from '../../jepsen/checkers/staleness.ts';
+import { boundedStaleness, flushedSessions, monotonicSessions } from '../../jepsen/checkers/staleness.ts';
 import type { Op } from '../../jepsen/history.ts';
 
-/** One operation that began and ended at these milliseconds. */
-type Done = readonly [process: number, f: 'add' | 'read', value: number, fromMs: number, toMs: number];
+/** One operation that began and ended at these milliseconds; an undefined value: nobody knows its outcome. */
+type Done = readonly [
+  process: number,
+  f: 'add' | 'read' | 'mark' | 'flush',
+  value: number | undefined,
+  fromMs: number,
+  toMs: number,
+];
 
 const historyOf = (operations: readonly Done[]): Op[] =>
   operations
     .flatMap(([process, f, value, fromMs, toMs]) => [
       { process, f, type: 'invoke' as const, value: ['k', null] as unknown, time: fromMs * 1e6 },
-      { process, f, type: 'ok' as const, value: ['k', value] as unknown, time: toMs * 1e6 },
+      value === undefined
+        ? { process, f, type: 'info' as const, value: ['k', null] as unknown, time: toMs * 1e6 }
+        : { process, f, type: 'ok' as const, value: [['k', value]] as unknown, time: toMs * 1e6 },
     ])
     .sort((left, right) => left.time - right.time)
     .map((op, index) => ({ ...op, index }));
 
-describe('the checker of staleness', () => {
-  const bounded = boundedStaleness(1000);
+interface Case {
+  readonly name: string;
+  /** Undefined: the history is valid. */
+  readonly problem: RegExp | undefined;
+  readonly operations: readonly Done[];
+}
 
-  it('accepts reads that lack what was acknowledged within the bound', () => {
-    const history = historyOf([
+const staleness: Case[] = [
+  {
+    name: 'reads that lack what was acknowledged within the bound',
+    problem: undefined,
+    operations: [
       [0, 'add', 1, 0, 10],
       [1, 'read', 0, 1000, 1005],
       [0, 'add', 2, 1010, 1020],
       [1, 'read', 1, 1500, 1510],
-    ]);
-    assert.deepEqual(bounded.check(history).valid, true);
-  });
-
-  it('counts from the oldest addition that is missing', () => {
-    const history = historyOf([
+    ],
+  },
+  {
+    name: 'a read that lacks the oldest of two additions, counted from that one',
+    problem: /over 1001 ms/,
+    operations: [
       [0, 'add', 1, 0, 10],
       [0, 'add', 2, 900, 910],
       [1, 'read', 0, 1011, 1020],
-    ]);
-    assert.equal(bounded.check(history).valid, false);
-  });
-});
+    ],
+  },
+  {
+    name: 'an addition of unknown outcome that nobody ever sees',
+    problem: undefined,
+    operations: [
+      [0, 'add', undefined, 0, 10],
+      [1, 'read', 0, 5000, 5010],
+    ],
+  },
+  {
+    name: 'a read that lacks an addition of unknown outcome which somebody had seen long before',
+    problem: /over 1980 ms/,
+    operations: [
+      [0, 'add', undefined, 0, 10],
+      [1, 'read', 1, 15, 20],
+      [2, 'read', 0, 2000, 2010],
+    ],
+  },
+  {
+    name: 'a read of more than was being added',
+    problem: /gave 2 after 1 additions/,
+    operations: [
+      [0, 'add', undefined, 0, 10],
+      [1, 'read', 2, 15, 20],
+      [2, 'add', 3, 30, 40],
+      [2, 'add', 4, 40, 50],
+    ],
+  },
+  {
+    name: 'two additions that come to the same',
+    problem: /both made it 1/,
+    operations: [
+      [0, 'add', 1, 0, 10],
+      [1, 'add', 1, 0, 11],
+    ],
+  },
+];
 
-describe('the checker of sessions', () => {
-  it('accepts processes that see different pasts', () => {
-    const history = historyOf([
+const sessions: Case[] = [
+  {
+    name: 'processes that see different pasts',
+    problem: undefined,
+    operations: [
       [0, 'add', 1, 0, 10],
       [1, 'read', 0, 20, 30],
       [1, 'read', 1, 40, 50],
-    ]);
-    assert.equal(monotonicSessions.check(history).valid, true);
-  });
-
-  it('refuses a read that goes back, or misses an own addition', () => {
-    const back = historyOf([
+    ],
+  },
+  {
+    name: 'a read that goes back',
+    problem: /saw k at 2 and then, by read 2, at 1/,
+    operations: [
       [0, 'read', 2, 0, 10],
       [0, 'read', 1, 20, 30],
-    ]);
-    const own = historyOf([
+    ],
+  },
+  {
+    name: 'a read that misses an own addition',
+    problem: /saw k at 1 and then, by read 2, at 0/,
+    operations: [
       [0, 'add', 1, 0, 10],
       [0, 'read', 0, 20, 30],
-    ]);
-    assert.equal(monotonicSessions.check(back).valid, false);
-    assert.equal(monotonicSessions.check(own).valid, false);
+    ],
+  },
+  {
+    name: 'an addition that is not on top of what was seen',
+    problem: /by add 2, at 2/,
+    operations: [
+      [0, 'read', 2, 0, 10],
+      [0, 'add', 2, 20, 30],
+    ],
+  },
+];
+
+const flushes: Case[] = [
+  {
+    name: 'a flush after which the mark is gone, and one beside the mark',
+    problem: undefined,
+    operations: [
+      [0, 'mark', 1, 0, 10],
+      [1, 'flush', 0, 20, 30],
+      [2, 'flush', 1, 5, 40],
+    ],
+  },
+  {
+    name: 'a mark of unknown outcome that comes behind the flush',
+    problem: undefined,
+    operations: [
+      [0, 'mark', undefined, 0, 10],
+      [1, 'flush', 1, 20, 30],
+    ],
+  },
+  {
+    name: 'a mark that outlives a flush for whoever flushed',
+    problem: /saw k after its own flush/,
+    operations: [
+      [0, 'mark', 1, 0, 10],
+      [1, 'flush', 1, 20, 30],
+    ],
+  },
+];
+
+for (const [checker, cases] of [
+  [boundedStaleness(1000), staleness],
+  [monotonicSessions, sessions],
+  [flushedSessions, flushes],
+] as const) {
+  describe(`the checker ${checker.name}`, () => {
+    for (const { name, problem, operations } of cases) {
+      it(problem === undefined ? `accepts ${name}` : `refuses ${name}`, () => {
+        const { valid, problems } = checker.check(historyOf(operations));
+        assert.equal(valid, problem === undefined, problems.join('\n'));
+        if (problem !== undefined) assert.match(problems.join('\n'), problem);
+      });
+    }
   });
-});
+}

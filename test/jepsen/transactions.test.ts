@@ -98,6 +98,65 @@ const listAppend: Case[] = [
     ops: concurrentTransactions([a('x', 1)], [a('y', 1)], [r('x', [1]), r('y', [])], [r('x', []), r('y', [1])]),
   },
   { name: 'an element that nobody appended', anomaly: /garbage/, ops: serialTransactions([r('x', [7])]) },
+  {
+    name: 'an unknown append that took effect before it was asked for',
+    anomaly: /G0-realtime/,
+    ops: history(
+      [0, 'invoke', 'txn', [a('x', 1)]],
+      [0, 'ok', 'txn', [a('x', 1)]],
+      [1, 'invoke', 'txn', [a('x', 2)]],
+      [1, 'info', 'txn', [a('x', 2)]],
+      [2, 'invoke', 'txn', [r('x', null)]],
+      [2, 'ok', 'txn', [r('x', [2, 1])]],
+    ),
+  },
+  {
+    name: 'an append whose end is missing, which took effect before it was asked for',
+    anomaly: /G0-realtime/,
+    ops: history(
+      [0, 'invoke', 'txn', [a('x', 1)]],
+      [0, 'ok', 'txn', [a('x', 1)]],
+      [1, 'invoke', 'txn', [a('x', 2)]],
+      [2, 'invoke', 'txn', [r('x', null)]],
+      [2, 'ok', 'txn', [r('x', [2, 1])]],
+    ),
+  },
+  {
+    name: 'an unknown append that takes effect long after its process gave it up',
+    anomaly: undefined,
+    ops: history(
+      [0, 'invoke', 'txn', [a('x', 1)]],
+      [0, 'info', 'txn', [a('x', 1)]],
+      [1, 'invoke', 'txn', [a('x', 2)]],
+      [1, 'ok', 'txn', [a('x', 2)]],
+      [2, 'invoke', 'txn', [r('x', null)]],
+      [2, 'ok', 'txn', [r('x', [2])]],
+      [2, 'invoke', 'txn', [r('x', null)]],
+      [2, 'ok', 'txn', [r('x', [2, 1])]],
+    ),
+  },
+  {
+    name: 'a transaction of unknown outcome that happened by half (read skew)',
+    anomaly: /G-single/,
+    ops: history(
+      [0, 'invoke', 'txn', [a('x', 1), a('y', 1)]],
+      [0, 'info', 'txn', [a('x', 1), a('y', 1)]],
+      [1, 'invoke', 'txn', [r('x', null), r('y', null)]],
+      [1, 'ok', 'txn', [r('x', [1]), r('y', [])]],
+    ),
+  },
+  {
+    name: 'reads that show less and less of an unknown append',
+    anomaly: /realtime/,
+    ops: history(
+      [0, 'invoke', 'txn', [a('x', 1)]],
+      [0, 'info', 'txn', [a('x', 1)]],
+      [1, 'invoke', 'txn', [r('x', null)]],
+      [1, 'ok', 'txn', [r('x', [1])]],
+      [2, 'invoke', 'txn', [r('x', null)]],
+      [2, 'ok', 'txn', [r('x', [])]],
+    ),
+  },
 ];
 
 const registers: Case[] = [
@@ -140,6 +199,61 @@ const registers: Case[] = [
     name: 'a read of unset after a write was acknowledged',
     anomaly: /realtime/,
     ops: serialTransactions([w('x', 1)], [r('x', null)]),
+  },
+  {
+    name: 'a read of what a blind write had replaced when it was acknowledged',
+    anomaly: /realtime/,
+    ops: serialTransactions([w('x', 1)], [w('x', 2)], [r('x', 1)]),
+  },
+  {
+    name: 'a read of what a write of unknown outcome had replaced when it was read',
+    anomaly: /realtime/,
+    ops: history(
+      [0, 'invoke', 'txn', [w('x', 1)]],
+      [0, 'ok', 'txn', [w('x', 1)]],
+      [1, 'invoke', 'txn', [w('x', 2)]],
+      [1, 'info', 'txn', [w('x', 2)]],
+      [2, 'invoke', 'txn', [r('x', null)]],
+      [2, 'ok', 'txn', [r('x', 2)]],
+      [3, 'invoke', 'txn', [r('x', null)]],
+      [3, 'ok', 'txn', [r('x', 1)]],
+    ),
+  },
+  {
+    name: 'a write of unknown outcome that never shows, or shows late',
+    anomaly: undefined,
+    ops: history(
+      [0, 'invoke', 'txn', [w('x', 1)]],
+      [0, 'info', 'txn', [w('x', 1)]],
+      [1, 'invoke', 'txn', [w('x', 2)]],
+      [1, 'ok', 'txn', [w('x', 2)]],
+      [2, 'invoke', 'txn', [r('x', null)]],
+      [2, 'ok', 'txn', [r('x', 2)]],
+      [2, 'invoke', 'txn', [r('x', null)]],
+      [2, 'ok', 'txn', [r('x', 1)]],
+    ),
+  },
+  {
+    name: 'a read of unset after a write of unknown outcome was read',
+    anomaly: /realtime/,
+    ops: history(
+      [0, 'invoke', 'txn', [w('x', 1)]],
+      [0, 'info', 'txn', [w('x', 1)]],
+      [1, 'invoke', 'txn', [r('x', null)]],
+      [1, 'ok', 'txn', [r('x', 1)]],
+      [2, 'invoke', 'txn', [r('x', null)]],
+      [2, 'ok', 'txn', [r('x', null)]],
+    ),
+  },
+  {
+    name: 'a read of what a write of unknown outcome had not been asked for yet',
+    anomaly: /realtime/,
+    ops: history(
+      [1, 'invoke', 'txn', [r('x', null)]],
+      [1, 'ok', 'txn', [r('x', 1)]],
+      [0, 'invoke', 'txn', [w('x', 1)]],
+      [0, 'info', 'txn', [w('x', 1)]],
+    ),
   },
   {
     name: 'a transaction that misses its own write',

@@ -75,6 +75,32 @@ export const WIDE_MUTANTS: readonly SimMutant[] = [
     ],
   },
   {
+    name: 'scan-forgotten',
+    breaks: 'a session forgets what KEYS, SCAN, RANDOMKEY and FLUSHDB have answered it',
+    only: ['--no-routes', '--workload', 'session-reads'],
+    mutations: [
+      {
+        file: 'src/adapter/redis/connection.ts',
+        find: 'const succeeded = (reply: Reply): void => this.settle(slot, reply);',
+        replace:
+          "const succeeded = (reply: Reply): void => command.spec.handler!.kind === 'scan' ? this.settleHere(slot, reply) : this.settle(slot, reply);",
+      },
+    ],
+  },
+  {
+    name: 'exec-forgotten',
+    breaks: 'a session forgets what EXEC has answered it',
+    only: crossing('session-reads'),
+    mutations: [
+      {
+        file: 'src/adapter/redis/connection.ts',
+        find: 'const succeeded = (reply: Reply): void => this.settle(slot, reply);',
+        replace:
+          "const succeeded = (reply: Reply): void => command.spec.name === 'exec' ? this.settleHere(slot, reply) : this.settle(slot, reply);",
+      },
+    ],
+  },
+  {
     name: 'members-not-restored',
     breaks: 'a snapshot does not bring the membership to the replica that installs it',
     only: ['--routes', '--fault', 'membership'],
