@@ -10,25 +10,43 @@ interface Waiter {
   readonly reject: (error: Error) => void;
 }
 
-/** Settles each transfer once: done when this node leads no more, given up at its deadline or when another takes its place. */
+/**
+ * Settles each transfer once: done when this node leads no more and knows what became of everything that it proposed, given up at
+ * its deadline or when another takes its place.
+ */
 export class TransferWait {
   private waiter: Waiter | undefined;
+  /** This node leads no more, in the term of the waiter. */
+  private isOver = false;
 
   start(waiter: Waiter): void {
     this.waiter?.reject(new OutcomeUnknownError('another transfer of leadership took the place of this one'));
     this.waiter = waiter;
+    this.isOver = false;
   }
 
-  /** @param leadingTerm term in which this node leads now, 0 when it does not */
-  leadershipEnded(leadingTerm: Term): void {
+  /**
+   * @param leadingTerm term in which this node leads now, 0 when it does not
+   * @param isSettled the outcome of everything that it proposed is known
+   */
+  leadershipEnded(leadingTerm: Term, isSettled: boolean): void {
     if (this.waiter === undefined || this.waiter.term === leadingTerm) return;
-    this.waiter.resolve();
-    this.waiter = undefined;
+    this.isOver = true;
+    if (isSettled) this.finish();
   }
 
-  tick(nowMs: Millis): void {
-    if (this.waiter === undefined || nowMs < this.waiter.deadlineMs) return;
-    this.waiter.reject(new OutcomeUnknownError('the transfer of leadership did not finish in time'));
+  tick(nowMs: Millis, isSettled: boolean): void {
+    if (this.waiter === undefined) return;
+    const isLate = nowMs >= this.waiter.deadlineMs;
+    if (this.isOver && (isSettled || isLate)) this.finish();
+    else if (isLate) {
+      this.waiter.reject(new OutcomeUnknownError('the transfer of leadership did not finish in time'));
+      this.waiter = undefined;
+    }
+  }
+
+  private finish(): void {
+    this.waiter?.resolve();
     this.waiter = undefined;
   }
 }

@@ -21,9 +21,11 @@ export interface EngineLimits {
   readonly maxInflightBytes: number;
   /** Payload of one proposal. */
   readonly maxProposalBytes: number;
-  /** Proposals of a group that are not yet resolved; beyond it BUSY. */
+  /** Proposals of a group that are not yet resolved, held ones among them; beyond it BUSY. */
   readonly maxPendingProposals: number;
   readonly maxUncommittedBytes: number;
+  /** How long a proposal waits for its outcome after this node has stopped leading: some elections of a bad minute. */
+  readonly outcomeWaitMs: Millis;
   /** A learner may be promoted within this many entries of the end of the log. */
   readonly maxPromoteLag: number;
   /** A frame to a peer takes no further message beyond this many bytes, so that many groups do not make one giant frame. */
@@ -72,6 +74,7 @@ export const DEFAULT_ENGINE_LIMITS: EngineLimits = {
   maxPendingProposals: 4096,
   // One such proposal behind others; the user of the group holds back at far less (`ExecutorLimits.maxInflightBytes`).
   maxUncommittedBytes: 640 * 1024 * 1024,
+  outcomeWaitMs: 5000,
   maxPromoteLag: 1024,
   maxFrameBytes: 4 * 1024 * 1024,
   retainEntries: 10_000,

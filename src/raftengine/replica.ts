@@ -27,10 +27,10 @@ import {
   type SnapshotMeta,
 } from './core/types.ts';
 import { applyCounted, LeadershipNotes } from './counters.ts';
-import { BusyError, NotLeaderError, OutcomeUnknownError, StoppedError, TooLargeError } from './errors.ts';
+import { NotLeaderError, OutcomeUnknownError, StoppedError, TooLargeError } from './errors.ts';
 import { TransferWait } from './leadership-transfer.ts';
 import { LogRetention } from './log-retention.ts';
-import { type ProposalDone, ProposalQueue } from './proposals.ts';
+import { type ProposalDone, Proposals } from './proposals.ts';
 import { ReadBarriers } from './read-barriers.ts';
 import type { PendingWrite, ReplicaHost } from './replica-host.ts';
 import type { Restable } from './resting-groups.ts';
@@ -39,7 +39,6 @@ import type {
   GroupLog,
   GroupStatus,
   LogWrite,
-  ProposalOutcome,
   RaftGroup,
   SnapshotStage,
   StateMachine,
@@ -67,11 +66,9 @@ export class Replica implements RaftGroup, Restable {
   readonly log: GroupLog;
   private readonly host: ReplicaHost;
   private readonly core: RaftCore;
-  private readonly proposals: ProposalQueue;
+  private readonly proposals: Proposals;
   private readonly notes: LeadershipNotes;
   private readonly reads = new ReadBarriers();
-  /** Outcomes that are known already but must not be told inside `propose`. */
-  private refused: { readonly done: ProposalDone; readonly error: Error }[] = [];
   private readonly committed = new CommittedQueue();
   private appliedIndex: LogIndex;
   /** The newest write that is under way, for messages that must wait for it. */
@@ -93,7 +90,14 @@ export class Replica implements RaftGroup, Restable {
   constructor(options: ReplicaOptions) {
     this.groupId = options.config.groupId;
     this.host = options.host;
-    this.proposals = new ProposalQueue(options.host.counters);
+    const { clock, counters, limits } = options.host;
+    this.proposals = new Proposals({
+      counters,
+      maxPending: limits.maxPendingProposals,
+      outcomeWaitMs: limits.outcomeWaitMs,
+      append: (payload) => this.core.propose(payload, clock.monotonicMs()),
+      notLeader: () => new NotLeaderError(this.leaderHint()),
+    });
     this.notes = new LeadershipNotes(options.host.counters);
     this.log = options.log;
     this.stateMachine = options.stateMachine;
@@ -111,22 +115,16 @@ export class Replica implements RaftGroup, Restable {
   // --- the user's side -------------------------------------------------------------------------------------------
 
   propose(payload: Buffer, done: ProposalDone): void {
-    try {
-      this.assertOpen();
-      const { limits } = this.host;
-      if (payload.length > limits.maxProposalBytes) {
-        throw new TooLargeError(`an entry of ${payload.length} bytes; the limit is ${limits.maxProposalBytes}`);
-      }
-      if (this.proposals.size >= limits.maxPendingProposals) {
-        throw new BusyError(`${limits.maxPendingProposals} proposals of the group wait already`);
-      }
-      const { index, term } = this.core.propose(payload, this.host.clock.monotonicMs());
-      this.proposals.push(index, term, done);
-    } catch (error) {
-      if (!(error instanceof KvorumError)) throw error;
-      this.refused.push({ done, error });
-      if (this.closedBy !== undefined) this.host.endOfTurn(() => this.deliverRefused());
-    }
+    const { maxProposalBytes } = this.host.limits;
+    if (this.closedBy !== undefined) {
+      this.proposals.refuse(done, this.stopped());
+      this.host.endOfTurn(() => this.proposals.deliverRefused());
+    } else if (payload.length > maxProposalBytes) {
+      this.proposals.refuse(
+        done,
+        new TooLargeError(`an entry of ${payload.length} bytes; the limit is ${maxProposalBytes}`),
+      );
+    } else this.proposals.propose(payload, done);
     this.host.markDirty(this);
   }
 
@@ -159,15 +157,16 @@ export class Replica implements RaftGroup, Restable {
   changeMembership(steps: readonly ConfChangeStep[], context: Buffer): Promise<ConfState> {
     return new Promise((resolve, reject) => {
       this.assertOpen();
-      const { index, term } = this.core.proposeConfChange({ steps, context }, this.host.clock.monotonicMs());
-      this.proposals.push(index, term, (outcome) => {
+      const place = this.core.proposeConfChange({ steps, context }, this.host.clock.monotonicMs());
+      this.proposals.push(place, (outcome) => {
         if (outcome.kind !== 'applied') {
           reject(outcome.error);
           return;
         }
         const conf = outcome.result as ConfState;
-        if (conf.votersOutgoing.length > 0 && conf.autoLeave) this.jointWaiters.push({ resolve, reject });
-        else resolve(conf);
+        if (conf.votersOutgoing.length === 0 || !conf.autoLeave) resolve(conf);
+        else if (this.leadingTerm !== 0) this.jointWaiters.push({ resolve, reject });
+        else reject(new OutcomeUnknownError('leadership was lost before the change of members was through'));
       });
       this.host.markDirty(this);
     });
@@ -241,9 +240,12 @@ export class Replica implements RaftGroup, Restable {
 
   /** @param count ticks since the last call */
   tick(nowMs: number, count: number): void {
-    if (this.closedBy !== undefined || this.installing) return;
+    if (this.closedBy !== undefined) return;
+    this.proposals.expire(nowMs);
+    if (this.installing) return;
     this.core.tick(nowMs, this.host.liveness.present, count);
-    this.transfer.tick(nowMs);
+    this.proposals.release();
+    this.transfer.tick(nowMs, this.proposals.leftCount === 0);
     this.touch();
   }
 
@@ -330,7 +332,7 @@ export class Replica implements RaftGroup, Restable {
     if (this.closedBy !== undefined) return;
     this.closedBy = error;
     this.stopLeading(error);
-    this.deliverRefused();
+    this.proposals.close(error);
     this.reads.close(error);
     this.discardOffer();
   }
@@ -366,8 +368,9 @@ export class Replica implements RaftGroup, Restable {
 
   /** Second half: outcomes of refused proposals, then everything that may be applied now. */
   act(): void {
-    this.deliverRefused();
+    this.proposals.deliverRefused();
     if (this.closedBy !== undefined) return;
+    this.proposals.release();
     try {
       this.applyCommitted();
     } catch (error) {
@@ -387,7 +390,11 @@ export class Replica implements RaftGroup, Restable {
   // --- inside ----------------------------------------------------------------------------------------------------
 
   private assertOpen(): void {
-    if (this.closedBy !== undefined) throw new StoppedError(`the replica of group ${this.groupId} is stopped`);
+    if (this.closedBy !== undefined) throw this.stopped();
+  }
+
+  private stopped(): StoppedError {
+    return new StoppedError(`the replica of group ${this.groupId} is stopped`);
   }
 
   private leaderHint(): NodeId | undefined {
@@ -418,20 +425,13 @@ export class Replica implements RaftGroup, Restable {
   }
 
   private stopLeading(error: Error): void {
-    const unknown: ProposalOutcome = { kind: 'unknown', error };
-    for (const done of this.proposals.drain()) done(unknown);
+    this.proposals.leadershipEnded(this.host.clock.monotonicMs());
     for (const waiter of this.jointWaiters.splice(0)) waiter.reject(error);
     this.reads.abortRounds(this.closedBy ?? new NotLeaderError(this.leaderHint()));
-    this.transfer.leadershipEnded(this.currentLeadingTerm());
+    this.transfer.leadershipEnded(this.currentLeadingTerm(), this.proposals.leftCount === 0);
     const term = this.servingTerm;
     this.servingTerm = 0;
     if (term !== 0) this.stateMachine.onLeadership({ kind: 'stopped', term });
-  }
-
-  private deliverRefused(): void {
-    if (this.refused.length === 0) return;
-    this.host.counters.proposalsRefused += this.refused.length;
-    for (const { done, error } of this.refused.splice(0)) done({ kind: 'notProposed', error });
   }
 
   private startReadRound(): void {
@@ -511,20 +511,13 @@ export class Replica implements RaftGroup, Restable {
     const last = chunk.at(-1)!;
     this.appliedIndex = last.index;
     this.core.appliedTo(last.index);
+    // Before serving is announced: nothing of an earlier leadership is open in the next one.
+    this.proposals.applied(chunk, results);
     if (this.leadingTerm !== 0 && this.servingTerm === 0 && last.term === this.leadingTerm) {
       this.servingTerm = this.leadingTerm;
       this.stateMachine.onLeadership({ kind: 'serving', term: this.servingTerm });
     }
-    if (this.proposals.size > 0) this.resolveProposals(chunk, results);
     this.reads.applied(this.appliedIndex);
-  }
-
-  private resolveProposals(chunk: readonly CommittedEntry[], results: readonly unknown[]): void {
-    for (let at = 0; at < chunk.length; at++) {
-      const entry = chunk[at]!;
-      const done = this.proposals.take(entry.index, entry.term);
-      done?.({ kind: 'applied', index: entry.index, result: entry.conf ?? results[at] });
-    }
   }
 
   private applyConfChange(entry: Entry): ConfState {
@@ -564,6 +557,7 @@ export class Replica implements RaftGroup, Restable {
       this.appliedIndex = meta.index;
       this.installing = false;
       this.core.snapshotInstalled(meta);
+      this.proposals.restored(meta);
       const last = ready.entries.at(-1);
       if (last !== undefined) this.core.persisted(last.index, last.term);
       this.host.membershipApplied(meta.conf, Buffer.alloc(0));

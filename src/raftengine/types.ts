@@ -75,7 +75,10 @@ export interface SnapshotStage {
 export type LeadershipEvent =
   /** This node leads and has applied an entry of its own term: it may serve (protocols: serve after catch-up). */
   | { readonly kind: 'serving'; readonly term: Term }
-  /** It must not serve any more; every pending proposal has been resolved as UNKNOWN. */
+  /**
+   * It must not serve any more. What it had proposed is settled when its fate is known here, at the latest before it serves again, and
+   * as UNKNOWN when that takes too long.
+   */
   | { readonly kind: 'stopped'; readonly term: Term };
 
 /** What the engine replicates. `apply` is a pure function of (state, entry). */
@@ -101,7 +104,7 @@ export interface StateMachine {
 /** The only three things that can become of a proposal. */
 export type ProposalOutcome =
   | { readonly kind: 'applied'; readonly index: LogIndex; readonly result: unknown }
-  /** Definitely in no log, now or later: may be retried blindly. */
+  /** Certain never to be committed: may be retried blindly. */
   | { readonly kind: 'notProposed'; readonly error: Error }
   /** May be committed now or later. */
   | { readonly kind: 'unknown'; readonly error: Error };
@@ -110,7 +113,8 @@ export type ProposalOutcome =
 export interface RaftGroup {
   readonly groupId: GroupId;
   /**
-   * Proposes one entry. `done` is called exactly once, never before this returns.
+   * Proposes one entry; while that cannot be (leadership is being handed over, too much waits for a quorum) it is held, in order.
+   * `done` is called exactly once, never before this returns.
    */
   propose(payload: Buffer, done: (outcome: ProposalOutcome) => void): void;
   /** True when this node may serve a linearizable read from applied state right now without asking anybody. */

@@ -1,0 +1,112 @@
+/** What becomes of proposals when leadership moves: known wherever this replica can know it. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { NotLeaderError, type ProposalOutcome } from '../../src/raftengine/index.ts';
+import { SimCluster, type TestNode } from './support/sim-cluster.ts';
+
+/** Proposes again at whoever leads what was certainly not proposed, as everybody above the engine does. */
+async function insist(cluster: SimCluster, text: string, node: TestNode): Promise<string> {
+  const outcome = await node.propose(text);
+  if (outcome.kind !== 'notProposed') return outcome.kind;
+  assert(outcome.error instanceof NotLeaderError, outcome.error.message);
+  const next = cluster.up().find((one) => one.list.leadership.at(-1)?.kind === 'serving');
+  if (next === undefined) await new Promise<void>((resolve) => node.machine.scheduler.after(5, resolve));
+  return insist(cluster, text, next ?? node);
+}
+
+test('a transfer of leadership leaves no outcome unknown and refuses nothing but by the next leader', async () => {
+  for (let seed = 1; seed <= 20; seed++) {
+    const cluster = await SimCluster.found({ seed });
+    const texts: string[] = [];
+    const outcomes: Promise<string>[] = [];
+    for (let nth = 0; nth < 5; nth++) {
+      const leader = await cluster.serving();
+      const target = cluster.up().find((node) => node !== leader && node.id !== ((seed + nth) % 3) + 1)!;
+      const write = (count: number): void => {
+        for (let at = 0; at < count; at++) {
+          const text = `${nth}:${texts.length}`;
+          texts.push(text);
+          outcomes.push(insist(cluster, text, leader));
+        }
+      };
+      write(5);
+      await cluster.simulation.runFor((seed * 7) % 13);
+      write(5);
+      const transfer = leader.group.transferLeadership(target.id);
+      write(5);
+      await cluster.simulation.runFor(seed % 3);
+      write(5);
+      await cluster.simulation.runToEnd(transfer);
+    }
+    const kinds = await cluster.simulation.runToEnd(Promise.all(outcomes));
+    assert.deepEqual([...new Set(kinds)], ['applied'], `seed ${seed}`);
+    await cluster.until(() => cluster.up().every((node) => node.list.values.length >= texts.length));
+    assert.deepEqual([...cluster.up()[0]!.list.values].sort(), [...texts].sort(), `seed ${seed}`);
+  }
+});
+
+test('a transfer is over when the old leader knows what became of all that it proposed', async () => {
+  const cluster = await SimCluster.found();
+  const leader = await cluster.serving();
+  const target = cluster.up().find((node) => node !== leader)!;
+  const kinds: string[] = [];
+  for (let at = 0; at < 50; at++) leader.group.propose(Buffer.from(`${at}`), ({ kind }) => kinds.push(kind));
+  await cluster.simulation.runToEnd(leader.group.transferLeadership(target.id));
+  assert.deepEqual(
+    kinds,
+    Array.from({ length: 50 }, () => 'applied'),
+  );
+});
+
+test('what is proposed during a transfer that comes to nothing is held, and proposed in order', async () => {
+  const cluster = await SimCluster.found();
+  const leader = await cluster.serving();
+  const target = cluster.up().find((node) => node !== leader)!;
+  cluster.fabric.setCut(leader.id, target.id, true);
+  const transfer = assert.rejects(leader.group.transferLeadership(target.id), /did not finish/);
+  const outcomes = ['a', 'b', 'c'].map((text) => leader.propose(text));
+  await cluster.simulation.runFor(500);
+  assert.deepEqual(leader.list.values, []);
+  const all: ProposalOutcome[] = await cluster.simulation.runToEnd(Promise.all(outcomes));
+  assert(all.every(({ kind }) => kind === 'applied'));
+  assert.deepEqual(leader.list.values, ['a', 'b', 'c']);
+  await cluster.simulation.runToEnd(transfer);
+});
+
+test('a leader that was cut off learns that what it could not commit will never be, and what it could is', async () => {
+  const cluster = await SimCluster.found();
+  const leader = await cluster.serving();
+  const rest = cluster.up().filter((node) => node !== leader);
+  const everybody = rest.map((node) => node.id);
+  // The others store this one; that they did is not heard here.
+  for (const other of everybody) cluster.fabric.setCut(other, leader.id, true);
+  const { lastIndex } = leader.group.status();
+  const kept = leader.propose('kept');
+  await cluster.until(() => rest.every((node) => node.group.status().lastIndex > lastIndex));
+  cluster.fabric.partition([leader.id], everybody);
+  const lost = leader.propose('lost');
+  await cluster.serving(undefined, rest);
+  cluster.fabric.heal();
+  assert.equal((await cluster.simulation.runToEnd(kept)).kind, 'applied');
+  const outcome = await cluster.simulation.runToEnd(lost);
+  assert(outcome.kind === 'notProposed' && outcome.error instanceof NotLeaderError);
+  await cluster.until(() => cluster.agreed());
+  assert.deepEqual(leader.list.values, ['kept']);
+});
+
+test('what may or may not be in a snapshot that took the place of the log stays unknown', async () => {
+  const cluster = await SimCluster.found({ limits: { retainEntries: 1, retainBytes: 1, truncateIntervalMs: 50 } });
+  const leader = await cluster.serving();
+  const rest = cluster.up().filter((node) => node !== leader);
+  cluster.fabric.partition(
+    [leader.id],
+    rest.map((node) => node.id),
+  );
+  const outcome = leader.propose('lost');
+  const next = await cluster.serving(undefined, rest);
+  await cluster.proposeAll(next, 50, 'v');
+  await cluster.simulation.runFor(500);
+  cluster.fabric.heal();
+  assert.equal((await cluster.simulation.runToEnd(outcome)).kind, 'unknown');
+  assert.equal(leader.engine.counters.snapshotsInstalled, 1);
+});
