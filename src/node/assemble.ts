@@ -315,6 +315,7 @@ export async function assembleNode(parts: NodeParts): Promise<AssembledNode> {
         onFailure: parts.onFatal,
         onPutBack: onBackgroundError,
       }),
+    noteRemoval: (group) => gone.note(group),
     removeStore: (group) => gone.remove(group),
   });
   const follower = new DocumentFollower({
