@@ -94,7 +94,7 @@ export const TEST_CONFIG: Omit<RaftConfig, 'nodeId'> = {
 /** One node: a core, its stored log and its applied entries. */
 export class TestNode {
   readonly id: NodeId;
-  readonly log: MemoryLog;
+  log: MemoryLog;
   readonly config: RaftConfig;
   core: RaftCore;
   hardState: HardState = { term: 0, vote: 0, commitIndex: 0 };
@@ -110,6 +110,8 @@ export class TestNode {
   unapplied: Entry[] = [];
   private outstanding: Ready[] = [];
   private seed = 0;
+  /** The log as a crash would leave it. */
+  private stable = new MemoryLog();
 
   constructor(id: NodeId, conf: ConfState, overrides: Partial<RaftConfig>, nowMs: number) {
     this.id = id;
@@ -133,6 +135,18 @@ export class TestNode {
     this.outstanding = [];
     this.unapplied = [];
     return this.core;
+  }
+
+  /** Power is lost before the outstanding writes are stable; `start` comes next. */
+  loseUnstable(): void {
+    this.log = this.stable.clone();
+  }
+
+  /** The store has on disk what it had made of the log up to `meta`; `start` comes next, and the rest of the log is replayed. */
+  returnTo(meta: SnapshotMeta): void {
+    this.appliedMeta = meta;
+    this.conf = meta.conf;
+    this.applied = this.applied.filter((entry) => entry.index <= meta.index);
   }
 
   /** Does everything that the core wants; returns the messages that may leave. */
@@ -163,6 +177,8 @@ export class TestNode {
     const out: Message[] = [];
     for (const ready of this.outstanding.splice(0, count)) {
       if (ready.hardState !== undefined) this.hardState = ready.hardState;
+      if (ready.snapshot !== undefined) this.stable.resetTo(ready.snapshot);
+      this.stable.append(ready.entries);
       const last = ready.entries.at(-1);
       if (last !== undefined) this.core.persisted(last.index, last.term);
       out.push(...ready.messagesAfterPersist);
