@@ -17,7 +17,6 @@ export {
 } from './catalog-jobs.ts';
 export * from './catalog-keys.ts';
 export {
-  alignedCuts,
   type BatchSplitOp,
   type BootstrapOp,
   type BootstrapRange,
@@ -57,7 +56,6 @@ export type {
 } from './cluster-types.ts';
 export * from './errors.ts';
 export { CAPABILITIES, FEATURES, type Feature, isFeatureActive, nodesWithout } from './features.ts';
-export * from './keyspaces.ts';
 export { DEFAULT_HISTORY_VERSIONS, RouteEngine } from './route-engine.ts';
 export { RouteTable, RouteTableLoader } from './route-table.ts';
 export { SETTINGS, type SettingName, type SwitchValue, settingOf, switchOf } from './settings.ts';

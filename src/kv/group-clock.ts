@@ -9,7 +9,7 @@
  */
 import { assert, type HlcTimestamp, hlcTimestamp, type Millis } from '../platform/index.ts';
 import { CeilingExpiredError, TimestampAheadError } from './errors.ts';
-import { type Hlc, MAX_FORWARD_SKEW_MS, MAX_TAKE, timestampOfMs } from './hlc.ts';
+import { type ClockComparison, type Hlc, MAX_FORWARD_SKEW_MS, MAX_TAKE, timestampOfMs } from './hlc.ts';
 
 /** How far ahead of time ceilings are reserved. */
 export interface ClockLimits {
@@ -25,7 +25,7 @@ export interface ClockLimits {
   readonly renewMs: Millis;
   /** What a range brings along in a move may lead this group's time by so many windows; more is refused. */
   readonly maxLeadWindows: number;
-  /** How far other nodes' wall clocks may lead this one's, for timestamps that come with requests. */
+  /** How far the wall clocks of nodes may be apart: for timestamps that come with requests, and for `NodeClock`. */
   readonly maxForwardSkewMs: Millis;
 }
 
@@ -166,12 +166,13 @@ export class GroupClock {
   }
 
   /**
-   * The ceiling that would be proposed now. There always is one: a group that has got ahead of the clocks goes on, a step at
-   * a time.
+   * The ceiling that would be proposed now. There always is one: a group that has got ahead of the clocks goes on. Only a
+   * leader's first one is then a step instead of a window ahead, so that changes of leaders in a row cost little.
    */
   private target(): Millis {
     const { windowMs, stepMs } = this.limits;
-    return Math.max(this.hlc.wallMs() + windowMs, this.hlc.reachMs() + 1 + stepMs);
+    const timeMs = this.boundMs === 0 ? this.hlc.wallMs() : this.hlc.timeMs();
+    return Math.max(timeMs + windowMs, this.hlc.reachMs() + 1 + stepMs);
   }
 
   private isDue(target: Millis, rise: Millis): boolean {
@@ -206,7 +207,20 @@ export class GroupClock {
   /** Somebody waits for room: raises the ceiling unless that is under way. `onRenewed` is called. */
   request(): void {
     if (this.isRenewing || this.leadership === 0) return;
-    this.renew(this.target());
+    const { comparison } = this.hlc;
+    if (comparison?.isReady === false) this.waitFor(comparison);
+    else this.renew(this.target());
+  }
+
+  /** A ceiling is for good: none is proposed by a clock that nobody has looked at yet. */
+  private waitFor(comparison: ClockComparison): void {
+    this.isRenewing = true;
+    const { leadership } = this;
+    comparison.whenReady(() => {
+      if (leadership !== this.leadership) return;
+      this.isRenewing = false;
+      this.request();
+    });
   }
 
   private renew(target: Millis): void {

@@ -33,16 +33,26 @@ export const timestampOfMs = (ms: Millis): HlcTimestamp => hlcTimestamp(BigInt(m
 export const laterBy = (ts: HlcTimestamp, ms: Millis): HlcTimestamp =>
   hlcTimestamp(ts + (BigInt(Math.ceil(ms)) << 16n));
 
+/** Whether a clock has been held against those of other nodes yet; before that nobody may give out its time for good. */
+export interface ClockComparison {
+  readonly isReady: boolean;
+  /** Calls back once it is, not before this returns. */
+  whenReady(callback: () => void): void;
+}
+
 export class Hlc {
   private readonly clock: Clock;
+  readonly comparison: ClockComparison | undefined;
   /** The newest timestamp issued or observed. */
   private lastMs = 0;
   private lastLogical = 0;
   /** Where time stood, and what the monotonic clock read then, when it had to go on by itself; undefined while it need not. */
   private leading: { readonly ms: Millis; readonly monotonicMs: Millis } | undefined;
 
-  constructor(clock: Clock) {
+  /** @param comparison left out: the clock is compared with nobody's */
+  constructor(clock: Clock, comparison?: ClockComparison) {
     this.clock = clock;
+    this.comparison = comparison;
   }
 
   /**

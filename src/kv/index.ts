@@ -28,6 +28,7 @@ export { type SnapshotFacts, snapshotFacts } from './group-snapshot.ts';
 export { Hlc, MAX_FORWARD_SKEW_MS, timestampOfMs } from './hlc.ts';
 export { DEFAULT_MAINTENANCE, type MaintenanceOptions } from './maintenance.ts';
 export * from './move/index.ts';
+export { NodeClock, type NodeClockStatus } from './node-clock.ts';
 export * from './oracle/index.ts';
 export * from './reads/index.ts';
 export { createKvService, type KvGroup, type KvServiceOptions, type NodeKvService } from './service.ts';

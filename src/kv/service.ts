@@ -25,7 +25,7 @@ import type { ExecutorLimits, ExecutorStats } from './executor-options.ts';
 import type { LocalReplica } from './forward-path.ts';
 import type { ProxyLimits, ProxyStats } from './forward-types.ts';
 import type { ClockLimits } from './group-clock.ts';
-import { Hlc, timestampOfMs } from './hlc.ts';
+import { type ClockComparison, Hlc, timestampOfMs } from './hlc.ts';
 import { Maintenance, type MaintenanceOptions } from './maintenance.ts';
 import { LeaderProxy } from './proxy.ts';
 import type { GroupStateMachine } from './state-machine.ts';
@@ -47,6 +47,8 @@ export interface KvServiceOptions {
   readonly membersOf: (group: GroupId) => readonly NodeId[];
   readonly network: PeerNetwork;
   readonly clock: Clock;
+  /** How far `clock` can be relied on; left out: it can. */
+  readonly comparison?: ClockComparison;
   readonly scheduler: Scheduler;
   readonly random: Random;
   readonly limits?: {
@@ -140,8 +142,8 @@ class LocalKvService implements NodeKvService {
 
   addGroup({ raft, stateMachine, store }: KvGroup): GroupExecutor {
     assert(!this.hosted.has(raft.groupId), `group ${raft.groupId} is here already`);
-    const { clock, scheduler, limits, onAccess, admission } = this.options;
-    const hlc = new Hlc(clock);
+    const { clock, comparison, scheduler, limits, onAccess, admission } = this.options;
+    const hlc = new Hlc(clock, comparison);
     stateMachine.listenToAdoptions((ts) => hlc.observe(ts));
     const executor = new GroupExecutor({
       nodeId: this.nodeId,

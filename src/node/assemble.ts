@@ -2,7 +2,7 @@
  * What a node is made of, top to bottom, on any platform, real or simulated: the engine with its replicas, the key-value
  * layer, the catalog where its group is led, and what every node knows of it.
  */
-import { KEYSPACES_OF_ADAPTERS } from '../adapter/keyspaces.ts';
+import { counterClassOf, counterRangeOf } from '../adapter/redis/index.ts';
 import { CATALOG_GROUP, type ClusterFounding } from '../config/index.ts';
 import { CAPABILITIES, type ClusterDocument, RouteEngine, settingOf } from '../distribution/index.ts';
 import {
@@ -30,6 +30,8 @@ import {
   type MoveLimits,
   type NodeActivity,
   NodeAgent,
+  NodeClock,
+  type NodeClockStatus,
   type NodeKvService,
   OracleChannel,
   OracleClient,
@@ -75,6 +77,7 @@ import {
   StoreActivity,
 } from '../store/index.ts';
 import { foundingConfiguration, inBatches, OPEN_AT_ONCE } from './beginning.ts';
+import { ClockWarden } from './clock-warden.ts';
 import { DocumentFollower } from './document-follower.ts';
 import { GroupHost } from './group-host.ts';
 import { LifeCycle, type LifeCycleParts } from './life-cycle.ts';
@@ -124,6 +127,8 @@ export interface NodeParts extends LifeCycleParts {
   readonly examine?: () => Promise<OwnExamination>;
   /** Hears of every snapshot that another node has got from here. */
   readonly onSnapshotSent?: (sent: SentSnapshot) => void;
+  /** Hears when this node's clock goes off those of its peers, and when it is right again. */
+  readonly onClock?: (status: NodeClockStatus) => void;
   /** Hears what the rules of balancing did, or would do. */
   readonly onBalance?: (report: BalanceReport) => void;
   /** The node can promise nothing any more: its log or its store failed, or it was removed from the cluster. */
@@ -186,6 +191,8 @@ export interface AssembledNode {
   readonly reads: ReplicaReads;
   /** How the clock of a group that is to become the oracle compares with this node's own. */
   readonly shadow: OracleShadow;
+  /** The node's clock, held against those of its peers. */
+  readonly clock: NodeClock;
   /** What the stores of this node do. */
   readonly storeActivity: StoreActivity;
   /** How transactions that this node coordinates, and locks that it looks after, end. */
@@ -215,22 +222,6 @@ function shareOf(
   return { ...store, openLevel: measured(openLevel, clock, activity), limits };
 }
 
-/** Where a replica's log ends, that of the state machine when a snapshot came before any entry. */
-function logEndOf(
-  host: GroupHost,
-  logStore: LogStore,
-  group: GroupId,
-): { lastTerm: number; lastIndex: number; appliedIndex: number } | undefined {
-  const applied = host.get(group)?.stateMachine.applied();
-  if (applied === undefined) return undefined;
-  const log = logStore.group(group);
-  const lastIndex = log.lastIndex();
-  const lastTerm = log.term(lastIndex) ?? 0;
-  if (lastIndex < applied.index)
-    return { lastTerm: applied.term, lastIndex: applied.index, appliedIndex: applied.index };
-  return { lastTerm, lastIndex, appliedIndex: applied.index };
-}
-
 /** The group that is to be measured beside the present order of time, by the setting. */
 function shadowGroup(document: ClusterDocument | undefined): GroupId | undefined {
   const group = document === undefined ? 0 : Number(settingOf(document, 'tso.shadow'));
@@ -239,8 +230,15 @@ function shadowGroup(document: ClusterDocument | undefined): GroupId | undefined
 
 /** Puts a node together and starts it; the network must not be started yet. */
 export async function assembleNode(parts: NodeParts): Promise<AssembledNode> {
-  const { clock, random, scheduler, network, logStore, founding, onBackgroundError } = parts;
+  const { random, scheduler, network, logStore, founding, onBackgroundError } = parts;
   const { self } = network;
+  const maxOffsetMs = parts.kv?.limits?.clock?.maxForwardSkewMs;
+  const clock = new NodeClock({
+    clock: parts.clock,
+    scheduler,
+    ...(maxOffsetMs === undefined ? {} : { limits: { maxOffsetMs } }),
+    ...(parts.onClock === undefined ? {} : { onChange: parts.onClock }),
+  });
   const addressOf = (peer: NodeId): string | undefined =>
     parts.members.find((member) => member.nodeId === peer)?.address;
   for (const member of parts.members) {
@@ -253,7 +251,8 @@ export async function assembleNode(parts: NodeParts): Promise<AssembledNode> {
 
   const engine = new RaftEngine({
     nodeId: self,
-    clock,
+    clock: parts.clock,
+    peerClocks: clock,
     random,
     scheduler,
     network,
@@ -270,13 +269,14 @@ export async function assembleNode(parts: NodeParts): Promise<AssembledNode> {
   const routes = new RouteEngine(0);
   const recorder = new LoadRecorder({ routes, clock, seed: self });
   const hostedGroups = (): GroupId[] => host.all().map(({ groupId: group }) => group);
-  const lifeCycle = new LifeCycle(parts, () => host.all());
+  const lifeCycle = new LifeCycle({ ...parts, clock }, () => host.all());
   const kv = createKvService({
     onLockMet: (group, lock) => resolver.onLockMet(group, lock),
     routes,
     membersOf: (group) => follower.membersOf(group),
     network,
     clock,
+    comparison: clock,
     scheduler,
     random,
     limits: parts.kv?.limits ?? {},
@@ -309,13 +309,12 @@ export async function assembleNode(parts: NodeParts): Promise<AssembledNode> {
         location: locationOf(group),
         clock,
         scheduler,
-        counterClassOf: KEYSPACES_OF_ADAPTERS.counterClassOf,
-        counterRangeOf: KEYSPACES_OF_ADAPTERS.counterRangeOf,
+        counterClassOf,
+        counterRangeOf,
         hasSpace: lifeCycle.hasSpace,
         onFailure: parts.onFatal,
         onPutBack: onBackgroundError,
       }),
-    noteRemoval: (group) => gone.note(group),
     removeStore: (group) => gone.remove(group),
   });
   const follower = new DocumentFollower({
@@ -335,13 +334,7 @@ export async function assembleNode(parts: NodeParts): Promise<AssembledNode> {
     leader: () => engine.group(CATALOG_GROUP)?.leader(),
     scheduler,
   });
-  const catalogLeader = new CatalogLeader({
-    group: catalogGroup,
-    clock,
-    scheduler,
-    keyRules: KEYSPACES_OF_ADAPTERS,
-    onError: onBackgroundError,
-  });
+  const catalogLeader = new CatalogLeader({ group: catalogGroup, clock, scheduler, onError: onBackgroundError });
   const heartbeats = new Heartbeats(catalogLeader, clock);
   serveSpans(kv, (group) => kv.executor(group)?.spans);
 
@@ -430,7 +423,7 @@ export async function assembleNode(parts: NodeParts): Promise<AssembledNode> {
         const store = host.get(group)?.store;
         return store === undefined ? undefined : fateAt(store, primary, txnId);
       },
-      logEnd: (group) => logEndOf(host, logStore, group),
+      logEnd: (group) => host.logEnd(group),
       recover: (group, learners, floorMs, context) => host.recover(group, learners, timestampOfMs(floorMs), context),
       reviveCatalog: async () => {
         await catalogLeader.restore();
@@ -476,16 +469,17 @@ export async function assembleNode(parts: NodeParts): Promise<AssembledNode> {
     spans,
     features: () => agent.document,
     nowTs: () => kv.nowTs(),
+    isUnfit: (node) => (node === self ? !clock.mayLead : clock.isPeerOff(node)),
     clock,
     scheduler,
     random,
     times: parts.balance ?? {},
-    keyRules: KEYSPACES_OF_ADAPTERS,
     moves: parts.moves ?? {},
     work: parts.work ?? {},
     onReport: parts.onBalance ?? (() => undefined),
     onError: onBackgroundError,
   });
+  const warden = new ClockWarden({ nodeClock: clock, groups: () => engine.groups(), clock, scheduler });
   new CatalogEndpoint(kv, catalogLeader, heartbeats, upkeep.balancer);
 
   const watchServer = new WatchServer({
@@ -552,6 +546,7 @@ export async function assembleNode(parts: NodeParts): Promise<AssembledNode> {
   reads.start();
   upkeep.start();
   lifeCycle.start();
+  warden.start();
   return {
     kv,
     engine,
@@ -566,6 +561,7 @@ export async function assembleNode(parts: NodeParts): Promise<AssembledNode> {
     lifeCycle,
     reads,
     shadow,
+    clock,
     storeActivity,
     txnCounters,
     document: () => agent.document,
@@ -573,6 +569,7 @@ export async function assembleNode(parts: NodeParts): Promise<AssembledNode> {
     status: () => ({ groups: host.all().map(({ raft }) => raft.status()) }),
     async stop() {
       stopFounding();
+      warden.stop();
       shadow.stop();
       resolver.stop();
       reads.stop();

@@ -5,7 +5,17 @@
  */
 import type { GroupExecutor, NodeKvService } from '../kv/index.ts';
 import { GroupStateMachine } from '../kv/index.ts';
-import type { Cancel, Clock, GroupId, HlcTimestamp, Millis, NodeId, Scheduler } from '../platform/index.ts';
+import type {
+  Cancel,
+  Clock,
+  GroupId,
+  HlcTimestamp,
+  LogIndex,
+  Millis,
+  NodeId,
+  Scheduler,
+  Term,
+} from '../platform/index.ts';
 import {
   type ConfState,
   foundingEntry,
@@ -40,8 +50,6 @@ export interface GroupHostOptions {
   readonly scheduler: Scheduler;
   /** Opens a group's store, empty when it is new. @param open how many are open, this one included, to share memory among */
   readonly openStore: (group: GroupId, open: number) => Promise<GroupStore>;
-  /** Makes it known to later starts that the group is gone, whatever of it they find. */
-  readonly noteRemoval: (group: GroupId) => Promise<void>;
   /** Deletes a store that is closed, or was never opened. */
   readonly removeStore: (group: GroupId) => Promise<void>;
   readonly addressOf: (node: NodeId) => string | undefined;
@@ -77,6 +85,17 @@ export class GroupHost {
     return [...this.groups.values()].sort((left, right) => left.groupId - right.groupId);
   }
 
+  /** Where a replica's log ends, that of the state machine when a snapshot came before any entry. */
+  logEnd(group: GroupId): { lastTerm: Term; lastIndex: LogIndex; appliedIndex: LogIndex } | undefined {
+    const applied = this.groups.get(group)?.stateMachine.applied();
+    if (applied === undefined) return undefined;
+    const log = this.options.logStore.group(group);
+    const lastIndex = log.lastIndex();
+    const appliedIndex = applied.index;
+    if (lastIndex < appliedIndex) return { lastTerm: applied.term, lastIndex: appliedIndex, appliedIndex };
+    return { lastTerm: log.term(lastIndex) ?? 0, lastIndex, appliedIndex };
+  }
+
   /** True when the replica is open, or is being opened or removed. */
   knows(group: GroupId): boolean {
     return this.groups.has(group) || this.work.has(group);
@@ -104,8 +123,7 @@ export class GroupHost {
   remove(group: GroupId): Promise<void> {
     return this.inTurn(group, async () => {
       if (this.isClosed) return;
-      const { engine, kv, logStore, noteRemoval, removeStore } = this.options;
-      await noteRemoval(group);
+      const { engine, kv, logStore, removeStore } = this.options;
       const hosted = this.groups.get(group);
       this.groups.delete(group);
       this.beginnings.get(group)?.();

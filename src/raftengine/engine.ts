@@ -21,6 +21,7 @@ import {
   type Random,
   type Scheduler,
 } from '../platform/index.ts';
+import { ClockExchange, type PeerClocks } from './clock-exchange.ts';
 import { membersOf } from './core/index.ts';
 import type { ConfState, HardState, Message, RaftConfig, SnapshotMeta } from './core/types.ts';
 import { EngineCounters } from './counters.ts';
@@ -30,7 +31,7 @@ import { DEFAULT_ENGINE_LIMITS, type EngineLimits } from './limits.ts';
 import { decodeMessages } from './message-codec.ts';
 import { Outbox } from './outbox.ts';
 import { decodeAddresses, type PeerAddressBook } from './peer-addresses.ts';
-import { decodeBeat, encodeBeat, isBeat, newLife } from './peer-beat.ts';
+import { type Beat, decodeBeat, encodeBeat, isBeat, newLife } from './peer-beat.ts';
 import { PeerLiveness } from './peer-liveness.ts';
 import { Replica } from './replica.ts';
 import type { PendingWrite, ReplicaHost } from './replica-host.ts';
@@ -48,6 +49,9 @@ const MAX_TICKED_AT_ONCE = 500;
 /** Beats of this node in one election timeout: three may be lost before its groups look for another leader. */
 const BEATS_PER_TIMEOUT = 4;
 
+/** A node that should not lead stands for election so many election timeouts later than others. */
+const HOLD_BACK_TIMEOUTS = 4;
+
 /** The log of a group at rest is looked at for truncation once in so many rounds. */
 const RESTING_TRUNCATE_ROUNDS = 32;
 
@@ -64,7 +68,10 @@ export interface EngineObserver {
 
 export interface RaftEngineOptions {
   readonly nodeId: NodeId;
+  /** The machine's, as it is: what nodes tell each other of their wall clocks is what those show. */
   readonly clock: Clock;
+  /** Left out: this node compares no clocks. */
+  readonly peerClocks?: PeerClocks;
   readonly random: Random;
   readonly scheduler: Scheduler;
   /** The engine takes its `control` and `bulk` lanes and the stream kind `snapshot`; its owner starts and stops it. */
@@ -115,7 +122,8 @@ export class RaftEngine {
   private readonly resting: RestingGroups<Replica>;
   /** Nodes that this one shared a group with: they get its beats. */
   private readonly beatTo = new Set<NodeId>();
-  private beat: Buffer;
+  private life: number;
+  private readonly clocks: ClockExchange | undefined;
   private truncateRounds = 0;
   private ticks = 0;
   private dirty = new Set<Replica>();
@@ -133,7 +141,9 @@ export class RaftEngine {
     const { clock, scheduler, network } = options;
     this.liveness = new PeerLiveness(this.limits.electionTimeoutMs);
     this.resting = new RestingGroups(options.nodeId, this.liveness);
-    this.beat = encodeBeat(newLife(options.random));
+    this.life = newLife(options.random);
+    const { peerClocks } = options;
+    this.clocks = peerClocks && new ClockExchange(clock, peerClocks, options.random);
     this.wheel = new TimerWheel({ clock, scheduler, tickMs: this.limits.tickMs });
     this.outbox = new Outbox(network, this.limits.maxFrameBytes, (message) => this.dropped(message), this.counters);
     this.snapshots = new SnapshotTransfer({
@@ -166,7 +176,6 @@ export class RaftEngine {
       send: (message) => this.outbox.add(message),
       sendSnapshot: (replica, to) => this.snapshots.request(replica, to),
       writeNow: (write) => this.writeNow(write),
-      settled: () => this.settled(),
       membershipApplied: (conf, context) => this.membershipApplied(conf, context),
       replicaFailed: (replica, error) => {
         this.giveUp(replica);
@@ -255,18 +264,15 @@ export class RaftEngine {
     if (await this.closeGroup(groupId)) await this.options.logStore.removeGroup(groupId);
   }
 
-  /**
-   * Ends the replica here and keeps its log, so that it can be added again. A snapshot that is being installed is there with
-   * its log when this settles. @returns false when there was none
-   */
+  /** Ends the replica here and keeps its log, so that it can be added again. @returns false when there was none */
   async closeGroup(groupId: GroupId): Promise<boolean> {
     const replica = this.replicas.get(groupId);
     if (replica === undefined) return false;
     this.giveUp(replica);
     replica.close(new StoppedError(`the replica of group ${groupId} was closed`));
     this.replicas.delete(groupId);
+    this.snapshots.dropped(replica);
     this.dirty.delete(replica);
-    await this.snapshots.dropped(replica);
     await this.settled();
     return true;
   }
@@ -281,7 +287,7 @@ export class RaftEngine {
     this.replicas.get(groupId)?.skipElectionRound();
   }
 
-  /** Every pending proposal becomes UNKNOWN; settles when no write and no install is under way. Neither log store nor network are closed. */
+  /** Every pending proposal becomes UNKNOWN; settles when no write is under way. Neither log store nor network are closed. */
   async stop(): Promise<void> {
     this.halt(new StoppedError('the engine is stopped'));
     await this.snapshots.stop();
@@ -304,6 +310,8 @@ export class RaftEngine {
     for (const message of messages) {
       // A snapshot token is believed only from the stream that brought the bytes.
       if (message.kind === 'snapshot') continue;
+      // Whoever ordered it goes on leading after a while.
+      if (message.kind === 'timeoutNow' && !this.mayLead) continue;
       const replica = this.replicas.get(message.groupId);
       if (replica !== undefined) replica.step(message, nowMs);
       else this.options.onUnknownGroup?.(message.groupId, from);
@@ -335,27 +343,34 @@ export class RaftEngine {
   }
 
   private sendBeats(): void {
-    for (const peer of this.beatTo) this.options.network.send(peer, 'control', this.beat);
+    const { network } = this.options;
+    for (const peer of this.beatTo) network.send(peer, 'control', encodeBeat(this.life, this.clocks?.stamp(peer)));
   }
 
   private receiveBeat(from: NodeId, frame: Buffer): void {
     if (this.state !== 'running') return;
-    let life: number;
+    let beat: Beat;
     try {
-      life = decodeBeat(frame);
+      beat = decodeBeat(frame);
     } catch (error) {
       this.options.observer?.malformedFrame?.(from, error as Error);
       return;
     }
-    if (this.liveness.heard(from, life, this.options.clock.monotonicMs())) this.resting.peerBegan(from);
+    if (beat.clocks !== undefined) this.clocks?.heard(from, beat.clocks);
+    if (this.liveness.heard(from, beat.life, this.options.clock.monotonicMs())) this.resting.peerBegan(from);
   }
 
   /** Groups that rest under a leader that is given up must hear of it: this node begins another life. */
   private giveUp(replica: Replica): void {
     this.resting.remove(replica);
     if (!replica.isLeading || this.state !== 'running') return;
-    this.beat = encodeBeat(newLife(this.options.random));
+    this.life = newLife(this.options.random);
     this.sendBeats();
+  }
+
+  /** False while the clock of this node is off those of its peers. */
+  private get mayLead(): boolean {
+    return this.options.peerClocks?.mayLead !== false;
   }
 
   private dropped(message: Message): void {
@@ -474,6 +489,8 @@ export class RaftEngine {
         limits.quietAfterMs === 0
           ? 0
           : Math.ceil(Math.max(limits.quietAfterMs, 2 * limits.electionTimeoutMs) / limits.tickMs),
+      holdBackTicks: () =>
+        this.mayLead ? 0 : Math.ceil((HOLD_BACK_TIMEOUTS * limits.electionTimeoutMs) / limits.tickMs),
       ...group.config,
       groupId: group.groupId,
       nodeId: this.options.nodeId,
@@ -483,7 +500,11 @@ export class RaftEngine {
   private membershipApplied(conf: ConfState, context: Buffer): void {
     const { network, peerAddresses, nodeId } = this.options;
     const members = membersOf(conf);
-    for (const peer of members) if (peer !== nodeId) this.beatTo.add(peer);
+    for (const peer of members) {
+      if (peer === nodeId || this.beatTo.has(peer)) continue;
+      this.beatTo.add(peer);
+      this.options.peerClocks?.expect(peer);
+    }
     for (const [peer, address] of decodeAddresses(context)) {
       if (peer === nodeId) continue;
       // Whoever keeps the addresses decides whether this one is news.

@@ -1,3 +1,4 @@
+export type { ClockStamp, PeerClocks, PeerReading } from './clock-exchange.ts';
 export { ConfChangeRefusedError, TransferRefusedError } from './core/errors.ts';
 export * from './core/types.ts';
 export { EngineCounters } from './counters.ts';

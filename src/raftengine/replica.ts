@@ -34,7 +34,6 @@ import { type ProposalDone, Proposals } from './proposals.ts';
 import { ReadBarriers } from './read-barriers.ts';
 import type { PendingWrite, ReplicaHost } from './replica-host.ts';
 import type { Restable } from './resting-groups.ts';
-import { SnapshotInstaller } from './snapshot-installer.ts';
 import type {
   CommittedEntry,
   GroupLog,
@@ -44,6 +43,13 @@ import type {
   SnapshotStage,
   StateMachine,
 } from './types.ts';
+
+interface OfferedSnapshot {
+  readonly meta: SnapshotMeta;
+  readonly stage: SnapshotStage;
+  /** Settles true when it was installed, false when the core had no use for it. */
+  readonly settle: (installed: boolean) => void;
+}
 
 export interface ReplicaOptions {
   readonly config: RaftConfig;
@@ -59,8 +65,7 @@ export class Replica implements RaftGroup, Restable {
   readonly stateMachine: StateMachine;
   readonly log: GroupLog;
   private readonly host: ReplicaHost;
-  private readonly options: Pick<ReplicaOptions, 'config' | 'random'>;
-  private core: RaftCore;
+  private readonly core: RaftCore;
   private readonly proposals: Proposals;
   private readonly notes: LeadershipNotes;
   private readonly reads = new ReadBarriers();
@@ -72,7 +77,8 @@ export class Replica implements RaftGroup, Restable {
   private leadingTerm: Term = 0;
   /** Term in which `serving` was announced, 0 when it was not. */
   private servingTerm: Term = 0;
-  private readonly snapshot: SnapshotInstaller;
+  private installing = false;
+  private offered: OfferedSnapshot | undefined;
   private applyParked = false;
   private readonly transfer = new TransferWait();
   private jointWaiters: { readonly resolve: (conf: ConfState) => void; readonly reject: (error: Error) => void }[] = [];
@@ -84,7 +90,6 @@ export class Replica implements RaftGroup, Restable {
   constructor(options: ReplicaOptions) {
     this.groupId = options.config.groupId;
     this.host = options.host;
-    this.options = options;
     const { clock, counters, limits } = options.host;
     this.proposals = new Proposals({
       counters,
@@ -97,28 +102,14 @@ export class Replica implements RaftGroup, Restable {
     this.log = options.log;
     this.stateMachine = options.stateMachine;
     this.appliedIndex = options.applied.index;
-    this.core = this.coreOf(options.applied);
-    const { groupId, log, stateMachine } = this;
-    this.snapshot = new SnapshotInstaller(
-      {
-        groupId,
-        log,
-        stateMachine,
-        appliedIndex: () => this.appliedIndex,
-        isClosed: () => this.isClosed,
-        installed: (ready, meta) => this.snapshotInstalled(ready, meta),
-        beginAgain: (applied) => this.beginAgain(applied),
-        failed: (error) => this.fail(error),
-      },
-      options.host,
-    );
-  }
-
-  /** A core that begins with what is stored. */
-  private coreOf(applied: SnapshotMeta): RaftCore {
-    const { log, host, options } = this;
-    const nowMs = host.clock.monotonicMs();
-    return new RaftCore({ ...options, hardState: log.hardState(), applied, log, nowMs });
+    this.core = new RaftCore({
+      config: options.config,
+      hardState: options.log.hardState(),
+      applied: options.applied,
+      log: options.log,
+      random: options.random,
+      nowMs: options.host.clock.monotonicMs(),
+    });
   }
 
   // --- the user's side -------------------------------------------------------------------------------------------
@@ -251,7 +242,7 @@ export class Replica implements RaftGroup, Restable {
   tick(nowMs: number, count: number): void {
     if (this.closedBy !== undefined) return;
     this.proposals.expire(nowMs);
-    if (this.snapshot.isInstalling) return;
+    if (this.installing) return;
     this.core.tick(nowMs, this.host.liveness.present, count);
     this.proposals.release();
     this.transfer.tick(nowMs, this.proposals.leftCount === 0);
@@ -278,14 +269,14 @@ export class Replica implements RaftGroup, Restable {
   }
 
   step(message: Message, nowMs: number): void {
-    if (this.closedBy !== undefined || this.snapshot.isInstalling) return;
+    if (this.closedBy !== undefined || this.installing) return;
     this.noteLeaderLived();
     this.core.step(message, nowMs);
     this.touch();
   }
 
   campaign(nowMs: number): void {
-    if (this.closedBy !== undefined || this.snapshot.isInstalling) return;
+    if (this.closedBy !== undefined || this.installing) return;
     this.noteLeaderLived();
     this.core.campaign(nowMs);
     this.touch();
@@ -314,16 +305,17 @@ export class Replica implements RaftGroup, Restable {
 
   /**
    * Offers a verified copy to the core. The stage is installed or discarded here.
-   * @returns settles true when it was installed, false when it is of no use; rejects when it could not be installed
+   * @returns settles true when it was installed
    */
   offerSnapshot(token: Extract<Message, { kind: 'snapshot' }>, stage: SnapshotStage, nowMs: number): Promise<boolean> {
-    if (this.closedBy !== undefined || this.snapshot.isTaken) {
+    if (this.closedBy !== undefined || this.installing || this.offered !== undefined) {
       return stage.discard().then(() => false);
     }
-    const outcome = this.snapshot.offer(token.snapshot, stage);
-    this.core.step(token, nowMs);
-    this.host.markDirty(this);
-    return outcome;
+    return new Promise((settle) => {
+      this.offered = { meta: token.snapshot, stage, settle };
+      this.core.step(token, nowMs);
+      this.host.markDirty(this);
+    });
   }
 
   /** A write that this replica had a share in is stable. */
@@ -342,7 +334,7 @@ export class Replica implements RaftGroup, Restable {
     this.stopLeading(error);
     this.proposals.close(error);
     this.reads.close(error);
-    this.snapshot.discard();
+    this.discardOffer();
   }
 
   // --- the end of a turn -----------------------------------------------------------------------------------------
@@ -352,19 +344,19 @@ export class Replica implements RaftGroup, Restable {
    * @param add called at most once
    */
   collect(add: (write: LogWrite, share: PendingWrite) => void): void {
-    if (this.closedBy !== undefined || this.snapshot.isInstalling) return;
+    if (this.closedBy !== undefined || this.installing) return;
     this.noticeLeadership();
     if (this.reads.hasArrived) this.startReadRound();
     if (!this.core.hasReady()) {
-      this.snapshot.discard();
+      this.discardOffer();
       return;
     }
     const ready = this.core.ready();
     if (ready.snapshot !== undefined) {
-      this.snapshot.install(ready, ready.snapshot);
+      this.install(ready, ready.snapshot);
       return;
     }
-    this.snapshot.discard();
+    this.discardOffer();
     for (const message of ready.messages) {
       if (message.kind === 'snapshot') this.host.sendSnapshot(this, message.to);
       else this.host.send(message);
@@ -390,7 +382,7 @@ export class Replica implements RaftGroup, Restable {
 
   /** Drops the part of the log that neither a crash nor a slow follower within the retained window needs. */
   truncationPoint(): LogIndex | undefined {
-    if (this.closedBy !== undefined || this.snapshot.isInstalling) return undefined;
+    if (this.closedBy !== undefined || this.installing) return undefined;
     const durableIndex = Math.min(this.stateMachine.durableIndex(), this.appliedIndex);
     return this.retention.truncationPoint(this.log, this.host.limits, durableIndex);
   }
@@ -416,7 +408,7 @@ export class Replica implements RaftGroup, Restable {
       this.host.restChanged(this, this.resting);
     }
     // What the core has ready meanwhile is taken when the snapshot is in place.
-    if (this.snapshot.isInstalling) return;
+    if (this.installing) return;
     if (this.core.hasReady() || this.currentLeadingTerm() !== this.leadingTerm) this.host.markDirty(this);
   }
 
@@ -479,7 +471,7 @@ export class Replica implements RaftGroup, Restable {
   private applyCommitted(): void {
     const { clock, limits } = this.host;
     const startMs = !this.committed.isEmpty ? clock.monotonicMs() : 0;
-    while (!this.committed.isEmpty && !this.applyParked && !this.snapshot.isInstalling) {
+    while (!this.committed.isEmpty && !this.applyParked && !this.installing) {
       const pressure = this.stateMachine.applyPressure();
       if (pressure !== undefined) {
         this.parkApply(pressure);
@@ -535,27 +527,54 @@ export class Replica implements RaftGroup, Restable {
     return conf;
   }
 
-  private snapshotInstalled(ready: Ready, meta: SnapshotMeta): void {
-    this.committed.clear();
-    this.appliedIndex = meta.index;
-    this.core.snapshotInstalled(meta);
-    this.proposals.restored(meta);
-    const last = ready.entries.at(-1);
-    if (last !== undefined) this.core.persisted(last.index, last.term);
-    this.host.membershipApplied(meta.conf, Buffer.alloc(0));
-    for (const message of ready.messages) this.host.send(message);
-    for (const message of ready.messagesAfterPersist) this.host.send(message);
-    this.committed.push(ready.committedEntries.filter((entry) => entry.index > meta.index));
-    this.settleReads(ready);
-    this.reads.applied(this.appliedIndex);
-    this.host.markDirty(this);
+  private discardOffer(): void {
+    const offered = this.offered;
+    if (offered === undefined) return;
+    this.offered = undefined;
+    offered.stage.discard().then(
+      () => offered.settle(false),
+      () => offered.settle(false),
+    );
   }
 
-  private beginAgain(applied: SnapshotMeta): void {
-    this.committed.clear();
-    this.core = this.coreOf(applied);
-    this.touch();
-    this.host.markDirty(this);
+  /**
+   * State machine first, then the log: after a crash in between the log is behind the state machine, which `addGroup`
+   * repairs; the other order would leave a log that starts after entries that nobody applied.
+   */
+  private install(ready: Ready, meta: SnapshotMeta): void {
+    const offered = this.offered;
+    assert(offered !== undefined && offered.meta.index === meta.index, 'only an offered snapshot is installed');
+    this.offered = undefined;
+    this.installing = true;
+    const finish = async (): Promise<void> => {
+      await offered.stage.install();
+      this.host.counters.snapshotsInstalled++;
+      if (this.closedBy !== undefined) return;
+      const hardState = ready.hardState ?? this.log.hardState();
+      await this.host.writeNow({ groupId: this.groupId, hardState, entries: ready.entries, resetTo: meta });
+      if (this.closedBy !== undefined) return;
+      this.committed.clear();
+      this.appliedIndex = meta.index;
+      this.installing = false;
+      this.core.snapshotInstalled(meta);
+      this.proposals.restored(meta);
+      const last = ready.entries.at(-1);
+      if (last !== undefined) this.core.persisted(last.index, last.term);
+      this.host.membershipApplied(meta.conf, Buffer.alloc(0));
+      for (const message of ready.messages) this.host.send(message);
+      for (const message of ready.messagesAfterPersist) this.host.send(message);
+      this.committed.push(ready.committedEntries.filter((entry) => entry.index > meta.index));
+      this.settleReads(ready);
+      this.reads.applied(this.appliedIndex);
+      this.host.markDirty(this);
+    };
+    finish().then(
+      () => offered.settle(this.closedBy === undefined),
+      (error: unknown) => {
+        offered.settle(false);
+        this.fail(error);
+      },
+    );
   }
 
   private fail(cause: unknown): void {

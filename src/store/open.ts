@@ -2,22 +2,14 @@
 import { SystemDisk } from '../platform/index.ts';
 import { CheckedLevel } from './checked-level.ts';
 import { CorruptStoreError, openFailure } from './errors.ts';
-import { forgetPredecessor, putBack, recoverFolders } from './folders.ts';
 import { MvccGroupStore } from './group-store.ts';
 import { BatchLane } from './lane.ts';
 import { DiskLevelFolders, type OpenLevel, openClassicLevel } from './level.ts';
-import { loadStore } from './load.ts';
+import { loadStore, recoverFolders, rollbackOf } from './load.ts';
 import type { GroupStore, GroupStoreOptions } from './types.ts';
 
-/**
- * @param onFailure see `GroupStoreOptions`
- * @param isCopy a copy was swapped in: it has applied something
- */
-async function openStoreAt(
-  options: GroupStoreOptions,
-  onFailure: GroupStoreOptions['onFailure'],
-  isCopy = false,
-): Promise<GroupStore> {
+/** @param onFailure see `GroupStoreOptions` */
+async function openStoreAt(options: GroupStoreOptions, onFailure: GroupStoreOptions['onFailure']): Promise<GroupStore> {
   const { location } = options;
   const openInside = options.openLevel ?? openClassicLevel;
   const lane = new BatchLane(location, onFailure);
@@ -33,10 +25,7 @@ async function openStoreAt(
     throw openFailure(location, error);
   }
   try {
-    const loaded = await loadStore(level, location);
-    // LevelDB makes an empty database of a folder that has lost its files.
-    if (isCopy && loaded.state.appliedIndex === 0) throw new CorruptStoreError(location, 'holds nothing of its copy');
-    return new MvccGroupStore(options, lane, openLevel, level, loaded);
+    return new MvccGroupStore(options, lane, openLevel, level, await loadStore(level, location));
   } catch (error) {
     await level.close();
     throw error;
@@ -57,15 +46,15 @@ export async function openGroupStore(options: GroupStoreOptions): Promise<GroupS
   let isJudged = false;
   let store: GroupStore;
   try {
-    store = await openStoreAt(options, (error) => isJudged && onFailure?.(error), true);
+    store = await openStoreAt(options, (error) => isJudged && onFailure?.(error));
     isJudged = true;
   } catch (error) {
     if (!(error instanceof CorruptStoreError)) throw error;
-    await putBack(location, folders);
+    await folders.remove(location);
+    await folders.rename(rollbackOf(location), location);
     onPutBack?.(error);
     return openStoreAt(options, onFailure);
   }
-  // Should that fail, the next swap and the next opening try again.
-  await forgetPredecessor(location, folders).catch(() => {});
+  await folders.remove(rollbackOf(location));
   return store;
 }

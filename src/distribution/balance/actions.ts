@@ -74,6 +74,8 @@ export interface BalanceView {
   readonly groups: readonly GroupPlacement[];
   /** Nodes whose heartbeat is fresh. */
   readonly liveNodes: ReadonlySet<NodeId>;
+  /** Nodes that should not lead, since their clocks are off. */
+  readonly unfitNodes?: ReadonlySet<NodeId>;
   /** Stored bytes of ranges, as far as they were measured. */
   readonly rangeBytes: ReadonlyMap<RouteId, number>;
   /** Wall clock of the catalog, for cooldowns that are reconstructed from its rows. */

@@ -66,7 +66,8 @@ function transferred(now: Tally, preferred: Leaders, group: GroupId, from: NodeI
 
 /** At most one transfer; the catalog's own group is the last to be asked. */
 export function planLeaders(view: BalanceView, catalogGroup: GroupId): BalancePlan {
-  const { document, liveNodes } = view;
+  const { document, liveNodes, unfitNodes } = view;
+  const able = new Set([...liveNodes].filter((node) => unfitNodes?.has(node) !== true));
   const nothing = (note: string): BalancePlan => ({ actions: [], notes: [note] });
   const placements = new Map(view.groups.map((group) => [group.id, group]));
   const leaders = new Map<GroupId, NodeId>();
@@ -79,9 +80,9 @@ export function planLeaders(view: BalanceView, catalogGroup: GroupId): BalancePl
     leaders.set(id, leader);
   }
   const groups = [...leaders.keys()].map((id) => placements.get(id)!);
-  // Every live voter counts, also one that leads nothing.
-  const nodes = [...new Set(groups.flatMap((group) => group.voters.filter((node) => liveNodes.has(node))))];
-  const preferred = preferences(document, groups, liveNodes);
+  // Every live voter counts, also one that leads nothing; but not one that should lead nothing.
+  const nodes = [...new Set(groups.flatMap((group) => group.voters.filter((node) => able.has(node))))];
+  const preferred = preferences(document, groups, able);
   const now = tally(leaders, preferred, nodes);
   const before = measure(now);
   const [misplaced, spread] = [before[0]!, before[1]!];
@@ -101,7 +102,7 @@ export function planLeaders(view: BalanceView, catalogGroup: GroupId): BalancePl
   for (const group of inOrder) {
     if (best !== undefined && group.id === catalogGroup) break;
     for (const to of group.voters) {
-      if (to === group.leader || !liveNodes.has(to)) continue;
+      if (to === group.leader || !able.has(to)) continue;
       const after = measure(transferred(now, preferred, group.id, group.leader!, to));
       if (compareMeasures(after, best?.after ?? before) < 0) best = { group, to, after };
     }

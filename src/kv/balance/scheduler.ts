@@ -211,6 +211,7 @@ export class BalanceScheduler {
       windows: inputs.windows().filter((window) => window.startMs >= sinceMs),
       groups: inputs.groupStatus().map((group) => (busy.has(group.id) ? { ...group, isBusy: true } : group)),
       liveNodes: inputs.liveNodes(),
+      unfitNodes: inputs.unfitNodes?.() ?? new Set(),
       rangeBytes: inputs.rangeBytes(),
       nowMs: clock.nowMs(),
     };

@@ -25,6 +25,8 @@ export interface BalanceInputs {
   groupStatus(): readonly GroupPlacement[];
   /** Nodes whose heartbeat came in time. */
   liveNodes(): ReadonlySet<NodeId>;
+  /** Nodes that should not lead. */
+  unfitNodes?(): ReadonlySet<NodeId>;
   /** Stored bytes of ranges, as far as they were measured. */
   rangeBytes(): ReadonlyMap<RouteId, number>;
 }

@@ -14,6 +14,7 @@ import type { ConfState, RaftConfig } from './types.ts';
 export class Election {
   private readonly minTimeoutTicks: number;
   private readonly minTimeoutMs: Millis;
+  private readonly holdBackTicks: () => number;
   private readonly random: Random;
   /** Ticks since the timer was restarted. */
   elapsedTicks = 0;
@@ -28,6 +29,7 @@ export class Election {
   constructor(config: RaftConfig, random: Random, restarted: boolean, nowMs: Millis) {
     this.minTimeoutTicks = config.electionTimeoutTicks;
     this.minTimeoutMs = config.electionTimeoutTicks * config.tickMs;
+    this.holdBackTicks = config.holdBackTicks ?? (() => 0);
     this.random = random;
     this.embargoUntilMs = restarted ? nowMs + this.minTimeoutMs : Number.NEGATIVE_INFINITY;
     this.restartTimer();
@@ -70,7 +72,7 @@ export class Election {
   /** @returns true when it is time to campaign */
   tick(count: number): boolean {
     this.elapsedTicks += count;
-    return this.elapsedTicks >= this.timeoutTicks;
+    return this.elapsedTicks >= this.timeoutTicks && this.elapsedTicks >= this.timeoutTicks + this.holdBackTicks();
   }
 
   /** True while a lease may rest on what this node said: it must not help to elect anybody, itself included. */

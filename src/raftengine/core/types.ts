@@ -211,4 +211,6 @@ export interface RaftConfig {
   readonly maxPromoteLag: number;
   /** A leader whose group nobody used for so long offers rest; 0 is never. */
   readonly quietAfterTicks: number;
+  /** By how much later than others this node stands for election, as of now; left out: no later. */
+  readonly holdBackTicks?: () => number;
 }

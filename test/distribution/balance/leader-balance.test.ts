@@ -33,6 +33,31 @@ const transfers = (of: BalanceView): (number | string)[][] =>
   });
 
 describe('leaders', () => {
+  test('are never put on a node whose clock is off, not even where it is preferred', () => {
+    const stuck = view(
+      [
+        [1, 1, 2],
+        [2, 1, 2],
+        [3, 1, 2],
+        [4, 3, 4],
+      ],
+      { unfitNodes: nodes(2) },
+    );
+    assert.deepEqual(transfers(stuck), []);
+    const crowded = view(
+      [
+        [1, 1, 2, 3],
+        [2, 1, 2, 3],
+        [3, 1, 2, 3],
+      ],
+      { preferred: { 3: 2 }, unfitNodes: nodes(2) },
+    );
+    assert.deepEqual(
+      transfers(crowded).map(([, , to]) => to),
+      [3],
+    );
+  });
+
   test('are handed from the node with the most to one with the fewest, one at a time', () => {
     const crowded = view([
       [1, 1, 2, 3],

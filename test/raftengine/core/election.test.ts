@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { TestCluster } from './cluster.ts';
+import { TEST_CONFIG, TestCluster } from './cluster.ts';
 
 test('three fresh nodes elect one leader within two election timeouts and replicate its no-op', () => {
   const cluster = new TestCluster([1, 2, 3]);
@@ -27,4 +27,28 @@ test('a single voter elects itself at its first tick', () => {
   cluster.write(1, 'x');
   assert.deepEqual(cluster.node(1).texts(), ['x']);
   assert.ok(cluster.core(1).holdsLease(cluster.nowMs));
+});
+
+/** Who leads after node 1 fell silent, in clusters whose nodes draw other timeouts each time. */
+function successors(heldBackTicks: number, ticks: number, isAlone: boolean): Set<number> {
+  const found = new Set<number>();
+  for (let trial = 0; trial < 12; trial++) {
+    const cluster = new TestCluster([1, 2, 3]).elect(1);
+    for (let restart = 0; restart < trial; restart++) for (const id of [2, 3]) cluster.restart(id);
+    cluster.tick(1);
+    cluster.node(2).heldBackTicks = heldBackTicks;
+    if (isAlone) cluster.node(3).heldBackTicks = 10_000;
+    cluster.isolate(1);
+    cluster.tick(ticks);
+    for (const id of cluster.leaders()) if (id !== 1) found.add(id);
+  }
+  return found;
+}
+
+test('a node that holds back lets others stand for election first, and stands itself when nobody does', () => {
+  const { electionTimeoutTicks } = TEST_CONFIG;
+  assert.deepEqual([...successors(0, 4 * electionTimeoutTicks, false)].sort(), [2, 3]);
+  assert.deepEqual([...successors(4 * electionTimeoutTicks, 4 * electionTimeoutTicks, false)], [3]);
+  assert.deepEqual([...successors(4 * electionTimeoutTicks, 4 * electionTimeoutTicks, true)], []);
+  assert.deepEqual([...successors(4 * electionTimeoutTicks, 8 * electionTimeoutTicks, true)], [2]);
 });

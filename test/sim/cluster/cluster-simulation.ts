@@ -80,7 +80,7 @@ export class ClusterSimulation {
         onViolation: (violation) => this.broken(violation),
         say,
       });
-      node.setClockOffset((random.next() * 2 - 1) * plan.maxSkewMs);
+      node.setClockOffset((random.next() * 2 - 1) * plan.maxSkewMs + (id === 1 ? plan.misledMs : 0));
       this.nodes.push(node);
     }
     this.nemesis = new Nemesis({ simulation, fabric, nodes: this.nodes, groups: () => this.knownGroups(), say });

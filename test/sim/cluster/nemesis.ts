@@ -13,6 +13,10 @@ import { addressOf, type ClusterNode } from './cluster-node.ts';
 import type { PlannedFault } from './plan.ts';
 
 const MAX_CLOCK_OFFSET_MS = 10_000;
+/** How far clocks are wrong at most that are wrong by far: minutes, an hour, a day, ten years. */
+const FAR_OFFSETS_MS = [300_000, 3_600_000, 86_400_000, 315_360_000_000];
+/** Share of the jumps that go far. */
+const FAR_SHARE = 0.5;
 /** Half of the drift that leases allow for between two nodes. */
 const MAX_DRIFT_PPM = 450;
 const RETRY_MS = 200;
@@ -133,7 +137,7 @@ export class Nemesis {
           node.machine.disk.slowness = node.diskSlowness;
         };
       case 'clockJump':
-        node.setClockOffset((random.next() * 2 - 1) * MAX_CLOCK_OFFSET_MS);
+        this.jumpClock(node, random);
         return () => undefined;
       case 'clockDrift':
         node.machine.clock.setDriftPpm((random.next() * 2 - 1) * MAX_DRIFT_PPM);
@@ -147,6 +151,14 @@ export class Nemesis {
       case 'membership':
         return this.takeOut(node, random);
     }
+  }
+
+  /** Far jumps are those of a minority: what most clocks show is the time, whatever that is. */
+  private jumpClock(node: ClusterNode, random: SeededRandom): void {
+    const draw = random.next() * 2 - 1;
+    const misled = this.options.nodes[random.int((this.options.nodes.length - 1) >> 1)];
+    if (misled === undefined || random.next() >= FAR_SHARE) node.setClockOffset(draw * MAX_CLOCK_OFFSET_MS);
+    else misled.setClockOffset(draw * FAR_OFFSETS_MS[random.int(FAR_OFFSETS_MS.length)]!);
   }
 
   private drawShape(random: SeededRandom, node: ClusterNode): IsCut {
@@ -312,8 +324,12 @@ export class Nemesis {
 
   /** Makes a node a voter of all groups again, however long it takes. */
   private async takeBack(node: ClusterNode): Promise<void> {
-    for (const group of this.options.groups()) {
-      while (!(await this.isVoter(node, group))) await this.options.simulation.delay(RETRY_MS, 'membership');
+    const { groups, simulation } = this.options;
+    for (const group of groups()) {
+      // One that was removed meanwhile takes nobody back.
+      while (groups().includes(group) && !(await this.isVoter(node, group))) {
+        await simulation.delay(RETRY_MS, 'membership');
+      }
     }
     if (this.outsider === node) this.outsider = undefined;
   }

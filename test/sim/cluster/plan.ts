@@ -77,6 +77,8 @@ export interface Plan {
   readonly crossesGroups: boolean;
   /** Wall clocks start up to this far from true time. */
   readonly maxSkewMs: number;
+  /** That of the first node is so far off from the start, beside. */
+  readonly misledMs: number;
   /** Undefined: nobody touches the ranges. */
   readonly routes?: RoutesPlan | undefined;
 }
@@ -112,11 +114,10 @@ export const WORKLOADS = [
 /** More workloads of runs in which ranges are on the move. */
 export const ROUTE_WORKLOADS = ['flush', 'scan', ...WORKLOADS] as const;
 
-/**
- * Groups take timestamps of others from clocks that are so far ahead. By default they refuse what leads by more than half a
- * second and three windows, so that transactions over several groups wait for clocks like these to be set right.
- */
-const TOLERATED_SKEW_MS = 21_000;
+const MISLED_MS = 3_600_000;
+
+/** Clocks that are seconds apart are allowed to be: then every group goes by that of its leader. */
+const TOLERANT = { clock: { maxForwardSkewMs: 21_000 } };
 
 /** Reads from replicas, which are one more workload of some runs. */
 export const REPLICA_WORKLOADS = ['bounded-reads', 'session-reads'] as const;
@@ -166,7 +167,6 @@ export function drawPlan(seed: number, options: PlanOptions = {}): Plan {
       maxApplyEntries: oneOf(1, 5, 256),
       maxPromoteLag: oneOf(4, 1024),
       snapshotRetryMs: 200,
-      snapshotMaxRetryMs: 1000,
       snapshotTimeoutMs: 5000,
       snapshotIdleMs: 1500,
       snapshotKeepMs: 3000,
@@ -199,6 +199,7 @@ export function drawPlan(seed: number, options: PlanOptions = {}): Plan {
     commandTimeoutMs: oneOf(1000, 5000),
     crossesGroups: false,
     maxSkewMs: 2000,
+    misledMs: 0,
     faults: [],
   };
   const drawn = { ...plan, faults: drawFaults(random, plan, options.faults) };
@@ -216,13 +217,17 @@ function withMore(plan: Plan, options: PlanOptions, random: SeededRandom): Plan 
     options.crossing ?? (isTransactional && options.dataGroups === undefined && draws.crosses < 0.5);
   const kind = REPLICA_WORKLOADS[random.int(REPLICA_WORKLOADS.length)]!;
   const readsReplicas = options.workloads === undefined && draws.reads < 0.25;
+  const clocks = new SeededRandom(plan.seed).fork(80);
   return {
     ...plan,
     crossesGroups,
     dataGroups: crossesGroups ? (options.dataGroups ?? Math.max(plan.dataGroups, draws.groups)) : plan.dataGroups,
     workloads: readsReplicas ? [...plan.workloads, kind] : plan.workloads,
-    maxSkewMs: draws.skew < 0.3 ? 10_000 : plan.maxSkewMs,
-    kv: { ...plan.kv, limits: { ...plan.kv.limits, clock: { maxForwardSkewMs: TOLERATED_SKEW_MS } } },
+    maxSkewMs: draws.skew < 0.3 ? 10_000 : draws.skew < 0.6 ? 200 : plan.maxSkewMs,
+    kv: draws.skew < 0.15 ? { ...plan.kv, limits: { ...plan.kv.limits, ...TOLERANT } } : plan.kv,
+    retentionMs: draws.skew < 0.15 ? 60_000 : plan.retentionMs,
+    // One of two nodes cannot be outvoted before they have agreed once.
+    misledMs: plan.nodes > 2 && clocks.next() < 0.2 ? (clocks.next() * 2 - 1) * MISLED_MS : 0,
   };
 }
 

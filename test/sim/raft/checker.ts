@@ -68,8 +68,7 @@ export class Checker {
   /** `node` lost what was not stable: the hashes of its log are those of the entries that are left. */
   rehash(node: SimNode): void {
     node.hashes.length = node.stable.lastIndex() + 1;
-    // From the entry before the first one, which a snapshot that was not installed any more may have taken the place of.
-    for (let index = Math.max(1, node.stable.firstIndex() - 1); index <= node.stable.lastIndex(); index++) {
+    for (let index = node.stable.firstIndex(); index <= node.stable.lastIndex(); index++) {
       node.hashes[index] = this.prefixHashes.get(node.stable.term(index)! * TERM_STRIDE + index)!;
     }
   }
@@ -93,10 +92,8 @@ export class Checker {
 
   /** `node` crashed before it could store that it led this term, so nobody ever heard of it. */
   forgetLeader(node: SimNode): void {
-    if (node.ledTerm === 0 || this.leaderOfTerm.get(node.ledTerm) !== nameOf(node)) return;
-    this.leaderOfTerm.delete(node.ledTerm);
-    for (const key of this.prefixHashes.keys())
-      if (Math.floor(key / TERM_STRIDE) === node.ledTerm) this.prefixHashes.delete(key);
+    if (node.ledTerm > 0 && this.leaderOfTerm.get(node.ledTerm) === nameOf(node))
+      this.leaderOfTerm.delete(node.ledTerm);
   }
 
   private onElected(node: SimNode): void {
