@@ -13,9 +13,9 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { Command } from 'commander';
 import { Redis } from 'ioredis';
-import { relaxHeapLimits } from '../cmd/cli/heap-limits.ts';
+import { keepHeapWithin } from '../cmd/cli/heap-limits.ts';
 import { AdminClient } from '../src/adapter/grpc/index.ts';
-import { loadConfig, nodeSettings, toNodeOptions } from '../src/config/index.ts';
+import { loadConfig, nodeMemoryBytes, nodeSettings, toNodeOptions } from '../src/config/index.ts';
 import { type RunningNode, startNode } from '../src/node.ts';
 import { hlcTimestamp, SeededRandom, SystemScheduler } from '../src/platform/index.ts';
 import { CutThread, openGroupStore } from '../src/store/index.ts';
@@ -257,7 +257,7 @@ function show(figures: readonly Figure[]): boolean {
 
 async function run(options: SnapshotOptions, scratch: Scratch): Promise<void> {
   // This process is a node too.
-  relaxHeapLimits();
+  keepHeapWithin(nodeMemoryBytes());
   const [mib, valueBytes] = [Number(options.mib), Number(options.valueBytes)];
   const figures = await measureStore(mib, valueBytes, scratch);
   const isStorePassed = show(figures);

@@ -13,11 +13,11 @@ import {
   ConfigError,
   exposureProblems,
   foundingOf,
+  logMemoryBytes,
   metricsNote,
   type NodeOptions,
   remarksOn,
   sharedSettings,
-  storeMemoryBytes,
 } from './config/index.ts';
 import { handOver } from './hand-over.ts';
 import { GroupArchive } from './kv/index.ts';
@@ -119,6 +119,7 @@ export async function startNode(options: NodeOptions, version: string): Promise<
       folder: join(folder.path, 'log'),
       random,
       record: folder.record,
+      cacheBytes: logMemoryBytes(options.memoryBytes),
       waitForSpace: () => new Promise((resolve) => scheduler.after(SPACE_RETRY_MS, resolve)),
     });
     opened.push(() => logStore.close());
@@ -153,7 +154,7 @@ export async function startNode(options: NodeOptions, version: string): Promise<
       network: measuredNetwork,
       logStore,
       store: { location: join(folder.path, 'group'), cutter },
-      storeMemoryBytes: options.storeMemoryBytes > 0 ? options.storeMemoryBytes : storeMemoryBytes(),
+      storeMemoryBytes: options.storeMemoryBytes,
       members,
       founding,
       joins: folder.identity.joined,
@@ -228,6 +229,7 @@ export async function startNode(options: NodeOptions, version: string): Promise<
       quorumReplicas: () => Math.min(...founding.groups.map(({ voters }) => Math.floor(voters.length / 2))),
       handOver: () => handOver(node.engine.groups()),
       config: {
+        memoryBytes: options.memoryBytes,
         ...(options.redis.maxBulkBytes === undefined ? {} : { maxBulkBytes: options.redis.maxBulkBytes }),
         ...(options.redis.maxClients === undefined ? {} : { maxClients: options.redis.maxClients }),
         debugCommands: options.redis.enableDebugCommand ?? false,
@@ -243,6 +245,7 @@ export async function startNode(options: NodeOptions, version: string): Promise<
         grpc: grpcCounters,
         network: measuredNetwork.counters,
         logDisk: logDisk.counters,
+        memoryLimitBytes: options.memoryBytes,
         clock,
       }),
     );

@@ -1,25 +1,47 @@
-/** How much garbage a node's process lets come together before its whole heap is marked. */
+/** How much garbage a node's process lets come together before its whole heap is marked, and that it gives memory back when it rests. */
 import { constants, PerformanceObserver } from 'node:perf_hooks';
 import { getHeapStatistics, setFlagsFromString } from 'node:v8';
-import { memoryLimitBytes } from '../../src/config/index.ts';
+import { runInNewContext } from 'node:vm';
 
 const MIB = 1024 ** 2;
-/** Garbage that may be there at a time: a sixteenth of the memory that there is, within bounds. */
+/** Garbage that may be there at a time: a sixteenth of what the node stays within, within bounds. */
 const SHARE = 1 / 16;
-const LEAST_BYTES = 64 * MIB;
+const LEAST_BYTES = 32 * MIB;
 const MOST_BYTES = 256 * MIB;
+/** From this share of the limit on the rest is all that garbage may take: what else is there cannot be told to shrink. */
+const CALM_SHARE = 7 / 8;
 const LEAST_PERCENT = 10;
 const MOST_PERCENT = 400;
+/** How often to look whether the process rests. */
+const LOOK_MS = 2_000;
+/** It rests when it used less of a core than this between two looks. */
+const RESTING_SHARE = 0.1;
+/** Processor time since the last collection at rest that is worth another one. */
+const WORTH_CPU_MS = 500;
+/** Marking so much that lives would keep heartbeats waiting. */
+const MOST_MARKED_BYTES = 256 * MIB;
+
+/** What garbage may take of the limit. @param residentBytes what the process takes now */
+export function allowedGarbage(limitBytes: number, residentBytes: number): number {
+  const most = Math.max(LEAST_BYTES, Math.min(MOST_BYTES, limitBytes * SHARE));
+  const left = limitBytes - residentBytes;
+  return left >= limitBytes * (1 - CALM_SHARE) ? most : Math.max(LEAST_BYTES, Math.min(most, left));
+}
 
 /**
  * Call once, before the node starts. By itself V8 marks the whole heap whenever 64 MiB have come together outside of it: with values of a few
  * KiB, each a buffer or more, that is ten times a second and a third of all processor time. Here what is outside counts as
- * part of the heap, and the heap may grow by the garbage that is allowed, whatever lives in it.
+ * part of the heap, and the heap may grow by the garbage that is allowed, whatever lives in it. After work it is collected once
+ * when the process rests, because V8 begins only when something is allocated.
+ * @param limitBytes what the process is to stay within
  */
-export function relaxHeapLimits(): void {
-  const allowedBytes = Math.max(LEAST_BYTES, Math.min(MOST_BYTES, memoryLimitBytes() * SHARE));
+export function keepHeapWithin(limitBytes: number): void {
+  /** What lived in the heap at the last marking. */
+  let livingBytes = 0;
   const setGrowth = (): void => {
     const { used_heap_size: heapBytes, external_memory: outsideBytes } = getHeapStatistics();
+    livingBytes = heapBytes;
+    const allowedBytes = allowedGarbage(limitBytes, process.memoryUsage.rss());
     const percent = Math.round((100 * allowedBytes) / (heapBytes + outsideBytes));
     setFlagsFromString(`--heap-growing-percent=${Math.max(LEAST_PERCENT, Math.min(MOST_PERCENT, percent))}`);
   };
@@ -32,4 +54,25 @@ export function relaxHeapLimits(): void {
     if (list.getEntries().some(isMajor)) setGrowth();
   });
   observer.observe({ entryTypes: ['gc'] });
+  collectAtRest(() => livingBytes <= MOST_MARKED_BYTES);
+}
+
+function collectAtRest(isCheap: () => boolean): void {
+  setFlagsFromString('--expose-gc');
+  const collect = runInNewContext('gc') as (options: { type: 'major'; flavor: 'last-resort' }) => void;
+  let lookedAt = cpuMs();
+  let collectedAt = lookedAt;
+  setInterval(() => {
+    const now = cpuMs();
+    const isResting = now - lookedAt < LOOK_MS * RESTING_SHARE;
+    lookedAt = now;
+    if (!isResting || now - collectedAt < WORTH_CPU_MS || !isCheap()) return;
+    collect({ type: 'major', flavor: 'last-resort' });
+    collectedAt = lookedAt = cpuMs();
+  }, LOOK_MS).unref();
+}
+
+function cpuMs(): number {
+  const { user, system } = process.cpuUsage();
+  return (user + system) / 1000;
 }

@@ -19,6 +19,8 @@ const READY_TIMEOUT_MS = 60_000;
 /** npm and the terminal may both pass one Ctrl-C on; only a later one is a second wish. */
 const SECOND_SIGNAL_AFTER_MS = 1000;
 
+const MIB = 1024 ** 2;
+
 const EXAMPLES = `
 Examples:
   kvorum cluster
@@ -134,7 +136,10 @@ async function runCluster(nodes: readonly NodeSettingValues[], restart: boolean)
     if (members !== undefined) {
       isReady = true;
       console.log(clusterTable(members));
-      console.log('\nEvery Redis client may use any of the nodes. Ctrl-C stops them all.');
+      const memory = `${Math.round(nodes[0]!.memory / MIB)} MiB`;
+      console.log(
+        `\nEvery Redis client may use any of the nodes. Each stays within about ${memory} of memory. Ctrl-C stops them all.`,
+      );
     }
   } catch (error) {
     await cluster.stop();

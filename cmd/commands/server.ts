@@ -1,12 +1,15 @@
 /** `kvorum server`: one node in the foreground. */
 import type { Command } from 'commander';
 import { type NodeOptions, nodeSettings, toNodeOptions } from '../../src/config/index.ts';
+import { restartWithAllocator } from '../cli/allocator.ts';
 import { CommandFailure } from '../cli/failure.ts';
-import { relaxHeapLimits } from '../cli/heap-limits.ts';
+import { keepHeapWithin } from '../cli/heap-limits.ts';
 import { portComplaints } from '../cli/ports.ts';
 import { addSettingOptions, loadSettings } from '../cli/setting-options.ts';
 import { packageVersion } from '../cli/version.ts';
 import { type GroupView, isToNode, removePid, sendToLauncher, writePid } from '../cluster/index.ts';
+
+const MIB = 1024 ** 2;
 
 const EXAMPLES = `
 Examples:
@@ -28,6 +31,7 @@ export function addServerCommand(program: Command): void {
     .addHelpText('after', EXAMPLES);
   addSettingOptions(command, nodeSettings);
   command.action(async () => {
+    restartWithAllocator();
     await runServer(toNodeOptions(loadSettings(nodeSettings, command.opts()).values));
   });
 }
@@ -43,7 +47,7 @@ async function runServer(options: NodeOptions): Promise<void> {
 
   // Whatever is written here holds users' data.
   process.umask(0o077);
-  relaxHeapLimits();
+  keepHeapWithin(options.memoryBytes);
   // Loaded here so that --help and a mistake on the command line do not wait for the whole node.
   const { startNode } = await import('../../src/node.ts');
   const node = await startNode(options, packageVersion());
@@ -89,7 +93,8 @@ async function runServer(options: NodeOptions): Promise<void> {
   } else {
     console.log(
       `kvorum node ${options.nodeId} is running: redis ${node.addresses.redis}, grpc ${node.addresses.grpc}, ` +
-        `metrics ${node.addresses.metrics}, data in ${options.dataFolder}, process ${process.pid}. Ctrl-C stops it.`,
+        `metrics ${node.addresses.metrics}, data in ${options.dataFolder}, process ${process.pid}, ` +
+        `memory limit ${Math.round(options.memoryBytes / MIB)} MiB. Ctrl-C stops it.`,
     );
   }
 }

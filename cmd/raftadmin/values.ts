@@ -1,6 +1,7 @@
 /** Values of flags and arguments, and figures for people. */
 import { InvalidArgumentError } from 'commander';
-import { KeyError, parseKey } from './keys.ts';
+import { KeyTextError } from '../../src/distribution/index.ts';
+import { parseKey } from './keys.ts';
 
 const UNITS: Readonly<Record<string, number>> = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000 };
 
@@ -45,7 +46,7 @@ export function parseKeyArgument(text: string): Buffer {
   try {
     return parseKey(text);
   } catch (error) {
-    if (error instanceof KeyError) throw new InvalidArgumentError(`${error.message}.`);
+    if (error instanceof KeyTextError) throw new InvalidArgumentError(`${error.message}.`);
     throw error;
   }
 }

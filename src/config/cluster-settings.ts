@@ -1,6 +1,7 @@
 /** The settings of `kvorum cluster`: those of its nodes, with ports and folders that count up from node to node. */
 import { ConfigError, type ConfigProblem } from './errors.ts';
 import { groupsSetting } from './groups.ts';
+import { nodeMemoryBytes } from './memory.ts';
 import {
   commonSettings,
   GROUPS_DESCRIPTION,
@@ -10,7 +11,6 @@ import {
 } from './node-settings.ts';
 import { exposureProblems, grpcTlsOf, redisTlsOf, securityProblems } from './security-settings.ts';
 import { integerSetting, portSetting, type SettingValues, switchSetting, textSetting } from './setting.ts';
-import { storeMemoryBytes } from './store-memory.ts';
 
 /** More nodes than this on one machine is a mistake, not a cluster. */
 const MAX_LOCAL_NODES = 9;
@@ -96,14 +96,14 @@ export function toClusterNodes(values: ClusterSettingValues): NodeSettingValues[
   ];
   if (problems.length > 0) throw new ConfigError(problems);
   const { nodes, host, restart, dataFolder, ...shared } = values;
-  const storeMemory = values.storeMemory > 0 ? values.storeMemory : storeMemoryBytes(nodes);
+  const memory = values.memory > 0 ? values.memory : nodeMemoryBytes(nodes);
   const reachable = host.includes(':') ? `[${host}]` : host;
   const members = ids.map((nodeId) => ({ nodeId, address: `${reachable}:${values['grpc.port'] + nodeId - 1}` }));
   return ids.map((nodeId) => ({
     ...shared,
     nodeId,
     members,
-    storeMemory,
+    memory,
     join: false,
     locality: 'none',
     dataFolder: `${dataFolder}/n${nodeId}`,

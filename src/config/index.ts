@@ -10,6 +10,7 @@ export {
   type WrittenRange,
 } from './groups.ts';
 export { type ConfigSources, type LoadedConfig, loadConfig } from './loader.ts';
+export { logMemoryBytes, memoryLimitBytes, NODE_LEAST_BYTES, nodeMemoryBytes, storeMemoryBytes } from './memory.ts';
 export { remarksOn, sharedSettings } from './node-remarks.ts';
 export {
   LOG_LEVELS,
@@ -31,4 +32,3 @@ export {
   type SettingValues,
   secretEnvironment,
 } from './setting.ts';
-export { memoryLimitBytes, storeMemoryBytes } from './store-memory.ts';

@@ -2,6 +2,7 @@
 import type { Secret } from '../security/index.ts';
 import { ConfigError, type ConfigProblem } from './errors.ts';
 import { foundingOf, type GroupsSetting, groupsSetting } from './groups.ts';
+import { nodeMemoryBytes, storeMemoryBytes } from './memory.ts';
 import {
   exposureProblems,
   type GrpcTls,
@@ -39,7 +40,9 @@ export interface NodeOptions {
   readonly locality?: string;
   /** Groups that the cluster is founded with, equal on all its nodes; checked. */
   readonly groups: GroupsSetting;
-  /** Memory for caches and write buffers of all groups' stores together; 0 takes a share of the machine's limit. */
+  /** Memory that the process stays within, about. */
+  readonly memoryBytes: number;
+  /** Of it for caches and write buffers of all groups' stores together. */
   readonly storeMemoryBytes: number;
   readonly redis: {
     readonly host: string;
@@ -144,10 +147,16 @@ export const commonSettings = {
     min: 1000,
     max: 30 * 24 * 3_600_000,
   }),
-  storeMemory: sizeSetting({
+  memory: sizeSetting({
     description:
-      "Memory for caches and write buffers of all groups of a node together; 0b takes a quarter of the machine's or " +
-      "container's memory, shared by the nodes of a local cluster, at most 1gb",
+      "Memory that a node stays within, about; 0b takes half of the machine's or container's, shared by the nodes of a " +
+      'local cluster, at most 2gb; values of 64 MiB need 1gb',
+    defaultValue: 0,
+    min: 0,
+    max: 1024 ** 4,
+  }),
+  storeMemory: sizeSetting({
+    description: 'Of it for caches and write buffers of all groups of a node together; 0b takes a quarter',
     defaultValue: 0,
     min: 0,
     max: 1024 ** 4,
@@ -260,6 +269,7 @@ export function toNodeOptions(values: NodeSettingValues): NodeOptions {
     ...groupProblems(values.groups, members.length > 0 ? members.map((member) => member.nodeId) : [nodeId]),
   );
   if (problems.length > 0) throw new ConfigError(problems);
+  const memoryBytes = values.memory > 0 ? values.memory : nodeMemoryBytes();
   const options: NodeOptions = {
     nodeId,
     clusterName: values.clusterName,
@@ -268,7 +278,8 @@ export function toNodeOptions(values: NodeSettingValues): NodeOptions {
     joins: values.join,
     locality: values.locality === 'none' ? '' : values.locality,
     groups: values.groups,
-    storeMemoryBytes: values.storeMemory,
+    memoryBytes,
+    storeMemoryBytes: values.storeMemory > 0 ? values.storeMemory : storeMemoryBytes(memoryBytes),
     redis: {
       host: values['redis.host'],
       port: values['redis.port'],

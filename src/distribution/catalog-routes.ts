@@ -6,6 +6,7 @@ import { deltaKey, META_KEY, RESERVED_END } from './catalog-keys.ts';
 import { type CatalogMeta, encodeMeta } from './catalog-rows.ts';
 import type { CatalogMutation, CatalogState } from './catalog-state.ts';
 import { CatalogError, type ItemRefusal } from './errors.ts';
+import type { KeyRules } from './keyspaces.ts';
 import type { CatalogDelta, CatalogIncarnation, CatalogVersion, Route, RouteId } from './types.ts';
 
 /** Most splits of one batch. */
@@ -83,6 +84,22 @@ export const RESTORE_SKIPPED_IDS = 2 ** 32;
 export interface RoutesResult {
   readonly version: CatalogVersion;
   readonly routeIds: readonly RouteId[];
+}
+
+/**
+ * The same operation with its cuts where they may be made: at the first row of the object that they would go through. It comes
+ * before anything else is decided, so that a repeated request is compared with what was done.
+ */
+export function alignedCuts<Op extends { readonly kind: string }>(op: Op, rules: Pick<KeyRules, 'align'>): Op {
+  if (op.kind === 'split') {
+    const split = op as Op & SplitOp;
+    return { ...split, splitKey: rules.align(split.splitKey) };
+  }
+  if (op.kind === 'batchSplit') {
+    const batch = op as Op & BatchSplitOp;
+    return { ...batch, items: batch.items.map((item) => ({ ...item, splitKey: rules.align(item.splitKey) })) };
+  }
+  return op;
 }
 
 /** Makes version 1. @throws CatalogError ALREADY_BOOTSTRAPPED, INVALID_RANGES, INVALID_GROUP */
@@ -174,7 +191,10 @@ export function planSplit(state: CatalogState, op: SplitOp, context: PlanContext
 function splittable(draft: CatalogDraft, item: SplitItem): Route {
   const route = draft.activeRoute(item.routeId, item.splitKey);
   if (route.start.equals(item.splitKey)) {
-    throw new CatalogError('INVALID_SPLIT_KEY', `route ${route.id} starts at that key already`);
+    throw new CatalogError(
+      'INVALID_SPLIT_KEY',
+      `route ${route.id} starts at that key already, or with the object that it lies in, which is never cut`,
+    );
   }
   return route;
 }

@@ -17,6 +17,7 @@ export {
 } from './catalog-jobs.ts';
 export * from './catalog-keys.ts';
 export {
+  alignedCuts,
   type BatchSplitOp,
   type BootstrapOp,
   type BootstrapRange,
@@ -56,6 +57,7 @@ export type {
 } from './cluster-types.ts';
 export * from './errors.ts';
 export { CAPABILITIES, FEATURES, type Feature, isFeatureActive, nodesWithout } from './features.ts';
+export * from './keyspaces.ts';
 export { DEFAULT_HISTORY_VERSIONS, RouteEngine } from './route-engine.ts';
 export { RouteTable, RouteTableLoader } from './route-table.ts';
 export { SETTINGS, type SettingName, type SwitchValue, settingOf, switchOf } from './settings.ts';

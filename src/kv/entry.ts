@@ -1,7 +1,7 @@
 /**
  * The bytes of a Raft entry of the key-value layer. Big-endian, declared once here, pinned by a golden file.
  *
- *   entry     := opcode u8, codec u8 (1; 2 for a BATCH that carries a ceiling), body
+ *   entry     := opcode u8, codec u8 (1; 2 for a BATCH that carries a ceiling, and a PREPARE or ONE_PHASE of a snapshot), body
  *   BATCH     := [codec 2: ceilingMs u64], commitTs u64, unitCount u32, expectCount u32, mutationCount u32, expect*, mutation*
  *   expect    := unit u32, kind u8 (0 absent, 1 version), key, [versionTs u64]
  *   mutation  := unit u32, kind u8 (1 put, 2 delete, 3 delete range, 4 put with expiry), key, [value | end], [expireTs u64]
@@ -44,6 +44,8 @@ export const Opcode = {
 export const CODEC = 1;
 /** Second byte of a BATCH that raises the group's ceiling too. */
 export const CEILING_CODEC = 2;
+/** Second byte of a PREPARE or ONE_PHASE that asks whether keys were written since a timestamp. */
+export const SNAPSHOT_CODEC = 2;
 
 export const MutationKind = { Put: 1, Delete: 2, DeleteRange: 3, PutExpiring: 4 } as const;
 const ExpectKind = { Absent: 0, Version: 1 } as const;
@@ -179,7 +181,9 @@ export class EntryReader {
 
   constructor(payload: Buffer) {
     if (payload.length < 2) throw new CorruptEntryError('an entry is shorter than its header');
-    const isKnown = payload[1] === CODEC || (payload[1] === CEILING_CODEC && payload[0] === Opcode.Batch);
+    const [opcode, codec] = payload as unknown as readonly [number, number];
+    const isOfSnapshot = codec === SNAPSHOT_CODEC && (opcode === Opcode.Prepare || opcode === Opcode.OnePhase);
+    const isKnown = codec === CODEC || (codec === CEILING_CODEC && opcode === Opcode.Batch) || isOfSnapshot;
     if (!isKnown) throw new CorruptEntryError(`an entry has unknown codec ${payload[1]}`);
     this.buffer = payload;
     this.offset = 2;

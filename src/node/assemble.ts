@@ -2,7 +2,7 @@
  * What a node is made of, top to bottom, on any platform, real or simulated: the engine with its replicas, the key-value
  * layer, the catalog where its group is led, and what every node knows of it.
  */
-import { counterClassOf, counterRangeOf } from '../adapter/redis/index.ts';
+import { KEYSPACES_OF_ADAPTERS } from '../adapter/keyspaces.ts';
 import { CATALOG_GROUP, type ClusterFounding } from '../config/index.ts';
 import { CAPABILITIES, type ClusterDocument, RouteEngine, settingOf } from '../distribution/index.ts';
 import {
@@ -309,12 +309,13 @@ export async function assembleNode(parts: NodeParts): Promise<AssembledNode> {
         location: locationOf(group),
         clock,
         scheduler,
-        counterClassOf,
-        counterRangeOf,
+        counterClassOf: KEYSPACES_OF_ADAPTERS.counterClassOf,
+        counterRangeOf: KEYSPACES_OF_ADAPTERS.counterRangeOf,
         hasSpace: lifeCycle.hasSpace,
         onFailure: parts.onFatal,
         onPutBack: onBackgroundError,
       }),
+    noteRemoval: (group) => gone.note(group),
     removeStore: (group) => gone.remove(group),
   });
   const follower = new DocumentFollower({
@@ -334,7 +335,13 @@ export async function assembleNode(parts: NodeParts): Promise<AssembledNode> {
     leader: () => engine.group(CATALOG_GROUP)?.leader(),
     scheduler,
   });
-  const catalogLeader = new CatalogLeader({ group: catalogGroup, clock, scheduler, onError: onBackgroundError });
+  const catalogLeader = new CatalogLeader({
+    group: catalogGroup,
+    clock,
+    scheduler,
+    keyRules: KEYSPACES_OF_ADAPTERS,
+    onError: onBackgroundError,
+  });
   const heartbeats = new Heartbeats(catalogLeader, clock);
   serveSpans(kv, (group) => kv.executor(group)?.spans);
 
@@ -474,6 +481,7 @@ export async function assembleNode(parts: NodeParts): Promise<AssembledNode> {
     scheduler,
     random,
     times: parts.balance ?? {},
+    keyRules: KEYSPACES_OF_ADAPTERS,
     moves: parts.moves ?? {},
     work: parts.work ?? {},
     onReport: parts.onBalance ?? (() => undefined),

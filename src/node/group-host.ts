@@ -50,6 +50,8 @@ export interface GroupHostOptions {
   readonly scheduler: Scheduler;
   /** Opens a group's store, empty when it is new. @param open how many are open, this one included, to share memory among */
   readonly openStore: (group: GroupId, open: number) => Promise<GroupStore>;
+  /** Makes it known to later starts that the group is gone, whatever of it they find. */
+  readonly noteRemoval: (group: GroupId) => Promise<void>;
   /** Deletes a store that is closed, or was never opened. */
   readonly removeStore: (group: GroupId) => Promise<void>;
   readonly addressOf: (node: NodeId) => string | undefined;
@@ -123,7 +125,8 @@ export class GroupHost {
   remove(group: GroupId): Promise<void> {
     return this.inTurn(group, async () => {
       if (this.isClosed) return;
-      const { engine, kv, logStore, removeStore } = this.options;
+      const { engine, kv, logStore, noteRemoval, removeStore } = this.options;
+      await noteRemoval(group);
       const hosted = this.groups.get(group);
       this.groups.delete(group);
       this.beginnings.get(group)?.();

@@ -7,7 +7,7 @@ import type { AssembledNode } from './assemble.ts';
 import type { HostedGroup } from './group-host.ts';
 
 /** What the process around a node counts. */
-export interface ProcessCounters extends Pick<MetricSources, 'version' | 'redis' | 'grpc'> {
+export interface ProcessCounters extends Pick<MetricSources, 'version' | 'redis' | 'grpc' | 'memoryLimitBytes'> {
   readonly network: NetworkCounters;
   readonly logDisk: DiskCounters;
   readonly clock: Clock;
@@ -37,7 +37,7 @@ function jobsOf(state: CatalogState | undefined): readonly JobFacts[] | undefine
 
 /** Reads everything, once a scrape. */
 export function metricSources(node: AssembledNode, around: ProcessCounters): MetricSources {
-  const { version, redis, grpc, network, logDisk, clock } = around;
+  const { version, redis, grpc, network, logDisk, memoryLimitBytes, clock } = around;
   const { current } = node.routes;
   const { admission } = node.lifeCycle;
   const groups = node.host.all();
@@ -56,6 +56,7 @@ export function metricSources(node: AssembledNode, around: ProcessCounters): Met
     overhangLimitBytes: admission.overhangLimitBytes,
     storeLevels: node.storeActivity.levelUse(),
     storeMemoryBytes: node.storeActivity.memoryBytes(),
+    memoryLimitBytes,
     clockLeadMs: Math.max(0, ...groups.map(({ executor }) => executor.clock.leadMs)),
     routes: { version: current.version, count: current.size, lookups: node.kv.routeLookups },
     watch: node.watch.status,

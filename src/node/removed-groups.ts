@@ -1,7 +1,7 @@
 /**
  * Groups that were removed from the cluster and do not come back: what is stored of one goes away, and a configured one
- * leaves a note. Without that a start would found it again, as the configuration says, and remove it once the node hears from
- * the catalog.
+ * leaves a note. Without that a start would found it again, as the configuration says, over whatever a removal that was cut off
+ * has left.
  */
 import { dirname } from 'node:path';
 import type { Disk, GroupId, NodeId } from '../platform/index.ts';
@@ -30,15 +30,20 @@ export class RemovedGroups<Group extends Configured> {
     this.options = options;
   }
 
-  /** Deletes a store that is closed, or was never opened. The note comes last: without it all of this happens again. */
-  async remove(group: GroupId): Promise<void> {
-    const { locationOf, folders, disk } = this.options;
-    await removeGroupStore(locationOf(group), folders, disk);
+  /** The removal begins: from here on no start founds the group again. Before anything of it goes. */
+  async note(group: GroupId): Promise<void> {
     if (!this.configured.some(({ id }) => id === group)) return;
+    const { disk } = this.options;
     const path = this.noteOf(group);
     const note = await disk.open(path, { create: true });
     await note.close();
     await disk.syncFolder(dirname(path));
+  }
+
+  /** Deletes a store that is closed, or was never opened. */
+  async remove(group: GroupId): Promise<void> {
+    const { locationOf, folders, disk } = this.options;
+    await removeGroupStore(locationOf(group), folders, disk);
   }
 
   /** Configured groups that this node is a founder of, as long as they were not removed. */

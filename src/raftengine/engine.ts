@@ -176,6 +176,7 @@ export class RaftEngine {
       send: (message) => this.outbox.add(message),
       sendSnapshot: (replica, to) => this.snapshots.request(replica, to),
       writeNow: (write) => this.writeNow(write),
+      settled: () => this.settled(),
       membershipApplied: (conf, context) => this.membershipApplied(conf, context),
       replicaFailed: (replica, error) => {
         this.giveUp(replica);
@@ -264,15 +265,18 @@ export class RaftEngine {
     if (await this.closeGroup(groupId)) await this.options.logStore.removeGroup(groupId);
   }
 
-  /** Ends the replica here and keeps its log, so that it can be added again. @returns false when there was none */
+  /**
+   * Ends the replica here and keeps its log, so that it can be added again. A snapshot that is being installed is there with
+   * its log when this settles. @returns false when there was none
+   */
   async closeGroup(groupId: GroupId): Promise<boolean> {
     const replica = this.replicas.get(groupId);
     if (replica === undefined) return false;
     this.giveUp(replica);
     replica.close(new StoppedError(`the replica of group ${groupId} was closed`));
     this.replicas.delete(groupId);
-    this.snapshots.dropped(replica);
     this.dirty.delete(replica);
+    await this.snapshots.dropped(replica);
     await this.settled();
     return true;
   }
@@ -287,7 +291,7 @@ export class RaftEngine {
     this.replicas.get(groupId)?.skipElectionRound();
   }
 
-  /** Every pending proposal becomes UNKNOWN; settles when no write is under way. Neither log store nor network are closed. */
+  /** Every pending proposal becomes UNKNOWN; settles when no write and no install is under way. Neither log store nor network are closed. */
   async stop(): Promise<void> {
     this.halt(new StoppedError('the engine is stopped'));
     await this.snapshots.stop();

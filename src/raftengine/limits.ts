@@ -46,8 +46,9 @@ export interface EngineLimits {
   readonly snapshotStreams: number;
   /** A snapshot that takes longer is given up and releases its hold on the log. */
   readonly snapshotTimeoutMs: Millis;
-  /** Rest after a failed snapshot before the peer is probed again. */
+  /** Rest after a failed snapshot before the peer is probed again; doubled with each failure in a row, up to the other one. */
   readonly snapshotRetryMs: Millis;
+  readonly snapshotMaxRetryMs: Millis;
   /** A cut whose transfer failed is kept for so long, and the log with it, for an attempt that sends only the rest. */
   readonly snapshotKeepMs: Millis;
   /** A transfer whose sender is silent for so long makes room for another. */
@@ -88,6 +89,8 @@ export const DEFAULT_ENGINE_LIMITS: EngineLimits = {
   snapshotStreams: 4,
   snapshotTimeoutMs: 30 * 60 * 1000,
   snapshotRetryMs: 1000,
+  // A peer without room builds the whole database anew each time.
+  snapshotMaxRetryMs: 30_000,
   snapshotKeepMs: 60_000,
   snapshotIdleMs: 10_000,
   snapshotsFromFollowers: false,

@@ -27,6 +27,8 @@ export interface ReplicaHost {
   sendSnapshot(replica: Replica, to: NodeId): void;
   /** Stores outside the turn's write; rejects when the store failed. */
   writeNow(write: LogWrite): Promise<void>;
+  /** Settles when every write of a turn that is under way now is over. */
+  settled(): Promise<void>;
   /** A configuration was applied; `context` is what its change carried. */
   membershipApplied(conf: ConfState, context: Buffer): void;
   /** The replica halted for good: its state machine refused an entry or a snapshot. */

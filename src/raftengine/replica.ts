@@ -34,6 +34,7 @@ import { type ProposalDone, Proposals } from './proposals.ts';
 import { ReadBarriers } from './read-barriers.ts';
 import type { PendingWrite, ReplicaHost } from './replica-host.ts';
 import type { Restable } from './resting-groups.ts';
+import { SnapshotInstaller } from './snapshot-installer.ts';
 import type {
   CommittedEntry,
   GroupLog,
@@ -43,13 +44,6 @@ import type {
   SnapshotStage,
   StateMachine,
 } from './types.ts';
-
-interface OfferedSnapshot {
-  readonly meta: SnapshotMeta;
-  readonly stage: SnapshotStage;
-  /** Settles true when it was installed, false when the core had no use for it. */
-  readonly settle: (installed: boolean) => void;
-}
 
 export interface ReplicaOptions {
   readonly config: RaftConfig;
@@ -65,7 +59,8 @@ export class Replica implements RaftGroup, Restable {
   readonly stateMachine: StateMachine;
   readonly log: GroupLog;
   private readonly host: ReplicaHost;
-  private readonly core: RaftCore;
+  private readonly options: Pick<ReplicaOptions, 'config' | 'random'>;
+  private core: RaftCore;
   private readonly proposals: Proposals;
   private readonly notes: LeadershipNotes;
   private readonly reads = new ReadBarriers();
@@ -77,8 +72,7 @@ export class Replica implements RaftGroup, Restable {
   private leadingTerm: Term = 0;
   /** Term in which `serving` was announced, 0 when it was not. */
   private servingTerm: Term = 0;
-  private installing = false;
-  private offered: OfferedSnapshot | undefined;
+  private readonly snapshot: SnapshotInstaller;
   private applyParked = false;
   private readonly transfer = new TransferWait();
   private jointWaiters: { readonly resolve: (conf: ConfState) => void; readonly reject: (error: Error) => void }[] = [];
@@ -90,6 +84,7 @@ export class Replica implements RaftGroup, Restable {
   constructor(options: ReplicaOptions) {
     this.groupId = options.config.groupId;
     this.host = options.host;
+    this.options = options;
     const { clock, counters, limits } = options.host;
     this.proposals = new Proposals({
       counters,
@@ -102,14 +97,28 @@ export class Replica implements RaftGroup, Restable {
     this.log = options.log;
     this.stateMachine = options.stateMachine;
     this.appliedIndex = options.applied.index;
-    this.core = new RaftCore({
-      config: options.config,
-      hardState: options.log.hardState(),
-      applied: options.applied,
-      log: options.log,
-      random: options.random,
-      nowMs: options.host.clock.monotonicMs(),
-    });
+    this.core = this.coreOf(options.applied);
+    const { groupId, log, stateMachine } = this;
+    this.snapshot = new SnapshotInstaller(
+      {
+        groupId,
+        log,
+        stateMachine,
+        appliedIndex: () => this.appliedIndex,
+        isClosed: () => this.isClosed,
+        installed: (ready, meta) => this.snapshotInstalled(ready, meta),
+        beginAgain: (applied) => this.beginAgain(applied),
+        failed: (error) => this.fail(error),
+      },
+      options.host,
+    );
+  }
+
+  /** A core that begins with what is stored. */
+  private coreOf(applied: SnapshotMeta): RaftCore {
+    const { log, host, options } = this;
+    const nowMs = host.clock.monotonicMs();
+    return new RaftCore({ ...options, hardState: log.hardState(), applied, log, nowMs });
   }
 
   // --- the user's side -------------------------------------------------------------------------------------------
@@ -242,7 +251,7 @@ export class Replica implements RaftGroup, Restable {
   tick(nowMs: number, count: number): void {
     if (this.closedBy !== undefined) return;
     this.proposals.expire(nowMs);
-    if (this.installing) return;
+    if (this.snapshot.isInstalling) return;
     this.core.tick(nowMs, this.host.liveness.present, count);
     this.proposals.release();
     this.transfer.tick(nowMs, this.proposals.leftCount === 0);
@@ -269,14 +278,14 @@ export class Replica implements RaftGroup, Restable {
   }
 
   step(message: Message, nowMs: number): void {
-    if (this.closedBy !== undefined || this.installing) return;
+    if (this.closedBy !== undefined || this.snapshot.isInstalling) return;
     this.noteLeaderLived();
     this.core.step(message, nowMs);
     this.touch();
   }
 
   campaign(nowMs: number): void {
-    if (this.closedBy !== undefined || this.installing) return;
+    if (this.closedBy !== undefined || this.snapshot.isInstalling) return;
     this.noteLeaderLived();
     this.core.campaign(nowMs);
     this.touch();
@@ -305,17 +314,16 @@ export class Replica implements RaftGroup, Restable {
 
   /**
    * Offers a verified copy to the core. The stage is installed or discarded here.
-   * @returns settles true when it was installed
+   * @returns settles true when it was installed, false when it is of no use; rejects when it could not be installed
    */
   offerSnapshot(token: Extract<Message, { kind: 'snapshot' }>, stage: SnapshotStage, nowMs: number): Promise<boolean> {
-    if (this.closedBy !== undefined || this.installing || this.offered !== undefined) {
+    if (this.closedBy !== undefined || this.snapshot.isTaken) {
       return stage.discard().then(() => false);
     }
-    return new Promise((settle) => {
-      this.offered = { meta: token.snapshot, stage, settle };
-      this.core.step(token, nowMs);
-      this.host.markDirty(this);
-    });
+    const outcome = this.snapshot.offer(token.snapshot, stage);
+    this.core.step(token, nowMs);
+    this.host.markDirty(this);
+    return outcome;
   }
 
   /** A write that this replica had a share in is stable. */
@@ -334,7 +342,7 @@ export class Replica implements RaftGroup, Restable {
     this.stopLeading(error);
     this.proposals.close(error);
     this.reads.close(error);
-    this.discardOffer();
+    this.snapshot.discard();
   }
 
   // --- the end of a turn -----------------------------------------------------------------------------------------
@@ -344,19 +352,19 @@ export class Replica implements RaftGroup, Restable {
    * @param add called at most once
    */
   collect(add: (write: LogWrite, share: PendingWrite) => void): void {
-    if (this.closedBy !== undefined || this.installing) return;
+    if (this.closedBy !== undefined || this.snapshot.isInstalling) return;
     this.noticeLeadership();
     if (this.reads.hasArrived) this.startReadRound();
     if (!this.core.hasReady()) {
-      this.discardOffer();
+      this.snapshot.discard();
       return;
     }
     const ready = this.core.ready();
     if (ready.snapshot !== undefined) {
-      this.install(ready, ready.snapshot);
+      this.snapshot.install(ready, ready.snapshot);
       return;
     }
-    this.discardOffer();
+    this.snapshot.discard();
     for (const message of ready.messages) {
       if (message.kind === 'snapshot') this.host.sendSnapshot(this, message.to);
       else this.host.send(message);
@@ -382,7 +390,7 @@ export class Replica implements RaftGroup, Restable {
 
   /** Drops the part of the log that neither a crash nor a slow follower within the retained window needs. */
   truncationPoint(): LogIndex | undefined {
-    if (this.closedBy !== undefined || this.installing) return undefined;
+    if (this.closedBy !== undefined || this.snapshot.isInstalling) return undefined;
     const durableIndex = Math.min(this.stateMachine.durableIndex(), this.appliedIndex);
     return this.retention.truncationPoint(this.log, this.host.limits, durableIndex);
   }
@@ -408,7 +416,7 @@ export class Replica implements RaftGroup, Restable {
       this.host.restChanged(this, this.resting);
     }
     // What the core has ready meanwhile is taken when the snapshot is in place.
-    if (this.installing) return;
+    if (this.snapshot.isInstalling) return;
     if (this.core.hasReady() || this.currentLeadingTerm() !== this.leadingTerm) this.host.markDirty(this);
   }
 
@@ -471,7 +479,7 @@ export class Replica implements RaftGroup, Restable {
   private applyCommitted(): void {
     const { clock, limits } = this.host;
     const startMs = !this.committed.isEmpty ? clock.monotonicMs() : 0;
-    while (!this.committed.isEmpty && !this.applyParked && !this.installing) {
+    while (!this.committed.isEmpty && !this.applyParked && !this.snapshot.isInstalling) {
       const pressure = this.stateMachine.applyPressure();
       if (pressure !== undefined) {
         this.parkApply(pressure);
@@ -527,54 +535,27 @@ export class Replica implements RaftGroup, Restable {
     return conf;
   }
 
-  private discardOffer(): void {
-    const offered = this.offered;
-    if (offered === undefined) return;
-    this.offered = undefined;
-    offered.stage.discard().then(
-      () => offered.settle(false),
-      () => offered.settle(false),
-    );
+  private snapshotInstalled(ready: Ready, meta: SnapshotMeta): void {
+    this.committed.clear();
+    this.appliedIndex = meta.index;
+    this.core.snapshotInstalled(meta);
+    this.proposals.restored(meta);
+    const last = ready.entries.at(-1);
+    if (last !== undefined) this.core.persisted(last.index, last.term);
+    this.host.membershipApplied(meta.conf, Buffer.alloc(0));
+    for (const message of ready.messages) this.host.send(message);
+    for (const message of ready.messagesAfterPersist) this.host.send(message);
+    this.committed.push(ready.committedEntries.filter((entry) => entry.index > meta.index));
+    this.settleReads(ready);
+    this.reads.applied(this.appliedIndex);
+    this.host.markDirty(this);
   }
 
-  /**
-   * State machine first, then the log: after a crash in between the log is behind the state machine, which `addGroup`
-   * repairs; the other order would leave a log that starts after entries that nobody applied.
-   */
-  private install(ready: Ready, meta: SnapshotMeta): void {
-    const offered = this.offered;
-    assert(offered !== undefined && offered.meta.index === meta.index, 'only an offered snapshot is installed');
-    this.offered = undefined;
-    this.installing = true;
-    const finish = async (): Promise<void> => {
-      await offered.stage.install();
-      this.host.counters.snapshotsInstalled++;
-      if (this.closedBy !== undefined) return;
-      const hardState = ready.hardState ?? this.log.hardState();
-      await this.host.writeNow({ groupId: this.groupId, hardState, entries: ready.entries, resetTo: meta });
-      if (this.closedBy !== undefined) return;
-      this.committed.clear();
-      this.appliedIndex = meta.index;
-      this.installing = false;
-      this.core.snapshotInstalled(meta);
-      this.proposals.restored(meta);
-      const last = ready.entries.at(-1);
-      if (last !== undefined) this.core.persisted(last.index, last.term);
-      this.host.membershipApplied(meta.conf, Buffer.alloc(0));
-      for (const message of ready.messages) this.host.send(message);
-      for (const message of ready.messagesAfterPersist) this.host.send(message);
-      this.committed.push(ready.committedEntries.filter((entry) => entry.index > meta.index));
-      this.settleReads(ready);
-      this.reads.applied(this.appliedIndex);
-      this.host.markDirty(this);
-    };
-    finish().then(
-      () => offered.settle(this.closedBy === undefined),
-      (error: unknown) => {
-        offered.settle(false);
-        this.fail(error);
-      },
-    );
+  private beginAgain(applied: SnapshotMeta): void {
+    this.committed.clear();
+    this.core = this.coreOf(applied);
+    this.touch();
+    this.host.markDirty(this);
   }
 
   private fail(cause: unknown): void {

@@ -4,6 +4,7 @@
  */
 import type { Clock, GroupId, Millis, NodeId, Scheduler } from '../platform/index.ts';
 import { MalformedFrameError, StreamBrokenError } from './errors.ts';
+import { IncomingStream } from './incoming-stream.ts';
 import type { EngineLimits } from './limits.ts';
 import type { Replica } from './replica.ts';
 import { ANSWER_NO, ANSWER_YES, encodeWanted, type SnapshotToken, type TransferStep } from './snapshot-codec.ts';
@@ -21,10 +22,13 @@ interface Session {
   readonly stage: SnapshotStage;
   /** Segments that are still to come. */
   readonly missing: Set<number>;
-  /** Streams that bring something now. */
-  streams: number;
+  /** Those that bring something now. */
+  readonly streams: Set<IncomingStream>;
   touchedMs: Millis;
-  isCommitting: boolean;
+  /** Set from `commit` on: settles when it is over. */
+  committing: Promise<void> | undefined;
+  /** From here on the stage is the replica's to install or to discard. */
+  isOffered: boolean;
   /** Why it is over. */
   over: Error | undefined;
 }
@@ -42,7 +46,7 @@ export class SnapshotReceiver {
   private readonly options: SnapshotReceiverOptions;
   private readonly sessions = new Map<GroupId, Session>();
   /** Groups of which a transfer begins at this moment. */
-  private readonly beginning = new Set<GroupId>();
+  private readonly beginning = new Map<GroupId, IncomingStream>();
   private lastSession = 0;
 
   constructor(options: SnapshotReceiverOptions) {
@@ -60,41 +64,74 @@ export class SnapshotReceiver {
     return this.commit(this.session(from, step));
   }
 
-  /** Every transfer is over. */
+  /** All replicas were closed. Every transfer is over, and so is every install: those that have begun are carried out. */
   async stop(): Promise<void> {
     const error = new StreamBrokenError('the engine stops');
-    await Promise.allSettled([...this.sessions.values()].map((session) => this.end(session, error)));
+    await Promise.all([...this.beginning.values()].map((stream) => ended(stream, error)));
+    await Promise.all([...this.sessions.values()].map((session) => this.close(session, error)));
+  }
+
+  /** The replica was closed. Settles when nothing of it is received or installed. */
+  async dropped(replica: Replica): Promise<void> {
+    const error = closed(replica.groupId);
+    const beginning = this.beginning.get(replica.groupId);
+    if (beginning !== undefined) await ended(beginning, error);
+    const session = this.sessions.get(replica.groupId);
+    if (session?.replica === replica) await this.close(session, error);
   }
 
   private async begin(from: NodeId, token: SnapshotToken, frames: AsyncIterable<Buffer>): Promise<Buffer> {
     const group = token.groupId;
     const replica = this.options.findReplica(group);
     if (replica === undefined) throw new StreamBrokenError(`no replica of group ${group} is here`);
+    this.assertWanted(replica);
     if (replica.applied >= token.snapshot.index) return ANSWER_NO;
     if (this.beginning.has(group)) throw busy(group);
-    this.beginning.add(group);
+    const stream = new IncomingStream();
+    this.beginning.set(group, stream);
     try {
-      await this.makeRoom(group, from);
-      const stage = await replica.stateMachine.stageSnapshot(group, await gather(frames));
-      this.lastSession = (this.lastSession + 1) >>> 0;
-      const session: Session = {
-        id: this.lastSession,
-        from,
-        token,
-        replica,
-        stage,
-        missing: new Set(stage.missing),
-        streams: 0,
-        touchedMs: this.options.clock.monotonicMs(),
-        isCommitting: false,
-        over: undefined,
-      };
-      this.sessions.set(group, session);
-      this.watch(session);
-      return encodeWanted(session.id, stage.segments, stage.missing);
+      return await stream.run(() => this.beginSession(from, token, replica, stream.frames(frames)));
     } finally {
       this.beginning.delete(group);
     }
+  }
+
+  private async beginSession(
+    from: NodeId,
+    token: SnapshotToken,
+    replica: Replica,
+    frames: AsyncIterable<Buffer>,
+  ): Promise<Buffer> {
+    const group = token.groupId;
+    await this.makeRoom(group, from);
+    const stage = await replica.stateMachine.stageSnapshot(group, await gather(frames));
+    try {
+      this.assertWanted(replica);
+    } catch (error) {
+      await stage.discard();
+      throw error;
+    }
+    this.lastSession = (this.lastSession + 1) >>> 0;
+    const session: Session = {
+      id: this.lastSession,
+      from,
+      token,
+      replica,
+      stage,
+      missing: new Set(stage.missing),
+      streams: new Set(),
+      touchedMs: this.options.clock.monotonicMs(),
+      committing: undefined,
+      isOffered: false,
+      over: undefined,
+    };
+    this.sessions.set(group, session);
+    this.watch(session);
+    return encodeWanted(session.id, stage.segments, stage.missing);
+  }
+
+  private assertWanted(replica: Replica): void {
+    if (replica.isClosed) throw closed(replica.groupId);
   }
 
   /** A sender that begins again has given up what it began before; another one waits for a transfer that is alive. */
@@ -103,8 +140,8 @@ export class SnapshotReceiver {
     if (session === undefined) return;
     const idleMs = this.options.clock.monotonicMs() - session.touchedMs;
     const isAlive = session.from !== from && idleMs < this.options.limits.snapshotIdleMs;
-    if (session.isCommitting || isAlive) throw busy(group);
-    await this.end(session, new StreamBrokenError('the transfer was begun again'));
+    if (session.committing !== undefined || isAlive) throw busy(group);
+    await this.close(session, new StreamBrokenError('the transfer was begun again'));
   }
 
   /** Gives up a transfer whose sender is silent. */
@@ -113,7 +150,7 @@ export class SnapshotReceiver {
     scheduler.after(limits.snapshotIdleMs, () => {
       if (session.over !== undefined) return;
       const idleMs = clock.monotonicMs() - session.touchedMs;
-      if (session.isCommitting || idleMs < limits.snapshotIdleMs) {
+      if (session.committing !== undefined || idleMs < limits.snapshotIdleMs) {
         this.watch(session);
         return;
       }
@@ -124,7 +161,7 @@ export class SnapshotReceiver {
 
   private session(from: NodeId, step: { readonly group: GroupId; readonly session: number }): Session {
     const session = this.sessions.get(step.group);
-    if (session?.id !== step.session || session.from !== from || session.isCommitting) {
+    if (session?.id !== step.session || session.from !== from || session.committing !== undefined) {
       throw new StreamBrokenError(`no such transfer of a snapshot of group ${step.group} is under way`);
     }
     return session;
@@ -132,45 +169,59 @@ export class SnapshotReceiver {
 
   private async segment(session: Session, number: number, frames: AsyncIterable<Buffer>): Promise<Buffer> {
     if (!session.missing.has(number)) throw new MalformedFrameError(`segment ${number} was not asked for`);
-    session.streams += 1;
-    try {
-      await session.stage.receive(number, this.watched(session, frames));
-      session.missing.delete(number);
-      return ANSWER_YES;
-    } catch (error) {
-      await this.failed(session, asError(error));
-      throw error;
-    } finally {
-      session.streams -= 1;
-    }
+    const stream = new IncomingStream();
+    session.streams.add(stream);
+    return stream.run(async () => {
+      try {
+        await session.stage.receive(number, this.watched(session, stream.frames(frames)));
+        session.missing.delete(number);
+        return ANSWER_YES;
+      } catch (error) {
+        await this.failed(session, asError(error));
+        throw error;
+      } finally {
+        session.streams.delete(stream);
+      }
+    });
   }
 
   private async *watched(session: Session, frames: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
     for await (const frame of frames) {
-      if (session.over !== undefined) throw session.over;
       session.touchedMs = this.options.clock.monotonicMs();
       yield frame;
     }
     if (session.over !== undefined) throw session.over;
   }
 
-  private async commit(session: Session): Promise<Buffer> {
-    const { token, stage, replica } = session;
+  private commit(session: Session): Promise<Buffer> {
     if (session.missing.size > 0) throw new MalformedFrameError(`${session.missing.size} segments did not come`);
-    session.isCommitting = true;
+    const answer = this.proveAndOffer(session);
+    session.committing = answer.then(
+      () => {},
+      () => {},
+    );
+    return answer;
+  }
+
+  private async proveAndOffer(session: Session): Promise<Buffer> {
+    const { token, stage, replica } = session;
     try {
       const meta = await stage.finish();
+      if (session.over !== undefined) throw session.over;
       if (meta.index !== token.snapshot.index || meta.term !== token.snapshot.term) {
         throw new MalformedFrameError(`the snapshot is of index ${meta.index}, announced was ${token.snapshot.index}`);
       }
     } catch (error) {
       await this.failed(session, asError(error));
-      throw error;
+      throw session.over ?? error;
     }
+    session.isOffered = true;
     try {
-      // From here on the stage is the replica's.
       const installed = await replica.offerSnapshot(token, stage, this.options.clock.monotonicMs());
       return installed ? ANSWER_YES : ANSWER_NO;
+    } catch (error) {
+      this.options.onFailed(token.groupId, session.from, asError(error));
+      throw error;
     } finally {
       session.over = new StreamBrokenError('the transfer is over');
       this.sessions.delete(token.groupId);
@@ -187,11 +238,27 @@ export class SnapshotReceiver {
     if (session.over !== undefined) return;
     session.over = error;
     this.sessions.delete(session.token.groupId);
+    for (const stream of session.streams) stream.cancel(error);
     await session.stage.discard();
+  }
+
+  /** Settles when nothing of it is under way. A copy that is being proven is given up; one that is the replica's cannot be. */
+  private async close(session: Session, error: Error): Promise<void> {
+    // A folder that cannot be removed is removed before the next transfer.
+    if (!session.isOffered) await this.end(session, error).catch(() => {});
+    await session.committing;
+    await Promise.all([...session.streams].map(({ over }) => over));
   }
 }
 
+const closed = (group: GroupId): StreamBrokenError => new StreamBrokenError(`the replica of group ${group} was closed`);
+
 const busy = (group: GroupId): StreamBrokenError => new StreamBrokenError(`group ${group} receives a snapshot already`);
+
+async function ended(stream: IncomingStream, error: Error): Promise<void> {
+  stream.cancel(error);
+  await stream.over;
+}
 
 async function gather(frames: AsyncIterable<Buffer>): Promise<Buffer> {
   const pieces: Buffer[] = [];

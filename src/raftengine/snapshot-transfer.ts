@@ -4,7 +4,7 @@
  * peer lacks; the log is held from the snapshot on until the peer has it. A leader may ask another replica to send in its
  * place, and sends itself when that fails. Inbound: see `SnapshotReceiver`.
  */
-import type { Clock, LogIndex, NodeId, PeerNetwork, Scheduler, Term } from '../platform/index.ts';
+import type { Clock, LogIndex, Millis, NodeId, PeerNetwork, Scheduler, Term } from '../platform/index.ts';
 import { CatchUps } from './catch-ups.ts';
 import { StreamBrokenError } from './errors.ts';
 import type { EngineLimits } from './limits.ts';
@@ -71,6 +71,8 @@ export class SnapshotTransfer {
   private readonly catchUps: CatchUps;
   private readonly waiting: Job[] = [];
   private readonly busyPeers = new Set<NodeId>();
+  /** Transfers in a row that did not arrive, by whose state it is and whom it was for. */
+  private readonly failures = new WeakMap<Replica, Map<NodeId, number>>();
   /** Of transfers under way; `AbortSignal.any` would keep one that never ends alive for good. */
   private readonly aborts = new Set<AbortController>();
   private isStopped = false;
@@ -97,20 +99,32 @@ export class SnapshotTransfer {
     if (this.waiting.some((job) => job.replica === replica && job.to === to)) return;
     const settle = (error: Error | undefined): void => {
       if (error === undefined) {
+        this.failures.get(replica)?.delete(to);
         replica.reportSnapshot(to, true);
         return;
       }
       if (this.isStopped) return;
       this.options.onFailed(replica.groupId, to, error);
-      // The core probes the peer again at once when told; a peer that is down gets a rest first.
-      this.options.scheduler.after(this.options.limits.snapshotRetryMs, () => replica.reportSnapshot(to, false));
+      // The core probes the peer again at once when told; one that is down, or has no room, gets a rest first.
+      this.options.scheduler.after(this.restOf(replica, to), () => replica.reportSnapshot(to, false));
     };
     this.enqueue({ replica, to, term: replica.term, leader: this.options.network.self, leastIndex: 0, settle });
   }
 
-  /** The replica is gone. */
-  dropped(replica: Replica): void {
+  /** Counts a failure. @returns how long the peer is left alone after it */
+  private restOf(replica: Replica, to: NodeId): Millis {
+    const { snapshotRetryMs, snapshotMaxRetryMs } = this.options.limits;
+    const failures = this.failures.get(replica) ?? new Map<NodeId, number>();
+    this.failures.set(replica, failures);
+    const before = failures.get(to) ?? 0;
+    failures.set(to, before + 1);
+    return Math.min(snapshotMaxRetryMs, snapshotRetryMs * 2 ** before);
+  }
+
+  /** The replica is gone. Settles when nothing of it is received or installed. */
+  async dropped(replica: Replica): Promise<void> {
     this.offers.dropped(replica);
+    await this.receiver.dropped(replica);
   }
 
   async stop(): Promise<void> {

@@ -36,7 +36,7 @@ export const RowKind = {
   Expiry: 0x58,
 } as const;
 
-export const STORE_FORMAT = 2;
+export const STORE_FORMAT = 3;
 export const SYSTEM_KEY = Buffer.from([RowKind.System]);
 
 const FLAG_TOMBSTONE = 1;

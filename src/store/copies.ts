@@ -1,8 +1,8 @@
 /** Copies of a store: those that are cut from it, each in a folder of its own, and the one that may be on its way in. */
 import { type Disk, SystemDisk } from '../platform/index.ts';
+import { cutsOf } from './folders.ts';
 import { type ImportHost, StagedImport } from './import.ts';
 import { DiskLevelFolders, type Level, type OpenLevel } from './level.ts';
-import { cutsOf } from './load.ts';
 import {
   type CopyManifest,
   type CutOptions,

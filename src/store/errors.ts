@@ -46,7 +46,8 @@ export class UnknownStoreFormatError extends KvorumError {
   constructor(location: string, format: number, known: number) {
     const problem = `has format ${format}, this version reads format ${known}`;
     super(
-      `the store in ${location} ${problem}; use the version that wrote it, or restore this replica from another one`,
+      `the store in ${location} ${problem}; use the version that wrote it. A program between 0.1.0 and this one may read both; ` +
+        'what was written before 0.1.0 has to be written anew into an empty data folder',
     );
     this.location = location;
     this.format = format;

@@ -51,8 +51,12 @@ export class Flusher {
   private cancelTimer: Cancel | undefined;
   /** Set while the disk is full. */
   private spaceWait: { readonly wake: () => void } | undefined;
-  /** Settles when the database is open again; undefined when it is. */
-  private reopening: Promise<void> | undefined;
+  /** Why the disk is taken for full; undefined while it is not. */
+  spaceProblem: unknown;
+  /** Told as soon as something waits for room on the disk, and why. */
+  onFull: ((problem: unknown) => void) | undefined;
+  /** Settles when the database is open again, or is known to stay closed; undefined when it is open. */
+  private reopening: PromiseWithResolvers<void> | undefined;
   private isStopped = false;
 
   constructor(options: FlusherOptions, durable: LogIndex, host: FlushHost) {
@@ -68,7 +72,7 @@ export class Flusher {
 
   /** True while a batch waits for room on the disk. */
   get isOutOfSpace(): boolean {
-    return this.spaceWait !== undefined;
+    return this.spaceProblem !== undefined;
   }
 
   /** Something was applied: it is flushed when there is enough of it, or soon. */
@@ -90,7 +94,7 @@ export class Flusher {
 
   /** See `GroupStore.pressure`. */
   pressure(): Promise<void> | undefined {
-    if (this.reopening !== undefined) return this.reopening;
+    if (this.reopening !== undefined) return this.reopening.promise;
     return this.bufferedBytes < this.options.limits.bufferBytes ? undefined : this.relieve();
   }
 
@@ -159,36 +163,60 @@ export class Flusher {
     }
   }
 
+  /**
+   * Only from within the lane: the database is closed, and is opened again as soon as the disk has room for it.
+   * @param before brings its folder to its place; called until it succeeds
+   * @throws StoreFailedError, CorruptStoreError
+   */
+  async regain(before: () => Promise<void>): Promise<void> {
+    const problem = await this.reopen(before);
+    if (problem !== undefined) await this.waitForSpace(problem, before);
+  }
+
   /** Settles when the disk has room and the database is open again. */
-  private async waitForSpace(cause: unknown): Promise<void> {
+  private async waitForSpace(problem: unknown, before?: () => Promise<void>): Promise<void> {
     const { lane, location } = this.options;
-    for (;;) {
-      await this.untilSpace();
-      if (this.isStopped) {
-        // Nothing is lost: what is not durable here is in the log.
-        lane.unusable = new StoreFailedError(location, cause);
-        throw lane.unusable;
-      }
-      // Nothing is applied meanwhile (`pressure`), and reads are told to come again.
-      lane.unusable = new StoreClosedError(location);
-      const reopened = this.host.reopen();
-      this.reopening = reopened.catch(() => {});
-      try {
-        await reopened;
-        lane.unusable = undefined;
-        return;
-      } catch (error) {
-        lane.unusable = undefined;
-        if (!isOutOfSpace(error)) throw lane.fail(error);
-        lane.unusable = new StoreClosedError(location);
-      } finally {
-        this.reopening = undefined;
-      }
+    for (let last = problem; last !== undefined; last = await this.reopen(before)) {
+      await this.untilSpace(last);
+      if (!this.isStopped) continue;
+      // Nothing is lost: what is not durable here is in the log.
+      lane.unusable = new StoreFailedError(location, last);
+      this.endReopening();
+      throw lane.unusable;
     }
   }
 
-  private async untilSpace(): Promise<void> {
+  /**
+   * Until it succeeds nothing is applied (`pressure`), and reads are told to come again.
+   * @returns why the disk has no room for it
+   */
+  private async reopen(before: () => Promise<void> = async () => {}): Promise<unknown> {
+    const { lane, location } = this.options;
+    this.reopening ??= Promise.withResolvers();
+    lane.unusable = new StoreClosedError(location);
+    try {
+      await before();
+      await this.host.reopen();
+      lane.unusable = undefined;
+    } catch (error) {
+      if (isOutOfSpace(error)) return error;
+      lane.unusable = undefined;
+      this.endReopening();
+      throw lane.fail(error);
+    }
+    this.endReopening();
+    return undefined;
+  }
+
+  private endReopening(): void {
+    this.reopening?.resolve();
+    this.reopening = undefined;
+  }
+
+  private async untilSpace(problem: unknown): Promise<void> {
     const { hasSpace = async () => true, scheduler } = this.options;
+    this.spaceProblem = problem;
+    this.onFull?.(problem);
     do {
       await new Promise<void>((resolve) => {
         const cancel = scheduler.after(SPACE_LOOK_MS, resolve);
@@ -202,6 +230,7 @@ export class Flusher {
       });
     } while (!this.isStopped && !(await hasSpace()));
     this.spaceWait = undefined;
+    this.spaceProblem = undefined;
   }
 
   /** Forgets what is in memory: a copy was installed in its place. */

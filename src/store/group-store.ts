@@ -35,6 +35,7 @@ import { type ReadView, readAt } from './reads.ts';
 import type { CopyManifest, CutOptions, StoreCut } from './segments/index.ts';
 import { exportSides, ResidentSides, readSide } from './side-rows.ts';
 import { rangeBytesOnDisk } from './sizes.ts';
+import { StoreSwap } from './swap.ts';
 import type {
   ExportPage,
   ExportRequest,
@@ -87,6 +88,7 @@ export class MvccGroupStore implements GroupStore {
   private readonly resident: ResidentSides;
   private readonly exporter: HistoryExporter;
   private readonly copies: StoreCopies;
+  private readonly swap: StoreSwap;
 
   constructor(options: GroupStoreOptions, lane: BatchLane, openLevel: OpenLevel, level: Level, loaded: LoadedStore) {
     this.options = options;
@@ -94,7 +96,6 @@ export class MvccGroupStore implements GroupStore {
     this.newest = new NewestRows(options.location, this.limits, () => this.level, options.activity);
     this.lane = lane;
     this.openLevel = openLevel;
-    this.copies = new StoreCopies(options, openLevel, (exchange) => this.swap(exchange));
     this.level = level;
     this.applied = loaded.state.appliedIndex;
     const { limits } = this;
@@ -106,6 +107,17 @@ export class MvccGroupStore implements GroupStore {
       flushed: (name, newest) => this.newest.flushed(name, newest),
       reopen: () => this.reopen(),
     });
+    this.swap = new StoreSwap({
+      location: options.location,
+      lane,
+      flusher: this.flusher,
+      level: () => this.level,
+      isClosed: () => this.isClosed,
+      quiet: () => this.quiet(),
+      resume: () => this.drops.resume(),
+      adopt: (adopted, rows) => this.adopt(adopted, rows),
+    });
+    this.copies = new StoreCopies(options, openLevel, (exchange) => this.swap.run(exchange));
     this.threshold = loaded.state.gcThreshold;
     this.maxCommitTs = loaded.state.maxCommitTs;
     this.metaValues = loaded.meta;
@@ -472,8 +484,8 @@ export class MvccGroupStore implements GroupStore {
 
   async collectGarbage(budgetMs: number, budgetBytes = Number.POSITIVE_INFINITY): Promise<boolean> {
     this.lane.assertUsable();
-    // What a pass saw in such a range could be deleted when it has come back.
-    if (!this.drops.isEmpty) return false;
+    // What a pass saw in such a range could be deleted when it has come back, and what it saw in another database at all.
+    if (!this.drops.isEmpty || this.swap.isUnderWay) return false;
     const before = this.collector.lastPass;
     const isComplete = await this.collector.run({ ms: budgetMs, bytes: budgetBytes });
     if (this.collector.lastPass !== before) this.overwrittenBytes = 0;
@@ -528,42 +540,36 @@ export class MvccGroupStore implements GroupStore {
     return this.copies.stage(manifest);
   }
 
-  /** Replaces the database under the store, with all writing stopped. `exchange` gives back what is to be used from then on. */
-  private async swap(
-    exchange: (live: Level) => Promise<{ level: Level; loaded: LoadedStore; error: unknown }>,
-  ): Promise<void> {
+  /** Nothing is written any more but what is applied, and of that everything is on disk. */
+  private async quiet(): Promise<void> {
     assert(this.openUnit === undefined, 'a copy cannot be installed in the middle of a unit');
     await this.drops.pause();
     await this.collector.stop();
     await this.counters.settle();
     await this.flush();
-    let failure: unknown;
-    await this.lane.run(async () => {
-      this.lane.unusable = new StoreClosedError(this.options.location);
-      const { level, loaded, error } = await exchange(this.level);
-      failure = error;
-      this.level = level;
-      this.lane.unusable = undefined;
-      this.newest.clear();
-      this.dead.clear();
-      this.applied = loaded.state.appliedIndex;
-      this.flusher.reset(this.applied);
-      this.threshold = loaded.state.gcThreshold;
-      this.maxCommitTs = loaded.state.maxCommitTs;
-      this.metaValues = loaded.meta;
-      this.ranges = loaded.ranges;
-      this.resident.reset(loaded.sides);
-      this.drops.reset(loaded.drops);
-      this.counters.reset(loaded.state.counters, loaded.uncounted);
-      this.drops.start();
-    });
-    if (failure !== undefined) throw failure;
+  }
+
+  private adopt(level: Level, loaded: LoadedStore): void {
+    this.level = level;
+    this.newest.clear();
+    this.dead.clear();
+    this.applied = loaded.state.appliedIndex;
+    this.flusher.reset(this.applied);
+    this.threshold = loaded.state.gcThreshold;
+    this.maxCommitTs = loaded.state.maxCommitTs;
+    this.metaValues = loaded.meta;
+    this.ranges = loaded.ranges;
+    this.resident.reset(loaded.sides);
+    this.drops.reset(loaded.drops);
+    this.counters.reset(loaded.state.counters, loaded.uncounted);
+    if (!this.isClosed) this.drops.resume();
   }
 
   async close(): Promise<void> {
     if (this.isClosed) return;
     this.isClosed = true;
     this.flusher.stop();
+    await this.swap.idle();
     await this.drops.pause();
     await this.collector.stop();
     if (this.lane.unusable === undefined) {

@@ -1,22 +1,17 @@
 /**
  * A copy on its way in. Its segments are gathered beside the live store, proven, and written to a database of their own, which
  * is swapped in by two renames; the live database is kept until the new one has been opened. A crash at any point leaves
- * either the old or the new store, see `recoverFolders`. Segments that came whole survive a failure and a restart.
+ * either the old or the new store, see `folders.ts`. Segments that came whole survive a failure and a restart.
  */
 import type { Disk } from '../platform/index.ts';
 import { decodeSystemState, encodeMetaKey, STORE_FORMAT, SYSTEM_KEY } from './codec.ts';
-import { CorruptSnapshotError } from './errors.ts';
+import { CorruptSnapshotError, CorruptStoreError } from './errors.ts';
+import { forgetPredecessor, incomingOf, prepareSwap, putBack, receivedOf, swapIn } from './folders.ts';
 import type { Level, LevelFolders, OpenLevel } from './level.ts';
-import { incomingOf, type LoadedStore, loadStore, receivedOf, rollbackOf } from './load.ts';
+import { loadStore } from './load.ts';
 import { type BlockCompression, type CopyManifest, ingestSegments, SegmentFolder } from './segments/index.ts';
+import type { Exchanged } from './swap.ts';
 import type { ImportedCopy, StoreImport } from './types.ts';
-
-/** What a swap ends with: the database to use from now on, and why the old one is still it when it is. */
-export interface Exchanged {
-  readonly level: Level;
-  readonly loaded: LoadedStore;
-  readonly error: unknown;
-}
 
 export interface ImportHost {
   readonly location: string;
@@ -25,11 +20,11 @@ export interface ImportHost {
   readonly folders: LevelFolders;
   readonly disk: Disk;
   readonly compression: BlockCompression;
-  /** Runs the exchange while the store is idle. */
+  /** Runs the exchange while the store is idle. Without room on the disk, or once the store closes, it refuses. */
   swap(exchange: (live: Level) => Promise<Exchanged>): Promise<void>;
 }
 
-type Phase = 'receiving' | 'finished' | 'closed';
+type Phase = 'receiving' | 'proving' | 'finished' | 'installing' | 'closed';
 
 /** See the file's head. */
 export class StagedImport implements StoreImport {
@@ -37,9 +32,11 @@ export class StagedImport implements StoreImport {
   private readonly host: ImportHost;
   private readonly manifest: CopyManifest;
   private readonly segments: SegmentFolder;
-  /** The database that is built of the segments. */
+  /** The database that is built of the segments, while it is open. */
   private staging: Level | undefined;
   private phase: Phase = 'receiving';
+  /** Ends with what `finish` or `install` are doing. */
+  private busy: Promise<unknown> = Promise.resolve();
 
   private constructor(host: ImportHost, manifest: CopyManifest, segments: SegmentFolder, missing: readonly number[]) {
     this.host = host;
@@ -64,20 +61,31 @@ export class StagedImport implements StoreImport {
     await this.segments.receive(segment, frames);
   }
 
-  async finish(): Promise<ImportedCopy> {
+  finish(): Promise<ImportedCopy> {
+    const proven = this.build();
+    this.busy = proven.catch(() => {});
+    return proven;
+  }
+
+  private async build(): Promise<ImportedCopy> {
     this.expectPhase('receiving');
+    this.phase = 'proving';
     const { location, folders, openLevel, disk, compression } = this.host;
     const folder = incomingOf(location);
     await folders.remove(folder);
+    this.expectPhase('proving');
     const staging = openLevel(folder);
-    this.staging = staging;
     await staging.open();
+    this.staging = staging;
+    this.expectPhase('proving');
     await ingestSegments(staging, this.manifest, {
       disk,
       compression,
       pathOf: (segment) => this.segments.pathOf(segment),
       onDamaged: (segment) => this.segments.forget(segment),
+      assertWanted: () => this.expectPhase('proving'),
     });
+    this.expectPhase('proving');
     const systemRow = staging.getSync(SYSTEM_KEY);
     const state = systemRow === undefined ? undefined : decodeSystemState(systemRow, folder);
     const { appliedIndex } = this.manifest;
@@ -90,49 +98,74 @@ export class StagedImport implements StoreImport {
     return { appliedIndex, meta: (name) => staging.getSync(encodeMetaKey(name)) };
   }
 
-  async install(): Promise<void> {
+  install(): Promise<void> {
+    const installed = this.swapNow();
+    this.busy = installed.catch(() => {});
+    return installed;
+  }
+
+  private async swapNow(): Promise<void> {
     this.expectPhase('finished');
-    this.phase = 'closed';
-    await this.staging?.close();
-    await this.host.swap((live) => this.exchange(live));
+    this.phase = 'installing';
+    const { location, folders } = this.host;
+    try {
+      await this.closeStaging();
+      await prepareSwap(location, folders);
+      await this.host.swap((live) => this.exchange(live));
+    } catch (error) {
+      // Where it was not swapped in, it only takes up room.
+      await folders.remove(incomingOf(location)).catch(() => {});
+      throw error;
+    } finally {
+      this.phase = 'closed';
+    }
     // What is left of them is deleted when the next copy comes.
     await this.segments.clear().catch(() => {});
   }
 
   private async exchange(live: Level): Promise<Exchanged> {
     const { location, folders } = this.host;
-    await live.close();
     try {
-      await folders.rename(location, rollbackOf(location));
-      await folders.rename(incomingOf(location), location);
+      await live.close();
+      await swapIn(location, folders);
       const opened = await this.openLive();
-      // The new store is live whether or not its predecessor can be removed now; opening the store removes it too.
-      await folders.remove(rollbackOf(location)).catch(() => {});
-      return { ...opened, error: undefined };
+      // The new store is live whether or not its predecessor can be removed now; the next swap and the next opening try again.
+      await forgetPredecessor(location, folders).catch(() => {});
+      return { kind: 'installed', ...opened };
     } catch (error) {
-      if (await folders.exists(rollbackOf(location))) {
-        await folders.remove(location);
-        await folders.rename(rollbackOf(location), location);
-      }
-      return { ...(await this.openLive()), error };
+      return { kind: 'undone', error, putBack: () => putBack(location, folders) };
     }
   }
 
-  private async openLive(): Promise<{ level: Level; loaded: LoadedStore }> {
+  private async openLive() {
     const { location, openLevel } = this.host;
     const level = openLevel(location);
-    await level.open();
     try {
-      return { level, loaded: await loadStore(level, location) };
+      await level.open();
+      const loaded = await loadStore(level, location);
+      const { appliedIndex } = loaded.state;
+      if (appliedIndex !== this.manifest.appliedIndex) {
+        throw new CorruptStoreError(location, `is of index ${appliedIndex}, not of its copy's`);
+      }
+      return { level, loaded };
     } catch (error) {
       await level.close();
       throw error;
     }
   }
 
+  private async closeStaging(): Promise<void> {
+    const { staging } = this;
+    this.staging = undefined;
+    await staging?.close();
+  }
+
   async discard(): Promise<void> {
-    if (this.phase !== 'closed') await this.staging?.close();
-    this.phase = 'closed';
+    const isInstalling = this.phase === 'installing';
+    if (!isInstalling) this.phase = 'closed';
+    await this.busy;
+    if (isInstalling) return;
+    await this.closeStaging();
     await this.host.folders.remove(incomingOf(this.host.location));
   }
 }

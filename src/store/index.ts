@@ -8,6 +8,7 @@ export {
   StoreUnavailableError,
   UnknownStoreFormatError,
 } from './errors.ts';
+export { removeGroupStore } from './folders.ts';
 export {
   DiskLevelFolders,
   type Level,
@@ -17,7 +18,6 @@ export {
   openClassicLevel,
 } from './level.ts';
 export { DEFAULT_STORE_LIMITS } from './limits.ts';
-export { removeGroupStore } from './load.ts';
 export { measured } from './measured-level.ts';
 export { openGroupStore } from './open.ts';
 export {

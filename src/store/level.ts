@@ -2,9 +2,9 @@
  * What the store needs of a level database, and of the folders that such databases live in. `ClassicLevel`
  * with buffers as keys and values has the shape of the first.
  */
-import { dirname } from 'node:path';
+import { basename, dirname } from 'node:path';
 import { ClassicLevel } from 'classic-level';
-import { assert, SystemDisk } from '../platform/index.ts';
+import { assert, type Disk, SystemDisk } from '../platform/index.ts';
 import { proveLevelFolder } from './leveldb-files.ts';
 
 export type LevelOperation =
@@ -75,12 +75,15 @@ export interface Level {
 /** Opens the database of a folder, creating it when it is absent. The store calls `open` on what it gets. */
 export type OpenLevel = (location: string) => Level;
 
-/** Folders that hold databases, for swapping one in for another. All changes are stable when they settle. */
+/**
+ * Folders that hold databases, for swapping one in for another. All changes are stable when they settle; when they fail, or the
+ * process ends before, they may have been made or not.
+ */
 export interface LevelFolders {
   exists(location: string): Promise<boolean>;
-  /** The target must be absent. */
+  /** The target must be absent. The database is closed; its files are stable under their new names, too. */
   rename(from: string, to: string): Promise<void>;
-  /** Absent is fine. */
+  /** File by file: one that fails, or is cut off by the end of the process, leaves any part of the folder. Absent is fine. */
   remove(location: string): Promise<void>;
 }
 
@@ -192,20 +195,29 @@ export function openLentLevel(location: string): Level {
   );
 }
 
-/** Folders on the machine's disk. */
+/** Folders on a disk. */
 export class DiskLevelFolders implements LevelFolders {
-  private readonly disk = new SystemDisk();
+  private readonly disk: Disk;
+
+  /** @param disk default: the machine's */
+  constructor(disk: Disk = new SystemDisk()) {
+    this.disk = disk;
+  }
 
   async exists(location: string): Promise<boolean> {
     return (await this.disk.list(location)).length > 0;
   }
 
   async rename(from: string, to: string): Promise<void> {
+    // LevelDB syncs bytes, and the names of few of its files.
+    await this.disk.syncFolder(from);
     await this.disk.rename(from, to);
     await this.disk.syncFolder(dirname(to));
   }
 
   async remove(location: string): Promise<void> {
+    if (!(await this.disk.list(dirname(location))).includes(basename(location))) return;
     await this.disk.remove(location);
+    await this.disk.syncFolder(dirname(location));
   }
 }

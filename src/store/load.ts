@@ -1,9 +1,9 @@
-/** What is read when a store is opened: the state row, named values and range tombstones. Also undoes half-done swaps. */
-import { type Disk, type HlcTimestamp, hlcTimestamp } from '../platform/index.ts';
+/** What is read when a store is opened: the state row, named values and range tombstones. */
+import { type HlcTimestamp, hlcTimestamp } from '../platform/index.ts';
 import { decodeKey, decodeSystemState, RowKind, STORE_FORMAT, SYSTEM_KEY, type SystemState } from './codec.ts';
 import type { Uncounted } from './counters.ts';
 import { CorruptStoreError, UnknownStoreFormatError } from './errors.ts';
-import type { Level, LevelFolders, LevelSnapshot } from './level.ts';
+import type { Level, LevelSnapshot } from './level.ts';
 import { decodeDrop, isDropped, type RangeDrop } from './range-drops.ts';
 import { type RangeTombstone, RangeTombstones } from './range-tombstones.ts';
 import { decodeSideRow } from './side-rows.ts';
@@ -92,34 +92,4 @@ export async function loadStore(level: Level, location: string): Promise<LoadedS
     if (!isDropped(drops, side.key)) sides.push(side);
   }
   return { state, meta, ranges, sides, drops, uncounted };
-}
-
-/** The store that was live before a swap, until the new one has been opened. */
-export const rollbackOf = (location: string): string => `${location}.rollback`;
-/** A copy on its way in. */
-export const incomingOf = (location: string): string => `${location}.incoming`;
-/** Segments that a copy on its way in is built of. */
-export const receivedOf = (location: string): string => `${location}.received`;
-/** Copies on their way out. */
-export const cutsOf = (location: string): string => `${location}.cut`;
-
-/**
- * After a crash: a missing store whose predecessor is still there is put back; a copy on its way in is worthless as a database,
- * while its segments are kept for the next attempt; copies on their way out are over.
- * @returns true when a predecessor lies beside a live store: the swap was done, and is finished when the store has been
- *   opened, or undone when it cannot be
- */
-export async function recoverFolders(location: string, folders: LevelFolders, disk: Disk): Promise<boolean> {
-  await disk.remove(cutsOf(location));
-  await folders.remove(incomingOf(location));
-  if (!(await folders.exists(rollbackOf(location)))) return false;
-  if (await folders.exists(location)) return true;
-  await folders.rename(rollbackOf(location), location);
-  return false;
-}
-
-/** Deletes a store that is closed, or was never opened, with everything that lies beside it. */
-export async function removeGroupStore(location: string, folders: LevelFolders, disk: Disk): Promise<void> {
-  for (const folder of [receivedOf(location), cutsOf(location)]) await disk.remove(folder);
-  for (const folder of [incomingOf(location), rollbackOf(location), location]) await folders.remove(folder);
 }

@@ -2,14 +2,22 @@
 import { SystemDisk } from '../platform/index.ts';
 import { CheckedLevel } from './checked-level.ts';
 import { CorruptStoreError, openFailure } from './errors.ts';
+import { forgetPredecessor, putBack, recoverFolders } from './folders.ts';
 import { MvccGroupStore } from './group-store.ts';
 import { BatchLane } from './lane.ts';
 import { DiskLevelFolders, type OpenLevel, openClassicLevel } from './level.ts';
-import { loadStore, recoverFolders, rollbackOf } from './load.ts';
+import { loadStore } from './load.ts';
 import type { GroupStore, GroupStoreOptions } from './types.ts';
 
-/** @param onFailure see `GroupStoreOptions` */
-async function openStoreAt(options: GroupStoreOptions, onFailure: GroupStoreOptions['onFailure']): Promise<GroupStore> {
+/**
+ * @param onFailure see `GroupStoreOptions`
+ * @param isCopy a copy was swapped in: it has applied something
+ */
+async function openStoreAt(
+  options: GroupStoreOptions,
+  onFailure: GroupStoreOptions['onFailure'],
+  isCopy = false,
+): Promise<GroupStore> {
   const { location } = options;
   const openInside = options.openLevel ?? openClassicLevel;
   const lane = new BatchLane(location, onFailure);
@@ -25,7 +33,10 @@ async function openStoreAt(options: GroupStoreOptions, onFailure: GroupStoreOpti
     throw openFailure(location, error);
   }
   try {
-    return new MvccGroupStore(options, lane, openLevel, level, await loadStore(level, location));
+    const loaded = await loadStore(level, location);
+    // LevelDB makes an empty database of a folder that has lost its files.
+    if (isCopy && loaded.state.appliedIndex === 0) throw new CorruptStoreError(location, 'holds nothing of its copy');
+    return new MvccGroupStore(options, lane, openLevel, level, loaded);
   } catch (error) {
     await level.close();
     throw error;
@@ -46,15 +57,15 @@ export async function openGroupStore(options: GroupStoreOptions): Promise<GroupS
   let isJudged = false;
   let store: GroupStore;
   try {
-    store = await openStoreAt(options, (error) => isJudged && onFailure?.(error));
+    store = await openStoreAt(options, (error) => isJudged && onFailure?.(error), true);
     isJudged = true;
   } catch (error) {
     if (!(error instanceof CorruptStoreError)) throw error;
-    await folders.remove(location);
-    await folders.rename(rollbackOf(location), location);
+    await putBack(location, folders);
     onPutBack?.(error);
     return openStoreAt(options, onFailure);
   }
-  await folders.remove(rollbackOf(location));
+  // Should that fail, the next swap and the next opening try again.
+  await forgetPredecessor(location, folders).catch(() => {});
   return store;
 }

@@ -171,6 +171,12 @@ export class RangeDrops {
     await this.running;
   }
 
+  /** Goes on after `pause`. */
+  resume(): void {
+    this.isStopping = false;
+    this.start();
+  }
+
   /** Gives up what is left; the next opening goes on. @param error told to those who wait */
   forget(error: Error): void {
     const { waiting } = this;
@@ -178,13 +184,12 @@ export class RangeDrops {
     for (const { done } of waiting) done.reject(error);
   }
 
-  /** Takes over the drops of a store that was swapped in; whoever waits looks again. Call `start` then. */
+  /** Takes over the drops of a store that was swapped in; whoever waits looks again. Call `resume` then. */
   reset(drops: readonly RangeDrop[]): void {
     const before = this.waiting;
     this.setWaiting([]);
     for (const drop of drops) this.add(drop);
     for (const { done } of before) done.resolve();
-    this.isStopping = false;
   }
 
   private async run(): Promise<void> {

@@ -31,6 +31,15 @@ export class SimulatedRows implements FrozenRows {
   private epoch = 0;
   private areChunksShared = false;
 
+  /** The rows of a view, to be changed apart from those that it was taken of. */
+  static from({ chunks }: FrozenRows): SimulatedRows {
+    const rows = new SimulatedRows();
+    rows.chunks = chunks.slice();
+    // Every chunk is the view's, too.
+    rows.epoch = 1 + chunks.reduce((newest, { epoch }) => Math.max(newest, epoch), 0);
+    return rows;
+  }
+
   /** A view that later changes do not touch. */
   freeze(): FrozenRows {
     this.epoch += 1;

@@ -5,11 +5,11 @@ import { after, before, beforeEach, describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import grpc from '@grpc/grpc-js';
 import fc from 'fast-check';
-import { formatKey, KeyError, parseKey } from '../../cmd/raftadmin/keys.ts';
+import { formatKey, parseKey } from '../../cmd/raftadmin/keys.ts';
 import { createProgram } from '../../cmd/raftadmin/program.ts';
 import { formatBytes, formatDuration } from '../../cmd/raftadmin/values.ts';
 import { KEYSPACES } from '../../src/adapter/redis/keyspace.ts';
-import { CatalogError } from '../../src/distribution/index.ts';
+import { CatalogError, KeyTextError } from '../../src/distribution/index.ts';
 import { AdminError } from '../../src/kv/index.ts';
 import { groupId } from '../../src/platform/index.ts';
 import { FakeBackend, job, members, ROUTES, STATUS, slot } from '../adapter/grpc/fake-backend.ts';
@@ -591,7 +591,7 @@ describe('keys on the command line', () => {
 
   test('are refused when they mean nothing', () => {
     for (const text of ['slot:', 'slot:16384', 'slot:1/16', 'slot:1/', 'hex:0', 'hex:zz', 'a\\', 'a\\x1', 'a\\n']) {
-      assert.throws(() => parseKey(text), KeyError, text);
+      assert.throws(() => parseKey(text), KeyTextError, text);
     }
   });
 });

@@ -10,6 +10,7 @@ import {
   foundingOf,
   type GroupsSetting,
   loadConfig,
+  nodeMemoryBytes,
   nodeSettings,
   storeMemoryBytes,
   toClusterNodes,
@@ -198,14 +199,18 @@ describe('a local cluster', () => {
     assert.throws(() => nodesOf({ nodes: 2, groups: '[{"id": 1, "voters": [3]}]' }), /voter 3 of group 1/);
   });
 
-  test('shares the memory for stores among its nodes', () => {
-    const GIB = 1024 ** 3;
-    assert.equal(storeMemoryBytes(1, 2 * GIB), GIB / 2);
-    assert.equal(storeMemoryBytes(1, 64 * GIB), GIB, 'no more than this');
-    assert.equal(storeMemoryBytes(4, 2 * GIB), GIB / 8);
-    assert.equal(storeMemoryBytes(9, GIB / 8), 32 * 1024 ** 2, 'no less than this');
-    const shares = nodesOf({}).map((node) => node.storeMemory);
+  test('shares the memory of the machine among its nodes, and each a quarter of that among its stores', () => {
+    const MIB = 1024 ** 2;
+    const GIB = 1024 * MIB;
+    assert.equal(nodeMemoryBytes(1, 2 * GIB), GIB);
+    assert.equal(nodeMemoryBytes(1, 64 * GIB), 2 * GIB, 'no more than this');
+    assert.equal(nodeMemoryBytes(3, 6 * GIB), GIB);
+    assert.equal(nodeMemoryBytes(9, GIB / 8), 384 * MIB, 'no less than this');
+    const shares = nodesOf({}).map((node) => node.memory);
     assert.ok(shares.every((bytes) => bytes > 0 && bytes === shares[0]));
+    assert.equal(storeMemoryBytes(2 * GIB), GIB / 2);
+    assert.equal(storeMemoryBytes(100 * MIB), 32 * MIB, 'no less than this');
+    assert.equal(toNodeOptions(nodesOf({ memory: '1gb' })[2]!).storeMemoryBytes, GIB / 4);
     assert.equal(nodesOf({ storeMemory: '64mb' })[0]!.storeMemory, 64 * 1024 ** 2);
   });
 });

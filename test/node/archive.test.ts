@@ -49,6 +49,7 @@ async function serve(dataFolder: string, clusterName: string): Promise<Served> {
       members: [],
       joins: false,
       groups: 2,
+      memoryBytes: 512 << 20,
       storeMemoryBytes: 64 << 20,
       redis: { host, port: 0 },
       grpc: { host, port },

@@ -121,6 +121,36 @@ describe('groups of a running cluster', () => {
     assert.equal(await cluster.command(1, 'set', 'k', 'v'), 'OK');
   });
 
+  test('that the configuration founded are gone, or whole, after a crash at any step of their removal', async () => {
+    for (let at = 0, isReached = true; isReached; at++) {
+      const cluster = new Cluster(3, [{ id: 1 }, { id: 2, ranges: ALL_SLOTS }, { id: 3 }], at + 1);
+      cluster.start();
+      await cluster.ready();
+      await cluster.known();
+      const node = cluster.node(3);
+      let steps = 0;
+      isReached = false;
+      node.onLevelStep = (what) => {
+        // Nobody writes to this group: these are steps of its removal.
+        if (!/^(rename|remove|unlink|sync) .*group-3/.test(what) || steps++ !== at) return;
+        isReached = true;
+        node.crash(true);
+      };
+      await cluster.run(cluster.running(1).catalog.run({ kind: 'removeGroup', id: THREE }));
+      await cluster.until('the others are done', () => cluster.hosts(THREE).every((id) => id === 3));
+      await cluster.simulation.runFor(500);
+      // It founds the group again over nothing that it finds, before it is told anything.
+      node.start();
+      await cluster.ready();
+      assert.ok(!cluster.hosts(THREE).includes(3) || steps === 0, `step ${at}`);
+      await cluster.simulation.runFor(2000);
+      assert.deepEqual(cluster.hosts(THREE), [], `step ${at}`);
+      assert.equal(await node.hasStore(THREE), false, `step ${at}`);
+      assert.ok(at < 40);
+      if (!isReached) assert.ok(at > 8, `${at} steps`);
+    }
+  });
+
   test('know their founders again after a crash at any moment of their making', async () => {
     for (let seed = 1; seed <= 12; seed++) {
       const cluster = new Cluster(3, [{ id: 1 }, { id: 2, ranges: ALL_SLOTS }], seed);

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { rmSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
 import { connect } from 'node:net';
 import { join } from 'node:path';
 import { after, describe, test } from 'node:test';
@@ -112,6 +113,26 @@ describe('kvorum server', () => {
     const idle = run(['stop', data]);
     assert.equal(await idle.end(), 1);
     assert.match(idle.output, /no node runs with/);
+  });
+
+  test('says what memory it stays within, and begins with an allocator that gives memory back', async () => {
+    const first = await freePortRange(3);
+    const ports = [`--redis-port=${first}`, `--grpc-port=${first + 1}`, `--metrics-port=${first + 2}`];
+    const node = run(['server', `--data-folder=${join(folder, 'memory')}`, '--memory=512mb', ...ports]);
+    await node.writes(/kvorum node 1 is running: .*memory limit 512 MiB/);
+    const info = await withClient(first, (client) => client.info('memory'));
+    assert.match(info, /^kvorum_memory_limit:536870912\r$/m);
+    const [, used, resident] = /^used_memory:(\d+)[\s\S]*^used_memory_rss:(\d+)/m.exec(info) ?? [];
+    assert.equal(used, resident, 'what the machine misses is what is used');
+    const metrics = await (await fetch(`http://127.0.0.1:${first + 2}/metrics`)).text();
+    assert.match(metrics, /^kvorum_memory_limit_bytes 536870912$/m);
+    assert.match(metrics, /^process_resident_memory_bytes \d+$/m);
+    if (process.platform === 'linux') {
+      // The process that was started: it was not replaced by a child of its own.
+      const environment = await readFile(`/proc/${node.child.pid}/environ`, 'latin1');
+      assert.match(environment, /(^|\0)MALLOC_ARENA_MAX=\d+(\0|$)/);
+    }
+    assert.equal(await node.end('SIGTERM'), 0);
   });
 
   test('ends at once when its folder is named to `kvorum stop --kill`, also after a crash left a note of it', async () => {

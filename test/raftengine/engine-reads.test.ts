@@ -87,3 +87,23 @@ test('a transfer to a node that does not answer is reported as unfinished', asyn
   cluster.fabric.setCut(leader.id, target.id, true);
   await assert.rejects(cluster.simulation.runToEnd(leader.group.transferLeadership(target.id)), /did not finish/);
 });
+
+test('a lease does not rest on a founder whose disk has stored no term yet, though founding began its log with one', async () => {
+  const cluster = await SimCluster.found();
+  const [, , slow] = cluster.up();
+  // Every write takes longer than the test.
+  slow!.machine.disk.slowness = 1e6;
+  const quick = cluster.up().filter((node) => node !== slow);
+  const leader = await cluster.serving(GROUP, quick);
+  await cluster.until(() => leader.group.holdsLease());
+  const other = quick.find((node) => node !== leader)!;
+  for (const node of [leader, slow!]) {
+    cluster.fabric.setCut(node.id, other.id, true);
+    cluster.fabric.setCut(other.id, node.id, true);
+  }
+  await cluster.simulation.runFor(3000);
+  assert.equal(slow!.group.leader()?.nodeId, leader.id, 'it answers heartbeats, and its leader leads on');
+  assert.equal(leader.group.status().role, 'leader');
+  assert.equal(leader.group.holdsLease(), false);
+  slow!.machine.disk.slowness = 1;
+});

@@ -27,6 +27,7 @@ function optionsOf(folder: string, id: number, grpcPorts: readonly number[], tls
     members: grpcPorts.map((port, at) => ({ nodeId: at + 1, address: `${HOST}:${port}` })),
     joins: false,
     groups: 1,
+    memoryBytes: 512 * 1024 * 1024,
     storeMemoryBytes: 32 * 1024 * 1024,
     redis: { host: HOST, port: 0 },
     grpc: { host: HOST, port: grpcPorts[id - 1]!, tls: tls && { ...tls, nodeNames: NODE_NAMES } },

@@ -103,6 +103,37 @@ test('a store on a full disk asks for a pause once its buffer is full, and goes 
   await store.close();
 });
 
+test('a store whose database cannot be opened anew for want of room asks for a pause until it can', async () => {
+  const bed = new Bed();
+  const store = await bed.open();
+  bed.isFull = true;
+  put(store, 1, 'a', '1');
+  const flushed = store.flush();
+  await until(() => store.pressures?.().isOutOfSpace === true);
+  // Room for a moment: the database was closed, and is not opened.
+  let openings = 0;
+  bed.levels.beforeOpen = () => {
+    openings++;
+    throw noSpace();
+  };
+  bed.isFull = false;
+  await until(() => openings > 1);
+  let isPaused = true;
+  const pause = store.pressure()?.then(() => {
+    isPaused = false;
+  });
+  assert.ok(pause !== undefined, 'nothing can be applied now');
+  assert.equal(isPaused, true);
+  bed.levels.beforeOpen = () => {};
+  await pause;
+  put(store, 2, 'a', '2');
+  await flushed;
+  await store.flush();
+  assert.equal(store.durableIndex, 2);
+  assert.deepEqual(bed.failures, []);
+  await store.close();
+});
+
 test('a store can be closed while its disk is full, and loses nothing that it called durable', async () => {
   const bed = new Bed();
   const store = await bed.open();

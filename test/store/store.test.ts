@@ -15,7 +15,7 @@ import {
   sealRow,
 } from '../../src/store/codec.ts';
 import { type GroupStore, type GroupStoreOptions, openGroupStore, SimulatedLevels } from '../../src/store/index.ts';
-import { copyOf, install, stage } from './copies.ts';
+import { copyOf, install } from './copies.ts';
 import { MemoryDisk } from './memory-disk.ts';
 
 const ts = (value: number) => hlcTimestamp(BigInt(value));
@@ -103,41 +103,6 @@ test('a copy installed in another store shows the same state, and goes on from i
   assert.equal(target.latest(bytes('more'))?.value.toString(), 'y');
   await source.close();
   await target.close();
-});
-
-test('a crash at any rename of an install leaves either the old or the new store', async () => {
-  const source = await openGroupStore(simulated());
-  putOne(source, 'new', 'copy', 5);
-  putOne(source, 'new', 'copy 2', 6);
-  const copy = await copyOf(source);
-  const seen = new Set<string>();
-  for (let crashAt = 1; crashAt <= 4; crashAt++) {
-    const { levels, ...options } = simulated();
-    const target = await openGroupStore(options);
-    putOne(target, 'old', 'state', 1);
-    let changes = 0;
-    let isInstalling = false;
-    const staged = await stage(target, copy);
-    await staged.finish();
-    isInstalling = true;
-    // From this change on the process is dead: nothing it tries any more happens.
-    levels.beforeFolderChange = () => {
-      if (isInstalling && ++changes >= crashAt) throw new Error('crash');
-    };
-    await staged.install().catch(() => {});
-    await levels.crash(new SeededRandom(crashAt));
-    isInstalling = false;
-    const reopened = await openGroupStore(options);
-    const state = reopened.appliedIndex === 2 ? 'new' : 'old';
-    seen.add(state);
-    assert.equal(reopened.appliedIndex, state === 'new' ? 2 : 1);
-    assert.equal(reopened.latest(bytes('old'))?.value.toString(), state === 'old' ? 'state' : undefined);
-    assert.equal(reopened.latest(bytes('new'))?.value.toString(), state === 'new' ? 'copy 2' : undefined);
-    await reopened.close();
-    assert.deepEqual(levels.locations(), ['store']);
-  }
-  assert.deepEqual([...seen].sort(), ['new', 'old']);
-  await source.close();
 });
 
 test('an install that fails puts the old store back and it goes on working', async () => {

@@ -12,6 +12,8 @@ const FLOORS: readonly (readonly [string, number])[] = [
   ['src/store', 1],
   ['src/distribution', 2],
   ['src/kv', 3],
+  // Puts together what each adapter declares of its keys.
+  ['src/adapter/keyspaces.ts', 4.5],
   ['src/adapter', 4],
   // The published client knows nothing of servers.
   ['src/proto.ts', 0],

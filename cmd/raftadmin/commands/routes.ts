@@ -1,8 +1,9 @@
 /** `routes`: which group has which range of keys, and how that is changed. */
 import { randomBytes } from 'node:crypto';
 import type { Command } from 'commander';
+import { redisKeyspace } from '../../../src/adapter/redis/index.ts';
 import type { RouteView } from '../../../src/kv/index.ts';
-import { formatEnd, formatStart, slotKey } from '../keys.ts';
+import { formatEnd, formatStart } from '../keys.ts';
 import { type Column, renderJson, renderRows } from '../output.ts';
 import { type Declare, examples, type Session } from '../session.ts';
 import {
@@ -33,14 +34,14 @@ const VERSION_FLAG = [
 ] as const;
 const KEY_HELP = `
 Keys: text with \\xNN for any byte, hex:0a1b, or slot:N[/db] for the storage key at which a slot of Redis begins.`;
-const SLOTS = 16_384;
 
 const version = (flags: { atVersion?: number }): { expectedVersion?: number } =>
   flags.atVersion === undefined ? {} : { expectedVersion: flags.atVersion };
 
 /** Keys at which the slots of a database fall into `parts` ranges of equal size. */
 function evenSlots(parts: number, db: number): Buffer[] {
-  return Array.from({ length: parts - 1 }, (_, at) => slotKey(Math.floor(((at + 1) * SLOTS) / parts), db));
+  const { slotCount, slotStart } = redisKeyspace.slots!;
+  return Array.from({ length: parts - 1 }, (_, at) => slotStart(db, Math.floor(((at + 1) * slotCount) / parts)));
 }
 
 /** Adds the commands. */

@@ -204,6 +204,12 @@ const STORE: readonly MetricDeclaration[] = [
     'Write buffers and blocks of databases, as they say',
     ({ storeMemoryBytes }) => storeMemoryBytes,
   ),
+  single(
+    'gauge',
+    'kvorum_memory_limit_bytes',
+    'Memory that the process stays within, about; what it takes is process_resident_memory_bytes',
+    ({ memoryLimitBytes }) => memoryLimitBytes,
+  ),
   labelled('gauge', 'kvorum_store_files', 'Table files', ['level'], ({ storeLevels }) =>
     storeLevels.map(({ level, files }) => [[String(level)], files]),
   ),

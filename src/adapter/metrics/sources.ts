@@ -77,6 +77,8 @@ export interface MetricSources {
   /** Files of all databases by level, and the memory that databases take. */
   readonly storeLevels: readonly LevelUse[];
   readonly storeMemoryBytes: number;
+  /** What the process stays within, about. */
+  readonly memoryLimitBytes: number;
   /** How far the newest timestamp of any group that is led here leads the wall clock; 0 when none does. */
   readonly clockLeadMs: Millis;
   readonly routes: { readonly version: number; readonly count: number; readonly lookups: number };

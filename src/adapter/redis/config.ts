@@ -4,6 +4,8 @@ import type { Millis } from '../../platform/index.ts';
 export interface RedisConfig {
   /** Connections beyond this many are refused with Redis' error. */
   readonly maxClients: number;
+  /** What the process stays within, about, for INFO; 0 when nobody said. */
+  readonly memoryBytes: number;
   /** Largest argument and largest string, bytes (proto-max-bulk-len). */
   readonly maxBulkBytes: number;
   /** Longest inline command, bytes. */
@@ -36,6 +38,7 @@ export interface RedisConfig {
 /** The defaults are Redis' where Redis has the setting. */
 export const DEFAULT_REDIS_CONFIG: RedisConfig = {
   maxClients: 10_000,
+  memoryBytes: 0,
   maxBulkBytes: 512 * 1024 * 1024,
   maxInlineBytes: 64 * 1024,
   maxArguments: 1024 * 1024,

@@ -17,9 +17,10 @@ import {
 } from './forwarded-command.ts';
 import { globMatches } from './glob.ts';
 import { type GroupRequest, isRefusal, type RequestOwner } from './group-request.ts';
-import { decodeStorageKey, typeNameOf } from './keyspace.ts';
+import { decodeStorageKey } from './keyspace.ts';
 import { ErrorReply, type Reply } from './reply.ts';
 import { encodeReply } from './reply-writer.ts';
+import { typeNameOf } from './values.ts';
 
 export interface EndpointEnvironment {
   readonly kv: KvService;

@@ -2,7 +2,7 @@ export type { ClientStream } from './client-stream.ts';
 export { type ClusterMember, type ClusterTopology, clusterMemberId, type GroupPlacement } from './cluster-topology.ts';
 export { CommandCounters } from './command-counters.ts';
 export { DEFAULT_REDIS_CONFIG, type RedisConfig } from './config.ts';
-export { counterClassOf, counterRangeOf, DATABASE_COUNT, KEYSPACES, SLOT_COUNT } from './keyspace.ts';
+export { redisKeyspace } from './keyspace.ts';
 export {
   createRedisService,
   type RedisCounters,

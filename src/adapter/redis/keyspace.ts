@@ -1,21 +1,23 @@
 /**
- * Where a Redis key lives among all keys of the cluster, and how its value says which type it is of. This is the only
- * module that knows either mapping.
+ * Where a Redis key lives among all keys of the cluster. This is the only module that knows the mapping.
  *
- * Storage key: `'r'`, one byte of database, two bytes (big endian) of hash slot, the user's key. The slot is Redis
- * Cluster's (CRC16 of the hash tag modulo 16384), so a range of slots is a contiguous range of storage keys that can be
- * given to a group of its own.
+ *   head      'r'  db (u8)  slot (u16, big endian)  length of the user's key (varint)  the user's key
+ *   sub-row   head  kind (u8)  incarnation (8 bytes)  rest
  *
- * Value: one byte of type, then the type's own payload.
+ * The slot is Redis Cluster's (CRC16 of the hash tag modulo 16384), so a range of slots is a contiguous range of storage
+ * keys that can be given to a group of its own. With the length in front no head is a prefix of another key's rows: all rows
+ * of a Redis key are contiguous, and its head is the first of them. The length is LEB128 in its shortest form: one byte below 128.
  */
-import type { HlcTimestamp } from '../../platform/index.ts';
-import type { CommandContext } from './command.ts';
-import { errors } from './reply.ts';
+import { type KeyRange, type KeyspaceDeclaration, KeyTextError } from '../../distribution/index.ts';
+
+export type { KeyRange };
 
 /** First byte of every storage key of this adapter. */
 const REDIS_TAG = 0x72;
-/** Bytes before the user's key. */
+/** Bytes before the length. */
 const HEADER_BYTES = 4;
+/** The user's keys have less than 2^35 bytes: five bytes of length. */
+const MAX_LENGTH_BYTES = 5;
 const OPEN_BRACE = 0x7b;
 const CLOSE_BRACE = 0x7d;
 
@@ -56,13 +58,42 @@ export function slotOf(userKey: Buffer): number {
   return crc & (SLOT_COUNT - 1);
 }
 
-/** A half-open range of storage keys. */
-export interface KeyRange {
-  /** Inclusive. */
-  readonly start: Buffer;
-  /** Exclusive. */
-  readonly end: Buffer;
+function varintBytes(value: number): number {
+  let bytes = 1;
+  for (let rest = value; rest >= 0x80; rest = Math.floor(rest / 0x80)) bytes++;
+  return bytes;
 }
+
+function writeVarint(target: Buffer, at: number, value: number): void {
+  let rest = value;
+  let offset = at;
+  while (rest >= 0x80) {
+    target[offset++] = (rest % 0x80) | 0x80;
+    rest = Math.floor(rest / 0x80);
+  }
+  target[offset] = rest;
+}
+
+/** Where the user's key lies in the head that `storageKey` begins with; undefined when it begins with none. */
+function userKeyIn(storageKey: Buffer): { readonly from: number; readonly to: number } | undefined {
+  if (storageKey.length <= HEADER_BYTES || storageKey[0] !== REDIS_TAG) return undefined;
+  let length = 0;
+  let scale = 1;
+  for (let at = HEADER_BYTES; at < storageKey.length && at < HEADER_BYTES + MAX_LENGTH_BYTES; at++) {
+    const byte = storageKey[at]!;
+    length += (byte & 0x7f) * scale;
+    scale *= 0x80;
+    if (byte >= 0x80) continue;
+    // A longer form of the same length would be another key for the same user's key.
+    if (byte === 0 && at > HEADER_BYTES) return undefined;
+    const to = at + 1 + length;
+    return to <= storageKey.length ? { from: at + 1, to } : undefined;
+  }
+  return undefined;
+}
+
+/** Length of the head that a storage key is or lies behind; undefined for bytes that no stored key begins with. */
+export const headLengthOf = (storageKey: Buffer): number | undefined => userKeyIn(storageKey)?.to;
 
 /** One database: maps the user's keys to storage keys. */
 export class Keyspace {
@@ -75,12 +106,14 @@ export class Keyspace {
   /** A fresh buffer with the storage key; nothing of `userKey` is retained. */
   storageKey(userKey: Buffer): Buffer {
     const slot = slotOf(userKey);
-    const key = Buffer.allocUnsafe(HEADER_BYTES + userKey.length);
+    const lengthBytes = varintBytes(userKey.length);
+    const key = Buffer.allocUnsafe(HEADER_BYTES + lengthBytes + userKey.length);
     key[0] = REDIS_TAG;
     key[1] = this.db;
     key[2] = slot >>> 8;
     key[3] = slot & 0xff;
-    userKey.copy(key, HEADER_BYTES);
+    writeVarint(key, HEADER_BYTES, userKey.length);
+    userKey.copy(key, HEADER_BYTES + lengthBytes);
     return key;
   }
 
@@ -110,100 +143,49 @@ export interface DecodedKey {
   readonly userKey: Buffer;
 }
 
-/** The inverse of `Keyspace.storageKey`; undefined for keys that are not this adapter's. */
+/** The inverse of `Keyspace.storageKey`; undefined for keys that are no heads of this adapter's. */
 export function decodeStorageKey(storageKey: Buffer): DecodedKey | undefined {
-  if (storageKey.length < HEADER_BYTES || storageKey[0] !== REDIS_TAG) return undefined;
+  const place = userKeyIn(storageKey);
+  if (place === undefined || place.to !== storageKey.length) return undefined;
   return {
     db: storageKey[1]!,
     slot: (storageKey[2]! << 8) | storageKey[3]!,
-    userKey: storageKey.subarray(HEADER_BYTES),
+    userKey: storageKey.subarray(place.from, place.to),
   };
 }
 
-/** The counter that a storage key is counted under, for DBSIZE: its database; undefined for keys that are not this adapter's. */
-export function counterClassOf(storageKey: Buffer): number | undefined {
-  return storageKey.length >= HEADER_BYTES && storageKey[0] === REDIS_TAG ? storageKey[1]! : undefined;
-}
+/** The first storage key of a slot. */
+const slotStart = (db: number, slot: number): Buffer =>
+  slot >= SLOT_COUNT ? KEYSPACES[db]!.wholeDb().end : KEYSPACES[db]!.slotRange(slot, slot + 1).start;
 
-/** All storage keys that a counter class can have. */
-export function counterRangeOf(counterClass: number): KeyRange | undefined {
-  return KEYSPACES[counterClass]?.wholeDb();
-}
-
-/** First byte of a stored value. Disk values: never renumber; a new data type adds a row here and its name below. */
-export const ValueType = {
-  String: 0,
-} as const;
-export type ValueType = (typeof ValueType)[keyof typeof ValueType];
-
-/** What TYPE answers and SCAN's TYPE option compares with. */
-const VALUE_TYPE_NAMES: Readonly<Record<number, string>> = { [ValueType.String]: 'string' };
-
-/** Name of a stored value's type as TYPE answers it. */
-export function typeNameOf(storedValue: Buffer): string {
-  return VALUE_TYPE_NAMES[storedValue[0]!] ?? 'unknown';
-}
-
-/** A stored value taken apart. */
-export interface TypedValue {
-  readonly type: number;
-  /** A view of the stored bytes behind the type byte; must not be modified. */
-  readonly payload: Buffer;
-  /** 0n is never. */
-  readonly expireTs: HlcTimestamp;
-  readonly commitTs: HlcTimestamp;
-}
-
-/** Reads a key of whatever type; undefined when it does not exist. */
-export function readValue(ctx: CommandContext, userKey: Buffer): TypedValue | undefined {
-  const live = ctx.view.get(ctx.storageKey(userKey));
-  if (live === undefined) return undefined;
-  return {
-    type: live.value[0]!,
-    payload: live.value.subarray(1),
-    expireTs: live.expireTs,
-    commitTs: live.commitTs,
-  };
-}
-
-/** @throws RedisError WRONGTYPE when the key holds another type */
-export function readString(ctx: CommandContext, userKey: Buffer): TypedValue | undefined {
-  const value = readValue(ctx, userKey);
-  if (value !== undefined && value.type !== ValueType.String) throw errors.wrongType();
-  return value;
-}
-
-/**
- * Writes a value of a type; the payload is copied. `expireTs` 0n is never. A value that has expired as it is written is a
- * deletion: nobody would ever read it.
- */
-export function writeValue(
-  ctx: CommandContext,
-  userKey: Buffer,
-  type: ValueType,
-  payload: Buffer,
-  expireTs: HlcTimestamp,
-): void {
-  const key = ctx.storageKey(userKey);
-  if (expireTs !== 0n && expireTs <= ctx.view.ts) {
-    ctx.view.delete(key);
-    return;
+/** `slot:N[/db]` */
+function parseSlot(text: string): Buffer | undefined {
+  if (!text.startsWith('slot:')) return undefined;
+  const match = /^slot:(\d{1,5})(?:\/(\d{1,2}))?$/.exec(text);
+  const [slot, db] = [Number(match?.[1]), Number(match?.[2] ?? 0)];
+  if (match === null || slot >= SLOT_COUNT || db >= DATABASE_COUNT) {
+    throw new KeyTextError(
+      `'${text}' is no slot: it must be slot:N or slot:N/db, N from 0 to ${SLOT_COUNT - 1}, db from 0 to ${DATABASE_COUNT - 1}`,
+    );
   }
-  const stored = Buffer.allocUnsafe(payload.length + 1);
-  stored[0] = type;
-  payload.copy(stored, 1);
-  ctx.view.put(key, stored, expireTs);
+  return slotStart(db, slot);
 }
 
-/** Writes a string whatever was there before; the payload is copied. `expireTs` 0n is never. */
-export function writeString(ctx: CommandContext, userKey: Buffer, payload: Buffer, expireTs: HlcTimestamp): void {
-  writeValue(ctx, userKey, ValueType.String, payload, expireTs);
+function formatSlot(key: Buffer): string | undefined {
+  if (key.length !== HEADER_BYTES || key[1]! >= DATABASE_COUNT) return undefined;
+  const slot = key.readUInt16BE(2);
+  if (slot >= SLOT_COUNT) return undefined;
+  return key[1] === 0 ? `slot:${slot}` : `slot:${slot}/${key[1]}`;
 }
 
-/** Deletes a key. @returns false when it did not exist */
-export function deleteKey(ctx: CommandContext, userKey: Buffer): boolean {
-  const key = ctx.storageKey(userKey);
-  if (ctx.view.get(key) === undefined) return false;
-  ctx.view.delete(key);
-  return true;
-}
+/** What other layers have to know of the keys of Redis. Counted under its database is each head, for DBSIZE. */
+export const redisKeyspace: KeyspaceDeclaration = {
+  name: 'redis',
+  tag: REDIS_TAG,
+  headLengthOf,
+  counterClassOf: (key) => (headLengthOf(key) === key.length ? key[1]! : undefined),
+  counterRangeOf: (counterClass) => KEYSPACES[counterClass]?.wholeDb(),
+  slots: { databaseCount: DATABASE_COUNT, slotCount: SLOT_COUNT, slotStart },
+  parse: parseSlot,
+  format: formatSlot,
+};

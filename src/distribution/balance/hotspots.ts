@@ -5,11 +5,12 @@
  */
 import type { Millis } from '../../platform/index.ts';
 import { RESERVED_END } from '../catalog-keys.ts';
+import { type KeyRules, PLAIN_KEYS } from '../keyspaces.ts';
 import { settingOf } from '../settings.ts';
 import type { Route } from '../types.ts';
 import { type BalancePlan, type BalanceView, lastWindows, type SplitAction } from './actions.ts';
 import { type ClusterLoad, type ClusterWindow, scoreOf } from './load-window.ts';
-import { chooseSplit, type KeyRules, PLAIN_KEYS } from './split-key.ts';
+import { chooseSplit } from './split-key.ts';
 
 /** Windows in a row that a range must be hot in. */
 export const HOT_WINDOWS = 3;

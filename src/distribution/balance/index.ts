@@ -7,4 +7,4 @@ export { decodeWindow, encodeWindow } from './load-codec.ts';
 export { DEFAULT_SAMPLER_LIMITS, LoadSampler, type SamplerLimits } from './load-sampler.ts';
 export * from './load-window.ts';
 export { LEAST_DIFFERENCE_BYTES, planSizes } from './size-balance.ts';
-export { chooseSplit, type KeyRules, PLAIN_KEYS, type SplitChoice } from './split-key.ts';
+export { chooseSplit, type SplitChoice } from './split-key.ts';

@@ -2,23 +2,10 @@
  * Where to cut a hot range: around one key that has most of the load, else at the key nearest to half of the load, else
  * nowhere. A cut between two halves that are not better than the whole only makes more ranges.
  */
+import { type KeyRules, PLAIN_KEYS } from '../keyspaces.ts';
 import type { Route } from '../types.ts';
 import { showKey } from './actions.ts';
 import type { LoadDetail } from './load-window.ts';
-
-/** What the adapter knows of keys: several stored keys may be rows of one object, which is never cut. */
-export interface KeyRules {
-  /** The first stored key of the object that `key` is a row of. */
-  align(key: Buffer): Buffer;
-  /** The first key after all rows of the object that `key` is a row of. */
-  after(key: Buffer): Buffer;
-}
-
-/** Every stored key is an object of its own. */
-export const PLAIN_KEYS: KeyRules = {
-  align: (key) => key,
-  after: (key) => Buffer.concat([key, Buffer.of(0)]),
-};
 
 /** A key that has at least this part of the load is set apart. */
 export const DOMINANT_SHARE = 0.8;

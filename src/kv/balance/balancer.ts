@@ -2,7 +2,7 @@
  * Balancing on a node: it reports what it leads and what is asked of it, and where the catalog is led the rules are asked
  * with what all nodes reported, and have done what they say.
  */
-import { type CatalogState, EMPTY_CATALOG, isFeatureActive } from '../../distribution/index.ts';
+import { type CatalogState, EMPTY_CATALOG, isFeatureActive, type KeyRules } from '../../distribution/index.ts';
 import type { Clock, GroupId, HlcTimestamp, Millis, NodeId, Random, Scheduler } from '../../platform/index.ts';
 import type { BalanceDoor, CatalogLeader, ForwardingCatalogClient, Heartbeats } from '../catalog/index.ts';
 import { BalanceActions, type BalanceActionsOptions } from './actions.ts';
@@ -48,6 +48,8 @@ export interface BalancerOptions {
   readonly scheduler: Scheduler;
   readonly random: Random;
   readonly times?: BalancerTimes;
+  /** Where hot ranges may be cut. */
+  readonly keyRules: KeyRules;
   /** Hears of everything worth telling an operator. */
   readonly onReport: (report: BalanceReport) => void;
 }
@@ -79,6 +81,7 @@ export class Balancer implements BalanceDoor {
       clock,
       scheduler,
       catalogGroup: options.catalogGroup,
+      keyRules: options.keyRules,
       isLeading: () => leader.state?.meta !== undefined,
       times: options.times?.rules ?? DEFAULT_BALANCE_TIMES,
       inputs: {

@@ -9,6 +9,7 @@
  */
 import {
   advanceCatalog,
+  alignedCuts,
   type BootstrapOp,
   CATALOG_END,
   CATALOG_START,
@@ -20,8 +21,10 @@ import {
   type CatalogVersion,
   DEFAULT_RETENTION,
   encodeMeta,
+  type KeyRules,
   loadCatalogSteps,
   META_KEY,
+  PLAIN_KEYS,
   type PlanContext,
   planCatalog,
   type RetentionPolicy,
@@ -99,6 +102,8 @@ export interface CatalogLeaderOptions {
   readonly clock: Clock;
   readonly scheduler: Scheduler;
   readonly retention?: RetentionPolicy;
+  /** Where ranges may be cut; between any two keys by default. */
+  readonly keyRules?: Pick<KeyRules, 'align'>;
   /** Hears of failed attempts to load the rows; they are repeated. */
   readonly onError?: (error: unknown) => void;
 }
@@ -109,6 +114,7 @@ export class CatalogLeader implements CatalogSource {
   private readonly clock: Clock;
   private readonly scheduler: Scheduler;
   private readonly retention: RetentionPolicy;
+  private readonly keyRules: Pick<KeyRules, 'align'>;
   private readonly onError: (error: unknown) => void;
   private readonly listeners = new Set<() => void>();
   private session: Session | undefined;
@@ -121,6 +127,7 @@ export class CatalogLeader implements CatalogSource {
     this.clock = options.clock;
     this.scheduler = options.scheduler;
     this.retention = options.retention ?? DEFAULT_RETENTION;
+    this.keyRules = options.keyRules ?? PLAIN_KEYS;
     this.onError = options.onError ?? (() => undefined);
     this.group.onLeadership(() => this.followLeadership());
     this.followLeadership();
@@ -148,8 +155,9 @@ export class CatalogLeader implements CatalogSource {
    * @param isRepeat an earlier request for the same operation had an unknown outcome: if it took place, its answer is given
    * @throws CatalogError: refused, nothing was written; NotLeaderError, BusyError: nothing happened; OutcomeUnknownError
    */
-  run<Request extends CatalogRequest>(request: Request, isRepeat = false): Promise<CatalogReply<Request>> {
+  run<Request extends CatalogRequest>(asked: Request, isRepeat = false): Promise<CatalogReply<Request>> {
     return this.enqueue<CatalogReply<Request>>((state) => {
+      const request = alignedCuts(asked, this.keyRules);
       const earlier = isRepeat ? earlierResult(state, request) : undefined;
       switch (earlier?.kind) {
         case 'done':

@@ -9,13 +9,14 @@
  *   RESOLVE := ts u64, count u32, (key, txnId, isRange u8, [end], isCommitted u8, [commitTs u64])*
  *   TOGETHER := count u32, entry*        (each of the above but FORGET, as bytes with their length)
  *   who     := txnId, primary, startTs u64
- *   intent  := key, kind u8, isExpected u8, [expected u64], [put: value, expireTs u64]
+ *   intent  := key, kind u8, condition u8 (0 none, 1 version, 2 with codec 2: not written since), [timestamp u64],
+ *              [put: value, expireTs u64]
  *   finish  := isPrimary u8, groups, writes, reads, ranges
  *   groups  := count u32, u32*;  writes, reads := count u32, key*;  ranges := count u32, (start, end)*
  */
 import { ByteWriter } from '../../distribution/index.ts';
 import { assert, type GroupId, groupId, type HlcTimestamp } from '../../platform/index.ts';
-import { ABSENT, CODEC, type EntryReader, Opcode } from '../entry.ts';
+import { ABSENT, CODEC, type EntryReader, Opcode, SNAPSHOT_CODEC } from '../entry.ts';
 import { CorruptEntryError } from '../errors.ts';
 import {
   type CommitRequest,
@@ -31,6 +32,8 @@ import {
 
 /** Disk values: only ever append. */
 const KINDS: readonly LockKind[] = ['read', 'put', 'delete'];
+/** Disk values: what a key must be like. */
+const Condition = { None: 0, Version: 1, NotAbove: 2 } as const;
 const NO_BYTES = Buffer.alloc(0);
 
 interface Stamped {
@@ -60,8 +63,8 @@ export interface ForgetEntry extends Stamped {
   readonly fates: readonly { readonly key: Buffer; readonly txnId: Buffer }[];
 }
 
-const begin = (opcode: number, ts: HlcTimestamp, expectedBytes = 256): ByteWriter =>
-  new ByteWriter(expectedBytes).u8(opcode).u8(CODEC).u64(ts);
+const begin = (opcode: number, ts: HlcTimestamp, expectedBytes = 256, codec = CODEC): ByteWriter =>
+  new ByteWriter(expectedBytes).u8(opcode).u8(codec).u64(ts);
 
 function writeIdentity(writer: ByteWriter, { txnId, primary, startTs }: TxnIdentity): ByteWriter {
   assert(txnId.length === TXN_ID_BYTES, 'a transaction has an id of 16 bytes');
@@ -107,15 +110,17 @@ const readRanges = (reader: EntryReader): RangeIntent[] =>
 export function encodePrepare(entry: PrepareEntry, isOnePhase: boolean): Buffer {
   let bytes = 128;
   for (const { key, value } of entry.keys) bytes += key.length + value.length + 32;
-  const writer = begin(isOnePhase ? Opcode.OnePhase : Opcode.Prepare, entry.ts, bytes);
+  // A build that does not know the condition stops at the entry, instead of taking the timestamp for a version.
+  const codec = entry.keys.some(({ notAboveTs }) => notAboveTs !== undefined) ? SNAPSHOT_CODEC : CODEC;
+  const writer = begin(isOnePhase ? Opcode.OnePhase : Opcode.Prepare, entry.ts, bytes, codec);
   writeIdentity(writer, entry).u64(entry.oldestStartTs).u53(entry.authorityEpoch).u64(entry.deadlineTs);
   writeGroups(writer, entry.participants);
-  writeList(writer, entry.keys, ({ key, kind, expected, value, expireTs }) => {
-    writer
-      .bytes(key)
-      .u8(KINDS.indexOf(kind))
-      .u8(expected === undefined ? 0 : 1);
-    if (expected !== undefined) writer.u64(expected);
+  writeList(writer, entry.keys, ({ key, kind, expected, notAboveTs, value, expireTs }) => {
+    assert(expected === undefined || notAboveTs === undefined, 'a key has one condition');
+    writer.bytes(key).u8(KINDS.indexOf(kind));
+    if (expected !== undefined) writer.u8(Condition.Version).u64(expected);
+    else if (notAboveTs !== undefined) writer.u8(Condition.NotAbove).u64(notAboveTs);
+    else writer.u8(Condition.None);
     if (kind === 'put') writer.bytes(value).u64(expireTs);
   });
   writeRanges(writer, entry.ranges);
@@ -142,9 +147,23 @@ function readIntent(reader: EntryReader): KeyIntent {
   const key = reader.bytes();
   const kind = KINDS[reader.u8()];
   if (kind === undefined) throw new CorruptEntryError('an entry wants a lock of an unknown kind');
-  const expected = reader.u8() === 0 ? undefined : reader.timestamp();
-  if (kind !== 'put') return { key, kind, expected, value: NO_BYTES, expireTs: ABSENT };
-  return { key, kind, expected, value: reader.bytes(), expireTs: reader.timestamp() };
+  const condition = readCondition(reader);
+  if (kind !== 'put') return { key, kind, ...condition, value: NO_BYTES, expireTs: ABSENT };
+  return { key, kind, ...condition, value: reader.bytes(), expireTs: reader.timestamp() };
+}
+
+function readCondition(reader: EntryReader): Pick<KeyIntent, 'expected' | 'notAboveTs'> {
+  const condition = reader.u8();
+  switch (condition) {
+    case Condition.None:
+      return { expected: undefined };
+    case Condition.Version:
+      return { expected: reader.timestamp() };
+    case Condition.NotAbove:
+      return { expected: undefined, notAboveTs: reader.timestamp() };
+    default:
+      throw new CorruptEntryError('an entry has an unknown condition for a lock');
+  }
 }
 
 function writeFinish(writer: ByteWriter, { isPrimary, participants, writes, reads, ranges }: FinishRequest): Buffer {

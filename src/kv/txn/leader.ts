@@ -188,8 +188,10 @@ export class LeaderTxns implements TxnGroup {
     isOnePhase: boolean,
   ): Promise<PrepareReply> {
     const { txns } = this.options.stateMachine;
-    const { clock, waits } = this.options;
+    const { clock, waits, readTimestamp } = this.options;
     const untilMs = waits.deadlineMs();
+    // The entry has to be above the snapshot that its writes come from; apply sees to it, and this makes it so at the first try.
+    for (const { notAboveTs } of request.keys) if (notAboveTs !== undefined) readTimestamp(notAboveTs);
     for (let draws = 1; ; ) {
       this.letIn(request.keys);
       this.admit(

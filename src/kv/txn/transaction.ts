@@ -22,7 +22,7 @@ import {
 } from './coordinator-types.ts';
 import { nameOf } from './lock-rows.ts';
 import { type ReadValues, readKeys, requireCovered } from './transaction-reads.ts';
-import { BufferedView, readIntent, versionOf } from './transaction-view.ts';
+import { BufferedView, readIntent } from './transaction-view.ts';
 import type { KeyIntent, TxnIdentity } from './types.ts';
 
 export interface TransactionStart {
@@ -203,7 +203,7 @@ export class Transaction implements KvTransaction {
     if (isReadOnly && (moment !== undefined || (this.known.size === 0 && this.ranges.length === 0))) {
       return { kind: 'committed', commitTs: this.start.granted.ts };
     }
-    const intents = moment === undefined ? this.view.intents() : await this.firstCommitterWins(moment, deadlineMs);
+    const intents = moment === undefined ? this.view.intents() : this.firstCommitterWins(moment);
     // Its fate is decided at a key that is locked, so a transaction that has only scanned locks one.
     if (intents.length === 0) intents.push(readIntent(this.ranges[0]!.start, undefined));
     checkSize(intents, this.coordinator.limits, this.parts);
@@ -218,15 +218,12 @@ export class Transaction implements KvTransaction {
     return (await this.coordinator.verify(plan)) ?? { kind: 'committed', commitTs: this.start.granted.ts };
   }
 
-  /** Writes of a snapshot expect what the snapshot showed, whether they were read or not. */
-  private async firstCommitterWins(moment: CoveredMoment, deadlineMs: Millis): Promise<KeyIntent[]> {
-    const intents = this.view.intents(false);
-    const unread = intents.filter(({ expected }) => expected === undefined).map(({ key }) => key);
-    const values = await readKeys(this.parts, unread, deadlineMs, moment);
-    return intents.map((intent) => ({
-      ...intent,
-      expected: intent.expected ?? versionOf(values.get(nameOf(intent.key))),
-    }));
+  /**
+   * Nobody has written what a snapshot writes since its moment, whether it was read or not. To compare versions is not enough: a key that
+   * was absent then and is absent now may have been written and deleted.
+   */
+  private firstCommitterWins({ ts }: CoveredMoment): KeyIntent[] {
+    return this.view.intents(false).map((intent) => ({ ...intent, expected: undefined, notAboveTs: ts }));
   }
 
   private settle(outcome: CommitOutcome): HlcTimestamp {

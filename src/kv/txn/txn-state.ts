@@ -292,18 +292,26 @@ export class TxnState {
       if (fate !== undefined) return fate;
     }
     if (entry.startTs <= entry.oldestStartTs || host.isTooOld(entry.startTs)) return { kind: 'tooOld' };
+    let floorTs = this.floorTs;
+    for (const { notAboveTs } of keys) {
+      if (notAboveTs === undefined) continue;
+      // What is below the threshold may be forgotten: a delete since then too.
+      if (host.isTooOld(notAboveTs)) return { kind: 'tooOld' };
+      if (notAboveTs > floorTs) floorTs = notAboveTs;
+    }
     if (!host.checkAuthority(entry.authorityEpoch)) return { kind: 'wrongAuthority' };
     // Above everything applied, so above every version, range delete and read of every key here.
-    if (ts <= this.floorTs) return { kind: 'belowFloor', floorTs: this.floorTs };
+    if (ts <= floorTs) return { kind: 'belowFloor', floorTs };
     for (const key of named) {
-      const floorTs = ownerOf(host.spans.table, key, 'write')!.minWriteTs;
-      if (ts <= floorTs) return { kind: 'belowFloor', floorTs };
+      const { minWriteTs } = ownerOf(host.spans.table, key, 'write')!;
+      if (ts <= minWriteTs) return { kind: 'belowFloor', floorTs: minWriteTs };
     }
     const lock = this.conflict(entry);
     if (lock !== undefined) return { kind: 'locked', lock: factsOf(lock) };
-    for (const { key, expected } of keys) {
-      if (expected === undefined || host.locks.own(key, txnId) !== undefined) continue;
-      if (this.versionAt(key, ts) !== expected) return { kind: 'changed', key };
+    for (const { key, expected, notAboveTs } of keys) {
+      if (host.locks.own(key, txnId) !== undefined) continue;
+      if (expected !== undefined && this.versionAt(key, ts) !== expected) return { kind: 'changed', key };
+      if (notAboveTs !== undefined && this.writtenAt(key) > notAboveTs) return { kind: 'changed', key };
     }
     return undefined;
   }
@@ -330,6 +338,12 @@ export class TxnState {
     if (latest === undefined || latest.isTombstone) return ABSENT;
     if (latest.expireTs !== ABSENT && latest.expireTs <= ts) return ABSENT;
     return latest.commitTs;
+  }
+
+  /** When a key was written last, deletes included; ABSENT when that is not known any more. */
+  private writtenAt(key: Buffer): HlcTimestamp {
+    this.assertSettled(key);
+    return this.host.store.latest(key)?.commitTs ?? ABSENT;
   }
 
   // ---- COMMIT, ABORT

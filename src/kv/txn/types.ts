@@ -37,6 +37,11 @@ export interface KeyIntent {
   readonly expireTs: HlcTimestamp;
   /** The version that was read, 0n for "there was none"; undefined when the key was not read. */
   readonly expected: HlcTimestamp | undefined;
+  /**
+   * Instead of `expected`: nobody has written the key since, whatever it is now. A key that is absent, as it was then, may have come and
+   * gone. The entry's own timestamp is above it too.
+   */
+  readonly notAboveTs?: HlcTimestamp;
 }
 
 /** A range that was read: no key of it may change while it is locked. */

@@ -5,7 +5,7 @@
  * that the old one may have given out. Several members restore the same archive with the same incarnation, each for itself.
  */
 import { dirname, join } from 'node:path';
-import { counterClassOf, counterRangeOf } from '../../adapter/redis/index.ts';
+import { KEYSPACES_OF_ADAPTERS } from '../../adapter/keyspaces.ts';
 import { CATALOG_GROUP } from '../../config/index.ts';
 import {
   CATALOG_END,
@@ -161,6 +161,7 @@ async function restoreGroup(
 ): Promise<{ readonly start: SnapshotMeta; readonly incarnation: number | undefined }> {
   const { disk, archiveFolder, wallMs } = options;
   const copyAt = join(work, `copy-${group}`);
+  const { counterClassOf, counterRangeOf } = KEYSPACES_OF_ADAPTERS;
   const counting = { counterClassOf, counterRangeOf };
   const copy = await openGroupStore({ location: copyAt, disk, ...counting });
   const target = await openGroupStore({ location: join(work, `group-${group}`), disk, ...counting });

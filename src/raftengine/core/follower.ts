@@ -42,7 +42,10 @@ export class Follower {
 
   onHeartbeat(message: MessageOf<'heartbeat'>, quiescence: Quiescence): void {
     this.log.commitTo(Math.min(message.commitIndex, this.log.lastIndex()));
-    const { from, term, sentAtMs, readRound } = message;
+    const { from, term, readRound } = message;
+    // A lease may rest on the echo, and only who finds a term after a crash keeps still for as long as the lease lasts. The first
+    // echo of a term comes with an acknowledgement of entries, which waits for the disk.
+    const sentAtMs = term <= this.log.stableTerm ? message.sentAtMs : Number.NEGATIVE_INFINITY;
     this.outbox.answerHeartbeat(from, term, sentAtMs, readRound, quiescence.accept(message));
   }
 
@@ -64,7 +67,7 @@ export class Follower {
       if (this.log.term(meta.index) === meta.term && this.membership.conf.voters.length > 0) {
         this.log.commitTo(meta.index);
       } else {
-        this.log.restore(meta);
+        this.log.restore(meta, term);
         this.pendingSnapshot = meta;
       }
     }

@@ -7,7 +7,7 @@ import { assert } from '../../platform/index.ts';
 import { nextConf } from './conf-changer.ts';
 import { decodeConfChange } from './conf-codec.ts';
 import { ConfChangeRefusedError } from './errors.ts';
-import { isVoter } from './quorum.ts';
+import { isSoleVoter, isVoter } from './quorum.ts';
 import type { RaftLog } from './raft-log.ts';
 import type { Replication } from './replication.ts';
 import { type ConfChange, type ConfState, type Entry, EntryKind, type RaftConfig, type SnapshotMeta } from './types.ts';
@@ -45,10 +45,20 @@ export class Membership {
     return isVoter(this.conf, this.config.nodeId) && !this.log.isRestoring() && !this.hasUnapplied();
   }
 
+  /** True when this node is the only voter, and nothing that it has yet to apply can tell of others. */
+  isAloneForSure(): boolean {
+    return isSoleVoter(this.conf, this.config.nodeId) && !this.hasChangeUpTo(this.log.lastIndex());
+  }
+
   private hasUnapplied(): boolean {
+    return this.hasChangeUpTo(this.log.commitIndex);
+  }
+
+  /** True when a change of members that was not applied yet lies in the log up to `last`. */
+  private hasChangeUpTo(last: LogIndex): boolean {
     let index = this.log.appliedIndex + 1;
-    while (index <= this.log.commitIndex) {
-      const entries = this.log.slice(index, this.log.commitIndex + 1, this.config.maxAppendBytes);
+    while (index <= last) {
+      const entries = this.log.slice(index, last + 1, this.config.maxAppendBytes);
       if (entries === undefined) return true;
       for (const entry of entries) if (entry.kind === EntryKind.ConfChange) return true;
       index += entries.length;

@@ -29,8 +29,10 @@ export class Progress {
   ackedSentAtMs: Millis = Number.NEGATIVE_INFINITY;
   /** Newest ReadIndex round that the peer confirmed. */
   ackedReadRound = 0;
-  /** Send time of the newest offer of rest that the peer accepted, `-Infinity` when it does not rest. */
-  restedAtMs: Millis = Number.NEGATIVE_INFINITY;
+  /** Send time of the newest offer of rest that the peer accepted. */
+  acceptedAtMs: Millis = Number.NEGATIVE_INFINITY;
+  /** Send time of the newest heartbeat after which the peer was awake. */
+  awakeAtMs: Millis = Number.NEGATIVE_INFINITY;
   /** Left out of the last append, and to be sent it with the next. */
   waits = false;
   /** What was sent up to the last tick. */
@@ -42,6 +44,11 @@ export class Progress {
     this.nextIndex = nextIndex;
     this.isLearner = isLearner;
     this.inflights = new Inflights(config.maxInflightMessages, config.maxInflightBytes);
+  }
+
+  /** Send time of the newest offer of rest that the peer accepted, `-Infinity` when it does not rest; the order of its answers does not matter. */
+  get restedAtMs(): Millis {
+    return this.acceptedAtMs > this.awakeAtMs ? this.acceptedAtMs : Number.NEGATIVE_INFINITY;
   }
 
   isPaused(): boolean {

@@ -10,13 +10,14 @@
  * Every input wakes. A woken leader sends heartbeats, which wake the others; a woken follower tells its leader.
  */
 import type { Millis, NodeId, Term } from '../../platform/index.ts';
+import { assert } from '../../platform/index.ts';
 import type { Election } from './election.ts';
 import type { Outbox } from './outbox.ts';
 import type { RaftLog } from './raft-log.ts';
 import type { ReadRounds } from './read-index.ts';
 import type { Replication } from './replication.ts';
 import type { Transfer } from './transfer.ts';
-import { type Message, type RaftConfig, Role } from './types.ts';
+import { type Message, type MessageOf, type RaftConfig, Role } from './types.ts';
 
 /** Nodes that are known to live; undefined: all of them. */
 export type PresentNodes = ReadonlySet<NodeId> | undefined;
@@ -41,6 +42,9 @@ export class Quiescence {
   private restInTicks: number;
   /** On a leader that offers rest: since when. */
   private offeredSinceMs: Millis | undefined;
+  /** On a follower: when the newest heartbeat that came in `heardTerm` was sent, on the leader's clock. */
+  private heardSentAtMs: Millis = Number.NEGATIVE_INFINITY;
+  private heardTerm: Term = 0;
 
   constructor(config: RaftConfig, parts: RestingParts) {
     this.quietAfterTicks = config.quietAfterTicks;
@@ -88,20 +92,35 @@ export class Quiescence {
     return log.isSettled() && reads.isIdle() && transfer.target === 0 && replication.isSettled(present);
   }
 
-  /** On a follower that was offered rest. @returns true when it accepts, and rests from now on */
-  accept(offer: Extract<Message, { kind: 'heartbeat' }>): boolean {
+  /** On a follower: takes a heartbeat of the current term, perhaps an offer of rest. @returns true when it rests now */
+  accept(heartbeat: MessageOf<'heartbeat'>): boolean {
+    // One that a later one has overtaken says nothing about now.
+    if (this.isOvertaken(heartbeat)) return this.isQuiet;
+    this.heardTerm = heartbeat.term;
+    this.heardSentAtMs = heartbeat.sentAtMs;
     const { log } = this.parts;
-    const isSame = offer.commitIndex === log.lastIndex() && log.isSettled();
-    this.isQuiet = this.quietAfterTicks > 0 && offer.rest && isSame;
+    const isSame = heartbeat.commitIndex === log.lastIndex() && log.isSettled();
+    this.isQuiet = this.quietAfterTicks > 0 && heartbeat.rest && isSame;
     return this.isQuiet;
   }
 
-  /** False for what only repeats that the group is at rest, and for an acknowledgement that a slow disk held back. @param term the current one */
+  private isOvertaken({ term, sentAtMs }: MessageOf<'append' | 'heartbeat'>): boolean {
+    return term === this.heardTerm && sentAtMs < this.heardSentAtMs;
+  }
+
+  /**
+   * False for what only repeats that the group is at rest, for what was sent before it went to rest, and for an acknowledgement
+   * that a slow disk held back. @param term the current one
+   */
   isDisturbedBy(message: Message, role: Role, term: Term): boolean {
     if (!this.isQuiet) return false;
     if (message.term !== term) return true;
     const { log, replication } = this.parts;
-    if (message.kind === 'heartbeatResponse') return role !== Role.Leader || !message.rest;
+    if (message.kind === 'heartbeatResponse') {
+      return role !== Role.Leader || (!message.rest && replication.isNews(message));
+    }
+    // All that an older one can bring is here: the offer spoke of the end of the log.
+    if ((message.kind === 'append' || message.kind === 'heartbeat') && this.isOvertaken(message)) return false;
     if (message.kind === 'appendResponse') {
       return message.reject || replication.peer(message.from)?.matchIndex !== log.lastIndex();
     }
@@ -118,7 +137,9 @@ export class Quiescence {
   wakeFollower(term: Term, leader: NodeId | 0, nowMs: Millis): void {
     this.end();
     this.parts.election.resume(nowMs);
-    if (leader !== 0) this.parts.outbox.answerHeartbeat(leader, term, Number.NEGATIVE_INFINITY, 0, false);
+    assert(term === this.heardTerm, 'a follower rests only under a leader of the current term');
+    // Dated by the newest heartbeat, so that the leader can tell it from what was said before, whichever comes first.
+    if (leader !== 0) this.parts.outbox.answerHeartbeat(leader, term, this.heardSentAtMs, 0, false);
   }
 
   private end(): void {

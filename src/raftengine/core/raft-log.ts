@@ -7,12 +7,14 @@
  */
 import type { LogIndex, Term } from '../../platform/index.ts';
 import { assert } from '../../platform/index.ts';
-import type { Entry, LogView, SnapshotMeta } from './types.ts';
+import type { Entry, HardState, LogView, SnapshotMeta } from './types.ts';
 
 /** A batch of entries that was handed out to be stored and was not reported stable yet. */
 interface PendingWrite {
   readonly lastIndex: LogIndex;
   readonly lastTerm: Term;
+  /** Term that the node was in; the hard state that says so was handed out no later. */
+  readonly inTerm: Term;
   /** Entries above this were replaced after the batch was handed out: its completion says nothing about them. */
   validTo: LogIndex;
 }
@@ -31,22 +33,25 @@ export class RaftLog {
   /** Entries up to here were handed out to be stored. */
   private handedIndex: LogIndex;
   private pendingWrites: PendingWrite[] = [];
-  /** A snapshot that replaces everything up to its index and is not installed yet. */
-  private restoring: SnapshotMeta | undefined;
+  /** A snapshot that replaces everything up to its index and is not installed yet, and the term that it came in. */
+  private restoring: (SnapshotMeta & { readonly inTerm: Term }) | undefined;
   /** Entries up to here are on this node's stable storage. */
   stableIndex: LogIndex;
+  /** Newest term that the node is known to find in its hard state after a crash. */
+  stableTerm: Term;
   commitIndex: LogIndex;
   /** Entries up to here were handed out to be applied. */
   applyingIndex: LogIndex;
   appliedIndex: LogIndex;
 
-  constructor(view: LogView, commitIndex: LogIndex, appliedIndex: LogIndex) {
+  constructor(view: LogView, hardState: HardState, appliedIndex: LogIndex) {
     this.view = view;
+    this.stableTerm = hardState.term;
     const last = view.lastIndex();
     this.tailFirst = last + 1;
     this.handedIndex = last;
     this.stableIndex = last;
-    this.commitIndex = Math.max(commitIndex, appliedIndex);
+    this.commitIndex = Math.max(hardState.commitIndex, appliedIndex);
     this.applyingIndex = appliedIndex;
     this.appliedIndex = appliedIndex;
     assert(view.firstIndex() <= appliedIndex + 1, 'the log was truncated beyond what the state machine applied');
@@ -157,12 +162,12 @@ export class RaftLog {
     return this.restoring === undefined && this.handedIndex < this.lastIndex();
   }
 
-  /** Entries that were never handed out, each exactly once. */
-  takeUnhanded(): readonly Entry[] {
+  /** Entries that were never handed out, each exactly once. @param inTerm the node's own term */
+  takeUnhanded(inTerm: Term): readonly Entry[] {
     if (!this.hasUnhanded()) return NO_ENTRIES;
     const entries = this.tail.slice(this.handedIndex + 1 - this.tailFirst);
     const last = entries[entries.length - 1]!;
-    this.pendingWrites.push({ lastIndex: last.index, lastTerm: last.term, validTo: last.index });
+    this.pendingWrites.push({ lastIndex: last.index, lastTerm: last.term, inTerm, validTo: last.index });
     this.handedIndex = last.index;
     return entries;
   }
@@ -175,6 +180,7 @@ export class RaftLog {
     const found = this.pendingWrites.findIndex((write) => write.lastIndex === index && write.lastTerm === term);
     if (found < 0) return false;
     const before = this.stableIndex;
+    this.stableTerm = Math.max(this.stableTerm, this.pendingWrites[found]!.inTerm);
     for (let position = 0; position <= found; position++) {
       this.stableIndex = Math.max(this.stableIndex, this.pendingWrites[position]!.validTo);
     }
@@ -225,10 +231,10 @@ export class RaftLog {
     this.appliedIndex = index;
   }
 
-  /** The log restarts after `meta`; nothing of it is used before `restored`. */
-  restore(meta: SnapshotMeta): void {
+  /** The log restarts after `meta`; nothing of it is used before `restored`. @param inTerm the node's own term */
+  restore(meta: SnapshotMeta, inTerm: Term): void {
     assert(meta.index > this.commitIndex, 'a snapshot must not move the log backwards');
-    this.restoring = meta;
+    this.restoring = { ...meta, inTerm };
     this.tail = [];
     this.tailBytes = 0;
     this.tailFirst = meta.index + 1;
@@ -251,6 +257,7 @@ export class RaftLog {
   /** State machine and stored log have been replaced. */
   restored(meta: SnapshotMeta): void {
     assert(this.restoring?.index === meta.index, 'only the snapshot that was handed out can be installed');
+    this.stableTerm = Math.max(this.stableTerm, this.restoring.inTerm);
     this.restoring = undefined;
     assert(this.view.firstIndex() === meta.index + 1, 'the stored log must restart after the snapshot');
     this.stableIndex = meta.index;

@@ -72,7 +72,7 @@ export class RaftCore {
     const { config, hardState, applied } = options;
     this.config = config;
     this.nowMs = options.nowMs;
-    this.log = new RaftLog(options.log, hardState.commitIndex, applied.index);
+    this.log = new RaftLog(options.log, hardState, applied.index);
     this.currentTerm = hardState.term;
     this.currentVote = hardState.vote;
     this.outbox = new Outbox(config);
@@ -80,8 +80,8 @@ export class RaftCore {
     this.handed = new HandedHardState(hardState);
     this.follower = new Follower(this.log, this.membership, this.outbox);
     this.budget = new Budget(config);
-    // A sole voter that led itself has promised nobody anything and need not wait.
-    const ledItself = isSoleVoter(applied.conf, config.nodeId) && hardState.vote === config.nodeId;
+    // A voter that was alone ever since and led itself has promised nobody anything and need not wait.
+    const ledItself = hardState.vote === config.nodeId && this.membership.isAloneForSure();
     this.election = new Election(config, options.random, hardState.term > 0 && !ledItself, options.nowMs);
     this.replication = new Replication(config, this.log, this.outbox, applied.conf);
     this.lease = new Lease(config);
@@ -280,7 +280,7 @@ export class RaftCore {
       if (!isGrantedPreVote) this.becomeFollower(message.term, isFromLeader ? message.from : 0);
     } else if (message.term < this.currentTerm) {
       // A leader of the past learns the present from this, instead of being ignored until it is cut off.
-      if (isFromLeader) this.outbox.answerHeartbeat(message.from, this.currentTerm, 0, 0, false);
+      if (isFromLeader) this.outbox.answerHeartbeat(message.from, this.currentTerm, Number.NEGATIVE_INFINITY, 0, false);
       return;
     }
     if (isFromLeader) this.acceptLeader(message.from);

@@ -53,7 +53,7 @@ export class ReadyCollector {
     const { log, outbox, handed, follower, budget, reads } = this.sources;
     const isInstalling = this.isInstalling();
     const snapshot = follower.takeSnapshot();
-    const entries = log.takeUnhanded();
+    const entries = log.takeUnhanded(term);
     const committedEntries = budget.isApplyFull() ? NO_ENTRIES : log.takeCommitted(this.maxApplyBytes);
     budget.handedOut(committedEntries, term);
     const isWriting = entries.length > 0 || snapshot !== undefined;

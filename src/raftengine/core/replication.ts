@@ -124,12 +124,16 @@ export class Replication {
     return quorumValue(this.conf, this.restedAtOf) >= sinceMs;
   }
 
+  /** False for what the sender said before it accepted rest. */
+  isNews(answer: MessageOf<'heartbeatResponse'>): boolean {
+    return answer.sentAtMs >= (this.byNode.get(answer.from)?.acceptedAtMs ?? Number.NEGATIVE_INFINITY);
+  }
+
   /** The group wakes: whoever is absent has to show that it lives, within E. */
   resume(present: PresentNodes): void {
     this.heartbeatElapsedTicks = 0;
     this.quorumCheckElapsedTicks = 0;
     for (const peer of this.peers) {
-      peer.restedAtMs = Number.NEGATIVE_INFINITY;
       if (present !== undefined && !present.has(peer.nodeId)) peer.recentlyActive = false;
     }
   }
@@ -309,7 +313,8 @@ export class Replication {
     peer.ackedSentAtMs = Math.max(peer.ackedSentAtMs, message.sentAtMs);
     peer.ackedReadRound = Math.max(peer.ackedReadRound, message.readRound);
     peer.probePaused = false;
-    peer.restedAtMs = message.rest ? Math.max(peer.restedAtMs, message.sentAtMs) : Number.NEGATIVE_INFINITY;
+    if (message.rest) peer.acceptedAtMs = Math.max(peer.acceptedAtMs, message.sentAtMs);
+    else peer.awakeAtMs = Math.max(peer.awakeAtMs, message.sentAtMs);
     if (peer.matchIndex >= this.log.lastIndex()) return;
     this.dirty = true;
     // Nothing new to send, and not all acknowledged: ask, so that a lost append shows, and that a peer which joined an

@@ -17,6 +17,8 @@ export interface IngestOptions {
   readonly pathOf: (segment: SegmentEntry) => string;
   /** Told of a segment whose file is not what it has to be, before the error is thrown. */
   readonly onDamaged?: (segment: SegmentEntry) => Promise<void>;
+  /** Asked between pages. @throws when nobody wants the copy any more */
+  readonly assertWanted?: () => void;
 }
 
 /**
@@ -31,6 +33,7 @@ export async function ingestSegments(level: Level, manifest: CopyManifest, optio
       try {
         const pages = readSegment(options.disk, options.pathOf(segment), segment, options.compression);
         for await (const page of pages) {
+          options.assertWanted?.();
           for (const [key, value] of page) {
             if (!KNOWN_KINDS.has(key[0]!)) {
               throw new CorruptSnapshotError(

@@ -62,6 +62,7 @@ export class KvNodes {
         members: NODES.map((member) => ({ nodeId: member, address: this.endpoints[member - 1]! })),
         joins: false,
         groups: GROUPS,
+        memoryBytes: 512 * 1024 * 1024,
         storeMemoryBytes: 64 * 1024 * 1024,
         redis: { host, port: 0 },
         grpc: { host, port: this.ports + id },

@@ -79,6 +79,7 @@ function sources(groups: readonly GroupFacts[]): MetricSources {
     overhangLimitBytes: 0,
     storeLevels: [],
     storeMemoryBytes: 0,
+    memoryLimitBytes: 0,
     clockLeadMs: -20,
     routes: { version: 5, count: 9, lookups: 11 },
     watch: {

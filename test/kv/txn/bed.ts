@@ -34,6 +34,11 @@ export const put = (key: string, value: string, expected?: bigint): KeyIntent =>
   expireTs: ts(0),
   expected: expected === undefined ? undefined : ts(expected),
 });
+/** A put of a snapshot. */
+export const putSince = (key: string, value: string, notAbove: bigint): KeyIntent => ({
+  ...put(key, value),
+  notAboveTs: ts(notAbove),
+});
 export const del = (key: string): KeyIntent => ({ ...put(key, ''), kind: 'delete', value: NO_BYTES });
 export const read = (key: string, expected?: bigint): KeyIntent => ({
   ...put(key, '', expected),

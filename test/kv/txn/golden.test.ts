@@ -34,9 +34,10 @@ import {
   type Lock,
   lockName,
 } from '../../../src/kv/txn/lock-rows.ts';
+import type { KeyIntent } from '../../../src/kv/txn/types.ts';
 import { groupId } from '../../../src/platform/index.ts';
 import { bytes } from '../fakes.ts';
-import { del, entry, finish, put, range, read, request, ts, txn } from './bed.ts';
+import { del, entry, finish, put, putSince, range, read, request, ts, txn } from './bed.ts';
 
 const t = txn('t', 7n, 'key');
 const prepare = entry.prepare(100n, t, [put('key', 'value', 0n), del('gone'), read('seen', 42n)], [range('a', 'b')], 3);
@@ -48,6 +49,10 @@ const body =
     of(new EntryReader(payload));
 
 const ENTRIES: { readonly [name: string]: readonly [Buffer, (payload: Buffer) => unknown] } = {
+  onePhaseOfSnapshot: [
+    entry.onePhase(100n, t, [putSince('key', 'value', 50n), { ...del('gone'), notAboveTs: ts(50) }]),
+    body(readPrepare),
+  ],
   onePhase: [entry.onePhase(100n, t, [put('key', 'value')]), body(readPrepare)],
   prepare: [prepare, body(readPrepare)],
   commit: [
@@ -116,6 +121,10 @@ describe('bytes of transactions and of time', () => {
       'meta.applied': encodeAppliedMeta({ term: 3, maxTs: ts(99), ceilingMs: 1_700_000_003_000 }),
       'meta.authority': encodeAuthority({ mode: 'tso', epoch: 4, oracle: groupId(9), isOpen: true }),
       'question.prepare': encodeQuestion(groupId(2), { kind: 'prepare', request: request(t, [put('key', 'value')]) }),
+      'question.prepareOfSnapshot': encodeQuestion(groupId(2), {
+        kind: 'prepare',
+        request: request(t, [putSince('key', 'value', 50n)]),
+      }),
       'question.status': encodeQuestion(groupId(2), { kind: 'status', txn: t }),
     });
     assert.deepEqual(actual, golden);
@@ -133,6 +142,22 @@ describe('bytes of transactions and of time', () => {
     assert.deepEqual(decodeAppliedMeta(encodeAppliedMeta(applied)), applied);
     const authority = { mode: 'bridge', epoch: 1, oracle: groupId(1), isOpen: false } as const;
     assert.deepEqual(decodeAuthority(encodeAuthority(authority)), authority);
+  });
+
+  it('have another codec where a condition is one that older builds would misread', () => {
+    const codecOf = (keys: readonly KeyIntent[]): number => entry.prepare(100n, t, keys)[1]!;
+    assert.equal(codecOf([put('key', 'value', 7n)]), 1);
+    assert.equal(codecOf([put('key', 'value', 7n), putSince('other', 'value', 50n)]), 2);
+    const push = entry.push(100n, t, 9n);
+    assert.throws(
+      () => new EntryReader(Buffer.concat([push.subarray(0, 1), Buffer.of(2), push.subarray(2)])),
+      /codec 2/,
+    );
+    const unknown = entry.prepare(100n, t, [put('key', 'value', 7n)]);
+    const at = unknown.indexOf(bytes('key'), unknown.indexOf(bytes('key')) + 1) + 'key'.length + 1;
+    assert.equal(unknown[at], 1);
+    unknown[at] = 3;
+    assert.throws(() => readPrepare(new EntryReader(unknown)), /unknown condition/);
   });
 
   it('are refused when they are cut off anywhere or have something left over', () => {

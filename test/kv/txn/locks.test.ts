@@ -3,6 +3,7 @@ import { strict as assert } from 'node:assert';
 import { describe, it } from 'node:test';
 import { encodeSetGc } from '../../../src/kv/entry.ts';
 import { LockedError } from '../../../src/kv/errors.ts';
+import { laterBy } from '../../../src/kv/hlc.ts';
 import { encodeLease } from '../../../src/kv/time-entries.ts';
 import { Forgetting } from '../../../src/kv/txn/forgetting.ts';
 import { KEEP_FATES_MS } from '../../../src/kv/txn/leader.ts';
@@ -10,7 +11,7 @@ import { fateName } from '../../../src/kv/txn/lock-rows.ts';
 import type { TxnIdentity } from '../../../src/kv/txn/types.ts';
 import { groupId, type HlcTimestamp, hlcTimestamp } from '../../../src/platform/index.ts';
 import { Bed, bytes } from '../fakes.ts';
-import { finish, put, read, request, ts, txn } from './bed.ts';
+import { finish, put, putSince, read, request, ts, txn } from './bed.ts';
 
 const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 const NEVER = hlcTimestamp(0n);
@@ -90,6 +91,22 @@ describe('a lock of a transaction', () => {
 });
 
 describe('a snapshot', () => {
+  it('is committed above its moment with one entry, and not at all when that is far ahead of the group', async () => {
+    const bed = new Bed();
+    const { txns } = bed.executor;
+    const proposed = bed.raft.log.length;
+    // As a group meets it whose clock is behind that of others.
+    const moment = laterBy(now(bed), 100);
+    const t = { ...at(bed, 't'), startTs: moment };
+    const reply = await run(bed, txns.commitOnePhase(request(t, [putSince('a', '1', moment)])));
+    assert.ok(reply.kind === 'committed' && reply.commitTs > moment);
+    assert.equal(bed.raft.log.length, proposed + 1);
+    const absurd = laterBy(now(bed), 24 * 3_600_000);
+    const wrong = txns.prepare(request({ ...at(bed, 'u'), startTs: absurd }, [putSince('b', '1', absurd)]));
+    await assert.rejects(run(bed, wrong), { code: 'TIMESTAMP_AHEAD' });
+    assert.ok(now(bed) < absurd);
+  });
+
   it('that was read is never committed below by a later PREPARE', async () => {
     const bed = new Bed();
     const { txns } = bed.executor;

@@ -63,6 +63,10 @@ export interface Removed {
   readonly readLocks?: boolean;
   /** A commit in one phase that was refused leaves no record of that. */
   readonly refusalRecord?: boolean;
+  /** Writes of a snapshot look at values only, so that what has come and gone since is missed. */
+  readonly deletesCount?: boolean;
+  /** Entries need not be above the snapshot that their writes come from. */
+  readonly aboveSnapshot?: boolean;
 }
 
 interface Lock extends LockFacts {
@@ -401,6 +405,14 @@ export class ModelCluster {
       this.met(group, other, waitedMs + 20);
       if (isOlder(request, other) && waitedMs < LOCK_WAIT_MS) return WAIT;
       return this.refuse(request, isOnePhase, { kind: 'locked', lock: other });
+    }
+    for (const { key, notAboveTs } of keys) {
+      if (notAboveTs === undefined) continue;
+      if (this.removed.aboveSnapshot !== true) this.observe(group, notAboveTs);
+      const row = this.row(key);
+      if (row.locks.some((lock) => lock.txnId.equals(txnId))) continue;
+      const newest = this.removed.deletesCount === true ? this.live(row) : row.versions.at(-1);
+      if ((newest?.commitTs ?? NEVER) > notAboveTs) return this.refuse(request, isOnePhase, { kind: 'changed', key });
     }
     for (const { key, kind, expected } of keys) {
       const row = this.row(key);

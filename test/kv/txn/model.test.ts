@@ -125,6 +125,58 @@ function skewTasks(cluster: ModelCluster): () => Task {
   };
 }
 
+/** What a transaction under snapshot isolation wrote, and when: completion value of a task. */
+interface Written {
+  readonly startTs: string;
+  readonly commitTs: string;
+  readonly keys: readonly number[];
+}
+
+/** Writes and deletes of a few keys under snapshot isolation. */
+function snapshotTasks(cluster: ModelCluster): () => Task {
+  const { random } = cluster;
+  return () => {
+    const keys = [...new Set(Array.from({ length: 1 + random.int(2) }, () => random.int(KEYS.length)))];
+    const deletes = keys.map(() => random.int(2) === 0);
+    const reads = random.int(KEYS.length);
+    return {
+      f: 'snapshot',
+      value: keys,
+      run: async (runner, deadlineMs): Promise<Written> => {
+        const transaction = await runner.begin({ isolation: 'snapshot', deadlineMs });
+        await transaction.get(KEYS[reads]!);
+        for (const [at, name] of keys.entries()) {
+          if (deletes[at]!) await transaction.delete(KEYS[name]!);
+          else await transaction.put(KEYS[name]!, Buffer.from('x'), NEVER);
+        }
+        const commitTs = await transaction.commit(deadlineMs);
+        return { startTs: String(transaction.startTs), commitTs: String(commitTs), keys };
+      },
+    };
+  };
+}
+
+/** Of two transactions that were under way together and wrote one key one has to fail; and each commits after it began. */
+function snapshotProblems({ history }: Run): string[] {
+  const done = history
+    .filter(({ type }) => type === 'ok')
+    .map(({ value }) => {
+      const { startTs, commitTs, keys } = value as Written;
+      return { startTs: BigInt(startTs), commitTs: BigInt(commitTs), keys };
+    });
+  const problems = done
+    .filter(({ startTs, commitTs }) => commitTs <= startTs)
+    .map(({ startTs, commitTs }) => `committed at ${commitTs}, begun at ${startTs}`);
+  for (const one of done) {
+    for (const other of done) {
+      const isBetween = other.commitTs > one.startTs && other.commitTs < one.commitTs;
+      if (!isBetween || !one.keys.some((name) => other.keys.includes(name))) continue;
+      problems.push(`of ${one.keys} since ${one.startTs} and ${other.keys} at ${other.commitTs} both were committed`);
+    }
+  }
+  return problems;
+}
+
 interface Run {
   readonly cluster: ModelCluster;
   readonly history: Op[];
@@ -215,6 +267,16 @@ describe('transactions across groups, in simulated storms', () => {
     }
   });
 
+  it('let the first committer win under snapshot isolation, also over keys that come and go', async () => {
+    let done = 0;
+    for (let seed = 6_000; seed < 6_060; seed++) {
+      const result = await run(seed, snapshotTasks, seed % 2 === 0 ? STORMY : NO_FAULTS, {}, 3_000);
+      assert.deepEqual([...snapshotProblems(result), ...result.cluster.problems], [], `seed ${seed}`);
+      done += count(result.history, 'ok');
+    }
+    assert.ok(done > 1_000, `only ${done} took place`);
+  });
+
   it('runs the same way for the same seed', async () => {
     const [one, other] = [await run(7, appendTasks, STORMY), await run(7, appendTasks, STORMY)];
     assert.equal(one.cluster.simulation.traceHash(), other.cluster.simulation.traceHash());
@@ -238,6 +300,14 @@ async function isNoticed(
 describe('the judge of the storms', () => {
   it('notices when nothing locks what was read', async () => {
     assert.ok(await isNoticed(skewTasks, { readLocks: true }, skewProblems));
+  });
+
+  it('notices when a key that came and went counts as untouched', async () => {
+    assert.ok(await isNoticed(snapshotTasks, { deletesCount: true }, snapshotProblems));
+  });
+
+  it('notices when a snapshot commits below itself', async () => {
+    assert.ok(await isNoticed(snapshotTasks, { aboveSnapshot: true }, snapshotProblems));
   });
 
   it('notices when reads do not wait for locks', async () => {

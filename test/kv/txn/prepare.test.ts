@@ -12,7 +12,7 @@ import { type GroupStore, openGroupStore, SimulatedLevels } from '../../../src/s
 import { MemoryDisk } from '../../store/memory-disk.ts';
 import { ASSIGN_ALL, bytes, CONF } from '../fakes.ts';
 import { MemoryStore } from '../memory-store.ts';
-import { del, entry, finish, put, range, read, request, ts, txn } from './bed.ts';
+import { del, entry, finish, put, putSince, range, read, request, ts, txn } from './bed.ts';
 
 /** Whatever an entry answers. */
 type Answer = { kind: string; count: number; get(unit: number): string | undefined };
@@ -125,6 +125,67 @@ describe('PREPARE', () => {
     assert.equal(machine.kind(entry.commit(106n, 105n, finish(t, ['a']))), 'notOwned');
     assert.equal(machine.locks, 1);
   });
+});
+
+describe('the condition that nobody has written a key since', () => {
+  const ways = { PREPARE: entry.prepare, ONE_PHASE: entry.onePhase };
+  for (const [name, make] of Object.entries(ways)) {
+    const isDone = /^(prepared|committed)$/;
+    const late = txn('s', 60n);
+
+    it(`holds in a ${name} for what was written before, or never`, () => {
+      const machine = new Machine();
+      machine.apply(write(50n, 'a', 'x'));
+      machine.apply(write(60n, 'b', 'x'));
+      machine.apply(write(60n, 'gone', undefined));
+      const keys = [
+        putSince('a', '1', 60n),
+        putSince('b', '1', 60n),
+        putSince('gone', '1', 60n),
+        putSince('c', '1', 60n),
+      ];
+      assert.match(machine.kind(make(100n, late, keys)), isDone);
+    });
+
+    it(`fails in a ${name} for what was written since, also when it is absent again`, () => {
+      const machine = new Machine();
+      machine.apply(write(61n, 'put', 'x'));
+      machine.apply(write(62n, 'deleted', 'x'));
+      machine.apply(write(63n, 'deleted', undefined));
+      machine.apply(write(64n, 'flushed', 'x'));
+      machine.apply(deleteRange(65n, 'f', 'g'));
+      machine.apply(writeExpiring(66n, 'expired', 'x', 70n));
+      for (const key of ['put', 'deleted', 'flushed', 'expired']) {
+        const at = machine.stateMachine.applied().index;
+        const answer = machine.apply(make(100n + BigInt(at), txn(key[0]!, 60n), [putSince(key, '1', 60n)]));
+        assert.deepEqual(answer, { kind: 'changed', key: bytes(key) });
+      }
+    });
+
+    it(`does not hold in a ${name} against a value that has only expired since`, () => {
+      const machine = new Machine();
+      machine.apply(writeExpiring(50n, 'a', 'x', 70n));
+      assert.match(machine.kind(make(100n, late, [putSince('a', '1', 60n)])), isDone);
+    });
+
+    it(`puts a ${name} above the moment that it names`, () => {
+      const machine = new Machine();
+      assert.deepEqual(machine.apply(make(60n, late, [putSince('a', '1', 60n)])), {
+        kind: 'belowFloor',
+        floorTs: ts(60),
+      });
+      assert.match(machine.kind(make(61n, late, [putSince('a', '1', 60n)])), isDone);
+    });
+
+    it(`makes a ${name} too old when deletes since then may be forgotten`, () => {
+      const machine = new Machine();
+      machine.apply(write(61n, 'a', 'x'));
+      machine.apply(write(62n, 'a', undefined));
+      machine.apply(encodeSetGc(ts(80)));
+      assert.equal(machine.kind(make(100n, txn('s', 90n), [putSince('a', '1', 60n)])), 'tooOld');
+      assert.match(machine.kind(make(101n, txn('s', 90n), [putSince('a', '1', 81n)])), isDone);
+    });
+  }
 });
 
 describe('an expectation of a value that expires', () => {

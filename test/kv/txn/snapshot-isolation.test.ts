@@ -66,6 +66,52 @@ describe('transactions under snapshot isolation', () => {
     }
   });
 
+  it('lose against whoever wrote a key since, also when it is absent again', async () => {
+    const { nodes, simulation } = await startSkewedCluster(13, { dataGroups: 3 });
+    const { kv, transactions } = nodes[0]!.process!.node;
+    const run = <T>(work: Promise<T>): Promise<T> => simulation.runToEnd(work, TIMEOUT_MS);
+    const begin = (): Promise<KvTransaction> => {
+      const deadlineMs = nodes[0]!.machine.clock.monotonicMs() + TIMEOUT_MS;
+      return run(transactions.begin({ isolation: 'snapshot', deadlineMs }));
+    };
+    const commit = (t: KvTransaction): Promise<HlcTimestamp> =>
+      run(t.commit(nodes[0]!.machine.clock.monotonicMs() + TIMEOUT_MS));
+    const write = async (work: (t: KvTransaction) => void): Promise<void> => {
+      const t = await begin();
+      work(t);
+      await commit(t);
+    };
+    const [shown, guard, blind] = [...new Map(KEYS.map((key) => [kv.groupOf(key), key])).values()] as Buffer[];
+    const lose = (error: unknown): boolean => error instanceof KvorumError && error.code === 'CONFLICT';
+    await write((t) => void t.put(shown!, Buffer.from('before'), NEVER));
+    for (const key of [guard!, blind!]) {
+      const late = await begin();
+      assert.equal((await run(late.get(shown!)))!.value.toString(), 'before');
+      if (key === guard) assert.equal(await run(late.get(key)), undefined);
+      await write((t) => void t.put(key, Buffer.from('x'), NEVER));
+      await write((t) => {
+        t.put(shown!, Buffer.from('after'), NEVER);
+        t.delete(key);
+      });
+      late.put(key, Buffer.from('saw what was before'), NEVER);
+      await assert.rejects(commit(late), lose);
+      await write((t) => void t.put(shown!, Buffer.from('before'), NEVER));
+    }
+  });
+
+  it('are committed after their beginning in a group whose clock is behind', async () => {
+    const { nodes, simulation } = await startSkewedCluster(11, { dataGroups: 3 });
+    const run = <T>(work: Promise<T>): Promise<T> => simulation.runToEnd(work, TIMEOUT_MS);
+    const { transactions } = nodes[0]!.process!.node;
+    for (const key of KEYS) {
+      const deadlineMs = nodes[0]!.machine.clock.monotonicMs() + TIMEOUT_MS;
+      const t = await run(transactions.begin({ isolation: 'snapshot', deadlineMs }));
+      // Nothing of its group has been read, so the group has not heard of the moment.
+      t.put(key, Buffer.from('x'), NEVER);
+      assert.ok((await run(t.commit(deadlineMs))) > t.startTs);
+    }
+  });
+
   it('are told to begin again where a group did not say how far it was', async () => {
     const cluster = await startSkewedCluster(12, { dataGroups: 3 });
     const { nodes, simulation } = cluster;

@@ -94,7 +94,7 @@ export const TEST_CONFIG: Omit<RaftConfig, 'nodeId'> = {
 /** One node: a core, its stored log and its applied entries. */
 export class TestNode {
   readonly id: NodeId;
-  readonly log: MemoryLog;
+  log: MemoryLog;
   readonly config: RaftConfig;
   core: RaftCore;
   hardState: HardState = { term: 0, vote: 0, commitIndex: 0 };
@@ -112,6 +112,8 @@ export class TestNode {
   heldBackTicks = 0;
   private outstanding: Ready[] = [];
   private seed = 0;
+  /** The log as a crash would leave it. */
+  private stable = new MemoryLog();
 
   constructor(id: NodeId, conf: ConfState, overrides: Partial<RaftConfig>, nowMs: number) {
     this.id = id;
@@ -135,6 +137,18 @@ export class TestNode {
     this.outstanding = [];
     this.unapplied = [];
     return this.core;
+  }
+
+  /** Power is lost before the outstanding writes are stable; `start` comes next. */
+  loseUnstable(): void {
+    this.log = this.stable.clone();
+  }
+
+  /** The store has on disk what it had made of the log up to `meta`; `start` comes next, and the rest of the log is replayed. */
+  returnTo(meta: SnapshotMeta): void {
+    this.appliedMeta = meta;
+    this.conf = meta.conf;
+    this.applied = this.applied.filter((entry) => entry.index <= meta.index);
   }
 
   /** Does everything that the core wants; returns the messages that may leave. */
@@ -165,6 +179,8 @@ export class TestNode {
     const out: Message[] = [];
     for (const ready of this.outstanding.splice(0, count)) {
       if (ready.hardState !== undefined) this.hardState = ready.hardState;
+      if (ready.snapshot !== undefined) this.stable.resetTo(ready.snapshot);
+      this.stable.append(ready.entries);
       const last = ready.entries.at(-1);
       if (last !== undefined) this.core.persisted(last.index, last.term);
       out.push(...ready.messagesAfterPersist);

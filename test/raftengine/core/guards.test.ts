@@ -195,6 +195,27 @@ test('a learner replicates, counts in no quorum, and votes once it is promoted',
   assert.deepEqual(cluster.core(2).conf.voters, [1, 2, 3]);
 });
 
+test('a member that was removed and comes back empty is not promoted for what it held before', () => {
+  const cluster = new TestCluster([1, 2, 3]).elect(1);
+  cluster.write(1, 'x').tick(1);
+  cluster.core(1).proposeConfChange(change(add('remove', 3)), cluster.nowMs);
+  cluster.settle().tick(1);
+  cluster.add(3);
+  cluster.isolate(3);
+  cluster.core(1).proposeConfChange(change(add('addLearner', 3)), cluster.nowMs);
+  cluster.settle();
+  assert.deepEqual(cluster.core(1).conf.learners, [3]);
+  assert.throws(
+    () => cluster.core(1).proposeConfChange(change(add('addVoter', 3)), cluster.nowMs),
+    (error: unknown) => error instanceof ConfChangeRefusedError && error.reason === 'lagging',
+  );
+  cluster.heal();
+  cluster.tick(4);
+  cluster.core(1).proposeConfChange(change(add('addVoter', 3)), cluster.nowMs);
+  cluster.settle().tick(2);
+  assert.deepEqual(cluster.core(3).conf.voters, [1, 2, 3]);
+});
+
 test('a stranger and a lagging learner are not promoted', () => {
   const cluster = new TestCluster([1, 2], [3]).elect(1);
   const reasonOf = (id: number) => {

@@ -117,7 +117,7 @@ test('an offer of rest at another index than the end of the log is not accepted'
     to: nodeId(2),
     term,
     commitIndex: lastIndex - 1,
-    sentAtMs: 1,
+    sentAtMs: cluster.nowMs,
     readRound: 0,
     rest: true,
   };
@@ -294,12 +294,13 @@ test('a leader that was woken heartbeats for a while before it offers rest again
 });
 
 test('what only repeats that a group is at rest wakes nobody; anything else does', () => {
+  const { nowMs: sentAtMs } = resting();
   const { term, lastIndex } = resting().core(1);
   const envelope = { groupId: resting().node(1).config.groupId, term };
-  const answer = { ...envelope, from: nodeId(2), to: nodeId(1), sentAtMs: 1 };
+  const answer = { ...envelope, from: nodeId(2), to: nodeId(1), sentAtMs };
   const acknowledgement = { ...answer, kind: 'appendResponse' as const, index: lastIndex, hintIndex: 0, hintTerm: 0 };
   const accepted = { ...answer, kind: 'heartbeatResponse' as const, readRound: 0, rest: true };
-  const beat = { ...envelope, from: nodeId(1), to: nodeId(2), kind: 'heartbeat' as const, sentAtMs: 1, readRound: 0 };
+  const beat = { ...envelope, from: nodeId(1), to: nodeId(2), kind: 'heartbeat' as const, sentAtMs, readRound: 0 };
   const stillQuiet = (message: Message): boolean => {
     const cluster = resting();
     cluster.deliver(message);
@@ -312,6 +313,77 @@ test('what only repeats that a group is at rest wakes nobody; anything else does
   assert.ok(stillQuiet({ ...beat, commitIndex: lastIndex, rest: true }));
   assert.equal(stillQuiet({ ...beat, commitIndex: lastIndex, rest: false }), false);
   assert.equal(stillQuiet({ ...beat, commitIndex: lastIndex - 1, rest: true }), false);
+});
+
+test('what an offer of rest has overtaken on its way does not end the rest, and what has overtaken an offer ends it', () => {
+  const cluster = resting();
+  const { term, lastIndex } = cluster.core(1);
+  const envelope = { groupId: cluster.node(1).config.groupId, from: nodeId(1), to: nodeId(2), term };
+  const now = cluster.nowMs;
+  const beat = { ...envelope, kind: 'heartbeat' as const, commitIndex: lastIndex, readRound: 0 };
+  const older = { ...beat, sentAtMs: now - 5000, rest: false };
+  const append: Message = {
+    ...envelope,
+    kind: 'append',
+    prevIndex: lastIndex,
+    prevTerm: term,
+    entries: [],
+    commitIndex: lastIndex,
+    sentAtMs: now - 5000,
+  };
+  for (const late of [older, append]) {
+    cluster.deliver(late);
+    assert.ok(cluster.core(2).isQuiet, late.kind);
+    const [answer, ...more] = cluster.node(2).drain();
+    assert.deepEqual(more, []);
+    if (answer?.kind === 'heartbeatResponse') assert.ok(answer.rest, 'and says that it rests');
+  }
+  cluster.deliver({ ...append, sentAtMs: now });
+  assert.equal(cluster.core(2).isQuiet, false, 'a new append');
+  cluster.deliver({ ...beat, sentAtMs: now + 10, rest: false });
+  cluster.deliver({ ...beat, sentAtMs: now, rest: true });
+  assert.equal(cluster.core(2).isQuiet, false, 'an old offer');
+  cluster.deliver({ ...beat, sentAtMs: now + 10, rest: true });
+  assert.ok(cluster.core(2).isQuiet);
+});
+
+test('a group rests under a new leader too whose clock is behind that of the one before', () => {
+  const cluster = resting();
+  const { term, lastIndex } = cluster.core(1);
+  const envelope = { groupId: cluster.node(1).config.groupId, from: nodeId(3), to: nodeId(2), term: term + 1 };
+  const noOp = { term: term + 1, index: lastIndex + 1, kind: 0 as const, payload: Buffer.alloc(0) };
+  const prev = { prevIndex: lastIndex, prevTerm: term, sentAtMs: 1 };
+  cluster.deliver({ ...envelope, ...prev, kind: 'append', entries: [noOp], commitIndex: lastIndex + 1 });
+  cluster.node(2).drain();
+  const beat = { kind: 'heartbeat' as const, commitIndex: lastIndex + 1, sentAtMs: 2, readRound: 0, rest: true };
+  cluster.deliver({ ...envelope, ...beat });
+  assert.ok(cluster.core(2).isQuiet);
+});
+
+test('a leader goes by the newest word of a follower about rest, in whatever order its answers come', () => {
+  const offering = new TestCluster([1, 2, 3], [], REST).elect(1);
+  const held: Message[] = [];
+  offering.lose = (message) => message.kind === 'heartbeatResponse' && message.from === 2 && held.push(message) > 0;
+  offering.tick(6);
+  const accepted = held.filter((message) => message.kind === 'heartbeatResponse' && message.rest);
+  assert.ok(accepted.length > 0 && !offering.core(1).isQuiet);
+  offering.core(2).wake(offering.nowMs);
+  const [awake] = offering.node(2).drain();
+  offering.deliver(awake!);
+  for (const late of accepted) offering.deliver(late);
+  for (const node of offering.nodes.values()) node.drain();
+  offering.core(1).tick(offering.nowMs + 100);
+  assert.equal(offering.core(1).isQuiet, false, 'node 2 has woken since it accepted');
+
+  const cluster = resting();
+  const { term } = cluster.core(1);
+  const envelope = { groupId: cluster.node(1).config.groupId, from: nodeId(2), to: nodeId(1), term };
+  const answer = { ...envelope, kind: 'heartbeatResponse' as const, readRound: 0, rest: false };
+  cluster.deliver({ ...answer, sentAtMs: cluster.nowMs - 5000 });
+  assert.ok(cluster.core(1).isQuiet, 'said before node 2 accepted');
+  cluster.core(2).wake(cluster.nowMs);
+  cluster.settle();
+  assert.equal(cluster.core(1).isQuiet, false);
 });
 
 test('followers that wake together after a long silence do not all stand for election in the next tick', () => {

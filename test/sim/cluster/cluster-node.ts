@@ -70,6 +70,8 @@ export class ClusterNode {
   isHeldDown = false;
   /** Wall clock against true time. */
   clockOffsetMs = 0;
+  /** Told of each step on a database or its folder, before it is made. */
+  onLevelStep: (what: string) => void = () => {};
   private readonly options: ClusterNodeOptions;
   private levels = new SimulatedLevels();
   private levelsSettled: Promise<void> = Promise.resolve();
@@ -227,6 +229,16 @@ export class ClusterNode {
     });
   }
 
+  /** Ends the process in order, as a signal does. */
+  async stop(): Promise<void> {
+    const { life } = this.machine;
+    const { process } = this;
+    this.isHeldDown = true;
+    await process?.node.stop();
+    await process?.logStore.close();
+    if (life === this.machine.life) this.crash(false);
+  }
+
   /** Ends the process without a word. @param losePower the machine too: what was not synced may be gone */
   crash(losePower: boolean): void {
     this.process = undefined;
@@ -276,10 +288,22 @@ export class ClusterNode {
 
   private watchLevels(): void {
     const { disk } = this.machine;
-    this.levels.beforeBatch = async () => {
-      await disk.elapse('database batch');
-      if (disk.isFull) throw Object.assign(new Error('ENOSPC: simulated'), { code: 'ENOSPC' });
+    const { random } = this.options;
+    const step = async (what: string, takesRoom: boolean): Promise<void> => {
+      const { life } = this.machine;
+      this.onLevelStep(what);
+      // Whoever is dead takes no further step.
+      if (life !== this.machine.life) await new Promise(() => {});
+      await disk.elapse(what);
+      if (takesRoom && disk.isFull) throw Object.assign(new Error('ENOSPC: simulated'), { code: 'ENOSPC' });
       if (disk.failsSyncs) throw Object.assign(new Error('EIO: simulated'), { code: 'EIO' });
+    };
+    this.levels.beforeBatch = () => step('database batch', true);
+    this.levels.beforeOpen = (location) => step(`open ${location}`, true);
+    this.levels.beforeFolderChange = (change, location) => step(`${change} ${location}`, change === 'rename');
+    this.levels.orderOfFiles = (files) => {
+      const left = [...files];
+      return files.map(() => left.splice(random.int(left.length), 1)[0]!);
     };
   }
 }

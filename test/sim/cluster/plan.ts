@@ -167,6 +167,7 @@ export function drawPlan(seed: number, options: PlanOptions = {}): Plan {
       maxApplyEntries: oneOf(1, 5, 256),
       maxPromoteLag: oneOf(4, 1024),
       snapshotRetryMs: 200,
+      snapshotMaxRetryMs: 1000,
       snapshotTimeoutMs: 5000,
       snapshotIdleMs: 1500,
       snapshotKeepMs: 3000,

@@ -1,5 +1,7 @@
 /** The operator who cuts, joins and carries ranges, makes groups and removes them, and gives moves up, through any node. */
-import { KEYSPACES, SLOT_COUNT } from '../../../src/adapter/redis/index.ts';
+import assert from 'node:assert/strict';
+import { KEYSPACES_OF_ADAPTERS } from '../../../src/adapter/keyspaces.ts';
+import { KEYSPACES, SLOT_COUNT } from '../../../src/adapter/redis/keyspace.ts';
 import { isAbortable, type Route } from '../../../src/distribution/index.ts';
 
 import type { AssembledNode } from '../../../src/node/index.ts';
@@ -76,6 +78,8 @@ export class RouteOperator {
     const routes = [...node.routes.current.all()].filter(
       ({ start, end }) => start.length > 0 && (end === undefined || Buffer.compare(end, FIRST) > 0),
     );
+    for (const { start } of routes)
+      assert.deepEqual(KEYSPACES_OF_ADAPTERS.align(start), start, 'a cut through an object');
     if (routes.length === 0) return undefined;
     const draw = random.next();
     if (draw < 0.4) return this.move(node, routes, random);
@@ -95,10 +99,14 @@ export class RouteOperator {
     return (node.document()?.groups ?? []).filter(({ state }) => state === 'ACTIVE').map(({ id }) => id);
   }
 
-  /** The start of a slot: where an operator may cut. */
+  /** The start of a slot, or some place in the middle of a key, which the cluster puts at the start of the key. */
   private cut(random: SeededRandom): Buffer {
     const keyspace = KEYSPACES[random.next() < 0.25 ? 1 : 0]!;
     const draw = random.next();
+    if (draw < 0.02) {
+      const busy = keyspace.storageKey(Buffer.from(this.pick(BUSY_KEYS, random)!));
+      return Buffer.concat([busy, random.bytes(random.int(4))]);
+    }
     if (draw < 0.1) return keyspace.wholeDb().start;
     if (draw < 0.7) return keyspace.slotRange(random.int(SLOT_COUNT), SLOT_COUNT).start;
     const key = keyspace.storageKey(Buffer.from(this.pick(BUSY_KEYS, random)!));

@@ -68,7 +68,8 @@ export class Checker {
   /** `node` lost what was not stable: the hashes of its log are those of the entries that are left. */
   rehash(node: SimNode): void {
     node.hashes.length = node.stable.lastIndex() + 1;
-    for (let index = node.stable.firstIndex(); index <= node.stable.lastIndex(); index++) {
+    // From the entry before the first one, which a snapshot that was not installed any more may have taken the place of.
+    for (let index = Math.max(1, node.stable.firstIndex() - 1); index <= node.stable.lastIndex(); index++) {
       node.hashes[index] = this.prefixHashes.get(node.stable.term(index)! * TERM_STRIDE + index)!;
     }
   }
@@ -92,8 +93,10 @@ export class Checker {
 
   /** `node` crashed before it could store that it led this term, so nobody ever heard of it. */
   forgetLeader(node: SimNode): void {
-    if (node.ledTerm > 0 && this.leaderOfTerm.get(node.ledTerm) === nameOf(node))
-      this.leaderOfTerm.delete(node.ledTerm);
+    if (node.ledTerm === 0 || this.leaderOfTerm.get(node.ledTerm) !== nameOf(node)) return;
+    this.leaderOfTerm.delete(node.ledTerm);
+    for (const key of this.prefixHashes.keys())
+      if (Math.floor(key / TERM_STRIDE) === node.ledTerm) this.prefixHashes.delete(key);
   }
 
   private onElected(node: SimNode): void {

@@ -12,6 +12,8 @@ export interface Knobs {
   /** Bound on the difference of clock speeds; the core is told the same. */
   readonly drift: number;
   readonly networkDelayMs: number;
+  /** Messages take between half of the delay and this many times as much more: they overtake each other. */
+  readonly jitter: number;
   /** Chance of a message to be late by up to two election timeouts. */
   readonly straggles: number;
   readonly loses: number;
@@ -28,6 +30,10 @@ export interface Knobs {
   readonly faultMs: number;
   /** Clients work and rest in turns of this length; 0 is always. */
   readonly lullMs: number;
+  /** Messages stay as late and as many as during the faults when those have ended. */
+  readonly staysLate: boolean;
+  /** At first, for so long: some disks stand still, crashes and cuts follow each other quickly. */
+  readonly stormMs: number;
   readonly weights: Readonly<Record<Fault, number>>;
 }
 
@@ -37,6 +43,7 @@ export const FAULTS = [
   'split',
   'isolate',
   'oneWay',
+  'narrow',
   'heal',
   'confChange',
   'transfer',
@@ -46,6 +53,23 @@ export const FAULTS = [
   'stall',
 ] as const;
 export type Fault = (typeof FAULTS)[number];
+
+/** Weights of faults in a storm. */
+export const STORM: Knobs['weights'] = {
+  crash: 3,
+  pause: 0,
+  split: 1,
+  isolate: 1,
+  oneWay: 1,
+  narrow: 5,
+  heal: 1,
+  confChange: 1,
+  transfer: 0,
+  flush: 0,
+  campaign: 1,
+  unreachable: 0,
+  stall: 0,
+};
 
 export function drawKnobs(random: SeededRandom): Knobs {
   const oneOf = <T>(...choices: T[]): T => choices[random.int(choices.length)]!;
@@ -59,7 +83,17 @@ export function drawKnobs(random: SeededRandom): Knobs {
   // Drawn last, so that the rest of a seed's story does not hang on it. Clients that never pause let no group rest.
   const quietAfterTicks = oneOf(0, 2, 5, 12);
   const lullMs = quietAfterTicks === 0 ? 0 : oneOf(60, 150, 400);
-  return { ...knobs, raft: { ...knobs.raft, quietAfterTicks }, lullMs };
+  const staysLate = random.next() < 0.5;
+  const stormMs = random.next() < 0.25 ? oneOf(3, 5, 8) * electionTimeoutTicks * knobs.raft.tickMs : 0;
+  const jitter = oneOf(1, 1, 4);
+  const drawn = { ...knobs, raft: { ...knobs.raft, quietAfterTicks }, lullMs, staysLate, stormMs, jitter };
+  return random.next() < 0.15 ? beginAlone(drawn, random) : drawn;
+}
+
+/** A group of one voter that takes the others in; mostly before its store has anything on disk. */
+function beginAlone(knobs: Knobs, random: SeededRandom): Knobs {
+  const weights = random.next() < 0.7 ? { ...knobs.weights, flush: 0 } : knobs.weights;
+  return { ...knobs, voters: 1, spares: 2 + random.int(3), weights };
 }
 
 function drawRest(
@@ -90,6 +124,7 @@ function drawRest(
     },
     drift,
     networkDelayMs: oneOf(1, 3, 10),
+    jitter: 1,
     straggles: oneOf(0, 0.01, 0.05),
     loses: oneOf(0, 0, 0.02, 0.1, 0.25),
     duplicates: oneOf(0, 0.02, 0.1),
@@ -101,6 +136,8 @@ function drawRest(
     proposalMs: oneOf(3, 10, 30),
     faultMs: oneOf(15, 40, 100),
     lullMs: 0,
+    staysLate: false,
+    stormMs: 0,
     weights,
   };
 }

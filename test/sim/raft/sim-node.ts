@@ -65,6 +65,8 @@ export class SimNode implements Restable {
   checkedCommit = 0;
   checkedConf: ConfState;
 
+  /** Until then the disk answers nothing. */
+  private diskStallsUntilMs: number;
   private readonly clockRate: number;
   private clockOriginMs = 0;
   private pausedUntilMs = 0;
@@ -86,6 +88,7 @@ export class SimNode implements Restable {
     this.durable = { meta: this.applied, hash: 0 };
     this.checkedConf = conf;
     this.clockRate = 1 + (random.next() - 0.5) * simulation.knobs.drift;
+    this.diskStallsUntilMs = this.drawStall();
     const { raft } = simulation.knobs;
     this.liveness = new PeerLiveness(raft.electionTimeoutTicks * raft.tickMs);
     this.restingGroups = new RestingGroups(this.id, this.liveness);
@@ -157,7 +160,8 @@ export class SimNode implements Restable {
   crash(): void {
     if (!this.isUp) return;
     this.isUp = false;
-    const survivors = this.random.int(this.writes.length + 1);
+    const survivors = this.isDiskStalled ? 0 : this.random.int(this.writes.length + 1);
+    if (this.random.next() < 0.7) this.diskStallsUntilMs = 0;
     for (const write of this.writes.slice(0, survivors)) {
       // A snapshot that was not installed is gone with everything after it.
       if (write.snapshot !== undefined) break;
@@ -345,7 +349,20 @@ export class SimNode implements Restable {
     if (isEmpty && ready.messagesAfterPersist.length === 0) return;
     this.writes.push(ready);
     if (isEmpty && this.writes.length === 1) this.finishOldestWrite();
-    else this.later(this.simulation.diskDelayMs(), () => this.finishOldestWrite());
+    else this.later(this.diskDelayMs(), () => this.finishOldestWrite());
+  }
+
+  /** In a storm some disks stand still, mostly until the machine is started again. */
+  private drawStall(): number {
+    return this.random.next() < 0.4 ? this.simulation.knobs.stormMs * this.random.next() : 0;
+  }
+
+  get isDiskStalled(): boolean {
+    return this.simulation.queue.nowMs < this.diskStallsUntilMs;
+  }
+
+  private diskDelayMs(): number {
+    return Math.max(this.simulation.diskDelayMs(), this.diskStallsUntilMs - this.simulation.queue.nowMs);
   }
 
   /** Completions are anonymous: whichever timer fires first, it is the oldest write that is done. */

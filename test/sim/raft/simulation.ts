@@ -13,7 +13,7 @@ import {
 } from '../../../src/raftengine/core/index.ts';
 import { Checker, InvariantViolation } from './checker.ts';
 import { EventQueue } from './event-queue.ts';
-import { drawKnobs, FAULTS, type Fault, type Knobs } from './knobs.ts';
+import { drawKnobs, FAULTS, type Fault, type Knobs, STORM } from './knobs.ts';
 import { SimNode } from './sim-node.ts';
 
 /** What a run came to; counts show that it was not idle. */
@@ -40,6 +40,10 @@ export class Simulation {
   /** `from * 64 + to` of links that carry nothing. */
   private readonly cuts = new Set<number>();
   private hasFaults = true;
+  /** Messages are late and come twice. */
+  private get isUnordered(): boolean {
+    return this.hasFaults || this.knobs.staysLate;
+  }
   private hasClients = true;
   private payloads = 0;
 
@@ -65,7 +69,9 @@ export class Simulation {
   run(): RunReport {
     this.trace?.(`seed ${this.seed} ${JSON.stringify(this.knobs)}`);
     for (const node of this.nodes) this.scheduleClient(node);
-    this.scheduleFault();
+    if (this.knobs.voters === 1) this.scheduleGrowth();
+    // A storm comes over the first leader.
+    this.queue.after(this.isStormy() ? 1.5 * this.electionTimeoutMs() : 0, () => this.scheduleFault());
     let steps = 0;
     while (this.queue.runNext(this.knobs.durationMs)) {
       steps++;
@@ -172,6 +178,10 @@ export class Simulation {
     return this.knobs.diskDelayMs * this.speeds.next() * (this.speeds.next() < 0.05 ? 5 : 1);
   }
 
+  private isStormy(): boolean {
+    return this.queue.nowMs < this.knobs.stormMs;
+  }
+
   applyDelayMs(): number {
     return this.knobs.applyDelayMs * this.speeds.next();
   }
@@ -187,16 +197,22 @@ export class Simulation {
     const sent: Message =
       message.kind === 'snapshot' && snapshot !== undefined ? { ...message, snapshot: snapshot.meta } : message;
     if (this.trace !== undefined) this.say(`${from.describe()}   ${describe(sent)}`);
-    const copies = this.hasFaults && this.network.next() < this.knobs.duplicates ? 2 : 1;
+    const copies = this.isUnordered && this.network.next() < this.knobs.duplicates ? 2 : 1;
     for (let copy = 0; copy < copies; copy++) this.carry(from, sent, snapshot?.hash ?? 0);
   }
 
+  /** How long a message or a beat travels. */
+  private travelMs(): number {
+    const { networkDelayMs, jitter, straggles } = this.knobs;
+    const isLate = this.isUnordered && this.network.next() < straggles;
+    const delayMs = networkDelayMs * (0.5 + jitter * this.network.next());
+    return isLate ? delayMs + this.network.next() * 2 * this.electionTimeoutMs() : delayMs;
+  }
+
   private carry(from: SimNode, message: Message, snapshotHash: number): void {
-    const { networkDelayMs, straggles, loses } = this.knobs;
+    const { networkDelayMs, loses } = this.knobs;
     const isLost = this.hasFaults && this.network.next() < loses;
-    const isLate = this.hasFaults && this.network.next() < straggles;
-    const delayMs =
-      networkDelayMs * (0.5 + this.network.next()) + (isLate ? this.network.next() * 2 * this.electionTimeoutMs() : 0);
+    const delayMs = this.travelMs();
     const link = message.from * 64 + message.to;
     this.queue.after(delayMs, () => {
       const to = this.nodes[message.to - 1]!;
@@ -209,16 +225,13 @@ export class Simulation {
   }
 
   sendBeats(from: SimNode, life: number): void {
-    const { networkDelayMs, straggles, loses, duplicates } = this.knobs;
+    const { loses, duplicates } = this.knobs;
     for (const to of this.nodes) {
       if (to === from) continue;
-      const copies = this.hasFaults && this.network.next() < duplicates ? 2 : 1;
+      const copies = this.isUnordered && this.network.next() < duplicates ? 2 : 1;
       for (let copy = 0; copy < copies; copy++) {
         const isLost = this.hasFaults && this.network.next() < loses;
-        const isLate = this.hasFaults && this.network.next() < straggles;
-        const delayMs =
-          networkDelayMs * (0.5 + this.network.next()) +
-          (isLate ? this.network.next() * 2 * this.electionTimeoutMs() : 0);
+        const delayMs = this.travelMs();
         this.queue.after(delayMs, () => {
           if (!isLost && !this.cuts.has(from.id * 64 + to.id)) to.receiveBeat(from.id, life);
         });
@@ -248,10 +261,32 @@ export class Simulation {
     });
   }
 
+  /** A group that began with one voter takes in three, and goes on from there when the nemesis takes some out again. */
+  private scheduleGrowth(): void {
+    this.queue.after(this.electionTimeoutMs() * this.nemesis.next(), () => {
+      if (!this.hasFaults) return;
+      const leader = this.nodes.find((node) => node.isLeader());
+      if (leader !== undefined && leader.core.conf.voters.length < 3) this.grow(leader);
+      this.scheduleGrowth();
+    });
+  }
+
+  private grow(leader: SimNode): void {
+    const { voters, learners } = leader.core.conf;
+    const stranger = this.nodes.find(({ id }) => !voters.includes(id) && !learners.includes(id))?.id;
+    const learner = learners[this.nemesis.int(Math.max(1, learners.length))];
+    const isPromotion = learner !== undefined && (stranger === undefined || this.nemesis.next() < 0.7);
+    const nodeToAdd = isPromotion ? learner : stranger;
+    if (nodeToAdd === undefined) return;
+    const steps: ConfChangeStep[] = [{ kind: isPromotion ? 'addVoter' : 'addLearner', nodeId: nodeToAdd }];
+    leader.ask((core, now) => core.proposeConfChange({ steps, context: Buffer.alloc(0) }, now));
+  }
+
   // ---- faults
 
   private scheduleFault(): void {
-    this.queue.after(this.knobs.faultMs * 2 * this.nemesis.next(), () => {
+    const meanMs = this.isStormy() ? this.electionTimeoutMs() / 4 : this.knobs.faultMs;
+    this.queue.after(meanMs * 2 * this.nemesis.next(), () => {
       if (!this.hasFaults) return;
       this.inject(this.drawFault());
       this.scheduleFault();
@@ -259,7 +294,7 @@ export class Simulation {
   }
 
   private drawFault(): Fault {
-    const { weights } = this.knobs;
+    const weights = this.isStormy() ? STORM : this.knobs.weights;
     let total = 0;
     for (const fault of FAULTS) total += weights[fault];
     let draw = this.nemesis.int(total);
@@ -274,8 +309,12 @@ export class Simulation {
     return this.nodes[this.nemesis.int(this.nodes.length)]!;
   }
 
-  /** The leader half of the time, since most of what can go wrong starts there. */
+  /** The leader half of the time, since most of what can go wrong starts there; in a storm, whose disk stands still. */
   private victim(): SimNode {
+    const stalled = this.nodes.filter((node) => node.isDiskStalled);
+    if (this.isStormy() && stalled.length > 0 && this.nemesis.next() < 0.5) {
+      return stalled[this.nemesis.int(stalled.length)]!;
+    }
     const leader = this.nodes.find((node) => node.isLeader());
     return leader !== undefined && this.nemesis.next() < 0.5 ? leader : this.anyNode();
   }
@@ -287,7 +326,8 @@ export class Simulation {
     switch (fault) {
       case 'crash':
         node.crash();
-        this.queue.after(this.nemesis.next() < 0.4 ? 0 : span, () => node.restart());
+        this.queue.after(this.isStormy() || this.nemesis.next() < 0.4 ? 0 : span, () => node.restart());
+        if (this.isStormy() && this.nemesis.next() < 0.7) this.revolt();
         break;
       case 'pause':
         node.pause(span);
@@ -306,6 +346,9 @@ export class Simulation {
         this.cutWhere((from, to) => (hears ? from : to) === node.id && from !== spares && to !== spares);
         break;
       }
+      case 'narrow':
+        this.narrow();
+        break;
       case 'heal':
         this.cuts.clear();
         break;
@@ -319,7 +362,9 @@ export class Simulation {
         for (const each of this.nodes) if (this.nemesis.next() < 0.7) each.flush(this.knobs.keepEntries);
         break;
       case 'campaign':
-        node.ask((core, now) => core.campaign(now));
+        // Two at once may share the votes of a term.
+        for (const each of this.nemesis.next() < 0.5 ? [node] : [node, this.anyNode()])
+          each.ask((core, now) => core.campaign(now));
         break;
       case 'unreachable':
         node.ask((core) => core.reportUnreachable(this.anyNode().id));
@@ -327,6 +372,29 @@ export class Simulation {
       case 'stall':
         node.ask((core) => core.skipElectionRound());
         break;
+    }
+  }
+
+  /** The leader keeps a bare quorum, so that its lease hangs on every one of them; above all those whose disks stand still. */
+  private narrow(): void {
+    const leader = this.nodes.find((node) => node.isLeader());
+    if (leader === undefined) return;
+    const { voters } = leader.core.conf;
+    const others = this.nodes.filter((node) => node !== leader && voters.includes(node.id));
+    const rank = new Map(others.map((node) => [node, (node.isDiskStalled ? 0 : 1) + this.nemesis.next()]));
+    others.sort((left, right) => rank.get(left)! - rank.get(right)!);
+    const kept = new Set(others.slice(0, voters.length >> 1).map(({ id }) => id as number));
+    this.cutWhere((from, to) => (from === leader.id && !kept.has(to)) || (to === leader.id && !kept.has(from)));
+  }
+
+  /** The leader is cut off, and the others stand for election at once: whoever forgot what it promised elects one of them. */
+  private revolt(): void {
+    const leader = this.nodes.find((node) => node.isLeader());
+    this.cuts.clear();
+    if (leader !== undefined) this.cutWhere((from, to) => from === leader.id || to === leader.id);
+    for (const node of this.nodes) {
+      const delayMs = this.nemesis.next() * this.electionTimeoutMs();
+      if (node !== leader) this.queue.after(delayMs, () => node.ask((core, now) => core.campaign(now)));
     }
   }
 

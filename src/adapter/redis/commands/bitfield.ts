@@ -2,8 +2,8 @@
 import { assertNever } from '../../../platform/index.ts';
 import { type CommandContext, type CommandSpec, defineCommands } from '../command.ts';
 import { parseShortInteger, requireInteger } from '../integers.ts';
-import { readString, writeString } from '../keyspace.ts';
 import { errors, RedisError, type Reply } from '../reply.ts';
+import { readString, writeString } from '../values.ts';
 import { type FieldType, fitted, type OverflowRule, readField, writeField } from './bitfield-integers.ts';
 import { requireBitOffset } from './bits-offset.ts';
 import { NEVER } from './expiry-time.ts';

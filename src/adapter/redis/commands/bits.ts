@@ -1,8 +1,8 @@
 /** Strings as arrays of bits: SETBIT, GETBIT, BITCOUNT, BITPOS, BITOP. */
 import { type CommandContext, type CommandSpec, defineCommands } from '../command.ts';
 import { isBackwards, requireInteger, requirePosition } from '../integers.ts';
-import { deleteKey, readString, writeString } from '../keyspace.ts';
 import { errors, RedisError, type Reply } from '../reply.ts';
+import { deleteKey, readString, writeString } from '../values.ts';
 import { requireBitOffset } from './bits-offset.ts';
 import { countBits, findBit } from './bits-scan.ts';
 import { NEVER } from './expiry-time.ts';

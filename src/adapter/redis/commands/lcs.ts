@@ -1,8 +1,8 @@
 /** LCS: what two strings have in common. */
 import { type CommandContext, type CommandSpec, defineCommands } from '../command.ts';
 import { requirePosition } from '../integers.ts';
-import { readValue, ValueType } from '../keyspace.ts';
 import { errors, MapReply, RedisError, type Reply } from '../reply.ts';
+import { readValue, ValueType } from '../values.ts';
 import { lcsTableBytes, longestCommonSubsequence } from './lcs-ranges.ts';
 import { optionName } from './strings-options.ts';
 

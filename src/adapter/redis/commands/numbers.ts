@@ -1,8 +1,8 @@
 /** Strings that spell numbers: INCR, DECR, INCRBY, DECRBY, INCRBYFLOAT. */
 import { type CommandContext, type CommandSpec, defineCommands } from '../command.ts';
 import { INT64_MAX, INT64_MIN, parseShortInteger, requireInteger } from '../integers.ts';
-import { readString, writeString } from '../keyspace.ts';
 import { errors, RedisError, type Reply } from '../reply.ts';
+import { readString, writeString } from '../values.ts';
 import { NEVER } from './expiry-time.ts';
 import { addLongDoubles, formatLongDouble, type LongDouble, parseLongDouble } from './numbers-long-double.ts';
 

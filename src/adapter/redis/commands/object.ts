@@ -1,8 +1,8 @@
 /** What is known of a stored value beyond its contents: OBJECT and MEMORY. */
 import { type CommandContext, type CommandSpec, defineCommands } from '../command.ts';
 import { parseInteger, requireInteger } from '../integers.ts';
-import { readValue, type TypedValue, ValueType } from '../keyspace.ts';
 import { errors, RedisError, type Reply } from '../reply.ts';
+import { readValue, type TypedValue, ValueType } from '../values.ts';
 import { helpCommand } from './help.ts';
 import { optionName } from './strings-options.ts';
 

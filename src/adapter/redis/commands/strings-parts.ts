@@ -1,8 +1,8 @@
 /** Commands over parts of a string: APPEND, STRLEN, GETRANGE, SUBSTR, SETRANGE. */
 import { type CommandContext, type CommandSpec, defineCommands } from '../command.ts';
 import { isBackwards, requirePosition } from '../integers.ts';
-import { readString, writeString } from '../keyspace.ts';
 import { errors, RedisError, type Reply } from '../reply.ts';
+import { readString, writeString } from '../values.ts';
 import { NEVER } from './expiry-time.ts';
 
 const ONE_KEY = { first: 1, last: 1, step: 1 } as const;

@@ -1,7 +1,7 @@
 /** Commands over whole strings: SET and GET in all their forms, and their plural MSET and MGET. */
 import { type CommandContext, type CommandSpec, defineCommands } from '../command.ts';
-import { deleteKey, readString, readValue, ValueType, writeString } from '../keyspace.ts';
 import { errors, OK, type Reply } from '../reply.ts';
+import { deleteKey, readString, readValue, ValueType, writeString } from '../values.ts';
 import { type ExpiryUnit, expiryAt, NEVER, requireOptionExpiry } from './expiry-time.ts';
 import { parseGetExOptions, parseSetOptions } from './strings-options.ts';
 

@@ -1,0 +1,23 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { nodeEnvironment } from '../../cmd/cli/allocator.ts';
+import { allowedGarbage } from '../../cmd/cli/heap-limits.ts';
+
+const MIB = 1024 ** 2;
+
+test('garbage may take a sixteenth of the limit, and near the limit only what is left', () => {
+  const limit = 2048 * MIB;
+  assert.equal(allowedGarbage(limit, 200 * MIB), 128 * MIB);
+  assert.equal(allowedGarbage(limit, 1792 * MIB), 128 * MIB);
+  assert.equal(allowedGarbage(limit, 1984 * MIB), 64 * MIB);
+  assert.equal(allowedGarbage(limit, 4000 * MIB), 32 * MIB, 'collecting without end would not help');
+  assert.equal(allowedGarbage(16 * limit, 0), 256 * MIB, 'a larger heap takes longer to mark');
+  assert.equal(allowedGarbage(384 * MIB, 0), 32 * MIB);
+});
+
+test('what somebody tells the allocator counts for more than what nodes tell it', () => {
+  const environment = nodeEnvironment({ MALLOC_ARENA_MAX: '7', OTHER: 'x' });
+  assert.equal(environment.MALLOC_ARENA_MAX, '7');
+  assert.equal(environment.OTHER, 'x');
+  assert.ok(environment.MALLOC_MMAP_THRESHOLD_ !== undefined && environment.MALLOC_TRIM_THRESHOLD_ !== undefined);
+});

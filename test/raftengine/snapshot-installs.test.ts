@@ -1,0 +1,208 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { nodeId } from '../../src/platform/index.ts';
+import type { Ready } from '../../src/raftengine/core/types.ts';
+import { EngineCounters } from '../../src/raftengine/counters.ts';
+import { SnapshotInstaller } from '../../src/raftengine/snapshot-installer.ts';
+import type { GroupLog, SnapshotStage, StateMachine } from '../../src/raftengine/types.ts';
+import { GROUP, SimCluster, type TestNode } from './support/sim-cluster.ts';
+
+const SHORT_LOG = { retainEntries: 50, truncateIntervalMs: 100, snapshotRetryMs: 100, snapshotMaxRetryMs: 800 };
+
+/** A cluster of which one follower has started again and needs a snapshot. */
+async function clusterWithStraggler() {
+  const cluster = await SimCluster.found({ limits: SHORT_LOG });
+  const leader = await cluster.serving();
+  const follower = cluster.up().find((node) => node !== leader)!;
+  follower.crash();
+  await cluster.proposeAll(leader, 400, 'v');
+  await cluster.until(() => leader.group.status().firstIndex > 100);
+  await cluster.restart(follower.id);
+  return { cluster, leader, follower };
+}
+
+/** Changes the stages of a node's snapshots. */
+function stagesOf(node: TestNode, change: (stage: SnapshotStage) => Partial<SnapshotStage>): void {
+  const { list } = node;
+  const stageSnapshot = list.stageSnapshot.bind(list);
+  list.stageSnapshot = async (group, manifest) => {
+    const stage = await stageSnapshot(group, manifest);
+    return { ...stage, ...change(stage) };
+  };
+}
+
+/** An install that waits until it is let go, and what is done to its stage meanwhile. */
+function heldInstall(node: TestNode) {
+  const gate = Promise.withResolvers<void>();
+  const seen = { isInstalling: false, discards: 0, release: gate.resolve };
+  stagesOf(node, (stage) => ({
+    install: async () => {
+      seen.isInstalling = true;
+      await gate.promise;
+      await stage.install();
+      seen.isInstalling = false;
+    },
+    discard: async () => {
+      seen.discards += 1;
+      await stage.discard();
+    },
+  }));
+  return seen;
+}
+
+test('an engine that stops waits for an install, which is carried out with the reset of its log', async () => {
+  const { cluster, follower } = await clusterWithStraggler();
+  const held = heldInstall(follower);
+  await cluster.until(() => held.isInstalling);
+  let isStopped = false;
+  const stopping = follower.engine.stop().then(() => {
+    isStopped = true;
+  });
+  await cluster.simulation.runFor(500);
+  assert.deepEqual([isStopped, held.discards], [false, 0]);
+  held.release();
+  await cluster.simulation.runToEnd(stopping);
+  const { index } = follower.list.applied();
+  assert.ok(index >= 400);
+  assert.equal(follower.store.group(GROUP).firstIndex(), index + 1, 'the log begins behind the snapshot');
+  assert.deepEqual([follower.fatal, follower.failedReplicas], [[], []]);
+});
+
+test('a replica that is removed in the middle of an install is gone when the install is over, and its log with it', async () => {
+  const { cluster, leader, follower } = await clusterWithStraggler();
+  const held = heldInstall(follower);
+  await cluster.until(() => held.isInstalling);
+  let isRemoved = false;
+  const removing = follower.engine.removeGroup(GROUP).then(() => {
+    isRemoved = true;
+  });
+  await cluster.simulation.runFor(500);
+  assert.deepEqual([isRemoved, held.discards], [false, 0]);
+  held.release();
+  await cluster.simulation.runToEnd(removing);
+  assert.deepEqual(follower.store.groups(), []);
+  await cluster.simulation.runFor(500);
+  assert.deepEqual(follower.store.groups(), [], 'nothing of it comes back');
+  assert.deepEqual([follower.fatal, follower.failedReplicas], [[], []]);
+  assert.equal((await cluster.propose(leader, 'on')).kind, 'applied');
+});
+
+test('a copy that is being proven when the engine stops is given up', async () => {
+  const { cluster, follower } = await clusterWithStraggler();
+  const proof = Promise.withResolvers<void>();
+  let isProving = false;
+  let discards = 0;
+  let installs = 0;
+  stagesOf(follower, (stage) => ({
+    finish: async () => {
+      isProving = true;
+      await proof.promise;
+      return stage.finish();
+    },
+    install: async () => {
+      installs += 1;
+    },
+    discard: async () => {
+      discards += 1;
+      proof.resolve();
+      await stage.discard();
+    },
+  }));
+  await cluster.until(() => isProving);
+  await cluster.simulation.runToEnd(follower.engine.stop());
+  assert.deepEqual([discards, installs], [1, 0]);
+});
+
+test('an engine that stops does not wait for a sender that is silent', async () => {
+  const { cluster, leader, follower } = await clusterWithStraggler();
+  leader.list.snapshotGate = new Promise(() => {});
+  await cluster.until(() => leader.group.status().progress.some((peer) => peer.state === 'snapshot'));
+  await cluster.simulation.runFor(50);
+  const startMs = cluster.simulation.nowMs();
+  await cluster.simulation.runToEnd(follower.engine.stop());
+  assert.ok(cluster.simulation.nowMs() - startMs < 100, 'it stops at once');
+});
+
+test('a replica whose snapshot could not be installed goes on with what it has, and is offered it again at growing intervals', async () => {
+  const { cluster, leader, follower } = await clusterWithStraggler();
+  const attempts: number[] = [];
+  stagesOf(follower, (stage) => ({
+    install: async () => {
+      attempts.push(cluster.simulation.nowMs());
+      if (attempts.length <= 5) throw Object.assign(new Error('no space left on device'), { code: 'ENOSPC' });
+      await stage.install();
+    },
+  }));
+  await cluster.until(() => attempts.length === 1);
+  const { index } = follower.list.applied();
+  await cluster.until(() => leader.snapshotFailures.length === 1);
+  assert.match(leader.snapshotFailures[0]!, /no space left on device/);
+  await cluster.until(() => follower.group.status().leader === leader.id);
+  const status = follower.group.status();
+  assert.deepEqual([status.appliedIndex, status.role], [index, 'follower']);
+  assert.ok(status.commitIndex <= status.lastIndex);
+  assert.equal((await cluster.propose(leader, 'meanwhile')).kind, 'applied');
+  await cluster.until(() => follower.list.values.includes('meanwhile'));
+  assert.equal(attempts.length, 6);
+  const pauses = attempts.slice(1).map((atMs, at) => atMs - attempts[at]!);
+  for (const [at, leastMs] of [100, 200, 400, 800, 800].entries()) {
+    assert.ok(pauses[at]! >= leastMs && pauses[at]! < leastMs + 500, `pauses of ${pauses}`);
+  }
+  assert.deepEqual([follower.fatal, follower.failedReplicas], [[], []]);
+  await cluster.until(() => cluster.agreed());
+  follower.crash();
+  await cluster.restart(follower.id);
+  await cluster.until(() => cluster.agreed());
+});
+
+test('a replica that goes on without its snapshot keeps the promises of its core, and begins from what is stable', async () => {
+  const steps: unknown[] = [];
+  const stored = { term: 4, vote: nodeId(1), commitIndex: 10 };
+  const conf = { voters: [nodeId(1)], votersOutgoing: [], learners: [], learnersNext: [], autoLeave: false };
+  const old = { index: 9, term: 3, conf };
+  const meta = { index: 50, term: 4, conf };
+  const installer = new SnapshotInstaller(
+    {
+      groupId: GROUP,
+      log: { hardState: () => stored } as unknown as GroupLog,
+      stateMachine: { applied: () => old, durableIndex: () => 9 } as unknown as StateMachine,
+      appliedIndex: () => 9,
+      isClosed: () => false,
+      installed: () => assert.fail('nothing was installed'),
+      beginAgain: (applied) => steps.push({ begins: applied.index, isDeaf: installer.isInstalling }),
+      failed: (error) => assert.fail(String(error)),
+    },
+    {
+      counters: new EngineCounters(),
+      writeNow: async (write) => {
+        steps.push(write);
+      },
+      settled: async () => {
+        steps.push('settled');
+      },
+    },
+  );
+  const stage = { install: () => Promise.reject(new Error('no room')) } as unknown as SnapshotStage;
+  const outcome = installer.offer(meta, stage);
+  const hardState = { term: 5, vote: nodeId(2), commitIndex: 50 };
+  installer.install({ hardState, snapshot: meta } as unknown as Ready, meta);
+  assert.equal(installer.isInstalling, true);
+  await assert.rejects(outcome, /no room/);
+  assert.deepEqual(steps, [
+    { groupId: GROUP, hardState: { ...hardState, commitIndex: 10 }, entries: [], resetTo: undefined },
+    'settled',
+    { begins: 9, isDeaf: false },
+  ]);
+});
+
+test('a replica whose state is neither the old one nor the new one fails', async () => {
+  const { cluster, follower } = await clusterWithStraggler();
+  stagesOf(follower, (stage) => ({
+    install: async () => {
+      await stage.install();
+      throw new Error('and what now?');
+    },
+  }));
+  await cluster.until(() => follower.failedReplicas.length > 0);
+  assert.deepEqual(follower.failedReplicas, [GROUP]);
+});
