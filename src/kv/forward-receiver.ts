@@ -3,9 +3,9 @@
  * why where it does not. It never sends a request on: one that has crossed a node is answered here, so nothing can go in circles.
  */
 import type { GroupId, Millis, NodeId } from '../platform/index.ts';
-import type { ForwardCounters } from './counters.ts';
 import { LeaderUnavailableError, NotLeaderError } from './errors.ts';
 import { type ForwardReply, type ForwardRequest, ForwardStatus } from './forward-codec.ts';
+import type { ForwardCounters } from './forward-counters.ts';
 import { statusOf } from './forward-errors.ts';
 import type { GroupDirectory } from './forward-path.ts';
 import type { ForwardDone } from './forward-types.ts';

@@ -1,12 +1,12 @@
 /** What a leader proxy is given, what bounds it, what it keeps of a request, and what it counts. */
 import type { Clock, Millis, NodeId, PeerNetwork, Random, Scheduler } from '../platform/index.ts';
-import type { ForwardCounters } from './counters.ts';
 import {
   type BreakerLimits,
   DEFAULT_BREAKER_LIMITS,
   DEFAULT_RETRY_BUDGET,
   type RetryBudgetLimits,
 } from './forward-breaker.ts';
+import type { ForwardCounters } from './forward-counters.ts';
 import type { GroupDirectory, GroupPath, Target } from './forward-path.ts';
 
 /** Bounds of the proxy of one node. */

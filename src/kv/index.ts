@@ -2,7 +2,6 @@ export * from './admin/index.ts';
 export * from './admission/index.ts';
 export * from './balance/index.ts';
 export * from './catalog/index.ts';
-export * from './counters.ts';
 export { type DecodedEntry, decodeEntry } from './decoded-entry.ts';
 export * from './errors.ts';
 export { GroupExecutor } from './executor.ts';
@@ -12,6 +11,7 @@ export {
   type ExecutorStats,
   type GroupExecutorOptions,
 } from './executor-options.ts';
+export * from './forward-counters.ts';
 export { DEFAULT_PROXY_LIMITS, type ProxyLimits, type ProxyStats } from './forward-types.ts';
 export { forwarded } from './forwarded.ts';
 export * from './gc/index.ts';
@@ -30,6 +30,7 @@ export { DEFAULT_MAINTENANCE, type MaintenanceOptions } from './maintenance.ts';
 export * from './move/index.ts';
 export { NodeClock, type NodeClockStatus } from './node-clock.ts';
 export * from './oracle/index.ts';
+export * from './reads/counters.ts';
 export * from './reads/index.ts';
 export { createKvService, type KvGroup, type KvServiceOptions, type NodeKvService } from './service.ts';
 export {
@@ -51,6 +52,7 @@ export {
   type TransactionLimits,
   TransactionUnknownError,
 } from './txn/coordinator-types.ts';
+export * from './txn/counters.ts';
 export { fateAt } from './txn/fate-lookup.ts';
 export {
   DEFAULT_RESOLVER_LIMITS,

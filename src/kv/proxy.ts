@@ -18,7 +18,6 @@ import {
   type Scheduler,
 } from '../platform/index.ts';
 import { isHeldBack } from './admission/index.ts';
-import { ForwardCounters } from './counters.ts';
 import {
   BusyError,
   LeaderUnavailableError,
@@ -30,6 +29,7 @@ import {
 } from './errors.ts';
 import { RetryBudget } from './forward-breaker.ts';
 import { decodeFrame, type ForwardMessage, type ForwardReply, type ForwardRequest } from './forward-codec.ts';
+import { ForwardCounters } from './forward-counters.ts';
 import { errorOf } from './forward-errors.ts';
 import { ForwardOutbox } from './forward-outbox.ts';
 import { type GroupDirectory, GroupPath } from './forward-path.ts';

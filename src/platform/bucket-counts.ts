@@ -44,3 +44,7 @@ export class BucketCounts {
     return total;
   }
 }
+
+/** One counter a name, all at zero. */
+export const zeroCounts = <Name extends string>(names: readonly Name[]): Record<Name, number> =>
+  Object.fromEntries(names.map((name) => [name, 0])) as Record<Name, number>;

@@ -1,5 +1,5 @@
 export { AssertionError, assert, assertNever } from './assert.ts';
-export { BucketCounts, LATENCY_BOUNDS_MS } from './bucket-counts.ts';
+export { BucketCounts, LATENCY_BOUNDS_MS, zeroCounts } from './bucket-counts.ts';
 export { type Clock, SystemClock } from './clock.ts';
 export type { Disk, DiskFile, DiskOpenOptions } from './disk.ts';
 export { type DiskSpace, diskSpaceOf, isOutOfSpace } from './disk-space.ts';

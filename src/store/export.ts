@@ -4,8 +4,9 @@ import type { HlcTimestamp } from '../platform/index.ts';
 import { encodeSystemState, encodeVersion, RowKind, type SystemState } from './codec.ts';
 import { KeyWalk, type WalkedVersion } from './key-walk.ts';
 import type { Level } from './level.ts';
-import { loadStore, rowsOfKind } from './load.ts';
+import { loadStore } from './load.ts';
 import type { RangeTombstones } from './range-tombstones.ts';
+import { rowsOfKind } from './rows-of-kind.ts';
 
 const EMPTY = Buffer.alloc(0);
 

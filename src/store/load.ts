@@ -3,9 +3,10 @@ import { type HlcTimestamp, hlcTimestamp } from '../platform/index.ts';
 import { decodeKey, decodeSystemState, RowKind, STORE_FORMAT, SYSTEM_KEY, type SystemState } from './codec.ts';
 import type { Uncounted } from './counters.ts';
 import { CorruptStoreError, UnknownStoreFormatError } from './errors.ts';
-import type { Level, LevelSnapshot } from './level.ts';
+import type { Level } from './level.ts';
 import { decodeDrop, isDropped, type RangeDrop } from './range-drops.ts';
 import { type RangeTombstone, RangeTombstones } from './range-tombstones.ts';
+import { loadMeta, rowsOfKind } from './rows-of-kind.ts';
 import { decodeSideRow } from './side-rows.ts';
 import type { SideRow } from './types.ts';
 
@@ -27,33 +28,6 @@ const FRESH: SystemState = {
   maxCommitTs: hlcTimestamp(0n),
   counters: new Map(),
 };
-const ROWS_AT_ONCE = 256;
-
-/** All rows of one kind, as of the call or of a snapshot. */
-export async function* rowsOfKind(
-  level: Level,
-  kind: number,
-  snapshot?: LevelSnapshot,
-): AsyncGenerator<[Buffer, Buffer]> {
-  const iterator = level.iterator({ gte: Buffer.from([kind]), lt: Buffer.from([kind + 1]), snapshot });
-  try {
-    for (;;) {
-      const page = await iterator.nextv(ROWS_AT_ONCE);
-      if (page.length === 0) return;
-      yield* page;
-    }
-  } finally {
-    await iterator.close();
-  }
-}
-
-/** The small named values of a state machine, as of the call or of a snapshot. */
-export async function loadMeta(level: Level, snapshot?: LevelSnapshot): Promise<Map<string, Buffer>> {
-  const meta = new Map<string, Buffer>();
-  for await (const [key, value] of rowsOfKind(level, RowKind.Meta, snapshot)) meta.set(key.toString('utf8', 1), value);
-  return meta;
-}
-
 /** @throws UnknownStoreFormatError, CorruptStoreError */
 export async function loadStore(level: Level, location: string): Promise<LoadedStore> {
   const systemRow = level.getSync(SYSTEM_KEY);

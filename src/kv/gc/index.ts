@@ -6,4 +6,5 @@ export { type GcGroup, type GcTimes, NodeGc, type NodeGcOptions } from './node-g
 export { type OldestPin, PinLimitError, type ReadPin, ReadPins } from './pins.ts';
 export { retentionOf, SAFEPOINT_FEATURE } from './safepoint.ts';
 export type * from './types.ts';
-export { type GcGroupView, type GcNodeView, type GcRunResult, type GcView, gcView } from './view.ts';
+export { gcView } from './view.ts';
+export type * from './view-types.ts';

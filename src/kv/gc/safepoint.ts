@@ -31,7 +31,8 @@ import { timestampOfMs } from '../hlc.ts';
 import type { WorkUnit } from '../work/index.ts';
 import { decodeNotes, encodeNotes } from './codec.ts';
 import type { GcChannel } from './endpoint.ts';
-import type { HolderBack, SafepointNotes } from './types.ts';
+import type { SafepointNotes } from './types.ts';
+import type { HolderBack } from './view-types.ts';
 
 /** Name of the unit of work. */
 export const SAFEPOINT_UNIT = 'gc/safepoint';

@@ -1,5 +1,6 @@
 /** What is said about collection between nodes, and to operators. */
 import type { GroupId, HlcTimestamp, Millis, NodeId } from '../../platform/index.ts';
+import type { HolderBack } from './view-types.ts';
 
 /** How far a group can let the past go. */
 export interface Certificate {
@@ -42,13 +43,6 @@ export interface StoreGcReport {
   readonly overhangBytes: number;
   /** A pass is under way. */
   readonly isRunning: boolean;
-}
-
-/** Somebody who keeps the safepoint from rising. */
-export interface HolderBack {
-  /** Such as `group 3` or `node 2`. */
-  readonly who: string;
-  readonly why: string;
 }
 
 /** What the round of the safepoint leaves behind for whoever does the next one; stored with the unit of work. */

@@ -10,9 +10,9 @@ import {
   type Scheduler,
 } from '../../platform/index.ts';
 import type { GroupStore, LatestVersion } from '../../store/index.ts';
-import { ReadCounters } from '../counters.ts';
 import { type LiveValue, physicalMs, type ScanPage } from '../types.ts';
 import type { NodeClaims, ReadableReplica, Refusal, ReplicaClaims } from './claims.ts';
+import { ReadCounters } from './counters.ts';
 import type { AskLeader, Moment, ReadBody } from './leader-endpoint.ts';
 import type { ReadIndexClient } from './read-index.ts';
 import type { SessionDemand, SessionSource, ValuesNow } from './session.ts';

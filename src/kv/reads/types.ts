@@ -1,8 +1,8 @@
 /** Reads that say how old their answer may be, and who may answer them. */
 import type { GroupId, HlcTimestamp, Millis, NodeId, Term } from '../../platform/index.ts';
 import { type ErrorDisposition, KvorumError } from '../../platform/index.ts';
-import type { ReadCounters } from '../counters.ts';
 import type { LiveValue, ScanPage, ScanRequest } from '../types.ts';
+import type { ReadCounters } from './counters.ts';
 
 /** What a reader asks of its answer. */
 export type Consistency =

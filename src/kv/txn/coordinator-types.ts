@@ -9,10 +9,10 @@ import {
   type Random,
   type Scheduler,
 } from '../../platform/index.ts';
-import type { TxnCounters } from '../counters.ts';
 import { OutcomeUnknownError } from '../errors.ts';
 import type { ReadPins } from '../gc/index.ts';
 import type { KvService } from '../types.ts';
+import type { TxnCounters } from './counters.ts';
 import type { TxnClient } from './types.ts';
 
 /** A timestamp with the authority that it was granted under. */

@@ -7,7 +7,6 @@
  * coordinator's behalf, so when it has not asked for the commit there will be none, and cleaning up may take its time.
  */
 import { assertNever, type GroupId, type HlcTimestamp, type Millis } from '../../platform/index.ts';
-import type { TxnWay } from '../counters.ts';
 import { NotOwnerError } from '../errors.ts';
 import { Finisher, type LockedPart } from './coordinator-finish.ts';
 import { divide, mayAskAgain, pause, persist } from './coordinator-patience.ts';
@@ -18,6 +17,7 @@ import {
   type TransactionLimits,
   TransactionUnknownError,
 } from './coordinator-types.ts';
+import type { TxnWay } from './counters.ts';
 import type { CommitReply, KeyIntent, PrepareReply, PrepareRequest, RangeIntent, TxnIdentity } from './types.ts';
 
 /** A range that was read, and the snapshot that it was read from. */

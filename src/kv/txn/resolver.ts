@@ -8,10 +8,10 @@
  */
 import type { Cancel, Clock, GroupId, Millis, Random, Scheduler } from '../../platform/index.ts';
 import { type ErrorDisposition, KvorumError } from '../../platform/index.ts';
-import type { TxnCounters } from '../counters.ts';
 import { NotOwnerError } from '../errors.ts';
 import type { KvService } from '../types.ts';
 import { mayAskAgain, pause } from './coordinator-patience.ts';
+import type { TxnCounters } from './counters.ts';
 import { FateCache } from './fate-cache.ts';
 import type { Fate, LockFacts, TxnClient, TxnGroup, Verdict } from './types.ts';
 
