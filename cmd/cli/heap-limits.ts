@@ -18,8 +18,11 @@ const LOOK_MS = 2_000;
 const RESTING_SHARE = 0.1;
 /** Processor time since the last collection at rest that is worth another one. */
 const WORTH_CPU_MS = 500;
-/** Marking so much that lives would keep heartbeats waiting. */
-const MOST_MARKED_BYTES = 256 * MIB;
+/** Marking more than this at once would keep heartbeats waiting: V8 is brought to mark it bit by bit first. */
+const MOST_MARKED_BYTES = 384 * MIB;
+/** What is allocated for that, without being touched, in one look. */
+const PRESS_BYTES = MIB;
+const PRESS_TIMES = 64;
 
 /** What garbage may take of the limit. @param residentBytes what the process takes now */
 export function allowedGarbage(limitBytes: number, residentBytes: number): number {
@@ -28,19 +31,25 @@ export function allowedGarbage(limitBytes: number, residentBytes: number): numbe
   return left >= limitBytes * (1 - CALM_SHARE) ? most : Math.max(LEAST_BYTES, Math.min(most, left));
 }
 
+/** What the markings of this process have seen. */
+interface Markings {
+  count: number;
+  /** What lived in the heap at the last one. */
+  livingBytes: number;
+}
+
 /**
  * Call once, before the node starts. By itself V8 marks the whole heap whenever 64 MiB have come together outside of it: with values of a few
  * KiB, each a buffer or more, that is ten times a second and a third of all processor time. Here what is outside counts as
  * part of the heap, and the heap may grow by the garbage that is allowed, whatever lives in it. After work it is collected once
- * when the process rests, because V8 begins only when something is allocated.
+ * when the process rests, because V8 begins only when something is allocated, and keeps the pages that it has emptied.
  * @param limitBytes what the process is to stay within
  */
 export function keepHeapWithin(limitBytes: number): void {
-  /** What lived in the heap at the last marking. */
-  let livingBytes = 0;
+  const markings: Markings = { count: 0, livingBytes: 0 };
   const setGrowth = (): void => {
     const { used_heap_size: heapBytes, external_memory: outsideBytes } = getHeapStatistics();
-    livingBytes = heapBytes;
+    markings.livingBytes = heapBytes;
     const allowedBytes = allowedGarbage(limitBytes, process.memoryUsage.rss());
     const percent = Math.round((100 * allowedBytes) / (heapBytes + outsideBytes));
     setFlagsFromString(`--heap-growing-percent=${Math.max(LEAST_PERCENT, Math.min(MOST_PERCENT, percent))}`);
@@ -51,24 +60,37 @@ export function keepHeapWithin(limitBytes: number): void {
   const observer = new PerformanceObserver((list) => {
     const isMajor = (entry: unknown): boolean =>
       (entry as { detail: { kind: number } }).detail.kind === constants.NODE_PERFORMANCE_GC_MAJOR;
-    if (list.getEntries().some(isMajor)) setGrowth();
+    if (!list.getEntries().some(isMajor)) return;
+    markings.count++;
+    setGrowth();
   });
   observer.observe({ entryTypes: ['gc'] });
-  collectAtRest(() => livingBytes <= MOST_MARKED_BYTES);
+  collectAtRest(markings);
 }
 
-function collectAtRest(isCheap: () => boolean): void {
+function collectAtRest(markings: Markings): void {
   setFlagsFromString('--expose-gc');
   const collect = runInNewContext('gc') as (options: { type: 'major'; flavor: 'last-resort' }) => void;
-  let lookedAt = cpuMs();
-  let collectedAt = lookedAt;
+  let lookedAtMs = cpuMs();
+  let doneAtMs = lookedAtMs;
+  /** Markings when pressing began; undefined while nobody presses. */
+  let pressedAt: number | undefined;
   setInterval(() => {
-    const now = cpuMs();
-    const isResting = now - lookedAt < LOOK_MS * RESTING_SHARE;
-    lookedAt = now;
-    if (!isResting || now - collectedAt < WORTH_CPU_MS || !isCheap()) return;
-    collect({ type: 'major', flavor: 'last-resort' });
-    collectedAt = lookedAt = cpuMs();
+    const nowMs = cpuMs();
+    const isResting = nowMs - lookedAtMs < LOOK_MS * RESTING_SHARE;
+    lookedAtMs = nowMs;
+    if (!isResting || nowMs - doneAtMs < WORTH_CPU_MS) return;
+    if (markings.livingBytes <= MOST_MARKED_BYTES) collect({ type: 'major', flavor: 'last-resort' });
+    else {
+      pressedAt ??= markings.count;
+      if (markings.count === pressedAt) {
+        for (let times = 0; times < PRESS_TIMES; times++) Buffer.allocUnsafeSlow(PRESS_BYTES);
+        return;
+      }
+      // It was marked and so much does live: there is nothing to be had.
+    }
+    pressedAt = undefined;
+    doneAtMs = lookedAtMs = cpuMs();
   }, LOOK_MS).unref();
 }
 

@@ -1,5 +1,8 @@
 import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { test } from 'node:test';
+import { fileURLToPath } from 'node:url';
 import { nodeEnvironment } from '../../cmd/cli/allocator.ts';
 import { allowedGarbage } from '../../cmd/cli/heap-limits.ts';
 
@@ -21,3 +24,15 @@ test('what somebody tells the allocator counts for more than what nodes tell it'
   assert.equal(environment.OTHER, 'x');
   assert.ok(environment.MALLOC_MMAP_THRESHOLD_ !== undefined && environment.MALLOC_TRIM_THRESHOLD_ !== undefined);
 });
+
+for (const [living, objects] of [
+  ['that is marked at once', 3_000_000],
+  ['of which too much lived to be marked at once', 6_000_000],
+] as const) {
+  test(`a process that rests gives back a heap ${living}`, async () => {
+    const script = fileURLToPath(new URL('./resting-heap.ts', import.meta.url));
+    const child = spawn(process.execPath, [script, String(objects)], { stdio: ['ignore', 'inherit', 'inherit'] });
+    const [code] = await once(child, 'exit');
+    assert.equal(code, 0);
+  });
+}
