@@ -410,10 +410,19 @@ export class RaftEngine {
   private flushRound(): void {
     const dirty = this.dirty;
     this.dirty = new Set();
-    const writes: LogWrite[] = [];
-    const shares: PendingWrite[] = [];
+    let writes: LogWrite[] = [];
+    let shares: PendingWrite[] = [];
+    let bytes = 0;
     for (const replica of dirty) {
       replica.collect((write, share) => {
+        const more = payloadBytes(write);
+        if (bytes + more > this.limits.maxWriteBytes && writes.length > 0) {
+          this.issueWrite(writes, shares);
+          writes = [];
+          shares = [];
+          bytes = 0;
+        }
+        bytes += more;
         writes.push(write);
         shares.push(share);
       });
@@ -553,4 +562,10 @@ export class RaftEngine {
       this.options.onFatal(error);
     }
   }
+}
+
+function payloadBytes(write: LogWrite): number {
+  let bytes = 0;
+  for (const { payload } of write.entries) bytes += payload.length;
+  return bytes;
 }

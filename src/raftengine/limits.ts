@@ -13,6 +13,8 @@ export interface EngineLimits {
   readonly leaseMarginMs: Millis;
   /** Bound on relative clock drift. */
   readonly leaseDrift: number;
+  /** What all groups store in one call of the log store, unless one group alone has more: a call is one frame, and that has to end below 2 GiB. */
+  readonly maxWriteBytes: number;
   /** Entries in one append message. */
   readonly maxAppendBytes: number;
   /** An append leaves a minority of the voters out, in turn, until the next one or the next tick. */
@@ -65,6 +67,8 @@ export const DEFAULT_ENGINE_LIMITS: EngineLimits = {
   quietAfterMs: 5000,
   leaseMarginMs: 300,
   leaseDrift: 0.001,
+  // Groups beyond it come with the next frame; larger ones are no quicker, and are in memory as a whole.
+  maxWriteBytes: 64 * 1024 * 1024,
   maxAppendBytes: 1024 * 1024,
   // Followers cost a third less and writes are quicker; a follower that dies holds one commit up for a tick.
   takesTurns: true,

@@ -196,3 +196,29 @@ test('stopping an engine resolves what waits and leaves no write under way', asy
   await refused;
   await cluster.simulation.runToEnd(leader.store.close());
 });
+
+test('what many groups store in one turn is several writes beyond a bound, so that no frame grows without end', async () => {
+  const groups = [1, 2, 3, 4, 5].map(groupId);
+  const cluster = await SimCluster.found({ founders: [1], groups, limits: { maxWriteBytes: 1000 } });
+  const node = cluster.node(1);
+  for (const id of groups) await cluster.serving(id);
+  const calls: number[][] = [];
+  const write = node.store.write.bind(node.store);
+  node.store.write = (writes) => {
+    calls.push(writes.map(({ entries }) => entries.reduce((sum, { payload }) => sum + payload.length, 0)));
+    return write(writes);
+  };
+  // The last one is larger than the bound by itself.
+  const sizes = [400, 400, 400, 400, 3000];
+  const outcomes = await cluster.simulation.runToEnd(
+    Promise.all(groups.map((id, at) => node.propose('x'.repeat(sizes[at]!), id))),
+  );
+  assert.deepEqual(
+    outcomes.map(({ kind }) => kind),
+    groups.map(() => 'applied'),
+  );
+  assert.deepEqual(
+    calls.filter((sizesOfCall) => sizesOfCall.some((bytes) => bytes > 0)),
+    [[400, 400], [400, 400], [3000]],
+  );
+});

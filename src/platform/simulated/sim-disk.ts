@@ -38,6 +38,8 @@ export class SimDisk implements Disk {
   slowness = 1;
   /** Writes that would make a file longer are refused with ENOSPC. */
   isFull = false;
+  /** Every write takes new room, as on a file system that copies on write: a full disk refuses them all. */
+  copiesOnWrite = false;
   /** Syncs and durable writes fail with EIO. What was written mostly stays readable, and what of it is stable is up to chance. */
   failsSyncs = false;
   private readonly simulation: Simulation;
@@ -135,6 +137,12 @@ export class SimDisk implements Disk {
     const grows = change.kind === 'write' && change.position + change.bytes.length > inode.claimedSize;
     if (grows && this.isFull) {
       await this.elapse('write');
+      throw diskError('ENOSPC', 'write', path);
+    }
+    if (change.kind === 'write' && this.copiesOnWrite && this.isFull) {
+      inode.begin(change);
+      await this.elapse('write');
+      inode.fail(change, this.random);
       throw diskError('ENOSPC', 'write', path);
     }
     if (change.kind === 'write') this.simulation.note(crc32(change.bytes));

@@ -29,7 +29,7 @@ import {
 } from './format.ts';
 import { checkpointBytes, entriesRecordBytes, FrameWriter } from './frame-writer.ts';
 import { recoverLog } from './recovery.ts';
-import { type LogRecord, type Segment, Segments } from './segments.ts';
+import { type LogRecord, Segments } from './segments.ts';
 import { WalGroup } from './wal-group.ts';
 
 export interface WalLogStoreOptions {
@@ -47,8 +47,8 @@ export interface WalLogStoreOptions {
   /** Calls are gathered into one frame up to this size; a larger single call is still one frame. */
   readonly maxFrameBytes?: number;
   /**
-   * Settles when it is worth trying again to make a segment that the full disk had no room for; left out: the store fails then
-   * as with every other error. Nothing of a frame has been written before its segment is there, so waiting is safe.
+   * Settles when it is worth trying again what the full disk had no room for; left out: the store fails then as with every other
+   * error. Waiting is safe: the frame is written again whole, in the same place, and nothing comes after it before it is stable.
    */
   readonly waitForSpace?: () => Promise<void>;
   /** A group whose entries hold back a segment older than this many is copied forward when its log is small. */
@@ -64,8 +64,8 @@ const DEFAULT_KEEP_SEGMENTS = 4;
 const FRAME_BUFFER_BYTES = 4 * MIB;
 /** One is written while the next is filled. */
 const MAX_FREE_BUFFERS = 2;
-/** Positions are 32-bit. */
-const MAX_SEGMENT_BYTES = 0x8000_0000;
+/** A segment is read at once when the log is opened, and Node reads less than 2 GiB at a time. */
+const MAX_SEGMENT_BYTES = 0x7fff_f000;
 /** Share of a segment that one rotation may spend on copying small groups forward. */
 const REWRITE_SHARE = 1 / 8;
 
@@ -92,7 +92,7 @@ export class WalLogStore implements LogStore {
   private readonly maxFrameBytes: number;
   private readonly keepSegments: number;
   private readonly waitForSpace: (() => Promise<void>) | undefined;
-  /** A frame waits for a segment that the disk has no room for; everything behind it waits too. */
+  /** A frame waits because the disk has no room for it or its segment; everything behind it waits too. */
   isOutOfSpace = false;
   /** Where the next frame begins. */
   private tailSequence: number;
@@ -404,9 +404,10 @@ export class WalLogStore implements LogStore {
     const segment =
       ready !== undefined && ready.size >= staged.segmentSize
         ? ready
-        : await this.segmentFor(writer.sequence, staged.segmentSize);
+        : await this.whenThereIsSpace(() => this.segments.require(writer.sequence, staged.segmentSize));
     sealFrame(writer.frame, segment, writer.position);
-    await segment.file.write(writer.frame, writer.position);
+    // Also a part of a file that is there already needs room where the file system copies on write.
+    await this.whenThereIsSpace(() => segment.file.write(writer.frame, writer.position));
     this.stableSequence = writer.sequence;
     this.stablePosition = writer.position + writer.length;
     if (staged.releaseBelow > 0) this.segments.release(staged.releaseBelow);
@@ -415,13 +416,13 @@ export class WalLogStore implements LogStore {
       this.freeBuffers.push(writer.buffer);
   }
 
-  /** A segment, waited for while the disk is full; not when the store is being closed. */
-  private async segmentFor(sequence: number, size: number): Promise<Segment> {
+  /** Does what takes room, again and again while the disk is full; not when the store is being closed. */
+  private async whenThereIsSpace<Result>(work: () => Promise<Result>): Promise<Result> {
     for (;;) {
       try {
-        const segment = await this.segments.require(sequence, size);
+        const result = await work();
         this.isOutOfSpace = false;
-        return segment;
+        return result;
       } catch (error) {
         if (this.waitForSpace === undefined || this.failure !== undefined || !isOutOfSpace(error)) throw error;
         this.isOutOfSpace = true;

@@ -481,6 +481,39 @@ describe('write-ahead log under faults', () => {
     await bench.run(again.write([append(GROUP, entry(1, acknowledged + 1, 'v'.repeat(1000)))]));
   });
 
+  it('waits also for a frame in a segment that is there, where the file system copies on write', async () => {
+    for (let seed = 0; seed < 40; seed++) {
+      const bench = new Bench(seed);
+      const { machine } = bench;
+      machine.disk.copiesOnWrite = true;
+      const waitForSpace = (): Promise<void> => new Promise((resolve) => machine.scheduler.after(100, resolve));
+      const store = await bench.open({ waitForSpace });
+      await bench.run(store.write([append(GROUP, entry(1, 1))]));
+      machine.disk.isFull = true;
+      let acknowledged = 1;
+      for (const index of [2, 3]) {
+        store.write([append(GROUP, entry(1, index, 'v'.repeat(700)))]).then(
+          () => {
+            acknowledged = index;
+          },
+          () => undefined,
+        );
+      }
+      await bench.simulation.runFor(1_000);
+      assert.deepEqual([store.isOutOfSpace, acknowledged], [true, 1]);
+      const isCut = seed % 2 === 0;
+      if (isCut) machine.crash({ losePower: seed % 4 === 0 });
+      machine.disk.isFull = false;
+      if (!isCut) {
+        await bench.run(store.write([append(GROUP, entry(1, 4))]));
+        assert.deepEqual([store.isOutOfSpace, acknowledged], [false, 3]);
+        machine.crash({ losePower: true });
+      }
+      const last = (await bench.open()).group(GROUP).lastIndex();
+      assert.ok(isCut ? last >= 1 : last === 4, `seed ${seed}: ${last}`);
+    }
+  });
+
   it('a full disk is waited for where it may be: nothing is acknowledged meanwhile, and nothing is lost', async () => {
     const bench = new Bench(8);
     const { machine } = bench;

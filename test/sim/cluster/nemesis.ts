@@ -126,6 +126,7 @@ export class Nemesis {
       case 'diskFull':
         node.hasDiskFault = true;
         node.machine.disk.isFull = true;
+        node.machine.disk.copiesOnWrite = random.next() < 0.3;
         return () => this.mendDisk(node);
       case 'diskError':
         node.hasDiskFault = true;
@@ -247,6 +248,7 @@ export class Nemesis {
   private mendDisk(node: ClusterNode): void {
     const { disk } = node.machine;
     disk.isFull = false;
+    disk.copiesOnWrite = false;
     disk.failsSyncs = false;
     disk.slowness = node.diskSlowness;
     // What was under way may still fail with the fault's error.
