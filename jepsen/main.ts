@@ -3,7 +3,6 @@
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { Command, Option } from 'commander';
-import { ISOLATIONS, type IsolationName } from './cluster/isolation.ts';
 import { archivedRun, liveRun, partitionedRuns } from './event-source.ts';
 import { type CheckResult, type Op, type Verdict, worstVerdict } from './history.ts';
 import { mutants } from './mutants/index.ts';
@@ -12,7 +11,7 @@ import { nemeses, nemesisFamilies, resolveNemeses } from './nemeses/index.ts';
 import { reportHtml } from './report.ts';
 import { type FinishedRun, runTest } from './runner.ts';
 import { fullSuite, quickSuite, type SuiteEntry } from './suite.ts';
-import type { RunOptions } from './types.ts';
+import { ISOLATIONS, type IsolationName, type RunOptions } from './types.ts';
 import { watchRuns } from './watch.ts';
 import { makeWorkload, workloads } from './workloads/index.ts';
 

@@ -4,8 +4,11 @@
  */
 import type { Redis } from 'ioredis';
 import type { Random } from '../src/platform/index.ts';
-import type { IsolationName } from './cluster/isolation.ts';
 import type { Checker } from './history.ts';
+
+/** How nodes are kept apart: through proxies between them, or in network namespaces of their own. */
+export const ISOLATIONS = ['proxies', 'namespaces'] as const;
+export type IsolationName = (typeof ISOLATIONS)[number];
 
 export type NodeNumber = number;
 

@@ -1,9 +1,9 @@
 /** An etcd cluster of three members with its defaults. */
 import { createHistogram, performance } from 'node:perf_hooks';
 import { setTimeout as delay } from 'node:timers/promises';
-import { measureFailover, type Survivor } from '../failover.ts';
 import { freePortRange, type Scratch } from '../scratch.ts';
 import { EtcdClient } from './etcd-client.ts';
+import { measureFailover, type Survivor } from './failover.ts';
 import { type LoadFigures, type LoadSpec, type ReplicatedPeer, START_TIMEOUT_MS, VALUE_BYTES } from './peer.ts';
 
 const MEMBERS = 3;

@@ -2,12 +2,12 @@
 import { Redis } from 'ioredis';
 import type { ClusterMember } from '../../cmd/cluster/index.ts';
 import { runLoad } from '../../cmd/load/index.ts';
-import { measureFailover, type Survivor, WRITERS_PER_SURVIVOR } from '../failover.ts';
 import { type LocalNodes, portOf, startLocalNodes } from '../local-nodes.ts';
-import { redisBenchmark } from '../redis-benchmark.ts';
 import type { Scratch } from '../scratch.ts';
+import { measureFailover, type Survivor, WRITERS_PER_SURVIVOR } from './failover.ts';
 import { type LoadFigures, type LoadSpec, MANY_KEYS, type ReplicatedPeer, VALUE_BYTES } from './peer.ts';
 import { waitForRedis } from './redis.ts';
+import { redisBenchmark } from './redis-benchmark.ts';
 
 const NODES = 3;
 /** A write that hangs longer counts as failed and is sent again. */

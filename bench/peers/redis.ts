@@ -2,9 +2,9 @@
 import { mkdirSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 import { runLoad } from '../../cmd/load/index.ts';
-import { redisBenchmark } from '../redis-benchmark.ts';
 import { freePortRange, type Scratch } from '../scratch.ts';
 import { type LoadFigures, type LoadSpec, type Peer, START_TIMEOUT_MS } from './peer.ts';
+import { redisBenchmark } from './redis-benchmark.ts';
 
 export class RedisPeer implements Peer {
   readonly name = 'redis';

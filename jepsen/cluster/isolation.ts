@@ -16,9 +16,6 @@ export interface NodeAddresses {
   readonly metricsPort: number;
 }
 
-export const ISOLATIONS = ['proxies', 'namespaces'] as const;
-export type IsolationName = (typeof ISOLATIONS)[number];
-
 export interface Isolation {
   addresses(node: NodeNumber): NodeAddresses;
   /** `host:port` under which `from` is to reach `to`. */

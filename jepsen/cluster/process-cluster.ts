@@ -9,8 +9,8 @@ import { fileURLToPath } from 'node:url';
 import type { Random } from '../../src/platform/index.ts';
 import { connectClient } from '../client.ts';
 import type { Mutation } from '../mutants/types.ts';
-import type { DiskFault, LinkFault, NodeNumber, RedisAddress, TestCluster } from '../types.ts';
-import { type Isolation, type IsolationName, type NodeAddresses, ProxyIsolation } from './isolation.ts';
+import type { DiskFault, IsolationName, LinkFault, NodeNumber, RedisAddress, TestCluster } from '../types.ts';
+import { type Isolation, type NodeAddresses, ProxyIsolation } from './isolation.ts';
 import { NamespaceIsolation } from './namespaces.ts';
 
 const COMMAND = fileURLToPath(new URL('../../cmd/kvorum.ts', import.meta.url));

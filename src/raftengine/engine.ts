@@ -100,7 +100,7 @@ export interface GroupOptions {
 
 /** A write that is under way. */
 interface UnderWay {
-  readonly shares: readonly PendingWrite[];
+  readonly shares: readonly PendingWrite<Replica>[];
   stable: boolean;
   /** Who waits for it to be over, in whatever way. */
   readonly waiters: (() => void)[];
@@ -114,7 +114,7 @@ export class RaftEngine {
   /** What happened since the start, over all groups. */
   readonly counters = new EngineCounters();
   private readonly options: RaftEngineOptions;
-  private readonly host: ReplicaHost;
+  private readonly host: ReplicaHost<Replica>;
   private readonly outbox: Outbox;
   private readonly snapshots: SnapshotTransfer;
   private readonly replicas = new Map<GroupId, Replica>();
@@ -411,7 +411,7 @@ export class RaftEngine {
     const dirty = this.dirty;
     this.dirty = new Set();
     let writes: LogWrite[] = [];
-    let shares: PendingWrite[] = [];
+    let shares: PendingWrite<Replica>[] = [];
     let bytes = 0;
     for (const replica of dirty) {
       replica.collect((write, share) => {
@@ -432,7 +432,7 @@ export class RaftEngine {
     for (const replica of dirty) replica.act();
   }
 
-  private issueWrite(writes: readonly LogWrite[], shares: readonly PendingWrite[]): void {
+  private issueWrite(writes: readonly LogWrite[], shares: readonly PendingWrite<Replica>[]): void {
     const write: UnderWay = { shares, stable: false, waiters: [] };
     this.writes.push(write);
     this.options.logStore.write(writes).then(

@@ -4,27 +4,26 @@ import type { ConfState, Message } from './core/types.ts';
 import type { EngineCounters } from './counters.ts';
 import type { EngineLimits } from './limits.ts';
 import type { PeerLiveness } from './peer-liveness.ts';
-import type { Replica } from './replica.ts';
 import type { LogWrite } from './types.ts';
 
-/** What a replica needs from the engine that hosts it. */
-export interface ReplicaHost {
+/** What a replica (`Hosted`) needs from the engine that hosts it. */
+export interface ReplicaHost<Hosted> {
   readonly nodeId: NodeId;
   readonly clock: Clock;
   readonly limits: EngineLimits;
   readonly counters: EngineCounters;
   /** The replica has something to do at the end of this turn. */
-  markDirty(replica: Replica): void;
+  markDirty(replica: Hosted): void;
   /** The replica wants to go on, but other work of the event loop comes first. */
-  markDirtyLater(replica: Replica): void;
+  markDirtyLater(replica: Hosted): void;
   /** The replica went to rest, or woke up. */
-  restChanged(replica: Replica, rests: boolean): void;
+  restChanged(replica: Hosted, rests: boolean): void;
   /** Nodes that live, and when the last sign of life of one came. */
   readonly liveness: PeerLiveness;
   /** For a replica that takes part in no turn any more. */
   endOfTurn(callback: () => void): void;
   send(message: Message): void;
-  sendSnapshot(replica: Replica, to: NodeId): void;
+  sendSnapshot(replica: Hosted, to: NodeId): void;
   /** Stores outside the turn's write; rejects when the store failed. */
   writeNow(write: LogWrite): Promise<void>;
   /** Settles when every write of a turn that is under way now is over. */
@@ -32,12 +31,12 @@ export interface ReplicaHost {
   /** A configuration was applied; `context` is what its change carried. */
   membershipApplied(conf: ConfState, context: Buffer): void;
   /** The replica halted for good: its state machine refused an entry or a snapshot. */
-  replicaFailed(replica: Replica, error: Error): void;
+  replicaFailed(replica: Hosted, error: Error): void;
 }
 
 /** One replica's share of a write that is under way. */
-export interface PendingWrite {
-  readonly replica: Replica;
+export interface PendingWrite<Hosted> {
+  readonly replica: Hosted;
   /** Last entry of the share; 0 when it has only hard state. */
   readonly lastIndex: LogIndex;
   readonly lastTerm: Term;

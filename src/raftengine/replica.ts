@@ -47,7 +47,7 @@ import type {
 
 export interface ReplicaOptions {
   readonly config: RaftConfig;
-  readonly host: ReplicaHost;
+  readonly host: ReplicaHost<Replica>;
   readonly log: GroupLog;
   readonly stateMachine: StateMachine;
   readonly applied: SnapshotMeta;
@@ -58,7 +58,7 @@ export class Replica implements RaftGroup, Restable {
   readonly groupId: GroupId;
   readonly stateMachine: StateMachine;
   readonly log: GroupLog;
-  private readonly host: ReplicaHost;
+  private readonly host: ReplicaHost<Replica>;
   private readonly options: Pick<ReplicaOptions, 'config' | 'random'>;
   private core: RaftCore;
   private readonly proposals: Proposals;
@@ -67,7 +67,7 @@ export class Replica implements RaftGroup, Restable {
   private readonly committed = new CommittedQueue();
   private appliedIndex: LogIndex;
   /** The newest write that is under way, for messages that must wait for it. */
-  private lastWrite: PendingWrite | undefined;
+  private lastWrite: PendingWrite<Replica> | undefined;
   /** Term in which this node leads, 0 when it does not. */
   private leadingTerm: Term = 0;
   /** Term in which `serving` was announced, 0 when it was not. */
@@ -327,7 +327,7 @@ export class Replica implements RaftGroup, Restable {
   }
 
   /** A write that this replica had a share in is stable. */
-  written(write: PendingWrite): void {
+  written(write: PendingWrite<Replica>): void {
     if (this.lastWrite === write) this.lastWrite = undefined;
     if (this.closedBy !== undefined) return;
     if (write.lastIndex > 0) this.core.persisted(write.lastIndex, write.lastTerm);
@@ -351,7 +351,7 @@ export class Replica implements RaftGroup, Restable {
    * First half: hands messages to the outbox and what must be stored to `add`.
    * @param add called at most once
    */
-  collect(add: (write: LogWrite, share: PendingWrite) => void): void {
+  collect(add: (write: LogWrite, share: PendingWrite<Replica>) => void): void {
     if (this.closedBy !== undefined || this.snapshot.isInstalling) return;
     this.noticeLeadership();
     if (this.reads.hasArrived) this.startReadRound();
@@ -457,7 +457,7 @@ export class Replica implements RaftGroup, Restable {
     for (const requestId of ready.abortedReads) this.reads.aborted(requestId, new NotLeaderError(this.leaderHint()));
   }
 
-  private store(ready: Ready, add: (write: LogWrite, share: PendingWrite) => void): void {
+  private store(ready: Ready, add: (write: LogWrite, share: PendingWrite<Replica>) => void): void {
     if (ready.hardState === undefined && ready.entries.length === 0) {
       // What they acknowledge may still be on its way to the disk.
       if (this.lastWrite !== undefined) this.lastWrite.messages.push(...ready.messagesAfterPersist);
@@ -465,7 +465,7 @@ export class Replica implements RaftGroup, Restable {
       return;
     }
     const last = ready.entries.at(-1);
-    const share: PendingWrite = {
+    const share: PendingWrite<Replica> = {
       replica: this,
       lastIndex: last?.index ?? 0,
       lastTerm: last?.term ?? 0,

@@ -33,7 +33,7 @@ interface Offer {
 /** See the top of the file. */
 export class SnapshotInstaller {
   private readonly replica: InstallingReplica;
-  private readonly host: Pick<ReplicaHost, 'counters' | 'settled' | 'writeNow'>;
+  private readonly host: Pick<ReplicaHost<unknown>, 'counters' | 'settled' | 'writeNow'>;
   private offered: Offer | undefined;
   private installing = false;
 

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { parseCsv } from '../../bench/redis-benchmark.ts';
+import { parseCsv } from '../../bench/peers/redis-benchmark.ts';
 import { buildReport, formatReport, median } from '../../bench/report.ts';
 
 describe('the benchmark report', () => {

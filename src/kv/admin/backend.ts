@@ -13,6 +13,7 @@ import { judgeHealth } from './health.ts';
 import type { NodeReport } from './node-messages.ts';
 import type {
   DoctorReport,
+  HealthProblem,
   RecoverRequest,
   RecoverResult,
   ReplaceRequest,
@@ -32,7 +33,6 @@ import {
   type FeatureView,
   type GroupMembers,
   type GroupView,
-  type HealthProblem,
   type HealthReport,
   type JobView,
   LOG_LEVELS,

@@ -4,8 +4,8 @@
  */
 import type { ClusterDocument } from '../../distribution/index.ts';
 import type { Millis, NodeId } from '../../platform/index.ts';
-import type { NodeExamination } from './operation-types.ts';
-import type { ClusterStatus, GroupMembers, HealthProblem } from './types.ts';
+import type { HealthProblem, NodeExamination } from './operation-types.ts';
+import type { ClusterStatus, GroupMembers } from './types.ts';
 
 /** Every acknowledged write waits for a synced one. */
 const SLOW_SYNC_MS: Millis = 20;

@@ -1,14 +1,7 @@
 /** What is broken or about to be, judged from what the nodes said of themselves. Pure. */
 import type { GroupId, Millis, NodeId } from '../../platform/index.ts';
-import type {
-  ClusterStatus,
-  GroupView,
-  HealthProblem,
-  HealthReport,
-  HeldBackView,
-  JobView,
-  ReplicaStatus,
-} from './types.ts';
+import type { HealthProblem } from './operation-types.ts';
+import type { ClusterStatus, GroupView, HealthReport, HeldBackView, JobView, ReplicaStatus } from './types.ts';
 
 /** Leases assume clocks that run alike, not that show the same; but timestamps follow the fastest clock. */
 const MAX_CLOCK_OFFSET_MS: Millis = 500;

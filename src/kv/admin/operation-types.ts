@@ -3,7 +3,14 @@
  * and the recovery of a group that lost its majority. Shapes are those of `proto/kvorum.proto`.
  */
 import type { GroupId, LogIndex, Millis, NodeId, Term } from '../../platform/index.ts';
-import type { HealthProblem } from './types.ts';
+
+export interface HealthProblem {
+  /** `critical`: something is not served; `warning`: it still is. */
+  readonly severity: 'critical' | 'warning';
+  /** Such as `group 3`. */
+  readonly subject: string;
+  readonly message: string;
+}
 
 /** What a node shall be replaced by. The same request again goes on where the last one ended. */
 export interface ReplaceRequest {

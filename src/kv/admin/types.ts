@@ -7,6 +7,7 @@ import type { GroupId, LogIndex, Millis, NodeId, Term } from '../../platform/ind
 import type { GcRunResult, GcView } from '../gc/index.ts';
 import type {
   DoctorReport,
+  HealthProblem,
   RecoverRequest,
   RecoverResult,
   ReplaceRequest,
@@ -108,14 +109,6 @@ export interface ClusterStatus {
   readonly nodes: readonly NodeStatus[];
   /** Why the catalog could not be asked; nodes may be missing then. */
   readonly catalogProblem: string;
-}
-
-export interface HealthProblem {
-  /** `critical`: something is not served; `warning`: it still is. */
-  readonly severity: 'critical' | 'warning';
-  /** Such as `group 3`. */
-  readonly subject: string;
-  readonly message: string;
 }
 
 export interface HealthReport {

@@ -17,10 +17,7 @@ import type { RaftLog } from './raft-log.ts';
 import type { ReadRounds } from './read-index.ts';
 import type { Replication } from './replication.ts';
 import type { Transfer } from './transfer.ts';
-import { type Message, type MessageOf, type RaftConfig, Role } from './types.ts';
-
-/** Nodes that are known to live; undefined: all of them. */
-export type PresentNodes = ReadonlySet<NodeId> | undefined;
+import { type Message, type MessageOf, type PresentNodes, type RaftConfig, Role } from './types.ts';
 
 /** What must stand still before a group rests, and what goes on when it wakes. */
 export interface RestingParts {

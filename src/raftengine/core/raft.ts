@@ -6,8 +6,7 @@
  * The caller's part: after every batch of calls take `ready()` while `hasReady()`, honour its order, store entries and
  * hard state, report `persisted` in the order of the writes, apply, report `appliedTo`.
  */
-import type { LogIndex, Millis, NodeId, Term } from '../../platform/index.ts';
-import { assert, assertNever } from '../../platform/index.ts';
+import { assert, assertNever, type LogIndex, type Millis, type NodeId, type Term } from '../../platform/index.ts';
 import { BusyError, NotLeaderError } from '../errors.ts';
 import { Budget } from './budget.ts';
 import { encodeConfChange, LEAVE_JOINT } from './conf-codec.ts';
@@ -20,7 +19,7 @@ import { Lease } from './lease.ts';
 import { Membership } from './membership.ts';
 import type { RaftCoreOptions, RaftStatus } from './options.ts';
 import { Outbox } from './outbox.ts';
-import { type PresentNodes, Quiescence } from './quiescence.ts';
+import { Quiescence } from './quiescence.ts';
 import { isJoint, isSoleVoter, isVoter, voteOutcome } from './quorum.ts';
 import { RaftLog } from './raft-log.ts';
 import { ReadRounds } from './read-index.ts';
@@ -34,6 +33,7 @@ import {
   EntryKind,
   type Message,
   type MessageOf,
+  type PresentNodes,
   type RaftConfig,
   type Ready,
   Role,

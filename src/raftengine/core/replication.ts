@@ -7,11 +7,10 @@ import { assert } from '../../platform/index.ts';
 import { membersOf } from './conf-changer.ts';
 import type { Outbox } from './outbox.ts';
 import { Progress } from './progress.ts';
-import type { PresentNodes } from './quiescence.ts';
 import { isVoter, majority, quorumValue } from './quorum.ts';
 import type { RaftLog } from './raft-log.ts';
 import { Turns } from './turns.ts';
-import type { ConfState, Entry, Message, MessageOf, PeerProgress, RaftConfig } from './types.ts';
+import type { ConfState, Entry, Message, MessageOf, PeerProgress, PresentNodes, RaftConfig } from './types.ts';
 
 const NO_ENTRIES: readonly Entry[] = [];
 

@@ -214,3 +214,6 @@ export interface RaftConfig {
   /** By how much later than others this node stands for election, as of now; left out: no later. */
   readonly holdBackTicks?: () => number;
 }
+
+/** Nodes that are known to live; undefined: all of them. */
+export type PresentNodes = ReadonlySet<NodeId> | undefined;

@@ -1,7 +1,7 @@
 /** How long nobody can write after the leader was killed. The same probe serves every replicated peer. */
 import { performance } from 'node:perf_hooks';
 import { setTimeout as delay } from 'node:timers/promises';
-import { FAILOVER_TIMEOUT_MS } from './peers/peer.ts';
+import { FAILOVER_TIMEOUT_MS } from './peer.ts';
 
 /** A surviving node as the probe sees it. Both settle when the write was acknowledged and throw when it was not. */
 export interface Survivor {

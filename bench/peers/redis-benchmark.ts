@@ -1,6 +1,7 @@
 /** Runs redis-benchmark and reads its figures. */
-import { type LoadFigures, type LoadSpec, VALUE_BYTES } from './peers/peer.ts';
-import type { Scratch } from './scratch.ts';
+
+import type { Scratch } from '../scratch.ts';
+import { type LoadFigures, type LoadSpec, VALUE_BYTES } from './peer.ts';
 
 const TEST_NAMES = { set: 'set', get: 'get', incrHotKey: 'incr' } as const;
 /** Enough to know the rate from, and to warm caches and compiled code up with. */
