@@ -20,8 +20,8 @@ import {
   sharedSettings,
 } from './config/index.ts';
 import { handOver } from './hand-over.ts';
-import { GroupArchive } from './kv/index.ts';
-import { BackgroundLog, shownBalance, shownError } from './log-facts.ts';
+import { GroupArchive, physicalMs } from './kv/index.ts';
+import { BackgroundLog, ClockLog, clockRemark, shownBalance, shownError } from './log-facts.ts';
 import {
   activityOf,
   assembleNode,
@@ -183,6 +183,7 @@ export async function startNode(options: NodeOptions, version: string): Promise<
         logLevel: (level) => changeLogLevel(logger, level),
       },
       onFatal,
+      onClock: new ClockLog(logger, clock).changed,
       onSnapshotSent: (sent) => logger.info(sent, 'a node has got a snapshot'),
       onBalance: (report) => {
         const isWrong = report.event === 'failed' || report.event === 'overdue';
@@ -192,6 +193,9 @@ export async function startNode(options: NodeOptions, version: string): Promise<
       onBackgroundError: new BackgroundLog(logger, clock).failed,
     });
     opened.push(() => node.stop());
+    const newestMs = Math.max(0, ...node.host.all().map(({ stateMachine }) => physicalMs(stateMachine.maxTs)));
+    const odd = clockRemark(newestMs, clock.nowMs());
+    if (odd !== undefined) logger.warn({ newestMs }, odd);
     const admin = createAdminService(node.admin);
     admin.addTo(services);
     opened.push(async () => admin.close());

@@ -68,14 +68,7 @@ import {
   type SentSnapshot,
   SnapshotBrokenError,
 } from '../raftengine/index.ts';
-import {
-  DiskLevelFolders,
-  type GroupStoreOptions,
-  measured,
-  openClassicLevel,
-  openGroupStore,
-  StoreActivity,
-} from '../store/index.ts';
+import { DiskLevelFolders, type GroupStoreOptions, openGroupStore, StoreActivity } from '../store/index.ts';
 import { foundingConfiguration, inBatches, OPEN_AT_ONCE } from './beginning.ts';
 import { ClockWarden } from './clock-warden.ts';
 import { DocumentFollower } from './document-follower.ts';
@@ -83,7 +76,7 @@ import { GroupHost } from './group-host.ts';
 import { LifeCycle, type LifeCycleParts } from './life-cycle.ts';
 import { type Readiness, readinessOf } from './readiness.ts';
 import { RemovedGroups } from './removed-groups.ts';
-import { storeShare } from './store-budget.ts';
+import { shareOf } from './store-budget.ts';
 import { mayMove, Upkeep } from './upkeep.ts';
 
 /** Everything that a node needs from the world outside. */
@@ -208,18 +201,6 @@ export interface AssembledNode {
 export interface NodeStatus {
   /** Of the groups that have a replica here, by id. */
   readonly groups: readonly GroupStatus[];
-}
-
-/** How to open a store that is one of `open`; what it does is booked. */
-function shareOf(
-  { store, storeMemoryBytes, clock }: NodeParts,
-  open: number,
-  activity: StoreActivity,
-): NodeParts['store'] {
-  const share = storeMemoryBytes === undefined ? undefined : storeShare(storeMemoryBytes, open);
-  const openLevel = store.openLevel ?? ((location: string) => openClassicLevel(location, share?.level));
-  const limits = { ...share?.limits, ...store.limits };
-  return { ...store, openLevel: measured(openLevel, clock, activity), limits };
 }
 
 /** The group that is to be measured beside the present order of time, by the setting. */
@@ -418,11 +399,13 @@ export async function assembleNode(parts: NodeParts): Promise<AssembledNode> {
         const storedBytes = upkeep.balancer.storedBytesOf(group);
         return {
           hlcCeilingMs: hosted.stateMachine.ceilingMs,
+          timeLeadMs: Math.max(0, hosted.stateMachine.ceilingMs - clock.nowMs()),
           operations: hosted.executor.stats().operations,
           ...(storedBytes === undefined ? {} : { storedBytes }),
         };
       },
       ...(parts.process === undefined ? {} : processOf(parts.process, recorder, lifeCycle, hostedGroups, clock)),
+      clock: () => clock.status(),
       openReplica: (group) => host.open(group, undefined),
       rangeBytes: async (group, start, end) => host.get(group)?.store.approximateBytes?.(start, end),
       locks: (group) => host.get(group)?.stateMachine.locks.all() ?? [],
@@ -573,7 +556,8 @@ export async function assembleNode(parts: NodeParts): Promise<AssembledNode> {
     storeActivity,
     txnCounters,
     document: () => agent.document,
-    readiness: () => readinessOf({ self, routes, document: agent.document, host, admissionOf: lifeCycle.admissionOf }),
+    readiness: () =>
+      readinessOf({ self, routes, document: agent.document, host, clock, admissionOf: lifeCycle.admissionOf }),
     status: () => ({ groups: host.all().map(({ raft }) => raft.status()) }),
     async stop() {
       stopFounding();

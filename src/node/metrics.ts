@@ -57,6 +57,7 @@ export function metricSources(node: AssembledNode, around: ProcessCounters): Met
     storeLevels: node.storeActivity.levelUse(),
     storeMemoryBytes: node.storeActivity.memoryBytes(),
     memoryLimitBytes,
+    clock: node.clock.status(),
     clockLeadMs: Math.max(0, ...groups.map(({ executor }) => executor.clock.leadMs)),
     routes: { version: current.version, count: current.size, lookups: node.kv.routeLookups },
     watch: node.watch.status,

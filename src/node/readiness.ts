@@ -1,6 +1,7 @@
 /** When a node may be given clients. */
 import type { Readiness } from '../adapter/metrics/index.ts';
 import type { ClusterDocument, RouteEngine } from '../distribution/index.ts';
+import { type NodeClock, offsetText } from '../kv/index.ts';
 import type { GroupId, NodeId } from '../platform/index.ts';
 import type { GroupHost, HostedGroup } from './group-host.ts';
 
@@ -12,6 +13,7 @@ export interface ReadinessFacts {
   /** Groups that were made while the cluster runs are in it. */
   readonly document: ClusterDocument | undefined;
   readonly host: GroupHost;
+  readonly clock: Pick<NodeClock, 'status'>;
   /** Whether writes of a group are let in, and why not. */
   readonly admissionOf: (group: GroupId) => { readonly level: string; readonly reason: string };
 }
@@ -27,7 +29,7 @@ export function readinessOf(facts: ReadinessFacts): Readiness {
   return { ...verdictOf(facts), details };
 }
 
-function verdictOf({ self, routes, document, host }: ReadinessFacts): Pick<Readiness, 'ready' | 'reason'> {
+function verdictOf({ self, routes, document, host, clock }: ReadinessFacts): Pick<Readiness, 'ready' | 'reason'> {
   const notYet = (reason: string): Pick<Readiness, 'ready' | 'reason'> => ({ ready: false, reason });
   if (routes.current.version === 0) return notYet('the directory of ranges is not known yet');
   const missing = (document?.groups ?? []).filter(
@@ -42,7 +44,12 @@ function verdictOf({ self, routes, document, host }: ReadinessFacts): Pick<Readi
       `the disk is full: reads go on, writes wait for room in ${named(full.map(({ groupId }) => groupId))}`,
     );
   }
-  return { ready: true, reason: 'ready' };
+  const { offsetMs, errorMs, isOff } = clock.status();
+  // It serves: by the time of the others, and without leading where they can.
+  const off = isOff
+    ? `, but its clock is ${offsetText({ clockOffsetMs: offsetMs, clockErrorMs: errorMs })}: set it`
+    : '';
+  return { ready: true, reason: `ready${off}` };
 }
 
 /** One line about a replica. */

@@ -1,5 +1,12 @@
 /** A node's memory for stores, divided among its groups. */
-import type { LevelMemory, StoreLimits } from '../store/index.ts';
+import {
+  type GroupStoreOptions,
+  type LevelMemory,
+  measured,
+  openClassicLevel,
+  type StoreActivity,
+  type StoreLimits,
+} from '../store/index.ts';
 
 const KIB = 1024;
 const MIB = 1024 * KIB;
@@ -48,4 +55,17 @@ export function storeShare(nodeBytes: number, groups: number): StoreShare {
     },
     level: { blockCacheBytes: bytesOf(BLOCKS, storeBytes), writeBufferBytes: bytesOf(WRITES, storeBytes) },
   };
+}
+
+/** How to open a store that is one of `open`; what it does is booked. */
+export function shareOf<Store extends Pick<GroupStoreOptions, 'openLevel' | 'limits'>>(
+  parts: { readonly store: Store; readonly storeMemoryBytes?: number; readonly clock: Parameters<typeof measured>[1] },
+  open: number,
+  activity: StoreActivity,
+): Store {
+  const { store, storeMemoryBytes, clock } = parts;
+  const share = storeMemoryBytes === undefined ? undefined : storeShare(storeMemoryBytes, open);
+  const openLevel = store.openLevel ?? ((location: string) => openClassicLevel(location, share?.level));
+  const limits = { ...share?.limits, ...store.limits };
+  return { ...store, openLevel: measured(openLevel, clock, activity), limits };
 }

@@ -137,6 +137,28 @@ describe('a wall clock that is wrong on one node', () => {
     });
   }
 
+  test('is told: by the node itself, by every other one, and as ready all the same', async () => {
+    const cluster = new ClockedCluster(3);
+    await cluster.ready();
+    cluster.node(2).setClockOffset(-HOUR_MS);
+    await cluster.simulation.runFor(1_000);
+    assert.match(cluster.running(2).readiness().reason, /^ready, but its clock is (60 min|1 h) behind/);
+    assert.equal(cluster.running(2).readiness().ready, true);
+    for (const id of [1, 2, 3]) {
+      const { problems } = await cluster.run(cluster.running(id).admin.health(10_000));
+      assert.deepEqual(
+        problems.map(({ severity, subject }) => [severity, subject]),
+        [['warning', 'node 2']],
+      );
+      assert.match(problems[0]!.message, /its clock is (60 min|1 h) behind.*leaves leadership to them/);
+    }
+    const { nodes } = await cluster.run(cluster.running(1).admin.status([], 10_000));
+    for (const { nodeId, clockOffsetMs, clockErrorMs } of nodes) {
+      const wrongMs = Math.abs(clockOffsetMs - (nodeId === 2 ? -HOUR_MS : 0));
+      assert.ok(wrongMs <= clockErrorMs + 2, `node ${nodeId} is ${clockOffsetMs} ms off, within ${clockErrorMs}`);
+    }
+  });
+
   test('does not come back to lead: it takes no leadership over, and stands for election after the others', async () => {
     const cluster = new ClockedCluster(3);
     await cluster.ready();

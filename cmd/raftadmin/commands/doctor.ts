@@ -21,7 +21,7 @@ const NODE_COLUMNS: readonly Column<NodeExamination>[] = [
   {
     name: 'clock',
     align: 'right',
-    value: (node) => dash(node, `${node.clockOffsetMs > 0 ? '+' : ''}${node.clockOffsetMs} ms`),
+    value: (node) => dash(node, `${node.clockOffsetMs > 0 ? '+' : ''}${node.clockOffsetMs} ms ±${node.clockErrorMs}`),
   },
 ];
 

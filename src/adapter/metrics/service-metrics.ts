@@ -204,6 +204,25 @@ const TXN: readonly MetricDeclaration[] = [
 const TIME: readonly MetricDeclaration[] = [
   single(
     'gauge',
+    'kvorum_clock_offset_seconds',
+    'The wall clock less the time that the node goes by, which is that of most clocks',
+    ({ clock }) => clock.offsetMs / 1000,
+  ),
+  single(
+    'gauge',
+    'kvorum_clock_offset_error_seconds',
+    'Within what the offset of the clock is right',
+    ({ clock }) => clock.errorMs / 1000,
+  ),
+  single(
+    'gauge',
+    'kvorum_clock_off',
+    'Whether the clock is off those of most nodes: the node goes by theirs and leaves leadership to them',
+    ({ clock }) => Number(clock.isOff),
+  ),
+  single('gauge', 'kvorum_clock_peers', 'Nodes that the clock is compared with', ({ clock }) => clock.peers.length),
+  single(
+    'gauge',
     'kvorum_clock_lead_seconds',
     'How far the newest timestamp of a group that is led here leads the wall clock, at most; 0 when none does',
     ({ clockLeadMs }) => clockLeadMs / 1000,

@@ -79,6 +79,13 @@ export interface MetricSources {
   readonly storeMemoryBytes: number;
   /** What the process stays within, about. */
   readonly memoryLimitBytes: number;
+  /** The wall clock less the time that the node goes by, within what that is right, and what it comes to. */
+  readonly clock: {
+    readonly offsetMs: Millis;
+    readonly errorMs: Millis;
+    readonly isOff: boolean;
+    readonly peers: readonly unknown[];
+  };
   /** How far the newest timestamp of any group that is led here leads the wall clock; 0 when none does. */
   readonly clockLeadMs: Millis;
   readonly routes: { readonly version: number; readonly count: number; readonly lookups: number };

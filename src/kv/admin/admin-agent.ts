@@ -52,7 +52,9 @@ export interface LocalNode {
   /** Replicas here. */
   groups(): readonly RaftGroup[];
   /** What else is known of a replica; what is left out is not shown. */
-  facts?(group: GroupId): Pick<ReplicaStatus, 'storedBytes' | 'hlcCeilingMs' | 'operations'>;
+  facts?(group: GroupId): Pick<ReplicaStatus, 'storedBytes' | 'hlcCeilingMs' | 'timeLeadMs' | 'operations'>;
+  /** How its clock stands against those of its peers. */
+  clock?(): OwnClock;
   /**
    * Opens an empty replica of a group that this node was taken into, when there is none yet; the leader fills it. Left out
    * where replicas open themselves.
@@ -77,10 +79,13 @@ export interface LocalNode {
   reviveCatalog?(): Promise<void>;
 }
 
+/** What a node says of its clock: its wall clock less the time that it goes by, and within what that is right. */
+export type OwnClock = NonNullable<NodeReport['clock']>;
+
 type LogLevelChange = Pick<NodeLogLevel, 'level' | 'before'>;
 
 /** What a node measures of itself; who asks adds whose it is and how its clock stands. */
-export type OwnExamination = Omit<NodeExamination, 'nodeId' | 'problem' | 'version' | 'clockOffsetMs'>;
+export type OwnExamination = Omit<NodeExamination, 'nodeId' | 'problem' | 'version' | 'clockOffsetMs' | 'clockErrorMs'>;
 
 export interface AdminAgentOptions {
   readonly local: LocalNode;
@@ -93,6 +98,8 @@ export interface AdminAgentOptions {
   /** How long to listen for members before they count as silent; tests shorten it. */
   readonly listenMs?: Millis;
 }
+
+const ownClock = ({ offsetMs, errorMs, isOff }: OwnClock): OwnClock => ({ offsetMs, errorMs, isOff });
 
 async function* nothing(): AsyncGenerator<Buffer> {}
 
@@ -304,6 +311,7 @@ export class AdminAgent {
       incarnation: local.incarnation.toString('hex'),
       routesVersion: routes.current.version,
       nowMs: clock.nowMs(),
+      ...(local.clock === undefined ? {} : { clock: ownClock(local.clock()) }),
       ...(local.activity === undefined ? {} : { activity: local.activity() }),
       replicas: all.map((status) => this.replicaStatus(status)),
       leads: all

@@ -101,6 +101,16 @@ function overdueProblem({ notes }: GcStatus): HealthProblem {
   };
 }
 
+/** What a node said of itself, and how its clock stands. */
+interface Reported {
+  readonly report: NodeReport | undefined;
+  readonly problem: string;
+  readonly offsetMs: Millis;
+  readonly errorMs: Millis;
+}
+
+const NO_OFFSET = { offsetMs: 0, errorMs: 0 };
+
 class ClusterBackend implements AdminBackend {
   private readonly options: AdminBackendOptions;
   private readonly agent: AdminAgent;
@@ -152,7 +162,7 @@ class ClusterBackend implements AdminBackend {
       }
     }
     const isWanted = (group: GroupId): boolean => groups.length === 0 || groups.includes(group);
-    const nodes = asked.map(({ node, report, problem, offsetMs }): NodeStatus => {
+    const nodes = asked.map(({ node, report, problem, offsetMs, errorMs }): NodeStatus => {
       const replicas = (report?.replicas ?? [])
         .filter(({ groupId }) => isWanted(groupId))
         .map((replica) => {
@@ -168,6 +178,8 @@ class ClusterBackend implements AdminBackend {
         version: report?.version ?? '',
         routesVersion: report?.routesVersion ?? 0,
         clockOffsetMs: offsetMs,
+        clockErrorMs: errorMs,
+        isClockOff: report?.clock?.isOff === true,
         replicas,
         ...(report?.activity === undefined ? {} : { activity: report.activity }),
       };
@@ -176,18 +188,18 @@ class ClusterBackend implements AdminBackend {
     return { answeredBy: this.agent.self, nodes, catalogProblem };
   }
 
-  private async reportOf(
-    node: NodeId,
-    timeoutMs: Millis,
-  ): Promise<{ readonly report: NodeReport | undefined; readonly problem: string; readonly offsetMs: Millis }> {
+  private async reportOf(node: NodeId, timeoutMs: Millis): Promise<Reported> {
     const { clock } = this.options;
     const beforeMs = clock.nowMs();
     try {
       const report = await this.agent.report(node, timeoutMs);
-      const middleMs = (beforeMs + clock.nowMs()) / 2;
-      return { report, problem: '', offsetMs: node === this.agent.self ? 0 : Math.round(report.nowMs - middleMs) };
+      const roundTripMs = clock.nowMs() - beforeMs;
+      // Beats know better than this question, which waits behind whatever both nodes do. An older node has none.
+      const measured = { offsetMs: Math.round(report.nowMs - beforeMs - roundTripMs / 2), errorMs: roundTripMs / 2 };
+      const { offsetMs, errorMs } = report.clock ?? (node === this.agent.self ? NO_OFFSET : measured);
+      return { report, problem: '', offsetMs, errorMs: Math.ceil(Math.max(0, errorMs)) };
     } catch (error) {
-      return { report: undefined, problem: reasonOf(error), offsetMs: 0 };
+      return { report: undefined, problem: reasonOf(error), ...NO_OFFSET };
     }
   }
 

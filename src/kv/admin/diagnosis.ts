@@ -4,6 +4,7 @@
  */
 import type { ClusterDocument } from '../../distribution/index.ts';
 import type { Millis, NodeId } from '../../platform/index.ts';
+import { durationText } from './clock-text.ts';
 import type { HealthProblem, NodeExamination } from './operation-types.ts';
 import type { ClusterStatus, GroupMembers } from './types.ts';
 
@@ -12,7 +13,7 @@ const SLOW_SYNC_MS: Millis = 20;
 const STALLED_SYNC_MS: Millis = 500;
 /** Heartbeats and leases are late by as much. */
 const LOOP_LAG_MS: Millis = 100;
-/** Timestamps follow the fastest clock; requests that come from further ahead than 500 ms are refused. */
+/** A node whose clock is 500 ms off leaves leadership to others. */
 const CLOCK_SKEW_MS: Millis = 250;
 const LOW_DISK_SHARE = 0.1;
 const NO_DISK_BYTES = 1024 ** 3;
@@ -96,11 +97,12 @@ function compareClocks({ examinations }: Findings, report: Report): void {
   if (heard.length < 2) return;
   const [slowest, fastest] = [heard.reduce(lower), heard.reduce((a, b) => (lower(a, b) === a ? b : a))];
   const skewMs = fastest.clockOffsetMs - slowest.clockOffsetMs;
-  if (skewMs <= CLOCK_SKEW_MS) return;
+  const errorMs = fastest.clockErrorMs + slowest.clockErrorMs;
+  if (skewMs - errorMs <= CLOCK_SKEW_MS) return;
   report(
     'warning',
     `node ${fastest.nodeId}`,
-    `its clock is ${skewMs} ms ahead of that of node ${slowest.nodeId}; set both with NTP`,
+    `its clock is ${durationText(skewMs)} ahead of that of node ${slowest.nodeId}, within ${durationText(errorMs)}; set both with NTP`,
   );
 }
 

@@ -1,10 +1,13 @@
 /** What is broken or about to be, judged from what the nodes said of themselves. Pure. */
 import type { GroupId, Millis, NodeId } from '../../platform/index.ts';
+import { durationText, offsetText } from './clock-text.ts';
 import type { HealthProblem } from './operation-types.ts';
 import type { ClusterStatus, GroupView, HealthReport, HeldBackView, JobView, ReplicaStatus } from './types.ts';
 
-/** Leases assume clocks that run alike, not that show the same; but timestamps follow the fastest clock. */
+/** Leases assume clocks that run alike, not that show the same; but a node that is further off should not lead. */
 const MAX_CLOCK_OFFSET_MS: Millis = 500;
+/** What a few changes of leaders in a row add to the time of a healthy group, and the window that it reserves. */
+const MAX_TIME_LEAD_MS: Millis = 5_000;
 /** A replica that is further behind would take long to take over. */
 const MAX_LAG_ENTRIES = 10_000;
 /** A job that was not taken on for so long is stuck. */
@@ -39,9 +42,9 @@ export function judgeHealth(
       report('warning', subject, `it does not answer at ${node.address || 'any known address'}: ${node.problem}`);
       continue;
     }
-    if (Math.abs(node.clockOffsetMs) > MAX_CLOCK_OFFSET_MS) {
-      const way = node.clockOffsetMs > 0 ? 'ahead' : 'behind';
-      report('warning', subject, `its clock is ${Math.abs(node.clockOffsetMs)} ms ${way}; set it with NTP`);
+    if (node.isClockOff || Math.abs(node.clockOffsetMs) - node.clockErrorMs > MAX_CLOCK_OFFSET_MS) {
+      const leaves = node.isClockOff ? 'it goes by the others and leaves leadership to them; ' : '';
+      report('warning', subject, `its clock is ${offsetText(node)}; ${leaves}set it with NTP`);
     }
     if (node.routesVersion === 0) report('warning', subject, 'it has no directory of ranges yet and serves no keys');
   }
@@ -110,6 +113,14 @@ function judgeGroup(
     const how = heldBack.level === 'stop' ? 'refused' : 'slowed';
     const isRefused = heldBack.level === 'stop' && nodeId === leader.nodeId;
     report(isRefused ? 'critical' : 'warning', subject, `writes are ${how} by node ${nodeId}: ${heldBack.reason}`);
+  }
+  const { timeLeadMs = 0 } = leader.replica;
+  if (timeLeadMs > MAX_TIME_LEAD_MS) {
+    report(
+      'warning',
+      subject,
+      `its time leads the clocks by ${durationText(timeLeadMs)}: keys expire late or early, and what spans groups is refused; wait, or see accept_time`,
+    );
   }
   for (const { nodeId, replica } of seen) {
     if ((replica.lagEntries ?? 0) > MAX_LAG_ENTRIES) {

@@ -69,8 +69,10 @@ export interface NodeReport {
   /** Of its data folder, hexadecimal; absent from older programs. */
   readonly incarnation?: string;
   readonly routesVersion: number;
-  /** Its wall clock. */
+  /** The time that it goes by. */
   readonly nowMs: Millis;
+  /** Its wall clock less that, as compared with its peers'; absent from older programs. */
+  readonly clock?: { readonly offsetMs: Millis; readonly errorMs: Millis; readonly isOff: boolean };
   readonly replicas: readonly ReplicaStatus[];
   /** Absent from older programs. */
   readonly activity?: NodeActivity;

@@ -76,8 +76,10 @@ export interface NodeExamination {
   readonly loopLagMaxMs: number;
   readonly memoryUsedBytes: number;
   readonly memoryLimitBytes: number;
-  /** Against the clock of the node that was asked. */
+  /** Its wall clock less the time that the cluster goes by. */
   readonly clockOffsetMs: Millis;
+  /** That is right within this. */
+  readonly clockErrorMs: Millis;
   /** Settings that should be equal on all nodes, `name=value`. */
   readonly shared: readonly string[];
   /** What is dangerous in the configuration of this node, each a sentence. */

@@ -54,6 +54,7 @@ const NOT_EXAMINED: Omit<NodeExamination, 'nodeId' | 'problem'> = {
   memoryUsedBytes: 0,
   memoryLimitBytes: 0,
   clockOffsetMs: 0,
+  clockErrorMs: 0,
   shared: [],
   remarks: [],
 };
@@ -154,6 +155,7 @@ export class Operations {
   private located(examination: NodeExamination, { nodes }: ClusterStatus): NodeExamination {
     const node = nodes.find(({ nodeId }) => nodeId === examination.nodeId);
     if (node === undefined) return examination;
-    return { ...examination, version: node.version, clockOffsetMs: node.clockOffsetMs };
+    const { version, clockOffsetMs, clockErrorMs } = node;
+    return { ...examination, version, clockOffsetMs, clockErrorMs };
   }
 }

@@ -35,6 +35,8 @@ export interface ReplicaStatus {
   readonly leaseRemainingMs: Millis;
   /** Highest timestamp applied, as unix milliseconds. */
   readonly hlcCeilingMs?: Millis;
+  /** By how much the time of the group leads that of the node. */
+  readonly timeLeadMs?: Millis;
   readonly storedBytes?: number;
   readonly voters: readonly NodeId[];
   /** Operations that the replica has evaluated as a leader, since its node's start. */
@@ -96,8 +98,12 @@ export interface NodeStatus {
   readonly problem: string;
   readonly version: string;
   readonly routesVersion: number;
-  /** Its wall clock against the asking node's, halfway of the round trip. */
+  /** Its wall clock less the time that the cluster goes by. */
   readonly clockOffsetMs: Millis;
+  /** That is right within this. */
+  readonly clockErrorMs: Millis;
+  /** It goes by the clocks of the others, and leaves leadership to them. */
+  readonly isClockOff: boolean;
   readonly replicas: readonly ReplicaStatus[];
   /** Absent when the node did not answer, or does not say. */
   readonly activity?: NodeActivity;

@@ -82,6 +82,8 @@ export const STATUS: ClusterStatus = {
       version: '0.1.0',
       routesVersion: 4,
       clockOffsetMs: 0,
+      clockErrorMs: 0,
+      isClockOff: false,
       replicas: [replica(1, 'follower', 3), replica(2, 'follower')],
     },
     {
@@ -92,6 +94,8 @@ export const STATUS: ClusterStatus = {
       version: '0.1.0',
       routesVersion: 4,
       clockOffsetMs: -12,
+      clockErrorMs: 2,
+      isClockOff: true,
       replicas: [replica(1, 'leader', 0)],
     },
     {
@@ -102,6 +106,8 @@ export const STATUS: ClusterStatus = {
       version: '',
       routesVersion: 0,
       clockOffsetMs: 0,
+      clockErrorMs: 0,
+      isClockOff: false,
       replicas: [],
     },
   ],
@@ -260,6 +266,7 @@ export const EXAMINATION: NodeExamination = {
   memoryUsedBytes: 2 ** 27,
   memoryLimitBytes: 2 ** 33,
   clockOffsetMs: -3,
+  clockErrorMs: 1,
   shared: ['clusterName=kvorum'],
   remarks: [],
 };

@@ -80,6 +80,7 @@ function sources(groups: readonly GroupFacts[]): MetricSources {
     storeLevels: [],
     storeMemoryBytes: 0,
     memoryLimitBytes: 0,
+    clock: { offsetMs: 600_000, errorMs: 2, isOff: true, peers: [1, 2] },
     clockLeadMs: -20,
     routes: { version: 5, count: 9, lookups: 11 },
     watch: {
@@ -205,6 +206,10 @@ describe('a scrape', () => {
     assert.equal(value('kvorum_build_info', { version: '1.2.3' }), 1);
     assert.equal(value('kvorum_ready'), 1);
     assert.equal(value('kvorum_clock_lead_seconds'), -0.02);
+    assert.equal(value('kvorum_clock_offset_seconds'), 600);
+    assert.equal(value('kvorum_clock_offset_error_seconds'), 0.002);
+    assert.equal(value('kvorum_clock_off'), 1);
+    assert.equal(value('kvorum_clock_peers'), 2);
     assert.equal(value('kvorum_clock_ceiling_seconds', { group: '1' }), 1_700_000_000.5);
     assert.equal(value('kvorum_raft_lease_seconds', { group: '1' }), 0.25);
     assert.equal(value('kvorum_proxy_breakers', { state: 'open' }), 1);

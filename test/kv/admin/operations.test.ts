@@ -146,6 +146,7 @@ const examined = (node: number, more: Partial<NodeExamination> = {}): NodeExamin
   ...EXAMINATION,
   nodeId: nodeId(node),
   clockOffsetMs: 0,
+  clockErrorMs: 0,
   ...more,
 });
 const row = (node: number, heartbeatMs = NOW_MS): NodeRow =>
@@ -163,6 +164,11 @@ describe('the diagnosis', () => {
     diagnose({ ...well, ...more }).map(({ severity, subject, message }) => `${severity} ${subject}: ${message}`);
 
   test('finds nothing where nothing is wrong', () => assert.deepEqual(said({}), []));
+
+  test('takes the round trip off what clocks seem to differ by', () => {
+    const slow = examined(2, { clockOffsetMs: 400, clockErrorMs: 200 });
+    assert.deepEqual(said({ examinations: [examined(1), slow, examined(3)] }), []);
+  });
 
   for (const [what, examination, message] of [
     ['a slow disk', { syncMedianMs: 35 }, /node 2: its disk takes 35 ms.*use a faster disk/],

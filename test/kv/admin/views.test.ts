@@ -92,6 +92,8 @@ const node = (id: number, replicas: readonly ReplicaStatus[], rest: Partial<Node
   version: '1',
   routesVersion: 4,
   clockOffsetMs: 0,
+  clockErrorMs: 0,
+  isClockOff: false,
   replicas,
   ...rest,
 });
@@ -134,6 +136,17 @@ describe('health', () => {
     assert.deepEqual(all({}), []);
     assert.match(all({}, 10_001)[0]!, /the replica on node 2 is 10001 entries behind/);
     assert.match(all({ clockOffsetMs: -501 })[0]!, /^warning node 2: its clock is 501 ms behind; set it with NTP$/);
+    assert.deepEqual(all({ clockOffsetMs: -700, clockErrorMs: 250 }), [], 'the round trip may have been as long');
+    assert.match(
+      all({ clockOffsetMs: 3_720_000, clockErrorMs: 3, isClockOff: true })[0]!,
+      /^warning node 2: its clock is 1 h 2 min ahead, within 3 ms; it goes by the others and leaves leadership to them; set/,
+    );
+    const ahead = problemsOf([
+      node(1, [replica(5, { ...leads, timeLeadMs: 10 * 365 * 86_400_000 })]),
+      node(2, [replica(5)]),
+      node(3, [replica(5)]),
+    ]);
+    assert.match(ahead[0]!, /^warning group 5: its time leads the clocks by 3650 d: .*accept_time$/);
     assert.match(all({ routesVersion: 0 })[0]!, /no directory of ranges yet/);
     const job = { id: 4, phase: 'FENCE', isFinished: false, updatedMs: 900_000, lastError: 'no leader' } as JobView;
     assert.deepEqual(all({}, 0, [job]), ['warning job 4: it has been in FENCE for 100 s: no leader']);
