@@ -209,7 +209,10 @@ export class SnapshotReceiver {
       const meta = await stage.finish();
       if (session.over !== undefined) throw session.over;
       if (meta.index !== token.snapshot.index || meta.term !== token.snapshot.term) {
-        throw new MalformedFrameError(`the snapshot is of index ${meta.index}, announced was ${token.snapshot.index}`);
+        const { index, term } = token.snapshot;
+        throw new MalformedFrameError(
+          `the snapshot is of index ${meta.index} and term ${meta.term}, announced were ${index} and ${term}`,
+        );
       }
     } catch (error) {
       await this.failed(session, asError(error));

@@ -366,6 +366,8 @@ async function readLog(file: DiskFile): Promise<LogReport> {
         if (!isWhole) break;
         at = next;
       }
+      // Only at the end of a whole block is there room that no header fits into.
+      if (at < block.length && block.length < LOG_BLOCK_BYTES) brokenAt ??= sliceAt + blockAt + at;
     }
   }
   return { isTorn: brokenAt !== undefined, hasBatches };

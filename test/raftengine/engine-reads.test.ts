@@ -107,3 +107,21 @@ test('a lease does not rest on a founder whose disk has stored no term yet, thou
   assert.equal(leader.group.holdsLease(), false);
   slow!.machine.disk.slowness = 1;
 });
+
+test('a leader does not answer from its lease while it has yet to apply what is committed: others may have read that already', async () => {
+  const cluster = await SimCluster.found();
+  const leader = await cluster.serving();
+  await cluster.until(() => leader.group.holdsLease());
+  const gate = Promise.withResolvers<void>();
+  leader.list.pressure = gate.promise;
+  const written = leader.propose('x');
+  await cluster.until(() => cluster.up().some((node) => node.list.values.includes('x')));
+  const { commitIndex, appliedIndex } = leader.group.status();
+  assert(commitIndex > appliedIndex && !leader.list.values.includes('x'));
+  assert.equal(leader.group.holdsLease(), false);
+  assert.equal(leader.group.status().leaseRemainingMs, 0);
+  leader.list.pressure = undefined;
+  gate.resolve();
+  assert.equal((await cluster.simulation.runToEnd(written)).kind, 'applied');
+  assert.ok(leader.group.holdsLease());
+});

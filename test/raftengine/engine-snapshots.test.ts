@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { nodeId } from '../../src/platform/index.ts';
-import { ConfChangeRefusedError, encodeAddresses } from '../../src/raftengine/index.ts';
+import { ConfChangeRefusedError, encodeAddresses, type HardState } from '../../src/raftengine/index.ts';
 import { GROUP, SimCluster, type TestNode } from './support/sim-cluster.ts';
 
 const SHORT_LOG = { retainEntries: 50, truncateIntervalMs: 100 };
@@ -148,3 +148,57 @@ test('a node that stood still does not blame its leader', async () => {
   assert.equal(leader.group.status().term, term);
   assert.equal(cluster.leaderOf(GROUP), leader);
 });
+
+/** A crash after a copy was installed in the state machine and before the log began again behind it. */
+async function crashInInstall(cluster: SimCluster, follower: TestNode, leader: TestNode): Promise<void> {
+  const durable = follower.durable.get(GROUP)!;
+  durable.meta = leader.list.applied();
+  durable.values = [...leader.list.values];
+  await cluster.restart(follower.id);
+}
+
+test('a vote is kept when the log begins again after a crash in an install', async () => {
+  const { cluster, leader, follower } = await clusterWithStraggler();
+  const { term } = leader.group.status();
+  // The follower voted for the leader of this term; nobody else may get that vote.
+  const log = await cluster.simulation.runToEnd(storedLog(follower));
+  assert.deepEqual([log.term, log.vote], [term, leader.id]);
+  await crashInInstall(cluster, follower, leader);
+  const { index } = leader.list.applied();
+  assert.deepEqual(follower.store.group(GROUP).hardState(), { term, vote: leader.id, commitIndex: index });
+  await cluster.until(() => cluster.agreed());
+});
+
+test('a vote of an earlier term is none in the term of the copy that was being installed', async () => {
+  const { cluster, leader, follower } = await clusterWithStraggler();
+  const { term } = leader.group.status();
+  const other = cluster.up().find((node) => node !== leader)!;
+  await cluster.simulation.runToEnd(leader.group.transferLeadership(other.id));
+  await cluster.serving();
+  await cluster.propose(other, 'of a later term');
+  await crashInInstall(cluster, follower, other);
+  const stored = follower.store.group(GROUP).hardState();
+  assert.deepEqual([stored.term > term, stored.vote], [true, 0]);
+  await cluster.until(() => cluster.agreed());
+});
+
+test('a term and a vote that are newer than the copy that was being installed are kept', async () => {
+  const { cluster, leader, follower } = await clusterWithStraggler();
+  const newer = { term: leader.group.status().term + 5, vote: nodeId(3), commitIndex: 1 };
+  await cluster.simulation.runToEnd(follower.openLog());
+  const write = { groupId: GROUP, hardState: newer, entries: [], resetTo: undefined };
+  await cluster.simulation.runToEnd(follower.store.write([write]));
+  await cluster.simulation.runToEnd(follower.store.close());
+  await crashInInstall(cluster, follower, leader);
+  const { index } = leader.list.applied();
+  assert.deepEqual(follower.store.group(GROUP).hardState(), { ...newer, commitIndex: index });
+  await cluster.until(() => cluster.agreed());
+});
+
+/** What the log of a node that is down says about term and vote. */
+async function storedLog(node: TestNode): Promise<HardState> {
+  await node.openLog();
+  const stored = node.store.group(GROUP).hardState();
+  await node.store.close();
+  return stored;
+}

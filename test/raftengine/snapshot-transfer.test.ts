@@ -256,3 +256,63 @@ test('a sender that says nothing more after it began is given up, and what came 
 async function* one(text: string): AsyncGenerator<Buffer> {
   if (text !== '') yield Buffer.from(text);
 }
+
+test('a copy that is of another index or term than was announced is not offered to the replica', async () => {
+  const cluster = await SimCluster.found();
+  const { clock, scheduler } = cluster.node(1).machine;
+  const group = groupId(1);
+  const conf = cluster.founders;
+  let offered = 0;
+  for (const [index, term] of [
+    [6, 1],
+    [5, 2],
+    [5, 1],
+  ] as const) {
+    const failures: string[] = [];
+    const stage = { segments: 0, missing: [], finish: async () => ({ index, term, conf }), discard: async () => {} };
+    const replica = {
+      applied: 0,
+      stateMachine: { stageSnapshot: async () => stage },
+      offerSnapshot: async () => {
+        offered += 1;
+        return true;
+      },
+    } as unknown as Replica;
+    const receiver = new SnapshotReceiver({
+      clock,
+      scheduler,
+      limits: DEFAULT_ENGINE_LIMITS,
+      findReplica: () => replica,
+      onFailed: (_group, _peer, error) => failures.push(error.message),
+    });
+    const snapshot = { index: 5, term: 1, conf };
+    const token = { kind: 'snapshot' as const, groupId: group, from: nodeId(2), to: nodeId(1), term: 3, snapshot };
+    const { session } = decodeWanted(await receiver.receive(nodeId(2), { step: 'begin', token }, one('{}')), 0)!;
+    const commit = receiver.receive(nodeId(2), { step: 'commit', group, session }, one(''));
+    if (index === 5 && term === 1) assert.ok(await commit);
+    else await assert.rejects(commit, /the snapshot is of index \d and term \d, announced were 5 and 1/);
+    assert.deepEqual([offered, failures.length], index === 5 && term === 1 ? [1, 0] : [0, 1]);
+  }
+});
+
+test('a copy that was being cut when leadership ended does not leave', async () => {
+  const { cluster, leader, follower } = await clusterWithStraggler();
+  const other = cluster.up().find((node) => node !== leader)!;
+  const gate = Promise.withResolvers<void>();
+  const openSnapshot = leader.list.openSnapshot.bind(leader.list);
+  let isCutting = false;
+  leader.list.openSnapshot = async () => {
+    isCutting = true;
+    await gate.promise;
+    return openSnapshot();
+  };
+  await cluster.restart(follower.id);
+  await cluster.until(() => isCutting);
+  await cluster.simulation.runToEnd(leader.group.transferLeadership(other.id));
+  gate.resolve();
+  await cluster.until(() => leader.snapshotFailures.length > 0);
+  assert.deepEqual(leader.snapshotFailures, ['leadership ended before the snapshot left']);
+  assert.equal(leader.sent.length, 0);
+  await cluster.until(() => follower.list.values.length === 400);
+  await cluster.until(() => cluster.agreed());
+});

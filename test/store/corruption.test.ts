@@ -261,3 +261,27 @@ test('the checksum of LevelDB and its compression are read as their specificatio
   for (let length = 0; length < packed.length; length++)
     assert.equal(uncompress(packed.subarray(0, length)), undefined);
 });
+
+test('a log that was cut off is damage when one behind it holds batches, and its end when that one is empty', async () => {
+  await withFolder(async (folder) => {
+    const original = join(folder, 'original');
+    const said = await writeStore(original);
+    const name = (await readdir(original)).find((one) => one.endsWith('.log'))!;
+    const bytes = await readFile(join(original, name));
+    const later = `${String(Number.parseInt(name, 10) + 50).padStart(6, '0')}.log`;
+    const open = async (location: string, cut: number, behind: Buffer): Promise<GroupStore> => {
+      await cp(original, location, { recursive: true });
+      await writeFile(join(location, name), bytes.subarray(0, bytes.length - cut));
+      await writeFile(join(location, later), behind);
+      return openGroupStore({ location, counterClassOf: () => 0 });
+    };
+    // The last record is cut in its content, or in its header of 7 bytes.
+    for (const cut of [1, 14, 15, 20]) {
+      const expected = { code: 'CORRUPT_STORE', message: new RegExp(name) };
+      await assert.rejects(open(join(folder, `batches ${cut}`), cut, bytes), expected, `${cut}`);
+      const store = await open(join(folder, `empty ${cut}`), cut, Buffer.alloc(0));
+      assert.equal(await contents(store), said, 'the last record says only that the ones before it are stable');
+      await store.close();
+    }
+  });
+});

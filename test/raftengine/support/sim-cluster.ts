@@ -67,12 +67,17 @@ export class TestNode {
     return group;
   }
 
-  /** Starts the process over what the machine's disk holds. @param bootstrap undefined for a node that joins */
-  async start(groups: readonly GroupId[], bootstrap: ConfState | undefined): Promise<void> {
-    const { clock, random, scheduler, network, disk } = this.machine;
+  async openLog(): Promise<void> {
+    const { random, disk } = this.machine;
     await disk.makeFolder(FOLDER);
     const record = await NodeRecord.open({ disk, folder: FOLDER, incarnation: INCARNATION });
     this.store = await WalLogStore.open({ disk, folder: `${FOLDER}/log`, random, record, segmentBytes: 1024 * 1024 });
+  }
+
+  /** Starts the process over what the machine's disk holds. @param bootstrap undefined for a node that joins */
+  async start(groups: readonly GroupId[], bootstrap: ConfState | undefined): Promise<void> {
+    const { clock, random, scheduler, network } = this.machine;
+    await this.openLog();
     this.engine = new RaftEngine({
       nodeId: this.id,
       clock,
