@@ -69,13 +69,19 @@ export abstract class HeldAttempt<Options extends Pick<CallOptions, 'signal'>> {
 
   async getStored(key: Bytes): Promise<StoredValue | undefined> {
     const request = { transaction: this.handle, key: toBuffer(key) };
-    return toStored((await this.ask<{ readonly value: ValueMessage | null }>('Get', request)).value);
+    const reply = await this.ask<{ readonly value: ValueMessage | null; readonly sessionToken?: Buffer }>(
+      'Get',
+      request,
+    );
+    // Whatever becomes of the attempt: this was seen.
+    this.session?.take(reply.sessionToken);
+    return toStored(reply.value);
   }
 
   async *scan(options: SnapshotScanOptions = {}): AsyncGenerator<StoredRow> {
     const { signal } = this.options;
     const fields = { transaction: this.handle };
-    const source = { calls: this.calls, service: SERVICE, session: undefined, pinned: this.endpoint, fields };
+    const source = { calls: this.calls, service: SERVICE, session: this.session, pinned: this.endpoint, fields };
     try {
       for await (const { rows } of scanPages(source, { ...options, ...(signal === undefined ? {} : { signal }) })) {
         yield* rows;

@@ -10,8 +10,9 @@ import type { ReadConsistency, ScannedPage, ScanOptions } from './types.ts';
 export interface ScanSource {
   readonly calls: Calls;
   readonly service: ServiceName;
+  /** Hears how far the pages have come, and says what they have to reach. */
   readonly session: SessionToken | undefined;
-  /** The node that has the transaction. */
+  /** The node that has the transaction, which knows itself what its pages have to reach. */
   readonly pinned?: Endpoint;
   /** Fields of every request beside the range. */
   readonly fields?: object;
@@ -25,6 +26,7 @@ export async function* scanPages(source: ScanSource, options: ScanOptions): Asyn
   let left = options.limit ?? Number.POSITIVE_INFINITY;
   if (left <= 0 || (end !== undefined && Buffer.compare(start, end) >= 0)) return;
   const { calls, service, session, pinned, fields } = source;
+  const demand = pinned === undefined ? session : undefined;
   const request = (): object => ({
     ...fields,
     start,
@@ -32,7 +34,7 @@ export async function* scanPages(source: ScanSource, options: ScanOptions): Asyn
     limit: Number.isFinite(left) ? left : 0,
     reverse,
     keysOnly,
-    ...consistencyField(consistency, session),
+    ...consistencyField(consistency, demand),
   });
   const call = { service, method: 'Scan', ...(pinned === undefined ? {} : { pinned }) };
   for await (const page of calls.stream<PageMessage>(call, request, signal)) {
@@ -45,7 +47,7 @@ export async function* scanPages(source: ScanSource, options: ScanOptions): Asyn
     session?.take(page.sessionToken);
     const time = timeOf(page);
     // And as of the same timestamp, whoever is asked then.
-    if (isOfOneMoment(consistency, session)) consistency = { at: time.servedTs };
+    if (isOfOneMoment(consistency, demand)) consistency = { at: time.servedTs };
     yield { rows: page.rows.map(toRow), ...time };
     const isWhole = reverse ? servedStart.equals(start) : isSame(servedEnd, end);
     if (isWhole || left <= 0) return;

@@ -30,6 +30,8 @@ export interface KvTransaction {
   /** 16 bytes, unlike that of any other. */
   readonly id: Buffer;
   readonly startTs: HlcTimestamp;
+  /** What it was shown so far lies at or below this, deletes too, whatever becomes of it; 0n before it was shown anything. */
+  readonly seenTs: HlcTimestamp;
   /** The live value as the transaction sees it, its own writes included. */
   get(key: Buffer): Promise<LiveValue | undefined>;
   /** One page as the transaction sees it, its own writes included; `next` goes on, also in another group. */
@@ -38,7 +40,7 @@ export interface KvTransaction {
   put(key: Buffer, value: Buffer, expireTs: HlcTimestamp): void | Promise<void>;
   delete(key: Buffer): void | Promise<void>;
   /**
-   * @returns the timestamp that the writes have
+   * @returns the timestamp that the writes have; of a transaction that only reads one that all it was shown lies at or below
    * @throws OutcomeUnknownError: call again to learn the outcome, as often as needed
    */
   commit(deadlineMs: Millis): Promise<HlcTimestamp>;
@@ -56,12 +58,16 @@ export interface TransactionStarter {
 export interface Transactions extends TransactionStarter {
   /**
    * Evaluates `body` over keys of any groups as if at one moment; several times if need be, so it must not have effects
-   * beside the view. `commitTs` is undefined when nothing was written.
+   * beside the view. `commitTs` is undefined when nothing was written; what the reply was made of lies at or below `seenTs`.
    * @param request `keys` that it will read, as far as they are known
    * @throws what `body` throws; ConflictError when it lost too often; OutcomeUnknownError when it may have happened
    */
   run<Reply>(
     request: { readonly keys: readonly Buffer[]; readonly deadlineMs: Millis },
     body: (view: KeyView) => Reply,
-  ): Promise<{ readonly reply: Reply | undefined; readonly commitTs: HlcTimestamp | undefined }>;
+  ): Promise<{
+    readonly reply: Reply | undefined;
+    readonly commitTs: HlcTimestamp | undefined;
+    readonly seenTs: HlcTimestamp;
+  }>;
 }

@@ -39,7 +39,7 @@ export class MemoryTransactions implements Transactions {
   async run<Reply>(
     _request: object,
     body: (view: KeyView) => Reply,
-  ): Promise<{ reply: Reply; commitTs: HlcTimestamp | undefined }> {
+  ): Promise<{ reply: Reply; commitTs: HlcTimestamp | undefined; seenTs: HlcTimestamp }> {
     const ts = this.tick();
     let commitTs: HlcTimestamp | undefined;
     const set = (key: Buffer, value: Buffer | undefined): void => {
@@ -53,13 +53,14 @@ export class MemoryTransactions implements Transactions {
       delete: (key) => set(key, undefined),
       deleteRange: () => undefined,
     };
-    return { reply: body(view), commitTs };
+    return { reply: body(view), commitTs, seenTs: ts };
   }
 }
 
 class MemoryTransaction implements KvTransaction {
   readonly id = randomBytes(16);
   readonly startTs: HlcTimestamp;
+  seenTs = NEVER;
   private readonly store: MemoryTransactions;
   private readonly seen = new Map<string, HlcTimestamp | undefined>();
   private readonly writes = new Map<string, Buffer | undefined>();
@@ -78,6 +79,7 @@ class MemoryTransaction implements KvTransaction {
     }
     const found = this.store.rows.get(name);
     this.seen.set(name, found?.commitTs);
+    this.seenTs = this.store.tick();
     return found;
   }
 

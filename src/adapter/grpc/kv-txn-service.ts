@@ -22,7 +22,7 @@ import {
   keysOf,
   storedValue,
 } from './kv-operations.ts';
-import { newestIn, newestOf } from './kv-raw-service.ts';
+import { newestOf } from './kv-raw-service.ts';
 import type { TransactionSessions } from './kv-sessions.ts';
 
 const PAGE_ROWS = 512;
@@ -51,12 +51,12 @@ export function transactionalKvHandlers(parts: TransactionalKvParts): grpc.Untyp
   const { cluster, sessions, scans } = parts;
   return {
     Txn: unary<messages.TxnRequest>(async (request, timeoutMs) => {
-      const { succeeded, results, ts } = await doStep(parts, stepOf(request), cluster.deadline(timeoutMs));
+      const { succeeded, results, ts, seenTs } = await doStep(parts, stepOf(request), cluster.deadline(timeoutMs));
       return {
         succeeded,
         results: results.map(messages.resultMessage),
         servedTs: ts === undefined ? null : messages.fromTimestamp(ts),
-        ...tokenFor(newestOfAll(results, ts)),
+        ...tokenFor(newestOfAll(results, seenTs)),
       };
     }),
 
@@ -82,7 +82,8 @@ export function transactionalKvHandlers(parts: TransactionalKvParts): grpc.Untyp
       return sessions.use(transaction, async (held) => {
         const found = await held.get(storageKey(key));
         const value = messages.valueMessage(found === undefined ? undefined : storedValue(found));
-        return held instanceof SnapshotTransaction ? { value, ...timeFields(timeOf(held.snapshot)) } : { value };
+        if (held instanceof SnapshotTransaction) return { value, ...timeFields(timeOf(held.snapshot)) };
+        return { value, ...tokenFor(held.seenTs) };
       });
     }),
 
@@ -91,7 +92,7 @@ export function transactionalKvHandlers(parts: TransactionalKvParts): grpc.Untyp
       const untilMs = cluster.deadline(timeLeft(call));
       scans.serve(call, async function* (signal) {
         for await (const page of pagesOf(sessions, request)) {
-          const token = page.stalenessMs === undefined ? undefined : parts.reads?.tokenOf(newestIn(page));
+          const token = page.seenTs === NO_TIME ? undefined : parts.reads?.tokenOf(page.seenTs);
           if (signal.aborted) return;
           // Less than everything must not look like everything.
           if (cluster.deadline(0) > untilMs) throw new LeaderUnavailableError('the scan did not end in time');
@@ -124,7 +125,9 @@ export function transactionalKvHandlers(parts: TransactionalKvParts): grpc.Untyp
 
   function tokenFor(ts: HlcTimestamp | undefined): object {
     const { reads } = parts;
-    return reads === undefined || ts === undefined ? {} : { sessionToken: Buffer.from(reads.tokenOf(ts), 'base64') };
+    return reads === undefined || ts === undefined || ts === NO_TIME
+      ? {}
+      : { sessionToken: Buffer.from(reads.tokenOf(ts), 'base64') };
   }
 }
 
@@ -150,13 +153,8 @@ async function beginToRead(
 }
 
 /** What a session that has seen these results must not fall behind. */
-function newestOfAll(results: readonly KvResult[], ts: HlcTimestamp | undefined): HlcTimestamp | undefined {
-  let newest = ts;
-  for (const result of results) {
-    const seen = newestOf(result, newest ?? NO_TIME);
-    if (seen > (newest ?? NO_TIME)) newest = seen;
-  }
-  return newest;
+function newestOfAll(results: readonly KvResult[], ts: HlcTimestamp): HlcTimestamp {
+  return results.reduce((newest, result) => newestOf(result, newest), ts);
 }
 
 function needed(transactions: Transactions | undefined): Transactions {
@@ -185,24 +183,25 @@ async function doStep(
   { cluster, transactions }: TransactionalKvParts,
   step: KvStep,
   deadlineMs: Millis,
-): Promise<Omit<KvAnswer, 'ts'> & { readonly ts: HlcTimestamp | undefined }> {
+): Promise<Omit<KvAnswer, 'ts'> & { readonly ts: HlcTimestamp | undefined; readonly seenTs: HlcTimestamp }> {
   try {
-    return await cluster.step(step, deadlineMs);
+    const answer = await cluster.step(step, deadlineMs);
+    return { ...answer, seenTs: answer.ts };
   } catch (error) {
     // Also when the keys were in one group a moment ago: nothing has happened.
     if (!(error instanceof CrossGroupError) || transactions === undefined) throw error;
   }
-  const { reply, commitTs } = await needed(transactions).run({ keys: keysOf(step), deadlineMs }, (view) =>
+  const { reply, commitTs, seenTs } = await needed(transactions).run({ keys: keysOf(step), deadlineMs }, (view) =>
     evaluateStep(view, step),
   );
-  return { ...reply!, ts: commitTs };
+  return { ...reply!, ts: commitTs, seenTs };
 }
 
 /** A range as a transaction sees it, page by page; between two pages other calls of the transaction may run. */
 async function* pagesOf(
   sessions: TransactionSessions,
   request: HandleRequest & messages.ScanMessage,
-): AsyncGenerator<ServedPage> {
+): AsyncGenerator<ServedPage & { readonly seenTs: HlcTimestamp }> {
   const { limit: wanted, reverse, keysOnly } = messages.scanOptionsOf(request);
   let { start, end } = messages.rangeOf(request);
   let left = wanted ?? Number.POSITIVE_INFINITY;
@@ -210,22 +209,24 @@ async function* pagesOf(
     const limit = Math.min(PAGE_ROWS, left);
     const asked = { start, end, limit, keysOnly, reverse };
     let stalenessMs: Millis | undefined;
+    let seenTs = NO_TIME;
     const page = await sessions.use(request.transaction, async (held: KvTransaction) => {
       const found = await held.scan(asked);
       if (held instanceof SnapshotTransaction) stalenessMs = held.snapshot.stalenessMs;
+      seenTs = held.seenTs;
       return found;
     });
     // Own writes come on top of what a page holds.
     const rows = page.rows.length > left ? page.rows.slice(0, left) : page.rows;
     left -= rows.length;
-    const ts = page.readTs ?? NO_TIME;
+    const time = { ts: page.readTs ?? NO_TIME, stalenessMs, seenTs };
     if (reverse) {
       const from = page.next ?? start;
-      yield { rows, start: from, end, ts, stalenessMs };
+      yield { rows, start: from, end, ...time };
       end = from;
     } else {
       const to = page.next ?? end;
-      yield { rows, start, end: to, ts, stalenessMs };
+      yield { rows, start, end: to, ...time };
       start = to;
     }
   }

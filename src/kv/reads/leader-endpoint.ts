@@ -176,7 +176,8 @@ async function readAt({ txns }: GroupExecutor, { body }: ReadQuestion, servedTs:
   const ageMs = 0;
   if (body.kind === 'range') return { servedTs, ageMs, values: [], page: await txns.scan(body.range, servedTs) };
   const keys = body.kind === 'keys' ? body.keys : [];
-  return { servedTs, ageMs, values: await txns.read({ keys, readTs: servedTs }), page: undefined };
+  const { rows } = await txns.read({ keys, readTs: servedTs });
+  return { servedTs, ageMs, values: rows, page: undefined };
 }
 
 const keysOf = ({ body }: ReadQuestion): readonly Buffer[] | undefined =>

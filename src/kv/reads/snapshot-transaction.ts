@@ -29,6 +29,10 @@ export class SnapshotTransaction implements KvTransaction {
     return this.snapshot.ts;
   }
 
+  get seenTs(): HlcTimestamp {
+    return this.snapshot.ts;
+  }
+
   private deadlineMs(): Millis {
     return this.clock.monotonicMs() + READ_TIMEOUT_MS;
   }

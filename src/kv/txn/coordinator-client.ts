@@ -12,12 +12,12 @@ import {
   decodeOutcome,
   decodePage,
   decodeQuestion,
-  decodeRows,
+  decodeRead,
   encodeCount,
   encodeOutcome,
   encodePage,
   encodeQuestion,
-  encodeRows,
+  encodeRead,
   type TxnOutcome,
   type TxnQuestion,
 } from './coordinator-wire.ts';
@@ -70,7 +70,7 @@ export function createTxnClient({ kv, local, clock, timeoutMs = TXN_TIMEOUT_MS }
   };
   const outcome = <T extends TxnOutcome>(bytes: Buffer): T => decodeOutcome(bytes) as T;
   return {
-    read: (group, request) => ask(group, (txns) => txns.read(request), { kind: 'read', request }, decodeRows),
+    read: (group, request) => ask(group, (txns) => txns.read(request), { kind: 'read', request }, decodeRead),
     scan: (group, request, readTs) =>
       ask(group, (txns) => txns.scan(request, readTs), { kind: 'scan', request, readTs }, decodePage),
     prepare: (group, request) =>
@@ -109,7 +109,7 @@ export function serveTxns(kv: Pick<KvService, 'onForward'>, local: LocalGroups):
 async function run(txns: TxnGroup, question: TxnQuestion): Promise<Buffer> {
   switch (question.kind) {
     case 'read':
-      return encodeRows(await txns.read(question.request));
+      return encodeRead(await txns.read(question.request));
     case 'scan':
       return encodePage(await txns.scan(question.request, question.readTs));
     case 'prepare':

@@ -6,7 +6,7 @@
  *   question := codec u8, kind u8, group u32, body
  *   body     := entry | lock range: readTs u64, entry | read: count u32, key*, isAt u8, [readTs u64]
  *             | scan: start, end, limit u32, keysOnly u8, reverse u8, readTs u64 | status: txnId, primary, startTs u64
- *   answer   := codec u8, kind u8, body
+ *   answer   := codec u8, kind u8, body | of a read: codec u8 (2), seenTs u64, rows as bytes
  *   row      := value, expireTs u64, commitTs u64
  */
 import { ByteReader, ByteWriter } from '../../distribution/index.ts';
@@ -50,6 +50,8 @@ import type {
 } from './types.ts';
 
 const CODEC = 1;
+/** Of answers to reads, which did not say how far they see before. */
+const READ_CODEC = 2;
 /** Stands for what the leader puts in. */
 const OPEN = hlcTimestamp(0n);
 /** Wire values: only ever append. */
@@ -304,8 +306,10 @@ const readRow = (reader: ByteReader): LiveValue => ({
   commitTs: reader.timestamp(),
 });
 
+type Rows = readonly (LiveValue | undefined)[];
+
 /** Encodes the values of keys. */
-export function encodeRows(rows: TxnReadReply): Buffer {
+export function encodeRows(rows: Rows): Buffer {
   const writer = begin().u32(rows.length);
   for (const row of rows) {
     writer.u8(row === undefined ? 0 : 1);
@@ -315,12 +319,25 @@ export function encodeRows(rows: TxnReadReply): Buffer {
 }
 
 /** @throws CatalogCorruptError */
-export function decodeRows(bytes: Buffer): TxnReadReply {
+export function decodeRows(bytes: Buffer): Rows {
   const reader = openAnswer(bytes);
   const rows: (LiveValue | undefined)[] = [];
   for (let left = reader.u32(); left > 0; left--) rows.push(reader.flag() ? readRow(reader) : undefined);
   reader.end();
   return rows;
+}
+
+/** Encodes what a transaction was shown of keys. */
+export const encodeRead = ({ rows, seenTs }: TxnReadReply): Buffer =>
+  new ByteWriter(64).u8(READ_CODEC).u64(seenTs).bytes(encodeRows(rows)).finish();
+
+/** @throws CatalogCorruptError */
+export function decodeRead(bytes: Buffer): TxnReadReply {
+  const reader = new ByteReader(bytes, 'answer to a read of a transaction');
+  reader.version(READ_CODEC);
+  const reply = { seenTs: reader.timestamp(), rows: decodeRows(reader.bytes()) };
+  reader.end();
+  return reply;
 }
 
 /** Encodes a page of a scan. */

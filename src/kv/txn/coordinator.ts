@@ -125,24 +125,20 @@ export class Coordinator {
 
   /**
    * Locks everything that a plan without writes names, so that there is a moment at which all of it was true, and lets go.
-   * @returns undefined when there was such a moment
+   * @returns `committed` when there was such a moment, at a timestamp that all of it lies at or below, deletes too: the largest of the
+   *   locks, each of which is above everything that its group had applied
    */
-  async verify(plan: CommitPlan): Promise<Refusal | undefined> {
-    let refusal: Refusal | undefined;
-    await this.booked('readOnly', async () => {
-      refusal = await this.verifyLocked(plan);
-      return refusal ?? { kind: 'committed', commitTs: plan.granted.ts };
-    });
-    return refusal;
+  verify(plan: CommitPlan): Promise<CommitOutcome> {
+    return this.booked('readOnly', () => this.verifyLocked(plan));
   }
 
-  private async verifyLocked(plan: CommitPlan): Promise<Refusal | undefined> {
+  private async verifyLocked(plan: CommitPlan): Promise<CommitOutcome> {
     const divided = this.divide(plan);
     const locked = await this.withHeartbeat(plan, () => this.lockAll(plan, divided));
-    if ('kind' in locked) return locked.kind === 'refused' ? locked : undefined;
+    if ('kind' in locked) return locked;
     try {
       // No lock is ended by others unless the primary's was: when that one lives after the last was given, all were in force at once.
-      return (await this.isAlive(plan)) ? undefined : refused('rolledBack');
+      return (await this.isAlive(plan)) ? { kind: 'committed', commitTs: locked.minCommitTs } : refused('rolledBack');
     } finally {
       this.finisher.later(() => this.finisher.rollBack(plan.txn, divided));
     }

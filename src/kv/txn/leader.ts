@@ -111,7 +111,7 @@ export class LeaderTxns implements TxnGroup {
     // What a move took away meanwhile may have been deleted under the read.
     for (const key of keys) admit(key);
     await stillLeads();
-    return rows;
+    return { rows, seenTs: readTs };
   }
 
   /**
@@ -120,8 +120,8 @@ export class LeaderTxns implements TxnGroup {
    */
   private async readNewest(keys: readonly Buffer[]): Promise<TxnReadReply> {
     for (let tries = 0; tries < MAX_UNSETTLED_READS; tries++) {
-      const rows = await this.readOnce(keys);
-      if (rows !== undefined) return rows;
+      const reply = await this.readOnce(keys);
+      if (reply !== undefined) return reply;
     }
     throw new BusyError('the keys are being written all the time; try again');
   }
@@ -132,7 +132,8 @@ export class LeaderTxns implements TxnGroup {
       this.options.submit<TxnReadReply | undefined>({
         evaluate: (view) => {
           const rows = keys.map((key) => view.get(key));
-          return rows.every((row) => row === undefined || row.commitTs < view.ts) ? rows : undefined;
+          const isSettled = rows.every((row) => row === undefined || row.commitTs < view.ts);
+          return isSettled ? { rows, seenTs: view.ts } : undefined;
         },
         complete: (error, reply) => (error === undefined ? resolve(reply) : reject(error)),
       });

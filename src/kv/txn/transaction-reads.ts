@@ -15,17 +15,37 @@
  * pivot's. Otherwise nothing is known and the caller takes locks. When every key is there no pivot is needed: M is any
  * moment between the last first read and the first second one.
  */
-import type { GroupId, Millis } from '../../platform/index.ts';
-import { assert } from '../../platform/index.ts';
+import type { GroupId, HlcTimestamp, Millis } from '../../platform/index.ts';
+import { assert, hlcTimestamp } from '../../platform/index.ts';
 import { NotOwnerError, SnapshotUncoveredError } from '../errors.ts';
 import type { LiveValue } from '../types.ts';
 import { divide, pause, persist } from './coordinator-patience.ts';
 import type { CoordinatorParts, CoveredMoment } from './coordinator-types.ts';
 import { nameOf } from './lock-rows.ts';
 import { versionOf } from './transaction-view.ts';
+import type { TxnReadReply } from './types.ts';
 
-/** Values by key name. */
-export type ReadValues = Map<string, LiveValue | undefined>;
+/** Values by key name; undefined for what is not there. */
+export class ReadValues extends Map<string, LiveValue | undefined> {
+  /** What was seen lies at or below this, deletes too. */
+  seenTs: HlcTimestamp = hlcTimestamp(0n);
+
+  /** Takes over what one group has answered for these keys. */
+  take(keys: readonly Buffer[], { rows, seenTs }: TxnReadReply): void {
+    for (const [at, key] of keys.entries()) this.set(nameOf(key), rows[at]);
+    this.sawUpTo(seenTs);
+  }
+
+  /** Takes over what was read before or elsewhere. */
+  merge(others: ReadValues): void {
+    for (const [name, value] of others) this.set(name, value);
+    this.sawUpTo(others.seenTs);
+  }
+
+  sawUpTo(ts: HlcTimestamp): void {
+    if (ts > this.seenTs) this.seenTs = ts;
+  }
+}
 
 /**
  * Reads keys, each as it is now or as of `moment`.
@@ -37,7 +57,7 @@ export async function readKeys(
   deadlineMs: Millis,
   moment?: CoveredMoment,
 ): Promise<ReadValues> {
-  const values: ReadValues = new Map();
+  const values = new ReadValues();
   let hint: GroupId | undefined;
   let left = keys;
   for (let tries = 0; left.length > 0; tries++) {
@@ -76,9 +96,9 @@ async function readGroup(
 ): Promise<void> {
   if (moment !== undefined) requireCovered(moment, group);
   const request = moment === undefined ? { keys } : { keys, readTs: moment.ts };
-  const replies = await persist(parts, deadlineMs, () => parts.client.read(group, request));
-  assert(replies.length === keys.length, 'a group answers for each key');
-  for (const [at, key] of keys.entries()) values.set(nameOf(key), replies[at]);
+  const reply = await persist(parts, deadlineMs, () => parts.client.read(group, request));
+  assert(reply.rows.length === keys.length, 'a group answers for each key');
+  values.take(keys, reply);
 }
 
 /** @throws SnapshotUncoveredError when the group may have acknowledged more than the moment covers */
@@ -102,8 +122,8 @@ export async function readTogether(
     (key) => key,
     (key) => parts.kv.groupOf(key),
   );
-  const first: ReadValues = new Map();
-  const second: ReadValues = new Map();
+  const first = new ReadValues();
+  const second = new ReadValues();
   try {
     await readAll(parts, byGroup, deadlineMs, first);
     // One group answers from one moment.

@@ -20,7 +20,7 @@ import {
 import { Grants } from './grants.ts';
 import { nameOf } from './lock-rows.ts';
 import { Transaction } from './transaction.ts';
-import { type ReadValues, readKeys, readTogether } from './transaction-reads.ts';
+import { ReadValues, readKeys, readTogether } from './transaction-reads.ts';
 import { BufferedView } from './transaction-view.ts';
 import { type KeyIntent, TXN_ID_BYTES } from './types.ts';
 
@@ -47,11 +47,12 @@ export interface RunRequest {
 
 /**
  * `commitTs` is undefined when nothing was written; `reply` is undefined when a retry has found that the transaction was
- * committed before.
+ * committed before. What the reply was made of lies at or below `seenTs`, deletes too.
  */
 export interface RunResult<Reply> {
   readonly reply: Reply | undefined;
   readonly commitTs: HlcTimestamp | undefined;
+  readonly seenTs: HlcTimestamp;
 }
 
 type Evaluated<Reply> =
@@ -124,12 +125,12 @@ export class TransactionRunner implements TransactionStarter {
     work: Work,
   ): Promise<RunResult<Reply> | Extract<CommitOutcome, { kind: 'refused' }>> {
     const { deadlineMs } = request;
-    let values: ReadValues = new Map();
+    let values = new ReadValues();
     if (request.isReadOnly === true) {
       const together = await this.readLockless(distinct(request.keys), work);
       const evaluated = this.evaluate(together ?? values, body);
       if (together !== undefined && evaluated.kind === 'done' && evaluated.view.isReadOnly) {
-        return answer(evaluated, undefined);
+        return answer(evaluated, undefined, together.seenTs);
       }
     }
     for (let round = 0; round < MAX_READ_ROUNDS; round++) {
@@ -137,8 +138,7 @@ export class TransactionRunner implements TransactionStarter {
       if (evaluated.kind === 'missing') {
         const wanted = [...request.keys, evaluated.key].filter((key) => !values.has(nameOf(key)));
         try {
-          const read = await readKeys(this.parts, distinct(wanted), deadlineMs);
-          for (const [name, value] of read) values.set(name, value);
+          values.merge(await readKeys(this.parts, distinct(wanted), deadlineMs));
         } catch (error) {
           if (isPassing(error)) return { kind: 'refused', reason: error instanceof NotOwnerError ? 'moved' : 'locked' };
           throw error;
@@ -148,12 +148,13 @@ export class TransactionRunner implements TransactionStarter {
       }
       const { view } = evaluated;
       if (!view.isReadOnly) return this.commit(request, evaluated, work);
-      if (view.usedKeys().length === 0) return answer(evaluated, undefined);
+      if (view.usedKeys().length === 0) return answer(evaluated, undefined, values.seenTs);
       const together = await this.readOnly(view, work);
-      if (together === undefined) return answer(evaluated, undefined);
-      if (!(together instanceof Map)) return together;
+      if (!(together instanceof ReadValues)) {
+        return together.kind === 'committed' ? answer(evaluated, undefined, together.commitTs) : together;
+      }
       const again = this.evaluate(together, body);
-      if (again.kind === 'done' && again.view.isReadOnly) return answer(again, undefined);
+      if (again.kind === 'done' && again.view.isReadOnly) return answer(again, undefined, together.seenTs);
       // With these values it takes another way.
       values = together;
     }
@@ -176,13 +177,10 @@ export class TransactionRunner implements TransactionStarter {
   }
 
   /**
-   * Values that were all true at one moment; undefined when those that the view was evaluated over were, by locks on them; a
+   * Values that were all true at one moment; `committed` when those that the view was evaluated over were, by locks on them; a
    * refusal when they were not.
    */
-  private async readOnly(
-    view: BufferedView,
-    work: Work,
-  ): Promise<ReadValues | Extract<CommitOutcome, { kind: 'refused' }> | undefined> {
+  private async readOnly(view: BufferedView, work: Work): Promise<ReadValues | CommitOutcome> {
     const values = await this.readLockless(view.usedKeys(), work);
     return values ?? this.coordinator.verify(await this.plan(view.intents(), work, undefined));
   }
@@ -210,10 +208,11 @@ export class TransactionRunner implements TransactionStarter {
     const plan = await this.plan(intents, work, request.txnId);
     if (request.isRetry === true) {
       const earlier = await this.coordinator.fateOf(plan.txn, request.deadlineMs);
-      return earlier.kind === 'committed' ? { reply: undefined, commitTs: earlier.commitTs } : earlier;
+      if (earlier.kind !== 'committed') return earlier;
+      return { reply: undefined, commitTs: earlier.commitTs, seenTs: earlier.commitTs };
     }
     const outcome = await this.coordinator.commit(plan);
-    return outcome.kind === 'committed' ? answer(evaluated, outcome.commitTs) : outcome;
+    return outcome.kind === 'committed' ? answer(evaluated, outcome.commitTs, outcome.commitTs) : outcome;
   }
 
   /** @param mayBeRecent it says how old the work is, and nothing is read at it; not after an attempt that may have failed by it */
@@ -253,9 +252,10 @@ function withoutWrites(view: BufferedView, values: ReadValues): BufferedView {
 function answer<Reply>(
   evaluated: Extract<Evaluated<Reply>, { kind: 'done' }>,
   commitTs: HlcTimestamp | undefined,
+  seenTs: HlcTimestamp,
 ): RunResult<Reply> {
   if (evaluated.error !== undefined) throw evaluated.error;
-  return { reply: evaluated.reply, commitTs };
+  return { reply: evaluated.reply, commitTs, seenTs };
 }
 
 /** True for errors of reads that another attempt may not meet. */

@@ -21,7 +21,7 @@ import {
   TransactionUnknownError,
 } from './coordinator-types.ts';
 import { nameOf } from './lock-rows.ts';
-import { type ReadValues, readKeys, requireCovered } from './transaction-reads.ts';
+import { ReadValues, readKeys, requireCovered } from './transaction-reads.ts';
 import { BufferedView, readIntent } from './transaction-view.ts';
 import type { KeyIntent, TxnIdentity } from './types.ts';
 
@@ -44,7 +44,7 @@ export class Transaction implements KvTransaction {
   private readonly parts: CoordinatorParts;
   private readonly coordinator: Coordinator;
   private readonly start: TransactionStart;
-  private readonly known: ReadValues = new Map();
+  private readonly known = new ReadValues();
   private readonly view: BufferedView;
   private readonly ranges: ReadRange[] = [];
   private readonly writtenKeys = new Map<string, Buffer>();
@@ -66,6 +66,10 @@ export class Transaction implements KvTransaction {
     this.pin = parts.pins?.pin(this.startTs, 'transaction');
   }
 
+  get seenTs(): HlcTimestamp {
+    return this.known.seenTs;
+  }
+
   private end(state: 'committed' | 'over'): void {
     this.state = state;
     this.pin?.release();
@@ -84,8 +88,7 @@ export class Transaction implements KvTransaction {
         throw new TooLargeError('the transaction reads too many keys');
       }
       const deadlineMs = this.parts.clock.monotonicMs() + READ_TIMEOUT_MS;
-      const values = await readKeys(this.parts, [key], deadlineMs, this.start.moment);
-      this.known.set(name, values.get(name));
+      this.known.merge(await readKeys(this.parts, [key], deadlineMs, this.start.moment));
     }
     return this.view.get(key);
   }
@@ -99,6 +102,7 @@ export class Transaction implements KvTransaction {
     const { moment } = this.start;
     const readTs = moment?.ts ?? (await persist(this.parts, deadlineMs, () => this.parts.timestamps.timestamp())).ts;
     const page = await this.page(request, readTs, deadlineMs);
+    this.known.sawUpTo(readTs);
     const { end: upTo, start: from } = coveredBy(request, page);
     if (moment === undefined) this.ranges.push({ start: from, end: upTo, readTs });
     const rows = this.withOwnWrites(page.rows, from, upTo, request.reverse === true);
@@ -214,8 +218,7 @@ export class Transaction implements KvTransaction {
       ranges: this.ranges,
       deadlineMs,
     };
-    if (!isReadOnly) return this.coordinator.commit(plan);
-    return (await this.coordinator.verify(plan)) ?? { kind: 'committed', commitTs: this.start.granted.ts };
+    return isReadOnly ? this.coordinator.verify(plan) : this.coordinator.commit(plan);
   }
 
   /**

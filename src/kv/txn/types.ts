@@ -159,8 +159,12 @@ export interface TxnReadRequest {
   readonly readTs?: HlcTimestamp;
 }
 
-/** By position; undefined for what is not there. `commitTs` is the version to expect. */
-export type TxnReadReply = readonly (LiveValue | undefined)[];
+export interface TxnReadReply {
+  /** By position; undefined for what is not there. `commitTs` is the version to expect. */
+  readonly rows: readonly (LiveValue | undefined)[];
+  /** What was seen lies at or below this, deletes too: whoever reads at it, or later, sees no less. */
+  readonly seenTs: HlcTimestamp;
+}
 
 /** A group's leader, as transactions see it. See the head of the file for how questions fail. */
 export interface TxnGroup {

@@ -4,7 +4,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import grpc from '@grpc/grpc-js';
 import { rawKvDefinition, transactionalKvDefinition } from '../../../src/adapter/grpc/definition.ts';
 import { CODE_KEY, DISPOSITION_KEY, RETRY_KEY } from '../../../src/adapter/grpc/index.ts';
-import { KvorumClient, type KvorumClientError, type StoredRow } from '../../../src/client/index.ts';
+import { KvorumClient, type KvorumClientError, type KvorumSession, type StoredRow } from '../../../src/client/index.ts';
 import { KvNodes, until } from './kv-nodes.ts';
 import { ReflectedServer } from './reflected-server.ts';
 
@@ -318,6 +318,54 @@ describe('keys over gRPC', () => {
     assert.equal(await each[1]!.session(session.token).get('a'), undefined);
     const found = await each[2]!.session(session.token).snapshot(async (view) => (await view.get('a')) ?? 'nothing');
     assert.equal(found, 'nothing');
+  });
+
+  test('bind a session to all that it was shown, in whichever way and whatever became of it', async () => {
+    const keys = ['a', 'i', 'r'];
+    const ways: Record<string, (session: KvorumSession) => Promise<unknown>> = {
+      'a transaction that reads': (session) => session.transaction((t) => t.get('i'), PATIENT),
+      'a transaction that scans': (session) => session.transaction((t) => rowsOf(t.scan()), PATIENT),
+      'a transaction that reads and fails': (session) =>
+        session.transaction(async (t) => assert.fail(`it was ${await t.get('i')}`), PATIENT).catch(() => undefined),
+      'a transaction that scans and fails': (session) =>
+        session.transaction(async (t) => assert.fail(`${await rowsOf(t.scan())}`), PATIENT).catch(() => undefined),
+      'a transaction of a snapshot that reads and fails': (session) =>
+        session
+          .transaction(async (t) => assert.fail(`it was ${await t.get('i')}`), { ...PATIENT, snapshot: true })
+          .catch(() => undefined),
+      'a step that reads several groups': (session) => session.step({ do: keys.map((get) => ({ get })) }, PATIENT),
+      'conditions over several groups': (session) =>
+        session.step({ if: keys.map((key) => ({ key, exists: true })), do: [{ delete: 'a' }] }, PATIENT),
+    };
+    for (const [way, look] of Object.entries(ways)) {
+      for (const isDelete of [false, true]) {
+        await client.putMany(['a', 'i'].map((key) => ({ key, value: 'before' })));
+        const other = each[1]!.session();
+        if (isDelete) await other.delete('i');
+        else await other.put('i', 'after');
+        const session = each[0]!.session();
+        await look(session);
+        const [seen, done] = [session, other].map(({ token }) => Buffer.from(token, 'base64')) as [Buffer, Buffer];
+        assert.ok(Buffer.compare(seen, done) >= 0, `${way} saw ${isDelete ? 'a delete' : 'a write'}`);
+      }
+    }
+  });
+
+  test('bind whoever commits a transaction that only read to what it was shown', async () => {
+    const endpoint = nodes.endpoints[0]!;
+    const [key, value] = [Buffer.from('i'), Buffer.from('x')];
+    const ask = (method: string, request: object) =>
+      call(endpoint, transactionalKvDefinition(), method, request) as Promise<{
+        readonly transaction: Buffer;
+        readonly sessionToken: Buffer;
+      }>;
+    const { transaction } = await ask('Begin', {});
+    const { sessionToken } = (await call(endpoint, rawKvDefinition(), 'Put', { key, value })) as {
+      readonly sessionToken: Buffer;
+    };
+    const shown = await ask('Get', { transaction, key });
+    const ended = await ask('Commit', { transaction });
+    for (const reply of [shown, ended]) assert.ok(Buffer.compare(reply.sessionToken, sessionToken) >= 0);
   });
 
   test('are read as of one timestamp over all groups, by transactions that only read', async () => {

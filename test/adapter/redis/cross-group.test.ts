@@ -30,7 +30,7 @@ class FakeRunner implements CrossGroupRunner {
     const view = new FakeView(this.state);
     const reply = body(view);
     view.apply();
-    return { reply, commitTs: view.ts };
+    return { reply, commitTs: view.ts, seenTs: view.ts };
   }
 
   release(): void {

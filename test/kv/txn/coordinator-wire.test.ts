@@ -118,12 +118,13 @@ describe('the service for transactions', () => {
     let handler: ForwardHandler | undefined;
     const asked: string[] = [];
     const row = { value: bytes('v'), expireTs: ts(0), commitTs: ts(3) };
+    const shown = { rows: [row, undefined], seenTs: ts(5) };
     const group = (name: string, failure?: Error) =>
       ({
         read: async () => {
           asked.push(name);
           if (failure !== undefined) throw failure;
-          return [row, undefined];
+          return shown;
         },
       }) as unknown as TxnGroup;
     const register = (_service: string, registered: ForwardHandler): void => {
@@ -138,7 +139,7 @@ describe('the service for transactions', () => {
       local: () => group('here', new NotLeaderError(undefined)),
       clock: new SystemClock(),
     });
-    assert.deepEqual(await client.read(GROUP, { keys: [bytes('a'), bytes('b')] }), [row, undefined]);
+    assert.deepEqual(await client.read(GROUP, { keys: [bytes('a'), bytes('b')] }), shown);
     assert.deepEqual(asked, ['here', 'there']);
   });
 

@@ -103,11 +103,11 @@ describe('the traces of transactions across groups', () => {
     const readTs = (await end(runner.begin({ isolation: 'snapshot', deadlineMs: soon() }))).startTs;
     const later = hlcTimestamp(readTs + (400n << 16n));
     const parts = cluster.partsOf(startProcess('reader'));
-    assert.deepEqual(await end(parts.client.read(cluster.owner(B), { keys: [B], readTs: later })), [undefined]);
+    assert.deepEqual((await end(parts.client.read(cluster.owner(B), { keys: [B], readTs: later }))).rows, [undefined]);
     const { commitTs } = await end(runner.run({ keys: [], deadlineMs: soon() }, writeBoth));
     assert.ok(commitTs! > later);
     await end(runner.coordinator.idle());
-    assert.deepEqual(await end(parts.client.read(cluster.owner(B), { keys: [B], readTs: later })), [undefined]);
+    assert.deepEqual((await end(parts.client.read(cluster.owner(B), { keys: [B], readTs: later }))).rows, [undefined]);
   });
 
   it('T2: the commit timestamp is drawn after the last PREPARE was answered', async () => {

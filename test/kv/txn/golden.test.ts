@@ -13,7 +13,7 @@ import {
   readFence,
   readLease,
 } from '../../../src/kv/time-entries.ts';
-import { encodeQuestion } from '../../../src/kv/txn/coordinator-wire.ts';
+import { encodeQuestion, encodeRead } from '../../../src/kv/txn/coordinator-wire.ts';
 import {
   encodeTogether,
   readAbort,
@@ -124,6 +124,10 @@ describe('bytes of transactions and of time', () => {
       'question.prepareOfSnapshot': encodeQuestion(groupId(2), {
         kind: 'prepare',
         request: request(t, [putSince('key', 'value', 50n)]),
+      }),
+      'answer.read': encodeRead({
+        rows: [{ value: bytes('value'), expireTs: ts(300), commitTs: ts(90) }, undefined],
+        seenTs: ts(100),
       }),
       'question.status': encodeQuestion(groupId(2), { kind: 'status', txn: t }),
     });

@@ -111,7 +111,7 @@ describe('a snapshot', () => {
     const bed = new Bed();
     const { txns } = bed.executor;
     const readTs = now(bed);
-    assert.deepEqual(await run(bed, txns.read({ keys: [bytes('k')], readTs })), [undefined]);
+    assert.deepEqual(await run(bed, txns.read({ keys: [bytes('k')], readTs })), { rows: [undefined], seenTs: readTs });
     const prepared = await run(bed, txns.prepare(request(at(bed, 'w', 'k'), [put('k', '1')])));
     assert.ok(prepared.kind === 'prepared' && prepared.minCommitTs > readTs);
   });

@@ -378,7 +378,8 @@ export class ModelCluster {
       this.met(group, lock, waitedMs);
       return WAIT;
     }
-    return keys.map((key) => this.live(this.row(key), readTs));
+    const seenTs = readTs ?? this.groupTs(group);
+    return { rows: keys.map((key) => this.live(this.row(key), readTs)), seenTs };
   }
 
   private prepare(
