@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
+import { errorPage } from './error-page.ts';
 import { allPaths, importsOf, lineAt, readText, sources } from './source-tree.ts';
 
 /** A file that passes this is asking for a name for its second idea. */
@@ -160,6 +161,10 @@ describe('the repository', () => {
 describe('the documentation', () => {
   const pages = allPaths.filter((path) => path.endsWith('.md'));
   const scripts = (JSON.parse(readText('package.json')) as { scripts: Record<string, string> }).scripts;
+
+  test('lists every error code as the sources have it', () => {
+    assert.equal(readText('docs/errors.md'), errorPage(), 'run npm run docs:errors');
+  });
 
   test('names only npm scripts that exist', () => {
     const builtIn = new Set(['ci', 'install', 'test', 'start', 'pack', 'publish']);
