@@ -2,10 +2,11 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Simulation } from './simulation.ts';
 
-test('no seed of a few hundred breaks an invariant of Raft', () => {
+// Among them are those that found the first term that is not stable and the heartbeat that was overtaken.
+test('no seed of more than a thousand breaks an invariant of Raft', () => {
   let committed = 0;
   let rests = 0;
-  for (let seed = 101_000; seed < 101_250; seed++) {
+  for (let seed = 1; seed <= 1250; seed++) {
     try {
       const report = new Simulation(seed).run();
       committed += report.committed;
@@ -14,8 +15,8 @@ test('no seed of a few hundred breaks an invariant of Raft', () => {
       throw new Error(`seed ${seed}; replay with: npm run sim -- --seed ${seed} --trace`, { cause: error });
     }
   }
-  assert.ok(committed > 10_000, `the runs were nearly idle: ${committed} entries`);
-  assert.ok(rests > 1000, `groups hardly ever rested: ${rests} times`);
+  assert.ok(committed > 100_000, `the runs were nearly idle: ${committed} entries`);
+  assert.ok(rests > 10_000, `groups hardly ever rested: ${rests} times`);
 });
 
 test('a seed decides everything: two runs give the same trace', () => {
