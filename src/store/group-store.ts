@@ -562,7 +562,7 @@ export class MvccGroupStore implements GroupStore {
     this.resident.reset(loaded.sides);
     this.drops.reset(loaded.drops);
     this.counters.reset(loaded.state.counters, loaded.uncounted);
-    if (!this.isClosed) this.drops.resume();
+    this.drops.resume();
   }
 
   async close(): Promise<void> {

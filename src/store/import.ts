@@ -73,11 +73,9 @@ export class StagedImport implements StoreImport {
     const { location, folders, openLevel, disk, compression } = this.host;
     const folder = incomingOf(location);
     await folders.remove(folder);
-    this.expectPhase('proving');
     const staging = openLevel(folder);
     await staging.open();
     this.staging = staging;
-    this.expectPhase('proving');
     await ingestSegments(staging, this.manifest, {
       disk,
       compression,
@@ -161,10 +159,9 @@ export class StagedImport implements StoreImport {
   }
 
   async discard(): Promise<void> {
-    const isInstalling = this.phase === 'installing';
-    if (!isInstalling) this.phase = 'closed';
+    // A copy that is being proven is given up; one that is being installed is not any more.
+    if (this.phase !== 'installing') this.phase = 'closed';
     await this.busy;
-    if (isInstalling) return;
     await this.closeStaging();
     await this.host.folders.remove(incomingOf(this.host.location));
   }

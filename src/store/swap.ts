@@ -79,7 +79,7 @@ export class StoreSwap {
     try {
       await host.quiet();
       await lane.run(async () => {
-        if (isGivenUp || host.isClosed()) throw new StoreClosedError(location);
+        if (isGivenUp) throw new StoreClosedError(location);
         lane.unusable = new StoreClosedError(location);
         const exchanged = await exchange(host.level());
         if (exchanged.kind === 'undone') {
@@ -92,7 +92,7 @@ export class StoreSwap {
       });
     } finally {
       flusher.onFull = undefined;
-      if (!isInstalled && !host.isClosed() && lane.unusable === undefined) host.resume();
+      if (!isInstalled) host.resume();
     }
   }
 }

@@ -3,11 +3,21 @@ import { test } from 'node:test';
 import { nodeId } from '../../src/platform/index.ts';
 import type { Ready } from '../../src/raftengine/core/types.ts';
 import { EngineCounters } from '../../src/raftengine/counters.ts';
+import { DEFAULT_ENGINE_LIMITS } from '../../src/raftengine/limits.ts';
+import type { Replica } from '../../src/raftengine/replica.ts';
+import { decodeWanted } from '../../src/raftengine/snapshot-codec.ts';
 import { SnapshotInstaller } from '../../src/raftengine/snapshot-installer.ts';
+import { SnapshotReceiver } from '../../src/raftengine/snapshot-receiver.ts';
 import type { GroupLog, SnapshotStage, StateMachine } from '../../src/raftengine/types.ts';
 import { GROUP, SimCluster, type TestNode } from './support/sim-cluster.ts';
 
-const SHORT_LOG = { retainEntries: 50, truncateIntervalMs: 100, snapshotRetryMs: 100, snapshotMaxRetryMs: 800 };
+const SHORT_LOG = {
+  retainEntries: 50,
+  truncateIntervalMs: 100,
+  snapshotRetryMs: 100,
+  snapshotMaxRetryMs: 800,
+  snapshotKeepMs: 3000,
+};
 
 /** A cluster of which one follower has started again and needs a snapshot. */
 async function clusterWithStraggler() {
@@ -150,27 +160,48 @@ test('a replica whose snapshot could not be installed goes on with what it has, 
   }
   assert.deepEqual([follower.fatal, follower.failedReplicas], [[], []]);
   await cluster.until(() => cluster.agreed());
+  // One that arrived makes up for those before it.
   follower.crash();
+  await cluster.proposeAll(leader, 400, 'w');
+  await cluster.until(() => leader.group.status().firstIndex > 600);
+  attempts.length = 0;
   await cluster.restart(follower.id);
+  stagesOf(follower, (stage) => ({
+    install: async () => {
+      attempts.push(cluster.simulation.nowMs());
+      if (attempts.length === 1) throw new Error('no space left on device');
+      await stage.install();
+    },
+  }));
+  await cluster.until(() => attempts.length === 2);
+  assert.ok(attempts[1]! - attempts[0]! < 600, `a pause of ${attempts[1]! - attempts[0]!}`);
   await cluster.until(() => cluster.agreed());
 });
 
-test('a replica that goes on without its snapshot keeps the promises of its core, and begins from what is stable', async () => {
+const ALONE = { voters: [nodeId(1)], votersOutgoing: [], learners: [], learnersNext: [], autoLeave: false };
+const metaAt = (index: number, term: number) => ({ index, term, conf: ALONE });
+
+/** Fails to install a snapshot of index 50 over a state of index 9. @returns what the replica is told, step by step */
+async function failedInstall(after: { appliedIndex: number; durableIndex: number }): Promise<unknown[]> {
   const steps: unknown[] = [];
   const stored = { term: 4, vote: nodeId(1), commitIndex: 10 };
-  const conf = { voters: [nodeId(1)], votersOutgoing: [], learners: [], learnersNext: [], autoLeave: false };
-  const old = { index: 9, term: 3, conf };
-  const meta = { index: 50, term: 4, conf };
+  let isClosed = false;
   const installer = new SnapshotInstaller(
     {
       groupId: GROUP,
       log: { hardState: () => stored } as unknown as GroupLog,
-      stateMachine: { applied: () => old, durableIndex: () => 9 } as unknown as StateMachine,
+      stateMachine: {
+        applied: () => metaAt(after.appliedIndex, 3),
+        durableIndex: () => after.durableIndex,
+      } as unknown as StateMachine,
       appliedIndex: () => 9,
-      isClosed: () => false,
+      isClosed: () => isClosed,
       installed: () => assert.fail('nothing was installed'),
       beginAgain: (applied) => steps.push({ begins: applied.index, isDeaf: installer.isInstalling }),
-      failed: (error) => assert.fail(String(error)),
+      failed: (error) => {
+        isClosed = true;
+        steps.push((error as Error).message);
+      },
     },
     {
       counters: new EngineCounters(),
@@ -183,16 +214,36 @@ test('a replica that goes on without its snapshot keeps the promises of its core
     },
   );
   const stage = { install: () => Promise.reject(new Error('no room')) } as unknown as SnapshotStage;
+  const meta = metaAt(50, 4);
   const outcome = installer.offer(meta, stage);
   const hardState = { term: 5, vote: nodeId(2), commitIndex: 50 };
   installer.install({ hardState, snapshot: meta } as unknown as Ready, meta);
   assert.equal(installer.isInstalling, true);
   await assert.rejects(outcome, /no room/);
-  assert.deepEqual(steps, [
-    { groupId: GROUP, hardState: { ...hardState, commitIndex: 10 }, entries: [], resetTo: undefined },
+  return steps;
+}
+
+test('a replica that goes on without its snapshot keeps the promises of its core, and begins from what is stable', async () => {
+  assert.deepEqual(await failedInstall({ appliedIndex: 9, durableIndex: 9 }), [
+    {
+      groupId: GROUP,
+      hardState: { term: 5, vote: nodeId(2), commitIndex: 10 },
+      entries: [],
+      resetTo: undefined,
+    },
     'settled',
     { begins: 9, isDeaf: false },
   ]);
+});
+
+test('a replica goes on without its snapshot only when the state is the old one, in memory and on disk', async () => {
+  for (const after of [
+    { appliedIndex: 50, durableIndex: 50 },
+    { appliedIndex: 8, durableIndex: 8 },
+    { appliedIndex: 9, durableIndex: 50 },
+  ]) {
+    assert.deepEqual(await failedInstall(after), ['no room']);
+  }
 });
 
 test('a replica whose state is neither the old one nor the new one fails', async () => {
@@ -205,4 +256,75 @@ test('a replica whose state is neither the old one nor the new one fails', async
   }));
   await cluster.until(() => follower.failedReplicas.length > 0);
   assert.deepEqual(follower.failedReplicas, [GROUP]);
+});
+
+/** A receiver of one group whose stage the test makes, and who sends to it. */
+function receiverOf(cluster: SimCluster, stage: SnapshotStage) {
+  const { clock, scheduler } = cluster.node(1).machine;
+  const replica = { groupId: GROUP, applied: 0, isClosed: false, stateMachine: { stageSnapshot: async () => stage } };
+  const receiver = new SnapshotReceiver({
+    clock,
+    scheduler,
+    limits: DEFAULT_ENGINE_LIMITS,
+    findReplica: () => replica as unknown as Replica,
+    onFailed: () => {},
+  });
+  const token = {
+    kind: 'snapshot' as const,
+    groupId: GROUP,
+    from: nodeId(2),
+    to: nodeId(1),
+    term: 1,
+    snapshot: metaAt(5, 1),
+  };
+  const begin = (frames: AsyncIterable<Buffer>) => receiver.receive(nodeId(2), { step: 'begin', token }, frames);
+  return { receiver, begin };
+}
+
+async function* one(text: string): AsyncGenerator<Buffer> {
+  yield Buffer.from(text);
+}
+
+/** Nothing comes, and nothing ends. */
+async function* silence(): AsyncGenerator<Buffer> {
+  await new Promise(() => {});
+}
+
+test('a receiver that stops ends a transfer that has just begun, and whatever still works on a segment', async () => {
+  const cluster = await SimCluster.found();
+  const disk = Promise.withResolvers<void>();
+  let isWriting = true;
+  let discards = 0;
+  const { receiver, begin } = receiverOf(cluster, {
+    segments: 1,
+    missing: [0],
+    receive: async (_at, frames) => {
+      try {
+        for await (const _ of frames);
+      } finally {
+        await disk.promise;
+        isWriting = false;
+      }
+    },
+    discard: async () => {
+      discards += 1;
+    },
+  } as Partial<SnapshotStage> as SnapshotStage);
+  const beginning = assert.rejects(begin(silence()), /the engine stops/);
+  await receiver.stop();
+  await beginning;
+
+  const { session } = decodeWanted(await begin(one('{}')), 1)!;
+  const segment = receiver.receive(nodeId(2), { step: 'segment', group: GROUP, session, number: 0 }, silence());
+  const broken = assert.rejects(segment, /the engine stops/);
+  let isStopped = false;
+  const stopping = receiver.stop().then(() => {
+    isStopped = true;
+  });
+  await cluster.simulation.runFor(10);
+  assert.deepEqual([isStopped, discards], [false, 1]);
+  disk.resolve();
+  await stopping;
+  assert.equal(isWriting, false);
+  await broken;
 });

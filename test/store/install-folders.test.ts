@@ -224,6 +224,45 @@ test('a rename is stable under its new name, with the files in it, and a removal
   });
 });
 
+test('an install without room on the disk fails at once, and nothing of it happens when there is room', async () => {
+  const noSpace = Object.assign(new Error('no space left on device'), { code: 'ENOSPC' });
+  const source = await storeOf(bed().options, 30);
+  const copy = await copyOf(source);
+  for (const isFullBefore of [false, true]) {
+    const { levels, options, failures } = bed();
+    let isFull = false;
+    const target = await storeOf({ ...options, hasSpace: async () => !isFull, limits: { flushIntervalMs: 1e9 } }, 3);
+    const staged = await stage(target, copy);
+    await staged.finish();
+    const changes: string[] = [];
+    levels.beforeFolderChange = (change, location) => {
+      changes.push(`${change} ${location}`);
+    };
+    levels.beforeBatch = async () => {
+      if (isFull) throw noSpace;
+    };
+    isFull = true;
+    const flushed = isFullBefore ? target.flush() : undefined;
+    while (isFullBefore && target.pressures?.().isOutOfSpace !== true) await new Promise((r) => setImmediate(r));
+    await assert.rejects(staged.install(), /no space left on device/);
+    assert.equal(target.pressures?.().isOutOfSpace, true, 'there is no room yet');
+    assert.equal(target.latest(bytes('k1'))?.value.toString(), 'x', 'the store answers');
+    put(target, 'k', 'meanwhile');
+    isFull = false;
+    await flushed;
+    await target.flush();
+    while (target.pressure() !== undefined) await target.pressure();
+    assert.deepEqual(
+      changes.filter((change) => change.startsWith('rename')),
+      [],
+    );
+    await install(target, copy);
+    assert.equal(target.appliedIndex, 30);
+    assert.deepEqual(failures, []);
+    await target.close();
+  }
+});
+
 test('a pass of collection does not go on over a copy that was installed under it', async () => {
   const { options } = bed();
   const target = await openGroupStore(options);
