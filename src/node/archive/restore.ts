@@ -46,8 +46,10 @@ import {
 import {
   type CopyManifest,
   CorruptSnapshotError,
+  DiskLevelFolders,
   type GroupStore,
   openGroupStore,
+  removeGroupStore,
   SegmentFolder,
 } from '../../store/index.ts';
 import { type Archive, ArchiveError, groupFolder, readArchive, readGroupManifest } from './archive-folder.ts';
@@ -202,7 +204,7 @@ async function restoreGroup(
   } finally {
     await target.close();
     await copy.close();
-    for (const suffix of ['', '.received', '.cut']) await disk.remove(`${copyAt}${suffix}`);
+    await removeGroupStore(copyAt, new DiskLevelFolders(disk), disk);
     await disk.remove(join(work, `group-${group}.cut`));
   }
 }
