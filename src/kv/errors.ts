@@ -64,6 +64,12 @@ export class ConflictError extends KvorumError {
   readonly disposition: ErrorDisposition = 'restart';
 }
 
+/** A later operation of the same source has run on one of its keys, so this one cannot any more: it would undo the order. Nothing happened. */
+export class OvertakenError extends KvorumError {
+  readonly code = 'OVERTAKEN';
+  readonly disposition: ErrorDisposition = 'restart';
+}
+
 /** The keys of one request belong to several groups, by the directory as it is now; nothing happened. */
 export class CrossGroupError extends KvorumError {
   readonly code = 'CROSS_GROUP';

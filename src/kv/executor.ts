@@ -12,36 +12,28 @@ import type { GroupStore } from '../store/index.ts';
 import { AssignedTimestamps } from './assigned-timestamps.ts';
 import type { Authority, FenceCommand, FenceReply } from './authority.ts';
 import { complete, unknownOutcome } from './completion.ts';
-import { expectBytes, rangeBytes } from './entry.ts';
-import { BusyError, CeilingExpiredError, ConflictError, NotLeaderError, TooLargeError } from './errors.ts';
+import { BusyError, ConflictError, NotLeaderError, OvertakenError, TooLargeError } from './errors.ts';
 import {
   DEFAULT_EXECUTOR_LIMITS,
   type ExecutorLimits,
   type ExecutorStats,
   type GroupExecutorOptions,
 } from './executor-options.ts';
-import { GroupClock, type RenewalOutcome } from './group-clock.ts';
+import { GroupClock, type RenewalOutcome, renewalOutcome } from './group-clock.ts';
 import { GroupReads } from './group-reads.ts';
 import type { SpanExecutor } from './move/types.ts';
-import { OperationQueue } from './operation-queue.ts';
 import { Overlay, type Unit } from './overlay.ts';
-import { RangeWaits } from './range-waits.ts';
 import { ReadConfirmer } from './read-confirmer.ts';
+import { Overtaken } from './source-order.ts';
 import { LeaderSpans } from './span-executor.ts';
 import { SpanGate } from './span-gate.ts';
 import type { BatchResult, EntryResult, GroupStateMachine } from './state-machine.ts';
 import { encodeFence, encodeLease } from './time-entries.ts';
-import { isStale, NO_SOURCES, type Pending, type Source, TurnEntry } from './turn-entry.ts';
+import { Gathering, isStale, NO_SOURCES, newestOf, type Pending, type Source, TurnEntry } from './turn-entry.ts';
 import { LeaderTxns } from './txn/leader.ts';
-import { LockWaits } from './txn/lock-waits.ts';
 import type { Operation, ScanPage, ScanRequest } from './types.ts';
 import { CommandView } from './view.ts';
-
-/** What becomes of those who wait for a ceiling that may or may not come. */
-const LOST = 'nobody knows whether the ceiling of the group was raised; try again';
-
-/** What is left of `usualCommands` from one smaller entry to the next. */
-const USUAL_DECAY = 0.98;
+import { OperationWaits } from './waits.ts';
 
 /** Evaluates, sequences and answers for one group; idle unless this node leads it. */
 export class GroupExecutor {
@@ -64,25 +56,17 @@ export class GroupExecutor {
   /** The entry that this turn's writes go into. */
   private entry: TurnEntry | undefined;
   private isTurnEndScheduled = false;
-  /** Turns that the open entry has waited for more commands. */
-  private gatheredTurns = 0;
-  /** Commands that entries have held lately; falls slowly, so that a pause of some clients costs the others little. */
-  private usualCommands = 0;
-  /** The newest entry that was handed to Raft, while it is in flight. */
-  private newestInflight: TurnEntry | undefined;
-  private inflightEntries = 0;
+  private readonly gathering: Gathering;
+  /** Entries that were handed to Raft, oldest first. */
+  private readonly inflight: TurnEntry[] = [];
   private inflightBytes = 0;
-  private readonly queue = new OperationQueue({
-    mayRetry: () => this.serving && this.mayDraw(),
-    mayStart: () => this.serving && !this.isFull() && this.mayDraw(),
-    evaluate: (operation, tries) => this.evaluate(operation, tries),
-  });
+  /** Operations that must not take effect any more: later ones of their source have run. */
+  private readonly overtaken = new Overtaken();
   private entryCount = 0;
   private operationCount = 0;
   private conflictCount = 0;
   private readonly reads: GroupReads;
-  private readonly lockWaits: LockWaits;
-  private readonly rangeWaits: RangeWaits;
+  private readonly waits: OperationWaits;
   /** What coordinators of transactions ask of this group. */
   readonly txns: LeaderTxns;
   /** What moves ask of this group. */
@@ -97,6 +81,7 @@ export class GroupExecutor {
     this.store = options.store;
     this.scheduler = options.scheduler;
     this.limits = { ...DEFAULT_EXECUTOR_LIMITS, ...options.limits };
+    this.gathering = new Gathering(this.limits.gatherTurns);
     this.gate = new SpanGate(() => options.stateMachine.spanTable, options.admission);
     this.view = new CommandView(this.store, this.overlay, this.gate, options.stateMachine.locks, options.onAccess);
     this.confirmer = new ReadConfirmer(this.raft, this.scheduler);
@@ -118,28 +103,29 @@ export class GroupExecutor {
       stillLeads: () => this.stillLeads(),
     };
     this.reads = new GroupReads({ ...shared, onAccess: options.onAccess });
-    const patience = {
+    this.waits = new OperationWaits({
+      locks: this.stateMachine.locks,
       scheduler: this.scheduler,
       nowMs: () => options.hlc.monotonicMs(),
-      again: (operation: Operation<unknown>, tries: number) => {
-        this.queue.addRetry(operation, tries);
-        this.drainWaiting();
-      },
-    };
-    this.lockWaits = new LockWaits({ ...patience, locks: this.stateMachine.locks });
-    this.rangeWaits = new RangeWaits({ ...patience, maxWaitMs: this.limits.maxRangeWaitMs });
+      maxRangeWaitMs: this.limits.maxRangeWaitMs,
+      mayRetry: () => this.serving && this.mayDraw(),
+      mayStart: () => this.serving && !this.isFull() && this.mayDraw(),
+      evaluate: (operation, tries) => this.evaluate(operation, tries),
+      onReady: () => this.drainWaiting(),
+    });
     this.spans = new LeaderSpans({
       ...shared,
       clock: this.clock,
       scheduler: this.scheduler,
       propose: (build, isUrgent) => this.proposeAside(build, isUrgent),
-      onChanged: () => this.rangeWaits.wake(),
+      onChanged: () => this.waits.rangesChanged(),
     });
     this.txns = new LeaderTxns({
       ...shared,
       clock: this.clock,
       reads: this.reads,
-      waits: this.lockWaits,
+      waits: this.waits.locks,
+      coming: this.waits.coming,
       scheduler: this.scheduler,
       now: () => options.hlc.peek(),
       propose: (build, isUrgent) => this.proposeAside(build, isUrgent),
@@ -178,9 +164,9 @@ export class GroupExecutor {
       operations: this.operationCount,
       entries: this.entryCount,
       conflicts: this.conflictCount,
-      inflightEntries: this.inflightEntries,
+      inflightEntries: this.inflight.length,
       inflightBytes: this.inflightBytes,
-      waitingOperations: this.queue.size,
+      waitingOperations: this.waits.queue.size,
     };
   }
 
@@ -193,11 +179,11 @@ export class GroupExecutor {
       complete(operation, this.notLeader(), undefined);
       return;
     }
-    if (this.queue.size > 0 || this.isFull() || !this.mayDraw()) {
-      if (this.queue.waitingCount >= this.limits.maxWaitingOperations) {
+    if (this.waits.queue.size > 0 || this.isFull() || !this.mayDraw()) {
+      if (this.waits.queue.waitingCount >= this.limits.maxWaitingOperations) {
         complete(operation, new BusyError('too many operations wait for the group; try again later'), undefined);
       } else {
-        this.queue.add(operation);
+        this.waits.queue.add(operation);
         if (!this.mayDraw()) this.clock.request();
       }
       return;
@@ -206,7 +192,7 @@ export class GroupExecutor {
   }
 
   private isFull(): boolean {
-    return this.inflightEntries >= this.limits.maxInflightEntries || this.inflightBytes >= this.limits.maxInflightBytes;
+    return this.inflight.length >= this.limits.maxInflightEntries || this.inflightBytes >= this.limits.maxInflightBytes;
   }
 
   private notLeader(): NotLeaderError {
@@ -247,10 +233,11 @@ export class GroupExecutor {
 
   private evaluate(operation: Operation<unknown>, tries: number): void {
     if (!this.mayDraw()) {
-      this.queue.addRetry(operation, tries);
+      this.waits.queue.addRetry(operation, tries);
       this.clock.request();
       return;
     }
+    if (this.waits.order.size > 0 && this.waits.order.holds(operation, tries)) return;
     this.operationCount++;
     const view = this.view;
     view.begin(this.turnTimestamp(), this.entry);
@@ -264,44 +251,52 @@ export class GroupExecutor {
     const isWriter = error === undefined && (view.writes.length > 0 || view.ranges.length > 0);
     if (isWriter) view.admitReads();
     if (view.refusal !== undefined) {
-      this.rangeWaits.refused(operation, tries, view.refusal);
+      this.waits.forRange(operation, tries, view.refusal);
+      return;
+    }
+    if (tries > 1 && this.overtaken.has(operation)) {
+      complete(
+        operation,
+        new OvertakenError('a later operation of the same source has run on one of its keys'),
+        undefined,
+      );
     } else if (view.lock !== undefined) {
-      this.lockWaits.park(operation, tries, view.lock);
+      this.waits.forLock(operation, tries, view.lock);
+      return;
+    } else if (isWriter && this.waits.coming.size > 0 && this.waits.coming.meets(view)) {
+      this.waits.forComing(operation, tries);
+      return;
     } else if (isWriter && view.floorTs >= view.ts - 1n) {
       // The range came with timestamps that are ahead of this turn's.
       this.clock.observe(view.floorTs);
       this.closeEntry();
       this.evaluate(operation, tries);
+      return;
     } else if (isWriter) {
-      this.addWriter(operation, tries, reply);
+      if (!this.addWriter(operation, tries, reply)) return;
     } else if (view.dependencies.length === 0) {
       this.confirmer.confirm(operation, error, reply);
     } else {
       const sources = view.dependencies as readonly Source[];
-      let newest = sources[0]!.entry!;
-      for (const source of sources) if (source.entry!.ordinal > newest.ordinal) newest = source.entry!;
-      (newest as TurnEntry).pending.push({ operation, tries, error, reply, unit: undefined, sources });
+      newestOf(sources).pending.push({ operation, tries, error, reply, unit: undefined, sources });
     }
+    this.waits.left(operation);
   }
 
-  private addWriter(operation: Operation<unknown>, tries: number, reply: unknown): void {
+  /** @returns false when the operation is evaluated once more, for the next entry */
+  private addWriter(operation: Operation<unknown>, tries: number, reply: unknown): boolean {
     const view = this.view;
-    let bytes = 0;
-    for (const write of view.writes) bytes += write.bytes;
-    for (const range of view.ranges) bytes += rangeBytes(range.start, range.end);
-    for (let at = 0; at < view.readKeys.length; at++) {
-      bytes += expectBytes(view.readKeys[at]!, view.readVersions[at]!);
-    }
+    const bytes = view.effectBytes();
     if (bytes > this.limits.maxCommandBytes) {
       const message = `the command's effects of ${bytes} bytes exceed the limit of ${this.limits.maxCommandBytes}`;
       complete(operation, new TooLargeError(message), undefined);
-      return;
+      return true;
     }
     if (this.entry !== undefined && this.entry.bodyBytes + bytes > this.limits.maxEntryBytes) {
       // No room left in this turn's entry: the command runs again, at the timestamp of the next one.
       this.propose();
       this.evaluate(operation, tries);
-      return;
+      return false;
     }
     this.entry ??= new TurnEntry(view.ts, this.entryCount++);
     const entry = this.entry;
@@ -310,6 +305,7 @@ export class GroupExecutor {
       entry.expect(unit, view.readKeys[at]!, view.readVersions[at]!);
     }
     entry.pending.push({ operation, tries, error: undefined, reply, unit, sources: NO_SOURCES });
+    return true;
   }
 
   private endTurn(): void {
@@ -319,15 +315,9 @@ export class GroupExecutor {
       this.clock.keepOpen();
       return;
     }
-    if (this.inflightEntries >= this.limits.pipelineDepth) return;
-    const commands = this.entry.pending.length;
-    if (commands < this.usualCommands && this.gatheredTurns < this.limits.gatherTurns) {
-      this.gatheredTurns++;
-      this.scheduler.nextTurn(() => this.scheduleTurnEnd());
-      return;
-    }
-    this.usualCommands = Math.max(commands, Math.floor(this.usualCommands * USUAL_DECAY));
-    this.propose();
+    if (this.inflight.length >= this.limits.pipelineDepth) return;
+    if (this.gathering.waitsFor(this.entry.pending.length)) this.scheduler.nextTurn(() => this.scheduleTurnEnd());
+    else this.propose();
   }
 
   /** Closes the open entry and hands it to Raft. */
@@ -335,11 +325,10 @@ export class GroupExecutor {
     const entry = this.entry!;
     this.entry = undefined;
     this.turnTs = undefined;
-    this.gatheredTurns = 0;
+    this.gathering.begin();
     entry.ceilingMs = this.clock.carry();
     const { payload, units } = entry.encode(entry.ceilingMs);
-    this.newestInflight = entry;
-    this.inflightEntries++;
+    this.inflight.push(entry);
     this.inflightBytes += payload.length;
     const { commitTs } = entry;
     this.raft.propose(
@@ -352,9 +341,8 @@ export class GroupExecutor {
 
   /** What became of an entry: called once an entry, for applied ones in log order. */
   private settle(entry: TurnEntry, units: readonly Unit[], bytes: number, outcome: ProposalOutcome): void {
-    this.inflightEntries--;
+    this.inflight.splice(this.inflight.indexOf(entry), 1);
     this.inflightBytes -= bytes;
-    if (this.newestInflight === entry) this.newestInflight = undefined;
     this.overlay.remove(entry);
     if (entry.ceilingMs !== 0) this.clock.carried(outcome.kind === 'applied');
     switch (outcome.kind) {
@@ -378,53 +366,61 @@ export class GroupExecutor {
   }
 
   private settleApplied(entry: TurnEntry, units: readonly Unit[], refusals: BatchResult): void {
-    if (refusals === undefined) {
-      for (const pending of entry.pending) this.settlePending(pending);
-      return;
-    }
-    for (const number of refusals.keys()) units[number]!.isConflicted = true;
+    if (refusals !== undefined) for (const number of refusals.keys()) units[number]!.isConflicted = true;
     // Replies leave in the order in which a serial execution would give them: what runs again comes after the entry.
-    const stale: Pending[] = [];
+    let stale: Set<Pending> | undefined;
     for (const pending of entry.pending) {
-      if (isStale(pending)) stale.push(pending);
-      else this.settlePending(pending);
+      const { unit, operation, error, reply } = pending;
+      if ((refusals !== undefined || unit === undefined) && isStale(pending)) {
+        stale ??= new Set();
+        stale.add(pending);
+      } else if (unit !== undefined) complete(operation, undefined, reply);
+      else this.confirmer.confirm(operation, error, reply);
     }
-    for (const pending of stale) this.retry(pending);
+    if (stale === undefined) return;
+    const settled = entry.pending.filter((pending) => !stale.has(pending));
+    for (const pending of stale) this.retry(pending, settled);
   }
 
-  private settlePending(pending: Pending): void {
-    if (pending.unit !== undefined) complete(pending.operation, undefined, pending.reply);
-    else if (isStale(pending)) this.retry(pending);
-    else this.confirmer.confirm(pending.operation, pending.error, pending.reply);
-  }
-
-  /** Evaluates again what was computed from something that did not come to pass. Nothing of it happened. */
-  private retry(pending: Pending): void {
+  /**
+   * Evaluates again what was computed from something that did not come to pass. Nothing of it happened.
+   * @param settled what of the same entry took effect
+   */
+  private retry(pending: Pending, settled: readonly Pending[]): void {
     this.conflictCount++;
     if (!this.serving) complete(pending.operation, this.notLeader(), undefined);
     else if (pending.tries >= this.limits.maxTries) {
       const message = `the operation lost ${pending.tries} times against concurrent writes; nothing happened`;
       complete(pending.operation, new ConflictError(message), undefined);
-    } else this.evaluate(pending.operation, pending.tries + 1);
+    } else {
+      this.overtaken.look(pending.operation, settled, ...this.underWay());
+      this.evaluate(pending.operation, pending.tries + 1);
+    }
+  }
+
+  /** What was evaluated and may take effect, by entry. */
+  private underWay(): (readonly Pending[])[] {
+    const entries = this.entry === undefined ? this.inflight : [...this.inflight, this.entry];
+    return entries.map(({ pending }) => pending);
   }
 
   /** Writers get the entry's error; those that only read may run again, because nothing of theirs was proposed. */
   private settleAbandoned(entry: TurnEntry, error: Error): void {
     for (const pending of entry.pending) {
       if (pending.unit !== undefined) complete(pending.operation, error, undefined);
-      else this.retry(pending);
+      else this.retry(pending, []);
     }
   }
 
   private drainWaiting(): void {
-    this.queue.drain();
-    if (this.serving && this.queue.size > 0 && !this.isFull() && !this.mayDraw()) this.clock.request();
+    this.waits.queue.drain();
+    if (this.serving && this.waits.queue.size > 0 && !this.isFull() && !this.mayDraw()) this.clock.request();
   }
 
   private onLeadership(event: LeadershipEvent): void {
     switch (event.kind) {
       case 'serving':
-        assert(this.inflightEntries === 0 && this.overlay.isEmpty, 'a new leader starts without writes in flight');
+        assert(this.inflight.length === 0 && this.overlay.isEmpty, 'a new leader starts without writes in flight');
         this.gate.reset();
         this.assigned.clear();
         this.serving = true;
@@ -451,24 +447,18 @@ export class GroupExecutor {
       this.overlay.remove(entry);
       this.settleAbandoned(entry, this.notLeader());
     }
-    this.lockWaits.failAll(this.notLeader());
-    this.rangeWaits.failAll(this.notLeader());
-    this.queue.refuseAll(this.notLeader());
+    this.waits.failAll(this.notLeader());
     this.confirmer.failAll(this.notLeader());
   }
 
   /** Renewals go ahead of every operation that waits for room. */
   private proposeLease(ceilingMs: Millis, done: (outcome: RenewalOutcome) => void): void {
-    this.raft.propose(encodeLease(ceilingMs), (outcome) => {
-      if (outcome.kind === 'applied') done({ kind: 'raised' });
-      else
-        done({ kind: 'failed', error: outcome.kind === 'notProposed' ? outcome.error : new CeilingExpiredError(LOST) });
-    });
+    this.raft.propose(encodeLease(ceilingMs), (outcome) => done(renewalOutcome(outcome)));
   }
 
   private onRenewed(failure: Error | undefined): void {
     if (failure === undefined || !this.serving) this.drainWaiting();
-    else if (!this.mayDraw()) this.queue.refuseAll(failure);
+    else if (!this.mayDraw()) this.waits.queue.refuseAll(failure);
   }
 
   /**
@@ -509,7 +499,7 @@ export class GroupExecutor {
         reject(this.notLeader());
         return;
       }
-      const newest = this.entry ?? this.newestInflight;
+      const newest = this.entry ?? this.inflight.at(-1);
       if (newest === undefined) this.confirmer.confirm(operation, undefined, undefined);
       else
         newest.pending.push({ operation, tries: 1, error: undefined, reply: undefined, unit: undefined, sources: [] });

@@ -8,6 +8,7 @@
  * still being asked; and not at all while nobody asks. Whoever then comes waits for one commit.
  */
 import { assert, type HlcTimestamp, hlcTimestamp, type Millis } from '../platform/index.ts';
+import type { ProposalOutcome } from '../raftengine/index.ts';
 import { CeilingExpiredError, TimestampAheadError } from './errors.ts';
 import { type ClockComparison, type Hlc, MAX_FORWARD_SKEW_MS, MAX_TAKE, timestampOfMs } from './hlc.ts';
 
@@ -43,8 +44,17 @@ const FOREIGN_WINDOWS = 3;
 /** There is room while the largest batch that can be taken ends below the bound. */
 const ROOM_MS: Millis = 2;
 
+/** What becomes of those who wait for a ceiling that may or may not come. */
+const LOST = 'nobody knows whether the ceiling of the group was raised; try again';
+
 /** What a proposed ceiling came to: raised, refused before it was proposed, or nobody knows. */
 export type RenewalOutcome = { readonly kind: 'raised' } | { readonly kind: 'failed'; readonly error: Error };
+
+/** What became of the entry that proposed it. */
+export function renewalOutcome(outcome: ProposalOutcome): RenewalOutcome {
+  if (outcome.kind === 'applied') return { kind: 'raised' };
+  return { kind: 'failed', error: outcome.kind === 'notProposed' ? outcome.error : new CeilingExpiredError(LOST) };
+}
 
 export interface GroupClockOptions {
   readonly hlc: Hlc;

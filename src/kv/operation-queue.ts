@@ -1,5 +1,4 @@
 /** Operations that wait for room in flight or for a timestamp: those to be evaluated again go before those that never were. */
-import { complete } from './completion.ts';
 import type { Operation } from './types.ts';
 
 /** When operations may leave the queue, and what becomes of them then. */
@@ -11,16 +10,22 @@ export interface QueueExits {
   evaluate(operation: Operation<unknown>, tries: number): void;
 }
 
+/** What else the queue needs. */
+export interface QueueOptions extends QueueExits {
+  /** Completes one that has waited in vain. */
+  refuse(operation: Operation<unknown>, error: Error): void;
+}
+
 /** See the top of the file. */
 export class OperationQueue {
-  private readonly exits: QueueExits;
+  private readonly exits: QueueOptions;
   /** Never evaluated, in call order, the oldest at `head`. */
   private waiting: Operation<unknown>[] = [];
   private head = 0;
   private retries: { readonly operation: Operation<unknown>; readonly tries: number }[] = [];
   private isDraining = false;
 
-  constructor(exits: QueueExits) {
+  constructor(exits: QueueOptions) {
     this.exits = exits;
   }
 
@@ -67,7 +72,7 @@ export class OperationQueue {
     this.retries = [];
     this.waiting = [];
     this.head = 0;
-    for (const { operation } of retries) complete(operation, error, undefined);
-    for (const operation of waiting) complete(operation, error, undefined);
+    for (const { operation } of retries) this.exits.refuse(operation, error);
+    for (const operation of waiting) this.exits.refuse(operation, error);
   }
 }

@@ -36,6 +36,15 @@ export interface KeyView {
 
 /** One command on its way: evaluated once or more, completed exactly once. */
 export interface Operation<Reply> {
+  /**
+   * Who asks without waiting for the answer before: operations of one source that share a key are evaluated in their order, also when
+   * one of them has to wait. Left out: it is not in order with any other.
+   */
+  readonly source?: object;
+  /** Its place among those of its source, rising. */
+  readonly order?: number;
+  /** The keys that it may touch; asked when one of its source has to wait. */
+  storageKeys?(): readonly Buffer[];
   /** Synchronous; may throw, which is then the outcome and leaves no effects. */
   evaluate(view: KeyView): Reply;
   /** Called once: with the reply when everything it depends on is durable and applied, or with the error. */

@@ -6,7 +6,7 @@
 import type { Access, SpanTable } from '../distribution/index.ts';
 import type { HlcTimestamp } from '../platform/index.ts';
 import type { GroupStore } from '../store/index.ts';
-import { ABSENT } from './entry.ts';
+import { ABSENT, expectBytes, rangeBytes } from './entry.ts';
 import { LockedError } from './errors.ts';
 import { isLocalKey } from './local-keys.ts';
 import { isInRange, KeyWrite, type OpenEntry, type Overlay, type RangeWrite, type Unit } from './overlay.ts';
@@ -116,6 +116,15 @@ export class CommandView implements KeyView {
   admitReads(): void {
     if (this.gate.isPlain) return;
     for (const key of this.readKeys) this.refusal ??= this.gate.refuse(key, 'write');
+  }
+
+  /** Bytes of what the command does and expects, in an entry. */
+  effectBytes(): number {
+    let bytes = 0;
+    for (const write of this.writes) bytes += write.bytes;
+    for (const range of this.ranges) bytes += rangeBytes(range.start, range.end);
+    for (let at = 0; at < this.readKeys.length; at++) bytes += expectBytes(this.readKeys[at]!, this.readVersions[at]!);
+    return bytes;
   }
 
   private ownWrite(name: string): number {

@@ -2,17 +2,11 @@
  * The one table from errors of the layers below to what a Redis client sees. The prefixes matter: client libraries retry
  * some of them on their own. Nothing that may already have happened gets a prefix that is retried blindly.
  */
-import { type ErrorDisposition, KvorumError } from '../../platform/index.ts';
+import { KvorumError } from '../../platform/index.ts';
 import { RedisError } from './reply.ts';
 
 const UNKNOWN_OUTCOME = 'UNKNOWN the outcome of this write is unknown: it may or may not have been applied';
 const NO_LEADER = 'CLUSTERDOWN no leader of the data could be reached in time; nothing was changed, try again later';
-
-/** A later command of the same pipeline on the same key has run, so this one cannot any more: it would undo the order. */
-export class OvertakenError extends KvorumError {
-  readonly code = 'OVERTAKEN';
-  readonly disposition: ErrorDisposition = 'restart';
-}
 
 const MOVING = 'TRYAGAIN the keys are moving between groups; nothing was changed, try again later';
 

@@ -65,11 +65,18 @@ export abstract class GroupRequest implements Operation<Reply> {
   /** Runs over a view; may throw, which is then the outcome. */
   protected abstract run(view: KeyView): Reply;
 
+  /** Requests of one owner run in order where they share a key. */
+  get source(): object {
+    return this.owner;
+  }
+
   /** Storage keys that it reads or writes; a fresh list. */
   abstract storageKeys(): Buffer[];
 
   evaluate(view: KeyView): Reply {
     const { owner } = this;
+    // It was refused, waited, and is evaluated again: what comes behind it may be, too.
+    if (this.order === owner.firstRefused) owner.firstRefused = Number.POSITIVE_INFINITY;
     if (this.order > owner.firstRefused) throw new RangeBusyError('an earlier command was refused and goes first');
     try {
       return this.run(view);

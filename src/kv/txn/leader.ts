@@ -10,6 +10,7 @@ import { laterBy, timestampOfMs } from '../hlc.ts';
 import { ownerOf } from '../ownership.ts';
 import type { EntryResult } from '../state-machine.ts';
 import { type LiveValue, type Operation, physicalMs, type ScanPage, type ScanRequest } from '../types.ts';
+import type { ComingLocks } from './coming-locks.ts';
 import { encodeAbort, encodeCommit, encodePrepare, encodePush, encodeResolve } from './entries.ts';
 import { TxnGatherer } from './gatherer.ts';
 import { decodeFate, fateName, type Lock } from './lock-rows.ts';
@@ -51,6 +52,7 @@ export interface LeaderTxnsOptions extends GroupReadsOptions {
   readonly clock: GroupClock;
   readonly reads: GroupReads;
   readonly waits: LockWaits;
+  readonly coming: ComingLocks;
   readonly scheduler: Scheduler;
   /** The present time. */
   readonly now: () => HlcTimestamp;
@@ -243,11 +245,15 @@ export class LeaderTxns implements TxnGroup {
   ): Promise<TxnAnswer> {
     let bytes = 128;
     for (const { key, value } of request.keys) bytes += key.length + value.length + 32;
+    const { coming } = this.options;
+    let isComing = false;
     const proposal = this.gatherer.add({
       keys: ranges.length > 0 ? undefined : [request.primary, ...request.keys.map(({ key }) => key)],
       bytes,
       isUrgent: false,
       build: (ts) => {
+        isComing = true;
+        coming.begin(request.keys, ranges, isOnePhase);
         const times = { ts, oldestStartTs: before(ts, MAX_TXN_AGE_MS), deadlineTs: deadlineOf(ts, request.lockTtlMs) };
         return encodePrepare({ ...request, ...times, ranges }, isOnePhase);
       },
@@ -257,6 +263,7 @@ export class LeaderTxns implements TxnGroup {
       return await proposal;
     } finally {
       this.preparing.delete(proposal);
+      if (isComing) coming.ended();
     }
   }
 

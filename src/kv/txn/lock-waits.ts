@@ -3,7 +3,6 @@
  * All of them go on in the turn in which the lock is gone, or are told after a while that it is not.
  */
 import type { Cancel, Millis, Scheduler } from '../../platform/index.ts';
-import { complete } from '../completion.ts';
 import { BusyError, LockedError } from '../errors.ts';
 import type { Operation } from '../types.ts';
 import type { Lock } from './lock-rows.ts';
@@ -25,6 +24,8 @@ export interface LockWaitsOptions {
   readonly nowMs: () => Millis;
   /** Evaluates a command again. */
   readonly again: (operation: Operation<unknown>, tries: number) => void;
+  /** Completes a command that has waited in vain. */
+  readonly refuse: (operation: Operation<unknown>, error: Error) => void;
 }
 
 type Waiter = (error: Error | undefined) => void;
@@ -66,13 +67,21 @@ export class LockWaits {
 
   /** A command waits for a lock that it met; it is evaluated again, or completed with `LockedError`. */
   park(operation: Operation<unknown>, tries: number, lock: Lock): void {
-    const now = this.options.nowMs();
-    const untilMs = this.deadlines.get(operation) ?? now + MAX_LOCK_WAIT_MS;
-    this.deadlines.set(operation, untilMs);
-    this.wait(lock, untilMs - now, (error) => {
+    const untilMs = this.startClock(operation);
+    this.wait(lock, untilMs - this.options.nowMs(), (error) => {
       if (error === undefined) this.options.again(operation, tries);
-      else complete(operation, error, undefined);
+      else this.options.refuse(operation, error);
     });
+  }
+
+  /** A command waits for locks from now on, if it does not already. @returns until when it may */
+  startClock(operation: Operation<unknown>): Millis {
+    let untilMs = this.deadlines.get(operation);
+    if (untilMs === undefined) {
+      untilMs = this.deadlineMs();
+      this.deadlines.set(operation, untilMs);
+    }
+    return untilMs;
   }
 
   /** Settles when the lock is gone. @throws LockedError, NotLeaderError */

@@ -1,9 +1,13 @@
 import assert from 'node:assert/strict';
 import { after, afterEach, describe, it } from 'node:test';
 import fc from 'fast-check';
+import { CommandTable } from '../../../src/adapter/redis/command-table.ts';
+import { ALL_COMMANDS } from '../../../src/adapter/redis/commands/index.ts';
+import { CommandRequest } from '../../../src/adapter/redis/group-request.ts';
+import { OK } from '../../../src/adapter/redis/reply.ts';
 import { NotLeaderError, NotOwnerError, RangeBusyError } from '../../../src/kv/index.ts';
 import { SeededRandom } from '../../../src/platform/index.ts';
-import { FakeKv, FakeState, RangeMap, slotKey } from './fake-kv.ts';
+import { FakeKv, FakeState, FakeView, RangeMap, slotKey } from './fake-kv.ts';
 import type { TestServer } from './harness.ts';
 import { type Decoded, eventually, loggedErrors, type RawClient, request, startTestServer } from './harness.ts';
 import { RestlessCluster } from './restless-kv.ts';
@@ -309,6 +313,32 @@ describe('a range that is being handed over', () => {
     kv.releaseHeld();
     assert.deepEqual(await client.readMany(3), ['+OK', '+OK', 2]);
     assert.equal(await client.call('GET', 'a'), '23');
+  });
+
+  it('lets what waits for it run in one go when it is handed over', () => {
+    const state = new FakeState();
+    const owner = { firstRefused: Number.POSITIVE_INFINITY, settled: () => undefined };
+    const { spec } = new CommandTable(ALL_COMMANDS).find(Buffer.from('set'))!;
+    const settings = { random: new SeededRandom(1), maxStringBytes: 1024 };
+    const requests = [1, 2].map(
+      (order) =>
+        new CommandRequest(
+          spec,
+          ['SET', 'a', `${order}`].map((arg) => Buffer.from(arg)),
+          0,
+          2,
+          settings,
+          owner,
+          order,
+        ),
+    );
+    let isFenced = true;
+    state.check = () => {
+      if (isFenced) throw new RangeBusyError('fenced');
+    };
+    for (const one of requests) assert.throws(() => one.evaluate(new FakeView(state)), { code: 'RANGE_BUSY' });
+    isFenced = false;
+    for (const one of requests) assert.equal(one.evaluate(new FakeView(state)), OK);
   });
 
   it('goes on serving reads, and does not hold back other connections', async () => {
