@@ -46,6 +46,12 @@ export const SETTINGS = {
     description: 'bytes of a range that is considered full',
     values: { min: 1_048_576, max: 1_099_511_627_776 },
   },
+  'time.caughtUpAt': {
+    initial: '0',
+    description:
+      'when clocks will have caught up with a time that was accepted though it leads them, see accept_time; 0 for none',
+    values: { min: 0, max: 999_999_999_999_999 },
+  },
   'tso.group': {
     initial: '1',
     description: 'group whose leader grants the timestamps of what spans groups; 0 for none: nothing may span groups',

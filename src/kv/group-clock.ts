@@ -106,9 +106,10 @@ export class GroupClock {
     return this.hlc.peek();
   }
 
-  /** By how much the newest timestamp known here leads the wall clock; negative when it lies behind. */
+  /** By how much the time of the group leads the clock; negative when the newest timestamp known here lies behind. */
   get leadMs(): Millis {
-    return this.hlc.lastPhysicalMs - this.hlc.wallMs();
+    const [wallMs, timeMs] = [this.hlc.wallMs(), this.hlc.timeMs()];
+    return Math.max(this.hlc.lastPhysicalMs, timeMs > wallMs ? timeMs : 0) - wallMs;
   }
 
   /**

@@ -12,7 +12,7 @@
  */
 import { assert, type Clock, type Millis, type NodeId, type Scheduler } from '../platform/index.ts';
 import type { PeerClocks, PeerReading } from '../raftengine/index.ts';
-import { type ClockComparison, MAX_FORWARD_SKEW_MS } from './hlc.ts';
+import { type ClockComparison, LEADING_RATE, MAX_FORWARD_SKEW_MS } from './hlc.ts';
 
 export interface NodeClockLimits {
   /** A clock that is further from the middle is off. */
@@ -101,6 +101,8 @@ export class NodeClock implements Clock, PeerClocks, ClockComparison {
   private isOff = false;
   private isCompared = false;
   private waiters: (() => void)[] = [];
+  /** When the clocks will have caught up with what an operator has accepted; 0 for none. */
+  private caughtUpAtMs: Millis = 0;
 
   constructor(options: NodeClockOptions) {
     this.options = options;
@@ -119,7 +121,17 @@ export class NodeClock implements Clock, PeerClocks, ClockComparison {
     const wallMs = this.clock.nowMs();
     const monotonicMs = this.clock.monotonicMs();
     if (Math.abs(wallMs - monotonicMs - this.wallOffsetMs) > READING_SLACK_MS) this.review();
-    return this.isOff ? Math.floor(monotonicMs + this.middle.offsetMs) : wallMs;
+    const timeMs = this.isOff ? Math.floor(monotonicMs + this.middle.offsetMs) : wallMs;
+    return timeMs + leadAt(timeMs, this.caughtUpAtMs);
+  }
+
+  /**
+   * An operator has accepted that the time of all nodes leads their clocks. From one moment to the next it does; then it goes
+   * more slowly than they do until they have caught up.
+   * @param caughtUpAtMs when that will be, unix milliseconds; the same on all nodes; 0 for never mind
+   */
+  accept(caughtUpAtMs: Millis): void {
+    this.caughtUpAtMs = caughtUpAtMs;
   }
 
   monotonicMs(): Millis {
@@ -263,6 +275,20 @@ export class NodeClock implements Clock, PeerClocks, ClockComparison {
     if (walls.length > 1 ? 2 * agreeing > walls.length : isSteady) this.heldOffsetMs = this.wallOffsetMs;
   }
 }
+
+/** By how much time leads clocks that show `timeMs` and will have caught up at `caughtUpAtMs`. */
+export const leadAt = (timeMs: Millis, caughtUpAtMs: Millis): Millis =>
+  Math.max(0, Math.floor((caughtUpAtMs - timeMs) * (1 - LEADING_RATE)));
+
+/** What the clocks show while time, which leads them until `caughtUpAtMs`, is `timeMs`. */
+export const clockAt = (timeMs: Millis, caughtUpAtMs: Millis): Millis => {
+  if (timeMs >= caughtUpAtMs) return timeMs;
+  return Math.floor((timeMs - caughtUpAtMs * (1 - LEADING_RATE)) / LEADING_RATE);
+};
+
+/** The other way round: when clocks that show `timeMs` will have caught up with a time that leads them by `leadMs`. */
+export const caughtUpAfter = (timeMs: Millis, leadMs: Millis): Millis =>
+  Math.ceil(timeMs + leadMs / (1 - LEADING_RATE));
 
 /** That of the shortest round trip. */
 function bestOf(kept: readonly Dated[]): Dated {

@@ -508,7 +508,10 @@ export async function assembleNode(parts: NodeParts): Promise<AssembledNode> {
     onRemoved: parts.onFatal,
     onRefused: onBackgroundError,
   });
-  agent.onDocument((document) => follower.follow(document));
+  agent.onDocument((document) => {
+    clock.accept(Number(settingOf(document, 'time.caughtUpAt')));
+    follower.follow(document);
+  });
 
   await inBatches(OPEN_AT_ONCE, [
     ...foundingGroups.map((group) => () => host.open(group.id, group)),

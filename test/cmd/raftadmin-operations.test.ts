@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { after, before, beforeEach, describe, test } from 'node:test';
 import { AdminError, LeaderUnavailableError } from '../../src/kv/index.ts';
-import { EXAMINATION, FakeBackend, replaceStatus, slot, TXN_ID } from '../adapter/grpc/fake-backend.ts';
+import { groupId } from '../../src/platform/index.ts';
+import { EXAMINATION, FakeBackend, replaceStatus, slot, TIME, TXN_ID } from '../adapter/grpc/fake-backend.ts';
 import { Node, type Outcome, run } from './raftadmin-bed.ts';
 
 const ID = TXN_ID.toString('hex');
@@ -102,6 +103,36 @@ describe('operators who', () => {
     const { out, err } = await admin('tso');
     assert.match(out, / 1 {2}group 1 +0 {2}yes +2023-11-14 22:13:20Z {2}2023-11-14 22:13:23Z +-0\.0s {2}yes/);
     assert.equal(err, 'group 1 shall grant (tso.group)\n');
+  });
+
+  test('accept a time that is ahead see by how much, are asked first, and set it for all nodes', async () => {
+    const [group] = TIME.groups;
+    assert.match((await admin('accept_time --yes')).out, /^no group is ahead/);
+    assert.deepEqual(calls('setSetting'), []);
+    const ahead = { ...group!, ceilingMs: TIME.clockMs + 7_200_000, leadMs: 7_199_000 };
+    node.backend.times = { ...TIME, groups: [group!, { ...ahead, groupId: groupId(2) }] };
+    const look = await admin('accept_time --dry-run');
+    assert.equal(look.code, 0);
+    assert.match(look.out, / 2 +2 h/);
+    assert.match(
+      look.err,
+      /The time of all nodes jumps ahead by 2 h, and this cannot be taken back\. Keys that would expire/,
+    );
+    const refused = await admin('accept_time');
+    assert.equal(refused.code, 2);
+    assert.match(refused.err, /Say --yes to do it/);
+    assert.deepEqual(calls('setSetting'), []);
+    const { code, out } = await admin('accept_time --yes');
+    assert.equal(code, 0);
+    assert.match(out, /^the time of all nodes leads the clocks by 2 h; they will have caught up at 2023-11-15 18:1\d/);
+    const [[name, value]] = calls('setSetting') as [[string, string]];
+    assert.equal(name, 'time.caughtUpAt');
+    const caughtUpMs = TIME.clockMs + 10 * 7_202_000;
+    assert.ok(Math.abs(Number(value) - caughtUpMs) < 10, `${value}, not about ${caughtUpMs}`);
+    node.backend.times = { ...TIME, groups: [{ ...group!, problem: 'nobody leads it' }] };
+    const silent = await admin('accept_time --yes');
+    assert.deepEqual([silent.code, calls('setSetting').length], [1, 1], 'one that is silent may be further ahead');
+    assert.match(silent.err, /group 1 does not say how far its time has come: nobody leads it/);
   });
 
   test('look at transactions see ids, ages and keys, and hear which groups did not answer', async () => {

@@ -1,7 +1,7 @@
 import { strict as assert } from 'node:assert';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import { DEFAULT_NODE_CLOCK_LIMITS, NodeClock } from '../../src/kv/node-clock.ts';
+import { caughtUpAfter, clockAt, DEFAULT_NODE_CLOCK_LIMITS, NodeClock } from '../../src/kv/node-clock.ts';
 import { nodeId, SeededRandom } from '../../src/platform/index.ts';
 import { ClockExchange } from '../../src/raftengine/clock-exchange.ts';
 import { ManualClock, ManualScheduler } from './fakes.ts';
@@ -278,6 +278,24 @@ describe('the clock of a node', () => {
         assert.ok(Math.abs(offsetMs) <= errorMs + 2, `${offsetMs} ms, right within ${errorMs} ms`);
       }
     }
+  });
+
+  it('leads by what an operator has accepted, on all nodes alike, and by less and less', () => {
+    const world = new World(0, 0, 0).pass(2_000);
+    const leadMs = HOUR_MS;
+    const caughtUpAtMs = caughtUpAfter(world.trueClock.nowMs(), leadMs);
+    for (const { nodeClock } of world.nodes) nodeClock.accept(caughtUpAtMs);
+    for (const id of [1, 2, 3]) assert.ok(Math.abs(world.errorOf(id) - leadMs) <= 2);
+    world.node(2).clock.wallMs += HOUR_MS;
+    world.pass(100_000);
+    for (const id of [1, 2, 3])
+      assert.ok(Math.abs(world.errorOf(id) - leadMs + 10_000) <= 3, `${world.errorOf(id)} ms`);
+    assert.deepEqual(world.off(), [2], 'it is the clocks that are compared');
+    const timeMs = world.node(1).nodeClock.nowMs();
+    assert.ok(Math.abs(clockAt(timeMs, caughtUpAtMs) - world.trueClock.nowMs()) <= 2);
+    world.advance(10 * HOUR_MS);
+    for (const id of [1, 3]) assert.ok(Math.abs(world.errorOf(id)) <= 3);
+    assert.equal(clockAt(caughtUpAtMs + 5, caughtUpAtMs), caughtUpAtMs + 5);
   });
 
   it('is right on all nodes while most clocks are, whatever the others do and when', () => {

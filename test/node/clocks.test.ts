@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { KEYSPACES } from '../../src/adapter/redis/keyspace.ts';
+import { acceptanceOf } from '../../src/kv/index.ts';
+import { encodeLease } from '../../src/kv/time-entries.ts';
 import { type GroupId, groupId } from '../../src/platform/index.ts';
 import { Cluster } from './sim-nodes.ts';
 
@@ -233,4 +235,56 @@ describe('a single node', () => {
       await cluster.serves();
     }
   });
+});
+
+describe('a group whose time leads every clock', () => {
+  for (const aheadMs of [2 * HOUR_MS, 3 * YEAR_MS]) {
+    test(`serves by itself, and together with the others once that is accepted: ${aheadMs} ms`, async () => {
+      const cluster = new ClockedCluster(4);
+      await cluster.ready();
+      await cluster.simulation.runFor(2_000);
+      const group = cluster.dataGroups().find((each) => each !== ORACLE)!;
+      const key = cluster.keyOf(group);
+      const leader = cluster.node(cluster.leaderOf(group)!);
+      // What a clock that was wrong before there were comparisons has left in the log.
+      const ceilingMs = leader.machine.clock.nowMs() + aheadMs;
+      await cluster.run(
+        new Promise<void>((resolve) => leader.raft(group)!.propose(encodeLease(ceilingMs), () => resolve())),
+      );
+      leader.crash(false);
+      await cluster.led();
+      leader.start();
+      await cluster.ready();
+      const all = cluster.dataGroups().flatMap((each) => [cluster.keyOf(each), 'm']);
+      for (const id of [1, 2, 3]) assert.equal(await cluster.command(id, 'set', key, 'alone'), 'OK');
+      await assert.rejects(cluster.command(1, 'mset', ...all));
+      const asked = cluster.running(2).admin;
+      const { problems } = await cluster.run(asked.health(10_000));
+      assert.match(problems[0]!.message, /its time leads the clocks by (2 h|3 y|1095 d).*accept_time/);
+
+      const acceptance = acceptanceOf(await cluster.run(asked.time(10_000)))!;
+      assert.ok(Math.abs(acceptance.leadMs - aheadMs) < 60_000, `${acceptance.leadMs} ms`);
+      await cluster.run(asked.setSetting('time.caughtUpAt', String(acceptance.caughtUpAtMs), 10_000));
+      await cluster.until('all nodes have heard', () =>
+        cluster.nodes.every(({ process }) => process!.node.clock.nowMs() > ceilingMs),
+      );
+      await cluster.serves();
+      assert.equal(await cluster.command(3, 'set', `{${key}}ttl`, 'x', 'px', '60000'), 'OK');
+      for (const node of cluster.nodes) {
+        node.crash(true);
+        await cluster.led();
+        node.start();
+        await cluster.ready();
+        await cluster.serves();
+      }
+      assert.equal(await cluster.command(1, 'get', `{${key}}ttl`), 'x');
+      await cluster.simulation.runFor(70_000);
+      assert.equal(await cluster.command(1, 'get', `{${key}}ttl`), null, 'keys expire in their time');
+      assert.equal(
+        acceptanceOf(await cluster.run(cluster.running(2).admin.time(10_000))),
+        undefined,
+        'nothing is left to be accepted',
+      );
+    });
+  }
 });

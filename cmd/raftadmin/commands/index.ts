@@ -1,6 +1,7 @@
 /** Every command, in the order in which the help lists them: one file a verb or a family of verbs. */
 import type { Command } from 'commander';
 import type { Declare } from '../session.ts';
+import { addAcceptTimeCommand } from './accept-time.ts';
 import { addBalanceCommands } from './balance.ts';
 import { addDoctorCommand } from './doctor.ts';
 import { addGcCommands } from './gc.ts';
@@ -34,6 +35,7 @@ export const COMMANDS: readonly AddCommands[] = [
   addGcCommands,
   addSnapshotCommands,
   addTsoCommand,
+  addAcceptTimeCommand,
   addTxnCommands,
   addUnsafeRecoverCommand,
 ];

@@ -1,3 +1,4 @@
+export { type Acceptance, acceptanceOf, leadOf } from './accepted-time.ts';
 export type { LocalNode, OwnExamination } from './admin-agent.ts';
 export { type AdminBackendOptions, createAdminBackend } from './backend.ts';
 export { durationText, offsetText } from './clock-text.ts';

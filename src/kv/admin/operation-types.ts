@@ -105,7 +105,7 @@ export interface GroupTime {
   readonly ceilingMs: Millis;
   /** The leader issues timestamps below it; 0 while it may issue none. */
   readonly boundMs: Millis;
-  /** By how much the newest timestamp leads the leader's wall clock; negative when it lies behind. */
+  /** By how much the time of the group leads that of the leader's node; negative when it lies behind. */
   readonly leadMs: Millis;
 }
 
@@ -114,6 +114,10 @@ export interface TsoReport {
   readonly wantedGroup: number;
   /** The setting `tso.shadow`; 0 is none. */
   readonly shadowGroup: number;
+  /** What the clocks show, as far as the asked node knows; unix milliseconds. */
+  readonly clockMs: Millis;
+  /** By how much an operator lets the time of all nodes lead that. */
+  readonly acceptedLeadMs: Millis;
   readonly groups: readonly GroupTime[];
 }
 

@@ -124,7 +124,7 @@ export class Operations {
   async time(timeoutMs: Millis): Promise<TsoReport> {
     const { catalog, groupIds, oracleStatus } = this.options;
     const document = await catalog.document(timeoutMs / 2);
-    return timeReport(document, groupIds(document), oracleStatus);
+    return timeReport(document, groupIds(document), oracleStatus, () => this.options.clock.nowMs());
   }
 
   async doctor(timeoutMs: Millis): Promise<DoctorReport> {

@@ -1,15 +1,20 @@
 /** How each group stands in time: under which authority, how far it has come, and how far it may go. */
 import { type ClusterDocument, settingOf } from '../../distribution/index.ts';
-import type { GroupId } from '../../platform/index.ts';
+import type { GroupId, Millis } from '../../platform/index.ts';
+import { clockAt } from '../node-clock.ts';
 import type { OracleStatus } from '../oracle/index.ts';
 import { physicalMs } from '../types.ts';
 import type { GroupTime, TsoReport } from './operation-types.ts';
 
-/** @param statusOf asks a group's leader */
+/**
+ * @param statusOf asks a group's leader
+ * @param nowMs the time that this node goes by
+ */
 export async function timeReport(
   document: ClusterDocument,
   groups: readonly GroupId[],
   statusOf: (group: GroupId) => Promise<OracleStatus>,
+  nowMs: () => Millis,
 ): Promise<TsoReport> {
   const rows = await Promise.all(
     groups.map(async (groupId): Promise<GroupTime> => {
@@ -34,7 +39,11 @@ export async function timeReport(
       }
     }),
   );
+  const timeMs = nowMs();
+  const clockMs = clockAt(timeMs, Number(settingOf(document, 'time.caughtUpAt')));
   return {
+    clockMs,
+    acceptedLeadMs: timeMs - clockMs,
     wantedGroup: Number(settingOf(document, 'tso.group')),
     shadowGroup: Number(settingOf(document, 'tso.shadow')),
     groups: rows,

@@ -274,6 +274,8 @@ export const EXAMINATION: NodeExamination = {
 export const TIME: TsoReport = {
   wantedGroup: 1,
   shadowGroup: 0,
+  clockMs: 1_700_000_002_000,
+  acceptedLeadMs: 0,
   groups: [
     {
       groupId: groupId(1),
@@ -508,8 +510,10 @@ export class FakeBackend implements AdminBackend {
     return this.asked(this.doctorReport, 'doctor');
   }
 
+  times = TIME;
+
   time(): Promise<TsoReport> {
-    return this.asked(TIME, 'time');
+    return this.asked(this.times, 'time');
   }
 
   transactions(
