@@ -60,6 +60,7 @@ const STEP_SHARE = 1 / 10;
 /** A node that was silent for longer has no pins: they are leases. */
 const SILENT_NODE_MS: Millis = 75_000;
 const RELEASE = JOB_PHASES.indexOf('RELEASE');
+const ACTIVATE = JOB_PHASES.indexOf('ACTIVATE');
 const ABORTING = JOB_PHASES.indexOf('ABORTING');
 
 export interface SafepointOptions {
@@ -111,11 +112,14 @@ export function safepointWork(options: SafepointOptions): WorkUnit {
   };
 }
 
-/** Moves that have handed their range over, or are about to. */
-const hasReleased = ({ phase }: JobRow): boolean => {
+const isBetween = ({ phase }: JobRow, first: number, end: number): boolean => {
   const at = JOB_PHASES.indexOf(phase);
-  return at >= RELEASE && at < ABORTING;
+  return at >= first && at < end;
 };
+/** Moves that have handed their range over, or are about to: the row says RELEASE before the source lets go. */
+const mayHaveReleased = (job: JobRow): boolean => isBetween(job, RELEASE, ABORTING);
+/** Moves that have handed their range over: the row goes on when the source has let go. */
+const hasReleased = (job: JobRow): boolean => isBetween(job, ACTIVATE, ABORTING);
 
 /** One round. */
 class Round {
@@ -226,11 +230,14 @@ function refusal(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }
 
-/** The first job that handed its range over between two looks at the jobs; its locks may have been asked for in neither place. */
+/**
+ * The first job that may have handed its range over between two looks at the jobs; its locks may have been asked for in neither place. One
+ * whose row says RELEASE at the first look may still be importing, and let go of the range afterwards.
+ */
 export function handedOver(before: readonly JobRow[], after: readonly JobRow[]): number | undefined {
   const known = new Map(before.map((job) => [job.id, job]));
   for (const job of after) {
-    if (!hasReleased(job)) continue;
+    if (!mayHaveReleased(job)) continue;
     const earlier = known.get(job.id);
     if (earlier === undefined ? isNewer(job, before) : !hasReleased(earlier)) return job.id;
   }
