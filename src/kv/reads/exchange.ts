@@ -16,12 +16,12 @@ export const CLOSED_STREAM = 'closed';
 const MAX_QUEUED_BYTES = 64 * 1024;
 
 export interface ClosedExchangeOptions {
-  readonly network: PeerNetwork;
-  readonly clock: Clock;
-  readonly scheduler: Scheduler;
-  readonly claims: NodeClaims;
+  readonly network: Pick<PeerNetwork, 'self' | 'onDuplex' | 'duplex'>;
+  readonly clock: Pick<Clock, 'monotonicMs'>;
+  readonly scheduler: Pick<Scheduler, 'after'>;
+  readonly claims: Pick<NodeClaims, 'accept'>;
   /** Those of all groups with a replica here; what is not led closes nothing. */
-  readonly closers: () => Iterable<GroupCloser>;
+  readonly closers: () => Iterable<Pick<GroupCloser, 'close'>>;
   readonly replicasOf: ReplicasOf;
   readonly periodMs: Millis;
   readonly onError: (error: unknown) => void;
