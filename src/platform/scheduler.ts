@@ -19,17 +19,31 @@ export interface Scheduler {
   nextTurn(callback: () => void): void;
 }
 
+/** A turn that took longer leaves what is still queued at its end to the next one. */
+const LONG_TURN_MS: Millis = 20;
+
 /**
  * Node's event loop. Callbacks that are handed to `endOfTurn` by an `endOfTurn` callback still run at the end of the same
  * turn, after all that were there before them: a layer that gathers its work then can hand it down to the next layer,
  * which gathers too, without another pass through the event loop. After `maxGenerations` the rest waits for the next
- * turn, so that I/O is never starved.
+ * turn, so that I/O is never starved; so it does once a turn has taken long, counted from the first callback that it was handed:
+ * the steps of a large command (evaluating, encoding, writing, applying) would else be one pause, in which no heartbeat is
+ * sent or heard. Each turn runs one generation at least.
  */
 export class SystemScheduler implements Scheduler {
   private static readonly maxGenerations = 8;
+  private readonly nowMs: () => Millis;
   private queue: (() => void)[] = [];
   private draining = false;
   private scheduled = false;
+  private scheduledAtMs: Millis = 0;
+  /** The turn before ended with this queue because it had taken long. */
+  private hasYielded = false;
+
+  /** @param nowMs monotonic */
+  constructor(nowMs: () => Millis = () => performance.now()) {
+    this.nowMs = nowMs;
+  }
 
   after(delayMs: Millis, callback: () => void): Cancel {
     const timer = setTimeout(callback, delayMs);
@@ -49,16 +63,24 @@ export class SystemScheduler implements Scheduler {
   private schedule(): void {
     if (this.scheduled) return;
     this.scheduled = true;
+    this.scheduledAtMs = this.nowMs();
     setImmediate(this.drain);
   }
 
   private readonly drain = (): void => {
     this.scheduled = false;
     this.draining = true;
-    let generation = this.queue;
+    let mustRun = this.hasYielded;
+    this.hasYielded = false;
+    let generation: (() => void)[] = [];
     let next = 0;
     try {
       for (let left = SystemScheduler.maxGenerations; left > 0 && this.queue.length > 0; left--) {
+        if (!mustRun && this.nowMs() - this.scheduledAtMs > LONG_TURN_MS) {
+          this.hasYielded = true;
+          break;
+        }
+        mustRun = false;
         generation = this.queue;
         this.queue = [];
         for (next = 0; next < generation.length; ) generation[next++]!();
