@@ -24,7 +24,7 @@ export interface KeyView {
   get(key: Buffer): LiveValue | undefined;
   /**
    * When the key was deleted, if `get` has just said that it is absent: 0n when that is not known, as when it never was, when a range
-   * was deleted, or when the view spans groups.
+   * was deleted, or when nobody asked for it.
    */
   deletedAt?(key: Buffer): HlcTimestamp;
   /** Writes a value; `expireTs` 0n means no expiry. Buffers must not be modified afterwards. */

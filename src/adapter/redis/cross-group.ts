@@ -8,7 +8,7 @@
 import type { TransactionRunner } from '../../kv/index.ts';
 import type { Millis } from '../../platform/index.ts';
 import { setDeadline } from './group-lane.ts';
-import type { GroupRequest, RequestOwner } from './group-request.ts';
+import { type GroupRequest, type RequestOwner, TransactionRequest } from './group-request.ts';
 import type { Reply } from './reply.ts';
 
 /** Runs what spans groups. */
@@ -29,7 +29,12 @@ export async function runAcross(
   setDeadline(request, commandTimeoutMs);
   request.assignTo(alone());
   const { reply } = await runner.run(
-    { keys: request.storageKeys(), isReadOnly: !request.isWrite, deadlineMs: request.deadlineMs },
+    {
+      keys: request.storageKeys(),
+      isReadOnly: !request.isWrite,
+      withDeletes: request instanceof TransactionRequest && request.watched.length > 0,
+      deadlineMs: request.deadlineMs,
+    },
     (view) => request.evaluate(view),
   );
   return reply ?? null;

@@ -4,9 +4,9 @@
  * Big-endian, lengths first.
  *
  *   question := codec u8, kind u8, group u32, body
- *   body     := entry | lock range: readTs u64, entry | read: count u32, key*, isAt u8, [readTs u64]
+ *   body     := entry | lock range: readTs u64, entry | read: count u32, key*, moment u8 (0 newest, 1 at, 2 newest and deletes), [at: readTs u64]
  *             | scan: start, end, limit u32, keysOnly u8, reverse u8, readTs u64 | status: txnId, primary, startTs u64
- *   answer   := codec u8, kind u8, body | of a read: codec u8 (2), seenTs u64, rows as bytes
+ *   answer   := codec u8, kind u8, body | of a read: codec u8 (2, 3), seenTs u64, rows as bytes, [3: deletedTs u64 of each]
  *   row      := value, expireTs u64, commitTs u64
  */
 import { ByteReader, ByteWriter } from '../../distribution/index.ts';
@@ -50,8 +50,11 @@ import type {
 } from './types.ts';
 
 const CODEC = 1;
-/** Of answers to reads, which did not say how far they see before. */
+/** Of answers to reads, which did not say how far they see before; the second with when keys were deleted. */
 const READ_CODEC = 2;
+const READ_CODEC_WITH_DELETES = 3;
+/** What a read is of. Wire values. */
+const Moment = { Newest: 0, At: 1, NewestWithDeletes: 2 } as const;
 /** Stands for what the leader puts in. */
 const OPEN = hlcTimestamp(0n);
 /** Wire values: only ever append. */
@@ -119,10 +122,10 @@ export function encodeQuestion(group: GroupId, question: TxnQuestion): Buffer {
   const writer = new ByteWriter(256).u8(CODEC).u8(QUESTIONS.indexOf(question.kind)).u32(group);
   switch (question.kind) {
     case 'read': {
-      const { keys, readTs } = question.request;
+      const { keys, readTs, withDeletes } = question.request;
       writer.u32(keys.length);
       for (const key of keys) writer.bytes(key);
-      writer.u8(readTs === undefined ? 0 : 1);
+      writer.u8(readTs !== undefined ? Moment.At : withDeletes === true ? Moment.NewestWithDeletes : Moment.Newest);
       if (readTs !== undefined) writer.u64(readTs);
       break;
     }
@@ -181,7 +184,10 @@ function readQuestion(reader: ByteReader, kind: (typeof QUESTIONS)[number]): Txn
     case 'read': {
       const keys: Buffer[] = [];
       for (let left = reader.u32(); left > 0; left--) keys.push(reader.bytes());
-      return { kind, request: reader.flag() ? { keys, readTs: reader.timestamp() } : { keys } };
+      const moment = reader.u8();
+      if (moment > Moment.NewestWithDeletes) throw reader.corrupt(`asks for a read of kind ${moment}`);
+      if (moment === Moment.At) return { kind, request: { keys, readTs: reader.timestamp() } };
+      return { kind, request: moment === Moment.Newest ? { keys } : { keys, withDeletes: true } };
     }
     case 'scan': {
       const range = { start: reader.bytes(), end: reader.bytes(), limit: reader.u32() };
@@ -328,16 +334,22 @@ export function decodeRows(bytes: Buffer): Rows {
 }
 
 /** Encodes what a transaction was shown of keys. */
-export const encodeRead = ({ rows, seenTs }: TxnReadReply): Buffer =>
-  new ByteWriter(64).u8(READ_CODEC).u64(seenTs).bytes(encodeRows(rows)).finish();
+export function encodeRead({ rows, deletedTs, seenTs }: TxnReadReply): Buffer {
+  const writer = new ByteWriter(64).u8(deletedTs === undefined ? READ_CODEC : READ_CODEC_WITH_DELETES);
+  writer.u64(seenTs).bytes(encodeRows(rows));
+  for (const ts of deletedTs ?? []) writer.u64(ts);
+  return writer.finish();
+}
 
 /** @throws CatalogCorruptError */
 export function decodeRead(bytes: Buffer): TxnReadReply {
   const reader = new ByteReader(bytes, 'answer to a read of a transaction');
-  reader.version(READ_CODEC);
+  const codec = reader.versionUpTo(READ_CODEC_WITH_DELETES);
+  if (codec < READ_CODEC) throw reader.corrupt(`has codec ${codec}`);
   const reply = { seenTs: reader.timestamp(), rows: decodeRows(reader.bytes()) };
+  const deletedTs = codec === READ_CODEC ? undefined : reply.rows.map(() => reader.timestamp());
   reader.end();
-  return reply;
+  return deletedTs === undefined ? reply : { ...reply, deletedTs };
 }
 
 /** Encodes a page of a scan. */

@@ -3,6 +3,7 @@
  * it in order with the commands, and makes an answer of what apply said.
  */
 import { type HlcTimestamp, hlcTimestamp, type Millis, type Scheduler } from '../../platform/index.ts';
+import { ABSENT } from '../entry.ts';
 import { BusyError, LockedError, RangeBusyError } from '../errors.ts';
 import type { GroupClock } from '../group-clock.ts';
 import type { GroupReads, GroupReadsOptions } from '../group-reads.ts';
@@ -94,8 +95,8 @@ export class LeaderTxns implements TxnGroup {
 
   // ---- reads
 
-  async read({ keys, readTs }: TxnReadRequest): Promise<TxnReadReply> {
-    if (readTs === undefined) return this.readNewest(keys);
+  async read({ keys, readTs, withDeletes }: TxnReadRequest): Promise<TxnReadReply> {
+    if (readTs === undefined) return this.readNewest(keys, withDeletes === true);
     const { gate, store, clock, readTimestamp, catchUp, stillLeads } = this.options;
     const opening = clock.opening();
     if (opening !== undefined) await opening;
@@ -120,22 +121,27 @@ export class LeaderTxns implements TxnGroup {
    * A version that has the view's own timestamp may still be given another value by a later command of the same entry; it
    * would be expected and be there, and not be what was read. So it is read again when that entry is applied.
    */
-  private async readNewest(keys: readonly Buffer[]): Promise<TxnReadReply> {
+  private async readNewest(keys: readonly Buffer[], withDeletes: boolean): Promise<TxnReadReply> {
     for (let tries = 0; tries < MAX_UNSETTLED_READS; tries++) {
-      const reply = await this.readOnce(keys);
+      const reply = await this.readOnce(keys, withDeletes);
       if (reply !== undefined) return reply;
     }
     throw new BusyError('the keys are being written all the time; try again');
   }
 
   /** @returns undefined when a version is not settled */
-  private readOnce(keys: readonly Buffer[]): Promise<TxnReadReply | undefined> {
+  private readOnce(keys: readonly Buffer[], withDeletes: boolean): Promise<TxnReadReply | undefined> {
     return new Promise((resolve, reject) => {
       this.options.submit<TxnReadReply | undefined>({
         evaluate: (view) => {
           const rows = keys.map((key) => view.get(key));
           const isSettled = rows.every((row) => row === undefined || row.commitTs < view.ts);
-          return isSettled ? { rows, seenTs: view.ts } : undefined;
+          if (!isSettled) return undefined;
+          if (!withDeletes) return { rows, seenTs: view.ts };
+          const deletedTs = keys.map(
+            (key, at) => (rows[at] === undefined ? view.deletedAt?.(key) : undefined) ?? ABSENT,
+          );
+          return { rows, deletedTs, seenTs: view.ts };
         },
         complete: (error, reply) => (error === undefined ? resolve(reply) : reject(error)),
       });

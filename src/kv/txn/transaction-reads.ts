@@ -22,23 +22,42 @@ import type { LiveValue } from '../types.ts';
 import { divide, pause, persist } from './coordinator-patience.ts';
 import type { CoordinatorParts, CoveredMoment } from './coordinator-types.ts';
 import { nameOf } from './lock-rows.ts';
-import { versionOf } from './transaction-view.ts';
+import { type Absence, versionOf } from './transaction-view.ts';
 import type { TxnReadReply } from './types.ts';
+
+/** How keys are read: as of a moment, or as they are now; then perhaps with when those were deleted that are not there. */
+export interface ReadHow {
+  readonly moment?: CoveredMoment | undefined;
+  readonly withDeletes?: boolean | undefined;
+}
 
 /** Values by key name; undefined for what is not there. */
 export class ReadValues extends Map<string, LiveValue | undefined> {
   /** What was seen lies at or below this, deletes too. */
   seenTs: HlcTimestamp = hlcTimestamp(0n);
 
+  /** Of keys that are not there, when that was asked for. */
+  private readonly absences = new Map<string, Absence>();
+
+  absence(name: string): Absence | undefined {
+    return this.absences.get(name);
+  }
+
   /** Takes over what one group has answered for these keys. */
-  take(keys: readonly Buffer[], { rows, seenTs }: TxnReadReply): void {
-    for (const [at, key] of keys.entries()) this.set(nameOf(key), rows[at]);
+  take(keys: readonly Buffer[], { rows, deletedTs, seenTs }: TxnReadReply): void {
+    for (const [at, key] of keys.entries()) {
+      this.set(nameOf(key), rows[at]);
+      if (deletedTs !== undefined && rows[at] === undefined) {
+        this.absences.set(nameOf(key), { deletedTs: deletedTs[at]!, seenTs });
+      }
+    }
     this.sawUpTo(seenTs);
   }
 
   /** Takes over what was read before or elsewhere. */
   merge(others: ReadValues): void {
     for (const [name, value] of others) this.set(name, value);
+    for (const [name, absence] of others.absences) this.absences.set(name, absence);
     this.sawUpTo(others.seenTs);
   }
 
@@ -55,7 +74,7 @@ export async function readKeys(
   parts: CoordinatorParts,
   keys: readonly Buffer[],
   deadlineMs: Millis,
-  moment?: CoveredMoment,
+  how: ReadHow = {},
 ): Promise<ReadValues> {
   const values = new ReadValues();
   let hint: GroupId | undefined;
@@ -67,7 +86,7 @@ export async function readKeys(
     await Promise.all(
       asked.map(async ([group, own]) => {
         try {
-          await readGroup(parts, group, own, deadlineMs, values, moment);
+          await readGroup(parts, group, own, deadlineMs, values, how);
         } catch (error) {
           if (!(error instanceof NotOwnerError)) throw error;
           moved.push({ keys: own, error, group });
@@ -92,10 +111,10 @@ async function readGroup(
   keys: readonly Buffer[],
   deadlineMs: Millis,
   values: ReadValues,
-  moment?: CoveredMoment,
+  { moment, withDeletes = false }: ReadHow,
 ): Promise<void> {
   if (moment !== undefined) requireCovered(moment, group);
-  const request = moment === undefined ? { keys } : { keys, readTs: moment.ts };
+  const request = moment === undefined ? { keys, withDeletes } : { keys, readTs: moment.ts };
   const reply = await persist(parts, deadlineMs, () => parts.client.read(group, request));
   assert(reply.rows.length === keys.length, 'a group answers for each key');
   values.take(keys, reply);
@@ -116,6 +135,7 @@ export async function readTogether(
   parts: CoordinatorParts,
   keys: readonly Buffer[],
   deadlineMs: Millis,
+  how: Pick<ReadHow, 'withDeletes'> = {},
 ): Promise<ReadValues | undefined> {
   const byGroup = divide(
     keys,
@@ -125,14 +145,14 @@ export async function readTogether(
   const first = new ReadValues();
   const second = new ReadValues();
   try {
-    await readAll(parts, byGroup, deadlineMs, first);
+    await readAll(parts, byGroup, deadlineMs, first, how);
     // One group answers from one moment.
     if (byGroup.size === 1) return first;
     const absent = [...byGroup].filter(([, own]) => own.some((key) => first.get(nameOf(key)) === undefined));
     if (absent.length > 1) return undefined;
-    for (const [group, own] of absent) await readGroup(parts, group, own, deadlineMs, second);
+    for (const [group, own] of absent) await readGroup(parts, group, own, deadlineMs, second, how);
     const others = new Map([...byGroup].filter(([group]) => group !== absent[0]?.[0]));
-    await readAll(parts, others, deadlineMs, second);
+    await readAll(parts, others, deadlineMs, second, how);
     for (const own of others.values()) {
       for (const key of own) {
         const name = nameOf(key);
@@ -152,6 +172,7 @@ async function readAll(
   byGroup: ReadonlyMap<GroupId, readonly Buffer[]>,
   deadlineMs: Millis,
   values: ReadValues,
+  how: ReadHow,
 ): Promise<void> {
-  await Promise.all([...byGroup].map(([group, own]) => readGroup(parts, group, own, deadlineMs, values)));
+  await Promise.all([...byGroup].map(([group, own]) => readGroup(parts, group, own, deadlineMs, values, how)));
 }

@@ -34,6 +34,8 @@ export interface RunRequest {
   readonly keys: readonly Buffer[];
   /** It probably writes nothing, so its keys are read for an answer at once. */
   readonly isReadOnly?: boolean;
+  /** It asks when keys were deleted that are not there. */
+  readonly withDeletes?: boolean;
   /** Monotonic. */
   readonly deadlineMs: Millis;
   /**
@@ -127,7 +129,7 @@ export class TransactionRunner implements TransactionStarter {
     const { deadlineMs } = request;
     let values = new ReadValues();
     if (request.isReadOnly === true) {
-      const together = await this.readLockless(distinct(request.keys), work);
+      const together = await this.readLockless(distinct(request.keys), request, work);
       const evaluated = this.evaluate(together ?? values, body);
       if (together !== undefined && evaluated.kind === 'done' && evaluated.view.isReadOnly) {
         return answer(evaluated, undefined, together.seenTs);
@@ -138,7 +140,7 @@ export class TransactionRunner implements TransactionStarter {
       if (evaluated.kind === 'missing') {
         const wanted = [...request.keys, evaluated.key].filter((key) => !values.has(nameOf(key)));
         try {
-          values.merge(await readKeys(this.parts, distinct(wanted), deadlineMs));
+          values.merge(await readKeys(this.parts, distinct(wanted), deadlineMs, { withDeletes: request.withDeletes }));
         } catch (error) {
           if (isPassing(error)) return { kind: 'refused', reason: error instanceof NotOwnerError ? 'moved' : 'locked' };
           throw error;
@@ -149,7 +151,7 @@ export class TransactionRunner implements TransactionStarter {
       const { view } = evaluated;
       if (!view.isReadOnly) return this.commit(request, evaluated, work);
       if (view.usedKeys().length === 0) return answer(evaluated, undefined, values.seenTs);
-      const together = await this.readOnly(view, work);
+      const together = await this.readOnly(view, request, work);
       if (!(together instanceof ReadValues)) {
         return together.kind === 'committed' ? answer(evaluated, undefined, together.commitTs) : together;
       }
@@ -180,16 +182,20 @@ export class TransactionRunner implements TransactionStarter {
    * Values that were all true at one moment; `committed` when those that the view was evaluated over were, by locks on them; a
    * refusal when they were not.
    */
-  private async readOnly(view: BufferedView, work: Work): Promise<ReadValues | CommitOutcome> {
-    const values = await this.readLockless(view.usedKeys(), work);
+  private async readOnly(view: BufferedView, request: RunRequest, work: Work): Promise<ReadValues | CommitOutcome> {
+    const values = await this.readLockless(view.usedKeys(), request, work);
     return values ?? this.coordinator.verify(await this.plan(view.intents(), work, undefined));
   }
 
   /** Values that were all true at one moment; undefined when that needs locks. */
-  private async readLockless(keys: readonly Buffer[], work: Work): Promise<ReadValues | undefined> {
+  private async readLockless(
+    keys: readonly Buffer[],
+    { withDeletes }: RunRequest,
+    work: Work,
+  ): Promise<ReadValues | undefined> {
     for (let tries = 0; tries < MAX_LOCKLESS_READS; tries++) {
       try {
-        const values = await readTogether(this.parts, keys, work.deadlineMs);
+        const values = await readTogether(this.parts, keys, work.deadlineMs, { withDeletes });
         if (values !== undefined) return values;
       } catch (error) {
         if (!isPassing(error)) throw error;

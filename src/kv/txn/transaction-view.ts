@@ -10,9 +10,21 @@ import type { KeyIntent } from './types.ts';
 
 const NO_BYTES = Buffer.alloc(0);
 const NEVER = hlcTimestamp(0n);
+const NO_CONDITION = { expected: undefined } as const;
+
+/** What was seen where a key was looked for and is not there. */
+export interface Absence {
+  /** When it was deleted; 0n when that is not known. */
+  readonly deletedTs: HlcTimestamp;
+  /** When it was looked for, by the clock of its group. */
+  readonly seenTs: HlcTimestamp;
+}
 
 /** Values by key name; undefined for a key that was looked for and is not there. */
-export type KnownValues = ReadonlyMap<string, LiveValue | undefined>;
+export interface KnownValues extends ReadonlyMap<string, LiveValue | undefined> {
+  /** Of a key that is not there, if that was asked for. */
+  absence?(name: string): Absence | undefined;
+}
 
 /** Stops an evaluation at a key that was not read. Not an error that anybody declares, so nobody keeps it. */
 class NotReadYet extends Error {}
@@ -31,6 +43,8 @@ export class BufferedView implements KeyView {
   private readonly written = new Map<string, BufferedWrite>();
   /** Keys whose value decided what was written or answered. */
   private readonly used = new Map<string, Buffer>();
+  /** Keys of which it counted when they were deleted: they must not come and go any more. */
+  private readonly absent = new Map<string, Absence>();
   /** A key that has to be read before the evaluation can go on. */
   missing: Buffer | undefined;
 
@@ -58,6 +72,14 @@ export class BufferedView implements KeyView {
     return this.known.get(name);
   }
 
+  deletedAt(key: Buffer): HlcTimestamp {
+    const name = nameOf(key);
+    const absence = this.written.has(name) ? undefined : this.known.absence?.(name);
+    if (absence === undefined) return NEVER;
+    this.absent.set(name, absence);
+    return absence.deletedTs;
+  }
+
   private live(own: BufferedWrite): LiveValue | undefined {
     return own.expireTs !== NEVER && own.expireTs <= this.ts ? undefined : own;
   }
@@ -83,15 +105,23 @@ export class BufferedView implements KeyView {
   intents(locksReads = true): KeyIntent[] {
     const intents: KeyIntent[] = [];
     for (const [name, { key, isDelete, value, expireTs }] of this.written) {
-      const expected = this.used.has(name) ? versionOf(this.known.get(name)) : undefined;
-      intents.push({ key, kind: isDelete ? 'delete' : 'put', value, expireTs, expected });
+      const condition = this.used.has(name) ? this.condition(name) : NO_CONDITION;
+      intents.push({ key, kind: isDelete ? 'delete' : 'put', value, expireTs, ...condition });
     }
     if (!locksReads) return intents;
     for (const [name, key] of this.used) {
       if (this.written.has(name)) continue;
-      intents.push(readIntent(key, versionOf(this.known.get(name))));
+      intents.push({ ...readIntent(key, undefined), ...this.condition(name) });
     }
     return intents;
+  }
+
+  /** What must be true of a key that was read. */
+  private condition(name: string): Pick<KeyIntent, 'expected' | 'notAboveTs'> {
+    const absence = this.absent.get(name);
+    if (absence === undefined) return { expected: versionOf(this.known.get(name)) };
+    // Later commands of the entry that was open when it was looked for have that entry's timestamp too.
+    return { expected: undefined, notAboveTs: hlcTimestamp(absence.seenTs - 1n) };
   }
 }
 

@@ -88,7 +88,7 @@ export class Transaction implements KvTransaction {
         throw new TooLargeError('the transaction reads too many keys');
       }
       const deadlineMs = this.parts.clock.monotonicMs() + READ_TIMEOUT_MS;
-      this.known.merge(await readKeys(this.parts, [key], deadlineMs, this.start.moment));
+      this.known.merge(await readKeys(this.parts, [key], deadlineMs, { moment: this.start.moment }));
     }
     return this.view.get(key);
   }

@@ -157,11 +157,15 @@ export interface TxnReadRequest {
   readonly keys: readonly Buffer[];
   /** Snapshot to read; left out: the newest state. Waits for write locks that may commit at or below it. */
   readonly readTs?: HlcTimestamp;
+  /** Of the newest state: also says when keys were deleted that are not there. */
+  readonly withDeletes?: boolean;
 }
 
 export interface TxnReadReply {
   /** By position; undefined for what is not there. `commitTs` is the version to expect. */
   readonly rows: readonly (LiveValue | undefined)[];
+  /** By position, when it was asked for: when a key that is not there was deleted; 0n when that is not known, and of keys that are there. */
+  readonly deletedTs?: readonly HlcTimestamp[];
   /** What was seen lies at or below this, deletes too: whoever reads at it, or later, sees no less. */
   readonly seenTs: HlcTimestamp;
 }

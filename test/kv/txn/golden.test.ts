@@ -129,6 +129,11 @@ describe('bytes of transactions and of time', () => {
         rows: [{ value: bytes('value'), expireTs: ts(300), commitTs: ts(90) }, undefined],
         seenTs: ts(100),
       }),
+      'question.readWithDeletes': encodeQuestion(groupId(2), {
+        kind: 'read',
+        request: { keys: [bytes('key')], withDeletes: true },
+      }),
+      'answer.readWithDeletes': encodeRead({ rows: [undefined], deletedTs: [ts(80)], seenTs: ts(100) }),
       'question.status': encodeQuestion(groupId(2), { kind: 'status', txn: t }),
     });
     assert.deepEqual(actual, golden);

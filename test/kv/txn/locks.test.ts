@@ -8,6 +8,8 @@ import { encodeLease } from '../../../src/kv/time-entries.ts';
 import { Forgetting } from '../../../src/kv/txn/forgetting.ts';
 import { KEEP_FATES_MS } from '../../../src/kv/txn/leader.ts';
 import { fateName } from '../../../src/kv/txn/lock-rows.ts';
+import { ReadValues } from '../../../src/kv/txn/transaction-reads.ts';
+import { BufferedView } from '../../../src/kv/txn/transaction-view.ts';
 import type { TxnIdentity } from '../../../src/kv/txn/types.ts';
 import { groupId, type HlcTimestamp, hlcTimestamp } from '../../../src/platform/index.ts';
 import { Bed, bytes } from '../fakes.ts';
@@ -232,6 +234,39 @@ describe('the fate of a transaction', () => {
     const replies = [await run(bed, first), await run(bed, second)];
     assert.equal(replies[0]!.kind, 'committed');
     assert.deepEqual(replies[1], replies[0]);
+  });
+});
+
+describe('a read that asks for deletes', () => {
+  it('says when a key was deleted, and what relies on that is refused when the key has come and gone since', async () => {
+    const bed = new Bed();
+    const { txns } = bed.executor;
+    const change = async (): Promise<void> => {
+      const changes = [bed.set('a', '1'), bed.delete('a')];
+      await run(bed, Promise.resolve());
+      bed.settle();
+      assert.ok(changes.every(({ reply }) => reply !== undefined));
+    };
+    const keys = [bytes('a'), bytes('b')];
+    const look = async (): Promise<BufferedView> => {
+      const values = new ReadValues();
+      values.take(keys, await run(bed, txns.read({ keys, withDeletes: true })));
+      return new BufferedView(now(bed), values);
+    };
+    const seen = (view: BufferedView): boolean[] =>
+      keys.map((key) => view.get(key) === undefined && view.deletedAt(key) !== 0n);
+    await change();
+    const views = [await look(), await look()];
+    assert.deepEqual(seen(views[0]!), [true, false]);
+    const plain = await run(bed, txns.read({ keys }));
+    assert.equal(plain.deletedTs, undefined);
+    await change();
+    assert.equal(views[1]!.get(keys[0]!), undefined);
+    const [strict, lax] = views.map((view) => view.intents());
+    assert.equal((await run(bed, txns.prepare(request(at(bed, 's'), strict!)))).kind, 'changed');
+    assert.equal((await run(bed, txns.prepare(request(at(bed, 'l'), lax!)))).kind, 'prepared');
+    const again = await look();
+    assert.notEqual(again.deletedAt(keys[0]!), views[0]!.deletedAt(keys[0]!));
   });
 });
 

@@ -1,0 +1,43 @@
+/** WATCH over several groups, on whole nodes. */
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { KEYSPACES } from '../../src/adapter/redis/keyspace.ts';
+import type { SimRedis } from '../sim/cluster/sim-redis.ts';
+import { Cluster } from './sim-nodes.ts';
+
+describe('WATCH of a key that is not there', () => {
+  it('notices that it came and went, whether EXEC is for one group or for several', async () => {
+    const cluster = new Cluster(3, 3, 8);
+    cluster.start();
+    await cluster.ready();
+    const groupOf = (name: string): number =>
+      cluster.running(1).kv.groupOf(KEYSPACES[0]!.storageKey(Buffer.from(name)));
+    let at = 1;
+    while (groupOf(`{k${at}}`) === groupOf('{k0}')) at++;
+    const watcher = await cluster.run(cluster.node(2).connect());
+    const other = await cluster.run(cluster.node(1).connect());
+    const call = (client: SimRedis, ...command: string[]): Promise<unknown> => cluster.run(client.command(command));
+    const meanwhile = { nothing: [], 'SET and DEL': ['set', 'del'], SET: ['set'] };
+    for (const before of [[], ['set', 'del']]) {
+      for (const [nth, second] of [`{k0}y`, `{k${at}}y`].entries()) {
+        for (const [what, commands] of Object.entries(meanwhile)) {
+          const first = `{k0}x${before.length}${nth}${what}`;
+          const change = async (names: readonly string[]): Promise<void> => {
+            for (const name of names) await call(other, name, first, ...(name === 'set' ? ['1'] : []));
+          };
+          await change(before);
+          await call(watcher, 'watch', first);
+          await change(commands);
+          await call(watcher, 'multi');
+          for (const key of [first, second]) await call(watcher, 'set', key, 't');
+          const expected = commands.length > 0 ? null : ['OK', 'OK'];
+          assert.deepEqual(
+            await call(watcher, 'exec'),
+            expected,
+            `${before} before, ${what} of ${first} with ${second}`,
+          );
+        }
+      }
+    }
+  });
+});
