@@ -77,6 +77,25 @@ export function errorOf(reply: ForwardReply): Error | undefined {
   }
 }
 
+/** An error as bytes, for those who answer many requests with one message. */
+export function encodeError(error: Error): Buffer {
+  const { status, body } = statusOf(error);
+  return Buffer.concat([Buffer.from([status]), body]);
+}
+
+/** The error that `encodeError` made bytes of; a leader's hint is not among them. @throws RangeError when there are none */
+export function decodeError(bytes: Buffer): Error {
+  const error = errorOf({
+    kind: 'reply',
+    epoch: 0,
+    id: 0,
+    status: bytes.readUInt8(0) as ForwardStatus,
+    leaderHint: undefined,
+    body: bytes.subarray(1),
+  });
+  return error ?? new RemoteError('REMOTE', 'unknown', 'an error without a kind');
+}
+
 /** The error of a leader that holds writes back; its message says when to come again, and so does a field. */
 function heldBackOf(code: string, [retry = '', ...text]: readonly string[]): Error | undefined {
   const isKnown = code === 'SHARD_WRITE_BACKPRESSURE' || code === 'KEY_VERSION_PRESSURE';

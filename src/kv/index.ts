@@ -12,6 +12,7 @@ export {
   type GroupExecutorOptions,
 } from './executor-options.ts';
 export * from './forward-counters.ts';
+export { decodeError, encodeError } from './forward-errors.ts';
 export { DEFAULT_PROXY_LIMITS, type ProxyLimits, type ProxyStats } from './forward-types.ts';
 export { forwarded } from './forwarded.ts';
 export * from './gc/index.ts';

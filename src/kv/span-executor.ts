@@ -280,8 +280,8 @@ export class LeaderSpans implements SpanExecutor {
   /** @throws NotLeaderError, BusyError: nothing happened; OutcomeUnknownError */
   async import(request: ImportRequest): Promise<ImportOutcome> {
     const { propose, clock, gate } = this.options;
-    for (const { key, value } of request.versions) {
-      const refusal = gate.admission?.refuse(key, value?.length ?? 0);
+    for (const [at, { key, value }] of request.versions.entries()) {
+      const refusal = gate.admission?.refuse(key, value?.length ?? 0, at === 0);
       if (refusal !== undefined) throw refusal;
     }
     for (const { commitTs } of request.versions) clock.observeForeign(commitTs, clock.maxLeadMs);

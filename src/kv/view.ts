@@ -96,7 +96,7 @@ export class CommandView implements KeyView {
   /** @throws WriteBackpressureError, KeyVersionPressureError when writes are held back */
   private letIn(key: Buffer, bytes: number): void {
     const { admission } = this.gate;
-    if (admission?.isPressed === true) this.refuse(admission.refuse(key, bytes));
+    if (admission?.isPressed === true) this.refuse(admission.refuse(key, bytes, this.writes.length === 0));
   }
 
   private refuse(refusal: Error | undefined): void {
@@ -232,7 +232,6 @@ export class CommandView implements KeyView {
     if (Buffer.compare(start, end) >= 0) return;
     this.onAccess?.(start, true, 0);
     this.refuse(this.gate.refuseRange(start, end));
-    this.letIn(start, 0);
     if (this.locks.size > 0) this.meet(this.locks.againstRangeWrite(start, end));
     const floor = this.gate.floorOf(start, end);
     if (floor > this.floorTs) this.floorTs = floor;

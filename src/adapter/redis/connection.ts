@@ -492,7 +492,7 @@ export class Connection implements LaneOwner, ReroutingHost {
     } else {
       this.settle(request.token, reply ?? null);
     }
-    this.rerouting.requestSettled(request);
+    this.rerouting.requestSettled(request, error);
   }
 
   laneStalled(): void {

@@ -2,11 +2,20 @@
  * The one table from errors of the layers below to what a Redis client sees. The prefixes matter: client libraries retry
  * some of them on their own. Nothing that may already have happened gets a prefix that is retried blindly.
  */
-import { KvorumError } from '../../platform/index.ts';
+import { type ErrorDisposition, KvorumError } from '../../platform/index.ts';
 import { RedisError } from './reply.ts';
 
 const UNKNOWN_OUTCOME = 'UNKNOWN the outcome of this write is unknown: it may or may not have been applied';
-const NO_LEADER = 'CLUSTERDOWN no leader of the data could be reached in time; nothing was changed, try again later';
+const NO_LEADER = 'CLUSTERDOWN no leader of the data has answered in time; nothing was changed, try again later';
+
+/** An earlier command of the connection was refused and goes first: nothing happened. */
+export class BehindError extends KvorumError {
+  readonly code = 'BEHIND';
+  readonly disposition: ErrorDisposition = 'wait';
+}
+
+/** One is enough: thousands may be behind. */
+export const BEHIND = new BehindError('an earlier command of the connection was refused and goes first');
 
 const MOVING = 'TRYAGAIN the keys are moving between groups; nothing was changed, try again later';
 
@@ -21,7 +30,8 @@ const TEXT_BY_CODE: Readonly<Record<string, string>> = {
   NOT_OWNER: MOVING,
   RANGE_BUSY: MOVING,
   OVERTAKEN: 'TRYAGAIN a later command of the pipeline ran first; nothing was changed by this one, try again',
-  BUSY: 'TRYAGAIN the leader is overloaded; nothing was changed, try again later',
+  BEHIND:
+    'TRYAGAIN an earlier command of the connection could not be run in time; nothing was changed, try again later',
   SHARD_WRITE_BACKPRESSURE: HELD_BACK,
   KEY_VERSION_PRESSURE: HELD_BACK,
   LOCKED: 'TRYAGAIN a transaction held the keys too long; nothing was changed, try again',

@@ -111,6 +111,7 @@ class ForwardedBatch implements RequestOwner {
     else this.anyOther = true;
     if (isReturnable(error)) {
       this.answers[request.token] = error;
+      this.firstRefused = Math.min(this.firstRefused, request.order);
     } else {
       if (error !== undefined) this.environment.unexpected(error);
       const outcome = error === undefined ? (reply ?? null) : new ErrorReply(errorText(error, request.isWrite));

@@ -4,11 +4,12 @@
  *
  * Layout (integers big endian, `bytes` is u32 length + bytes): u8 format, u8 message kind, u32 group, then by kind.
  */
-import { NotLeaderError, NotOwnerError, RangeBusyError } from '../../kv/index.ts';
-import { type GroupId, groupId, hlcTimestamp } from '../../platform/index.ts';
+import { decodeError, encodeError, NotLeaderError, NotOwnerError, RangeBusyError } from '../../kv/index.ts';
+import { type GroupId, groupId, hlcTimestamp, KvorumError } from '../../platform/index.ts';
 import { ByteReader, ByteWriter } from './byte-codec.ts';
 import type { CommandSpec } from './command.ts';
 import type { EvaluationSettings } from './context.ts';
+import { BEHIND, BehindError } from './errors.ts';
 import {
   CommandRequest,
   FlushRequest,
@@ -24,12 +25,12 @@ import { RedisError } from './reply.ts';
 export const FORWARD_SERVICE = 'redis';
 
 /** Raised when a layout below changes; a leader refuses what it does not know. */
-const FORMAT = 2;
+const FORMAT = 3;
 
 /** Wire values: never renumber. */
 const MessageKind = { Batch: 1, Page: 2, Count: 3 } as const;
 const RequestKind = { Command: 0, Transaction: 1, Watch: 2, Flush: 3 } as const;
-const AnswerStatus = { Reply: 0, NotLed: 1, NotOwner: 2, Busy: 3 } as const;
+const AnswerStatus = { Reply: 0, NotLed: 1, NotOwner: 2, Busy: 3, Behind: 4, Other: 5 } as const;
 
 /** One page of a scan over a group's keys. */
 export interface PageRequest {
@@ -210,15 +211,20 @@ function decodeCommand(reader: ByteReader, environment: DecodeEnvironment): Queu
   return { spec, args, db };
 }
 
-/** The errors that travel as such, because the ingress acts on them. Nothing happened. */
-export type Refusal = NotLeaderError | NotOwnerError | RangeBusyError;
+/** An error that travels as such, because the ingress acts on it. Nothing happened. */
+export type Refusal = KvorumError;
+
+/** Whoever says so has waited already, knows that it is too late, or that it will not pass soon. */
+const SETTLED_CODES: ReadonlySet<string> = new Set(['LEADER_UNAVAILABLE', 'OVERTAKEN', 'KEY_VERSION_PRESSURE']);
 
 /** One request's answer: RESP bytes, or why it was not run. */
 export type ForwardedAnswer = Buffer | Refusal;
 
-/** True for the errors after which a request is sent again, here or elsewhere. */
+/** True for the errors after which a request is sent again, here or elsewhere: nothing happened, and it will pass. */
 export const isReturnable = (error: unknown): error is Refusal =>
-  error instanceof NotLeaderError || error instanceof NotOwnerError || error instanceof RangeBusyError;
+  error instanceof KvorumError &&
+  (error.disposition === 'redirect' || error.disposition === 'wait' || error.disposition === 'restart') &&
+  !SETTLED_CODES.has(error.code);
 
 function encodeStatus(writer: ByteWriter, answer: Buffer | Refusal | undefined): void {
   if (answer instanceof NotOwnerError) {
@@ -228,6 +234,11 @@ function encodeStatus(writer: ByteWriter, answer: Buffer | Refusal | undefined):
     writer.u8(AnswerStatus.Busy);
   } else if (answer instanceof NotLeaderError) {
     writer.u8(AnswerStatus.NotLed);
+  } else if (answer instanceof BehindError) {
+    writer.u8(AnswerStatus.Behind);
+  } else if (answer instanceof KvorumError) {
+    writer.u8(AnswerStatus.Other);
+    writer.bytes(encodeError(answer));
   } else {
     writer.u8(AnswerStatus.Reply);
   }
@@ -251,6 +262,13 @@ class RefusalDecoder {
       case AnswerStatus.Busy:
         this.busy ??= new RangeBusyError('the range is being handed over');
         return this.busy;
+      case AnswerStatus.Behind:
+        return BEHIND;
+      case AnswerStatus.Other: {
+        const error = decodeError(reader.bytes());
+        if (error instanceof KvorumError) return error;
+        throw new RangeError('a forwarded answer has no known error');
+      }
       case AnswerStatus.NotOwner: {
         const group = reader.u32();
         const hint = group === 0 ? undefined : groupId(group);
@@ -284,7 +302,7 @@ export function decodeAnswers(bytes: Buffer): ForwardedAnswer[] {
 /** Encodes one page of keys, or why there is none. */
 export function encodePageAnswer(page: KeyPage | Refusal): Buffer {
   const writer = new ByteWriter();
-  if (isReturnable(page)) {
+  if (page instanceof KvorumError) {
     encodeStatus(writer, page);
     return writer.finish();
   }

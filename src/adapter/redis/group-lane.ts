@@ -52,6 +52,8 @@ export class GroupLane implements RequestOwner {
   /** A batch leaves at the end of this turn. */
   private isBatchScheduled = false;
   private isStalled = false;
+  /** When a batch last brought a reply, monotonic: what waits behind it has not been waiting for a leader. */
+  private answeredMs: Millis = 0;
 
   constructor(group: GroupId, environment: LaneEnvironment, owner: LaneOwner) {
     this.group = group;
@@ -180,11 +182,14 @@ export class GroupLane implements RequestOwner {
   }
 
   private takeBatch(): GroupRequest[] {
+    const { commandTimeoutMs } = this.environment;
     let bytes = 0;
     let count = 0;
     while (count < this.queue.length && count < MAX_BATCH_REQUESTS && bytes < MAX_BATCH_BYTES) {
       const request = this.queue[count++]!;
-      bytes += argumentBytes(request);
+      const size = argumentBytes(request);
+      request.deadlineMs = Math.max(request.deadlineMs, this.answeredMs + patienceMs(size, commandTimeoutMs));
+      bytes += size;
     }
     return this.queue.splice(0, count);
   }
@@ -192,6 +197,7 @@ export class GroupLane implements RequestOwner {
   private batchAnswered(batch: readonly GroupRequest[], error: Error | undefined, answer: Buffer | undefined): void {
     if (answer !== undefined) {
       const answers = decodeAnswers(answer);
+      if (answers.some((one) => Buffer.isBuffer(one))) this.answeredMs = this.environment.clock.monotonicMs();
       batch.forEach((request, position) => {
         const one = answers[position];
         if (Buffer.isBuffer(one)) this.finish(request, undefined, new EncodedReply(one));
@@ -211,8 +217,10 @@ export class GroupLane implements RequestOwner {
 /** Gives a request its deadline when it has none: it keeps it wherever it goes. */
 export function setDeadline(request: GroupRequest, commandTimeoutMs: Millis): void {
   if (request.deadlineMs !== 0) return;
-  request.deadlineMs = request.startedMs + commandTimeoutMs + argumentBytes(request) / MIN_BYTES_PER_MS;
+  request.deadlineMs = request.startedMs + patienceMs(argumentBytes(request), commandTimeoutMs);
 }
+
+const patienceMs = (bytes: number, commandTimeoutMs: Millis): Millis => commandTimeoutMs + bytes / MIN_BYTES_PER_MS;
 
 function argumentBytes(request: GroupRequest): number {
   let bytes = 0;

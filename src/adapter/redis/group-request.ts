@@ -2,11 +2,18 @@
  * What a connection asks of one group: a command, a transaction, the versions of watched keys, or a flush. Each is an
  * `Operation` that runs on the group's leader, here or there; `forwarded-command.ts` carries it from one to the other.
  */
-import { type KeyView, NotOwnerError, type Operation, RangeBusyError } from '../../kv/index.ts';
-import { assert, type GroupId, type HlcTimestamp, hlcTimestamp, type Millis } from '../../platform/index.ts';
+import { type KeyView, NotOwnerError, type Operation, RangeBusyError, WriteBackpressureError } from '../../kv/index.ts';
+import {
+  assert,
+  type GroupId,
+  type HlcTimestamp,
+  hlcTimestamp,
+  type KvorumError,
+  type Millis,
+} from '../../platform/index.ts';
 import { type CommandSpec, keyIndexes } from './command.ts';
 import { EvaluationContext, type EvaluationSettings } from './context.ts';
-import { errorText, isUnexpected } from './errors.ts';
+import { BEHIND, errorText, isUnexpected } from './errors.ts';
 import { KEYSPACES, type KeyRange } from './keyspace.ts';
 import { EncodedReply, ErrorReply, NIL_ARRAY, OK, type Reply } from './reply.ts';
 
@@ -21,9 +28,9 @@ export interface RequestOwner {
   settled(request: GroupRequest, error: Error | undefined, reply: Reply | undefined): void;
 }
 
-/** True for the errors with which a group says that a key is not its own, or is being handed over: nothing happened. */
-export const isRefusal = (error: unknown): error is NotOwnerError | RangeBusyError =>
-  error instanceof NotOwnerError || error instanceof RangeBusyError;
+/** True for the errors with which a group refuses a whole request when it is evaluated: what touches its keys may run elsewhere, or later. */
+export const isRefusal = (error: unknown): error is KvorumError =>
+  error instanceof NotOwnerError || error instanceof RangeBusyError || error instanceof WriteBackpressureError;
 
 /** Where a request is on its way; see `GroupLane`. */
 export const Fate = { Pending: 0, Settled: 1, Returned: 2 } as const;
@@ -77,7 +84,7 @@ export abstract class GroupRequest implements Operation<Reply> {
     const { owner } = this;
     // It was refused, waited, and is evaluated again: what comes behind it may be, too.
     if (this.order === owner.firstRefused) owner.firstRefused = Number.POSITIVE_INFINITY;
-    if (this.order > owner.firstRefused) throw new RangeBusyError('an earlier command was refused and goes first');
+    if (this.order > owner.firstRefused) throw BEHIND;
     try {
       return this.run(view);
     } catch (error) {

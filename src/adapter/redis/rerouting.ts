@@ -1,6 +1,6 @@
 /**
- * Finds a new place for the requests of one connection that came back without having run: their keys have moved, are
- * moving, or the group's leader has changed.
+ * Finds a new place, or a later time, for the requests of one connection that came back without having run: their keys have moved,
+ * are moving, the group's leader has changed, or the group takes nothing in now.
  *
  * It works in rounds. A round begins when every lane that gave something back is empty, and ends when all that it sent is
  * settled or back. Within a round every key has one destination, so requests on one key stay in order in one lane; a
@@ -9,9 +9,13 @@
  *
  * Rounds without progress pause between 5 and 100 ms, with jitter, and probe with a few requests only, so a connection
  * cannot storm the groups, however long its pipeline is.
+ *
+ * While writes are held back the client is slowed instead of refused: its connection is not read, one request a round probes, and each
+ * round after one that went through is twice as large. Nothing is given up as long as something of the connection goes through.
  */
-import { NotLeaderError, NotOwnerError, RangeBusyError } from '../../kv/index.ts';
+import { NotLeaderError, NotOwnerError, WriteBackpressureError } from '../../kv/index.ts';
 import type { GroupId, Millis } from '../../platform/index.ts';
+import { BEHIND, BehindError } from './errors.ts';
 import { type GroupLane, setDeadline } from './group-lane.ts';
 import type { GroupRequest } from './group-request.ts';
 import type { Reply } from './reply.ts';
@@ -24,6 +28,8 @@ const MAX_PROBES = 16;
 /** Pause before a round when the one before brought nothing. */
 const MIN_PAUSE_MS = 5;
 const MAX_PAUSE_MS = 100;
+/** Longest wait for a group that holds writes back; it says itself when it is worth coming again. */
+const MAX_HELD_PAUSE_MS = 250;
 /** Rounds without progress that may follow a new hint at once. */
 const MAX_QUICK_ROUNDS = 3;
 /** After this many, every second hint is ignored: two groups that name each other are settled by the directory. */
@@ -54,6 +60,17 @@ export class Rerouting {
   /** Rounds that settled nothing, one after the other. */
   private quietRounds = 0;
   private settledInRound = 0;
+  /** Of them those that went through, and of the round before. */
+  private passedInRound = 0;
+  private passedBefore = 0;
+  /** Something came back since the round began. */
+  private isRefused = false;
+  /** Why the group last refused one that had nothing before it; the others only stand behind. */
+  private reason: Error = BEHIND;
+  /** When something last went through, or writes began to be held back, monotonic: patience begins anew. */
+  private progressMs: Millis = 0;
+  /** When a write was last held back, monotonic. */
+  private heldMs: Millis = Number.NEGATIVE_INFINITY;
 
   constructor(host: ReroutingHost) {
     this.host = host;
@@ -70,6 +87,7 @@ export class Rerouting {
 
   laneDrained(requests: readonly GroupRequest[]): void {
     this.stalledLanes--;
+    this.isRefused ||= requests.length > 0;
     for (const request of requests) {
       this.sent.delete(request);
       this.waiting.push(request);
@@ -78,9 +96,13 @@ export class Rerouting {
   }
 
   /** Must be told about every request that is settled. */
-  requestSettled(request: GroupRequest): void {
+  requestSettled(request: GroupRequest, error: Error | undefined): void {
     if (!this.sent.delete(request)) return;
     this.settledInRound++;
+    if (error === undefined) {
+      this.passedInRound++;
+      this.progressMs = this.host.server.clock.monotonicMs();
+    }
     this.goOn();
   }
 
@@ -88,13 +110,20 @@ export class Rerouting {
   private goOn(): void {
     if (this.isSending || this.isRoundScheduled || this.stalledLanes > 0 || this.sent.size > 0) return;
     if (this.settledInRound > 0) this.quietRounds = 0;
+    // All that the round sent went through.
+    if (this.passedInRound > 0 && !this.isRefused) this.reason = BEHIND;
+    this.passedBefore = this.passedInRound;
+    this.passedInRound = 0;
     this.settledInRound = 0;
+    this.isRefused = false;
     if (this.waiting.length === 0) {
       this.quietRounds = 0;
+      this.reason = BEHIND;
       this.host.reroutingDone();
       return;
     }
     this.waiting.sort((a, b) => a.order - b.order);
+    this.noteReason(this.waiting[0]!.refusal);
     this.isRoundScheduled = true;
     const begin = () => {
       this.isRoundScheduled = false;
@@ -105,20 +134,53 @@ export class Rerouting {
     else this.host.server.scheduler.after(pauseMs, begin);
   }
 
+  private noteReason(refusal: Error | undefined): void {
+    if (refusal === undefined || refusal instanceof BehindError) return;
+    this.reason = refusal;
+    if (!(refusal instanceof WriteBackpressureError)) return;
+    const { clock, commandTimeoutMs } = this.host.server;
+    const nowMs = clock.monotonicMs();
+    if (nowMs - this.heldMs > commandTimeoutMs + 2 * MAX_HELD_PAUSE_MS)
+      this.progressMs = Math.max(this.progressMs, nowMs);
+    this.heldMs = nowMs;
+  }
+
+  /** When a request is given up, monotonic. What is held back waits as long as something passes, and not once more for each command. */
+  private untilMs({ deadlineMs }: GroupRequest): Millis {
+    const untilMs = this.progressMs + this.host.server.commandTimeoutMs;
+    return this.reason instanceof WriteBackpressureError ? untilMs : Math.max(deadlineMs, untilMs);
+  }
+
+  /** True when a request is not asked again: with less than a tenth of the time left its outcome might stay unknown. */
+  private isOver(request: GroupRequest, nowMs: Millis): boolean {
+    return nowMs >= this.untilMs(request) - this.host.server.commandTimeoutMs / 10;
+  }
+
   /** No pause when something new is known about the first request, a few times in a row. */
   private pauseBefore(first: GroupRequest): Millis {
     const isNews =
       first.refusal instanceof NotLeaderError ||
       (first.refusal instanceof NotOwnerError && this.destinationOf(first, undefined) !== first.refusedBy);
     if (isNews && this.quietRounds < MAX_QUICK_ROUNDS) return 0;
+    const { random, clock } = this.host.server;
+    if (this.isOver(first, clock.monotonicMs())) return 0;
+    if (this.reason instanceof WriteBackpressureError)
+      return Math.min(MAX_HELD_PAUSE_MS, Math.max(MIN_PAUSE_MS, this.reason.retryAfterMs)) * (1 + random.next());
     const longest = Math.min(MAX_PAUSE_MS, MIN_PAUSE_MS * 2 ** Math.min(this.quietRounds + 1, 8));
-    return MIN_PAUSE_MS + this.host.server.random.next() * (longest - MIN_PAUSE_MS);
+    return MIN_PAUSE_MS + random.next() * (longest - MIN_PAUSE_MS);
+  }
+
+  /** How many requests a round may send. */
+  private get roundLimit(): number {
+    if (this.reason instanceof WriteBackpressureError)
+      return Math.min(MAX_ROUND_REQUESTS, Math.max(1, this.passedBefore * 2));
+    return this.quietRounds === 0 ? MAX_ROUND_REQUESTS : MAX_PROBES;
   }
 
   private round(): void {
     const { clock, commandTimeoutMs } = this.host.server;
     const nowMs = clock.monotonicMs();
-    const limit = this.quietRounds === 0 ? MAX_ROUND_REQUESTS : MAX_PROBES;
+    const limit = this.roundLimit;
     this.quietRounds++;
     const { waiting } = this;
     const destinations = new Map<string, GroupId>();
@@ -128,10 +190,12 @@ export class Rerouting {
     for (; next < waiting.length && leaving.length < limit; next++) {
       const request = waiting[next]!;
       setDeadline(request, commandTimeoutMs);
-      if (nowMs >= request.deadlineMs) {
-        failed.push({ request, error: request.refusal ?? new RangeBusyError('behind a command that was refused') });
+      if (this.isOver(request, nowMs)) {
+        const isBehind = request.refusal === undefined || request.refusal instanceof BehindError;
+        failed.push({ request, error: isBehind ? this.reason : request.refusal! });
         continue;
       }
+      request.deadlineMs = Math.max(request.deadlineMs, this.untilMs(request));
       const group = this.destinationOf(request, destinations);
       if (group === 'behind') break;
       if (group === undefined && this.host.mayCross) {

@@ -1,6 +1,11 @@
 /** Why a write is not taken on now. In each case nothing was proposed. */
 import { type ErrorDisposition, KvorumError, type Millis } from '../../platform/index.ts';
 
+/** People and programs that read a text come again no sooner. */
+const LEAST_ADVISED_MS: Millis = 100;
+
+const advised = (retryAfterMs: Millis): Millis => Math.max(LEAST_ADVISED_MS, Math.ceil(retryAfterMs));
+
 /** The group takes no more writes at the moment: a disk is full, or what was written already has to be worked off first. */
 export class WriteBackpressureError extends KvorumError {
   readonly code = 'SHARD_WRITE_BACKPRESSURE';
@@ -10,7 +15,7 @@ export class WriteBackpressureError extends KvorumError {
 
   /** @param isWhole `reason` is the whole message, as another node said it */
   constructor(reason: string, retryAfterMs: Millis, isWhole = false) {
-    const whole = `writes are held back: ${reason}; nothing was changed, try again in ${Math.ceil(retryAfterMs)} ms`;
+    const whole = `writes are held back: ${reason}; nothing was changed, try again in ${advised(retryAfterMs)} ms`;
     super(isWhole ? reason : whole);
     this.retryAfterMs = retryAfterMs;
   }
@@ -25,7 +30,7 @@ export class KeyVersionPressureError extends KvorumError {
   constructor(retryAfterMs: Millis) {
     super(
       'the key is overwritten faster than its history may be dropped; nothing was changed. ' +
-        `Write it less often, shorten the retention, or try again in ${Math.ceil(retryAfterMs)} ms`,
+        `Write it less often, shorten the retention, or try again in ${advised(retryAfterMs)} ms`,
     );
     this.retryAfterMs = retryAfterMs;
   }

@@ -3,19 +3,22 @@
  * look at a flag. It decides before anything is proposed; what is in the log is always applied.
  *
  * Not asked, because they end pressure or must not wait for it: renewals of the clock, COMMIT, ABORT, RESOLVE and PUSH, changes of
- * membership, fences and the other steps of a move, what maintenance deletes, and the cluster's own rows.
+ * membership, fences and the other steps of a move, deletes of whole ranges, what maintenance deletes, and the cluster's own rows.
  */
 import { RESERVED_END } from '../../distribution/index.ts';
 import type { Clock, KvorumError, Millis } from '../../platform/index.ts';
 import { KeyVersionPressureError, WriteBackpressureError } from './errors.ts';
 import type { Pressure } from './pressure.ts';
 
-/** Bytes a second that are let in while the level is `slow`, and how many at once. */
+/** Bytes a second that are let in while the level is `slow`, and how many at once after a pause. */
 const SLOW_BYTES_PER_S = 4 << 20;
 const SLOW_BURST_BYTES = 1 << 20;
+/** A command is let in whole, however large; what is beyond this is forgiven, or one large value would lock everybody else out. */
+const MAX_DEBT_BYTES = 4 << 20;
 /** What a write costs beside its bytes. */
 const WRITE_BYTES = 256;
-/** When to come again while nothing is let in. */
+/** When to come again: sooner there would be next to nothing to be had. */
+const SLOW_RETRY_MS: Millis = 20;
 const STOP_RETRY_MS: Millis = 1_000;
 const KEY_RETRY_MS: Millis = 5_000;
 
@@ -57,8 +60,11 @@ export class GroupAdmission {
     this.isPressed = pressure.level !== 'ok' || heavyKeys.size > 0;
   }
 
-  /** Why a write of `bytes` to a key may not be proposed now; undefined when it may. */
-  refuse(key: Buffer, bytes: number): KvorumError | undefined {
+  /**
+   * Why a write of `bytes` to a key may not be proposed now; undefined when it may.
+   * @param isFirst false: an earlier write of the same command was let in, and a command is let in whole
+   */
+  refuse(key: Buffer, bytes: number, isFirst = true): KvorumError | undefined {
     if (!this.isPressed || Buffer.compare(key, RESERVED_END) < 0) return undefined;
     const { level, reason } = this.pressure;
     if (level === 'stop') {
@@ -69,21 +75,22 @@ export class GroupAdmission {
       this.keyRefusals++;
       return new KeyVersionPressureError(KEY_RETRY_MS);
     }
-    return level === 'slow' ? this.spend(bytes + key.length + WRITE_BYTES, reason) : undefined;
+    return level === 'slow' ? this.spend(bytes + key.length + WRITE_BYTES, reason, isFirst) : undefined;
   }
 
-  private spend(bytes: number, reason: string): KvorumError | undefined {
-    const nowMs = this.clock.monotonicMs();
-    const earned = ((nowMs - this.filledMs) * SLOW_BYTES_PER_S) / 1000;
-    this.tokens = Math.min(SLOW_BURST_BYTES, this.tokens + earned);
-    this.filledMs = nowMs;
-    // One that is larger than the burst goes when there is a whole one, and the next ones wait for it.
-    if (this.tokens < Math.min(bytes, SLOW_BURST_BYTES)) {
-      this.refusals++;
-      const missing = Math.min(bytes, SLOW_BURST_BYTES) - this.tokens;
-      return new WriteBackpressureError(reason, Math.max(1, (missing * 1000) / SLOW_BYTES_PER_S));
+  /** Whoever comes while there are tokens gets all that it wants; the next ones wait until that is made up for. */
+  private spend(bytes: number, reason: string, isFirst: boolean): KvorumError | undefined {
+    if (isFirst) {
+      const nowMs = this.clock.monotonicMs();
+      const earned = ((nowMs - this.filledMs) * SLOW_BYTES_PER_S) / 1000;
+      this.tokens = Math.min(SLOW_BURST_BYTES, this.tokens + earned);
+      this.filledMs = nowMs;
+      if (this.tokens <= 0) {
+        this.refusals++;
+        return new WriteBackpressureError(reason, Math.max(SLOW_RETRY_MS, (-this.tokens * 1000) / SLOW_BYTES_PER_S));
+      }
     }
-    this.tokens -= bytes;
+    this.tokens = Math.max(-MAX_DEBT_BYTES, this.tokens - bytes);
     return undefined;
   }
 }

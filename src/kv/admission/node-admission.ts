@@ -60,7 +60,7 @@ const OVERHANG_SHARE = 1 / 10;
 const MOST_OVERHANG = 16 * 1024 * MIB;
 /** Share of the budget of history from which on collection is urgent. */
 const URGENT_SHARE = 0.8;
-/** Windows of the log's latencies that count together. */
+/** Windows of the log's latencies, and of the process' stalls, that count together. */
 const SYNC_WINDOWS = 40;
 /** Fewer writes say nothing about one in a hundred. */
 const MIN_SYNCS = 20;
@@ -83,6 +83,8 @@ export class NodeAdmission {
   private readonly admissions = new Map<GroupId, GroupAdmission>();
   private readonly levels = new Map<GroupId, PressureLevel>();
   private readonly notices = new Map<NodeId, Notice>();
+  /** How late the last windows ended. */
+  private readonly stalls: Millis[] = [];
   /** Counts of the log's latencies at the ends of the last windows. */
   private readonly syncs: Float64Array[] = [];
   private space: DiskSpace | undefined;
@@ -152,7 +154,9 @@ export class NodeAdmission {
 
   start(): void {
     if (this.isStopped) return;
+    const dueMs = this.options.clock.monotonicMs() + PERIOD_MS;
     this.cancel = this.options.scheduler.after(PERIOD_MS, () => {
+      this.noteStall(this.options.clock.monotonicMs() - dueMs);
       if (!this.isMeasuring) {
         this.isMeasuring = true;
         this.measure().finally(() => {
@@ -161,6 +165,11 @@ export class NodeAdmission {
       }
       this.start();
     });
+  }
+
+  private noteStall(lateMs: Millis): void {
+    this.stalls.push(Math.max(0, lateMs));
+    if (this.stalls.length > SYNC_WINDOWS) this.stalls.shift();
   }
 
   stop(): void {
@@ -188,6 +197,7 @@ export class NodeAdmission {
         levelZeroFiles: undefined,
         applyLag: 0,
         syncP99Ms: this.syncP99Ms(),
+        longestStallMs: Math.max(0, ...this.stalls),
       },
       this.nodeLevel,
     );
@@ -228,6 +238,7 @@ export class NodeAdmission {
         levelZeroFiles: pressures?.levelZeroFiles,
         applyLag: commitIndex - appliedIndex,
         syncP99Ms: undefined,
+        longestStallMs: 0,
       },
       this.levels.get(groupId),
     );

@@ -29,6 +29,8 @@ export interface PressureSignals {
   readonly applyLag: number;
   /** 99 of 100 durable writes of the log took no longer, lately. */
   readonly syncP99Ms: Millis | undefined;
+  /** Longest time that the process stood still meanwhile: it measures the writes, so it takes its own stalls for theirs. */
+  readonly longestStallMs: Millis;
 }
 
 interface Mark {
@@ -90,9 +92,13 @@ export function judgePressure(
     rising(signals.bufferShare, marks.bufferShare, 'the store is behind with its writes'),
     rising(signals.levelZeroFiles, marks.levelZeroFiles, 'the store is behind with its compactions'),
     rising(signals.applyLag, marks.applyLag, 'the replica is behind with its log'),
-    rising(signals.syncP99Ms, marks.syncP99Ms, 'the disk is slow'),
+    rising(signals.syncP99Ms, marks.syncP99Ms, slownessOf(signals)),
   ].reduce(harder, NONE);
 }
+
+/** What a slow write is due to. */
+const slownessOf = ({ syncP99Ms = 0, longestStallMs }: PressureSignals): string =>
+  longestStallMs * 2 >= syncP99Ms ? 'the processor is overloaded' : 'the disk is slow';
 
 const isHeld = (level: PressureLevel, before: PressureLevel): boolean =>
   LEVELS.indexOf(before) >= LEVELS.indexOf(level);

@@ -306,17 +306,18 @@ export class LeaderTxns implements TxnGroup {
     return undefined;
   }
 
-  /** @throws NotOwnerError, RangeBusyError when the group may not write these */
   /** @throws WriteBackpressureError, KeyVersionPressureError when writes are held back; ends of transactions do not ask */
   private letIn(keys: readonly KeyIntent[]): void {
     const { admission } = this.options.gate;
     if (admission?.isPressed !== true) return;
-    for (const { key, value } of keys) {
-      const refusal = admission.refuse(key, value.length);
+    for (let at = 0; at < keys.length; at++) {
+      const { key, value } = keys[at]!;
+      const refusal = admission.refuse(key, value.length, at === 0);
       if (refusal !== undefined) throw refusal;
     }
   }
 
+  /** @throws NotOwnerError, RangeBusyError when the group may not write these */
   private admit(keys: readonly Buffer[], ranges: readonly RangeIntent[]): void {
     const { gate } = this.options;
     for (const key of keys) {

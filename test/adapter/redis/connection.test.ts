@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, afterEach, describe, it } from 'node:test';
-import { BusyError, OutcomeUnknownError } from '../../../src/kv/index.ts';
+import { OutcomeUnknownError, TooLargeError } from '../../../src/kv/index.ts';
 import { hlcTimestamp } from '../../../src/platform/index.ts';
 import { FakeKv, FakeState } from './fake-kv.ts';
 import { eventually, loggedErrors, RawClient, request, startTestServer, type TestServer } from './harness.ts';
@@ -328,15 +328,15 @@ describe('a transaction', () => {
     ] as const;
     for (const [{ client }, kv] of places) {
       await client.call('SET', 'w', '1');
-      kv.failNext = new BusyError('too much');
-      assert.match(String(await client.call('WATCH', 'w')), /^-TRYAGAIN /);
+      kv.failNext = new TooLargeError('too much');
+      assert.match(String(await client.call('WATCH', 'w')), /^-ERR the command is larger/);
       await client.call('MULTI');
       await client.call('SET', 'w', '2');
       assert.match(String(await client.call('EXEC')), /^-EXECABORT .*could not be watched/);
       await client.call('MULTI');
       await client.call('GET', 'w');
       assert.deepEqual(await client.call('EXEC'), ['1'], 'the next one is none of its business');
-      kv.failNext = new BusyError('too much');
+      kv.failNext = new TooLargeError('too much');
       await client.call('WATCH', 'w');
       await client.call('UNWATCH');
       await client.call('MULTI');

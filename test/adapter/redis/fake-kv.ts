@@ -90,6 +90,8 @@ export class FakeState {
   owners: RangeMap | undefined;
   /** Slots of database 0, first to below last, whose writes wait for a move. */
   fenced: readonly [number, number] | undefined;
+  /** When set, says why a write is not taken now. */
+  refuseWrite: (() => Error | undefined) | undefined;
   /** Whether refusals name the new owner. */
   givesHints = true;
   readonly values = new Map<string, StoredValue>();
@@ -107,6 +109,8 @@ export class FakeState {
 
   /** What a group says to an access. @throws NotOwnerError, RangeBusyError */
   check(group: GroupId | undefined, key: Buffer, isWrite: boolean): void {
+    const refusal = isWrite ? this.refuseWrite?.() : undefined;
+    if (refusal !== undefined) throw refusal;
     if (group === undefined || this.owners === undefined) return;
     const owner = this.owners.at(key).group;
     if (owner !== group) throw new NotOwnerError(this.givesHints ? owner : undefined);
@@ -207,6 +211,10 @@ export class FakeKv implements KvService {
   /** Operations submitted and forwards sent since the start. */
   submitted = 0;
   forwarded = 0;
+  /** Time that forwards had left when they were sent. */
+  readonly patienceMs: Millis[] = [];
+  /** How long a forward is under way. */
+  forwardTakesMs: Millis = 0;
   routesVersion = 1;
   expiredKeys = 0;
   /** What this node believes about owners. */
@@ -318,10 +326,11 @@ export class FakeKv implements KvService {
     group: GroupId,
     service: string,
     payload: Buffer,
-    _deadlineMs: Millis,
+    deadlineMs: Millis,
     done: (error: Error | undefined, reply: Buffer | undefined) => void,
   ): void {
     this.forwarded++;
+    this.patienceMs.push(deadlineMs - performance.now());
     const failure = this.failNextForward;
     if (failure !== undefined) {
       this.failNextForward = undefined;
@@ -329,10 +338,12 @@ export class FakeKv implements KvService {
       return;
     }
     const handler = this.leaderOf(group)?.handlers.get(service);
-    setImmediate(() => {
+    const arrive = () => {
       if (handler === undefined) done(new LeaderUnavailableError('no leader in time'), undefined);
       else handler(Buffer.from(payload), done);
-    });
+    };
+    if (this.forwardTakesMs === 0) setImmediate(arrive);
+    else setTimeout(arrive, this.forwardTakesMs);
   }
 
   onForward(service: string, handler: ForwardHandler): void {

@@ -336,7 +336,8 @@ describe('a range that is being handed over', () => {
     state.check = () => {
       if (isFenced) throw new RangeBusyError('fenced');
     };
-    for (const one of requests) assert.throws(() => one.evaluate(new FakeView(state)), { code: 'RANGE_BUSY' });
+    assert.throws(() => requests[0]!.evaluate(new FakeView(state)), { code: 'RANGE_BUSY' });
+    assert.throws(() => requests[1]!.evaluate(new FakeView(state)), { code: 'BEHIND' });
     isFenced = false;
     for (const one of requests) assert.equal(one.evaluate(new FakeView(state)), OK);
   });

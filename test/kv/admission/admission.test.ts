@@ -28,6 +28,7 @@ const CALM: PressureSignals = {
   levelZeroFiles: 0,
   applyLag: 0,
   syncP99Ms: 1,
+  longestStallMs: 0,
 };
 
 describe('pressure of a replica', () => {
@@ -42,6 +43,11 @@ describe('pressure of a replica', () => {
     assert.equal(judgePressure({ ...CALM, applyLag: 6_000 }).level, 'slow');
     assert.equal(judgePressure({ ...CALM, syncP99Ms: 10_000 }).level, 'stop');
     assert.equal(judgePressure({ ...CALM, levelZeroFiles: 11 }).level, 'slow');
+  });
+
+  test('blames the disk only for what the process did not cause itself', () => {
+    assert.match(judgePressure({ ...CALM, syncP99Ms: 3_000, longestStallMs: 500 }).reason, /the disk is slow/);
+    assert.match(judgePressure({ ...CALM, syncP99Ms: 3_000, longestStallMs: 2_000 }).reason, /processor is overloaded/);
   });
 
   test('falls only when a signal is well below its mark, so that it does not flap', () => {
@@ -94,6 +100,27 @@ describe('a group that lets writes in', () => {
     assert.equal(admission.refuse(bytes('cold'), 1), undefined);
     admission.update({ level: 'ok', reason: '' });
     assert.equal(admission.isPressed, false);
+  });
+
+  test('lets a command in whole at slow, and makes the next ones wait for it, not for ever', () => {
+    const clock = new ManualClock();
+    const admission = new GroupAdmission(clock);
+    admission.update({ level: 'slow', reason: 'the disk is slow' });
+    const command = (writes: number, bytesEach: number): number | undefined => {
+      for (let at = 0; at < writes; at++) {
+        const refusal = admission.refuse(bytes(`k${at}`), bytesEach, at === 0) as WriteBackpressureError | undefined;
+        if (refusal !== undefined) return refusal.retryAfterMs;
+      }
+      return undefined;
+    };
+    assert.equal(command(100_000, 10), undefined, 'some 27 MB');
+    const waitMs = command(1, 10)!;
+    assert.ok(waitMs > 900 && waitMs <= 1_000, `${waitMs} ms`);
+    clock.advance(waitMs / 2);
+    assert.ok(command(1, 10)! < waitMs);
+    clock.advance(waitMs / 2 + 1);
+    assert.equal(command(1, 64 << 20), undefined, 'a large one needs no more luck than a small one');
+    assert.ok(command(1, 10)! <= 1_000);
   });
 
   test("never refuses the cluster's own rows", () => {
@@ -171,6 +198,39 @@ describe('the leader of a group under pressure', () => {
     const later = bed.write('k');
     bed.settle();
     assert.equal(later.reply, 'OK');
+  });
+
+  test('lets a command that writes many keys in as a whole, not key by key until it is refused', () => {
+    const bed = new AdmittedBed();
+    bed.admission.update({ level: 'slow', reason: 'the disk is slow' });
+    const outcome = new Outcome<string>();
+    bed.gated.submit({
+      evaluate: (view) => {
+        for (let at = 0; at < 10_000; at++) view.put(bytes(`k${at}`), bytes('value'), 0n as typeof view.ts);
+        return 'OK';
+      },
+      complete: (error, reply) => outcome.calls.push({ error, reply: reply as string }),
+    });
+    bed.settle();
+    assert.equal(outcome.reply, 'OK');
+    const next = bed.write('k');
+    bed.settle();
+    assert.equal((next.error as WriteBackpressureError).code, 'SHARD_WRITE_BACKPRESSURE', 'the next one waits for it');
+  });
+
+  test('deletes whole ranges whatever presses', () => {
+    const bed = new AdmittedBed();
+    bed.admission.update({ level: 'stop', reason: 'the disk is full' });
+    const outcome = new Outcome<string>();
+    bed.gated.submit({
+      evaluate: (view) => {
+        view.deleteRange(bytes('a'), bytes('z'));
+        return 'OK';
+      },
+      complete: (error, reply) => outcome.calls.push({ error, reply: reply as string }),
+    });
+    bed.settle();
+    assert.equal(outcome.reply, 'OK');
   });
 
   test('refuses new locks, and lets transactions that have theirs end', async () => {
