@@ -15,7 +15,7 @@ const MOST_PERCENT = 400;
 /** How often to look whether the process rests. */
 const LOOK_MS = 2_000;
 /** It rests when it used less of a core than this between two looks. */
-const RESTING_SHARE = 0.1;
+const RESTING_SHARE = 0.25;
 /** Processor time since the last collection at rest that is worth another one. */
 const WORTH_CPU_MS = 500;
 /** Marking more than this at once would keep heartbeats waiting: V8 is brought to mark it bit by bit first. */
