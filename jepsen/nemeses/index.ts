@@ -1,6 +1,6 @@
 /** All the ways in which a cluster is broken on purpose, by name. */
 import type { Nemesis } from '../types.ts';
-import { clockJump, clockSkew } from './clock.ts';
+import { clockFar, clockJump, clockSkew } from './clock.ts';
 import { diskFull, diskSyncError } from './disk.ts';
 import { membershipChurn, membershipEmptyVoter } from './membership.ts';
 import { lossyNetwork, slowNetwork } from './network.ts';
@@ -27,6 +27,7 @@ export const nemeses: readonly Nemesis[] = [
   lossyNetwork,
   clockSkew,
   clockJump,
+  clockFar,
   diskFull,
   diskSyncError,
   transferLeader,
@@ -56,7 +57,7 @@ export const nemesisFamilies: Readonly<Record<string, readonly string[]>> = {
     'partition-random',
   ],
   network: ['network-slow', 'network-lossy'],
-  clock: ['clock-skew', 'clock-jump'],
+  clock: ['clock-skew', 'clock-jump', 'clock-far'],
   transfer: ['transfer-leader', 'transfer-late-leader'],
   disk: ['disk-full', 'disk-sync-error'],
   routes: ['route-shuffle'],

@@ -9,7 +9,7 @@ const SLACK_MS = 4000;
 /** Enough to read keys again long after their end. */
 const RECENT_KEYS = 600;
 
-/** @param isClockBroken wall clocks are among the faults */
+/** @param isClockBroken wall clocks of most nodes are among the faults */
 export const ttl = (isClockBroken: boolean): Workload => {
   const recent: string[] = [];
   return {

@@ -31,6 +31,8 @@ export class EngineCounters {
   malformedFrames = 0;
   /** Times that the event loop stood still long enough to put elections off. */
   stalls = 0;
+  /** Times that the machine was suspended, or its wall clock set ahead: leases were given up. */
+  suspensions = 0;
 }
 
 /** Notices elections and changes of leader of one replica, from what its core says after each step. */

@@ -37,6 +37,7 @@ import { Replica } from './replica.ts';
 import type { PendingWrite, ReplicaHost } from './replica-host.ts';
 import { RestingGroups } from './resting-groups.ts';
 import { type SentSnapshot, SnapshotTransfer } from './snapshot-transfer.ts';
+import { SuspensionWatch } from './suspension-watch.ts';
 import { TimerWheel } from './timer-wheel.ts';
 import type { LogStore, LogWrite, RaftGroup, StateMachine } from './types.ts';
 
@@ -64,6 +65,8 @@ export interface EngineObserver {
   snapshotSent?(sent: SentSnapshot): void;
   /** The event loop stood still for `lateMs`. */
   stalled?(lateMs: Millis): void;
+  /** The machine was suspended for `sleptMs`, or its wall clock was set ahead by as much. */
+  suspended?(sleptMs: Millis): void;
 }
 
 export interface RaftEngineOptions {
@@ -124,6 +127,7 @@ export class RaftEngine {
   private readonly beatTo = new Set<NodeId>();
   private life: number;
   private readonly clocks: ClockExchange | undefined;
+  private readonly suspension: SuspensionWatch;
   private truncateRounds = 0;
   private ticks = 0;
   private dirty = new Set<Replica>();
@@ -144,6 +148,7 @@ export class RaftEngine {
     this.life = newLife(options.random);
     const { peerClocks } = options;
     this.clocks = peerClocks && new ClockExchange(clock, peerClocks, options.random);
+    this.suspension = new SuspensionWatch(clock);
     this.wheel = new TimerWheel({ clock, scheduler, tickMs: this.limits.tickMs });
     this.outbox = new Outbox(network, this.limits.maxFrameBytes, (message) => this.dropped(message), this.counters);
     this.snapshots = new SnapshotTransfer({
@@ -172,6 +177,7 @@ export class RaftEngine {
       markDirtyLater: (replica) => {
         scheduler.after(0, () => this.markDirty(replica));
       },
+      giveUpLeasesAfterSleep: () => this.giveUpLeasesAfterSleep(),
       endOfTurn: (callback) => scheduler.endOfTurn(callback),
       send: (message) => this.outbox.add(message),
       sendSnapshot: (replica, to) => this.snapshots.request(replica, to),
@@ -324,6 +330,7 @@ export class RaftEngine {
 
   private tick(nowMs: Millis, lateMs: Millis): void {
     if (this.state !== 'running') return;
+    this.giveUpLeasesAfterSleep();
     if (lateMs > this.limits.electionTimeoutMs / 2) {
       this.counters.stalls++;
       this.options.observer?.stalled?.(lateMs);
@@ -333,6 +340,15 @@ export class RaftEngine {
     for (const peer of this.liveness.expire(nowMs)) this.resting.peerLost(peer);
     this.resting.wakeSome(nowMs);
     this.tickAwake(nowMs);
+  }
+
+  /** What was promised to this node before the machine slept is over, however young it looks. */
+  private giveUpLeasesAfterSleep(): void {
+    const sleptMs = this.suspension.look();
+    if (sleptMs === 0) return;
+    this.counters.suspensions++;
+    this.options.observer?.suspended?.(sleptMs);
+    for (const replica of this.replicas.values()) replica.skipElectionRound();
   }
 
   /** With very many groups awake each gets its ticks several at a time, in turns, still twice a heartbeat at least. */

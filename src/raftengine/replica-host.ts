@@ -20,6 +20,8 @@ export interface ReplicaHost<Hosted> {
   restChanged(replica: Hosted, rests: boolean): void;
   /** Nodes that live, and when the last sign of life of one came. */
   readonly liveness: PeerLiveness;
+  /** Before a lease is relied on. */
+  giveUpLeasesAfterSleep(): void;
   /** For a replica that takes part in no turn any more. */
   endOfTurn(callback: () => void): void;
   send(message: Message): void;

@@ -144,6 +144,7 @@ export class Replica implements RaftGroup, Restable {
   }
 
   private hasLease(): boolean {
+    this.host.giveUpLeasesAfterSleep();
     return (
       this.servingTerm !== 0 &&
       this.appliedIndex >= this.core.commitIndex &&

@@ -125,3 +125,47 @@ test('a leader does not answer from its lease while it has yet to apply what is 
   assert.equal((await cluster.simulation.runToEnd(written)).kind, 'applied');
   assert.ok(leader.group.holdsLease());
 });
+
+test('a leader whose machine was suspended has no lease when it wakes, however young that looks', async () => {
+  const cluster = await SimCluster.found();
+  const leader = await cluster.serving();
+  await cluster.until(() => leader.group.holdsLease());
+  const { machine } = leader;
+  const others = cluster.up().filter((node) => node !== leader);
+  const asleepMs = machine.clock.monotonicMs();
+  machine.suspendFor(5_000);
+  let atWaking: { holdsLease: boolean; sleptMs: number } | undefined;
+  // The first thing that happens on the machine.
+  cluster.simulation.schedule(
+    0,
+    'read',
+    () => {
+      const sleptMs = machine.clock.monotonicMs() - asleepMs;
+      atWaking = { holdsLease: leader.group.holdsLease(), sleptMs };
+    },
+    machine,
+  );
+  const next = await cluster.serving(undefined, others);
+  assert.equal((await cluster.propose(next, 'written meanwhile')).kind, 'applied');
+  await cluster.until(() => atWaking !== undefined);
+  assert.ok(atWaking!.sleptMs < 100, `its clock stood still: ${atWaking!.sleptMs} ms`);
+  assert.equal(atWaking!.holdsLease, false);
+  assert.equal(leader.engine.counters.suspensions, 1);
+});
+
+test('a wall clock that is set ahead costs a leader its lease for one round, and one that is set back nothing', async () => {
+  const cluster = await SimCluster.found();
+  const leader = await cluster.serving();
+  await cluster.until(() => leader.group.holdsLease());
+  leader.machine.clock.jumpWall(3_600_000);
+  assert.equal(leader.group.holdsLease(), false);
+  await cluster.until(() => leader.group.holdsLease(), 500);
+  leader.machine.clock.jumpWall(-3_600_000);
+  assert.equal(leader.group.holdsLease(), true);
+  for (let step = 0; step < 200; step++) {
+    leader.machine.clock.jumpWall(1);
+    await cluster.simulation.runFor(20);
+  }
+  assert.equal(leader.group.holdsLease(), true, 'a clock that is slewed is not one that was asleep');
+  assert.equal(leader.engine.counters.suspensions, 1);
+});

@@ -72,6 +72,12 @@ const RAFT: readonly MetricDeclaration[] = [
   ),
   single(
     'counter',
+    'kvorum_suspensions_total',
+    'Times that the machine was suspended, or its wall clock set ahead, so that leases were given up',
+    ({ engine }) => engine.suspensions,
+  ),
+  single(
+    'counter',
     'kvorum_event_loop_stalls_total',
     'Times that the event loop stood still for half an election timeout or longer',
     ({ engine }) => engine.stalls,

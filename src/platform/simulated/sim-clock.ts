@@ -37,6 +37,11 @@ export class SimClock implements Clock {
     this.wallAtBaseMs += byMs;
   }
 
+  /** The machine sleeps for so long: its wall clock goes on, its monotonic clock does not. To be said when it falls asleep. */
+  sleep(forMs: Millis): void {
+    this.monotonicAtBaseMs -= forMs * this.rate;
+  }
+
   /** Makes both clocks run `ppm` parts per million too fast (negative: too slow) from now on. */
   setDriftPpm(ppm: number): void {
     assert(ppm > -1_000_000, 'a clock cannot run backwards');

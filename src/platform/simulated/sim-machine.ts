@@ -22,6 +22,7 @@ export class SimMachine implements EventOwner {
   private readonly fabric: SimFabric;
   private lifeCount = 1;
   private pausedUntil: Millis = 0;
+  private sleepsUntil: Millis = 0;
 
   constructor(fabric: SimFabric, nodeId: NodeId) {
     const { simulation } = fabric;
@@ -51,6 +52,7 @@ export class SimMachine implements EventOwner {
   crash(options: { readonly losePower: boolean }): void {
     this.lifeCount += 1;
     this.pausedUntil = 0;
+    this.wakeAt(this.fabric.simulation.nowMs());
     this.disk.crash(options.losePower);
     this.network.crash();
   }
@@ -58,5 +60,19 @@ export class SimMachine implements EventOwner {
   /** The process stands still (a long garbage collection, a stopped virtual machine); its clocks go on. */
   pauseFor(ms: Millis): void {
     this.pausedUntil = this.fabric.simulation.nowMs() + ms;
+    this.wakeAt(this.pausedUntil);
+  }
+
+  /** The machine is suspended and wakes again: nothing runs, and its monotonic clock stands still. */
+  suspendFor(ms: Millis): void {
+    this.pauseFor(ms);
+    this.clock.sleep(ms);
+    this.sleepsUntil = this.pausedUntil;
+  }
+
+  /** A sleep ends earlier than was said: its monotonic clock stood still for less. */
+  private wakeAt(atMs: Millis): void {
+    if (this.sleepsUntil > atMs) this.clock.sleep(atMs - this.sleepsUntil);
+    this.sleepsUntil = Math.min(this.sleepsUntil, atMs);
   }
 }

@@ -117,7 +117,9 @@ export class Nemesis {
         fabric.breakAll(node.id);
         return () => fabric.breakAll(node.id);
       case 'pause':
-        node.machine.pauseFor(fault.lastsMs);
+        // The other half of them sleep with their machine: a clock of theirs stands still too.
+        if (random.next() < 0.5) node.machine.pauseFor(fault.lastsMs);
+        else node.machine.suspendFor(fault.lastsMs);
         return () => undefined;
       case 'crash':
         return this.crash([node], random.next() < 0.7);
