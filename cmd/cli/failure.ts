@@ -3,9 +3,12 @@ export class CommandFailure extends Error {
   override readonly name = 'CommandFailure';
   /** 1: it did not work; 2: it was used in a wrong way. */
   readonly exitCode: number;
+  /** Of whoever refused, if anybody did. */
+  readonly code: string | undefined;
 
-  constructor(message: string, exitCode = 1) {
+  constructor(message: string, exitCode = 1, code?: string) {
     super(message);
     this.exitCode = exitCode;
+    this.code = code;
   }
 }

@@ -57,7 +57,7 @@ export class Cluster {
     return this.preferred;
   }
 
-  /** @throws CommandFailure with the message and the code of the cluster, or with why nobody answered */
+  /** @throws CommandFailure with the message and the code of the cluster, or why nobody answered */
   async call<Name extends keyof AdminCalls>(name: Name, request: AdminCalls[Name][0]): Promise<AdminCalls[Name][1]> {
     const { timeoutMs, interrupted } = this.options;
     return this.anywhere(READS.has(name), (client) => client.call(name, request, timeoutMs, interrupted));
@@ -142,7 +142,7 @@ export class Cluster {
   private failureOf(client: AdminClient, error: unknown, isRead: boolean): CommandFailure {
     if (!(error instanceof AdminCallError)) return new CommandFailure(String(error));
     const { address } = client;
-    if (error.code !== undefined) return new CommandFailure(`${error.message} [${error.code}]`);
+    if (error.code !== undefined) return new CommandFailure(error.message, ExitCode.Failed, error.code);
     if (error.isUnknownCall) {
       return new CommandFailure(`${address} does not know this command: what runs there is older; upgrade it`);
     }

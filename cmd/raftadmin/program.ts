@@ -12,8 +12,11 @@ import { parseDuration, parseEndpoints } from './values.ts';
 
 const DEFAULT_TIMEOUT_MS = 10_000;
 
-/** Declares everything; nothing runs before the program parses. */
-export function createProgram(terminal: Terminal): Command {
+/**
+ * Declares everything; nothing runs before the program parses.
+ * @param tellsUsage false leaves it to the caller to say what is wrong with a command line
+ */
+export function createProgram(terminal: Terminal, tellsUsage = true): Command {
   const program = examples(
     new Command('raftadmin')
       .description('Looks at a kvorum cluster and changes it, through any of its nodes.')
@@ -34,11 +37,16 @@ export function createProgram(terminal: Terminal): Command {
       .option('--tls-key <file>', `private key of that certificate (env ${TLS_VARIABLES.key})`)
       .option('-y, --yes', 'do not ask before what cannot be undone')
       .configureHelp({ showGlobalOptions: true })
-      .configureOutput({ writeOut: (text) => terminal.write(text), writeErr: (text) => terminal.writeError(text) })
+      .configureOutput({
+        writeOut: (text) => terminal.write(text),
+        writeErr: (text) => {
+          if (tellsUsage) terminal.writeError(text);
+        },
+      })
       .showHelpAfterError('(--help shows what there is)')
       .exitOverride(),
     ['status', 'how the replicas of all groups are'],
-    ['routes list -w json', 'which group has which keys, for a program'],
+    ['routes list -w json', 'which group has which keys, for a program; failures are JSON too, on the error side'],
     ['--endpoints 10.0.0.1:50051,10.0.0.2:50051 health', 'what is broken, if anything'],
   ).addHelpText('after', '\nExit codes: 0 done, 1 refused or failed, 2 wrong use, 3 no endpoint answers.');
 

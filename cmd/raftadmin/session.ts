@@ -66,7 +66,8 @@ export class Session {
 
   /** A remark for the person, not for the pipe. */
   note(text: string): void {
-    if (text !== '') this.terminal.writeError(`${text}\n`);
+    if (text === '') return;
+    this.terminal.writeError(this.format === 'json' ? `${JSON.stringify({ note: text })}\n` : `${text}\n`);
   }
 
   /**

@@ -109,6 +109,58 @@ describe('raftadmin', () => {
     assert.equal((await admin('transfer-leader 1 3 -w json')).out.includes('"to": 3'), true);
   });
 
+  test('a group that nobody has is no empty table', async () => {
+    const { code, err } = await admin('status 1 77');
+    assert.equal(code, 1);
+    assert.match(err, /^raftadmin: no node that answers has a replica of group 77$/m);
+    node.backend.failures.set('status', [new AdminError('UNKNOWN_GROUP', 'there is no group 77; there are 1, 2')]);
+    assert.deepEqual(await admin('status 77'), {
+      code: 1,
+      out: '',
+      err: 'raftadmin: there is no group 77; there are 1, 2 [UNKNOWN_GROUP]\n',
+    });
+  });
+
+  test('a learner that does not answer is said, and is a failure', async () => {
+    const note = 'node 4 did not open its replica of group 1 yet (nobody is there); start it and add it again';
+    node.backend.addLearner = async () => ({ changed: true, group: members(0), note });
+    assert.deepEqual(await admin('add_learner 1 4 10.0.0.4:1'), {
+      code: 1,
+      out: 'node 4 is a learner of group 1; its voters are 1, 2\n',
+      err: `raftadmin: ${note}\n`,
+    });
+  });
+
+  test('failures are JSON where the output is', async () => {
+    const refused = { code: 'UNKNOWN_GROUP', message: 'there is no group 77; there are 1, 2', exitCode: 1 };
+    for (const flag of ['-w json', '-wjson', '--write-out json', '--write-out=json']) {
+      node.backend.failures.set('status', [new AdminError('UNKNOWN_GROUP', refused.message)]);
+      const { code, out, err } = await admin(`status 77 ${flag}`);
+      assert.deepEqual([code, out, JSON.parse(err)], [1, '', { error: refused }]);
+    }
+    const usage = await admin('-w json status --nonsense');
+    assert.deepEqual([usage.code, usage.out], [2, '']);
+    assert.deepEqual(JSON.parse(usage.err), {
+      error: { code: 'USAGE', message: "unknown option '--nonsense'", exitCode: 2 },
+    });
+    const silent = await run(['-e', `127.0.0.1:${await closedPort()}`, '-w', 'json', 'status']);
+    assert.equal(silent.code, 3);
+    assert.equal(JSON.parse(silent.err).error.code, 'UNREACHABLE');
+    const asked = await admin('remove 1 3 -w json');
+    assert.deepEqual([asked.code, JSON.parse(asked.err).error.code], [2, 'USAGE']);
+    const wrong = await admin('health -w json', { env: null as never });
+    assert.equal(JSON.parse(wrong.err).error.code, 'FAILED');
+    assert.match(JSON.parse(wrong.err).error.message, /^unexpected error: TypeError/);
+  });
+
+  test('remarks are JSON lines where the output is JSON', async () => {
+    const { code, err } = await admin('status -w json');
+    assert.equal(code, 0);
+    assert.deepEqual(JSON.parse(err), {
+      note: 'node 3 (10.0.0.3:50051) does not answer: the stream to node 3 broke: connection refused',
+    });
+  });
+
   test('promote --wait shows how far the learner is until the leader takes it', async () => {
     const behind = (lag: number) => new AdminError('LEARNER_BEHIND', `learner 4 is ${lag} entries behind`);
     node.backend.failures.set('promote', [behind(2_500), behind(1_200)]);

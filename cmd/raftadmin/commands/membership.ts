@@ -4,6 +4,7 @@ import type { GroupMembers, Member, MembershipResult } from '../../../src/kv/ind
 import { CommandFailure } from '../../cli/failure.ts';
 import { formatCount } from '../../cli/table.ts';
 import { progressBar } from '../bar.ts';
+import { ExitCode } from '../exit-code.ts';
 import type { Column } from '../output.ts';
 import { type Declare, examples, type Session } from '../session.ts';
 import {
@@ -60,7 +61,10 @@ export function addMembershipCommands(program: Command, declare: Declare): void 
     .command('add_learner')
     .alias('add-learner')
     .summary('take a node into a group without a vote')
-    .description('The node gets all data of the group and does not count in its majority. Repeating it is harmless.')
+    .description(
+      'The node gets all data of the group and does not count in its majority. Repeating it is harmless. Exit code 1 when the ' +
+        'node does not answer there: it is a learner all the same, and gets nothing before it does.',
+    )
     .argument(...GROUP)
     .argument(...NODE)
     .argument('[address]', 'host:port of its gRPC port; not needed for a node that `nodes` lists', parseAddress);
@@ -73,6 +77,8 @@ export function addMembershipCommands(program: Command, declare: Declare): void 
     async (session: Session, groupId: number, nodeId: number, address: string | undefined) => {
       const result = await session.cluster.call('AddLearner', { groupId, nodeId, address: address ?? '' });
       told(session, result, `node ${nodeId} is a learner of group ${groupId}`);
+      // It is a member and gets nothing: what comes next in a script must not go on as if it did.
+      if (result.note !== '') throw new CommandFailure(result.note);
     },
   );
 
@@ -93,6 +99,7 @@ export function addMembershipCommands(program: Command, declare: Declare): void 
         ? await promoteWhenReady(session, groupId, nodeId, flags.waitTimeout)
         : await session.cluster.call('Promote', { groupId, nodeId });
       told(session, result, `node ${nodeId} is a voter of group ${groupId}`);
+      session.note(result.note);
     },
   );
 
@@ -114,6 +121,7 @@ export function addMembershipCommands(program: Command, declare: Declare): void 
       );
       const result = await session.cluster.call('Remove', { groupId, nodeId });
       told(session, result, `node ${nodeId} is no member of group ${groupId}`);
+      session.note(result.note);
     },
   );
 
@@ -142,10 +150,10 @@ function parseAddress(text: string): string {
   return parseEndpoints(text)[0]!;
 }
 
+/** Says what is so now. */
 function told(session: Session, result: MembershipResult, sentence: string): void {
   const voters = result.group.members.filter(({ suffrage }) => suffrage === 'voter').map(({ nodeId }) => nodeId);
   session.outcome(result, `${sentence}${result.changed ? '' : ' already'}; its voters are ${voters.join(', ')}`);
-  session.note(result.note);
 }
 
 /** How much of what it must have the learner has, as a bar. */
@@ -168,9 +176,10 @@ async function promoteWhenReady(
         return await session.cluster.call('Promote', { groupId, nodeId });
       } catch (error) {
         // Whether it is near enough is the leader's to say.
-        if (!(error instanceof CommandFailure) || !error.message.endsWith('[LEARNER_BEHIND]')) throw error;
+        if (!(error instanceof CommandFailure) || error.code !== 'LEARNER_BEHIND') throw error;
         if (performance.now() >= deadlineMs) {
-          throw new CommandFailure(`not caught up within ${formatDuration(waitTimeoutMs)}: ${error.message}`);
+          const why = `not caught up within ${formatDuration(waitTimeoutMs)}: ${error.message}`;
+          throw new CommandFailure(why, ExitCode.Failed, error.code);
         }
       }
       const { groups } = await session.cluster.call('Members', { groups: [groupId] });

@@ -19,8 +19,16 @@ const COLUMNS: readonly Column<ReplacedGroup>[] = [
 /** Between two steps. */
 const LOOK_MS = 500;
 /** What passes, or is cured by saying it again. */
-const PASSING =
-  /\[(?:WORK_HELD|LEADER_UNAVAILABLE|OUTCOME_UNKNOWN|BUSY|NOT_LEADER|CONF_CHANGE_REFUSED|NO_ROUTES|STOPPED)\]$/;
+const PASSING: ReadonlySet<string | undefined> = new Set([
+  'WORK_HELD',
+  'LEADER_UNAVAILABLE',
+  'OUTCOME_UNKNOWN',
+  'BUSY',
+  'NOT_LEADER',
+  'CONF_CHANGE_REFUSED',
+  'NO_ROUTES',
+  'STOPPED',
+]);
 
 interface Flags {
   readonly evenIfItAnswers?: boolean;
@@ -91,8 +99,8 @@ async function untilDone(
         if (status.stage === 'DONE') return status;
         last = describe(status);
       } catch (error) {
-        if (!(error instanceof CommandFailure) || !PASSING.test(error.message)) throw error;
-        last = error.message;
+        if (!(error instanceof CommandFailure) || !PASSING.has(error.code)) throw error;
+        last = `${error.message} [${error.code}]`;
       }
       if (performance.now() >= deadlineMs) {
         throw new CommandFailure(

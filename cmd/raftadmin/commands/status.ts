@@ -91,6 +91,11 @@ export function addStatusCommands(program: Command, declare: Declare): void {
       const cluster = await session.cluster.call('Status', { groups: groups ?? [] });
       session.rows(cluster, REPLICA_COLUMNS, replicaRows(cluster));
       for (const remark of remarks(cluster)) session.note(remark);
+      const shown = new Set(replicaRows(cluster).map(({ replica }) => Number(replica.groupId)));
+      const missing = (groups ?? []).filter((group) => !shown.has(group));
+      if (missing.length > 0) {
+        throw new CommandFailure(`no node that answers has a replica of group ${missing.join(', ')}`);
+      }
     },
   );
 

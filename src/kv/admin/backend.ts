@@ -139,7 +139,11 @@ class ClusterBackend implements AdminBackend {
 
   async status(groups: readonly GroupId[], timeoutMs: Millis): Promise<ClusterStatus> {
     const { document, problem } = await this.tryDocument(timeoutMs / 2);
-    return this.statusOf(document, problem, groups, timeoutMs / 2);
+    const status = await this.statusOf(document, problem, groups, timeoutMs / 2);
+    // Replicas of a group that was removed may be left, and are worth a look.
+    const shown = new Set(status.nodes.flatMap(({ replicas }) => replicas.map(({ groupId }) => groupId)));
+    for (const group of groups) if (!shown.has(group)) this.assertKnown(group, document);
+    return status;
   }
 
   private async statusOf(
@@ -297,6 +301,7 @@ class ClusterBackend implements AdminBackend {
 
   async members(groups: readonly GroupId[], timeoutMs: Millis): Promise<readonly GroupMembers[]> {
     const { document } = await this.tryDocument(timeoutMs / 2);
+    for (const group of groups) this.assertKnown(group, document);
     const wanted = groups.length > 0 ? groups : this.groupIds(document);
     const all = await Promise.all(
       wanted.map(async (group): Promise<GroupMembers> => {
@@ -329,9 +334,15 @@ class ClusterBackend implements AdminBackend {
   /** A group that nobody ever heard of is a slip of the pen, not a leader to wait for. */
   private async checkGroup(group: GroupId, timeoutMs: Millis): Promise<ClusterDocument | undefined> {
     const { document } = await this.tryDocument(timeoutMs / 2);
-    if (document === undefined) return undefined;
+    this.assertKnown(group, document);
+    return document;
+  }
+
+  /** @throws AdminError UNKNOWN_GROUP; not while nobody knows which groups there are */
+  private assertKnown(group: GroupId, document: ClusterDocument | undefined): void {
+    if (document === undefined) return;
     const known = this.groupIds(document);
-    if (known.includes(group)) return document;
+    if (known.includes(group)) return;
     throw new AdminError('UNKNOWN_GROUP', `there is no group ${group}; there are ${known.join(', ') || 'none'}`);
   }
 

@@ -30,9 +30,26 @@ describe('the status of a cluster', () => {
       assert.equal(replica!.leaseRemainingMs > 0, id === leader);
       assert.equal(replica!.hlcCeilingMs, 77);
     }
-    const other = await cluster.ask(asked, (backend) => backend.status([groupId(2)], T));
+    const one = await cluster.ask(asked, (backend) => backend.status([groupId(1)], T));
+    assert.equal(one.nodes.flatMap(({ replicas }) => replicas).length, 3);
+  });
+
+  test('and the members refuse a group that there is not, unless nobody knows which there are', async () => {
+    const cluster = await AdminCluster.found();
+    const leader = (await cluster.sim.serving()).id;
+    const unknown = { code: 'UNKNOWN_GROUP', message: 'there is no group 77; there are 1' };
+    await assert.rejects(
+      cluster.ask(leader, (backend) => backend.status([groupId(1), groupId(77)], T)),
+      unknown,
+    );
+    await assert.rejects(
+      cluster.ask(leader, (backend) => backend.members([groupId(77)], T)),
+      unknown,
+    );
+    cluster.catalog.isAway = true;
+    const status = await cluster.ask(leader, (backend) => backend.status([groupId(77)], T));
     assert.deepEqual(
-      other.nodes.flatMap((node) => node.replicas),
+      status.nodes.flatMap(({ replicas }) => replicas),
       [],
     );
   });
