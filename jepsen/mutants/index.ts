@@ -75,7 +75,7 @@ export const mutants: readonly Mutant[] = [
     mutations: [
       {
         file: 'src/raftengine/log/wal-log-store.ts',
-        find: 'await segment.file.write(writer.frame, writer.position);',
+        find: 'await this.whenThereIsSpace(() => segment.file.write(writer.frame, writer.position));',
         replace:
           'const late = Buffer.from(writer.frame); const { position } = writer; setTimeout(() => segment.file.write(late, position), 1000);',
       },

@@ -18,7 +18,7 @@ export const WIDE_MUTANTS: readonly SimMutant[] = [
     mutations: [
       {
         file: TXN_STATE,
-        find: "if (this.versionAt(key, ts) !== expected) return { kind: 'changed', key };",
+        find: "if (expected !== undefined && this.versionAt(key, ts) !== expected) return { kind: 'changed', key };",
         replace: '',
       },
     ],
