@@ -50,6 +50,30 @@ export const WIDE_MUTANTS: readonly SimMutant[] = [
     mutations: [{ file: 'src/kv/oracle/leader.ts', find: 'clock.observeForeign(after);', replace: '' }],
   },
   {
+    name: 'clock-followed',
+    breaks: 'a wall clock that jumps is believed until the next beat',
+    only: ['--no-routes', '--workload', 'ttl', '--fault', 'clockJump', '--fault', 'transfer'],
+    mutations: [
+      {
+        file: 'src/kv/node-clock.ts',
+        find: 'if (Math.abs(wallMs - monotonicMs - this.wallOffsetMs) > READING_SLACK_MS) this.review();',
+        replace: '',
+      },
+    ],
+  },
+  {
+    name: 'clock-uncompared',
+    breaks: 'a clock is relied on that nobody has looked at since the start',
+    only: crossing('bank', 'list-append'),
+    mutations: [
+      {
+        file: 'src/kv/group-clock.ts',
+        find: 'comparison?.isReady === false',
+        replace: 'comparison?.isReady === 0 as never',
+      },
+    ],
+  },
+  {
     name: 'bound-ignored',
     breaks: 'a replica answers however old it is',
     only: ['--no-routes', '--workload', 'bounded-reads', '--fault', 'partition', '--duration-ms', '12000'],
