@@ -19,7 +19,7 @@ import {
   remarksOn,
   sharedSettings,
 } from './config/index.ts';
-import { handOver } from './hand-over.ts';
+import { handOver, handOverBeforeStop } from './hand-over.ts';
 import { GroupArchive, physicalMs } from './kv/index.ts';
 import { BackgroundLog, ClockLog, clockRemark, shownBalance, shownError } from './log-facts.ts';
 import {
@@ -59,6 +59,8 @@ export {
 const SPACE_RETRY_MS = 500;
 /** How often files with certificates and passwords are read again. */
 const SECURITY_REFRESH_MS = 5_000;
+/** A node that stops gives what it leads away first, within this time; a transfer takes some round trips. */
+const HAND_OVER_MS = 2_000;
 
 /** A node in service. */
 export interface RunningNode {
@@ -274,7 +276,10 @@ export async function startNode(options: NodeOptions, version: string): Promise<
       status: () => node.status(),
       readiness: () => node.readiness(),
       reloadSecurity: () => refresher.refresh(),
-      stop: closeAll,
+      stop: async () => {
+        await handOverBeforeStop(node.engine.groups(), scheduler, HAND_OVER_MS);
+        await closeAll();
+      },
     };
   } catch (error) {
     await closeAll();

@@ -6,8 +6,41 @@ import { TestCluster, until } from './test-cluster.ts';
 
 const GROUP = 1;
 const TRANSFERS = 12;
-const CLIENTS = 4;
 const TRANSFER_TIMEOUT_MS = 5_000;
+
+/** Clients that count, one command after the other, until they are told to stop. */
+class Counters {
+  readonly failures: string[] = [];
+  readonly counts: number[];
+  private readonly running: Promise<void>[];
+  private isOver = false;
+
+  /** @param nodeIds the node of each client */
+  constructor(cluster: TestCluster, nodeIds: readonly number[]) {
+    this.counts = nodeIds.map(() => 0);
+    this.running = nodeIds.map((nodeId, client) => this.run(cluster.client(nodeId), client));
+  }
+
+  private async run(redis: ReturnType<TestCluster['client']>, client: number): Promise<void> {
+    const key = `counter-${client}-${performance.now()}`;
+    while (!this.isOver) {
+      const answer = await redis.incr(key).catch((error: Error) => error.message);
+      if (answer !== this.counts[client]! + 1) this.failures.push(`client ${client} heard ${answer}`);
+      if (typeof answer === 'number') this.counts[client] = answer;
+    }
+  }
+
+  /** Settles when every client has had `more` answers. */
+  goOn(more: number): Promise<void> {
+    const before = [...this.counts];
+    return until('every client goes on', () => this.counts.every((count, client) => count >= before[client]! + more));
+  }
+
+  async stop(): Promise<void> {
+    this.isOver = true;
+    await Promise.all(this.running);
+  }
+}
 
 describe('a change of leader that was asked for', () => {
   let cluster: TestCluster;
@@ -18,31 +51,33 @@ describe('a change of leader that was asked for', () => {
 
   it('is seen by none of the clients that write one after the other through all nodes', async () => {
     const admin = new AdminClient(`127.0.0.1:${cluster.grpcPort(1)}`);
-    const failures: string[] = [];
-    const counts = new Array<number>(CLIENTS).fill(0);
-    let isOver = false;
-    const clients = counts.map(async (_, client) => {
-      const redis = cluster.client((client % 3) + 1);
-      while (!isOver) {
-        const answer = await redis.incr(`counter-${client}`).catch((error: Error) => error.message);
-        if (answer !== counts[client]! + 1) failures.push(`client ${client} heard ${answer} after ${counts[client]}`);
-        if (typeof answer === 'number') counts[client] = answer;
-      }
-    });
+    const counters = new Counters(cluster, [1, 2, 3, 1]);
     try {
       for (let nth = 0; nth < TRANSFERS; nth++) {
-        const from = await cluster.leader();
-        const to = (from % 3) + 1;
-        const before = [...counts];
+        const to = ((await cluster.leader()) % 3) + 1;
         await admin.call('TransferLeader', { groupId: GROUP, to }, TRANSFER_TIMEOUT_MS);
         await until(`node ${to} leads`, async () => (await cluster.leader()) === to);
-        await until('every client goes on', () => counts.every((count, client) => count >= before[client]! + 20));
+        await counters.goOn(20);
       }
     } finally {
-      isOver = true;
-      await Promise.all(clients);
+      await counters.stop();
       admin.close();
     }
-    assert.deepEqual(failures, []);
+    assert.deepEqual(counters.failures, []);
+  });
+
+  it('comes with an orderly stop of the leader, and clients of the other nodes do not see that either', async () => {
+    for (let nth = 0; nth < 3; nth++) {
+      const leader = await cluster.leader();
+      const others = [1, 2, 3].filter((nodeId) => nodeId !== leader);
+      const counters = new Counters(cluster, [...others, ...others]);
+      await counters.goOn(20);
+      await cluster.shutDown(leader);
+      await counters.goOn(20);
+      await counters.stop();
+      assert.deepEqual(counters.failures, []);
+      cluster.revive(leader);
+      await cluster.ready();
+    }
   });
 });

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { startRedisServer } from '../../../src/adapter/redis/index.ts';
-import { handOver } from '../../../src/hand-over.ts';
+import { handOver, handOverBeforeStop } from '../../../src/hand-over.ts';
 import { groupId, nodeId, SystemClock, SystemRandom, SystemScheduler } from '../../../src/platform/index.ts';
 import { type GroupStatus, type PeerProgress, type RaftGroup, Role } from '../../../src/raftengine/index.ts';
 import { FakeKv } from './fake-kv.ts';
@@ -69,5 +69,18 @@ describe('handing leadership over', () => {
     const moves: number[] = [];
     assert.equal(await handOver([group(Role.Follower, [], moves), group(Role.Leader, [], moves)]), false);
     assert.deepEqual(moves, []);
+  });
+
+  it('before a stop hands over what can be, and does not wait for the rest', async () => {
+    const moves: number[] = [];
+    const stuck = group(Role.Leader, [peer(3, 1)], moves);
+    stuck.transferLeadership = () => new Promise(() => {});
+    const refusing = group(Role.Leader, [peer(3, 1)], moves);
+    refusing.transferLeadership = () => Promise.reject(new Error('not caught up'));
+    const scheduler = new SystemScheduler();
+    await handOverBeforeStop([refusing, group(Role.Leader, [peer(2, 1)], moves)], scheduler, 60_000);
+    assert.deepEqual(moves, [2]);
+    await handOverBeforeStop([stuck, group(Role.Leader, [peer(2, 1)], moves)], scheduler, 10);
+    assert.deepEqual(moves, [2, 2]);
   });
 });
