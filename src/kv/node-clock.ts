@@ -35,7 +35,9 @@ export const DEFAULT_NODE_CLOCK_LIMITS: NodeClockLimits = {
 
 /** Readings of a peer that are kept: that of the shortest round trip among them counts. */
 const READINGS_KEPT = 8;
-/** Clocks are whole milliseconds, and are read one after the other. */
+/** Wall clocks are read in whole milliseconds. */
+const CLOCK_GRAIN_MS: Millis = 1;
+/** And one after the other. */
 const READING_SLACK_MS: Millis = 5;
 /** Within this share of the bound a clock that was off is right again, so that none goes to and fro. */
 const BACK_SHARE = 0.8;
@@ -204,14 +206,15 @@ export class NodeClock implements Clock, PeerClocks, ClockComparison {
 
   status(): NodeClockStatus {
     this.review();
+    const peers = this.fresh(this.clock.monotonicMs());
     return {
       offsetMs: Math.round(this.wallOffsetMs - this.middle.offsetMs),
-      errorMs: Math.ceil(this.middle.errorMs),
+      errorMs: peers.length === 0 ? 0 : Math.ceil(this.middle.errorMs + CLOCK_GRAIN_MS),
       isOff: this.isOff,
-      peers: this.fresh(this.clock.monotonicMs()).map(({ nodeId, reading }) => ({
+      peers: peers.map(({ nodeId, reading }) => ({
         nodeId,
         offsetMs: Math.round(reading.wallOffsetMs - this.wallOffsetMs),
-        errorMs: Math.ceil(reading.errorMs),
+        errorMs: Math.ceil(reading.errorMs + CLOCK_GRAIN_MS),
         isOff: reading.isOff || this.isFar({ offsetMs: reading.wallOffsetMs, errorMs: reading.errorMs }, 1),
       })),
     };
