@@ -18,6 +18,8 @@ export interface RedisConfig {
   readonly commandTimeoutMs: Millis;
   /** Commands of one connection that may be under way; beyond it the connection is not read. */
   readonly maxPipelinedCommands: number;
+  /** Bytes of their arguments; the command that exceeds it is still begun. */
+  readonly maxPipelinedBytes: number;
   /** Reply bytes that a client may leave unread before its connection is not read any more. */
   readonly maxUnreadReplyBytes: number;
   /** Close a connection after this many idle seconds; 0 is never. */
@@ -45,6 +47,7 @@ export const DEFAULT_REDIS_CONFIG: RedisConfig = {
   maxCommandBytes: 1024 * 1024 * 1024,
   commandTimeoutMs: 5_000,
   maxPipelinedCommands: 16_384,
+  maxPipelinedBytes: 16 * 1024 * 1024,
   maxUnreadReplyBytes: 4 * 1024 * 1024,
   idleTimeoutSeconds: 0,
   tcpKeepaliveSeconds: 300,

@@ -230,6 +230,7 @@ export class Connection implements LaneOwner, ReroutingHost {
       !this.closing &&
       !this.rerouting.isActive &&
       this.ring.length < config.maxPipelinedCommands &&
+      this.ring.underWayBytes < config.maxPipelinedBytes &&
       this.socket.writableLength + this.ring.readyBytes < config.maxUnreadReplyBytes
     );
   }
@@ -526,7 +527,8 @@ export class Connection implements LaneOwner, ReroutingHost {
   }
 
   private reserve(command?: ResolvedCommand): number {
-    return this.ring.reserve(this.resp, this.isSilent(), command?.counters, this.lastCommandMs);
+    const { lastCommandBytes } = this.parser;
+    return this.ring.reserve(this.resp, this.isSilent(), command?.counters, this.lastCommandMs, lastCommandBytes);
   }
 
   private settleError(slot: number, error: unknown, isWrite: boolean): void {

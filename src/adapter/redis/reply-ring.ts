@@ -22,6 +22,10 @@ export class ReplyRing {
   private counters: (CommandCounters | undefined)[] = new Array<undefined>(INITIAL_SLOTS).fill(undefined);
   /** When the command of a slot was read, monotonic. */
   private startedMs = new Float64Array(INITIAL_SLOTS);
+  /** Bytes of the arguments of a slot's command, while it is under way. */
+  private requestBytes = new Float64Array(INITIAL_SLOTS);
+  /** Their sum. */
+  underWayBytes = 0;
   /** The oldest slot not written, and the next to be given out. */
   private head = 0;
   private tail = 0;
@@ -63,8 +67,9 @@ export class ReplyRing {
    * Gives out the next slot.
    * @param counters of the command, which is booked with its reply; undefined: of none
    * @param startedMs when it was read, monotonic
+   * @param requestBytes of the command's arguments
    */
-  reserve(resp: 2 | 3, silent: boolean, counters?: CommandCounters, startedMs: Millis = 0): number {
+  reserve(resp: 2 | 3, silent: boolean, counters?: CommandCounters, startedMs: Millis = 0, requestBytes = 0): number {
     if (this.tail - this.head === this.slots.length) this.grow();
     const slot = this.tail++;
     const index = slot & (this.slots.length - 1);
@@ -72,6 +77,8 @@ export class ReplyRing {
     this.versions[index] = silent ? SILENT : resp;
     this.counters[index] = counters;
     this.startedMs[index] = startedMs;
+    this.requestBytes[index] = requestBytes;
+    this.underWayBytes += requestBytes;
     return slot;
   }
 
@@ -92,6 +99,7 @@ export class ReplyRing {
     assert(slot >= this.head && slot < this.tail && this.slots[index] === PENDING, 'a reply slot is settled once');
     this.slots[index] = reply;
     this.settledCount++;
+    this.underWayBytes -= this.requestBytes[index]!;
     this.settledBytes += weightOf(reply);
     return slot === this.head;
   }
@@ -122,16 +130,19 @@ export class ReplyRing {
     const versions = new Uint8Array(size);
     const counters = new Array<CommandCounters | undefined>(size).fill(undefined);
     const startedMs = new Float64Array(size);
+    const requestBytes = new Float64Array(size);
     for (let slot = this.head; slot < this.tail; slot++) {
       slots[slot & (size - 1)] = this.slots[slot & oldMask] ?? null;
       versions[slot & (size - 1)] = this.versions[slot & oldMask]!;
       counters[slot & (size - 1)] = this.counters[slot & oldMask];
       startedMs[slot & (size - 1)] = this.startedMs[slot & oldMask]!;
+      requestBytes[slot & (size - 1)] = this.requestBytes[slot & oldMask]!;
     }
     this.slots = slots;
     this.versions = versions;
     this.counters = counters;
     this.startedMs = startedMs;
+    this.requestBytes = requestBytes;
   }
 }
 

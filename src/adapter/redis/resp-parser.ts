@@ -51,6 +51,8 @@ export class RespParser {
   private missingArgs = 0;
   /** Bytes of `args` so far. */
   private commandBytes = 0;
+  /** Bytes of the arguments of the command that was returned last; those of inline ones are not worth counting. */
+  lastCommandBytes = 0;
   /** Length of the argument that comes next; -1 while its `$` line was not read. */
   private bulkLength = -1;
   /** Where an argument that spans chunks is gathered, its CR LF included; undefined when there is none. */
@@ -98,6 +100,7 @@ export class RespParser {
         if (this.position >= this.chunk.length) return undefined;
         if (this.chunk[this.position] !== STAR) {
           const inline = this.readInline();
+          this.lastCommandBytes = 0;
           if (inline === undefined || inline.length > 0) return inline;
           continue;
         }
@@ -119,6 +122,7 @@ export class RespParser {
       }
       const args = this.args;
       this.args = [];
+      this.lastCommandBytes = this.commandBytes;
       this.commandBytes = 0;
       return args;
     }

@@ -72,6 +72,18 @@ describe('a pipeline', () => {
     );
   });
 
+  it('of large commands is begun up to a number of bytes only, and answered completely', async () => {
+    const { kv, client } = await start({ config: { maxPipelinedBytes: 10_000 } });
+    kv.holding = true;
+    client.send(Buffer.concat(Array.from({ length: 100 }, (_, nth) => request('SET', `k${nth}`, 'x'.repeat(1_000)))));
+    await eventually(() => kv.submitted === 10, 'the first ones are begun');
+    const other = await start({ kv });
+    kv.holding = false;
+    assert.equal(await other.client.call('EXISTS', 'k9', 'k10'), 1, 'and no others');
+    kv.releaseHeld();
+    assert.deepEqual([...new Set(await client.readMany(100))], ['+OK']);
+  });
+
   it('is not read while the client does not take its replies', async () => {
     const { kv, client } = await start({ config: { maxUnreadReplyBytes: 64 * 1024 } });
     await client.call('SET', 'big', 'x'.repeat(100_000));
