@@ -27,6 +27,8 @@ export interface KeyView {
    * was deleted, or when nobody asked for it.
    */
   deletedAt?(key: Buffer): HlcTimestamp;
+  /** When the key was last written, in whatever way, if `get` has just said that it is absent; 0n when nothing is left of it. */
+  writtenAt?(key: Buffer): HlcTimestamp;
   /** Writes a value; `expireTs` 0n means no expiry. Buffers must not be modified afterwards. */
   put(key: Buffer, value: Buffer, expireTs: HlcTimestamp): void;
   delete(key: Buffer): void;

@@ -172,6 +172,12 @@ export class CommandView implements KeyView {
     return latest?.isTombstone === true && latest.isOfRange !== true ? latest.commitTs : ABSENT;
   }
 
+  writtenAt(key: Buffer): HlcTimestamp {
+    const inFlight = this.overlay.isEmpty ? undefined : this.overlay.lookup(key.toString('latin1'), key);
+    if (inFlight !== undefined) return inFlight.entry!.commitTs;
+    return this.store.latest(key)?.commitTs ?? ABSENT;
+  }
+
   private readInFlight(key: Buffer, source: KeyWrite | RangeWrite): LiveValue | undefined {
     const value = source instanceof KeyWrite && !source.isDelete ? this.live(source) : undefined;
     this.dependencies.push(source);

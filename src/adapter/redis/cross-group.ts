@@ -32,7 +32,7 @@ export async function runAcross(
     {
       keys: request.storageKeys(),
       isReadOnly: !request.isWrite,
-      withDeletes: request instanceof TransactionRequest && request.watched.length > 0,
+      withAbsences: request instanceof TransactionRequest && request.watched.length > 0,
       deadlineMs: request.deadlineMs,
     },
     (view) => request.evaluate(view),

@@ -37,7 +37,6 @@ const TEXT_BY_CODE: Readonly<Record<string, string>> = {
   LOCKED: 'TRYAGAIN a transaction held the keys too long; nothing was changed, try again',
   TXN_ABORTED: 'TRYAGAIN the transaction was rolled back; nothing was changed, try again',
   CONFLICT: 'TRYAGAIN lost against concurrent writers too often; nothing was changed, try again',
-  TOO_LARGE: 'ERR the command is larger than the configured limits allow; nothing was changed',
 };
 
 /**

@@ -18,6 +18,8 @@ const MAX_BATCH_REQUESTS = 1024;
 const MAX_BATCH_BYTES = 1024 * 1024;
 /** Large commands get more time than others, at the rate that a busy disk and a shared link keep up with. */
 const MIN_BYTES_PER_MS = (16 * 1024 * 1024) / 1000;
+/** And so do those of many keys, at the rate at which groups lock and change them on a busy machine. */
+const MIN_ARGUMENTS_PER_MS = 5;
 /** Settled requests at the front of the list are cut off when there are this many. */
 const TRIM_AT = 256;
 
@@ -187,9 +189,9 @@ export class GroupLane implements RequestOwner {
     let count = 0;
     while (count < this.queue.length && count < MAX_BATCH_REQUESTS && bytes < MAX_BATCH_BYTES) {
       const request = this.queue[count++]!;
-      const size = argumentBytes(request);
+      const size = sizeOf(request);
       request.deadlineMs = Math.max(request.deadlineMs, this.answeredMs + patienceMs(size, commandTimeoutMs));
-      bytes += size;
+      bytes += size.bytes;
     }
     return this.queue.splice(0, count);
   }
@@ -217,17 +219,28 @@ export class GroupLane implements RequestOwner {
 /** Gives a request its deadline when it has none: it keeps it wherever it goes. */
 export function setDeadline(request: GroupRequest, commandTimeoutMs: Millis): void {
   if (request.deadlineMs !== 0) return;
-  request.deadlineMs = request.startedMs + patienceMs(argumentBytes(request), commandTimeoutMs);
+  request.deadlineMs = request.startedMs + patienceMs(sizeOf(request), commandTimeoutMs);
 }
 
-const patienceMs = (bytes: number, commandTimeoutMs: Millis): Millis => commandTimeoutMs + bytes / MIN_BYTES_PER_MS;
+interface RequestSize {
+  readonly bytes: number;
+  /** Arguments. */
+  readonly count: number;
+}
 
-function argumentBytes(request: GroupRequest): number {
+const patienceMs = ({ bytes, count }: RequestSize, commandTimeoutMs: Millis): Millis =>
+  commandTimeoutMs + bytes / MIN_BYTES_PER_MS + count / MIN_ARGUMENTS_PER_MS;
+
+function sizeOf(request: GroupRequest): RequestSize {
   let bytes = 0;
+  let count = 0;
   const commands =
     request instanceof CommandRequest ? [request] : request instanceof TransactionRequest ? request.commands : [];
-  for (const { args } of commands) for (const arg of args) bytes += arg.length;
-  return bytes;
+  for (const { args } of commands) {
+    count += args.length;
+    for (const arg of args) bytes += arg.length;
+  }
+  return { bytes, count };
 }
 
 const isUnknown = (error: Error | undefined): boolean =>

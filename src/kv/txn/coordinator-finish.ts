@@ -4,7 +4,7 @@
  */
 import type { GroupId, HlcTimestamp, Millis } from '../../platform/index.ts';
 import { NotOwnerError } from '../errors.ts';
-import { divide, mayAskAgain, pause } from './coordinator-patience.ts';
+import { besideOthers, divide, mayAskAgain, pause } from './coordinator-patience.ts';
 import { type CoordinatorParts, LostLockError, type TransactionLimits } from './coordinator-types.ts';
 import type { RangeIntent, TxnIdentity } from './types.ts';
 
@@ -15,6 +15,14 @@ export interface LockedPart {
   readonly reads: readonly Buffer[];
   readonly ranges: readonly RangeIntent[];
 }
+
+/** Cleaning up takes so much longer with each part. */
+const PART_MS: Millis = 50;
+
+/** The groups of parts, each once, in the order of the parts. */
+export const participantsOf = (parts: readonly LockedPart[]): GroupId[] => [
+  ...new Set(parts.map(({ group }) => group)),
+];
 
 type Question = (part: LockedPart) => Promise<void>;
 
@@ -67,7 +75,7 @@ export class Finisher {
 
   /** Releases everything, the primary first: from then on the transaction is over wherever else it is still on its way. */
   async rollBack(txn: TxnIdentity, divided: readonly LockedPart[]): Promise<void> {
-    const participants = divided.map(({ group }) => group);
+    const participants = participantsOf(divided);
     const abort: Question = async (part) => {
       const { group, ...keys } = part;
       const isPrimary = keys.writes.some((key) => key.equals(txn.primary));
@@ -79,9 +87,14 @@ export class Finisher {
 
   /** Asks for each part until it is answered. @throws the first failure, when all have ended */
   private async each(divided: readonly LockedPart[], ask: Question): Promise<void> {
-    const deadlineMs = this.parts.clock.monotonicMs() + this.limits.cleanupMs;
-    const outcomes = await Promise.allSettled(divided.map((part) => this.until(part, ask, deadlineMs)));
-    for (const outcome of outcomes) if (outcome.status === 'rejected') throw outcome.reason;
+    const deadlineMs = this.parts.clock.monotonicMs() + this.limits.cleanupMs + divided.length * PART_MS;
+    const failures = await besideOthers(divided, (part) =>
+      this.until(part, ask, deadlineMs).then(
+        () => undefined,
+        (error: unknown) => ({ error }),
+      ),
+    );
+    for (const failure of failures) if (failure !== undefined) throw failure.error;
   }
 
   private async until(part: LockedPart, ask: Question, deadlineMs: Millis): Promise<void> {

@@ -3,26 +3,32 @@ import { TooLargeError } from '../errors.ts';
 import type { CoordinatorParts, TransactionLimits } from './coordinator-types.ts';
 import type { KeyIntent } from './types.ts';
 
+/** @throws TooLargeError when a transaction locks more keys than one may; nothing happened */
+export function checkKeys(count: number, { maxKeys }: TransactionLimits): void {
+  if (count <= maxKeys) return;
+  throw new TooLargeError(
+    `${count} keys of several groups are more than the ${maxKeys} that one transaction may have; divide it, or keep them in one group`,
+  );
+}
+
 /** @throws TooLargeError when a transaction is larger than it may be; nothing happened */
 export function checkSize(
   intents: readonly KeyIntent[],
   limits: TransactionLimits,
   { kv }: Pick<CoordinatorParts, 'kv'>,
 ): void {
+  checkKeys(intents.length, limits);
   let bytes = 0;
-  let writes = 0;
   const groups = new Set<number>();
   for (const { key, kind, value } of intents) {
     groups.add(kv.groupOf(key));
-    if (kind === 'read') continue;
-    writes++;
-    bytes += key.length + value.length;
+    if (kind !== 'read') bytes += key.length + value.length;
   }
-  if (writes > limits.maxWrites) throw new TooLargeError(`a transaction writes at most ${limits.maxWrites} keys`);
-  if (intents.length - writes > limits.maxReads) {
-    throw new TooLargeError(`a transaction reads at most ${limits.maxReads} keys`);
+  if (bytes > limits.maxBytes) {
+    throw new TooLargeError(
+      `${bytes} bytes in several groups are more than the ${limits.maxBytes} that one transaction may write`,
+    );
   }
-  if (bytes > limits.maxBytes) throw new TooLargeError(`a transaction writes at most ${limits.maxBytes} bytes`);
   if (groups.size > limits.maxParticipants) {
     throw new TooLargeError(`a transaction touches at most ${limits.maxParticipants} groups`);
   }

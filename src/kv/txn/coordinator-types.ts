@@ -31,9 +31,8 @@ export interface TimestampSource {
 export interface TransactionLimits {
   /** Groups that one transaction may touch. */
   readonly maxParticipants: number;
-  /** Keys written, and keys and ranges read, by one transaction. */
-  readonly maxWrites: number;
-  readonly maxReads: number;
+  /** Keys that one transaction locks, and keys and ranges that one of several calls reads. */
+  readonly maxKeys: number;
   /** Keys and values of what it writes. */
   readonly maxBytes: number;
   /** How long locks live without a heartbeat, three of which fit in. */
@@ -50,8 +49,7 @@ export interface TransactionLimits {
 
 export const DEFAULT_TRANSACTION_LIMITS: TransactionLimits = {
   maxParticipants: 64,
-  maxWrites: 10_000,
-  maxReads: 10_000,
+  maxKeys: 250_000,
   maxBytes: 10 * 1024 * 1024,
   lockTtlMs: 10_000,
   maxAgeMs: 300_000,

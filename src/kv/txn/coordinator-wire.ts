@@ -4,9 +4,10 @@
  * Big-endian, lengths first.
  *
  *   question := codec u8, kind u8, group u32, body
- *   body     := entry | lock range: readTs u64, entry | read: count u32, key*, moment u8 (0 newest, 1 at, 2 newest and deletes), [at: readTs u64]
+ *   body     := entry | lock range: readTs u64, entry | read: count u32, key*, moment u8 (0 newest, 1 at, 2 newest and absences), [at: readTs u64]
  *             | scan: start, end, limit u32, keysOnly u8, reverse u8, readTs u64 | status: txnId, primary, startTs u64
- *   answer   := codec u8, kind u8, body | of a read: codec u8 (2, 3), seenTs u64, rows as bytes, [3: deletedTs u64 of each]
+ *   answer   := codec u8, kind u8, body | of a read: codec u8 (2, 3), seenTs u64, rows as bytes,
+ *              [3: collectedTs u64, of each key that is not there deletedTs u64, writtenTs u64]
  *   row      := value, expireTs u64, commitTs u64
  */
 import { ByteReader, ByteWriter } from '../../distribution/index.ts';
@@ -33,6 +34,7 @@ import {
   readResolve,
 } from './entries.ts';
 import type {
+  Absences,
   CommitReply,
   CommitRequest,
   Fate,
@@ -50,11 +52,11 @@ import type {
 } from './types.ts';
 
 const CODEC = 1;
-/** Of answers to reads, which did not say how far they see before; the second with when keys were deleted. */
+/** Of answers to reads, which did not say how far they see before; the second with what is known of keys that are not there. */
 const READ_CODEC = 2;
-const READ_CODEC_WITH_DELETES = 3;
+const READ_CODEC_WITH_ABSENCES = 3;
 /** What a read is of. Wire values. */
-const Moment = { Newest: 0, At: 1, NewestWithDeletes: 2 } as const;
+const Moment = { Newest: 0, At: 1, NewestWithAbsences: 2 } as const;
 /** Stands for what the leader puts in. */
 const OPEN = hlcTimestamp(0n);
 /** Wire values: only ever append. */
@@ -122,10 +124,10 @@ export function encodeQuestion(group: GroupId, question: TxnQuestion): Buffer {
   const writer = new ByteWriter(256).u8(CODEC).u8(QUESTIONS.indexOf(question.kind)).u32(group);
   switch (question.kind) {
     case 'read': {
-      const { keys, readTs, withDeletes } = question.request;
+      const { keys, readTs, withAbsences } = question.request;
       writer.u32(keys.length);
       for (const key of keys) writer.bytes(key);
-      writer.u8(readTs !== undefined ? Moment.At : withDeletes === true ? Moment.NewestWithDeletes : Moment.Newest);
+      writer.u8(readTs !== undefined ? Moment.At : withAbsences === true ? Moment.NewestWithAbsences : Moment.Newest);
       if (readTs !== undefined) writer.u64(readTs);
       break;
     }
@@ -185,9 +187,9 @@ function readQuestion(reader: ByteReader, kind: (typeof QUESTIONS)[number]): Txn
       const keys: Buffer[] = [];
       for (let left = reader.u32(); left > 0; left--) keys.push(reader.bytes());
       const moment = reader.u8();
-      if (moment > Moment.NewestWithDeletes) throw reader.corrupt(`asks for a read of kind ${moment}`);
+      if (moment > Moment.NewestWithAbsences) throw reader.corrupt(`asks for a read of kind ${moment}`);
       if (moment === Moment.At) return { kind, request: { keys, readTs: reader.timestamp() } };
-      return { kind, request: moment === Moment.Newest ? { keys } : { keys, withDeletes: true } };
+      return { kind, request: moment === Moment.Newest ? { keys } : { keys, withAbsences: true } };
     }
     case 'scan': {
       const range = { start: reader.bytes(), end: reader.bytes(), limit: reader.u32() };
@@ -334,23 +336,34 @@ export function decodeRows(bytes: Buffer): Rows {
 }
 
 /** Encodes what a transaction was shown of keys. */
-export function encodeRead({ rows, deletedTs, seenTs }: TxnReadReply): Buffer {
-  const writer = new ByteWriter(64).u8(deletedTs === undefined ? READ_CODEC : READ_CODEC_WITH_DELETES);
+export function encodeRead({ rows, absences, seenTs }: TxnReadReply): Buffer {
+  const writer = new ByteWriter(64).u8(absences === undefined ? READ_CODEC : READ_CODEC_WITH_ABSENCES);
   writer.u64(seenTs).bytes(encodeRows(rows));
-  for (const ts of deletedTs ?? []) writer.u64(ts);
+  if (absences === undefined) return writer.finish();
+  writer.u64(absences.collectedTs);
+  for (const absence of absences.keys) {
+    if (absence !== undefined) writer.u64(absence.deletedTs).u64(absence.writtenTs);
+  }
   return writer.finish();
 }
 
 /** @throws CatalogCorruptError */
 export function decodeRead(bytes: Buffer): TxnReadReply {
   const reader = new ByteReader(bytes, 'answer to a read of a transaction');
-  const codec = reader.versionUpTo(READ_CODEC_WITH_DELETES);
+  const codec = reader.versionUpTo(READ_CODEC_WITH_ABSENCES);
   if (codec < READ_CODEC) throw reader.corrupt(`has codec ${codec}`);
   const reply = { seenTs: reader.timestamp(), rows: decodeRows(reader.bytes()) };
-  const deletedTs = codec === READ_CODEC ? undefined : reply.rows.map(() => reader.timestamp());
+  const absences = codec === READ_CODEC ? undefined : readAbsences(reader, reply.rows);
   reader.end();
-  return deletedTs === undefined ? reply : { ...reply, deletedTs };
+  return absences === undefined ? reply : { ...reply, absences };
 }
+
+const readAbsences = (reader: ByteReader, rows: Rows): Absences => ({
+  collectedTs: reader.timestamp(),
+  keys: rows.map((row) =>
+    row === undefined ? { deletedTs: reader.timestamp(), writtenTs: reader.timestamp() } : undefined,
+  ),
+});
 
 /** Encodes a page of a scan. */
 export function encodePage({ rows, next, readTs }: ScanPage): Buffer {

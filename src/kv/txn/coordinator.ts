@@ -8,8 +8,8 @@
  */
 import { assertNever, type GroupId, type HlcTimestamp, type Millis } from '../../platform/index.ts';
 import { NotOwnerError } from '../errors.ts';
-import { Finisher, type LockedPart } from './coordinator-finish.ts';
-import { divide, mayAskAgain, pause, persist } from './coordinator-patience.ts';
+import { Finisher, type LockedPart, participantsOf } from './coordinator-finish.ts';
+import { besideOthers, chunksOf, divide, mayAskAgain, pause, persist } from './coordinator-patience.ts';
 import {
   type CoordinatorParts,
   DEFAULT_TRANSACTION_LIMITS,
@@ -184,7 +184,7 @@ export class Coordinator {
     return this.finisher.idle();
   }
 
-  /** Parts by group, the primary's first. */
+  /** Parts by group, cut where they are large; the primary's first. */
   private divide({ txn, intents, ranges }: CommitPlan): Part[] {
     const { kv } = this.parts;
     const byGroup = divide(
@@ -200,15 +200,16 @@ export class Coordinator {
     const primaryGroup = kv.groupOf(txn.primary);
     const groups = [...new Set([...byGroup.keys(), ...rangesByGroup.keys()])];
     groups.sort((a, b) => Number(b === primaryGroup) - Number(a === primaryGroup) || a - b);
-    return groups.map((group) => {
+    return groups.flatMap((group) => {
       const own = byGroup.get(group) ?? [];
-      return {
+      if (group === primaryGroup) putFirst(own, ({ key }) => key.equals(txn.primary));
+      return chunksOf(own, ({ key, value }) => key.length + value.length).map((intents, nth) => ({
         group,
-        intents: own,
-        writes: own.filter(({ kind }) => kind !== 'read').map(({ key }) => key),
-        reads: own.filter(({ kind }) => kind === 'read').map(({ key }) => key),
-        ranges: rangesByGroup.get(group) ?? [],
-      };
+        intents,
+        writes: intents.filter(({ kind }) => kind !== 'read').map(({ key }) => key),
+        reads: intents.filter(({ kind }) => kind === 'read').map(({ key }) => key),
+        ranges: nth === 0 ? (rangesByGroup.get(group) ?? []) : [],
+      }));
     });
   }
 
@@ -264,12 +265,21 @@ export class Coordinator {
     divided: readonly Part[],
   ): Promise<CommitOutcome | { readonly minCommitTs: HlcTimestamp }> {
     const [primary, ...others] = divided;
-    const participants = divided.map(({ group }) => group);
-    const first = await this.lockPart(plan, primary!, participants);
-    const answers = first.isLocked
-      ? [first, ...(await Promise.all(others.map((part) => this.lockPart(plan, part, []))))]
-      : [first];
-    const failed = answers.find(({ isLocked }) => !isLocked);
+    const first = await this.lockPart(plan, primary!, participantsOf(divided));
+    const asked = [primary!];
+    let failed = first.isLocked ? undefined : first;
+    const answers = [first];
+    if (failed === undefined) {
+      const rest = await besideOthers(others, async (part) => {
+        // One that cannot be locked is enough to begin again.
+        if (failed !== undefined) return undefined;
+        asked.push(part);
+        const answer = await this.lockPart(plan, part, []);
+        if (!answer.isLocked) failed ??= answer;
+        return answer;
+      });
+      for (const answer of rest) if (answer !== undefined) answers.push(answer);
+    }
     if (failed === undefined) {
       let minCommitTs = first.minCommitTs!;
       for (const answer of answers) if (answer.minCommitTs! > minCommitTs) minCommitTs = answer.minCommitTs!;
@@ -278,7 +288,7 @@ export class Coordinator {
     if (failed === first && first.fate !== undefined) return first.fate;
     // A primary that was refused has no lock, and nobody else was asked.
     if (failed !== first || first.mayBeLocked) {
-      const rolledBack = this.finisher.rollBack(plan.txn, answers.length === 1 ? [primary!] : divided);
+      const rolledBack = this.finisher.rollBack(plan.txn, asked);
       // The next attempt would meet these locks.
       if (failed.error === undefined) await this.finisher.watched(rolledBack);
       else this.finisher.later(() => rolledBack);
@@ -329,7 +339,7 @@ export class Coordinator {
   ): Promise<CommitOutcome> {
     const { client, kv, clock } = this.parts;
     const { txn } = plan;
-    const participants = divided.map(({ group }) => group);
+    const participants = participantsOf(divided);
     const [primary, ...others] = divided;
     let part: LockedPart = primary!;
     let commitTs = firstTs;
@@ -352,7 +362,11 @@ export class Coordinator {
         case 'committed': {
           const rest = part === primary ? others : divided;
           const { commitTs: decidedTs } = reply;
-          if (rest.length > 0) this.finisher.later(() => this.finisher.commit(txn, rest, decidedTs));
+          if (rest.length === 0) return reply;
+          const following = () => this.finisher.commit(txn, rest, decidedTs);
+          // Of a large one so many locks are left that whoever comes next would meet them for seconds.
+          if (divided.length > participants.length) await this.finisher.watched(following());
+          else this.finisher.later(following);
           return reply;
         }
         case 'rolledBack':
@@ -395,6 +409,12 @@ export class Coordinator {
       cancel();
     }
   }
+}
+
+/** Moves the item that is wanted to the front. */
+function putFirst<T>(items: T[], isWanted: (item: T) => boolean): void {
+  const at = items.findIndex(isWanted);
+  if (at > 0) items.unshift(...items.splice(at, 1));
 }
 
 /** What became of the question for one part's locks. */

@@ -10,7 +10,7 @@ import type { GroupReads, GroupReadsOptions } from '../group-reads.ts';
 import { laterBy, timestampOfMs } from '../hlc.ts';
 import { ownerOf } from '../ownership.ts';
 import type { EntryResult } from '../state-machine.ts';
-import { type LiveValue, type Operation, physicalMs, type ScanPage, type ScanRequest } from '../types.ts';
+import { type KeyView, type LiveValue, type Operation, physicalMs, type ScanPage, type ScanRequest } from '../types.ts';
 import type { ComingLocks } from './coming-locks.ts';
 import { encodeAbort, encodeCommit, encodePrepare, encodePush, encodeResolve } from './entries.ts';
 import { TxnGatherer } from './gatherer.ts';
@@ -22,6 +22,7 @@ import type {
   CommitRequest,
   Fate,
   FinishRequest,
+  KeyAbsence,
   KeyIntent,
   LockFacts,
   LockRangeRequest,
@@ -77,6 +78,11 @@ const deadlineOf = (ts: HlcTimestamp, lockTtlMs: Millis): HlcTimestamp =>
 
 const NO_RANGES: readonly RangeIntent[] = [];
 
+const absenceOf = (view: KeyView, key: Buffer): KeyAbsence => ({
+  deletedTs: view.deletedAt?.(key) ?? ABSENT,
+  writtenTs: view.writtenAt?.(key) ?? ABSENT,
+});
+
 export class LeaderTxns implements TxnGroup {
   private readonly options: LeaderTxnsOptions;
   /** PREPAREs on their way. */
@@ -95,8 +101,8 @@ export class LeaderTxns implements TxnGroup {
 
   // ---- reads
 
-  async read({ keys, readTs, withDeletes }: TxnReadRequest): Promise<TxnReadReply> {
-    if (readTs === undefined) return this.readNewest(keys, withDeletes === true);
+  async read({ keys, readTs, withAbsences }: TxnReadRequest): Promise<TxnReadReply> {
+    if (readTs === undefined) return this.readNewest(keys, withAbsences === true);
     const { gate, store, clock, readTimestamp, catchUp, stillLeads } = this.options;
     const opening = clock.opening();
     if (opening !== undefined) await opening;
@@ -121,27 +127,25 @@ export class LeaderTxns implements TxnGroup {
    * A version that has the view's own timestamp may still be given another value by a later command of the same entry; it
    * would be expected and be there, and not be what was read. So it is read again when that entry is applied.
    */
-  private async readNewest(keys: readonly Buffer[], withDeletes: boolean): Promise<TxnReadReply> {
+  private async readNewest(keys: readonly Buffer[], withAbsences: boolean): Promise<TxnReadReply> {
     for (let tries = 0; tries < MAX_UNSETTLED_READS; tries++) {
-      const reply = await this.readOnce(keys, withDeletes);
+      const reply = await this.readOnce(keys, withAbsences);
       if (reply !== undefined) return reply;
     }
     throw new BusyError('the keys are being written all the time; try again');
   }
 
   /** @returns undefined when a version is not settled */
-  private readOnce(keys: readonly Buffer[], withDeletes: boolean): Promise<TxnReadReply | undefined> {
+  private readOnce(keys: readonly Buffer[], withAbsences: boolean): Promise<TxnReadReply | undefined> {
     return new Promise((resolve, reject) => {
       this.options.submit<TxnReadReply | undefined>({
         evaluate: (view) => {
           const rows = keys.map((key) => view.get(key));
-          const isSettled = rows.every((row) => row === undefined || row.commitTs < view.ts);
-          if (!isSettled) return undefined;
-          if (!withDeletes) return { rows, seenTs: view.ts };
-          const deletedTs = keys.map(
-            (key, at) => (rows[at] === undefined ? view.deletedAt?.(key) : undefined) ?? ABSENT,
-          );
-          return { rows, deletedTs, seenTs: view.ts };
+          if (rows.some((row) => row !== undefined && row.commitTs >= view.ts)) return undefined;
+          if (!withAbsences) return { rows, seenTs: view.ts };
+          const absences = keys.map((key, at) => (rows[at] === undefined ? absenceOf(view, key) : undefined));
+          if (absences.some((one) => one !== undefined && one.writtenTs >= view.ts)) return undefined;
+          return { rows, absences: { keys: absences, collectedTs: this.options.store.gcThreshold }, seenTs: view.ts };
         },
         complete: (error, reply) => (error === undefined ? resolve(reply) : reject(error)),
       });

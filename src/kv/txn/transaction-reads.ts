@@ -1,34 +1,33 @@
 /**
- * Reads of coordinators: at the leaders of the groups, following keys that move; and reads of several groups that were all
- * true at one moment, without locks.
+ * Reads of coordinators: at the leaders of the groups, a piece of each group's keys at a time, following keys that move; and reads of several
+ * pieces that were all true at one moment, without locks.
  *
- * Proof of `readTogether`. Every key is read twice, and between its two reads all keys of the *pivot* are read, in one
- * evaluation of one group, at the moment M. A read waits for write locks, so a transaction's lock on a key lies wholly before
- * or wholly behind each read of it. Take a key x outside the pivot with the same version in both reads. Versions of a key
- * only rise, so x had this value all the time between the reads, at M too; a transaction that wrote x had its lock on x
- * before the first read or after the second. A transaction takes place while it has all of its locks. If its lock on x was
- * before the first read, it took place before M, so its locks on keys of the pivot began before M; they were not there at M,
- * so they had ended, and its writes were seen. If its lock on x came after the second read, it took place after M, and nothing of it
- * was seen anywhere. So what is answered is what was true at M: the pivot's read and the second reads of the others.
+ * Proof of `readTogether`. Every key is read twice. M is a moment between the last of the first reads and the first of the second ones. A read
+ * waits for write locks, so a transaction's lock on a key lies wholly before or wholly behind each read of it. Take a key that was
+ * written last at the same timestamp in both reads. Writes of a key only rise, so it had this value all the time between
+ * the reads, at M too; a transaction that wrote it had its lock on it before the first read or after the second. A transaction takes
+ * place while it has all of its locks. If its lock on one key was before the first read, it took place before M, so its locks
+ * on the others began before M; they had ended when those were read for the second time, so its writes were seen there too. If its lock on
+ * one came after the second read, it took place after M, and nothing of it was seen anywhere. So what is answered is what was true at M.
  *
- * A key that is not there has no version, and could have come and gone between two reads; so such keys must all be the
- * pivot's. Otherwise nothing is known and the caller takes locks. When every key is there no pivot is needed: M is any
- * moment between the last first read and the first second one.
+ * A key that is not there counts by when it was last written too: by its tombstone, a deleted range, or the value that has expired. Those are
+ * collected some time, so the group also says up to where it has collected: as long as that is below the first read, a key that
+ * came and went after it has left a trace.
  */
 import type { GroupId, HlcTimestamp, Millis } from '../../platform/index.ts';
 import { assert, hlcTimestamp } from '../../platform/index.ts';
 import { NotOwnerError, SnapshotUncoveredError } from '../errors.ts';
 import type { LiveValue } from '../types.ts';
-import { divide, pause, persist } from './coordinator-patience.ts';
+import { chunksOf, divide, pause, persist } from './coordinator-patience.ts';
 import type { CoordinatorParts, CoveredMoment } from './coordinator-types.ts';
 import { nameOf } from './lock-rows.ts';
-import { type Absence, versionOf } from './transaction-view.ts';
+import type { Absence } from './transaction-view.ts';
 import type { TxnReadReply } from './types.ts';
 
-/** How keys are read: as of a moment, or as they are now; then perhaps with when those were deleted that are not there. */
+/** How keys are read: as of a moment, or as they are now; then perhaps with what is known of those that are not there. */
 export interface ReadHow {
   readonly moment?: CoveredMoment | undefined;
-  readonly withDeletes?: boolean | undefined;
+  readonly withAbsences?: boolean | undefined;
 }
 
 /** Values by key name; undefined for what is not there. */
@@ -44,12 +43,12 @@ export class ReadValues extends Map<string, LiveValue | undefined> {
   }
 
   /** Takes over what one group has answered for these keys. */
-  take(keys: readonly Buffer[], { rows, deletedTs, seenTs }: TxnReadReply): void {
+  take(keys: readonly Buffer[], { rows, absences, seenTs }: TxnReadReply): void {
     for (const [at, key] of keys.entries()) {
-      this.set(nameOf(key), rows[at]);
-      if (deletedTs !== undefined && rows[at] === undefined) {
-        this.absences.set(nameOf(key), { deletedTs: deletedTs[at]!, seenTs });
-      }
+      const name = nameOf(key);
+      this.set(name, rows[at]);
+      const absence = absences?.keys[at];
+      if (absence !== undefined) this.absences.set(name, { ...absence, collectedTs: absences!.collectedTs, seenTs });
     }
     this.sawUpTo(seenTs);
   }
@@ -111,13 +110,15 @@ async function readGroup(
   keys: readonly Buffer[],
   deadlineMs: Millis,
   values: ReadValues,
-  { moment, withDeletes = false }: ReadHow,
+  { moment, withAbsences = false }: ReadHow,
 ): Promise<void> {
   if (moment !== undefined) requireCovered(moment, group);
-  const request = moment === undefined ? { keys, withDeletes } : { keys, readTs: moment.ts };
-  const reply = await persist(parts, deadlineMs, () => parts.client.read(group, request));
-  assert(reply.rows.length === keys.length, 'a group answers for each key');
-  values.take(keys, reply);
+  for (const piece of chunksOf(keys)) {
+    const request = moment === undefined ? { keys: piece, withAbsences } : { keys: piece, readTs: moment.ts };
+    const reply = await persist(parts, deadlineMs, () => parts.client.read(group, request));
+    assert(reply.rows.length === piece.length, 'a group answers for each key');
+    values.take(piece, reply);
+  }
 }
 
 /** @throws SnapshotUncoveredError when the group may have acknowledged more than the moment covers */
@@ -128,14 +129,13 @@ export function requireCovered(moment: CoveredMoment, group: GroupId): void {
 
 /**
  * Reads keys so that all of them were as they are answered at one moment after the call.
- * @returns undefined when that cannot be told without locks, or something changed meanwhile
+ * @returns undefined when something changed meanwhile
  * @throws as `readKeys`, but for keys that have moved, which are something that changed
  */
 export async function readTogether(
   parts: CoordinatorParts,
   keys: readonly Buffer[],
   deadlineMs: Millis,
-  how: Pick<ReadHow, 'withDeletes'> = {},
 ): Promise<ReadValues | undefined> {
   const byGroup = divide(
     keys,
@@ -145,21 +145,11 @@ export async function readTogether(
   const first = new ReadValues();
   const second = new ReadValues();
   try {
-    await readAll(parts, byGroup, deadlineMs, first, how);
-    // One group answers from one moment.
-    if (byGroup.size === 1) return first;
-    const absent = [...byGroup].filter(([, own]) => own.some((key) => first.get(nameOf(key)) === undefined));
-    if (absent.length > 1) return undefined;
-    for (const [group, own] of absent) await readGroup(parts, group, own, deadlineMs, second, how);
-    const others = new Map([...byGroup].filter(([group]) => group !== absent[0]?.[0]));
-    await readAll(parts, others, deadlineMs, second, how);
-    for (const own of others.values()) {
-      for (const key of own) {
-        const name = nameOf(key);
-        const version = versionOf(second.get(name));
-        if (version === 0n || version !== versionOf(first.get(name))) return undefined;
-      }
-    }
+    await readAll(parts, byGroup, deadlineMs, first);
+    // One evaluation of one group is of one moment.
+    if (byGroup.size === 1 && chunksOf(keys).length === 1) return first;
+    await readAll(parts, byGroup, deadlineMs, second);
+    for (const key of keys) if (!isSame(first, second, nameOf(key))) return undefined;
     return second;
   } catch (error) {
     if (error instanceof NotOwnerError) return undefined;
@@ -167,12 +157,21 @@ export async function readTogether(
   }
 }
 
+/** True when nobody has written a key between two reads of it. */
+function isSame(first: ReadValues, second: ReadValues, name: string): boolean {
+  const [before, after] = [first.get(name), second.get(name)];
+  if (before !== undefined || after !== undefined) return before?.commitTs === after?.commitTs;
+  const [gone, stillGone] = [first.absence(name), second.absence(name)];
+  if (gone === undefined || stillGone === undefined) return false;
+  return gone.writtenTs === stillGone.writtenTs && stillGone.collectedTs < gone.seenTs;
+}
+
 async function readAll(
   parts: CoordinatorParts,
   byGroup: ReadonlyMap<GroupId, readonly Buffer[]>,
   deadlineMs: Millis,
   values: ReadValues,
-  how: ReadHow,
 ): Promise<void> {
+  const how = { withAbsences: true };
   await Promise.all([...byGroup].map(([group, own]) => readGroup(parts, group, own, deadlineMs, values, how)));
 }

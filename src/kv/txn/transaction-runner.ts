@@ -4,12 +4,12 @@
  * begun again, with its age, so that it wins in the end.
  */
 import { type HlcTimestamp, KvorumError, type Millis } from '../../platform/index.ts';
-import { ConflictError, NotOwnerError, TooLargeError } from '../errors.ts';
+import { ConflictError, NotOwnerError } from '../errors.ts';
 import type { KvTransaction, TransactionOptions, TransactionStarter } from '../txn-api.ts';
 import type { KeyView } from '../types.ts';
 import { type CommitOutcome, type CommitPlan, Coordinator, primaryOf } from './coordinator.ts';
 import { pause, persist } from './coordinator-patience.ts';
-import { checkSize } from './coordinator-size.ts';
+import { checkKeys, checkSize } from './coordinator-size.ts';
 import {
   type CoordinatorParts,
   type GrantedTimestamp,
@@ -35,7 +35,7 @@ export interface RunRequest {
   /** It probably writes nothing, so its keys are read for an answer at once. */
   readonly isReadOnly?: boolean;
   /** It asks when keys were deleted that are not there. */
-  readonly withDeletes?: boolean;
+  readonly withAbsences?: boolean;
   /** Monotonic. */
   readonly deadlineMs: Millis;
   /**
@@ -89,6 +89,7 @@ export class TransactionRunner implements TransactionStarter {
    */
   async run<Reply>(request: RunRequest, body: (view: KeyView) => Reply): Promise<RunResult<Reply>> {
     const { deadlineMs } = request;
+    if (request.isReadOnly !== true) checkKeys(request.keys.length, this.limits);
     const work: Work = { deadlineMs, granted: undefined, ageTs: undefined };
     let lost = 0;
     for (let tries = 0; ; tries++) {
@@ -129,7 +130,7 @@ export class TransactionRunner implements TransactionStarter {
     const { deadlineMs } = request;
     let values = new ReadValues();
     if (request.isReadOnly === true) {
-      const together = await this.readLockless(distinct(request.keys), request, work);
+      const together = await this.readLockless(distinct(request.keys), work);
       const evaluated = this.evaluate(together ?? values, body);
       if (together !== undefined && evaluated.kind === 'done' && evaluated.view.isReadOnly) {
         return answer(evaluated, undefined, together.seenTs);
@@ -140,18 +141,20 @@ export class TransactionRunner implements TransactionStarter {
       if (evaluated.kind === 'missing') {
         const wanted = [...request.keys, evaluated.key].filter((key) => !values.has(nameOf(key)));
         try {
-          values.merge(await readKeys(this.parts, distinct(wanted), deadlineMs, { withDeletes: request.withDeletes }));
+          values.merge(
+            await readKeys(this.parts, distinct(wanted), deadlineMs, { withAbsences: request.withAbsences }),
+          );
         } catch (error) {
           if (isPassing(error)) return { kind: 'refused', reason: error instanceof NotOwnerError ? 'moved' : 'locked' };
           throw error;
         }
-        if (values.size > this.limits.maxReads) throw new TooLargeError('the transaction reads too many keys');
+        if (request.isReadOnly !== true) checkKeys(values.size, this.limits);
         continue;
       }
       const { view } = evaluated;
       if (!view.isReadOnly) return this.commit(request, evaluated, work);
       if (view.usedKeys().length === 0) return answer(evaluated, undefined, values.seenTs);
-      const together = await this.readOnly(view, request, work);
+      const together = await this.readOnly(view, work);
       if (!(together instanceof ReadValues)) {
         return together.kind === 'committed' ? answer(evaluated, undefined, together.commitTs) : together;
       }
@@ -182,20 +185,20 @@ export class TransactionRunner implements TransactionStarter {
    * Values that were all true at one moment; `committed` when those that the view was evaluated over were, by locks on them; a
    * refusal when they were not.
    */
-  private async readOnly(view: BufferedView, request: RunRequest, work: Work): Promise<ReadValues | CommitOutcome> {
-    const values = await this.readLockless(view.usedKeys(), request, work);
-    return values ?? this.coordinator.verify(await this.plan(view.intents(), work, undefined));
+  private async readOnly(view: BufferedView, work: Work): Promise<ReadValues | CommitOutcome> {
+    const keys = view.usedKeys();
+    const values = await this.readLockless(keys, work);
+    if (values !== undefined) return values;
+    // More than may be locked is read again without locks.
+    if (keys.length > this.limits.maxKeys) return { kind: 'refused', reason: 'changed' };
+    return this.coordinator.verify(await this.plan(view.intents(), work, undefined));
   }
 
   /** Values that were all true at one moment; undefined when that needs locks. */
-  private async readLockless(
-    keys: readonly Buffer[],
-    { withDeletes }: RunRequest,
-    work: Work,
-  ): Promise<ReadValues | undefined> {
+  private async readLockless(keys: readonly Buffer[], work: Work): Promise<ReadValues | undefined> {
     for (let tries = 0; tries < MAX_LOCKLESS_READS; tries++) {
       try {
-        const values = await readTogether(this.parts, keys, work.deadlineMs, { withDeletes });
+        const values = await readTogether(this.parts, keys, work.deadlineMs);
         if (values !== undefined) return values;
       } catch (error) {
         if (!isPassing(error)) throw error;

@@ -6,16 +6,16 @@ import type { HlcTimestamp } from '../../platform/index.ts';
 import { assert, hlcTimestamp } from '../../platform/index.ts';
 import type { KeyView, LiveValue } from '../types.ts';
 import { nameOf } from './lock-rows.ts';
-import type { KeyIntent } from './types.ts';
+import type { KeyAbsence, KeyIntent } from './types.ts';
 
 const NO_BYTES = Buffer.alloc(0);
 const NEVER = hlcTimestamp(0n);
 const NO_CONDITION = { expected: undefined } as const;
 
 /** What was seen where a key was looked for and is not there. */
-export interface Absence {
-  /** When it was deleted; 0n when that is not known. */
-  readonly deletedTs: HlcTimestamp;
+export interface Absence extends KeyAbsence {
+  /** Up to where its group had collected what was written. */
+  readonly collectedTs: HlcTimestamp;
   /** When it was looked for, by the clock of its group. */
   readonly seenTs: HlcTimestamp;
 }

@@ -84,7 +84,7 @@ export class Transaction implements KvTransaction {
     this.requireOpen();
     const name = nameOf(key);
     if (!this.known.has(name) && !this.writtenKeys.has(name)) {
-      if (this.known.size >= this.coordinator.limits.maxReads) {
+      if (this.known.size >= this.coordinator.limits.maxKeys) {
         throw new TooLargeError('the transaction reads too many keys');
       }
       const deadlineMs = this.parts.clock.monotonicMs() + READ_TIMEOUT_MS;
@@ -95,7 +95,7 @@ export class Transaction implements KvTransaction {
 
   async scan(request: ScanRequest): Promise<ScanPage> {
     this.requireOpen();
-    if (this.ranges.length >= this.coordinator.limits.maxReads) {
+    if (this.ranges.length >= this.coordinator.limits.maxKeys) {
       throw new TooLargeError('the transaction reads too many ranges');
     }
     const deadlineMs = this.parts.clock.monotonicMs() + READ_TIMEOUT_MS;

@@ -157,15 +157,32 @@ export interface TxnReadRequest {
   readonly keys: readonly Buffer[];
   /** Snapshot to read; left out: the newest state. Waits for write locks that may commit at or below it. */
   readonly readTs?: HlcTimestamp;
-  /** Of the newest state: also says when keys were deleted that are not there. */
-  readonly withDeletes?: boolean;
+  /** Of the newest state: also says what is known of keys that are not there. */
+  readonly withAbsences?: boolean;
+}
+
+/** What a group knows of keys that are not there. */
+export interface Absences {
+  /** By position of the key; undefined where a key is there. */
+  readonly keys: readonly (KeyAbsence | undefined)[];
+  /** Nothing that was written above this has been collected: while it is below a moment, whatever came since can be seen. */
+  readonly collectedTs: HlcTimestamp;
+}
+
+/**
+ * - `deletedTs`: when the key was deleted; 0n when it never was, or with a range, or has expired, or when that is not known any more.
+ * - `writtenTs`: when it was last written, in whatever way; 0n when nothing is left of it.
+ */
+export interface KeyAbsence {
+  readonly deletedTs: HlcTimestamp;
+  readonly writtenTs: HlcTimestamp;
 }
 
 export interface TxnReadReply {
   /** By position; undefined for what is not there. `commitTs` is the version to expect. */
   readonly rows: readonly (LiveValue | undefined)[];
-  /** By position, when it was asked for: when a key that is not there was deleted; 0n when that is not known, and of keys that are there. */
-  readonly deletedTs?: readonly HlcTimestamp[];
+  /** When it was asked for. */
+  readonly absences?: Absences;
   /** What was seen lies at or below this, deletes too: whoever reads at it, or later, sees no less. */
   readonly seenTs: HlcTimestamp;
 }

@@ -51,7 +51,7 @@ const LOCK: LockFacts = {
 const QUESTIONS: readonly TxnQuestion[] = [
   { kind: 'read', request: { keys: [bytes('a'), bytes('')] } },
   { kind: 'read', request: { keys: [], readTs: ts(9) } },
-  { kind: 'read', request: { keys: [bytes('a')], withDeletes: true } },
+  { kind: 'read', request: { keys: [bytes('a')], withAbsences: true } },
   {
     kind: 'scan',
     request: { start: bytes('a'), end: bytes('b'), limit: 10, keysOnly: true, reverse: false },

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { ConflictError, OutcomeUnknownError, TooLargeError } from '../../../src/kv/errors.ts';
-import { TransactionUnknownError } from '../../../src/kv/txn/coordinator-types.ts';
+import { type TransactionLimits, TransactionUnknownError } from '../../../src/kv/txn/coordinator-types.ts';
 import { TransactionRunner } from '../../../src/kv/txn/transaction-runner.ts';
 import type { TxnClient } from '../../../src/kv/txn/types.ts';
 import type { KeyView } from '../../../src/kv/types.ts';
@@ -30,12 +30,13 @@ function bed(
     readonly removed?: Removed;
     readonly wrap?: (client: TxnClient) => Partial<TxnClient>;
     readonly groups?: number;
+    readonly limits?: Partial<TransactionLimits>;
   } = {},
 ): Bed {
   const cluster = new ModelCluster(1, NO_FAULTS, options.removed, options.groups);
   const parts = cluster.partsOf(startProcess('coordinator'));
   const client = { ...parts.client, ...options.wrap?.(parts.client) };
-  const runner = new TransactionRunner({ ...parts, client });
+  const runner = new TransactionRunner({ ...parts, client, limits: options.limits ?? {} });
   return {
     cluster,
     runner,
@@ -43,6 +44,10 @@ function bed(
     soon: (ms = 5_000) => cluster.simulation.nowMs() + ms,
   };
 }
+
+const putAll = (view: KeyView, keys: readonly Buffer[]): void => {
+  for (const key of keys) put(view, key, 'x');
+};
 
 const writeBoth = (view: KeyView): void => {
   put(view, A, 'one');
@@ -355,6 +360,8 @@ describe('a coordinator', () => {
     let attempts = 0;
     const { cluster, runner, end, soon } = bed({
       wrap: (client) => ({
+        // Nothing is known of keys that are not there, so they have to be locked.
+        read: (group, request) => client.read(group, { ...request, withAbsences: false }),
         prepare: async (group, request) => {
           const isLast = !request.keys[0]!.key.equals(A);
           if (isLast && attempts++ === 0) {
@@ -377,13 +384,19 @@ describe('a coordinator', () => {
       ),
     );
     assert.deepEqual(reply, ['changed', undefined]);
-    assert.equal(attempts, 1);
+    assert.equal(attempts, 2);
   });
 
-  it('reads several groups without locks when the keys are there', async () => {
+  it('reads several groups without locks, unless what came and went could have been collected', async () => {
     let locks = 0;
+    let collects = false;
     const { runner, end, soon } = bed({
       wrap: (client) => ({
+        read: async (group, request) => {
+          const reply = await client.read(group, request);
+          if (reply.absences === undefined || !collects) return reply;
+          return { ...reply, absences: { ...reply.absences, collectedTs: reply.seenTs } };
+        },
         prepare: (group, request) => {
           locks++;
           return client.prepare(group, request);
@@ -401,11 +414,140 @@ describe('a coordinator', () => {
       );
     assert.deepEqual((await read([A, B])).reply, ['one', 'two']);
     assert.deepEqual((await read([A, B, C])).reply, ['one', 'two', undefined]);
-    assert.equal(locks, 0);
-    // What is absent in two groups could come and go between two looks.
     const absent = [Buffer.from('n'), Buffer.from('o')];
     assert.deepEqual((await read(absent)).reply, [undefined, undefined]);
+    assert.equal(locks, 0);
+    collects = true;
+    assert.deepEqual((await read(absent)).reply, [undefined, undefined]);
     assert.ok(locks > 0);
+  });
+
+  it('asks for many keys a piece at a time, two of each group, the primary first', async () => {
+    // The primary, which is the smallest, comes last.
+    const names = Array.from({ length: 7_000 }, (_, at) => Buffer.from(`${'cba'[at % 3]}${7_000 - at}`));
+    const asked: string[] = [];
+    const underWay = new Map<number, number>();
+    let most = 0;
+    const piece = async <T>(
+      kind: string,
+      group: number,
+      keys: readonly unknown[],
+      ask: () => Promise<T>,
+    ): Promise<T> => {
+      asked.push(kind);
+      assert.ok(keys.length <= 1_000, `${keys.length} keys of ${kind}`);
+      const count = (underWay.get(group) ?? 0) + 1;
+      underWay.set(group, count);
+      most = Math.max(most, count);
+      try {
+        return await ask();
+      } finally {
+        underWay.set(group, underWay.get(group)! - 1);
+      }
+    };
+    const { cluster, runner, end, soon } = bed({
+      wrap: (client) => ({
+        read: (group, request) => piece('read', group, request.keys, () => client.read(group, request)),
+        prepare: (group, request) =>
+          piece(
+            request.keys.some(({ key }) => key.equals(request.primary)) ? 'primary' : 'prepare',
+            group,
+            request.keys,
+            () => client.prepare(group, request),
+          ),
+        commit: (group, request) =>
+          piece(request.isPrimary ? 'commit' : 'follow', group, request.writes, () => client.commit(group, request)),
+      }),
+    });
+    await end(runner.run({ keys: [], deadlineMs: soon() }, (view) => putAll(view, names)));
+    assert.deepEqual(cluster.locked(), [], 'nobody meets what is left of it');
+    assert.deepEqual(asked.slice(0, 2), ['primary', 'prepare']);
+    assert.deepEqual(
+      asked.filter((kind) => kind !== 'prepare' && kind !== 'follow'),
+      ['primary', 'commit'],
+    );
+    assert.equal(most, 2);
+    const removed = await end(
+      runner.run({ keys: names, deadlineMs: soon(20_000) }, (view) => {
+        const there = names.filter((key) => view.get(key) !== undefined);
+        for (const key of there) view.delete(key);
+        return there.length;
+      }),
+    );
+    assert.equal(removed.reply, names.length);
+    await end(runner.coordinator.idle());
+    assert.equal(names.filter((key) => cluster.peek(key) !== undefined).length, 0);
+    assert.deepEqual(cluster.locked(), []);
+  });
+
+  it('reads many keys of one group as of one moment', async () => {
+    const names = Array.from({ length: 1_500 }, (_, at) => Buffer.from(`a${at}`));
+    let reads = 0;
+    const { cluster, runner, end, soon } = bed({
+      wrap: (client) => ({
+        read: async (group, request) => {
+          const reply = await client.read(group, request);
+          if (reads++ === 0) {
+            const other = new TransactionRunner(cluster.partsOf(startProcess('other')));
+            await other.run({ keys: [], deadlineMs: soon() }, (view) => putAll(view, [names[0]!, names[1_400]!]));
+          }
+          return reply;
+        },
+      }),
+    });
+    const { reply } = await end(
+      runner.run({ keys: names, deadlineMs: soon(), isReadOnly: true }, (view) =>
+        names.filter((key) => view.get(key) !== undefined).map(String),
+      ),
+    );
+    assert.deepEqual(reply, ['a0', 'a1400']);
+  });
+
+  it('lets go of the pieces that it has locked when one cannot be, and asks for no more', async () => {
+    const names = Array.from({ length: 12_000 }, (_, at) =>
+      Buffer.from(`${'abc'[at % 3]}${String(at).padStart(5, '0')}`),
+    );
+    let prepares = 0;
+    const aborted: string[] = [];
+    const { cluster, runner, end, soon } = bed({
+      wrap: (client) => ({
+        prepare: (group, request) => {
+          if (++prepares === 3) return Promise.resolve({ kind: 'tooOld' });
+          return client.prepare(group, request);
+        },
+        abort: (group, request) => {
+          for (const key of request.writes) aborted.push(key.toString());
+          return client.abort(group, request);
+        },
+      }),
+    });
+    const running = runner.run({ keys: [], deadlineMs: soon() }, (view) => putAll(view, names));
+    await assert.rejects(end(running), { code: 'RETRY_TOO_OLD' });
+    await end(runner.coordinator.idle());
+    assert.deepEqual(cluster.locked(), []);
+    assert.ok(prepares < 10, `${prepares} pieces`);
+    assert.ok(aborted.length <= prepares * 1_000, `${aborted.length} aborted`);
+  });
+
+  it('refuses more keys than a transaction may have before it reads any, and reads as many as it likes', async () => {
+    let asked = 0;
+    const { runner, end, soon } = bed({
+      limits: { maxKeys: 2_500 },
+      wrap: (client) => ({
+        read: (group, request) => {
+          asked++;
+          return client.read(group, request);
+        },
+      }),
+    });
+    const names = Array.from({ length: 2_501 }, (_, at) => Buffer.from(`${'abc'[at % 3]}${at}`));
+    const body = (view: KeyView): number => names.filter((key) => view.get(key) !== undefined).length;
+    await assert.rejects(end(runner.run({ keys: names, deadlineMs: soon() }, body)), {
+      code: 'TOO_LARGE',
+      message: /2501 keys .* 2500/,
+    });
+    assert.equal(asked, 0);
+    assert.equal((await end(runner.run({ keys: names, deadlineMs: soon(60_000), isReadOnly: true }, body))).reply, 0);
   });
 
   it('refuses what is too large before anything is locked', async () => {

@@ -129,11 +129,15 @@ describe('bytes of transactions and of time', () => {
         rows: [{ value: bytes('value'), expireTs: ts(300), commitTs: ts(90) }, undefined],
         seenTs: ts(100),
       }),
-      'question.readWithDeletes': encodeQuestion(groupId(2), {
+      'question.readWithAbsences': encodeQuestion(groupId(2), {
         kind: 'read',
-        request: { keys: [bytes('key')], withDeletes: true },
+        request: { keys: [bytes('key')], withAbsences: true },
       }),
-      'answer.readWithDeletes': encodeRead({ rows: [undefined], deletedTs: [ts(80)], seenTs: ts(100) }),
+      'answer.readWithAbsences': encodeRead({
+        rows: [undefined],
+        absences: { keys: [{ deletedTs: ts(80), writtenTs: ts(81) }], collectedTs: ts(50) },
+        seenTs: ts(100),
+      }),
       'question.status': encodeQuestion(groupId(2), { kind: 'status', txn: t }),
     });
     assert.deepEqual(actual, golden);

@@ -237,7 +237,7 @@ describe('the fate of a transaction', () => {
   });
 });
 
-describe('a read that asks for deletes', () => {
+describe('a read that asks for absences', () => {
   it('says when a key was deleted, and what relies on that is refused when the key has come and gone since', async () => {
     const bed = new Bed();
     const { txns } = bed.executor;
@@ -250,7 +250,7 @@ describe('a read that asks for deletes', () => {
     const keys = [bytes('a'), bytes('b')];
     const look = async (): Promise<BufferedView> => {
       const values = new ReadValues();
-      values.take(keys, await run(bed, txns.read({ keys, withDeletes: true })));
+      values.take(keys, await run(bed, txns.read({ keys, withAbsences: true })));
       return new BufferedView(now(bed), values);
     };
     const seen = (view: BufferedView): boolean[] =>
@@ -259,7 +259,7 @@ describe('a read that asks for deletes', () => {
     const views = [await look(), await look()];
     assert.deepEqual(seen(views[0]!), [true, false]);
     const plain = await run(bed, txns.read({ keys }));
-    assert.equal(plain.deletedTs, undefined);
+    assert.equal(plain.absences, undefined);
     await change();
     assert.equal(views[1]!.get(keys[0]!), undefined);
     const [strict, lax] = views.map((view) => view.intents());

@@ -63,6 +63,8 @@ export interface Removed {
   readonly readLocks?: boolean;
   /** A commit in one phase that was refused leaves no record of that. */
   readonly refusalRecord?: boolean;
+  /** Keys that are not there look alike, whenever they were written last. */
+  readonly absences?: boolean;
   /** Writes of a snapshot look at values only, so that what has come and gone since is missed. */
   readonly deletesCount?: boolean;
   /** Entries need not be above the snapshot that their writes come from. */
@@ -367,7 +369,11 @@ export class ModelCluster {
     return { value: version.value, commitTs: version.commitTs, expireTs: NEVER };
   }
 
-  private read(group: GroupId, { keys, readTs }: TxnReadRequest, waitedMs: number): TxnReadReply | typeof WAIT {
+  private read(
+    group: GroupId,
+    { keys, readTs, withAbsences }: TxnReadRequest,
+    waitedMs: number,
+  ): TxnReadReply | typeof WAIT {
     this.admit(group, keys);
     if (readTs !== undefined) this.observe(group, readTs);
     for (const key of keys) {
@@ -379,7 +385,13 @@ export class ModelCluster {
       return WAIT;
     }
     const seenTs = readTs ?? this.groupTs(group);
-    return { rows: keys.map((key) => this.live(this.row(key), readTs)), seenTs };
+    const rows = keys.map((key) => this.live(this.row(key), readTs));
+    if (withAbsences !== true) return { rows, seenTs };
+    const absences = keys.map((key, at) => {
+      const writtenTs = this.removed.absences === true ? NEVER : (this.row(key).versions.at(-1)?.commitTs ?? NEVER);
+      return rows[at] === undefined ? { deletedTs: writtenTs, writtenTs } : undefined;
+    });
+    return { rows, absences: { keys: absences, collectedTs: NEVER }, seenTs };
   }
 
   private prepare(

@@ -26,6 +26,9 @@ const STORMY: Faults = {
 /** Little is doubled, but much is given up for lost that is not. */
 const LATE: Faults = { ...STORMY, loss: 0.15, returning: 1, doubling: 0, lateness: 0.1 };
 
+/** Messages take their time, and little else goes wrong. */
+const HASTY: Faults = { ...NO_FAULTS, lateness: 0.05 };
+
 const key = (name: string): Buffer => Buffer.from(name);
 /** Keys in different groups: a group has the keys whose first bytes are equal modulo the number of groups. */
 const KEYS = ['a', 'b', 'c', 'd', 'e'].map(key);
@@ -177,6 +180,40 @@ function snapshotProblems({ history }: Run): string[] {
   return problems;
 }
 
+/** One of two keys in two groups is there, never both, never none; it changes hands all the time. */
+function batonTasks(cluster: ModelCluster): () => Task {
+  const [one, other] = [KEYS[0]!, KEYS[1]!];
+  return () => {
+    const isReader = cluster.random.int(2) === 0;
+    return {
+      f: isReader ? 'read' : 'pass',
+      value: null,
+      run: async (runner, deadlineMs) => {
+        const { reply } = await runner.run({ keys: [one, other], deadlineMs, isReadOnly: isReader }, (view) => {
+          const there = [one, other].filter((name) => view.get(name) !== undefined);
+          if (isReader) return there.length;
+          if (there[0] !== undefined) view.delete(there[0]);
+          put(view, there[0] === one ? other : one, 1);
+          return there.length;
+        });
+        return reply;
+      },
+    };
+  };
+}
+
+/** Somebody has the baton as soon as it was passed for the first time. */
+function batonProblems({ history }: Run): string[] {
+  const firstPass = history.findIndex(({ type, f }) => type === 'ok' && f === 'pass');
+  const begun = new Map<number, boolean>();
+  return history.flatMap(({ type, f, value, process }, at) => {
+    if (type === 'invoke') begun.set(process as number, firstPass >= 0 && at > firstPass);
+    const mayBeNone = begun.get(process as number) !== true;
+    const isWrong = type === 'ok' && (value as number) !== 1 && !(mayBeNone && value === 0);
+    return isWrong ? [`${f} at ${at} saw ${value} of them`] : [];
+  });
+}
+
 interface Run {
   readonly cluster: ModelCluster;
   readonly history: Op[];
@@ -258,6 +295,16 @@ describe('transactions across groups, in simulated storms', () => {
     });
   }
 
+  it('see one of two keys that change places, in many storms', async () => {
+    let reads = 0;
+    for (let seed = 6_000; seed < 6_060; seed++) {
+      const result = await run(seed, batonTasks, seed % 2 === 0 ? HASTY : STORMY);
+      assert.deepEqual([...batonProblems(result), ...result.cluster.problems], [], `seed ${seed}`);
+      reads += result.history.filter(({ type, f }) => type === 'ok' && f === 'read').length;
+    }
+    assert.ok(reads > 3_000, `${reads} reads`);
+  });
+
   it('keep sums and pairs in many storms', async () => {
     for (let seed = 5_000; seed < 5_060; seed++) {
       const { cluster, history } = await run(seed, bankTasks, seed % 2 === 0 ? STORMY : LATE);
@@ -298,6 +345,14 @@ async function isNoticed(
 }
 
 describe('the judge of the storms', () => {
+  it('notices when keys that are not there look alike', async () => {
+    let isSeen = false;
+    for (let seed = 6_000; seed < 6_060 && !isSeen; seed++) {
+      isSeen = batonProblems(await run(seed, batonTasks, HASTY, { absences: true })).length > 0;
+    }
+    assert.ok(isSeen);
+  });
+
   it('notices when nothing locks what was read', async () => {
     assert.ok(await isNoticed(skewTasks, { readLocks: true }, skewProblems));
   });
