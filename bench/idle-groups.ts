@@ -23,6 +23,7 @@ import {
   type ConfState,
   createGrpcNetwork,
   NodeRecord,
+  PeerBook,
   RaftEngine,
   type SnapshotMeta,
   type StateMachine,
@@ -103,15 +104,16 @@ async function runNode(self: number, folder: string): Promise<void> {
   const random = new SystemRandom();
   const scheduler = new SystemScheduler();
   const listen = { host: '127.0.0.1', port: 0 };
-  const identity = { self: nodeId(self), clusterName: 'idle', incarnation: random.bytes(16).toString('hex') };
+  const disk = new SystemDisk();
+  await disk.makeFolder(folder);
+  const record = await NodeRecord.open({ disk, folder, incarnation: random.bytes(16).toString('hex') });
+  const admission = new PeerBook(nodeId(self), record, console.error);
+  const identity = { self: nodeId(self), clusterName: 'idle', admission };
   const network = createGrpcNetwork({ ...identity, listen, clock, random, scheduler });
   let sentBytes = 0;
   countSent(network, (bytes) => {
     sentBytes += bytes;
   });
-  const disk = new SystemDisk();
-  await disk.makeFolder(folder);
-  const record = await NodeRecord.open({ disk, folder, incarnation: identity.incarnation });
   const logStore = await WalLogStore.open({ disk, folder: join(folder, 'log'), random, record });
   const engine = new RaftEngine({
     nodeId: nodeId(self),

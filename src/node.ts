@@ -11,6 +11,7 @@ import { countingServer, GrpcCounters, MetricsServer, registerMetrics } from './
 import { type RedisServer, startRedisServer } from './adapter/redis/index.ts';
 import {
   ConfigError,
+  EXIT_CODES,
   exposureProblems,
   foundingOf,
   logMemoryBytes,
@@ -27,6 +28,7 @@ import {
   assembleNode,
   changeLogLevel,
   examinationOf,
+  FolderRefusedError,
   metricSources,
   type NodeStatus,
   type Readiness,
@@ -43,7 +45,7 @@ import {
   SystemRandom,
   SystemScheduler,
 } from './platform/index.ts';
-import { createGrpcNetwork, openDataFolder, WalLogStore } from './raftengine/index.ts';
+import { createGrpcNetwork, openDataFolder, PeerBook, WalLogStore } from './raftengine/index.ts';
 import { CertificateStore, FileRefresher, Passwords } from './security/index.ts';
 import { CutThread } from './store/index.ts';
 
@@ -61,6 +63,8 @@ const SPACE_RETRY_MS = 500;
 const SECURITY_REFRESH_MS = 5_000;
 /** A node that stops gives what it leads away first, within this time; a transfer takes some round trips. */
 const HAND_OVER_MS = 2_000;
+/** A node that has no place in the cluster tells whoever asks, for so long, before it ends. */
+const LAST_WORDS_MS = 1_000;
 
 /** A node in service. */
 export interface RunningNode {
@@ -94,10 +98,16 @@ export async function startNode(options: NodeOptions, version: string): Promise<
   const random = new SystemRandom();
   const scheduler = new SystemScheduler();
   const startedMs = clock.monotonicMs();
+  const background = new BackgroundLog(logger, clock);
   let clients: RedisServer | undefined;
   const onFatal = (error: Error): void => {
     const code = error instanceof KvorumError ? error.code : 'INTERNAL';
     logger.fatal({ code, err: error }, `the node stops: ${error.message}`);
+    if (error instanceof FolderRefusedError) {
+      // Nobody listens to it any more; who asks here hears why.
+      scheduler.after(LAST_WORDS_MS, () => process.exit(EXIT_CODES[error.code]));
+      return;
+    }
     // Nothing that is still in memory may be acknowledged; what was acknowledged is on disk.
     process.exit(1);
   };
@@ -128,7 +138,7 @@ export async function startNode(options: NodeOptions, version: string): Promise<
     const network = createGrpcNetwork({
       self: folder.identity.nodeId,
       clusterName: options.clusterName,
-      incarnation: folder.identity.incarnation,
+      admission: new PeerBook(folder.identity.nodeId, folder.record, background.failed),
       listen: options.grpc,
       clock,
       random,
@@ -162,6 +172,7 @@ export async function startNode(options: NodeOptions, version: string): Promise<
       joins: folder.identity.joined,
       locality: options.locality ?? '',
       incarnation: Buffer.from(folder.identity.incarnation, 'hex'),
+      record: folder.record,
       version,
       address: members.find((member) => member.nodeId === options.nodeId)?.address ?? ownAddress,
       limits: {
@@ -192,7 +203,7 @@ export async function startNode(options: NodeOptions, version: string): Promise<
         // The reasons name keys: whoever may see them asks the cluster for its balance.
         logger[isWrong ? 'warn' : 'info'](shownBalance(report), `balancing: ${report.event}`);
       },
-      onBackgroundError: new BackgroundLog(logger, clock).failed,
+      onBackgroundError: background.failed,
     });
     opened.push(() => node.stop());
     const newestMs = Math.max(0, ...node.host.all().map(({ stateMachine }) => physicalMs(stateMachine.maxTs)));

@@ -3,13 +3,13 @@
  * deaths, stops all.
  */
 import { setTimeout as delay } from 'node:timers/promises';
-import type { NodeSettingValues } from '../../src/config/index.ts';
+import { isEndForGood, type NodeSettingValues } from '../../src/config/index.ts';
 import type { GroupView, NodeAddresses } from './node-channel.ts';
 import { describeExit, type NodeExit, NodeProcess } from './node-process.ts';
 
 export interface LocalClusterOptions {
   readonly nodes: readonly NodeSettingValues[];
-  /** Start a node again when it ends unexpectedly. */
+  /** Start a node again when it ends unexpectedly; not one that has no place in the cluster, see `isEndForGood`. */
   readonly restart?: boolean;
   /** See `NodeProcessOptions.script`. */
   readonly script?: string;
@@ -109,7 +109,7 @@ export class LocalCluster {
       onLine: (line) => this.options.onLine?.(nodeId, line),
       onExit: (exit) => {
         if (this.stopping || this.processes.get(nodeId) !== node) return;
-        const restarting = this.options.restart === true;
+        const restarting = this.options.restart === true && !isEndForGood(exit.code);
         this.options.onDeath?.(nodeId, exit, restarting);
         if (restarting) this.restartLater(settings, Date.now() - startedMs);
       },

@@ -1,5 +1,6 @@
 export { type ClusterSettingValues, clusterSettings, toClusterNodes } from './cluster-settings.ts';
 export { ConfigError, type ConfigProblem } from './errors.ts';
+export { EXIT_CODES, isEndForGood } from './exit-codes.ts';
 export {
   CATALOG_GROUP,
   type ClusterFounding,

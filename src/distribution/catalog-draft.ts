@@ -175,9 +175,10 @@ export class CatalogDraft {
     this.rows.push({ key: nodeKey(node.nodeId), value: encodeNode(node) });
   }
 
-  removeNode(node: NodeRow): void {
+  /** @param isKnown false: a data folder that the catalog never heard of is kept out all the same */
+  removeNode(node: Pick<NodeRow, 'nodeId' | 'incarnation'>, isKnown: boolean): void {
     this.changesDocument = true;
-    this.rows.push({ key: nodeKey(node.nodeId), value: undefined });
+    if (isKnown) this.rows.push({ key: nodeKey(node.nodeId), value: undefined });
     this.rows.push({ key: tombstoneKey(node.nodeId, node.incarnation), value: Buffer.of(1) });
   }
 

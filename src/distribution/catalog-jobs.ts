@@ -268,13 +268,33 @@ export function planPutNode(state: CatalogState, op: PutNodeOp, context: PlanCon
   return draft.commitRows(row);
 }
 
-/** @throws CatalogError NODE_NOT_FOUND */
+/**
+ * A node that the catalog never heard of is removed too: others may have met it before its first heartbeat, and would listen to
+ * no other data folder of it.
+ * @throws CatalogError NODE_NOT_FOUND when it was removed before, or is known with another data folder
+ */
 export function planRemoveNode(state: CatalogState, op: RemoveNodeOp, context: PlanContext): CatalogPlan<NodeRow> {
   const draft = CatalogDraft.over(state, context);
-  const row = state.nodes.get(op.nodeId);
-  if (row === undefined || !row.incarnation.equals(op.incarnation)) {
-    throw new CatalogError('NODE_NOT_FOUND', `there is no node ${op.nodeId} with this incarnation`);
+  const { nodeId, incarnation } = op;
+  const row = state.nodes.get(nodeId);
+  const isOther = row !== undefined && !row.incarnation.equals(incarnation);
+  if (isOther || state.tombstones.has(tombstoneName(nodeId, incarnation))) {
+    throw new CatalogError('NODE_NOT_FOUND', `there is no node ${nodeId} with this incarnation`);
   }
-  draft.removeNode(row);
-  return draft.commitRows(row);
+  draft.removeNode(op, row !== undefined);
+  return draft.commitRows(row ?? removedNode(nodeId, incarnation));
 }
+
+/** What is left of a node that was removed: its name. */
+export const removedNode = (nodeId: NodeId, incarnation: Buffer): NodeRow => ({
+  nodeId,
+  revision: 0,
+  incarnation,
+  address: '',
+  locality: '',
+  capabilities: 0n,
+  heartbeatMs: 0,
+  leaderCount: 0,
+  replicaCount: 0,
+  storedBytes: 0,
+});

@@ -12,6 +12,7 @@ export {
   type JobResult,
   type PutNodeOp,
   type RemoveNodeOp,
+  removedNode,
   type SetGroupOp,
   type TransitionJobOp,
 } from './catalog-jobs.ts';

@@ -8,6 +8,14 @@ export { BusyError, NotLeaderError, OutcomeUnknownError, TooLargeError } from '.
 export class LeaderUnavailableError extends KvorumError {
   readonly code = 'LEADER_UNAVAILABLE';
   readonly disposition: ErrorDisposition = 'wait';
+  /** Why this node reaches nobody, when it is not part of its cluster; undefined when it is, as far as it knows. */
+  readonly because: string | undefined;
+
+  /** @param what was in vain */
+  constructor(what: string, options: { readonly cause?: unknown; readonly because?: string | undefined } = {}) {
+    super(options.because === undefined ? what : `${what}: ${options.because}`, { cause: options.cause });
+    this.because = options.because;
+  }
 }
 
 /** The group does not own a key of the request: nothing happened there. `hint` is the group that took the key over, if known. */

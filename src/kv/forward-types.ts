@@ -48,6 +48,8 @@ export interface LeaderProxyOptions {
   readonly scheduler: Scheduler;
   readonly random: Random;
   readonly limits?: Partial<ProxyLimits>;
+  /** Why this node reaches nobody; undefined when it is part of its cluster as far as it knows. */
+  readonly excuse?: () => string | undefined;
 }
 
 /** How a request ends: with the handler's bytes or an error. */

@@ -53,6 +53,7 @@ export class LeaderProxy {
   private readonly clock: Clock;
   private readonly scheduler: Scheduler;
   private readonly random: Random;
+  private readonly excuse: () => string | undefined;
   private readonly limits: ProxyLimits;
   private readonly outbox: ForwardOutbox<Forward>;
   private readonly budget: RetryBudget;
@@ -82,6 +83,7 @@ export class LeaderProxy {
     this.clock = clock;
     this.scheduler = scheduler;
     this.random = options.random;
+    this.excuse = options.excuse ?? (() => undefined);
     this.limits = { ...DEFAULT_PROXY_LIMITS, ...options.limits };
     this.budget = new RetryBudget(clock.monotonicMs(), this.limits.retryBudget);
     this.epoch = options.random.bytes(4).readUInt32BE(0);
@@ -140,6 +142,11 @@ export class LeaderProxy {
     };
   }
 
+  /** What says that nobody was reached, and why when that is known. */
+  unavailable(what: string, cause?: unknown): LeaderUnavailableError {
+    return new LeaderUnavailableError(what, { cause, because: this.excuse() });
+  }
+
   /** Who leads a group that has no replica here, as far as its answers told. */
   leaderOf(group: GroupId): NodeId | undefined {
     return this.paths.get(group)?.hint();
@@ -148,7 +155,7 @@ export class LeaderProxy {
   /** See `KvService.forward`. */
   forward(group: GroupId, service: string, payload: Buffer, deadlineMs: Millis, done: ForwardDone): void {
     if (this.isClosed) {
-      done(new LeaderUnavailableError('the node is stopping'), undefined);
+      done(this.unavailable('the node is stopping'), undefined);
       return;
     }
     if (payload.length > this.limits.maxForwardBytes) {
@@ -264,7 +271,7 @@ export class LeaderProxy {
       this.finish(forward, forward.lastError, undefined);
     } else {
       const message = `no leader of group ${forward.path.groupId} could be reached in time; nothing happened`;
-      this.finish(forward, new LeaderUnavailableError(message, { cause: forward.lastError }), undefined);
+      this.finish(forward, this.unavailable(message, forward.lastError), undefined);
     }
   }
 

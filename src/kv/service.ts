@@ -19,7 +19,7 @@ import type { RaftGroup } from '../raftengine/index.ts';
 import type { GroupStore } from '../store/index.ts';
 import type { GroupAdmission } from './admission/index.ts';
 import { complete } from './completion.ts';
-import { NotLeaderError } from './errors.ts';
+import { type LeaderUnavailableError, NotLeaderError } from './errors.ts';
 import { GroupExecutor } from './executor.ts';
 import type { ExecutorLimits, ExecutorStats } from './executor-options.ts';
 import type { LocalReplica } from './forward-path.ts';
@@ -51,6 +51,8 @@ export interface KvServiceOptions {
   readonly comparison?: ClockComparison;
   readonly scheduler: Scheduler;
   readonly random: Random;
+  /** Why this node reaches nobody; undefined when it is part of its cluster as far as it knows. */
+  readonly excuse?: () => string | undefined;
   readonly limits?: {
     readonly executor?: Partial<ExecutorLimits>;
     readonly proxy?: Partial<ProxyLimits>;
@@ -131,6 +133,7 @@ class LocalKvService implements NodeKvService {
       scheduler,
       random,
       limits: options.limits?.proxy ?? {},
+      ...(options.excuse === undefined ? {} : { excuse: options.excuse }),
       directory: {
         replica: (group) => this.memberReplica(group),
         members: (group) => options.membersOf(group),
@@ -196,6 +199,10 @@ class LocalKvService implements NodeKvService {
       this.dataGroupIds = table.groups().filter((group) => hasUserKeys(table, group));
     }
     return this.dataGroupIds;
+  }
+
+  unavailable(what: string): LeaderUnavailableError {
+    return this.proxy.unavailable(what);
   }
 
   servesLocally(group: GroupId): boolean {

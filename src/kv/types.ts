@@ -3,6 +3,7 @@
  * their effects are replicated and when their reply may leave is decided here, not in the adapter.
  */
 import type { GroupId, HlcTimestamp, Millis, NodeId } from '../platform/index.ts';
+import type { LeaderUnavailableError } from './errors.ts';
 
 /** A live value: neither deleted nor expired at the view's timestamp. */
 export interface LiveValue {
@@ -110,6 +111,8 @@ export interface KvService {
   dataGroups(): readonly GroupId[];
   /** True when this node leads the group and serves. A hint: it may be over by the next turn, `submit` decides. */
   servesLocally(group: GroupId): boolean;
+  /** What says that nobody was reached, and why when this node knows. @param what was in vain */
+  unavailable(what: string): LeaderUnavailableError;
   /**
    * Evaluates an operation on the group's leader, which must be this node. Operations submitted in one event-loop turn are
    * evaluated in call order and share one entry. Completes with `NotLeaderError` (redirect: nothing was proposed) when

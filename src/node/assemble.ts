@@ -25,10 +25,8 @@ import {
   KvCatalogGroup,
   type KvServiceOptions,
   LoadRecorder,
-  type LocalNode,
   MoveDriver,
   type MoveLimits,
-  type NodeActivity,
   NodeAgent,
   NodeClock,
   type NodeClockStatus,
@@ -64,6 +62,7 @@ import {
   type EngineLimits,
   type GroupStatus,
   type LogStore,
+  type NodeRecord,
   RaftEngine,
   type SentSnapshot,
   SnapshotBrokenError,
@@ -74,8 +73,10 @@ import { ClockWarden } from './clock-warden.ts';
 import { DocumentFollower } from './document-follower.ts';
 import { GroupHost } from './group-host.ts';
 import { LifeCycle, type LifeCycleParts } from './life-cycle.ts';
+import { type ProcessAround, processOf } from './process.ts';
 import { type Readiness, readinessOf } from './readiness.ts';
 import { RemovedGroups } from './removed-groups.ts';
+import { FolderStanding, type StandingOptions } from './standing.ts';
 import { shareOf } from './store-budget.ts';
 import { mayMove, Upkeep } from './upkeep.ts';
 
@@ -100,6 +101,8 @@ export interface NodeParts extends LifeCycleParts {
   readonly joins?: boolean;
   /** 16 bytes that were chosen when the node's data was empty. */
   readonly incarnation: Buffer;
+  /** Which nodes have accepted this data folder, and which folders of theirs were met; kept in it. */
+  readonly record: StandingOptions['record'] & Pick<NodeRecord, 'peer'>;
   /** Where other nodes reach this one. */
   readonly address: string;
   /** Of the program, for operators. */
@@ -124,41 +127,13 @@ export interface NodeParts extends LifeCycleParts {
   readonly onClock?: (status: NodeClockStatus) => void;
   /** Hears what the rules of balancing did, or would do. */
   readonly onBalance?: (report: BalanceReport) => void;
-  /** The node can promise nothing any more: its log or its store failed, or it was removed from the cluster. */
+  /** The node can promise nothing any more: its log or its store failed, or its data folder has no place in the cluster. */
   readonly onFatal: (error: Error) => void;
   /** Something in the background failed and will be tried again. */
   readonly onBackgroundError: (error: unknown) => void;
   /** The process around the node; left out where there is none. */
   readonly process?: ProcessAround;
 }
-
-/** What operators may ask of the process around a node. */
-export interface ProcessAround {
-  activity(): Omit<NodeActivity, 'hotRanges' | 'heldBack'>;
-  logLevel: NonNullable<LocalNode['logLevel']>;
-}
-
-/** Busiest ranges that a node tells of itself. */
-const HOT_RANGES = 10;
-
-/** @param groups replicas here */
-const processOf = (
-  around: ProcessAround,
-  recorder: LoadRecorder,
-  lifeCycle: LifeCycle,
-  groups: () => readonly GroupId[],
-  clock: Clock,
-): Required<Pick<LocalNode, 'activity' | 'logLevel'>> => ({
-  activity: () => ({
-    ...around.activity(),
-    hotRanges: recorder.hottest(HOT_RANGES, clock.nowMs()),
-    heldBack: groups().flatMap((group) => {
-      const { level, reason } = lifeCycle.admissionOf(group);
-      return level === 'ok' ? [] : [{ groupId: group, level, reason }];
-    }),
-  }),
-  logLevel: (level) => around.logLevel(level),
-});
 
 /** A node without its client-facing servers. */
 export interface AssembledNode {
@@ -247,6 +222,21 @@ export async function assembleNode(parts: NodeParts): Promise<AssembledNode> {
     onUnknownGroup: (group) => follower.heardOf(group),
     onFatal: parts.onFatal,
   });
+  const joins = parts.joins === true;
+  const standing = new FolderStanding({
+    self,
+    record: parts.record,
+    mayWait: () => joins && host.all().length === 0,
+    waitsToFound: () => host.waitsToFound && host.all().length === 0,
+    onEnd: (error) => {
+      // Whoever waits here is told why.
+      void kv.close();
+      parts.onFatal(error);
+    },
+    onError: onBackgroundError,
+  });
+  standing.listenTo(network);
+  standing.onAcceptance(() => host.foundAllowed());
   const routes = new RouteEngine(0);
   const recorder = new LoadRecorder({ routes, clock, seed: self });
   const hostedGroups = (): GroupId[] => host.all().map(({ groupId: group }) => group);
@@ -260,6 +250,7 @@ export async function assembleNode(parts: NodeParts): Promise<AssembledNode> {
     comparison: clock,
     scheduler,
     random,
+    excuse: () => standing.excuse(),
     limits: parts.kv?.limits ?? {},
     maintenance: parts.kv?.maintenance ?? {},
     admission: lifeCycle.admissionOf,
@@ -267,7 +258,6 @@ export async function assembleNode(parts: NodeParts): Promise<AssembledNode> {
     onBackgroundError,
   });
   // What is opened at the start: what the cluster is founded with, and what was taken in since.
-  const joins = parts.joins === true;
   const folders = parts.store.folders ?? new DiskLevelFolders();
   const locationOf = (group: GroupId): string => `${parts.store.location}-${group}`;
   const gone = new RemovedGroups(founding.groups, { locationOf, folders, disk: parts.store.disk ?? new SystemDisk() });
@@ -282,6 +272,8 @@ export async function assembleNode(parts: NodeParts): Promise<AssembledNode> {
     clock,
     scheduler,
     addressOf,
+    mayFound: (voters) => standing.mayFound(voters),
+    onFoundingFailed: parts.onFatal,
     electionTimeoutMs: engine.limits.electionTimeoutMs,
     openStore: (group, open) =>
       openGroupStore({
@@ -303,7 +295,7 @@ export async function assembleNode(parts: NodeParts): Promise<AssembledNode> {
     self,
     host,
     setPeer: hearAddress,
-    fence: (peer, incarnation) => network.fence?.(peer, incarnation),
+    network,
     founding,
     joins,
     onError: onBackgroundError,
@@ -392,6 +384,10 @@ export async function assembleNode(parts: NodeParts): Promise<AssembledNode> {
       address: parts.address,
       version: parts.version,
       incarnation: parts.incarnation,
+      metFolder: (node) => {
+        const met = parts.record.peer(node)?.incarnation;
+        return met === undefined ? undefined : Buffer.from(met, 'hex');
+      },
       groups: () => engine.groups(),
       facts: (group) => {
         const hosted = host.get(group);
@@ -505,8 +501,12 @@ export async function assembleNode(parts: NodeParts): Promise<AssembledNode> {
     },
     scheduler,
     random,
-    onRemoved: parts.onFatal,
-    onRefused: onBackgroundError,
+    onRemoved: (error) => standing.refusedByCatalog('NODE_REMOVED', error),
+    onRefused: (error) => {
+      if (error.code === 'NODE_CHANGED') standing.refusedByCatalog(error.code, error);
+      else onBackgroundError(error);
+    },
+    onTaken: () => standing.takenByCatalog(),
   });
   agent.onDocument((document) => {
     clock.accept(Number(settingOf(document, 'time.caughtUpAt')));
@@ -560,7 +560,15 @@ export async function assembleNode(parts: NodeParts): Promise<AssembledNode> {
     txnCounters,
     document: () => agent.document,
     readiness: () =>
-      readinessOf({ self, routes, document: agent.document, host, clock, admissionOf: lifeCycle.admissionOf }),
+      readinessOf({
+        self,
+        routes,
+        document: agent.document,
+        host,
+        clock,
+        standing,
+        admissionOf: lifeCycle.admissionOf,
+      }),
     status: () => ({ groups: host.all().map(({ raft }) => raft.status()) }),
     async stop() {
       stopFounding();

@@ -1,7 +1,7 @@
 /** Makes the replicas of this node what the cluster's document says: new groups are opened, removed ones are forgotten. */
 import type { ClusterFounding } from '../config/index.ts';
 import type { ClusterDocument, GroupRow } from '../distribution/index.ts';
-import type { GroupId, NodeId } from '../platform/index.ts';
+import type { GroupId, NodeId, PeerNetwork } from '../platform/index.ts';
 import type { GroupHost } from './group-host.ts';
 
 export interface DocumentFollowerOptions {
@@ -9,8 +9,8 @@ export interface DocumentFollowerOptions {
   readonly host: GroupHost;
   /** Hears where another node says that it is. */
   readonly setPeer: (peer: NodeId, address: string) => void;
-  /** Hears which lives of nodes were removed; again and again. */
-  readonly fence: (peer: NodeId, incarnation: string) => void;
+  /** Hears which data folders the cluster knows its nodes with, and which were removed; again and again. */
+  readonly network: Pick<PeerNetwork, 'confirm' | 'fence'>;
   /** What is known before the first document. */
   readonly founding: ClusterFounding;
   /** The node came later than the groups of the founding: their leaders fill its replicas. */
@@ -57,10 +57,14 @@ export class DocumentFollower {
 
   /** A newer document. */
   follow(document: ClusterDocument): void {
-    const { self, host, setPeer, fence } = this.options;
-    for (const { nodeId, incarnation } of document.removed ?? []) fence(nodeId, incarnation);
+    const { self, host, setPeer, network } = this.options;
+    for (const { nodeId, incarnation } of document.removed ?? []) network.fence(nodeId, incarnation);
     this.older ??= new Set(document.groups.map(({ id }) => id));
-    for (const { nodeId, address } of document.nodes) if (nodeId !== self) setPeer(nodeId, address);
+    for (const { nodeId, address, incarnation } of document.nodes) {
+      if (nodeId === self) continue;
+      network.confirm(nodeId, incarnation.toString('hex'));
+      setPeer(nodeId, address);
+    }
     this.groups = new Map(document.groups.map((row) => [row.id, row]));
     this.hasDocument = true;
     for (const { id, state, founders, preferredLeader } of document.groups) {

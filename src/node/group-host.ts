@@ -55,7 +55,18 @@ export interface GroupHostOptions {
   /** Deletes a store that is closed, or was never opened. */
   readonly removeStore: (group: GroupId) => Promise<void>;
   readonly addressOf: (node: NodeId) => string | undefined;
+  /** False while this node may have forgotten that it founded a group with these voters before. */
+  readonly mayFound: (voters: readonly NodeId[]) => boolean;
+  /** A group that had to wait could not be founded. */
+  readonly onFoundingFailed: (error: Error) => void;
   readonly electionTimeoutMs: Millis;
+}
+
+/** A group whose founding waits. */
+interface Waiting {
+  readonly founding: Founding;
+  readonly store: GroupStore;
+  readonly stateMachine: GroupStateMachine;
 }
 
 const MEMBERLESS: ConfState = { voters: [], votersOutgoing: [], learners: [], learnersNext: [], autoLeave: false };
@@ -70,6 +81,8 @@ export class GroupHost {
   private readonly groups = new Map<GroupId, HostedGroup>();
   /** The last thing that was asked for of each group: one after another. */
   private readonly work = new Map<GroupId, Promise<unknown>>();
+  /** Groups that are to be founded here once that is allowed; their stores are open and empty. */
+  private readonly waiting = new Map<GroupId, Waiting>();
   /** What replicas do until their group has a first leader. */
   private readonly beginnings = new Map<GroupId, Cancel>();
   private isClosed = false;
@@ -98,27 +111,35 @@ export class GroupHost {
     return { lastTerm: log.term(lastIndex) ?? 0, lastIndex, appliedIndex };
   }
 
-  /** True when the replica is open, or is being opened or removed. */
+  /** True when the replica is open, is being opened or removed, or waits to be founded. */
   knows(group: GroupId): boolean {
-    return this.groups.has(group) || this.work.has(group);
+    return this.groups.has(group) || this.work.has(group) || this.waiting.has(group);
+  }
+
+  /** True while a group cannot be founded yet. */
+  get waitsToFound(): boolean {
+    return this.waiting.size > 0;
   }
 
   /**
-   * Opens this node's replica, from what is stored or empty; one that is open is left alone.
+   * Opens this node's replica, from what is stored or empty; one that is open is left alone. One that is to be founded waits
+   * until that is allowed, and is opened then by itself.
    * @param founding undefined: the replica is filled by the group's leader
    * @throws what the store throws when it cannot be opened
    */
   open(group: GroupId, founding: Founding | undefined): Promise<void> {
     return this.inTurn(group, async () => {
-      if (this.isClosed || this.groups.has(group)) return;
-      const isNew = await this.openNow(group, founding);
-      const { engine, self, electionTimeoutMs } = this.options;
-      if (founding?.preferredLeader === self) {
-        this.untilLed(group, CAMPAIGN_MS, () => engine.campaign(group));
-      } else if (isNew && founding?.preferredLeader !== undefined) {
-        this.untilLed(group, electionTimeoutMs / 2, () => engine.holdBack(group));
-      }
+      if (this.isClosed || this.groups.has(group) || this.waiting.has(group)) return;
+      await this.openNow(group, founding);
     });
+  }
+
+  /** Founds what waited for it, as far as it is allowed now. */
+  foundAllowed(): void {
+    for (const [group, { founding }] of this.waiting) {
+      if (!this.options.mayFound(founding.voters)) continue;
+      this.inTurn(group, () => this.foundWaiting(group)).catch(this.options.onFoundingFailed);
+    }
   }
 
   /** Ends this node's replica and forgets everything of it; without one it deletes what a crash may have left. */
@@ -133,6 +154,7 @@ export class GroupHost {
       this.beginnings.delete(group);
       // Log before store: a store without a log is opened by nobody, a log without its store could not be.
       const settled = kv.removeGroup(group);
+      await this.dropWaiting(group);
       if (hosted !== undefined) await engine.removeGroup(group);
       else await logStore.removeGroup(group);
       await settled;
@@ -174,6 +196,7 @@ export class GroupHost {
     this.isClosed = true;
     for (const cancel of this.beginnings.values()) cancel();
     await Promise.allSettled([...this.work.values()]);
+    for (const group of [...this.waiting.keys()]) await this.dropWaiting(group);
     for (const { stateMachine } of this.groups.values()) await stateMachine.close();
   }
 
@@ -187,22 +210,54 @@ export class GroupHost {
     }
   }
 
-  /** @returns true when it was founded just now */
-  private async openNow(group: GroupId, founding: Founding | undefined): Promise<boolean> {
-    const { engine, kv, openStore } = this.options;
-    const store = await openStore(group, this.groups.size + 1);
+  private async openNow(group: GroupId, founding: Founding | undefined): Promise<void> {
+    const store = await this.options.openStore(group, this.groups.size + this.waiting.size + 1);
     const stateMachine = new GroupStateMachine({ store, initialConf: MEMBERLESS });
-    const isNew = founding !== undefined && this.isUntouched(group, stateMachine);
+    if (founding === undefined || !this.isUntouched(group, stateMachine)) {
+      this.take(group, store, stateMachine, founding, false);
+      return;
+    }
+    this.waiting.set(group, { founding, store, stateMachine });
+    if (this.options.mayFound(founding.voters)) await this.foundWaiting(group);
+  }
+
+  private async foundWaiting(group: GroupId): Promise<void> {
+    const waiting = this.waiting.get(group);
+    if (this.isClosed || waiting === undefined) return;
+    const { founding, store, stateMachine } = waiting;
     try {
-      if (isNew) await this.found(founding, store, stateMachine);
+      await this.found(founding, store, stateMachine);
     } catch (error) {
-      await stateMachine.close();
+      await this.dropWaiting(group);
       throw error;
     }
+    this.waiting.delete(group);
+    this.take(group, store, stateMachine, founding, true);
+  }
+
+  private async dropWaiting(group: GroupId): Promise<void> {
+    const waiting = this.waiting.get(group);
+    this.waiting.delete(group);
+    await waiting?.stateMachine.close();
+  }
+
+  /** @param isNew it was founded just now */
+  private take(
+    group: GroupId,
+    store: GroupStore,
+    stateMachine: GroupStateMachine,
+    founding: Founding | undefined,
+    isNew: boolean,
+  ): void {
+    const { engine, kv, self, electionTimeoutMs } = this.options;
     const raft = engine.addGroup({ groupId: group, stateMachine });
     const executor = kv.addGroup({ raft, stateMachine, store });
     this.groups.set(group, { groupId: group, raft, stateMachine, store, executor });
-    return isNew;
+    if (founding?.preferredLeader === self) {
+      this.untilLed(group, CAMPAIGN_MS, () => engine.campaign(group));
+    } else if (isNew && founding?.preferredLeader !== undefined) {
+      this.untilLed(group, electionTimeoutMs / 2, () => engine.holdBack(group));
+    }
   }
 
   /** Nothing was ever applied here, nor promised to anybody. */

@@ -7,3 +7,4 @@ export { GroupHost, type HostedGroup } from './group-host.ts';
 export { metricSources, type ProcessCounters } from './metrics.ts';
 export { activityOf, changeLogLevel } from './process.ts';
 export type { Readiness } from './readiness.ts';
+export { FolderRefusedError } from './standing.ts';

@@ -1,7 +1,8 @@
 /** What the process around a node tells operators of itself: what its Redis clients ask, and what it logs. */
 import type { RedisCounters } from '../adapter/redis/index.ts';
-import { AdminError, LOG_LEVELS, type NodeActivity } from '../kv/index.ts';
-import { LATENCY_BOUNDS_MS, type Millis } from '../platform/index.ts';
+import { AdminError, LOG_LEVELS, type LoadRecorder, type LocalNode, type NodeActivity } from '../kv/index.ts';
+import { type Clock, type GroupId, LATENCY_BOUNDS_MS, type Millis } from '../platform/index.ts';
+import type { LifeCycle } from './life-cycle.ts';
 
 /** The part of a pino logger whose level is changed. */
 export interface LeveledLogger {
@@ -45,3 +46,31 @@ export function changeLogLevel(
   logger.info({ from: before, to: level }, 'an operator has changed what is logged');
   return { level, before };
 }
+
+/** What operators may ask of the process around a node. */
+export interface ProcessAround {
+  activity(): Omit<NodeActivity, 'hotRanges' | 'heldBack'>;
+  logLevel: NonNullable<LocalNode['logLevel']>;
+}
+
+/** Busiest ranges that a node tells of itself. */
+const HOT_RANGES = 10;
+
+/** What a node tells operators of itself and of the process around it. @param groups replicas here */
+export const processOf = (
+  around: ProcessAround,
+  recorder: LoadRecorder,
+  lifeCycle: LifeCycle,
+  groups: () => readonly GroupId[],
+  clock: Clock,
+): Required<Pick<LocalNode, 'activity' | 'logLevel'>> => ({
+  activity: () => ({
+    ...around.activity(),
+    hotRanges: recorder.hottest(HOT_RANGES, clock.nowMs()),
+    heldBack: groups().flatMap((group) => {
+      const { level, reason } = lifeCycle.admissionOf(group);
+      return level === 'ok' ? [] : [{ groupId: group, level, reason }];
+    }),
+  }),
+  logLevel: (level) => around.logLevel(level),
+});

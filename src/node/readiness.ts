@@ -4,6 +4,7 @@ import type { ClusterDocument, RouteEngine } from '../distribution/index.ts';
 import { type NodeClock, offsetText } from '../kv/index.ts';
 import type { GroupId, NodeId } from '../platform/index.ts';
 import type { GroupHost, HostedGroup } from './group-host.ts';
+import type { FolderStanding } from './standing.ts';
 
 export type { Readiness } from '../adapter/metrics/index.ts';
 
@@ -14,6 +15,7 @@ export interface ReadinessFacts {
   readonly document: ClusterDocument | undefined;
   readonly host: GroupHost;
   readonly clock: Pick<NodeClock, 'status'>;
+  readonly standing: FolderStanding;
   /** Whether writes of a group are let in, and why not. */
   readonly admissionOf: (group: GroupId) => { readonly level: string; readonly reason: string };
 }
@@ -25,8 +27,13 @@ const MOST_NAMED = 5;
  * disk takes what is written.
  */
 export function readinessOf(facts: ReadinessFacts): Readiness {
-  const details = facts.host.all().map((group) => detailOf(facts, group));
-  return { ...verdictOf(facts), details };
+  const { host, standing } = facts;
+  const details = [...host.all().map((group) => detailOf(facts, group)), ...standing.details()];
+  const verdict = verdictOf(facts);
+  const standingReason = standing.reason();
+  if (standing.isOver) return { ready: false, reason: standingReason ?? verdict.reason, details };
+  const because = verdict.ready || standingReason === undefined ? '' : `: ${standingReason}`;
+  return { ready: verdict.ready, reason: `${verdict.reason}${because}`, details };
 }
 
 function verdictOf({ self, routes, document, host, clock }: ReadinessFacts): Pick<Readiness, 'ready' | 'reason'> {

@@ -6,7 +6,19 @@ export { type DiskSpace, diskSpaceOf, isOutOfSpace } from './disk-space.ts';
 export { type ErrorDisposition, KvorumError } from './errors.ts';
 export { DiskCounters, MeasuredDisk } from './measured-disk.ts';
 export { MeasuredNetwork, NetworkCounters, type TrafficCounters } from './measured-network.ts';
-export type { DuplexHandler, DuplexStream, FrameHandler, Lane, PeerNetwork, StreamHandler } from './network.ts';
+export {
+  type DuplexHandler,
+  type DuplexStream,
+  type FolderIntroduction,
+  type FrameHandler,
+  type Lane,
+  type PeerAdmission,
+  type PeerNetwork,
+  PeerRefusedError,
+  type Refusal,
+  type RefusalReason,
+  type StreamHandler,
+} from './network.ts';
 export { type Random, SeededRandom, SystemRandom } from './random.ts';
 export { type Cancel, type Scheduler, SystemScheduler } from './scheduler.ts';
 export * from './simulated/index.ts';

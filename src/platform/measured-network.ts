@@ -2,7 +2,15 @@
  * A network that counts frames and bytes by lane, and bytes of streams by kind (of which `snapshot` is one). A frame holds
  * the messages of a whole turn, so a handful of additions a frame is nothing beside it.
  */
-import type { DuplexHandler, DuplexStream, FrameHandler, Lane, PeerNetwork, StreamHandler } from './network.ts';
+import type {
+  DuplexHandler,
+  DuplexStream,
+  FrameHandler,
+  Lane,
+  PeerNetwork,
+  Refusal,
+  StreamHandler,
+} from './network.ts';
 import type { NodeId } from './types.ts';
 
 /** One lane or one kind of stream in both directions, since the start. */
@@ -45,8 +53,8 @@ export class NetworkCounters {
   }
 }
 
-/** See the top of the file. `Required`: a member that is optional there must be passed on too. */
-export class MeasuredNetwork implements Required<PeerNetwork> {
+/** See the top of the file. */
+export class MeasuredNetwork implements PeerNetwork {
   readonly counters = new NetworkCounters();
   private readonly inner: PeerNetwork;
 
@@ -71,7 +79,19 @@ export class MeasuredNetwork implements Required<PeerNetwork> {
   }
 
   fence(peer: NodeId, incarnation: string): void {
-    this.inner.fence?.(peer, incarnation);
+    this.inner.fence(peer, incarnation);
+  }
+
+  confirm(peer: NodeId, incarnation: string): void {
+    this.inner.confirm(peer, incarnation);
+  }
+
+  onAccepted(listener: (peer: NodeId) => void): void {
+    this.inner.onAccepted(listener);
+  }
+
+  onRefused(listener: (refusal: Refusal) => void): void {
+    this.inner.onRefused(listener);
   }
 
   onFrame(lane: Lane, handler: FrameHandler): void {

@@ -48,12 +48,6 @@ export class StoppedError extends KvorumError {
   readonly disposition: ErrorDisposition = 'wait';
 }
 
-/** The peers of a connection are not the ones they should be (cluster, node or incarnation differ). */
-export class PeerRefusedError extends KvorumError {
-  readonly code = 'PEER_REFUSED';
-  readonly disposition: ErrorDisposition = 'final';
-}
-
 /** A bulk stream to a peer broke before its answer came. */
 export class StreamBrokenError extends KvorumError {
   readonly code = 'STREAM_BROKEN';

@@ -12,7 +12,6 @@ export {
   MalformedFrameError,
   NotLeaderError,
   OutcomeUnknownError,
-  PeerRefusedError,
   SnapshotBrokenError,
   StoppedError,
   StreamBrokenError,
@@ -23,6 +22,7 @@ export { DEFAULT_ENGINE_LIMITS, type EngineLimits } from './limits.ts';
 export * from './log/index.ts';
 export { NodeRecord, type NodeRecordOptions, type PeerLives } from './node-record.ts';
 export { decodeAddresses, encodeAddresses, type PeerAddressBook } from './peer-addresses.ts';
+export { type KeptPeers, PeerBook } from './peer-book.ts';
 export { type Recovery, recoveryWrite } from './recovery.ts';
 export type { SentSnapshot } from './snapshot-transfer.ts';
 export { TimerWheel, type WheelCallback } from './timer-wheel.ts';

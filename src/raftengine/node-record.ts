@@ -4,7 +4,8 @@
  * lost its disk would pass for the member that it was. One small file beside the log, replaced as a whole; it is written
  * when a segment is made and when another node is met, so a handful of times an hour.
  *
- *   <data folder>/record.json   { format, incarnation, newestSegment, peers: { <id>: { incarnation, isConfirmed, removed } }, crc }
+ *   <data folder>/record.json
+ *   { format, incarnation, newestSegment, acceptedBy: [<id>], peers: { <id>: { incarnation, isConfirmed, removed } }, crc }
  */
 import { join } from 'node:path';
 import { crc32 } from 'node:zlib';
@@ -26,6 +27,7 @@ interface StoredRecord {
   /** Of the data folder that the record is of. */
   readonly incarnation: string;
   readonly newestSegment: number;
+  readonly acceptedBy: readonly NodeId[];
   readonly peers: { readonly [id: string]: PeerLives };
 }
 
@@ -83,7 +85,13 @@ export class NodeRecord {
         const what = 'is gone, or was never made because an older version of kvorum made the folder';
         throw new DataFolderCorruptError(join(folder, FILE), what);
       }
-      const record = new NodeRecord(options, { format: FORMAT, incarnation, newestSegment: 0, peers: {} });
+      const record = new NodeRecord(options, {
+        format: FORMAT,
+        incarnation,
+        newestSegment: 0,
+        acceptedBy: [],
+        peers: {},
+      });
       await record.change({});
       return record;
     }
@@ -118,6 +126,17 @@ export class NodeRecord {
     if (sequence <= this.stableSegment) return;
     await this.change({ newestSegment: Math.max(sequence, this.stored.newestSegment) });
     this.stableSegment = Math.max(sequence, this.stableSegment);
+  }
+
+  /** Nodes that listen to this data folder, and so to no other one under this node's id. */
+  get acceptedBy(): readonly NodeId[] {
+    return this.stored.acceptedBy;
+  }
+
+  /** Settles when it is stable that a node listens to this data folder. */
+  async noteAcceptance(peer: NodeId): Promise<void> {
+    const { acceptedBy } = this.stored;
+    if (!acceptedBy.includes(peer)) await this.change({ acceptedBy: [...acceptedBy, peer] });
   }
 
   /** What is known of a node. */

@@ -94,6 +94,16 @@ describe('the launcher of a local cluster', () => {
     assert.equal((await cluster.ready(TIMEOUT_MS)).length, 3);
   });
 
+  test('leaves a node alone that has ended for good', async () => {
+    const deaths: boolean[] = [];
+    launch(
+      { node: 2, name: 'endsForGood' },
+      { restart: true, onDeath: (_node, _exit, restarting) => deaths.push(restarting) },
+    );
+    await until(() => deaths.length > 0);
+    assert.deepEqual(deaths, [false]);
+  });
+
   test('revives a node by hand, and only one that ended', async () => {
     await launch().ready(TIMEOUT_MS);
     const before = cluster.process(3)!.pid;

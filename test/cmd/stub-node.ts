@@ -12,6 +12,7 @@ if (behaviour === 'failAtStart') {
   console.error('the log is torn');
   process.exit(3);
 }
+if (behaviour === 'endsForGood') process.exit(4);
 process.on('SIGTERM', () => {
   if (behaviour !== 'ignoreStop') process.exit(0);
 });

@@ -122,6 +122,10 @@ class WireEnd implements PeerNetwork {
 
   setPeer(): void {}
   removePeer(): void {}
+  fence(): void {}
+  confirm(): void {}
+  onAccepted(): void {}
+  onRefused(): void {}
 
   onFrame(_lane: Lane, handler: FrameHandler): void {
     this.handler = handler;

@@ -36,8 +36,9 @@ describe('groups of a running cluster', () => {
     );
 
     const never = new Cluster(3, 2);
-    never.node(1).start();
-    never.node(2).start();
+    never.start();
+    await never.until('all founders are there', () => never.nodes.every((node) => node.raft(THREE) !== undefined));
+    never.node(3).crash(true);
     await never.until('the others lead', () => never.leaderOf(THREE) !== undefined);
   });
 

@@ -22,6 +22,10 @@ export class Cluster {
   readonly simulation: Simulation;
   readonly fabric: SimFabric;
   readonly nodes: ClusterNode[] = [];
+  /** What is to happen when a node does something that it must not. */
+  onViolation: (violation: Error) => void = (violation) => {
+    throw violation;
+  };
   private readonly patienceMs: number;
 
   constructor(
@@ -54,9 +58,7 @@ export class Cluster {
           id,
           random: random.fork(id),
           parts,
-          onViolation: (violation) => {
-            throw violation;
-          },
+          onViolation: (violation) => this.onViolation(violation),
           say: () => undefined,
         }),
       );

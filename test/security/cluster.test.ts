@@ -13,6 +13,7 @@ import { nodeId, SystemClock, SystemRandom, SystemScheduler } from '../../src/pl
 import { createGrpcNetwork } from '../../src/raftengine/index.ts';
 import { CertificateStore } from '../../src/security/index.ts';
 import { run } from '../cmd/raftadmin-bed.ts';
+import { bookInMemory } from '../raftengine/support/peer-book.ts';
 import { type Issued, TestAuthority, until } from './authority.ts';
 
 const HOST = '127.0.0.1';
@@ -152,7 +153,7 @@ describe('three nodes that prove themselves to each other', () => {
       const network = createGrpcNetwork({
         self: nodeId(3),
         clusterName: 'secure',
-        incarnation: 'intruder',
+        admission: bookInMemory(3, 'intruder'),
         listen: { host: HOST, port: 0 },
         clock: new SystemClock(),
         random: new SystemRandom(),

@@ -2,6 +2,7 @@
  * The one table from errors of the layers below to what a Redis client sees. The prefixes matter: client libraries retry
  * some of them on their own. Nothing that may already have happened gets a prefix that is retried blindly.
  */
+import { LeaderUnavailableError } from '../../kv/index.ts';
 import { type ErrorDisposition, KvorumError } from '../../platform/index.ts';
 import { RedisError } from './reply.ts';
 
@@ -47,6 +48,7 @@ export function errorText(error: unknown, isWrite: boolean): string {
   if (error instanceof RedisError) return error.message;
   if (error instanceof KvorumError) {
     if (error.disposition === 'unknown') return isWrite ? UNKNOWN_OUTCOME : NO_LEADER;
+    if (error instanceof LeaderUnavailableError && error.because !== undefined) return `CLUSTERDOWN ${error.because}`;
     // What passes by itself says so, whatever it is: nothing happened.
     const prefix = error.disposition === 'final' ? 'ERR' : 'TRYAGAIN';
     const text = TEXT_BY_CODE[error.code] ?? `${prefix} ${error.message}`;

@@ -1,5 +1,5 @@
 /** Which group a command's keys belong to. */
-import { type KvService, LeaderUnavailableError } from '../../kv/index.ts';
+import type { KvService } from '../../kv/index.ts';
 import type { GroupId } from '../../platform/index.ts';
 import { type CommandSpec, keyIndexes } from './command.ts';
 import { KEYSPACES } from './keyspace.ts';
@@ -25,7 +25,7 @@ export const crossGroup = (): RedisError =>
 /** The group for what names no key. @throws LeaderUnavailableError before this node knows any */
 export function anyGroup(kv: KvService): GroupId {
   const group = kv.dataGroups()[0];
-  if (group === undefined) throw new LeaderUnavailableError('no group is known yet');
+  if (group === undefined) throw kv.unavailable('no group is known yet');
   return group;
 }
 

@@ -4,7 +4,7 @@
  * so a key that stays is met exactly where it is when the walk comes by, however ranges move meanwhile. Answers of
  * different groups are not of one instant.
  */
-import { forwarded, GroupRouter, type KvService, LeaderUnavailableError, NotLeaderError } from '../../kv/index.ts';
+import { forwarded, GroupRouter, type KvService, NotLeaderError } from '../../kv/index.ts';
 import {
   type Clock,
   type GroupId,
@@ -92,7 +92,7 @@ export class ClusterScan implements ScanContext {
   async count(db: number, timeoutMs = this.environment.commandTimeoutMs): Promise<number> {
     const { kv } = this.environment;
     const groups = kv.dataGroups();
-    if (groups.length === 0) throw new LeaderUnavailableError('no group is known yet');
+    if (groups.length === 0) throw kv.unavailable('no group is known yet');
     const deadlineMs = this.router.deadline(timeoutMs);
     const counts = await Promise.all(
       groups.map((group) =>

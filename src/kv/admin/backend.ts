@@ -129,6 +129,7 @@ class ClusterBackend implements AdminBackend {
       ...options,
       agent: this.agent,
       incarnation: options.local.incarnation,
+      metFolder: (node) => options.local.metFolder?.(node),
       nodes: (document) => [...this.addresses(document).keys()],
       groupIds: (document) => this.groupIds(document),
       backend: this,

@@ -26,6 +26,8 @@ import type { AdminBackend, ClusterStatus } from './types.ts';
 export interface OperationsOptions {
   readonly agent: AdminAgent;
   readonly incarnation: Buffer;
+  /** See `LocalNode`. */
+  readonly metFolder: (node: NodeId) => Buffer | undefined;
   readonly clock: Clock;
   readonly scheduler: Scheduler;
   readonly catalog: CatalogClient;

@@ -27,6 +27,8 @@ const ALIVE_MS: Millis = 10_000;
 export interface ReplaceOperatorOptions {
   readonly self: NodeId;
   readonly incarnation: Buffer;
+  /** The data folder that is listened to here under the id of a node. */
+  readonly metFolder: (node: NodeId) => Buffer | undefined;
   readonly clock: Clock;
   readonly catalog: CatalogClient;
   readonly report: (node: NodeId, timeoutMs: Millis) => Promise<NodeReport>;
@@ -71,7 +73,11 @@ export class ReplaceOperator {
     }
     const row = document.nodes.find(({ nodeId }) => nodeId === request.dead);
     const record = await this.check(request, row, untilMs - clock.monotonicMs());
-    if (row === undefined && record.voterOf.length + record.learnerOf.length === 0) {
+    if (
+      row === undefined &&
+      !isMet(document, record, request.dead) &&
+      record.voterOf.length + record.learnerOf.length === 0
+    ) {
       return this.doneAlready(request, document);
     }
     if (request.isDryRun) {
@@ -114,8 +120,8 @@ export class ReplaceOperator {
     const where = (suffrages: readonly string[]): GroupId[] =>
       groups.filter((group) => suffrages.includes(suffrageIn(group) ?? '')).map(({ groupId }) => groupId);
     return {
-      // Removed from the catalog and still a member: its life is fenced already.
-      incarnation: row?.incarnation ?? FENCED,
+      // Without a row it was fenced already, or it ended before its first heartbeat; then those who met it know its folder.
+      incarnation: row?.incarnation ?? this.options.metFolder(dead) ?? FENCED,
       successor,
       address,
       isRemoved: false,
@@ -162,7 +168,7 @@ export class ReplaceOperator {
     let record = { ...known, address: request.address || known.address };
     await this.note(dead, record, untilMs);
     const old = document.nodes.find(({ nodeId }) => nodeId === dead);
-    if (old?.incarnation.equals(record.incarnation)) {
+    if (isMet(document, record, dead) || old?.incarnation.equals(record.incarnation)) {
       await catalog.run({ kind: 'removeNode', nodeId: dead, incarnation: record.incarnation }, this.left(untilMs));
     }
     if (!record.isRemoved) {
@@ -279,6 +285,12 @@ export class ReplaceOperator {
   private left(untilMs: Millis): Millis {
     return Math.max(PROBE_MS, untilMs - this.options.clock.monotonicMs());
   }
+}
+
+/** Nodes have met the folder, and the catalog has not heard of it. */
+function isMet({ nodes, removed }: ClusterDocument, { incarnation }: ReplaceRecord, node: NodeId): boolean {
+  const isGone = removed?.some((each) => each.nodeId === node && each.incarnation === incarnation.toString('hex'));
+  return !incarnation.equals(FENCED) && isGone !== true && nodes.every(({ nodeId }) => nodeId !== node);
 }
 
 /** What `forEachGroup` knows by itself. */

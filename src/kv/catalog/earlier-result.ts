@@ -16,6 +16,7 @@ import {
   type MergeOp,
   type NodeOp,
   type Route,
+  removedNode,
   type SetGroupOp,
   type SplitOp,
   type TransitionJobOp,
@@ -163,17 +164,5 @@ function nodeResult(state: CatalogState, op: NodeOp): EarlierResult {
   }
   const isGone = row?.incarnation.equals(op.incarnation) !== true;
   if (!isGone || !state.tombstones.has(tombstoneName(op.nodeId, op.incarnation))) return REPEAT;
-  // The row is gone; what is left of the node is its name.
-  return done({
-    nodeId: op.nodeId,
-    revision: 0,
-    incarnation: op.incarnation,
-    address: '',
-    locality: '',
-    capabilities: 0n,
-    heartbeatMs: 0,
-    leaderCount: 0,
-    replicaCount: 0,
-    storedBytes: 0,
-  });
+  return done(removedNode(op.nodeId, op.incarnation));
 }

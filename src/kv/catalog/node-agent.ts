@@ -37,6 +37,8 @@ export interface NodeAgentOptions {
   readonly onRemoved: (error: CatalogError) => void;
   /** Hears of refusals, once per reason, until a heartbeat is taken again; losses are normal and not reported. */
   readonly onRefused?: (error: CatalogError) => void;
+  /** A heartbeat was taken after one that was refused. */
+  readonly onTaken?: () => void;
 }
 
 /** See the top of the file. */
@@ -83,6 +85,7 @@ export class NodeAgent {
       .heartbeat(report, this.has, TIMEOUT_MS)
       .then(
         (given) => {
+          if (this.lastRefusal !== undefined) this.options.onTaken?.();
           this.lastRefusal = undefined;
           if (given !== undefined && this.isRunning) this.take(given.incarnation, given.document);
         },

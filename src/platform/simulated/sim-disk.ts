@@ -212,6 +212,9 @@ function applyName(names: Map<string, Named>, change: NameChange): void {
   if (change.kind === 'set') {
     names.set(change.path, change.inode);
   } else if (change.kind === 'remove') {
+    // A folder of the same name that is made later is another one.
+    if (names.get(change.path) === FOLDER)
+      for (const path of names.keys()) if (path.startsWith(`${change.path}/`)) names.delete(path);
     names.delete(change.path);
   } else {
     const inode = names.get(change.from);

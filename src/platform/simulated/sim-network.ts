@@ -3,11 +3,21 @@
  * untouched links it keeps the promises of `PeerNetwork`; loss, duplication and reordering happen where they are switched on.
  */
 import { crc32 } from 'node:zlib';
-import type { DuplexHandler, DuplexStream, FrameHandler, Lane, PeerNetwork, StreamHandler } from '../network.ts';
+import type {
+  DuplexHandler,
+  DuplexStream,
+  FrameHandler,
+  Lane,
+  PeerAdmission,
+  PeerNetwork,
+  Refusal,
+  StreamHandler,
+} from '../network.ts';
 import type { SeededRandom } from '../random.ts';
 import type { NodeId } from '../types.ts';
 import type { EventOwner } from './event-heap.ts';
 import { runDuplex, type SimDuplexEnd } from './sim-duplex.ts';
+import { SimHandshake } from './sim-handshake.ts';
 import { SimLinks } from './sim-links.ts';
 import { runStream } from './sim-stream.ts';
 import type { Simulation } from './simulation.ts';
@@ -85,6 +95,7 @@ export class SimFabric {
 export class SimNetwork implements PeerNetwork {
   readonly self: NodeId;
   readonly owner: EventOwner;
+  readonly handshake: SimHandshake;
   private readonly fabric: SimFabric;
   private readonly peers = new Map<NodeId, string>();
   private readonly frameHandlers = new Map<Lane, FrameHandler>();
@@ -99,10 +110,43 @@ export class SimNetwork implements PeerNetwork {
     this.fabric = fabric;
     this.self = self;
     this.owner = owner;
+    this.handshake = new SimHandshake(fabric, this);
+  }
+
+  /** The process that starts next tells data folders apart; left out: everybody is listened to. */
+  introduceWith(admission: PeerAdmission): void {
+    this.handshake.use(admission);
+  }
+
+  /** True while a process listens. */
+  get isListening(): boolean {
+    return this.isStarted;
+  }
+
+  /** True when the address of a peer is known to a process that runs. */
+  reaches(peer: NodeId): boolean {
+    return this.isStarted && this.peers.has(peer);
   }
 
   setPeer(peer: NodeId, address: string): void {
     this.peers.set(peer, address);
+    this.handshake.dial(peer);
+  }
+
+  fence(peer: NodeId, incarnation: string): void {
+    if (this.handshake.remove(peer, incarnation)) this.fabric.breakConnection(this.self, peer);
+  }
+
+  confirm(peer: NodeId, incarnation: string): void {
+    if (this.handshake.confirm(peer, incarnation)) this.fabric.breakConnection(this.self, peer);
+  }
+
+  onAccepted(listener: (peer: NodeId) => void): void {
+    this.handshake.onAccepted(listener);
+  }
+
+  onRefused(listener: (refusal: Refusal) => void): void {
+    this.handshake.onRefused(listener);
   }
 
   removePeer(peer: NodeId): void {
@@ -133,7 +177,7 @@ export class SimNetwork implements PeerNetwork {
       receiver: receiver && { node: to, owner: receiver.owner, ends: receiver.duplexEnds },
       forth: links.link(this.self, to),
       back: links.link(to, this.self),
-      isConnected: this.isStarted && this.peers.has(to),
+      isConnected: this.reaches(to) && this.handshake.isDone(to),
       handler: () => receiver?.duplexHandler(kind),
     });
   }
@@ -144,10 +188,11 @@ export class SimNetwork implements PeerNetwork {
 
   async start(): Promise<void> {
     this.isStarted = true;
+    for (const peer of this.peers.keys()) this.handshake.dial(peer);
   }
 
   send(to: NodeId, lane: Lane, frame: Buffer): boolean {
-    if (!this.isStarted || !this.peers.has(to)) return false;
+    if (!this.reaches(to) || !this.handshake.isDone(to)) return false;
     const link = this.fabric.links.link(this.self, to);
     if (link.queuedBytes(lane) + frame.length > link.behaviour.maxQueuedBytes) return false;
     const { simulation } = this.fabric;
@@ -189,7 +234,7 @@ export class SimNetwork implements PeerNetwork {
       receiver: receiver?.owner,
       forth: links.link(this.self, to),
       back: links.link(to, this.self),
-      isConnected: this.isStarted && this.peers.has(to),
+      isConnected: this.reaches(to) && this.handshake.isDone(to),
       handler: () => receiver?.streamHandler(kind),
     });
   }
@@ -216,6 +261,7 @@ export class SimNetwork implements PeerNetwork {
       `lost ${peer}`,
       () => {
         if (this.peers.has(peer)) for (const listener of this.peerLostListeners) listener(peer);
+        this.handshake.dial(peer);
       },
       this.owner,
     );
@@ -240,5 +286,6 @@ export class SimNetwork implements PeerNetwork {
     this.streamHandlers.clear();
     this.duplexHandlers.clear();
     this.peerLostListeners = [];
+    this.handshake.forget();
   }
 }

@@ -3,9 +3,9 @@
  * the lanes, and never has more than a few frames on their way.
  */
 import type grpc from '@grpc/grpc-js';
-import type { NodeId, StreamHandler } from '../../platform/index.ts';
+import { type NodeId, PeerRefusedError, type StreamHandler } from '../../platform/index.ts';
 import type { LiveCertificates } from '../../security/index.ts';
-import { PeerRefusedError, StreamBrokenError } from '../errors.ts';
+import { StreamBrokenError } from '../errors.ts';
 import { openChannel } from './channel.ts';
 import { checkIntroduction, introduce, type PeerIdentity, STREAM_PATH, setKind } from './peer-protocol.ts';
 
@@ -23,6 +23,8 @@ export interface OutboundStream {
   readonly header: Buffer;
   readonly frames: AsyncIterable<Buffer>;
   readonly signal: AbortSignal | undefined;
+  /** See `PeerAdmission.admit`. */
+  readonly admit: (peer: PeerIdentity) => Promise<void> | undefined;
 }
 
 /**
@@ -50,11 +52,14 @@ export async function sendStream(stream: OutboundStream): Promise<Buffer> {
     },
   );
   call.on('metadata', (introduction: grpc.Metadata) => {
-    try {
-      checkIntroduction(introduction, stream.self);
-    } catch (error) {
+    const refuse = (error: unknown): void => {
       answer.reject(error as Error);
       call.cancel();
+    };
+    try {
+      stream.admit(checkIntroduction(introduction, stream.self))?.catch(refuse);
+    } catch (error) {
+      refuse(error);
     }
   });
   // The call's own error reaches the callback above.

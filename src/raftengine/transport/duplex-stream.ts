@@ -4,9 +4,18 @@
  * its header. An empty message is the end mark: what ends without it was cut, and is told as an error.
  */
 import grpc from '@grpc/grpc-js';
-import type { Cancel, Clock, DuplexHandler, DuplexStream, Millis, NodeId, Scheduler } from '../../platform/index.ts';
+import {
+  type Cancel,
+  type Clock,
+  type DuplexHandler,
+  type DuplexStream,
+  type Millis,
+  type NodeId,
+  PeerRefusedError,
+  type Scheduler,
+} from '../../platform/index.ts';
 import type { LiveCertificates } from '../../security/index.ts';
-import { MalformedFrameError, PeerRefusedError, StreamBrokenError } from '../errors.ts';
+import { MalformedFrameError, StreamBrokenError } from '../errors.ts';
 import { openChannel } from './channel.ts';
 import {
   checkIntroduction,
@@ -204,8 +213,8 @@ export interface OutboundDuplex {
   readonly header: Buffer;
   readonly clock: Clock;
   readonly scheduler: Scheduler;
-  /** @throws PeerRefusedError when the incarnation is not the one that is known for the peer */
-  readonly checkIncarnation: (peer: PeerIdentity) => void;
+  /** See `PeerAdmission.admit`. */
+  readonly admit: (peer: PeerIdentity) => Promise<void> | undefined;
   /** The connection is gone. */
   readonly onReleased: () => void;
 }
@@ -221,13 +230,15 @@ export function openDuplex(stream: OutboundDuplex): DuplexEnd {
   // The first frame is the header.
   end.send(stream.header);
   call.on('metadata', (answer: grpc.Metadata) => {
+    const fail = (error: unknown): void => end.fail(error as Error, true);
     try {
       const peer = checkIntroduction(answer, self);
       if (peer.nodeId !== to) throw new PeerRefusedError(`node ${peer.nodeId} answers at the address of node ${to}`);
-      stream.checkIncarnation(peer);
-      end.attach(call);
+      const admitted = stream.admit(peer);
+      if (admitted === undefined) end.attach(call);
+      else admitted.then(() => end.attach(call), fail);
     } catch (error) {
-      end.fail(error as Error, true);
+      fail(error);
     }
   });
   call.on('data', (message: Buffer) => end.receive(message));

@@ -3,21 +3,25 @@
  * offers), one outgoing `PeerLink` a peer. Either side can dial: each node sends on the connections that it opened.
  */
 import grpc from '@grpc/grpc-js';
-import type {
-  Clock,
-  DuplexHandler,
-  DuplexStream,
-  FrameHandler,
-  Lane,
-  NodeId,
-  PeerNetwork,
-  Random,
-  Scheduler,
-  StreamHandler,
+import {
+  assert,
+  type Clock,
+  type DuplexHandler,
+  type DuplexStream,
+  type FrameHandler,
+  type Lane,
+  type NodeId,
+  type PeerAdmission,
+  type PeerNetwork,
+  PeerRefusedError,
+  type Random,
+  type Refusal,
+  type Scheduler,
+  type StreamHandler,
 } from '../../platform/index.ts';
-import { assert } from '../../platform/index.ts';
 import { type LiveCertificates, namesOfCaller, serverCredentials } from '../../security/index.ts';
-import { MalformedFrameError, PeerRefusedError, StreamBrokenError } from '../errors.ts';
+import { MalformedFrameError, StreamBrokenError } from '../errors.ts';
+import { folderWasRemoved } from '../peer-book.ts';
 import { receiveStream, sendStream } from './bulk-stream.ts';
 import { type DuplexEnd, openDuplex, refusedDuplex, serveDuplex } from './duplex-stream.ts';
 import { PeerListener } from './listener.ts';
@@ -32,13 +36,15 @@ import {
   MAX_MESSAGE_BYTES,
   PEER_SERVICE,
   type PeerIdentity,
+  reasonMetadata,
 } from './peer-protocol.ts';
+import { ProcessTurns } from './process-turns.ts';
 
 export interface GrpcNetworkOptions {
   readonly self: NodeId;
   readonly clusterName: string;
-  /** Random identity of this node's data folder, ASCII text. */
-  readonly incarnation: string;
+  /** Says what this node's data folder is, and decides which ones of others are listened to. */
+  readonly admission: PeerAdmission;
   /** Port 0 takes a free one. */
   readonly listen: { readonly host: string; readonly port: number };
   readonly clock: Clock;
@@ -73,13 +79,21 @@ const SERVER_OPTIONS: grpc.ServerOptions = {
 
 /** How long peers get to hang up when this node stops. */
 const GOODBYE_MS = 200;
-
-const removedFromCluster = (node: NodeId): string =>
-  `this data folder of node ${node} was removed from the cluster; start it with an empty folder, as a node that joins`;
+const LIFE_BYTES = 6;
+const FRAME_LANES: readonly Lane[] = ['control', 'bulk', 'forward'];
 
 type FramesCall = grpc.ServerDuplexStream<Buffer, Buffer>;
 type DuplexCall = grpc.ServerDuplexStream<Buffer, Buffer>;
 type StreamCall = grpc.ServerReadableStream<Buffer, Buffer>;
+type IncomingCall = FramesCall | StreamCall;
+type RefusalStatus = Required<Pick<grpc.StatusObject, 'code' | 'details' | 'metadata'>>;
+
+/** How a call ends whose other side is to know why. */
+const refusalOf = (error: Error): RefusalStatus => ({
+  code: grpc.status.FAILED_PRECONDITION,
+  details: error.message,
+  metadata: reasonMetadata(error),
+});
 
 /** Makes the network; nothing listens or dials before `start`. */
 export function createGrpcNetwork(options: GrpcNetworkOptions): GrpcNetwork {
@@ -91,13 +105,11 @@ class GrpcPeerNetwork implements GrpcNetwork {
   readonly server: grpc.Server;
   port = 0;
   private readonly options: GrpcNetworkOptions;
-  private readonly identity: PeerIdentity;
+  /** Of this process. */
+  private readonly life: string;
   private readonly addresses = new Map<NodeId, string>();
   private readonly links = new Map<NodeId, PeerLink>();
-  /** Incarnation first seen of a peer; another one under the same id is another data folder. */
-  private readonly incarnations = new Map<NodeId, string>();
-  /** Incarnations that were removed from the cluster, by node. */
-  private readonly fenced = new Map<NodeId, Set<string>>();
+  private readonly processTurns = new ProcessTurns();
   private readonly frameHandlers = new Map<Lane, FrameHandler>();
   private readonly streamHandlers = new Map<string, StreamHandler>();
   private readonly duplexHandlers = new Map<string, DuplexHandler>();
@@ -105,6 +117,8 @@ class GrpcPeerNetwork implements GrpcNetwork {
   private readonly outboundDuplexes = new Map<DuplexEnd, NodeId>();
   private readonly inboundDuplexes = new Map<DuplexEnd, DuplexCall>();
   private readonly lostListeners: ((peer: NodeId) => void)[] = [];
+  private readonly acceptedListeners: ((peer: NodeId) => void)[] = [];
+  private readonly refusedListeners: ((refusal: Refusal) => void)[] = [];
   /** The newest inbound call of a peer and lane; frames of older ones are out of date. */
   private readonly inbound = new Map<string, FramesCall>();
   /** Peers whose loss is told at the end of this turn: one loss breaks several calls. */
@@ -115,7 +129,7 @@ class GrpcPeerNetwork implements GrpcNetwork {
   constructor(options: GrpcNetworkOptions) {
     this.options = options;
     this.self = options.self;
-    this.identity = { clusterName: options.clusterName, nodeId: options.self, incarnation: options.incarnation };
+    this.life = options.random.bytes(LIFE_BYTES).toString('hex');
     this.server = new grpc.Server(SERVER_OPTIONS);
     this.server.addService(PEER_SERVICE, {
       Frames: (call: FramesCall) => this.serveFrames(call),
@@ -133,7 +147,6 @@ class GrpcPeerNetwork implements GrpcNetwork {
 
   removePeer(peer: NodeId): void {
     this.addresses.delete(peer);
-    this.incarnations.delete(peer);
     for (const [end, to] of this.outboundDuplexes)
       if (to === peer) end.fail(new StreamBrokenError(`the address of node ${peer} was given up`), true);
     const link = this.links.get(peer);
@@ -145,19 +158,21 @@ class GrpcPeerNetwork implements GrpcNetwork {
   }
 
   fence(peer: NodeId, incarnation: string): void {
-    if (peer === this.self) return;
-    const fenced = this.fenced.get(peer) ?? new Set();
-    this.fenced.set(peer, fenced.add(incarnation));
-    if (this.incarnations.get(peer) !== incarnation) return;
-    const address = this.addresses.get(peer);
-    this.removePeer(peer);
-    for (const lane of ['control', 'bulk', 'forward'] satisfies Lane[]) {
-      const call = this.inbound.get(`${peer}/${lane}`);
-      this.inbound.delete(`${peer}/${lane}`);
-      call?.emit('error', { code: grpc.status.FAILED_PRECONDITION, details: removedFromCluster(peer) });
-    }
-    // Another life of the node may be there.
-    if (address !== undefined) this.setPeer(peer, address);
+    if (this.options.admission.remove(peer, incarnation))
+      this.cutOff(peer, new PeerRefusedError(folderWasRemoved(peer), 'removed'));
+  }
+
+  confirm(peer: NodeId, incarnation: string): void {
+    if (this.options.admission.confirm(peer, incarnation))
+      this.cutOff(peer, new PeerRefusedError(`the cluster knows node ${peer} with another data folder`, 'changed'));
+  }
+
+  onAccepted(listener: (peer: NodeId) => void): void {
+    this.acceptedListeners.push(listener);
+  }
+
+  onRefused(listener: (refusal: Refusal) => void): void {
+    this.refusedListeners.push(listener);
   }
 
   onFrame(lane: Lane, handler: FrameHandler): void {
@@ -183,7 +198,7 @@ class GrpcPeerNetwork implements GrpcNetwork {
       return refusedDuplex(clock, scheduler, to, error);
     }
     const end: DuplexEnd = openDuplex({
-      self: this.identity,
+      self: this.identity(),
       to,
       address,
       tls: this.options.tls,
@@ -191,7 +206,7 @@ class GrpcPeerNetwork implements GrpcNetwork {
       header,
       clock,
       scheduler,
-      checkIncarnation: (peer) => this.checkIncarnation(peer),
+      admit: (peer) => this.admit(peer),
       onReleased: () => this.outboundDuplexes.delete(end),
     });
     this.outboundDuplexes.set(end, to);
@@ -232,7 +247,9 @@ class GrpcPeerNetwork implements GrpcNetwork {
   ): Promise<Buffer> {
     const address = this.addresses.get(to);
     if (address === undefined) throw new StreamBrokenError(`no address of node ${to} is known`);
-    return sendStream({ self: this.identity, to, address, tls: this.options.tls, kind, header, frames, signal });
+    const { tls } = this.options;
+    const admit = (peer: PeerIdentity): Promise<void> | undefined => this.admit(peer);
+    return sendStream({ self: this.identity(), to, address, tls, kind, header, frames, signal, admit });
   }
 
   async stop(): Promise<void> {
@@ -263,7 +280,7 @@ class GrpcPeerNetwork implements GrpcNetwork {
   private dial(peer: NodeId, address: string): void {
     const { clock, random, scheduler, logger, tls } = this.options;
     const link = new PeerLink({
-      self: this.identity,
+      self: () => this.identity(),
       peer,
       address,
       clock,
@@ -271,25 +288,49 @@ class GrpcPeerNetwork implements GrpcNetwork {
       scheduler,
       logger,
       tls,
-      checkIncarnation: (other) => this.checkIncarnation(other),
+      admit: (other) => this.admit(other),
+      onAccepted: (other) => {
+        for (const listener of this.acceptedListeners) listener(other);
+      },
+      onRefused: (refusal) => {
+        for (const listener of this.refusedListeners) listener(refusal);
+      },
       onLost: (other) => this.tellLost(other),
     });
     this.links.set(peer, link);
     link.connect();
   }
 
-  /** The first incarnation seen under an id is believed until its address changes or it is removed. */
-  private checkIncarnation(peer: PeerIdentity): void {
-    if (this.fenced.get(peer.nodeId)?.has(peer.incarnation)) {
-      throw new PeerRefusedError(removedFromCluster(peer.nodeId));
-    }
-    const known = this.incarnations.get(peer.nodeId);
-    if (known === undefined) this.incarnations.set(peer.nodeId, peer.incarnation);
-    else if (known !== peer.incarnation) {
+  private identity(): PeerIdentity {
+    const { self, life } = this;
+    const { clusterName, admission } = this.options;
+    return { clusterName, nodeId: self, life, ...admission.introduction() };
+  }
+
+  /** See `PeerAdmission.admit`. @throws PeerRefusedError */
+  private admit(peer: PeerIdentity): Promise<void> | undefined {
+    const admitted = this.options.admission.admit(peer.nodeId, peer);
+    // A first meeting is none of two that take turns.
+    if (admitted === undefined && this.processTurns.isTwice(peer.nodeId, peer.life)) {
       throw new PeerRefusedError(
-        `node ${peer.nodeId} comes with incarnation ${peer.incarnation}, known is ${known}: another data folder under the same id`,
+        `two processes run with the data folder of node ${peer.nodeId}: one of the two folders is a copy. Stop the one that ` +
+          'is not meant, and delete its folder',
+        'twice',
       );
     }
+    return admitted;
+  }
+
+  /** Ends what is open with a peer; another data folder of it may be there. */
+  private cutOff(peer: NodeId, error: PeerRefusedError): void {
+    const address = this.addresses.get(peer);
+    this.removePeer(peer);
+    for (const lane of FRAME_LANES) {
+      const call = this.inbound.get(`${peer}/${lane}`);
+      this.inbound.delete(`${peer}/${lane}`);
+      call?.emit('error', refusalOf(error));
+    }
+    if (address !== undefined) this.setPeer(peer, address);
   }
 
   private tellLost(peer: NodeId): void {
@@ -304,14 +345,6 @@ class GrpcPeerNetwork implements GrpcNetwork {
     this.lost.add(peer);
   }
 
-  /** @throws PeerRefusedError */
-  private accept(call: Pick<FramesCall, 'metadata' | 'getAuthContext'>): PeerIdentity {
-    const peer = checkIntroduction(call.metadata, this.identity);
-    this.checkName(peer.nodeId, call);
-    this.checkIncarnation(peer);
-    return peer;
-  }
-
   /** @throws PeerRefusedError when the certificate is not one of a node */
   private checkName(peer: NodeId, call: Pick<FramesCall, 'getAuthContext'>): void {
     const { nodeNames = [] } = this.options;
@@ -324,22 +357,36 @@ class GrpcPeerNetwork implements GrpcNetwork {
     );
   }
 
-  private refuse(call: { getPeer(): string }, error: Error): Partial<grpc.StatusObject> {
-    this.options.logger?.warn({ address: call.getPeer(), error: error.message }, 'refused a call of a peer');
-    return { code: grpc.status.FAILED_PRECONDITION, details: error.message };
+  /** Goes on with a call of a peer once its introduction is accepted, or ends it. */
+  private accept(call: IncomingCall, serve: (peer: NodeId) => void, end: (status: RefusalStatus) => void): void {
+    call.on('error', () => {});
+    const refuse = (error: unknown): void => {
+      const { message } = error as Error;
+      this.options.logger?.warn({ address: call.getPeer(), error: message }, 'refused a call of a peer');
+      end(refusalOf(error as Error));
+    };
+    try {
+      const peer = checkIntroduction(call.metadata, this.identity());
+      this.checkName(peer.nodeId, call);
+      const admitted = this.admit(peer);
+      if (admitted === undefined) serve(peer.nodeId);
+      else
+        admitted
+          .then(() => {
+            if (this.state === 'running' && !call.cancelled) serve(peer.nodeId);
+          })
+          .catch(refuse);
+    } catch (error) {
+      refuse(error);
+    }
   }
 
   private serveFrames(call: FramesCall): void {
-    call.on('error', () => {});
-    let peer: NodeId;
-    let lane: Lane;
-    try {
-      peer = this.accept(call).nodeId;
-      lane = laneOfCall(call.metadata);
-    } catch (error) {
-      call.emit('error', this.refuse(call, error as Error));
-      return;
-    }
+    const serve = (peer: NodeId): void => this.takeFrames(call, peer, laneOfCall(call.metadata));
+    this.accept(call, serve, (status) => call.emit('error', status));
+  }
+
+  private takeFrames(call: FramesCall, peer: NodeId, lane: Lane): void {
     const key = `${peer}/${lane}`;
     const older = this.inbound.get(key);
     this.inbound.set(key, call);
@@ -366,45 +413,36 @@ class GrpcPeerNetwork implements GrpcNetwork {
       ended();
       call.end();
     });
-    call.sendMetadata(introduce(this.identity));
+    call.sendMetadata(introduce(this.identity()));
   }
 
   private serveStream(call: StreamCall, answer: grpc.sendUnaryData<Buffer>): void {
-    call.on('error', () => {});
-    let peer: NodeId;
-    let handler: StreamHandler | undefined;
-    try {
-      peer = this.accept(call).nodeId;
-      handler = this.streamHandlers.get(kindOfCall(call.metadata));
-      if (handler === undefined)
-        throw new PeerRefusedError(`nobody takes streams of kind ${kindOfCall(call.metadata)}`);
-    } catch (error) {
-      answer(this.refuse(call, error as Error));
-      return;
-    }
-    call.sendMetadata(introduce(this.identity));
-    receiveStream(call, peer, handler).then(
-      (bytes) => answer(null, bytes),
-      (error: unknown) =>
-        answer({ code: grpc.status.ABORTED, details: error instanceof Error ? error.message : String(error) }),
-    );
+    const serve = (peer: NodeId): void => {
+      const kind = kindOfCall(call.metadata);
+      const handler = this.streamHandlers.get(kind);
+      if (handler === undefined) throw new PeerRefusedError(`nobody takes streams of kind ${kind}`);
+      call.sendMetadata(introduce(this.identity()));
+      receiveStream(call, peer, handler).then(
+        (bytes) => answer(null, bytes),
+        (error: unknown) =>
+          answer({ code: grpc.status.ABORTED, details: error instanceof Error ? error.message : String(error) }),
+      );
+    };
+    this.accept(call, serve, answer);
   }
 
   private serveDuplex(call: DuplexCall): void {
-    call.on('error', () => {});
     const { clock, scheduler } = this.options;
-    try {
-      const from = this.accept(call).nodeId;
+    const serve = (from: NodeId): void => {
       const kind = kindOfCall(call.metadata);
       const handler = this.duplexHandlers.get(kind);
       if (handler === undefined) throw new PeerRefusedError(`nobody takes two-way streams of kind ${kind}`);
       const onReleased = (): void => {
         this.inboundDuplexes.delete(end);
       };
-      const end: DuplexEnd = serveDuplex({ self: this.identity, from, call, handler, clock, scheduler, onReleased });
+      const end: DuplexEnd = serveDuplex({ self: this.identity(), from, call, handler, clock, scheduler, onReleased });
       this.inboundDuplexes.set(end, call);
-    } catch (error) {
-      call.emit('error', this.refuse(call, error as Error));
-    }
+    };
+    this.accept(call, serve, (status) => call.emit('error', status));
   }
 }

@@ -4,9 +4,18 @@
  * itself on all three calls. When any of them breaks, all are torn down and dialled again after a growing rest.
  */
 import grpc from '@grpc/grpc-js';
-import type { Cancel, Clock, Lane, Millis, NodeId, Random, Scheduler } from '../../platform/index.ts';
+import {
+  type Cancel,
+  type Clock,
+  type Lane,
+  type Millis,
+  type NodeId,
+  PeerRefusedError,
+  type Random,
+  type Refusal,
+  type Scheduler,
+} from '../../platform/index.ts';
 import type { LiveCertificates } from '../../security/index.ts';
-import { PeerRefusedError } from '../errors.ts';
 import { openChannel, STALL_MS } from './channel.ts';
 import {
   checkIntroduction,
@@ -15,6 +24,7 @@ import {
   introduce,
   LANES,
   type PeerIdentity,
+  reasonOf,
   setLane,
 } from './peer-protocol.ts';
 import { SendLane } from './send-lane.ts';
@@ -36,7 +46,8 @@ export interface TransportLogger {
 }
 
 export interface PeerLinkOptions {
-  readonly self: PeerIdentity;
+  /** As it is now. */
+  readonly self: () => PeerIdentity;
   readonly peer: NodeId;
   readonly address: string;
   readonly clock: Clock;
@@ -45,8 +56,11 @@ export interface PeerLinkOptions {
   readonly logger: TransportLogger | undefined;
   /** Undefined: plain text. */
   readonly tls: LiveCertificates | undefined;
-  /** @throws PeerRefusedError when the incarnation is not the one that is known for the peer */
-  readonly checkIncarnation: (peer: PeerIdentity) => void;
+  /** See `PeerAdmission.admit`. */
+  readonly admit: (peer: PeerIdentity) => Promise<void> | undefined;
+  /** The peer has taken this node's introduction. */
+  readonly onAccepted: (peer: NodeId) => void;
+  readonly onRefused: (refusal: Refusal) => void;
   readonly onLost: (peer: NodeId) => void;
 }
 
@@ -99,7 +113,7 @@ export class PeerLink {
     };
     this.connection = connection;
     for (const lane of LANES) {
-      const metadata = introduce(self, peer);
+      const metadata = introduce(self(), peer);
       setLane(metadata, lane);
       const client = lane === 'control' ? control : data;
       const call = client.makeBidiStreamRequest(FRAMES_PATH, identity, identity, metadata);
@@ -139,16 +153,25 @@ export class PeerLink {
 
   private introduced(connection: Connection, lane: Lane, answer: grpc.Metadata): void {
     if (this.connection !== connection) return;
+    const { peer, self, admit } = this.options;
     try {
-      const identityOfPeer = checkIntroduction(answer, this.options.self);
-      if (identityOfPeer.nodeId !== this.options.peer) {
-        throw new PeerRefusedError(`node ${identityOfPeer.nodeId} answers at the address of node ${this.options.peer}`);
-      }
-      this.options.checkIncarnation(identityOfPeer);
+      const other = checkIntroduction(answer, self());
+      if (other.nodeId !== peer)
+        throw new PeerRefusedError(`node ${other.nodeId} answers at the address of node ${peer}`);
+      const admitted = admit(other);
+      if (admitted === undefined) this.opened(connection, lane);
+      else
+        admitted.then(
+          () => this.opened(connection, lane),
+          (error: Error) => this.lost(connection, error),
+        );
     } catch (error) {
       this.lost(connection, error as Error);
-      return;
     }
+  }
+
+  private opened(connection: Connection, lane: Lane): void {
+    if (this.connection !== connection) return;
     connection.introduced.add(lane);
     if (connection.introduced.size < LANES.length) return;
     this.isOpen = true;
@@ -156,6 +179,7 @@ export class PeerLink {
     this.lastRefusal = '';
     this.options.logger?.info({ peer: this.options.peer, address: this.address }, 'connected to peer');
     for (const [name, call] of connection.calls) this.lanes[name].attach(call);
+    this.options.onAccepted(this.options.peer);
   }
 
   private checkStall(connection: Connection): void {
@@ -169,7 +193,7 @@ export class PeerLink {
 
   private lost(connection: Connection, error: Error): void {
     if (this.connection !== connection) return;
-    const { peer, random, scheduler, logger, onLost } = this.options;
+    const { peer, random, scheduler, logger, onLost, onRefused } = this.options;
     const wasOpen = this.isOpen;
     this.teardown();
     const refused = isRefusal(error);
@@ -187,6 +211,8 @@ export class PeerLink {
     this.cancelTimer?.();
     this.cancelTimer = scheduler.after(backoffMs * (0.5 + random.next() / 2), () => this.connect());
     if (wasOpen) onLost(peer);
+    const reason = 'metadata' in error ? reasonOf((error as grpc.ServiceError).metadata) : undefined;
+    if (reason !== undefined) onRefused({ peer, reason, message: (error as grpc.ServiceError).details });
   }
 
   private teardown(): void {

@@ -10,12 +10,20 @@
  * of megabytes moves in steps that flow control and the watch over stalls can see. The end mark of a Stream or a
  * Duplex is an empty message: a call that ends without it was cut.
  *
- * Handshake, in call metadata: the caller names its cluster, node and incarnation, and the node that it means to reach;
- * the callee refuses with FAILED_PRECONDITION or answers with its own names, which the caller checks in turn.
+ * Handshake, in call metadata: the caller names its cluster, node, data folder (its incarnation, and those of the same node that
+ * were removed) and process, and the node that it means to reach; the callee refuses with FAILED_PRECONDITION and a reason, or
+ * answers with its own names, which the caller checks in turn. It answers only once it is stable that it has met that data folder.
  */
 import grpc from '@grpc/grpc-js';
-import { type Lane, type NodeId, nodeId } from '../../platform/index.ts';
-import { MalformedFrameError, PeerRefusedError } from '../errors.ts';
+import {
+  type FolderIntroduction,
+  type Lane,
+  type NodeId,
+  nodeId,
+  PeerRefusedError,
+  type RefusalReason,
+} from '../../platform/index.ts';
+import { MalformedFrameError } from '../errors.ts';
 
 export const SERVICE = 'kvorum.internal.v1.Peer';
 export const FRAMES_PATH = `/${SERVICE}/Frames`;
@@ -71,17 +79,20 @@ export const PEER_SERVICE = {
 } as const satisfies grpc.ServiceDefinition;
 
 /** Who speaks on a connection. */
-export interface PeerIdentity {
+export interface PeerIdentity extends FolderIntroduction {
   readonly clusterName: string;
   readonly nodeId: NodeId;
-  /** Random identity of the node's data folder, text. */
-  readonly incarnation: string;
+  /** Drawn at the start of the process; empty when a program of earlier times speaks. */
+  readonly life: string;
 }
 
 const KEYS = {
   cluster: 'kvorum-cluster-bin',
   node: 'kvorum-node',
   incarnation: 'kvorum-incarnation',
+  removed: 'kvorum-removed',
+  life: 'kvorum-life',
+  reason: 'kvorum-reason',
   target: 'kvorum-target',
   lane: 'kvorum-lane',
   kind: 'kvorum-kind',
@@ -93,6 +104,8 @@ export function introduce(self: PeerIdentity, target?: NodeId): grpc.Metadata {
   metadata.set(KEYS.cluster, Buffer.from(self.clusterName));
   metadata.set(KEYS.node, String(self.nodeId));
   metadata.set(KEYS.incarnation, self.incarnation);
+  if (self.removed.length > 0) metadata.set(KEYS.removed, self.removed.join());
+  metadata.set(KEYS.life, self.life);
   if (target !== undefined) metadata.set(KEYS.target, String(target));
   return metadata;
 }
@@ -140,7 +153,29 @@ export function checkIntroduction(metadata: grpc.Metadata, self: PeerIdentity): 
     );
   }
   if (id === self.nodeId) throw new PeerRefusedError(`two nodes say that they are node ${id}`);
-  return { clusterName, nodeId: nodeId(id), incarnation: text(metadata, KEYS.incarnation) };
+  const removed = text(metadata, KEYS.removed);
+  return {
+    clusterName,
+    nodeId: nodeId(id),
+    incarnation: text(metadata, KEYS.incarnation),
+    removed: removed === '' ? [] : removed.split(','),
+    life: text(metadata, KEYS.life),
+  };
+}
+
+const REASONS: readonly RefusalReason[] = ['mismatch', 'removed', 'changed', 'met', 'twice'];
+
+/** Metadata of a refusal, for the side that is refused. */
+export function reasonMetadata(error: Error): grpc.Metadata {
+  const metadata = new grpc.Metadata();
+  if (error instanceof PeerRefusedError) metadata.set(KEYS.reason, error.reason);
+  return metadata;
+}
+
+/** Why the other side refused; undefined when it did not, or does not say why. */
+export function reasonOf(metadata: grpc.Metadata | undefined): RefusalReason | undefined {
+  const said = metadata === undefined ? '' : text(metadata, KEYS.reason);
+  return REASONS.find((reason) => reason === said);
 }
 
 function text(metadata: grpc.Metadata, key: string): string {

@@ -102,11 +102,14 @@ describe('a network that is measured', () => {
     const handlers = new Map<string, (...args: never[]) => unknown>();
     let takes = true;
     let lose: (peer: ReturnType<typeof nodeId>) => void = () => {};
-    const inner: Required<PeerNetwork> = {
+    const inner: PeerNetwork = {
       self: nodeId(1),
       setPeer: (peer, address) => calls.push(`setPeer ${peer} ${address}`),
       removePeer: (peer) => calls.push(`removePeer ${peer}`),
       fence: (peer, life) => calls.push(`fence ${peer} ${life}`),
+      confirm: (peer, life) => calls.push(`confirm ${peer} ${life}`),
+      onAccepted: () => calls.push('onAccepted'),
+      onRefused: () => calls.push('onRefused'),
       onFrame: (lane, handler) => handlers.set(lane, handler),
       onStream: (kind, handler) => handlers.set(kind, handler),
       onDuplex: (kind) => calls.push(`onDuplex ${kind}`),
@@ -128,8 +131,19 @@ describe('a network that is measured', () => {
     network.setPeer(nodeId(2), 'a:1');
     network.removePeer(nodeId(2));
     network.fence(nodeId(2), 'life');
+    network.confirm(nodeId(2), 'life');
+    network.onAccepted(() => undefined);
+    network.onRefused(() => undefined);
     network.onDuplex('watch', () => {});
-    assert.deepEqual(calls, ['setPeer 2 a:1', 'removePeer 2', 'fence 2 life', 'onDuplex watch']);
+    assert.deepEqual(calls, [
+      'setPeer 2 a:1',
+      'removePeer 2',
+      'fence 2 life',
+      'confirm 2 life',
+      'onAccepted',
+      'onRefused',
+      'onDuplex watch',
+    ]);
     assert.equal(network.queuedBytes(nodeId(2), 'bulk'), 3);
     lose(nodeId(2));
     assert.equal(counters.lostPeers, 1);

@@ -254,6 +254,10 @@ export class FakeKv implements KvService {
     return this.groups;
   }
 
+  unavailable(what: string): LeaderUnavailableError {
+    return new LeaderUnavailableError(what);
+  }
+
   servesLocally(group: GroupId): boolean {
     return this.leaderOf(group) === this;
   }

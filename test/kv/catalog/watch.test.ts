@@ -19,6 +19,7 @@ import {
 import { nodeId, SystemClock, SystemRandom, SystemScheduler } from '../../../src/platform/index.ts';
 import { createGrpcNetwork } from '../../../src/raftengine/index.ts';
 import { CatalogModel } from '../../distribution/catalog-model.ts';
+import { bookInMemory } from '../../raftengine/support/peer-book.ts';
 import { HandSource, WatchCluster } from './watch-cluster.ts';
 
 /** A cluster whose nodes all have the newest version, with node 1 leading. */
@@ -399,7 +400,7 @@ test('a node watches the catalog over the real transport', async () => {
     createGrpcNetwork({
       self: nodeId(id),
       clusterName: 'test',
-      incarnation: `i${id}`,
+      admission: bookInMemory(id),
       listen: { host: '127.0.0.1', port: 0 },
       clock,
       random,

@@ -39,10 +39,12 @@ describe('the oracle of a cluster', () => {
       const set = running().catalog.run({ kind: 'setSetting', name: 'tso.group', value: String(oracle) });
       await simulation.runToEnd(set, PATIENCE_MS);
       await until(`group ${oracle} is the oracle`, () => epochOf() > epoch);
-      for (const { process } of nodes) {
-        const authority = process?.node.host.get(groupId(oracle))?.stateMachine.authority;
-        assert.ok(authority === undefined || authority.oracle === oracle);
-      }
+      await until('every replica of it knows', () =>
+        nodes.every(({ process }) => {
+          const authority = process?.node.host.get(groupId(oracle))?.stateMachine.authority;
+          return authority === undefined || authority.oracle === oracle;
+        }),
+      );
     };
     await until('timestamps are granted', () => order.length > 100);
     await change(3);

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { type DuplexStream, nodeId, SystemClock, SystemRandom, SystemScheduler } from '../../../src/platform/index.ts';
 import { createGrpcNetwork, type GrpcNetwork, StreamBrokenError } from '../../../src/raftengine/index.ts';
+import { bookInMemory } from '../support/peer-book.ts';
 import { StallingProxy } from './stalling-proxy.ts';
 
 const [A, B] = [nodeId(1), nodeId(2)];
@@ -41,7 +42,7 @@ async function start(
     network: createGrpcNetwork({
       self: nodeId(id),
       clusterName: options.cluster ?? 'test',
-      incarnation: options.incarnation ?? `incarnation-${id}`,
+      admission: bookInMemory(id, options.incarnation),
       listen: { host: '127.0.0.1', port: options.port ?? 0 },
       clock: new SystemClock(),
       random: new SystemRandom(),

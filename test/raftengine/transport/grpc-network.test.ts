@@ -1,8 +1,16 @@
 import assert from 'node:assert/strict';
 import { connect, createServer, type Socket } from 'node:net';
 import { test } from 'node:test';
-import { type Lane, nodeId, SystemClock, SystemRandom, SystemScheduler } from '../../../src/platform/index.ts';
-import { createGrpcNetwork, type GrpcNetwork, StreamBrokenError } from '../../../src/raftengine/index.ts';
+import {
+  type Lane,
+  nodeId,
+  type Refusal,
+  SystemClock,
+  SystemRandom,
+  SystemScheduler,
+} from '../../../src/platform/index.ts';
+import { createGrpcNetwork, type GrpcNetwork, PeerBook, StreamBrokenError } from '../../../src/raftengine/index.ts';
+import { KeptInMemory } from '../support/peer-book.ts';
 
 const clock = new SystemClock();
 const random = new SystemRandom();
@@ -19,16 +27,30 @@ interface TestPeer {
   readonly received: Received[];
   readonly lost: number[];
   readonly warnings: string[];
+  readonly refusals: Refusal[];
+  readonly kept: KeptInMemory;
 }
 
-function makePeer(id: number, options: { cluster?: string; incarnation?: string; port?: number } = {}): TestPeer {
+interface PeerOptions {
+  readonly cluster?: string;
+  readonly incarnation?: string;
+  readonly port?: number;
+  /** What the node knows of others from its processes before. */
+  readonly kept?: KeptInMemory;
+}
+
+function makePeer(id: number, options: PeerOptions = {}): TestPeer {
   const received: Received[] = [];
   const lost: number[] = [];
   const warnings: string[] = [];
+  const refusals: Refusal[] = [];
+  const kept = options.kept ?? new KeptInMemory(options.incarnation ?? `incarnation-${id}`);
   const network = createGrpcNetwork({
     self: nodeId(id),
     clusterName: options.cluster ?? 'test',
-    incarnation: options.incarnation ?? `incarnation-${id}`,
+    admission: new PeerBook(nodeId(id), kept, (error) => {
+      throw error;
+    }),
     listen: { host: '127.0.0.1', port: options.port ?? 0 },
     clock,
     random,
@@ -39,7 +61,8 @@ function makePeer(id: number, options: { cluster?: string; incarnation?: string;
     network.onFrame(lane, (from, frame) => received.push({ from, lane, text: frame.toString() }));
   }
   network.onPeerLost((peer) => lost.push(peer));
-  return { network, received, lost, warnings };
+  network.onRefused((refusal) => refusals.push(refusal));
+  return { network, received, lost, warnings, refusals, kept };
 }
 
 async function until(condition: () => boolean, withinMs = 10_000): Promise<void> {
@@ -258,7 +281,7 @@ test('a node of another cluster, at a wrong address or with another data folder 
 test('a life of a node that was removed is cut off and refused, and the next one under the same id is taken', async () => {
   const [a, b] = await pair();
   await until(() => b.network.isConnected(nodeId(1)));
-  b.network.fence?.(nodeId(1), 'incarnation-1');
+  b.network.fence(nodeId(1), 'incarnation-1');
   await until(() => !a.network.isConnected(nodeId(2)) && b.lost.includes(1));
   await until(() => a.warnings.some((warning) => warning.includes('was removed from the cluster')));
   await a.network.stop();
@@ -267,9 +290,107 @@ test('a life of a node that was removed is cut off and refused, and the next one
   successor.network.setPeer(nodeId(2), `127.0.0.1:${b.network.port}`);
   await until(() => successor.network.send(nodeId(2), 'bulk', Buffer.from('I am new')));
   await until(() => b.received.some(({ text }) => text === 'I am new'));
-  b.network.fence?.(nodeId(1), 'incarnation-1');
+  b.network.fence(nodeId(1), 'incarnation-1');
   assert(successor.network.isConnected(nodeId(2)), 'fencing the old life again does not touch the new one');
   await stopAll(b, successor);
+});
+
+test('another data folder is refused by those who met the first one, whatever their process and its address', async () => {
+  const [a, b] = await pair();
+  const { kept } = b;
+  await stopAll(a, b);
+  const again = makePeer(2, { kept });
+  const impostor = makePeer(1, { incarnation: 'another' });
+  await Promise.all([again.network.start(), impostor.network.start()]);
+  introduceEach(impostor, again);
+  await until(() => impostor.refusals.length > 0);
+  assert.deepEqual([impostor.refusals[0]?.peer, impostor.refusals[0]?.reason], [2, 'met']);
+  assert.match(impostor.refusals[0]!.message, /met before with incarnation-1.*raftadmin replace 1 1.*--join/);
+  await impostor.network.stop();
+  const moved = makePeer(1);
+  await moved.network.start();
+  introduceEach(moved, again);
+  await until(() => moved.network.isConnected(nodeId(2)) && again.network.isConnected(nodeId(1)));
+  assert.deepEqual(moved.refusals, []);
+  await stopAll(again, moved);
+});
+
+test('a peer is taken for met, and says so, only when that is stable', async () => {
+  const a = makePeer(1);
+  const b = makePeer(2);
+  const stable = Promise.withResolvers<void>();
+  let writes = 0;
+  b.kept.beforeWrite = () => {
+    writes += 1;
+    return stable.promise;
+  };
+  const accepted: number[] = [];
+  a.network.onAccepted((peer) => accepted.push(peer));
+  await Promise.all([a.network.start(), b.network.start()]);
+  a.network.setPeer(nodeId(2), `127.0.0.1:${b.network.port}`);
+  await until(() => writes > 0);
+  for (let turns = 0; turns < 20; turns++) await new Promise((resolve) => setImmediate(resolve));
+  assert.deepEqual(accepted, []);
+  assert.equal(a.network.send(nodeId(2), 'control', Buffer.from('vote')), false);
+  stable.resolve();
+  await until(() => accepted.length > 0);
+  assert(a.network.send(nodeId(2), 'control', Buffer.from('vote')));
+  await stopAll(a, b);
+});
+
+test('what the cluster says of a folder wins over what was met', async () => {
+  const [a, b] = await pair();
+  b.network.confirm(nodeId(1), 'the right one');
+  await until(() => !a.network.isConnected(nodeId(2)) && b.lost.includes(1));
+  await until(() => a.refusals.some(({ reason }) => reason === 'changed'));
+  const right = makePeer(1, { incarnation: 'the right one' });
+  await a.network.stop();
+  await right.network.start();
+  introduceEach(right, b);
+  await until(() => right.network.isConnected(nodeId(2)) && b.network.isConnected(nodeId(1)));
+  b.network.confirm(nodeId(1), 'the right one');
+  assert(right.network.isConnected(nodeId(2)), 'said again it changes nothing');
+  await stopAll(right, b);
+});
+
+test('a successor is taken by a node that was away when its predecessor was removed', async () => {
+  const [a, b] = await pair();
+  await a.network.stop();
+  const stranger = makePeer(1, { incarnation: 'stranger' });
+  const successor = makePeer(1, { incarnation: 'successor' });
+  // As the catalog tells it to every node.
+  successor.network.fence(nodeId(1), 'incarnation-1');
+  await Promise.all([stranger.network.start(), successor.network.start()]);
+  introduceEach(stranger, b);
+  await until(() => stranger.refusals.length > 0);
+  await stranger.network.stop();
+  introduceEach(successor, b);
+  await until(() => successor.network.isConnected(nodeId(2)) && b.network.isConnected(nodeId(1)));
+  await successor.network.stop();
+  const old = makePeer(1);
+  await old.network.start();
+  introduceEach(old, b);
+  await until(() => old.refusals.some(({ reason }) => reason === 'removed'));
+  await stopAll(old, b);
+});
+
+test('two processes with one data folder are found out, and one that is started again is not', async () => {
+  const b = makePeer(2);
+  await b.network.start();
+  const address = `127.0.0.1:${b.network.port}`;
+  for (let round = 0; round < 4; round++) {
+    const restarted = makePeer(1);
+    await restarted.network.start();
+    restarted.network.setPeer(nodeId(2), address);
+    await until(() => restarted.network.isConnected(nodeId(2)));
+    await restarted.network.stop();
+    assert.deepEqual(restarted.refusals, []);
+  }
+  const [original, copy] = [makePeer(1), makePeer(1)];
+  await Promise.all([original.network.start(), copy.network.start()]);
+  for (const { network } of [original, copy]) network.setPeer(nodeId(2), address);
+  await until(() => [...original.refusals, ...copy.refusals].some(({ reason }) => reason === 'twice'), 30_000);
+  await stopAll(original, copy, b);
 });
 
 test('a port that accepts and never answers is given up, and the node behind it found later', async () => {

@@ -16,7 +16,7 @@ import {
   SimMachine,
   type Simulation,
 } from '../../../src/platform/index.ts';
-import { type LogStore, NodeRecord, type RaftGroup, WalLogStore } from '../../../src/raftengine/index.ts';
+import { type LogStore, NodeRecord, PeerBook, type RaftGroup, WalLogStore } from '../../../src/raftengine/index.ts';
 import { inlineCompression, SimulatedLevels } from '../../../src/store/index.ts';
 import type { Plan } from './plan.ts';
 import { SimConnection } from './sim-connection.ts';
@@ -31,6 +31,16 @@ const SMALL_SEGMENTS = { blockBytes: 2048, minSegmentBytes: 8 << 10, maxSegmentB
 const CONNECT_DELAY_MS = 0.5;
 /** A supervisor starts a process that ended by itself again after this. */
 const RESTART_MS = 300;
+
+/** What a node can lose of its data folder. */
+export type Loss = 'folder' | 'log' | 'segments';
+
+/** How a node may end, or refuse to start, that has lost something; starting it again changes nothing. */
+const ENDS_OF: Readonly<Record<Loss, readonly string[]>> = {
+  folder: ['NODE_CHANGED', 'NODE_REMOVED'],
+  log: ['LOG_MISSING', 'NODE_REMOVED'],
+  segments: ['LOG_MISSING', 'NODE_REMOVED'],
+};
 
 /** Every group that a plan's cluster is founded with. */
 export const groupsOf = (plan: Plan): GroupId[] =>
@@ -68,6 +78,8 @@ export class ClusterNode {
   hasDiskFault = false;
   /** The supervisor leaves it alone. */
   isHeldDown = false;
+  /** The code that it ended with for good; undefined while a start may help. */
+  endedWith: string | undefined;
   /** Wall clock against true time. */
   clockOffsetMs = 0;
   /** Told of each step on a database or its folder, before it is made. */
@@ -79,6 +91,9 @@ export class ClusterNode {
   /** It was emptied after it left, and founds nothing any more. */
   private joins = false;
   private mustWipe = false;
+  private loss: Loss | undefined;
+  /** What was lost with the folder is lost once. */
+  private isEmptied = false;
   private incarnation: Buffer;
   /** The life of the machine in which a process was started last. */
   private bootedLife = 0;
@@ -107,6 +122,11 @@ export class ClusterNode {
     return this.levels.exists(`${STORES}-${group}`);
   }
 
+  /** What it is known with: a stranger with another one is another node. */
+  get folder(): Buffer {
+    return this.incarnation;
+  }
+
   get isUp(): boolean {
     return this.process !== undefined;
   }
@@ -114,14 +134,15 @@ export class ClusterNode {
   /** Starts a process; the caller does not wait, since the machine may crash meanwhile. */
   start(): void {
     this.isHeldDown = false;
-    if (this.process !== undefined) return;
+    if (this.process !== undefined || this.endedWith !== undefined) return;
     const { life } = this.machine;
     if (this.bootedLife === life) return;
     this.bootedLife = life;
     this.boot(life).catch((error: unknown) => {
       if (life !== this.machine.life) return;
       this.options.say(`node ${this.id} cannot start: ${String(error)}`);
-      if (!this.hasDiskFault)
+      const isOver = this.endsBy(error);
+      if (!this.hasDiskFault && !isOver)
         this.options.onViolation(
           new InvariantViolation('start', `node ${this.id}: ${String(error)}`, { cause: error }),
         );
@@ -133,14 +154,11 @@ export class ClusterNode {
     const { plan, say } = this.options;
     const { clock, random, scheduler, network, disk } = this.machine;
     await this.levelsSettled;
-    if (this.mustWipe) {
-      await disk.remove(DATA_FOLDER);
-      await disk.syncFolder(dirname(DATA_FOLDER));
-      this.levels = new SimulatedLevels();
-      this.watchLevels();
-      this.incarnation = this.options.random.bytes(16);
-      this.mustWipe = false;
-    }
+    // The machine may have crashed in the very moment of the start.
+    if (life !== this.machine.life) return;
+    if (this.mustWipe || this.loss === 'folder') await this.empty();
+    else if (this.loss !== undefined) await this.loseLog(this.loss);
+    this.mustWipe = false;
     await disk.makeFolder(DATA_FOLDER);
     const incarnation = this.incarnation.toString('hex');
     const record = await NodeRecord.open({ disk, folder: DATA_FOLDER, incarnation });
@@ -153,6 +171,8 @@ export class ClusterNode {
       cacheBytes: plan.logCacheBytes,
       waitForSpace: () => new Promise((resolve) => scheduler.after(100, resolve)),
     });
+    const background = (error: unknown): void => say(`node ${this.id} background: ${String(error)}`);
+    network.introduceWith(new PeerBook(this.id, record, background));
     const members = Array.from({ length: plan.nodes }, (_, at) => ({ nodeId: at + 1, address: addressOf(at + 1) }));
     const ids = members.map((member) => member.nodeId);
     const node = await assembleNode({
@@ -175,6 +195,7 @@ export class ClusterNode {
       founding: foundingOf(plan.groups ?? plan.dataGroups, ids).founding,
       joins: this.joins,
       incarnation: this.incarnation,
+      record,
       address: addressOf(this.options.id),
       version: 'simulated',
       limits: plan.limits,
@@ -184,7 +205,7 @@ export class ClusterNode {
       moves: plan.routes?.moves ?? {},
       ...this.options.parts,
       onFatal: (error) => this.died(life, error),
-      onBackgroundError: (error) => say(`node ${this.id} background: ${String(error)}`),
+      onBackgroundError: background,
     });
     const redis = createRedisService({
       kv: node.kv,
@@ -209,23 +230,52 @@ export class ClusterNode {
     say(`node ${this.id} is up`);
   }
 
+  /** Another data folder, with nothing in it. */
+  private async empty(): Promise<void> {
+    const { disk } = this.machine;
+    if (!this.mustWipe && this.isEmptied) return;
+    await disk.remove(DATA_FOLDER);
+    await disk.syncFolder(dirname(DATA_FOLDER));
+    this.levels = new SimulatedLevels();
+    this.watchLevels();
+    this.incarnation = this.options.random.bytes(16);
+    this.isEmptied = true;
+  }
+
+  private async loseLog(loss: 'log' | 'segments'): Promise<void> {
+    const { disk } = this.machine;
+    const names = await disk.list(LOG_FOLDER);
+    const lost = loss === 'log' ? names : names.filter((name) => name.endsWith('.wal')).slice(-2);
+    for (const name of lost) await disk.remove(`${LOG_FOLDER}/${name}`);
+    await disk.syncFolder(LOG_FOLDER);
+  }
+
   /** The process says that it cannot go on; it ends in an event of its own, since its code is still on the stack. */
   private died(life: number, error: Error): void {
     const { simulation, say } = this.options;
     // The last breath of a process that was killed in the middle of something.
     if (life !== this.machine.life) return;
     say(`node ${this.id} ends itself: ${error.message}`);
-    if (!this.hasDiskFault)
+    const isOver = this.endsBy(error);
+    if (!this.hasDiskFault && !isOver)
       this.options.onViolation(new InvariantViolation('fatal', `node ${this.id}: ${error.stack}`, { cause: error }));
     simulation.schedule(0, `node ${this.id} exits`, () => {
       if (life === this.machine.life) this.exit();
     });
   }
 
+  /** @returns true when the node has lost something and this is how it has to end */
+  private endsBy(error: unknown): boolean {
+    const { code } = error as { readonly code?: string };
+    if (this.loss === undefined || code === undefined || !ENDS_OF[this.loss].includes(code)) return false;
+    this.endedWith = code;
+    return true;
+  }
+
   private exit(): void {
     this.crash(false);
     this.options.simulation.schedule(RESTART_MS, `supervisor of node ${this.id}`, () => {
-      if (!this.isHeldDown && !this.isUp) this.start();
+      if (!this.isHeldDown && !this.isUp && this.endedWith === undefined) this.start();
     });
   }
 
@@ -256,7 +306,18 @@ export class ClusterNode {
     this.crash(true);
     this.mustWipe = true;
     this.joins = true;
+    this.loss = undefined;
+    this.endedWith = undefined;
     return this.incarnation;
+  }
+
+  /** The machine goes down, and a part of its disk is not there when it comes back. Nobody tells the node. */
+  lose(loss: Loss): void {
+    this.crash(true);
+    this.loss = loss;
+    this.isEmptied = false;
+    // The flag of its first start is long gone from its command line.
+    if (loss === 'folder') this.joins = false;
   }
 
   /** Moves the wall clock to `offsetMs` from true time. */

@@ -5,6 +5,7 @@
 import { spawn } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import type { Mutation } from '../../../jepsen/mutants/types.ts';
+import { FOLDER_MUTANTS } from './folder-mutants.ts';
 import { MOVE_MUTANTS } from './move-mutants.ts';
 import { WIDE_MUTANTS } from './wide-mutants.ts';
 
@@ -224,7 +225,12 @@ const RESTING_MUTANTS: readonly SimMutant[] = [
   },
 ];
 
-export const SIM_MUTANTS: readonly SimMutant[] = [...RESTING_MUTANTS, ...MOVE_MUTANTS, ...WIDE_MUTANTS];
+export const SIM_MUTANTS: readonly SimMutant[] = [
+  ...RESTING_MUTANTS,
+  ...MOVE_MUTANTS,
+  ...WIDE_MUTANTS,
+  ...FOLDER_MUTANTS,
+];
 
 /** How one mutant ended. */
 export interface Fate {

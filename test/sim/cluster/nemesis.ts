@@ -9,7 +9,7 @@ import {
   type Simulation,
 } from '../../../src/platform/index.ts';
 import { type ConfState, encodeAddresses, type RaftGroup } from '../../../src/raftengine/index.ts';
-import { addressOf, type ClusterNode } from './cluster-node.ts';
+import { addressOf, type ClusterNode, type Loss } from './cluster-node.ts';
 import type { PlannedFault } from './plan.ts';
 
 const MAX_CLOCK_OFFSET_MS = 10_000;
@@ -24,6 +24,8 @@ const RETRY_MS = 200;
 const PATIENCE_MS = 3000;
 /** A change that was proposed before may still come through within this, once everything works. */
 const SETTLE_MS = 2000;
+
+const LOSSES: readonly Loss[] = ['folder', 'folder', 'log', 'segments'];
 
 type Heal = () => void;
 type IsCut = (from: NodeId, to: NodeId) => boolean;
@@ -43,6 +45,8 @@ export class Nemesis {
   /** The node that is out of the groups or on its way back; one at a time. */
   private outsider: ClusterNode | undefined;
   private isOver = false;
+  /** Replaces a node that has lost a part of its disk. */
+  private replaceLost: () => Promise<void> = async () => undefined;
 
   constructor(options: NemesisOptions) {
     this.options = options;
@@ -153,6 +157,8 @@ export class Nemesis {
         return () => undefined;
       case 'membership':
         return this.takeOut(node, random);
+      case 'lostDisk':
+        return this.loseDisk(node, fault.lastsMs, random);
     }
   }
 
@@ -301,6 +307,72 @@ export class Nemesis {
     };
   }
 
+  /**
+   * A node is down and misses what the others do; then all go down, one of them loses a part of its disk, and the two come back
+   * first, in any order: nobody who was there remembers anything but its disk. Once the rest is back the node is replaced.
+   */
+  private loseDisk(victim: ClusterNode, lastsMs: number, random: SeededRandom): Heal {
+    const { nodes, simulation, say } = this.options;
+    const isBusy = nodes.some((node) => node.isHeldDown || node.hasDiskFault);
+    if (this.outsider !== undefined || nodes.length < 3 || isBusy) return () => undefined;
+    this.outsider = victim;
+    const others = nodes.filter((node) => node !== victim);
+    const behind = others.slice(0, nodes.length >> 1);
+    const kind = LOSSES[random.int(LOSSES.length)]!;
+    const old = victim.folder;
+    const isFirst = random.next() < 0.5;
+    let isLost = false;
+    for (const node of behind) this.hold(node);
+    const lose = (): void => {
+      if (isLost) return;
+      isLost = true;
+      for (const node of others) this.hold(node);
+      say(`node ${victim.id} loses its ${kind}`);
+      victim.isHeldDown = true;
+      victim.lose(kind);
+      for (const node of isFirst ? [victim, ...behind] : [...behind, victim])
+        simulation.schedule(random.next() * 200, 'comes back', () => node.start());
+    };
+    simulation.schedule(lastsMs / 2, 'a disk is lost', lose);
+    this.replaceLost = async () => {
+      this.replaceLost = async () => undefined;
+      lose();
+      for (const node of others) node.start();
+      victim.start();
+      while (victim.endedWith === undefined) await simulation.delay(RETRY_MS, 'the node finds out');
+      say(`node ${victim.id} has ended with ${victim.endedWith}`);
+      for (const group of this.options.groups()) await this.leave(victim, group);
+      await this.strikeOff(victim, old);
+      victim.wipe();
+      victim.start();
+      await this.takeBack(victim);
+    };
+    return () => {
+      this.replaceLost().catch((error: Error) => say(`a lost disk: ${error.message}`));
+    };
+  }
+
+  private hold(node: ClusterNode): void {
+    node.isHeldDown = true;
+    node.crash(true);
+  }
+
+  /** Takes a node out of a group, however long it takes. */
+  private async leave(node: ClusterNode, group: GroupId): Promise<void> {
+    for (;;) {
+      const raft = this.leader(group)?.raft(group);
+      const conf = raft?.status().conf;
+      const isMember = conf === undefined || conf.voters.includes(node.id) || conf.votersOutgoing.includes(node.id);
+      if (!isMember) return;
+      if (raft !== undefined)
+        await Promise.race([
+          this.change(raft, 'remove', node.id),
+          this.options.simulation.delay(PATIENCE_MS, 'membership patience'),
+        ]).catch((error: Error) => this.options.say(`membership: ${error.message}`));
+      await this.options.simulation.delay(RETRY_MS, 'membership');
+    }
+  }
+
   /** Tells the catalog that an incarnation will not come back; before that it takes no other one of the node. */
   private async strikeOff(node: ClusterNode, incarnation: Buffer): Promise<void> {
     const { nodes, simulation, say } = this.options;
@@ -361,6 +433,7 @@ export class Nemesis {
     const { nodes, groups, simulation } = this.options;
     const isWhole = (group: GroupId): boolean =>
       this.leader(group)?.raft(group)?.status().conf.voters.length === nodes.length;
+    await this.replaceLost();
     do {
       for (const node of nodes) await this.takeBack(node);
       await simulation.delay(SETTLE_MS, 'membership settles');

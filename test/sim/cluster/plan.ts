@@ -23,7 +23,11 @@ export const FAULTS = [
   'clockDrift',
   'transfer',
   'membership',
+  'lostDisk',
 ] as const;
+/** Faults that take a node out of its groups for a while. */
+const REPLACES: ReadonlySet<FaultKind> = new Set(['membership', 'lostDisk']);
+
 export type FaultKind = (typeof FAULTS)[number];
 
 export interface PlannedFault {
@@ -250,7 +254,7 @@ function withRoutes(plan: Plan, options: PlanOptions, random: SeededRandom): Pla
     routes: {
       orders,
       // A node that is out of its groups could be a founder of the next one.
-      changesGroups: !plan.faults.some(({ kind }) => kind === 'membership') && random.next() < 0.6,
+      changesGroups: !plan.faults.some(({ kind }) => REPLACES.has(kind)) && random.next() < 0.6,
       moves: {
         pageBytes: oneOf(1, 200, 1 << 20),
         pageGapMs: oneOf(0, 5, 50),

@@ -1,0 +1,110 @@
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import { type FolderRefusedError, FolderStanding } from '../../src/node/standing.ts';
+import { type NodeId, nodeId, type PeerNetwork, type Refusal } from '../../src/platform/index.ts';
+
+interface Traits {
+  readonly mayWait?: boolean;
+  readonly waitsToFound?: boolean;
+}
+
+/** A standing whose peers say what a test has them say. */
+function standingOf({ mayWait = false, waitsToFound = false }: Traits = {}) {
+  const ended: FolderRefusedError[] = [];
+  const errors: unknown[] = [];
+  const acceptedBy: NodeId[] = [];
+  const standing = new FolderStanding({
+    self: nodeId(1),
+    record: {
+      acceptedBy,
+      noteAcceptance: async (peer) => {
+        acceptedBy.push(peer);
+      },
+    },
+    mayWait: () => mayWait,
+    waitsToFound: () => waitsToFound,
+    onEnd: (error) => ended.push(error),
+    onError: (error) => errors.push(error),
+  });
+  const said: { accept: (peer: NodeId) => void; refuse: (refusal: Refusal) => void } = {
+    accept: () => undefined,
+    refuse: () => undefined,
+  };
+  const network: Pick<PeerNetwork, 'onAccepted' | 'onRefused'> = {
+    onAccepted: (listener) => {
+      said.accept = listener;
+    },
+    onRefused: (listener) => {
+      said.refuse = listener;
+    },
+  };
+  standing.listenTo(network);
+  const refuse = (reason: Refusal['reason'], peer = 2): void =>
+    said.refuse({ peer: nodeId(peer), reason, message: `${reason}, says ${peer}` });
+  return { standing, ended, errors, refuse, accept: (peer: number) => said.accept(nodeId(peer)) };
+}
+
+const changed = new Error('known with another incarnation');
+
+describe('how the cluster stands to a data folder', () => {
+  test('the word of the catalog ends a node, but one that joined and waits for its predecessor to go', () => {
+    for (const [code, mayWait, ends] of [
+      ['NODE_CHANGED', false, true],
+      ['NODE_CHANGED', true, false],
+      ['NODE_REMOVED', false, true],
+      ['NODE_REMOVED', true, true],
+    ] as const) {
+      const { standing, ended, errors } = standingOf({ mayWait });
+      standing.refusedByCatalog(code, changed);
+      assert.deepEqual([ended.map((error) => error.code), errors.length], [ends ? [code] : [], ends ? 0 : 1]);
+      assert.equal(standing.isOver, ends);
+      assert.equal(standing.excuse(), changed.message);
+      standing.takenByCatalog();
+      assert.equal(standing.reason(), ends ? changed.message : undefined);
+    }
+  });
+
+  test('a peer ends a node that is to found, or was removed, or runs twice, and no other', () => {
+    for (const [reason, waitsToFound, code] of [
+      ['met', true, 'NODE_CHANGED'],
+      ['changed', true, 'NODE_CHANGED'],
+      ['met', false, undefined],
+      ['changed', false, undefined],
+      ['removed', false, 'NODE_REMOVED'],
+      ['twice', false, 'NODE_RUNS_TWICE'],
+      ['mismatch', true, undefined],
+    ] as const) {
+      const { ended, refuse } = standingOf({ waitsToFound });
+      refuse(reason);
+      refuse(reason);
+      assert.deepEqual(
+        ended.map((error) => error.code),
+        code === undefined ? [] : [code],
+        reason,
+      );
+    }
+  });
+
+  test('what a peer has said counts until it accepts', async () => {
+    const { standing, refuse, accept } = standingOf();
+    refuse('met');
+    assert.deepEqual([standing.reason(), standing.excuse()], ['met, says 2', undefined]);
+    assert.deepEqual(standing.details(), ['node 2 does not listen to this node: met, says 2']);
+    accept(2);
+    assert.deepEqual([standing.reason(), standing.details()], [undefined, []]);
+  });
+
+  test('a founder hears when enough have accepted it, and names who is missing until then', async () => {
+    const { standing, accept } = standingOf({ waitsToFound: true });
+    const founders = [1, 2, 3].map(nodeId);
+    assert.equal(standing.mayFound(founders), false);
+    assert.match(standing.reason()!, /since nodes 2 and 3 did not answer/);
+    const heard = new Promise<void>((resolve) => standing.onAcceptance(resolve));
+    accept(2);
+    await heard;
+    assert.equal(standing.mayFound(founders), false);
+    assert.match(standing.reason()!, /since node 3 did not answer/);
+    accept(3);
+    assert.equal(standing.mayFound(founders), true);
+  });
+});
