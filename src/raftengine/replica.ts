@@ -254,7 +254,6 @@ export class Replica implements RaftGroup, Restable {
     this.proposals.expire(nowMs);
     if (this.snapshot.isInstalling) return;
     this.core.tick(nowMs, this.host.liveness.present, count);
-    this.proposals.release();
     this.transfer.tick(nowMs, this.proposals.leftCount === 0);
     this.touch();
   }
