@@ -96,19 +96,28 @@ export class SnapshotTransfer {
   /** Queues a snapshot of the replica's present state; its core hears the result through `reportSnapshot`. */
   request(replica: Replica, to: NodeId): void {
     if (this.isStopped) return;
-    if (this.waiting.some((job) => job.replica === replica && job.to === to)) return;
+    const { term } = replica;
+    // What waits since an earlier leadership comes to nothing, and nobody would hear of it.
+    if (this.waiting.some((job) => job.replica === replica && job.to === to && job.term === term)) return;
+    // The core of a later leadership has ordered a snapshot of its own.
+    const report = (delivered: boolean): void => {
+      if (this.isCurrent(job)) replica.reportSnapshot(to, delivered);
+    };
     const settle = (error: Error | undefined): void => {
       if (error === undefined) {
         this.failures.get(replica)?.delete(to);
-        replica.reportSnapshot(to, true);
+        report(true);
         return;
       }
       if (this.isStopped) return;
       this.options.onFailed(replica.groupId, to, error);
+      // That a leadership ended says nothing of the peer.
+      if (!this.isCurrent(job)) return;
       // The core probes the peer again at once when told; one that is down, or has no room, gets a rest first.
-      this.options.scheduler.after(this.restOf(replica, to), () => replica.reportSnapshot(to, false));
+      this.options.scheduler.after(this.restOf(replica, to), () => report(false));
     };
-    this.enqueue({ replica, to, term: replica.term, leader: this.options.network.self, leastIndex: 0, settle });
+    const job: Job = { replica, to, term, leader: this.options.network.self, leastIndex: 0, settle };
+    this.enqueue(job);
   }
 
   /** Counts a failure. @returns how long the peer is left alone after it */
@@ -149,6 +158,8 @@ export class SnapshotTransfer {
       throw new StreamBrokenError(`node ${from} does not lead the replica of group ${ask.group} here`);
     }
     if (replica.applied < ask.leastIndex) throw new StreamBrokenError('this replica is too far behind to send');
+    // Its leader waits with a place taken: two nodes that ask each other would wait for each other.
+    if (!this.hasPlaceFor(ask.to)) throw new StreamBrokenError('this node has other snapshots to send');
     return new Promise((resolve, reject) => {
       const settle = (error: Error | undefined): void => (error === undefined ? resolve(ANSWER_YES) : reject(error));
       const { to, term, leastIndex } = ask;
@@ -165,10 +176,14 @@ export class SnapshotTransfer {
     this.startWaiting();
   }
 
+  private hasPlaceFor(to: NodeId): boolean {
+    return this.sending.size < this.options.limits.maxOutboundSnapshots && !this.busyPeers.has(to);
+  }
+
   private startWaiting(): void {
-    for (let at = 0; at < this.waiting.length && this.sending.size < this.options.limits.maxOutboundSnapshots; ) {
+    for (let at = 0; at < this.waiting.length; ) {
       const job = this.waiting[at]!;
-      if (this.busyPeers.has(job.to)) {
+      if (!this.hasPlaceFor(job.to)) {
         at += 1;
         continue;
       }

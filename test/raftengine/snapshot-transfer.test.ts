@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { groupId, nodeId } from '../../src/platform/index.ts';
+import { type GroupId, groupId, nodeId } from '../../src/platform/index.ts';
+import type { PeerProgress } from '../../src/raftengine/core/types.ts';
 import { MalformedFrameError } from '../../src/raftengine/errors.ts';
-import { DEFAULT_ENGINE_LIMITS } from '../../src/raftengine/limits.ts';
+import { DEFAULT_ENGINE_LIMITS, type EngineLimits } from '../../src/raftengine/limits.ts';
 import type { Replica } from '../../src/raftengine/replica.ts';
 import {
   decodeStep,
@@ -16,8 +17,10 @@ import {
   type TransferStep,
 } from '../../src/raftengine/snapshot-codec.ts';
 import { SnapshotReceiver } from '../../src/raftengine/snapshot-receiver.ts';
-import { SimCluster, type TestNode } from './support/sim-cluster.ts';
+import type { ListMachine } from './support/list-machine.ts';
+import { GROUP, SimCluster, type TestNode } from './support/sim-cluster.ts';
 
+const OTHER_GROUP = groupId(2);
 const SHORT_LOG = { retainEntries: 50, truncateIntervalMs: 100 };
 
 /** A cluster of which one follower is down and has missed more than the log holds. */
@@ -316,3 +319,122 @@ test('a copy that was being cut when leadership ended does not leave', async () 
   await cluster.until(() => follower.list.values.length === 400);
   await cluster.until(() => cluster.agreed());
 });
+
+/** Two groups, of which one follower of both is down and has missed more than their logs hold. */
+async function groupsWithStraggler(limits: Partial<EngineLimits>) {
+  const cluster = await SimCluster.found({ limits: { ...SHORT_LOG, ...limits }, groups: [GROUP, OTHER_GROUP] });
+  const leader = await cluster.serving();
+  const [other, follower] = cluster.up().filter((node) => node !== leader) as [TestNode, TestNode];
+  const lead = async (node: TestNode, group: GroupId): Promise<void> => {
+    const before = await cluster.serving(group);
+    if (before !== node) await cluster.simulation.runToEnd(before.groupAt(group).transferLeadership(node.id));
+    await cluster.until(() => cluster.leaderOf(group) === node);
+  };
+  const letMiss = async (): Promise<void> => {
+    follower.crash();
+    for (const group of cluster.groups) {
+      const { id } = await cluster.serving(group);
+      for (let at = 0; at < 200; at++) await cluster.simulation.runToEnd(cluster.node(id).propose(`v${at}`, group));
+      await cluster.until(() => cluster.node(id).groupAt(group).status().firstIndex > 100);
+    }
+  };
+  const hasAll = (group: GroupId): boolean => follower.stateMachines.get(group)!.values.length === 200;
+  return { cluster, leader, other, follower, lead, letMiss, hasAll };
+}
+
+test('two leaders that want each other to send to the same peer do not wait for each other', async () => {
+  const { cluster, leader, other, follower, lead, letMiss, hasAll } = await groupsWithStraggler({
+    snapshotsFromFollowers: true,
+  });
+  await lead(leader, GROUP);
+  await lead(other, OTHER_GROUP);
+  await letMiss();
+  await cluster.restart(follower.id);
+  await cluster.until(() => hasAll(GROUP) && hasAll(OTHER_GROUP));
+});
+
+/** A leader whose snapshot waits behind one of the other group, loses its leadership, and has it again. */
+async function leaderAgain(limits: Partial<EngineLimits>) {
+  const setup = await groupsWithStraggler(limits);
+  const { cluster, leader, other, follower, lead, letMiss } = setup;
+  for (const group of cluster.groups) await lead(leader, group);
+  await letMiss();
+  const first = gated(leader.stateMachines.get(OTHER_GROUP)!);
+  const between = gated(other.list);
+  const own = gated(leader.list);
+  await cluster.restart(follower.id);
+  await cluster.until(() => first.isCutting && leader.group.status().progress.some(isBehind));
+  await lead(other, GROUP);
+  await cluster.until(() => between.isCutting);
+  await lead(leader, GROUP);
+  await cluster.until(() => leader.group.status().progress.some(isBehind));
+  between.open();
+  first.open();
+  await cluster.until(() => leader.snapshotFailures.length > 0);
+  assert.deepEqual(leader.snapshotFailures, ['leadership ended before the snapshot was cut']);
+  return { ...setup, own };
+}
+
+test('a snapshot that waits since an earlier leadership does not stand for one of the present', async () => {
+  const { cluster, own, hasAll } = await leaderAgain({ snapshotRetryMs: 600_000, snapshotMaxRetryMs: 600_000 });
+  own.open();
+  await cluster.until(() => hasAll(GROUP) && hasAll(OTHER_GROUP));
+});
+
+test('a leadership that ended before its snapshot left is no failure of the peer', async () => {
+  const snapshotRetryMs = 10_000;
+  const { cluster, own, hasAll } = await leaderAgain({ snapshotRetryMs });
+  await cluster.until(() => own.isCutting);
+  own.fail();
+  // The first failure in a row; the rest after the second would be twice as long.
+  await cluster.until(() => hasAll(GROUP), 1.5 * snapshotRetryMs);
+});
+
+test('the failure of a snapshot is not told to a later leadership', async () => {
+  const limits = { snapshotRetryMs: 5000 };
+  const { cluster, leader, other, follower, lead, letMiss, hasAll } = await groupsWithStraggler(limits);
+  for (const group of cluster.groups) await lead(leader, group);
+  await letMiss();
+  const failing = gated(leader.list);
+  const between = gated(other.list);
+  await cluster.restart(follower.id);
+  await cluster.until(() => failing.isCutting);
+  failing.fail();
+  await cluster.until(() => leader.snapshotFailures.length > 0);
+  const own = gated(leader.list);
+  await lead(other, GROUP);
+  await cluster.until(() => between.isCutting);
+  await lead(leader, GROUP);
+  await cluster.until(() => own.isCutting);
+  await cluster.simulation.runFor(2 * limits.snapshotRetryMs);
+  own.open();
+  await cluster.until(
+    () => hasAll(GROUP) && leader.group.status().progress.every(({ state }) => state === 'replicate'),
+  );
+  await cluster.simulation.runFor(1000);
+  between.open();
+  assert.equal(leader.sent.filter((sent) => sent.groupId === GROUP).length, 1);
+});
+
+const isBehind = ({ state }: PeerProgress): boolean => state === 'snapshot';
+
+/** Holds the cuts of a state machine back. */
+function gated(stateMachine: ListMachine) {
+  const gate = Promise.withResolvers<void>();
+  const openSnapshot = stateMachine.openSnapshot.bind(stateMachine);
+  const cut = {
+    isCutting: false,
+    open: () => gate.resolve(),
+    /** Those after it succeed. */
+    fail: () => {
+      stateMachine.openSnapshot = openSnapshot;
+      gate.reject(new Error('the disk is full'));
+    },
+  };
+  stateMachine.openSnapshot = async () => {
+    cut.isCutting = true;
+    await gate.promise;
+    return openSnapshot();
+  };
+  return cut;
+}
