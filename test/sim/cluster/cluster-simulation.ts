@@ -141,7 +141,8 @@ export class ClusterSimulation {
     nemesis.healAll();
     this.operator?.stop();
     const stopped = Promise.all(this.groups.map((group) => group.stop()));
-    await this.until('the members come back', RECOVERY_MS, nemesis.restoreMembership());
+    // One change after the other, each with a snapshot, on disks that may be too slow for the elections.
+    await this.until('the members come back', CALM_MS, nemesis.restoreMembership());
     await this.until('every node takes a write', RECOVERY_MS, this.everyNodeWrites());
     await this.until('the clients finish', CALM_MS, stopped);
     for (const group of this.groups) {
