@@ -5,7 +5,7 @@
  *
  *   question := codec u8, kind u8, group u32, body
  *   body     := entry | lock range: readTs u64, entry | read: count u32, key*, moment u8 (0 newest, 1 at, 2 newest and absences), [at: readTs u64]
- *             | scan: start, end, limit u32, keysOnly u8, reverse u8, readTs u64 | status: txnId, primary, startTs u64
+ *             | scan: start, end, limit u32, keysOnly u8, reverse u8, readTs u64 (0: the newest state) | status: txnId, primary, startTs u64
  *   answer   := codec u8, kind u8, body | of a read: codec u8 (2, 3), seenTs u64, rows as bytes,
  *              [3: collectedTs u64, of each key that is not there deletedTs u64, writtenTs u64]
  *   row      := value, expireTs u64, commitTs u64
@@ -57,7 +57,7 @@ const READ_CODEC = 2;
 const READ_CODEC_WITH_ABSENCES = 3;
 /** What a read is of. Wire values. */
 const Moment = { Newest: 0, At: 1, NewestWithAbsences: 2 } as const;
-/** Stands for what the leader puts in. */
+/** Stands for what the leader puts in, or chooses. */
 const OPEN = hlcTimestamp(0n);
 /** Wire values: only ever append. */
 const QUESTIONS = [
@@ -92,7 +92,7 @@ const LOCK_KINDS: readonly LockFacts['kind'][] = ['read', 'put', 'delete', 'rang
 /** One question to a group. */
 export type TxnQuestion =
   | { readonly kind: 'read'; readonly request: TxnReadRequest }
-  | { readonly kind: 'scan'; readonly request: ScanRequest; readonly readTs: HlcTimestamp }
+  | { readonly kind: 'scan'; readonly request: ScanRequest; readonly readTs: HlcTimestamp | undefined }
   | { readonly kind: 'prepare' | 'commitOnePhase'; readonly request: PrepareRequest }
   | { readonly kind: 'lockRange'; readonly request: LockRangeRequest }
   | { readonly kind: 'commit'; readonly request: CommitRequest }
@@ -135,7 +135,7 @@ export function encodeQuestion(group: GroupId, question: TxnQuestion): Buffer {
       const { start, end, limit, keysOnly, reverse } = question.request;
       writer.bytes(start).bytes(end).u32(limit);
       writer.u8(keysOnly === true ? 1 : 0).u8(reverse === true ? 1 : 0);
-      writer.u64(question.readTs);
+      writer.u64(question.readTs ?? OPEN);
       break;
     }
     case 'prepare':
@@ -194,7 +194,8 @@ function readQuestion(reader: ByteReader, kind: (typeof QUESTIONS)[number]): Txn
     case 'scan': {
       const range = { start: reader.bytes(), end: reader.bytes(), limit: reader.u32() };
       const request = { ...range, keysOnly: reader.flag(), reverse: reader.flag() };
-      return { kind, request, readTs: reader.timestamp() };
+      const readTs = reader.timestamp();
+      return { kind, request, readTs: readTs === OPEN ? undefined : readTs };
     }
     case 'prepare':
     case 'commitOnePhase':

@@ -161,7 +161,7 @@ export class LeaderTxns implements TxnGroup {
     return undefined;
   }
 
-  async scan(request: ScanRequest, readTs: HlcTimestamp): Promise<ScanPage> {
+  async scan(request: ScanRequest, readTs: HlcTimestamp | undefined): Promise<ScanPage> {
     const opening = this.options.clock.opening();
     if (opening !== undefined) await opening;
     return this.options.reads.scan(request, readTs);

@@ -10,7 +10,7 @@ import type { ReadPin } from '../gc/index.ts';
 import type { KvTransaction } from '../txn-api.ts';
 import type { LiveValue, ScanPage, ScanRequest, ScanRow } from '../types.ts';
 import { type CommitOutcome, type CommitPlan, type Coordinator, primaryOf, type ReadRange } from './coordinator.ts';
-import { pause, persist } from './coordinator-patience.ts';
+import { pause } from './coordinator-patience.ts';
 import { checkSize } from './coordinator-size.ts';
 import {
   type CoordinatorParts,
@@ -100,8 +100,10 @@ export class Transaction implements KvTransaction {
     }
     const deadlineMs = this.parts.clock.monotonicMs() + READ_TIMEOUT_MS;
     const { moment } = this.start;
-    const readTs = moment?.ts ?? (await persist(this.parts, deadlineMs, () => this.parts.timestamps.timestamp())).ts;
-    const page = await this.page(request, readTs, deadlineMs);
+    const page = await this.page(request, moment?.ts, deadlineMs);
+    // Without a moment the group's leader has chosen one: it is looked at again under a lock, and a timestamp of other clocks would miss
+    // what a group wrote whose clock leads them, again and again.
+    const readTs = page.readTs!;
     this.known.sawUpTo(readTs);
     const { end: upTo, start: from } = coveredBy(request, page);
     if (moment === undefined) this.ranges.push({ start: from, end: upTo, readTs });
@@ -112,7 +114,7 @@ export class Transaction implements KvTransaction {
     return { ...page, rows: rows.slice(0, request.limit), next };
   }
 
-  private async page(request: ScanRequest, readTs: HlcTimestamp, deadlineMs: Millis): Promise<ScanPage> {
+  private async page(request: ScanRequest, readTs: HlcTimestamp | undefined, deadlineMs: Millis): Promise<ScanPage> {
     const { kv, client, clock } = this.parts;
     for (let tries = 0; ; tries++) {
       const stretch = kv.stretchAt(request.start);

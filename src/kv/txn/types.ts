@@ -191,8 +191,11 @@ export interface TxnReadReply {
 export interface TxnGroup {
   /** @throws LockedError when a key stays locked for 1 s; SnapshotTooOldError */
   read(request: TxnReadRequest): Promise<TxnReadReply>;
-  /** One page at `readTs`; ends where the group's keys end. @throws LockedError; SnapshotTooOldError */
-  scan(request: ScanRequest, readTs: HlcTimestamp): Promise<ScanPage>;
+  /**
+   * One page at `readTs`, or at one that the leader chooses above everything acknowledged; ends where the group's keys end.
+   * @throws LockedError; SnapshotTooOldError
+   */
+  scan(request: ScanRequest, readTs: HlcTimestamp | undefined): Promise<ScanPage>;
   /** Locks all keys or none. An older transaction waits for locks of younger ones up to 1 s. */
   prepare(request: PrepareRequest): Promise<PrepareReply>;
   /**

@@ -57,6 +57,11 @@ const QUESTIONS: readonly TxnQuestion[] = [
     request: { start: bytes('a'), end: bytes('b'), limit: 10, keysOnly: true, reverse: false },
     readTs: ts(9),
   },
+  {
+    kind: 'scan',
+    request: { start: bytes('a'), end: bytes('b'), limit: 10, keysOnly: false, reverse: true },
+    readTs: undefined,
+  },
   { kind: 'prepare', request: PREPARE },
   { kind: 'commitOnePhase', request: PREPARE },
   { kind: 'lockRange', request: { ...TXN, authorityEpoch: 4, lockTtlMs: 10_000, ...RANGE } },

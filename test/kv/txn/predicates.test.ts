@@ -206,6 +206,33 @@ describe('transactions that read ranges', () => {
     });
   }
 
+  it('are committed at the first attempt when nobody else writes, however far the clock of a group leads the others', async () => {
+    const { simulation, nodes } = await startSkewedCluster(7, { dataGroups: 3 });
+    const leaderOf = (group: number) => nodes.find((node) => node.raft(groupId(group))?.status().role === Role.Leader)!;
+    const ahead = [2, 3, 4].map(leaderOf).find((node) => node !== leaderOf(1))!;
+    ahead.setClockOffset(18_000);
+    const all = { start: PLACES[0]!, end: PLACES.at(-1)!, limit: 100 };
+    for (const { machine, process } of nodes) {
+      const { transactions } = process!.node;
+      const soon = (): number => machine.clock.monotonicMs() + TIMEOUT_MS;
+      for (const key of KEYS) {
+        // By the clock of the key's own group.
+        const run = transactions.run({ keys: [], deadlineMs: soon() }, (view) =>
+          view.put(key, Buffer.from('x'), NEVER),
+        );
+        await simulation.runToEnd(run);
+        const t = await simulation.runToEnd(transactions.begin({ isolation: 'serializable', deadlineMs: soon() }));
+        const rows = simulation.runToEnd(rowsOf(t, all.start, all.end, false));
+        assert.ok(
+          (await rows).some((row) => row === shown(hex(key), 'x')),
+          'it sees what was acknowledged',
+        );
+        t.put(key, Buffer.from('y'), NEVER);
+        await simulation.runToEnd(t.commit(soon()));
+      }
+    }
+  });
+
   /** Two transactions read what the other one writes. @returns how many of them were committed */
   const race = async (isolation: TransactionIsolation, isRange: boolean): Promise<number> => {
     const { simulation, nodes } = await startSkewedCluster(7, { dataGroups: 3 });
