@@ -122,6 +122,7 @@ async function runNode(self: number, folder: string): Promise<void> {
     scheduler,
     network,
     logStore,
+    installs: record.installs(console.error),
     onFatal: (error) => {
       throw error;
     },

@@ -101,8 +101,8 @@ export interface NodeParts extends LifeCycleParts {
   readonly joins?: boolean;
   /** 16 bytes that were chosen when the node's data was empty. */
   readonly incarnation: Buffer;
-  /** Which nodes have accepted this data folder, and which folders of theirs were met; kept in it. */
-  readonly record: StandingOptions['record'] & Pick<NodeRecord, 'peer'>;
+  /** What the node must not forget beside its log: who has accepted its data folder, whom it has met, what is being installed. */
+  readonly record: StandingOptions['record'] & Pick<NodeRecord, 'peer' | 'installs'>;
   /** Where other nodes reach this one. */
   readonly address: string;
   /** Of the program, for operators. */
@@ -213,6 +213,7 @@ export async function assembleNode(parts: NodeParts): Promise<AssembledNode> {
     scheduler,
     network,
     logStore,
+    installs: parts.record.installs(onBackgroundError),
     limits: parts.limits,
     peerAddresses: { lookup: addressOf, learned: hearAddress },
     observer: {

@@ -23,7 +23,7 @@ import {
 } from '../platform/index.ts';
 import { ClockExchange, type PeerClocks } from './clock-exchange.ts';
 import { membersOf } from './core/index.ts';
-import type { ConfState, HardState, Message, RaftConfig, SnapshotMeta } from './core/types.ts';
+import type { ConfState, Message, RaftConfig, SnapshotMeta } from './core/types.ts';
 import { EngineCounters } from './counters.ts';
 import { StoppedError } from './errors.ts';
 import { FOUNDING_INDEX, FOUNDING_TERM, foundingEntry } from './founding.ts';
@@ -37,6 +37,7 @@ import { Replica } from './replica.ts';
 import type { PendingWrite, ReplicaHost } from './replica-host.ts';
 import { RestingGroups } from './resting-groups.ts';
 import { type SentSnapshot, SnapshotTransfer } from './snapshot-transfer.ts';
+import { type InstallMarks, repairOf } from './starting-point.ts';
 import { SuspensionWatch } from './suspension-watch.ts';
 import { TimerWheel } from './timer-wheel.ts';
 import type { LogStore, LogWrite, RaftGroup, StateMachine } from './types.ts';
@@ -81,6 +82,7 @@ export interface RaftEngineOptions {
   readonly network: PeerNetwork;
   /** Opened and closed by its owner. */
   readonly logStore: LogStore;
+  readonly installs: InstallMarks;
   readonly limits?: Partial<EngineLimits>;
   readonly peerAddresses?: PeerAddressBook;
   readonly observer?: EngineObserver;
@@ -183,6 +185,7 @@ export class RaftEngine {
       sendSnapshot: (replica, to) => this.snapshots.request(replica, to),
       writeNow: (write) => this.writeNow(write),
       settled: () => this.settled(),
+      installs: options.installs,
       membershipApplied: (conf, context) => this.membershipApplied(conf, context),
       replicaFailed: (replica, error) => {
         this.giveUp(replica);
@@ -212,7 +215,8 @@ export class RaftEngine {
 
   /**
    * Opens the group's replica from its stored log and the state machine's durable state.
-   * @throws AssertionError when the group is here already, or its log starts after what the state machine has applied
+   * @throws AssertionError when the group is here already
+   * @throws ReplicaTornError when log and state do not belong together
    */
   addGroup(group: GroupOptions): RaftGroup {
     const { groupId, stateMachine } = group;
@@ -220,23 +224,12 @@ export class RaftEngine {
     assert(!this.replicas.has(groupId), `group ${groupId} is here already`);
     const log = this.options.logStore.group(groupId);
     const applied = this.startingPoint(group);
-    // After a crash between installing a snapshot and resetting the log the state machine is ahead of its log.
-    const ahead =
-      applied.index > log.lastIndex() ||
-      (applied.index >= log.firstIndex() - 1 && log.term(applied.index) !== applied.term);
-    assert(
-      ahead || log.firstIndex() <= applied.index + 1,
-      `the log of group ${groupId} starts at ${log.firstIndex()}, after index ${applied.index} that was applied`,
-    );
-    const resetTo = ahead ? applied : undefined;
-    if (resetTo !== undefined) {
-      const stored = log.hardState();
-      // A founder has promised nothing yet: its term stays 0, so that the core does not take this for a restart.
-      const founding = applied.index === FOUNDING_INDEX;
-      const term = founding ? stored.term : Math.max(stored.term, applied.term);
-      const vote = term === stored.term ? stored.vote : 0;
-      const hardState: HardState = { term, vote, commitIndex: applied.index };
-      this.issueWrite([{ groupId, hardState, entries: [], resetTo }], []);
+    const { installs } = this.options;
+    const repair = repairOf(groupId, log, applied, installs.of(groupId));
+    if (repair === undefined) installs.end(groupId);
+    else {
+      const write = this.issueWrite([repair], []);
+      write.waiters.push(() => write.stable && installs.end(groupId));
     }
     const replica = new Replica({
       config: this.raftConfig(group),
@@ -448,7 +441,7 @@ export class RaftEngine {
     for (const replica of dirty) replica.act();
   }
 
-  private issueWrite(writes: readonly LogWrite[], shares: readonly PendingWrite<Replica>[]): void {
+  private issueWrite(writes: readonly LogWrite[], shares: readonly PendingWrite<Replica>[]): UnderWay {
     const write: UnderWay = { shares, stable: false, waiters: [] };
     this.writes.push(write);
     this.options.logStore.write(writes).then(
@@ -462,6 +455,7 @@ export class RaftEngine {
         for (const { waiters } of abandoned) for (const waiter of waiters) waiter();
       },
     );
+    return write;
   }
 
   /** In call order, whatever order the promises settle in. */

@@ -25,6 +25,7 @@ export { decodeAddresses, encodeAddresses, type PeerAddressBook } from './peer-a
 export { type KeptPeers, PeerBook } from './peer-book.ts';
 export { type Recovery, recoveryWrite } from './recovery.ts';
 export type { SentSnapshot } from './snapshot-transfer.ts';
+export { type InstallMarks, ReplicaTornError } from './starting-point.ts';
 export { TimerWheel, type WheelCallback } from './timer-wheel.ts';
 export { createGrpcNetwork, type GrpcNetwork, type GrpcNetworkOptions } from './transport/index.ts';
 export type * from './types.ts';

@@ -5,12 +5,14 @@
  * when a segment is made and when another node is met, so a handful of times an hour.
  *
  *   <data folder>/record.json
- *   { format, incarnation, newestSegment, acceptedBy: [<id>], peers: { <id>: { incarnation, isConfirmed, removed } }, crc }
+ *   { format, incarnation, newestSegment, installs: { <group>: index }, acceptedBy: [<id>],
+ *     peers: { <id>: { incarnation, isConfirmed, removed } }, crc }
  */
 import { join } from 'node:path';
 import { crc32 } from 'node:zlib';
-import { type Disk, type NodeId, nodeId } from '../platform/index.ts';
+import { type Disk, type GroupId, type LogIndex, type NodeId, nodeId } from '../platform/index.ts';
 import { DataFolderCorruptError, DataFolderMismatchError } from './errors.ts';
+import type { InstallMarks } from './starting-point.ts';
 
 /** What is known of the data folders of one other node. */
 export interface PeerLives {
@@ -27,6 +29,7 @@ interface StoredRecord {
   /** Of the data folder that the record is of. */
   readonly incarnation: string;
   readonly newestSegment: number;
+  readonly installs: { readonly [group: string]: LogIndex };
   readonly acceptedBy: readonly NodeId[];
   readonly peers: { readonly [id: string]: PeerLives };
 }
@@ -89,6 +92,7 @@ export class NodeRecord {
         format: FORMAT,
         incarnation,
         newestSegment: 0,
+        installs: {},
         acceptedBy: [],
         peers: {},
       });
@@ -126,6 +130,21 @@ export class NodeRecord {
     if (sequence <= this.stableSegment) return;
     await this.change({ newestSegment: Math.max(sequence, this.stored.newestSegment) });
     this.stableSegment = Math.max(sequence, this.stableSegment);
+  }
+
+  /** Snapshots that are being installed. @param onError hears of what could not be written; the next change writes it again */
+  installs(onError: (error: unknown) => void): InstallMarks {
+    const change = (group: GroupId, index: LogIndex | undefined): Promise<void> => {
+      const { [group]: _, ...others } = this.stored.installs;
+      return this.change({ installs: index === undefined ? others : { ...others, [group]: index } });
+    };
+    return {
+      begin: change,
+      end: (group) => {
+        if (this.stored.installs[group] !== undefined) change(group, undefined).catch(onError);
+      },
+      of: (group) => this.stored.installs[group],
+    };
   }
 
   /** Nodes that listen to this data folder, and so to no other one under this node's id. */

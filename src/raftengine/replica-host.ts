@@ -4,6 +4,7 @@ import type { ConfState, Message } from './core/types.ts';
 import type { EngineCounters } from './counters.ts';
 import type { EngineLimits } from './limits.ts';
 import type { PeerLiveness } from './peer-liveness.ts';
+import type { InstallMarks } from './starting-point.ts';
 import type { LogWrite } from './types.ts';
 
 /** What a replica (`Hosted`) needs from the engine that hosts it. */
@@ -28,6 +29,7 @@ export interface ReplicaHost<Hosted> {
   sendSnapshot(replica: Hosted, to: NodeId): void;
   /** Stores outside the turn's write; rejects when the store failed. */
   writeNow(write: LogWrite): Promise<void>;
+  readonly installs: InstallMarks;
   /** Settles when every write of a turn that is under way now is over. */
   settled(): Promise<void>;
   /** A configuration was applied; `context` is what its change carried. */

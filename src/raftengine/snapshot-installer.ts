@@ -1,7 +1,7 @@
 /**
  * A snapshot in the place of a replica's state: offered to the core, then installed, or given up. State machine first, then the
- * log: after a crash in between the log is behind the state machine, which `addGroup` repairs; the other order would leave a
- * log that starts after entries that nobody applied. What has begun is carried out also when the replica is closed meanwhile,
+ * log: after a crash in between the log is behind the state machine, which `addGroup` repairs, as the mark says that it may; the other
+ * order would leave a log that starts after entries that nobody applied. What has begun is carried out also when the replica is closed meanwhile,
  * so that the two go on belonging together.
  */
 import { assert, type GroupId, type LogIndex } from '../platform/index.ts';
@@ -33,7 +33,7 @@ interface Offer {
 /** See the top of the file. */
 export class SnapshotInstaller {
   private readonly replica: InstallingReplica;
-  private readonly host: Pick<ReplicaHost<unknown>, 'counters' | 'settled' | 'writeNow'>;
+  private readonly host: Pick<ReplicaHost<unknown>, 'counters' | 'installs' | 'settled' | 'writeNow'>;
   private offered: Offer | undefined;
   private installing = false;
 
@@ -79,7 +79,12 @@ export class SnapshotInstaller {
   }
 
   private async carryOut(ready: Ready, meta: SnapshotMeta, stage: SnapshotStage): Promise<boolean> {
+    const { replica, host } = this;
     try {
+      await host.installs.begin(replica.groupId, meta.index).catch(async (error: unknown) => {
+        await stage.discard().catch(() => {});
+        throw error;
+      });
       await stage.install();
     } catch (error) {
       await this.giveUp(ready, error);
@@ -99,6 +104,7 @@ export class SnapshotInstaller {
     host.counters.snapshotsInstalled++;
     const hardState = ready.hardState ?? replica.log.hardState();
     await host.writeNow({ groupId: replica.groupId, hardState, entries: ready.entries, resetTo: meta });
+    host.installs.end(replica.groupId);
     if (replica.isClosed()) return;
     this.installing = false;
     replica.installed(ready, meta);
@@ -112,6 +118,7 @@ export class SnapshotInstaller {
     // Proven, not believed: nobody may go on with a state of which it is not known what it is.
     const isOldState = applied.index === replica.appliedIndex() && stateMachine.durableIndex() <= applied.index;
     if (!isOldState) replica.failed(error);
+    else host.installs.end(replica.groupId);
     if (replica.isClosed()) return;
     try {
       // The core's promises are kept; that everything up to the snapshot is committed is not true of the old log.

@@ -178,7 +178,10 @@ class DiskLevel implements Level {
 /** LevelDB on the machine's disk. Opening reads and proves all files of the folder, and fails with CorruptStoreError. */
 export function openClassicLevel(location: string, memory: LevelMemory = DEFAULT_LEVEL_MEMORY): Level {
   return new DiskLevel(location, async () => {
-    await proveLevelFolder(location, new SystemDisk());
+    const disk = new SystemDisk();
+    // LevelDB syncs what it makes in its folder, not the folder's own name.
+    if ((await disk.list(location)).length === 0) await disk.makeFolder(location);
+    await proveLevelFolder(location, disk);
     return new ClassicLevel<Buffer, Buffer>(location, {
       ...SHARED,
       writeBufferSize: memory.writeBufferBytes,

@@ -149,12 +149,20 @@ test('a node that stood still does not blame its leader', async () => {
   assert.equal(cluster.leaderOf(GROUP), leader);
 });
 
+const thrown = (error: unknown): never => {
+  throw error;
+};
+
 /** A crash after a copy was installed in the state machine and before the log began again behind it. */
 async function crashInInstall(cluster: SimCluster, follower: TestNode, leader: TestNode): Promise<void> {
   const durable = follower.durable.get(GROUP)!;
   durable.meta = leader.list.applied();
   durable.values = [...leader.list.values];
+  const record = await cluster.simulation.runToEnd(follower.openRecord());
+  const marks = record.installs(thrown);
+  await cluster.simulation.runToEnd(marks.begin(GROUP, durable.meta.index));
   await cluster.restart(follower.id);
+  await cluster.until(() => follower.record.installs(thrown).of(GROUP) === undefined);
 }
 
 test('a vote is kept when the log begins again after a crash in an install', async () => {
@@ -193,6 +201,19 @@ test('a term and a vote that are newer than the copy that was being installed ar
   const { index } = leader.list.applied();
   assert.deepEqual(follower.store.group(GROUP).hardState(), { ...newer, commitIndex: index });
   await cluster.until(() => cluster.agreed());
+});
+
+test('an install leaves no mark behind, and a restart none that is over', async () => {
+  const { cluster, follower } = await clusterWithStraggler();
+  const markOf = (): number | undefined => follower.record.installs(thrown).of(GROUP);
+  await cluster.restart(follower.id);
+  await cluster.until(() => cluster.agreed());
+  assert.equal(follower.list.installed, 1);
+  await cluster.until(() => markOf() === undefined);
+  await cluster.simulation.runToEnd(follower.record.installs(thrown).begin(GROUP, 1_000_000));
+  follower.crash();
+  await cluster.restart(follower.id);
+  assert.equal(markOf(), undefined);
 });
 
 /** What the log of a node that is down says about term and vote. */

@@ -181,9 +181,20 @@ test('a replica whose snapshot could not be installed goes on with what it has, 
 const ALONE = { voters: [nodeId(1)], votersOutgoing: [], learners: [], learnersNext: [], autoLeave: false };
 const metaAt = (index: number, term: number) => ({ index, term, conf: ALONE });
 
-/** Fails to install a snapshot of index 50 over a state of index 9. @returns what the replica is told, step by step */
-async function failedInstall(after: { appliedIndex: number; durableIndex: number }): Promise<unknown[]> {
+interface FailedInstall {
+  /** What the replica is told. */
+  readonly steps: readonly unknown[];
+  /** Installs that a restart would know of. */
+  readonly marks: readonly number[];
+}
+
+/** Fails to install a snapshot of index 50 over a state of index 9. @param failsAt the mark that it is about to, or the install */
+async function failedInstall(
+  after: { appliedIndex: number; durableIndex: number },
+  failsAt: 'mark' | 'install' = 'install',
+): Promise<FailedInstall> {
   const steps: unknown[] = [];
+  const marks: number[] = [];
   const stored = { term: 4, vote: nodeId(1), commitIndex: 10 };
   let isClosed = false;
   const installer = new SnapshotInstaller(
@@ -205,6 +216,14 @@ async function failedInstall(after: { appliedIndex: number; durableIndex: number
     },
     {
       counters: new EngineCounters(),
+      installs: {
+        begin: async (_group, index) => {
+          if (failsAt === 'mark') throw new Error('no room');
+          marks.push(index);
+        },
+        end: () => marks.pop(),
+        of: () => marks.at(-1),
+      },
       writeNow: async (write) => {
         steps.push(write);
       },
@@ -213,18 +232,26 @@ async function failedInstall(after: { appliedIndex: number; durableIndex: number
       },
     },
   );
-  const stage = { install: () => Promise.reject(new Error('no room')) } as unknown as SnapshotStage;
+  const stage = {
+    install: async () => {
+      assert.deepEqual(marks, [50], 'a restart in the middle of it knows');
+      throw new Error('no room');
+    },
+    discard: async () => {
+      steps.push('discarded');
+    },
+  } as unknown as SnapshotStage;
   const meta = metaAt(50, 4);
   const outcome = installer.offer(meta, stage);
   const hardState = { term: 5, vote: nodeId(2), commitIndex: 50 };
   installer.install({ hardState, snapshot: meta } as unknown as Ready, meta);
   assert.equal(installer.isInstalling, true);
   await assert.rejects(outcome, /no room/);
-  return steps;
+  return { steps, marks };
 }
 
 test('a replica that goes on without its snapshot keeps the promises of its core, and begins from what is stable', async () => {
-  assert.deepEqual(await failedInstall({ appliedIndex: 9, durableIndex: 9 }), [
+  const goesOn = [
     {
       groupId: GROUP,
       hardState: { term: 5, vote: nodeId(2), commitIndex: 10 },
@@ -233,7 +260,10 @@ test('a replica that goes on without its snapshot keeps the promises of its core
     },
     'settled',
     { begins: 9, isDeaf: false },
-  ]);
+  ];
+  const old = { appliedIndex: 9, durableIndex: 9 };
+  assert.deepEqual(await failedInstall(old), { steps: goesOn, marks: [] });
+  assert.deepEqual(await failedInstall(old, 'mark'), { steps: ['discarded', ...goesOn], marks: [] });
 });
 
 test('a replica goes on without its snapshot only when the state is the old one, in memory and on disk', async () => {
@@ -242,7 +272,7 @@ test('a replica goes on without its snapshot only when the state is the old one,
     { appliedIndex: 8, durableIndex: 8 },
     { appliedIndex: 9, durableIndex: 50 },
   ]) {
-    assert.deepEqual(await failedInstall(after), ['no room']);
+    assert.deepEqual(await failedInstall(after), { steps: ['no room'], marks: [50] });
   }
 });
 

@@ -1,5 +1,6 @@
 /** What an install finds and leaves beside the store, and who may still be at work on it. */
 import assert from 'node:assert/strict';
+import * as fs from 'node:fs';
 import { mkdir, mkdtemp, readdir, rm, unlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -345,4 +346,29 @@ test('a slice of collection that runs when an install begins removes nothing fro
     assert.equal((await target.get(bytes(`k${at}`), ts(15)))?.value.toString(), 'new', `k${at}`);
   }
   await target.close();
+});
+
+test('the folder of a new store has a stable name before anything is in it', async (t) => {
+  await inFolder(async (folder) => {
+    const location = join(folder, 'nodes', 'group-1');
+    const synced: [string, number][] = [];
+    const open = fs.promises.open.bind(fs.promises);
+    t.mock.method(fs.promises, 'open', async (path: string, flags: string) => {
+      const handle = await open(path, flags);
+      const sync = handle.sync.bind(handle);
+      t.mock.method(handle, 'sync', async () => {
+        synced.push([path, (await readdir(location)).length]);
+        await sync();
+      });
+      return handle;
+    });
+    const store = await openGroupStore({ location });
+    await store.close();
+    for (const parent of [folder, join(folder, 'nodes')]) {
+      assert.ok(
+        synced.some(([path, names]) => path === parent && names === 0),
+        parent,
+      );
+    }
+  });
 });

@@ -200,7 +200,7 @@ describe('the record beside the log', () => {
     const { bench } = await filledLog(11, true);
     assert.equal(
       (await readFile(bench, RECORD)).toString(),
-      `{"format":1,"incarnation":"${INCARNATION}","newestSegment":4,"acceptedBy":[],"peers":{},"crc":2737580350}`,
+      `{"format":1,"incarnation":"${INCARNATION}","newestSegment":4,"installs":{},"acceptedBy":[],"peers":{},"crc":3424007569}`,
     );
     assert.equal(
       encodeSegmentHeader({ sequence: 3, size: SEGMENT_BYTES, salt: 0xdeadbeef, owner: INCARNATION }).toString(

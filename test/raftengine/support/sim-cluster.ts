@@ -42,6 +42,7 @@ export class TestNode {
   readonly sent: SentSnapshot[] = [];
   store!: WalLogStore;
   engine!: RaftEngine;
+  record!: NodeRecord;
   isUp = false;
 
   constructor(cluster: SimCluster, id: number) {
@@ -67,17 +68,24 @@ export class TestNode {
     return group;
   }
 
-  async openLog(): Promise<void> {
-    const { random, disk } = this.machine;
+  /** What the node does not forget beside its log. */
+  async openRecord(): Promise<NodeRecord> {
+    const { disk } = this.machine;
     await disk.makeFolder(FOLDER);
-    const record = await NodeRecord.open({ disk, folder: FOLDER, incarnation: INCARNATION });
+    return NodeRecord.open({ disk, folder: FOLDER, incarnation: INCARNATION });
+  }
+
+  async openLog(): Promise<NodeRecord> {
+    const { random, disk } = this.machine;
+    const record = await this.openRecord();
     this.store = await WalLogStore.open({ disk, folder: `${FOLDER}/log`, random, record, segmentBytes: 1024 * 1024 });
+    return record;
   }
 
   /** Starts the process over what the machine's disk holds. @param bootstrap undefined for a node that joins */
   async start(groups: readonly GroupId[], bootstrap: ConfState | undefined): Promise<void> {
     const { clock, random, scheduler, network } = this.machine;
-    await this.openLog();
+    this.record = await this.openLog();
     this.engine = new RaftEngine({
       nodeId: this.id,
       clock,
@@ -85,6 +93,7 @@ export class TestNode {
       scheduler,
       network,
       logStore: this.store,
+      installs: this.record.installs((error) => this.fatal.push(error as Error)),
       limits: this.cluster.limits,
       peerAddresses: { lookup: (peer) => `node${peer}`, learned: () => {} },
       observer: {
