@@ -243,9 +243,9 @@ export const mutants: readonly Mutant[] = [
       },
       // Its peers would refuse to hear a new life of it, which would hide the rest.
       {
-        file: 'src/raftengine/transport/grpc-network.ts',
-        find: 'else if (known !== peer.incarnation) {',
-        replace: 'else if (known !== peer.incarnation && false) {',
+        file: 'src/raftengine/peer-book.ts',
+        find: 'if (lives.incarnation === undefined) return',
+        replace: 'if (true) return',
       },
     ],
     workload: 'append',
