@@ -38,6 +38,7 @@ export const quickSuite: readonly SuiteEntry[] = [
   { workload: 'long-fork', nemeses: ['pause', 'network'], seconds: 10, groups: 3 },
   { workload: 'bounded-reads', nemeses: ['kill-leader', 'clock', 'partition-halves'], seconds: 14, groups: 3 },
   { workload: 'session-reads', nemeses: ['pause', 'partition'], seconds: 10, groups: 3 },
+  { workload: 'pipelines', nemeses: ['kill-leader', 'route-shuffle'], seconds: 12, overlap: 2, groups: 3 },
 ];
 
 /** Every workload under every family of faults and under all of them together; those of single keys also while ranges move. */

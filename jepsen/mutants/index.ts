@@ -216,6 +216,23 @@ export const mutants: readonly Mutant[] = [
     concurrency: 40,
   },
   {
+    name: 'overtaken-pipelines',
+    description: 'a command goes ahead of one of its own pipeline that waits for a lock',
+    mutations: [
+      {
+        file: EXECUTOR,
+        find: 'if (this.waits.order.size > 0 && this.waits.order.holds(operation, tries)) return;',
+        replace: '',
+      },
+    ],
+    workload: 'pipelines',
+    nemeses: [],
+    seconds: 6,
+    groups: 3,
+    rate: 300,
+    concurrency: 12,
+  },
+  {
     name: 'unbounded-reads',
     description: 'a replica answers however old what it has is',
     mutations: [

@@ -20,4 +20,6 @@ export interface Mutant {
   readonly concurrency?: number;
   readonly overlap?: number;
   readonly faultSeconds?: number;
+  /** Data groups beside the catalog's; one group for everything unless given. */
+  readonly groups?: number;
 }

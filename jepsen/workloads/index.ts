@@ -5,6 +5,7 @@ import { boundedReads } from './bounded-reads.ts';
 import { counter } from './counter.ts';
 import { listAppend } from './list-append.ts';
 import { longFork } from './long-fork.ts';
+import { pipelines } from './pipelines.ts';
 import { queue } from './queue.ts';
 import { register } from './register.ts';
 import { registerTransactions } from './register-transactions.ts';
@@ -33,6 +34,7 @@ export const workloads: Readonly<Record<string, (nemeses: readonly string[]) => 
   'long-fork': longFork,
   'bounded-reads': boundedReads,
   'session-reads': sessionReads,
+  pipelines,
 };
 
 /**

@@ -12,7 +12,15 @@ import { availableParallelism } from 'node:os';
 import { parseArgs } from 'node:util';
 import { ClusterSimulation, type RunReport } from './cluster-simulation.ts';
 import { runMutants } from './mutants.ts';
-import { drawPlan, FAULTS, type Plan, type PlanOptions, REPLICA_WORKLOADS, ROUTE_WORKLOADS } from './plan.ts';
+import {
+  CROSSING_WORKLOADS,
+  drawPlan,
+  FAULTS,
+  type Plan,
+  type PlanOptions,
+  REPLICA_WORKLOADS,
+  ROUTE_WORKLOADS,
+} from './plan.ts';
 import { runSeeds, type SeedResult } from './seed-pool.ts';
 import { failureOf, shrink } from './shrink.ts';
 
@@ -61,7 +69,7 @@ const planOptions: PlanOptions = {
   nodes: values.nodes === undefined ? undefined : Number(values.nodes),
   dataGroups: values['data-groups'] === undefined ? undefined : Number(values['data-groups']),
   durationMs: values['duration-ms'] === undefined ? undefined : Number(values['duration-ms']),
-  workloads: oneOfMany('workload', [...ROUTE_WORKLOADS, ...REPLICA_WORKLOADS], values.workload),
+  workloads: oneOfMany('workload', [...ROUTE_WORKLOADS, ...REPLICA_WORKLOADS, ...CROSSING_WORKLOADS], values.workload),
   crossing: values.crossing,
   routes: values.routes,
   faults: oneOfMany('fault', FAULTS, values.fault),

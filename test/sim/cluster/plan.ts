@@ -126,6 +126,9 @@ const TOLERANT = { clock: { maxForwardSkewMs: 21_000 } };
 /** Reads from replicas, which are one more workload of some runs. */
 export const REPLICA_WORKLOADS = ['bounded-reads', 'session-reads'] as const;
 
+/** Pipelines that meet the locks of transactions over groups, which are one more workload of some runs with those. */
+export const CROSSING_WORKLOADS = ['pipelines'] as const;
+
 /** Those whose transactions touch several keys. */
 export const TRANSACTIONAL: ReadonlySet<string> = new Set([
   'list-append',
@@ -222,12 +225,13 @@ function withMore(plan: Plan, options: PlanOptions, random: SeededRandom): Plan 
     options.crossing ?? (isTransactional && options.dataGroups === undefined && draws.crosses < 0.5);
   const kind = REPLICA_WORKLOADS[random.int(REPLICA_WORKLOADS.length)]!;
   const readsReplicas = options.workloads === undefined && draws.reads < 0.25;
+  const pipelined = options.workloads === undefined && crossesGroups && random.next() < 0.3;
   const clocks = new SeededRandom(plan.seed).fork(80);
   return {
     ...plan,
     crossesGroups,
     dataGroups: crossesGroups ? (options.dataGroups ?? Math.max(plan.dataGroups, draws.groups)) : plan.dataGroups,
-    workloads: readsReplicas ? [...plan.workloads, kind] : plan.workloads,
+    workloads: [...plan.workloads, ...(readsReplicas ? [kind] : []), ...(pipelined ? CROSSING_WORKLOADS : [])],
     maxSkewMs: draws.skew < 0.3 ? 10_000 : draws.skew < 0.6 ? 200 : plan.maxSkewMs,
     kv: draws.skew < 0.15 ? { ...plan.kv, limits: { ...plan.kv.limits, ...TOLERANT } } : plan.kv,
     retentionMs: draws.skew < 0.15 ? 60_000 : plan.retentionMs,

@@ -32,6 +32,18 @@ export const WIDE_MUTANTS: readonly SimMutant[] = [
     ],
   },
   {
+    name: 'pipelines-overtaken',
+    breaks: 'a command goes ahead of one of its own pipeline that waits for a lock',
+    only: crossing('pipelines'),
+    mutations: [
+      {
+        file: 'src/kv/executor.ts',
+        find: 'if (this.waits.order.size > 0 && this.waits.order.holds(operation, tries)) return;',
+        replace: '',
+      },
+    ],
+  },
+  {
     name: 'resolver-guesses',
     breaks: 'whoever meets a lock rolls its transaction back without asking for its fate',
     only: crossing('bank', 'list-append'),
