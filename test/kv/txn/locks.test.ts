@@ -81,6 +81,21 @@ describe('a lock of a transaction', () => {
     assert.equal((await run(bed, waiting)).kind, 'prepared');
   });
 
+  it('keeps a command waiting no longer than it is held, however many transactions wait for it', async () => {
+    const bed = new Bed();
+    const { txns } = bed.executor;
+    const [first, second, holder] = [at(bed, 'f'), at(bed, 's'), at(bed, 'h')];
+    await run(bed, txns.prepare(request(holder, [put('a', '1')])));
+    const waiting = [first, second].map((older) => txns.prepare(request(older, [put('a', '2')])));
+    bed.settle();
+    const writer = bed.set('a', '3');
+    await run(bed, txns.abort(finish(holder, ['a'])));
+    bed.settle();
+    assert.equal(writer.reply, 'OK');
+    assert.equal((await run(bed, Promise.race(waiting))).kind, 'prepared');
+    assert.equal(bed.stateMachine.locks.size, 1);
+  });
+
   it('that is read only lets readers pass and keeps writers waiting', async () => {
     const bed = new Bed();
     await run(bed, bed.executor.txns.prepare(request(at(bed, 't'), [read('a')])));
