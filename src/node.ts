@@ -203,6 +203,7 @@ export async function startNode(options: NodeOptions, version: string): Promise<
         // The reasons name keys: whoever may see them asks the cluster for its balance.
         logger[isWrong ? 'warn' : 'info'](shownBalance(report), `balancing: ${report.event}`);
       },
+      onFoundingWaits: (reason) => logger.warn({}, reason),
       onBackgroundError: background.failed,
     });
     opened.push(() => node.stop());

@@ -125,6 +125,8 @@ export interface NodeParts extends LifeCycleParts {
   readonly onSnapshotSent?: (sent: SentSnapshot) => void;
   /** Hears when this node's clock goes off those of its peers, and when it is right again. */
   readonly onClock?: (status: NodeClockStatus) => void;
+  /** Hears again and again why this node cannot found anything yet, while that is so. */
+  readonly onFoundingWaits?: (reason: string) => void;
   /** Hears what the rules of balancing did, or would do. */
   readonly onBalance?: (report: BalanceReport) => void;
   /** The node can promise nothing any more: its log or its store failed, or its data folder has no place in the cluster. */
@@ -235,6 +237,8 @@ export async function assembleNode(parts: NodeParts): Promise<AssembledNode> {
       parts.onFatal(error);
     },
     onError: onBackgroundError,
+    scheduler,
+    onWaits: parts.onFoundingWaits ?? (() => undefined),
   });
   standing.listenTo(network);
   standing.onAcceptance(() => host.foundAllowed());
@@ -385,10 +389,7 @@ export async function assembleNode(parts: NodeParts): Promise<AssembledNode> {
       address: parts.address,
       version: parts.version,
       incarnation: parts.incarnation,
-      metFolder: (node) => {
-        const met = parts.record.peer(node)?.incarnation;
-        return met === undefined ? undefined : Buffer.from(met, 'hex');
-      },
+      metFolder: (node) => parts.record.peer(node)?.incarnation,
       groups: () => engine.groups(),
       facts: (group) => {
         const hosted = host.get(group);
@@ -519,6 +520,7 @@ export async function assembleNode(parts: NodeParts): Promise<AssembledNode> {
     ...stored.map((group) => () => host.open(group, undefined)),
   ]);
 
+  standing.start();
   await network.start();
   engine.start();
   kv.start();
@@ -572,6 +574,7 @@ export async function assembleNode(parts: NodeParts): Promise<AssembledNode> {
       }),
     status: () => ({ groups: host.all().map(({ raft }) => raft.status()) }),
     async stop() {
+      standing.stop();
       stopFounding();
       warden.stop();
       shadow.stop();

@@ -8,12 +8,15 @@
  */
 import type { EXIT_CODES } from '../config/index.ts';
 import {
+  type Cancel,
   type ErrorDisposition,
   KvorumError,
+  type Millis,
   type NodeId,
   type PeerNetwork,
   type Refusal,
   type RefusalReason,
+  type Scheduler,
 } from '../platform/index.ts';
 import type { NodeRecord } from '../raftengine/index.ts';
 
@@ -45,7 +48,14 @@ export interface StandingOptions {
   /** Called once. */
   readonly onEnd: (error: FolderRefusedError) => void;
   readonly onError: (error: unknown) => void;
+  readonly scheduler: Scheduler;
+  /** Hears again and again why nothing can be founded yet. */
+  readonly onWaits: (reason: string) => void;
 }
+
+/** At a first start nodes come one after another; who waits for longer says so, and goes on to say it. */
+const FIRST_WORD_MS: Millis = 5_000;
+const NEXT_WORD_MS: Millis = 30_000;
 
 /**
  * How many of the other founders must have accepted a folder before it founds. Two folders of one node that both have so
@@ -69,11 +79,26 @@ export class FolderStanding {
   private readonly awaited = new Set<NodeId>();
   private readonly listeners: (() => void)[] = [];
   private end: FolderRefusedError | undefined;
+  private cancel: Cancel | undefined;
   /** The catalog's own word, while the node waits. */
   private catalogRefusal: string | undefined;
 
   constructor(options: StandingOptions) {
     this.options = options;
+  }
+
+  /** Begins to say what it waits for, if it does. */
+  start(): void {
+    const say = (): void => {
+      if (!this.options.waitsToFound() || this.isOver) return;
+      this.options.onWaits(this.reason()!);
+      this.cancel = this.options.scheduler.after(NEXT_WORD_MS, say);
+    };
+    this.cancel = this.options.scheduler.after(FIRST_WORD_MS, say);
+  }
+
+  stop(): void {
+    this.cancel?.();
   }
 
   /** Before the network starts. */

@@ -395,6 +395,11 @@ describe('the node table', () => {
     model.run({ kind: 'removeNode', nodeId: nodeId(4), incarnation: Buffer.alloc(16, 1) });
     assert.equal(model.refusal({ kind: 'putNode', node: node(1, 40), expectedRevision: undefined }), 'NODE_REMOVED');
     model.run({ kind: 'putNode', node: node(2, 40), expectedRevision: undefined });
+    const unheard = { kind: 'removeNode' as const, nodeId: nodeId(5), incarnation: Buffer.alloc(16, 7) };
+    model.run(unheard);
+    assert.equal(model.refusal(unheard), 'NODE_NOT_FOUND', 'once is enough');
+    const late = { ...node(7, 50), nodeId: nodeId(5) };
+    assert.equal(model.refusal({ kind: 'putNode', node: late, expectedRevision: undefined }), 'NODE_REMOVED');
     assert.equal(model.version, 1);
     assert.deepEqual(visible(model.reloaded()), visible(model.state));
   });

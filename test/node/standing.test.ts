@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { type FolderRefusedError, FolderStanding } from '../../src/node/standing.ts';
-import { type NodeId, nodeId, type PeerNetwork, type Refusal } from '../../src/platform/index.ts';
+import { type NodeId, nodeId, type PeerNetwork, type Refusal, type Scheduler } from '../../src/platform/index.ts';
 
 interface Traits {
   readonly mayWait?: boolean;
@@ -13,6 +13,8 @@ function standingOf({ mayWait = false, waitsToFound = false }: Traits = {}) {
   const ended: FolderRefusedError[] = [];
   const errors: unknown[] = [];
   const acceptedBy: NodeId[] = [];
+  const words: string[] = [];
+  const later: { readonly ms: number; readonly callback: () => void }[] = [];
   const standing = new FolderStanding({
     self: nodeId(1),
     record: {
@@ -25,6 +27,11 @@ function standingOf({ mayWait = false, waitsToFound = false }: Traits = {}) {
     waitsToFound: () => waitsToFound,
     onEnd: (error) => ended.push(error),
     onError: (error) => errors.push(error),
+    scheduler: {
+      after: (ms: number, callback: () => void) => later.push({ ms, callback }),
+      endOfTurn: assert.fail,
+    } as unknown as Scheduler,
+    onWaits: (reason) => words.push(reason),
   });
   const said: { accept: (peer: NodeId) => void; refuse: (refusal: Refusal) => void } = {
     accept: () => undefined,
@@ -41,7 +48,7 @@ function standingOf({ mayWait = false, waitsToFound = false }: Traits = {}) {
   standing.listenTo(network);
   const refuse = (reason: Refusal['reason'], peer = 2): void =>
     said.refuse({ peer: nodeId(peer), reason, message: `${reason}, says ${peer}` });
-  return { standing, ended, errors, refuse, accept: (peer: number) => said.accept(nodeId(peer)) };
+  return { standing, ended, errors, words, later, refuse, accept: (peer: number) => said.accept(nodeId(peer)) };
 }
 
 const changed = new Error('known with another incarnation');
@@ -81,6 +88,23 @@ describe('how the cluster stands to a data folder', () => {
         ended.map((error) => error.code),
         code === undefined ? [] : [code],
         reason,
+      );
+    }
+  });
+
+  test('a founder that waits says so after a moment and now and then, and no other says a word', () => {
+    for (const waitsToFound of [true, false]) {
+      const { standing, words, later } = standingOf({ waitsToFound });
+      standing.mayFound([1, 2, 3].map(nodeId));
+      standing.start();
+      for (let round = 0; round < 3; round++) later.at(-1)!.callback();
+      assert.deepEqual(
+        later.map(({ ms }) => ms),
+        waitsToFound ? [5_000, 30_000, 30_000, 30_000] : [5_000],
+      );
+      assert.deepEqual(
+        words.map((word) => /since nodes 2 and 3 did not answer/.test(word)),
+        waitsToFound ? [true, true, true] : [],
       );
     }
   });

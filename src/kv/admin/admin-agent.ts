@@ -42,8 +42,8 @@ export interface LocalNode {
   readonly version: string;
   /** Of its data folder, 16 bytes. */
   readonly incarnation: Buffer;
-  /** The data folder that this node listens to under the id of another one; undefined when it has met none. */
-  metFolder?(node: NodeId): Buffer | undefined;
+  /** The data folder, in hexadecimal, that this node listens to under the id of another one; undefined when it has met none. */
+  metFolder?(node: NodeId): string | undefined;
   /** What the process around the node does. */
   activity?(): NodeActivity;
   /**

@@ -27,7 +27,7 @@ export interface OperationsOptions {
   readonly agent: AdminAgent;
   readonly incarnation: Buffer;
   /** See `LocalNode`. */
-  readonly metFolder: (node: NodeId) => Buffer | undefined;
+  readonly metFolder: (node: NodeId) => string | undefined;
   readonly clock: Clock;
   readonly scheduler: Scheduler;
   readonly catalog: CatalogClient;

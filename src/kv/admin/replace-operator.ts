@@ -28,7 +28,7 @@ export interface ReplaceOperatorOptions {
   readonly self: NodeId;
   readonly incarnation: Buffer;
   /** The data folder that is listened to here under the id of a node. */
-  readonly metFolder: (node: NodeId) => Buffer | undefined;
+  readonly metFolder: (node: NodeId) => string | undefined;
   readonly clock: Clock;
   readonly catalog: CatalogClient;
   readonly report: (node: NodeId, timeoutMs: Millis) => Promise<NodeReport>;
@@ -119,9 +119,10 @@ export class ReplaceOperator {
     for (const group of groups) if (suffrageIn(group) === 'voter') checkRest(group, dead);
     const where = (suffrages: readonly string[]): GroupId[] =>
       groups.filter((group) => suffrages.includes(suffrageIn(group) ?? '')).map(({ groupId }) => groupId);
+    const met = this.options.metFolder(dead);
     return {
       // Without a row it was fenced already, or it ended before its first heartbeat; then those who met it know its folder.
-      incarnation: row?.incarnation ?? this.options.metFolder(dead) ?? FENCED,
+      incarnation: row?.incarnation ?? (met === undefined ? FENCED : Buffer.from(met, 'hex')),
       successor,
       address,
       isRemoved: false,

@@ -91,6 +91,8 @@ const NO_TRANSACTIONS = new Proxy({}, { get: () => () => Promise.reject(new Erro
 
 /** See the top of the file. */
 export class AdminCluster {
+  /** Data folders that every node has met, beside what the catalog knows. */
+  readonly met = new Map<number, string>();
   readonly sim: SimCluster;
   readonly catalog = new PlannedCatalog();
   readonly backends = new Map<number, AdminBackend>();
@@ -168,6 +170,7 @@ export class AdminCluster {
         incarnation: Buffer.alloc(16, node.id),
         address: `node${node.id}:50051`,
         version: '0.1.0',
+        metFolder: (id) => this.met.get(id),
         groups: () => node.engine.groups(),
         rangeBytes: async (_group, start) => this.rangeBytes.get(start.toString('latin1')),
         facts: () => ({ storedBytes: 4096, hlcCeilingMs: 77 }),

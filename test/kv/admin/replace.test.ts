@@ -121,6 +121,17 @@ describe('the replacement of a dead node', () => {
     assert.equal((await replace(cluster, 1, { mayAnswer: true, isDryRun: true })).stage, 'CHECK');
   });
 
+  test('fences the folder of a node that was met and ended before its first heartbeat', async () => {
+    const cluster = await clusterWithDeadNode();
+    const folder = 'ab'.repeat(16);
+    cluster.met.set(9, folder);
+    const again = { dead: nodeId(9), successor: nodeId(9), address: 'node9:50051' };
+    const { stage } = await replace(cluster, 1, again);
+    assert.equal(stage, 'AWAIT_NODE');
+    assert.deepEqual([...cluster.catalog.state.tombstones], [`9/${folder}`]);
+    assert.equal((await replace(cluster, 1, again)).stage, 'AWAIT_NODE', 'said again it fences nothing more');
+  });
+
   test('is refused for a node that nobody knows, and by another successor than it was begun with', async () => {
     const cluster = await clusterWithDeadNode();
     await assert.rejects(replace(cluster, 1, { dead: nodeId(9) }), withCode('UNKNOWN_NODE', /there are 1, 2, 3/));
