@@ -125,24 +125,30 @@ export class LeaderTxns implements TxnGroup {
 
   /**
    * A version that has the view's own timestamp may still be given another value by a later command of the same entry; it
-   * would be expected and be there, and not be what was read. So it is read again when that entry is applied.
+   * would be expected and be there, and not be what was read. So it is read again when that entry is applied, and a key that is not
+   * there when the PREPAREs on their way that write it are.
    */
   private async readNewest(keys: readonly Buffer[], withAbsences: boolean): Promise<TxnReadReply> {
     for (let tries = 0; tries < MAX_UNSETTLED_READS; tries++) {
       const reply = await this.readOnce(keys, withAbsences);
       if (reply !== undefined) return reply;
+      await this.settlePreparing();
     }
     throw new BusyError('the keys are being written all the time; try again');
   }
 
   /** @returns undefined when a version is not settled */
   private readOnce(keys: readonly Buffer[], withAbsences: boolean): Promise<TxnReadReply | undefined> {
+    const { coming } = this.options;
     return new Promise((resolve, reject) => {
       this.options.submit<TxnReadReply | undefined>({
         evaluate: (view) => {
           const rows = keys.map((key) => view.get(key));
           if (rows.some((row) => row !== undefined && row.commitTs >= view.ts)) return undefined;
           if (!withAbsences) return { rows, seenTs: view.ts };
+          // What is on its way may be committed below this moment, and a condition that names the moment would miss it.
+          const absent = keys.filter((_key, at) => rows[at] === undefined);
+          if (coming.size > 0 && coming.meets({ writes: [], ranges: [], readKeys: absent })) return undefined;
           const absences = keys.map((key, at) => (rows[at] === undefined ? absenceOf(view, key) : undefined));
           if (absences.some((one) => one !== undefined && one.writtenTs >= view.ts)) return undefined;
           return { rows, absences: { keys: absences, collectedTs: this.options.store.gcThreshold }, seenTs: view.ts };

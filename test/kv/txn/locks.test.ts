@@ -81,6 +81,25 @@ describe('a lock of a transaction', () => {
     assert.equal((await run(bed, waiting)).kind, 'prepared');
   });
 
+  it('on its way is waited for by who asks when a key that is not there was written last', async () => {
+    const bed = new Bed();
+    const { txns } = bed.executor;
+    const t = at(bed, 't');
+    const preparing = txns.prepare(request(t, [put('a', '1')]));
+    // Proposed, and not applied yet.
+    for (let round = 0; round < 5 && bed.raft.proposals.length === 0; round++) {
+      bed.scheduler.endTurn();
+      await turn();
+    }
+    assert.equal(bed.raft.proposals.length, 1);
+    // Answered now, it would say that nothing was written up to a moment at or above the one that this may be committed at.
+    const reading = txns.read({ keys: [bytes('a')], withAbsences: true });
+    const prepared = await run(bed, preparing);
+    assert.equal(prepared.kind, 'prepared');
+    await run(bed, txns.commit({ ...finish(t, ['a']), commitTs: now(bed) }));
+    assert.equal((await run(bed, reading)).rows[0]?.value.toString(), '1');
+  });
+
   it('keeps a command waiting no longer than it is held, however many transactions wait for it', async () => {
     const bed = new Bed();
     const { txns } = bed.executor;

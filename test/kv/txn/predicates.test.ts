@@ -13,6 +13,7 @@ import { startSkewedCluster } from '../../sim/cluster/skewed-cluster.ts';
 
 const NEVER = hlcTimestamp(0n);
 const TIMEOUT_MS = 5_000;
+const SETTLE_MS = 50_000;
 /** Slots of three groups. */
 const SLOTS = [100, 7_000, 14_000];
 const NAMES = 4;
@@ -71,8 +72,8 @@ class Clients {
   }
 
   /** Each machine counts from its own start. */
-  private soon(at: number): number {
-    return this.cluster.nodes[at % this.cluster.nodes.length]!.machine.clock.monotonicMs() + TIMEOUT_MS;
+  private soon(at: number, withinMs = TIMEOUT_MS): number {
+    return this.cluster.nodes[at % this.cluster.nodes.length]!.machine.clock.monotonicMs() + withinMs;
   }
 
   /** Steps as a body draws them: looks at ranges and keys, and writes by what it saw. */
@@ -126,7 +127,8 @@ class Clients {
     for (const [t, steps] of this.open) {
       const written = steps.flatMap((step) => (step.kind === 'put' || step.kind === 'delete' ? [step.key] : []));
       const primary = Buffer.from(written.sort()[0]!, 'hex');
-      const fate = await transactions.fateOf(t.id, primary, t.startTs, this.soon(0));
+      // Locks of a coordinator that is gone stay until they have run out.
+      const fate = await transactions.fateOf(t.id, primary, t.startTs, this.soon(0, SETTLE_MS));
       if (fate.kind === 'committed') this.committed.push({ commitTs: fate.commitTs, steps });
     }
   }
