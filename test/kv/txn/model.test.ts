@@ -277,11 +277,11 @@ describe('transactions across groups, in simulated storms', () => {
 
   // Few of a thousand storms show a mistake in what is asked twice, so many blow, each for a moment.
   const many = [
-    { what: 'lists stay serializable', first: 1_000, count: 240, faults: STORMY },
+    { what: 'lists stay serializable', first: 1_000, count: 180, faults: STORMY },
     {
       what: 'lists stay serializable where questions return that were given up for lost',
       first: 3_000,
-      count: 240,
+      count: 180,
       faults: LATE,
     },
   ];
@@ -297,16 +297,16 @@ describe('transactions across groups, in simulated storms', () => {
 
   it('see one of two keys that change places, in many storms', async () => {
     let reads = 0;
-    for (let seed = 6_000; seed < 6_060; seed++) {
+    for (let seed = 6_000; seed < 6_030; seed++) {
       const result = await run(seed, batonTasks, seed % 2 === 0 ? HASTY : STORMY);
       assert.deepEqual([...batonProblems(result), ...result.cluster.problems], [], `seed ${seed}`);
       reads += result.history.filter(({ type, f }) => type === 'ok' && f === 'read').length;
     }
-    assert.ok(reads > 3_000, `${reads} reads`);
+    assert.ok(reads > 1_500, `${reads} reads`);
   });
 
   it('keep sums and pairs in many storms', async () => {
-    for (let seed = 5_000; seed < 5_060; seed++) {
+    for (let seed = 5_000; seed < 5_040; seed++) {
       const { cluster, history } = await run(seed, bankTasks, seed % 2 === 0 ? STORMY : LATE);
       assert.deepEqual([...bankChecker(TOTAL).check(history).problems, ...cluster.problems], [], `seed ${seed}`);
       const pairs = await run(seed, skewTasks, seed % 2 === 0 ? STORMY : LATE);
@@ -316,7 +316,7 @@ describe('transactions across groups, in simulated storms', () => {
 
   it('let the first committer win under snapshot isolation, also over keys that come and go', async () => {
     let done = 0;
-    for (let seed = 6_000; seed < 6_060; seed++) {
+    for (let seed = 6_000; seed < 6_030; seed++) {
       const result = await run(seed, snapshotTasks, seed % 2 === 0 ? STORMY : NO_FAULTS, {}, 3_000);
       assert.deepEqual([...snapshotProblems(result), ...result.cluster.problems], [], `seed ${seed}`);
       done += count(result.history, 'ok');
