@@ -11,16 +11,8 @@ function heldEntries(node: TestNode): number {
   return lastIndex - firstIndex + 1;
 }
 
-/** A cluster of which one follower is down and has missed more than the log holds. */
-async function clusterWithStraggler() {
-  const cluster = await SimCluster.found({ limits: SHORT_LOG });
-  const leader = await cluster.serving();
-  const follower = cluster.up().find((node) => node !== leader)!;
-  follower.crash();
-  await cluster.proposeAll(leader, 400, 'v');
-  await cluster.until(() => leader.group.status().firstIndex > 100);
-  return { cluster, leader, follower };
-}
+/** See `SimCluster.withStraggler`. */
+const clusterWithStraggler = () => SimCluster.withStraggler(SHORT_LOG);
 
 test('a follower that missed more than the log holds is brought back by a snapshot', async () => {
   const { cluster, leader, follower } = await clusterWithStraggler();

@@ -21,14 +21,9 @@ const SHORT_LOG = {
 
 /** A cluster of which one follower has started again and needs a snapshot. */
 async function clusterWithStraggler() {
-  const cluster = await SimCluster.found({ limits: SHORT_LOG });
-  const leader = await cluster.serving();
-  const follower = cluster.up().find((node) => node !== leader)!;
-  follower.crash();
-  await cluster.proposeAll(leader, 400, 'v');
-  await cluster.until(() => leader.group.status().firstIndex > 100);
-  await cluster.restart(follower.id);
-  return { cluster, leader, follower };
+  const straggling = await SimCluster.withStraggler(SHORT_LOG);
+  await straggling.cluster.restart(straggling.follower.id);
+  return straggling;
 }
 
 /** Changes the stages of a node's snapshots. */

@@ -149,6 +149,17 @@ export class SimCluster {
     this.founders = votersOf(...(options.founders ?? [1, 2, 3]));
   }
 
+  /** A cluster of which one follower is down and has missed more than the log holds. @param limits of a short log */
+  static async withStraggler(limits: Partial<EngineLimits>) {
+    const cluster = await SimCluster.found({ limits });
+    const leader = await cluster.serving();
+    const follower = cluster.up().find((node) => node !== leader)!;
+    follower.crash();
+    await cluster.proposeAll(leader, 400, 'v');
+    await cluster.until(() => leader.group.status().firstIndex > 100);
+    return { cluster, leader, follower };
+  }
+
   static async found(options: ClusterOptions = {}): Promise<SimCluster> {
     const cluster = new SimCluster(options);
     for (const id of cluster.founders.voters) cluster.nodes.set(id, new TestNode(cluster, id));
