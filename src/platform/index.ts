@@ -22,6 +22,7 @@ export {
 export { type Random, SeededRandom, SystemRandom } from './random.ts';
 export { type Cancel, type Scheduler, SystemScheduler } from './scheduler.ts';
 export * from './simulated/index.ts';
+export { type Elapsed, ElapsedClock, SuspensionWatch } from './suspension.ts';
 export { SystemDisk } from './system-disk.ts';
 export {
   type GroupId,

@@ -20,6 +20,7 @@ import {
   type PeerNetwork,
   type Random,
   type Scheduler,
+  SuspensionWatch,
 } from '../platform/index.ts';
 import { ClockExchange, type PeerClocks } from './clock-exchange.ts';
 import { membersOf } from './core/index.ts';
@@ -38,7 +39,6 @@ import type { PendingWrite, ReplicaHost } from './replica-host.ts';
 import { RestingGroups } from './resting-groups.ts';
 import { type SentSnapshot, SnapshotTransfer } from './snapshot-transfer.ts';
 import { type InstallMarks, repairOf } from './starting-point.ts';
-import { SuspensionWatch } from './suspension-watch.ts';
 import { TimerWheel } from './timer-wheel.ts';
 import type { LogStore, LogWrite, RaftGroup, StateMachine } from './types.ts';
 

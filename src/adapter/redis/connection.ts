@@ -93,7 +93,7 @@ export class Connection implements LaneOwner, ReroutingHost {
     this.isClusterPort = isClusterPort;
     this.redirectsByDefault = isClusterPort || server.config.clusterRedirects;
     this.redirects = this.redirectsByDefault;
-    this.replicaReads = new ReplicaReadMode(server.reads, server.clock);
+    this.replicaReads = new ReplicaReadMode(server.reads);
     this.socket = socket;
     this.isAuthenticated = server.passwords === undefined;
     this.id = server.nextClientId();

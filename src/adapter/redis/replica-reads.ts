@@ -5,7 +5,7 @@
 
 import type { LiveValue } from '../../kv/index.ts';
 import { BufferedView, ReadSession, type SessionSource } from '../../kv/index.ts';
-import type { Clock, GroupId, HlcTimestamp, Millis } from '../../platform/index.ts';
+import type { GroupId, HlcTimestamp, Millis } from '../../platform/index.ts';
 import type { CommandSpec } from './command.ts';
 import type { CommandRequest } from './group-request.ts';
 import type { Reply } from './reply.ts';
@@ -21,22 +21,20 @@ type Outcome = Reply | undefined;
 
 export class ReplicaReadMode {
   private readonly source: SessionSource | undefined;
-  private readonly clock: Clock;
   private stalenessMs: Millis = DEFAULT_STALENESS_MS;
   private session: ReadSession | undefined;
   /** True after READONLY: reads are not redirected either. */
   isOn = false;
 
-  constructor(source: SessionSource | undefined, clock: Clock) {
+  constructor(source: SessionSource | undefined) {
     this.source = source;
-    this.clock = clock;
   }
 
   switchOn(): void {
     if (this.isOn && this.session !== undefined) return;
     this.isOn = true;
     if (this.source === undefined) return;
-    this.session ??= new ReadSession(this.source, this.clock, this.stalenessMs);
+    this.session ??= new ReadSession(this.source, this.stalenessMs);
     // What leaders answered before is not to be taken back.
     this.session.acted();
   }

@@ -39,7 +39,7 @@ export class ReplicaClaims {
 
   /**
    * Takes a notice in.
-   * @param heardMs the leader made it after this moment of this node's monotonic clock
+   * @param heardMs the leader made it after this moment, elapsed time of this node
    */
   accept(notice: ClosedNotice, heardMs: Millis): void {
     this.highestTerm = Math.max(this.highestTerm, this.replica.term());
@@ -81,7 +81,7 @@ export class ReplicaClaims {
   }
 
   /**
-   * What was acknowledged before the answer, monotonic, lies at or below `ts`; undefined when `ts` is older than what is
+   * What was acknowledged before the answer, elapsed time, lies at or below `ts`; undefined when `ts` is older than what is
    * remembered. For transactions that were acknowledged elsewhere see `missesForeign`.
    */
   coveredAt(ts: HlcTimestamp): Millis | undefined {

@@ -2,7 +2,7 @@
  * The leader's side of one group: how far it can be closed. What the clock read a lag ago is closed, unless an entry below it
  * is still on its way. Nobody subtracts milliseconds from a timestamp: the clock was noted when it read that.
  */
-import { type Clock, type HlcTimestamp, hlcTimestamp, type Millis } from '../../platform/index.ts';
+import { type Elapsed, type HlcTimestamp, hlcTimestamp, type Millis } from '../../platform/index.ts';
 import { timestampOfMs } from '../hlc.ts';
 import type { ClosedNotice } from './types.ts';
 
@@ -34,18 +34,18 @@ interface Sample {
 
 export class GroupCloser {
   private readonly group: ClosableGroup;
-  private readonly clock: Clock;
+  private readonly elapsed: Elapsed;
   private readonly lagMs: Millis;
   /** What the group's clock read while this node surely led it; oldest first. */
   private samples: Sample[] = [];
   private term = 0;
   private closedTs: HlcTimestamp = hlcTimestamp(0n);
-  /** Everything acknowledged before is closed; monotonic. */
+  /** Everything acknowledged before is closed; elapsed time. */
   private coveredMs: Millis | undefined;
 
-  constructor(group: ClosableGroup, clock: Clock, lagMs: Millis) {
+  constructor(group: ClosableGroup, elapsed: Elapsed, lagMs: Millis) {
     this.group = group;
-    this.clock = clock;
+    this.elapsed = elapsed;
     this.lagMs = lagMs;
   }
 
@@ -55,7 +55,7 @@ export class GroupCloser {
     if (!group.isServing() || group.boundMs === 0) return undefined;
     if (group.term !== this.term) this.begin();
     // The moment first: a process that is stopped in between has noted too early a one.
-    const nowMs = this.clock.monotonicMs();
+    const nowMs = this.elapsed.elapsedMs();
     this.advance(nowMs);
     const ts = group.now();
     if (group.holdsLease()) this.sample({ atMs: nowMs, ts });
@@ -65,7 +65,7 @@ export class GroupCloser {
       term: this.term,
       closedTs: this.closedTs,
       appliedIndex: group.appliedIndex,
-      ageMs: this.clock.monotonicMs() - this.coveredMs,
+      ageMs: this.elapsed.elapsedMs() - this.coveredMs,
     };
   }
 

@@ -4,7 +4,7 @@
  * knows, on its own clock, after which moment the notices were made, however long they were on the way and whatever wall
  * clocks say.
  */
-import type { Cancel, Clock, DuplexStream, Millis, NodeId, PeerNetwork, Scheduler } from '../../platform/index.ts';
+import type { Cancel, DuplexStream, Elapsed, Millis, NodeId, PeerNetwork, Scheduler } from '../../platform/index.ts';
 import type { NodeClaims } from './claims.ts';
 import type { GroupCloser } from './closer.ts';
 import type { ClosedNotice, ReplicasOf } from './types.ts';
@@ -17,7 +17,7 @@ const MAX_QUEUED_BYTES = 64 * 1024;
 
 export interface ClosedExchangeOptions {
   readonly network: Pick<PeerNetwork, 'self' | 'onDuplex' | 'duplex'>;
-  readonly clock: Pick<Clock, 'monotonicMs'>;
+  readonly elapsed: Elapsed;
   readonly scheduler: Pick<Scheduler, 'after'>;
   readonly claims: Pick<NodeClaims, 'accept'>;
   /** Those of all groups with a replica here; what is not led closes nothing. */
@@ -59,9 +59,9 @@ export class ClosedExchange {
 
   /** Closes what can be closed and tells everybody. */
   publish(): void {
-    const { closers, clock, claims, network, replicasOf } = this.options;
+    const { closers, elapsed, claims, network, replicasOf } = this.options;
     const byNode = new Map<NodeId, ClosedNotice[]>();
-    const beganMs = clock.monotonicMs();
+    const beganMs = elapsed.elapsedMs();
     for (const closer of closers()) {
       const notice = closer.close();
       if (notice === undefined) continue;
@@ -110,7 +110,7 @@ export class ClosedExchange {
   }
 
   private receive(stream: DuplexStream): void {
-    const { clock, claims } = this.options;
+    const { elapsed, claims } = this.options;
     stream.onEnd(() => undefined);
     stream.onMessage((bytes) => {
       this.understand(stream, () => {
@@ -119,7 +119,7 @@ export class ClosedExchange {
         if (message.heardMs !== undefined) {
           for (const notice of message.notices) claims.accept(notice, message.heardMs);
         }
-        stream.send(encodeClosed({ kind: 'received', nowMs: clock.monotonicMs() }));
+        stream.send(encodeClosed({ kind: 'received', nowMs: elapsed.elapsedMs() }));
       });
     });
   }

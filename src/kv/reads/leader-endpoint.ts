@@ -8,7 +8,7 @@
  */
 import { ByteReader, ByteWriter } from '../../distribution/index.ts';
 import {
-  type Clock,
+  type Elapsed,
   type GroupId,
   groupId,
   type HlcTimestamp,
@@ -65,7 +65,7 @@ export interface AnsweringGroup {
   readonly executor: GroupExecutor;
   /** What this node said itself of the group, and was told before. */
   readonly claims: ReplicaClaims;
-  readonly clock: Pick<Clock, 'monotonicMs'>;
+  readonly elapsed: Elapsed;
 }
 
 type AnsweringGroups = (group: GroupId) => AnsweringGroup | undefined;
@@ -169,8 +169,8 @@ function timeOf(group: AnsweringGroup, { kind, ts }: Moment): HlcTimestamp | und
   return ageMs !== undefined && ageMs <= MAX_SESSION_AGE_MS ? at : undefined;
 }
 
-const ageOf = ({ clock }: AnsweringGroup, coveredMs: Millis | undefined): Millis | undefined =>
-  coveredMs === undefined ? undefined : clock.monotonicMs() - coveredMs;
+const ageOf = ({ elapsed }: AnsweringGroup, coveredMs: Millis | undefined): Millis | undefined =>
+  coveredMs === undefined ? undefined : elapsed.elapsedMs() - coveredMs;
 
 async function readAt({ txns }: GroupExecutor, { body }: ReadQuestion, servedTs: HlcTimestamp): Promise<LeaderAnswer> {
   const ageMs = 0;

@@ -9,6 +9,7 @@
  *   reply   := term u64, ts u64, appliedIndex u64
  */
 import {
+  type Elapsed,
   type GroupId,
   groupId,
   type HlcTimestamp,
@@ -83,7 +84,7 @@ export function serveReadIndex(
 export interface ReadIndexOptions {
   readonly kv: Pick<KvService, 'forward'>;
   readonly claims: Pick<NodeClaims, 'accept'>;
-  readonly clock: { monotonicMs(): Millis };
+  readonly elapsed: Elapsed;
   readonly scheduler: Scheduler;
 }
 
@@ -141,12 +142,12 @@ export class ReadIndexClient {
   }
 
   private async send(group: GroupId, minTs: HlcTimestamp, deadlineMs: Millis): Promise<void> {
-    const { kv, claims, clock } = this.options;
+    const { kv, claims, elapsed } = this.options;
     this.rounds++;
     const payload = Buffer.allocUnsafe(REQUEST_BYTES);
     payload.writeUInt32BE(group, 0);
     payload.writeBigUInt64BE(minTs, 4);
-    const askedMs = clock.monotonicMs();
+    const askedMs = elapsed.elapsedMs();
     const reply = await forwarded(kv, group, READ_INDEX_SERVICE, payload, deadlineMs);
     if (reply.length !== REPLY_BYTES) throw damaged();
     const notice = {

@@ -2,6 +2,7 @@
 import {
   type Cancel,
   type Clock,
+  type Elapsed,
   type GroupId,
   type HlcTimestamp,
   hlcTimestamp,
@@ -46,6 +47,7 @@ export interface ReplicaReaderOptions {
   /** True when this node leads the group: then asking the leader costs no message. */
   readonly leads: (group: GroupId) => boolean;
   readonly clock: Clock;
+  readonly elapsed: Elapsed;
   readonly scheduler: Scheduler;
   /** Names the cluster in tokens. */
   readonly cluster: () => bigint;
@@ -57,7 +59,7 @@ interface Demand {
   /** Undefined: whatever is closed. */
   readonly at: HlcTimestamp | undefined;
   readonly minTs: HlcTimestamp | undefined;
-  /** What was acknowledged before must be covered; monotonic. */
+  /** What was acknowledged before must be covered; elapsed time. */
   readonly coveredMs: Millis | undefined;
   /** How long the replica may take to get there. */
   readonly waitMs: Millis;
@@ -106,14 +108,14 @@ export class ReplicaReader implements SessionSource {
    */
   async readAt(request: ReadAtRequest): Promise<ReadAtReply> {
     const { group, consistency } = request;
-    const { clock, askLeader } = this.options;
-    const startedMs = clock.monotonicMs();
+    const { elapsed, askLeader } = this.options;
+    const startedMs = elapsed.elapsedMs();
     if (!this.options.leads(group)) {
       const demand = await this.demandOf(request, startedMs);
       const here = demand === undefined ? undefined : await this.readHere(request, demand);
       if (here !== undefined) {
         this.counters.kinds[consistency.kind].replica++;
-        const stalenessMs = here.coveredMs === undefined ? undefined : clock.monotonicMs() - here.coveredMs;
+        const stalenessMs = here.coveredMs === undefined ? undefined : elapsed.elapsedMs() - here.coveredMs;
         if (stalenessMs !== undefined) this.counters.stalenessMs.observe(stalenessMs);
         return this.reply(here, here.servedTs, stalenessMs, consistency, true);
       }
@@ -122,8 +124,12 @@ export class ReplicaReader implements SessionSource {
     const body: ReadBody =
       'keys' in request ? { kind: 'keys', keys: request.keys } : { kind: 'range', range: request.range };
     const answer = await askLeader({ group, moment: this.momentOf(consistency), body }, request.deadlineMs);
-    const stalenessMs = answer.ageMs === undefined ? undefined : clock.monotonicMs() - startedMs + answer.ageMs;
+    const stalenessMs = answer.ageMs === undefined ? undefined : elapsed.elapsedMs() - startedMs + answer.ageMs;
     return this.reply(answer, answer.servedTs, stalenessMs, consistency, false);
+  }
+
+  elapsedMs(): Millis {
+    return this.options.elapsed.elapsedMs();
   }
 
   /** Reads keys at once where the replica here has all it takes; see `ReadSession`. */
@@ -143,7 +149,7 @@ export class ReplicaReader implements SessionSource {
       values.push(latest === undefined || !isLive(latest, ts) ? undefined : latest);
     }
     this.counters.kinds.session.replica++;
-    this.counters.stalenessMs.observe(this.options.clock.monotonicMs() - claim.coveredMs);
+    this.counters.stalenessMs.observe(this.options.elapsed.elapsedMs() - claim.coveredMs);
     return { values, servedTs: ts, coveredMs: claim.coveredMs };
   }
 

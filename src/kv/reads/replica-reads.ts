@@ -1,6 +1,7 @@
 /** Closed timestamps and reads from replicas of one node, put together. */
 import {
   type Clock,
+  ElapsedClock,
   type GroupId,
   type HlcTimestamp,
   hlcTimestamp,
@@ -81,12 +82,13 @@ export interface ReplicaReads extends SessionSource {
 /** Puts it together. Call before the network is started. */
 export function createReplicaReads(options: ReplicaReadsOptions): ReplicaReads {
   const { kv, network, clock, scheduler, hosted } = options;
+  const elapsed = new ElapsedClock(clock);
   const { lagMs, periodMs } = { ...DEFAULT_CLOSING, ...options.closing };
   const parts = new WeakMap<GroupExecutor, { readonly closer: GroupCloser; readonly replica: ReadableReplica }>();
   const partsOf = (group: HostedReplica) => {
     let made = parts.get(group.executor);
     if (made === undefined) {
-      made = { closer: new GroupCloser(closable(group), clock, lagMs), replica: readable(group) };
+      made = { closer: new GroupCloser(closable(group), elapsed, lagMs), replica: readable(group) };
       parts.set(group.executor, made);
     }
     return made;
@@ -99,7 +101,7 @@ export function createReplicaReads(options: ReplicaReadsOptions): ReplicaReads {
   const answering = (group: GroupId): AnsweringGroup | undefined => {
     const one = hosted.get(group);
     const own = claims.of(group);
-    return one === undefined || own === undefined ? undefined : { executor: one.executor, claims: own, clock };
+    return one === undefined || own === undefined ? undefined : { executor: one.executor, claims: own, elapsed };
   };
   const indexed = (group: GroupId): IndexedGroup | undefined => {
     const one = hosted.get(group);
@@ -110,7 +112,7 @@ export function createReplicaReads(options: ReplicaReadsOptions): ReplicaReads {
   };
   const exchange = new ClosedExchange({
     network,
-    clock,
+    elapsed,
     scheduler,
     claims,
     closers: () =>
@@ -129,22 +131,24 @@ export function createReplicaReads(options: ReplicaReadsOptions): ReplicaReads {
     claims,
     replicaOf,
     askLeader,
-    readIndex: new ReadIndexClient({ kv, claims, clock, scheduler }),
+    readIndex: new ReadIndexClient({ kv, claims, elapsed, scheduler }),
     // One whose lease is over may have been replaced: it answers as a replica as far as it can.
     leads: (group) => kv.servesLocally(group) && hosted.get(group)?.raft.holdsLease() === true,
     clock,
+    elapsed,
     scheduler,
     cluster: options.cluster,
     ...(options.limits === undefined ? {} : { limits: options.limits }),
   });
   const { random, oracleTs, cluster } = options;
   const router = new GroupRouter({ kv, clock, scheduler, random });
-  const snapshots = new SnapshotReader({ reader, askLeader, claims, router, kv, oracleTs, clock, cluster });
+  const snapshots = new SnapshotReader({ reader, askLeader, claims, router, kv, oracleTs, clock, elapsed, cluster });
   return {
     snapshot: (wanted) => snapshots.begin(wanted),
     draw: (deadlineMs) => snapshots.draw(kv.dataGroups(), hlcTimestamp(0n), deadlineMs),
     readAt: (request) => reader.readAt(request),
     readNow: (group, keys, demand) => reader.readNow(group, keys, demand),
+    elapsedMs: () => elapsed.elapsedMs(),
     mayServe: (group) => reader.mayServe(group),
     stats: () => reader.stats(),
     cluster: options.cluster,

@@ -3,14 +3,14 @@
  * at once and without a promise when they can. Where a replica cannot, the leader is asked for the timestamp that the
  * session has read at already, as long as that is young enough: so reads of the session do not run ahead of the replicas.
  */
-import type { Clock, GroupId, HlcTimestamp, Millis } from '../../platform/index.ts';
+import type { GroupId, HlcTimestamp, Millis } from '../../platform/index.ts';
 import type { LiveValue } from '../types.ts';
 import type { ReadAtReply, ReadAtRequest } from './types.ts';
 
 /** What a read of a session must reach. */
 export interface SessionDemand {
   readonly minTs: HlcTimestamp | undefined;
-  /** What was acknowledged before must be in it; monotonic. */
+  /** What was acknowledged before must be in it; elapsed time. */
   readonly coveredMs: Millis;
 }
 
@@ -23,13 +23,14 @@ export interface ValuesNow {
 
 /** The replicas of a node, as a session reads them. */
 export interface SessionSource {
+  /** Now, as ages are measured; see `ElapsedClock`. */
+  elapsedMs(): Millis;
   readNow(group: GroupId, keys: readonly Buffer[], demand: SessionDemand): ValuesNow | undefined;
   readAt(request: ReadAtRequest): Promise<ReadAtReply>;
 }
 
 export class ReadSession {
   private readonly source: SessionSource;
-  private readonly clock: Pick<Clock, 'monotonicMs'>;
   private readonly maxStalenessMs: Millis;
   /** What was read last; nothing is read below. */
   private minTs: HlcTimestamp | undefined;
@@ -39,19 +40,18 @@ export class ReadSession {
   /** What the client did past the session ended then. */
   private actedMs: Millis = Number.NEGATIVE_INFINITY;
 
-  constructor(source: SessionSource, clock: Pick<Clock, 'monotonicMs'>, maxStalenessMs: Millis) {
+  constructor(source: SessionSource, maxStalenessMs: Millis) {
     this.source = source;
-    this.clock = clock;
     this.maxStalenessMs = maxStalenessMs;
   }
 
   /** The client was answered something by a leader: from now on reads show it. */
   acted(): void {
-    this.actedMs = this.clock.monotonicMs();
+    this.actedMs = this.source.elapsedMs();
   }
 
   private neededMs(): Millis {
-    return Math.max(this.clock.monotonicMs() - this.maxStalenessMs, this.actedMs);
+    return Math.max(this.source.elapsedMs() - this.maxStalenessMs, this.actedMs);
   }
 
   /** Reads keys of one group at once; undefined when the replica here cannot. */
@@ -66,7 +66,7 @@ export class ReadSession {
     const { minTs } = this;
     const isYoung = minTs !== undefined && group === this.group && this.coveredMs >= this.neededMs();
     if (isYoung) return this.source.readAt({ group, keys, deadlineMs, consistency: { kind: 'exact', ts: minTs } });
-    const startedMs = this.clock.monotonicMs();
+    const startedMs = this.source.elapsedMs();
     const reply = await this.source.readAt({ group, keys, deadlineMs, consistency: { kind: 'linearizable', minTs } });
     this.took(group, reply.servedTs, startedMs);
     return reply;

@@ -14,6 +14,7 @@
  */
 import {
   type Clock,
+  type Elapsed,
   type GroupId,
   type HlcTimestamp,
   hlcTimestamp,
@@ -60,13 +61,14 @@ export interface SnapshotReaderOptions {
   /** A timestamp of the cluster's oracle above `after`; undefined where there is none, and then nothing spans groups. */
   readonly oracleTs: (after: HlcTimestamp) => Promise<HlcTimestamp | undefined>;
   readonly clock: Pick<Clock, 'monotonicMs'>;
+  readonly elapsed: Elapsed;
   readonly cluster: () => bigint;
 }
 
 /** A timestamp and what is known of it. */
 interface Chosen {
   readonly ts: HlcTimestamp;
-  /** What was acknowledged before, monotonic, must be in the answer; undefined: whatever there is. */
+  /** What was acknowledged before, elapsed time, must be in the answer; undefined: whatever there is. */
   readonly neededMs: Millis | undefined;
   /** Groups that were asked: everything that they had acknowledged by `neededMs` is at or below `ts`. */
   readonly covered: ReadonlySet<GroupId>;
@@ -110,7 +112,7 @@ export class ReadSnapshot {
   /** Everything acknowledged longer ago than this is in all answers so far; undefined: nobody knows. */
   get stalenessMs(): Millis | undefined {
     if (!this.isAgeKnown) return undefined;
-    const nowMs = this.options.clock.monotonicMs();
+    const nowMs = this.options.elapsed.elapsedMs();
     const { neededMs, covered } = this.chosen;
     if (this.oldestMs !== Number.POSITIVE_INFINITY) return nowMs - this.oldestMs;
     return neededMs !== undefined && covered.size > 0 ? nowMs - neededMs : undefined;
@@ -209,7 +211,7 @@ export class ReadSnapshot {
     deadlineMs: Millis,
   ): Promise<Answered> {
     const reply = await this.options.reader.readAt({ group, consistency: { kind: 'exact', ts }, deadlineMs, ...what });
-    return { group, reply, atMs: this.options.clock.monotonicMs() };
+    return { group, reply, atMs: this.options.elapsed.elapsedMs() };
   }
 
   /** True when the answers are what was promised; false when the timestamp was chosen anew, for everything. */
@@ -293,7 +295,7 @@ export class SnapshotReader {
     groups: readonly GroupId[],
     session: HlcTimestamp | undefined,
   ): Chosen | undefined {
-    const nowMs = this.options.clock.monotonicMs();
+    const nowMs = this.options.elapsed.elapsedMs();
     switch (consistency.kind) {
       case 'exact':
         return { ts: consistency.ts, neededMs: undefined, covered: new Set() };
@@ -336,14 +338,15 @@ export class SnapshotReader {
    * @throws LeaderUnavailableError and the like when none of the groups answers
    */
   async draw(groups: readonly GroupId[], minTs: HlcTimestamp, deadlineMs: Millis): Promise<DrawnMoment> {
-    const { askLeader, clock } = this.options;
-    const neededMs = clock.monotonicMs();
-    const drawUntilMs = Math.min(deadlineMs, neededMs + DRAW_TIMEOUT_MS);
+    const { askLeader, clock, elapsed } = this.options;
+    const nowMs = clock.monotonicMs();
+    const neededMs = elapsed.elapsedMs();
+    const drawUntilMs = Math.min(deadlineMs, nowMs + DRAW_TIMEOUT_MS);
     const covered = new Set<GroupId>();
     let ts = minTs;
     let failure: unknown;
     // One that is known to be silent is not waited for again and again, unless it is all there is.
-    const asked = groups.filter((group) => (this.silentUntilMs.get(group) ?? 0) <= neededMs);
+    const asked = groups.filter((group) => (this.silentUntilMs.get(group) ?? 0) <= nowMs);
     const waiting = asked.length === 0 ? [...groups] : asked;
     const drawNext = async (): Promise<void> => {
       for (let group = waiting.pop(); group !== undefined; group = waiting.pop()) {

@@ -64,7 +64,7 @@ export interface Claim {
   readonly term: Term;
   readonly closedTs: HlcTimestamp;
   readonly appliedIndex: number;
-  /** What was acknowledged before this moment of this node's monotonic clock lies at or below `closedTs`. */
+  /** What was acknowledged before this moment, elapsed time of this node, lies at or below `closedTs`. */
   readonly coveredMs: Millis;
 }
 

@@ -5,7 +5,7 @@
  *   notice   := group u32, term u64, closedTs u64, appliedIndex u64, ageMs f64
  *   received := 2 u8, nowMs f64
  *
- * `heard` is the `nowMs` of the receiver's last answer: notices were made after it, on the receiver's own clock.
+ * `heard` is the `nowMs` of the receiver's last answer: notices were made after it, in the receiver's own elapsed time.
  */
 import { groupId, hlcTimestamp, type Millis } from '../../platform/index.ts';
 import { CorruptEntryError } from '../errors.ts';

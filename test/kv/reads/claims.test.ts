@@ -5,7 +5,7 @@ import { ReplicaClaims } from '../../../src/kv/reads/claims.ts';
 import { type ClosableGroup, GroupCloser } from '../../../src/kv/reads/closer.ts';
 import { decodeToken, encodeToken } from '../../../src/kv/reads/token.ts';
 import { decodeClosed, encodeClosed } from '../../../src/kv/reads/wire.ts';
-import { groupId, type HlcTimestamp } from '../../../src/platform/index.ts';
+import { ElapsedClock, groupId, type HlcTimestamp } from '../../../src/platform/index.ts';
 import { bytes, GROUP, ManualClock } from '../fakes.ts';
 import { Machine, put as mutation, ts } from '../span-machine.ts';
 import { entry, put, txn } from '../txn/bed.ts';
@@ -106,7 +106,7 @@ const at = (ms: number): HlcTimestamp => ts(ms * 65_536);
 function closing() {
   const clock = new ManualClock();
   const leader = new Leader();
-  const closer = new GroupCloser(leader, clock, 1000);
+  const closer = new GroupCloser(leader, new ElapsedClock(clock), 1000);
   const after = (ms: number) => {
     clock.advance(ms);
     leader.nowTs += ms;
@@ -124,6 +124,15 @@ describe('a leader', () => {
     assert.equal(closed?.closedTs, at(1000));
     assert.equal(closed?.ageMs, 1000);
     assert.deepEqual(leader.observed, [at(1000)]);
+  });
+
+  it('counts the time that its machine slept', () => {
+    const { clock, closer, after } = closing();
+    closer.close();
+    clock.wallMs += 5000;
+    assert.equal(after(1000)?.ageMs, 6000);
+    clock.wallMs += 3000;
+    assert.equal(after(1)?.ageMs, 3001, 'what it read after the first sleep, before the second');
   });
 
   it('closes nothing at which an entry on its way, or a range delete of it, may be committed', () => {

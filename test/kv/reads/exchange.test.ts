@@ -101,7 +101,7 @@ class Bench {
     new ClosedExchange({
       ...common,
       network: { self: FOLLOWER, onDuplex: (_kind, handler) => (accept = handler), duplex },
-      clock: { monotonicMs: () => this.followerMs() },
+      elapsed: { elapsedMs: () => this.followerMs() },
       claims: { accept: (notice, heardMs) => this.taken.push({ notice, heardMs, atMs: this.followerMs() }) },
       closers: () => [],
       replicasOf: () => [],
@@ -109,7 +109,7 @@ class Bench {
     this.leader = new ClosedExchange({
       ...common,
       network: { self: LEADER, onDuplex: () => undefined, duplex },
-      clock: { monotonicMs: () => this.simulation.nowMs() },
+      elapsed: { elapsedMs: () => this.simulation.nowMs() },
       claims: { accept: () => undefined },
       closers: () => [{ close: () => this.close() }],
       replicasOf: () => [LEADER, FOLLOWER],

@@ -15,7 +15,14 @@ import { type IndexedGroup, ReadIndexClient, serveReadIndex } from '../../../src
 import { type SnapshotOptions, SnapshotReader } from '../../../src/kv/reads/snapshot.ts';
 import type { ClosedNotice, ReadAtReply, ReadAtRequest } from '../../../src/kv/reads/types.ts';
 import type { ForwardHandler, KvService } from '../../../src/kv/types.ts';
-import { type GroupId, groupId, type HlcTimestamp, hlcTimestamp, SeededRandom } from '../../../src/platform/index.ts';
+import {
+  ElapsedClock,
+  type GroupId,
+  groupId,
+  type HlcTimestamp,
+  hlcTimestamp,
+  SeededRandom,
+} from '../../../src/platform/index.ts';
 import { bytes, GROUP, ManualClock, ManualScheduler } from '../fakes.ts';
 import { ts } from '../span-machine.ts';
 
@@ -56,7 +63,7 @@ function asking() {
       },
     },
     claims: { accept: (notice, heardMs) => notices.push({ notice, heardMs }) },
-    clock,
+    elapsed: new ElapsedClock(clock),
     scheduler,
   });
   const settle = async (): Promise<void> => {
@@ -157,6 +164,7 @@ function reading() {
     kv,
     oracleTs: async (after) => hlcTimestamp(after + 1n),
     clock,
+    elapsed: new ElapsedClock(clock),
     cluster: () => 7n,
   });
   const begin = (options: Partial<SnapshotOptions> = {}) =>

@@ -12,7 +12,7 @@ import { GroupRouter } from '../../../src/kv/group-router.ts';
 import { SnapshotReader } from '../../../src/kv/reads/snapshot.ts';
 import type { ReadAtRequest } from '../../../src/kv/reads/types.ts';
 import type { KeyStretch, KvService, ScanPage, ScanRequest } from '../../../src/kv/types.ts';
-import { type GroupId, groupId, type Scheduler, SeededRandom } from '../../../src/platform/index.ts';
+import { ElapsedClock, type GroupId, groupId, type Scheduler, SeededRandom } from '../../../src/platform/index.ts';
 import { ManualClock } from '../fakes.ts';
 import { ts } from '../span-machine.ts';
 
@@ -164,6 +164,7 @@ async function scanBySnapshot(world: World, seed: number, reverse: boolean, limi
     kv: world.kv,
     oracleTs: async () => ts(7),
     clock: parts.clock,
+    elapsed: new ElapsedClock(parts.clock),
     cluster: () => 1n,
   });
   const deadlineMs = Number.POSITIVE_INFINITY;
