@@ -8,7 +8,8 @@ import { parseArgs } from 'node:util';
 import { GroupExecutor, GroupStateMachine, Hlc } from '../src/kv/index.ts';
 import { groupId, hlcTimestamp, nodeId, SystemClock } from '../src/platform/index.ts';
 import { EntryKind, type ProposalOutcome, type RaftGroup } from '../src/raftengine/index.ts';
-import { openGroupStore, SimulatedLevels } from '../src/store/index.ts';
+import { openGroupStore } from '../src/store/group/open.ts';
+import { SimulatedLevels } from '../src/store/level/simulated-level.ts';
 
 const { values } = parseArgs({
   options: { turn: { type: 'string', default: '64' }, seconds: { type: 'string', default: '2' } },

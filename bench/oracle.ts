@@ -27,7 +27,8 @@ import {
   SystemScheduler,
 } from '../src/platform/index.ts';
 import { EntryKind, type RaftGroup } from '../src/raftengine/index.ts';
-import { openGroupStore, SimulatedLevels } from '../src/store/index.ts';
+import { openGroupStore } from '../src/store/group/open.ts';
+import { SimulatedLevels } from '../src/store/level/simulated-level.ts';
 
 const { values } = parseArgs({
   options: {

@@ -6,7 +6,8 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { hlcTimestamp, SeededRandom } from '../src/platform/index.ts';
-import { type GroupStore, openGroupStore } from '../src/store/index.ts';
+import type { GroupStore } from '../src/store/contract/types.ts';
+import { openGroupStore } from '../src/store/group/open.ts';
 
 const KEYS = 200_000;
 const LARGE_KEYS = 2_000;

@@ -49,13 +49,7 @@ import { createGrpcNetwork, openDataFolder, PeerBook, WalLogStore } from './raft
 import { CertificateStore, FileRefresher, Passwords } from './security/index.ts';
 import { CutThread } from './store/index.ts';
 
-export {
-  type AssembledNode,
-  assembleNode,
-  type HostedGroup,
-  type NodeParts,
-  type NodeStatus,
-} from './node/index.ts';
+export { type AssembledNode, assembleNode, type HostedGroup, type NodeParts, type NodeStatus } from './node/index.ts';
 
 /** Between attempts at a log file that a full disk has no room for. */
 const SPACE_RETRY_MS = 500;

@@ -13,13 +13,7 @@ export {
 export { type ConfigSources, type LoadedConfig, loadConfig } from './loader.ts';
 export { logMemoryBytes, memoryLimitBytes, NODE_LEAST_BYTES, nodeMemoryBytes, storeMemoryBytes } from './memory.ts';
 export { remarksOn, sharedSettings } from './node-remarks.ts';
-export {
-  LOG_LEVELS,
-  type NodeOptions,
-  type NodeSettingValues,
-  nodeSettings,
-  toNodeOptions,
-} from './node-settings.ts';
+export { LOG_LEVELS, type NodeOptions, type NodeSettingValues, nodeSettings, toNodeOptions } from './node-settings.ts';
 export { configurationPage } from './reference.ts';
 export { type ClientAuth, exposureProblems, type GrpcTls, metricsNote, type RedisTls } from './security-settings.ts';
 export {

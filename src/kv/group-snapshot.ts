@@ -2,8 +2,16 @@
  * Snapshots of a group as the engine moves them: a copy of the store, whose manifest says of which group and which point of
  * its log it is. What it says is taken from the copy itself, and compared with the copy again where it arrives.
  */
-import type { GroupId, HlcTimestamp, LogIndex, Millis, NodeId, Term } from '../platform/index.ts';
-import { hlcTimestamp, nodeId } from '../platform/index.ts';
+import {
+  type GroupId,
+  type HlcTimestamp,
+  hlcTimestamp,
+  type LogIndex,
+  type Millis,
+  type NodeId,
+  nodeId,
+  type Term,
+} from '../platform/index.ts';
 import type { ConfState, SnapshotMeta, SnapshotReader, SnapshotStage } from '../raftengine/index.ts';
 import {
   type CopyFacts,

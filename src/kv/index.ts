@@ -16,12 +16,7 @@ export { decodeError, encodeError } from './forward-errors.ts';
 export { DEFAULT_PROXY_LIMITS, type ProxyLimits, type ProxyStats } from './forward-types.ts';
 export { forwarded } from './forwarded.ts';
 export * from './gc/index.ts';
-export {
-  type ArchivedGroup,
-  GroupArchive,
-  type GroupArchiveOptions,
-  MomentNotClosedError,
-} from './group-archive.ts';
+export { type ArchivedGroup, GroupArchive, type GroupArchiveOptions, MomentNotClosedError } from './group-archive.ts';
 export { type ClockLimits, DEFAULT_CLOCK_LIMITS, GroupClock } from './group-clock.ts';
 export { decodeAppliedMeta, encodeAppliedMeta, encodeConf, MetaName } from './group-meta.ts';
 export { GroupRouter, type GroupRouterOptions, type RemoteForm, type RoutingOptions, submit } from './group-router.ts';

@@ -2,8 +2,14 @@
  * Periodic work of a group's leader: it deletes expired keys and forgets fates through the log. A group without work costs one
  * comparison a period. Collection is the whole cluster's matter, see gc/safepoint.ts.
  */
-import type { Cancel, HlcTimestamp, LogIndex, Millis, Scheduler } from '../platform/index.ts';
-import { hlcTimestamp } from '../platform/index.ts';
+import {
+  type Cancel,
+  type HlcTimestamp,
+  hlcTimestamp,
+  type LogIndex,
+  type Millis,
+  type Scheduler,
+} from '../platform/index.ts';
 import type { GroupStore } from '../store/index.ts';
 import { encodePurge } from './entry.ts';
 import type { GroupExecutor } from './executor.ts';

@@ -3,8 +3,7 @@
  * What is open after a start is what the log holds and what the cluster is founded with; everything else comes and goes
  * while the node runs.
  */
-import type { GroupExecutor, NodeKvService } from '../kv/index.ts';
-import { GroupStateMachine } from '../kv/index.ts';
+import { type GroupExecutor, GroupStateMachine, type NodeKvService } from '../kv/index.ts';
 import type {
   Cancel,
   Clock,

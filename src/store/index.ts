@@ -1,42 +1,45 @@
-export { type LevelUse, StoreActivity } from './activity.ts';
-export {
-  CorruptSnapshotError,
-  CorruptStoreError,
-  SnapshotTooOldError,
-  StoreClosedError,
-  StoreFailedError,
-  StoreUnavailableError,
-  UnknownStoreFormatError,
-} from './errors.ts';
-export { removeGroupStore } from './folders.ts';
+/**
+ * The versioned ordered store of one group on LevelDB. A state machine applies units of writes, each with a timestamp and a log index; readers
+ * ask for the newest version or for one at a timestamp; copies are cut, sent and installed as segments.
+ *
+ * From below: `rows` (bytes of a row) < `level` (the database, real and simulated) < `segments` (files of a copy) < `contract` < `ranges` (deletes of whole
+ * ranges) < `flush` (from memory to disk) < `reads` < `counters` < `load`, `folders` < `gc`, `copies` < `group` (the store put together).
+ */
+
+export type {
+  ExportedVersion,
+  GroupStore,
+  GroupStoreOptions,
+  LatestVersion,
+  SideRow,
+  StoreImport,
+  StoreLimits,
+  StorePressures,
+  StoreWriter,
+} from './contract/index.ts';
+export { removeGroupStore } from './folders/index.ts';
+export { openGroupStore } from './group/index.ts';
 export {
   DiskLevelFolders,
-  type Level,
   type LevelFolders,
   type LevelMemory,
-  type OpenLevel,
+  type LevelUse,
+  measured,
   openClassicLevel,
-} from './level.ts';
-export { DEFAULT_STORE_LIMITS } from './limits.ts';
-export { measured } from './measured-level.ts';
-export { openGroupStore } from './open.ts';
+  StoreActivity,
+} from './level/index.ts';
+export { CorruptSnapshotError } from './rows/index.ts';
 export {
-  type BlockCompression,
   type CopyFacts,
   type CopyManifest,
   CutThread,
   decodeManifest,
   encodeManifest,
-  inlineCompression,
   type Json,
   openJson,
   pooledCompression,
   readSegment,
-  type SegmentEntry,
   SegmentFolder,
   type StoreCut,
   sealJson,
-  segmentName,
 } from './segments/index.ts';
-export { SimulatedLevels } from './simulated-level.ts';
-export type * from './types.ts';

@@ -7,7 +7,10 @@ import { afterEach, beforeEach, describe, test } from 'node:test';
 import { runRaftadmin, type Terminal } from '../../cmd/raftadmin/index.ts';
 import { ArchiveWriter } from '../../src/node/index.ts';
 import { groupId, hlcTimestamp, SystemDisk } from '../../src/platform/index.ts';
-import { encodeManifest, inlineCompression, openGroupStore, SimulatedLevels } from '../../src/store/index.ts';
+import { openGroupStore } from '../../src/store/group/open.ts';
+import { SimulatedLevels } from '../../src/store/level/simulated-level.ts';
+import { inlineCompression } from '../../src/store/segments/compression.ts';
+import { encodeManifest } from '../../src/store/segments/manifest.ts';
 import { MemoryDisk } from '../store/memory-disk.ts';
 
 class Screen implements Terminal {

@@ -22,7 +22,7 @@ import {
   type ProposalOutcome,
   type RaftGroup,
 } from '../../src/raftengine/index.ts';
-import type { GroupStore } from '../../src/store/index.ts';
+import type { GroupStore } from '../../src/store/contract/types.ts';
 import { MemoryStore } from './memory-store.ts';
 
 export const CONF: ConfState = {

@@ -2,24 +2,22 @@
 import { createHash } from 'node:crypto';
 import { assert, type HlcTimestamp, hlcTimestamp, type LogIndex } from '../../src/platform/index.ts';
 import type {
-  CopyFacts,
   ExportedVersion,
   ExportPage,
   ExportRequest,
   ExportSidesRequest,
   GroupStore,
   LatestVersion,
-  SegmentEntry,
   SidePage,
   SideRow,
-  StoreCut,
   StoreImport,
   StoreRow,
   StoreScanPage,
   StoreScanRequest,
   StoreWriter,
-} from '../../src/store/index.ts';
-import { type MetaOf, manifestOf } from '../../src/store/segments/index.ts';
+} from '../../src/store/contract/types.ts';
+import type { MetaOf, StoreCut } from '../../src/store/segments/cut.ts';
+import { type CopyFacts, manifestOf, type SegmentEntry } from '../../src/store/segments/manifest.ts';
 
 interface Version extends LatestVersion {
   readonly key: Buffer;

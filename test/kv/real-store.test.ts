@@ -7,7 +7,9 @@ import { timestampOfMs } from '../../src/kv/index.ts';
 import { GroupStateMachine } from '../../src/kv/state-machine.ts';
 import { groupId, SeededRandom } from '../../src/platform/index.ts';
 import { type CommittedEntry, EntryKind } from '../../src/raftengine/index.ts';
-import { type GroupStore, openGroupStore, SimulatedLevels } from '../../src/store/index.ts';
+import type { GroupStore } from '../../src/store/contract/types.ts';
+import { openGroupStore } from '../../src/store/group/open.ts';
+import { SimulatedLevels } from '../../src/store/level/simulated-level.ts';
 import { MemoryDisk } from '../store/memory-disk.ts';
 import { ASSIGN_ALL, Bed, bytes, CONF } from './fakes.ts';
 

@@ -4,7 +4,7 @@ import { NotOwnerError, RangeBusyError } from '../../src/kv/index.ts';
 import type { CapturePoint, SpanReply, SpanRequest } from '../../src/kv/move/types.ts';
 import { encodeSpan } from '../../src/kv/span-entries.ts';
 import { groupId, type HlcTimestamp, hlcTimestamp } from '../../src/platform/index.ts';
-import type { ExportedVersion } from '../../src/store/index.ts';
+import type { ExportedVersion } from '../../src/store/contract/types.ts';
 import { Bed, bytes, type Outcome } from './fakes.ts';
 import { MemoryStore } from './memory-store.ts';
 

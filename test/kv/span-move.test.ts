@@ -17,7 +17,9 @@ import type {
   SpanRequest,
 } from '../../src/kv/move/types.ts';
 import { groupId, hlcTimestamp, nodeId, SeededRandom } from '../../src/platform/index.ts';
-import { type GroupStore, openGroupStore, SimulatedLevels } from '../../src/store/index.ts';
+import type { GroupStore } from '../../src/store/contract/types.ts';
+import { openGroupStore } from '../../src/store/group/open.ts';
+import { SimulatedLevels } from '../../src/store/level/simulated-level.ts';
 import { Bed, bytes, type Outcome } from './fakes.ts';
 import { MemoryStore } from './memory-store.ts';
 

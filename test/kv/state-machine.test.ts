@@ -6,7 +6,7 @@ import { CorruptEntryError } from '../../src/kv/index.ts';
 import { GroupStateMachine } from '../../src/kv/state-machine.ts';
 import { groupId, type HlcTimestamp, hlcTimestamp, nodeId } from '../../src/platform/index.ts';
 import { type CommittedEntry, type ConfState, EntryKind } from '../../src/raftengine/index.ts';
-import { decodeManifest, encodeManifest } from '../../src/store/index.ts';
+import { decodeManifest, encodeManifest } from '../../src/store/segments/manifest.ts';
 import { ASSIGN_ALL, bytes, CONF } from './fakes.ts';
 import { MemoryStore } from './memory-store.ts';
 

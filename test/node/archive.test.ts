@@ -14,14 +14,8 @@ import { decodeAppliedMeta, MetaName } from '../../src/kv/index.ts';
 import { listArchives, restoreArchive, type SavedCluster, saveArchive, verifyArchive } from '../../src/node/index.ts';
 import { type RunningNode, startNode } from '../../src/node.ts';
 import { groupId, nodeId, SystemDisk, SystemRandom } from '../../src/platform/index.ts';
-import {
-  decodeManifest,
-  encodeManifest,
-  type Json,
-  openGroupStore,
-  openJson,
-  sealJson,
-} from '../../src/store/index.ts';
+import { openGroupStore } from '../../src/store/group/open.ts';
+import { decodeManifest, encodeManifest, type Json, openJson, sealJson } from '../../src/store/segments/manifest.ts';
 
 const GROUPS = [1, 2, 3].map(groupId);
 const disk = new SystemDisk();

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { before, describe, test } from 'node:test';
 import { type BalancerTimes, DEFAULT_BALANCE_TIMES } from '../../src/kv/index.ts';
 import { groupId } from '../../src/platform/index.ts';
-import { SimulatedLevel } from '../../src/store/simulated-level.ts';
+import { SimulatedLevel } from '../../src/store/level/simulated-level.ts';
 import { Cluster } from './sim-nodes.ts';
 
 const TWO = groupId(2);

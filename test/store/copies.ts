@@ -1,5 +1,7 @@
 /** Copies of stores in memory, as tests move them. */
-import type { CopyManifest, GroupStore, StoreImport } from '../../src/store/index.ts';
+
+import type { GroupStore, StoreImport } from '../../src/store/contract/types.ts';
+import type { CopyManifest } from '../../src/store/segments/manifest.ts';
 
 /** A copy with the frames of each segment. */
 export interface Copy {

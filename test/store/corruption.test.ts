@@ -4,9 +4,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { hlcTimestamp, SeededRandom } from '../../src/platform/index.ts';
-import { encodeKey, RowKind, SYSTEM_KEY, sealRow } from '../../src/store/codec.ts';
-import { type GroupStore, openClassicLevel, openGroupStore, SimulatedLevels } from '../../src/store/index.ts';
-import { crc32c, uncompress } from '../../src/store/leveldb-files.ts';
+import type { GroupStore } from '../../src/store/contract/types.ts';
+import { openGroupStore } from '../../src/store/group/open.ts';
+import { openClassicLevel } from '../../src/store/level/level.ts';
+import { crc32c, uncompress } from '../../src/store/level/leveldb-files.ts';
+import { SimulatedLevels } from '../../src/store/level/simulated-level.ts';
+import { encodeKey, RowKind, SYSTEM_KEY, sealRow } from '../../src/store/rows/codec.ts';
 import { MemoryDisk } from './memory-disk.ts';
 
 const ts = (value: number) => hlcTimestamp(BigInt(value));

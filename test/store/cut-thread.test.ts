@@ -7,13 +7,10 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Worker } from 'node:worker_threads';
 import { ClassicLevel } from 'classic-level';
 import { hlcTimestamp, SeededRandom, SystemScheduler } from '../../src/platform/index.ts';
-import {
-  CutThread,
-  type GroupStore,
-  type GroupStoreOptions,
-  openClassicLevel,
-  openGroupStore,
-} from '../../src/store/index.ts';
+import type { GroupStore, GroupStoreOptions } from '../../src/store/contract/types.ts';
+import { openGroupStore } from '../../src/store/group/open.ts';
+import { openClassicLevel } from '../../src/store/level/level.ts';
+import { CutThread } from '../../src/store/segments/cut-thread.ts';
 import { copyOf, install } from './copies.ts';
 
 const ts = (value: number) => hlcTimestamp(BigInt(value));

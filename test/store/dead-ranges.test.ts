@@ -1,8 +1,11 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { hlcTimestamp } from '../../src/platform/index.ts';
-import { BEHIND_ALL_NAMES, DeadRanges } from '../../src/store/dead-ranges.ts';
-import { type GroupStore, type Level, openGroupStore, SimulatedLevels, type StoreRow } from '../../src/store/index.ts';
+import type { GroupStore, StoreRow } from '../../src/store/contract/types.ts';
+import { openGroupStore } from '../../src/store/group/open.ts';
+import type { Level } from '../../src/store/level/level.ts';
+import { SimulatedLevels } from '../../src/store/level/simulated-level.ts';
+import { BEHIND_ALL_NAMES, DeadRanges } from '../../src/store/ranges/dead-ranges.ts';
 import { copyOf, install } from './copies.ts';
 import { MemoryDisk } from './memory-disk.ts';
 

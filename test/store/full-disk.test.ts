@@ -4,8 +4,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { hlcTimestamp, type Millis, SeededRandom } from '../../src/platform/index.ts';
-import { type GroupStore, openGroupStore, SimulatedLevels } from '../../src/store/index.ts';
-import { DEFAULT_LEVEL_MEMORY, openClassicLevel } from '../../src/store/level.ts';
+import type { GroupStore } from '../../src/store/contract/types.ts';
+import { openGroupStore } from '../../src/store/group/open.ts';
+import { DEFAULT_LEVEL_MEMORY, openClassicLevel } from '../../src/store/level/level.ts';
+import { SimulatedLevels } from '../../src/store/level/simulated-level.ts';
 
 const ts = (value: number) => hlcTimestamp(BigInt(value));
 const FOREVER = ts(0);

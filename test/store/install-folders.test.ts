@@ -6,14 +6,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { type Disk, hlcTimestamp, SeededRandom, SystemDisk } from '../../src/platform/index.ts';
-import {
-  DiskLevelFolders,
-  type GroupStore,
-  type GroupStoreOptions,
-  openGroupStore,
-  removeGroupStore,
-  SimulatedLevels,
-} from '../../src/store/index.ts';
+import type { GroupStore, GroupStoreOptions } from '../../src/store/contract/types.ts';
+import { removeGroupStore } from '../../src/store/folders/folders.ts';
+import { openGroupStore } from '../../src/store/group/open.ts';
+import { DiskLevelFolders } from '../../src/store/level/level.ts';
+import { SimulatedLevels } from '../../src/store/level/simulated-level.ts';
 import { copyOf, install, stage } from './copies.ts';
 import { MemoryDisk } from './memory-disk.ts';
 

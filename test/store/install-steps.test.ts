@@ -5,7 +5,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { hlcTimestamp, type Millis, SeededRandom, SystemScheduler } from '../../src/platform/index.ts';
-import { type GroupStore, openGroupStore, SimulatedLevels, type StoreImport } from '../../src/store/index.ts';
+import type { GroupStore, StoreImport } from '../../src/store/contract/types.ts';
+import { openGroupStore } from '../../src/store/group/open.ts';
+import { SimulatedLevels } from '../../src/store/level/simulated-level.ts';
 import { type Copy, copyOf, stage } from './copies.ts';
 import { MemoryDisk } from './memory-disk.ts';
 

@@ -4,7 +4,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { hlcTimestamp, SeededRandom } from '../../src/platform/index.ts';
-import { type GroupStore, type GroupStoreOptions, openGroupStore, SimulatedLevels } from '../../src/store/index.ts';
+import type { GroupStore, GroupStoreOptions } from '../../src/store/contract/types.ts';
+import { openGroupStore } from '../../src/store/group/open.ts';
+import { SimulatedLevels } from '../../src/store/level/simulated-level.ts';
 import { StoreModel } from './model.ts';
 
 const SMALL_LIMITS = {

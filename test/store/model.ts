@@ -1,6 +1,6 @@
 /** The store as one would write it without caring for speed: every version of every key, for ever. */
 import { type HlcTimestamp, hlcTimestamp } from '../../src/platform/index.ts';
-import type { StoreRow } from '../../src/store/index.ts';
+import type { StoreRow } from '../../src/store/contract/types.ts';
 
 export interface ModelVersion {
   readonly commitTs: bigint;

@@ -2,8 +2,9 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { hlcTimestamp } from '../../src/platform/index.ts';
-import { openGroupStore, SimulatedLevels } from '../../src/store/index.ts';
-import { RowMemory } from '../../src/store/row-memory.ts';
+import { openGroupStore } from '../../src/store/group/open.ts';
+import { SimulatedLevels } from '../../src/store/level/simulated-level.ts';
+import { RowMemory } from '../../src/store/rows/row-memory.ts';
 import { MemoryDisk } from './memory-disk.ts';
 
 const ts = (value: number) => hlcTimestamp(BigInt(value));

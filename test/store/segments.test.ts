@@ -5,18 +5,15 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { hlcTimestamp, SeededRandom } from '../../src/platform/index.ts';
-import { RowKind } from '../../src/store/codec.ts';
-import {
-  decodeManifest,
-  encodeManifest,
-  type GroupStore,
-  type GroupStoreOptions,
-  inlineCompression,
-  type Level,
-  openGroupStore,
-  SimulatedLevels,
-} from '../../src/store/index.ts';
-import { readSegment, type SegmentLimits, segmentName } from '../../src/store/segments/index.ts';
+import type { GroupStore, GroupStoreOptions } from '../../src/store/contract/types.ts';
+import { openGroupStore } from '../../src/store/group/open.ts';
+import type { Level } from '../../src/store/level/level.ts';
+import { SimulatedLevels } from '../../src/store/level/simulated-level.ts';
+import { RowKind } from '../../src/store/rows/codec.ts';
+import { inlineCompression } from '../../src/store/segments/compression.ts';
+import { decodeManifest, encodeManifest, segmentName } from '../../src/store/segments/manifest.ts';
+import { readSegment } from '../../src/store/segments/reader.ts';
+import type { SegmentLimits } from '../../src/store/segments/writer.ts';
 import { type Copy, copyOf, framesOf, install, stage } from './copies.ts';
 import { MemoryDisk } from './memory-disk.ts';
 

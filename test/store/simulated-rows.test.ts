@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import type { LevelOperation } from '../../src/store/level.ts';
-import { type FrozenRows, RowIterator, rowOf, SimulatedRows } from '../../src/store/simulated-rows.ts';
+import type { LevelOperation } from '../../src/store/level/level.ts';
+import { type FrozenRows, RowIterator, rowOf, SimulatedRows } from '../../src/store/level/simulated-rows.ts';
 
 const KEYS = 900;
 

@@ -5,6 +5,9 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { hlcTimestamp, SeededRandom, SystemScheduler } from '../../src/platform/index.ts';
+import type { GroupStore, GroupStoreOptions } from '../../src/store/contract/types.ts';
+import { openGroupStore } from '../../src/store/group/open.ts';
+import { SimulatedLevels } from '../../src/store/level/simulated-level.ts';
 import {
   decodeKey,
   encodeKey,
@@ -13,8 +16,7 @@ import {
   STORE_FORMAT,
   SYSTEM_KEY,
   sealRow,
-} from '../../src/store/codec.ts';
-import { type GroupStore, type GroupStoreOptions, openGroupStore, SimulatedLevels } from '../../src/store/index.ts';
+} from '../../src/store/rows/codec.ts';
 import { copyOf, install } from './copies.ts';
 import { MemoryDisk } from './memory-disk.ts';
 

@@ -2,13 +2,9 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { hlcTimestamp, SeededRandom } from '../../src/platform/index.ts';
-import {
-  type ExportedVersion,
-  type GroupStore,
-  type GroupStoreOptions,
-  openGroupStore,
-  SimulatedLevels,
-} from '../../src/store/index.ts';
+import type { ExportedVersion, GroupStore, GroupStoreOptions } from '../../src/store/contract/types.ts';
+import { openGroupStore } from '../../src/store/group/open.ts';
+import { SimulatedLevels } from '../../src/store/level/simulated-level.ts';
 import { copyOf, install } from './copies.ts';
 import { MemoryDisk } from './memory-disk.ts';
 import { StoreModel } from './model.ts';

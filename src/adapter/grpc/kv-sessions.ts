@@ -5,8 +5,14 @@
  */
 
 import type { KvTransaction } from '../../kv/index.ts';
-import type { HlcTimestamp, NodeId } from '../../platform/index.ts';
-import { type Cancel, KvorumError, type Millis, type Scheduler } from '../../platform/index.ts';
+import {
+  type Cancel,
+  type HlcTimestamp,
+  KvorumError,
+  type Millis,
+  type NodeId,
+  type Scheduler,
+} from '../../platform/index.ts';
 import { RequestError } from './calls.ts';
 
 /** Bounds of the transactions of a node. */

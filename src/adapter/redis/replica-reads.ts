@@ -3,8 +3,7 @@
  * older than what it was shown before, and show what it did itself. What replicas cannot answer their leader does.
  */
 
-import type { LiveValue } from '../../kv/index.ts';
-import { BufferedView, ReadSession, type SessionSource } from '../../kv/index.ts';
+import { BufferedView, type LiveValue, ReadSession, type SessionSource } from '../../kv/index.ts';
 import type { GroupId, HlcTimestamp, Millis } from '../../platform/index.ts';
 import type { CommandSpec } from './command.ts';
 import type { CommandRequest } from './group-request.ts';

@@ -3,8 +3,14 @@
  * beside data, so the rows travel as the values that they are: buffers, 64-bit numbers and absent fields survive.
  */
 import { Packr } from 'msgpackr';
-import type { CatalogErrorCode, ClusterDocument, ItemRefusal, JobRow, NodeRow } from '../../distribution/index.ts';
-import { CatalogError } from '../../distribution/index.ts';
+import {
+  CatalogError,
+  type CatalogErrorCode,
+  type ClusterDocument,
+  type ItemRefusal,
+  type JobRow,
+  type NodeRow,
+} from '../../distribution/index.ts';
 import type { BalanceStatus, LoadReport } from '../balance/types.ts';
 import { CatalogMessageError, LostResultError } from './errors.ts';
 import type { CatalogRequest } from './types.ts';

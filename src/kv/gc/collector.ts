@@ -5,8 +5,16 @@
  * with pauses between. A pass that was interrupted goes on from its key; the threshold is durable before its first removal, so a
  * crash in between leaves a store that still refuses reads of what is gone.
  */
-import type { Cancel, Clock, GroupId, HlcTimestamp, Millis, Random, Scheduler } from '../../platform/index.ts';
-import { hlcTimestamp } from '../../platform/index.ts';
+import {
+  type Cancel,
+  type Clock,
+  type GroupId,
+  type HlcTimestamp,
+  hlcTimestamp,
+  type Millis,
+  type Random,
+  type Scheduler,
+} from '../../platform/index.ts';
 import { type GroupStatus, Role } from '../../raftengine/index.ts';
 import type { GroupStore } from '../../store/index.ts';
 import type { StoreGcReport } from './types.ts';

@@ -2,8 +2,7 @@
  * Collection on one node: its part in the cluster's safepoint, the passes over its stores, and what operators ask. The safepoint
  * and compactions are units of work; they have runners of their own, because a compaction takes longer than a round should wait.
  */
-import type { ClusterDocument } from '../../distribution/index.ts';
-import { isFeatureActive } from '../../distribution/index.ts';
+import { type ClusterDocument, isFeatureActive } from '../../distribution/index.ts';
 import type { Clock, GroupId, Millis, NodeId, PeerNetwork, Random, Scheduler } from '../../platform/index.ts';
 import type { CatalogClient } from '../catalog/types.ts';
 import type { KvService } from '../types.ts';

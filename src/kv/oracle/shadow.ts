@@ -2,8 +2,14 @@
  * Asks a group for timestamps that nobody uses, and compares them with this node's own: what would have become of time had the
  * group been the oracle. For the time before an oracle is switched on; it changes nothing.
  */
-import type { Cancel, GroupId, HlcTimestamp, Millis, Scheduler } from '../../platform/index.ts';
-import { hlcTimestamp } from '../../platform/index.ts';
+import {
+  type Cancel,
+  type GroupId,
+  type HlcTimestamp,
+  hlcTimestamp,
+  type Millis,
+  type Scheduler,
+} from '../../platform/index.ts';
 import type { OracleChannel } from './channel.ts';
 
 /** What was seen since the start. */

@@ -1,6 +1,13 @@
 /** Reads that say how old their answer may be, and who may answer them. */
-import type { GroupId, HlcTimestamp, Millis, NodeId, Term } from '../../platform/index.ts';
-import { type ErrorDisposition, KvorumError } from '../../platform/index.ts';
+import {
+  type ErrorDisposition,
+  type GroupId,
+  type HlcTimestamp,
+  KvorumError,
+  type Millis,
+  type NodeId,
+  type Term,
+} from '../../platform/index.ts';
 import type { LiveValue, ScanPage, ScanRequest } from '../types.ts';
 import type { ReadCounters } from './counters.ts';
 

@@ -1,6 +1,5 @@
 /** How coordinators wait and ask again, and how keys are divided among groups. */
-import type { GroupId, Millis } from '../../platform/index.ts';
-import { KvorumError } from '../../platform/index.ts';
+import { type GroupId, KvorumError, type Millis } from '../../platform/index.ts';
 import type { CoordinatorParts } from './coordinator-types.ts';
 
 const MIN_PAUSE_MS = 2;

@@ -6,8 +6,16 @@
  * are led here, every second, at those whose deadline has passed. Each node looks after its own groups, so the work is
  * divided as leaders are.
  */
-import type { Cancel, Clock, GroupId, Millis, Random, Scheduler } from '../../platform/index.ts';
-import { type ErrorDisposition, KvorumError } from '../../platform/index.ts';
+import {
+  type Cancel,
+  type Clock,
+  type ErrorDisposition,
+  type GroupId,
+  KvorumError,
+  type Millis,
+  type Random,
+  type Scheduler,
+} from '../../platform/index.ts';
 import { NotOwnerError } from '../errors.ts';
 import type { KvService } from '../types.ts';
 import { mayAskAgain, pause } from './coordinator-patience.ts';

@@ -14,8 +14,7 @@
  * collected some time, so the group also says up to where it has collected: as long as that is below the first read, a key that
  * came and went after it has left a trace.
  */
-import type { GroupId, HlcTimestamp, Millis } from '../../platform/index.ts';
-import { assert, hlcTimestamp } from '../../platform/index.ts';
+import { assert, type GroupId, type HlcTimestamp, hlcTimestamp, type Millis } from '../../platform/index.ts';
 import { NotOwnerError, SnapshotUncoveredError } from '../errors.ts';
 import type { LiveValue } from '../types.ts';
 import { chunksOf, divide, pause, persist } from './coordinator-patience.ts';

@@ -2,8 +2,7 @@
  * A `KeyView` over values that were read beforehand, wherever their groups are. Writes are kept back. What was not read yet is
  * noted: the function that runs over the view is stopped there, and run again when the value is known.
  */
-import type { HlcTimestamp } from '../../platform/index.ts';
-import { assert, hlcTimestamp } from '../../platform/index.ts';
+import { assert, type HlcTimestamp, hlcTimestamp } from '../../platform/index.ts';
 import type { KeyView, LiveValue } from '../types.ts';
 import { nameOf } from './lock-rows.ts';
 import type { KeyAbsence, KeyIntent } from './types.ts';

@@ -3,8 +3,7 @@
  * lock it when they commit; a read may therefore see what a later commit refuses. Those of snapshot isolation read as of
  * their beginning.
  */
-import type { GroupId, HlcTimestamp, Millis } from '../../platform/index.ts';
-import { assert, KvorumError } from '../../platform/index.ts';
+import { assert, type GroupId, type HlcTimestamp, KvorumError, type Millis } from '../../platform/index.ts';
 import { ConflictError, NotOwnerError, TooLargeError } from '../errors.ts';
 import type { ReadPin } from '../gc/index.ts';
 import type { KvTransaction } from '../txn-api.ts';

@@ -2,8 +2,7 @@
  * The window of appends that were sent to one peer and not acknowledged yet, bounded by messages and by bytes. A ring of
  * the last index of each message, so that an acknowledgement frees everything up to it.
  */
-import type { LogIndex } from '../../platform/index.ts';
-import { assert } from '../../platform/index.ts';
+import { assert, type LogIndex } from '../../platform/index.ts';
 
 export class Inflights {
   private readonly maxMessages: number;

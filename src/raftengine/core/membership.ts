@@ -2,8 +2,7 @@
  * Who belongs to the group, and whether that may change now. A change takes effect when it is applied; the next may be
  * proposed only then, because only neighbouring memberships have majorities that overlap.
  */
-import type { LogIndex, NodeId } from '../../platform/index.ts';
-import { assert } from '../../platform/index.ts';
+import { assert, type LogIndex, type NodeId } from '../../platform/index.ts';
 import { nextConf } from './conf-changer.ts';
 import { decodeConfChange } from './conf-codec.ts';
 import { ConfChangeRefusedError } from './errors.ts';

@@ -4,8 +4,7 @@
  * - `replicate`: the match is known; appends are pipelined optimistically within the inflight window.
  * - `snapshot`: the peer needs entries that are gone from the log; nothing is appended until the snapshot's fate is known.
  */
-import type { LogIndex, Millis, NodeId } from '../../platform/index.ts';
-import { assert } from '../../platform/index.ts';
+import { assert, type LogIndex, type Millis, type NodeId } from '../../platform/index.ts';
 import { Inflights } from './inflights.ts';
 import type { PeerProgress, RaftConfig } from './types.ts';
 

@@ -9,8 +9,7 @@
  *
  * Every input wakes. A woken leader sends heartbeats, which wake the others; a woken follower tells its leader.
  */
-import type { Millis, NodeId, Term } from '../../platform/index.ts';
-import { assert } from '../../platform/index.ts';
+import { assert, type Millis, type NodeId, type Term } from '../../platform/index.ts';
 import type { Election } from './election.ts';
 import type { Outbox } from './outbox.ts';
 import type { RaftLog } from './raft-log.ts';

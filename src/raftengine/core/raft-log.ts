@@ -5,8 +5,7 @@
  *
  *   applied <= applying <= min(commit, stable)      handed <= last      stable <= handed
  */
-import type { LogIndex, Term } from '../../platform/index.ts';
-import { assert } from '../../platform/index.ts';
+import { assert, type LogIndex, type Term } from '../../platform/index.ts';
 import type { Entry, HardState, LogView, SnapshotMeta } from './types.ts';
 
 /** A batch of entries that was handed out to be stored and was not reported stable yet. */

@@ -2,8 +2,7 @@
  * The leader's sending side: one `Progress` a peer, appends gathered once per `ready()` so that all proposals of a turn
  * share a message, and what quorums of answers say (commit index, send time, read round).
  */
-import type { LogIndex, Millis, NodeId, Term } from '../../platform/index.ts';
-import { assert } from '../../platform/index.ts';
+import { assert, type LogIndex, type Millis, type NodeId, type Term } from '../../platform/index.ts';
 import { membersOf } from './conf-changer.ts';
 import type { Outbox } from './outbox.ts';
 import { Progress } from './progress.ts';

@@ -1,6 +1,6 @@
 /** What a thread that cuts copies and the thread that has the stores say to each other. */
 import type { LogIndex } from '../../platform/index.ts';
-import { CorruptStoreError } from '../errors.ts';
+import { CorruptStoreError } from '../rows/index.ts';
 import type { SegmentEntry } from './manifest.ts';
 import type { SegmentLimits } from './writer.ts';
 

@@ -6,8 +6,8 @@
 import { fileURLToPath } from 'node:url';
 import { Worker } from 'node:worker_threads';
 import { assert, type Cancel, type Millis, type Scheduler } from '../../platform/index.ts';
-import { StoreClosedError } from '../errors.ts';
-import type { LevelLoan } from '../level.ts';
+import type { LevelLoan } from '../level/index.ts';
+import { StoreClosedError } from '../rows/index.ts';
 import type { CutState, CutWork, SegmentCutter } from './cut.ts';
 import { type CutOrder, type CutReport, unpackFailure } from './cut-messages.ts';
 import type { SegmentEntry } from './manifest.ts';

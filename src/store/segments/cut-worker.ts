@@ -1,9 +1,8 @@
 /** The program of the thread that cuts copies, see `CutThread`. */
 import { parentPort } from 'node:worker_threads';
 import { assert, SystemDisk } from '../../platform/index.ts';
-import { CheckedLevel } from '../checked-level.ts';
-import { StoreClosedError } from '../errors.ts';
-import { openLentLevel } from '../level.ts';
+import { CheckedLevel, openLentLevel } from '../level/index.ts';
+import { StoreClosedError } from '../rows/index.ts';
 import { pooledCompression } from './compression.ts';
 import { InlineCutter } from './cut.ts';
 import { type CutOrder, type CutReport, packFailure } from './cut-messages.ts';

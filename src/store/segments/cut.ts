@@ -3,9 +3,8 @@
  * store goes on.
  */
 import { assert, type Disk, type LogIndex } from '../../platform/index.ts';
-import { decodeSystemState, SYSTEM_KEY } from '../codec.ts';
-import type { Level, LevelIterator, LevelSnapshot } from '../level.ts';
-import { loadMeta } from '../rows-of-kind.ts';
+import { type Level, type LevelIterator, type LevelSnapshot, loadMeta } from '../level/index.ts';
+import { decodeSystemState, SYSTEM_KEY } from '../rows/index.ts';
 import type { BlockCompression } from './compression.ts';
 import { type CopyFacts, type CopyManifest, manifestOf, type SegmentEntry, segmentName } from './manifest.ts';
 import { readFrames } from './reader.ts';

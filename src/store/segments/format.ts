@@ -13,8 +13,8 @@
  * a function of the rows alone, so equal content has an equal hash wherever it was cut.
  */
 import { KvorumError } from '../../platform/index.ts';
-import { CorruptSnapshotError } from '../errors.ts';
-import { crc32c } from '../leveldb-files.ts';
+import { crc32c } from '../level/index.ts';
+import { CorruptSnapshotError } from '../rows/index.ts';
 import type { BlockCompression } from './compression.ts';
 
 export const SEGMENT_HEAD = Buffer.from('KVRMSEG1');

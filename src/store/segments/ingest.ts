@@ -1,8 +1,7 @@
 /** Rows of segments into an empty database, in large synced batches that ascend. */
 import type { Disk } from '../../platform/index.ts';
-import { RowKind } from '../codec.ts';
-import { CorruptSnapshotError } from '../errors.ts';
-import type { Level, LevelChain } from '../level.ts';
+import type { Level, LevelChain } from '../level/index.ts';
+import { CorruptSnapshotError, RowKind } from '../rows/index.ts';
 import type { BlockCompression } from './compression.ts';
 import type { CopyManifest, SegmentEntry } from './manifest.ts';
 import { readSegment } from './reader.ts';

@@ -9,8 +9,7 @@
  */
 import { createHash } from 'node:crypto';
 import type { LogIndex } from '../../platform/index.ts';
-import { STORE_FORMAT } from '../codec.ts';
-import { CorruptSnapshotError } from '../errors.ts';
+import { CorruptSnapshotError, STORE_FORMAT } from '../rows/index.ts';
 
 export const MANIFEST_FORMAT = 1;
 const HASH_HEX = 64;

@@ -1,7 +1,7 @@
 /** Reads a segment file from its first byte to its last, proving each against index, footer, checksums and the manifest. */
 import { createHash, type Hash } from 'node:crypto';
 import type { Disk, DiskFile } from '../../platform/index.ts';
-import { CorruptSnapshotError } from '../errors.ts';
+import { CorruptSnapshotError } from '../rows/index.ts';
 import type { BlockCompression } from './compression.ts';
 import {
   type BlockEntry,

@@ -5,7 +5,7 @@
  */
 import { createHash } from 'node:crypto';
 import type { Disk } from '../../platform/index.ts';
-import { CorruptSnapshotError } from '../errors.ts';
+import { CorruptSnapshotError } from '../rows/index.ts';
 import { type SegmentEntry, segmentName } from './manifest.ts';
 
 const PART = '.part';

@@ -5,7 +5,7 @@
 import { createHash, type Hash } from 'node:crypto';
 import { crc32 } from 'node:zlib';
 import { assert, type Disk, type DiskFile } from '../../platform/index.ts';
-import { RowKind } from '../codec.ts';
+import { RowKind } from '../rows/index.ts';
 import type { BlockCompression } from './compression.ts';
 import {
   type BlockEntry,

@@ -20,7 +20,9 @@ import {
 } from '../../../src/platform/index.ts';
 import { LeadershipNotes } from '../../../src/raftengine/counters.ts';
 import { EngineCounters, Role } from '../../../src/raftengine/index.ts';
-import { type Level, measured, StoreActivity } from '../../../src/store/index.ts';
+import { StoreActivity } from '../../../src/store/level/activity.ts';
+import type { Level } from '../../../src/store/level/level.ts';
+import { measured } from '../../../src/store/level/measured-level.ts';
 
 /** A clock that goes on by a millisecond each time that it is read. */
 const ticking = () => {

@@ -13,7 +13,7 @@ import { CommandCounters } from '../../../src/adapter/redis/index.ts';
 import { ForwardCounters, ReadCounters, TxnCounters } from '../../../src/kv/index.ts';
 import { DiskCounters, groupId, NetworkCounters, nodeId } from '../../../src/platform/index.ts';
 import { EngineCounters } from '../../../src/raftengine/index.ts';
-import { StoreActivity } from '../../../src/store/index.ts';
+import { StoreActivity } from '../../../src/store/level/activity.ts';
 import { parseExposition } from '../../monitoring/exposition.ts';
 
 const group = (id: number, facts: { lag?: number; waiting?: number } = {}): GroupFacts => ({

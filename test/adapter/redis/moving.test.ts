@@ -8,8 +8,15 @@ import { OK } from '../../../src/adapter/redis/reply.ts';
 import { NotLeaderError, NotOwnerError, RangeBusyError } from '../../../src/kv/index.ts';
 import { SeededRandom } from '../../../src/platform/index.ts';
 import { FakeKv, FakeState, FakeView, RangeMap, slotKey } from './fake-kv.ts';
-import type { TestServer } from './harness.ts';
-import { type Decoded, eventually, loggedErrors, type RawClient, request, startTestServer } from './harness.ts';
+import {
+  type Decoded,
+  eventually,
+  loggedErrors,
+  type RawClient,
+  request,
+  startTestServer,
+  type TestServer,
+} from './harness.ts';
 import { RestlessCluster } from './restless-kv.ts';
 
 /** Seeds of a property over a restless cluster. */

@@ -4,7 +4,7 @@ import { type CollectableGroup, type CollectorLimits, StoreCollector } from '../
 import { compactionWork, decodeCompactionNotes } from '../../../src/kv/gc/compaction.ts';
 import { groupId, hlcTimestamp, SeededRandom } from '../../../src/platform/index.ts';
 import { type GroupStatus, Role } from '../../../src/raftengine/index.ts';
-import type { GroupStore } from '../../../src/store/index.ts';
+import type { GroupStore } from '../../../src/store/contract/types.ts';
 import { ManualClock, ManualScheduler } from '../fakes.ts';
 
 /** A store whose passes take so many slices. */

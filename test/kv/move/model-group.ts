@@ -22,7 +22,7 @@ import type {
   SpanRequest,
 } from '../../../src/kv/move/types.ts';
 import { type HlcTimestamp, hlcTimestamp } from '../../../src/platform/index.ts';
-import type { ExportedVersion } from '../../../src/store/index.ts';
+import type { ExportedVersion } from '../../../src/store/contract/types.ts';
 
 const NEVER = hlcTimestamp(0n);
 

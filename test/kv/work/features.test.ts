@@ -8,8 +8,7 @@ import {
   isFeatureActive,
   type NodeOp,
 } from '../../../src/distribution/index.ts';
-import type { CatalogLeader } from '../../../src/kv/catalog/index.ts';
-import { NodeAgent } from '../../../src/kv/catalog/index.ts';
+import { type CatalogLeader, NodeAgent } from '../../../src/kv/catalog/index.ts';
 import { activatable } from '../../../src/kv/work/feature-activator.ts';
 import { FeatureActivator } from '../../../src/kv/work/index.ts';
 import { nodeId, SeededRandom } from '../../../src/platform/index.ts';

@@ -17,7 +17,8 @@ import {
   type Simulation,
 } from '../../../src/platform/index.ts';
 import { type LogStore, NodeRecord, PeerBook, type RaftGroup, WalLogStore } from '../../../src/raftengine/index.ts';
-import { inlineCompression, SimulatedLevels } from '../../../src/store/index.ts';
+import { SimulatedLevels } from '../../../src/store/level/simulated-level.ts';
+import { inlineCompression } from '../../../src/store/segments/compression.ts';
 import type { Plan } from './plan.ts';
 import { SimConnection } from './sim-connection.ts';
 import { SimRedis } from './sim-redis.ts';

@@ -58,7 +58,7 @@ const RESTING_MUTANTS: readonly SimMutant[] = [
     breaks: 'the store says that a flush is durable without a sync',
     mutations: [
       {
-        file: 'src/store/flush.ts',
+        file: 'src/store/flush/flush.ts',
         find: 'await chain.write({ sync: true });',
         replace: 'await chain.write({ sync: false });',
       },

@@ -1,0 +1,26 @@
+/**
+ * What a store promises to those above it, and the limits it keeps.
+ */
+
+export { DEFAULT_STORE_LIMITS } from './limits.ts';
+export type {
+  ExportedVersion,
+  ExportPage,
+  ExportRequest,
+  ExportSidesRequest,
+  GarbagePass,
+  GroupStore,
+  GroupStoreOptions,
+  ImportedCopy,
+  LatestVersion,
+  OverhangKey,
+  SidePage,
+  SideRow,
+  StoreImport,
+  StoreLimits,
+  StorePressures,
+  StoreRow,
+  StoreScanPage,
+  StoreScanRequest,
+  StoreWriter,
+} from './types.ts';

@@ -1,0 +1,9 @@
+/**
+ * From the entries that were applied to rows on disk: units gathered in memory, and one batch when it is time.
+ */
+
+export { type BaseVersion, BufferedKey, BufferedVersion, Generation, lowerBound } from './apply-buffer.ts';
+export { Flusher } from './flusher.ts';
+export { decodeSideRow, exportSides, ResidentSides, readSide } from './side-rows.ts';
+export { rangeBytesOnDisk } from './sizes.ts';
+export { type PendingVersion, UnitWriter } from './unit-writer.ts';

@@ -1,0 +1,58 @@
+/** Collects what one Raft entry changes until it is committed as a whole. */
+import { type HlcTimestamp, hlcTimestamp, type LogIndex } from '../../platform/index.ts';
+import type { StoreWriter } from '../contract/index.ts';
+
+const EMPTY = Buffer.alloc(0);
+const NEVER = hlcTimestamp(0n);
+
+/** A put or a delete that waits for its unit to be committed. */
+export interface PendingVersion {
+  readonly key: Buffer;
+  readonly value: Buffer;
+  readonly commitTs: HlcTimestamp;
+  readonly expireTs: HlcTimestamp;
+  readonly isTombstone: boolean;
+}
+
+/** Collects one unit; nothing of it is visible before `commit`. */
+export class UnitWriter implements StoreWriter {
+  versions: PendingVersion[] = [];
+  ranges: { start: Buffer; end: Buffer; ts: HlcTimestamp }[] = [];
+  drops: { start: Buffer; end: Buffer | undefined }[] = [];
+  sides: { key: Buffer; name: Buffer; value: Buffer | undefined }[] = [];
+  meta: { name: string; value: Buffer }[] = [];
+  gcThreshold: HlcTimestamp | undefined;
+  private readonly onCommit: (unit: UnitWriter, index: LogIndex) => void;
+
+  constructor(onCommit: (unit: UnitWriter, index: LogIndex) => void) {
+    this.onCommit = onCommit;
+  }
+
+  put(key: Buffer, value: Buffer, commitTs: HlcTimestamp, expireTs: HlcTimestamp): void {
+    this.versions.push({ key, value, commitTs, expireTs, isTombstone: false });
+  }
+
+  delete(key: Buffer, commitTs: HlcTimestamp): void {
+    this.versions.push({ key, value: EMPTY, commitTs, expireTs: NEVER, isTombstone: true });
+  }
+
+  deleteRange(start: Buffer, end: Buffer, commitTs: HlcTimestamp): void {
+    if (Buffer.compare(start, end) < 0) this.ranges.push({ start, end, ts: commitTs });
+  }
+
+  dropRange(start: Buffer, end: Buffer | undefined): void {
+    if (end === undefined || Buffer.compare(start, end) < 0) this.drops.push({ start, end });
+  }
+
+  setSide(key: Buffer, name: Buffer, value: Buffer | undefined): void {
+    this.sides.push({ key, name, value });
+  }
+
+  setMeta(name: string, value: Buffer): void {
+    this.meta.push({ name, value });
+  }
+
+  commit(index: LogIndex): void {
+    this.onCommit(this, index);
+  }
+}

@@ -1,0 +1,76 @@
+/**
+ * What a pass of collection sees on its way: how much of the store is history that the retention keeps, and which keys have most
+ * of it. It costs a few additions a version, because the pass looks at each anyway.
+ */
+import type { HlcTimestamp } from '../../platform/index.ts';
+import type { GarbagePass, OverhangKey } from '../contract/index.ts';
+import type { WalkedVersion } from '../level/index.ts';
+
+export type { GarbagePass } from '../contract/index.ts';
+
+/** Keys that are named. */
+const TOP_KEYS = 16;
+/** A key with fewer versions is nobody's trouble. */
+const MIN_TOP_VERSIONS = 64;
+
+/** About what a version takes on disk. */
+export const bytesOf = ({ rowKey, value }: WalkedVersion): number => rowKey.length + value.length + 24;
+
+/** See the top of the file. */
+export class PassTally {
+  private readonly threshold: HlcTimestamp;
+  private top: OverhangKey[] = [];
+  private keys = 0;
+  private keptVersions = 0;
+  private keptBytes = 0;
+  private droppedVersions = 0;
+  /** Of the key that is being looked at. */
+  private versions = 0;
+  private bytes = 0;
+  /** Of all rows so far. */
+  walkedBytes = 0;
+
+  constructor(threshold: HlcTimestamp) {
+    this.threshold = threshold;
+  }
+
+  /** @param newest the version that is no history */
+  beginKey(newest: WalkedVersion | undefined): void {
+    this.keys++;
+    this.versions = 0;
+    this.bytes = 0;
+    if (newest !== undefined) this.walkedBytes += bytesOf(newest);
+  }
+
+  /** An older version of the key. */
+  see(version: WalkedVersion): void {
+    const bytes = bytesOf(version);
+    this.walkedBytes += bytes;
+    this.versions++;
+    this.bytes += bytes;
+  }
+
+  /** It was not kept. */
+  drop(version: WalkedVersion): void {
+    this.droppedVersions++;
+    this.versions--;
+    this.bytes -= bytesOf(version);
+  }
+
+  endKey(key: Buffer): void {
+    const { versions, bytes } = this;
+    this.keptVersions += versions;
+    this.keptBytes += bytes;
+    if (versions < MIN_TOP_VERSIONS) return;
+    const last = this.top.at(-1);
+    if (this.top.length === TOP_KEYS && last !== undefined && last.bytes >= bytes) return;
+    this.top.push({ key: Buffer.from(key), versions, bytes });
+    this.top.sort((left, right) => right.bytes - left.bytes);
+    if (this.top.length > TOP_KEYS) this.top.pop();
+  }
+
+  finish(): GarbagePass {
+    const { threshold, keys, keptVersions, keptBytes, droppedVersions, top } = this;
+    return { threshold, keys, keptVersions, keptBytes, droppedVersions, topKeys: top };
+  }
+}

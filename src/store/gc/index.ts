@@ -1,0 +1,5 @@
+/**
+ * Collection of versions that nobody can ask for any more.
+ */
+
+export { GarbageCollector } from './garbage.ts';

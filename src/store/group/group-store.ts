@@ -1,0 +1,599 @@
+/**
+ * The MVCC store of one group. Writes are applied synchronously to a buffer in memory and are visible at once; a flush
+ * moves the buffer to LevelDB as one synced batch that carries the applied index, so what is on disk is always the state
+ * at exactly one index. At most one batch is under way; garbage collection takes its turn in the same lane.
+ */
+import {
+  assert,
+  type HlcTimestamp,
+  hlcTimestamp,
+  type LogIndex,
+  SystemClock,
+  SystemScheduler,
+} from '../../platform/index.ts';
+import {
+  DEFAULT_STORE_LIMITS,
+  type ExportPage,
+  type ExportRequest,
+  type ExportSidesRequest,
+  type GroupStore,
+  type GroupStoreOptions,
+  type LatestVersion,
+  type SidePage,
+  type SideRow,
+  type StoreImport,
+  type StoreLimits,
+  type StorePressures,
+  type StoreRow,
+  type StoreScanPage,
+  type StoreScanRequest,
+  type StoreWriter,
+} from '../contract/index.ts';
+import { digestStore, StoreCopies, StoreSwap } from '../copies/index.ts';
+import { KeyCounters, RANGE_COUNT_PENDING, RANGE_COUNTED, type Uncounted } from '../counters/index.ts';
+import {
+  type BaseVersion,
+  BufferedKey,
+  BufferedVersion,
+  exportSides,
+  Flusher,
+  type PendingVersion,
+  ResidentSides,
+  rangeBytesOnDisk,
+  readSide,
+  UnitWriter,
+} from '../flush/index.ts';
+import { GarbageCollector } from '../gc/index.ts';
+import { type BatchLane, databaseBytes, type Level, type LevelOperation, type OpenLevel } from '../level/index.ts';
+import type { LoadedStore } from '../load/index.ts';
+import {
+  BEHIND_ALL_NAMES,
+  DeadRanges,
+  type DroppedRange,
+  encodeDrop,
+  encodeDropKey,
+  type RangeDrop,
+  RangeDrops,
+} from '../ranges/index.ts';
+import {
+  findExpired,
+  HistoryExporter,
+  NewestRows,
+  type ReadView,
+  readAt,
+  scanPage,
+  versionAt,
+} from '../reads/index.ts';
+import {
+  assertReadable,
+  CorruptStoreError,
+  encodeMetaKey,
+  encodeRangeKey,
+  encodeVersion,
+  nameOf,
+  openFailure,
+  type RangeTombstones,
+  StoreClosedError,
+  type SystemState,
+} from '../rows/index.ts';
+import type { CopyManifest, CutOptions, StoreCut } from '../segments/index.ts';
+
+const EMPTY = Buffer.alloc(0);
+const NEVER = hlcTimestamp(0n);
+/** Keys that no row has, before and behind all that do. */
+const NO_ROW = Buffer.from([0]);
+const BEHIND_ALL_ROWS = Buffer.from([0xff]);
+
+/** Made by `openGroupStore`. */
+export class MvccGroupStore implements GroupStore {
+  private readonly options: GroupStoreOptions;
+  private readonly limits: StoreLimits;
+  private level: Level;
+  private applied: LogIndex;
+  private threshold: HlcTimestamp;
+  private maxCommitTs: HlcTimestamp;
+  private metaValues: Map<string, Buffer>;
+  private ranges: RangeTombstones;
+  private readonly counters: KeyCounters;
+  private readonly newest: NewestRows;
+  private readonly dead = new DeadRanges();
+  private openUnit: UnitWriter | undefined;
+  /** Bytes of versions that became history since the last pass of collection. */
+  private overwrittenBytes = 0;
+  /** Bytes of rows that were removed since the files were compacted. */
+  private removedBytes = 0;
+  private readonly flusher: Flusher;
+  private isClosed = false;
+  private readonly lane: BatchLane;
+  private readonly openLevel: OpenLevel;
+  private readonly collector: GarbageCollector;
+  private readonly drops: RangeDrops;
+  private readonly resident: ResidentSides;
+  private readonly exporter: HistoryExporter;
+  private readonly copies: StoreCopies;
+  private readonly swap: StoreSwap;
+
+  constructor(options: GroupStoreOptions, lane: BatchLane, openLevel: OpenLevel, level: Level, loaded: LoadedStore) {
+    this.options = options;
+    this.limits = { ...DEFAULT_STORE_LIMITS, ...options.limits };
+    this.newest = new NewestRows(options.location, this.limits, () => this.level, options.activity);
+    this.lane = lane;
+    this.openLevel = openLevel;
+    this.level = level;
+    this.applied = loaded.state.appliedIndex;
+    const { limits } = this;
+    const scheduler = options.scheduler ?? new SystemScheduler();
+    this.flusher = new Flusher({ ...options, limits, scheduler, lane }, this.applied, {
+      level: () => this.level,
+      applied: () => this.applied,
+      state: () => this.systemState(),
+      flushed: (name, newest) => this.newest.flushed(name, newest),
+      reopen: () => this.reopen(),
+    });
+    this.swap = new StoreSwap({
+      location: options.location,
+      lane,
+      flusher: this.flusher,
+      level: () => this.level,
+      isClosed: () => this.isClosed,
+      quiet: () => this.quiet(),
+      resume: () => this.drops.resume(),
+      adopt: (adopted, rows) => this.adopt(adopted, rows),
+    });
+    this.copies = new StoreCopies(options, openLevel, (exchange) => this.swap.run(exchange));
+    this.threshold = loaded.state.gcThreshold;
+    this.maxCommitTs = loaded.state.maxCommitTs;
+    this.metaValues = loaded.meta;
+    this.ranges = loaded.ranges;
+    this.resident = new ResidentSides(loaded.sides);
+    this.counters = new KeyCounters(options, loaded.state.counters, loaded.uncounted, {
+      view: () => this.view(),
+      ranges: () => this.ranges,
+      drops: () => this.drops.ranges,
+      markCounted: (counted) => this.markCounted(counted),
+      pageBytes: this.limits.scanPageBytes,
+    });
+    this.collector = new GarbageCollector(options.clock ?? new SystemClock(), options.location, {
+      level: () => this.level,
+      ranges: () => this.ranges,
+      threshold: () => this.threshold,
+      isBuffered: (key) => this.flusher.active.keys.has(nameOf(key)),
+      settleCounters: () => this.settleCounters(),
+      flush: () => this.flush(),
+      write: (build) => this.writeInLane(build),
+      removed: (bytes) => {
+        this.removedBytes += bytes;
+      },
+      forgetRanges: (upTo) => {
+        this.ranges = this.ranges.withoutUpTo(upTo);
+        // What the ranges hid must not come back from here.
+        this.newest.clear();
+      },
+    });
+    this.drops = new RangeDrops(
+      {
+        location: options.location,
+        level: () => this.level,
+        count: () => this.counters.settle(),
+        flush: () => this.flush(),
+        stopCollecting: () => this.collector.stop(),
+        write: (build) => this.writeInLane(build),
+        removed: (bytes) => {
+          this.removedBytes += bytes;
+        },
+        finish: (drop) => this.finishDrop(drop),
+        fail: (error) => this.lane.fail(error),
+      },
+      loaded.drops,
+    );
+    this.exporter = new HistoryExporter({
+      flush: () => this.flush(),
+      view: () => this.view(),
+      threshold: () => this.threshold,
+    });
+    this.drops.start();
+  }
+
+  get appliedIndex(): LogIndex {
+    return this.applied;
+  }
+
+  get durableIndex(): LogIndex {
+    return this.flusher.durable;
+  }
+
+  get gcThreshold(): HlcTimestamp {
+    return this.threshold;
+  }
+
+  meta(name: string): Buffer | undefined {
+    return this.metaValues.get(name);
+  }
+
+  // ---- reads
+
+  latest(key: Buffer): LatestVersion | undefined {
+    if (!this.drops.isEmpty && this.drops.covers(key)) return undefined;
+    const name = nameOf(key);
+    const found: LatestVersion | undefined =
+      this.flusher.active.keys.get(name)?.newest ??
+      this.flusher.flushing?.keys.get(name)?.newest ??
+      this.storedNewest(key, name);
+    if (!this.ranges.isEmpty) {
+      const rangeTs = this.ranges.newest(key);
+      if (rangeTs > this.threshold && (found === undefined || rangeTs >= found.commitTs)) {
+        return { commitTs: rangeTs, isTombstone: true, isOfRange: true, expireTs: NEVER, value: EMPTY };
+      }
+      if (found === undefined || rangeTs >= found.commitTs) return undefined;
+    }
+    if (found === undefined || (found.isTombstone && found.commitTs <= this.threshold)) return undefined;
+    return found;
+  }
+
+  private storedNewest(key: Buffer, name: string): LatestVersion | undefined {
+    this.lane.assertUsable();
+    return this.newest.whole(key, name);
+  }
+
+  private view(): ReadView {
+    this.lane.assertUsable();
+    return {
+      location: this.options.location,
+      level: this.level,
+      generations:
+        this.flusher.flushing === undefined ? [this.flusher.active] : [this.flusher.active, this.flusher.flushing],
+      ranges: this.ranges,
+      dropped: this.drops.ranges,
+      appliedIndex: this.applied,
+      dead: this.dead,
+    };
+  }
+
+  async get(key: Buffer, readTs: HlcTimestamp): Promise<StoreRow | undefined> {
+    assertReadable(readTs, this.threshold);
+    return readAt(key, readTs, this.view());
+  }
+
+  async scan(request: StoreScanRequest): Promise<StoreScanPage> {
+    assertReadable(request.readTs, this.threshold);
+    if (request.limit <= 0 || Buffer.compare(request.start, request.end) >= 0) return { rows: [], next: undefined };
+    const { scanPageBytes: pageBytes, deadRunRows } = this.limits;
+    return scanPage(this.view(), request, { pageBytes, deadRunRows });
+  }
+
+  async approximateBytes(start: Buffer, end: Buffer | undefined): Promise<number | undefined> {
+    return this.lane.unusable !== undefined ? undefined : rangeBytesOnDisk(this.level, start, end);
+  }
+
+  async exportVersions(request: ExportRequest): Promise<ExportPage> {
+    return this.exporter.page(request);
+  }
+
+  side(key: Buffer, name: Buffer): Buffer | undefined {
+    this.lane.assertUsable();
+    if (!this.drops.isEmpty && this.drops.covers(key)) return undefined;
+    return readSide(key, name, [this.flusher.active, this.flusher.flushing], this.level);
+  }
+
+  residentSides(): Iterable<SideRow> {
+    return this.resident.list();
+  }
+
+  async exportSides(request: ExportSidesRequest): Promise<SidePage> {
+    if (request.from === undefined) await this.flush();
+    return exportSides(this.level, this.options.location, this.drops.ranges, request);
+  }
+
+  async versionAt(key: Buffer, commitTs: HlcTimestamp): Promise<LatestVersion | undefined> {
+    return versionAt(key, commitTs, this.view());
+  }
+
+  dropping(start: Buffer, end: Buffer | undefined): Promise<void> | undefined {
+    return this.drops.dropping({ start, end });
+  }
+
+  async countRange(counterClass: number, start: Buffer, end: Buffer | undefined): Promise<number> {
+    if (end !== undefined && Buffer.compare(start, end) >= 0) return 0;
+    return (await this.counters.countKeys(start, end, this.maxCommitTs, {})).get(counterClass) ?? 0;
+  }
+
+  liveKeys(counterClass: number): number {
+    return this.counters.count(counterClass);
+  }
+
+  settleCounters(): Promise<void> {
+    return this.counters.settle();
+  }
+
+  async expired(
+    atTs: HlcTimestamp,
+    limit: number,
+  ): Promise<{ readonly key: Buffer; readonly commitTs: HlcTimestamp }[]> {
+    return findExpired(this.view(), (key) => this.latest(key), atTs, limit);
+  }
+
+  // ---- writes
+
+  write(): StoreWriter {
+    this.lane.assertUsable();
+    assert(this.openUnit === undefined, 'a unit of changes is open already');
+    const unit = new UnitWriter((done, index) => this.commitUnit(done, index));
+    this.openUnit = unit;
+    return unit;
+  }
+
+  setGcThreshold(writer: StoreWriter, threshold: HlcTimestamp): void {
+    assert(writer === this.openUnit, 'the threshold belongs to the unit that is open');
+    (writer as UnitWriter).gcThreshold = threshold;
+  }
+
+  private commitUnit(unit: UnitWriter, index: LogIndex): void {
+    assert(unit === this.openUnit, 'a unit is committed once');
+    assert(index > this.applied, `unit ${index} cannot follow ${this.applied}`);
+    this.openUnit = undefined;
+    this.lane.assertUsable();
+    // Range deletes first: what is visible is decided by timestamps alone, and so the counters see one order only.
+    for (const range of unit.ranges) this.applyRange(range, index);
+    const hasRanges = unit.ranges.length > 0;
+    for (const version of unit.versions) this.applyVersion(version, index, hasRanges);
+    for (const { key, name, value } of unit.sides) this.resident.set(this.flusher.active, key, name, value);
+    for (const [ordinal, range] of unit.drops.entries()) this.applyDrop(range, index, encodeDropKey(index, ordinal));
+    for (const { name, value } of unit.meta) {
+      const kept = Buffer.from(value);
+      this.metaValues.set(name, kept);
+      this.flusher.active.setRow(encodeMetaKey(name), kept);
+    }
+    if (unit.gcThreshold !== undefined && unit.gcThreshold > this.threshold) this.threshold = unit.gcThreshold;
+    this.applied = index;
+    if (hasRanges || unit.drops.length > 0) this.counters.start();
+    if (unit.drops.length > 0) this.drops.start();
+    this.flusher.schedule();
+  }
+
+  private applyRange({ start, end, ts }: { start: Buffer; end: Buffer; ts: HlcTimestamp }, index: LogIndex): void {
+    assert(ts >= this.maxCommitTs, 'a range delete must not be older than what it deletes');
+    this.maxCommitTs = ts;
+    const same = this.ranges.all.find((other) => other.ts === ts && other.start.equals(start));
+    const last = same !== undefined && Buffer.compare(same.end, end) > 0 ? same.end : end;
+    const range = { start: Buffer.from(start), end: Buffer.from(last), ts };
+    const isCounted = this.counters.resetCovered(range);
+    this.ranges = this.ranges.with(range);
+    this.dead.add({ start: nameOf(range.start), end: nameOf(range.end), sinceTs: ts, index });
+    const flag = isCounted ? RANGE_COUNTED : RANGE_COUNT_PENDING;
+    this.flusher.active.setRow(encodeRangeKey(ts, range.start), Buffer.concat([flag, range.end]));
+  }
+
+  private applyDrop({ start, end }: DroppedRange, index: LogIndex, rowKey: Buffer): void {
+    const kept = { start: Buffer.from(start), end: end && Buffer.from(end) };
+    const drop: RangeDrop = { ...kept, ts: this.maxCommitTs, rowKey, isCounted: false };
+    this.flusher.active.setRow(rowKey, encodeDrop(drop));
+    this.drops.add(drop);
+    this.resident.drop(drop);
+    this.dead.add({
+      start: nameOf(start),
+      end: end === undefined ? BEHIND_ALL_NAMES : nameOf(end),
+      sinceTs: NEVER,
+      index,
+    });
+    this.counters.drop(drop);
+  }
+
+  /** The rows of the range are gone; what hid some of them goes with the mark of the drop. */
+  private finishDrop(drop: RangeDrop): void {
+    const { left, removed, added } = this.ranges.clipped(drop.start, drop.end, drop.ts);
+    this.ranges = left;
+    for (const { ts, start } of removed) this.flusher.active.deleteRow(encodeRangeKey(ts, start));
+    for (const { ts, start, end } of added) {
+      this.flusher.active.setRow(encodeRangeKey(ts, start), Buffer.concat([RANGE_COUNTED, end]));
+    }
+    this.flusher.active.deleteRow(drop.rowKey);
+  }
+
+  private markCounted({ kind, range }: Uncounted): void {
+    if (kind === 'drop') this.flusher.active.setRow(range.rowKey, encodeDrop({ ...range, isCounted: true }));
+    else this.flusher.active.setRow(encodeRangeKey(range.ts, range.start), Buffer.concat([RANGE_COUNTED, range.end]));
+  }
+
+  private applyVersion(pending: PendingVersion, index: LogIndex, hasRanges: boolean): void {
+    const { key, commitTs, expireTs, value } = pending;
+    const name = nameOf(key);
+    assert(this.drops.isEmpty || !this.drops.covers(key), 'a range that is being dropped is not written to');
+    const rangeTs = this.ranges.isEmpty ? NEVER : this.ranges.newest(key);
+    assert(commitTs > rangeTs || hasRanges, 'a version must be newer than the range delete before it');
+    // A range delete of the same unit takes it before it was ever seen; as a tombstone it cannot be counted later.
+    const isTombstone = pending.isTombstone || commitTs <= rangeTs;
+    if (!isTombstone) this.dead.written(name);
+    const expiry = isTombstone ? NEVER : expireTs;
+    const content = isTombstone ? EMPTY : value;
+    const versionAfter = (older: BufferedVersion | undefined): BufferedVersion =>
+      new BufferedVersion(commitTs, expiry, isTombstone, content, index, older, this.limits.inlineBytes);
+    const buffered = this.flusher.active.keys.get(name);
+    let wasLive: boolean;
+    if (buffered !== undefined) {
+      const { newest } = buffered;
+      const isSameUnit = commitTs === newest.commitTs && newest.index === index;
+      if (!isSameUnit) this.overwrittenBytes += newest.row.length;
+      assert(commitTs > newest.commitTs || isSameUnit, 'a version must be newer than the one before it');
+      wasLive = !newest.isTombstone && newest.commitTs > rangeTs;
+      const older = commitTs === newest.commitTs ? newest.older : newest;
+      buffered.newest = versionAfter(older);
+      this.flusher.active.account(buffered.newest);
+    } else {
+      const base = this.baseOf(key, name);
+      assert(base === undefined || commitTs > base.commitTs, 'a version must be newer than the one before it');
+      wasLive = base !== undefined && !base.isTombstone && base.commitTs > rangeTs;
+      const newest = versionAfter(undefined);
+      const moved = base === undefined ? undefined : this.movedBase(key, base);
+      if (base !== undefined) this.overwrittenBytes += base.row.length;
+      this.flusher.active.add(name, new BufferedKey(Buffer.from(key), newest, moved, base?.expireTs ?? NEVER));
+    }
+    if (commitTs > this.maxCommitTs) this.maxCommitTs = commitTs;
+    const isLive = !isTombstone && commitTs > rangeTs;
+    if (isLive !== wasLive) this.counters.add(key, isLive ? 1 : -1);
+  }
+
+  /** Newest version below the active generation, without fetching a value that lies apart. */
+  private baseOf(key: Buffer, name: string): BaseVersion | undefined {
+    return this.flusher.flushing?.keys.get(name)?.newest ?? this.newest.beforeWrite(key, name);
+  }
+
+  /**
+   * What has to be written as a V row for the version that was the newest. One that is hidden by a range delete which the
+   * running collection will forget turns into a tombstone: it must not come back.
+   */
+  private movedBase(key: Buffer, base: BaseVersion): BaseVersion | undefined {
+    if (!this.ranges.isEmpty && this.ranges.covering(key, this.collector.forgettingUpTo) >= base.commitTs) {
+      const row = encodeVersion(base.commitTs, NEVER, true, EMPTY);
+      return { commitTs: base.commitTs, isTombstone: true, expireTs: NEVER, row, isValueApart: false };
+    }
+    return base.isValueApart ? undefined : base;
+  }
+
+  // ---- flush
+
+  pressure(): Promise<void> | undefined {
+    return this.flusher.pressure();
+  }
+
+  flush(): Promise<void> {
+    return this.flusher.flush();
+  }
+
+  /** What is on disk after a batch that holds everything applied now. */
+  private systemState(): SystemState {
+    return {
+      appliedIndex: this.applied,
+      gcThreshold: this.threshold,
+      maxCommitTs: this.maxCommitTs,
+      counters: this.counters.snapshot(),
+    };
+  }
+
+  /** The database anew, from what is really on disk; what is in memory stays as it is. */
+  private async reopen(): Promise<void> {
+    const { location } = this.options;
+    await this.level.close();
+    this.level = this.openLevel(location);
+    try {
+      await this.level.open();
+    } catch (error) {
+      throw openFailure(location, error);
+    }
+  }
+
+  /** Writes rows that change no answer, built when the lane is free, so that nothing is between buffer and disk. */
+  private writeInLane(build: () => LevelOperation[]): Promise<void> {
+    return this.lane.run(async () => {
+      const operations = build();
+      if (operations.length === 0) return;
+      await this.flusher.write(() => this.level.batch(operations, { sync: true }));
+      this.newest.removed(operations);
+    });
+  }
+
+  // ---- maintenance
+
+  async collectGarbage(budgetMs: number, budgetBytes = Number.POSITIVE_INFINITY): Promise<boolean> {
+    this.lane.assertUsable();
+    // What a pass saw in such a range could be deleted when it has come back, and what it saw in another database at all.
+    if (!this.drops.isEmpty || this.swap.isUnderWay) return false;
+    const before = this.collector.lastPass;
+    const isComplete = await this.collector.run({ ms: budgetMs, bytes: budgetBytes });
+    if (this.collector.lastPass !== before) this.overwrittenBytes = 0;
+    return isComplete;
+  }
+
+  pressures(): StorePressures {
+    const { bufferedBytes, isOutOfSpace } = this.flusher;
+    const { lastPass, isUnderWay } = this.collector;
+    const files = this.lane.unusable === undefined ? this.level.property?.('leveldb.num-files-at-level0') : undefined;
+    return {
+      bufferedBytes,
+      bufferLimitBytes: this.limits.bufferBytes,
+      isOutOfSpace,
+      overhangBytes: (lastPass?.keptBytes ?? 0) + this.overwrittenBytes,
+      lastPass,
+      isCollecting: isUnderWay,
+      removedBytes: this.removedBytes,
+      levelZeroFiles: files === undefined ? undefined : Number(files),
+    };
+  }
+
+  diskBytes(): number | undefined {
+    return this.lane.unusable === undefined ? databaseBytes(this.level) : undefined;
+  }
+
+  async compact(): Promise<void> {
+    this.lane.assertUsable();
+    this.removedBytes = 0;
+    await this.level.compact?.(NO_ROW, BEHIND_ALL_ROWS);
+  }
+
+  async digest(): Promise<string> {
+    await this.drops.dropping({ start: EMPTY, end: undefined });
+    await this.counters.settle();
+    await this.flush();
+    return digestStore(this.level, this.options.location);
+  }
+
+  async exportSegments(describe: CutOptions['describe']): Promise<StoreCut> {
+    await this.flush();
+    try {
+      return await this.copies.cut(this.level, describe, () => this.lane.unusable);
+    } catch (error) {
+      // Found by a thread beside this one, which cannot tell the lane.
+      if (error instanceof CorruptStoreError) this.lane.fail(error);
+      throw error;
+    }
+  }
+
+  stageImport(manifest: CopyManifest): Promise<StoreImport> {
+    return this.copies.stage(manifest);
+  }
+
+  /** Nothing is written any more but what is applied, and of that everything is on disk. */
+  private async quiet(): Promise<void> {
+    assert(this.openUnit === undefined, 'a copy cannot be installed in the middle of a unit');
+    await this.drops.pause();
+    await this.collector.stop();
+    await this.counters.settle();
+    await this.flush();
+  }
+
+  private adopt(level: Level, loaded: LoadedStore): void {
+    this.level = level;
+    this.newest.clear();
+    this.dead.clear();
+    this.applied = loaded.state.appliedIndex;
+    this.flusher.reset(this.applied);
+    this.threshold = loaded.state.gcThreshold;
+    this.maxCommitTs = loaded.state.maxCommitTs;
+    this.metaValues = loaded.meta;
+    this.ranges = loaded.ranges;
+    this.resident.reset(loaded.sides);
+    this.drops.reset(loaded.drops);
+    this.counters.reset(loaded.state.counters, loaded.uncounted);
+    this.drops.resume();
+  }
+
+  async close(): Promise<void> {
+    if (this.isClosed) return;
+    this.isClosed = true;
+    this.flusher.stop();
+    await this.swap.idle();
+    await this.drops.pause();
+    await this.collector.stop();
+    if (this.lane.unusable === undefined) {
+      await this.counters.settle();
+      await this.flush();
+      // A batch that changes nothing: behind it, the last one that does cannot be taken for a write that was cut off.
+      if (this.flusher.durable > 0)
+        await this.lane.run(() => this.lane.write(this.level, [{ type: 'del', key: NO_ROW }]));
+    }
+    const closed = new StoreClosedError(this.options.location);
+    this.lane.unusable = closed;
+    this.drops.forget(closed);
+    await this.lane.idle();
+    await this.level.close();
+  }
+}

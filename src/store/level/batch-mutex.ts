@@ -1,0 +1,58 @@
+/** The way to the database: one user at a time, and none any more once a batch has failed or a row was damaged. */
+import { CorruptStoreError, StoreFailedError } from '../rows/index.ts';
+import type { Level, LevelOperation } from './level.ts';
+
+/** Runs the users of one database one after another. */
+export class BatchLane {
+  private readonly location: string;
+  private readonly onFailure: ((error: Error) => void) | undefined;
+  /** The end of the queue. */
+  private last: Promise<void> = Promise.resolve();
+  /** Undefined while the store is usable; else why it is not. */
+  unusable: Error | undefined;
+
+  constructor(location: string, onFailure: ((error: Error) => void) | undefined) {
+    this.location = location;
+    this.onFailure = onFailure;
+  }
+
+  assertUsable(): void {
+    if (this.unusable !== undefined) throw this.unusable;
+  }
+
+  /** Runs after all earlier users. */
+  run(work: () => Promise<void>): Promise<void> {
+    const done = this.last.then(() => {
+      this.assertUsable();
+      return work();
+    });
+    this.last = done.catch(() => {});
+    return done;
+  }
+
+  /** Settles when nobody is in the lane who is there now. */
+  idle(): Promise<void> {
+    return this.last;
+  }
+
+  /**
+   * Only from within the lane. Synced: LevelDB may lose an older unsynced log file and keep a newer one.
+   * @throws StoreFailedError
+   */
+  async write(level: Level, operations: LevelOperation[]): Promise<void> {
+    try {
+      await level.batch(operations, { sync: true });
+    } catch (error) {
+      throw this.fail(error);
+    }
+  }
+
+  /** Nothing may become durable any more. @returns why the store is not usable */
+  fail(cause: unknown): Error {
+    if (this.unusable === undefined) {
+      this.unusable = cause instanceof CorruptStoreError ? cause : new StoreFailedError(this.location, cause);
+      this.onFailure?.(this.unusable);
+    }
+    return this.unusable;
+  }
+}

@@ -1,0 +1,143 @@
+/**
+ * A level database whose rows prove themselves: every value ends with a checksum over its row's key and itself. LevelDB does
+ * not verify its blocks when it reads them, so without this a byte that flipped on disk would be served as data.
+ */
+import { CorruptStoreError, openRow, sealedBytes, sealInto, sealRow } from '../rows/index.ts';
+import type { Level, LevelChain, LevelIterator, LevelIteratorOptions, LevelOperation, LevelSnapshot } from './level.ts';
+
+/** Seals rows on their way in and checks them on their way out; all else is left to the database inside. */
+export class CheckedLevel implements Level {
+  private readonly level: Level;
+  private readonly location: string;
+  private readonly onDamage: (error: CorruptStoreError) => void;
+
+  /** @param onDamage told before the read fails: who asked may not be who has to stop */
+  constructor(level: Level, location: string, onDamage: (error: CorruptStoreError) => void) {
+    this.level = level;
+    this.location = location;
+    this.onDamage = onDamage;
+  }
+
+  /** Does not return: fails with what the error of a read means. */
+  private readonly refuse = (error: unknown): never => {
+    const failure = readFailure(this.location, error);
+    if (failure instanceof CorruptStoreError) this.onDamage(failure);
+    throw failure;
+  };
+
+  open(): Promise<void> {
+    return this.level.open();
+  }
+
+  close(): Promise<void> {
+    return this.level.close();
+  }
+
+  /** @throws CorruptStoreError when the row is not what was written, or LevelDB itself notices damage */
+  getSync(key: Buffer, options?: { readonly snapshot: LevelSnapshot }): Buffer | undefined {
+    try {
+      const row = options === undefined ? this.level.getSync(key) : this.level.getSync(key, options);
+      return row === undefined ? undefined : openRow(key, row, this.location);
+    } catch (error) {
+      return this.refuse(error);
+    }
+  }
+
+  batch(operations: LevelOperation[], options: { readonly sync: boolean }): Promise<void> {
+    const sealed = operations.map((operation): LevelOperation => {
+      if (operation.type === 'del') return operation;
+      return { type: 'put', key: operation.key, value: sealRow(operation.key, operation.value) };
+    });
+    return this.level.batch(sealed, options);
+  }
+
+  chain(): LevelChain {
+    return new CheckedChain(this.level.chain());
+  }
+
+  iterator(options: LevelIteratorOptions): LevelIterator {
+    return new CheckedIterator(this.level.iterator(options), this.location, this.refuse);
+  }
+
+  snapshot(): LevelSnapshot {
+    return this.level.snapshot();
+  }
+
+  get lend(): Level['lend'] {
+    return this.level.lend?.bind(this.level);
+  }
+
+  property(name: string): string | undefined {
+    return this.level.property?.(name);
+  }
+
+  async compact(start: Buffer, end: Buffer): Promise<void> {
+    await this.level.compact?.(start, end);
+  }
+
+  async approximateBytes(start: Buffer, end: Buffer): Promise<number | undefined> {
+    return this.level.approximateBytes?.(start, end);
+  }
+}
+
+/** Room for most rows; longer ones get more. */
+const SCRATCH_BYTES = 4096;
+
+class CheckedChain implements LevelChain {
+  private readonly chain: LevelChain;
+  /** Key, value and checksum of the row that is being put. */
+  private scratch = Buffer.allocUnsafe(SCRATCH_BYTES);
+
+  constructor(chain: LevelChain) {
+    this.chain = chain;
+  }
+
+  put(key: Buffer, value: Buffer): void {
+    const bytes = sealedBytes(key, value);
+    if (this.scratch.length < bytes) this.scratch = Buffer.allocUnsafe(bytes);
+    sealInto(this.scratch, key, value);
+    this.chain.put(this.scratch.subarray(0, key.length), this.scratch.subarray(key.length, bytes));
+  }
+
+  del(key: Buffer): void {
+    this.chain.del(key);
+  }
+
+  write(options: { readonly sync: boolean }): Promise<void> {
+    return this.chain.write(options);
+  }
+}
+
+class CheckedIterator implements LevelIterator {
+  private readonly iterator: LevelIterator;
+  private readonly location: string;
+  private readonly refuse: (error: unknown) => never;
+
+  constructor(iterator: LevelIterator, location: string, refuse: (error: unknown) => never) {
+    this.iterator = iterator;
+    this.location = location;
+    this.refuse = refuse;
+  }
+
+  async nextv(size: number): Promise<[Buffer, Buffer][]> {
+    try {
+      const page = await this.iterator.nextv(size);
+      for (const row of page) row[1] = openRow(row[0], row[1], this.location);
+      return page;
+    } catch (error) {
+      return this.refuse(error);
+    }
+  }
+
+  close(): Promise<void> {
+    return this.iterator.close();
+  }
+}
+
+/** LevelDB's own word for damage becomes the store's. */
+function readFailure(location: string, error: unknown): unknown {
+  if (error instanceof CorruptStoreError) return error;
+  if (!(error instanceof Error) || !/corrupt/i.test(`${(error as { code?: unknown }).code} ${error.message}`))
+    return error;
+  return new CorruptStoreError(location, `is damaged: ${error.message}`, { cause: error });
+}

@@ -1,0 +1,226 @@
+/**
+ * What the store needs of a level database, and of the folders that such databases live in. `ClassicLevel`
+ * with buffers as keys and values has the shape of the first.
+ */
+import { basename, dirname } from 'node:path';
+import { ClassicLevel } from 'classic-level';
+import { assert, type Disk, SystemDisk } from '../../platform/index.ts';
+import { proveLevelFolder } from './leveldb-files.ts';
+
+export type LevelOperation =
+  | { readonly type: 'put'; readonly key: Buffer; readonly value: Buffer }
+  | { readonly type: 'del'; readonly key: Buffer };
+
+/** A frozen view of a database. */
+export interface LevelSnapshot {
+  close(): Promise<void>;
+}
+
+export interface LevelIterator {
+  /** Up to `size` rows; empty at the end. */
+  nextv(size: number): Promise<[Buffer, Buffer][]>;
+  close(): Promise<void>;
+}
+
+export interface LevelIteratorOptions {
+  readonly gte?: Buffer;
+  readonly lt?: Buffer;
+  readonly reverse?: boolean;
+  readonly limit?: number;
+  readonly snapshot?: LevelSnapshot;
+  /** Reads ahead at most about this much (LevelDB). */
+  readonly highWaterMarkBytes?: number;
+}
+
+/** A batch that is put together in pieces. Bytes are copied as they come, so the caller may use its buffers again. */
+export interface LevelChain {
+  put(key: Buffer, value: Buffer): void;
+  del(key: Buffer): void;
+  /** Once, like `Level.batch`. */
+  write(options: { readonly sync: boolean }): Promise<void>;
+}
+
+/** Another thread has the database open too, by `openLentLevel`, from before this is given out until `end`. */
+export interface LevelLoan {
+  /** The other thread has closed it. */
+  end(): void;
+}
+
+/** An ordered database of buffers. Iterators see the state at their creation. */
+export interface Level {
+  open(): Promise<void>;
+  close(): Promise<void>;
+  getSync(key: Buffer): Buffer | undefined;
+  getSync(key: Buffer, options: { readonly snapshot: LevelSnapshot }): Buffer | undefined;
+  /** Atomic. With `sync` it, and all before it, survives a power loss once it settles. */
+  batch(operations: LevelOperation[], options: { readonly sync: boolean }): Promise<void>;
+  /** A batch of many operations: costs a sixth of an array of them in LevelDB's binding, and can be spread over turns. */
+  chain(): LevelChain;
+  iterator(options: LevelIteratorOptions): LevelIterator;
+  snapshot(): LevelSnapshot;
+  /** About how many bytes the rows in `[start, end)` take on disk; left out or undefined where nobody can say. */
+  approximateBytes?(start: Buffer, end: Buffer): Promise<number | undefined>;
+  /** What the database says about itself (`leveldb.stats` and the like); left out where it says nothing. */
+  property?(name: string): string | undefined;
+  /** Rewrites the files of `[start, end)` without what was removed; reads and writes go on. */
+  compact?(start: Buffer, end: Buffer): Promise<void>;
+  /**
+   * Lets another thread read the database; left out where it is in the memory of this one. `close` waits for the end of all
+   * loans, because the database is gone from its folder only when nobody has it open.
+   * @param reclaim asks for the end of the loan, soon
+   */
+  lend?(reclaim: () => void): LevelLoan;
+}
+
+/** Opens the database of a folder, creating it when it is absent. The store calls `open` on what it gets. */
+export type OpenLevel = (location: string) => Level;
+
+/**
+ * Folders that hold databases, for swapping one in for another. All changes are stable when they settle; when they fail, or the
+ * process ends before, they may have been made or not.
+ */
+export interface LevelFolders {
+  exists(location: string): Promise<boolean>;
+  /** The target must be absent. The database is closed; its files are stable under their new names, too. */
+  rename(from: string, to: string): Promise<void>;
+  /** File by file: one that fails, or is cut off by the end of the process, leaves any part of the folder. Absent is fine. */
+  remove(location: string): Promise<void>;
+}
+
+/** Memory of one LevelDB. */
+export interface LevelMemory {
+  /** LevelDB holds up to two of these. Its own default of 4 MiB makes a new file for every few flushes, and point reads then look into many files. */
+  readonly writeBufferBytes: number;
+  /** Decompressed blocks; LevelDB's default of 8 MiB is small beside a group's hot set. */
+  readonly blockCacheBytes: number;
+}
+
+export const DEFAULT_LEVEL_MEMORY: LevelMemory = { writeBufferBytes: 16 << 20, blockCacheBytes: 32 << 20 };
+
+/** What all threads that have a database open must agree on. */
+const SHARED = { keyEncoding: 'buffer', valueEncoding: 'buffer', multithreading: true } as const;
+
+/** LevelDB in a folder. It opens itself as soon as it exists, so it is made when the folder has been proved. */
+class DiskLevel implements Level {
+  private readonly location: string;
+  private readonly make: () => Promise<ClassicLevel<Buffer, Buffer>>;
+  private level: ClassicLevel<Buffer, Buffer> | undefined;
+  private readonly loans = new Map<LevelLoan, { readonly reclaim: () => void; readonly ended: Promise<void> }>();
+
+  constructor(location: string, make: () => Promise<ClassicLevel<Buffer, Buffer>>) {
+    this.location = location;
+    this.make = make;
+  }
+
+  async open(): Promise<void> {
+    this.level = await this.make();
+    await this.level.open();
+  }
+
+  async close(): Promise<void> {
+    // The memory that LevelDB works with is the first opener's, and a folder is free only when all have closed it.
+    for (const { reclaim } of this.loans.values()) reclaim();
+    await Promise.all([...this.loans.values()].map(({ ended }) => ended));
+    await this.level?.close();
+  }
+
+  lend(reclaim: () => void): LevelLoan {
+    assert(this.level?.status === 'open', `the database in ${this.location} is lent while it is open`);
+    const { promise: ended, resolve } = Promise.withResolvers<void>();
+    const loan: LevelLoan = {
+      end: () => {
+        this.loans.delete(loan);
+        resolve();
+      },
+    };
+    this.loans.set(loan, { reclaim, ended });
+    return loan;
+  }
+
+  private get opened(): ClassicLevel<Buffer, Buffer> {
+    assert(this.level !== undefined, 'a database is used after it was opened');
+    return this.level;
+  }
+
+  getSync(key: Buffer, options?: { readonly snapshot: LevelSnapshot }): Buffer | undefined {
+    return options === undefined ? this.opened.getSync(key) : this.opened.getSync(key, options as object);
+  }
+
+  batch(operations: LevelOperation[], options: { readonly sync: boolean }): Promise<void> {
+    return this.opened.batch(operations, options);
+  }
+
+  chain(): LevelChain {
+    return this.opened.batch();
+  }
+
+  iterator(options: LevelIteratorOptions): LevelIterator {
+    return this.opened.iterator(options as object);
+  }
+
+  snapshot(): LevelSnapshot {
+    return this.opened.snapshot();
+  }
+
+  approximateBytes(start: Buffer, end: Buffer): Promise<number> {
+    return this.opened.approximateSize(start, end);
+  }
+
+  compact(start: Buffer, end: Buffer): Promise<void> {
+    return this.opened.compactRange(start, end);
+  }
+
+  property(name: string): string | undefined {
+    return this.level?.status === 'open' ? this.level.getProperty(name) : undefined;
+  }
+}
+
+/** LevelDB on the machine's disk. Opening reads and proves all files of the folder, and fails with CorruptStoreError. */
+export function openClassicLevel(location: string, memory: LevelMemory = DEFAULT_LEVEL_MEMORY): Level {
+  return new DiskLevel(location, async () => {
+    const disk = new SystemDisk();
+    // LevelDB syncs what it makes in its folder, not the folder's own name.
+    if ((await disk.list(location)).length === 0) await disk.makeFolder(location);
+    await proveLevelFolder(location, disk);
+    return new ClassicLevel<Buffer, Buffer>(location, {
+      ...SHARED,
+      writeBufferSize: memory.writeBufferBytes,
+      cacheSize: memory.blockCacheBytes,
+    });
+  });
+}
+
+/** A database that another thread of this process has opened with `openClassicLevel` and lent, see `Level.lend`. */
+export function openLentLevel(location: string): Level {
+  return new DiskLevel(
+    location,
+    async () => new ClassicLevel<Buffer, Buffer>(location, { ...SHARED, createIfMissing: false }),
+  );
+}
+
+/** Folders on a disk. */
+export class DiskLevelFolders implements LevelFolders {
+  private readonly disk: Disk;
+
+  /** @param disk default: the machine's */
+  constructor(disk: Disk = new SystemDisk()) {
+    this.disk = disk;
+  }
+
+  async exists(location: string): Promise<boolean> {
+    return (await this.disk.list(location)).length > 0;
+  }
+
+  async rename(from: string, to: string): Promise<void> {
+    // LevelDB syncs bytes, and the names of few of its files.
+    await this.disk.syncFolder(from);
+    await this.disk.rename(from, to);
+    await this.disk.syncFolder(dirname(to));
+  }
+
+  async remove(location: string): Promise<void> {
+    if (!(await this.disk.list(dirname(location))).includes(basename(location))) return;
+    await this.disk.remove(location);
+    await this.disk.syncFolder(dirname(location));
+  }
+}

@@ -1,0 +1,5 @@
+/**
+ * What is read when a store is opened.
+ */
+
+export { type LoadedStore, loadStore } from './load.ts';

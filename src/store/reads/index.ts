@@ -1,0 +1,9 @@
+/**
+ * Reads: newest versions, versions at a timestamp, pages, history, expiry.
+ */
+
+export { findExpired } from './expiry.ts';
+export { HistoryExporter, versionAt } from './history.ts';
+export { NewestRows } from './newest-rows.ts';
+export { scanPage } from './page-scan.ts';
+export { type ReadView, readAt } from './reads.ts';

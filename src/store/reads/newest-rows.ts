@@ -1,0 +1,102 @@
+/** Point reads of newest versions below the buffer: the cache, then LevelDB's L row, then the V row of a long value. */
+
+import type { LatestVersion, StoreLimits } from '../contract/index.ts';
+import type { BaseVersion, BufferedVersion } from '../flush/index.ts';
+import { type Level, type LevelOperation, StoreActivity } from '../level/index.ts';
+import {
+  CorruptStoreError,
+  decodeKey,
+  decodeVersion,
+  maxEncodedBytes,
+  nameOf,
+  RowKind,
+  writeDescending,
+  writeKey,
+} from '../rows/index.ts';
+import { type RecentVersion, RecentVersions } from './recent-versions.ts';
+
+/** Reads what L rows hold, synchronously. */
+export class NewestRows {
+  private readonly location: string;
+  private readonly level: () => Level;
+  /** What L rows on disk hold, for keys that are in no generation. */
+  private readonly recent: RecentVersions;
+  private readonly activity: StoreActivity;
+  /** Encoded key of the point read that is being made. */
+  private scratch: Buffer = Buffer.allocUnsafeSlow(1024);
+
+  /** @param activity where hits and misses are booked */
+  constructor(location: string, limits: StoreLimits, level: () => Level, activity = new StoreActivity()) {
+    this.location = location;
+    this.level = level;
+    this.recent = new RecentVersions(limits.cacheBytes);
+    this.activity = activity;
+  }
+
+  /** Encodes a key with kind L into `scratch`. @returns its length */
+  private encodeScratch(key: Buffer): number {
+    const bound = maxEncodedBytes(key.length);
+    if (this.scratch.length < bound) this.scratch = Buffer.allocUnsafeSlow(bound);
+    return writeKey(this.scratch, RowKind.Latest, key);
+  }
+
+  /** Header and inline value of the newest version. @param name latin-1 text of the key */
+  header(key: Buffer, name: string): RecentVersion | undefined {
+    const known = this.recent.get(name);
+    if (known !== undefined) {
+      this.activity.cacheHits++;
+      return known;
+    }
+    this.activity.cacheMisses++;
+    return this.stored(key, name);
+  }
+
+  /** The same for a key that is about to be overwritten. */
+  beforeWrite(key: Buffer, name: string): BaseVersion | undefined {
+    return this.recent.peek(name) ?? this.stored(key, undefined);
+  }
+
+  /** @param name undefined leaves the cache as it is */
+  private stored(key: Buffer, name: string | undefined): RecentVersion | undefined {
+    const row = this.level().getSync(this.scratch.subarray(0, this.encodeScratch(key)));
+    if (row === undefined) return undefined;
+    const newest = decodeVersion(row, this.location);
+    if (name !== undefined && !newest.isValueApart) this.recent.set(name, newest);
+    return newest;
+  }
+
+  /** The same with its value, wherever that lies. @throws CorruptStoreError */
+  whole(key: Buffer, name: string): LatestVersion | undefined {
+    const newest = this.header(key, name);
+    if (newest === undefined || !newest.isValueApart) return newest;
+    const keyBytes = this.encodeScratch(key);
+    this.scratch[0] = RowKind.Version;
+    const end = writeDescending(this.scratch, newest.commitTs, keyBytes);
+    const apart = this.level().getSync(this.scratch.subarray(0, end));
+    if (apart === undefined) throw new CorruptStoreError(this.location, 'lost a value');
+    return decodeVersion(apart, this.location);
+  }
+
+  /** Mirrors the L row that a flush has written. */
+  flushed(name: string, version: BufferedVersion): void {
+    const { commitTs, isTombstone, expireTs, value, row, isValueApart, older } = version;
+    if (isValueApart) this.recent.delete(name);
+    // What came before it in the generation must not stay in memory with it.
+    else
+      this.recent.set(
+        name,
+        older === undefined ? version : { commitTs, isTombstone, expireTs, value, row, isValueApart },
+      );
+  }
+
+  /** Forgets the L rows that a batch has removed. */
+  removed(operations: readonly LevelOperation[]): void {
+    for (const { key } of operations) {
+      if (key[0] === RowKind.Latest) this.recent.delete(nameOf(decodeKey(key, 1, key.length, this.location)));
+    }
+  }
+
+  clear(): void {
+    this.recent.clear();
+  }
+}

@@ -1,0 +1,118 @@
+/**
+ * Reads at a timestamp. A view is taken synchronously and shows the state of that moment, whatever is applied or flushed
+ * while the read waits for LevelDB: the generations of the buffer are walked with the applied index as a bound, and what
+ * lies below them is read from a level snapshot.
+ */
+import type { HlcTimestamp, LogIndex } from '../../platform/index.ts';
+import type { StoreRow } from '../contract/index.ts';
+import type { BufferedKey, Generation } from '../flush/index.ts';
+import type { Level, LevelSnapshot } from '../level/index.ts';
+import { type DeadRanges, type DroppedRange, isDropped } from '../ranges/index.ts';
+import {
+  decodeVersion,
+  encodeKey,
+  encodeVersionKey,
+  headerBytesOf,
+  maxEncodedBytes,
+  nameOf,
+  type RangeTombstones,
+  RowKind,
+  writeDescending,
+  writeKey,
+} from '../rows/index.ts';
+
+const EMPTY = Buffer.alloc(0);
+
+/** What a read sees. */
+export interface ReadView {
+  readonly location: string;
+  readonly level: Level;
+  /** Newest first. */
+  readonly generations: readonly Generation[];
+  readonly ranges: RangeTombstones;
+  /** Ranges that are being dropped: their keys are not there. */
+  readonly dropped: readonly DroppedRange[];
+  readonly appliedIndex: LogIndex;
+  /** What scans may jump over, and where they note what they walked over for nothing. */
+  readonly dead: DeadRanges;
+}
+
+/** A version that was found, before it is judged. */
+export interface Found {
+  readonly commitTs: HlcTimestamp;
+  readonly expireTs: HlcTimestamp;
+  readonly isTombstone: boolean;
+  /** Undefined when it has to be fetched from the V row. */
+  readonly value: Buffer | undefined;
+}
+
+/** Newest version at or below `readTs` that a generation knows of, as of the view's applied index. */
+function findBuffered(buffered: BufferedKey, readTs: HlcTimestamp, view: ReadView): Found | undefined {
+  for (let version = buffered.newest; version !== undefined; version = version.older!) {
+    if (version.index <= view.appliedIndex && version.commitTs <= readTs) return version;
+  }
+  const base = buffered.base;
+  if (base === undefined || base.commitTs > readTs) return undefined;
+  return {
+    commitTs: base.commitTs,
+    expireTs: base.expireTs,
+    isTombstone: base.isTombstone,
+    value: base.row.subarray(headerBytesOf(base.row)),
+  };
+}
+
+/** Newest version at or below `readTs` in the buffer, as of the view's applied index. */
+export function findInGenerations(name: string, readTs: HlcTimestamp, view: ReadView): Found | undefined {
+  for (const generation of view.generations) {
+    const buffered = generation.keys.get(name);
+    const found = buffered && findBuffered(buffered, readTs, view);
+    if (found !== undefined) return found;
+  }
+  return undefined;
+}
+
+/** Newest version at or below `readTs` among the V rows. */
+export async function findInHistory(
+  key: Buffer,
+  readTs: HlcTimestamp,
+  view: ReadView,
+  snapshot: LevelSnapshot | undefined,
+): Promise<Found | undefined> {
+  const lt = Buffer.allocUnsafe(maxEncodedBytes(key.length));
+  const keyBytes = writeKey(lt, RowKind.Version, key);
+  const gte = Buffer.from(lt.subarray(0, writeDescending(lt, readTs, keyBytes)));
+  // The terminator's 0x01 raised by one ends exactly the rows of this key.
+  lt[keyBytes - 1] = 2;
+  const iterator = view.level.iterator({ gte, lt: lt.subarray(0, keyBytes), limit: 1, snapshot });
+  try {
+    const [row] = await iterator.nextv(1);
+    return row === undefined ? undefined : decodeVersion(row[1], view.location);
+  } finally {
+    await iterator.close();
+  }
+}
+
+/** No longer there at `readTs`. */
+export const isExpired = (found: Found, readTs: HlcTimestamp): boolean =>
+  found.expireTs !== 0n && found.expireTs <= readTs;
+
+/** One key at a timestamp. Everything that decides what it sees happens before the first await. */
+export async function readAt(key: Buffer, readTs: HlcTimestamp, view: ReadView): Promise<StoreRow | undefined> {
+  if (view.dropped.length > 0 && isDropped(view.dropped, key)) return undefined;
+  let found = findInGenerations(nameOf(key), readTs, view);
+  if (found === undefined) {
+    const row = view.level.getSync(encodeKey(RowKind.Latest, key));
+    if (row !== undefined) {
+      const newest = decodeVersion(row, view.location);
+      if (newest.commitTs > readTs) found = await findInHistory(key, readTs, view, undefined);
+      else if (!newest.isValueApart) found = newest;
+      else {
+        const apart = view.level.getSync(encodeVersionKey(key, newest.commitTs));
+        if (apart !== undefined) found = decodeVersion(apart, view.location);
+      }
+    }
+  }
+  if (found === undefined || found.isTombstone || isExpired(found, readTs)) return undefined;
+  if (view.ranges.covering(key, readTs) >= found.commitTs) return undefined;
+  return { key, commitTs: found.commitTs, expireTs: found.expireTs, value: found.value ?? EMPTY };
+}
