@@ -6,7 +6,7 @@
  *   node bench/oracle.ts [--batch 1024] [--callers 256] [--seconds 2]
  */
 import { parseArgs } from 'node:util';
-import { RouteEngine } from '../src/distribution/index.ts';
+import { RouteEngine } from '../src/distribution/routes/route-engine.ts';
 import {
   createKvService,
   GroupStateMachine,

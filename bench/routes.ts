@@ -5,16 +5,10 @@
  * a run only. Draws how lookups grow into bench/results/routes.svg, and fails when a bar is not met.
  */
 import { mkdirSync, writeFileSync } from 'node:fs';
-import {
-  type CatalogDelta,
-  DEFAULT_HISTORY_VERSIONS,
-  LoadSampler,
-  type Route,
-  RouteEngine,
-  type RouteMutation,
-  type RouteTable,
-  RouteTableLoader,
-} from '../src/distribution/index.ts';
+import { LoadSampler } from '../src/distribution/balance/load-sampler.ts';
+import type { CatalogDelta, Route, RouteMutation } from '../src/distribution/contract/types.ts';
+import { DEFAULT_HISTORY_VERSIONS, RouteEngine } from '../src/distribution/routes/route-engine.ts';
+import { type RouteTable, RouteTableLoader } from '../src/distribution/routes/route-table.ts';
 import { groupId, hlcTimestamp, SeededRandom } from '../src/platform/index.ts';
 
 const SIZES = [1_000, 3_000, 10_000, 30_000, 100_000, 300_000, 1_000_000];

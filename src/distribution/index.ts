@@ -1,72 +1,148 @@
-/** Who owns a key: the directory of ranges, its catalog, its watchers, and each group's own table of spans. */
+/**
+ * Who owns a key: the directory of routes as a B-tree, the catalog that changes it, the messages of its watchers, each group's own table of the ranges
+ * it owns, and the rules of balancing. Pure decisions over plain data; the control plane carries them out.
+ */
 
-export * from './balance/index.ts';
-export { ByteReader, ByteWriter } from './bytes.ts';
-export * from './catalog.ts';
-export { type CatalogPlan, MAX_FINISHED_JOBS, type PlanContext } from './catalog-draft.ts';
-export { type BootstrapGroup, MAX_FOUNDERS, MAX_GROUPS } from './catalog-groups.ts';
 export {
-  type CreateMergeOp,
-  type CreateMoveOp,
-  isAbortable,
-  type JobResult,
-  type PutNodeOp,
-  type RemoveNodeOp,
-  removedNode,
-  type SetGroupOp,
-  type TransitionJobOp,
-} from './catalog-jobs.ts';
-export * from './catalog-keys.ts';
+  type BalanceAction,
+  type BalancePlan,
+  type BalanceView,
+  type ClusterWindow,
+  clusterWindow,
+  decodeWindow,
+  encodeWindow,
+  type GroupPlacement,
+  LoadSampler,
+  type LoadWindow,
+  type MembershipAction,
+  type MergeAction,
+  type MoveAction,
+  planLeaders,
+  planMerges,
+  planSizes,
+  planSplits,
+  type ReportedWindow,
+  type RouteLoad,
+  type SplitAction,
+  scoreOf,
+  type TransferAction,
+} from './balance/index.ts';
 export {
+  advanceCatalog,
   alignedCuts,
   type BatchSplitOp,
   type BootstrapOp,
   type BootstrapRange,
-  MAX_BATCH_SPLITS,
-  MAX_BOOTSTRAP_RANGES,
-  type MergeOp,
-  type RoutesResult,
-  type SplitItem,
-  type SplitOp,
-} from './catalog-routes.ts';
-export * from './catalog-rows.ts';
-export {
-  advanceCatalog,
+  CAPABILITIES,
   type CatalogMutation,
+  type CatalogOp,
   type CatalogState,
+  type CreateMergeOp,
+  type CreateMoveOp,
+  DEFAULT_RETENTION,
   documentOf,
   EMPTY_CATALOG,
-  type FinishedJob,
+  FEATURES,
+  isAbortable,
+  isFeatureActive,
+  type JobResult,
   loadCatalog,
   loadCatalogSteps,
+  MAX_BATCH_SPLITS,
+  MAX_BOOTSTRAP_RANGES,
+  MAX_LEASE_MS,
+  MAX_WORK_PROGRESS_BYTES,
+  type MergeOp,
+  type NodeOp,
+  nodesWithout,
+  type PlanContext,
+  planCatalog,
+  type RetentionPolicy,
+  type RoutesResult,
+  removedNode,
+  SETTINGS,
+  type SetGroupOp,
+  type SplitOp,
+  type SwitchValue,
+  settingOf,
+  switchOf,
+  type TransitionJobOp,
   tombstoneName,
-} from './catalog-state.ts';
-export { MAX_LEASE_MS, MAX_WORK, MAX_WORK_PROGRESS_BYTES } from './catalog-work.ts';
-export { ChangeLog, DEFAULT_RETENTION, type RetentionPolicy } from './change-log.ts';
-export * from './cluster-rows.ts';
-export type {
-  ClusterDocument,
-  FeatureOp,
-  FeatureRow,
-  GroupOp,
-  GroupRow,
-  RemovedNode,
-  SettingOp,
-  SettingRow,
-  WorkOp,
-  WorkRow,
-} from './cluster-types.ts';
-export * from './errors.ts';
-export { CAPABILITIES, FEATURES, type Feature, isFeatureActive, nodesWithout } from './features.ts';
-export * from './keyspaces.ts';
-export { DEFAULT_HISTORY_VERSIONS, RouteEngine } from './route-engine.ts';
-export { RouteTable, RouteTableLoader } from './route-table.ts';
-export { SETTINGS, type SettingName, type SwitchValue, settingOf, switchOf } from './settings.ts';
-export * from './span-codec.ts';
-export { JOB_ENDS, type JobEnd, MAX_SPANS, type SpanIntersection, SpanTable } from './span-table.ts';
-export { applySpanCommand, type SpanStep } from './span-transitions.ts';
-export * from './span-types.ts';
-export * from './types.ts';
-export * from './watch-messages.ts';
-export { type WatchProblem, WatchReceiver, type WatchStep } from './watch-receiver.ts';
-export { WATCH_LIMITS, WatchSession } from './watch-session.ts';
+} from './catalog/index.ts';
+export {
+  ByteReader,
+  ByteWriter,
+  CATALOG_END,
+  CATALOG_START,
+  CatalogCorruptError,
+  type CatalogDelta,
+  CatalogError,
+  type CatalogErrorCode,
+  type CatalogVersion,
+  type ClusterDocument,
+  type DeltaCause,
+  encodeGroup,
+  encodeMeta,
+  type FeatureOp,
+  type FeatureRow,
+  type GroupOp,
+  type GroupRow,
+  groupKey,
+  InvalidCursorError,
+  type ItemRefusal,
+  isReservedKey,
+  JOB_PHASES,
+  type JobId,
+  type JobPhase,
+  type JobRow,
+  META_KEY,
+  type NodeRow,
+  nodeKey,
+  RESERVED_END,
+  type Route,
+  type RouteId,
+  type SettingOp,
+  type SettingRow,
+  type WorkOp,
+  type WorkRow,
+  workKey,
+} from './contract/index.ts';
+export {
+  type KeyRange,
+  type KeyRules,
+  type KeyspaceDeclaration,
+  Keyspaces,
+  KeyTextError,
+  PLAIN_KEYS,
+} from './keyspaces.ts';
+export {
+  type Access,
+  applySpanCommand,
+  decodeSpanCommand,
+  decodeSpanTable,
+  encodeSpanCommand,
+  encodeSpanTable,
+  JOB_ENDS,
+  type JobEnd,
+  type Span,
+  type SpanCommand,
+  type SpanOutcome,
+  type SpanRefusal,
+  SpanTable,
+  type SpanVerdict,
+} from './ownership/index.ts';
+export { RouteEngine, RouteTable } from './routes/index.ts';
+export {
+  decodeWatchMessage,
+  decodeWatchRequest,
+  encodeWatchMessage,
+  encodeWatchRequest,
+  renumberWatchMessage,
+  WATCH_LIMITS,
+  type WatchBeat,
+  type WatchMessage,
+  type WatchProblem,
+  WatchReceiver,
+  type WatchRequest,
+  WatchSession,
+} from './watch/index.ts';

@@ -1,6 +1,6 @@
 /** Short ways to write routes and random deltas in tests. */
 
-import type { CatalogDelta, Route, RouteMutation } from '../../src/distribution/index.ts';
+import type { CatalogDelta, Route, RouteMutation } from '../../src/distribution/contract/types.ts';
 import { type GroupId, groupId, hlcTimestamp, type SeededRandom } from '../../src/platform/index.ts';
 
 export const NEVER = hlcTimestamp(0n);

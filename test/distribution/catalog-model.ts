@@ -1,22 +1,19 @@
 /** A catalog as its group would hold it: rows in a map, and the state taken forward commit by commit. */
 import assert from 'node:assert/strict';
+import { type CatalogOp, type CatalogResult, planCatalog } from '../../src/distribution/catalog/catalog.ts';
+import type { CatalogPlan } from '../../src/distribution/catalog/catalog-draft.ts';
+import type { BootstrapGroup } from '../../src/distribution/catalog/catalog-groups.ts';
+import type { RoutesResult } from '../../src/distribution/catalog/catalog-routes.ts';
 import {
   advanceCatalog,
-  type BootstrapGroup,
-  CatalogError,
-  type CatalogOp,
-  type CatalogPlan,
-  type CatalogResult,
   type CatalogState,
-  DEFAULT_RETENTION,
   documentOf,
   EMPTY_CATALOG,
   loadCatalog,
-  planCatalog,
-  type RetentionPolicy,
-  type Route,
-  type RoutesResult,
-} from '../../src/distribution/index.ts';
+} from '../../src/distribution/catalog/catalog-state.ts';
+import { DEFAULT_RETENTION, type RetentionPolicy } from '../../src/distribution/catalog/change-log.ts';
+import { CatalogError } from '../../src/distribution/contract/errors.ts';
+import type { Route } from '../../src/distribution/contract/types.ts';
 import { nodeId } from '../../src/platform/index.ts';
 import { bytes, group } from './builders.ts';
 

@@ -1,25 +1,23 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
+import type { SplitItem } from '../../src/distribution/catalog/catalog-routes.ts';
+import { advanceCatalog } from '../../src/distribution/catalog/catalog-state.ts';
+import { CAPABILITIES } from '../../src/distribution/catalog/features.ts';
 import {
-  advanceCatalog,
-  CAPABILITIES,
   CATALOG_END,
   CATALOG_START,
-  CatalogCorruptError,
-  CatalogError,
   deltaKey,
   isReservedKey,
-  type JobPhase,
-  type JobRow,
   META_KEY,
   originalKey,
   RESERVED_END,
-  RouteEngine,
-  RouteTable,
-  type SplitItem,
   userKey,
-} from '../../src/distribution/index.ts';
+} from '../../src/distribution/contract/catalog-keys.ts';
+import type { JobPhase, JobRow } from '../../src/distribution/contract/catalog-rows.ts';
+import { CatalogCorruptError, CatalogError } from '../../src/distribution/contract/errors.ts';
+import { RouteEngine } from '../../src/distribution/routes/route-engine.ts';
+import { RouteTable } from '../../src/distribution/routes/route-table.ts';
 import { hlcTimestamp, nodeId, SeededRandom } from '../../src/platform/index.ts';
 import { bytes, group } from './builders.ts';
 import { CatalogModel, founded, SPLIT_TS, visible } from './catalog-model.ts';

@@ -1,23 +1,14 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
-import {
-  CAPABILITIES,
-  CatalogCorruptError,
-  CatalogError,
-  type CatalogOp,
-  documentOf,
-  encodeGroup,
-  FEATURES,
-  type GroupRow,
-  groupKey,
-  isFeatureActive,
-  loadCatalog,
-  type NodeOp,
-  settingOf,
-  switchOf,
-  type WorkRow,
-} from '../../src/distribution/index.ts';
+import type { CatalogOp, NodeOp } from '../../src/distribution/catalog/catalog.ts';
+import { documentOf, loadCatalog } from '../../src/distribution/catalog/catalog-state.ts';
+import { CAPABILITIES, FEATURES, isFeatureActive } from '../../src/distribution/catalog/features.ts';
+import { settingOf, switchOf } from '../../src/distribution/catalog/settings.ts';
+import { groupKey } from '../../src/distribution/contract/catalog-keys.ts';
+import { encodeGroup } from '../../src/distribution/contract/cluster-rows.ts';
+import type { GroupRow, WorkRow } from '../../src/distribution/contract/cluster-types.ts';
+import { CatalogCorruptError, CatalogError } from '../../src/distribution/contract/errors.ts';
 import { type NodeId, nodeId, SeededRandom } from '../../src/platform/index.ts';
 import { bytes, group } from './builders.ts';
 import { CatalogModel, founded, visible } from './catalog-model.ts';

@@ -3,30 +3,33 @@ import { readFileSync } from 'node:fs';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
 import {
-  CatalogCorruptError,
-  type ClusterDocument,
+  featureKey,
+  groupKey,
+  parseCatalogKey,
+  settingKey,
+  workKey,
+} from '../../src/distribution/contract/catalog-keys.ts';
+import { decodeMeta, encodeMeta } from '../../src/distribution/contract/catalog-rows.ts';
+import {
   decodeDocument,
   decodeFeature,
   decodeGroup,
-  decodeMeta,
   decodeSetting,
   decodeWork,
   encodeDocument,
   encodeFeature,
   encodeGroup,
-  encodeMeta,
   encodeSetting,
   encodeWork,
-  type FeatureRow,
-  featureKey,
-  type GroupRow,
-  groupKey,
-  parseCatalogKey,
-  type SettingRow,
-  settingKey,
-  type WorkRow,
-  workKey,
-} from '../../src/distribution/index.ts';
+} from '../../src/distribution/contract/cluster-rows.ts';
+import type {
+  ClusterDocument,
+  FeatureRow,
+  GroupRow,
+  SettingRow,
+  WorkRow,
+} from '../../src/distribution/contract/cluster-types.ts';
+import { CatalogCorruptError } from '../../src/distribution/contract/errors.ts';
 import { nodeId } from '../../src/platform/index.ts';
 import { bytes, group } from './builders.ts';
 

@@ -3,45 +3,49 @@ import { readFileSync } from 'node:fs';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
 import {
-  applySpanCommand,
-  CatalogCorruptError,
-  type CatalogDelta,
+  deltaKey,
+  jobHistoryKey,
+  jobKey,
+  META_KEY,
+  nodeKey,
+  parseCatalogKey,
+  routeKey,
+  tombstoneKey,
+} from '../../src/distribution/contract/catalog-keys.ts';
+import {
   type CatalogMeta,
   decodeDelta,
   decodeJob,
   decodeMeta,
   decodeNode,
   decodeRoute,
-  decodeSpanCommand,
-  decodeSpanTable,
-  decodeWatchMessage,
-  decodeWatchRequest,
-  deltaKey,
   encodeDelta,
   encodeJob,
   encodeMeta,
   encodeNode,
   encodeRoute,
-  encodeSpanCommand,
-  encodeSpanTable,
-  encodeWatchMessage,
-  encodeWatchRequest,
   JOB_PHASES,
   type JobRow,
-  jobHistoryKey,
-  jobKey,
-  META_KEY,
   type NodeRow,
-  nodeKey,
-  parseCatalogKey,
-  type Route,
-  type RouteMutation,
-  routeKey,
-  type SpanCommand,
-  SpanTable,
-  tombstoneKey,
+} from '../../src/distribution/contract/catalog-rows.ts';
+import { CatalogCorruptError } from '../../src/distribution/contract/errors.ts';
+import type { CatalogDelta, Route, RouteMutation } from '../../src/distribution/contract/types.ts';
+import {
+  decodeSpanCommand,
+  decodeSpanTable,
+  encodeSpanCommand,
+  encodeSpanTable,
+} from '../../src/distribution/ownership/span-codec.ts';
+import { SpanTable } from '../../src/distribution/ownership/span-table.ts';
+import { applySpanCommand } from '../../src/distribution/ownership/span-transitions.ts';
+import type { SpanCommand } from '../../src/distribution/ownership/span-types.ts';
+import {
+  decodeWatchMessage,
+  decodeWatchRequest,
+  encodeWatchMessage,
+  encodeWatchRequest,
   type WatchMessage,
-} from '../../src/distribution/index.ts';
+} from '../../src/distribution/watch/watch-messages.ts';
 import { hlcTimestamp, nodeId } from '../../src/platform/index.ts';
 import { bytes, group, remove, route, upsert } from './builders.ts';
 

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
-import { CatalogError, type JobPhase, type JobRow } from '../../src/distribution/index.ts';
+import type { JobPhase, JobRow } from '../../src/distribution/contract/catalog-rows.ts';
+import { CatalogError } from '../../src/distribution/contract/errors.ts';
 import { earlierResult } from '../../src/kv/catalog/earlier-result.ts';
 import { hlcTimestamp } from '../../src/platform/index.ts';
 import { bytes, group } from './builders.ts';

@@ -4,18 +4,13 @@
  * lost, delivered twice, or delivered long after.
  */
 import assert from 'node:assert/strict';
-import {
-  applySpanCommand,
-  CatalogError,
-  isAbortable,
-  type JobOp,
-  type JobRow,
-  type Span,
-  type SpanCommand,
-  type SpanOutcome,
-  SpanTable,
-  type TransitionJobOp,
-} from '../../src/distribution/index.ts';
+import type { JobOp } from '../../src/distribution/catalog/catalog.ts';
+import { isAbortable, type TransitionJobOp } from '../../src/distribution/catalog/catalog-jobs.ts';
+import type { JobRow } from '../../src/distribution/contract/catalog-rows.ts';
+import { CatalogError } from '../../src/distribution/contract/errors.ts';
+import { SpanTable } from '../../src/distribution/ownership/span-table.ts';
+import { applySpanCommand } from '../../src/distribution/ownership/span-transitions.ts';
+import type { Span, SpanCommand, SpanOutcome } from '../../src/distribution/ownership/span-types.ts';
 import { type GroupId, hlcTimestamp, type SeededRandom } from '../../src/platform/index.ts';
 import { bytes, group, isBelow } from './builders.ts';
 import { CatalogModel } from './catalog-model.ts';

@@ -1,15 +1,11 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
-import { BTree, BTreeLoader, Place } from '../../src/distribution/btree.ts';
-import {
-  type Route,
-  RouteEngine,
-  type RouteMutation,
-  RouteTable,
-  RouteTableError,
-  RouteTableLoader,
-} from '../../src/distribution/index.ts';
+import { RouteTableError } from '../../src/distribution/contract/errors.ts';
+import type { Route, RouteMutation } from '../../src/distribution/contract/types.ts';
+import { BTree, BTreeLoader, Place } from '../../src/distribution/routes/btree.ts';
+import { RouteEngine } from '../../src/distribution/routes/route-engine.ts';
+import { RouteTable, RouteTableLoader } from '../../src/distribution/routes/route-table.ts';
 import { SeededRandom } from '../../src/platform/index.ts';
 import { ArrayDirectory, bytes, delta, group, remove, route, upsert } from './builders.ts';
 

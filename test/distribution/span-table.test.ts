@@ -1,17 +1,16 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
+import { CatalogCorruptError } from '../../src/distribution/contract/errors.ts';
 import {
-  applySpanCommand,
-  CatalogCorruptError,
   decodeSpanCommand,
   decodeSpanTable,
   encodeSpanCommand,
   encodeSpanTable,
-  type SpanCommand,
-  type SpanRefusal,
-  SpanTable,
-} from '../../src/distribution/index.ts';
+} from '../../src/distribution/ownership/span-codec.ts';
+import { SpanTable } from '../../src/distribution/ownership/span-table.ts';
+import { applySpanCommand } from '../../src/distribution/ownership/span-transitions.ts';
+import type { SpanCommand, SpanRefusal } from '../../src/distribution/ownership/span-types.ts';
 import { hlcTimestamp, SeededRandom } from '../../src/platform/index.ts';
 import { bytes, group } from './builders.ts';
 import { MoveSimulation } from './move-simulation.ts';

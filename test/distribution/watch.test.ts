@@ -1,22 +1,19 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
+import type { CatalogState } from '../../src/distribution/catalog/catalog-state.ts';
+import { CatalogCorruptError, InvalidCursorError } from '../../src/distribution/contract/errors.ts';
+import type { Route } from '../../src/distribution/contract/types.ts';
+import { RouteEngine } from '../../src/distribution/routes/route-engine.ts';
 import {
-  CatalogCorruptError,
-  type CatalogState,
   decodeWatchMessage,
   decodeWatchRequest,
   encodeWatchMessage,
   encodeWatchRequest,
-  InvalidCursorError,
-  type Route,
-  RouteEngine,
-  WATCH_LIMITS,
   type WatchMessage,
-  type WatchProblem,
-  WatchReceiver,
-  WatchSession,
-} from '../../src/distribution/index.ts';
+} from '../../src/distribution/watch/watch-messages.ts';
+import { type WatchProblem, WatchReceiver } from '../../src/distribution/watch/watch-receiver.ts';
+import { WATCH_LIMITS, WatchSession } from '../../src/distribution/watch/watch-session.ts';
 import { nodeId, SeededRandom } from '../../src/platform/index.ts';
 import { bytes } from './builders.ts';
 import { CatalogModel, SPLIT_TS } from './catalog-model.ts';

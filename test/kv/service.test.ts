@@ -1,6 +1,8 @@
 import { strict as assert } from 'node:assert';
 import { describe, it } from 'node:test';
-import { type Route, RouteEngine, RouteTableLoader } from '../../src/distribution/index.ts';
+import type { Route } from '../../src/distribution/contract/types.ts';
+import { RouteEngine } from '../../src/distribution/routes/route-engine.ts';
+import { RouteTableLoader } from '../../src/distribution/routes/route-table.ts';
 import { createKvService, LeaderUnavailableError, NotLeaderError } from '../../src/kv/index.ts';
 import { GroupStateMachine } from '../../src/kv/state-machine.ts';
 import { type GroupId, groupId, hlcTimestamp, nodeId, SeededRandom } from '../../src/platform/index.ts';

@@ -2,7 +2,7 @@
 import { strict as assert } from 'node:assert';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import type { SpanCommand } from '../../src/distribution/index.ts';
+import type { SpanCommand } from '../../src/distribution/ownership/span-types.ts';
 import { encodeBatch, encodePurge, encodeSetGc, type Mutation } from '../../src/kv/entry.ts';
 import { captureBounds } from '../../src/kv/local-keys.ts';
 import type { SpanReply } from '../../src/kv/move/types.ts';

@@ -1,6 +1,6 @@
 /** A state machine of one group whose entries the test writes by hand. */
 import { strict as assert } from 'node:assert';
-import type { SpanCommand } from '../../src/distribution/index.ts';
+import type { SpanCommand } from '../../src/distribution/ownership/span-types.ts';
 import { type Expectation, encodeBatch, type Mutation } from '../../src/kv/entry.ts';
 import { type CapturedEffect, captureBounds, capturePlace, decodeCaptured } from '../../src/kv/local-keys.ts';
 import type { ImportOutcome, SpanReply } from '../../src/kv/move/types.ts';

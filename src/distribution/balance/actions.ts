@@ -1,8 +1,7 @@
 /** What a planner proposes. Each action says why in a sentence that can be shown to an operator as it is. */
 import type { GroupId, Millis, NodeId } from '../../platform/index.ts';
-import type { ClusterDocument } from '../cluster-types.ts';
-import type { RouteTable } from '../route-table.ts';
-import type { RouteId } from '../types.ts';
+import type { ClusterDocument, RouteId } from '../contract/index.ts';
+import type { RouteTable } from '../routes/index.ts';
 import type { ClusterWindow } from './load-window.ts';
 
 /** Cuts a range in place at one key, or at two to set what lies between them apart. */

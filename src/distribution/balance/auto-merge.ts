@@ -3,9 +3,8 @@
  * fresh cut is left alone, so that no range is cut and merged in turns.
  */
 import type { Millis } from '../../platform/index.ts';
-import { RESERVED_END } from '../catalog-keys.ts';
-import { settingOf } from '../settings.ts';
-import type { Route } from '../types.ts';
+import { settingOf } from '../catalog/index.ts';
+import { RESERVED_END, type Route } from '../contract/index.ts';
 import { type BalancePlan, type BalanceView, lastWindows, type MergeAction, showKey } from './actions.ts';
 import { splitAtMs } from './hotspots.ts';
 import { type ClusterWindow, scoreOf } from './load-window.ts';

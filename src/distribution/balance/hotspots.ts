@@ -4,10 +4,9 @@
  * window that is missing, cool, or of somebody else begins anew.
  */
 import type { Millis } from '../../platform/index.ts';
-import { RESERVED_END } from '../catalog-keys.ts';
+import { settingOf } from '../catalog/index.ts';
+import { RESERVED_END, type Route } from '../contract/index.ts';
 import { type KeyRules, PLAIN_KEYS } from '../keyspaces.ts';
-import { settingOf } from '../settings.ts';
-import type { Route } from '../types.ts';
 import { type BalancePlan, type BalanceView, lastWindows, type SplitAction } from './actions.ts';
 import { type ClusterLoad, type ClusterWindow, scoreOf } from './load-window.ts';
 import { chooseSplit } from './split-key.ts';

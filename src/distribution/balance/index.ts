@@ -1,10 +1,29 @@
-/** Load of ranges, and the rules that turn load and sizes into splits, merges and moves. Pure: no clock, no I/O. */
-export * from './actions.ts';
-export { IDLE_WINDOWS, MAX_PAIRS, MERGE_AFTER_SPLIT_MS, planMerges } from './auto-merge.ts';
-export { HOT_WINDOWS, planSplits, SPLIT_COOLDOWN_MS } from './hotspots.ts';
+/**
+ * Rules of balancing: pure functions from what is known of load and sizes to one action, or the reason for none.
+ */
+
+export type {
+  BalanceAction,
+  BalancePlan,
+  BalanceView,
+  GroupPlacement,
+  MembershipAction,
+  MergeAction,
+  MoveAction,
+  SplitAction,
+  TransferAction,
+} from './actions.ts';
+export { planMerges } from './auto-merge.ts';
+export { planSplits } from './hotspots.ts';
 export { planLeaders } from './leader-balance.ts';
 export { decodeWindow, encodeWindow } from './load-codec.ts';
-export { DEFAULT_SAMPLER_LIMITS, LoadSampler, type SamplerLimits } from './load-sampler.ts';
-export * from './load-window.ts';
-export { LEAST_DIFFERENCE_BYTES, planSizes } from './size-balance.ts';
-export { chooseSplit, type SplitChoice } from './split-key.ts';
+export { LoadSampler } from './load-sampler.ts';
+export {
+  type ClusterWindow,
+  clusterWindow,
+  type LoadWindow,
+  type ReportedWindow,
+  type RouteLoad,
+  scoreOf,
+} from './load-window.ts';
+export { planSizes } from './size-balance.ts';

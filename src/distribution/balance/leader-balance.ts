@@ -4,7 +4,7 @@
  * leaders of a node, then the counts from the largest on, compared in this order.
  */
 import type { GroupId, NodeId } from '../../platform/index.ts';
-import type { ClusterDocument } from '../cluster-types.ts';
+import type { ClusterDocument } from '../contract/index.ts';
 import type { BalancePlan, BalanceView, GroupPlacement, TransferAction } from './actions.ts';
 
 /** A difference of one is what is left when leaders cannot be divided evenly. */

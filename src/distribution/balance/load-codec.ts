@@ -1,6 +1,6 @@
 /** A node's report of a window as bytes, on its way to the catalog leader. */
 import { type GroupId, groupId, nodeId } from '../../platform/index.ts';
-import { ByteReader, ByteWriter } from '../bytes.ts';
+import { ByteReader, ByteWriter } from '../contract/index.ts';
 import type { CoarseLoad, LoadDetail, ReportedWindow, RouteLoad, TopKey } from './load-window.ts';
 
 const CODEC = 1;

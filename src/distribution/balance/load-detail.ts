@@ -3,7 +3,7 @@
  * range and by key. The pieces are cut at keys that were seen in the window before, so that each had about the same part
  * of the load then, whatever the keys look like.
  */
-import type { Route } from '../types.ts';
+import type { Route } from '../contract/index.ts';
 import { KeySketch } from './key-sketch.ts';
 import type { LoadDetail, TopKey } from './load-window.ts';
 

@@ -6,10 +6,8 @@
  * Memory is bounded: so many ranges are counted one by one, the others by group, and only warm ranges get a detail.
  */
 import type { GroupId, Millis } from '../../platform/index.ts';
-import { Place } from '../btree.ts';
-import type { LeafNode } from '../btree-node.ts';
-import type { RouteTable } from '../route-table.ts';
-import type { Route, RouteId } from '../types.ts';
+import type { Route, RouteId } from '../contract/index.ts';
+import { type LeafNode, Place, type RouteTable } from '../routes/index.ts';
 import { DetailCounter } from './load-detail.ts';
 import { type LoadWindow, type RouteLoad, WRITE_WEIGHT } from './load-window.ts';
 

@@ -3,7 +3,7 @@
  * Planners read nothing else about load, and what is not here is unknown to them, never zero.
  */
 import type { GroupId, Millis, NodeId } from '../../platform/index.ts';
-import type { CatalogVersion, RouteId } from '../types.ts';
+import type { CatalogVersion, RouteId } from '../contract/index.ts';
 
 /** Weight of a write in a score; a read weighs 1. A write costs a log entry on every replica. */
 export const WRITE_WEIGHT = 4;

@@ -5,8 +5,7 @@
  * of nodes' bytes from the fullest on falls with every action, so balancing ends.
  */
 import type { GroupId, NodeId } from '../../platform/index.ts';
-import { RESERVED_END } from '../catalog-keys.ts';
-import type { Route } from '../types.ts';
+import { RESERVED_END, type Route } from '../contract/index.ts';
 import type { BalanceAction, BalancePlan, BalanceView, GroupPlacement } from './actions.ts';
 
 /** Nothing is done while fullest and emptiest node differ by no more than this part of the fullest. */

@@ -2,8 +2,9 @@
  * Where to cut a hot range: around one key that has most of the load, else at the key nearest to half of the load, else
  * nowhere. A cut between two halves that are not better than the whole only makes more ranges.
  */
+
+import type { Route } from '../contract/index.ts';
 import { type KeyRules, PLAIN_KEYS } from '../keyspaces.ts';
-import type { Route } from '../types.ts';
 import { showKey } from './actions.ts';
 import type { LoadDetail } from './load-window.ts';
 

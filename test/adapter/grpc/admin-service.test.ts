@@ -14,7 +14,7 @@ import {
   RAW_KV_SERVICE,
   TRANSACTIONAL_KV_SERVICE,
 } from '../../../src/adapter/grpc/index.ts';
-import { CatalogError } from '../../../src/distribution/index.ts';
+import { CatalogError } from '../../../src/distribution/contract/errors.ts';
 import { AdminError, OutcomeUnknownError, RemoteError } from '../../../src/kv/index.ts';
 import {
   EXAMINATION,

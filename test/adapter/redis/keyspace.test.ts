@@ -10,7 +10,8 @@ import {
   SLOT_COUNT,
   slotOf,
 } from '../../../src/adapter/redis/keyspace.ts';
-import { alignedCuts, Keyspaces, KeyTextError } from '../../../src/distribution/index.ts';
+import { alignedCuts } from '../../../src/distribution/catalog/catalog-routes.ts';
+import { Keyspaces, KeyTextError } from '../../../src/distribution/keyspaces.ts';
 
 const bytes = (maxLength: number) => fc.uint8Array({ maxLength }).map((value) => Buffer.from(value));
 /** Short ones mostly, full of bytes that could be taken for lengths, and some beyond one byte of length. */

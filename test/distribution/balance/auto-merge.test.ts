@@ -1,16 +1,10 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import {
-  type BalanceView,
-  type ClusterLoad,
-  type ClusterWindow,
-  HOT_WINDOWS,
-  IDLE_WINDOWS,
-  MERGE_AFTER_SPLIT_MS,
-  planMerges,
-  planSplits,
-  type RouteTable,
-} from '../../../src/distribution/index.ts';
+import type { BalanceView } from '../../../src/distribution/balance/actions.ts';
+import { IDLE_WINDOWS, MERGE_AFTER_SPLIT_MS, planMerges } from '../../../src/distribution/balance/auto-merge.ts';
+import { HOT_WINDOWS, planSplits } from '../../../src/distribution/balance/hotspots.ts';
+import type { ClusterLoad, ClusterWindow } from '../../../src/distribution/balance/load-window.ts';
+import type { RouteTable } from '../../../src/distribution/routes/route-table.ts';
 import { hlcTimestamp } from '../../../src/platform/index.ts';
 import { bytes, group } from '../builders.ts';
 import { detailOf, documentWith, loadOf, tableOf, viewOf, windowOf } from './views.ts';

@@ -1,18 +1,13 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
-import {
-  type BalancePlan,
-  type ClusterLoad,
-  type ClusterWindow,
-  chooseSplit,
-  type KeyRules,
-  LoadSampler,
-  PLAIN_KEYS,
-  planSplits,
-  type RouteTable,
-  SPLIT_COOLDOWN_MS,
-} from '../../../src/distribution/index.ts';
+import type { BalancePlan } from '../../../src/distribution/balance/actions.ts';
+import { planSplits, SPLIT_COOLDOWN_MS } from '../../../src/distribution/balance/hotspots.ts';
+import { LoadSampler } from '../../../src/distribution/balance/load-sampler.ts';
+import type { ClusterLoad, ClusterWindow } from '../../../src/distribution/balance/load-window.ts';
+import { chooseSplit } from '../../../src/distribution/balance/split-key.ts';
+import { type KeyRules, PLAIN_KEYS } from '../../../src/distribution/keyspaces.ts';
+import type { RouteTable } from '../../../src/distribution/routes/route-table.ts';
 import { hlcTimestamp, nodeId, SeededRandom } from '../../../src/platform/index.ts';
 import { bytes, isBelow } from '../builders.ts';
 import { detailOf, documentWith, loadOf, MINUTE_MS, tableOf, viewOf, windowOf } from './views.ts';

@@ -1,12 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
-import {
-  type BalanceView,
-  type GroupPlacement,
-  planLeaders,
-  type TransferAction,
-} from '../../../src/distribution/index.ts';
+import type { BalanceView, GroupPlacement, TransferAction } from '../../../src/distribution/balance/actions.ts';
+import { planLeaders } from '../../../src/distribution/balance/leader-balance.ts';
 import { nodeId, SeededRandom } from '../../../src/platform/index.ts';
 import { group } from '../builders.ts';
 import { documentWith, nodes, placement, viewOf } from './views.ts';

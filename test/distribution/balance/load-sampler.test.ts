@@ -2,19 +2,17 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
 import { KeySketch, SKETCH_KEYS } from '../../../src/distribution/balance/key-sketch.ts';
+import { decodeWindow, encodeWindow } from '../../../src/distribution/balance/load-codec.ts';
+import { DEFAULT_SAMPLER_LIMITS, LoadSampler } from '../../../src/distribution/balance/load-sampler.ts';
 import {
-  CatalogCorruptError,
   clusterWindow,
-  DEFAULT_SAMPLER_LIMITS,
-  decodeWindow,
-  encodeWindow,
-  LoadSampler,
   type LoadWindow,
   type ReportedWindow,
   type RouteLoad,
-  type RouteTable,
   scoreOf,
-} from '../../../src/distribution/index.ts';
+} from '../../../src/distribution/balance/load-window.ts';
+import { CatalogCorruptError } from '../../../src/distribution/contract/errors.ts';
+import type { RouteTable } from '../../../src/distribution/routes/route-table.ts';
 import { nodeId, SeededRandom } from '../../../src/platform/index.ts';
 import { bytes, delta, group, route, upsert } from '../builders.ts';
 import { loadOf, MINUTE_MS, tableOf } from './views.ts';

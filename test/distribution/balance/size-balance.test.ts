@@ -1,12 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
-import {
-  type BalanceView,
-  type GroupPlacement,
-  LEAST_DIFFERENCE_BYTES,
-  planSizes,
-} from '../../../src/distribution/index.ts';
+import type { BalanceView, GroupPlacement } from '../../../src/distribution/balance/actions.ts';
+import { LEAST_DIFFERENCE_BYTES, planSizes } from '../../../src/distribution/balance/size-balance.ts';
 import { nodeId, SeededRandom } from '../../../src/platform/index.ts';
 import { bytes, group } from '../builders.ts';
 import { documentWith, GIB, nodes, placement, tableOf, viewOf } from './views.ts';

@@ -1,16 +1,10 @@
 /** Short ways to write what planners look at. */
-import {
-  type BalanceView,
-  type ClusterDocument,
-  type ClusterLoad,
-  type ClusterWindow,
-  type GroupPlacement,
-  type LoadDetail,
-  type NodeRow,
-  type Route,
-  RouteTable,
-  RouteTableLoader,
-} from '../../../src/distribution/index.ts';
+import type { BalanceView, GroupPlacement } from '../../../src/distribution/balance/actions.ts';
+import type { ClusterLoad, ClusterWindow, LoadDetail } from '../../../src/distribution/balance/load-window.ts';
+import type { NodeRow } from '../../../src/distribution/contract/catalog-rows.ts';
+import type { ClusterDocument } from '../../../src/distribution/contract/cluster-types.ts';
+import type { Route } from '../../../src/distribution/contract/types.ts';
+import { RouteTable, RouteTableLoader } from '../../../src/distribution/routes/route-table.ts';
 import { type NodeId, nodeId } from '../../../src/platform/index.ts';
 import { bytes, group, route } from '../builders.ts';
 

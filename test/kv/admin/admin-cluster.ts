@@ -1,14 +1,14 @@
 /** Engines on simulated machines with an admin backend on each, and one catalog that plans as the real one does. */
+
+import { type CatalogOp, planCatalog } from '../../../src/distribution/catalog/catalog.ts';
 import {
   advanceCatalog,
-  type CatalogOp,
   type CatalogState,
-  DEFAULT_RETENTION,
   documentOf,
   EMPTY_CATALOG,
-  planCatalog,
-  RouteEngine,
-} from '../../../src/distribution/index.ts';
+} from '../../../src/distribution/catalog/catalog-state.ts';
+import { DEFAULT_RETENTION } from '../../../src/distribution/catalog/change-log.ts';
+import { RouteEngine } from '../../../src/distribution/routes/route-engine.ts';
 import {
   type AdminBackend,
   type CatalogClient,

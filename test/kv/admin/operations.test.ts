@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import type { ClusterDocument, NodeRow } from '../../../src/distribution/index.ts';
+import type { NodeRow } from '../../../src/distribution/contract/catalog-rows.ts';
+import type { ClusterDocument } from '../../../src/distribution/contract/cluster-types.ts';
 import { diagnose, type Findings } from '../../../src/kv/admin/diagnosis.ts';
 import { type ToldLock, TxnOperator } from '../../../src/kv/admin/txn-operator.ts';
 import type { GroupMembers, Member, NodeExamination } from '../../../src/kv/index.ts';

@@ -1,12 +1,9 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import {
-  type CatalogDelta,
-  type Route,
-  RouteEngine,
-  RouteTableLoader,
-  SETTINGS,
-} from '../../../src/distribution/index.ts';
+import { SETTINGS } from '../../../src/distribution/catalog/settings.ts';
+import type { CatalogDelta, Route } from '../../../src/distribution/contract/types.ts';
+import { RouteEngine } from '../../../src/distribution/routes/route-engine.ts';
+import { RouteTableLoader } from '../../../src/distribution/routes/route-table.ts';
 import { PAGE_ROUTES, routePages, watchRoutes } from '../../../src/kv/admin/route-watch.ts';
 import type { RoutesChange, RouteView } from '../../../src/kv/index.ts';
 import { groupId, KvorumError, nodeId, type Scheduler, SeededRandom } from '../../../src/platform/index.ts';

@@ -1,13 +1,9 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import {
-  type CatalogState,
-  clusterWindow,
-  decodeWindow,
-  encodeWindow,
-  type LoadWindow,
-  RouteTable,
-} from '../../../src/distribution/index.ts';
+import { decodeWindow, encodeWindow } from '../../../src/distribution/balance/load-codec.ts';
+import { clusterWindow, type LoadWindow } from '../../../src/distribution/balance/load-window.ts';
+import type { CatalogState } from '../../../src/distribution/catalog/catalog-state.ts';
+import { RouteTable } from '../../../src/distribution/routes/route-table.ts';
 import { LoadCollector } from '../../../src/kv/balance/load-collector.ts';
 import { LoadRecorder } from '../../../src/kv/balance/load-recorder.ts';
 import { boundWindow, type LoadedGroup, LoadReporter } from '../../../src/kv/balance/load-reporter.ts';

@@ -1,12 +1,9 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import {
-  type BalanceAction,
-  type ClusterDocument,
-  type ClusterWindow,
-  type GroupPlacement,
-  RouteTable,
-} from '../../../src/distribution/index.ts';
+import type { BalanceAction, GroupPlacement } from '../../../src/distribution/balance/actions.ts';
+import type { ClusterWindow } from '../../../src/distribution/balance/load-window.ts';
+import type { ClusterDocument } from '../../../src/distribution/contract/cluster-types.ts';
+import { RouteTable } from '../../../src/distribution/routes/route-table.ts';
 import {
   type BalanceInputs,
   type BalanceOutputs,

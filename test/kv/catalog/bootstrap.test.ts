@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { applySpanCommand, SpanTable } from '../../../src/distribution/index.ts';
+import { SpanTable } from '../../../src/distribution/ownership/span-table.ts';
+import { applySpanCommand } from '../../../src/distribution/ownership/span-transitions.ts';
 import { bootstrapCatalog, type FoundingConfiguration, FoundingError } from '../../../src/kv/catalog/index.ts';
 import { LeaderUnavailableError, OutcomeUnknownError } from '../../../src/kv/errors.ts';
 import type { SpanReply, SpanRequest } from '../../../src/kv/move/types.ts';

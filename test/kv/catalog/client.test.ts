@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { CatalogError, type JobRow } from '../../../src/distribution/index.ts';
+import type { JobRow } from '../../../src/distribution/contract/catalog-rows.ts';
+import { CatalogError } from '../../../src/distribution/contract/errors.ts';
 import { LostResultError } from '../../../src/kv/catalog/index.ts';
 import { LeaderUnavailableError, OutcomeUnknownError } from '../../../src/kv/errors.ts';
 import { groupId, hlcTimestamp, nodeId } from '../../../src/platform/index.ts';

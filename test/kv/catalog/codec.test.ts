@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
-import { CatalogError } from '../../../src/distribution/index.ts';
+import { CatalogError } from '../../../src/distribution/contract/errors.ts';
 import {
   type CatalogQuestion,
   decodeAnswer,

@@ -2,7 +2,9 @@
  * A catalog group of several replicas in memory, with everything that can go wrong around one: leaders that come and go, entries
  * whose outcome nobody hears, requests and answers that get lost. Time is virtual.
  */
-import { CATALOG_END, CATALOG_START, type CatalogState, loadCatalog } from '../../../src/distribution/index.ts';
+
+import { type CatalogState, loadCatalog } from '../../../src/distribution/catalog/catalog-state.ts';
+import { CATALOG_END, CATALOG_START } from '../../../src/distribution/contract/catalog-keys.ts';
 import {
   CatalogEndpoint,
   type CatalogGroup,

@@ -1,5 +1,7 @@
 /** A catalog with four groups: keys below 'm' are in group 1, the rest in group 2; 3 and 4 own nothing. */
-import type { BootstrapOp, CatalogState, Route } from '../../../src/distribution/index.ts';
+import type { BootstrapOp } from '../../../src/distribution/catalog/catalog-routes.ts';
+import type { CatalogState } from '../../../src/distribution/catalog/catalog-state.ts';
+import type { Route } from '../../../src/distribution/contract/types.ts';
 import { groupId, hlcTimestamp, nodeId } from '../../../src/platform/index.ts';
 import { FakeCluster } from './fake-cluster.ts';
 

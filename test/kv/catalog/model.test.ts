@@ -6,13 +6,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import {
-  type CatalogDelta,
-  CatalogError,
-  type CatalogState,
-  type DeltaCause,
-  type JobResult,
-} from '../../../src/distribution/index.ts';
+import type { JobResult } from '../../../src/distribution/catalog/catalog-jobs.ts';
+import type { CatalogState } from '../../../src/distribution/catalog/catalog-state.ts';
+import { CatalogError } from '../../../src/distribution/contract/errors.ts';
+import type { CatalogDelta, DeltaCause } from '../../../src/distribution/contract/types.ts';
 import type { CatalogRequest, ForwardingCatalogClient } from '../../../src/kv/catalog/index.ts';
 import { nodeId, SeededRandom } from '../../../src/platform/index.ts';
 import { visible } from '../../distribution/catalog-model.ts';

@@ -1,6 +1,9 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { CAPABILITIES, type CatalogError, type ClusterDocument, documentOf } from '../../../src/distribution/index.ts';
+import { documentOf } from '../../../src/distribution/catalog/catalog-state.ts';
+import { CAPABILITIES } from '../../../src/distribution/catalog/features.ts';
+import type { ClusterDocument } from '../../../src/distribution/contract/cluster-types.ts';
+import type { CatalogError } from '../../../src/distribution/contract/errors.ts';
 import { type DocumentVersion, NodeAgent } from '../../../src/kv/catalog/index.ts';
 import { nodeId, SeededRandom } from '../../../src/platform/index.ts';
 import type { FakeCluster } from './fake-cluster.ts';

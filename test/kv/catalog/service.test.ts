@@ -1,7 +1,7 @@
 /** The catalog over the key-value layer as it is: executor, spans, proxy and leadership, with a group that commits on command. */
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { RouteEngine } from '../../../src/distribution/index.ts';
+import { RouteEngine } from '../../../src/distribution/routes/route-engine.ts';
 import {
   bootstrapCatalog,
   CatalogEndpoint,

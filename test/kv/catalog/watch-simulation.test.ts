@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { CatalogError } from '../../../src/distribution/index.ts';
+import { CatalogError } from '../../../src/distribution/contract/errors.ts';
 import { nodeId, SeededRandom } from '../../../src/platform/index.ts';
 import { CatalogModel, SPLIT_TS } from '../../distribution/catalog-model.ts';
 import { WatchCluster } from './watch-cluster.ts';

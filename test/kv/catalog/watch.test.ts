@@ -1,12 +1,9 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import {
-  ChangeLog,
-  decodeWatchMessage,
-  encodeWatchRequest,
-  RouteEngine,
-  WATCH_LIMITS,
-} from '../../../src/distribution/index.ts';
+import { ChangeLog } from '../../../src/distribution/catalog/change-log.ts';
+import { RouteEngine } from '../../../src/distribution/routes/route-engine.ts';
+import { decodeWatchMessage, encodeWatchRequest } from '../../../src/distribution/watch/watch-messages.ts';
+import { WATCH_LIMITS } from '../../../src/distribution/watch/watch-session.ts';
 import { WATCH_CLIENT_LIMITS, WatchClient } from '../../../src/kv/catalog/watch-client.ts';
 import { WatchServer } from '../../../src/kv/catalog/watch-server.ts';
 import {

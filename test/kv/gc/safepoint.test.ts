@@ -1,16 +1,11 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
-import {
-  CAPABILITIES,
-  CatalogError,
-  documentOf,
-  FEATURES,
-  type FeatureRow,
-  JOB_PHASES,
-  type JobPhase,
-  type JobRow,
-} from '../../../src/distribution/index.ts';
+import { documentOf } from '../../../src/distribution/catalog/catalog-state.ts';
+import { CAPABILITIES, FEATURES } from '../../../src/distribution/catalog/features.ts';
+import { JOB_PHASES, type JobPhase, type JobRow } from '../../../src/distribution/contract/catalog-rows.ts';
+import type { FeatureRow } from '../../../src/distribution/contract/cluster-types.ts';
+import { CatalogError } from '../../../src/distribution/contract/errors.ts';
 import { LeaderUnavailableError } from '../../../src/kv/errors.ts';
 import {
   decodeAnswer,

@@ -4,7 +4,7 @@
  */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import type { JobRow } from '../../../src/distribution/index.ts';
+import type { JobRow } from '../../../src/distribution/contract/catalog-rows.ts';
 import { NotOwnerError, RangeBusyError } from '../../../src/kv/index.ts';
 import { copyCaptured, copyHistories } from '../../../src/kv/move/copying.ts';
 import type { SpanClient, SpanReply, SpanRequest } from '../../../src/kv/move/types.ts';

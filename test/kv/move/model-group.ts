@@ -1,12 +1,9 @@
 /** A group as a driver sees it, in a few lines: its span table, whole histories, a capture log per job, and imports. */
-import {
-  applySpanCommand,
-  type JobId,
-  type Span,
-  type SpanCommand,
-  type SpanOutcome,
-  SpanTable,
-} from '../../../src/distribution/index.ts';
+
+import type { JobId } from '../../../src/distribution/contract/types.ts';
+import { SpanTable } from '../../../src/distribution/ownership/span-table.ts';
+import { applySpanCommand } from '../../../src/distribution/ownership/span-transitions.ts';
+import type { Span, SpanCommand, SpanOutcome } from '../../../src/distribution/ownership/span-types.ts';
 import { NotOwnerError } from '../../../src/kv/errors.ts';
 import type {
   BackfillPage,

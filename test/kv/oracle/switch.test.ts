@@ -1,13 +1,10 @@
 import { strict as assert } from 'node:assert';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import {
-  type CatalogState,
-  EMPTY_CATALOG,
-  type GroupRow,
-  type Route,
-  RouteTableLoader,
-} from '../../../src/distribution/index.ts';
+import { type CatalogState, EMPTY_CATALOG } from '../../../src/distribution/catalog/catalog-state.ts';
+import type { GroupRow } from '../../../src/distribution/contract/cluster-types.ts';
+import type { Route } from '../../../src/distribution/contract/types.ts';
+import { RouteTableLoader } from '../../../src/distribution/routes/route-table.ts';
 import { type Authority, applyFence, type FenceCommand, reachedTs } from '../../../src/kv/authority.ts';
 import { AuthoritySwitch, FIRST_AUTHORITY } from '../../../src/kv/index.ts';
 import type { OracleStatus } from '../../../src/kv/oracle/codec.ts';

@@ -1,13 +1,9 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import {
-  CAPABILITIES,
-  type CatalogError,
-  documentOf,
-  FEATURES,
-  isFeatureActive,
-  type NodeOp,
-} from '../../../src/distribution/index.ts';
+import type { NodeOp } from '../../../src/distribution/catalog/catalog.ts';
+import { documentOf } from '../../../src/distribution/catalog/catalog-state.ts';
+import { CAPABILITIES, FEATURES, isFeatureActive } from '../../../src/distribution/catalog/features.ts';
+import type { CatalogError } from '../../../src/distribution/contract/errors.ts';
 import { type CatalogLeader, NodeAgent } from '../../../src/kv/catalog/index.ts';
 import { activatable } from '../../../src/kv/work/feature-activator.ts';
 import { FeatureActivator } from '../../../src/kv/work/index.ts';

@@ -1,7 +1,10 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
-import { CAPABILITIES, CatalogError, documentOf, type JobRow } from '../../../src/distribution/index.ts';
+import { documentOf } from '../../../src/distribution/catalog/catalog-state.ts';
+import { CAPABILITIES } from '../../../src/distribution/catalog/features.ts';
+import type { JobRow } from '../../../src/distribution/contract/catalog-rows.ts';
+import { CatalogError } from '../../../src/distribution/contract/errors.ts';
 import type { CatalogClient, CatalogReply, CatalogRequest } from '../../../src/kv/catalog/index.ts';
 import { LeaderUnavailableError, OutcomeUnknownError } from '../../../src/kv/errors.ts';
 import { signpostWork, type WorkContext, WorkRunner, type WorkUnit } from '../../../src/kv/work/index.ts';

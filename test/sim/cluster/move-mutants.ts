@@ -3,7 +3,7 @@ import type { SimMutant } from './mutants.ts';
 
 const DRIVER = 'src/kv/move/driver.ts';
 const SPAN_STATE = 'src/kv/span-state.ts';
-const TRANSITIONS = 'src/distribution/span-transitions.ts';
+const TRANSITIONS = 'src/distribution/ownership/span-transitions.ts';
 const VIEW = 'src/kv/view.ts';
 const EXECUTOR = 'src/kv/executor.ts';
 const STATE_MACHINE = 'src/kv/state-machine.ts';
@@ -18,7 +18,7 @@ export const MOVE_MUTANTS: readonly SimMutant[] = [
     only,
     mutations: [
       {
-        file: 'src/distribution/span-table.ts',
+        file: 'src/distribution/ownership/span-table.ts',
         find: "{ kind: access === 'read' ? 'owned' : 'fenced', span }",
         replace: "{ kind: 'owned', span }",
       },

@@ -1,5 +1,5 @@
 /** Carries out the planned faults on the cluster, and mends everything at the end. */
-import { CatalogError } from '../../../src/distribution/index.ts';
+import { CatalogError } from '../../../src/distribution/contract/errors.ts';
 import {
   type GroupId,
   type NodeId,

@@ -3,7 +3,10 @@
  * partition the keys, directories never go back and agree. At rest every key has exactly the owner that the directory
  * names, and nothing is left of any move.
  */
-import type { RouteTable, Span, SpanTable } from '../../../src/distribution/index.ts';
+
+import type { SpanTable } from '../../../src/distribution/ownership/span-table.ts';
+import type { Span } from '../../../src/distribution/ownership/span-types.ts';
+import type { RouteTable } from '../../../src/distribution/routes/route-table.ts';
 import type { GroupId } from '../../../src/platform/index.ts';
 import type { ClusterNode, Process } from './cluster-node.ts';
 import { InvariantViolation } from './violation.ts';

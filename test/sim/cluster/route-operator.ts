@@ -2,7 +2,8 @@
 import assert from 'node:assert/strict';
 import { KEYSPACES_OF_ADAPTERS } from '../../../src/adapter/keyspaces.ts';
 import { KEYSPACES, SLOT_COUNT } from '../../../src/adapter/redis/keyspace.ts';
-import { isAbortable, type Route } from '../../../src/distribution/index.ts';
+import { isAbortable } from '../../../src/distribution/catalog/catalog-jobs.ts';
+import type { Route } from '../../../src/distribution/contract/types.ts';
 
 import type { AssembledNode } from '../../../src/node/index.ts';
 import { type GroupId, groupId, KvorumError, SeededRandom, type Simulation } from '../../../src/platform/index.ts';

@@ -1,0 +1,66 @@
+/**
+ * Features that a whole cluster switches on at once and for good. A node says with one bit per feature what its program can
+ * do; a feature becomes active when every node has its bit, and from then on no node without it may join. Whoever writes
+ * bytes or sends messages that an older program does not know asks `isFeatureActive` first.
+ */
+import type { NodeId } from '../../platform/index.ts';
+import type { FeatureRow } from '../contract/index.ts';
+import type { CatalogState } from './catalog-state.ts';
+
+/** A capability of a program. */
+export interface Feature {
+  /** Place in `NodeRow.capabilities`, 0 to 63; never given to another feature. */
+  readonly bit: number;
+  readonly description: string;
+}
+
+/** Every feature that this program knows; rows are only ever added. */
+export const FEATURES: { readonly [name: string]: Feature } = {
+  'ranges.move': { bit: 0, description: 'ranges travel between groups (span and import entries in the log)' },
+  'groups.create': { bit: 1, description: 'groups are created and removed while the cluster runs' },
+  'ranges.balance': { bit: 2, description: 'nodes report load, and the catalog leader splits, merges and moves by it' },
+  'gc.safepoint': { bit: 3, description: 'groups let go of the past together (TXN_FLOOR entries in the log)' },
+};
+
+/** What a node of this program puts into `NodeRow.capabilities`. */
+export const CAPABILITIES: bigint = Object.values(FEATURES).reduce((bits, { bit }) => bits | (1n << BigInt(bit)), 0n);
+
+/** The feature of a name that came from outside. */
+export function featureNamed(name: string): Feature | undefined {
+  return Object.hasOwn(FEATURES, name) ? FEATURES[name] : undefined;
+}
+
+/** True when a capability word has a feature. */
+export const hasFeature = (capabilities: bigint, feature: Feature): boolean =>
+  (capabilities & (1n << BigInt(feature.bit))) !== 0n;
+
+/** True when a feature was switched on; every node can do it then, also those that join later. */
+export const isFeatureActive = (document: { readonly features: readonly FeatureRow[] }, name: string): boolean =>
+  document.features.some((row) => row.name === name);
+
+/**
+ * Nodes that stand in the way of a feature: those without its bit, and founders that were not heard of yet. A founder
+ * that was removed for good is not waited for.
+ */
+export function nodesWithout(state: CatalogState, feature: Feature): NodeId[] {
+  const lacking = new Set<NodeId>();
+  for (const node of state.nodes.values()) if (!hasFeature(node.capabilities, feature)) lacking.add(node.nodeId);
+  const gone = removedNodes(state);
+  for (const group of state.groups.values()) {
+    if (group.state !== 'ACTIVE') continue;
+    for (const founder of group.founders) if (!state.nodes.has(founder) && !gone.has(founder)) lacking.add(founder);
+  }
+  return [...lacking].sort((a, b) => a - b);
+}
+
+/** Ids that `tombstoneName` put in front of the removed incarnations. */
+const removedNodes = (state: CatalogState): Set<number> =>
+  new Set([...state.tombstones].map((name) => Number(name.slice(0, name.indexOf('/')))));
+
+/** Active features that a capability word does not have; one that this program does not know counts as missing. */
+export function missingFeatures(state: CatalogState, capabilities: bigint): string[] {
+  return [...state.features.keys()].filter((name) => {
+    const feature = featureNamed(name);
+    return feature === undefined || !hasFeature(capabilities, feature);
+  });
+}

@@ -1,0 +1,93 @@
+/** The replicated settings that there are, what they may be, and what holds while nobody has set them. */
+import type { SettingRow } from '../contract/index.ts';
+
+/** What a setting may be. */
+export interface SettingRule {
+  /** What holds while there is no row. */
+  readonly initial: string;
+  readonly description: string;
+  /** Either a closed list of words, or a whole number between two bounds. */
+  readonly values: readonly string[] | { readonly min: number; readonly max: number };
+}
+
+/** `observe` prints what would be done and does nothing. */
+export type SwitchValue = 'off' | 'observe' | 'on';
+
+const SWITCH: readonly SwitchValue[] = ['off', 'observe', 'on'];
+
+/** Every setting that this program knows. */
+export const SETTINGS = {
+  autosplit: { initial: 'on', description: 'splits hot ranges', values: SWITCH },
+  'autosplit.score': {
+    initial: '50000',
+    description: 'weighted operations per minute from which on a range is hot: 4 a write, 1 a read',
+    values: { min: 1_000, max: 1_000_000_000 },
+  },
+  automerge: { initial: 'observe', description: 'merges neighbours that are small and idle', values: SWITCH },
+  'balance.leaders': { initial: 'on', description: 'spreads leaders over nodes', values: SWITCH },
+  'balance.size': { initial: 'observe', description: 'spreads stored bytes over nodes', values: SWITCH },
+  'features.auto': {
+    initial: 'on',
+    description: 'activates features as soon as the programs of all nodes can do them; there is no way back',
+    values: ['off', 'on'],
+  },
+  'gc.retentionMs': {
+    initial: '0',
+    description: 'milliseconds that the past stays readable; 0: what the nodes are configured with (retentionMs)',
+    values: { min: 0, max: 2_592_000_000 },
+  },
+  'ranges.max': {
+    initial: '100000',
+    description: 'number of ranges that automatic splits never pass',
+    values: { min: 16, max: 1_000_000 },
+  },
+  'ranges.bytes': {
+    initial: '1073741824',
+    description: 'bytes of a range that is considered full',
+    values: { min: 1_048_576, max: 1_099_511_627_776 },
+  },
+  'time.caughtUpAt': {
+    initial: '0',
+    description:
+      'when clocks will have caught up with a time that was accepted though it leads them, see accept_time; 0 for none',
+    values: { min: 0, max: 999_999_999_999_999 },
+  },
+  'tso.group': {
+    initial: '1',
+    description: 'group whose leader grants the timestamps of what spans groups; 0 for none: nothing may span groups',
+    values: { min: 0, max: 4_294_967_295 },
+  },
+  'tso.shadow': {
+    initial: '0',
+    description: "group whose clock is compared with the nodes' own before it becomes the oracle; 0 for none",
+    values: { min: 0, max: 4_294_967_295 },
+  },
+} as const satisfies { readonly [name: string]: SettingRule };
+
+export type SettingName = keyof typeof SETTINGS;
+
+/** Why `value` cannot be that of a setting; undefined when it can. The empty value, which removes the row, always can. */
+export function settingProblem(name: string, value: string): string | undefined {
+  if (!Object.hasOwn(SETTINGS, name)) {
+    return `there is no setting '${name}'; there are ${Object.keys(SETTINGS).join(', ')}`;
+  }
+  const { values }: SettingRule = SETTINGS[name as SettingName];
+  if (value === '') return undefined;
+  if ('min' in values) {
+    const isNumber = /^\d{1,15}$/.test(value) && Number(value) >= values.min && Number(value) <= values.max;
+    return isNumber ? undefined : `${name} is a whole number from ${values.min} to ${values.max}`;
+  }
+  return values.includes(value) ? undefined : `${name} is one of ${values.join(', ')}`;
+}
+
+/** What a setting is at present. */
+export function settingOf(document: { readonly settings: readonly SettingRow[] }, name: SettingName): string {
+  const row = document.settings.find((candidate) => candidate.name === name);
+  return row === undefined ? SETTINGS[name].initial : row.value;
+}
+
+/** A setting that is a switch. A word that only a newer program knows is `off`. */
+export function switchOf(document: { readonly settings: readonly SettingRow[] }, name: SettingName): SwitchValue {
+  const value = settingOf(document, name);
+  return SWITCH.find((word) => word === value) ?? 'off';
+}

@@ -1,0 +1,147 @@
+/**
+ * Rows of groups, settings, features and work as bytes, and the document that all of them make together. The rules for
+ * codec numbers are those of `catalog-rows.ts`.
+ */
+import { groupId, type NodeId, nodeId } from '../../platform/index.ts';
+import { ByteReader, ByteWriter } from './bytes.ts';
+import { decodeNode, encodeNode } from './catalog-rows.ts';
+import type { ClusterDocument, FeatureRow, GroupRow, SettingRow, WorkRow } from './cluster-types.ts';
+
+const CODEC = 1;
+/** Of a group row that names the request which made it; rows without keep to the first codec. */
+const NAMED_GROUP_CODEC = 2;
+
+/** Disk values are places in this list: only ever append. */
+const GROUP_STATES: readonly GroupRow['state'][] = ['ACTIVE', 'REMOVED'];
+
+/** Ids of nodes begin with 1, so 0 says "none". */
+const writeOptionalNode = (writer: ByteWriter, node: NodeId | undefined): ByteWriter => writer.u16(node ?? 0);
+
+function readOptionalNode(reader: ByteReader): NodeId | undefined {
+  const id = reader.u16();
+  return id === 0 ? undefined : nodeId(id);
+}
+
+/** A group row. */
+export function encodeGroup(group: GroupRow): Buffer {
+  const { requestId } = group;
+  const codec = requestId === undefined ? CODEC : NAMED_GROUP_CODEC;
+  const writer = new ByteWriter(64).u8(codec).u32(group.id).u53(group.revision).u16(group.founders.length);
+  for (const founder of group.founders) writer.u16(founder);
+  writer.u8(GROUP_STATES.indexOf(group.state));
+  writeOptionalNode(writer, group.preferredLeader).u53(group.createdMs);
+  return (requestId === undefined ? writer : writer.bytes(requestId)).finish();
+}
+
+/** @throws CatalogCorruptError */
+export function decodeGroup(bytes: Buffer): GroupRow {
+  const reader = new ByteReader(bytes, 'group row');
+  const codec = reader.versionUpTo(NAMED_GROUP_CODEC);
+  const id = groupId(reader.u32());
+  const revision = reader.u53();
+  const founders: NodeId[] = [];
+  for (let left = reader.u16(); left > 0; left--) founders.push(nodeId(reader.u16()));
+  const row = {
+    id,
+    revision,
+    founders,
+    state: reader.oneOf(GROUP_STATES),
+    preferredLeader: readOptionalNode(reader),
+    createdMs: reader.u53(),
+  };
+  const named = codec === NAMED_GROUP_CODEC ? { ...row, requestId: reader.bytes() } : row;
+  reader.end();
+  return named;
+}
+
+/** A setting row. */
+export function encodeSetting(setting: SettingRow): Buffer {
+  return new ByteWriter(64).u8(CODEC).text(setting.name).u53(setting.revision).text(setting.value).finish();
+}
+
+/** @throws CatalogCorruptError */
+export function decodeSetting(bytes: Buffer): SettingRow {
+  const reader = new ByteReader(bytes, 'setting row');
+  reader.version(CODEC);
+  const row = { name: reader.text(), revision: reader.u53(), value: reader.text() };
+  reader.end();
+  return row;
+}
+
+/** A feature row. */
+export function encodeFeature(feature: FeatureRow): Buffer {
+  return new ByteWriter(64).u8(CODEC).text(feature.name).u53(feature.activatedMs).finish();
+}
+
+/** @throws CatalogCorruptError */
+export function decodeFeature(bytes: Buffer): FeatureRow {
+  const reader = new ByteReader(bytes, 'feature row');
+  reader.version(CODEC);
+  const row = { name: reader.text(), activatedMs: reader.u53() };
+  reader.end();
+  return row;
+}
+
+/** A row of background work. */
+export function encodeWork(work: WorkRow): Buffer {
+  const writer = new ByteWriter(128).u8(CODEC).text(work.name).u53(work.revision);
+  return writeOptionalNode(writer, work.holder)
+    .optional(work.incarnation)
+    .u53(work.leaseUntilMs)
+    .bytes(work.progress)
+    .finish();
+}
+
+/** @throws CatalogCorruptError */
+export function decodeWork(bytes: Buffer): WorkRow {
+  const reader = new ByteReader(bytes, 'work row');
+  reader.version(CODEC);
+  const row = {
+    name: reader.text(),
+    revision: reader.u53(),
+    holder: readOptionalNode(reader),
+    incarnation: reader.optional(),
+    leaseUntilMs: reader.u53(),
+    progress: reader.bytes(),
+  };
+  reader.end();
+  return row;
+}
+
+function writeRows<Row>(writer: ByteWriter, rows: readonly Row[], encode: (row: Row) => Buffer): void {
+  writer.u32(rows.length);
+  for (const row of rows) writer.bytes(encode(row));
+}
+
+function readRows<Row>(reader: ByteReader, decode: (bytes: Buffer) => Row): Row[] {
+  const rows: Row[] = [];
+  for (let left = reader.u32(); left > 0; left--) rows.push(decode(reader.bytes()));
+  return rows;
+}
+
+/** The whole document, as it travels to the nodes. */
+export function encodeDocument(document: ClusterDocument): Buffer {
+  const writer = new ByteWriter(1024).u8(CODEC).u53(document.revision);
+  writeRows(writer, document.nodes, encodeNode);
+  writeRows(writer, document.groups, encodeGroup);
+  writeRows(writer, document.settings, encodeSetting);
+  writeRows(writer, document.features, encodeFeature);
+  writeRows(writer, document.work, encodeWork);
+  return writer.finish();
+}
+
+/** @throws CatalogCorruptError */
+export function decodeDocument(bytes: Buffer): ClusterDocument {
+  const reader = new ByteReader(bytes, 'cluster document');
+  reader.version(CODEC);
+  const document = {
+    revision: reader.u53(),
+    nodes: readRows(reader, decodeNode),
+    groups: readRows(reader, decodeGroup),
+    settings: readRows(reader, decodeSetting),
+    features: readRows(reader, decodeFeature),
+    work: readRows(reader, decodeWork),
+  };
+  reader.end();
+  return document;
+}
