@@ -18,17 +18,13 @@ import {
   SystemRandom,
   SystemScheduler,
 } from '../src/platform/index.ts';
-import {
-  type CommittedEntry,
-  type ConfState,
-  createGrpcNetwork,
-  NodeRecord,
-  PeerBook,
-  RaftEngine,
-  type SnapshotMeta,
-  type StateMachine,
-  WalLogStore,
-} from '../src/raftengine/index.ts';
+import type { CommittedEntry, StateMachine } from '../src/raftengine/contract/types.ts';
+import type { ConfState, SnapshotMeta } from '../src/raftengine/core/types.ts';
+import { RaftEngine } from '../src/raftengine/engine/engine.ts';
+import { NodeRecord } from '../src/raftengine/founding/node-record.ts';
+import { PeerBook } from '../src/raftengine/founding/peer-book.ts';
+import { WalLogStore } from '../src/raftengine/log/wal-log-store.ts';
+import { createGrpcNetwork } from '../src/raftengine/transport/grpc-network.ts';
 import { Scratch } from './scratch.ts';
 
 const NODES = [1, 2, 3];

@@ -7,7 +7,8 @@
 import { parseArgs } from 'node:util';
 import { GroupExecutor, GroupStateMachine, Hlc } from '../src/kv/index.ts';
 import { groupId, hlcTimestamp, nodeId, SystemClock } from '../src/platform/index.ts';
-import { EntryKind, type ProposalOutcome, type RaftGroup } from '../src/raftengine/index.ts';
+import type { ProposalOutcome, RaftGroup } from '../src/raftengine/contract/types.ts';
+import { EntryKind } from '../src/raftengine/core/types.ts';
 import { openGroupStore } from '../src/store/group/open.ts';
 import { SimulatedLevels } from '../src/store/level/simulated-level.ts';
 

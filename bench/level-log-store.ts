@@ -5,7 +5,8 @@
  */
 import { ClassicLevel } from 'classic-level';
 import type { GroupId, LogIndex, Term } from '../src/platform/index.ts';
-import type { Entry, GroupLog, HardState, LogStore, LogWrite } from '../src/raftengine/index.ts';
+import type { GroupLog, LogStore, LogWrite } from '../src/raftengine/contract/types.ts';
+import type { Entry, HardState } from '../src/raftengine/core/types.ts';
 
 type Operation = { readonly type: 'put'; readonly key: Buffer; readonly value: Buffer };
 

@@ -5,7 +5,9 @@
 import { dirname, join } from 'node:path';
 import { formatTable } from '../cmd/cli/table.ts';
 import { groupId, SystemDisk, SystemRandom } from '../src/platform/index.ts';
-import { type LogStore, NodeRecord, WalLogStore } from '../src/raftengine/index.ts';
+import type { LogStore } from '../src/raftengine/contract/types.ts';
+import { NodeRecord } from '../src/raftengine/founding/node-record.ts';
+import { WalLogStore } from '../src/raftengine/log/wal-log-store.ts';
 import { LevelLogStore } from './level-log-store.ts';
 import { median } from './report.ts';
 import { Scratch } from './scratch.ts';

@@ -26,7 +26,8 @@ import {
   SystemClock,
   SystemScheduler,
 } from '../src/platform/index.ts';
-import { EntryKind, type RaftGroup } from '../src/raftengine/index.ts';
+import type { RaftGroup } from '../src/raftengine/contract/types.ts';
+import { EntryKind } from '../src/raftengine/core/types.ts';
 import { openGroupStore } from '../src/store/group/open.ts';
 import { SimulatedLevels } from '../src/store/level/simulated-level.ts';
 

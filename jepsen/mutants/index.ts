@@ -6,7 +6,7 @@ import type { Mutant } from './types.ts';
 
 const CORE = 'src/raftengine/core/raft.ts';
 const REPLICATION = 'src/raftengine/core/replication.ts';
-const REPLICA = 'src/raftengine/replica.ts';
+const REPLICA = 'src/raftengine/replica/replica.ts';
 const EXECUTOR = 'src/kv/executor.ts';
 const VIEW = 'src/kv/view.ts';
 
@@ -260,7 +260,7 @@ export const mutants: readonly Mutant[] = [
       },
       // Its peers would refuse to hear a new life of it, which would hide the rest.
       {
-        file: 'src/raftengine/peer-book.ts',
+        file: 'src/raftengine/founding/peer-book.ts',
         find: 'if (lives.incarnation === undefined) return',
         replace: 'if (true) return',
       },

@@ -1,5 +1,5 @@
 /** How operations get their outcome. */
-import { OutcomeUnknownError } from './errors.ts';
+import { OutcomeUnknownError } from '../raftengine/index.ts';
 import type { Operation } from './types.ts';
 /** Hands over an outcome. A fault of the receiver is its own: it surfaces as an uncaught exception, not inside apply. */
 export function complete(operation: Operation<unknown>, error: Error | undefined, reply: unknown): void {

@@ -7,12 +7,19 @@
  */
 import type { SpanTable } from '../distribution/index.ts';
 import { assert, assertNever, type HlcTimestamp, type Millis, type NodeId, type Scheduler } from '../platform/index.ts';
-import type { LeadershipEvent, ProposalOutcome, RaftGroup } from '../raftengine/index.ts';
+import {
+  BusyError,
+  type LeadershipEvent,
+  NotLeaderError,
+  type ProposalOutcome,
+  type RaftGroup,
+  TooLargeError,
+} from '../raftengine/index.ts';
 import type { GroupStore } from '../store/index.ts';
 import { AssignedTimestamps } from './assigned-timestamps.ts';
 import type { Authority, FenceCommand, FenceReply } from './authority.ts';
 import { complete, unknownOutcome } from './completion.ts';
-import { BusyError, ConflictError, NotLeaderError, OvertakenError, TooLargeError } from './errors.ts';
+import { ConflictError, OvertakenError } from './errors.ts';
 import {
   DEFAULT_EXECUTOR_LIMITS,
   type ExecutorLimits,

@@ -1,17 +1,8 @@
 /** Errors on their way through the proxy: which status stands for which error, in both directions. */
 import { type ErrorDisposition, groupId, KvorumError, type NodeId } from '../platform/index.ts';
+import { BusyError, NotLeaderError, OutcomeUnknownError, TooLargeError } from '../raftengine/index.ts';
 import { isHeldBack, KeyVersionPressureError, WriteBackpressureError } from './admission/index.ts';
-import {
-  BusyError,
-  ConflictError,
-  LeaderUnavailableError,
-  NotLeaderError,
-  NotOwnerError,
-  OutcomeUnknownError,
-  RangeBusyError,
-  RemoteError,
-  TooLargeError,
-} from './errors.ts';
+import { ConflictError, LeaderUnavailableError, NotOwnerError, RangeBusyError, RemoteError } from './errors.ts';
 import { type ForwardReply, ForwardStatus } from './forward-codec.ts';
 
 const DISPOSITIONS: readonly ErrorDisposition[] = ['redirect', 'wait', 'restart', 'unknown', 'final'];

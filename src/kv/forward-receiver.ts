@@ -3,7 +3,8 @@
  * why where it does not. It never sends a request on: one that has crossed a node is answered here, so nothing can go in circles.
  */
 import type { GroupId, Millis, NodeId } from '../platform/index.ts';
-import { LeaderUnavailableError, NotLeaderError } from './errors.ts';
+import { NotLeaderError } from '../raftengine/index.ts';
+import { LeaderUnavailableError } from './errors.ts';
 import { type ForwardReply, type ForwardRequest, ForwardStatus } from './forward-codec.ts';
 import type { ForwardCounters } from './forward-counters.ts';
 import { statusOf } from './forward-errors.ts';

@@ -13,9 +13,8 @@ import {
   type Millis,
   type Scheduler,
 } from '../platform/index.ts';
-import type { RaftGroup } from '../raftengine/index.ts';
+import { NotLeaderError, type RaftGroup } from '../raftengine/index.ts';
 import type { GroupStore, StoreCut } from '../store/index.ts';
-import { NotLeaderError } from './errors.ts';
 import type { GroupExecutor } from './executor.ts';
 import { describeGroup } from './group-snapshot.ts';
 import type { GroupStateMachine } from './state-machine.ts';

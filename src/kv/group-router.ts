@@ -5,8 +5,9 @@
  */
 
 import { type Clock, type GroupId, KvorumError, type Millis, type Random, type Scheduler } from '../platform/index.ts';
+import { NotLeaderError } from '../raftengine/index.ts';
 import { isHeldBack } from './admission/index.ts';
-import { CrossGroupError, LeaderUnavailableError, NotLeaderError, NotOwnerError, RangeBusyError } from './errors.ts';
+import { CrossGroupError, LeaderUnavailableError, NotOwnerError, RangeBusyError } from './errors.ts';
 import { forwarded } from './forwarded.ts';
 import type { KeyStretch, KvService, Operation, ScanPage, ScanRequest } from './types.ts';
 

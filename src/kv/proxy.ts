@@ -17,16 +17,9 @@ import {
   type Random,
   type Scheduler,
 } from '../platform/index.ts';
+import { BusyError, NotLeaderError, OutcomeUnknownError, TooLargeError } from '../raftengine/index.ts';
 import { isHeldBack } from './admission/index.ts';
-import {
-  BusyError,
-  LeaderUnavailableError,
-  NotLeaderError,
-  NotOwnerError,
-  OutcomeUnknownError,
-  RangeBusyError,
-  TooLargeError,
-} from './errors.ts';
+import { LeaderUnavailableError, NotOwnerError, RangeBusyError } from './errors.ts';
 import { RetryBudget } from './forward-breaker.ts';
 import { decodeFrame, type ForwardMessage, type ForwardReply, type ForwardRequest } from './forward-codec.ts';
 import { ForwardCounters } from './forward-counters.ts';

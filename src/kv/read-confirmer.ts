@@ -4,9 +4,8 @@
  * have committed anything before the moment that is confirmed.
  */
 import { KvorumError, type Scheduler } from '../platform/index.ts';
-import type { RaftGroup } from '../raftengine/index.ts';
+import { NotLeaderError, type RaftGroup } from '../raftengine/index.ts';
 import { complete } from './completion.ts';
-import { NotLeaderError } from './errors.ts';
 import type { Operation } from './types.ts';
 
 interface Read {

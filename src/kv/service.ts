@@ -15,11 +15,11 @@ import {
   type Random,
   type Scheduler,
 } from '../platform/index.ts';
-import type { RaftGroup } from '../raftengine/index.ts';
+import { NotLeaderError, type RaftGroup } from '../raftengine/index.ts';
 import type { GroupStore } from '../store/index.ts';
 import type { GroupAdmission } from './admission/index.ts';
 import { complete } from './completion.ts';
-import { type LeaderUnavailableError, NotLeaderError } from './errors.ts';
+import type { LeaderUnavailableError } from './errors.ts';
 import { GroupExecutor } from './executor.ts';
 import type { ExecutorLimits, ExecutorStats } from './executor-options.ts';
 import type { LocalReplica } from './forward-path.ts';

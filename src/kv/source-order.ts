@@ -4,7 +4,7 @@
  * for a lock, those of its source that come later and share a key with it, or with one that waits behind it, wait too;
  * others go on.
  */
-import { BusyError } from './errors.ts';
+import { BusyError } from '../raftengine/index.ts';
 import type { Operation } from './types.ts';
 
 /** Operations that are kept back at one time; more are refused. */

@@ -4,9 +4,10 @@
  */
 import type { JobId, Span, SpanCommand } from '../distribution/index.ts';
 import { assert, type HlcTimestamp, hlcTimestamp, type Millis, type Scheduler } from '../platform/index.ts';
+import { BusyError, OutcomeUnknownError } from '../raftengine/index.ts';
 import type { ExportedVersion } from '../store/index.ts';
 import { ABSENT } from './entry.ts';
-import { BusyError, NotOwnerError, OutcomeUnknownError } from './errors.ts';
+import { NotOwnerError } from './errors.ts';
 import type { GroupClock } from './group-clock.ts';
 import type { GroupReadsOptions } from './group-reads.ts';
 import { type CapturedEffect, captureBounds, captureKey, capturePlace, decodeCaptured } from './local-keys.ts';

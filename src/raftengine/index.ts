@@ -1,31 +1,44 @@
-export type { ClockStamp, PeerClocks, PeerReading } from './clock-exchange.ts';
-export { ConfChangeRefusedError, TransferRefusedError } from './core/errors.ts';
-export * from './core/types.ts';
-export { EngineCounters } from './counters.ts';
-export { type DataFolder, isDataFolderInUse, type NodeIdentity, openDataFolder } from './data-folder.ts';
-export { type EngineObserver, type GroupOptions, RaftEngine, type RaftEngineOptions } from './engine.ts';
+/**
+ * Raft groups of a node. `core` is the algorithm as a pure state machine: messages, ticks and proposals in, what is to be written, sent and applied
+ * out. `engine` hosts many: one tick, one log write a turn, one frame a peer. `log` is the write-ahead log of all groups, `transport` the gRPC network,
+ * `snapshot` sends stores to those that are too far behind, `liveness` knows which peers are there, `replica` is one group here, `founding` how groups and
+ * data folders begin.
+ */
+
 export {
-  BusyError,
-  DataFolderCorruptError,
-  DataFolderLockedError,
-  DataFolderMismatchError,
-  MalformedFrameError,
-  NotLeaderError,
-  OutcomeUnknownError,
-  SnapshotBrokenError,
-  StoppedError,
-  StreamBrokenError,
-  TooLargeError,
-} from './errors.ts';
-export { FOUNDING_INDEX, foundingEntry } from './founding.ts';
-export { DEFAULT_ENGINE_LIMITS, type EngineLimits } from './limits.ts';
-export * from './log/index.ts';
-export { NodeRecord, type NodeRecordOptions, type PeerLives } from './node-record.ts';
-export { decodeAddresses, encodeAddresses, type PeerAddressBook } from './peer-addresses.ts';
-export { type KeptPeers, PeerBook } from './peer-book.ts';
-export { type Recovery, recoveryWrite } from './recovery.ts';
-export type { SentSnapshot } from './snapshot-transfer.ts';
-export { type InstallMarks, ReplicaTornError } from './starting-point.ts';
-export { TimerWheel, type WheelCallback } from './timer-wheel.ts';
-export { createGrpcNetwork, type GrpcNetwork, type GrpcNetworkOptions } from './transport/index.ts';
-export type * from './types.ts';
+  type CommittedEntry,
+  EngineCounters,
+  type EngineLimits,
+  type GroupStatus,
+  type LeadershipEvent,
+  type LogStore,
+  type ProposalOutcome,
+  type RaftGroup,
+  type SnapshotReader,
+  type SnapshotStage,
+  type StateMachine,
+} from './contract/index.ts';
+export {
+  type ConfChangeStep,
+  type ConfState,
+  type Entry,
+  EntryKind,
+  type PeerProgress,
+  Role,
+  type SnapshotMeta,
+} from './core/index.ts';
+export { RaftEngine } from './engine/index.ts';
+export { BusyError, NotLeaderError, OutcomeUnknownError, SnapshotBrokenError, TooLargeError } from './errors.ts';
+export {
+  foundingEntry,
+  isDataFolderInUse,
+  NodeRecord,
+  openDataFolder,
+  PeerBook,
+  recoveryWrite,
+} from './founding/index.ts';
+export type { PeerClocks, PeerReading } from './liveness/index.ts';
+export { type LogRecord, WalLogStore } from './log/index.ts';
+export type { SentSnapshot } from './snapshot/index.ts';
+export { createGrpcNetwork } from './transport/index.ts';
+export { encodeAddresses } from './wire/index.ts';

@@ -6,8 +6,9 @@ import type { Calls } from '../../src/client/calls.ts';
 import { KvorumClient, KvorumClientError } from '../../src/client/index.ts';
 import { scanPages } from '../../src/client/scan.ts';
 import { SessionToken } from '../../src/client/session-token.ts';
-import { type KvService, LeaderUnavailableError, OutcomeUnknownError } from '../../src/kv/index.ts';
+import { type KvService, LeaderUnavailableError } from '../../src/kv/index.ts';
 import { groupId, SeededRandom, SystemClock, SystemScheduler } from '../../src/platform/index.ts';
+import { OutcomeUnknownError } from '../../src/raftengine/errors.ts';
 import { MemoryTransactions } from './memory-transactions.ts';
 
 const IDLE_MS = 150;

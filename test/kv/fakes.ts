@@ -2,7 +2,7 @@
 import { strict as assert } from 'node:assert';
 import { GroupExecutor } from '../../src/kv/executor.ts';
 import type { ExecutorLimits } from '../../src/kv/executor-options.ts';
-import { Hlc, type KeyView, type LiveValue, NotLeaderError, OutcomeUnknownError } from '../../src/kv/index.ts';
+import { Hlc, type KeyView, type LiveValue } from '../../src/kv/index.ts';
 import { encodeSpan } from '../../src/kv/span-entries.ts';
 import { GroupStateMachine } from '../../src/kv/state-machine.ts';
 import type { AccessListener } from '../../src/kv/view.ts';
@@ -15,13 +15,9 @@ import {
   nodeId,
   type Scheduler,
 } from '../../src/platform/index.ts';
-import {
-  type ConfState,
-  EntryKind,
-  type GroupStatus,
-  type ProposalOutcome,
-  type RaftGroup,
-} from '../../src/raftengine/index.ts';
+import type { GroupStatus, ProposalOutcome, RaftGroup } from '../../src/raftengine/contract/types.ts';
+import { type ConfState, EntryKind } from '../../src/raftengine/core/types.ts';
+import { NotLeaderError, OutcomeUnknownError } from '../../src/raftengine/errors.ts';
 import type { GroupStore } from '../../src/store/contract/types.ts';
 import { MemoryStore } from './memory-store.ts';
 

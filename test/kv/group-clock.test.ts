@@ -4,20 +4,14 @@ import fc from 'fast-check';
 import { Opcode } from '../../src/kv/entry.ts';
 import { GroupClock, type RenewalOutcome } from '../../src/kv/group-clock.ts';
 import { decodeAppliedMeta, encodeAppliedMeta, MetaName } from '../../src/kv/group-meta.ts';
-import {
-  CeilingExpiredError,
-  Hlc,
-  NotLeaderError,
-  physicalMs,
-  TimestampAheadError,
-  timestampOfMs,
-} from '../../src/kv/index.ts';
+import { CeilingExpiredError, Hlc, physicalMs, TimestampAheadError, timestampOfMs } from '../../src/kv/index.ts';
 import type { SpanRequest } from '../../src/kv/move/types.ts';
 import { encodeSpan } from '../../src/kv/span-entries.ts';
 import { GroupStateMachine } from '../../src/kv/state-machine.ts';
 import { encodeLease } from '../../src/kv/time-entries.ts';
 import { type HlcTimestamp, hlcTimestamp } from '../../src/platform/index.ts';
-import { EntryKind } from '../../src/raftengine/index.ts';
+import { EntryKind } from '../../src/raftengine/core/types.ts';
+import { NotLeaderError } from '../../src/raftengine/errors.ts';
 import { Bed, bytes, CONF, FakeRaft, ManualClock } from './fakes.ts';
 import { MemoryStore } from './memory-store.ts';
 

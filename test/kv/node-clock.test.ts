@@ -3,7 +3,7 @@ import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import { caughtUpAfter, clockAt, DEFAULT_NODE_CLOCK_LIMITS, NodeClock } from '../../src/kv/node-clock.ts';
 import { nodeId, SeededRandom } from '../../src/platform/index.ts';
-import { ClockExchange } from '../../src/raftengine/clock-exchange.ts';
+import { ClockExchange } from '../../src/raftengine/liveness/clock-exchange.ts';
 import { ManualClock, ManualScheduler } from './fakes.ts';
 
 const HOUR_MS = 3_600_000;

@@ -2,8 +2,9 @@
 import { strict as assert } from 'node:assert';
 import { describe, it } from 'node:test';
 import { decodeFrame } from '../../src/kv/forward-codec.ts';
-import { BusyError, LeaderUnavailableError, OutcomeUnknownError } from '../../src/kv/index.ts';
+import { LeaderUnavailableError } from '../../src/kv/index.ts';
 import { nodeId } from '../../src/platform/index.ts';
+import { BusyError, OutcomeUnknownError } from '../../src/raftengine/errors.ts';
 import { GROUP } from './fakes.ts';
 import { ProxyCluster as Cluster } from './proxy-cluster.ts';
 

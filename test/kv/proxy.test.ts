@@ -3,17 +3,14 @@ import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import { decodeFrame, encodeFrame, type ForwardMessage, ForwardStatus } from '../../src/kv/forward-codec.ts';
 import {
-  BusyError,
   ConflictError,
   LeaderUnavailableError,
-  NotLeaderError,
   NotOwnerError,
-  OutcomeUnknownError,
   RangeBusyError,
   RemoteError,
-  TooLargeError,
 } from '../../src/kv/index.ts';
 import { groupId, KvorumError, nodeId } from '../../src/platform/index.ts';
+import { BusyError, NotLeaderError, OutcomeUnknownError, TooLargeError } from '../../src/raftengine/errors.ts';
 import { bytes, GROUP } from './fakes.ts';
 import { ProxyCluster as Cluster } from './proxy-cluster.ts';
 

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { NotLeaderError } from '../../src/kv/index.ts';
+import { NotLeaderError } from '../../src/raftengine/errors.ts';
 import { bytes } from './fakes.ts';
 import { activate, captureOn, fence, incoming, isBusy, isElsewhere, release, SpanBed, unfence } from './span-bed.ts';
 

@@ -9,7 +9,8 @@ import type { SpanReply } from '../../src/kv/move/types.ts';
 import { encodeImport, encodeSpan } from '../../src/kv/span-entries.ts';
 import { GroupStateMachine } from '../../src/kv/state-machine.ts';
 import { groupId } from '../../src/platform/index.ts';
-import { type CommittedEntry, EntryKind } from '../../src/raftengine/index.ts';
+import type { CommittedEntry } from '../../src/raftengine/contract/types.ts';
+import { EntryKind } from '../../src/raftengine/core/types.ts';
 import { bytes, CONF } from './fakes.ts';
 import { MemoryStore } from './memory-store.ts';
 import {

@@ -2,18 +2,12 @@
 import { strict as assert } from 'node:assert';
 import { describe, it } from 'node:test';
 import { encodeSetGc } from '../../src/kv/entry.ts';
-import {
-  BusyError,
-  NotLeaderError,
-  NotOwnerError,
-  OutcomeUnknownError,
-  RangeBusyError,
-  timestampOfMs,
-} from '../../src/kv/index.ts';
+import { NotOwnerError, RangeBusyError, timestampOfMs } from '../../src/kv/index.ts';
 import { captureKey } from '../../src/kv/local-keys.ts';
 import { Maintenance } from '../../src/kv/maintenance.ts';
 import { encodeSpan } from '../../src/kv/span-entries.ts';
 import { type HlcTimestamp, hlcTimestamp, nodeId } from '../../src/platform/index.ts';
+import { BusyError, NotLeaderError, OutcomeUnknownError } from '../../src/raftengine/errors.ts';
 import { Bed, bytes } from './fakes.ts';
 import { MemoryStore } from './memory-store.ts';
 import {

@@ -7,7 +7,7 @@ import type { ImportOutcome, SpanReply } from '../../src/kv/move/types.ts';
 import { encodeImport, encodeSpan } from '../../src/kv/span-entries.ts';
 import { GroupStateMachine } from '../../src/kv/state-machine.ts';
 import { groupId, type HlcTimestamp, hlcTimestamp, type LogIndex } from '../../src/platform/index.ts';
-import { EntryKind } from '../../src/raftengine/index.ts';
+import { EntryKind } from '../../src/raftengine/core/types.ts';
 import type { ExportedVersion } from '../../src/store/contract/types.ts';
 import { bytes, CONF } from './fakes.ts';
 import { MemoryStore } from './memory-store.ts';

@@ -6,7 +6,7 @@
 import { strict as assert } from 'node:assert';
 import { describe, it } from 'node:test';
 import { encodePurge, encodeSetGc } from '../../src/kv/entry.ts';
-import { NotLeaderError, NotOwnerError, RangeBusyError, timestampOfMs } from '../../src/kv/index.ts';
+import { NotOwnerError, RangeBusyError, timestampOfMs } from '../../src/kv/index.ts';
 import { isLocalKey } from '../../src/kv/local-keys.ts';
 import type {
   BackfillPage,
@@ -17,6 +17,7 @@ import type {
   SpanRequest,
 } from '../../src/kv/move/types.ts';
 import { groupId, hlcTimestamp, nodeId, SeededRandom } from '../../src/platform/index.ts';
+import { NotLeaderError } from '../../src/raftengine/errors.ts';
 import type { GroupStore } from '../../src/store/contract/types.ts';
 import { openGroupStore } from '../../src/store/group/open.ts';
 import { SimulatedLevels } from '../../src/store/level/simulated-level.ts';

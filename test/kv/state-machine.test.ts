@@ -5,7 +5,8 @@ import { type Expectation, encodeBatch, encodePurge, encodeSetGc, type Mutation 
 import { CorruptEntryError } from '../../src/kv/index.ts';
 import { GroupStateMachine } from '../../src/kv/state-machine.ts';
 import { groupId, type HlcTimestamp, hlcTimestamp, nodeId } from '../../src/platform/index.ts';
-import { type CommittedEntry, type ConfState, EntryKind } from '../../src/raftengine/index.ts';
+import type { CommittedEntry } from '../../src/raftengine/contract/types.ts';
+import { type ConfState, EntryKind } from '../../src/raftengine/core/types.ts';
 import { decodeManifest, encodeManifest } from '../../src/store/segments/manifest.ts';
 import { ASSIGN_ALL, bytes, CONF } from './fakes.ts';
 import { MemoryStore } from './memory-store.ts';

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { ClockWarden } from '../../src/node/clock-warden.ts';
 import { groupId, type NodeId, nodeId } from '../../src/platform/index.ts';
-import type { GroupStatus, RaftGroup } from '../../src/raftengine/index.ts';
+import type { GroupStatus, RaftGroup } from '../../src/raftengine/contract/types.ts';
 import { ManualClock, ManualScheduler } from '../kv/fakes.ts';
 
 const peer = (id: number, matchIndex: number, more: object = {}) => ({

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import type { GroupsSetting } from '../../src/config/index.ts';
 import { type GroupId, SeededRandom, SimFabric, Simulation } from '../../src/platform/index.ts';
-import { Role } from '../../src/raftengine/index.ts';
+import { Role } from '../../src/raftengine/core/types.ts';
 import { ClusterNode, type ClusterNodeOptions } from '../sim/cluster/cluster-node.ts';
 import { drawPlan, type Plan } from '../sim/cluster/plan.ts';
 import type { SimRedis } from '../sim/cluster/sim-redis.ts';

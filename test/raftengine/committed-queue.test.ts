@@ -1,7 +1,7 @@
 import { strict as assert } from 'node:assert';
 import { describe, it } from 'node:test';
-import { CommittedQueue } from '../../src/raftengine/committed-queue.ts';
-import { type Entry, EntryKind } from '../../src/raftengine/index.ts';
+import { type Entry, EntryKind } from '../../src/raftengine/core/types.ts';
+import { CommittedQueue } from '../../src/raftengine/replica/committed-queue.ts';
 
 const entries = (...payloads: readonly string[]): Entry[] =>
   payloads.map((payload, at) => ({ index: at + 1, term: 1, kind: EntryKind.Normal, payload: Buffer.from(payload) }));

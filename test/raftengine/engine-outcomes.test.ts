@@ -1,7 +1,8 @@
 /** What becomes of proposals when leadership moves: known wherever this replica can know it. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { NotLeaderError, type ProposalOutcome } from '../../src/raftengine/index.ts';
+import type { ProposalOutcome } from '../../src/raftengine/contract/types.ts';
+import { NotLeaderError } from '../../src/raftengine/errors.ts';
 import { SimCluster, type TestNode } from './support/sim-cluster.ts';
 
 /** Proposes again at whoever leads what was certainly not proposed, as everybody above the engine does. */

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { NotLeaderError } from '../../src/raftengine/index.ts';
+import { NotLeaderError } from '../../src/raftengine/errors.ts';
 import { GROUP, SimCluster } from './support/sim-cluster.ts';
 
 test('a leader holds a lease once its term is applied, and loses it when it is cut off', async () => {

@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { nodeId } from '../../src/platform/index.ts';
-import { ConfChangeRefusedError, encodeAddresses, type HardState } from '../../src/raftengine/index.ts';
+import { ConfChangeRefusedError } from '../../src/raftengine/core/errors.ts';
+import type { HardState } from '../../src/raftengine/core/types.ts';
+import { encodeAddresses } from '../../src/raftengine/wire/peer-addresses.ts';
 import { GROUP, SimCluster, type TestNode } from './support/sim-cluster.ts';
 
 const SHORT_LOG = { retainEntries: 50, truncateIntervalMs: 100 };

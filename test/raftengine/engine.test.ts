@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { groupId } from '../../src/platform/index.ts';
-import { BusyError, NotLeaderError, StoppedError, TooLargeError } from '../../src/raftengine/index.ts';
+import { BusyError, NotLeaderError, StoppedError, TooLargeError } from '../../src/raftengine/errors.ts';
 import { GROUP, SimCluster } from './support/sim-cluster.ts';
 
 test('three nodes elect a leader and apply what it proposes in one order', async () => {

@@ -6,7 +6,7 @@ import fc from 'fast-check';
 import { groupId, nodeId } from '../../src/platform/index.ts';
 import type { Message } from '../../src/raftengine/core/types.ts';
 import { MalformedFrameError } from '../../src/raftengine/errors.ts';
-import { decodeMessages, encodeMessages } from '../../src/raftengine/message-codec.ts';
+import { decodeMessages, encodeMessages } from '../../src/raftengine/wire/message-codec.ts';
 
 const FROM = nodeId(1);
 const TO = nodeId(2);

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { nodeId } from '../../src/platform/index.ts';
-import { decodeAddresses, encodeAddresses } from '../../src/raftengine/index.ts';
+import { decodeAddresses, encodeAddresses } from '../../src/raftengine/wire/peer-addresses.ts';
 
 test('addresses come back from the context of a configuration change', () => {
   const addresses = fc.uniqueArray(fc.tuple(fc.integer({ min: 1, max: 65535 }), fc.string()), {

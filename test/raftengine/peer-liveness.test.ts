@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { nodeId, SeededRandom } from '../../src/platform/index.ts';
-import type { ClockStamp } from '../../src/raftengine/clock-exchange.ts';
-import { MalformedFrameError } from '../../src/raftengine/index.ts';
-import { decodeBeat, encodeBeat, isBeat, newLife } from '../../src/raftengine/peer-beat.ts';
-import { PeerLiveness } from '../../src/raftengine/peer-liveness.ts';
+import { MalformedFrameError } from '../../src/raftengine/errors.ts';
+import type { ClockStamp } from '../../src/raftengine/liveness/clock-exchange.ts';
+import { decodeBeat, encodeBeat, isBeat, newLife } from '../../src/raftengine/liveness/peer-beat.ts';
+import { PeerLiveness } from '../../src/raftengine/liveness/peer-liveness.ts';
 
 const PEER = nodeId(2);
 

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { type NodeId, nodeId } from '../../src/platform/index.ts';
-import { simpleConf } from '../../src/raftengine/core/index.ts';
-import { PeerLiveness } from '../../src/raftengine/peer-liveness.ts';
-import { type Restable, RestingGroups } from '../../src/raftengine/resting-groups.ts';
+import { simpleConf } from '../../src/raftengine/core/conf-changer.ts';
+import { PeerLiveness } from '../../src/raftengine/liveness/peer-liveness.ts';
+import { type Restable, RestingGroups } from '../../src/raftengine/liveness/resting-groups.ts';
 
 const SELF = nodeId(1);
 const LEADER = nodeId(2);

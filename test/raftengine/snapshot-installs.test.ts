@@ -1,14 +1,14 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { nodeId } from '../../src/platform/index.ts';
+import { EngineCounters } from '../../src/raftengine/contract/counters.ts';
+import { DEFAULT_ENGINE_LIMITS } from '../../src/raftengine/contract/limits.ts';
+import type { GroupLog, SnapshotStage, StateMachine } from '../../src/raftengine/contract/types.ts';
 import type { Ready } from '../../src/raftengine/core/types.ts';
-import { EngineCounters } from '../../src/raftengine/counters.ts';
-import { DEFAULT_ENGINE_LIMITS } from '../../src/raftengine/limits.ts';
-import type { Replica } from '../../src/raftengine/replica.ts';
-import { decodeWanted } from '../../src/raftengine/snapshot-codec.ts';
-import { SnapshotInstaller } from '../../src/raftengine/snapshot-installer.ts';
-import { SnapshotReceiver } from '../../src/raftengine/snapshot-receiver.ts';
-import type { GroupLog, SnapshotStage, StateMachine } from '../../src/raftengine/types.ts';
+import type { Replica } from '../../src/raftengine/replica/replica.ts';
+import { SnapshotInstaller } from '../../src/raftengine/replica/snapshot-installer.ts';
+import { decodeWanted } from '../../src/raftengine/snapshot/snapshot-codec.ts';
+import { SnapshotReceiver } from '../../src/raftengine/snapshot/snapshot-receiver.ts';
 import { GROUP, SimCluster, type TestNode } from './support/sim-cluster.ts';
 
 const SHORT_LOG = {

@@ -2,10 +2,10 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { type GroupId, groupId, nodeId } from '../../src/platform/index.ts';
+import { DEFAULT_ENGINE_LIMITS, type EngineLimits } from '../../src/raftengine/contract/limits.ts';
 import type { PeerProgress } from '../../src/raftengine/core/types.ts';
 import { MalformedFrameError } from '../../src/raftengine/errors.ts';
-import { DEFAULT_ENGINE_LIMITS, type EngineLimits } from '../../src/raftengine/limits.ts';
-import type { Replica } from '../../src/raftengine/replica.ts';
+import type { Replica } from '../../src/raftengine/replica/replica.ts';
 import {
   decodeStep,
   decodeWanted,
@@ -15,8 +15,8 @@ import {
   encodeSegment,
   encodeWanted,
   type TransferStep,
-} from '../../src/raftengine/snapshot-codec.ts';
-import { SnapshotReceiver } from '../../src/raftengine/snapshot-receiver.ts';
+} from '../../src/raftengine/snapshot/snapshot-codec.ts';
+import { SnapshotReceiver } from '../../src/raftengine/snapshot/snapshot-receiver.ts';
 import type { ListMachine } from './support/list-machine.ts';
 import { GROUP, SimCluster, type TestNode } from './support/sim-cluster.ts';
 

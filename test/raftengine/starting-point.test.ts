@@ -2,8 +2,8 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { groupId, nodeId } from '../../src/platform/index.ts';
-import type { GroupLog } from '../../src/raftengine/index.ts';
-import { repairOf } from '../../src/raftengine/starting-point.ts';
+import type { GroupLog } from '../../src/raftengine/contract/types.ts';
+import { repairOf } from '../../src/raftengine/founding/starting-point.ts';
 import { GROUP, SimCluster, votersOf } from './support/sim-cluster.ts';
 
 const SEVEN = groupId(7);

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Cancel, Clock, Scheduler } from '../../src/platform/index.ts';
-import { TimerWheel } from '../../src/raftengine/timer-wheel.ts';
+import { TimerWheel } from '../../src/raftengine/liveness/timer-wheel.ts';
 
 /** Time that moves when told, and counts how many timers are armed. */
 class ManualTime implements Clock, Scheduler {

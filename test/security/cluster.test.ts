@@ -10,7 +10,7 @@ import { freePortRange } from '../../bench/scratch.ts';
 import type { NodeOptions } from '../../src/config/index.ts';
 import { type RunningNode, startNode } from '../../src/node.ts';
 import { nodeId, SystemClock, SystemRandom, SystemScheduler } from '../../src/platform/index.ts';
-import { createGrpcNetwork } from '../../src/raftengine/index.ts';
+import { createGrpcNetwork } from '../../src/raftengine/transport/grpc-network.ts';
 import { CertificateStore } from '../../src/security/index.ts';
 import { run } from '../cmd/raftadmin-bed.ts';
 import { bookInMemory } from '../raftengine/support/peer-book.ts';

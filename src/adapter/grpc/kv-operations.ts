@@ -3,8 +3,9 @@
  * keys is one of these, evaluated at the group's leader in one step. Keys are storage keys here.
  */
 
-import { type KeyView, type LiveValue, physicalMs, TooLargeError } from '../../kv/index.ts';
+import { type KeyView, type LiveValue, physicalMs } from '../../kv/index.ts';
 import { type HlcTimestamp, hlcTimestamp } from '../../platform/index.ts';
+import { TooLargeError } from '../../raftengine/index.ts';
 
 /** An answer travels as one message; what would be larger is refused. */
 export const MAX_ANSWER_BYTES = 16 * 1024 * 1024;

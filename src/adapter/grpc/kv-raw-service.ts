@@ -1,7 +1,8 @@
 /** The service `kvorum.v1.RawKV` over the cluster's keys: takes requests apart and puts answers together. */
 import type grpc from '@grpc/grpc-js';
-import { type Consistency, TooLargeError } from '../../kv/index.ts';
+import type { Consistency } from '../../kv/index.ts';
 import type { HlcTimestamp, Millis } from '../../platform/index.ts';
+import { TooLargeError } from '../../raftengine/index.ts';
 import { type OpenStreams, RequestError, type StreamCall, timeLeft, unary } from './calls.ts';
 import type { BatchOutcome, KvCluster, ServedPage } from './kv-cluster.ts';
 import { type ConsistentReads, consistencyOf } from './kv-consistency.ts';

@@ -1,6 +1,7 @@
 /** The leader's end of forwarded requests: decodes them, runs them through the same command table, answers with RESP bytes. */
-import { type KvService, NotLeaderError, RangeBusyError } from '../../kv/index.ts';
+import { type KvService, RangeBusyError } from '../../kv/index.ts';
 import { assertNever, type GroupId } from '../../platform/index.ts';
+import { NotLeaderError } from '../../raftengine/index.ts';
 import type { CommandSpec } from './command.ts';
 import type { EvaluationSettings } from './context.ts';
 import { errorText } from './errors.ts';

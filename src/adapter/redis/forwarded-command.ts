@@ -4,8 +4,9 @@
  *
  * Layout (integers big endian, `bytes` is u32 length + bytes): u8 format, u8 message kind, u32 group, then by kind.
  */
-import { decodeError, encodeError, NotLeaderError, NotOwnerError, RangeBusyError } from '../../kv/index.ts';
+import { decodeError, encodeError, NotOwnerError, RangeBusyError } from '../../kv/index.ts';
 import { type GroupId, groupId, hlcTimestamp, KvorumError } from '../../platform/index.ts';
+import { NotLeaderError } from '../../raftengine/index.ts';
 import { ByteReader, ByteWriter } from './byte-codec.ts';
 import type { CommandSpec } from './command.ts';
 import type { EvaluationSettings } from './context.ts';

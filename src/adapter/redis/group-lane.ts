@@ -7,8 +7,9 @@
  * may not serve them now) stalls the lane: nothing leaves any more, and when everything under way has come back, all that
  * did not run goes to the connection in its order, which finds out where it belongs now (`rerouting.ts`).
  */
-import { type KvService, NotLeaderError, NotOwnerError, OvertakenError } from '../../kv/index.ts';
+import { type KvService, NotOwnerError, OvertakenError } from '../../kv/index.ts';
 import { type Clock, type GroupId, KvorumError, type Millis } from '../../platform/index.ts';
+import { NotLeaderError } from '../../raftengine/index.ts';
 import { decodeAnswers, encodeBatch, FORWARD_SERVICE, isReturnable } from './forwarded-command.ts';
 import { CommandRequest, Fate, type GroupRequest, type RequestOwner, TransactionRequest } from './group-request.ts';
 import { EncodedReply, type Reply } from './reply.ts';

@@ -13,8 +13,10 @@
  * While writes are held back the client is slowed instead of refused: its connection is not read, one request a round probes, and each
  * round after one that went through is twice as large. Nothing is given up as long as something of the connection goes through.
  */
-import { NotLeaderError, NotOwnerError, WriteBackpressureError } from '../../kv/index.ts';
+
+import { NotOwnerError, WriteBackpressureError } from '../../kv/index.ts';
 import type { GroupId, Millis } from '../../platform/index.ts';
+import { NotLeaderError } from '../../raftengine/index.ts';
 import { BEHIND, BehindError } from './errors.ts';
 import { type GroupLane, setDeadline } from './group-lane.ts';
 import type { GroupRequest } from './group-request.ts';

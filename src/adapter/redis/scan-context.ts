@@ -4,7 +4,7 @@
  * so a key that stays is met exactly where it is when the walk comes by, however ranges move meanwhile. Answers of
  * different groups are not of one instant.
  */
-import { forwarded, GroupRouter, type KvService, NotLeaderError } from '../../kv/index.ts';
+import { forwarded, GroupRouter, type KvService } from '../../kv/index.ts';
 import {
   type Clock,
   type GroupId,
@@ -13,6 +13,7 @@ import {
   type Random,
   type Scheduler,
 } from '../../platform/index.ts';
+import { NotLeaderError } from '../../raftengine/index.ts';
 import type { Connection } from './connection.ts';
 import type { EvaluationSettings } from './context.ts';
 import { scanLocalPage } from './forward-endpoint.ts';

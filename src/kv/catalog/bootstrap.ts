@@ -6,7 +6,7 @@
  */
 import { CatalogError } from '../../distribution/index.ts';
 import { type Cancel, type GroupId, hlcTimestamp, type Millis, type Scheduler } from '../../platform/index.ts';
-import { NotLeaderError } from '../errors.ts';
+import { NotLeaderError } from '../../raftengine/index.ts';
 import type { SpanClient } from '../move/types.ts';
 import { FoundingError } from './errors.ts';
 import {

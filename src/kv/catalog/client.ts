@@ -2,8 +2,9 @@
 
 import type { ClusterDocument, JobRow } from '../../distribution/index.ts';
 import { type Clock, type GroupId, KvorumError, type Millis, type Scheduler } from '../../platform/index.ts';
+import { BusyError } from '../../raftengine/index.ts';
 import type { BalanceStatus, LoadReport } from '../balance/types.ts';
-import { BusyError, LeaderUnavailableError } from '../errors.ts';
+import { LeaderUnavailableError } from '../errors.ts';
 import { forwarded } from '../forwarded.ts';
 import type { KvService } from '../types.ts';
 import {

@@ -1,6 +1,6 @@
 /** Errors of the served catalog, beside those that the planner refuses with (`CatalogError`). */
 import { type ErrorDisposition, type GroupId, KvorumError } from '../../platform/index.ts';
-import { OutcomeUnknownError } from '../errors.ts';
+import { OutcomeUnknownError } from '../../raftengine/index.ts';
 
 /** The catalog can no longer tell whether an earlier request took place: what it would have left behind was overwritten. */
 export class LostResultError extends OutcomeUnknownError {

@@ -39,7 +39,8 @@ import {
   type Scheduler,
   type Term,
 } from '../../platform/index.ts';
-import { BusyError, NotLeaderError, NotOwnerError } from '../errors.ts';
+import { BusyError, NotLeaderError } from '../../raftengine/index.ts';
+import { NotOwnerError } from '../errors.ts';
 import { type KeyView, physicalMs, type ScanRow } from '../types.ts';
 import { earlierResult } from './earlier-result.ts';
 import { CatalogMessageError, LostResultError } from './errors.ts';

@@ -1,6 +1,7 @@
 /** The ways to groups' leaders and to given nodes in matters of collection, and this node's own answers. */
 import type { Clock, GroupId, HlcTimestamp, Millis, NodeId, PeerNetwork, Scheduler } from '../../platform/index.ts';
-import { LeaderUnavailableError, NotLeaderError } from '../errors.ts';
+import { NotLeaderError } from '../../raftengine/index.ts';
+import { LeaderUnavailableError } from '../errors.ts';
 import { forwarded } from '../forwarded.ts';
 import type { KvService } from '../types.ts';
 import { decodeAnswer, decodeQuestion, encodeGc, GcMessageError, type NodeQuestion } from './codec.ts';

@@ -1,6 +1,6 @@
 /** The group leader's end of the service `span`. */
 import { assertNever, type GroupId } from '../../platform/index.ts';
-import { NotLeaderError } from '../errors.ts';
+import { NotLeaderError } from '../../raftengine/index.ts';
 import type { KvService } from '../types.ts';
 import {
   decodeSpanMessage,

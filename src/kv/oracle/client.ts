@@ -4,8 +4,8 @@
  * asked may lie below a commit that he has seen acknowledged, so nothing is ever kept for later.
  */
 import { assert, type GroupId, type HlcTimestamp, hlcTimestamp, type Scheduler } from '../../platform/index.ts';
+import { BusyError } from '../../raftengine/index.ts';
 import { type Authority, FIRST_AUTHORITY } from '../authority.ts';
-import { BusyError } from '../errors.ts';
 import type { OracleChannel } from './channel.ts';
 import type { Grant } from './codec.ts';
 import { OracleDisabledError, OracleUnavailableError } from './errors.ts';

@@ -6,8 +6,8 @@
  * It answers for every group that is led here, since each may be the oracle, and each takes part in changing it.
  */
 import { assertNever, type GroupId } from '../../platform/index.ts';
+import { NotLeaderError, TooLargeError } from '../../raftengine/index.ts';
 import type { FenceCommand, FenceReply } from '../authority.ts';
-import { NotLeaderError, TooLargeError } from '../errors.ts';
 import type { GroupExecutor } from '../executor.ts';
 import { MAX_TAKE } from '../hlc.ts';
 import type { KvService } from '../types.ts';

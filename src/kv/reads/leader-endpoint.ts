@@ -15,7 +15,8 @@ import {
   KvorumError,
   type Millis,
 } from '../../platform/index.ts';
-import { LeaderUnavailableError, NotLeaderError } from '../errors.ts';
+import { NotLeaderError } from '../../raftengine/index.ts';
+import { LeaderUnavailableError } from '../errors.ts';
 import type { GroupExecutor } from '../executor.ts';
 import { forwarded } from '../forwarded.ts';
 import { decodePage, decodeRows, encodePage, encodeRows } from '../txn/coordinator-wire.ts';

@@ -17,7 +17,8 @@ import {
   type Millis,
   type Scheduler,
 } from '../../platform/index.ts';
-import { BusyError, CorruptEntryError, NotLeaderError } from '../errors.ts';
+import { BusyError, NotLeaderError } from '../../raftengine/index.ts';
+import { CorruptEntryError } from '../errors.ts';
 import type { GroupExecutor } from '../executor.ts';
 import { forwarded } from '../forwarded.ts';
 import type { KvService } from '../types.ts';

@@ -3,7 +3,7 @@
  * not applied yet. An operation that is proposed behind them and writes a key of theirs, or relies on one that they write, would be refused at
  * apply and run again, behind operations that were asked for later. So it waits until they are applied, and then sees whether there is a lock.
  */
-import { BusyError } from '../errors.ts';
+import { BusyError } from '../../raftengine/index.ts';
 import type { Operation } from '../types.ts';
 import { nameOf } from './lock-rows.ts';
 import type { KeyIntent, RangeIntent } from './types.ts';

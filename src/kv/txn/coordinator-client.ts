@@ -4,7 +4,7 @@
  */
 
 import { assertNever, type Clock, type GroupId, type Millis } from '../../platform/index.ts';
-import { NotLeaderError } from '../errors.ts';
+import { NotLeaderError } from '../../raftengine/index.ts';
 import { forwarded } from '../forwarded.ts';
 import type { KvService } from '../types.ts';
 import {

@@ -1,5 +1,5 @@
 /** Refuses transactions that are larger than one may be, before anything is locked. */
-import { TooLargeError } from '../errors.ts';
+import { TooLargeError } from '../../raftengine/index.ts';
 import type { CoordinatorParts, TransactionLimits } from './coordinator-types.ts';
 import type { KeyIntent } from './types.ts';
 

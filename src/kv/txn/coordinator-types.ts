@@ -9,7 +9,7 @@ import {
   type Random,
   type Scheduler,
 } from '../../platform/index.ts';
-import { OutcomeUnknownError } from '../errors.ts';
+import { OutcomeUnknownError } from '../../raftengine/index.ts';
 import type { ReadPins } from '../gc/index.ts';
 import type { KvService } from '../types.ts';
 import type { TxnCounters } from './counters.ts';

@@ -6,7 +6,7 @@
  * The parts of an entry are applied one after the other against the state before it, so no two of them may touch one key.
  */
 import type { HlcTimestamp, Scheduler } from '../../platform/index.ts';
-import { BusyError } from '../errors.ts';
+import { BusyError } from '../../raftengine/index.ts';
 import type { EntryResult } from '../state-machine.ts';
 import { encodeTogether } from './entries.ts';
 import { nameOf } from './lock-rows.ts';

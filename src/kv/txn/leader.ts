@@ -3,8 +3,9 @@
  * it in order with the commands, and makes an answer of what apply said.
  */
 import { type HlcTimestamp, hlcTimestamp, type Millis, type Scheduler } from '../../platform/index.ts';
+import { BusyError } from '../../raftengine/index.ts';
 import { ABSENT } from '../entry.ts';
-import { BusyError, LockedError, RangeBusyError } from '../errors.ts';
+import { LockedError, RangeBusyError } from '../errors.ts';
 import type { GroupClock } from '../group-clock.ts';
 import type { GroupReads, GroupReadsOptions } from '../group-reads.ts';
 import { laterBy, timestampOfMs } from '../hlc.ts';

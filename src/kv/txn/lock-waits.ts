@@ -3,7 +3,8 @@
  * All of them go on in the turn in which the lock is gone, or are told after a while that it is not.
  */
 import type { Cancel, Millis, Scheduler } from '../../platform/index.ts';
-import { BusyError, LockedError } from '../errors.ts';
+import { BusyError } from '../../raftengine/index.ts';
+import { LockedError } from '../errors.ts';
 import type { Operation } from '../types.ts';
 import type { Lock } from './lock-rows.ts';
 import type { LockTable } from './lock-table.ts';

@@ -4,7 +4,8 @@
  * their beginning.
  */
 import { assert, type GroupId, type HlcTimestamp, KvorumError, type Millis } from '../../platform/index.ts';
-import { ConflictError, NotOwnerError, TooLargeError } from '../errors.ts';
+import { TooLargeError } from '../../raftengine/index.ts';
+import { ConflictError, NotOwnerError } from '../errors.ts';
 import type { ReadPin } from '../gc/index.ts';
 import type { KvTransaction } from '../txn-api.ts';
 import type { LiveValue, ScanPage, ScanRequest, ScanRow } from '../types.ts';

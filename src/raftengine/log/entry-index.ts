@@ -4,7 +4,7 @@
  * cutting the tail and forgetting the head are moves of two numbers; 28 bytes an entry.
  */
 import { assert, type LogIndex, type Term } from '../../platform/index.ts';
-import type { Entry } from '../core/types.ts';
+import type { Entry } from '../core/index.ts';
 
 const INITIAL_CAPACITY = 64;
 /** A ring larger than this gives memory back once it is nearly empty. */

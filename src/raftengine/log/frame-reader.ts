@@ -1,6 +1,6 @@
 /** Reads the records of one frame body; the counterpart of `FrameWriter`. */
 import { type GroupId, groupId, type LogIndex, type NodeId, type Term } from '../../platform/index.ts';
-import type { HardState } from '../core/types.ts';
+import type { HardState } from '../core/index.ts';
 import { ENTRY_HEADER_BYTES, RecordType, readU53 } from './format.ts';
 import type { CheckpointRow } from './frame-writer.ts';
 

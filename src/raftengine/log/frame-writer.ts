@@ -1,7 +1,7 @@
 /** Builds the body of one frame in a buffer that is reused from frame to frame: one copy per payload and nothing else. */
 import { crc32 } from 'node:zlib';
 import { assert, type GroupId, type LogIndex, type Term } from '../../platform/index.ts';
-import type { Entry, HardState } from '../core/types.ts';
+import type { Entry, HardState } from '../core/index.ts';
 import {
   CHECKPOINT_HEADER_BYTES,
   CHECKPOINT_ROW_BYTES,

@@ -1,3 +1,6 @@
-export { LogClosedError, LogCorruptError, LogMissingError, LogWriteError } from './errors.ts';
+/**
+ * The write-ahead log of all groups of a node: frames in segments, one sync a turn, recovery that accepts nothing half written.
+ */
+
 export type { LogRecord } from './segments.ts';
-export { WalLogStore, type WalLogStoreOptions } from './wal-log-store.ts';
+export { WalLogStore } from './wal-log-store.ts';

@@ -15,7 +15,7 @@
  */
 import { join } from 'node:path';
 import { assert, type Disk, type GroupId, type LogIndex, type Term } from '../../platform/index.ts';
-import type { HardState } from '../core/types.ts';
+import type { HardState } from '../core/index.ts';
 import { LogCorruptError, LogMissingError } from './errors.ts';
 import {
   alignFrame,

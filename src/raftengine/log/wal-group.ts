@@ -4,8 +4,8 @@
  */
 import { crc32 } from 'node:zlib';
 import { assert, type GroupId, type LogIndex, type Term } from '../../platform/index.ts';
-import type { Entry, EntryKind, HardState } from '../core/types.ts';
-import type { GroupLog } from '../types.ts';
+import type { GroupLog } from '../contract/index.ts';
+import type { Entry, EntryKind, HardState } from '../core/index.ts';
 import { EntryIndex } from './entry-index.ts';
 import { ENTRY_HEADER_BYTES, readU53 } from './format.ts';
 import { PayloadKeeper } from './payload-keeper.ts';

@@ -16,8 +16,8 @@ import {
   type Random,
   type Term,
 } from '../../platform/index.ts';
-import type { Entry } from '../core/types.ts';
-import type { GroupLog, LogStore, LogWrite } from '../types.ts';
+import type { GroupLog, LogStore, LogWrite } from '../contract/index.ts';
+import type { Entry } from '../core/index.ts';
 import { LogClosedError, LogCorruptError, LogWriteError } from './errors.ts';
 import {
   alignFrame,

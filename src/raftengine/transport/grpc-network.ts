@@ -21,7 +21,7 @@ import {
 } from '../../platform/index.ts';
 import { type LiveCertificates, namesOfCaller, serverCredentials } from '../../security/index.ts';
 import { MalformedFrameError, StreamBrokenError } from '../errors.ts';
-import { folderWasRemoved } from '../peer-book.ts';
+import { folderWasRemoved } from '../founding/index.ts';
 import { receiveStream, sendStream } from './bulk-stream.ts';
 import { type DuplexEnd, openDuplex, refusedDuplex, serveDuplex } from './duplex-stream.ts';
 import { PeerListener } from './listener.ts';

@@ -1,1 +1,5 @@
-export { createGrpcNetwork, type GrpcNetwork, type GrpcNetworkOptions } from './grpc-network.ts';
+/**
+ * Frames and streams between nodes over gRPC, in lanes that do not hold each other up.
+ */
+
+export { createGrpcNetwork } from './grpc-network.ts';

@@ -15,7 +15,8 @@ import {
   TRANSACTIONAL_KV_SERVICE,
 } from '../../../src/adapter/grpc/index.ts';
 import { CatalogError } from '../../../src/distribution/contract/errors.ts';
-import { AdminError, OutcomeUnknownError, RemoteError } from '../../../src/kv/index.ts';
+import { AdminError, RemoteError } from '../../../src/kv/index.ts';
+import { OutcomeUnknownError } from '../../../src/raftengine/errors.ts';
 import {
   EXAMINATION,
   FakeBackend,

@@ -4,14 +4,7 @@ import { KvCluster } from '../../../src/adapter/grpc/kv-cluster.ts';
 import { decodeMessage, encodeAnswer, encodePage, KV_SERVICE } from '../../../src/adapter/grpc/kv-codec.ts';
 import { storageKey, storageRange } from '../../../src/adapter/grpc/kv-keys.ts';
 import { evaluateStep, type KvStep } from '../../../src/adapter/grpc/kv-operations.ts';
-import {
-  type KeyStretch,
-  type KeyView,
-  type KvService,
-  NotOwnerError,
-  OutcomeUnknownError,
-  TooLargeError,
-} from '../../../src/kv/index.ts';
+import { type KeyStretch, type KeyView, type KvService, NotOwnerError } from '../../../src/kv/index.ts';
 import {
   type GroupId,
   groupId,
@@ -20,6 +13,7 @@ import {
   SystemClock,
   SystemScheduler,
 } from '../../../src/platform/index.ts';
+import { OutcomeUnknownError, TooLargeError } from '../../../src/raftengine/errors.ts';
 
 const ONE = groupId(1);
 const TWO = groupId(2);

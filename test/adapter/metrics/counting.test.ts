@@ -18,8 +18,8 @@ import {
   nodeId,
   type PeerNetwork,
 } from '../../../src/platform/index.ts';
-import { LeadershipNotes } from '../../../src/raftengine/counters.ts';
-import { EngineCounters, Role } from '../../../src/raftengine/index.ts';
+import { EngineCounters, LeadershipNotes } from '../../../src/raftengine/contract/counters.ts';
+import { Role } from '../../../src/raftengine/core/types.ts';
 import { StoreActivity } from '../../../src/store/level/activity.ts';
 import type { Level } from '../../../src/store/level/level.ts';
 import { measured } from '../../../src/store/level/measured-level.ts';

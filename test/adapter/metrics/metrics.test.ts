@@ -12,7 +12,7 @@ import {
 import { CommandCounters } from '../../../src/adapter/redis/index.ts';
 import { ForwardCounters, ReadCounters, TxnCounters } from '../../../src/kv/index.ts';
 import { DiskCounters, groupId, NetworkCounters, nodeId } from '../../../src/platform/index.ts';
-import { EngineCounters } from '../../../src/raftengine/index.ts';
+import { EngineCounters } from '../../../src/raftengine/contract/counters.ts';
 import { StoreActivity } from '../../../src/store/level/activity.ts';
 import { parseExposition } from '../../monitoring/exposition.ts';
 

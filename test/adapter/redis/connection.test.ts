@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, afterEach, describe, it } from 'node:test';
-import { OutcomeUnknownError, TooLargeError } from '../../../src/kv/index.ts';
 import { hlcTimestamp } from '../../../src/platform/index.ts';
+import { OutcomeUnknownError, TooLargeError } from '../../../src/raftengine/errors.ts';
 import { FakeKv, FakeState } from './fake-kv.ts';
 import { eventually, loggedErrors, RawClient, request, startTestServer, type TestServer } from './harness.ts';
 

@@ -3,7 +3,8 @@ import { describe, it } from 'node:test';
 import { startRedisServer } from '../../../src/adapter/redis/index.ts';
 import { handOver, handOverBeforeStop } from '../../../src/hand-over.ts';
 import { groupId, nodeId, SystemClock, SystemRandom, SystemScheduler } from '../../../src/platform/index.ts';
-import { type GroupStatus, type PeerProgress, type RaftGroup, Role } from '../../../src/raftengine/index.ts';
+import type { GroupStatus, RaftGroup } from '../../../src/raftengine/contract/types.ts';
+import { type PeerProgress, Role } from '../../../src/raftengine/core/types.ts';
 import { FakeKv } from './fake-kv.ts';
 import { RawClient } from './harness.ts';
 

@@ -11,7 +11,6 @@ import {
   type KvService,
   LeaderUnavailableError,
   type LiveValue,
-  NotLeaderError,
   NotOwnerError,
   type Operation,
   physicalMs,
@@ -29,6 +28,7 @@ import {
   type NodeId,
   nodeId,
 } from '../../../src/platform/index.ts';
+import { NotLeaderError } from '../../../src/raftengine/errors.ts';
 
 interface StoredValue {
   readonly key: Buffer;

@@ -3,8 +3,10 @@
  * group evaluates in the order of submission, some turns later; completions come in any order; some refusals come late,
  * when later operations of the same client have been evaluated already.
  */
-import { NotLeaderError, NotOwnerError, type Operation, RangeBusyError } from '../../../src/kv/index.ts';
+
+import { NotOwnerError, type Operation, RangeBusyError } from '../../../src/kv/index.ts';
 import type { GroupId, SeededRandom } from '../../../src/platform/index.ts';
+import { NotLeaderError } from '../../../src/raftengine/errors.ts';
 import { FakeKv, FakeState, FakeView, RangeMap, slotKey } from './fake-kv.ts';
 
 const SLOTS = 16384;

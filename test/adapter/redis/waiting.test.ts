@@ -2,7 +2,8 @@
 import assert from 'node:assert/strict';
 import { afterEach, describe, it } from 'node:test';
 import { KeyVersionPressureError, WriteBackpressureError } from '../../../src/kv/admission/index.ts';
-import { BusyError, CeilingExpiredError, ConflictError, RemoteError } from '../../../src/kv/errors.ts';
+import { CeilingExpiredError, ConflictError, RemoteError } from '../../../src/kv/errors.ts';
+import { BusyError } from '../../../src/raftengine/errors.ts';
 import { FakeKv } from './fake-kv.ts';
 import { eventually, type RawClient, request, startTestServer, type TestServer } from './harness.ts';
 

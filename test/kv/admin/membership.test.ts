@@ -7,9 +7,11 @@ import {
   decideTransfer,
 } from '../../../src/kv/admin/membership-rules.ts';
 import { decodeOutcome, decodeRequest, encodeOutcome, encodeRequest } from '../../../src/kv/admin/node-messages.ts';
-import { AdminError, type AdminErrorCode, NotLeaderError, RemoteError } from '../../../src/kv/index.ts';
+import { AdminError, type AdminErrorCode, RemoteError } from '../../../src/kv/index.ts';
 import { groupId, nodeId } from '../../../src/platform/index.ts';
-import type { GroupStatus, PeerProgress } from '../../../src/raftengine/index.ts';
+import type { GroupStatus } from '../../../src/raftengine/contract/types.ts';
+import type { PeerProgress } from '../../../src/raftengine/core/types.ts';
+import { NotLeaderError } from '../../../src/raftengine/errors.ts';
 import { AdminCluster } from './admin-cluster.ts';
 
 const peer = (id: number, matchIndex: number, rest: Partial<PeerProgress> = {}): PeerProgress => ({

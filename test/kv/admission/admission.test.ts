@@ -15,7 +15,7 @@ import {
 import { errorOf, statusOf } from '../../../src/kv/forward-errors.ts';
 import { GroupExecutor } from '../../../src/kv/index.ts';
 import { groupId, type NodeId, nodeId } from '../../../src/platform/index.ts';
-import type { GroupStatus } from '../../../src/raftengine/index.ts';
+import type { GroupStatus } from '../../../src/raftengine/contract/types.ts';
 import type { GroupStore } from '../../../src/store/contract/types.ts';
 import { Bed, bytes, ManualClock, ManualScheduler, Outcome } from '../fakes.ts';
 import { put, txn, entry as txnEntry } from '../txn/bed.ts';

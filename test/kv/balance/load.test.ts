@@ -9,7 +9,7 @@ import { LoadRecorder } from '../../../src/kv/balance/load-recorder.ts';
 import { boundWindow, type LoadedGroup, LoadReporter } from '../../../src/kv/balance/load-reporter.ts';
 import type { GroupReport, LoadReport } from '../../../src/kv/balance/types.ts';
 import { nodeId } from '../../../src/platform/index.ts';
-import type { GroupStatus } from '../../../src/raftengine/index.ts';
+import type { GroupStatus } from '../../../src/raftengine/contract/types.ts';
 import { bytes, delta, group, route, upsert } from '../../distribution/builders.ts';
 import { CatalogModel } from '../../distribution/catalog-model.ts';
 import { Timeline } from '../catalog/fake-cluster.ts';

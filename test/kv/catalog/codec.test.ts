@@ -12,8 +12,8 @@ import {
 } from '../../../src/kv/catalog/codec.ts';
 import { decodeFounding, encodeFounding } from '../../../src/kv/catalog/founding.ts';
 import { CatalogMessageError, type FoundingConfiguration, LostResultError } from '../../../src/kv/catalog/index.ts';
-import { NotLeaderError } from '../../../src/kv/errors.ts';
 import { groupId, hlcTimestamp, nodeId } from '../../../src/platform/index.ts';
+import { NotLeaderError } from '../../../src/raftengine/errors.ts';
 
 const plain = { noNullPrototype: true } as const;
 const record = <Shape extends object>(shape: { [Key in keyof Shape]: fc.Arbitrary<Shape[Key]> }): fc.Arbitrary<Shape> =>

@@ -12,13 +12,7 @@ import {
   ForwardingCatalogClient,
   Heartbeats,
 } from '../../../src/kv/catalog/index.ts';
-import {
-  BusyError,
-  LeaderUnavailableError,
-  NotLeaderError,
-  NotOwnerError,
-  OutcomeUnknownError,
-} from '../../../src/kv/errors.ts';
+import { LeaderUnavailableError, NotOwnerError } from '../../../src/kv/errors.ts';
 import type { ForwardHandler, KeyView, KvService, Operation, ScanPage, ScanRequest } from '../../../src/kv/types.ts';
 import {
   type Cancel,
@@ -28,6 +22,7 @@ import {
   KvorumError,
   type Scheduler,
 } from '../../../src/platform/index.ts';
+import { BusyError, NotLeaderError, OutcomeUnknownError } from '../../../src/raftengine/errors.ts';
 
 export const CATALOG_GROUP = groupId(1);
 

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { META_KEY } from '../../../src/distribution/contract/catalog-keys.ts';
 import { CatalogError } from '../../../src/distribution/contract/errors.ts';
-import { BusyError, NotLeaderError, OutcomeUnknownError } from '../../../src/kv/errors.ts';
+import { BusyError, NotLeaderError, OutcomeUnknownError } from '../../../src/raftengine/errors.ts';
 import { visible } from '../../distribution/catalog-model.ts';
 import { FakeCluster, type Fate } from './fake-cluster.ts';
 import { BOOTSTRAP, founded, incarnationOf, moveOf, routeAt, splitAt, versionOf } from './founded.ts';

@@ -14,10 +14,10 @@ import {
   Heartbeats,
   KvCatalogGroup,
   NotOwnerError,
-  OutcomeUnknownError,
   serveSpans,
 } from '../../../src/kv/index.ts';
 import { nodeId, SeededRandom } from '../../../src/platform/index.ts';
+import { OutcomeUnknownError } from '../../../src/raftengine/errors.ts';
 import { visible } from '../../distribution/catalog-model.ts';
 import { CONF, FakeRaft, GROUP, ManualClock, ManualScheduler } from '../fakes.ts';
 import { MemoryStore } from '../memory-store.ts';

@@ -14,7 +14,7 @@ import {
   WATCH_KIND,
 } from '../../../src/kv/catalog/watch-wire.ts';
 import { nodeId, SystemClock, SystemRandom, SystemScheduler } from '../../../src/platform/index.ts';
-import { createGrpcNetwork } from '../../../src/raftengine/index.ts';
+import { createGrpcNetwork } from '../../../src/raftengine/transport/grpc-network.ts';
 import { CatalogModel } from '../../distribution/catalog-model.ts';
 import { bookInMemory } from '../../raftengine/support/peer-book.ts';
 import { HandSource, WatchCluster } from './watch-cluster.ts';

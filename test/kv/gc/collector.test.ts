@@ -3,7 +3,8 @@ import { describe, test } from 'node:test';
 import { type CollectableGroup, type CollectorLimits, StoreCollector } from '../../../src/kv/gc/collector.ts';
 import { compactionWork, decodeCompactionNotes } from '../../../src/kv/gc/compaction.ts';
 import { groupId, hlcTimestamp, SeededRandom } from '../../../src/platform/index.ts';
-import { type GroupStatus, Role } from '../../../src/raftengine/index.ts';
+import type { GroupStatus } from '../../../src/raftengine/contract/types.ts';
+import { Role } from '../../../src/raftengine/core/types.ts';
 import type { GroupStore } from '../../../src/store/contract/types.ts';
 import { ManualClock, ManualScheduler } from '../fakes.ts';
 

@@ -7,11 +7,12 @@ import type { JobRow } from '../../../src/distribution/contract/catalog-rows.ts'
 import { CatalogError } from '../../../src/distribution/contract/errors.ts';
 import type { CatalogSource } from '../../../src/kv/catalog/source.ts';
 import type { CatalogClient, CatalogReply, CatalogRequest } from '../../../src/kv/catalog/types.ts';
-import { LeaderUnavailableError, OutcomeUnknownError } from '../../../src/kv/errors.ts';
+import { LeaderUnavailableError } from '../../../src/kv/errors.ts';
 import { decodeSpanMessage, encodeSpanMessage } from '../../../src/kv/move/codec.ts';
 import { MoveDriver } from '../../../src/kv/move/index.ts';
 import type { SpanClient } from '../../../src/kv/move/types.ts';
 import { type Cancel, type GroupId, hlcTimestamp, SeededRandom } from '../../../src/platform/index.ts';
+import { OutcomeUnknownError } from '../../../src/raftengine/errors.ts';
 import { bytes, group } from '../../distribution/builders.ts';
 import { CatalogModel } from '../../distribution/catalog-model.ts';
 import { ModelClock, ModelGroup } from './model-group.ts';

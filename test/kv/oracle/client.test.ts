@@ -2,7 +2,6 @@ import { strict as assert } from 'node:assert';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import {
-  BusyError,
   FIRST_AUTHORITY,
   OracleClient,
   OracleDisabledError,
@@ -11,6 +10,7 @@ import {
 } from '../../../src/kv/index.ts';
 import type { Grant } from '../../../src/kv/oracle/codec.ts';
 import { groupId, type HlcTimestamp, hlcTimestamp } from '../../../src/platform/index.ts';
+import { BusyError } from '../../../src/raftengine/errors.ts';
 import { ManualClock, ManualScheduler } from '../fakes.ts';
 
 const ts = (value: number): HlcTimestamp => hlcTimestamp(BigInt(value));

@@ -2,7 +2,7 @@
 import { strict as assert } from 'node:assert';
 import { describe, it } from 'node:test';
 import { groupId } from '../../../src/platform/index.ts';
-import { Role } from '../../../src/raftengine/index.ts';
+import { Role } from '../../../src/raftengine/core/types.ts';
 import { startSkewedCluster } from '../../sim/cluster/skewed-cluster.ts';
 
 const PATIENCE_MS = 60_000;

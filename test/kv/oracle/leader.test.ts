@@ -4,7 +4,6 @@ import fc from 'fast-check';
 import { FIRST_AUTHORITY, reachedTs } from '../../../src/kv/authority.ts';
 import {
   CeilingExpiredError,
-  NotLeaderError,
   type OracleGroup,
   OracleLeader,
   TimestampAheadError,
@@ -21,6 +20,7 @@ import {
 } from '../../../src/kv/oracle/codec.ts';
 import { encodeFence } from '../../../src/kv/time-entries.ts';
 import { groupId, type HlcTimestamp, hlcTimestamp, nodeId } from '../../../src/platform/index.ts';
+import { NotLeaderError } from '../../../src/raftengine/errors.ts';
 import { Bed, GROUP } from '../fakes.ts';
 
 const NONE = hlcTimestamp(0n);

@@ -1,7 +1,6 @@
 /** What a replica asks of a leader, and what a snapshot does about groups that it did not ask, guard by guard. */
 import { strict as assert } from 'node:assert';
 import { describe, it } from 'node:test';
-import { BusyError } from '../../../src/kv/errors.ts';
 import type { GroupExecutor } from '../../../src/kv/executor.ts';
 import { GroupRouter } from '../../../src/kv/group-router.ts';
 import {
@@ -23,6 +22,7 @@ import {
   hlcTimestamp,
   SeededRandom,
 } from '../../../src/platform/index.ts';
+import { BusyError } from '../../../src/raftengine/errors.ts';
 import { bytes, GROUP, ManualClock, ManualScheduler } from '../fakes.ts';
 import { ts } from '../span-machine.ts';
 

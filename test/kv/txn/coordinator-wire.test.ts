@@ -1,7 +1,7 @@
 /** Questions and answers survive the way to a group's leader and back. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { LeaderUnavailableError, NotLeaderError, NotOwnerError } from '../../../src/kv/errors.ts';
+import { LeaderUnavailableError, NotOwnerError } from '../../../src/kv/errors.ts';
 import { createTxnClient, serveTxns } from '../../../src/kv/txn/coordinator-client.ts';
 import {
   decodeOutcome,
@@ -14,6 +14,7 @@ import {
 import type { LockFacts, TxnGroup } from '../../../src/kv/txn/types.ts';
 import type { ForwardHandler } from '../../../src/kv/types.ts';
 import { groupId, hlcTimestamp, SystemClock } from '../../../src/platform/index.ts';
+import { NotLeaderError } from '../../../src/raftengine/errors.ts';
 
 const GROUP = groupId(7);
 const ts = (value: number) => hlcTimestamp(BigInt(value));

@@ -1,12 +1,13 @@
 /** Single stories of coordinators: the traces that a design without one of the guards would get wrong. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { ConflictError, OutcomeUnknownError, TooLargeError } from '../../../src/kv/errors.ts';
+import { ConflictError } from '../../../src/kv/errors.ts';
 import { type TransactionLimits, TransactionUnknownError } from '../../../src/kv/txn/coordinator-types.ts';
 import { TransactionRunner } from '../../../src/kv/txn/transaction-runner.ts';
 import type { TxnClient } from '../../../src/kv/txn/types.ts';
 import type { KeyView } from '../../../src/kv/types.ts';
 import { type HlcTimestamp, hlcTimestamp } from '../../../src/platform/index.ts';
+import { OutcomeUnknownError, TooLargeError } from '../../../src/raftengine/errors.ts';
 import { finish, request } from './bed.ts';
 import { ModelCluster, NO_FAULTS, type Removed, startProcess } from './model-cluster.ts';
 

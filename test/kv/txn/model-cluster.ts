@@ -4,13 +4,7 @@
  * groups differ; coordinators stop in the middle. All of it as a seed decides.
  */
 
-import {
-  LeaderUnavailableError,
-  LockedError,
-  NotOwnerError,
-  OutcomeUnknownError,
-  RangeBusyError,
-} from '../../../src/kv/errors.ts';
+import { LeaderUnavailableError, LockedError, NotOwnerError, RangeBusyError } from '../../../src/kv/errors.ts';
 import { laterBy } from '../../../src/kv/hlc.ts';
 import type { CoordinatorParts, GrantedTimestamp } from '../../../src/kv/txn/coordinator-types.ts';
 import { FateResolver } from '../../../src/kv/txn/resolver.ts';
@@ -36,6 +30,7 @@ import { assert } from '../../../src/platform/assert.ts';
 import { type GroupId, groupId, type HlcTimestamp, hlcTimestamp, type Scheduler } from '../../../src/platform/index.ts';
 import type { SeededRandom } from '../../../src/platform/random.ts';
 import { Simulation } from '../../../src/platform/simulated/index.ts';
+import { OutcomeUnknownError } from '../../../src/raftengine/errors.ts';
 
 /** Chances of faults, each of one message. */
 export interface Faults {

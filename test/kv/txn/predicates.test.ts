@@ -4,11 +4,11 @@
  */
 import { strict as assert } from 'node:assert';
 import { describe, it } from 'node:test';
-import { OutcomeUnknownError } from '../../../src/kv/errors.ts';
 import type { KvTransaction, TransactionIsolation } from '../../../src/kv/txn-api.ts';
 import type { ScanRow } from '../../../src/kv/types.ts';
 import { groupId, type HlcTimestamp, hlcTimestamp, KvorumError, SeededRandom } from '../../../src/platform/index.ts';
-import { Role } from '../../../src/raftengine/index.ts';
+import { Role } from '../../../src/raftengine/core/types.ts';
+import { OutcomeUnknownError } from '../../../src/raftengine/errors.ts';
 import { startSkewedCluster } from '../../sim/cluster/skewed-cluster.ts';
 
 const NEVER = hlcTimestamp(0n);

@@ -7,7 +7,7 @@ import { GroupStateMachine } from '../../../src/kv/state-machine.ts';
 import { encodePrepare } from '../../../src/kv/txn/entries.ts';
 import { fateName } from '../../../src/kv/txn/lock-rows.ts';
 import { groupId, SeededRandom } from '../../../src/platform/index.ts';
-import { EntryKind } from '../../../src/raftengine/index.ts';
+import { EntryKind } from '../../../src/raftengine/core/types.ts';
 import type { GroupStore } from '../../../src/store/contract/types.ts';
 import { openGroupStore } from '../../../src/store/group/open.ts';
 import { SimulatedLevels } from '../../../src/store/level/simulated-level.ts';

@@ -6,7 +6,7 @@ import { timestampOfMs } from '../../../src/kv/hlc.ts';
 import { encodeSpan } from '../../../src/kv/span-entries.ts';
 import { GroupStateMachine } from '../../../src/kv/state-machine.ts';
 import { groupId } from '../../../src/platform/index.ts';
-import { EntryKind } from '../../../src/raftengine/index.ts';
+import { EntryKind } from '../../../src/raftengine/core/types.ts';
 import type { GroupStore } from '../../../src/store/contract/types.ts';
 import { openGroupStore } from '../../../src/store/group/open.ts';
 import { SimulatedLevels } from '../../../src/store/level/simulated-level.ts';

@@ -4,6 +4,8 @@
  */
 
 import { groupId, type LogIndex, type NodeId, nodeId, SeededRandom, type Term } from '../../../src/platform/index.ts';
+import { simpleConf } from '../../../src/raftengine/core/conf-changer.ts';
+import { RaftCore } from '../../../src/raftengine/core/raft.ts';
 import {
   type ConfState,
   type Entry,
@@ -12,12 +14,10 @@ import {
   type LogView,
   type Message,
   type RaftConfig,
-  RaftCore,
   type ReadState,
   type Ready,
   type SnapshotMeta,
-  simpleConf,
-} from '../../../src/raftengine/core/index.ts';
+} from '../../../src/raftengine/core/types.ts';
 
 /** A stored log in memory. */
 export class MemoryLog implements LogView {

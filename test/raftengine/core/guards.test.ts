@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { nodeId } from '../../../src/platform/index.ts';
-import { ConfChangeRefusedError, type Message, TransferRefusedError } from '../../../src/raftengine/core/index.ts';
+import { ConfChangeRefusedError, TransferRefusedError } from '../../../src/raftengine/core/errors.ts';
+import type { Message } from '../../../src/raftengine/core/types.ts';
 import { TestCluster } from './cluster.ts';
 
 const add = (kind: 'addVoter' | 'addLearner' | 'remove', id: number) => ({ kind, nodeId: nodeId(id) });

@@ -2,7 +2,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { nodeId } from '../../../src/platform/index.ts';
-import { type ConfChangeStep, simpleConf } from '../../../src/raftengine/core/index.ts';
+import { simpleConf } from '../../../src/raftengine/core/conf-changer.ts';
+import type { ConfChangeStep } from '../../../src/raftengine/core/types.ts';
 import { TestCluster } from './cluster.ts';
 
 const change = (kind: ConfChangeStep['kind'], ...ids: number[]) => ({

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { nodeId } from '../../../src/platform/index.ts';
-import { type Message, Role } from '../../../src/raftengine/core/index.ts';
+import { type Message, Role } from '../../../src/raftengine/core/types.ts';
 import { TestCluster } from './cluster.ts';
 
 const REST = { quietAfterTicks: 4 };

@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { nodeId, SeededRandom, SystemRandom } from '../../../src/platform/index.ts';
-import { openDataFolder } from '../../../src/raftengine/data-folder.ts';
+import { openDataFolder } from '../../../src/raftengine/founding/data-folder.ts';
 
 describe('data folder', () => {
   let root = '';
@@ -73,7 +73,7 @@ describe('data folder', () => {
   it('is free again as soon as the process that had it was killed', async () => {
     const folder = join(root, 'killed');
     const holder = `
-      import { openDataFolder } from ${JSON.stringify(import.meta.resolve('../../../src/raftengine/data-folder.ts'))};
+      import { openDataFolder } from ${JSON.stringify(import.meta.resolve('../../../src/raftengine/founding/data-folder.ts'))};
       import { SystemRandom } from ${JSON.stringify(import.meta.resolve('../../../src/platform/index.ts'))};
       await openDataFolder({ folder: ${JSON.stringify(folder)}, nodeId: 1, clusterName: 'blue', random: new SystemRandom(), joins: false });
       console.log('held');

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { nodeId, SeededRandom } from '../../../src/platform/index.ts';
-import { openDataFolder } from '../../../src/raftengine/index.ts';
+import { openDataFolder } from '../../../src/raftengine/founding/data-folder.ts';
 
 const SETTINGS = { nodeId: nodeId(7), clusterName: 'proof', joins: false };
 const REFUSALS: readonly unknown[] = ['DATA_FOLDER_CORRUPT', 'DATA_FOLDER_MISMATCH'];

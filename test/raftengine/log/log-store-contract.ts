@@ -2,7 +2,8 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { type GroupId, groupId, nodeId } from '../../../src/platform/index.ts';
-import type { Entry, LogStore, LogWrite } from '../../../src/raftengine/index.ts';
+import type { LogStore, LogWrite } from '../../../src/raftengine/contract/types.ts';
+import type { Entry } from '../../../src/raftengine/core/types.ts';
 
 /** A place where a log survives being closed and opened again. */
 export interface LogStoreHome {

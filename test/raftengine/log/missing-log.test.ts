@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { crc32 } from 'node:zlib';
-import { type LogRecord, NodeRecord } from '../../../src/raftengine/index.ts';
+import { NodeRecord } from '../../../src/raftengine/founding/node-record.ts';
 import {
   decodeSegmentHeader,
   encodeSegmentHeader,
@@ -11,7 +11,8 @@ import {
   segmentName,
 } from '../../../src/raftengine/log/format.ts';
 import { type CheckpointRow, FrameWriter } from '../../../src/raftengine/log/frame-writer.ts';
-import { WalLogStore } from '../../../src/raftengine/log/index.ts';
+import type { LogRecord } from '../../../src/raftengine/log/segments.ts';
+import { WalLogStore } from '../../../src/raftengine/log/wal-log-store.ts';
 import { append, entry, GROUP } from './log-store-contract.ts';
 import { FOLDER, INCARNATION, NODE, WalBench } from './wal-bench.ts';
 

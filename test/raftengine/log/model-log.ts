@@ -1,7 +1,8 @@
 /** What a log store should hold, kept in the plainest way. */
 import assert from 'node:assert/strict';
 import type { GroupId, LogIndex, Term } from '../../../src/platform/index.ts';
-import type { Entry, HardState, LogStore, LogWrite } from '../../../src/raftengine/index.ts';
+import type { LogStore, LogWrite } from '../../../src/raftengine/contract/types.ts';
+import type { Entry, HardState } from '../../../src/raftengine/core/types.ts';
 
 interface GroupModel {
   hard: HardState;

@@ -1,7 +1,7 @@
 /** A write-ahead log on one simulated machine. */
 import { nodeId, SimFabric, SimMachine, Simulation } from '../../../src/platform/index.ts';
-import { NodeRecord } from '../../../src/raftengine/index.ts';
-import { WalLogStore, type WalLogStoreOptions } from '../../../src/raftengine/log/index.ts';
+import { NodeRecord } from '../../../src/raftengine/founding/node-record.ts';
+import { WalLogStore, type WalLogStoreOptions } from '../../../src/raftengine/log/wal-log-store.ts';
 
 /** The data folder. */
 export const NODE = '/node';

@@ -2,8 +2,8 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { SystemDisk, SystemRandom } from '../../../src/platform/index.ts';
-import { NodeRecord } from '../../../src/raftengine/index.ts';
-import { WalLogStore } from '../../../src/raftengine/log/index.ts';
+import { NodeRecord } from '../../../src/raftengine/founding/node-record.ts';
+import { WalLogStore } from '../../../src/raftengine/log/wal-log-store.ts';
 import { describeLogStore, type LogStoreHome } from './log-store-contract.ts';
 
 const onMachine =

@@ -4,13 +4,12 @@ import { createHash } from 'node:crypto';
 import type { LogIndex } from '../../../src/platform/index.ts';
 import type {
   CommittedEntry,
-  Entry,
   LeadershipEvent,
-  SnapshotMeta,
   SnapshotReader,
   SnapshotStage,
   StateMachine,
-} from '../../../src/raftengine/index.ts';
+} from '../../../src/raftengine/contract/types.ts';
+import type { Entry, SnapshotMeta } from '../../../src/raftengine/core/types.ts';
 
 const NOBODY = { voters: [], votersOutgoing: [], learners: [], learnersNext: [], autoLeave: false };
 

@@ -2,17 +2,13 @@
 import assert from 'node:assert/strict';
 import { type GroupId, groupId, type NodeId, nodeId } from '../../../src/platform/index.ts';
 import { SimFabric, SimMachine, Simulation } from '../../../src/platform/simulated/index.ts';
-import {
-  type ConfState,
-  type EngineLimits,
-  NodeRecord,
-  type ProposalOutcome,
-  RaftEngine,
-  type RaftGroup,
-  Role,
-  type SentSnapshot,
-  WalLogStore,
-} from '../../../src/raftengine/index.ts';
+import type { EngineLimits } from '../../../src/raftengine/contract/limits.ts';
+import type { ProposalOutcome, RaftGroup } from '../../../src/raftengine/contract/types.ts';
+import { type ConfState, Role } from '../../../src/raftengine/core/types.ts';
+import { RaftEngine } from '../../../src/raftengine/engine/engine.ts';
+import { NodeRecord } from '../../../src/raftengine/founding/node-record.ts';
+import { WalLogStore } from '../../../src/raftengine/log/wal-log-store.ts';
+import type { SentSnapshot } from '../../../src/raftengine/snapshot/snapshot-transfer.ts';
 import { type Durable, emptyDurable, ListMachine } from './list-machine.ts';
 
 export const GROUP = groupId(1);

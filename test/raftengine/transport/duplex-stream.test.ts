@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { type DuplexStream, nodeId, SystemClock, SystemRandom, SystemScheduler } from '../../../src/platform/index.ts';
-import { createGrpcNetwork, type GrpcNetwork, StreamBrokenError } from '../../../src/raftengine/index.ts';
+import { StreamBrokenError } from '../../../src/raftengine/errors.ts';
+import { createGrpcNetwork, type GrpcNetwork } from '../../../src/raftengine/transport/grpc-network.ts';
 import { bookInMemory } from '../support/peer-book.ts';
 import { StallingProxy } from './stalling-proxy.ts';
 

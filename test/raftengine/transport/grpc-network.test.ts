@@ -9,7 +9,9 @@ import {
   SystemRandom,
   SystemScheduler,
 } from '../../../src/platform/index.ts';
-import { createGrpcNetwork, type GrpcNetwork, PeerBook, StreamBrokenError } from '../../../src/raftengine/index.ts';
+import { StreamBrokenError } from '../../../src/raftengine/errors.ts';
+import { PeerBook } from '../../../src/raftengine/founding/peer-book.ts';
+import { createGrpcNetwork, type GrpcNetwork } from '../../../src/raftengine/transport/grpc-network.ts';
 import { KeptInMemory } from '../support/peer-book.ts';
 
 const clock = new SystemClock();

@@ -16,7 +16,10 @@ import {
   SimMachine,
   type Simulation,
 } from '../../../src/platform/index.ts';
-import { type LogStore, NodeRecord, PeerBook, type RaftGroup, WalLogStore } from '../../../src/raftengine/index.ts';
+import type { LogStore, RaftGroup } from '../../../src/raftengine/contract/types.ts';
+import { NodeRecord } from '../../../src/raftengine/founding/node-record.ts';
+import { PeerBook } from '../../../src/raftengine/founding/peer-book.ts';
+import { WalLogStore } from '../../../src/raftengine/log/wal-log-store.ts';
 import { SimulatedLevels } from '../../../src/store/level/simulated-level.ts';
 import { inlineCompression } from '../../../src/store/segments/compression.ts';
 import type { Plan } from './plan.ts';

@@ -10,7 +10,7 @@ export const FOLDER_MUTANTS: readonly SimMutant[] = [
     only: ONLY,
     mutations: [
       {
-        file: 'src/raftengine/peer-book.ts',
+        file: 'src/raftengine/founding/peer-book.ts',
         find: 'if (lives.incarnation === undefined) return',
         replace: 'if (lives.incarnation !== incarnation) return',
       },

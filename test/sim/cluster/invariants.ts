@@ -4,7 +4,7 @@
  */
 import { crc32 } from 'node:zlib';
 import type { GroupId } from '../../../src/platform/index.ts';
-import type { RaftGroup } from '../../../src/raftengine/index.ts';
+import type { RaftGroup } from '../../../src/raftengine/contract/types.ts';
 import type { ClusterNode } from './cluster-node.ts';
 import { InvariantViolation } from './violation.ts';
 

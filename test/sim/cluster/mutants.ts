@@ -18,7 +18,7 @@ export interface SimMutant {
   readonly only?: readonly string[];
 }
 
-const REPLICA = 'src/raftengine/replica.ts';
+const REPLICA = 'src/raftengine/replica/replica.ts';
 const REPLICATION = 'src/raftengine/core/replication.ts';
 const EXECUTOR = 'src/kv/executor.ts';
 const STATE_MACHINE = 'src/kv/state-machine.ts';

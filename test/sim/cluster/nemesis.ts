@@ -8,7 +8,9 @@ import {
   type SimFabric,
   type Simulation,
 } from '../../../src/platform/index.ts';
-import { type ConfState, encodeAddresses, type RaftGroup } from '../../../src/raftengine/index.ts';
+import type { RaftGroup } from '../../../src/raftengine/contract/types.ts';
+import type { ConfState } from '../../../src/raftengine/core/types.ts';
+import { encodeAddresses } from '../../../src/raftengine/wire/peer-addresses.ts';
 import { addressOf, type ClusterNode, type Loss } from './cluster-node.ts';
 import type { PlannedFault } from './plan.ts';
 

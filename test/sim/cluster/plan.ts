@@ -5,7 +5,7 @@
 import type { GroupsSetting } from '../../../src/config/index.ts';
 import type { GcTimes, KvServiceOptions, MoveLimits } from '../../../src/kv/index.ts';
 import { SeededRandom } from '../../../src/platform/index.ts';
-import type { EngineLimits } from '../../../src/raftengine/index.ts';
+import type { EngineLimits } from '../../../src/raftengine/contract/limits.ts';
 import type { StoreLimits } from '../../../src/store/contract/types.ts';
 
 export const FAULTS = [

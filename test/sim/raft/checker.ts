@@ -2,7 +2,7 @@
  * What must be true of the whole cluster after every step (Raft thesis figure 3.2, and lease safety). Logs are compared by
  * the hash of everything up to an index, so that one comparison speaks for a whole prefix.
  */
-import { type ConfState, type Entry, Role } from '../../../src/raftengine/core/index.ts';
+import { type ConfState, type Entry, Role } from '../../../src/raftengine/core/types.ts';
 import type { SimNode } from './sim-node.ts';
 
 export class InvariantViolation extends Error {

@@ -1,6 +1,6 @@
 /** Everything that one seed decides before the run starts: constants of the core, speeds, and which faults happen. */
 import type { SeededRandom } from '../../../src/platform/index.ts';
-import type { RaftConfig } from '../../../src/raftengine/core/index.ts';
+import type { RaftConfig } from '../../../src/raftengine/core/types.ts';
 
 export interface Knobs {
   readonly voters: number;

@@ -3,6 +3,7 @@
  * of its own speed. A crash loses a suffix of the outstanding writes and everything in memory.
  */
 import { groupId, type NodeId, nodeId, type SeededRandom } from '../../../src/platform/index.ts';
+import { RaftCore } from '../../../src/raftengine/core/raft.ts';
 import {
   type ConfState,
   type Entry,
@@ -10,13 +11,12 @@ import {
   type HardState,
   type Message,
   type RaftConfig,
-  RaftCore,
   type Ready,
   Role,
   type SnapshotMeta,
-} from '../../../src/raftengine/core/index.ts';
-import { PeerLiveness } from '../../../src/raftengine/peer-liveness.ts';
-import { type Restable, RestingGroups } from '../../../src/raftengine/resting-groups.ts';
+} from '../../../src/raftengine/core/types.ts';
+import { PeerLiveness } from '../../../src/raftengine/liveness/peer-liveness.ts';
+import { type Restable, RestingGroups } from '../../../src/raftengine/liveness/resting-groups.ts';
 import { MemoryLog } from '../../raftengine/core/cluster.ts';
 import { InvariantViolation } from './checker.ts';
 import type { Simulation } from './simulation.ts';

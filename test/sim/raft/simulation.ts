@@ -4,13 +4,9 @@
  * The last part of every run is without faults: the cluster must then recover and serve.
  */
 import { nodeId, SeededRandom } from '../../../src/platform/index.ts';
-import {
-  type ConfChangeStep,
-  EMPTY_CONF,
-  isVoter,
-  type Message,
-  simpleConf,
-} from '../../../src/raftengine/core/index.ts';
+import { EMPTY_CONF, simpleConf } from '../../../src/raftengine/core/conf-changer.ts';
+import { isVoter } from '../../../src/raftengine/core/quorum.ts';
+import type { ConfChangeStep, Message } from '../../../src/raftengine/core/types.ts';
 import { Checker, InvariantViolation } from './checker.ts';
 import { EventQueue } from './event-queue.ts';
 import { drawKnobs, FAULTS, type Fault, type Knobs, STORM } from './knobs.ts';

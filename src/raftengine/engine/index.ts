@@ -1,0 +1,5 @@
+/**
+ * All groups of a node under one tick and one log.
+ */
+
+export { RaftEngine } from './engine.ts';

@@ -1,0 +1,228 @@
+/**
+ * What a node must never forget and what is in no log: how far its own log once went, and which data folders of other
+ * nodes it has met. Without the first, a log folder that is gone would pass for a new one; without the second, a node that
+ * lost its disk would pass for the member that it was. One small file beside the log, replaced as a whole; it is written
+ * when a segment is made and when another node is met, so a handful of times an hour.
+ *
+ *   <data folder>/record.json
+ *   { format, incarnation, newestSegment, installs: { <group>: index }, acceptedBy: [<id>],
+ *     peers: { <id>: { incarnation, isConfirmed, removed } }, crc }
+ */
+import { join } from 'node:path';
+import { crc32 } from 'node:zlib';
+import { type Disk, type GroupId, type LogIndex, type NodeId, nodeId } from '../../platform/index.ts';
+import { DataFolderCorruptError, DataFolderMismatchError } from '../errors.ts';
+import type { InstallMarks } from './starting-point.ts';
+
+/** What is known of the data folders of one other node. */
+export interface PeerLives {
+  /** The one that is listened to; undefined while none has been met since the last one was removed. */
+  readonly incarnation: string | undefined;
+  /** The catalog names it. What was only met may be a stranger that came first. */
+  readonly isConfirmed: boolean;
+  /** Those that were removed from the cluster for good. */
+  readonly removed: readonly string[];
+}
+
+interface StoredRecord {
+  readonly format: number;
+  /** Of the data folder that the record is of. */
+  readonly incarnation: string;
+  readonly newestSegment: number;
+  readonly installs: { readonly [group: string]: LogIndex };
+  readonly acceptedBy: readonly NodeId[];
+  readonly peers: { readonly [id: string]: PeerLives };
+}
+
+const FILE = 'record.json';
+const TEMPORARY = 'record.tmp';
+const FORMAT = 1;
+/** What stores are called beside the log: a folder with one of them is not new. */
+const STORE_NAME = /^group-\d+/;
+
+/** Where a record is, and whose. */
+export interface NodeRecordOptions {
+  readonly disk: Disk;
+  /** The data folder. */
+  readonly folder: string;
+  /** Of the data folder. */
+  readonly incarnation: string;
+}
+
+/** True when a log or a store lies in a data folder: then it belonged to somebody before. */
+export async function holdsData(disk: Disk, folder: string): Promise<boolean> {
+  if ((await disk.list(folder)).some((name) => STORE_NAME.test(name))) return true;
+  return (await disk.list(join(folder, 'log'))).length > 0;
+}
+
+/** See the top of the file. */
+export class NodeRecord {
+  private readonly options: NodeRecordOptions;
+  private stored: StoredRecord;
+  /** The newest segment as far as it is stable. */
+  private stableSegment: number;
+  /** Replacements of the file, one after another. */
+  private written: Promise<void> = Promise.resolve();
+
+  private constructor(options: NodeRecordOptions, stored: StoredRecord) {
+    this.options = options;
+    this.stored = stored;
+    this.stableSegment = stored.newestSegment;
+  }
+
+  /** True when a data folder has a record, whatever is in it. */
+  static async exists(disk: Disk, folder: string): Promise<boolean> {
+    return (await disk.list(folder)).includes(FILE);
+  }
+
+  /**
+   * Reads the record of a data folder, or makes it while nothing else is there.
+   * @throws DataFolderCorruptError when it cannot be what was written, or is gone while data is there
+   * @throws DataFolderMismatchError when it is that of another folder
+   */
+  static async open(options: NodeRecordOptions): Promise<NodeRecord> {
+    const { disk, folder, incarnation } = options;
+    const text = await readText(disk, join(folder, FILE));
+    if (text === undefined) {
+      if (await holdsData(disk, folder)) {
+        const what = 'is gone, or was never made because an older version of kvorum made the folder';
+        throw new DataFolderCorruptError(join(folder, FILE), what);
+      }
+      const record = new NodeRecord(options, {
+        format: FORMAT,
+        incarnation,
+        newestSegment: 0,
+        installs: {},
+        acceptedBy: [],
+        peers: {},
+      });
+      await record.change({});
+      return record;
+    }
+    const stored = parseRecord(text, join(folder, FILE));
+    if (stored.format !== FORMAT) {
+      throw new DataFolderMismatchError(
+        folder,
+        `has a record of format ${stored.format}, which this version of kvorum does not know`,
+      );
+    }
+    if (stored.incarnation !== incarnation) {
+      throw new DataFolderMismatchError(folder, `holds the ${FILE} of another data folder`);
+    }
+    const record = new NodeRecord(options, stored);
+    // It may be there in the page cache only: whoever wrote it may have died, or met an error, before it was stable.
+    await record.change({});
+    return record;
+  }
+
+  /** Of the data folder; every segment of its log bears it. */
+  get incarnation(): string {
+    return this.options.incarnation;
+  }
+
+  /** The log once had a segment of this number, and none that is newer held anything; 0 while there never was a log. */
+  get newestSegment(): number {
+    return this.stored.newestSegment;
+  }
+
+  /** Settles when it is stable that the log goes up to a segment. */
+  async noteSegment(sequence: number): Promise<void> {
+    if (sequence <= this.stableSegment) return;
+    await this.change({ newestSegment: Math.max(sequence, this.stored.newestSegment) });
+    this.stableSegment = Math.max(sequence, this.stableSegment);
+  }
+
+  /** Snapshots that are being installed. @param onError hears of what could not be written; the next change writes it again */
+  installs(onError: (error: unknown) => void): InstallMarks {
+    const change = (group: GroupId, index: LogIndex | undefined): Promise<void> => {
+      const { [group]: _, ...others } = this.stored.installs;
+      return this.change({ installs: index === undefined ? others : { ...others, [group]: index } });
+    };
+    return {
+      begin: change,
+      end: (group) => {
+        if (this.stored.installs[group] !== undefined) change(group, undefined).catch(onError);
+      },
+      of: (group) => this.stored.installs[group],
+    };
+  }
+
+  /** Nodes that listen to this data folder, and so to no other one under this node's id. */
+  get acceptedBy(): readonly NodeId[] {
+    return this.stored.acceptedBy;
+  }
+
+  /** Settles when it is stable that a node listens to this data folder. */
+  async noteAcceptance(peer: NodeId): Promise<void> {
+    const { acceptedBy } = this.stored;
+    if (!acceptedBy.includes(peer)) await this.change({ acceptedBy: [...acceptedBy, peer] });
+  }
+
+  /** What is known of a node. */
+  peer(peer: NodeId): PeerLives | undefined {
+    return this.stored.peers[peer];
+  }
+
+  /** Nodes that something is known of. */
+  peers(): NodeId[] {
+    return Object.keys(this.stored.peers).map((id) => nodeId(Number(id)));
+  }
+
+  /** Visible at once; settles when it is stable. */
+  setPeer(peer: NodeId, lives: PeerLives): Promise<void> {
+    return this.change({ peers: { ...this.stored.peers, [peer]: lives } });
+  }
+
+  private change(change: Partial<StoredRecord>): Promise<void> {
+    this.stored = { ...this.stored, ...change };
+    const text = sealRecord(this.stored);
+    const written = this.written.then(() => this.replace(text));
+    this.written = written.catch(() => {});
+    return written;
+  }
+
+  private async replace(text: string): Promise<void> {
+    const { disk, folder } = this.options;
+    const temporary = join(folder, TEMPORARY);
+    await disk.remove(temporary);
+    const file = await disk.open(temporary, { create: true });
+    try {
+      await file.write(Buffer.from(text), 0);
+      await file.sync();
+    } finally {
+      await file.close();
+    }
+    await disk.rename(temporary, join(folder, FILE));
+    await disk.syncFolder(folder);
+  }
+}
+
+const sealRecord = (record: StoredRecord): string => JSON.stringify({ ...record, crc: crc32(JSON.stringify(record)) });
+
+/** @throws DataFolderCorruptError */
+function parseRecord(text: string, path: string): StoredRecord {
+  let parsed: unknown;
+  try {
+    parsed = JSON.parse(text);
+  } catch (error) {
+    throw new DataFolderCorruptError(path, 'is damaged', error);
+  }
+  const { crc, ...rest } = (parsed ?? {}) as StoredRecord & { readonly crc?: number };
+  if (crc !== crc32(JSON.stringify(rest))) throw new DataFolderCorruptError(path, 'is not what was written');
+  return rest;
+}
+
+/** @returns undefined when there is no such file */
+async function readText(disk: Disk, path: string): Promise<string | undefined> {
+  try {
+    const file = await disk.open(path);
+    try {
+      return (await file.read(0, await file.size())).toString();
+    } finally {
+      await file.close();
+    }
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+    throw error;
+  }
+}
