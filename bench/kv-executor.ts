@@ -5,7 +5,9 @@
  *   node bench/kv-executor.ts [--turn 64] [--seconds 2]
  */
 import { parseArgs } from 'node:util';
-import { GroupExecutor, GroupStateMachine, Hlc } from '../src/kv/index.ts';
+import { GroupStateMachine } from '../src/kv/apply/state-machine.ts';
+import { GroupExecutor } from '../src/kv/leader/executor.ts';
+import { Hlc } from '../src/kv/time/hlc.ts';
 import { groupId, hlcTimestamp, nodeId, SystemClock } from '../src/platform/index.ts';
 import type { ProposalOutcome, RaftGroup } from '../src/raftengine/contract/types.ts';
 import { EntryKind } from '../src/raftengine/core/types.ts';

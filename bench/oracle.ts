@@ -7,14 +7,11 @@
  */
 import { parseArgs } from 'node:util';
 import { RouteEngine } from '../src/distribution/routes/route-engine.ts';
-import {
-  createKvService,
-  GroupStateMachine,
-  OracleChannel,
-  OracleClient,
-  OracleLeader,
-  serveOracle,
-} from '../src/kv/index.ts';
+import { GroupStateMachine } from '../src/kv/apply/state-machine.ts';
+import { OracleChannel } from '../src/kv/oracle/channel.ts';
+import { OracleClient } from '../src/kv/oracle/client.ts';
+import { OracleLeader, serveOracle } from '../src/kv/oracle/leader.ts';
+import { createKvService } from '../src/kv/service/service.ts';
 import {
   type FrameHandler,
   groupId,

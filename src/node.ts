@@ -9,6 +9,7 @@ import { Registry } from 'prom-client';
 import { createAdminService, createKeyServices, createSnapshotService } from './adapter/grpc/index.ts';
 import { countingServer, GrpcCounters, MetricsServer, registerMetrics } from './adapter/metrics/index.ts';
 import { type RedisServer, startRedisServer } from './adapter/redis/index.ts';
+import { GroupArchive } from './cluster/index.ts';
 import {
   ConfigError,
   EXIT_CODES,
@@ -21,7 +22,7 @@ import {
   sharedSettings,
 } from './config/index.ts';
 import { handOver, handOverBeforeStop } from './hand-over.ts';
-import { GroupArchive, physicalMs } from './kv/index.ts';
+import { physicalMs } from './kv/index.ts';
 import { BackgroundLog, ClockLog, clockRemark, shownBalance, shownError } from './log-facts.ts';
 import {
   activityOf,

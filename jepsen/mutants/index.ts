@@ -7,8 +7,8 @@ import type { Mutant } from './types.ts';
 const CORE = 'src/raftengine/core/raft.ts';
 const REPLICATION = 'src/raftengine/core/replication.ts';
 const REPLICA = 'src/raftengine/replica/replica.ts';
-const EXECUTOR = 'src/kv/executor.ts';
-const VIEW = 'src/kv/view.ts';
+const EXECUTOR = 'src/kv/leader/executor.ts';
+const VIEW = 'src/kv/leader/view.ts';
 
 /** Reads are answered by whoever believes that it leads. */
 const alwaysHoldsLease = {
@@ -89,7 +89,7 @@ export const mutants: readonly Mutant[] = [
     description: 'a forwarded write whose connection broke is sent again although it may have happened',
     mutations: [
       {
-        file: 'src/kv/proxy.ts',
+        file: 'src/kv/forward/proxy.ts',
         find: 'if (forward.sentTo !== peer) continue;',
         replace: 'if (forward.sentTo !== peer) continue; this.sent.delete(id); this.retryLater(forward); continue;',
       },
@@ -140,7 +140,7 @@ export const mutants: readonly Mutant[] = [
     mutations: [
       { file: VIEW, find: 'this.overlay.isEmpty ? undefined : this.overlay.lookup(name, key)', replace: 'undefined' },
       {
-        file: 'src/kv/state-machine.ts',
+        file: 'src/kv/apply/state-machine.ts',
         find: 'this.versionAt(key, commitTs) !== versionTs',
         replace: 'false',
       },
@@ -173,7 +173,7 @@ export const mutants: readonly Mutant[] = [
         find: 'value.expireTs <= this.viewTs ? undefined : value',
         replace: 'value.expireTs <= this.viewTs ? value : value',
       },
-      { file: 'src/kv/maintenance.ts', find: 'periodMs: 1000,', replace: 'periodMs: 1_000_000,' },
+      { file: 'src/kv/leader/maintenance.ts', find: 'periodMs: 1000,', replace: 'periodMs: 1_000_000,' },
     ],
     workload: 'ttl',
     nemeses: [],
@@ -197,7 +197,7 @@ export const mutants: readonly Mutant[] = [
       alwaysHoldsLease,
       // Its clock opens only with an entry of its own term, which would hide the rest.
       {
-        file: 'src/kv/group-clock.ts',
+        file: 'src/kv/time/group-clock.ts',
         find: 'const { ceilingMs, maxTs } = this.replicated;',
         replace: 'this.boundMs = Number.MAX_SAFE_INTEGER; const { ceilingMs, maxTs } = this.replicated;',
       },

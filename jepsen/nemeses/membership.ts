@@ -5,7 +5,7 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { AdminCallError, type AdminCalls, AdminClient } from '../../src/adapter/grpc/index.ts';
-import type { GroupMembers } from '../../src/kv/index.ts';
+import type { GroupMembers } from '../../src/cluster/index.ts';
 import type { Nemesis, NodeNumber, TestCluster } from '../types.ts';
 import { Orders, ordersOf } from './orders.ts';
 

@@ -1,6 +1,6 @@
 /** Ranges that are cut, joined and carried to other groups all the time, by an operator who knows no mercy. */
 import { AdminClient } from '../../src/adapter/grpc/index.ts';
-import type { RouteView } from '../../src/kv/index.ts';
+import type { RouteView } from '../../src/cluster/index.ts';
 import type { Nemesis } from '../types.ts';
 import { Orders, ordersOf } from './orders.ts';
 

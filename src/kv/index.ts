@@ -1,65 +1,108 @@
-export * from './admin/index.ts';
-export * from './admission/index.ts';
-export * from './balance/index.ts';
-export * from './catalog/index.ts';
-export { type DecodedEntry, decodeEntry } from './decoded-entry.ts';
-export * from './errors.ts';
-export { GroupExecutor } from './executor.ts';
+/**
+ * The data plane: what happens to a key between the adapter that was asked and the log and store that keep it.
+ *
+ * A command takes this way through the rooms: `service` finds the group, `forward` sends it to the group's leader, `leader` evaluates it over
+ * a view and gathers what a turn of the event loop brings into one entry, `entry` has the bytes of that entry, `apply` makes it state on
+ * every replica. `time` gives timestamps, `ranges` carries ranges between groups, `txn` spans groups, `oracle` orders what spans them, `reads`
+ * lets replicas answer, `admission` holds writes back. `contract` has the interfaces that all of them and the floors above speak.
+ *
+ * The rooms import in this direction only: contract, admission < time, entry < forward, ranges < apply < leader < txn < reads, oracle < service.
+ */
+
 export {
-  DEFAULT_EXECUTOR_LIMITS,
-  type ExecutorLimits,
-  type ExecutorStats,
-  type GroupExecutorOptions,
-} from './executor-options.ts';
-export * from './forward-counters.ts';
-export { decodeError, encodeError } from './forward-errors.ts';
-export { DEFAULT_PROXY_LIMITS, type ProxyLimits, type ProxyStats } from './forward-types.ts';
-export { forwarded } from './forwarded.ts';
-export * from './gc/index.ts';
-export { type ArchivedGroup, GroupArchive, type GroupArchiveOptions, MomentNotClosedError } from './group-archive.ts';
-export { type ClockLimits, DEFAULT_CLOCK_LIMITS, GroupClock } from './group-clock.ts';
-export { decodeAppliedMeta, encodeAppliedMeta, encodeConf, MetaName } from './group-meta.ts';
-export { GroupRouter, type GroupRouterOptions, type RemoteForm, type RoutingOptions, submit } from './group-router.ts';
-export { type SnapshotFacts, snapshotFacts } from './group-snapshot.ts';
-export { Hlc, MAX_FORWARD_SKEW_MS, timestampOfMs } from './hlc.ts';
-export { DEFAULT_MAINTENANCE, type MaintenanceOptions } from './maintenance.ts';
-export * from './move/index.ts';
-export { NodeClock, type NodeClockStatus } from './node-clock.ts';
-export * from './oracle/index.ts';
-export * from './reads/counters.ts';
-export * from './reads/index.ts';
-export { createKvService, type KvGroup, type KvServiceOptions, type NodeKvService } from './service.ts';
+  isHeldBack,
+  NodeAdmission,
+  type NodeAdmissionOptions,
+  type PressedMachine,
+  WriteBackpressureError,
+} from './admission/index.ts';
+export { describeGroup, GroupStateMachine, snapshotFacts } from './apply/index.ts';
 export {
-  type BatchResult,
-  type EntryResult,
-  GroupStateMachine,
-  type GroupStateMachineOptions,
-  type UnitRefusal,
-} from './state-machine.ts';
-export { createTxnClient, serveTxns, TXN_TIMEOUT_MS, type TxnClientOptions } from './txn/coordinator-client.ts';
+  type BackfillPage,
+  type CapturePage,
+  type CapturePoint,
+  type Consistency,
+  CrossGroupError,
+  type Fate,
+  type ImportState,
+  type KeyView,
+  type KvService,
+  type KvTransaction,
+  LeaderUnavailableError,
+  type LiveValue,
+  type LockFacts,
+  MoveNotYetError,
+  MoveRefusedError,
+  NotOwnerError,
+  type Operation,
+  OvertakenError,
+  physicalMs,
+  RangeBusyError,
+  type ReadAtReply,
+  type ReadStats,
+  RemoteError,
+  type ScanPage,
+  type ScanRequest,
+  type ScanRow,
+  type SpanClient,
+  type SpanReply,
+  type SpanRequest,
+  type Transactions,
+  type TxnClient,
+  type TxnIdentity,
+} from './contract/index.ts';
+export { encodeAppliedMeta, encodeConf, encodeSetGc, encodeTxnFloor, MetaName } from './entry/index.ts';
 export {
-  type CoordinatorParts,
-  DEFAULT_TRANSACTION_LIMITS,
-  type GrantedTimestamp,
-  LostLockError,
-  RetryTooOldError,
-  type TimestampSource,
-  TransactionAbortedError,
-  type TransactionLimits,
-  TransactionUnknownError,
-} from './txn/coordinator-types.ts';
-export * from './txn/counters.ts';
-export { fateAt } from './txn/fate-lookup.ts';
+  decodeError,
+  encodeError,
+  forwarded,
+  GroupRouter,
+  type GroupRouterOptions,
+  type ProxyStats,
+  submit,
+} from './forward/index.ts';
+export { type AccessListener, type ExecutorStats, fateAt, GroupExecutor } from './leader/index.ts';
 export {
-  DEFAULT_RESOLVER_LIMITS,
+  OracleChannel,
+  OracleClient,
+  type OracleClientStats,
+  OracleLeader,
+  OracleShadow,
+  type OracleStatus,
+  type ShadowStats,
+  serveOracle,
+} from './oracle/index.ts';
+export { ForwardingSpanClient, serveSpans } from './ranges/index.ts';
+export {
+  createReplicaReads,
+  encodeToken,
+  ReadSession,
+  ReadSnapshot,
+  type ReplicaReads,
+  type SessionSource,
+  SnapshotTransaction,
+} from './reads/index.ts';
+export { createKvService, type KvServiceOptions, type NodeKvService } from './service/index.ts';
+export {
+  type Authority,
+  type AuthorityMode,
+  caughtUpAfter,
+  clockAt,
+  DEFAULT_CLOCK_LIMITS,
+  type FenceCommand,
+  NodeClock,
+  type NodeClockStatus,
+  ReadPins,
+  reachedTs,
+  timestampOfMs,
+} from './time/index.ts';
+export {
+  BufferedView,
+  createTxnClient,
   FateResolver,
-  ForgottenFateError,
-  type LedGroup,
-  type ResolverLimits,
-  type ResolverParts,
-} from './txn/resolver.ts';
-export { type RunRequest, type RunResult, TransactionRunner } from './txn/transaction-runner.ts';
-export * from './txn-api.ts';
-export * from './types.ts';
-export type { AccessListener } from './view.ts';
-export * from './work/index.ts';
+  serveTxns,
+  TransactionRunner,
+  TXN_OUTCOMES,
+  TXN_WAYS,
+  TxnCounters,
+} from './txn/index.ts';

@@ -3,8 +3,6 @@
  * layer, the catalog where its group is led, and what every node knows of it.
  */
 import { KEYSPACES_OF_ADAPTERS } from '../adapter/keyspaces.ts';
-import { CATALOG_GROUP, type ClusterFounding } from '../config/index.ts';
-import { CAPABILITIES, type ClusterDocument, RouteEngine, settingOf } from '../distribution/index.ts';
 import {
   type AdminBackend,
   AuthoritySwitch,
@@ -14,20 +12,28 @@ import {
   CatalogEndpoint,
   CatalogLeader,
   createAdminBackend,
-  createKvService,
-  createReplicaReads,
-  createTxnClient,
-  FateResolver,
   ForwardingCatalogClient,
-  ForwardingSpanClient,
-  fateAt,
   Heartbeats,
   KvCatalogGroup,
-  type KvServiceOptions,
   LoadRecorder,
   MoveDriver,
   type MoveLimits,
   NodeAgent,
+  type OwnExamination,
+  WatchClient,
+  WatchServer,
+  type WorkTimes,
+} from '../cluster/index.ts';
+import { CATALOG_GROUP, type ClusterFounding } from '../config/index.ts';
+import { CAPABILITIES, type ClusterDocument, RouteEngine, settingOf } from '../distribution/index.ts';
+import {
+  createKvService,
+  createReplicaReads,
+  createTxnClient,
+  FateResolver,
+  ForwardingSpanClient,
+  fateAt,
+  type KvServiceOptions,
   NodeClock,
   type NodeClockStatus,
   type NodeKvService,
@@ -35,7 +41,6 @@ import {
   OracleClient,
   OracleLeader,
   OracleShadow,
-  type OwnExamination,
   type ReplicaReads,
   serveOracle,
   serveSpans,
@@ -43,9 +48,6 @@ import {
   TransactionRunner,
   TxnCounters,
   timestampOfMs,
-  WatchClient,
-  WatchServer,
-  type WorkTimes,
 } from '../kv/index.ts';
 import {
   type Clock,

@@ -1,6 +1,7 @@
 /** How a node begins: what the catalog's leader founds a cluster with, and stores opened some at a time. */
+
+import type { FoundingConfiguration } from '../cluster/index.ts';
 import type { ClusterFounding } from '../config/index.ts';
-import type { FoundingConfiguration } from '../kv/index.ts';
 
 /** The founding as the catalog's leader carries it out. */
 export const foundingConfiguration = (founding: ClusterFounding, nowMs: number): FoundingConfiguration => ({

@@ -2,7 +2,7 @@
 import { mkdir, open, rm, statfs } from 'node:fs/promises';
 import { totalmem } from 'node:os';
 import { join } from 'node:path';
-import type { OwnExamination } from '../kv/index.ts';
+import type { OwnExamination } from '../cluster/index.ts';
 
 export interface ExaminationOptions {
   /** The node's data folder. */

@@ -1,13 +1,9 @@
 /** What becomes of stored bytes on a node: whether more are let in, and how those that nobody can read any more go. */
+import { type CatalogClient, type GcGroup, type GcTimes, NodeGc, type NodeGcOptions } from '../cluster/index.ts';
 import {
-  type CatalogClient,
-  type GcGroup,
-  type GcTimes,
   type KvService,
   NodeAdmission,
   type NodeAdmissionOptions,
-  NodeGc,
-  type NodeGcOptions,
   type PressedMachine,
   ReadPins,
 } from '../kv/index.ts';

@@ -1,6 +1,6 @@
 /** What the process around a node tells operators of itself: what its Redis clients ask, and what it logs. */
 import type { RedisCounters } from '../adapter/redis/index.ts';
-import { AdminError, LOG_LEVELS, type LoadRecorder, type LocalNode, type NodeActivity } from '../kv/index.ts';
+import { AdminError, LOG_LEVELS, type LoadRecorder, type LocalNode, type NodeActivity } from '../cluster/index.ts';
 import { type Clock, type GroupId, LATENCY_BOUNDS_MS, type Millis } from '../platform/index.ts';
 import type { LifeCycle } from './life-cycle.ts';
 

@@ -1,7 +1,8 @@
 /** When a node may be given clients. */
 import type { Readiness } from '../adapter/metrics/index.ts';
+import { offsetText } from '../cluster/index.ts';
 import type { ClusterDocument, RouteEngine } from '../distribution/index.ts';
-import { type NodeClock, offsetText } from '../kv/index.ts';
+import type { NodeClock } from '../kv/index.ts';
 import type { GroupId, NodeId } from '../platform/index.ts';
 import type { GroupHost, HostedGroup } from './group-host.ts';
 import type { FolderStanding } from './standing.ts';

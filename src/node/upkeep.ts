@@ -1,17 +1,18 @@
 /** What a node does beside serving: it reports load, balances where the catalog is led, and takes its share of background work. */
-import { isFeatureActive } from '../distribution/index.ts';
+
 import {
   Balancer,
   type BalancerOptions,
   DEFAULT_MOVE_LIMITS,
   FeatureActivator,
-  type ForwardingSpanClient,
   type LoadedGroup,
   type MoveLimits,
   signpostWork,
   WorkRunner,
   type WorkTimes,
-} from '../kv/index.ts';
+} from '../cluster/index.ts';
+import { isFeatureActive } from '../distribution/index.ts';
+import type { ForwardingSpanClient } from '../kv/index.ts';
 import type { GroupHost } from './group-host.ts';
 
 export interface UpkeepOptions extends Omit<BalancerOptions, 'groups'> {

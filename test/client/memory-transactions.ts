@@ -1,14 +1,8 @@
 /** Transactions over one map: what was read must still be so at the commit. Fails on request. */
 import { randomBytes } from 'node:crypto';
-import {
-  ConflictError,
-  type KeyView,
-  type KvTransaction,
-  type LiveValue,
-  type ScanRequest,
-  type TransactionOptions,
-  type Transactions,
-} from '../../src/kv/index.ts';
+import { ConflictError } from '../../src/kv/contract/errors.ts';
+import type { KvTransaction, TransactionOptions, Transactions } from '../../src/kv/contract/transactions.ts';
+import type { KeyView, LiveValue, ScanRequest } from '../../src/kv/contract/view.ts';
 import { type HlcTimestamp, hlcTimestamp } from '../../src/platform/index.ts';
 
 const NEVER = hlcTimestamp(0n);

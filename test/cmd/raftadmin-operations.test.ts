@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, before, beforeEach, describe, test } from 'node:test';
-import { AdminError, LeaderUnavailableError } from '../../src/kv/index.ts';
+import { AdminError } from '../../src/cluster/contract/admin-errors.ts';
+import { LeaderUnavailableError } from '../../src/kv/contract/errors.ts';
 import { groupId } from '../../src/platform/index.ts';
 import { EXAMINATION, FakeBackend, replaceStatus, slot, TIME, TXN_ID } from '../adapter/grpc/fake-backend.ts';
 import { Node, type Outcome, run } from './raftadmin-bed.ts';

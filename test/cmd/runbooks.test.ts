@@ -5,7 +5,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { Redis } from 'ioredis';
 import { freePortRange } from '../../bench/scratch.ts';
 import { AdminClient } from '../../src/adapter/grpc/index.ts';
-import type { GroupMembers } from '../../src/kv/index.ts';
+import type { GroupMembers } from '../../src/cluster/contract/admin.ts';
 import { connectOnce, temporaryFolder, until } from '../process/test-cluster.ts';
 import { RunbookShell, stepsOf } from './runbooks.ts';
 

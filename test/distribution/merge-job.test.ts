@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
+import { earlierResult } from '../../src/cluster/catalog/earlier-result.ts';
 import type { JobPhase, JobRow } from '../../src/distribution/contract/catalog-rows.ts';
 import { CatalogError } from '../../src/distribution/contract/errors.ts';
-import { earlierResult } from '../../src/kv/catalog/earlier-result.ts';
 import { hlcTimestamp } from '../../src/platform/index.ts';
 import { bytes, group } from './builders.ts';
 import { CatalogModel } from './catalog-model.ts';

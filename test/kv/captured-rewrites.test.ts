@@ -5,8 +5,8 @@
 import { strict as assert } from 'node:assert';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import { decodeEntry } from '../../src/kv/decoded-entry.ts';
-import type { CapturePage, CapturePoint, SpanRequest } from '../../src/kv/move/types.ts';
+import type { CapturePage, CapturePoint, SpanRequest } from '../../src/kv/contract/range-transfer.ts';
+import { decodeEntry } from '../../src/kv/entry/decoded-entry.ts';
 import { hlcTimestamp } from '../../src/platform/index.ts';
 import { Bed, bytes } from './fakes.ts';
 

@@ -2,18 +2,18 @@ import { strict as assert } from 'node:assert';
 import { readFileSync } from 'node:fs';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import { decodeEntry } from '../../src/kv/decoded-entry.ts';
-import { encodeBatch, encodePurge, encodeSetGc, encodeTxnFloor, type Mutation } from '../../src/kv/entry.ts';
-import { CorruptEntryError } from '../../src/kv/index.ts';
+import { CorruptEntryError } from '../../src/kv/contract/errors.ts';
+import { decodeEntry } from '../../src/kv/entry/decoded-entry.ts';
+import { encodeBatch, encodePurge, encodeSetGc, encodeTxnFloor, type Mutation } from '../../src/kv/entry/entry.ts';
 import {
   type CapturedEffect,
   captureKey,
   capturePlace,
   decodeCaptured,
   encodeCaptured,
-} from '../../src/kv/local-keys.ts';
-import { encodeImport, encodeSpan } from '../../src/kv/span-entries.ts';
-import { encodeFence, encodeLease } from '../../src/kv/time-entries.ts';
+} from '../../src/kv/entry/local-keys.ts';
+import { encodeImport, encodeSpan } from '../../src/kv/entry/span-entries.ts';
+import { encodeFence, encodeLease } from '../../src/kv/entry/time-entries.ts';
 import { groupId, type HlcTimestamp, hlcTimestamp } from '../../src/platform/index.ts';
 import { bytes } from './fakes.ts';
 

@@ -1,7 +1,7 @@
 import { strict as assert } from 'node:assert';
 import { describe, it } from 'node:test';
-import { decodeEntry } from '../../src/kv/decoded-entry.ts';
-import { ConflictError } from '../../src/kv/index.ts';
+import { ConflictError } from '../../src/kv/contract/errors.ts';
+import { decodeEntry } from '../../src/kv/entry/decoded-entry.ts';
 import { BusyError, NotLeaderError, OutcomeUnknownError, TooLargeError } from '../../src/raftengine/errors.ts';
 import { Bed, bytes, text } from './fakes.ts';
 

@@ -1,11 +1,12 @@
 /** A group of one that does what the test says: entries apply, get lost or stay open on command. */
 import { strict as assert } from 'node:assert';
-import { GroupExecutor } from '../../src/kv/executor.ts';
-import type { ExecutorLimits } from '../../src/kv/executor-options.ts';
-import { Hlc, type KeyView, type LiveValue } from '../../src/kv/index.ts';
-import { encodeSpan } from '../../src/kv/span-entries.ts';
-import { GroupStateMachine } from '../../src/kv/state-machine.ts';
-import type { AccessListener } from '../../src/kv/view.ts';
+import { GroupStateMachine } from '../../src/kv/apply/state-machine.ts';
+import type { KeyView, LiveValue } from '../../src/kv/contract/view.ts';
+import { encodeSpan } from '../../src/kv/entry/span-entries.ts';
+import { GroupExecutor } from '../../src/kv/leader/executor.ts';
+import type { ExecutorLimits } from '../../src/kv/leader/executor-options.ts';
+import type { AccessListener } from '../../src/kv/leader/view.ts';
+import { Hlc } from '../../src/kv/time/hlc.ts';
 import {
   type Cancel,
   type Clock,

@@ -1,7 +1,8 @@
 import { strict as assert } from 'node:assert';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import { Hlc, physicalMs, timestampOfMs } from '../../src/kv/index.ts';
+import { physicalMs } from '../../src/kv/contract/view.ts';
+import { Hlc, timestampOfMs } from '../../src/kv/time/hlc.ts';
 import { hlcTimestamp } from '../../src/platform/index.ts';
 import { ManualClock } from './fakes.ts';
 

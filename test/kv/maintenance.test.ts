@@ -1,7 +1,7 @@
 import { strict as assert } from 'node:assert';
 import { describe, it } from 'node:test';
-import { decodeEntry } from '../../src/kv/decoded-entry.ts';
-import { Maintenance, type MaintenanceOptions } from '../../src/kv/maintenance.ts';
+import { decodeEntry } from '../../src/kv/entry/decoded-entry.ts';
+import { Maintenance, type MaintenanceOptions } from '../../src/kv/leader/maintenance.ts';
 import { Bed, bytes } from './fakes.ts';
 import { MemoryStore } from './memory-store.ts';
 

@@ -6,7 +6,7 @@
 import { strict as assert } from 'node:assert';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import type { KeyView } from '../../src/kv/index.ts';
+import type { KeyView } from '../../src/kv/contract/view.ts';
 import { nodeId } from '../../src/platform/index.ts';
 import { NotLeaderError, OutcomeUnknownError } from '../../src/raftengine/errors.ts';
 import { Bed, bytes, type Outcome, text } from './fakes.ts';

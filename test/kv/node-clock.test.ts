@@ -1,7 +1,7 @@
 import { strict as assert } from 'node:assert';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import { caughtUpAfter, clockAt, DEFAULT_NODE_CLOCK_LIMITS, NodeClock } from '../../src/kv/node-clock.ts';
+import { caughtUpAfter, clockAt, DEFAULT_NODE_CLOCK_LIMITS, NodeClock } from '../../src/kv/time/node-clock.ts';
 import { nodeId, SeededRandom } from '../../src/platform/index.ts';
 import { ClockExchange } from '../../src/raftengine/liveness/clock-exchange.ts';
 import { ManualClock, ManualScheduler } from './fakes.ts';

@@ -4,8 +4,8 @@
  */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import type { KeyView, Operation } from '../../src/kv/index.ts';
-import type { PrepareRequest } from '../../src/kv/txn/types.ts';
+import type { PrepareRequest } from '../../src/kv/contract/txn.ts';
+import type { KeyView, Operation } from '../../src/kv/contract/view.ts';
 import { type HlcTimestamp, hlcTimestamp, KvorumError, SeededRandom } from '../../src/platform/index.ts';
 import { Bed, bytes, text } from './fakes.ts';
 import { finish, put, read, request, txn } from './txn/bed.ts';

@@ -1,7 +1,7 @@
 /** Nodes with a proxy each, over a wire in memory. */
 import { strict as assert } from 'node:assert';
-import type { ProxyLimits } from '../../src/kv/forward-types.ts';
-import { LeaderProxy } from '../../src/kv/proxy.ts';
+import type { ProxyLimits } from '../../src/kv/forward/forward-types.ts';
+import { LeaderProxy } from '../../src/kv/forward/proxy.ts';
 import { groupId, nodeId, SeededRandom } from '../../src/platform/index.ts';
 import { bytes, GROUP, ManualClock, ManualScheduler } from './fakes.ts';
 import { Wire } from './network.ts';

@@ -2,7 +2,7 @@
 import { strict as assert } from 'node:assert';
 import { describe, it } from 'node:test';
 import { KEYSPACES } from '../../src/adapter/redis/keyspace.ts';
-import { decodeFrame, type ForwardRequest } from '../../src/kv/forward-codec.ts';
+import { decodeFrame, type ForwardRequest } from '../../src/kv/forward/forward-codec.ts';
 import { NotLeaderError } from '../../src/raftengine/errors.ts';
 import { startSkewedCluster } from '../sim/cluster/skewed-cluster.ts';
 import { OTHER_GROUP, ProxyCluster } from './proxy-cluster.ts';

@@ -1,8 +1,8 @@
 /** The leader proxy where the leader is hard to find or does not answer. */
 import { strict as assert } from 'node:assert';
 import { describe, it } from 'node:test';
-import { decodeFrame } from '../../src/kv/forward-codec.ts';
-import { LeaderUnavailableError } from '../../src/kv/index.ts';
+import { LeaderUnavailableError } from '../../src/kv/contract/errors.ts';
+import { decodeFrame } from '../../src/kv/forward/forward-codec.ts';
 import { nodeId } from '../../src/platform/index.ts';
 import { BusyError, OutcomeUnknownError } from '../../src/raftengine/errors.ts';
 import { GROUP } from './fakes.ts';

@@ -1,14 +1,14 @@
 import { strict as assert } from 'node:assert';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import { decodeFrame, encodeFrame, type ForwardMessage, ForwardStatus } from '../../src/kv/forward-codec.ts';
 import {
   ConflictError,
   LeaderUnavailableError,
   NotOwnerError,
   RangeBusyError,
   RemoteError,
-} from '../../src/kv/index.ts';
+} from '../../src/kv/contract/errors.ts';
+import { decodeFrame, encodeFrame, type ForwardMessage, ForwardStatus } from '../../src/kv/forward/forward-codec.ts';
 import { groupId, KvorumError, nodeId } from '../../src/platform/index.ts';
 import { BusyError, NotLeaderError, OutcomeUnknownError, TooLargeError } from '../../src/raftengine/errors.ts';
 import { bytes, GROUP } from './fakes.ts';

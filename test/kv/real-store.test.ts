@@ -2,9 +2,9 @@
 import { strict as assert } from 'node:assert';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import { encodePurge, encodeSetGc } from '../../src/kv/entry.ts';
-import { timestampOfMs } from '../../src/kv/index.ts';
-import { GroupStateMachine } from '../../src/kv/state-machine.ts';
+import { GroupStateMachine } from '../../src/kv/apply/state-machine.ts';
+import { encodePurge, encodeSetGc } from '../../src/kv/entry/entry.ts';
+import { timestampOfMs } from '../../src/kv/time/hlc.ts';
 import { groupId, SeededRandom } from '../../src/platform/index.ts';
 import type { CommittedEntry } from '../../src/raftengine/contract/types.ts';
 import { EntryKind } from '../../src/raftengine/core/types.ts';

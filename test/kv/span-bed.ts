@@ -1,8 +1,8 @@
 /** A group of one with spans of its own, whose promises the test drives to their end. */
 import { strict as assert } from 'node:assert';
-import { NotOwnerError, RangeBusyError } from '../../src/kv/index.ts';
-import type { CapturePoint, SpanReply, SpanRequest } from '../../src/kv/move/types.ts';
-import { encodeSpan } from '../../src/kv/span-entries.ts';
+import { NotOwnerError, RangeBusyError } from '../../src/kv/contract/errors.ts';
+import type { CapturePoint, SpanReply, SpanRequest } from '../../src/kv/contract/range-transfer.ts';
+import { encodeSpan } from '../../src/kv/entry/span-entries.ts';
 import { groupId, type HlcTimestamp, hlcTimestamp } from '../../src/platform/index.ts';
 import type { ExportedVersion } from '../../src/store/contract/types.ts';
 import { Bed, bytes, type Outcome } from './fakes.ts';

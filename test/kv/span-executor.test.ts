@@ -1,11 +1,12 @@
 /** The leader and its spans: what it refuses and when, what it waits for, and what it answers to moves. */
 import { strict as assert } from 'node:assert';
 import { describe, it } from 'node:test';
-import { encodeSetGc } from '../../src/kv/entry.ts';
-import { NotOwnerError, RangeBusyError, timestampOfMs } from '../../src/kv/index.ts';
-import { captureKey } from '../../src/kv/local-keys.ts';
-import { Maintenance } from '../../src/kv/maintenance.ts';
-import { encodeSpan } from '../../src/kv/span-entries.ts';
+import { NotOwnerError, RangeBusyError } from '../../src/kv/contract/errors.ts';
+import { encodeSetGc } from '../../src/kv/entry/entry.ts';
+import { captureKey } from '../../src/kv/entry/local-keys.ts';
+import { encodeSpan } from '../../src/kv/entry/span-entries.ts';
+import { Maintenance } from '../../src/kv/leader/maintenance.ts';
+import { timestampOfMs } from '../../src/kv/time/hlc.ts';
 import { type HlcTimestamp, hlcTimestamp, nodeId } from '../../src/platform/index.ts';
 import { BusyError, NotLeaderError, OutcomeUnknownError } from '../../src/raftengine/errors.ts';
 import { Bed, bytes } from './fakes.ts';

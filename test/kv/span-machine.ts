@@ -1,11 +1,11 @@
 /** A state machine of one group whose entries the test writes by hand. */
 import { strict as assert } from 'node:assert';
 import type { SpanCommand } from '../../src/distribution/ownership/span-types.ts';
-import { type Expectation, encodeBatch, type Mutation } from '../../src/kv/entry.ts';
-import { type CapturedEffect, captureBounds, capturePlace, decodeCaptured } from '../../src/kv/local-keys.ts';
-import type { ImportOutcome, SpanReply } from '../../src/kv/move/types.ts';
-import { encodeImport, encodeSpan } from '../../src/kv/span-entries.ts';
-import { GroupStateMachine } from '../../src/kv/state-machine.ts';
+import { GroupStateMachine } from '../../src/kv/apply/state-machine.ts';
+import type { ImportOutcome, SpanReply } from '../../src/kv/contract/range-transfer.ts';
+import { type Expectation, encodeBatch, type Mutation } from '../../src/kv/entry/entry.ts';
+import { type CapturedEffect, captureBounds, capturePlace, decodeCaptured } from '../../src/kv/entry/local-keys.ts';
+import { encodeImport, encodeSpan } from '../../src/kv/entry/span-entries.ts';
 import { groupId, type HlcTimestamp, hlcTimestamp, type LogIndex } from '../../src/platform/index.ts';
 import { EntryKind } from '../../src/raftengine/core/types.ts';
 import type { ExportedVersion } from '../../src/store/contract/types.ts';

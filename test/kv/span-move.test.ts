@@ -5,9 +5,7 @@
  */
 import { strict as assert } from 'node:assert';
 import { describe, it } from 'node:test';
-import { encodePurge, encodeSetGc } from '../../src/kv/entry.ts';
-import { NotOwnerError, RangeBusyError, timestampOfMs } from '../../src/kv/index.ts';
-import { isLocalKey } from '../../src/kv/local-keys.ts';
+import { NotOwnerError, RangeBusyError } from '../../src/kv/contract/errors.ts';
 import type {
   BackfillPage,
   BackfillRequest,
@@ -15,7 +13,10 @@ import type {
   ImportState,
   SpanReply,
   SpanRequest,
-} from '../../src/kv/move/types.ts';
+} from '../../src/kv/contract/range-transfer.ts';
+import { encodePurge, encodeSetGc } from '../../src/kv/entry/entry.ts';
+import { isLocalKey } from '../../src/kv/entry/local-keys.ts';
+import { timestampOfMs } from '../../src/kv/time/hlc.ts';
 import { groupId, hlcTimestamp, nodeId, SeededRandom } from '../../src/platform/index.ts';
 import { NotLeaderError } from '../../src/raftengine/errors.ts';
 import type { GroupStore } from '../../src/store/contract/types.ts';

@@ -1,9 +1,9 @@
 import { strict as assert } from 'node:assert';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import { type Expectation, encodeBatch, encodePurge, encodeSetGc, type Mutation } from '../../src/kv/entry.ts';
-import { CorruptEntryError } from '../../src/kv/index.ts';
-import { GroupStateMachine } from '../../src/kv/state-machine.ts';
+import { GroupStateMachine } from '../../src/kv/apply/state-machine.ts';
+import { CorruptEntryError } from '../../src/kv/contract/errors.ts';
+import { type Expectation, encodeBatch, encodePurge, encodeSetGc, type Mutation } from '../../src/kv/entry/entry.ts';
 import { groupId, type HlcTimestamp, hlcTimestamp, nodeId } from '../../src/platform/index.ts';
 import type { CommittedEntry } from '../../src/raftengine/contract/types.ts';
 import { type ConfState, EntryKind } from '../../src/raftengine/core/types.ts';

@@ -10,7 +10,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { Redis } from 'ioredis';
 import { freePortRange } from '../../bench/scratch.ts';
 import { AdminClient, SnapshotClient } from '../../src/adapter/grpc/index.ts';
-import { decodeAppliedMeta, MetaName } from '../../src/kv/index.ts';
+import { decodeAppliedMeta, MetaName } from '../../src/kv/entry/group-meta.ts';
 import { listArchives, restoreArchive, type SavedCluster, saveArchive, verifyArchive } from '../../src/node/index.ts';
 import { type RunningNode, startNode } from '../../src/node.ts';
 import { groupId, nodeId, SystemDisk, SystemRandom } from '../../src/platform/index.ts';

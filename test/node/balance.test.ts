@@ -1,7 +1,8 @@
 /** Balancing by bytes on whole nodes, up to the membership that changes and the range that moves. */
 import assert from 'node:assert/strict';
 import { before, describe, test } from 'node:test';
-import { type BalancerTimes, DEFAULT_BALANCE_TIMES } from '../../src/kv/index.ts';
+import type { BalancerTimes } from '../../src/cluster/balance/balancer.ts';
+import { DEFAULT_BALANCE_TIMES } from '../../src/cluster/balance/scheduler.ts';
 import { groupId } from '../../src/platform/index.ts';
 import { SimulatedLevel } from '../../src/store/level/simulated-level.ts';
 import { Cluster } from './sim-nodes.ts';

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { BalanceReport } from '../../src/kv/index.ts';
+import type { BalanceReport } from '../../src/cluster/contract/balance.ts';
 import { BackgroundLog, shownBalance, shownError } from '../../src/log-facts.ts';
 import { type ErrorDisposition, KvorumError } from '../../src/platform/index.ts';
 

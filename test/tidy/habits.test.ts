@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { errorPage } from './error-page.ts';
+import { roomsPage } from './rooms-page.ts';
 import { allPaths, importsOf, lineAt, readText, sources } from './source-tree.ts';
 
 /** A file that passes this is asking for a name for its second idea. */
@@ -164,6 +165,10 @@ describe('the documentation', () => {
 
   test('lists every error code as the sources have it', () => {
     assert.equal(readText('docs/errors.md'), errorPage(), 'run npm run docs:errors');
+  });
+
+  test('lists every room and file as the sources have them', () => {
+    assert.equal(readText('docs/design/rooms.md'), roomsPage(), 'run npm run docs:rooms');
   });
 
   test('names only npm scripts that exist', () => {

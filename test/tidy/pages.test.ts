@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { DEFAULT_PROXY_LIMITS } from '../../src/kv/index.ts';
+import { DEFAULT_PROXY_LIMITS } from '../../src/kv/forward/forward-types.ts';
 import { allPaths, readText } from './source-tree.ts';
 
 /** What runs write, and nobody keeps. */
@@ -26,7 +26,7 @@ function entriesOf(folder: string): string[] {
 }
 
 describe('the pages about the sources', () => {
-  test('kv.md has every file and folder of the key-value layer, and none that is gone', () => {
+  test('kv.md has every room of the data plane, and none that is gone', () => {
     const named = quoted(tableBehind('docs/design/kv.md', '## Parts')).filter((name) => /^[\w-]+(\.ts|\/)$/.test(name));
     assert.deepEqual(
       unique(named),

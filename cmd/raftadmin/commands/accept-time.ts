@@ -1,6 +1,6 @@
 /** `accept_time`: the way out when the time of groups leads every clock, since clocks were wrong. */
 import type { Command } from 'commander';
-import { acceptanceOf, durationText, type GroupTime, leadOf } from '../../../src/kv/index.ts';
+import { acceptanceOf, durationText, type GroupTime, leadOf } from '../../../src/cluster/index.ts';
 import { CommandFailure } from '../../cli/failure.ts';
 import type { Column } from '../output.ts';
 import { type Declare, examples, type Session } from '../session.ts';

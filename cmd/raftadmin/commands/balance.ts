@@ -1,6 +1,6 @@
 /** `balance` and `work`: what the cluster does by itself. */
 import { Argument, type Command } from 'commander';
-import type { BalanceDutyView, BalanceReportView, SettingView, WorkView } from '../../../src/kv/index.ts';
+import type { BalanceDutyView, BalanceReportView, SettingView, WorkView } from '../../../src/cluster/index.ts';
 import type { Column } from '../output.ts';
 import { type Declare, examples, type Session } from '../session.ts';
 import { formatDuration, formatTime } from '../values.ts';

@@ -1,6 +1,6 @@
 /** `doctor`: what is slow, uneven or forgotten, although it works. */
 import type { Command } from 'commander';
-import type { HealthProblem, NodeExamination } from '../../../src/kv/index.ts';
+import type { HealthProblem, NodeExamination } from '../../../src/cluster/index.ts';
 import { CommandFailure } from '../../cli/failure.ts';
 import { formatMs } from '../../cli/table.ts';
 import type { Column } from '../output.ts';

@@ -1,6 +1,6 @@
 /** `gc`: how the cluster lets go of the past, who holds it back, and how long the past is kept. */
 import type { Command } from 'commander';
-import type { GcGroupView, GcNodeView, GcView } from '../../../src/kv/index.ts';
+import type { GcGroupView, GcNodeView, GcView } from '../../../src/cluster/index.ts';
 import type { Column } from '../output.ts';
 import { type Declare, examples, type Session } from '../session.ts';
 import { formatBytes, formatDuration, formatTime, parseDuration } from '../values.ts';

@@ -1,7 +1,7 @@
 /** `groups`: which Raft groups there are. */
 import { randomBytes } from 'node:crypto';
 import type { Command } from 'commander';
-import type { GroupView } from '../../../src/kv/index.ts';
+import type { GroupView } from '../../../src/cluster/index.ts';
 import type { Column } from '../output.ts';
 import { type Declare, examples, type Session } from '../session.ts';
 import { formatTime, parseGroupId, parseNodeId, parseNodeIds, parseRequestName } from '../values.ts';

@@ -1,6 +1,6 @@
 /** `routes jobs`, `routes abort`: moves on their way. */
 import type { Command } from 'commander';
-import type { JobView } from '../../../src/kv/index.ts';
+import type { JobView } from '../../../src/cluster/index.ts';
 import { CommandFailure } from '../../cli/failure.ts';
 import { formatEnd, formatStart } from '../keys.ts';
 import type { Column } from '../output.ts';

@@ -1,6 +1,6 @@
 /** `log_level`: what nodes log. */
 import { Argument, type Command, Option } from 'commander';
-import { LOG_LEVELS, type NodeLogLevel } from '../../../src/kv/index.ts';
+import { LOG_LEVELS, type NodeLogLevel } from '../../../src/cluster/index.ts';
 import { CommandFailure } from '../../cli/failure.ts';
 import type { Column } from '../output.ts';
 import { type Declare, examples, type Session } from '../session.ts';

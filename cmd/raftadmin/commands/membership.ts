@@ -1,6 +1,6 @@
 /** `members`, `add_learner`, `promote`, `remove`, `transfer_leader`: who belongs to a group and who leads it. */
 import { type Command, Option } from 'commander';
-import type { GroupMembers, Member, MembershipResult } from '../../../src/kv/index.ts';
+import type { GroupMembers, Member, MembershipResult } from '../../../src/cluster/index.ts';
 import { CommandFailure } from '../../cli/failure.ts';
 import { formatCount } from '../../cli/table.ts';
 import { progressBar } from '../bar.ts';

@@ -1,6 +1,6 @@
 /** `replace`: another node takes the place of a dead one, in all of its groups. */
 import { type Command, Option } from 'commander';
-import type { ReplacedGroup, ReplaceStatus } from '../../../src/kv/index.ts';
+import type { ReplacedGroup, ReplaceStatus } from '../../../src/cluster/index.ts';
 import { CommandFailure } from '../../cli/failure.ts';
 import { formatCount } from '../../cli/table.ts';
 import { progressBar } from '../bar.ts';

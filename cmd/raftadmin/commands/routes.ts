@@ -2,7 +2,7 @@
 import { randomBytes } from 'node:crypto';
 import type { Command } from 'commander';
 import { redisKeyspace } from '../../../src/adapter/redis/index.ts';
-import type { RouteView } from '../../../src/kv/index.ts';
+import type { RouteView } from '../../../src/cluster/index.ts';
 import { formatEnd, formatStart } from '../keys.ts';
 import { type Column, renderJson, renderRows } from '../output.ts';
 import { type Declare, examples, type Session } from '../session.ts';

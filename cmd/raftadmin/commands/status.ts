@@ -1,6 +1,6 @@
 /** `status`, `health`, `nodes`: how the cluster is. */
 import type { Command } from 'commander';
-import type { ClusterStatus, HealthProblem, NodeStatus, NodeView, ReplicaStatus } from '../../../src/kv/index.ts';
+import type { ClusterStatus, HealthProblem, NodeStatus, NodeView, ReplicaStatus } from '../../../src/cluster/index.ts';
 import { CommandFailure } from '../../cli/failure.ts';
 import type { Column } from '../output.ts';
 import { type Declare, examples, type Session } from '../session.ts';

@@ -1,6 +1,6 @@
 /** `settings`, `features`, and the shortcut `autosplit`. */
 import { Argument, type Command } from 'commander';
-import type { FeatureView, SettingView } from '../../../src/kv/index.ts';
+import type { FeatureView, SettingView } from '../../../src/cluster/index.ts';
 import { CommandFailure } from '../../cli/failure.ts';
 import type { Column } from '../output.ts';
 import { type Declare, examples, type Session } from '../session.ts';

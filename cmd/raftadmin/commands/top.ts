@@ -1,6 +1,6 @@
 /** `top`: a live view. Nodes tell counters; rates are the differences between two looks. */
 import type { Command } from 'commander';
-import type { ClusterStatus, HotRange, NodeActivity, NodeStatus } from '../../../src/kv/index.ts';
+import type { ClusterStatus, HotRange, NodeActivity, NodeStatus } from '../../../src/cluster/index.ts';
 import { formatCount } from '../../cli/table.ts';
 import { formatStart } from '../keys.ts';
 import { type Column, renderRows } from '../output.ts';

@@ -1,6 +1,6 @@
 /** `tso`: who grants timestamps, and how each group stands in time. */
 import type { Command } from 'commander';
-import type { GroupTime } from '../../../src/kv/index.ts';
+import type { GroupTime } from '../../../src/cluster/index.ts';
 import type { Column } from '../output.ts';
 import { type Declare, examples, type Session } from '../session.ts';
 import { formatDuration, formatTime } from '../values.ts';

@@ -1,6 +1,6 @@
 /** `txn`: open transactions, and the end of one. */
 import { type Command, InvalidArgumentError } from 'commander';
-import type { TxnLock, TxnView } from '../../../src/kv/index.ts';
+import type { TxnLock, TxnView } from '../../../src/cluster/index.ts';
 import { CommandFailure } from '../../cli/failure.ts';
 import { formatEnd, formatKey } from '../keys.ts';
 import type { Column } from '../output.ts';

@@ -1,6 +1,6 @@
 /** `unsafe_recover`: a group whose majority is gone for good goes on with what one replica has. */
 import type { Command } from 'commander';
-import type { RecoverResult, SurvivingReplica } from '../../../src/kv/index.ts';
+import type { RecoverResult, SurvivingReplica } from '../../../src/cluster/index.ts';
 import { formatCount } from '../../cli/table.ts';
 import type { Column } from '../output.ts';
 import { type Declare, examples, type Session } from '../session.ts';

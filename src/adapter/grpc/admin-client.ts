@@ -26,7 +26,7 @@ import type {
   TransferResult,
   TsoReport,
   TxnsReport,
-} from '../../kv/index.ts';
+} from '../../cluster/index.ts';
 import type { Millis } from '../../platform/index.ts';
 import { type CallerCertificates, channelSecurity } from '../../security/index.ts';
 import { adminDefinition } from './definition.ts';

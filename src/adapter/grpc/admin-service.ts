@@ -4,7 +4,7 @@
  */
 import type grpc from '@grpc/grpc-js';
 import { ReflectionService } from '@grpc/reflection';
-import type { AdminBackend } from '../../kv/index.ts';
+import type { AdminBackend } from '../../cluster/index.ts';
 import { invalid, OpenStreams, RequestError, type StreamCall, unary } from './calls.ts';
 import { adminDefinition, loadPackage } from './definition.ts';
 import * as requests from './requests.ts';

@@ -1,5 +1,6 @@
 /** What metrics are made of: the counters and the states that a node's layers have. */
 
+import type { WatchStatus } from '../../cluster/index.ts';
 import type {
   ExecutorStats,
   OracleClientStats,
@@ -7,7 +8,6 @@ import type {
   ReadStats,
   ShadowStats,
   TxnCounters,
-  WatchStatus,
 } from '../../kv/index.ts';
 import type { BucketCounts, DiskCounters, GroupId, Millis, NetworkCounters } from '../../platform/index.ts';
 import type { EngineCounters, GroupStatus } from '../../raftengine/index.ts';

@@ -1,12 +1,8 @@
-/** Whether writes are let in: see docs/design/storage-life-cycle.md. */
-export { type HeldBackError, isHeldBack, KeyVersionPressureError, WriteBackpressureError } from './errors.ts';
+/**
+ * Which writes are let in: a node near the end of its memory or its disk, or a store that is behind, holds them back before they
+ * are evaluated.
+ */
+
+export { isHeldBack, KeyVersionPressureError, WriteBackpressureError } from './errors.ts';
 export { GroupAdmission } from './group-admission.ts';
-export { NodeAdmission, type NodeAdmissionOptions, type PressedGroup, type PressedMachine } from './node-admission.ts';
-export {
-  DEFAULT_PRESSURE_MARKS,
-  judgePressure,
-  type Pressure,
-  type PressureLevel,
-  type PressureMarks,
-  type PressureSignals,
-} from './pressure.ts';
+export { NodeAdmission, type NodeAdmissionOptions, type PressedMachine } from './node-admission.ts';

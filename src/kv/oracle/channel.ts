@@ -1,7 +1,7 @@
 /** Questions to the leader of any group from any node: without a message when it is this one, else through the proxy. */
 import { type Clock, type GroupId, KvorumError, type Millis } from '../../platform/index.ts';
-import type { FenceCommand } from '../authority.ts';
-import type { KvService } from '../types.ts';
+import type { KvService } from '../contract/index.ts';
+import type { FenceCommand } from '../time/index.ts';
 import {
   decodeGrant,
   decodeOracleStatus,

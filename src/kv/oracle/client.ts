@@ -5,7 +5,7 @@
  */
 import { assert, type GroupId, type HlcTimestamp, hlcTimestamp, type Scheduler } from '../../platform/index.ts';
 import { BusyError } from '../../raftengine/index.ts';
-import { type Authority, FIRST_AUTHORITY } from '../authority.ts';
+import { type Authority, FIRST_AUTHORITY } from '../time/index.ts';
 import type { OracleChannel } from './channel.ts';
 import type { Grant } from './codec.ts';
 import { OracleDisabledError, OracleUnavailableError } from './errors.ts';

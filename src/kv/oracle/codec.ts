@@ -7,10 +7,9 @@
  *              2 status, 3 fence: isDone u8, maxTs u64, ceilingMs u64, boundMs u64, leadMs i64, an authority
  */
 import { type GroupId, groupId, type HlcTimestamp, hlcTimestamp, type Millis } from '../../platform/index.ts';
-import type { Authority, FenceCommand, FenceReply } from '../authority.ts';
-import { EntryReader, Opcode } from '../entry.ts';
-import { CorruptEntryError } from '../errors.ts';
-import { decodeAuthority, encodeAuthority, encodeFence, readFence } from '../time-entries.ts';
+import { CorruptEntryError } from '../contract/index.ts';
+import { decodeAuthority, EntryReader, encodeAuthority, encodeFence, Opcode, readFence } from '../entry/index.ts';
+import type { Authority, FenceCommand, FenceReply } from '../time/index.ts';
 
 /** Name of the forwarded service. */
 export const ORACLE_SERVICE = 'oracle';

@@ -7,10 +7,9 @@
  */
 import { assertNever, type GroupId } from '../../platform/index.ts';
 import { NotLeaderError, TooLargeError } from '../../raftengine/index.ts';
-import type { FenceCommand, FenceReply } from '../authority.ts';
-import type { GroupExecutor } from '../executor.ts';
-import { MAX_TAKE } from '../hlc.ts';
-import type { KvService } from '../types.ts';
+import type { KvService } from '../contract/index.ts';
+import type { GroupExecutor } from '../leader/index.ts';
+import { type FenceCommand, type FenceReply, MAX_TAKE } from '../time/index.ts';
 import {
   decodeOracleMessage,
   encodeGrant,

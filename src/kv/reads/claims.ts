@@ -1,9 +1,9 @@
 /** What a replica was told of its group's closed timestamps, and whether a key may be read here at one of them. */
 import type { GroupId, HlcTimestamp, Millis, Term } from '../../platform/index.ts';
 import type { GroupStore } from '../../store/index.ts';
-import { isLocalKey, LOCAL_END, LOCAL_START } from '../local-keys.ts';
-import type { GroupStateMachine } from '../state-machine.ts';
-import type { Claim, ClosedNotice } from './types.ts';
+import type { GroupStateMachine } from '../apply/index.ts';
+import type { Claim, ClosedNotice } from '../contract/index.ts';
+import { isLocalKey, LOCAL_END, LOCAL_START } from '../entry/index.ts';
 
 /** Claims that wait for the replica to catch up. */
 const MAX_WAITING = 16;

@@ -3,8 +3,8 @@
  * is still on its way. Nobody subtracts milliseconds from a timestamp: the clock was noted when it read that.
  */
 import { type Elapsed, type HlcTimestamp, hlcTimestamp, type Millis } from '../../platform/index.ts';
-import { timestampOfMs } from '../hlc.ts';
-import type { ClosedNotice } from './types.ts';
+import type { ClosedNotice } from '../contract/index.ts';
+import { timestampOfMs } from '../time/index.ts';
 
 /** What this needs of a group's executor and replica. */
 export interface ClosableGroup {

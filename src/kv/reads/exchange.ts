@@ -5,9 +5,9 @@
  * clocks say.
  */
 import type { Cancel, DuplexStream, Elapsed, Millis, NodeId, PeerNetwork, Scheduler } from '../../platform/index.ts';
+import type { ClosedNotice, ReplicasOf } from '../contract/index.ts';
 import type { NodeClaims } from './claims.ts';
 import type { GroupCloser } from './closer.ts';
-import type { ClosedNotice, ReplicasOf } from './types.ts';
 import { decodeClosed, encodeClosed } from './wire.ts';
 
 /** Kind of the two-way streams. */

@@ -16,14 +16,18 @@ import {
   type Millis,
 } from '../../platform/index.ts';
 import { NotLeaderError } from '../../raftengine/index.ts';
-import { LeaderUnavailableError } from '../errors.ts';
-import type { GroupExecutor } from '../executor.ts';
-import { forwarded } from '../forwarded.ts';
-import { decodePage, decodeRows, encodePage, encodeRows } from '../txn/coordinator-wire.ts';
-import type { KvService, LiveValue, ScanPage } from '../types.ts';
+import {
+  type KvService,
+  LeaderUnavailableError,
+  type LiveValue,
+  type ReadRange,
+  type ScanPage,
+} from '../contract/index.ts';
+import { forwarded } from '../forward/index.ts';
+import type { GroupExecutor } from '../leader/index.ts';
+import { decodePage, decodeRows, encodePage, encodeRows } from '../txn/index.ts';
 import type { ReplicaClaims } from './claims.ts';
 import { draw } from './read-index.ts';
-import type { ReadRange } from './types.ts';
 
 /** Name of the forwarded service. */
 export const READ_SERVICE = 'readat';

@@ -18,10 +18,9 @@ import {
   type Scheduler,
 } from '../../platform/index.ts';
 import { BusyError, NotLeaderError } from '../../raftengine/index.ts';
-import { CorruptEntryError } from '../errors.ts';
-import type { GroupExecutor } from '../executor.ts';
-import { forwarded } from '../forwarded.ts';
-import type { KvService } from '../types.ts';
+import { CorruptEntryError, type KvService } from '../contract/index.ts';
+import { forwarded } from '../forward/index.ts';
+import type { GroupExecutor } from '../leader/index.ts';
 import type { NodeClaims } from './claims.ts';
 import type { GroupCloser } from './closer.ts';
 

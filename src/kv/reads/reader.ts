@@ -11,21 +11,23 @@ import {
   type Scheduler,
 } from '../../platform/index.ts';
 import type { GroupStore, LatestVersion } from '../../store/index.ts';
-import { type LiveValue, physicalMs, type ScanPage } from '../types.ts';
-import type { NodeClaims, ReadableReplica, Refusal, ReplicaClaims } from './claims.ts';
-import { ReadCounters } from './counters.ts';
-import type { AskLeader, Moment, ReadBody } from './leader-endpoint.ts';
-import type { ReadIndexClient } from './read-index.ts';
-import type { SessionDemand, SessionSource, ValuesNow } from './session.ts';
-import { decodeToken, encodeToken } from './token.ts';
 import {
   type Claim,
   type Consistency,
   InvalidConsistencyError,
+  type LiveValue,
+  physicalMs,
   type ReadAtReply,
   type ReadAtRequest,
+  ReadCounters,
   type ReadStats,
-} from './types.ts';
+  type ScanPage,
+} from '../contract/index.ts';
+import type { NodeClaims, ReadableReplica, Refusal, ReplicaClaims } from './claims.ts';
+import type { AskLeader, Moment, ReadBody } from './leader-endpoint.ts';
+import type { ReadIndexClient } from './read-index.ts';
+import type { SessionDemand, SessionSource, ValuesNow } from './session.ts';
+import { decodeToken, encodeToken } from './token.ts';
 
 /** Bounds of reads from replicas. */
 export interface ReadLimits {

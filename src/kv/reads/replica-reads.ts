@@ -13,11 +13,11 @@ import {
 } from '../../platform/index.ts';
 import type { RaftGroup } from '../../raftengine/index.ts';
 import type { GroupStore } from '../../store/index.ts';
-import type { GroupExecutor } from '../executor.ts';
-import { GroupRouter } from '../group-router.ts';
-import type { GroupStateMachine } from '../state-machine.ts';
-import type { CoveredMoment } from '../txn/coordinator-types.ts';
-import type { KvService } from '../types.ts';
+import type { GroupStateMachine } from '../apply/index.ts';
+import type { KvService, ReadAtReply, ReadAtRequest, ReadStats } from '../contract/index.ts';
+import { GroupRouter } from '../forward/index.ts';
+import type { GroupExecutor } from '../leader/index.ts';
+import type { CoveredMoment } from '../txn/index.ts';
 import { NodeClaims, type ReadableReplica } from './claims.ts';
 import { type ClosableGroup, GroupCloser } from './closer.ts';
 import { ClosedExchange } from './exchange.ts';
@@ -26,7 +26,6 @@ import { type IndexedGroup, ReadIndexClient, serveReadIndex } from './read-index
 import { type ReadLimits, ReplicaReader } from './reader.ts';
 import type { SessionSource } from './session.ts';
 import { type ReadSnapshot, type SnapshotOptions, SnapshotReader } from './snapshot.ts';
-import type { ReadAtReply, ReadAtRequest, ReadStats } from './types.ts';
 
 /** Periods of closing. */
 export interface ClosingTimes {

@@ -4,8 +4,7 @@
  * session has read at already, as long as that is young enough: so reads of the session do not run ahead of the replicas.
  */
 import type { GroupId, HlcTimestamp, Millis } from '../../platform/index.ts';
-import type { LiveValue } from '../types.ts';
-import type { ReadAtReply, ReadAtRequest } from './types.ts';
+import type { LiveValue, ReadAtReply, ReadAtRequest } from '../contract/index.ts';
 
 /** What a read of a session must reach. */
 export interface SessionDemand {

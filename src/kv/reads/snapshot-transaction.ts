@@ -1,7 +1,6 @@
 /** A transaction that only reads, as adapters hold transactions. It locks nothing, and nobody can make it fail. */
 import { type ErrorDisposition, type HlcTimestamp, KvorumError, type Millis } from '../../platform/index.ts';
-import type { KvTransaction } from '../txn-api.ts';
-import type { LiveValue, ScanPage, ScanRequest } from '../types.ts';
+import type { KvTransaction, LiveValue, ScanPage, ScanRequest } from '../contract/index.ts';
 import type { ReadSnapshot } from './snapshot.ts';
 
 /** A read of it looks for a leader no longer than this. */

@@ -21,14 +21,21 @@ import {
   KvorumError,
   type Millis,
 } from '../../platform/index.ts';
-import { SnapshotUncoveredError } from '../errors.ts';
-import type { GroupRouter } from '../group-router.ts';
-import type { KvService, LiveValue, ScanPage, ScanRequest } from '../types.ts';
+import {
+  type Consistency,
+  InvalidConsistencyError,
+  type KvService,
+  type LiveValue,
+  type ReadAtReply,
+  type ScanPage,
+  type ScanRequest,
+  SnapshotUncoveredError,
+} from '../contract/index.ts';
+import type { GroupRouter } from '../forward/index.ts';
 import type { NodeClaims } from './claims.ts';
 import { type AskLeader, MAX_SESSION_AGE_MS } from './leader-endpoint.ts';
 import type { ReplicaReader } from './reader.ts';
 import { decodeToken, encodeToken } from './token.ts';
-import { type Consistency, InvalidConsistencyError, type ReadAtReply } from './types.ts';
 
 /** Groups that are asked at a time. */
 const GROUPS_AT_A_TIME = 64;

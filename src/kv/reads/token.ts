@@ -1,6 +1,6 @@
 /** Session tokens: base64 of cluster u64 and the smallest timestamp that the next read may be served at. */
 import { type HlcTimestamp, hlcTimestamp } from '../../platform/index.ts';
-import { InvalidConsistencyError } from './types.ts';
+import { InvalidConsistencyError } from '../contract/index.ts';
 
 const BYTES = 16;
 

@@ -8,8 +8,7 @@
  * `heard` is the `nowMs` of the receiver's last answer: notices were made after it, in the receiver's own elapsed time.
  */
 import { groupId, hlcTimestamp, type Millis } from '../../platform/index.ts';
-import { CorruptEntryError } from '../errors.ts';
-import type { ClosedNotice } from './types.ts';
+import { type ClosedNotice, CorruptEntryError } from '../contract/index.ts';
 
 export type ClosedMessage =
   | { readonly kind: 'notices'; readonly heardMs: Millis | undefined; readonly notices: readonly ClosedNotice[] }

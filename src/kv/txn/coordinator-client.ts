@@ -5,8 +5,18 @@
 
 import { assertNever, type Clock, type GroupId, type Millis } from '../../platform/index.ts';
 import { NotLeaderError } from '../../raftengine/index.ts';
-import { forwarded } from '../forwarded.ts';
-import type { KvService } from '../types.ts';
+import {
+  type CommitReply,
+  type Fate,
+  type KvService,
+  type PrepareReply,
+  type PushReply,
+  type StatusReply,
+  TXN_SERVICE,
+  type TxnClient,
+  type TxnGroup,
+} from '../contract/index.ts';
+import { forwarded } from '../forward/index.ts';
 import {
   decodeCount,
   decodeOutcome,
@@ -21,16 +31,6 @@ import {
   type TxnOutcome,
   type TxnQuestion,
 } from './coordinator-wire.ts';
-import {
-  type CommitReply,
-  type Fate,
-  type PrepareReply,
-  type PushReply,
-  type StatusReply,
-  TXN_SERVICE,
-  type TxnClient,
-  type TxnGroup,
-} from './types.ts';
 
 /** How long one question looks for a leader and waits for its answer. A lock is waited for 1 s. */
 export const TXN_TIMEOUT_MS: Millis = 3_000;

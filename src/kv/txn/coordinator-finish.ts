@@ -3,10 +3,9 @@
  * move. Nobody waits for it but a next attempt; what does not come to an end in time is left to the resolver.
  */
 import type { GroupId, HlcTimestamp, Millis } from '../../platform/index.ts';
-import { NotOwnerError } from '../errors.ts';
+import { NotOwnerError, type RangeIntent, type TxnIdentity } from '../contract/index.ts';
 import { besideOthers, divide, mayAskAgain, pause } from './coordinator-patience.ts';
 import { type CoordinatorParts, LostLockError, type TransactionLimits } from './coordinator-types.ts';
-import type { RangeIntent, TxnIdentity } from './types.ts';
 
 /** Locks of a transaction in one group. */
 export interface LockedPart {

@@ -1,7 +1,7 @@
 /** Refuses transactions that are larger than one may be, before anything is locked. */
 import { TooLargeError } from '../../raftengine/index.ts';
+import type { KeyIntent } from '../contract/index.ts';
 import type { CoordinatorParts, TransactionLimits } from './coordinator-types.ts';
-import type { KeyIntent } from './types.ts';
 
 /** @throws TooLargeError when a transaction locks more keys than one may; nothing happened */
 export function checkKeys(count: number, { maxKeys }: TransactionLimits): void {

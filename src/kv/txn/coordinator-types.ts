@@ -10,10 +10,9 @@ import {
   type Scheduler,
 } from '../../platform/index.ts';
 import { OutcomeUnknownError } from '../../raftengine/index.ts';
-import type { ReadPins } from '../gc/index.ts';
-import type { KvService } from '../types.ts';
+import type { KvService, TxnClient } from '../contract/index.ts';
+import type { ReadPins } from '../time/index.ts';
 import type { TxnCounters } from './counters.ts';
-import type { TxnClient } from './types.ts';
 
 /** A timestamp with the authority that it was granted under. */
 export interface GrantedTimestamp {

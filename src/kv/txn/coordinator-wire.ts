@@ -19,9 +19,28 @@ import {
   hlcTimestamp,
   type Millis,
 } from '../../platform/index.ts';
-import { EntryReader } from '../entry.ts';
-import type { LiveValue, ScanPage, ScanRequest } from '../types.ts';
+import type {
+  Absences,
+  CommitReply,
+  CommitRequest,
+  Fate,
+  FinishRequest,
+  LiveValue,
+  LockFacts,
+  LockRangeRequest,
+  PrepareReply,
+  PrepareRequest,
+  PushReply,
+  ScanPage,
+  ScanRequest,
+  StatusReply,
+  TxnIdentity,
+  TxnReadReply,
+  TxnReadRequest,
+  Verdict,
+} from '../contract/index.ts';
 import {
+  EntryReader,
   encodeAbort,
   encodeCommit,
   encodePrepare,
@@ -32,24 +51,7 @@ import {
   readPrepare,
   readPush,
   readResolve,
-} from './entries.ts';
-import type {
-  Absences,
-  CommitReply,
-  CommitRequest,
-  Fate,
-  FinishRequest,
-  LockFacts,
-  LockRangeRequest,
-  PrepareReply,
-  PrepareRequest,
-  PushReply,
-  StatusReply,
-  TxnIdentity,
-  TxnReadReply,
-  TxnReadRequest,
-  Verdict,
-} from './types.ts';
+} from '../entry/index.ts';
 
 const CODEC = 1;
 /** Of answers to reads, which did not say how far they see before; the second with what is known of keys that are not there. */

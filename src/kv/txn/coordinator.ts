@@ -7,7 +7,15 @@
  * coordinator's behalf, so when it has not asked for the commit there will be none, and cleaning up may take its time.
  */
 import { assertNever, type GroupId, type HlcTimestamp, type Millis } from '../../platform/index.ts';
-import { NotOwnerError } from '../errors.ts';
+import {
+  type CommitReply,
+  type KeyIntent,
+  NotOwnerError,
+  type PrepareReply,
+  type PrepareRequest,
+  type RangeIntent,
+  type TxnIdentity,
+} from '../contract/index.ts';
 import { Finisher, type LockedPart, participantsOf } from './coordinator-finish.ts';
 import { besideOthers, chunksOf, divide, mayAskAgain, pause, persist } from './coordinator-patience.ts';
 import {
@@ -18,7 +26,6 @@ import {
   TransactionUnknownError,
 } from './coordinator-types.ts';
 import type { TxnWay } from './counters.ts';
-import type { CommitReply, KeyIntent, PrepareReply, PrepareRequest, RangeIntent, TxnIdentity } from './types.ts';
 
 /** A range that was read, and the snapshot that it was read from. */
 export interface ReadRange extends RangeIntent {

@@ -1,5 +1,5 @@
 /** Remembers how transactions ended, the most recently asked for. A fate never changes, so what is remembered is true. */
-import type { Fate } from './types.ts';
+import type { Fate } from '../contract/index.ts';
 
 /** Enough for the locks of some seconds; an entry has about 200 bytes. */
 export const MAX_REMEMBERED_FATES = 65_536;

@@ -16,12 +16,18 @@ import {
   type Random,
   type Scheduler,
 } from '../../platform/index.ts';
-import { NotOwnerError } from '../errors.ts';
-import type { KvService } from '../types.ts';
+import {
+  type Fate,
+  type KvService,
+  type LockFacts,
+  NotOwnerError,
+  type TxnClient,
+  type TxnGroup,
+  type Verdict,
+} from '../contract/index.ts';
 import { mayAskAgain, pause } from './coordinator-patience.ts';
 import type { TxnCounters } from './counters.ts';
 import { FateCache } from './fate-cache.ts';
-import type { Fate, LockFacts, TxnClient, TxnGroup, Verdict } from './types.ts';
 
 export interface ResolverLimits {
   readonly periodMs: Millis;

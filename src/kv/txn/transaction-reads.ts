@@ -15,13 +15,11 @@
  * came and went after it has left a trace.
  */
 import { assert, type GroupId, type HlcTimestamp, hlcTimestamp, type Millis } from '../../platform/index.ts';
-import { NotOwnerError, SnapshotUncoveredError } from '../errors.ts';
-import type { LiveValue } from '../types.ts';
+import { nameOf } from '../apply/index.ts';
+import { type LiveValue, NotOwnerError, SnapshotUncoveredError, type TxnReadReply } from '../contract/index.ts';
 import { chunksOf, divide, pause, persist } from './coordinator-patience.ts';
 import type { CoordinatorParts, CoveredMoment } from './coordinator-types.ts';
-import { nameOf } from './lock-rows.ts';
 import type { Absence } from './transaction-view.ts';
-import type { TxnReadReply } from './types.ts';
 
 /** How keys are read: as of a moment, or as they are now; then perhaps with what is known of those that are not there. */
 export interface ReadHow {

@@ -4,9 +4,17 @@
  * begun again, with its age, so that it wins in the end.
  */
 import { type HlcTimestamp, KvorumError, type Millis } from '../../platform/index.ts';
-import { ConflictError, NotOwnerError } from '../errors.ts';
-import type { KvTransaction, TransactionOptions, TransactionStarter } from '../txn-api.ts';
-import type { KeyView } from '../types.ts';
+import { nameOf } from '../apply/index.ts';
+import {
+  ConflictError,
+  type KeyIntent,
+  type KeyView,
+  type KvTransaction,
+  NotOwnerError,
+  type TransactionOptions,
+  type TransactionStarter,
+  TXN_ID_BYTES,
+} from '../contract/index.ts';
 import { type CommitOutcome, type CommitPlan, Coordinator, primaryOf } from './coordinator.ts';
 import { pause, persist } from './coordinator-patience.ts';
 import { checkKeys, checkSize } from './coordinator-size.ts';
@@ -18,11 +26,9 @@ import {
   type TransactionLimits,
 } from './coordinator-types.ts';
 import { Grants } from './grants.ts';
-import { nameOf } from './lock-rows.ts';
 import { Transaction } from './transaction.ts';
 import { ReadValues, readKeys, readTogether } from './transaction-reads.ts';
 import { BufferedView } from './transaction-view.ts';
-import { type KeyIntent, TXN_ID_BYTES } from './types.ts';
 
 /** Tries without locks before a read of several groups takes some. */
 const MAX_LOCKLESS_READS = 3;

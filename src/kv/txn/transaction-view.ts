@@ -3,9 +3,8 @@
  * noted: the function that runs over the view is stopped there, and run again when the value is known.
  */
 import { assert, type HlcTimestamp, hlcTimestamp } from '../../platform/index.ts';
-import type { KeyView, LiveValue } from '../types.ts';
-import { nameOf } from './lock-rows.ts';
-import type { KeyAbsence, KeyIntent } from './types.ts';
+import { nameOf } from '../apply/index.ts';
+import type { KeyAbsence, KeyIntent, KeyView, LiveValue } from '../contract/index.ts';
 
 const NO_BYTES = Buffer.alloc(0);
 const NEVER = hlcTimestamp(0n);

@@ -5,10 +5,19 @@
  */
 import { assert, type GroupId, type HlcTimestamp, KvorumError, type Millis } from '../../platform/index.ts';
 import { TooLargeError } from '../../raftengine/index.ts';
-import { ConflictError, NotOwnerError } from '../errors.ts';
-import type { ReadPin } from '../gc/index.ts';
-import type { KvTransaction } from '../txn-api.ts';
-import type { LiveValue, ScanPage, ScanRequest, ScanRow } from '../types.ts';
+import { nameOf } from '../apply/index.ts';
+import {
+  ConflictError,
+  type KeyIntent,
+  type KvTransaction,
+  type LiveValue,
+  NotOwnerError,
+  type ScanPage,
+  type ScanRequest,
+  type ScanRow,
+  type TxnIdentity,
+} from '../contract/index.ts';
+import type { ReadPin } from '../time/index.ts';
 import { type CommitOutcome, type CommitPlan, type Coordinator, primaryOf, type ReadRange } from './coordinator.ts';
 import { pause } from './coordinator-patience.ts';
 import { checkSize } from './coordinator-size.ts';
@@ -20,10 +29,8 @@ import {
   TransactionAbortedError,
   TransactionUnknownError,
 } from './coordinator-types.ts';
-import { nameOf } from './lock-rows.ts';
 import { ReadValues, readKeys, requireCovered } from './transaction-reads.ts';
 import { BufferedView, readIntent } from './transaction-view.ts';
-import type { KeyIntent, TxnIdentity } from './types.ts';
 
 export interface TransactionStart {
   readonly id: Buffer;

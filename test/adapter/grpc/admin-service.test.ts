@@ -14,8 +14,9 @@ import {
   RAW_KV_SERVICE,
   TRANSACTIONAL_KV_SERVICE,
 } from '../../../src/adapter/grpc/index.ts';
+import { AdminError } from '../../../src/cluster/contract/admin-errors.ts';
 import { CatalogError } from '../../../src/distribution/contract/errors.ts';
-import { AdminError, RemoteError } from '../../../src/kv/index.ts';
+import { RemoteError } from '../../../src/kv/contract/errors.ts';
 import { OutcomeUnknownError } from '../../../src/raftengine/errors.ts';
 import {
   EXAMINATION,

@@ -4,10 +4,7 @@ import type {
   AdminBackend,
   BalanceView,
   ClusterStatus,
-  DoctorReport,
   FeatureView,
-  GcRunResult,
-  GcView,
   GroupMembers,
   GroupView,
   HealthReport,
@@ -15,15 +12,9 @@ import type {
   Member,
   MembershipResult,
   MergeResult,
-  NodeExamination,
   NodeLogLevel,
   NodeView,
-  RecoverRequest,
-  RecoverResult,
-  ReplaceRequest,
-  ReplaceStatus,
   ReplicaStatus,
-  ResolveTxnResult,
   RouteRef,
   RoutesChange,
   RoutesFilter,
@@ -32,9 +23,19 @@ import type {
   RouteView,
   SettingView,
   TransferResult,
+} from '../../../src/cluster/contract/admin.ts';
+import type {
+  DoctorReport,
+  NodeExamination,
+  RecoverRequest,
+  RecoverResult,
+  ReplaceRequest,
+  ReplaceStatus,
+  ResolveTxnResult,
   TsoReport,
   TxnsReport,
-} from '../../../src/kv/index.ts';
+} from '../../../src/cluster/contract/admin-operations.ts';
+import type { GcRunResult, GcView } from '../../../src/cluster/contract/gc-views.ts';
 import { type GroupId, groupId, type Millis, type NodeId, nodeId } from '../../../src/platform/index.ts';
 
 export const slot = (number: number, db = 0): Buffer => Buffer.from([0x72, db, number >> 8, number & 0xff]);

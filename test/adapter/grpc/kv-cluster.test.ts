@@ -4,7 +4,8 @@ import { KvCluster } from '../../../src/adapter/grpc/kv-cluster.ts';
 import { decodeMessage, encodeAnswer, encodePage, KV_SERVICE } from '../../../src/adapter/grpc/kv-codec.ts';
 import { storageKey, storageRange } from '../../../src/adapter/grpc/kv-keys.ts';
 import { evaluateStep, type KvStep } from '../../../src/adapter/grpc/kv-operations.ts';
-import { type KeyStretch, type KeyView, type KvService, NotOwnerError } from '../../../src/kv/index.ts';
+import { NotOwnerError } from '../../../src/kv/contract/errors.ts';
+import type { KeyStretch, KeyView, KvService } from '../../../src/kv/contract/view.ts';
 import {
   type GroupId,
   groupId,

@@ -10,7 +10,9 @@ import {
   registerMetrics,
 } from '../../../src/adapter/metrics/index.ts';
 import { CommandCounters } from '../../../src/adapter/redis/index.ts';
-import { ForwardCounters, ReadCounters, TxnCounters } from '../../../src/kv/index.ts';
+import { ReadCounters } from '../../../src/kv/contract/read-counters.ts';
+import { ForwardCounters } from '../../../src/kv/forward/forward-counters.ts';
+import { TxnCounters } from '../../../src/kv/txn/counters.ts';
 import { DiskCounters, groupId, NetworkCounters, nodeId } from '../../../src/platform/index.ts';
 import { EngineCounters } from '../../../src/raftengine/contract/counters.ts';
 import { StoreActivity } from '../../../src/store/level/activity.ts';

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { afterEach, describe, it } from 'node:test';
 import type { CrossGroupRunner } from '../../../src/adapter/redis/cross-group.ts';
 import { startRedisServer } from '../../../src/adapter/redis/index.ts';
-import type { RunRequest } from '../../../src/kv/index.ts';
+import type { RunRequest } from '../../../src/kv/txn/transaction-runner.ts';
 import { SystemClock, SystemRandom, SystemScheduler } from '../../../src/platform/index.ts';
 import { OutcomeUnknownError } from '../../../src/raftengine/errors.ts';
 import { FakeKv, FakeState, FakeView, RangeMap } from './fake-kv.ts';

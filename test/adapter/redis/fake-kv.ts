@@ -5,20 +5,22 @@
  */
 import {
   ConflictError,
+  LeaderUnavailableError,
+  NotOwnerError,
+  RangeBusyError,
+} from '../../../src/kv/contract/errors.ts';
+import {
   type ForwardHandler,
   type KeyStretch,
   type KeyView,
   type KvService,
-  LeaderUnavailableError,
   type LiveValue,
-  NotOwnerError,
   type Operation,
   physicalMs,
-  RangeBusyError,
   type ScanPage,
   type ScanRequest,
   type ScanRow,
-} from '../../../src/kv/index.ts';
+} from '../../../src/kv/contract/view.ts';
 import {
   type GroupId,
   groupId,

@@ -5,7 +5,7 @@ import { CommandTable } from '../../../src/adapter/redis/command-table.ts';
 import { ALL_COMMANDS } from '../../../src/adapter/redis/commands/index.ts';
 import { CommandRequest } from '../../../src/adapter/redis/group-request.ts';
 import { OK } from '../../../src/adapter/redis/reply.ts';
-import { NotOwnerError, RangeBusyError } from '../../../src/kv/index.ts';
+import { NotOwnerError, RangeBusyError } from '../../../src/kv/contract/errors.ts';
 import { SeededRandom } from '../../../src/platform/index.ts';
 import { NotLeaderError } from '../../../src/raftengine/errors.ts';
 import { FakeKv, FakeState, FakeView, RangeMap, slotKey } from './fake-kv.ts';

@@ -4,7 +4,8 @@
  * when later operations of the same client have been evaluated already.
  */
 
-import { NotOwnerError, type Operation, RangeBusyError } from '../../../src/kv/index.ts';
+import { NotOwnerError, RangeBusyError } from '../../../src/kv/contract/errors.ts';
+import type { Operation } from '../../../src/kv/contract/view.ts';
 import type { GroupId, SeededRandom } from '../../../src/platform/index.ts';
 import { NotLeaderError } from '../../../src/raftengine/errors.ts';
 import { FakeKv, FakeState, FakeView, RangeMap, slotKey } from './fake-kv.ts';

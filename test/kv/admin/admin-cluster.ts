@@ -1,5 +1,8 @@
 /** Engines on simulated machines with an admin backend on each, and one catalog that plans as the real one does. */
 
+import { createAdminBackend } from '../../../src/cluster/admin/backend.ts';
+import type { AdminBackend } from '../../../src/cluster/contract/admin.ts';
+import type { CatalogClient, CatalogReply, CatalogRequest } from '../../../src/cluster/contract/catalog.ts';
 import { type CatalogOp, planCatalog } from '../../../src/distribution/catalog/catalog.ts';
 import {
   advanceCatalog,
@@ -9,16 +12,9 @@ import {
 } from '../../../src/distribution/catalog/catalog-state.ts';
 import { DEFAULT_RETENTION } from '../../../src/distribution/catalog/change-log.ts';
 import { RouteEngine } from '../../../src/distribution/routes/route-engine.ts';
-import {
-  type AdminBackend,
-  type CatalogClient,
-  type CatalogReply,
-  type CatalogRequest,
-  createAdminBackend,
-  type ForwardHandler,
-  LeaderUnavailableError,
-} from '../../../src/kv/index.ts';
-import type { TxnClient } from '../../../src/kv/txn/types.ts';
+import { LeaderUnavailableError } from '../../../src/kv/contract/errors.ts';
+import type { TxnClient } from '../../../src/kv/contract/txn.ts';
+import type { ForwardHandler } from '../../../src/kv/contract/view.ts';
 import { type GroupId, groupId, hlcTimestamp, KvorumError, nodeId } from '../../../src/platform/index.ts';
 import { emptyDurable, ListMachine } from '../../raftengine/support/list-machine.ts';
 import { type ClusterOptions, SimCluster, type TestNode } from '../../raftengine/support/sim-cluster.ts';

@@ -5,9 +5,15 @@ import {
   decidePromote,
   decideRemove,
   decideTransfer,
-} from '../../../src/kv/admin/membership-rules.ts';
-import { decodeOutcome, decodeRequest, encodeOutcome, encodeRequest } from '../../../src/kv/admin/node-messages.ts';
-import { AdminError, type AdminErrorCode, RemoteError } from '../../../src/kv/index.ts';
+} from '../../../src/cluster/admin/membership-rules.ts';
+import {
+  decodeOutcome,
+  decodeRequest,
+  encodeOutcome,
+  encodeRequest,
+} from '../../../src/cluster/admin/node-messages.ts';
+import { AdminError, type AdminErrorCode } from '../../../src/cluster/contract/admin-errors.ts';
+import { RemoteError } from '../../../src/kv/contract/errors.ts';
 import { groupId, nodeId } from '../../../src/platform/index.ts';
 import type { GroupStatus } from '../../../src/raftengine/contract/types.ts';
 import type { PeerProgress } from '../../../src/raftengine/core/types.ts';

@@ -1,11 +1,12 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
+import { diagnose, type Findings } from '../../../src/cluster/admin/diagnosis.ts';
+import { type ToldLock, TxnOperator } from '../../../src/cluster/admin/txn-operator.ts';
+import type { GroupMembers, Member } from '../../../src/cluster/contract/admin.ts';
+import type { NodeExamination } from '../../../src/cluster/contract/admin-operations.ts';
 import type { NodeRow } from '../../../src/distribution/contract/catalog-rows.ts';
 import type { ClusterDocument } from '../../../src/distribution/contract/cluster-types.ts';
-import { diagnose, type Findings } from '../../../src/kv/admin/diagnosis.ts';
-import { type ToldLock, TxnOperator } from '../../../src/kv/admin/txn-operator.ts';
-import type { GroupMembers, Member, NodeExamination } from '../../../src/kv/index.ts';
-import type { Fate, StatusReply, TxnClient } from '../../../src/kv/txn/types.ts';
+import type { Fate, StatusReply, TxnClient } from '../../../src/kv/contract/txn.ts';
 import { groupId, hlcTimestamp, type KvorumError, nodeId } from '../../../src/platform/index.ts';
 import { EXAMINATION, STATUS } from '../../adapter/grpc/fake-backend.ts';
 

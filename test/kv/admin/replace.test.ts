@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
-import type { ReplaceRequest, ReplaceStatus } from '../../../src/kv/admin/operation-types.ts';
-import { decodeReplace, encodeReplace } from '../../../src/kv/admin/replace-record.ts';
-import type { AdminError } from '../../../src/kv/index.ts';
+import { decodeReplace, encodeReplace } from '../../../src/cluster/admin/replace-record.ts';
+import type { AdminError } from '../../../src/cluster/contract/admin-errors.ts';
+import type { ReplaceRequest, ReplaceStatus } from '../../../src/cluster/contract/admin-operations.ts';
 import { groupId, type KvorumError, nodeId } from '../../../src/platform/index.ts';
 import { AdminCluster } from './admin-cluster.ts';
 

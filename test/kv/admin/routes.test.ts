@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
+import { PAGE_ROUTES, routePages, watchRoutes } from '../../../src/cluster/admin/route-watch.ts';
+import type { RoutesChange, RouteView } from '../../../src/cluster/contract/admin.ts';
 import { SETTINGS } from '../../../src/distribution/catalog/settings.ts';
 import type { CatalogDelta, Route } from '../../../src/distribution/contract/types.ts';
 import { RouteEngine } from '../../../src/distribution/routes/route-engine.ts';
 import { RouteTableLoader } from '../../../src/distribution/routes/route-table.ts';
-import { PAGE_ROUTES, routePages, watchRoutes } from '../../../src/kv/admin/route-watch.ts';
-import type { RoutesChange, RouteView } from '../../../src/kv/index.ts';
 import { groupId, KvorumError, nodeId, type Scheduler, SeededRandom } from '../../../src/platform/index.ts';
 import { ArrayDirectory, bytes, delta, route } from '../../distribution/builders.ts';
 import { AdminCluster } from './admin-cluster.ts';

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { judgeHealth } from '../../../src/kv/admin/health.ts';
-import { jobView, nodeView } from '../../../src/kv/admin/views.ts';
-import type { ClusterStatus, JobView, NodeStatus, ReplicaStatus } from '../../../src/kv/index.ts';
+import { judgeHealth } from '../../../src/cluster/admin/health.ts';
+import { jobView, nodeView } from '../../../src/cluster/admin/views.ts';
+import type { ClusterStatus, JobView, NodeStatus, ReplicaStatus } from '../../../src/cluster/contract/admin.ts';
 import { groupId, hlcTimestamp, nodeId } from '../../../src/platform/index.ts';
 import { AdminCluster } from './admin-cluster.ts';
 

@@ -3,17 +3,12 @@ import { describe, test } from 'node:test';
 import fc from 'fast-check';
 import { statusOf as grpcStatusOf } from '../../../src/adapter/grpc/errors.ts';
 import { errorText } from '../../../src/adapter/redis/errors.ts';
-import {
-  GroupAdmission,
-  isHeldBack,
-  judgePressure,
-  KeyVersionPressureError,
-  NodeAdmission,
-  type PressureSignals,
-  WriteBackpressureError,
-} from '../../../src/kv/admission/index.ts';
-import { errorOf, statusOf } from '../../../src/kv/forward-errors.ts';
-import { GroupExecutor } from '../../../src/kv/index.ts';
+import { isHeldBack, KeyVersionPressureError, WriteBackpressureError } from '../../../src/kv/admission/errors.ts';
+import { GroupAdmission } from '../../../src/kv/admission/group-admission.ts';
+import { NodeAdmission } from '../../../src/kv/admission/node-admission.ts';
+import { judgePressure, type PressureSignals } from '../../../src/kv/admission/pressure.ts';
+import { errorOf, statusOf } from '../../../src/kv/forward/forward-errors.ts';
+import { GroupExecutor } from '../../../src/kv/leader/executor.ts';
 import { groupId, type NodeId, nodeId } from '../../../src/platform/index.ts';
 import type { GroupStatus } from '../../../src/raftengine/contract/types.ts';
 import type { GroupStore } from '../../../src/store/contract/types.ts';

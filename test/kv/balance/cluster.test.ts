@@ -1,8 +1,9 @@
 /** Balancing on whole nodes: simulated machines, the real composition, short windows. */
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
+import type { BalancerTimes } from '../../../src/cluster/balance/balancer.ts';
+import { DEFAULT_BALANCE_TIMES } from '../../../src/cluster/balance/scheduler.ts';
 import type { GroupsSetting } from '../../../src/config/index.ts';
-import { type BalancerTimes, DEFAULT_BALANCE_TIMES } from '../../../src/kv/index.ts';
 import { groupId } from '../../../src/platform/index.ts';
 import { Cluster } from '../../node/sim-nodes.ts';
 

@@ -1,13 +1,13 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
+import { LoadCollector } from '../../../src/cluster/balance/load-collector.ts';
+import { LoadRecorder } from '../../../src/cluster/balance/load-recorder.ts';
+import { boundWindow, type LoadedGroup, LoadReporter } from '../../../src/cluster/balance/load-reporter.ts';
+import type { GroupReport, LoadReport } from '../../../src/cluster/contract/balance.ts';
 import { decodeWindow, encodeWindow } from '../../../src/distribution/balance/load-codec.ts';
 import { clusterWindow, type LoadWindow } from '../../../src/distribution/balance/load-window.ts';
 import type { CatalogState } from '../../../src/distribution/catalog/catalog-state.ts';
 import { RouteTable } from '../../../src/distribution/routes/route-table.ts';
-import { LoadCollector } from '../../../src/kv/balance/load-collector.ts';
-import { LoadRecorder } from '../../../src/kv/balance/load-recorder.ts';
-import { boundWindow, type LoadedGroup, LoadReporter } from '../../../src/kv/balance/load-reporter.ts';
-import type { GroupReport, LoadReport } from '../../../src/kv/balance/types.ts';
 import { nodeId } from '../../../src/platform/index.ts';
 import type { GroupStatus } from '../../../src/raftengine/contract/types.ts';
 import { bytes, delta, group, route, upsert } from '../../distribution/builders.ts';

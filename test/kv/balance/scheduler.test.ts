@@ -1,17 +1,11 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
+import { BalanceScheduler, DEFAULT_BALANCE_TIMES, KEPT_REPORTS } from '../../../src/cluster/balance/scheduler.ts';
+import type { BalanceInputs, BalanceOutputs, BalanceReport } from '../../../src/cluster/contract/balance.ts';
 import type { BalanceAction, GroupPlacement } from '../../../src/distribution/balance/actions.ts';
 import type { ClusterWindow } from '../../../src/distribution/balance/load-window.ts';
 import type { ClusterDocument } from '../../../src/distribution/contract/cluster-types.ts';
 import { RouteTable } from '../../../src/distribution/routes/route-table.ts';
-import {
-  type BalanceInputs,
-  type BalanceOutputs,
-  type BalanceReport,
-  BalanceScheduler,
-  DEFAULT_BALANCE_TIMES,
-  KEPT_REPORTS,
-} from '../../../src/kv/balance/index.ts';
 import type { Cancel, Clock, Scheduler } from '../../../src/platform/index.ts';
 import {
   detailOf,

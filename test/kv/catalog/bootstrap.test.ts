@@ -1,10 +1,12 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
+import { bootstrapCatalog } from '../../../src/cluster/catalog/bootstrap.ts';
+import { FoundingError } from '../../../src/cluster/catalog/errors.ts';
+import type { FoundingConfiguration } from '../../../src/cluster/catalog/founding.ts';
 import { SpanTable } from '../../../src/distribution/ownership/span-table.ts';
 import { applySpanCommand } from '../../../src/distribution/ownership/span-transitions.ts';
-import { bootstrapCatalog, type FoundingConfiguration, FoundingError } from '../../../src/kv/catalog/index.ts';
-import { LeaderUnavailableError } from '../../../src/kv/errors.ts';
-import type { SpanReply, SpanRequest } from '../../../src/kv/move/types.ts';
+import { LeaderUnavailableError } from '../../../src/kv/contract/errors.ts';
+import type { SpanReply, SpanRequest } from '../../../src/kv/contract/range-transfer.ts';
 import { type GroupId, groupId, hlcTimestamp, nodeId, SeededRandom } from '../../../src/platform/index.ts';
 import { OutcomeUnknownError } from '../../../src/raftengine/errors.ts';
 import { visible } from '../../distribution/catalog-model.ts';

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
+import { LostResultError } from '../../../src/cluster/catalog/errors.ts';
 import type { JobRow } from '../../../src/distribution/contract/catalog-rows.ts';
 import { CatalogError } from '../../../src/distribution/contract/errors.ts';
-import { LostResultError } from '../../../src/kv/catalog/index.ts';
-import { LeaderUnavailableError } from '../../../src/kv/errors.ts';
+import { LeaderUnavailableError } from '../../../src/kv/contract/errors.ts';
 import { groupId, hlcTimestamp, nodeId } from '../../../src/platform/index.ts';
 import { OutcomeUnknownError } from '../../../src/raftengine/errors.ts';
 import { visible } from '../../distribution/catalog-model.ts';

@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
-import { CatalogError } from '../../../src/distribution/contract/errors.ts';
 import {
   type CatalogQuestion,
   decodeAnswer,
@@ -9,9 +8,10 @@ import {
   encodeAnswer,
   encodeQuestion,
   encodeRefusal,
-} from '../../../src/kv/catalog/codec.ts';
-import { decodeFounding, encodeFounding } from '../../../src/kv/catalog/founding.ts';
-import { CatalogMessageError, type FoundingConfiguration, LostResultError } from '../../../src/kv/catalog/index.ts';
+} from '../../../src/cluster/catalog/codec.ts';
+import { CatalogMessageError, LostResultError } from '../../../src/cluster/catalog/errors.ts';
+import { decodeFounding, encodeFounding, type FoundingConfiguration } from '../../../src/cluster/catalog/founding.ts';
+import { CatalogError } from '../../../src/distribution/contract/errors.ts';
 import { groupId, hlcTimestamp, nodeId } from '../../../src/platform/index.ts';
 import { NotLeaderError } from '../../../src/raftengine/errors.ts';
 

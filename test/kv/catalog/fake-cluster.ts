@@ -3,17 +3,22 @@
  * whose outcome nobody hears, requests and answers that get lost. Time is virtual.
  */
 
+import { ForwardingCatalogClient } from '../../../src/cluster/catalog/client.ts';
+import { CatalogEndpoint } from '../../../src/cluster/catalog/endpoint.ts';
+import type { CatalogGroup } from '../../../src/cluster/catalog/group.ts';
+import { Heartbeats } from '../../../src/cluster/catalog/heartbeats.ts';
+import { CatalogLeader } from '../../../src/cluster/catalog/leader.ts';
 import { type CatalogState, loadCatalog } from '../../../src/distribution/catalog/catalog-state.ts';
 import { CATALOG_END, CATALOG_START } from '../../../src/distribution/contract/catalog-keys.ts';
-import {
-  CatalogEndpoint,
-  type CatalogGroup,
-  CatalogLeader,
-  ForwardingCatalogClient,
-  Heartbeats,
-} from '../../../src/kv/catalog/index.ts';
-import { LeaderUnavailableError, NotOwnerError } from '../../../src/kv/errors.ts';
-import type { ForwardHandler, KeyView, KvService, Operation, ScanPage, ScanRequest } from '../../../src/kv/types.ts';
+import { LeaderUnavailableError, NotOwnerError } from '../../../src/kv/contract/errors.ts';
+import type {
+  ForwardHandler,
+  KeyView,
+  KvService,
+  Operation,
+  ScanPage,
+  ScanRequest,
+} from '../../../src/kv/contract/view.ts';
 import {
   type Cancel,
   type Clock,

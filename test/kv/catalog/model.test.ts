@@ -6,11 +6,12 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
+import type { ForwardingCatalogClient } from '../../../src/cluster/catalog/client.ts';
+import type { CatalogRequest } from '../../../src/cluster/contract/catalog.ts';
 import type { JobResult } from '../../../src/distribution/catalog/catalog-jobs.ts';
 import type { CatalogState } from '../../../src/distribution/catalog/catalog-state.ts';
 import { CatalogError } from '../../../src/distribution/contract/errors.ts';
 import type { CatalogDelta, DeltaCause } from '../../../src/distribution/contract/types.ts';
-import type { CatalogRequest, ForwardingCatalogClient } from '../../../src/kv/catalog/index.ts';
 import { nodeId, SeededRandom } from '../../../src/platform/index.ts';
 import { visible } from '../../distribution/catalog-model.ts';
 import type { FakeCluster, Fate } from './fake-cluster.ts';

@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
+import type { DocumentVersion } from '../../../src/cluster/catalog/codec.ts';
+import { NodeAgent } from '../../../src/cluster/catalog/node-agent.ts';
 import { documentOf } from '../../../src/distribution/catalog/catalog-state.ts';
 import { CAPABILITIES } from '../../../src/distribution/catalog/features.ts';
 import type { ClusterDocument } from '../../../src/distribution/contract/cluster-types.ts';
 import type { CatalogError } from '../../../src/distribution/contract/errors.ts';
-import { type DocumentVersion, NodeAgent } from '../../../src/kv/catalog/index.ts';
 import { nodeId, SeededRandom } from '../../../src/platform/index.ts';
 import type { FakeCluster } from './fake-cluster.ts';
 import { founded, incarnationOf } from './founded.ts';

@@ -1,21 +1,19 @@
 /** The catalog over the key-value layer as it is: executor, spans, proxy and leadership, with a group that commits on command. */
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
+import { bootstrapCatalog } from '../../../src/cluster/catalog/bootstrap.ts';
+import { ForwardingCatalogClient } from '../../../src/cluster/catalog/client.ts';
+import { CatalogEndpoint } from '../../../src/cluster/catalog/endpoint.ts';
+import type { FoundingConfiguration } from '../../../src/cluster/catalog/founding.ts';
+import { KvCatalogGroup } from '../../../src/cluster/catalog/group.ts';
+import { Heartbeats } from '../../../src/cluster/catalog/heartbeats.ts';
+import { CatalogLeader } from '../../../src/cluster/catalog/leader.ts';
 import { RouteEngine } from '../../../src/distribution/routes/route-engine.ts';
-import {
-  bootstrapCatalog,
-  CatalogEndpoint,
-  CatalogLeader,
-  createKvService,
-  ForwardingCatalogClient,
-  ForwardingSpanClient,
-  type FoundingConfiguration,
-  GroupStateMachine,
-  Heartbeats,
-  KvCatalogGroup,
-  NotOwnerError,
-  serveSpans,
-} from '../../../src/kv/index.ts';
+import { GroupStateMachine } from '../../../src/kv/apply/state-machine.ts';
+import { NotOwnerError } from '../../../src/kv/contract/errors.ts';
+import { ForwardingSpanClient } from '../../../src/kv/ranges/client.ts';
+import { serveSpans } from '../../../src/kv/ranges/endpoint.ts';
+import { createKvService } from '../../../src/kv/service/service.ts';
 import { nodeId, SeededRandom } from '../../../src/platform/index.ts';
 import { OutcomeUnknownError } from '../../../src/raftengine/errors.ts';
 import { visible } from '../../distribution/catalog-model.ts';

@@ -4,13 +4,13 @@
  */
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
+import type { CatalogSource } from '../../../src/cluster/catalog/source.ts';
+import { WatchClient } from '../../../src/cluster/catalog/watch-client.ts';
+import { WatchServer } from '../../../src/cluster/catalog/watch-server.ts';
 import type { CatalogState } from '../../../src/distribution/catalog/catalog-state.ts';
 import { encodeRoute } from '../../../src/distribution/contract/catalog-rows.ts';
 import { RouteEngine } from '../../../src/distribution/routes/route-engine.ts';
 import type { RouteTable } from '../../../src/distribution/routes/route-table.ts';
-import type { CatalogSource } from '../../../src/kv/catalog/source.ts';
-import { WatchClient } from '../../../src/kv/catalog/watch-client.ts';
-import { WatchServer } from '../../../src/kv/catalog/watch-server.ts';
 import { type NodeId, nodeId, SimFabric, SimMachine, Simulation, type Term } from '../../../src/platform/index.ts';
 import { CatalogModel } from '../../distribution/catalog-model.ts';
 

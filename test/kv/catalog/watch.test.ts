@@ -1,18 +1,18 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { ChangeLog } from '../../../src/distribution/catalog/change-log.ts';
-import { RouteEngine } from '../../../src/distribution/routes/route-engine.ts';
-import { decodeWatchMessage, encodeWatchRequest } from '../../../src/distribution/watch/watch-messages.ts';
-import { WATCH_LIMITS } from '../../../src/distribution/watch/watch-session.ts';
-import { WATCH_CLIENT_LIMITS, WatchClient } from '../../../src/kv/catalog/watch-client.ts';
-import { WatchServer } from '../../../src/kv/catalog/watch-server.ts';
+import { WATCH_CLIENT_LIMITS, WatchClient } from '../../../src/cluster/catalog/watch-client.ts';
+import { WatchServer } from '../../../src/cluster/catalog/watch-server.ts';
 import {
   decodeWatchAck,
   decodeWatchEnd,
   encodeWatchAck,
   encodeWatchEnd,
   WATCH_KIND,
-} from '../../../src/kv/catalog/watch-wire.ts';
+} from '../../../src/cluster/catalog/watch-wire.ts';
+import { ChangeLog } from '../../../src/distribution/catalog/change-log.ts';
+import { RouteEngine } from '../../../src/distribution/routes/route-engine.ts';
+import { decodeWatchMessage, encodeWatchRequest } from '../../../src/distribution/watch/watch-messages.ts';
+import { WATCH_LIMITS } from '../../../src/distribution/watch/watch-session.ts';
 import { nodeId, SystemClock, SystemRandom, SystemScheduler } from '../../../src/platform/index.ts';
 import { createGrpcNetwork } from '../../../src/raftengine/transport/grpc-network.ts';
 import { CatalogModel } from '../../distribution/catalog-model.ts';

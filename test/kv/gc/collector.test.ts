@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { type CollectableGroup, type CollectorLimits, StoreCollector } from '../../../src/kv/gc/collector.ts';
-import { compactionWork, decodeCompactionNotes } from '../../../src/kv/gc/compaction.ts';
+import { type CollectableGroup, type CollectorLimits, StoreCollector } from '../../../src/cluster/gc/collector.ts';
+import { compactionWork, decodeCompactionNotes } from '../../../src/cluster/gc/compaction.ts';
 import { groupId, hlcTimestamp, SeededRandom } from '../../../src/platform/index.ts';
 import type { GroupStatus } from '../../../src/raftengine/contract/types.ts';
 import { Role } from '../../../src/raftengine/core/types.ts';

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { certify, raise } from '../../../src/kv/gc/group-gc.ts';
-import { ReadPins } from '../../../src/kv/gc/pins.ts';
+import { certify, raise } from '../../../src/cluster/gc/group-gc.ts';
+import { ReadPins } from '../../../src/kv/time/pins.ts';
 import { hlcTimestamp } from '../../../src/platform/index.ts';
 import { Bed, GROUP, ManualClock } from '../fakes.ts';
 import { entry, put, ts, txn } from '../txn/bed.ts';

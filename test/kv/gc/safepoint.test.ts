@@ -1,12 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
-import { documentOf } from '../../../src/distribution/catalog/catalog-state.ts';
-import { CAPABILITIES, FEATURES } from '../../../src/distribution/catalog/features.ts';
-import { JOB_PHASES, type JobPhase, type JobRow } from '../../../src/distribution/contract/catalog-rows.ts';
-import type { FeatureRow } from '../../../src/distribution/contract/cluster-types.ts';
-import { CatalogError } from '../../../src/distribution/contract/errors.ts';
-import { LeaderUnavailableError } from '../../../src/kv/errors.ts';
 import {
   decodeAnswer,
   decodeNotes,
@@ -14,11 +8,17 @@ import {
   encodeGc,
   encodeNotes,
   NO_NOTES,
-} from '../../../src/kv/gc/codec.ts';
-import type { GcChannel } from '../../../src/kv/gc/endpoint.ts';
-import { handedOver, retentionOf, safepointWork } from '../../../src/kv/gc/safepoint.ts';
-import type { Certificate, NodeGcReport, SafepointNotes } from '../../../src/kv/gc/types.ts';
-import { timestampOfMs } from '../../../src/kv/index.ts';
+} from '../../../src/cluster/gc/codec.ts';
+import type { GcChannel } from '../../../src/cluster/gc/endpoint.ts';
+import { handedOver, retentionOf, safepointWork } from '../../../src/cluster/gc/safepoint.ts';
+import type { Certificate, NodeGcReport, SafepointNotes } from '../../../src/cluster/gc/types.ts';
+import { documentOf } from '../../../src/distribution/catalog/catalog-state.ts';
+import { CAPABILITIES, FEATURES } from '../../../src/distribution/catalog/features.ts';
+import { JOB_PHASES, type JobPhase, type JobRow } from '../../../src/distribution/contract/catalog-rows.ts';
+import type { FeatureRow } from '../../../src/distribution/contract/cluster-types.ts';
+import { CatalogError } from '../../../src/distribution/contract/errors.ts';
+import { LeaderUnavailableError } from '../../../src/kv/contract/errors.ts';
+import { timestampOfMs } from '../../../src/kv/time/hlc.ts';
 import { type GroupId, groupId, type HlcTimestamp, hlcTimestamp, nodeId } from '../../../src/platform/index.ts';
 import { CatalogModel } from '../../distribution/catalog-model.ts';
 

@@ -4,11 +4,11 @@
  */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import { copyCaptured, copyHistories } from '../../../src/cluster/moves/copying.ts';
 import type { JobRow } from '../../../src/distribution/contract/catalog-rows.ts';
-import { NotOwnerError, RangeBusyError } from '../../../src/kv/index.ts';
-import { copyCaptured, copyHistories } from '../../../src/kv/move/copying.ts';
-import type { SpanClient, SpanReply, SpanRequest } from '../../../src/kv/move/types.ts';
-import type { Fate, FinishRequest, TxnIdentity } from '../../../src/kv/txn/types.ts';
+import { NotOwnerError, RangeBusyError } from '../../../src/kv/contract/errors.ts';
+import type { SpanClient, SpanReply, SpanRequest } from '../../../src/kv/contract/range-transfer.ts';
+import type { Fate, FinishRequest, TxnIdentity } from '../../../src/kv/contract/txn.ts';
 import { type HlcTimestamp, hlcTimestamp, SeededRandom } from '../../../src/platform/index.ts';
 import { bytes, group } from '../../distribution/builders.ts';
 import { SpanBed } from '../span-bed.ts';

@@ -4,7 +4,7 @@ import type { JobId } from '../../../src/distribution/contract/types.ts';
 import { SpanTable } from '../../../src/distribution/ownership/span-table.ts';
 import { applySpanCommand } from '../../../src/distribution/ownership/span-transitions.ts';
 import type { Span, SpanCommand, SpanOutcome } from '../../../src/distribution/ownership/span-types.ts';
-import { NotOwnerError } from '../../../src/kv/errors.ts';
+import { NotOwnerError } from '../../../src/kv/contract/errors.ts';
 import type {
   BackfillPage,
   BackfillRequest,
@@ -17,7 +17,7 @@ import type {
   SpanExecutor,
   SpanReply,
   SpanRequest,
-} from '../../../src/kv/move/types.ts';
+} from '../../../src/kv/contract/range-transfer.ts';
 import { type HlcTimestamp, hlcTimestamp } from '../../../src/platform/index.ts';
 import type { ExportedVersion } from '../../../src/store/contract/types.ts';
 

@@ -1,14 +1,11 @@
 import { strict as assert } from 'node:assert';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import {
-  FIRST_AUTHORITY,
-  OracleClient,
-  OracleDisabledError,
-  OracleShadow,
-  type OracleTimestamp,
-} from '../../../src/kv/index.ts';
+import { OracleClient, type OracleTimestamp } from '../../../src/kv/oracle/client.ts';
 import type { Grant } from '../../../src/kv/oracle/codec.ts';
+import { OracleDisabledError } from '../../../src/kv/oracle/errors.ts';
+import { OracleShadow } from '../../../src/kv/oracle/shadow.ts';
+import { FIRST_AUTHORITY } from '../../../src/kv/time/authority.ts';
 import { groupId, type HlcTimestamp, hlcTimestamp } from '../../../src/platform/index.ts';
 import { BusyError } from '../../../src/raftengine/errors.ts';
 import { ManualClock, ManualScheduler } from '../fakes.ts';

@@ -1,14 +1,8 @@
 import { strict as assert } from 'node:assert';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import { FIRST_AUTHORITY, reachedTs } from '../../../src/kv/authority.ts';
-import {
-  CeilingExpiredError,
-  type OracleGroup,
-  OracleLeader,
-  TimestampAheadError,
-  timestampOfMs,
-} from '../../../src/kv/index.ts';
+import { CeilingExpiredError, TimestampAheadError } from '../../../src/kv/contract/errors.ts';
+import { encodeFence } from '../../../src/kv/entry/time-entries.ts';
 import {
   decodeGrant,
   decodeOracleMessage,
@@ -18,7 +12,9 @@ import {
   encodeOracleStatus,
   type Grant,
 } from '../../../src/kv/oracle/codec.ts';
-import { encodeFence } from '../../../src/kv/time-entries.ts';
+import { type OracleGroup, OracleLeader } from '../../../src/kv/oracle/leader.ts';
+import { FIRST_AUTHORITY, reachedTs } from '../../../src/kv/time/authority.ts';
+import { timestampOfMs } from '../../../src/kv/time/hlc.ts';
 import { groupId, type HlcTimestamp, hlcTimestamp, nodeId } from '../../../src/platform/index.ts';
 import { NotLeaderError } from '../../../src/raftengine/errors.ts';
 import { Bed, GROUP } from '../fakes.ts';

@@ -1,14 +1,19 @@
 import { strict as assert } from 'node:assert';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
+import { AuthoritySwitch, carryOut } from '../../../src/cluster/oracle/switch.ts';
 import { type CatalogState, EMPTY_CATALOG } from '../../../src/distribution/catalog/catalog-state.ts';
 import type { GroupRow } from '../../../src/distribution/contract/cluster-types.ts';
 import type { Route } from '../../../src/distribution/contract/types.ts';
 import { RouteTableLoader } from '../../../src/distribution/routes/route-table.ts';
-import { type Authority, applyFence, type FenceCommand, reachedTs } from '../../../src/kv/authority.ts';
-import { AuthoritySwitch, FIRST_AUTHORITY } from '../../../src/kv/index.ts';
 import type { OracleStatus } from '../../../src/kv/oracle/codec.ts';
-import { carryOut } from '../../../src/kv/oracle/switch.ts';
+import {
+  type Authority,
+  applyFence,
+  type FenceCommand,
+  FIRST_AUTHORITY,
+  reachedTs,
+} from '../../../src/kv/time/authority.ts';
 import { type GroupId, groupId, type HlcTimestamp, hlcTimestamp } from '../../../src/platform/index.ts';
 import { ManualClock, ManualScheduler } from '../fakes.ts';
 

@@ -4,8 +4,8 @@
  */
 import { strict as assert } from 'node:assert';
 import { describe, it } from 'node:test';
+import type { ClosedNotice } from '../../../src/kv/contract/reads.ts';
 import { ClosedExchange } from '../../../src/kv/reads/exchange.ts';
-import type { ClosedNotice } from '../../../src/kv/reads/types.ts';
 import { type DuplexHandler, type DuplexStream, type Millis, nodeId, Simulation } from '../../../src/platform/index.ts';
 import { GROUP } from '../fakes.ts';
 import { ts } from '../span-machine.ts';

@@ -1,8 +1,10 @@
 /** What a replica asks of a leader, and what a snapshot does about groups that it did not ask, guard by guard. */
 import { strict as assert } from 'node:assert';
 import { describe, it } from 'node:test';
-import type { GroupExecutor } from '../../../src/kv/executor.ts';
-import { GroupRouter } from '../../../src/kv/group-router.ts';
+import type { ClosedNotice, ReadAtReply, ReadAtRequest } from '../../../src/kv/contract/reads.ts';
+import type { ForwardHandler, KvService } from '../../../src/kv/contract/view.ts';
+import { GroupRouter } from '../../../src/kv/forward/group-router.ts';
+import type { GroupExecutor } from '../../../src/kv/leader/executor.ts';
 import {
   decodeReadAnswer,
   decodeReadQuestion,
@@ -12,8 +14,6 @@ import {
 } from '../../../src/kv/reads/leader-endpoint.ts';
 import { type IndexedGroup, ReadIndexClient, serveReadIndex } from '../../../src/kv/reads/read-index.ts';
 import { type SnapshotOptions, SnapshotReader } from '../../../src/kv/reads/snapshot.ts';
-import type { ClosedNotice, ReadAtReply, ReadAtRequest } from '../../../src/kv/reads/types.ts';
-import type { ForwardHandler, KvService } from '../../../src/kv/types.ts';
 import {
   ElapsedClock,
   type GroupId,

@@ -5,7 +5,10 @@
 import { strict as assert } from 'node:assert';
 import { describe, it } from 'node:test';
 import { KEYSPACES } from '../../../src/adapter/redis/keyspace.ts';
-import { type Consistency, encodeToken, type LiveValue, type ReadSnapshot } from '../../../src/kv/index.ts';
+import type { Consistency } from '../../../src/kv/contract/reads.ts';
+import type { LiveValue } from '../../../src/kv/contract/view.ts';
+import type { ReadSnapshot } from '../../../src/kv/reads/snapshot.ts';
+import { encodeToken } from '../../../src/kv/reads/token.ts';
 import { type GroupId, type HlcTimestamp, KvorumError } from '../../../src/platform/index.ts';
 import type { ClusterNode } from '../../sim/cluster/cluster-node.ts';
 import { startSkewedCluster } from '../../sim/cluster/skewed-cluster.ts';

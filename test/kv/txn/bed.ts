@@ -1,12 +1,5 @@
 /** Entries of transactions for one group, as a test says them in a line. */
-import {
-  encodeAbort,
-  encodeCommit,
-  encodeForget,
-  encodePrepare,
-  encodePush,
-  encodeResolve,
-} from '../../../src/kv/txn/entries.ts';
+
 import type {
   FinishRequest,
   KeyIntent,
@@ -14,7 +7,15 @@ import type {
   RangeIntent,
   TxnIdentity,
   Verdict,
-} from '../../../src/kv/txn/types.ts';
+} from '../../../src/kv/contract/txn.ts';
+import {
+  encodeAbort,
+  encodeCommit,
+  encodeForget,
+  encodePrepare,
+  encodePush,
+  encodeResolve,
+} from '../../../src/kv/entry/txn-entries.ts';
 import { type HlcTimestamp, hlcTimestamp } from '../../../src/platform/index.ts';
 import { bytes } from '../fakes.ts';
 

@@ -1,7 +1,9 @@
 /** Questions and answers survive the way to a group's leader and back. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { LeaderUnavailableError, NotOwnerError } from '../../../src/kv/errors.ts';
+import { LeaderUnavailableError, NotOwnerError } from '../../../src/kv/contract/errors.ts';
+import type { LockFacts, TxnGroup } from '../../../src/kv/contract/txn.ts';
+import type { ForwardHandler } from '../../../src/kv/contract/view.ts';
 import { createTxnClient, serveTxns } from '../../../src/kv/txn/coordinator-client.ts';
 import {
   decodeOutcome,
@@ -11,8 +13,6 @@ import {
   type TxnOutcome,
   type TxnQuestion,
 } from '../../../src/kv/txn/coordinator-wire.ts';
-import type { LockFacts, TxnGroup } from '../../../src/kv/txn/types.ts';
-import type { ForwardHandler } from '../../../src/kv/types.ts';
 import { groupId, hlcTimestamp, SystemClock } from '../../../src/platform/index.ts';
 import { NotLeaderError } from '../../../src/raftengine/errors.ts';
 

@@ -1,11 +1,11 @@
 /** Single stories of coordinators: the traces that a design without one of the guards would get wrong. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { ConflictError } from '../../../src/kv/errors.ts';
+import { ConflictError } from '../../../src/kv/contract/errors.ts';
+import type { TxnClient } from '../../../src/kv/contract/txn.ts';
+import type { KeyView } from '../../../src/kv/contract/view.ts';
 import { type TransactionLimits, TransactionUnknownError } from '../../../src/kv/txn/coordinator-types.ts';
 import { TransactionRunner } from '../../../src/kv/txn/transaction-runner.ts';
-import type { TxnClient } from '../../../src/kv/txn/types.ts';
-import type { KeyView } from '../../../src/kv/types.ts';
 import { type HlcTimestamp, hlcTimestamp } from '../../../src/platform/index.ts';
 import { OutcomeUnknownError, TooLargeError } from '../../../src/raftengine/errors.ts';
 import { finish, request } from './bed.ts';

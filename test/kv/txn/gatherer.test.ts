@@ -2,12 +2,12 @@
 import { strict as assert } from 'node:assert';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import { EntryReader } from '../../../src/kv/entry.ts';
-import { CorruptEntryError } from '../../../src/kv/errors.ts';
-import { GroupStateMachine } from '../../../src/kv/state-machine.ts';
-import { encodeTogether, readTogether } from '../../../src/kv/txn/entries.ts';
-import { TxnGatherer, type TxnPart } from '../../../src/kv/txn/gatherer.ts';
-import type { TxnAnswer } from '../../../src/kv/txn/txn-state.ts';
+import { GroupStateMachine } from '../../../src/kv/apply/state-machine.ts';
+import type { TxnAnswer } from '../../../src/kv/apply/txn-state.ts';
+import { CorruptEntryError } from '../../../src/kv/contract/errors.ts';
+import { EntryReader } from '../../../src/kv/entry/entry.ts';
+import { encodeTogether, readTogether } from '../../../src/kv/entry/txn-entries.ts';
+import { TxnGatherer, type TxnPart } from '../../../src/kv/leader/gatherer.ts';
 import type { Scheduler } from '../../../src/platform/index.ts';
 import { EntryKind } from '../../../src/raftengine/core/types.ts';
 import { BusyError, NotLeaderError } from '../../../src/raftengine/errors.ts';

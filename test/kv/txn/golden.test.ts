@@ -2,28 +2,6 @@
 import { strict as assert } from 'node:assert';
 import { readFileSync } from 'node:fs';
 import { describe, it } from 'node:test';
-import { EntryReader } from '../../../src/kv/entry.ts';
-import { CorruptEntryError } from '../../../src/kv/errors.ts';
-import { decodeAppliedMeta, encodeAppliedMeta } from '../../../src/kv/group-meta.ts';
-import {
-  decodeAuthority,
-  encodeAuthority,
-  encodeFence,
-  encodeLease,
-  readFence,
-  readLease,
-} from '../../../src/kv/time-entries.ts';
-import { encodeQuestion, encodeRead } from '../../../src/kv/txn/coordinator-wire.ts';
-import {
-  encodeTogether,
-  readAbort,
-  readCommit,
-  readForget,
-  readPrepare,
-  readPush,
-  readResolve,
-  readTogether,
-} from '../../../src/kv/txn/entries.ts';
 import {
   decodeFate,
   decodeLock,
@@ -33,8 +11,30 @@ import {
   fateName,
   type Lock,
   lockName,
-} from '../../../src/kv/txn/lock-rows.ts';
-import type { KeyIntent } from '../../../src/kv/txn/types.ts';
+} from '../../../src/kv/apply/lock-rows.ts';
+import { CorruptEntryError } from '../../../src/kv/contract/errors.ts';
+import type { KeyIntent } from '../../../src/kv/contract/txn.ts';
+import { EntryReader } from '../../../src/kv/entry/entry.ts';
+import { decodeAppliedMeta, encodeAppliedMeta } from '../../../src/kv/entry/group-meta.ts';
+import {
+  decodeAuthority,
+  encodeAuthority,
+  encodeFence,
+  encodeLease,
+  readFence,
+  readLease,
+} from '../../../src/kv/entry/time-entries.ts';
+import {
+  encodeTogether,
+  readAbort,
+  readCommit,
+  readForget,
+  readPrepare,
+  readPush,
+  readResolve,
+  readTogether,
+} from '../../../src/kv/entry/txn-entries.ts';
+import { encodeQuestion, encodeRead } from '../../../src/kv/txn/coordinator-wire.ts';
 import { groupId } from '../../../src/platform/index.ts';
 import { bytes } from '../fakes.ts';
 import { del, entry, finish, put, putSince, range, read, request, ts, txn } from './bed.ts';

@@ -1,16 +1,16 @@
 /** The leader's side: who waits for locks, who gives way, what a snapshot sees, and that locks travel with their range. */
 import { strict as assert } from 'node:assert';
 import { describe, it } from 'node:test';
-import { encodeSetGc } from '../../../src/kv/entry.ts';
-import { LockedError } from '../../../src/kv/errors.ts';
-import { laterBy } from '../../../src/kv/hlc.ts';
-import { encodeLease } from '../../../src/kv/time-entries.ts';
-import { Forgetting } from '../../../src/kv/txn/forgetting.ts';
-import { KEEP_FATES_MS } from '../../../src/kv/txn/leader.ts';
-import { fateName } from '../../../src/kv/txn/lock-rows.ts';
+import { fateName } from '../../../src/kv/apply/lock-rows.ts';
+import { LockedError } from '../../../src/kv/contract/errors.ts';
+import type { TxnIdentity } from '../../../src/kv/contract/txn.ts';
+import { encodeSetGc } from '../../../src/kv/entry/entry.ts';
+import { encodeLease } from '../../../src/kv/entry/time-entries.ts';
+import { Forgetting } from '../../../src/kv/leader/forgetting.ts';
+import { KEEP_FATES_MS } from '../../../src/kv/leader/txn-participant.ts';
+import { laterBy } from '../../../src/kv/time/hlc.ts';
 import { ReadValues } from '../../../src/kv/txn/transaction-reads.ts';
 import { BufferedView } from '../../../src/kv/txn/transaction-view.ts';
-import type { TxnIdentity } from '../../../src/kv/txn/types.ts';
 import { groupId, type HlcTimestamp, hlcTimestamp } from '../../../src/platform/index.ts';
 import { Bed, bytes } from '../fakes.ts';
 import { finish, put, putSince, read, request, ts, txn } from './bed.ts';

@@ -4,11 +4,8 @@
  * groups differ; coordinators stop in the middle. All of it as a seed decides.
  */
 
-import { LeaderUnavailableError, LockedError, NotOwnerError, RangeBusyError } from '../../../src/kv/errors.ts';
-import { laterBy } from '../../../src/kv/hlc.ts';
-import type { CoordinatorParts, GrantedTimestamp } from '../../../src/kv/txn/coordinator-types.ts';
-import { FateResolver } from '../../../src/kv/txn/resolver.ts';
-import { isOlder } from '../../../src/kv/txn/txn-state.ts';
+import { isOlder } from '../../../src/kv/apply/txn-state.ts';
+import { LeaderUnavailableError, LockedError, NotOwnerError, RangeBusyError } from '../../../src/kv/contract/errors.ts';
 import type {
   CommitReply,
   CommitRequest,
@@ -24,8 +21,11 @@ import type {
   TxnReadReply,
   TxnReadRequest,
   Verdict,
-} from '../../../src/kv/txn/types.ts';
-import type { LiveValue } from '../../../src/kv/types.ts';
+} from '../../../src/kv/contract/txn.ts';
+import type { LiveValue } from '../../../src/kv/contract/view.ts';
+import { laterBy } from '../../../src/kv/time/hlc.ts';
+import type { CoordinatorParts, GrantedTimestamp } from '../../../src/kv/txn/coordinator-types.ts';
+import { FateResolver } from '../../../src/kv/txn/resolver.ts';
 import { assert } from '../../../src/platform/assert.ts';
 import { type GroupId, groupId, type HlcTimestamp, hlcTimestamp, type Scheduler } from '../../../src/platform/index.ts';
 import type { SeededRandom } from '../../../src/platform/random.ts';

@@ -4,9 +4,15 @@
  */
 import { strict as assert } from 'node:assert';
 import { describe, it } from 'node:test';
-import type { BackfillPage, CapturePoint, ImportRequest, SpanReply, SpanRequest } from '../../../src/kv/move/types.ts';
-import { fateName, type Lock } from '../../../src/kv/txn/lock-rows.ts';
-import type { TxnIdentity } from '../../../src/kv/txn/types.ts';
+import { fateName, type Lock } from '../../../src/kv/apply/lock-rows.ts';
+import type {
+  BackfillPage,
+  CapturePoint,
+  ImportRequest,
+  SpanReply,
+  SpanRequest,
+} from '../../../src/kv/contract/range-transfer.ts';
+import type { TxnIdentity } from '../../../src/kv/contract/txn.ts';
 import { groupId, hlcTimestamp, SeededRandom } from '../../../src/platform/index.ts';
 import { Bed, bytes } from '../fakes.ts';
 import { MemoryStore } from '../memory-store.ts';

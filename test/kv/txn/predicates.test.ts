@@ -4,8 +4,8 @@
  */
 import { strict as assert } from 'node:assert';
 import { describe, it } from 'node:test';
-import type { KvTransaction, TransactionIsolation } from '../../../src/kv/txn-api.ts';
-import type { ScanRow } from '../../../src/kv/types.ts';
+import type { KvTransaction, TransactionIsolation } from '../../../src/kv/contract/transactions.ts';
+import type { ScanRow } from '../../../src/kv/contract/view.ts';
 import { groupId, type HlcTimestamp, hlcTimestamp, KvorumError, SeededRandom } from '../../../src/platform/index.ts';
 import { Role } from '../../../src/raftengine/core/types.ts';
 import { OutcomeUnknownError } from '../../../src/raftengine/errors.ts';

@@ -1,11 +1,11 @@
 /** What entries of transactions do, row by row of the table in docs/design/transactions.md. */
 import { strict as assert } from 'node:assert';
 import { describe, it } from 'node:test';
-import { ABSENT, encodeBatch, encodeSetGc } from '../../../src/kv/entry.ts';
-import { encodeSpan } from '../../../src/kv/span-entries.ts';
-import { GroupStateMachine } from '../../../src/kv/state-machine.ts';
-import { encodePrepare } from '../../../src/kv/txn/entries.ts';
-import { fateName } from '../../../src/kv/txn/lock-rows.ts';
+import { fateName } from '../../../src/kv/apply/lock-rows.ts';
+import { GroupStateMachine } from '../../../src/kv/apply/state-machine.ts';
+import { ABSENT, encodeBatch, encodeSetGc } from '../../../src/kv/entry/entry.ts';
+import { encodeSpan } from '../../../src/kv/entry/span-entries.ts';
+import { encodePrepare } from '../../../src/kv/entry/txn-entries.ts';
 import { groupId, SeededRandom } from '../../../src/platform/index.ts';
 import { EntryKind } from '../../../src/raftengine/core/types.ts';
 import type { GroupStore } from '../../../src/store/contract/types.ts';

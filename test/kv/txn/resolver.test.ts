@@ -1,10 +1,10 @@
 /** What the resolver asks, how much of it at a time, and what it leaves alone. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { NotOwnerError } from '../../../src/kv/errors.ts';
+import { NotOwnerError } from '../../../src/kv/contract/errors.ts';
+import type { LockFacts, StatusReply, TxnIdentity, Verdict } from '../../../src/kv/contract/txn.ts';
 import { FateCache } from '../../../src/kv/txn/fate-cache.ts';
 import { FateResolver, ForgottenFateError } from '../../../src/kv/txn/resolver.ts';
-import type { LockFacts, StatusReply, TxnIdentity, Verdict } from '../../../src/kv/txn/types.ts';
 import { type GroupId, groupId, hlcTimestamp, SeededRandom } from '../../../src/platform/index.ts';
 import { OutcomeUnknownError } from '../../../src/raftengine/errors.ts';
 import { ManualClock, ManualScheduler } from '../fakes.ts';

@@ -5,7 +5,8 @@
 import { strict as assert } from 'node:assert';
 import { before, describe, it } from 'node:test';
 import { KEYSPACES } from '../../../src/adapter/redis/keyspace.ts';
-import type { KeyView, KvTransaction, ScanPage } from '../../../src/kv/index.ts';
+import type { KvTransaction } from '../../../src/kv/contract/transactions.ts';
+import type { KeyView, ScanPage } from '../../../src/kv/contract/view.ts';
 import { encodeToken } from '../../../src/kv/reads/token.ts';
 import type { GroupId, HlcTimestamp } from '../../../src/platform/index.ts';
 import { Cluster } from '../../node/sim-nodes.ts';

@@ -1,10 +1,10 @@
 /** Traces of what goes wrong when apply looks at anything but the state and the entry, or forgets the past too early. */
 import { strict as assert } from 'node:assert';
 import { describe, it } from 'node:test';
-import { ABSENT, encodeBatch, encodeSetGc } from '../../../src/kv/entry.ts';
-import { timestampOfMs } from '../../../src/kv/hlc.ts';
-import { encodeSpan } from '../../../src/kv/span-entries.ts';
-import { GroupStateMachine } from '../../../src/kv/state-machine.ts';
+import { GroupStateMachine } from '../../../src/kv/apply/state-machine.ts';
+import { ABSENT, encodeBatch, encodeSetGc } from '../../../src/kv/entry/entry.ts';
+import { encodeSpan } from '../../../src/kv/entry/span-entries.ts';
+import { timestampOfMs } from '../../../src/kv/time/hlc.ts';
 import { groupId } from '../../../src/platform/index.ts';
 import { EntryKind } from '../../../src/raftengine/core/types.ts';
 import type { GroupStore } from '../../../src/store/contract/types.ts';

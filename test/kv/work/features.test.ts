@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
+import type { CatalogLeader } from '../../../src/cluster/catalog/leader.ts';
+import { NodeAgent } from '../../../src/cluster/catalog/node-agent.ts';
+import { activatable, FeatureActivator } from '../../../src/cluster/work/feature-activator.ts';
 import type { NodeOp } from '../../../src/distribution/catalog/catalog.ts';
 import { documentOf } from '../../../src/distribution/catalog/catalog-state.ts';
 import { CAPABILITIES, FEATURES, isFeatureActive } from '../../../src/distribution/catalog/features.ts';
 import type { CatalogError } from '../../../src/distribution/contract/errors.ts';
-import { type CatalogLeader, NodeAgent } from '../../../src/kv/catalog/index.ts';
-import { activatable } from '../../../src/kv/work/feature-activator.ts';
-import { FeatureActivator } from '../../../src/kv/work/index.ts';
 import { nodeId, SeededRandom } from '../../../src/platform/index.ts';
 import { CatalogModel } from '../../distribution/catalog-model.ts';
 import { Timeline } from '../catalog/fake-cluster.ts';

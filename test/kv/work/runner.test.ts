@@ -1,14 +1,14 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
+import type { CatalogClient, CatalogReply, CatalogRequest } from '../../../src/cluster/contract/catalog.ts';
+import { type WorkContext, WorkRunner, type WorkUnit } from '../../../src/cluster/work/runner.ts';
+import { decodeSignpostNotes, encodeSignpostNotes, signpostWork } from '../../../src/cluster/work/signposts.ts';
 import { documentOf } from '../../../src/distribution/catalog/catalog-state.ts';
 import { CAPABILITIES } from '../../../src/distribution/catalog/features.ts';
 import type { JobRow } from '../../../src/distribution/contract/catalog-rows.ts';
 import { CatalogError } from '../../../src/distribution/contract/errors.ts';
-import type { CatalogClient, CatalogReply, CatalogRequest } from '../../../src/kv/catalog/index.ts';
-import { LeaderUnavailableError } from '../../../src/kv/errors.ts';
-import { signpostWork, type WorkContext, WorkRunner, type WorkUnit } from '../../../src/kv/work/index.ts';
-import { decodeSignpostNotes, encodeSignpostNotes } from '../../../src/kv/work/signposts.ts';
+import { LeaderUnavailableError } from '../../../src/kv/contract/errors.ts';
 import { nodeId, SeededRandom } from '../../../src/platform/index.ts';
 import { OutcomeUnknownError } from '../../../src/raftengine/errors.ts';
 import { group } from '../../distribution/builders.ts';

@@ -1,13 +1,13 @@
 /** Mutants of the way ranges move: each takes one rule away that keeps a key with one owner, or its data whole. */
 import type { SimMutant } from './mutants.ts';
 
-const DRIVER = 'src/kv/move/driver.ts';
-const SPAN_STATE = 'src/kv/span-state.ts';
+const DRIVER = 'src/cluster/moves/driver.ts';
+const SPAN_STATE = 'src/kv/apply/span-state.ts';
 const TRANSITIONS = 'src/distribution/ownership/span-transitions.ts';
-const VIEW = 'src/kv/view.ts';
-const EXECUTOR = 'src/kv/executor.ts';
-const STATE_MACHINE = 'src/kv/state-machine.ts';
-const SPAN_EXECUTOR = 'src/kv/span-executor.ts';
+const VIEW = 'src/kv/leader/view.ts';
+const EXECUTOR = 'src/kv/leader/executor.ts';
+const STATE_MACHINE = 'src/kv/apply/state-machine.ts';
+const SPAN_EXECUTOR = 'src/kv/leader/span-executor.ts';
 
 const only = ['--routes'];
 

@@ -20,8 +20,8 @@ export interface SimMutant {
 
 const REPLICA = 'src/raftengine/replica/replica.ts';
 const REPLICATION = 'src/raftengine/core/replication.ts';
-const EXECUTOR = 'src/kv/executor.ts';
-const STATE_MACHINE = 'src/kv/state-machine.ts';
+const EXECUTOR = 'src/kv/leader/executor.ts';
+const STATE_MACHINE = 'src/kv/apply/state-machine.ts';
 const RECOVERY = 'src/raftengine/log/recovery.ts';
 
 /** Those of a cluster whose ranges stay where they are. */
@@ -76,7 +76,7 @@ const RESTING_MUTANTS: readonly SimMutant[] = [
     mutations: [
       { file: EXECUTOR, find: 'if (!this.raft.holdsLease()) await this.raft.readBarrier();', replace: '' },
       {
-        file: 'src/kv/group-reads.ts',
+        file: 'src/kv/leader/group-reads.ts',
         find: 'await catchUp();\n    for (const { start',
         replace: 'for (const { start',
       },
@@ -109,7 +109,7 @@ const RESTING_MUTANTS: readonly SimMutant[] = [
     breaks: 'commands do not see writes in flight, and apply does not check what they were computed from',
     mutations: [
       {
-        file: 'src/kv/view.ts',
+        file: 'src/kv/leader/view.ts',
         find: 'this.overlay.isEmpty ? undefined : this.overlay.lookup(name, key)',
         replace: 'undefined',
       },
@@ -170,7 +170,7 @@ const RESTING_MUTANTS: readonly SimMutant[] = [
     breaks: 'a forwarded write whose connection broke is sent again although it may have happened',
     mutations: [
       {
-        file: 'src/kv/proxy.ts',
+        file: 'src/kv/forward/proxy.ts',
         find: 'if (forward.sentTo !== peer) continue;',
         replace: 'if (forward.sentTo !== peer) continue; this.sent.delete(id); this.retryLater(forward); continue;',
       },
@@ -217,7 +217,7 @@ const RESTING_MUTANTS: readonly SimMutant[] = [
     breaks: 'a new leader does not move its clock past what was committed',
     mutations: [
       {
-        file: 'src/kv/group-clock.ts',
+        file: 'src/kv/time/group-clock.ts',
         find: 'this.hlc.observe(maxTs);\n    if (ceilingMs > 0) this.hlc.observe(hlcTimestamp(timestampOfMs(ceilingMs) - 1n));',
         replace: '',
       },

@@ -2,8 +2,11 @@
  * Everything that one seed decides before a run starts: sizes, limits, workloads, and the faults with their times. A plan is
  * plain data, so that a failing one can be made smaller and run again.
  */
+
+import type { GcTimes } from '../../../src/cluster/gc/node-gc.ts';
+import type { MoveLimits } from '../../../src/cluster/moves/driver.ts';
 import type { GroupsSetting } from '../../../src/config/index.ts';
-import type { GcTimes, KvServiceOptions, MoveLimits } from '../../../src/kv/index.ts';
+import type { KvServiceOptions } from '../../../src/kv/service/service.ts';
 import { SeededRandom } from '../../../src/platform/index.ts';
 import type { EngineLimits } from '../../../src/raftengine/contract/limits.ts';
 import type { StoreLimits } from '../../../src/store/contract/types.ts';

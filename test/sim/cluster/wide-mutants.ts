@@ -1,7 +1,7 @@
 /** Mutants of what spans groups, replicas and clocks: each takes one rule away that a single group at rest never needs. */
 import type { SimMutant } from './mutants.ts';
 
-const TXN_STATE = 'src/kv/txn/txn-state.ts';
+const TXN_STATE = 'src/kv/apply/txn-state.ts';
 const READER = 'src/kv/reads/reader.ts';
 
 const crossing = (...workloads: string[]): string[] => [
@@ -28,7 +28,11 @@ export const WIDE_MUTANTS: readonly SimMutant[] = [
     breaks: 'reads do not wait for transactions that have their locks and may be committed',
     only: crossing('bank', 'list-append'),
     mutations: [
-      { file: 'src/kv/view.ts', find: 'if (this.locks.size > 0) this.meet(this.locks.againstRead(key));', replace: '' },
+      {
+        file: 'src/kv/leader/view.ts',
+        find: 'if (this.locks.size > 0) this.meet(this.locks.againstRead(key));',
+        replace: '',
+      },
     ],
   },
   {
@@ -37,7 +41,7 @@ export const WIDE_MUTANTS: readonly SimMutant[] = [
     only: crossing('pipelines'),
     mutations: [
       {
-        file: 'src/kv/executor.ts',
+        file: 'src/kv/leader/executor.ts',
         find: 'if (this.waits.order.size > 0 && this.waits.order.holds(operation, tries)) return;',
         replace: '',
       },
@@ -67,7 +71,7 @@ export const WIDE_MUTANTS: readonly SimMutant[] = [
     only: ['--no-routes', '--workload', 'ttl', '--fault', 'clockJump', '--fault', 'transfer'],
     mutations: [
       {
-        file: 'src/kv/node-clock.ts',
+        file: 'src/kv/time/node-clock.ts',
         find: 'if (Math.abs(wallMs - monotonicMs - this.wallOffsetMs) > READING_SLACK_MS) this.review();',
         replace: '',
       },
@@ -79,7 +83,7 @@ export const WIDE_MUTANTS: readonly SimMutant[] = [
     only: crossing('bank', 'list-append'),
     mutations: [
       {
-        file: 'src/kv/group-clock.ts',
+        file: 'src/kv/time/group-clock.ts',
         find: 'comparison?.isReady === false',
         replace: 'comparison?.isReady === 0 as never',
       },

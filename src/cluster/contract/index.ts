@@ -1,0 +1,73 @@
+/**
+ * Shapes that rooms of the control plane and their callers share: what operators ask, load, catalog requests, views.
+ */
+
+export {
+  type AbortJobResult,
+  type AdminBackend,
+  type BalanceDutyView,
+  type BalanceReportView,
+  type BalanceView,
+  type ClusterStatus,
+  type FeatureView,
+  type GroupMembers,
+  type GroupView,
+  type HealthReport,
+  type HeldBackView,
+  type HotRange,
+  type JobView,
+  LOG_LEVELS,
+  MAX_COUNTED_ROUTES,
+  type Member,
+  type MembershipResult,
+  type MergeResult,
+  type NodeActivity,
+  type NodeLogLevel,
+  type NodeStatus,
+  type NodeView,
+  type ReplicaStatus,
+  type RouteRef,
+  type RoutesChange,
+  type RoutesFilter,
+  type RoutesPage,
+  type RoutesResult,
+  type RouteView,
+  type SettingView,
+  type Suffrage,
+  type TransferResult,
+  type WorkView,
+} from './admin.ts';
+export { AdminError, type AdminErrorCode } from './admin-errors.ts';
+export {
+  type DoctorReport,
+  type GroupTime,
+  type HealthProblem,
+  MAX_SHOWN_LOCKS,
+  type NodeExamination,
+  type RecoverRequest,
+  type RecoverResult,
+  type ReplacedGroup,
+  type ReplaceRequest,
+  type ReplaceStage,
+  type ReplaceStatus,
+  type ResolveTxnResult,
+  type SurvivingReplica,
+  type TsoReport,
+  type TxnLock,
+  type TxnsReport,
+  type TxnView,
+} from './admin-operations.ts';
+export type {
+  BalanceInputs,
+  BalanceOutputs,
+  BalanceReport,
+  BalanceStatus,
+  BalanceTimes,
+  Duty,
+  DutyStatus,
+  GroupReport,
+  LoadReport,
+  MeasuredRange,
+} from './balance.ts';
+export type { CatalogClient, CatalogReply, CatalogRequest } from './catalog.ts';
+export type { GcGroupView, GcNodeView, GcRunResult, GcView, HolderBack } from './gc-views.ts';

@@ -1,0 +1,191 @@
+/**
+ * Collection on one node: its part in the cluster's safepoint, the passes over its stores, and what operators ask. The safepoint
+ * and compactions are units of work; they have runners of their own, because a compaction takes longer than a round should wait.
+ */
+import { type ClusterDocument, isFeatureActive } from '../../distribution/index.ts';
+import type { KvService, ReadPins } from '../../kv/index.ts';
+import type { Clock, GroupId, Millis, NodeId, PeerNetwork, Random, Scheduler } from '../../platform/index.ts';
+import type { CatalogClient } from '../contract/index.ts';
+import { type AttendResult, WorkRunner } from '../work/index.ts';
+import { decodeNotes } from './codec.ts';
+import { type CollectableGroup, type CollectorLimits, DEFAULT_COLLECTOR_LIMITS, StoreCollector } from './collector.ts';
+import { type CompactionLimits, compactionWork } from './compaction.ts';
+import { GcEndpoint } from './endpoint.ts';
+import type { CertifiableGroup } from './group-gc.ts';
+import { retentionOf, SAFEPOINT_FEATURE, SAFEPOINT_UNIT, type SafepointTimes, safepointWork } from './safepoint.ts';
+import type { GcStatus, NodeGcReport } from './types.ts';
+
+/** A replica here, as collection sees it. */
+export interface GcGroup extends CertifiableGroup, CollectableGroup {
+  readonly store: CollectableGroup['store'];
+  readonly isServing: boolean;
+}
+
+/** Bounds and periods that differ from the defaults. */
+export interface GcTimes {
+  readonly safepoint?: Partial<SafepointTimes>;
+  readonly collector?: Partial<CollectorLimits>;
+  readonly compaction?: CompactionLimits;
+  /** Between looks for a round that is due; 10 s. */
+  readonly lookMs?: Millis;
+}
+
+export interface NodeGcOptions {
+  readonly nodeId: NodeId;
+  readonly incarnation: Buffer;
+  readonly kv: Pick<KvService, 'forward' | 'onForward'>;
+  readonly network: Pick<PeerNetwork, 'self' | 'stream' | 'onStream'>;
+  readonly catalog: CatalogClient;
+  readonly groups: () => readonly GcGroup[];
+  /** What this node still reads of the past. */
+  readonly pins: ReadPins;
+  readonly clock: Clock;
+  readonly scheduler: Scheduler;
+  readonly random: Random;
+  /** How long the past stays readable while the setting `gc.retentionMs` says nothing. */
+  readonly retentionMs: Millis;
+  readonly times?: GcTimes;
+  /** See `CollectorOptions`. */
+  readonly isUrgent?: () => boolean;
+  readonly onError: (error: unknown) => void;
+}
+
+const LOOK_MS: Millis = 10_000;
+/** Passes over a store come so often in a retention: what waits for one is a part of what the retention keeps anyway. */
+const PASSES = 6;
+const LEAST_PERIOD_MS: Millis = 5_000;
+
+const periodOf = (retentionMs: Millis): Millis =>
+  Math.max(LEAST_PERIOD_MS, Math.min(DEFAULT_COLLECTOR_LIMITS.periodMs, retentionMs / PASSES));
+
+/** The safepoint is overdue when it is older than so many retentions. */
+const OVERDUE = 2;
+
+/** See the top of the file. Made before the network starts: it registers its handlers. */
+export class NodeGc {
+  readonly pins: ReadPins;
+  private readonly options: NodeGcOptions;
+  private readonly endpoint: GcEndpoint;
+  private readonly collector: StoreCollector;
+  private readonly rounds: WorkRunner;
+  private readonly compactions: WorkRunner;
+  private readonly startedMs: Millis;
+
+  constructor(options: NodeGcOptions) {
+    this.options = options;
+    const { clock, scheduler, random, groups, catalog, onError, times = {}, retentionMs } = options;
+    this.startedMs = clock.nowMs();
+    this.pins = options.pins;
+    this.collector = new StoreCollector({
+      groups,
+      clock,
+      scheduler,
+      random,
+      limits: { periodMs: periodOf(retentionMs), ...times.collector },
+      ...(options.isUrgent === undefined ? {} : { isUrgent: options.isUrgent }),
+      onError,
+    });
+    this.endpoint = new GcEndpoint({
+      ...options,
+      led: (group) => groups().find(({ groupId, isServing }) => groupId === group && isServing),
+      report: () => this.report(),
+      collect: () => this.collector.hasten(),
+    });
+    const runner = { ...options, times: { lookMs: times.lookMs ?? LOOK_MS } };
+    this.rounds = new WorkRunner({
+      ...runner,
+      units: () => [
+        safepointWork({ catalog, channel: this.endpoint, clock, retentionMs, times: times.safepoint ?? {} }),
+      ],
+      onError: (_unit, error) => onError(error),
+    });
+    this.compactions = new WorkRunner({
+      ...runner,
+      units: () => groups().map(({ groupId, store }) => compactionWork(groupId, store, clock, times.compaction)),
+      onError: (_unit, error) => onError(error),
+    });
+  }
+
+  start(): void {
+    this.collector.start();
+    this.rounds.start();
+    this.compactions.start();
+  }
+
+  /** Settles when nothing of it is under way. */
+  async stop(): Promise<void> {
+    await Promise.all([this.rounds.stop(), this.compactions.stop(), this.collector.stop()]);
+  }
+
+  /** What this node says about itself. */
+  report(): NodeGcReport {
+    const pin = this.pins.oldest();
+    return { pinTs: pin?.ts, pinPurpose: pin?.purpose ?? '', stores: this.collector.report() };
+  }
+
+  /** How collection stands, from all that can be asked within the time. */
+  async status(timeoutMs: Millis): Promise<GcStatus> {
+    const { catalog, clock } = this.options;
+    const document = await catalog.document(timeoutMs / 2);
+    const row = document.work.find(({ name }) => name === SAFEPOINT_UNIT);
+    const notes = decodeNotes(row?.progress);
+    const retentionMs = retentionOf(document, this.options.retentionMs);
+    const isHeld = row?.holder !== undefined && row.leaseUntilMs > clock.nowMs();
+    const nodes = await Promise.all(
+      document.nodes.map(async ({ nodeId }) => {
+        try {
+          return { node: nodeId, report: await this.endpoint.report(nodeId, timeoutMs / 2), problem: '' };
+        } catch (error) {
+          return { node: nodeId, report: undefined, problem: error instanceof Error ? error.message : String(error) };
+        }
+      }),
+    );
+    return {
+      notes,
+      holder: isHeld ? row.holder : undefined,
+      retentionMs,
+      isOverdue: this.isOverdue(document, notes.raisedAtMs, retentionMs),
+      isActive: isFeatureActive(document, SAFEPOINT_FEATURE),
+      groups: groupsOf(document, nodes),
+      nodes: nodes.sort((left, right) => left.node - right.node),
+    };
+  }
+
+  /** Nothing was raised for twice the retention although it could have been. */
+  private isOverdue(document: ClusterDocument, raisedAtMs: Millis, retentionMs: Millis): boolean {
+    const sinceMs = raisedAtMs === 0 ? this.startedMs : raisedAtMs;
+    return isFeatureActive(document, SAFEPOINT_FEATURE) && this.options.clock.nowMs() - sinceMs > OVERDUE * retentionMs;
+  }
+
+  /** A round and passes over all stores now. @returns whether this node did the round, or another one is at it */
+  async runNow(timeoutMs: Millis): Promise<AttendResult> {
+    const result = await this.rounds.runNow(SAFEPOINT_UNIT);
+    const { nodes } = await this.options.catalog.document(timeoutMs / 2);
+    // A node that does not answer collects by itself some time.
+    await Promise.allSettled(nodes.map(({ nodeId }) => this.endpoint.collect(nodeId, timeoutMs / 4)));
+    return result;
+  }
+}
+
+/** Thresholds of the groups: the highest that a replica of each knows. */
+function groupsOf(document: ClusterDocument, nodes: GcStatus['nodes']): GcStatus['groups'] {
+  const known = new Map<GroupId, NonNullable<NodeGcReport['stores'][number]>['thresholdTs']>();
+  for (const { report } of nodes) {
+    for (const { group, thresholdTs } of report?.stores ?? []) {
+      if ((known.get(group) ?? -1n) < thresholdTs) known.set(group, thresholdTs);
+    }
+  }
+  return document.groups
+    .filter(({ state }) => state === 'ACTIVE')
+    .map(({ id }) => {
+      const thresholdTs = known.get(id);
+      return {
+        group: id,
+        thresholdTs: thresholdTs ?? NONE,
+        problem: thresholdTs === undefined ? 'no replica answers' : '',
+      };
+    })
+    .sort((left, right) => left.group - right.group);
+}
+
+const NONE = 0n as NodeGcReport['stores'][number]['thresholdTs'];

@@ -1,0 +1,250 @@
+/**
+ * The cluster's safepoint: no read and no transaction looks at or below it any more, in any group. It rises in two steps, done by
+ * one node at a time as a unit of work.
+ *
+ * 1. Every group certifies a candidate, which is the present less the retention: it refuses older transactions from then on and
+ *    says how far its locks are settled; every node says what it has pinned. The smallest answer is the safepoint.
+ * 2. It is published with the unit's notes, in the catalog group; then each group's leader takes its threshold there.
+ *
+ * Without the first step a group could forget what became of a transaction while another still holds a lock of it. Locks
+ * travel with ranges, so a round counts only if no move handed its range over meanwhile: before that the lock is the source's,
+ * afterwards the destination's, and both were asked.
+ */
+import {
+  CatalogError,
+  type ClusterDocument,
+  isFeatureActive,
+  JOB_PHASES,
+  type JobRow,
+  settingOf,
+} from '../../distribution/index.ts';
+import { timestampOfMs } from '../../kv/index.ts';
+import {
+  type Clock,
+  type GroupId,
+  type HlcTimestamp,
+  hlcTimestamp,
+  KvorumError,
+  type Millis,
+} from '../../platform/index.ts';
+import type { CatalogClient, HolderBack } from '../contract/index.ts';
+import type { WorkUnit } from '../work/index.ts';
+import { decodeNotes, encodeNotes } from './codec.ts';
+import type { GcChannel } from './endpoint.ts';
+import type { SafepointNotes } from './types.ts';
+
+/** Name of the unit of work. */
+export const SAFEPOINT_UNIT = 'gc/safepoint';
+/** All nodes must know the entries and questions of this. */
+export const SAFEPOINT_FEATURE = 'gc.safepoint';
+
+/** When and how. */
+export interface SafepointTimes {
+  /** The safepoint rises when it would rise by more than this; undefined: a tenth of the retention, 1 s to 5 min. */
+  readonly stepMs?: Millis;
+  /** Before another round when somebody held the last one back. */
+  readonly retryMs: Millis;
+  /** One question to a group or a node. */
+  readonly askMs: Millis;
+}
+
+export const DEFAULT_SAFEPOINT_TIMES: SafepointTimes = { retryMs: 10_000, askMs: 3_000 };
+
+/** Groups that are asked at a time. */
+const ASKED_AT_ONCE = 32;
+/** Longest distance between two safepoints. */
+const MAX_STEP_MS: Millis = 5 * 60_000;
+const MIN_STEP_MS: Millis = 1_000;
+const STEP_SHARE = 1 / 10;
+/** A node that was silent for longer has no pins: they are leases. */
+const SILENT_NODE_MS: Millis = 75_000;
+const RELEASE = JOB_PHASES.indexOf('RELEASE');
+const ACTIVATE = JOB_PHASES.indexOf('ACTIVATE');
+const ABORTING = JOB_PHASES.indexOf('ABORTING');
+
+export interface SafepointOptions {
+  readonly catalog: Pick<CatalogClient, 'document' | 'jobs'>;
+  readonly channel: GcChannel;
+  readonly clock: Clock;
+  /** How long the past is kept while the setting says nothing. */
+  readonly retentionMs: Millis;
+  readonly times?: Partial<SafepointTimes>;
+}
+
+/** How long the past is kept: the replicated setting, or what nodes are configured with. */
+export function retentionOf(document: Pick<ClusterDocument, 'settings'>, configuredMs: Millis): Millis {
+  const set = Number(settingOf(document, 'gc.retentionMs'));
+  return set === 0 ? configuredMs : set;
+}
+
+/** How far apart safepoints are. */
+export const stepOf = (retentionMs: Millis): Millis =>
+  Math.max(MIN_STEP_MS, Math.min(MAX_STEP_MS, retentionMs * STEP_SHARE));
+
+/** The unit of work. */
+export function safepointWork(options: SafepointOptions): WorkUnit {
+  const times = { ...DEFAULT_SAFEPOINT_TIMES, ...options.times };
+  const { catalog, clock } = options;
+  let knownRetentionMs = options.retentionMs;
+  const stepMs = (): Millis => times.stepMs ?? stepOf(knownRetentionMs);
+  return {
+    name: SAFEPOINT_UNIT,
+    isDue: (stored) => {
+      const { atMs, holders, pending } = decodeNotes(stored);
+      const isHeld = holders.length > 0 || pending.length > 0;
+      // A wall clock that was set back must not stop it for long.
+      return Math.abs(clock.nowMs() - atMs) >= (isHeld ? Math.min(times.retryMs, stepMs()) : stepMs());
+    },
+    async run({ notes: stored, signal, save }) {
+      const before = decodeNotes(stored);
+      const document = await catalog.document();
+      if (!isFeatureActive(document, SAFEPOINT_FEATURE)) return encodeNotes({ ...before, atMs: clock.nowMs() });
+      knownRetentionMs = retentionOf(document, options.retentionMs);
+      const round = new Round(options, times, document, before, signal);
+      const certified = await round.certify(timestampOfMs(Math.max(0, Math.floor(clock.nowMs() - knownRetentionMs))));
+      signal.throwIfAborted();
+      // Published before anybody acts on it: whoever goes on knows what groups may have been told.
+      await save(encodeNotes(certified));
+      const pending = await round.raise(certified.publishedTs);
+      return encodeNotes({ ...certified, pending, atMs: clock.nowMs() });
+    },
+  };
+}
+
+const isBetween = ({ phase }: JobRow, first: number, end: number): boolean => {
+  const at = JOB_PHASES.indexOf(phase);
+  return at >= first && at < end;
+};
+/** Moves that have handed their range over, or are about to: the row says RELEASE before the source lets go. */
+const mayHaveReleased = (job: JobRow): boolean => isBetween(job, RELEASE, ABORTING);
+/** Moves that have handed their range over: the row goes on when the source has let go. */
+const hasReleased = (job: JobRow): boolean => isBetween(job, ACTIVATE, ABORTING);
+
+/** One round. */
+class Round {
+  private readonly options: SafepointOptions;
+  private readonly askMs: Millis;
+  private readonly document: ClusterDocument;
+  private readonly before: SafepointNotes;
+  private readonly signal: AbortSignal;
+  private readonly groups: readonly GroupId[];
+  private readonly holders: HolderBack[] = [];
+
+  constructor(
+    options: SafepointOptions,
+    times: SafepointTimes,
+    document: ClusterDocument,
+    before: SafepointNotes,
+    signal: AbortSignal,
+  ) {
+    this.options = options;
+    this.askMs = times.askMs;
+    this.document = document;
+    this.before = before;
+    this.signal = signal;
+    this.groups = activeGroups(document);
+  }
+
+  /** What all of them certify, as notes. */
+  async certify(candidateTs: HlcTimestamp): Promise<SafepointNotes> {
+    const { catalog, clock } = this.options;
+    const { before, holders } = this;
+    const unchanged = (): SafepointNotes => ({ ...before, candidateTs, holders, atMs: clock.nowMs() });
+    if (candidateTs <= before.publishedTs) return unchanged();
+    const jobsBefore = await catalog.jobs();
+    let ts = candidateTs;
+    const take = (answered: HlcTimestamp, holder: HolderBack): void => {
+      if (answered >= candidateTs) return;
+      holders.push(holder);
+      if (answered < ts) ts = answered;
+    };
+    await this.eachGroup(async (group) => {
+      try {
+        const answer = await this.options.channel.certify(group, candidateTs, this.askMs);
+        take(answer.ts, { who: `group ${group}`, why: answer.heldBy });
+      } catch (error) {
+        take(NOTHING, { who: `group ${group}`, why: refusal(error) });
+      }
+    });
+    await this.askPins(take);
+    const [jobsAfter, groupsAfter] = [await catalog.jobs(), activeGroups(await catalog.document())];
+    const mover = handedOver(jobsBefore, jobsAfter);
+    if (mover !== undefined) take(NOTHING, { who: `job ${mover}`, why: 'handed its range over during the round' });
+    const isNew = groupsAfter.find((group) => !this.groups.includes(group));
+    if (isNew !== undefined) take(NOTHING, { who: `group ${isNew}`, why: 'came during the round' });
+    if (ts <= before.publishedTs) return unchanged();
+    return { ...before, publishedTs: ts, candidateTs, holders, raisedAtMs: clock.nowMs(), atMs: clock.nowMs() };
+  }
+
+  /** What nodes read of the past. One that lives and cannot be asked holds back until its pins have run out for certain. */
+  private async askPins(take: (ts: HlcTimestamp, holder: HolderBack) => void): Promise<void> {
+    const { channel, clock } = this.options;
+    const nowMs = clock.nowMs();
+    const nodes = this.document.nodes.filter(({ heartbeatMs }) => nowMs - heartbeatMs < SILENT_NODE_MS);
+    await Promise.all(
+      nodes.map(async ({ nodeId }) => {
+        const who = `node ${nodeId}`;
+        try {
+          const { pinTs, pinPurpose } = await channel.report(nodeId, this.askMs);
+          if (pinTs !== undefined) take(hlcTimestamp(pinTs === 0n ? 0n : pinTs - 1n), { who, why: pinPurpose });
+        } catch (error) {
+          take(NOTHING, { who, why: refusal(error) });
+        }
+      }),
+    );
+  }
+
+  /** Tells every group. @returns those that are not there yet */
+  async raise(publishedTs: HlcTimestamp): Promise<GroupId[]> {
+    const pending: GroupId[] = [];
+    if (publishedTs === NOTHING) return pending;
+    await this.eachGroup(async (group) => {
+      try {
+        const { thresholdTs } = await this.options.channel.raise(group, publishedTs, this.askMs);
+        if (thresholdTs < publishedTs) pending.push(group);
+      } catch (error) {
+        if (!(error instanceof KvorumError)) throw error;
+        pending.push(group);
+      }
+    });
+    return pending.sort((left, right) => left - right);
+  }
+
+  private async eachGroup(ask: (group: GroupId) => Promise<void>): Promise<void> {
+    for (let at = 0; at < this.groups.length; at += ASKED_AT_ONCE) {
+      this.signal.throwIfAborted();
+      await Promise.all(this.groups.slice(at, at + ASKED_AT_ONCE).map(ask));
+    }
+  }
+}
+
+const NOTHING = hlcTimestamp(0n);
+
+const activeGroups = ({ groups }: ClusterDocument): GroupId[] =>
+  groups.filter(({ state }) => state === 'ACTIVE').map(({ id }) => id);
+
+/** Why somebody could not answer; a bug is not a reason. */
+function refusal(error: unknown): string {
+  if (error instanceof KvorumError || error instanceof CatalogError) return error.message;
+  return error instanceof Error ? error.message : String(error);
+}
+
+/**
+ * The first job that may have handed its range over between two looks at the jobs; its locks may have been asked for in neither place. One
+ * whose row says RELEASE at the first look may still be importing, and let go of the range afterwards.
+ */
+export function handedOver(before: readonly JobRow[], after: readonly JobRow[]): number | undefined {
+  const known = new Map(before.map((job) => [job.id, job]));
+  for (const job of after) {
+    if (!mayHaveReleased(job)) continue;
+    const earlier = known.get(job.id);
+    if (earlier === undefined ? isNewer(job, before) : !hasReleased(earlier)) return job.id;
+  }
+  // Finished ones are forgotten some day.
+  const left = new Set(after.map(({ id }) => id));
+  return before.find((job) => !left.has(job.id) && !hasReleased(job) && !isOver(job))?.id;
+}
+
+const isOver = ({ phase }: JobRow): boolean => phase === 'DONE' || phase === 'ABORTED';
+/** A job that the first look would have seen if it had been there. */
+const isNewer = ({ id }: JobRow, before: readonly JobRow[]): boolean => before.every((other) => other.id < id);

@@ -1,0 +1,5 @@
+/**
+ * Switches the oracle on and moves it to another group.
+ */
+
+export { AuthoritySwitch } from './switch.ts';

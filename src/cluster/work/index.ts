@@ -1,0 +1,7 @@
+/**
+ * Work of the whole cluster that one node does at a time, under a lease that the catalog remembers.
+ */
+
+export { FeatureActivator } from './feature-activator.ts';
+export { type AttendResult, WorkRunner, type WorkTimes, type WorkUnit } from './runner.ts';
+export { signpostWork } from './signposts.ts';

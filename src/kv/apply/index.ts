@@ -1,0 +1,11 @@
+/**
+ * The replicated state machine of a group. All of it must be deterministic: every replica applies the same entries to the same
+ * state, so nothing here asks a clock or draws a random number.
+ */
+
+export { describeGroup, snapshotFacts } from './group-snapshot.ts';
+export { decodeFate, fateName, isFateName, type Lock, nameOf, txnIdOf } from './lock-rows.ts';
+export { LockTable } from './lock-table.ts';
+export { isCapturing, ownerOf, rangeFloor, refusalOf } from './ownership.ts';
+export { type BatchResult, type EntryResult, GroupStateMachine } from './state-machine.ts';
+export { factsOf, isOlder, type TxnAnswer } from './txn-state.ts';

@@ -1,0 +1,140 @@
+/**
+ * Bytes of the side rows that transactions leave at keys. Big-endian, lengths first. A key may carry locks of several
+ * readers and fates of many transactions, so the id is part of the name.
+ *
+ *   name  := 01 txnId             lock of the key          (held in memory)
+ *            02 txnId end         lock of a range that begins at the key  (held in memory)
+ *            81 txnId             fate of a transaction at the key: its record at the primary, a marker elsewhere
+ *   lock  := tag u8, codec u8, kind u8, startTs u64, minCommitTs u64, deadlineTs u64, expireTs u64, primary, value, groups
+ *   fate  := tag u8, codec u8, kind u8 (0 rolled back, 1 committed), commitTs u64, startTs u64, isPrimary u8, groups
+ *   groups := count u32, u32*
+ */
+import { ByteWriter } from '../../distribution/index.ts';
+import { type GroupId, groupId, type HlcTimestamp } from '../../platform/index.ts';
+import type { SideRow } from '../../store/index.ts';
+import { CorruptEntryError, type Fate, type LockFacts, type LockKind, TXN_ID_BYTES } from '../contract/index.ts';
+import { ABSENT, CODEC, EntryReader } from '../entry/index.ts';
+
+/** First byte of a row's name. Disk values: never renumber. */
+const Tag = { Lock: 0x01, RangeLock: 0x02, Fate: 0x81 } as const;
+/** Disk values: only ever append. */
+const LOCK_KINDS: readonly (LockKind | 'range')[] = ['read', 'put', 'delete', 'range'];
+
+/** A lock in force. One object for as long as it is, so that it can be waited for. */
+export interface Lock extends LockFacts {
+  deadlineTs: HlcTimestamp;
+  /** Of a put, else empty. */
+  readonly value: Buffer;
+  readonly expireTs: HlcTimestamp;
+  /** At the primary, else empty. */
+  readonly participants: readonly GroupId[];
+}
+
+/** How a transaction ended, as written down at one of its keys. */
+export interface FateRow {
+  readonly fate: Fate;
+  readonly startTs: HlcTimestamp;
+  /** True for the record, which decides for all keys. */
+  readonly isPrimary: boolean;
+  readonly participants: readonly GroupId[];
+}
+
+/** A string that stands for a key in maps. */
+export const nameOf = (key: Buffer): string => key.toString('latin1');
+
+/** Name of a lock's row. */
+export const lockName = ({ txnId, end }: Pick<LockFacts, 'txnId' | 'end'>): Buffer =>
+  end === undefined
+    ? Buffer.concat([Buffer.of(Tag.Lock), txnId])
+    : Buffer.concat([Buffer.of(Tag.RangeLock), txnId, end]);
+
+/** Name of the row of a transaction's fate. */
+export const fateName = (txnId: Buffer): Buffer => Buffer.concat([Buffer.of(Tag.Fate), txnId]);
+
+export const isLockName = (name: Buffer): boolean => name[0] === Tag.Lock || name[0] === Tag.RangeLock;
+export const isFateName = (name: Buffer): boolean => name[0] === Tag.Fate;
+
+/** The transaction that a row is about. */
+export const txnIdOf = (name: Buffer): Buffer => name.subarray(1, 1 + TXN_ID_BYTES);
+
+const writeGroups = (writer: ByteWriter, groups: readonly GroupId[]): void => {
+  writer.u32(groups.length);
+  for (const group of groups) writer.u32(group);
+};
+
+function readGroups(reader: EntryReader): GroupId[] {
+  const groups: GroupId[] = [];
+  for (let left = reader.u32(); left > 0; left--) groups.push(groupId(reader.u32()));
+  return groups;
+}
+
+/** Value of a lock's row. */
+export function encodeLock(lock: Lock): Buffer {
+  const writer = new ByteWriter(64 + lock.primary.length + lock.value.length)
+    .u8(lock.end === undefined ? Tag.Lock : Tag.RangeLock)
+    .u8(CODEC)
+    .u8(LOCK_KINDS.indexOf(lock.kind))
+    .u64(lock.startTs)
+    .u64(lock.minCommitTs)
+    .u64(lock.deadlineTs)
+    .u64(lock.expireTs)
+    .bytes(lock.primary)
+    .bytes(lock.value);
+  writeGroups(writer, lock.participants);
+  return writer.finish();
+}
+
+/** @throws CorruptEntryError */
+export function decodeLock({ key, name, value }: SideRow): Lock {
+  const reader = new EntryReader(value);
+  const kind = LOCK_KINDS[reader.u8()];
+  const isRange = name[0] === Tag.RangeLock;
+  if (kind === undefined || isRange !== (kind === 'range')) throw new CorruptEntryError('a lock has an unknown kind');
+  const lock: Lock = {
+    txnId: txnIdOf(name),
+    key,
+    end: isRange ? name.subarray(1 + TXN_ID_BYTES) : undefined,
+    kind,
+    startTs: reader.timestamp(),
+    minCommitTs: reader.timestamp(),
+    deadlineTs: reader.timestamp(),
+    expireTs: reader.timestamp(),
+    primary: reader.bytes(),
+    value: reader.bytes(),
+    participants: readGroups(reader),
+  };
+  reader.end();
+  return lock;
+}
+
+/** Value of a fate's row. */
+export function encodeFate({ fate, startTs, isPrimary, participants }: FateRow): Buffer {
+  const isCommitted = fate.kind === 'committed';
+  const writer = new ByteWriter(32)
+    .u8(Tag.Fate)
+    .u8(CODEC)
+    .u8(isCommitted ? 1 : 0)
+    .u64(isCommitted ? fate.commitTs : ABSENT)
+    .u64(startTs)
+    .u8(isPrimary ? 1 : 0);
+  writeGroups(writer, participants);
+  return writer.finish();
+}
+
+/** @throws CorruptEntryError */
+export function decodeFate(value: Buffer): FateRow {
+  const reader = new EntryReader(value);
+  const kind = reader.u8();
+  const commitTs = reader.timestamp();
+  const startTs = reader.timestamp();
+  const isPrimary = reader.u8() === 1;
+  const participants = readGroups(reader);
+  reader.end();
+  if (kind > 1) throw new CorruptEntryError('a fate has an unknown kind');
+  return {
+    fate: kind === 1 ? { kind: 'committed', commitTs } : { kind: 'rolledBack' },
+    startTs,
+    isPrimary,
+    participants,
+  };
+}

@@ -1,0 +1,522 @@
+/**
+ * What entries of transactions do to a group: a pure function of (state, entry), like all of apply. Each entry is all or
+ * nothing. Locks and fates are side rows; the lock table in memory follows them.
+ */
+import { assertNever, type HlcTimestamp, type LogIndex } from '../../platform/index.ts';
+import type { GroupStore, StoreWriter } from '../../store/index.ts';
+import {
+  type CommitReply,
+  CorruptEntryError,
+  type Fate,
+  type FinishRequest,
+  type KeyIntent,
+  type LockFacts,
+  type PrepareReply,
+  type PushReply,
+  type RangeIntent,
+  type TxnIdentity,
+} from '../contract/index.ts';
+import {
+  ABSENT,
+  type AbortEntry,
+  type CommitEntry,
+  EntryReader,
+  type ForgetEntry,
+  Opcode,
+  type PrepareEntry,
+  type PushEntry,
+  type ResolveEntry,
+  readAbort,
+  readCommit,
+  readForget,
+  readPrepare,
+  readPush,
+  readResolve,
+  readTogether,
+} from '../entry/index.ts';
+import {
+  decodeFate,
+  decodeLock,
+  encodeFate,
+  encodeLock,
+  type FateRow,
+  fateName,
+  type Lock,
+  lockName,
+  nameOf,
+} from './lock-rows.ts';
+import type { LockTable } from './lock-table.ts';
+import { overlapping, ownerOf, rangeFloor } from './ownership.ts';
+import type { SpanState } from './span-state.ts';
+
+/**
+ * What an entry of a transaction answers.
+ * - `notOwned`: nothing happened; the group may not write the key (or the range that begins there) now.
+ * - `belowFloor`: nothing happened; the entry's timestamp has to be above `floorTs`.
+ * - `together`: what each part of an entry of several answers, in order.
+ * - `ended`: locks that a RESOLVE ended, fates that a FORGET removed.
+ */
+export type TxnAnswer =
+  | PrepareReply
+  | CommitReply
+  | PushReply
+  | { readonly kind: 'notOwned'; readonly key: Buffer }
+  | { readonly kind: 'belowFloor'; readonly floorTs: HlcTimestamp }
+  | { readonly kind: 'ended'; readonly count: number }
+  | { readonly kind: 'together'; readonly answers: readonly TxnAnswer[] };
+
+/** The rest of the state machine, as entries of transactions need it. */
+export interface TxnHost {
+  readonly store: GroupStore;
+  readonly spans: SpanState;
+  readonly locks: LockTable;
+  /** Largest timestamp applied. */
+  largestTs(): HlcTimestamp;
+  /** Takes over a timestamp that was applied. */
+  adopt(ts: HlcTimestamp): void;
+  checkAuthority(epoch: number): boolean;
+  /** What was certified for collection may not be contradicted by a lock that comes late. */
+  isTooOld(startTs: HlcTimestamp): boolean;
+}
+
+const ROLLED_BACK: Fate = { kind: 'rolledBack' };
+const NO_BYTES = Buffer.alloc(0);
+
+/** The unit of the entry that is being applied. */
+interface Place {
+  readonly writer: StoreWriter;
+  readonly index: LogIndex;
+  /** The entry's own timestamp. */
+  readonly ts: HlcTimestamp;
+}
+
+export class TxnState {
+  private readonly host: TxnHost;
+  /** Largest timestamp applied before the present entry. */
+  private floorTs: HlcTimestamp = ABSENT;
+  /** Keys that parts of the present entry have written; undefined while it is one alone. */
+  private touched: Set<string> | undefined;
+
+  constructor(host: TxnHost) {
+    this.host = host;
+  }
+
+  /** True for the opcodes that this applies. */
+  static applies(opcode: number): boolean {
+    return opcode >= Opcode.OnePhase && opcode <= Opcode.Together;
+  }
+
+  /** @throws CorruptEntryError */
+  apply(opcode: number, reader: EntryReader, writer: StoreWriter, index: LogIndex): TxnAnswer {
+    this.floorTs = this.host.largestTs();
+    if (opcode !== Opcode.Together) return this.applyOne(opcode, reader, writer, index);
+    this.touched = new Set();
+    try {
+      const parts = readTogether(reader);
+      const answers = parts.map((part) => this.applyOne(part[0]!, new EntryReader(part), writer, index));
+      return { kind: 'together', answers };
+    } finally {
+      this.touched = undefined;
+    }
+  }
+
+  private applyOne(opcode: number, reader: EntryReader, writer: StoreWriter, index: LogIndex): TxnAnswer {
+    const at = (ts: HlcTimestamp): Place => ({ writer, index, ts });
+    switch (opcode) {
+      case Opcode.OnePhase:
+      case Opcode.Prepare: {
+        const entry = readPrepare(reader);
+        return this.applyPrepare(entry, at(entry.ts), opcode === Opcode.OnePhase);
+      }
+      case Opcode.Commit: {
+        const entry = readCommit(reader);
+        return this.applyCommit(entry, at(entry.ts));
+      }
+      case Opcode.Abort: {
+        const entry = readAbort(reader);
+        return this.applyAbort(entry, at(entry.ts));
+      }
+      case Opcode.Push: {
+        const entry = readPush(reader);
+        return this.applyPush(entry, at(entry.ts));
+      }
+      case Opcode.Forget: {
+        const entry = readForget(reader);
+        return this.applyForget(entry, at(entry.ts));
+      }
+      case Opcode.Resolve: {
+        const entry = readResolve(reader);
+        return this.applyResolve(entry, at(entry.ts));
+      }
+      default:
+        throw new CorruptEntryError(`opcode ${opcode} is none of a transaction's`);
+    }
+  }
+
+  // ---- rows
+
+  /** What earlier parts of an entry have written cannot be read before the whole of it is. */
+  private assertSettled(key: Buffer): void {
+    if (this.touched?.has(nameOf(key)) === true) {
+      throw new CorruptEntryError('two parts of an entry touch one key; whoever proposed it must keep them apart');
+    }
+  }
+
+  private setSide({ writer, index, ts }: Place, key: Buffer, name: Buffer, value: Buffer | undefined): void {
+    const { spans } = this.host;
+    this.touched?.add(nameOf(key));
+    writer.setSide(key, name, value);
+    if (spans.isCapturing) spans.captureSide(writer, index, { key, name, value }, ts);
+  }
+
+  private addLock(place: Place, lock: Lock): void {
+    const name = lockName(lock);
+    const value = encodeLock(lock);
+    this.setSide(place, lock.key, name, value);
+    // As it would be read back, in memory of its own.
+    this.host.locks.add(decodeLock({ key: Buffer.from(lock.key), name, value }));
+  }
+
+  private endLock(place: Place, lock: Lock): void {
+    this.setSide(place, lock.key, lockName(lock), undefined);
+    this.host.locks.remove(lock);
+  }
+
+  private fateAt(key: Buffer, txnId: Buffer): FateRow | undefined {
+    this.assertSettled(key);
+    const row = this.host.store.side(key, fateName(txnId));
+    return row === undefined ? undefined : decodeFate(row);
+  }
+
+  private setFate(place: Place, key: Buffer, txnId: Buffer, row: FateRow): void {
+    this.setSide(place, key, fateName(txnId), encodeFate(row));
+  }
+
+  private putVersion(
+    { writer, index }: Place,
+    lock: Pick<Lock, 'key' | 'kind' | 'value' | 'expireTs'>,
+    commitTs: HlcTimestamp,
+  ) {
+    const { spans } = this.host;
+    const isPut = lock.kind === 'put';
+    this.touched?.add(nameOf(lock.key));
+    if (isPut) writer.put(lock.key, lock.value, commitTs, lock.expireTs);
+    else writer.delete(lock.key, commitTs);
+    if (spans.isCapturing) spans.capture(writer, index, isPut ? 'put' : 'delete', lock.key, commitTs);
+    this.host.adopt(commitTs);
+  }
+
+  // ---- ownership
+
+  private isOwned(key: Buffer): boolean {
+    return ownerOf(this.host.spans.table, key, 'write') !== undefined;
+  }
+
+  /** The first key of these that may not be written here. */
+  private foreignKey(keys: readonly Buffer[], ranges: readonly RangeIntent[]): Buffer | undefined {
+    const { table } = this.host.spans;
+    for (const key of keys) if (!this.isOwned(key)) return key;
+    return ranges.find(({ start, end }) => rangeFloor(table, start, end) === undefined)?.start;
+  }
+
+  // ---- PREPARE
+
+  private applyPrepare(entry: PrepareEntry, place: Place, isOnePhase: boolean): TxnAnswer {
+    const refused = this.refusePrepare(entry);
+    const { txnId, startTs, participants, ts } = entry;
+    if (refused !== undefined) {
+      if (isOnePhase && isForGood(refused)) {
+        const row: FateRow = { fate: ROLLED_BACK, startTs, isPrimary: true, participants };
+        this.setFate(place, entry.primary, txnId, row);
+      }
+      return refused;
+    }
+    this.host.adopt(ts);
+    if (isOnePhase) {
+      for (const intent of entry.keys) if (intent.kind !== 'read') this.putVersion(place, intent, ts);
+      const fate: Fate = { kind: 'committed', commitTs: ts };
+      this.setFate(place, entry.primary, txnId, { fate, startTs, isPrimary: true, participants });
+      return fate;
+    }
+    let minCommitTs = ts;
+    for (const intent of entry.keys) {
+      const own = this.host.locks.own(intent.key, txnId);
+      if (own === undefined) this.addLock(place, this.lockOf(entry, intent));
+      else if (own.minCommitTs > minCommitTs) minCommitTs = own.minCommitTs;
+    }
+    for (const range of entry.ranges) this.lockRange(entry, range, place);
+    return { kind: 'prepared', minCommitTs };
+  }
+
+  private lockOf(entry: PrepareEntry, { key, kind, value, expireTs }: Omit<KeyIntent, 'expected'>): Lock {
+    const { txnId, primary, startTs, deadlineTs, ts } = entry;
+    const participants = key.equals(primary) ? entry.participants : [];
+    return {
+      txnId,
+      primary,
+      startTs,
+      key,
+      kind,
+      end: undefined,
+      minCommitTs: ts,
+      deadlineTs,
+      value,
+      expireTs,
+      participants,
+    };
+  }
+
+  /** One lock for each span that the range touches, so that every piece travels with its span. */
+  private lockRange(entry: PrepareEntry, { start, end }: RangeIntent, place: Place): void {
+    const { locks, spans } = this.host;
+    for (const span of overlapping(spans.table, start, end)) {
+      const from = Buffer.compare(span.start, start) > 0 ? span.start : start;
+      const to = span.end !== undefined && Buffer.compare(span.end, end) < 0 ? span.end : end;
+      const isHeld = locks
+        .ownRanges(from, to, entry.txnId)
+        .some((lock) => lock.key.equals(from) && lock.end!.equals(to));
+      if (isHeld) continue;
+      const lock = this.lockOf(entry, { key: from, kind: 'read', value: NO_BYTES, expireTs: ABSENT });
+      this.addLock(place, { ...lock, kind: 'range', end: to });
+    }
+  }
+
+  /** Why the locks are not given; the order matters: a repetition finds its outcome before it is told anything else. */
+  private refusePrepare(entry: PrepareEntry): TxnAnswer | undefined {
+    const { host } = this;
+    const { txnId, primary, keys, ranges, ts } = entry;
+    const named = keys.map(({ key }) => key);
+    const foreign = this.foreignKey(named, ranges);
+    if (foreign !== undefined) return { kind: 'notOwned', key: foreign };
+    const ends = [primary, ...named, ...ranges.map(({ start }) => start)];
+    for (const key of ends) {
+      const fate = this.isOwned(key) ? this.fateAt(key, txnId)?.fate : undefined;
+      if (fate !== undefined) return fate;
+    }
+    if (entry.startTs <= entry.oldestStartTs || host.isTooOld(entry.startTs)) return { kind: 'tooOld' };
+    let floorTs = this.floorTs;
+    for (const { notAboveTs } of keys) {
+      if (notAboveTs === undefined) continue;
+      // What is below the threshold may be forgotten: a delete since then too.
+      if (host.isTooOld(notAboveTs)) return { kind: 'tooOld' };
+      if (notAboveTs > floorTs) floorTs = notAboveTs;
+    }
+    if (!host.checkAuthority(entry.authorityEpoch)) return { kind: 'wrongAuthority' };
+    // Above everything applied, so above every version, range delete and read of every key here.
+    if (ts <= floorTs) return { kind: 'belowFloor', floorTs };
+    for (const key of named) {
+      const { minWriteTs } = ownerOf(host.spans.table, key, 'write')!;
+      if (ts <= minWriteTs) return { kind: 'belowFloor', floorTs: minWriteTs };
+    }
+    const lock = this.conflict(entry);
+    if (lock !== undefined) return { kind: 'locked', lock: factsOf(lock) };
+    for (const { key, expected, notAboveTs } of keys) {
+      if (host.locks.own(key, txnId) !== undefined) continue;
+      if (expected !== undefined && this.versionAt(key, ts) !== expected) return { kind: 'changed', key };
+      if (notAboveTs !== undefined && this.writtenAt(key) > notAboveTs) return { kind: 'changed', key };
+    }
+    return undefined;
+  }
+
+  /** A lock of another that stands against these; also for the leader, before it proposes. */
+  conflict({ txnId, keys, ranges }: Pick<PrepareEntry, 'txnId' | 'keys' | 'ranges'>): Lock | undefined {
+    const { locks } = this.host;
+    if (locks.size === 0) return undefined;
+    for (const { key, kind } of keys) {
+      const lock = kind === 'read' ? locks.againstRead(key, txnId) : locks.againstWrite(key, txnId);
+      if (lock !== undefined) return lock;
+    }
+    for (const { start, end } of ranges) {
+      const lock = locks.againstScan(start, end, END_OF_TIME, txnId);
+      if (lock !== undefined) return lock;
+    }
+    return undefined;
+  }
+
+  /** The live version of a key at `ts`, ABSENT when there is none. */
+  private versionAt(key: Buffer, ts: HlcTimestamp): HlcTimestamp {
+    this.assertSettled(key);
+    const latest = this.host.store.latest(key);
+    if (latest === undefined || latest.isTombstone) return ABSENT;
+    if (latest.expireTs !== ABSENT && latest.expireTs <= ts) return ABSENT;
+    return latest.commitTs;
+  }
+
+  /** When a key was written last, deletes included; ABSENT when that is not known any more. */
+  private writtenAt(key: Buffer): HlcTimestamp {
+    this.assertSettled(key);
+    return this.host.store.latest(key)?.commitTs ?? ABSENT;
+  }
+
+  // ---- COMMIT, ABORT
+
+  private applyCommit(entry: CommitEntry, place: Place): TxnAnswer {
+    const { locks } = this.host;
+    const { txnId, primary, startTs, commitTs, writes, reads, ranges } = entry;
+    const foreign = this.foreignKey([...writes, ...reads], ranges);
+    if (foreign !== undefined) return { kind: 'notOwned', key: foreign };
+    const held: Lock[] = [];
+    let minCommitTs = ABSENT;
+    for (const key of writes) {
+      const lock = locks.own(key, txnId);
+      if (lock !== undefined && lock.kind !== 'read') {
+        held.push(lock);
+        if (lock.minCommitTs > minCommitTs) minCommitTs = lock.minCommitTs;
+        continue;
+      }
+      const fate = this.fateAt(key, txnId)?.fate;
+      if (fate === undefined) return { kind: 'notFound', key };
+      if (fate.kind === 'rolledBack' || fate.commitTs !== commitTs) return fate;
+    }
+    if (commitTs < minCommitTs) return { kind: 'tsTooLow', minCommitTs };
+    const fate: Fate = { kind: 'committed', commitTs };
+    for (const lock of held) {
+      this.putVersion(place, lock, commitTs);
+      const isPrimary = entry.isPrimary && lock.key.equals(primary);
+      const participants = isPrimary ? entry.participants : [];
+      this.setFate(place, lock.key, txnId, { fate, startTs, isPrimary, participants });
+      this.endLock(place, lock);
+    }
+    this.release({ txnId, reads, ranges }, place);
+    return fate;
+  }
+
+  /** Ends locks that protected what was read. */
+  private release({ txnId, reads, ranges }: Pick<FinishRequest, 'txnId' | 'reads' | 'ranges'>, place: Place): void {
+    const { locks } = this.host;
+    for (const key of reads) {
+      const lock = locks.own(key, txnId);
+      if (lock?.kind === 'read') this.endLock(place, lock);
+    }
+    for (const { start, end } of ranges) {
+      for (const lock of locks.ownRanges(start, end, txnId)) this.endLock(place, lock);
+    }
+  }
+
+  private applyAbort(entry: AbortEntry, place: Place): TxnAnswer {
+    const { locks } = this.host;
+    const { txnId, primary, startTs, writes, reads, ranges } = entry;
+    const keys = entry.isPrimary ? [primary, ...writes, ...reads] : [...writes, ...reads];
+    const foreign = this.foreignKey(keys, ranges);
+    if (foreign !== undefined) return { kind: 'notOwned', key: foreign };
+    for (const key of keys) {
+      const fate = this.fateAt(key, txnId)?.fate;
+      if (fate?.kind === 'committed') return fate;
+    }
+    for (const key of keys) {
+      const lock = locks.own(key, txnId);
+      if (lock !== undefined) this.endLock(place, lock);
+    }
+    this.release({ txnId, reads: [], ranges }, place);
+    // A PREPARE that is still on its way is refused wherever it asks for one of these.
+    for (const key of [...keys, ...ranges.map(({ start }) => start)]) {
+      const isPrimary = entry.isPrimary && key.equals(primary);
+      const participants = isPrimary ? entry.participants : [];
+      this.setFate(place, key, txnId, { fate: ROLLED_BACK, startTs, isPrimary, participants });
+    }
+    return ROLLED_BACK;
+  }
+
+  private applyPush({ txnId, primary, deadlineTs }: PushEntry, place: Place): TxnAnswer {
+    if (!this.isOwned(primary)) return { kind: 'notOwned', key: primary };
+    const lock = this.host.locks.own(primary, txnId);
+    if (lock === undefined) return this.fateAt(primary, txnId)?.fate ?? { kind: 'notFound' };
+    if (deadlineTs > lock.deadlineTs) {
+      // The same lock as before for whoever waits for it.
+      lock.deadlineTs = deadlineTs;
+      this.setSide(place, lock.key, lockName(lock), encodeLock(lock));
+    }
+    return { kind: 'pushed', deadlineTs: lock.deadlineTs };
+  }
+
+  // ---- RESOLVE, FORGET
+
+  private applyResolve({ verdicts }: ResolveEntry, place: Place): TxnAnswer {
+    const { locks } = this.host;
+    let count = 0;
+    for (const { key, txnId, end, fate } of verdicts) {
+      const lock =
+        end === undefined
+          ? locks.own(key, txnId)
+          : locks.ownRanges(key, end, txnId).find((one) => one.key.equals(key) && one.end!.equals(end));
+      // The primary's own lock ends with its record, never by hearsay.
+      if (lock === undefined || lock.key.equals(lock.primary) || !this.isOwned(key)) continue;
+      if (this.resolve(lock, fate, place)) count++;
+    }
+    return { kind: 'ended', count };
+  }
+
+  private resolve(lock: Lock, fate: Fate, place: Place): boolean {
+    const isWrite = lock.kind === 'put' || lock.kind === 'delete';
+    switch (fate.kind) {
+      case 'committed':
+        if (isWrite && fate.commitTs < lock.minCommitTs) return false;
+        if (isWrite) this.putVersion(place, lock, fate.commitTs);
+        break;
+      case 'rolledBack':
+        break;
+      default:
+        assertNever(fate);
+    }
+    if (isWrite || fate.kind === 'rolledBack') {
+      const row: FateRow = { fate, startTs: lock.startTs, isPrimary: false, participants: [] };
+      this.setFate(place, lock.key, lock.txnId, row);
+    }
+    this.endLock(place, lock);
+    return true;
+  }
+
+  private applyForget({ olderThanTs, fates }: ForgetEntry, place: Place): TxnAnswer {
+    let count = 0;
+    for (const { key, txnId } of fates) {
+      const row = this.isOwned(key) ? this.fateAt(key, txnId) : undefined;
+      if (row === undefined || row.startTs >= olderThanTs) continue;
+      this.setSide(place, key, fateName(txnId), undefined);
+      count++;
+    }
+    return { kind: 'ended', count };
+  }
+
+  // ---- spans
+
+  /** Cuts range locks where spans were cut: what leaves takes its part of the lock along. */
+  followSpans(writer: StoreWriter, index: LogIndex): void {
+    const { locks, spans } = this.host;
+    const place: Place = { writer, index, ts: this.host.largestTs() };
+    for (const lock of [...locks.rangeLocks]) {
+      const pieces = overlapping(spans.table, lock.key, lock.end);
+      if (pieces.length < 2) continue;
+      this.endLock(place, lock);
+      for (const span of pieces) {
+        const key = Buffer.compare(span.start, lock.key) > 0 ? span.start : lock.key;
+        const end = span.end !== undefined && Buffer.compare(span.end, lock.end!) < 0 ? span.end : lock.end;
+        this.addLock(place, { ...lock, key, end });
+      }
+    }
+  }
+}
+
+/**
+ * True for refusals that a coordinator takes for the end of an attempt. In two phases nothing can follow, because it does not ask for
+ * the commit; in one phase the same question, late or doubled, would be the commit. What is too old stays so, and may have been
+ * committed and forgotten.
+ */
+const isForGood = ({ kind }: TxnAnswer): boolean => kind === 'changed' || kind === 'wrongAuthority';
+
+/** Age decides who waits for whom, so nobody waits in a circle. */
+export const isOlder = (a: TxnIdentity, b: TxnIdentity): boolean =>
+  a.startTs < b.startTs || (a.startTs === b.startTs && Buffer.compare(a.txnId, b.txnId) < 0);
+
+const END_OF_TIME = ((1n << 64n) - 1n) as HlcTimestamp;
+
+/** What others are told of a lock. */
+export const factsOf = ({ txnId, primary, startTs, key, kind, end, minCommitTs, deadlineTs }: Lock): LockFacts => ({
+  txnId,
+  primary,
+  startTs,
+  key,
+  kind,
+  end,
+  minCommitTs,
+  deadlineTs,
+});

@@ -1,0 +1,77 @@
+/** What one group's executor is made of, what it holds at most and how it gathers commands into entries. */
+import type { Millis, NodeId, Scheduler } from '../../platform/index.ts';
+import type { RaftGroup } from '../../raftengine/index.ts';
+import type { GroupStore } from '../../store/index.ts';
+import type { GroupAdmission } from '../admission/index.ts';
+import type { GroupStateMachine } from '../apply/index.ts';
+import type { ClockLimits, Hlc } from '../time/index.ts';
+import type { AccessListener } from './view.ts';
+
+/** Each has its reason beside it. */
+export interface ExecutorLimits {
+  /**
+   * While this many entries are in flight the open one is kept open and gathers the commands of further turns. Entries
+   * then grow with the load, and what an entry costs (a frame and an acknowledgement a follower, a write of the log) is
+   * shared by more commands; a command waits at most for the commit that is under way already.
+   */
+  readonly pipelineDepth: number;
+  /**
+   * An entry that could leave but holds fewer commands than the ones before it waits up to this many turns for the rest:
+   * clients that were answered by the last entry are just sending their next command. One client alone never waits.
+   */
+  readonly gatherTurns: number;
+  /** A command that would make its turn's entry larger starts another; only a single command may be larger than this. */
+  readonly maxEntryBytes: number;
+  /** One command's effects; more is refused with `TooLargeError`. The engine's own limit on a proposal holds besides. */
+  readonly maxCommandBytes: number;
+  /** Beyond either, new operations wait unevaluated until an entry is through. */
+  readonly maxInflightEntries: number;
+  /** Well below what the engine holds uncommitted, so that a busy client waits here instead of being refused there. */
+  readonly maxInflightBytes: number;
+  /** Operations that may wait so; more are refused with `BusyError`. */
+  readonly maxWaitingOperations: number;
+  /** How long a command waits here for a range that is being handed over, which takes a few commits, before it is told. */
+  readonly maxRangeWaitMs: Millis;
+  /** Evaluations of one operation before `ConflictError`. */
+  readonly maxTries: number;
+}
+
+/** For a node with some gigabytes of memory. */
+export const DEFAULT_EXECUTOR_LIMITS: ExecutorLimits = {
+  pipelineDepth: 1,
+  gatherTurns: 3,
+  maxEntryBytes: 8 * 1024 * 1024,
+  maxCommandBytes: 576 * 1024 * 1024,
+  maxInflightEntries: 512,
+  maxInflightBytes: 24 * 1024 * 1024,
+  maxWaitingOperations: 100_000,
+  maxRangeWaitMs: 250,
+  maxTries: 8,
+};
+
+/** What one is made of. */
+export interface GroupExecutorOptions {
+  readonly nodeId: NodeId;
+  readonly raft: RaftGroup;
+  readonly stateMachine: GroupStateMachine;
+  readonly store: GroupStore;
+  /** The clock of this group on this node. */
+  readonly hlc: Hlc;
+  readonly scheduler: Scheduler;
+  readonly limits?: Partial<ExecutorLimits>;
+  readonly clockLimits?: Partial<ClockLimits>;
+  /** Hears of every key that a command reads or writes, once an evaluation; for signals of load. Must be quick. */
+  readonly onAccess?: AccessListener;
+  /** Whether writes are let in; left out: all are. */
+  readonly admission?: GroupAdmission;
+}
+
+/** Counters since start, for metrics. */
+export interface ExecutorStats {
+  readonly operations: number;
+  readonly entries: number;
+  readonly conflicts: number;
+  readonly inflightEntries: number;
+  readonly inflightBytes: number;
+  readonly waitingOperations: number;
+}

@@ -1,0 +1,91 @@
+/**
+ * Removes fates of transactions that nobody can ask for any more: a piece of the store in each round of the maintenance. A walk
+ * through all of them is begun when the oldest that the last one has left is due.
+ */
+import { type HlcTimestamp, hlcTimestamp, type LogIndex, type Millis } from '../../platform/index.ts';
+import type { GroupStore } from '../../store/index.ts';
+import { decodeFate, isFateName, txnIdOf } from '../apply/index.ts';
+import { physicalMs } from '../contract/index.ts';
+import { encodeForget } from '../entry/index.ts';
+import { timestampOfMs } from '../time/index.ts';
+import { KEEP_FATES_MS, MAX_TXN_AGE_MS } from './txn-participant.ts';
+
+/** Rows looked at in one round, by size: some thousands. */
+const PAGE_BYTES = 256 * 1024;
+const FIRST_KEY = Buffer.alloc(0);
+/** Between two walks that find something. */
+const WALK_REST_MS: Millis = 60_000;
+const NEVER = hlcTimestamp((1n << 64n) - 1n);
+
+/** The timestamp of so long before. */
+function ago(now: HlcTimestamp, ms: Millis): HlcTimestamp {
+  const thenMs = physicalMs(now) - ms;
+  return thenMs <= 0 ? hlcTimestamp(0n) : timestampOfMs(thenMs);
+}
+
+export class Forgetting {
+  private readonly store: GroupStore;
+  private readonly propose: (build: (ts: HlcTimestamp) => Buffer) => Promise<boolean>;
+  /** Where the next round goes on; undefined at the beginning. */
+  private place: Buffer | undefined;
+  private hasFates = false;
+  /** Of the fates that this walk has left where they are. */
+  private oldestTs: HlcTimestamp = NEVER;
+  private hasForgotten = false;
+  /** Before fates as old as this are due there is nothing to walk for. */
+  private restsUpToTs: HlcTimestamp = hlcTimestamp(0n);
+  /** Applied index at which a walk through the store began that found no fate at all. */
+  private emptyAt: LogIndex = -1;
+  private beganAt: LogIndex = 0;
+
+  /** @param propose see `GroupExecutor.proposeMaintenance` */
+  constructor(store: GroupStore, propose: (build: (ts: HlcTimestamp) => Buffer) => Promise<boolean>) {
+    this.store = store;
+    this.propose = propose;
+  }
+
+  /** One round, on the leader. @param now the present time */
+  async run(now: HlcTimestamp): Promise<void> {
+    const olderThanTs = this.olderThan(now);
+    if (this.place === undefined) {
+      if (this.store.appliedIndex === this.emptyAt || olderThanTs < this.restsUpToTs) return;
+      this.beganAt = this.store.appliedIndex;
+      this.hasFates = false;
+      this.hasForgotten = false;
+      // What is written from now on began after this.
+      this.oldestTs = ago(now, MAX_TXN_AGE_MS);
+    }
+    const from = this.place;
+    const { sides, next } = await this.store.exportSides({
+      start: FIRST_KEY,
+      end: undefined,
+      from,
+      maxBytes: PAGE_BYTES,
+    });
+    const fates: { key: Buffer; txnId: Buffer }[] = [];
+    for (const { key, name, value } of sides) {
+      if (!isFateName(name)) continue;
+      this.hasFates = true;
+      const { startTs } = decodeFate(value);
+      if (startTs < olderThanTs) fates.push({ key, txnId: txnIdOf(name) });
+      else if (startTs < this.oldestTs) this.oldestTs = startTs;
+    }
+    if (fates.length > 0 && !(await this.propose((ts) => encodeForget({ ts, olderThanTs, fates })))) return;
+    this.place = next;
+    if (fates.length > 0) this.hasForgotten = true;
+    if (next !== undefined) return;
+    if (!this.hasFates) this.emptyAt = this.beganAt;
+    // While some are due all the time, a walk is for those of a minute.
+    const aMinuteOnTs = hlcTimestamp(olderThanTs + (BigInt(WALK_REST_MS) << 16n));
+    this.restsUpToTs = this.hasForgotten && aMinuteOnTs > this.oldestTs ? aMinuteOnTs : this.oldestTs;
+  }
+
+  /** Fates of transactions that began before are forgotten. */
+  private olderThan(now: HlcTimestamp): HlcTimestamp {
+    const keptTs = ago(now, KEEP_FATES_MS);
+    const { gcThreshold } = this.store;
+    // No group has a lock of a transaction at or below the threshold: a fate above it may still be asked for.
+    if (gcThreshold < keptTs) return gcThreshold;
+    return keptTs;
+  }
+}

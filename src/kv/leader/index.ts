@@ -1,0 +1,11 @@
+/**
+ * What a group's leader does: evaluate commands over its own writes in flight, gather a turn's effects into one entry, propose it, and
+ * answer when it is applied; let commands wait for locks and ranges; take part in transactions; answer reads under its lease.
+ */
+
+export { complete } from './completion.ts';
+export { GroupExecutor } from './executor.ts';
+export type { ExecutorLimits, ExecutorStats } from './executor-options.ts';
+export { fateAt } from './fate-lookup.ts';
+export { Maintenance, type MaintenanceOptions } from './maintenance.ts';
+export type { AccessListener } from './view.ts';

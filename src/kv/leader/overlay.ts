@@ -1,0 +1,245 @@
+/**
+ * What the leader has written but not yet applied. An `OpenEntry` gathers the commands of a turn; sealed ones are on their
+ * way through Raft. The overlay maps each key to its newest such write, so that a command reads its predecessors' effects
+ * without waiting for them.
+ *
+ * Commands of one entry that touch a common written key are merged into one `Unit` (union-find): they become one list of
+ * writes that is applied as a whole or not at all. That is what makes "key K at version T" name one value: a version that
+ * an entry leaves is always the one that the overlay showed, never that of a command in the middle whose successor
+ * conflicted.
+ */
+import { assert, type HlcTimestamp, type Millis } from '../../platform/index.ts';
+import type { LiveValue } from '../contract/index.ts';
+import { ABSENT, BatchEncoder, expectBytes, mutationBytes, rangeBytes } from '../entry/index.ts';
+
+/** Commands with one fate inside one entry. */
+export class Unit {
+  /** Set when merged into another; `root` follows it. */
+  private mergedInto: Unit | undefined;
+  /** Number inside the encoded entry, -1 until then; roots only. */
+  number = -1;
+  /** Known once the entry was applied; roots only. */
+  isConflicted = false;
+
+  root(): Unit {
+    let unit: Unit = this;
+    while (unit.mergedInto !== undefined) unit = unit.mergedInto;
+    if (unit !== this) this.mergedInto = unit;
+    return unit;
+  }
+
+  /** @returns the root of both */
+  merge(other: Unit): Unit {
+    const mine = this.root();
+    const theirs = other.root();
+    if (mine !== theirs) theirs.mergedInto = mine;
+    return mine;
+  }
+}
+
+/** One key as an entry leaves it. Never changed after it is in the overlay, so readers may keep it as a value. */
+export class KeyWrite implements LiveValue {
+  readonly name: string;
+  readonly key: Buffer;
+  /** True for a delete; `value` is then empty. */
+  readonly isDelete: boolean;
+  readonly value: Buffer;
+  readonly expireTs: HlcTimestamp;
+  readonly commitTs: HlcTimestamp;
+  /** Set when the command that wrote it is done. */
+  unit: Unit | undefined;
+  entry: OpenEntry | undefined;
+  /** Position in the entry's list of writes. */
+  slot = -1;
+  /** Order of commands, for telling whether a range delete came before or after. */
+  sequence = 0;
+
+  constructor(name: string, key: Buffer, value: Buffer | undefined, expireTs: HlcTimestamp, commitTs: HlcTimestamp) {
+    this.name = name;
+    this.key = key;
+    this.isDelete = value === undefined;
+    this.value = value ?? NO_BYTES;
+    this.expireTs = expireTs;
+    this.commitTs = commitTs;
+  }
+
+  get bytes(): number {
+    return mutationBytes(this.key, this.isDelete ? undefined : this.value, this.expireTs);
+  }
+}
+
+const NO_BYTES = Buffer.alloc(0);
+
+/** One range delete on its way. */
+export interface RangeWrite {
+  readonly start: Buffer;
+  readonly end: Buffer;
+  readonly unit: Unit;
+  readonly entry: OpenEntry;
+  readonly sequence: number;
+}
+
+export const isInRange = (key: Buffer, start: Buffer, end: Buffer): boolean =>
+  Buffer.compare(key, start) >= 0 && Buffer.compare(key, end) < 0;
+
+/** The commands of one turn on their way to becoming an entry, and then the entry until it is applied or given up. */
+export class OpenEntry {
+  readonly commitTs: HlcTimestamp;
+  /** Rises from entry to entry of a group. */
+  readonly ordinal: number;
+  /** Set when its effects will not or may not come: what was read from it is worth nothing. */
+  isAbandoned = false;
+  /** One write per key. */
+  readonly writes: KeyWrite[] = [];
+  readonly ranges: RangeWrite[] = [];
+  private readonly expectUnits: Unit[] = [];
+  private readonly expectKeys: Buffer[] = [];
+  private readonly expectVersions: HlcTimestamp[] = [];
+  /** Bytes of what was added, a superseded write included until it is replaced. */
+  bodyBytes = 0;
+
+  constructor(commitTs: HlcTimestamp, ordinal: number) {
+    this.commitTs = commitTs;
+    this.ordinal = ordinal;
+  }
+
+  get isEmpty(): boolean {
+    return this.writes.length === 0 && this.ranges.length === 0;
+  }
+
+  expect(unit: Unit, key: Buffer, versionTs: HlcTimestamp): void {
+    this.expectUnits.push(unit);
+    this.expectKeys.push(key);
+    this.expectVersions.push(versionTs);
+    this.bodyBytes += expectBytes(key, versionTs);
+  }
+
+  /**
+   * Numbers the units and encodes everything; the roots in order of their numbers are the result's vocabulary.
+   * @param ceilingMs what the group's ceiling rises to with this entry; 0 for none
+   */
+  encode(ceilingMs: Millis): { payload: Buffer; units: Unit[] } {
+    const units: Unit[] = [];
+    const numberOf = (unit: Unit): number => {
+      const root = unit.root();
+      if (root.number < 0) {
+        root.number = units.length;
+        units.push(root);
+      }
+      return root.number;
+    };
+    for (const write of this.writes) numberOf(write.unit!);
+    for (const range of this.ranges) numberOf(range.unit);
+    const mutationCount = this.writes.length + this.ranges.length;
+    const encoder = new BatchEncoder(
+      this.commitTs,
+      units.length,
+      this.expectUnits.length,
+      mutationCount,
+      this.bodyBytes,
+      ceilingMs,
+    );
+    for (let at = 0; at < this.expectUnits.length; at++) {
+      encoder.expect(numberOf(this.expectUnits[at]!), this.expectKeys[at]!, this.expectVersions[at]!);
+    }
+    for (const range of this.ranges) encoder.deleteRange(range.unit.root().number, range.start, range.end);
+    for (const write of this.writes) {
+      const unit = write.unit!.root().number;
+      if (write.isDelete) encoder.delete(unit, write.key);
+      else encoder.put(unit, write.key, write.value, write.expireTs);
+    }
+    return { payload: encoder.finish(), units };
+  }
+}
+
+/** Newest in-flight write of every key, over all entries that are not applied yet. */
+export class Overlay {
+  private readonly keys = new Map<string, KeyWrite>();
+  private ranges: RangeWrite[] = [];
+  private sequence = 0;
+
+  get isEmpty(): boolean {
+    return this.keys.size === 0 && this.ranges.length === 0;
+  }
+
+  /** The newest in-flight effect on a key: a write, a range delete that hides it, or undefined. */
+  lookup(name: string, key: Buffer): KeyWrite | RangeWrite | undefined {
+    const write = this.keys.get(name);
+    if (this.ranges.length > 0) {
+      for (let at = this.ranges.length - 1; at >= 0; at--) {
+        const range = this.ranges[at]!;
+        if (write !== undefined && range.sequence < write.sequence) break;
+        if (isInRange(key, range.start, range.end)) return range;
+      }
+    }
+    return write;
+  }
+
+  /**
+   * Adds the effects of one finished command to the open entry and to what later commands read.
+   * @param unit unit that the command's reads put it in, if any
+   * @returns the command's unit
+   */
+  add(
+    entry: OpenEntry,
+    unit: Unit | undefined,
+    writes: readonly KeyWrite[],
+    ranges: readonly { readonly start: Buffer; readonly end: Buffer }[],
+  ): Unit {
+    let own = unit ?? new Unit();
+    this.sequence++;
+    for (const { start, end } of ranges) own = this.addRange(entry, own, start, end);
+    if (ranges.length > 0) this.sequence++;
+    for (const write of writes) {
+      const before = this.keys.get(write.name);
+      write.entry = entry;
+      write.unit = own;
+      write.sequence = this.sequence;
+      if (before !== undefined && before.entry === entry) {
+        own = own.merge(before.unit!);
+        this.replace(entry, before, write);
+      } else {
+        write.slot = entry.writes.push(write) - 1;
+        entry.bodyBytes += write.bytes;
+        this.keys.set(write.name, write);
+      }
+    }
+    return own;
+  }
+
+  private addRange(entry: OpenEntry, unit: Unit, start: Buffer, end: Buffer): Unit {
+    let own = unit;
+    // A range delete is applied below the entry's own timestamp, so what the entry itself wrote there is taken back here.
+    for (let slot = 0; slot < entry.writes.length; slot++) {
+      const before = entry.writes[slot]!;
+      if (!isInRange(before.key, start, end)) continue;
+      own = own.merge(before.unit!);
+      const deletion = new KeyWrite(before.name, before.key, undefined, ABSENT, entry.commitTs);
+      deletion.entry = entry;
+      deletion.unit = own;
+      deletion.sequence = this.sequence;
+      this.replace(entry, before, deletion);
+    }
+    const range: RangeWrite = { start, end, unit: own, entry, sequence: this.sequence };
+    entry.ranges.push(range);
+    entry.bodyBytes += rangeBytes(start, end);
+    this.ranges.push(range);
+    return own;
+  }
+
+  private replace(entry: OpenEntry, before: KeyWrite, after: KeyWrite): void {
+    assert(entry.writes[before.slot] === before, 'an open entry holds one write per key');
+    entry.writes[before.slot] = after;
+    after.slot = before.slot;
+    entry.bodyBytes += after.bytes - before.bytes;
+    this.keys.set(after.name, after);
+  }
+
+  /** Forgets an entry that was applied or given up; newer writes of the same keys stay. */
+  remove(entry: OpenEntry): void {
+    for (const write of entry.writes) {
+      if (this.keys.get(write.name) === write) this.keys.delete(write.name);
+    }
+    if (entry.ranges.length > 0) this.ranges = this.ranges.filter((range) => range.entry !== entry);
+  }
+}

@@ -1,0 +1,78 @@
+/** The operations of a turn behind the entry that they wait for, and what each of them was computed from. */
+import type { Millis } from '../../platform/index.ts';
+import type { Operation } from '../contract/index.ts';
+import { OpenEntry, type Unit } from './overlay.ts';
+
+/** An operation that was evaluated and waits for an entry. */
+export interface Pending {
+  readonly operation: Operation<unknown>;
+  readonly tries: number;
+  readonly error: Error | undefined;
+  readonly reply: unknown;
+  /** The fate of its own writes; undefined for an operation that wrote nothing. */
+  readonly unit: Unit | undefined;
+  /** What an operation that wrote nothing read before it was applied. */
+  readonly sources: readonly Source[];
+}
+
+export interface Source {
+  readonly unit: Unit | undefined;
+  readonly entry: OpenEntry | undefined;
+}
+
+export const NO_SOURCES: readonly Source[] = [];
+
+/** An entry with the operations that wait for it. */
+export class TurnEntry extends OpenEntry {
+  readonly pending: Pending[] = [];
+  /** What the group's ceiling rises to with it; 0 for none. */
+  ceilingMs: Millis = 0;
+}
+
+/** What is left of the usual number of commands from one smaller entry to the next. */
+const USUAL_DECAY = 0.98;
+
+/** Whether an entry that could leave is kept for the commands of another turn. */
+export class Gathering {
+  private readonly maxTurns: number;
+  /** Turns that the open entry has waited. */
+  private turns = 0;
+  /** Commands that entries have held lately; falls slowly, so that a pause of some clients costs the others little. */
+  private usual = 0;
+
+  /** @param maxTurns how many turns an entry waits at most, see `ExecutorLimits.gatherTurns` */
+  constructor(maxTurns: number) {
+    this.maxTurns = maxTurns;
+  }
+
+  /** True when an entry of so many commands should wait for one turn more. */
+  waitsFor(commands: number): boolean {
+    if (commands < this.usual && this.turns < this.maxTurns) {
+      this.turns++;
+      return true;
+    }
+    this.usual = Math.max(commands, Math.floor(this.usual * USUAL_DECAY));
+    return false;
+  }
+
+  /** Another entry is opened. */
+  begin(): void {
+    this.turns = 0;
+  }
+}
+
+/** The newest entry that something was read from: when it is applied, all are. */
+export function newestOf(sources: readonly Source[]): TurnEntry {
+  let newest = sources[0]!.entry!;
+  for (const { entry } of sources) if (entry!.ordinal > newest.ordinal) newest = entry!;
+  return newest as TurnEntry;
+}
+
+/** True when something that the operation was computed from did not come to pass. */
+export function isStale(pending: Pending): boolean {
+  if (pending.unit !== undefined) return pending.unit.root().isConflicted;
+  for (const { unit, entry } of pending.sources) {
+    if (entry!.isAbandoned || unit!.root().isConflicted) return true;
+  }
+  return false;
+}
