@@ -21,18 +21,23 @@ import {
   remarksOn,
   sharedSettings,
 } from './config/index.ts';
-import { handOver, handOverBeforeStop } from './hand-over.ts';
 import { physicalMs } from './kv/index.ts';
-import { BackgroundLog, ClockLog, clockRemark, shownBalance, shownError } from './log-facts.ts';
 import {
   activityOf,
   assembleNode,
+  BackgroundLog,
+  ClockLog,
   changeLogLevel,
+  clockRemark,
   examinationOf,
   FolderRefusedError,
+  handOver,
+  handOverBeforeStop,
   metricSources,
   type NodeStatus,
   type Readiness,
+  shownBalance,
+  shownError,
 } from './node/index.ts';
 import {
   type Clock,

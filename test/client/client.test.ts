@@ -7,7 +7,7 @@ import { KvorumClient, KvorumClientError } from '../../src/client/index.ts';
 import { scanPages } from '../../src/client/scan.ts';
 import { SessionToken } from '../../src/client/session-token.ts';
 import { LeaderUnavailableError } from '../../src/kv/contract/errors.ts';
-import type { KvService } from '../../src/kv/contract/view.ts';
+import type { KvService } from '../../src/kv/contract/service.ts';
 import { groupId, SeededRandom, SystemClock, SystemScheduler } from '../../src/platform/index.ts';
 import { OutcomeUnknownError } from '../../src/raftengine/errors.ts';
 import { MemoryTransactions } from './memory-transactions.ts';

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { BalanceReport } from '../../src/cluster/contract/balance.ts';
-import { BackgroundLog, shownBalance, shownError } from '../../src/log-facts.ts';
+import { BackgroundLog, shownBalance, shownError } from '../../src/node/log-redaction.ts';
 import { type ErrorDisposition, KvorumError } from '../../src/platform/index.ts';
 
 const KEY = 'session:alice';

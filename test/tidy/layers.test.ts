@@ -12,6 +12,7 @@ const FLOORS: readonly (readonly [string, number])[] = [
   ['src/store', 1],
   ['src/distribution', 2],
   ['src/kv', 3],
+  ['src/cluster', 3.5],
   // Puts together what each adapter declares of its keys.
   ['src/adapter/keyspaces.ts', 4.5],
   ['src/adapter', 4],
@@ -64,7 +65,76 @@ function forbiddenImports(file: SourceFile): string[] {
   return complaints;
 }
 
+/** Strongly connected components with more than one member (Tarjan's algorithm), each in alphabetical order. */
+function circlesOf(edges: ReadonlyMap<string, ReadonlySet<string>>): string[][] {
+  const found: string[][] = [];
+  const order = new Map<string, number>();
+  const low = new Map<string, number>();
+  const path: string[] = [];
+  const visit = (node: string): void => {
+    order.set(node, order.size);
+    low.set(node, order.get(node)!);
+    path.push(node);
+    for (const next of edges.get(node) ?? []) {
+      if (!order.has(next)) visit(next);
+      if (path.includes(next)) low.set(node, Math.min(low.get(node)!, low.get(next)!));
+    }
+    if (low.get(node) !== order.get(node)) return;
+    const circle = path.splice(path.indexOf(node));
+    if (circle.length > 1) found.push(circle.sort());
+  };
+  for (const node of edges.keys()) if (!order.has(node)) visit(node);
+  return found;
+}
+
+/** Who imports whom, types included; `of` names a file's place, and files that it gives none are left out. */
+function importGraph(of: (path: string) => string | undefined): Map<string, Set<string>> {
+  const edges = new Map<string, Set<string>>();
+  for (const file of sources) {
+    const from = of(file.path);
+    if (from === undefined) continue;
+    const targets = edges.get(from) ?? new Set<string>();
+    edges.set(from, targets);
+    for (const specifier of importsOf(file)) {
+      const target = resolveImport(file, specifier);
+      const to = target === undefined ? undefined : of(target);
+      if (to !== undefined && to !== from) targets.add(to);
+    }
+  }
+  return edges;
+}
+
+/** Rooms are the folders of these layers; a file beside rooms is one of its own. The face of a layer stands for nobody. */
+const ROOMED = ['src/kv', 'src/cluster', 'src/store', 'src/distribution', 'src/raftengine'];
+
+function roomOf(path: string): string | undefined {
+  const layer = ROOMED.find((prefix) => path.startsWith(`${prefix}/`));
+  if (layer === undefined || path === `${layer}/index.ts`) return undefined;
+  const [first, ...rest] = path.slice(layer.length + 1).split('/');
+  return rest.length === 0 ? path : `${layer}/${first}`;
+}
+
+/** Of these the files still know each other in a circle, closed by types: commands and what they run on. */
+const CIRCLE_OF_REDIS = /^src\/adapter\/redis\//;
+
 describe('the layers', () => {
+  test('have a floor for every file', () => {
+    const outside = sources.filter((file) => !file.path.startsWith('test/') && placeOf(file.path) === undefined);
+    assert.deepEqual(
+      outside.map((file) => file.path),
+      [],
+    );
+  });
+
+  test('have no circle of files, types included', () => {
+    const isCounted = (path: string): boolean => !path.startsWith('test/') && !CIRCLE_OF_REDIS.test(path);
+    assert.deepEqual(circlesOf(importGraph((path) => (isCounted(path) ? path : undefined))), []);
+  });
+
+  test('have no circle of rooms', () => {
+    assert.deepEqual(circlesOf(importGraph(roomOf)), []);
+  });
+
   test('imports go down only', () => {
     assert.deepEqual(sources.flatMap(forbiddenImports), []);
   });
@@ -153,12 +223,22 @@ describe('what the Raft core may touch', () => {
   });
 });
 
+describe('what is applied on every replica', () => {
+  test('is deterministic: no clock and no chance', () => {
+    const banned = /\b(?:Clock|Random|Scheduler|nowMs\(|monotonicMs|Math\.random|Date)\b/g;
+    const complaints = sources
+      .filter((file) => file.path.startsWith('src/kv/apply/'))
+      .flatMap((file) => [...file.code.matchAll(banned)].map((match) => `${file.path} uses ${match[0]}`));
+    assert.deepEqual(complaints, []);
+  });
+});
+
 describe('time and chance below the composition root', () => {
   test('come from the seams, so that a simulation decides them', () => {
     const banned =
       /\b(?:Date\.now|new Date|performance\.now|Math\.random|setTimeout|setInterval|randomBytes|randomUUID)\b/g;
     const real = new Set(['src/platform/clock.ts', 'src/platform/random.ts', 'src/platform/scheduler.ts']);
-    const layers = /^src\/(platform|raftengine|store|distribution|kv)\//;
+    const layers = /^src\/(platform|raftengine|store|distribution|kv|cluster)\//;
     const complaints = sources
       .filter((file) => layers.test(file.path) && !real.has(file.path))
       .flatMap((file) => [...file.code.matchAll(banned)].map((match) => `${file.path} uses ${match[0]}`));

@@ -46,6 +46,7 @@ export {
   type ReadStats,
   type ReplicasOf,
 } from './reads.ts';
+export type { ForwardHandler, KeyStretch, KvService } from './service.ts';
 export type { KvTransaction, TransactionOptions, TransactionStarter, Transactions } from './transactions.ts';
 export {
   type Absences,
@@ -73,10 +74,7 @@ export {
   type Verdict,
 } from './txn.ts';
 export {
-  type ForwardHandler,
-  type KeyStretch,
   type KeyView,
-  type KvService,
   type LiveValue,
   type Operation,
   physicalMs,

@@ -11,8 +11,9 @@ import {
   type RefusalReason,
 } from '../network.ts';
 import type { Millis, NodeId } from '../types.ts';
-import type { SimLink } from './sim-links.ts';
-import type { SimFabric, SimNetwork } from './sim-network.ts';
+import type { EventOwner } from './event-heap.ts';
+import type { SimLink, SimLinks } from './sim-links.ts';
+import type { Simulation } from './simulation.ts';
 
 /** Between two attempts at a peer. */
 const RETRY_MS: Millis = 150;
@@ -23,10 +24,26 @@ type Answer =
   | { readonly introduction: FolderIntroduction | undefined }
   | { readonly reason: RefusalReason; readonly message: string };
 
+/** A machine on the network, as the handshake sees it. */
+interface Machine {
+  readonly self: NodeId;
+  readonly owner: EventOwner;
+  readonly handshake: SimHandshake;
+  readonly isListening: boolean;
+  reaches(peer: NodeId): boolean;
+}
+
+/** What is between machines. */
+interface Fabric {
+  readonly simulation: Simulation;
+  readonly links: SimLinks;
+  network(node: NodeId): Machine | undefined;
+}
+
 /** The part of one machine. */
 export class SimHandshake {
-  private readonly fabric: SimFabric;
-  private readonly network: SimNetwork;
+  private readonly fabric: Fabric;
+  private readonly network: Machine;
   private admission: PeerAdmission | undefined;
   /** The connection that a peer has accepted the introduction on. */
   private readonly accepted = new Map<NodeId, number>();
@@ -34,7 +51,7 @@ export class SimHandshake {
   private acceptedListeners: ((peer: NodeId) => void)[] = [];
   private refusedListeners: ((refusal: Refusal) => void)[] = [];
 
-  constructor(fabric: SimFabric, network: SimNetwork) {
+  constructor(fabric: Fabric, network: Machine) {
     this.fabric = fabric;
     this.network = network;
   }
@@ -137,7 +154,7 @@ export class SimHandshake {
     }
   }
 
-  private travel(from: SimNetwork, to: NodeId, arrive: (receiver: SimNetwork) => void): void {
+  private travel(from: Machine, to: NodeId, arrive: (receiver: Machine) => void): void {
     const { simulation, links } = this.fabric;
     const receiver = this.fabric.network(to);
     const link = links.link(from.self, to);

@@ -5,7 +5,8 @@ import { decodeMessage, encodeAnswer, encodePage, KV_SERVICE } from '../../../sr
 import { storageKey, storageRange } from '../../../src/adapter/grpc/kv-keys.ts';
 import { evaluateStep, type KvStep } from '../../../src/adapter/grpc/kv-operations.ts';
 import { NotOwnerError } from '../../../src/kv/contract/errors.ts';
-import type { KeyStretch, KeyView, KvService } from '../../../src/kv/contract/view.ts';
+import type { KeyStretch, KvService } from '../../../src/kv/contract/service.ts';
+import type { KeyView } from '../../../src/kv/contract/view.ts';
 import {
   type GroupId,
   groupId,

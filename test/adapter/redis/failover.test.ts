@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { startRedisServer } from '../../../src/adapter/redis/index.ts';
-import { handOver, handOverBeforeStop } from '../../../src/hand-over.ts';
+import { handOver, handOverBeforeStop } from '../../../src/node/drain.ts';
 import { groupId, nodeId, SystemClock, SystemRandom, SystemScheduler } from '../../../src/platform/index.ts';
 import type { GroupStatus, RaftGroup } from '../../../src/raftengine/contract/types.ts';
 import { type PeerProgress, Role } from '../../../src/raftengine/core/types.ts';

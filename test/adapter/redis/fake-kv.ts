@@ -9,11 +9,9 @@ import {
   NotOwnerError,
   RangeBusyError,
 } from '../../../src/kv/contract/errors.ts';
+import type { ForwardHandler, KeyStretch, KvService } from '../../../src/kv/contract/service.ts';
 import {
-  type ForwardHandler,
-  type KeyStretch,
   type KeyView,
-  type KvService,
   type LiveValue,
   type Operation,
   physicalMs,

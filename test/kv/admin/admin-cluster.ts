@@ -13,8 +13,8 @@ import {
 import { DEFAULT_RETENTION } from '../../../src/distribution/catalog/change-log.ts';
 import { RouteEngine } from '../../../src/distribution/routes/route-engine.ts';
 import { LeaderUnavailableError } from '../../../src/kv/contract/errors.ts';
+import type { ForwardHandler } from '../../../src/kv/contract/service.ts';
 import type { TxnClient } from '../../../src/kv/contract/txn.ts';
-import type { ForwardHandler } from '../../../src/kv/contract/view.ts';
 import { type GroupId, groupId, hlcTimestamp, KvorumError, nodeId } from '../../../src/platform/index.ts';
 import { emptyDurable, ListMachine } from '../../raftengine/support/list-machine.ts';
 import { type ClusterOptions, SimCluster, type TestNode } from '../../raftengine/support/sim-cluster.ts';

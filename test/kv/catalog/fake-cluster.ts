@@ -11,14 +11,8 @@ import { CatalogLeader } from '../../../src/cluster/catalog/leader.ts';
 import { type CatalogState, loadCatalog } from '../../../src/distribution/catalog/catalog-state.ts';
 import { CATALOG_END, CATALOG_START } from '../../../src/distribution/contract/catalog-keys.ts';
 import { LeaderUnavailableError, NotOwnerError } from '../../../src/kv/contract/errors.ts';
-import type {
-  ForwardHandler,
-  KeyView,
-  KvService,
-  Operation,
-  ScanPage,
-  ScanRequest,
-} from '../../../src/kv/contract/view.ts';
+import type { ForwardHandler, KvService } from '../../../src/kv/contract/service.ts';
+import type { KeyView, Operation, ScanPage, ScanRequest } from '../../../src/kv/contract/view.ts';
 import {
   type Cancel,
   type Clock,

@@ -2,7 +2,7 @@
 import { strict as assert } from 'node:assert';
 import { describe, it } from 'node:test';
 import type { ClosedNotice, ReadAtReply, ReadAtRequest } from '../../../src/kv/contract/reads.ts';
-import type { ForwardHandler, KvService } from '../../../src/kv/contract/view.ts';
+import type { ForwardHandler, KvService } from '../../../src/kv/contract/service.ts';
 import { GroupRouter } from '../../../src/kv/forward/group-router.ts';
 import type { GroupExecutor } from '../../../src/kv/leader/executor.ts';
 import {

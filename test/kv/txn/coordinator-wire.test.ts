@@ -2,8 +2,8 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { LeaderUnavailableError, NotOwnerError } from '../../../src/kv/contract/errors.ts';
+import type { ForwardHandler } from '../../../src/kv/contract/service.ts';
 import type { LockFacts, TxnGroup } from '../../../src/kv/contract/txn.ts';
-import type { ForwardHandler } from '../../../src/kv/contract/view.ts';
 import { createTxnClient, serveTxns } from '../../../src/kv/txn/coordinator-client.ts';
 import {
   decodeOutcome,

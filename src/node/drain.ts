@@ -1,6 +1,6 @@
 /** Gives leadership away in good order, so that a node may be stopped without an election that anybody waits for. */
-import type { Millis, NodeId, Scheduler } from './platform/index.ts';
-import type { GroupStatus, RaftGroup } from './raftengine/index.ts';
+import type { Millis, NodeId, Scheduler } from '../platform/index.ts';
+import type { GroupStatus, RaftGroup } from '../raftengine/index.ts';
 
 /** The voter that is furthest in the leader's log; undefined when there is no other voter. */
 function successorOf(status: GroupStatus): NodeId | undefined {

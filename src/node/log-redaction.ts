@@ -1,7 +1,7 @@
 /** What may be logged of things that carry keys or values of users beside what an operator needs. */
-import { type BalanceReport, durationText, offsetText } from './cluster/index.ts';
-import type { NodeClockStatus } from './kv/index.ts';
-import { type Clock, KvorumError, type Millis } from './platform/index.ts';
+import { type BalanceReport, durationText, offsetText } from '../cluster/index.ts';
+import type { NodeClockStatus } from '../kv/index.ts';
+import { type Clock, KvorumError, type Millis } from '../platform/index.ts';
 
 /** Of an error its type, code, message and stack; facts beside them may be keys. */
 export function shownError(error: unknown): object {
