@@ -3,8 +3,8 @@ import { describe, test } from 'node:test';
 import { certify, raise } from '../../../src/cluster/gc/group-gc.ts';
 import { ReadPins } from '../../../src/kv/time/pins.ts';
 import { hlcTimestamp } from '../../../src/platform/index.ts';
-import { Bed, GROUP, ManualClock } from '../fakes.ts';
-import { entry, put, ts, txn } from '../txn/bed.ts';
+import { Bed, GROUP, ManualClock } from '../../kv/fakes.ts';
+import { entry, put, ts, txn } from '../../kv/txn/bed.ts';
 
 /** A group whose leader is here. */
 class GcBed extends Bed {
