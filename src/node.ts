@@ -50,6 +50,7 @@ import {
   SystemDisk,
   SystemRandom,
   SystemScheduler,
+  sleep,
 } from './platform/index.ts';
 import { createGrpcNetwork, openDataFolder, PeerBook, WalLogStore } from './raftengine/index.ts';
 import { CertificateStore, FileRefresher, Passwords } from './security/index.ts';
@@ -132,7 +133,7 @@ export async function startNode(options: NodeOptions, version: string): Promise<
       random,
       record: folder.record,
       cacheBytes: logMemoryBytes(options.memoryBytes),
-      waitForSpace: () => new Promise((resolve) => scheduler.after(SPACE_RETRY_MS, resolve)),
+      waitForSpace: () => sleep(scheduler, SPACE_RETRY_MS),
     });
     opened.push(() => logStore.close());
     const network = createGrpcNetwork({

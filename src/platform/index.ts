@@ -1,4 +1,5 @@
 export { AssertionError, assert, assertNever } from './assert.ts';
+export { type Backoff, type BackoffBound, backoffBoundMs, backoffMs, type Jitter } from './backoff.ts';
 export { BucketCounts, LATENCY_BOUNDS_MS, zeroCounts } from './bucket-counts.ts';
 export { type Clock, SystemClock } from './clock.ts';
 export type { Disk, DiskFile, DiskOpenOptions } from './disk.ts';
@@ -22,6 +23,7 @@ export {
 export { type Random, SeededRandom, SystemRandom } from './random.ts';
 export { type Cancel, type Scheduler, SystemScheduler } from './scheduler.ts';
 export * from './simulated/index.ts';
+export { sleep } from './sleep.ts';
 export { type Elapsed, ElapsedClock, SuspensionWatch } from './suspension.ts';
 export { SystemDisk } from './system-disk.ts';
 export {

@@ -3,7 +3,7 @@
  * from that address, right or wrong, waits for its turn, so that the time of an answer still says nothing, and many
  * connections are no faster than one.
  */
-import type { Clock, Millis, Scheduler } from '../platform/index.ts';
+import { type Clock, type Millis, type Scheduler, sleep } from '../platform/index.ts';
 import type { SecurityLogger } from './file-refresher.ts';
 
 /** Wrong passwords in a row that an address may give without waiting. */
@@ -63,7 +63,7 @@ export class GuessLimiter {
     if (turnMs - nowMs > LONGEST_WAIT_MS) return { kind: 'refused' };
     guesser.nextTryMs = turnMs + TRY_EVERY_MS;
     if (turnMs === nowMs) return { kind: 'now' };
-    return { kind: 'after', turn: new Promise((resolve) => this.scheduler.after(turnMs - nowMs, resolve)) };
+    return { kind: 'after', turn: sleep(this.scheduler, turnMs - nowMs) };
   }
 
   /** Call when the password was wrong. */

@@ -15,7 +15,7 @@
  */
 
 import { NotOwnerError, WriteBackpressureError } from '../../kv/index.ts';
-import type { GroupId, Millis } from '../../platform/index.ts';
+import { type Backoff, backoffMs, type GroupId, type Millis } from '../../platform/index.ts';
 import { NotLeaderError } from '../../raftengine/index.ts';
 import { BEHIND, BehindError } from './errors.ts';
 import { type GroupLane, setDeadline } from './group-lane.ts';
@@ -28,8 +28,7 @@ import type { ServerState } from './server-state.ts';
 const MAX_ROUND_REQUESTS = 1024;
 const MAX_PROBES = 16;
 /** Pause before a round when the one before brought nothing. */
-const MIN_PAUSE_MS = 5;
-const MAX_PAUSE_MS = 100;
+const PAUSE: Backoff = { baseMs: 5, capMs: 100, factor: 2, jitter: 'aboveBase' };
 /** Longest wait for a group that holds writes back; it says itself when it is worth coming again. */
 const MAX_HELD_PAUSE_MS = 250;
 /** Rounds without progress that may follow a new hint at once. */
@@ -167,9 +166,8 @@ export class Rerouting {
     const { random, clock } = this.host.server;
     if (this.isOver(first, clock.monotonicMs())) return 0;
     if (this.reason instanceof WriteBackpressureError)
-      return Math.min(MAX_HELD_PAUSE_MS, Math.max(MIN_PAUSE_MS, this.reason.retryAfterMs)) * (1 + random.next());
-    const longest = Math.min(MAX_PAUSE_MS, MIN_PAUSE_MS * 2 ** Math.min(this.quietRounds + 1, 8));
-    return MIN_PAUSE_MS + random.next() * (longest - MIN_PAUSE_MS);
+      return Math.min(MAX_HELD_PAUSE_MS, Math.max(PAUSE.baseMs, this.reason.retryAfterMs)) * (1 + random.next());
+    return backoffMs(PAUSE, this.quietRounds + 1, random);
   }
 
   /** How many requests a round may send. */

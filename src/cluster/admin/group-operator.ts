@@ -1,5 +1,5 @@
 /** Operators' work on one group, done where its leader is: what the request says is decided and proposed without a wait between. */
-import type { Clock, GroupId, Millis, NodeId, Scheduler } from '../../platform/index.ts';
+import { type Clock, type GroupId, type Millis, type NodeId, type Scheduler, sleep } from '../../platform/index.ts';
 import {
   type ConfState,
   encodeAddresses,
@@ -80,7 +80,7 @@ export class GroupOperator {
           return `node ${node} did not open its replica of group ${group} yet (${reason}); start it and add it again`;
         }
       }
-      await this.pause(OPEN_RETRY_MS);
+      await sleep(this.options.scheduler, OPEN_RETRY_MS);
     }
   }
 
@@ -151,12 +151,8 @@ export class GroupOperator {
       // Nobody will ever hear of a node that is no member.
       if (nodes.some((node) => suffrageOf(status.conf, node) === 'none')) return heard;
       if (clock.monotonicMs() >= untilMs) return heard;
-      await this.pause(SAMPLE_MS);
+      await sleep(this.options.scheduler, SAMPLE_MS);
     }
-  }
-
-  private pause(delayMs: Millis): Promise<void> {
-    return new Promise((resolve) => this.options.scheduler.after(delayMs, resolve));
   }
 }
 

@@ -4,7 +4,7 @@
  * everything that the lost ones may have given out, fences them, and leaves a record in the group's log and in the catalog.
  */
 import { type ClusterDocument, settingOf } from '../../distribution/index.ts';
-import type { Clock, GroupId, Millis, NodeId, Scheduler } from '../../platform/index.ts';
+import { type Clock, type GroupId, type Millis, type NodeId, type Scheduler, sleep } from '../../platform/index.ts';
 import {
   AdminError,
   type CatalogClient,
@@ -183,7 +183,7 @@ export class RecoveryOperator {
           `group ${group} has no leader yet although its replica was made the only voter; look at \`status ${group}\``,
         );
       }
-      await new Promise<void>((resolve) => scheduler.after(LOOK_MS, resolve));
+      await sleep(scheduler, LOOK_MS);
     }
   }
 

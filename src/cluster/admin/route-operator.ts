@@ -17,6 +17,7 @@ import {
   KvorumError,
   type Millis,
   type Scheduler,
+  sleep,
 } from '../../platform/index.ts';
 import {
   type AbortJobResult,
@@ -218,7 +219,7 @@ export class RouteOperator {
         const isOvertaken =
           error instanceof KvorumError && (error.code === 'JOB_CHANGED' || error.code === 'JOB_PHASE');
         if (!isOvertaken || clock.monotonicMs() >= deadlineMs) throw error;
-        await this.pause(LOOK_AGAIN_MS);
+        await sleep(this.options.scheduler, LOOK_AGAIN_MS);
       }
     }
   }
@@ -249,7 +250,7 @@ export class RouteOperator {
         if (expectedVersion !== undefined || !isStale(error)) throw error;
         while (routes.current === table) {
           if (clock.monotonicMs() >= deadlineMs) throw error;
-          await this.pause(LOOK_AGAIN_MS);
+          await sleep(this.options.scheduler, LOOK_AGAIN_MS);
         }
       }
     }
@@ -265,12 +266,8 @@ export class RouteOperator {
     const { clock, routes } = this.options;
     const untilMs = clock.monotonicMs() + SEE_OWN_MS;
     while (routes.current.version < version && clock.monotonicMs() < untilMs) {
-      await this.pause(LOOK_AGAIN_MS);
+      await sleep(this.options.scheduler, LOOK_AGAIN_MS);
     }
-  }
-
-  private pause(delayMs: Millis): Promise<void> {
-    return new Promise((resolve) => this.options.scheduler.after(delayMs, resolve));
   }
 
   private owner(table: RouteTable, key: Buffer): Route {
@@ -295,7 +292,7 @@ export class RouteOperator {
     let count = 0;
     for (const route of table.all()) {
       if (route.id === id) return route;
-      if (++count % SEARCH_SLICE === 0) await this.pause(0);
+      if (++count % SEARCH_SLICE === 0) await sleep(this.options.scheduler, 0);
     }
     throw new CatalogError('ROUTE_NOT_FOUND', `there is no route ${id} in version ${table.version}; list the routes`);
   }

@@ -1,6 +1,6 @@
 /** The directory as pages, and its changes as a stream of differences between versions that this node has published. */
 import type { Route, RouteEngine, RouteTable } from '../../distribution/index.ts';
-import type { Cancel, Millis, Scheduler } from '../../platform/index.ts';
+import { type Millis, type Scheduler, sleep } from '../../platform/index.ts';
 import type { RoutesChange, RoutesFilter, RoutesPage, RouteView } from '../contract/index.ts';
 import { routeView } from './views.ts';
 
@@ -78,29 +78,16 @@ export async function* watchRoutes(
   onlyChanges: boolean,
   signal: AbortSignal,
 ): AsyncGenerator<RoutesChange> {
-  const pause = (delayMs: Millis): Promise<void> =>
-    new Promise((resolve) => {
-      let cancel: Cancel = () => undefined;
-      const finish = (): void => {
-        signal.removeEventListener('abort', finish);
-        cancel();
-        resolve();
-      };
-      cancel = scheduler.after(delayMs, finish);
-      signal.addEventListener('abort', finish, { once: true });
-      // It may have fired before anybody listened.
-      if (signal.aborted) finish();
-    });
   let told: RouteTable | undefined = onlyChanges ? engine.current : undefined;
   while (!signal.aborted) {
     const table = engine.current;
     if (table.version > 0 && (told === undefined || told.incarnation !== table.incarnation)) yield* snapshot(table);
     else if (told !== undefined && table !== told) {
-      const { upserts, removed } = await difference(told, table, () => pause(0));
+      const { upserts, removed } = await difference(told, table, () => sleep(scheduler, 0, signal));
       yield* inParts(table, upserts, removed);
     }
     if (table.version > 0 || onlyChanges) told = table;
-    await pause(LOOK_MS);
+    await sleep(scheduler, LOOK_MS, signal);
   }
 }
 

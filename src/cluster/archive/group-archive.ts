@@ -14,6 +14,7 @@ import {
   KvorumError,
   type Millis,
   type Scheduler,
+  sleep,
 } from '../../platform/index.ts';
 import { NotLeaderError, type RaftGroup } from '../../raftengine/index.ts';
 import type { GroupStore, StoreCut } from '../../store/index.ts';
@@ -83,9 +84,7 @@ export class GroupArchive {
         const what = locked !== undefined && locked <= at ? 'a transaction that holds locks' : 'a write under way';
         throw new MomentNotClosedError(`group ${group} cannot be closed at ${at}: ${what} did not end; try again`);
       }
-      await new Promise<void>((resolve) => {
-        scheduler.after(POLL_MS, resolve);
-      });
+      await sleep(scheduler, POLL_MS);
     }
     return store.exportSegments(describeGroup(group));
   }

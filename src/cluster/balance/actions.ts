@@ -14,6 +14,7 @@ import {
   type Millis,
   type Random,
   type Scheduler,
+  sleep,
 } from '../../platform/index.ts';
 import type {
   AdminBackend,
@@ -90,7 +91,7 @@ export class BalanceActions implements BalanceOutputs {
         break;
       } catch (error) {
         if (!hasCode(error, 'LEARNER_BEHIND') || clock.monotonicMs() >= giveUpMs) throw error;
-        await new Promise<void>((resolve) => scheduler.after(LOOK_MS, resolve));
+        await sleep(scheduler, LOOK_MS);
       }
     }
     const [members] = await admin.members([group], REQUEST_MS);

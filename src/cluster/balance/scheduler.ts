@@ -20,6 +20,7 @@ import {
 } from '../../distribution/index.ts';
 import {
   assertNever,
+  backoffBoundMs,
   type Cancel,
   type Clock,
   type GroupId,
@@ -302,8 +303,9 @@ export class BalanceScheduler {
   }
 
   private fail(state: DutyState, action: BalanceAction | undefined, error: unknown, nowMs: Millis): void {
-    const wait = Math.min(2 ** state.failures++, MAX_BACKOFF);
-    state.nextMs = Math.max(state.nextMs, nowMs + wait * this.times.intervalMs[state.duty]);
+    const intervalMs = this.times.intervalMs[state.duty];
+    const bound = { baseMs: intervalMs, capMs: MAX_BACKOFF * intervalMs, factor: 2 };
+    state.nextMs = Math.max(state.nextMs, nowMs + backoffBoundMs(bound, state.failures++));
     const why = error instanceof Error ? error.message : String(error);
     this.say(state, 'failed', action, action === undefined ? why : `${action.reason}: ${why}`);
   }

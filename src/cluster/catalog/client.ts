@@ -2,7 +2,7 @@
 
 import type { ClusterDocument, JobRow } from '../../distribution/index.ts';
 import { forwarded, type KvService, LeaderUnavailableError } from '../../kv/index.ts';
-import { type Clock, type GroupId, KvorumError, type Millis, type Scheduler } from '../../platform/index.ts';
+import { type Clock, type GroupId, KvorumError, type Millis, type Scheduler, sleep } from '../../platform/index.ts';
 import { BusyError } from '../../raftengine/index.ts';
 import type { BalanceStatus, CatalogClient, CatalogReply, CatalogRequest, LoadReport } from '../contract/index.ts';
 import {
@@ -99,7 +99,7 @@ export class ForwardingCatalogClient implements CatalogClient {
         if (!isRepeatable || clock.monotonicMs() + REPEAT_PAUSE_MS >= deadlineMs) throw lost ?? error;
       }
       if (lost !== undefined && question.kind === 'run') payload = encodeQuestion({ ...question, isRepeat: true });
-      await new Promise<void>((resolve) => scheduler.after(REPEAT_PAUSE_MS, resolve));
+      await sleep(scheduler, REPEAT_PAUSE_MS);
     }
   }
 

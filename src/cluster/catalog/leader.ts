@@ -38,6 +38,7 @@ import {
   KvorumError,
   type Millis,
   type Scheduler,
+  sleep,
   type Term,
 } from '../../platform/index.ts';
 import { BusyError, NotLeaderError } from '../../raftengine/index.ts';
@@ -274,7 +275,7 @@ export class CatalogLeader implements CatalogSource {
         if (task === undefined) break;
         await this.execute(session, task);
         if (this.clock.monotonicMs() - this.sliceStartMs < SLICE_MS) continue;
-        await this.pause(0);
+        await sleep(this.scheduler, 0);
         this.sliceStartMs = this.clock.monotonicMs();
       }
     } finally {
@@ -405,7 +406,7 @@ export class CatalogLeader implements CatalogSource {
         }
         if (!(error instanceof NotLeaderError)) this.onError(error);
       }
-      await this.pause(retryMs);
+      await sleep(this.scheduler, retryMs);
       this.followLeadership();
     }
   }
@@ -419,7 +420,7 @@ export class CatalogLeader implements CatalogSource {
         const step = steps.next();
         if (step.done === true) return step.value;
       } while (this.clock.monotonicMs() < untilMs);
-      await this.pause(0);
+      await sleep(this.scheduler, 0);
     }
     return undefined;
   }
@@ -451,12 +452,6 @@ export class CatalogLeader implements CatalogSource {
       }
     }
     return rows;
-  }
-
-  private pause(delayMs: Millis): Promise<void> {
-    return new Promise((resolve) => {
-      this.scheduler.after(delayMs, resolve);
-    });
   }
 }
 

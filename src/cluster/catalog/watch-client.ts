@@ -16,15 +16,16 @@ import {
   type WatchProblem,
   WatchReceiver,
 } from '../../distribution/index.ts';
-import type {
-  Cancel,
-  Clock,
-  DuplexStream,
-  Millis,
-  NodeId,
-  PeerNetwork,
-  Random,
-  Scheduler,
+import {
+  backoffMs,
+  type Cancel,
+  type Clock,
+  type DuplexStream,
+  type Millis,
+  type NodeId,
+  type PeerNetwork,
+  type Random,
+  type Scheduler,
 } from '../../platform/index.ts';
 import type { CatalogSource } from './source.ts';
 import type { WatchLogger } from './watch-server.ts';
@@ -341,14 +342,13 @@ export class WatchClient {
   }
 
   /** Lets the stream go and tries again after a growing rest. */
-  private rest(attempt: Attempt, reason: string, maxMs: Millis = WATCH_CLIENT_LIMITS.maxBackoffMs): void {
+  private rest(attempt: Attempt, reason: string, capMs: Millis = WATCH_CLIENT_LIMITS.maxBackoffMs): void {
     if (attempt !== this.attempt) return;
     const { clock, random } = this.options;
     this.drop();
     this.lastProblem = reason;
-    const { minBackoffMs } = WATCH_CLIENT_LIMITS;
-    const ms = Math.min(maxMs, minBackoffMs * 2 ** Math.min(this.rests, 16)) * (0.5 + random.next() / 2);
-    this.rests++;
+    const { minBackoffMs: baseMs } = WATCH_CLIENT_LIMITS;
+    const ms = backoffMs({ baseMs, capMs, factor: 2, jitter: 'equal' }, this.rests++, random);
     this.retryAtMs = clock.monotonicMs() + ms;
     this.runAfter(Math.min(ms, WATCH_CLIENT_LIMITS.resolveMs));
   }

@@ -14,6 +14,7 @@ import {
   type Millis,
   type Random,
   type Scheduler,
+  sleep,
 } from '../../platform/index.ts';
 import { type GroupStatus, Role } from '../../raftengine/index.ts';
 import type { GroupStore } from '../../store/index.ts';
@@ -83,13 +84,16 @@ export class StoreCollector {
   private readonly limits: CollectorLimits;
   private readonly courses = new Map<GroupStore, Course>();
   private readonly running = new Set<Promise<void>>();
-  private readonly pauses = new Set<() => void>();
+  private readonly stopping = new AbortController();
   private cancel: Cancel | undefined;
-  private isStopped = false;
 
   constructor(options: CollectorOptions) {
     this.options = options;
     this.limits = { ...DEFAULT_COLLECTOR_LIMITS, ...options.limits };
+  }
+
+  private get isStopped(): boolean {
+    return this.stopping.signal.aborted;
   }
 
   start(): void {
@@ -102,9 +106,8 @@ export class StoreCollector {
 
   /** Settles when nothing is under way. */
   async stop(): Promise<void> {
-    this.isStopped = true;
+    this.stopping.abort();
     this.cancel?.();
-    for (const wake of [...this.pauses]) wake();
     await Promise.all(this.running);
   }
 
@@ -190,16 +193,7 @@ export class StoreCollector {
   }
 
   private pause(ms: Millis): Promise<void> {
-    if (this.isStopped) return Promise.resolve();
-    return new Promise((resolve) => {
-      const wake = (): void => {
-        cancel();
-        this.pauses.delete(wake);
-        resolve();
-      };
-      const cancel = this.options.scheduler.after(ms, wake);
-      this.pauses.add(wake);
-    });
+    return sleep(this.options.scheduler, ms, this.stopping.signal);
   }
 }
 

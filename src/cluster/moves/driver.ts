@@ -22,11 +22,13 @@ import {
 import {
   assert,
   assertNever,
+  backoffMs,
   type Clock,
   type GroupId,
   type Millis,
   type Random,
   type Scheduler,
+  sleep,
 } from '../../platform/index.ts';
 import type { CatalogSource } from '../catalog/index.ts';
 import type { CatalogClient } from '../contract/index.ts';
@@ -120,13 +122,16 @@ export class MoveDriver {
   private readonly driven = new Set<number>();
   private readonly knowledge = new Map<JobId, Knowledge>();
   private readonly loops = new Set<Promise<void>>();
-  private readonly wakers = new Set<() => void>();
+  private readonly stopping = new AbortController();
   private stopListening: (() => void) | undefined;
-  private isStopped = false;
 
   constructor(options: MoveDriverOptions) {
     this.options = options;
     this.limits = { ...DEFAULT_MOVE_LIMITS, ...options.limits };
+  }
+
+  private get isStopped(): boolean {
+    return this.stopping.signal.aborted;
   }
 
   start(): void {
@@ -136,9 +141,8 @@ export class MoveDriver {
 
   /** Settles when no step is under way any more. */
   async stop(): Promise<void> {
-    this.isStopped = true;
+    this.stopping.abort();
     this.stopListening?.();
-    for (const wake of [...this.wakers]) wake();
     await Promise.all(this.loops);
   }
 
@@ -188,8 +192,8 @@ export class MoveDriver {
   }
 
   private backoffMs(tries: number): Millis {
-    const bound = Math.min(this.limits.retryCapMs, this.limits.retryBaseMs * 2 ** Math.min(tries, 10));
-    return bound / 2 + (this.options.random.next() * bound) / 2;
+    const { retryBaseMs: baseMs, retryCapMs: capMs } = this.limits;
+    return backoffMs({ baseMs, capMs, factor: 2, jitter: 'equal' }, tries, this.options.random);
   }
 
   /** What a failed step means for the job. @returns true when its row has changed, so that there is something new to do */
@@ -212,18 +216,9 @@ export class MoveDriver {
     return this.row(job.id)?.revision !== job.revision;
   }
 
-  /** Waits, unless the driver is stopped. */
+  /** Ends early when the driver is stopped. */
   private pause(ms: Millis): Promise<void> {
-    if (this.isStopped) return Promise.resolve();
-    return new Promise((resolve) => {
-      const wake = (): void => {
-        cancel();
-        this.wakers.delete(wake);
-        resolve();
-      };
-      const cancel = this.options.scheduler.after(ms, wake);
-      this.wakers.add(wake);
-    });
+    return sleep(this.options.scheduler, ms, this.stopping.signal);
   }
 
   private async to(job: JobRow, phase: JobPhase, changes: Partial<TransitionJobOp> = {}): Promise<void> {

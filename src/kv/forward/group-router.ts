@@ -5,12 +5,15 @@
  */
 
 import {
+  type Backoff,
+  backoffMs,
   type Clock,
   type GroupId,
   KvorumError,
   type Millis,
   type Random,
   type Scheduler,
+  sleep,
 } from '../../platform/index.ts';
 import { NotLeaderError } from '../../raftengine/index.ts';
 import { isHeldBack } from '../admission/index.ts';
@@ -27,9 +30,8 @@ import {
 } from '../contract/index.ts';
 import { forwarded } from './forwarded.ts';
 
-/** Pauses before a group or the directory is asked again; the longer one after several. */
-const MIN_PAUSE_MS = 5;
-const MAX_PAUSE_MS = 100;
+/** Pauses before a group or the directory is asked again. */
+const PAUSE: Backoff = { baseMs: 5, capMs: 100, factor: 2, jitter: 'aboveBase' };
 /** A group's own word about who took a range over is followed this often in a row before the directory is asked again. */
 const MAX_TRUSTED_HINTS = 4;
 
@@ -191,11 +193,7 @@ export class GroupRouter {
       throw options.isRead ? ofRead(error) : error;
     }
     if (isNews) return;
-    const longest = Math.min(MAX_PAUSE_MS, MIN_PAUSE_MS * 2 ** Math.min(attempt + 1, 8));
-    const pauseMs = MIN_PAUSE_MS + random.next() * (longest - MIN_PAUSE_MS);
-    await new Promise<void>((resolve) => {
-      scheduler.after(pauseMs, () => resolve());
-    });
+    await sleep(scheduler, backoffMs(PAUSE, attempt + 1, random));
   }
 }
 

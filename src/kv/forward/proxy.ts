@@ -7,6 +7,7 @@
  * look every 25 ms finds out whether they may go on. So a node that is cut off costs the others next to nothing.
  */
 import {
+  backoffMs,
   type Cancel,
   type Clock,
   type GroupId,
@@ -289,9 +290,9 @@ export class LeaderProxy {
   /** Full jitter, so that those who wait for the same election do not come back together. */
   private retryLater(forward: Forward): void {
     forward.sentTo = undefined;
-    const bound = Math.min(this.limits.backoffCapMs, this.limits.backoffBaseMs * 2 ** Math.min(forward.attempts, 10));
-    forward.attempts++;
-    this.scheduler.after(Math.ceil(this.random.next() * bound), () => this.attempt(forward));
+    const { backoffBaseMs: baseMs, backoffCapMs: capMs } = this.limits;
+    const delayMs = backoffMs({ baseMs, capMs, factor: 2, jitter: 'full' }, forward.attempts++, this.random);
+    this.scheduler.after(Math.ceil(delayMs), () => this.attempt(forward));
   }
 
   private runLocally(forward: Forward): void {

@@ -9,6 +9,7 @@ import {
   KvorumError,
   type Millis,
   type Scheduler,
+  sleep,
 } from '../../platform/index.ts';
 import type { GroupStore, LatestVersion } from '../../store/index.ts';
 import {
@@ -247,7 +248,7 @@ export class ReplicaReader implements SessionSource {
         return this.readClosed(request, own, replica.store, ts, isKnown ? coveredMs : undefined);
       }
       if (clock.monotonicMs() >= untilMs || isFarAhead(demand, claim)) return undefined;
-      await new Promise<void>((resolve) => scheduler.after(this.limits.pollMs, resolve));
+      await sleep(scheduler, this.limits.pollMs);
     }
   }
 

@@ -1,9 +1,10 @@
 /** How coordinators wait and ask again, and how keys are divided among groups. */
-import { type GroupId, KvorumError, type Millis } from '../../platform/index.ts';
+import { type Backoff, backoffMs, type GroupId, KvorumError, type Millis, sleep } from '../../platform/index.ts';
 import type { CoordinatorParts } from './coordinator-types.ts';
 
-const MIN_PAUSE_MS = 2;
-const MAX_PAUSE_MS = 100;
+/** On top of what is drawn. */
+const LEAST_PAUSE_MS: Millis = 1;
+const PAUSE: Backoff = { baseMs: 2, capMs: 100, factor: 2, jitter: 'full' };
 
 /** True when the same question may bring another answer: nothing happened, or what happened will be answered again. */
 export const mayAskAgain = (error: unknown): boolean =>
@@ -14,11 +15,7 @@ export const isUnknown = (error: unknown): boolean => error instanceof KvorumErr
 
 /** Waits a little, more with each of `tries`, with jitter. */
 export function pause(parts: Pick<CoordinatorParts, 'scheduler' | 'random'>, tries: number): Promise<void> {
-  const longestMs = Math.min(MAX_PAUSE_MS, MIN_PAUSE_MS * 2 ** Math.min(tries, 8));
-  const delayMs = MIN_PAUSE_MS / 2 + parts.random.next() * longestMs;
-  return new Promise((resolve) => {
-    parts.scheduler.after(delayMs, resolve);
-  });
+  return sleep(parts.scheduler, LEAST_PAUSE_MS + backoffMs(PAUSE, tries, parts.random));
 }
 
 /**

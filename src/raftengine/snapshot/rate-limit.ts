@@ -1,5 +1,5 @@
 /** A token bucket over bytes: at most a quarter of a second's worth at once, and no more than the rate in the long run. */
-import type { Clock, Millis, Scheduler } from '../../platform/index.ts';
+import { type Clock, type Millis, type Scheduler, sleep } from '../../platform/index.ts';
 
 export class ByteRateLimit {
   private readonly clock: Clock;
@@ -26,8 +26,6 @@ export class ByteRateLimit {
     this.filledAtMs = nowMs;
     const waitMs = this.tokens >= 0 ? 0 : -this.tokens / this.bytesPerMs;
     // Even without a debt the event loop gets its turn between two frames.
-    await new Promise<void>((resolve) => {
-      this.scheduler.after(waitMs, resolve);
-    });
+    await sleep(this.scheduler, waitMs);
   }
 }

@@ -4,7 +4,16 @@
  * peer lacks; the log is held from the snapshot on until the peer has it. A leader may ask another replica to send in its
  * place, and sends itself when that fails. Inbound: see `SnapshotReceiver`.
  */
-import type { Clock, LogIndex, Millis, NodeId, PeerNetwork, Scheduler, Term } from '../../platform/index.ts';
+import {
+  backoffBoundMs,
+  type Clock,
+  type LogIndex,
+  type Millis,
+  type NodeId,
+  type PeerNetwork,
+  type Scheduler,
+  type Term,
+} from '../../platform/index.ts';
 import type { EngineLimits, SnapshotReader } from '../contract/index.ts';
 import { StreamBrokenError } from '../errors.ts';
 import type { Replica } from '../replica/index.ts';
@@ -121,12 +130,12 @@ export class SnapshotTransfer {
 
   /** Counts a failure. @returns how long the peer is left alone after it */
   private restOf(replica: Replica, to: NodeId): Millis {
-    const { snapshotRetryMs, snapshotMaxRetryMs } = this.options.limits;
+    const { snapshotRetryMs: baseMs, snapshotMaxRetryMs: capMs } = this.options.limits;
     const failures = this.failures.get(replica) ?? new Map<NodeId, number>();
     this.failures.set(replica, failures);
     const before = failures.get(to) ?? 0;
     failures.set(to, before + 1);
-    return Math.min(snapshotMaxRetryMs, snapshotRetryMs * 2 ** before);
+    return backoffBoundMs({ baseMs, capMs, factor: 2 }, before);
   }
 
   /** The replica is gone. Settles when nothing of it is received or installed. */

@@ -5,6 +5,8 @@
  */
 import grpc from '@grpc/grpc-js';
 import {
+  type Backoff,
+  backoffMs,
   type Cancel,
   type Clock,
   type Lane,
@@ -29,8 +31,9 @@ import {
 } from './peer-protocol.ts';
 import { SendLane } from './send-lane.ts';
 
-const BACKOFF_MIN_MS = 50;
-const BACKOFF_MAX_MS = 1000;
+const REDIAL: Backoff = { baseMs: 50, capMs: 1000, factor: 2, jitter: 'equal' };
+/** A peer that refused waits for an operator: it is asked seldom from the first time on. */
+const REDIAL_REFUSED: Backoff = { ...REDIAL, baseMs: REDIAL.capMs };
 const STALL_CHECK_MS = 1000;
 const LANE_QUEUE_BYTES: Readonly<Record<Lane, number>> = {
   control: 4 * 1024 * 1024,
@@ -206,10 +209,10 @@ export class PeerLink {
     } else if (wasOpen) {
       logger?.warn({ peer, address: this.address, error: error.message }, 'the connection to the peer was lost');
     }
-    const backoffMs = refused ? BACKOFF_MAX_MS : Math.min(BACKOFF_MAX_MS, BACKOFF_MIN_MS * 2 ** this.failures);
-    this.failures = Math.min(this.failures + 1, 16);
+    const delayMs = backoffMs(refused ? REDIAL_REFUSED : REDIAL, this.failures, random);
+    this.failures++;
     this.cancelTimer?.();
-    this.cancelTimer = scheduler.after(backoffMs * (0.5 + random.next() / 2), () => this.connect());
+    this.cancelTimer = scheduler.after(delayMs, () => this.connect());
     if (wasOpen) onLost(peer);
     const reason = 'metadata' in error ? reasonOf((error as grpc.ServiceError).metadata) : undefined;
     if (reason !== undefined) onRefused({ peer, reason, message: (error as grpc.ServiceError).details });
