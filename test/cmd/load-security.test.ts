@@ -7,6 +7,7 @@ import { SystemClock, SystemRandom, SystemScheduler } from '../../src/platform/i
 import { CertificateStore, Passwords, Secret } from '../../src/security/index.ts';
 import { FakeKv } from '../adapter/redis/fake-kv.ts';
 import { type Issued, TestAuthority } from '../security/authority.ts';
+import { skipWithout } from '../support/programs.ts';
 
 const LOAD: Omit<LoadOptions, 'targets'> = {
   operation: 'set',
@@ -18,7 +19,7 @@ const LOAD: Omit<LoadOptions, 'targets'> = {
   keys: 10,
 };
 
-describe('a load on nodes that ask who it is', () => {
+describe('a load on nodes that ask who it is', { skip: skipWithout('openssl') }, () => {
   const authority = new TestAuthority();
   const own: Issued = authority.issue('redis');
   const me: Issued = authority.issue('load', { usage: 'clientAuth' });

@@ -14,6 +14,7 @@ import { CatalogError } from '../../src/distribution/contract/errors.ts';
 import { KeyTextError } from '../../src/distribution/keyspaces.ts';
 import { groupId } from '../../src/platform/index.ts';
 import { FakeBackend, job, members, ROUTES, STATUS, slot } from '../adapter/grpc/fake-backend.ts';
+import { skipWithout } from '../support/programs.ts';
 import { Node, type Outcome, run } from './raftadmin-bed.ts';
 
 const PROGRAM = fileURLToPath(new URL('../../cmd/raftadmin.ts', import.meta.url));
@@ -580,7 +581,9 @@ describe('the help of raftadmin', () => {
     }
   });
 
-  test('has completions for every command in each shell, and bash completes by them', async () => {
+  test('has completions for every command in each shell, and bash completes by them', {
+    skip: skipWithout('bash'),
+  }, async () => {
     for (const shell of ['bash', 'zsh', 'fish']) {
       const { code, out } = await run(['completion', shell]);
       assert.equal(code, 0);

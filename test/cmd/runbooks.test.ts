@@ -7,6 +7,7 @@ import { freePortRange } from '../../bench/scratch.ts';
 import { AdminClient } from '../../src/adapter/grpc/index.ts';
 import type { GroupMembers } from '../../src/cluster/contract/admin.ts';
 import { connectOnce, temporaryFolder, until } from '../process/test-cluster.ts';
+import { skipWithout } from '../support/programs.ts';
 import { RunbookShell, stepsOf } from './runbooks.ts';
 
 /** Ports of the page. */
@@ -64,7 +65,7 @@ class Load {
   }
 }
 
-describe('the runbooks of docs/operations.md, word for word', () => {
+describe('the runbooks of docs/operations.md, word for word', { skip: skipWithout('bash') }, () => {
   const folder = temporaryFolder();
   let [redis, grpc, metrics] = [0, 0, 0];
   let shell: RunbookShell;

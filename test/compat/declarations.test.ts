@@ -2,10 +2,11 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { dataCommands } from '../../src/adapter/redis/commands/data.ts';
+import { skipWithout } from '../support/programs.ts';
 import { type RawReply, RespConnection } from './resp-connection.ts';
-import { comparedTargets, skipWithoutReference, type Target } from './targets.ts';
+import { comparedTargets, type Target } from './targets.ts';
 
-describe('declarations of the data commands', { skip: skipWithoutReference() }, () => {
+describe('declarations of the data commands', { skip: skipWithout('redis-server') }, () => {
   const targets = comparedTargets();
 
   it('have the arity, flags, key positions and ACL categories that Redis has', async () => {

@@ -6,15 +6,16 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
+import { skipWithout } from '../support/programs.ts';
 import { Comparison } from './comparison.ts';
 import { sequences } from './sequences.ts';
-import { comparedTargets, skipWithoutReference } from './targets.ts';
+import { comparedTargets } from './targets.ts';
 
 const RUNS = Number(process.env.KVORUM_DIFFERENTIAL_RUNS ?? 400);
 const SEED = process.env.KVORUM_DIFFERENTIAL_SEED;
 const MAX_STEPS = 40;
 
-describe('differential test against redis-server', { skip: skipWithoutReference() }, () => {
+describe('differential test against redis-server', { skip: skipWithout('redis-server') }, () => {
   const targets = comparedTargets();
 
   for (const resp of [2, 3] as const) {

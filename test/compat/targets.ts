@@ -3,7 +3,7 @@
  * address only, so `KVORUM_COMPAT_TARGET=host:port` points the same tests at a running node or cluster instead; its data
  * is flushed.
  */
-import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
+import { type ChildProcess, spawn } from 'node:child_process';
 import { createServer } from 'node:net';
 import { after, before } from 'node:test';
 import { startRedisServer } from '../../src/adapter/redis/index.ts';
@@ -21,17 +21,6 @@ export interface Target {
 export type TargetFactory = () => Promise<Target>;
 
 const REFERENCE_START_MS = 10_000;
-
-/** True when the reference server is installed. In CI it has to be: a test that cannot compare proves nothing. */
-export function referenceIsInstalled(): boolean {
-  const installed = spawnSync('redis-server', ['--version']).status === 0;
-  if (!installed && process.env.CI !== undefined) throw new Error('redis-server is not installed, and CI needs it');
-  return installed;
-}
-
-/** Why tests against the reference are skipped, or false when they run. */
-export const skipWithoutReference = (): string | false =>
-  referenceIsInstalled() ? false : 'NOT COMPARED WITH REDIS: redis-server is not installed';
 
 /** Starts a redis-server without persistence on a free port. */
 export async function startReference(): Promise<Target> {

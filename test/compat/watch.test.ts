@@ -1,8 +1,9 @@
 /** What counts as a change of a watched key, asked of redis-server and of kvorum. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import { skipWithout } from '../support/programs.ts';
 import { Comparison } from './comparison.ts';
-import { comparedTargets, skipWithoutReference } from './targets.ts';
+import { comparedTargets } from './targets.ts';
 
 const STORIES: Readonly<Record<string, readonly string[]>> = {
   'an absent key that came and went': ['WATCH k', 'APPEND k x', 'UNLINK k'],
@@ -15,7 +16,7 @@ const STORIES: Readonly<Record<string, readonly string[]>> = {
   'a key that is deleted with everything else': ['SET k 1', 'WATCH k', 'FLUSHALL'],
 };
 
-describe('a watched key, compared with redis-server', { skip: skipWithoutReference() }, () => {
+describe('a watched key, compared with redis-server', { skip: skipWithout('redis-server') }, () => {
   const targets = comparedTargets();
 
   for (const [name, commands] of Object.entries(STORIES)) {

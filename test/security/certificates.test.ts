@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict';
-import { appendFileSync, copyFileSync, writeFileSync } from 'node:fs';
+import { appendFileSync, copyFileSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { inspect } from 'node:util';
 import { SystemClock, SystemScheduler } from '../../src/platform/index.ts';
@@ -15,6 +17,7 @@ import {
   Secret,
   type SecurityLogger,
 } from '../../src/security/index.ts';
+import { skipWithout } from '../support/programs.ts';
 import { type Issued, TestAuthority, until } from './authority.ts';
 
 const HOUR_MS = 3_600_000;
@@ -30,12 +33,6 @@ class Log implements SecurityLogger {
 let authority: TestAuthority;
 let node: Issued;
 
-before(() => {
-  authority = new TestAuthority();
-  node = authority.issue('node');
-});
-after(() => authority.remove());
-
 /** The message of the refusal. */
 async function refusal(files: Partial<Issued>, use: CertificateUse = 'peer', nowMs = Date.now()): Promise<string> {
   try {
@@ -47,7 +44,13 @@ async function refusal(files: Partial<Issued>, use: CertificateUse = 'peer', now
   return assert.fail('it was taken');
 }
 
-describe('certificates', () => {
+describe('certificates', { skip: skipWithout('openssl') }, () => {
+  before(() => {
+    authority = new TestAuthority();
+    node = authority.issue('node');
+  });
+  after(() => authority.remove());
+
   test('that belong together and count now are taken, for every use', async () => {
     for (const use of ['server', 'client', 'peer'] as const) {
       const { expiresAtMs } = await readCertificates(node, use, Date.now());
@@ -137,6 +140,9 @@ describe('certificates', () => {
 });
 
 describe('passwords', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'kvorum-passwords-'));
+  after(() => rmSync(folder, { recursive: true, force: true }));
+
   const matches = (passwords: Passwords | undefined, text: string): boolean => passwords!.matches(Buffer.from(text));
 
   test('are one, or all lines of a file, and are read again when the file changes', async () => {
@@ -146,7 +152,7 @@ describe('passwords', () => {
       ['s3cret', 's3cre', 's3cret ', '', 'S3CRET'].map((text) => matches(one, text)),
       [true, false, false, false, false],
     );
-    const file = authority.path('passwords');
+    const file = join(folder, 'passwords');
     writeFileSync(file, 'old\r\nnew one\n\n');
     const several = await Passwords.open({ file });
     assert.deepEqual(

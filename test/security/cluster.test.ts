@@ -14,6 +14,7 @@ import { createGrpcNetwork } from '../../src/raftengine/transport/grpc-network.t
 import { CertificateStore } from '../../src/security/index.ts';
 import { run } from '../cmd/raftadmin-bed.ts';
 import { bookInMemory } from '../raftengine/support/peer-book.ts';
+import { skipWithout } from '../support/programs.ts';
 import { type Issued, TestAuthority, until } from './authority.ts';
 
 const HOST = '127.0.0.1';
@@ -41,7 +42,7 @@ function optionsOf(folder: string, id: number, grpcPorts: readonly number[], tls
 
 const portOf = (address: string): number => Number(address.slice(address.lastIndexOf(':') + 1));
 
-describe('three nodes that prove themselves to each other', () => {
+describe('three nodes that prove themselves to each other', { skip: skipWithout('openssl') }, () => {
   const folder = mkdtempSync(join(tmpdir(), 'kvorum-tls-'));
   let authority: TestAuthority;
   let foreign: TestAuthority;
@@ -218,7 +219,7 @@ describe('three nodes that prove themselves to each other', () => {
   });
 });
 
-describe('a node that is started wrongly', () => {
+describe('a node that is started wrongly', { skip: skipWithout('openssl') }, () => {
   let authority: TestAuthority;
   const folder = mkdtempSync(join(tmpdir(), 'kvorum-wrong-'));
   before(() => {

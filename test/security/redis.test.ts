@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
-import { writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { connect as connectTls, type TLSSocket } from 'node:tls';
 import { Redis } from 'ioredis';
@@ -10,8 +12,9 @@ import { SystemClock, SystemRandom, SystemScheduler } from '../../src/platform/i
 import { CertificateStore, Passwords, Secret } from '../../src/security/index.ts';
 import { FakeKv } from '../adapter/redis/fake-kv.ts';
 import { type CommandLine, RespConnection } from '../compat/resp-connection.ts';
-import { skipWithoutReference, startReference, type Target } from '../compat/targets.ts';
+import { startReference, type Target } from '../compat/targets.ts';
 import { ManualClock, ManualScheduler } from '../kv/fakes.ts';
+import { skipWithout } from '../support/programs.ts';
 import { type Issued, TestAuthority, until } from './authority.ts';
 
 const HOST = '127.0.0.1';
@@ -105,7 +108,7 @@ function lastWords(port: number, bytes: string): Promise<string> {
 }
 
 describe('a Redis port with a password', () => {
-  test('answers strangers exactly as redis-server does', { skip: skipWithoutReference() }, async () => {
+  test('answers strangers exactly as redis-server does', { skip: skipWithout('redis-server') }, async () => {
     const server = await serve({ passwords: await withPassword() });
     const reference: Target = await startReference();
     try {
@@ -225,8 +228,8 @@ describe('a Redis port with a password', () => {
   });
 
   test('lets in who has any of the passwords of its file, and follows the file', async () => {
-    const authority = new TestAuthority();
-    const file = authority.path('passwords');
+    const folder = mkdtempSync(join(tmpdir(), 'kvorum-passwords-'));
+    const file = join(folder, 'passwords');
     writeFileSync(file, 'old\nnew\n');
     const passwords = await Passwords.open({ file });
     const server = await serve({ passwords });
@@ -242,7 +245,7 @@ describe('a Redis port with a password', () => {
     } finally {
       open.close();
       await server.stop();
-      authority.remove();
+      rmSync(folder, { recursive: true, force: true });
     }
   });
 
@@ -272,7 +275,7 @@ describe('a Redis port with a password', () => {
   });
 });
 
-describe('a Redis port with TLS', () => {
+describe('a Redis port with TLS', { skip: skipWithout('openssl') }, () => {
   let authority: TestAuthority;
   let foreign: TestAuthority;
   let own: Issued;

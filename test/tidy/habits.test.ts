@@ -229,7 +229,7 @@ describe('the documentation', () => {
 
   test('npm scripts run files that exist', () => {
     const missing = Object.entries(scripts).flatMap(([name, script]) =>
-      [...script.matchAll(/\bnode (?:--\S+ )*([^\s*]+\.ts)\b/g)]
+      [...script.matchAll(/(?<=[\s=])(?:\.\/)?([\w./-]+\.ts)(?=\s|$)/g)]
         .filter((match) => !allPaths.includes(match[1]!))
         .map((match) => `${name}: ${match[1]}`),
     );

@@ -1,6 +1,7 @@
 /** What the tidy tests look at: the repository's own files, and a reader of their imports and exports. */
 import { execFileSync } from 'node:child_process';
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { join, relative, sep } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 export const root = fileURLToPath(new URL('../../', import.meta.url));
@@ -27,15 +28,27 @@ export function blank(text: string, keepStrings = false): string {
   });
 }
 
+const WITH_GIT = ['ls-files', '-z', '--cached', '--others', '--exclude-standard'];
+/** What .gitignore names, for a tree that came without git. */
+const NOT_SOURCES = /^(?:node_modules|dist|data|jepsen\/runs|bench\/results)\//;
+
 function listed(): string[] {
-  const names = execFileSync('git', ['ls-files', '-z', '--cached', '--others', '--exclude-standard'], { cwd: root });
-  return names
-    .toString('utf8')
-    .split('\0')
-    .filter((path) => path !== '' && existsSync(root + path));
+  try {
+    const names = execFileSync('git', WITH_GIT, { cwd: root, stdio: ['ignore', 'pipe', 'ignore'] });
+    return names
+      .toString('utf8')
+      .split('\0')
+      .filter((path) => path !== '' && existsSync(root + path));
+  } catch {
+    return readdirSync(root, { recursive: true, withFileTypes: true })
+      .filter((entry) => entry.isFile())
+      .map((entry) => relative(root, join(entry.parentPath, entry.name)).replaceAll(sep, '/'))
+      .filter((path) => !NOT_SOURCES.test(path))
+      .sort();
+  }
 }
 
-/** Every file of the repository that git knows or would add. */
+/** Every file of the repository that git knows or would add; without git, every file. */
 export const allPaths: readonly string[] = listed();
 
 /** Every TypeScript file. */

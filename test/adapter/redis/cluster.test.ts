@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { spawn, spawnSync } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { after, afterEach, describe, it } from 'node:test';
 import { Cluster } from 'ioredis';
@@ -12,6 +12,7 @@ import {
   startRedisServer,
 } from '../../../src/adapter/redis/index.ts';
 import { type GroupId, nodeId, SystemClock, SystemRandom, SystemScheduler } from '../../../src/platform/index.ts';
+import { skipWithout } from '../../support/programs.ts';
 import { FakeKv, FakeState, slotKey } from './fake-kv.ts';
 import { type Decoded, loggedErrors, RawClient } from './harness.ts';
 
@@ -356,9 +357,8 @@ describe('cluster clients', () => {
     }
   });
 
-  const hasBenchmark = spawnSync('redis-benchmark', ['--version']).status === 0;
   it('redis-benchmark --cluster runs', {
-    skip: hasBenchmark ? false : 'redis-benchmark is not installed',
+    skip: skipWithout('redis-benchmark'),
   }, async () => {
     const cluster = await TestCluster.start(3, 4);
     for (const port of [cluster.servers[0]!.port, cluster.servers[0]!.clusterPort!]) {

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
+import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createServer } from 'node:net';
 import { after, before, describe, it } from 'node:test';
@@ -7,6 +7,7 @@ import { isDeepStrictEqual } from 'node:util';
 import { Redis } from 'ioredis';
 import { createClient } from 'redis';
 import { ALL_COMMANDS } from '../../../src/adapter/redis/commands/index.ts';
+import { skipWithout } from '../../support/programs.ts';
 import {
   type Decoded,
   eventually,
@@ -258,9 +259,7 @@ after(async () => {
   assert.deepEqual(loggedErrors, []);
 });
 
-const hasRedis = spawnSync('redis-server', ['--version']).status === 0;
-
-describe('compared with redis-server', { skip: hasRedis ? false : 'redis-server is not installed' }, () => {
+describe('compared with redis-server', { skip: skipWithout('redis-server') }, () => {
   let redis: ChildProcess;
   let redisPort: number;
 
