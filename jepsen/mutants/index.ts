@@ -107,9 +107,9 @@ export const mutants: readonly Mutant[] = [
     mutations: [
       {
         file: EXECUTOR,
-        find: "case 'unknown':",
+        find: 'else this.settleAbandoned(entry, failureOf(outcome));',
         replace:
-          "case 'unknown': entry.isAbandoned = true; this.settleAbandoned(entry, this.notLeader()); break; case 'never':",
+          "else this.settleAbandoned(entry, outcome.kind === 'unknown' ? this.notLeader() : failureOf(outcome));",
       },
     ],
     workload: 'append',
@@ -238,7 +238,7 @@ export const mutants: readonly Mutant[] = [
     mutations: [
       {
         file: 'src/kv/reads/session.ts',
-        find: 'return Math.max(this.clock.monotonicMs() - this.maxStalenessMs, this.actedMs);',
+        find: 'return Math.max(this.source.elapsedMs() - this.maxStalenessMs, this.actedMs);',
         replace: 'return this.actedMs;',
       },
     ],
@@ -278,7 +278,7 @@ export const mutants: readonly Mutant[] = [
     mutations: [
       {
         file: 'src/kv/reads/session.ts',
-        find: 'this.actedMs = this.clock.monotonicMs();',
+        find: 'this.actedMs = this.source.elapsedMs();',
         replace: '',
       },
     ],

@@ -182,9 +182,9 @@ const RESTING_MUTANTS: readonly SimMutant[] = [
     mutations: [
       {
         file: EXECUTOR,
-        find: "case 'unknown':",
+        find: 'else this.settleAbandoned(entry, failureOf(outcome));',
         replace:
-          "case 'unknown': entry.isAbandoned = true; this.settleAbandoned(entry, this.notLeader()); break; case 'never':",
+          "else this.settleAbandoned(entry, outcome.kind === 'unknown' ? this.notLeader() : failureOf(outcome));",
       },
     ],
   },

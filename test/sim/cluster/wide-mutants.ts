@@ -109,7 +109,7 @@ export const WIDE_MUTANTS: readonly SimMutant[] = [
     mutations: [
       {
         file: 'src/kv/reads/session.ts',
-        find: 'this.actedMs = this.clock.monotonicMs();',
+        find: 'this.actedMs = this.source.elapsedMs();',
         replace: '',
       },
     ],
