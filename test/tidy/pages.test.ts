@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { DEFAULT_PROXY_LIMITS } from '../../src/kv/forward/forward-types.ts';
-import { allPaths, readText } from './source-tree.ts';
+import { allPaths, readText, type SourceFile, sources } from './source-tree.ts';
 
 /** What runs write, and nobody keeps. */
 const WRITTEN = /^bench\/results\//;
@@ -25,6 +25,33 @@ function entriesOf(folder: string): string[] {
   return unique(below.map((path) => (path.includes('/') ? `${path.split('/')[0]}/` : path)));
 }
 
+/** Headings of numbered lists whose steps name files and what these export. */
+const WALKS = ['## The walk of a `SET`', '## Where a range is moved', '## Where bytes are laid out'];
+
+/** The steps of the numbered lists behind a heading, each on one line. */
+function stepsBehind(page: string, heading: string): string[] {
+  const from = page.indexOf(`\n${heading}\n`);
+  assert.ok(from >= 0, `no "${heading}"`);
+  const section = page.slice(from + 1).split(/\n## /)[0]!;
+  return section
+    .split('\n\n')
+    .filter((part) => /^\d+\. /.test(part))
+    .flatMap((part) => part.trim().replaceAll(/\n\s+/g, ' ').split('\n'));
+}
+
+/** True when a file exports `name`, or the class of `Class.method` with that method. */
+function declares({ code }: SourceFile, name: string): boolean {
+  const [first, method] = name.split('.') as [string, string?];
+  const exported = new RegExp(
+    `^export (?:abstract |async )?(?:class|function\\*?|const|interface|type) ${first}\\b`,
+    'm',
+  );
+  return (
+    exported.test(code) &&
+    (method === undefined || new RegExp(`^  [\\w* ]*\\b${method}(?:<[^>]*>)?\\(`, 'm').test(code))
+  );
+}
+
 describe('the pages about the sources', () => {
   test('kv.md has every room of the data plane, and none that is gone', () => {
     const named = quoted(tableBehind('docs/design/kv.md', '## Parts')).filter((name) => /^[\w-]+(\.ts|\/)$/.test(name));
@@ -41,6 +68,29 @@ describe('the pages about the sources', () => {
     const ofSources = entriesOf('src/').map((name) => `src/${name}`);
     const missing = [...ofRoot, ...ofSources].map((name) => name.replace(/\/$/, '')).filter((path) => !isNamed(path));
     assert.deepEqual(missing, []);
+  });
+
+  test('architecture.md walks through files that have what it names', () => {
+    const page = readText('docs/design/architecture.md');
+    const steps = WALKS.flatMap((heading) => stepsBehind(page, heading));
+    assert.ok(steps.length > 30, 'the walks have steps');
+    const wrong = steps.flatMap((step) => {
+      let file: SourceFile | undefined;
+      let named = 0;
+      const problems: string[] = [];
+      for (const word of quoted(step)) {
+        if (word.startsWith('src/')) {
+          file = sources.find(({ path }) => path === word);
+          if (file === undefined) problems.push(`no file ${word}`);
+        } else if (file !== undefined) {
+          named++;
+          if (!declares(file, word)) problems.push(`${file.path} has no ${word}`);
+        }
+      }
+      if (named === 0) problems.push('it names no export');
+      return problems.map((problem) => `${step.slice(0, 60)}: ${problem}`);
+    });
+    assert.deepEqual(wrong, []);
   });
 
   test('name only files and folders that exist', () => {
