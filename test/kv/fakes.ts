@@ -16,7 +16,7 @@ import {
   nodeId,
   type Scheduler,
 } from '../../src/platform/index.ts';
-import type { GroupStatus, ProposalOutcome, RaftGroup } from '../../src/raftengine/contract/types.ts';
+import type { CommittedEntry, GroupStatus, ProposalOutcome, RaftGroup } from '../../src/raftengine/contract/types.ts';
 import { type ConfState, EntryKind } from '../../src/raftengine/core/types.ts';
 import { NotLeaderError, OutcomeUnknownError } from '../../src/raftengine/errors.ts';
 import type { GroupStore } from '../../src/store/contract/types.ts';
@@ -127,6 +127,21 @@ export class ManualScheduler implements Scheduler {
   }
 }
 
+/**
+ * Applies entries one by one as the engine does: none while the state machine asks to wait. What it waits for are dropped
+ * ranges, which a store in memory can let go at once.
+ */
+export function applyWithPressure(
+  machine: GroupStateMachine,
+  store: GroupStore,
+  entries: readonly CommittedEntry[],
+): unknown[] {
+  return entries.flatMap((entry) => {
+    if (store instanceof MemoryStore && machine.applyPressure() !== undefined) store.carryOutDrops();
+    return machine.apply([entry]);
+  });
+}
+
 interface Proposal {
   readonly payload: Buffer;
   readonly done: (outcome: ProposalOutcome) => void;
@@ -135,6 +150,7 @@ interface Proposal {
 export class FakeRaft implements RaftGroup {
   readonly groupId = GROUP;
   readonly stateMachine: GroupStateMachine;
+  private readonly store: GroupStore;
   readonly proposals: Proposal[] = [];
   readonly barriers: { resolve: () => void; reject: (error: Error) => void }[] = [];
   /** Every payload ever proposed, in order. */
@@ -147,8 +163,9 @@ export class FakeRaft implements RaftGroup {
   /** Whether `lead` ends with the clock of the group running. */
   commitsFirstCeiling = true;
 
-  constructor(stateMachine: GroupStateMachine) {
+  constructor(stateMachine: GroupStateMachine, store: GroupStore) {
     this.stateMachine = stateMachine;
+    this.store = store;
   }
 
   propose(payload: Buffer, done: (outcome: ProposalOutcome) => void): void {
@@ -184,7 +201,7 @@ export class FakeRaft implements RaftGroup {
   apply(payload: Buffer): unknown {
     const index = this.stateMachine.applied().index + 1;
     const entry = { index, term: this.term, kind: EntryKind.Normal, payload, conf: undefined };
-    return this.stateMachine.apply([entry])[0];
+    return applyWithPressure(this.stateMachine, this.store, [entry])[0];
   }
 
   /** Commits and applies the oldest `count` proposals. */
@@ -267,7 +284,7 @@ export class Bed {
   ) {
     this.store = store;
     this.stateMachine = new GroupStateMachine({ store, initialConf: CONF });
-    this.raft = new FakeRaft(this.stateMachine);
+    this.raft = new FakeRaft(this.stateMachine, store);
     const { raft, stateMachine, hlc, scheduler } = this;
     this.executor = new GroupExecutor({
       nodeId: nodeId(1),

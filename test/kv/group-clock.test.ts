@@ -536,11 +536,12 @@ describe('times that come from elsewhere', () => {
     const bed = await destination();
     const clock = new ManualClock();
     const hlc = new Hlc(clock);
-    const follower = new GroupStateMachine({ store: new MemoryStore(), initialConf: CONF });
+    const store = new MemoryStore();
+    const follower = new GroupStateMachine({ store, initialConf: CONF });
     follower.listenToAdoptions((ts) => hlc.observe(ts));
     const floor = hlcTimestamp(timestampOfMs(bed.clock.wallMs + 5_000) | 9n);
     await activate(bed, floor);
-    const raft = new FakeRaft(follower);
+    const raft = new FakeRaft(follower, store);
     raft.apply(Buffer.alloc(0));
     raft.apply(encodeSpan(hlcTimestamp(1n), { kind: 'assign', start: bytes('a'), end: bytes('f'), epoch: 1 }));
     for (const payload of bed.raft.log.filter((entry) => !isLease(entry))) raft.apply(payload);

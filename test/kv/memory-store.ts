@@ -1,4 +1,8 @@
-/** A `GroupStore` in plain maps, for tests and benchmarks of the layer above: every version is kept, nothing is on disk. */
+/**
+ * A `GroupStore` in plain maps, for tests of the layer above that want no time to pass. It keeps every promise of the
+ * contract in the plainest way (`test/store/group-store-contract.ts` runs over it) and nothing is on disk: closing it loses
+ * everything.
+ */
 import { createHash } from 'node:crypto';
 import { assert, type HlcTimestamp, hlcTimestamp, type LogIndex } from '../../src/platform/index.ts';
 import type {
@@ -16,52 +20,72 @@ import type {
   StoreScanRequest,
   StoreWriter,
 } from '../../src/store/contract/types.ts';
+import { UnitWriter } from '../../src/store/flush/unit-writer.ts';
+import { assertReadable, StoreClosedError } from '../../src/store/rows/errors.ts';
 import type { MetaOf, StoreCut } from '../../src/store/segments/cut.ts';
-import { type CopyFacts, manifestOf, type SegmentEntry } from '../../src/store/segments/manifest.ts';
-
-interface Version extends LatestVersion {
-  readonly key: Buffer;
-}
-
-interface Image {
-  versions: Map<string, Version[]>;
-  meta: Map<string, Buffer>;
-  sides: Map<string, SideRow>;
-  appliedIndex: LogIndex;
-  gcThreshold: HlcTimestamp;
-}
-
-interface HeldDrop {
-  readonly start: Buffer;
-  readonly end: Buffer | undefined;
-  readonly settled: Promise<void>;
-  readonly carryOut: () => void;
-}
-
-const isWithin = (key: Buffer, start: Buffer, end: Buffer | undefined): boolean =>
-  Buffer.compare(key, start) >= 0 && (end === undefined || Buffer.compare(key, end) < 0);
+import type { CopyFacts, CopyManifest } from '../../src/store/segments/manifest.ts';
+import { cutImage, StagedImage } from './memory-copies.ts';
+import {
+  cutOut,
+  type DeletedRange,
+  digestible,
+  emptyImage,
+  exportedOf,
+  type History,
+  type Image,
+  isWithin,
+  newestDelete,
+  purgedOf,
+  type StoredVersion,
+  sideName,
+  visibleAt,
+} from './memory-image.ts';
 
 const NO_BYTES = Buffer.alloc(0);
-const sideName = (key: Buffer, name: Buffer): string => `${key.toString('hex')} ${name.toString('hex')}`;
-const order = (a: string, b: string): number => Buffer.compare(Buffer.from(a, 'latin1'), Buffer.from(b, 'latin1'));
+const NEVER = hlcTimestamp(0n);
+/** A pass of collection is done in so many slices. */
+const SLICES_A_PASS = 3;
 
+/** What is told of a version. */
+const seen = ({ commitTs, isTombstone, expireTs, value }: StoredVersion): LatestVersion => ({
+  commitTs,
+  isTombstone,
+  expireTs,
+  value,
+});
+
+interface PendingDrop {
+  readonly start: Buffer;
+  readonly end: Buffer | undefined;
+  readonly done: PromiseWithResolvers<void>;
+}
+
+/** How a `MemoryStore` differs from the plain one. */
+export interface MemoryStoreOptions {
+  /** Counter of a key; undefined or negative: none. Default: 0 for all keys that are not reserved. */
+  readonly counterClassOf?: (key: Buffer) => number | undefined;
+}
+
+/** See the file's head. */
 export class MemoryStore implements GroupStore {
-  private image: Image = {
-    versions: new Map(),
-    meta: new Map(),
-    sides: new Map(),
-    appliedIndex: 0,
-    gcThreshold: hlcTimestamp(0n),
-  };
+  private readonly counterClassOf: (key: Buffer) => number | undefined;
+  private image: Image = emptyImage();
   durableIndex: LogIndex = 0;
-  /** Set to make `pressure` report a full buffer. */
-  pressurePromise: Promise<void> | undefined;
+  /** Slices of collection that were asked for. */
   collectedSlices = 0;
+  /** Calls of `expired`. */
   expiredCalls = 0;
-  private isWriting = false;
   /** Set to leave dropped ranges where they are until `carryOutDrops`. */
   holdDrops = false;
-  private heldDrops: HeldDrop[] = [];
+  private drops: PendingDrop[] = [];
+  private openUnit: UnitWriter | undefined;
+  private closed: StoreClosedError | undefined;
+  /** Segments that came whole, by hash. */
+  private readonly received = new Map<string, Buffer>();
+
+  constructor({ counterClassOf = (key) => (key[0] === 0 ? undefined : 0) }: MemoryStoreOptions = {}) {
+    this.counterClassOf = counterClassOf;
+  }
 
   get appliedIndex(): LogIndex {
     return this.image.appliedIndex;
@@ -75,16 +99,100 @@ export class MemoryStore implements GroupStore {
     return this.image.meta.get(name);
   }
 
+  private assertOpen(): void {
+    if (this.closed !== undefined) throw this.closed;
+  }
+
+  // ---- reads
+
+  private historyOf(key: Buffer): History | undefined {
+    return this.image.histories.get(key.toString('latin1'));
+  }
+
+  /** Histories in key order. */
+  private histories(start: Buffer, end: Buffer | undefined): History[] {
+    return [...this.image.histories.values()]
+      .filter(({ key }) => isWithin(key, start, end))
+      .sort((a, b) => Buffer.compare(a.key, b.key));
+  }
+
+  private isDropped(key: Buffer): boolean {
+    return this.drops.some(({ start, end }) => isWithin(key, start, end));
+  }
+
   latest(key: Buffer): LatestVersion | undefined {
-    const last = this.image.versions.get(key.toString('latin1'))?.at(-1);
-    return last?.isTombstone === true && last.commitTs <= this.image.gcThreshold ? undefined : last;
+    this.assertOpen();
+    if (this.isDropped(key)) return undefined;
+    const { ranges, gcThreshold } = this.image;
+    const last = this.historyOf(key)?.versions.at(-1);
+    const deletedTs = newestDelete(ranges, key);
+    if (deletedTs > 0n && (last === undefined || deletedTs >= last.commitTs)) {
+      if (deletedTs <= gcThreshold) return undefined;
+      return { commitTs: deletedTs, isTombstone: true, isOfRange: true, expireTs: NEVER, value: NO_BYTES };
+    }
+    return last === undefined || (last.isTombstone && last.commitTs <= gcThreshold) ? undefined : seen(last);
+  }
+
+  async get(key: Buffer, readTs: HlcTimestamp): Promise<StoreRow | undefined> {
+    this.assertOpen();
+    assertReadable(readTs, this.gcThreshold);
+    return this.rowAt(this.historyOf(key), readTs);
+  }
+
+  private rowAt(history: History | undefined, readTs: HlcTimestamp): StoreRow | undefined {
+    if (history === undefined || this.isDropped(history.key)) return undefined;
+    const version = visibleAt(history, this.image.ranges, readTs);
+    if (version === undefined) return undefined;
+    const { commitTs, expireTs, value } = version;
+    return { key: history.key, commitTs, expireTs, value };
+  }
+
+  async scan({ start, end, readTs, limit, reverse, keysOnly }: StoreScanRequest): Promise<StoreScanPage> {
+    this.assertOpen();
+    assertReadable(readTs, this.gcThreshold);
+    const rows: StoreRow[] = [];
+    if (limit <= 0) return { rows, next: undefined };
+    const histories = this.histories(start, end);
+    if (reverse === true) histories.reverse();
+    for (const history of histories) {
+      const row = this.rowAt(history, readTs);
+      if (row === undefined) continue;
+      if (rows.length === limit) return { rows, next: reverse === true ? rows.at(-1)!.key : row.key };
+      rows.push(keysOnly === true ? { ...row, value: NO_BYTES } : row);
+    }
+    return { rows, next: undefined };
   }
 
   async versionAt(key: Buffer, commitTs: HlcTimestamp): Promise<LatestVersion | undefined> {
-    return this.image.versions.get(key.toString('latin1'))?.find((one) => one.commitTs === commitTs);
+    this.assertOpen();
+    if (this.isDropped(key)) return undefined;
+    const isRangeDelete = this.image.ranges.some(({ start, end, ts }) => ts === commitTs && isWithin(key, start, end));
+    if (isRangeDelete) return { commitTs, expireTs: NEVER, isTombstone: true, value: NO_BYTES };
+    const version = this.historyOf(key)?.versions.find((one) => one.commitTs === commitTs);
+    return version && seen(version);
+  }
+
+  async exportVersions({ start, end, after, maxBytes }: ExportRequest): Promise<ExportPage> {
+    this.assertOpen();
+    const versions: ExportedVersion[] = [];
+    let bytes = 0;
+    for (const history of this.histories(start, end)) {
+      if (this.isDropped(history.key)) continue;
+      for (const version of exportedOf(history, this.image.ranges, this.gcThreshold)) {
+        if (after !== undefined && version.key.equals(start) && version.commitTs <= after) continue;
+        if (versions.length > 0 && bytes >= maxBytes) {
+          const last = versions.at(-1)!;
+          return { versions, next: { start: last.key, after: last.commitTs } };
+        }
+        versions.push(version);
+        bytes += version.key.length + (version.value?.length ?? 0);
+      }
+    }
+    return { versions, next: undefined };
   }
 
   side(key: Buffer, name: Buffer): Buffer | undefined {
+    this.assertOpen();
     return this.image.sides.get(sideName(key, name))?.value;
   }
 
@@ -93,302 +201,189 @@ export class MemoryStore implements GroupStore {
   }
 
   async exportSides({ start, end, from, maxBytes }: ExportSidesRequest): Promise<SidePage> {
+    this.assertOpen();
     const sides: SideRow[] = [];
     let bytes = 0;
-    for (const place of [...this.image.sides.keys()].sort(order)) {
+    for (const place of [...this.image.sides.keys()].sort()) {
       const row = this.image.sides.get(place)!;
-      if (!isWithin(row.key, start, end) || (from !== undefined && order(place, from.toString('latin1')) < 0)) continue;
-      if (bytes >= maxBytes) return { sides, next: Buffer.from(place, 'latin1') };
+      if (!isWithin(row.key, start, end) || (from !== undefined && place < from.toString('latin1'))) continue;
+      if (bytes >= maxBytes && sides.length > 0) return { sides, next: Buffer.from(place, 'latin1') };
       sides.push(row);
       bytes += place.length + row.value.length;
     }
     return { sides, next: undefined };
   }
 
-  /** Histories in key order. */
-  private histories(start: Buffer, end: Buffer | undefined): Version[][] {
-    return [...this.image.versions.values()]
-      .filter((versions) => isWithin(versions[0]!.key, start, end))
-      .sort(([a], [b]) => Buffer.compare(a!.key, b!.key));
-  }
-
-  async exportVersions({ start, end, after, maxBytes }: ExportRequest): Promise<ExportPage> {
-    const versions: ExportedVersion[] = [];
-    let bytes = 0;
-    for (const history of this.histories(start, end)) {
-      // A read at the threshold needs the newest version below it, unless that says "nothing".
-      const base = history.findLastIndex(({ commitTs }) => commitTs <= this.gcThreshold);
-      const first = base < 0 ? 0 : history[base]!.isTombstone ? base + 1 : base;
-      for (const { key, commitTs, expireTs, value, isTombstone } of history.slice(first)) {
-        if (after !== undefined && key.equals(start) && commitTs <= after) continue;
-        if (versions.length > 0 && bytes >= maxBytes) {
-          const last = versions.at(-1)!;
-          return { versions, next: { start: last.key, after: last.commitTs } };
-        }
-        versions.push({ key, commitTs, expireTs, value: isTombstone ? undefined : value });
-        bytes += key.length + value.length;
-      }
+  async expired(atTs: HlcTimestamp, limit: number): Promise<{ key: Buffer; commitTs: HlcTimestamp }[]> {
+    this.assertOpen();
+    this.expiredCalls++;
+    const found: { key: Buffer; commitTs: HlcTimestamp }[] = [];
+    for (const { key, versions } of this.image.histories.values()) {
+      const { expireTs, commitTs } = versions.at(-1)!;
+      if (found.length >= limit || expireTs === 0n || expireTs > atTs || !this.isLive(key)) continue;
+      found.push({ key, commitTs });
     }
-    return { versions, next: undefined };
+    return found;
   }
 
-  dropping(start: Buffer, end: Buffer | undefined): Promise<void> | undefined {
-    return this.heldDrops.find(
-      (drop) =>
-        (end === undefined || Buffer.compare(drop.start, end) < 0) &&
-        (drop.end === undefined || Buffer.compare(start, drop.end) < 0),
-    )?.settled;
+  private isLive(key: Buffer): boolean {
+    return this.latest(key)?.isTombstone === false;
   }
 
-  /** Lets the drops happen that were held back. */
-  carryOutDrops(): void {
-    for (const drop of this.heldDrops.splice(0)) drop.carryOut();
+  async countRange(counterClass: number, start: Buffer, end: Buffer | undefined): Promise<number> {
+    this.assertOpen();
+    const isCounted = ({ key }: History): boolean => this.counterClassOf(key) === counterClass && this.isLive(key);
+    return this.histories(start, end).filter(isCounted).length;
   }
 
-  private drop(start: Buffer, end: Buffer | undefined): void {
-    const forget = (): void => {
-      for (const [{ key }] of this.histories(start, end) as [Version][]) {
-        this.image.versions.delete(key.toString('latin1'));
-      }
-    };
-    // Nobody looks at side rows of a range that is being dropped.
-    for (const [place, { key }] of this.image.sides) if (isWithin(key, start, end)) this.image.sides.delete(place);
-    if (!this.holdDrops) {
-      forget();
-      return;
-    }
-    const { promise, resolve } = Promise.withResolvers<void>();
-    const carryOut = (): void => {
-      forget();
-      resolve();
-    };
-    this.heldDrops.push({ start, end, settled: promise, carryOut });
-  }
-
-  async countRange(_counterClass: number, start: Buffer, end: Buffer | undefined): Promise<number> {
-    return this.histories(start, end).filter((versions) => MemoryStore.isCounted(versions)).length;
-  }
-
-  /** Reserved keys are in no counter class. */
-  private static isCounted(versions: readonly Version[]): boolean {
-    const last = versions.at(-1)!;
-    return !last.isTombstone && last.key[0] !== 0;
-  }
-
-  async get(key: Buffer, readTs: HlcTimestamp): Promise<StoreRow | undefined> {
-    return this.at(key, readTs);
-  }
-
-  private at(key: Buffer, readTs: HlcTimestamp): StoreRow | undefined {
-    const version = this.image.versions.get(key.toString('latin1'))?.findLast((one) => one.commitTs <= readTs);
-    if (version === undefined || version.isTombstone) return undefined;
-    return version.expireTs !== 0n && version.expireTs <= readTs ? undefined : version;
-  }
-
-  async scan(request: StoreScanRequest): Promise<StoreScanPage> {
-    const rows: StoreRow[] = [];
-    for (const name of [...this.image.versions.keys()].sort(order)) {
-      const key = Buffer.from(name, 'latin1');
-      if (Buffer.compare(key, request.start) < 0 || Buffer.compare(key, request.end) >= 0) continue;
-      const row = this.at(key, request.readTs);
-      if (row === undefined) continue;
-      if (rows.length === request.limit) return { rows, next: key };
-      rows.push({ key, value: row.value, commitTs: row.commitTs, expireTs: row.expireTs });
-    }
-    return { rows, next: undefined };
-  }
-
-  write(): StoreWriter {
-    assert(!this.isWriting, 'one unit at a time');
-    this.isWriting = true;
-    const image = this.image;
-    const changes: (() => void)[] = [];
-    const add = (key: Buffer, version: Omit<Version, 'key'>): void => {
-      const name = key.toString('latin1');
-      let versions = image.versions.get(name);
-      if (versions === undefined) {
-        versions = [];
-        image.versions.set(name, versions);
-      }
-      const last = versions.at(-1);
-      assert(last === undefined || last.commitTs < version.commitTs, 'versions of a key rise');
-      versions.push({ ...version, key });
-    };
-    const zero = hlcTimestamp(0n);
-    return {
-      put: (key, value, commitTs, expireTs) => {
-        changes.push(() => add(key, { value, commitTs, expireTs, isTombstone: false }));
-      },
-      delete: (key, commitTs) => {
-        changes.push(() => add(key, { value: NO_BYTES, commitTs, expireTs: zero, isTombstone: true }));
-      },
-      deleteRange: (start, end, commitTs) => {
-        changes.push(() => {
-          for (const versions of image.versions.values()) {
-            const last = versions.at(-1)!;
-            const isInside = Buffer.compare(last.key, start) >= 0 && Buffer.compare(last.key, end) < 0;
-            if (isInside && !last.isTombstone && last.commitTs <= commitTs) {
-              versions.push({ key: last.key, value: NO_BYTES, commitTs, expireTs: zero, isTombstone: true });
-            }
-          }
-        });
-      },
-      dropRange: (start, end) => {
-        changes.push(() => this.drop(start, end));
-      },
-      setSide: (key, name, value) => {
-        changes.push(() => {
-          if (value === undefined) image.sides.delete(sideName(key, name));
-          else image.sides.set(sideName(key, name), { key, name, value });
-        });
-      },
-      setMeta: (name, value) => {
-        changes.push(() => image.meta.set(name, value));
-      },
-      commit: (index) => {
-        // Range deletes carry the timestamp below the unit's own, so they go first whatever the order of the calls.
-        for (const change of changes) change();
-        image.appliedIndex = index;
-        this.isWriting = false;
-      },
-    };
-  }
-
-  pressure(): Promise<void> | undefined {
-    return this.pressurePromise;
-  }
-
-  async flush(): Promise<void> {
-    this.durableIndex = this.appliedIndex;
-  }
-
-  liveKeys(): number {
+  liveKeys(counterClass = 0): number {
     let count = 0;
-    for (const versions of this.image.versions.values()) if (MemoryStore.isCounted(versions)) count++;
+    for (const { key } of this.image.histories.values()) {
+      if (this.counterClassOf(key) === counterClass && this.isLive(key)) count++;
+    }
     return count;
   }
 
   async settleCounters(): Promise<void> {}
 
-  async expired(atTs: HlcTimestamp, limit: number): Promise<{ key: Buffer; commitTs: HlcTimestamp }[]> {
-    this.expiredCalls++;
-    const found: { key: Buffer; commitTs: HlcTimestamp }[] = [];
-    for (const versions of this.image.versions.values()) {
-      const last = versions.at(-1)!;
-      if (found.length < limit && last.expireTs !== 0n && last.expireTs <= atTs) {
-        found.push({ key: last.key, commitTs: last.commitTs });
-      }
-    }
-    return found;
+  // ---- writes
+
+  write(): StoreWriter {
+    this.assertOpen();
+    assert(this.openUnit === undefined, 'a unit of changes is open already');
+    this.openUnit = new UnitWriter((unit, index) => this.commitUnit(unit, index));
+    return this.openUnit;
   }
 
-  setGcThreshold(_writer: StoreWriter, threshold: HlcTimestamp): void {
-    this.image.gcThreshold = threshold;
+  setGcThreshold(writer: StoreWriter, threshold: HlcTimestamp): void {
+    assert(writer === this.openUnit, 'the threshold belongs to the unit that is open');
+    (writer as UnitWriter).gcThreshold = threshold;
+  }
+
+  private commitUnit(unit: UnitWriter, index: LogIndex): void {
+    const { image } = this;
+    assert(unit === this.openUnit, 'a unit is committed once');
+    assert(index > image.appliedIndex, `unit ${index} cannot follow ${image.appliedIndex}`);
+    this.openUnit = undefined;
+    for (const range of unit.ranges) this.deleteRange(range);
+    for (const version of unit.versions) this.addVersion(version, index, unit.ranges.length > 0);
+    for (const { key, name, value } of unit.sides) {
+      if (value === undefined) image.sides.delete(sideName(key, name));
+      else image.sides.set(sideName(key, name), { key, name, value });
+    }
+    for (const { start, end } of unit.drops) this.drop(start, end);
+    for (const { name, value } of unit.meta) image.meta.set(name, value);
+    if (unit.gcThreshold !== undefined && unit.gcThreshold > image.gcThreshold) image.gcThreshold = unit.gcThreshold;
+    image.appliedIndex = index;
+  }
+
+  private deleteRange(range: DeletedRange): void {
+    assert(range.ts >= this.image.maxCommitTs, 'a range delete must not be older than what it deletes');
+    this.image.maxCommitTs = range.ts;
+    this.image.ranges.push(range);
+  }
+
+  private addVersion(pending: UnitWriter['versions'][number], index: LogIndex, hasRanges: boolean): void {
+    const { key, commitTs, expireTs, value } = pending;
+    const { image } = this;
+    assert(!this.isDropped(key), 'a range that is being dropped is not written to');
+    const deletedTs = newestDelete(image.ranges, key);
+    assert(commitTs > deletedTs || hasRanges, 'a version must be newer than the range delete before it');
+    const name = key.toString('latin1');
+    const history = image.histories.get(name) ?? { key, versions: [] };
+    image.histories.set(name, history);
+    const last = history.versions.at(-1);
+    if (last?.commitTs === commitTs && last.index === index) history.versions.pop();
+    else assert(last === undefined || commitTs > last.commitTs, 'a version must be newer than the one before it');
+    if (pending.isTombstone || commitTs <= deletedTs) {
+      history.versions.push({ commitTs, isTombstone: true, expireTs: NEVER, value: NO_BYTES, index });
+    } else history.versions.push({ commitTs, isTombstone: false, expireTs, value, index });
+    if (commitTs > image.maxCommitTs) image.maxCommitTs = commitTs;
+  }
+
+  // ---- drops
+
+  private drop(start: Buffer, end: Buffer | undefined): void {
+    const { image } = this;
+    for (const { key } of this.histories(start, end)) image.histories.delete(key.toString('latin1'));
+    for (const [place, { key }] of image.sides) if (isWithin(key, start, end)) image.sides.delete(place);
+    image.ranges = image.ranges.flatMap((range) => cutOut(range, start, end));
+    this.drops.push({ start, end, done: Promise.withResolvers() });
+    // As in a real store, the range is free only some time after the unit.
+    if (!this.holdDrops) queueMicrotask(() => this.carryOutDrops());
+  }
+
+  dropping(start: Buffer, end: Buffer | undefined): Promise<void> | undefined {
+    const overlapping = this.drops.filter(
+      (drop) =>
+        (end === undefined || Buffer.compare(drop.start, end) < 0) &&
+        (drop.end === undefined || Buffer.compare(start, drop.end) < 0),
+    );
+    if (overlapping.length === 0) return undefined;
+    return Promise.all(overlapping.map(({ done }) => done.promise)).then(() => undefined);
+  }
+
+  /** Lets the drops happen that were held back. */
+  carryOutDrops(): void {
+    for (const { done } of this.drops.splice(0)) done.resolve();
+  }
+
+  // ---- maintenance
+
+  pressure(): Promise<void> | undefined {
+    return undefined;
+  }
+
+  async flush(): Promise<void> {
+    this.assertOpen();
+    this.durableIndex = this.appliedIndex;
   }
 
   async collectGarbage(): Promise<boolean> {
+    this.assertOpen();
+    if (this.drops.length > 0) return false;
     this.collectedSlices++;
-    return this.collectedSlices % 3 === 0;
-  }
-
-  private serialize(): Buffer {
-    const rows = [...this.image.versions.entries()].sort(([a], [b]) => order(a, b));
-    const text = JSON.stringify(
-      {
-        rows: rows.map(([name, versions]) => [
-          name,
-          versions.map((one) => [one.commitTs, one.isTombstone, one.expireTs, one.value.toString('latin1')]),
-        ]),
-        meta: [...this.image.meta.entries()]
-          .sort(([a], [b]) => order(a, b))
-          .map(([name, value]) => [name, value.toString('hex')]),
-        sides: [...this.image.sides.keys()]
-          .sort(order)
-          .map((place) => [place, this.image.sides.get(place)!.value.toString('hex')]),
-        appliedIndex: this.image.appliedIndex,
-        gcThreshold: this.image.gcThreshold,
-      },
-      (_name, value) => (typeof value === 'bigint' ? value.toString() : value),
-    );
-    return Buffer.from(text);
+    if (this.collectedSlices % SLICES_A_PASS !== 0) return false;
+    const { histories, ranges, gcThreshold } = this.image;
+    for (const [name, history] of histories) {
+      const versions = purgedOf(history, ranges, gcThreshold);
+      if (versions.length === 0) histories.delete(name);
+      else histories.set(name, { key: history.key, versions });
+    }
+    this.image.ranges = ranges.filter(({ ts }) => ts > gcThreshold);
+    return true;
   }
 
   async digest(): Promise<string> {
-    return createHash('sha256').update(this.serialize()).digest('hex');
+    this.assertOpen();
+    return createHash('sha256').update(digestible(this.image)).digest('hex');
   }
+
+  // ---- copies
 
   async exportSegments(describe: (meta: MetaOf, appliedIndex: LogIndex) => CopyFacts): Promise<StoreCut> {
-    const bytes = this.serialize();
-    const { meta } = this.image;
-    const segment: SegmentEntry = {
-      sha256: createHash('sha256').update(bytes).digest('hex'),
-      bytes: bytes.length,
-      rows: 1,
-      rawBytes: bytes.length,
-      first: '00',
-      last: 'ff',
-    };
-    return {
-      manifest: manifestOf(
-        this.appliedIndex,
-        describe((name) => meta.get(name), this.appliedIndex),
-        [segment],
-      ),
-      pathOf: () => 'memory',
-      async *frames() {
-        for (let at = 0; at < bytes.length; at += 1000) yield bytes.subarray(at, at + 1000);
-      },
-      close: async () => undefined,
-    };
+    await this.flush();
+    return cutImage(this.image, describe);
   }
 
-  async stageImport(): Promise<StoreImport> {
-    const frames: Buffer[] = [];
-    let staged: Image | undefined;
-    return {
-      missing: [0],
-      receive: async (_at, pieces) => {
-        for await (const frame of pieces) frames.push(frame);
-      },
-      finish: async () => {
-        const parsed = JSON.parse(Buffer.concat(frames).toString());
-        const versions = new Map<string, Version[]>();
-        for (const [name, list] of parsed.rows as [string, [string, boolean, string, string][]][]) {
-          const key = Buffer.from(name, 'latin1');
-          versions.set(
-            name,
-            list.map(([commitTs, isTombstone, expireTs, value]) => ({
-              key,
-              commitTs: hlcTimestamp(BigInt(commitTs)),
-              isTombstone,
-              expireTs: hlcTimestamp(BigInt(expireTs)),
-              value: Buffer.from(value, 'latin1'),
-            })),
-          );
-        }
-        const meta = new Map<string, Buffer>();
-        for (const [name, value] of parsed.meta as [string, string][]) meta.set(name, Buffer.from(value, 'hex'));
-        const sides = new Map<string, SideRow>();
-        for (const [place, value] of parsed.sides as [string, string][]) {
-          const [key, name] = place.split(' ').map((part) => Buffer.from(part, 'hex')) as [Buffer, Buffer];
-          sides.set(place, { key, name, value: Buffer.from(value, 'hex') });
-        }
-        staged = {
-          versions,
-          meta,
-          sides,
-          appliedIndex: parsed.appliedIndex,
-          gcThreshold: hlcTimestamp(BigInt(parsed.gcThreshold)),
-        };
-        return { appliedIndex: staged.appliedIndex, meta: (name: string) => meta.get(name) };
-      },
-      install: async () => {
-        this.image = staged!;
-        this.durableIndex = this.image.appliedIndex;
-      },
-      discard: async () => undefined,
-    };
+  async stageImport(manifest: CopyManifest): Promise<StoreImport> {
+    this.assertOpen();
+    return new StagedImage(manifest, this.received, (image) => {
+      this.assertOpen();
+      assert(this.openUnit === undefined, 'a copy cannot be installed in the middle of a unit');
+      this.image = image;
+      this.durableIndex = image.appliedIndex;
+      this.carryOutDrops();
+    });
   }
 
-  async close(): Promise<void> {}
+  async close(): Promise<void> {
+    if (this.closed !== undefined) return;
+    await this.flush();
+    this.closed = new StoreClosedError('memory');
+    for (const { done } of this.drops.splice(0)) {
+      done.promise.catch(() => {});
+      done.reject(this.closed);
+    }
+  }
 }

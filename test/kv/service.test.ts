@@ -51,7 +51,7 @@ function pair() {
   const node = (id: number) => {
     const store = new MemoryStore();
     const stateMachine = new GroupStateMachine({ store, initialConf: MEMBERS });
-    const raft = new FakeRaft(stateMachine);
+    const raft = new FakeRaft(stateMachine, store);
     raft.ownsEverything = true;
     const routes = someRoutes();
     const kv = createKvService({
@@ -130,7 +130,7 @@ describe('the key-value service', () => {
     assert.equal(error, undefined, 'it waits for somebody who leads');
     const store = new MemoryStore();
     const stateMachine = new GroupStateMachine({ store, initialConf: MEMBERS });
-    const raft = new FakeRaft(stateMachine);
+    const raft = new FakeRaft(stateMachine, store);
     first.kv.addGroup({ raft, stateMachine, store });
     raft.lead();
     assert.equal(first.kv.servesLocally(GROUP), true);
@@ -154,7 +154,7 @@ describe('the key-value service', () => {
     await second.kv.removeGroup(GROUP);
     const store = new MemoryStore();
     const stateMachine = new GroupStateMachine({ store, initialConf: { ...MEMBERS, voters: [nodeId(1)] } });
-    const raft = new FakeRaft(stateMachine);
+    const raft = new FakeRaft(stateMachine, store);
     raft.leaderId = undefined;
     second.kv.addGroup({ raft, stateMachine, store });
     first.kv.onForward('echo', (payload, answer) => answer(undefined, payload));

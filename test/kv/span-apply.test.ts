@@ -11,7 +11,7 @@ import { encodeImport, encodeSpan } from '../../src/kv/entry/span-entries.ts';
 import { groupId } from '../../src/platform/index.ts';
 import type { CommittedEntry } from '../../src/raftengine/contract/types.ts';
 import { EntryKind } from '../../src/raftengine/core/types.ts';
-import { bytes, CONF } from './fakes.ts';
+import { applyWithPressure, bytes, CONF } from './fakes.ts';
 import { MemoryStore } from './memory-store.ts';
 import {
   activate,
@@ -545,14 +545,16 @@ describe('the span state', () => {
         const open = (store: MemoryStore) => new GroupStateMachine({ store, initialConf: CONF });
         const stores = [new MemoryStore(), new MemoryStore(), new MemoryStore()];
         const [plain, restarted, restored] = stores.map(open);
-        const results = [plain!.apply(log), restarted!.apply(log.slice(0, half)), [] as unknown[]];
+        const applied = (at: number, machine: GroupStateMachine, entries: readonly CommittedEntry[]): unknown[] =>
+          applyWithPressure(machine, stores[at]!, entries);
+        const results = [applied(0, plain!, log), applied(1, restarted!, log.slice(0, half)), [] as unknown[]];
         const reader = await restarted!.openSnapshot(groupId(1));
         const stage = await restored!.stageSnapshot(groupId(1), reader.manifest);
         for (const at of stage.missing) await stage.receive(at, reader.frames(at));
         await stage.finish();
         await stage.install();
-        results[1]!.push(...open(stores[1]!).apply(log.slice(half)));
-        results[2] = [...results[0]!.slice(0, half), ...restored!.apply(log.slice(half))];
+        results[1]!.push(...applied(1, open(stores[1]!), log.slice(half)));
+        results[2] = [...results[0]!.slice(0, half), ...applied(2, restored!, log.slice(half))];
         assert.deepEqual(results[1], results[0]);
         assert.deepEqual(results[2], results[0]);
         const digests = await Promise.all(stores.map((store) => store.digest()));

@@ -9,7 +9,7 @@ import { encodeImport, encodeSpan } from '../../src/kv/entry/span-entries.ts';
 import { groupId, type HlcTimestamp, hlcTimestamp, type LogIndex } from '../../src/platform/index.ts';
 import { EntryKind } from '../../src/raftengine/core/types.ts';
 import type { ExportedVersion } from '../../src/store/contract/types.ts';
-import { bytes, CONF } from './fakes.ts';
+import { applyWithPressure, bytes, CONF } from './fakes.ts';
 import { MemoryStore } from './memory-store.ts';
 
 export const ts = (value: number): HlcTimestamp => hlcTimestamp(BigInt(value));
@@ -56,7 +56,7 @@ export class Machine {
 
   apply(payload: Buffer): unknown {
     const entry = { index: this.index + 1, term: 1, kind: EntryKind.Normal, payload, conf: undefined };
-    return this.machine.apply([entry])[0];
+    return applyWithPressure(this.machine, this.store, [entry])[0];
   }
 
   span(

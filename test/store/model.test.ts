@@ -4,9 +4,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { hlcTimestamp, SeededRandom } from '../../src/platform/index.ts';
-import type { GroupStore, GroupStoreOptions } from '../../src/store/contract/types.ts';
+import type { GroupStore } from '../../src/store/contract/types.ts';
 import { openGroupStore } from '../../src/store/group/open.ts';
 import { SimulatedLevels } from '../../src/store/level/simulated-level.ts';
+import { MemoryStore } from '../kv/memory-store.ts';
 import { StoreModel } from './model.ts';
 
 const SMALL_LIMITS = {
@@ -31,8 +32,10 @@ function randomKey(random: SeededRandom): Buffer {
 /** One store beside its model, driven by random steps. */
 class Scenario {
   private readonly random: SeededRandom;
-  private readonly options: GroupStoreOptions;
+  private readonly open: () => Promise<GroupStore>;
   private readonly crash: (() => Promise<void>) | undefined;
+  /** False where closing a store loses everything. */
+  private readonly isDurable: boolean;
   private store!: GroupStore;
   private model = new StoreModel();
   /** The model as of each applied index that may become the durable one. */
@@ -42,14 +45,19 @@ class Scenario {
   private threshold = 0n;
   private meta = '';
 
-  constructor(random: SeededRandom, options: GroupStoreOptions, crash: (() => Promise<void>) | undefined) {
+  constructor(
+    random: SeededRandom,
+    open: () => Promise<GroupStore>,
+    { crash, isDurable = true }: { crash?: () => Promise<void>; isDurable?: boolean } = {},
+  ) {
     this.random = random;
-    this.options = options;
+    this.open = open;
     this.crash = crash;
+    this.isDurable = isDurable;
   }
 
   async run(steps: number): Promise<void> {
-    this.store = await openGroupStore(this.options);
+    this.store = await this.open();
     this.remember();
     for (let step = 0; step < steps; step++) await this.step();
     await this.checkAll();
@@ -71,7 +79,7 @@ class Scenario {
     else if (dice < 92) await this.collectWhileWriting();
     else if (dice < 94) await this.checkAll();
     else if (dice < 96) await new Promise((resolve) => setImmediate(resolve));
-    else if (dice < 98) await this.reopen();
+    else if (dice < 98) await (this.isDurable ? this.reopen() : this.checkAll());
     else if (this.crash !== undefined) await this.crashAndReplay();
   }
 
@@ -245,7 +253,7 @@ class Scenario {
 
   private async reopen(): Promise<void> {
     await this.store.close();
-    this.store = await openGroupStore(this.options);
+    this.store = await this.open();
     assert.equal(this.store.appliedIndex, this.index);
     await this.checkAll();
   }
@@ -259,7 +267,7 @@ class Scenario {
     await this.crash!();
     await flushing;
     await collecting;
-    this.store = await openGroupStore(this.options);
+    this.store = await this.open();
     assert.ok(this.store.appliedIndex >= promised, 'what was durable is still there');
     assert.equal(this.store.durableIndex, this.store.appliedIndex);
     const before = this.history.get(this.store.appliedIndex)!;
@@ -293,7 +301,7 @@ test('a store on simulated LevelDB answers like the model through flushes, colle
       counterRangeOf,
     };
     try {
-      await new Scenario(random, options, () => levels.crash(random)).run(250);
+      await new Scenario(random, () => openGroupStore(options), { crash: () => levels.crash(random) }).run(250);
     } catch (error) {
       throw new Error(`seed ${seed} (STORE_SEED=${seed} STORE_SEEDS=1)`, { cause: error });
     }
@@ -305,11 +313,22 @@ test('a store on LevelDB answers like the model through flushes, collection and 
     const folder = await mkdtemp(join(tmpdir(), 'kvorum-store-'));
     try {
       const options = { location: join(folder, 'store'), limits: SMALL_LIMITS, counterClassOf, counterRangeOf };
-      await new Scenario(new SeededRandom(seed), options, undefined).run(250);
+      await new Scenario(new SeededRandom(seed), () => openGroupStore(options)).run(250);
     } catch (error) {
       throw new Error(`seed ${seed} (STORE_SEED=${seed} STORE_SEEDS=1)`, { cause: error });
     } finally {
       await rm(folder, { recursive: true, force: true });
+    }
+  }
+});
+
+test('a store in memory answers like the model through collection', async () => {
+  for (let seed = firstSeed; seed < firstSeed + seedCount; seed++) {
+    try {
+      const open = async (): Promise<GroupStore> => new MemoryStore({ counterClassOf });
+      await new Scenario(new SeededRandom(seed), open, { isDurable: false }).run(250);
+    } catch (error) {
+      throw new Error(`seed ${seed} (STORE_SEED=${seed} STORE_SEEDS=1)`, { cause: error });
     }
   }
 });

@@ -39,7 +39,7 @@ function pair() {
   const node = (id: number) => {
     const store = new MemoryStore();
     const stateMachine = new GroupStateMachine({ store, initialConf: { ...CONF, voters: NODES } });
-    const raft = new FakeRaft(stateMachine);
+    const raft = new FakeRaft(stateMachine, store);
     raft.ownsEverything = false;
     const kv = createKvService({
       routes: new RouteEngine(0),

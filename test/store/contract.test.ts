@@ -1,0 +1,36 @@
+/** One contract, three implementations: on LevelDB, on its simulated twin, and in plain maps. */
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { openGroupStore } from '../../src/store/group/open.ts';
+import { SimulatedLevels } from '../../src/store/level/simulated-level.ts';
+import { MemoryStore } from '../kv/memory-store.ts';
+import { contractCounterClassOf as counterClassOf, groupStoreContract } from './group-store-contract.ts';
+import { MemoryDisk } from './memory-disk.ts';
+
+groupStoreContract('a store on LevelDB', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'kvorum-store-'));
+  let count = 0;
+  return {
+    open: () => openGroupStore({ location: join(folder, `${++count}`), counterClassOf }),
+    reopen: () => openGroupStore({ location: join(folder, `${count}`), counterClassOf }),
+    dispose: () => rm(folder, { recursive: true, force: true }),
+  };
+});
+
+groupStoreContract('a store on a simulated LevelDB', async () => {
+  const levels = new SimulatedLevels();
+  const disk = new MemoryDisk();
+  const parts = { openLevel: levels.openLevel, folders: levels, disk, counterClassOf };
+  let count = 0;
+  return {
+    open: () => openGroupStore({ ...parts, location: `store-${++count}` }),
+    reopen: () => openGroupStore({ ...parts, location: `store-${count}` }),
+    dispose: async () => {},
+  };
+});
+
+groupStoreContract('a store in memory', async () => ({
+  open: async () => new MemoryStore({ counterClassOf }),
+  dispose: async () => {},
+}));
