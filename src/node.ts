@@ -21,7 +21,6 @@ import {
   remarksOn,
   sharedSettings,
 } from './config/index.ts';
-import { physicalMs } from './kv/index.ts';
 import {
   activityOf,
   assembleNode,
@@ -46,6 +45,7 @@ import {
   MeasuredDisk,
   MeasuredNetwork,
   nodeId,
+  physicalMs,
   SystemClock,
   SystemDisk,
   SystemRandom,

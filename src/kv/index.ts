@@ -36,7 +36,6 @@ export {
   NotOwnerError,
   type Operation,
   OvertakenError,
-  physicalMs,
   RangeBusyError,
   type ReadAtReply,
   type ReadStats,
@@ -94,7 +93,6 @@ export {
   type NodeClockStatus,
   ReadPins,
   reachedTs,
-  timestampOfMs,
 } from './time/index.ts';
 export {
   BufferedView,

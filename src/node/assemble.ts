@@ -47,7 +47,6 @@ import {
   serveTxns,
   TransactionRunner,
   TxnCounters,
-  timestampOfMs,
 } from '../kv/index.ts';
 import {
   type Clock,
@@ -59,6 +58,7 @@ import {
   type Random,
   type Scheduler,
   SystemDisk,
+  timestampOfMs,
 } from '../platform/index.ts';
 import {
   type EngineLimits,

@@ -1,8 +1,7 @@
 /** What a node tells about itself: its layers' counters and states, put together for whoever shows them. */
 import type { GroupFacts, JobFacts, MetricSources } from '../adapter/metrics/index.ts';
 import type { CatalogState } from '../distribution/index.ts';
-import { physicalMs } from '../kv/index.ts';
-import type { Clock, DiskCounters, NetworkCounters } from '../platform/index.ts';
+import { type Clock, type DiskCounters, type NetworkCounters, physicalMs } from '../platform/index.ts';
 import type { AssembledNode } from './assemble.ts';
 import type { HostedGroup } from './group-host.ts';
 

@@ -27,6 +27,19 @@ export { sleep } from './sleep.ts';
 export { type Elapsed, ElapsedClock, SuspensionWatch } from './suspension.ts';
 export { SystemDisk } from './system-disk.ts';
 export {
+  END_OF_TIME,
+  earlierBy,
+  lastBefore,
+  laterBy,
+  logicalOf,
+  MAX_LOGICAL,
+  MAX_TIMESTAMP_MS,
+  NEVER,
+  physicalMs,
+  timestampOf,
+  timestampOfMs,
+} from './timestamp.ts';
+export {
   type GroupId,
   groupId,
   type HlcTimestamp,

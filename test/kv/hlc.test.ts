@@ -1,9 +1,8 @@
 import { strict as assert } from 'node:assert';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import { physicalMs } from '../../src/kv/contract/view.ts';
-import { Hlc, timestampOfMs } from '../../src/kv/time/hlc.ts';
-import { hlcTimestamp } from '../../src/platform/index.ts';
+import { Hlc } from '../../src/kv/time/hlc.ts';
+import { hlcTimestamp, physicalMs, timestampOfMs } from '../../src/platform/index.ts';
 import { ManualClock } from './fakes.ts';
 
 describe('the hybrid logical clock', () => {

@@ -6,8 +6,7 @@ import { encodeSetGc } from '../../src/kv/entry/entry.ts';
 import { captureKey } from '../../src/kv/entry/local-keys.ts';
 import { encodeSpan } from '../../src/kv/entry/span-entries.ts';
 import { Maintenance } from '../../src/kv/leader/maintenance.ts';
-import { timestampOfMs } from '../../src/kv/time/hlc.ts';
-import { type HlcTimestamp, hlcTimestamp, nodeId } from '../../src/platform/index.ts';
+import { type HlcTimestamp, hlcTimestamp, NEVER, nodeId, timestampOfMs } from '../../src/platform/index.ts';
 import { BusyError, NotLeaderError, OutcomeUnknownError } from '../../src/raftengine/errors.ts';
 import { Bed, bytes } from './fakes.ts';
 import { MemoryStore } from './memory-store.ts';
@@ -18,7 +17,6 @@ import {
   incoming,
   isBusy,
   isElsewhere,
-  NEVER,
   range,
   release,
   SpanBed,

@@ -16,8 +16,7 @@ import type {
 } from '../../src/kv/contract/range-transfer.ts';
 import { encodePurge, encodeSetGc } from '../../src/kv/entry/entry.ts';
 import { isLocalKey } from '../../src/kv/entry/local-keys.ts';
-import { timestampOfMs } from '../../src/kv/time/hlc.ts';
-import { groupId, hlcTimestamp, nodeId, SeededRandom } from '../../src/platform/index.ts';
+import { groupId, hlcTimestamp, nodeId, SeededRandom, timestampOfMs } from '../../src/platform/index.ts';
 import { NotLeaderError } from '../../src/raftengine/errors.ts';
 import type { GroupStore } from '../../src/store/contract/types.ts';
 import { openGroupStore } from '../../src/store/group/open.ts';

@@ -245,3 +245,13 @@ describe('time and chance below the composition root', () => {
     assert.deepEqual(complaints, []);
   });
 });
+
+describe('the layout of a timestamp', () => {
+  test('is known to one module, and to the client, which knows nothing of servers', () => {
+    const knowing = new Set(['src/platform/timestamp.ts', 'src/client/messages.ts']);
+    const complaints = sources
+      .filter((file) => /^(src|cmd)\//.test(file.path) && !knowing.has(file.path))
+      .flatMap((file) => [...file.code.matchAll(/(?:<<|>>) ?16n/g)].map((match) => `${file.path} has ${match[0]}`));
+    assert.deepEqual(complaints, []);
+  });
+});

@@ -7,7 +7,7 @@ import {
   type ScanRequest,
   type ScanRow,
 } from '../../kv/index.ts';
-import { type GroupId, type HlcTimestamp, hlcTimestamp, KvorumError, type Millis } from '../../platform/index.ts';
+import { type GroupId, type HlcTimestamp, KvorumError, type Millis, NEVER } from '../../platform/index.ts';
 import { RequestError } from './calls.ts';
 import { decodeAnswer, decodePage, encodeMessage, KV_SERVICE } from './kv-codec.ts';
 import type { KvRange } from './kv-keys.ts';
@@ -264,7 +264,7 @@ type GroupPages = (group: GroupId, request: ScanRequest, deadlineMs: Millis) => 
 
 /** A page with its bounds: it ends where the question did, unless it says where to go on. */
 function servedPage({ start, end, reverse }: ScanRequest, { page, stalenessMs }: TimedPage): ServedPage {
-  const { rows, next, readTs: ts = NO_TIME } = page;
+  const { rows, next, readTs: ts = NEVER } = page;
   return reverse === true
     ? { rows, start: next ?? start, end, ts, stalenessMs }
     : { rows, start, end: next ?? end, ts, stalenessMs };
@@ -272,8 +272,6 @@ function servedPage({ start, end, reverse }: ScanRequest, { page, stalenessMs }:
 
 /** An operation on one key. */
 export type PointOperation = Exclude<KvOperation, { readonly kind: 'deleteRange' }>;
-
-const NO_TIME = hlcTimestamp(0n);
 
 const stepOf = (success: readonly KvOperation[]): KvStep => ({ conditions: [], success, failure: NOTHING });
 

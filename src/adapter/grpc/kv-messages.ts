@@ -1,7 +1,14 @@
 /** Messages of RawKV and TransactionalKV as they arrive and leave, checked. The names are those of the proto file in camel case. */
 
-import { physicalMs, type ScanRow } from '../../kv/index.ts';
-import { type HlcTimestamp, hlcTimestamp, type KvorumError } from '../../platform/index.ts';
+import type { ScanRow } from '../../kv/index.ts';
+import {
+  type HlcTimestamp,
+  type KvorumError,
+  logicalOf,
+  NEVER,
+  physicalMs,
+  timestampOf,
+} from '../../platform/index.ts';
 import { invalid, RequestError } from './calls.ts';
 import type { ScanOptions, ServedPage } from './kv-cluster.ts';
 import { type KvRange, storageKey, storageRange, userEnd, userKey } from './kv-keys.ts';
@@ -95,11 +102,11 @@ export interface TxnRequest {
 }
 
 export const toTimestamp = ({ ms, counter }: TimestampMessage): HlcTimestamp =>
-  hlcTimestamp((BigInt(ms) << 16n) | BigInt(counter & 0xffff));
+  timestampOf(Number(ms), counter & 0xffff);
 
 export const fromTimestamp = (ts: HlcTimestamp): TimestampMessage => ({
   ms: physicalMs(ts),
-  counter: Number(ts & 0xffffn),
+  counter: logicalOf(ts),
 });
 
 /** @throws RequestError CONSISTENCY_UNSUPPORTED for what this server cannot promise */
@@ -200,7 +207,7 @@ const rowMessage = ({ key, value, commitTs, expireTs }: ScanRow): object => ({
   key: userKey(key),
   value,
   version: fromTimestamp(commitTs),
-  expiresAtMs: expireTs === 0n ? 0 : physicalMs(expireTs),
+  expiresAtMs: expireTs === NEVER ? 0 : physicalMs(expireTs),
 });
 
 /** A page as it leaves. @param token for the next read of the session, base64 */

@@ -3,8 +3,8 @@
  * keys is one of these, evaluated at the group's leader in one step. Keys are storage keys here.
  */
 
-import { type KeyView, type LiveValue, physicalMs } from '../../kv/index.ts';
-import { type HlcTimestamp, hlcTimestamp } from '../../platform/index.ts';
+import type { KeyView, LiveValue } from '../../kv/index.ts';
+import { type HlcTimestamp, NEVER, physicalMs, timestampOfMs } from '../../platform/index.ts';
 import { TooLargeError } from '../../raftengine/index.ts';
 
 /** An answer travels as one message; what would be larger is refused. */
@@ -65,12 +65,12 @@ export interface KvAnswer {
 export const storedValue = ({ value, commitTs, expireTs }: LiveValue): StoredValue => ({
   value,
   version: commitTs,
-  expiresAtMs: expireTs === 0n ? 0 : physicalMs(expireTs),
+  expiresAtMs: expireTs === NEVER ? 0 : physicalMs(expireTs),
 });
 
 /** When something that is written at `ts` expires. @param ttlMs 0 is never */
 export const expiryOf = (ts: HlcTimestamp, ttlMs: number): HlcTimestamp =>
-  hlcTimestamp(ttlMs === 0 ? 0n : ((ts >> 16n) + BigInt(ttlMs)) << 16n);
+  ttlMs === 0 ? NEVER : timestampOfMs(physicalMs(ts) + ttlMs);
 
 /** Whether a condition holds for what the key has. */
 export function holds(condition: KvCondition, found: LiveValue | undefined): boolean {

@@ -7,7 +7,7 @@ import {
   SnapshotTransaction,
   type Transactions,
 } from '../../kv/index.ts';
-import type { HlcTimestamp, Millis } from '../../platform/index.ts';
+import { type HlcTimestamp, type Millis, NEVER } from '../../platform/index.ts';
 import { invalid, type OpenStreams, RequestError, type StreamCall, timeLeft, unary } from './calls.ts';
 import type { KvCluster, ServedPage } from './kv-cluster.ts';
 import { type ConsistentReads, consistencyOf, timeFields, timeOf } from './kv-consistency.ts';
@@ -92,7 +92,7 @@ export function transactionalKvHandlers(parts: TransactionalKvParts): grpc.Untyp
       const untilMs = cluster.deadline(timeLeft(call));
       scans.serve(call, async function* (signal) {
         for await (const page of pagesOf(sessions, request)) {
-          const token = page.seenTs === NO_TIME ? undefined : parts.reads?.tokenOf(page.seenTs);
+          const token = page.seenTs === NEVER ? undefined : parts.reads?.tokenOf(page.seenTs);
           if (signal.aborted) return;
           // Less than everything must not look like everything.
           if (cluster.deadline(0) > untilMs) throw new LeaderUnavailableError('the scan did not end in time');
@@ -125,7 +125,7 @@ export function transactionalKvHandlers(parts: TransactionalKvParts): grpc.Untyp
 
   function tokenFor(ts: HlcTimestamp | undefined): object {
     const { reads } = parts;
-    return reads === undefined || ts === undefined || ts === NO_TIME
+    return reads === undefined || ts === undefined || ts === NEVER
       ? {}
       : { sessionToken: Buffer.from(reads.tokenOf(ts), 'base64') };
   }
@@ -209,7 +209,7 @@ async function* pagesOf(
     const limit = Math.min(PAGE_ROWS, left);
     const asked = { start, end, limit, keysOnly, reverse };
     let stalenessMs: Millis | undefined;
-    let seenTs = NO_TIME;
+    let seenTs = NEVER;
     const page = await sessions.use(request.transaction, async (held: KvTransaction) => {
       const found = await held.scan(asked);
       if (held instanceof SnapshotTransaction) stalenessMs = held.snapshot.stalenessMs;
@@ -219,7 +219,7 @@ async function* pagesOf(
     // Own writes come on top of what a page holds.
     const rows = page.rows.length > left ? page.rows.slice(0, left) : page.rows;
     left -= rows.length;
-    const time = { ts: page.readTs ?? NO_TIME, stalenessMs, seenTs };
+    const time = { ts: page.readTs ?? NEVER, stalenessMs, seenTs };
     if (reverse) {
       const from = page.next ?? start;
       yield { rows, start: from, end, ...time };
@@ -231,5 +231,3 @@ async function* pagesOf(
     }
   }
 }
-
-const NO_TIME = 0n as HlcTimestamp;

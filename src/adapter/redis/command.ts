@@ -5,7 +5,7 @@
  */
 
 import type { KeyView } from '../../kv/index.ts';
-import { assert, type HlcTimestamp, type Random } from '../../platform/index.ts';
+import { assert, type Random } from '../../platform/index.ts';
 import type { Connection } from './connection.ts';
 import type { Keyspace } from './keyspace.ts';
 import type { Reply } from './reply.ts';
@@ -136,6 +136,3 @@ export function keyIndexes(spec: CommandSpec, args: readonly Buffer[]): number[]
   for (let index = keys.first; index <= last; index += keys.step) indexes.push(index);
   return indexes;
 }
-
-/** A timestamp for `unixMs`, for expiries: the first one of that millisecond. */
-export const timestampOfMs = (unixMs: number): HlcTimestamp => (BigInt(unixMs) << 16n) as HlcTimestamp;

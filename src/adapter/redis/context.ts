@@ -1,6 +1,6 @@
 /** The `CommandContext` that data commands are evaluated with. */
-import { type KeyView, physicalMs } from '../../kv/index.ts';
-import type { Random } from '../../platform/index.ts';
+import type { KeyView } from '../../kv/index.ts';
+import { physicalMs, type Random } from '../../platform/index.ts';
 import type { CommandContext } from './command.ts';
 import { KEYSPACES, type Keyspace } from './keyspace.ts';
 

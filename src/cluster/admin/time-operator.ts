@@ -1,7 +1,7 @@
 /** How each group stands in time: under which authority, how far it has come, and how far it may go. */
 import { type ClusterDocument, settingOf } from '../../distribution/index.ts';
-import { clockAt, type OracleStatus, physicalMs } from '../../kv/index.ts';
-import type { GroupId, Millis } from '../../platform/index.ts';
+import { clockAt, type OracleStatus } from '../../kv/index.ts';
+import { type GroupId, type Millis, physicalMs } from '../../platform/index.ts';
 import type { GroupTime, TsoReport } from '../contract/index.ts';
 
 /**

@@ -3,8 +3,8 @@
  * decided. Ending one goes the way of everybody who meets a lock: the primary decides, and what holds locks carries it out.
  */
 
-import { type Fate, type LockFacts, physicalMs, type TxnClient, type TxnIdentity } from '../../kv/index.ts';
-import type { Clock, GroupId, Millis } from '../../platform/index.ts';
+import type { Fate, LockFacts, TxnClient, TxnIdentity } from '../../kv/index.ts';
+import { type Clock, type GroupId, type Millis, physicalMs } from '../../platform/index.ts';
 import {
   AdminError,
   MAX_SHOWN_LOCKS,

@@ -11,8 +11,7 @@ import {
   type SettingRow,
   type WorkRow,
 } from '../../distribution/index.ts';
-import { physicalMs } from '../../kv/index.ts';
-import type { HlcTimestamp, Millis, NodeId } from '../../platform/index.ts';
+import { type HlcTimestamp, type Millis, type NodeId, physicalMs } from '../../platform/index.ts';
 import type {
   BalanceStatus,
   BalanceView,

@@ -6,7 +6,7 @@
  */
 import { CatalogError } from '../../distribution/index.ts';
 import type { SpanClient } from '../../kv/index.ts';
-import { type Cancel, type GroupId, hlcTimestamp, type Millis, type Scheduler } from '../../platform/index.ts';
+import { type Cancel, type GroupId, type Millis, NEVER, type Scheduler } from '../../platform/index.ts';
 import { NotLeaderError } from '../../raftengine/index.ts';
 import { FoundingError } from './errors.ts';
 import {
@@ -135,7 +135,7 @@ class Founder {
         evaluate: (view) => {
           const stored = view.get(FOUNDING_KEY);
           if (stored !== undefined) return decodeFounding(stored.value);
-          view.put(FOUNDING_KEY, encodeFounding(founding), hlcTimestamp(0n));
+          view.put(FOUNDING_KEY, encodeFounding(founding), NEVER);
           return founding;
         },
         complete: (error, reply) => (error === undefined ? resolve(reply!) : reject(error)),

@@ -30,13 +30,15 @@ import {
   type RetentionPolicy,
   type RoutesResult,
 } from '../../distribution/index.ts';
-import { type KeyView, NotOwnerError, physicalMs, type ScanRow } from '../../kv/index.ts';
+import { type KeyView, NotOwnerError, type ScanRow } from '../../kv/index.ts';
 import {
   type Clock,
   type HlcTimestamp,
   hlcTimestamp,
   KvorumError,
   type Millis,
+  NEVER,
+  physicalMs,
   type Scheduler,
   sleep,
   type Term,
@@ -62,7 +64,6 @@ const MAX_TRIES = 5;
 const SLICE_MS: Millis = 5;
 
 const ABSENT: HlcTimestamp = hlcTimestamp(0n);
-const FOREVER: HlcTimestamp = hlcTimestamp(0n);
 
 /** What a request comes to: rows to write, none for what only reads, and the answer. */
 interface Decision {
@@ -356,9 +357,9 @@ export class CatalogLeader implements CatalogSource {
           if (metaTsAt(view) !== metaTs) return { kind: 'stale' };
           for (const { key, value } of mutations) {
             if (value === undefined) view.delete(key);
-            else view.put(key, value, FOREVER);
+            else view.put(key, value, NEVER);
           }
-          if (meta !== undefined) view.put(META_KEY, encodeMeta(meta), FOREVER);
+          if (meta !== undefined) view.put(META_KEY, encodeMeta(meta), NEVER);
           return { kind: 'done', commitTs: view.ts };
         },
         complete: (error, reply) => {

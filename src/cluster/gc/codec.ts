@@ -1,6 +1,6 @@
 /** Bytes of what nodes say about collection: MessagePack, because it is small and rare; and the notes of the safepoint's rounds. */
 import { Packr } from 'msgpackr';
-import { type GroupId, type HlcTimestamp, hlcTimestamp, KvorumError } from '../../platform/index.ts';
+import { type GroupId, type HlcTimestamp, hlcTimestamp, KvorumError, NEVER } from '../../platform/index.ts';
 import type { Certificate, NodeGcReport, RaiseReply, SafepointNotes } from './types.ts';
 
 /** What a group's leader is asked. */
@@ -58,10 +58,10 @@ export function encodeNotes(notes: SafepointNotes): Buffer {
 
 /** Before the first round. */
 export const NO_NOTES: SafepointNotes = {
-  publishedTs: hlcTimestamp(0n),
+  publishedTs: NEVER,
   raisedAtMs: 0,
   atMs: 0,
-  candidateTs: hlcTimestamp(0n),
+  candidateTs: NEVER,
   holders: [],
   pending: [],
 };

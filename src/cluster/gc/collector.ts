@@ -10,8 +10,8 @@ import {
   type Clock,
   type GroupId,
   type HlcTimestamp,
-  hlcTimestamp,
   type Millis,
+  NEVER,
   type Random,
   type Scheduler,
   sleep,
@@ -196,5 +196,3 @@ export class StoreCollector {
     return sleep(this.options.scheduler, ms, this.stopping.signal);
   }
 }
-
-const NEVER = hlcTimestamp(0n);

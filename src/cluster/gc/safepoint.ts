@@ -18,7 +18,6 @@ import {
   type JobRow,
   settingOf,
 } from '../../distribution/index.ts';
-import { timestampOfMs } from '../../kv/index.ts';
 import {
   type Clock,
   type GroupId,
@@ -26,6 +25,8 @@ import {
   hlcTimestamp,
   KvorumError,
   type Millis,
+  NEVER,
+  timestampOfMs,
 } from '../../platform/index.ts';
 import type { CatalogClient, HolderBack } from '../contract/index.ts';
 import type { WorkUnit } from '../work/index.ts';
@@ -163,15 +164,15 @@ class Round {
         const answer = await this.options.channel.certify(group, candidateTs, this.askMs);
         take(answer.ts, { who: `group ${group}`, why: answer.heldBy });
       } catch (error) {
-        take(NOTHING, { who: `group ${group}`, why: refusal(error) });
+        take(NEVER, { who: `group ${group}`, why: refusal(error) });
       }
     });
     await this.askPins(take);
     const [jobsAfter, groupsAfter] = [await catalog.jobs(), activeGroups(await catalog.document())];
     const mover = handedOver(jobsBefore, jobsAfter);
-    if (mover !== undefined) take(NOTHING, { who: `job ${mover}`, why: 'handed its range over during the round' });
+    if (mover !== undefined) take(NEVER, { who: `job ${mover}`, why: 'handed its range over during the round' });
     const isNew = groupsAfter.find((group) => !this.groups.includes(group));
-    if (isNew !== undefined) take(NOTHING, { who: `group ${isNew}`, why: 'came during the round' });
+    if (isNew !== undefined) take(NEVER, { who: `group ${isNew}`, why: 'came during the round' });
     if (ts <= before.publishedTs) return unchanged();
     return { ...before, publishedTs: ts, candidateTs, holders, raisedAtMs: clock.nowMs(), atMs: clock.nowMs() };
   }
@@ -188,7 +189,7 @@ class Round {
           const { pinTs, pinPurpose } = await channel.report(nodeId, this.askMs);
           if (pinTs !== undefined) take(hlcTimestamp(pinTs === 0n ? 0n : pinTs - 1n), { who, why: pinPurpose });
         } catch (error) {
-          take(NOTHING, { who, why: refusal(error) });
+          take(NEVER, { who, why: refusal(error) });
         }
       }),
     );
@@ -197,7 +198,7 @@ class Round {
   /** Tells every group. @returns those that are not there yet */
   async raise(publishedTs: HlcTimestamp): Promise<GroupId[]> {
     const pending: GroupId[] = [];
-    if (publishedTs === NOTHING) return pending;
+    if (publishedTs === NEVER) return pending;
     await this.eachGroup(async (group) => {
       try {
         const { thresholdTs } = await this.options.channel.raise(group, publishedTs, this.askMs);
@@ -217,8 +218,6 @@ class Round {
     }
   }
 }
-
-const NOTHING = hlcTimestamp(0n);
 
 const activeGroups = ({ groups }: ClusterDocument): GroupId[] =>
   groups.filter(({ state }) => state === 'ACTIVE').map(({ id }) => id);

@@ -1,7 +1,6 @@
 /** How collection stands, as operators are shown it: the shape is that of `GcView` in `proto/kvorum.proto`. */
 
-import { physicalMs } from '../../kv/index.ts';
-import type { HlcTimestamp, Millis } from '../../platform/index.ts';
+import { type HlcTimestamp, type Millis, physicalMs } from '../../platform/index.ts';
 import type { GcView } from '../contract/index.ts';
 import type { GcStatus } from './types.ts';
 

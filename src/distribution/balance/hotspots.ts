@@ -3,7 +3,7 @@
  * the last three shows it hot, as counted by the same leader. So a window counts once however often it is looked at, and a
  * window that is missing, cool, or of somebody else begins anew.
  */
-import type { Millis } from '../../platform/index.ts';
+import { type Millis, physicalMs } from '../../platform/index.ts';
 import { settingOf } from '../catalog/index.ts';
 import { RESERVED_END, type Route } from '../contract/index.ts';
 import { type KeyRules, PLAIN_KEYS } from '../keyspaces.ts';
@@ -17,7 +17,7 @@ export const HOT_WINDOWS = 3;
 export const SPLIT_COOLDOWN_MS: Millis = 600_000;
 
 /** When a route was made by a cut, in unix milliseconds; 0 when it was not. */
-export const splitAtMs = (route: Route): Millis => Number(route.splitAtTs >> 16n);
+export const splitAtMs = (route: Route): Millis => physicalMs(route.splitAtTs);
 
 interface Candidate {
   readonly route: Route;

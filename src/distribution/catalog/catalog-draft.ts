@@ -2,7 +2,7 @@
  * A commit of the catalog in the making: the operation says which rows change, the draft turns that into the rows, the
  * delta, the meta row and the trimmed deltas that belong together. It changes no state.
  */
-import { assert, type GroupId, type HlcTimestamp, hlcTimestamp, type NodeId } from '../../platform/index.ts';
+import { assert, type GroupId, type HlcTimestamp, type NodeId } from '../../platform/index.ts';
 import {
   type CatalogDelta,
   CatalogError,
@@ -48,9 +48,6 @@ import type { RetentionPolicy } from './change-log.ts';
 export const MAX_FINISHED_JOBS = 1_024;
 /** Largest delta. Its rows are in the same Raft entry once more, which may have 1 MiB. */
 export const MAX_DELTA_BYTES = 448 * 1024;
-
-/** The timestamp of what has not happened. */
-export const NEVER: HlcTimestamp = hlcTimestamp(0n);
 
 /** The later of two timestamps. */
 export function latest(left: HlcTimestamp, right: HlcTimestamp): HlcTimestamp {

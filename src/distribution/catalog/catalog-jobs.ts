@@ -2,7 +2,7 @@
  * Operations on jobs and nodes. A job is one move of one route; its row is the only thing that drivers share, so every
  * step is compared and set on the revision that the driver saw. From RELEASE on a job only goes forward.
  */
-import type { GroupId, HlcTimestamp, NodeId } from '../../platform/index.ts';
+import { type GroupId, type HlcTimestamp, NEVER, type NodeId } from '../../platform/index.ts';
 import {
   CatalogError,
   type CatalogVersion,
@@ -14,7 +14,7 @@ import {
   type Route,
   type RouteId,
 } from '../contract/index.ts';
-import { CatalogDraft, type CatalogPlan, latest, NEVER, type PlanContext } from './catalog-draft.ts';
+import { CatalogDraft, type CatalogPlan, latest, type PlanContext } from './catalog-draft.ts';
 import { activeGroup } from './catalog-groups.ts';
 import { join, type MergeOp, neighbours } from './catalog-routes.ts';
 import { checkCapabilities } from './catalog-settings.ts';

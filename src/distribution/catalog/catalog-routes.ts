@@ -1,5 +1,5 @@
 /** Operations on routes that move no data: bootstrap, splits, merges. Each decides from the state and writes nothing. */
-import type { GroupId, HlcTimestamp } from '../../platform/index.ts';
+import { type GroupId, type HlcTimestamp, NEVER } from '../../platform/index.ts';
 import {
   type CatalogDelta,
   CatalogError,
@@ -15,7 +15,7 @@ import {
   type RouteId,
 } from '../contract/index.ts';
 import type { KeyRules } from '../keyspaces.ts';
-import { CatalogDraft, type CatalogPlan, latest, NEVER, type PlanContext } from './catalog-draft.ts';
+import { CatalogDraft, type CatalogPlan, latest, type PlanContext } from './catalog-draft.ts';
 import { type BootstrapGroup, checkGroup, MAX_GROUPS } from './catalog-groups.ts';
 import type { CatalogMutation, CatalogState } from './catalog-state.ts';
 

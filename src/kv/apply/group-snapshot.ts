@@ -8,6 +8,7 @@ import {
   hlcTimestamp,
   type LogIndex,
   type Millis,
+  NEVER,
   type NodeId,
   nodeId,
   type Term,
@@ -43,7 +44,7 @@ type MetaOf = (name: string) => Buffer | undefined;
 
 /** Facts of a store's state at an index. */
 function factsAt(group: number, index: LogIndex, meta: MetaOf): SnapshotFacts {
-  if (index === 0) return { group, index, term: 0, conf: NOBODY, maxTs: hlcTimestamp(0n), ceilingMs: 0 };
+  if (index === 0) return { group, index, term: 0, conf: NOBODY, maxTs: NEVER, ceilingMs: 0 };
   const applied = meta(MetaName.Applied);
   const conf = meta(MetaName.Conf);
   if (applied === undefined || conf === undefined) {

@@ -11,6 +11,7 @@ import {
   hlcTimestamp,
   type LogIndex,
   type Millis,
+  physicalMs,
   type Term,
 } from '../../platform/index.ts';
 import {
@@ -25,13 +26,7 @@ import {
   type StateMachine,
 } from '../../raftengine/index.ts';
 import type { GroupStore, StoreWriter } from '../../store/index.ts';
-import {
-  CorruptEntryError,
-  type ImportOutcome,
-  type ImportState,
-  physicalMs,
-  type SpanReply,
-} from '../contract/index.ts';
+import { CorruptEntryError, type ImportOutcome, type ImportState, type SpanReply } from '../contract/index.ts';
 import {
   ABSENT,
   decodeAppliedMeta,

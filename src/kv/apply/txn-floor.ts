@@ -2,16 +2,14 @@
  * The oldest transactions that may still get locks of a group: replicated, so that every leader refuses the same ones. A group
  * raises it before it says that nothing older is left of its locks; see gc/safepoint.ts.
  */
-import { type HlcTimestamp, hlcTimestamp } from '../../platform/index.ts';
+import { type HlcTimestamp, hlcTimestamp, NEVER } from '../../platform/index.ts';
 import type { GroupStore, StoreWriter } from '../../store/index.ts';
 import { MetaName } from '../entry/index.ts';
-
-const NONE = hlcTimestamp(0n);
 
 /** See the top of the file. Changed by apply alone. */
 export class TxnFloor {
   private readonly store: GroupStore;
-  private floorTs: HlcTimestamp = NONE;
+  private floorTs: HlcTimestamp = NEVER;
 
   constructor(store: GroupStore) {
     this.store = store;
@@ -24,7 +22,7 @@ export class TxnFloor {
 
   /** Takes over what the store says: on start, and after a snapshot was installed. */
   reload(): void {
-    this.floorTs = hlcTimestamp(this.store.meta(MetaName.TxnFloor)?.readBigUInt64BE() ?? NONE);
+    this.floorTs = hlcTimestamp(this.store.meta(MetaName.TxnFloor)?.readBigUInt64BE() ?? NEVER);
   }
 
   /** TXN_FLOOR was applied. */

@@ -2,7 +2,7 @@
  * What entries of transactions do to a group: a pure function of (state, entry), like all of apply. Each entry is all or
  * nothing. Locks and fates are side rows; the lock table in memory follows them.
  */
-import { assertNever, type HlcTimestamp, type LogIndex } from '../../platform/index.ts';
+import { assertNever, END_OF_TIME, type HlcTimestamp, type LogIndex } from '../../platform/index.ts';
 import type { GroupStore, StoreWriter } from '../../store/index.ts';
 import {
   type CommitReply,
@@ -506,8 +506,6 @@ const isForGood = ({ kind }: TxnAnswer): boolean => kind === 'changed' || kind =
 /** Age decides who waits for whom, so nobody waits in a circle. */
 export const isOlder = (a: TxnIdentity, b: TxnIdentity): boolean =>
   a.startTs < b.startTs || (a.startTs === b.startTs && Buffer.compare(a.txnId, b.txnId) < 0);
-
-const END_OF_TIME = ((1n << 64n) - 1n) as HlcTimestamp;
 
 /** What others are told of a lock. */
 export const factsOf = ({ txnId, primary, startTs, key, kind, end, minCommitTs, deadlineTs }: Lock): LockFacts => ({

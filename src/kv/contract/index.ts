@@ -73,12 +73,11 @@ export {
   type TxnReadRequest,
   type Verdict,
 } from './txn.ts';
-export {
-  type KeyView,
-  type LiveValue,
-  type Operation,
-  physicalMs,
-  type ScanPage,
-  type ScanRequest,
-  type ScanRow,
+export type {
+  KeyView,
+  LiveValue,
+  Operation,
+  ScanPage,
+  ScanRequest,
+  ScanRow,
 } from './view.ts';

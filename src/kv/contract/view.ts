@@ -67,9 +67,6 @@ export interface ScanRequest {
   readonly reverse?: boolean;
 }
 
-/** Milliseconds of a timestamp. */
-export const physicalMs = (ts: HlcTimestamp): number => Number(ts >> 16n);
-
 /** A page of a scan; `next` is where to go on (in reverse: the exclusive end to go on with), undefined at the end of the range. */
 export interface ScanPage {
   readonly rows: readonly ScanRow[];

@@ -2,12 +2,18 @@
  * Removes fates of transactions that nobody can ask for any more: a piece of the store in each round of the maintenance. A walk
  * through all of them is begun when the oldest that the last one has left is due.
  */
-import { type HlcTimestamp, hlcTimestamp, type LogIndex, type Millis } from '../../platform/index.ts';
+import {
+  END_OF_TIME,
+  earlierBy,
+  type HlcTimestamp,
+  type LogIndex,
+  laterBy,
+  type Millis,
+  NEVER,
+} from '../../platform/index.ts';
 import type { GroupStore } from '../../store/index.ts';
 import { decodeFate, isFateName, txnIdOf } from '../apply/index.ts';
-import { physicalMs } from '../contract/index.ts';
 import { encodeForget } from '../entry/index.ts';
-import { timestampOfMs } from '../time/index.ts';
 import { KEEP_FATES_MS, MAX_TXN_AGE_MS } from './txn-participant.ts';
 
 /** Rows looked at in one round, by size: some thousands. */
@@ -15,13 +21,6 @@ const PAGE_BYTES = 256 * 1024;
 const FIRST_KEY = Buffer.alloc(0);
 /** Between two walks that find something. */
 const WALK_REST_MS: Millis = 60_000;
-const NEVER = hlcTimestamp((1n << 64n) - 1n);
-
-/** The timestamp of so long before. */
-function ago(now: HlcTimestamp, ms: Millis): HlcTimestamp {
-  const thenMs = physicalMs(now) - ms;
-  return thenMs <= 0 ? hlcTimestamp(0n) : timestampOfMs(thenMs);
-}
 
 export class Forgetting {
   private readonly store: GroupStore;
@@ -30,10 +29,10 @@ export class Forgetting {
   private place: Buffer | undefined;
   private hasFates = false;
   /** Of the fates that this walk has left where they are. */
-  private oldestTs: HlcTimestamp = NEVER;
+  private oldestTs: HlcTimestamp = END_OF_TIME;
   private hasForgotten = false;
   /** Before fates as old as this are due there is nothing to walk for. */
-  private restsUpToTs: HlcTimestamp = hlcTimestamp(0n);
+  private restsUpToTs: HlcTimestamp = NEVER;
   /** Applied index at which a walk through the store began that found no fate at all. */
   private emptyAt: LogIndex = -1;
   private beganAt: LogIndex = 0;
@@ -53,7 +52,7 @@ export class Forgetting {
       this.hasFates = false;
       this.hasForgotten = false;
       // What is written from now on began after this.
-      this.oldestTs = ago(now, MAX_TXN_AGE_MS);
+      this.oldestTs = earlierBy(now, MAX_TXN_AGE_MS);
     }
     const from = this.place;
     const { sides, next } = await this.store.exportSides({
@@ -76,13 +75,13 @@ export class Forgetting {
     if (next !== undefined) return;
     if (!this.hasFates) this.emptyAt = this.beganAt;
     // While some are due all the time, a walk is for those of a minute.
-    const aMinuteOnTs = hlcTimestamp(olderThanTs + (BigInt(WALK_REST_MS) << 16n));
+    const aMinuteOnTs = laterBy(olderThanTs, WALK_REST_MS);
     this.restsUpToTs = this.hasForgotten && aMinuteOnTs > this.oldestTs ? aMinuteOnTs : this.oldestTs;
   }
 
   /** Fates of transactions that began before are forgotten. */
   private olderThan(now: HlcTimestamp): HlcTimestamp {
-    const keptTs = ago(now, KEEP_FATES_MS);
+    const keptTs = earlierBy(now, KEEP_FATES_MS);
     const { gcThreshold } = this.store;
     // No group has a lock of a transaction at or below the threshold: a fate above it may still be asked for.
     if (gcThreshold < keptTs) return gcThreshold;

@@ -3,7 +3,7 @@
  * commands; histories and the capture log are read from applied state.
  */
 import type { JobId, Span, SpanCommand } from '../../distribution/index.ts';
-import { assert, type HlcTimestamp, hlcTimestamp, type Millis, type Scheduler } from '../../platform/index.ts';
+import { assert, END_OF_TIME, type HlcTimestamp, type Millis, type Scheduler } from '../../platform/index.ts';
 import { BusyError, OutcomeUnknownError } from '../../raftengine/index.ts';
 import type { ExportedVersion } from '../../store/index.ts';
 import { type EntryResult, isCapturing } from '../apply/index.ts';
@@ -48,7 +48,7 @@ const EXPAND_BYTES = 1024 * 1024;
 /** Steps of a range delete that are done count so much in the position of a capture point. */
 const STEP = 2 ** 32;
 /** In place of a version's timestamp: all versions are exported, side rows follow. No version has it. */
-const SIDES = hlcTimestamp((1n << 64n) - 1n);
+const SIDES = END_OF_TIME;
 
 /** What this needs of the group's executor. */
 export interface LeaderSpansOptions extends GroupReadsOptions {

@@ -2,7 +2,7 @@
  * A group's leader as coordinators see it: `TxnGroup`. Decides from applied state whether asking is worth an entry, proposes
  * it in order with the commands, and makes an answer of what apply said.
  */
-import { type HlcTimestamp, hlcTimestamp, type Millis, type Scheduler } from '../../platform/index.ts';
+import { earlierBy, type HlcTimestamp, laterBy, type Millis, type Scheduler } from '../../platform/index.ts';
 import { BusyError } from '../../raftengine/index.ts';
 import {
   decodeFate,
@@ -30,7 +30,6 @@ import {
   type PrepareReply,
   type PrepareRequest,
   type PushReply,
-  physicalMs,
   RangeBusyError,
   type RangeIntent,
   type ScanPage,
@@ -43,7 +42,7 @@ import {
   type Verdict,
 } from '../contract/index.ts';
 import { ABSENT, encodeAbort, encodeCommit, encodePrepare, encodePush, encodeResolve } from '../entry/index.ts';
-import { type GroupClock, laterBy, timestampOfMs } from '../time/index.ts';
+import type { GroupClock } from '../time/index.ts';
 import type { ComingLocks } from './coming-locks.ts';
 import { TxnGatherer } from './gatherer.ts';
 import type { GroupReads, GroupReadsOptions } from './group-reads.ts';
@@ -73,12 +72,6 @@ export interface LeaderTxnsOptions extends GroupReadsOptions {
   readonly propose: (build: (ts: HlcTimestamp) => Buffer, isUrgent: boolean) => Promise<EntryResult>;
   readonly submit: <Reply>(operation: Operation<Reply>) => void;
 }
-
-/** `ts` so much earlier. */
-const before = (ts: HlcTimestamp, ageMs: Millis): HlcTimestamp => {
-  const ms = physicalMs(ts) - ageMs;
-  return ms <= 0 ? hlcTimestamp(0n) : timestampOfMs(ms);
-};
 
 /** Longest life of a lock that nobody pushes on, whatever is asked for. */
 const MAX_LOCK_TTL_MS: Millis = 60_000;
@@ -257,7 +250,7 @@ export class LeaderTxns implements TxnGroup {
     if (isOnePhase) {
       const { txnId, primary, startTs, participants } = request;
       // Its record may be forgotten.
-      if (startTs <= before(this.options.now(), MAX_TXN_AGE_MS)) return { kind: 'tooOld' };
+      if (startTs <= earlierBy(this.options.now(), MAX_TXN_AGE_MS)) return { kind: 'tooOld' };
       const end = { txnId, primary, startTs, participants, isPrimary: true, writes: [], reads: [], ranges: [] };
       const fate = await this.abort(end);
       if (fate.kind === 'committed') return fate;
@@ -281,7 +274,11 @@ export class LeaderTxns implements TxnGroup {
       build: (ts) => {
         isComing = true;
         coming.begin(request.keys, ranges, isOnePhase);
-        const times = { ts, oldestStartTs: before(ts, MAX_TXN_AGE_MS), deadlineTs: deadlineOf(ts, request.lockTtlMs) };
+        const times = {
+          ts,
+          oldestStartTs: earlierBy(ts, MAX_TXN_AGE_MS),
+          deadlineTs: deadlineOf(ts, request.lockTtlMs),
+        };
         return encodePrepare({ ...request, ...times, ranges }, isOnePhase);
       },
     });
@@ -393,7 +390,7 @@ export class LeaderTxns implements TxnGroup {
     await catchUp();
     const row = store.side(primary, fateName(txnId));
     const lock = stateMachine.locks.own(primary, txnId);
-    const isForgotten = lock === undefined && startTs < before(now(), (KEEP_FATES_MS + MAX_TXN_AGE_MS) / 2);
+    const isForgotten = lock === undefined && startTs < earlierBy(now(), (KEEP_FATES_MS + MAX_TXN_AGE_MS) / 2);
     const isPending = lock !== undefined && lock.deadlineTs > now();
     if (row !== undefined || isForgotten || isPending) {
       await stillLeads();

@@ -3,7 +3,7 @@
  * next one, and one request serves exactly those who were there when it left: a timestamp that was granted before somebody
  * asked may lie below a commit that he has seen acknowledged, so nothing is ever kept for later.
  */
-import { assert, type GroupId, type HlcTimestamp, hlcTimestamp, type Scheduler } from '../../platform/index.ts';
+import { assert, type GroupId, type HlcTimestamp, hlcTimestamp, NEVER, type Scheduler } from '../../platform/index.ts';
 import { BusyError } from '../../raftengine/index.ts';
 import { type Authority, FIRST_AUTHORITY } from '../time/index.ts';
 import type { OracleChannel } from './channel.ts';
@@ -74,8 +74,6 @@ interface Batch {
   redirects: number;
 }
 
-const NONE: HlcTimestamp = hlcTimestamp(0n);
-
 /** See the top of the file. */
 export class OracleClient {
   private readonly options: OracleClientOptions;
@@ -85,7 +83,7 @@ export class OracleClient {
   private waiting: Waiter[] = [];
   private isFlushScheduled = false;
   private inflight = 0;
-  private answeredTs: HlcTimestamp = NONE;
+  private answeredTs: HlcTimestamp = NEVER;
   private readonly counts = { requests: 0, timestamps: 0, failures: 0, belowLocal: 0, inversions: 0 };
 
   constructor(options: OracleClientOptions) {
@@ -106,7 +104,7 @@ export class OracleClient {
    * A timestamp above `after` and above everything that anybody was answered before the call.
    * @throws OracleDisabledError; OracleUnavailableError, BusyError and what the oracle refuses with
    */
-  timestamp(after: HlcTimestamp = NONE): Promise<OracleTimestamp> {
+  timestamp(after: HlcTimestamp = NEVER): Promise<OracleTimestamp> {
     return new Promise((resolve, reject) => {
       this.request(after, (error, ts) => (ts === undefined ? reject(error) : resolve(ts)));
     });
@@ -151,7 +149,7 @@ export class OracleClient {
     this.isFlushScheduled = false;
     if (this.inflight >= this.limits.maxInflight || this.waiting.length === 0) return;
     const waiters = this.waiting.splice(0, this.limits.maxBatch);
-    let after = NONE;
+    let after = NEVER;
     for (const waiter of waiters) if (waiter.after > after) after = waiter.after;
     this.inflight++;
     this.counts.requests++;

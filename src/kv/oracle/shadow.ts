@@ -6,8 +6,9 @@ import {
   type Cancel,
   type GroupId,
   type HlcTimestamp,
-  hlcTimestamp,
   type Millis,
+  NEVER,
+  physicalMs,
   type Scheduler,
 } from '../../platform/index.ts';
 import type { OracleChannel } from './channel.ts';
@@ -34,14 +35,13 @@ export interface OracleShadowOptions {
 }
 
 const DEFAULT_PERIOD_MS: Millis = 1_000;
-const NONE: HlcTimestamp = hlcTimestamp(0n);
 
 /** See the top of the file. */
 export class OracleShadow {
   private readonly options: OracleShadowOptions;
   private cancel: Cancel | undefined;
   private isAsking = false;
-  private answeredTs: HlcTimestamp = NONE;
+  private answeredTs: HlcTimestamp = NEVER;
   private readonly counts = { samples: 0, failures: 0, belowLocal: 0, maxBehindMs: 0, inversions: 0 };
 
   constructor(options: OracleShadowOptions) {
@@ -70,7 +70,7 @@ export class OracleShadow {
     this.isAsking = true;
     const localTs = this.options.localTs();
     const { answeredTs } = this;
-    this.options.channel.get({ kind: 'get', group, count: 1, after: NONE, isShadow: true }, (_error, grant) => {
+    this.options.channel.get({ kind: 'get', group, count: 1, after: NEVER, isShadow: true }, (_error, grant) => {
       this.isAsking = false;
       if (grant?.kind !== 'granted') {
         this.counts.failures++;
@@ -79,7 +79,7 @@ export class OracleShadow {
       this.counts.samples++;
       if (grant.last <= localTs) {
         this.counts.belowLocal++;
-        this.counts.maxBehindMs = Math.max(this.counts.maxBehindMs, Number((localTs >> 16n) - (grant.last >> 16n)));
+        this.counts.maxBehindMs = Math.max(this.counts.maxBehindMs, physicalMs(localTs) - physicalMs(grant.last));
       }
       if (grant.last <= answeredTs) this.counts.inversions++;
       if (grant.last > this.answeredTs) this.answeredTs = grant.last;

@@ -2,9 +2,15 @@
  * The leader's side of one group: how far it can be closed. What the clock read a lag ago is closed, unless an entry below it
  * is still on its way. Nobody subtracts milliseconds from a timestamp: the clock was noted when it read that.
  */
-import { type Elapsed, type HlcTimestamp, hlcTimestamp, type Millis } from '../../platform/index.ts';
+import {
+  type Elapsed,
+  type HlcTimestamp,
+  hlcTimestamp,
+  type Millis,
+  NEVER,
+  timestampOfMs,
+} from '../../platform/index.ts';
 import type { ClosedNotice } from '../contract/index.ts';
-import { timestampOfMs } from '../time/index.ts';
 
 /** What this needs of a group's executor and replica. */
 export interface ClosableGroup {
@@ -39,7 +45,7 @@ export class GroupCloser {
   /** What the group's clock read while this node surely led it; oldest first. */
   private samples: Sample[] = [];
   private term = 0;
-  private closedTs: HlcTimestamp = hlcTimestamp(0n);
+  private closedTs: HlcTimestamp = NEVER;
   /** Everything acknowledged before is closed; elapsed time. */
   private coveredMs: Millis | undefined;
 
@@ -79,7 +85,7 @@ export class GroupCloser {
     this.term = this.group.term;
     this.samples = [];
     this.coveredMs = undefined;
-    this.closedTs = hlcTimestamp(0n);
+    this.closedTs = NEVER;
   }
 
   private advance(nowMs: Millis): void {

@@ -5,9 +5,10 @@ import {
   type Elapsed,
   type GroupId,
   type HlcTimestamp,
-  hlcTimestamp,
   KvorumError,
   type Millis,
+  NEVER,
+  physicalMs,
   type Scheduler,
   sleep,
 } from '../../platform/index.ts';
@@ -17,7 +18,6 @@ import {
   type Consistency,
   InvalidConsistencyError,
   type LiveValue,
-  physicalMs,
   type ReadAtReply,
   type ReadAtRequest,
   ReadCounters,
@@ -199,7 +199,7 @@ export class ReplicaReader implements SessionSource {
       cancel = scheduler.after(Math.max(0, deadlineMs - clock.monotonicMs()), () => resolve(false));
     });
     try {
-      return await Promise.race([readIndex.ask(group, minTs ?? NO_TIME, deadlineMs).then(() => true), isLate]);
+      return await Promise.race([readIndex.ask(group, minTs ?? NEVER, deadlineMs).then(() => true), isLate]);
     } catch (error) {
       if (!(error instanceof KvorumError)) throw error;
       return false;
@@ -212,15 +212,15 @@ export class ReplicaReader implements SessionSource {
   private momentOf(consistency: Consistency): Moment {
     switch (consistency.kind) {
       case 'linearizable':
-        return { kind: 'now', ts: consistency.minTs ?? NO_TIME };
+        return { kind: 'now', ts: consistency.minTs ?? NEVER };
       case 'bounded':
         boundOf(consistency);
-        return { kind: 'now', ts: NO_TIME };
+        return { kind: 'now', ts: NEVER };
       case 'exact':
         return { kind: 'at', ts: consistency.ts };
       case 'session': {
         const minTs = decodeToken(consistency.token, this.options.cluster());
-        return minTs === undefined ? { kind: 'now', ts: NO_TIME } : { kind: 'session', ts: minTs };
+        return minTs === undefined ? { kind: 'now', ts: NEVER } : { kind: 'session', ts: minTs };
       }
     }
   }
@@ -285,7 +285,6 @@ export class ReplicaReader implements SessionSource {
   }
 }
 
-const NO_TIME = hlcTimestamp(0n);
 /** Leaders close more often than this. */
 const CLOSING_STEP_MS: Millis = 250;
 

@@ -4,8 +4,8 @@ import {
   ElapsedClock,
   type GroupId,
   type HlcTimestamp,
-  hlcTimestamp,
   type Millis,
+  NEVER,
   type NodeId,
   type PeerNetwork,
   type Random,
@@ -144,7 +144,7 @@ export function createReplicaReads(options: ReplicaReadsOptions): ReplicaReads {
   const snapshots = new SnapshotReader({ reader, askLeader, claims, router, kv, oracleTs, clock, elapsed, cluster });
   return {
     snapshot: (wanted) => snapshots.begin(wanted),
-    draw: (deadlineMs) => snapshots.draw(kv.dataGroups(), hlcTimestamp(0n), deadlineMs),
+    draw: (deadlineMs) => snapshots.draw(kv.dataGroups(), NEVER, deadlineMs),
     readAt: (request) => reader.readAt(request),
     readNow: (group, keys, demand) => reader.readNow(group, keys, demand),
     elapsedMs: () => elapsed.elapsedMs(),

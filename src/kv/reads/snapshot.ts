@@ -17,9 +17,9 @@ import {
   type Elapsed,
   type GroupId,
   type HlcTimestamp,
-  hlcTimestamp,
   KvorumError,
   type Millis,
+  NEVER,
 } from '../../platform/index.ts';
 import {
   type Consistency,
@@ -45,7 +45,6 @@ const DRAW_TIMEOUT_MS: Millis = 500;
 const SILENT_MS: Millis = 2_000;
 /** Keys that are read of one group in one request. */
 const KEYS_AT_ONCE = 512;
-const NOTHING = hlcTimestamp(0n);
 
 export interface SnapshotOptions {
   readonly consistency: Consistency;
@@ -279,7 +278,7 @@ export class SnapshotReader {
   async begin(options: SnapshotOptions): Promise<ReadSnapshot> {
     const { consistency, deadlineMs } = options;
     const session = consistency.kind === 'session' ? decodeToken(consistency.token, this.options.cluster()) : undefined;
-    const minTs = consistency.kind === 'linearizable' ? (consistency.minTs ?? NOTHING) : (session ?? NOTHING);
+    const minTs = consistency.kind === 'linearizable' ? (consistency.minTs ?? NEVER) : (session ?? NEVER);
     const groups = options.groups ?? this.options.kv.dataGroups();
     const strong = (other: GroupId | undefined) =>
       this.strong(other === undefined || groups.includes(other) ? groups : [...groups, other], minTs, deadlineMs);
@@ -310,7 +309,7 @@ export class SnapshotReader {
         return undefined;
       case 'bounded':
         if (!(consistency.maxStalenessMs >= 0)) throw new InvalidConsistencyError('a staleness is not negative');
-        return this.closedSince(groups, nowMs - consistency.maxStalenessMs, NOTHING);
+        return this.closedSince(groups, nowMs - consistency.maxStalenessMs, NEVER);
       case 'session':
         return session === undefined ? undefined : this.closedSince(groups, nowMs - MAX_SESSION_AGE_MS, session);
     }

@@ -14,6 +14,7 @@ import {
   type PeerNetwork,
   type Random,
   type Scheduler,
+  timestampOfMs,
 } from '../../platform/index.ts';
 import { NotLeaderError, type RaftGroup } from '../../raftengine/index.ts';
 import type { GroupStore } from '../../store/index.ts';
@@ -39,7 +40,7 @@ import {
   Maintenance,
   type MaintenanceOptions,
 } from '../leader/index.ts';
-import { type ClockComparison, type ClockLimits, Hlc, timestampOfMs } from '../time/index.ts';
+import { type ClockComparison, type ClockLimits, Hlc } from '../time/index.ts';
 
 /** One group as this node hosts it: the engine's handle and the state machine that the engine was given. */
 export interface KvGroup {

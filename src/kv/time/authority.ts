@@ -4,7 +4,7 @@
  * come there; then the new oracle is opened above all of that. So no group ever takes new work stamped by two authorities,
  * and the new one never repeats what the old one said.
  */
-import { type GroupId, groupId, type HlcTimestamp, hlcTimestamp, type Millis } from '../../platform/index.ts';
+import { type GroupId, groupId, type HlcTimestamp, lastBefore, type Millis } from '../../platform/index.ts';
 
 /**
  * `local`: there is no oracle, and nothing may span groups. `bridge`: the leader of a group that holds data is asked. `tso`: that
@@ -55,6 +55,6 @@ export function applyFence(authority: Authority, command: FenceCommand): Authori
 
 /** The smallest timestamp at or above everything that a group issued or applied before it answered so. */
 export function reachedTs({ maxTs, ceilingMs }: Pick<FenceReply, 'maxTs' | 'ceilingMs'>): HlcTimestamp {
-  const endTs = ceilingMs === 0 ? 0n : (BigInt(ceilingMs) << 16n) - 1n;
-  return hlcTimestamp(maxTs > endTs ? maxTs : endTs);
+  const endTs = lastBefore(ceilingMs);
+  return maxTs > endTs ? maxTs : endTs;
 }

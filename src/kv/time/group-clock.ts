@@ -7,10 +7,10 @@
  * A ceiling is raised by an entry that is on its way anyhow; by an entry of its own when there is none and the clock is
  * still being asked; and not at all while nobody asks. Whoever then comes waits for one commit.
  */
-import { assert, type HlcTimestamp, hlcTimestamp, type Millis } from '../../platform/index.ts';
+import { assert, type HlcTimestamp, lastBefore, type Millis } from '../../platform/index.ts';
 import type { ProposalOutcome } from '../../raftengine/index.ts';
 import { CeilingExpiredError, TimestampAheadError } from '../contract/index.ts';
-import { type ClockComparison, type Hlc, MAX_FORWARD_SKEW_MS, MAX_TAKE, timestampOfMs } from './hlc.ts';
+import { type ClockComparison, type Hlc, MAX_FORWARD_SKEW_MS, MAX_TAKE } from './hlc.ts';
 
 /** How far ahead of time ceilings are reserved. */
 export interface ClockLimits {
@@ -122,7 +122,7 @@ export class GroupClock {
     this.isRenewing = false;
     const { ceilingMs, maxTs } = this.replicated;
     this.hlc.observe(maxTs);
-    if (ceilingMs > 0) this.hlc.observe(hlcTimestamp(timestampOfMs(ceilingMs) - 1n));
+    if (ceilingMs > 0) this.hlc.observe(lastBefore(ceilingMs));
     this.request();
   }
 

@@ -7,9 +7,16 @@
  * While it leads the wall clock by a little it only counts, until the wall clock has caught up. When it leads by more, standing
  * still would stop everything that waits for time to pass: it goes on with nine tenths of the monotonic clock's speed.
  */
-import { type Clock, type HlcTimestamp, hlcTimestamp, type Millis } from '../../platform/index.ts';
-
-const MAX_LOGICAL = 0xffff;
+import {
+  type Clock,
+  type HlcTimestamp,
+  logicalOf,
+  MAX_LOGICAL,
+  type Millis,
+  physicalMs,
+  timestampOf,
+  timestampOfMs,
+} from '../../platform/index.ts';
 
 /** How far the wall clock of another node may lead this node's. */
 export const MAX_FORWARD_SKEW_MS: Millis = 500;
@@ -25,13 +32,6 @@ export const LEADING_RATE = 0.9;
 
 /** Timestamps that one call may take: all of one millisecond. */
 export const MAX_TAKE = MAX_LOGICAL + 1;
-
-/** The timestamp of a wall-clock instant with logical part 0; `physicalMs` is its inverse. */
-export const timestampOfMs = (ms: Millis): HlcTimestamp => hlcTimestamp(BigInt(ms) << 16n);
-
-/** A timestamp so many milliseconds later. */
-export const laterBy = (ts: HlcTimestamp, ms: Millis): HlcTimestamp =>
-  hlcTimestamp(ts + (BigInt(Math.ceil(ms)) << 16n));
 
 /** Whether a clock has been held against those of other nodes yet; before that nobody may give out its time for good. */
 export interface ClockComparison {
@@ -84,7 +84,7 @@ export class Hlc {
 
   /** The newest timestamp issued or observed. */
   get last(): HlcTimestamp {
-    return hlcTimestamp((BigInt(this.lastMs) << 16n) | BigInt(this.lastLogical));
+    return timestampOf(this.lastMs, this.lastLogical);
   }
 
   /** Milliseconds of `last`. */
@@ -139,8 +139,8 @@ export class Hlc {
 
   /** Moves past `ts`: whatever is issued from now on is larger. Never refuses; see `isTooFarAhead` for what peers send. */
   observe(ts: HlcTimestamp): void {
-    const ms = Number(ts >> 16n);
-    const logical = Number(ts & 0xffffn);
+    const ms = physicalMs(ts);
+    const logical = logicalOf(ts);
     if (ms > this.lastMs || (ms === this.lastMs && logical > this.lastLogical)) {
       this.lastMs = ms;
       this.lastLogical = logical;
@@ -149,7 +149,7 @@ export class Hlc {
 
   /** Milliseconds by which a timestamp is older than this clock's time; negative for one that leads it. */
   ageMs(ts: HlcTimestamp): Millis {
-    return this.timeMs() - Number(ts >> 16n);
+    return this.timeMs() - physicalMs(ts);
   }
 
   /**

@@ -20,6 +20,6 @@ export {
   type RenewalOutcome,
   renewalOutcome,
 } from './group-clock.ts';
-export { type ClockComparison, Hlc, laterBy, MAX_TAKE, timestampOfMs } from './hlc.ts';
+export { type ClockComparison, Hlc, MAX_TAKE } from './hlc.ts';
 export { caughtUpAfter, clockAt, NodeClock, type NodeClockStatus } from './node-clock.ts';
 export { type ReadPin, ReadPins } from './pins.ts';

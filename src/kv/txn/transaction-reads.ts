@@ -14,7 +14,7 @@
  * collected some time, so the group also says up to where it has collected: as long as that is below the first read, a key that
  * came and went after it has left a trace.
  */
-import { assert, type GroupId, type HlcTimestamp, hlcTimestamp, type Millis } from '../../platform/index.ts';
+import { assert, type GroupId, type HlcTimestamp, type Millis, NEVER } from '../../platform/index.ts';
 import { nameOf } from '../apply/index.ts';
 import { type LiveValue, NotOwnerError, SnapshotUncoveredError, type TxnReadReply } from '../contract/index.ts';
 import { chunksOf, divide, pause, persist } from './coordinator-patience.ts';
@@ -30,7 +30,7 @@ export interface ReadHow {
 /** Values by key name; undefined for what is not there. */
 export class ReadValues extends Map<string, LiveValue | undefined> {
   /** What was seen lies at or below this, deletes too. */
-  seenTs: HlcTimestamp = hlcTimestamp(0n);
+  seenTs: HlcTimestamp = NEVER;
 
   /** Of keys that are not there, when that was asked for. */
   private readonly absences = new Map<string, Absence>();

@@ -2,12 +2,11 @@
  * A `KeyView` over values that were read beforehand, wherever their groups are. Writes are kept back. What was not read yet is
  * noted: the function that runs over the view is stopped there, and run again when the value is known.
  */
-import { assert, type HlcTimestamp, hlcTimestamp } from '../../platform/index.ts';
+import { assert, type HlcTimestamp, hlcTimestamp, NEVER } from '../../platform/index.ts';
 import { nameOf } from '../apply/index.ts';
 import type { KeyAbsence, KeyIntent, KeyView, LiveValue } from '../contract/index.ts';
 
 const NO_BYTES = Buffer.alloc(0);
-const NEVER = hlcTimestamp(0n);
 const NO_CONDITION = { expected: undefined } as const;
 
 /** What was seen where a key was looked for and is not there. */

@@ -19,21 +19,16 @@ import {
   nodeKey,
   workKey,
 } from '../../distribution/index.ts';
-import {
-  DEFAULT_CLOCK_LIMITS,
-  encodeAppliedMeta,
-  encodeConf,
-  MetaName,
-  physicalMs,
-  snapshotFacts,
-} from '../../kv/index.ts';
+import { DEFAULT_CLOCK_LIMITS, encodeAppliedMeta, encodeConf, MetaName, snapshotFacts } from '../../kv/index.ts';
 import {
   type Disk,
   type GroupId,
   type HlcTimestamp,
   hlcTimestamp,
   type Millis,
+  NEVER,
   type NodeId,
+  physicalMs,
   type Random,
 } from '../../platform/index.ts';
 import {
@@ -188,7 +183,7 @@ async function restoreGroup(
     const writer = target.write();
     for (const { key, value } of rewritten?.mutations ?? []) {
       if (value === undefined) writer.delete(key, life.writeTs);
-      else writer.put(key, value, life.writeTs, hlcTimestamp(0n));
+      else writer.put(key, value, life.writeTs, NEVER);
     }
     for (const name of KEPT_META) {
       const value = copy.meta(name);

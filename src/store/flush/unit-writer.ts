@@ -1,9 +1,8 @@
 /** Collects what one Raft entry changes until it is committed as a whole. */
-import { type HlcTimestamp, hlcTimestamp, type LogIndex } from '../../platform/index.ts';
+import { type HlcTimestamp, type LogIndex, NEVER } from '../../platform/index.ts';
 import type { StoreWriter } from '../contract/index.ts';
 
 const EMPTY = Buffer.alloc(0);
-const NEVER = hlcTimestamp(0n);
 
 /** A put or a delete that waits for its unit to be committed. */
 export interface PendingVersion {

@@ -6,7 +6,7 @@
  *
  * An expired newest version stays until it is purged by a delete through the log, because it still counts as a key.
  */
-import { type Clock, type HlcTimestamp, hlcTimestamp } from '../../platform/index.ts';
+import { type Clock, type HlcTimestamp, NEVER } from '../../platform/index.ts';
 import type { GarbagePass } from '../contract/index.ts';
 import { KeyWalk, type Level, type LevelOperation, type WalkedVersion } from '../level/index.ts';
 import { decodeVersion, encodeExpiryKey, encodeRangeKey, type RangeTombstones } from '../rows/index.ts';
@@ -15,7 +15,6 @@ import { bytesOf, PassTally } from './garbage-tally.ts';
 /** Deletions in one batch. */
 const MAX_BATCH_OPERATIONS = 2000;
 const EMPTY = Buffer.alloc(0);
-const NEVER = hlcTimestamp(0n);
 
 /** What collection needs of the store. */
 export interface GarbageHost {

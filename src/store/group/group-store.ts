@@ -3,14 +3,7 @@
  * moves the buffer to LevelDB as one synced batch that carries the applied index, so what is on disk is always the state
  * at exactly one index. At most one batch is under way; garbage collection takes its turn in the same lane.
  */
-import {
-  assert,
-  type HlcTimestamp,
-  hlcTimestamp,
-  type LogIndex,
-  SystemClock,
-  SystemScheduler,
-} from '../../platform/index.ts';
+import { assert, type HlcTimestamp, type LogIndex, NEVER, SystemClock, SystemScheduler } from '../../platform/index.ts';
 import {
   DEFAULT_STORE_LIMITS,
   type ExportPage,
@@ -79,7 +72,6 @@ import {
 import type { CopyManifest, CutOptions, StoreCut } from '../segments/index.ts';
 
 const EMPTY = Buffer.alloc(0);
-const NEVER = hlcTimestamp(0n);
 /** Keys that no row has, before and behind all that do. */
 const NO_ROW = Buffer.from([0]);
 const BEHIND_ALL_ROWS = Buffer.from([0xff]);

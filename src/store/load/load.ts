@@ -1,5 +1,5 @@
 /** What is read when a store is opened: the state row, named values and range tombstones. */
-import { type HlcTimestamp, hlcTimestamp } from '../../platform/index.ts';
+import { type HlcTimestamp, NEVER } from '../../platform/index.ts';
 import type { SideRow } from '../contract/index.ts';
 import type { Uncounted } from '../counters/index.ts';
 import { decodeSideRow } from '../flush/index.ts';
@@ -32,8 +32,8 @@ export interface LoadedStore {
 
 const FRESH: SystemState = {
   appliedIndex: 0,
-  gcThreshold: hlcTimestamp(0n),
-  maxCommitTs: hlcTimestamp(0n),
+  gcThreshold: NEVER,
+  maxCommitTs: NEVER,
   counters: new Map(),
 };
 /** @throws UnknownStoreFormatError, CorruptStoreError */

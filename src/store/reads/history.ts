@@ -2,7 +2,7 @@
  * Whole histories: pages of every version of a range, for copying it to another store, and single versions by their
  * timestamp. Range deletes do not travel: a key that one hid has a tombstone in its place.
  */
-import type { HlcTimestamp } from '../../platform/index.ts';
+import { type HlcTimestamp, NEVER } from '../../platform/index.ts';
 import type { ExportedVersion, ExportPage, ExportRequest, LatestVersion } from '../contract/index.ts';
 import { KeyWalk, type LevelSnapshot } from '../level/index.ts';
 import { isDropped } from '../ranges/index.ts';
@@ -21,7 +21,6 @@ import {
 import type { ReadView } from './reads.ts';
 
 const EMPTY = Buffer.alloc(0);
-const NEVER = 0n as HlcTimestamp;
 const ROWS_AT_ONCE = 128;
 const READ_AHEAD_BYTES = 256 * 1024;
 /** What a version costs beyond its bytes when it is written again: pages of small values would else take long to apply. */

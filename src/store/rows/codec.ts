@@ -19,7 +19,7 @@
  * Each row's value ends with the crc32 of key and value (4 BE), which `CheckedLevel` adds and takes off.
  */
 import { crc32 } from 'node:zlib';
-import { type HlcTimestamp, hlcTimestamp } from '../../platform/index.ts';
+import { type HlcTimestamp, hlcTimestamp, NEVER } from '../../platform/index.ts';
 import { CorruptStoreError } from './errors.ts';
 import { RowMemory } from './row-memory.ts';
 
@@ -49,7 +49,6 @@ const HEADER_BYTES = 9;
 const HEADER_WITH_EXPIRY_BYTES = 17;
 /** Below this length a loop is faster than a native search for zero bytes. */
 const LOOP_BYTES = 96;
-const NEVER = hlcTimestamp(0n);
 const EMPTY = Buffer.alloc(0);
 
 const CHECKSUM_BYTES = 4;

@@ -3,7 +3,7 @@
  * of deletes holds, kept as ascending timestamps. The structure is immutable: a reader that took it keeps its state while
  * later deletes make new ones. Deleting the same range again and again (FLUSHALL) adds a timestamp, not a cut.
  */
-import type { HlcTimestamp } from '../../platform/index.ts';
+import { type HlcTimestamp, NEVER } from '../../platform/index.ts';
 
 /** A range delete as it is stored. */
 export interface RangeTombstone {
@@ -18,8 +18,6 @@ interface Fragment {
   /** Ascending, without repeats. */
   readonly timestamps: readonly HlcTimestamp[];
 }
-
-const NONE = 0n as HlcTimestamp;
 
 /** All range deletes of a store at one point. */
 export class RangeTombstones {
@@ -116,16 +114,16 @@ export class RangeTombstones {
   /** Timestamp of the newest delete at or below `atTs` that covers the key; 0n when there is none. */
   covering(key: Buffer, atTs: HlcTimestamp): HlcTimestamp {
     const fragment = this.fragmentOf(key);
-    if (fragment === undefined) return NONE;
+    if (fragment === undefined) return NEVER;
     for (let at = fragment.timestamps.length - 1; at >= 0; at--) {
       if (fragment.timestamps[at]! <= atTs) return fragment.timestamps[at]!;
     }
-    return NONE;
+    return NEVER;
   }
 
   /** Timestamp of the newest delete that covers the key; 0n when there is none. */
   newest(key: Buffer): HlcTimestamp {
-    return this.fragmentOf(key)?.timestamps.at(-1) ?? NONE;
+    return this.fragmentOf(key)?.timestamps.at(-1) ?? NEVER;
   }
 
   private fragmentOf(key: Buffer): Fragment | undefined {

@@ -10,15 +10,7 @@ import {
   RangeBusyError,
 } from '../../../src/kv/contract/errors.ts';
 import type { ForwardHandler, KeyStretch, KvService } from '../../../src/kv/contract/service.ts';
-import {
-  type KeyView,
-  type LiveValue,
-  type Operation,
-  physicalMs,
-  type ScanPage,
-  type ScanRequest,
-  type ScanRow,
-} from '../../../src/kv/contract/view.ts';
+import type { KeyView, LiveValue, Operation, ScanPage, ScanRequest, ScanRow } from '../../../src/kv/contract/view.ts';
 import {
   type GroupId,
   groupId,
@@ -27,6 +19,7 @@ import {
   type Millis,
   type NodeId,
   nodeId,
+  physicalMs,
 } from '../../../src/platform/index.ts';
 import { NotLeaderError } from '../../../src/raftengine/errors.ts';
 

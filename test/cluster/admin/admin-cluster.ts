@@ -15,7 +15,7 @@ import { RouteEngine } from '../../../src/distribution/routes/route-engine.ts';
 import { LeaderUnavailableError } from '../../../src/kv/contract/errors.ts';
 import type { ForwardHandler } from '../../../src/kv/contract/service.ts';
 import type { TxnClient } from '../../../src/kv/contract/txn.ts';
-import { type GroupId, groupId, hlcTimestamp, KvorumError, nodeId } from '../../../src/platform/index.ts';
+import { type GroupId, groupId, KvorumError, nodeId, timestampOfMs } from '../../../src/platform/index.ts';
 import { emptyDurable, ListMachine } from '../../raftengine/support/list-machine.ts';
 import { type ClusterOptions, SimCluster, type TestNode } from '../../raftengine/support/sim-cluster.ts';
 
@@ -180,7 +180,7 @@ export class AdminCluster {
         },
       },
       kv: {
-        nowTs: () => hlcTimestamp(BigInt(this.catalog.nowMs) << 16n),
+        nowTs: () => timestampOfMs(this.catalog.nowMs),
         onForward: (_service, handler) => {
           this.handlers.set(node.id, handler);
         },

@@ -7,12 +7,12 @@ import type { NodeExamination } from '../../../src/cluster/contract/admin-operat
 import type { NodeRow } from '../../../src/distribution/contract/catalog-rows.ts';
 import type { ClusterDocument } from '../../../src/distribution/contract/cluster-types.ts';
 import type { Fate, StatusReply, TxnClient } from '../../../src/kv/contract/txn.ts';
-import { groupId, hlcTimestamp, type KvorumError, nodeId } from '../../../src/platform/index.ts';
+import { groupId, type KvorumError, nodeId, timestampOfMs } from '../../../src/platform/index.ts';
 import { EXAMINATION, STATUS } from '../../adapter/grpc/fake-backend.ts';
 
 const [ONE, TWO] = [groupId(1), groupId(2)];
 const NOW_MS = 100_000;
-const ts = (ms: number) => hlcTimestamp(BigInt(ms) << 16n);
+const ts = (ms: number) => timestampOfMs(ms);
 const id = (byte: number): Buffer => Buffer.alloc(16, byte);
 
 const lock = (txn: number, key: string, more: Partial<ToldLock> = {}): ToldLock => ({

@@ -18,8 +18,14 @@ import { JOB_PHASES, type JobPhase, type JobRow } from '../../../src/distributio
 import type { FeatureRow } from '../../../src/distribution/contract/cluster-types.ts';
 import { CatalogError } from '../../../src/distribution/contract/errors.ts';
 import { LeaderUnavailableError } from '../../../src/kv/contract/errors.ts';
-import { timestampOfMs } from '../../../src/kv/time/hlc.ts';
-import { type GroupId, groupId, type HlcTimestamp, hlcTimestamp, nodeId } from '../../../src/platform/index.ts';
+import {
+  type GroupId,
+  groupId,
+  type HlcTimestamp,
+  hlcTimestamp,
+  nodeId,
+  timestampOfMs,
+} from '../../../src/platform/index.ts';
 import { CatalogModel } from '../../distribution/catalog-model.ts';
 
 const NOW_MS = 1_700_000_100_000;

@@ -5,7 +5,7 @@ import { IDLE_WINDOWS, MERGE_AFTER_SPLIT_MS, planMerges } from '../../../src/dis
 import { HOT_WINDOWS, planSplits } from '../../../src/distribution/balance/hotspots.ts';
 import type { ClusterLoad, ClusterWindow } from '../../../src/distribution/balance/load-window.ts';
 import type { RouteTable } from '../../../src/distribution/routes/route-table.ts';
-import { hlcTimestamp } from '../../../src/platform/index.ts';
+import { timestampOfMs } from '../../../src/platform/index.ts';
 import { bytes, group } from '../builders.ts';
 import { detailOf, documentWith, loadOf, tableOf, viewOf, windowOf } from './views.ts';
 
@@ -89,8 +89,7 @@ describe('neighbours', () => {
 
   test('that were cut lately stay apart', () => {
     const nowMs = 100 * 60_000;
-    const cut = (agoMs: number): RouteTable =>
-      tableOf(['m'], () => ({ splitAtTs: hlcTimestamp(BigInt(nowMs - agoMs) << 16n) }));
+    const cut = (agoMs: number): RouteTable => tableOf(['m'], () => ({ splitAtTs: timestampOfMs(nowMs - agoMs) }));
     assert.deepEqual(merges({ routes: cut(MERGE_AFTER_SPLIT_MS - 1), nowMs }).actions, []);
     assert.equal(merges({ routes: cut(MERGE_AFTER_SPLIT_MS), nowMs }).actions.length, 1);
   });

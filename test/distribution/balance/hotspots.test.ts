@@ -8,7 +8,7 @@ import type { ClusterLoad, ClusterWindow } from '../../../src/distribution/balan
 import { chooseSplit } from '../../../src/distribution/balance/split-key.ts';
 import { type KeyRules, PLAIN_KEYS } from '../../../src/distribution/keyspaces.ts';
 import type { RouteTable } from '../../../src/distribution/routes/route-table.ts';
-import { hlcTimestamp, nodeId, SeededRandom } from '../../../src/platform/index.ts';
+import { nodeId, SeededRandom, timestampOfMs } from '../../../src/platform/index.ts';
 import { bytes, isBelow } from '../builders.ts';
 import { detailOf, documentWith, loadOf, MINUTE_MS, tableOf, viewOf, windowOf } from './views.ts';
 
@@ -19,7 +19,7 @@ const hot = (key = 'c', rest: Partial<ClusterLoad> = {}, from: RouteTable = tabl
 const threeOf = (load: ClusterLoad): ClusterWindow[] => [0, 1, 2].map((at) => windowOf(at, [load]));
 const plan = (windows: ClusterWindow[], rest: Parameters<typeof viewOf>[0] = {}): BalancePlan =>
   planSplits(viewOf({ routes: table, windows, ...rest }));
-const at = (ms: number) => hlcTimestamp(BigInt(ms) << 16n);
+const at = (ms: number) => timestampOfMs(ms);
 
 describe('a hot range', () => {
   test('is cut after three hot windows in a row, at half of its load', () => {

@@ -14,8 +14,7 @@ import {
 } from '../../../src/kv/oracle/codec.ts';
 import { type OracleGroup, OracleLeader } from '../../../src/kv/oracle/leader.ts';
 import { FIRST_AUTHORITY, reachedTs } from '../../../src/kv/time/authority.ts';
-import { timestampOfMs } from '../../../src/kv/time/hlc.ts';
-import { groupId, type HlcTimestamp, hlcTimestamp, nodeId } from '../../../src/platform/index.ts';
+import { groupId, type HlcTimestamp, hlcTimestamp, nodeId, timestampOfMs } from '../../../src/platform/index.ts';
 import { NotLeaderError } from '../../../src/raftengine/errors.ts';
 import { Bed, GROUP } from '../fakes.ts';
 

@@ -8,10 +8,9 @@ import { encodeSetGc } from '../../../src/kv/entry/entry.ts';
 import { encodeLease } from '../../../src/kv/entry/time-entries.ts';
 import { Forgetting } from '../../../src/kv/leader/forgetting.ts';
 import { KEEP_FATES_MS } from '../../../src/kv/leader/txn-participant.ts';
-import { laterBy } from '../../../src/kv/time/hlc.ts';
 import { ReadValues } from '../../../src/kv/txn/transaction-reads.ts';
 import { BufferedView } from '../../../src/kv/txn/transaction-view.ts';
-import { groupId, type HlcTimestamp, hlcTimestamp } from '../../../src/platform/index.ts';
+import { groupId, type HlcTimestamp, hlcTimestamp, laterBy } from '../../../src/platform/index.ts';
 import { Bed, bytes } from '../fakes.ts';
 import { finish, put, putSince, read, request, ts, txn } from './bed.ts';
 

@@ -23,11 +23,18 @@ import type {
   Verdict,
 } from '../../../src/kv/contract/txn.ts';
 import type { LiveValue } from '../../../src/kv/contract/view.ts';
-import { laterBy } from '../../../src/kv/time/hlc.ts';
 import type { CoordinatorParts, GrantedTimestamp } from '../../../src/kv/txn/coordinator-types.ts';
 import { FateResolver } from '../../../src/kv/txn/resolver.ts';
 import { assert } from '../../../src/platform/assert.ts';
-import { type GroupId, groupId, type HlcTimestamp, hlcTimestamp, type Scheduler } from '../../../src/platform/index.ts';
+import {
+  type GroupId,
+  groupId,
+  type HlcTimestamp,
+  hlcTimestamp,
+  laterBy,
+  type Scheduler,
+  timestampOfMs,
+} from '../../../src/platform/index.ts';
 import type { SeededRandom } from '../../../src/platform/random.ts';
 import { Simulation } from '../../../src/platform/simulated/index.ts';
 import { OutcomeUnknownError } from '../../../src/raftengine/errors.ts';
@@ -158,7 +165,7 @@ export class ModelCluster {
       kv: {
         groupOf: (key) => this.known(key),
         stretchAt: (key) => ({ group: this.known(key), end: undefined }),
-        nowTs: () => hlcTimestamp(BigInt(this.clock.nowMs()) << 16n),
+        nowTs: () => timestampOfMs(this.clock.nowMs()),
       },
       timestamps: {
         timestamp: (after) => this.ask(process, undefined, () => this.grant(after), true) as Promise<GrantedTimestamp>,

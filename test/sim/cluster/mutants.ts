@@ -218,7 +218,7 @@ const RESTING_MUTANTS: readonly SimMutant[] = [
     mutations: [
       {
         file: 'src/kv/time/group-clock.ts',
-        find: 'this.hlc.observe(maxTs);\n    if (ceilingMs > 0) this.hlc.observe(hlcTimestamp(timestampOfMs(ceilingMs) - 1n));',
+        find: 'this.hlc.observe(maxTs);\n    if (ceilingMs > 0) this.hlc.observe(lastBefore(ceilingMs));',
         replace: '',
       },
     ],

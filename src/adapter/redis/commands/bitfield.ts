@@ -1,12 +1,11 @@
 /** Strings as arrays of small integers: BITFIELD and BITFIELD_RO. */
-import { assertNever } from '../../../platform/index.ts';
+import { assertNever, NEVER } from '../../../platform/index.ts';
 import { type CommandContext, type CommandSpec, defineCommands } from '../command.ts';
 import { parseShortInteger, requireInteger } from '../integers.ts';
 import { errors, RedisError, type Reply } from '../reply.ts';
 import { readString, writeString } from '../values.ts';
 import { type FieldType, fitted, type OverflowRule, readField, writeField } from './bitfield-integers.ts';
 import { requireBitOffset } from './bits-offset.ts';
-import { NEVER } from './expiry-time.ts';
 import { optionName } from './strings-options.ts';
 
 const ONE_KEY = { first: 1, last: 1, step: 1 } as const;

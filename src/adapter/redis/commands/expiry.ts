@@ -1,9 +1,10 @@
 /** When keys expire: the EXPIRE family sets it, the TTL family tells it, PERSIST removes it. */
+import { NEVER, physicalMs } from '../../../platform/index.ts';
 import { type CommandContext, type CommandSpec, defineCommands } from '../command.ts';
 import { INT64_MAX, INT64_MIN, requireInteger } from '../integers.ts';
 import { errors, type Reply } from '../reply.ts';
 import { conditionsHold, parseExpireConditions } from './expiry-options.ts';
-import { expiryAt, expiryMs, NEVER } from './expiry-time.ts';
+import { expiryAt } from './expiry-time.ts';
 
 const ONE_KEY = { first: 1, last: 1, step: 1 } as const;
 const MS_PER_SECOND = 1000n;
@@ -28,7 +29,7 @@ function expire(ctx: CommandContext, args: readonly Buffer[], form: ExpireForm):
   const key = ctx.storageKey(args[1]!);
   const live = ctx.view.get(key);
   if (live === undefined) return 0;
-  const currentMs = live.expireTs === NEVER ? undefined : expiryMs(live.expireTs);
+  const currentMs = live.expireTs === NEVER ? undefined : physicalMs(live.expireTs);
   if (!conditionsHold(conditions, currentMs, atMs)) return 0;
   if (atMs <= BigInt(ctx.nowMs)) ctx.view.delete(key);
   else ctx.view.put(key, live.value, expiryAt(atMs));
@@ -43,7 +44,7 @@ function tell(ctx: CommandContext, userKey: Buffer, absolute: boolean, inSeconds
   const live = ctx.view.get(ctx.storageKey(userKey));
   if (live === undefined) return NO_KEY;
   if (live.expireTs === NEVER) return NO_EXPIRY;
-  const ms = Math.max(0, expiryMs(live.expireTs) - (absolute ? 0 : ctx.nowMs));
+  const ms = Math.max(0, physicalMs(live.expireTs) - (absolute ? 0 : ctx.nowMs));
   return inSeconds ? Math.floor((ms + 500) / 1000) : ms;
 }
 

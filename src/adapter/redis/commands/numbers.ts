@@ -1,9 +1,9 @@
 /** Strings that spell numbers: INCR, DECR, INCRBY, DECRBY, INCRBYFLOAT. */
+import { NEVER } from '../../../platform/index.ts';
 import { type CommandContext, type CommandSpec, defineCommands } from '../command.ts';
 import { INT64_MAX, INT64_MIN, parseShortInteger, requireInteger } from '../integers.ts';
 import { errors, RedisError, type Reply } from '../reply.ts';
 import { readString, writeString } from '../values.ts';
-import { NEVER } from './expiry-time.ts';
 import { addLongDoubles, formatLongDouble, type LongDouble, parseLongDouble } from './numbers-long-double.ts';
 
 const ONE_KEY = { first: 1, last: 1, step: 1 } as const;

@@ -1,4 +1,5 @@
 /** What is known of a stored value beyond its contents: OBJECT and MEMORY. */
+import { physicalMs } from '../../../platform/index.ts';
 import { type CommandContext, type CommandSpec, defineCommands } from '../command.ts';
 import { parseInteger, requireInteger } from '../integers.ts';
 import { errors, RedisError, type Reply } from '../reply.ts';
@@ -98,7 +99,7 @@ function aboutValue(
 
 /** Seconds since the value was written: when it was read is not kept. */
 function idleSeconds({ commitTs }: TypedValue, ctx: CommandContext): number {
-  return Math.max(0, Math.floor((ctx.nowMs - Number(commitTs >> 16n)) / 1000));
+  return Math.max(0, Math.floor((ctx.nowMs - physicalMs(commitTs)) / 1000));
 }
 
 export const objectCommands: readonly CommandSpec[] = defineCommands([

@@ -1,9 +1,9 @@
 /** Commands over parts of a string: APPEND, STRLEN, GETRANGE, SUBSTR, SETRANGE. */
+import { NEVER } from '../../../platform/index.ts';
 import { type CommandContext, type CommandSpec, defineCommands } from '../command.ts';
 import { isBackwards, requirePosition } from '../integers.ts';
 import { errors, RedisError, type Reply } from '../reply.ts';
 import { readString, writeString } from '../values.ts';
-import { NEVER } from './expiry-time.ts';
 
 const ONE_KEY = { first: 1, last: 1, step: 1 } as const;
 const EMPTY: Buffer = Buffer.alloc(0);

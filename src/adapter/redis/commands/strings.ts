@@ -1,8 +1,9 @@
 /** Commands over whole strings: SET and GET in all their forms, and their plural MSET and MGET. */
+import { NEVER } from '../../../platform/index.ts';
 import { type CommandContext, type CommandSpec, defineCommands } from '../command.ts';
 import { errors, OK, type Reply } from '../reply.ts';
 import { deleteKey, readString, readValue, ValueType, writeString } from '../values.ts';
-import { type ExpiryUnit, expiryAt, NEVER, requireOptionExpiry } from './expiry-time.ts';
+import { type ExpiryUnit, expiryAt, requireOptionExpiry } from './expiry-time.ts';
 import { parseGetExOptions, parseSetOptions } from './strings-options.ts';
 
 const ONE_KEY = { first: 1, last: 1, step: 1 } as const;
