@@ -1,4 +1,4 @@
-/** How calls of the client fail. Codes are the cluster's own and stable; docs/design/grpc-api.md has them. */
+/** How calls of the client fail. Codes are the cluster's own and stable; docs/design/adapters/grpc-api.md has them. */
 import grpc from '@grpc/grpc-js';
 
 /**

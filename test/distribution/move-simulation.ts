@@ -192,7 +192,7 @@ export class MoveSimulation {
     this.change({ kind: 'transitionJob', jobId: job.id, expectedRevision: job.revision, phase, ...rest });
   }
 
-  /** One step of a driver that believes that `job` is the job's row; see docs/design/catalog.md for the phases. */
+  /** One step of a driver that believes that `job` is the job's row; see docs/design/control-plane/catalog.md for the phases. */
   private drive(job: JobRow | undefined): void {
     if (job === undefined) return;
     if (this.random.int(4) === 0) this.beliefs.push(job);

@@ -159,6 +159,27 @@ describe('the repository', () => {
   });
 });
 
+/** Where the relative links of a page lead, pictures among them. */
+function linksOf(page: string): { readonly target: string; readonly heading: string }[] {
+  const found = readText(page).matchAll(/(?:\]\(|\b(?:src|href)=")(?!https?:|mailto:)([^)#\s"]*)(?:#([^)\s"]*))?[)"]/g);
+  return [...found].map(([, path, heading]) => ({
+    target: path === '' ? page : new URL(path!, new URL(page, 'file:///')).pathname.slice(1).replace(/\/$/, ''),
+    heading: heading ?? '',
+  }));
+}
+
+/** The anchors of a page's headings, as GitHub makes them. */
+function headingsOf(page: string): ReadonlySet<string> {
+  const text = readText(page).replaceAll(/^```[\s\S]*?^```/gm, '');
+  const anchors = [...text.matchAll(/^#{1,6} (.*)$/gm)].map(([, heading]) =>
+    heading!
+      .toLowerCase()
+      .replaceAll(/[^\p{L}\p{N} _-]/gu, '')
+      .replaceAll(' ', '-'),
+  );
+  return new Set(anchors);
+}
+
 describe('the documentation', () => {
   const pages = allPaths.filter((path) => path.endsWith('.md'));
   const scripts = (JSON.parse(readText('package.json')) as { scripts: Record<string, string> }).scripts;
@@ -214,17 +235,21 @@ describe('the documentation', () => {
     );
   });
 
-  test('links to files that exist', () => {
+  test('links to files and headings that exist', () => {
     const broken = pages.flatMap((page) =>
-      [...readText(page).matchAll(/\]\((?!https?:|#|mailto:)([^)#\s]+)/g)]
-        .map((match) => new URL(match[1]!, new URL(page, 'file:///')).pathname.slice(1))
-        .filter(
-          (target) =>
-            !allPaths.includes(target) && !allPaths.some((path) => path.startsWith(`${target.replace(/\/$/, '')}/`)),
-        )
-        .map((target) => `${page} -> ${target}`),
+      linksOf(page).flatMap(({ target, heading }) => {
+        const isThere = allPaths.includes(target) || allPaths.some((path) => path.startsWith(`${target}/`));
+        if (!isThere) return [`${page} -> ${target}`];
+        return heading === '' || headingsOf(target).has(heading) ? [] : [`${page} -> ${target}#${heading}`];
+      }),
     );
     assert.deepEqual(broken, []);
+  });
+
+  test('has every page in its table of contents', () => {
+    const listed = new Set(linksOf('docs/README.md').map(({ target }) => target));
+    const unlisted = pages.filter((page) => page.startsWith('docs/') && page !== 'docs/README.md' && !listed.has(page));
+    assert.deepEqual(unlisted, []);
   });
 
   test('npm scripts run files that exist', () => {

@@ -54,7 +54,9 @@ function declares({ code }: SourceFile, name: string): boolean {
 
 describe('the pages about the sources', () => {
   test('kv.md has every room of the data plane, and none that is gone', () => {
-    const named = quoted(tableBehind('docs/design/kv.md', '## Parts')).filter((name) => /^[\w-]+(\.ts|\/)$/.test(name));
+    const named = quoted(tableBehind('docs/design/data-plane/kv.md', '## Parts')).filter((name) =>
+      /^[\w-]+(\.ts|\/)$/.test(name),
+    );
     assert.deepEqual(
       unique(named),
       entriesOf('src/kv/').filter((name) => name !== 'index.ts'),
@@ -115,7 +117,10 @@ describe('the pages about the sources', () => {
     const requests = maxForwards.toLocaleString('en');
     const bytes = `${maxForwardBytes / 2 ** 30} GiB`;
     const replies = `${maxUnsentReplyBytes / 2 ** 20} MiB`;
-    const [kv, proxy] = ['docs/design/kv.md', 'docs/design/proxy.md'].map(readText) as [string, string];
+    const [kv, proxy] = ['docs/design/data-plane/kv.md', 'docs/design/data-plane/proxy.md'].map(readText) as [
+      string,
+      string,
+    ];
     assert.ok(kv.includes(`Limits: ${requests} requests and ${bytes} a node, ${replies} of replies`));
     assert.ok(proxy.includes(`${requests} requests and ${bytes} at a time, more are \`BUSY\`; replies of ${replies}`));
   });

@@ -28,7 +28,9 @@ export function addJobCommands(routes: Command, declare: Declare): void {
   const jobs = routes
     .command('jobs')
     .summary('moves on their way, and finished ones')
-    .description('Unfinished jobs, then finished ones, newest first. docs/design/catalog.md explains the phases.')
+    .description(
+      'Unfinished jobs, then finished ones, newest first. docs/design/control-plane/catalog.md explains the phases.',
+    )
     .argument('[job]', 'only this one', parseId)
     .option('--finished <count>', 'finished ones at most', wholeNumber(0, 1024), 20);
   declare(

@@ -38,7 +38,7 @@ export function metricsReference(): string {
     '# Metrics',
     '',
     'Every node answers `GET /metrics` on its metrics port. What Node says of the process (`process_*`, `nodejs_*`) comes',
-    'besides. [Design](design/metrics.md), [dashboards and alerts](../monitoring/README.md). Made by `npm run docs:metrics`; a',
+    'besides. [Design](design/control-plane/metrics.md), [dashboards and alerts](../monitoring/README.md). Made by `npm run docs:metrics`; a',
     'test compares.',
     '',
     '| Name | Type | Labels | What it is |',

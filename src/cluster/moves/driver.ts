@@ -1,5 +1,5 @@
 /**
- * Takes moves through their phases (docs/design/catalog.md, docs/design/move.md). It runs on the leader of the catalog
+ * Takes moves through their phases (docs/design/control-plane/catalog.md, docs/design/control-plane/move.md). It runs on the leader of the catalog
  * group and remembers nothing that matters: what it finds in the job's row says what is to be done, every step can be done again, and the
  * row is compared and set, so any number of drivers with old knowledge do no harm.
  */

@@ -52,7 +52,7 @@ export const JOB_PHASES = [
   'ABORTED',
 ] as const;
 
-/** How far a move has come; docs/design/catalog.md says what is done in each phase. */
+/** How far a move has come; docs/design/control-plane/catalog.md says what is done in each phase. */
 export type JobPhase = (typeof JOB_PHASES)[number];
 
 /** What every commit that changes routes is compared and set against. */

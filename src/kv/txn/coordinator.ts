@@ -1,6 +1,6 @@
 /**
  * Takes one attempt of a transaction from "this was read, that is to be written" to its fate: in one entry when everything
- * is in one group, else in two phases (docs/design/transactions.md). The primary is the smallest key that is written, whatever
+ * is in one group, else in two phases (docs/design/data-plane/transactions.md). The primary is the smallest key that is written, whatever
  * group has it, so a repetition finds the record after any move.
  *
  * Up to the commit at the primary nothing that goes wrong is more than a lost attempt: nobody else commits on the

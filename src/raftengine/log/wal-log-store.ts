@@ -1,7 +1,7 @@
 /**
  * The write-ahead log of a node: all groups share one segmented log, and everything that they want stored in one
  * event-loop turn is one frame in one synced write. Calls that arrive while a write is under way are gathered into the next
- * frame. See `format.ts` for the bytes, `recovery.ts` for what a crash leaves behind and docs/design/log.md for the design.
+ * frame. See `format.ts` for the bytes, `recovery.ts` for what a crash leaves behind and docs/design/consensus/log.md for the design.
  *
  * Order of things: `write` encodes into the staging frame and changes the views at once; the pump writes frames one by one,
  * each only after the one before is stable. Which segment and position a frame gets is decided when it is begun, so views

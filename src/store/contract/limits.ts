@@ -1,4 +1,4 @@
-/** Defaults of `StoreLimits`; docs/design/store.md says why. */
+/** Defaults of `StoreLimits`; docs/design/storage/store.md says why. */
 import type { StoreLimits } from './types.ts';
 
 export const DEFAULT_STORE_LIMITS: StoreLimits = {

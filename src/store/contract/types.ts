@@ -1,6 +1,6 @@
 /**
  * The contract of the MVCC store of one group: what the state machine writes and what readers see. Keys are logical keys;
- * the encoding (order-preserving, see docs/design/store.md) is private to this folder.
+ * the encoding (order-preserving, see docs/design/storage/store.md) is private to this folder.
  */
 import type { Clock, Disk, HlcTimestamp, LogIndex, Millis, Scheduler } from '../../platform/index.ts';
 import type { LevelFolders, OpenLevel, StoreActivity } from '../level/index.ts';

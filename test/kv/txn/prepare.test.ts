@@ -1,4 +1,4 @@
-/** What entries of transactions do, row by row of the table in docs/design/transactions.md. */
+/** What entries of transactions do, row by row of the table in docs/design/data-plane/transactions.md. */
 import { strict as assert } from 'node:assert';
 import { describe, it } from 'node:test';
 import { fateName } from '../../../src/kv/apply/lock-rows.ts';
