@@ -106,17 +106,19 @@ export const mutants: readonly Mutant[] = [
     description: 'a leader that is deposed says of its open writes that nothing happened, so they are made again',
     mutations: [
       {
-        file: EXECUTOR,
-        find: 'else this.settleAbandoned(entry, failureOf(outcome));',
-        replace:
-          "else this.settleAbandoned(entry, outcome.kind === 'unknown' ? this.notLeader() : failureOf(outcome));",
+        file: 'src/raftengine/replica/proposals.ts',
+        find: 'one.untilMs = nowMs + this.options.outcomeWaitMs;\n      this.left.push(one);',
+        replace: 'this.refuseNow(one.done);',
       },
     ],
     workload: 'append',
-    nemeses: ['partition-leader-deaf'],
-    seconds: 15,
-    rate: 300,
-    concurrency: 30,
+    // A slow network makes entries of many commands: one of them is on its way when the leader turns deaf.
+    nemeses: ['network-slow', 'partition-leader-deaf'],
+    overlap: 2,
+    faultSeconds: 4,
+    seconds: 20,
+    rate: 400,
+    concurrency: 40,
   },
   {
     name: 'dirty-reads',

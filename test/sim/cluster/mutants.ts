@@ -181,10 +181,9 @@ const RESTING_MUTANTS: readonly SimMutant[] = [
     breaks: 'a deposed leader says of its open writes that nothing happened, so they are made again',
     mutations: [
       {
-        file: EXECUTOR,
-        find: 'else this.settleAbandoned(entry, failureOf(outcome));',
-        replace:
-          "else this.settleAbandoned(entry, outcome.kind === 'unknown' ? this.notLeader() : failureOf(outcome));",
+        file: 'src/raftengine/replica/proposals.ts',
+        find: 'one.untilMs = nowMs + this.options.outcomeWaitMs;\n      this.left.push(one);',
+        replace: 'this.refuseNow(one.done);',
       },
     ],
   },
