@@ -214,7 +214,7 @@ test('a row that changed below a store that is open is refused by every kind of 
     store.setGcThreshold(writer, ts(1));
     writer.commit(1);
     await store.flush();
-    const level = levels.openLevel('store');
+    const level = levels.beneath('store');
     await level.open();
     // The row of one key under another key: each is sound, but not where it is.
     const row = level.getSync(encodeKey(RowKind.Latest, b))!;

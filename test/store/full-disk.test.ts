@@ -86,6 +86,23 @@ test('a full disk keeps what was applied readable, and it is durable as soon as 
   assert.deepEqual(bed.failures, []);
 });
 
+test('a store that is closed on a full disk says so, has not failed, and can be opened again', async () => {
+  for (const hasMore of [true, false]) {
+    const bed = new Bed();
+    const store = await bed.open();
+    put(store, 1, 'a', '1');
+    await store.flush();
+    if (hasMore) put(store, 2, 'a', '2');
+    bed.isFull = true;
+    await assert.rejects(store.close(), { code: 'STORE_FAILED' });
+    assert.deepEqual(bed.failures, [], 'nothing is lost: the log has it');
+    bed.isFull = false;
+    const again = await bed.open();
+    assert.equal(again.appliedIndex, 1);
+    await again.close();
+  }
+});
+
 test('a store on a full disk asks for a pause once its buffer is full, and goes on when there is room', async () => {
   const bed = new Bed();
   const store = await bed.open();

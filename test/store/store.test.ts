@@ -153,7 +153,7 @@ test('LevelDB installs a copy through real folders and finds it after a restart'
 
 test('a store of another format, without its state row or with unknown flags is refused by name', async () => {
   const { levels, ...options } = simulated();
-  const level = levels.openLevel('store');
+  const level = levels.beneath('store');
   await level.open();
   const key = encodeKey(RowKind.Latest, bytes('k'));
   const value = sealRow(key, Buffer.from([0x80, 0, 0, 0, 0, 0, 0, 0, 1]));

@@ -242,7 +242,7 @@ test('what was dropped is gone for good, with what range deletes hid of it, and 
   store = await openGroupStore(options);
   await store.dropping(START, undefined);
   assert.equal(store.dropping(EMPTY_START, undefined), undefined);
-  const level = levels.openLevel('store');
+  const level = levels.beneath('store');
   await level.open();
   const kinds = new Map<string, number>();
   const rows = level.iterator({});

@@ -239,6 +239,16 @@ export class Flusher {
     this.durable = durable;
   }
 
+  /**
+   * A batch that changes nothing: behind it, the last one that does cannot be taken for a write that was cut off.
+   * @param key that no row has
+   */
+  async seal(key: Buffer): Promise<void> {
+    if (this.durable === 0) return;
+    const change = (): Promise<void> => this.host.level().batch([{ type: 'del', key }], { sync: true });
+    await this.options.lane.run(() => this.write(change));
+  }
+
   /** The store closes: nothing starts by itself any more, and a full disk is not waited for. */
   stop(): void {
     this.cancelTimer?.();

@@ -572,20 +572,21 @@ export class MvccGroupStore implements GroupStore {
     if (this.isClosed) return;
     this.isClosed = true;
     this.flusher.stop();
-    await this.swap.idle();
-    await this.drops.pause();
-    await this.collector.stop();
-    if (this.lane.unusable === undefined) {
-      await this.counters.settle();
-      await this.flush();
-      // A batch that changes nothing: behind it, the last one that does cannot be taken for a write that was cut off.
-      if (this.flusher.durable > 0)
-        await this.lane.run(() => this.lane.write(this.level, [{ type: 'del', key: NO_ROW }]));
+    try {
+      await this.swap.idle();
+      await this.drops.pause();
+      await this.collector.stop();
+      if (this.lane.unusable === undefined) {
+        await this.counters.settle();
+        await this.flush();
+        await this.flusher.seal(NO_ROW);
+      }
+    } finally {
+      // Whatever could not be written: a database that stays open cannot be opened again.
+      this.lane.unusable = new StoreClosedError(this.options.location);
+      this.drops.forget(this.lane.unusable);
+      await this.lane.idle();
+      await this.level.close();
     }
-    const closed = new StoreClosedError(this.options.location);
-    this.lane.unusable = closed;
-    this.drops.forget(closed);
-    await this.lane.idle();
-    await this.level.close();
   }
 }

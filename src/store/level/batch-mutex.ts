@@ -1,6 +1,5 @@
 /** The way to the database: one user at a time, and none any more once a batch has failed or a row was damaged. */
 import { CorruptStoreError, StoreFailedError } from '../rows/index.ts';
-import type { Level, LevelOperation } from './level.ts';
 
 /** Runs the users of one database one after another. */
 export class BatchLane {
@@ -33,18 +32,6 @@ export class BatchLane {
   /** Settles when nobody is in the lane who is there now. */
   idle(): Promise<void> {
     return this.last;
-  }
-
-  /**
-   * Only from within the lane. Synced: LevelDB may lose an older unsynced log file and keep a newer one.
-   * @throws StoreFailedError
-   */
-  async write(level: Level, operations: LevelOperation[]): Promise<void> {
-    try {
-      await level.batch(operations, { sync: true });
-    } catch (error) {
-      throw this.fail(error);
-    }
   }
 
   /** Nothing may become durable any more. @returns why the store is not usable */

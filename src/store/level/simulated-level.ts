@@ -99,6 +99,11 @@ export class SimulatedLevel implements Level {
     this.folder = undefined;
   }
 
+  /** True while the database in a folder is open here. */
+  has(folder: SimulatedFolder): boolean {
+    return this.folder === folder;
+  }
+
   /** The process died. */
   kill(): void {
     this.folder = undefined;
@@ -164,16 +169,14 @@ export class SimulatedLevels implements LevelFolders {
   /** The order in which a directory has its files. */
   orderOfFiles: (files: readonly string[]) => readonly string[] = (files) => files;
 
-  /** Pass as `openLevel`. */
+  /** Pass as `openLevel`. A database is open once at a time, as that of a LevelDB is: its lock file says so. */
   readonly openLevel = (location: string): Level => {
     const level = new SimulatedLevel(
       async () => {
         await this.alive(this.beforeOpen(location));
-        let folder = this.folders.get(location);
-        if (folder === undefined) {
-          folder = new SimulatedFolder();
-          this.folders.set(location, folder);
-        }
+        const folder = this.folderAt(location);
+        if (this.opened.some((other) => other.has(folder)))
+          throw new Error(`LEVEL_LOCKED: ${location} is open already`);
         folder.open(location);
         return folder;
       },
@@ -182,6 +185,20 @@ export class SimulatedLevels implements LevelFolders {
     this.opened.push(level);
     return level;
   };
+
+  /** Rows as they lie on the disk, below whoever has the database open: for damage. */
+  beneath(location: string): Level {
+    return new SimulatedLevel(
+      async () => this.folderAt(location),
+      async () => {},
+    );
+  }
+
+  private folderAt(location: string): SimulatedFolder {
+    const folder = this.folders.get(location) ?? new SimulatedFolder();
+    this.folders.set(location, folder);
+    return folder;
+  }
 
   /** Waits for a hook. @throws when the process has died meanwhile */
   private async alive(hook: void | Promise<void>): Promise<void> {
