@@ -56,6 +56,8 @@ export interface StandingOptions {
 /** At a first start nodes come one after another; who waits for longer says so, and goes on to say it. */
 const FIRST_WORD_MS: Millis = 5_000;
 const NEXT_WORD_MS: Millis = 30_000;
+/** What could not be written down is written again after this: its peer says it once a connection, and a disk may be full. */
+const NOTE_AGAIN_MS: Millis = 1_000;
 
 /**
  * How many of the other founders must have accepted a folder before it founds. Two folders of one node that both have so
@@ -80,6 +82,9 @@ export class FolderStanding {
   private readonly listeners: (() => void)[] = [];
   private end: FolderRefusedError | undefined;
   private cancel: Cancel | undefined;
+  /** Acceptances that could not be written down yet. */
+  private readonly unwritten = new Map<NodeId, Cancel>();
+  private isStopped = false;
   /** The catalog's own word, while the node waits. */
   private catalogRefusal: string | undefined;
 
@@ -98,7 +103,9 @@ export class FolderStanding {
   }
 
   stop(): void {
+    this.isStopped = true;
     this.cancel?.();
+    for (const cancel of this.unwritten.values()) cancel();
   }
 
   /** Before the network starts. */
@@ -168,11 +175,18 @@ export class FolderStanding {
 
   private acceptedBy(peer: NodeId): void {
     this.refusals.delete(peer);
+    this.unwritten.get(peer)?.();
+    this.unwritten.delete(peer);
     this.options.record.noteAcceptance(peer).then(
       () => {
         for (const listener of this.listeners) listener();
       },
-      (error: unknown) => this.options.onError(error),
+      (error: unknown) => {
+        this.options.onError(error);
+        if (this.isStopped) return;
+        const again = (): void => this.acceptedBy(peer);
+        this.unwritten.set(peer, this.options.scheduler.after(NOTE_AGAIN_MS, again));
+      },
     );
   }
 

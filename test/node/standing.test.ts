@@ -1,15 +1,19 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
+import { setImmediate } from 'node:timers/promises';
 import { type FolderRefusedError, FolderStanding } from '../../src/node/standing.ts';
 import { type NodeId, nodeId, type PeerNetwork, type Refusal, type Scheduler } from '../../src/platform/index.ts';
 
 interface Traits {
   readonly mayWait?: boolean;
   readonly waitsToFound?: boolean;
+  /** So many acceptances cannot be written down. */
+  readonly failures?: number;
 }
 
 /** A standing whose peers say what a test has them say. */
-function standingOf({ mayWait = false, waitsToFound = false }: Traits = {}) {
+function standingOf({ mayWait = false, waitsToFound = false, failures = 0 }: Traits = {}) {
+  let left = failures;
   const ended: FolderRefusedError[] = [];
   const errors: unknown[] = [];
   const acceptedBy: NodeId[] = [];
@@ -20,6 +24,7 @@ function standingOf({ mayWait = false, waitsToFound = false }: Traits = {}) {
     record: {
       acceptedBy,
       noteAcceptance: async (peer) => {
+        if (left-- > 0) throw new Error('no space left');
         acceptedBy.push(peer);
       },
     },
@@ -28,7 +33,10 @@ function standingOf({ mayWait = false, waitsToFound = false }: Traits = {}) {
     onEnd: (error) => ended.push(error),
     onError: (error) => errors.push(error),
     scheduler: {
-      after: (ms: number, callback: () => void) => later.push({ ms, callback }),
+      after: (ms: number, callback: () => void) => {
+        later.push({ ms, callback });
+        return () => undefined;
+      },
       endOfTurn: assert.fail,
     } as unknown as Scheduler,
     onWaits: (reason) => words.push(reason),
@@ -130,5 +138,30 @@ describe('how the cluster stands to a data folder', () => {
     assert.match(standing.reason()!, /since node 3 did not answer/);
     accept(3);
     assert.equal(standing.mayFound(founders), true);
+  });
+
+  test('an acceptance that could not be written down is written again, though the peer does not repeat it', async () => {
+    const { standing, errors, later, accept } = standingOf({ waitsToFound: true, failures: 2 });
+    let heard = 0;
+    standing.onAcceptance(() => {
+      heard++;
+    });
+    accept(2);
+    for (let round = 1; round <= 2; round++) {
+      await setImmediate();
+      assert.deepEqual([errors.length, later.length, heard], [round, round, 0]);
+      later.at(-1)!.callback();
+    }
+    await setImmediate();
+    assert.deepEqual([errors.length, later.length, heard], [2, 2, 1]);
+    assert.equal(standing.mayFound([1, 2].map(nodeId)), true);
+  });
+
+  test('an acceptance that cannot be written down keeps no node that stops', async () => {
+    const { standing, later, accept } = standingOf({ failures: 1 });
+    accept(2);
+    standing.stop();
+    await setImmediate();
+    assert.deepEqual(later, []);
   });
 });

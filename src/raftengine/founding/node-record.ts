@@ -61,6 +61,8 @@ export class NodeRecord {
   private stored: StoredRecord;
   /** The newest segment as far as it is stable. */
   private stableSegment: number;
+  /** Who listens to this folder, as far as it is stable that they do. */
+  private stableAcceptances: readonly NodeId[];
   /** Replacements of the file, one after another. */
   private written: Promise<void> = Promise.resolve();
 
@@ -68,6 +70,7 @@ export class NodeRecord {
     this.options = options;
     this.stored = stored;
     this.stableSegment = stored.newestSegment;
+    this.stableAcceptances = stored.acceptedBy;
   }
 
   /** True when a data folder has a record, whatever is in it. */
@@ -147,15 +150,17 @@ export class NodeRecord {
     };
   }
 
-  /** Nodes that listen to this data folder, and so to no other one under this node's id. */
+  /** Nodes that listen to this data folder, and so to no other one under this node's id, as far as that is stable. */
   get acceptedBy(): readonly NodeId[] {
-    return this.stored.acceptedBy;
+    return this.stableAcceptances;
   }
 
   /** Settles when it is stable that a node listens to this data folder. */
   async noteAcceptance(peer: NodeId): Promise<void> {
-    const { acceptedBy } = this.stored;
-    if (!acceptedBy.includes(peer)) await this.change({ acceptedBy: [...acceptedBy, peer] });
+    if (this.stableAcceptances.includes(peer)) return;
+    const acceptedBy = [...new Set([...this.stored.acceptedBy, peer])];
+    await this.change({ acceptedBy });
+    this.stableAcceptances = [...new Set([...this.stableAcceptances, peer])];
   }
 
   /** What is known of a node. */

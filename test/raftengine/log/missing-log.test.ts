@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { crc32 } from 'node:zlib';
+import { nodeId } from '../../../src/platform/index.ts';
 import { NodeRecord } from '../../../src/raftengine/founding/node-record.ts';
 import {
   decodeSegmentHeader,
@@ -188,6 +189,25 @@ describe('the record beside the log', () => {
       assert.equal((await open()).newestSegment, newestSegment, `seed ${seed}`);
     }
     assert.ok(said > 5 && said < 55, `${said} of 60`);
+  });
+
+  it('knows who has accepted the folder only once that is stable, and can be told again', async () => {
+    const { simulation, machine } = new WalBench(12);
+    const { disk } = machine;
+    await simulation.runToEnd(disk.makeFolder(NODE));
+    const open = (): Promise<NodeRecord> =>
+      simulation.runToEnd(NodeRecord.open({ disk, folder: NODE, incarnation: INCARNATION }));
+    const record = await open();
+    disk.isFull = true;
+    for (let round = 0; round < 2; round++) {
+      await assert.rejects(simulation.runToEnd(record.noteAcceptance(nodeId(2))), { code: 'ENOSPC' });
+      assert.deepEqual(record.acceptedBy, []);
+    }
+    disk.isFull = false;
+    await simulation.runToEnd(Promise.all([nodeId(2), nodeId(3)].map((peer) => record.noteAcceptance(peer))));
+    assert.deepEqual(record.acceptedBy, [2, 3]);
+    machine.crash({ losePower: true });
+    assert.deepEqual((await open()).acceptedBy, [2, 3]);
   });
 
   it('is refused in a folder that it is not of', async () => {
