@@ -281,6 +281,7 @@ export async function assembleNode(parts: NodeParts): Promise<AssembledNode> {
     addressOf,
     mayFound: (voters) => standing.mayFound(voters),
     onFoundingFailed: parts.onFatal,
+    onPutOff: onBackgroundError,
     electionTimeoutMs: engine.limits.electionTimeoutMs,
     openStore: (group, open) =>
       openGroupStore({
@@ -305,7 +306,6 @@ export async function assembleNode(parts: NodeParts): Promise<AssembledNode> {
     network,
     founding,
     joins,
-    onError: onBackgroundError,
   });
 
   // The catalog where its group is led: on one node at a time, and ready for it on all.

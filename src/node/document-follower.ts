@@ -15,8 +15,6 @@ export interface DocumentFollowerOptions {
   readonly founding: ClusterFounding;
   /** The node came later than the groups of the founding: their leaders fill its replicas. */
   readonly joins: boolean;
-  /** Opening or removing a replica failed; it is tried again with the next document or message. */
-  readonly onError: (error: unknown) => void;
 }
 
 /** See the top of the file. */
@@ -26,7 +24,7 @@ export class DocumentFollower {
   private hasDocument = false;
   /** Groups that were there before this node, which joined, was first told of any: it founds none of them. */
   private older: ReadonlySet<GroupId> | undefined;
-  /** Removed groups of which nothing is left here. */
+  /** Removed groups of which nothing is left here, or soon will be. */
   private readonly forgotten = new Set<GroupId>();
 
   constructor(options: DocumentFollowerOptions) {
@@ -52,7 +50,7 @@ export class DocumentFollower {
     const isActive = this.hasDocument
       ? this.groups.get(group)?.state === 'ACTIVE'
       : founding.groups.some(({ id }) => id === group);
-    if (isActive) this.start(host.open(group, undefined));
+    if (isActive) host.keepOpening(group, undefined);
   }
 
   /** A newer document. */
@@ -70,7 +68,7 @@ export class DocumentFollower {
     for (const { id, state, founders, preferredLeader } of document.groups) {
       if (state === 'REMOVED') this.forget(id);
       else if (founders.includes(self) && !host.knows(id) && this.mayFound(id)) {
-        this.start(host.open(id, { voters: founders, preferredLeader }));
+        host.keepOpening(id, { voters: founders, preferredLeader });
       }
     }
   }
@@ -85,14 +83,6 @@ export class DocumentFollower {
   private forget(group: GroupId): void {
     if (this.forgotten.has(group)) return;
     this.forgotten.add(group);
-    const removed = this.options.host.remove(group).catch((error: unknown) => {
-      this.forgotten.delete(group);
-      throw error;
-    });
-    this.start(removed);
-  }
-
-  private start(work: Promise<void>): void {
-    work.catch((error: unknown) => this.options.onError(error));
+    this.options.host.keepRemoving(group);
   }
 }

@@ -58,6 +58,8 @@ export interface GroupHostOptions {
   readonly mayFound: (voters: readonly NodeId[]) => boolean;
   /** A group that had to wait could not be founded. */
   readonly onFoundingFailed: (error: Error) => void;
+  /** A replica could not be opened or removed, and it will be tried again. */
+  readonly onPutOff: (error: unknown) => void;
   readonly electionTimeoutMs: Millis;
 }
 
@@ -68,11 +70,19 @@ interface Waiting {
   readonly stateMachine: GroupStateMachine;
 }
 
+/** What is to become of a replica, until it has. */
+interface Attempt {
+  cancel: Cancel;
+}
+
 const MEMBERLESS: ConfState = { voters: [], votersOutgoing: [], learners: [], learnersNext: [], autoLeave: false };
 /** The preferred leader asks for votes this often while nobody leads: the others may still be starting. */
 const CAMPAIGN_MS: Millis = 50;
 /** For so many election timeouts; the other founders hold back as long. Later, whoever leads does. */
 const CAMPAIGN_TIMEOUTS = 5;
+/** What failed is tried again after this, then after twice as long, up to the longest pause: a disk may be full for hours. */
+const FIRST_PAUSE_MS: Millis = 250;
+const LONGEST_PAUSE_MS: Millis = 8_000;
 
 /** See the top of the file. */
 export class GroupHost {
@@ -82,6 +92,8 @@ export class GroupHost {
   private readonly work = new Map<GroupId, Promise<unknown>>();
   /** Groups that are to be founded here once that is allowed; their stores are open and empty. */
   private readonly waiting = new Map<GroupId, Waiting>();
+  /** What was asked for with `keepOpening`, `keepRemoving` or `recover`, and did not succeed yet. */
+  private readonly attempts = new Map<GroupId, Attempt>();
   /** What replicas do until their group has a first leader. */
   private readonly beginnings = new Map<GroupId, Cancel>();
   private isClosed = false;
@@ -110,9 +122,9 @@ export class GroupHost {
     return { lastTerm: log.term(lastIndex) ?? 0, lastIndex, appliedIndex };
   }
 
-  /** True when the replica is open, is being opened or removed, or waits to be founded. */
+  /** True when the replica is open, is to be opened or removed, or waits to be founded. */
   knows(group: GroupId): boolean {
-    return this.groups.has(group) || this.work.has(group) || this.waiting.has(group);
+    return this.groups.has(group) || this.work.has(group) || this.waiting.has(group) || this.attempts.has(group);
   }
 
   /** True while a group cannot be founded yet. */
@@ -131,6 +143,19 @@ export class GroupHost {
       if (this.isClosed || this.groups.has(group) || this.waiting.has(group)) return;
       await this.openNow(group, founding);
     });
+  }
+
+  /**
+   * As `open`, again and again until it succeeds or the replica is to be removed. Nobody else would see to it: the next word
+   * about a group that is founded may be one that its founders never say, since they wait for this node.
+   */
+  keepOpening(group: GroupId, founding: Founding | undefined): void {
+    this.keepTrying(group, () => this.open(group, founding));
+  }
+
+  /** As `remove`, again and again until it succeeds. */
+  keepRemoving(group: GroupId): void {
+    this.keepTrying(group, () => this.remove(group));
   }
 
   /** Founds what waited for it, as far as it is allowed now. */
@@ -177,16 +202,25 @@ export class GroupHost {
       const { commitIndex } = hosted.raft.status();
       this.groups.delete(group);
       const settled = kv.removeGroup(group);
-      await engine.closeGroup(group);
-      await settled;
-      const applied = hosted.stateMachine.applied();
-      await hosted.stateMachine.close();
-      const log = logStore.group(group);
-      uncertain = Math.max(0, log.lastIndex() - commitIndex);
-      const recovery = { groupId: group, survivor: self, learners, context };
-      await logStore.write([recoveryWrite(log, applied.index, applied.conf, recovery)]);
-      await this.openNow(group, undefined);
-      this.groups.get(group)!.executor.clock.observe(floor);
+      try {
+        await engine.closeGroup(group);
+        await settled;
+        const applied = hosted.stateMachine.applied();
+        await hosted.stateMachine.close();
+        const log = logStore.group(group);
+        uncertain = Math.max(0, log.lastIndex() - commitIndex);
+        const recovery = { groupId: group, survivor: self, learners, context };
+        await logStore.write([recoveryWrite(log, applied.index, applied.conf, recovery)]);
+        await this.openNow(group, undefined);
+        this.groups.get(group)!.executor.clock.observe(floor);
+      } catch (error) {
+        // The only replica that is left: it comes back with what is stored, be that the recovery or not.
+        this.keepTrying(group, async () => {
+          await this.open(group, undefined);
+          this.groups.get(group)?.executor.clock.observe(floor);
+        });
+        throw error;
+      }
     }).then(() => uncertain);
   }
 
@@ -194,9 +228,28 @@ export class GroupHost {
   async close(): Promise<void> {
     this.isClosed = true;
     for (const cancel of this.beginnings.values()) cancel();
+    for (const { cancel } of this.attempts.values()) cancel();
     await Promise.allSettled([...this.work.values()]);
     for (const group of [...this.waiting.keys()]) await this.dropWaiting(group);
     for (const { stateMachine } of this.groups.values()) await stateMachine.close();
+  }
+
+  private keepTrying(group: GroupId, step: () => Promise<void>, pauseMs = FIRST_PAUSE_MS): void {
+    this.attempts.get(group)?.cancel();
+    const attempt: Attempt = { cancel: () => {} };
+    this.attempts.set(group, attempt);
+    const isWanted = (): boolean => this.attempts.get(group) === attempt;
+    step().then(
+      () => {
+        if (isWanted()) this.attempts.delete(group);
+      },
+      (error: unknown) => {
+        this.options.onPutOff(error);
+        if (!isWanted()) return;
+        const nextMs = Math.min(2 * pauseMs, LONGEST_PAUSE_MS);
+        attempt.cancel = this.options.scheduler.after(pauseMs, () => this.keepTrying(group, step, nextMs));
+      },
+    );
   }
 
   private async inTurn(group: GroupId, step: () => Promise<void>): Promise<void> {
@@ -211,12 +264,18 @@ export class GroupHost {
 
   private async openNow(group: GroupId, founding: Founding | undefined): Promise<void> {
     const store = await this.options.openStore(group, this.groups.size + this.waiting.size + 1);
-    const stateMachine = new GroupStateMachine({ store, initialConf: MEMBERLESS });
-    if (founding === undefined || !this.isUntouched(group, stateMachine)) {
-      this.take(group, store, stateMachine, founding, false);
-      return;
+    try {
+      const stateMachine = new GroupStateMachine({ store, initialConf: MEMBERLESS });
+      if (founding === undefined || !this.isUntouched(group, stateMachine)) {
+        this.take(group, store, stateMachine, founding, false);
+        return;
+      }
+      this.waiting.set(group, { founding, store, stateMachine });
+    } catch (error) {
+      // Left open, it could not be opened again.
+      await store.close().catch(() => {});
+      throw error;
     }
-    this.waiting.set(group, { founding, store, stateMachine });
     if (this.options.mayFound(founding.voters)) await this.foundWaiting(group);
   }
 

@@ -172,6 +172,111 @@ describe('groups of a running cluster', () => {
     }
   });
 
+  for (const full of [
+    [1, 3],
+    [1, 2, 3],
+  ])
+    test(`that are made while the disks of nodes ${full.join(' and ')} are full are founded once there is room`, async () => {
+      const cluster = new Cluster(3, [{ id: 1 }, { id: 2, ranges: ALL_SLOTS }]);
+      cluster.start();
+      await cluster.ready();
+      await cluster.known();
+      const tries = new Map(full.map((id) => [id, 0]));
+      for (const id of full) {
+        const node = cluster.node(id);
+        node.machine.disk.isFull = true;
+        node.onLevelStep = (what) => {
+          if (/^open .*group-3/.test(what)) tries.set(id, tries.get(id)! + 1);
+        };
+      }
+      const founders = [3, 1, 2].map(nodeId);
+      await cluster.run(
+        cluster.running(2).catalog.run({ kind: 'createGroup', id: THREE, founders, preferredLeader: undefined }),
+      );
+      await cluster.until('nobody could open it', () => full.every((id) => tries.get(id)! > 1));
+      // Whoever has room speaks to those that have not; and the cluster says nothing more of it.
+      await cluster.simulation.runFor(3000);
+      for (const id of full) cluster.node(id).machine.disk.isFull = false;
+      await cluster.until('the group leads', () => cluster.leaderOf(THREE) !== undefined);
+      await cluster.until('all founders are members', () =>
+        cluster.nodes.every((node) => node.raft(THREE)?.status().conf.voters.length === 3),
+      );
+      assert.equal(await cluster.command(1, 'set', 'k', 'v'), 'OK');
+    });
+
+  test('that are removed while a disk is full leave nothing behind once there is room', async () => {
+    const cluster = new Cluster(3, [{ id: 1 }, { id: 2, ranges: ALL_SLOTS }, { id: 3 }]);
+    cluster.start();
+    await cluster.ready();
+    await cluster.known();
+    const node = cluster.node(3);
+    let renames = 0;
+    node.onLevelStep = (what) => {
+      if (/^rename .*group-3/.test(what)) renames++;
+    };
+    node.machine.disk.isFull = true;
+    await cluster.run(cluster.running(1).catalog.run({ kind: 'removeGroup', id: THREE }));
+    await cluster.until('the others are done', () => cluster.hosts(THREE).every((id) => id === 3));
+    await cluster.simulation.runFor(3000);
+    assert.equal(await node.hasStore(THREE), true);
+    node.machine.disk.isFull = false;
+    const endMs = cluster.simulation.nowMs() + 20_000;
+    while (await node.hasStore(THREE)) {
+      assert.ok(cluster.simulation.nowMs() < endMs, 'the store goes by itself');
+      await cluster.simulation.runFor(100);
+    }
+    assert.deepEqual(cluster.hosts(THREE), []);
+    assert.ok(!node.process?.logStore.groups().includes(THREE));
+    assert.ok(renames > 0);
+  });
+
+  test('that cannot be opened say so each time, and their stores are closed again', async () => {
+    const cluster = new Cluster(1, 1);
+    cluster.start();
+    await cluster.ready();
+    const { host } = cluster.running(1);
+    const nobody = { voters: [], votersOutgoing: [], learners: [], learnersNext: [], autoLeave: false };
+    const resetTo = { index: 5, term: 1, conf: nobody };
+    const write = { groupId: THREE, hardState: undefined, entries: [], resetTo };
+    await cluster.run(cluster.node(1).process!.logStore.write([write]));
+    for (let round = 0; round < 2; round++)
+      await assert.rejects(cluster.run(host.open(THREE, undefined)), { code: 'REPLICA_TORN' });
+  });
+
+  for (const [story, step, isFull] of [
+    ['it is being opened in vain', 1, true],
+    ['it could not be opened', 2, true],
+    ['it is being opened', 1, false],
+  ] as const)
+    test(`that are to be removed while ${story} are gone in the end`, async () => {
+      const cluster = new Cluster(1, 1);
+      cluster.start();
+      await cluster.ready();
+      const node = cluster.node(1);
+      const { disk } = node.machine;
+      const { host } = cluster.running(1);
+      let opened = 0;
+      let renamed = 0;
+      const remove = (): void => host.keepRemoving(THREE);
+      node.onLevelStep = (what) => {
+        if (/^open .*group-3/.test(what) && ++opened === 1 && step === 1) remove();
+        // Once the removal cannot be carried out either.
+        if (/^rename .*group-3/.test(what)) disk.isFull = ++renamed === 1;
+      };
+      disk.isFull = isFull;
+      host.keepOpening(THREE, undefined);
+      await cluster.until('it is opened', () => opened === 1);
+      if (step === 2) {
+        await cluster.simulation.runFor(100);
+        remove();
+      }
+      await cluster.simulation.runFor(30_000);
+      assert.equal(renamed > 1, !isFull);
+      disk.isFull = false;
+      await cluster.simulation.runFor(30_000);
+      assert.deepEqual([cluster.hosts(THREE), await node.hasStore(THREE), host.knows(THREE)], [[], false, false]);
+    });
+
   test('open an empty replica on a node that they take in', async () => {
     const cluster = new Cluster(3, [{ id: 1 }, { id: 2, voters: [1, 2], ranges: ALL_SLOTS }]);
     cluster.start();

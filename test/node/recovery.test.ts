@@ -80,6 +80,40 @@ describe('a group that lost its majority for good', () => {
     assert.equal(await cluster.command(1, 'get', 'key:19'), '19');
   });
 
+  for (const [step, isWritten] of [
+    [/^database batch/, false],
+    [/^open .*group-1/, true],
+  ] as const)
+    test(`comes back when the disk was full in the middle of its recovery: ${step.source}`, async () => {
+      const cluster = await survivor(8);
+      const node = cluster.node(1);
+      const violations: Error[] = [];
+      cluster.onViolation = (violation) => violations.push(violation);
+      let isReached = false;
+      node.onLevelStep = (what) => {
+        if (isReached || cluster.running(1).host.get(ONE) !== undefined || !step.test(what)) return;
+        isReached = true;
+        node.machine.disk.isFull = true;
+      };
+      const { floorMs } = await recover(cluster, ONE, true);
+      await assert.rejects(recover(cluster, ONE));
+      assert.ok(isReached);
+      await cluster.simulation.runFor(300);
+      assert.deepEqual(violations, [], 'the node lives on');
+      assert.equal(node.raft(ONE), undefined);
+      node.machine.disk.isFull = false;
+      // Nobody says a word about it: the catalog itself is what was lost.
+      await cluster.until('the replica is open', () => node.raft(ONE) !== undefined);
+      const { leadMs } = cluster.running(1).host.get(ONE)!.executor.clock;
+      assert.ok(node.machine.clock.nowMs() + leadMs >= floorMs, 'what it issues is above everything before');
+      if (!isWritten) await recover(cluster, ONE);
+      await cluster.until('it leads', () => cluster.leaderOf(ONE) === 1);
+      assert.deepEqual(node.raft(ONE)?.status().conf.voters, [1]);
+      await recover(cluster, TWO);
+      assert.equal(await cluster.command(1, 'get', 'key:19'), '19');
+      assert.equal(await cluster.command(1, 'set', 'after', 'x'), 'OK');
+    });
+
   test('is not recovered while a majority answers', async () => {
     const cluster = new Cluster(3, 1, 9);
     cluster.start();
