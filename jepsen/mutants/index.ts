@@ -295,7 +295,7 @@ export const mutants: readonly Mutant[] = [
     description: 'a connection does not remember what KEYS, SCAN, RANDOMKEY and FLUSHDB have answered it',
     mutations: [
       {
-        file: 'src/adapter/redis/connection.ts',
+        file: 'src/adapter/redis/pipeline.ts',
         find: 'const succeeded = (reply: Reply): void => this.settle(slot, reply);',
         replace:
           "const succeeded = (reply: Reply): void => command.spec.handler!.kind === 'scan' ? this.settleHere(slot, reply) : this.settle(slot, reply);",

@@ -1,6 +1,12 @@
-/** Reads the arguments of connection and server commands the way Redis does. */
+/** Reads the arguments of commands the way Redis does. */
 import { isInt32, requireInteger } from './integers.ts';
 import { errors, RedisError } from './reply.ts';
+
+const LONGEST_OPTION = 32;
+
+/** An argument as an option's name in upper case; the empty string when it is too long to be one. */
+export const optionName = (argument: Buffer): string =>
+  argument.length > LONGEST_OPTION ? '' : argument.toString('latin1').toUpperCase();
 
 /** An option's word in lower case; options are short. */
 export const wordOf = (argument: Buffer): string => argument.toString('latin1', 0, 64).toLowerCase();

@@ -1,4 +1,4 @@
-/** How often a command was called and how long it took: plain numbers, for whoever shows them. */
+/** What was counted of commands and of the server: plain numbers, for whoever shows them. */
 import { BucketCounts } from '../../platform/index.ts';
 
 /** Counters of one command; a subcommand has its own. */
@@ -18,4 +18,17 @@ export class CommandCounters {
     this.errors = 0;
     this.latencyMs = new BucketCounts();
   }
+}
+
+/** Counters behind INFO; CONFIG RESETSTAT sets them to zero. */
+export class ServerStats {
+  connectionsReceived = 0;
+  connectionsRejected = 0;
+  commandsProcessed = 0;
+  inputBytes = 0;
+  outputBytes = 0;
+  errorReplies = 0;
+  forwardedRequests = 0;
+  /** What had expired on this node when counting began. */
+  expiredKeysBefore = 0;
 }

@@ -1,22 +1,16 @@
 /** Finds declarations by name. */
 import type { CommandSpec } from './command.ts';
 import { CommandCounters } from './command-counters.ts';
+import type { CommandCatalogue, DeclaredCommand } from './declaration.ts';
 
-/** A command as called: the declaration that runs, and its full name such as `client|setname`. */
-export interface ResolvedCommand {
+/** A command as called, with what runs it. */
+export interface ResolvedCommand extends DeclaredCommand {
   readonly spec: CommandSpec;
-  /** Lower case; `container|sub` for a subcommand. */
-  readonly fullName: string;
-  /** The container's declaration for a subcommand, else the same as `spec`. */
-  readonly top: CommandSpec;
-  /** Subcommands by lower-case name; undefined when there are none. */
   readonly subcommands: ReadonlyMap<string, ResolvedCommand> | undefined;
-  readonly counters: CommandCounters;
 }
 
-export class CommandTable {
+export class CommandTable implements CommandCatalogue {
   private readonly byName = new Map<string, ResolvedCommand>();
-  /** The commands in order of declaration. */
   readonly commands: readonly ResolvedCommand[];
 
   constructor(specs: readonly CommandSpec[]) {
@@ -24,7 +18,6 @@ export class CommandTable {
     this.commands = [...this.byName.values()];
   }
 
-  /** All that can be called, subcommands too. */
   *callable(): Iterable<ResolvedCommand> {
     for (const command of this.commands) {
       if (command.spec.handler !== undefined) yield command;
@@ -41,7 +34,12 @@ export class CommandTable {
     return name.length > 64 ? undefined : this.byName.get(name.toString('latin1').toLowerCase());
   }
 
-  /** Finds by name in COMMAND INFO's notation: `get`, `config|get`. */
+  resolve(args: readonly Buffer[]): ResolvedCommand | undefined {
+    const command = this.find(args[0]!);
+    if (command?.subcommands === undefined || args.length < 2) return command;
+    return command.subcommands.get(subcommandName(args[1]!));
+  }
+
   findByFullName(name: string): ResolvedCommand | undefined {
     const [top = '', sub] = name.toLowerCase().split('|', 2);
     const command = this.byName.get(top);
@@ -49,13 +47,15 @@ export class CommandTable {
   }
 }
 
+/** The name of a subcommand as the table knows it. */
+export const subcommandName = (argument: Buffer): string => argument.toString('latin1').toLowerCase();
+
 function resolved(spec: CommandSpec): ResolvedCommand {
   const subcommands = spec.subcommands?.map((sub): [string, ResolvedCommand] => [
     sub.name,
     {
       spec: sub,
       fullName: `${spec.name}|${sub.name}`,
-      top: spec,
       subcommands: undefined,
       counters: new CommandCounters(),
     },
@@ -63,7 +63,6 @@ function resolved(spec: CommandSpec): ResolvedCommand {
   return {
     spec,
     fullName: spec.name,
-    top: spec,
     subcommands: subcommands && new Map(subcommands),
     counters: new CommandCounters(),
   };

@@ -1,71 +1,19 @@
 /**
  * One command, one declaration: name, arity, flags, key positions and handler are data, from which dispatch, COMMAND and
- * its documentation all come. A new data type adds a file under `commands/` that exports `defineCommands([...])` and one
+ * its documentation all come. A new data type adds a folder under `commands/` whose face exports `defineCommands([...])` and one
  * line in `commands/index.ts`.
  */
 
-import type { KeyView } from '../../kv/index.ts';
 import { assert, type Random } from '../../platform/index.ts';
-import type { Connection } from './connection.ts';
+import type { ClientSession } from './client-session.ts';
+import type { CommandDeclaration } from './declaration.ts';
 import type { Keyspace } from './keyspace.ts';
 import type { Reply } from './reply.ts';
 import type { ScanContext } from './scan-context.ts';
-
-/** Flags as COMMAND INFO reports them. */
-export type CommandFlag =
-  | 'write'
-  | 'readonly'
-  | 'denyoom'
-  | 'admin'
-  | 'noscript'
-  | 'blocking'
-  | 'loading'
-  | 'stale'
-  | 'skip_monitor'
-  | 'skip_slowlog'
-  | 'fast'
-  | 'no_auth'
-  | 'no_multi'
-  | 'movablekeys'
-  | 'allow_busy'
-  | 'no_async_loading'
-  | 'no_mandatory_keys'
-  | 'random'
-  | 'protected'
-  | 'pubsub';
-
-/** Groups of Redis' documentation. */
-export type CommandGroup =
-  | 'string'
-  | 'bitmap'
-  | 'generic'
-  | 'connection'
-  | 'cluster'
-  | 'server'
-  | 'transactions'
-  | 'hash'
-  | 'list'
-  | 'set'
-  | 'sorted-set'
-  | 'stream'
-  | 'pubsub'
-  | 'scripting'
-  | 'hyperloglog'
-  | 'geo';
-
-/**
- * Positions of a command's keys among its arguments, the command's name being argument 0. `last` may be negative: -1 is
- * the last argument. The function form is for commands whose keys move (it may assume that the arity was checked, and
- * answers no keys when it cannot make sense of the arguments).
- */
-export type KeyPositions =
-  | { readonly first: number; readonly last: number; readonly step: number }
-  | ((args: readonly Buffer[]) => number[]);
+import type { ValueAccess } from './values.ts';
 
 /** What a data command works with. Made anew for each evaluation. */
-export interface CommandContext {
-  /** Reads and writes by storage key; prefer the accessors of `keyspace.ts`. */
-  readonly view: KeyView;
+export interface CommandContext extends ValueAccess {
   /** The database that the connection has selected. */
   readonly keyspace: Keyspace;
   /** The view's timestamp in unix milliseconds: the command's idea of now. */
@@ -74,8 +22,6 @@ export interface CommandContext {
   readonly random: Random;
   /** Largest string that a command may build, bytes (proto-max-bulk-len). */
   readonly maxStringBytes: number;
-  /** Storage key of a user's key in the selected database. Remembers keys by identity, so asking again is cheap. */
-  storageKey(userKey: Buffer): Buffer;
 }
 
 /**
@@ -88,24 +34,10 @@ export interface CommandContext {
 export type CommandHandler =
   | { readonly kind: 'data'; run(ctx: CommandContext, args: readonly Buffer[]): Reply }
   | { readonly kind: 'scan'; run(ctx: ScanContext, args: readonly Buffer[]): Promise<Reply> }
-  | { readonly kind: 'connection'; run(connection: Connection, args: readonly Buffer[]): Reply | Promise<Reply> };
+  | { readonly kind: 'connection'; run(session: ClientSession, args: readonly Buffer[]): Reply | Promise<Reply> };
 
-export interface CommandSpec {
-  /** Lower case; of a subcommand only its own word. */
-  readonly name: string;
-  /** Number of arguments including the name (and the container's); negative is "at least". */
-  readonly arity: number;
-  readonly flags: readonly CommandFlag[];
-  readonly keys?: KeyPositions;
-  /** A key of another database that the command touches too (COPY ... DB n, MOVE); undefined when there is none. */
-  keyElsewhere?(args: readonly Buffer[]): { readonly db: number; readonly key: Buffer } | undefined;
-  readonly group: CommandGroup;
-  /** First Redis version that had it. */
-  readonly since: string;
-  readonly summary: string;
-  readonly complexity?: string;
-  /** ACL categories without `@`, beyond those that follow from the flags and the group. */
-  readonly aclCategories?: readonly string[];
+/** A command: what it says about itself, and how it runs. */
+export interface CommandSpec extends CommandDeclaration {
   /** A container has these, and then needs no handler unless it can be called alone (COMMAND). */
   readonly subcommands?: readonly CommandSpec[];
   readonly handler?: CommandHandler;
@@ -121,18 +53,4 @@ export function defineCommands(specs: readonly CommandSpec[]): readonly CommandS
     if (spec.subcommands !== undefined) defineCommands(spec.subcommands);
   }
   return specs;
-}
-
-/** True when `count` arguments (the name included) satisfy an arity. */
-export const arityAccepts = (arity: number, count: number): boolean => (arity > 0 ? count === arity : count >= -arity);
-
-/** Indexes in `args` of the command's keys. The arity must have been checked. */
-export function keyIndexes(spec: CommandSpec, args: readonly Buffer[]): number[] {
-  const { keys } = spec;
-  if (keys === undefined) return [];
-  if (typeof keys === 'function') return keys(args);
-  const last = keys.last < 0 ? args.length + keys.last : keys.last;
-  const indexes: number[] = [];
-  for (let index = keys.first; index <= last; index += keys.step) indexes.push(index);
-  return indexes;
 }

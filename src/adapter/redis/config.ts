@@ -22,6 +22,8 @@ export interface RedisConfig {
   readonly maxPipelinedBytes: number;
   /** Reply bytes that a client may leave unread before its connection is not read any more. */
   readonly maxUnreadReplyBytes: number;
+  /** Bytes of messages that are no replies (pushes) that may wait for a client; one that leaves more is disconnected. */
+  readonly maxPushBytes: number;
   /** Close a connection after this many idle seconds; 0 is never. */
   readonly idleTimeoutSeconds: number;
   /** TCP keepalive probe after this many idle seconds; 0 is none. */
@@ -49,6 +51,7 @@ export const DEFAULT_REDIS_CONFIG: RedisConfig = {
   maxPipelinedCommands: 16_384,
   maxPipelinedBytes: 16 * 1024 * 1024,
   maxUnreadReplyBytes: 4 * 1024 * 1024,
+  maxPushBytes: 8 * 1024 * 1024,
   idleTimeoutSeconds: 0,
   tcpKeepaliveSeconds: 300,
   debugCommands: false,

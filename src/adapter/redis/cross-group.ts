@@ -5,14 +5,11 @@
  * Such a request waits for everything that its connection has asked before, and holds what follows: it has no lane to be in
  * order with.
  */
-import type { TransactionRunner } from '../../kv/index.ts';
 import type { Millis } from '../../platform/index.ts';
 import { setDeadline } from './group-lane.ts';
 import { type GroupRequest, type RequestOwner, TransactionRequest } from './group-request.ts';
 import type { Reply } from './reply.ts';
-
-/** Runs what spans groups. */
-export type CrossGroupRunner = Pick<TransactionRunner, 'run'>;
+import type { CrossGroupRunner } from './server-state.ts';
 
 /** Nobody else waits for a request that runs alone: its outcome is the promise's. */
 export const alone = (): RequestOwner => ({ firstRefused: Number.POSITIVE_INFINITY, settled: () => undefined });

@@ -13,14 +13,13 @@ import {
   FORWARD_SERVICE,
   type ForwardedAnswer,
   isReturnable,
-  type KeyPage,
-  type PageRequest,
 } from './forwarded-command.ts';
 import { globMatches } from './glob.ts';
 import { type GroupRequest, isRefusal, type RequestOwner } from './group-request.ts';
 import { decodeStorageKey } from './keyspace.ts';
 import { ErrorReply, type Reply } from './reply.ts';
 import { encodeReply } from './reply-writer.ts';
+import type { KeyPage, PageRequest } from './scan-context.ts';
 import { typeNameOf } from './values.ts';
 
 export interface EndpointEnvironment {

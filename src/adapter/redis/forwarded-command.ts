@@ -16,11 +16,13 @@ import {
   FlushRequest,
   type GroupRequest,
   type QueuedData,
+  type RequestOptions,
   type RequestOwner,
   TransactionRequest,
   WatchRequest,
 } from './group-request.ts';
 import { RedisError } from './reply.ts';
+import type { KeyPage, PageRequest } from './scan-context.ts';
 
 /** The service name under which the adapter forwards. */
 export const FORWARD_SERVICE = 'redis';
@@ -32,29 +34,6 @@ const FORMAT = 3;
 const MessageKind = { Batch: 1, Page: 2, Count: 3 } as const;
 const RequestKind = { Command: 0, Transaction: 1, Watch: 2, Flush: 3 } as const;
 const AnswerStatus = { Reply: 0, NotLed: 1, NotOwner: 2, Busy: 3, Behind: 4, Other: 5 } as const;
-
-/** One page of a scan over a group's keys. */
-export interface PageRequest {
-  /** Inclusive. */
-  readonly start: Buffer;
-  /** Exclusive. */
-  readonly end: Buffer;
-  /** Keys to look at, matching or not. */
-  readonly limit: number;
-  /** Glob over user keys; undefined matches all. */
-  readonly pattern: Buffer | undefined;
-  /** Name of a type as TYPE answers it; undefined matches all. */
-  readonly typeName: string | undefined;
-}
-
-/** Matching keys of a page, in order of their storage keys. */
-export interface KeyPage {
-  readonly storageKeys: readonly Buffer[];
-  /** Storage key to go on from; undefined at the end of the range. */
-  readonly next: Buffer | undefined;
-  /** Keys that were looked at, matching or not. */
-  readonly examined: number;
-}
 
 /** What a leader is asked. */
 export type ForwardedMessage =
@@ -173,29 +152,27 @@ export function decodeMessage(payload: Buffer, environment: DecodeEnvironment): 
 }
 
 function decodeRequest(reader: ByteReader, environment: DecodeEnvironment, token: number): GroupRequest {
-  const { settings, owner } = environment;
   const kind = reader.u8();
   const resp = reader.u8() === 3 ? 3 : 2;
+  const options: RequestOptions = { resp, settings: environment.settings, owner: environment.owner, token };
   switch (kind) {
-    case RequestKind.Command: {
-      const { spec, args, db } = decodeCommand(reader, environment);
-      return new CommandRequest(spec, args, db, resp, settings, owner, token);
-    }
+    case RequestKind.Command:
+      return new CommandRequest({ ...options, ...decodeCommand(reader, environment) });
     case RequestKind.Transaction: {
       const watched = Array.from({ length: reader.u32() }, () => ({
         storageKey: reader.bytes(),
         version: hlcTimestamp(reader.u64()),
       }));
       const commands = Array.from({ length: reader.u32() }, () => decodeCommand(reader, environment));
-      return new TransactionRequest(watched, commands, resp, settings, owner, token);
+      return new TransactionRequest(watched, commands, options);
     }
     case RequestKind.Watch: {
       const keys = Array.from({ length: reader.u32() }, () => reader.bytes());
-      return new WatchRequest(keys, resp, settings, owner, token);
+      return new WatchRequest(keys, options);
     }
     case RequestKind.Flush: {
       const start = reader.bytes();
-      return new FlushRequest({ start, end: reader.bytes() }, resp, settings, owner, token);
+      return new FlushRequest({ start, end: reader.bytes() }, options);
     }
     default:
       throw new RedisError(`ERR the leader does not know request kind ${kind}`);

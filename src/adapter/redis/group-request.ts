@@ -11,8 +11,9 @@ import {
   type KvorumError,
   type Millis,
 } from '../../platform/index.ts';
-import { type CommandSpec, keyIndexes } from './command.ts';
+import type { CommandSpec } from './command.ts';
 import { EvaluationContext, type EvaluationSettings } from './context.ts';
+import { keyIndexes } from './declaration.ts';
 import { BEHIND, errorText, isUnexpected } from './errors.ts';
 import { KEYSPACES, type KeyRange } from './keyspace.ts';
 import { EncodedReply, ErrorReply, NIL_ARRAY, OK, type Reply } from './reply.ts';
@@ -35,6 +36,16 @@ export const isRefusal = (error: unknown): error is KvorumError =>
 /** Where a request is on its way; see `GroupLane`. */
 export const Fate = { Pending: 0, Settled: 1, Returned: 2 } as const;
 export type Fate = (typeof Fate)[keyof typeof Fate];
+
+/** What all requests are made from. */
+export interface RequestOptions {
+  /** Protocol version of the reply. */
+  readonly resp: 2 | 3;
+  readonly settings: EvaluationSettings;
+  readonly owner: RequestOwner;
+  /** The owner's own name for the request. */
+  readonly token: number;
+}
 
 /** One operation on one group that a connection waits for: it can run on this node or travel to the leader as bytes. */
 export abstract class GroupRequest implements Operation<Reply> {
@@ -61,7 +72,7 @@ export abstract class GroupRequest implements Operation<Reply> {
   mustForward = false;
   abstract readonly isWrite: boolean;
 
-  constructor(resp: 2 | 3, settings: EvaluationSettings, owner: RequestOwner, token: number) {
+  constructor({ resp, settings, owner, token }: RequestOptions) {
     this.resp = resp;
     this.settings = settings;
     this.owner = owner;
@@ -118,32 +129,28 @@ export function storageKeysOf(commands: readonly QueuedData[]): Buffer[] {
   return keys;
 }
 
+/** What a command's request is made from. */
+export interface CommandRequestOptions extends RequestOptions, QueuedData {
+  /** The first key and its storage key, when routing has computed it. */
+  readonly firstKey?: Buffer | undefined;
+  readonly firstStorageKey?: Buffer | undefined;
+}
+
 /** One data command. */
 export class CommandRequest extends GroupRequest {
   readonly spec: CommandSpec;
   readonly args: readonly Buffer[];
   readonly db: number;
-  /** The first key and its storage key, known from routing. */
   private readonly firstKey: Buffer | undefined;
   private readonly firstStorageKey: Buffer | undefined;
 
-  constructor(
-    spec: CommandSpec,
-    args: readonly Buffer[],
-    db: number,
-    resp: 2 | 3,
-    settings: EvaluationSettings,
-    owner: RequestOwner,
-    token: number,
-    firstKey?: Buffer,
-    firstStorageKey?: Buffer,
-  ) {
-    super(resp, settings, owner, token);
-    this.spec = spec;
-    this.args = args;
-    this.db = db;
-    this.firstKey = firstKey;
-    this.firstStorageKey = firstStorageKey;
+  constructor(options: CommandRequestOptions) {
+    super(options);
+    this.spec = options.spec;
+    this.args = options.args;
+    this.db = options.db;
+    this.firstKey = options.firstKey;
+    this.firstStorageKey = options.firstStorageKey;
   }
 
   get isWrite(): boolean {
@@ -198,15 +205,8 @@ export class TransactionRequest extends GroupRequest {
   readonly watched: readonly WatchedKey[];
   readonly commands: readonly QueuedData[];
 
-  constructor(
-    watched: readonly WatchedKey[],
-    commands: readonly QueuedData[],
-    resp: 2 | 3,
-    settings: EvaluationSettings,
-    owner: RequestOwner,
-    token: number,
-  ) {
-    super(resp, settings, owner, token);
+  constructor(watched: readonly WatchedKey[], commands: readonly QueuedData[], options: RequestOptions) {
+    super(options);
     this.watched = watched;
     this.commands = commands;
   }
@@ -254,8 +254,8 @@ export class WatchRequest extends GroupRequest {
   readonly keys: readonly Buffer[];
   readonly isWrite = false;
 
-  constructor(keys: readonly Buffer[], resp: 2 | 3, settings: EvaluationSettings, owner: RequestOwner, token: number) {
-    super(resp, settings, owner, token);
+  constructor(keys: readonly Buffer[], options: RequestOptions) {
+    super(options);
     this.keys = keys;
   }
 
@@ -296,8 +296,8 @@ export class FlushRequest extends GroupRequest {
   readonly range: KeyRange;
   readonly isWrite = true;
 
-  constructor(range: KeyRange, resp: 2 | 3, settings: EvaluationSettings, owner: RequestOwner, token: number) {
-    super(resp, settings, owner, token);
+  constructor(range: KeyRange, options: RequestOptions) {
+    super(options);
     this.range = range;
   }
 

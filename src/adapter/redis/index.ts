@@ -1,5 +1,5 @@
 export type { ClientStream } from './client-stream.ts';
-export { type ClusterMember, type ClusterTopology, clusterMemberId, type GroupPlacement } from './cluster-topology.ts';
+export type { ClusterMember, ClusterTopology, GroupPlacement } from './cluster-topology.ts';
 export { CommandCounters } from './command-counters.ts';
 export { DEFAULT_REDIS_CONFIG, type RedisConfig } from './config.ts';
 export { redisKeyspace } from './keyspace.ts';
@@ -13,3 +13,4 @@ export {
   startRedisServer,
 } from './server.ts';
 export type { RedisLogger } from './server-state.ts';
+export { clusterMemberId } from './solo-topology.ts';

@@ -1,7 +1,7 @@
 /** What INFO shows, section by section. Numbers that kvorum does not have are left out rather than made up, except where clients insist. */
 import os from 'node:os';
-import type { Connection } from './connection.ts';
-import type { ServerState } from './server-state.ts';
+import type { ClientSession } from './client-session.ts';
+import type { ServerContext } from './server-context.ts';
 import { SERVER_VERSION } from './version.ts';
 
 /** A line of INFO. */
@@ -21,14 +21,14 @@ export function humanBytes(bytes: number): string {
   return unit === 0 ? `${bytes}B` : `${value.toFixed(2)}${units[unit]}`;
 }
 
-function server(state: ServerState, connection: Connection): InfoField[] {
+function server(state: ServerContext, session: ClientSession): InfoField[] {
   const uptimeSeconds = Math.floor((state.clock.monotonicMs() - state.startedMs) / 1000);
   return [
     ['redis_version', SERVER_VERSION],
     ['redis_git_sha1', '00000000'],
     ['redis_git_dirty', 0],
     ['redis_build_id', '0000000000000000'],
-    ['redis_mode', connection.isClusterMode ? 'cluster' : 'standalone'],
+    ['redis_mode', session.isClusterMode ? 'cluster' : 'standalone'],
     ['os', `${os.type()} ${os.release()} ${os.machine()}`],
     ['arch_bits', 64],
     ['process_id', process.pid],
@@ -42,14 +42,14 @@ function server(state: ServerState, connection: Connection): InfoField[] {
   ];
 }
 
-function clients(state: ServerState): InfoField[] {
+function clients(state: ServerContext): InfoField[] {
   let largestInput = 0;
   let largestOutput = 0;
   let paused = 0;
-  for (const connection of state.connections.values()) {
-    if (connection.isPaused) paused++;
-    largestInput = Math.max(largestInput, connection.queryBufferBytes);
-    largestOutput = Math.max(largestOutput, connection.unreadReplyBytes);
+  for (const client of state.connections.values()) {
+    if (client.isPaused) paused++;
+    largestInput = Math.max(largestInput, client.queryBufferBytes);
+    largestOutput = Math.max(largestOutput, client.unreadReplyBytes);
   }
   return [
     ['connected_clients', state.connections.size],
@@ -64,7 +64,7 @@ function clients(state: ServerState): InfoField[] {
 }
 
 /** What the process takes of the machine is what is used: most of it lies outside of the heap, where nobody counts it. */
-function memory({ config }: ServerState): InfoField[] {
+function memory({ config }: ServerContext): InfoField[] {
   const usage = process.memoryUsage();
   const counted = usage.heapUsed + usage.external;
   return [
@@ -102,7 +102,7 @@ function persistence(): InfoField[] {
   ];
 }
 
-function stats({ stats: counted, kv }: ServerState): InfoField[] {
+function stats({ stats: counted, kv }: ServerContext): InfoField[] {
   return [
     ['total_connections_received', counted.connectionsReceived],
     ['total_commands_processed', counted.commandsProcessed],
@@ -116,7 +116,7 @@ function stats({ stats: counted, kv }: ServerState): InfoField[] {
 }
 
 /** Clients look for a master to write to; every node takes writes and passes them on to the leader of the data. */
-function replication(state: ServerState): InfoField[] {
+function replication(state: ServerContext): InfoField[] {
   const groups = state.kv.dataGroups();
   return [
     ['role', 'master'],
@@ -130,7 +130,7 @@ function replication(state: ServerState): InfoField[] {
 }
 
 /** From the reading of a command to the writing of its reply, which is not what Redis measures: there is no other time here. */
-function commandStats({ table }: ServerState): InfoField[] {
+function commandStats({ table }: ServerContext): InfoField[] {
   const rows: InfoField[] = [];
   for (const { fullName, counters } of table.callable()) {
     const { calls, errors, latencyMs } = counters;
@@ -157,7 +157,7 @@ export const INFO_SECTIONS: ReadonlyMap<
     readonly title: string;
     /** Shown by INFO ALL and EVERYTHING, and when it is asked for. */
     readonly isExtra?: boolean;
-    fields(state: ServerState, connection: Connection): InfoField[];
+    fields(state: ServerContext, session: ClientSession): InfoField[];
   }
 > = new Map([
   ['server', { title: 'Server', fields: server }],
@@ -170,8 +170,5 @@ export const INFO_SECTIONS: ReadonlyMap<
   ['modules', { title: 'Modules', fields: () => [] }],
   ['commandstats', { title: 'Commandstats', fields: commandStats, isExtra: true }],
   ['errorstats', { title: 'Errorstats', fields: () => [] }],
-  [
-    'cluster',
-    { title: 'Cluster', fields: (_state, connection) => [['cluster_enabled', connection.isClusterMode ? 1 : 0]] },
-  ],
+  ['cluster', { title: 'Cluster', fields: (_state, session) => [['cluster_enabled', session.isClusterMode ? 1 : 0]] }],
 ]);

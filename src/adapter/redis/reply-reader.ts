@@ -35,7 +35,7 @@ function skipReply(bytes: Buffer, position: number): number {
   const marker = String.fromCharCode(bytes[position]!);
   const lineEnd = bytes.indexOf('\r\n', position) + 2;
   const isString = marker === '$' || marker === '=';
-  const isAggregate = marker === '*' || marker === '%' || marker === '~';
+  const isAggregate = marker === '*' || marker === '%' || marker === '~' || marker === '>';
   if (!isString && !isAggregate) return lineEnd;
   const { count, end } = readHeader(bytes, position);
   if (count < 0) return end;

@@ -107,10 +107,11 @@ export class ReplyRing {
   /**
    * Writes the replies that are ready, in order, up to the first one that is not.
    * @param nowMs monotonic
+   * @param last slot of the last one to write, of all that are ready when it is left out
    */
-  writeTo(writer: ReplyWriter, nowMs: Millis): void {
+  writeTo(writer: ReplyWriter, nowMs: Millis, last = this.tail - 1): void {
     const mask = this.slots.length - 1;
-    while (this.head < this.tail) {
+    while (this.head <= last) {
       const index = this.head & mask;
       const reply = this.slots[index];
       if (reply === PENDING) return;

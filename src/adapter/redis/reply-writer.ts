@@ -13,6 +13,7 @@ import {
   MapReply,
   NilArrayReply,
   NoReply,
+  PushReply,
   type Reply,
   SetReply,
   SimpleString,
@@ -79,7 +80,16 @@ export class ReplyWriter {
   }
 
   private writeRare(
-    reply: DoubleReply | VerbatimReply | BigNumberReply | BooleanReply | MapReply | SetReply | NilArrayReply | NoReply,
+    reply:
+      | DoubleReply
+      | VerbatimReply
+      | BigNumberReply
+      | BooleanReply
+      | MapReply
+      | SetReply
+      | PushReply
+      | NilArrayReply
+      | NoReply,
     resp: 2 | 3,
   ): void {
     if (reply instanceof MapReply) {
@@ -92,6 +102,9 @@ export class ReplyWriter {
     } else if (reply instanceof SetReply) {
       this.header(resp === 3 ? 0x7e : 0x2a, reply.members.length);
       for (const member of reply.members) this.write(member, resp);
+    } else if (reply instanceof PushReply) {
+      this.header(resp === 3 ? 0x3e : 0x2a, reply.elements.length);
+      for (const element of reply.elements) this.write(element, resp);
     } else if (reply instanceof NilArrayReply) {
       this.ascii(resp === 3 ? '_\r\n' : '*-1\r\n');
     } else if (reply instanceof DoubleReply) {

@@ -72,6 +72,14 @@ export class SetReply {
   }
 }
 
+/** A message that is no reply to a command: RESP3 push; RESP2 gets an array. */
+export class PushReply {
+  readonly elements: readonly Reply[];
+  constructor(elements: readonly Reply[]) {
+    this.elements = elements;
+  }
+}
+
 /** The null that stands where an array was expected (`*-1` in RESP2); RESP3 has one null. */
 export class NilArrayReply {
   readonly nilArray = true;
@@ -108,6 +116,7 @@ export type Reply =
   | BooleanReply
   | MapReply
   | SetReply
+  | PushReply
   | NilArrayReply
   | EncodedReply
   | NoReply

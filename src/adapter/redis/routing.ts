@@ -1,7 +1,8 @@
 /** Which group a command's keys belong to. */
 import type { KvService } from '../../kv/index.ts';
 import type { GroupId } from '../../platform/index.ts';
-import { type CommandSpec, keyIndexes } from './command.ts';
+import type { CommandSpec } from './command.ts';
+import { keyIndexes } from './declaration.ts';
 import { KEYSPACES } from './keyspace.ts';
 import { RedisError } from './reply.ts';
 

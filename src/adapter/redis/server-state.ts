@@ -1,16 +1,19 @@
 /** What the connections of one server share. */
-import type { KvService, SessionSource } from '../../kv/index.ts';
+import type { KvService, SessionSource, TransactionRunner } from '../../kv/index.ts';
 import type { Clock, Millis, Random, Scheduler } from '../../platform/index.ts';
 import { GuessLimiter, type PasswordCheck } from '../../security/index.ts';
-import { type ClusterTopology, SlotMap, soloTopology } from './cluster-topology.ts';
-import type { CommandTable, ResolvedCommand } from './command-table.ts';
+import type { ClusterTopology } from './cluster-topology.ts';
+import { ServerStats } from './command-counters.ts';
+import type { CommandTable } from './command-table.ts';
 import type { RedisConfig } from './config.ts';
-import type { Connection } from './connection.ts';
+import type { ConnectedClient } from './connected-client.ts';
 import type { EvaluationSettings } from './context.ts';
-import type { CrossGroupRunner } from './cross-group.ts';
 import { isUnexpected } from './errors.ts';
 import { ReplyWriter } from './reply-writer.ts';
 import { ScanCursors } from './scan-cursors.ts';
+import type { ServerContext } from './server-context.ts';
+import { SlotMap } from './slot-map.ts';
+import { soloTopology } from './solo-topology.ts';
 
 /** The part of a pino logger that the front end uses. */
 export interface RedisLogger {
@@ -19,26 +22,22 @@ export interface RedisLogger {
   error(fields: object, message: string): void;
 }
 
-/** Least time between two warnings of browsers. */
-const HTTP_WARNING_MS: Millis = 60_000;
-
-/** Counters behind INFO; CONFIG RESETSTAT sets them to zero. */
-export class ServerStats {
-  connectionsReceived = 0;
-  connectionsRejected = 0;
-  commandsProcessed = 0;
-  inputBytes = 0;
-  outputBytes = 0;
-  errorReplies = 0;
-  forwardedRequests = 0;
-  /** What had expired on this node when counting began. */
-  expiredKeysBefore = 0;
-}
+/** Least time between two warnings of one kind. */
+const WARNING_MS: Millis = 60_000;
 
 /** CLIENT PAUSE: which commands wait, and until when on the monotonic clock. */
 export interface Pause {
   readonly untilMs: Millis;
   readonly writesOnly: boolean;
+}
+
+/** Runs what spans groups. */
+export type CrossGroupRunner = Pick<TransactionRunner, 'run'>;
+
+/** A connection that has something to write. */
+export interface Flushed {
+  /** Writes what is ready in one go. */
+  flush(): void;
 }
 
 export interface ServerStateOptions {
@@ -63,16 +62,14 @@ export interface ServerStateOptions {
 }
 
 /** What all connections of a server share: its settings, statistics, connected clients and the seams below. */
-export class ServerState {
+export class ServerState implements ServerContext {
   readonly kv: KvService;
   readonly clock: Clock;
   readonly scheduler: Scheduler;
   readonly random: Random;
   readonly table: CommandTable;
   readonly logger: RedisLogger | undefined;
-  /** Replicas beside the leader that hold every acknowledged write. */
   readonly quorumReplicas: () => number;
-  /** Hands over what this node leads; settles false when it leads nothing. */
   readonly handOver: () => Promise<boolean>;
   readonly topology: ClusterTopology;
   /** Undefined: nobody is asked for a password. */
@@ -92,7 +89,7 @@ export class ServerState {
   settings: EvaluationSettings;
   stats = new ServerStats();
   /** Open connections by client id. */
-  readonly connections = new Map<number, Connection>();
+  readonly connections = new Map<number, ConnectedClient>();
   /** Identifies this process among all that ever ran: 40 hex digits. */
   readonly runId: string;
   readonly startedMs: Millis;
@@ -100,11 +97,11 @@ export class ServerState {
   port = 0;
   /** The port for cluster clients; undefined when there is none. */
   clusterPort: number | undefined;
-  pause: Pause | undefined;
+  private pause: Pause | undefined;
   private lastClientId = 0;
-  private warnedOfHttpMs: Millis = Number.NEGATIVE_INFINITY;
+  private readonly warnedMs = new Map<string, Millis>();
   /** Connections with replies to write at the end of this turn's callbacks. */
-  private toFlush: Connection[] = [];
+  private toFlush: Flushed[] = [];
 
   constructor(options: ServerStateOptions) {
     this.kv = options.kv;
@@ -132,13 +129,11 @@ export class ServerState {
     return this.config.commandTimeoutMs;
   }
 
-  /** Replaces the configuration; limits apply to what is read from now on. */
   reconfigure(config: RedisConfig): void {
     this.config = config;
     this.settings = { random: this.random, maxStringBytes: config.maxBulkBytes };
   }
 
-  /** CONFIG RESETSTAT. */
   resetStats(): void {
     this.stats = new ServerStats();
     this.stats.expiredKeysBefore = this.kv.expiredKeys;
@@ -150,15 +145,8 @@ export class ServerState {
     return ++this.lastClientId;
   }
 
-  /** The declaration that a command's arguments call for, subcommands resolved; undefined when there is none. */
-  resolve(args: readonly Buffer[]): ResolvedCommand | undefined {
-    const command = this.table.find(args[0]!);
-    if (command?.subcommands === undefined || args.length < 2) return command;
-    return command.subcommands.get(args[1]!.toString('latin1').toLowerCase());
-  }
-
   /** Writes a connection's finished replies once, after the callbacks that are running now. */
-  scheduleFlush(connection: Connection): void {
+  scheduleFlush(connection: Flushed): void {
     this.toFlush.push(connection);
     if (this.toFlush.length === 1) queueMicrotask(() => this.flushAll());
   }
@@ -167,6 +155,24 @@ export class ServerState {
     const connections = this.toFlush;
     this.toFlush = [];
     for (const connection of connections) connection.flush();
+  }
+
+  pauseClients(durationMs: Millis, writesOnly: boolean): void {
+    const current = this.activePause(true);
+    this.pause = {
+      untilMs: Math.max(this.clock.monotonicMs() + durationMs, current?.untilMs ?? 0),
+      writesOnly: writesOnly && (current?.writesOnly ?? true),
+    };
+  }
+
+  resumeClients(): void {
+    this.pause = undefined;
+    for (const client of [...this.connections.values()]) client.resumeFromPause();
+  }
+
+  /** False when `activePause` has nothing to say. */
+  get isPaused(): boolean {
+    return this.pause !== undefined;
   }
 
   /** The pause in force for a command; one that is over is forgotten. */
@@ -180,15 +186,20 @@ export class ServerState {
     return pause.writesOnly && !mayWrite ? undefined : pause;
   }
 
-  /** Said once in a while: whoever lures browsers here would fill the log. */
   warnOfHttp(remoteAddress: string): void {
+    this.warn(remoteAddress, 'a client spoke HTTP on the Redis port, perhaps for a web page; it was cut off');
+  }
+
+  warnOfSlowReader(remoteAddress: string): void {
+    this.warn(remoteAddress, 'a client left too many messages unread; it was cut off');
+  }
+
+  /** Said once in a while: whoever brings it about many times would fill the log. */
+  private warn(remoteAddress: string, message: string): void {
     const nowMs = this.clock.monotonicMs();
-    if (nowMs - this.warnedOfHttpMs < HTTP_WARNING_MS) return;
-    this.warnedOfHttpMs = nowMs;
-    this.logger?.warn(
-      { remoteAddress },
-      'a client spoke HTTP on the Redis port, perhaps for a web page; it was cut off',
-    );
+    if (nowMs - (this.warnedMs.get(message) ?? Number.NEGATIVE_INFINITY) < WARNING_MS) return;
+    this.warnedMs.set(message, nowMs);
+    this.logger?.warn({ remoteAddress }, message);
   }
 
   /** Logs errors that no layer declares: they are bugs. */

@@ -5,15 +5,14 @@ import type { PasswordCheck } from '../../security/index.ts';
 import type { ClientStream } from './client-stream.ts';
 import type { ClusterTopology } from './cluster-topology.ts';
 import type { CommandSpec } from './command.ts';
-import type { CommandCounters } from './command-counters.ts';
+import type { CommandCounters, ServerStats } from './command-counters.ts';
 import { CommandTable } from './command-table.ts';
 import { ALL_COMMANDS } from './commands/index.ts';
 import { DEFAULT_REDIS_CONFIG, type RedisConfig } from './config.ts';
-import { Connection } from './connection.ts';
-import type { CrossGroupRunner } from './cross-group.ts';
 import { serveForwarded } from './forward-endpoint.ts';
 import { createListener, type Listener, type RedisTlsOptions } from './listener.ts';
-import { type RedisLogger, ServerState, type ServerStats } from './server-state.ts';
+import { CommandPipeline } from './pipeline.ts';
+import { type CrossGroupRunner, type RedisLogger, ServerState } from './server-state.ts';
 
 const TOO_MANY_CLIENTS = '-ERR max number of clients reached\r\n';
 /** How often idle connections are looked for. */
@@ -105,7 +104,7 @@ function openState(options: RedisServiceOptions): ServerState {
     kv: state.kv,
     settings: () => state.settings,
     findData: (args) => {
-      const spec = args.length === 0 ? undefined : state.resolve(args)?.spec;
+      const spec = args.length === 0 ? undefined : state.table.resolve(args)?.spec;
       return spec?.handler?.kind === 'data' ? spec : undefined;
     },
     unexpected: (error) => state.unexpected(error),
@@ -173,8 +172,8 @@ function accept(state: ServerState, stream: ClientStream, isClusterPort: boolean
     stream.end(() => stream.destroy());
     return;
   }
-  const connection = new Connection(state, stream, isClusterPort);
-  state.connections.set(connection.id, connection);
+  const { session } = new CommandPipeline(state, stream, isClusterPort);
+  state.connections.set(session.id, session);
 }
 
 /** @returns the port that was bound */

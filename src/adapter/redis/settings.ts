@@ -4,18 +4,18 @@
  */
 import { HIDDEN } from '../../security/index.ts';
 import { wordOf } from './arguments.ts';
+import type { ClientSession } from './client-session.ts';
 import type { RedisConfig } from './config.ts';
-import type { Connection } from './connection.ts';
 import { parseInteger } from './integers.ts';
 import { DATABASE_COUNT } from './keyspace.ts';
 import { RedisError } from './reply.ts';
-import type { ServerState } from './server-state.ts';
+import type { ServerContext } from './server-context.ts';
 
 export interface Setting {
   readonly name: string;
-  get(state: ServerState, connection: Connection): string;
+  get(state: ServerContext, session: ClientSession): string;
   /** Absent: the setting cannot be changed at runtime. @throws RedisError with the reason only */
-  readonly set?: (state: ServerState, value: Buffer) => void;
+  readonly set?: (state: ServerContext, value: Buffer) => void;
 }
 
 const MAX_I64 = 9223372036854775807n;
@@ -148,7 +148,7 @@ export const SETTINGS: readonly Setting[] = [
   fixed('appendfsync', 'always'),
   fixed('appendonly', 'yes'),
   numeric('client-query-buffer-limit', 'maxCommandBytes', 1048576n, MAX_I64, true),
-  { name: 'cluster-enabled', get: (_state, connection) => (connection.isClusterMode ? 'yes' : 'no') },
+  { name: 'cluster-enabled', get: (_state, session) => (session.isClusterMode ? 'yes' : 'no') },
   constant('databases', String(DATABASE_COUNT)),
   { name: 'enable-debug-command', get: (state) => (state.config.debugCommands ? 'yes' : 'no') },
   constant('io-threads', '1'),

@@ -4,10 +4,10 @@
  * the keys, or as a transaction across their groups.
  */
 import type { GroupId } from '../../platform/index.ts';
+import type { TransactionControl } from './client-session.ts';
 import type { ResolvedCommand } from './command-table.ts';
 import { alone } from './cross-group.ts';
 import { errorText } from './errors.ts';
-import type { GroupLane } from './group-lane.ts';
 import {
   decodeVersions,
   type GroupRequest,
@@ -18,11 +18,10 @@ import {
   WatchRequest,
 } from './group-request.ts';
 import { KEYSPACES } from './keyspace.ts';
-import { redirectElsewhere } from './redirects.ts';
+import { type RedirectedClient, redirectElsewhere } from './redirects.ts';
 import { EncodedReply, ErrorReply, NIL_ARRAY, RedisError, type Reply } from './reply.ts';
 import { splitArrayReply } from './reply-reader.ts';
 import { anyGroup, commonGroup, crossGroup, routeOf } from './routing.ts';
-import type { ServerState } from './server-state.ts';
 import { Transaction } from './transaction.ts';
 
 /** WATCH reads again when a version could still change under the same timestamp; a busy key needs a few turns at most. */
@@ -31,27 +30,31 @@ const WATCH_ATTEMPTS = 64;
 /** WATCH is redirected like a command that reads. */
 const WATCH = { flags: ['readonly'] } as const;
 
-/** What a transaction needs from its connection. */
-export interface TransactionHost {
-  readonly server: ServerState;
+/** What a transaction needs to know of its client. */
+export interface TransactionClient extends RedirectedClient {
   readonly db: number;
   readonly resp: 2 | 3;
   readonly redirects: boolean;
-  readonly readOnly: boolean;
-  readonly isClusterPort: boolean;
+}
+
+/** What runs a transaction's parts, in order with everything else of the connection. */
+export interface TransactionHost {
   /** Keys of several groups are no reason to refuse. */
   readonly mayCross: boolean;
   /** Slot of the reply of the command that is being run. */
   readonly newestReply: number;
+  /** Nothing that follows depends on the outcome of the command that is being run. */
+  detach(): void;
   /** Has what is ready written at the end of the present callbacks. */
   scheduleFlush(): void;
   runAcross(request: GroupRequest): Promise<Reply>;
-  ask(group: GroupId, make: (lane: GroupLane, token: number) => GroupRequest): Promise<Reply>;
+  ask(group: GroupId, make: (owner: RequestOwner, token: number) => GroupRequest): Promise<Reply>;
   runOther(command: ResolvedCommand, args: readonly Buffer[]): Reply | Promise<Reply>;
 }
 
 /** The open transaction and the watched keys of a connection. */
-export class TransactionSession {
+export class TransactionSession implements TransactionControl {
+  private readonly client: TransactionClient;
   private readonly host: TransactionHost;
   private open: Transaction | undefined;
   /** Slot of the MULTI that opened it. */
@@ -62,19 +65,23 @@ export class TransactionSession {
   /** A key could not be watched, so nobody knows what the next EXEC would be computed from. */
   private isBlind = false;
 
-  constructor(host: TransactionHost) {
+  constructor(client: TransactionClient, host: TransactionHost) {
+    this.client = client;
     this.host = host;
   }
 
-  /** The transaction that MULTI opened; undefined outside one. */
-  get transaction(): Transaction | undefined {
-    return this.open;
+  get isOpen(): boolean {
+    return this.open !== undefined;
   }
 
-  /** MULTI. @throws RedisError when one is open */
+  /** Commands that wait for EXEC; undefined outside MULTI. */
+  get queuedCommands(): number | undefined {
+    return this.open?.queue.length;
+  }
+
   begin(): void {
     if (this.open !== undefined) throw new RedisError('ERR MULTI calls can not be nested');
-    this.open = new Transaction(this.host.db);
+    this.open = new Transaction(this.client.db);
     this.openedAt = this.host.newestReply;
   }
 
@@ -103,7 +110,6 @@ export class TransactionSession {
     if (this.open !== undefined) this.open.refused = true;
   }
 
-  /** DISCARD, and part of RESET: forgets the queue and the watched keys. */
   discard(): void {
     this.open = undefined;
     this.unwatch();
@@ -128,9 +134,9 @@ export class TransactionSession {
       throw new RedisError(`ERR ${command.fullName} spans all groups and cannot be part of a transaction`);
     }
     if (handler.kind === 'data') {
-      const { kv } = this.host.server;
+      const { kv } = this.client.server;
       const route = routeOf(kv, spec, args, transaction.db);
-      if (this.host.redirects) redirectElsewhere(this.host, spec, transaction.db, route.firstKey);
+      if (this.client.redirects) redirectElsewhere(this.client, spec, transaction.db, route.firstKey);
       if (route.firstStorageKey !== undefined) {
         // Where the first key was when it was queued does not matter: it may have moved since.
         const first = transaction.firstStorageKey ?? this.watched[0]?.storageKey;
@@ -152,7 +158,7 @@ export class TransactionSession {
 
   /** True when EXEC would span groups, so that nothing else of the connection may be under way. */
   crosses(): boolean {
-    const { kv } = this.host.server;
+    const { kv } = this.client.server;
     if (this.open === undefined || kv.dataGroups().length <= 1) return false;
     return commonGroup(kv, this.storageKeys(this.open, this.watched)) === 'several';
   }
@@ -161,14 +167,9 @@ export class TransactionSession {
     return [...watched.map(({ storageKey }) => storageKey), ...storageKeysOf(transaction.data())];
   }
 
-  /**
-   * EXEC: all data commands of the transaction at once.
-   * @param onlyData called when nothing that follows on the connection depends on the outcome
-   * @throws RedisError when there is no transaction, or one that was refused
-   */
-  exec(onlyData: () => void): Reply | Promise<Reply> {
+  exec(): Reply | Promise<Reply> {
     const { open: transaction, watched, isBlind } = this;
-    const { server, resp } = this.host;
+    const { server, resp } = this.client;
     if (transaction === undefined) throw new RedisError('ERR EXEC without MULTI');
     this.discard();
     if (transaction.refused) {
@@ -179,14 +180,14 @@ export class TransactionSession {
     const commands = transaction.data();
     const group = commonGroup(server.kv, this.storageKeys(transaction, watched)) ?? anyGroup(server.kv);
     const requestOf = (owner: RequestOwner, token: number) =>
-      new TransactionRequest(watched, commands, resp, server.settings, owner, token);
+      new TransactionRequest(watched, commands, { resp, settings: server.settings, owner, token });
     if (group === 'several' && !this.host.mayCross) throw crossGroup();
     const asked = group === 'several' ? this.host.runAcross(requestOf(alone(), 0)) : this.host.ask(group, requestOf);
     const replies = this.execute(this.openedAt, asked);
     if (commands.length < transaction.queue.length) {
       return replies.then((reply) => this.finishMixed(transaction, reply));
     }
-    if (group !== 'several') onlyData();
+    if (group !== 'several') this.host.detach();
     return replies;
   }
 
@@ -204,19 +205,18 @@ export class TransactionSession {
       try {
         replies.push(await this.host.runOther(queued.command, queued.args));
       } catch (error) {
-        this.host.server.unexpected(error);
+        this.client.server.unexpected(error);
         replies.push(new ErrorReply(errorText(error, true)));
       }
     }
     return replies;
   }
 
-  /** WATCH: remembers the versions of keys. @throws RedisError CROSSSLOT when they belong to different groups and must not */
   async watch(userKeys: readonly Buffer[]): Promise<void> {
-    const { server, db } = this.host;
+    const { server, db } = this.client;
     const keyspace = KEYSPACES[db]!;
     const storageKeys = userKeys.map((key) => keyspace.storageKey(key));
-    if (this.host.redirects) redirectElsewhere(this.host, WATCH, db, userKeys[0]);
+    if (this.client.redirects) redirectElsewhere(this.client, WATCH, db, userKeys[0]);
     const watched = this.watched.map(({ storageKey }) => storageKey);
     const crosses = commonGroup(server.kv, [...storageKeys, ...watched]) === 'several';
     if (crosses && !this.host.mayCross) throw crossGroup();
@@ -239,12 +239,12 @@ export class TransactionSession {
 
   /** Versions of keys that one group has. */
   private async readVersions(group: GroupId, storageKeys: readonly Buffer[]): Promise<WatchedKey[]> {
-    const { server, resp } = this.host;
+    const { server, resp } = this.client;
     for (let attempt = 0; attempt < WATCH_ATTEMPTS; attempt++) {
       const now = commonGroup(server.kv, storageKeys);
       const reply = await this.host.ask(
         now === undefined || now === 'several' ? group : now,
-        (lane, token) => new WatchRequest(storageKeys, resp, server.settings, lane, token),
+        (owner, token) => new WatchRequest(storageKeys, { resp, settings: server.settings, owner, token }),
       );
       const refusal = refusalIn(reply);
       if (refusal !== undefined) throw new RedisError(refusal);

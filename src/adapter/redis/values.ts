@@ -6,8 +6,8 @@
  * A string has no flags and one form, its bytes as they are. A reader that meets a flag or a form that it does not know refuses:
  * a later program wrote it.
  */
+import type { KeyView } from '../../kv/index.ts';
 import type { HlcTimestamp } from '../../platform/index.ts';
-import type { CommandContext } from './command.ts';
 import { errors, RedisError } from './reply.ts';
 
 /** First byte of a stored value. Disk values: never renumber; a new data type adds a row here and its name below. */
@@ -34,6 +34,14 @@ export function typeNameOf(storedValue: Buffer): string {
   return VALUE_TYPE_NAMES[storedValue[0]!] ?? 'unknown';
 }
 
+/** The way to the values of one database. */
+export interface ValueAccess {
+  /** Reads and writes by storage key; prefer the accessors below. */
+  readonly view: KeyView;
+  /** Storage key of a user's key in the selected database. Remembers keys by identity, so asking again is cheap. */
+  storageKey(userKey: Buffer): Buffer;
+}
+
 /** A stored value taken apart. */
 export interface TypedValue {
   readonly type: number;
@@ -45,7 +53,7 @@ export interface TypedValue {
 }
 
 /** Reads a key of whatever type; undefined when it does not exist. */
-export function readValue(ctx: CommandContext, userKey: Buffer): TypedValue | undefined {
+export function readValue(ctx: ValueAccess, userKey: Buffer): TypedValue | undefined {
   const live = ctx.view.get(ctx.storageKey(userKey));
   if (live === undefined) return undefined;
   const { value } = live;
@@ -59,7 +67,7 @@ export function readValue(ctx: CommandContext, userKey: Buffer): TypedValue | un
 }
 
 /** @throws RedisError WRONGTYPE when the key holds another type */
-export function readString(ctx: CommandContext, userKey: Buffer): TypedValue | undefined {
+export function readString(ctx: ValueAccess, userKey: Buffer): TypedValue | undefined {
   const value = readValue(ctx, userKey);
   if (value !== undefined && value.type !== ValueType.String) throw errors.wrongType();
   return value;
@@ -70,7 +78,7 @@ export function readString(ctx: CommandContext, userKey: Buffer): TypedValue | u
  * deletion: nobody would ever read it.
  */
 export function writeValue(
-  ctx: CommandContext,
+  ctx: ValueAccess,
   userKey: Buffer,
   type: ValueType,
   payload: Buffer,
@@ -90,12 +98,12 @@ export function writeValue(
 }
 
 /** Writes a string whatever was there before; the payload is copied. `expireTs` 0n is never. */
-export function writeString(ctx: CommandContext, userKey: Buffer, payload: Buffer, expireTs: HlcTimestamp): void {
+export function writeString(ctx: ValueAccess, userKey: Buffer, payload: Buffer, expireTs: HlcTimestamp): void {
   writeValue(ctx, userKey, ValueType.String, payload, expireTs);
 }
 
 /** Deletes a key. @returns false when it did not exist */
-export function deleteKey(ctx: CommandContext, userKey: Buffer): boolean {
+export function deleteKey(ctx: ValueAccess, userKey: Buffer): boolean {
   const key = ctx.storageKey(userKey);
   if (ctx.view.get(key) === undefined) return false;
   ctx.view.delete(key);

@@ -1,11 +1,12 @@
 /** A Redis server over the fake key-value layer, and a client that sends bytes and reads replies. */
 import assert from 'node:assert/strict';
 import { connect, type Socket } from 'node:net';
+import type { CommandSpec } from '../../../src/adapter/redis/command.ts';
 import { type RedisConfig, type RedisServer, startRedisServer } from '../../../src/adapter/redis/index.ts';
 import { SystemClock, SystemRandom, SystemScheduler } from '../../../src/platform/index.ts';
 import { FakeKv } from './fake-kv.ts';
 
-/** A reply as tests compare it: strings for everything textual, with the marker kept for statuses and errors. */
+/** A reply as tests compare it: strings for everything textual, with the marker kept for statuses, errors and pushes. */
 export type Decoded = string | number | null | boolean | Decoded[] | Map<string, Decoded>;
 
 export interface TestServer {
@@ -22,6 +23,7 @@ export async function startTestServer(
   options: {
     readonly kv?: FakeKv;
     readonly config?: Partial<RedisConfig>;
+    readonly commands?: readonly CommandSpec[];
     readonly quorumReplicas?: () => number;
   } = {},
 ): Promise<TestServer> {
@@ -34,6 +36,7 @@ export async function startTestServer(
     scheduler: new SystemScheduler(),
     random: new SystemRandom(),
     config: options.config,
+    commands: options.commands,
     quorumReplicas: options.quorumReplicas,
     logger: { info: () => {}, warn: () => {}, error: (fields) => loggedErrors.push(fields) },
   });
@@ -189,11 +192,12 @@ export function decodeReply(bytes: Buffer, at: number): { readonly value: Decode
       return { value: bytes.toString('utf8', next, next + length), end: next + length + 2 };
     }
     case '*':
+    case '>':
     case '~':
     case '%': {
       const count = Number(line) * (marker === '%' ? 2 : 1);
       if (count < 0) return { value: null, end: next };
-      const elements: Decoded[] = [];
+      const elements: Decoded[] = marker === '>' ? ['>'] : [];
       let position = next;
       for (let index = 0; index < count; index++) {
         const element = decodeReply(bytes, position);

@@ -330,15 +330,15 @@ describe('a range that is being handed over', () => {
     const settings = { random: new SeededRandom(1), maxStringBytes: 1024 };
     const requests = [1, 2].map(
       (order) =>
-        new CommandRequest(
+        new CommandRequest({
           spec,
-          ['SET', 'a', `${order}`].map((arg) => Buffer.from(arg)),
-          0,
-          2,
+          args: ['SET', 'a', `${order}`].map((arg) => Buffer.from(arg)),
+          db: 0,
+          resp: 2,
           settings,
           owner,
-          order,
-        ),
+          token: order,
+        }),
     );
     let isFenced = true;
     state.check = () => {

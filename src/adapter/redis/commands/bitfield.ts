@@ -1,12 +1,12 @@
 /** Strings as arrays of small integers: BITFIELD and BITFIELD_RO. */
 import { assertNever, NEVER } from '../../../platform/index.ts';
+import { optionName } from '../arguments.ts';
 import { type CommandContext, type CommandSpec, defineCommands } from '../command.ts';
 import { parseShortInteger, requireInteger } from '../integers.ts';
 import { errors, RedisError, type Reply } from '../reply.ts';
 import { readString, writeString } from '../values.ts';
 import { type FieldType, fitted, type OverflowRule, readField, writeField } from './bitfield-integers.ts';
 import { requireBitOffset } from './bits-offset.ts';
-import { optionName } from './strings-options.ts';
 
 const ONE_KEY = { first: 1, last: 1, step: 1 } as const;
 const EMPTY: Buffer = Buffer.alloc(0);

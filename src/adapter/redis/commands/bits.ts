@@ -1,12 +1,13 @@
 /** Strings as arrays of bits: SETBIT, GETBIT, BITCOUNT, BITPOS, BITOP. */
+
 import { NEVER } from '../../../platform/index.ts';
+import { optionName } from '../arguments.ts';
 import { type CommandContext, type CommandSpec, defineCommands } from '../command.ts';
 import { isBackwards, requireInteger, requirePosition } from '../integers.ts';
 import { errors, RedisError, type Reply } from '../reply.ts';
 import { deleteKey, readString, writeString } from '../values.ts';
 import { requireBitOffset } from './bits-offset.ts';
 import { countBits, findBit } from './bits-scan.ts';
-import { optionName } from './strings-options.ts';
 
 const ONE_KEY = { first: 1, last: 1, step: 1 } as const;
 const EMPTY: Buffer = Buffer.alloc(0);

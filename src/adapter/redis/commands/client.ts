@@ -1,7 +1,10 @@
 /** CLIENT and its subcommands. */
+
+import type { Millis } from '../../../platform/index.ts';
 import { integerArgument, timeoutArgument, wordOf } from '../arguments.ts';
+import type { ClientSession } from '../client-session.ts';
 import { type CommandSpec, defineCommands } from '../command.ts';
-import type { Connection } from '../connection.ts';
+import type { ConnectedClient } from '../connected-client.ts';
 import { MAX_STALENESS_MS } from '../replica-reads.ts';
 import { errors, MapReply, NO_REPLY, OK, RedisError, type Reply, SetReply, VerbatimReply } from '../reply.ts';
 import { checkClientName } from './connection.ts';
@@ -10,46 +13,44 @@ import { helpCommand } from './help.ts';
 const CLIENT_TYPES: ReadonlySet<string> = new Set(['normal', 'master', 'replica', 'slave', 'pubsub']);
 
 /** One line of CLIENT LIST. Fields that stand for what kvorum does not have keep the value that Redis shows for an idle client. */
-export function clientLine(connection: Connection): string {
-  const nowMs = connection.server.clock.monotonicMs();
+function clientLine(client: ConnectedClient, nowMs: Millis): string {
   const seconds = (sinceMs: number) => Math.floor((nowMs - sinceMs) / 1000);
-  const { transaction } = connection.multi;
   const flags = [
-    transaction === undefined ? '' : 'x',
-    connection.noEvict ? 'e' : '',
-    connection.noTouch ? 'T' : '',
+    client.queuedCommands === undefined ? '' : 'x',
+    client.noEvict ? 'e' : '',
+    client.noTouch ? 'T' : '',
   ].join('');
   const fields: readonly (readonly [string, string | number])[] = [
-    ['id', connection.id],
-    ['addr', connection.remoteAddress],
-    ['laddr', connection.localAddress],
-    ['fd', connection.id],
-    ['name', connection.name],
-    ['age', seconds(connection.connectedMs)],
-    ['idle', seconds(connection.lastCommandMs)],
+    ['id', client.id],
+    ['addr', client.remoteAddress],
+    ['laddr', client.localAddress],
+    ['fd', client.id],
+    ['name', client.name],
+    ['age', seconds(client.connectedMs)],
+    ['idle', seconds(client.lastCommandMs)],
     ['flags', flags === '' ? 'N' : flags],
-    ['db', connection.db],
+    ['db', client.db],
     ['sub', 0],
     ['psub', 0],
     ['ssub', 0],
-    ['multi', transaction === undefined ? -1 : transaction.queue.length],
-    ['qbuf', connection.queryBufferBytes],
+    ['multi', client.queuedCommands ?? -1],
+    ['qbuf', client.queryBufferBytes],
     ['qbuf-free', 0],
     ['argv-mem', 0],
     ['multi-mem', 0],
     ['rbs', 0],
     ['rbp', 0],
     ['obl', 0],
-    ['oll', connection.pendingReplies],
-    ['omem', connection.unreadReplyBytes],
-    ['tot-mem', connection.queryBufferBytes + connection.unreadReplyBytes],
+    ['oll', client.pendingReplies],
+    ['omem', client.unreadReplyBytes],
+    ['tot-mem', client.queryBufferBytes + client.unreadReplyBytes],
     ['events', 'r'],
-    ['cmd', connection.lastCommand],
+    ['cmd', client.lastCommand],
     ['user', 'default'],
     ['redir', -1],
-    ['resp', connection.resp],
-    ['lib-name', connection.libName],
-    ['lib-ver', connection.libVersion],
+    ['resp', client.resp],
+    ['lib-name', client.libName],
+    ['lib-ver', client.libVersion],
   ];
   return fields.map(([name, value]) => `${name}=${value}`).join(' ');
 }
@@ -61,8 +62,9 @@ function clientType(argument: Buffer): string {
   return type;
 }
 
-function list(connection: Connection, args: readonly Buffer[]): Reply {
-  let selected = [...connection.server.connections.values()];
+function list(session: ClientSession, args: readonly Buffer[]): Reply {
+  const nowMs = session.server.clock.monotonicMs();
+  let selected = [...session.server.connections.values()];
   if (args.length === 4 && wordOf(args[2]!) === 'type') {
     if (clientType(args[3]!) !== 'normal') selected = [];
   } else if (args.length > 3 && wordOf(args[2]!) === 'id') {
@@ -71,11 +73,11 @@ function list(connection: Connection, args: readonly Buffer[]): Reply {
       if (value < 1n) throw new RedisError('ERR Invalid client ID');
       return Number(value);
     });
-    selected = ids.flatMap((id) => connection.server.connections.get(id) ?? []);
+    selected = ids.flatMap((id) => session.server.connections.get(id) ?? []);
   } else if (args.length !== 2) {
     throw errors.syntax();
   }
-  return new VerbatimReply(selected.map((one) => `${clientLine(one)}\n`).join(''));
+  return new VerbatimReply(selected.map((one) => `${clientLine(one, nowMs)}\n`).join(''));
 }
 
 interface KillFilter {
@@ -124,10 +126,10 @@ function parseKillFilter(args: readonly Buffer[]): KillFilter {
   return filter;
 }
 
-function kill(connection: Connection, args: readonly Buffer[]): Reply {
-  const { connections } = connection.server;
-  const end = (victim: Connection) => {
-    if (victim === connection) victim.closeAfterReplies();
+function kill(session: ClientSession, args: readonly Buffer[]): Reply {
+  const { connections } = session.server;
+  const end = (victim: ConnectedClient) => {
+    if (victim === session) victim.closeAfterReplies();
     else victim.destroy();
   };
   if (args.length === 3) {
@@ -144,30 +146,30 @@ function kill(connection: Connection, args: readonly Buffer[]): Reply {
     if (filter.type !== undefined && filter.type !== 'normal') continue;
     if (filter.addr !== undefined && one.remoteAddress !== filter.addr) continue;
     if (filter.laddr !== undefined && one.localAddress !== filter.laddr) continue;
-    if (filter.skipMe && one === connection) continue;
+    if (filter.skipMe && one === session) continue;
     end(one);
     killed++;
   }
   return killed;
 }
 
-function reply(connection: Connection, args: readonly Buffer[]): Reply {
+function reply(session: ClientSession, args: readonly Buffer[]): Reply {
   switch (wordOf(args[2]!)) {
     case 'on':
-      connection.replyMode = 'on';
+      session.setReplyMode('on');
       return OK;
     case 'off':
-      connection.replyMode = 'off';
+      session.setReplyMode('off');
       return NO_REPLY;
     case 'skip':
-      if (connection.replyMode !== 'off') connection.replyMode = 'skipNext';
+      session.setReplyMode('skip');
       return NO_REPLY;
     default:
       throw errors.syntax();
   }
 }
 
-function pause(connection: Connection, args: readonly Buffer[]): Reply {
+function pause(session: ClientSession, args: readonly Buffer[]): Reply {
   let writesOnly = false;
   if (args.length === 4) {
     const mode = wordOf(args[3]!);
@@ -176,20 +178,12 @@ function pause(connection: Connection, args: readonly Buffer[]): Reply {
   } else if (args.length > 4) {
     throw errors.syntax();
   }
-  const { server } = connection;
-  const untilMs = server.clock.monotonicMs() + timeoutArgument(args[2]!);
-  const current = server.activePause(true);
-  // A pause never becomes shorter or weaker by another one.
-  server.pause = {
-    untilMs: Math.max(untilMs, current?.untilMs ?? 0),
-    writesOnly: writesOnly && (current?.writesOnly ?? true),
-  };
+  session.server.pauseClients(timeoutArgument(args[2]!), writesOnly);
   return OK;
 }
 
-function unpause(connection: Connection): Reply {
-  connection.server.pause = undefined;
-  for (const one of [...connection.server.connections.values()]) one.resumeFromPause();
+function unpause(session: ClientSession): Reply {
+  session.server.resumeClients();
   return OK;
 }
 
@@ -211,7 +205,7 @@ function unblock(args: readonly Buffer[]): Reply {
   return 0;
 }
 
-function setInfo(connection: Connection, args: readonly Buffer[]): Reply {
+function setInfo(session: ClientSession, args: readonly Buffer[]): Reply {
   const attribute = wordOf(args[2]!);
   const value = args[3]!;
   if (attribute !== 'lib-name' && attribute !== 'lib-ver') {
@@ -220,17 +214,16 @@ function setInfo(connection: Connection, args: readonly Buffer[]): Reply {
   if (value.some((byte) => byte < 0x21 || byte > 0x7e)) {
     throw new RedisError(`ERR ${attribute} cannot contain spaces, newlines or special characters.`);
   }
-  if (attribute === 'lib-name') connection.libName = value.toString('latin1');
-  else connection.libVersion = value.toString('latin1');
+  session.setLibrary(attribute === 'lib-name' ? 'name' : 'version', value.toString('latin1'));
   return OK;
 }
 
-function staleness(connection: Connection, args: readonly Buffer[]): Reply {
+function staleness(session: ClientSession, args: readonly Buffer[]): Reply {
   const ms = integerArgument(args[2]!, 'ERR the staleness is not an integer');
   if (ms < 0n || ms > BigInt(MAX_STALENESS_MS)) {
     throw new RedisError(`ERR the staleness is between 0 and ${MAX_STALENESS_MS} milliseconds`);
   }
-  connection.replicaReads.setStaleness(Number(ms));
+  session.setStaleness(Number(ms));
   return OK;
 }
 
@@ -240,7 +233,7 @@ function onOff(argument: Buffer): boolean {
   return word === 'on';
 }
 
-type Run = (connection: Connection, args: readonly Buffer[]) => Reply;
+type Run = (session: ClientSession, args: readonly Buffer[]) => Reply;
 
 const ANYTIME = ['noscript', 'loading', 'stale'] as const;
 
@@ -323,17 +316,17 @@ export const clientCommands = defineCommands([
     summary: 'A container for client connection commands',
     complexity: 'Depends on subcommand.',
     subcommands: [
-      sub('getname', 2, '2.6.9', 'Get the current connection name', (connection) =>
-        connection.name === '' ? null : connection.name,
+      sub('getname', 2, '2.6.9', 'Get the current connection name', (session) =>
+        session.name === '' ? null : session.name,
       ),
       sub('getredir', 2, '6.0.0', 'Get tracking notifications redirection client ID if any', () => -1),
-      sub('id', 2, '5.0.0', 'Returns the client ID for the current connection', (connection) => connection.id),
+      sub('id', 2, '5.0.0', 'Returns the client ID for the current connection', (session) => session.id),
       sub(
         'info',
         2,
         '6.2.0',
         'Returns information about the current client connection.',
-        (connection) => new VerbatimReply(`${clientLine(connection)}\n`),
+        (session) => new VerbatimReply(`${clientLine(session, session.server.clock.monotonicMs())}\n`),
       ),
       sub('kill', -3, '2.4.0', 'Kill the connection of a client', kill, true),
       sub('kvorum-staleness', 3, '7.0.0', 'Set how old answers may be after READONLY', staleness),
@@ -342,8 +335,8 @@ export const clientCommands = defineCommands([
         3,
         '7.0.0',
         'Redirect commands on this connection with MOVED, as Redis Cluster does, or pass them on',
-        (connection, args) => {
-          connection.redirects = onOff(args[2]!);
+        (session, args) => {
+          session.setRedirects(onOff(args[2]!));
           return OK;
         },
       ),
@@ -353,8 +346,8 @@ export const clientCommands = defineCommands([
         3,
         '7.0.0',
         'Set client eviction mode for the current connection',
-        (connection, args) => {
-          connection.noEvict = onOff(args[2]!);
+        (session, args) => {
+          session.setNoEvict(onOff(args[2]!));
           return OK;
         },
         true,
@@ -364,24 +357,20 @@ export const clientCommands = defineCommands([
         3,
         '7.2.0',
         'Controls whether commands sent by the client affect the LRU/LFU of accessed keys.',
-        (connection, args) => {
-          connection.noTouch = onOff(args[2]!);
+        (session, args) => {
+          session.setNoTouch(onOff(args[2]!));
           return OK;
         },
       ),
       sub('pause', -3, '3.0.0', 'Stop processing commands from clients for some time', pause, true),
       sub('reply', 3, '3.2.0', 'Instruct the server whether to reply to commands', reply),
       sub('setinfo', 4, '7.2.0', 'Sets information specific to the client or connection.', setInfo),
-      sub('setname', 3, '2.6.9', 'Set the current connection name', (connection, args) => {
-        connection.name = checkClientName(args[2]!);
+      sub('setname', 3, '2.6.9', 'Set the current connection name', (session, args) => {
+        session.setName(checkClientName(args[2]!));
         return OK;
       }),
-      sub(
-        'tracking',
-        -3,
-        '6.0.0',
-        'Enable or disable server assisted client side caching support',
-        (_connection, args) => tracking(args),
+      sub('tracking', -3, '6.0.0', 'Enable or disable server assisted client side caching support', (_session, args) =>
+        tracking(args),
       ),
       sub(
         'trackinginfo',
@@ -400,7 +389,7 @@ export const clientCommands = defineCommands([
         -3,
         '5.0.0',
         'Unblock a client blocked in a blocking command from a different connection',
-        (_connection, args) => unblock(args),
+        (_session, args) => unblock(args),
         true,
       ),
       sub('unpause', 2, '6.2.0', 'Resume processing of clients that were paused', unpause, true),

@@ -3,9 +3,9 @@
  * takes writes; the slots are shown with the nodes that lead their groups.
  */
 import { integerArgument } from '../arguments.ts';
+import type { ClientSession } from '../client-session.ts';
 import type { ClusterMember, SlotRange } from '../cluster-topology.ts';
 import { type CommandSpec, defineCommands } from '../command.ts';
-import type { Connection } from '../connection.ts';
 import { decodeStorageKey, KEYSPACES, SLOT_COUNT, slotOf } from '../keyspace.ts';
 import { MapReply, OK, RedisError, type Reply, SimpleString, VerbatimReply } from '../reply.ts';
 import type { ScanContext } from '../scan-context.ts';
@@ -23,13 +23,13 @@ interface ShownMember {
   readonly port: number;
 }
 
-function shown(connection: Connection, member: ClusterMember): ShownMember {
-  const port = connection.isClusterPort ? (member.clusterPort ?? member.port) : member.port;
-  return { member, host: member.host === '' ? connection.localHost : member.host, port };
+function shown(session: ClientSession, member: ClusterMember): ShownMember {
+  const port = session.isClusterPort ? (member.clusterPort ?? member.port) : member.port;
+  return { member, host: member.host === '' ? session.localHost : member.host, port };
 }
 
-const shownMembers = (connection: Connection): ShownMember[] =>
-  connection.server.topology.members().map((member) => shown(connection, member));
+const shownMembers = (session: ClientSession): ShownMember[] =>
+  session.server.topology.members().map((member) => shown(session, member));
 
 /** A range of slots with the nodes that serve it, the leader first. */
 interface ServedRange extends SlotRange {
@@ -37,9 +37,9 @@ interface ServedRange extends SlotRange {
 }
 
 /** All slots in order. While a group's leader is not known, any node of it is shown: it passes commands on. */
-function servedRanges(connection: Connection): ServedRange[] {
-  const { server } = connection;
-  const members = new Map(shownMembers(connection).map((one) => [one.member.nodeId, one]));
+function servedRanges(session: ClientSession): ServedRange[] {
+  const { server } = session;
+  const members = new Map(shownMembers(session).map((one) => [one.member.nodeId, one]));
   return server.slots.ranges().map((range) => {
     const { leader, replicas } = server.topology.placementOf(range.group);
     const first = server.kv.servesLocally(range.group) ? server.kv.nodeId : leader;
@@ -50,17 +50,17 @@ function servedRanges(connection: Connection): ServedRange[] {
   });
 }
 
-function slots(connection: Connection): Reply {
-  return servedRanges(connection).map(({ first, last, nodes }) => [
+function slots(session: ClientSession): Reply {
+  return servedRanges(session).map(({ first, last, nodes }) => [
     first,
     last,
     ...nodes.map(({ member, host, port }): Reply => [host, port, member.id, []]),
   ]);
 }
 
-function shards(connection: Connection): Reply {
+function shards(session: ClientSession): Reply {
   const byGroup = new Map<number, { readonly slots: number[]; readonly nodes: readonly ShownMember[] }>();
-  for (const { group, first, last, nodes } of servedRanges(connection)) {
+  for (const { group, first, last, nodes } of servedRanges(session)) {
     const shard = byGroup.get(group) ?? { slots: [], nodes };
     shard.slots.push(first, last);
     byGroup.set(group, shard);
@@ -86,8 +86,8 @@ const shardNode = ({ member, host, port }: ShownMember, position: number): Reply
   ]);
 
 /** One line a node as CLUSTER NODES has it; there is no bus between the nodes that a Redis node could join, so its port is 0. */
-function nodeLine(connection: Connection, { member, host, port }: ShownMember, ranges: readonly ServedRange[]): string {
-  const { server } = connection;
+function nodeLine(session: ClientSession, { member, host, port }: ShownMember, ranges: readonly ServedRange[]): string {
+  const { server } = session;
   const owned: { first: number; last: number }[] = [];
   for (const { first, last, nodes } of ranges) {
     if (nodes[0]?.member.nodeId !== member.nodeId) continue;
@@ -108,15 +108,15 @@ function nodeLine(connection: Connection, { member, host, port }: ShownMember, r
   ].join(' ');
 }
 
-function nodes(connection: Connection): Reply {
-  const ranges = servedRanges(connection);
-  const lines = shownMembers(connection).map((one) => `${nodeLine(connection, one, ranges)}\n`);
+function nodes(session: ClientSession): Reply {
+  const ranges = servedRanges(session);
+  const lines = shownMembers(session).map((one) => `${nodeLine(session, one, ranges)}\n`);
   return new VerbatimReply(lines.join(''));
 }
 
-function info(connection: Connection): Reply {
-  const { server } = connection;
-  const ranges = servedRanges(connection);
+function info(session: ClientSession): Reply {
+  const { server } = session;
+  const ranges = servedRanges(session);
   const isKnown = server.kv.dataGroups().length > 0;
   const masters = new Set(ranges.map(({ nodes: [first] }) => first?.member.id));
   const assigned = isKnown ? SLOT_COUNT : 0;
@@ -137,15 +137,15 @@ function info(connection: Connection): Reply {
   return new VerbatimReply(fields.map(([name, value]) => `${name}:${value}\r\n`).join(''));
 }
 
-function ownId(connection: Connection): Reply {
-  const { kv, topology } = connection.server;
+function ownId(session: ClientSession): Reply {
+  const { kv, topology } = session.server;
   return topology.members().find(({ nodeId }) => nodeId === kv.nodeId)?.id ?? '0'.repeat(40);
 }
 
 /** Every node is a master, so no node has replicas of its own. @throws RedisError for a node that does not exist */
-function replicas(connection: Connection, args: readonly Buffer[]): Reply {
+function replicas(session: ClientSession, args: readonly Buffer[]): Reply {
   const id = args[2]!.toString('latin1');
-  if (connection.server.topology.members().every((member) => member.id !== id)) {
+  if (session.server.topology.members().every((member) => member.id !== id)) {
     throw new RedisError(`ERR Unknown node ${id.slice(0, 128)}`);
   }
   return [];
@@ -207,7 +207,7 @@ function sub(
   };
 }
 
-const looks = (run: (connection: Connection, args: readonly Buffer[]) => Reply): CommandSpec['handler'] => ({
+const looks = (run: (session: ClientSession, args: readonly Buffer[]) => Reply): CommandSpec['handler'] => ({
   kind: 'connection',
   run,
 });
@@ -231,7 +231,7 @@ function switchCommand(
   name: string,
   flags: CommandSpec['flags'],
   summary: string,
-  run: (connection: Connection) => void,
+  run: (session: ClientSession) => void,
 ): CommandSpec {
   return {
     name,
@@ -242,8 +242,8 @@ function switchCommand(
     since: '3.0.0',
     summary,
     complexity: 'O(1)',
-    handler: looks((connection) => {
-      run(connection);
+    handler: looks((session) => {
+      run(session);
       return OK;
     }),
   };
@@ -267,7 +267,7 @@ export const clusterCommands = defineCommands([
         2,
         '3.0.0',
         'Epochs are counted by the cluster itself',
-        looks((connection) => new SimpleString(`STILL ${connection.server.kv.routesVersion}`)),
+        looks((session) => new SimpleString(`STILL ${session.server.kv.routesVersion}`)),
         CHANGING,
       ),
       sub(
@@ -322,7 +322,7 @@ export const clusterCommands = defineCommands([
         3,
         '3.0.0',
         'Returns the hash slot of the specified key',
-        looks((_connection, args) => slotOf(args[2]!)),
+        looks((_session, args) => slotOf(args[2]!)),
       ),
       sub(
         'links',
@@ -360,11 +360,11 @@ export const clusterCommands = defineCommands([
     'readonly',
     ANYTIME_FAST,
     'Answer reads on this connection here instead of redirecting them',
-    (connection) => {
-      connection.replicaReads.switchOn();
+    (session) => {
+      session.readReplicas(true);
     },
   ),
-  switchCommand('readwrite', ANYTIME_FAST, 'Redirect reads on this connection again', (connection) => {
-    connection.replicaReads.switchOff();
+  switchCommand('readwrite', ANYTIME_FAST, 'Redirect reads on this connection again', (session) => {
+    session.readReplicas(false);
   }),
 ]);

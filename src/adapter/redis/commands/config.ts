@@ -1,23 +1,23 @@
 /** CONFIG GET, SET, RESETSTAT, REWRITE, HELP. */
 import { wordOf } from '../arguments.ts';
+import type { ClientSession } from '../client-session.ts';
 import { defineCommands } from '../command.ts';
-import type { Connection } from '../connection.ts';
 import { globMatches } from '../glob.ts';
 import { errors, MapReply, OK, RedisError, type Reply } from '../reply.ts';
-import type { ServerState } from '../server-state.ts';
+import type { ServerContext } from '../server-context.ts';
 import { SETTING_BY_NAME, SETTINGS, type Setting } from '../settings.ts';
 import { helpCommand } from './help.ts';
 import { serverSubcommand } from './server-subcommand.ts';
 
-function get(connection: Connection, patterns: readonly Buffer[]): Reply {
+function get(session: ClientSession, patterns: readonly Buffer[]): Reply {
   const matching = SETTINGS.filter(({ name }) =>
     patterns.some((pattern) => globMatches(pattern, Buffer.from(name), true)),
   );
-  return new MapReply(matching.map((setting) => [setting.name, setting.get(connection.server, connection)]));
+  return new MapReply(matching.map((setting) => [setting.name, setting.get(session.server, session)]));
 }
 
 /** All or nothing: what was changed before a refusal is put back. */
-function set(state: ServerState, args: readonly Buffer[]): Reply {
+function set(state: ServerContext, args: readonly Buffer[]): Reply {
   if (args.length % 2 === 1) throw errors.wrongArity('config|set');
   const changes: { readonly setting: Setting; readonly value: Buffer }[] = [];
   const failed = (name: string, reason: string) =>
@@ -63,7 +63,7 @@ export const configCommands = defineCommands([
         '2.0.0',
         'Get the values of configuration parameters',
         'O(N) when N is the number of configuration parameters provided',
-        (connection, args) => get(connection, args.slice(2)),
+        (session, args) => get(session, args.slice(2)),
       ),
       helpCommand('config', 'server', '5.0.0', [
         'GET <pattern>',
@@ -75,8 +75,8 @@ export const configCommands = defineCommands([
         'REWRITE',
         '    Rewrite the configuration file.',
       ]),
-      sub('resetstat', 2, '2.0.0', 'Reset the stats returned by INFO', 'O(1)', (connection) => {
-        connection.server.resetStats();
+      sub('resetstat', 2, '2.0.0', 'Reset the stats returned by INFO', 'O(1)', (session) => {
+        session.server.resetStats();
         return OK;
       }),
       sub('rewrite', 2, '2.8.0', 'Rewrite the configuration file with the in memory configuration', 'O(1)', () => {
@@ -88,7 +88,7 @@ export const configCommands = defineCommands([
         '2.0.0',
         'Set configuration parameters to the given values',
         'O(N) when N is the number of configuration parameters provided',
-        (connection, args) => set(connection.server, args.slice(2)),
+        (session, args) => set(session.server, args.slice(2)),
       ),
     ],
   },

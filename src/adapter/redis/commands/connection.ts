@@ -1,7 +1,7 @@
 /** PING, ECHO, SELECT, QUIT, RESET, HELLO, AUTH. */
 import { smallIntegerArgument, wordOf } from '../arguments.ts';
+import type { ClientSession } from '../client-session.ts';
 import { defineCommands } from '../command.ts';
-import type { Connection } from '../connection.ts';
 import { parseInteger } from '../integers.ts';
 import { DATABASE_COUNT } from '../keyspace.ts';
 import { errors, MapReply, OK, PONG, RedisError, type Reply, SimpleString } from '../reply.ts';
@@ -22,57 +22,57 @@ export function checkClientName(name: Buffer): string {
 }
 
 /** The client's address without its port: where guesses come from. */
-const hostOf = ({ remoteAddress }: Connection): string => remoteAddress.slice(0, remoteAddress.lastIndexOf(':'));
+const hostOf = ({ remoteAddress }: ClientSession): string => remoteAddress.slice(0, remoteAddress.lastIndexOf(':'));
 
 /** Lets the client in, or leaves it where it was. The one user that there is is `default`. @throws RedisError */
-function authenticate(connection: Connection, user: string, password: Buffer): void {
-  const { passwords } = connection.server;
+function authenticate(session: ClientSession, user: string, password: Buffer): void {
+  const { passwords } = session.server;
   // The password is compared whoever the user is, so that time does not tell which of the two was wrong.
   const isRight = passwords === undefined || passwords.matches(password);
   if (user !== 'default' || !isRight) {
-    connection.server.guesses.mistake(hostOf(connection));
+    session.server.guesses.mistake(hostOf(session));
     throw new RedisError(WRONG_PASSWORD);
   }
-  connection.isAuthenticated = true;
+  session.authenticated();
 }
 
 /** Runs what looks at a password when it is this address' turn. @throws RedisError */
-function inTurn(connection: Connection, run: () => Reply): Reply | Promise<Reply> {
-  const { guesses, passwords } = connection.server;
-  const admission = passwords === undefined ? undefined : guesses.admit(hostOf(connection));
+function inTurn(session: ClientSession, run: () => Reply): Reply | Promise<Reply> {
+  const { guesses, passwords } = session.server;
+  const admission = passwords === undefined ? undefined : guesses.admit(hostOf(session));
   if (admission?.kind === 'after') return admission.turn.then(run);
   if (admission?.kind !== 'refused') return run();
-  connection.closeAfterReplies();
+  session.closeAfterReplies();
   throw new RedisError(TOO_MANY_GUESSES);
 }
 
-function auth(connection: Connection, args: readonly Buffer[]): Reply | Promise<Reply> {
+function auth(session: ClientSession, args: readonly Buffer[]): Reply | Promise<Reply> {
   // Only what looks at a password waits.
-  return args.length > 3 ? checkedAuth(connection, args) : inTurn(connection, () => checkedAuth(connection, args));
+  return args.length > 3 ? checkedAuth(session, args) : inTurn(session, () => checkedAuth(session, args));
 }
 
-function checkedAuth(connection: Connection, args: readonly Buffer[]): Reply {
+function checkedAuth(session: ClientSession, args: readonly Buffer[]): Reply {
   if (args.length > 3) throw errors.syntax();
   if (args.length === 2) {
-    if (connection.server.passwords === undefined) {
+    if (session.server.passwords === undefined) {
       throw new RedisError(
         'ERR AUTH <password> called without any password configured for the default user. Are you sure your configuration is correct?',
       );
     }
-    authenticate(connection, 'default', args[1]!);
+    authenticate(session, 'default', args[1]!);
     return OK;
   }
-  authenticate(connection, args[1]!.toString('latin1'), args[2]!);
+  authenticate(session, args[1]!.toString('latin1'), args[2]!);
   return OK;
 }
 
-function hello(connection: Connection, args: readonly Buffer[]): Reply | Promise<Reply> {
+function hello(session: ClientSession, args: readonly Buffer[]): Reply | Promise<Reply> {
   const looksAtPassword = args.some((word, index) => index > 1 && wordOf(word) === 'auth');
-  return looksAtPassword ? inTurn(connection, () => checkedHello(connection, args)) : checkedHello(connection, args);
+  return looksAtPassword ? inTurn(session, () => checkedHello(session, args)) : checkedHello(session, args);
 }
 
-function checkedHello(connection: Connection, args: readonly Buffer[]): Reply {
-  let version: 2 | 3 = connection.resp;
+function checkedHello(session: ClientSession, args: readonly Buffer[]): Reply {
+  let version: 2 | 3 = session.resp;
   let name: string | undefined;
   if (args.length > 1) {
     const asked = parseInteger(args[1]!);
@@ -84,7 +84,7 @@ function checkedHello(connection: Connection, args: readonly Buffer[]): Reply {
     const option = wordOf(args[index]!);
     const more = args.length - 1 - index;
     if (option === 'auth' && more >= 2) {
-      authenticate(connection, args[index + 1]!.toString('latin1'), args[index + 2]!);
+      authenticate(session, args[index + 1]!.toString('latin1'), args[index + 2]!);
       index += 2;
     } else if (option === 'setname' && more >= 1) {
       name = checkClientName(args[index + 1]!);
@@ -93,38 +93,29 @@ function checkedHello(connection: Connection, args: readonly Buffer[]): Reply {
       throw new RedisError(`ERR Syntax error in HELLO option '${args[index]!.toString('latin1', 0, 128)}'`);
     }
   }
-  if (!connection.isAuthenticated) throw new RedisError(HELLO_WITHOUT_AUTH);
-  connection.resp = version;
-  if (name !== undefined) connection.name = name;
+  if (!session.isAuthenticated) throw new RedisError(HELLO_WITHOUT_AUTH);
+  session.useProtocol(version);
+  if (name !== undefined) session.setName(name);
   return new MapReply([
     ['server', 'redis'],
     ['version', SERVER_VERSION],
     ['proto', version],
-    ['id', connection.id],
-    ['mode', connection.isClusterMode ? 'cluster' : 'standalone'],
+    ['id', session.id],
+    ['mode', session.isClusterMode ? 'cluster' : 'standalone'],
     ['role', 'master'],
     ['modules', []],
   ]);
 }
 
-function select(connection: Connection, args: readonly Buffer[]): Reply {
+function select(session: ClientSession, args: readonly Buffer[]): Reply {
   const db = smallIntegerArgument(args[1]!);
   if (db < 0 || db >= DATABASE_COUNT) throw errors.dbIndexOutOfRange();
-  connection.db = db;
+  session.select(db);
   return OK;
 }
 
-function reset(connection: Connection): Reply {
-  connection.multi.discard();
-  connection.db = 0;
-  connection.resp = 2;
-  connection.name = '';
-  connection.replyMode = 'on';
-  connection.isAuthenticated = connection.server.passwords === undefined;
-  connection.noEvict = false;
-  connection.noTouch = false;
-  connection.replicaReads.reset();
-  connection.redirects = connection.redirectsByDefault;
+function reset(session: ClientSession): Reply {
+  session.reset();
   return new SimpleString('RESET');
 }
 
@@ -147,7 +138,7 @@ export const connectionCommands = defineCommands([
     since: '1.0.0',
     summary: 'Echo the given string',
     complexity: 'O(1)',
-    handler: { kind: 'connection', run: (_connection, args) => args[1]! },
+    handler: { kind: 'connection', run: (_session, args) => args[1]! },
   },
   {
     name: 'hello',
@@ -169,7 +160,7 @@ export const connectionCommands = defineCommands([
     complexity: 'O(1)',
     handler: {
       kind: 'connection',
-      run: (_connection, args) => {
+      run: (_session, args) => {
         if (args.length > 2) throw errors.wrongArity('ping');
         return args[1] ?? PONG;
       },
@@ -185,8 +176,8 @@ export const connectionCommands = defineCommands([
     complexity: 'O(1)',
     handler: {
       kind: 'connection',
-      run: (connection) => {
-        connection.closeAfterReplies();
+      run: (session) => {
+        session.closeAfterReplies();
         return OK;
       },
     },

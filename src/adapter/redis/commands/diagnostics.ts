@@ -84,7 +84,7 @@ export const diagnosticCommands = defineCommands([
     ),
   ]),
   container('pubsub', 'pubsub', '2.8.0', [
-    pubsubSub('channels', -2, '2.8.0', 'List active channels', 'O(1)', (_connection, args) => channels(args)),
+    pubsubSub('channels', -2, '2.8.0', 'List active channels', 'O(1)', (_session, args) => channels(args)),
     helpCommand('pubsub', 'pubsub', '6.2.0', [
       'CHANNELS [<pattern>]',
       "    Return the currently active channels matching a <pattern> (default: '*').",
@@ -99,18 +99,16 @@ export const diagnosticCommands = defineCommands([
       '    Return the number of subscribers for the specified shard level channel(s)',
     ]),
     pubsubSub('numpat', 2, '2.8.0', 'Get the count of unique patterns pattern subscriptions', 'O(1)', () => 0),
-    pubsubSub('numsub', -2, '2.8.0', 'Get the count of subscribers for channels', 'O(N)', (_connection, args) =>
+    pubsubSub('numsub', -2, '2.8.0', 'Get the count of subscribers for channels', 'O(N)', (_session, args) =>
       subscribers(args),
     ),
-    pubsubSub('shardchannels', -2, '7.0.0', 'List active shard channels', 'O(1)', (_connection, args) =>
-      channels(args),
-    ),
+    pubsubSub('shardchannels', -2, '7.0.0', 'List active shard channels', 'O(1)', (_session, args) => channels(args)),
     pubsubSub('shardnumsub', -2, '7.0.0', 'Get the count of subscribers for shard channels', 'O(N)', (_c, args) =>
       subscribers(args),
     ),
   ]),
   container('slowlog', 'server', '2.2.12', [
-    slowlogSub('get', -2, '2.2.12', "Get the slow log's entries", 'O(1)', (_connection, args) => slowlogGet(args)),
+    slowlogSub('get', -2, '2.2.12', "Get the slow log's entries", 'O(1)', (_session, args) => slowlogGet(args)),
     helpCommand('slowlog', 'server', '6.2.0', [
       'GET [<count>]',
       '    Return top <count> entries from the slowlog (default: 10, -1 mean all).',

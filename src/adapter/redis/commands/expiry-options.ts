@@ -1,6 +1,7 @@
 /** The options NX, XX, GT and LT of the EXPIRE family. */
+
+import { optionName } from '../arguments.ts';
 import { RedisError } from '../reply.ts';
-import { optionName } from './strings-options.ts';
 
 export interface ExpireConditions {
   /** Only when the key has no expiry. */

@@ -1,7 +1,7 @@
 /** FAILOVER: hands leadership over on request, so that a node can be stopped without anybody waiting for an election. */
 import { integerArgument, wordOf } from '../arguments.ts';
+import type { ClientSession } from '../client-session.ts';
 import { defineCommands } from '../command.ts';
-import type { Connection } from '../connection.ts';
 import { errors, OK, RedisError, type Reply } from '../reply.ts';
 
 /** How many values follow an option; the last of them is a number. */
@@ -15,7 +15,7 @@ const VALUES_OF_OPTION: ReadonlyMap<string, number> = new Map([
  * The next leader of each group is the voter that is furthest, so a target is not taken: clients do not know nodes by the
  * addresses that Raft knows them by. Mistakes are noticed in Redis' order, on a master without replicas, which every node is.
  */
-async function failover(connection: Connection, args: readonly Buffer[]): Promise<Reply> {
+async function failover(session: ClientSession, args: readonly Buffer[]): Promise<Reply> {
   const given = new Set<string>();
   for (let at = 1; at < args.length; at++) {
     const option = wordOf(args[at]!);
@@ -28,7 +28,7 @@ async function failover(connection: Connection, args: readonly Buffer[]): Promis
     if (option === 'timeout' && value <= 0n) throw new RedisError('ERR FAILOVER timeout must be greater than 0');
   }
   const mayHandOver = !given.has('to') && !given.has('force');
-  if (!mayHandOver || !(await connection.server.handOver()))
+  if (!mayHandOver || !(await session.server.handOver()))
     throw new RedisError('ERR FAILOVER requires connected replicas.');
   return OK;
 }

@@ -1,5 +1,6 @@
 /** HELP of a container command. */
-import type { CommandGroup, CommandSpec } from '../command.ts';
+import type { CommandSpec } from '../command.ts';
+import type { CommandGroup } from '../declaration.ts';
 import { SimpleString } from '../reply.ts';
 
 /**

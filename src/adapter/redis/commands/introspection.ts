@@ -1,8 +1,15 @@
 /** COMMAND: the command table as clients see it. */
 import { wordOf } from '../arguments.ts';
-import { arityAccepts, type CommandSpec, defineCommands, type KeyPositions, keyIndexes } from '../command.ts';
-import type { CommandTable, ResolvedCommand } from '../command-table.ts';
-import type { Connection } from '../connection.ts';
+import type { ClientSession } from '../client-session.ts';
+import { defineCommands } from '../command.ts';
+import {
+  arityAccepts,
+  type CommandCatalogue,
+  type CommandDeclaration,
+  type DeclaredCommand,
+  type KeyPositions,
+  keyIndexes,
+} from '../declaration.ts';
 import { globMatches } from '../glob.ts';
 import { errors, MapReply, RedisError, type Reply, SetReply, SimpleString } from '../reply.ts';
 import { helpCommand } from './help.ts';
@@ -34,7 +41,7 @@ const CATEGORIES = [
 ] as const;
 
 /** Categories that follow from a command's group. */
-const CATEGORY_BY_GROUP: Readonly<Partial<Record<CommandSpec['group'], string>>> = {
+const CATEGORY_BY_GROUP: Readonly<Partial<Record<CommandDeclaration['group'], string>>> = {
   string: 'string',
   bitmap: 'bitmap',
   generic: 'keyspace',
@@ -52,7 +59,7 @@ const CATEGORY_BY_GROUP: Readonly<Partial<Record<CommandSpec['group'], string>>>
 };
 
 /** ACL categories of a command, without `@`. */
-export function categoriesOf({ spec }: ResolvedCommand): string[] {
+export function categoriesOf({ spec, subcommands }: DeclaredCommand): string[] {
   const { flags } = spec;
   const found = new Set<string>(spec.aclCategories);
   found.add(flags.includes('fast') ? 'fast' : 'slow');
@@ -65,7 +72,7 @@ export function categoriesOf({ spec }: ResolvedCommand): string[] {
   }
   if (flags.includes('pubsub')) found.add('pubsub');
   const touchesKeys = flags.includes('write') || flags.includes('readonly');
-  const byGroup = spec.subcommands === undefined ? CATEGORY_BY_GROUP[spec.group] : undefined;
+  const byGroup = subcommands === undefined ? CATEGORY_BY_GROUP[spec.group] : undefined;
   if (byGroup !== undefined && (byGroup !== 'keyspace' || touchesKeys)) found.add(byGroup);
   return CATEGORIES.filter((category) => found.has(category));
 }
@@ -75,10 +82,10 @@ function positionsOf(keys: KeyPositions | undefined): readonly [number, number, 
   return keys === undefined || typeof keys === 'function' ? [0, 0, 0] : [keys.first, keys.last, keys.step];
 }
 
-const keyFlags = (spec: CommandSpec): Reply[] =>
+const keyFlags = (spec: CommandDeclaration): Reply[] =>
   (spec.flags.includes('write') ? ['RW', 'access', 'update'] : ['RO', 'access']).map((flag) => new SimpleString(flag));
 
-function keySpecs(spec: CommandSpec): Reply {
+function keySpecs(spec: CommandDeclaration): Reply {
   const { keys } = spec;
   if (keys === undefined || typeof keys === 'function') return [];
   const range = new MapReply([
@@ -102,7 +109,7 @@ const typed = (type: string, spec: Reply): Reply =>
   ]);
 
 /** A command as COMMAND INFO answers it. */
-function describe(command: ResolvedCommand): Reply {
+function describe(command: DeclaredCommand): Reply {
   const { spec } = command;
   return [
     command.fullName,
@@ -117,7 +124,7 @@ function describe(command: ResolvedCommand): Reply {
 }
 
 /** A command's documentation as COMMAND DOCS answers it. */
-function document(command: ResolvedCommand): Reply {
+function document(command: DeclaredCommand): Reply {
   const { spec } = command;
   const rows: [Reply, Reply][] = [
     ['summary', spec.summary],
@@ -132,7 +139,7 @@ function document(command: ResolvedCommand): Reply {
   return new MapReply(rows);
 }
 
-function info({ table }: { table: CommandTable }, names: readonly Buffer[]): Reply {
+function info({ table }: { table: CommandCatalogue }, names: readonly Buffer[]): Reply {
   if (names.length === 0) return table.commands.map(describe);
   return names.map((name) => {
     const command = table.findByFullName(name.toString('latin1'));
@@ -140,13 +147,13 @@ function info({ table }: { table: CommandTable }, names: readonly Buffer[]): Rep
   });
 }
 
-function docs({ table }: { table: CommandTable }, names: readonly Buffer[]): Reply {
+function docs({ table }: { table: CommandCatalogue }, names: readonly Buffer[]): Reply {
   const commands =
     names.length === 0 ? table.commands : names.flatMap((name) => table.findByFullName(name.toString('latin1')) ?? []);
   return new MapReply(commands.map((command) => [command.fullName, document(command)]));
 }
 
-function list({ table }: { table: CommandTable }, args: readonly Buffer[]): Reply {
+function list({ table }: { table: CommandCatalogue }, args: readonly Buffer[]): Reply {
   const all = table.commands.flatMap((command) => [command, ...(command.subcommands?.values() ?? [])]);
   if (args.length === 2) return all.map(({ fullName }) => fullName);
   if (args.length !== 5 || wordOf(args[2]!) !== 'filterby') throw errors.syntax();
@@ -166,11 +173,11 @@ function list({ table }: { table: CommandTable }, args: readonly Buffer[]): Repl
 
 /** The declaration and the key positions of a full command behind `COMMAND GETKEYS`. @throws RedisError */
 function keysOf(
-  connection: Connection,
+  session: ClientSession,
   args: readonly Buffer[],
-): { readonly spec: CommandSpec; readonly keys: Buffer[] } {
+): { readonly spec: CommandDeclaration; readonly keys: Buffer[] } {
   const call = args.slice(2);
-  const command = connection.server.resolve(call);
+  const command = session.server.table.resolve(call);
   if (command === undefined) throw new RedisError('ERR Invalid command specified');
   if (command.spec.keys === undefined) throw new RedisError('ERR The command has no key arguments');
   if (!arityAccepts(command.spec.arity, call.length)) {
@@ -193,23 +200,16 @@ export const introspectionCommands = defineCommands([
     since: '2.8.13',
     summary: 'Get array of Redis command details',
     complexity: 'O(N) where N is the total number of Redis commands',
-    handler: { kind: 'connection', run: (connection) => info(connection.server, []) },
+    handler: { kind: 'connection', run: (session) => info(session.server, []) },
     subcommands: [
-      sub(
-        'count',
-        2,
-        '2.8.13',
-        'Get total number of Redis commands',
-        'O(1)',
-        (connection) => connection.server.table.size,
-      ),
+      sub('count', 2, '2.8.13', 'Get total number of Redis commands', 'O(1)', (session) => session.server.table.size),
       sub(
         'docs',
         -2,
         '7.0.0',
         'Get array of specific Redis command documentation',
         'O(N) where N is the number of commands to look up',
-        (connection, args) => docs(connection.server, args.slice(2)),
+        (session, args) => docs(session.server, args.slice(2)),
       ),
       sub(
         'getkeys',
@@ -217,7 +217,7 @@ export const introspectionCommands = defineCommands([
         '2.8.13',
         'Extract keys given a full Redis command',
         'O(N) where N is the number of arguments to the command',
-        (connection, args) => keysOf(connection, args).keys,
+        (session, args) => keysOf(session, args).keys,
       ),
       sub(
         'getkeysandflags',
@@ -225,8 +225,8 @@ export const introspectionCommands = defineCommands([
         '7.0.0',
         'Extract keys and access flags given a full Redis command',
         'O(N) where N is the number of arguments to the command',
-        (connection, args) => {
-          const { spec, keys } = keysOf(connection, args);
+        (session, args) => {
+          const { spec, keys } = keysOf(session, args);
           return keys.map((key) => [key, new SetReply(keyFlags(spec))]);
         },
       ),
@@ -256,7 +256,7 @@ export const introspectionCommands = defineCommands([
         '2.8.13',
         'Get array of specific Redis command details, or all when no argument is given.',
         'O(N) where N is the number of commands to look up',
-        (connection, args) => info(connection.server, args.slice(2)),
+        (session, args) => info(session.server, args.slice(2)),
       ),
       sub(
         'list',
@@ -264,7 +264,7 @@ export const introspectionCommands = defineCommands([
         '7.0.0',
         'Get an array of Redis command names',
         'O(N) where N is the total number of Redis commands',
-        (connection, args) => list(connection.server, args),
+        (session, args) => list(session.server, args),
       ),
     ],
   },

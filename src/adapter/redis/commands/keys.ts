@@ -1,10 +1,11 @@
 /** Commands over keys of any type: DEL, UNLINK, EXISTS, TOUCH, TYPE, RENAME, RENAMENX, COPY, MOVE. */
+
+import { optionName } from '../arguments.ts';
 import { type CommandContext, type CommandSpec, defineCommands } from '../command.ts';
 import { requireInt32 } from '../integers.ts';
 import { DATABASE_COUNT, KEYSPACES } from '../keyspace.ts';
 import { errors, OK, type Reply, SimpleString } from '../reply.ts';
 import { deleteKey, typeNameOf } from '../values.ts';
-import { optionName } from './strings-options.ts';
 
 const ONE_KEY = { first: 1, last: 1, step: 1 } as const;
 const TWO_KEYS = { first: 1, last: 2, step: 1 } as const;

@@ -1,10 +1,11 @@
 /** LCS: what two strings have in common. */
+
+import { optionName } from '../arguments.ts';
 import { type CommandContext, type CommandSpec, defineCommands } from '../command.ts';
 import { requirePosition } from '../integers.ts';
 import { errors, MapReply, RedisError, type Reply } from '../reply.ts';
 import { readValue, ValueType } from '../values.ts';
 import { lcsTableBytes, longestCommonSubsequence } from './lcs-ranges.ts';
-import { optionName } from './strings-options.ts';
 
 const EMPTY: Buffer = Buffer.alloc(0);
 

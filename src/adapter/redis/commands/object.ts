@@ -1,11 +1,12 @@
 /** What is known of a stored value beyond its contents: OBJECT and MEMORY. */
+
 import { physicalMs } from '../../../platform/index.ts';
+import { optionName } from '../arguments.ts';
 import { type CommandContext, type CommandSpec, defineCommands } from '../command.ts';
 import { parseInteger, requireInteger } from '../integers.ts';
 import { errors, RedisError, type Reply } from '../reply.ts';
 import { readValue, type TypedValue, ValueType } from '../values.ts';
 import { helpCommand } from './help.ts';
-import { optionName } from './strings-options.ts';
 
 const SECOND_ARGUMENT = { first: 2, last: 2, step: 1 } as const;
 

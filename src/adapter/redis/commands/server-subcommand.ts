@@ -1,9 +1,10 @@
 /** Subcommands of the containers that look at or change the server: all answered by the node that the client is on. */
+
+import type { ClientSession } from '../client-session.ts';
 import type { CommandSpec } from '../command.ts';
-import type { Connection } from '../connection.ts';
 import type { Reply } from '../reply.ts';
 
-type Run = (connection: Connection, args: readonly Buffer[]) => Reply;
+type Run = (session: ClientSession, args: readonly Buffer[]) => Reply;
 
 /** Makes the declarations of one container's subcommands, which have flags and categories in common. */
 export const serverSubcommand =

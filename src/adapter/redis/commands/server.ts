@@ -1,7 +1,7 @@
 /** INFO, TIME, WAIT, ROLE, LASTSAVE, SAVE, BGSAVE, DEBUG SLEEP, LOLWUT. */
 import { integerArgument, timeoutArgument, wordOf } from '../arguments.ts';
+import type { ClientSession } from '../client-session.ts';
 import { type CommandSpec, defineCommands } from '../command.ts';
-import type { Connection } from '../connection.ts';
 import { INFO_SECTIONS } from '../info-sections.ts';
 import { DATABASE_COUNT } from '../keyspace.ts';
 import { errors, OK, RedisError, type Reply, SimpleString, VerbatimReply } from '../reply.ts';
@@ -19,7 +19,7 @@ async function info(ctx: ScanContext, args: readonly Buffer[]): Promise<Reply> {
   const parts: string[] = [];
   for (const [name, { title, fields, isExtra }] of INFO_SECTIONS) {
     if (!(isExtra ? everything : usual) && !asked.has(name)) continue;
-    const lines = fields(ctx.connection.server, ctx.connection).map(([field, value]) => `${field}:${value}\r\n`);
+    const lines = fields(ctx.session.server, ctx.session).map(([field, value]) => `${field}:${value}\r\n`);
     parts.push(`# ${title}\r\n${lines.join('')}`);
   }
   if (usual || asked.has('keyspace')) parts.push(`# Keyspace\r\n${await keyspaceLines(ctx)}`);
@@ -33,16 +33,16 @@ async function keyspaceLines(ctx: ScanContext): Promise<string> {
   return counts.map((keys, db) => (keys === 0 ? '' : `db${db}:keys=${keys},expires=0,avg_ttl=0\r\n`)).join('');
 }
 
-function time(connection: Connection): Reply {
-  const nowMs = connection.server.clock.nowMs();
+function time(session: ClientSession): Reply {
+  const nowMs = session.server.clock.nowMs();
   return [String(Math.floor(nowMs / 1000)), String((nowMs % 1000) * 1000)];
 }
 
 /** How long DEBUG SLEEP may take, seconds. */
 const MAX_SLEEP_SECONDS = 3_600;
 
-function debugSleep(connection: Connection, args: readonly Buffer[]): Promise<Reply> {
-  if (!connection.server.config.debugCommands) {
+function debugSleep(session: ClientSession, args: readonly Buffer[]): Promise<Reply> {
+  if (!session.server.config.debugCommands) {
     throw new RedisError(
       'ERR DEBUG command not allowed. If the enable-debug-command option is set to "local", you can run it from a local ' +
         'connection, otherwise you need to set this option in the configuration file, and then restart the server.',
@@ -51,7 +51,7 @@ function debugSleep(connection: Connection, args: readonly Buffer[]): Promise<Re
   const seconds = Number.parseFloat(args[2]!.toString('latin1'));
   const sleepMs = Math.min(Math.max(Number.isNaN(seconds) ? 0 : seconds, 0), MAX_SLEEP_SECONDS) * 1000;
   return new Promise((resolve) => {
-    connection.server.scheduler.after(sleepMs, () => resolve(OK));
+    session.server.scheduler.after(sleepMs, () => resolve(OK));
   });
 }
 
@@ -63,7 +63,7 @@ function lolwut(args: readonly Buffer[]): Reply {
   );
 }
 
-type Run = (connection: Connection, args: readonly Buffer[]) => Reply | Promise<Reply>;
+type Run = (session: ClientSession, args: readonly Buffer[]) => Reply | Promise<Reply>;
 
 const server = (
   name: string,
@@ -92,7 +92,7 @@ export const serverCommands = defineCommands([
     ['admin', 'noscript', 'no_async_loading'],
     '1.0.0',
     'Asynchronously save the dataset to disk',
-    (_connection, args) => {
+    (_session, args) => {
       if (args.length > 2 || (args.length === 2 && wordOf(args[1]!) !== 'schedule')) throw errors.syntax();
       return new SimpleString('Background saving started');
     },
@@ -130,7 +130,7 @@ export const serverCommands = defineCommands([
     ['loading', 'stale', 'fast'],
     '1.0.0',
     'Get the UNIX time stamp of the last successful save to disk',
-    (connection) => Math.floor(connection.server.clock.nowMs() / 1000),
+    (session) => Math.floor(session.server.clock.nowMs() / 1000),
     ['admin', 'dangerous'],
   ),
   server('lolwut', -1, ['readonly', 'fast'], '5.0.0', 'Display some computer art and the Redis version', (_c, args) =>
@@ -154,8 +154,8 @@ export const serverCommands = defineCommands([
     'Synchronously save the dataset to disk',
     () => OK,
   ),
-  server('time', 1, ['loading', 'stale', 'fast'], '2.6.0', 'Return the current server time', (connection) =>
-    time(connection),
+  server('time', 1, ['loading', 'stale', 'fast'], '2.6.0', 'Return the current server time', (session) =>
+    time(session),
   ),
   {
     name: 'wait',
@@ -172,7 +172,7 @@ export const serverCommands = defineCommands([
       run: async (ctx, args) => {
         integerArgument(args[1]!);
         timeoutArgument(args[2]!);
-        return ctx.connection.server.quorumReplicas();
+        return ctx.session.server.quorumReplicas();
       },
     },
   },

@@ -1,4 +1,5 @@
 /** The options of SET and GETEX. */
+import { optionName } from '../arguments.ts';
 import { errors } from '../reply.ts';
 import type { ExpiryUnit } from './expiry-time.ts';
 
@@ -20,12 +21,6 @@ export interface GetExOptions {
   readonly persist: boolean;
   readonly expiry: ExpiryOption | undefined;
 }
-
-const LONGEST_OPTION = 32;
-
-/** An argument as an option's name in upper case; the empty string when it is too long to be one. */
-export const optionName = (argument: Buffer): string =>
-  argument.length > LONGEST_OPTION ? '' : argument.toString('latin1').toUpperCase();
 
 const isExpiryUnit = (name: string): name is ExpiryUnit =>
   name === 'EX' || name === 'PX' || name === 'EXAT' || name === 'PXAT';

@@ -13,9 +13,9 @@ export const transactionCommands = defineCommands([
     complexity: 'O(N), when N is the number of queued commands',
     handler: {
       kind: 'connection',
-      run: (connection) => {
-        if (connection.multi.transaction === undefined) throw new RedisError('ERR DISCARD without MULTI');
-        connection.multi.discard();
+      run: (session) => {
+        if (!session.multi.isOpen) throw new RedisError('ERR DISCARD without MULTI');
+        session.multi.discard();
         return OK;
       },
     },
@@ -28,7 +28,7 @@ export const transactionCommands = defineCommands([
     since: '1.2.0',
     summary: 'Execute all commands issued after MULTI',
     complexity: 'Depends on commands in the transaction',
-    handler: { kind: 'connection', run: (connection) => connection.exec() },
+    handler: { kind: 'connection', run: (session) => session.multi.exec() },
   },
   {
     name: 'multi',
@@ -40,8 +40,8 @@ export const transactionCommands = defineCommands([
     complexity: 'O(1)',
     handler: {
       kind: 'connection',
-      run: (connection) => {
-        connection.multi.begin();
+      run: (session) => {
+        session.multi.begin();
         return OK;
       },
     },
@@ -56,8 +56,8 @@ export const transactionCommands = defineCommands([
     complexity: 'O(1)',
     handler: {
       kind: 'connection',
-      run: (connection) => {
-        connection.multi.unwatch();
+      run: (session) => {
+        session.multi.unwatch();
         return OK;
       },
     },
@@ -73,9 +73,9 @@ export const transactionCommands = defineCommands([
     complexity: 'O(1) for every key.',
     handler: {
       kind: 'connection',
-      run: (connection, args) => {
-        if (connection.multi.transaction !== undefined) throw new RedisError('ERR WATCH inside MULTI is not allowed');
-        return connection.multi.watch(args.slice(1)).then(() => OK);
+      run: (session, args) => {
+        if (session.multi.isOpen) throw new RedisError('ERR WATCH inside MULTI is not allowed');
+        return session.multi.watch(args.slice(1)).then(() => OK);
       },
     },
   },

@@ -1,67 +1,37 @@
 /**
- * One client: reads commands, starts them, and writes their replies in request order. Data commands of a pipeline are all
- * started at once; commands that look at the whole cluster or change the connection asynchronously hold back what follows.
+ * The commands of one client: takes them from the transport, starts them, and puts their replies into request order. Data commands of a
+ * pipeline are all started at once; commands that look at the whole cluster or change the connection asynchronously hold back what
+ * follows.
  */
 import { type GroupId, KvorumError, type Millis } from '../../platform/index.ts';
 import { AskedRequests } from './asked-requests.ts';
-import { type ClientStream, writeSegments } from './client-stream.ts';
-import { arityAccepts, type CommandSpec } from './command.ts';
-import type { ResolvedCommand } from './command-table.ts';
+import type { ClientStream } from './client-stream.ts';
+import { ClusterScan } from './cluster-scan.ts';
+import type { CommandSpec } from './command.ts';
+import { type ResolvedCommand, subcommandName } from './command-table.ts';
 import { alone, runAcross } from './cross-group.ts';
+import { arityAccepts } from './declaration.ts';
 import { errorText } from './errors.ts';
 import { GroupLane, type LaneOwner } from './group-lane.ts';
-import { CommandRequest, type GroupRequest } from './group-request.ts';
+import { CommandRequest, type GroupRequest, type RequestOwner } from './group-request.ts';
 import { redirectElsewhere } from './redirects.ts';
-import { ReplicaReadMode } from './replica-reads.ts';
 import { EncodedReply, ErrorReply, errors, QUEUED, RedisError, type Reply } from './reply.ts';
 import { ReplyRing } from './reply-ring.ts';
 import { Rerouting, type ReroutingHost } from './rerouting.ts';
-import { ProtocolError, RespParser } from './resp-parser.ts';
+import { ProtocolError } from './resp-parser.ts';
 import { anyGroup, crossGroup, type Route, routeOf } from './routing.ts';
-import { ClusterScan } from './scan-context.ts';
-import type { Pause, ServerState } from './server-state.ts';
-import { TransactionSession } from './transaction-session.ts';
+import type { Flushed, Pause, ServerState } from './server-state.ts';
+import { Session, type SessionHost } from './session.ts';
+import { Transport, type TransportOwner } from './transport.ts';
 import { isHttp, unknownCommandReply, unknownSubcommandReply } from './unknown-command.ts';
 
 /** Commands that run inside MULTI instead of being queued. */
 const NOT_QUEUED: ReadonlySet<string> = new Set(['exec', 'discard', 'multi', 'watch', 'quit', 'reset']);
 
-export class Connection implements LaneOwner, ReroutingHost {
-  readonly id: number;
+export class CommandPipeline implements SessionHost, TransportOwner, LaneOwner, ReroutingHost, Flushed {
   readonly server: ServerState;
-  readonly remoteAddress: string;
-  readonly localAddress: string;
-  readonly connectedMs: Millis;
-  /** Selected database. */
-  db = 0;
-  /** Protocol version of replies. */
-  resp: 2 | 3 = 2;
-  name = '';
-  libName = '';
-  libVersion = '';
-  /** `skipNext` becomes `skip` with the next command, and `on` after it. */
-  replyMode: 'on' | 'off' | 'skip' | 'skipNext' = 'on';
-  /** Answer MOVED for slots that other nodes lead, as Redis Cluster does, instead of forwarding. */
-  redirects: boolean;
-  /** READONLY: replicas of this node answer reads, and none is redirected. */
-  readonly replicaReads: ReplicaReadMode;
-  /** What the listener gave `redirects`, for RESET. */
-  readonly redirectsByDefault: boolean;
-  /** The client came in through the port for cluster clients. */
-  readonly isClusterPort: boolean;
-  /** False until the client has given a password, where one is asked for; as after RESET. */
-  isAuthenticated: boolean;
-  noEvict = false;
-  noTouch = false;
-  /** MULTI, EXEC, DISCARD and WATCH. */
-  readonly multi: TransactionSession = new TransactionSession(this);
-  lastCommandMs: Millis;
-  /** When bytes last came in or went out. */
-  private lastActiveMs: Millis;
-  /** Full name of the last command, for CLIENT LIST. */
-  lastCommand = 'NULL';
-  private readonly socket: ClientStream;
-  private readonly parser: RespParser;
+  readonly session: Session;
+  private readonly transport: Transport;
   private readonly ring = new ReplyRing();
   private readonly lanes = new Map<GroupId, GroupLane>();
   /** What came back because its keys have moved, or its group's leader is another. */
@@ -79,123 +49,82 @@ export class Connection implements LaneOwner, ReroutingHost {
   private occupied = false;
   /** Set by EXEC when nothing after it depends on its outcome. */
   private detached = false;
-  /** No more commands are read; closed when the replies so far are written. */
-  private closing = false;
-  private closed = false;
-  /** The client has sent its last byte; what it sent is still answered. */
-  private inputEnded = false;
   private flushScheduled = false;
-  private readingPaused = false;
 
-  /** @param isClusterPort the client came in through the port for cluster clients */
-  constructor(server: ServerState, socket: ClientStream, isClusterPort = false) {
+  /** Serves a client on a stream that is open. @param isClusterPort it came in through the port for cluster clients */
+  constructor(server: ServerState, stream: ClientStream, isClusterPort: boolean) {
     this.server = server;
-    this.isClusterPort = isClusterPort;
-    this.redirectsByDefault = isClusterPort || server.config.clusterRedirects;
-    this.redirects = this.redirectsByDefault;
-    this.replicaReads = new ReplicaReadMode(server.reads);
-    this.socket = socket;
-    this.isAuthenticated = server.passwords === undefined;
-    this.id = server.nextClientId();
-    const nowMs = server.clock.monotonicMs();
-    this.connectedMs = nowMs;
-    this.lastCommandMs = nowMs;
-    this.lastActiveMs = nowMs;
-    this.remoteAddress = `${socket.remoteAddress ?? '?'}:${socket.remotePort ?? 0}`;
-    this.localAddress = `${socket.localAddress ?? '?'}:${socket.localPort ?? 0}`;
-    const { config } = server;
-    this.parser = new RespParser({
-      lineBytes: config.maxInlineBytes,
-      bulkBytes: config.maxBulkBytes,
-      argumentCount: config.maxArguments,
-      commandBytes: config.maxCommandBytes,
-      isTrusted: () => this.isAuthenticated,
-    });
-    socket.on('data', (chunk) => this.received(chunk));
-    socket.on('drain', () => this.pump());
-    socket.on('end', () => {
-      this.inputEnded = true;
-      this.pump();
-    });
-    socket.on('error', () => this.destroy());
-    socket.on('close', () => this.destroy());
+    const addresses = {
+      remoteAddress: `${stream.remoteAddress ?? '?'}:${stream.remotePort ?? 0}`,
+      localAddress: `${stream.localAddress ?? '?'}:${stream.localPort ?? 0}`,
+      localHost: stream.localAddress ?? '',
+      isClusterPort,
+    };
+    this.session = new Session(server, addresses, this);
+    this.transport = new Transport(server, stream, this);
   }
 
-  /** Bytes received that are not part of a started command. */
+  get isTrusted(): boolean {
+    return this.session.isAuthenticated;
+  }
+
   get queryBufferBytes(): number {
-    return this.parser.bufferedBytes;
+    return this.transport.bufferedBytes;
   }
 
-  /** Reply bytes that the client has not taken. */
   get unreadReplyBytes(): number {
-    return this.socket.writableLength;
+    return this.transport.unreadBytes;
   }
 
-  /** Commands whose reply was not written. */
   get pendingReplies(): number {
     return this.ring.length;
   }
 
-  /** A command has not begun, because CLIENT PAUSE holds it. */
   get isPaused(): boolean {
     return this.held !== undefined && this.pauseFor(this.held.command) !== undefined;
   }
 
-  /** True when nothing came in or went out since then and nothing is owed to the client. */
   isIdleSince(sinceMs: Millis): boolean {
-    return this.lastActiveMs < sinceMs && this.ring.length === 0 && this.held === undefined;
+    return this.transport.lastActiveMs < sinceMs && this.ring.length === 0 && this.held === undefined;
   }
 
-  /** The address that the client has connected to. */
-  get localHost(): string {
-    return this.socket.localAddress ?? '';
-  }
-
-  /** True when the client is told that this is a cluster. */
-  get isClusterMode(): boolean {
-    return this.isClusterPort || this.redirects;
-  }
-
-  /** Slot of the reply of the command that is being run. */
   get newestReply(): number {
     return this.ring.newest;
   }
 
-  get readOnly(): boolean {
-    return this.replicaReads.isOn;
+  push(message: EncodedReply, after = -1): void {
+    if (this.transport.isClosing) return;
+    if (this.transport.push(message, after)) {
+      this.scheduleFlush();
+      return;
+    }
+    this.server.warnOfSlowReader(this.session.remoteAddress);
+    this.destroy();
   }
 
-  /** Ends the connection once the replies of the commands so far are written. */
   closeAfterReplies(): void {
-    this.closing = true;
+    this.transport.isClosing = true;
     this.scheduleFlush();
   }
 
-  /** Ends the connection now. */
   destroy(): void {
-    if (this.closed) return;
-    this.closed = true;
-    this.closing = true;
+    if (this.transport.isClosed) return;
     this.held = undefined;
-    this.server.connections.delete(this.id);
-    this.socket.destroy();
+    this.server.connections.delete(this.session.id);
+    this.transport.destroy();
   }
 
-  /** Starts what waits for the end of CLIENT PAUSE. */
   resumeFromPause(): void {
     this.pump();
   }
 
-  private received(chunk: Buffer): void {
-    if (this.closing) return;
-    this.lastActiveMs = this.server.clock.monotonicMs();
-    this.server.stats.inputBytes += chunk.length;
-    this.parser.push(chunk);
+  transportReady(): void {
     this.pump();
   }
 
-  /** Starts commands as long as nothing holds them back, and reads from the socket only then. */
+  /** Starts commands as long as nothing holds them back, and reads from the client only then. */
   private pump(): void {
+    const { transport } = this;
     while (this.mayStart()) {
       const { held } = this;
       if (held !== undefined) {
@@ -206,7 +135,7 @@ export class Connection implements LaneOwner, ReroutingHost {
       }
       let args: Buffer[] | undefined;
       try {
-        args = this.parser.next();
+        args = transport.take();
       } catch (error) {
         if (!(error instanceof ProtocolError)) throw error;
         this.refuse(new ErrorReply(`ERR Protocol error: ${error.message}`));
@@ -214,32 +143,25 @@ export class Connection implements LaneOwner, ReroutingHost {
         return;
       }
       if (args === undefined) {
-        this.setReading(true);
-        if (this.inputEnded) this.closeAfterReplies();
+        transport.setReading(true);
+        if (transport.inputEnded) this.closeAfterReplies();
         return;
       }
       this.dispatch(args);
     }
-    this.setReading(false);
+    transport.setReading(false);
   }
 
   private mayStart(): boolean {
     const { config } = this.server;
     return (
       !this.occupied &&
-      !this.closing &&
+      !this.transport.isClosing &&
       !this.rerouting.isActive &&
       this.ring.length < config.maxPipelinedCommands &&
       this.ring.underWayBytes < config.maxPipelinedBytes &&
-      this.socket.writableLength + this.ring.readyBytes < config.maxUnreadReplyBytes
+      this.transport.unreadBytes + this.ring.readyBytes < config.maxUnreadReplyBytes
     );
-  }
-
-  private setReading(reading: boolean): void {
-    if (this.readingPaused !== reading) return;
-    this.readingPaused = !reading;
-    if (reading) this.socket.resume();
-    else this.socket.pause();
   }
 
   private dispatch(args: readonly Buffer[]): void {
@@ -256,7 +178,7 @@ export class Connection implements LaneOwner, ReroutingHost {
       return;
     }
     if (command.subcommands !== undefined && args.length > 1) {
-      const sub = command.subcommands.get(args[1]!.toString('latin1').toLowerCase());
+      const sub = command.subcommands.get(subcommandName(args[1]!));
       if (sub === undefined) {
         this.refuse(unknownSubcommandReply(command.fullName, args[1]!));
         return;
@@ -268,7 +190,7 @@ export class Connection implements LaneOwner, ReroutingHost {
       this.reject(command, message);
       return;
     }
-    if (!this.isAuthenticated && !command.spec.flags.includes('no_auth')) {
+    if (!this.session.isAuthenticated && !command.spec.flags.includes('no_auth')) {
       this.reject(command, errors.noAuth().message);
       return;
     }
@@ -276,7 +198,7 @@ export class Connection implements LaneOwner, ReroutingHost {
   }
 
   private endAsHttp(): void {
-    this.server.warnOfHttp(this.remoteAddress);
+    this.server.warnOfHttp(this.session.remoteAddress);
     this.destroy();
   }
 
@@ -288,43 +210,41 @@ export class Connection implements LaneOwner, ReroutingHost {
 
   /** Refuses a command before it runs; inside MULTI the transaction is lost. */
   private refuse(reply: ErrorReply | EncodedReply): void {
-    this.multi.refuse();
+    this.session.multi.refuse();
     this.settleHere(this.reserve(), reply);
   }
 
   /** An EXEC that is refused ends the transaction and forgets the watched keys, as in Redis. */
   private abortTransaction(text: string): void {
-    this.multi.discard();
+    this.session.multi.discard();
     const reason = text.replace(/^ERR /, '');
     this.settleHere(this.reserve(), new ErrorReply(`EXECABORT Transaction discarded because of: ${reason}`));
   }
 
   private start(command: ResolvedCommand, args: readonly Buffer[]): void {
-    const { server } = this;
+    const { server, session } = this;
     const { spec } = command;
-    const queued = this.multi.transaction !== undefined && !NOT_QUEUED.has(spec.name);
-    if (server.pause !== undefined && !queued && this.heldByPause(command, args)) return;
+    const queued = session.multi.isOpen && !NOT_QUEUED.has(spec.name);
+    if (server.isPaused && !queued && this.heldByPause(command, args)) return;
     const handler = spec.handler!;
-    const route = queued || handler.kind !== 'data' ? undefined : routeOf(server.kv, spec, args, this.db);
-    const crosses = route === undefined ? spec.name === 'exec' && this.multi.crosses() : route.crosses;
+    const route = queued || handler.kind !== 'data' ? undefined : routeOf(server.kv, spec, args, session.db);
+    const crosses = route === undefined ? spec.name === 'exec' && session.multi.crosses() : route.crosses;
     const isAlone = handler.kind === 'scan' || (crosses && this.mayCross) || this.readsHere(spec, route);
     if (!queued && this.mustWait(isAlone)) {
       this.held = { command, args };
       return;
     }
     server.stats.commandsProcessed++;
-    this.lastCommand = command.fullName;
-    this.lastCommandMs = server.clock.monotonicMs();
+    session.began(command);
     if (queued) this.enqueue(command, args);
     else if (route !== undefined) this.startData(command, args, route);
     else this.startOther(command, args);
-    if (this.replyMode === 'skip') this.replyMode = 'on';
-    else if (this.replyMode === 'skipNext') this.replyMode = 'skip';
+    session.passed();
   }
 
   /** Commands and transactions may have keys of several groups. Clients that follow redirects expect CROSSSLOT instead. */
   get mayCross(): boolean {
-    return !this.redirects && this.server.transactions !== undefined;
+    return !this.session.redirects && this.server.transactions !== undefined;
   }
 
   /**
@@ -340,7 +260,7 @@ export class Connection implements LaneOwner, ReroutingHost {
 
   /** CLIENT PAUSE, when a command has to wait for its end. */
   private pauseFor({ spec }: ResolvedCommand): Pause | undefined {
-    const isWriting = spec.flags.includes('write') || (spec.name === 'exec' && this.multi.writes());
+    const isWriting = spec.flags.includes('write') || (spec.name === 'exec' && this.session.multi.writes());
     return this.server.activePause(isWriting);
   }
 
@@ -354,13 +274,14 @@ export class Connection implements LaneOwner, ReroutingHost {
   }
 
   private startData(command: ResolvedCommand, args: readonly Buffer[], route: Route): void {
+    const { session } = this;
     const slot = this.reserve(command);
     try {
       if (route.crosses) {
-        this.startAcross(command, args, slot);
+        this.startAcross(command, args, route, slot);
         return;
       }
-      if (this.redirects) redirectElsewhere(this, command.spec, this.db, route.firstKey);
+      if (session.redirects) redirectElsewhere(session, command.spec, session.db, route.firstKey);
       if (this.readsHere(command.spec, route)) this.startHere(command, args, route, slot);
       else this.startInLane(command, args, route, slot);
     } catch (error) {
@@ -370,21 +291,21 @@ export class Connection implements LaneOwner, ReroutingHost {
 
   /** True when a replica of this node may answer; where it leads, it answers as always. */
   private readsHere(spec: CommandSpec, route: Route | undefined): boolean {
-    return this.replicaReads.covers(spec, route) && !this.server.kv.servesLocally(route!.group!);
+    return this.session.replicaReads.covers(spec, route) && !this.server.kv.servesLocally(route!.group!);
   }
 
   /** Answers from this node's replica, or with the leader's help. Nothing else is under way. */
   private startHere(command: ResolvedCommand, args: readonly Buffer[], route: Route, slot: number): void {
-    const { server, replicaReads } = this;
+    const { replicaReads, lastCommandMs } = this.session;
     const group = route.group!;
-    const request = new CommandRequest(command.spec, args, this.db, this.resp, server.settings, alone(), slot);
+    const request = this.requestOf(command, args, route, alone(), slot);
     const now = replicaReads.answerNow(group, request);
     if (now !== undefined) {
       this.settleHere(slot, now.reply);
       return;
     }
     this.occupyWith(
-      replicaReads.answer(group, request, this.lastCommandMs + server.commandTimeoutMs),
+      replicaReads.answer(group, request, lastCommandMs + this.server.commandTimeoutMs),
       (reply) => {
         if (reply === undefined) this.startInLane(command, args, route, slot);
         else this.settleHere(slot, reply);
@@ -400,19 +321,9 @@ export class Connection implements LaneOwner, ReroutingHost {
   private startInLane(command: ResolvedCommand, args: readonly Buffer[], route: Route, slot: number): void {
     try {
       const lane = this.laneOf(route.group ?? anyGroup(this.server.kv));
-      const request = new CommandRequest(
-        command.spec,
-        args,
-        this.db,
-        this.resp,
-        this.server.settings,
-        lane,
-        slot,
-        route.firstKey,
-        route.firstStorageKey,
-      );
+      const request = this.requestOf(command, args, route, lane, slot);
       request.order = ++this.lastOrder;
-      request.startedMs = this.lastCommandMs;
+      request.startedMs = this.session.lastCommandMs;
       lane.submit(request);
     } catch (error) {
       this.settleError(slot, error, false);
@@ -420,14 +331,27 @@ export class Connection implements LaneOwner, ReroutingHost {
   }
 
   /** Runs a command on several groups; nothing else is under way. @throws RedisError CROSSSLOT */
-  private startAcross({ spec }: ResolvedCommand, args: readonly Buffer[], slot: number): void {
+  private startAcross(command: ResolvedCommand, args: readonly Buffer[], route: Route, slot: number): void {
     if (!this.mayCross) throw crossGroup();
-    const request = new CommandRequest(spec, args, this.db, this.resp, this.server.settings, alone(), slot);
+    const request = this.requestOf(command, args, route, alone(), slot);
     this.occupyWith(
       this.runAcross(request),
       (reply) => this.settle(slot, reply),
       (error) => this.settleError(slot, error, request.isWrite),
     );
+  }
+
+  /** The one place where a client's command becomes a request. */
+  private requestOf(
+    { spec }: ResolvedCommand,
+    args: readonly Buffer[],
+    { firstKey, firstStorageKey }: Route,
+    owner: RequestOwner,
+    token: number,
+  ): CommandRequest {
+    const { db, resp } = this.session;
+    const { settings } = this.server;
+    return new CommandRequest({ spec, args, db, resp, settings, owner, token, firstKey, firstStorageKey });
   }
 
   /** Starts nothing else until the work is done and its outcome is taken in. */
@@ -457,7 +381,7 @@ export class Connection implements LaneOwner, ReroutingHost {
       return;
     }
     if (!(result instanceof Promise)) {
-      this.ring.setVersion(slot, this.resp, this.isSilent());
+      this.ring.setVersion(slot, this.session.resp, this.session.isSilent);
       this.settleHere(slot, result);
       return;
     }
@@ -471,8 +395,8 @@ export class Connection implements LaneOwner, ReroutingHost {
   /** Runs a command that is not one operation on one group. @throws RedisError */
   runOther(command: ResolvedCommand, args: readonly Buffer[]): Reply | Promise<Reply> {
     const handler = command.spec.handler!;
-    if (handler.kind === 'connection') return handler.run(this, args);
-    if (handler.kind === 'scan') return handler.run(new ClusterScan(this.server, this), args);
+    if (handler.kind === 'connection') return handler.run(this.session, args);
+    if (handler.kind === 'scan') return handler.run(new ClusterScan(this.server, this.session), args);
     throw new RedisError(`ERR ${command.fullName} cannot run here`);
   }
 
@@ -512,7 +436,7 @@ export class Connection implements LaneOwner, ReroutingHost {
    * Runs a request whose outcome is not one command's reply, after everything that this connection has asked of the group.
    * @param make makes the request from its owner and its token
    */
-  ask(group: GroupId, make: (lane: GroupLane, token: number) => GroupRequest): Promise<Reply> {
+  ask(group: GroupId, make: (owner: RequestOwner, token: number) => GroupRequest): Promise<Reply> {
     const lane = this.laneOf(group);
     return this.asked.ask((token) => {
       const request = make(lane, token);
@@ -522,13 +446,9 @@ export class Connection implements LaneOwner, ReroutingHost {
     });
   }
 
-  private isSilent(): boolean {
-    return this.replyMode === 'off' || this.replyMode === 'skip';
-  }
-
   private reserve(command?: ResolvedCommand): number {
-    const { lastCommandBytes } = this.parser;
-    return this.ring.reserve(this.resp, this.isSilent(), command?.counters, this.lastCommandMs, lastCommandBytes);
+    const { resp, isSilent, lastCommandMs } = this.session;
+    return this.ring.reserve(resp, isSilent, command?.counters, lastCommandMs, this.transport.lastCommandBytes);
   }
 
   private settleError(slot: number, error: unknown, isWrite: boolean): void {
@@ -538,7 +458,7 @@ export class Connection implements LaneOwner, ReroutingHost {
 
   /** A reply that leaders have a part in: reads by replicas that follow may not contradict it. */
   private settle(slot: number, reply: Reply): void {
-    this.replicaReads.acted();
+    this.session.replicaReads.acted();
     this.settleHere(slot, reply);
   }
 
@@ -552,46 +472,36 @@ export class Connection implements LaneOwner, ReroutingHost {
   }
 
   scheduleFlush(): void {
-    if (this.flushScheduled || this.closed) return;
+    if (this.flushScheduled || this.transport.isClosed) return;
     this.flushScheduled = true;
     this.server.scheduleFlush(this);
   }
 
-  /** Writes the replies that are ready in one go; called by the server at the end of a turn's callbacks. */
+  /** Writes what is ready in one go; called by the server at the end of a turn's callbacks. */
   flush(): void {
+    const { transport, ring } = this;
     this.flushScheduled = false;
-    if (this.closed) return;
-    if (this.ring.hasWritable && !this.multi.holdsReplies(this.ring.oldest)) this.write();
-    if (this.closing && this.ring.length === 0) {
-      this.socket.end();
+    if (transport.isClosed) return;
+    transport.write(ring, this.session.multi.holdsReplies(ring.oldest));
+    if (transport.isClosing && ring.length === 0) {
+      transport.end();
       return;
     }
-    if (this.readingPaused || this.held !== undefined) this.pump();
-  }
-
-  private write(): void {
-    const { writer, stats } = this.server;
-    this.ring.writeTo(writer, this.server.clock.monotonicMs());
-    stats.outputBytes += writer.pendingBytes;
-    writeSegments(this.socket, writer.take());
-    this.lastActiveMs = this.server.clock.monotonicMs();
+    if (transport.isReadingPaused || this.held !== undefined) this.pump();
   }
 
   /** Queues a command of a transaction; one that cannot be part of it loses the transaction. */
   private enqueue(command: ResolvedCommand, args: readonly Buffer[]): void {
     try {
-      this.multi.enqueue(command, args);
+      this.session.multi.enqueue(command, args);
       this.settleHere(this.reserve(command), QUEUED);
     } catch (error) {
-      this.multi.refuse();
+      this.session.multi.refuse();
       this.settleError(this.reserve(), error, false);
     }
   }
 
-  /** EXEC: one operation for all data commands of the transaction. */
-  exec(): Reply | Promise<Reply> {
-    return this.multi.exec(() => {
-      this.detached = true;
-    });
+  detach(): void {
+    this.detached = true;
   }
 }
