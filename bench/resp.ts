@@ -5,9 +5,9 @@
  * Run: node bench/resp.ts [rounds]
  */
 import { pathToFileURL } from 'node:url';
-import { OK, type Reply } from '../src/adapter/redis/reply.ts';
-import { ReplyWriter } from '../src/adapter/redis/reply-writer.ts';
-import { RespParser } from '../src/adapter/redis/resp-parser.ts';
+import { OK, type Reply } from '../src/adapter/redis/protocol/reply.ts';
+import { ReplyWriter } from '../src/adapter/redis/protocol/reply-writer.ts';
+import { RespParser } from '../src/adapter/redis/protocol/resp-parser.ts';
 
 const CHUNK_BYTES = 64 * 1024;
 const COMMANDS = 400_000;

@@ -157,7 +157,7 @@ export const mutants: readonly Mutant[] = [
     description: 'EXEC runs although a watched key has changed',
     mutations: [
       {
-        file: 'src/adapter/redis/group-request.ts',
+        file: 'src/adapter/redis/request/group-request.ts',
         find: 'if (now !== version && !isAbsentStill) return NIL_ARRAY;',
         replace: 'if (now !== version && !isAbsentStill && false) return NIL_ARRAY;',
       },
@@ -295,7 +295,7 @@ export const mutants: readonly Mutant[] = [
     description: 'a connection does not remember what KEYS, SCAN, RANDOMKEY and FLUSHDB have answered it',
     mutations: [
       {
-        file: 'src/adapter/redis/pipeline.ts',
+        file: 'src/adapter/redis/session/pipeline.ts',
         find: 'const succeeded = (reply: Reply): void => this.settle(slot, reply);',
         replace:
           "const succeeded = (reply: Reply): void => command.spec.handler!.kind === 'scan' ? this.settleHere(slot, reply) : this.settle(slot, reply);",

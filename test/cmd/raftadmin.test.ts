@@ -8,7 +8,7 @@ import fc from 'fast-check';
 import { formatKey, parseKey } from '../../cmd/raftadmin/keys.ts';
 import { createProgram } from '../../cmd/raftadmin/program.ts';
 import { formatBytes, formatDuration } from '../../cmd/raftadmin/values.ts';
-import { KEYSPACES } from '../../src/adapter/redis/keyspace.ts';
+import { KEYSPACES } from '../../src/adapter/redis/keys/keyspace.ts';
 import { AdminError } from '../../src/cluster/contract/admin-errors.ts';
 import { CatalogError } from '../../src/distribution/contract/errors.ts';
 import { KeyTextError } from '../../src/distribution/keyspaces.ts';

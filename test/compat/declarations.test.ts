@@ -1,7 +1,7 @@
 /** COMMAND INFO must tell clients the same about a command as Redis does: they route and retry by it. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { dataCommands } from '../../src/adapter/redis/commands/data.ts';
+import { dataCommands } from '../../src/adapter/redis/commands/index.ts';
 import { skipWithout } from '../support/programs.ts';
 import { type RawReply, RespConnection } from './resp-connection.ts';
 import { comparedTargets, type Target } from './targets.ts';

@@ -6,7 +6,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { createServer } from 'node:net';
 import { after, before } from 'node:test';
-import { startRedisServer } from '../../src/adapter/redis/index.ts';
+import { startRedisServer } from '../../src/adapter/redis/server/server.ts';
 import { SystemClock, SystemRandom, SystemScheduler } from '../../src/platform/index.ts';
 import { FakeKv } from '../adapter/redis/fake-kv.ts';
 import { RespConnection } from './resp-connection.ts';

@@ -1,7 +1,7 @@
 /** What keeps a request from costing more than it is worth: time, hops, probes; and what a node that is cut off says. */
 import { strict as assert } from 'node:assert';
 import { describe, it } from 'node:test';
-import { KEYSPACES } from '../../src/adapter/redis/keyspace.ts';
+import { KEYSPACES } from '../../src/adapter/redis/keys/keyspace.ts';
 import { decodeFrame, type ForwardRequest } from '../../src/kv/forward/forward-codec.ts';
 import { NotLeaderError } from '../../src/raftengine/errors.ts';
 import { startSkewedCluster } from '../sim/cluster/skewed-cluster.ts';

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { AdminClient } from '../../src/adapter/grpc/index.ts';
-import { slotOf } from '../../src/adapter/redis/keyspace.ts';
+import { slotOf } from '../../src/adapter/redis/keys/keyspace.ts';
 import { TestCluster, until } from '../process/test-cluster.ts';
 
 const USER_KEY = 'session-of-alice-4711';

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { KEYSPACES } from '../../src/adapter/redis/keyspace.ts';
+import { KEYSPACES } from '../../src/adapter/redis/keys/keyspace.ts';
 import { acceptanceOf } from '../../src/cluster/admin/accepted-time.ts';
 import { encodeLease } from '../../src/kv/entry/time-entries.ts';
 import { type GroupId, groupId } from '../../src/platform/index.ts';

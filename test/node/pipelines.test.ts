@@ -1,7 +1,7 @@
 /** Pipelines of clients on whole nodes, while others write the same keys in transactions over several groups. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { KEYSPACES } from '../../src/adapter/redis/keyspace.ts';
+import { KEYSPACES } from '../../src/adapter/redis/keys/keyspace.ts';
 import { Cluster } from './sim-nodes.ts';
 
 const ROUNDS = 30;

@@ -1,7 +1,7 @@
 /** WATCH over several groups, on whole nodes. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { KEYSPACES } from '../../src/adapter/redis/keyspace.ts';
+import { KEYSPACES } from '../../src/adapter/redis/keys/keyspace.ts';
 import type { SimRedis } from '../sim/cluster/sim-redis.ts';
 import { Cluster } from './sim-nodes.ts';
 

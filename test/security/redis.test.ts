@@ -7,7 +7,7 @@ import { after, before, describe, test } from 'node:test';
 import { connect as connectTls, type TLSSocket } from 'node:tls';
 import { Redis } from 'ioredis';
 import { createClient } from 'redis';
-import { type RedisServer, type RedisServerOptions, startRedisServer } from '../../src/adapter/redis/index.ts';
+import { type RedisServer, type RedisServerOptions, startRedisServer } from '../../src/adapter/redis/server/server.ts';
 import { SystemClock, SystemRandom, SystemScheduler } from '../../src/platform/index.ts';
 import { CertificateStore, Passwords, Secret } from '../../src/security/index.ts';
 import { FakeKv } from '../adapter/redis/fake-kv.ts';

@@ -4,7 +4,7 @@
  */
 import grpc from '@grpc/grpc-js';
 import { ERROR_TABLE, statusOf } from '../../src/adapter/grpc/errors.ts';
-import { errorText } from '../../src/adapter/redis/errors.ts';
+import { errorText } from '../../src/adapter/redis/protocol/errors.ts';
 import { type ErrorDisposition, KvorumError } from '../../src/platform/index.ts';
 import { sources } from './source-tree.ts';
 

@@ -1,16 +1,15 @@
-export type { ClientStream } from './client-stream.ts';
-export type { ClusterMember, ClusterTopology, GroupPlacement } from './cluster-topology.ts';
-export { CommandCounters } from './command-counters.ts';
-export { DEFAULT_REDIS_CONFIG, type RedisConfig } from './config.ts';
-export { redisKeyspace } from './keyspace.ts';
-export {
-  createRedisService,
-  type RedisCounters,
-  type RedisServer,
-  type RedisServerOptions,
-  type RedisService,
-  type RedisServiceOptions,
-  startRedisServer,
-} from './server.ts';
-export type { RedisLogger } from './server-state.ts';
-export { clusterMemberId } from './solo-topology.ts';
+/**
+ * Redis: speaks RESP2 and RESP3 to any client on any node. Bytes become commands, commands become operations on the groups that have their
+ * keys, here or on another node, and replies leave in the order of the requests.
+ *
+ * A command takes this way through the rooms: `server` accepts the client, `session` reads, starts and answers, `request` finds the group and keeps
+ * order while ranges and leaders change, `commands` has what is run, over the accessors of `values` and the keys of `keys`. `command` is what a
+ * command is and what it sees, `state` what all connections share, `protocol` the bytes.
+ *
+ * The rooms import in this direction only: protocol < keys < values < command < state < request < session < commands < server. Settings and
+ * sections of INFO lie beside CONFIG and INFO in `commands`, because nobody else reads them and they need no more than a command sees.
+ * The interfaces of the server, of its configuration and of the cluster lie in `command`, because commands are written against them.
+ */
+
+export { redisKeyspace } from './keys/index.ts';
+export { type RedisCounters, type RedisServer, startRedisServer } from './server/index.ts';

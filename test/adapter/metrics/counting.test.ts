@@ -4,10 +4,10 @@ import { describe, test } from 'node:test';
 import grpc from '@grpc/grpc-js';
 import fc from 'fast-check';
 import { countingServer, GrpcCounters } from '../../../src/adapter/metrics/index.ts';
-import { CommandCounters } from '../../../src/adapter/redis/index.ts';
-import { OK } from '../../../src/adapter/redis/reply.ts';
-import { ReplyRing } from '../../../src/adapter/redis/reply-ring.ts';
-import { ReplyWriter } from '../../../src/adapter/redis/reply-writer.ts';
+import { CommandCounters } from '../../../src/adapter/redis/command/counters.ts';
+import { OK } from '../../../src/adapter/redis/protocol/reply.ts';
+import { ReplyWriter } from '../../../src/adapter/redis/protocol/reply-writer.ts';
+import { ReplyRing } from '../../../src/adapter/redis/session/reply-ring.ts';
 import {
   BucketCounts,
   type Disk,

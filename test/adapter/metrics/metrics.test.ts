@@ -9,7 +9,7 @@ import {
   type MetricSources,
   registerMetrics,
 } from '../../../src/adapter/metrics/index.ts';
-import { CommandCounters } from '../../../src/adapter/redis/index.ts';
+import { CommandCounters } from '../../../src/adapter/redis/command/counters.ts';
 import { ReadCounters } from '../../../src/kv/contract/read-counters.ts';
 import { ForwardCounters } from '../../../src/kv/forward/forward-counters.ts';
 import { TxnCounters } from '../../../src/kv/txn/counters.ts';

@@ -1,8 +1,8 @@
 /** Commands and transactions whose keys belong to several groups, as clients see them. */
 import assert from 'node:assert/strict';
 import { afterEach, describe, it } from 'node:test';
-import { startRedisServer } from '../../../src/adapter/redis/index.ts';
-import type { CrossGroupRunner } from '../../../src/adapter/redis/server-state.ts';
+import { startRedisServer } from '../../../src/adapter/redis/server/server.ts';
+import type { CrossGroupRunner } from '../../../src/adapter/redis/state/server-state.ts';
 import type { RunRequest } from '../../../src/kv/txn/transaction-runner.ts';
 import { SystemClock, SystemRandom, SystemScheduler } from '../../../src/platform/index.ts';
 import { OutcomeUnknownError } from '../../../src/raftengine/errors.ts';

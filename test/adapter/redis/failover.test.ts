@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { startRedisServer } from '../../../src/adapter/redis/index.ts';
+import { startRedisServer } from '../../../src/adapter/redis/server/server.ts';
 import { handOver, handOverBeforeStop } from '../../../src/node/drain.ts';
 import { groupId, nodeId, SystemClock, SystemRandom, SystemScheduler } from '../../../src/platform/index.ts';
 import type { GroupStatus, RaftGroup } from '../../../src/raftengine/contract/types.ts';

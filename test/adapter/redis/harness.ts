@@ -1,8 +1,9 @@
 /** A Redis server over the fake key-value layer, and a client that sends bytes and reads replies. */
 import assert from 'node:assert/strict';
 import { connect, type Socket } from 'node:net';
-import type { CommandSpec } from '../../../src/adapter/redis/command.ts';
-import { type RedisConfig, type RedisServer, startRedisServer } from '../../../src/adapter/redis/index.ts';
+import type { CommandSpec } from '../../../src/adapter/redis/command/command.ts';
+import type { RedisConfig } from '../../../src/adapter/redis/command/config.ts';
+import { type RedisServer, startRedisServer } from '../../../src/adapter/redis/server/server.ts';
 import { SystemClock, SystemRandom, SystemScheduler } from '../../../src/platform/index.ts';
 import { FakeKv } from './fake-kv.ts';
 

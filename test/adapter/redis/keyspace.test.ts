@@ -9,7 +9,7 @@ import {
   KEYSPACES,
   SLOT_COUNT,
   slotOf,
-} from '../../../src/adapter/redis/keyspace.ts';
+} from '../../../src/adapter/redis/keys/keyspace.ts';
 import { alignedCuts } from '../../../src/distribution/catalog/catalog-routes.ts';
 import { Keyspaces, KeyTextError } from '../../../src/distribution/keyspaces.ts';
 

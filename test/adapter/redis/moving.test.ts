@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { after, afterEach, describe, it } from 'node:test';
 import fc from 'fast-check';
-import { CommandTable } from '../../../src/adapter/redis/command-table.ts';
+import { CommandTable } from '../../../src/adapter/redis/command/command-table.ts';
 import { ALL_COMMANDS } from '../../../src/adapter/redis/commands/index.ts';
-import { CommandRequest } from '../../../src/adapter/redis/group-request.ts';
-import { OK } from '../../../src/adapter/redis/reply.ts';
+import { OK } from '../../../src/adapter/redis/protocol/reply.ts';
+import { CommandRequest } from '../../../src/adapter/redis/request/group-request.ts';
 import { NotOwnerError, RangeBusyError } from '../../../src/kv/contract/errors.ts';
 import { SeededRandom } from '../../../src/platform/index.ts';
 import { NotLeaderError } from '../../../src/raftengine/errors.ts';

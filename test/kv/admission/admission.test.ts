@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
 import { statusOf as grpcStatusOf } from '../../../src/adapter/grpc/errors.ts';
-import { errorText } from '../../../src/adapter/redis/errors.ts';
+import { errorText } from '../../../src/adapter/redis/protocol/errors.ts';
 import { isHeldBack, KeyVersionPressureError, WriteBackpressureError } from '../../../src/kv/admission/errors.ts';
 import { GroupAdmission } from '../../../src/kv/admission/group-admission.ts';
 import { NodeAdmission } from '../../../src/kv/admission/node-admission.ts';

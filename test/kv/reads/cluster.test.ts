@@ -1,7 +1,7 @@
 /** Reads from replicas of whole nodes on simulated machines whose wall clocks are seconds apart. */
 import { strict as assert } from 'node:assert';
 import { describe, it } from 'node:test';
-import { KEYSPACES } from '../../../src/adapter/redis/keyspace.ts';
+import { KEYSPACES } from '../../../src/adapter/redis/keys/keyspace.ts';
 import type { GroupId, HlcTimestamp, KvorumError } from '../../../src/platform/index.ts';
 import type { ClusterNode } from '../../sim/cluster/cluster-node.ts';
 import { startSkewedCluster } from '../../sim/cluster/skewed-cluster.ts';

@@ -4,7 +4,7 @@
  */
 import { strict as assert } from 'node:assert';
 import { describe, it } from 'node:test';
-import { KEYSPACES } from '../../../src/adapter/redis/keyspace.ts';
+import { KEYSPACES } from '../../../src/adapter/redis/keys/keyspace.ts';
 import type { Consistency } from '../../../src/kv/contract/reads.ts';
 import type { LiveValue } from '../../../src/kv/contract/view.ts';
 import type { ReadSnapshot } from '../../../src/kv/reads/snapshot.ts';

@@ -4,7 +4,7 @@
  */
 import { strict as assert } from 'node:assert';
 import { before, describe, it } from 'node:test';
-import { KEYSPACES } from '../../../src/adapter/redis/keyspace.ts';
+import { KEYSPACES } from '../../../src/adapter/redis/keys/keyspace.ts';
 import type { KvTransaction } from '../../../src/kv/contract/transactions.ts';
 import type { KeyView, ScanPage } from '../../../src/kv/contract/view.ts';
 import { encodeToken } from '../../../src/kv/reads/token.ts';

@@ -4,7 +4,7 @@
  */
 import { strict as assert } from 'node:assert';
 import { describe, it } from 'node:test';
-import { KEYSPACES } from '../../../src/adapter/redis/keyspace.ts';
+import { KEYSPACES } from '../../../src/adapter/redis/keys/keyspace.ts';
 import type { KvTransaction } from '../../../src/kv/contract/transactions.ts';
 import type { ScanPage } from '../../../src/kv/contract/view.ts';
 import { type GroupId, groupId, type HlcTimestamp, KvorumError } from '../../../src/platform/index.ts';

@@ -3,7 +3,7 @@
  * composition of `src/node.ts` with the Redis front end on top, over the machine's disk, database folder and network.
  */
 import { dirname } from 'node:path';
-import { createRedisService, type RedisService } from '../../../src/adapter/redis/index.ts';
+import { createRedisService, type RedisService } from '../../../src/adapter/redis/server/server.ts';
 import { foundingOf } from '../../../src/config/index.ts';
 import { type AssembledNode, assembleNode, type NodeParts } from '../../../src/node.ts';
 import {

@@ -205,7 +205,7 @@ const RESTING_MUTANTS: readonly SimMutant[] = [
     breaks: 'EXEC runs although a watched key has changed',
     mutations: [
       {
-        file: 'src/adapter/redis/group-request.ts',
+        file: 'src/adapter/redis/request/group-request.ts',
         find: 'if (now !== version && !isAbsentStill) return NIL_ARRAY;',
         replace: 'if (now !== version && !isAbsentStill && false) return NIL_ARRAY;',
       },

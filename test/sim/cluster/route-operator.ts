@@ -1,7 +1,7 @@
 /** The operator who cuts, joins and carries ranges, makes groups and removes them, and gives moves up, through any node. */
 import assert from 'node:assert/strict';
 import { KEYSPACES_OF_ADAPTERS } from '../../../src/adapter/keyspaces.ts';
-import { KEYSPACES, SLOT_COUNT } from '../../../src/adapter/redis/keyspace.ts';
+import { KEYSPACES, SLOT_COUNT } from '../../../src/adapter/redis/keys/keyspace.ts';
 import { isAbortable } from '../../../src/distribution/catalog/catalog-jobs.ts';
 import type { Route } from '../../../src/distribution/contract/types.ts';
 

@@ -1,5 +1,5 @@
 /** A client's connection to a simulated node: bytes travel as events, in order, until one side breaks it. */
-import type { ClientStream } from '../../../src/adapter/redis/index.ts';
+import type { ClientStream } from '../../../src/adapter/redis/protocol/client-stream.ts';
 import type { EventOwner, SeededRandom, Simulation } from '../../../src/platform/index.ts';
 
 const MIN_DELAY_MS = 0.05;

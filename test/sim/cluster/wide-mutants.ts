@@ -120,7 +120,7 @@ export const WIDE_MUTANTS: readonly SimMutant[] = [
     only: ['--no-routes', '--workload', 'session-reads'],
     mutations: [
       {
-        file: 'src/adapter/redis/pipeline.ts',
+        file: 'src/adapter/redis/session/pipeline.ts',
         find: 'const succeeded = (reply: Reply): void => this.settle(slot, reply);',
         replace:
           "const succeeded = (reply: Reply): void => command.spec.handler!.kind === 'scan' ? this.settleHere(slot, reply) : this.settle(slot, reply);",
@@ -133,7 +133,7 @@ export const WIDE_MUTANTS: readonly SimMutant[] = [
     only: crossing('session-reads'),
     mutations: [
       {
-        file: 'src/adapter/redis/pipeline.ts',
+        file: 'src/adapter/redis/session/pipeline.ts',
         find: 'const succeeded = (reply: Reply): void => this.settle(slot, reply);',
         replace:
           "const succeeded = (reply: Reply): void => command.spec.name === 'exec' ? this.settleHere(slot, reply) : this.settle(slot, reply);",

@@ -1,7 +1,6 @@
 /** HELP of a container command. */
-import type { CommandSpec } from '../command.ts';
-import type { CommandGroup } from '../declaration.ts';
-import { SimpleString } from '../reply.ts';
+import type { CommandGroup, CommandSpec } from '../command/index.ts';
+import { SimpleString } from '../protocol/index.ts';
 
 /**
  * The HELP subcommand of a container.

@@ -1,43 +1,32 @@
-/** Every command that the server knows: one line a file. */
-import type { CommandSpec } from '../command.ts';
-import { bitfieldCommands } from './bitfield.ts';
-import { bitCommands } from './bits.ts';
-import { clientCommands } from './client.ts';
-import { clusterCommands } from './cluster.ts';
-import { configCommands } from './config.ts';
-import { connectionCommands } from './connection.ts';
-import { diagnosticCommands } from './diagnostics.ts';
-import { expiryCommands } from './expiry.ts';
-import { failoverCommands } from './failover.ts';
-import { introspectionCommands } from './introspection.ts';
-import { keyCommands } from './keys.ts';
-import { lcsCommands } from './lcs.ts';
-import { numberCommands } from './numbers.ts';
-import { objectCommands } from './object.ts';
-import { scanCommands } from './scan.ts';
-import { serverCommands } from './server.ts';
-import { stringCommands } from './strings.ts';
-import { stringPartCommands } from './strings-parts.ts';
-import { transactionCommands } from './transactions.ts';
+/**
+ * Every command that the server knows, a folder a group. A new group is a folder whose face exports its declarations, and one line here; dispatch,
+ * COMMAND and the leader's end of forwarded commands read nothing else.
+ *
+ * Each group has its declarations as data and the functions that they name beside them. Functions of `data` commands are synchronous and
+ * see a view of their keys; the others see the client's session or all keys.
+ */
+import type { CommandSpec } from '../command/index.ts';
+import { bitmapCommands } from './bitmap/index.ts';
+import { clusterCommands } from './cluster/index.ts';
+import { connectionCommands } from './connection/index.ts';
+import { genericCommands } from './generic/index.ts';
+import { serverCommands } from './server/index.ts';
+import { stringCommands } from './string/index.ts';
+import { transactionCommands } from './transaction/index.ts';
 
 export const ALL_COMMANDS: readonly CommandSpec[] = [
-  ...bitfieldCommands,
-  ...bitCommands,
-  ...clientCommands,
+  ...bitmapCommands,
   ...clusterCommands,
-  ...configCommands,
   ...connectionCommands,
-  ...diagnosticCommands,
-  ...expiryCommands,
-  ...failoverCommands,
-  ...introspectionCommands,
-  ...keyCommands,
-  ...lcsCommands,
-  ...numberCommands,
-  ...objectCommands,
-  ...scanCommands,
+  ...genericCommands,
   ...serverCommands,
   ...stringCommands,
-  ...stringPartCommands,
   ...transactionCommands,
 ];
+
+/** Those that work on keys through a view, containers of such ones included: what a leader evaluates for other nodes. */
+export const dataCommands: readonly CommandSpec[] = ALL_COMMANDS.filter(isData);
+
+function isData({ handler, subcommands }: CommandSpec): boolean {
+  return handler?.kind === 'data' || subcommands?.some(isData) === true;
+}

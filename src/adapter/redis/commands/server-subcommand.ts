@@ -1,8 +1,7 @@
 /** Subcommands of the containers that look at or change the server: all answered by the node that the client is on. */
 
-import type { ClientSession } from '../client-session.ts';
-import type { CommandSpec } from '../command.ts';
-import type { Reply } from '../reply.ts';
+import type { ClientSession, CommandSpec } from '../command/index.ts';
+import type { Reply } from '../protocol/index.ts';
 
 type Run = (session: ClientSession, args: readonly Buffer[]) => Reply;
 

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { OK } from '../../../../src/adapter/redis/reply.ts';
-import { ValueType } from '../../../../src/adapter/redis/values.ts';
+import { OK } from '../../../../src/adapter/redis/protocol/reply.ts';
+import { ValueType } from '../../../../src/adapter/redis/values/values.ts';
 import { Evaluator, START_MS } from './evaluate.ts';
 
 describe('expiries', () => {

@@ -1,7 +1,8 @@
 /** Evaluates data commands one by one over keys in memory, at a time that tests set. */
-import { dataCommands } from '../../../../src/adapter/redis/commands/data.ts';
-import { EvaluationContext } from '../../../../src/adapter/redis/context.ts';
-import type { Reply } from '../../../../src/adapter/redis/reply.ts';
+
+import { EvaluationContext } from '../../../../src/adapter/redis/command/evaluation-context.ts';
+import { dataCommands } from '../../../../src/adapter/redis/commands/index.ts';
+import type { Reply } from '../../../../src/adapter/redis/protocol/reply.ts';
 import { hlcTimestamp, SeededRandom } from '../../../../src/platform/index.ts';
 import { FakeState, FakeView } from '../fake-kv.ts';
 

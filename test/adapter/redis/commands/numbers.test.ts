@@ -1,14 +1,14 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import { fitted, readField, writeField } from '../../../../src/adapter/redis/commands/bitfield-integers.ts';
-import { countBits, findBit } from '../../../../src/adapter/redis/commands/bits-scan.ts';
+import { fitted, readField, writeField } from '../../../../src/adapter/redis/commands/bitmap/bitfield-integers.ts';
+import { countBits, findBit } from '../../../../src/adapter/redis/commands/bitmap/bits-scan.ts';
 import {
   addLongDoubles,
   formatLongDouble,
   parseLongDouble,
-} from '../../../../src/adapter/redis/commands/numbers-long-double.ts';
-import { parseInteger } from '../../../../src/adapter/redis/integers.ts';
+} from '../../../../src/adapter/redis/commands/string/numbers-long-double.ts';
+import { parseInteger } from '../../../../src/adapter/redis/protocol/integers.ts';
 
 const sum = (left: string, right: string): string | undefined => {
   const [a, b] = [parseLongDouble(Buffer.from(left)), parseLongDouble(Buffer.from(right))];

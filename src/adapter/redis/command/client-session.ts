@@ -1,0 +1,52 @@
+/** What a command sees of the client that sent it: state of the connection that commands read, and change through methods. */
+import type { Millis } from '../../../platform/index.ts';
+import type { Reply } from '../protocol/index.ts';
+import type { ConnectedClient } from './connected-client.ts';
+import type { ServerContext } from './server-context.ts';
+
+/** MULTI, EXEC, DISCARD and WATCH of one client. */
+export interface TransactionControl {
+  readonly isOpen: boolean;
+  /** MULTI. @throws RedisError when one is open */
+  begin(): void;
+  /** EXEC: one operation for all data commands. @throws RedisError when there is none, or one that was refused */
+  exec(): Reply | Promise<Reply>;
+  /** DISCARD: forgets the queue and the watched keys. */
+  discard(): void;
+  /** WATCH: remembers the versions of keys. @throws RedisError CROSSSLOT when they belong to different groups and must not */
+  watch(userKeys: readonly Buffer[]): Promise<void>;
+  unwatch(): void;
+}
+
+export interface ClientSession extends ConnectedClient {
+  readonly server: ServerContext;
+  readonly multi: TransactionControl;
+  /** Place of the present command's reply among all replies of the connection, rising. */
+  readonly replyPlace: number;
+  /** The address that the client has connected to. */
+  readonly localHost: string;
+  /** The client came in through the port for cluster clients. */
+  readonly isClusterPort: boolean;
+  /** True when the client is told that this is a cluster. */
+  readonly isClusterMode: boolean;
+  /** Selects a database that exists. */
+  select(db: number): void;
+  /** Replies from the present one on are of this protocol version. */
+  useProtocol(version: 2 | 3): void;
+  /** The client has given a password, or needs none. */
+  authenticated(): void;
+  setName(name: string): void;
+  setLibrary(part: 'name' | 'version', text: string): void;
+  setNoEvict(isOn: boolean): void;
+  setNoTouch(isOn: boolean): void;
+  /** CLIENT REPLY; `skip` leaves out the reply of the next command. */
+  setReplyMode(mode: 'on' | 'off' | 'skip'): void;
+  /** Answers MOVED for slots that other nodes lead, as Redis Cluster does, instead of forwarding. */
+  setRedirects(isOn: boolean): void;
+  /** READONLY and READWRITE: replicas of this node answer reads, or do not. */
+  readReplicas(isOn: boolean): void;
+  /** Bounds the age of what replicas answer from now on. */
+  setStaleness(ms: Millis): void;
+  /** RESET: as after connecting. */
+  reset(): void;
+}

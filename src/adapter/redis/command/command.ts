@@ -1,0 +1,56 @@
+/**
+ * One command, one declaration: name, arity, flags, key positions and handler are data, from which dispatch, COMMAND and
+ * its documentation all come. A new data type adds a folder under `commands/` whose face exports `defineCommands([...])` and one
+ * line in `commands/index.ts`.
+ */
+
+import { assert, type Random } from '../../../platform/index.ts';
+import type { Keyspace } from '../keys/index.ts';
+import type { Reply } from '../protocol/index.ts';
+import type { ValueAccess } from '../values/index.ts';
+import type { ClientSession } from './client-session.ts';
+import type { CommandDeclaration } from './declaration.ts';
+import type { ScanContext } from './scan-context.ts';
+
+/** What a data command works with. Made anew for each evaluation. */
+export interface CommandContext extends ValueAccess {
+  /** The database that the connection has selected. */
+  readonly keyspace: Keyspace;
+  /** The view's timestamp in unix milliseconds: the command's idea of now. */
+  readonly nowMs: number;
+  readonly resp: 2 | 3;
+  readonly random: Random;
+  /** Largest string that a command may build, bytes (proto-max-bulk-len). */
+  readonly maxStringBytes: number;
+}
+
+/**
+ * How a command runs.
+ * - `data`: a synchronous function over the keys' group; evaluated on that group's leader, possibly more than once. The
+ *   arguments' bytes must be copied when kept beyond the call (the accessors do).
+ * - `scan`: pages through all groups from the node that the client is connected to.
+ * - `connection`: answers from the connection and the node, or drives them.
+ */
+export type CommandHandler =
+  | { readonly kind: 'data'; run(ctx: CommandContext, args: readonly Buffer[]): Reply }
+  | { readonly kind: 'scan'; run(ctx: ScanContext, args: readonly Buffer[]): Promise<Reply> }
+  | { readonly kind: 'connection'; run(session: ClientSession, args: readonly Buffer[]): Reply | Promise<Reply> };
+
+/** A command: what it says about itself, and how it runs. */
+export interface CommandSpec extends CommandDeclaration {
+  /** A container has these, and then needs no handler unless it can be called alone (COMMAND). */
+  readonly subcommands?: readonly CommandSpec[];
+  readonly handler?: CommandHandler;
+}
+
+/** Checks declarations for mistakes at start. @throws AssertionError */
+export function defineCommands(specs: readonly CommandSpec[]): readonly CommandSpec[] {
+  for (const spec of specs) {
+    assert(spec.name === spec.name.toLowerCase(), `${spec.name}: names are lower case`);
+    assert(spec.arity !== 0, `${spec.name}: arity counts the name`);
+    assert(spec.handler !== undefined || spec.subcommands !== undefined, `${spec.name}: no handler`);
+    assert(!(spec.flags.includes('write') && spec.flags.includes('readonly')), `${spec.name}: write and readonly`);
+    if (spec.subcommands !== undefined) defineCommands(spec.subcommands);
+  }
+  return specs;
+}

@@ -1,0 +1,60 @@
+/** Limits and switches of the Redis front end. */
+import type { Millis } from '../../../platform/index.ts';
+
+export interface RedisConfig {
+  /** Connections beyond this many are refused with Redis' error. */
+  readonly maxClients: number;
+  /** What the process stays within, about, for INFO; 0 when nobody said. */
+  readonly memoryBytes: number;
+  /** Largest argument and largest string, bytes (proto-max-bulk-len). */
+  readonly maxBulkBytes: number;
+  /** Longest inline command, bytes. */
+  readonly maxInlineBytes: number;
+  /** Most arguments of one command. */
+  readonly maxArguments: number;
+  /** Most bytes of one command that is still arriving (client-query-buffer-limit). */
+  readonly maxCommandBytes: number;
+  /** How long a command waits for a leader of its keys. */
+  readonly commandTimeoutMs: Millis;
+  /** Commands of one connection that may be under way; beyond it the connection is not read. */
+  readonly maxPipelinedCommands: number;
+  /** Bytes of their arguments; the command that exceeds it is still begun. */
+  readonly maxPipelinedBytes: number;
+  /** Reply bytes that a client may leave unread before its connection is not read any more. */
+  readonly maxUnreadReplyBytes: number;
+  /** Bytes of messages that are no replies (pushes) that may wait for a client; one that leaves more is disconnected. */
+  readonly maxPushBytes: number;
+  /** Close a connection after this many idle seconds; 0 is never. */
+  readonly idleTimeoutSeconds: number;
+  /** TCP keepalive probe after this many idle seconds; 0 is none. */
+  readonly tcpKeepaliveSeconds: number;
+  /** Allow DEBUG SLEEP. */
+  readonly debugCommands: boolean;
+  /**
+   * Answer MOVED for slots that other nodes lead instead of forwarding (`cluster.redirects`), and call this a cluster. The
+   * port for cluster clients always does.
+   */
+  readonly clusterRedirects: boolean;
+  /** Options of Redis that decide nothing here, as CONFIG SET gave them. */
+  readonly remembered: ReadonlyMap<string, string>;
+}
+
+/** The defaults are Redis' where Redis has the setting. */
+export const DEFAULT_REDIS_CONFIG: RedisConfig = {
+  maxClients: 10_000,
+  memoryBytes: 0,
+  maxBulkBytes: 512 * 1024 * 1024,
+  maxInlineBytes: 64 * 1024,
+  maxArguments: 1024 * 1024,
+  maxCommandBytes: 1024 * 1024 * 1024,
+  commandTimeoutMs: 5_000,
+  maxPipelinedCommands: 16_384,
+  maxPipelinedBytes: 16 * 1024 * 1024,
+  maxUnreadReplyBytes: 4 * 1024 * 1024,
+  maxPushBytes: 8 * 1024 * 1024,
+  idleTimeoutSeconds: 0,
+  tcpKeepaliveSeconds: 300,
+  debugCommands: false,
+  clusterRedirects: false,
+  remembered: new Map(),
+};

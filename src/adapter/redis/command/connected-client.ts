@@ -1,0 +1,52 @@
+/** What the server and other clients see of one client, whoever serves it: CLIENT LIST and KILL, INFO, PUBLISH. */
+import type { Millis } from '../../../platform/index.ts';
+import type { EncodedReply } from '../protocol/index.ts';
+
+export interface ConnectedClient {
+  readonly id: number;
+  /** `host:port` of the client, and what it has connected to. */
+  readonly remoteAddress: string;
+  readonly localAddress: string;
+  /** Monotonic. */
+  readonly connectedMs: Millis;
+  /** When its last command began, monotonic. */
+  readonly lastCommandMs: Millis;
+  /** Full name of its last command. */
+  readonly lastCommand: string;
+  readonly name: string;
+  readonly libName: string;
+  readonly libVersion: string;
+  /** Selected database. */
+  readonly db: number;
+  /** Protocol version of its replies. */
+  readonly resp: 2 | 3;
+  /** CLIENT NO-EVICT and NO-TOUCH; nothing depends on them. */
+  readonly noEvict: boolean;
+  readonly noTouch: boolean;
+  /** False until the client has given a password, where one is asked for. */
+  readonly isAuthenticated: boolean;
+  /** Commands that wait for EXEC; undefined outside MULTI. */
+  readonly queuedCommands: number | undefined;
+  /** Bytes received that are not part of a started command. */
+  readonly queryBufferBytes: number;
+  /** Bytes that the client has not taken. */
+  readonly unreadReplyBytes: number;
+  /** Commands whose reply was not written. */
+  readonly pendingReplies: number;
+  /** A command has not begun, because CLIENT PAUSE holds it. */
+  readonly isPaused: boolean;
+  /** True when nothing came in or went out since then and nothing is owed to the client. */
+  isIdleSince(sinceMs: Millis): boolean;
+  /**
+   * Sends a message that is no reply, in the client's protocol version, as soon as it fits between two replies. A client that leaves
+   * too many of them unread is disconnected.
+   * @param after a command's place as `ClientSession.replyPlace` told it: the message goes behind that command's reply
+   */
+  push(message: EncodedReply, after?: number): void;
+  /** Starts what waits for the end of CLIENT PAUSE. */
+  resumeFromPause(): void;
+  /** Ends the connection once the replies of the commands so far are written. */
+  closeAfterReplies(): void;
+  /** Ends the connection now. */
+  destroy(): void;
+}

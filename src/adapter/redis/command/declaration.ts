@@ -1,0 +1,112 @@
+/**
+ * What a command says about itself: name, arity, flags, key positions and documentation as data. COMMAND, routing and redirects read
+ * nothing else; `command.ts` adds how it runs.
+ */
+import type { CommandCounters } from './counters.ts';
+
+/** Flags as COMMAND INFO reports them. */
+export type CommandFlag =
+  | 'write'
+  | 'readonly'
+  | 'denyoom'
+  | 'admin'
+  | 'noscript'
+  | 'blocking'
+  | 'loading'
+  | 'stale'
+  | 'skip_monitor'
+  | 'skip_slowlog'
+  | 'fast'
+  | 'no_auth'
+  | 'no_multi'
+  | 'movablekeys'
+  | 'allow_busy'
+  | 'no_async_loading'
+  | 'no_mandatory_keys'
+  | 'random'
+  | 'protected'
+  | 'pubsub';
+
+/** Groups of Redis' documentation. */
+export type CommandGroup =
+  | 'string'
+  | 'bitmap'
+  | 'generic'
+  | 'connection'
+  | 'cluster'
+  | 'server'
+  | 'transactions'
+  | 'hash'
+  | 'list'
+  | 'set'
+  | 'sorted-set'
+  | 'stream'
+  | 'pubsub'
+  | 'scripting'
+  | 'hyperloglog'
+  | 'geo';
+
+/**
+ * Positions of a command's keys among its arguments, the command's name being argument 0. `last` may be negative: -1 is
+ * the last argument. The function form is for commands whose keys move (it may assume that the arity was checked, and
+ * answers no keys when it cannot make sense of the arguments).
+ */
+export type KeyPositions =
+  | { readonly first: number; readonly last: number; readonly step: number }
+  | ((args: readonly Buffer[]) => number[]);
+
+/** What is known of a command apart from how it runs. */
+export interface CommandDeclaration {
+  /** Lower case; of a subcommand only its own word. */
+  readonly name: string;
+  /** Number of arguments including the name (and the container's); negative is "at least". */
+  readonly arity: number;
+  readonly flags: readonly CommandFlag[];
+  readonly keys?: KeyPositions;
+  /** A key of another database that the command touches too (COPY ... DB n, MOVE); undefined when there is none. */
+  keyElsewhere?(args: readonly Buffer[]): { readonly db: number; readonly key: Buffer } | undefined;
+  readonly group: CommandGroup;
+  /** First Redis version that had it. */
+  readonly since: string;
+  readonly summary: string;
+  readonly complexity?: string;
+  /** ACL categories without `@`, beyond those that follow from the flags and the group. */
+  readonly aclCategories?: readonly string[];
+}
+
+/** A command as called: its declaration, and its full name such as `client|setname`. */
+export interface DeclaredCommand {
+  readonly spec: CommandDeclaration;
+  /** Lower case; `container|sub` for a subcommand. */
+  readonly fullName: string;
+  /** Subcommands by lower-case name; undefined when there are none. */
+  readonly subcommands: ReadonlyMap<string, DeclaredCommand> | undefined;
+  readonly counters: CommandCounters;
+}
+
+/** All commands of a server, for those that describe them. */
+export interface CommandCatalogue {
+  /** The commands in order of declaration. */
+  readonly commands: readonly DeclaredCommand[];
+  readonly size: number;
+  /** All that can be called, subcommands too. */
+  callable(): Iterable<DeclaredCommand>;
+  /** Finds by name in COMMAND INFO's notation: `get`, `config|get`. */
+  findByFullName(name: string): DeclaredCommand | undefined;
+  /** The declaration that a command's arguments call for, subcommands resolved; undefined when there is none. */
+  resolve(args: readonly Buffer[]): DeclaredCommand | undefined;
+}
+
+/** True when `count` arguments (the name included) satisfy an arity. */
+export const arityAccepts = (arity: number, count: number): boolean => (arity > 0 ? count === arity : count >= -arity);
+
+/** Indexes in `args` of the command's keys. The arity must have been checked. */
+export function keyIndexes(spec: Pick<CommandDeclaration, 'keys'>, args: readonly Buffer[]): number[] {
+  const { keys } = spec;
+  if (keys === undefined) return [];
+  if (typeof keys === 'function') return keys(args);
+  const last = keys.last < 0 ? args.length + keys.last : keys.last;
+  const indexes: number[] = [];
+  for (let index = keys.first; index <= last; index += keys.step) indexes.push(index);
+  return indexes;
+}

@@ -1,0 +1,61 @@
+/** The `CommandContext` that data commands are evaluated with. */
+import type { KeyView } from '../../../kv/index.ts';
+import { physicalMs, type Random } from '../../../platform/index.ts';
+import { KEYSPACES, type Keyspace } from '../keys/index.ts';
+import type { CommandContext } from './command.ts';
+
+/** What every evaluation on a node has in common. */
+export interface EvaluationSettings {
+  readonly random: Random;
+  /** proto-max-bulk-len, bytes. */
+  readonly maxStringBytes: number;
+}
+
+export class EvaluationContext implements CommandContext {
+  readonly view: KeyView;
+  readonly keyspace: Keyspace;
+  readonly resp: 2 | 3;
+  private readonly settings: EvaluationSettings;
+  /** The key asked for last and its storage key: most commands ask for one key several times. */
+  private lastUserKey: Buffer | undefined;
+  private lastStorageKey: Buffer | undefined;
+
+  /**
+   * @param firstUserKey and `firstStorageKey`: a key whose storage key is known already
+   */
+  constructor(
+    view: KeyView,
+    db: number,
+    resp: 2 | 3,
+    settings: EvaluationSettings,
+    firstUserKey?: Buffer,
+    firstStorageKey?: Buffer,
+  ) {
+    this.view = view;
+    this.keyspace = KEYSPACES[db]!;
+    this.resp = resp;
+    this.settings = settings;
+    this.lastUserKey = firstUserKey;
+    this.lastStorageKey = firstStorageKey;
+  }
+
+  get nowMs(): number {
+    return physicalMs(this.view.ts);
+  }
+
+  get random(): Random {
+    return this.settings.random;
+  }
+
+  get maxStringBytes(): number {
+    return this.settings.maxStringBytes;
+  }
+
+  storageKey(userKey: Buffer): Buffer {
+    if (userKey !== this.lastUserKey || this.lastStorageKey === undefined) {
+      this.lastStorageKey = this.keyspace.storageKey(userKey);
+      this.lastUserKey = userKey;
+    }
+    return this.lastStorageKey;
+  }
+}

@@ -1,0 +1,25 @@
+/**
+ * What a command is, and all that it may see. A declaration is data: name, arity, flags, keys, documentation. A handler gets one of three
+ * contexts: `CommandContext` (keys through a view), `ScanContext` (all keys, page by page) or `ClientSession` (its client, and through that the
+ * server). All of them are interfaces, so handlers know no connection, socket or group.
+ */
+
+export type { ClientSession, TransactionControl } from './client-session.ts';
+export type { ClusterMember, ClusterTopology, SlotOwners, SlotRange } from './cluster-topology.ts';
+export { type CommandContext, type CommandSpec, defineCommands } from './command.ts';
+export { CommandTable, type ResolvedCommand, subcommandName } from './command-table.ts';
+export { DEFAULT_REDIS_CONFIG, type RedisConfig } from './config.ts';
+export type { ConnectedClient } from './connected-client.ts';
+export { CommandCounters, ServerStats } from './counters.ts';
+export {
+  arityAccepts,
+  type CommandCatalogue,
+  type CommandDeclaration,
+  type CommandGroup,
+  type DeclaredCommand,
+  type KeyPositions,
+  keyIndexes,
+} from './declaration.ts';
+export { EvaluationContext, type EvaluationSettings } from './evaluation-context.ts';
+export type { KeyPage, PageRequest, ScanContext } from './scan-context.ts';
+export type { ServerContext } from './server-context.ts';

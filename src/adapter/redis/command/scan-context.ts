@@ -1,0 +1,44 @@
+/** What commands over all keys work with: the key space in order, page by page, wherever its parts are. */
+import type { Millis, Random } from '../../../platform/index.ts';
+import type { KeyRange, Keyspace, ScanCursors } from '../keys/index.ts';
+import type { ClientSession } from './client-session.ts';
+
+/** One page of a scan over a group's keys. */
+export interface PageRequest {
+  /** Inclusive. */
+  readonly start: Buffer;
+  /** Exclusive. */
+  readonly end: Buffer;
+  /** Keys to look at, matching or not. */
+  readonly limit: number;
+  /** Glob over user keys; undefined matches all. */
+  readonly pattern: Buffer | undefined;
+  /** Name of a type as TYPE answers it; undefined matches all. */
+  readonly typeName: string | undefined;
+}
+
+/** Matching keys of a page, in order of their storage keys. */
+export interface KeyPage {
+  readonly storageKeys: readonly Buffer[];
+  /** Storage key to go on from; undefined at the end of the range. */
+  readonly next: Buffer | undefined;
+  /** Keys that were looked at, matching or not. */
+  readonly examined: number;
+}
+
+export interface ScanContext {
+  readonly session: ClientSession;
+  /** The database that the connection has selected. */
+  readonly keyspace: Keyspace;
+  readonly random: Random;
+  readonly cursors: ScanCursors;
+  /** Keys of a database. @param timeoutMs how long to look for leaders, default the configured command timeout */
+  count(db: number, timeoutMs?: Millis): Promise<number>;
+  /**
+   * A page in order of storage keys: what matches among the next keys, at most `limit` of them. It may end early, also
+   * empty, where a group's keys end; `next` goes on.
+   */
+  page(request: PageRequest): Promise<KeyPage>;
+  /** Deletes a range in all groups. Atomic within a stretch of a group, not across. */
+  flush(range: KeyRange): Promise<void>;
+}

@@ -1,0 +1,44 @@
+/** What a command sees of the server that it runs on. Handlers get it from their session; `ServerState` implements it. */
+import type { KvService } from '../../../kv/index.ts';
+import type { Clock, Millis, Scheduler } from '../../../platform/index.ts';
+import type { GuessLimiter, PasswordCheck } from '../../../security/index.ts';
+import type { ClusterTopology, SlotOwners } from './cluster-topology.ts';
+import type { RedisConfig } from './config.ts';
+import type { ConnectedClient } from './connected-client.ts';
+import type { ServerStats } from './counters.ts';
+import type { CommandCatalogue } from './declaration.ts';
+
+export interface ServerContext {
+  readonly kv: KvService;
+  readonly clock: Clock;
+  readonly scheduler: Scheduler;
+  readonly table: CommandCatalogue;
+  readonly config: RedisConfig;
+  readonly stats: Readonly<ServerStats>;
+  /** Connected clients by id. */
+  readonly connections: ReadonlyMap<number, ConnectedClient>;
+  readonly topology: ClusterTopology;
+  readonly slots: SlotOwners;
+  /** Undefined: nobody is asked for a password. */
+  readonly passwords: PasswordCheck | undefined;
+  /** Slows those who guess passwords. */
+  readonly guesses: GuessLimiter;
+  /** Identifies this process among all that ever ran: 40 hex digits. */
+  readonly runId: string;
+  /** Monotonic. */
+  readonly startedMs: Millis;
+  /** The port that the server listens on; 0 before it does. */
+  readonly port: number;
+  /** Replicas beside the leader that hold every acknowledged write. */
+  quorumReplicas(): number;
+  /** Hands over what this node leads. @returns false when it leads nothing */
+  handOver(): Promise<boolean>;
+  /** Replaces the configuration; limits apply to what is read from now on. */
+  reconfigure(config: RedisConfig): void;
+  /** CONFIG RESETSTAT. */
+  resetStats(): void;
+  /** CLIENT PAUSE: holds commands back for a while. A pause never becomes shorter or weaker by another one. */
+  pauseClients(durationMs: Millis, writesOnly: boolean): void;
+  /** CLIENT UNPAUSE. */
+  resumeClients(): void;
+}

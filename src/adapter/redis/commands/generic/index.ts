@@ -1,0 +1,13 @@
+/** Keys of whatever type: DEL, RENAME and their kin, expiries, OBJECT and MEMORY, and walks over all keys. */
+import type { CommandSpec } from '../../command/index.ts';
+import { expiryCommands } from './expiry.ts';
+import { keyCommands } from './keys.ts';
+import { objectCommands } from './object.ts';
+import { scanCommands } from './scan.ts';
+
+export const genericCommands: readonly CommandSpec[] = [
+  ...keyCommands,
+  ...expiryCommands,
+  ...objectCommands,
+  ...scanCommands,
+];

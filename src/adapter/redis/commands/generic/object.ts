@@ -1,0 +1,149 @@
+/** What is known of a stored value beyond its contents: OBJECT and MEMORY. */
+
+import { physicalMs } from '../../../../platform/index.ts';
+import { type CommandContext, type CommandSpec, defineCommands } from '../../command/index.ts';
+import { errors, optionName, parseInteger, RedisError, type Reply, requireInteger } from '../../protocol/index.ts';
+import { readValue, type TypedValue, ValueType } from '../../values/index.ts';
+import { helpCommand } from '../help.ts';
+
+const SECOND_ARGUMENT = { first: 2, last: 2, step: 1 } as const;
+
+/** Longest string that Redis keeps in one piece with its header. */
+const EMBEDDED_STRING_BYTES = 44;
+/** Integers from 0 up to this are one shared object in Redis, whose reference count is reported as the largest integer. */
+const SHARED_INTEGERS = 10_000n;
+const SHARED_REFERENCES = 2 ** 31 - 1;
+
+/** Names of the encodings that Redis would give to a string of these contents. */
+function stringEncoding(payload: Buffer): 'int' | 'embstr' | 'raw' {
+  if (parseInteger(payload) !== undefined) return 'int';
+  return payload.length <= EMBEDDED_STRING_BYTES ? 'embstr' : 'raw';
+}
+
+function encodingOf({ type, payload }: TypedValue): string {
+  return type === ValueType.String ? stringEncoding(payload) : 'raw';
+}
+
+function referencesOf({ type, payload }: TypedValue): number {
+  const integer = type === ValueType.String ? parseInteger(payload) : undefined;
+  return integer !== undefined && integer >= 0n && integer < SHARED_INTEGERS ? SHARED_REFERENCES : 1;
+}
+
+/** Overhead that Redis would have for a key of its dictionary, and for a string that is not an integer, bytes. */
+const KEY_OVERHEAD_BYTES = 48;
+const STRING_OVERHEAD_BYTES = 19;
+
+function usage(ctx: CommandContext, args: readonly Buffer[]): Reply {
+  for (let index = 3; index < args.length; index++) {
+    const argument = args[index + 1];
+    if (optionName(args[index]!) !== 'SAMPLES' || argument === undefined) throw errors.syntax();
+    if (requireInteger(argument) < 0n) throw errors.syntax();
+    index++;
+  }
+  const value = readValue(ctx, args[2]!);
+  if (value === undefined) return null;
+  const isInteger = value.type === ValueType.String && stringEncoding(value.payload) === 'int';
+  const valueBytes = isInteger ? 0 : value.payload.length + STRING_OVERHEAD_BYTES;
+  // Allocators hand out multiples of eight.
+  return Math.ceil((KEY_OVERHEAD_BYTES + args[2]!.length + 1 + valueBytes) / 8) * 8;
+}
+
+const OBJECT_HELP: readonly string[] = [
+  'ENCODING <key>',
+  '    Return the kind of internal representation used in order to store the value',
+  '    associated with a <key>.',
+  'FREQ <key>',
+  '    Return the access frequency index of the <key>. The returned integer is',
+  '    proportional to the logarithm of the recent access frequency of the key.',
+  'IDLETIME <key>',
+  '    Return the idle time of the <key>, that is the approximated number of',
+  '    seconds elapsed since the last access to the key.',
+  'REFCOUNT <key>',
+  '    Return the number of references of the value associated with the specified',
+  '    <key>.',
+];
+
+const MEMORY_HELP: readonly string[] = [
+  'USAGE <key> [SAMPLES <count>]',
+  '    Return memory in bytes used by <key> and its value. Nested values are',
+  '    sampled up to <count> times (default: 5, 0 means sample all).',
+];
+
+/** A subcommand of OBJECT that tells something about the value of a key, nil when there is none. */
+function aboutValue(
+  name: string,
+  since: string,
+  summary: string,
+  tell: (value: TypedValue, ctx: CommandContext) => Reply,
+) {
+  const spec: CommandSpec = {
+    name,
+    arity: 3,
+    flags: ['readonly'],
+    keys: SECOND_ARGUMENT,
+    group: 'generic',
+    since,
+    summary,
+    complexity: 'O(1)',
+    handler: {
+      kind: 'data',
+      run: (ctx, args) => {
+        const value = readValue(ctx, args[2]!);
+        return value === undefined ? null : tell(value, ctx);
+      },
+    },
+  };
+  return spec;
+}
+
+/** Seconds since the value was written: when it was read is not kept. */
+function idleSeconds({ commitTs }: TypedValue, ctx: CommandContext): number {
+  return Math.max(0, Math.floor((ctx.nowMs - physicalMs(commitTs)) / 1000));
+}
+
+export const objectCommands: readonly CommandSpec[] = defineCommands([
+  {
+    name: 'object',
+    arity: -2,
+    flags: [],
+    group: 'generic',
+    since: '2.2.3',
+    summary: 'A container for commands that tell how a value is stored.',
+    complexity: 'O(1)',
+    subcommands: [
+      aboutValue('encoding', '2.2.3', 'Name of the encoding that Redis would store the value in.', encodingOf),
+      aboutValue('refcount', '2.2.3', 'Number of references to the value.', referencesOf),
+      aboutValue('idletime', '2.2.3', 'Seconds since the value was written.', idleSeconds),
+      aboutValue('freq', '4.0.0', 'How often the value is accessed, which is not counted.', () => {
+        throw new RedisError(
+          'ERR An LFU maxmemory policy is not selected, access frequency not tracked. Please note that when switching ' +
+            'between policies at runtime LRU and LFU data will take some time to adjust.',
+        );
+      }),
+      { ...helpCommand('object', 'generic', '6.2.0', OBJECT_HELP), aclCategories: ['keyspace'] },
+    ],
+  },
+  {
+    name: 'memory',
+    arity: -2,
+    flags: [],
+    group: 'server',
+    since: '4.0.0',
+    summary: 'A container for commands that tell what memory is used for.',
+    complexity: 'O(1)',
+    subcommands: [
+      {
+        name: 'usage',
+        arity: -3,
+        flags: ['readonly'],
+        keys: SECOND_ARGUMENT,
+        group: 'server',
+        since: '4.0.0',
+        summary: 'Estimates the bytes that a key and its value take.',
+        complexity: 'O(1)',
+        handler: { kind: 'data', run: usage },
+      },
+      helpCommand('memory', 'server', '4.0.0', MEMORY_HELP),
+    ],
+  },
+]);

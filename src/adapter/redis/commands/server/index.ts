@@ -1,0 +1,15 @@
+/** The server itself: INFO, CONFIG, COMMAND, FAILOVER, and what tools ask of any server first. */
+import type { CommandSpec } from '../../command/index.ts';
+import { configCommands } from './config.ts';
+import { diagnosticCommands } from './diagnostics.ts';
+import { failoverCommands } from './failover.ts';
+import { introspectionCommands } from './introspection.ts';
+import { serverCommands as ownCommands } from './server.ts';
+
+export const serverCommands: readonly CommandSpec[] = [
+  ...configCommands,
+  ...diagnosticCommands,
+  ...failoverCommands,
+  ...introspectionCommands,
+  ...ownCommands,
+];

@@ -1,0 +1,174 @@
+/**
+ * The settings that CONFIG GET shows and CONFIG SET changes. What a client or a tool asks for is here, with values that
+ * are true of kvorum: every write is durable before it is acknowledged, nothing is ever evicted, nothing is saved by hand.
+ */
+import { HIDDEN } from '../../../../security/index.ts';
+import type { ClientSession, RedisConfig, ServerContext } from '../../command/index.ts';
+import { DATABASE_COUNT } from '../../keys/index.ts';
+import { parseInteger, RedisError, wordOf } from '../../protocol/index.ts';
+
+export interface Setting {
+  readonly name: string;
+  get(state: ServerContext, session: ClientSession): string;
+  /** Absent: the setting cannot be changed at runtime. @throws RedisError with the reason only */
+  readonly set?: (state: ServerContext, value: Buffer) => void;
+}
+
+const MAX_I64 = 9223372036854775807n;
+const MEMORY_UNITS: Readonly<Record<string, bigint>> = {
+  '': 1n,
+  b: 1n,
+  k: 1000n,
+  kb: 1024n,
+  m: 1000n ** 2n,
+  mb: 1024n ** 2n,
+  g: 1000n ** 3n,
+  gb: 1024n ** 3n,
+};
+
+/** The names of the configuration's numbers. */
+type NumericKey = { [Key in keyof RedisConfig]: RedisConfig[Key] extends number ? Key : never }[keyof RedisConfig];
+
+function inRange(value: bigint, low: bigint, high: bigint): number {
+  if (value < low || value > high) {
+    throw new RedisError(`argument must be between ${low} and ${high} inclusive`);
+  }
+  // Beyond 2^53 a limit is no limit.
+  return Number(value);
+}
+
+function memoryValue(argument: Buffer): bigint {
+  const match = /^([0-9]{1,20})([a-z]{0,2})$/.exec(wordOf(argument));
+  const unit = match === null ? undefined : MEMORY_UNITS[match[2]!];
+  if (match === null || unit === undefined) throw new RedisError('argument must be a memory value');
+  return BigInt(match[1]!) * unit;
+}
+
+/** A number that is kept in the configuration. */
+function numeric(name: string, key: NumericKey, low: bigint, high: bigint, isMemory = false): Setting {
+  return {
+    name,
+    get: (state) => String(state.config[key]),
+    set: (state, argument) => {
+      const value = isMemory ? memoryValue(argument) : parseInteger(argument);
+      if (value === undefined) throw new RedisError("argument couldn't be parsed into an integer");
+      state.reconfigure({ ...state.config, [key]: inRange(value, low, high) });
+    },
+  };
+}
+
+/** A value that never changes. */
+const constant = (name: string, value: string): Setting => ({ name, get: () => value });
+
+/** A value that may be "set" to what it is: tools do that. */
+const fixed = (name: string, value: string): Setting => ({
+  name,
+  get: () => value,
+  set: (_state, argument) => {
+    if (argument.toString('latin1').toLowerCase() !== value) {
+      throw new RedisError(`this server knows only the value '${value}'`);
+    }
+  },
+});
+
+/**
+ * An option of Redis that decides nothing here: it is checked as Redis checks it, and remembered, because tools set it and look
+ * whether it took.
+ * @param old the name that it had before, which goes on meaning it
+ */
+function remembered(initial: string, name: string, read: (argument: Buffer) => string, old?: string): Setting[] {
+  return (old === undefined ? [name] : [name, old]).map((one) => ({
+    name: one,
+    get: ({ config }) => config.remembered.get(name) ?? initial,
+    set: (state, argument) => {
+      const { config } = state;
+      state.reconfigure({ ...config, remembered: new Map(config.remembered).set(name, read(argument)) });
+    },
+  }));
+}
+
+const MAX_I32 = 2147483647n;
+
+/** Reads an integer of a range. */
+const integer =
+  (low: bigint, high = MAX_I64) =>
+  (argument: Buffer): string => {
+    const value = parseInteger(argument);
+    if (value === undefined) throw new RedisError("argument couldn't be parsed into an integer");
+    inRange(value, low, high);
+    return String(value);
+  };
+
+const count = integer(0n);
+
+const memory = (argument: Buffer): string => {
+  const value = memoryValue(argument);
+  inRange(value, 0n, MAX_I64);
+  return String(value);
+};
+
+const yesOrNo = (argument: Buffer): string => {
+  const word = wordOf(argument);
+  if (word !== 'yes' && word !== 'no') throw new RedisError("argument must be 'yes' or 'no'");
+  return word;
+};
+
+/** How Redis encodes types that kvorum does not have, what it keeps of slow commands, when it frees. */
+const REMEMBERED: readonly Setting[] = [
+  ...remembered('128', 'acllog-max-len', count),
+  ...remembered('1', 'active-expire-effort', integer(1n, 10n)),
+  ...remembered('yes', 'activerehashing', yesOrNo),
+  ...remembered('5000', 'busy-reply-threshold', count, 'lua-time-limit'),
+  ...remembered('512', 'hash-max-listpack-entries', count, 'hash-max-ziplist-entries'),
+  ...remembered('64', 'hash-max-listpack-value', memory, 'hash-max-ziplist-value'),
+  ...remembered('3000', 'hll-sparse-max-bytes', memory),
+  ...remembered('0', 'latency-monitor-threshold', count),
+  ...remembered('no', 'lazyfree-lazy-eviction', yesOrNo),
+  ...remembered('no', 'lazyfree-lazy-expire', yesOrNo),
+  ...remembered('no', 'lazyfree-lazy-server-del', yesOrNo),
+  ...remembered('no', 'lazyfree-lazy-user-del', yesOrNo),
+  ...remembered('no', 'lazyfree-lazy-user-flush', yesOrNo),
+  ...remembered('0', 'list-compress-depth', integer(0n, MAX_I32)),
+  ...remembered('-2', 'list-max-listpack-size', integer(-MAX_I32 - 1n, MAX_I32), 'list-max-ziplist-size'),
+  ...remembered('5', 'maxmemory-samples', integer(1n, MAX_I32)),
+  ...remembered('512', 'set-max-intset-entries', count),
+  ...remembered('10000', 'slowlog-log-slower-than', integer(-1n)),
+  ...remembered('128', 'slowlog-max-len', count),
+  ...remembered('4096', 'stream-node-max-bytes', memory),
+  ...remembered('100', 'stream-node-max-entries', count),
+  ...remembered('128', 'zset-max-listpack-entries', count, 'zset-max-ziplist-entries'),
+  ...remembered('64', 'zset-max-listpack-value', memory, 'zset-max-ziplist-value'),
+];
+
+export const SETTINGS: readonly Setting[] = [
+  fixed('appendfsync', 'always'),
+  fixed('appendonly', 'yes'),
+  numeric('client-query-buffer-limit', 'maxCommandBytes', 1048576n, MAX_I64, true),
+  { name: 'cluster-enabled', get: (_state, session) => (session.isClusterMode ? 'yes' : 'no') },
+  constant('databases', String(DATABASE_COUNT)),
+  { name: 'enable-debug-command', get: (state) => (state.config.debugCommands ? 'yes' : 'no') },
+  constant('io-threads', '1'),
+  fixed('latency-tracking', 'no'),
+  numeric('maxclients', 'maxClients', 1n, 4294967295n),
+  fixed('maxmemory', '0'),
+  fixed('maxmemory-policy', 'noeviction'),
+  fixed('notify-keyspace-events', ''),
+  { name: 'port', get: (state) => String(state.port) },
+  numeric('proto-max-bulk-len', 'maxBulkBytes', 1048576n, MAX_I64, true),
+  {
+    name: 'requirepass',
+    get: (state) => (state.passwords === undefined ? '' : HIDDEN),
+    set: (state, value) => {
+      if (state.passwords !== undefined || value.length > 0) {
+        throw new RedisError('passwords come from the configuration of the node: redis.passwordFile');
+      }
+    },
+  },
+  fixed('save', ''),
+  numeric('tcp-keepalive', 'tcpKeepaliveSeconds', 0n, MAX_I32),
+  numeric('timeout', 'idleTimeoutSeconds', 0n, MAX_I32),
+  ...REMEMBERED,
+];
+
+/** Settings by name. */
+export const SETTING_BY_NAME: ReadonlyMap<string, Setting> = new Map(SETTINGS.map((one) => [one.name, one]));

@@ -1,0 +1,2 @@
+/** MULTI, EXEC, DISCARD, WATCH, UNWATCH. */
+export { transactionCommands } from './transactions.ts';

@@ -1,0 +1,16 @@
+/**
+ * Where a Redis key lives among all keys of the cluster: databases, hash slots, storage keys and the cursors that stand for them.
+ * No other room knows the mapping.
+ */
+
+export {
+  DATABASE_COUNT,
+  decodeStorageKey,
+  KEYSPACES,
+  type KeyRange,
+  Keyspace,
+  redisKeyspace,
+  SLOT_COUNT,
+  slotOf,
+} from './keyspace.ts';
+export { cursorHash, decodeCursor, ScanCursors } from './scan-cursors.ts';

@@ -1,0 +1,40 @@
+/**
+ * RESP on the wire and the values that it carries: requests are parsed, replies are written, arguments are read and errors are worded
+ * as Redis does it. Knows no keys and no commands.
+ */
+
+export { integerArgument, optionName, smallIntegerArgument, timeoutArgument, wordOf } from './arguments.ts';
+export { type ClientStream, writeSegments } from './client-stream.ts';
+export { BEHIND, BehindError, errorText, isUnexpected } from './errors.ts';
+export { globMatches } from './glob.ts';
+export {
+  INT64_MAX,
+  INT64_MIN,
+  isBackwards,
+  parseInteger,
+  parseShortInteger,
+  requireInt32,
+  requireInteger,
+  requirePosition,
+} from './integers.ts';
+export {
+  EncodedReply,
+  ErrorReply,
+  errors,
+  MapReply,
+  NIL_ARRAY,
+  NO_REPLY,
+  OK,
+  PONG,
+  QUEUED,
+  RedisError,
+  type Reply,
+  SetReply,
+  SimpleString,
+  VerbatimReply,
+} from './reply.ts';
+export { splitArrayReply } from './reply-reader.ts';
+export { encodeReply, ReplyWriter } from './reply-writer.ts';
+export { ProtocolError, RespParser } from './resp-parser.ts';
+export { isHttp, unknownCommandReply, unknownSubcommandReply } from './unknown-command.ts';
+export { SERVER_VERSION } from './version.ts';

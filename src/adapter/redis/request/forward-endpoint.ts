@@ -1,0 +1,140 @@
+/** The leader's end of forwarded requests: decodes them, runs them through the same command table, answers with RESP bytes. */
+import { type KvService, RangeBusyError } from '../../../kv/index.ts';
+import { assertNever, type GroupId } from '../../../platform/index.ts';
+import { NotLeaderError } from '../../../raftengine/index.ts';
+import type { CommandSpec, EvaluationSettings, KeyPage, PageRequest } from '../command/index.ts';
+import { decodeStorageKey } from '../keys/index.ts';
+import { ErrorReply, encodeReply, errorText, globMatches, type Reply } from '../protocol/index.ts';
+import { typeNameOf } from '../values/index.ts';
+import {
+  decodeMessage,
+  encodeAnswers,
+  encodeCountAnswer,
+  encodePageAnswer,
+  FORWARD_SERVICE,
+  type ForwardedAnswer,
+  isReturnable,
+} from './forwarded-command.ts';
+import { type GroupRequest, isRefusal, type RequestOwner } from './group-request.ts';
+
+export interface EndpointEnvironment {
+  readonly kv: KvService;
+  settings(): EvaluationSettings;
+  findData(args: readonly Buffer[]): CommandSpec | undefined;
+  /** Told about errors that no layer declares. */
+  unexpected(error: unknown): void;
+}
+
+type Answer = (error: Error | undefined, reply: Buffer | undefined) => void;
+
+/** Starts to serve forwarded requests of this node's groups. */
+export function serveForwarded(environment: EndpointEnvironment): void {
+  environment.kv.onForward(FORWARD_SERVICE, (payload, answer) => {
+    const batch = new ForwardedBatch(environment, answer);
+    try {
+      const message = decodeMessage(payload, {
+        settings: environment.settings(),
+        owner: batch,
+        findData: (args) => environment.findData(args),
+      });
+      switch (message.kind) {
+        case 'batch':
+          batch.run(message.group, message.requests);
+          break;
+        case 'page':
+          settle(answerPage(environment.kv, message.group, message.page), answer);
+          break;
+        case 'count':
+          settle(environment.kv.countKeys(message.group, message.counterClass).then(encodeCountAnswer), answer);
+          break;
+        default:
+          assertNever(message);
+      }
+    } catch (error) {
+      environment.unexpected(error);
+      answer(error as Error, undefined);
+    }
+  });
+}
+
+function settle(reply: Promise<Buffer>, answer: Answer): void {
+  reply.then(
+    (bytes) => answer(undefined, bytes),
+    (error: Error) => answer(error, undefined),
+  );
+}
+
+/** A page, or the group's refusal to serve its start; that this node does not lead is for the layer below to follow. */
+async function answerPage(kv: KvService, group: GroupId, page: PageRequest): Promise<Buffer> {
+  try {
+    return encodePageAnswer(await scanLocalPage(kv, group, page));
+  } catch (error) {
+    if (isRefusal(error)) return encodePageAnswer(error);
+    throw error;
+  }
+}
+
+const UNANSWERED = new RangeBusyError('the request was not run');
+
+/**
+ * Runs the requests of one message in order and answers when the last one is settled. Once the group has refused one, the
+ * later ones are refused too, so that they cannot overtake it.
+ */
+class ForwardedBatch implements RequestOwner {
+  firstRefused = Number.POSITIVE_INFINITY;
+  private readonly environment: EndpointEnvironment;
+  private readonly answer: Answer;
+  private answers: ForwardedAnswer[] = [];
+  private missing = 0;
+  private notLed: NotLeaderError | undefined;
+  private anyOther = false;
+
+  constructor(environment: EndpointEnvironment, answer: Answer) {
+    this.environment = environment;
+    this.answer = answer;
+  }
+
+  run(group: GroupId, requests: readonly GroupRequest[]): void {
+    this.missing = requests.length;
+    this.answers = new Array<ForwardedAnswer>(requests.length).fill(UNANSWERED);
+    if (requests.length === 0) this.answer(undefined, encodeAnswers([]));
+    for (const request of requests) this.environment.kv.submit(group, request);
+  }
+
+  settled(request: GroupRequest, error: Error | undefined, reply: Reply | undefined): void {
+    if (error instanceof NotLeaderError) this.notLed = error;
+    else this.anyOther = true;
+    if (isReturnable(error)) {
+      this.answers[request.token] = error;
+      this.firstRefused = Math.min(this.firstRefused, request.order);
+    } else {
+      if (error !== undefined) this.environment.unexpected(error);
+      const outcome = error === undefined ? (reply ?? null) : new ErrorReply(errorText(error, request.isWrite));
+      this.answers[request.token] = encodeReply(outcome, request.resp);
+    }
+    if (--this.missing > 0) return;
+    // When nothing at all was proposed, the layer below follows the redirect on its own.
+    if (this.notLed !== undefined && !this.anyOther) this.answer(this.notLed, undefined);
+    else this.answer(undefined, encodeAnswers(this.answers));
+  }
+}
+
+/**
+ * One page of a locally led group's keys, filtered. One row more than asked for is read, so that `next` is a key that
+ * exists; it ends early where the group's own keys end. @throws NotLeaderError, NotOwnerError, RangeBusyError
+ */
+export async function scanLocalPage(kv: KvService, group: GroupId, page: PageRequest): Promise<KeyPage> {
+  const { start, end, limit, pattern, typeName } = page;
+  const { rows, next } = await kv.scan(group, { start, end, limit: limit + 1, keysOnly: typeName === undefined });
+  const beyond = rows.length > limit ? rows[limit]!.key : undefined;
+  const storageKeys: Buffer[] = [];
+  for (let index = 0; index < Math.min(limit, rows.length); index++) {
+    const { key, value } = rows[index]!;
+    const decoded = decodeStorageKey(key);
+    if (decoded === undefined) continue;
+    if (pattern !== undefined && !globMatches(pattern, decoded.userKey)) continue;
+    if (typeName !== undefined && typeNameOf(value) !== typeName) continue;
+    storageKeys.push(key);
+  }
+  return { storageKeys, next: beyond ?? next, examined: Math.min(limit, rows.length) };
+}

@@ -1,0 +1,313 @@
+/**
+ * How requests travel from the node that a client is connected to (the ingress) to the leader of their group, and how the
+ * answers come back. A batch keeps its order; each reply comes back as RESP bytes that the ingress passes on unchanged.
+ *
+ * Layout (integers big endian, `bytes` is u32 length + bytes): u8 format, u8 message kind, u32 group, then by kind.
+ */
+import { decodeError, encodeError, NotOwnerError, RangeBusyError } from '../../../kv/index.ts';
+import { type GroupId, groupId, hlcTimestamp, KvorumError } from '../../../platform/index.ts';
+import { NotLeaderError } from '../../../raftengine/index.ts';
+import type { CommandSpec, EvaluationSettings, KeyPage, PageRequest } from '../command/index.ts';
+import { BEHIND, BehindError, RedisError } from '../protocol/index.ts';
+import { ByteReader, ByteWriter } from './byte-codec.ts';
+import {
+  CommandRequest,
+  FlushRequest,
+  type GroupRequest,
+  type QueuedData,
+  type RequestOptions,
+  type RequestOwner,
+  TransactionRequest,
+  WatchRequest,
+} from './group-request.ts';
+
+/** The service name under which the adapter forwards. */
+export const FORWARD_SERVICE = 'redis';
+
+/** Raised when a layout below changes; a leader refuses what it does not know. */
+const FORMAT = 3;
+
+/** Wire values: never renumber. */
+const MessageKind = { Batch: 1, Page: 2, Count: 3 } as const;
+const RequestKind = { Command: 0, Transaction: 1, Watch: 2, Flush: 3 } as const;
+const AnswerStatus = { Reply: 0, NotLed: 1, NotOwner: 2, Busy: 3, Behind: 4, Other: 5 } as const;
+
+/** What a leader is asked. */
+export type ForwardedMessage =
+  | { readonly kind: 'batch'; readonly group: GroupId; readonly requests: readonly GroupRequest[] }
+  | { readonly kind: 'page'; readonly group: GroupId; readonly page: PageRequest }
+  | { readonly kind: 'count'; readonly group: GroupId; readonly counterClass: number };
+
+function header(kind: number, group: GroupId): ByteWriter {
+  const writer = new ByteWriter();
+  writer.u8(FORMAT);
+  writer.u8(kind);
+  writer.u32(group);
+  return writer;
+}
+
+/** Encodes requests of one group, in the order in which they must run. */
+export function encodeBatch(group: GroupId, requests: readonly GroupRequest[]): Buffer {
+  const writer = header(MessageKind.Batch, group);
+  writer.u32(requests.length);
+  for (const request of requests) encodeRequest(writer, request);
+  return writer.finish();
+}
+
+/** Encodes the request for one page of a scan. */
+export function encodePage(group: GroupId, page: PageRequest): Buffer {
+  const writer = header(MessageKind.Page, group);
+  writer.bytes(page.start);
+  writer.bytes(page.end);
+  writer.u32(page.limit);
+  writer.u8(page.pattern === undefined ? 0 : 1);
+  if (page.pattern !== undefined) writer.bytes(page.pattern);
+  writer.u8(page.typeName === undefined ? 0 : 1);
+  if (page.typeName !== undefined) writer.bytes(Buffer.from(page.typeName));
+  return writer.finish();
+}
+
+/** Encodes the request for the number of keys in a counter class. */
+export function encodeCount(group: GroupId, counterClass: number): Buffer {
+  const writer = header(MessageKind.Count, group);
+  writer.u32(counterClass);
+  return writer.finish();
+}
+
+function encodeRequest(writer: ByteWriter, request: GroupRequest): void {
+  const kindAndResp = (kind: number) => {
+    writer.u8(kind);
+    writer.u8(request.resp);
+  };
+  if (request instanceof CommandRequest) {
+    kindAndResp(RequestKind.Command);
+    encodeCommand(writer, request);
+  } else if (request instanceof TransactionRequest) {
+    kindAndResp(RequestKind.Transaction);
+    writer.u32(request.watched.length);
+    for (const { storageKey, version } of request.watched) {
+      writer.bytes(storageKey);
+      writer.u64(version);
+    }
+    writer.u32(request.commands.length);
+    for (const command of request.commands) encodeCommand(writer, command);
+  } else if (request instanceof WatchRequest) {
+    kindAndResp(RequestKind.Watch);
+    writer.u32(request.keys.length);
+    for (const key of request.keys) writer.bytes(key);
+  } else if (request instanceof FlushRequest) {
+    kindAndResp(RequestKind.Flush);
+    writer.bytes(request.range.start);
+    writer.bytes(request.range.end);
+  }
+}
+
+function encodeCommand(writer: ByteWriter, command: QueuedData): void {
+  writer.u8(command.db);
+  writer.u32(command.args.length);
+  for (const arg of command.args) writer.bytes(arg);
+}
+
+/** What decoding needs to make requests that can run. */
+export interface DecodeEnvironment {
+  readonly settings: EvaluationSettings;
+  readonly owner: RequestOwner;
+  /** Finds the declaration that a command's arguments call for. */
+  findData(args: readonly Buffer[]): CommandSpec | undefined;
+}
+
+/**
+ * Decodes a message; requests of a batch get their position as token. Byte fields are views of `payload`.
+ * @throws RedisError for a format or a command that this node does not know, RangeError when it is cut short
+ */
+export function decodeMessage(payload: Buffer, environment: DecodeEnvironment): ForwardedMessage {
+  const reader = new ByteReader(payload);
+  const format = reader.u8();
+  if (format !== FORMAT) throw new RedisError(`ERR the leader does not know format ${format} of forwarded commands`);
+  const kind = reader.u8();
+  const group = groupId(reader.u32());
+  switch (kind) {
+    case MessageKind.Batch: {
+      const requests: GroupRequest[] = [];
+      const count = reader.u32();
+      for (let token = 0; token < count; token++) requests.push(decodeRequest(reader, environment, token));
+      return { kind: 'batch', group, requests };
+    }
+    case MessageKind.Page: {
+      const start = reader.bytes();
+      const end = reader.bytes();
+      const limit = reader.u32();
+      const pattern = reader.u8() === 1 ? reader.bytes() : undefined;
+      const typeName = reader.u8() === 1 ? reader.bytes().toString() : undefined;
+      return { kind: 'page', group, page: { start, end, limit, pattern, typeName } };
+    }
+    case MessageKind.Count:
+      return { kind: 'count', group, counterClass: reader.u32() };
+    default:
+      throw new RedisError(`ERR the leader does not know message kind ${kind}`);
+  }
+}
+
+function decodeRequest(reader: ByteReader, environment: DecodeEnvironment, token: number): GroupRequest {
+  const kind = reader.u8();
+  const resp = reader.u8() === 3 ? 3 : 2;
+  const options: RequestOptions = { resp, settings: environment.settings, owner: environment.owner, token };
+  switch (kind) {
+    case RequestKind.Command:
+      return new CommandRequest({ ...options, ...decodeCommand(reader, environment) });
+    case RequestKind.Transaction: {
+      const watched = Array.from({ length: reader.u32() }, () => ({
+        storageKey: reader.bytes(),
+        version: hlcTimestamp(reader.u64()),
+      }));
+      const commands = Array.from({ length: reader.u32() }, () => decodeCommand(reader, environment));
+      return new TransactionRequest(watched, commands, options);
+    }
+    case RequestKind.Watch: {
+      const keys = Array.from({ length: reader.u32() }, () => reader.bytes());
+      return new WatchRequest(keys, options);
+    }
+    case RequestKind.Flush: {
+      const start = reader.bytes();
+      return new FlushRequest({ start, end: reader.bytes() }, options);
+    }
+    default:
+      throw new RedisError(`ERR the leader does not know request kind ${kind}`);
+  }
+}
+
+function decodeCommand(reader: ByteReader, environment: DecodeEnvironment): QueuedData {
+  const db = reader.u8();
+  const args: Buffer[] = [];
+  const count = reader.u32();
+  for (let index = 0; index < count; index++) args.push(reader.bytes());
+  const spec = environment.findData(args);
+  if (spec === undefined) throw new RedisError(`ERR the leader does not know the command '${args[0]}'`);
+  return { spec, args, db };
+}
+
+/** An error that travels as such, because the ingress acts on it. Nothing happened. */
+export type Refusal = KvorumError;
+
+/** Whoever says so has waited already, knows that it is too late, or that it will not pass soon. */
+const SETTLED_CODES: ReadonlySet<string> = new Set(['LEADER_UNAVAILABLE', 'OVERTAKEN', 'KEY_VERSION_PRESSURE']);
+
+/** One request's answer: RESP bytes, or why it was not run. */
+export type ForwardedAnswer = Buffer | Refusal;
+
+/** True for the errors after which a request is sent again, here or elsewhere: nothing happened, and it will pass. */
+export const isReturnable = (error: unknown): error is Refusal =>
+  error instanceof KvorumError &&
+  (error.disposition === 'redirect' || error.disposition === 'wait' || error.disposition === 'restart') &&
+  !SETTLED_CODES.has(error.code);
+
+function encodeStatus(writer: ByteWriter, answer: Buffer | Refusal | undefined): void {
+  if (answer instanceof NotOwnerError) {
+    writer.u8(AnswerStatus.NotOwner);
+    writer.u32(answer.hint ?? 0);
+  } else if (answer instanceof RangeBusyError) {
+    writer.u8(AnswerStatus.Busy);
+  } else if (answer instanceof NotLeaderError) {
+    writer.u8(AnswerStatus.NotLed);
+  } else if (answer instanceof BehindError) {
+    writer.u8(AnswerStatus.Behind);
+  } else if (answer instanceof KvorumError) {
+    writer.u8(AnswerStatus.Other);
+    writer.bytes(encodeError(answer));
+  } else {
+    writer.u8(AnswerStatus.Reply);
+  }
+}
+
+/** Errors decoded from one message; equal ones are made once, because an error records where it was made. */
+class RefusalDecoder {
+  private notLed: NotLeaderError | undefined;
+  private busy: RangeBusyError | undefined;
+  private notOwner: NotOwnerError | undefined;
+
+  /** Reads a status; undefined means that a reply follows. @throws RangeError when it is cut short or unknown */
+  read(reader: ByteReader): Refusal | undefined {
+    const status = reader.u8();
+    switch (status) {
+      case AnswerStatus.Reply:
+        return undefined;
+      case AnswerStatus.NotLed:
+        this.notLed ??= new NotLeaderError(undefined);
+        return this.notLed;
+      case AnswerStatus.Busy:
+        this.busy ??= new RangeBusyError('the range is being handed over');
+        return this.busy;
+      case AnswerStatus.Behind:
+        return BEHIND;
+      case AnswerStatus.Other: {
+        const error = decodeError(reader.bytes());
+        if (error instanceof KvorumError) return error;
+        throw new RangeError('a forwarded answer has no known error');
+      }
+      case AnswerStatus.NotOwner: {
+        const group = reader.u32();
+        const hint = group === 0 ? undefined : groupId(group);
+        if (this.notOwner === undefined || this.notOwner.hint !== hint) this.notOwner = new NotOwnerError(hint);
+        return this.notOwner;
+      }
+      default:
+        throw new RangeError(`status ${status} of a forwarded answer is unknown`);
+    }
+  }
+}
+
+/** Encodes the answers to a batch, in the order of its requests. */
+export function encodeAnswers(answers: readonly ForwardedAnswer[]): Buffer {
+  const writer = new ByteWriter();
+  writer.u32(answers.length);
+  for (const answer of answers) {
+    encodeStatus(writer, answer);
+    if (Buffer.isBuffer(answer)) writer.bytes(answer);
+  }
+  return writer.finish();
+}
+
+/** Decodes the answers to a batch; replies are views of `bytes`. @throws RangeError when it is cut short */
+export function decodeAnswers(bytes: Buffer): ForwardedAnswer[] {
+  const reader = new ByteReader(bytes);
+  const refusals = new RefusalDecoder();
+  return Array.from({ length: reader.u32() }, () => refusals.read(reader) ?? reader.bytes());
+}
+
+/** Encodes one page of keys, or why there is none. */
+export function encodePageAnswer(page: KeyPage | Refusal): Buffer {
+  const writer = new ByteWriter();
+  if (page instanceof KvorumError) {
+    encodeStatus(writer, page);
+    return writer.finish();
+  }
+  encodeStatus(writer, undefined);
+  writer.u8(page.next === undefined ? 0 : 1);
+  if (page.next !== undefined) writer.bytes(page.next);
+  writer.u32(page.examined);
+  writer.u32(page.storageKeys.length);
+  for (const key of page.storageKeys) writer.bytes(key);
+  return writer.finish();
+}
+
+/** Decodes one page of keys; they are views of `bytes`. @throws the refusal; RangeError when it is cut short */
+export function decodePageAnswer(bytes: Buffer): KeyPage {
+  const reader = new ByteReader(bytes);
+  const refusal = new RefusalDecoder().read(reader);
+  if (refusal !== undefined) throw refusal;
+  const next = reader.u8() === 1 ? reader.bytes() : undefined;
+  const examined = reader.u32();
+  return { next, examined, storageKeys: Array.from({ length: reader.u32() }, () => reader.bytes()) };
+}
+
+/** Encodes a number of keys. */
+export function encodeCountAnswer(count: number): Buffer {
+  const writer = new ByteWriter(8);
+  writer.u64(BigInt(count));
+  return writer.finish();
+}
+
+/** Decodes a number of keys. @throws RangeError when it is cut short */
+export function decodeCountAnswer(bytes: Buffer): number {
+  return Number(new ByteReader(bytes).u64());
+}

@@ -1,0 +1,324 @@
+/**
+ * What a connection asks of one group: a command, a transaction, the versions of watched keys, or a flush. Each is an
+ * `Operation` that runs on the group's leader, here or there; `forwarded-command.ts` carries it from one to the other.
+ */
+import {
+  type KeyView,
+  NotOwnerError,
+  type Operation,
+  RangeBusyError,
+  WriteBackpressureError,
+} from '../../../kv/index.ts';
+import {
+  assert,
+  type GroupId,
+  type HlcTimestamp,
+  hlcTimestamp,
+  type KvorumError,
+  type Millis,
+} from '../../../platform/index.ts';
+import { type CommandSpec, EvaluationContext, type EvaluationSettings, keyIndexes } from '../command/index.ts';
+import { KEYSPACES, type KeyRange } from '../keys/index.ts';
+import {
+  BEHIND,
+  EncodedReply,
+  ErrorReply,
+  errorText,
+  isUnexpected,
+  NIL_ARRAY,
+  OK,
+  type Reply,
+} from '../protocol/index.ts';
+
+/** Who is told about a request's outcome. */
+export interface RequestOwner {
+  /**
+   * Order of the earliest of its requests that the group refused when it was evaluated; Infinity while there is none. What
+   * comes behind it is refused without being evaluated, so that nothing overtakes it.
+   */
+  firstRefused: number;
+  /** Called exactly once a submission. */
+  settled(request: GroupRequest, error: Error | undefined, reply: Reply | undefined): void;
+}
+
+/** True for the errors with which a group refuses a whole request when it is evaluated: what touches its keys may run elsewhere, or later. */
+export const isRefusal = (error: unknown): error is KvorumError =>
+  error instanceof NotOwnerError || error instanceof RangeBusyError || error instanceof WriteBackpressureError;
+
+/** Where a request is on its way; see `GroupLane`. */
+export const Fate = { Pending: 0, Settled: 1, Returned: 2 } as const;
+export type Fate = (typeof Fate)[keyof typeof Fate];
+
+/** What all requests are made from. */
+export interface RequestOptions {
+  /** Protocol version of the reply. */
+  readonly resp: 2 | 3;
+  readonly settings: EvaluationSettings;
+  readonly owner: RequestOwner;
+  /** The owner's own name for the request. */
+  readonly token: number;
+}
+
+/** One operation on one group that a connection waits for: it can run on this node or travel to the leader as bytes. */
+export abstract class GroupRequest implements Operation<Reply> {
+  readonly resp: 2 | 3;
+  protected readonly settings: EvaluationSettings;
+  /** The owner's own name for the request. */
+  readonly token: number;
+  private owner: RequestOwner;
+  /** Place among all requests of the owner, rising. */
+  order: number;
+  /** When the client's command began, monotonic. */
+  startedMs: Millis = 0;
+  /** When the owner gives up on finding a leader or an owner of the keys, monotonic; 0 until it had to look for one. */
+  deadlineMs: Millis = 0;
+  fate: Fate = Fate.Pending;
+  /** Why it was given back the last time, and by which group. */
+  refusal: Error | undefined;
+  refusedBy: GroupId | undefined;
+  /** The group that the last refusal named. */
+  hint: GroupId | undefined;
+  /** How often it followed a hint. */
+  redirects = 0;
+  /** This node has just said that it does not lead: the next attempt goes over the wire, which waits for a leader. */
+  mustForward = false;
+  abstract readonly isWrite: boolean;
+
+  constructor({ resp, settings, owner, token }: RequestOptions) {
+    this.resp = resp;
+    this.settings = settings;
+    this.owner = owner;
+    this.token = token;
+    this.order = token;
+  }
+
+  /** Runs over a view; may throw, which is then the outcome. */
+  protected abstract run(view: KeyView): Reply;
+
+  /** Requests of one owner run in order where they share a key. */
+  get source(): object {
+    return this.owner;
+  }
+
+  /** Storage keys that it reads or writes; a fresh list. */
+  abstract storageKeys(): Buffer[];
+
+  evaluate(view: KeyView): Reply {
+    const { owner } = this;
+    // It was refused, waited, and is evaluated again: what comes behind it may be, too.
+    if (this.order === owner.firstRefused) owner.firstRefused = Number.POSITIVE_INFINITY;
+    if (this.order > owner.firstRefused) throw BEHIND;
+    try {
+      return this.run(view);
+    } catch (error) {
+      if (isRefusal(error)) owner.firstRefused = Math.min(owner.firstRefused, this.order);
+      throw error;
+    }
+  }
+
+  complete(error: Error | undefined, reply: Reply | undefined): void {
+    this.owner.settled(this, error, reply);
+  }
+
+  /** Hands the request to another owner, who submits it next. */
+  assignTo(owner: RequestOwner): void {
+    this.owner = owner;
+  }
+}
+
+/** Adds the storage keys of a command to a list. */
+function addStorageKeys(keys: Buffer[], { spec, args, db }: QueuedData): void {
+  const keyspace = KEYSPACES[db]!;
+  for (const index of keyIndexes(spec, args)) keys.push(keyspace.storageKey(args[index]!));
+  const elsewhere = spec.keyElsewhere?.(args);
+  if (elsewhere !== undefined) keys.push(KEYSPACES[elsewhere.db]!.storageKey(elsewhere.key));
+}
+
+/** All storage keys of commands, in order. */
+export function storageKeysOf(commands: readonly QueuedData[]): Buffer[] {
+  const keys: Buffer[] = [];
+  for (const command of commands) addStorageKeys(keys, command);
+  return keys;
+}
+
+/** What a command's request is made from. */
+export interface CommandRequestOptions extends RequestOptions, QueuedData {
+  /** The first key and its storage key, when routing has computed it. */
+  readonly firstKey?: Buffer | undefined;
+  readonly firstStorageKey?: Buffer | undefined;
+}
+
+/** One data command. */
+export class CommandRequest extends GroupRequest {
+  readonly spec: CommandSpec;
+  readonly args: readonly Buffer[];
+  readonly db: number;
+  private readonly firstKey: Buffer | undefined;
+  private readonly firstStorageKey: Buffer | undefined;
+
+  constructor(options: CommandRequestOptions) {
+    super(options);
+    this.spec = options.spec;
+    this.args = options.args;
+    this.db = options.db;
+    this.firstKey = options.firstKey;
+    this.firstStorageKey = options.firstStorageKey;
+  }
+
+  get isWrite(): boolean {
+    return this.spec.flags.includes('write');
+  }
+
+  storageKeys(): Buffer[] {
+    return storageKeysOf([this]);
+  }
+
+  protected run(view: KeyView): Reply {
+    const ctx = new EvaluationContext(view, this.db, this.resp, this.settings, this.firstKey, this.firstStorageKey);
+    return runData(this.spec, ctx, this.args);
+  }
+}
+
+function runData(spec: CommandSpec, ctx: EvaluationContext, args: readonly Buffer[]): Reply {
+  const { handler } = spec;
+  assert(handler?.kind === 'data', `${spec.name} is not a data command`);
+  return handler.run(ctx, args);
+}
+
+/** A key under WATCH: its storage key and the version that was read, 0n when it was absent. */
+export interface WatchedKey {
+  readonly storageKey: Buffer;
+  readonly version: HlcTimestamp;
+}
+
+/** A queued command of a transaction. */
+export interface QueuedData {
+  readonly spec: CommandSpec;
+  readonly args: readonly Buffer[];
+  readonly db: number;
+}
+
+/** Marks the version of a key that was deleted; timestamps do not reach it before the year 6429. */
+const GONE = 1n << 63n;
+
+/**
+ * What WATCH remembers of a key and EXEC compares: a key that came and went since is another than one that never was, as in
+ * Redis. The commit timestamp of the value, that of the delete with `GONE`, or 0n.
+ */
+function watchedVersion(view: KeyView, key: Buffer): HlcTimestamp {
+  const live = view.get(key);
+  if (live !== undefined) return live.commitTs;
+  const deletedTs = view.deletedAt?.(key) ?? 0n;
+  return hlcTimestamp(deletedTs === 0n ? 0n : deletedTs | GONE);
+}
+
+/** EXEC: all queued commands over one view, if no watched key changed. */
+export class TransactionRequest extends GroupRequest {
+  readonly watched: readonly WatchedKey[];
+  readonly commands: readonly QueuedData[];
+
+  constructor(watched: readonly WatchedKey[], commands: readonly QueuedData[], options: RequestOptions) {
+    super(options);
+    this.watched = watched;
+    this.commands = commands;
+  }
+
+  get isWrite(): boolean {
+    return this.commands.some(({ spec }) => spec.flags.includes('write'));
+  }
+
+  storageKeys(): Buffer[] {
+    return [...this.watched.map(({ storageKey }) => storageKey), ...storageKeysOf(this.commands)];
+  }
+
+  /**
+   * The commands' replies in order, or a nil array when a watched key changed. A command that fails does not stop the
+   * others, but a key that the group may not serve refuses the transaction as a whole.
+   */
+  protected run(view: KeyView): Reply {
+    for (const { storageKey, version } of this.watched) {
+      const now = watchedVersion(view, storageKey);
+      // What took an absent key away a second time is not known of every absent key.
+      const isAbsentStill = now === 0n && (version === 0n || (version & GONE) !== 0n);
+      if (now !== version && !isAbsentStill) return NIL_ARRAY;
+    }
+    return this.commands.map(({ spec, args, db }): Reply => {
+      try {
+        return runData(spec, new EvaluationContext(view, db, this.resp, this.settings), args);
+      } catch (error) {
+        if (isRefusal(error) || isUnexpected(error)) throw error;
+        return new ErrorReply(errorText(error, true));
+      }
+    });
+  }
+}
+
+/** What a WATCH read. */
+export interface WatchedVersions {
+  /** True when a version is the view's own timestamp: a later write of the same entry could leave the same one. */
+  readonly ambiguous: boolean;
+  /** One a key, as `watchedVersion` tells them. */
+  readonly versions: readonly HlcTimestamp[];
+}
+
+/** WATCH: reads the versions of keys; its reply is read with `decodeVersions`. */
+export class WatchRequest extends GroupRequest {
+  readonly keys: readonly Buffer[];
+  readonly isWrite = false;
+
+  constructor(keys: readonly Buffer[], options: RequestOptions) {
+    super(options);
+    this.keys = keys;
+  }
+
+  storageKeys(): Buffer[] {
+    return [...this.keys];
+  }
+
+  protected run(view: KeyView): Reply {
+    const versions = Buffer.allocUnsafe(1 + this.keys.length * 8);
+    let ambiguous = false;
+    this.keys.forEach((key, index) => {
+      const version = watchedVersion(view, key);
+      ambiguous ||= (version & ~GONE) === view.ts;
+      versions.writeBigUInt64BE(version, 1 + index * 8);
+    });
+    versions[0] = ambiguous ? 1 : 0;
+    return versions;
+  }
+}
+
+/** Reads a `WatchRequest`'s reply, whether it was evaluated here or comes encoded from the leader. */
+export function decodeVersions(reply: Reply): WatchedVersions {
+  let bytes: Buffer;
+  if (reply instanceof EncodedReply) {
+    const header = reply.bytes.indexOf('\r\n');
+    bytes = reply.bytes.subarray(header + 2, reply.bytes.length - 2);
+  } else {
+    assert(Buffer.isBuffer(reply), 'versions are bytes');
+    bytes = reply;
+  }
+  const versions: HlcTimestamp[] = [];
+  for (let offset = 1; offset < bytes.length; offset += 8) versions.push(hlcTimestamp(bytes.readBigUInt64BE(offset)));
+  return { ambiguous: bytes[0] === 1, versions };
+}
+
+/** FLUSHDB and FLUSHALL on a range that lies within one group. */
+export class FlushRequest extends GroupRequest {
+  readonly range: KeyRange;
+  readonly isWrite = true;
+
+  constructor(range: KeyRange, options: RequestOptions) {
+    super(options);
+    this.range = range;
+  }
+
+  storageKeys(): Buffer[] {
+    return [this.range.start];
+  }
+
+  protected run(view: KeyView): Reply {
+    view.deleteRange(this.range.start, this.range.end);
+    return OK;
+  }
+}

@@ -1,0 +1,26 @@
+/**
+ * From a command to the group that has its keys, and back: routing, the order of one client's requests to one group, batches to
+ * another node and their end there, rounds for what came back because ranges or leaders have changed, transactions over several groups, reads by
+ * replicas, pages over all keys.
+ */
+
+export { AskedRequests } from './asked-requests.ts';
+export { ClusterScan } from './cluster-scan.ts';
+export { alone, runAcross } from './cross-group.ts';
+export { serveForwarded } from './forward-endpoint.ts';
+export { GroupLane, type LaneOwner } from './group-pipeline.ts';
+export {
+  CommandRequest,
+  decodeVersions,
+  GroupRequest,
+  type QueuedData,
+  type RequestOwner,
+  storageKeysOf,
+  TransactionRequest,
+  type WatchedKey,
+  WatchRequest,
+} from './group-request.ts';
+export { type RedirectedClient, redirectElsewhere } from './redirects.ts';
+export { MAX_STALENESS_MS, ReplicaReadMode } from './replica-reads.ts';
+export { Rerouting, type ReroutingHost } from './rerouting.ts';
+export { anyGroup, commonGroup, crossGroup, type Route, routeOf } from './routing.ts';

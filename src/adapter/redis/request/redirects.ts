@@ -1,0 +1,40 @@
+/**
+ * MOVED, for clients that have asked for it. A redirect follows the same map that CLUSTER SLOTS shows, so clients never
+ * go round in circles: what belongs to another group in spite of the map is passed on as always. There is no ASK, because
+ * a move changes the owner of a range at one moment.
+ */
+import type { CommandSpec } from '../command/index.ts';
+import { slotOf } from '../keys/index.ts';
+import { RedisError } from '../protocol/index.ts';
+import type { ServerState } from '../state/index.ts';
+
+/** What a redirect depends on, beside the command. */
+export interface RedirectedClient {
+  readonly server: ServerState;
+  /** READONLY: reads are answered here, through the leader. */
+  readonly readOnly: boolean;
+  readonly isClusterPort: boolean;
+}
+
+/**
+ * Sends a client to the node that leads a key's slot, unless it is this one or nobody knows it. Only database 0 has slots.
+ * @throws RedisError MOVED
+ */
+export function redirectElsewhere(
+  client: RedirectedClient,
+  spec: Pick<CommandSpec, 'flags'>,
+  db: number,
+  firstKey: Buffer | undefined,
+): void {
+  if (firstKey === undefined || db !== 0 || (client.readOnly && spec.flags.includes('readonly'))) return;
+  const { kv, slots, topology } = client.server;
+  const slot = slotOf(firstKey);
+  const group = slots.groupOf(slot);
+  if (kv.servesLocally(group)) return;
+  const { leader } = topology.placementOf(group);
+  if (leader === undefined || leader === kv.nodeId) return;
+  const member = topology.members().find(({ nodeId }) => nodeId === leader);
+  if (member === undefined) return;
+  const port = client.isClusterPort ? (member.clusterPort ?? member.port) : member.port;
+  throw new RedisError(`MOVED ${slot} ${member.host}:${port}`);
+}

@@ -1,0 +1,69 @@
+/** Which group a command's keys belong to. */
+import type { KvService } from '../../../kv/index.ts';
+import type { GroupId } from '../../../platform/index.ts';
+import { type CommandSpec, keyIndexes } from '../command/index.ts';
+import { KEYSPACES } from '../keys/index.ts';
+import { RedisError } from '../protocol/index.ts';
+
+/** A command's group, and its first key with the storage key that routing has computed. */
+export interface Route {
+  /** Undefined when the command names no key. */
+  readonly group: GroupId | undefined;
+  readonly firstKey: Buffer | undefined;
+  readonly firstStorageKey: Buffer | undefined;
+  /** True when other keys of the command belong to other groups, by the directory; `group` is then the first key's. */
+  readonly crosses: boolean;
+}
+
+const NO_KEYS: Route = { group: undefined, firstKey: undefined, firstStorageKey: undefined, crosses: false };
+
+export const crossGroup = (): RedisError =>
+  new RedisError(
+    "CROSSSLOT Keys in request don't hash to the same slot: they belong to different groups, use a {hash tag}",
+  );
+
+/** The group for what names no key. @throws LeaderUnavailableError before this node knows any */
+export function anyGroup(kv: KvService): GroupId {
+  const group = kv.dataGroups()[0];
+  if (group === undefined) throw kv.unavailable('no group is known yet');
+  return group;
+}
+
+/** The group of storage keys, undefined when there are none. */
+export function commonGroup(kv: KvService, storageKeys: readonly Buffer[]): GroupId | 'several' | undefined {
+  let group: GroupId | undefined;
+  for (const key of storageKeys) {
+    const one = kv.groupOf(key);
+    if (group !== undefined && one !== group) return 'several';
+    group = one;
+  }
+  return group;
+}
+
+/** Where a command goes, by the directory as this node knows it. */
+export function routeOf(kv: KvService, spec: CommandSpec, args: readonly Buffer[], db: number): Route {
+  const { keys } = spec;
+  if (keys === undefined) return NO_KEYS;
+  const keyspace = KEYSPACES[db]!;
+  if (typeof keys !== 'function' && keys.first === keys.last && spec.keyElsewhere === undefined) {
+    const firstKey = args[keys.first]!;
+    const firstStorageKey = keyspace.storageKey(firstKey);
+    return { group: kv.groupOf(firstStorageKey), firstKey, firstStorageKey, crosses: false };
+  }
+  const indexes = keyIndexes(spec, args);
+  if (indexes.length === 0) return NO_KEYS;
+  const firstKey = args[indexes[0]!]!;
+  const firstStorageKey = keyspace.storageKey(firstKey);
+  const group = kv.groupOf(firstStorageKey);
+  let crosses = false;
+  if (kv.dataGroups().length > 1) {
+    for (let nth = 1; nth < indexes.length && !crosses; nth++) {
+      crosses ||= kv.groupOf(keyspace.storageKey(args[indexes[nth]!]!)) !== group;
+    }
+    const elsewhere = spec.keyElsewhere?.(args);
+    if (elsewhere !== undefined) {
+      crosses ||= kv.groupOf(KEYSPACES[elsewhere.db]!.storageKey(elsewhere.key)) !== group;
+    }
+  }
+  return { group, firstKey, firstStorageKey, crosses };
+}

@@ -1,0 +1,232 @@
+/** The Redis port of a node. */
+import type { KvService, SessionSource } from '../../../kv/index.ts';
+import type { Clock, Random, Scheduler } from '../../../platform/index.ts';
+import type { PasswordCheck } from '../../../security/index.ts';
+import {
+  type ClusterTopology,
+  type CommandCounters,
+  type CommandSpec,
+  CommandTable,
+  DEFAULT_REDIS_CONFIG,
+  type RedisConfig,
+  type ServerStats,
+} from '../command/index.ts';
+import { ALL_COMMANDS } from '../commands/index.ts';
+import type { ClientStream } from '../protocol/index.ts';
+import { serveForwarded } from '../request/index.ts';
+import { CommandPipeline } from '../session/index.ts';
+import { type CrossGroupRunner, type RedisLogger, ServerState } from '../state/index.ts';
+import { createListener, type Listener, type RedisTlsOptions } from './listener.ts';
+
+const TOO_MANY_CLIENTS = '-ERR max number of clients reached\r\n';
+/** How often idle connections are looked for. */
+const IDLE_SWEEP_MS = 1_000;
+/** Replies under way when the server stops get this long. */
+const STOP_GRACE_MS = 1_000;
+
+export interface RedisServiceOptions {
+  readonly kv: KvService;
+  readonly clock: Clock;
+  readonly scheduler: Scheduler;
+  readonly random: Random;
+  readonly config?: Partial<RedisConfig>;
+  readonly logger?: RedisLogger;
+  /** Replicas beside the leader that hold every acknowledged write (a quorum less one), for WAIT; 0 by default. */
+  quorumReplicas?(): number;
+  /** Hands the leadership of this node's groups to other nodes, for FAILOVER; settles false when it leads none. */
+  handOver?(): Promise<boolean>;
+  /** The cluster's nodes and where groups are, for CLUSTER and MOVED; by default this node alone. */
+  readonly topology?: ClusterTopology;
+  /** Runs commands and transactions whose keys belong to several groups; without it they get CROSSSLOT. */
+  readonly transactions?: CrossGroupRunner;
+  /** Reads that replicas of this node may answer on READONLY connections; without it leaders answer them. */
+  readonly reads?: SessionSource;
+  /** The commands that it knows; all of them by default. */
+  readonly commands?: readonly CommandSpec[];
+  /** What clients have to know before anything else; undefined asks nobody. */
+  readonly passwords?: PasswordCheck | undefined;
+}
+
+export interface RedisServerOptions extends RedisServiceOptions {
+  readonly host: string;
+  /** 0 picks a free port. */
+  readonly port: number;
+  /** A second port on which commands are redirected with MOVED, for cluster clients; 0 picks a free one, undefined has none. */
+  readonly clusterPort?: number;
+  /** Both ports speak TLS only; undefined: plain text. */
+  readonly tls?: RedisTlsOptions | undefined;
+}
+
+/** Counters since the start, or since CONFIG RESETSTAT. */
+export interface RedisCounters {
+  readonly stats: Readonly<ServerStats>;
+  readonly connections: number;
+  /** Commands that were called, by full name such as `client|setname`. */
+  readonly commands: readonly { readonly name: string; readonly counters: CommandCounters }[];
+}
+
+export interface RedisServer {
+  /** The port that it listens on. */
+  readonly port: number;
+  /** The port for cluster clients; undefined when there is none. */
+  readonly clusterPort: number | undefined;
+  /** What it did since the start. */
+  counters(): RedisCounters;
+  /** Takes no more connections, lets replies under way leave, closes everything. */
+  stop(): Promise<void>;
+}
+
+/** The Redis front end without its port. */
+export interface RedisService {
+  /** Serves one client on a stream that is open; beyond the limit of clients it is told so and closed. */
+  accept(stream: ClientStream, isClusterPort?: boolean): void;
+}
+
+/** Builds the front end over a key-value layer and serves other nodes' forwarded commands. Once per key-value layer. */
+export function createRedisService(options: RedisServiceOptions): RedisService {
+  const state = openState(options);
+  return { accept: (stream, isClusterPort = false) => accept(state, stream, isClusterPort) };
+}
+
+function openState(options: RedisServiceOptions): ServerState {
+  const state = new ServerState({
+    kv: options.kv,
+    config: { ...DEFAULT_REDIS_CONFIG, ...options.config },
+    clock: options.clock,
+    scheduler: options.scheduler,
+    random: options.random,
+    table: new CommandTable(options.commands ?? ALL_COMMANDS),
+    logger: options.logger,
+    quorumReplicas: () => options.quorumReplicas?.() ?? 0,
+    handOver: async () => (await options.handOver?.()) ?? false,
+    topology: options.topology,
+    passwords: options.passwords,
+    transactions: options.transactions,
+    reads: options.reads,
+  });
+  serveForwarded({
+    kv: state.kv,
+    settings: () => state.settings,
+    findData: (args) => {
+      const spec = args.length === 0 ? undefined : state.table.resolve(args)?.spec;
+      return spec?.handler?.kind === 'data' ? spec : undefined;
+    },
+    unexpected: (error) => state.unexpected(error),
+  });
+  return state;
+}
+
+/**
+ * Starts to serve Redis clients, and other nodes' forwarded commands. @throws the listen error (EADDRINUSE, EACCES, ...)
+ *
+ * @example
+ * const server = await startRedisServer({ kv, host: '127.0.0.1', port: 6379, clock, scheduler, random });
+ * await server.stop();
+ */
+export async function startRedisServer(options: RedisServerOptions): Promise<RedisServer> {
+  const state = openState(options);
+  const plain = listenerFor(state, options.tls, false);
+  state.port = await listen(plain, options.host, options.port);
+  const listeners = [plain];
+  if (options.clusterPort !== undefined) {
+    const cluster = listenerFor(state, options.tls, true);
+    try {
+      state.clusterPort = await listen(cluster, options.host, options.clusterPort);
+    } catch (error) {
+      plain.server.close();
+      throw error;
+    }
+    listeners.push(cluster);
+  }
+  const stopSweep = sweepIdle(state);
+  let stopped: Promise<void> | undefined;
+  return {
+    port: state.port,
+    clusterPort: state.clusterPort,
+    counters: () => countersOf(state),
+    stop: () => {
+      stopped ??= stop(state, listeners, stopSweep);
+      return stopped;
+    },
+  };
+}
+
+function countersOf(state: ServerState): RedisCounters {
+  const commands: { name: string; counters: CommandCounters }[] = [];
+  for (const { fullName, counters } of state.table.callable()) {
+    if (counters.calls > 0) commands.push({ name: fullName, counters });
+  }
+  return { stats: state.stats, connections: state.connections.size, commands };
+}
+
+function listenerFor(state: ServerState, tls: RedisTlsOptions | undefined, isClusterPort: boolean): Listener {
+  return createListener(tls, state.logger, (socket) => {
+    const { tcpKeepaliveSeconds } = state.config;
+    if (tcpKeepaliveSeconds > 0) socket.setKeepAlive(true, tcpKeepaliveSeconds * 1000);
+    accept(state, socket, isClusterPort);
+  });
+}
+
+function accept(state: ServerState, stream: ClientStream, isClusterPort: boolean): void {
+  state.stats.connectionsReceived++;
+  if (state.connections.size >= state.config.maxClients) {
+    state.stats.connectionsRejected++;
+    stream.on('error', () => stream.destroy());
+    stream.write(TOO_MANY_CLIENTS);
+    stream.end(() => stream.destroy());
+    return;
+  }
+  const { session } = new CommandPipeline(state, stream, isClusterPort);
+  state.connections.set(session.id, session);
+}
+
+/** @returns the port that was bound */
+function listen({ server: listener }: Listener, host: string, port: number): Promise<number> {
+  return new Promise((resolve, reject) => {
+    listener.once('error', reject);
+    listener.listen(port, host, () => {
+      listener.off('error', reject);
+      const address = listener.address();
+      resolve(typeof address === 'object' && address !== null ? address.port : port);
+    });
+  });
+}
+
+/** A client that is asked for a password and says nothing must not hold a connection for ever. */
+const AUTHENTICATE_WITHIN_MS = 10_000;
+
+/** Closes connections that were idle longer than the `timeout` setting or have not said who they are, again and again. */
+function sweepIdle(state: ServerState): () => void {
+  let cancel = () => {};
+  const sweep = () => {
+    const nowMs = state.clock.monotonicMs();
+    for (const connection of state.connections.values()) {
+      if (!connection.isAuthenticated && nowMs - connection.lastCommandMs > AUTHENTICATE_WITHIN_MS)
+        connection.destroy();
+    }
+    const idleMs = state.config.idleTimeoutSeconds * 1000;
+    if (idleMs > 0) {
+      const oldestMs = nowMs - idleMs;
+      for (const connection of state.connections.values()) {
+        if (connection.isIdleSince(oldestMs)) connection.destroy();
+      }
+    }
+    cancel = state.scheduler.after(IDLE_SWEEP_MS, sweep);
+  };
+  cancel = state.scheduler.after(IDLE_SWEEP_MS, sweep);
+  return () => cancel();
+}
+
+async function stop(state: ServerState, listeners: readonly Listener[], stopSweep: () => void): Promise<void> {
+  stopSweep();
+  const closed = Promise.all(
+    listeners.map(({ server }) => new Promise<void>((resolve) => server.close(() => resolve()))),
+  );
+  for (const connection of state.connections.values()) connection.closeAfterReplies();
+  const cancel = state.scheduler.after(STOP_GRACE_MS, () => {
+    for (const connection of state.connections.values()) connection.destroy();
+    for (const listener of listeners) listener.dropHandshakes();
+  });
+  await closed;
+  cancel();
+}

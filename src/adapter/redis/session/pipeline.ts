@@ -1,0 +1,524 @@
+/**
+ * The commands of one client: takes them from the transport, starts them, and puts their replies into request order. Data commands of a
+ * pipeline are all started at once; commands that look at the whole cluster or change the connection asynchronously hold back what
+ * follows.
+ */
+import { type GroupId, KvorumError, type Millis } from '../../../platform/index.ts';
+import { arityAccepts, type CommandSpec, type ResolvedCommand, subcommandName } from '../command/index.ts';
+import {
+  type ClientStream,
+  EncodedReply,
+  ErrorReply,
+  errors,
+  errorText,
+  isHttp,
+  ProtocolError,
+  QUEUED,
+  RedisError,
+  type Reply,
+  unknownCommandReply,
+  unknownSubcommandReply,
+} from '../protocol/index.ts';
+import {
+  AskedRequests,
+  alone,
+  anyGroup,
+  ClusterScan,
+  CommandRequest,
+  crossGroup,
+  GroupLane,
+  type GroupRequest,
+  type LaneOwner,
+  type RequestOwner,
+  Rerouting,
+  type ReroutingHost,
+  type Route,
+  redirectElsewhere,
+  routeOf,
+  runAcross,
+} from '../request/index.ts';
+import type { Flushed, Pause, ServerState } from '../state/index.ts';
+import { ReplyRing } from './reply-ring.ts';
+import { Session, type SessionHost } from './session.ts';
+import { Transport, type TransportOwner } from './transport.ts';
+
+/** Commands that run inside MULTI instead of being queued. */
+const NOT_QUEUED: ReadonlySet<string> = new Set(['exec', 'discard', 'multi', 'watch', 'quit', 'reset']);
+
+export class CommandPipeline implements SessionHost, TransportOwner, LaneOwner, ReroutingHost, Flushed {
+  readonly server: ServerState;
+  readonly session: Session;
+  private readonly transport: Transport;
+  private readonly ring = new ReplyRing();
+  private readonly lanes = new Map<GroupId, GroupLane>();
+  /** What came back because its keys have moved, or its group's leader is another. */
+  private readonly rerouting = new Rerouting(this);
+  private lastOrder = 0;
+  /** Version of the directory that everything under way was routed by. */
+  private routedVersion = 0;
+  private readonly asked = new AskedRequests();
+  /** Name buffer of the last command and what it resolved to: pipelines repeat themselves. */
+  private cachedName: Buffer | undefined;
+  private cachedCommand: ResolvedCommand | undefined;
+  /** A command whose start waits: for everything before it, or for the end of CLIENT PAUSE. */
+  private held: { readonly command: ResolvedCommand; readonly args: readonly Buffer[] } | undefined;
+  /** An asynchronous command runs; nothing is started before it is done. */
+  private occupied = false;
+  /** Set by EXEC when nothing after it depends on its outcome. */
+  private detached = false;
+  private flushScheduled = false;
+
+  /** Serves a client on a stream that is open. @param isClusterPort it came in through the port for cluster clients */
+  constructor(server: ServerState, stream: ClientStream, isClusterPort: boolean) {
+    this.server = server;
+    const addresses = {
+      remoteAddress: `${stream.remoteAddress ?? '?'}:${stream.remotePort ?? 0}`,
+      localAddress: `${stream.localAddress ?? '?'}:${stream.localPort ?? 0}`,
+      localHost: stream.localAddress ?? '',
+      isClusterPort,
+    };
+    this.session = new Session(server, addresses, this);
+    this.transport = new Transport(server, stream, this);
+  }
+
+  get isTrusted(): boolean {
+    return this.session.isAuthenticated;
+  }
+
+  get queryBufferBytes(): number {
+    return this.transport.bufferedBytes;
+  }
+
+  get unreadReplyBytes(): number {
+    return this.transport.unreadBytes;
+  }
+
+  get pendingReplies(): number {
+    return this.ring.length;
+  }
+
+  get isPaused(): boolean {
+    return this.held !== undefined && this.pauseFor(this.held.command) !== undefined;
+  }
+
+  isIdleSince(sinceMs: Millis): boolean {
+    return this.transport.lastActiveMs < sinceMs && this.ring.length === 0 && this.held === undefined;
+  }
+
+  get newestReply(): number {
+    return this.ring.newest;
+  }
+
+  push(message: EncodedReply, after = -1): void {
+    if (this.transport.isClosing) return;
+    if (this.transport.push(message, after)) {
+      this.scheduleFlush();
+      return;
+    }
+    this.server.warnOfSlowReader(this.session.remoteAddress);
+    this.destroy();
+  }
+
+  closeAfterReplies(): void {
+    this.transport.isClosing = true;
+    this.scheduleFlush();
+  }
+
+  destroy(): void {
+    if (this.transport.isClosed) return;
+    this.held = undefined;
+    this.server.connections.delete(this.session.id);
+    this.transport.destroy();
+  }
+
+  resumeFromPause(): void {
+    this.pump();
+  }
+
+  transportReady(): void {
+    this.pump();
+  }
+
+  /** Starts commands as long as nothing holds them back, and reads from the client only then. */
+  private pump(): void {
+    const { transport } = this;
+    while (this.mayStart()) {
+      const { held } = this;
+      if (held !== undefined) {
+        this.held = undefined;
+        this.start(held.command, held.args);
+        if (this.held !== undefined) break;
+        continue;
+      }
+      let args: Buffer[] | undefined;
+      try {
+        args = transport.take();
+      } catch (error) {
+        if (!(error instanceof ProtocolError)) throw error;
+        this.refuse(new ErrorReply(`ERR Protocol error: ${error.message}`));
+        this.closeAfterReplies();
+        return;
+      }
+      if (args === undefined) {
+        transport.setReading(true);
+        if (transport.inputEnded) this.closeAfterReplies();
+        return;
+      }
+      this.dispatch(args);
+    }
+    transport.setReading(false);
+  }
+
+  private mayStart(): boolean {
+    const { config } = this.server;
+    return (
+      !this.occupied &&
+      !this.transport.isClosing &&
+      !this.rerouting.isActive &&
+      this.ring.length < config.maxPipelinedCommands &&
+      this.ring.underWayBytes < config.maxPipelinedBytes &&
+      this.transport.unreadBytes + this.ring.readyBytes < config.maxUnreadReplyBytes
+    );
+  }
+
+  private dispatch(args: readonly Buffer[]): void {
+    const name = args[0]!;
+    let command = this.cachedCommand;
+    if (name !== this.cachedName) {
+      command = this.server.table.find(name);
+      this.cachedName = name;
+      this.cachedCommand = command;
+    }
+    if (command === undefined) {
+      if (isHttp(name)) this.endAsHttp();
+      else this.refuse(unknownCommandReply(args));
+      return;
+    }
+    if (command.subcommands !== undefined && args.length > 1) {
+      const sub = command.subcommands.get(subcommandName(args[1]!));
+      if (sub === undefined) {
+        this.refuse(unknownSubcommandReply(command.fullName, args[1]!));
+        return;
+      }
+      command = sub;
+    }
+    if (!arityAccepts(command.spec.arity, args.length) || command.spec.handler === undefined) {
+      const { message } = errors.wrongArity(command.fullName);
+      this.reject(command, message);
+      return;
+    }
+    if (!this.session.isAuthenticated && !command.spec.flags.includes('no_auth')) {
+      this.reject(command, errors.noAuth().message);
+      return;
+    }
+    this.start(command, args);
+  }
+
+  private endAsHttp(): void {
+    this.server.warnOfHttp(this.session.remoteAddress);
+    this.destroy();
+  }
+
+  /** Refuses a command that exists. */
+  private reject(command: ResolvedCommand, message: string): void {
+    if (command.spec.name === 'exec') this.abortTransaction(message);
+    else this.refuse(new ErrorReply(message));
+  }
+
+  /** Refuses a command before it runs; inside MULTI the transaction is lost. */
+  private refuse(reply: ErrorReply | EncodedReply): void {
+    this.session.multi.refuse();
+    this.settleHere(this.reserve(), reply);
+  }
+
+  /** An EXEC that is refused ends the transaction and forgets the watched keys, as in Redis. */
+  private abortTransaction(text: string): void {
+    this.session.multi.discard();
+    const reason = text.replace(/^ERR /, '');
+    this.settleHere(this.reserve(), new ErrorReply(`EXECABORT Transaction discarded because of: ${reason}`));
+  }
+
+  private start(command: ResolvedCommand, args: readonly Buffer[]): void {
+    const { server, session } = this;
+    const { spec } = command;
+    const queued = session.multi.isOpen && !NOT_QUEUED.has(spec.name);
+    if (server.isPaused && !queued && this.heldByPause(command, args)) return;
+    const handler = spec.handler!;
+    const route = queued || handler.kind !== 'data' ? undefined : routeOf(server.kv, spec, args, session.db);
+    const crosses = route === undefined ? spec.name === 'exec' && session.multi.crosses() : route.crosses;
+    const isAlone = handler.kind === 'scan' || (crosses && this.mayCross) || this.readsHere(spec, route);
+    if (!queued && this.mustWait(isAlone)) {
+      this.held = { command, args };
+      return;
+    }
+    server.stats.commandsProcessed++;
+    session.began(command);
+    if (queued) this.enqueue(command, args);
+    else if (route !== undefined) this.startData(command, args, route);
+    else this.startOther(command, args);
+    session.passed();
+  }
+
+  /** Commands and transactions may have keys of several groups. Clients that follow redirects expect CROSSSLOT instead. */
+  get mayCross(): boolean {
+    return !this.session.redirects && this.server.transactions !== undefined;
+  }
+
+  /**
+   * A command that looks at applied state of all groups needs everything before it to be applied. And everything under way at one
+   * time is routed by one version of the directory, so that no key has two ways.
+   */
+  private mustWait(isWide: boolean): boolean {
+    const { routesVersion } = this.server.kv;
+    if (this.ring.unsettled > 0) return isWide || routesVersion !== this.routedVersion;
+    this.routedVersion = routesVersion;
+    return false;
+  }
+
+  /** CLIENT PAUSE, when a command has to wait for its end. */
+  private pauseFor({ spec }: ResolvedCommand): Pause | undefined {
+    const isWriting = spec.flags.includes('write') || (spec.name === 'exec' && this.session.multi.writes());
+    return this.server.activePause(isWriting);
+  }
+
+  private heldByPause(command: ResolvedCommand, args: readonly Buffer[]): boolean {
+    const pause = this.pauseFor(command);
+    if (pause === undefined) return false;
+    this.held = { command, args };
+    const remainingMs = Math.max(1, pause.untilMs - this.server.clock.monotonicMs());
+    this.server.scheduler.after(remainingMs, () => this.resumeFromPause());
+    return true;
+  }
+
+  private startData(command: ResolvedCommand, args: readonly Buffer[], route: Route): void {
+    const { session } = this;
+    const slot = this.reserve(command);
+    try {
+      if (route.crosses) {
+        this.startAcross(command, args, route, slot);
+        return;
+      }
+      if (session.redirects) redirectElsewhere(session, command.spec, session.db, route.firstKey);
+      if (this.readsHere(command.spec, route)) this.startHere(command, args, route, slot);
+      else this.startInLane(command, args, route, slot);
+    } catch (error) {
+      this.settleError(slot, error, false);
+    }
+  }
+
+  /** True when a replica of this node may answer; where it leads, it answers as always. */
+  private readsHere(spec: CommandSpec, route: Route | undefined): boolean {
+    return this.session.replicaReads.covers(spec, route) && !this.server.kv.servesLocally(route!.group!);
+  }
+
+  /** Answers from this node's replica, or with the leader's help. Nothing else is under way. */
+  private startHere(command: ResolvedCommand, args: readonly Buffer[], route: Route, slot: number): void {
+    const { replicaReads, lastCommandMs } = this.session;
+    const group = route.group!;
+    const request = this.requestOf(command, args, route, alone(), slot);
+    const now = replicaReads.answerNow(group, request);
+    if (now !== undefined) {
+      this.settleHere(slot, now.reply);
+      return;
+    }
+    this.occupyWith(
+      replicaReads.answer(group, request, lastCommandMs + this.server.commandTimeoutMs),
+      (reply) => {
+        if (reply === undefined) this.startInLane(command, args, route, slot);
+        else this.settleHere(slot, reply);
+      },
+      (error) => {
+        // Whoever has the keys now, and whether it can be asked: the usual way finds out.
+        if (error instanceof KvorumError && error.disposition !== 'final') this.startInLane(command, args, route, slot);
+        else this.settleError(slot, error, false);
+      },
+    );
+  }
+
+  private startInLane(command: ResolvedCommand, args: readonly Buffer[], route: Route, slot: number): void {
+    try {
+      const lane = this.laneOf(route.group ?? anyGroup(this.server.kv));
+      const request = this.requestOf(command, args, route, lane, slot);
+      request.order = ++this.lastOrder;
+      request.startedMs = this.session.lastCommandMs;
+      lane.submit(request);
+    } catch (error) {
+      this.settleError(slot, error, false);
+    }
+  }
+
+  /** Runs a command on several groups; nothing else is under way. @throws RedisError CROSSSLOT */
+  private startAcross(command: ResolvedCommand, args: readonly Buffer[], route: Route, slot: number): void {
+    if (!this.mayCross) throw crossGroup();
+    const request = this.requestOf(command, args, route, alone(), slot);
+    this.occupyWith(
+      this.runAcross(request),
+      (reply) => this.settle(slot, reply),
+      (error) => this.settleError(slot, error, request.isWrite),
+    );
+  }
+
+  /** The one place where a client's command becomes a request. */
+  private requestOf(
+    { spec }: ResolvedCommand,
+    args: readonly Buffer[],
+    { firstKey, firstStorageKey }: Route,
+    owner: RequestOwner,
+    token: number,
+  ): CommandRequest {
+    const { db, resp } = this.session;
+    const { settings } = this.server;
+    return new CommandRequest({ spec, args, db, resp, settings, owner, token, firstKey, firstStorageKey });
+  }
+
+  /** Starts nothing else until the work is done and its outcome is taken in. */
+  private occupyWith<T>(work: Promise<T>, succeeded: (value: T) => void, failed: (error: unknown) => void): void {
+    this.occupied = true;
+    const done = () => {
+      this.occupied = false;
+      this.scheduleFlush();
+    };
+    work.then(succeeded, failed).finally(done);
+  }
+
+  /** Runs a request on all groups that its keys belong to. Only when `mayCross`, and when nothing else is under way. */
+  runAcross(request: GroupRequest): Promise<Reply> {
+    if (request.startedMs === 0) request.startedMs = this.server.clock.monotonicMs();
+    return runAcross(this.server.transactions!, request, this.server.commandTimeoutMs);
+  }
+
+  private startOther(command: ResolvedCommand, args: readonly Buffer[]): void {
+    const slot = this.reserve(command);
+    this.detached = false;
+    let result: Reply | Promise<Reply>;
+    try {
+      result = this.runOther(command, args);
+    } catch (error) {
+      this.settleError(slot, error, false);
+      return;
+    }
+    if (!(result instanceof Promise)) {
+      this.ring.setVersion(slot, this.session.resp, this.session.isSilent);
+      this.settleHere(slot, result);
+      return;
+    }
+    const isWrite = command.spec.flags.includes('write') || command.spec.name === 'exec';
+    const succeeded = (reply: Reply): void => this.settle(slot, reply);
+    const failed = (error: unknown): void => this.settleError(slot, error, isWrite);
+    if (this.detached) result.then(succeeded, failed);
+    else this.occupyWith(result, succeeded, failed);
+  }
+
+  /** Runs a command that is not one operation on one group. @throws RedisError */
+  runOther(command: ResolvedCommand, args: readonly Buffer[]): Reply | Promise<Reply> {
+    const handler = command.spec.handler!;
+    if (handler.kind === 'connection') return handler.run(this.session, args);
+    if (handler.kind === 'scan') return handler.run(new ClusterScan(this.server, this.session), args);
+    throw new RedisError(`ERR ${command.fullName} cannot run here`);
+  }
+
+  laneOf(group: GroupId): GroupLane {
+    let lane = this.lanes.get(group);
+    if (lane === undefined) {
+      lane = new GroupLane(group, this.server, this);
+      this.lanes.set(group, lane);
+    }
+    return lane;
+  }
+
+  requestSettled(request: GroupRequest, error: Error | undefined, reply: Reply | undefined): void {
+    if (request.token < 0) {
+      this.asked.settle(request.token, error, reply);
+    } else if (error !== undefined) {
+      this.settleError(request.token, error, request.isWrite);
+    } else {
+      this.settle(request.token, reply ?? null);
+    }
+    this.rerouting.requestSettled(request, error);
+  }
+
+  laneStalled(): void {
+    this.rerouting.laneStalled();
+  }
+
+  laneDrained(requests: readonly GroupRequest[]): void {
+    this.rerouting.laneDrained(requests);
+  }
+
+  reroutingDone(): void {
+    this.scheduleFlush();
+  }
+
+  /**
+   * Runs a request whose outcome is not one command's reply, after everything that this connection has asked of the group.
+   * @param make makes the request from its owner and its token
+   */
+  ask(group: GroupId, make: (owner: RequestOwner, token: number) => GroupRequest): Promise<Reply> {
+    const lane = this.laneOf(group);
+    return this.asked.ask((token) => {
+      const request = make(lane, token);
+      request.order = ++this.lastOrder;
+      request.startedMs = this.server.clock.monotonicMs();
+      lane.submit(request);
+    });
+  }
+
+  private reserve(command?: ResolvedCommand): number {
+    const { resp, isSilent, lastCommandMs } = this.session;
+    return this.ring.reserve(resp, isSilent, command?.counters, lastCommandMs, this.transport.lastCommandBytes);
+  }
+
+  private settleError(slot: number, error: unknown, isWrite: boolean): void {
+    this.server.unexpected(error);
+    this.settle(slot, new ErrorReply(errorText(error, isWrite)));
+  }
+
+  /** A reply that leaders have a part in: reads by replicas that follow may not contradict it. */
+  private settle(slot: number, reply: Reply): void {
+    this.session.replicaReads.acted();
+    this.settleHere(slot, reply);
+  }
+
+  /** A reply that no leader has a part in: about the connection itself, or a replica's. */
+  private settleHere(slot: number, reply: Reply): void {
+    if (reply instanceof ErrorReply || (reply instanceof EncodedReply && reply.bytes[0] === 0x2d)) {
+      this.server.stats.errorReplies++;
+      this.ring.noteError(slot);
+    }
+    if (this.ring.settle(slot, reply)) this.scheduleFlush();
+  }
+
+  scheduleFlush(): void {
+    if (this.flushScheduled || this.transport.isClosed) return;
+    this.flushScheduled = true;
+    this.server.scheduleFlush(this);
+  }
+
+  /** Writes what is ready in one go; called by the server at the end of a turn's callbacks. */
+  flush(): void {
+    const { transport, ring } = this;
+    this.flushScheduled = false;
+    if (transport.isClosed) return;
+    transport.write(ring, this.session.multi.holdsReplies(ring.oldest));
+    if (transport.isClosing && ring.length === 0) {
+      transport.end();
+      return;
+    }
+    if (transport.isReadingPaused || this.held !== undefined) this.pump();
+  }
+
+  /** Queues a command of a transaction; one that cannot be part of it loses the transaction. */
+  private enqueue(command: ResolvedCommand, args: readonly Buffer[]): void {
+    try {
+      this.session.multi.enqueue(command, args);
+      this.settleHere(this.reserve(command), QUEUED);
+    } catch (error) {
+      this.session.multi.refuse();
+      this.settleError(this.reserve(), error, false);
+    }
+  }
+
+  detach(): void {
+    this.detached = true;
+  }
+}

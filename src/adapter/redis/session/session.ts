@@ -1,0 +1,207 @@
+/**
+ * The state of one connection that commands read and change: who the client is, what it has chosen, its transaction. How its commands
+ * are run is the pipeline's (`pipeline.ts`), how bytes come and go the transport's (`transport.ts`).
+ */
+import type { Millis } from '../../../platform/index.ts';
+import type { ClientSession, ResolvedCommand } from '../command/index.ts';
+import type { EncodedReply } from '../protocol/index.ts';
+import { ReplicaReadMode } from '../request/index.ts';
+import type { ServerState } from '../state/index.ts';
+import { type TransactionClient, type TransactionHost, TransactionSession } from './transaction-session.ts';
+
+/** Where a client comes from and has come to. */
+export interface ClientAddresses {
+  readonly remoteAddress: string;
+  readonly localAddress: string;
+  readonly localHost: string;
+  /** It came in through the port for cluster clients. */
+  readonly isClusterPort: boolean;
+}
+
+/** What a session needs from what runs it. */
+export interface SessionHost extends TransactionHost {
+  readonly queryBufferBytes: number;
+  readonly unreadReplyBytes: number;
+  readonly pendingReplies: number;
+  readonly isPaused: boolean;
+  isIdleSince(sinceMs: Millis): boolean;
+  push(message: EncodedReply, after?: number): void;
+  resumeFromPause(): void;
+  closeAfterReplies(): void;
+  destroy(): void;
+}
+
+/** Handlers see it as `ClientSession`, which lets them change it by methods only. */
+export class Session implements ClientSession, TransactionClient {
+  readonly server: ServerState;
+  readonly id: number;
+  readonly remoteAddress: string;
+  readonly localAddress: string;
+  readonly localHost: string;
+  readonly isClusterPort: boolean;
+  readonly connectedMs: Millis;
+  db = 0;
+  resp: 2 | 3 = 2;
+  name = '';
+  libName = '';
+  libVersion = '';
+  noEvict = false;
+  noTouch = false;
+  isAuthenticated: boolean;
+  redirects: boolean;
+  /** READONLY: replicas of this node answer reads, and none is redirected. */
+  readonly replicaReads: ReplicaReadMode;
+  readonly multi: TransactionSession;
+  lastCommandMs: Millis;
+  lastCommand = 'NULL';
+  private readonly host: SessionHost;
+  private readonly redirectsByDefault: boolean;
+  /** `skipNext` becomes `skip` with the next command, and `on` after it. */
+  private replyMode: 'on' | 'off' | 'skip' | 'skipNext' = 'on';
+
+  constructor(server: ServerState, addresses: ClientAddresses, host: SessionHost) {
+    this.server = server;
+    this.host = host;
+    this.id = server.nextClientId();
+    this.remoteAddress = addresses.remoteAddress;
+    this.localAddress = addresses.localAddress;
+    this.localHost = addresses.localHost;
+    this.isClusterPort = addresses.isClusterPort;
+    this.redirectsByDefault = addresses.isClusterPort || server.config.clusterRedirects;
+    this.redirects = this.redirectsByDefault;
+    this.isAuthenticated = server.passwords === undefined;
+    this.replicaReads = new ReplicaReadMode(server.reads);
+    this.multi = new TransactionSession(this, host);
+    this.connectedMs = server.clock.monotonicMs();
+    this.lastCommandMs = this.connectedMs;
+  }
+
+  get isClusterMode(): boolean {
+    return this.isClusterPort || this.redirects;
+  }
+
+  get readOnly(): boolean {
+    return this.replicaReads.isOn;
+  }
+
+  /** True when the reply of the present command is not written. */
+  get isSilent(): boolean {
+    return this.replyMode === 'off' || this.replyMode === 'skip';
+  }
+
+  get queuedCommands(): number | undefined {
+    return this.multi.queuedCommands;
+  }
+
+  get replyPlace(): number {
+    return this.host.newestReply;
+  }
+
+  get queryBufferBytes(): number {
+    return this.host.queryBufferBytes;
+  }
+
+  get unreadReplyBytes(): number {
+    return this.host.unreadReplyBytes;
+  }
+
+  get pendingReplies(): number {
+    return this.host.pendingReplies;
+  }
+
+  get isPaused(): boolean {
+    return this.host.isPaused;
+  }
+
+  isIdleSince(sinceMs: Millis): boolean {
+    return this.host.isIdleSince(sinceMs);
+  }
+
+  /** A command begins. */
+  began(command: ResolvedCommand): void {
+    this.lastCommand = command.fullName;
+    this.lastCommandMs = this.server.clock.monotonicMs();
+  }
+
+  /** A command has begun, and the reply mode that it was to have is used up. */
+  passed(): void {
+    if (this.replyMode === 'skip') this.replyMode = 'on';
+    else if (this.replyMode === 'skipNext') this.replyMode = 'skip';
+  }
+
+  select(db: number): void {
+    this.db = db;
+  }
+
+  useProtocol(version: 2 | 3): void {
+    this.resp = version;
+  }
+
+  authenticated(): void {
+    this.isAuthenticated = true;
+  }
+
+  setName(name: string): void {
+    this.name = name;
+  }
+
+  setLibrary(part: 'name' | 'version', text: string): void {
+    if (part === 'name') this.libName = text;
+    else this.libVersion = text;
+  }
+
+  setNoEvict(isOn: boolean): void {
+    this.noEvict = isOn;
+  }
+
+  setNoTouch(isOn: boolean): void {
+    this.noTouch = isOn;
+  }
+
+  setReplyMode(mode: 'on' | 'off' | 'skip'): void {
+    if (mode !== 'skip') this.replyMode = mode;
+    else if (this.replyMode !== 'off') this.replyMode = 'skipNext';
+  }
+
+  setRedirects(isOn: boolean): void {
+    this.redirects = isOn;
+  }
+
+  readReplicas(isOn: boolean): void {
+    if (isOn) this.replicaReads.switchOn();
+    else this.replicaReads.switchOff();
+  }
+
+  setStaleness(ms: Millis): void {
+    this.replicaReads.setStaleness(ms);
+  }
+
+  reset(): void {
+    this.multi.discard();
+    this.db = 0;
+    this.resp = 2;
+    this.name = '';
+    this.replyMode = 'on';
+    this.isAuthenticated = this.server.passwords === undefined;
+    this.noEvict = false;
+    this.noTouch = false;
+    this.replicaReads.reset();
+    this.redirects = this.redirectsByDefault;
+  }
+
+  push(message: EncodedReply, after?: number): void {
+    this.host.push(message, after);
+  }
+
+  resumeFromPause(): void {
+    this.host.resumeFromPause();
+  }
+
+  closeAfterReplies(): void {
+    this.host.closeAfterReplies();
+  }
+
+  destroy(): void {
+    this.host.destroy();
+  }
+}

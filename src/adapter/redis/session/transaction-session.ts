@@ -1,0 +1,273 @@
+/**
+ * MULTI, EXEC, DISCARD and WATCH of one connection. The data commands of a transaction are queued here and evaluated together,
+ * under the condition that the watched keys have the versions that WATCH read: as one operation on the group that has all of
+ * the keys, or as a transaction across their groups.
+ */
+import type { GroupId } from '../../../platform/index.ts';
+import type { ResolvedCommand, TransactionControl } from '../command/index.ts';
+import { KEYSPACES } from '../keys/index.ts';
+import {
+  EncodedReply,
+  ErrorReply,
+  errorText,
+  NIL_ARRAY,
+  RedisError,
+  type Reply,
+  splitArrayReply,
+} from '../protocol/index.ts';
+import {
+  alone,
+  anyGroup,
+  commonGroup,
+  crossGroup,
+  decodeVersions,
+  type GroupRequest,
+  type RedirectedClient,
+  type RequestOwner,
+  redirectElsewhere,
+  routeOf,
+  storageKeysOf,
+  TransactionRequest,
+  type WatchedKey,
+  WatchRequest,
+} from '../request/index.ts';
+import { Transaction } from './transaction.ts';
+
+/** WATCH reads again when a version could still change under the same timestamp; a busy key needs a few turns at most. */
+const WATCH_ATTEMPTS = 64;
+
+/** WATCH is redirected like a command that reads. */
+const WATCH = { flags: ['readonly'] } as const;
+
+/** What a transaction needs to know of its client. */
+export interface TransactionClient extends RedirectedClient {
+  readonly db: number;
+  readonly resp: 2 | 3;
+  readonly redirects: boolean;
+}
+
+/** What runs a transaction's parts, in order with everything else of the connection. */
+export interface TransactionHost {
+  /** Keys of several groups are no reason to refuse. */
+  readonly mayCross: boolean;
+  /** Slot of the reply of the command that is being run. */
+  readonly newestReply: number;
+  /** Nothing that follows depends on the outcome of the command that is being run. */
+  detach(): void;
+  /** Has what is ready written at the end of the present callbacks. */
+  scheduleFlush(): void;
+  runAcross(request: GroupRequest): Promise<Reply>;
+  ask(group: GroupId, make: (owner: RequestOwner, token: number) => GroupRequest): Promise<Reply>;
+  runOther(command: ResolvedCommand, args: readonly Buffer[]): Reply | Promise<Reply>;
+}
+
+/** The open transaction and the watched keys of a connection. */
+export class TransactionSession implements TransactionControl {
+  private readonly client: TransactionClient;
+  private readonly host: TransactionHost;
+  private open: Transaction | undefined;
+  /** Slot of the MULTI that opened it. */
+  private openedAt = 0;
+  /** Slot of the MULTI whose EXEC is under way, of several the first. */
+  private executing: number | undefined;
+  private watched: WatchedKey[] = [];
+  /** A key could not be watched, so nobody knows what the next EXEC would be computed from. */
+  private isBlind = false;
+
+  constructor(client: TransactionClient, host: TransactionHost) {
+    this.client = client;
+    this.host = host;
+  }
+
+  get isOpen(): boolean {
+    return this.open !== undefined;
+  }
+
+  /** Commands that wait for EXEC; undefined outside MULTI. */
+  get queuedCommands(): number | undefined {
+    return this.open?.queue.length;
+  }
+
+  begin(): void {
+    if (this.open !== undefined) throw new RedisError('ERR MULTI calls can not be nested');
+    this.open = new Transaction(this.client.db);
+    this.openedAt = this.host.newestReply;
+  }
+
+  /**
+   * True when nothing but "OK" and "QUEUED" of a transaction whose EXEC is under way could be written: its client has sent it
+   * as a whole and is served better by one packet.
+   * @param oldest slot of the oldest reply that was not written
+   */
+  holdsReplies(oldest: number): boolean {
+    return this.executing !== undefined && oldest >= this.executing;
+  }
+
+  private execute(openedAt: number, replies: Promise<Reply>): Promise<Reply> {
+    if (this.executing !== undefined) return replies;
+    this.executing = openedAt;
+    const done = (): void => {
+      this.executing = undefined;
+      this.host.scheduleFlush();
+    };
+    replies.then(done, done);
+    return replies;
+  }
+
+  /** A command could not be queued: EXEC will abort. Outside a transaction nothing happens. */
+  refuse(): void {
+    if (this.open !== undefined) this.open.refused = true;
+  }
+
+  discard(): void {
+    this.open = undefined;
+    this.unwatch();
+  }
+
+  unwatch(): void {
+    this.watched = [];
+    this.isBlind = false;
+  }
+
+  /** Queues a command. @throws RedisError when it cannot be part of the transaction */
+  enqueue(command: ResolvedCommand, args: readonly Buffer[]): void {
+    const transaction = this.open!;
+    const { spec } = command;
+    if (spec.flags.includes('no_multi')) throw new RedisError('ERR Command not allowed inside a transaction');
+    if (spec.name === 'hello' && args.length > 1) {
+      // All replies of EXEC are of one protocol version, wherever they were encoded.
+      throw new RedisError('ERR HELLO with a protocol version is not allowed inside a transaction');
+    }
+    const handler = spec.handler!;
+    if (handler.kind === 'scan') {
+      throw new RedisError(`ERR ${command.fullName} spans all groups and cannot be part of a transaction`);
+    }
+    if (handler.kind === 'data') {
+      const { kv } = this.client.server;
+      const route = routeOf(kv, spec, args, transaction.db);
+      if (this.client.redirects) redirectElsewhere(this.client, spec, transaction.db, route.firstKey);
+      if (route.firstStorageKey !== undefined) {
+        // Where the first key was when it was queued does not matter: it may have moved since.
+        const first = transaction.firstStorageKey ?? this.watched[0]?.storageKey;
+        const crosses = route.crosses || (first !== undefined && kv.groupOf(first) !== route.group);
+        if (crosses && !this.host.mayCross) throw crossGroup();
+        transaction.firstStorageKey ??= route.firstStorageKey;
+      }
+      transaction.queue.push({ kind: 'data', data: { spec, args, db: transaction.db } });
+    } else {
+      transaction.queue.push({ kind: 'connection', command, args });
+      if (spec.name === 'select') transaction.db = KEYSPACES[Number(args[1])]?.db ?? transaction.db;
+    }
+  }
+
+  /** True when a command of the open transaction may write. */
+  writes(): boolean {
+    return this.open?.data().some(({ spec }) => spec.flags.includes('write')) === true;
+  }
+
+  /** True when EXEC would span groups, so that nothing else of the connection may be under way. */
+  crosses(): boolean {
+    const { kv } = this.client.server;
+    if (this.open === undefined || kv.dataGroups().length <= 1) return false;
+    return commonGroup(kv, this.storageKeys(this.open, this.watched)) === 'several';
+  }
+
+  private storageKeys(transaction: Transaction, watched: readonly WatchedKey[]): Buffer[] {
+    return [...watched.map(({ storageKey }) => storageKey), ...storageKeysOf(transaction.data())];
+  }
+
+  exec(): Reply | Promise<Reply> {
+    const { open: transaction, watched, isBlind } = this;
+    const { server, resp } = this.client;
+    if (transaction === undefined) throw new RedisError('ERR EXEC without MULTI');
+    this.discard();
+    if (transaction.refused) {
+      throw new RedisError('EXECABORT Transaction discarded because of previous errors.');
+    }
+    if (isBlind) throw new RedisError('EXECABORT Transaction discarded because a key could not be watched.');
+    if (transaction.queue.length === 0 && watched.length === 0) return [];
+    const commands = transaction.data();
+    const group = commonGroup(server.kv, this.storageKeys(transaction, watched)) ?? anyGroup(server.kv);
+    const requestOf = (owner: RequestOwner, token: number) =>
+      new TransactionRequest(watched, commands, { resp, settings: server.settings, owner, token });
+    if (group === 'several' && !this.host.mayCross) throw crossGroup();
+    const asked = group === 'several' ? this.host.runAcross(requestOf(alone(), 0)) : this.host.ask(group, requestOf);
+    const replies = this.execute(this.openedAt, asked);
+    if (commands.length < transaction.queue.length) {
+      return replies.then((reply) => this.finishMixed(transaction, reply));
+    }
+    if (group !== 'several') this.host.detach();
+    return replies;
+  }
+
+  /** Runs the connection commands of a transaction whose data commands have succeeded, and puts all replies in order. */
+  private async finishMixed(transaction: Transaction, dataReply: Reply): Promise<Reply> {
+    const data = splitArrayReply(dataReply);
+    if (data === undefined) return NIL_ARRAY;
+    const replies: Reply[] = [];
+    let nextData = 0;
+    for (const queued of transaction.queue) {
+      if (queued.kind === 'data') {
+        replies.push(data[nextData++] ?? null);
+        continue;
+      }
+      try {
+        replies.push(await this.host.runOther(queued.command, queued.args));
+      } catch (error) {
+        this.client.server.unexpected(error);
+        replies.push(new ErrorReply(errorText(error, true)));
+      }
+    }
+    return replies;
+  }
+
+  async watch(userKeys: readonly Buffer[]): Promise<void> {
+    const { server, db } = this.client;
+    const keyspace = KEYSPACES[db]!;
+    const storageKeys = userKeys.map((key) => keyspace.storageKey(key));
+    if (this.client.redirects) redirectElsewhere(this.client, WATCH, db, userKeys[0]);
+    const watched = this.watched.map(({ storageKey }) => storageKey);
+    const crosses = commonGroup(server.kv, [...storageKeys, ...watched]) === 'several';
+    if (crosses && !this.host.mayCross) throw crossGroup();
+    const byGroup = new Map<GroupId, Buffer[]>();
+    for (const key of storageKeys) {
+      const group = server.kv.groupOf(key);
+      byGroup.set(group, [...(byGroup.get(group) ?? []), key]);
+    }
+    let read: readonly WatchedKey[][];
+    try {
+      read = await Promise.all([...byGroup].map(([group, keys]) => this.readVersions(group, keys)));
+    } catch (error) {
+      this.isBlind = true;
+      throw error;
+    }
+    for (const { storageKey, version } of read.flat()) {
+      if (this.watched.every((one) => !one.storageKey.equals(storageKey))) this.watched.push({ storageKey, version });
+    }
+  }
+
+  /** Versions of keys that one group has. */
+  private async readVersions(group: GroupId, storageKeys: readonly Buffer[]): Promise<WatchedKey[]> {
+    const { server, resp } = this.client;
+    for (let attempt = 0; attempt < WATCH_ATTEMPTS; attempt++) {
+      const now = commonGroup(server.kv, storageKeys);
+      const reply = await this.host.ask(
+        now === undefined || now === 'several' ? group : now,
+        (owner, token) => new WatchRequest(storageKeys, { resp, settings: server.settings, owner, token }),
+      );
+      const refusal = refusalIn(reply);
+      if (refusal !== undefined) throw new RedisError(refusal);
+      const { ambiguous, versions } = decodeVersions(reply);
+      if (!ambiguous) return storageKeys.map((storageKey, index) => ({ storageKey, version: versions[index]! }));
+      await new Promise<void>((resolve) => server.scheduler.endOfTurn(resolve));
+    }
+    throw new RedisError('TRYAGAIN the watched keys are being written all the time, try again');
+  }
+}
+
+/** The leader's own word for why it could not read versions, made here or encoded there; undefined when it could. */
+function refusalIn(reply: Reply): string | undefined {
+  if (reply instanceof ErrorReply) return reply.text;
+  if (reply instanceof EncodedReply && reply.bytes[0] === 0x2d) return reply.bytes.toString('utf8', 1).trimEnd();
+  return undefined;
+}

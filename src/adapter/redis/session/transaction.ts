@@ -1,0 +1,29 @@
+/** The state of MULTI: commands that were queued, and whether one of them was refused. */
+import type { ResolvedCommand } from '../command/index.ts';
+import type { QueuedData } from '../request/index.ts';
+
+/** A queued command: runs on the group, or on the connection once the group's part has succeeded. */
+export type QueuedCommand =
+  | { readonly kind: 'data'; readonly data: QueuedData }
+  | { readonly kind: 'connection'; readonly command: ResolvedCommand; readonly args: readonly Buffer[] };
+
+export class Transaction {
+  readonly queue: QueuedCommand[] = [];
+  /** A command was refused when it was queued, so EXEC must abort. */
+  refused = false;
+  /** A key whose group all others must have; undefined while there is none. */
+  firstStorageKey: Buffer | undefined;
+  /** The database that queued SELECTs have led to. */
+  db: number;
+
+  constructor(db: number) {
+    this.db = db;
+  }
+
+  /** The data commands in order. */
+  data(): QueuedData[] {
+    const commands: QueuedData[] = [];
+    for (const queued of this.queue) if (queued.kind === 'data') commands.push(queued.data);
+    return commands;
+  }
+}

@@ -1,0 +1,6 @@
+/**
+ * What the connections of one server share: configuration, clients, statistics, pauses, the map of slots. Commands see it as
+ * `ServerContext`.
+ */
+
+export { type CrossGroupRunner, type Flushed, type Pause, type RedisLogger, ServerState } from './server-state.ts';

@@ -1,0 +1,210 @@
+/** What the connections of one server share. */
+import type { KvService, SessionSource, TransactionRunner } from '../../../kv/index.ts';
+import type { Clock, Millis, Random, Scheduler } from '../../../platform/index.ts';
+import { GuessLimiter, type PasswordCheck } from '../../../security/index.ts';
+import {
+  type ClusterTopology,
+  type CommandTable,
+  type ConnectedClient,
+  type EvaluationSettings,
+  type RedisConfig,
+  type ServerContext,
+  ServerStats,
+} from '../command/index.ts';
+import { ScanCursors } from '../keys/index.ts';
+import { isUnexpected, ReplyWriter } from '../protocol/index.ts';
+import { SlotMap } from './slot-map.ts';
+import { soloTopology } from './solo-topology.ts';
+
+/** The part of a pino logger that the front end uses. */
+export interface RedisLogger {
+  info(fields: object, message: string): void;
+  warn(fields: object, message: string): void;
+  error(fields: object, message: string): void;
+}
+
+/** Least time between two warnings of one kind. */
+const WARNING_MS: Millis = 60_000;
+
+/** CLIENT PAUSE: which commands wait, and until when on the monotonic clock. */
+export interface Pause {
+  readonly untilMs: Millis;
+  readonly writesOnly: boolean;
+}
+
+/** Runs what spans groups. */
+export type CrossGroupRunner = Pick<TransactionRunner, 'run'>;
+
+/** A connection that has something to write. */
+export interface Flushed {
+  /** Writes what is ready in one go. */
+  flush(): void;
+}
+
+export interface ServerStateOptions {
+  readonly kv: KvService;
+  readonly config: RedisConfig;
+  readonly clock: Clock;
+  readonly scheduler: Scheduler;
+  readonly random: Random;
+  readonly table: CommandTable;
+  readonly logger: RedisLogger | undefined;
+  /** Replicas beside the leader that hold every acknowledged write: a quorum less one. */
+  quorumReplicas(): number;
+  /** Hands over what this node leads. @returns false when it leads nothing */
+  handOver(): Promise<boolean>;
+  /** The cluster's nodes and where groups are; undefined shows this node alone. */
+  readonly topology: ClusterTopology | undefined;
+  /** What clients have to know; undefined asks nobody. */
+  readonly passwords: PasswordCheck | undefined;
+  /** Runs commands whose keys belong to several groups; undefined refuses them. */
+  readonly transactions: CrossGroupRunner | undefined;
+  readonly reads?: SessionSource | undefined;
+}
+
+/** What all connections of a server share: its settings, statistics, connected clients and the seams below. */
+export class ServerState implements ServerContext {
+  readonly kv: KvService;
+  readonly clock: Clock;
+  readonly scheduler: Scheduler;
+  readonly random: Random;
+  readonly table: CommandTable;
+  readonly logger: RedisLogger | undefined;
+  readonly quorumReplicas: () => number;
+  readonly handOver: () => Promise<boolean>;
+  readonly topology: ClusterTopology;
+  /** Undefined: nobody is asked for a password. */
+  readonly passwords: PasswordCheck | undefined;
+  /** Slows those who guess passwords. */
+  readonly guesses: GuessLimiter;
+  /** Runs commands whose keys belong to several groups; undefined refuses them. */
+  readonly transactions: CrossGroupRunner | undefined;
+  /** Reads that replicas of this node may answer; undefined leaves all to the leaders. */
+  readonly reads: SessionSource | undefined;
+  readonly slots: SlotMap;
+  readonly cursors = new ScanCursors();
+  readonly writer = new ReplyWriter();
+  /** Changed by `reconfigure` only. */
+  config: RedisConfig;
+  /** What every evaluation has in common, from the configuration. */
+  settings: EvaluationSettings;
+  stats = new ServerStats();
+  /** Open connections by client id. */
+  readonly connections = new Map<number, ConnectedClient>();
+  /** Identifies this process among all that ever ran: 40 hex digits. */
+  readonly runId: string;
+  readonly startedMs: Millis;
+  /** The port that the server listens on, once it does. */
+  port = 0;
+  /** The port for cluster clients; undefined when there is none. */
+  clusterPort: number | undefined;
+  private pause: Pause | undefined;
+  private lastClientId = 0;
+  private readonly warnedMs = new Map<string, Millis>();
+  /** Connections with replies to write at the end of this turn's callbacks. */
+  private toFlush: Flushed[] = [];
+
+  constructor(options: ServerStateOptions) {
+    this.kv = options.kv;
+    this.config = options.config;
+    this.settings = { random: options.random, maxStringBytes: options.config.maxBulkBytes };
+    this.clock = options.clock;
+    this.scheduler = options.scheduler;
+    this.random = options.random;
+    this.table = options.table;
+    this.logger = options.logger;
+    this.quorumReplicas = () => options.quorumReplicas();
+    this.handOver = () => options.handOver();
+    this.transactions = options.transactions;
+    this.reads = options.reads;
+    this.passwords = options.passwords;
+    this.guesses = new GuessLimiter(options.clock, options.scheduler, options.logger);
+    this.slots = new SlotMap(options.kv);
+    this.topology =
+      options.topology ?? soloTopology(options.kv.nodeId, () => ({ port: this.port, clusterPort: this.clusterPort }));
+    this.runId = options.random.bytes(20).toString('hex');
+    this.startedMs = options.clock.monotonicMs();
+  }
+
+  get commandTimeoutMs(): Millis {
+    return this.config.commandTimeoutMs;
+  }
+
+  reconfigure(config: RedisConfig): void {
+    this.config = config;
+    this.settings = { random: this.random, maxStringBytes: config.maxBulkBytes };
+  }
+
+  resetStats(): void {
+    this.stats = new ServerStats();
+    this.stats.expiredKeysBefore = this.kv.expiredKeys;
+    for (const { counters } of this.table.callable()) counters.reset();
+  }
+
+  /** Client ids count up from 1 and are never used again. */
+  nextClientId(): number {
+    return ++this.lastClientId;
+  }
+
+  /** Writes a connection's finished replies once, after the callbacks that are running now. */
+  scheduleFlush(connection: Flushed): void {
+    this.toFlush.push(connection);
+    if (this.toFlush.length === 1) queueMicrotask(() => this.flushAll());
+  }
+
+  private flushAll(): void {
+    const connections = this.toFlush;
+    this.toFlush = [];
+    for (const connection of connections) connection.flush();
+  }
+
+  pauseClients(durationMs: Millis, writesOnly: boolean): void {
+    const current = this.activePause(true);
+    this.pause = {
+      untilMs: Math.max(this.clock.monotonicMs() + durationMs, current?.untilMs ?? 0),
+      writesOnly: writesOnly && (current?.writesOnly ?? true),
+    };
+  }
+
+  resumeClients(): void {
+    this.pause = undefined;
+    for (const client of [...this.connections.values()]) client.resumeFromPause();
+  }
+
+  /** False when `activePause` has nothing to say. */
+  get isPaused(): boolean {
+    return this.pause !== undefined;
+  }
+
+  /** The pause in force for a command; one that is over is forgotten. */
+  activePause(mayWrite: boolean): Pause | undefined {
+    const { pause } = this;
+    if (pause === undefined) return undefined;
+    if (this.clock.monotonicMs() >= pause.untilMs) {
+      this.pause = undefined;
+      return undefined;
+    }
+    return pause.writesOnly && !mayWrite ? undefined : pause;
+  }
+
+  warnOfHttp(remoteAddress: string): void {
+    this.warn(remoteAddress, 'a client spoke HTTP on the Redis port, perhaps for a web page; it was cut off');
+  }
+
+  warnOfSlowReader(remoteAddress: string): void {
+    this.warn(remoteAddress, 'a client left too many messages unread; it was cut off');
+  }
+
+  /** Said once in a while: whoever brings it about many times would fill the log. */
+  private warn(remoteAddress: string, message: string): void {
+    const nowMs = this.clock.monotonicMs();
+    if (nowMs - (this.warnedMs.get(message) ?? Number.NEGATIVE_INFINITY) < WARNING_MS) return;
+    this.warnedMs.set(message, nowMs);
+    this.logger?.warn({ remoteAddress }, message);
+  }
+
+  /** Logs errors that no layer declares: they are bugs. */
+  unexpected(error: unknown): void {
+    if (isUnexpected(error)) this.logger?.error({ err: error }, 'a Redis command failed unexpectedly');
+  }
+}

@@ -1,0 +1,16 @@
+/**
+ * What a stored value looks like and how commands read and write it: type bytes, accessors by type, expiries. A new data type gets its
+ * type byte and its accessors here.
+ */
+
+export { type ExpiryUnit, expiryAt, requireOptionExpiry } from './expiry-time.ts';
+export {
+  deleteKey,
+  readString,
+  readValue,
+  type TypedValue,
+  typeNameOf,
+  type ValueAccess,
+  ValueType,
+  writeString,
+} from './values.ts';
