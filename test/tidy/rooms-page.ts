@@ -18,12 +18,14 @@ function headOf(path: string): string {
     .replaceAll('¶', '\n\n');
 }
 
-const filesOf = (folder: string): string[] =>
+/** Files below a folder, without faces. */
+const filesBelow = (folder: string): string[] =>
   allPaths
-    .filter((path) => path.startsWith(`${folder}/`) && path.endsWith('.ts'))
+    .filter((path) => path.startsWith(`${folder}/`) && path.endsWith('.ts') && !path.endsWith('/index.ts'))
     .map((path) => path.slice(folder.length + 1))
-    .filter((path) => !path.includes('/') && path !== 'index.ts')
     .sort();
+
+const filesOf = (folder: string): string[] => filesBelow(folder).filter((path) => !path.includes('/'));
 
 const roomsOf = (layer: string): string[] => {
   const below = allPaths.filter((path) => path.startsWith(`${layer}/`)).map((path) => path.slice(layer.length + 1));
@@ -35,7 +37,7 @@ const shown = (files: readonly string[]): string => files.map((file) => `\`${fil
 function layerPart(layer: string): string[] {
   const rows = roomsOf(layer).map((room) => {
     const folder = `${layer}/${room}`;
-    return `| \`${room}\` | ${headOf(`${folder}/index.ts`).replaceAll('\n\n', ' ')} | ${shown(filesOf(folder))} |`;
+    return `| \`${room}\` | ${headOf(`${folder}/index.ts`).replaceAll('\n\n', ' ')} | ${shown(filesBelow(folder))} |`;
   });
   const hall = filesOf(layer);
   return [
