@@ -2,7 +2,7 @@
  * Requests whose keys belong to several groups: the same command handlers over the same kind of view, but as a transaction of
  * this node's coordinator instead of an operation on one group's leader. Replies are the same.
  *
- * Such a request waits for everything that its connection has asked before, and holds what follows: it has no lane to be in
+ * Such a request waits for everything that its connection has asked before, and holds what follows: it has no pipeline to be in
  * order with.
  */
 import type { Millis } from '../../../platform/index.ts';

@@ -4,7 +4,7 @@
  * is redirected, and a pipelined `SET a 1`, `SET a 2` would end as 1.
  *
  * A request that comes back without having run (this node or the other does not lead, the group does not own the keys or
- * may not serve them now) stalls the lane: nothing leaves any more, and when everything under way has come back, all that
+ * may not serve them now) stalls the pipeline: nothing leaves any more, and when everything under way has come back, all that
  * did not run goes to the connection in its order, which finds out where it belongs now (`rerouting.ts`).
  */
 import { type KvService, NotOwnerError, OvertakenError } from '../../../kv/index.ts';
@@ -24,26 +24,26 @@ const MIN_ARGUMENTS_PER_MS = 5;
 /** Settled requests at the front of the list are cut off when there are this many. */
 const TRIM_AT = 256;
 
-/** What a lane needs from its connection. */
-export interface LaneOwner {
+/** What a group pipeline needs from its connection. */
+export interface GroupPipelineOwner {
   requestSettled(request: GroupRequest, error: Error | undefined, reply: Reply | undefined): void;
-  /** A request came back; `laneDrained` follows. */
-  laneStalled(): void;
-  /** Everything has come back, and the lane may be used again. `requests` did not run, in order. */
-  laneDrained(requests: readonly GroupRequest[]): void;
+  /** A request came back; `groupDrained` follows. */
+  groupStalled(): void;
+  /** Everything has come back, and the pipeline may be used again. `requests` did not run, in order. */
+  groupDrained(requests: readonly GroupRequest[]): void;
 }
 
-export interface LaneEnvironment {
+export interface GroupPipelineEnvironment {
   readonly kv: KvService;
   readonly clock: Clock;
   readonly commandTimeoutMs: Millis;
 }
 
-export class GroupLane implements RequestOwner {
+export class GroupPipeline implements RequestOwner {
   firstRefused = Number.POSITIVE_INFINITY;
   private readonly group: GroupId;
-  private readonly environment: LaneEnvironment;
-  private readonly owner: LaneOwner;
+  private readonly environment: GroupPipelineEnvironment;
+  private readonly owner: GroupPipelineOwner;
   /** What was submitted, oldest first, from the oldest on that is not settled: the first `settledCount` are. */
   private entered: GroupRequest[] = [];
   private settledCount = 0;
@@ -58,13 +58,13 @@ export class GroupLane implements RequestOwner {
   /** When a batch last brought a reply, monotonic: what waits behind it has not been waiting for a leader. */
   private answeredMs: Millis = 0;
 
-  constructor(group: GroupId, environment: LaneEnvironment, owner: LaneOwner) {
+  constructor(group: GroupId, environment: GroupPipelineEnvironment, owner: GroupPipelineOwner) {
     this.group = group;
     this.environment = environment;
     this.owner = owner;
   }
 
-  /** Runs a request after all earlier ones of this lane; its owner must be this lane. */
+  /** Runs a request after all earlier ones of this pipeline; its owner must be this pipeline. */
   submit(request: GroupRequest): void {
     request.fate = Fate.Pending;
     this.entered.push(request);
@@ -101,7 +101,7 @@ export class GroupLane implements RequestOwner {
     this.firstRefused = Math.min(this.firstRefused, request.order);
     if (this.isStalled) return;
     this.isStalled = true;
-    this.owner.laneStalled();
+    this.owner.groupStalled();
   }
 
   /** What is to be done now that something has come in or come back. */
@@ -160,7 +160,7 @@ export class GroupLane implements RequestOwner {
     for (const request of overtaken.reverse()) {
       this.finish(request, new OvertakenError('a later command on the same key ran first'), undefined);
     }
-    this.owner.laneDrained(returned.reverse());
+    this.owner.groupDrained(returned.reverse());
   }
 
   private forwardBatch(): void {

@@ -45,7 +45,7 @@ export interface RequestOwner {
 export const isRefusal = (error: unknown): error is KvorumError =>
   error instanceof NotOwnerError || error instanceof RangeBusyError || error instanceof WriteBackpressureError;
 
-/** Where a request is on its way; see `GroupLane`. */
+/** Where a request is on its way; see `GroupPipeline`. */
 export const Fate = { Pending: 0, Settled: 1, Returned: 2 } as const;
 export type Fate = (typeof Fate)[keyof typeof Fate];
 

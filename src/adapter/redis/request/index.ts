@@ -8,7 +8,7 @@ export { AskedRequests } from './asked-requests.ts';
 export { ClusterScan } from './cluster-scan.ts';
 export { alone, runAcross } from './cross-group.ts';
 export { serveForwarded } from './forward-endpoint.ts';
-export { GroupLane, type LaneOwner } from './group-pipeline.ts';
+export { GroupPipeline, type GroupPipelineOwner } from './group-pipeline.ts';
 export {
   CommandRequest,
   decodeVersions,

@@ -2,8 +2,8 @@
  * Finds a new place, or a later time, for the requests of one connection that came back without having run: their keys have moved,
  * are moving, the group's leader has changed, or the group takes nothing in now.
  *
- * It works in rounds. A round begins when every lane that gave something back is empty, and ends when all that it sent is
- * settled or back. Within a round every key has one destination, so requests on one key stay in order in one lane; a
+ * It works in rounds. A round begins when every group pipeline that gave something back is empty, and ends when all that it sent is
+ * settled or back. Within a round every key has one destination, so requests on one key stay in order in one of them; a
  * request whose keys would go different ways ends the round before it. While rounds go on the connection starts nothing
  * new. So requests on one key never have two ways at one time, whatever the hints and the directory say.
  *
@@ -19,7 +19,7 @@ import { type Backoff, backoffMs, type GroupId, type Millis } from '../../../pla
 import { NotLeaderError } from '../../../raftengine/index.ts';
 import { BEHIND, BehindError, type Reply } from '../protocol/index.ts';
 import type { ServerState } from '../state/index.ts';
-import { type GroupLane, setDeadline } from './group-pipeline.ts';
+import { type GroupPipeline, setDeadline } from './group-pipeline.ts';
 import type { GroupRequest } from './group-request.ts';
 import { crossGroup } from './routing.ts';
 
@@ -38,7 +38,7 @@ const MAX_TRUSTED_HINTS = 4;
 /** What rerouting needs from its connection. */
 export interface ReroutingHost {
   readonly server: ServerState;
-  laneOf(group: GroupId): GroupLane;
+  pipelineOf(group: GroupId): GroupPipeline;
   requestSettled(request: GroupRequest, error: Error | undefined, reply: Reply | undefined): void;
   /** True when requests may run on several groups at once. */
   readonly mayCross: boolean;
@@ -54,7 +54,7 @@ export class Rerouting {
   private waiting: GroupRequest[] = [];
   /** Requests that the present round has sent. */
   private readonly sent = new Set<GroupRequest>();
-  private stalledLanes = 0;
+  private stalledGroups = 0;
   private isRoundScheduled = false;
   private isSending = false;
   /** Rounds that settled nothing, one after the other. */
@@ -78,15 +78,15 @@ export class Rerouting {
 
   /** True from the first request that comes back until all are settled. */
   get isActive(): boolean {
-    return this.stalledLanes > 0 || this.waiting.length > 0 || this.sent.size > 0;
+    return this.stalledGroups > 0 || this.waiting.length > 0 || this.sent.size > 0;
   }
 
-  laneStalled(): void {
-    this.stalledLanes++;
+  groupStalled(): void {
+    this.stalledGroups++;
   }
 
-  laneDrained(requests: readonly GroupRequest[]): void {
-    this.stalledLanes--;
+  groupDrained(requests: readonly GroupRequest[]): void {
+    this.stalledGroups--;
     this.isRefused ||= requests.length > 0;
     for (const request of requests) {
       this.sent.delete(request);
@@ -108,7 +108,7 @@ export class Rerouting {
 
   /** Begins the next round when the last one is over. */
   private goOn(): void {
-    if (this.isSending || this.isRoundScheduled || this.stalledLanes > 0 || this.sent.size > 0) return;
+    if (this.isSending || this.isRoundScheduled || this.stalledGroups > 0 || this.sent.size > 0) return;
     if (this.settledInRound > 0) this.quietRounds = 0;
     // All that the round sent went through.
     if (this.passedInRound > 0 && !this.isRefused) this.reason = BEHIND;
@@ -219,11 +219,11 @@ export class Rerouting {
     this.waiting = [];
     let position = 0;
     // When one is refused at once, nothing may pass it.
-    while (position < leaving.length && this.waiting.length === 0 && this.stalledLanes === 0) {
+    while (position < leaving.length && this.waiting.length === 0 && this.stalledGroups === 0) {
       const { request, group } = leaving[position++]!;
-      const lane = this.host.laneOf(group);
-      request.assignTo(lane);
-      lane.submit(request);
+      const pipeline = this.host.pipelineOf(group);
+      request.assignTo(pipeline);
+      pipeline.submit(request);
     }
     for (const { request } of leaving.slice(position)) {
       this.sent.delete(request);

@@ -26,9 +26,9 @@ import {
   ClusterScan,
   CommandRequest,
   crossGroup,
-  GroupLane,
+  GroupPipeline,
+  type GroupPipelineOwner,
   type GroupRequest,
-  type LaneOwner,
   type RequestOwner,
   Rerouting,
   type ReroutingHost,
@@ -45,12 +45,12 @@ import { Transport, type TransportOwner } from './transport.ts';
 /** Commands that run inside MULTI instead of being queued. */
 const NOT_QUEUED: ReadonlySet<string> = new Set(['exec', 'discard', 'multi', 'watch', 'quit', 'reset']);
 
-export class CommandPipeline implements SessionHost, TransportOwner, LaneOwner, ReroutingHost, Flushed {
+export class CommandPipeline implements SessionHost, TransportOwner, GroupPipelineOwner, ReroutingHost, Flushed {
   readonly server: ServerState;
   readonly session: Session;
   private readonly transport: Transport;
   private readonly ring = new ReplyRing();
-  private readonly lanes = new Map<GroupId, GroupLane>();
+  private readonly groupPipelines = new Map<GroupId, GroupPipeline>();
   /** What came back because its keys have moved, or its group's leader is another. */
   private readonly rerouting = new Rerouting(this);
   private lastOrder = 0;
@@ -300,7 +300,7 @@ export class CommandPipeline implements SessionHost, TransportOwner, LaneOwner, 
       }
       if (session.redirects) redirectElsewhere(session, command.spec, session.db, route.firstKey);
       if (this.readsHere(command.spec, route)) this.startHere(command, args, route, slot);
-      else this.startInLane(command, args, route, slot);
+      else this.startInGroup(command, args, route, slot);
     } catch (error) {
       this.settleError(slot, error, false);
     }
@@ -324,24 +324,25 @@ export class CommandPipeline implements SessionHost, TransportOwner, LaneOwner, 
     this.occupyWith(
       replicaReads.answer(group, request, lastCommandMs + this.server.commandTimeoutMs),
       (reply) => {
-        if (reply === undefined) this.startInLane(command, args, route, slot);
+        if (reply === undefined) this.startInGroup(command, args, route, slot);
         else this.settleHere(slot, reply);
       },
       (error) => {
         // Whoever has the keys now, and whether it can be asked: the usual way finds out.
-        if (error instanceof KvorumError && error.disposition !== 'final') this.startInLane(command, args, route, slot);
+        if (error instanceof KvorumError && error.disposition !== 'final')
+          this.startInGroup(command, args, route, slot);
         else this.settleError(slot, error, false);
       },
     );
   }
 
-  private startInLane(command: ResolvedCommand, args: readonly Buffer[], route: Route, slot: number): void {
+  private startInGroup(command: ResolvedCommand, args: readonly Buffer[], route: Route, slot: number): void {
     try {
-      const lane = this.laneOf(route.group ?? anyGroup(this.server.kv));
-      const request = this.requestOf(command, args, route, lane, slot);
+      const pipeline = this.pipelineOf(route.group ?? anyGroup(this.server.kv));
+      const request = this.requestOf(command, args, route, pipeline, slot);
       request.order = ++this.lastOrder;
       request.startedMs = this.session.lastCommandMs;
-      lane.submit(request);
+      pipeline.submit(request);
     } catch (error) {
       this.settleError(slot, error, false);
     }
@@ -417,13 +418,13 @@ export class CommandPipeline implements SessionHost, TransportOwner, LaneOwner, 
     throw new RedisError(`ERR ${command.fullName} cannot run here`);
   }
 
-  laneOf(group: GroupId): GroupLane {
-    let lane = this.lanes.get(group);
-    if (lane === undefined) {
-      lane = new GroupLane(group, this.server, this);
-      this.lanes.set(group, lane);
+  pipelineOf(group: GroupId): GroupPipeline {
+    let pipeline = this.groupPipelines.get(group);
+    if (pipeline === undefined) {
+      pipeline = new GroupPipeline(group, this.server, this);
+      this.groupPipelines.set(group, pipeline);
     }
-    return lane;
+    return pipeline;
   }
 
   requestSettled(request: GroupRequest, error: Error | undefined, reply: Reply | undefined): void {
@@ -437,12 +438,12 @@ export class CommandPipeline implements SessionHost, TransportOwner, LaneOwner, 
     this.rerouting.requestSettled(request, error);
   }
 
-  laneStalled(): void {
-    this.rerouting.laneStalled();
+  groupStalled(): void {
+    this.rerouting.groupStalled();
   }
 
-  laneDrained(requests: readonly GroupRequest[]): void {
-    this.rerouting.laneDrained(requests);
+  groupDrained(requests: readonly GroupRequest[]): void {
+    this.rerouting.groupDrained(requests);
   }
 
   reroutingDone(): void {
@@ -454,12 +455,12 @@ export class CommandPipeline implements SessionHost, TransportOwner, LaneOwner, 
    * @param make makes the request from its owner and its token
    */
   ask(group: GroupId, make: (owner: RequestOwner, token: number) => GroupRequest): Promise<Reply> {
-    const lane = this.laneOf(group);
+    const pipeline = this.pipelineOf(group);
     return this.asked.ask((token) => {
-      const request = make(lane, token);
+      const request = make(pipeline, token);
       request.order = ++this.lastOrder;
       request.startedMs = this.server.clock.monotonicMs();
-      lane.submit(request);
+      pipeline.submit(request);
     });
   }
 
