@@ -1,11 +1,11 @@
 /**
- * Replaces the database under an open store. Whatever writes is stopped first; then, in the lane, one database is exchanged for
+ * Replaces the database under an open store. Whatever writes is stopped first; then, under the mutex, one database is exchanged for
  * the other. Where that does not succeed the store goes on with what it had: nothing in memory was touched. A swap never waits
  * for room on a disk, because its replica serves nobody meanwhile: it fails, and may be tried again with another copy.
  */
 
 import type { Flusher } from '../flush/index.ts';
-import type { BatchLane, Level } from '../level/index.ts';
+import type { BatchMutex, Level } from '../level/index.ts';
 import type { LoadedStore } from '../load/index.ts';
 import { StoreClosedError } from '../rows/index.ts';
 
@@ -18,7 +18,7 @@ export type Exchanged =
 /** What a swap needs of the store. */
 export interface SwapHost {
   readonly location: string;
-  readonly lane: BatchLane;
+  readonly mutex: BatchMutex;
   readonly flusher: Flusher;
   level(): Level;
   isClosed(): boolean;
@@ -55,8 +55,8 @@ export class StoreSwap {
    */
   run(exchange: (live: Level) => Promise<Exchanged>): Promise<void> {
     return new Promise((resolve, reject) => {
-      const { lane, flusher, location } = this.host;
-      lane.assertUsable();
+      const { mutex, flusher, location } = this.host;
+      mutex.assertUsable();
       if (this.isUnderWay || this.host.isClosed()) throw new StoreClosedError(location);
       if (flusher.spaceProblem !== undefined) throw flusher.spaceProblem;
       // A full disk is told at once; then there is still something to be put in order.
@@ -69,7 +69,7 @@ export class StoreSwap {
 
   private async swap(exchange: (live: Level) => Promise<Exchanged>, giveUp: (error: unknown) => void): Promise<void> {
     const { host } = this;
-    const { lane, flusher, location } = host;
+    const { mutex, flusher, location } = host;
     let isGivenUp = false;
     let isInstalled = false;
     flusher.onFull = (error) => {
@@ -78,16 +78,16 @@ export class StoreSwap {
     };
     try {
       await host.quiet();
-      await lane.run(async () => {
+      await mutex.run(async () => {
         if (isGivenUp) throw new StoreClosedError(location);
-        lane.unusable = new StoreClosedError(location);
+        mutex.unusable = new StoreClosedError(location);
         const exchanged = await exchange(host.level());
         if (exchanged.kind === 'undone') {
           await flusher.regain(exchanged.putBack);
           throw exchanged.error;
         }
         isInstalled = true;
-        lane.unusable = undefined;
+        mutex.unusable = undefined;
         host.adopt(exchanged.level, exchanged.loaded);
       });
     } finally {

@@ -6,7 +6,7 @@
  */
 import { type Cancel, isOutOfSpace, type LogIndex, type Millis, type Scheduler } from '../../platform/index.ts';
 import type { GroupStoreOptions, StoreLimits } from '../contract/index.ts';
-import type { BatchLane, Level } from '../level/index.ts';
+import type { BatchMutex, Level } from '../level/index.ts';
 import { StoreClosedError, StoreFailedError, type SystemState } from '../rows/index.ts';
 import { type BufferedVersion, Generation } from './apply-buffer.ts';
 import { flushGeneration } from './flush.ts';
@@ -31,7 +31,7 @@ export interface FlushHost {
 export interface FlusherOptions extends Pick<GroupStoreOptions, 'location' | 'hasSpace'> {
   readonly limits: StoreLimits;
   readonly scheduler: Scheduler;
-  readonly lane: BatchLane;
+  readonly mutex: BatchMutex;
 }
 
 /** See the top of the file. */
@@ -86,7 +86,7 @@ export class Flusher {
   }
 
   private inBackground(): void {
-    // The failure is kept in the lane and was reported through `onFailure`.
+    // The failure is kept in the mutex and was reported through `onFailure`.
     this.start().catch(() => {});
   }
 
@@ -97,24 +97,24 @@ export class Flusher {
   }
 
   private async relieve(): Promise<void> {
-    const { limits, lane } = this.options;
+    const { limits, mutex } = this.options;
     while (this.bufferedBytes >= limits.bufferBytes) {
-      if (this.flushing !== undefined && this.active.bytes < limits.bufferBytes) await lane.idle();
+      if (this.flushing !== undefined && this.active.bytes < limits.bufferBytes) await mutex.idle();
       else await this.start();
-      lane.assertUsable();
+      mutex.assertUsable();
     }
   }
 
   /** Makes everything applied so far durable. */
   async flush(): Promise<void> {
-    this.options.lane.assertUsable();
+    this.options.mutex.assertUsable();
     if (this.durable === this.host.applied() && this.active.isEmpty && this.flushing === undefined) return;
     await this.start();
   }
 
   /** A flush of everything that is applied when its turn comes; callers before that share it. */
   private start(): Promise<void> {
-    this.nextFlush ??= this.options.lane.run(() => {
+    this.nextFlush ??= this.options.mutex.run(() => {
       this.nextFlush = undefined;
       return this.flushNow();
     });
@@ -146,23 +146,23 @@ export class Flusher {
   }
 
   /**
-   * Only from within the lane: runs an atomic write until it is on disk; a full disk is waited for.
+   * Only while the mutex is held: runs an atomic write until it is on disk; a full disk is waited for.
    * @throws StoreFailedError, CorruptStoreError
    */
   async write(step: () => Promise<void>): Promise<void> {
-    const { lane } = this.options;
+    const { mutex } = this.options;
     for (;;) {
       try {
         return await step();
       } catch (error) {
-        if (!isOutOfSpace(error)) throw lane.fail(error);
+        if (!isOutOfSpace(error)) throw mutex.fail(error);
         await this.waitForSpace(error);
       }
     }
   }
 
   /**
-   * Only from within the lane: the database is closed, and is opened again as soon as the disk has room for it.
+   * Only while the mutex is held: the database is closed, and is opened again as soon as the disk has room for it.
    * @param before brings its folder to its place; called until it succeeds
    * @throws StoreFailedError, CorruptStoreError
    */
@@ -173,14 +173,14 @@ export class Flusher {
 
   /** Settles when the disk has room and the database is open again. */
   private async waitForSpace(problem: unknown, before?: () => Promise<void>): Promise<void> {
-    const { lane, location } = this.options;
+    const { mutex, location } = this.options;
     for (let last = problem; last !== undefined; last = await this.reopen(before)) {
       await this.untilSpace(last);
       if (!this.isStopped) continue;
       // Nothing is lost: what is not durable here is in the log.
-      lane.unusable = new StoreFailedError(location, last);
+      mutex.unusable = new StoreFailedError(location, last);
       this.endReopening();
-      throw lane.unusable;
+      throw mutex.unusable;
     }
   }
 
@@ -189,18 +189,18 @@ export class Flusher {
    * @returns why the disk has no room for it
    */
   private async reopen(before: () => Promise<void> = async () => {}): Promise<unknown> {
-    const { lane, location } = this.options;
+    const { mutex, location } = this.options;
     this.reopening ??= Promise.withResolvers();
-    lane.unusable = new StoreClosedError(location);
+    mutex.unusable = new StoreClosedError(location);
     try {
       await before();
       await this.host.reopen();
-      lane.unusable = undefined;
+      mutex.unusable = undefined;
     } catch (error) {
       if (isOutOfSpace(error)) return error;
-      lane.unusable = undefined;
+      mutex.unusable = undefined;
       this.endReopening();
-      throw lane.fail(error);
+      throw mutex.fail(error);
     }
     this.endReopening();
     return undefined;
@@ -246,7 +246,7 @@ export class Flusher {
   async seal(key: Buffer): Promise<void> {
     if (this.durable === 0) return;
     const change = (): Promise<void> => this.host.level().batch([{ type: 'del', key }], { sync: true });
-    await this.options.lane.run(() => this.write(change));
+    await this.options.mutex.run(() => this.write(change));
   }
 
   /** The store closes: nothing starts by itself any more, and a full disk is not waited for. */

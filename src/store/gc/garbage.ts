@@ -1,6 +1,6 @@
 /**
  * Drops what no read at or above the GC threshold can see. A pass works against the threshold that it started with, in
- * slices; it goes through the same lane as flushes and never removes the newest version of a key that has a newer one in
+ * slices; it takes the same mutex as flushes and never removes the newest version of a key that has a newer one in
  * the buffer. Reads answer the same before, during and after: `latest` hides old tombstones already, and what a forgotten
  * range delete covered is gone before it is forgotten.
  *

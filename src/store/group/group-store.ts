@@ -1,7 +1,7 @@
 /**
  * The MVCC store of one group. Writes are applied synchronously to a buffer in memory and are visible at once; a flush
  * moves the buffer to LevelDB as one synced batch that carries the applied index, so what is on disk is always the state
- * at exactly one index. At most one batch is under way; garbage collection takes its turn in the same lane.
+ * at exactly one index. At most one batch is under way; garbage collection takes the same mutex.
  */
 import { assert, type HlcTimestamp, type LogIndex, NEVER, SystemClock, SystemScheduler } from '../../platform/index.ts';
 import {
@@ -37,7 +37,7 @@ import {
   UnitWriter,
 } from '../flush/index.ts';
 import { GarbageCollector } from '../gc/index.ts';
-import { type BatchLane, databaseBytes, type Level, type LevelOperation, type OpenLevel } from '../level/index.ts';
+import { type BatchMutex, databaseBytes, type Level, type LevelOperation, type OpenLevel } from '../level/index.ts';
 import type { LoadedStore } from '../load/index.ts';
 import {
   BEHIND_ALL_NAMES,
@@ -96,7 +96,7 @@ export class MvccGroupStore implements GroupStore {
   private removedBytes = 0;
   private readonly flusher: Flusher;
   private isClosed = false;
-  private readonly lane: BatchLane;
+  private readonly mutex: BatchMutex;
   private readonly openLevel: OpenLevel;
   private readonly collector: GarbageCollector;
   private readonly drops: RangeDrops;
@@ -105,17 +105,17 @@ export class MvccGroupStore implements GroupStore {
   private readonly copies: StoreCopies;
   private readonly swap: StoreSwap;
 
-  constructor(options: GroupStoreOptions, lane: BatchLane, openLevel: OpenLevel, level: Level, loaded: LoadedStore) {
+  constructor(options: GroupStoreOptions, mutex: BatchMutex, openLevel: OpenLevel, level: Level, loaded: LoadedStore) {
     this.options = options;
     this.limits = { ...DEFAULT_STORE_LIMITS, ...options.limits };
     this.newest = new NewestRows(options.location, this.limits, () => this.level, options.activity);
-    this.lane = lane;
+    this.mutex = mutex;
     this.openLevel = openLevel;
     this.level = level;
     this.applied = loaded.state.appliedIndex;
     const { limits } = this;
     const scheduler = options.scheduler ?? new SystemScheduler();
-    this.flusher = new Flusher({ ...options, limits, scheduler, lane }, this.applied, {
+    this.flusher = new Flusher({ ...options, limits, scheduler, mutex }, this.applied, {
       level: () => this.level,
       applied: () => this.applied,
       state: () => this.systemState(),
@@ -124,7 +124,7 @@ export class MvccGroupStore implements GroupStore {
     });
     this.swap = new StoreSwap({
       location: options.location,
-      lane,
+      mutex,
       flusher: this.flusher,
       level: () => this.level,
       isClosed: () => this.isClosed,
@@ -174,7 +174,7 @@ export class MvccGroupStore implements GroupStore {
           this.removedBytes += bytes;
         },
         finish: (drop) => this.finishDrop(drop),
-        fail: (error) => this.lane.fail(error),
+        fail: (error) => this.mutex.fail(error),
       },
       loaded.drops,
     );
@@ -223,12 +223,12 @@ export class MvccGroupStore implements GroupStore {
   }
 
   private storedNewest(key: Buffer, name: string): LatestVersion | undefined {
-    this.lane.assertUsable();
+    this.mutex.assertUsable();
     return this.newest.whole(key, name);
   }
 
   private view(): ReadView {
-    this.lane.assertUsable();
+    this.mutex.assertUsable();
     return {
       location: this.options.location,
       level: this.level,
@@ -254,7 +254,7 @@ export class MvccGroupStore implements GroupStore {
   }
 
   async approximateBytes(start: Buffer, end: Buffer | undefined): Promise<number | undefined> {
-    return this.lane.unusable !== undefined ? undefined : rangeBytesOnDisk(this.level, start, end);
+    return this.mutex.unusable !== undefined ? undefined : rangeBytesOnDisk(this.level, start, end);
   }
 
   async exportVersions(request: ExportRequest): Promise<ExportPage> {
@@ -262,7 +262,7 @@ export class MvccGroupStore implements GroupStore {
   }
 
   side(key: Buffer, name: Buffer): Buffer | undefined {
-    this.lane.assertUsable();
+    this.mutex.assertUsable();
     if (!this.drops.isEmpty && this.drops.covers(key)) return undefined;
     return readSide(key, name, [this.flusher.active, this.flusher.flushing], this.level);
   }
@@ -307,7 +307,7 @@ export class MvccGroupStore implements GroupStore {
   // ---- writes
 
   write(): StoreWriter {
-    this.lane.assertUsable();
+    this.mutex.assertUsable();
     assert(this.openUnit === undefined, 'a unit of changes is open already');
     const unit = new UnitWriter((done, index) => this.commitUnit(done, index));
     this.openUnit = unit;
@@ -323,7 +323,7 @@ export class MvccGroupStore implements GroupStore {
     assert(unit === this.openUnit, 'a unit is committed once');
     assert(index > this.applied, `unit ${index} cannot follow ${this.applied}`);
     this.openUnit = undefined;
-    this.lane.assertUsable();
+    this.mutex.assertUsable();
     // Range deletes first: what is visible is decided by timestamps alone, and so the counters see one order only.
     for (const range of unit.ranges) this.applyRange(range, index);
     const hasRanges = unit.ranges.length > 0;
@@ -473,9 +473,9 @@ export class MvccGroupStore implements GroupStore {
     }
   }
 
-  /** Writes rows that change no answer, built when the lane is free, so that nothing is between buffer and disk. */
+  /** Writes rows that change no answer, built when the mutex is free, so that nothing is between buffer and disk. */
   private writeInLane(build: () => LevelOperation[]): Promise<void> {
-    return this.lane.run(async () => {
+    return this.mutex.run(async () => {
       const operations = build();
       if (operations.length === 0) return;
       await this.flusher.write(() => this.level.batch(operations, { sync: true }));
@@ -486,7 +486,7 @@ export class MvccGroupStore implements GroupStore {
   // ---- maintenance
 
   async collectGarbage(budgetMs: number, budgetBytes = Number.POSITIVE_INFINITY): Promise<boolean> {
-    this.lane.assertUsable();
+    this.mutex.assertUsable();
     // What a pass saw in such a range could be deleted when it has come back, and what it saw in another database at all.
     if (!this.drops.isEmpty || this.swap.isUnderWay) return false;
     const before = this.collector.lastPass;
@@ -498,7 +498,7 @@ export class MvccGroupStore implements GroupStore {
   pressures(): StorePressures {
     const { bufferedBytes, isOutOfSpace } = this.flusher;
     const { lastPass, isUnderWay } = this.collector;
-    const files = this.lane.unusable === undefined ? this.level.property?.('leveldb.num-files-at-level0') : undefined;
+    const files = this.mutex.unusable === undefined ? this.level.property?.('leveldb.num-files-at-level0') : undefined;
     return {
       bufferedBytes,
       bufferLimitBytes: this.limits.bufferBytes,
@@ -512,11 +512,11 @@ export class MvccGroupStore implements GroupStore {
   }
 
   diskBytes(): number | undefined {
-    return this.lane.unusable === undefined ? databaseBytes(this.level) : undefined;
+    return this.mutex.unusable === undefined ? databaseBytes(this.level) : undefined;
   }
 
   async compact(): Promise<void> {
-    this.lane.assertUsable();
+    this.mutex.assertUsable();
     this.removedBytes = 0;
     await this.level.compact?.(NO_ROW, BEHIND_ALL_ROWS);
   }
@@ -531,10 +531,10 @@ export class MvccGroupStore implements GroupStore {
   async exportSegments(describe: CutOptions['describe']): Promise<StoreCut> {
     await this.flush();
     try {
-      return await this.copies.cut(this.level, describe, () => this.lane.unusable);
+      return await this.copies.cut(this.level, describe, () => this.mutex.unusable);
     } catch (error) {
-      // Found by a thread beside this one, which cannot tell the lane.
-      if (error instanceof CorruptStoreError) this.lane.fail(error);
+      // Found by a thread beside this one, which does not hold the mutex.
+      if (error instanceof CorruptStoreError) this.mutex.fail(error);
       throw error;
     }
   }
@@ -576,16 +576,16 @@ export class MvccGroupStore implements GroupStore {
       await this.swap.idle();
       await this.drops.pause();
       await this.collector.stop();
-      if (this.lane.unusable === undefined) {
+      if (this.mutex.unusable === undefined) {
         await this.counters.settle();
         await this.flush();
         await this.flusher.seal(NO_ROW);
       }
     } finally {
       // Whatever could not be written: a database that stays open cannot be opened again.
-      this.lane.unusable = new StoreClosedError(this.options.location);
-      this.drops.forget(this.lane.unusable);
-      await this.lane.idle();
+      this.mutex.unusable = new StoreClosedError(this.options.location);
+      this.drops.forget(this.mutex.unusable);
+      await this.mutex.idle();
       await this.level.close();
     }
   }

@@ -2,7 +2,7 @@
 import { SystemDisk } from '../../platform/index.ts';
 import type { GroupStore, GroupStoreOptions } from '../contract/index.ts';
 import { forgetPredecessor, putBack, recoverFolders } from '../folders/index.ts';
-import { BatchLane, CheckedLevel, DiskLevelFolders, type OpenLevel, openClassicLevel } from '../level/index.ts';
+import { BatchMutex, CheckedLevel, DiskLevelFolders, type OpenLevel, openClassicLevel } from '../level/index.ts';
 import { loadStore } from '../load/index.ts';
 import { CorruptStoreError, openFailure } from '../rows/index.ts';
 import { MvccGroupStore } from './group-store.ts';
@@ -18,11 +18,11 @@ async function openStoreAt(
 ): Promise<GroupStore> {
   const { location } = options;
   const openInside = options.openLevel ?? openClassicLevel;
-  const lane = new BatchLane(location, onFailure);
+  const mutex = new BatchMutex(location, onFailure);
   const openLevel: OpenLevel = (folder) =>
     new CheckedLevel(openInside(folder), folder, (error) => {
       // A copy on its way in does the live store no harm.
-      if (folder === location) lane.fail(error);
+      if (folder === location) mutex.fail(error);
     });
   const level = openLevel(location);
   try {
@@ -34,7 +34,7 @@ async function openStoreAt(
     const loaded = await loadStore(level, location);
     // LevelDB makes an empty database of a folder that has lost its files.
     if (isCopy && loaded.state.appliedIndex === 0) throw new CorruptStoreError(location, 'holds nothing of its copy');
-    return new MvccGroupStore(options, lane, openLevel, level, loaded);
+    return new MvccGroupStore(options, mutex, openLevel, level, loaded);
   } catch (error) {
     await level.close();
     throw error;

@@ -1,8 +1,8 @@
-/** The way to the database: one user at a time, and none any more once a batch has failed or a row was damaged. */
+/** A mutex around the database: one user at a time, and none any more once a batch has failed or a row was damaged. */
 import { CorruptStoreError, StoreFailedError } from '../rows/index.ts';
 
 /** Runs the users of one database one after another. */
-export class BatchLane {
+export class BatchMutex {
   private readonly location: string;
   private readonly onFailure: ((error: Error) => void) | undefined;
   /** The end of the queue. */
@@ -29,7 +29,7 @@ export class BatchLane {
     return done;
   }
 
-  /** Settles when nobody is in the lane who is there now. */
+  /** Settles when every user that runs or waits now is through. */
   idle(): Promise<void> {
     return this.last;
   }

@@ -3,7 +3,7 @@
  */
 
 export { databaseBytes, type LevelUse, StoreActivity } from './activity.ts';
-export { BatchLane } from './batch-mutex.ts';
+export { BatchMutex } from './batch-mutex.ts';
 export { CheckedLevel } from './checked-level.ts';
 export { KeyWalk, type WalkedVersion } from './key-walk.ts';
 export {

@@ -8,7 +8,7 @@ import type { HlcTimestamp, LogIndex } from '../../platform/index.ts';
 import type { Level, LevelOperation } from '../level/index.ts';
 import { CorruptStoreError, decodeKey, decodeVersion, encodeExpiryKey, keyBounds, RowKind } from '../rows/index.ts';
 
-/** Rows removed in one batch: a few milliseconds of the lane. */
+/** Rows removed in one batch: the mutex is held for a few milliseconds. */
 const BATCH_ROWS = 1000;
 /** LevelDB's own 16 KiB would end a page after four values of 4 KiB, and each batch is a synced write. */
 const READ_AHEAD_BYTES = 2 * 1024 * 1024;
