@@ -39,7 +39,7 @@ export class CircuitBreaker {
     return this.pauseMs > 0;
   }
 
-  private meet(identity: number): void {
+  private noteLeader(identity: number): void {
     if (identity === this.identity) return;
     this.identity = identity;
     this.close();
@@ -58,7 +58,7 @@ export class CircuitBreaker {
 
   /** Asks for leave to send to `identity`. */
   admit(identity: number, nowMs: Millis): Admission {
-    this.meet(identity);
+    this.noteLeader(identity);
     if (!this.isOpen) return 'send';
     if (this.wouldWait(identity, nowMs)) return 'wait';
     this.isProbing = true;

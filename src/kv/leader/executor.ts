@@ -267,7 +267,7 @@ export class GroupExecutor {
       error = thrown instanceof Error ? thrown : new Error(String(thrown));
     }
     const isWriter = error === undefined && (view.writes.length > 0 || view.ranges.length > 0);
-    if (isWriter) view.admitReads();
+    if (isWriter) view.checkReadOwnership();
     if (view.refusal !== undefined) {
       this.waits.forRange(operation, tries, view.refusal);
       return;

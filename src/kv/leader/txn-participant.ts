@@ -110,11 +110,11 @@ export class LeaderTxns implements TxnGroup {
     const { gate, store, clock, readTimestamp, catchUp, stillLeads } = this.options;
     const opening = clock.opening();
     if (opening !== undefined) await opening;
-    const admit = (key: Buffer): void => {
+    const checkRead = (key: Buffer): void => {
       const refusal = gate.refuse(key, 'read');
       if (refusal !== undefined) throw refusal;
     };
-    for (const key of keys) admit(key);
+    for (const key of keys) checkRead(key);
     readTimestamp(readTs);
     await catchUp();
     await this.settlePreparing();
@@ -122,7 +122,7 @@ export class LeaderTxns implements TxnGroup {
     const rows: (LiveValue | undefined)[] = [];
     for (const key of keys) rows.push(await store.get(key, readTs));
     // What a move took away meanwhile may have been deleted under the read.
-    for (const key of keys) admit(key);
+    for (const key of keys) checkRead(key);
     await stillLeads();
     return { rows, seenTs: readTs };
   }
@@ -216,8 +216,8 @@ export class LeaderTxns implements TxnGroup {
     // The entry has to be above the snapshot that its writes come from; apply sees to it, and this makes it so at the first try.
     for (const { notAboveTs } of request.keys) if (notAboveTs !== undefined) readTimestamp(notAboveTs);
     for (let draws = 1; ; ) {
-      this.letIn(request.keys);
-      this.admit(
+      this.checkAdmission(request.keys);
+      this.checkOwnership(
         request.keys.map(({ key }) => key),
         ranges,
       );
@@ -319,13 +319,13 @@ export class LeaderTxns implements TxnGroup {
       }
       from = then.next;
     }
-    this.admit([], [{ start, end }]);
+    this.checkOwnership([], [{ start, end }]);
     await stillLeads();
     return undefined;
   }
 
   /** @throws WriteBackpressureError, KeyVersionPressureError when writes are held back; ends of transactions do not ask */
-  private letIn(keys: readonly KeyIntent[]): void {
+  private checkAdmission(keys: readonly KeyIntent[]): void {
     const { admission } = this.options.gate;
     if (admission?.isPressed !== true) return;
     for (let at = 0; at < keys.length; at++) {
@@ -336,7 +336,7 @@ export class LeaderTxns implements TxnGroup {
   }
 
   /** @throws NotOwnerError, RangeBusyError when the group may not write these */
-  private admit(keys: readonly Buffer[], ranges: readonly RangeIntent[]): void {
+  private checkOwnership(keys: readonly Buffer[], ranges: readonly RangeIntent[]): void {
     const { gate } = this.options;
     for (const key of keys) {
       const refusal = gate.refuse(key, 'write');
@@ -351,7 +351,7 @@ export class LeaderTxns implements TxnGroup {
   /** @throws NotOwnerError, RangeBusyError for an answer that says so */
   private replied(answer: TxnAnswer): TxnAnswer {
     if (answer.kind !== 'notOwned' && answer.kind !== 'belowFloor') return answer;
-    if (answer.kind === 'notOwned') this.admit([answer.key], NO_RANGES);
+    if (answer.kind === 'notOwned') this.checkOwnership([answer.key], NO_RANGES);
     throw new RangeBusyError('the range was on its way when the entry was applied; try again');
   }
 
@@ -365,7 +365,7 @@ export class LeaderTxns implements TxnGroup {
   async commit(request: CommitRequest): Promise<CommitReply> {
     const { clock } = this.options;
     const keys = [...request.writes, ...request.reads];
-    this.admit(keys, request.ranges);
+    this.checkOwnership(keys, request.ranges);
     // Every entry that is proposed from here on is above it.
     clock.observeForeign(request.commitTs, clock.maxLeadMs);
     const answer = await this.urgent(request.ranges.length > 0 ? undefined : keys, (ts) =>
@@ -376,7 +376,7 @@ export class LeaderTxns implements TxnGroup {
 
   async abort(request: FinishRequest): Promise<Fate> {
     const keys = [...(request.isPrimary ? [request.primary] : []), ...request.writes, ...request.reads];
-    this.admit(keys, request.ranges);
+    this.checkOwnership(keys, request.ranges);
     const answer = await this.urgent(request.ranges.length > 0 ? undefined : keys, (ts) =>
       encodeAbort({ ...request, ts }),
     );
@@ -386,7 +386,7 @@ export class LeaderTxns implements TxnGroup {
   async status(txn: TxnIdentity): Promise<StatusReply> {
     const { stateMachine, store, catchUp, stillLeads, now } = this.options;
     const { txnId, primary, startTs } = txn;
-    this.admit([primary], NO_RANGES);
+    this.checkOwnership([primary], NO_RANGES);
     await catchUp();
     const row = store.side(primary, fateName(txnId));
     const lock = stateMachine.locks.own(primary, txnId);
@@ -395,7 +395,7 @@ export class LeaderTxns implements TxnGroup {
     if (row !== undefined || isForgotten || isPending) {
       await stillLeads();
       // A move may have taken what was looked for while others were asked who leads.
-      this.admit([primary], NO_RANGES);
+      this.checkOwnership([primary], NO_RANGES);
       if (row !== undefined) return decodeFate(row).fate;
       return isPending ? { kind: 'pending', deadlineTs: lock.deadlineTs } : { kind: 'forgotten' };
     }
@@ -404,7 +404,7 @@ export class LeaderTxns implements TxnGroup {
   }
 
   async push({ txnId, primary, startTs }: TxnIdentity, lockTtlMs: Millis): Promise<PushReply> {
-    this.admit([primary], NO_RANGES);
+    this.checkOwnership([primary], NO_RANGES);
     const build = (ts: HlcTimestamp): Buffer =>
       encodePush({ txnId, primary, startTs, deadlineTs: deadlineOf(ts, lockTtlMs), ts });
     return this.replied(await this.urgent([primary], build)) as PushReply;

@@ -80,7 +80,7 @@ export class CommandView implements KeyView {
   }
 
   /** @throws NotOwnerError, RangeBusyError when the group may not serve the key */
-  private admit(key: Buffer, access: Access): void {
+  private checkOwnership(key: Buffer, access: Access): void {
     const verdict = this.table.check(key, access);
     if (verdict.kind !== 'owned' || !this.gate.isSettled || isLocalKey(key)) {
       this.refuse(this.gate.refuse(key, access));
@@ -91,7 +91,7 @@ export class CommandView implements KeyView {
   }
 
   /** @throws WriteBackpressureError, KeyVersionPressureError when writes are held back */
-  private letIn(key: Buffer, bytes: number): void {
+  private checkAdmission(key: Buffer, bytes: number): void {
     const { admission } = this.gate;
     if (admission?.isPressed === true) this.refuse(admission.refuse(key, bytes, this.writes.length === 0));
   }
@@ -103,14 +103,14 @@ export class CommandView implements KeyView {
   }
 
   /** @throws LockedError when there is a lock: the command runs again when that is gone */
-  private meet(lock: Lock | undefined): void {
+  private checkLock(lock: Lock | undefined): void {
     if (lock === undefined) return;
     this.lock ??= lock;
     throw new LockedError(lock);
   }
 
   /** A command that writes expects what it read to be the same when it is applied, and only an owner may say so. */
-  admitReads(): void {
+  checkReadOwnership(): void {
     if (this.gate.isPlain) return;
     for (const key of this.readKeys) this.refusal ??= this.gate.refuse(key, 'write');
   }
@@ -136,8 +136,8 @@ export class CommandView implements KeyView {
   }
 
   get(key: Buffer): LiveValue | undefined {
-    this.admit(key, 'read');
-    if (this.locks.size > 0) this.meet(this.locks.againstRead(key));
+    this.checkOwnership(key, 'read');
+    if (this.locks.size > 0) this.checkLock(this.locks.againstRead(key));
     const value = this.find(key);
     this.onAccess?.(key, false, value === undefined ? 0 : value.value.length);
     return value;
@@ -216,17 +216,17 @@ export class CommandView implements KeyView {
   }
 
   put(key: Buffer, value: Buffer, expireTs: HlcTimestamp): void {
-    this.admit(key, 'write');
-    this.letIn(key, value.length);
-    if (this.locks.size > 0) this.meet(this.locks.againstWrite(key));
+    this.checkOwnership(key, 'write');
+    this.checkAdmission(key, value.length);
+    if (this.locks.size > 0) this.checkLock(this.locks.againstWrite(key));
     this.onAccess?.(key, true, value.length);
     this.addWrite(key, value, expireTs);
   }
 
   delete(key: Buffer): void {
-    this.admit(key, 'write');
-    this.letIn(key, 0);
-    if (this.locks.size > 0) this.meet(this.locks.againstWrite(key));
+    this.checkOwnership(key, 'write');
+    this.checkAdmission(key, 0);
+    if (this.locks.size > 0) this.checkLock(this.locks.againstWrite(key));
     this.onAccess?.(key, true, 0);
     this.addWrite(key, undefined, ABSENT);
   }
@@ -235,7 +235,7 @@ export class CommandView implements KeyView {
     if (Buffer.compare(start, end) >= 0) return;
     this.onAccess?.(start, true, 0);
     this.refuse(this.gate.refuseRange(start, end));
-    if (this.locks.size > 0) this.meet(this.locks.againstRangeWrite(start, end));
+    if (this.locks.size > 0) this.checkLock(this.locks.againstRangeWrite(start, end));
     const floor = this.gate.floorOf(start, end);
     if (floor > this.floorTs) this.floorTs = floor;
     for (const { key } of [...this.writes]) if (isInRange(key, start, end)) this.addWrite(key, undefined, ABSENT);

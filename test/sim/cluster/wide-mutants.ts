@@ -30,7 +30,7 @@ export const WIDE_MUTANTS: readonly SimMutant[] = [
     mutations: [
       {
         file: 'src/kv/leader/view.ts',
-        find: 'if (this.locks.size > 0) this.meet(this.locks.againstRead(key));',
+        find: 'if (this.locks.size > 0) this.checkLock(this.locks.againstRead(key));',
         replace: '',
       },
     ],
