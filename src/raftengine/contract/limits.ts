@@ -18,7 +18,7 @@ export interface EngineLimits {
   /** Entries in one append message. */
   readonly maxAppendBytes: number;
   /** An append leaves a minority of the voters out, in turn, until the next one or the next tick. */
-  readonly takesTurns: boolean;
+  readonly rotatesAppends: boolean;
   readonly maxInflightMessages: number;
   readonly maxInflightBytes: number;
   /** Payload of one proposal. */
@@ -71,7 +71,7 @@ export const DEFAULT_ENGINE_LIMITS: EngineLimits = {
   maxWriteBytes: 64 * 1024 * 1024,
   maxAppendBytes: 1024 * 1024,
   // Followers cost a third less and writes are quicker; a follower that dies holds one commit up for a tick.
-  takesTurns: true,
+  rotatesAppends: true,
   maxInflightMessages: 256,
   maxInflightBytes: 64 * 1024 * 1024,
   // The largest value of Redis, with a key and more beside it.

@@ -516,7 +516,7 @@ export class RaftCore {
     if (this.transfer.target === to) return;
     this.transfer.assertAllowed(to, this.config, this.log, this.membership, this.replication);
     this.transfer.start(to);
-    this.replication.endTurn();
+    this.replication.includeAll();
     this.lease.voidForTerm();
     this.orderCampaignWhenCaughtUp();
   }

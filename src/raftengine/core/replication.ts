@@ -3,12 +3,12 @@
  * share a message, and what quorums of answers say (commit index, send time, read round).
  */
 import { assert, type LogIndex, type Millis, type NodeId, type Term } from '../../platform/index.ts';
+import { AppendRotation } from './append-rotation.ts';
 import { membersOf } from './conf-changer.ts';
 import type { Outbox } from './outbox.ts';
 import { Progress } from './progress.ts';
 import { isVoter, majority, quorumValue } from './quorum.ts';
 import type { RaftLog } from './raft-log.ts';
-import { Turns } from './turns.ts';
 import type { ConfState, Entry, Message, MessageOf, PeerProgress, PresentNodes, RaftConfig } from './types.ts';
 
 const NO_ENTRIES: readonly Entry[] = [];
@@ -28,7 +28,7 @@ export class Replication {
   private dirty = false;
   /** Entries were added since the last flush. */
   private isLonger = false;
-  private readonly turns: Turns;
+  private readonly rotation: AppendRotation;
   /** Peers should learn the commit index even without entries to carry it. */
   private commitDue = false;
   private heartbeatElapsedTicks = 0;
@@ -39,7 +39,7 @@ export class Replication {
     this.log = log;
     this.outbox = outbox;
     this.conf = conf;
-    this.turns = new Turns(config);
+    this.rotation = new AppendRotation(config);
   }
 
   /** Starts over for a new term of leadership. @param firstOwnIndex where its no-op will be */
@@ -82,7 +82,7 @@ export class Replication {
       }
     }
     this.peers = [...this.byNode.values()];
-    this.turns.reset();
+    this.rotation.reset();
     this.dirty = true;
   }
 
@@ -91,7 +91,7 @@ export class Replication {
     this.quorumCheckElapsedTicks += count;
     this.heartbeatElapsedTicks += count;
     for (const peer of this.peers) if (peer.commitSent < this.log.commitIndex) this.commitDue = true;
-    if (this.turns.tick(this.peers, this.log.lastIndex())) this.dirty = true;
+    if (this.rotation.tick(this.peers, this.log.lastIndex())) this.dirty = true;
     return this.heartbeatElapsedTicks >= this.config.heartbeatTicks;
   }
 
@@ -144,8 +144,8 @@ export class Replication {
     return this.peers.map((peer) => peer.toStatus());
   }
 
-  /** Nobody is to be left out until there are more entries. */
-  endTurn(): void {
+  /** Leaves no voter out until there are more entries. */
+  includeAll(): void {
     this.dirty = true;
   }
 
@@ -162,7 +162,7 @@ export class Replication {
   /** Sends what there is to send within each peer's window. */
   flush(nowMs: Millis): void {
     this.stamp(nowMs);
-    this.turns.assign(this.conf, this.peers, this.isLonger);
+    this.rotation.assign(this.conf, this.peers, this.isLonger);
     this.isLonger = false;
     for (const peer of this.peers) {
       if (peer.waits) continue;

@@ -202,7 +202,7 @@ export interface RaftConfig {
   readonly leaseDrift: number;
   readonly maxAppendBytes: number;
   /** An append leaves a minority of the voters out, in turn, until the next one or the next tick. */
-  readonly takesTurns: boolean;
+  readonly rotatesAppends: boolean;
   readonly maxInflightMessages: number;
   readonly maxInflightBytes: number;
   /** Proposals are refused with BUSY beyond this many uncommitted payload bytes. */

@@ -510,7 +510,7 @@ export class RaftEngine {
       leaseMarginMs: limits.leaseMarginMs,
       leaseDrift: limits.leaseDrift,
       maxAppendBytes: limits.maxAppendBytes,
-      takesTurns: limits.takesTurns,
+      rotatesAppends: limits.rotatesAppends,
       maxInflightMessages: limits.maxInflightMessages,
       maxInflightBytes: limits.maxInflightBytes,
       maxUncommittedBytes: limits.maxUncommittedBytes,

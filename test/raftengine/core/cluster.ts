@@ -83,7 +83,7 @@ export const TEST_CONFIG: Omit<RaftConfig, 'nodeId'> = {
   leaseMarginMs: 300,
   leaseDrift: 0.001,
   maxAppendBytes: 1024,
-  takesTurns: false,
+  rotatesAppends: false,
   maxInflightMessages: 8,
   maxInflightBytes: 64 * 1024,
   maxUncommittedBytes: 64 * 1024,

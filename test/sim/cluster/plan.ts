@@ -169,7 +169,7 @@ export function drawPlan(seed: number, options: PlanOptions = {}): Plan {
       electionTimeoutMs,
       leaseMarginMs: oneOf(0, electionTimeoutMs / 5),
       maxAppendBytes: oneOf(1, 200, 4096, 1024 * 1024),
-      takesTurns: oneOf(false, true, true),
+      rotatesAppends: oneOf(false, true, true),
       maxInflightMessages: oneOf(1, 4, 256),
       maxInflightBytes: oneOf(300, 1024 * 1024),
       retainEntries: tiny ? oneOf(0, 2, 20) : 10_000,

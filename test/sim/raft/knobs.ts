@@ -115,7 +115,7 @@ function drawRest(
       leaseMarginMs: oneOf(0, 0, 10),
       leaseDrift: drift,
       maxAppendBytes: oneOf(1, 32, 256, 4096),
-      takesTurns: oneOf(false, true, true),
+      rotatesAppends: oneOf(false, true, true),
       maxInflightMessages: oneOf(1, 2, 4, 64),
       maxInflightBytes: oneOf(1, 64, 65536),
       maxUncommittedBytes: oneOf(64, 1024, 65536),

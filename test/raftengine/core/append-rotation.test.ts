@@ -4,8 +4,8 @@ import { nodeId } from '../../../src/platform/index.ts';
 import { TestCluster } from './cluster.ts';
 
 /** A leader 1 whose followers have answered everything. */
-function busyCluster(voters: number[], takesTurns = true): TestCluster {
-  return new TestCluster(voters, [], { takesTurns }).elect(1).tick(2);
+function busyCluster(voters: number[], rotatesAppends = true): TestCluster {
+  return new TestCluster(voters, [], { rotatesAppends }).elect(1).tick(2);
 }
 
 /** Proposes on node 1 and delivers. @returns what left with it at once, as `receiver:texts` */
@@ -56,12 +56,12 @@ test('a follower that does not answer holds up a commit for a tick, and nothing 
   }
 });
 
-test('appends go to everybody when turns are off', () => {
+test('appends go to every follower when the rotation is off', () => {
   assert.deepEqual(round(busyCluster([1, 2, 3], false), 'first'), ['2:first', '3:first']);
 });
 
 test('learners are not left out, and do not stand in for a voter that is', () => {
-  const cluster = new TestCluster([1, 2, 3], [4], { takesTurns: true }).elect(1).tick(2);
+  const cluster = new TestCluster([1, 2, 3], [4], { rotatesAppends: true }).elect(1).tick(2);
   assert.deepEqual(round(cluster, 'first'), ['3:first', '4:first']);
   assert.deepEqual(round(cluster, 'second'), ['2:first+second', '4:second']);
 });

@@ -1,15 +1,14 @@
 /**
- * Who waits for the next append. A commit needs a quorum, not everybody: the voters beyond it are left out in turn, and get
- * two appends as one message, one write and one answer. What somebody was not sent leaves with the next append, or with the
- * next tick. A voter that leaves something unanswered for a tick ends the
- * turns, so that nothing waits for one that may be dead.
+ * Rotates appends among the followers. A commit needs a quorum, not all voters: the voters beyond it are left out in turn, and get
+ * two appends as one message, one write and one answer. What a voter was not sent leaves with the next append, or with the next
+ * tick. A voter that leaves something unanswered for a tick ends the rotation, so that nothing waits for one that may be dead.
  */
 import type { LogIndex } from '../../platform/index.ts';
 import type { Progress } from './progress.ts';
 import { isJoint, isVoter, majority } from './quorum.ts';
 import type { ConfState, RaftConfig } from './types.ts';
 
-export class Turns {
+export class AppendRotation {
   private readonly config: RaftConfig;
   /** Every voter had answered at the last tick what it was sent before the tick before. */
   private isPrompt = false;
@@ -20,7 +19,7 @@ export class Turns {
     this.config = config;
   }
 
-  /** The peers are others: turns begin when a tick has found all of them prompt. */
+  /** The peers are others: the rotation begins when a tick has found all of them prompt. */
   reset(): void {
     this.isPrompt = false;
   }
@@ -40,8 +39,8 @@ export class Turns {
   /** Says of every peer whether it waits. @param isLonger the log is longer than the last time */
   assign(conf: ConfState, peers: readonly Progress[], isLonger: boolean): void {
     for (const peer of peers) peer.waits = false;
-    const { takesTurns, nodeId } = this.config;
-    const mayWait = takesTurns && isLonger && this.isPrompt && !this.isOwed;
+    const { rotatesAppends, nodeId } = this.config;
+    const mayWait = rotatesAppends && isLonger && this.isPrompt && !this.isOwed;
     this.isOwed = false;
     if (!mayWait || isJoint(conf) || !isVoter(conf, nodeId)) return;
     for (let spare = conf.voters.length - majority(conf.voters.length); spare > 0; spare--) {
