@@ -72,6 +72,17 @@ const sameEncoding: Rule = (_, reference, tested) => {
   return a >= 0 && b >= 0 && a > b;
 };
 
+/** The same syntax, whatever is said about it below each line and in the first. */
+const sameSyntax: Rule = (_, reference, tested) =>
+  reference.items !== undefined && tested.items !== undefined && syntaxIn(reference) === syntaxIn(tested);
+
+const syntaxIn = ({ items = [] }: RawReply): string =>
+  items
+    .slice(1)
+    .filter(({ kind, text }) => kind !== '+' || !text!.startsWith(' '))
+    .map(({ raw }) => raw)
+    .join('');
+
 /** Rules by command, for subcommands with the subcommand's name behind a blank. */
 const RULES: Readonly<Record<string, Rule>> = {
   TTL: near(1000, false),
@@ -83,6 +94,7 @@ const RULES: Readonly<Record<string, Rule>> = {
   HELLO: sameHello,
   'CLIENT ID': sameShape,
   'OBJECT ENCODING': sameEncoding,
+  'OBJECT HELP': sameSyntax,
   'OBJECT REFCOUNT': sameShape,
   'OBJECT IDLETIME': sameShape,
   'MEMORY USAGE': sameShape,

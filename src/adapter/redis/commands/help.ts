@@ -2,21 +2,22 @@
 import type { CommandGroup, CommandSpec } from '../command/index.ts';
 import { SimpleString } from '../protocol/index.ts';
 
-/**
- * The HELP subcommand of a container.
- * @param lines what stands between the first line and the description of HELP itself
- */
-export function helpCommand(
-  container: string,
-  group: CommandGroup,
-  since: string,
-  lines: readonly string[],
-): CommandSpec {
+export interface HelpOptions {
+  /** Name of the container. */
+  readonly container: string;
+  readonly group: CommandGroup;
+  readonly since: string;
+  /** What stands between the first line and the description of HELP itself: a subcommand's syntax, and below it indented what it does. */
+  readonly lines: readonly string[];
+}
+
+/** The HELP subcommand of a container. */
+export function helpCommand({ container, group, since, lines }: HelpOptions): CommandSpec {
   const text = [
-    `${container.toUpperCase()} <subcommand> [<arg> [value] [opt] ...]. Subcommands are:`,
+    `${container.toUpperCase()} <subcommand> [<argument> ...], where <subcommand> is one of:`,
     ...lines,
     'HELP',
-    '    Prints this help.',
+    '    Shows these lines.',
   ].map((line) => new SimpleString(line));
   return {
     name: 'help',
@@ -24,7 +25,7 @@ export function helpCommand(
     flags: ['loading', 'stale'],
     group,
     since,
-    summary: 'Show helpful text about the different subcommands',
+    summary: 'Explains the subcommands.',
     complexity: 'O(1)',
     handler: { kind: 'connection', run: () => text },
   };

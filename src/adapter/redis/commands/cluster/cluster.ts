@@ -1,32 +1,15 @@
 /**
- * CLUSTER, READONLY, READWRITE, ASKING: the cluster in Redis Cluster's words. Every node is a master, because every node
- * takes writes; the slots are shown with the nodes that lead their groups.
+ * What CLUSTER answers; `cluster-commands.ts` declares it. Every node is a master, because every node takes writes; the slots are shown
+ * with the nodes that lead their groups.
  */
 
-import {
-  type ClientSession,
-  type ClusterMember,
-  type CommandSpec,
-  defineCommands,
-  type ScanContext,
-  type SlotRange,
-} from '../../command/index.ts';
-import { decodeStorageKey, KEYSPACES, SLOT_COUNT, slotOf } from '../../keys/index.ts';
-import {
-  integerArgument,
-  MapReply,
-  OK,
-  RedisError,
-  type Reply,
-  SimpleString,
-  VerbatimReply,
-} from '../../protocol/index.ts';
-import { helpCommand } from '../help.ts';
+import type { ClientSession, ClusterMember, ScanContext, SlotRange } from '../../command/index.ts';
+import { decodeStorageKey, KEYSPACES, SLOT_COUNT } from '../../keys/index.ts';
+import { integerArgument, MapReply, RedisError, type Reply, VerbatimReply } from '../../protocol/index.ts';
 
 /** Keys of a slot that are asked for at a time, and the most that GETKEYSINSLOT answers. */
 const PAGE_KEYS = 1_000;
 const MAX_KEYS_IN_SLOT = 10_000;
-const MANAGED = 'ERR slots and nodes are placed by the cluster itself; see its own administration';
 
 /** A member with the address that it is shown under on a connection. */
 interface ShownMember {
@@ -62,7 +45,8 @@ function servedRanges(session: ClientSession): ServedRange[] {
   });
 }
 
-function slots(session: ClientSession): Reply {
+/** CLUSTER SLOTS. */
+export function slots(session: ClientSession): Reply {
   return servedRanges(session).map(({ first, last, nodes }) => [
     first,
     last,
@@ -70,7 +54,8 @@ function slots(session: ClientSession): Reply {
   ]);
 }
 
-function shards(session: ClientSession): Reply {
+/** CLUSTER SHARDS. */
+export function shards(session: ClientSession): Reply {
   const byGroup = new Map<number, { readonly slots: number[]; readonly nodes: readonly ShownMember[] }>();
   for (const { group, first, last, nodes } of servedRanges(session)) {
     const shard = byGroup.get(group) ?? { slots: [], nodes };
@@ -120,13 +105,15 @@ function nodeLine(session: ClientSession, { member, host, port }: ShownMember, r
   ].join(' ');
 }
 
-function nodes(session: ClientSession): Reply {
+/** CLUSTER NODES. */
+export function nodes(session: ClientSession): Reply {
   const ranges = servedRanges(session);
   const lines = shownMembers(session).map((one) => `${nodeLine(session, one, ranges)}\n`);
   return new VerbatimReply(lines.join(''));
 }
 
-function info(session: ClientSession): Reply {
+/** CLUSTER INFO. */
+export function info(session: ClientSession): Reply {
   const { server } = session;
   const ranges = servedRanges(session);
   const isKnown = server.kv.dataGroups().length > 0;
@@ -149,13 +136,14 @@ function info(session: ClientSession): Reply {
   return new VerbatimReply(fields.map(([name, value]) => `${name}:${value}\r\n`).join(''));
 }
 
-function ownId(session: ClientSession): Reply {
+/** CLUSTER MYID and MYSHARDID: every node is a shard of its own. */
+export function ownId(session: ClientSession): Reply {
   const { kv, topology } = session.server;
   return topology.members().find(({ nodeId }) => nodeId === kv.nodeId)?.id ?? '0'.repeat(40);
 }
 
-/** Every node is a master, so no node has replicas of its own. @throws RedisError for a node that does not exist */
-function replicas(session: ClientSession, args: readonly Buffer[]): Reply {
+/** CLUSTER REPLICAS. Every node is a master, so no node has replicas of its own. @throws RedisError for a node that does not exist */
+export function replicas(session: ClientSession, args: readonly Buffer[]): Reply {
   const id = args[2]!.toString('latin1');
   if (session.server.topology.members().every((member) => member.id !== id)) {
     throw new RedisError(`ERR Unknown node ${id.slice(0, 128)}`);
@@ -188,7 +176,8 @@ async function keysInSlot(ctx: ScanContext, slot: number, limit: number): Promis
   return keys;
 }
 
-async function getKeysInSlot(ctx: ScanContext, args: readonly Buffer[]): Promise<Reply> {
+/** CLUSTER GETKEYSINSLOT. */
+export async function getKeysInSlot(ctx: ScanContext, args: readonly Buffer[]): Promise<Reply> {
   const message = 'ERR Invalid slot or number of keys';
   const slot = slotArgument(args[2]!, message);
   const count = integerArgument(args[3]!);
@@ -196,187 +185,12 @@ async function getKeysInSlot(ctx: ScanContext, args: readonly Buffer[]): Promise
   return keysInSlot(ctx, slot, Number(count > BigInt(MAX_KEYS_IN_SLOT) ? BigInt(MAX_KEYS_IN_SLOT) : count));
 }
 
-const LOOKING = ['loading', 'stale'] as const;
-const CHANGING = ['admin', 'stale', 'no_async_loading'] as const;
-
-function sub(
-  name: string,
-  arity: number,
-  since: string,
-  summary: string,
-  handler: CommandSpec['handler'],
-  flags: CommandSpec['flags'] = LOOKING,
-): CommandSpec {
-  return {
-    name,
-    arity,
-    flags,
-    group: 'cluster',
-    since,
-    summary,
-    complexity: 'O(N) in the size of the answer',
-    handler,
-  };
+/** CLUSTER COUNTKEYSINSLOT. */
+export async function countKeysInSlot(ctx: ScanContext, args: readonly Buffer[]): Promise<Reply> {
+  return (await keysInSlot(ctx, slotArgument(args[2]!, 'ERR Invalid slot'), Number.POSITIVE_INFINITY)).length;
 }
 
-const looks = (run: (session: ClientSession, args: readonly Buffer[]) => Reply): CommandSpec['handler'] => ({
-  kind: 'connection',
-  run,
-});
-
-/** What administrators of a Redis Cluster do by hand. */
-const managed = (name: string, arity: number, since: string, summary: string): CommandSpec =>
-  sub(
-    name,
-    arity,
-    since,
-    summary,
-    looks(() => {
-      throw new RedisError(MANAGED);
-    }),
-    CHANGING,
-  );
-
-const ANYTIME_FAST = ['loading', 'stale', 'fast'] as const;
-
-function switchCommand(
-  name: string,
-  flags: CommandSpec['flags'],
-  summary: string,
-  run: (session: ClientSession) => void,
-): CommandSpec {
-  return {
-    name,
-    arity: 1,
-    flags,
-    group: 'cluster',
-    aclCategories: ['connection'],
-    since: '3.0.0',
-    summary,
-    complexity: 'O(1)',
-    handler: looks((session) => {
-      run(session);
-      return OK;
-    }),
-  };
+/** What administrators of a Redis Cluster do by hand. @throws RedisError always */
+export function managed(): never {
+  throw new RedisError('ERR slots and nodes are placed by the cluster itself; see its own administration');
 }
-
-export const clusterCommands = defineCommands([
-  switchCommand('asking', ['fast'], 'Accepted without effect: ranges move at one moment, there is no ASK', () => {}),
-  {
-    name: 'cluster',
-    arity: -2,
-    flags: [],
-    group: 'cluster',
-    since: '3.0.0',
-    summary: 'A container for cluster commands',
-    complexity: 'Depends on subcommand.',
-    subcommands: [
-      managed('addslots', -3, '3.0.0', 'Assign new hash slots to receiving node'),
-      managed('addslotsrange', -4, '7.0.0', 'Assign new hash slots to receiving node'),
-      sub(
-        'bumpepoch',
-        2,
-        '3.0.0',
-        'Epochs are counted by the cluster itself',
-        looks((session) => new SimpleString(`STILL ${session.server.kv.routesVersion}`)),
-        CHANGING,
-      ),
-      sub(
-        'count-failure-reports',
-        3,
-        '3.0.0',
-        'Failure reports for a node; there are none',
-        looks(() => 0),
-        ['admin', 'stale'],
-      ),
-      sub('countkeysinslot', 3, '3.0.0', 'Return the number of keys in the specified hash slot, in the whole cluster', {
-        kind: 'scan',
-        run: async (ctx, args) =>
-          (await keysInSlot(ctx, slotArgument(args[2]!, 'ERR Invalid slot'), Number.POSITIVE_INFINITY)).length,
-      }),
-      managed('delslots', -3, '3.0.0', 'Set hash slots as unbound in receiving node'),
-      managed('delslotsrange', -4, '7.0.0', 'Set hash slots as unbound in receiving node'),
-      managed('failover', -2, '3.0.0', 'Forces a replica to perform a manual failover of its master'),
-      managed('flushslots', 2, '3.0.0', 'Delete a node own slots information'),
-      managed('forget', 3, '3.0.0', 'Remove a node from the nodes table'),
-      sub('getkeysinslot', 4, '3.0.0', 'Return keys in the specified hash slot, in the whole cluster', {
-        kind: 'scan',
-        run: getKeysInSlot,
-      }),
-      helpCommand('cluster', 'cluster', '5.0.0', [
-        'COUNTKEYSINSLOT <slot>',
-        '    Return the number of keys in <slot>.',
-        'GETKEYSINSLOT <slot> <count>',
-        '    Return keys of <slot>.',
-        'INFO',
-        '    Return information about the cluster.',
-        'KEYSLOT <key>',
-        '    Return the hash slot for <key>.',
-        'LINKS',
-        '    Return information about all network links between this node and its peers.',
-        'MYID',
-        '    Return the node id.',
-        'MYSHARDID',
-        '    Return the id of the shard of this node.',
-        'NODES',
-        '    Return cluster configuration seen by node.',
-        'REPLICAS <node-id>',
-        '    Return <node-id> replicas; every node is a master.',
-        'SHARDS',
-        '    Return information about slot range mappings and the nodes associated with them.',
-        'SLOTS',
-        '    Return information about slots range mappings.',
-      ]),
-      sub('info', 2, '3.0.0', 'Provides info about Redis Cluster node state', looks(info)),
-      sub(
-        'keyslot',
-        3,
-        '3.0.0',
-        'Returns the hash slot of the specified key',
-        looks((_session, args) => slotOf(args[2]!)),
-      ),
-      sub(
-        'links',
-        2,
-        '7.0.0',
-        'Peer links of a cluster bus; there is none',
-        looks(() => []),
-      ),
-      managed('meet', -4, '3.0.0', 'Force a node cluster to handshake with another node'),
-      sub('myid', 2, '3.0.0', 'Return the node id', looks(ownId)),
-      sub('myshardid', 2, '7.2.0', 'Return the node shard id', looks(ownId)),
-      sub('nodes', 2, '3.0.0', 'Get Cluster config for the node', looks(nodes)),
-      sub('replicas', 3, '5.0.0', 'List replica nodes of the specified master node', looks(replicas), [
-        'admin',
-        'stale',
-      ]),
-      managed('replicate', 3, '3.0.0', 'Reconfigure a node as a replica of the specified master node'),
-      managed('reset', -2, '3.0.0', 'Reset a Redis Cluster node'),
-      sub(
-        'saveconfig',
-        2,
-        '3.0.0',
-        'Everything is saved at all times',
-        looks(() => OK),
-        CHANGING,
-      ),
-      managed('set-config-epoch', 3, '3.0.0', 'Set the configuration epoch in a new node'),
-      managed('setslot', -4, '3.0.0', 'Bind a hash slot to a specific node'),
-      sub('shards', 2, '7.0.0', 'Get array of cluster slots to node mappings', looks(shards)),
-      sub('slaves', 3, '3.0.0', 'List replica nodes of the specified master node', looks(replicas), ['admin', 'stale']),
-      sub('slots', 2, '3.0.0', 'Get array of Cluster slot to node mappings', looks(slots)),
-    ],
-  },
-  switchCommand(
-    'readonly',
-    ANYTIME_FAST,
-    'Answer reads on this connection here instead of redirecting them',
-    (session) => {
-      session.readReplicas(true);
-    },
-  ),
-  switchCommand('readwrite', ANYTIME_FAST, 'Redirect reads on this connection again', (session) => {
-    session.readReplicas(false);
-  }),
-]);

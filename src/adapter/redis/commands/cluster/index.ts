@@ -1,2 +1,2 @@
 /** The cluster in Redis Cluster's words: CLUSTER, READONLY, READWRITE, ASKING. */
-export { clusterCommands } from './cluster.ts';
+export { clusterCommands } from './cluster-commands.ts';

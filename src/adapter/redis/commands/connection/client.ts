@@ -1,7 +1,7 @@
-/** CLIENT and its subcommands. */
+/** What the subcommands of CLIENT do; `client-commands.ts` declares them. */
 
 import type { Millis } from '../../../../platform/index.ts';
-import { type ClientSession, type CommandSpec, type ConnectedClient, defineCommands } from '../../command/index.ts';
+import type { ClientSession, ConnectedClient } from '../../command/index.ts';
 import {
   errors,
   integerArgument,
@@ -16,7 +16,6 @@ import {
   wordOf,
 } from '../../protocol/index.ts';
 import { MAX_STALENESS_MS } from '../../request/index.ts';
-import { helpCommand } from '../help.ts';
 import { checkClientName } from './connection.ts';
 
 const CLIENT_TYPES: ReadonlySet<string> = new Set(['normal', 'master', 'replica', 'slave', 'pubsub']);
@@ -71,7 +70,8 @@ function clientType(argument: Buffer): string {
   return type;
 }
 
-function list(session: ClientSession, args: readonly Buffer[]): Reply {
+/** CLIENT LIST [TYPE type | ID id ..]. */
+export function list(session: ClientSession, args: readonly Buffer[]): Reply {
   const nowMs = session.server.clock.monotonicMs();
   let selected = [...session.server.connections.values()];
   if (args.length === 4 && wordOf(args[2]!) === 'type') {
@@ -135,7 +135,8 @@ function parseKillFilter(args: readonly Buffer[]): KillFilter {
   return filter;
 }
 
-function kill(session: ClientSession, args: readonly Buffer[]): Reply {
+/** CLIENT KILL, with an address or with options. */
+export function kill(session: ClientSession, args: readonly Buffer[]): Reply {
   const { connections } = session.server;
   const end = (victim: ConnectedClient) => {
     if (victim === session) victim.closeAfterReplies();
@@ -162,7 +163,8 @@ function kill(session: ClientSession, args: readonly Buffer[]): Reply {
   return killed;
 }
 
-function reply(session: ClientSession, args: readonly Buffer[]): Reply {
+/** CLIENT REPLY ON, OFF or SKIP. */
+export function reply(session: ClientSession, args: readonly Buffer[]): Reply {
   switch (wordOf(args[2]!)) {
     case 'on':
       session.setReplyMode('on');
@@ -178,7 +180,8 @@ function reply(session: ClientSession, args: readonly Buffer[]): Reply {
   }
 }
 
-function pause(session: ClientSession, args: readonly Buffer[]): Reply {
+/** CLIENT PAUSE for milliseconds, all commands or only writes. */
+export function pause(session: ClientSession, args: readonly Buffer[]): Reply {
   let writesOnly = false;
   if (args.length === 4) {
     const mode = wordOf(args[3]!);
@@ -191,12 +194,14 @@ function pause(session: ClientSession, args: readonly Buffer[]): Reply {
   return OK;
 }
 
-function unpause(session: ClientSession): Reply {
+/** CLIENT UNPAUSE. */
+export function unpause(session: ClientSession): Reply {
   session.server.resumeClients();
   return OK;
 }
 
-function tracking(args: readonly Buffer[]): Reply {
+/** CLIENT TRACKING: there is none, so it can only be switched off. */
+export function tracking(_session: ClientSession, args: readonly Buffer[]): Reply {
   const mode = wordOf(args[2]!);
   if (mode === 'on')
     throw new RedisError('ERR client-side caching with CLIENT TRACKING is not available on this server');
@@ -204,7 +209,8 @@ function tracking(args: readonly Buffer[]): Reply {
   return OK;
 }
 
-function unblock(args: readonly Buffer[]): Reply {
+/** CLIENT UNBLOCK. */
+export function unblock(_session: ClientSession, args: readonly Buffer[]): Reply {
   const reason = args[3] === undefined ? 'timeout' : wordOf(args[3]);
   if (args.length > 4 || (reason !== 'timeout' && reason !== 'error')) {
     throw new RedisError('ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR');
@@ -214,7 +220,8 @@ function unblock(args: readonly Buffer[]): Reply {
   return 0;
 }
 
-function setInfo(session: ClientSession, args: readonly Buffer[]): Reply {
+/** CLIENT SETINFO. */
+export function setInfo(session: ClientSession, args: readonly Buffer[]): Reply {
   const attribute = wordOf(args[2]!);
   const value = args[3]!;
   if (attribute !== 'lib-name' && attribute !== 'lib-ver') {
@@ -227,7 +234,8 @@ function setInfo(session: ClientSession, args: readonly Buffer[]): Reply {
   return OK;
 }
 
-function staleness(session: ClientSession, args: readonly Buffer[]): Reply {
+/** CLIENT KVORUM-STALENESS. */
+export function staleness(session: ClientSession, args: readonly Buffer[]): Reply {
   const ms = integerArgument(args[2]!, 'ERR the staleness is not an integer');
   if (ms < 0n || ms > BigInt(MAX_STALENESS_MS)) {
     throw new RedisError(`ERR the staleness is between 0 and ${MAX_STALENESS_MS} milliseconds`);
@@ -236,173 +244,35 @@ function staleness(session: ClientSession, args: readonly Buffer[]): Reply {
   return OK;
 }
 
+/** Reads ON or OFF. @throws RedisError for another word */
 function onOff(argument: Buffer): boolean {
   const word = wordOf(argument);
   if (word !== 'on' && word !== 'off') throw errors.syntax();
   return word === 'on';
 }
 
-type Run = (session: ClientSession, args: readonly Buffer[]) => Reply;
-
-const ANYTIME = ['noscript', 'loading', 'stale'] as const;
-
-function sub(name: string, arity: number, since: string, summary: string, run: Run, admin = false): CommandSpec {
-  return {
-    name,
-    arity,
-    flags: admin ? ['admin', ...ANYTIME] : ANYTIME,
-    group: 'connection',
-    aclCategories: ['connection'],
-    since,
-    summary,
-    complexity: 'O(1)',
-    handler: { kind: 'connection', run },
+/** A subcommand that takes ON or OFF. */
+export const switching =
+  (change: (session: ClientSession, isOn: boolean) => void) =>
+  (session: ClientSession, args: readonly Buffer[]): Reply => {
+    change(session, onOff(args[2]!));
+    return OK;
   };
+
+/** CLIENT INFO. */
+export const info = (session: ClientSession): Reply =>
+  new VerbatimReply(`${clientLine(session, session.server.clock.monotonicMs())}\n`);
+
+/** CLIENT SETNAME. */
+export function setName(session: ClientSession, args: readonly Buffer[]): Reply {
+  session.setName(checkClientName(args[2]!));
+  return OK;
 }
 
-const HELP = [
-  'GETREDIR',
-  '    Return the client ID we are redirecting to when tracking is enabled.',
-  'GETNAME',
-  '    Return the name of the current connection.',
-  'ID',
-  '    Return the ID of the current connection.',
-  'INFO',
-  '    Return information about the current client connection.',
-  'KILL <ip:port>',
-  '    Kill connection made from <ip:port>.',
-  'KILL <option> <value> [<option> <value> [...]]',
-  '    Kill connections. Options are:',
-  '    * ADDR (<ip:port>|<unixsocket>:0)',
-  '      Kill connections made from the specified address',
-  '    * LADDR (<ip:port>|<unixsocket>:0)',
-  '      Kill connections made to specified local address',
-  '    * TYPE (NORMAL|MASTER|REPLICA|PUBSUB)',
-  '      Kill connections by type.',
-  '    * USER <username>',
-  '      Kill connections authenticated by <username>.',
-  '    * SKIPME (YES|NO)',
-  '      Skip killing current connection (default: yes).',
-  'KVORUM-REDIRECTS (ON|OFF)',
-  '    Answer MOVED for slots that other nodes lead, or pass commands on to them.',
-  'KVORUM-STALENESS <milliseconds>',
-  '    How old the answers to reads may be after READONLY.',
-  'LIST [options ...]',
-  '    Return information about client connections. Options:',
-  '    * TYPE (NORMAL|MASTER|REPLICA|PUBSUB)',
-  '      Return clients of specified type.',
-  'UNPAUSE',
-  '    Stop the current client pause, resuming traffic.',
-  'PAUSE <timeout> [WRITE|ALL]',
-  '    Suspend all, or just write, clients for <timeout> milliseconds.',
-  'REPLY (ON|OFF|SKIP)',
-  '    Control the replies sent to the current connection.',
-  'SETINFO <option> <value>',
-  '    Set client meta attr. Options are:',
-  '    * LIB-NAME: the client lib name.',
-  '    * LIB-VER: the client lib version.',
-  'SETNAME <name>',
-  '    Assign the name <name> to the current connection.',
-  'UNBLOCK <clientid> [TIMEOUT|ERROR]',
-  '    Unblock the specified blocked client.',
-  'TRACKING OFF',
-  '    Server assisted client side caching is always off.',
-  'TRACKINGINFO',
-  '    Report tracking status for the current connection.',
-  'NO-EVICT (ON|OFF)',
-  '    Protect current client connection from eviction.',
-  'NO-TOUCH (ON|OFF)',
-  '    Will not touch LRU/LFU stats when this mode is on.',
-];
-
-export const clientCommands = defineCommands([
-  {
-    name: 'client',
-    arity: -2,
-    flags: [],
-    group: 'connection',
-    since: '2.4.0',
-    summary: 'A container for client connection commands',
-    complexity: 'Depends on subcommand.',
-    subcommands: [
-      sub('getname', 2, '2.6.9', 'Get the current connection name', (session) =>
-        session.name === '' ? null : session.name,
-      ),
-      sub('getredir', 2, '6.0.0', 'Get tracking notifications redirection client ID if any', () => -1),
-      sub('id', 2, '5.0.0', 'Returns the client ID for the current connection', (session) => session.id),
-      sub(
-        'info',
-        2,
-        '6.2.0',
-        'Returns information about the current client connection.',
-        (session) => new VerbatimReply(`${clientLine(session, session.server.clock.monotonicMs())}\n`),
-      ),
-      sub('kill', -3, '2.4.0', 'Kill the connection of a client', kill, true),
-      sub('kvorum-staleness', 3, '7.0.0', 'Set how old answers may be after READONLY', staleness),
-      sub(
-        'kvorum-redirects',
-        3,
-        '7.0.0',
-        'Redirect commands on this connection with MOVED, as Redis Cluster does, or pass them on',
-        (session, args) => {
-          session.setRedirects(onOff(args[2]!));
-          return OK;
-        },
-      ),
-      sub('list', -2, '2.4.0', 'Get the list of client connections', list, true),
-      sub(
-        'no-evict',
-        3,
-        '7.0.0',
-        'Set client eviction mode for the current connection',
-        (session, args) => {
-          session.setNoEvict(onOff(args[2]!));
-          return OK;
-        },
-        true,
-      ),
-      sub(
-        'no-touch',
-        3,
-        '7.2.0',
-        'Controls whether commands sent by the client affect the LRU/LFU of accessed keys.',
-        (session, args) => {
-          session.setNoTouch(onOff(args[2]!));
-          return OK;
-        },
-      ),
-      sub('pause', -3, '3.0.0', 'Stop processing commands from clients for some time', pause, true),
-      sub('reply', 3, '3.2.0', 'Instruct the server whether to reply to commands', reply),
-      sub('setinfo', 4, '7.2.0', 'Sets information specific to the client or connection.', setInfo),
-      sub('setname', 3, '2.6.9', 'Set the current connection name', (session, args) => {
-        session.setName(checkClientName(args[2]!));
-        return OK;
-      }),
-      sub('tracking', -3, '6.0.0', 'Enable or disable server assisted client side caching support', (_session, args) =>
-        tracking(args),
-      ),
-      sub(
-        'trackinginfo',
-        2,
-        '6.2.0',
-        'Return information about server assisted client side caching for the current connection',
-        () =>
-          new MapReply([
-            ['flags', new SetReply(['off'])],
-            ['redirect', -1],
-            ['prefixes', []],
-          ]),
-      ),
-      sub(
-        'unblock',
-        -3,
-        '5.0.0',
-        'Unblock a client blocked in a blocking command from a different connection',
-        (_session, args) => unblock(args),
-        true,
-      ),
-      sub('unpause', 2, '6.2.0', 'Resume processing of clients that were paused', unpause, true),
-      helpCommand('client', 'connection', '5.0.0', HELP),
-    ],
-  },
-]);
+/** CLIENT TRACKINGINFO. */
+export const trackingInfo = (): Reply =>
+  new MapReply([
+    ['flags', new SetReply(['off'])],
+    ['redirect', -1],
+    ['prefixes', []],
+  ]);

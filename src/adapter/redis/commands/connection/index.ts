@@ -1,6 +1,6 @@
 /** The client's own connection: HELLO, AUTH, SELECT, CLIENT. */
 import type { CommandSpec } from '../../command/index.ts';
-import { clientCommands } from './client.ts';
+import { clientCommands } from './client-commands.ts';
 import { connectionCommands as ownCommands } from './connection.ts';
 
 export const connectionCommands: readonly CommandSpec[] = [...clientCommands, ...ownCommands];

@@ -50,23 +50,23 @@ function usage(ctx: CommandContext, args: readonly Buffer[]): Reply {
 
 const OBJECT_HELP: readonly string[] = [
   'ENCODING <key>',
-  '    Return the kind of internal representation used in order to store the value',
-  '    associated with a <key>.',
+  '    The name of the form in which Redis would keep the value of <key>:',
+  '    int, embstr or raw for a string.',
   'FREQ <key>',
-  '    Return the access frequency index of the <key>. The returned integer is',
-  '    proportional to the logarithm of the recent access frequency of the key.',
+  '    How often the value of <key> is accessed, on a scale of logarithms.',
+  '    Accesses are not counted, so this is refused.',
   'IDLETIME <key>',
-  '    Return the idle time of the <key>, that is the approximated number of',
-  '    seconds elapsed since the last access to the key.',
+  '    How many seconds ago the value of <key> was written;',
+  '    when it was read is not kept.',
   'REFCOUNT <key>',
-  '    Return the number of references of the value associated with the specified',
-  '    <key>.',
+  '    How many places refer to the value of <key>: one, or the most that',
+  '    can be counted for a small integer.',
 ];
 
 const MEMORY_HELP: readonly string[] = [
   'USAGE <key> [SAMPLES <count>]',
-  '    Return memory in bytes used by <key> and its value. Nested values are',
-  '    sampled up to <count> times (default: 5, 0 means sample all).',
+  '    An estimate of the bytes that <key> and its value take. SAMPLES is',
+  '    accepted, and makes no difference for values that are in one piece.',
 ];
 
 /** A subcommand of OBJECT that tells something about the value of a key, nil when there is none. */
@@ -120,7 +120,10 @@ export const objectCommands: readonly CommandSpec[] = defineCommands([
             'between policies at runtime LRU and LFU data will take some time to adjust.',
         );
       }),
-      { ...helpCommand('object', 'generic', '6.2.0', OBJECT_HELP), aclCategories: ['keyspace'] },
+      {
+        ...helpCommand({ container: 'object', group: 'generic', since: '6.2.0', lines: OBJECT_HELP }),
+        aclCategories: ['keyspace'],
+      },
     ],
   },
   {
@@ -143,7 +146,7 @@ export const objectCommands: readonly CommandSpec[] = defineCommands([
         complexity: 'O(1)',
         handler: { kind: 'data', run: usage },
       },
-      helpCommand('memory', 'server', '4.0.0', MEMORY_HELP),
+      helpCommand({ container: 'memory', group: 'server', since: '4.0.0', lines: MEMORY_HELP }),
     ],
   },
 ]);

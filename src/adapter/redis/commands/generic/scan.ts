@@ -162,7 +162,7 @@ export const scanCommands = defineCommands([
     group: 'server',
     aclCategories: ['keyspace'],
     since: '1.0.0',
-    summary: 'Return the number of keys in the selected database',
+    summary: 'Counts the keys of the selected database.',
     complexity: 'O(1)',
     handler: { kind: 'scan', run: (ctx) => ctx.count(ctx.keyspace.db) },
   },
@@ -173,8 +173,8 @@ export const scanCommands = defineCommands([
     group: 'server',
     aclCategories: ['keyspace', 'dangerous'],
     since: '1.0.0',
-    summary: 'Remove all keys from all databases',
-    complexity: 'O(N) where N is the total number of keys in all databases',
+    summary: 'Deletes all keys of all databases.',
+    complexity: 'O(N) in the number of ranges',
     handler: { kind: 'scan', run: (ctx, args) => flush(ctx, args, ALL_DATABASES) },
   },
   {
@@ -184,8 +184,8 @@ export const scanCommands = defineCommands([
     group: 'server',
     aclCategories: ['keyspace', 'dangerous'],
     since: '1.0.0',
-    summary: 'Remove all keys from the current database',
-    complexity: 'O(N) where N is the number of keys in the selected database',
+    summary: 'Deletes all keys of the selected database.',
+    complexity: 'O(N) in the number of ranges',
     handler: { kind: 'scan', run: (ctx, args) => flush(ctx, args, ctx.keyspace.wholeDb()) },
   },
   {
@@ -195,10 +195,8 @@ export const scanCommands = defineCommands([
     group: 'generic',
     aclCategories: ['dangerous'],
     since: '1.0.0',
-    summary: 'Find all keys matching the given pattern',
-    complexity:
-      'O(N) with N being the number of keys in the database, under the assumption that the key names in the database and ' +
-      'the given pattern have limited length.',
+    summary: 'All keys that a pattern fits.',
+    complexity: 'O(N) in the number of keys',
     handler: {
       kind: 'scan',
       run: (ctx, args) => collectKeys(ctx, ctx.keyspace.wholeDb(), args[1]!.equals(MATCH_ALL) ? undefined : args[1]!),
@@ -210,7 +208,7 @@ export const scanCommands = defineCommands([
     flags: ['readonly'],
     group: 'generic',
     since: '1.0.0',
-    summary: 'Return a random key from the keyspace',
+    summary: 'A key by chance.',
     complexity: 'O(1)',
     handler: { kind: 'scan', run: (ctx) => randomKey(ctx) },
   },
@@ -220,10 +218,8 @@ export const scanCommands = defineCommands([
     flags: ['readonly'],
     group: 'generic',
     since: '2.8.0',
-    summary: 'Incrementally iterate the keys space',
-    complexity:
-      'O(1) for every call. O(N) for a complete iteration, including enough command calls for the cursor to return back ' +
-      'to 0. N is the number of elements inside the collection.',
+    summary: 'Walks over all keys, a part a call.',
+    complexity: 'O(N) in COUNT for a call, in the number of keys for a walk',
     handler: { kind: 'scan', run: scan },
   },
 ]);

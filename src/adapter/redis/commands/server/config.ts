@@ -2,8 +2,8 @@
 
 import { type ClientSession, defineCommands, type ServerContext } from '../../command/index.ts';
 import { errors, globMatches, MapReply, OK, RedisError, type Reply, wordOf } from '../../protocol/index.ts';
+import { declareWith } from '../declare.ts';
 import { helpCommand } from '../help.ts';
-import { serverSubcommand } from '../server-subcommand.ts';
 import { SETTING_BY_NAME, SETTINGS, type Setting } from './settings.ts';
 
 function get(session: ClientSession, patterns: readonly Buffer[]): Reply {
@@ -42,7 +42,7 @@ function set(state: ServerContext, args: readonly Buffer[]): Reply {
   return OK;
 }
 
-const sub = serverSubcommand({ flags: ['admin', 'noscript', 'loading', 'stale'] });
+const sub = declareWith({ group: 'server', flags: ['admin', 'noscript', 'loading', 'stale'], complexity: 'O(1)' });
 
 export const configCommands = defineCommands([
   {
@@ -51,42 +51,59 @@ export const configCommands = defineCommands([
     flags: [],
     group: 'server',
     since: '2.0.0',
-    summary: 'A container for server configuration commands',
-    complexity: 'Depends on subcommand.',
+    summary: 'Looks at settings and changes them.',
+    complexity: 'That of the subcommand',
     subcommands: [
-      sub(
-        'get',
-        -3,
-        '2.0.0',
-        'Get the values of configuration parameters',
-        'O(N) when N is the number of configuration parameters provided',
-        (session, args) => get(session, args.slice(2)),
-      ),
-      helpCommand('config', 'server', '5.0.0', [
-        'GET <pattern>',
-        '    Return parameters matching the glob-like <pattern> and their values.',
-        'SET <directive> <value>',
-        '    Set the configuration <directive> to <value>.',
-        'RESETSTAT',
-        '    Reset statistics reported by the INFO command.',
-        'REWRITE',
-        '    Rewrite the configuration file.',
-      ]),
-      sub('resetstat', 2, '2.0.0', 'Reset the stats returned by INFO', 'O(1)', (session) => {
-        session.server.resetStats();
-        return OK;
+      sub({
+        name: 'get',
+        arity: -3,
+        since: '2.0.0',
+        summary: 'Settings whose names a pattern fits, with their values.',
+        complexity: 'O(N) in the number of patterns',
+        run: (session, args) => get(session, args.slice(2)),
       }),
-      sub('rewrite', 2, '2.8.0', 'Rewrite the configuration file with the in memory configuration', 'O(1)', () => {
-        throw new RedisError('ERR The server is running without a config file');
+      helpCommand({
+        container: 'config',
+        group: 'server',
+        since: '5.0.0',
+        lines: [
+          'GET <pattern>',
+          '    The settings whose names <pattern> fits, with their values.',
+          'SET <directive> <value>',
+          '    Changes the setting <directive> until the node stops.',
+          'RESETSTAT',
+          '    Begins to count anew what INFO counts.',
+          'REWRITE',
+          '    Refused: the configuration comes from the node, which does not write it.',
+        ],
       }),
-      sub(
-        'set',
-        -4,
-        '2.0.0',
-        'Set configuration parameters to the given values',
-        'O(N) when N is the number of configuration parameters provided',
-        (session, args) => set(session.server, args.slice(2)),
-      ),
+      sub({
+        name: 'resetstat',
+        arity: 2,
+        since: '2.0.0',
+        summary: 'Begins to count anew.',
+        run: ({ server }) => {
+          server.resetStats();
+          return OK;
+        },
+      }),
+      sub({
+        name: 'rewrite',
+        arity: 2,
+        since: '2.8.0',
+        summary: 'Would write the settings down; the node does not.',
+        run: () => {
+          throw new RedisError('ERR The server is running without a config file');
+        },
+      }),
+      sub({
+        name: 'set',
+        arity: -4,
+        since: '2.0.0',
+        summary: 'Changes settings, all of them or none.',
+        complexity: 'O(N) in the number of settings',
+        run: (session, args) => set(session.server, args.slice(2)),
+      }),
     ],
   },
 ]);

@@ -3,31 +3,34 @@
  * latency events, users, channels. The answers are those of a Redis on which none was set up.
  */
 
-import { type CommandSpec, defineCommands } from '../../command/index.ts';
+import { type CommandGroup, type CommandSpec, defineCommands } from '../../command/index.ts';
 import { integerArgument, OK, RedisError, type Reply } from '../../protocol/index.ts';
+import { declareWith } from '../declare.ts';
 import { helpCommand } from '../help.ts';
-import { serverSubcommand } from '../server-subcommand.ts';
 
 /** A container without a handler of its own. */
-const container = (name: string, group: CommandSpec['group'], since: string, subcommands: readonly CommandSpec[]) => ({
+const container = (
+  name: string,
+  group: CommandGroup,
+  since: string,
+  subcommands: readonly CommandSpec[],
+): CommandSpec => ({
   name,
   arity: -2,
   flags: [],
   group,
   since,
-  summary: `A container for ${name} commands`,
-  complexity: 'Depends on subcommand.',
+  summary: `Has the ${name} commands.`,
+  complexity: 'That of the subcommand',
   subcommands,
 });
 
-const moduleSub = serverSubcommand({ flags: ['admin', 'noscript'] });
-const slowlogSub = serverSubcommand({ flags: ['admin', 'loading', 'stale'] });
-const latencySub = serverSubcommand({ flags: ['admin', 'noscript', 'loading', 'stale'] });
-const aclSub = serverSubcommand({ flags: ['noscript', 'loading', 'stale'] });
-const pubsubSub = (...declaration: Parameters<typeof latencySub>): CommandSpec => ({
-  ...serverSubcommand({ flags: ['pubsub', 'loading', 'stale'] })(...declaration),
-  group: 'pubsub',
-});
+const server = { group: 'server', complexity: 'O(1)' } as const;
+const acl = declareWith({ ...server, flags: ['noscript', 'loading', 'stale'] });
+const latency = declareWith({ ...server, flags: ['admin', 'noscript', 'loading', 'stale'] });
+const modules = declareWith({ ...server, flags: ['admin', 'noscript'] });
+const pubsub = declareWith({ group: 'pubsub', complexity: 'O(1)', flags: ['pubsub', 'loading', 'stale'] });
+const slowlog = declareWith({ ...server, flags: ['admin', 'loading', 'stale'] });
 
 /** At most one argument may follow. @throws RedisError */
 function checkOptional(args: readonly Buffer[], containerName: string): void {
@@ -53,74 +56,148 @@ const subscribers = (args: readonly Buffer[]): Reply => args.slice(2).flatMap((c
 
 export const diagnosticCommands = defineCommands([
   container('acl', 'server', '6.0.0', [
-    helpCommand('acl', 'server', '6.0.0', ['WHOAMI', '    Return the current connection username.']),
-    aclSub('whoami', 2, '6.0.0', 'Return the name of the user associated to the current connection', 'O(1)', () =>
-      Buffer.from('default'),
-    ),
+    helpCommand({
+      container: 'acl',
+      group: 'server',
+      since: '6.0.0',
+      lines: ['WHOAMI', '    Who the client is: default, the one user.'],
+    }),
+    acl({
+      name: 'whoami',
+      arity: 2,
+      since: '6.0.0',
+      summary: 'Who the client is.',
+      run: () => Buffer.from('default'),
+    }),
   ]),
   container('latency', 'server', '2.8.13', [
-    helpCommand('latency', 'server', '2.8.13', [
-      'HISTORY <event>',
-      '    Return time-latency samples for the <event> class.',
-      'LATEST',
-      '    Return the latest latency samples for all events.',
-      'RESET [<event> ...]',
-      '    Reset latency data of one or more <event> classes.',
-      '    (default: reset all data for all event classes)',
-    ]),
-    latencySub('history', 3, '2.8.13', 'Return timestamp-latency samples for the event.', 'O(1)', () => []),
-    latencySub('latest', 2, '2.8.13', 'Return the latest latency samples for all events.', 'O(1)', () => []),
-    latencySub('reset', -2, '2.8.13', 'Reset latency data for one or more events.', 'O(1)', () => 0),
+    helpCommand({
+      container: 'latency',
+      group: 'server',
+      since: '2.8.13',
+      lines: [
+        'HISTORY <event>',
+        '    How long <event> took lately; no events are recorded.',
+        'LATEST',
+        '    How long each event took the last time; no events are recorded.',
+        'RESET [<event> ...]',
+        '    Forgets what was recorded of the events that are named,',
+        '    of all of them when none is.',
+      ],
+    }),
+    latency({
+      name: 'history',
+      arity: 3,
+      since: '2.8.13',
+      summary: 'How long an event took lately; none is recorded.',
+      run: () => [],
+    }),
+    latency({
+      name: 'latest',
+      arity: 2,
+      since: '2.8.13',
+      summary: 'How long events took the last time; none is recorded.',
+      run: () => [],
+    }),
+    latency({ name: 'reset', arity: -2, since: '2.8.13', summary: 'Forgets events.', run: () => 0 }),
   ]),
   container('module', 'server', '4.0.0', [
-    helpCommand('module', 'server', '5.0.0', ['LIST', '    Return a list of loaded modules.']),
-    moduleSub(
-      'list',
-      2,
-      '4.0.0',
-      'List all modules loaded by the server',
-      'O(N) where N is the number of loaded modules.',
-      () => [],
-    ),
+    helpCommand({
+      container: 'module',
+      group: 'server',
+      since: '5.0.0',
+      lines: ['LIST', '    The modules of the server; there are none.'],
+    }),
+    modules({
+      name: 'list',
+      arity: 2,
+      since: '4.0.0',
+      summary: 'The modules of the server; there are none.',
+      run: () => [],
+    }),
   ]),
   container('pubsub', 'pubsub', '2.8.0', [
-    pubsubSub('channels', -2, '2.8.0', 'List active channels', 'O(1)', (_session, args) => channels(args)),
-    helpCommand('pubsub', 'pubsub', '6.2.0', [
-      'CHANNELS [<pattern>]',
-      "    Return the currently active channels matching a <pattern> (default: '*').",
-      'NUMPAT',
-      '    Return number of subscriptions to patterns.',
-      'NUMSUB [<channel> ...]',
-      '    Return the number of subscribers for the specified channels, excluding',
-      '    pattern subscriptions(default: no channels).',
-      'SHARDCHANNELS [<pattern>]',
-      "    Return the currently active shard level channels matching a <pattern> (default: '*').",
-      'SHARDNUMSUB [<shardchannel> ...]',
-      '    Return the number of subscribers for the specified shard level channel(s)',
-    ]),
-    pubsubSub('numpat', 2, '2.8.0', 'Get the count of unique patterns pattern subscriptions', 'O(1)', () => 0),
-    pubsubSub('numsub', -2, '2.8.0', 'Get the count of subscribers for channels', 'O(N)', (_session, args) =>
-      subscribers(args),
-    ),
-    pubsubSub('shardchannels', -2, '7.0.0', 'List active shard channels', 'O(1)', (_session, args) => channels(args)),
-    pubsubSub('shardnumsub', -2, '7.0.0', 'Get the count of subscribers for shard channels', 'O(N)', (_c, args) =>
-      subscribers(args),
-    ),
+    pubsub({
+      name: 'channels',
+      arity: -2,
+      since: '2.8.0',
+      summary: 'Channels that somebody listens to.',
+      run: (_session, args) => channels(args),
+    }),
+    helpCommand({
+      container: 'pubsub',
+      group: 'pubsub',
+      since: '6.2.0',
+      lines: [
+        'CHANNELS [<pattern>]',
+        '    Channels that somebody listens to, all or those that <pattern> fits.',
+        'NUMPAT',
+        '    How many patterns somebody listens to.',
+        'NUMSUB [<channel> ...]',
+        '    How many clients listen to each channel, those that do so',
+        '    by a pattern left out.',
+        'SHARDCHANNELS [<pattern>]',
+        '    As CHANNELS, of the channels that belong to a shard.',
+        'SHARDNUMSUB [<shardchannel> ...]',
+        '    As NUMSUB, of the channels that belong to a shard.',
+      ],
+    }),
+    pubsub({
+      name: 'numpat',
+      arity: 2,
+      since: '2.8.0',
+      summary: 'How many patterns somebody listens to.',
+      run: () => 0,
+    }),
+    pubsub({
+      name: 'numsub',
+      arity: -2,
+      since: '2.8.0',
+      summary: 'How many clients listen to channels.',
+      complexity: 'O(N) in the number of channels',
+      run: (_session, args) => subscribers(args),
+    }),
+    pubsub({
+      name: 'shardchannels',
+      arity: -2,
+      since: '7.0.0',
+      summary: 'Channels of shards that somebody listens to.',
+      run: (_session, args) => channels(args),
+    }),
+    pubsub({
+      name: 'shardnumsub',
+      arity: -2,
+      since: '7.0.0',
+      summary: 'How many clients listen to channels of shards.',
+      complexity: 'O(N) in the number of channels',
+      run: (_session, args) => subscribers(args),
+    }),
   ]),
   container('slowlog', 'server', '2.2.12', [
-    slowlogSub('get', -2, '2.2.12', "Get the slow log's entries", 'O(1)', (_session, args) => slowlogGet(args)),
-    helpCommand('slowlog', 'server', '6.2.0', [
-      'GET [<count>]',
-      '    Return top <count> entries from the slowlog (default: 10, -1 mean all).',
-      '    Entries are made of:',
-      '    id, timestamp, time in microseconds, arguments array, client IP and port,',
-      '    client name',
-      'LEN',
-      '    Return the length of the slowlog.',
-      'RESET',
-      '    Reset the slowlog.',
-    ]),
-    slowlogSub('len', 2, '2.2.12', "Get the slow log's length", 'O(1)', () => 0),
-    slowlogSub('reset', 2, '2.2.12', 'Clear all entries from the slow log', 'O(1)', () => OK),
+    slowlog({
+      name: 'get',
+      arity: -2,
+      since: '2.2.12',
+      summary: 'Commands that took long; none is recorded.',
+      run: (_session, args) => slowlogGet(args),
+    }),
+    helpCommand({
+      container: 'slowlog',
+      group: 'server',
+      since: '6.2.0',
+      lines: [
+        'GET [<count>]',
+        '    The latest <count> commands that took long (10, or all with -1).',
+        '    Each has a number, when it began, how many microseconds it took,',
+        '    its arguments, and the address and name of its client.',
+        '    None is recorded here.',
+        'LEN',
+        '    How many are recorded.',
+        'RESET',
+        '    Forgets them.',
+      ],
+    }),
+    slowlog({ name: 'len', arity: 2, since: '2.2.12', summary: 'How many slow commands are recorded.', run: () => 0 }),
+    slowlog({ name: 'reset', arity: 2, since: '2.2.12', summary: 'Forgets slow commands.', run: () => OK }),
   ]),
 ]);

@@ -39,7 +39,7 @@ export const failoverCommands = defineCommands([
     flags: ['admin', 'noscript', 'stale'],
     group: 'server',
     since: '6.2.0',
-    summary: 'Start a coordinated failover from a server to one of its replicas',
+    summary: 'Hands over what this node leads.',
     complexity: 'O(1)',
     handler: { kind: 'connection', run: failover },
   },

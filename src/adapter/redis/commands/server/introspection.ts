@@ -20,8 +20,8 @@ import {
   SimpleString,
   wordOf,
 } from '../../protocol/index.ts';
+import { declareWith } from '../declare.ts';
 import { helpCommand } from '../help.ts';
-import { serverSubcommand } from '../server-subcommand.ts';
 
 /** ACL categories in the order in which Redis lists them. */
 const CATEGORIES = [
@@ -196,7 +196,31 @@ function keysOf(
   return { spec: command.spec, keys: indexes.map((index) => call[index]!) };
 }
 
-const sub = serverSubcommand({ flags: ['loading', 'stale'], aclCategories: ['connection'] });
+const sub = declareWith({
+  group: 'server',
+  flags: ['loading', 'stale'],
+  aclCategories: ['connection'],
+  complexity: 'O(N) in the number of commands that are named',
+});
+
+const HELP = [
+  '(no subcommand)',
+  '    What is known of every command.',
+  'COUNT',
+  '    How many commands there are.',
+  'LIST',
+  '    The names of all commands.',
+  'INFO [<command-name> ...]',
+  '    Arity, flags and keys of the commands that are named,',
+  '    of all commands when none is.',
+  'DOCS [<command-name> ...]',
+  '    What the commands that are named do,',
+  '    of all commands when none is.',
+  'GETKEYS <full-command>',
+  '    The keys that a command would use.',
+  'GETKEYSANDFLAGS <full-command>',
+  '    The keys that a command would use, and how.',
+];
 
 export const introspectionCommands = defineCommands([
   {
@@ -206,74 +230,60 @@ export const introspectionCommands = defineCommands([
     group: 'server',
     aclCategories: ['connection'],
     since: '2.8.13',
-    summary: 'Get array of Redis command details',
-    complexity: 'O(N) where N is the total number of Redis commands',
-    handler: { kind: 'connection', run: (session) => info(session.server, []) },
+    summary: 'What is known of every command.',
+    complexity: 'O(N) in the number of commands',
+    handler: { kind: 'connection', run: ({ server }) => info(server, []) },
     subcommands: [
-      sub('count', 2, '2.8.13', 'Get total number of Redis commands', 'O(1)', (session) => session.server.table.size),
-      sub(
-        'docs',
-        -2,
-        '7.0.0',
-        'Get array of specific Redis command documentation',
-        'O(N) where N is the number of commands to look up',
-        (session, args) => docs(session.server, args.slice(2)),
-      ),
-      sub(
-        'getkeys',
-        -4,
-        '2.8.13',
-        'Extract keys given a full Redis command',
-        'O(N) where N is the number of arguments to the command',
-        (session, args) => keysOf(session, args).keys,
-      ),
-      sub(
-        'getkeysandflags',
-        -4,
-        '7.0.0',
-        'Extract keys and access flags given a full Redis command',
-        'O(N) where N is the number of arguments to the command',
-        (session, args) => {
+      sub({
+        name: 'count',
+        arity: 2,
+        since: '2.8.13',
+        summary: 'How many commands there are.',
+        complexity: 'O(1)',
+        run: ({ server }) => server.table.size,
+      }),
+      sub({
+        name: 'docs',
+        arity: -2,
+        since: '7.0.0',
+        summary: 'What commands do.',
+        run: ({ server }, args) => docs(server, args.slice(2)),
+      }),
+      sub({
+        name: 'getkeys',
+        arity: -4,
+        since: '2.8.13',
+        summary: 'The keys that a command would use.',
+        complexity: 'O(N) in the number of arguments',
+        run: (session, args) => keysOf(session, args).keys,
+      }),
+      sub({
+        name: 'getkeysandflags',
+        arity: -4,
+        since: '7.0.0',
+        summary: 'The keys that a command would use, and how.',
+        complexity: 'O(N) in the number of arguments',
+        run: (session, args) => {
           const { spec, keys } = keysOf(session, args);
           return keys.map((key) => [key, new SetReply(keyFlags(spec))]);
         },
-      ),
-      helpCommand('command', 'server', '5.0.0', [
-        '(no subcommand)',
-        '    Return details about all Redis commands.',
-        'COUNT',
-        '    Return the total number of commands in this Redis server.',
-        'LIST',
-        '    Return a list of all commands in this Redis server.',
-        'INFO [<command-name> ...]',
-        '    Return details about multiple Redis commands.',
-        '    If no command names are given, documentation details for all',
-        '    commands are returned.',
-        'DOCS [<command-name> ...]',
-        '    Return documentation details about multiple Redis commands.',
-        '    If no command names are given, documentation details for all',
-        '    commands are returned.',
-        'GETKEYS <full-command>',
-        '    Return the keys from a full Redis command.',
-        'GETKEYSANDFLAGS <full-command>',
-        '    Return the keys and the access flags from a full Redis command.',
-      ]),
-      sub(
-        'info',
-        -2,
-        '2.8.13',
-        'Get array of specific Redis command details, or all when no argument is given.',
-        'O(N) where N is the number of commands to look up',
-        (session, args) => info(session.server, args.slice(2)),
-      ),
-      sub(
-        'list',
-        -2,
-        '7.0.0',
-        'Get an array of Redis command names',
-        'O(N) where N is the total number of Redis commands',
-        (session, args) => list(session.server, args),
-      ),
+      }),
+      helpCommand({ container: 'command', group: 'server', since: '5.0.0', lines: HELP }),
+      sub({
+        name: 'info',
+        arity: -2,
+        since: '2.8.13',
+        summary: 'Arity, flags and keys of commands, of all when none is named.',
+        run: ({ server }, args) => info(server, args.slice(2)),
+      }),
+      sub({
+        name: 'list',
+        arity: -2,
+        since: '7.0.0',
+        summary: 'The names of all commands, or of those that a filter lets through.',
+        complexity: 'O(N) in the number of commands',
+        run: ({ server }, args) => list(server, args),
+      }),
     ],
   },
 ]);

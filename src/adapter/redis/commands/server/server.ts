@@ -1,6 +1,6 @@
 /** INFO, TIME, WAIT, ROLE, LASTSAVE, SAVE, BGSAVE, DEBUG SLEEP, LOLWUT. */
 
-import { type ClientSession, type CommandSpec, defineCommands, type ScanContext } from '../../command/index.ts';
+import { type ClientSession, defineCommands, type ScanContext } from '../../command/index.ts';
 import { DATABASE_COUNT } from '../../keys/index.ts';
 import {
   errors,
@@ -14,6 +14,7 @@ import {
   VerbatimReply,
   wordOf,
 } from '../../protocol/index.ts';
+import { declareWith } from '../declare.ts';
 import { helpCommand } from '../help.ts';
 import { INFO_SECTIONS } from './info-sections.ts';
 
@@ -71,100 +72,100 @@ function lolwut(args: readonly Buffer[]): Reply {
   );
 }
 
-type Run = (session: ClientSession, args: readonly Buffer[]) => Reply | Promise<Reply>;
+const server = declareWith({ group: 'server', flags: ['loading', 'stale', 'fast'], complexity: 'O(1)' });
 
-const server = (
-  name: string,
-  arity: number,
-  flags: CommandSpec['flags'],
-  since: string,
-  summary: string,
-  run: Run,
-  aclCategories: readonly string[] = [],
-): CommandSpec => ({
-  name,
-  arity,
-  flags,
-  group: 'server',
-  aclCategories,
-  since,
-  summary,
-  complexity: 'O(1)',
-  handler: { kind: 'connection', run },
-});
+const ADMIN = ['admin', 'noscript', 'loading', 'stale'] as const;
+const SAVING = ['admin', 'noscript', 'no_async_loading'] as const;
 
 export const serverCommands = defineCommands([
-  server(
-    'bgsave',
-    -1,
-    ['admin', 'noscript', 'no_async_loading'],
-    '1.0.0',
-    'Asynchronously save the dataset to disk',
-    (_session, args) => {
+  server({
+    name: 'bgsave',
+    arity: -1,
+    flags: SAVING,
+    since: '1.0.0',
+    summary: 'Succeeds at once: everything acknowledged is on disk already.',
+    run: (_session, args) => {
       if (args.length > 2 || (args.length === 2 && wordOf(args[1]!) !== 'schedule')) throw errors.syntax();
       return new SimpleString('Background saving started');
     },
-  ),
+  }),
   {
     name: 'debug',
     arity: -2,
-    flags: ['admin', 'noscript', 'loading', 'stale'],
+    flags: ADMIN,
     group: 'server',
     since: '1.0.0',
-    summary: 'A container for debugging commands',
-    complexity: 'Depends on subcommand.',
+    summary: 'For tests of clients.',
+    complexity: 'That of the subcommand',
     subcommands: [
-      helpCommand('debug', 'server', '1.0.0', [
-        'SLEEP <seconds>',
-        '    Stop this connection for <seconds>. Decimals allowed.',
-      ]),
-      server('sleep', 3, ['admin', 'noscript', 'loading', 'stale'], '1.0.0', 'Pause the connection', debugSleep),
+      helpCommand({
+        container: 'debug',
+        group: 'server',
+        since: '1.0.0',
+        lines: [
+          'SLEEP <seconds>',
+          '    Answers after <seconds>, which may have a fraction; holds only this connection.',
+        ],
+      }),
+      server({
+        name: 'sleep',
+        arity: 3,
+        flags: ADMIN,
+        since: '1.0.0',
+        summary: 'Answers after a while.',
+        run: debugSleep,
+      }),
     ],
   },
-  {
+  server({
     name: 'info',
     arity: -1,
     flags: ['loading', 'stale'],
-    group: 'server',
     aclCategories: ['dangerous'],
     since: '1.0.0',
-    summary: 'Get information and statistics about the server',
-    complexity: 'O(1)',
+    summary: 'Facts and figures about the server, section by section.',
     handler: { kind: 'scan', run: info },
-  },
-  server(
-    'lastsave',
-    1,
-    ['loading', 'stale', 'fast'],
-    '1.0.0',
-    'Get the UNIX time stamp of the last successful save to disk',
-    (session) => Math.floor(session.server.clock.nowMs() / 1000),
-    ['admin', 'dangerous'],
-  ),
-  server('lolwut', -1, ['readonly', 'fast'], '5.0.0', 'Display some computer art and the Redis version', (_c, args) =>
-    lolwut(args),
-  ),
-  server(
-    'role',
-    1,
-    ['noscript', 'loading', 'stale', 'fast'],
-    '2.8.12',
-    'Return the role of the instance in the context of replication',
-    () => ['master', 0, []],
-    ['admin', 'dangerous'],
-  ),
-  // Everything acknowledged is on disk already.
-  server(
-    'save',
-    1,
-    ['admin', 'noscript', 'no_async_loading', 'no_multi'],
-    '1.0.0',
-    'Synchronously save the dataset to disk',
-    () => OK,
-  ),
-  server('time', 1, ['loading', 'stale', 'fast'], '2.6.0', 'Return the current server time', (session) =>
-    time(session),
-  ),
+  }),
+  server({
+    name: 'lastsave',
+    arity: 1,
+    aclCategories: ['admin', 'dangerous'],
+    since: '1.0.0',
+    summary: 'The unix time at which everything acknowledged was on disk: now.',
+    run: (session) => Math.floor(session.server.clock.nowMs() / 1000),
+  }),
+  server({
+    name: 'lolwut',
+    arity: -1,
+    flags: ['readonly', 'fast'],
+    since: '5.0.0',
+    summary: 'A picture, and the version.',
+    run: (_session, args) => lolwut(args),
+  }),
+  server({
+    name: 'role',
+    arity: 1,
+    flags: ['noscript', 'loading', 'stale', 'fast'],
+    aclCategories: ['admin', 'dangerous'],
+    since: '2.8.12',
+    summary: 'What the node is to its clients: a master.',
+    run: () => ['master', 0, []],
+  }),
+  server({
+    name: 'save',
+    arity: 1,
+    flags: [...SAVING, 'no_multi'],
+    since: '1.0.0',
+    summary: 'Succeeds at once: everything acknowledged is on disk already.',
+    run: () => OK,
+  }),
+  server({
+    name: 'time',
+    arity: 1,
+    since: '2.6.0',
+    summary: 'The time of the server: seconds and microseconds.',
+    run: time,
+  }),
   {
     name: 'wait',
     arity: 3,
@@ -172,8 +173,7 @@ export const serverCommands = defineCommands([
     group: 'generic',
     aclCategories: ['connection'],
     since: '3.0.0',
-    summary:
-      'Wait for the synchronous replication of all the write commands sent in the context of the current connection',
+    summary: 'How many replicas beside the leader have every acknowledged write.',
     complexity: 'O(1)',
     handler: {
       kind: 'scan',

@@ -9,8 +9,8 @@ export const transactionCommands = defineCommands([
     flags: ['noscript', 'loading', 'stale', 'fast', 'allow_busy'],
     group: 'transactions',
     since: '2.0.0',
-    summary: 'Discard all commands issued after MULTI',
-    complexity: 'O(N), when N is the number of queued commands',
+    summary: 'Forgets what was queued since MULTI, and the watched keys.',
+    complexity: 'O(N) in the number of queued commands',
     handler: {
       kind: 'connection',
       run: (session) => {
@@ -26,8 +26,8 @@ export const transactionCommands = defineCommands([
     flags: ['noscript', 'loading', 'stale', 'skip_slowlog'],
     group: 'transactions',
     since: '1.2.0',
-    summary: 'Execute all commands issued after MULTI',
-    complexity: 'Depends on commands in the transaction',
+    summary: 'Runs what was queued since MULTI as one operation.',
+    complexity: 'That of the queued commands',
     handler: { kind: 'connection', run: (session) => session.multi.exec() },
   },
   {
@@ -36,7 +36,7 @@ export const transactionCommands = defineCommands([
     flags: ['noscript', 'loading', 'stale', 'fast', 'allow_busy'],
     group: 'transactions',
     since: '1.2.0',
-    summary: 'Mark the start of a transaction block',
+    summary: 'Queues the commands that follow until EXEC.',
     complexity: 'O(1)',
     handler: {
       kind: 'connection',
@@ -52,7 +52,7 @@ export const transactionCommands = defineCommands([
     flags: ['noscript', 'loading', 'stale', 'fast', 'allow_busy'],
     group: 'transactions',
     since: '2.2.0',
-    summary: 'Forget about all watched keys',
+    summary: 'Watches no key any more.',
     complexity: 'O(1)',
     handler: {
       kind: 'connection',
@@ -69,8 +69,8 @@ export const transactionCommands = defineCommands([
     keys: { first: 1, last: -1, step: 1 },
     group: 'transactions',
     since: '2.2.0',
-    summary: 'Watch the given keys to determine execution of the MULTI/EXEC block',
-    complexity: 'O(1) for every key.',
+    summary: 'Lets the next EXEC fail if one of the keys changes before.',
+    complexity: 'O(N) in the number of keys',
     handler: {
       kind: 'connection',
       run: (session, args) => {
