@@ -44,9 +44,9 @@ import {
 import { ABSENT, encodeAbort, encodeCommit, encodePrepare, encodePush, encodeResolve } from '../entry/index.ts';
 import type { GroupClock } from '../time/index.ts';
 import type { ComingLocks } from './coming-locks.ts';
-import { TxnGatherer } from './gatherer.ts';
 import type { GroupReads, GroupReadsOptions } from './group-reads.ts';
 import type { LockWaits } from './lock-waits.ts';
+import { TxnBatcher } from './txn-batcher.ts';
 
 /** A PREPARE of a transaction that began longer ago is refused. */
 export const MAX_TXN_AGE_MS: Millis = 30 * 60_000;
@@ -91,11 +91,11 @@ export class LeaderTxns implements TxnGroup {
   private readonly options: LeaderTxnsOptions;
   /** PREPAREs on their way. */
   private readonly preparing = new Set<Promise<unknown>>();
-  private readonly gatherer: TxnGatherer;
+  private readonly batcher: TxnBatcher;
 
   constructor(options: LeaderTxnsOptions) {
     this.options = options;
-    this.gatherer = new TxnGatherer(options);
+    this.batcher = new TxnBatcher(options);
   }
 
   /** Hears of a lock that somebody waits for, once while they do: its fate should be asked for. */
@@ -267,7 +267,7 @@ export class LeaderTxns implements TxnGroup {
     for (const { key, value } of request.keys) bytes += key.length + value.length + 32;
     const { coming } = this.options;
     let isComing = false;
-    const proposal = this.gatherer.add({
+    const proposal = this.batcher.add({
       keys: ranges.length > 0 ? undefined : [request.primary, ...request.keys.map(({ key }) => key)],
       bytes,
       isUrgent: false,
@@ -359,7 +359,7 @@ export class LeaderTxns implements TxnGroup {
 
   /** What ends locks does not wait for room: whoever has filled the log may be waiting for them. */
   private urgent(keys: readonly Buffer[] | undefined, build: (ts: HlcTimestamp) => Buffer): Promise<TxnAnswer> {
-    return this.gatherer.add({ keys, bytes: 64 * (1 + (keys?.length ?? 0)), isUrgent: true, build });
+    return this.batcher.add({ keys, bytes: 64 * (1 + (keys?.length ?? 0)), isUrgent: true, build });
   }
 
   async commit(request: CommitRequest): Promise<CommitReply> {

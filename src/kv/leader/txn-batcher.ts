@@ -1,5 +1,5 @@
 /**
- * What transactions ask of a group's log, gathered: everything that came while an entry of theirs was on its way goes into
+ * What transactions ask of a group's log, in batches: everything that came while an entry of theirs was on its way goes into
  * one more. What an entry costs (a frame and an acknowledgement a follower, a write of the log, the unit of the store) is
  * then shared by many transactions, and grows with the load no further than the time between two commits allows.
  *
@@ -10,7 +10,7 @@ import { BusyError } from '../../raftengine/index.ts';
 import { type EntryResult, nameOf, type TxnAnswer } from '../apply/index.ts';
 import { encodeTogether } from '../entry/index.ts';
 
-/** Entries on their way before others are gathered. */
+/** Entries on their way before others are batched. */
 const MAX_INFLIGHT = 1;
 /** Parts of one entry: what one turn of the event loop may well spend on. */
 const MAX_PARTS = 512;
@@ -31,7 +31,7 @@ export interface TxnPart {
   build(ts: HlcTimestamp): Buffer;
 }
 
-export interface TxnGathererOptions {
+export interface TxnBatcherOptions {
   readonly scheduler: Scheduler;
   readonly propose: (build: (ts: HlcTimestamp) => Buffer, isUrgent: boolean) => Promise<EntryResult>;
 }
@@ -43,14 +43,14 @@ interface Waiting {
 }
 
 /** See the top of the file. */
-export class TxnGatherer {
-  private readonly options: TxnGathererOptions;
+export class TxnBatcher {
+  private readonly options: TxnBatcherOptions;
   /** In call order. */
   private waiting: Waiting[] = [];
   private inflight = 0;
   private isFlushScheduled = false;
 
-  constructor(options: TxnGathererOptions) {
+  constructor(options: TxnBatcherOptions) {
     this.options = options;
   }
 

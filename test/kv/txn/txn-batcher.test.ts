@@ -7,7 +7,7 @@ import type { TxnAnswer } from '../../../src/kv/apply/txn-state.ts';
 import { CorruptEntryError } from '../../../src/kv/contract/errors.ts';
 import { EntryReader } from '../../../src/kv/entry/entry.ts';
 import { encodeTogether, readTogether } from '../../../src/kv/entry/txn-entries.ts';
-import { TxnGatherer, type TxnPart } from '../../../src/kv/leader/gatherer.ts';
+import { TxnBatcher, type TxnPart } from '../../../src/kv/leader/txn-batcher.ts';
 import type { Scheduler } from '../../../src/platform/index.ts';
 import { EntryKind } from '../../../src/raftengine/core/types.ts';
 import { BusyError, NotLeaderError } from '../../../src/raftengine/errors.ts';
@@ -27,13 +27,13 @@ const nameOf = (payload: Buffer): string => payload.subarray(2).toString();
 /** A log that commits an entry when it is told to. */
 class Bed {
   readonly entries: string[][] = [];
-  readonly gatherer: TxnGatherer;
+  readonly batcher: TxnBatcher;
   private readonly turn: (() => void)[] = [];
   private readonly open: ((error?: Error) => void)[] = [];
 
   constructor() {
     const scheduler: Pick<Scheduler, 'endOfTurn'> = { endOfTurn: (callback) => void this.turn.push(callback) };
-    this.gatherer = new TxnGatherer({
+    this.batcher = new TxnBatcher({
       scheduler: scheduler as Scheduler,
       propose: (build) => {
         const payload = build(ts(1));
@@ -52,7 +52,7 @@ class Bed {
 
   /** @returns what becomes the name of the part, or of the error */
   add(name: string, keys: readonly string[] | undefined, isUrgent?: boolean): Promise<string> {
-    return this.gatherer.add(part(name, keys, isUrgent)).then(
+    return this.batcher.add(part(name, keys, isUrgent)).then(
       (answer) => (answer as { readonly key: Buffer }).key.toString(),
       (error: Error) => error.name,
     );
