@@ -112,6 +112,21 @@ describe('the pages about the sources', () => {
     assert.deepEqual(gone, []);
   });
 
+  test('glossary.md is sorted and explains only words that the sources use', () => {
+    const words = [...readText('docs/glossary.md').matchAll(/^\| ([^|]+) \|/gm)].map(([, word]) => word!).slice(2);
+    const caseless = (left: string, right: string): number =>
+      left.toLowerCase().replaceAll('_', '') < right.toLowerCase().replaceAll('_', '') ? -1 : 1;
+    assert.deepEqual(words, [...words].sort(caseless));
+    const text = sources
+      .filter(({ path }) => path.startsWith('src/'))
+      .map((file) => file.text)
+      .join('\n');
+    const unused = words
+      .flatMap((entry) => entry.split(', '))
+      .filter((word) => !new RegExp(`\\b${word}|${word.replaceAll(' ', '')}`, 'i').test(text));
+    assert.deepEqual(unused, []);
+  });
+
   test('say the limits of the leader proxy as they are', () => {
     const { maxForwards, maxForwardBytes, maxUnsentReplyBytes } = DEFAULT_PROXY_LIMITS;
     const requests = maxForwards.toLocaleString('en');
