@@ -221,6 +221,12 @@ export class MoveDriver {
     return sleep(this.options.scheduler, ms, this.stopping.signal);
   }
 
+  /** The time of day may have been put back since, here or from one leader to the next: no grace is longer than a whole one. */
+  private graceLeftMs({ updatedMs }: JobRow): Millis {
+    const { graceMs } = this.limits;
+    return Math.min(graceMs, Math.max(0, updatedMs + graceMs - this.options.clock.nowMs()));
+  }
+
   private async to(job: JobRow, phase: JobPhase, changes: Partial<TransitionJobOp> = {}): Promise<void> {
     const { id: jobId, revision: expectedRevision } = job;
     await this.options.catalog.run({ kind: 'transitionJob', jobId, expectedRevision, phase, ...changes });
@@ -267,7 +273,7 @@ export class MoveDriver {
         await this.options.catalog.run({ kind: 'setGroup', jobId: id, expectedRevision: job.revision });
         return;
       case 'CLEANUP':
-        await this.pause(Math.max(0, job.updatedMs + this.limits.graceMs - this.options.clock.nowMs()));
+        if (tries === 0) await this.pause(this.graceLeftMs(job));
         if (this.row(id) === undefined) return;
         await this.tell(src, { kind: 'purge', job: id });
         return this.to(job, 'DONE', { lastError: '' });

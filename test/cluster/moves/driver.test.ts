@@ -21,11 +21,13 @@ const GROUPS = [1, 2, 3, 4];
 
 /** Timers in virtual time. */
 class VirtualTime {
-  nowValueMs = 1_000_000;
+  nowValueMs = 100_000_000;
+  /** By so much the time of day was put back. */
+  backMs = 0;
   private timers: { readonly atMs: number; readonly callback: () => void }[] = [];
 
   nowMs(): number {
-    return this.nowValueMs;
+    return this.nowValueMs - this.backMs;
   }
 
   monotonicMs(): number {
@@ -363,6 +365,27 @@ describe('A driver of moves', () => {
       assert.equal(world.catalog.route('x').groupId, group(3));
     }
     assert.ok(phases.has('FENCE') && phases.has('RELEASE'), [...phases].join());
+  });
+
+  it('keeps what was moved away no longer when the time of day is put back by an hour', async () => {
+    const world = new World(4);
+    const first = world.driver();
+    const { id } = world.begin('x', 3)!;
+    const phase = () => world.catalog.state.jobs.get(id)?.phase;
+    await world.runUntil(() => phase() === 'CLEANUP');
+    await first.stop();
+    // Another one leads, whose clock is slow, and the source does not answer at once.
+    world.time.backMs = 3_600_000;
+    world.silent = group(2);
+    const second = world.driver();
+    const sinceMs = world.time.monotonicMs();
+    await world.runUntil(() => world.errors.length > 0);
+    world.silent = undefined;
+    await world.runUntil(() => phase() === undefined);
+    const keptMs = world.time.monotonicMs() - sinceMs;
+    assert.ok(keptMs >= 30_000 && keptMs < 40_000, `${keptMs} ms`);
+    await second.stop();
+    world.check();
   });
 
   it('opens a released range when the driver that had it released died before it could write that down', async () => {
