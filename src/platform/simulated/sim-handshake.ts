@@ -1,7 +1,7 @@
 /**
  * How simulated machines get to know each other: a process introduces itself to every peer, again and again until it is
  * accepted, and anew whenever the connection broke. Nothing is sent to a peer before. Machines without an admission
- * accept everybody at once, as tests of layers above want it.
+ * accept everybody at once, as tests of layers above want it; frames for one that is down are lost there, not refused.
  */
 import {
   type FolderIntroduction,

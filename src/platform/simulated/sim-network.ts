@@ -3,6 +3,7 @@
  * untouched links it keeps the promises of `PeerNetwork`; loss, duplication and reordering happen where they are switched on.
  */
 import { crc32 } from 'node:zlib';
+import { assert } from '../assert.ts';
 import type {
   DuplexHandler,
   DuplexStream,
@@ -105,6 +106,8 @@ export class SimNetwork implements PeerNetwork {
   private readonly duplexEnds = new Set<SimDuplexEnd>();
   private peerLostListeners: ((peer: NodeId) => void)[] = [];
   private isStarted = false;
+  /** Counts the processes that listened here: what was sent to one does not reach the next. */
+  private processes = 0;
 
   constructor(fabric: SimFabric, self: NodeId, owner: EventOwner) {
     this.fabric = fabric;
@@ -129,6 +132,8 @@ export class SimNetwork implements PeerNetwork {
   }
 
   setPeer(peer: NodeId, address: string): void {
+    if (peer === this.self || this.peers.get(peer) === address) return;
+    this.removePeer(peer);
     this.peers.set(peer, address);
     this.handshake.dial(peer);
   }
@@ -150,18 +155,22 @@ export class SimNetwork implements PeerNetwork {
   }
 
   removePeer(peer: NodeId): void {
+    if (this.reaches(peer)) this.fabric.breakConnection(this.self, peer);
     this.peers.delete(peer);
   }
 
   onFrame(lane: Lane, handler: FrameHandler): void {
+    assert(!this.frameHandlers.has(lane), `lane ${lane} has a handler already`);
     this.frameHandlers.set(lane, handler);
   }
 
   onStream(kind: string, handler: StreamHandler): void {
+    assert(!this.streamHandlers.has(kind), `streams of kind ${kind} have a handler already`);
     this.streamHandlers.set(kind, handler);
   }
 
   onDuplex(kind: string, handler: DuplexHandler): void {
+    assert(!this.duplexHandlers.has(kind), `two-way streams of kind ${kind} have a handler already`);
     this.duplexHandlers.set(kind, handler);
   }
 
@@ -188,6 +197,7 @@ export class SimNetwork implements PeerNetwork {
 
   async start(): Promise<void> {
     this.isStarted = true;
+    this.processes += 1;
     for (const peer of this.peers.keys()) this.handshake.dial(peer);
   }
 
@@ -201,9 +211,11 @@ export class SimNetwork implements PeerNetwork {
     if (receiver === undefined || delays.length === 0) return true;
     simulation.note(crc32(frame));
     const { connection } = link;
+    const { processes } = receiver;
     const label = simulation.isTraced ? `frame ${this.self}>${to} ${lane} ${frame.length}` : 'frame';
     const arrive = (): void => {
-      if (link.connection === connection) receiver.receive(this.self, lane, frame);
+      if (link.connection !== connection || receiver.processes !== processes) return;
+      receiver.receive(this.self, lane, frame);
     };
     for (const delayMs of delays) simulation.schedule(delayMs, label, arrive, receiver.owner);
     return true;
@@ -256,11 +268,12 @@ export class SimNetwork implements PeerNetwork {
   notice(peer: NodeId, afterMs: number): void {
     for (const end of this.duplexEnds)
       if (end.peerNode === peer && !end.isIntact) end.breakLater('the connection is gone');
+    const isPeer = this.peers.has(peer);
     this.fabric.simulation.schedule(
       afterMs,
       `lost ${peer}`,
       () => {
-        if (this.peers.has(peer)) for (const listener of this.peerLostListeners) listener(peer);
+        if (isPeer) for (const listener of this.peerLostListeners) listener(peer);
         this.handshake.dial(peer);
       },
       this.owner,
