@@ -70,8 +70,6 @@ export {
   tombstoneName,
 } from './catalog/index.ts';
 export {
-  ByteReader,
-  ByteWriter,
   CATALOG_END,
   CATALOG_START,
   CatalogCorruptError,

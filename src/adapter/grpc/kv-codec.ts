@@ -7,9 +7,9 @@
  *   condition := key, comparison u8, target u8, exists u8 | value | version u64
  *   operation := kind u8, key | key, value, ttlMs u64 | key | start, end
  */
-import { ByteReader, ByteWriter } from '../../distribution/index.ts';
+import { CorruptEntryError } from '../../kv/contract/index.ts';
 import type { ScanPage, ScanRequest, ScanRow } from '../../kv/index.ts';
-import { type GroupId, groupId } from '../../platform/index.ts';
+import { ByteReader, ByteWriter, type GroupId, groupId } from '../../platform/index.ts';
 import {
   COMPARISONS,
   type ConditionTarget,
@@ -101,9 +101,9 @@ export function encodeMessage(message: KvMessage): Buffer {
   return writer.finish();
 }
 
-/** @throws CatalogCorruptError for bytes that `encodeMessage` cannot have written */
+/** @throws CorruptEntryError for bytes that `encodeMessage` cannot have written */
 export function decodeMessage(bytes: Buffer): KvMessage {
-  const reader = new ByteReader(bytes, 'question about keys');
+  const reader = new ByteReader(bytes, 'a question about keys', CorruptEntryError);
   reader.version(CODEC);
   const kind = reader.oneOf(KINDS);
   const group = groupId(reader.u32());
@@ -140,9 +140,9 @@ export function encodeAnswer({ succeeded, results, ts }: KvAnswer): Buffer {
   return writer.finish();
 }
 
-/** @throws CatalogCorruptError */
+/** @throws CorruptEntryError */
 export function decodeAnswer(bytes: Buffer): KvAnswer {
-  const reader = new ByteReader(bytes, 'answer about keys');
+  const reader = new ByteReader(bytes, 'an answer about keys', CorruptEntryError);
   reader.version(CODEC);
   const succeeded = reader.flag();
   const ts = reader.timestamp();
@@ -172,9 +172,9 @@ export function encodePage({ rows, next, readTs }: ScanPage): Buffer {
   return writer.finish();
 }
 
-/** @throws CatalogCorruptError */
+/** @throws CorruptEntryError */
 export function decodePage(bytes: Buffer): ScanPage {
-  const reader = new ByteReader(bytes, 'page of keys');
+  const reader = new ByteReader(bytes, 'a page of keys', CorruptEntryError);
   reader.version(CODEC);
   const next = reader.optional();
   const readTs = reader.timestamp();

@@ -2,9 +2,9 @@
  * What a driver writes down for whoever goes on after it: a bookmark with every import (how far copying has come), and in
  * the job's row what the release answered and the activation needs.
  */
-import { ByteReader, ByteWriter, type JobRow } from '../../distribution/index.ts';
+import { CatalogCorruptError, type JobRow } from '../../distribution/index.ts';
 import type { BackfillPage, CapturePoint } from '../../kv/index.ts';
-import type { HlcTimestamp } from '../../platform/index.ts';
+import { ByteReader, ByteWriter, type HlcTimestamp } from '../../platform/index.ts';
 
 const CODEC = 1;
 /** The capture log from its beginning. */
@@ -27,7 +27,7 @@ export function encodeBookmark(bookmark: Bookmark): Buffer {
 /** The place that a destination's bookmark names; an empty one is the beginning of the job's range. @throws CatalogCorruptError */
 export function decodeBookmark(bytes: Buffer, job: Pick<JobRow, 'start'>): Bookmark {
   if (bytes.length === 0) return { kind: 'backfill', next: { start: job.start, after: undefined } };
-  const reader = new ByteReader(bytes, 'bookmark of a move');
+  const reader = new ByteReader(bytes, 'a bookmark of a move', CatalogCorruptError);
   reader.version(CODEC);
   if (reader.flag()) return { kind: 'capture', from: { index: reader.u53(), position: reader.u53() } };
   return { kind: 'backfill', next: { start: reader.bytes(), after: reader.flag() ? reader.timestamp() : undefined } };
@@ -46,7 +46,7 @@ export const encodeReleaseNotes = ({ gcThreshold, imports }: ReleaseNotes): Buff
 
 /** @throws CatalogCorruptError */
 export function decodeReleaseNotes(bytes: Buffer): ReleaseNotes {
-  const reader = new ByteReader(bytes, 'note of a release');
+  const reader = new ByteReader(bytes, 'a note of a release', CatalogCorruptError);
   reader.version(CODEC);
   return { gcThreshold: reader.timestamp(), imports: reader.u53() };
 }

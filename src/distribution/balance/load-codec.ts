@@ -1,6 +1,7 @@
 /** A node's report of a window as bytes, on its way to the catalog leader. */
-import { type GroupId, groupId, nodeId } from '../../platform/index.ts';
-import { ByteReader, ByteWriter } from '../contract/index.ts';
+
+import { ByteReader, ByteWriter, type GroupId, groupId, nodeId } from '../../platform/index.ts';
+import { CatalogCorruptError } from '../contract/index.ts';
 import type { CoarseLoad, LoadDetail, ReportedWindow, RouteLoad, TopKey } from './load-window.ts';
 
 const CODEC = 1;
@@ -34,7 +35,7 @@ function writeLoad(writer: ByteWriter, load: RouteLoad): void {
 
 /** @throws CatalogCorruptError */
 export function decodeWindow(bytes: Buffer): ReportedWindow {
-  const reader = new ByteReader(bytes, 'load window');
+  const reader = new ByteReader(bytes, 'a load window', CatalogCorruptError);
   reader.version(CODEC);
   const head = { nodeId: nodeId(reader.u16()), startMs: reader.u53(), endMs: reader.u53() };
   const ledGroups = readMany(reader, reader.u32(), (): GroupId => groupId(reader.u32()));

@@ -8,8 +8,9 @@
  *             'n' node/<id u16>, 't' tombstone/<node u16><incarnation 16 bytes>, 'g' group/<id u32>, 's' setting/<name>,
  *             'f' feature/<name>, 'w' work/<name>
  */
-import type { GroupId, NodeId } from '../../platform/index.ts';
-import { ByteReader, ByteWriter } from './bytes.ts';
+
+import { ByteReader, ByteWriter, type GroupId, type NodeId } from '../../platform/index.ts';
+import { CatalogCorruptError } from './errors.ts';
 import type { CatalogVersion, JobId, RouteId } from './types.ts';
 
 const RESERVED = 0x00;
@@ -72,7 +73,7 @@ export type CatalogKey =
 
 /** @throws CatalogCorruptError for anything that the functions above cannot have made */
 export function parseCatalogKey(bytes: Buffer): CatalogKey {
-  const reader = new ByteReader(bytes, 'catalog key');
+  const reader = new ByteReader(bytes, 'a catalog key', CatalogCorruptError);
   if (!reader.raw(CATALOG_START.length).equals(CATALOG_START)) throw reader.corrupt('has another prefix');
   const parsed = parseFamily(reader);
   reader.end();

@@ -3,8 +3,17 @@
  * field that is added later is written under a new codec number only when it is not zero, and readers learn the new
  * number one release before writers use it.
  */
-import { type GroupId, groupId, type HlcTimestamp, type NodeId, nodeId } from '../../platform/index.ts';
-import { ByteReader, ByteWriter } from './bytes.ts';
+
+import {
+  ByteReader,
+  ByteWriter,
+  type GroupId,
+  groupId,
+  type HlcTimestamp,
+  type NodeId,
+  nodeId,
+} from '../../platform/index.ts';
+import { CatalogCorruptError } from './errors.ts';
 import type {
   CatalogDelta,
   CatalogIncarnation,
@@ -132,7 +141,7 @@ export function encodeMeta(meta: CatalogMeta): Buffer {
 
 /** @throws CatalogCorruptError */
 export function decodeMeta(bytes: Buffer): CatalogMeta {
-  const reader = new ByteReader(bytes, 'meta row');
+  const reader = new ByteReader(bytes, 'a meta row', CatalogCorruptError);
   const codec = reader.versionUpTo(META_CODEC);
   const meta = {
     version: reader.u53(),
@@ -191,7 +200,7 @@ export function encodeRoute(route: Route): Buffer {
 
 /** @throws CatalogCorruptError */
 export function decodeRoute(bytes: Buffer): Route {
-  const reader = new ByteReader(bytes, 'route row');
+  const reader = new ByteReader(bytes, 'a route row', CatalogCorruptError);
   reader.version(CODEC);
   const route = readRoute(reader);
   reader.end();
@@ -216,7 +225,7 @@ export function encodeDelta(delta: CatalogDelta): Buffer {
 
 /** @throws CatalogCorruptError */
 export function decodeDelta(bytes: Buffer): CatalogDelta {
-  const reader = new ByteReader(bytes, 'delta row');
+  const reader = new ByteReader(bytes, 'a delta row', CatalogCorruptError);
   reader.version(CODEC);
   const head = {
     version: reader.u53(),
@@ -261,7 +270,7 @@ export function encodeJob(job: JobRow): Buffer {
 
 /** @throws CatalogCorruptError */
 export function decodeJob(bytes: Buffer): JobRow {
-  const reader = new ByteReader(bytes, 'job row');
+  const reader = new ByteReader(bytes, 'a job row', CatalogCorruptError);
   const codec = reader.versionUpTo(MERGE_JOB_CODEC);
   const job = {
     id: reader.u53(),
@@ -304,7 +313,7 @@ export function encodeNode(node: NodeRow): Buffer {
 
 /** @throws CatalogCorruptError */
 export function decodeNode(bytes: Buffer): NodeRow {
-  const reader = new ByteReader(bytes, 'node row');
+  const reader = new ByteReader(bytes, 'a node row', CatalogCorruptError);
   reader.version(CODEC);
   const node = {
     nodeId: nodeId(reader.u16()),

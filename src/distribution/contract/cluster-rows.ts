@@ -2,10 +2,11 @@
  * Rows of groups, settings, features and work as bytes, and the document that all of them make together. The rules for
  * codec numbers are those of `catalog-rows.ts`.
  */
-import { groupId, type NodeId, nodeId } from '../../platform/index.ts';
-import { ByteReader, ByteWriter } from './bytes.ts';
+
+import { ByteReader, ByteWriter, groupId, type NodeId, nodeId } from '../../platform/index.ts';
 import { decodeNode, encodeNode } from './catalog-rows.ts';
 import type { ClusterDocument, FeatureRow, GroupRow, SettingRow, WorkRow } from './cluster-types.ts';
+import { CatalogCorruptError } from './errors.ts';
 
 const CODEC = 1;
 /** Of a group row that names the request which made it; rows without keep to the first codec. */
@@ -35,7 +36,7 @@ export function encodeGroup(group: GroupRow): Buffer {
 
 /** @throws CatalogCorruptError */
 export function decodeGroup(bytes: Buffer): GroupRow {
-  const reader = new ByteReader(bytes, 'group row');
+  const reader = new ByteReader(bytes, 'a group row', CatalogCorruptError);
   const codec = reader.versionUpTo(NAMED_GROUP_CODEC);
   const id = groupId(reader.u32());
   const revision = reader.u53();
@@ -61,7 +62,7 @@ export function encodeSetting(setting: SettingRow): Buffer {
 
 /** @throws CatalogCorruptError */
 export function decodeSetting(bytes: Buffer): SettingRow {
-  const reader = new ByteReader(bytes, 'setting row');
+  const reader = new ByteReader(bytes, 'a setting row', CatalogCorruptError);
   reader.version(CODEC);
   const row = { name: reader.text(), revision: reader.u53(), value: reader.text() };
   reader.end();
@@ -75,7 +76,7 @@ export function encodeFeature(feature: FeatureRow): Buffer {
 
 /** @throws CatalogCorruptError */
 export function decodeFeature(bytes: Buffer): FeatureRow {
-  const reader = new ByteReader(bytes, 'feature row');
+  const reader = new ByteReader(bytes, 'a feature row', CatalogCorruptError);
   reader.version(CODEC);
   const row = { name: reader.text(), activatedMs: reader.u53() };
   reader.end();
@@ -94,7 +95,7 @@ export function encodeWork(work: WorkRow): Buffer {
 
 /** @throws CatalogCorruptError */
 export function decodeWork(bytes: Buffer): WorkRow {
-  const reader = new ByteReader(bytes, 'work row');
+  const reader = new ByteReader(bytes, 'a work row', CatalogCorruptError);
   reader.version(CODEC);
   const row = {
     name: reader.text(),
@@ -132,7 +133,7 @@ export function encodeDocument(document: ClusterDocument): Buffer {
 
 /** @throws CatalogCorruptError */
 export function decodeDocument(bytes: Buffer): ClusterDocument {
-  const reader = new ByteReader(bytes, 'cluster document');
+  const reader = new ByteReader(bytes, 'a cluster document', CatalogCorruptError);
   reader.version(CODEC);
   const document = {
     revision: reader.u53(),

@@ -2,7 +2,6 @@
  * Routes, groups, nodes and jobs as plain data, their rows' bytes and keys, and the errors of the catalog.
  */
 
-export { ByteReader, ByteWriter } from './bytes.ts';
 export {
   CATALOG_END,
   CATALOG_START,

@@ -2,8 +2,9 @@
  * Bytes of span tables and span commands. The table is one value of the group's replicated state, written with the entry
  * that changed it; a command is the body of a log entry. Timestamps and numbers big-endian, lists with their length first.
  */
-import { assertNever, groupId } from '../../platform/index.ts';
-import { ByteReader, ByteWriter } from '../contract/index.ts';
+
+import { assertNever, ByteReader, ByteWriter, groupId } from '../../platform/index.ts';
+import { CatalogCorruptError } from '../contract/index.ts';
 import { JOB_ENDS, SpanTable } from './span-table.ts';
 import { SPAN_STATES, type Span, type SpanCommand } from './span-types.ts';
 
@@ -46,7 +47,7 @@ export function encodeSpanTable(table: SpanTable): Buffer {
 
 /** @throws CatalogCorruptError for bytes of another codec, out of order or overlapping */
 export function decodeSpanTable(bytes: Buffer): SpanTable {
-  const reader = new ByteReader(bytes, 'span table');
+  const reader = new ByteReader(bytes, 'a span table', CatalogCorruptError);
   reader.version(CODEC);
   const spans: Span[] = [];
   for (let left = reader.u32(); left > 0; left--) {
@@ -106,7 +107,7 @@ export function encodeSpanCommand(command: SpanCommand): Buffer {
 
 /** @throws CatalogCorruptError; an unknown command stops the replica */
 export function decodeSpanCommand(bytes: Buffer): SpanCommand {
-  const reader = new ByteReader(bytes, 'span command');
+  const reader = new ByteReader(bytes, 'a span command', CatalogCorruptError);
   reader.version(CODEC);
   const command = readBody(reader, reader.oneOf(KINDS));
   reader.end();

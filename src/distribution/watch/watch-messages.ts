@@ -2,10 +2,10 @@
  * What the catalog leader and a watcher say to each other, with the bytes beside. A stream carries messages in order and
  * may break anywhere; a watcher then comes back with the version that it has published last.
  */
-import { assertNever, type NodeId, nodeId } from '../../platform/index.ts';
+
+import { assertNever, ByteReader, ByteWriter, type NodeId, nodeId } from '../../platform/index.ts';
 import {
-  ByteReader,
-  ByteWriter,
+  CatalogCorruptError,
   type CatalogIncarnation,
   type CatalogVersion,
   type Route,
@@ -73,7 +73,7 @@ export function encodeWatchRequest(request: WatchRequest): Buffer {
 
 /** @throws CatalogCorruptError */
 export function decodeWatchRequest(bytes: Buffer): WatchRequest {
-  const reader = new ByteReader(bytes, 'watch request');
+  const reader = new ByteReader(bytes, 'a watch request', CatalogCorruptError);
   reader.version(CODEC);
   const request = {
     cursor: reader.u53(),
@@ -124,7 +124,7 @@ export function renumberWatchMessage(encoded: Buffer, seq: number): Buffer {
 
 /** @throws CatalogCorruptError */
 export function decodeWatchMessage(bytes: Buffer): WatchMessage {
-  const reader = new ByteReader(bytes, 'watch message');
+  const reader = new ByteReader(bytes, 'a watch message', CatalogCorruptError);
   reader.version(CODEC);
   const kind = reader.u8();
   const message = readBody(reader, kind, reader.u53());

@@ -9,8 +9,7 @@
  *   fate  := tag u8, codec u8, kind u8 (0 rolled back, 1 committed), commitTs u64, startTs u64, isPrimary u8, groups
  *   groups := count u32, u32*
  */
-import { ByteWriter } from '../../distribution/index.ts';
-import { type GroupId, groupId, type HlcTimestamp } from '../../platform/index.ts';
+import { ByteWriter, type GroupId, groupId, type HlcTimestamp } from '../../platform/index.ts';
 import type { SideRow } from '../../store/index.ts';
 import { CorruptEntryError, type Fate, type LockFacts, type LockKind, TXN_ID_BYTES } from '../contract/index.ts';
 import { ABSENT, CODEC, EntryReader } from '../entry/index.ts';
@@ -99,8 +98,8 @@ export function decodeLock({ key, name, value }: SideRow): Lock {
     minCommitTs: reader.timestamp(),
     deadlineTs: reader.timestamp(),
     expireTs: reader.timestamp(),
-    primary: reader.bytes(),
-    value: reader.bytes(),
+    primary: reader.view(),
+    value: reader.view(),
     participants: readGroups(reader),
   };
   reader.end();

@@ -53,6 +53,7 @@ import { ownerOf, rangeFloor } from './ownership.ts';
 import { SpanState } from './span-state.ts';
 import { TxnFloor } from './txn-floor.ts';
 import { type TxnAnswer, TxnState } from './txn-state.ts';
+import { visibleVersion } from './visible.ts';
 
 /**
  * Why a unit was not applied: something that it was computed from has changed; it touches a key that the group does not
@@ -311,11 +312,12 @@ export class GroupStateMachine implements StateMachine {
     for (let left = expectCount; left > 0; left--) {
       const unit = reader.unit(unitCount);
       const isVersion = reader.expectKind();
-      const key = reader.bytes();
+      const key = reader.view();
       const versionTs = isVersion ? reader.timestamp() : ABSENT;
       if (ownerOf(table, key, 'write') === undefined) refusals.add(unit, 'notOwned');
       else if (isLocked && this.locks.againstRead(key) !== undefined) refusals.add(unit, 'locked');
-      else if (!refusals.has(unit) && this.versionAt(key, commitTs) !== versionTs) refusals.add(unit, 'conflict');
+      else if (!refusals.has(unit) && visibleVersion(this.store.latest(key), commitTs) !== versionTs)
+        refusals.add(unit, 'conflict');
     }
     const keys = this.checkMutations(reader.fork(), unitCount, mutationCount, commitTs, refusals);
     const isCaptured = this.spans.isCapturing;
@@ -328,7 +330,7 @@ export class GroupStateMachine implements StateMachine {
       switch (kind) {
         case MutationKind.Put:
         case MutationKind.PutExpiring: {
-          const value = reader.bytes();
+          const value = reader.view();
           const expireTs = kind === MutationKind.Put ? ABSENT : reader.timestamp();
           if (isDropped) break;
           writer.put(key, value, commitTs, expireTs);
@@ -341,7 +343,7 @@ export class GroupStateMachine implements StateMachine {
           if (isCaptured) this.spans.capture(writer, index, 'delete', key, commitTs);
           break;
         default: {
-          const end = reader.bytes();
+          const end = reader.view();
           if (isDropped) break;
           // The timestamp before the entry's own is reserved for this: puts of the same entry stay visible.
           writer.deleteRange(key, end, hlcTimestamp(commitTs - 1n));
@@ -375,10 +377,10 @@ export class GroupStateMachine implements StateMachine {
     for (let left = mutationCount; left > 0; left--) {
       const unit = ahead.unit(unitCount);
       const kind = ahead.u8();
-      const key = ahead.bytes();
+      const key = ahead.view();
       keys.push(key);
       if (kind === MutationKind.DeleteRange) {
-        const end = ahead.bytes();
+        const end = ahead.view();
         const floor = rangeFloor(table, key, end);
         if (floor === undefined) refusals.add(unit, 'notOwned');
         else if (isLocked && this.locks.againstRangeWrite(key, end) !== undefined) refusals.add(unit, 'locked');
@@ -401,14 +403,6 @@ export class GroupStateMachine implements StateMachine {
       }
     }
     return keys;
-  }
-
-  /** The version that a read at `ts` sees, ABSENT when there is none, it is a tombstone, or it has expired. */
-  private versionAt(key: Buffer, ts: HlcTimestamp): HlcTimestamp {
-    const latest = this.store.latest(key);
-    if (latest === undefined || latest.isTombstone) return ABSENT;
-    if (latest.expireTs !== ABSENT && latest.expireTs <= ts) return ABSENT;
-    return latest.commitTs;
   }
 
   /** What the group may not write stays for whoever owns it next. */

@@ -2,6 +2,7 @@
  * What entries of transactions do to a group: a pure function of (state, entry), like all of apply. Each entry is all or
  * nothing. Locks and fates are side rows; the lock table in memory follows them.
  */
+
 import { assertNever, END_OF_TIME, type HlcTimestamp, type LogIndex } from '../../platform/index.ts';
 import type { GroupStore, StoreWriter } from '../../store/index.ts';
 import {
@@ -48,6 +49,7 @@ import {
 import type { LockTable } from './lock-table.ts';
 import { overlapping, ownerOf, rangeFloor } from './ownership.ts';
 import type { SpanState } from './span-state.ts';
+import { visibleVersion } from './visible.ts';
 
 /**
  * What an entry of a transaction answers.
@@ -336,10 +338,7 @@ export class TxnState {
   /** The live version of a key at `ts`, ABSENT when there is none. */
   private versionAt(key: Buffer, ts: HlcTimestamp): HlcTimestamp {
     this.assertSettled(key);
-    const latest = this.host.store.latest(key);
-    if (latest === undefined || latest.isTombstone) return ABSENT;
-    if (latest.expireTs !== ABSENT && latest.expireTs <= ts) return ABSENT;
-    return latest.commitTs;
+    return visibleVersion(this.host.store.latest(key), ts);
   }
 
   /** When a key was written last, deletes included; ABSENT when that is not known any more. */

@@ -18,7 +18,7 @@
  * before the entry. Lists are flat and tagged with the unit's number, so that both ends stream through them without
  * building objects per command.
  */
-import { assert, type HlcTimestamp, hlcTimestamp, type Millis } from '../../platform/index.ts';
+import { assert, ByteReader, type HlcTimestamp, hlcTimestamp, type Millis } from '../../platform/index.ts';
 import { CorruptEntryError } from '../contract/index.ts';
 
 /** Disk and wire values: never renumber. 0x10 to 0x1f are transactions'. */
@@ -174,18 +174,15 @@ export class BatchEncoder {
   }
 }
 
-/** Sequential reader over an entry body; every read is bounds-checked because a clamped slice would pass unnoticed. */
-export class EntryReader {
-  private readonly buffer: Buffer;
-  private offset: number;
-
+/** Sequential reader over an entry body. */
+export class EntryReader extends ByteReader {
   constructor(payload: Buffer) {
     if (payload.length < 2) throw new CorruptEntryError('an entry is shorter than its header');
     const [opcode, codec] = payload as unknown as readonly [number, number];
     const isOfSnapshot = codec === SNAPSHOT_CODEC && (opcode === Opcode.Prepare || opcode === Opcode.OnePhase);
     const isKnown = codec === CODEC || (codec === CEILING_CODEC && opcode === Opcode.Batch) || isOfSnapshot;
     if (!isKnown) throw new CorruptEntryError(`an entry has unknown codec ${payload[1]}`);
-    this.buffer = payload;
+    super(payload, 'an entry', CorruptEntryError);
     this.offset = 2;
   }
 
@@ -196,57 +193,9 @@ export class EntryReader {
     return other;
   }
 
-  private advance(length: number): number {
-    const at = this.offset;
-    if (at + length > this.buffer.length) throw new CorruptEntryError('an entry ends inside a field');
-    this.offset = at + length;
-    return at;
-  }
-
-  u8(): number {
-    return this.buffer[this.advance(1)]!;
-  }
-
-  u32(): number {
-    return this.buffer.readUInt32BE(this.advance(4));
-  }
-
-  timestamp(): HlcTimestamp {
-    return hlcTimestamp(this.buffer.readBigUInt64BE(this.advance(8)));
-  }
-
-  /** A whole number below 2^53 in eight bytes. */
-  u53(): number {
-    const value = Number(this.buffer.readBigUInt64BE(this.advance(8)));
-    if (!Number.isSafeInteger(value)) throw new CorruptEntryError('an entry has a number above 2^53');
-    return value;
-  }
-
   /** The ceiling that a BATCH begins with; 0 when it carries none. */
   batchCeiling(): Millis {
     return this.buffer[1] === CEILING_CODEC ? this.u53() : 0;
-  }
-
-  /** Passes over bytes with their length. */
-  skipBytes(): void {
-    this.advance(this.u32());
-  }
-
-  /** A view into the entry, not a copy. */
-  bytes(): Buffer {
-    const length = this.u32();
-    const at = this.advance(length);
-    return this.buffer.subarray(at, at + length);
-  }
-
-  /** True when nothing is left. */
-  get isAtEnd(): boolean {
-    return this.offset === this.buffer.length;
-  }
-
-  /** @throws CorruptEntryError when bytes are left over */
-  end(): void {
-    if (this.offset !== this.buffer.length) throw new CorruptEntryError('an entry has bytes after its end');
   }
 
   /** Fails on a unit number outside the announced range. */
@@ -312,18 +261,18 @@ export function encodePurge(commitTs: HlcTimestamp, versions: readonly ExpiredVe
 export function readMutation(reader: EntryReader, unitCount: number): Mutation {
   const unit = reader.unit(unitCount);
   const kind = reader.u8();
-  const key = reader.bytes();
+  const key = reader.view();
   switch (kind) {
     case MutationKind.Put:
-      return { unit, key, value: reader.bytes(), expireTs: ABSENT, end: undefined };
+      return { unit, key, value: reader.view(), expireTs: ABSENT, end: undefined };
     case MutationKind.PutExpiring: {
-      const value = reader.bytes();
+      const value = reader.view();
       return { unit, key, value, expireTs: reader.timestamp(), end: undefined };
     }
     case MutationKind.Delete:
       return { unit, key, value: undefined, expireTs: ABSENT, end: undefined };
     case MutationKind.DeleteRange:
-      return { unit, key, value: undefined, expireTs: ABSENT, end: reader.bytes() };
+      return { unit, key, value: undefined, expireTs: ABSENT, end: reader.view() };
     default:
       throw new CorruptEntryError(`an entry has unknown mutation kind ${kind}`);
   }
@@ -333,7 +282,7 @@ export function readMutation(reader: EntryReader, unitCount: number): Mutation {
 export function readExpectation(reader: EntryReader, unitCount: number): Expectation {
   const unit = reader.unit(unitCount);
   const isVersion = reader.expectKind();
-  const key = reader.bytes();
+  const key = reader.view();
   return { unit, key, versionTs: isVersion ? reader.timestamp() : ABSENT };
 }
 
@@ -341,7 +290,7 @@ export function readExpectation(reader: EntryReader, unitCount: number): Expecta
 export function readPurge(reader: EntryReader): { commitTs: HlcTimestamp; versions: ExpiredVersion[] } {
   const commitTs = reader.timestamp();
   const versions: ExpiredVersion[] = [];
-  for (let left = reader.u32(); left > 0; left--) versions.push({ key: reader.bytes(), commitTs: reader.timestamp() });
+  for (let left = reader.u32(); left > 0; left--) versions.push({ key: reader.view(), commitTs: reader.timestamp() });
   reader.end();
   return { commitTs, versions };
 }

@@ -6,7 +6,7 @@
  */
 
 import type { JobId } from '../../distribution/index.ts';
-import { type HlcTimestamp, hlcTimestamp, type LogIndex } from '../../platform/index.ts';
+import { ByteReader, ByteWriter, type HlcTimestamp, type LogIndex } from '../../platform/index.ts';
 import { CorruptEntryError, type SideChange } from '../contract/index.ts';
 
 /** First local key. */
@@ -24,15 +24,8 @@ export const touchesLocal = (start: Buffer, end: Buffer | undefined): boolean =>
   Buffer.compare(start, LOCAL_END) < 0 && (end === undefined || Buffer.compare(LOCAL_START, end) < 0);
 
 /** Key of the effect number `position` of entry `index`, as captured for a job. */
-export function captureKey(job: JobId, index: LogIndex, position: number): Buffer {
-  const key = Buffer.allocUnsafe(KEY_BYTES);
-  LOCAL_START.copy(key);
-  key[2] = CAPTURE;
-  let offset = key.writeBigUInt64BE(BigInt(job), 3);
-  offset = key.writeBigUInt64BE(BigInt(index), offset);
-  key.writeUInt32BE(position, offset);
-  return key;
-}
+export const captureKey = (job: JobId, index: LogIndex, position: number): Buffer =>
+  new ByteWriter(KEY_BYTES).raw(LOCAL_START).u8(CAPTURE).u53(job).u53(index).u32(position).finish();
 
 /** All capture rows of a job lie between the first and, exclusive, the second. */
 export const captureBounds = (job: JobId): readonly [Buffer, Buffer] => [
@@ -43,7 +36,8 @@ export const captureBounds = (job: JobId): readonly [Buffer, Buffer] => [
 /** Where a capture row lies in its job's log. @throws CorruptEntryError */
 export function capturePlace(key: Buffer): { readonly index: LogIndex; readonly position: number } {
   if (key.length !== KEY_BYTES) throw new CorruptEntryError('the key of a capture row has the wrong length');
-  return { index: Number(key.readBigUInt64BE(11)), position: key.readUInt32BE(19) };
+  const reader = new ByteReader(key.subarray(11), 'the key of a capture row', CorruptEntryError);
+  return { index: reader.u53(), position: reader.u32() };
 }
 
 /** What a capture row names: one version of one key, or everything that a range delete hid. */
@@ -65,40 +59,33 @@ const KINDS = ['put', 'delete', 'deleteRange', 'side'] as const;
  * with its length, isSet u8, value.
  */
 export function encodeCaptured({ kind, commitTs, key, end, side }: CapturedEffect): Buffer {
-  const tail = side === undefined ? end : encodeSide(side);
-  const buffer = Buffer.allocUnsafe(1 + 8 + 4 + key.length + (tail?.length ?? 0));
-  buffer[0] = KINDS.indexOf(kind);
-  let offset = buffer.writeBigUInt64BE(commitTs, 1);
-  offset = buffer.writeUInt32BE(key.length, offset);
-  offset += key.copy(buffer, offset);
-  tail?.copy(buffer, offset);
-  return buffer;
+  const tailBytes = side === undefined ? (end?.length ?? 0) : 4 + side.name.length + 1 + (side.value?.length ?? 0);
+  const writer = new ByteWriter(1 + 8 + 4 + key.length + tailBytes).u8(KINDS.indexOf(kind)).u64(commitTs).bytes(key);
+  if (side !== undefined) {
+    writer.bytes(side.name).u8(side.value === undefined ? 0 : 1);
+    if (side.value !== undefined) writer.raw(side.value);
+  } else if (end !== undefined) writer.raw(end);
+  return writer.finish();
 }
 
-function encodeSide({ name, value }: SideChange): Buffer {
-  const head = Buffer.allocUnsafe(4 + name.length + 1);
-  const offset = head.writeUInt32BE(name.length, 0) + name.copy(head, 4);
-  head[offset] = value === undefined ? 0 : 1;
-  return value === undefined ? head : Buffer.concat([head, value]);
-}
-
-function decodeSide(key: Buffer, tail: Buffer): SideChange {
-  const at = tail.length < 5 ? Number.POSITIVE_INFINITY : 4 + tail.readUInt32BE(0);
-  if (at >= tail.length || tail[at]! > 1) throw new CorruptEntryError('a capture row of a side row is damaged');
-  return { key, name: tail.subarray(4, at), value: tail[at] === 1 ? tail.subarray(at + 1) : undefined };
-}
-
-/** @throws CorruptEntryError */
+/** Fields are views of the row. @throws CorruptEntryError */
 export function decodeCaptured(row: Buffer): CapturedEffect {
-  const kind = KINDS[row[0] ?? KINDS.length];
-  const keyEnd = row.length < 13 ? Number.POSITIVE_INFINITY : 13 + row.readUInt32BE(9);
-  const hasTail = kind === 'deleteRange' || kind === 'side';
-  if (kind === undefined || (hasTail ? row.length <= keyEnd : row.length !== keyEnd)) {
-    throw new CorruptEntryError('a capture row is damaged');
+  const reader = new ByteReader(row, 'a capture row', CorruptEntryError);
+  const kind = reader.oneOf(KINDS);
+  const commitTs = reader.timestamp();
+  const key = reader.view();
+  switch (kind) {
+    case 'side': {
+      const name = reader.view();
+      const isSet = reader.flag();
+      const value = reader.rest();
+      return { kind, commitTs, key, end: undefined, side: { key, name, value: isSet ? value : undefined } };
+    }
+    case 'deleteRange':
+      if (reader.isAtEnd) throw reader.corrupt('has no end of its range');
+      return { kind, commitTs, key, end: reader.rest() };
+    default:
+      reader.end();
+      return { kind, commitTs, key, end: undefined };
   }
-  const commitTs = hlcTimestamp(row.readBigUInt64BE(1));
-  const key = row.subarray(13, keyEnd);
-  const tail = row.subarray(keyEnd);
-  if (kind === 'side') return { kind, commitTs, key, end: undefined, side: decodeSide(key, tail) };
-  return { kind, commitTs, key, end: kind === 'deleteRange' ? tail : undefined };
 }

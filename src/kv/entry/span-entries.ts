@@ -49,7 +49,7 @@ export function encodeSpan(
 /** Reads the body of a SPAN entry, leaving the reader at its end. @throws CorruptEntryError */
 export function readSpan(reader: EntryReader): SpanEntry {
   const commitTs = reader.timestamp();
-  const command = readCommand(reader.bytes());
+  const command = readCommand(reader.view());
   const isActivate = command.kind === 'activate';
   const gcThreshold = isActivate ? reader.timestamp() : ABSENT;
   const imports = isActivate ? reader.u53() : 0;
@@ -117,35 +117,35 @@ export function readImport(reader: EntryReader): ImportRequest {
   const job = reader.u53();
   const attempt = reader.u32();
   const seq = reader.u53();
-  const bookmark = Buffer.from(reader.bytes());
+  const bookmark = reader.bytes();
   const versions: ExportedVersion[] = [];
   for (let left = reader.u32(); left > 0; left--) versions.push(readVersion(reader));
   if (reader.isAtEnd) return { job, attempt, seq, bookmark, versions };
   const sides: SideChange[] = [];
   for (let left = reader.u32(); left > 0; left--) {
-    const key = reader.bytes();
-    const name = reader.bytes();
+    const key = reader.view();
+    const name = reader.view();
     if (name.length === 0) throw new CorruptEntryError('an import holds a side row without a name');
-    sides.push({ key, name, value: reader.u8() === 0 ? undefined : reader.bytes() });
+    sides.push({ key, name, value: reader.u8() === 0 ? undefined : reader.view() });
   }
   const request = { job, attempt, seq, bookmark, versions, sides };
   if (reader.isAtEnd) return request;
-  const follows = reader.bytes();
+  const follows = reader.view();
   reader.end();
   return { ...request, follows };
 }
 
 function readVersion(reader: EntryReader): ExportedVersion {
-  const key = reader.bytes();
+  const key = reader.view();
   const commitTs = reader.timestamp();
   const kind = reader.u8();
   switch (kind) {
     case VersionKind.Tombstone:
       return { key, commitTs, expireTs: ABSENT, value: undefined };
     case VersionKind.Value:
-      return { key, commitTs, expireTs: ABSENT, value: reader.bytes() };
+      return { key, commitTs, expireTs: ABSENT, value: reader.view() };
     case VersionKind.ExpiringValue: {
-      const value = reader.bytes();
+      const value = reader.view();
       return { key, commitTs, expireTs: reader.timestamp(), value };
     }
     default:

@@ -14,8 +14,7 @@
  *   finish  := isPrimary u8, groups, writes, reads, ranges
  *   groups  := count u32, u32*;  writes, reads := count u32, key*;  ranges := count u32, (start, end)*
  */
-import { ByteWriter } from '../../distribution/index.ts';
-import { assert, type GroupId, groupId, type HlcTimestamp } from '../../platform/index.ts';
+import { assert, ByteWriter, type GroupId, groupId, type HlcTimestamp } from '../../platform/index.ts';
 import {
   type CommitRequest,
   CorruptEntryError,
@@ -72,14 +71,14 @@ function writeIdentity(writer: ByteWriter, { txnId, primary, startTs }: TxnIdent
 }
 
 function readId(reader: EntryReader): Buffer {
-  const txnId = reader.bytes();
+  const txnId = reader.view();
   if (txnId.length !== TXN_ID_BYTES) throw new CorruptEntryError('an entry holds the id of no transaction');
   return txnId;
 }
 
 const readIdentity = (reader: EntryReader): TxnIdentity => ({
   txnId: readId(reader),
-  primary: reader.bytes(),
+  primary: reader.view(),
   startTs: reader.timestamp(),
 });
 
@@ -102,9 +101,9 @@ const writeRanges = (writer: ByteWriter, ranges: readonly RangeIntent[]): void =
   writeList(writer, ranges, ({ start, end }) => writer.bytes(start).bytes(end));
 
 const readGroups = (reader: EntryReader): GroupId[] => readList(reader, () => groupId(reader.u32()));
-const readKeys = (reader: EntryReader): Buffer[] => readList(reader, () => reader.bytes());
+const readKeys = (reader: EntryReader): Buffer[] => readList(reader, () => reader.view());
 const readRanges = (reader: EntryReader): RangeIntent[] =>
-  readList(reader, () => ({ start: reader.bytes(), end: reader.bytes() }));
+  readList(reader, () => ({ start: reader.view(), end: reader.view() }));
 
 /** PREPARE, or ONE_PHASE when `isOnePhase`. */
 export function encodePrepare(entry: PrepareEntry, isOnePhase: boolean): Buffer {
@@ -144,12 +143,12 @@ export function readPrepare(reader: EntryReader): PrepareEntry {
 }
 
 function readIntent(reader: EntryReader): KeyIntent {
-  const key = reader.bytes();
+  const key = reader.view();
   const kind = KINDS[reader.u8()];
   if (kind === undefined) throw new CorruptEntryError('an entry wants a lock of an unknown kind');
   const condition = readCondition(reader);
   if (kind !== 'put') return { key, kind, ...condition, value: NO_BYTES, expireTs: ABSENT };
-  return { key, kind, ...condition, value: reader.bytes(), expireTs: reader.timestamp() };
+  return { key, kind, ...condition, value: reader.view(), expireTs: reader.timestamp() };
 }
 
 function readCondition(reader: EntryReader): Pick<KeyIntent, 'expected' | 'notAboveTs'> {
@@ -236,9 +235,9 @@ export function encodeResolve({ ts, verdicts }: ResolveEntry): Buffer {
 export function readResolve(reader: EntryReader): ResolveEntry {
   const ts = reader.timestamp();
   const verdicts = readList(reader, (): Verdict => {
-    const key = reader.bytes();
+    const key = reader.view();
     const txnId = readId(reader);
-    const end = reader.u8() === 0 ? undefined : reader.bytes();
+    const end = reader.u8() === 0 ? undefined : reader.view();
     const isCommitted = reader.u8() === 1;
     return {
       key,
@@ -269,7 +268,7 @@ export function encodeTogether(entries: readonly Buffer[]): Buffer {
 
 /** Reads the body of a TOGETHER. @throws CorruptEntryError */
 export function readTogether(reader: EntryReader): Buffer[] {
-  const entries = readList(reader, () => reader.bytes());
+  const entries = readList(reader, () => reader.view());
   reader.end();
   return entries;
 }
@@ -286,7 +285,7 @@ export function readForget(reader: EntryReader): ForgetEntry {
   const entry = {
     ts: reader.timestamp(),
     olderThanTs: reader.timestamp(),
-    fates: readList(reader, () => ({ key: reader.bytes(), txnId: readId(reader) })),
+    fates: readList(reader, () => ({ key: reader.view(), txnId: readId(reader) })),
   };
   reader.end();
   return entry;

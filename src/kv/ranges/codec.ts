@@ -6,8 +6,6 @@
  *   sides    := count u32, (key, name, [value])*
  */
 import {
-  ByteReader,
-  ByteWriter,
   decodeSpanCommand,
   decodeSpanTable,
   encodeSpanCommand,
@@ -19,21 +17,22 @@ import {
   type SpanOutcome,
   SpanTable,
 } from '../../distribution/index.ts';
-import { assertNever, type GroupId, groupId, hlcTimestamp } from '../../platform/index.ts';
+import { assertNever, ByteReader, ByteWriter, type GroupId, groupId, hlcTimestamp } from '../../platform/index.ts';
 import type { ExportedVersion } from '../../store/index.ts';
-import type {
-  BackfillPage,
-  BackfillRequest,
-  CapturePage,
-  CapturePoint,
-  CaptureRequest,
-  ImportOutcome,
-  ImportRequest,
-  ImportState,
-  JobState,
-  SideChange,
-  SpanReply,
-  SpanRequest,
+import {
+  type BackfillPage,
+  type BackfillRequest,
+  type CapturePage,
+  type CapturePoint,
+  type CaptureRequest,
+  CorruptEntryError,
+  type ImportOutcome,
+  type ImportRequest,
+  type ImportState,
+  type JobState,
+  type SideChange,
+  type SpanReply,
+  type SpanRequest,
 } from '../contract/index.ts';
 
 /** Name under which group leaders answer. */
@@ -95,9 +94,9 @@ export function encodeSpanMessage(message: SpanMessage): Buffer {
   return writer.finish();
 }
 
-/** @throws CatalogCorruptError for bytes that `encodeSpanMessage` cannot have written */
+/** @throws CorruptEntryError for bytes that `encodeSpanMessage` cannot have written */
 export function decodeSpanMessage(bytes: Buffer): SpanMessage {
-  const reader = new ByteReader(bytes, 'question about a span');
+  const reader = new ByteReader(bytes, 'a question about a span', CorruptEntryError);
   reader.version(CODEC);
   const kind = reader.oneOf(KINDS);
   const group = groupId(reader.u32());
@@ -238,7 +237,7 @@ const readImports = (reader: ByteReader): ImportState => ({
 
 /** Reads an answer to its end. */
 function answer<T>(bytes: Buffer, read: (reader: ByteReader) => T): T {
-  const reader = new ByteReader(bytes, 'answer about a span');
+  const reader = new ByteReader(bytes, 'an answer about a span', CorruptEntryError);
   reader.version(CODEC);
   const result = read(reader);
   reader.end();
@@ -261,7 +260,7 @@ export function encodeSpanReply({ outcome, gcThreshold, captured }: SpanReply): 
   return writer.finish();
 }
 
-/** @throws CatalogCorruptError */
+/** @throws CorruptEntryError */
 export const decodeSpanReply = (bytes: Buffer): SpanReply =>
   answer(bytes, (reader) => {
     const gcThreshold = reader.timestamp();
@@ -281,7 +280,7 @@ export function encodeJobState({ span, end, imports, gcThreshold }: JobState): B
   return writer.finish();
 }
 
-/** @throws CatalogCorruptError */
+/** @throws CorruptEntryError */
 export const decodeJobState = (bytes: Buffer): JobState =>
   answer(bytes, (reader) => {
     const gcThreshold = reader.timestamp();
@@ -303,7 +302,7 @@ export function encodeBackfillPage({ versions, sides, next }: BackfillPage): Buf
   return writer.finish();
 }
 
-/** @throws CatalogCorruptError */
+/** @throws CorruptEntryError */
 export const decodeBackfillPage = (bytes: Buffer): BackfillPage =>
   answer(bytes, (reader) => {
     const next = reader.flag() ? { start: reader.bytes(), after: readOptionalTs(reader) } : undefined;
@@ -330,7 +329,7 @@ export function encodeCapturePage(page: CapturePage): Buffer {
   return writer.finish();
 }
 
-/** @throws CatalogCorruptError */
+/** @throws CorruptEntryError */
 export const decodeCapturePage = (bytes: Buffer): CapturePage => answer(bytes, readCapturePage);
 
 /** Encodes what became of an import. */
@@ -341,7 +340,7 @@ export function encodeImportOutcome(outcome: ImportOutcome): Buffer {
   return writer.finish();
 }
 
-/** @throws CatalogCorruptError */
+/** @throws CorruptEntryError */
 export const decodeImportOutcome = (bytes: Buffer): ImportOutcome =>
   answer(bytes, (reader) =>
     reader.flag()

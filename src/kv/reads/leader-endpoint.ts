@@ -6,8 +6,9 @@
  *   body    := 0 keys: count u32, key* | 1 range: start, end, limit u32, keysOnly u8, reverse u8 | 2 nothing: the timestamp alone
  *   reply   := servedTs u64, ageMs + 1 u64 (0: nobody knows), rows or page as the service `txn` writes them
  */
-import { ByteReader, ByteWriter } from '../../distribution/index.ts';
 import {
+  ByteReader,
+  ByteWriter,
   type Elapsed,
   type GroupId,
   groupId,
@@ -17,6 +18,7 @@ import {
 } from '../../platform/index.ts';
 import { NotLeaderError } from '../../raftengine/index.ts';
 import {
+  CorruptEntryError,
   type KvService,
   LeaderUnavailableError,
   type LiveValue,
@@ -102,9 +104,9 @@ export function encodeReadQuestion({ group, moment, body }: ReadQuestion): Buffe
   return writer.finish();
 }
 
-/** @throws CatalogCorruptError for bytes that `encodeReadQuestion` cannot have written */
+/** @throws CorruptEntryError for bytes that `encodeReadQuestion` cannot have written */
 export function decodeReadQuestion(bytes: Buffer): ReadQuestion {
-  const reader = new ByteReader(bytes, 'question at a timestamp');
+  const reader = new ByteReader(bytes, 'a question at a timestamp', CorruptEntryError);
   reader.version(CODEC);
   const group = groupId(reader.u32());
   const moment = { kind: reader.oneOf(MOMENTS), ts: reader.timestamp() };
@@ -134,9 +136,9 @@ export function encodeReadAnswer({ servedTs, ageMs, values, page }: LeaderAnswer
     .finish();
 }
 
-/** @throws CatalogCorruptError */
+/** @throws CorruptEntryError */
 export function decodeReadAnswer(bytes: Buffer, isPage: boolean): LeaderAnswer {
-  const reader = new ByteReader(bytes, 'answer at a timestamp');
+  const reader = new ByteReader(bytes, 'an answer at a timestamp', CorruptEntryError);
   const servedTs = reader.timestamp();
   const age = reader.u53();
   const body = reader.bytes();

@@ -10,34 +10,36 @@
  *              [3: collectedTs u64, of each key that is not there deletedTs u64, writtenTs u64]
  *   row      := value, expireTs u64, commitTs u64
  */
-import { ByteReader, ByteWriter } from '../../distribution/index.ts';
 import {
   assertNever,
+  ByteReader,
+  ByteWriter,
   type GroupId,
   groupId,
   type HlcTimestamp,
   hlcTimestamp,
   type Millis,
 } from '../../platform/index.ts';
-import type {
-  Absences,
-  CommitReply,
-  CommitRequest,
-  Fate,
-  FinishRequest,
-  LiveValue,
-  LockFacts,
-  LockRangeRequest,
-  PrepareReply,
-  PrepareRequest,
-  PushReply,
-  ScanPage,
-  ScanRequest,
-  StatusReply,
-  TxnIdentity,
-  TxnReadReply,
-  TxnReadRequest,
-  Verdict,
+import {
+  type Absences,
+  type CommitReply,
+  type CommitRequest,
+  CorruptEntryError,
+  type Fate,
+  type FinishRequest,
+  type LiveValue,
+  type LockFacts,
+  type LockRangeRequest,
+  type PrepareReply,
+  type PrepareRequest,
+  type PushReply,
+  type ScanPage,
+  type ScanRequest,
+  type StatusReply,
+  type TxnIdentity,
+  type TxnReadReply,
+  type TxnReadRequest,
+  type Verdict,
 } from '../contract/index.ts';
 import {
   EntryReader,
@@ -171,9 +173,9 @@ export function encodeQuestion(group: GroupId, question: TxnQuestion): Buffer {
   return writer.finish();
 }
 
-/** @throws CatalogCorruptError, CorruptEntryError for bytes that `encodeQuestion` cannot have written */
+/** @throws CorruptEntryError for bytes that `encodeQuestion` cannot have written */
 export function decodeQuestion(bytes: Buffer): { readonly group: GroupId; readonly question: TxnQuestion } {
-  const reader = new ByteReader(bytes, 'question about a transaction');
+  const reader = new ByteReader(bytes, 'a question about a transaction', CorruptEntryError);
   reader.version(CODEC);
   const kind = reader.oneOf(QUESTIONS);
   const group = groupId(reader.u32());
@@ -263,12 +265,12 @@ export function encodeOutcome(outcome: TxnOutcome): Buffer {
 }
 
 function openAnswer(bytes: Buffer): ByteReader {
-  const reader = new ByteReader(bytes, 'answer about a transaction');
+  const reader = new ByteReader(bytes, 'an answer about a transaction', CorruptEntryError);
   reader.version(CODEC);
   return reader;
 }
 
-/** @throws CatalogCorruptError */
+/** @throws CorruptEntryError */
 export function decodeOutcome(bytes: Buffer): TxnOutcome {
   const reader = openAnswer(bytes);
   const outcome = readOutcome(reader, reader.oneOf(ANSWERS));
@@ -329,7 +331,7 @@ export function encodeRows(rows: Rows): Buffer {
   return writer.finish();
 }
 
-/** @throws CatalogCorruptError */
+/** @throws CorruptEntryError */
 export function decodeRows(bytes: Buffer): Rows {
   const reader = openAnswer(bytes);
   const rows: (LiveValue | undefined)[] = [];
@@ -350,9 +352,9 @@ export function encodeRead({ rows, absences, seenTs }: TxnReadReply): Buffer {
   return writer.finish();
 }
 
-/** @throws CatalogCorruptError */
+/** @throws CorruptEntryError */
 export function decodeRead(bytes: Buffer): TxnReadReply {
-  const reader = new ByteReader(bytes, 'answer to a read of a transaction');
+  const reader = new ByteReader(bytes, 'an answer to a read of a transaction', CorruptEntryError);
   const codec = reader.versionUpTo(READ_CODEC_WITH_ABSENCES);
   if (codec < READ_CODEC) throw reader.corrupt(`has codec ${codec}`);
   const reply = { seenTs: reader.timestamp(), rows: decodeRows(reader.bytes()) };
@@ -378,7 +380,7 @@ export function encodePage({ rows, next, readTs }: ScanPage): Buffer {
   return writer.finish();
 }
 
-/** @throws CatalogCorruptError */
+/** @throws CorruptEntryError */
 export function decodePage(bytes: Buffer): ScanPage {
   const reader = openAnswer(bytes);
   const next = reader.optional();
@@ -392,5 +394,5 @@ export function decodePage(bytes: Buffer): ScanPage {
 /** Encodes how many locks have ended. */
 export const encodeCount = (count: number): Buffer => begin().u32(count).finish();
 
-/** @throws CatalogCorruptError */
+/** @throws CorruptEntryError */
 export const decodeCount = (bytes: Buffer): number => openAnswer(bytes).u32();

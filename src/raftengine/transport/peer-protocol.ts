@@ -16,6 +16,7 @@
  */
 import grpc from '@grpc/grpc-js';
 import {
+  ByteReader,
   type FolderIntroduction,
   type Lane,
   type NodeId,
@@ -249,13 +250,8 @@ export class FrameAssembler {
  * @throws MalformedFrameError when the batch is of another version or cut
  */
 export function decodeBatch(batch: Buffer, take: (frame: Buffer) => void): void {
-  if (batch[0] !== BATCH_VERSION) throw new MalformedFrameError(`batch version ${batch[0]}, expected ${BATCH_VERSION}`);
-  let at = 1;
-  while (at < batch.length) {
-    if (at + LENGTH_BYTES > batch.length) throw new MalformedFrameError('a batch ends inside a length');
-    const end = at + LENGTH_BYTES + batch.readUInt32BE(at);
-    if (end > batch.length) throw new MalformedFrameError('a batch ends inside a frame');
-    take(batch.subarray(at + LENGTH_BYTES, end));
-    at = end;
-  }
+  const reader = new ByteReader(batch, 'a batch', MalformedFrameError);
+  const version = reader.u8();
+  if (version !== BATCH_VERSION) throw new MalformedFrameError(`batch version ${version}, expected ${BATCH_VERSION}`);
+  while (!reader.isAtEnd) take(reader.view());
 }

@@ -116,7 +116,7 @@ const RESTING_MUTANTS: readonly SimMutant[] = [
       },
       {
         file: STATE_MACHINE,
-        find: 'else if (!refusals.has(unit) && this.versionAt(key, commitTs) !== versionTs)',
+        find: 'else if (!refusals.has(unit) && visibleVersion(this.store.latest(key), commitTs) !== versionTs)',
         replace: 'else if (!refusals.has(unit) && false)',
       },
     ],

@@ -5,11 +5,10 @@
  * Layout (integers big endian, `bytes` is u32 length + bytes): u8 format, u8 message kind, u32 group, then by kind.
  */
 import { decodeError, encodeError, NotOwnerError, RangeBusyError } from '../../../kv/index.ts';
-import { type GroupId, groupId, hlcTimestamp, KvorumError } from '../../../platform/index.ts';
+import { ByteReader, ByteWriter, type GroupId, groupId, hlcTimestamp, KvorumError } from '../../../platform/index.ts';
 import { NotLeaderError } from '../../../raftengine/index.ts';
 import type { CommandSpec, EvaluationSettings, KeyPage, PageRequest } from '../command/index.ts';
 import { BEHIND, BehindError, RedisError } from '../protocol/index.ts';
-import { ByteReader, ByteWriter } from './byte-codec.ts';
 import {
   CommandRequest,
   FlushRequest,
@@ -39,7 +38,7 @@ export type ForwardedMessage =
   | { readonly kind: 'count'; readonly group: GroupId; readonly counterClass: number };
 
 function header(kind: number, group: GroupId): ByteWriter {
-  const writer = new ByteWriter();
+  const writer = new ByteWriter(256);
   writer.u8(FORMAT);
   writer.u8(kind);
   writer.u32(group);
@@ -51,7 +50,7 @@ export function encodeBatch(group: GroupId, requests: readonly GroupRequest[]): 
   const writer = header(MessageKind.Batch, group);
   writer.u32(requests.length);
   for (const request of requests) encodeRequest(writer, request);
-  return writer.finish();
+  return writer.finishView();
 }
 
 /** Encodes the request for one page of a scan. */
@@ -64,14 +63,14 @@ export function encodePage(group: GroupId, page: PageRequest): Buffer {
   if (page.pattern !== undefined) writer.bytes(page.pattern);
   writer.u8(page.typeName === undefined ? 0 : 1);
   if (page.typeName !== undefined) writer.bytes(Buffer.from(page.typeName));
-  return writer.finish();
+  return writer.finishView();
 }
 
 /** Encodes the request for the number of keys in a counter class. */
 export function encodeCount(group: GroupId, counterClass: number): Buffer {
   const writer = header(MessageKind.Count, group);
   writer.u32(counterClass);
-  return writer.finish();
+  return writer.finishView();
 }
 
 function encodeRequest(writer: ByteWriter, request: GroupRequest): void {
@@ -121,7 +120,7 @@ export interface DecodeEnvironment {
  * @throws RedisError for a format or a command that this node does not know, RangeError when it is cut short
  */
 export function decodeMessage(payload: Buffer, environment: DecodeEnvironment): ForwardedMessage {
-  const reader = new ByteReader(payload);
+  const reader = new ByteReader(payload, 'a forwarded message', RangeError);
   const format = reader.u8();
   if (format !== FORMAT) throw new RedisError(`ERR the leader does not know format ${format} of forwarded commands`);
   const kind = reader.u8();
@@ -134,11 +133,11 @@ export function decodeMessage(payload: Buffer, environment: DecodeEnvironment): 
       return { kind: 'batch', group, requests };
     }
     case MessageKind.Page: {
-      const start = reader.bytes();
-      const end = reader.bytes();
+      const start = reader.view();
+      const end = reader.view();
       const limit = reader.u32();
-      const pattern = reader.u8() === 1 ? reader.bytes() : undefined;
-      const typeName = reader.u8() === 1 ? reader.bytes().toString() : undefined;
+      const pattern = reader.u8() === 1 ? reader.view() : undefined;
+      const typeName = reader.u8() === 1 ? reader.view().toString() : undefined;
       return { kind: 'page', group, page: { start, end, limit, pattern, typeName } };
     }
     case MessageKind.Count:
@@ -157,19 +156,19 @@ function decodeRequest(reader: ByteReader, environment: DecodeEnvironment, token
       return new CommandRequest({ ...options, ...decodeCommand(reader, environment) });
     case RequestKind.Transaction: {
       const watched = Array.from({ length: reader.u32() }, () => ({
-        storageKey: reader.bytes(),
+        storageKey: reader.view(),
         version: hlcTimestamp(reader.u64()),
       }));
       const commands = Array.from({ length: reader.u32() }, () => decodeCommand(reader, environment));
       return new TransactionRequest(watched, commands, options);
     }
     case RequestKind.Watch: {
-      const keys = Array.from({ length: reader.u32() }, () => reader.bytes());
+      const keys = Array.from({ length: reader.u32() }, () => reader.view());
       return new WatchRequest(keys, options);
     }
     case RequestKind.Flush: {
-      const start = reader.bytes();
-      return new FlushRequest({ start, end: reader.bytes() }, options);
+      const start = reader.view();
+      return new FlushRequest({ start, end: reader.view() }, options);
     }
     default:
       throw new RedisError(`ERR the leader does not know request kind ${kind}`);
@@ -180,7 +179,7 @@ function decodeCommand(reader: ByteReader, environment: DecodeEnvironment): Queu
   const db = reader.u8();
   const args: Buffer[] = [];
   const count = reader.u32();
-  for (let index = 0; index < count; index++) args.push(reader.bytes());
+  for (let index = 0; index < count; index++) args.push(reader.view());
   const spec = environment.findData(args);
   if (spec === undefined) throw new RedisError(`ERR the leader does not know the command '${args[0]}'`);
   return { spec, args, db };
@@ -240,7 +239,7 @@ class RefusalDecoder {
       case AnswerStatus.Behind:
         return BEHIND;
       case AnswerStatus.Other: {
-        const error = decodeError(reader.bytes());
+        const error = decodeError(reader.view());
         if (error instanceof KvorumError) return error;
         throw new RangeError('a forwarded answer has no known error');
       }
@@ -258,28 +257,28 @@ class RefusalDecoder {
 
 /** Encodes the answers to a batch, in the order of its requests. */
 export function encodeAnswers(answers: readonly ForwardedAnswer[]): Buffer {
-  const writer = new ByteWriter();
+  const writer = new ByteWriter(256);
   writer.u32(answers.length);
   for (const answer of answers) {
     encodeStatus(writer, answer);
     if (Buffer.isBuffer(answer)) writer.bytes(answer);
   }
-  return writer.finish();
+  return writer.finishView();
 }
 
 /** Decodes the answers to a batch; replies are views of `bytes`. @throws RangeError when it is cut short */
 export function decodeAnswers(bytes: Buffer): ForwardedAnswer[] {
-  const reader = new ByteReader(bytes);
+  const reader = new ByteReader(bytes, 'a forwarded answer', RangeError);
   const refusals = new RefusalDecoder();
-  return Array.from({ length: reader.u32() }, () => refusals.read(reader) ?? reader.bytes());
+  return Array.from({ length: reader.u32() }, () => refusals.read(reader) ?? reader.view());
 }
 
 /** Encodes one page of keys, or why there is none. */
 export function encodePageAnswer(page: KeyPage | Refusal): Buffer {
-  const writer = new ByteWriter();
+  const writer = new ByteWriter(256);
   if (page instanceof KvorumError) {
     encodeStatus(writer, page);
-    return writer.finish();
+    return writer.finishView();
   }
   encodeStatus(writer, undefined);
   writer.u8(page.next === undefined ? 0 : 1);
@@ -287,27 +286,27 @@ export function encodePageAnswer(page: KeyPage | Refusal): Buffer {
   writer.u32(page.examined);
   writer.u32(page.storageKeys.length);
   for (const key of page.storageKeys) writer.bytes(key);
-  return writer.finish();
+  return writer.finishView();
 }
 
 /** Decodes one page of keys; they are views of `bytes`. @throws the refusal; RangeError when it is cut short */
 export function decodePageAnswer(bytes: Buffer): KeyPage {
-  const reader = new ByteReader(bytes);
+  const reader = new ByteReader(bytes, 'a forwarded answer', RangeError);
   const refusal = new RefusalDecoder().read(reader);
   if (refusal !== undefined) throw refusal;
-  const next = reader.u8() === 1 ? reader.bytes() : undefined;
+  const next = reader.u8() === 1 ? reader.view() : undefined;
   const examined = reader.u32();
-  return { next, examined, storageKeys: Array.from({ length: reader.u32() }, () => reader.bytes()) };
+  return { next, examined, storageKeys: Array.from({ length: reader.u32() }, () => reader.view()) };
 }
 
 /** Encodes a number of keys. */
 export function encodeCountAnswer(count: number): Buffer {
   const writer = new ByteWriter(8);
   writer.u64(BigInt(count));
-  return writer.finish();
+  return writer.finishView();
 }
 
 /** Decodes a number of keys. @throws RangeError when it is cut short */
 export function decodeCountAnswer(bytes: Buffer): number {
-  return Number(new ByteReader(bytes).u64());
+  return Number(new ByteReader(bytes, 'a forwarded answer', RangeError).u64());
 }

@@ -1,16 +1,25 @@
-/** Writing and reading the binary rows and messages of this folder: big-endian, lengths first, every read bounds-checked. */
-import { type HlcTimestamp, hlcTimestamp } from '../../platform/index.ts';
-import { CatalogCorruptError } from './errors.ts';
+/**
+ * Writing and reading binary rows, entries and messages: big-endian, lengths first, every read bounds-checked. Layouts are declared
+ * where they are used; here are the fields that they are made of. What a reader throws is its caller's: damaged bytes of
+ * the catalog are another matter than those of a peer.
+ */
+import { type HlcTimestamp, hlcTimestamp } from './types.ts';
 
 const TWO_32 = 0x1_0000_0000;
 
-/** Grows as needed; `finish` gives the bytes. */
+/** Grows as needed; `finish` or `finishView` gives the bytes, and the writer is not used afterwards. */
 export class ByteWriter {
   private buffer: Buffer;
   private length = 0;
 
+  /** @param expectedBytes exact for the hot paths: then nothing is copied */
   constructor(expectedBytes = 128) {
     this.buffer = Buffer.allocUnsafe(expectedBytes);
+  }
+
+  /** Bytes written so far. */
+  get size(): number {
+    return this.length;
   }
 
   private reserve(count: number): number {
@@ -70,6 +79,7 @@ export class ByteWriter {
     return this;
   }
 
+  /** The length, then the bytes. */
   bytes(value: Buffer): this {
     return this.u32(value.length).raw(value);
   }
@@ -83,20 +93,35 @@ export class ByteWriter {
     return value === undefined ? this.u8(0) : this.u8(1).bytes(value);
   }
 
+  /** What was written, in a buffer of that size: to be kept. */
   finish(): Buffer {
-    return Buffer.from(this.buffer.subarray(0, this.length));
+    return this.length === this.buffer.length ? this.buffer : Buffer.from(this.buffer.subarray(0, this.length));
+  }
+
+  /** What was written, as the beginning of a buffer that may be twice as large: to be sent and forgotten. */
+  finishView(): Buffer {
+    return this.buffer.subarray(0, this.length);
   }
 }
 
-/** Reads what `ByteWriter` wrote; `what` names the row or message in errors. */
-export class ByteReader {
-  private readonly buffer: Buffer;
-  private readonly what: string;
-  private offset = 0;
+/** Class of the errors that a reader throws. */
+export type CorruptBytesError = new (message: string) => Error;
 
-  constructor(buffer: Buffer, what: string) {
+/** Reads what `ByteWriter` wrote. */
+export class ByteReader {
+  protected readonly buffer: Buffer;
+  protected offset = 0;
+  private readonly what: string;
+  private readonly errorClass: CorruptBytesError;
+
+  /**
+   * @param what names the row or message in errors, with its article
+   * @param errorClass thrown for bytes that cannot have been written so
+   */
+  constructor(buffer: Buffer, what: string, errorClass: CorruptBytesError) {
     this.buffer = buffer;
     this.what = what;
+    this.errorClass = errorClass;
   }
 
   private advance(count: number): number {
@@ -107,8 +132,13 @@ export class ByteReader {
   }
 
   /** The error for this row or message. */
-  corrupt(problem: string): CatalogCorruptError {
-    return new CatalogCorruptError(`a ${this.what} ${problem}`);
+  corrupt(problem: string): Error {
+    return new this.errorClass(`${this.what} ${problem}`);
+  }
+
+  /** True when nothing is left. */
+  get isAtEnd(): boolean {
+    return this.offset === this.buffer.length;
   }
 
   /** Reads the codec byte that every row begins with. */
@@ -158,18 +188,38 @@ export class ByteReader {
     return hlcTimestamp(this.u64());
   }
 
+  /** A copy of so many bytes. */
   raw(count: number): Buffer {
     const at = this.advance(count);
     return Buffer.from(this.buffer.subarray(at, at + count));
   }
 
-  /** A copy: rows are kept for long, the buffer that they came in may be large. */
+  /** Bytes with their length, as a copy: to be kept, while the buffer that they came in may be large. */
   bytes(): Buffer {
     return this.raw(this.u32());
   }
 
+  /** Bytes with their length, as a view of the buffer. */
+  view(): Buffer {
+    const length = this.u32();
+    const at = this.advance(length);
+    return this.buffer.subarray(at, at + length);
+  }
+
+  /** Passes over bytes with their length. */
+  skipBytes(): void {
+    this.advance(this.u32());
+  }
+
+  /** All that is left, as a view of the buffer. */
+  rest(): Buffer {
+    const at = this.offset;
+    this.offset = this.buffer.length;
+    return this.buffer.subarray(at);
+  }
+
   text(): string {
-    return this.bytes().toString('utf8');
+    return this.view().toString('utf8');
   }
 
   /** 0 or 1. */
@@ -191,8 +241,8 @@ export class ByteReader {
     return name;
   }
 
-  /** @throws CatalogCorruptError when bytes are left over */
+  /** Fails when bytes are left over. */
   end(): void {
-    if (this.offset !== this.buffer.length) throw this.corrupt('has bytes after its end');
+    if (!this.isAtEnd) throw this.corrupt('has bytes after its end');
   }
 }
