@@ -39,7 +39,7 @@ export async function runSnapshot<T>(
       const error = view.failure ?? thrown;
       if (!(error instanceof KvorumClientError)) throw error;
       if (error.disposition !== 'restart') calls.endpoints.leave(endpoint);
-      const isForGood = error.disposition === 'final' && error.code !== 'UNKNOWN_TRANSACTION';
+      const isForGood = error.disposition === 'final' && error.code !== 'TXN_NOT_FOUND';
       const isOver = attempt >= maxAttempts || Date.now() >= deadlineMs || options.signal?.aborted === true;
       if (isForGood || isOver) throw error;
     } finally {

@@ -83,7 +83,7 @@ class HeldTransaction extends HeldAttempt<TransactionOptions> implements Transac
   }
 
   protected override failed(error: KvorumClientError): KvorumClientError {
-    this.mayBeginAgain = error.disposition !== 'final' || error.code === 'UNKNOWN_TRANSACTION';
+    this.mayBeginAgain = error.disposition !== 'final' || error.code === 'TXN_NOT_FOUND';
     this.nodeFailed = error.code !== 'CONFLICT' && error.disposition !== 'restart';
     return super.failed(error);
   }
@@ -100,7 +100,7 @@ class HeldTransaction extends HeldAttempt<TransactionOptions> implements Transac
       } catch (failure) {
         const error = failure as KvorumClientError;
         isUnknown ||= error.isUnknown;
-        const isForgotten = error.code === 'UNKNOWN_TRANSACTION';
+        const isForgotten = error.code === 'TXN_NOT_FOUND';
         if (!isUnknown) {
           this.failed(error);
           throw error;

@@ -25,6 +25,7 @@ export {
   CrossGroupError,
   type Fate,
   type ImportState,
+  isCrossGroup,
   type KeyView,
   type KvService,
   type KvTransaction,

@@ -1,7 +1,7 @@
 /** What may be logged of things that carry keys or values of users beside what an operator needs. */
 import { type BalanceReport, durationText, offsetText } from '../cluster/index.ts';
 import type { NodeClockStatus } from '../kv/index.ts';
-import { type Clock, KvorumError, type Millis } from '../platform/index.ts';
+import { type Clock, dispositionOf, KvorumError, type Millis } from '../platform/index.ts';
 
 /** Of an error its type, code, message and stack; facts beside them may be keys. */
 export function shownError(error: unknown): object {
@@ -55,8 +55,8 @@ export class BackgroundLog {
       return;
     }
     this.told.set(code, { atMs: nowMs, since: 0 });
-    const isPassing =
-      error instanceof KvorumError && (error.disposition === 'wait' || error.disposition === 'redirect');
+    const disposition = dispositionOf(error);
+    const isPassing = disposition === 'wait' || disposition === 'redirect';
     const repeated = before === undefined || before.since === 0 ? {} : { repeated: before.since };
     this.logger[isPassing ? 'info' : 'warn'](
       { err: error, ...repeated },

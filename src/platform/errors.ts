@@ -24,3 +24,17 @@ export abstract class KvorumError extends Error {
     this.name = new.target.name;
   }
 }
+
+/** What a caller may do about an error; undefined for one that no layer declares: nothing is known about what happened. */
+export const dispositionOf = (error: unknown): ErrorDisposition | undefined =>
+  error instanceof KvorumError ? error.disposition : undefined;
+
+/** True when what was asked may or may not have happened. */
+export const isOutcomeUnknown = (error: unknown): boolean => dispositionOf(error) === 'unknown';
+
+/**
+ * Whether an error is of a kind, made by this process or by another node: one that has crossed the wire keeps its code and may have lost its
+ * class. Where every error of a kind is made in this process, `instanceof` is the simpler question.
+ */
+export const hasCode = <Code extends string>(error: unknown, ...codes: readonly Code[]): error is KvorumError =>
+  error instanceof KvorumError && codes.some((code) => code === error.code);

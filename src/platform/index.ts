@@ -5,7 +5,7 @@ export { ByteReader, ByteWriter, type CorruptBytesError } from './bytes.ts';
 export { type Clock, SystemClock } from './clock.ts';
 export type { Disk, DiskFile, DiskOpenOptions } from './disk.ts';
 export { type DiskSpace, diskSpaceOf, isOutOfSpace } from './disk-space.ts';
-export { type ErrorDisposition, KvorumError } from './errors.ts';
+export { dispositionOf, type ErrorDisposition, hasCode, isOutcomeUnknown, KvorumError } from './errors.ts';
 export { DiskCounters, MeasuredDisk } from './measured-disk.ts';
 export { MeasuredNetwork, NetworkCounters, type TrafficCounters } from './measured-network.ts';
 export {

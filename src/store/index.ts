@@ -28,7 +28,7 @@ export {
   openClassicLevel,
   StoreActivity,
 } from './level/index.ts';
-export { CorruptSnapshotError } from './rows/index.ts';
+export { CorruptSnapshotError, isSnapshotTooOld } from './rows/index.ts';
 export {
   type CopyFacts,
   type CopyManifest,

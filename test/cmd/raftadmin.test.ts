@@ -115,11 +115,11 @@ describe('raftadmin', () => {
     const { code, err } = await admin('status 1 77');
     assert.equal(code, 1);
     assert.match(err, /^raftadmin: no node that answers has a replica of group 77$/m);
-    node.backend.failures.set('status', [new AdminError('UNKNOWN_GROUP', 'there is no group 77; there are 1, 2')]);
+    node.backend.failures.set('status', [new AdminError('GROUP_NOT_FOUND', 'there is no group 77; there are 1, 2')]);
     assert.deepEqual(await admin('status 77'), {
       code: 1,
       out: '',
-      err: 'raftadmin: there is no group 77; there are 1, 2 [UNKNOWN_GROUP]\n',
+      err: 'raftadmin: there is no group 77; there are 1, 2 [GROUP_NOT_FOUND]\n',
     });
   });
 
@@ -134,9 +134,9 @@ describe('raftadmin', () => {
   });
 
   test('failures are JSON where the output is', async () => {
-    const refused = { code: 'UNKNOWN_GROUP', message: 'there is no group 77; there are 1, 2', exitCode: 1 };
+    const refused = { code: 'GROUP_NOT_FOUND', message: 'there is no group 77; there are 1, 2', exitCode: 1 };
     for (const flag of ['-w json', '-wjson', '--write-out json', '--write-out=json']) {
-      node.backend.failures.set('status', [new AdminError('UNKNOWN_GROUP', refused.message)]);
+      node.backend.failures.set('status', [new AdminError('GROUP_NOT_FOUND', refused.message)]);
       const { code, out, err } = await admin(`status 77 ${flag}`);
       assert.deepEqual([code, out, JSON.parse(err)], [1, '', { error: refused }]);
     }

@@ -1,13 +1,16 @@
 /** Keys of the whole cluster from one node: steps go to the group that has their keys, batches to all that have some, scans through them in order. */
+
 import {
   GroupRouter,
   type GroupRouterOptions,
+  isCrossGroup,
   type KvService,
   type ScanPage,
   type ScanRequest,
   type ScanRow,
 } from '../../kv/index.ts';
 import { type GroupId, type HlcTimestamp, KvorumError, type Millis, NEVER } from '../../platform/index.ts';
+import { TooLargeError } from '../../raftengine/index.ts';
 import { RequestError } from './calls.ts';
 import { decodeAnswer, decodePage, encodeMessage, KV_SERVICE } from './kv-codec.ts';
 import type { KvRange } from './kv-keys.ts';
@@ -121,10 +124,10 @@ export class KvCluster {
           });
         } catch (error) {
           if (!(error instanceof KvorumError)) throw error;
-          const isDivisible = places.length > 1 && (error.code === 'CROSS_GROUP' || error.code === 'TOO_LARGE');
+          const isCut = isCrossGroup(error);
+          const isDivisible = places.length > 1 && (isCut || error instanceof TooLargeError);
           // A range was moved or split meanwhile, or what fits one by one does not fit together.
-          if (isDivisible)
-            steps.push(...(error.code === 'CROSS_GROUP' ? this.cutAgain(operations, places) : halves(places)));
+          if (isDivisible) steps.push(...(isCut ? this.cutAgain(operations, places) : halves(places)));
           else for (const place of places) outcomes[place] = { error };
         }
       }

@@ -1,7 +1,9 @@
 /** The consistency block: which level a request asks for, and reads at it. */
+
 import {
   type Consistency,
   encodeToken,
+  isCrossGroup,
   type LiveValue,
   type ReadAtReply,
   type ReadSnapshot,
@@ -10,6 +12,7 @@ import {
   SnapshotTransaction,
 } from '../../kv/index.ts';
 import type { GroupId, HlcTimestamp, Millis, Random } from '../../platform/index.ts';
+import { isSnapshotTooOld } from '../../store/index.ts';
 import { RequestError } from './calls.ts';
 import type { KvCluster, PageSource, ScanOptions, ServedPage } from './kv-cluster.ts';
 import type { KvRange } from './kv-keys.ts';
@@ -87,7 +90,7 @@ export class ConsistentReads {
         return [reply];
       } catch (error) {
         // A range was cut and moved meanwhile.
-        if (places.length === 1 || (error as { code?: unknown }).code !== 'CROSS_GROUP') throw error;
+        if (places.length === 1 || !isCrossGroup(error)) throw error;
         return (await Promise.all(places.map((place) => readPlaces([place])))).flat();
       }
     };
@@ -149,7 +152,7 @@ export class ConsistentReads {
 
 /** Whoever has named a timestamp, or was given pages of it, is not helped by another one. */
 function tooOldForGood(error: unknown): never {
-  if ((error as { code?: unknown }).code !== 'SNAPSHOT_TOO_OLD') throw error;
+  if (!isSnapshotTooOld(error)) throw error;
   throw new RequestError('SNAPSHOT_TOO_OLD', 'final', 'the history at that timestamp is not kept any more');
 }
 

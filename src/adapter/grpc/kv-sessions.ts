@@ -7,8 +7,8 @@
 import type { KvTransaction } from '../../kv/index.ts';
 import {
   type Cancel,
+  dispositionOf,
   type HlcTimestamp,
-  KvorumError,
   type Millis,
   type NodeId,
   type Scheduler,
@@ -96,7 +96,7 @@ export class TransactionSessions {
     return handle;
   }
 
-  /** Runs a call on a transaction that is under way. @throws RequestError UNKNOWN_TRANSACTION, TRANSACTION_OVER, BUSY */
+  /** Runs a call on a transaction that is under way. @throws RequestError TXN_NOT_FOUND, TRANSACTION_OVER, BUSY */
   use<T>(handle: Buffer, call: (transaction: KvTransaction) => Promise<T>): Promise<T> {
     return this.inOrder(handle, (session) => {
       if (session.state !== 'open') throw over(session.state);
@@ -123,7 +123,7 @@ export class TransactionSessions {
     });
   }
 
-  /** Gives a transaction up; harmless when it is over already. @throws RequestError UNKNOWN_TRANSACTION, TRANSACTION_OVER */
+  /** Gives a transaction up; harmless when it is over already. @throws RequestError TXN_NOT_FOUND, TRANSACTION_OVER */
   rollback(handle: Buffer): Promise<void> {
     return this.inOrder(handle, async (session) => {
       if (session.state === 'committed') throw over(session.state);
@@ -150,7 +150,7 @@ export class TransactionSessions {
       node === this.nodeId
         ? 'this node has no such transaction: it ended more than a minute ago, or the node was started again'
         : `the transaction was begun on node ${node}; all its calls go there`;
-    throw new RequestError('UNKNOWN_TRANSACTION', 'final', message);
+    throw new RequestError('TXN_NOT_FOUND', 'final', message);
   }
 
   private async inOrder<T>(handle: Buffer, call: (session: Session) => Promise<T>): Promise<T> {
@@ -206,7 +206,7 @@ export class TransactionSessions {
   }
 }
 
-const isUnknown = (error: unknown): boolean => !(error instanceof KvorumError) || error.disposition === 'unknown';
+const isUnknown = (error: unknown): boolean => (dispositionOf(error) ?? 'unknown') === 'unknown';
 
 function over(state: Exclude<State, 'open'>): Error {
   if (state === 'committed') return new RequestError('TRANSACTION_OVER', 'final', 'the transaction is committed');

@@ -337,12 +337,12 @@ class ClusterBackend implements AdminBackend {
     return document;
   }
 
-  /** @throws AdminError UNKNOWN_GROUP; not while nobody knows which groups there are */
+  /** @throws AdminError GROUP_NOT_FOUND; not while nobody knows which groups there are */
   private assertKnown(group: GroupId, document: ClusterDocument | undefined): void {
     if (document === undefined) return;
     const known = this.groupIds(document);
     if (known.includes(group)) return;
-    throw new AdminError('UNKNOWN_GROUP', `there is no group ${group}; there are ${known.join(', ') || 'none'}`);
+    throw new AdminError('GROUP_NOT_FOUND', `there is no group ${group}; there are ${known.join(', ') || 'none'}`);
   }
 
   async addLearner(group: GroupId, node: NodeId, address: string, timeoutMs: Millis): Promise<MembershipResult> {
@@ -350,7 +350,7 @@ class ClusterBackend implements AdminBackend {
     const wanted = address || this.addresses(document).get(node) || '';
     if (wanted === '') {
       throw new AdminError(
-        'UNKNOWN_NODE',
+        'NODE_NOT_FOUND',
         `the address of node ${node} is not known; give host:port of its gRPC port as well`,
       );
     }
@@ -412,7 +412,7 @@ class ClusterBackend implements AdminBackend {
     const unknown = founders.filter((founder) => !known.includes(founder));
     if (unknown.length > 0) {
       throw new AdminError(
-        'UNKNOWN_NODE',
+        'NODE_NOT_FOUND',
         `node ${unknown.join(', ')} is not in the cluster; start it first. There are ${known.join(', ')}`,
       );
     }

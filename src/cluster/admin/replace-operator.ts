@@ -59,7 +59,7 @@ export class ReplaceOperator {
 
   /**
    * Goes on with a replacement, or begins it.
-   * @throws AdminError UNKNOWN_NODE, NODE_ANSWERS, LAST_VOTER, QUORUM_AT_RISK, REPLACE_CONFLICT; CatalogError WORK_HELD
+   * @throws AdminError NODE_NOT_FOUND, NODE_ANSWERS, LAST_VOTER, QUORUM_AT_RISK, REPLACE_CONFLICT; CatalogError WORK_HELD
    */
   async advance(request: ReplaceRequest, timeoutMs: Millis): Promise<ReplaceStatus> {
     const untilMs = this.options.clock.monotonicMs() + timeoutMs;
@@ -103,7 +103,7 @@ export class ReplaceOperator {
       return { dead, successor, stage: 'DONE', groups: [], message: `node ${dead} was removed already` };
     }
     const known = document.nodes.map(({ nodeId }) => nodeId).join(', ');
-    throw new AdminError('UNKNOWN_NODE', `node ${dead} is not in the cluster; there are ${known || 'none'}`);
+    throw new AdminError('NODE_NOT_FOUND', `node ${dead} is not in the cluster; there are ${known || 'none'}`);
   }
 
   /** Whether the cluster can do without the node, before anything is done to it. */
@@ -222,7 +222,7 @@ export class ReplaceOperator {
   ): Promise<Omit<ReplacedGroup, GroupPart>> {
     const { members, addLearner, promote } = this.options;
     const [now] = await members([group], this.left(untilMs));
-    if (now === undefined || now.problem !== '') throw new AdminError('UNKNOWN_GROUP', now?.problem ?? 'it is gone');
+    if (now === undefined || now.problem !== '') throw new AdminError('GROUP_NOT_FOUND', now?.problem ?? 'it is gone');
     const member = now.members.find(({ nodeId }) => nodeId === node);
     if (member?.suffrage === 'voter') return { state: 'done', lagEntries: 0, problem: '' };
     // Said again to a learner that nobody has heard of yet, which may have been away when it was said.

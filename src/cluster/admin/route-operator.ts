@@ -4,6 +4,7 @@
  */
 import {
   CatalogError,
+  type CatalogErrorCode,
   isReservedKey,
   MAX_BATCH_SPLITS,
   type Route,
@@ -14,7 +15,7 @@ import {
   type Clock,
   type GroupId,
   type HlcTimestamp,
-  KvorumError,
+  hasCode,
   type Millis,
   type Scheduler,
   sleep,
@@ -116,7 +117,7 @@ export class RouteOperator {
           leftMs,
         );
       } catch (error) {
-        if (!isRepeated || !(error instanceof KvorumError) || error.code !== 'BATCH_REJECTED') throw error;
+        if (!isRepeated || !hasCode<CatalogErrorCode>(error, 'BATCH_REJECTED')) throw error;
         throw new CatalogError(
           'INVALID_SPLIT_KEY',
           'routes start at all of these keys already; nothing is left to split',
@@ -216,8 +217,7 @@ export class RouteOperator {
         return { changed: true, job: jobView(aborted.job) };
       } catch (error) {
         // The driver took it one step on meanwhile: whether it can still be given up is to be seen again.
-        const isOvertaken =
-          error instanceof KvorumError && (error.code === 'JOB_CHANGED' || error.code === 'JOB_PHASE');
+        const isOvertaken = hasCode<CatalogErrorCode>(error, 'JOB_CHANGED', 'JOB_PHASE');
         if (!isOvertaken || clock.monotonicMs() >= deadlineMs) throw error;
         await sleep(this.options.scheduler, LOOK_AGAIN_MS);
       }
@@ -299,4 +299,4 @@ export class RouteOperator {
 }
 
 /** The catalog compares versions before anything else, so no other refusal comes from a directory that is behind. */
-const isStale = (error: unknown): boolean => error instanceof KvorumError && error.code === 'VERSION_MISMATCH';
+const isStale = (error: unknown): boolean => hasCode<CatalogErrorCode>(error, 'VERSION_MISMATCH');

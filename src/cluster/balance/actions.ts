@@ -10,7 +10,7 @@ import type {
 import {
   type Clock,
   type HlcTimestamp,
-  KvorumError,
+  hasCode,
   type Millis,
   type Random,
   type Scheduler,
@@ -82,7 +82,7 @@ export class BalanceActions implements BalanceOutputs {
       await admin.addLearner(group, add, '', REQUEST_MS);
     } catch (error) {
       // An earlier try came as far as making it a voter.
-      if (!hasCode(error, 'NOT_A_LEARNER')) throw error;
+      if (!hasCode<AdminErrorCode>(error, 'NOT_A_LEARNER')) throw error;
     }
     const giveUpMs = clock.monotonicMs() + FILL_MS;
     for (;;) {
@@ -90,7 +90,7 @@ export class BalanceActions implements BalanceOutputs {
         await admin.promote(group, add, REQUEST_MS);
         break;
       } catch (error) {
-        if (!hasCode(error, 'LEARNER_BEHIND') || clock.monotonicMs() >= giveUpMs) throw error;
+        if (!hasCode<AdminErrorCode>(error, 'LEARNER_BEHIND') || clock.monotonicMs() >= giveUpMs) throw error;
         await sleep(scheduler, LOOK_MS);
       }
     }
@@ -104,5 +104,3 @@ export class BalanceActions implements BalanceOutputs {
     this.options.onReport(report);
   }
 }
-
-const hasCode = (error: unknown, code: AdminErrorCode): boolean => error instanceof KvorumError && error.code === code;

@@ -2,7 +2,14 @@
 
 import type { ClusterDocument, JobRow } from '../../distribution/index.ts';
 import { forwarded, type KvService, LeaderUnavailableError } from '../../kv/index.ts';
-import { type Clock, type GroupId, KvorumError, type Millis, type Scheduler, sleep } from '../../platform/index.ts';
+import {
+  type Clock,
+  type GroupId,
+  isOutcomeUnknown,
+  type Millis,
+  type Scheduler,
+  sleep,
+} from '../../platform/index.ts';
 import { BusyError } from '../../raftengine/index.ts';
 import type { BalanceStatus, CatalogClient, CatalogReply, CatalogRequest, LoadReport } from '../contract/index.ts';
 import {
@@ -110,5 +117,4 @@ export class ForwardingCatalogClient implements CatalogClient {
 }
 
 /** True when the operation may have happened and the catalog can be asked about it. */
-const isUnknown = (error: unknown): boolean =>
-  error instanceof KvorumError && error.disposition === 'unknown' && !(error instanceof LostResultError);
+const isUnknown = (error: unknown): boolean => isOutcomeUnknown(error) && !(error instanceof LostResultError);

@@ -33,6 +33,7 @@ import {
 import { type KeyView, NotOwnerError, type ScanRow } from '../../kv/index.ts';
 import {
   type Clock,
+  dispositionOf,
   type HlcTimestamp,
   hlcTimestamp,
   KvorumError,
@@ -367,7 +368,7 @@ export class CatalogLeader implements CatalogSource {
           // The group owns no keys before its first `assign`, so it has no rows either.
           else if (error instanceof NotOwnerError && metaTs === ABSENT && mutations.length === 0) {
             resolve({ kind: 'done', commitTs: ABSENT });
-          } else if (error instanceof KvorumError && error.disposition === 'restart') resolve({ kind: 'stale' });
+          } else if (dispositionOf(error) === 'restart') resolve({ kind: 'stale' });
           else resolve({ kind: 'failed', error });
         },
       });

@@ -4,8 +4,8 @@ import { type ErrorDisposition, KvorumError } from '../../platform/index.ts';
 /** Why a request of an operator was refused. */
 export type AdminErrorCode =
   | 'INVALID_ARGUMENT'
-  | 'UNKNOWN_GROUP'
-  | 'UNKNOWN_NODE'
+  | 'GROUP_NOT_FOUND'
+  | 'NODE_NOT_FOUND'
   | 'NOT_A_MEMBER'
   | 'NOT_A_LEARNER'
   | 'NOT_A_VOTER'

@@ -38,7 +38,8 @@ export function checkGroup({ id, founders, preferredLeader }: BootstrapGroup): v
  */
 export function activeGroup(state: CatalogState, id: GroupId): GroupRow {
   const group = state.groups.get(id);
-  if (group === undefined) throw new CatalogError('GROUP_NOT_FOUND', `there is no group ${id}`);
+  if (group === undefined)
+    throw new CatalogError('GROUP_NOT_FOUND', `there is no group ${id}; list the groups to see which there are`);
   if (group.state !== 'ACTIVE') throw new CatalogError('GROUP_REMOVED', `group ${id} was removed`);
   return group;
 }
@@ -75,7 +76,10 @@ function createGroup(draft: CatalogDraft, op: Extract<GroupOp, { kind: 'createGr
   }
   const unknown = founders.filter((node) => !nodes.has(node));
   if (unknown.length > 0) {
-    throw new CatalogError('NODE_NOT_FOUND', `group ${id} would be on nodes that are not here: ${unknown.join(', ')}`);
+    throw new CatalogError(
+      'NODE_NOT_FOUND',
+      `group ${id} would be on nodes that are not here: ${unknown.join(', ')}; list the nodes to see which there are`,
+    );
   }
   if (groups.size >= MAX_GROUPS) throw new CatalogError('GROUP_LIMIT', `there are ${MAX_GROUPS} groups`);
   return draft.commitRows(draft.addGroup({ id, founders, preferredLeader, requestId }));
@@ -103,7 +107,8 @@ const nextGroupId = (state: CatalogState): GroupId => groupId(Math.max(0, ...sta
 function removeGroup(draft: CatalogDraft, id: GroupId): CatalogPlan<GroupRow> {
   const { groups, meta, routes, jobs } = draft.state;
   const group = groups.get(id);
-  if (group === undefined) throw new CatalogError('GROUP_NOT_FOUND', `there is no group ${id}`);
+  if (group === undefined)
+    throw new CatalogError('GROUP_NOT_FOUND', `there is no group ${id}; list the groups to see which there are`);
   if (group.state === 'REMOVED') return draft.commitRows(group);
   if (id === meta?.catalogGroup) throw new CatalogError('GROUP_BUSY', `group ${id} holds the catalog`);
   const [route] = routes.ofGroup(id);

@@ -287,7 +287,10 @@ export function planRemoveNode(state: CatalogState, op: RemoveNodeOp, context: P
   const row = state.nodes.get(nodeId);
   const isOther = row !== undefined && !row.incarnation.equals(incarnation);
   if (isOther || state.tombstones.has(tombstoneName(nodeId, incarnation))) {
-    throw new CatalogError('NODE_NOT_FOUND', `there is no node ${nodeId} with this incarnation`);
+    throw new CatalogError(
+      'NODE_NOT_FOUND',
+      `there is no node ${nodeId} with this incarnation; list the nodes to see which there are`,
+    );
   }
   draft.removeNode(op, row !== undefined);
   return draft.commitRows(row ?? removedNode(nodeId, incarnation));

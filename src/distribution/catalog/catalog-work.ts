@@ -46,7 +46,10 @@ function lease(draft: CatalogDraft, op: LeaseOp): CatalogPlan<WorkRow> {
   }
   const node = state.nodes.get(op.node);
   if (node?.incarnation.equals(op.incarnation) !== true) {
-    throw new CatalogError('NODE_NOT_FOUND', `there is no node ${op.node} with this incarnation to do '${name}'`);
+    throw new CatalogError(
+      'NODE_NOT_FOUND',
+      `there is no node ${op.node} with this incarnation to do '${name}'; list the nodes to see which there are`,
+    );
   }
   const old = state.work.get(name);
   const isOwn = isHolder(old, op);

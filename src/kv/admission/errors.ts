@@ -8,7 +8,7 @@ const advised = (retryAfterMs: Millis): Millis => Math.max(LEAST_ADVISED_MS, Mat
 
 /** The group takes no more writes at the moment: a disk is full, or what was written already has to be worked off first. */
 export class WriteBackpressureError extends KvorumError {
-  readonly code = 'SHARD_WRITE_BACKPRESSURE';
+  readonly code = 'WRITE_BACKPRESSURE';
   readonly disposition: ErrorDisposition = 'wait';
   /** Sooner it would be refused again. */
   readonly retryAfterMs: Millis;

@@ -1,5 +1,5 @@
 /** Errors of the key-value layer that adapters map to their protocol's own; those of replication pass through unchanged. */
-import { type ErrorDisposition, type GroupId, KvorumError } from '../../platform/index.ts';
+import { type ErrorDisposition, type GroupId, hasCode, KvorumError } from '../../platform/index.ts';
 import type { LockFacts } from './txn.ts';
 
 export { BusyError, NotLeaderError, OutcomeUnknownError, TooLargeError } from '../../raftengine/index.ts';
@@ -87,6 +87,9 @@ export class CrossGroupError extends KvorumError {
     super(`the keys belong to different groups (${one} and ${other} among them)`);
   }
 }
+
+/** True for the error of a request to several groups, found out here or by another node. */
+export const isCrossGroup = (error: unknown): boolean => hasCode(error, 'CROSS_GROUP');
 
 /** A group that the timestamp of the reads does not cover was met when something had been read already: begin again. */
 export class SnapshotUncoveredError extends KvorumError {

@@ -8,6 +8,7 @@ export {
   ConflictError,
   CorruptEntryError,
   CrossGroupError,
+  isCrossGroup,
   LeaderUnavailableError,
   LockedError,
   NotOwnerError,

@@ -1,5 +1,8 @@
 /** What the leader proxy of a node did since its start: plain numbers, for whoever shows them. */
-import { BucketCounts, KvorumError, zeroCounts } from '../../platform/index.ts';
+
+import { BucketCounts, isOutcomeUnknown, KvorumError, zeroCounts } from '../../platform/index.ts';
+import { BusyError } from '../../raftengine/index.ts';
+import { LeaderUnavailableError } from '../contract/index.ts';
 
 /** Messages that a request which failed has cost. */
 const MESSAGE_BOUNDS: readonly number[] = [0, 1, 2, 3, 4, 6, 8, 16];
@@ -35,7 +38,7 @@ export class ForwardCounters {
 function forwardOutcome(error: Error | undefined): ForwardOutcome {
   if (error === undefined) return 'ok';
   if (!(error instanceof KvorumError)) return 'error';
-  if (error.code === 'BUSY') return 'busy';
-  if (error.code === 'LEADER_UNAVAILABLE') return 'unavailable';
-  return error.disposition === 'unknown' ? 'unknown' : 'refused';
+  if (error instanceof BusyError) return 'busy';
+  if (error instanceof LeaderUnavailableError) return 'unavailable';
+  return isOutcomeUnknown(error) ? 'unknown' : 'refused';
 }

@@ -95,7 +95,7 @@ export function decodeError(bytes: Buffer): Error {
 
 /** The error of a leader that holds writes back; its message says when to come again, and so does a field. */
 function heldBackOf(code: string, [retry = '', ...text]: readonly string[]): Error | undefined {
-  const isKnown = code === 'SHARD_WRITE_BACKPRESSURE' || code === 'KEY_VERSION_PRESSURE';
+  const isKnown = code === 'WRITE_BACKPRESSURE' || code === 'KEY_VERSION_PRESSURE';
   const retryAfterMs = Number(retry);
   if (!isKnown || !Number.isFinite(retryAfterMs)) return undefined;
   if (code === 'KEY_VERSION_PRESSURE') return new KeyVersionPressureError(retryAfterMs);

@@ -8,14 +8,16 @@ import {
   type Backoff,
   backoffMs,
   type Clock,
+  dispositionOf,
   type GroupId,
-  KvorumError,
+  isOutcomeUnknown,
   type Millis,
   type Random,
   type Scheduler,
   sleep,
 } from '../../platform/index.ts';
 import { NotLeaderError } from '../../raftengine/index.ts';
+import { isSnapshotTooOld } from '../../store/index.ts';
 import { isHeldBack } from '../admission/index.ts';
 import {
   CrossGroupError,
@@ -199,7 +201,7 @@ export class GroupRouter {
 
 /** A read has no outcome that could be unknown. */
 function ofRead(error: unknown): unknown {
-  if (!(error instanceof KvorumError) || error.disposition !== 'unknown') return error;
+  if (!isOutcomeUnknown(error)) return error;
   return new LeaderUnavailableError('no leader answered in time; nothing happened', { cause: error });
 }
 
@@ -230,14 +232,14 @@ export function submit<Reply>(
 
 /** True for errors after which nothing has happened, or nothing that matters. */
 function mayAskAgain(error: unknown, isRead: boolean): boolean {
-  if (!(error instanceof KvorumError) || isHeldBack(error)) return false;
+  if (isHeldBack(error)) return false;
   if (error instanceof RangeBusyError || error instanceof NotOwnerError) return true;
-  switch (error.disposition) {
+  switch (dispositionOf(error)) {
     case 'redirect':
     case 'wait':
     case 'restart':
       // The history at that timestamp will not come back.
-      return !(error instanceof CrossGroupError) && error.code !== 'SNAPSHOT_TOO_OLD';
+      return !isSnapshotTooOld(error);
     case 'unknown':
       return isRead;
     default:

@@ -1,5 +1,5 @@
 /** Questions to the leader of any group from any node: without a message when it is this one, else through the proxy. */
-import { type Clock, type GroupId, KvorumError, type Millis } from '../../platform/index.ts';
+import { type Clock, dispositionOf, type GroupId, type Millis } from '../../platform/index.ts';
 import type { KvService } from '../contract/index.ts';
 import type { FenceCommand } from '../time/index.ts';
 import {
@@ -42,7 +42,7 @@ export class OracleChannel {
       return;
     }
     const granted = (error: Error | undefined, grant?: Grant): void => {
-      const isElsewhere = error instanceof KvorumError && error.disposition === 'redirect';
+      const isElsewhere = dispositionOf(error) === 'redirect';
       if (isElsewhere) this.forwardGet(message, done);
       else done(error, grant);
     };

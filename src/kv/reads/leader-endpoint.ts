@@ -13,7 +13,7 @@ import {
   type GroupId,
   groupId,
   type HlcTimestamp,
-  KvorumError,
+  isOutcomeUnknown,
   type Millis,
 } from '../../platform/index.ts';
 import { NotLeaderError } from '../../raftengine/index.ts';
@@ -225,6 +225,6 @@ export function leaderReads(kv: Pick<KvService, 'forward' | 'servesLocally'>, gr
 
 /** A read has no outcome that could be unknown. */
 function unanswered(error: unknown): never {
-  if (!(error instanceof KvorumError) || error.disposition !== 'unknown') throw error;
+  if (!isOutcomeUnknown(error)) throw error;
   throw new LeaderUnavailableError('the leader did not answer in time; nothing happened', { cause: error });
 }

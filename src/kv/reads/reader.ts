@@ -12,7 +12,7 @@ import {
   type Scheduler,
   sleep,
 } from '../../platform/index.ts';
-import type { GroupStore, LatestVersion } from '../../store/index.ts';
+import { type GroupStore, isSnapshotTooOld, type LatestVersion } from '../../store/index.ts';
 import {
   type Claim,
   type Consistency,
@@ -271,7 +271,7 @@ export class ReplicaReader implements SessionSource {
       else for (const key of request.keys) values.push(await valueAt(store, key, ts));
     } catch (error) {
       // The history was let go meanwhile; the leader says what is left.
-      if ((error as KvorumError).code === 'SNAPSHOT_TOO_OLD') return undefined;
+      if (isSnapshotTooOld(error)) return undefined;
       throw error;
     }
     // What a move took away while it was read may have been deleted under the read.

@@ -24,6 +24,7 @@ import {
 import {
   type Consistency,
   InvalidConsistencyError,
+  isCrossGroup,
   type KvService,
   type LiveValue,
   type ReadAtReply,
@@ -166,7 +167,7 @@ export class ReadSnapshot {
       return [answered];
     } catch (error) {
       // A range was cut and moved meanwhile: its keys are in several groups now.
-      if (places.length === 1 || !(error instanceof KvorumError) || error.code !== 'CROSS_GROUP') throw error;
+      if (places.length === 1 || !isCrossGroup(error)) throw error;
       const each = await Promise.all(places.map((place) => this.getPart(keys, [place], ts, values, deadlineMs)));
       return each.flat();
     }

@@ -1,5 +1,13 @@
 /** How coordinators wait and ask again, and how keys are divided among groups. */
-import { type Backoff, backoffMs, type GroupId, KvorumError, type Millis, sleep } from '../../platform/index.ts';
+import {
+  type Backoff,
+  backoffMs,
+  dispositionOf,
+  type GroupId,
+  isOutcomeUnknown,
+  type Millis,
+  sleep,
+} from '../../platform/index.ts';
 import type { CoordinatorParts } from './coordinator-types.ts';
 
 /** On top of what is drawn. */
@@ -7,11 +15,7 @@ const LEAST_PAUSE_MS: Millis = 1;
 const PAUSE: Backoff = { baseMs: 2, capMs: 100, factor: 2, jitter: 'full' };
 
 /** True when the same question may bring another answer: nothing happened, or what happened will be answered again. */
-export const mayAskAgain = (error: unknown): boolean =>
-  error instanceof KvorumError && (error.disposition === 'wait' || error.disposition === 'unknown');
-
-/** True when a question may have been carried out though it failed. */
-export const isUnknown = (error: unknown): boolean => error instanceof KvorumError && error.disposition === 'unknown';
+export const mayAskAgain = (error: unknown): boolean => dispositionOf(error) === 'wait' || isOutcomeUnknown(error);
 
 /** Waits a little, more with each of `tries`, with jitter. */
 export function pause(parts: Pick<CoordinatorParts, 'scheduler' | 'random'>, tries: number): Promise<void> {
@@ -33,7 +37,7 @@ export async function persist<T>(
     try {
       return await ask();
     } catch (error) {
-      if (isUnknown(error)) onUnknown?.();
+      if (isOutcomeUnknown(error)) onUnknown?.();
       if (!mayAskAgain(error) || parts.clock.monotonicMs() >= deadlineMs) throw error;
     }
     await pause(parts, tries);

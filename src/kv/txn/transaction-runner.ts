@@ -3,7 +3,7 @@
  * has the coordinator commit what they wrote on condition that nothing of it has changed. What loses against others is
  * begun again, with its age, so that it wins in the end.
  */
-import { type HlcTimestamp, KvorumError, type Millis } from '../../platform/index.ts';
+import { dispositionOf, type HlcTimestamp, type Millis } from '../../platform/index.ts';
 import { nameOf } from '../apply/index.ts';
 import {
   ConflictError,
@@ -274,8 +274,7 @@ function answer<Reply>(
 }
 
 /** True for errors of reads that another attempt may not meet. */
-const isPassing = (error: unknown): boolean =>
-  error instanceof NotOwnerError || (error instanceof KvorumError && error.disposition === 'restart');
+const isPassing = (error: unknown): boolean => error instanceof NotOwnerError || dispositionOf(error) === 'restart';
 
 function distinct(keys: readonly Buffer[]): Buffer[] {
   return [...new Map(keys.map((key) => [nameOf(key), key])).values()];

@@ -3,7 +3,7 @@
  * lock it when they commit; a read may therefore see what a later commit refuses. Those of snapshot isolation read as of
  * their beginning.
  */
-import { assert, type GroupId, type HlcTimestamp, KvorumError, type Millis } from '../../platform/index.ts';
+import { assert, dispositionOf, type GroupId, type HlcTimestamp, type Millis } from '../../platform/index.ts';
 import { TooLargeError } from '../../raftengine/index.ts';
 import { nameOf } from '../apply/index.ts';
 import {
@@ -137,8 +137,7 @@ export class Transaction implements KvTransaction {
         const isWhole = request.reverse === true ? group.start.equals(request.start) : !isCut;
         return page.next === undefined && !isWhole ? { ...page, next: beyond } : page;
       } catch (error) {
-        const mayPass =
-          error instanceof NotOwnerError || (error instanceof KvorumError && error.disposition === 'wait');
+        const mayPass = error instanceof NotOwnerError || dispositionOf(error) === 'wait';
         if (!mayPass || clock.monotonicMs() >= deadlineMs) throw error;
       }
       await pause(this.parts, tries);

@@ -1,5 +1,5 @@
 /** What can go wrong in the store of a group. Every message names the folder, because that is what an operator can act on. */
-import { type ErrorDisposition, type HlcTimestamp, KvorumError } from '../../platform/index.ts';
+import { type ErrorDisposition, type HlcTimestamp, hasCode, KvorumError } from '../../platform/index.ts';
 
 /** A read asked for a timestamp whose versions may be gone. A new read at a newer timestamp may succeed. */
 export class SnapshotTooOldError extends KvorumError {
@@ -14,6 +14,9 @@ export class SnapshotTooOldError extends KvorumError {
     this.gcThreshold = gcThreshold;
   }
 }
+
+/** True for the error of a read whose history is gone, here or at another node. */
+export const isSnapshotTooOld = (error: unknown): boolean => hasCode(error, 'SNAPSHOT_TOO_OLD');
 
 /** A copy on its way in is damaged, incomplete or of an unknown format. The live store is untouched. */
 export class CorruptSnapshotError extends KvorumError {

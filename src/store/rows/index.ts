@@ -37,6 +37,7 @@ export {
   assertReadable,
   CorruptSnapshotError,
   CorruptStoreError,
+  isSnapshotTooOld,
   openFailure,
   StoreClosedError,
   StoreFailedError,

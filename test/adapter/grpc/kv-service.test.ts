@@ -466,7 +466,7 @@ describe('keys over gRPC', () => {
     const strange = { transaction: Buffer.from('0002ffffffff', 'hex'), key };
     assert.deepEqual(await refused(transactionalKvDefinition(), 'Get', strange), [
       status.NOT_FOUND,
-      'UNKNOWN_TRANSACTION',
+      'TXN_NOT_FOUND',
       'final',
       undefined,
     ]);

@@ -269,11 +269,11 @@ describe('membership through any node', () => {
     const refusedWith = (code: string, run: Promise<unknown>) =>
       assert.rejects(run, (error: AdminError) => error.code === code);
     await refusedWith(
-      'UNKNOWN_GROUP',
+      'GROUP_NOT_FOUND',
       cluster.ask(1, (backend) => backend.promote(groupId(9), nodeId(2), 5_000)),
     );
     await refusedWith(
-      'UNKNOWN_NODE',
+      'NODE_NOT_FOUND',
       cluster.ask(1, (backend) => backend.addLearner(G, nodeId(2), '', 5_000)),
     );
     for (const address of ['node2', 'node2:0', 'node2:70000', 'http://node2:1']) {

@@ -134,7 +134,7 @@ describe('the replacement of a dead node', () => {
 
   test('is refused for a node that nobody knows, and by another successor than it was begun with', async () => {
     const cluster = await clusterWithDeadNode();
-    await assert.rejects(replace(cluster, 1, { dead: nodeId(9) }), withCode('UNKNOWN_NODE', /there are 1, 2, 3/));
+    await assert.rejects(replace(cluster, 1, { dead: nodeId(9) }), withCode('NODE_NOT_FOUND', /there are 1, 2, 3/));
     await until(cluster, 'AWAIT_NODE');
     await assert.rejects(
       replace(cluster, 1, { successor: nodeId(5) }),

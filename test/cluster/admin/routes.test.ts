@@ -199,7 +199,7 @@ describe('moves', () => {
     );
     await assert.rejects(
       cluster.ask(1, (backend) => backend.move({ key: bytes('b') }, groupId(9), undefined, T)),
-      code('UNKNOWN_GROUP', /there are 1, 2/),
+      code('GROUP_NOT_FOUND', /there are 1, 2/),
     );
     assert.deepEqual(await cluster.ask(1, (backend) => backend.jobs(0, 5, T)), [job]);
 
@@ -252,7 +252,7 @@ describe('groups, settings and features', () => {
     await assert.rejects(create([1], 2), code('INVALID_ARGUMENT', /none of the founders/));
     await assert.rejects(
       create([1, 7]),
-      code('UNKNOWN_NODE', /node 7 is not in the cluster; start it first. There are 1/),
+      code('NODE_NOT_FOUND', /node 7 is not in the cluster; start it first. There are 1/),
     );
     assert.equal((await cluster.ask(1, (backend) => backend.removeGroup(created.id, T))).state, 'REMOVED');
     await assert.rejects(

@@ -37,7 +37,7 @@ describe('the status of a cluster', () => {
   test('and the members refuse a group that there is not, unless nobody knows which there are', async () => {
     const cluster = await AdminCluster.found();
     const leader = (await cluster.sim.serving()).id;
-    const unknown = { code: 'UNKNOWN_GROUP', message: 'there is no group 77; there are 1' };
+    const unknown = { code: 'GROUP_NOT_FOUND', message: 'there is no group 77; there are 1' };
     await assert.rejects(
       cluster.ask(leader, (backend) => backend.status([groupId(1), groupId(77)], T)),
       unknown,

@@ -81,7 +81,7 @@ describe('a group that lets writes in', () => {
     assert.equal(admission.refuse(bytes('user'), 10), undefined);
     admission.update({ level: 'stop', reason: 'the disk is full' });
     const refused = admission.refuse(bytes('user'), 10) as WriteBackpressureError;
-    assert.equal(refused.code, 'SHARD_WRITE_BACKPRESSURE');
+    assert.equal(refused.code, 'WRITE_BACKPRESSURE');
     assert.match(refused.message, /disk is full.*nothing was changed/);
     assert.ok(refused.retryAfterMs > 0);
     admission.update({ level: 'slow', reason: 'the disk is slow' });
@@ -184,7 +184,7 @@ describe('the leader of a group under pressure', () => {
     const proposed = bed.raft.log.length;
     const refused = bed.write('k');
     bed.settle();
-    assert.equal((refused.error as WriteBackpressureError).code, 'SHARD_WRITE_BACKPRESSURE');
+    assert.equal((refused.error as WriteBackpressureError).code, 'WRITE_BACKPRESSURE');
     assert.equal(bed.raft.log.length, proposed, 'nothing reached the log');
     const read = bed.read('k');
     bed.settle();
@@ -210,7 +210,7 @@ describe('the leader of a group under pressure', () => {
     assert.equal(outcome.reply, 'OK');
     const next = bed.write('k');
     bed.settle();
-    assert.equal((next.error as WriteBackpressureError).code, 'SHARD_WRITE_BACKPRESSURE', 'the next one waits for it');
+    assert.equal((next.error as WriteBackpressureError).code, 'WRITE_BACKPRESSURE', 'the next one waits for it');
   });
 
   test('deletes whole ranges whatever presses', () => {
@@ -235,7 +235,7 @@ describe('the leader of a group under pressure', () => {
     bed.admission.update({ level: 'stop', reason: 'the disk is full' });
     const request = { ...txn('late', bed.hlc.peek(), 'y'), participants: [], authorityEpoch: 0 };
     await assert.rejects(bed.gated.txns.prepare({ ...request, lockTtlMs: 1000, keys: [put('y', '1')] }), {
-      code: 'SHARD_WRITE_BACKPRESSURE',
+      code: 'WRITE_BACKPRESSURE',
     });
     const aborted = bed.gated.txns.abort({
       ...who,

@@ -33,7 +33,7 @@ const TEXT_BY_CODE: Readonly<Record<string, string>> = {
   OVERTAKEN: 'TRYAGAIN a later command of the pipeline ran first; nothing was changed by this one, try again',
   BEHIND:
     'TRYAGAIN an earlier command of the connection could not be run in time; nothing was changed, try again later',
-  SHARD_WRITE_BACKPRESSURE: HELD_BACK,
+  WRITE_BACKPRESSURE: HELD_BACK,
   KEY_VERSION_PRESSURE: HELD_BACK,
   LOCKED: 'TRYAGAIN a transaction held the keys too long; nothing was changed, try again',
   TXN_ABORTED: 'TRYAGAIN the transaction was rolled back; nothing was changed, try again',

@@ -8,7 +8,7 @@
  * did not run goes to the connection in its order, which finds out where it belongs now (`rerouting.ts`).
  */
 import { type KvService, NotOwnerError, OvertakenError } from '../../../kv/index.ts';
-import { type Clock, type GroupId, KvorumError, type Millis } from '../../../platform/index.ts';
+import { type Clock, type GroupId, isOutcomeUnknown, type Millis } from '../../../platform/index.ts';
 import { NotLeaderError } from '../../../raftengine/index.ts';
 import { EncodedReply, type Reply } from '../protocol/index.ts';
 import { decodeAnswers, encodeBatch, FORWARD_SERVICE, isReturnable } from './forwarded-command.ts';
@@ -210,7 +210,7 @@ export class GroupPipeline implements RequestOwner {
     }
     for (const request of batch) {
       // A read whose outcome is unknown has no outcome: it is simply asked again.
-      const mayAskAgain = isReturnable(error) || (!request.isWrite && isUnknown(error));
+      const mayAskAgain = isReturnable(error) || (!request.isWrite && isOutcomeUnknown(error));
       if (mayAskAgain && error !== undefined) this.takeBack(request, error);
       else this.finish(request, error, undefined);
     }
@@ -243,6 +243,3 @@ function sizeOf(request: GroupRequest): RequestSize {
   }
   return { bytes, count };
 }
-
-const isUnknown = (error: Error | undefined): boolean =>
-  error instanceof KvorumError && error.disposition === 'unknown';
