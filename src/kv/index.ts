@@ -4,9 +4,11 @@
  * A command takes this way through the rooms: `service` finds the group, `forward` sends it to the group's leader, `leader` evaluates it over
  * a view and gathers what a turn of the event loop brings into one entry, `entry` has the bytes of that entry, `apply` makes it state on
  * every replica. `time` gives timestamps, `ranges` carries ranges between groups, `txn` spans groups, `oracle` orders what spans them, `reads`
- * lets replicas answer, `admission` holds writes back. `contract` has the interfaces that all of them and the floors above speak.
+ * lets replicas answer, `admission` holds writes back. `client` takes keys of the whole cluster to their groups, for any adapter. `contract` has
+ * the interfaces that all of them and the floors above speak.
  *
- * The rooms import in this direction only: contract, admission < time, entry < forward, ranges < apply < leader < txn < reads, oracle < service.
+ * The rooms import in this direction only: contract, admission < time, entry < forward, ranges < apply < leader < txn < reads, oracle < service,
+ * client.
  */
 
 export {
@@ -17,6 +19,31 @@ export {
   WriteBackpressureError,
 } from './admission/index.ts';
 export { describeGroup, GroupStateMachine, snapshotFacts } from './apply/index.ts';
+export {
+  type AnswerTime,
+  type BatchOutcome,
+  COMPARISONS,
+  type ConditionTarget,
+  ConsistentReads,
+  expiryOf,
+  KvCluster,
+  type KvCondition,
+  type KvOperation,
+  type KvRange,
+  type KvResult,
+  type KvStep,
+  keysOf,
+  MAX_ANSWER_BYTES,
+  newestIn,
+  newestOf,
+  type ScanOptions,
+  type ServedPage,
+  type StoredValue,
+  serveKeys,
+  stepAnywhere,
+  storedValue,
+  timeOf,
+} from './client/index.ts';
 export {
   type BackfillPage,
   type CapturePage,

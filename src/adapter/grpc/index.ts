@@ -1,7 +1,17 @@
-export { AdminCallError, type AdminCalls, AdminClient, type AdminStreams } from './admin-client.ts';
-export { type AdminService, createAdminService } from './admin-service.ts';
+/**
+ * gRPC in, calls of the data and the control plane out. `keys` has the services for programs, `admin` those for operators, `snapshots` copies of
+ * stores. Beside them lies what all services share: how calls end, the table from errors to statuses, the proto file's definitions.
+ */
+
+export {
+  AdminCallError,
+  type AdminCalls,
+  AdminClient,
+  type AdminService,
+  type AdminStreams,
+  createAdminService,
+} from './admin/index.ts';
 export { ADMIN_SERVICE, RAW_KV_SERVICE, TRANSACTIONAL_KV_SERVICE } from './definition.ts';
 export { CODE_KEY, DISPOSITION_KEY, RETRY_KEY } from './errors.ts';
-export { createKeyServices, type KeyServices, type KeyServicesOptions } from './kv-service.ts';
-export { SnapshotClient } from './snapshot-client.ts';
-export { createSnapshotService, type SnapshotService } from './snapshot-service.ts';
+export { createKeyServices, type KeyServices, type KeyServicesOptions } from './keys/index.ts';
+export { createSnapshotService, SnapshotClient, type SnapshotService } from './snapshots/index.ts';

@@ -74,11 +74,4 @@ export {
   type TxnReadRequest,
   type Verdict,
 } from './txn.ts';
-export type {
-  KeyView,
-  LiveValue,
-  Operation,
-  ScanPage,
-  ScanRequest,
-  ScanRow,
-} from './view.ts';
+export type { KeyView, LiveValue, Operation, ScanPage, ScanRequest, ScanRow } from './view.ts';

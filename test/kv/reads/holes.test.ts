@@ -5,8 +5,8 @@
 import { strict as assert } from 'node:assert';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import { KvCluster } from '../../../src/adapter/grpc/kv-cluster.ts';
-import { decodeMessage, encodePage } from '../../../src/adapter/grpc/kv-codec.ts';
+import { KvCluster } from '../../../src/kv/client/cluster.ts';
+import { decodeMessage, encodePage } from '../../../src/kv/client/codec.ts';
 import { NotOwnerError, RangeBusyError } from '../../../src/kv/contract/errors.ts';
 import type { ReadAtRequest } from '../../../src/kv/contract/reads.ts';
 import type { KeyStretch, KvService } from '../../../src/kv/contract/service.ts';

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { KvCluster } from '../../../src/adapter/grpc/kv-cluster.ts';
-import { decodeMessage, encodeAnswer, encodePage, KV_SERVICE } from '../../../src/adapter/grpc/kv-codec.ts';
-import { storageKey, storageRange } from '../../../src/adapter/grpc/kv-keys.ts';
-import { evaluateStep, type KvStep } from '../../../src/adapter/grpc/kv-operations.ts';
+import { storageKey, storageRange } from '../../../src/adapter/grpc/keys/storage-keys.ts';
+import { KvCluster } from '../../../src/kv/client/cluster.ts';
+import { decodeMessage, encodeAnswer, encodePage, KV_SERVICE } from '../../../src/kv/client/codec.ts';
+import { evaluateStep, type KvStep } from '../../../src/kv/client/operations.ts';
 import { NotOwnerError } from '../../../src/kv/contract/errors.ts';
 import type { KeyStretch, KvService } from '../../../src/kv/contract/service.ts';
 import type { KeyView } from '../../../src/kv/contract/view.ts';

@@ -1,5 +1,5 @@
 /** Requests as they arrive, checked before anything is done with them. The names are those of the proto file in camel case. */
-import { type GroupId, groupId, type NodeId, nodeId } from '../../platform/index.ts';
+import { type GroupId, groupId, type NodeId, nodeId } from '../../../platform/index.ts';
 
 export interface GroupsRequest {
   readonly groups: readonly number[];

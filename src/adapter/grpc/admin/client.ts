@@ -26,11 +26,11 @@ import type {
   TransferResult,
   TsoReport,
   TxnsReport,
-} from '../../cluster/index.ts';
-import type { Millis } from '../../platform/index.ts';
-import { type CallerCertificates, channelSecurity } from '../../security/index.ts';
-import { adminDefinition } from './definition.ts';
-import { CODE_KEY } from './errors.ts';
+} from '../../../cluster/index.ts';
+import type { Millis } from '../../../platform/index.ts';
+import { type CallerCertificates, channelSecurity } from '../../../security/index.ts';
+import { adminDefinition } from '../definition.ts';
+import { CODE_KEY } from '../errors.ts';
 import type * as requests from './requests.ts';
 
 /** Unary calls by name: what is asked, what is answered. */

@@ -1,35 +1,20 @@
-/** The consistency block: which level a request asks for, and reads at it. */
+/** Reads at the level of consistency that a caller asks for, by whoever may answer at it. */
 
+import type { GroupId, HlcTimestamp, Millis, Random } from '../../platform/index.ts';
+import { isSnapshotTooOld } from '../../store/index.ts';
 import {
   type Consistency,
-  encodeToken,
   isCrossGroup,
   type LiveValue,
   type ReadAtReply,
-  type ReadSnapshot,
-  type ReplicaReads,
   type ScanRequest,
-  SnapshotTransaction,
-} from '../../kv/index.ts';
-import type { GroupId, HlcTimestamp, Millis, Random } from '../../platform/index.ts';
-import { isSnapshotTooOld } from '../../store/index.ts';
-import { RequestError } from './calls.ts';
-import type { KvCluster, PageSource, ScanOptions, ServedPage } from './kv-cluster.ts';
-import type { KvRange } from './kv-keys.ts';
-import { type ConsistencyMessage, fromTimestamp, toTimestamp, valueMessage } from './kv-messages.ts';
-import { storedValue } from './kv-operations.ts';
+} from '../contract/index.ts';
+import { encodeToken, type ReadSnapshot, type ReplicaReads, SnapshotTransaction } from '../reads/index.ts';
+import type { KvCluster, PageSource, ScanOptions, ServedPage } from './cluster.ts';
+import { HistoryGoneError } from './errors.ts';
+import { type KvRange, type StoredValue, storedValue } from './operations.ts';
 
 const TRANSACTION_ID_BYTES = 16;
-
-/** Undefined: linearizable at the leader, as if nothing had been said. */
-export function consistencyOf(message: ConsistencyMessage | null | undefined): Consistency | undefined {
-  if (message === undefined || message === null) return undefined;
-  const { maxStalenessMs, exact, sessionToken, anyReplica } = message;
-  if (maxStalenessMs !== undefined) return { kind: 'bounded', maxStalenessMs: Number(maxStalenessMs) };
-  if (exact !== undefined && exact !== null) return { kind: 'exact', ts: toTimestamp(exact) };
-  if (sessionToken !== undefined) return { kind: 'session', token: sessionToken.toString('base64') };
-  return anyReplica === true ? { kind: 'linearizable', anyReplica } : undefined;
-}
 
 /** What an answer says of time. */
 export interface AnswerTime {
@@ -38,12 +23,18 @@ export interface AnswerTime {
   readonly token: string;
 }
 
-/** The fields of an answer that say so. */
-export const timeFields = ({ servedTs, stalenessMs, token }: AnswerTime): object => ({
-  servedTs: fromTimestamp(servedTs),
-  ...(stalenessMs === undefined ? {} : { stalenessMs: Math.ceil(stalenessMs) }),
-  sessionToken: Buffer.from(token, 'base64'),
-});
+/** A value as it was at a moment. */
+export interface TimedValue {
+  readonly value: StoredValue | undefined;
+  readonly time: AnswerTime;
+}
+
+/** Values in the order of their keys. */
+export interface TimedValues {
+  readonly values: readonly (StoredValue | undefined)[];
+  /** Undefined without keys. */
+  readonly time: AnswerTime | undefined;
+}
 
 /** Reads that may be answered by replicas of this node, and what all answers say of time. */
 export class ConsistentReads {
@@ -65,22 +56,26 @@ export class ConsistentReads {
     return consistency.kind === 'exact' ? read.catch(tooOldForGood) : read;
   }
 
-  /** Answers `Get`. */
-  async get(key: Buffer, consistency: Consistency, deadlineMs: Millis): Promise<object> {
+  /** One key. */
+  async get(key: Buffer, consistency: Consistency, deadlineMs: Millis): Promise<TimedValue> {
     const read = await this.ofOneGroup([key], consistency, deadlineMs);
-    return { value: messageOf(read.values[0]), ...timeFields(read) };
+    return { value: stored(read.values[0]), time: read };
   }
 
-  /** Answers `BatchGet`: linearizable ones group by group, all others as of one timestamp. */
-  async batchGet(keys: readonly Buffer[], consistency: Consistency, deadlineMs: Millis): Promise<object> {
+  /** Several keys: linearizable ones group by group, all others as of one timestamp. */
+  async batchGet(keys: readonly Buffer[], consistency: Consistency, deadlineMs: Millis): Promise<TimedValues> {
     if (consistency.kind === 'linearizable') return this.batchFresh(keys, consistency, deadlineMs);
     const groups = [...this.cluster.router.byGroup(keys).keys()];
     const snapshot = await this.reads.snapshot({ consistency, groups, deadlineMs });
     const values = await snapshot.get(keys, deadlineMs).catch(tooOldForGood);
-    return { values: values.map((value) => ({ value: messageOf(value) })), ...timeFields(timeOf(snapshot)) };
+    return { values: values.map(stored), time: timeOf(snapshot) };
   }
 
-  private async batchFresh(keys: readonly Buffer[], consistency: Consistency, deadlineMs: Millis): Promise<object> {
+  private async batchFresh(
+    keys: readonly Buffer[],
+    consistency: Consistency,
+    deadlineMs: Millis,
+  ): Promise<TimedValues> {
     const values = new Array<LiveValue | undefined>(keys.length);
     const readPlaces = async (places: readonly number[]): Promise<ReadAtReply[]> => {
       const own = places.map((place) => keys[place]!);
@@ -96,8 +91,7 @@ export class ConsistentReads {
     };
     const parts = [...this.cluster.router.byGroup(keys).values()];
     const replies = (await Promise.all(parts.map(readPlaces))).flat();
-    const messages = values.map((value) => ({ value: messageOf(value) }));
-    return replies.length === 0 ? { values: messages } : { values: messages, ...timeFields(oldestOf(replies)) };
+    return { values: values.map(stored), time: replies.length === 0 ? undefined : oldestOf(replies) };
   }
 
   /** Pages of a scan; with a bound, a timestamp or a session all as of one timestamp. */
@@ -153,7 +147,7 @@ export class ConsistentReads {
 /** Whoever has named a timestamp, or was given pages of it, is not helped by another one. */
 function tooOldForGood(error: unknown): never {
   if (!isSnapshotTooOld(error)) throw error;
-  throw new RequestError('SNAPSHOT_TOO_OLD', 'final', 'the history at that timestamp is not kept any more');
+  throw new HistoryGoneError('the history at that timestamp is not kept any more');
 }
 
 /** What an answer out of a snapshot says of time. */
@@ -177,5 +171,5 @@ function oldestOf(replies: readonly ReadAtReply[]): AnswerTime {
   return { servedTs, stalenessMs, token };
 }
 
-const messageOf = (live: LiveValue | undefined): object | null =>
-  valueMessage(live === undefined ? undefined : storedValue(live));
+const stored = (live: LiveValue | undefined): StoredValue | undefined =>
+  live === undefined ? undefined : storedValue(live);

@@ -3,9 +3,9 @@
  * keys is one of these, evaluated at the group's leader in one step. Keys are storage keys here.
  */
 
-import type { KeyView, LiveValue } from '../../kv/index.ts';
 import { type HlcTimestamp, NEVER, physicalMs, timestampOfMs } from '../../platform/index.ts';
 import { TooLargeError } from '../../raftengine/index.ts';
+import type { KeyView, LiveValue } from '../contract/index.ts';
 
 /** An answer travels as one message; what would be larger is refused. */
 export const MAX_ANSWER_BYTES = 16 * 1024 * 1024;
@@ -15,6 +15,14 @@ export type KvOperation =
   | { readonly kind: 'put'; readonly key: Buffer; readonly value: Buffer /** 0 is for ever. */; readonly ttlMs: number }
   | { readonly kind: 'delete'; readonly key: Buffer }
   | { readonly kind: 'deleteRange'; readonly start: Buffer; readonly end: Buffer };
+
+/** A half-open range of storage keys. */
+export interface KvRange {
+  /** Inclusive. */
+  readonly start: Buffer;
+  /** Exclusive. */
+  readonly end: Buffer;
+}
 
 export const COMPARISONS = ['equal', 'notEqual', 'less', 'greater'] as const;
 export type Comparison = (typeof COMPARISONS)[number];
@@ -60,6 +68,10 @@ export interface KvAnswer {
   /** The moment of it all: what reads are of, and the version of what was written. */
   readonly ts: HlcTimestamp;
 }
+
+/** What a session that has seen a result must not fall behind: a value may have come from a clock that is ahead. */
+export const newestOf = (result: KvResult, ts: HlcTimestamp): HlcTimestamp =>
+  result.kind === 'get' && result.value !== undefined && result.value.version > ts ? result.value.version : ts;
 
 /** A value with its version, as answers have it. */
 export const storedValue = ({ value, commitTs, expireTs }: LiveValue): StoredValue => ({

@@ -1,10 +1,10 @@
 /** The service `kvorum.v1.Snapshots` over a `GroupArchive`: copies of groups as a stream of pieces. */
 import type grpc from '@grpc/grpc-js';
-import type { GroupArchive } from '../../cluster/index.ts';
-import { assert, type GroupId, groupId, type HlcTimestamp, hlcTimestamp } from '../../platform/index.ts';
-import { encodeManifest } from '../../store/index.ts';
-import { invalid, OpenStreams, RequestError, type StreamCall, timeLeft, unary } from './calls.ts';
-import { snapshotsDefinition } from './definition.ts';
+import type { GroupArchive } from '../../../cluster/index.ts';
+import { assert, type GroupId, groupId, type HlcTimestamp, hlcTimestamp } from '../../../platform/index.ts';
+import { encodeManifest } from '../../../store/index.ts';
+import { invalid, OpenStreams, RequestError, type StreamCall, timeLeft, unary } from '../calls.ts';
+import { snapshotsDefinition } from '../definition.ts';
 
 /** Each holds a cut of a whole group on the disk. */
 const MAX_COPIES = 2;

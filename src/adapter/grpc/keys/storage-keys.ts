@@ -4,7 +4,8 @@
  * split off and moved; it keeps them apart from the keys of Redis (`'r'`) and from the reserved ones (0x00). Values are
  * stored as they are.
  */
-import { invalid } from './calls.ts';
+import type { KvRange } from '../../../kv/index.ts';
+import { invalid } from '../calls.ts';
 
 /** First byte of every storage key of these services. */
 const KV_TAG = 0x6b;
@@ -13,14 +14,6 @@ export const MAX_KEY_BYTES = 32 * 1024;
 
 /** First storage key behind those of these services. */
 const AFTER_ALL = Buffer.from([KV_TAG + 1]);
-
-/** A half-open range of storage keys. */
-export interface KvRange {
-  /** Inclusive. */
-  readonly start: Buffer;
-  /** Exclusive. */
-  readonly end: Buffer;
-}
 
 /** @throws RequestError INVALID_ARGUMENT for a key that is too long */
 export function storageKey(key: Buffer): Buffer {

@@ -1,28 +1,21 @@
 /** Keys of the whole cluster from one node: steps go to the group that has their keys, batches to all that have some, scans through them in order. */
 
-import {
-  GroupRouter,
-  type GroupRouterOptions,
-  isCrossGroup,
-  type KvService,
-  type ScanPage,
-  type ScanRequest,
-  type ScanRow,
-} from '../../kv/index.ts';
 import { type GroupId, type HlcTimestamp, KvorumError, type Millis, NEVER } from '../../platform/index.ts';
 import { TooLargeError } from '../../raftengine/index.ts';
-import { RequestError } from './calls.ts';
-import { decodeAnswer, decodePage, encodeMessage, KV_SERVICE } from './kv-codec.ts';
-import type { KvRange } from './kv-keys.ts';
+import { isCrossGroup, type KvService, type ScanPage, type ScanRequest, type ScanRow } from '../contract/index.ts';
+import { GroupRouter, type GroupRouterOptions } from '../forward/index.ts';
+import { decodeAnswer, decodePage, encodeMessage, KV_SERVICE } from './codec.ts';
+import { PartlyDoneError } from './errors.ts';
 import {
   evaluateStep,
   isReadOnly,
   type KvAnswer,
   type KvOperation,
+  type KvRange,
   type KvResult,
   type KvStep,
   keysOf,
-} from './kv-operations.ts';
+} from './operations.ts';
 
 /** Rows of a page at most; it also ends when its values are large. */
 const PAGE_ROWS = 512;
@@ -58,6 +51,13 @@ export interface ServedPage {
   readonly ts: HlcTimestamp;
   /** Everything that was acknowledged longer ago is in it; undefined: nobody knows. */
   readonly stalenessMs: Millis | undefined;
+}
+
+/** What a session that has seen a page must not fall behind: a value may have come from a clock that is ahead. */
+export function newestIn({ rows, ts }: ServedPage): HlcTimestamp {
+  let newest = ts;
+  for (const { commitTs } of rows) if (commitTs > newest) newest = commitTs;
+  return newest;
 }
 
 /** A page, and how old it is. */
@@ -164,7 +164,7 @@ export class KvCluster {
     return [...groups.values()].map((inner) => inner.map((at) => places[at]!));
   }
 
-  /** Deletes a range group by group. @returns how many parts there were, and when the last was @throws RequestError PARTLY_DONE */
+  /** Deletes a range group by group. @returns how many parts there were, and when the last was @throws PartlyDoneError */
   async deleteRange(
     { start, end }: KvRange,
     deadlineMs: Millis,
@@ -181,7 +181,7 @@ export class KvCluster {
         });
       } catch (error) {
         if (parts === 0 || !(error instanceof KvorumError)) throw error;
-        throw new RequestError('PARTLY_DONE', 'unknown', `only a part of the range is deleted: ${error.message}`);
+        throw new PartlyDoneError(`only a part of the range is deleted: ${error.message}`);
       }
     }
     return { parts, ts: newest };

@@ -1,14 +1,21 @@
 /** The service `kvorum.v1.RawKV` over the cluster's keys: takes requests apart and puts answers together. */
 import type grpc from '@grpc/grpc-js';
-import type { Consistency } from '../../kv/index.ts';
-import type { HlcTimestamp, Millis } from '../../platform/index.ts';
-import { TooLargeError } from '../../raftengine/index.ts';
-import { type OpenStreams, RequestError, type StreamCall, timeLeft, unary } from './calls.ts';
-import type { BatchOutcome, KvCluster, ServedPage } from './kv-cluster.ts';
-import { type ConsistentReads, consistencyOf } from './kv-consistency.ts';
-import { storageKey } from './kv-keys.ts';
-import * as messages from './kv-messages.ts';
-import { type KvResult, MAX_ANSWER_BYTES } from './kv-operations.ts';
+import {
+  type BatchOutcome,
+  type Consistency,
+  type ConsistentReads,
+  type KvCluster,
+  type KvResult,
+  MAX_ANSWER_BYTES,
+  newestIn,
+  newestOf,
+} from '../../../kv/index.ts';
+import type { HlcTimestamp, Millis } from '../../../platform/index.ts';
+import { TooLargeError } from '../../../raftengine/index.ts';
+import { type OpenStreams, RequestError, type StreamCall, timeLeft, unary } from '../calls.ts';
+import { consistencyOf, timeFields } from './consistency.ts';
+import * as messages from './messages.ts';
+import { storageKey } from './storage-keys.ts';
 
 /** Scans of a node that are open at a time; each holds a page. */
 const MAX_SCANS = 1_024;
@@ -28,7 +35,10 @@ export function rawKvHandlers(
     Get: unary<messages.KeyRequest>(async ({ key, consistency }, timeoutMs) => {
       const level = levelOf(consistency);
       const deadlineMs = cluster.deadline(timeoutMs);
-      if (level !== undefined) return reads!.get(storageKey(key), level, deadlineMs);
+      if (level !== undefined) {
+        const { value, time } = await reads!.get(storageKey(key), level, deadlineMs);
+        return { value: messages.valueMessage(value), ...timeFields(time) };
+      }
       const beganMs = cluster.deadline(0);
       const { result, ts } = await cluster.one({ kind: 'get', key: storageKey(key) }, deadlineMs);
       return { value: foundBy(result), ...readTime(ts, newestOf(result, ts), beganMs) };
@@ -38,7 +48,10 @@ export function rawKvHandlers(
       const level = levelOf(consistency);
       messages.checkBatch(keys.length);
       const deadlineMs = cluster.deadline(timeoutMs);
-      if (level !== undefined) return reads!.batchGet(keys.map(storageKey), level, deadlineMs);
+      if (level !== undefined) {
+        const { values, time } = await reads!.batchGet(keys.map(storageKey), level, deadlineMs);
+        return { values: values.map((value) => ({ value: messages.valueMessage(value) })), ...timeFields(time) };
+      }
       const beganMs = cluster.deadline(0);
       const operations = keys.map((key) => ({ kind: 'get', key: storageKey(key) }) as const);
       const outcomes = await cluster.batch(operations, deadlineMs);
@@ -121,17 +134,6 @@ export function rawKvHandlers(
     const stalenessMs = Math.ceil(cluster.deadline(0) - beganMs);
     return { servedTs: messages.fromTimestamp(servedTs), stalenessMs, ...written(newestTs) };
   }
-}
-
-/** What a session that has seen a result must not fall behind: a value may have come from a clock that is ahead. */
-export const newestOf = (result: KvResult, ts: HlcTimestamp): HlcTimestamp =>
-  result.kind === 'get' && result.value !== undefined && result.value.version > ts ? result.value.version : ts;
-
-/** The same of a page. */
-export function newestIn({ rows, ts }: ServedPage): HlcTimestamp {
-  let newest = ts;
-  for (const { commitTs } of rows) if (commitTs > newest) newest = commitTs;
-  return newest;
 }
 
 /** The first and the last moment of what was done. */

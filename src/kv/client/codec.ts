@@ -7,9 +7,10 @@
  *   condition := key, comparison u8, target u8, exists u8 | value | version u64
  *   operation := kind u8, key | key, value, ttlMs u64 | key | start, end
  */
-import { CorruptEntryError } from '../../kv/contract/index.ts';
-import type { ScanPage, ScanRequest, ScanRow } from '../../kv/index.ts';
+
 import { ByteReader, ByteWriter, type GroupId, groupId } from '../../platform/index.ts';
+import type { ScanPage, ScanRequest, ScanRow } from '../contract/index.ts';
+import { CorruptEntryError } from '../contract/index.ts';
 import {
   COMPARISONS,
   type ConditionTarget,
@@ -18,7 +19,7 @@ import {
   type KvOperation,
   type KvResult,
   type KvStep,
-} from './kv-operations.ts';
+} from './operations.ts';
 
 /** Name under which group leaders answer. */
 export const KV_SERVICE = 'kv';

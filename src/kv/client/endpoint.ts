@@ -1,7 +1,8 @@
 /** The group leader's end of the service `kv`. */
-import { type KvService, submit } from '../../kv/index.ts';
-import { decodeMessage, encodeAnswer, encodePage, KV_SERVICE } from './kv-codec.ts';
-import { evaluateStep } from './kv-operations.ts';
+import type { KvService } from '../contract/index.ts';
+import { submit } from '../forward/index.ts';
+import { decodeMessage, encodeAnswer, encodePage, KV_SERVICE } from './codec.ts';
+import { evaluateStep } from './operations.ts';
 
 /** Starts to answer for the groups that this node leads; once, at start. */
 export function serveKeys(kv: KvService): void {

@@ -1,9 +1,9 @@
 /** Calls of the service `kvorum.v1.Snapshots`. */
 import grpc from '@grpc/grpc-js';
-import { type GroupId, type HlcTimestamp, hlcTimestamp, type Millis } from '../../platform/index.ts';
-import { type CallerCertificates, channelSecurity } from '../../security/index.ts';
-import { AdminCallError } from './admin-client.ts';
-import { snapshotsDefinition } from './definition.ts';
+import { type GroupId, type HlcTimestamp, hlcTimestamp, type Millis } from '../../../platform/index.ts';
+import { type CallerCertificates, channelSecurity } from '../../../security/index.ts';
+import { AdminCallError } from '../admin/index.ts';
+import { snapshotsDefinition } from '../definition.ts';
 
 const MAX_PIECE_BYTES = 4 << 20;
 

@@ -1,6 +1,17 @@
 /** Messages of RawKV and TransactionalKV as they arrive and leave, checked. The names are those of the proto file in camel case. */
 
-import type { ScanRow } from '../../kv/index.ts';
+import {
+  COMPARISONS,
+  type ConditionTarget,
+  type KvCondition,
+  type KvOperation,
+  type KvRange,
+  type KvResult,
+  type ScanOptions,
+  type ScanRow,
+  type ServedPage,
+  type StoredValue,
+} from '../../../kv/index.ts';
 import {
   type HlcTimestamp,
   type KvorumError,
@@ -8,18 +19,9 @@ import {
   NEVER,
   physicalMs,
   timestampOf,
-} from '../../platform/index.ts';
-import { invalid, RequestError } from './calls.ts';
-import type { ScanOptions, ServedPage } from './kv-cluster.ts';
-import { type KvRange, storageKey, storageRange, userEnd, userKey } from './kv-keys.ts';
-import {
-  COMPARISONS,
-  type ConditionTarget,
-  type KvCondition,
-  type KvOperation,
-  type KvResult,
-  type StoredValue,
-} from './kv-operations.ts';
+} from '../../../platform/index.ts';
+import { invalid, RequestError } from '../calls.ts';
+import { storageKey, storageRange, userEnd, userKey } from './storage-keys.ts';
 
 /** Keys of one batch, operations and conditions of one transaction in one step. */
 export const MAX_BATCH_KEYS = 10_000;

@@ -4,7 +4,7 @@
  * the other.
  */
 
-import type { KvTransaction } from '../../kv/index.ts';
+import type { KvTransaction } from '../../../kv/index.ts';
 import {
   type Cancel,
   dispositionOf,
@@ -12,8 +12,8 @@ import {
   type Millis,
   type NodeId,
   type Scheduler,
-} from '../../platform/index.ts';
-import { RequestError } from './calls.ts';
+} from '../../../platform/index.ts';
+import { RequestError } from '../calls.ts';
 
 /** Bounds of the transactions of a node. */
 export interface SessionLimits {

@@ -1,14 +1,18 @@
 /** The services for keys on one node: RawKV, TransactionalKV, and what other nodes forward to the leaders here. */
 import type grpc from '@grpc/grpc-js';
-import type { GroupRouterOptions, ReplicaReads, Transactions } from '../../kv/index.ts';
-import { OpenStreams } from './calls.ts';
-import { rawKvDefinition, transactionalKvDefinition } from './definition.ts';
-import { KvCluster } from './kv-cluster.ts';
-import { ConsistentReads } from './kv-consistency.ts';
-import { serveKeys } from './kv-endpoint.ts';
-import { rawKvHandlers } from './kv-raw-service.ts';
-import { type SessionLimits, TransactionSessions } from './kv-sessions.ts';
-import { transactionalKvHandlers } from './kv-txn-service.ts';
+import {
+  ConsistentReads,
+  type GroupRouterOptions,
+  KvCluster,
+  type ReplicaReads,
+  serveKeys,
+  type Transactions,
+} from '../../../kv/index.ts';
+import { OpenStreams } from '../calls.ts';
+import { rawKvDefinition, transactionalKvDefinition } from '../definition.ts';
+import { rawKvHandlers } from './raw-service.ts';
+import { type SessionLimits, TransactionSessions } from './sessions.ts';
+import { transactionalKvHandlers } from './txn-service.ts';
 
 export interface KeyServicesOptions extends GroupRouterOptions {
   /** Left out: steps of one group are all that there is. */

@@ -1,29 +1,28 @@
 /** The service `kvorum.v1.TransactionalKV`: one-step transactions, and those of several calls that a node holds for its callers. */
 import type grpc from '@grpc/grpc-js';
 import {
-  CrossGroupError,
-  type KvTransaction,
-  LeaderUnavailableError,
-  SnapshotTransaction,
-  type Transactions,
-} from '../../kv/index.ts';
-import { type HlcTimestamp, type Millis, NEVER } from '../../platform/index.ts';
-import { invalid, type OpenStreams, RequestError, type StreamCall, timeLeft, unary } from './calls.ts';
-import type { KvCluster, ServedPage } from './kv-cluster.ts';
-import { type ConsistentReads, consistencyOf, timeFields, timeOf } from './kv-consistency.ts';
-import { storageKey } from './kv-keys.ts';
-import * as messages from './kv-messages.ts';
-import {
-  evaluateStep,
+  type ConsistentReads,
   expiryOf,
-  type KvAnswer,
+  type KvCluster,
   type KvResult,
   type KvStep,
+  type KvTransaction,
   keysOf,
+  LeaderUnavailableError,
+  newestOf,
+  type ServedPage,
+  SnapshotTransaction,
+  stepAnywhere,
   storedValue,
-} from './kv-operations.ts';
-import { newestOf } from './kv-raw-service.ts';
-import type { TransactionSessions } from './kv-sessions.ts';
+  type Transactions,
+  timeOf,
+} from '../../../kv/index.ts';
+import { type HlcTimestamp, type Millis, NEVER } from '../../../platform/index.ts';
+import { invalid, type OpenStreams, RequestError, type StreamCall, timeLeft, unary } from '../calls.ts';
+import { consistencyOf, timeFields } from './consistency.ts';
+import * as messages from './messages.ts';
+import type { TransactionSessions } from './sessions.ts';
+import { storageKey } from './storage-keys.ts';
 
 const PAGE_ROWS = 512;
 
@@ -51,7 +50,12 @@ export function transactionalKvHandlers(parts: TransactionalKvParts): grpc.Untyp
   const { cluster, sessions, scans } = parts;
   return {
     Txn: unary<messages.TxnRequest>(async (request, timeoutMs) => {
-      const { succeeded, results, ts, seenTs } = await doStep(parts, stepOf(request), cluster.deadline(timeoutMs));
+      const { succeeded, results, ts, seenTs } = await stepAnywhere(
+        cluster,
+        parts.transactions,
+        stepOf(request),
+        cluster.deadline(timeoutMs),
+      );
       return {
         succeeded,
         results: results.map(messages.resultMessage),
@@ -176,25 +180,6 @@ function stepOf(request: messages.TxnRequest): KvStep {
     throw invalid(`a transaction in one step has at most ${messages.MAX_STEP_PARTS} conditions and operations`);
   }
   return step;
-}
-
-/** In one group a step is one command; over several it is a transaction. */
-async function doStep(
-  { cluster, transactions }: TransactionalKvParts,
-  step: KvStep,
-  deadlineMs: Millis,
-): Promise<Omit<KvAnswer, 'ts'> & { readonly ts: HlcTimestamp | undefined; readonly seenTs: HlcTimestamp }> {
-  try {
-    const answer = await cluster.step(step, deadlineMs);
-    return { ...answer, seenTs: answer.ts };
-  } catch (error) {
-    // Also when the keys were in one group a moment ago: nothing has happened.
-    if (!(error instanceof CrossGroupError) || transactions === undefined) throw error;
-  }
-  const { reply, commitTs, seenTs } = await needed(transactions).run({ keys: keysOf(step), deadlineMs }, (view) =>
-    evaluateStep(view, step),
-  );
-  return { ...reply!, ts: commitTs, seenTs };
 }
 
 /** A range as a transaction sees it, page by page; between two pages other calls of the transaction may run. */

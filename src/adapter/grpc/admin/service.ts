@@ -4,9 +4,9 @@
  */
 import type grpc from '@grpc/grpc-js';
 import { ReflectionService } from '@grpc/reflection';
-import type { AdminBackend } from '../../cluster/index.ts';
-import { invalid, OpenStreams, RequestError, type StreamCall, unary } from './calls.ts';
-import { adminDefinition, loadPackage } from './definition.ts';
+import type { AdminBackend } from '../../../cluster/index.ts';
+import { invalid, OpenStreams, RequestError, type StreamCall, unary } from '../calls.ts';
+import { adminDefinition, loadPackage } from '../definition.ts';
 import * as requests from './requests.ts';
 
 /** Streams of changes at a time; each costs a look at the directory ten times a second. */
