@@ -28,13 +28,13 @@ import {
   ClockLog,
   changeLogLevel,
   clockRemark,
-  examinationOf,
   FolderRefusedError,
   handOver,
   handOverBeforeStop,
   metricSources,
   type NodeStatus,
   type Readiness,
+  selfCheckOf,
   shownBalance,
   shownError,
 } from './node/index.ts';
@@ -191,7 +191,7 @@ export async function startNode(options: NodeOptions, version: string): Promise<
         syncMs: logDisk.counters.writeMs,
         isLogOutOfSpace: () => logStore.isOutOfSpace,
       },
-      examine: examinationOf({ folder: folder.path, shared: sharedSettings(options), remarks: remarksOn(options) }),
+      examine: selfCheckOf({ folder: folder.path, shared: sharedSettings(options), remarks: remarksOn(options) }),
       process: {
         activity: () => activityOf(clients?.counters(), clock.monotonicMs() - startedMs, logger.level),
         logLevel: (level) => changeLogLevel(logger, level),

@@ -70,20 +70,20 @@ import {
   SnapshotBrokenError,
 } from '../raftengine/index.ts';
 import { DiskLevelFolders, type GroupStoreOptions, openGroupStore, StoreActivity } from '../store/index.ts';
-import { foundingConfiguration, inBatches, OPEN_AT_ONCE } from './beginning.ts';
+import { BackgroundServices, mayMove } from './background-services.ts';
 import { ClockWarden } from './clock-warden.ts';
-import { DocumentFollower } from './document-follower.ts';
+import { foundingConfiguration, inBatches, OPEN_AT_ONCE } from './founding.ts';
 import { GroupHost } from './group-host.ts';
-import { LifeCycle, type LifeCycleParts } from './life-cycle.ts';
 import { type ProcessAround, processOf } from './process.ts';
 import { type Readiness, readinessOf } from './readiness.ts';
 import { RemovedGroups } from './removed-groups.ts';
+import { ReplicaReconciler } from './replica-reconciler.ts';
 import { FolderStanding, type StandingOptions } from './standing.ts';
+import { StoragePressure, type StoragePressureParts } from './storage-pressure.ts';
 import { shareOf } from './store-budget.ts';
-import { mayMove, Upkeep } from './upkeep.ts';
 
 /** Everything that a node needs from the world outside. */
-export interface NodeParts extends LifeCycleParts {
+export interface NodeParts extends StoragePressureParts {
   readonly clock: Clock;
   readonly random: Random;
   readonly scheduler: Scheduler;
@@ -158,7 +158,7 @@ export interface AssembledNode {
   /** Runs what spans groups. */
   readonly transactions: TransactionRunner;
   /** Whether bytes are let in here, and how they go. */
-  readonly lifeCycle: LifeCycle;
+  readonly storagePressure: StoragePressure;
   /** Reads that this node's replicas may answer. */
   readonly reads: ReplicaReads;
   /** How the clock of a group that is to become the oracle compares with this node's own. */
@@ -247,7 +247,7 @@ export async function assembleNode(parts: NodeParts): Promise<AssembledNode> {
   const routes = new RouteEngine(0);
   const recorder = new LoadRecorder({ routes, clock, seed: self });
   const hostedGroups = (): GroupId[] => host.all().map(({ groupId: group }) => group);
-  const lifeCycle = new LifeCycle({ ...parts, clock }, () => host.all());
+  const storagePressure = new StoragePressure({ ...parts, clock }, () => host.all());
   const kv = createKvService({
     onLockMet: (group, lock) => resolver.onLockMet(group, lock),
     routes,
@@ -260,7 +260,7 @@ export async function assembleNode(parts: NodeParts): Promise<AssembledNode> {
     excuse: () => standing.excuse(),
     limits: parts.kv?.limits ?? {},
     maintenance: parts.kv?.maintenance ?? {},
-    admission: lifeCycle.admissionOf,
+    admission: storagePressure.admissionOf,
     onAccess: recorder.onAccess,
     onBackgroundError,
   });
@@ -292,14 +292,14 @@ export async function assembleNode(parts: NodeParts): Promise<AssembledNode> {
         scheduler,
         counterClassOf: KEYSPACES_OF_ADAPTERS.counterClassOf,
         counterRangeOf: KEYSPACES_OF_ADAPTERS.counterRangeOf,
-        hasSpace: lifeCycle.hasSpace,
+        hasSpace: storagePressure.hasSpace,
         onFailure: parts.onFatal,
         onPutBack: onBackgroundError,
       }),
     noteRemoval: (group) => gone.note(group),
     removeStore: (group) => gone.remove(group),
   });
-  const follower = new DocumentFollower({
+  const follower = new ReplicaReconciler({
     self,
     host,
     setPeer: hearAddress,
@@ -366,7 +366,7 @@ export async function assembleNode(parts: NodeParts): Promise<AssembledNode> {
     kv,
     timestamps: oracle,
     drawMoment: (deadlineMs) => reads.draw(deadlineMs),
-    pins: lifeCycle.pins,
+    pins: storagePressure.pins,
     ...{ clock, scheduler, random },
     onError: onBackgroundError,
   });
@@ -404,7 +404,7 @@ export async function assembleNode(parts: NodeParts): Promise<AssembledNode> {
           ...(storedBytes === undefined ? {} : { storedBytes }),
         };
       },
-      ...(parts.process === undefined ? {} : processOf(parts.process, recorder, lifeCycle, hostedGroups, clock)),
+      ...(parts.process === undefined ? {} : processOf(parts.process, recorder, storagePressure, hostedGroups, clock)),
       clock: () => clock.status(),
       openReplica: (group) => host.open(group, undefined),
       rangeBytes: async (group, start, end) => host.get(group)?.store.approximateBytes?.(start, end),
@@ -424,7 +424,7 @@ export async function assembleNode(parts: NodeParts): Promise<AssembledNode> {
     network,
     routes,
     catalog,
-    ...lifeCycle.join(kv, catalog),
+    ...storagePressure.join(kv, catalog),
     balance: (timeoutMs) => catalog.balance(timeoutMs),
     txns: txnClient,
     oracleStatus: (group) => oracleChannel.status(group),
@@ -445,7 +445,7 @@ export async function assembleNode(parts: NodeParts): Promise<AssembledNode> {
     mayBegin: () => mayMove(agent.document),
     onError: (_job, error) => onBackgroundError(error),
   });
-  const upkeep = new Upkeep({
+  const upkeep = new BackgroundServices({
     nodeId: self,
     incarnation: parts.incarnation,
     catalogGroup: CATALOG_GROUP,
@@ -544,7 +544,7 @@ export async function assembleNode(parts: NodeParts): Promise<AssembledNode> {
   resolver.start();
   reads.start();
   upkeep.start();
-  lifeCycle.start();
+  storagePressure.start();
   warden.start();
   return {
     kv,
@@ -557,7 +557,7 @@ export async function assembleNode(parts: NodeParts): Promise<AssembledNode> {
     catalog,
     oracle,
     transactions,
-    lifeCycle,
+    storagePressure,
     reads,
     shadow,
     clock,
@@ -572,7 +572,7 @@ export async function assembleNode(parts: NodeParts): Promise<AssembledNode> {
         host,
         clock,
         standing,
-        admissionOf: lifeCycle.admissionOf,
+        admissionOf: storagePressure.admissionOf,
       }),
     status: () => ({ groups: host.all().map(({ raft }) => raft.status()) }),
     async stop() {
@@ -584,7 +584,7 @@ export async function assembleNode(parts: NodeParts): Promise<AssembledNode> {
       reads.stop();
       const switched = authority.stop();
       agent.stop();
-      const kept = Promise.all([upkeep.stop(), lifeCycle.stop()]);
+      const kept = Promise.all([upkeep.stop(), storagePressure.stop()]);
       watch.stop();
       watchServer.stop();
       const driven = moves.stop();

@@ -3,10 +3,10 @@
 export * from './archive/index.ts';
 export { type AssembledNode, assembleNode, type NodeParts, type NodeStatus } from './assemble.ts';
 export { handOver, handOverBeforeStop } from './drain.ts';
-export { examinationOf } from './examination.ts';
 export { GroupHost, type HostedGroup } from './group-host.ts';
 export { BackgroundLog, ClockLog, clockRemark, shownBalance, shownError } from './log-redaction.ts';
 export { metricSources, type ProcessCounters } from './metrics.ts';
 export { activityOf, changeLogLevel } from './process.ts';
 export type { Readiness } from './readiness.ts';
+export { selfCheckOf } from './self-check.ts';
 export { FolderRefusedError } from './standing.ts';

@@ -14,7 +14,7 @@ export interface ProcessCounters extends Pick<MetricSources, 'version' | 'redis'
 
 const factsOf = (
   { groupId, raft, executor, stateMachine, store }: HostedGroup,
-  { level, refusals, keyRefusals }: ReturnType<AssembledNode['lifeCycle']['admissionOf']>,
+  { level, refusals, keyRefusals }: ReturnType<AssembledNode['storagePressure']['admissionOf']>,
 ): GroupFacts => ({
   groupId,
   status: raft.status(),
@@ -38,13 +38,13 @@ function jobsOf(state: CatalogState | undefined): readonly JobFacts[] | undefine
 export function metricSources(node: AssembledNode, around: ProcessCounters): MetricSources {
   const { version, redis, grpc, network, logDisk, memoryLimitBytes, clock } = around;
   const { current } = node.routes;
-  const { admission } = node.lifeCycle;
+  const { admission } = node.storagePressure;
   const groups = node.host.all();
   return {
     version,
     nowMs: clock.nowMs(),
     isReady: node.readiness().ready,
-    groups: groups.map((group) => factsOf(group, node.lifeCycle.admissionOf(group.groupId))),
+    groups: groups.map((group) => factsOf(group, node.storagePressure.admissionOf(group.groupId))),
     awakeGroups: node.engine.awakeGroups,
     engine: node.engine.counters,
     network,

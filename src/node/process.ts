@@ -2,7 +2,7 @@
 import type { RedisCounters } from '../adapter/redis/index.ts';
 import { AdminError, LOG_LEVELS, type LoadRecorder, type LocalNode, type NodeActivity } from '../cluster/index.ts';
 import { type Clock, type GroupId, LATENCY_BOUNDS_MS, type Millis } from '../platform/index.ts';
-import type { LifeCycle } from './life-cycle.ts';
+import type { StoragePressure } from './storage-pressure.ts';
 
 /** The part of a pino logger whose level is changed. */
 export interface LeveledLogger {
@@ -60,7 +60,7 @@ const HOT_RANGES = 10;
 export const processOf = (
   around: ProcessAround,
   recorder: LoadRecorder,
-  lifeCycle: LifeCycle,
+  storagePressure: StoragePressure,
   groups: () => readonly GroupId[],
   clock: Clock,
 ): Required<Pick<LocalNode, 'activity' | 'logLevel'>> => ({
@@ -68,7 +68,7 @@ export const processOf = (
     ...around.activity(),
     hotRanges: recorder.hottest(HOT_RANGES, clock.nowMs()),
     heldBack: groups().flatMap((group) => {
-      const { level, reason } = lifeCycle.admissionOf(group);
+      const { level, reason } = storagePressure.admissionOf(group);
       return level === 'ok' ? [] : [{ groupId: group, level, reason }];
     }),
   }),

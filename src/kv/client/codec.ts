@@ -9,8 +9,7 @@
  */
 
 import { ByteReader, ByteWriter, type GroupId, groupId } from '../../platform/index.ts';
-import type { ScanPage, ScanRequest, ScanRow } from '../contract/index.ts';
-import { CorruptEntryError } from '../contract/index.ts';
+import { CorruptEntryError, type ScanPage, type ScanRequest, type ScanRow } from '../contract/index.ts';
 import {
   COMPARISONS,
   type ConditionTarget,

@@ -15,7 +15,7 @@ import { isFeatureActive } from '../distribution/index.ts';
 import type { ForwardingSpanClient } from '../kv/index.ts';
 import type { GroupHost } from './group-host.ts';
 
-export interface UpkeepOptions extends Omit<BalancerOptions, 'groups'> {
+export interface BackgroundServicesOptions extends Omit<BalancerOptions, 'groups'> {
   readonly host: GroupHost;
   readonly spans: ForwardingSpanClient;
   readonly incarnation: Buffer;
@@ -25,12 +25,12 @@ export interface UpkeepOptions extends Omit<BalancerOptions, 'groups'> {
 }
 
 /** See the top of the file. */
-export class Upkeep {
+export class BackgroundServices {
   readonly balancer: Balancer;
   private readonly runner: WorkRunner;
   private readonly activator: FeatureActivator;
 
-  constructor(options: UpkeepOptions) {
+  constructor(options: BackgroundServicesOptions) {
     const { host, spans, incarnation, nodeId, catalog, leader, clock, scheduler, random, onError } = options;
     const { signpostMs, sweepMs } = { ...DEFAULT_MOVE_LIMITS, ...options.moves };
     this.balancer = new Balancer({ ...options, groups: () => host.all().map(loadedGroup) });

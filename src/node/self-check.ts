@@ -4,7 +4,7 @@ import { totalmem } from 'node:os';
 import { join } from 'node:path';
 import type { OwnExamination } from '../cluster/index.ts';
 
-export interface ExaminationOptions {
+export interface SelfCheckOptions {
   /** The node's data folder. */
   readonly folder: string;
   /** Settings that should be equal on all nodes. */
@@ -19,7 +19,7 @@ const LAG_SAMPLES = 20;
 const LAG_PERIOD_MS = 10;
 
 /** Makes what measures; a measurement that cannot be made is left at 0, for the others still tell something. */
-export function examinationOf({ folder, shared, remarks }: ExaminationOptions): () => Promise<OwnExamination> {
+export function selfCheckOf({ folder, shared, remarks }: SelfCheckOptions): () => Promise<OwnExamination> {
   return async () => {
     const [syncs, disk, lags] = [await syncTimes(folder), await diskSpace(folder), await loopLags()];
     return {

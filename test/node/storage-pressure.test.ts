@@ -41,7 +41,7 @@ describe('a cluster that lets go of the past', () => {
     await cluster.ready();
     for (let round = 0; round < 30; round++) await cluster.command(1, 'SET', `key${round % 3}`, `value ${round}`);
     await cluster.until('every replica of every group has a threshold', () => cluster.lowest() > 0n);
-    const status = await cluster.simulation.runToEnd(cluster.running(2).lifeCycle.gc.status(5_000), PATIENCE_MS);
+    const status = await cluster.simulation.runToEnd(cluster.running(2).storagePressure.gc.status(5_000), PATIENCE_MS);
     assert.equal(status.isActive, true);
     assert.equal(status.isOverdue, false);
     assert.deepEqual(
@@ -62,7 +62,7 @@ describe('a cluster that lets go of the past', () => {
       NODES.every((id) =>
         cluster
           .running(id)
-          .lifeCycle.gc.report()
+          .storagePressure.gc.report()
           .stores.every(({ passedAtMs }) => passedAtMs > 0),
       );
     await cluster.until('every store was collected', passed);
@@ -102,10 +102,13 @@ describe('a cluster that lets go of the past', () => {
     await cluster.ready();
     await cluster.command(1, 'SET', 'key', 'value');
     const pinTs = cluster.running(3).kv.nowTs();
-    const pin = cluster.running(3).lifeCycle.gc.pins.pin(pinTs, 'backup');
+    const pin = cluster.running(3).storagePressure.gc.pins.pin(pinTs, 'backup');
     await cluster.simulation.runFor(8_000);
     assert.ok(NODES.every((id) => GROUPS.every((group) => cluster.store(id, group).gcThreshold <= pinTs)));
-    const { notes } = await cluster.simulation.runToEnd(cluster.running(1).lifeCycle.gc.status(5_000), PATIENCE_MS);
+    const { notes } = await cluster.simulation.runToEnd(
+      cluster.running(1).storagePressure.gc.status(5_000),
+      PATIENCE_MS,
+    );
     assert.ok(notes.holders.some(({ who, why }) => who === 'node 3' && why === 'backup'));
     pin.release();
     await cluster.until('it goes on', () => cluster.lowest() > pinTs);
@@ -115,18 +118,18 @@ describe('a cluster that lets go of the past', () => {
     const cluster = new ForgetfulCluster();
     await cluster.ready();
     await cluster.command(1, 'SET', 'key', 'value');
-    const { transactions, lifeCycle } = cluster.running(1);
+    const { transactions, storagePressure } = cluster.running(1);
     const deadlineMs = Number.POSITIVE_INFINITY;
     const open = await cluster.simulation.runToEnd(
       transactions.begin({ isolation: 'snapshot', deadlineMs }),
       PATIENCE_MS,
     );
-    const held = lifeCycle.pins.oldest();
+    const held = storagePressure.pins.oldest();
     assert.equal(held?.purpose, 'transaction');
     await cluster.simulation.runFor(5_000);
     assert.ok(cluster.lowest() < held.ts);
     await cluster.simulation.runToEnd(Promise.resolve(open.rollback()), PATIENCE_MS);
-    assert.equal(lifeCycle.pins.oldest(), undefined);
+    assert.equal(storagePressure.pins.oldest(), undefined);
     await cluster.until('it goes on', () => cluster.lowest() > held.ts);
   });
 
@@ -135,7 +138,7 @@ describe('a cluster that lets go of the past', () => {
     await cluster.ready();
     await cluster.command(1, 'SET', 'key', 'value');
     await cluster.simulation.runFor(3_000);
-    const result = await cluster.simulation.runToEnd(cluster.running(2).lifeCycle.gc.runNow(5_000), PATIENCE_MS);
+    const result = await cluster.simulation.runToEnd(cluster.running(2).storagePressure.gc.runNow(5_000), PATIENCE_MS);
     assert.ok(result === 'done' || result === 'held', result);
   });
 });

@@ -11,7 +11,7 @@ import { assert, type GroupId, type PeerNetwork } from '../platform/index.ts';
 import type { HostedGroup } from './group-host.ts';
 
 /** What the world outside says about it; all of it may be left out. */
-export interface LifeCycleParts {
+export interface StoragePressureParts {
   /** Bounds and periods of collection that differ from the defaults. */
   readonly gc?: GcTimes;
   /** The machine, as far as it can be pressed. */
@@ -21,8 +21,8 @@ export interface LifeCycleParts {
 }
 
 /** What a node is made of, as far as it is needed here. */
-export interface LifeCycleOptions
-  extends LifeCycleParts,
+export interface StoragePressureOptions
+  extends StoragePressureParts,
     Pick<NodeGcOptions, 'incarnation' | 'clock' | 'scheduler' | 'random' | 'retentionMs'> {
   readonly network: PeerNetwork;
   readonly onBackgroundError: (error: unknown) => void;
@@ -39,16 +39,16 @@ const storedGroup = ({ groupId, executor, raft, stateMachine, store }: HostedGro
 });
 
 /** See the top of the file. Made before the network starts: its parts register their handlers. */
-export class LifeCycle {
+export class StoragePressure {
   readonly admission: NodeAdmission;
   /** What this node still reads of the past. */
   readonly pins: ReadPins;
-  private readonly options: LifeCycleOptions;
+  private readonly options: StoragePressureOptions;
   private readonly groups: () => GcGroup[];
   private collection: NodeGc | undefined;
 
   /** @param hosted replicas here */
-  constructor(options: LifeCycleOptions, hosted: () => readonly HostedGroup[]) {
+  constructor(options: StoragePressureOptions, hosted: () => readonly HostedGroup[]) {
     const { network, clock, scheduler, machine = {}, space } = options;
     this.options = options;
     this.pins = new ReadPins(clock);

@@ -4,7 +4,7 @@ import type { ClusterDocument, GroupRow } from '../distribution/index.ts';
 import type { GroupId, NodeId, PeerNetwork } from '../platform/index.ts';
 import type { GroupHost } from './group-host.ts';
 
-export interface DocumentFollowerOptions {
+export interface ReplicaReconcilerOptions {
   readonly self: NodeId;
   readonly host: GroupHost;
   /** Hears where another node says that it is. */
@@ -18,8 +18,8 @@ export interface DocumentFollowerOptions {
 }
 
 /** See the top of the file. */
-export class DocumentFollower {
-  private readonly options: DocumentFollowerOptions;
+export class ReplicaReconciler {
+  private readonly options: ReplicaReconcilerOptions;
   private groups = new Map<GroupId, GroupRow>();
   private hasDocument = false;
   /** Groups that were there before this node, which joined, was first told of any: it founds none of them. */
@@ -27,7 +27,7 @@ export class DocumentFollower {
   /** Removed groups of which nothing is left here, or soon will be. */
   private readonly forgotten = new Set<GroupId>();
 
-  constructor(options: DocumentFollowerOptions) {
+  constructor(options: ReplicaReconcilerOptions) {
     this.options = options;
   }
 
