@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import { globMatches } from '../../../src/adapter/redis/protocol/glob.ts';
+import { globMatches } from '../../../../src/adapter/redis/protocol/glob.ts';
 import {
   BigNumberReply,
   BooleanReply,
@@ -15,11 +15,11 @@ import {
   type Reply,
   SetReply,
   VerbatimReply,
-} from '../../../src/adapter/redis/protocol/reply.ts';
-import { splitArrayReply } from '../../../src/adapter/redis/protocol/reply-reader.ts';
-import { encodeReply, ReplyWriter } from '../../../src/adapter/redis/protocol/reply-writer.ts';
-import { type ParserLimits, ProtocolError, RespParser } from '../../../src/adapter/redis/protocol/resp-parser.ts';
-import { request } from './harness.ts';
+} from '../../../../src/adapter/redis/protocol/reply.ts';
+import { splitArrayReply } from '../../../../src/adapter/redis/protocol/reply-reader.ts';
+import { encodeReply, ReplyWriter } from '../../../../src/adapter/redis/protocol/reply-writer.ts';
+import { type ParserLimits, ProtocolError, RespParser } from '../../../../src/adapter/redis/protocol/resp-parser.ts';
+import { request } from '../harness.ts';
 
 const LIMITS: ParserLimits = {
   lineBytes: 64 * 1024,

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
-import { KEYSPACES_OF_ADAPTERS } from '../../../src/adapter/keyspaces.ts';
+import { KEYSPACES_OF_ADAPTERS } from '../../../../src/adapter/keyspaces.ts';
 import {
   DATABASE_COUNT,
   decodeStorageKey,
@@ -9,9 +9,9 @@ import {
   KEYSPACES,
   SLOT_COUNT,
   slotOf,
-} from '../../../src/adapter/redis/keys/keyspace.ts';
-import { alignedCuts } from '../../../src/distribution/catalog/catalog-routes.ts';
-import { Keyspaces, KeyTextError } from '../../../src/distribution/keyspaces.ts';
+} from '../../../../src/adapter/redis/keys/keyspace.ts';
+import { alignedCuts } from '../../../../src/distribution/catalog/catalog-routes.ts';
+import { Keyspaces, KeyTextError } from '../../../../src/distribution/keyspaces.ts';
 
 const bytes = (maxLength: number) => fc.uint8Array({ maxLength }).map((value) => Buffer.from(value));
 /** Short ones mostly, full of bytes that could be taken for lengths, and some beyond one byte of length. */

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { after, afterEach, describe, it } from 'node:test';
-import { hlcTimestamp } from '../../../src/platform/index.ts';
-import { OutcomeUnknownError, TooLargeError } from '../../../src/raftengine/errors.ts';
-import { FakeKv, FakeState } from './fake-kv.ts';
-import { eventually, loggedErrors, RawClient, request, startTestServer, type TestServer } from './harness.ts';
+import { hlcTimestamp } from '../../../../src/platform/index.ts';
+import { OutcomeUnknownError, TooLargeError } from '../../../../src/raftengine/errors.ts';
+import { FakeKv, FakeState } from '../fake-kv.ts';
+import { eventually, loggedErrors, RawClient, request, startTestServer, type TestServer } from '../harness.ts';
 
 const servers: TestServer[] = [];
 

@@ -4,11 +4,11 @@
  * when later operations of the same client have been evaluated already.
  */
 
-import { NotOwnerError, RangeBusyError } from '../../../src/kv/contract/errors.ts';
-import type { Operation } from '../../../src/kv/contract/view.ts';
-import type { GroupId, SeededRandom } from '../../../src/platform/index.ts';
-import { NotLeaderError } from '../../../src/raftengine/errors.ts';
-import { FakeKv, FakeState, FakeView, RangeMap, slotKey } from './fake-kv.ts';
+import { NotOwnerError, RangeBusyError } from '../../../../src/kv/contract/errors.ts';
+import type { Operation } from '../../../../src/kv/contract/view.ts';
+import type { GroupId, SeededRandom } from '../../../../src/platform/index.ts';
+import { NotLeaderError } from '../../../../src/raftengine/errors.ts';
+import { FakeKv, FakeState, FakeView, RangeMap, slotKey } from '../fake-kv.ts';
 
 const SLOTS = 16384;
 

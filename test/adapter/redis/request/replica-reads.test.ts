@@ -5,10 +5,10 @@
  */
 import assert from 'node:assert/strict';
 import { before, describe, it } from 'node:test';
-import { KEYSPACES } from '../../../src/adapter/redis/keys/keyspace.ts';
-import { SeededRandom } from '../../../src/platform/index.ts';
-import { Cluster } from '../../node/sim-nodes.ts';
-import type { SimRedis } from '../../sim/cluster/sim-redis.ts';
+import { KEYSPACES } from '../../../../src/adapter/redis/keys/keyspace.ts';
+import { SeededRandom } from '../../../../src/platform/index.ts';
+import { Cluster } from '../../../node/sim-nodes.ts';
+import type { SimRedis } from '../../../sim/cluster/sim-redis.ts';
 
 const GROUPS = 3;
 const COMMANDS = 400;

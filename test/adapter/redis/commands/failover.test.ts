@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { startRedisServer } from '../../../src/adapter/redis/server/server.ts';
-import { handOver, handOverBeforeStop } from '../../../src/node/drain.ts';
-import { groupId, nodeId, SystemClock, SystemRandom, SystemScheduler } from '../../../src/platform/index.ts';
-import type { GroupStatus, RaftGroup } from '../../../src/raftengine/contract/types.ts';
-import { type PeerProgress, Role } from '../../../src/raftengine/core/types.ts';
-import { FakeKv } from './fake-kv.ts';
-import { RawClient } from './harness.ts';
+import { startRedisServer } from '../../../../src/adapter/redis/server/server.ts';
+import { handOver, handOverBeforeStop } from '../../../../src/node/drain.ts';
+import { groupId, nodeId, SystemClock, SystemRandom, SystemScheduler } from '../../../../src/platform/index.ts';
+import type { GroupStatus, RaftGroup } from '../../../../src/raftengine/contract/types.ts';
+import { type PeerProgress, Role } from '../../../../src/raftengine/core/types.ts';
+import { FakeKv } from '../fake-kv.ts';
+import { RawClient } from '../harness.ts';
 
 async function replyTo(leads: boolean, ...command: string[]): Promise<unknown> {
   const server = await startRedisServer({

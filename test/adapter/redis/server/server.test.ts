@@ -6,8 +6,8 @@ import { after, before, describe, it } from 'node:test';
 import { isDeepStrictEqual } from 'node:util';
 import { Redis } from 'ioredis';
 import { createClient } from 'redis';
-import { ALL_COMMANDS } from '../../../src/adapter/redis/commands/index.ts';
-import { skipWithout } from '../../support/programs.ts';
+import { ALL_COMMANDS } from '../../../../src/adapter/redis/commands/index.ts';
+import { skipWithout } from '../../../support/programs.ts';
 import {
   type Decoded,
   eventually,
@@ -16,7 +16,7 @@ import {
   request,
   startTestServer,
   type TestServer,
-} from './harness.ts';
+} from '../harness.ts';
 
 /** Commands whose replies must be Redis' to the byte, in order, on one connection each. */
 const SAME_AS_REDIS: readonly (readonly string[])[] = [

@@ -1,14 +1,14 @@
 import assert from 'node:assert/strict';
 import { after, afterEach, describe, it } from 'node:test';
 import fc from 'fast-check';
-import { CommandTable } from '../../../src/adapter/redis/command/command-table.ts';
-import { ALL_COMMANDS } from '../../../src/adapter/redis/commands/index.ts';
-import { OK } from '../../../src/adapter/redis/protocol/reply.ts';
-import { CommandRequest } from '../../../src/adapter/redis/request/group-request.ts';
-import { NotOwnerError, RangeBusyError } from '../../../src/kv/contract/errors.ts';
-import { SeededRandom } from '../../../src/platform/index.ts';
-import { NotLeaderError } from '../../../src/raftengine/errors.ts';
-import { FakeKv, FakeState, FakeView, RangeMap, slotKey } from './fake-kv.ts';
+import { CommandTable } from '../../../../src/adapter/redis/command/command-table.ts';
+import { ALL_COMMANDS } from '../../../../src/adapter/redis/commands/index.ts';
+import { OK } from '../../../../src/adapter/redis/protocol/reply.ts';
+import { CommandRequest } from '../../../../src/adapter/redis/request/group-request.ts';
+import { NotOwnerError, RangeBusyError } from '../../../../src/kv/contract/errors.ts';
+import { SeededRandom } from '../../../../src/platform/index.ts';
+import { NotLeaderError } from '../../../../src/raftengine/errors.ts';
+import { FakeKv, FakeState, FakeView, RangeMap, slotKey } from '../fake-kv.ts';
 import {
   type Decoded,
   eventually,
@@ -17,7 +17,7 @@ import {
   request,
   startTestServer,
   type TestServer,
-} from './harness.ts';
+} from '../harness.ts';
 import { RestlessCluster } from './restless-kv.ts';
 
 /** Seeds of a property over a restless cluster. */

@@ -4,13 +4,13 @@ import { once } from 'node:events';
 import { after, afterEach, describe, it } from 'node:test';
 import { Cluster } from 'ioredis';
 import { createCluster } from 'redis';
-import type { ClusterMember, ClusterTopology } from '../../../src/adapter/redis/command/cluster-topology.ts';
-import { type RedisServer, startRedisServer } from '../../../src/adapter/redis/server/server.ts';
-import { clusterMemberId } from '../../../src/adapter/redis/state/solo-topology.ts';
-import { type GroupId, nodeId, SystemClock, SystemRandom, SystemScheduler } from '../../../src/platform/index.ts';
-import { skipWithout } from '../../support/programs.ts';
-import { FakeKv, FakeState, slotKey } from './fake-kv.ts';
-import { type Decoded, loggedErrors, RawClient } from './harness.ts';
+import type { ClusterMember, ClusterTopology } from '../../../../src/adapter/redis/command/cluster-topology.ts';
+import { type RedisServer, startRedisServer } from '../../../../src/adapter/redis/server/server.ts';
+import { clusterMemberId } from '../../../../src/adapter/redis/state/solo-topology.ts';
+import { type GroupId, nodeId, SystemClock, SystemRandom, SystemScheduler } from '../../../../src/platform/index.ts';
+import { skipWithout } from '../../../support/programs.ts';
+import { FakeKv, FakeState, slotKey } from '../fake-kv.ts';
+import { type Decoded, loggedErrors, RawClient } from '../harness.ts';
 
 /** Nodes over one map; group `n` is led by node `n` as long as there are enough of them. */
 class TestCluster implements ClusterTopology {

@@ -1,13 +1,13 @@
 /** Commands and transactions whose keys belong to several groups, as clients see them. */
 import assert from 'node:assert/strict';
 import { afterEach, describe, it } from 'node:test';
-import { startRedisServer } from '../../../src/adapter/redis/server/server.ts';
-import type { CrossGroupRunner } from '../../../src/adapter/redis/state/server-state.ts';
-import type { RunRequest } from '../../../src/kv/txn/transaction-runner.ts';
-import { SystemClock, SystemRandom, SystemScheduler } from '../../../src/platform/index.ts';
-import { OutcomeUnknownError } from '../../../src/raftengine/errors.ts';
-import { FakeKv, FakeState, FakeView, RangeMap } from './fake-kv.ts';
-import { type Decoded, eventually, RawClient, request } from './harness.ts';
+import { startRedisServer } from '../../../../src/adapter/redis/server/server.ts';
+import type { CrossGroupRunner } from '../../../../src/adapter/redis/state/server-state.ts';
+import type { RunRequest } from '../../../../src/kv/txn/transaction-runner.ts';
+import { SystemClock, SystemRandom, SystemScheduler } from '../../../../src/platform/index.ts';
+import { OutcomeUnknownError } from '../../../../src/raftengine/errors.ts';
+import { FakeKv, FakeState, FakeView, RangeMap } from '../fake-kv.ts';
+import { type Decoded, eventually, RawClient, request } from '../harness.ts';
 
 /** Runs a body over the state that all groups of a fake share, at one moment, when it is told to. */
 class FakeRunner implements CrossGroupRunner {

@@ -1,11 +1,11 @@
 /** What passes by itself is waited for, in the order of the connection: clients of Redis retry next to nothing by themselves. */
 import assert from 'node:assert/strict';
 import { afterEach, describe, it } from 'node:test';
-import { KeyVersionPressureError, WriteBackpressureError } from '../../../src/kv/admission/errors.ts';
-import { CeilingExpiredError, ConflictError, RemoteError } from '../../../src/kv/contract/errors.ts';
-import { BusyError } from '../../../src/raftengine/errors.ts';
-import { FakeKv } from './fake-kv.ts';
-import { eventually, type RawClient, request, startTestServer, type TestServer } from './harness.ts';
+import { KeyVersionPressureError, WriteBackpressureError } from '../../../../src/kv/admission/errors.ts';
+import { CeilingExpiredError, ConflictError, RemoteError } from '../../../../src/kv/contract/errors.ts';
+import { BusyError } from '../../../../src/raftengine/errors.ts';
+import { FakeKv } from '../fake-kv.ts';
+import { eventually, type RawClient, request, startTestServer, type TestServer } from '../harness.ts';
 
 const servers: TestServer[] = [];
 afterEach(async () => {

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import fc from 'fast-check';
-import { ALL_COMMANDS } from '../../../src/adapter/redis/commands/index.ts';
-import { loggedErrors, RawClient, request, startTestServer, type TestServer } from './harness.ts';
+import { ALL_COMMANDS } from '../../../../src/adapter/redis/commands/index.ts';
+import { loggedErrors, RawClient, request, startTestServer, type TestServer } from '../harness.ts';
 
 let server: TestServer;
 before(async () => {

@@ -1,12 +1,12 @@
 /** Messages that are no replies: where they stand among the replies, and what becomes of a client that does not take them. */
 import assert from 'node:assert/strict';
 import { after, afterEach, describe, it } from 'node:test';
-import { type CommandSpec, defineCommands } from '../../../src/adapter/redis/command/command.ts';
-import type { RedisConfig } from '../../../src/adapter/redis/command/config.ts';
-import { ALL_COMMANDS } from '../../../src/adapter/redis/commands/index.ts';
-import { EncodedReply, OK, PushReply } from '../../../src/adapter/redis/protocol/reply.ts';
-import { encodeReply } from '../../../src/adapter/redis/protocol/reply-writer.ts';
-import { eventually, loggedErrors, type RawClient, request, startTestServer, type TestServer } from './harness.ts';
+import { type CommandSpec, defineCommands } from '../../../../src/adapter/redis/command/command.ts';
+import type { RedisConfig } from '../../../../src/adapter/redis/command/config.ts';
+import { ALL_COMMANDS } from '../../../../src/adapter/redis/commands/index.ts';
+import { EncodedReply, OK, PushReply } from '../../../../src/adapter/redis/protocol/reply.ts';
+import { encodeReply } from '../../../../src/adapter/redis/protocol/reply-writer.ts';
+import { eventually, loggedErrors, type RawClient, request, startTestServer, type TestServer } from '../harness.ts';
 
 /** TELL id text: pushes a text to a client, null when it is gone. TELLAFTER: to the caller itself, behind the command's reply. */
 const TELLING: readonly CommandSpec[] = defineCommands(
