@@ -151,11 +151,12 @@ export class TestNode {
     this.applied = this.applied.filter((entry) => entry.index <= meta.index);
   }
 
-  /** Does everything that the core wants; returns the messages that may leave. */
-  drain(): Message[] {
+  /** Does everything that the core wants; returns the messages that may leave. @param onReady sees what it wants */
+  drain(onReady: (ready: Ready) => void = () => {}): Message[] {
     const out: Message[] = [];
     while (this.core.hasReady()) {
       const ready = this.core.ready();
+      onReady(ready);
       out.push(...ready.messages);
       if (ready.snapshot !== undefined) {
         this.log.resetTo(ready.snapshot);
@@ -220,8 +221,8 @@ export class TestCluster {
     for (const id of [...voters, ...learners]) this.add(id, conf);
   }
 
-  add(id: number, conf: ConfState = simpleConf([])): TestNode {
-    const node = new TestNode(nodeId(id), conf, this.overrides, this.nowMs);
+  add(id: number, conf: ConfState = simpleConf([]), overrides: Partial<RaftConfig> = {}): TestNode {
+    const node = new TestNode(nodeId(id), conf, { ...this.overrides, ...overrides }, this.nowMs);
     this.nodes.set(id, node);
     return node;
   }
@@ -252,6 +253,10 @@ export class TestCluster {
     this.cuts.clear();
   }
 
+  isCut(from: number, to: number): boolean {
+    return this.cuts.has(`${from}>${to}`);
+  }
+
   /** Takes what the cores want to send without delivering it. */
   collect(): Message[] {
     for (const node of this.nodes.values()) this.wire.push(...node.drain());
@@ -268,7 +273,7 @@ export class TestCluster {
       this.collect();
       if (this.wire.length === 0) return this;
       for (const message of this.wire.splice(0)) {
-        if (this.cuts.has(`${message.from}>${message.to}`) || this.lose(message)) continue;
+        if (this.isCut(message.from, message.to) || this.lose(message)) continue;
         this.deliver(message);
       }
     }
