@@ -4,16 +4,18 @@
  * while the node runs.
  */
 import { type GroupExecutor, GroupStateMachine, type NodeKvService } from '../kv/index.ts';
-import type {
-  Cancel,
-  Clock,
-  GroupId,
-  HlcTimestamp,
-  LogIndex,
-  Millis,
-  NodeId,
-  Scheduler,
-  Term,
+import {
+  type BackoffBound,
+  backoffBoundMs,
+  type Cancel,
+  type Clock,
+  type GroupId,
+  type HlcTimestamp,
+  type LogIndex,
+  type Millis,
+  type NodeId,
+  type Scheduler,
+  type Term,
 } from '../platform/index.ts';
 import {
   type ConfState,
@@ -81,8 +83,7 @@ const CAMPAIGN_MS: Millis = 50;
 /** For so many election timeouts; the other founders hold back as long. Later, whoever leads does. */
 const CAMPAIGN_TIMEOUTS = 5;
 /** What failed is tried again after this, then after twice as long, up to the longest pause: a disk may be full for hours. */
-const FIRST_PAUSE_MS: Millis = 250;
-const LONGEST_PAUSE_MS: Millis = 8_000;
+const REOPEN: BackoffBound = { baseMs: 250, capMs: 8_000, factor: 2 };
 
 /** See the top of the file. */
 export class GroupHost {
@@ -234,7 +235,7 @@ export class GroupHost {
     for (const { stateMachine } of this.groups.values()) await stateMachine.close();
   }
 
-  private keepTrying(group: GroupId, step: () => Promise<void>, pauseMs = FIRST_PAUSE_MS): void {
+  private keepTrying(group: GroupId, step: () => Promise<void>, failures = 0): void {
     this.attempts.get(group)?.cancel();
     const attempt: Attempt = { cancel: () => {} };
     this.attempts.set(group, attempt);
@@ -246,8 +247,8 @@ export class GroupHost {
       (error: unknown) => {
         this.options.onPutOff(error);
         if (!isWanted()) return;
-        const nextMs = Math.min(2 * pauseMs, LONGEST_PAUSE_MS);
-        attempt.cancel = this.options.scheduler.after(pauseMs, () => this.keepTrying(group, step, nextMs));
+        const again = (): void => this.keepTrying(group, step, failures + 1);
+        attempt.cancel = this.options.scheduler.after(backoffBoundMs(REOPEN, failures), again);
       },
     );
   }

@@ -1,11 +1,12 @@
 /** What a node is made of, and the pieces that the process around it shows. */
 
 export * from './archive/index.ts';
-export { type AssembledNode, assembleNode, type NodeParts, type NodeStatus } from './assemble.ts';
+export { type AssembledNode, assembleNode, type NodeStatus } from './assemble.ts';
 export { handOver, handOverBeforeStop } from './drain.ts';
 export { GroupHost, type HostedGroup } from './group-host.ts';
 export { BackgroundLog, ClockLog, clockRemark, shownBalance, shownError } from './log-redaction.ts';
 export { metricSources, type ProcessCounters } from './metrics.ts';
+export type { NodeParts } from './parts.ts';
 export { activityOf, changeLogLevel } from './process.ts';
 export type { Readiness } from './readiness.ts';
 export { selfCheckOf } from './self-check.ts';
