@@ -1,6 +1,6 @@
 /** The two client libraries that most Node programs use, each on a tour of the commands. */
 import assert from 'node:assert/strict';
-import { after, before, describe, it } from 'node:test';
+import { after, before, describe, test } from 'node:test';
 import { Redis } from 'ioredis';
 import { createClient } from 'redis';
 import { startKvorum, type Target } from './targets.ts';
@@ -15,7 +15,7 @@ describe('client libraries', () => {
     await target?.stop();
   });
 
-  it('ioredis reads and writes strings, numbers, bits and expiries, pipelines and transacts', async () => {
+  test('ioredis reads and writes strings, numbers, bits and expiries, pipelines and transacts', async () => {
     const client = new Redis({ host: target.host, port: target.port, maxRetriesPerRequest: 0 });
     try {
       await client.flushall();
@@ -64,7 +64,7 @@ describe('client libraries', () => {
   });
 
   for (const resp of [2, 3] as const) {
-    it(`node-redis does the same over RESP${resp}`, async () => {
+    test(`node-redis does the same over RESP${resp}`, async () => {
       const client = createClient({
         url: `redis://${target.host}:${target.port}`,
         RESP: resp,

@@ -1,6 +1,6 @@
 /** COMMAND INFO must tell clients the same about a command as Redis does: they route and retry by it. */
 import assert from 'node:assert/strict';
-import { describe, it } from 'node:test';
+import { describe, test } from 'node:test';
 import { dataCommands } from '../../src/adapter/redis/commands/index.ts';
 import { skipWithout } from '../support/programs.ts';
 import { type RawReply, RespConnection } from './resp-connection.ts';
@@ -9,7 +9,7 @@ import { comparedTargets, type Target } from './targets.ts';
 describe('declarations of the data commands', { skip: skipWithout('redis-server') }, () => {
   const targets = comparedTargets();
 
-  it('have the arity, flags, key positions and ACL categories that Redis has', async () => {
+  test('have the arity, flags, key positions and ACL categories that Redis has', async () => {
     const names = dataCommands.flatMap(({ name, subcommands = [] }) => [
       name,
       ...subcommands.map((sub) => `${name}|${sub.name}`),

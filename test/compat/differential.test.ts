@@ -4,7 +4,7 @@
  * and the shortest sequence found that still differs.
  */
 import assert from 'node:assert/strict';
-import { describe, it } from 'node:test';
+import { describe, test } from 'node:test';
 import fc from 'fast-check';
 import { skipWithout } from '../support/programs.ts';
 import { Comparison } from './comparison.ts';
@@ -19,7 +19,7 @@ describe('differential test against redis-server', { skip: skipWithout('redis-se
   const targets = comparedTargets();
 
   for (const resp of [2, 3] as const) {
-    it(`gives the replies that Redis gives, over RESP${resp}`, async () => {
+    test(`gives the replies that Redis gives, over RESP${resp}`, async () => {
       const comparison = await Comparison.open(targets.reference, targets.tested);
       try {
         await fc.assert(

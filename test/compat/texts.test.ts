@@ -1,6 +1,6 @@
 /** Names, arities and syntax are Redis'; what is said about them is written for kvorum, not taken over. */
 import assert from 'node:assert/strict';
-import { describe, it } from 'node:test';
+import { describe, test } from 'node:test';
 import { ALL_COMMANDS } from '../../src/adapter/redis/commands/index.ts';
 import { skipWithout } from '../support/programs.ts';
 import { type RawReply, RespConnection } from './resp-connection.ts';
@@ -9,7 +9,7 @@ import { comparedTargets, type Target } from './targets.ts';
 describe('texts about commands', { skip: skipWithout('redis-server') }, () => {
   const targets = comparedTargets();
 
-  it('of COMMAND DOCS are our own words', async () => {
+  test('of COMMAND DOCS are our own words', async () => {
     const call = ['COMMAND', 'DOCS', ...ALL_COMMANDS.map(({ name }) => name)];
     const [theirs, ours] = await Promise.all([targets.reference, targets.tested].map((one) => answers(one, [call])));
     const known = new Set(theirs!.flatMap(sentences));
@@ -20,7 +20,7 @@ describe('texts about commands', { skip: skipWithout('redis-server') }, () => {
     );
   });
 
-  it('of HELP are our own words below the same syntax', async () => {
+  test('of HELP are our own words below the same syntax', async () => {
     const containers = ALL_COMMANDS.filter(({ subcommands = [] }) => subcommands.some(({ name }) => name === 'help'));
     const calls = containers.map(({ name }) => [name, 'HELP']);
     const [theirs, ours] = await Promise.all([targets.reference, targets.tested].map((one) => answers(one, calls)));

@@ -1,6 +1,6 @@
 /** What counts as a change of a watched key, asked of redis-server and of kvorum. */
 import assert from 'node:assert/strict';
-import { describe, it } from 'node:test';
+import { describe, test } from 'node:test';
 import { skipWithout } from '../support/programs.ts';
 import { Comparison } from './comparison.ts';
 import { comparedTargets } from './targets.ts';
@@ -20,7 +20,7 @@ describe('a watched key, compared with redis-server', { skip: skipWithout('redis
   const targets = comparedTargets();
 
   for (const [name, commands] of Object.entries(STORIES)) {
-    it(`is judged alike: ${name}`, async () => {
+    test(`is judged alike: ${name}`, async () => {
       const comparison = await Comparison.open(targets.reference, targets.tested);
       try {
         const steps = [...commands, 'MULTI', 'EXEC'].map((line) => ({ on: 0 as const, command: line.split(' ') }));

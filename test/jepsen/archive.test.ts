@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { after, describe, it } from 'node:test';
+import { after, describe, test } from 'node:test';
 import { RunArchive } from '../../jepsen/archive.ts';
 import type { Op } from '../../jepsen/history.ts';
 import { readEdn } from './edn.ts';
@@ -12,7 +12,7 @@ const folder = mkdtempSync(join(tmpdir(), 'kvorum-archive-'));
 after(() => rmSync(folder, { recursive: true }));
 
 describe('the archive of a run', () => {
-  it('keeps every event in both formats, with contiguous indexes and the same content', async () => {
+  test('keeps every event in both formats, with contiguous indexes and the same content', async () => {
     const archive = new RunArchive(runOptions(folder), new Date(0));
     const events = tormentedHistory();
     for (const op of events) archive.record(op);
@@ -39,7 +39,7 @@ describe('the archive of a run', () => {
     }
   });
 
-  it("writes micro-operations as Elle reads them and maps with keywords where they are Jepsen's", async () => {
+  test("writes micro-operations as Elle reads them and maps with keywords where they are Jepsen's", async () => {
     const archive = new RunArchive({ ...runOptions(folder), seed: 2 }, new Date(0));
     const at = (value: unknown): Op => ({ index: 0, time: 0, process: 3, type: 'ok', f: 'txn', value });
     archive.record(
@@ -70,7 +70,7 @@ describe('the archive of a run', () => {
     );
   });
 
-  it('says what was asked before the run and what was found after it', async () => {
+  test('says what was asked before the run and what was found after it', async () => {
     const archive = new RunArchive({ ...runOptions(folder), seed: 3 }, new Date(0));
     const read = (name: string): unknown => JSON.parse(readFileSync(join(archive.folder, name), 'utf8'));
     assert.equal((read('test.json') as { workload: string }).workload, 'register');

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { describe, it } from 'node:test';
+import { describe, test } from 'node:test';
 import { ReplyError } from 'ioredis';
 import { classifyError, NothingHappened } from '../../jepsen/client.ts';
 
@@ -57,7 +57,7 @@ const cases: { name: string; error: unknown; read: string; write: string; isConn
 
 describe('what an error means for the history', () => {
   for (const { name, error, read, write, isConnectionLost } of cases) {
-    it(`${name}: ${read} for a read, ${write} for a write`, () => {
+    test(`${name}: ${read} for a read, ${write} for a write`, () => {
       assert.equal(classifyError(error, true).type, read);
       assert.equal(classifyError(error, false).type, write);
       assert.equal(classifyError(error, false).connectionLost, isConnectionLost);

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { describe, it } from 'node:test';
+import { describe, test } from 'node:test';
 import {
   bankChecker,
   counterChecker,
@@ -387,7 +387,7 @@ const cases: { checker: Checker; name: string; valid: Verdict; ops: Op[] }[] = [
 
 describe('the counting checkers', () => {
   for (const { checker, name, valid, ops } of cases) {
-    it(`${checker.name}: says ${valid === true ? 'valid' : valid === false ? 'invalid' : 'unknown'} when ${name}`, () => {
+    test(`${checker.name}: says ${valid === true ? 'valid' : valid === false ? 'invalid' : 'unknown'} when ${name}`, () => {
       const verdict = checker.check(ops);
       assert.equal(verdict.valid, valid, verdict.problems.join('\n'));
     });

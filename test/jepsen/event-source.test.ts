@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { appendFileSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, it } from 'node:test';
+import { afterEach, beforeEach, describe, test } from 'node:test';
 import { archivedRun, type EventSource, liveRun, partitionedRuns, type RunEvent } from '../../jepsen/event-source.ts';
 import { RunProgress } from '../../jepsen/watch.ts';
 import { tormentedHistory } from './histories.ts';
@@ -27,7 +27,7 @@ describe('event sources', () => {
   });
   afterEach(() => rmSync(parent, { recursive: true }));
 
-  it('replay a finished run in order', async () => {
+  test('replay a finished run in order', async () => {
     writeFileSync(join(run, 'history.jsonl'), events.map(line).join(''));
     const seen = await all(archivedRun(run));
     assert.deepEqual(
@@ -36,7 +36,7 @@ describe('event sources', () => {
     );
   });
 
-  it('follow a run that is being recorded, from before its first event, also when a line comes in two pieces', async () => {
+  test('follow a run that is being recorded, from before its first event, also when a line comes in two pieces', async () => {
     const seen: number[] = [];
     const path = join(run, 'history.jsonl');
     const [first, second, third] = events.map(line) as [string, string, string];
@@ -55,7 +55,7 @@ describe('event sources', () => {
     assert.deepEqual(seen, [0, 1, 2]);
   });
 
-  it('end at once when they are cancelled', async () => {
+  test('end at once when they are cancelled', async () => {
     writeFileSync(join(run, 'history.jsonl'), line(events[0]));
     const cancel = new AbortController();
     const seen: number[] = [];
@@ -66,7 +66,7 @@ describe('event sources', () => {
     assert.deepEqual(seen, [0]);
   });
 
-  it('show several runs at once, each in its own order', async () => {
+  test('show several runs at once, each in its own order', async () => {
     const other = join(parent, 'run-2');
     mkdirSync(other);
     for (const folder of [run, other]) {
@@ -92,13 +92,13 @@ describe('the live view of a run', () => {
     return progress.render();
   };
 
-  it('names all faults in force and forgets the healed ones', () => {
+  test('names all faults in force and forgets the healed ones', () => {
     assert.match(progressUpTo(1700), /fault: network-slow \+ kill-leader/);
     assert.match(progressUpTo(2050), /fault: kill-leader/);
     assert.match(progressUpTo(2300), /fault: none/);
   });
 
-  it('counts outcomes, open operations and how far the run is', () => {
+  test('counts outcomes, open operations and how far the run is', () => {
     const text = progressUpTo(4000);
     assert.match(text, /ok 1 {3}unknown 1 {3}failed 1 {3}open 1/);
     assert.match(text, /\[#{15}\.{15}\] 4 of 8 s/);

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { connect, createServer, type Server, type Socket } from 'node:net';
-import { afterEach, beforeEach, describe, it } from 'node:test';
+import { afterEach, beforeEach, describe, test } from 'node:test';
 import { FaultProxy } from '../../jepsen/cluster/fault-proxy.ts';
 import { SeededRandom } from '../../src/platform/index.ts';
 
@@ -59,7 +59,7 @@ describe('the fault proxy', () => {
     peer.close();
   });
 
-  it('passes bytes both ways', async () => {
+  test('passes bytes both ways', async () => {
     client.write('ask');
     await atServer.until(3);
     server.write('answer');
@@ -68,7 +68,7 @@ describe('the fault proxy', () => {
     assert.equal(atClient.bytes.toString(), 'answer');
   });
 
-  it('holds what is sent through a cut direction and delivers it in order when the cut is healed', async () => {
+  test('holds what is sent through a cut direction and delivers it in order when the cut is healed', async () => {
     proxy.setOutbound({ cut: true });
     const sent = randomBytes(300_000);
     for (let at = 0; at < sent.length; at += 10_000) client.write(sent.subarray(at, at + 10_000));
@@ -80,7 +80,7 @@ describe('the fault proxy', () => {
     assert.ok(atServer.bytes.equals(sent));
   });
 
-  it('applies a cut to connections that are opened during it', async () => {
+  test('applies a cut to connections that are opened during it', async () => {
     proxy.setInbound({ cut: true });
     const accepted = once(peer, 'connection');
     const late = connect((client.remotePort as number) ?? 0, '127.0.0.1');
@@ -96,7 +96,7 @@ describe('the fault proxy', () => {
     lateServer.destroy();
   });
 
-  it('keeps the order of bursts whose delays differ', async () => {
+  test('keeps the order of bursts whose delays differ', async () => {
     proxy.setOutbound({ delayMs: 5, jitterMs: 30, lossRate: 0.2 });
     const bursts = Array.from({ length: 20 }, (_, at) => `${at};`);
     for (const burst of bursts) {
@@ -107,7 +107,7 @@ describe('the fault proxy', () => {
     assert.equal(atServer.bytes.toString(), bursts.join(''));
   });
 
-  it('delays by at least what it was told', async () => {
+  test('delays by at least what it was told', async () => {
     proxy.setOutbound({ delayMs: 60 });
     const startMs = performance.now();
     client.write('x');
@@ -115,7 +115,7 @@ describe('the fault proxy', () => {
     assert.ok(performance.now() - startMs >= 59);
   });
 
-  it('closes the other side when one side closes', async () => {
+  test('closes the other side when one side closes', async () => {
     const closed = once(server, 'close');
     client.destroy();
     await closed;

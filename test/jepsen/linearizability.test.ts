@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { describe, it } from 'node:test';
+import { describe, test } from 'node:test';
 import fc from 'fast-check';
 import { linearizability, registerModel } from '../../jepsen/checkers/linearizability.ts';
 import type { Op, Verdict } from '../../jepsen/history.ts';
@@ -96,12 +96,12 @@ const table: { name: string; valid: Verdict; ops: Op[] }[] = [
 
 describe('the linearizability checker', () => {
   for (const { name, valid, ops } of table) {
-    it(`calls ${name} ${valid === true ? 'valid' : 'invalid'}`, () => {
+    test(`calls ${name} ${valid === true ? 'valid' : 'invalid'}`, () => {
       assert.equal(checker.check(ops).valid, valid, checker.check(ops).problems.join('\n'));
     });
   }
 
-  it('says unknown, not valid, when its bounds are too small', () => {
+  test('says unknown, not valid, when its bounds are too small', () => {
     const bounded = linearizability({
       model: registerModel,
       cut: (i, c) => ({ key: 'x', input: i.value, output: c?.value }),
@@ -118,7 +118,7 @@ describe('the linearizability checker', () => {
     assert.equal(bounded.check(ops).valid, 'unknown');
   });
 
-  it('names the operation that no order explains', () => {
+  test('names the operation that no order explains', () => {
     const stale = table.find(({ name }) => name.startsWith('a stale read'))!;
     assert.match(checker.check(stale.ops).problems[0]!, /process 1 read/);
   });
@@ -163,7 +163,7 @@ describe('the linearizability checker', () => {
     maxLength: 40,
   });
 
-  it('accepts every history of a real atomic register', () => {
+  test('accepts every history of a real atomic register', () => {
     fc.assert(
       fc.property(script, fc.array(fc.nat(100), { minLength: 40, maxLength: 40 }), (ops, order) => {
         assert.equal(checker.check(simulate(ops, order)).valid, true);
@@ -172,7 +172,7 @@ describe('the linearizability checker', () => {
     );
   });
 
-  it('rejects such a history once a read returns a value that nobody wrote', () => {
+  test('rejects such a history once a read returns a value that nobody wrote', () => {
     fc.assert(
       fc.property(script, fc.array(fc.nat(100), { minLength: 40, maxLength: 40 }), fc.nat(), (ops, order, pick) => {
         const good = simulate(ops, order);

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
-import { describe, it } from 'node:test';
+import { describe, test } from 'node:test';
 import { mutants } from '../../jepsen/mutants/index.ts';
 import { nemeses, nemesisFamilies, resolveNemeses } from '../../jepsen/nemeses/index.ts';
 import { ShuffleBag } from '../../jepsen/shuffle-bag.ts';
@@ -10,7 +10,7 @@ import { SeededRandom } from '../../src/platform/index.ts';
 
 describe('the lists of tests', () => {
   for (const [name, entries] of Object.entries({ quickSuite, fullSuite, mutants })) {
-    it(`${name} names workloads and faults that exist`, () => {
+    test(`${name} names workloads and faults that exist`, () => {
       for (const entry of entries) {
         assert.equal(makeWorkload(entry.workload, entry.nemeses).name, entry.workload);
         assert.ok(resolveNemeses(entry.nemeses).length >= entry.nemeses.length);
@@ -19,29 +19,29 @@ describe('the lists of tests', () => {
     });
   }
 
-  it('the quick suite runs every workload', () => {
+  test('the quick suite runs every workload', () => {
     assert.deepEqual(quickSuite.map(({ workload }) => workload).sort(), Object.keys(workloads).sort());
   });
 
-  it('every fault belongs to a family, and names are unique', () => {
+  test('every fault belongs to a family, and names are unique', () => {
     const inFamilies = Object.values(nemesisFamilies).flat().sort();
     assert.deepEqual(inFamilies, nemeses.map(({ name }) => name).sort());
     assert.equal(new Set(inFamilies).size, inFamilies.length);
   });
 
-  it('an unknown name is refused with what is known', () => {
+  test('an unknown name is refused with what is known', () => {
     assert.throws(() => resolveNemeses(['flood']), /unknown nemesis flood; known are kill/);
     assert.throws(() => makeWorkload('nothing', []), /unknown workload nothing; known are register/);
   });
 });
 
 describe('mutants', () => {
-  it('have names of their own', () => {
+  test('have names of their own', () => {
     assert.equal(new Set(mutants.map(({ name }) => name)).size, mutants.length);
   });
 
   for (const { name, mutations } of mutants) {
-    it(`${name} still fits the source: every text to replace occurs exactly once`, () => {
+    test(`${name} still fits the source: every text to replace occurs exactly once`, () => {
       assert.ok(mutations.length > 0);
       for (const { file, find, replace } of mutations) {
         const source = readFileSync(new URL(`../../${file}`, import.meta.url), 'utf8');
@@ -53,7 +53,7 @@ describe('mutants', () => {
 });
 
 describe('the shuffle bag', () => {
-  it('gives everything its turn before anything comes again', () => {
+  test('gives everything its turn before anything comes again', () => {
     for (let seed = 1; seed <= 20; seed++) {
       const bag = new ShuffleBag(['a', 'b', 'c', 'd', 'e'], new SeededRandom(seed));
       const round = Array.from({ length: 5 }, () => bag.take(1)[0]!);
@@ -61,7 +61,7 @@ describe('the shuffle bag', () => {
     }
   });
 
-  it('draws different items at once, in the order of the list, all of them within few draws', () => {
+  test('draws different items at once, in the order of the list, all of them within few draws', () => {
     for (let seed = 1; seed <= 20; seed++) {
       const bag = new ShuffleBag(['a', 'b', 'c', 'd', 'e'], new SeededRandom(seed));
       const draws = Array.from({ length: 3 }, () => bag.take(2));
@@ -70,7 +70,7 @@ describe('the shuffle bag', () => {
     }
   });
 
-  it('gives all that it has when more is asked for', () => {
+  test('gives all that it has when more is asked for', () => {
     assert.deepEqual(new ShuffleBag(['a', 'b'], new SeededRandom(1)).take(5), ['a', 'b']);
   });
 });

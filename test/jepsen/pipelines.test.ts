@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { describe, it } from 'node:test';
+import { describe, test } from 'node:test';
 import { type PipelinedOp, pipelinesChecker } from '../../jepsen/checkers/pipelines.ts';
 import { history } from './histories.ts';
 
@@ -26,7 +26,7 @@ const check = (...pipelines: readonly (readonly [Outcome, ...PipelinedOp[]])[]) 
   );
 
 describe('pipelines', () => {
-  it('are valid when every key sees them in order, with others in between', () => {
+  test('are valid when every key sees them in order, with others in between', () => {
     const verdict = check(
       ['ok', append(1, 'a', 'b'), append(2, 'a'), read('a', 1, 9, 2)],
       ['ok', append(9, 'a'), read('b', 1), read('a', 1, 9, 2)],
@@ -52,12 +52,12 @@ describe('pipelines', () => {
     'an element is from nowhere': [['ok', read('a', 7)]],
   } satisfies Record<string, [Outcome, ...PipelinedOp[]][]>;
   for (const [what, pipelines] of Object.entries(wrong)) {
-    it(`are not when ${what}`, () => {
+    test(`are not when ${what}`, () => {
       assert.equal(check(...(pipelines as [Outcome, ...PipelinedOp[]][])).valid, false);
     });
   }
 
-  it('may have what was refused missing, and what nobody knows of late', () => {
+  test('may have what was refused missing, and what nobody knows of late', () => {
     assert.equal(
       check(
         ['ok', refused(1, 'a'), append(2, 'a'), read('a', 2)],

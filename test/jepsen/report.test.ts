@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { describe, it } from 'node:test';
+import { describe, test } from 'node:test';
 import { faultWindows, latencySvg, reportHtml, throughputSvg, timelineHtml } from '../../jepsen/report.ts';
 import { runOptions, tormentedHistory } from './histories.ts';
 
@@ -20,7 +20,7 @@ function assertWellFormed(xml: string): void {
 describe('the report of a run', () => {
   const history = tormentedHistory();
 
-  it('finds the stretches of all faults, overlapping and unhealed ones too', () => {
+  test('finds the stretches of all faults, overlapping and unhealed ones too', () => {
     assert.deepEqual(
       faultWindows(history).map(({ name, fromS, toS }) => [name, fromS, toS]),
       [
@@ -35,7 +35,7 @@ describe('the report of a run', () => {
     ['latency', latencySvg(history)],
     ['throughput', throughputSvg(history)],
   ] as const) {
-    it(`draws ${name} as valid SVG with every fault shaded and named`, () => {
+    test(`draws ${name} as valid SVG with every fault shaded and named`, () => {
       assertWellFormed(picture);
       assert.equal(picture.match(/<rect class="fault-window"/g)!.length, 3);
       for (const fault of ['network-slow', 'kill-leader', 'pause-leader'])
@@ -43,16 +43,16 @@ describe('the report of a run', () => {
     });
   }
 
-  it('draws a dot for each operation that ended and none for open ones', () => {
+  test('draws a dot for each operation that ended and none for open ones', () => {
     assert.equal(latencySvg(history).match(/<circle/g)!.length, 3);
   });
 
-  it('draws an empty run', () => {
+  test('draws an empty run', () => {
     assertWellFormed(latencySvg([]));
     assertWellFormed(throughputSvg([]));
   });
 
-  it('names the verdict, the problems and the faults, and needs nothing from outside', () => {
+  test('names the verdict, the problems and the faults, and needs nothing from outside', () => {
     const result = { valid: false, problems: ['a <lost> write'], facts: { lost: 1 } } as const;
     const page = reportHtml(runOptions('runs'), 'run-1', history, result);
     assert.ok(page.includes('INVALID'));
@@ -61,7 +61,7 @@ describe('the report of a run', () => {
     assert.doesNotMatch(page, /(src|href)="(https?:)?\/\//);
   });
 
-  it('escapes what servers said', () => {
+  test('escapes what servers said', () => {
     assert.ok(timelineHtml(history, 'run-1', 2).includes('a &quot;bad&quot; &lt;node&gt;'));
   });
 });

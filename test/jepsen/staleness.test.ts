@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { describe, it } from 'node:test';
+import { describe, test } from 'node:test';
 import { boundedStaleness, flushedSessions, monotonicSessions } from '../../jepsen/checkers/staleness.ts';
 import type { Op } from '../../jepsen/history.ts';
 
@@ -158,7 +158,7 @@ for (const [checker, cases] of [
 ] as const) {
   describe(`the checker ${checker.name}`, () => {
     for (const { name, problem, operations } of cases) {
-      it(problem === undefined ? `accepts ${name}` : `refuses ${name}`, () => {
+      test(problem === undefined ? `accepts ${name}` : `refuses ${name}`, () => {
         const { valid, problems } = checker.check(historyOf(operations));
         assert.equal(valid, problem === undefined, problems.join('\n'));
         if (problem !== undefined) assert.match(problems.join('\n'), problem);

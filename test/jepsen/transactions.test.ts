@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { describe, it } from 'node:test';
+import { describe, test } from 'node:test';
 import { listAppendChecker, registerTransactionChecker } from '../../jepsen/checkers/transactions.ts';
 import type { Op } from '../../jepsen/history.ts';
 import { concurrentTransactions, history, serialTransactions } from './histories.ts';
@@ -268,7 +268,7 @@ for (const [checker, cases] of [
 ] as const) {
   describe(`the ${checker.name} checker`, () => {
     for (const { name, anomaly, ops } of cases) {
-      it(anomaly === undefined ? `accepts ${name}` : `finds ${name}`, () => {
+      test(anomaly === undefined ? `accepts ${name}` : `finds ${name}`, () => {
         const { valid, problems } = checker.check(ops);
         assert.equal(valid, anomaly === undefined, problems.join('\n'));
         if (anomaly !== undefined) assert.match(problems.join('\n'), anomaly);
@@ -278,7 +278,7 @@ for (const [checker, cases] of [
 }
 
 describe('the report of an anomaly', () => {
-  it('names every step of the cycle', () => {
+  test('names every step of the cycle', () => {
     const skew = listAppend.find(({ name }) => name.startsWith('write skew'))!;
     assert.match(listAppendChecker.check(skew.ops).problems[0]!, /T1 -rw-> T0 .*T0 -rw-> T1/);
   });

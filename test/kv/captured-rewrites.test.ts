@@ -2,8 +2,8 @@
  * A key that is deleted and written again in one turn, while its range is being copied: an entry says one thing of a key, so what
  * was captured is the version that the key has, once.
  */
-import { strict as assert } from 'node:assert';
-import { describe, it } from 'node:test';
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
 import fc from 'fast-check';
 import type { CapturePage, CapturePoint, SpanRequest } from '../../src/kv/contract/range-transfer.ts';
 import { decodeEntry } from '../../src/kv/entry/decoded-entry.ts';
@@ -13,7 +13,7 @@ import { Bed, bytes } from './fakes.ts';
 const NEVER = hlcTimestamp(0n);
 
 describe('what is captured of a key that is rewritten in one entry', () => {
-  it('is its version, whatever commands made it', async () => {
+  test('is its version, whatever commands made it', async () => {
     const command = fc.record({ key: fc.constantFrom('f', 'g'), isDelete: fc.boolean() });
     // Commands of one turn share an entry.
     const turns = fc.array(fc.array(command, { minLength: 1, maxLength: 5 }), { minLength: 1, maxLength: 8 });

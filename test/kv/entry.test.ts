@@ -1,6 +1,6 @@
-import { strict as assert } from 'node:assert';
+import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
-import { describe, it } from 'node:test';
+import { describe, test } from 'node:test';
 import fc from 'fast-check';
 import { CorruptEntryError } from '../../src/kv/contract/errors.ts';
 import { decodeEntry } from '../../src/kv/entry/decoded-entry.ts';
@@ -87,7 +87,7 @@ const GOLDEN = (): Record<string, Buffer> => ({
 });
 
 describe('log entries', () => {
-  it('come back from their bytes as they were', () => {
+  test('come back from their bytes as they were', () => {
     fc.assert(
       fc.property(
         timestamp,
@@ -120,7 +120,7 @@ describe('log entries', () => {
     );
   });
 
-  it('come back from their bytes as they were when they carry a range', () => {
+  test('come back from their bytes as they were when they carry a range', () => {
     const version = fc
       .record(
         { key: buffer, commitTs: timestamp, expireTs: timestamp, value: fc.option(buffer, { nil: undefined }) },
@@ -151,13 +151,13 @@ describe('log entries', () => {
     );
   });
 
-  it('keep the bytes that are pinned in the golden file', () => {
+  test('keep the bytes that are pinned in the golden file', () => {
     const golden = JSON.parse(readFileSync(new URL('./entries.golden.json', import.meta.url), 'utf8'));
     const actual = Object.fromEntries(Object.entries(GOLDEN()).map(([name, entry]) => [name, entry.toString('hex')]));
     assert.deepEqual(actual, golden);
   });
 
-  it('are refused when anything in them is unknown, cut off or left over', () => {
+  test('are refused when anything in them is unknown, cut off or left over', () => {
     for (const entry of Object.values(GOLDEN())) {
       for (let length = 0; length < entry.length; length++) {
         assert.throws(() => decodeEntry(entry.subarray(0, length)), CorruptEntryError);
@@ -172,7 +172,7 @@ describe('log entries', () => {
     }
   });
 
-  it('never make the decoder fail in any other way than by refusing them', () => {
+  test('never make the decoder fail in any other way than by refusing them', () => {
     const anything = fc.uint8Array({ maxLength: 200 }).map((array) => Buffer.from(array));
     const damaged = fc
       .tuple(fc.constantFrom(...Object.values(GOLDEN())), fc.nat(), fc.nat(255))
@@ -203,7 +203,7 @@ describe('capture rows', () => {
     .filter(({ end }) => end.length > 0)
     .map((one) => ({ kind: 'deleteRange' as const, ...one }));
 
-  it('come back from their bytes as they were, in the order of the log', () => {
+  test('come back from their bytes as they were, in the order of the log', () => {
     fc.assert(
       fc.property(fc.oneof(effect, rangeEffect), (one) => assert.deepEqual(decodeCaptured(encodeCaptured(one)), one)),
     );
@@ -220,7 +220,7 @@ describe('capture rows', () => {
     );
   });
 
-  it('are refused when they are damaged', () => {
+  test('are refused when they are damaged', () => {
     const row = encodeCaptured({ kind: 'put', commitTs: ts(5n), key: bytes('key'), end: undefined });
     for (let length = 0; length < row.length; length++) {
       assert.throws(() => decodeCaptured(row.subarray(0, length)), CorruptEntryError);

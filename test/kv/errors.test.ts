@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { describe, it } from 'node:test';
+import { describe, test } from 'node:test';
 import { CrossGroupError, isCrossGroup } from '../../src/kv/contract/errors.ts';
 import { decodeError, encodeError } from '../../src/kv/forward/forward-errors.ts';
 import { dispositionOf, groupId, hasCode, hlcTimestamp, isOutcomeUnknown } from '../../src/platform/index.ts';
@@ -10,7 +10,7 @@ describe('an error', () => {
   const tooOld = new SnapshotTooOldError(hlcTimestamp(1n), hlcTimestamp(2n));
   const crossGroup = new CrossGroupError(groupId(1), groupId(2));
 
-  it('is known for what it is here and after it came from another node', () => {
+  test('is known for what it is here and after it came from another node', () => {
     for (const error of [tooOld, decodeError(encodeError(tooOld))]) {
       assert.ok(isSnapshotTooOld(error));
       assert.ok(!isCrossGroup(error));
@@ -20,7 +20,7 @@ describe('an error', () => {
     assert.ok(isCrossGroup(decodeError(encodeError(crossGroup))));
   });
 
-  it('of no layer says nothing about what happened, and is not taken for one that a layer declares', () => {
+  test('of no layer says nothing about what happened, and is not taken for one that a layer declares', () => {
     const error = Object.assign(new Error('boom'), { code: 'SNAPSHOT_TOO_OLD' });
     assert.equal(dispositionOf(error), undefined);
     assert.ok(!isSnapshotTooOld(error));

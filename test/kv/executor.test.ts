@@ -1,5 +1,5 @@
-import { strict as assert } from 'node:assert';
-import { describe, it } from 'node:test';
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
 import { ConflictError } from '../../src/kv/contract/errors.ts';
 import { decodeEntry } from '../../src/kv/entry/decoded-entry.ts';
 import { BusyError, NotLeaderError, OutcomeUnknownError, TooLargeError } from '../../src/raftengine/errors.ts';
@@ -13,7 +13,7 @@ const batch = (payload: Buffer) => {
 };
 
 describe('a turn of commands', () => {
-  it('makes fifty increments of one key one entry with one write and fifty right replies', () => {
+  test('makes fifty increments of one key one entry with one write and fifty right replies', () => {
     const bed = new Bed();
     const outcomes = Array.from({ length: 50 }, () => bed.incr('hot'));
     bed.scheduler.endTurn();
@@ -34,7 +34,7 @@ describe('a turn of commands', () => {
     assert.equal(bed.get('hot').reply, '50');
   });
 
-  it('keeps commands of different keys apart, so that one may conflict alone', () => {
+  test('keeps commands of different keys apart, so that one may conflict alone', () => {
     const bed = new Bed();
     bed.incr('a');
     bed.incr('b');
@@ -45,7 +45,7 @@ describe('a turn of commands', () => {
     assert.equal(entry.expects.length, 2, 'a blind write expects nothing');
   });
 
-  it('lets a pipelined GET see the SET before it and wait for it', () => {
+  test('lets a pipelined GET see the SET before it and wait for it', () => {
     const bed = new Bed();
     const set = bed.set('k', 'new');
     const get = bed.get('k');
@@ -56,7 +56,7 @@ describe('a turn of commands', () => {
     assert.equal(get.reply, 'new');
   });
 
-  it('makes a read of a key that is in flight wait for that entry and for no later one', () => {
+  test('makes a read of a key that is in flight wait for that entry and for no later one', () => {
     const bed = new Bed({ pipelineDepth: 8 });
     bed.set('k', '1');
     bed.scheduler.endTurn();
@@ -69,7 +69,7 @@ describe('a turn of commands', () => {
     assert.equal(bed.raft.proposals.length, 1);
   });
 
-  it('gathers the commands of further turns while an entry is in flight, and proposes them when it is through', () => {
+  test('gathers the commands of further turns while an entry is in flight, and proposes them when it is through', () => {
     const bed = new Bed({ pipelineDepth: 1 });
     const first = bed.incr('n');
     bed.scheduler.endTurn();
@@ -89,7 +89,7 @@ describe('a turn of commands', () => {
     );
   });
 
-  it('waits a few turns for as many commands as the last entry had, and no longer', () => {
+  test('waits a few turns for as many commands as the last entry had, and no longer', () => {
     const bed = new Bed({ gatherTurns: 2 });
     for (let at = 0; at < 10; at++) bed.set(`k${at}`, 'a');
     bed.scheduler.endTurn();
@@ -112,7 +112,7 @@ describe('a turn of commands', () => {
     assert.equal(late.reply, 'OK');
   });
 
-  it('closes an entry at its size limit and goes on in the next one', () => {
+  test('closes an entry at its size limit and goes on in the next one', () => {
     const bed = new Bed({ maxEntryBytes: 200, pipelineDepth: 8 });
     const outcomes = Array.from({ length: 10 }, (_, at) => bed.set(`k${at}`, 'x'.repeat(60)));
     bed.scheduler.endTurn();
@@ -124,7 +124,7 @@ describe('a turn of commands', () => {
     assert.ok(outcomes.every((outcome) => outcome.reply === 'OK'));
   });
 
-  it('refuses a command whose effects are over the limit and leaves no trace of it', () => {
+  test('refuses a command whose effects are over the limit and leaves no trace of it', () => {
     const bed = new Bed({ maxCommandBytes: 100 });
     assert.ok(bed.set('k', 'x'.repeat(200)).error instanceof TooLargeError);
     assert.equal(bed.get('k').reply, undefined);
@@ -132,7 +132,7 @@ describe('a turn of commands', () => {
     assert.equal(bed.raft.log.length, 0);
   });
 
-  it('leaves no effects of a command that throws, and answers with what it threw', () => {
+  test('leaves no effects of a command that throws, and answers with what it threw', () => {
     const bed = new Bed();
     const outcome = bed.run((view) => {
       view.put(bytes('k'), bytes('v'), 0n as typeof view.ts);
@@ -142,7 +142,7 @@ describe('a turn of commands', () => {
     assert.equal(bed.get('k').reply, undefined);
   });
 
-  it('shows a command its own writes, deletes and range deletes in order', () => {
+  test('shows a command its own writes, deletes and range deletes in order', () => {
     const bed = new Bed();
     bed.set('r1', 'old');
     bed.set('r2', 'old');
@@ -165,7 +165,7 @@ describe('a turn of commands', () => {
 });
 
 describe('reads', () => {
-  it('of applied state complete at once under a lease, without any message', () => {
+  test('of applied state complete at once under a lease, without any message', () => {
     const bed = new Bed();
     bed.set('k', 'v');
     bed.settle();
@@ -176,7 +176,7 @@ describe('reads', () => {
     assert.equal(bed.raft.log.length, proposed);
   });
 
-  it('share one quorum round per turn without a lease', async () => {
+  test('share one quorum round per turn without a lease', async () => {
     const bed = new Bed();
     bed.set('k', 'v');
     bed.settle();
@@ -193,7 +193,7 @@ describe('reads', () => {
     );
   });
 
-  it('of in-flight data are confirmed too, because the entry may have been committed long before the read began', async () => {
+  test('of in-flight data are confirmed too, because the entry may have been committed long before the read began', async () => {
     const bed = new Bed();
     bed.set('k', 'v');
     bed.scheduler.endTurn();
@@ -207,7 +207,7 @@ describe('reads', () => {
     assert.equal(read.reply, 'v');
   });
 
-  it('fail with a redirect when the quorum round fails', async () => {
+  test('fail with a redirect when the quorum round fails', async () => {
     const bed = new Bed();
     bed.raft.hasLease = false;
     const read = bed.get('k');
@@ -218,7 +218,7 @@ describe('reads', () => {
     assert.ok(read.error instanceof NotLeaderError);
   });
 
-  it('judge expiry by the timestamp of their turn', () => {
+  test('judge expiry by the timestamp of their turn', () => {
     const bed = new Bed();
     bed.set('k', 'v', 100);
     bed.settle();
@@ -228,7 +228,7 @@ describe('reads', () => {
     assert.equal(bed.get('k').reply, undefined);
   });
 
-  it('make a scan wait for what was submitted before it and never see what comes after', async () => {
+  test('make a scan wait for what was submitted before it and never see what comes after', async () => {
     const bed = new Bed();
     bed.set('a', '1');
     const page = bed.executor.scan({ start: bytes(''), end: bytes('z'), limit: 10 });
@@ -244,7 +244,7 @@ describe('reads', () => {
     assert.equal(next, undefined);
   });
 
-  it('draw a new timestamp for writes that follow a scan in the same turn', async () => {
+  test('draw a new timestamp for writes that follow a scan in the same turn', async () => {
     const bed = new Bed();
     bed.get('a');
     const page = bed.executor.scan({ start: bytes(''), end: bytes('z'), limit: 10 });
@@ -264,7 +264,7 @@ describe('conflicts', () => {
     bed.hlc.observe(bed.stateMachine.maxTs);
   };
 
-  it('are found at apply and the operation is evaluated again', () => {
+  test('are found at apply and the operation is evaluated again', () => {
     const bed = new Bed();
     bed.set('n', '5');
     bed.settle();
@@ -283,7 +283,7 @@ describe('conflicts', () => {
     assert.equal(bystander.evaluations, 1);
   });
 
-  it('spread to everything that was computed from what did not happen', () => {
+  test('spread to everything that was computed from what did not happen', () => {
     const bed = new Bed({ pipelineDepth: 8 });
     bed.set('n', '5');
     bed.settle();
@@ -304,7 +304,7 @@ describe('conflicts', () => {
     assert.equal(bed.get('n').reply, '103');
   });
 
-  it('never let a version stand for a value that a conflicting command of the same entry would have replaced', () => {
+  test('never let a version stand for a value that a conflicting command of the same entry would have replaced', () => {
     const bed = new Bed({ pipelineDepth: 8 });
     bed.set('j', '1');
     bed.settle();
@@ -333,7 +333,7 @@ describe('conflicts', () => {
     assert.equal(bed.get('k').reply, 'second-2+');
   });
 
-  it('make a read of several entries run again when an earlier one of them failed', () => {
+  test('make a read of several entries run again when an earlier one of them failed', () => {
     const bed = new Bed({ pipelineDepth: 8 });
     bed.incr('n');
     bed.scheduler.endTurn();
@@ -349,7 +349,7 @@ describe('conflicts', () => {
     assert.equal(both.reply, '101/x');
   });
 
-  it('take along a command that read several keys of its entry, whichever of them failed', () => {
+  test('take along a command that read several keys of its entry, whichever of them failed', () => {
     const bed = new Bed();
     bed.set('j', '1');
     bed.settle();
@@ -372,7 +372,7 @@ describe('conflicts', () => {
     assert.equal(both.reply, 'x&second-2');
   });
 
-  it('end in an error after eight tries', () => {
+  test('end in an error after eight tries', () => {
     const bed = new Bed();
     const incr = bed.incr('n');
     for (let round = 0; round < 8; round++) {
@@ -388,7 +388,7 @@ describe('conflicts', () => {
 });
 
 describe('lost leadership', () => {
-  it('leaves proposed writes unknown, and everything else certainly undone', () => {
+  test('leaves proposed writes unknown, and everything else certainly undone', () => {
     const bed = new Bed();
     const proposed = bed.set('a', '1');
     const reader = bed.get('a');
@@ -405,7 +405,7 @@ describe('lost leadership', () => {
     assert.equal(bed.raft.proposals.length, 0);
   });
 
-  it('redirects operations that waited for room', () => {
+  test('redirects operations that waited for room', () => {
     const bed = new Bed({ maxInflightEntries: 1 });
     const proposed = bed.set('a', '1');
     bed.scheduler.endTurn();
@@ -417,7 +417,7 @@ describe('lost leadership', () => {
     assert.ok(proposed.error instanceof OutcomeUnknownError);
   });
 
-  it('fails reads that wait for a quorum round', () => {
+  test('fails reads that wait for a quorum round', () => {
     const bed = new Bed();
     bed.raft.hasLease = false;
     const read = bed.get('a');
@@ -427,7 +427,7 @@ describe('lost leadership', () => {
     bed.raft.barriers[0]!.resolve();
   });
 
-  it('is survived: the next term starts above every timestamp of earlier ones and without an overlay', () => {
+  test('is survived: the next term starts above every timestamp of earlier ones and without an overlay', () => {
     const bed = new Bed();
     bed.set('a', '1');
     bed.settle();
@@ -445,7 +445,7 @@ describe('lost leadership', () => {
     assert.ok(bed.stateMachine.maxTs > before);
   });
 
-  it('of another node whose clock was twenty seconds ahead leaves the new leader writing above it', () => {
+  test('of another node whose clock was twenty seconds ahead leaves the new leader writing above it', () => {
     const ahead = new Bed();
     ahead.clock.wallMs += 20_000;
     ahead.set('a', '1');
@@ -461,7 +461,7 @@ describe('lost leadership', () => {
     assert.ok(bed.stateMachine.maxTs > ahead.stateMachine.maxTs);
   });
 
-  it('passes the reason on when an entry was not proposed', () => {
+  test('passes the reason on when an entry was not proposed', () => {
     const bed = new Bed();
     const write = bed.set('a', '1');
     const read = bed.get('a');
@@ -474,7 +474,7 @@ describe('lost leadership', () => {
 });
 
 describe('limits', () => {
-  it('make operations wait unevaluated in order, then refuse', () => {
+  test('make operations wait unevaluated in order, then refuse', () => {
     const bed = new Bed({ maxInflightEntries: 1, maxWaitingOperations: 2 });
     const first = bed.incr('k');
     bed.scheduler.endTurn();

@@ -1,5 +1,5 @@
 /** A group of one that does what the test says: entries apply, get lost or stay open on command. */
-import { strict as assert } from 'node:assert';
+import assert from 'node:assert/strict';
 import { GroupStateMachine } from '../../src/kv/apply/state-machine.ts';
 import type { KeyView, LiveValue } from '../../src/kv/contract/view.ts';
 import { encodeSpan } from '../../src/kv/entry/span-entries.ts';

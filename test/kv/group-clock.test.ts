@@ -1,5 +1,5 @@
-import { strict as assert } from 'node:assert';
-import { describe, it } from 'node:test';
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
 import fc from 'fast-check';
 import { GroupStateMachine } from '../../src/kv/apply/state-machine.ts';
 import { CeilingExpiredError, TimestampAheadError } from '../../src/kv/contract/errors.ts';
@@ -60,7 +60,7 @@ class Candidate {
 }
 
 describe('timestamps of a group', () => {
-  it('rise across terms, also those that were handed out and never written, whatever clocks and renewals do', () => {
+  test('rise across terms, also those that were handed out and never written, whatever clocks and renewals do', () => {
     const node = fc.nat(NODES - 1);
     const step = fc.oneof(
       {
@@ -177,7 +177,7 @@ describe('timestamps of a group', () => {
     assert.ok(issuedInAll > 1000, `the random life must issue something: ${issuedInAll}`);
   });
 
-  it('are not issued before the ceiling of the term is committed, nor after leadership', () => {
+  test('are not issued before the ceiling of the term is committed, nor after leadership', () => {
     const one = new Candidate();
     one.groupClock.begin();
     assert.throws(() => one.groupClock.take(1), CeilingExpiredError);
@@ -190,7 +190,7 @@ describe('timestamps of a group', () => {
     assert.throws(() => one.groupClock.take(1), CeilingExpiredError);
   });
 
-  it('begin above the largest that was applied, where the log knows of no ceiling yet', () => {
+  test('begin above the largest that was applied, where the log knows of no ceiling yet', () => {
     const one = new Candidate();
     one.replicated.maxTs = hlcTimestamp(timestampOfMs(one.clock.wallMs + 5000) | 7n);
     one.groupClock.begin();
@@ -200,7 +200,7 @@ describe('timestamps of a group', () => {
     assert.ok(one.groupClock.take(1) > one.replicated.maxTs);
   });
 
-  it('come in batches that lie below the bound as a whole or are not issued', () => {
+  test('come in batches that lie below the bound as a whole or are not issued', () => {
     const hlc = new Hlc(new ManualClock());
     const boundMs = hlc.wallMs() + 2;
     hlc.observe(hlcTimestamp(timestampOfMs(boundMs - 1) | 0xfff0n));
@@ -213,7 +213,7 @@ describe('timestamps of a group', () => {
     assert.equal(hlc.last, timestampOfMs(boundMs), 'consecutive across a millisecond');
   });
 
-  it('do not depend on how often the leader changes: a clock that is ahead is not pushed by a whole window each time', () => {
+  test('do not depend on how often the leader changes: a clock that is ahead is not pushed by a whole window each time', () => {
     const nodes = [new Candidate(), new Candidate()];
     const committed = { ceilingMs: 0, maxTs: hlcTimestamp(0n) };
     for (let change = 0; change < 40; change++) {
@@ -233,7 +233,7 @@ describe('timestamps of a group', () => {
 });
 
 describe('time after an election', () => {
-  it('is ahead of the wall clock by no more than the window is longer than the election timeout', () => {
+  test('is ahead of the wall clock by no more than the window is longer than the election timeout', () => {
     const ELECTION_MS = 600;
     fc.assert(
       fc.property(
@@ -284,7 +284,7 @@ const isLease = (payload: Buffer): boolean => payload[0] === Opcode.HlcLease;
 const leasesOf = (bed: Bed): number => bed.raft.log.filter(isLease).length;
 
 describe('the ceiling of a group', () => {
-  it('is not renewed while nobody asks, and whoever comes then waits for one commit instead of failing', () => {
+  test('is not renewed while nobody asks, and whoever comes then waits for one commit instead of failing', () => {
     const bed = new Bed();
     bed.set('a', '1');
     bed.settle();
@@ -301,7 +301,7 @@ describe('the ceiling of a group', () => {
     assert.equal(leasesOf(bed), 1);
   });
 
-  it('rises with the entries of a busy group, which costs it no entry', () => {
+  test('rises with the entries of a busy group, which costs it no entry', () => {
     const bed = new Bed();
     for (let round = 0; round < 600; round++) {
       bed.scheduler.advance(50);
@@ -313,7 +313,7 @@ describe('the ceiling of a group', () => {
     assert.ok(bed.stateMachine.ceilingMs > bed.clock.wallMs);
   });
 
-  it('is renewed ahead of its end for a group that only reads, and no reader waits', () => {
+  test('is renewed ahead of its end for a group that only reads, and no reader waits', () => {
     const bed = new Bed();
     for (let round = 0; round < 600; round++) {
       bed.scheduler.advance(50);
@@ -324,7 +324,7 @@ describe('the ceiling of a group', () => {
     assert.ok(leasesOf(bed) > 20 && leasesOf(bed) <= 61, `${leasesOf(bed)} entries in 30 s`);
   });
 
-  it('goes ahead of operations that wait for room', () => {
+  test('goes ahead of operations that wait for room', () => {
     const bed = new Bed({ maxInflightEntries: 1 });
     bed.set('a', '1');
     bed.scheduler.endTurn();
@@ -339,7 +339,7 @@ describe('the ceiling of a group', () => {
     assert.equal(late.reply, undefined);
   });
 
-  it('is waited for by what has to be evaluated again, too, ahead of those who came later', () => {
+  test('is waited for by what has to be evaluated again, too, ahead of those who came later', () => {
     const bed = new Bed();
     const incr = bed.incr('n');
     bed.scheduler.endTurn();
@@ -360,7 +360,7 @@ describe('the ceiling of a group', () => {
     assert.equal(later.reply, 102);
   });
 
-  it('fails those who wait with the reason when it cannot be raised', () => {
+  test('fails those who wait with the reason when it cannot be raised', () => {
     const bed = new Bed();
     bed.scheduler.advance(4000);
     const refused = bed.set('a', '1');
@@ -375,7 +375,7 @@ describe('the ceiling of a group', () => {
     assert.equal(bed.executor.clock.bound, 0);
   });
 
-  it('rises on and on in a group whose log is years ahead of every clock, and the lead falls', () => {
+  test('rises on and on in a group whose log is years ahead of every clock, and the lead falls', () => {
     const bed = new Bed();
     const aheadMs = 10 * 365 * 86_400_000;
     bed.raft.apply(encodeLease(bed.clock.wallMs + aheadMs));
@@ -391,7 +391,7 @@ describe('the ceiling of a group', () => {
     assert.ok(bed.executor.clock.leadMs < beganMs - 9 * 60_000 * 0.09, `${beganMs} to ${bed.executor.clock.leadMs} ms`);
   });
 
-  it('of a group that is ahead does not keep waiting those who wait for time to pass', () => {
+  test('of a group that is ahead does not keep waiting those who wait for time to pass', () => {
     const bed = new Bed();
     bed.raft.apply(encodeLease(bed.clock.wallMs + 3_600_000));
     bed.raft.stepDown();
@@ -408,7 +408,7 @@ describe('the ceiling of a group', () => {
     assert.equal(after.reply, undefined, 'and a tenth later at most');
   });
 
-  it('makes the first operation of a new leader wait, and scans, span commands and draws too', async () => {
+  test('makes the first operation of a new leader wait, and scans, span commands and draws too', async () => {
     const bed = new Bed();
     bed.raft.stepDown();
     bed.raft.commitsFirstCeiling = false;
@@ -428,7 +428,7 @@ describe('the ceiling of a group', () => {
     assert.ok(drawn !== undefined);
   });
 
-  it('and the largest timestamp come back whole after a restart, also the logical half', () => {
+  test('and the largest timestamp come back whole after a restart, also the logical half', () => {
     const store = new MemoryStore();
     const bed = new Bed({}, store);
     for (let at = 0; at < 20; at++) bed.set('a', String(at));
@@ -450,7 +450,7 @@ describe('the ceiling of a group', () => {
     );
   });
 
-  it('is the same on all replicas, whatever order of raising entries', () => {
+  test('is the same on all replicas, whatever order of raising entries', () => {
     const machines = [new MemoryStore(), new MemoryStore()].map((store) => ({
       store,
       machine: new GroupStateMachine({ store, initialConf: CONF }),
@@ -507,7 +507,7 @@ describe('times that come from elsewhere', () => {
     return settled(bed, bed.executor.spans.command(request));
   };
 
-  it('T9: a range that brings (c, 7) is written above (c, 7), not at (c, 0), by this leader and by the next', async () => {
+  test('T9: a range that brings (c, 7) is written above (c, 7), not at (c, 0), by this leader and by the next', async () => {
     const bed = await destination();
     const floor = hlcTimestamp(timestampOfMs(bed.clock.wallMs + 4_000) | 7n);
     assert.equal((await activate(bed, floor)).outcome.kind, 'done');
@@ -521,7 +521,7 @@ describe('times that come from elsewhere', () => {
     assert.ok(next.maxTs > floor && next.ceilingMs > physicalMs(floor));
   });
 
-  it('T10: an empty range is written above its fence all the same', async () => {
+  test('T10: an empty range is written above its fence all the same', async () => {
     const bed = await destination();
     const fenceTs = hlcTimestamp(timestampOfMs(bed.clock.wallMs + 9_000) | 3n);
     await activate(bed, fenceTs);
@@ -531,7 +531,7 @@ describe('times that come from elsewhere', () => {
     assert.ok(bed.store.latest(bytes('h'))!.commitTs > fenceTs);
   });
 
-  it('reach the clock of every replica that applies them', async () => {
+  test('reach the clock of every replica that applies them', async () => {
     const bed = await destination();
     const clock = new ManualClock();
     const hlc = new Hlc(clock);
@@ -549,7 +549,7 @@ describe('times that come from elsewhere', () => {
     assert.equal(follower.maxTs, bed.stateMachine.maxTs);
   });
 
-  it('are refused where they arrive when they lead the wall clock by more than clocks may', async () => {
+  test('are refused where they arrive when they lead the wall clock by more than clocks may', async () => {
     const bed = await destination();
     const before = bed.hlc.last;
     const { clock } = bed.executor;
@@ -572,7 +572,7 @@ describe('times that come from elsewhere', () => {
     clock.observeForeign(timestampOfMs(farMs - 1));
   });
 
-  it('T12: are told apart in milliseconds, not in packed units', () => {
+  test('T12: are told apart in milliseconds, not in packed units', () => {
     const clock = new ManualClock();
     const hlc = new Hlc(clock);
     const behind = hlcTimestamp(timestampOfMs(clock.wallMs - 900) | 0xffffn);

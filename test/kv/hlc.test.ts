@@ -1,12 +1,12 @@
-import { strict as assert } from 'node:assert';
-import { describe, it } from 'node:test';
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
 import fc from 'fast-check';
 import { Hlc } from '../../src/kv/time/hlc.ts';
 import { hlcTimestamp, physicalMs, timestampOfMs } from '../../src/platform/index.ts';
 import { ManualClock } from './fakes.ts';
 
 describe('the hybrid logical clock', () => {
-  it('never goes back, whatever the wall clock does and whatever it observes', () => {
+  test('never goes back, whatever the wall clock does and whatever it observes', () => {
     const step = fc.oneof(
       fc.record({ kind: fc.constant('wall' as const), byMs: fc.integer({ min: -100_000, max: 100_000 }) }),
       fc.record({
@@ -42,7 +42,7 @@ describe('the hybrid logical clock', () => {
     );
   });
 
-  it('stands still while it leads by a little, and goes on at nine tenths of the speed while it leads by much', () => {
+  test('stands still while it leads by a little, and goes on at nine tenths of the speed while it leads by much', () => {
     const clock = new ManualClock();
     const hlc = new Hlc(clock);
     const startMs = clock.wallMs;
@@ -57,7 +57,7 @@ describe('the hybrid logical clock', () => {
     assert.equal(physicalMs(hlc.next()), clock.wallMs, 'the wall clock has caught up');
   });
 
-  it('goes on when the wall clock is set back by far, and follows it again once it is put right', () => {
+  test('goes on when the wall clock is set back by far, and follows it again once it is put right', () => {
     const clock = new ManualClock();
     const hlc = new Hlc(clock);
     const first = hlc.next();
@@ -71,14 +71,14 @@ describe('the hybrid logical clock', () => {
     assert.equal(physicalMs(hlc.next()), clock.wallMs);
   });
 
-  it('borrows the next millisecond when the counter overflows', () => {
+  test('borrows the next millisecond when the counter overflows', () => {
     const clock = new ManualClock();
     const hlc = new Hlc(clock);
     hlc.observe(hlcTimestamp(timestampOfMs(clock.wallMs) | 0xffffn));
     assert.equal(hlc.next(), timestampOfMs(clock.wallMs + 1));
   });
 
-  it('issues more than a counter holds within one millisecond without repeating itself', () => {
+  test('issues more than a counter holds within one millisecond without repeating itself', () => {
     const hlc = new Hlc(new ManualClock());
     let last = hlc.next();
     for (let count = 0; count < 140_000; count++) {
@@ -88,7 +88,7 @@ describe('the hybrid logical clock', () => {
     }
   });
 
-  it('tells a peer that is ahead by more than half a second from one that is not', () => {
+  test('tells a peer that is ahead by more than half a second from one that is not', () => {
     const clock = new ManualClock();
     const hlc = new Hlc(clock);
     assert.equal(hlc.isTooFarAhead(timestampOfMs(clock.wallMs + 500)), false);

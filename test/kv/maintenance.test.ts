@@ -1,5 +1,5 @@
-import { strict as assert } from 'node:assert';
-import { describe, it } from 'node:test';
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
 import { decodeEntry } from '../../src/kv/entry/decoded-entry.ts';
 import { Maintenance, type MaintenanceOptions } from '../../src/kv/leader/maintenance.ts';
 import { Bed, bytes } from './fakes.ts';
@@ -36,7 +36,7 @@ class MaintainedBed extends Bed {
 }
 
 describe('maintenance', () => {
-  it('deletes expired keys on the leader, in bounded batches', async () => {
+  test('deletes expired keys on the leader, in bounded batches', async () => {
     const bed = new MaintainedBed({ purgeBatchKeys: 10 });
     for (let at = 0; at < 25; at++) bed.set(`k${at}`, 'v', 2000);
     bed.set('stays', 'v');
@@ -50,7 +50,7 @@ describe('maintenance', () => {
     assert.deepEqual(bed.errors, []);
   });
 
-  it('does not purge what was written again meanwhile', async () => {
+  test('does not purge what was written again meanwhile', async () => {
     const bed = new MaintainedBed();
     bed.set('k', 'old', 100);
     bed.settle();
@@ -63,7 +63,7 @@ describe('maintenance', () => {
     assert.equal(read.reply, 'new');
   });
 
-  it('does nothing in an idle group', async () => {
+  test('does nothing in an idle group', async () => {
     const bed = new MaintainedBed();
     bed.set('k', 'v');
     bed.settle();
@@ -75,7 +75,7 @@ describe('maintenance', () => {
     assert.equal(bed.memory.expiredCalls, calls);
   });
 
-  it('proposes nothing where this node does not lead', async () => {
+  test('proposes nothing where this node does not lead', async () => {
     const bed = new MaintainedBed();
     bed.set('k', 'v', 100);
     bed.settle();
@@ -85,7 +85,7 @@ describe('maintenance', () => {
     assert.equal(bed.raft.log.length, entries);
   });
 
-  it('goes on after a round that failed', async () => {
+  test('goes on after a round that failed', async () => {
     const bed = new MaintainedBed();
     const { expired } = bed.memory;
     bed.memory.expired = async () => {

@@ -3,8 +3,8 @@
  * in an order that the replies agree with. Turns, delayed commits, foreign writes that invalidate what was read and changes
  * of leader are drawn at random.
  */
-import { strict as assert } from 'node:assert';
-import { describe, it } from 'node:test';
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
 import fc from 'fast-check';
 import type { KeyView } from '../../src/kv/contract/view.ts';
 import { nodeId } from '../../src/platform/index.ts';
@@ -109,7 +109,7 @@ const finalState = (bed: Bed): [string, string | undefined][] =>
   });
 
 describe('the executor', () => {
-  it('behaves as if operations happened one by one in the order of their submission', () => {
+  test('behaves as if operations happened one by one in the order of their submission', () => {
     const step = fc.oneof(
       { weight: 6, arbitrary: fc.record({ kind: fc.constant('command' as const), command: operation }) },
       { weight: 2, arbitrary: fc.record({ kind: fc.constant('endTurn' as const) }) },
@@ -145,7 +145,7 @@ describe('the executor', () => {
     );
   });
 
-  it('gives replies and a state that some serial order explains, under foreign writes and lost leadership', () => {
+  test('gives replies and a state that some serial order explains, under foreign writes and lost leadership', () => {
     // A read of two keys, one of them in flight, may be overtaken by a foreign write of the other: no leader ever sees
     // that, because all writes of a group go through its own sequencer. Here they do not, so such reads are left out.
     const command = operation.filter((one) => one.kind !== 'getBoth');

@@ -1,5 +1,5 @@
-import { strict as assert } from 'node:assert';
-import { describe, it } from 'node:test';
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
 import fc from 'fast-check';
 import { caughtUpAfter, clockAt, DEFAULT_NODE_CLOCK_LIMITS, NodeClock } from '../../src/kv/time/node-clock.ts';
 import { nodeId, SeededRandom } from '../../src/platform/index.ts';
@@ -104,7 +104,7 @@ class World {
 
 describe('the clock of a node', () => {
   for (const jumpMs of [2_000, 20_000, HOUR_MS, TEN_YEARS_MS, -2_000, -HOUR_MS, -TEN_YEARS_MS]) {
-    it(`that jumps by ${jumpMs} ms is outvoted in the very turn, and goes by the others' time`, () => {
+    test(`that jumps by ${jumpMs} ms is outvoted in the very turn, and goes by the others' time`, () => {
       const world = new World(0, 0, 0).pass(2_000);
       world.node(2).clock.wallMs += jumpMs;
       assert.ok(Math.abs(world.errorOf(2)) <= maxOffsetMs, `${world.errorOf(2)} ms`);
@@ -120,7 +120,7 @@ describe('the clock of a node', () => {
       assert.deepEqual(world.node(2).changes, [true, false]);
     });
 
-    it(`that is wrong by ${jumpMs} ms from the start is told so by its first two peers`, () => {
+    test(`that is wrong by ${jumpMs} ms from the start is told so by its first two peers`, () => {
       const world = new World(0, jumpMs, 0);
       assert.equal(world.node(2).nodeClock.isReady, false);
       world.pass(1_000);
@@ -129,7 +129,7 @@ describe('the clock of a node', () => {
       assert.ok(Math.abs(world.errorOf(2)) <= 2);
     });
 
-    it(`that jumps by ${jumpMs} ms in a cluster of two is outvoted by what both were before`, () => {
+    test(`that jumps by ${jumpMs} ms in a cluster of two is outvoted by what both were before`, () => {
       const world = new World(0, 0).pass(2_000);
       world.node(1).clock.wallMs += jumpMs;
       assert.ok(Math.abs(world.errorOf(1)) <= maxOffsetMs);
@@ -142,7 +142,7 @@ describe('the clock of a node', () => {
     });
   }
 
-  it('that comes back wrong is outvoted by one peer that has agreed with others before', () => {
+  test('that comes back wrong is outvoted by one peer that has agreed with others before', () => {
     const world = new World(0, 0, 0).pass(2_000);
     world.node(3).isUp = false;
     world.node(1).clock.wallMs += HOUR_MS;
@@ -153,14 +153,14 @@ describe('the clock of a node', () => {
     assert.equal(world.errorOf(2), 0);
   });
 
-  it('of two that never agreed goes by the earlier one, since time that has run ahead cannot be taken back', () => {
+  test('of two that never agreed goes by the earlier one, since time that has run ahead cannot be taken back', () => {
     const world = new World(0, HOUR_MS).pass(10_000);
     assert.ok(Math.abs(world.errorOf(1)) <= 2);
     assert.ok(Math.abs(world.errorOf(2)) <= 2);
     assert.deepEqual(world.off(), [2]);
   });
 
-  it('follows the others when all are set back at once, and five minutes later when all are set ahead', () => {
+  test('follows the others when all are set back at once, and five minutes later when all are set ahead', () => {
     for (const stepMs of [-HOUR_MS, HOUR_MS]) {
       const world = new World(0, 0, 0).pass(2_000);
       for (const node of world.nodes) node.clock.wallMs += stepMs;
@@ -173,7 +173,7 @@ describe('the clock of a node', () => {
     }
   });
 
-  it('follows most of the others for good once they have been elsewhere for five minutes', () => {
+  test('follows most of the others for good once they have been elsewhere for five minutes', () => {
     const world = new World(0, 0, 0).pass(2_000);
     for (const id of [1, 2]) world.node(id).clock.wallMs -= HOUR_MS;
     world.pass(2_000);
@@ -183,7 +183,7 @@ describe('the clock of a node', () => {
     assert.ok(Math.abs(world.errorOf(3) + HOUR_MS) <= 2);
   });
 
-  it('of a node without peers follows a step back at once and a step ahead after five minutes, and it leads all the same', () => {
+  test('of a node without peers follows a step back at once and a step ahead after five minutes, and it leads all the same', () => {
     const world = new World(0);
     assert.equal(world.node(1).nodeClock.isReady, true);
     world.node(1).clock.wallMs += HOUR_MS;
@@ -199,7 +199,7 @@ describe('the clock of a node', () => {
     assert.equal(world.errorOf(1), 0);
   });
 
-  it('is not called wrong by peers that are far away, nor by a way that is slow in one direction', () => {
+  test('is not called wrong by peers that are far away, nor by a way that is slow in one direction', () => {
     const world = new World(0, 0, 0).pass(5_000, (from, to) => (from < to ? 1 : 240));
     assert.deepEqual(world.off(), []);
     const { peers } = world.node(1).nodeClock.status();
@@ -208,7 +208,7 @@ describe('the clock of a node', () => {
     }
   });
 
-  it('is not taken for agreed on by its own node alone, so that a third one can still decide', () => {
+  test('is not taken for agreed on by its own node alone, so that a third one can still decide', () => {
     const world = new World(-HOUR_MS, 0, 0);
     world.node(3).isUp = false;
     world.pass(10_000);
@@ -218,19 +218,19 @@ describe('the clock of a node', () => {
     assert.deepEqual(world.off(), [1]);
   });
 
-  it('is not called wrong by readings that may be wrong themselves', () => {
+  test('is not called wrong by readings that may be wrong themselves', () => {
     const world = new World(0, 0, 0).pass(10_000, (from, to) => (from < to ? 1 : 1_400));
     assert.deepEqual(world.off(), []);
   });
 
-  it('is seen to have been set with the first beat after that, however slow it is', () => {
+  test('is seen to have been set with the first beat after that, however slow it is', () => {
     const world = new World(0, 0, 0).pass(2_000);
     world.node(3).clock.wallMs += HOUR_MS;
     world.pass(2 * BEAT_MS, () => 80);
     assert.equal(world.node(1).nodeClock.isPeerOff(nodeId(3)), true);
   });
 
-  it('slews with the wall clock within the bound, and goes off beyond it', () => {
+  test('slews with the wall clock within the bound, and goes off beyond it', () => {
     const world = new World(0, 0, 0).pass(2_000);
     for (let step = 1; step * 20 <= maxOffsetMs; step++) {
       world.node(3).clock.wallMs += 20;
@@ -244,7 +244,7 @@ describe('the clock of a node', () => {
     assert.deepEqual(world.off(), [3]);
   });
 
-  it('waits for peers that do not come for three seconds and no longer', () => {
+  test('waits for peers that do not come for three seconds and no longer', () => {
     const world = new World(0, 0, 0);
     world.node(2).isUp = false;
     world.node(3).isUp = false;
@@ -258,7 +258,7 @@ describe('the clock of a node', () => {
     assert.ok(isReady && world.node(1).nodeClock.isReady);
   });
 
-  it('does not count peers that are silent', () => {
+  test('does not count peers that are silent', () => {
     const world = new World(0, 0, 0).pass(2_000);
     world.node(2).isUp = false;
     world.node(3).isUp = false;
@@ -266,7 +266,7 @@ describe('the clock of a node', () => {
     assert.deepEqual(world.node(1).nodeClock.status().peers, []);
   });
 
-  it('never believes an echo of an earlier life', () => {
+  test('never believes an echo of an earlier life', () => {
     for (let backMs = 0; backMs < 1_000; backMs += 50) {
       const slow = (): number => 200;
       const world = new World(0, 0).pass(500, slow);
@@ -280,7 +280,7 @@ describe('the clock of a node', () => {
     }
   });
 
-  it('leads by what an operator has accepted, on all nodes alike, and by less and less', () => {
+  test('leads by what an operator has accepted, on all nodes alike, and by less and less', () => {
     const world = new World(0, 0, 0).pass(2_000);
     const leadMs = HOUR_MS;
     const caughtUpAtMs = caughtUpAfter(world.trueClock.nowMs(), leadMs);
@@ -298,7 +298,7 @@ describe('the clock of a node', () => {
     assert.equal(clockAt(caughtUpAtMs + 5, caughtUpAtMs), caughtUpAtMs + 5);
   });
 
-  it('is right on all nodes while most clocks are, whatever the others do and when', () => {
+  test('is right on all nodes while most clocks are, whatever the others do and when', () => {
     const jump = fc.record({ atMs: fc.nat(60_000), byMs: fc.integer({ min: -TEN_YEARS_MS, max: TEN_YEARS_MS }) });
     fc.assert(
       fc.property(

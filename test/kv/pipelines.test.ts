@@ -3,7 +3,7 @@
  * wait, every source sees what a serial run of its own operations would show.
  */
 import assert from 'node:assert/strict';
-import { describe, it } from 'node:test';
+import { describe, test } from 'node:test';
 import type { PrepareRequest } from '../../src/kv/contract/txn.ts';
 import type { KeyView, Operation } from '../../src/kv/contract/view.ts';
 import { type HlcTimestamp, hlcTimestamp, KvorumError, SeededRandom } from '../../src/platform/index.ts';
@@ -294,7 +294,7 @@ describe('what waits behind a command of its pipeline', () => {
     return bed;
   };
 
-  it('waits no longer than that command, however many there are', async () => {
+  test('waits no longer than that command, however many there are', async () => {
     const bed = await locked();
     const outcomes = [1, 2, 3, 4].map((order) => ask(bed, bed, order, 'a'));
     bed.scheduler.advance(999);
@@ -307,7 +307,7 @@ describe('what waits behind a command of its pipeline', () => {
     );
   });
 
-  it('shares a key with it: others go on', async () => {
+  test('shares a key with it: others go on', async () => {
     const bed = await locked();
     const [first, other, own, stranger] = [
       ask(bed, bed, 1, 'a'),
@@ -319,7 +319,7 @@ describe('what waits behind a command of its pipeline', () => {
     assert.deepEqual([first.isDone, other.isDone, own.isDone, stranger.isDone], [false, true, false, true]);
   });
 
-  it('is told when the node does not lead any more', async () => {
+  test('is told when the node does not lead any more', async () => {
     const bed = await locked();
     const outcomes = [1, 2, 3].map((order) => ask(bed, bed, order, 'a'));
     bed.raft.stepDown();
@@ -331,13 +331,13 @@ describe('what waits behind a command of its pipeline', () => {
 });
 
 describe('pipelines, while transactions lock and write beside them', () => {
-  it('are as a serial run, and nothing is refused because something later has run', async () => {
+  test('are as a serial run, and nothing is refused because something later has run', async () => {
     const { problems, errors } = await storms(1, false);
     assert.deepEqual(problems, []);
     assert.deepEqual([...errors.keys()], ['LOCKED']);
   });
 
-  it('are as a serial run of what was not refused when entries are refused by the log', async () => {
+  test('are as a serial run of what was not refused when entries are refused by the log', async () => {
     const { problems, errors, operations } = await storms(100_001, true);
     assert.deepEqual(problems, []);
     assert.ok((errors.get('OVERTAKEN') ?? 0) < operations / 50);

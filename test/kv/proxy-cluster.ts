@@ -1,5 +1,5 @@
 /** Nodes with a proxy each, over a wire in memory. */
-import { strict as assert } from 'node:assert';
+import assert from 'node:assert/strict';
 import type { ProxyLimits } from '../../src/kv/forward/forward-types.ts';
 import { LeaderProxy } from '../../src/kv/forward/proxy.ts';
 import { groupId, nodeId, SeededRandom } from '../../src/platform/index.ts';

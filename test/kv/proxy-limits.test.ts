@@ -1,6 +1,6 @@
 /** What keeps a request from costing more than it is worth: time, hops, probes; and what a node that is cut off says. */
-import { strict as assert } from 'node:assert';
-import { describe, it } from 'node:test';
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
 import { KEYSPACES } from '../../src/adapter/redis/keys/keyspace.ts';
 import { decodeFrame, type ForwardRequest } from '../../src/kv/forward/forward-codec.ts';
 import { NotLeaderError } from '../../src/raftengine/errors.ts';
@@ -14,7 +14,7 @@ const requestsOn = (cluster: ProxyCluster): (ForwardRequest & { readonly to: num
   );
 
 describe('a forwarded request', () => {
-  it('has less time left each time that it is sent, never more than its client', () => {
+  test('has less time left each time that it is sent, never more than its client', () => {
     const cluster = new ProxyCluster();
     cluster.lead(2);
     cluster.node(2).proxy.onForward('echo', (_payload, answer) => answer(new NotLeaderError(undefined), undefined));
@@ -36,7 +36,7 @@ describe('a forwarded request', () => {
     assert.equal((result.error as { code?: string }).code, 'LEADER_UNAVAILABLE');
   });
 
-  it('is not sent on by a node that does not lead', () => {
+  test('is not sent on by a node that does not lead', () => {
     const cluster = new ProxyCluster();
     const ran = cluster.serveEcho();
     cluster.lead(3);
@@ -56,7 +56,7 @@ describe('a forwarded request', () => {
     assert.deepEqual(ran, ['3:x']);
   });
 
-  it('of one group is not held back by the leader of another that does not answer', () => {
+  test('of one group is not held back by the leader of another that does not answer', () => {
     const cluster = new ProxyCluster();
     cluster.serveEcho();
     cluster.lead(2);
@@ -71,7 +71,7 @@ describe('a forwarded request', () => {
     assert.equal(held.isDone, false);
   });
 
-  it('is the only one that finds out whether a silent leader is back', () => {
+  test('is the only one that finds out whether a silent leader is back', () => {
     const cluster = new ProxyCluster();
     cluster.lead(2);
     cluster.node(2).proxy.onForward('echo', () => undefined);
@@ -94,7 +94,7 @@ const TIMEOUT_MS = 2000;
 const RETRYABLE = /^(CLUSTERDOWN|TRYAGAIN|UNKNOWN|LOADING|MASTERDOWN)/;
 
 describe('a node that is cut off', () => {
-  it('tells everybody in time to come again, with hardly a message, and other groups go on', async () => {
+  test('tells everybody in time to come again, with hardly a message, and other groups go on', async () => {
     const { simulation, fabric, nodes, until } = await startSkewedCluster(21, { commandTimeoutMs: TIMEOUT_MS });
     const run = <T>(work: Promise<T>): Promise<T> => simulation.runToEnd(work, 60_000);
     const names = Array.from({ length: 60 }, (_, at) => `key-${at}`);

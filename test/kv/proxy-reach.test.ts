@@ -1,6 +1,6 @@
 /** The leader proxy where the leader is hard to find or does not answer. */
-import { strict as assert } from 'node:assert';
-import { describe, it } from 'node:test';
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
 import { LeaderUnavailableError } from '../../src/kv/contract/errors.ts';
 import { decodeFrame } from '../../src/kv/forward/forward-codec.ts';
 import { nodeId } from '../../src/platform/index.ts';
@@ -16,7 +16,7 @@ describe('the leader proxy', () => {
       return cluster;
     };
 
-    it('asks the members and remembers who answered', () => {
+    test('asks the members and remembers who answered', () => {
       const cluster = outsider();
       cluster.serveEcho();
       cluster.lead(3);
@@ -31,7 +31,7 @@ describe('the leader proxy', () => {
       assert.equal(cluster.node(1).proxy.leaderOf(GROUP), nodeId(3));
     });
 
-    it('goes round the members while none of them knows a leader', () => {
+    test('goes round the members while none of them knows a leader', () => {
       const cluster = outsider();
       const ran = cluster.serveEcho();
       const waiting = cluster.forward(1);
@@ -43,7 +43,7 @@ describe('the leader proxy', () => {
       assert.deepEqual(ran, ['3:x']);
     });
 
-    it('finds another member when the one it knew is gone', () => {
+    test('finds another member when the one it knew is gone', () => {
       const cluster = outsider();
       cluster.serveEcho();
       cluster.lead(3);
@@ -67,7 +67,7 @@ describe('the leader proxy', () => {
       return cluster;
     };
 
-    it('asks the others when it has known no leader for longer than elections take', () => {
+    test('asks the others when it has known no leader for longer than elections take', () => {
       const cluster = deserted();
       const early = cluster.forward(1, 'early', 1000);
       cluster.pass(1100);
@@ -83,7 +83,7 @@ describe('the leader proxy', () => {
       assert.equal(cluster.wire.frames - before, 2, 'who answered is asked at once');
     });
 
-    it('believes its own replica as soon as that knows a leader again', () => {
+    test('believes its own replica as soon as that knows a leader again', () => {
       const cluster = deserted();
       const first = cluster.forward(1, 'x', 4000);
       cluster.pass(3000);
@@ -111,7 +111,7 @@ describe('the leader proxy', () => {
     const requestsOf = (cluster: Cluster): number =>
       cluster.wire.queue.reduce((sum, { frame }) => sum + (decodeFrame(frame)?.length ?? 0), 0);
 
-    it('tells a thousand callers so in time, with few messages', () => {
+    test('tells a thousand callers so in time, with few messages', () => {
       const cluster = blackHole();
       const sent = Array.from({ length: CALLERS }, () => cluster.forward(1, 'x', 1000));
       cluster.pass(1100);
@@ -137,7 +137,7 @@ describe('the leader proxy', () => {
       assert.ok(messages <= 5, `${messages} messages for ${CALLERS} requests`);
     });
 
-    it('lets everybody through as soon as a probe is answered', () => {
+    test('lets everybody through as soon as a probe is answered', () => {
       const cluster = blackHole();
       for (let at = 0; at < 5; at++) cluster.forward(1, 'x', 300);
       cluster.pass(310);
@@ -148,7 +148,7 @@ describe('the leader proxy', () => {
       assert.equal(cluster.node(1).proxy.stats().openBreakers, 0);
     });
 
-    it('goes to a new leader at once', () => {
+    test('goes to a new leader at once', () => {
       const cluster = blackHole();
       for (let at = 0; at < 5; at++) cluster.forward(1, 'x', 300);
       cluster.pass(310);
@@ -162,7 +162,7 @@ describe('the leader proxy', () => {
     });
   });
 
-  it('sends few requests again to a leader that refuses them all', () => {
+  test('sends few requests again to a leader that refuses them all', () => {
     const cluster = new Cluster();
     cluster.lead(2);
     let calls = 0;

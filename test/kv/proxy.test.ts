@@ -1,5 +1,5 @@
-import { strict as assert } from 'node:assert';
-import { describe, it } from 'node:test';
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
 import fc from 'fast-check';
 import {
   ConflictError,
@@ -15,7 +15,7 @@ import { bytes, GROUP } from './fakes.ts';
 import { ProxyCluster as Cluster } from './proxy-cluster.ts';
 
 describe('the leader proxy', () => {
-  it('runs a request on the leader and hands its bytes back', () => {
+  test('runs a request on the leader and hands its bytes back', () => {
     const cluster = new Cluster();
     cluster.serveEcho();
     cluster.lead(2);
@@ -24,7 +24,7 @@ describe('the leader proxy', () => {
     assert.equal(result.reply, '2:hello');
   });
 
-  it('puts all requests of a turn to one node in one frame, and their replies too', () => {
+  test('puts all requests of a turn to one node in one frame, and their replies too', () => {
     const cluster = new Cluster();
     cluster.serveEcho();
     cluster.lead(2);
@@ -37,7 +37,7 @@ describe('the leader proxy', () => {
     assert.equal(cluster.wire.frames, 2);
   });
 
-  it('runs the handler here when this node leads', () => {
+  test('runs the handler here when this node leads', () => {
     const cluster = new Cluster();
     cluster.serveEcho();
     cluster.lead(1);
@@ -45,7 +45,7 @@ describe('the leader proxy', () => {
     assert.equal(cluster.wire.frames, 0);
   });
 
-  it('waits out an election and then finds the new leader', () => {
+  test('waits out an election and then finds the new leader', () => {
     const cluster = new Cluster();
     cluster.serveEcho();
     const result = cluster.forward(1);
@@ -56,7 +56,7 @@ describe('the leader proxy', () => {
     assert.equal(result.reply, '3:x');
   });
 
-  it('runs a waiting request here when this node becomes the leader meanwhile', () => {
+  test('runs a waiting request here when this node becomes the leader meanwhile', () => {
     const cluster = new Cluster();
     cluster.serveEcho();
     const result = cluster.forward(1);
@@ -65,7 +65,7 @@ describe('the leader proxy', () => {
     assert.equal(result.reply, '1:x');
   });
 
-  it('follows a redirect of a node that does not lead any more', () => {
+  test('follows a redirect of a node that does not lead any more', () => {
     const cluster = new Cluster();
     const ran = cluster.serveEcho();
     cluster.lead(3);
@@ -76,7 +76,7 @@ describe('the leader proxy', () => {
     assert.deepEqual(ran, ['3:x']);
   });
 
-  it('follows a redirect that the handler itself answers with', () => {
+  test('follows a redirect that the handler itself answers with', () => {
     const cluster = new Cluster();
     cluster.serveEcho();
     cluster.lead(2);
@@ -87,7 +87,7 @@ describe('the leader proxy', () => {
     assert.equal(result.reply, '3:x');
   });
 
-  it('does not run in circles when two nodes point at each other', () => {
+  test('does not run in circles when two nodes point at each other', () => {
     const cluster = new Cluster();
     cluster.serveEcho();
     cluster.node(1).belief.leader = 2;
@@ -99,7 +99,7 @@ describe('the leader proxy', () => {
     assert.ok(cluster.wire.frames < 60, `${cluster.wire.frames} frames`);
   });
 
-  it('never sends a request again whose frame was taken when the connection breaks: the outcome is unknown', () => {
+  test('never sends a request again whose frame was taken when the connection breaks: the outcome is unknown', () => {
     const cluster = new Cluster();
     const ran = cluster.serveEcho();
     cluster.lead(2);
@@ -113,7 +113,7 @@ describe('the leader proxy', () => {
     assert.deepEqual(ran, ['2:x']);
   });
 
-  it('sends a request again whose frame was not taken', () => {
+  test('sends a request again whose frame was not taken', () => {
     const cluster = new Cluster();
     cluster.serveEcho();
     cluster.lead(2);
@@ -126,7 +126,7 @@ describe('the leader proxy', () => {
     assert.equal(result.reply, '2:x');
   });
 
-  it('reports at the deadline what is known: nothing happened, or nobody knows', () => {
+  test('reports at the deadline what is known: nothing happened, or nobody knows', () => {
     const cluster = new Cluster();
     const waiting = cluster.forward(1, 'x', 200);
     cluster.pass(300);
@@ -138,7 +138,7 @@ describe('the leader proxy', () => {
     assert.ok(silent.error instanceof OutcomeUnknownError);
   });
 
-  it('tries again while the leader is busy, and says so in the end', () => {
+  test('tries again while the leader is busy, and says so in the end', () => {
     const cluster = new Cluster();
     cluster.lead(2);
     let calls = 0;
@@ -152,7 +152,7 @@ describe('the leader proxy', () => {
     assert.ok(calls > 3);
   });
 
-  it('brings every error back as what it was', () => {
+  test('brings every error back as what it was', () => {
     class SpecialError extends KvorumError {
       readonly code = 'SPECIAL';
       readonly disposition = 'final' as const;
@@ -181,7 +181,7 @@ describe('the leader proxy', () => {
     }
   });
 
-  it('takes what a handler throws for its answer', () => {
+  test('takes what a handler throws for its answer', () => {
     const cluster = new Cluster();
     cluster.lead(1);
     cluster.node(1).proxy.onForward('echo', () => {
@@ -190,7 +190,7 @@ describe('the leader proxy', () => {
     assert.ok(cluster.forward(1).error instanceof TooLargeError);
   });
 
-  it('refuses more than it may hold', () => {
+  test('refuses more than it may hold', () => {
     const cluster = new Cluster(3, { maxForwards: 2, maxForwardBytes: 100 });
     cluster.forward(1);
     assert.ok(cluster.forward(1, 'x'.repeat(200)).error instanceof TooLargeError);
@@ -199,7 +199,7 @@ describe('the leader proxy', () => {
     assert.ok(cluster.forward(1).error instanceof BusyError);
   });
 
-  it('passes megabytes in both directions', () => {
+  test('passes megabytes in both directions', () => {
     const cluster = new Cluster();
     cluster.serveEcho();
     cluster.lead(2);
@@ -211,7 +211,7 @@ describe('the leader proxy', () => {
     assert.equal(small.reply, '2:z');
   });
 
-  it('keeps replies whose connection is full for a moment', () => {
+  test('keeps replies whose connection is full for a moment', () => {
     const cluster = new Cluster();
     cluster.serveEcho();
     cluster.lead(2);
@@ -225,7 +225,7 @@ describe('the leader proxy', () => {
     assert.equal(result.reply, '2:x');
   });
 
-  it('runs a duplicated request once', () => {
+  test('runs a duplicated request once', () => {
     const cluster = new Cluster();
     const ran = cluster.serveEcho();
     cluster.lead(2);
@@ -237,7 +237,7 @@ describe('the leader proxy', () => {
     assert.deepEqual(ran, ['2:x']);
   });
 
-  it('refuses a request that has crossed a node already, and one that has no time left', () => {
+  test('refuses a request that has crossed a node already, and one that has no time left', () => {
     const cluster = new Cluster();
     const ran = cluster.serveEcho();
     cluster.lead(2);
@@ -255,7 +255,7 @@ describe('the leader proxy', () => {
     assert.deepEqual(ran, []);
   });
 
-  it('survives every frame that can arrive', () => {
+  test('survives every frame that can arrive', () => {
     const cluster = new Cluster();
     cluster.serveEcho();
     cluster.lead(2);
@@ -310,7 +310,7 @@ describe('the leader proxy', () => {
     assert.equal(after.reply, '2:still');
   });
 
-  it('tries again while a range is being handed over, and says so in the end', () => {
+  test('tries again while a range is being handed over, and says so in the end', () => {
     const cluster = new Cluster();
     cluster.lead(2);
     let busyUntil = 5;
@@ -327,7 +327,7 @@ describe('the leader proxy', () => {
     assert.ok(late.error instanceof RangeBusyError);
   });
 
-  it('gets a crowd through a range that is handed over for a moment', () => {
+  test('gets a crowd through a range that is handed over for a moment', () => {
     const cluster = new Cluster();
     cluster.lead(2);
     let isMoving = true;
@@ -342,7 +342,7 @@ describe('the leader proxy', () => {
     for (const { reply } of results) assert.equal(reply, 'x');
   });
 
-  it('leaves it to the caller to find the owner of a key', () => {
+  test('leaves it to the caller to find the owner of a key', () => {
     const cluster = new Cluster();
     cluster.lead(1);
     let runs = 0;
@@ -354,7 +354,7 @@ describe('the leader proxy', () => {
     assert.equal(runs, 1);
   });
 
-  it('gives every request exactly one outcome and runs none twice, whatever the network does', () => {
+  test('gives every request exactly one outcome and runs none twice, whatever the network does', () => {
     const step = fc.oneof(
       {
         weight: 5,

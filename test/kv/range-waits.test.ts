@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { describe, it } from 'node:test';
+import { describe, test } from 'node:test';
 import { NotLeaderError } from '../../src/raftengine/errors.ts';
 import { bytes } from './fakes.ts';
 import { activate, captureOn, fence, incoming, isBusy, isElsewhere, release, SpanBed, unfence } from './span-bed.ts';
@@ -9,7 +9,7 @@ const WAIT_MS = 250;
 const waiting = (): SpanBed => new SpanBed({ maxRangeWaitMs: WAIT_MS });
 
 describe('A command that meets a range which is being handed over', () => {
-  it('waits at the source and learns who has the range in the turn in which it is released', async () => {
+  test('waits at the source and learns who has the range in the turn in which it is released', async () => {
     const bed = waiting();
     await bed.done(captureOn, fence);
     const write = bed.set('f', '1');
@@ -22,7 +22,7 @@ describe('A command that meets a range which is being handed over', () => {
     isElsewhere(write, 9);
   });
 
-  it('waits at the destination and runs when the range is its own', async () => {
+  test('waits at the destination and runs when the range is its own', async () => {
     const there = new SpanBed({ owned: ['n', 'z'], maxRangeWaitMs: WAIT_MS });
     await there.done(incoming);
     const write = there.set('f', '1');
@@ -35,7 +35,7 @@ describe('A command that meets a range which is being handed over', () => {
     assert.equal(read.reply, '1', 'they run in the order in which they came');
   });
 
-  it('goes on where it was when the fence is lifted', async () => {
+  test('goes on where it was when the fence is lifted', async () => {
     const bed = waiting();
     await bed.done(captureOn, fence);
     const write = bed.set('f', '1');
@@ -45,7 +45,7 @@ describe('A command that meets a range which is being handed over', () => {
     assert.equal(write.error, undefined);
   });
 
-  it('is told after a while, together with all that wait behind it, and may wait again then', async () => {
+  test('is told after a while, together with all that wait behind it, and may wait again then', async () => {
     const bed = waiting();
     await bed.done(captureOn, fence);
     const first = bed.set('f', '1');
@@ -61,7 +61,7 @@ describe('A command that meets a range which is being handed over', () => {
     assert.equal(again.isDone, false);
   });
 
-  it('waits no longer in all, however often it was woken', async () => {
+  test('waits no longer in all, however often it was woken', async () => {
     const bed = waiting();
     await bed.done(captureOn, fence);
     const write = bed.set('f', '1');
@@ -73,7 +73,7 @@ describe('A command that meets a range which is being handed over', () => {
     isBusy(write);
   });
 
-  it('is sent to the next leader when this one is replaced', async () => {
+  test('is sent to the next leader when this one is replaced', async () => {
     const bed = waiting();
     await bed.done(captureOn, fence);
     const write = bed.set('f', '1');
@@ -82,7 +82,7 @@ describe('A command that meets a range which is being handed over', () => {
     assert.ok(write.error instanceof NotLeaderError);
   });
 
-  it('is told at once when too many wait', async () => {
+  test('is told at once when too many wait', async () => {
     const bed = waiting();
     await bed.done(captureOn, fence);
     for (let at = 0; at < 10_000; at++) bed.run((view) => view.delete(bytes('f')));

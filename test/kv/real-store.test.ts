@@ -1,6 +1,6 @@
 /** The state machine and the executor on the real store, over databases in memory that crash on request. */
-import { strict as assert } from 'node:assert';
-import { describe, it } from 'node:test';
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
 import fc from 'fast-check';
 import { GroupStateMachine } from '../../src/kv/apply/state-machine.ts';
 import { encodePurge, encodeSetGc } from '../../src/kv/entry/entry.ts';
@@ -86,7 +86,7 @@ const visible = (store: GroupStore): (string | undefined)[] =>
   });
 
 describe('the state machine on the real store', () => {
-  it('gives equal digests and results on three replicas, whatever they flush, collect and lose in crashes', async () => {
+  test('gives equal digests and results on three replicas, whatever they flush, collect and lose in crashes', async () => {
     await fc.assert(
       fc.asyncProperty(fc.nat(1_000_000), async (seed) => {
         const log = recordLog(seed, 15);
@@ -124,7 +124,7 @@ describe('the state machine on the real store', () => {
     );
   });
 
-  it('moves to another replica as a snapshot with the same digest', async () => {
+  test('moves to another replica as a snapshot with the same digest', async () => {
     const log = recordLog(4711, 40);
     const source = await openReplica(200, new SimulatedLevels(), () => 0);
     source.machine.apply(log);
@@ -143,7 +143,7 @@ describe('the state machine on the real store', () => {
     await source.store.close();
   });
 
-  it('carries the executor: read-modify-writes, range deletes, scans and counts', async () => {
+  test('carries the executor: read-modify-writes, range deletes, scans and counts', async () => {
     const { store } = await openReplica(64, new SimulatedLevels(), () => 0);
     const bed = new Bed({}, store);
     const counts = Array.from({ length: 30 }, () => bed.incr('hot'));
@@ -171,7 +171,7 @@ describe('the state machine on the real store', () => {
     await store.close();
   });
 
-  it('says when a key was deleted, under way and applied, and of a deleted range nothing', async () => {
+  test('says when a key was deleted, under way and applied, and of a deleted range nothing', async () => {
     const { store } = await openReplica(64, new SimulatedLevels(), () => 0);
     const bed = new Bed({}, store);
     const deletedAt = () => {

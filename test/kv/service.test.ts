@@ -1,5 +1,5 @@
-import { strict as assert } from 'node:assert';
-import { describe, it } from 'node:test';
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
 import type { Route } from '../../src/distribution/contract/types.ts';
 import { RouteEngine } from '../../src/distribution/routes/route-engine.ts';
 import { RouteTableLoader } from '../../src/distribution/routes/route-table.ts';
@@ -79,7 +79,7 @@ function pair() {
 }
 
 describe('the key-value service', () => {
-  it('asks about keys in the directory of the moment', () => {
+  test('asks about keys in the directory of the moment', () => {
     const { first } = pair();
     const { kv } = first;
     assert.equal(kv.groupOf(bytes('k')), GROUP);
@@ -96,7 +96,7 @@ describe('the key-value service', () => {
     assert.equal(kv.routesVersion, 2);
   });
 
-  it('sends everybody to the catalog group while it knows no directory', () => {
+  test('sends everybody to the catalog group while it knows no directory', () => {
     const { first } = pair();
     const { kv } = first;
     const wire = new Wire();
@@ -116,7 +116,7 @@ describe('the key-value service', () => {
     assert.equal(kv.routesVersion, 1);
   });
 
-  it('lets groups go and takes them in again while it runs', async () => {
+  test('lets groups go and takes them in again while it runs', async () => {
     const { first, second, flow } = pair();
     await first.kv.removeGroup(GROUP);
     assert.equal(first.kv.servesLocally(GROUP), false);
@@ -136,7 +136,7 @@ describe('the key-value service', () => {
     assert.equal(first.kv.servesLocally(GROUP), true);
   });
 
-  it('reaches a group that it has no replica of', async () => {
+  test('reaches a group that it has no replica of', async () => {
     const { first, second, flow } = pair();
     await second.kv.removeGroup(GROUP);
     first.kv.onForward('echo', (payload, answer) => answer(undefined, payload));
@@ -149,7 +149,7 @@ describe('the key-value service', () => {
     assert.equal(second.kv.leaderOf(GROUP), nodeId(1));
   });
 
-  it('asks the members when its own replica was taken out of the group', async () => {
+  test('asks the members when its own replica was taken out of the group', async () => {
     const { first, second, flow } = pair();
     await second.kv.removeGroup(GROUP);
     const store = new MemoryStore();
@@ -166,7 +166,7 @@ describe('the key-value service', () => {
     assert.equal(reply, 'hello');
   });
 
-  it('knows where it serves', () => {
+  test('knows where it serves', () => {
     const { first, second } = pair();
     assert.equal(first.kv.nodeId, nodeId(1));
     assert.equal(first.kv.servesLocally(GROUP), true);
@@ -174,7 +174,7 @@ describe('the key-value service', () => {
     assert.equal(first.kv.servesLocally(groupId(99)), false);
   });
 
-  it('takes a command at any node to the leader and the reply back, after apply', () => {
+  test('takes a command at any node to the leader and the reply back, after apply', () => {
     const { first, second, flow } = pair();
     first.kv.onForward('set', (payload, answer) => {
       first.kv.submit(GROUP, {
@@ -200,7 +200,7 @@ describe('the key-value service', () => {
     assert.ok(first.kv.stats(GROUP).operations >= 2);
   });
 
-  it('scans and counts what was acknowledged, and redirects where it does not lead', async () => {
+  test('scans and counts what was acknowledged, and redirects where it does not lead', async () => {
     const { first, second, flow } = pair();
     for (const name of ['a', 'b', 'c']) {
       first.kv.submit(GROUP, {
@@ -222,7 +222,7 @@ describe('the key-value service', () => {
     await assert.rejects(first.kv.scan(groupId(99), request), NotLeaderError);
   });
 
-  it('refuses operations on a group that is not here, and gives up forwards when it is closed', async () => {
+  test('refuses operations on a group that is not here, and gives up forwards when it is closed', async () => {
     const { second } = pair();
     const errors: (Error | undefined)[] = [];
     second.kv.submit(groupId(99), { evaluate: () => 0, complete: (error) => errors.push(error) });
@@ -233,7 +233,7 @@ describe('the key-value service', () => {
     assert.ok(errors[1] instanceof LeaderUnavailableError);
   });
 
-  it('tells the time of its node, which no operation gets less than', () => {
+  test('tells the time of its node, which no operation gets less than', () => {
     const { first, flow } = pair();
     let ts = 0n;
     const before = first.kv.nowTs();

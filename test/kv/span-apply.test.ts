@@ -1,6 +1,6 @@
 /** Apply, seen from the spans: what is refused, what is captured, what arrives, and what each span command does beside. */
-import { strict as assert } from 'node:assert';
-import { describe, it } from 'node:test';
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
 import fc from 'fast-check';
 import type { SpanCommand } from '../../src/distribution/ownership/span-types.ts';
 import { GroupStateMachine } from '../../src/kv/apply/state-machine.ts';
@@ -31,7 +31,7 @@ import {
 } from './span-machine.ts';
 
 describe('a batch', () => {
-  it('applies units whose keys are all the own ones, and says of each other unit why not', () => {
+  test('applies units whose keys are all the own ones, and says of each other unit why not', () => {
     const one = new Machine(['d', 'm']);
     const result = one.batch(
       10,
@@ -51,13 +51,13 @@ describe('a batch', () => {
     );
   });
 
-  it('owns nothing at all before it is given something', () => {
+  test('owns nothing at all before it is given something', () => {
     const one = new Machine('nothing');
     assert.deepEqual(one.batch(10, [put(0, 'k', '1')]), whole('notOwned'));
     assert.equal(one.value('k'), undefined);
   });
 
-  it('deletes a range only when the whole of it is owned', () => {
+  test('deletes a range only when the whole of it is owned', () => {
     const one = new Machine(['d', 'm']);
     one.batch(10, [put(0, 'e', '1')]);
     assert.deepEqual(one.batch(20, [removeRange(0, 'c', 'f')]), whole('notOwned'));
@@ -67,7 +67,7 @@ describe('a batch', () => {
     assert.equal(one.value('e'), undefined);
   });
 
-  it('writes nothing on a fenced range, and nothing computed from it', () => {
+  test('writes nothing on a fenced range, and nothing computed from it', () => {
     const one = new Machine();
     one.done(captureOn);
     one.done(fence);
@@ -79,7 +79,7 @@ describe('a batch', () => {
     assert.equal(one.batch(140, [put(0, 'f', '1')]), undefined);
   });
 
-  it('is not committed at or below what the owner before may have served', () => {
+  test('is not committed at or below what the owner before may have served', () => {
     const one = new Machine('nothing');
     one.done(incoming());
     one.done(activate(500));
@@ -94,7 +94,7 @@ describe('a batch', () => {
     assert.equal(one.batch(502, [removeRange(0, 'f', 'g')]), undefined);
   });
 
-  it('cannot touch what the group keeps for itself, whatever it owns', async () => {
+  test('cannot touch what the group keeps for itself, whatever it owns', async () => {
     const one = new Machine(['', undefined]);
     one.done(captureOn);
     one.batch(100, [put(0, 'f', '1')]);
@@ -106,7 +106,7 @@ describe('a batch', () => {
     assert.equal((await one.captured()).length, 1);
   });
 
-  it('purges only what is its own', () => {
+  test('purges only what is its own', () => {
     const one = new Machine();
     one.batch(10, [put(0, 'e', '1', 20), put(0, 'f', '1', 20)]);
     one.done(captureOn);
@@ -123,7 +123,7 @@ describe('a batch', () => {
 });
 
 describe('the capture log', () => {
-  it('names every effect on its range in the order of the log, and nothing else', async () => {
+  test('names every effect on its range in the order of the log, and nothing else', async () => {
     const one = new Machine();
     one.batch(10, [put(0, 'f', 'before', 15), put(0, 'g', 'before')]);
     one.done(captureOn);
@@ -147,7 +147,7 @@ describe('the capture log', () => {
     assert.deepEqual((await one.captured()).slice(-1), [`${from + 7}.0 delete 230 i`]);
   });
 
-  it('is one for each move, and counts its effects in one row of numbers', async () => {
+  test('is one for each move, and counts its effects in one row of numbers', async () => {
     const one = new Machine();
     one.done(captureOn);
     one.done({ kind: 'captureOn', job: 2, ...range('p', 's') });
@@ -157,7 +157,7 @@ describe('the capture log', () => {
     assert.deepEqual(await one.captured(2), [`${from + 1}.1 deleteRange 99 p-s`, `${from + 1}.3 put 100 q`]);
   });
 
-  it('ends when the move is given up, and when the data is gone', async () => {
+  test('ends when the move is given up, and when the data is gone', async () => {
     const one = new Machine();
     one.done(captureOn);
     one.batch(100, [put(0, 'f', '1')]);
@@ -174,7 +174,7 @@ describe('the capture log', () => {
     assert.deepEqual(await one.captured(2), []);
   });
 
-  it('is no key of the group', async () => {
+  test('is no key of the group', async () => {
     const one = new Machine();
     one.done(captureOn);
     one.batch(100, [put(0, 'f', '1')]);
@@ -183,7 +183,7 @@ describe('the capture log', () => {
 });
 
 describe('a span command', () => {
-  it('is answered with the outcome and the threshold below which history is not complete', () => {
+  test('is answered with the outcome and the threshold below which history is not complete', () => {
     const one = new Machine();
     one.apply(encodeSetGc(ts(40)));
     const reply = one.done(captureOn);
@@ -194,14 +194,14 @@ describe('a span command', () => {
     assert.equal(one.machine.spanTable.spanOf(2), undefined);
   });
 
-  it('assign gives keys to a group once', () => {
+  test('assign gives keys to a group once', () => {
     const one = new Machine(['a', 'f']);
     assert.equal(one.batch(10, [put(0, 'a', '1')]), undefined);
     assert.deepEqual(one.span({ kind: 'assign', ...range('a', 'f'), epoch: 1 }).outcome.kind, 'done');
     one.refuses({ kind: 'assign', ...range('e', 'g'), epoch: 1 }, 'OWNED');
   });
 
-  it('incoming empties the range and begins to count imports, and again for a higher attempt', async () => {
+  test('incoming empties the range and begins to count imports, and again for a higher attempt', async () => {
     const one = new Machine('nothing');
     one.done(incoming());
     one.import(1, [version('f', 10, 'a'), version('f', 20, 'b')]);
@@ -216,7 +216,7 @@ describe('a span command', () => {
     assert.deepEqual(await one.history('f'), ['5:c']);
   });
 
-  it('drop forgets what came in and how far it had come', async () => {
+  test('drop forgets what came in and how far it had come', async () => {
     const one = new Machine('nothing');
     one.done(incoming());
     one.import(1, [version('f', 10, 'a')]);
@@ -227,7 +227,7 @@ describe('a span command', () => {
     assert.deepEqual(one.import(2, []), { kind: 'refused', reason: 'NOT_INCOMING' });
   });
 
-  it('purge forgets the data of the range and of no other', async () => {
+  test('purge forgets the data of the range and of no other', async () => {
     const one = new Machine();
     one.batch(10, [put(0, 'e', '1'), put(0, 'f', '1'), put(0, 'm', '1')]);
     one.done(captureOn);
@@ -240,7 +240,7 @@ describe('a span command', () => {
     assert.equal(one.value('m'), '1');
   });
 
-  it('release and activate hand over timestamps and threshold with the range', () => {
+  test('release and activate hand over timestamps and threshold with the range', () => {
     const source = new Machine();
     source.apply(encodeSetGc(ts(60)));
     source.done(captureOn);
@@ -264,7 +264,7 @@ describe('a span command', () => {
     assert.equal(other.done(activate(1000), { gc: 60 }).gcThreshold, 90n, 'a threshold never falls');
   });
 
-  it('activate waits until all has arrived', () => {
+  test('activate waits until all has arrived', () => {
     const one = new Machine('nothing');
     one.done(incoming());
     one.import(1, []);
@@ -277,14 +277,14 @@ describe('a span command', () => {
     assert.equal(one.batch(300, [put(0, 'f', 'x')]), undefined);
   });
 
-  it('never gives away the keys that the group keeps for itself', () => {
+  test('never gives away the keys that the group keeps for itself', () => {
     const one = new Machine(['', undefined]);
     one.refuses({ kind: 'captureOn', job: 1, start: bytes(''), end: bytes('b') }, 'INVALID_RANGE');
     const other = new Machine('nothing');
     other.refuses({ kind: 'incoming', job: 1, attempt: 1, start: bytes('\0c'), end: undefined }, 'INVALID_RANGE');
   });
 
-  it('deletes capture rows above everything before it, also when it comes out of order', async () => {
+  test('deletes capture rows above everything before it, also when it comes out of order', async () => {
     const one = new Machine();
     one.done(captureOn);
     one.batch(1000, [put(0, 'f', '1')]);
@@ -295,7 +295,7 @@ describe('a span command', () => {
 });
 
 describe('garbage collection', () => {
-  it('stands still while a move needs history, and goes on afterwards', () => {
+  test('stands still while a move needs history, and goes on afterwards', () => {
     const source = new Machine();
     const threshold = (machine: Machine, to: number): number => {
       machine.apply(encodeSetGc(ts(to)));
@@ -324,7 +324,7 @@ describe('a threshold that comes with a range', () => {
   const second: SpanCommand = { kind: 'incoming', job: 2, attempt: 1, ...other };
   const arrives: SpanCommand = { kind: 'activate', job: 2, floor: ts(1000), epoch: 2 };
 
-  it('waits while another move needs history, through a restart, and counts when none does', () => {
+  test('waits while another move needs history, through a restart, and counts when none does', () => {
     for (const isReleased of [true, false]) {
       const store = new MemoryStore();
       const one = new Machine(['a', 'p'], store);
@@ -350,7 +350,7 @@ describe('an import', () => {
     return one;
   };
 
-  it('puts whole histories in, at their own timestamps', async () => {
+  test('puts whole histories in, at their own timestamps', async () => {
     const one = target();
     one.import(1, [
       version('f', 10, 'a'),
@@ -363,14 +363,14 @@ describe('an import', () => {
     assert.equal(one.machine.maxTs, 30n);
   });
 
-  it('passes over what is there already, because backfill and capture overlap', async () => {
+  test('passes over what is there already, because backfill and capture overlap', async () => {
     const one = target();
     one.import(1, [version('f', 10, 'a'), version('f', 20, 'b')]);
     one.import(2, [version('f', 20, 'b'), version('f', 30, 'c'), version('f', 30, 'again'), version('f', 25, 'late')]);
     assert.deepEqual(await one.history('f'), ['10:a', '20:b', '30:c']);
   });
 
-  it('happens once, in order, or not at all', async () => {
+  test('happens once, in order, or not at all', async () => {
     const one = target();
     assert.deepEqual(one.import(2, [version('f', 10, 'a')]), { kind: 'refused', reason: 'IMPORT_GAP' });
     const first = one.import(1, [version('f', 10, 'a')]);
@@ -382,7 +382,7 @@ describe('an import', () => {
     assert.equal(one.import(2, [version('g', 20, 'b')], 1, 1, '#1').kind, 'done');
   });
 
-  it('is refused for another job, another attempt, another range and outside of a move', async () => {
+  test('is refused for another job, another attempt, another range and outside of a move', async () => {
     const one = target();
     assert.deepEqual(one.import(1, [], 1, 2), { kind: 'refused', reason: 'UNKNOWN_JOB' });
     assert.deepEqual(one.import(1, [], 2), { kind: 'refused', reason: 'STALE_ATTEMPT' });
@@ -400,7 +400,7 @@ describe('an import', () => {
     assert.deepEqual(one.import(1, []), { kind: 'refused', reason: 'NOT_INCOMING' });
   });
 
-  it('writes a tombstone that the own threshold hides only where it hides something', async () => {
+  test('writes a tombstone that the own threshold hides only where it hides something', async () => {
     const one = new Machine('nothing');
     one.apply(encodeSetGc(ts(100)));
     one.done(incoming());
@@ -414,7 +414,7 @@ describe('an import', () => {
 });
 
 describe('a range that comes back', () => {
-  it('holds back what follows while this replica is still dropping the old data', async () => {
+  test('holds back what follows while this replica is still dropping the old data', async () => {
     const store = new MemoryStore();
     const one = new Machine(['a', 'z'], store);
     assert.equal(one.machine.applyPressure(), undefined);
@@ -438,7 +438,7 @@ describe('a range that comes back', () => {
     assert.deepEqual(await one.history('f'), ['5:older']);
   });
 
-  it('lets no entry be applied in one go with the command that brought it', () => {
+  test('lets no entry be applied in one go with the command that brought it', () => {
     const one = new Machine();
     const entry = (payload: Buffer, kind: EntryKind = EntryKind.Normal) => ({ index: 9, term: 1, kind, payload });
     assert.equal(one.machine.endsBatch(entry(encodeSpan(ts(9), incoming()))), true);
@@ -528,7 +528,7 @@ describe('the span state', () => {
     },
   );
 
-  it('is the same on every replica, restarted or restored from a snapshot half-way', async () => {
+  test('is the same on every replica, restarted or restored from a snapshot half-way', async () => {
     let changes = 0;
     let imports = 0;
     await fc.assert(

@@ -1,5 +1,5 @@
 /** A group of one with spans of its own, whose promises the test drives to their end. */
-import { strict as assert } from 'node:assert';
+import assert from 'node:assert/strict';
 import { NotOwnerError, RangeBusyError } from '../../src/kv/contract/errors.ts';
 import type { CapturePoint, SpanReply, SpanRequest } from '../../src/kv/contract/range-transfer.ts';
 import { encodeSpan } from '../../src/kv/entry/span-entries.ts';

@@ -1,6 +1,6 @@
 /** The leader and its spans: what it refuses and when, what it waits for, and what it answers to moves. */
-import { strict as assert } from 'node:assert';
-import { describe, it } from 'node:test';
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
 import { NotOwnerError, RangeBusyError } from '../../src/kv/contract/errors.ts';
 import { encodeSetGc } from '../../src/kv/entry/entry.ts';
 import { captureKey } from '../../src/kv/entry/local-keys.ts';
@@ -26,7 +26,7 @@ import {
 } from './span-bed.ts';
 
 describe('an operation', () => {
-  it('is refused, without effects, when it touches a key that is not the own one', () => {
+  test('is refused, without effects, when it touches a key that is not the own one', () => {
     const bed = new SpanBed();
     isElsewhere(bed.get('z'), undefined);
     isElsewhere(bed.set('A', '1'), undefined);
@@ -42,7 +42,7 @@ describe('an operation', () => {
     assert.equal(bed.raft.log.length, 0);
   });
 
-  it('is refused although it swallowed the refusal of one of its keys', () => {
+  test('is refused although it swallowed the refusal of one of its keys', () => {
     const bed = new SpanBed();
     const outcome = bed.run((view) => {
       view.put(bytes('k'), bytes('1'), NEVER);
@@ -58,7 +58,7 @@ describe('an operation', () => {
     assert.equal(bed.get('k').reply, undefined);
   });
 
-  it('goes on with the next one after a refusal', () => {
+  test('goes on with the next one after a refusal', () => {
     const bed = new SpanBed();
     isElsewhere(bed.set('z', '1'), undefined);
     const set = bed.set('k', '1');
@@ -66,7 +66,7 @@ describe('an operation', () => {
     assert.equal(set.reply, 'OK');
   });
 
-  it('cannot see what the group keeps for itself', async () => {
+  test('cannot see what the group keeps for itself', async () => {
     const bed = new SpanBed({ owned: 'all' });
     await bed.done(captureOn);
     bed.set('f', '1');
@@ -90,7 +90,7 @@ describe('an operation', () => {
     assert.equal(await bed.answer(bed.executor.countKeys(0)), 1);
   });
 
-  it('tells a listener of every key that it touches', () => {
+  test('tells a listener of every key that it touches', () => {
     const heard: string[] = [];
     const bed = new Bed({}, new MemoryStore(), {
       onAccess: (key, isWrite, size) => heard.push(`${isWrite ? 'w' : 'r'} ${key.toString()} ${size}`),
@@ -102,7 +102,7 @@ describe('an operation', () => {
     assert.deepEqual(heard, ['w k 5', 'r k 5', 'r none 0', 'r k 5', 'w k 0']);
   });
 
-  it('takes a new timestamp when the range came with later ones', async () => {
+  test('takes a new timestamp when the range came with later ones', async () => {
     const bed = new SpanBed({ owned: ['a', 'f'] });
     await bed.done(incoming);
     const floor = hlcTimestamp(timestampOfMs(bed.clock.nowMs() + 400) + 7n);
@@ -124,7 +124,7 @@ describe('an operation', () => {
     assert.equal(bed.executor.stats().conflicts, 0);
   });
 
-  it('is evaluated again, at a new timestamp, when an older one is refused at apply', () => {
+  test('is evaluated again, at a new timestamp, when an older one is refused at apply', () => {
     const bed = new SpanBed({ owned: ['a', 'f'] });
     const ts = (ahead: number): HlcTimestamp => timestampOfMs(bed.clock.nowMs() + ahead);
     // A range that an earlier leader activated, with a floor that this clock has not seen.
@@ -139,7 +139,7 @@ describe('an operation', () => {
     assert.ok(bed.store.latest(bytes('f'))!.commitTs > ts(300));
   });
 
-  it('is refused in the end when a key that it writes was lost on the way to the log', async () => {
+  test('is refused in the end when a key that it writes was lost on the way to the log', async () => {
     const bed = new SpanBed();
     await bed.done(captureOn);
     const set = bed.set('f', '1');
@@ -154,7 +154,7 @@ describe('an operation', () => {
 });
 
 describe('a range that is handed over', () => {
-  it('takes no writes from the moment when the fence is proposed, and reads all the time', async () => {
+  test('takes no writes from the moment when the fence is proposed, and reads all the time', async () => {
     const bed = new SpanBed();
     bed.set('f', '1');
     await bed.done(captureOn);
@@ -176,7 +176,7 @@ describe('a range that is handed over', () => {
     assert.equal(set.reply, 'OK');
   });
 
-  it('is no ground for a write elsewhere while it is fenced, because nobody here may vouch for it', async () => {
+  test('is no ground for a write elsewhere while it is fenced, because nobody here may vouch for it', async () => {
     const bed = new SpanBed();
     bed.set('f', '1');
     await bed.done(captureOn, fence);
@@ -188,7 +188,7 @@ describe('a range that is handed over', () => {
     assert.equal(copy.evaluations, 1);
   });
 
-  it('still takes the writes that were proposed before the fence', async () => {
+  test('still takes the writes that were proposed before the fence', async () => {
     const bed = new SpanBed();
     await bed.done(captureOn);
     const before = bed.set('f', '1');
@@ -197,7 +197,7 @@ describe('a range that is handed over', () => {
     assert.deepEqual((await bed.captured())[0], ['f=1']);
   });
 
-  it('is read no more from the moment when the release is proposed, and its timestamp is above every read', async () => {
+  test('is read no more from the moment when the release is proposed, and its timestamp is above every read', async () => {
     const bed = new SpanBed();
     bed.set('f', '1');
     await bed.done(captureOn, fence);
@@ -212,7 +212,7 @@ describe('a range that is handed over', () => {
     assert.equal(bed.get('e').reply, undefined);
   });
 
-  it('is released once: a repetition by a later leader answers the first timestamp', async () => {
+  test('is released once: a repetition by a later leader answers the first timestamp', async () => {
     const bed = new SpanBed();
     await bed.done(captureOn, fence);
     const first = await bed.done(release);
@@ -226,7 +226,7 @@ describe('a range that is handed over', () => {
     assert.ok(first.outcome.isChanged && !second.outcome.isChanged);
   });
 
-  it('opens again when the command was certainly not proposed, or refused', async () => {
+  test('opens again when the command was certainly not proposed, or refused', async () => {
     const bed = new SpanBed();
     await bed.done(captureOn);
     const lost = bed.executor.spans.command(fence);
@@ -241,7 +241,7 @@ describe('a range that is handed over', () => {
     assert.equal(bed.get('f').reply, '2');
   });
 
-  it('does not open because a repetition of the command was not proposed', async () => {
+  test('does not open because a repetition of the command was not proposed', async () => {
     const bed = new SpanBed();
     await bed.done(captureOn);
     const first = bed.executor.spans.command(fence);
@@ -253,7 +253,7 @@ describe('a range that is handed over', () => {
     assert.equal((await bed.answer(first)).outcome.kind, 'done');
   });
 
-  it('stays shut after an unknown outcome, until a command of the job says more', async () => {
+  test('stays shut after an unknown outcome, until a command of the job says more', async () => {
     const bed = new SpanBed();
     await bed.done(captureOn);
     const lost = bed.executor.spans.command(fence);
@@ -268,7 +268,7 @@ describe('a range that is handed over', () => {
     assert.equal(set.reply, 'OK');
   });
 
-  it('is what the next leader of the group finds in its state', async () => {
+  test('is what the next leader of the group finds in its state', async () => {
     const bed = new SpanBed();
     await bed.done(captureOn);
     const fencing = bed.executor.spans.command(fence);
@@ -287,7 +287,7 @@ describe('a range that is handed over', () => {
     isBusy(bed.set('f', '2'));
   });
 
-  it('waits on its new side until it is active', async () => {
+  test('waits on its new side until it is active', async () => {
     const bed = new SpanBed({ owned: ['a', 'f'] });
     isElsewhere(bed.get('f'), undefined);
     await bed.done(incoming);
@@ -301,7 +301,7 @@ describe('a range that is handed over', () => {
 });
 
 describe('a scan', () => {
-  it('ends where the own keys end, and says where somebody else goes on', async () => {
+  test('ends where the own keys end, and says where somebody else goes on', async () => {
     const bed = new SpanBed();
     for (const key of ['b', 'g', 'n', 'y']) bed.set(key, '1');
     assert.deepEqual(await bed.keys('a', '~'), [['b', 'g', 'n', 'y'], 'z']);
@@ -319,7 +319,7 @@ describe('a scan', () => {
     await assert.rejects(bed.scan('A', 'z'), NotOwnerError);
   });
 
-  it('is refused when what it read was taken away meanwhile', async () => {
+  test('is refused when what it read was taken away meanwhile', async () => {
     const bed = new SpanBed();
     bed.set('g', '1');
     await bed.done(captureOn, fence);
@@ -337,7 +337,7 @@ describe('a scan', () => {
 });
 
 describe('counting', () => {
-  it('leaves out what a move is bringing in or has taken away', async () => {
+  test('leaves out what a move is bringing in or has taken away', async () => {
     const bed = new SpanBed();
     for (const key of ['b', 'g', 'h']) bed.set(key, '1');
     await bed.done(captureOn, fence);
@@ -357,7 +357,7 @@ describe('counting', () => {
     assert.equal(await count(other), 2);
   });
 
-  it('waits for what is still being dropped, and looks again when a move changes something meanwhile', async () => {
+  test('waits for what is still being dropped, and looks again when a move changes something meanwhile', async () => {
     const bed = new SpanBed();
     for (const key of ['b', 'g']) bed.set(key, '1');
     await bed.done(captureOn, fence, release);
@@ -384,7 +384,7 @@ describe('counting', () => {
 });
 
 describe('the questions of a move', () => {
-  it('are answered by a leader only', async () => {
+  test('are answered by a leader only', async () => {
     const bed = new SpanBed();
     bed.raft.stepDown();
     const { spans } = bed.executor;
@@ -400,7 +400,7 @@ describe('the questions of a move', () => {
     }
   });
 
-  it('wait for room as imports, and pass everybody who waits as commands', async () => {
+  test('wait for room as imports, and pass everybody who waits as commands', async () => {
     const bed = new SpanBed({ maxInflightEntries: 1 });
     bed.set('a', '1');
     bed.scheduler.endTurn();
@@ -413,7 +413,7 @@ describe('the questions of a move', () => {
     assert.equal(waiting.reply, 'OK');
   });
 
-  it('wait for confirmation that this node leads', async () => {
+  test('wait for confirmation that this node leads', async () => {
     const bed = new SpanBed();
     await bed.done(captureOn);
     bed.raft.hasLease = false;
@@ -429,7 +429,7 @@ describe('the questions of a move', () => {
     assert.equal((await job).span?.job, 1);
   });
 
-  it('about a job are answered with its span, its imports and its end', async () => {
+  test('about a job are answered with its span, its imports and its end', async () => {
     const bed = new SpanBed({ owned: ['a', 'f'] });
     const job = () => bed.answer(bed.executor.spans.job(1));
     assert.deepEqual(await job(), { span: undefined, end: undefined, imports: undefined, gcThreshold: 0n });
@@ -443,7 +443,7 @@ describe('the questions of a move', () => {
     assert.equal((await job()).end, 'activated');
   });
 
-  it('for histories are refused where nothing is captured, flush first, and stay inside the range', async () => {
+  test('for histories are refused where nothing is captured, flush first, and stay inside the range', async () => {
     const bed = new SpanBed();
     const ask = (start: string, after?: HlcTimestamp, maxBytes = 1e6) =>
       bed.answer(bed.executor.spans.backfill({ job: 1, start: bytes(start), after, maxBytes }));
@@ -465,7 +465,7 @@ describe('the questions of a move', () => {
     await assert.rejects(ask('f'), (error) => error instanceof NotOwnerError && error.hint === 9);
   });
 
-  it('for the capture log are answered in pages that go on where the last one ended', async () => {
+  test('for the capture log are answered in pages that go on where the last one ended', async () => {
     const bed = new SpanBed();
     await bed.done(captureOn);
     assert.deepEqual(await bed.captured(), [[], START, true]);
@@ -492,7 +492,7 @@ describe('the questions of a move', () => {
     assert.deepEqual((await bed.captured(next))[0], ['i=4'], 'what is in flight at the call is in it');
   });
 
-  it('begin a capture above what the destination cannot tell apart, on whatever clock', async () => {
+  test('begin a capture above what the destination cannot tell apart, on whatever clock', async () => {
     const bed = new SpanBed();
     const above = timestampOfMs(bed.clock.nowMs() + 20_000);
     const read = bed.get('f');
@@ -504,7 +504,7 @@ describe('the questions of a move', () => {
     assert.ok(bed.stateMachine.maxTs > above, 'a later leader knows');
   });
 
-  it('take a range delete apart into deletes of the keys that it hid, in as many pages as it needs', async () => {
+  test('take a range delete apart into deletes of the keys that it hid, in as many pages as it needs', async () => {
     const bed = new SpanBed();
     const names = Array.from({ length: 700 }, (_, at) => `g${String(at).padStart(3, '0')}`);
     bed.set('e', '1');
@@ -537,7 +537,7 @@ describe('the questions of a move', () => {
 });
 
 describe('the periodic work', () => {
-  it('purges what is expired in the own ranges and leaves the rest to their next owner', async () => {
+  test('purges what is expired in the own ranges and leaves the rest to their next owner', async () => {
     const bed = new SpanBed();
     const maintenance = new Maintenance(
       [{ executor: bed.executor, store: bed.store }],
@@ -567,7 +567,7 @@ describe('the periodic work', () => {
     await maintenance.stop();
   });
 
-  it('does not move the threshold while a move needs history', async () => {
+  test('does not move the threshold while a move needs history', async () => {
     const bed = new SpanBed();
     await bed.done(captureOn);
     await bed.answer(bed.executor.proposeMaintenance(() => encodeSetGc(timestampOfMs(bed.clock.nowMs()))));

@@ -1,5 +1,5 @@
 /** A state machine of one group whose entries the test writes by hand. */
-import { strict as assert } from 'node:assert';
+import assert from 'node:assert/strict';
 import type { SpanCommand } from '../../src/distribution/ownership/span-types.ts';
 import { GroupStateMachine } from '../../src/kv/apply/state-machine.ts';
 import type { ImportOutcome, SpanReply } from '../../src/kv/contract/range-transfer.ts';

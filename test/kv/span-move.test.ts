@@ -3,8 +3,8 @@
  * collected, leaders change and steps are repeated. What every client was told is kept in a model of all history; whoever
  * owns a key has to agree with it at every moment that can still be read.
  */
-import { strict as assert } from 'node:assert';
-import { describe, it } from 'node:test';
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
 import { NotOwnerError, RangeBusyError } from '../../src/kv/contract/errors.ts';
 import type {
   BackfillPage,
@@ -377,7 +377,7 @@ async function thereAndBack(seed: number, stores: readonly GroupStore[]): Promis
 }
 
 describe('a move between two groups', () => {
-  it('keeps every acknowledged write and all history, there and back', async () => {
+  test('keeps every acknowledged write and all history, there and back', async () => {
     let acknowledged = 0;
     let refused = 0;
     // The last one once found a version below the threshold of a destination whose clock was ahead.
@@ -389,7 +389,7 @@ describe('a move between two groups', () => {
     assert.ok(acknowledged > 5000 && refused > 1000, `${acknowledged} acknowledged, ${refused} refused`);
   });
 
-  it('does so on the real store, with flushes and collections of garbage in between', async () => {
+  test('does so on the real store, with flushes and collections of garbage in between', async () => {
     for (let seed = 1001; seed <= 1030; seed++) {
       const stores = await Promise.all([openStore('one'), openStore('other')]);
       await thereAndBack(seed, stores);

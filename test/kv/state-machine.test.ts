@@ -1,5 +1,5 @@
-import { strict as assert } from 'node:assert';
-import { describe, it } from 'node:test';
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
 import { isDeepStrictEqual } from 'node:util';
 import fc from 'fast-check';
 import { GroupStateMachine } from '../../src/kv/apply/state-machine.ts';
@@ -65,14 +65,14 @@ class Machine {
 }
 
 describe('apply', () => {
-  it('writes a unit when every version it was computed from is still the latest', () => {
+  test('writes a unit when every version it was computed from is still the latest', () => {
     const one = new Machine();
     assert.equal(one.batch(10, [put(0, 'a', '1')], [expects(0, 'a', 0)]), undefined);
     assert.equal(one.batch(20, [put(0, 'a', '2')], [expects(0, 'a', 10)]), undefined);
     assert.equal(one.value('a'), '2');
   });
 
-  it('drops a unit as a whole when one expectation fails, and only that unit', () => {
+  test('drops a unit as a whole when one expectation fails, and only that unit', () => {
     const one = new Machine();
     one.batch(10, [put(0, 'a', '1')]);
     const result = one.batch(
@@ -86,13 +86,13 @@ describe('apply', () => {
     assert.equal(one.value('c'), 'y');
   });
 
-  it('checks all expectations against the state before the entry', () => {
+  test('checks all expectations against the state before the entry', () => {
     const one = new Machine();
     const result = one.batch(10, [put(0, 'a', '1'), put(1, 'b', '2')], [expects(0, 'b', 0), expects(1, 'a', 0)]);
     assert.equal(result, undefined);
   });
 
-  it('takes a deleted key and a key that is expired at the commit timestamp for absent', () => {
+  test('takes a deleted key and a key that is expired at the commit timestamp for absent', () => {
     const one = new Machine();
     one.batch(10, [put(0, 'a', '1'), put(0, 'b', '1', 50)]);
     one.batch(20, [remove(0, 'a')]);
@@ -101,7 +101,7 @@ describe('apply', () => {
     assert.equal(one.batch(50, [put(0, 'c', '3')], [expects(0, 'b', 0)]), undefined);
   });
 
-  it('never writes a version at or below a newer one of the same key', () => {
+  test('never writes a version at or below a newer one of the same key', () => {
     const one = new Machine();
     one.batch(100, [put(0, 'a', 'new')]);
     assert.deepEqual(one.batch(100, [put(0, 'a', 'same'), put(1, 'b', 'x')]), new Map([[0, 'conflict']]));
@@ -113,7 +113,7 @@ describe('apply', () => {
     assert.equal(one.machine.maxTs, 100n);
   });
 
-  it('lets a put survive a range delete of its own entry', () => {
+  test('lets a put survive a range delete of its own entry', () => {
     const one = new Machine();
     one.batch(10, [put(0, 'a', '1'), put(0, 'b', '1')]);
     one.batch(20, [removeRange(0, 'a', 'z'), put(0, 'b', '2')]);
@@ -121,7 +121,7 @@ describe('apply', () => {
     assert.equal(one.value('b'), '2');
   });
 
-  it('purges exactly the versions that the leader saw, if they are expired at the commit timestamp', () => {
+  test('purges exactly the versions that the leader saw, if they are expired at the commit timestamp', () => {
     const one = new Machine();
     one.batch(10, [put(0, 'a', '1', 20), put(0, 'b', '1', 20), put(0, 'c', '1', 90), put(0, 'd', '1')]);
     one.batch(15, [put(0, 'b', '2'), put(0, 'f', '2', 25)]);
@@ -133,14 +133,14 @@ describe('apply', () => {
     );
   });
 
-  it('raises the GC threshold and never lowers it', () => {
+  test('raises the GC threshold and never lowers it', () => {
     const one = new Machine();
     one.apply(encodeSetGc(ts(50)));
     one.apply(encodeSetGc(ts(40)));
     assert.equal(one.store.gcThreshold, 50n);
   });
 
-  it('stops the replica at an opcode, a flag or a unit that it does not know', () => {
+  test('stops the replica at an opcode, a flag or a unit that it does not know', () => {
     for (const damage of [
       (entry: Buffer) => entry.fill(0x77, 0, 1),
       (entry: Buffer) => entry.fill(2, 1, 2),
@@ -154,7 +154,7 @@ describe('apply', () => {
     }
   });
 
-  it('remembers term, membership and the largest timestamp in the store', () => {
+  test('remembers term, membership and the largest timestamp in the store', () => {
     const one = new Machine();
     const conf: ConfState = { ...CONF, voters: [nodeId(1), nodeId(2)], learners: [nodeId(7)], autoLeave: true };
     one.batch(10, [put(0, 'a', '1')]);
@@ -164,7 +164,7 @@ describe('apply', () => {
     assert.equal(again.maxTs, 10n);
   });
 
-  it('gives equal digests on replicas, however they batch, flush and restart', async () => {
+  test('gives equal digests on replicas, however they batch, flush and restart', async () => {
     const key = fc.constantFrom('a', 'b', 'c', 'd');
     const unit = fc.nat(2);
     const expectation = fc.record({ unit, key, version: fc.nat(12) });
@@ -239,7 +239,7 @@ describe('apply', () => {
 });
 
 describe('a snapshot', () => {
-  it('carries the state to another replica, with index, term and membership', async () => {
+  test('carries the state to another replica, with index, term and membership', async () => {
     const source = new Machine();
     const conf: ConfState = { ...CONF, voters: [nodeId(1), nodeId(3)] };
     for (let at = 1; at <= 50; at++) source.batch(at * 10, [put(0, `k${at}`, 'v'.repeat(100))]);
@@ -271,7 +271,7 @@ describe('a snapshot', () => {
     assert.equal(target.value('k50'), 'v'.repeat(100));
   });
 
-  it('is refused when its manifest is damaged, or is that of another group', async () => {
+  test('is refused when its manifest is damaged, or is that of another group', async () => {
     const source = new Machine();
     source.batch(10, [put(0, 'k', 'v')]);
     const { manifest } = await source.machine.openSnapshot(groupId(1));
@@ -282,7 +282,7 @@ describe('a snapshot', () => {
     await assert.rejects(machine.stageSnapshot(groupId(1), damaged), { code: 'CORRUPT_SNAPSHOT' });
   });
 
-  it('is refused when the copy is not what its manifest says', async () => {
+  test('is refused when the copy is not what its manifest says', async () => {
     const source = new Machine();
     source.batch(10, [put(0, 'k', 'v')]);
     const reader = await source.machine.openSnapshot(groupId(1));
@@ -297,7 +297,7 @@ describe('a snapshot', () => {
 });
 
 describe('leadership news', () => {
-  it('that come before anybody listens are delivered to the listener', () => {
+  test('that come before anybody listens are delivered to the listener', () => {
     const { machine } = new Machine();
     machine.onLeadership({ kind: 'serving', term: 3 });
     const heard: unknown[] = [];

@@ -1,13 +1,13 @@
 /** Pipelines of clients on whole nodes, while others write the same keys in transactions over several groups. */
 import assert from 'node:assert/strict';
-import { describe, it } from 'node:test';
+import { describe, test } from 'node:test';
 import { KEYSPACES } from '../../src/adapter/redis/keys/keyspace.ts';
 import { Cluster } from './sim-nodes.ts';
 
 const ROUNDS = 30;
 
 describe('a pipeline, while others lock its keys', () => {
-  it('runs in order on every key, through the leader and through followers', async () => {
+  test('runs in order on every key, through the leader and through followers', async () => {
     const cluster = new Cluster(3, 3, 6);
     cluster.start();
     await cluster.ready();

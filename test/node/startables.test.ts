@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { describe, it } from 'node:test';
+import { describe, test } from 'node:test';
 import { Later } from '../../src/node/later.ts';
 import { Startables } from '../../src/node/startables.ts';
 
@@ -22,7 +22,7 @@ function parts(): {
 }
 
 describe('the parts of a plane', () => {
-  it('start in order and stop in reverse', async () => {
+  test('start in order and stop in reverse', async () => {
     const { said, part } = parts();
     const running = new Startables();
     for (const name of ['engine', 'service']) running.add(part(name));
@@ -31,7 +31,7 @@ describe('the parts of a plane', () => {
     assert.deepEqual(said, ['start engine', 'start service', 'stop service', 'stop engine']);
   });
 
-  it('begin to stop before any of them has ended: an upper one may end only when a lower one refuses it', async () => {
+  test('begin to stop before any of them has ended: an upper one may end only when a lower one refuses it', async () => {
     const { said, part } = parts();
     const running = new Startables();
     const lower = Promise.withResolvers<void>();
@@ -41,7 +41,7 @@ describe('the parts of a plane', () => {
     assert.deepEqual(said, ['stop upper']);
   });
 
-  it('all end before a stop that failed is told', async () => {
+  test('all end before a stop that failed is told', async () => {
     const running = new Startables();
     let hasEnded = false;
     running.add({
@@ -58,7 +58,7 @@ describe('the parts of a plane', () => {
 });
 
 describe('a part that is made later', () => {
-  it('cannot be asked for before, and is made once', () => {
+  test('cannot be asked for before, and is made once', () => {
     const later = new Later<string>('the host');
     assert.throws(() => later.get(), /the host is asked before it is made/);
     later.set('here');

@@ -1,12 +1,12 @@
 /** WATCH over several groups, on whole nodes. */
 import assert from 'node:assert/strict';
-import { describe, it } from 'node:test';
+import { describe, test } from 'node:test';
 import { KEYSPACES } from '../../src/adapter/redis/keys/keyspace.ts';
 import type { SimRedis } from '../sim/cluster/sim-redis.ts';
 import { Cluster } from './sim-nodes.ts';
 
 describe('WATCH of a key that is not there', () => {
-  it('notices that it came and went, whether EXEC is for one group or for several', async () => {
+  test('notices that it came and went, whether EXEC is for one group or for several', async () => {
     const cluster = new Cluster(3, 3, 8);
     cluster.start();
     await cluster.ready();

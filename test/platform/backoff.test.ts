@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { describe, it } from 'node:test';
+import { describe, test } from 'node:test';
 import {
   type Backoff,
   backoffBoundMs,
@@ -18,19 +18,19 @@ const rangeOf = (jitter: Jitter, attempt: number): [number, number] => [
 ];
 
 describe('a backoff', () => {
-  it('doubles its bound up to the cap and stays there, however many attempts there are', () => {
+  test('doubles its bound up to the cap and stays there, however many attempts there are', () => {
     const bounds = [0, 1, 2, 3, 4, 5, 6, 5000].map((attempt) => backoffBoundMs(policyWith('full'), attempt));
     assert.deepEqual(bounds, [5, 10, 20, 40, 80, 100, 100, 100]);
   });
 
-  it('draws from 0, from half of the bound or from the base', () => {
+  test('draws from 0, from half of the bound or from the base', () => {
     assert.deepEqual(rangeOf('full', 2), [0, 20]);
     assert.deepEqual(rangeOf('equal', 2), [10, 20]);
     assert.deepEqual(rangeOf('aboveBase', 2), [5, 20]);
     assert.deepEqual(rangeOf('aboveBase', 0), [5, 5]);
   });
 
-  it('never waits longer than the cap, not even when the base is above it', () => {
+  test('never waits longer than the cap, not even when the base is above it', () => {
     const random = new SeededRandom(1);
     for (const jitter of ['full', 'equal', 'aboveBase'] as const) {
       const policy: Backoff = { baseMs: 500, capMs: 100, factor: 2, jitter };

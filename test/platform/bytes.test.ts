@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { describe, it } from 'node:test';
+import { describe, test } from 'node:test';
 import { ByteReader, ByteWriter, NEVER } from '../../src/platform/index.ts';
 
 class DamagedError extends Error {}
@@ -41,7 +41,7 @@ function readAll(reader: ByteReader): unknown[] {
 }
 
 describe('bytes', () => {
-  it('are read as they were written', () => {
+  test('are read as they were written', () => {
     const reader = reading(written());
     assert.deepEqual(readAll(reader), [
       200,
@@ -61,7 +61,7 @@ describe('bytes', () => {
     reader.end();
   });
 
-  it("that were cut anywhere, or have more behind them, are refused with the caller's error", () => {
+  test("that were cut anywhere, or have more behind them, are refused with the caller's error", () => {
     const whole = written();
     for (let length = 0; length < whole.length; length++) {
       assert.throws(() => readAll(reading(whole.subarray(0, length))), DamagedError);
@@ -71,14 +71,14 @@ describe('bytes', () => {
     assert.throws(() => longer.end(), /^Error: a row has bytes after its end/);
   });
 
-  it('are refused when a number, a flag or a name cannot be', () => {
+  test('are refused when a number, a flag or a name cannot be', () => {
     assert.throws(() => reading(Buffer.alloc(8, 0xff)).u53(), DamagedError);
     assert.throws(() => reading(Buffer.of(2)).flag(), DamagedError);
     assert.throws(() => reading(Buffer.of(2)).oneOf(['first', 'second']), DamagedError);
     assert.throws(() => reading(new ByteWriter().f64(1.5).finish()).share(), DamagedError);
   });
 
-  it('that are kept are apart from the buffer that they came in, and views are not', () => {
+  test('that are kept are apart from the buffer that they came in, and views are not', () => {
     const message = new ByteWriter().bytes(Buffer.from('kept')).bytes(Buffer.from('view')).u64(NEVER).finish();
     const reader = reading(message);
     const [kept, view] = [reader.bytes(), reader.view()];
@@ -87,7 +87,7 @@ describe('bytes', () => {
     assert.deepEqual([kept.toString(), view.toString()], ['kept', 'xxxx']);
   });
 
-  it('are as long as what was written, whatever was expected', () => {
+  test('are as long as what was written, whatever was expected', () => {
     for (const expectedBytes of [1, 3, 100]) {
       const writer = new ByteWriter(expectedBytes).u8(1).u16(2);
       assert.equal(writer.size, 3);

@@ -3,7 +3,7 @@ import * as fs from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { describe, it } from 'node:test';
+import { describe, test } from 'node:test';
 import { type Disk, nodeId, SimFabric, SimMachine, Simulation, SystemDisk } from '../../src/platform/index.ts';
 
 interface Place {
@@ -43,7 +43,7 @@ for (const [name, makePlace] of [
 ] as const)
   describe(name, () => {
     const over = (title: string, body: (place: Place) => Promise<void>): void => {
-      it(title, async () => {
+      test(title, async () => {
         const place = await makePlace();
         try {
           await place.settle(body(place));
@@ -100,7 +100,7 @@ for (const [name, makePlace] of [
     });
   });
 
-it('a disk of the machine has the names of new folders stable, and that of one whose maker may have died', async (t) => {
+test('a disk of the machine has the names of new folders stable, and that of one whose maker may have died', async (t) => {
   const root = await mkdtemp(join(tmpdir(), 'kvorum-disk-'));
   const synced: string[] = [];
   const open = fs.promises.open.bind(fs.promises);
@@ -120,7 +120,7 @@ it('a disk of the machine has the names of new folders stable, and that of one w
 });
 
 describe('a simulated disk that fails', () => {
-  it('keeps a folder that was made, loses one that was about to be, and what was in one that was removed', async () => {
+  test('keeps a folder that was made, loses one that was about to be, and what was in one that was removed', async () => {
     const outcomes = new Set<string>();
     for (let seed = 0; seed < 30; seed++) {
       const { simulation, machine } = await simulated(seed);
@@ -143,7 +143,7 @@ describe('a simulated disk that fails', () => {
     assert.deepEqual([...outcomes].sort(), ['late,made', 'made']);
   });
 
-  it('keeps what was synced and may lose or tear anything else when the power fails', async () => {
+  test('keeps what was synced and may lose or tear anything else when the power fails', async () => {
     const outcomes = new Set<string>();
     for (let seed = 0; seed < 60; seed++) {
       const { simulation, machine } = await simulated(seed);
@@ -162,7 +162,7 @@ describe('a simulated disk that fails', () => {
     assert.deepEqual([...outcomes].sort(), ['kept', 'lost', 'torn']);
   });
 
-  it('keeps what was written when only the process dies, but not for a later power failure', async () => {
+  test('keeps what was written when only the process dies, but not for a later power failure', async () => {
     const { simulation, machine } = await simulated(1);
     const file = await simulation.runToEnd(machine.disk.open('/d/f', { create: true }));
     await simulation.runToEnd(file.write(Buffer.from('abc'), 0));
@@ -180,7 +180,7 @@ describe('a simulated disk that fails', () => {
     assert.equal(lostOnce, true);
   });
 
-  it('keeps durable writes and names of synced folders in every power failure', async () => {
+  test('keeps durable writes and names of synced folders in every power failure', async () => {
     for (let seed = 0; seed < 30; seed++) {
       const { simulation, machine } = await simulated(seed);
       const file = await simulation.runToEnd(machine.disk.open('/d/tmp', { create: true, durable: true }));
@@ -194,7 +194,7 @@ describe('a simulated disk that fails', () => {
     }
   });
 
-  it('operations under way never complete after a crash', async () => {
+  test('operations under way never complete after a crash', async () => {
     const { simulation, machine } = await simulated(1);
     let completed = false;
     machine.disk.open('/d/f', { create: true }).then(() => {
@@ -205,7 +205,7 @@ describe('a simulated disk that fails', () => {
     assert.equal(completed, false);
   });
 
-  it('refuses growth when it is full and still overwrites', async () => {
+  test('refuses growth when it is full and still overwrites', async () => {
     const { simulation, machine } = await simulated(1);
     const file = await simulation.runToEnd(machine.disk.open('/d/f', { create: true, durable: true }));
     await simulation.runToEnd(file.write(Buffer.from('abcdef'), 0));
@@ -216,7 +216,7 @@ describe('a simulated disk that fails', () => {
     assert.equal(file.readSync(0, 9).toString(), 'abcdXY');
   });
 
-  it('fails syncs and durable writes on request', async () => {
+  test('fails syncs and durable writes on request', async () => {
     const { simulation, machine } = await simulated(1);
     const file = await simulation.runToEnd(machine.disk.open('/d/f', { create: true, durable: true }));
     machine.disk.failsSyncs = true;
@@ -224,7 +224,7 @@ describe('a simulated disk that fails', () => {
     await simulation.runToEnd(assert.rejects(file.sync(), { code: 'EIO' }));
   });
 
-  it('leaves pages readable and clean when it refuses them: no later sync saves them from a power failure, but a second write does', async () => {
+  test('leaves pages readable and clean when it refuses them: no later sync saves them from a power failure, but a second write does', async () => {
     const lost = { write: 0, sync: 0, again: 0 };
     for (let seed = 0; seed < 60; seed++) {
       for (const how of ['write', 'sync', 'again'] as const) {
@@ -251,7 +251,7 @@ describe('a simulated disk that fails', () => {
     assert.equal(lost.again, 0);
   });
 
-  it('is as slow as it is told to be', async () => {
+  test('is as slow as it is told to be', async () => {
     const { simulation, machine } = await simulated(1);
     machine.disk.slowness = 1000;
     const file = await simulation.runToEnd(machine.disk.open('/d/f', { create: true }));

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { describe, it } from 'node:test';
+import { describe, test } from 'node:test';
 import { type DuplexStream, type NodeId, nodeId, SimFabric, SimMachine, Simulation } from '../../src/platform/index.ts';
 
 const [A, B] = [nodeId(1), nodeId(2)];
@@ -40,7 +40,7 @@ async function pair(seed = 1) {
 const texts = (count: number): string[] => Array.from({ length: count }, (_, at) => String(at));
 
 describe('a two-way stream of the simulated network', () => {
-  it('brings every message once and in order in both directions, on links that reorder and repeat', async () => {
+  test('brings every message once and in order in both directions, on links that reorder and repeat', async () => {
     const { simulation, fabric, inbound, open, say } = await pair();
     fabric.links.setAll({ reorderRate: 0.3, duplicateRate: 0.3 });
     const near = open();
@@ -55,7 +55,7 @@ describe('a two-way stream of the simulated network', () => {
   });
 
   for (const closer of ['opener', 'receiver'] as const)
-    it(`that its ${closer} closes brings what was said before, and tells the other side alone`, async () => {
+    test(`that its ${closer} closes brings what was said before, and tells the other side alone`, async () => {
       const { simulation, inbound, open, say } = await pair();
       const near = open();
       await simulation.runFor(5);
@@ -69,7 +69,7 @@ describe('a two-way stream of the simulated network', () => {
       assert.deepEqual([self.heard, other.heard], [[], ['0', '1', '2', 'closed']]);
     });
 
-  it('ends for both sides when a message is lost, and nothing that came after it arrives', async () => {
+  test('ends for both sides when a message is lost, and nothing that came after it arrives', async () => {
     const { simulation, fabric, inbound, open, say } = await pair(7);
     const near = open();
     await simulation.runFor(5);
@@ -86,7 +86,7 @@ describe('a two-way stream of the simulated network', () => {
     assert.deepEqual(near.heard, ['broke']);
   });
 
-  it('ends for both sides when the machines are cut off from each other', async () => {
+  test('ends for both sides when the machines are cut off from each other', async () => {
     const { simulation, fabric, inbound, open, say } = await pair();
     const near = open();
     await simulation.runFor(5);
@@ -102,7 +102,7 @@ describe('a two-way stream of the simulated network', () => {
     assert.deepEqual([again.heard, inbound[1]!.heard], [['broke'], ['broke']]);
   });
 
-  it('ends for the side that lives when the other one crashes, and its old self hears nothing', async () => {
+  test('ends for the side that lives when the other one crashes, and its old self hears nothing', async () => {
     const { simulation, machines, inbound, boot, open, say } = await pair();
     const near = open();
     await simulation.runFor(5);
@@ -116,7 +116,7 @@ describe('a two-way stream of the simulated network', () => {
     assert.equal(inbound.length, 2);
   });
 
-  it('ends when nobody takes it or the node is not known', async () => {
+  test('ends when nobody takes it or the node is not known', async () => {
     const { simulation, machines, open } = await pair();
     const refused = open('unheard of');
     const nobody = listen(machines.get(A)!.network.duplex(nodeId(9), 'talk', Buffer.alloc(0)));
@@ -124,7 +124,7 @@ describe('a two-way stream of the simulated network', () => {
     assert.deepEqual([refused.heard, nobody], [['broke'], ['broke']]);
   });
 
-  it('shows what waits, and ends when too much of it does', async () => {
+  test('shows what waits, and ends when too much of it does', async () => {
     const { simulation, fabric, inbound, open, say } = await pair();
     const near = open();
     await simulation.runFor(5);
@@ -143,7 +143,7 @@ describe('a two-way stream of the simulated network', () => {
     assert.equal(inbound[0]!.heard.at(-1), 'broke');
   });
 
-  it('runs the same way again from the same seed', async () => {
+  test('runs the same way again from the same seed', async () => {
     const run = async (seed: number): Promise<string> => {
       const { simulation, fabric, inbound, open, say } = await pair(seed);
       fabric.links.setAll({ lossRate: 0.02 });

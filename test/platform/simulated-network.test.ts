@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { describe, it } from 'node:test';
+import { describe, test } from 'node:test';
 import { type NodeId, nodeId, SimFabric, SimMachine, Simulation } from '../../src/platform/index.ts';
 
 const [A, B, C] = [nodeId(1), nodeId(2), nodeId(3)];
@@ -27,14 +27,14 @@ async function cluster(seed = 1) {
 const numbers = (count: number): string[] => Array.from({ length: count }, (_, i) => `1:${i}`);
 
 describe('simulated network', () => {
-  it('delivers every frame once and in order on a good link', async () => {
+  test('delivers every frame once and in order on a good link', async () => {
     const { simulation, received, send } = await cluster();
     for (let i = 0; i < 200; i++) assert.equal(send(A, B, String(i)), true);
     await simulation.runFor(100);
     assert.deepEqual(received.get(B), numbers(200));
   });
 
-  it('loses, repeats and reorders frames where that is switched on', async () => {
+  test('loses, repeats and reorders frames where that is switched on', async () => {
     const { simulation, fabric, received, send } = await cluster();
     const run = async (): Promise<string[]> => {
       received.get(B)!.length = 0;
@@ -67,7 +67,7 @@ describe('simulated network', () => {
     );
   });
 
-  it('a one-way cut stops one direction only', async () => {
+  test('a one-way cut stops one direction only', async () => {
     const { simulation, fabric, received, lost, send } = await cluster();
     fabric.setCut(A, B, true);
     send(A, B, 'x');
@@ -81,7 +81,7 @@ describe('simulated network', () => {
     assert.deepEqual(received.get(B), ['1:z']);
   });
 
-  it('a partition separates its parts, loses what was under way, and heals', async () => {
+  test('a partition separates its parts, loses what was under way, and heals', async () => {
     const { simulation, fabric, received, send } = await cluster();
     send(A, C, 'under way');
     fabric.partition([A, B], [C]);
@@ -95,7 +95,7 @@ describe('simulated network', () => {
     assert.deepEqual(received.get(C), ['2:again']);
   });
 
-  it('a crash loses frames under way to the machine and tells its peers', async () => {
+  test('a crash loses frames under way to the machine and tells its peers', async () => {
     const { simulation, machines, received, lost, boot, send } = await cluster();
     send(A, B, 'lost');
     machines.get(B)!.crash({ losePower: true });
@@ -108,7 +108,7 @@ describe('simulated network', () => {
     assert.deepEqual(received.get(B), ['1:back']);
   });
 
-  it('refuses frames beyond the queue and to unknown peers', async () => {
+  test('refuses frames beyond the queue and to unknown peers', async () => {
     const { simulation, fabric, machines, send } = await cluster();
     fabric.links.set(A, B, { bytesPerMs: 1, maxQueuedBytes: 10 });
     assert.equal(send(A, B, '12345678'), true);
@@ -119,7 +119,7 @@ describe('simulated network', () => {
     assert.equal(send(A, nodeId(9), 'x'), false);
   });
 
-  it('a stream carries its frames in order, asks for each one, and brings back the answer', async () => {
+  test('a stream carries its frames in order, asks for each one, and brings back the answer', async () => {
     const { simulation, machines } = await cluster();
     let taken = 0;
     async function* frames(): AsyncGenerator<Buffer> {
@@ -148,7 +148,7 @@ describe('simulated network', () => {
     ['is cut', (c: Awaited<ReturnType<typeof cluster>>) => c.fabric.setCut(B, A, true)],
     ['loses its receiver', (c: Awaited<ReturnType<typeof cluster>>) => c.machines.get(B)!.crash({ losePower: false })],
   ] as const)
-    it(`a stream that ${how} fails for its sender and lets go of its source`, async () => {
+    test(`a stream that ${how} fails for its sender and lets go of its source`, async () => {
       const c = await cluster();
       let released = false;
       async function* endless(): AsyncGenerator<Buffer> {
@@ -177,7 +177,7 @@ describe('simulated network', () => {
       assert.equal(receiverError !== undefined, how === 'is cut');
     });
 
-  it('a stream that is aborted fails for both ends', async () => {
+  test('a stream that is aborted fails for both ends', async () => {
     const { simulation, machines } = await cluster();
     let receiverError: unknown;
     machines.get(B)!.network.onStream('copy', async (_from, _header, incoming) => {
@@ -201,7 +201,7 @@ describe('simulated network', () => {
     assert.ok(receiverError !== undefined);
   });
 
-  it('a stream without a handler is refused', async () => {
+  test('a stream without a handler is refused', async () => {
     const { simulation, machines } = await cluster();
     async function* none(): AsyncGenerator<Buffer> {}
     const answer = machines.get(A)!.network.stream(B, 'nothing', Buffer.alloc(0), none());

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { describe, it } from 'node:test';
+import { describe, test } from 'node:test';
 import { nodeId, SimFabric, SimMachine, Simulation } from '../../src/platform/index.ts';
 
 /** Machines that chatter, write and set timers by chance: enough of everything to make a run. */
@@ -44,7 +44,7 @@ async function chatter(seed: number): Promise<{ hash: string; events: number; el
 }
 
 describe('simulation', () => {
-  it('repeats a run exactly when the seed is the same', async () => {
+  test('repeats a run exactly when the seed is the same', async () => {
     const first = await chatter(42);
     const second = await chatter(42);
     assert.ok(first.events > 5000, `${first.events} events`);
@@ -52,11 +52,11 @@ describe('simulation', () => {
     assert.equal(second.hash, first.hash);
   });
 
-  it('takes another course with another seed', async () => {
+  test('takes another course with another seed', async () => {
     assert.notEqual((await chatter(1)).hash, (await chatter(2)).hash);
   });
 
-  it('jumps over time in which nothing happens', async () => {
+  test('jumps over time in which nothing happens', async () => {
     const simulation = new Simulation({ seed: 1 });
     let fired = false;
     simulation.schedule(1000 * 3600 * 24, 'late', () => {
@@ -69,7 +69,7 @@ describe('simulation', () => {
     assert.equal(simulation.nowMs(), 1000 * 3600 * 24);
   });
 
-  it('lets every promise that an event settled run to its end before the next event', async () => {
+  test('lets every promise that an event settled run to its end before the next event', async () => {
     const simulation = new Simulation({ seed: 1 });
     const order: string[] = [];
     simulation.schedule(1, 'first', async () => {
@@ -81,7 +81,7 @@ describe('simulation', () => {
     assert.deepEqual(order, ['end of first', 'second']);
   });
 
-  it('gives up on a condition that does not come true and names the seed', async () => {
+  test('gives up on a condition that does not come true and names the seed', async () => {
     const simulation = new Simulation({ seed: 77 });
     await assert.rejects(
       simulation.runUntil(() => false, 10),
@@ -90,7 +90,7 @@ describe('simulation', () => {
     assert.equal(simulation.nowMs(), 10);
   });
 
-  it('stops at the first error that an event throws', async () => {
+  test('stops at the first error that an event throws', async () => {
     const simulation = new Simulation({ seed: 1 });
     simulation.schedule(1, 'bad', () => {
       throw new Error('broken event');
@@ -99,7 +99,7 @@ describe('simulation', () => {
     await simulation.runFor(1);
   });
 
-  it('runs more than 100 thousand small events a second', async () => {
+  test('runs more than 100 thousand small events a second', async () => {
     const simulation = new Simulation({ seed: 1 });
     let left = 50_000;
     const again = (): void => {
@@ -121,7 +121,7 @@ describe('simulated clocks and timers', () => {
     return { simulation, machine: new SimMachine(new SimFabric(simulation), nodeId(1)) };
   };
 
-  it('the wall clock can be moved both ways and the monotonic clock does not notice', async () => {
+  test('the wall clock can be moved both ways and the monotonic clock does not notice', async () => {
     const { simulation, machine: m } = machine();
     const wall = m.clock.nowMs();
     const monotonic = m.clock.monotonicMs();
@@ -132,7 +132,7 @@ describe('simulated clocks and timers', () => {
     assert.ok(Math.abs(m.clock.monotonicMs() - monotonic - 100) < 1e-6);
   });
 
-  it('a drifting clock makes its timers drift along and never fires one early', async () => {
+  test('a drifting clock makes its timers drift along and never fires one early', async () => {
     const { simulation, machine: m } = machine();
     m.clock.setDriftPpm(100_000);
     const start = m.clock.monotonicMs();
@@ -153,7 +153,7 @@ describe('simulated clocks and timers', () => {
     assert.ok(fired!.localMs >= 100, JSON.stringify(fired));
   });
 
-  it('a cancelled timer and a timer of a crashed machine never fire', async () => {
+  test('a cancelled timer and a timer of a crashed machine never fire', async () => {
     const { simulation, machine: m } = machine();
     let fired = 0;
     m.scheduler.after(10, () => fired++)();
@@ -168,7 +168,7 @@ describe('simulated clocks and timers', () => {
     assert.equal(fired, 2);
   });
 
-  it('a paused machine does nothing while its clocks go on', async () => {
+  test('a paused machine does nothing while its clocks go on', async () => {
     const { simulation, machine: m } = machine();
     const start = m.clock.monotonicMs();
     let firedAt = 0;
@@ -180,7 +180,7 @@ describe('simulated clocks and timers', () => {
     assert.ok(firedAt >= 500 && firedAt < 502, `${firedAt}`);
   });
 
-  it('callbacks at the end of a turn run in order, with those that they add', async () => {
+  test('callbacks at the end of a turn run in order, with those that they add', async () => {
     const { simulation, machine: m } = machine();
     const order: number[] = [];
     m.scheduler.endOfTurn(() => {

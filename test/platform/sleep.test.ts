@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { describe, it } from 'node:test';
+import { describe, test } from 'node:test';
 import { nodeId, SimFabric, SimMachine, Simulation, sleep } from '../../src/platform/index.ts';
 
 /** What a sleep of a second did after so many milliseconds. */
@@ -13,7 +13,7 @@ async function asleep(machine: SimMachine, signal?: AbortSignal): Promise<{ isOv
 }
 
 describe('a sleep', () => {
-  it('lasts as long as it was asked for', async () => {
+  test('lasts as long as it was asked for', async () => {
     const simulation = new Simulation({ seed: 1 });
     const machine = new SimMachine(new SimFabric(simulation), nodeId(1));
     const state = await asleep(machine);
@@ -23,7 +23,7 @@ describe('a sleep', () => {
     assert.equal(state.isOver, true);
   });
 
-  it('ends when its signal is aborted, and at once when it was before', async () => {
+  test('ends when its signal is aborted, and at once when it was before', async () => {
     const simulation = new Simulation({ seed: 1 });
     const machine = new SimMachine(new SimFabric(simulation), nodeId(1));
     const stopping = new AbortController();

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { it } from 'node:test';
+import { test } from 'node:test';
 import { ElapsedClock, SimClock, Simulation } from '../../src/platform/index.ts';
 
 async function elapsedOver(ms: number, change: (clock: SimClock) => void): Promise<number> {
@@ -15,15 +15,15 @@ async function elapsedOver(ms: number, change: (clock: SimClock) => void): Promi
   return elapsed.elapsedMs() - beganMs;
 }
 
-it('counts the time that a machine slept', async () => {
+test('counts the time that a machine slept', async () => {
   assert.equal(await elapsedOver(5000, (clock) => clock.sleep(4000)), 5000);
 });
 
-it('counts too much when the wall clock is set ahead, and never too little when it is set back', async () => {
+test('counts too much when the wall clock is set ahead, and never too little when it is set back', async () => {
   assert.equal(await elapsedOver(5000, (clock) => clock.jumpWall(60_000)), 65_000);
   assert.equal(await elapsedOver(5000, (clock) => clock.jumpWall(-60_000)), 5000);
 });
 
-it('takes a clock that is slewed for one that runs', async () => {
+test('takes a clock that is slewed for one that runs', async () => {
   assert.ok(Math.abs((await elapsedOver(5000, (clock) => clock.setDriftPpm(500))) - 5002.5) < 1e-6);
 });

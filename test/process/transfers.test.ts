@@ -1,6 +1,6 @@
 /** Leadership that is handed over on purpose is nothing that a client of the Redis port can see. */
 import assert from 'node:assert/strict';
-import { after, before, describe, it } from 'node:test';
+import { after, before, describe, test } from 'node:test';
 import { AdminClient } from '../../src/adapter/grpc/index.ts';
 import { TestCluster, until } from './test-cluster.ts';
 
@@ -49,7 +49,7 @@ describe('a change of leader that was asked for', () => {
   });
   after(() => cluster.stop());
 
-  it('is seen by none of the clients that write one after the other through all nodes', async () => {
+  test('is seen by none of the clients that write one after the other through all nodes', async () => {
     const admin = new AdminClient(`127.0.0.1:${cluster.grpcPort(1)}`);
     const counters = new Counters(cluster, [1, 2, 3, 1]);
     try {
@@ -66,7 +66,7 @@ describe('a change of leader that was asked for', () => {
     assert.deepEqual(counters.failures, []);
   });
 
-  it('comes with an orderly stop of the leader, and clients of the other nodes do not see that either', async () => {
+  test('comes with an orderly stop of the leader, and clients of the other nodes do not see that either', async () => {
     for (let nth = 0; nth < 3; nth++) {
       const leader = await cluster.leader();
       const others = [1, 2, 3].filter((nodeId) => nodeId !== leader);

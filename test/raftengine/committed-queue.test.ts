@@ -1,5 +1,5 @@
-import { strict as assert } from 'node:assert';
-import { describe, it } from 'node:test';
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
 import { type Entry, EntryKind } from '../../src/raftengine/core/types.ts';
 import { CommittedQueue } from '../../src/raftengine/replica/committed-queue.ts';
 
@@ -7,7 +7,7 @@ const entries = (...payloads: readonly string[]): Entry[] =>
   payloads.map((payload, at) => ({ index: at + 1, term: 1, kind: EntryKind.Normal, payload: Buffer.from(payload) }));
 
 describe('entries that wait to be applied', () => {
-  it('leave in chunks that end at either limit, and hold one entry at least', () => {
+  test('leave in chunks that end at either limit, and hold one entry at least', () => {
     const queue = new CommittedQueue();
     queue.push(entries('aaaa', 'b', 'c', 'd'));
     const take = (count: number, bytes: number): number[] => queue.take(count, bytes).map(({ index }) => index);
@@ -18,7 +18,7 @@ describe('entries that wait to be applied', () => {
     assert.ok(queue.isEmpty);
   });
 
-  it('leave in a chunk that ends with an entry after which the state machine wants to be asked', () => {
+  test('leave in a chunk that ends with an entry after which the state machine wants to be asked', () => {
     const queue = new CommittedQueue();
     queue.push(entries('a', 'stop', 'b', 'c'));
     const isLast = ({ payload }: Entry): boolean => payload.toString() === 'stop';

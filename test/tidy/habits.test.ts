@@ -43,6 +43,17 @@ describe('every source file', () => {
     assert.deepEqual(places(sources, /\/[/*]\s*biome-ignore(?![^\n]*:\s*\S{3})[^\n]*/g, 'text'), []);
   });
 
+  test('speaks one dialect of tests: strict assertions, and `test` within `describe`', () => {
+    const imported = places(sources, /^import [^;]*from 'node:(?:assert|assert\/strict|test)';$/gm, 'text');
+    const isMeant = (place: string): boolean =>
+      place.endsWith("import assert from 'node:assert/strict';") ||
+      (place.endsWith("from 'node:test';") && !/[{\s](?:it|suite)\b/.test(place.slice(place.indexOf('import'))));
+    assert.deepEqual(
+      imported.filter((place) => !isMeant(place)),
+      [],
+    );
+  });
+
   test('leaves nothing for later', () => {
     // Spelled apart so that this file does not find itself.
     const marks = new RegExp(

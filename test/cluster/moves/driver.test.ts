@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { describe, it } from 'node:test';
+import { describe, test } from 'node:test';
 import { setImmediate as turn } from 'node:timers/promises';
 import fc from 'fast-check';
 import type { CatalogSource } from '../../../src/cluster/catalog/source.ts';
@@ -276,7 +276,7 @@ class World {
 }
 
 describe('A driver of moves', () => {
-  it('takes a range with all its history to another group while clients write, and cleans up behind it', async () => {
+  test('takes a range with all its history to another group while clients write, and cleans up behind it', async () => {
     const world = new World(1);
     for (let at = 0; at < 200; at++) world.write();
     const driver = world.driver();
@@ -292,7 +292,7 @@ describe('A driver of moves', () => {
     assert.deepEqual(world.errors, []);
   });
 
-  it('begins nothing before every node understands what a move writes', async () => {
+  test('begins nothing before every node understands what a move writes', async () => {
     const world = new World(3);
     let mayMove = false;
     const driver = world.driver(undefined, () => mayMove);
@@ -307,7 +307,7 @@ describe('A driver of moves', () => {
     assert.equal(world.catalog.route('x').groupId, group(3));
   });
 
-  it('merges routes of different groups in one job, and a driver that dies anywhere is followed by another one', async () => {
+  test('merges routes of different groups in one job, and a driver that dies anywhere is followed by another one', async () => {
     for (let stop = 0; stop < 40; stop++) {
       const world = new World(100 + stop);
       for (let at = 0; at < 40; at++) world.write();
@@ -339,7 +339,7 @@ describe('A driver of moves', () => {
     }
   });
 
-  it('lifts a fence after which the destination is silent, and moves when it is back', async () => {
+  test('lifts a fence after which the destination is silent, and moves when it is back', async () => {
     const phases = new Set<string>();
     for (let seed = 1; seed <= 12; seed++) {
       const world = new World(seed);
@@ -367,7 +367,7 @@ describe('A driver of moves', () => {
     assert.ok(phases.has('FENCE') && phases.has('RELEASE'), [...phases].join());
   });
 
-  it('keeps what was moved away no longer when the time of day is put back by an hour', async () => {
+  test('keeps what was moved away no longer when the time of day is put back by an hour', async () => {
     const world = new World(4);
     const first = world.driver();
     const { id } = world.begin('x', 3)!;
@@ -388,7 +388,7 @@ describe('A driver of moves', () => {
     world.check();
   });
 
-  it('opens a released range when the driver that had it released died before it could write that down', async () => {
+  test('opens a released range when the driver that had it released died before it could write that down', async () => {
     for (let seed = 1; seed <= 8; seed++) {
       const world = new World(seed);
       for (let at = 0; at < 30; at++) world.write();
@@ -405,7 +405,7 @@ describe('A driver of moves', () => {
     }
   });
 
-  it('undoes a move that is given up before the release', async () => {
+  test('undoes a move that is given up before the release', async () => {
     const world = new World(2);
     for (let at = 0; at < 100; at++) world.write();
     const driver = world.driver();
@@ -427,7 +427,7 @@ describe('A driver of moves', () => {
     assert.equal(world.groups.get(group(3))!.histories.size, 0);
   });
 
-  it('gives a move up that a group refuses for good, and says why', async () => {
+  test('gives a move up that a group refuses for good, and says why', async () => {
     const world = new World(3);
     const driver = world.driver();
     // A job of the same number was over here once.
@@ -441,7 +441,7 @@ describe('A driver of moves', () => {
     world.check();
   });
 
-  it('loses nothing whatever is lost on the way, and whoever else drives with old knowledge', async () => {
+  test('loses nothing whatever is lost on the way, and whoever else drives with old knowledge', async () => {
     await fc.assert(
       fc.asyncProperty(fc.integer({ min: 1, max: 1_000_000 }), async (seed) => {
         const world = new World(seed);

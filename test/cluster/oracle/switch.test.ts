@@ -1,5 +1,5 @@
-import { strict as assert } from 'node:assert';
-import { describe, it } from 'node:test';
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
 import fc from 'fast-check';
 import { AuthoritySwitch, carryOut } from '../../../src/cluster/oracle/switch.ts';
 import { type CatalogState, EMPTY_CATALOG } from '../../../src/distribution/catalog/catalog-state.ts';
@@ -121,13 +121,13 @@ function catalog(revision: number, oracle: string | undefined, groups: readonly 
 const authorities = (fake: FakeGroups): Authority[] => [...fake.groups.values()].map(({ authority }) => authority);
 
 describe('a change of the oracle', () => {
-  it('needs nothing while the setting says what holds from the beginning', async () => {
+  test('needs nothing while the setting says what holds from the beginning', async () => {
     const fake = new FakeGroups();
     assert.equal(await carryOut(catalog(3, undefined), 3, fake), true);
     assert.deepEqual(authorities(fake), Array(GROUPS).fill(FIRST_AUTHORITY));
   });
 
-  it('goes to a group of its own, to one that holds data, to none, and back, each time above all that was said', async () => {
+  test('goes to a group of its own, to one that holds data, to none, and back, each time above all that was said', async () => {
     const fake = new FakeGroups();
     fake.advance(groupId(3), 5_000);
     const steps = [
@@ -158,7 +158,7 @@ describe('a change of the oracle', () => {
     }
   });
 
-  it('waits for every group before anybody grants', async () => {
+  test('waits for every group before anybody grants', async () => {
     const fake = new FakeGroups();
     fake.disturb = async (group) => {
       if (group === 3) throw new Error('no leader');
@@ -170,7 +170,7 @@ describe('a change of the oracle', () => {
     assert.ok(fake.grant(groupId(4)) !== undefined);
   });
 
-  it('takes in groups that came later, and does nothing for a group that does not exist', async () => {
+  test('takes in groups that came later, and does nothing for a group that does not exist', async () => {
     const fake = new FakeGroups();
     await carryOut(catalog(5, '4'), 5, fake);
     fake.add(groupId(9));
@@ -182,7 +182,7 @@ describe('a change of the oracle', () => {
     assert.equal(fake.groups.get(groupId(1))!.authority.epoch, 5);
   });
 
-  it('never has two oracles at once, nor one below another, however leaders of the catalog overlap and fail', async () => {
+  test('never has two oracles at once, nor one below another, however leaders of the catalog overlap and fail', async () => {
     const change = fc.record({
       setting: fc.constantFrom('0', '1', '2', '3', '4'),
       /** How long this leader's messages are on their way, in turns; lost at the turns given. */
@@ -264,7 +264,7 @@ describe('a change of the oracle', () => {
     );
   });
 
-  it('is begun again until it is done, looked at again later, and follows the document', async () => {
+  test('is begun again until it is done, looked at again later, and follows the document', async () => {
     const fake = new FakeGroups();
     const scheduler = new ManualScheduler(new ManualClock());
     let state: CatalogState | undefined;

@@ -1,5 +1,5 @@
-import { strict as assert } from 'node:assert';
-import { describe, it } from 'node:test';
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
 import fc from 'fast-check';
 import { OracleClient, type OracleTimestamp } from '../../../src/kv/oracle/client.ts';
 import type { Grant } from '../../../src/kv/oracle/codec.ts';
@@ -54,7 +54,7 @@ function bed(limits: { maxInflight?: number; maxBatch?: number; maxWaiting?: num
 }
 
 describe('the client of the oracle', () => {
-  it('sends one request for all who ask in one turn, and serves them in order', () => {
+  test('sends one request for all who ask in one turn, and serves them in order', () => {
     const { ask, scheduler, channel, answers } = bed();
     for (let count = 0; count < 5; count++) ask();
     ask(500);
@@ -69,7 +69,7 @@ describe('the client of the oracle', () => {
     );
   });
 
-  it('never serves somebody from a request that had left before he asked', () => {
+  test('never serves somebody from a request that had left before he asked', () => {
     const event = fc.oneof(
       { weight: 6, arbitrary: fc.record({ kind: fc.constant('ask' as const), after: fc.nat(2000) }) },
       { weight: 4, arbitrary: fc.record({ kind: fc.constant('endTurn' as const), after: fc.constant(0) }) },
@@ -122,7 +122,7 @@ describe('the client of the oracle', () => {
     );
   });
 
-  it('follows the authority from group to group, and gives up after a while', () => {
+  test('follows the authority from group to group, and gives up after a while', () => {
     const { ask, scheduler, channel, answers } = bed();
     ask();
     scheduler.endTurn();
@@ -148,7 +148,7 @@ describe('the client of the oracle', () => {
     assert.equal(channel.requests[0]!.group, 7, 'a group that knows less is not believed');
   });
 
-  it('refuses when the cluster has no oracle, and notices when it has one again', () => {
+  test('refuses when the cluster has no oracle, and notices when it has one again', () => {
     const { ask, scheduler, channel, answers } = bed();
     const local = { mode: 'local' as const, epoch: 5, oracle: groupId(0), isOpen: true };
     ask();
@@ -164,7 +164,7 @@ describe('the client of the oracle', () => {
     assert.ok(answers[1]!.ts > 0);
   });
 
-  it('passes failures on to those who were in the request, and bounds who may wait', () => {
+  test('passes failures on to those who were in the request, and bounds who may wait', () => {
     const { ask, scheduler, channel, answers } = bed({ maxInflight: 1, maxWaiting: 2 });
     ask();
     scheduler.endTurn();
@@ -179,7 +179,7 @@ describe('the client of the oracle', () => {
     assert.ok(answers[1]!.ts > 0 && answers[2]!.ts > 0);
   });
 
-  it('counts what lies below its own time, and inverted pairs', () => {
+  test('counts what lies below its own time, and inverted pairs', () => {
     const { ask, scheduler, channel, client } = bed({}, () => ts(150));
     ask();
     scheduler.endTurn();
@@ -200,7 +200,7 @@ describe('the client of the oracle', () => {
 });
 
 describe('the shadow of an oracle', () => {
-  it('measures a group that nobody uses yet, one question at a time', () => {
+  test('measures a group that nobody uses yet, one question at a time', () => {
     const scheduler = new ManualScheduler(new ManualClock());
     const channel = new FakeChannel();
     let group: number | undefined;

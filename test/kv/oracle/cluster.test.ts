@@ -1,6 +1,6 @@
 /** The oracle of whole nodes on simulated machines, whose clocks are seconds apart. */
-import { strict as assert } from 'node:assert';
-import { describe, it } from 'node:test';
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
 import { groupId } from '../../../src/platform/index.ts';
 import { Role } from '../../../src/raftengine/core/types.ts';
 import { startSkewedCluster } from '../../sim/cluster/skewed-cluster.ts';
@@ -8,7 +8,7 @@ import { startSkewedCluster } from '../../sim/cluster/skewed-cluster.ts';
 const PATIENCE_MS = 60_000;
 
 describe('the oracle of a cluster', () => {
-  it('grants in real-time order to every node, over skewed clocks, a lost leader and two changes of the oracle', async () => {
+  test('grants in real-time order to every node, over skewed clocks, a lost leader and two changes of the oracle', async () => {
     const { simulation, nodes, until } = await startSkewedCluster(11);
     const order: { askedMs: number; answeredMs: number; ts: bigint; epoch: number }[] = [];
     let failures = 0;

@@ -1,5 +1,5 @@
-import { strict as assert } from 'node:assert';
-import { describe, it } from 'node:test';
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
 import fc from 'fast-check';
 import { CeilingExpiredError, TimestampAheadError } from '../../../src/kv/contract/errors.ts';
 import { encodeFence } from '../../../src/kv/entry/time-entries.ts';
@@ -59,7 +59,7 @@ const lastOf = (answer: Answer): bigint => {
 const settled = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
 describe('the oracle', () => {
-  it('grants consecutive timestamps above everything it was told, with the epoch they are drawn under', () => {
+  test('grants consecutive timestamps above everything it was told, with the epoch they are drawn under', () => {
     const bed = new OracleBed();
     const first = lastOf(bed.ask(100));
     const second = lastOf(bed.ask(1));
@@ -70,7 +70,7 @@ describe('the oracle', () => {
     assert.equal((bed.ask().grant as { epoch?: number }).epoch, 1);
   });
 
-  it('refuses what leads its clock too far, batches that are too large, and groups that it does not lead', () => {
+  test('refuses what leads its clock too far, batches that are too large, and groups that it does not lead', () => {
     const bed = new OracleBed();
     assert.ok(bed.ask(1, timestampOfMs(bed.clock.wallMs + 3501)).error instanceof TimestampAheadError);
     assert.equal(bed.ask(65_537).error?.constructor.name, 'TooLargeError');
@@ -80,7 +80,7 @@ describe('the oracle', () => {
     assert.throws(() => bed.oracle.status(groupId(9)), NotLeaderError);
   });
 
-  it('answers only as long as its group names it, and names the one who does', async () => {
+  test('answers only as long as its group names it, and names the one who does', async () => {
     const bed = new OracleBed();
     bed.raft.hasLease = false;
     const asked = bed.ask();
@@ -95,7 +95,7 @@ describe('the oracle', () => {
     assert.equal(bed.ask(1, NONE, true).grant?.kind, 'granted', 'a shadow may ask anybody');
   });
 
-  it('is not open before it was told how far the others had come, and then begins above that', () => {
+  test('is not open before it was told how far the others had come, and then begins above that', () => {
     const bed = new Bed();
     const oracle = new OracleLeader(() => bed.executor);
     bed.raft.apply(encodeFence({ kind: 'fence', mode: 'tso', epoch: 4, oracle: GROUP }));
@@ -114,7 +114,7 @@ describe('the oracle', () => {
     assert.ok(bed.stateMachine.maxTs >= floor, 'so that the next leader begins above it too');
   });
 
-  it('T15: an old leader that wakes with an unexpired window answers nothing', async () => {
+  test('T15: an old leader that wakes with an unexpired window answers nothing', async () => {
     const bed = new OracleBed();
     const early = lastOf(bed.ask());
     // It slept; its lease is over, its window is not. Another one leads and serves meanwhile.
@@ -129,7 +129,7 @@ describe('the oracle', () => {
     assert.ok(early > 0n);
   });
 
-  it('never answers, once another leader has served, with less than that one said', async () => {
+  test('never answers, once another leader has served, with less than that one said', async () => {
     const step = fc.oneof(
       { weight: 6, arbitrary: fc.record({ kind: fc.constant('ask' as const), node: fc.nat(1) }) },
       { weight: 2, arbitrary: fc.record({ kind: fc.constant('depose' as const), node: fc.constant(0) }) },
@@ -194,7 +194,7 @@ describe('the oracle', () => {
     );
   });
 
-  it('waits for its ceiling instead of failing, and tells where it stands', async () => {
+  test('waits for its ceiling instead of failing, and tells where it stands', async () => {
     const bed = new OracleBed();
     bed.scheduler.advance(10_000);
     const asked = bed.ask();
@@ -208,7 +208,7 @@ describe('the oracle', () => {
     assert.deepEqual(status.authority, { mode: 'bridge', epoch: 1, oracle: GROUP, isOpen: true });
   });
 
-  it('takes steps of a change through the log, and refuses those of an older one', async () => {
+  test('takes steps of a change through the log, and refuses those of an older one', async () => {
     const bed = new OracleBed();
     const fenced = bed.oracle.fence(GROUP, { kind: 'fence', mode: 'tso', epoch: 5, oracle: groupId(9) });
     bed.settle();
@@ -232,14 +232,14 @@ describe('the oracle', () => {
     );
   });
 
-  it('keeps the authority over a restart', () => {
+  test('keeps the authority over a restart', () => {
     const bed = new OracleBed();
     const { store } = bed;
     assert.deepEqual(new Bed({}, store).stateMachine.authority, bed.stateMachine.authority);
     assert.deepEqual(new Bed().stateMachine.authority, FIRST_AUTHORITY);
   });
 
-  it('asks an executor that may fail to draw', () => {
+  test('asks an executor that may fail to draw', () => {
     const failing: OracleGroup = new Bed().executor;
     const oracle = new OracleLeader(() => ({
       ...failing,
@@ -271,7 +271,7 @@ describe('messages of the oracle', () => {
     { noNullPrototype: true },
   );
 
-  it('come back from their bytes as they were', () => {
+  test('come back from their bytes as they were', () => {
     fc.assert(
       fc.property(ts, number, authority, fc.integer(), (stamp, count, who, leadMs) => {
         const group = groupId(count % 0xffff);
@@ -294,7 +294,7 @@ describe('messages of the oracle', () => {
     );
   });
 
-  it('are refused when they are cut or of another version', () => {
+  test('are refused when they are cut or of another version', () => {
     const whole = encodeOracleMessage({ kind: 'get', group: GROUP, count: 1, after: NONE, isShadow: false });
     for (let length = 0; length < whole.length; length++)
       assert.throws(() => decodeOracleMessage(whole.subarray(0, length)));

@@ -3,7 +3,7 @@
  * given up or abandoned at any step of a move; each of them ends whole, at whoever has its keys then.
  */
 import assert from 'node:assert/strict';
-import { describe, it } from 'node:test';
+import { describe, test } from 'node:test';
 import { copyCaptured, copyHistories } from '../../../src/cluster/moves/copying.ts';
 import type { JobRow } from '../../../src/distribution/contract/catalog-rows.ts';
 import { NotOwnerError, RangeBusyError } from '../../../src/kv/contract/errors.ts';
@@ -262,7 +262,7 @@ class World {
 }
 
 describe('transactions whose keys move', () => {
-  it('end whole, wherever their keys and their record are by then', async () => {
+  test('end whole, wherever their keys and their record are by then', async () => {
     let carried = 0;
     let committed = 0;
     for (let seed = 1; seed <= 120; seed++) {

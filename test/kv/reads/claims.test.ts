@@ -1,6 +1,6 @@
 /** When a replica may answer, guard by guard; and what a leader may close. */
-import { strict as assert } from 'node:assert';
-import { describe, it } from 'node:test';
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
 import { ReplicaClaims } from '../../../src/kv/reads/claims.ts';
 import { type ClosableGroup, GroupCloser } from '../../../src/kv/reads/closer.ts';
 import { decodeToken, encodeToken } from '../../../src/kv/reads/token.ts';
@@ -25,7 +25,7 @@ function replica() {
 }
 
 describe('a replica', () => {
-  it('uses a notice only when it has applied what the leader had', () => {
+  test('uses a notice only when it has applied what the leader had', () => {
     const { machine, claims } = replica();
     claims.accept(notice(100, machine.index + 1), 5000);
     assert.equal(claims.current(), undefined);
@@ -34,14 +34,14 @@ describe('a replica', () => {
     assert.equal(claims.current()?.coveredMs, 4000);
   });
 
-  it('does not listen to leaders of earlier terms', () => {
+  test('does not listen to leaders of earlier terms', () => {
     const { machine, claims } = replica();
     claims.accept(notice(100, machine.index, 3), 5000);
     claims.accept(notice(200, machine.index, 2), 6000);
     assert.equal(claims.current()?.closedTs, ts(100));
   });
 
-  it('leaves a key to the leader whose transaction may still commit at or below', () => {
+  test('leaves a key to the leader whose transaction may still commit at or below', () => {
     const { machine, claims } = replica();
     machine.apply(entry.prepare(50n, txn('t'), [put('k', 'v')]));
     assert.equal(claims.refuseKeys([bytes('k')], ts(49)), undefined);
@@ -51,7 +51,7 @@ describe('a replica', () => {
     assert.equal(claims.refuseRange(bytes('l'), bytes('m'), ts(60)), undefined);
   });
 
-  it('answers for its own spans, and for one that has left up to where it left, until it is purged', () => {
+  test('answers for its own spans, and for one that has left up to where it left, until it is purged', () => {
     const { machine, claims } = replica();
     const job = 7 as never;
     machine.span({ kind: 'captureOn', job, start: bytes('m'), end: bytes('p') });
@@ -66,7 +66,7 @@ describe('a replica', () => {
     assert.equal(claims.refuseKeys([bytes('n')], ts(70)), 'notOwned');
   });
 
-  it('does not call an answer fresh that lacks what was acknowledged elsewhere first', () => {
+  test('does not call an answer fresh that lacks what was acknowledged elsewhere first', () => {
     const { machine, claims } = replica();
     machine.apply(entry.prepare(50n, txn('t', 1n, 'k'), [put('k', 'v')]));
     machine.apply(
@@ -116,7 +116,7 @@ function closing() {
 }
 
 describe('a leader', () => {
-  it('closes what its clock read a lag ago, and issues nothing there any more', () => {
+  test('closes what its clock read a lag ago, and issues nothing there any more', () => {
     const { leader, closer, after } = closing();
     assert.equal(closer.close(), undefined);
     assert.equal(after(999), undefined);
@@ -126,7 +126,7 @@ describe('a leader', () => {
     assert.deepEqual(leader.observed, [at(1000)]);
   });
 
-  it('counts the time that its machine slept', () => {
+  test('counts the time that its machine slept', () => {
     const { clock, closer, after } = closing();
     closer.close();
     clock.wallMs += 5000;
@@ -135,7 +135,7 @@ describe('a leader', () => {
     assert.equal(after(1)?.ageMs, 3001, 'what it read after the first sleep, before the second');
   });
 
-  it('closes nothing at which an entry on its way, or a range delete of it, may be committed', () => {
+  test('closes nothing at which an entry on its way, or a range delete of it, may be committed', () => {
     const { leader, closer, after } = closing();
     closer.close();
     leader.oldest = ts(1000 * 65_536 + 1);
@@ -144,7 +144,7 @@ describe('a leader', () => {
     assert.equal(after(0)?.closedTs, at(1000));
   });
 
-  it('closes nothing at or above where the next leader begins', () => {
+  test('closes nothing at or above where the next leader begins', () => {
     const { leader, closer, after } = closing();
     leader.boundMs = 1000;
     closer.close();
@@ -153,7 +153,7 @@ describe('a leader', () => {
     assert.equal(after(0)?.closedTs, at(1000));
   });
 
-  it('vouches for no moment at which somebody else may have led', () => {
+  test('vouches for no moment at which somebody else may have led', () => {
     const { leader, closer, after } = closing();
     closer.close();
     leader.hasLease = false;
@@ -165,7 +165,7 @@ describe('a leader', () => {
 });
 
 describe('what travels', () => {
-  it('is read as it was written', () => {
+  test('is read as it was written', () => {
     const message = { kind: 'notices', heardMs: 12.5, notices: [notice(100, 3)] } as const;
     assert.deepEqual(decodeClosed(encodeClosed(message)), message);
     assert.deepEqual(decodeClosed(encodeClosed({ kind: 'received', nowMs: 7.25 })), { kind: 'received', nowMs: 7.25 });

@@ -1,6 +1,6 @@
 /** Reads from replicas of whole nodes on simulated machines whose wall clocks are seconds apart. */
-import { strict as assert } from 'node:assert';
-import { describe, it } from 'node:test';
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
 import { KEYSPACES } from '../../../src/adapter/redis/keys/keyspace.ts';
 import type { GroupId, HlcTimestamp, KvorumError } from '../../../src/platform/index.ts';
 import type { ClusterNode } from '../../sim/cluster/cluster-node.ts';
@@ -16,7 +16,7 @@ interface Acknowledged {
 
 describe('reads from replicas of a cluster', () => {
   for (const seed of [3, 4]) {
-    it(`are never older than they say, never go back and never change, over skewed clocks and lost leaders (seed ${seed})`, async () => {
+    test(`are never older than they say, never go back and never change, over skewed clocks and lost leaders (seed ${seed})`, async () => {
       const { simulation, nodes, random, until } = await startSkewedCluster(seed);
       const acknowledged = new Map(KEYS.map((key) => [key, [] as Acknowledged[]]));
       const pictures = new Map<string, number>();
@@ -109,7 +109,7 @@ describe('reads from replicas of a cluster', () => {
     });
   }
 
-  it('answer READONLY connections from any node, with what the connection did itself', async () => {
+  test('answer READONLY connections from any node, with what the connection did itself', async () => {
     const { simulation, nodes } = await startSkewedCluster(5);
     const key = 'a';
     const follower = nodes.find(({ process }) => {
@@ -136,7 +136,7 @@ describe('reads from replicas of a cluster', () => {
     assert.equal(served(), before + 10, 'the leader answers');
   });
 
-  it('go on for as long as they may be old at a node that is cut off, also of what it led', async () => {
+  test('go on for as long as they may be old at a node that is cut off, also of what it led', async () => {
     const { simulation, fabric, nodes } = await startSkewedCluster(6);
     const run = <T>(work: Promise<T>): Promise<T> => simulation.runToEnd(work, PATIENCE_MS);
     const writer = await run(nodes[1]!.connect());

@@ -2,8 +2,8 @@
  * How closed timestamps travel: whatever a message waits for, a receiver never takes a notice for younger than it is. Sender and
  * receiver in virtual time, with clocks that have nothing to do with each other.
  */
-import { strict as assert } from 'node:assert';
-import { describe, it } from 'node:test';
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
 import type { ClosedNotice } from '../../../src/kv/contract/reads.ts';
 import { ClosedExchange } from '../../../src/kv/reads/exchange.ts';
 import { type DuplexHandler, type DuplexStream, type Millis, nodeId, Simulation } from '../../../src/platform/index.ts';
@@ -146,7 +146,7 @@ class Bench {
 }
 
 describe('the age of a notice', () => {
-  it('counts from the last answer that the sender had when it made the notice', async () => {
+  test('counts from the last answer that the sender had when it made the notice', async () => {
     const bench = new Bench();
     await bench.run(2_000);
     bench.judge();
@@ -156,7 +156,7 @@ describe('the age of a notice', () => {
     assert.equal(made - heardMs, PERIOD_MS - 10, 'the answer to the one before had left a period earlier');
   });
 
-  it('is not known before the first answer is back: such a notice is not used', async () => {
+  test('is not known before the first answer is back: such a notice is not used', async () => {
     const bench = new Bench();
     await bench.run(30);
     assert.equal(bench.madeMs.length, 1);
@@ -168,7 +168,7 @@ describe('the age of a notice', () => {
     );
   });
 
-  it('only grows when messages are late, in either direction', async () => {
+  test('only grows when messages are late, in either direction', async () => {
     const bench = new Bench();
     const random = bench.simulation.random.fork(1);
     bench.delayMs = () => (random.int(4) === 0 ? random.int(3_000) : random.int(50));
@@ -177,7 +177,7 @@ describe('the age of a notice', () => {
     bench.judge();
   });
 
-  it('only grows when the receiver stood still, and is small again soon afterwards', async () => {
+  test('only grows when the receiver stood still, and is small again soon afterwards', async () => {
     const bench = new Bench();
     await bench.run(1_000);
     bench.isPaused = true;

@@ -1,6 +1,6 @@
 /** What a replica asks of a leader, and what a snapshot does about groups that it did not ask, guard by guard. */
-import { strict as assert } from 'node:assert';
-import { describe, it } from 'node:test';
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
 import type { ClosedNotice, ReadAtReply, ReadAtRequest } from '../../../src/kv/contract/reads.ts';
 import type { ForwardHandler, KvService } from '../../../src/kv/contract/service.ts';
 import { GroupRouter } from '../../../src/kv/forward/group-router.ts';
@@ -74,7 +74,7 @@ function asking() {
 }
 
 describe('a replica that asks how far it has to have come', () => {
-  it('is told a timestamp that nothing is committed below, and what it has to have applied', async () => {
+  test('is told a timestamp that nothing is committed below, and what it has to have applied', async () => {
     const { clock, client, notices, answers, read, settle } = asking();
     clock.advance(50);
     const asked = client.ask(GROUP, ts(0), 1000);
@@ -88,7 +88,7 @@ describe('a replica that asks how far it has to have come', () => {
     assert.equal(heardMs, clock.monotonicMs() - 7, 'what was acknowledged before the question left is in it');
   });
 
-  it('asks once for all who were there, and again for those who came when the question had left', async () => {
+  test('asks once for all who were there, and again for those who came when the question had left', async () => {
     const { client, answers, settle } = asking();
     const first = [client.ask(GROUP, ts(0), 1000), client.ask(GROUP, ts(0), 1000)];
     await settle();
@@ -105,7 +105,7 @@ describe('a replica that asks how far it has to have come', () => {
     assert.equal(client.rounds, 2);
   });
 
-  it('is told nothing while an entry whose outcome nobody knows may still come below', async () => {
+  test('is told nothing while an entry whose outcome nobody knows may still come below', async () => {
     const { client, group, notices, answers, settle } = asking();
     group.mayClose = false;
     const asked = client.ask(GROUP, ts(0), 1000);
@@ -183,14 +183,14 @@ function reading() {
 }
 
 describe('a snapshot', () => {
-  it('is above what every group and the oracle have given out', async () => {
+  test('is above what every group and the oracle have given out', async () => {
     const { begin, learn, asked } = reading();
     learn();
     assert.equal((await begin()).ts, ts(300) + 1n);
     assert.deepEqual(asked.sort(), [GROUP, OTHER]);
   });
 
-  it('begins again when it meets a group that was not asked, as long as nothing was handed out', async () => {
+  test('begins again when it meets a group that was not asked, as long as nothing was handed out', async () => {
     const { begin, asked } = reading();
     const snapshot = await begin();
     assert.equal(snapshot.ts, ts(200) + 1n);
@@ -199,7 +199,7 @@ describe('a snapshot', () => {
     assert.deepEqual(asked, [GROUP, OTHER, GROUP]);
   });
 
-  it('gives up when it meets one after an answer, or when its timestamp was told', async () => {
+  test('gives up when it meets one after an answer, or when its timestamp was told', async () => {
     const { begin } = reading();
     const snapshot = await begin();
     await snapshot.get([bytes('a')], 10_000);
@@ -207,7 +207,7 @@ describe('a snapshot', () => {
     await assert.rejects((await begin({ isFixed: true })).get([bytes('z')], 10_000), { code: 'SNAPSHOT_UNCOVERED' });
   });
 
-  it('goes on with a group that was not asked when the answer says that it is young enough', async () => {
+  test('goes on with a group that was not asked when the answer says that it is young enough', async () => {
     const { begin, coveredMs, clock } = reading();
     const snapshot = await begin();
     coveredMs.set(OTHER, clock.monotonicMs());
@@ -217,7 +217,7 @@ describe('a snapshot', () => {
     assert.equal(snapshot.stalenessMs, 5);
   });
 
-  it('does not wait for a silent group that it does not need, and asks it again only after a while', async () => {
+  test('does not wait for a silent group that it does not need, and asks it again only after a while', async () => {
     const { begin, learn, silent, asked, clock } = reading();
     learn();
     silent.add(OTHER);
@@ -230,7 +230,7 @@ describe('a snapshot', () => {
     assert.equal((await begin()).ts, ts(300) + 1n);
   });
 
-  it('fails when nobody answers at all', async () => {
+  test('fails when nobody answers at all', async () => {
     const { begin, silent } = reading();
     silent.add(GROUP);
     await assert.rejects(begin(), BusyError);
@@ -238,7 +238,7 @@ describe('a snapshot', () => {
 });
 
 describe('questions at a timestamp', () => {
-  it('are read as they were written, and so are their answers', () => {
+  test('are read as they were written, and so are their answers', () => {
     const range = { start: bytes('a'), end: bytes('b'), limit: 7, keysOnly: true, reverse: false };
     const questions: ReadQuestion[] = [
       { group: GROUP, moment: { kind: 'now', ts: ts(0) }, body: { kind: 'nothing' } },

@@ -2,8 +2,8 @@
  * Scans over groups whose ranges move at any moment, behind a directory that is behind: whatever comes, every key is met once,
  * in order, and no page leaves anything out.
  */
-import { strict as assert } from 'node:assert';
-import { describe, it } from 'node:test';
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
 import fc from 'fast-check';
 import { KvCluster } from '../../../src/kv/client/cluster.ts';
 import { decodeMessage, encodePage } from '../../../src/kv/client/codec.ts';
@@ -187,7 +187,7 @@ describe('a scan over groups', () => {
     ['page by page at leaders', scanByPages],
     ['as of one timestamp', scanBySnapshot],
   ] as const) {
-    it(`meets every key once and in order, ${name}, however ranges move meanwhile`, async () => {
+    test(`meets every key once and in order, ${name}, however ranges move meanwhile`, async () => {
       let refusals = 0;
       await fc.assert(
         fc.asyncProperty(

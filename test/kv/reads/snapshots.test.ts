@@ -2,8 +2,8 @@
  * Reads of several groups as of one moment, on whole nodes whose wall clocks are ten seconds apart, while money is carried
  * between groups, ranges move and are cut, and leaders are lost.
  */
-import { strict as assert } from 'node:assert';
-import { describe, it } from 'node:test';
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
 import { KEYSPACES } from '../../../src/adapter/redis/keys/keyspace.ts';
 import type { Consistency } from '../../../src/kv/contract/reads.ts';
 import type { LiveValue } from '../../../src/kv/contract/view.ts';
@@ -178,7 +178,7 @@ async function readOnce(bank: Bank, node: ClusterNode, session: { token: string 
 
 describe('a snapshot of several groups', () => {
   for (const seed of [11]) {
-    it(`is whole, as fresh as it says, and the same for everybody, while ranges move and leaders are lost (seed ${seed})`, async () => {
+    test(`is whole, as fresh as it says, and the same for everybody, while ranges move and leaders are lost (seed ${seed})`, async () => {
       const bank = await openBank(seed, { carriers: 4 });
       const { simulation, nodes, random, until } = bank;
       const counts = new Map<string, number>();
@@ -230,7 +230,7 @@ describe('a snapshot of several groups', () => {
     });
   }
 
-  it('shows what was acknowledged just before, also where a lagging group has it as a lock only', async () => {
+  test('shows what was acknowledged just before, also where a lagging group has it as a lock only', async () => {
     const bank = await openBank(13, { carriers: 0 });
     const { nodes, run, random, deadlineOf, simulation, transfer, scanAll } = bank;
     const leaderOf = (key: Buffer): ClusterNode =>

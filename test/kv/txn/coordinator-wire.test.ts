@@ -1,6 +1,6 @@
 /** Questions and answers survive the way to a group's leader and back. */
 import assert from 'node:assert/strict';
-import { describe, it } from 'node:test';
+import { describe, test } from 'node:test';
 import { LeaderUnavailableError, NotOwnerError } from '../../../src/kv/contract/errors.ts';
 import type { ForwardHandler } from '../../../src/kv/contract/service.ts';
 import type { LockFacts, TxnGroup } from '../../../src/kv/contract/txn.ts';
@@ -102,7 +102,7 @@ const assertIncludes = (whole: object, part: object): void =>
 
 describe('the service for transactions', () => {
   for (const question of QUESTIONS) {
-    it(`carries a question of kind ${question.kind}`, () => {
+    test(`carries a question of kind ${question.kind}`, () => {
       const decoded = decodeQuestion(encodeQuestion(GROUP, question));
       assert.equal(decoded.group, GROUP);
       if ('request' in question && 'request' in decoded.question) {
@@ -116,12 +116,12 @@ describe('the service for transactions', () => {
   }
 
   for (const outcome of OUTCOMES) {
-    it(`carries an answer of kind ${outcome.kind}`, () => {
+    test(`carries an answer of kind ${outcome.kind}`, () => {
       assert.deepEqual(decodeOutcome(encodeOutcome(outcome)), outcome);
     });
   }
 
-  it('asks the leader here, and over the wire when it has just stopped to lead', async () => {
+  test('asks the leader here, and over the wire when it has just stopped to lead', async () => {
     let handler: ForwardHandler | undefined;
     const asked: string[] = [];
     const row = { value: bytes('v'), expireTs: ts(0), commitTs: ts(3) };
@@ -150,7 +150,7 @@ describe('the service for transactions', () => {
     assert.deepEqual(asked, ['here', 'there']);
   });
 
-  it('hands on what the leader refuses with', async () => {
+  test('hands on what the leader refuses with', async () => {
     const failures = [new NotOwnerError(GROUP), new LeaderUnavailableError('nobody')];
     for (const failure of failures) {
       const client = createTxnClient({

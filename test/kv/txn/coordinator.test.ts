@@ -1,6 +1,6 @@
 /** Single stories of coordinators: the traces that a design without one of the guards would get wrong. */
 import assert from 'node:assert/strict';
-import { describe, it } from 'node:test';
+import { describe, test } from 'node:test';
 import { ConflictError } from '../../../src/kv/contract/errors.ts';
 import type { TxnClient } from '../../../src/kv/contract/txn.ts';
 import type { KeyView } from '../../../src/kv/contract/view.ts';
@@ -71,7 +71,7 @@ describe('the traces of transactions across groups', () => {
     return { ...made, fates };
   };
 
-  it('T1: whose fate was told before it was prepared cannot be prepared any more', async () => {
+  test('T1: whose fate was told before it was prepared cannot be prepared any more', async () => {
     const { runner, end, soon, fates, cluster } = asked({});
     const running = runner.run({ keys: [], deadlineMs: soon(), txnId: ID }, writeBoth);
     await assert.rejects(end(running), { code: 'TXN_ABORTED' });
@@ -80,14 +80,14 @@ describe('the traces of transactions across groups', () => {
     assert.equal(cluster.peek(B), undefined);
   });
 
-  it('T1, without its guard: it is told to be rolled back, and is committed', async () => {
+  test('T1, without its guard: it is told to be rolled back, and is committed', async () => {
     const { runner, end, soon, fates, cluster } = asked({ statusRecord: true });
     await end(runner.run({ keys: [], deadlineMs: soon(), txnId: ID }, writeBoth));
     assert.deepEqual(fates, ['rolledBack']);
     assert.equal(cluster.peek(A), 'one');
   });
 
-  it('T1: no lock is anywhere before the primary has its own', async () => {
+  test('T1: no lock is anywhere before the primary has its own', async () => {
     const order: string[] = [];
     const { runner, end, soon } = bed({
       wrap: (client) => ({
@@ -104,7 +104,7 @@ describe('the traces of transactions across groups', () => {
     assert.deepEqual(order.slice(2, 4).sort(), ['ask b', 'ask c']);
   });
 
-  it('T2: a snapshot that was read is not written into afterwards', async () => {
+  test('T2: a snapshot that was read is not written into afterwards', async () => {
     const { cluster, runner, end, soon } = bed();
     const readTs = (await end(runner.begin({ isolation: 'snapshot', deadlineMs: soon() }))).startTs;
     const later = hlcTimestamp(readTs + (400n << 16n));
@@ -116,7 +116,7 @@ describe('the traces of transactions across groups', () => {
     assert.deepEqual((await end(parts.client.read(cluster.owner(B), { keys: [B], readTs: later }))).rows, [undefined]);
   });
 
-  it('T2: the commit timestamp is drawn after the last PREPARE was answered', async () => {
+  test('T2: the commit timestamp is drawn after the last PREPARE was answered', async () => {
     const order: string[] = [];
     const cluster = new ModelCluster(2, NO_FAULTS);
     const parts = cluster.partsOf(startProcess('coordinator'));
@@ -141,7 +141,7 @@ describe('the traces of transactions across groups', () => {
     assert.deepEqual(order, ['begin', 'prepared', 'prepared', 'commit']);
   });
 
-  it('T3: a transaction that has read what another has changed does not commit', async () => {
+  test('T3: a transaction that has read what another has changed does not commit', async () => {
     const { runner, end, soon, cluster } = bed();
     const reader = await end(runner.begin({ isolation: 'serializable', deadlineMs: soon() }));
     assert.equal(await end(reader.get(A)), undefined);
@@ -156,7 +156,7 @@ describe('the traces of transactions across groups', () => {
     assert.equal(cluster.peek(B), undefined);
   });
 
-  it('T4: what begins after an acknowledgement has the larger timestamp, whatever the clocks of groups say', async () => {
+  test('T4: what begins after an acknowledgement has the larger timestamp, whatever the clocks of groups say', async () => {
     // Nothing that two transactions in a row have in common could bring their timestamps in order but the oracle.
     const { runner, end, soon } = bed({ groups: 4 });
     let last: HlcTimestamp = NEVER;
@@ -170,7 +170,7 @@ describe('the traces of transactions across groups', () => {
     }
   });
 
-  it('T13: a repetition finds what the first attempt did, also after the keys have moved', async () => {
+  test('T13: a repetition finds what the first attempt did, also after the keys have moved', async () => {
     let isLost = false;
     const { cluster, runner, end, soon } = bed({
       wrap: (client) => ({
@@ -195,7 +195,7 @@ describe('the traces of transactions across groups', () => {
     assert.equal(cluster.peek(A), '1');
   });
 
-  it('T14: a question that comes late, after its repetition was answered, changes nothing', async () => {
+  test('T14: a question that comes late, after its repetition was answered, changes nothing', async () => {
     const late: (() => Promise<unknown>)[] = [];
     const { cluster, runner, end, soon } = bed({
       wrap: (client) => ({
@@ -227,7 +227,7 @@ describe('the traces of transactions across groups', () => {
 });
 
 describe('a coordinator', () => {
-  it('says that it does not know, and with which id to ask', async () => {
+  test('says that it does not know, and with which id to ask', async () => {
     const { runner, end, soon } = bed({
       wrap: (client) => ({
         commit: async (group, request) => {
@@ -245,7 +245,7 @@ describe('a coordinator', () => {
     assert.equal(fate.kind, 'committed');
   });
 
-  it('takes what is in one group there in one step, without locks', async () => {
+  test('takes what is in one group there in one step, without locks', async () => {
     const asked: string[] = [];
     const { runner, end, soon } = bed({
       wrap: (client) => ({
@@ -301,15 +301,15 @@ describe('a coordinator', () => {
     return cluster.peek(A);
   };
 
-  it('takes place once when its first question meets a lock and comes again after the second', async () => {
+  test('takes place once when its first question meets a lock and comes again after the second', async () => {
     assert.equal(await metLock({}), 'later');
   });
 
-  it('without the record of what was refused takes place twice', async () => {
+  test('without the record of what was refused takes place twice', async () => {
     assert.equal(await metLock({ refusalRecord: true }), 'x');
   });
 
-  it('takes place once when its key was elsewhere at the first question, which comes again when it is back', async () => {
+  test('takes place once when its key was elsewhere at the first question, which comes again when it is back', async () => {
     const { runner, end, soon, again, cluster } = inOne(async (model) => {
       const home = model.owner(A);
       model.move(A, model.owner(B));
@@ -322,7 +322,7 @@ describe('a coordinator', () => {
     assert.equal(cluster.peek(A), undefined);
   });
 
-  it('keeps the primary lock of a long commit alive', async () => {
+  test('keeps the primary lock of a long commit alive', async () => {
     let pushes = 0;
     const { cluster, runner, end, soon } = bed({
       wrap: (client) => ({
@@ -341,7 +341,7 @@ describe('a coordinator', () => {
     assert.ok(pushes >= 7 && pushes <= 9, `${pushes} heartbeats`);
   });
 
-  it('is rolled back by others when it falls silent, and hears of it', async () => {
+  test('is rolled back by others when it falls silent, and hears of it', async () => {
     const { cluster, runner, end, soon } = bed({
       wrap: (client) => ({
         push: () => Promise.reject(new OutcomeUnknownError('cut off')),
@@ -357,7 +357,7 @@ describe('a coordinator', () => {
     assert.equal(cluster.peek(A), undefined);
   });
 
-  it('does not believe that a read was consistent when its locks have run out meanwhile', async () => {
+  test('does not believe that a read was consistent when its locks have run out meanwhile', async () => {
     let attempts = 0;
     const { cluster, runner, end, soon } = bed({
       wrap: (client) => ({
@@ -388,7 +388,7 @@ describe('a coordinator', () => {
     assert.equal(attempts, 2);
   });
 
-  it('reads several groups without locks, unless what came and went could have been collected', async () => {
+  test('reads several groups without locks, unless what came and went could have been collected', async () => {
     let locks = 0;
     let collects = false;
     const { runner, end, soon } = bed({
@@ -423,7 +423,7 @@ describe('a coordinator', () => {
     assert.ok(locks > 0);
   });
 
-  it('asks for many keys a piece at a time, two of each group, the primary first', async () => {
+  test('asks for many keys a piece at a time, two of each group, the primary first', async () => {
     // The primary, which is the smallest, comes last.
     const names = Array.from({ length: 7_000 }, (_, at) => Buffer.from(`${'cba'[at % 3]}${7_000 - at}`));
     const asked: string[] = [];
@@ -481,7 +481,7 @@ describe('a coordinator', () => {
     assert.deepEqual(cluster.locked(), []);
   });
 
-  it('reads many keys of one group as of one moment', async () => {
+  test('reads many keys of one group as of one moment', async () => {
     const names = Array.from({ length: 1_500 }, (_, at) => Buffer.from(`a${at}`));
     let reads = 0;
     const { cluster, runner, end, soon } = bed({
@@ -504,7 +504,7 @@ describe('a coordinator', () => {
     assert.deepEqual(reply, ['a0', 'a1400']);
   });
 
-  it('lets go of the pieces that it has locked when one cannot be, and asks for no more', async () => {
+  test('lets go of the pieces that it has locked when one cannot be, and asks for no more', async () => {
     const names = Array.from({ length: 12_000 }, (_, at) =>
       Buffer.from(`${'abc'[at % 3]}${String(at).padStart(5, '0')}`),
     );
@@ -530,7 +530,7 @@ describe('a coordinator', () => {
     assert.ok(aborted.length <= prepares * 1_000, `${aborted.length} aborted`);
   });
 
-  it('refuses more keys than a transaction may have before it reads any, and reads as many as it likes', async () => {
+  test('refuses more keys than a transaction may have before it reads any, and reads as many as it likes', async () => {
     let asked = 0;
     const { runner, end, soon } = bed({
       limits: { maxKeys: 2_500 },
@@ -551,7 +551,7 @@ describe('a coordinator', () => {
     assert.equal((await end(runner.run({ keys: names, deadlineMs: soon(60_000), isReadOnly: true }, body))).reply, 0);
   });
 
-  it('refuses what is too large before anything is locked', async () => {
+  test('refuses what is too large before anything is locked', async () => {
     const { runner, end, soon, cluster } = bed();
     const large = Buffer.alloc(6 * 1024 * 1024);
     const running = runner.run({ keys: [], deadlineMs: soon() }, (view) => {
@@ -562,7 +562,7 @@ describe('a coordinator', () => {
     assert.deepEqual(cluster.locked(), []);
   });
 
-  it('leaves no effects of a function that fails, and says what it said', async () => {
+  test('leaves no effects of a function that fails, and says what it said', async () => {
     const { runner, end, soon, cluster } = bed();
     const failing = runner.run({ keys: [A], deadlineMs: soon() }, (view) => {
       view.get(A);
@@ -575,7 +575,7 @@ describe('a coordinator', () => {
 });
 
 describe('a transaction under snapshot isolation', () => {
-  it('reads as of its beginning, and loses when somebody else wrote its keys', async () => {
+  test('reads as of its beginning, and loses when somebody else wrote its keys', async () => {
     const { runner, end, soon, cluster } = bed();
     await end(runner.run({ keys: [], deadlineMs: soon() }, writeBoth));
     await end(runner.coordinator.idle());
@@ -587,7 +587,7 @@ describe('a transaction under snapshot isolation', () => {
     assert.equal(cluster.peek(A), 'newer');
   });
 
-  it('loses also when it has not read what it writes', async () => {
+  test('loses also when it has not read what it writes', async () => {
     const { runner, end, soon, cluster } = bed();
     const one = await end(runner.begin({ isolation: 'snapshot', deadlineMs: soon() }));
     await end(runner.run({ keys: [], deadlineMs: soon() }, writeBoth));
@@ -596,7 +596,7 @@ describe('a transaction under snapshot isolation', () => {
     assert.equal(cluster.peek(A), 'one');
   });
 
-  it('may read what others are about to change', async () => {
+  test('may read what others are about to change', async () => {
     const { runner, end, soon, cluster } = bed();
     const one = await end(runner.begin({ isolation: 'snapshot', deadlineMs: soon() }));
     const other = await end(runner.begin({ isolation: 'snapshot', deadlineMs: soon() }));

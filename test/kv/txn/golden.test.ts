@@ -1,7 +1,7 @@
 /** Bytes that logs and stores already hold: a change of them is a change of the format, and is seen here. */
-import { strict as assert } from 'node:assert';
+import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
-import { describe, it } from 'node:test';
+import { describe, test } from 'node:test';
 import {
   decodeFate,
   decodeLock,
@@ -108,7 +108,7 @@ const hex = (buffers: { readonly [name: string]: Buffer }): { [name: string]: st
   Object.fromEntries(Object.entries(buffers).map(([name, buffer]) => [name, buffer.toString('hex')]));
 
 describe('bytes of transactions and of time', () => {
-  it('are those of the golden file', () => {
+  test('are those of the golden file', () => {
     const actual = hex({
       ...Object.fromEntries(Object.entries(ENTRIES).map(([name, [payload]]) => [`entry.${name}`, payload])),
       'row.lock.name': lockName(LOCK),
@@ -143,7 +143,7 @@ describe('bytes of transactions and of time', () => {
     assert.deepEqual(actual, golden);
   });
 
-  it('are read back as what was written', () => {
+  test('are read back as what was written', () => {
     for (const [name, [payload, decode]] of Object.entries(ENTRIES)) assert.doesNotThrow(() => decode(payload), name);
     assert.deepEqual(decodeLock({ key: LOCK.key, name: lockName(LOCK), value: encodeLock(LOCK) }), LOCK);
     assert.deepEqual(
@@ -157,7 +157,7 @@ describe('bytes of transactions and of time', () => {
     assert.deepEqual(decodeAuthority(encodeAuthority(authority)), authority);
   });
 
-  it('have another codec where a condition is one that older builds would misread', () => {
+  test('have another codec where a condition is one that older builds would misread', () => {
     const codecOf = (keys: readonly KeyIntent[]): number => entry.prepare(100n, t, keys)[1]!;
     assert.equal(codecOf([put('key', 'value', 7n)]), 1);
     assert.equal(codecOf([put('key', 'value', 7n), putSince('other', 'value', 50n)]), 2);
@@ -173,7 +173,7 @@ describe('bytes of transactions and of time', () => {
     assert.throws(() => readPrepare(new EntryReader(unknown)), /unknown condition/);
   });
 
-  it('are refused when they are cut off anywhere or have something left over', () => {
+  test('are refused when they are cut off anywhere or have something left over', () => {
     for (const [name, [payload, decode]] of Object.entries(ENTRIES)) {
       for (let length = 0; length < payload.length; length++) {
         assert.throws(() => decode(payload.subarray(0, length)), CorruptEntryError, `${name} of ${length} bytes`);

@@ -1,6 +1,6 @@
 /** The leader's side: who waits for locks, who gives way, what a snapshot sees, and that locks travel with their range. */
-import { strict as assert } from 'node:assert';
-import { describe, it } from 'node:test';
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
 import { fateName } from '../../../src/kv/apply/lock-rows.ts';
 import { LockedError } from '../../../src/kv/contract/errors.ts';
 import type { TxnIdentity } from '../../../src/kv/contract/txn.ts';
@@ -35,7 +35,7 @@ const now = (bed: Bed): HlcTimestamp => bed.hlc.next();
 const at = (bed: Bed, name: string, primary = 'a'): TxnIdentity => ({ ...txn(name, 1n, primary), startTs: now(bed) });
 
 describe('a lock of a transaction', () => {
-  it('keeps readers and writers of its key waiting until it is gone, and nobody else', async () => {
+  test('keeps readers and writers of its key waiting until it is gone, and nobody else', async () => {
     const bed = new Bed();
     const t = at(bed, 't');
     const prepared = await run(bed, bed.executor.txns.prepare(request(t, [put('a', '1')])));
@@ -52,7 +52,7 @@ describe('a lock of a transaction', () => {
     assert.equal(writer.reply, 'OK');
   });
 
-  it('is asked about after 20 ms, once, and given up waiting for after a second', async () => {
+  test('is asked about after 20 ms, once, and given up waiting for after a second', async () => {
     const bed = new Bed();
     const met: string[] = [];
     bed.executor.txns.onLockMet(({ key }) => met.push(key.toString()));
@@ -68,7 +68,7 @@ describe('a lock of a transaction', () => {
     assert.ok(reader.error instanceof LockedError && reader.error.lock.txnId.equals(t.txnId));
   });
 
-  it('makes a younger transaction give way at once and an older one wait', async () => {
+  test('makes a younger transaction give way at once and an older one wait', async () => {
     const bed = new Bed();
     const { txns } = bed.executor;
     const [older, holder, younger] = [at(bed, 'o'), at(bed, 'h'), at(bed, 'y')];
@@ -80,7 +80,7 @@ describe('a lock of a transaction', () => {
     assert.equal((await run(bed, waiting)).kind, 'prepared');
   });
 
-  it('on its way is waited for by who asks when a key that is not there was written last', async () => {
+  test('on its way is waited for by who asks when a key that is not there was written last', async () => {
     const bed = new Bed();
     const { txns } = bed.executor;
     const t = at(bed, 't');
@@ -99,7 +99,7 @@ describe('a lock of a transaction', () => {
     assert.equal((await run(bed, reading)).rows[0]?.value.toString(), '1');
   });
 
-  it('keeps a command waiting no longer than it is held, however many transactions wait for it', async () => {
+  test('keeps a command waiting no longer than it is held, however many transactions wait for it', async () => {
     const bed = new Bed();
     const { txns } = bed.executor;
     const [first, second, holder] = [at(bed, 'f'), at(bed, 's'), at(bed, 'h')];
@@ -114,7 +114,7 @@ describe('a lock of a transaction', () => {
     assert.equal(bed.stateMachine.locks.size, 1);
   });
 
-  it('that is read only lets readers pass and keeps writers waiting', async () => {
+  test('that is read only lets readers pass and keeps writers waiting', async () => {
     const bed = new Bed();
     await run(bed, bed.executor.txns.prepare(request(at(bed, 't'), [read('a')])));
     const [reader, writer] = [bed.get('a'), bed.set('a', '2')];
@@ -126,7 +126,7 @@ describe('a lock of a transaction', () => {
 });
 
 describe('a snapshot', () => {
-  it('is committed above its moment with one entry, and not at all when that is far ahead of the group', async () => {
+  test('is committed above its moment with one entry, and not at all when that is far ahead of the group', async () => {
     const bed = new Bed();
     const { txns } = bed.executor;
     const proposed = bed.raft.log.length;
@@ -142,7 +142,7 @@ describe('a snapshot', () => {
     assert.ok(now(bed) < absurd);
   });
 
-  it('that was read is never committed below by a later PREPARE', async () => {
+  test('that was read is never committed below by a later PREPARE', async () => {
     const bed = new Bed();
     const { txns } = bed.executor;
     const readTs = now(bed);
@@ -151,7 +151,7 @@ describe('a snapshot', () => {
     assert.ok(prepared.kind === 'prepared' && prepared.minCommitTs > readTs);
   });
 
-  it('waits for a lock that may commit below it, and not for one that cannot', async () => {
+  test('waits for a lock that may commit below it, and not for one that cannot', async () => {
     const bed = new Bed();
     const { txns } = bed.executor;
     const early = now(bed);
@@ -170,7 +170,7 @@ describe('a snapshot', () => {
     assert.equal((await run(bed, late)).rows.length, 1);
   });
 
-  it('of a range that has changed since is refused by the lock of the range', async () => {
+  test('of a range that has changed since is refused by the lock of the range', async () => {
     const bed = new Bed();
     const { txns } = bed.executor;
     bed.set('c', '1');
@@ -193,7 +193,7 @@ describe('a snapshot', () => {
 });
 
 describe('the fate of a transaction', () => {
-  it('that nobody prepared is decided by asking, and its late PREPARE is refused', async () => {
+  test('that nobody prepared is decided by asking, and its late PREPARE is refused', async () => {
     const bed = new Bed();
     const { txns } = bed.executor;
     const t = at(bed, 't');
@@ -201,7 +201,7 @@ describe('the fate of a transaction', () => {
     assert.equal((await run(bed, txns.prepare(request(t, [put('a', '1')])))).kind, 'rolledBack');
   });
 
-  it('is pending while its lock lives, and rolled back when that has expired', async () => {
+  test('is pending while its lock lives, and rolled back when that has expired', async () => {
     const bed = new Bed();
     const { txns } = bed.executor;
     const t = at(bed, 't');
@@ -212,7 +212,7 @@ describe('the fate of a transaction', () => {
     assert.equal((await run(bed, txns.status(t))).kind, 'rolledBack');
   });
 
-  it('is decided in time by the clock of its group, however far that is ahead of those that the transaction came from', async () => {
+  test('is decided in time by the clock of its group, however far that is ahead of those that the transaction came from', async () => {
     const bed = new Bed();
     const { txns } = bed.executor;
     const t = at(bed, 't');
@@ -227,7 +227,7 @@ describe('the fate of a transaction', () => {
     assert.equal((await run(bed, txns.status(t))).kind, 'rolledBack');
   });
 
-  it('outlives no minute, whatever somebody asks for', async () => {
+  test('outlives no minute, whatever somebody asks for', async () => {
     const bed = new Bed();
     const { txns } = bed.executor;
     await run(bed, txns.prepare(request(at(bed, 't'), [put('a', '1')], 1e15)));
@@ -235,7 +235,7 @@ describe('the fate of a transaction', () => {
     assert.equal(txns.expiredLocks(10).length, 1);
   });
 
-  it('is not told by a group whose key has moved while the others were asked who leads', async () => {
+  test('is not told by a group whose key has moved while the others were asked who leads', async () => {
     const bed = new Bed();
     const { txns, spans } = bed.executor;
     const old = { ...txn('t'), startTs: hlcTimestamp(now(bed) - ((BigInt(KEEP_FATES_MS) * 2n) << 16n)) };
@@ -259,7 +259,7 @@ describe('the fate of a transaction', () => {
     await assert.rejects(asked, { code: 'NOT_OWNER' });
   });
 
-  it('is found by a repetition of the same request, whose effect comes once', async () => {
+  test('is found by a repetition of the same request, whose effect comes once', async () => {
     const bed = new Bed();
     const { txns } = bed.executor;
     const again = request(at(bed, 't'), [put('a', '1', 0n)]);
@@ -271,7 +271,7 @@ describe('the fate of a transaction', () => {
 });
 
 describe('a read that asks for absences', () => {
-  it('says when a key was deleted, and what relies on that is refused when the key has come and gone since', async () => {
+  test('says when a key was deleted, and what relies on that is refused when the key has come and gone since', async () => {
     const bed = new Bed();
     const { txns } = bed.executor;
     const change = async (): Promise<void> => {
@@ -304,7 +304,7 @@ describe('a read that asks for absences', () => {
 });
 
 describe('a commit in one phase', () => {
-  it('that gave way to a lock is over: the same question, late or doubled, changes nothing', async () => {
+  test('that gave way to a lock is over: the same question, late or doubled, changes nothing', async () => {
     const bed = new Bed();
     const { txns } = bed.executor;
     const [holder, younger] = [at(bed, 'h'), at(bed, 'y')];
@@ -315,7 +315,7 @@ describe('a commit in one phase', () => {
     assert.equal((await run(bed, txns.commitOnePhase(question))).kind, 'rolledBack');
   });
 
-  it('that meets a lock so late that its record may be forgotten is not called rolled back', async () => {
+  test('that meets a lock so late that its record may be forgotten is not called rolled back', async () => {
     const bed = new Bed();
     const { txns } = bed.executor;
     const old = at(bed, 'o');
@@ -328,7 +328,7 @@ describe('a commit in one phase', () => {
     assert.equal((await run(bed, late)).kind, 'tooOld');
   });
 
-  it('that has waited for a lock in vain is over, and one whose lock ends in time takes place', async () => {
+  test('that has waited for a lock in vain is over, and one whose lock ends in time takes place', async () => {
     const bed = new Bed();
     const { txns } = bed.executor;
     const [older, holder] = [at(bed, 'o'), at(bed, 'h')];
@@ -347,7 +347,7 @@ describe('a commit in one phase', () => {
 });
 
 describe('a move', () => {
-  it('takes locks and records along, those that changed while it copied too', async () => {
+  test('takes locks and records along, those that changed while it copied too', async () => {
     const [source, target] = [new Bed(), new Bed({}, undefined, { ownsEverything: false })];
     const range = { start: bytes('a'), end: bytes('m') };
     const [t, u, done] = [at(source, 't'), at(source, 'u', 'b'), at(source, 'd', 'c')];
@@ -384,7 +384,7 @@ describe('a move', () => {
 });
 
 describe('fates', () => {
-  it('are forgotten through the log an hour after their transaction began, once no group can hold a lock of it', async () => {
+  test('are forgotten through the log an hour after their transaction began, once no group can hold a lock of it', async () => {
     const bed = new Bed();
     const old = at(bed, 't');
     await run(bed, bed.executor.txns.commitOnePhase(request(old, [put('a', '1')])));

@@ -3,7 +3,7 @@
  * runs on real processes. A failing seed is printed and gives the same run again.
  */
 import assert from 'node:assert/strict';
-import { describe, it } from 'node:test';
+import { describe, test } from 'node:test';
 import { bankChecker } from '../../../jepsen/checkers/collections.ts';
 import { listAppendChecker } from '../../../jepsen/checkers/transactions.ts';
 import type { Op } from '../../../jepsen/history.ts';
@@ -242,7 +242,7 @@ function skewProblems({ cluster, history }: Run): string[] {
 
 describe('transactions across groups, in simulated storms', () => {
   for (let seed = 1; seed <= SEEDS; seed++) {
-    it(`are strictly serializable lists, whatever happens (seed ${seed})`, async () => {
+    test(`are strictly serializable lists, whatever happens (seed ${seed})`, async () => {
       const { cluster, history } =
         seed % 3 === 0 ? await run(seed, appendTasks, NO_FAULTS, {}, 1_500) : await run(seed, appendTasks, STORMY);
       const verdict = listAppendChecker.check(history);
@@ -256,7 +256,7 @@ describe('transactions across groups, in simulated storms', () => {
   }
 
   for (let seed = 101; seed < 101 + SEEDS; seed++) {
-    it(`keep the sum of accounts (seed ${seed})`, async () => {
+    test(`keep the sum of accounts (seed ${seed})`, async () => {
       const { cluster, history } = await run(seed, bankTasks, STORMY);
       const verdict = bankChecker(TOTAL).check(history);
       assert.deepEqual(verdict.problems, [], `seed ${seed}`);
@@ -268,7 +268,7 @@ describe('transactions across groups, in simulated storms', () => {
   }
 
   for (let seed = 201; seed < 201 + SEEDS; seed++) {
-    it(`never set both keys of a pair (seed ${seed})`, async () => {
+    test(`never set both keys of a pair (seed ${seed})`, async () => {
       const result = await run(seed, skewTasks, STORMY);
       assert.deepEqual(skewProblems(result), [], `seed ${seed}`);
       assert.deepEqual(result.cluster.problems, [], `seed ${seed}`);
@@ -286,7 +286,7 @@ describe('transactions across groups, in simulated storms', () => {
     },
   ];
   for (const { what, first, count: seeds, faults } of many) {
-    it(`${what} (seeds ${first} to ${first + seeds - 1})`, async () => {
+    test(`${what} (seeds ${first} to ${first + seeds - 1})`, async () => {
       for (let seed = first; seed < first + seeds; seed++) {
         const { cluster, history } = await run(seed, appendTasks, faults);
         const problems = [...listAppendChecker.check(history).problems, ...cluster.problems];
@@ -295,7 +295,7 @@ describe('transactions across groups, in simulated storms', () => {
     });
   }
 
-  it('see one of two keys that change places, in many storms', async () => {
+  test('see one of two keys that change places, in many storms', async () => {
     let reads = 0;
     for (let seed = 6_000; seed < 6_030; seed++) {
       const result = await run(seed, batonTasks, seed % 2 === 0 ? HASTY : STORMY);
@@ -305,7 +305,7 @@ describe('transactions across groups, in simulated storms', () => {
     assert.ok(reads > 1_500, `${reads} reads`);
   });
 
-  it('keep sums and pairs in many storms', async () => {
+  test('keep sums and pairs in many storms', async () => {
     for (let seed = 5_000; seed < 5_040; seed++) {
       const { cluster, history } = await run(seed, bankTasks, seed % 2 === 0 ? STORMY : LATE);
       assert.deepEqual([...bankChecker(TOTAL).check(history).problems, ...cluster.problems], [], `seed ${seed}`);
@@ -314,7 +314,7 @@ describe('transactions across groups, in simulated storms', () => {
     }
   });
 
-  it('let the first committer win under snapshot isolation, also over keys that come and go', async () => {
+  test('let the first committer win under snapshot isolation, also over keys that come and go', async () => {
     let done = 0;
     for (let seed = 6_000; seed < 6_030; seed++) {
       const result = await run(seed, snapshotTasks, seed % 2 === 0 ? STORMY : NO_FAULTS, {}, 3_000);
@@ -324,7 +324,7 @@ describe('transactions across groups, in simulated storms', () => {
     assert.ok(done > 1_000, `only ${done} took place`);
   });
 
-  it('runs the same way for the same seed', async () => {
+  test('runs the same way for the same seed', async () => {
     const [one, other] = [await run(7, appendTasks, STORMY), await run(7, appendTasks, STORMY)];
     assert.equal(one.cluster.simulation.traceHash(), other.cluster.simulation.traceHash());
     assert.ok(one.cluster.crashes > 0);
@@ -345,7 +345,7 @@ async function isNoticed(
 }
 
 describe('the judge of the storms', () => {
-  it('notices when keys that are not there look alike', async () => {
+  test('notices when keys that are not there look alike', async () => {
     let isSeen = false;
     for (let seed = 6_000; seed < 6_060 && !isSeen; seed++) {
       isSeen = batonProblems(await run(seed, batonTasks, HASTY, { absences: true })).length > 0;
@@ -353,19 +353,19 @@ describe('the judge of the storms', () => {
     assert.ok(isSeen);
   });
 
-  it('notices when nothing locks what was read', async () => {
+  test('notices when nothing locks what was read', async () => {
     assert.ok(await isNoticed(skewTasks, { readLocks: true }, skewProblems));
   });
 
-  it('notices when a key that came and went counts as untouched', async () => {
+  test('notices when a key that came and went counts as untouched', async () => {
     assert.ok(await isNoticed(snapshotTasks, { deletesCount: true }, snapshotProblems));
   });
 
-  it('notices when a snapshot commits below itself', async () => {
+  test('notices when a snapshot commits below itself', async () => {
     assert.ok(await isNoticed(snapshotTasks, { aboveSnapshot: true }, snapshotProblems));
   });
 
-  it('notices when reads do not wait for locks', async () => {
+  test('notices when reads do not wait for locks', async () => {
     assert.ok(
       await isNoticed(appendTasks, { readsWait: true }, ({ history }) => listAppendChecker.check(history).problems),
     );

@@ -2,8 +2,8 @@
  * Locks and fates on their way between two groups: transactions are anywhere in their life while their range is copied, and go on
  * at its new owner as if nothing had been. A third group, which nothing is moved in, is asked the same and has to agree.
  */
-import { strict as assert } from 'node:assert';
-import { describe, it } from 'node:test';
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
 import { fateName, type Lock } from '../../../src/kv/apply/lock-rows.ts';
 import type {
   BackfillPage,
@@ -187,7 +187,7 @@ class World {
 const forJson = (_name: string, value: unknown): unknown => (typeof value === 'bigint' ? `${value}` : value);
 
 describe('a range that moves with transactions under way', () => {
-  it(`takes locks and fates along, and each transaction goes on as if nothing had been (${SEEDS} seeds)`, async () => {
+  test(`takes locks and fates along, and each transaction goes on as if nothing had been (${SEEDS} seeds)`, async () => {
     let compared = 0;
     for (let seed = 1; seed <= SEEDS; seed++) {
       const world = new World(seed);
@@ -205,7 +205,7 @@ describe('a range that moves with transactions under way', () => {
     assert.ok(compared > SEEDS * 20, `${compared} locks and fates in all`);
   });
 
-  it('finds a transaction that was committed before it came, when its coordinator asks again at the new owner (T13)', async () => {
+  test('finds a transaction that was committed before it came, when its coordinator asks again at the new owner (T13)', async () => {
     const world = new World(1);
     const { src, dst } = world;
     const who = txn('t', 1n, 'd');

@@ -2,8 +2,8 @@
  * Interactive transactions that read ranges, on whole simulated nodes with skewed clocks and keys in three groups: whatever they
  * read must be what a serial execution in the order of their commit timestamps would have shown, rows that are not there included.
  */
-import { strict as assert } from 'node:assert';
-import { describe, it } from 'node:test';
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
 import type { KvTransaction, TransactionIsolation } from '../../../src/kv/contract/transactions.ts';
 import type { ScanRow } from '../../../src/kv/contract/view.ts';
 import { groupId, type HlcTimestamp, hlcTimestamp, KvorumError, SeededRandom } from '../../../src/platform/index.ts';
@@ -181,7 +181,7 @@ function differences(committed: readonly Committed[]): string[] {
 
 describe('transactions that read ranges', () => {
   for (const seed of [1, 3]) {
-    it(`see what a serial execution would show, over skewed clocks and a lost leader (seed ${seed})`, async () => {
+    test(`see what a serial execution would show, over skewed clocks and a lost leader (seed ${seed})`, async () => {
       const cluster = await startSkewedCluster(seed, { dataGroups: 3 });
       const { simulation, nodes, until } = cluster;
       const clients = new Clients(cluster, seed);
@@ -208,7 +208,7 @@ describe('transactions that read ranges', () => {
     });
   }
 
-  it('are committed at the first attempt when nobody else writes, however far the clock of a group leads the others', async () => {
+  test('are committed at the first attempt when nobody else writes, however far the clock of a group leads the others', async () => {
     const { simulation, nodes } = await startSkewedCluster(7, { dataGroups: 3 });
     const leaderOf = (group: number) => nodes.find((node) => node.raft(groupId(group))?.status().role === Role.Leader)!;
     const ahead = [2, 3, 4].map(leaderOf).find((node) => node !== leaderOf(1))!;
@@ -258,7 +258,7 @@ describe('transactions that read ranges', () => {
 
   for (const isRange of [false, true]) {
     const what = isRange ? 'ranges' : 'keys';
-    it(`do not commit when two of them read ${what} that the other writes, unless they asked for snapshot isolation only`, async () => {
+    test(`do not commit when two of them read ${what} that the other writes, unless they asked for snapshot isolation only`, async () => {
       assert.ok((await race('serializable', isRange)) <= 1);
       assert.equal(await race('snapshot', isRange), 2);
     });

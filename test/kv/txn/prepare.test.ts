@@ -1,6 +1,6 @@
 /** What entries of transactions do, row by row of the table in docs/design/data-plane/transactions.md. */
-import { strict as assert } from 'node:assert';
-import { describe, it } from 'node:test';
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
 import { fateName } from '../../../src/kv/apply/lock-rows.ts';
 import { GroupStateMachine } from '../../../src/kv/apply/state-machine.ts';
 import { ABSENT, encodeBatch, encodeSetGc } from '../../../src/kv/entry/entry.ts';
@@ -71,7 +71,7 @@ const t = txn('t');
 const u = txn('u');
 
 describe('PREPARE', () => {
-  it('locks all keys with its own timestamp, and says the same when it comes again', () => {
+  test('locks all keys with its own timestamp, and says the same when it comes again', () => {
     const machine = new Machine();
     assert.deepEqual(machine.apply(entry.prepare(100n, t, [put('a', '1'), put('b', '2')])), {
       kind: 'prepared',
@@ -84,7 +84,7 @@ describe('PREPARE', () => {
     assert.equal(machine.value('a'), undefined);
   });
 
-  it('locks nothing when one key is not what was read', () => {
+  test('locks nothing when one key is not what was read', () => {
     const machine = new Machine();
     machine.apply(write(50n, 'b', 'x'));
     assert.equal(machine.kind(entry.prepare(100n, t, [put('a', '1', 0n), read('b', 49n)])), 'changed');
@@ -92,7 +92,7 @@ describe('PREPARE', () => {
     assert.equal(machine.kind(entry.prepare(101n, t, [put('a', '1', 0n), read('b', 50n)])), 'prepared');
   });
 
-  it('is refused by a lock of another, except between two readers', () => {
+  test('is refused by a lock of another, except between two readers', () => {
     const machine = new Machine();
     machine.apply(entry.prepare(100n, t, [put('a', '1'), read('r')]));
     assert.equal(machine.kind(entry.prepare(101n, u, [put('a', '2')])), 'locked');
@@ -101,7 +101,7 @@ describe('PREPARE', () => {
     assert.equal(machine.kind(entry.prepare(104n, u, [read('r')])), 'prepared');
   });
 
-  it('is refused by a range lock over its key, and a range by a write lock in it', () => {
+  test('is refused by a range lock over its key, and a range by a write lock in it', () => {
     const machine = new Machine();
     machine.apply(entry.prepare(100n, t, [], [range('c', 'f')]));
     assert.equal(machine.kind(entry.prepare(101n, u, [put('d', '2')])), 'locked');
@@ -109,7 +109,7 @@ describe('PREPARE', () => {
     assert.equal(machine.kind(entry.prepare(103n, t, [], [range('e', 'g')])), 'locked');
   });
 
-  it('is refused for keys that the group does not own, that are fenced, for another authority and when it is too old', () => {
+  test('is refused for keys that the group does not own, that are fenced, for another authority and when it is too old', () => {
     const machine = new Machine();
     assert.equal(machine.kind(entry.prepare(100n, t, [put('a', '1')], [], 2)), 'wrongAuthority');
     assert.equal(machine.kind(entry.tooOld(101n, t, [put('a', '1')])), 'tooOld');
@@ -135,7 +135,7 @@ describe('the condition that nobody has written a key since', () => {
     const isDone = /^(prepared|committed)$/;
     const late = txn('s', 60n);
 
-    it(`holds in a ${name} for what was written before, or never`, () => {
+    test(`holds in a ${name} for what was written before, or never`, () => {
       const machine = new Machine();
       machine.apply(write(50n, 'a', 'x'));
       machine.apply(write(60n, 'b', 'x'));
@@ -149,7 +149,7 @@ describe('the condition that nobody has written a key since', () => {
       assert.match(machine.kind(make(100n, late, keys)), isDone);
     });
 
-    it(`fails in a ${name} for what was written since, also when it is absent again`, () => {
+    test(`fails in a ${name} for what was written since, also when it is absent again`, () => {
       const machine = new Machine();
       machine.apply(write(61n, 'put', 'x'));
       machine.apply(write(62n, 'deleted', 'x'));
@@ -164,13 +164,13 @@ describe('the condition that nobody has written a key since', () => {
       }
     });
 
-    it(`does not hold in a ${name} against a value that has only expired since`, () => {
+    test(`does not hold in a ${name} against a value that has only expired since`, () => {
       const machine = new Machine();
       machine.apply(writeExpiring(50n, 'a', 'x', 70n));
       assert.match(machine.kind(make(100n, late, [putSince('a', '1', 60n)])), isDone);
     });
 
-    it(`puts a ${name} above the moment that it names`, () => {
+    test(`puts a ${name} above the moment that it names`, () => {
       const machine = new Machine();
       assert.deepEqual(machine.apply(make(60n, late, [putSince('a', '1', 60n)])), {
         kind: 'belowFloor',
@@ -179,7 +179,7 @@ describe('the condition that nobody has written a key since', () => {
       assert.match(machine.kind(make(61n, late, [putSince('a', '1', 60n)])), isDone);
     });
 
-    it(`makes a ${name} too old when deletes since then may be forgotten`, () => {
+    test(`makes a ${name} too old when deletes since then may be forgotten`, () => {
       const machine = new Machine();
       machine.apply(write(61n, 'a', 'x'));
       machine.apply(write(62n, 'a', undefined));
@@ -193,7 +193,7 @@ describe('the condition that nobody has written a key since', () => {
 describe('an expectation of a value that expires', () => {
   const ways = { PREPARE: entry.prepare, ONE_PHASE: entry.onePhase };
   for (const [name, make] of Object.entries(ways)) {
-    it(`holds in a ${name} before the moment at which it expires, and from then on "absent" does`, () => {
+    test(`holds in a ${name} before the moment at which it expires, and from then on "absent" does`, () => {
       const machine = new Machine();
       machine.apply(writeExpiring(50n, 'a', 'x', 200n));
       machine.apply(writeExpiring(51n, 'b', 'x', 200n));
@@ -206,7 +206,7 @@ describe('an expectation of a value that expires', () => {
 });
 
 describe('ONE_PHASE', () => {
-  it('that was refused is over: the same question, late or doubled, changes nothing', () => {
+  test('that was refused is over: the same question, late or doubled, changes nothing', () => {
     const machine = new Machine();
     machine.apply(write(50n, 'a', 'x'));
     assert.equal(machine.kind(entry.onePhase(100n, t, [put('a', '1', 0n)])), 'changed');
@@ -216,7 +216,7 @@ describe('ONE_PHASE', () => {
     assert.equal(machine.kind(entry.onePhase(130n, txn('again'), [put('a', '1', 0n)])), 'committed');
   });
 
-  it('that was refused by the authority is over too, and nothing is written down of one that may be forgotten', () => {
+  test('that was refused by the authority is over too, and nothing is written down of one that may be forgotten', () => {
     const machine = new Machine();
     const question = { ...request(t, [put('a', '1')]), ranges: [], deadlineTs: ts(1n << 62n) };
     const early = encodePrepare({ ...question, authorityEpoch: 2, ts: ts(100), oldestStartTs: ts(0) }, true);
@@ -227,7 +227,7 @@ describe('ONE_PHASE', () => {
     assert.equal(machine.store.side(u.primary, fateName(u.txnId)), undefined);
   });
 
-  it('that meets a lock may come again: an older one waits for it', () => {
+  test('that meets a lock may come again: an older one waits for it', () => {
     const machine = new Machine();
     machine.apply(entry.prepare(100n, t, [put('a', '1')]));
     assert.equal(machine.kind(entry.onePhase(110n, u, [put('a', '2')])), 'locked');
@@ -237,7 +237,7 @@ describe('ONE_PHASE', () => {
 });
 
 describe('COMMIT', () => {
-  it('turns writes into versions at its timestamp, writes the record down and ends the locks, once', () => {
+  test('turns writes into versions at its timestamp, writes the record down and ends the locks, once', () => {
     const machine = new Machine();
     machine.apply(entry.prepare(100n, t, [put('a', '1'), del('b'), read('c')], [range('x', 'z')]));
     const ended = finish(t, ['a', 'b'], { reads: [bytes('c')], ranges: [range('x', 'z')] });
@@ -251,7 +251,7 @@ describe('COMMIT', () => {
     assert.equal(machine.kind(entry.abort(150n, finish(t, ['a']))), 'committed');
   });
 
-  it('is refused below what a lock promises, and without a lock or a trace of the transaction', () => {
+  test('is refused below what a lock promises, and without a lock or a trace of the transaction', () => {
     const machine = new Machine();
     assert.equal(machine.kind(entry.commit(90n, 80n, finish(t, ['a']))), 'notFound');
     machine.apply(entry.prepare(100n, t, [put('a', '1')]));
@@ -262,7 +262,7 @@ describe('COMMIT', () => {
     assert.equal(machine.locks, 1);
   });
 
-  it('is refused whole when a key or a range that was only read is not its own any more', () => {
+  test('is refused whole when a key or a range that was only read is not its own any more', () => {
     const machine = new Machine();
     machine.apply(entry.prepare(100n, t, [put('a', '1'), read('k')], [range('m', 'p')]));
     const commit = (at: bigint, rest: object) => entry.commit(at, 105n, finish(t, ['a'], rest));
@@ -280,7 +280,7 @@ describe('COMMIT', () => {
     assert.equal(machine.kind(commit(150n, {})), 'committed');
   });
 
-  it('below newer commits of the group leaves every key in order', () => {
+  test('below newer commits of the group leaves every key in order', () => {
     const machine = new Machine();
     machine.apply(entry.prepare(100n, t, [put('a', '1')]));
     machine.apply(write(500n, 'b', 'x'));
@@ -290,7 +290,7 @@ describe('COMMIT', () => {
 });
 
 describe('ABORT', () => {
-  it('ends the locks, and a PREPARE that is still on its way is refused, at the primary and elsewhere', () => {
+  test('ends the locks, and a PREPARE that is still on its way is refused, at the primary and elsewhere', () => {
     const machine = new Machine();
     machine.apply(entry.prepare(100n, t, [put('a', '1'), put('b', '2')]));
     assert.equal(machine.kind(entry.abort(110n, finish(t, ['a', 'b']))), 'rolledBack');
@@ -299,7 +299,7 @@ describe('ABORT', () => {
     assert.equal(machine.kind(entry.prepare(130n, t, [put('b', '2')])), 'rolledBack');
   });
 
-  it('of a transaction that nobody has seen is written down too', () => {
+  test('of a transaction that nobody has seen is written down too', () => {
     const machine = new Machine();
     machine.apply(entry.abort(100n, finish(u, ['a'])));
     assert.equal(machine.kind(entry.prepare(110n, u, [put('a', '1')])), 'rolledBack');
@@ -307,7 +307,7 @@ describe('ABORT', () => {
 });
 
 describe('other entries of transactions', () => {
-  it('push the primary lock on, or tell its fate', () => {
+  test('push the primary lock on, or tell its fate', () => {
     const machine = new Machine();
     assert.equal(machine.kind(entry.push(90n, t, 1n)), 'notFound');
     machine.apply(entry.prepare(100n, t, [put('a', '1')]));
@@ -317,7 +317,7 @@ describe('other entries of transactions', () => {
     assert.equal(machine.kind(entry.push(130n, t, later)), 'rolledBack');
   });
 
-  it('resolve locks of the transaction alone, never a primary', () => {
+  test('resolve locks of the transaction alone, never a primary', () => {
     const machine = new Machine();
     machine.apply(entry.prepare(100n, t, [put('a', '1'), put('b', '2')]));
     const fate = { kind: 'committed', commitTs: ts(150) } as const;
@@ -327,7 +327,7 @@ describe('other entries of transactions', () => {
     assert.equal(machine.locks, 1);
   });
 
-  it('forget fates that are old enough, and no others', () => {
+  test('forget fates that are old enough, and no others', () => {
     const machine = new Machine();
     machine.apply(entry.onePhase(100n, t, [put('a', '1')]));
     assert.equal(machine.apply(entry.forget(110n, 1n, t, ['a'])).count, 0);
@@ -338,7 +338,7 @@ describe('other entries of transactions', () => {
 });
 
 describe('commands of others', () => {
-  it('neither write a locked key or range, nor rely on one that is about to change, nor run over a lock', () => {
+  test('neither write a locked key or range, nor rely on one that is about to change, nor run over a lock', () => {
     const machine = new Machine();
     machine.apply(entry.prepare(100n, t, [put('a', '1'), read('b')], [range('m', 'p')]));
     for (const refused of [
@@ -354,7 +354,7 @@ describe('commands of others', () => {
     assert.equal(machine.apply(write(106n, 'z', 'x')), undefined);
   });
 
-  it('do not raise the threshold over what a lock may still commit', () => {
+  test('do not raise the threshold over what a lock may still commit', () => {
     const machine = new Machine();
     machine.apply(entry.prepare(100n, t, [put('a', '1')]));
     machine.apply(encodeSetGc(ts(100)));
@@ -365,7 +365,7 @@ describe('commands of others', () => {
 });
 
 describe('replicas', () => {
-  it('give equal answers and states, also one that was restored from a copy half-way', async () => {
+  test('give equal answers and states, also one that was restored from a copy half-way', async () => {
     const open = (): Promise<GroupStore> => {
       const levels = new SimulatedLevels();
       return openGroupStore({

@@ -1,6 +1,6 @@
 /** What the resolver asks, how much of it at a time, and what it leaves alone. */
 import assert from 'node:assert/strict';
-import { describe, it } from 'node:test';
+import { describe, test } from 'node:test';
 import { NotOwnerError } from '../../../src/kv/contract/errors.ts';
 import type { LockFacts, StatusReply, TxnIdentity, Verdict } from '../../../src/kv/contract/txn.ts';
 import { FateCache } from '../../../src/kv/txn/fate-cache.ts';
@@ -84,7 +84,7 @@ class Bed {
 }
 
 describe('the resolver', () => {
-  it('asks the group of the primary and has the group of the lock carry the fate out', async () => {
+  test('asks the group of the primary and has the group of the lock carry the fate out', async () => {
     const bed = new Bed();
     bed.resolver.onLockMet(HERE, lockOf(1));
     assert.deepEqual(
@@ -96,7 +96,7 @@ describe('the resolver', () => {
     assert.deepEqual(bed.resolved, [[{ txnId: idOf(1), key: Buffer.from('k1'), end: undefined, fate: COMMITTED }]]);
   });
 
-  it('asks once for all locks of a transaction, and never again when it knows', async () => {
+  test('asks once for all locks of a transaction, and never again when it knows', async () => {
     const bed = new Bed();
     for (const key of ['a', 'b', 'a']) bed.resolver.onLockMet(HERE, lockOf(1, key));
     bed.asked[0]!.answer({ kind: 'rolledBack' });
@@ -110,7 +110,7 @@ describe('the resolver', () => {
     );
   });
 
-  it('leaves a transaction alone that may still be committed, and asks again a little later', async () => {
+  test('leaves a transaction alone that may still be committed, and asks again a little later', async () => {
     const bed = new Bed();
     bed.resolver.onLockMet(HERE, lockOf(1));
     bed.asked[0]!.answer({ kind: 'pending', deadlineTs: hlcTimestamp(99n) });
@@ -123,7 +123,7 @@ describe('the resolver', () => {
     assert.equal(bed.resolved.length, 1);
   });
 
-  it('reports a lock whose transaction is forgotten, and does not touch it', async () => {
+  test('reports a lock whose transaction is forgotten, and does not touch it', async () => {
     const bed = new Bed();
     bed.resolver.onLockMet(HERE, lockOf(1));
     bed.asked[0]!.answer({ kind: 'forgotten' });
@@ -132,7 +132,7 @@ describe('the resolver', () => {
     assert.deepEqual(bed.resolved, []);
   });
 
-  it('asks again when an answer was lost, and where the primary has gone', async () => {
+  test('asks again when an answer was lost, and where the primary has gone', async () => {
     const bed = new Bed();
     bed.resolver.onLockMet(HERE, lockOf(1));
     bed.asked[0]!.answer(new OutcomeUnknownError('lost'));
@@ -145,7 +145,7 @@ describe('the resolver', () => {
     assert.equal(bed.resolved.length, 1);
   });
 
-  it('asks for 16 fates at a time, and carries 100 out in one entry', async () => {
+  test('asks for 16 fates at a time, and carries 100 out in one entry', async () => {
     const bed = new Bed();
     for (let txn = 1; txn <= 250; txn++) bed.resolver.onLockMet(HERE, lockOf(txn));
     let answered = 0;
@@ -164,7 +164,7 @@ describe('the resolver', () => {
     );
   });
 
-  it('looks every second at locks that have run out, a batch at a time', async () => {
+  test('looks every second at locks that have run out, a batch at a time', async () => {
     const bed = new Bed();
     bed.expired = Array.from({ length: 150 }, (_, at) => lockOf(at));
     bed.resolver.start();
@@ -179,7 +179,7 @@ describe('the resolver', () => {
 });
 
 describe('the cache of fates', () => {
-  it('forgets what was not asked for the longest', () => {
+  test('forgets what was not asked for the longest', () => {
     const cache = new FateCache(2);
     const fate = { kind: 'rolledBack' } as const;
     cache.set(idOf(1), fate);

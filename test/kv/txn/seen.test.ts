@@ -2,8 +2,8 @@
  * What a transaction has shown binds the session that it is part of, whatever became of it: reads of replicas that follow show no less.
  * On whole nodes whose wall clocks are ten seconds apart, and on such whose clocks agree: there the oracle grants nothing that lies ahead.
  */
-import { strict as assert } from 'node:assert';
-import { before, describe, it } from 'node:test';
+import assert from 'node:assert/strict';
+import { before, describe, test } from 'node:test';
 import { KEYSPACES } from '../../../src/adapter/redis/keys/keyspace.ts';
 import type { KvTransaction } from '../../../src/kv/contract/transactions.ts';
 import type { KeyView, ScanPage } from '../../../src/kv/contract/view.ts';
@@ -191,7 +191,7 @@ for (const isSkewed of [true, false]) {
 
     for (const { name: what, isolation, look } of WAYS) {
       for (const isDelete of [false, true]) {
-        it(`does not go back behind a transaction that ${what} (${isDelete ? 'a delete' : 'a write'} was seen)`, async () => {
+        test(`does not go back behind a transaction that ${what} (${isDelete ? 'a delete' : 'a write'} was seen)`, async () => {
           for (const name of bench.names) {
             await bench.change(name, false);
             await bench.rest(4000);
@@ -208,7 +208,7 @@ for (const isSkewed of [true, false]) {
 
     for (const isDelete of [false, true]) {
       for (const absent of [0, 2]) {
-        it(`does not go back behind one step over groups that only reads (${absent} keys absent, ${isDelete ? 'a delete' : 'a write'} was seen)`, async () => {
+        test(`does not go back behind one step over groups that only reads (${absent} keys absent, ${isDelete ? 'a delete' : 'a write'} was seen)`, async () => {
           const [name, other] = bench.names as [string, string];
           await bench.change(name, false);
           await bench.change(other, absent === 2);

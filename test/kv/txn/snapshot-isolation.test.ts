@@ -2,8 +2,8 @@
  * Transactions under snapshot isolation on whole simulated nodes whose wall clocks are ten seconds apart: a group whose clock leads
  * the oracle's has acknowledged writes that lie above what the oracle grants, and they must be seen all the same.
  */
-import { strict as assert } from 'node:assert';
-import { describe, it } from 'node:test';
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
 import { KEYSPACES } from '../../../src/adapter/redis/keys/keyspace.ts';
 import type { KvTransaction } from '../../../src/kv/contract/transactions.ts';
 import type { ScanPage } from '../../../src/kv/contract/view.ts';
@@ -46,7 +46,7 @@ async function valuesIn(t: KvTransaction): Promise<string[]> {
 }
 
 describe('transactions under snapshot isolation', () => {
-  it('see every write that was acknowledged before they began, in whichever group', async () => {
+  test('see every write that was acknowledged before they began, in whichever group', async () => {
     const cluster = await startSkewedCluster(11, { dataGroups: 3 });
     const { nodes, simulation } = cluster;
     // The oracle is led by the first node, and what it knows of time by the first one's clock.
@@ -67,7 +67,7 @@ describe('transactions under snapshot isolation', () => {
     }
   });
 
-  it('lose against whoever wrote a key since, also when it is absent again', async () => {
+  test('lose against whoever wrote a key since, also when it is absent again', async () => {
     const { nodes, simulation } = await startSkewedCluster(13, { dataGroups: 3 });
     const { kv, transactions } = nodes[0]!.process!.node;
     const run = <T>(work: Promise<T>): Promise<T> => simulation.runToEnd(work, TIMEOUT_MS);
@@ -100,7 +100,7 @@ describe('transactions under snapshot isolation', () => {
     }
   });
 
-  it('are committed after their beginning in a group whose clock is behind', async () => {
+  test('are committed after their beginning in a group whose clock is behind', async () => {
     const { nodes, simulation } = await startSkewedCluster(11, { dataGroups: 3 });
     const run = <T>(work: Promise<T>): Promise<T> => simulation.runToEnd(work, TIMEOUT_MS);
     const { transactions } = nodes[0]!.process!.node;
@@ -113,7 +113,7 @@ describe('transactions under snapshot isolation', () => {
     }
   });
 
-  it('are told to begin again where a group did not say how far it was', async () => {
+  test('are told to begin again where a group did not say how far it was', async () => {
     const cluster = await startSkewedCluster(12, { dataGroups: 3 });
     const { nodes, simulation } = cluster;
     const { kv, transactions } = nodes[0]!.process!.node;

@@ -1,6 +1,6 @@
 /** Traces of what goes wrong when apply looks at anything but the state and the entry, or forgets the past too early. */
-import { strict as assert } from 'node:assert';
-import { describe, it } from 'node:test';
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
 import { GroupStateMachine } from '../../../src/kv/apply/state-machine.ts';
 import { ABSENT, encodeBatch, encodeSetGc } from '../../../src/kv/entry/entry.ts';
 import { encodeSpan } from '../../../src/kv/entry/span-entries.ts';
@@ -50,7 +50,7 @@ function at<T>(aheadMs: number, work: () => T): T {
 }
 
 describe('an entry', () => {
-  it('T5: of a leader with an old directory is refused by every replica alike, whatever their directories say', () => {
+  test('T5: of a leader with an old directory is refused by every replica alike, whatever their directories say', () => {
     const replicas = [new Replica(), new Replica()];
     const move = { job: 1, start: bytes('k'), end: bytes('l') } as const;
     const entries = [
@@ -73,7 +73,7 @@ describe('an entry', () => {
     }
   });
 
-  it('T11: of a transaction leaves the same bytes on replicas whose clocks are 5 s apart', () => {
+  test('T11: of a transaction leaves the same bytes on replicas whose clocks are 5 s apart', () => {
     const [here, there] = [new Replica(), new Replica()];
     const t = txn('t', 1n, 'a');
     const entries = [
@@ -93,7 +93,7 @@ describe('an entry', () => {
 });
 
 describe('the past', () => {
-  it('T16: of a key that is written all the time is right as far back as it is promised, and refused further back', async () => {
+  test('T16: of a key that is written all the time is right as far back as it is promised, and refused further back', async () => {
     const MINUTES = 40;
     const PER_MINUTE = 100;
     const RETENTION_MS = 30 * 60_000;

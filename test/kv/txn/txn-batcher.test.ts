@@ -1,6 +1,6 @@
 /** Entries of transactions that share a log entry: who may, in which order, and that it changes nothing for them. */
-import { strict as assert } from 'node:assert';
-import { describe, it } from 'node:test';
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
 import fc from 'fast-check';
 import { GroupStateMachine } from '../../../src/kv/apply/state-machine.ts';
 import type { TxnAnswer } from '../../../src/kv/apply/txn-state.ts';
@@ -70,7 +70,7 @@ class Bed {
 }
 
 describe('what transactions ask of a log', () => {
-  it('leaves alone when it is alone, and together when it came while an entry was on its way', async () => {
+  test('leaves alone when it is alone, and together when it came while an entry was on its way', async () => {
     const bed = new Bed();
     const first = bed.add('a', ['a']);
     bed.endTurn();
@@ -83,7 +83,7 @@ describe('what transactions ask of a log', () => {
     assert.deepEqual(await Promise.all([first, ...others]), ['a', 'b', 'c']);
   });
 
-  it('is in another entry than what touches the same key, or than what cannot say its keys', async () => {
+  test('is in another entry than what touches the same key, or than what cannot say its keys', async () => {
     const bed = new Bed();
     for (const [name, keys] of [
       ['a', ['x', 'y']],
@@ -99,7 +99,7 @@ describe('what transactions ask of a log', () => {
     assert.deepEqual(bed.entries, [['a', 'b'], ['c'], ['d'], ['e']]);
   });
 
-  it('is answered each for itself, in the order in which it was asked, whatever keys they have', async () => {
+  test('is answered each for itself, in the order in which it was asked, whatever keys they have', async () => {
     const asked = fc.array(fc.option(fc.subarray(['p', 'q', 'r', 's', 't'], { minLength: 1 }), { freq: 8 }), {
       maxLength: 60,
     });
@@ -124,7 +124,7 @@ describe('what transactions ask of a log', () => {
     );
   });
 
-  it('fails as a whole when the entry does, and what comes then is proposed again', async () => {
+  test('fails as a whole when the entry does, and what comes then is proposed again', async () => {
     const bed = new Bed();
     const both = [bed.add('a', ['a']), bed.add('b', ['b'])];
     bed.endTurn();
@@ -136,7 +136,7 @@ describe('what transactions ask of a log', () => {
     assert.equal(await next, 'c');
   });
 
-  it('is refused when too much waits, unless others wait for it', async () => {
+  test('is refused when too much waits, unless others wait for it', async () => {
     const bed = new Bed();
     for (let at = 0; at < 20_000; at++) void bed.add('a', ['a']);
     assert.equal(await bed.add('b', ['b'], false), BusyError.name);
@@ -157,7 +157,7 @@ describe('an entry of several transactions', () => {
   };
   const KEYS = ['a', 'b', 'c', 'd', 'e', 'f'] as const;
 
-  it('does what its parts do one after the other', () => {
+  test('does what its parts do one after the other', () => {
     // One transaction a key, so that parts never share one; each may be anywhere in its life.
     const step = fc.record({
       keys: fc.subarray([...KEYS], { minLength: 1 }),
@@ -206,14 +206,14 @@ describe('an entry of several transactions', () => {
     );
   });
 
-  it('stops a replica when two parts touch one key, because neither would see what the other wrote', () => {
+  test('stops a replica when two parts touch one key, because neither would see what the other wrote', () => {
     const { machine } = open();
     const [t, u] = [txn('t'), txn('u')];
     const twice = encodeTogether([entry.prepare(100n, t, [put('a', '1')]), entry.abort(100n, finish(u, ['a']))]);
     assert.throws(() => apply(machine, twice), CorruptEntryError);
   });
 
-  it('holds nothing but entries of transactions, and no entry of several', () => {
+  test('holds nothing but entries of transactions, and no entry of several', () => {
     const inner = encodeTogether([entry.prepare(100n, txn('t'), [read('a')], [range('a', 'b')])]);
     for (const payload of [encodeTogether([inner]), encodeTogether([ASSIGN_ALL])]) {
       assert.throws(() => apply(open().machine, payload), CorruptEntryError);

@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { after, before, describe, it } from 'node:test';
+import { after, before, describe, test } from 'node:test';
 import { nodeId, SeededRandom, SystemRandom } from '../../../src/platform/index.ts';
 import { openDataFolder } from '../../../src/raftengine/founding/data-folder.ts';
 
@@ -24,7 +24,7 @@ describe('data folder', () => {
       joins,
     });
 
-  it('keeps the identity that it was made with', async () => {
+  test('keeps the identity that it was made with', async () => {
     const first = await openDataFolder({
       folder: join(root, 'deep', 'er'),
       nodeId: nodeId(1),
@@ -39,7 +39,7 @@ describe('data folder', () => {
     await second.close();
   });
 
-  it('remembers whether its node joined, whatever flag a later start has', async () => {
+  test('remembers whether its node joined, whatever flag a later start has', async () => {
     const [joined, founded] = [await open('joined', 1, 'blue', true), await open('founded', 1, 'blue', false)];
     assert.deepEqual([joined.identity.joined, founded.identity.joined], [true, false]);
     await Promise.all([joined.close(), founded.close()]);
@@ -48,7 +48,7 @@ describe('data folder', () => {
     await Promise.all([again.close(), asWell.close()]);
   });
 
-  it('is refused to a second user while the first has it', async () => {
+  test('is refused to a second user while the first has it', async () => {
     const first = await open('shared');
     await assert.rejects(open('shared'), (error: Error & { code: string }) => {
       assert.equal(error.code, 'DATA_FOLDER_LOCKED');
@@ -60,7 +60,7 @@ describe('data folder', () => {
     await (await open('shared')).close();
   });
 
-  it('is refused to another node and to another cluster', async () => {
+  test('is refused to another node and to another cluster', async () => {
     await (await open('owned')).close();
     await assert.rejects(open('owned', 2), {
       code: 'DATA_FOLDER_MISMATCH',
@@ -70,7 +70,7 @@ describe('data folder', () => {
     await (await open('owned')).close();
   });
 
-  it('is free again as soon as the process that had it was killed', async () => {
+  test('is free again as soon as the process that had it was killed', async () => {
     const folder = join(root, 'killed');
     const holder = `
       import { openDataFolder } from ${JSON.stringify(import.meta.resolve('../../../src/raftengine/founding/data-folder.ts'))};

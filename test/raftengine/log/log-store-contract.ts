@@ -1,6 +1,6 @@
 /** The promises of `LogStore`, to be run over every implementation. */
 import assert from 'node:assert/strict';
-import { describe, it } from 'node:test';
+import { describe, test } from 'node:test';
 import { type GroupId, groupId, nodeId } from '../../../src/platform/index.ts';
 import type { LogStore, LogWrite } from '../../../src/raftengine/contract/types.ts';
 import type { Entry } from '../../../src/raftengine/core/types.ts';
@@ -40,7 +40,7 @@ export function contents(store: LogStore, group: GroupId): object {
 
 export function describeLogStore(name: string, home: () => Promise<LogStoreHome>): void {
   const over = (title: string, body: (open: () => Promise<LogStore>) => Promise<void>): void => {
-    it(title, async () => {
+    test(title, async () => {
       const place = await home();
       try {
         await body(() => place.open());

@@ -1,6 +1,6 @@
 /** Logs that are not the one that was here: gone, without their newest part, of somebody else, or forged. */
 import assert from 'node:assert/strict';
-import { describe, it } from 'node:test';
+import { describe, test } from 'node:test';
 import { crc32 } from 'node:zlib';
 import { nodeId } from '../../../src/platform/index.ts';
 import { NodeRecord } from '../../../src/raftengine/founding/node-record.ts';
@@ -47,7 +47,7 @@ async function writeFile(bench: WalBench, path: string, bytes: Buffer): Promise<
 }
 
 describe('a log that is gone', () => {
-  it('is not taken for a new one', async () => {
+  test('is not taken for a new one', async () => {
     for (const isClosed of [false, true]) {
       const { bench } = await filledLog(1, isClosed);
       await remove(bench, FOLDER);
@@ -58,7 +58,7 @@ describe('a log that is gone', () => {
     }
   });
 
-  it('is not taken for a new one after a single write', async () => {
+  test('is not taken for a new one after a single write', async () => {
     const bench = new WalBench(2);
     const store = await bench.open();
     await bench.run(store.write([append(GROUP, entry(1, 1))]));
@@ -67,7 +67,7 @@ describe('a log that is gone', () => {
     await assert.rejects(bench.open(), { code: 'LOG_MISSING' });
   });
 
-  it('is refused without its newest segments, however many are gone', async () => {
+  test('is refused without its newest segments, however many are gone', async () => {
     for (const isClosed of [false, true]) {
       const { names } = await filledLog(3, isClosed);
       assert.ok(names.length >= 4);
@@ -83,7 +83,7 @@ describe('a log that is gone', () => {
     }
   });
 
-  it('is refused when the newest segment is there and holds nothing, and so does the one before', async () => {
+  test('is refused when the newest segment is there and holds nothing, and so does the one before', async () => {
     const { bench, names } = await filledLog(4, true);
     for (const name of names.slice(-2)) {
       const path = `${FOLDER}/${name}`;
@@ -93,7 +93,7 @@ describe('a log that is gone', () => {
     await assert.rejects(bench.open(), { code: 'LOG_CORRUPT', file: `${FOLDER}/${names.at(-2)}` });
   });
 
-  it('is refused with segments of another data folder', async () => {
+  test('is refused with segments of another data folder', async () => {
     const { bench, names } = await filledLog(5, true);
     const { disk, random } = bench.machine;
     const stranger: LogRecord = {
@@ -113,7 +113,7 @@ describe('a log that is gone', () => {
     await assert.rejects(bench.open(), { code: 'LOG_CORRUPT', file: newest });
   });
 
-  it('is refused by name in the layout of earlier versions', async () => {
+  test('is refused by name in the layout of earlier versions', async () => {
     const old = Buffer.from('4b56524d57414c01010000000100000000400000efbeadde', 'hex');
     const header = Buffer.alloc(SEGMENT_HEADER_BYTES);
     old.copy(header);
@@ -128,7 +128,7 @@ describe('a log that is gone', () => {
     });
   });
 
-  it('keeps a segment that was made ahead through restarts, and goes on in it', async () => {
+  test('keeps a segment that was made ahead through restarts, and goes on in it', async () => {
     const bench = new WalBench(7);
     let store = await bench.open();
     let index = 0;
@@ -150,13 +150,13 @@ describe('a log that is gone', () => {
 });
 
 describe('the record beside the log', () => {
-  it('is refused when it is gone while a log is there', async () => {
+  test('is refused when it is gone while a log is there', async () => {
     const { bench } = await filledLog(8, true);
     await remove(bench, RECORD);
     await assert.rejects(bench.open(), { code: 'DATA_FOLDER_CORRUPT', path: RECORD });
   });
 
-  it('is refused when any bit of it is another one', async () => {
+  test('is refused when any bit of it is another one', async () => {
     const { bench } = await filledLog(9, true);
     const { length } = await readFile(bench, RECORD);
     for (let at = 0; at < length; at++) {
@@ -171,7 +171,7 @@ describe('the record beside the log', () => {
     assert.equal((await bench.open()).group(GROUP).lastIndex(), 60);
   });
 
-  it('does not forget what it was once read to say', async () => {
+  test('does not forget what it was once read to say', async () => {
     let said = 0;
     for (let seed = 0; seed < 60; seed++) {
       const { simulation, machine } = new WalBench(seed);
@@ -191,7 +191,7 @@ describe('the record beside the log', () => {
     assert.ok(said > 5 && said < 55, `${said} of 60`);
   });
 
-  it('knows who has accepted the folder only once that is stable, and can be told again', async () => {
+  test('knows who has accepted the folder only once that is stable, and can be told again', async () => {
     const { simulation, machine } = new WalBench(12);
     const { disk } = machine;
     await simulation.runToEnd(disk.makeFolder(NODE));
@@ -210,14 +210,14 @@ describe('the record beside the log', () => {
     assert.deepEqual((await open()).acceptedBy, [2, 3]);
   });
 
-  it('is refused in a folder that it is not of', async () => {
+  test('is refused in a folder that it is not of', async () => {
     const { bench } = await filledLog(10, true);
     const { disk } = bench.machine;
     const opened = bench.run(NodeRecord.open({ disk, folder: NODE, incarnation: 'ab'.repeat(16) }));
     await assert.rejects(opened, { code: 'DATA_FOLDER_MISMATCH' });
   });
 
-  it('has these bytes', async () => {
+  test('has these bytes', async () => {
     const { bench } = await filledLog(11, true);
     assert.equal(
       (await readFile(bench, RECORD)).toString(),
@@ -281,7 +281,7 @@ const row = (vote: number, lastIndex: number): CheckpointRow => ({
 });
 
 describe('a log whose frames are all intact', () => {
-  it('is refused when a checkpoint counts entries that no segment holds', async () => {
+  test('is refused when a checkpoint counts entries that no segment holds', async () => {
     const whole = new Forgery(20);
     await whole.segment(1, (frame) => frame.checkpoint(0, 1, [row(1, 0)]));
     assert.equal((await whole.bench.open()).group(GROUP).hardState().term, 3);
@@ -290,7 +290,7 @@ describe('a log whose frames are all intact', () => {
     await assert.rejects(forged.bench.open(), { code: 'LOG_CORRUPT', message: /entry 1 of group 7 is in no segment/ });
   });
 
-  it('is refused when a checkpoint remembers another vote than the records before it', async () => {
+  test('is refused when a checkpoint remembers another vote than the records before it', async () => {
     for (const [vote, isRefused] of [
       [1, false],
       [2, true],
@@ -307,7 +307,7 @@ describe('a log whose frames are all intact', () => {
     }
   });
 
-  it('is refused when a segment bears the name of another one', async () => {
+  test('is refused when a segment bears the name of another one', async () => {
     const { bench, names } = await filledLog(23, true);
     const paths = names.map((name) => `${FOLDER}/${name}`);
     await writeFile(bench, paths[2]!, await readFile(bench, paths[1]!));

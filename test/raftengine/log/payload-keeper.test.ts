@@ -1,5 +1,5 @@
-import { strict as assert } from 'node:assert';
-import { describe, it } from 'node:test';
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
 import { PayloadKeeper } from '../../../src/raftengine/log/payload-keeper.ts';
 
 const KIB = 1024;
@@ -12,7 +12,7 @@ function viewOf(length: number, fill: number): Buffer {
 }
 
 describe('payloads of cached entries', () => {
-  it('keep no more memory alive than they are', () => {
+  test('keep no more memory alive than they are', () => {
     const keeper = new PayloadKeeper();
     const kept = Array.from({ length: 3000 }, (_, at) => keeper.keep(viewOf(100 + (at % 7), at % 251)));
     const memory = new Set(kept.map(({ buffer }) => buffer));
@@ -24,12 +24,12 @@ describe('payloads of cached entries', () => {
     }
   });
 
-  it('of a group that has hardly any take little', () => {
+  test('of a group that has hardly any take little', () => {
     const kept = new PayloadKeeper().keep(viewOf(40, 1));
     assert.ok(kept.buffer.byteLength <= KIB);
   });
 
-  it('are copied when they are large only where they lie in something larger', () => {
+  test('are copied when they are large only where they lie in something larger', () => {
     const keeper = new PayloadKeeper();
     const own = Buffer.allocUnsafeSlow(20 * KIB).fill(7);
     assert.equal(keeper.keep(own), own);

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { describe, it } from 'node:test';
+import { describe, test } from 'node:test';
 import { crc32 } from 'node:zlib';
 import fc from 'fast-check';
 import { type GroupId, groupId, nodeId } from '../../../src/platform/index.ts';
@@ -203,7 +203,7 @@ class Run {
 }
 
 describe('write-ahead log under faults', () => {
-  it('recovers everything acknowledged, in order, and nothing invented, wherever it crashes', async () => {
+  test('recovers everything acknowledged, in order, and nothing invented, wherever it crashes', async () => {
     await fc.assert(
       fc.asyncProperty(fc.integer(), fc.array(step, { minLength: 1, maxLength: 80 }), async (seed, steps) => {
         await new Run(seed).go(steps);
@@ -212,7 +212,7 @@ describe('write-ahead log under faults', () => {
     );
   });
 
-  it('what was recovered is stable: a power failure right after a restart takes nothing back', async () => {
+  test('what was recovered is stable: a power failure right after a restart takes nothing back', async () => {
     let recovered = 0;
     for (let seed = 0; seed < 200; seed++) {
       const bench = new Bench(seed);
@@ -229,7 +229,7 @@ describe('write-ahead log under faults', () => {
     assert.ok(recovered > 20, `${recovered} unacknowledged writes were found`);
   });
 
-  it('cuts an unfinished last write and goes on behind what is stable', async () => {
+  test('cuts an unfinished last write and goes on behind what is stable', async () => {
     let torn = 0;
     for (let seed = 0; seed < 100; seed++) {
       const bench = new Bench(seed);
@@ -248,7 +248,7 @@ describe('write-ahead log under faults', () => {
     assert.ok(torn > 10, `${torn} torn tails`);
   });
 
-  it('survives a crash at any moment while segments are begun, given back and reused', async () => {
+  test('survives a crash at any moment while segments are begun, given back and reused', async () => {
     for (let seed = 0; seed < 400; seed++) {
       const bench = new Bench(seed);
       const { random } = bench.machine;
@@ -273,7 +273,7 @@ describe('write-ahead log under faults', () => {
     }
   });
 
-  it('removes a group also when that begins a segment', async () => {
+  test('removes a group also when that begins a segment', async () => {
     const fits = 16384 - 4096;
     for (let room = 0; room < 80; room += 3) {
       const bench = new Bench(room);
@@ -286,7 +286,7 @@ describe('write-ahead log under faults', () => {
     }
   });
 
-  it('a value that contains the bytes of a frame does not pass for one', async () => {
+  test('a value that contains the bytes of a frame does not pass for one', async () => {
     const bench = new Bench(9);
     const store = await bench.open();
     // The frame begins at 4096; the value is placed so that the forged frame is aligned and names its own position.
@@ -316,7 +316,7 @@ describe('write-ahead log under faults', () => {
     return { bench, names: await bench.segments() };
   }
 
-  it('refuses to open over damage anywhere in what is stable, naming the file and the offset', async () => {
+  test('refuses to open over damage anywhere in what is stable, naming the file and the offset', async () => {
     const { bench, names } = await closedLog(1);
     assert.ok(names.length >= 3);
     let refused = 0;
@@ -353,13 +353,13 @@ describe('write-ahead log under faults', () => {
     assert.equal(intact.group(GROUP).lastIndex(), 60);
   });
 
-  it('refuses to open when a segment that is needed is missing', async () => {
+  test('refuses to open when a segment that is needed is missing', async () => {
     const { bench, names } = await closedLog(2);
     await bench.run(bench.machine.disk.remove(`${FOLDER}/${names[1]}`));
     await assert.rejects(bench.open(), { code: 'LOG_CORRUPT', file: `${FOLDER}/${names[1]}` });
   });
 
-  it('refuses an entry that no longer matches its checksum when it is read back', async () => {
+  test('refuses an entry that no longer matches its checksum when it is read back', async () => {
     const { bench, names } = await closedLog(3);
     const store = await bench.open();
     bench.machine.disk.flipBit(`${FOLDER}/${names[0]}`, 4096 + 200, 3);
@@ -367,7 +367,7 @@ describe('write-ahead log under faults', () => {
     assert.equal(store.group(GROUP).entries(2, 3, 1000)!.length, 1);
   });
 
-  it('gives space back when entries are truncated, and reuses it', async () => {
+  test('gives space back when entries are truncated, and reuses it', async () => {
     const bench = new Bench(4);
     const store = await bench.open();
     for (let i = 1; i <= 400; i++) {
@@ -382,7 +382,7 @@ describe('write-ahead log under faults', () => {
     assert.deepEqual(contents(again, GROUP), before);
   });
 
-  it('copies a quiet group forward so that it does not keep old segments', async () => {
+  test('copies a quiet group forward so that it does not keep old segments', async () => {
     const bench = new Bench(5);
     const store = await bench.open();
     const quiet: GroupId = groupId(99);
@@ -396,7 +396,7 @@ describe('write-ahead log under faults', () => {
     assert.deepEqual((await bench.open()).group(quiet).entries(1, 2, 100), [entry(1, 1, 'still here')]);
   });
 
-  it('keeps recent entries in memory up to its bound and reads older ones back', async () => {
+  test('keeps recent entries in memory up to its bound and reads older ones back', async () => {
     const bench = new Bench(6);
     const store = await bench.open({ cacheBytes: 5000 });
     const entries = Array.from({ length: 40 }, (_, i) => entry(1, i + 1, `${i}`.repeat(300)));
@@ -411,7 +411,7 @@ describe('write-ahead log under faults', () => {
     );
   });
 
-  it('a failed write is final: it and all after it are refused with what to do', async () => {
+  test('a failed write is final: it and all after it are refused with what to do', async () => {
     const bench = new Bench(7);
     const store = await bench.open();
     await bench.run(store.write([append(GROUP, entry(1, 1))]));
@@ -429,7 +429,7 @@ describe('write-ahead log under faults', () => {
     assert.deepEqual(again.group(GROUP).entries(1, 2, 100), [entry(1, 1)]);
   });
 
-  it('what is found after a failed write is stable: a power failure takes it back neither then nor after more writes', async () => {
+  test('what is found after a failed write is stable: a power failure takes it back neither then nor after more writes', async () => {
     let found = 0;
     for (let seed = 0; seed < 300; seed++) {
       const bench = new Bench(seed);
@@ -460,7 +460,7 @@ describe('write-ahead log under faults', () => {
     assert.ok(found > 100, `${found} writes that had failed were found`);
   });
 
-  it('a full disk stops it when the next segment is needed, and it recovers when there is space', async () => {
+  test('a full disk stops it when the next segment is needed, and it recovers when there is space', async () => {
     const bench = new Bench(8);
     const store = await bench.open();
     bench.machine.disk.isFull = true;
@@ -482,7 +482,7 @@ describe('write-ahead log under faults', () => {
     await bench.run(again.write([append(GROUP, entry(1, acknowledged + 1, 'v'.repeat(1000)))]));
   });
 
-  it('waits also for a frame in a segment that is there, where the file system copies on write', async () => {
+  test('waits also for a frame in a segment that is there, where the file system copies on write', async () => {
     for (let seed = 0; seed < 40; seed++) {
       const bench = new Bench(seed);
       const { machine } = bench;
@@ -515,7 +515,7 @@ describe('write-ahead log under faults', () => {
     }
   });
 
-  it('a full disk is waited for where it may be: nothing is acknowledged meanwhile, and nothing is lost', async () => {
+  test('a full disk is waited for where it may be: nothing is acknowledged meanwhile, and nothing is lost', async () => {
     const bench = new Bench(8);
     const { machine } = bench;
     let waits = 0;

@@ -1,5 +1,5 @@
 /** Whole nodes on simulated machines whose wall clocks are seconds apart, which is allowed here, and nothing else is wrong. */
-import { strict as assert } from 'node:assert';
+import assert from 'node:assert/strict';
 import { SeededRandom, SimFabric, Simulation } from '../../../src/platform/index.ts';
 import { ClusterNode } from './cluster-node.ts';
 import { drawPlan, type Plan } from './plan.ts';

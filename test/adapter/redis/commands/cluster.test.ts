@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { after, afterEach, describe, it } from 'node:test';
+import { after, afterEach, describe, test } from 'node:test';
 import { Cluster } from 'ioredis';
 import { createCluster } from 'redis';
 import type { ClusterMember, ClusterTopology } from '../../../../src/adapter/redis/command/cluster-topology.ts';
@@ -97,7 +97,7 @@ after(() => assert.deepEqual(loggedErrors, []));
 const A_SLOT = 15_495;
 
 describe('CLUSTER', () => {
-  it('SLOTS, SHARDS and NODES cover all slots and lead to the leaders', async () => {
+  test('SLOTS, SHARDS and NODES cover all slots and lead to the leaders', async () => {
     const cluster = await TestCluster.start(3, 4);
     for (const isClusterPort of [false, true]) {
       const client = await cluster.connect(2, isClusterPort);
@@ -141,7 +141,7 @@ describe('CLUSTER', () => {
     }
   });
 
-  it('shows a slot that is cut in the middle with the group of its first key, and follows moves', async () => {
+  test('shows a slot that is cut in the middle with the group of its first key, and follows moves', async () => {
     const cluster = await TestCluster.start(2, 2);
     const client = await cluster.connect(1);
     cluster.state.owners!.assign(Buffer.concat([slotKey(100), Buffer.from('m')]), slotKey(200), cluster.groups[1]!);
@@ -158,7 +158,7 @@ describe('CLUSTER', () => {
     );
   });
 
-  it('names any node of a group that has no known leader, and itself when it knows nobody', async () => {
+  test('names any node of a group that has no known leader, and itself when it knows nobody', async () => {
     const cluster = await TestCluster.start(2, 1);
     const client = await cluster.connect(2);
     cluster.placementOf = () => ({ leader: undefined, replicas: [nodeId(1)] });
@@ -170,7 +170,7 @@ describe('CLUSTER', () => {
     assert.equal(await portOf(), cluster.servers[1]!.port);
   });
 
-  it('counts and lists the keys of a slot wherever they are, and computes slots', async () => {
+  test('counts and lists the keys of a slot wherever they are, and computes slots', async () => {
     const cluster = await TestCluster.start(2, 2);
     const client = await cluster.connect(2);
     for (const key of ['{a}1', '{a}2', '{a}3', 'b']) await client.call('SET', key, 'v');
@@ -181,7 +181,7 @@ describe('CLUSTER', () => {
     assert.equal(await client.call('CLUSTER', 'GETKEYSINSLOT', '0', '-1'), '-ERR Invalid slot or number of keys');
   });
 
-  it('reports itself, and refuses what the cluster does by itself', async () => {
+  test('reports itself, and refuses what the cluster does by itself', async () => {
     const cluster = await TestCluster.start(3, 3);
     const client = await cluster.connect(1);
     const info = (await client.call('CLUSTER', 'INFO')) as string;
@@ -210,7 +210,7 @@ describe('CLUSTER', () => {
     }
   });
 
-  it('says that this is a cluster to those who came for one, and to nobody else', async () => {
+  test('says that this is a cluster to those who came for one, and to nobody else', async () => {
     const cluster = await TestCluster.start(2, 2);
     for (const isClusterPort of [false, true]) {
       const client = await cluster.connect(1, isClusterPort);
@@ -242,7 +242,7 @@ describe('CLUSTER', () => {
 });
 
 describe('a client that has asked for redirects', () => {
-  it('is sent to the leader of a slot, and served there', async () => {
+  test('is sent to the leader of a slot, and served there', async () => {
     const cluster = await TestCluster.start(2, 2);
     const one = await cluster.connect(1, true);
     const two = await cluster.connect(2, true);
@@ -258,7 +258,7 @@ describe('a client that has asked for redirects', () => {
     assert.equal(await one.call('GET', 'a'), moved);
   });
 
-  it('reads anywhere after READONLY, and writes where the leader is', async () => {
+  test('reads anywhere after READONLY, and writes where the leader is', async () => {
     const cluster = await TestCluster.start(2, 2);
     const client = await cluster.connect(1, true);
     assert.equal(await client.call('READONLY'), '+OK');
@@ -268,7 +268,7 @@ describe('a client that has asked for redirects', () => {
     assert.match((await client.call('GET', 'a')) as string, /^-MOVED /);
   });
 
-  it('is served here while the leader is not known, in other databases, and when it takes its wish back', async () => {
+  test('is served here while the leader is not known, in other databases, and when it takes its wish back', async () => {
     const cluster = await TestCluster.start(2, 2);
     const client = await cluster.connect(1);
     assert.equal(await client.call('SET', 'a', '1'), '+OK');
@@ -286,7 +286,7 @@ describe('a client that has asked for redirects', () => {
     assert.equal(await client.call('CLIENT', 'KVORUM-REDIRECTS', 'x'), '-ERR syntax error');
   });
 
-  it('is never sent in a circle by a slot that is cut in the middle', async () => {
+  test('is never sent in a circle by a slot that is cut in the middle', async () => {
     const cluster = await TestCluster.start(2, 2);
     cluster.state.owners!.assign(
       Buffer.concat([slotKey(A_SLOT), Buffer.from('a')]),
@@ -308,7 +308,7 @@ describe('cluster clients', () => {
     [3, 1],
     [3, 5],
   ] as const) {
-    it(`ioredis' Cluster reads and writes everything on ${nodes} node(s) with ${groups} group(s) while ranges move`, async () => {
+    test(`ioredis' Cluster reads and writes everything on ${nodes} node(s) with ${groups} group(s) while ranges move`, async () => {
       const cluster = await TestCluster.start(nodes, groups);
       const client = new Cluster([{ host: '127.0.0.1', port: cluster.servers[0]!.clusterPort! }], {
         redisOptions: { maxRetriesPerRequest: 3 },
@@ -336,7 +336,7 @@ describe('cluster clients', () => {
     });
   }
 
-  it("node-redis' cluster client does too", async () => {
+  test("node-redis' cluster client does too", async () => {
     const cluster = await TestCluster.start(3, 4);
     const client = createCluster({
       rootNodes: [{ url: `redis://127.0.0.1:${cluster.servers[1]!.clusterPort}` }],
@@ -353,7 +353,7 @@ describe('cluster clients', () => {
     }
   });
 
-  it('redis-benchmark --cluster runs', {
+  test('redis-benchmark --cluster runs', {
     skip: skipWithout('redis-benchmark'),
   }, async () => {
     const cluster = await TestCluster.start(3, 4);

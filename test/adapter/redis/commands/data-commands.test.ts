@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
-import { describe, it } from 'node:test';
+import { describe, test } from 'node:test';
 import { OK } from '../../../../src/adapter/redis/protocol/reply.ts';
 import { ValueType } from '../../../../src/adapter/redis/values/values.ts';
 import { Evaluator, START_MS } from './evaluate.ts';
 
 describe('expiries', () => {
-  it('are judged by the time of the view alone', () => {
+  test('are judged by the time of the view alone', () => {
     const keys = new Evaluator();
     keys.run('SET', 'k', 'v', 'PX', '1000');
     keys.nowMs += 999;
@@ -15,7 +15,7 @@ describe('expiries', () => {
     assert.equal(keys.run('PTTL', 'k'), -2);
   });
 
-  it('in the past delete the key at once', () => {
+  test('in the past delete the key at once', () => {
     const keys = new Evaluator();
     for (const [command, time] of [
       ['EXPIRE', '0'],
@@ -29,7 +29,7 @@ describe('expiries', () => {
     }
   });
 
-  it('that SET is given in the past leave no key, and nothing that DBSIZE would count', () => {
+  test('that SET is given in the past leave no key, and nothing that DBSIZE would count', () => {
     const keys = new Evaluator();
     keys.run('SET', 'k', 'old');
     assert.equal(keys.run('SET', 'k', 'v', 'PXAT', '1'), OK);
@@ -37,13 +37,13 @@ describe('expiries', () => {
     assert.equal(keys.storedKeys, 0);
   });
 
-  it('later than timestamps reach are kept as the latest there is', () => {
+  test('later than timestamps reach are kept as the latest there is', () => {
     const keys = new Evaluator();
     keys.run('SET', 'k', 'v', 'PXAT', '9223372036854775807');
     assert.equal(keys.run('PEXPIRETIME', 'k'), 2 ** 48 - 1);
   });
 
-  it('survive changes in place and go with a new value', () => {
+  test('survive changes in place and go with a new value', () => {
     const keys = new Evaluator();
     for (const change of [
       ['APPEND', 'k', '1'],
@@ -72,7 +72,7 @@ describe('expiries', () => {
     }
   });
 
-  it('go along with RENAME, COPY and MOVE', () => {
+  test('go along with RENAME, COPY and MOVE', () => {
     const keys = new Evaluator();
     keys.run('SET', 'a', 'v', 'EX', '100');
     keys.run('COPY', 'a', 'b');
@@ -85,7 +85,7 @@ describe('expiries', () => {
 });
 
 describe('the largest string', () => {
-  it('is not exceeded by any command that makes strings longer', () => {
+  test('is not exceeded by any command that makes strings longer', () => {
     const keys = new Evaluator();
     keys.maxStringBytes = 10;
     keys.run('SET', 'k', '0123456789');
@@ -100,13 +100,13 @@ describe('the largest string', () => {
 });
 
 describe('values', () => {
-  it('that are negative count as large in an unsigned bit field', () => {
+  test('that are negative count as large in an unsigned bit field', () => {
     const keys = new Evaluator();
     keys.run('BITFIELD', 'k', 'OVERFLOW', 'SAT', 'SET', 'u8', '0', '-1');
     assert.deepEqual(keys.run('BITFIELD', 'k', 'GET', 'u8', '0'), [255n]);
   });
 
-  it('carry their type in the first byte, which strings of any content survive', () => {
+  test('carry their type in the first byte, which strings of any content survive', () => {
     const keys = new Evaluator();
     for (const value of ['', '\x00', '\x01\xff', String(ValueType.String)]) {
       keys.run('SET', 'k', value);
@@ -115,7 +115,7 @@ describe('values', () => {
     }
   });
 
-  it('that a failed command read stay as they were', () => {
+  test('that a failed command read stay as they were', () => {
     const keys = new Evaluator();
     keys.run('SET', 'k', '9223372036854775807');
     assert.throws(() => keys.run('INCR', 'k'), /ERR increment or decrement would overflow/);

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { describe, it } from 'node:test';
+import { describe, test } from 'node:test';
 import { startRedisServer } from '../../../../src/adapter/redis/server/server.ts';
 import { handOver, handOverBeforeStop } from '../../../../src/node/drain.ts';
 import { groupId, nodeId, SystemClock, SystemRandom, SystemScheduler } from '../../../../src/platform/index.ts';
@@ -28,16 +28,16 @@ async function replyTo(leads: boolean, ...command: string[]): Promise<unknown> {
 }
 
 describe('FAILOVER', () => {
-  it('answers OK when leadership was handed over', async () => {
+  test('answers OK when leadership was handed over', async () => {
     assert.equal(await replyTo(true, 'FAILOVER'), '+OK');
     assert.equal(await replyTo(true, 'FAILOVER', 'TIMEOUT', '100'), '+OK');
   });
 
-  it('is refused on a node that leads nothing', async () => {
+  test('is refused on a node that leads nothing', async () => {
     assert.equal(await replyTo(false, 'FAILOVER'), '-ERR FAILOVER requires connected replicas.');
   });
 
-  it('takes no target, has nothing to abort, and checks its arguments', async () => {
+  test('takes no target, has nothing to abort, and checks its arguments', async () => {
     assert.match(String(await replyTo(true, 'FAILOVER', 'TO', 'host', '6379')), /^-ERR FAILOVER requires connected/);
     assert.equal(await replyTo(true, 'FAILOVER', 'ABORT'), '-ERR No failover in progress.');
     assert.equal(await replyTo(true, 'FAILOVER', 'NOW'), '-ERR syntax error');
@@ -60,19 +60,19 @@ describe('handing leadership over', () => {
     return { status: () => status, transferLeadership } as unknown as RaftGroup;
   };
 
-  it('chooses the voter that is furthest, never a learner', async () => {
+  test('chooses the voter that is furthest, never a learner', async () => {
     const moves: number[] = [];
     assert.equal(await handOver([group(Role.Leader, [peer(2, 5), peer(3, 9), peer(4, 12, true)], moves)]), true);
     assert.deepEqual(moves, [3]);
   });
 
-  it('leaves groups alone that others lead or nobody else votes in', async () => {
+  test('leaves groups alone that others lead or nobody else votes in', async () => {
     const moves: number[] = [];
     assert.equal(await handOver([group(Role.Follower, [], moves), group(Role.Leader, [], moves)]), false);
     assert.deepEqual(moves, []);
   });
 
-  it('before a stop hands over what can be, and does not wait for the rest', async () => {
+  test('before a stop hands over what can be, and does not wait for the rest', async () => {
     const moves: number[] = [];
     const stuck = group(Role.Leader, [peer(3, 1)], moves);
     stuck.transferLeadership = () => new Promise(() => {});

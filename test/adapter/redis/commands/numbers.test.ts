@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { describe, it } from 'node:test';
+import { describe, test } from 'node:test';
 import fc from 'fast-check';
 import { fitted, readField, writeField } from '../../../../src/adapter/redis/commands/bitmap/bitfield-integers.ts';
 import { countBits, findBit } from '../../../../src/adapter/redis/commands/bitmap/bits-scan.ts';
@@ -17,7 +17,7 @@ const sum = (left: string, right: string): string | undefined => {
 };
 
 describe('integers', () => {
-  it('are read back as they were written, and in no other spelling', () => {
+  test('are read back as they were written, and in no other spelling', () => {
     fc.assert(
       fc.property(fc.bigInt({ min: -(2n ** 63n), max: 2n ** 63n - 1n }), (value) => {
         assert.equal(parseInteger(Buffer.from(String(value))), value);
@@ -33,7 +33,7 @@ describe('integers', () => {
 });
 
 describe('long doubles', () => {
-  it('add decimal fractions the way Redis prints them', () => {
+  test('add decimal fractions the way Redis prints them', () => {
     assert.equal(sum('0.1', '0.2'), '0.3');
     assert.equal(sum('3.0e3', '200'), '3200');
     assert.equal(sum('10.5', '0.1'), '10.6');
@@ -43,7 +43,7 @@ describe('long doubles', () => {
     assert.equal(sum('0x1.8p3', '.5'), '12.5');
   });
 
-  it('refuse what is not a finite number of the format', () => {
+  test('refuse what is not a finite number of the format', () => {
     for (const text of ['', ' 1', '1 ', 'nan', '1e5000', '1e-5000', '0x', '.', 'e1', '1e']) {
       assert.equal(parseLongDouble(Buffer.from(text)), undefined, text);
     }
@@ -51,7 +51,7 @@ describe('long doubles', () => {
     assert.equal(sum('inf', '1'), undefined);
   });
 
-  it('agree with exact arithmetic on integers of 64 bits', () => {
+  test('agree with exact arithmetic on integers of 64 bits', () => {
     const int63 = fc.bigInt({ min: -(2n ** 62n), max: 2n ** 62n });
     fc.assert(fc.property(int63, int63, (a, b) => assert.equal(sum(String(a), String(b)), String(a + b))));
   });
@@ -60,7 +60,7 @@ describe('long doubles', () => {
 describe('bit fields', () => {
   const bytes = fc.uint8Array({ minLength: 9, maxLength: 16 }).map((array) => Buffer.from(array));
 
-  it('are read back as written and leave all other bits alone', () => {
+  test('are read back as written and leave all other bits alone', () => {
     fc.assert(
       fc.property(bytes, fc.nat(64), fc.integer({ min: 1, max: 64 }), fc.bigInt(), (before, at, bits, value) => {
         const offset = Math.min(at, before.length * 8 - bits);
@@ -75,7 +75,7 @@ describe('bit fields', () => {
     );
   });
 
-  it('wrap, saturate or fail when they overflow', () => {
+  test('wrap, saturate or fail when they overflow', () => {
     const i8 = { signed: true, bits: 8 };
     assert.equal(fitted(128n, i8, 'WRAP'), -128n);
     assert.equal(fitted(128n, i8, 'SAT'), 127n);
@@ -85,7 +85,7 @@ describe('bit fields', () => {
     assert.equal(fitted(-1n, { signed: false, bits: 4 }, 'SAT'), 0n);
   });
 
-  it('are counted and found like characters of the string of bits', () => {
+  test('are counted and found like characters of the string of bits', () => {
     fc.assert(
       fc.property(bytes, fc.nat(71), fc.nat(71), fc.constantFrom<0 | 1>(0, 1), (buffer, from, to, bit) => {
         const spelled = [...buffer].map((byte) => byte.toString(2).padStart(8, '0')).join('');

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { after, before, describe, it } from 'node:test';
+import { after, before, describe, test } from 'node:test';
 import fc from 'fast-check';
 import { ALL_COMMANDS } from '../../../../src/adapter/redis/commands/index.ts';
 import { loggedErrors, RawClient, request, startTestServer, type TestServer } from '../harness.ts';
@@ -86,7 +86,7 @@ async function abuse(pieces: readonly Buffer[], politely: boolean): Promise<void
 }
 
 describe('the Redis port', () => {
-  it('survives arbitrary bytes', async () => {
+  test('survives arbitrary bytes', async () => {
     await fc.assert(
       fc.asyncProperty(
         fc.array(fc.oneof(bytes, fragment), { maxLength: 30 }),
@@ -101,7 +101,7 @@ describe('the Redis port', () => {
     assert.deepEqual(loggedErrors, []);
   });
 
-  it('survives commands with arbitrary arguments, and answers each of them', async () => {
+  test('survives commands with arbitrary arguments, and answers each of them', async () => {
     await fc.assert(
       fc.asyncProperty(fc.array(command, { minLength: 1, maxLength: 10 }), async (commands) => {
         await abuse(commands, true);
@@ -112,7 +112,7 @@ describe('the Redis port', () => {
     assert.deepEqual(loggedErrors, []);
   });
 
-  it('survives streams that mix commands with rubbish', async () => {
+  test('survives streams that mix commands with rubbish', async () => {
     await fc.assert(
       fc.asyncProperty(
         fc.array(fc.oneof(command, fragment, bytes), { maxLength: 20 }),

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { describe, it } from 'node:test';
+import { describe, test } from 'node:test';
 import fc from 'fast-check';
 import { globMatches } from '../../../../src/adapter/redis/protocol/glob.ts';
 import {
@@ -54,7 +54,7 @@ function cut(bytes: Buffer, sizes: readonly number[]): Buffer[] {
 }
 
 describe('the request parser', () => {
-  it('gives the same commands however the stream is cut', () => {
+  test('gives the same commands however the stream is cut', () => {
     const argument = fc.uint8Array({ maxLength: 40 }).map((bytes) => Buffer.from(bytes));
     fc.assert(
       fc.property(
@@ -68,7 +68,7 @@ describe('the request parser', () => {
     );
   });
 
-  it('gathers a value that comes in many chunks, whatever its size', () => {
+  test('gathers a value that comes in many chunks, whatever its size', () => {
     for (const size of [0, 1, 65_535, 300_000, 3_000_000]) {
       const value = Buffer.alloc(size, 'x');
       value.write('end', Math.max(0, size - 3));
@@ -82,7 +82,7 @@ describe('the request parser', () => {
     }
   });
 
-  it('reads inline commands with quotes and escapes', () => {
+  test('reads inline commands with quotes and escapes', () => {
     const stream = 'PING\r\n\r\n  set "a b" \'c\\\'d\' "\\x41\\n\\q" e"f"\nget k\r\n';
     assert.deepEqual(texts(parse([Buffer.from(stream)])), [
       ['PING'],
@@ -91,7 +91,7 @@ describe('the request parser', () => {
     ]);
   });
 
-  it('skips empty and negative arrays', () => {
+  test('skips empty and negative arrays', () => {
     assert.deepEqual(texts(parse([Buffer.from('*0\r\n*-1\r\n*1\r\n$4\r\nPING\r\n')])), [['PING']]);
   });
 
@@ -112,17 +112,17 @@ describe('the request parser', () => {
     ['set "a"b\r\n', 'unbalanced quotes in request'],
   ];
   for (const [bytes, message] of refused) {
-    it(`refuses ${JSON.stringify(bytes.slice(0, 24))} with "${message}"`, () => {
+    test(`refuses ${JSON.stringify(bytes.slice(0, 24))} with "${message}"`, () => {
       assert.throws(() => parse([Buffer.from(bytes)]), new ProtocolError(message));
     });
   }
 
-  it('refuses a command whose arguments together are too large', () => {
+  test('refuses a command whose arguments together are too large', () => {
     const bytes = request('SET', 'k', Buffer.alloc(600), Buffer.alloc(600));
     assert.throws(() => parse([bytes], { ...LIMITS, commandBytes: 1000 }), ProtocolError);
   });
 
-  it('does not reserve memory for a large argument before it arrives', () => {
+  test('does not reserve memory for a large argument before it arrives', () => {
     const parser = new RespParser(LIMITS);
     const before = process.memoryUsage().arrayBuffers;
     parser.push(Buffer.from('*1\r\n$536870912\r\nabc'));
@@ -130,7 +130,7 @@ describe('the request parser', () => {
     assert.ok(process.memoryUsage().arrayBuffers - before < 8 * 1024 * 1024);
   });
 
-  it('never fails in another way than by a protocol error', () => {
+  test('never fails in another way than by a protocol error', () => {
     fc.assert(
       fc.property(
         fc.array(
@@ -177,13 +177,13 @@ describe('the reply writer', () => {
     ['silence', NO_REPLY, '', ''],
   ];
   for (const [what, reply, resp2, resp3] of rows) {
-    it(`writes ${what} for both protocol versions`, () => {
+    test(`writes ${what} for both protocol versions`, () => {
       assert.equal(encode(reply, 2), resp2);
       assert.equal(encode(reply, 3), resp3);
     });
   }
 
-  it('writes replies of any size one after the other', () => {
+  test('writes replies of any size one after the other', () => {
     const writer = new ReplyWriter();
     const expected: string[] = [];
     for (let index = 0; index < 3000; index++) {
@@ -196,7 +196,7 @@ describe('the reply writer', () => {
     assert.deepEqual(writer.take(), []);
   });
 
-  it('leaves bytes alone that were taken', () => {
+  test('leaves bytes alone that were taken', () => {
     const writer = new ReplyWriter();
     writer.write('first', 2);
     const [first] = writer.take();
@@ -204,7 +204,7 @@ describe('the reply writer', () => {
     assert.equal(first!.toString(), '$5\r\nfirst\r\n');
   });
 
-  it('writes arrays that can be taken apart again', () => {
+  test('writes arrays that can be taken apart again', () => {
     const elements: Reply[] = [1, 'two', null, ['x', ['y']], new MapReply([['k', []]]), new VerbatimReply('v')];
     for (const resp of [2, 3] as const) {
       const split = splitArrayReply(new EncodedReply(encodeReply(elements, resp)))!;
@@ -251,18 +251,18 @@ describe('glob patterns', () => {
     ['a', 'A', false],
   ];
   for (const [pattern, text, expected] of rows) {
-    it(`${pattern} ${expected ? 'matches' : 'does not match'} ${JSON.stringify(text)}`, () => {
+    test(`${pattern} ${expected ? 'matches' : 'does not match'} ${JSON.stringify(text)}`, () => {
       assert.equal(globMatches(Buffer.from(pattern), Buffer.from(text)), expected);
     });
   }
 
-  it('take no more than polynomial time', () => {
+  test('take no more than polynomial time', () => {
     const started = Date.now();
     assert.equal(globMatches(Buffer.from(`${'a*'.repeat(50)}b`), Buffer.from('a'.repeat(20_000))), false);
     assert.ok(Date.now() - started < 1_000);
   });
 
-  it('can ignore case', () => {
+  test('can ignore case', () => {
     assert.equal(globMatches(Buffer.from('MaX*'), Buffer.from('maxclients'), true), true);
   });
 });

@@ -1,6 +1,6 @@
 /** Commands and transactions whose keys belong to several groups, as clients see them. */
 import assert from 'node:assert/strict';
-import { afterEach, describe, it } from 'node:test';
+import { afterEach, describe, test } from 'node:test';
 import { startRedisServer } from '../../../../src/adapter/redis/server/server.ts';
 import type { CrossGroupRunner } from '../../../../src/adapter/redis/state/server-state.ts';
 import type { RunRequest } from '../../../../src/kv/txn/transaction-runner.ts';
@@ -129,7 +129,7 @@ async function play(client: RawClient): Promise<Decoded[]> {
 }
 
 describe('commands across groups', () => {
-  it('answer what they answer in one group', async () => {
+  test('answer what they answer in one group', async () => {
     const one = await bed({ groups: 1 });
     const several = await bed();
     const expected = await play(one.client);
@@ -138,7 +138,7 @@ describe('commands across groups', () => {
     assert.ok(several.runner.requests.length > 15);
   });
 
-  it('say beforehand whether they will write', async () => {
+  test('say beforehand whether they will write', async () => {
     const { client, runner } = await bed();
     await client.call('MGET', A, B);
     await client.call('MSET', A, '1', B, '2');
@@ -151,7 +151,7 @@ describe('commands across groups', () => {
     );
   });
 
-  it('wait for what the connection asked before, and hold what it asks afterwards', async () => {
+  test('wait for what the connection asked before, and hold what it asks afterwards', async () => {
     const { client, kv, runner } = await bed();
     kv.holding = true;
     runner.holding = true;
@@ -172,7 +172,7 @@ describe('commands across groups', () => {
     assert.deepEqual(await client.readMany(5), ['+OK', '+OK', 7, ['second+', 'b'], 'b']);
   });
 
-  it('hold what follows an EXEC across groups, and let what follows one in a group go on', async () => {
+  test('hold what follows an EXEC across groups, and let what follows one in a group go on', async () => {
     const { client, kv, runner } = await bed();
     runner.holding = true;
     const transaction = [['MULTI'], ['INCR', A], ['INCR', B], ['EXEC'], ['GET', A]];
@@ -183,7 +183,7 @@ describe('commands across groups', () => {
     assert.deepEqual(await client.readMany(5), ['+OK', '+QUEUED', '+QUEUED', [1, 1], '1']);
   });
 
-  it('are refused on a connection that follows redirects', async () => {
+  test('are refused on a connection that follows redirects', async () => {
     const { client, runner } = await bed({ redirects: true });
     assert.match(String(await client.call('MSET', A, '1', B, '2')), /^-CROSSSLOT /);
     await client.call('MULTI');
@@ -194,7 +194,7 @@ describe('commands across groups', () => {
     assert.equal(runner.requests.length, 0);
   });
 
-  it('run across groups when a move has torn their keys apart on the way', async () => {
+  test('run across groups when a move has torn their keys apart on the way', async () => {
     const { client, kv, runner } = await bed();
     const owners = RangeMap.spread(kv.dataGroups());
     // This node believes that one group has everything; the truth comes with the refusal.
@@ -216,7 +216,7 @@ describe('commands across groups', () => {
     assert.equal(runner.requests.length, 1);
   });
 
-  it('say when the outcome is unknown', async () => {
+  test('say when the outcome is unknown', async () => {
     const { client, runner } = await bed();
     runner.failNext = new OutcomeUnknownError('nobody knows');
     assert.match(String(await client.call('MSET', A, '1', B, '2')), /^-UNKNOWN /);

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { after, afterEach, describe, it } from 'node:test';
+import { after, afterEach, describe, test } from 'node:test';
 import fc from 'fast-check';
 import { CommandTable } from '../../../../src/adapter/redis/command/command-table.ts';
 import { ALL_COMMANDS } from '../../../../src/adapter/redis/commands/index.ts';
@@ -160,14 +160,14 @@ async function restless(seed: number, choices: readonly (readonly number[])[], l
 describe('while ranges, leaders and directories change', () => {
   const choices = fc.array(fc.array(fc.nat(27), { minLength: 1, maxLength: 150 }), { minLength: 1, maxLength: 3 });
 
-  it('every connection sees and leaves what a serial run of its commands would', async () => {
+  test('every connection sees and leaves what a serial run of its commands would', async () => {
     await fc.assert(
       fc.asyncProperty(fc.integer(), choices, (seed, commands) => restless(seed, commands, 0)),
       { numRuns: RUNS },
     );
   });
 
-  it('what is refused late either keeps its place or is answered with an error, and nothing in between', async () => {
+  test('what is refused late either keeps its place or is answered with an error, and nothing in between', async () => {
     await fc.assert(
       fc.asyncProperty(fc.integer(), choices, (seed, commands) => restless(seed, commands, 0.15)),
       { numRuns: RUNS },
@@ -176,7 +176,7 @@ describe('while ranges, leaders and directories change', () => {
 });
 
 describe('a command whose key has moved', () => {
-  it('goes where the refusal points, before the directory knows', async () => {
+  test('goes where the refusal points, before the directory knows', async () => {
     const { client, moveAll, kv } = await startOwners();
     await client.call('SET', 'a', '1');
     for (const nth of [0, 1, 2]) {
@@ -186,7 +186,7 @@ describe('a command whose key has moved', () => {
     assert.equal(kv.routesVersion, 1);
   });
 
-  it('waits for the directory when the refusal does not say where', async () => {
+  test('waits for the directory when the refusal does not say where', async () => {
     const { client, moveAll, kv, state } = await startOwners();
     state.givesHints = false;
     moveAll(0);
@@ -197,7 +197,7 @@ describe('a command whose key has moved', () => {
     assert.deepEqual(await client.readMany(3), ['+OK', '+OK', '2']);
   });
 
-  it('is answered with an error when its time is over, which says that nothing was changed', async () => {
+  test('is answered with an error when its time is over, which says that nothing was changed', async () => {
     const { client, moveAll, kv, state } = await startOwners({ commandTimeoutMs: 60 });
     state.givesHints = false;
     moveAll(0);
@@ -211,7 +211,7 @@ describe('a command whose key has moved', () => {
     assert.equal(await client.call('GET', 'a'), null);
   });
 
-  it('keeps its deadline through all groups that it is sent to', async () => {
+  test('keeps its deadline through all groups that it is sent to', async () => {
     const { client, moveAll, kv, groups, state } = await startOwners({ commandTimeoutMs: 120 });
     moveAll(0);
     // Every group names another one.
@@ -227,7 +227,7 @@ describe('a command whose key has moved', () => {
     assert.ok(kv.submitted < 40, `${kv.submitted} attempts`);
   });
 
-  it('asks the directory in the end when two groups name each other', async () => {
+  test('asks the directory in the end when two groups name each other', async () => {
     const { client, groups, kv, state } = await startOwners();
     const [first, second, third] = groups;
     state.check = (group) => {
@@ -241,7 +241,7 @@ describe('a command whose key has moved', () => {
     assert.ok(kv.submitted < 20, `${kv.submitted} attempts`);
   });
 
-  it('refuses a transaction as a whole', async () => {
+  test('refuses a transaction as a whole', async () => {
     const { client, state, moveAll, kv } = await startOwners();
     await client.call('WATCH', '{a}1');
     for (const command of [['MULTI'], ['SET', '{a}1', 'x'], ['APPEND', '{a}1', 'y'], ['GET', '{a}2']]) {
@@ -255,7 +255,7 @@ describe('a command whose key has moved', () => {
     assert.equal(await client.call('GET', '{a}1'), 'xy');
   });
 
-  it('that names keys of two groups now is refused with CROSSSLOT', async () => {
+  test('that names keys of two groups now is refused with CROSSSLOT', async () => {
     const { client, state, groups, kv, moveAll } = await startOwners();
     moveAll(0);
     kv.learn();
@@ -272,7 +272,7 @@ describe('a command whose key has moved', () => {
 });
 
 describe('a range that is being handed over', () => {
-  it('holds back a connection that writes to it, with few attempts however long its pipeline is', async () => {
+  test('holds back a connection that writes to it, with few attempts however long its pipeline is', async () => {
     const { client, state, kv } = await startOwners();
     state.fenced = [0, 16384];
     const before = kv.submitted;
@@ -288,7 +288,7 @@ describe('a range that is being handed over', () => {
     );
   });
 
-  it('is probed with few commands of a long forwarded pipeline', async () => {
+  test('is probed with few commands of a long forwarded pipeline', async () => {
     const state = new FakeState();
     const kv = new FakeKv({ nodeId: 1, state, groups: 3 });
     const leaderKv = new FakeKv({ nodeId: 2, state, groups: 3 });
@@ -309,7 +309,7 @@ describe('a range that is being handed over', () => {
     );
   });
 
-  it('lets nothing pass what is refused at once when it is tried again', async () => {
+  test('lets nothing pass what is refused at once when it is tried again', async () => {
     const { client, state, kv } = await startOwners();
     let refusals = 2;
     state.check = () => {
@@ -323,7 +323,7 @@ describe('a range that is being handed over', () => {
     assert.equal(await client.call('GET', 'a'), '23');
   });
 
-  it('lets what waits for it run in one go when it is handed over', () => {
+  test('lets what waits for it run in one go when it is handed over', () => {
     const state = new FakeState();
     const owner = { firstRefused: Number.POSITIVE_INFINITY, settled: () => undefined };
     const { spec } = new CommandTable(ALL_COMMANDS).find(Buffer.from('set'))!;
@@ -350,7 +350,7 @@ describe('a range that is being handed over', () => {
     for (const one of requests) assert.equal(one.evaluate(new FakeView(state)), OK);
   });
 
-  it('goes on serving reads, and does not hold back other connections', async () => {
+  test('goes on serving reads, and does not hold back other connections', async () => {
     const { client, state, connect } = await startOwners();
     await client.call('SET', 'a', '1');
     state.fenced = [15_495, 15_496];
@@ -364,7 +364,7 @@ describe('a range that is being handed over', () => {
 });
 
 describe('a new version of the directory', () => {
-  it('routes a command only when everything that was routed by the old one is settled', async () => {
+  test('routes a command only when everything that was routed by the old one is settled', async () => {
     const { client, kv, state, groups } = await startOwners();
     const asked: number[] = [];
     const submit = kv.submit.bind(kv);
@@ -390,7 +390,7 @@ describe('a new version of the directory', () => {
 });
 
 describe('a node that has just lost leadership', () => {
-  it('forwards nothing before it knows what became of the commands that it has', async () => {
+  test('forwards nothing before it knows what became of the commands that it has', async () => {
     const state = new FakeState();
     const kv = new FakeKv({ nodeId: 1, state });
     const leaderKv = new FakeKv({ nodeId: 2, state });
@@ -412,7 +412,7 @@ describe('a node that has just lost leadership', () => {
 });
 
 describe('a forwarded batch', () => {
-  it('is refused from the first request on that the leader does not own, and is sent again in order', async () => {
+  test('is refused from the first request on that the leader does not own, and is sent again in order', async () => {
     const state = new FakeState();
     const kv = new FakeKv({ nodeId: 1, state, groups: 3 });
     const leaderKv = new FakeKv({ nodeId: 2, state, groups: 3 });
@@ -448,7 +448,7 @@ describe('commands over all keys', () => {
     return { ...owners, names: names.sort() };
   }
 
-  it('SCAN returns every key that stays, however ranges move during the scan', async () => {
+  test('SCAN returns every key that stays, however ranges move during the scan', async () => {
     await fc.assert(
       fc.asyncProperty(fc.integer(), async (seed) => {
         const random = new SeededRandom(seed);
@@ -474,7 +474,7 @@ describe('commands over all keys', () => {
     );
   });
 
-  it('KEYS, DBSIZE and RANDOMKEY find everything in many small ranges', async () => {
+  test('KEYS, DBSIZE and RANDOMKEY find everything in many small ranges', async () => {
     const { client, kv, state, groups, names } = await filled(60);
     for (let slot = 0; slot < 16_384; slot += 256) {
       state.owners!.assign(slotKey(slot), slotKey(slot + 128), groups[(slot / 256) % 3]!);
@@ -490,7 +490,7 @@ describe('commands over all keys', () => {
     assert.equal(await client.call('RANDOMKEY'), 'only');
   });
 
-  it('a cursor that stands for a border between groups goes on from there on another node', async () => {
+  test('a cursor that stands for a border between groups goes on from there on another node', async () => {
     const { client, kv, state, groups, names } = await filled(100);
     state.owners!.assign(Buffer.from([0x72, 0, 0x20]), Buffer.from([0x72, 0, 0x30, 0x01, 0x61]), groups[2]!);
     kv.learn();
@@ -510,7 +510,7 @@ describe('commands over all keys', () => {
     assert.deepEqual([...new Set(seen)].sort(), names);
   });
 
-  it('a page that ends at a border gives a cursor for the border, which repeats nothing elsewhere', async () => {
+  test('a page that ends at a border gives a cursor for the border, which repeats nothing elsewhere', async () => {
     const { client, kv, state, groups, names } = await filled(100);
     const border = Buffer.from([0x72, 0, 0x20]);
     state.owners!.assign(border, slotKey(0x3000), groups[2]!);
@@ -525,7 +525,7 @@ describe('commands over all keys', () => {
     assert.deepEqual([...keys, ...rest].sort(), names);
   });
 
-  it('FLUSHDB deletes everything though the directory is old, range by range', async () => {
+  test('FLUSHDB deletes everything though the directory is old, range by range', async () => {
     const { client, kv, state, groups } = await filled(60);
     for (let slot = 0; slot < 16_384; slot += 2048) {
       state.owners!.assign(slotKey(slot), slotKey(slot + 1024), groups[(slot / 2048) % 3]!);
@@ -537,7 +537,7 @@ describe('commands over all keys', () => {
     assert.equal(state.values.size, 0);
   });
 
-  it('a flush that reached only some ranges does not say that nothing was changed', async () => {
+  test('a flush that reached only some ranges does not say that nothing was changed', async () => {
     const { client, state } = await startOwners({ commandTimeoutMs: 50 });
     state.fenced = [0, 100];
     await client.call('SET', 'a', '1');
@@ -545,7 +545,7 @@ describe('commands over all keys', () => {
     assert.equal(state.values.size, 0);
   });
 
-  it('wait while a range is handed over, and say so when it takes too long', async () => {
+  test('wait while a range is handed over, and say so when it takes too long', async () => {
     const { client, state, kv } = await startOwners({ commandTimeoutMs: 60 });
     state.givesHints = false;
     state.owners = new RangeMap(kv.dataGroups()[2]!);

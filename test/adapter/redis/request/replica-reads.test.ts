@@ -4,7 +4,7 @@
  * key has one history.
  */
 import assert from 'node:assert/strict';
-import { before, describe, it } from 'node:test';
+import { before, describe, test } from 'node:test';
 import { KEYSPACES } from '../../../../src/adapter/redis/keys/keyspace.ts';
 import { SeededRandom } from '../../../../src/platform/index.ts';
 import { Cluster } from '../../../node/sim-nodes.ts';
@@ -199,7 +199,7 @@ describe('a READONLY connection', () => {
   const bench = new Bench();
   before(() => bench.start());
 
-  it('is not told by replicas what contradicts an answer before, whatever command that was', async () => {
+  test('is not told by replicas what contradicts an answer before, whatever command that was', async () => {
     for (let at = 0; at < deeds(bench.keys, bench.next).length; at++) {
       const { about } = deeds(bench.keys, bench.next)[at]!;
       // One key at a time: a second one, of another group, would send the connection to the leaders.
@@ -217,7 +217,7 @@ describe('a READONLY connection', () => {
     }
   });
 
-  it('is not, in any order of commands', async () => {
+  test('is not, in any order of commands', async () => {
     const before = bench.served();
     let last = 'nothing';
     for (let nth = 0; nth < COMMANDS; nth++) {
@@ -237,7 +237,7 @@ describe('a READONLY connection', () => {
     assert.ok(bench.served() > before + COMMANDS / 40, `replicas answered ${bench.served() - before}`);
   });
 
-  it('keeps its replicas when it asks about itself only', async () => {
+  test('keeps its replicas when it asks about itself only', async () => {
     const [key] = bench.keys as [string];
     await bench.change(key);
     await bench.rest(3000);

@@ -1,6 +1,6 @@
 /** What passes by itself is waited for, in the order of the connection: clients of Redis retry next to nothing by themselves. */
 import assert from 'node:assert/strict';
-import { afterEach, describe, it } from 'node:test';
+import { afterEach, describe, test } from 'node:test';
 import { KeyVersionPressureError, WriteBackpressureError } from '../../../../src/kv/admission/errors.ts';
 import { CeilingExpiredError, ConflictError, RemoteError } from '../../../../src/kv/contract/errors.ts';
 import { BusyError } from '../../../../src/raftengine/errors.ts';
@@ -43,7 +43,7 @@ const PASSING: readonly (readonly [string, () => Error])[] = [
 for (const isForwarded of [false, true]) {
   describe(`on a node that ${isForwarded ? 'forwards' : 'leads'}`, () => {
     for (const [what, make] of PASSING) {
-      it(`${what} is waited for, and the pipeline behind it stays in order`, async () => {
+      test(`${what} is waited for, and the pipeline behind it stays in order`, async () => {
         const { leader, client } = await start(isForwarded, 5_000);
         let refusals = 0;
         leader.state.refuseWrite = () => (refusals++ < 5 ? make() : undefined);
@@ -54,7 +54,7 @@ for (const isForwarded of [false, true]) {
       });
     }
 
-    it('says why when what passes does not pass in time, and that nothing was changed', async () => {
+    test('says why when what passes does not pass in time, and that nothing was changed', async () => {
       const { leader, client } = await start(isForwarded, 200);
       const texts: [() => Error, RegExp][] = [
         [
@@ -84,7 +84,7 @@ for (const isForwarded of [false, true]) {
       }
     });
 
-    it('waits once while nothing is let in, not with every command: reads on the same connection go on', async () => {
+    test('waits once while nothing is let in, not with every command: reads on the same connection go on', async () => {
       const { leader, client } = await start(isForwarded, 200);
       leader.state.refuseWrite = () => new WriteBackpressureError('the disk is full', 1_000);
       const pairs = Array.from({ length: 300 }, (_, nth) => [request('SET', `k${nth}`, '1'), request('PING')]);
@@ -94,13 +94,13 @@ for (const isForwarded of [false, true]) {
       assert.equal(replies.filter((reply) => reply === '+PONG').length, 300);
     });
 
-    it('a key that has too much history is refused at once: that does not pass soon', async () => {
+    test('a key that has too much history is refused at once: that does not pass soon', async () => {
       const { leader, client } = await start(isForwarded, 60_000);
       leader.state.refuseWrite = () => new KeyVersionPressureError(20);
       assert.match(String(await client.call('SET', 'k', '1')), /^-BACKPRESSURE the key is overwritten faster/);
     });
 
-    it('a bulk load is slowed by not being read, for longer than one command may take', async () => {
+    test('a bulk load is slowed by not being read, for longer than one command may take', async () => {
       // Long enough that a machine which stands still for a moment is no reason to refuse.
       const { leader, server, client } = await start(isForwarded, 1_000);
       // Three in two milliseconds are let in, of 3,000 twice: all together take four timeouts.
@@ -126,7 +126,7 @@ for (const isForwarded of [false, true]) {
   });
 }
 
-it('a bulk load leaves others their share', async () => {
+test('a bulk load leaves others their share', async () => {
   const { leader, server, client } = await start(false, 5_000);
   let tokens = 0;
   const refill = setInterval(() => {
@@ -143,7 +143,7 @@ it('a bulk load leaves others their share', async () => {
   assert.deepEqual([...new Set(await client.readMany(5_000))], ['+OK']);
 });
 
-it('what stands behind batches that are answered keeps its time for the search of a leader', async () => {
+test('what stands behind batches that are answered keeps its time for the search of a leader', async () => {
   const { server, client } = await start(true, 400);
   server.kv.forwardTakesMs = 150;
   client.send(Buffer.concat(Array.from({ length: 6_000 }, (_, nth) => request('SET', `k${nth}`, 'x'))));

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createServer } from 'node:net';
-import { after, before, describe, it } from 'node:test';
+import { after, before, describe, test } from 'node:test';
 import { isDeepStrictEqual } from 'node:util';
 import { Redis } from 'ioredis';
 import { createClient } from 'redis';
@@ -284,7 +284,7 @@ describe('compared with redis-server', { skip: skipWithout('redis-server') }, ()
     await once(redis, 'exit');
   });
 
-  it('connection, server and transaction commands answer the same', async () => {
+  test('connection, server and transaction commands answer the same', async () => {
     const client = await ours.connect();
     const peer = await RawClient.connect(redisPort);
     const ourReplies: [string, Decoded][] = [];
@@ -302,7 +302,7 @@ describe('compared with redis-server', { skip: skipWithout('redis-server') }, ()
     assert.deepEqual(differing, []);
   });
 
-  it('broken streams get the same errors and the same end', async () => {
+  test('broken streams get the same errors and the same end', async () => {
     for (const stream of STREAMS) {
       const answers: string[] = [];
       for (const port of [ours.server.port, redisPort]) {
@@ -317,7 +317,7 @@ describe('compared with redis-server', { skip: skipWithout('redis-server') }, ()
     }
   });
 
-  it('command metadata agrees: arity, flags, key positions, categories', async () => {
+  test('command metadata agrees: arity, flags, key positions, categories', async () => {
     const client = await ours.connect();
     const peer = await RawClient.connect(redisPort);
     const names = ALL_COMMANDS.map(({ name }) => name);
@@ -365,7 +365,7 @@ async function freePort(): Promise<number> {
 }
 
 describe('the server', () => {
-  it('answers HELLO with what clients look for', async () => {
+  test('answers HELLO with what clients look for', async () => {
     const client = await ours.connect();
     const map = (await client.call('HELLO', '3')) as Map<string, Decoded>;
     assert.equal(map.get('version'), '7.0.15');
@@ -374,7 +374,7 @@ describe('the server', () => {
     assert.equal(map.get('role'), 'master');
   });
 
-  it('shows clients in CLIENT LIST and ends them with CLIENT KILL', async () => {
+  test('shows clients in CLIENT LIST and ends them with CLIENT KILL', async () => {
     const client = await ours.connect();
     const victim = await ours.connect();
     await victim.call('CLIENT', 'SETNAME', 'victim');
@@ -387,7 +387,7 @@ describe('the server', () => {
     assert.doesNotMatch((await client.call('CLIENT', 'LIST')) as string, /name=victim/);
   });
 
-  it('sends no replies while they are off, and skips one', async () => {
+  test('sends no replies while they are off, and skips one', async () => {
     const client = await ours.connect();
     client.send(
       Buffer.concat([
@@ -403,7 +403,7 @@ describe('the server', () => {
     assert.deepEqual(await client.readMany(2), ['+OK', 'x']);
   });
 
-  it('holds commands back while clients are paused', async () => {
+  test('holds commands back while clients are paused', async () => {
     const client = await ours.connect();
     const other = await ours.connect();
     assert.equal(await client.call('CLIENT', 'PAUSE', '60000', 'WRITE'), '+OK');
@@ -416,7 +416,7 @@ describe('the server', () => {
     assert.equal(await other.call('PING'), '+PONG');
   });
 
-  it('refuses clients beyond the limit', async () => {
+  test('refuses clients beyond the limit', async () => {
     const small = await startTestServer({ config: { maxClients: 1 } });
     const first = await small.connect();
     await first.call('PING');
@@ -426,7 +426,7 @@ describe('the server', () => {
     await small.stop();
   });
 
-  it('reports itself in INFO', async () => {
+  test('reports itself in INFO', async () => {
     const client = await ours.connect();
     await client.call('FLUSHALL');
     await client.call('SET', 'a', '1');
@@ -439,7 +439,7 @@ describe('the server', () => {
     assert.doesNotMatch(one, /# Server/);
   });
 
-  it('changes settings at runtime', async () => {
+  test('changes settings at runtime', async () => {
     const client = await ours.connect();
     assert.equal(await client.call('CONFIG', 'SET', 'proto-max-bulk-len', '2mb', 'timeout', '100'), '+OK');
     assert.deepEqual(await client.call('CONFIG', 'GET', 'proto-max-bulk-len', 'timeout'), [
@@ -456,7 +456,7 @@ describe('the server', () => {
     await client.call('CONFIG', 'SET', 'proto-max-bulk-len', '512mb', 'timeout', '0');
   });
 
-  it('sleeps in DEBUG SLEEP only when it is allowed to', async () => {
+  test('sleeps in DEBUG SLEEP only when it is allowed to', async () => {
     const debug = await startTestServer({ config: { debugCommands: true } });
     const client = await debug.connect();
     const started = performance.now();
@@ -466,13 +466,13 @@ describe('the server', () => {
     await debug.stop();
   });
 
-  it('tells how many replicas beside the leader hold every acknowledged write', async () => {
+  test('tells how many replicas beside the leader hold every acknowledged write', async () => {
     const client = await ours.connect();
     client.send(Buffer.concat([request('SET', 'a', '1'), request('WAIT', '2', '0')]));
     assert.deepEqual(await client.readMany(2), ['+OK', 1]);
   });
 
-  it('closes idle connections when told to, but none that is busy or waits', async () => {
+  test('closes idle connections when told to, but none that is busy or waits', async () => {
     const impatient = await startTestServer({ config: { idleTimeoutSeconds: 1 } });
     const [idle, writer, reader, waiter, pauser] = await Promise.all(
       Array.from({ length: 5 }, () => impatient.connect()),
@@ -503,7 +503,7 @@ describe('the server', () => {
     await impatient.stop();
   });
 
-  it('counts clients that CLIENT PAUSE holds back as blocked', async () => {
+  test('counts clients that CLIENT PAUSE holds back as blocked', async () => {
     const client = await ours.connect();
     const paused = await ours.connect();
     await client.call('CLIENT', 'PAUSE', '60000', 'WRITE');
@@ -517,14 +517,14 @@ describe('the server', () => {
     assert.match(String(await client.call('INFO', 'clients')), /blocked_clients:0\r\n/);
   });
 
-  it('runs nothing that comes with an HTTP request', async () => {
+  test('runs nothing that comes with an HTTP request', async () => {
     const browser = await ours.connect();
     browser.send('POST / HTTP/1.1\r\nHost: x\r\n\r\nSET pwned 1\r\n');
     assert.equal(await browser.readToEnd(), '');
     assert.equal(await (await ours.connect()).call('GET', 'pwned'), null);
   });
 
-  it('counts commands and expired keys in INFO, until CONFIG RESETSTAT', async () => {
+  test('counts commands and expired keys in INFO, until CONFIG RESETSTAT', async () => {
     const client = await ours.connect();
     ours.kv.expiredKeys = 7;
     await client.call('CONFIG', 'RESETSTAT');
@@ -538,7 +538,7 @@ describe('the server', () => {
     assert.doesNotMatch(String(await client.call('INFO')), /cmdstat/);
   });
 
-  it('lets replies under way leave when it stops', async () => {
+  test('lets replies under way leave when it stops', async () => {
     const server = await startTestServer();
     const client = await server.connect();
     server.kv.holding = true;
@@ -552,7 +552,7 @@ describe('the server', () => {
 });
 
 describe('client libraries', () => {
-  it('ioredis connects, pipelines and runs transactions', async () => {
+  test('ioredis connects, pipelines and runs transactions', async () => {
     const client = new Redis({ port: ours.server.port, host: '127.0.0.1', lazyConnect: true });
     await client.connect();
     assert.equal(await client.set('io', '1'), 'OK');
@@ -574,7 +574,7 @@ describe('client libraries', () => {
   });
 
   for (const RESP of [2, 3] as const) {
-    it(`node-redis connects with RESP${RESP}, names itself and runs commands`, async () => {
+    test(`node-redis connects with RESP${RESP}, names itself and runs commands`, async () => {
       const client = createClient({ RESP, name: 'node', socket: { port: ours.server.port, host: '127.0.0.1' } });
       await client.connect();
       assert.equal(await client.set('nr', 'v', { EX: 100 }), 'OK');

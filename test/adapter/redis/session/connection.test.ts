@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { after, afterEach, describe, it } from 'node:test';
+import { after, afterEach, describe, test } from 'node:test';
 import { hlcTimestamp } from '../../../../src/platform/index.ts';
 import { OutcomeUnknownError, TooLargeError } from '../../../../src/raftengine/errors.ts';
 import { FakeKv, FakeState } from '../fake-kv.ts';
@@ -30,7 +30,7 @@ afterEach(async () => {
 after(() => assert.deepEqual(loggedErrors, []));
 
 describe('a pipeline', () => {
-  it('starts all its commands before the first one completes, and answers in order', async () => {
+  test('starts all its commands before the first one completes, and answers in order', async () => {
     const { kv, client } = await start();
     kv.holding = true;
     const commands = Array.from({ length: 16 }, (_, index) => request('SET', `k${index}`, `v${index}`));
@@ -41,7 +41,7 @@ describe('a pipeline', () => {
     assert.deepEqual(await client.readMany(18), [...new Array<string>(16).fill('+OK'), '+PONG', 'v3']);
   });
 
-  it('keeps replies of fast commands behind those of slow ones', async () => {
+  test('keeps replies of fast commands behind those of slow ones', async () => {
     const { kv, client } = await start();
     kv.holding = true;
     client.send(Buffer.concat([request('SET', 'a', '1'), request('PING')]));
@@ -52,7 +52,7 @@ describe('a pipeline', () => {
     assert.deepEqual(await client.readMany(3), ['+OK', '+PONG', 'x']);
   });
 
-  it('looks at the whole keyspace only after the writes before it', async () => {
+  test('looks at the whole keyspace only after the writes before it', async () => {
     const { kv, client } = await start();
     kv.holding = true;
     client.send(
@@ -63,7 +63,7 @@ describe('a pipeline', () => {
     assert.deepEqual(await client.readMany(4), ['+OK', 1, '+OK', 2]);
   });
 
-  it('of many more commands than may be under way is answered completely', async () => {
+  test('of many more commands than may be under way is answered completely', async () => {
     const { client } = await start({ config: { maxPipelinedCommands: 8 } });
     client.send(Buffer.concat(Array.from({ length: 500 }, (_, index) => request('ECHO', String(index)))));
     assert.deepEqual(
@@ -72,7 +72,7 @@ describe('a pipeline', () => {
     );
   });
 
-  it('of large commands is begun up to a number of bytes only, and answered completely', async () => {
+  test('of large commands is begun up to a number of bytes only, and answered completely', async () => {
     const { kv, client } = await start({ config: { maxPipelinedBytes: 10_000 } });
     kv.holding = true;
     client.send(Buffer.concat(Array.from({ length: 100 }, (_, nth) => request('SET', `k${nth}`, 'x'.repeat(1_000)))));
@@ -84,7 +84,7 @@ describe('a pipeline', () => {
     assert.deepEqual([...new Set(await client.readMany(100))], ['+OK']);
   });
 
-  it('is not read while the client does not take its replies', async () => {
+  test('is not read while the client does not take its replies', async () => {
     const { kv, client } = await start({ config: { maxUnreadReplyBytes: 64 * 1024 } });
     await client.call('SET', 'big', 'x'.repeat(100_000));
     client.socket.pause();
@@ -104,7 +104,7 @@ describe('a pipeline', () => {
     assert.ok(replies.every((reply) => (reply as string).length === 100_000));
   });
 
-  it('that ends with the end of the stream is still answered', async () => {
+  test('that ends with the end of the stream is still answered', async () => {
     const { client } = await start();
     client.socket.end(Buffer.concat([request('SET', 'a', '1'), request('DBSIZE'), request('GET', 'a')]));
     assert.equal(await client.readToEnd(), '+OK\r\n:1\r\n$1\r\n1\r\n');
@@ -112,7 +112,7 @@ describe('a pipeline', () => {
 });
 
 describe('a node that does not lead', () => {
-  it('answers through the leader, in order, in few messages', async () => {
+  test('answers through the leader, in order, in few messages', async () => {
     const { kv, client, leaderKv } = await startFollower();
     client.send(
       Buffer.concat([
@@ -128,7 +128,7 @@ describe('a node that does not lead', () => {
     assert.equal(leaderKv.submitted, 52);
   });
 
-  it('has one batch of a connection under way, so that none can overtake another', async () => {
+  test('has one batch of a connection under way, so that none can overtake another', async () => {
     const { kv, client } = await startFollower();
     const forward = kv.forward.bind(kv);
     const held: (() => void)[] = [];
@@ -149,7 +149,7 @@ describe('a node that does not lead', () => {
     other.close();
   });
 
-  it('passes errors, nils and RESP3 replies through unchanged', async () => {
+  test('passes errors, nils and RESP3 replies through unchanged', async () => {
     const { client } = await startFollower();
     await client.call('HELLO', '3');
     assert.equal(await client.call('GET', 'nothing'), null);
@@ -157,7 +157,7 @@ describe('a node that does not lead', () => {
     assert.equal(await client.call('INCR', 'text'), '-ERR value is not an integer or out of range');
   });
 
-  it('runs a transaction with WATCH on the leader', async () => {
+  test('runs a transaction with WATCH on the leader', async () => {
     const { client } = await startFollower();
     await client.call('SET', 'a', '1');
     assert.equal(await client.call('WATCH', 'a', 'b'), '+OK');
@@ -173,7 +173,7 @@ describe('a node that does not lead', () => {
     assert.equal(await client.call('EXEC'), null);
   });
 
-  it('speaks one protocol version through a transaction: HELLO may tell it there, and not change it', async () => {
+  test('speaks one protocol version through a transaction: HELLO may tell it there, and not change it', async () => {
     const { client } = await startFollower();
     await client.call('HELLO', '3');
     await client.call('MULTI');
@@ -185,7 +185,7 @@ describe('a node that does not lead', () => {
     assert.match(String(await client.call('EXEC')), /^-EXECABORT/);
   });
 
-  it('scans, counts and flushes through the leaders of all groups', async () => {
+  test('scans, counts and flushes through the leaders of all groups', async () => {
     const { client } = await startFollower({ groups: 3 });
     for (let index = 0; index < 40; index++) await client.call('SET', `key:${index}`, 'v');
     assert.equal(await client.call('DBSIZE'), 40);
@@ -194,7 +194,7 @@ describe('a node that does not lead', () => {
     assert.equal(await client.call('DBSIZE'), 0);
   });
 
-  it('goes on through another node when leadership moves between two commands', async () => {
+  test('goes on through another node when leadership moves between two commands', async () => {
     const { kv, client, leaderKv } = await startFollower();
     assert.equal(await client.call('SET', 'a', '1'), '+OK');
     kv.leader = kv;
@@ -203,7 +203,7 @@ describe('a node that does not lead', () => {
     assert.equal(kv.submitted, 1);
   });
 
-  it('forwards what was refused here because leadership had just gone', async () => {
+  test('forwards what was refused here because leadership had just gone', async () => {
     const { kv, client, leaderKv } = await startFollower();
     kv.servesLocally = () => true;
     client.send(Buffer.concat([request('SET', 'a', '1'), request('INCR', 'a'), request('INCR', 'a')]));
@@ -211,14 +211,14 @@ describe('a node that does not lead', () => {
     assert.equal(leaderKv.submitted, 3);
   });
 
-  it('says so when no leader can be found', async () => {
+  test('says so when no leader can be found', async () => {
     const { kv, client } = await start();
     kv.leader = undefined;
     assert.match((await client.call('SET', 'a', '1')) as string, /^-CLUSTERDOWN /);
     assert.match((await client.call('DBSIZE')) as string, /^-CLUSTERDOWN /);
   });
 
-  it('says that the outcome of a write is unknown, and asks again for a read', async () => {
+  test('says that the outcome of a write is unknown, and asks again for a read', async () => {
     const { kv, client } = await startFollower();
     kv.failNextForward = new OutcomeUnknownError('the connection to the leader was lost');
     assert.match((await client.call('SET', 'a', '1')) as string, /^-UNKNOWN the outcome of this write is unknown/);
@@ -229,7 +229,7 @@ describe('a node that does not lead', () => {
 });
 
 describe('a transaction', () => {
-  it('is one operation', async () => {
+  test('is one operation', async () => {
     const { kv, client } = await start();
     client.send(
       Buffer.concat([
@@ -259,14 +259,14 @@ describe('a transaction', () => {
     assert.equal(kv.submitted, 2);
   });
 
-  it('gives the same replies when it is evaluated again', async () => {
+  test('gives the same replies when it is evaluated again', async () => {
     const { kv, client } = await start();
     kv.evaluateTwice = true;
     for (const command of [['MULTI'], ['INCR', 'n'], ['INCR', 'n']]) await client.call(...command);
     assert.deepEqual(await client.call('EXEC'), [1, 2]);
   });
 
-  it('aborts when a command was refused while queueing', async () => {
+  test('aborts when a command was refused while queueing', async () => {
     const { kv, client } = await start();
     await client.call('MULTI');
     assert.equal(await client.call('SET', 'a'), "-ERR wrong number of arguments for 'set' command");
@@ -276,7 +276,7 @@ describe('a transaction', () => {
     assert.equal(await client.call('EXEC'), '-ERR EXEC without MULTI');
   });
 
-  it('does nothing when a watched key changed, was created, was deleted or expired', async () => {
+  test('does nothing when a watched key changed, was created, was deleted or expired', async () => {
     const { kv, client, connect } = await start();
     const other = await connect();
     const changes: readonly (readonly [readonly string[], () => unknown])[] = [
@@ -296,7 +296,7 @@ describe('a transaction', () => {
     }
   });
 
-  it('runs when watched keys did not change, or were unwatched', async () => {
+  test('runs when watched keys did not change, or were unwatched', async () => {
     const { client, connect } = await start();
     const other = await connect();
     await client.call('WATCH', 'k', 'absent');
@@ -311,7 +311,7 @@ describe('a transaction', () => {
     assert.deepEqual(await client.call('EXEC'), ['3']);
   });
 
-  it('is answered in one go when it was sent as a whole, and holds back nothing that came before it', async () => {
+  test('is answered in one go when it was sent as a whole, and holds back nothing that came before it', async () => {
     const { kv, client } = await start();
     client.send(Buffer.concat([request('PING'), request('MULTI'), request('SET', 'p', '1'), request('EXEC')]));
     assert.deepEqual(await client.readMany(4), ['+PONG', '+OK', '+QUEUED', ['+OK']]);
@@ -330,7 +330,7 @@ describe('a transaction', () => {
     assert.deepEqual(await client.readMany(3), ['+OK', '+QUEUED', [4]]);
   });
 
-  it('is refused once when a key could not be watched, so that nothing is written on no condition', async () => {
+  test('is refused once when a key could not be watched, so that nothing is written on no condition', async () => {
     const here = await start();
     const follower = await startFollower();
     // An error of the proxy; one that the leader found while it evaluated, and sent encoded.
@@ -356,7 +356,7 @@ describe('a transaction', () => {
     }
   });
 
-  it('reads a watched version again while a write of the same timestamp could follow', async () => {
+  test('reads a watched version again while a write of the same timestamp could follow', async () => {
     const { kv, client } = await start();
     kv.frozenTs = kv.state.nextTs();
     await client.call('SET', 'k', '1');
@@ -367,7 +367,7 @@ describe('a transaction', () => {
     assert.equal(await client.read(), '+OK');
   });
 
-  it('follows its own SELECT', async () => {
+  test('follows its own SELECT', async () => {
     const { client } = await start();
     await client.call('MULTI');
     for (const command of [
@@ -384,7 +384,7 @@ describe('a transaction', () => {
     assert.equal(await client.call('GET', 'k'), 'zero');
   });
 
-  it('or a command that reaches into a database of another group is refused', async () => {
+  test('or a command that reaches into a database of another group is refused', async () => {
     const kv = new FakeKv({ groups: 2 });
     kv.groupOf = (key) => kv.dataGroups()[key[1]! % 2]!;
     const { client } = await start({ kv });
@@ -395,7 +395,7 @@ describe('a transaction', () => {
     assert.equal(await client.call('MOVE', 'k', '2'), 1);
   });
 
-  it('must stay within one group', async () => {
+  test('must stay within one group', async () => {
     const { client } = await start({ kv: new FakeKv({ groups: 4 }) });
     assert.match((await client.call('MSET', 'a', '1', 'b', '2')) as string, /^-CROSSSLOT /);
     assert.equal(await client.call('MSET', '{t}a', '1', '{t}b', '2'), '+OK');
@@ -429,7 +429,7 @@ describe('SCAN', () => {
   }
 
   for (const groups of [1, 3]) {
-    it(`visits every key exactly once over ${groups} group(s) at rest`, async () => {
+    test(`visits every key exactly once over ${groups} group(s) at rest`, async () => {
       const { client } = await start({ kv: new FakeKv({ groups }) });
       const names = await fill(client, 300, (index) => `key:${index}`);
       assert.deepEqual((await scanAll(client)).sort(), names);
@@ -442,7 +442,7 @@ describe('SCAN', () => {
     });
   }
 
-  it('goes on with a cursor that another node gave out', async () => {
+  test('goes on with a cursor that another node gave out', async () => {
     const state = new FakeState();
     const first = await start({ kv: new FakeKv({ state }) });
     const second = await start({ kv: new FakeKv({ state }) });
@@ -460,7 +460,7 @@ describe('SCAN', () => {
     assert.deepEqual(seen.sort(), names);
   });
 
-  it('misses no key that stays when the key behind the cursor is deleted', async () => {
+  test('misses no key that stays when the key behind the cursor is deleted', async () => {
     const state = new FakeState();
     const first = await start({ kv: new FakeKv({ state }) });
     const second = await start({ kv: new FakeKv({ state }) });
@@ -473,7 +473,7 @@ describe('SCAN', () => {
     for (const name of behind.slice(5)) assert.ok(rest.includes(name), name);
   });
 
-  it('refuses what Redis refuses', async () => {
+  test('refuses what Redis refuses', async () => {
     const { client } = await start();
     assert.equal(await client.call('SCAN', 'x'), '-ERR invalid cursor');
     assert.equal(await client.call('SCAN', '0', 'COUNT', '0'), '-ERR syntax error');
@@ -482,7 +482,7 @@ describe('SCAN', () => {
     assert.equal(await client.call('SCAN', '0', 'FOO', 'x'), '-ERR syntax error');
   });
 
-  it('keeps databases apart', async () => {
+  test('keeps databases apart', async () => {
     const { client } = await start();
     await client.call('SET', 'zero', '1');
     await client.call('SELECT', '15');

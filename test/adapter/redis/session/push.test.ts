@@ -1,6 +1,6 @@
 /** Messages that are no replies: where they stand among the replies, and what becomes of a client that does not take them. */
 import assert from 'node:assert/strict';
-import { after, afterEach, describe, it } from 'node:test';
+import { after, afterEach, describe, test } from 'node:test';
 import { type CommandSpec, defineCommands } from '../../../../src/adapter/redis/command/command.ts';
 import type { RedisConfig } from '../../../../src/adapter/redis/command/config.ts';
 import { ALL_COMMANDS } from '../../../../src/adapter/redis/commands/index.ts';
@@ -50,7 +50,7 @@ const readAll = async (client: RawClient, count: number): Promise<string> =>
   JSON.stringify(await client.readMany(count));
 
 describe('a message that is no reply', () => {
-  it('does not wait for the replies of commands under way', async () => {
+  test('does not wait for the replies of commands under way', async () => {
     const { kv, client, id } = await start();
     kv.holding = true;
     client.send(Buffer.concat([request('SET', 'a', '1'), request('TELL', id, 'x'), request('TELL', id, 'y')]));
@@ -59,7 +59,7 @@ describe('a message that is no reply', () => {
     assert.deepEqual(await client.readMany(3), ['+OK', '+OK', '+OK']);
   });
 
-  it('goes behind the reply that it must not overtake, and before the next one', async () => {
+  test('goes behind the reply that it must not overtake, and before the next one', async () => {
     const { kv, client, id } = await start();
     kv.holding = true;
     const commands = [
@@ -74,7 +74,7 @@ describe('a message that is no reply', () => {
     assert.equal(await readAll(client, 4), '["+OK","+OK",[">","message","x"],"b"]');
   });
 
-  it('keeps its place among messages, also when an earlier one waits for a reply', async () => {
+  test('keeps its place among messages, also when an earlier one waits for a reply', async () => {
     const { kv, client, id, other } = await start();
     kv.holding = true;
     client.send(Buffer.concat([request('SET', 'a', '1'), request('TELLAFTER', id, 'x')]));
@@ -84,7 +84,7 @@ describe('a message that is no reply', () => {
     assert.equal(await readAll(client, 4), '["+OK","+OK",[">","message","x"],[">","message","y"]]');
   });
 
-  it('is never inside a reply, and comes to a client that wants no replies', async () => {
+  test('is never inside a reply, and comes to a client that wants no replies', async () => {
     const { client, id, other } = await start();
     const large = 'v'.repeat(300_000);
     await client.call('SET', 'large', large);
@@ -100,14 +100,14 @@ describe('a message that is no reply', () => {
     assert.equal(await readAll(client, 1), '[[">","message","z"]]');
   });
 
-  it('is an array to a client of RESP2', async () => {
+  test('is an array to a client of RESP2', async () => {
     const { other, client } = await start();
     const id = String(await other.call('CLIENT', 'ID'));
     await client.call('TELL', id, 'x');
     assert.equal(await readAll(other, 1), '[["message","x"]]');
   });
 
-  it('ends the connection of a client that leaves too many unread, and of no other', async () => {
+  test('ends the connection of a client that leaves too many unread, and of no other', async () => {
     const { client, id, other } = await start({ maxPushBytes: 200_000, maxUnreadReplyBytes: 100_000 });
     client.socket.pause();
     const text = 'm'.repeat(50_000);
