@@ -1,6 +1,6 @@
 /**
  * Which keys a group owns, in its own replicated state. This is the authority: the directory only says where to ask. Commands
- * come from the group's log and are decided from the table alone, so every replica decides alike (protocols X1).
+ * come from the group's log and are decided from the table alone, so every replica decides alike.
  *
  * Immutable: `applySpanCommand` gives the next table, and a reader holds on to the one that it began with.
  */

@@ -31,7 +31,7 @@ export interface Span {
   readonly isPurged: boolean;
 }
 
-/** What the log of a group says about its spans; protocols §14.1, 20 to 28. */
+/** What the log of a group says about its spans. */
 export type SpanCommand =
   /** The group begins its life with a range. */
   | { readonly kind: 'assign'; readonly start: Buffer; readonly end: Buffer | undefined; readonly epoch: number }

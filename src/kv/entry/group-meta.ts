@@ -35,7 +35,7 @@ export const MetaName = {
 /** Stored under `MetaName.Applied` with every entry. */
 export interface AppliedMeta {
   readonly term: Term;
-  /** Largest commit timestamp ever applied (protocols §1.3 `max_ts`). */
+  /** Largest commit timestamp ever applied. */
   readonly maxTs: HlcTimestamp;
   /** Leaders issue timestamps below it, and the next one begins at it; 0 before the first was committed. */
   readonly ceilingMs: Millis;

@@ -1,5 +1,5 @@
 /**
- * Keeps a node that cannot reach a group's leader from asking it again and again (protocols: leader proxy). Two pure
+ * Keeps a node that cannot reach a group's leader from asking it again and again. Two pure
  * parts: a circuit breaker per group, and a budget of repetitions per node. Neither has a timer: time comes as an argument.
  *
  *   CLOSED --failures in a row--> OPEN --pause over--> HALF OPEN: one probe --answer--> CLOSED

@@ -26,7 +26,7 @@ export interface TimestampSource {
   timestamp(after?: HlcTimestamp): Promise<GrantedTimestamp>;
 }
 
-/** Bounds of transactions (protocols.md §3.11). */
+/** Bounds of transactions. */
 export interface TransactionLimits {
   /** Groups that one transaction may touch. */
   readonly maxParticipants: number;

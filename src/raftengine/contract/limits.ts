@@ -1,4 +1,4 @@
-/** Every bound and duration of the engine, with its reason. Sources: protocols §6.2, §6.6, §6.9. */
+/** Every bound and duration of the engine, with its reason. */
 import type { Millis } from '../../platform/index.ts';
 
 export interface EngineLimits {

@@ -73,7 +73,7 @@ export interface SnapshotStage {
 
 /** Leadership as the state machine's owner sees it. */
 export type LeadershipEvent =
-  /** This node leads and has applied an entry of its own term: it may serve (protocols: serve after catch-up). */
+  /** This node leads and has applied an entry of its own term: it may serve; a new leader serves after it has caught up. */
   | { readonly kind: 'serving'; readonly term: Term }
   /**
    * It must not serve any more. What it had proposed is settled when its fate is known here, at the latest before it serves again, and
