@@ -50,7 +50,6 @@ export {
   type CapturePoint,
   type Consistency,
   CrossGroupError,
-  type Fate,
   type ImportState,
   isCrossGroup,
   type KeyView,
@@ -77,6 +76,7 @@ export {
   type Transactions,
   type TxnClient,
   type TxnIdentity,
+  type TxnStatus,
 } from './contract/index.ts';
 export { encodeAppliedMeta, encodeConf, encodeSetGc, encodeTxnFloor, MetaName } from './entry/index.ts';
 export {
@@ -88,7 +88,7 @@ export {
   type ProxyStats,
   submit,
 } from './forward/index.ts';
-export { type AccessListener, type ExecutorStats, fateAt, GroupExecutor } from './leader/index.ts';
+export { type AccessListener, type ExecutorStats, GroupExecutor, statusAt } from './leader/index.ts';
 export {
   OracleChannel,
   OracleClient,
@@ -125,7 +125,7 @@ export {
 export {
   BufferedView,
   createTxnClient,
-  FateResolver,
+  LockResolver,
   serveTxns,
   TransactionRunner,
   TXN_OUTCOMES,

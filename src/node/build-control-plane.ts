@@ -21,7 +21,7 @@ import {
 } from '../cluster/index.ts';
 import { CATALOG_GROUP } from '../config/index.ts';
 import { CAPABILITIES, type ClusterDocument, settingOf } from '../distribution/index.ts';
-import { ForwardingSpanClient, fateAt, OracleShadow } from '../kv/index.ts';
+import { ForwardingSpanClient, OracleShadow, statusAt } from '../kv/index.ts';
 import { type GroupId, groupId, nodeId, timestampOfMs } from '../platform/index.ts';
 import { BackgroundServices, mayMove } from './background-services.ts';
 import type { ConsensusPlane } from './build-consensus.ts';
@@ -223,7 +223,7 @@ function localNode(
     locks: (group) => host.get(group)?.stateMachine.locks.all() ?? [],
     fate: (group, primary, txnId) => {
       const store = host.get(group)?.store;
-      return store === undefined ? undefined : fateAt(store, primary, txnId);
+      return store === undefined ? undefined : statusAt(store, primary, txnId);
     },
     logEnd: (group) => host.logEnd(group),
     recover: (group, learners, floorMs, context) => host.recover(group, learners, timestampOfMs(floorMs), context),

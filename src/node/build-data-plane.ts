@@ -9,7 +9,7 @@ import {
   createKvService,
   createReplicaReads,
   createTxnClient,
-  FateResolver,
+  LockResolver,
   type NodeKvService,
   OracleChannel,
   OracleClient,
@@ -67,7 +67,7 @@ export function buildDataPlane(parts: NodeParts, consensus: ConsensusPlane): Dat
   const { self } = network;
   const host = new Later<GroupHost>('the host of replicas');
   const reconciler = new Later<ReplicaReconciler>('the reconciler of replicas');
-  const resolver = new Later<FateResolver>('the resolver of fates');
+  const resolver = new Later<LockResolver>('the resolver of locks');
   const routes = new RouteEngine(0);
   const recorder = new LoadRecorder({ routes, clock, seed: self });
   const storagePressure = new StoragePressure({ ...parts, clock }, () => host.get().all());
@@ -196,7 +196,7 @@ function buildSpanning(under: {
   readonly host: GroupHost;
   readonly storagePressure: StoragePressure;
 }): Pick<DataPlane, 'oracleChannel' | 'oracle' | 'reads' | 'txnClient' | 'txnCounters' | 'transactions'> & {
-  readonly resolver: FateResolver;
+  readonly resolver: LockResolver;
 } {
   const { parts, kv, routes, host, storagePressure } = under;
   const { random, scheduler, network, onBackgroundError: onError } = parts;
@@ -231,7 +231,7 @@ function buildSpanning(under: {
     pins: storagePressure.pins,
     ...{ clock, scheduler, random, onError },
   });
-  const resolver = new FateResolver({
+  const resolver = new LockResolver({
     client: txnClient,
     counters: txnCounters,
     kv,

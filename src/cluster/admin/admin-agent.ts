@@ -5,7 +5,7 @@
 
 import { Packr } from 'msgpackr';
 import type { RouteEngine } from '../../distribution/index.ts';
-import { type Fate, forwarded, type KvService } from '../../kv/index.ts';
+import { forwarded, type KvService, type TxnStatus } from '../../kv/index.ts';
 import type { Clock, GroupId, Millis, NodeId, PeerNetwork, Scheduler } from '../../platform/index.ts';
 import { type GroupStatus, NotLeaderError, type RaftGroup } from '../../raftengine/index.ts';
 import {
@@ -67,7 +67,7 @@ export interface LocalNode {
   /** Locks of a group that is led here. */
   locks?(group: GroupId): Iterable<ToldLock>;
   /** The record of a transaction in a group that is led here. */
-  fate?(group: GroupId, primary: Buffer, txnId: Buffer): Fate | undefined;
+  fate?(group: GroupId, primary: Buffer, txnId: Buffer): TxnStatus | undefined;
   /** About how many bytes a range takes in the replica of a group here. */
   rangeBytes?(group: GroupId, start: Buffer, end: Buffer | undefined): Promise<number | undefined>;
   /** Measures this node; left out where there is no machine to measure. */

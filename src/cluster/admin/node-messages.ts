@@ -3,7 +3,7 @@
  * whether it is one, so that a refusal is told at once instead of being tried again like a leader that was not found.
  */
 import { Packr } from 'msgpackr';
-import { type Fate, RemoteError } from '../../kv/index.ts';
+import { RemoteError, type TxnStatus } from '../../kv/index.ts';
 import { type ErrorDisposition, type GroupId, KvorumError, type Millis, type NodeId } from '../../platform/index.ts';
 import type { GroupMembers, MembershipResult, NodeActivity, ReplicaStatus, TransferResult } from '../contract/index.ts';
 import type { ToldLock } from './txn-operator.ts';
@@ -93,7 +93,7 @@ export interface LeaderReplies {
   /** Null when nobody can say. */
   readonly rangeBytes: number | null;
   /** Null without a record. */
-  readonly fate: Fate | null;
+  readonly fate: TxnStatus | null;
 }
 
 // Records are an extension of the library's own; without them the bytes are plain MessagePack.

@@ -3,7 +3,7 @@
  * decided. Ending one goes the way of everybody who meets a lock: the primary decides, and what holds locks carries it out.
  */
 
-import type { Fate, LockFacts, TxnClient, TxnIdentity } from '../../kv/index.ts';
+import type { LockFacts, TxnClient, TxnIdentity, TxnStatus } from '../../kv/index.ts';
 import { type Clock, type GroupId, type Millis, physicalMs } from '../../platform/index.ts';
 import {
   AdminError,
@@ -30,7 +30,7 @@ export interface TxnOperatorOptions {
     group: GroupId,
     txn: Pick<TxnIdentity, 'txnId' | 'primary'>,
     timeoutMs: Millis,
-  ) => Promise<Fate | undefined>;
+  ) => Promise<TxnStatus | undefined>;
 }
 
 interface Found {
@@ -182,7 +182,7 @@ export class TxnOperator {
     const fate = status;
     let endedLocks = 0;
     for (const [group, locks] of Map.groupBy(own, (each) => each.group)) {
-      const verdicts = locks.map(({ lock }) => ({ txnId, key: lock.key, end: lock.end, fate }));
+      const verdicts = locks.map(({ lock }) => ({ txnId, key: lock.key, end: lock.end, status: fate }));
       endedLocks += await client.resolve(group, verdicts);
     }
     return { txnId, fate: fate.kind, endedLocks, note: '' };

@@ -4,7 +4,7 @@
  */
 
 export { describeGroup, snapshotFacts } from './group-snapshot.ts';
-export { decodeFate, fateName, isFateName, type Lock, nameOf, txnIdOf } from './lock-rows.ts';
+export { decodeStatus, isStatusName, type Lock, nameOf, statusName, txnIdOf } from './lock-rows.ts';
 export { LockTable } from './lock-table.ts';
 export { isCapturing, ownerOf, rangeFloor, refusalOf } from './ownership.ts';
 export { type BatchResult, type EntryResult, GroupStateMachine } from './state-machine.ts';

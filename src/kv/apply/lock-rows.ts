@@ -1,21 +1,21 @@
 /**
  * Bytes of the side rows that transactions leave at keys. Big-endian, lengths first. A key may carry locks of several
- * readers and fates of many transactions, so the id is part of the name.
+ * readers and statuses of many transactions, so the id is part of the name.
  *
  *   name  := 01 txnId             lock of the key          (held in memory)
  *            02 txnId end         lock of a range that begins at the key  (held in memory)
- *            81 txnId             fate of a transaction at the key: its record at the primary, a marker elsewhere
+ *            81 txnId             status of a transaction at the key: its record at the primary, a marker elsewhere
  *   lock  := tag u8, codec u8, kind u8, startTs u64, minCommitTs u64, deadlineTs u64, expireTs u64, primary, value, groups
- *   fate  := tag u8, codec u8, kind u8 (0 rolled back, 1 committed), commitTs u64, startTs u64, isPrimary u8, groups
+ *   status  := tag u8, codec u8, kind u8 (0 rolled back, 1 committed), commitTs u64, startTs u64, isPrimary u8, groups
  *   groups := count u32, u32*
  */
 import { ByteWriter, type GroupId, groupId, type HlcTimestamp } from '../../platform/index.ts';
 import type { SideRow } from '../../store/index.ts';
-import { CorruptEntryError, type Fate, type LockFacts, type LockKind, TXN_ID_BYTES } from '../contract/index.ts';
+import { CorruptEntryError, type LockFacts, type LockKind, TXN_ID_BYTES, type TxnStatus } from '../contract/index.ts';
 import { ABSENT, CODEC, EntryReader } from '../entry/index.ts';
 
 /** First byte of a row's name. Disk values: never renumber. */
-const Tag = { Lock: 0x01, RangeLock: 0x02, Fate: 0x81 } as const;
+const Tag = { Lock: 0x01, RangeLock: 0x02, Status: 0x81 } as const;
 /** Disk values: only ever append. */
 const LOCK_KINDS: readonly (LockKind | 'range')[] = ['read', 'put', 'delete', 'range'];
 
@@ -30,8 +30,8 @@ export interface Lock extends LockFacts {
 }
 
 /** How a transaction ended, as written down at one of its keys. */
-export interface FateRow {
-  readonly fate: Fate;
+export interface TxnStatusRow {
+  readonly status: TxnStatus;
   readonly startTs: HlcTimestamp;
   /** True for the record, which decides for all keys. */
   readonly isPrimary: boolean;
@@ -47,11 +47,11 @@ export const lockName = ({ txnId, end }: Pick<LockFacts, 'txnId' | 'end'>): Buff
     ? Buffer.concat([Buffer.of(Tag.Lock), txnId])
     : Buffer.concat([Buffer.of(Tag.RangeLock), txnId, end]);
 
-/** Name of the row of a transaction's fate. */
-export const fateName = (txnId: Buffer): Buffer => Buffer.concat([Buffer.of(Tag.Fate), txnId]);
+/** Name of the row of a transaction's status. */
+export const statusName = (txnId: Buffer): Buffer => Buffer.concat([Buffer.of(Tag.Status), txnId]);
 
 export const isLockName = (name: Buffer): boolean => name[0] === Tag.Lock || name[0] === Tag.RangeLock;
-export const isFateName = (name: Buffer): boolean => name[0] === Tag.Fate;
+export const isStatusName = (name: Buffer): boolean => name[0] === Tag.Status;
 
 /** The transaction that a row is about. */
 export const txnIdOf = (name: Buffer): Buffer => name.subarray(1, 1 + TXN_ID_BYTES);
@@ -106,14 +106,14 @@ export function decodeLock({ key, name, value }: SideRow): Lock {
   return lock;
 }
 
-/** Value of a fate's row. */
-export function encodeFate({ fate, startTs, isPrimary, participants }: FateRow): Buffer {
-  const isCommitted = fate.kind === 'committed';
+/** Value of a status's row. */
+export function encodeStatus({ status, startTs, isPrimary, participants }: TxnStatusRow): Buffer {
+  const isCommitted = status.kind === 'committed';
   const writer = new ByteWriter(32)
-    .u8(Tag.Fate)
+    .u8(Tag.Status)
     .u8(CODEC)
     .u8(isCommitted ? 1 : 0)
-    .u64(isCommitted ? fate.commitTs : ABSENT)
+    .u64(isCommitted ? status.commitTs : ABSENT)
     .u64(startTs)
     .u8(isPrimary ? 1 : 0);
   writeGroups(writer, participants);
@@ -121,7 +121,7 @@ export function encodeFate({ fate, startTs, isPrimary, participants }: FateRow):
 }
 
 /** @throws CorruptEntryError */
-export function decodeFate(value: Buffer): FateRow {
+export function decodeStatus(value: Buffer): TxnStatusRow {
   const reader = new EntryReader(value);
   const kind = reader.u8();
   const commitTs = reader.timestamp();
@@ -129,9 +129,9 @@ export function decodeFate(value: Buffer): FateRow {
   const isPrimary = reader.u8() === 1;
   const participants = readGroups(reader);
   reader.end();
-  if (kind > 1) throw new CorruptEntryError('a fate has an unknown kind');
+  if (kind > 1) throw new CorruptEntryError('the status of a transaction has an unknown kind');
   return {
-    fate: kind === 1 ? { kind: 'committed', commitTs } : { kind: 'rolledBack' },
+    status: kind === 1 ? { kind: 'committed', commitTs } : { kind: 'rolledBack' },
     startTs,
     isPrimary,
     participants,

@@ -1,6 +1,6 @@
 /**
  * What entries of transactions do to a group: a pure function of (state, entry), like all of apply. Each entry is all or
- * nothing. Locks and fates are side rows; the lock table in memory follows them.
+ * nothing. Locks and statuses are side rows; the lock table in memory follows them.
  */
 
 import { assertNever, END_OF_TIME, type HlcTimestamp, type LogIndex } from '../../platform/index.ts';
@@ -8,7 +8,6 @@ import type { GroupStore, StoreWriter } from '../../store/index.ts';
 import {
   type CommitReply,
   CorruptEntryError,
-  type Fate,
   type FinishRequest,
   type KeyIntent,
   type LockFacts,
@@ -16,6 +15,7 @@ import {
   type PushReply,
   type RangeIntent,
   type TxnIdentity,
+  type TxnStatus,
 } from '../contract/index.ts';
 import {
   ABSENT,
@@ -36,15 +36,15 @@ import {
   readTogether,
 } from '../entry/index.ts';
 import {
-  decodeFate,
   decodeLock,
-  encodeFate,
+  decodeStatus,
   encodeLock,
-  type FateRow,
-  fateName,
+  encodeStatus,
   type Lock,
   lockName,
   nameOf,
+  statusName,
+  type TxnStatusRow,
 } from './lock-rows.ts';
 import type { LockTable } from './lock-table.ts';
 import { overlapping, ownerOf, rangeFloor } from './ownership.ts';
@@ -56,7 +56,7 @@ import { visibleVersion } from './visible.ts';
  * - `notOwned`: nothing happened; the group may not write the key (or the range that begins there) now.
  * - `belowFloor`: nothing happened; the entry's timestamp has to be above `floorTs`.
  * - `together`: what each part of an entry of several answers, in order.
- * - `ended`: locks that a RESOLVE ended, fates that a FORGET removed.
+ * - `ended`: locks that a RESOLVE ended, statuses that a FORGET removed.
  */
 export type TxnAnswer =
   | PrepareReply
@@ -81,7 +81,7 @@ export interface TxnHost {
   isTooOld(startTs: HlcTimestamp): boolean;
 }
 
-const ROLLED_BACK: Fate = { kind: 'rolledBack' };
+const ROLLED_BACK: TxnStatus = { kind: 'rolledBack' };
 const NO_BYTES = Buffer.alloc(0);
 
 /** The unit of the entry that is being applied. */
@@ -184,14 +184,14 @@ export class TxnState {
     this.host.locks.remove(lock);
   }
 
-  private fateAt(key: Buffer, txnId: Buffer): FateRow | undefined {
+  private statusAt(key: Buffer, txnId: Buffer): TxnStatusRow | undefined {
     this.assertSettled(key);
-    const row = this.host.store.side(key, fateName(txnId));
-    return row === undefined ? undefined : decodeFate(row);
+    const row = this.host.store.side(key, statusName(txnId));
+    return row === undefined ? undefined : decodeStatus(row);
   }
 
-  private setFate(place: Place, key: Buffer, txnId: Buffer, row: FateRow): void {
-    this.setSide(place, key, fateName(txnId), encodeFate(row));
+  private setStatus(place: Place, key: Buffer, txnId: Buffer, row: TxnStatusRow): void {
+    this.setSide(place, key, statusName(txnId), encodeStatus(row));
   }
 
   private putVersion(
@@ -228,17 +228,17 @@ export class TxnState {
     const { txnId, startTs, participants, ts } = entry;
     if (refused !== undefined) {
       if (isOnePhase && isForGood(refused)) {
-        const row: FateRow = { fate: ROLLED_BACK, startTs, isPrimary: true, participants };
-        this.setFate(place, entry.primary, txnId, row);
+        const row: TxnStatusRow = { status: ROLLED_BACK, startTs, isPrimary: true, participants };
+        this.setStatus(place, entry.primary, txnId, row);
       }
       return refused;
     }
     this.host.adopt(ts);
     if (isOnePhase) {
       for (const intent of entry.keys) if (intent.kind !== 'read') this.putVersion(place, intent, ts);
-      const fate: Fate = { kind: 'committed', commitTs: ts };
-      this.setFate(place, entry.primary, txnId, { fate, startTs, isPrimary: true, participants });
-      return fate;
+      const status: TxnStatus = { kind: 'committed', commitTs: ts };
+      this.setStatus(place, entry.primary, txnId, { status, startTs, isPrimary: true, participants });
+      return status;
     }
     let minCommitTs = ts;
     for (const intent of entry.keys) {
@@ -292,8 +292,8 @@ export class TxnState {
     if (foreign !== undefined) return { kind: 'notOwned', key: foreign };
     const ends = [primary, ...named, ...ranges.map(({ start }) => start)];
     for (const key of ends) {
-      const fate = this.isOwned(key) ? this.fateAt(key, txnId)?.fate : undefined;
-      if (fate !== undefined) return fate;
+      const status = this.isOwned(key) ? this.statusAt(key, txnId)?.status : undefined;
+      if (status !== undefined) return status;
     }
     if (entry.startTs <= entry.oldestStartTs || host.isTooOld(entry.startTs)) return { kind: 'tooOld' };
     let floorTs = this.floorTs;
@@ -363,21 +363,21 @@ export class TxnState {
         if (lock.minCommitTs > minCommitTs) minCommitTs = lock.minCommitTs;
         continue;
       }
-      const fate = this.fateAt(key, txnId)?.fate;
-      if (fate === undefined) return { kind: 'notFound', key };
-      if (fate.kind === 'rolledBack' || fate.commitTs !== commitTs) return fate;
+      const status = this.statusAt(key, txnId)?.status;
+      if (status === undefined) return { kind: 'notFound', key };
+      if (status.kind === 'rolledBack' || status.commitTs !== commitTs) return status;
     }
     if (commitTs < minCommitTs) return { kind: 'tsTooLow', minCommitTs };
-    const fate: Fate = { kind: 'committed', commitTs };
+    const status: TxnStatus = { kind: 'committed', commitTs };
     for (const lock of held) {
       this.putVersion(place, lock, commitTs);
       const isPrimary = entry.isPrimary && lock.key.equals(primary);
       const participants = isPrimary ? entry.participants : [];
-      this.setFate(place, lock.key, txnId, { fate, startTs, isPrimary, participants });
+      this.setStatus(place, lock.key, txnId, { status, startTs, isPrimary, participants });
       this.endLock(place, lock);
     }
     this.release({ txnId, reads, ranges }, place);
-    return fate;
+    return status;
   }
 
   /** Ends locks that protected what was read. */
@@ -399,8 +399,8 @@ export class TxnState {
     const foreign = this.foreignKey(keys, ranges);
     if (foreign !== undefined) return { kind: 'notOwned', key: foreign };
     for (const key of keys) {
-      const fate = this.fateAt(key, txnId)?.fate;
-      if (fate?.kind === 'committed') return fate;
+      const status = this.statusAt(key, txnId)?.status;
+      if (status?.kind === 'committed') return status;
     }
     for (const key of keys) {
       const lock = locks.own(key, txnId);
@@ -411,7 +411,7 @@ export class TxnState {
     for (const key of [...keys, ...ranges.map(({ start }) => start)]) {
       const isPrimary = entry.isPrimary && key.equals(primary);
       const participants = isPrimary ? entry.participants : [];
-      this.setFate(place, key, txnId, { fate: ROLLED_BACK, startTs, isPrimary, participants });
+      this.setStatus(place, key, txnId, { status: ROLLED_BACK, startTs, isPrimary, participants });
     }
     return ROLLED_BACK;
   }
@@ -419,7 +419,7 @@ export class TxnState {
   private applyPush({ txnId, primary, deadlineTs }: PushEntry, place: Place): TxnAnswer {
     if (!this.isOwned(primary)) return { kind: 'notOwned', key: primary };
     const lock = this.host.locks.own(primary, txnId);
-    if (lock === undefined) return this.fateAt(primary, txnId)?.fate ?? { kind: 'notFound' };
+    if (lock === undefined) return this.statusAt(primary, txnId)?.status ?? { kind: 'notFound' };
     if (deadlineTs > lock.deadlineTs) {
       // The same lock as before for whoever waits for it.
       lock.deadlineTs = deadlineTs;
@@ -433,44 +433,44 @@ export class TxnState {
   private applyResolve({ verdicts }: ResolveEntry, place: Place): TxnAnswer {
     const { locks } = this.host;
     let count = 0;
-    for (const { key, txnId, end, fate } of verdicts) {
+    for (const { key, txnId, end, status } of verdicts) {
       const lock =
         end === undefined
           ? locks.own(key, txnId)
           : locks.ownRanges(key, end, txnId).find((one) => one.key.equals(key) && one.end!.equals(end));
       // The primary's own lock ends with its record, never by hearsay.
       if (lock === undefined || lock.key.equals(lock.primary) || !this.isOwned(key)) continue;
-      if (this.resolve(lock, fate, place)) count++;
+      if (this.resolve(lock, status, place)) count++;
     }
     return { kind: 'ended', count };
   }
 
-  private resolve(lock: Lock, fate: Fate, place: Place): boolean {
+  private resolve(lock: Lock, status: TxnStatus, place: Place): boolean {
     const isWrite = lock.kind === 'put' || lock.kind === 'delete';
-    switch (fate.kind) {
+    switch (status.kind) {
       case 'committed':
-        if (isWrite && fate.commitTs < lock.minCommitTs) return false;
-        if (isWrite) this.putVersion(place, lock, fate.commitTs);
+        if (isWrite && status.commitTs < lock.minCommitTs) return false;
+        if (isWrite) this.putVersion(place, lock, status.commitTs);
         break;
       case 'rolledBack':
         break;
       default:
-        assertNever(fate);
+        assertNever(status);
     }
-    if (isWrite || fate.kind === 'rolledBack') {
-      const row: FateRow = { fate, startTs: lock.startTs, isPrimary: false, participants: [] };
-      this.setFate(place, lock.key, lock.txnId, row);
+    if (isWrite || status.kind === 'rolledBack') {
+      const row: TxnStatusRow = { status, startTs: lock.startTs, isPrimary: false, participants: [] };
+      this.setStatus(place, lock.key, lock.txnId, row);
     }
     this.endLock(place, lock);
     return true;
   }
 
-  private applyForget({ olderThanTs, fates }: ForgetEntry, place: Place): TxnAnswer {
+  private applyForget({ olderThanTs, statuses }: ForgetEntry, place: Place): TxnAnswer {
     let count = 0;
-    for (const { key, txnId } of fates) {
-      const row = this.isOwned(key) ? this.fateAt(key, txnId) : undefined;
+    for (const { key, txnId } of statuses) {
+      const row = this.isOwned(key) ? this.statusAt(key, txnId) : undefined;
       if (row === undefined || row.startTs >= olderThanTs) continue;
-      this.setSide(place, key, fateName(txnId), undefined);
+      this.setSide(place, key, statusName(txnId), undefined);
       count++;
     }
     return { kind: 'ended', count };

@@ -53,7 +53,7 @@ export class TimestampAheadError extends KvorumError {
 
 /**
  * A transaction holds a lock on what the operation touches, and held it for as long as the operation may wait; nothing happened.
- * `lock` names the transaction, so that its fate can be asked for.
+ * `lock` names the transaction, so that its status can be asked for.
  */
 export class LockedError extends KvorumError {
   readonly code = 'LOCKED';

@@ -53,7 +53,6 @@ export {
   type Absences,
   type CommitReply,
   type CommitRequest,
-  type Fate,
   type FinishRequest,
   type KeyAbsence,
   type KeyIntent,
@@ -72,6 +71,7 @@ export {
   type TxnIdentity,
   type TxnReadReply,
   type TxnReadRequest,
+  type TxnStatus,
   type Verdict,
 } from './txn.ts';
 export type { KeyView, LiveValue, Operation, ScanPage, ScanRequest, ScanRow } from './view.ts';

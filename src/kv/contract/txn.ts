@@ -15,11 +15,11 @@ export const TXN_SERVICE = 'txn';
 /** Length of a transaction's id: random, made by its coordinator, the same in every repetition of a request. */
 export const TXN_ID_BYTES = 16;
 
-/** Who somebody is that holds or wants a lock; enough to ask for its fate. */
+/** Who somebody is that holds or wants a lock; enough to ask for its status. */
 export interface TxnIdentity {
   /** `TXN_ID_BYTES` bytes. */
   readonly txnId: Buffer;
-  /** Key of the record: the transaction's fate is decided by the group that owns this key. */
+  /** Key of the record: the transaction's status is decided by the group that owns this key. */
   readonly primary: Buffer;
   /** Age of the transaction: the same for all attempts of one piece of work, each of which has an id of its own. */
   readonly startTs: HlcTimestamp;
@@ -99,8 +99,10 @@ export interface LockFacts extends TxnIdentity {
   readonly deadlineTs: HlcTimestamp;
 }
 
-/** - `committed`, `rolledBack`: the transaction has this fate already, for good. */
-export type Fate = { readonly kind: 'committed'; readonly commitTs: HlcTimestamp } | { readonly kind: 'rolledBack' };
+/** - `committed`, `rolledBack`: the transaction has this status already, for good. */
+export type TxnStatus =
+  | { readonly kind: 'committed'; readonly commitTs: HlcTimestamp }
+  | { readonly kind: 'rolledBack' };
 
 /**
  * - `prepared`: all locks are in force.
@@ -115,7 +117,7 @@ export type PrepareReply =
   | { readonly kind: 'locked'; readonly lock: LockFacts }
   | { readonly kind: 'tooOld' }
   | { readonly kind: 'wrongAuthority' }
-  | Fate;
+  | TxnStatus;
 
 /**
  * - `committed`: now or earlier, at this timestamp.
@@ -124,7 +126,7 @@ export type PrepareReply =
  *   group it is damage that has to be reported.
  */
 export type CommitReply =
-  | Fate
+  | TxnStatus
   | { readonly kind: 'tsTooLow'; readonly minCommitTs: HlcTimestamp }
   | { readonly kind: 'notFound'; readonly key: Buffer };
 
@@ -133,24 +135,24 @@ export type CommitReply =
  * - `forgotten`: there is no record, and there may have been one; leave the locks alone and report it.
  */
 export type StatusReply =
-  | Fate
+  | TxnStatus
   | { readonly kind: 'pending'; readonly deadlineTs: HlcTimestamp }
   | { readonly kind: 'forgotten' };
 
 /** - `pushed`: the primary lock lives until `deadlineTs` at least. */
 export type PushReply =
   | { readonly kind: 'pushed'; readonly deadlineTs: HlcTimestamp }
-  | Fate
+  | TxnStatus
   | { readonly kind: 'notFound' };
 
-/** A lock of a transaction whose fate is known. */
+/** A lock of a transaction whose status is known. */
 export interface Verdict {
   readonly txnId: Buffer;
   /** Start of a range lock. */
   readonly key: Buffer;
   /** Of a range lock, else undefined. */
   readonly end: Buffer | undefined;
-  readonly fate: Fate;
+  readonly status: TxnStatus;
 }
 
 export interface TxnReadRequest {
@@ -207,12 +209,12 @@ export interface TxnGroup {
   lockRange(request: LockRangeRequest): Promise<PrepareReply>;
   commit(request: CommitRequest): Promise<CommitReply>;
   /** `rolledBack`: it is now for good, whatever is still on its way. `committed`: too late. */
-  abort(request: FinishRequest): Promise<Fate>;
-  /** The transaction's fate at its primary. Decides it when the lock has expired or was never there. */
+  abort(request: FinishRequest): Promise<TxnStatus>;
+  /** The transaction's status at its primary. Decides it when the lock has expired or was never there. */
   status(txn: TxnIdentity): Promise<StatusReply>;
   /** The coordinator lives: the primary lock lives for so long from now. */
   push(txn: TxnIdentity, lockTtlMs: Millis): Promise<PushReply>;
-  /** Ends locks by fates that were asked for. Locks that are gone, or another's, are left alone. @returns how many ended */
+  /** Ends locks by statuses that were asked for. Locks that are gone, or another's, are left alone. @returns how many ended */
   resolve(verdicts: readonly Verdict[]): Promise<number>;
   /** Locks of this group whose deadline has passed, at most `limit`, for the resolver. */
   expiredLocks(limit: number): readonly LockFacts[];

@@ -13,7 +13,7 @@
  *   ONE_PHASE to TOGETHER: see txn/entries.ts
  *   key, value, end := length u32, bytes
  *
- * A unit is a set of commands with one fate: commands of one entry that touch a common written key are merged (see
+ * A unit is a set of commands with one outcome: commands of one entry that touch a common written key are merged (see
  * docs/design/data-plane/kv.md), so every key has at most one put or delete per entry and every expectation is about the state
  * before the entry. Lists are flat and tagged with the unit's number, so that both ends stream through them without
  * building objects per command.

@@ -59,7 +59,7 @@ export interface ResolveEntry extends Stamped {
 }
 export interface ForgetEntry extends Stamped {
   readonly olderThanTs: HlcTimestamp;
-  readonly fates: readonly { readonly key: Buffer; readonly txnId: Buffer }[];
+  readonly statuses: readonly { readonly key: Buffer; readonly txnId: Buffer }[];
 }
 
 const begin = (opcode: number, ts: HlcTimestamp, expectedBytes = 256, codec = CODEC): ByteWriter =>
@@ -219,14 +219,14 @@ export function readPush(reader: EntryReader): PushEntry {
 /** RESOLVE. */
 export function encodeResolve({ ts, verdicts }: ResolveEntry): Buffer {
   const writer = begin(Opcode.Resolve, ts);
-  writeList(writer, verdicts, ({ key, txnId, end, fate }) => {
+  writeList(writer, verdicts, ({ key, txnId, end, status }) => {
     writer
       .bytes(key)
       .bytes(txnId)
       .u8(end === undefined ? 0 : 1);
     if (end !== undefined) writer.bytes(end);
-    writer.u8(fate.kind === 'committed' ? 1 : 0);
-    if (fate.kind === 'committed') writer.u64(fate.commitTs);
+    writer.u8(status.kind === 'committed' ? 1 : 0);
+    if (status.kind === 'committed') writer.u64(status.commitTs);
   });
   return writer.finish();
 }
@@ -243,7 +243,7 @@ export function readResolve(reader: EntryReader): ResolveEntry {
       key,
       txnId,
       end,
-      fate: isCommitted ? { kind: 'committed', commitTs: reader.timestamp() } : { kind: 'rolledBack' },
+      status: isCommitted ? { kind: 'committed', commitTs: reader.timestamp() } : { kind: 'rolledBack' },
     };
   });
   reader.end();
@@ -273,10 +273,10 @@ export function readTogether(reader: EntryReader): Buffer[] {
   return entries;
 }
 
-/** FORGET: removes fates that nobody can ask for any more. */
-export function encodeForget({ ts, olderThanTs, fates }: ForgetEntry): Buffer {
+/** FORGET: removes statuses that nobody can ask for any more. */
+export function encodeForget({ ts, olderThanTs, statuses }: ForgetEntry): Buffer {
   const writer = begin(Opcode.Forget, ts).u64(olderThanTs);
-  writeList(writer, fates, ({ key, txnId }) => writer.bytes(key).bytes(txnId));
+  writeList(writer, statuses, ({ key, txnId }) => writer.bytes(key).bytes(txnId));
   return writer.finish();
 }
 
@@ -285,7 +285,7 @@ export function readForget(reader: EntryReader): ForgetEntry {
   const entry = {
     ts: reader.timestamp(),
     olderThanTs: reader.timestamp(),
-    fates: readList(reader, () => ({ key: reader.view(), txnId: readId(reader) })),
+    statuses: readList(reader, () => ({ key: reader.view(), txnId: readId(reader) })),
   };
   reader.end();
   return entry;

@@ -9,7 +9,7 @@ import { LockedError, type LockFacts, type Operation } from '../contract/index.t
 
 /** How long anybody waits for locks, all in all. */
 export const MAX_LOCK_WAIT_MS: Millis = 1000;
-/** A lock that is waited for so long may be a dead coordinator's: its fate is asked for. */
+/** A lock that is waited for so long may be a dead coordinator's: its status is asked for. */
 const MET_AFTER_MS: Millis = 20;
 /** Who waits at once, at most. */
 const MAX_WAITERS = 100_000;
@@ -47,7 +47,7 @@ export class LockWaits {
     options.locks.onGone((lock) => this.take(lock));
   }
 
-  /** The one who asks for the fate of a lock that somebody waits for; told once while they wait. */
+  /** The one who asks for the status of a lock that somebody waits for; told once while they wait. */
   onLockMet(listener: (lock: LockFacts) => void): void {
     this.onMet = listener;
   }

@@ -1,5 +1,5 @@
 /**
- * Periodic work of a group's leader: it deletes expired keys and forgets fates through the log. A group without work costs one
+ * Periodic work of a group's leader: it deletes expired keys and forgets statuses through the log. A group without work costs one
  * comparison a period. Collection is the whole cluster's matter, see gc/safepoint.ts.
  */
 import {
@@ -14,7 +14,7 @@ import type { GroupStore } from '../../store/index.ts';
 import { ownerOf } from '../apply/index.ts';
 import { encodePurge } from '../entry/index.ts';
 import type { GroupExecutor } from './executor.ts';
-import { Forgetting } from './forgetting.ts';
+import { StatusGc } from './status-gc.ts';
 
 /** When and how much. */
 export interface MaintenanceOptions {
@@ -42,7 +42,7 @@ export interface MaintainedGroup {
 class GroupMaintenance {
   private readonly group: MaintainedGroup;
   private readonly options: MaintenanceOptions;
-  private readonly forgetting: Forgetting;
+  private readonly forgetting: StatusGc;
   private readonly onPurged: (keys: number) => void;
   private running: Promise<void> | undefined;
   /** Applied index at which the store was seen to hold no key with an expiry at all. */
@@ -52,7 +52,7 @@ class GroupMaintenance {
     this.onPurged = onPurged;
     this.group = group;
     this.options = options;
-    this.forgetting = new Forgetting(group.store, (build) => group.executor.proposeMaintenance(build));
+    this.forgetting = new StatusGc(group.store, (build) => group.executor.proposeMaintenance(build));
   }
 
   /** One round; a round that is still under way is left alone. */

@@ -12,7 +12,7 @@ import { assert, type HlcTimestamp, type Millis } from '../../platform/index.ts'
 import type { LiveValue } from '../contract/index.ts';
 import { ABSENT, BatchEncoder, expectBytes, mutationBytes, rangeBytes } from '../entry/index.ts';
 
-/** Commands with one fate inside one entry. */
+/** Commands with one outcome inside one entry. */
 export class Unit {
   /** Set when merged into another; `root` follows it. */
   private mergedInto: Unit | undefined;

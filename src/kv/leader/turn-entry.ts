@@ -9,7 +9,7 @@ export interface Pending {
   readonly tries: number;
   readonly error: Error | undefined;
   readonly reply: unknown;
-  /** The fate of its own writes; undefined for an operation that wrote nothing. */
+  /** What becomes of its own writes; undefined for an operation that wrote nothing. */
   readonly unit: Unit | undefined;
   /** What an operation that wrote nothing read before it was applied. */
   readonly sources: readonly Source[];

@@ -5,19 +5,18 @@
 import { earlierBy, type HlcTimestamp, laterBy, type Millis, type Scheduler } from '../../platform/index.ts';
 import { BusyError } from '../../raftengine/index.ts';
 import {
-  decodeFate,
+  decodeStatus,
   type EntryResult,
   factsOf,
-  fateName,
   isOlder,
   type Lock,
   ownerOf,
+  statusName,
   type TxnAnswer,
 } from '../apply/index.ts';
 import {
   type CommitReply,
   type CommitRequest,
-  type Fate,
   type FinishRequest,
   type KeyAbsence,
   type KeyIntent,
@@ -39,6 +38,7 @@ import {
   type TxnIdentity,
   type TxnReadReply,
   type TxnReadRequest,
+  type TxnStatus,
   type Verdict,
 } from '../contract/index.ts';
 import { ABSENT, encodeAbort, encodeCommit, encodePrepare, encodePush, encodeResolve } from '../entry/index.ts';
@@ -50,8 +50,8 @@ import { TxnBatcher } from './txn-batcher.ts';
 
 /** A PREPARE of a transaction that began longer ago is refused. */
 export const MAX_TXN_AGE_MS: Millis = 30 * 60_000;
-/** Fates are kept for so long after the beginning of their transaction; clocks of groups may differ by half of the rest. */
-export const KEEP_FATES_MS: Millis = 60 * 60_000;
+/** Statuses are kept for so long after the beginning of their transaction; clocks of groups may differ by half of the rest. */
+export const KEEP_STATUSES_MS: Millis = 60 * 60_000;
 /** Rows that are compared at once when a range is read again. */
 const ROWS_AT_ONCE = 512;
 /** Reads of keys that are written in the very entry that is open. */
@@ -98,7 +98,7 @@ export class LeaderTxns implements TxnGroup {
     this.batcher = new TxnBatcher(options);
   }
 
-  /** Hears of a lock that somebody waits for, once while they do: its fate should be asked for. */
+  /** Hears of a lock that somebody waits for, once while they do: its status should be asked for. */
   onLockMet(listener: (lock: LockFacts) => void): void {
     this.options.waits.onLockMet(listener);
   }
@@ -252,8 +252,8 @@ export class LeaderTxns implements TxnGroup {
       // Its record may be forgotten.
       if (startTs <= earlierBy(this.options.now(), MAX_TXN_AGE_MS)) return { kind: 'tooOld' };
       const end = { txnId, primary, startTs, participants, isPrimary: true, writes: [], reads: [], ranges: [] };
-      const fate = await this.abort(end);
-      if (fate.kind === 'committed') return fate;
+      const status = await this.abort(end);
+      if (status.kind === 'committed') return status;
     }
     return { kind: 'locked', lock };
   }
@@ -374,13 +374,13 @@ export class LeaderTxns implements TxnGroup {
     return this.replied(answer) as CommitReply;
   }
 
-  async abort(request: FinishRequest): Promise<Fate> {
+  async abort(request: FinishRequest): Promise<TxnStatus> {
     const keys = [...(request.isPrimary ? [request.primary] : []), ...request.writes, ...request.reads];
     this.checkOwnership(keys, request.ranges);
     const answer = await this.urgent(request.ranges.length > 0 ? undefined : keys, (ts) =>
       encodeAbort({ ...request, ts }),
     );
-    return this.replied(answer) as Fate;
+    return this.replied(answer) as TxnStatus;
   }
 
   async status(txn: TxnIdentity): Promise<StatusReply> {
@@ -388,15 +388,15 @@ export class LeaderTxns implements TxnGroup {
     const { txnId, primary, startTs } = txn;
     this.checkOwnership([primary], NO_RANGES);
     await catchUp();
-    const row = store.side(primary, fateName(txnId));
+    const row = store.side(primary, statusName(txnId));
     const lock = stateMachine.locks.own(primary, txnId);
-    const isForgotten = lock === undefined && startTs < earlierBy(now(), (KEEP_FATES_MS + MAX_TXN_AGE_MS) / 2);
+    const isForgotten = lock === undefined && startTs < earlierBy(now(), (KEEP_STATUSES_MS + MAX_TXN_AGE_MS) / 2);
     const isPending = lock !== undefined && lock.deadlineTs > now();
     if (row !== undefined || isForgotten || isPending) {
       await stillLeads();
       // A move may have taken what was looked for while others were asked who leads.
       this.checkOwnership([primary], NO_RANGES);
-      if (row !== undefined) return decodeFate(row).fate;
+      if (row !== undefined) return decodeStatus(row).status;
       return isPending ? { kind: 'pending', deadlineTs: lock.deadlineTs } : { kind: 'forgotten' };
     }
     const participants = lock?.participants ?? [];
@@ -412,8 +412,8 @@ export class LeaderTxns implements TxnGroup {
 
   async resolve(verdicts: readonly Verdict[]): Promise<number> {
     const { clock } = this.options;
-    for (const { fate } of verdicts) {
-      if (fate.kind === 'committed') clock.observeForeign(fate.commitTs, clock.maxLeadMs);
+    for (const { status } of verdicts) {
+      if (status.kind === 'committed') clock.observeForeign(status.commitTs, clock.maxLeadMs);
     }
     const keys = verdicts.map(({ key }) => key);
     const answer = await this.urgent(keys, (ts) => encodeResolve({ ts, verdicts }));

@@ -23,7 +23,7 @@ export interface ClosableGroup {
   readonly appliedIndex: number;
   /** Exclusive upper bound of what this leadership may issue, milliseconds; 0: nothing yet. */
   readonly boundMs: Millis;
-  /** The smallest timestamp that was given to something whose fate is open. */
+  /** The smallest timestamp that was given to something whose outcome is open. */
   oldestAssigned(): HlcTimestamp | undefined;
   /** Whatever is issued from now on is above `ts`. */
   observe(ts: HlcTimestamp): void;

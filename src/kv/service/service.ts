@@ -72,7 +72,7 @@ export interface KvServiceOptions {
   readonly onAccess?: AccessListener;
   /** Whether writes of a group are let in; left out: all are. */
   readonly admission?: (group: GroupId) => GroupAdmission;
-  /** Hears of locks that somebody waits for at a leader here; their fate should be asked for. */
+  /** Hears of locks that somebody waits for at a leader here; their status should be asked for. */
   readonly onLockMet?: (group: GroupId, lock: LockFacts) => void;
   /** Hears of background work that failed and will be tried again. */
   readonly onBackgroundError?: (error: unknown) => void;

@@ -1,4 +1,4 @@
-/** Timestamps that entries were given and whose fate is open: below the smallest of them a group may be closed. */
+/** Timestamps that entries were given and whose outcome is open: below the smallest of them a group may be closed. */
 import type { HlcTimestamp } from '../../platform/index.ts';
 import type { ProposalOutcome } from '../../raftengine/index.ts';
 

@@ -7,7 +7,6 @@ import { assertNever, type Clock, type GroupId, type Millis } from '../../platfo
 import { NotLeaderError } from '../../raftengine/index.ts';
 import {
   type CommitReply,
-  type Fate,
   type KvService,
   type PrepareReply,
   type PushReply,
@@ -15,6 +14,7 @@ import {
   TXN_SERVICE,
   type TxnClient,
   type TxnGroup,
+  type TxnStatus,
 } from '../contract/index.ts';
 import { forwarded } from '../forward/index.ts';
 import {
@@ -81,7 +81,8 @@ export function createTxnClient({ kv, local, clock, timeoutMs = TXN_TIMEOUT_MS }
       ask(group, (txns) => txns.lockRange(request), { kind: 'lockRange', request }, outcome<PrepareReply>),
     commit: (group, request) =>
       ask(group, (txns) => txns.commit(request), { kind: 'commit', request }, outcome<CommitReply>),
-    abort: (group, request) => ask(group, (txns) => txns.abort(request), { kind: 'abort', request }, outcome<Fate>),
+    abort: (group, request) =>
+      ask(group, (txns) => txns.abort(request), { kind: 'abort', request }, outcome<TxnStatus>),
     status: (group, txn) => ask(group, (txns) => txns.status(txn), { kind: 'status', txn }, outcome<StatusReply>),
     push: (group, txn, lockTtlMs) =>
       ask(group, (txns) => txns.push(txn, lockTtlMs), { kind: 'push', txn, lockTtlMs }, outcome<PushReply>),

@@ -1,5 +1,5 @@
 /**
- * Ends the locks of a transaction whose fate is decided, group by group, asking again until each has answered, following keys that
+ * Ends the locks of a transaction whose status is decided, group by group, asking again until each has answered, following keys that
  * move. Nobody waits for it but a next attempt; what does not come to an end in time is left to the resolver.
  */
 import type { GroupId, HlcTimestamp, Millis } from '../../platform/index.ts';

@@ -94,7 +94,7 @@ export class RetryTooOldError extends KvorumError {
   readonly disposition: ErrorDisposition = 'final';
 }
 
-/** The transaction may have taken place. `txnId` and `primary` are what to ask for its fate with. */
+/** The transaction may have taken place. `txnId` and `primary` are what to ask for its status with. */
 export class TransactionUnknownError extends OutcomeUnknownError {
   readonly txnId: Buffer;
   readonly primary: Buffer;

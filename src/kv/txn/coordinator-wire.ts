@@ -25,7 +25,6 @@ import {
   type CommitReply,
   type CommitRequest,
   CorruptEntryError,
-  type Fate,
   type FinishRequest,
   type LiveValue,
   type LockFacts,
@@ -39,6 +38,7 @@ import {
   type TxnIdentity,
   type TxnReadReply,
   type TxnReadRequest,
+  type TxnStatus,
   type Verdict,
 } from '../contract/index.ts';
 import {
@@ -106,7 +106,7 @@ export type TxnQuestion =
   | { readonly kind: 'resolve'; readonly verdicts: readonly Verdict[] };
 
 /** What a question about a transaction is answered with. */
-export type TxnOutcome = PrepareReply | CommitReply | StatusReply | PushReply | Fate;
+export type TxnOutcome = PrepareReply | CommitReply | StatusReply | PushReply | TxnStatus;
 
 /** A question says how long locks shall live; when that ends is the group's to say, in the entry. The place is the same. */
 const durationTs = (lockTtlMs: Millis): HlcTimestamp => hlcTimestamp(BigInt(Math.ceil(lockTtlMs)));

@@ -1,5 +1,5 @@
 /**
- * Takes one attempt of a transaction from "this was read, that is to be written" to its fate: in one entry when everything
+ * Takes one attempt of a transaction from "this was read, that is to be written" to its status: in one entry when everything
  * is in one group, else in two phases (docs/design/data-plane/transactions.md). The primary is the smallest key that is written, whatever
  * group has it, so a repetition finds the record after any move.
  *
@@ -152,10 +152,10 @@ export class Coordinator {
   }
 
   /**
-   * Asks for the fate of an attempt at its primary; decides it when nobody else can any more.
+   * Asks for the status of an attempt at its primary; decides it when nobody else can any more.
    * @throws TransactionUnknownError when it is still open at the deadline, or was forgotten
    */
-  async fateOf(txn: TxnIdentity, deadlineMs: Millis): Promise<CommitOutcome> {
+  async statusOf(txn: TxnIdentity, deadlineMs: Millis): Promise<CommitOutcome> {
     let cause: unknown;
     for (let tries = 0; ; tries++) {
       try {
@@ -240,8 +240,8 @@ export class Coordinator {
       const hasMoved = error instanceof NotOwnerError;
       if (!mayHaveHappened && !hasMoved) throw error;
       // The same question, late or doubled, would be the commit where the keys are now, or when they are back: that is ruled out.
-      const fate = await this.fateOf(plan.txn, plan.deadlineMs);
-      return hasMoved && fate.kind === 'refused' ? refused('moved') : fate;
+      const status = await this.statusOf(plan.txn, plan.deadlineMs);
+      return hasMoved && status.kind === 'refused' ? refused('moved') : status;
     }
   }
 
@@ -292,7 +292,7 @@ export class Coordinator {
       for (const answer of answers) if (answer.minCommitTs! > minCommitTs) minCommitTs = answer.minCommitTs!;
       return { minCommitTs };
     }
-    if (failed === first && first.fate !== undefined) return first.fate;
+    if (failed === first && first.status !== undefined) return first.status;
     // A primary that was refused has no lock, and nobody else was asked.
     if (failed !== first || first.mayBeLocked) {
       const rolledBack = this.finisher.rollBack(plan.txn, asked);
@@ -323,7 +323,7 @@ export class Coordinator {
     try {
       for (const ask of asks) {
         const reply = await persist(this.parts, plan.deadlineMs, ask, onUnknown);
-        if (reply.kind === 'committed') return { isLocked: false, mayBeLocked: false, fate: reply };
+        if (reply.kind === 'committed') return { isLocked: false, mayBeLocked: false, status: reply };
         if (reply.kind !== 'prepared') {
           // A range that has changed is locked all the same.
           mayBeLocked ||= minCommitTs !== undefined || part.intents.length === 0;
@@ -432,6 +432,6 @@ interface PartAnswer {
   readonly minCommitTs?: HlcTimestamp | undefined;
   readonly refusal?: Refusal;
   /** The transaction is over already. */
-  readonly fate?: Extract<CommitOutcome, { kind: 'committed' }>;
+  readonly status?: Extract<CommitOutcome, { kind: 'committed' }>;
   readonly error?: unknown;
 }

@@ -32,7 +32,7 @@ export class TxnCounters {
     twoPhase: new BucketCounts(),
     readOnly: new BucketCounts(),
   };
-  /** Fates that were asked for, because of locks that somebody met or that were too old. */
+  /** Statuses that were asked for, because of locks that somebody met or that were too old. */
   resolverQuestions = 0;
   resolverDecided = 0;
   /** The transaction could still be committed. */

@@ -7,6 +7,6 @@ export { createTxnClient, serveTxns } from './coordinator-client.ts';
 export type { CoveredMoment } from './coordinator-types.ts';
 export { decodePage, decodeRows, encodePage, encodeRows } from './coordinator-wire.ts';
 export { TXN_OUTCOMES, TXN_WAYS, TxnCounters } from './counters.ts';
-export { FateResolver } from './resolver.ts';
+export { LockResolver } from './resolver.ts';
 export { TransactionRunner } from './transaction-runner.ts';
 export { BufferedView } from './transaction-view.ts';

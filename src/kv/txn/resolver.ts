@@ -1,5 +1,5 @@
 /**
- * Ends locks whose coordinator is gone, or slow: asks the primary's group for the fate, outside of apply, and has the group that
+ * Ends locks whose coordinator is gone, or slow: asks the primary's group for the status, outside of apply, and has the group that
  * holds the lock carry it out. It never decides anything: a transaction that may still be committed is left alone.
  *
  * Locks come from those who are stopped by them (`onLockMet`), and from a look through the lock tables of the groups that
@@ -17,23 +17,23 @@ import {
   type Scheduler,
 } from '../../platform/index.ts';
 import {
-  type Fate,
   type KvService,
   type LockFacts,
   NotOwnerError,
   type TxnClient,
   type TxnGroup,
+  type TxnStatus,
   type Verdict,
 } from '../contract/index.ts';
 import { mayAskAgain, pause } from './coordinator-patience.ts';
 import type { TxnCounters } from './counters.ts';
-import { FateCache } from './fate-cache.ts';
+import { TxnStatusCache } from './status-cache.ts';
 
 export interface ResolverLimits {
   readonly periodMs: Millis;
   /** Locks that are looked at, or ended, at a time in one group. */
   readonly batch: number;
-  /** Questions for fates under way. */
+  /** Questions for statuses under way. */
   readonly concurrency: number;
   /** Locks that wait for a question; more are left to the next look. */
   readonly maxQueue: number;
@@ -76,7 +76,7 @@ export interface ResolverParts {
 }
 
 /** A lock was found whose transaction has no record any more though it may have had one: somebody has to look. */
-export class ForgottenFateError extends KvorumError {
+export class ForgottenStatusError extends KvorumError {
   readonly code = 'FORGOTTEN_FATE';
   readonly disposition: ErrorDisposition = 'final';
 }
@@ -86,7 +86,7 @@ interface Asked {
   readonly group: GroupId;
 }
 
-/** Locks that wait for the fate of one transaction. */
+/** Locks that wait for the status of one transaction. */
 interface Wanted {
   readonly locks: Asked[];
   /** How often it was still open. */
@@ -94,11 +94,11 @@ interface Wanted {
 }
 
 /** See the head of the file. One a node. */
-export class FateResolver {
+export class LockResolver {
   private readonly parts: ResolverParts;
   private readonly limits: ResolverLimits;
-  private readonly fates = new FateCache();
-  /** Locks by the transaction whose fate is wanted; those under way first. */
+  private readonly statuses = new TxnStatusCache();
+  /** Locks by the transaction whose status is wanted; those under way first. */
   private readonly wanted = new Map<string, Wanted>();
   private readonly queue: string[] = [];
   private asking = 0;
@@ -125,9 +125,9 @@ export class FateResolver {
 
   /** Somebody waits for a lock of a group that is led here. Cheap to call again and again. */
   onLockMet(group: GroupId, lock: LockFacts): void {
-    const fate = this.fates.get(lock.txnId);
-    if (fate !== undefined) {
-      this.carryOut({ group, lock }, fate);
+    const status = this.statuses.get(lock.txnId);
+    if (status !== undefined) {
+      this.carryOut({ group, lock }, status);
       return;
     }
     const name = lock.txnId.toString('latin1');
@@ -160,7 +160,7 @@ export class FateResolver {
       if (this.parts.counters !== undefined) this.parts.counters.resolverQuestions++;
       this.ask(wanted.locks[0]!.lock)
         .then(
-          (fate) => this.answered(name, wanted, fate),
+          (status) => this.answered(name, wanted, status),
           (error: unknown) => {
             if (this.parts.counters !== undefined) this.parts.counters.resolverFailures++;
             this.wanted.delete(name);
@@ -174,10 +174,10 @@ export class FateResolver {
     }
   }
 
-  private answered(name: string, wanted: Wanted, fate: Fate | undefined): void {
+  private answered(name: string, wanted: Wanted, status: TxnStatus | undefined): void {
     const { counters } = this.parts;
-    if (counters !== undefined) counters[fate === undefined ? 'resolverOpen' : 'resolverDecided']++;
-    if (fate === undefined && ++wanted.openAnswers < this.limits.maxOpenAnswers) {
+    if (counters !== undefined) counters[status === undefined ? 'resolverOpen' : 'resolverDecided']++;
+    if (status === undefined && ++wanted.openAnswers < this.limits.maxOpenAnswers) {
       this.parts.scheduler.after(this.limits.openPauseMs, () => {
         this.queue.push(name);
         this.askNext();
@@ -185,15 +185,15 @@ export class FateResolver {
       return;
     }
     this.wanted.delete(name);
-    if (fate === undefined) return;
+    if (status === undefined) return;
     for (const asked of wanted.locks) {
-      this.fates.set(asked.lock.txnId, fate);
-      this.carryOut(asked, fate);
+      this.statuses.set(asked.lock.txnId, status);
+      this.carryOut(asked, status);
     }
   }
 
-  /** The fate of a lock's transaction; undefined while it may still be decided. */
-  private async ask(lock: LockFacts): Promise<Fate | undefined> {
+  /** The status of a lock's transaction; undefined while it may still be decided. */
+  private async ask(lock: LockFacts): Promise<TxnStatus | undefined> {
     const { client, kv, clock } = this.parts;
     const { txnId, primary, startTs } = lock;
     const deadlineMs = clock.monotonicMs() + this.limits.patienceMs;
@@ -203,7 +203,7 @@ export class FateResolver {
         const status = await client.status(hint ?? kv.groupOf(primary), { txnId, primary, startTs });
         if (status.kind === 'pending') return undefined;
         if (status.kind !== 'forgotten') return status;
-        throw new ForgottenFateError(`transaction ${txnId.toString('hex')} has a lock and its record is gone`);
+        throw new ForgottenStatusError(`transaction ${txnId.toString('hex')} has a lock and its record is gone`);
       } catch (error) {
         const isMoved = error instanceof NotOwnerError;
         if ((!isMoved && !mayAskAgain(error)) || clock.monotonicMs() >= deadlineMs) throw error;
@@ -213,8 +213,8 @@ export class FateResolver {
     }
   }
 
-  private carryOut({ group, lock }: Asked, fate: Fate): void {
-    const verdict: Verdict = { txnId: lock.txnId, key: lock.key, end: lock.end, fate };
+  private carryOut({ group, lock }: Asked, status: TxnStatus): void {
+    const verdict: Verdict = { txnId: lock.txnId, key: lock.key, end: lock.end, status };
     const others = this.verdicts.get(group);
     if (others === undefined) this.verdicts.set(group, [verdict]);
     else others.push(verdict);

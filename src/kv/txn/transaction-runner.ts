@@ -115,8 +115,8 @@ export class TransactionRunner implements TransactionStarter {
   }
 
   /** What became of an earlier `run` with this id. @param primary the smallest key that it wrote */
-  fateOf(txnId: Buffer, primary: Buffer, startTs: HlcTimestamp, deadlineMs: Millis): Promise<CommitOutcome> {
-    return this.coordinator.fateOf({ txnId, primary, startTs }, deadlineMs);
+  statusOf(txnId: Buffer, primary: Buffer, startTs: HlcTimestamp, deadlineMs: Millis): Promise<CommitOutcome> {
+    return this.coordinator.statusOf({ txnId, primary, startTs }, deadlineMs);
   }
 
   async begin({ isolation, deadlineMs, ageTs }: TransactionOptions): Promise<KvTransaction> {
@@ -222,7 +222,7 @@ export class TransactionRunner implements TransactionStarter {
     checkSize(intents, this.limits, this.parts);
     const plan = await this.plan(intents, work, request.txnId);
     if (request.isRetry === true) {
-      const earlier = await this.coordinator.fateOf(plan.txn, request.deadlineMs);
+      const earlier = await this.coordinator.statusOf(plan.txn, request.deadlineMs);
       if (earlier.kind !== 'committed') return earlier;
       return { reply: undefined, commitTs: earlier.commitTs, seenTs: earlier.commitTs };
     }

@@ -199,7 +199,7 @@ export class Transaction implements KvTransaction {
   }
 
   private async askAgain(txn: TxnIdentity, deadlineMs: Millis): Promise<CommitOutcome> {
-    const outcome = await this.coordinator.fateOf(txn, deadlineMs);
+    const outcome = await this.coordinator.statusOf(txn, deadlineMs);
     this.unknown = undefined;
     return outcome;
   }
@@ -216,7 +216,7 @@ export class Transaction implements KvTransaction {
       return { kind: 'committed', commitTs: this.start.granted.ts };
     }
     const intents = moment === undefined ? this.view.intents() : this.firstCommitterWins(moment);
-    // Its fate is decided at a key that is locked, so a transaction that has only scanned locks one.
+    // Its status is decided at a key that is locked, so a transaction that has only scanned locks one.
     if (intents.length === 0) intents.push(readIntent(this.ranges[0]!.start, undefined));
     checkSize(intents, this.coordinator.limits, this.parts);
     const plan: CommitPlan = {

@@ -6,7 +6,7 @@ import type { GroupMembers, Member } from '../../../src/cluster/contract/admin.t
 import type { NodeExamination } from '../../../src/cluster/contract/admin-operations.ts';
 import type { NodeRow } from '../../../src/distribution/contract/catalog-rows.ts';
 import type { ClusterDocument } from '../../../src/distribution/contract/cluster-types.ts';
-import type { Fate, StatusReply, TxnClient } from '../../../src/kv/contract/txn.ts';
+import type { StatusReply, TxnClient, TxnStatus } from '../../../src/kv/contract/txn.ts';
 import { groupId, type KvorumError, nodeId, timestampOfMs } from '../../../src/platform/index.ts';
 import { EXAMINATION, STATUS } from '../../adapter/grpc/fake-backend.ts';
 
@@ -27,7 +27,7 @@ const lock = (txn: number, key: string, more: Partial<ToldLock> = {}): ToldLock 
 });
 
 /** Locks of two groups, and a primary that answers as it is told to. */
-function bed(locks: Readonly<Record<number, readonly ToldLock[]>>, status: StatusReply, fate?: Fate) {
+function bed(locks: Readonly<Record<number, readonly ToldLock[]>>, status: StatusReply, fate?: TxnStatus) {
   const asked: string[] = [];
   const client = {
     status: async () => {

@@ -1,5 +1,5 @@
 /**
- * Moves with transactions in flight: locks, records and fates belong to their keys and travel with them. Transactions are prepared, committed,
+ * Moves with transactions in flight: locks, records and statuses belong to their keys and travel with them. Transactions are prepared, committed,
  * given up or abandoned at any step of a move; each of them ends whole, at whoever has its keys then.
  */
 import assert from 'node:assert/strict';
@@ -8,7 +8,7 @@ import { copyCaptured, copyHistories } from '../../../src/cluster/moves/copying.
 import type { JobRow } from '../../../src/distribution/contract/catalog-rows.ts';
 import { NotOwnerError, RangeBusyError } from '../../../src/kv/contract/errors.ts';
 import type { SpanClient, SpanReply, SpanRequest } from '../../../src/kv/contract/range-transfer.ts';
-import type { Fate, FinishRequest, TxnIdentity } from '../../../src/kv/contract/txn.ts';
+import type { FinishRequest, TxnIdentity, TxnStatus } from '../../../src/kv/contract/txn.ts';
 import { type HlcTimestamp, hlcTimestamp, SeededRandom } from '../../../src/platform/index.ts';
 import { bytes, group } from '../../distribution/builders.ts';
 import { SpanBed } from '../span-bed.ts';
@@ -137,9 +137,9 @@ class World {
         const bed = this.bedOf(primary);
         const writes = this.byBed(txn.keys).get(bed)!;
         if (this.random.int(5) === 0) {
-          const fate = await this.ask(bed, () => bed.executor.txns.abort(this.finish(txn, writes)));
-          if (fate === undefined) return;
-          assert.equal(fate.kind, 'rolledBack');
+          const status = await this.ask(bed, () => bed.executor.txns.abort(this.finish(txn, writes)));
+          if (status === undefined) return;
+          assert.equal(status.kind, 'rolledBack');
           txn.progress = 'ended';
         } else {
           const commitTs = txn.commitTs ?? hlcTimestamp(txn.minCommitTs + BigInt(1 + this.random.int(1000)));
@@ -229,13 +229,13 @@ class World {
   }
 
   /** What a resolver does about those whose coordinator is not heard of any more. */
-  private async resolve(txn: Transaction): Promise<Fate> {
+  private async resolve(txn: Transaction): Promise<TxnStatus> {
     const primary = this.bedOf(txn.identity.primary.toString());
     const status = await primary.answer(primary.executor.txns.status(txn.identity));
     assert.ok(status.kind === 'committed' || status.kind === 'rolledBack', `${status.kind} after its time`);
     for (const key of txn.keys) {
       const bed = this.bedOf(key);
-      const verdict = { txnId: txn.identity.txnId, key: bytes(key), end: undefined, fate: status };
+      const verdict = { txnId: txn.identity.txnId, key: bytes(key), end: undefined, status: status };
       await bed.answer(bed.executor.txns.resolve([verdict]));
     }
     return status;
@@ -246,14 +246,14 @@ class World {
     for (const bed of this.beds.values()) bed.clock.advance(10 * PATIENCE_MS);
     let committed = 0;
     for (const txn of this.transactions) {
-      const fate = await this.resolve(txn);
-      if (txn.commitTs !== undefined) assert.equal(fate.kind, 'committed', 'what was acknowledged stays');
-      if (fate.kind === 'committed') committed++;
+      const status = await this.resolve(txn);
+      if (txn.commitTs !== undefined) assert.equal(status.kind, 'committed', 'what was acknowledged stays');
+      if (status.kind === 'committed') committed++;
       for (const key of txn.keys) {
         const latest = this.bedOf(key).store.latest(bytes(key));
-        const wanted = fate.kind === 'committed' ? txn.value : 'old';
-        assert.equal(latest?.value.toString(), wanted, `${key} of a transaction that is ${fate.kind}`);
-        if (fate.kind === 'committed') assert.equal(latest?.commitTs, fate.commitTs);
+        const wanted = status.kind === 'committed' ? txn.value : 'old';
+        assert.equal(latest?.value.toString(), wanted, `${key} of a transaction that is ${status.kind}`);
+        if (status.kind === 'committed') assert.equal(latest?.commitTs, status.commitTs);
       }
     }
     for (const [id, { stateMachine }] of this.beds) assert.equal(stateMachine.locks.size, 0, `locks of group ${id}`);

@@ -96,6 +96,6 @@ export const entry = {
     encodeForget({
       ts: ts(at),
       olderThanTs: ts(olderThan),
-      fates: keys.map((key) => ({ key: bytes(key), txnId: who.txnId })),
+      statuses: keys.map((key) => ({ key: bytes(key), txnId: who.txnId })),
     }),
 };

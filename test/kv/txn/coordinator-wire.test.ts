@@ -73,8 +73,8 @@ const QUESTIONS: readonly TxnQuestion[] = [
   {
     kind: 'resolve',
     verdicts: [
-      { txnId: TXN.txnId, key: bytes('k'), end: undefined, fate: { kind: 'committed', commitTs: ts(3) } },
-      { txnId: TXN.txnId, key: bytes('k'), end: bytes('z'), fate: { kind: 'rolledBack' } },
+      { txnId: TXN.txnId, key: bytes('k'), end: undefined, status: { kind: 'committed', commitTs: ts(3) } },
+      { txnId: TXN.txnId, key: bytes('k'), end: bytes('z'), status: { kind: 'rolledBack' } },
     ],
   },
 ];

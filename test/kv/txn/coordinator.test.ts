@@ -56,34 +56,35 @@ const writeBoth = (view: KeyView): void => {
 };
 
 describe('the traces of transactions across groups', () => {
-  /** Somebody asks for the fate of the transaction when its first PREPARE has not arrived. */
+  /** Somebody asks for the status of the transaction when its first PREPARE has not arrived. */
   const asked = (removed: Removed) => {
-    const fates: string[] = [];
+    const statuses: string[] = [];
     const made = bed({
       removed,
       wrap: (client) => ({
         prepare: async (group, request) => {
-          if (fates.length === 0) fates.push((await client.status(made.cluster.owner(request.primary), request)).kind);
+          if (statuses.length === 0)
+            statuses.push((await client.status(made.cluster.owner(request.primary), request)).kind);
           return client.prepare(group, request);
         },
       }),
     });
-    return { ...made, fates };
+    return { ...made, statuses };
   };
 
-  test('T1: whose fate was told before it was prepared cannot be prepared any more', async () => {
-    const { runner, end, soon, fates, cluster } = asked({});
+  test('T1: whose status was told before it was prepared cannot be prepared any more', async () => {
+    const { runner, end, soon, statuses, cluster } = asked({});
     const running = runner.run({ keys: [], deadlineMs: soon(), txnId: ID }, writeBoth);
     await assert.rejects(end(running), { code: 'TXN_ABORTED' });
-    assert.deepEqual(fates, ['rolledBack']);
+    assert.deepEqual(statuses, ['rolledBack']);
     assert.equal(cluster.peek(A), undefined);
     assert.equal(cluster.peek(B), undefined);
   });
 
   test('T1, without its guard: it is told to be rolled back, and is committed', async () => {
-    const { runner, end, soon, fates, cluster } = asked({ statusRecord: true });
+    const { runner, end, soon, statuses, cluster } = asked({ statusRecord: true });
     await end(runner.run({ keys: [], deadlineMs: soon(), txnId: ID }, writeBoth));
-    assert.deepEqual(fates, ['rolledBack']);
+    assert.deepEqual(statuses, ['rolledBack']);
     assert.equal(cluster.peek(A), 'one');
   });
 
@@ -241,8 +242,8 @@ describe('a coordinator', () => {
     );
     assert.ok(error instanceof TransactionUnknownError);
     assert.ok(error.txnId.equals(ID));
-    const fate = await end(runner.fateOf(ID, error.primary, NEVER, soon()));
-    assert.equal(fate.kind, 'committed');
+    const status = await end(runner.statusOf(ID, error.primary, NEVER, soon()));
+    assert.equal(status.kind, 'committed');
   });
 
   test('takes what is in one group there in one step, without locks', async () => {

@@ -3,14 +3,14 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { describe, test } from 'node:test';
 import {
-  decodeFate,
   decodeLock,
-  encodeFate,
+  decodeStatus,
   encodeLock,
-  type FateRow,
-  fateName,
+  encodeStatus,
   type Lock,
   lockName,
+  statusName,
+  type TxnStatusRow,
 } from '../../../src/kv/apply/lock-rows.ts';
 import { CorruptEntryError } from '../../../src/kv/contract/errors.ts';
 import type { KeyIntent } from '../../../src/kv/contract/txn.ts';
@@ -64,8 +64,8 @@ const ENTRIES: { readonly [name: string]: readonly [Buffer, (payload: Buffer) =>
   forget: [entry.forget(100n, 50n, t, ['key', 'gone']), body(readForget)],
   resolve: [
     entry.resolve(100n, [
-      { txnId: t.txnId, key: bytes('key'), end: undefined, fate: { kind: 'committed', commitTs: ts(90) } },
-      { txnId: t.txnId, key: bytes('a'), end: bytes('b'), fate: { kind: 'rolledBack' } },
+      { txnId: t.txnId, key: bytes('key'), end: undefined, status: { kind: 'committed', commitTs: ts(90) } },
+      { txnId: t.txnId, key: bytes('a'), end: bytes('b'), status: { kind: 'rolledBack' } },
     ]),
     body(readResolve),
   ],
@@ -94,8 +94,8 @@ const RANGE_LOCK: Lock = {
   value: bytes(''),
   participants: [],
 };
-const FATE: FateRow = {
-  fate: { kind: 'committed', commitTs: ts(90) },
+const FATE: TxnStatusRow = {
+  status: { kind: 'committed', commitTs: ts(90) },
   startTs: ts(7),
   isPrimary: true,
   participants: [groupId(2)],
@@ -115,9 +115,14 @@ describe('bytes of transactions and of time', () => {
       'row.lock': encodeLock(LOCK),
       'row.rangeLock.name': lockName(RANGE_LOCK),
       'row.rangeLock': encodeLock(RANGE_LOCK),
-      'row.fate.name': fateName(t.txnId),
-      'row.fate.committed': encodeFate(FATE),
-      'row.fate.rolledBack': encodeFate({ ...FATE, fate: { kind: 'rolledBack' }, isPrimary: false, participants: [] }),
+      'row.fate.name': statusName(t.txnId),
+      'row.fate.committed': encodeStatus(FATE),
+      'row.fate.rolledBack': encodeStatus({
+        ...FATE,
+        status: { kind: 'rolledBack' },
+        isPrimary: false,
+        participants: [],
+      }),
       'meta.applied': encodeAppliedMeta({ term: 3, maxTs: ts(99), ceilingMs: 1_700_000_003_000 }),
       'meta.authority': encodeAuthority({ mode: 'tso', epoch: 4, oracle: groupId(9), isOpen: true }),
       'question.prepare': encodeQuestion(groupId(2), { kind: 'prepare', request: request(t, [put('key', 'value')]) }),
@@ -150,7 +155,7 @@ describe('bytes of transactions and of time', () => {
       decodeLock({ key: RANGE_LOCK.key, name: lockName(RANGE_LOCK), value: encodeLock(RANGE_LOCK) }),
       RANGE_LOCK,
     );
-    assert.deepEqual(decodeFate(encodeFate(FATE)), FATE);
+    assert.deepEqual(decodeStatus(encodeStatus(FATE)), FATE);
     const applied = { term: 3, maxTs: ts(99), ceilingMs: 5 };
     assert.deepEqual(decodeAppliedMeta(encodeAppliedMeta(applied)), applied);
     const authority = { mode: 'bridge', epoch: 1, oracle: groupId(1), isOpen: false } as const;
@@ -180,9 +185,9 @@ describe('bytes of transactions and of time', () => {
       }
       assert.throws(() => decode(Buffer.concat([payload, Buffer.of(0)])), CorruptEntryError, name);
     }
-    for (const row of [encodeLock(LOCK), encodeFate(FATE)]) {
+    for (const row of [encodeLock(LOCK), encodeStatus(FATE)]) {
       const decode = (value: Buffer) =>
-        row[0] === 0x81 ? decodeFate(value) : decodeLock({ key: LOCK.key, name: lockName(LOCK), value });
+        row[0] === 0x81 ? decodeStatus(value) : decodeLock({ key: LOCK.key, name: lockName(LOCK), value });
       for (let length = 0; length < row.length; length++) {
         assert.throws(() => decode(row.subarray(0, length)), CorruptEntryError);
       }

@@ -1,13 +1,13 @@
 /** The leader's side: who waits for locks, who gives way, what a snapshot sees, and that locks travel with their range. */
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { fateName } from '../../../src/kv/apply/lock-rows.ts';
+import { statusName } from '../../../src/kv/apply/lock-rows.ts';
 import { LockedError } from '../../../src/kv/contract/errors.ts';
 import type { TxnIdentity } from '../../../src/kv/contract/txn.ts';
 import { encodeSetGc } from '../../../src/kv/entry/entry.ts';
 import { encodeLease } from '../../../src/kv/entry/time-entries.ts';
-import { Forgetting } from '../../../src/kv/leader/forgetting.ts';
-import { KEEP_FATES_MS } from '../../../src/kv/leader/txn-participant.ts';
+import { StatusGc } from '../../../src/kv/leader/status-gc.ts';
+import { KEEP_STATUSES_MS } from '../../../src/kv/leader/txn-participant.ts';
 import { ReadValues } from '../../../src/kv/txn/transaction-reads.ts';
 import { BufferedView } from '../../../src/kv/txn/transaction-view.ts';
 import { groupId, type HlcTimestamp, hlcTimestamp, laterBy } from '../../../src/platform/index.ts';
@@ -192,7 +192,7 @@ describe('a snapshot', () => {
   });
 });
 
-describe('the fate of a transaction', () => {
+describe('the status of a transaction', () => {
   test('that nobody prepared is decided by asking, and its late PREPARE is refused', async () => {
     const bed = new Bed();
     const { txns } = bed.executor;
@@ -238,7 +238,7 @@ describe('the fate of a transaction', () => {
   test('is not told by a group whose key has moved while the others were asked who leads', async () => {
     const bed = new Bed();
     const { txns, spans } = bed.executor;
-    const old = { ...txn('t'), startTs: hlcTimestamp(now(bed) - ((BigInt(KEEP_FATES_MS) * 2n) << 16n)) };
+    const old = { ...txn('t'), startTs: hlcTimestamp(now(bed) - ((BigInt(KEEP_STATUSES_MS) * 2n) << 16n)) };
     bed.raft.hasLease = false;
     const asked = txns.status(old);
     asked.catch(() => undefined);
@@ -320,7 +320,7 @@ describe('a commit in one phase', () => {
     const { txns } = bed.executor;
     const old = at(bed, 'o');
     await run(bed, txns.commitOnePhase(request(old, [put('a', '1')])));
-    bed.clock.advance(KEEP_FATES_MS);
+    bed.clock.advance(KEEP_STATUSES_MS);
     await run(bed, txns.prepare(request(at(bed, 'h'), [put('a', '2')])));
     const late = txns.commitOnePhase(request({ ...old, txnId: Buffer.alloc(16, 'f') }, [put('a', '1')]));
     bed.settle();
@@ -383,14 +383,14 @@ describe('a move', () => {
   });
 });
 
-describe('fates', () => {
+describe('statuses', () => {
   test('are forgotten through the log an hour after their transaction began, once no group can hold a lock of it', async () => {
     const bed = new Bed();
     const old = at(bed, 't');
     await run(bed, bed.executor.txns.commitOnePhase(request(old, [put('a', '1')])));
-    const forgetting = new Forgetting(bed.store, (build) => bed.executor.proposeMaintenance(build));
-    const row = () => bed.store.side(bytes('a'), fateName(old.txnId));
-    bed.clock.advance(KEEP_FATES_MS - 1000);
+    const forgetting = new StatusGc(bed.store, (build) => bed.executor.proposeMaintenance(build));
+    const row = () => bed.store.side(bytes('a'), statusName(old.txnId));
+    bed.clock.advance(KEEP_STATUSES_MS - 1000);
     await run(bed, forgetting.run(bed.hlc.peek()));
     assert.notEqual(row(), undefined);
     const { exportSides } = bed.store;

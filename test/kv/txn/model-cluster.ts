@@ -9,7 +9,6 @@ import { LeaderUnavailableError, LockedError, NotOwnerError, RangeBusyError } fr
 import type {
   CommitReply,
   CommitRequest,
-  Fate,
   FinishRequest,
   LockFacts,
   PrepareReply,
@@ -20,11 +19,12 @@ import type {
   TxnIdentity,
   TxnReadReply,
   TxnReadRequest,
+  TxnStatus,
   Verdict,
 } from '../../../src/kv/contract/txn.ts';
 import type { LiveValue } from '../../../src/kv/contract/view.ts';
 import type { CoordinatorParts, GrantedTimestamp } from '../../../src/kv/txn/coordinator-types.ts';
-import { FateResolver } from '../../../src/kv/txn/resolver.ts';
+import { LockResolver } from '../../../src/kv/txn/resolver.ts';
 import { assert } from '../../../src/platform/assert.ts';
 import {
   type GroupId,
@@ -84,12 +84,12 @@ interface Row {
   /** Ascending by `commitTs`. */
   readonly versions: { readonly commitTs: HlcTimestamp; readonly value: Buffer | undefined }[];
   locks: Lock[];
-  readonly fates: Map<string, Fate>;
+  readonly statuses: Map<string, TxnStatus>;
 }
 
 const NEVER = hlcTimestamp(0n);
 const WAIT = Symbol('a lock is in the way');
-const ROLLED_BACK: Fate = { kind: 'rolledBack' };
+const ROLLED_BACK: TxnStatus = { kind: 'rolledBack' };
 const LOCK_WAIT_MS = 1000;
 
 /** A coordinator's process: when its life is over nothing of it goes on. */
@@ -116,7 +116,7 @@ export class ModelCluster {
   private readonly lastTs = new Map<GroupId, bigint>();
   private readonly skewMs = new Map<GroupId, number>();
   private oracleTs = 0n;
-  private readonly resolver: FateResolver;
+  private readonly resolver: LockResolver;
 
   constructor(seed: number, faults: Faults, removed: Removed = {}, groupCount = 3) {
     this.simulation = new Simulation({ seed });
@@ -126,7 +126,7 @@ export class ModelCluster {
     this.groups = Array.from({ length: groupCount }, (_, nth) => groupId(nth + 2));
     for (const group of this.groups) this.skewMs.set(group, this.random.int(4000) - 2000);
     const home = startProcess('resolver');
-    this.resolver = new FateResolver({
+    this.resolver = new LockResolver({
       client: this.clientOf(home, false),
       kv: { groupOf: (key) => this.known(key) },
       led: () =>
@@ -153,7 +153,7 @@ export class ModelCluster {
 
   private background(error: unknown): void {
     // What was left to the resolver is no problem; a lost lock is.
-    if (error instanceof Error && (error.name === 'LostLockError' || error.name === 'ForgottenFateError')) {
+    if (error instanceof Error && (error.name === 'LostLockError' || error.name === 'ForgottenStatusError')) {
       this.problems.push(error.message);
     }
   }
@@ -259,7 +259,7 @@ export class ModelCluster {
     const name = key.toString('latin1');
     let row = this.rows.get(name);
     if (row === undefined) {
-      row = { key: Buffer.from(key), versions: [], locks: [], fates: new Map() };
+      row = { key: Buffer.from(key), versions: [], locks: [], statuses: new Map() };
       this.rows.set(name, row);
     }
     return row;
@@ -409,8 +409,8 @@ export class ModelCluster {
     );
     const id = txnId.toString('hex');
     for (const { key } of [{ key: primary }, ...keys]) {
-      const fate = this.owner(key) === group ? this.row(key).fates.get(id) : undefined;
-      if (fate !== undefined) return fate;
+      const status = this.owner(key) === group ? this.row(key).statuses.get(id) : undefined;
+      if (status !== undefined) return status;
     }
     for (const { key, kind } of keys) {
       const other = this.row(key).locks.find(
@@ -439,12 +439,12 @@ export class ModelCluster {
     }
     const ts = this.groupTs(group);
     if (isOnePhase) {
-      const fate: Fate = { kind: 'committed', commitTs: ts };
+      const status: TxnStatus = { kind: 'committed', commitTs: ts };
       for (const { key, kind, value } of keys) {
         if (kind !== 'read') this.write(group, this.row(key), ts, kind === 'put' ? value : undefined);
       }
-      this.row(primary).fates.set(id, fate);
-      return fate;
+      this.row(primary).statuses.set(id, status);
+      return status;
     }
     let minCommitTs = ts;
     for (const { key, kind, value, expireTs } of keys) {
@@ -471,7 +471,7 @@ export class ModelCluster {
   /** A commit in one phase that was refused is over: the same question may come once more. */
   private refuse({ txnId, primary }: TxnIdentity, isOnePhase: boolean, reply: PrepareReply): PrepareReply {
     if (isOnePhase && this.removed.refusalRecord !== true) {
-      this.row(primary).fates.set(txnId.toString('hex'), ROLLED_BACK);
+      this.row(primary).statuses.set(txnId.toString('hex'), ROLLED_BACK);
     }
     return reply;
   }
@@ -496,36 +496,36 @@ export class ModelCluster {
         held.push([row, lock]);
         continue;
       }
-      const fate = row.fates.get(id);
-      if (fate === undefined) return { kind: 'notFound', key };
-      if (fate.kind === 'rolledBack' || fate.commitTs !== commitTs) return fate;
+      const status = row.statuses.get(id);
+      if (status === undefined) return { kind: 'notFound', key };
+      if (status.kind === 'rolledBack' || status.commitTs !== commitTs) return status;
     }
     for (const [row, lock] of held) this.end(group, row, lock, { kind: 'committed', commitTs });
     for (const key of reads) this.row(key).locks = this.row(key).locks.filter((lock) => !lock.txnId.equals(txnId));
     return { kind: 'committed', commitTs };
   }
 
-  private end(group: GroupId, row: Row, lock: Lock, fate: Fate): void {
-    if (fate.kind === 'committed' && lock.kind !== 'read') {
-      this.write(group, row, fate.commitTs, lock.kind === 'put' ? lock.value : undefined);
+  private end(group: GroupId, row: Row, lock: Lock, status: TxnStatus): void {
+    if (status.kind === 'committed' && lock.kind !== 'read') {
+      this.write(group, row, status.commitTs, lock.kind === 'put' ? lock.value : undefined);
     }
-    row.fates.set(lock.txnId.toString('hex'), fate);
+    row.statuses.set(lock.txnId.toString('hex'), status);
     row.locks = row.locks.filter((one) => one !== lock);
   }
 
-  private abort(group: GroupId, request: FinishRequest): Fate {
+  private abort(group: GroupId, request: FinishRequest): TxnStatus {
     const { txnId, primary, writes, reads, isPrimary } = request;
     const keys = isPrimary ? [primary, ...writes, ...reads] : [...writes, ...reads];
     this.admit(group, keys);
     const id = txnId.toString('hex');
     for (const key of keys) {
-      const fate = this.row(key).fates.get(id);
-      if (fate?.kind === 'committed') return fate;
+      const status = this.row(key).statuses.get(id);
+      if (status?.kind === 'committed') return status;
     }
     for (const key of keys) {
       const row = this.row(key);
       row.locks = row.locks.filter((lock) => !lock.txnId.equals(txnId));
-      row.fates.set(id, ROLLED_BACK);
+      row.statuses.set(id, ROLLED_BACK);
     }
     return ROLLED_BACK;
   }
@@ -534,14 +534,14 @@ export class ModelCluster {
     this.admit(group, [primary]);
     const row = this.row(primary);
     const id = txnId.toString('hex');
-    const fate = row.fates.get(id);
-    if (fate !== undefined) return fate;
+    const status = row.statuses.get(id);
+    if (status !== undefined) return status;
     const lock = row.locks.find((one) => one.txnId.equals(txnId));
     if (lock !== undefined && lock.deadlineTs > this.groupTs(group)) {
       return { kind: 'pending', deadlineTs: lock.deadlineTs };
     }
     if (lock !== undefined) row.locks = row.locks.filter((one) => one !== lock);
-    if (lock !== undefined || this.removed.statusRecord !== true) row.fates.set(id, ROLLED_BACK);
+    if (lock !== undefined || this.removed.statusRecord !== true) row.statuses.set(id, ROLLED_BACK);
     return ROLLED_BACK;
   }
 
@@ -550,18 +550,18 @@ export class ModelCluster {
     const deadlineTs = laterBy(this.groupTs(group), lockTtlMs);
     const row = this.row(primary);
     const lock = row.locks.find((one) => one.txnId.equals(txnId));
-    if (lock === undefined) return row.fates.get(txnId.toString('hex')) ?? { kind: 'notFound' };
+    if (lock === undefined) return row.statuses.get(txnId.toString('hex')) ?? { kind: 'notFound' };
     if (deadlineTs > lock.deadlineTs) lock.deadlineTs = deadlineTs;
     return { kind: 'pushed', deadlineTs: lock.deadlineTs };
   }
 
   private resolve(group: GroupId, verdicts: readonly Verdict[]): number {
     let count = 0;
-    for (const { txnId, key, fate } of verdicts) {
+    for (const { txnId, key, status } of verdicts) {
       const row = this.row(key);
       const lock = row.locks.find((one) => one.txnId.equals(txnId));
       if (lock === undefined || lock.key.equals(lock.primary) || this.owner(key) !== group) continue;
-      this.end(group, row, lock, fate);
+      this.end(group, row, lock, status);
       count++;
     }
     return count;

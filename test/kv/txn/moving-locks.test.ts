@@ -1,10 +1,10 @@
 /**
- * Locks and fates on their way between two groups: transactions are anywhere in their life while their range is copied, and go on
+ * Locks and statuses on their way between two groups: transactions are anywhere in their life while their range is copied, and go on
  * at its new owner as if nothing had been. A third group, which nothing is moved in, is asked the same and has to agree.
  */
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { fateName, type Lock } from '../../../src/kv/apply/lock-rows.ts';
+import { type Lock, statusName } from '../../../src/kv/apply/lock-rows.ts';
 import type {
   BackfillPage,
   CapturePoint,
@@ -172,11 +172,11 @@ class World {
           .filter((lock) => lock.key.equals(bytes(key)))
           .map(factsOf)
           .sort((a, b) => (JSON.stringify(a, forJson) < JSON.stringify(b, forJson) ? -1 : 1)),
-        fates: this.txns.map(({ txnId }) => store.side(bytes(key), fateName(txnId))?.toString('hex')),
+        statuses: this.txns.map(({ txnId }) => store.side(bytes(key), statusName(txnId))?.toString('hex')),
         latest: store.latest(bytes(key)),
       }));
       assert.deepEqual(mine, reference, key);
-      this.compared += mine!.locks.length + mine!.fates.filter((fate) => fate !== undefined).length;
+      this.compared += mine!.locks.length + mine!.statuses.filter((status) => status !== undefined).length;
     }
     if (!this.isPurged) return;
     const left = [...src.stateMachine.locks.all()].filter(({ key }) => isMoving(key.toString()));
@@ -187,7 +187,7 @@ class World {
 const forJson = (_name: string, value: unknown): unknown => (typeof value === 'bigint' ? `${value}` : value);
 
 describe('a range that moves with transactions under way', () => {
-  test(`takes locks and fates along, and each transaction goes on as if nothing had been (${SEEDS} seeds)`, async () => {
+  test(`takes locks and statuses along, and each transaction goes on as if nothing had been (${SEEDS} seeds)`, async () => {
     let compared = 0;
     for (let seed = 1; seed <= SEEDS; seed++) {
       const world = new World(seed);
@@ -202,7 +202,7 @@ describe('a range that moves with transactions under way', () => {
       }
       compared += world.compared;
     }
-    assert.ok(compared > SEEDS * 20, `${compared} locks and fates in all`);
+    assert.ok(compared > SEEDS * 20, `${compared} locks and statuses in all`);
   });
 
   test('finds a transaction that was committed before it came, when its coordinator asks again at the new owner (T13)', async () => {

@@ -1,7 +1,7 @@
 /** What entries of transactions do, row by row of the table in docs/design/data-plane/transactions.md. */
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { fateName } from '../../../src/kv/apply/lock-rows.ts';
+import { statusName } from '../../../src/kv/apply/lock-rows.ts';
 import { GroupStateMachine } from '../../../src/kv/apply/state-machine.ts';
 import { ABSENT, encodeBatch, encodeSetGc } from '../../../src/kv/entry/entry.ts';
 import { encodeSpan } from '../../../src/kv/entry/span-entries.ts';
@@ -224,7 +224,7 @@ describe('ONE_PHASE', () => {
     assert.equal(machine.kind(entry.onePhase(110n, t, [put('a', '1')])), 'rolledBack');
     const old = encodePrepare({ ...question, ...u, ts: ts(120), oldestStartTs: ts(1) }, true);
     assert.equal(machine.kind(old), 'tooOld');
-    assert.equal(machine.store.side(u.primary, fateName(u.txnId)), undefined);
+    assert.equal(machine.store.side(u.primary, statusName(u.txnId)), undefined);
   });
 
   test('that meets a lock may come again: an older one waits for it', () => {
@@ -307,7 +307,7 @@ describe('ABORT', () => {
 });
 
 describe('other entries of transactions', () => {
-  test('push the primary lock on, or tell its fate', () => {
+  test('push the primary lock on, or tell its status', () => {
     const machine = new Machine();
     assert.equal(machine.kind(entry.push(90n, t, 1n)), 'notFound');
     machine.apply(entry.prepare(100n, t, [put('a', '1')]));
@@ -320,14 +320,14 @@ describe('other entries of transactions', () => {
   test('resolve locks of the transaction alone, never a primary', () => {
     const machine = new Machine();
     machine.apply(entry.prepare(100n, t, [put('a', '1'), put('b', '2')]));
-    const fate = { kind: 'committed', commitTs: ts(150) } as const;
-    const verdict = (who: typeof t, key: string) => ({ txnId: who.txnId, key: bytes(key), end: undefined, fate });
+    const status = { kind: 'committed', commitTs: ts(150) } as const;
+    const verdict = (who: typeof t, key: string) => ({ txnId: who.txnId, key: bytes(key), end: undefined, status });
     assert.equal(machine.apply(entry.resolve(110n, [verdict(u, 'b'), verdict(t, 'a'), verdict(t, 'b')])).count, 1);
     assert.equal(machine.value('b'), '2');
     assert.equal(machine.locks, 1);
   });
 
-  test('forget fates that are old enough, and no others', () => {
+  test('forget statuses that are old enough, and no others', () => {
     const machine = new Machine();
     machine.apply(entry.onePhase(100n, t, [put('a', '1')]));
     assert.equal(machine.apply(entry.forget(110n, 1n, t, ['a'])).count, 0);
@@ -395,7 +395,7 @@ describe('replicas', () => {
           () => write(at, key, `${step}`),
           () => deleteRange(at, 'a', 'c'),
           () =>
-            entry.resolve(at, [{ txnId: who.txnId, key: bytes(key), end: undefined, fate: { kind: 'rolledBack' } }]),
+            entry.resolve(at, [{ txnId: who.txnId, key: bytes(key), end: undefined, status: { kind: 'rolledBack' } }]),
           () => entry.forget(at, 2n, who, [key]),
         ];
         const payload =

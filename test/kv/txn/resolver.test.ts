@@ -3,8 +3,8 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { NotOwnerError } from '../../../src/kv/contract/errors.ts';
 import type { LockFacts, StatusReply, TxnIdentity, Verdict } from '../../../src/kv/contract/txn.ts';
-import { FateCache } from '../../../src/kv/txn/fate-cache.ts';
-import { FateResolver, ForgottenFateError } from '../../../src/kv/txn/resolver.ts';
+import { ForgottenStatusError, LockResolver } from '../../../src/kv/txn/resolver.ts';
+import { TxnStatusCache } from '../../../src/kv/txn/status-cache.ts';
 import { type GroupId, groupId, hlcTimestamp, SeededRandom } from '../../../src/platform/index.ts';
 import { OutcomeUnknownError } from '../../../src/raftengine/errors.ts';
 import { ManualClock, ManualScheduler } from '../fakes.ts';
@@ -42,7 +42,7 @@ class Bed {
   readonly errors: unknown[] = [];
   expired: LockFacts[] = [];
   looks: number[] = [];
-  readonly resolver = new FateResolver({
+  readonly resolver = new LockResolver({
     client: {
       status: (group, txn) =>
         new Promise((resolve, reject) => {
@@ -84,7 +84,7 @@ class Bed {
 }
 
 describe('the resolver', () => {
-  test('asks the group of the primary and has the group of the lock carry the fate out', async () => {
+  test('asks the group of the primary and has the group of the lock carry the status out', async () => {
     const bed = new Bed();
     bed.resolver.onLockMet(HERE, lockOf(1));
     assert.deepEqual(
@@ -93,7 +93,7 @@ describe('the resolver', () => {
     );
     bed.asked[0]!.answer(COMMITTED);
     await bed.pass();
-    assert.deepEqual(bed.resolved, [[{ txnId: idOf(1), key: Buffer.from('k1'), end: undefined, fate: COMMITTED }]]);
+    assert.deepEqual(bed.resolved, [[{ txnId: idOf(1), key: Buffer.from('k1'), end: undefined, status: COMMITTED }]]);
   });
 
   test('asks once for all locks of a transaction, and never again when it knows', async () => {
@@ -128,7 +128,7 @@ describe('the resolver', () => {
     bed.resolver.onLockMet(HERE, lockOf(1));
     bed.asked[0]!.answer({ kind: 'forgotten' });
     await bed.pass();
-    assert.ok(bed.errors[0] instanceof ForgottenFateError);
+    assert.ok(bed.errors[0] instanceof ForgottenStatusError);
     assert.deepEqual(bed.resolved, []);
   });
 
@@ -145,7 +145,7 @@ describe('the resolver', () => {
     assert.equal(bed.resolved.length, 1);
   });
 
-  test('asks for 16 fates at a time, and carries 100 out in one entry', async () => {
+  test('asks for 16 statuses at a time, and carries 100 out in one entry', async () => {
     const bed = new Bed();
     for (let txn = 1; txn <= 250; txn++) bed.resolver.onLockMet(HERE, lockOf(txn));
     let answered = 0;
@@ -178,16 +178,16 @@ describe('the resolver', () => {
   });
 });
 
-describe('the cache of fates', () => {
+describe('the cache of statuses', () => {
   test('forgets what was not asked for the longest', () => {
-    const cache = new FateCache(2);
-    const fate = { kind: 'rolledBack' } as const;
-    cache.set(idOf(1), fate);
-    cache.set(idOf(2), fate);
-    assert.equal(cache.get(idOf(1)), fate);
-    cache.set(idOf(3), fate);
+    const cache = new TxnStatusCache(2);
+    const status = { kind: 'rolledBack' } as const;
+    cache.set(idOf(1), status);
+    cache.set(idOf(2), status);
+    assert.equal(cache.get(idOf(1)), status);
+    cache.set(idOf(3), status);
     assert.equal(cache.get(idOf(2)), undefined);
-    assert.equal(cache.get(idOf(1)), fate);
+    assert.equal(cache.get(idOf(1)), status);
     assert.equal(cache.size, 2);
   });
 });

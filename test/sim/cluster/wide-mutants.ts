@@ -49,7 +49,7 @@ export const WIDE_MUTANTS: readonly SimMutant[] = [
   },
   {
     name: 'resolver-guesses',
-    breaks: 'whoever meets a lock rolls its transaction back without asking for its fate',
+    breaks: 'a command that meets a lock rolls its transaction back without asking for its status',
     only: crossing('bank', 'list-append'),
     mutations: [
       {
