@@ -4,7 +4,7 @@
  * node knows of it, and what operators ask.
  */
 import type { AdminBackend, CatalogLeader, ForwardingCatalogClient, WatchClient } from '../cluster/index.ts';
-import type { ClusterDocument, RouteEngine } from '../distribution/index.ts';
+import type { ClusterState, RouteEngine } from '../distribution/index.ts';
 import type {
   NodeClock,
   NodeKvService,
@@ -55,7 +55,7 @@ export interface AssembledNode {
   /** How transactions that this node coordinates, and locks that it looks after, end. */
   readonly txnCounters: TxnCounters;
   /** Groups, nodes and switches as this node was last told; undefined before the first time. */
-  readonly document: () => ClusterDocument | undefined;
+  readonly clusterState: () => ClusterState | undefined;
   readiness(): Readiness;
   status(): NodeStatus;
   /** Stops in order; everything that was acknowledged is durable already. Neither network nor log store are closed. */
@@ -79,14 +79,22 @@ export async function assembleNode(parts: NodeParts): Promise<AssembledNode> {
 
   const { clock, engine, standing } = consensus;
   const { kv, host, routes, oracle, transactions, reads, storagePressure, storeActivity, txnCounters } = data;
-  const { watch, admin, catalog, catalogLeader, shadow, document } = control;
+  const { watch, admin, catalog, catalogLeader, shadow, clusterState } = control;
   const { admissionOf } = storagePressure;
   return {
     ...{ clock, engine },
     ...{ kv, host, routes, oracle, transactions, reads, storagePressure, storeActivity, txnCounters },
-    ...{ watch, admin, catalog, catalogLeader, shadow, document },
+    ...{ watch, admin, catalog, catalogLeader, shadow, clusterState },
     readiness: () =>
-      readinessOf({ self: parts.network.self, routes, document: document(), host, clock, standing, admissionOf }),
+      readinessOf({
+        self: parts.network.self,
+        routes,
+        clusterState: clusterState(),
+        host,
+        clock,
+        standing,
+        admissionOf,
+      }),
     status: () => ({ groups: host.all().map(({ raft }) => raft.status()) }),
     async stop() {
       // What the upper planes have under way ends when the data plane refuses it.

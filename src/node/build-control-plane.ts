@@ -20,7 +20,7 @@ import {
   WatchServer,
 } from '../cluster/index.ts';
 import { CATALOG_GROUP } from '../config/index.ts';
-import { CAPABILITIES, type ClusterDocument, settingOf } from '../distribution/index.ts';
+import { CAPABILITIES, type ClusterState, settingOf } from '../distribution/index.ts';
 import { ForwardingSpanClient, OracleShadow, statusAt } from '../kv/index.ts';
 import { type GroupId, groupId, nodeId, timestampOfMs } from '../platform/index.ts';
 import { BackgroundServices, mayMove } from './background-services.ts';
@@ -41,7 +41,7 @@ export interface ControlPlane {
   readonly admin: AdminBackend;
   readonly shadow: OracleShadow;
   /** Groups, nodes and switches as this node was last told; undefined before the first time. */
-  document(): ClusterDocument | undefined;
+  clusterState(): ClusterState | undefined;
   start(): void;
   /** Begins nothing more; settles when nothing is under way, for which the data plane has to refuse what is asked of it. */
   stop(): Promise<void>;
@@ -71,11 +71,11 @@ export function buildControlPlane(parts: NodeParts, consensus: ConsensusPlane, d
   const below: Below = { parts, consensus, data };
   const services = new Later<BackgroundServices>('what runs in the background');
   const agent = new Later<NodeAgent>('the agent');
-  const document = (): ClusterDocument | undefined => agent.get().document;
+  const clusterState = (): ClusterState | undefined => agent.get().clusterState;
 
   const catalog = buildCatalog(below);
   const admin = buildAdmin(below, catalog, services);
-  services.set(buildBackgroundServices(below, catalog, admin, document));
+  services.set(buildBackgroundServices(below, catalog, admin, clusterState));
   agent.set(buildAgent(below, catalog, services.get()));
   new CatalogEndpoint(kv, catalog.leader, catalog.heartbeats, services.get().balancer);
   const leaderOfCatalog = () => kv.leaderOf(CATALOG_GROUP);
@@ -95,7 +95,7 @@ export function buildControlPlane(parts: NodeParts, consensus: ConsensusPlane, d
     spans: catalog.spans,
     ...{ clock, scheduler, random },
     limits: parts.moves ?? {},
-    mayBegin: () => mayMove(document()),
+    mayBegin: () => mayMove(clusterState()),
     onError: (_job, error) => onError(error),
   });
   const authority = new AuthoritySwitch({ source: catalog.leader, channel: oracleChannel, scheduler, onError });
@@ -103,7 +103,7 @@ export function buildControlPlane(parts: NodeParts, consensus: ConsensusPlane, d
     channel: oracleChannel,
     scheduler,
     localTs: () => kv.nowTs(),
-    group: () => shadowGroup(document()),
+    group: () => shadowGroup(clusterState()),
   });
 
   const running = new Startables();
@@ -119,7 +119,7 @@ export function buildControlPlane(parts: NodeParts, consensus: ConsensusPlane, d
   running.add(storagePressure);
   running.add(new ClockWarden({ nodeClock: clock, groups: () => engine.groups(), clock, scheduler }));
   return {
-    ...{ watch, admin, shadow, document },
+    ...{ watch, admin, shadow, clusterState },
     catalog: catalog.client,
     catalogLeader: catalog.leader,
     start: () => running.start(),
@@ -238,7 +238,7 @@ function buildBackgroundServices(
   { parts, consensus, data }: Below,
   catalog: Catalog,
   admin: AdminBackend,
-  document: () => ClusterDocument | undefined,
+  clusterState: () => ClusterState | undefined,
 ): BackgroundServices {
   const { scheduler, random, incarnation } = parts;
   const { self } = parts.network;
@@ -253,7 +253,7 @@ function buildBackgroundServices(
     heartbeats: catalog.heartbeats,
     catalog: catalog.client,
     spans: catalog.spans,
-    features: document,
+    features: clusterState,
     nowTs: () => kv.nowTs(),
     isUnfit: (node) => (node === self ? !clock.mayLead : clock.isPeerOff(node)),
     times: parts.balance ?? {},
@@ -290,15 +290,15 @@ function buildAgent({ parts, consensus, data }: Below, catalog: Catalog, service
     },
     onTaken: () => standing.takenByCatalog(),
   });
-  agent.onDocument((document) => {
-    clock.accept(Number(settingOf(document, 'time.caughtUpAt')));
-    reconciler.follow(document);
+  agent.onClusterState((clusterState) => {
+    clock.accept(Number(settingOf(clusterState, 'time.caughtUpAt')));
+    reconciler.follow(clusterState);
   });
   return agent;
 }
 
 /** The group that is to be measured beside the present order of time, by the setting. */
-function shadowGroup(document: ClusterDocument | undefined): GroupId | undefined {
-  const group = document === undefined ? 0 : Number(settingOf(document, 'tso.shadow'));
+function shadowGroup(clusterState: ClusterState | undefined): GroupId | undefined {
+  const group = clusterState === undefined ? 0 : Number(settingOf(clusterState, 'tso.shadow'));
   return group === 0 ? undefined : groupId(group);
 }

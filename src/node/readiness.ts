@@ -1,7 +1,7 @@
 /** When a node may be given clients. */
 import type { Readiness } from '../adapter/metrics/index.ts';
 import { offsetText } from '../cluster/index.ts';
-import type { ClusterDocument, RouteEngine } from '../distribution/index.ts';
+import type { ClusterState, RouteEngine } from '../distribution/index.ts';
 import type { NodeClock } from '../kv/index.ts';
 import type { GroupId, NodeId } from '../platform/index.ts';
 import type { GroupHost, HostedGroup } from './group-host.ts';
@@ -13,7 +13,7 @@ export interface ReadinessFacts {
   readonly self: NodeId;
   readonly routes: RouteEngine;
   /** Groups that were made while the cluster runs are in it. */
-  readonly document: ClusterDocument | undefined;
+  readonly clusterState: ClusterState | undefined;
   readonly host: GroupHost;
   readonly clock: Pick<NodeClock, 'status'>;
   readonly standing: FolderStanding;
@@ -37,10 +37,10 @@ export function readinessOf(facts: ReadinessFacts): Readiness {
   return { ready: verdict.ready, reason: `${verdict.reason}${because}`, details };
 }
 
-function verdictOf({ self, routes, document, host, clock }: ReadinessFacts): Pick<Readiness, 'ready' | 'reason'> {
+function verdictOf({ self, routes, clusterState, host, clock }: ReadinessFacts): Pick<Readiness, 'ready' | 'reason'> {
   const notYet = (reason: string): Pick<Readiness, 'ready' | 'reason'> => ({ ready: false, reason });
   if (routes.current.version === 0) return notYet('the directory of ranges is not known yet');
-  const missing = (document?.groups ?? []).filter(
+  const missing = (clusterState?.groups ?? []).filter(
     ({ id, state, founders }) => state === 'ACTIVE' && founders.includes(self) && host.get(id) === undefined,
   );
   if (missing.length > 0) return notYet(`no replica is open yet of ${named(missing.map(({ id }) => id))}`);

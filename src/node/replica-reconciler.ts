@@ -1,6 +1,6 @@
-/** Makes the replicas of this node what the cluster's document says: new groups are opened, removed ones are forgotten. */
+/** Makes the replicas of this node what the cluster state says: new groups are opened, removed ones are forgotten. */
 import type { ClusterFounding } from '../config/index.ts';
-import type { ClusterDocument, GroupRow } from '../distribution/index.ts';
+import type { ClusterState, GroupRow } from '../distribution/index.ts';
 import type { GroupId, NodeId, PeerNetwork } from '../platform/index.ts';
 import type { GroupHost } from './group-host.ts';
 
@@ -11,7 +11,7 @@ export interface ReplicaReconcilerOptions {
   readonly setPeer: (peer: NodeId, address: string) => void;
   /** Hears which data folders the cluster knows its nodes with, and which were removed; again and again. */
   readonly network: Pick<PeerNetwork, 'confirm' | 'fence'>;
-  /** What is known before the first document. */
+  /** What is known before the first cluster state. */
   readonly founding: ClusterFounding;
   /** The node came later than the groups of the founding: their leaders fill its replicas. */
   readonly joins: boolean;
@@ -21,7 +21,7 @@ export interface ReplicaReconcilerOptions {
 export class ReplicaReconciler {
   private readonly options: ReplicaReconcilerOptions;
   private groups = new Map<GroupId, GroupRow>();
-  private hasDocument = false;
+  private hasClusterState = false;
   /** Groups that were there before this node, which joined, was first told of any: it founds none of them. */
   private older: ReadonlySet<GroupId> | undefined;
   /** Removed groups of which nothing is left here, or soon will be. */
@@ -47,25 +47,25 @@ export class ReplicaReconciler {
   heardOf(group: GroupId): void {
     const { host, founding } = this.options;
     if (host.knows(group)) return;
-    const isActive = this.hasDocument
+    const isActive = this.hasClusterState
       ? this.groups.get(group)?.state === 'ACTIVE'
       : founding.groups.some(({ id }) => id === group);
     if (isActive) host.keepOpening(group, undefined);
   }
 
-  /** A newer document. */
-  follow(document: ClusterDocument): void {
+  /** A newer cluster state. */
+  follow(clusterState: ClusterState): void {
     const { self, host, setPeer, network } = this.options;
-    for (const { nodeId, incarnation } of document.removed ?? []) network.fence(nodeId, incarnation);
-    this.older ??= new Set(document.groups.map(({ id }) => id));
-    for (const { nodeId, address, incarnation } of document.nodes) {
+    for (const { nodeId, incarnation } of clusterState.removed ?? []) network.fence(nodeId, incarnation);
+    this.older ??= new Set(clusterState.groups.map(({ id }) => id));
+    for (const { nodeId, address, incarnation } of clusterState.nodes) {
       if (nodeId === self) continue;
       network.confirm(nodeId, incarnation.toString('hex'));
       setPeer(nodeId, address);
     }
-    this.groups = new Map(document.groups.map((row) => [row.id, row]));
-    this.hasDocument = true;
-    for (const { id, state, founders, preferredLeader } of document.groups) {
+    this.groups = new Map(clusterState.groups.map((row) => [row.id, row]));
+    this.hasClusterState = true;
+    for (const { id, state, founders, preferredLeader } of clusterState.groups) {
       if (state === 'REMOVED') this.forget(id);
       else if (founders.includes(self) && !host.knows(id) && this.mayFound(id)) {
         host.keepOpening(id, { voters: founders, preferredLeader });

@@ -7,7 +7,7 @@ import type { RoutesResult } from '../../src/distribution/catalog/catalog-routes
 import {
   advanceCatalog,
   type CatalogState,
-  documentOf,
+  clusterStateOf,
   EMPTY_CATALOG,
   loadCatalog,
 } from '../../src/distribution/catalog/catalog-state.ts';
@@ -120,5 +120,5 @@ export const visible = (state: CatalogState): object => ({
   finished: state.finished,
   nodes: [...state.nodes.values()].sort((a, b) => a.nodeId - b.nodeId),
   tombstones: [...state.tombstones].sort(),
-  document: documentOf(state),
+  clusterState: clusterStateOf(state),
 });

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
 import type { CatalogOp, NodeOp } from '../../src/distribution/catalog/catalog.ts';
-import { documentOf, loadCatalog } from '../../src/distribution/catalog/catalog-state.ts';
+import { clusterStateOf, loadCatalog } from '../../src/distribution/catalog/catalog-state.ts';
 import { CAPABILITIES, FEATURES, isFeatureActive } from '../../src/distribution/catalog/features.ts';
 import { settingOf, switchOf } from '../../src/distribution/catalog/settings.ts';
 import { groupKey } from '../../src/distribution/contract/catalog-keys.ts';
@@ -108,14 +108,14 @@ describe('groups in the catalog', () => {
     model.nowMs = 5;
     model.run(bootstrap(three));
     assert.deepEqual(
-      documentOf(model.state).groups.map(({ id, state, revision, createdMs }) => [id, state, revision, createdMs]),
+      clusterStateOf(model.state).groups.map(({ id, state, revision, createdMs }) => [id, state, revision, createdMs]),
       [
         [1, 'ACTIVE', 1, 5],
         [2, 'ACTIVE', 1, 5],
         [3, 'ACTIVE', 1, 5],
       ],
     );
-    assert.equal(documentOf(model.state).revision, 1);
+    assert.equal(clusterStateOf(model.state).revision, 1);
     assert.deepEqual(visible(model.reloaded()), visible(model.state));
   });
 
@@ -172,17 +172,17 @@ describe('groups in the catalog', () => {
 describe('settings', () => {
   test('are set, set again and removed, and hold what they begin with while nobody has set them', () => {
     const model = cluster();
-    assert.equal(switchOf(documentOf(model.state), 'autosplit'), 'on');
-    assert.equal(switchOf(documentOf(model.state), 'automerge'), 'observe');
+    assert.equal(switchOf(clusterStateOf(model.state), 'autosplit'), 'on');
+    assert.equal(switchOf(clusterStateOf(model.state), 'automerge'), 'observe');
     repeats(model, set('autosplit', 'observe'));
     assert.equal(model.run(set('autosplit', 'on')).revision, 2);
-    assert.equal(switchOf(documentOf(model.state), 'autosplit'), 'on');
+    assert.equal(switchOf(clusterStateOf(model.state), 'autosplit'), 'on');
     repeats(model, set('ranges.max', '64'));
     assert.deepEqual(visible(model.reloaded()), visible(model.state));
     model.run(set('autosplit', ''));
     model.run(set('ranges.max', ''));
-    assert.deepEqual(documentOf(model.state).settings, []);
-    assert.equal(settingOf(documentOf(model.state), 'ranges.max'), '100000');
+    assert.deepEqual(clusterStateOf(model.state).settings, []);
+    assert.equal(settingOf(clusterStateOf(model.state), 'ranges.max'), '100000');
     const removal = model.plan(set('autosplit', ''));
     assert.ok(!(removal instanceof CatalogError) && removal.mutations.length === 0);
   });
@@ -219,7 +219,7 @@ describe('a feature', () => {
     model.run(heartbeat(3, without('groups.create')));
     model.nowMs += 1;
     repeats(model, activate());
-    assert.equal(isFeatureActive(documentOf(model.state), 'ranges.move'), true);
+    assert.equal(isFeatureActive(clusterStateOf(model.state), 'ranges.move'), true);
     assert.equal(model.state.features.get('ranges.move')?.activatedMs, model.nowMs);
     assert.equal(model.refusal(activate('groups.create')), 'FEATURE_UNSUPPORTED');
     assert.equal(model.refusal(activate('constructor')), 'FEATURE_UNKNOWN');
@@ -244,16 +244,16 @@ describe('a feature', () => {
   });
 });
 
-describe('the revision of the document', () => {
+describe('the revision of the cluster state', () => {
   test('rises with every change that nodes must hear of, and not with heartbeats and leases', () => {
     const model = CatalogModel.bootstrapped();
     const rises = (op: CatalogOp): number => {
-      const before = documentOf(model.state).revision;
+      const before = clusterStateOf(model.state).revision;
       const plan = model.plan(op);
       if (plan instanceof CatalogError) throw plan;
       model.commit(plan);
       assert.deepEqual(visible(model.reloaded()), visible(model.state));
-      return documentOf(model.state).revision - before;
+      return clusterStateOf(model.state).revision - before;
     };
     assert.equal(rises(heartbeat(1)), 1);
     assert.equal(rises(heartbeat(1, CAPABILITIES, 5)), 0);

@@ -11,19 +11,19 @@ import {
 } from '../../src/distribution/contract/catalog-keys.ts';
 import { decodeMeta, encodeMeta } from '../../src/distribution/contract/catalog-rows.ts';
 import {
-  decodeDocument,
+  decodeClusterState,
   decodeFeature,
   decodeGroup,
   decodeSetting,
   decodeWork,
-  encodeDocument,
+  encodeClusterState,
   encodeFeature,
   encodeGroup,
   encodeSetting,
   encodeWork,
 } from '../../src/distribution/contract/cluster-rows.ts';
 import type {
-  ClusterDocument,
+  ClusterState,
   FeatureRow,
   GroupRow,
   SettingRow,
@@ -65,7 +65,7 @@ const anyWork: fc.Arbitrary<WorkRow> = fc.record({
   leaseUntilMs: count,
   progress: fc.uint8Array({ maxLength: 20 }).map((note) => Buffer.from(note)),
 });
-const anyDocument: fc.Arbitrary<ClusterDocument> = fc.record({
+const anyClusterState: fc.Arbitrary<ClusterState> = fc.record({
   revision: count,
   nodes: fc.constant([]),
   groups: fc.array(anyGroup, { maxLength: 3 }),
@@ -95,7 +95,7 @@ describe('rows of the cluster', () => {
     roundTrip(anySetting, encodeSetting, decodeSetting);
     roundTrip(anyFeature, encodeFeature, decodeFeature);
     roundTrip(anyWork, encodeWork, decodeWork);
-    roundTrip(anyDocument, encodeDocument, decodeDocument);
+    roundTrip(anyClusterState, encodeClusterState, decodeClusterState);
   });
 
   test('have the bytes that are on disks and wires already', () => {
@@ -118,7 +118,14 @@ describe('rows of the cluster', () => {
       progress: bytes('p'),
     };
     const free: WorkRow = { ...work, holder: undefined, incarnation: undefined, leaseUntilMs: 0 };
-    const document = { revision: 5, nodes: [], groups: [row], settings: [setting], features: [feature], work: [work] };
+    const clusterState = {
+      revision: 5,
+      nodes: [],
+      groups: [row],
+      settings: [setting],
+      features: [feature],
+      work: [work],
+    };
     const meta = {
       version: 6,
       nextRouteId: 8,
@@ -139,7 +146,7 @@ describe('rows of the cluster', () => {
       feature: encodeFeature(feature),
       work: encodeWork(work),
       'free work': encodeWork(free),
-      document: encodeDocument(document),
+      document: encodeClusterState(clusterState),
     };
     const hex = Object.fromEntries(Object.entries(made).map(([what, encoded]) => [what, encoded.toString('hex')]));
     assert.deepEqual(hex, golden);
@@ -148,7 +155,7 @@ describe('rows of the cluster', () => {
     assert.deepEqual(decodeMeta(stored('meta with a document')), meta);
     assert.deepEqual(decodeGroup(stored('group')), row);
     assert.deepEqual(decodeWork(stored('free work')), free);
-    assert.deepEqual(decodeDocument(stored('document')), document);
+    assert.deepEqual(decodeClusterState(stored('document')), clusterState);
     assert.deepEqual(parseCatalogKey(stored('key of group')), { family: 'group', id: 3 });
     assert.deepEqual(parseCatalogKey(stored('key of work')), { family: 'work', name: 'gc/7' });
     assert.deepEqual(parseCatalogKey(stored('key of setting')), { family: 'setting', name: 'autosplit' });

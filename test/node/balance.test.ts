@@ -44,7 +44,7 @@ async function ready(cluster: Cluster): Promise<void> {
   await cluster.ready();
   await cluster.known();
   await cluster.until('the features are active', () =>
-    cluster.nodes.every(({ process }) => (process?.node.document()?.features.length ?? 0) >= 3),
+    cluster.nodes.every(({ process }) => (process?.node.clusterState()?.features.length ?? 0) >= 3),
   );
   // Leaders are another rule's.
   await set(cluster, 'balance.leaders', 'off');

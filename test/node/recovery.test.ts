@@ -54,19 +54,19 @@ describe('a group that lost its majority for good', () => {
     }
     assert.equal(await cluster.command(1, 'get', 'key:7'), '7');
     assert.equal(await cluster.command(1, 'set', 'after', 'x'), 'OK');
-    const document = await cluster.run(cluster.running(1).catalog.document(SECONDS_20));
+    const clusterState = await cluster.run(cluster.running(1).catalog.clusterState(SECONDS_20));
     assert.deepEqual(
-      document.work
+      clusterState.work
         .filter(({ name }) => name.startsWith('recovered/'))
         .map(({ progress }) => JSON.parse(String(progress)).group),
       [1, 2],
     );
     assert.deepEqual(
-      document.removed?.map(({ nodeId }) => nodeId),
+      clusterState.removed?.map(({ nodeId }) => nodeId),
       [2, 3],
       'the lost ones are refused from now on',
     );
-    assert.ok(document.revision > 2 ** 32, 'the catalog began a new life');
+    assert.ok(clusterState.revision > 2 ** 32, 'the catalog began a new life');
   });
 
   test('is known again after a restart of the one that is left', async () => {

@@ -99,8 +99,8 @@ export class Cluster {
   /** Groups can be placed only on nodes that the catalog has heard of. */
   async known(): Promise<void> {
     await this.until(
-      'everybody is in the document',
-      () => this.running(1).document()?.nodes.length === this.nodes.length,
+      'everybody is in the cluster state',
+      () => this.running(1).clusterState()?.nodes.length === this.nodes.length,
     );
   }
 

@@ -1,5 +1,5 @@
 /** `AdminBackend` on a node: the cluster's own words put together from its leaders, its nodes, its catalog and this node's directory. */
-import type { ClusterDocument, GroupRow } from '../../distribution/index.ts';
+import type { ClusterState, GroupRow } from '../../distribution/index.ts';
 import type { KvService, OracleStatus, TxnClient } from '../../kv/index.ts';
 import { type GroupId, type Millis, type NodeId, nodeId } from '../../platform/index.ts';
 import {
@@ -128,8 +128,8 @@ class ClusterBackend implements AdminBackend {
       agent: this.agent,
       incarnation: options.local.incarnation,
       metFolder: (node) => options.local.metFolder?.(node),
-      nodes: (document) => [...this.addresses(document).keys()],
-      groupIds: (document) => this.groupIds(document),
+      nodes: (clusterState) => [...this.addresses(clusterState).keys()],
+      groupIds: (clusterState) => this.groupIds(clusterState),
       backend: this,
     });
   }
@@ -137,21 +137,21 @@ class ClusterBackend implements AdminBackend {
   // --- views -------------------------------------------------------------------------------------------------------
 
   async status(groups: readonly GroupId[], timeoutMs: Millis): Promise<ClusterStatus> {
-    const { document, problem } = await this.tryDocument(timeoutMs / 2);
-    const status = await this.statusOf(document, problem, groups, timeoutMs / 2);
+    const { clusterState, problem } = await this.tryClusterState(timeoutMs / 2);
+    const status = await this.statusOf(clusterState, problem, groups, timeoutMs / 2);
     // Replicas of a group that was removed may be left, and are worth a look.
     const shown = new Set(status.nodes.flatMap(({ replicas }) => replicas.map(({ groupId }) => groupId)));
-    for (const group of groups) if (!shown.has(group)) this.assertKnown(group, document);
+    for (const group of groups) if (!shown.has(group)) this.assertKnown(group, clusterState);
     return status;
   }
 
   private async statusOf(
-    document: ClusterDocument | undefined,
+    clusterState: ClusterState | undefined,
     catalogProblem: string,
     groups: readonly GroupId[],
     timeoutMs: Millis,
   ): Promise<ClusterStatus> {
-    const addresses = this.addresses(document);
+    const addresses = this.addresses(clusterState);
     const asked = await Promise.all(
       [...addresses.keys()].map(async (node) => ({ node, ...(await this.reportOf(node, timeoutMs)) })),
     );
@@ -214,8 +214,8 @@ class ClusterBackend implements AdminBackend {
     if (level !== undefined && !LOG_LEVELS.includes(level)) {
       throw new AdminError('INVALID_ARGUMENT', `there is no level '${level}': it is one of ${LOG_LEVELS.join(', ')}`);
     }
-    const { document } = await this.tryDocument(timeoutMs / 2);
-    const nodes = node === undefined ? [...this.addresses(document).keys()].sort((a, b) => a - b) : [node];
+    const { clusterState } = await this.tryClusterState(timeoutMs / 2);
+    const nodes = node === undefined ? [...this.addresses(clusterState).keys()].sort((a, b) => a - b) : [node];
     return Promise.all(
       nodes.map(async (each): Promise<NodeLogLevel> => {
         try {
@@ -228,16 +228,16 @@ class ClusterBackend implements AdminBackend {
   }
 
   async health(timeoutMs: Millis): Promise<HealthReport> {
-    const { document, problem } = await this.tryDocument(timeoutMs / 3);
+    const { clusterState, problem } = await this.tryClusterState(timeoutMs / 3);
     const [status, jobs, gc] = await Promise.all([
-      this.statusOf(document, problem, [], timeoutMs / 3),
-      document === undefined ? undefined : this.options.catalog.jobs(timeoutMs / 3).catch(() => undefined),
-      document === undefined ? undefined : this.options.gc.status(timeoutMs / 3).catch(() => undefined),
+      this.statusOf(clusterState, problem, [], timeoutMs / 3),
+      clusterState === undefined ? undefined : this.options.catalog.jobs(timeoutMs / 3).catch(() => undefined),
+      clusterState === undefined ? undefined : this.options.gc.status(timeoutMs / 3).catch(() => undefined),
     ]);
     const { clock } = this.options;
     const report = judgeHealth(
       status,
-      document?.groups.map((row) => groupView(row, undefined, 0)),
+      clusterState?.groups.map((row) => groupView(row, undefined, 0)),
       jobs?.map(jobView),
       clock.nowMs(),
     );
@@ -245,7 +245,7 @@ class ClusterBackend implements AdminBackend {
   }
 
   async groups(timeoutMs: Millis): Promise<readonly GroupView[]> {
-    const { groups } = await this.options.catalog.document(timeoutMs);
+    const { groups } = await this.options.catalog.clusterState(timeoutMs);
     return [...groups].sort((left, right) => left.id - right.id).map((row) => this.viewOfGroup(row));
   }
 
@@ -256,42 +256,45 @@ class ClusterBackend implements AdminBackend {
   }
 
   async nodes(timeoutMs: Millis): Promise<readonly NodeView[]> {
-    const { nodes } = await this.options.catalog.document(timeoutMs);
+    const { nodes } = await this.options.catalog.clusterState(timeoutMs);
     const nowMs = this.options.clock.nowMs();
     return [...nodes].sort((left, right) => left.nodeId - right.nodeId).map((row) => nodeView(row, nowMs));
   }
 
   async settings(timeoutMs: Millis): Promise<readonly SettingView[]> {
-    const { settings } = await this.options.catalog.document(timeoutMs);
+    const { settings } = await this.options.catalog.clusterState(timeoutMs);
     return settingViews(settings);
   }
 
   async features(timeoutMs: Millis): Promise<readonly FeatureView[]> {
-    return featureViews(await this.options.catalog.document(timeoutMs));
+    return featureViews(await this.options.catalog.clusterState(timeoutMs));
   }
 
-  private async tryDocument(
+  private async tryClusterState(
     timeoutMs: Millis,
-  ): Promise<{ readonly document: ClusterDocument | undefined; readonly problem: string }> {
+  ): Promise<{ readonly clusterState: ClusterState | undefined; readonly problem: string }> {
     try {
-      return { document: await this.options.catalog.document(Math.min(timeoutMs, CATALOG_WAIT_MS)), problem: '' };
+      return {
+        clusterState: await this.options.catalog.clusterState(Math.min(timeoutMs, CATALOG_WAIT_MS)),
+        problem: '',
+      };
     } catch (error) {
-      return { document: undefined, problem: messageOf(error) };
+      return { clusterState: undefined, problem: messageOf(error) };
     }
   }
 
   /** Every node that anybody here knows of. What the catalog says is newer than what this node was configured with. */
-  private addresses(document: ClusterDocument | undefined): Map<NodeId, string> {
+  private addresses(clusterState: ClusterState | undefined): Map<NodeId, string> {
     const addresses = new Map<NodeId, string>([[this.agent.self, this.options.local.address]]);
     for (const { nodeId: node, address } of this.options.knownNodes()) addresses.set(node, address);
     for (const group of this.options.local.groups()) {
       const { voters, learners } = group.status().conf;
       for (const node of [...voters, ...learners]) if (!addresses.has(node)) addresses.set(node, '');
     }
-    for (const { nodeId: node, address } of document?.nodes ?? []) addresses.set(node, address);
+    for (const { nodeId: node, address } of clusterState?.nodes ?? []) addresses.set(node, address);
     // Whoever was removed for good is missed by nobody, whatever the configuration of this node still says.
-    for (const { nodeId: node } of document?.removed ?? []) {
-      if (!document?.nodes.some((row) => row.nodeId === node)) addresses.delete(node);
+    for (const { nodeId: node } of clusterState?.removed ?? []) {
+      if (!clusterState?.nodes.some((row) => row.nodeId === node)) addresses.delete(node);
     }
     return addresses;
   }
@@ -299,9 +302,9 @@ class ClusterBackend implements AdminBackend {
   // --- membership --------------------------------------------------------------------------------------------------
 
   async members(groups: readonly GroupId[], timeoutMs: Millis): Promise<readonly GroupMembers[]> {
-    const { document } = await this.tryDocument(timeoutMs / 2);
-    for (const group of groups) this.assertKnown(group, document);
-    const wanted = groups.length > 0 ? groups : this.groupIds(document);
+    const { clusterState } = await this.tryClusterState(timeoutMs / 2);
+    for (const group of groups) this.assertKnown(group, clusterState);
+    const wanted = groups.length > 0 ? groups : this.groupIds(clusterState);
     const all = await Promise.all(
       wanted.map(async (group): Promise<GroupMembers> => {
         try {
@@ -312,18 +315,18 @@ class ClusterBackend implements AdminBackend {
         }
       }),
     );
-    return all.map((group) => this.addressed(group, document));
+    return all.map((group) => this.addressed(group, clusterState));
   }
 
-  private groupIds(document: ClusterDocument | undefined): readonly GroupId[] {
-    const listed = document?.groups.filter(({ state }) => state === 'ACTIVE').map(({ id }) => id);
+  private groupIds(clusterState: ClusterState | undefined): readonly GroupId[] {
+    const listed = clusterState?.groups.filter(({ state }) => state === 'ACTIVE').map(({ id }) => id);
     const ids = new Set(listed ?? this.options.routes.current.groups());
     for (const group of this.options.local.groups()) ids.add(group.groupId);
     return [...ids].sort((left, right) => left - right);
   }
 
-  private addressed(group: GroupMembers, document: ClusterDocument | undefined): GroupMembers {
-    const addresses = this.addresses(document);
+  private addressed(group: GroupMembers, clusterState: ClusterState | undefined): GroupMembers {
+    const addresses = this.addresses(clusterState);
     return {
       ...group,
       members: group.members.map((member) => ({ ...member, address: addresses.get(member.nodeId) ?? '' })),
@@ -331,23 +334,23 @@ class ClusterBackend implements AdminBackend {
   }
 
   /** A group that nobody ever heard of is a slip of the pen, not a leader to wait for. */
-  private async checkGroup(group: GroupId, timeoutMs: Millis): Promise<ClusterDocument | undefined> {
-    const { document } = await this.tryDocument(timeoutMs / 2);
-    this.assertKnown(group, document);
-    return document;
+  private async checkGroup(group: GroupId, timeoutMs: Millis): Promise<ClusterState | undefined> {
+    const { clusterState } = await this.tryClusterState(timeoutMs / 2);
+    this.assertKnown(group, clusterState);
+    return clusterState;
   }
 
   /** @throws AdminError GROUP_NOT_FOUND; not while nobody knows which groups there are */
-  private assertKnown(group: GroupId, document: ClusterDocument | undefined): void {
-    if (document === undefined) return;
-    const known = this.groupIds(document);
+  private assertKnown(group: GroupId, clusterState: ClusterState | undefined): void {
+    if (clusterState === undefined) return;
+    const known = this.groupIds(clusterState);
     if (known.includes(group)) return;
     throw new AdminError('GROUP_NOT_FOUND', `there is no group ${group}; there are ${known.join(', ') || 'none'}`);
   }
 
   async addLearner(group: GroupId, node: NodeId, address: string, timeoutMs: Millis): Promise<MembershipResult> {
-    const document = await this.checkGroup(group, timeoutMs);
-    const wanted = address || this.addresses(document).get(node) || '';
+    const clusterState = await this.checkGroup(group, timeoutMs);
+    const wanted = address || this.addresses(clusterState).get(node) || '';
     if (wanted === '') {
       throw new AdminError(
         'NODE_NOT_FOUND',
@@ -365,25 +368,28 @@ class ClusterBackend implements AdminBackend {
         { op: 'addLearner', group, node, address: wanted, timeoutMs: leaderMs * 0.8 },
         leaderMs,
       ),
-      document,
+      clusterState,
     );
   }
 
   async promote(group: GroupId, node: NodeId, timeoutMs: Millis): Promise<MembershipResult> {
-    const document = await this.checkGroup(group, timeoutMs);
+    const clusterState = await this.checkGroup(group, timeoutMs);
     return this.membership(
       await this.agent.atLeader<'promote'>({ op: 'promote', group, node }, timeoutMs / 2),
-      document,
+      clusterState,
     );
   }
 
   async removeMember(group: GroupId, node: NodeId, timeoutMs: Millis): Promise<MembershipResult> {
-    const document = await this.checkGroup(group, timeoutMs);
-    return this.membership(await this.agent.atLeader<'remove'>({ op: 'remove', group, node }, timeoutMs / 2), document);
+    const clusterState = await this.checkGroup(group, timeoutMs);
+    return this.membership(
+      await this.agent.atLeader<'remove'>({ op: 'remove', group, node }, timeoutMs / 2),
+      clusterState,
+    );
   }
 
-  private membership(result: MembershipResult, document: ClusterDocument | undefined): MembershipResult {
-    return { ...result, group: this.addressed(result.group, document) };
+  private membership(result: MembershipResult, clusterState: ClusterState | undefined): MembershipResult {
+    return { ...result, group: this.addressed(result.group, clusterState) };
   }
 
   async transferLeader(group: GroupId, to: NodeId | undefined, timeoutMs: Millis): Promise<TransferResult> {
@@ -407,7 +413,7 @@ class ClusterBackend implements AdminBackend {
     if (preferredLeader !== undefined && !founders.includes(preferredLeader)) {
       throw new AdminError('INVALID_ARGUMENT', `node ${preferredLeader} cannot lead: it is none of the founders`);
     }
-    const { nodes } = await this.options.catalog.document(timeoutMs / 2);
+    const { nodes } = await this.options.catalog.clusterState(timeoutMs / 2);
     const known = nodes.map((row) => row.nodeId);
     const unknown = founders.filter((founder) => !known.includes(founder));
     if (unknown.length > 0) {
@@ -484,7 +490,7 @@ class ClusterBackend implements AdminBackend {
 
   async balance(timeoutMs: Millis): Promise<BalanceView> {
     const { catalog, balance } = this.options;
-    const [status, { work }] = await Promise.all([balance(timeoutMs), catalog.document(timeoutMs)]);
+    const [status, { work }] = await Promise.all([balance(timeoutMs), catalog.clusterState(timeoutMs)]);
     return balanceView(status, work);
   }
 

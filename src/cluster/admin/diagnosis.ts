@@ -2,7 +2,7 @@
  * What is not right although it works, judged from what the nodes measured of themselves and what the leaders say. Pure: thresholds
  * and sentences are here, measuring is elsewhere. What does not work is `judgeHealth`'s part, which comes first.
  */
-import type { ClusterDocument } from '../../distribution/index.ts';
+import type { ClusterState } from '../../distribution/index.ts';
 import type { Millis, NodeId } from '../../platform/index.ts';
 import type { ClusterStatus, GroupMembers, HealthProblem, NodeExamination } from '../contract/index.ts';
 import { durationText } from './clock-text.ts';
@@ -28,7 +28,7 @@ export interface Findings {
   readonly examinations: readonly NodeExamination[];
   readonly members: readonly GroupMembers[];
   /** Undefined when the catalog could not be asked. */
-  readonly document: ClusterDocument | undefined;
+  readonly clusterState: ClusterState | undefined;
   readonly maxPromoteLag?: number;
   readonly nowMs: Millis;
 }
@@ -109,7 +109,7 @@ const lower = (left: NodeExamination, right: NodeExamination): NodeExamination =
   right.clockOffsetMs < left.clockOffsetMs ? right : left;
 
 /** Versions, and settings that make sense only when all nodes have the same. */
-function compareNodes({ examinations, document }: Findings, report: Report): void {
+function compareNodes({ examinations, clusterState }: Findings, report: Report): void {
   const heard = examinations.filter(({ problem }) => problem === '');
   const versions = Map.groupBy(heard, ({ version }) => version);
   if (versions.size > 1) {
@@ -131,11 +131,11 @@ function compareNodes({ examinations, document }: Findings, report: Report): voi
     const shown = [...of].map(([value, nodes]) => `${value} on ${nodes.join(', ')}`).join('; ');
     report('warning', 'cluster', `its nodes are configured differently: ${name} is ${shown}`);
   }
-  for (const row of document?.nodes ?? []) {
+  for (const row of clusterState?.nodes ?? []) {
     const host = row.address.slice(0, row.address.lastIndexOf(':'));
     if (
       (host === '127.0.0.1' || host === 'localhost') &&
-      new Set(document?.nodes.map(({ address }) => address.split(':')[0])).size > 1
+      new Set(clusterState?.nodes.map(({ address }) => address.split(':')[0])).size > 1
     ) {
       report(
         'warning',
@@ -148,7 +148,7 @@ function compareNodes({ examinations, document }: Findings, report: Report): voi
 
 function examineGroup(
   group: GroupMembers,
-  { document, maxPromoteLag = CAUGHT_UP_ENTRIES }: Findings,
+  { clusterState, maxPromoteLag = CAUGHT_UP_ENTRIES }: Findings,
   report: Report,
 ): void {
   if (group.problem !== '') return;
@@ -172,7 +172,7 @@ function examineGroup(
   }
   if (group.isJoint)
     report('warning', subject, 'it is between two memberships, and needs a majority of both until that ends');
-  const nodes = document?.nodes.length ?? 0;
+  const nodes = clusterState?.nodes.length ?? 0;
   if (voters.length === 1 && nodes >= 3) {
     report(
       'warning',
@@ -188,8 +188,8 @@ function examineGroup(
   }
 }
 
-function weighLeaders({ members, document }: Findings, report: Report): void {
-  const live = document?.nodes.map(({ nodeId }) => nodeId) ?? [];
+function weighLeaders({ members, clusterState }: Findings, report: Report): void {
+  const live = clusterState?.nodes.map(({ nodeId }) => nodeId) ?? [];
   const led = new Map<NodeId, number>(live.map((node) => [node, 0]));
   for (const { leader } of members) if (leader !== undefined) led.set(leader, (led.get(leader) ?? 0) + 1);
   // A node that is not a voter of anything cannot lead.
@@ -209,8 +209,8 @@ function weighLeaders({ members, document }: Findings, report: Report): void {
 }
 
 /** Nodes that hold votes and are gone. */
-function missNodes({ document, members, nowMs }: Findings, report: Report): void {
-  for (const { nodeId, heartbeatMs } of document?.nodes ?? []) {
+function missNodes({ clusterState, members, nowMs }: Findings, report: Report): void {
+  for (const { nodeId, heartbeatMs } of clusterState?.nodes ?? []) {
     const silentMs = nowMs - heartbeatMs;
     const votes = members.filter((group) =>
       group.members.some((each) => each.nodeId === nodeId && each.suffrage === 'voter'),

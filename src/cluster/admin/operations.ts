@@ -1,5 +1,5 @@
 /** Operators' longer work: what takes several questions to several nodes is put together here from the backend's own calls. */
-import type { ClusterDocument, RouteEngine } from '../../distribution/index.ts';
+import type { ClusterState, RouteEngine } from '../../distribution/index.ts';
 import type { OracleStatus, TxnClient } from '../../kv/index.ts';
 import type { Clock, GroupId, Millis, NodeId, Scheduler } from '../../platform/index.ts';
 import type {
@@ -37,8 +37,8 @@ export interface OperationsOptions {
   readonly maxPromoteLag: number;
   readonly oracleStatus: (group: GroupId) => Promise<OracleStatus>;
   /** Every node that anybody here knows of. */
-  readonly nodes: (document: ClusterDocument | undefined) => readonly NodeId[];
-  readonly groupIds: (document: ClusterDocument | undefined) => readonly GroupId[];
+  readonly nodes: (clusterState: ClusterState | undefined) => readonly NodeId[];
+  readonly groupIds: (clusterState: ClusterState | undefined) => readonly GroupId[];
   readonly backend: Pick<AdminBackend, 'members' | 'addLearner' | 'promote' | 'removeMember' | 'status' | 'health'>;
 }
 
@@ -93,7 +93,7 @@ export class Operations {
     this.txns = new TxnOperator({
       client: txns,
       clock,
-      groupIds: async (timeoutMs) => options.groupIds(await catalog.document(timeoutMs)),
+      groupIds: async (timeoutMs) => options.groupIds(await catalog.clusterState(timeoutMs)),
       groupOf: (key) => routes.current.groupOf(key),
       locksOf: (group, timeoutMs) => agent.atLeader<'locks'>({ op: 'locks', group, limit: MAX_TOLD_LOCKS }, timeoutMs),
       fateOf: async (group, { txnId, primary }, timeoutMs) =>
@@ -125,21 +125,21 @@ export class Operations {
 
   async time(timeoutMs: Millis): Promise<TsoReport> {
     const { catalog, groupIds, oracleStatus } = this.options;
-    const document = await catalog.document(timeoutMs / 2);
-    return timeReport(document, groupIds(document), oracleStatus, () => this.options.clock.nowMs());
+    const clusterState = await catalog.clusterState(timeoutMs / 2);
+    return timeReport(clusterState, groupIds(clusterState), oracleStatus, () => this.options.clock.nowMs());
   }
 
   async doctor(timeoutMs: Millis): Promise<DoctorReport> {
     const { backend, catalog, nodes, clock, maxPromoteLag } = this.options;
-    const document = await catalog.document(timeoutMs / 4).catch(() => undefined);
+    const clusterState = await catalog.clusterState(timeoutMs / 4).catch(() => undefined);
     const [health, status, members, asked] = await Promise.all([
       backend.health(timeoutMs / 2),
       backend.status([], timeoutMs / 2),
       backend.members([], timeoutMs / 2),
-      Promise.all(nodes(document).map((node) => this.examine(node, timeoutMs / 2))),
+      Promise.all(nodes(clusterState).map((node) => this.examine(node, timeoutMs / 2))),
     ]);
     const examinations = asked.map((each) => this.located(each, status));
-    const findings = { status, examinations, members, document, maxPromoteLag, nowMs: clock.nowMs() };
+    const findings = { status, examinations, members, clusterState, maxPromoteLag, nowMs: clock.nowMs() };
     return { nodes: examinations, problems: [...health.problems, ...diagnose(findings)] };
   }
 

@@ -3,7 +3,7 @@
  * looks before it acts: it refuses while a majority of the voters answers, takes the replica that has most, raises time above
  * everything that the lost ones may have given out, fences them, and leaves a record in the group's log and in the catalog.
  */
-import { type ClusterDocument, settingOf } from '../../distribution/index.ts';
+import { type ClusterState, settingOf } from '../../distribution/index.ts';
 import { type Clock, type GroupId, type Millis, type NodeId, type Scheduler, sleep } from '../../platform/index.ts';
 import {
   AdminError,
@@ -152,8 +152,8 @@ export class RecoveryOperator {
   /** The group that grants timestamps; without the catalog it is taken to be the catalog's. */
   private async oracleGroup(timeoutMs: Millis): Promise<number> {
     const { catalog, catalogGroup } = this.options;
-    const document = await catalog.document(Math.min(PROBE_MS, timeoutMs)).catch(() => undefined);
-    return document === undefined ? catalogGroup : Number(settingOf(document, 'tso.group'));
+    const clusterState = await catalog.clusterState(Math.min(PROBE_MS, timeoutMs)).catch(() => undefined);
+    return clusterState === undefined ? catalogGroup : Number(settingOf(clusterState, 'tso.group'));
   }
 
   private async listen(
@@ -199,14 +199,14 @@ export class RecoveryOperator {
     const name = `recovered/${group}/${new Date(atMs).toISOString()}`;
     const left = (): Millis => Math.max(PROBE_MS, untilMs - clock.monotonicMs());
     try {
-      const document = await catalog.document(left());
+      const clusterState = await catalog.clusterState(left());
       const progress = Buffer.from(JSON.stringify(record));
       await catalog.run(
         { kind: 'leaseWork', name, node: self, incarnation, leaseMs: AUDIT_LEASE_MS, progress },
         left(),
       );
       await catalog.run({ kind: 'releaseWork', name, node: self, incarnation, isDone: false, progress }, left());
-      await this.fence(document, lost, left);
+      await this.fence(clusterState, lost, left);
       const next = `give the group other voters with add_learner and promote, and take the lost nodes out of groups that are well with replace`;
       return {
         audit: name,
@@ -221,8 +221,8 @@ export class RecoveryOperator {
     }
   }
 
-  private async fence(document: ClusterDocument, lost: readonly NodeId[], left: () => Millis): Promise<void> {
-    for (const { nodeId, incarnation } of document.nodes) {
+  private async fence(clusterState: ClusterState, lost: readonly NodeId[], left: () => Millis): Promise<void> {
+    for (const { nodeId, incarnation } of clusterState.nodes) {
       if (lost.includes(nodeId)) await this.options.catalog.run({ kind: 'removeNode', nodeId, incarnation }, left());
     }
   }

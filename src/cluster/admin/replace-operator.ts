@@ -6,7 +6,7 @@
  * The order is that of safety: the old life is fenced before anything else happens, because a disk that comes back must
  * not vote beside its successor; a successor gets a vote only where it has caught up.
  */
-import type { ClusterDocument, NodeRow } from '../../distribution/index.ts';
+import type { ClusterState, NodeRow } from '../../distribution/index.ts';
 import { type Clock, type GroupId, KvorumError, type Millis, type NodeId } from '../../platform/index.ts';
 import {
   AdminError,
@@ -64,8 +64,8 @@ export class ReplaceOperator {
   async advance(request: ReplaceRequest, timeoutMs: Millis): Promise<ReplaceStatus> {
     const untilMs = this.options.clock.monotonicMs() + timeoutMs;
     const { catalog, clock } = this.options;
-    const document = await catalog.document(timeoutMs / 4);
-    const unit = document.work.find(({ name }) => name === replaceWork(request.dead));
+    const clusterState = await catalog.clusterState(timeoutMs / 4);
+    const unit = clusterState.work.find(({ name }) => name === replaceWork(request.dead));
     const known = unit === undefined || unit.progress.length === 0 ? undefined : decodeReplace(unit.progress);
     if (known !== undefined) {
       if (known.successor !== request.successor) {
@@ -75,16 +75,16 @@ export class ReplaceOperator {
         );
       }
       if (request.isDryRun) return this.statusOf(request, known, 'REMOVE', [], 'it was begun and goes on');
-      return this.goOn(request, known, document, untilMs);
+      return this.goOn(request, known, clusterState, untilMs);
     }
-    const row = document.nodes.find(({ nodeId }) => nodeId === request.dead);
+    const row = clusterState.nodes.find(({ nodeId }) => nodeId === request.dead);
     const record = await this.check(request, row, untilMs - clock.monotonicMs());
     if (
       row === undefined &&
-      !isMet(document, record, request.dead) &&
+      !isMet(clusterState, record, request.dead) &&
       record.voterOf.length + record.learnerOf.length === 0
     ) {
-      return this.doneAlready(request, document);
+      return this.doneAlready(request, clusterState);
     }
     if (request.isDryRun) {
       const count = record.voterOf.length + record.learnerOf.length;
@@ -92,17 +92,17 @@ export class ReplaceOperator {
       return this.statusOf(request, record, 'CHECK', [], what);
     }
     await this.note(request.dead, record, untilMs);
-    return this.goOn(request, record, document, untilMs);
+    return this.goOn(request, record, clusterState, untilMs);
   }
 
-  private doneAlready(request: ReplaceRequest, document: ClusterDocument): ReplaceStatus {
+  private doneAlready(request: ReplaceRequest, clusterState: ClusterState): ReplaceStatus {
     const { dead, successor } = request;
-    const gone = document.removed?.some(({ nodeId }) => nodeId === dead) === true;
-    const isThere = document.nodes.some(({ nodeId }) => nodeId === successor);
+    const gone = clusterState.removed?.some(({ nodeId }) => nodeId === dead) === true;
+    const isThere = clusterState.nodes.some(({ nodeId }) => nodeId === successor);
     if (gone && isThere) {
       return { dead, successor, stage: 'DONE', groups: [], message: `node ${dead} was removed already` };
     }
-    const known = document.nodes.map(({ nodeId }) => nodeId).join(', ');
+    const known = clusterState.nodes.map(({ nodeId }) => nodeId).join(', ');
     throw new AdminError('NODE_NOT_FOUND', `node ${dead} is not in the cluster; there are ${known || 'none'}`);
   }
 
@@ -167,15 +167,15 @@ export class ReplaceOperator {
   private async goOn(
     request: ReplaceRequest,
     known: ReplaceRecord,
-    document: ClusterDocument,
+    clusterState: ClusterState,
     untilMs: Millis,
   ): Promise<ReplaceStatus> {
     const { catalog, self, incarnation } = this.options;
     const { dead, successor } = request;
     let record = { ...known, address: request.address || known.address };
     await this.note(dead, record, untilMs);
-    const old = document.nodes.find(({ nodeId }) => nodeId === dead);
-    if (isMet(document, record, dead) || old?.incarnation.equals(record.incarnation)) {
+    const old = clusterState.nodes.find(({ nodeId }) => nodeId === dead);
+    if (isMet(clusterState, record, dead) || old?.incarnation.equals(record.incarnation)) {
       await catalog.run({ kind: 'removeNode', nodeId: dead, incarnation: record.incarnation }, this.left(untilMs));
     }
     if (!record.isRemoved) {
@@ -186,7 +186,7 @@ export class ReplaceOperator {
       record = { ...record, isRemoved: true };
       await this.note(dead, record, untilMs);
     }
-    const row = (await catalog.document(this.left(untilMs))).nodes.find(({ nodeId }) => nodeId === successor);
+    const row = (await catalog.clusterState(this.left(untilMs))).nodes.find(({ nodeId }) => nodeId === successor);
     if (row === undefined || row.incarnation.equals(record.incarnation)) {
       const message = `start node ${successor} with an empty data folder and --join; it has not reported yet`;
       return this.statusOf(request, record, 'AWAIT_NODE', [], message);
@@ -295,7 +295,7 @@ export class ReplaceOperator {
 }
 
 /** Nodes have met the folder, and the catalog has not heard of it. */
-function isMet({ nodes, removed }: ClusterDocument, { incarnation }: ReplaceRecord, node: NodeId): boolean {
+function isMet({ nodes, removed }: ClusterState, { incarnation }: ReplaceRecord, node: NodeId): boolean {
   const isGone = removed?.some((each) => each.nodeId === node && each.incarnation === incarnation.toString('hex'));
   return !incarnation.equals(FENCED) && isGone !== true && nodes.every(({ nodeId }) => nodeId !== node);
 }

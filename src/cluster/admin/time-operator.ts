@@ -1,5 +1,5 @@
 /** How each group stands in time: under which authority, how far it has come, and how far it may go. */
-import { type ClusterDocument, settingOf } from '../../distribution/index.ts';
+import { type ClusterState, settingOf } from '../../distribution/index.ts';
 import { clockAt, type OracleStatus } from '../../kv/index.ts';
 import { type GroupId, type Millis, physicalMs } from '../../platform/index.ts';
 import type { GroupTime, TsoReport } from '../contract/index.ts';
@@ -9,7 +9,7 @@ import type { GroupTime, TsoReport } from '../contract/index.ts';
  * @param nowMs the time that this node goes by
  */
 export async function timeReport(
-  document: ClusterDocument,
+  clusterState: ClusterState,
   groups: readonly GroupId[],
   statusOf: (group: GroupId) => Promise<OracleStatus>,
   nowMs: () => Millis,
@@ -38,12 +38,12 @@ export async function timeReport(
     }),
   );
   const timeMs = nowMs();
-  const clockMs = clockAt(timeMs, Number(settingOf(document, 'time.caughtUpAt')));
+  const clockMs = clockAt(timeMs, Number(settingOf(clusterState, 'time.caughtUpAt')));
   return {
     clockMs,
     acceptedLeadMs: timeMs - clockMs,
-    wantedGroup: Number(settingOf(document, 'tso.group')),
-    shadowGroup: Number(settingOf(document, 'tso.shadow')),
+    wantedGroup: Number(settingOf(clusterState, 'tso.group')),
+    shadowGroup: Number(settingOf(clusterState, 'tso.shadow')),
     groups: rows,
   };
 }

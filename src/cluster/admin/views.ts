@@ -1,6 +1,6 @@
 /** Rows of the catalog as operators see them. */
 import {
-  type ClusterDocument,
+  type ClusterState,
   FEATURES,
   type GroupRow,
   isAbortable,
@@ -140,12 +140,14 @@ export function featureView(name: string, activatedMs: Millis, missingOn: readon
 }
 
 /** All features that there are, active or not, by name. */
-export function featureViews(document: ClusterDocument): FeatureView[] {
-  const active = new Map(document.features.map((row) => [row.name, row.activatedMs]));
+export function featureViews(clusterState: ClusterState): FeatureView[] {
+  const active = new Map(clusterState.features.map((row) => [row.name, row.activatedMs]));
   const names = [...new Set([...Object.keys(FEATURES), ...active.keys()])].sort();
   return names.map((name) => {
     const bit = FEATURES[name]?.bit;
-    const lacking = document.nodes.filter((node) => bit !== undefined && !((node.capabilities >> BigInt(bit)) & 1n));
+    const lacking = clusterState.nodes.filter(
+      (node) => bit !== undefined && !((node.capabilities >> BigInt(bit)) & 1n),
+    );
     return featureView(
       name,
       active.get(name) ?? 0,

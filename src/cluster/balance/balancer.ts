@@ -39,7 +39,7 @@ export interface BalancerOptions {
   readonly heartbeats: Heartbeats;
   readonly catalog: ForwardingCatalogClient;
   readonly admin: BalanceActionsOptions['admin'];
-  /** The document that this node was given last. */
+  /** The cluster state that this node was given last. */
   readonly features: () => Parameters<typeof isFeatureActive>[0] | undefined;
   readonly nowTs: () => HlcTimestamp;
   /** True for a node that should not lead. */
@@ -85,7 +85,7 @@ export class Balancer implements BalanceDoor {
       isLeading: () => leader.state?.meta !== undefined,
       times: options.times?.rules ?? DEFAULT_BALANCE_TIMES,
       inputs: {
-        document: () => options.heartbeats.document(this.state()),
+        clusterState: () => options.heartbeats.clusterState(this.state()),
         routes: () => this.state().routes,
         windows: () => this.collector.windows(),
         groupStatus: () => this.collector.placements(this.state()),

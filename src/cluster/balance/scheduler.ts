@@ -120,7 +120,7 @@ export class BalanceScheduler {
     const nowMs = this.options.clock.monotonicMs();
     return this.states.map(({ duty, nextMs, current, said }) => ({
       duty,
-      mode: switchOf(this.options.inputs.document(), duty),
+      mode: switchOf(this.options.inputs.clusterState(), duty),
       nextInMs: current === undefined ? Math.max(0, nextMs - nowMs) : 0,
       underWay: current?.action.reason ?? '',
       said,
@@ -165,7 +165,7 @@ export class BalanceScheduler {
   private ask(state: DutyState, nowMs: Millis): void {
     const { duty } = state;
     state.nextMs = nowMs + this.times.intervalMs[duty];
-    const mode = switchOf(this.options.inputs.document(), duty);
+    const mode = switchOf(this.options.inputs.clusterState(), duty);
     if (mode === 'off') return;
     const plan = this.plan(state, nowMs);
     if (plan === undefined) return;
@@ -214,7 +214,7 @@ export class BalanceScheduler {
       else this.resting.delete(group);
     }
     return {
-      document: inputs.document(),
+      clusterState: inputs.clusterState(),
       routes: inputs.routes(),
       windows: inputs.windows().filter((window) => window.startMs >= sinceMs),
       groups: inputs.groupStatus().map((group) => (busy.has(group.id) ? { ...group, isBusy: true } : group)),

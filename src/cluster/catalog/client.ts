@@ -1,6 +1,6 @@
 /** The catalog from any node: questions go through the leader proxy, lost answers are asked for again. */
 
-import type { ClusterDocument, JobRow } from '../../distribution/index.ts';
+import type { ClusterState, JobRow } from '../../distribution/index.ts';
 import { forwarded, type KvService, LeaderUnavailableError } from '../../kv/index.ts';
 import {
   type Clock,
@@ -15,11 +15,11 @@ import type { BalanceStatus, CatalogClient, CatalogReply, CatalogRequest, LoadRe
 import {
   type CatalogAnswer,
   type CatalogQuestion,
-  type DocumentVersion,
+  type ClusterStateVersion,
   decodeAnswer,
   encodeQuestion,
   type NodeReport,
-  type VersionedDocument,
+  type VersionedClusterState,
 } from './codec.ts';
 import { CATALOG_SERVICE } from './endpoint.ts';
 import { LostResultError } from './errors.ts';
@@ -62,16 +62,16 @@ export class ForwardingCatalogClient implements CatalogClient {
     return this.ask({ kind: 'jobs' }, timeoutMs, true);
   }
 
-  document(timeoutMs: Millis = DEFAULT_TIMEOUT_MS): Promise<ClusterDocument> {
+  clusterState(timeoutMs: Millis = DEFAULT_TIMEOUT_MS): Promise<ClusterState> {
     return this.ask({ kind: 'document' }, timeoutMs, true);
   }
 
   /**
    * Tells the catalog that a node lives.
-   * @returns the document when the node has another one
+   * @returns the cluster state when the node has another one
    * @throws CatalogError NODE_REMOVED and others; LeaderUnavailableError, OutcomeUnknownError: say it again
    */
-  heartbeat(node: NodeReport, has: DocumentVersion, timeoutMs: Millis): Promise<VersionedDocument | undefined> {
+  heartbeat(node: NodeReport, has: ClusterStateVersion, timeoutMs: Millis): Promise<VersionedClusterState | undefined> {
     return this.ask({ kind: 'heartbeat', node, has }, timeoutMs, false);
   }
 

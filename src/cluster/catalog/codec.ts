@@ -6,7 +6,7 @@ import { Packr } from 'msgpackr';
 import {
   CatalogError,
   type CatalogErrorCode,
-  type ClusterDocument,
+  type ClusterState,
   type ItemRefusal,
   type JobRow,
   type NodeRow,
@@ -17,17 +17,18 @@ import { CatalogMessageError, LostResultError } from './errors.ts';
 /** What a node says of itself every second; the leader adds when it heard it. */
 export type NodeReport = Omit<NodeRow, 'revision' | 'heartbeatMs'>;
 
-/** Which document a node has: revisions of one incarnation rise. */
-export interface DocumentVersion {
+/** Which cluster state a node has: revisions of one incarnation rise. */
+export interface ClusterStateVersion {
   /** 0 for none. */
   readonly incarnation: number;
   readonly revision: number;
 }
 
-/** A document and the catalog's life that it is of. */
-export interface VersionedDocument {
+/** A cluster state and the catalog's life that it is of. */
+export interface VersionedClusterState {
   readonly incarnation: number;
-  readonly document: ClusterDocument;
+  /** Answers are packed with the names of their fields, so this one stays. */
+  readonly document: ClusterState;
 }
 
 /** A question to the catalog's leader. */
@@ -36,7 +37,7 @@ export type CatalogQuestion =
   | { readonly kind: 'run'; readonly request: CatalogRequest; readonly isRepeat: boolean }
   | { readonly kind: 'jobs' }
   | { readonly kind: 'document' }
-  | { readonly kind: 'heartbeat'; readonly node: NodeReport; readonly has: DocumentVersion }
+  | { readonly kind: 'heartbeat'; readonly node: NodeReport; readonly has: ClusterStateVersion }
   /** Only once the feature `ranges.balance` is active. */
   | { readonly kind: 'load'; readonly report: LoadReport }
   /** How the rules of balancing stand. */
@@ -48,13 +49,13 @@ export type CatalogAnswer<Question extends CatalogQuestion['kind']> = Question e
   : Question extends 'jobs'
     ? readonly JobRow[]
     : Question extends 'document'
-      ? ClusterDocument
+      ? ClusterState
       : Question extends 'load'
         ? undefined
         : Question extends 'balance'
           ? BalanceStatus
-          : // The document, when the node has another one.
-            VersionedDocument | undefined;
+          : // The cluster state, when the node has another one.
+            VersionedClusterState | undefined;
 
 const CODEC = 1;
 const QUESTIONS: readonly string[] = [

@@ -51,7 +51,7 @@ export class CatalogEndpoint {
       case 'jobs':
         return this.leader.read(jobsOf);
       case 'document':
-        return this.leader.read((state) => this.heartbeats.document(state));
+        return this.leader.read((state) => this.heartbeats.clusterState(state));
       case 'heartbeat':
         return this.heartbeats.take(question.node, question.has);
       case 'load':

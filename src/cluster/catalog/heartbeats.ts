@@ -3,9 +3,9 @@
  * only when there is news, so that the log of the catalog group does not grow while nothing happens. A new leader knows the rows
  * alone and hears from every node that lives within seconds; silence counts from the time it began to lead.
  */
-import { type CatalogState, type ClusterDocument, documentOf, type NodeRow } from '../../distribution/index.ts';
+import { type CatalogState, type ClusterState, clusterStateOf, type NodeRow } from '../../distribution/index.ts';
 import type { Clock, Millis, NodeId, Term } from '../../platform/index.ts';
-import type { DocumentVersion, NodeReport, VersionedDocument } from './codec.ts';
+import type { ClusterStateVersion, NodeReport, VersionedClusterState } from './codec.ts';
 import type { CatalogLeader } from './leader.ts';
 
 /** A heartbeat that brings nothing new is written this often, for whoever leads next. */
@@ -44,10 +44,10 @@ export class Heartbeats {
 
   /**
    * Takes a heartbeat.
-   * @returns the document, when the node has another one
+   * @returns the cluster state, when the node has another one
    * @throws CatalogError NOT_BOOTSTRAPPED, NODE_REMOVED, NODE_CHANGED, NODE_LACKS_FEATURE; NotLeaderError
    */
-  async take(report: NodeReport, has: DocumentVersion): Promise<VersionedDocument | undefined> {
+  async take(report: NodeReport, has: ClusterStateVersion): Promise<VersionedClusterState | undefined> {
     const state = this.leader.state ?? (await this.leader.read((loaded) => loaded));
     const nowMs = this.clock.nowMs();
     if (isNews(state, report, nowMs)) {
@@ -61,13 +61,13 @@ export class Heartbeats {
     this.heard.set(report.nodeId, { ...row, ...report, heartbeatMs: nowMs });
     const { incarnation, documentRevision } = newest.meta;
     if (has.incarnation === incarnation && has.revision === documentRevision) return undefined;
-    return { incarnation, document: this.document(newest) };
+    return { incarnation, document: this.clusterState(newest) };
   }
 
-  /** The document of a state, with the newest heartbeats. */
-  document(state: CatalogState): ClusterDocument {
-    const document = documentOf(state);
-    return { ...document, nodes: document.nodes.map((row) => this.newest(row)) };
+  /** The cluster state of a state, with the newest heartbeats. */
+  clusterState(state: CatalogState): ClusterState {
+    const clusterState = clusterStateOf(state);
+    return { ...clusterState, nodes: clusterState.nodes.map((row) => this.newest(row)) };
   }
 
   /**

@@ -1,11 +1,11 @@
 /**
  * A node's side of the heartbeat: every second it tells the catalog's leader that it lives, where it is and how busy it is,
- * and gets the cluster's document back when that has changed.
+ * and gets the cluster state back when that has changed.
  */
-import { CatalogError, type ClusterDocument } from '../../distribution/index.ts';
+import { CatalogError, type ClusterState } from '../../distribution/index.ts';
 import type { Cancel, Millis, NodeId, Random, Scheduler } from '../../platform/index.ts';
 import type { ForwardingCatalogClient } from './client.ts';
-import type { DocumentVersion } from './codec.ts';
+import type { ClusterStateVersion } from './codec.ts';
 
 /** Between the end of a heartbeat and the next one, plus or minus a tenth so that nodes do not beat in step. */
 const PERIOD_MS: Millis = 1_000;
@@ -44,9 +44,9 @@ export interface NodeAgentOptions {
 /** See the top of the file. */
 export class NodeAgent {
   private readonly options: NodeAgentOptions;
-  private readonly listeners = new Set<(document: ClusterDocument) => void>();
-  private newest: ClusterDocument | undefined;
-  private has: DocumentVersion = { incarnation: 0, revision: 0 };
+  private readonly listeners = new Set<(clusterState: ClusterState) => void>();
+  private newest: ClusterState | undefined;
+  private has: ClusterStateVersion = { incarnation: 0, revision: 0 };
   private lastRefusal: string | undefined;
   private isRunning = false;
   private cancel: Cancel | undefined;
@@ -55,13 +55,13 @@ export class NodeAgent {
     this.options = options;
   }
 
-  /** The newest document that this node was given; undefined before the first. Heartbeats in it are as of that moment. */
-  get document(): ClusterDocument | undefined {
+  /** The newest cluster state that this node was given; undefined before the first. Heartbeats in it are as of that moment. */
+  get clusterState(): ClusterState | undefined {
     return this.newest;
   }
 
-  /** Hears of every newer document. @returns ends the listening */
-  onDocument(listener: (document: ClusterDocument) => void): () => void {
+  /** Hears of every newer cluster state. @returns ends the listening */
+  onClusterState(listener: (clusterState: ClusterState) => void): () => void {
     this.listeners.add(listener);
     return () => this.listeners.delete(listener);
   }
@@ -98,15 +98,15 @@ export class NodeAgent {
       });
   }
 
-  /** A leader that was replaced may still give away an older document. */
-  private take(incarnation: number, document: ClusterDocument): void {
+  /** A leader that was replaced may still give away an older cluster state. */
+  private take(incarnation: number, clusterState: ClusterState): void {
     const { has } = this;
     const isNewer =
-      incarnation > has.incarnation || (incarnation === has.incarnation && document.revision > has.revision);
+      incarnation > has.incarnation || (incarnation === has.incarnation && clusterState.revision > has.revision);
     if (!isNewer) return;
-    this.has = { incarnation, revision: document.revision };
-    this.newest = document;
-    for (const listener of this.listeners) listener(document);
+    this.has = { incarnation, revision: clusterState.revision };
+    this.newest = clusterState;
+    for (const listener of this.listeners) listener(clusterState);
   }
 
   private hearRefusal(error: unknown): void {

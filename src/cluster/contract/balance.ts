@@ -1,7 +1,7 @@
 /** What the balance scheduler is given and what it asks for; everything it knows and does goes through here. */
 import type {
   BalanceAction,
-  ClusterDocument,
+  ClusterState,
   ClusterWindow,
   GroupPlacement,
   MembershipAction,
@@ -18,7 +18,7 @@ import type { GroupId, Millis, NodeId, Term } from '../../platform/index.ts';
 /** The cluster as the leader of the catalog group sees it. Read in one go, without waiting. */
 export interface BalanceInputs {
   /** As of the catalog's state, heartbeats included. */
-  document(): ClusterDocument;
+  clusterState(): ClusterState;
   routes(): RouteTable;
   /** Oldest first; at least the last six. */
   windows(): readonly ClusterWindow[];

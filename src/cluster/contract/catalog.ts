@@ -1,7 +1,7 @@
-/** The catalog as nodes and tools use it: operations that its leader runs, and the document that every node holds a copy of. */
+/** The catalog as nodes and tools use it: operations that its leader runs, and the cluster state that every node holds a copy of. */
 import type {
   BatchSplitOp,
-  ClusterDocument,
+  ClusterState,
   CreateMergeOp,
   CreateMoveOp,
   FeatureOp,
@@ -65,5 +65,5 @@ export interface CatalogClient {
   /** Unfinished jobs, then finished ones newest first. */
   jobs(timeoutMs?: Millis): Promise<readonly JobRow[]>;
   /** Groups, nodes, features, settings and work units as the catalog leader has them now. */
-  document(timeoutMs?: Millis): Promise<ClusterDocument>;
+  clusterState(timeoutMs?: Millis): Promise<ClusterState>;
 }

@@ -2,7 +2,7 @@
  * Collection on one node: its part in the cluster's safepoint, the passes over its stores, and what operators ask. The safepoint
  * and compactions are units of work; they have runners of their own, because a compaction takes longer than a round should wait.
  */
-import { type ClusterDocument, isFeatureActive } from '../../distribution/index.ts';
+import { type ClusterState, isFeatureActive } from '../../distribution/index.ts';
 import type { KvService, ReadPins } from '../../kv/index.ts';
 import type { Clock, GroupId, Millis, NodeId, PeerNetwork, Random, Scheduler } from '../../platform/index.ts';
 import type { CatalogClient } from '../contract/index.ts';
@@ -126,13 +126,13 @@ export class NodeGc {
   /** How collection stands, from all that can be asked within the time. */
   async status(timeoutMs: Millis): Promise<GcStatus> {
     const { catalog, clock } = this.options;
-    const document = await catalog.document(timeoutMs / 2);
-    const row = document.work.find(({ name }) => name === SAFEPOINT_UNIT);
+    const clusterState = await catalog.clusterState(timeoutMs / 2);
+    const row = clusterState.work.find(({ name }) => name === SAFEPOINT_UNIT);
     const notes = decodeNotes(row?.progress);
-    const retentionMs = retentionOf(document, this.options.retentionMs);
+    const retentionMs = retentionOf(clusterState, this.options.retentionMs);
     const isHeld = row?.holder !== undefined && row.leaseUntilMs > clock.nowMs();
     const nodes = await Promise.all(
-      document.nodes.map(async ({ nodeId }) => {
+      clusterState.nodes.map(async ({ nodeId }) => {
         try {
           return { node: nodeId, report: await this.endpoint.report(nodeId, timeoutMs / 2), problem: '' };
         } catch (error) {
@@ -144,23 +144,25 @@ export class NodeGc {
       notes,
       holder: isHeld ? row.holder : undefined,
       retentionMs,
-      isOverdue: this.isOverdue(document, notes.raisedAtMs, retentionMs),
-      isActive: isFeatureActive(document, SAFEPOINT_FEATURE),
-      groups: groupsOf(document, nodes),
+      isOverdue: this.isOverdue(clusterState, notes.raisedAtMs, retentionMs),
+      isActive: isFeatureActive(clusterState, SAFEPOINT_FEATURE),
+      groups: groupsOf(clusterState, nodes),
       nodes: nodes.sort((left, right) => left.node - right.node),
     };
   }
 
   /** Nothing was raised for twice the retention although it could have been. */
-  private isOverdue(document: ClusterDocument, raisedAtMs: Millis, retentionMs: Millis): boolean {
+  private isOverdue(clusterState: ClusterState, raisedAtMs: Millis, retentionMs: Millis): boolean {
     const sinceMs = raisedAtMs === 0 ? this.startedMs : raisedAtMs;
-    return isFeatureActive(document, SAFEPOINT_FEATURE) && this.options.clock.nowMs() - sinceMs > OVERDUE * retentionMs;
+    return (
+      isFeatureActive(clusterState, SAFEPOINT_FEATURE) && this.options.clock.nowMs() - sinceMs > OVERDUE * retentionMs
+    );
   }
 
   /** A round and passes over all stores now. @returns whether this node did the round, or another one is at it */
   async runNow(timeoutMs: Millis): Promise<AttendResult> {
     const result = await this.rounds.runNow(SAFEPOINT_UNIT);
-    const { nodes } = await this.options.catalog.document(timeoutMs / 2);
+    const { nodes } = await this.options.catalog.clusterState(timeoutMs / 2);
     // A node that does not answer collects by itself some time.
     await Promise.allSettled(nodes.map(({ nodeId }) => this.endpoint.collect(nodeId, timeoutMs / 4)));
     return result;
@@ -168,14 +170,14 @@ export class NodeGc {
 }
 
 /** Thresholds of the groups: the highest that a replica of each knows. */
-function groupsOf(document: ClusterDocument, nodes: GcStatus['nodes']): GcStatus['groups'] {
+function groupsOf(clusterState: ClusterState, nodes: GcStatus['nodes']): GcStatus['groups'] {
   const known = new Map<GroupId, NonNullable<NodeGcReport['stores'][number]>['thresholdTs']>();
   for (const { report } of nodes) {
     for (const { group, thresholdTs } of report?.stores ?? []) {
       if ((known.get(group) ?? -1n) < thresholdTs) known.set(group, thresholdTs);
     }
   }
-  return document.groups
+  return clusterState.groups
     .filter(({ state }) => state === 'ACTIVE')
     .map(({ id }) => {
       const thresholdTs = known.get(id);

@@ -12,7 +12,7 @@
  */
 import {
   CatalogError,
-  type ClusterDocument,
+  type ClusterState,
   isFeatureActive,
   JOB_PHASES,
   type JobRow,
@@ -64,7 +64,7 @@ const ACTIVATE = JOB_PHASES.indexOf('ACTIVATE');
 const ABORTING = JOB_PHASES.indexOf('ABORTING');
 
 export interface SafepointOptions {
-  readonly catalog: Pick<CatalogClient, 'document' | 'jobs'>;
+  readonly catalog: Pick<CatalogClient, 'clusterState' | 'jobs'>;
   readonly channel: GcChannel;
   readonly clock: Clock;
   /** How long the past is kept while the setting says nothing. */
@@ -73,8 +73,8 @@ export interface SafepointOptions {
 }
 
 /** How long the past is kept: the replicated setting, or what nodes are configured with. */
-export function retentionOf(document: Pick<ClusterDocument, 'settings'>, configuredMs: Millis): Millis {
-  const set = Number(settingOf(document, 'gc.retentionMs'));
+export function retentionOf(clusterState: Pick<ClusterState, 'settings'>, configuredMs: Millis): Millis {
+  const set = Number(settingOf(clusterState, 'gc.retentionMs'));
   return set === 0 ? configuredMs : set;
 }
 
@@ -98,10 +98,10 @@ export function safepointWork(options: SafepointOptions): WorkUnit {
     },
     async run({ notes: stored, signal, save }) {
       const before = decodeNotes(stored);
-      const document = await catalog.document();
-      if (!isFeatureActive(document, SAFEPOINT_FEATURE)) return encodeNotes({ ...before, atMs: clock.nowMs() });
-      knownRetentionMs = retentionOf(document, options.retentionMs);
-      const round = new Round(options, times, document, before, signal);
+      const clusterState = await catalog.clusterState();
+      if (!isFeatureActive(clusterState, SAFEPOINT_FEATURE)) return encodeNotes({ ...before, atMs: clock.nowMs() });
+      knownRetentionMs = retentionOf(clusterState, options.retentionMs);
+      const round = new Round(options, times, clusterState, before, signal);
       const certified = await round.certify(timestampOfMs(Math.max(0, Math.floor(clock.nowMs() - knownRetentionMs))));
       signal.throwIfAborted();
       // Published before anybody acts on it: whoever goes on knows what groups may have been told.
@@ -125,7 +125,7 @@ const hasReleased = (job: JobRow): boolean => isBetween(job, ACTIVATE, ABORTING)
 class Round {
   private readonly options: SafepointOptions;
   private readonly askMs: Millis;
-  private readonly document: ClusterDocument;
+  private readonly clusterState: ClusterState;
   private readonly before: SafepointNotes;
   private readonly signal: AbortSignal;
   private readonly groups: readonly GroupId[];
@@ -134,16 +134,16 @@ class Round {
   constructor(
     options: SafepointOptions,
     times: SafepointTimes,
-    document: ClusterDocument,
+    clusterState: ClusterState,
     before: SafepointNotes,
     signal: AbortSignal,
   ) {
     this.options = options;
     this.askMs = times.askMs;
-    this.document = document;
+    this.clusterState = clusterState;
     this.before = before;
     this.signal = signal;
-    this.groups = activeGroups(document);
+    this.groups = activeGroups(clusterState);
   }
 
   /** What all of them certify, as notes. */
@@ -168,7 +168,7 @@ class Round {
       }
     });
     await this.askPins(take);
-    const [jobsAfter, groupsAfter] = [await catalog.jobs(), activeGroups(await catalog.document())];
+    const [jobsAfter, groupsAfter] = [await catalog.jobs(), activeGroups(await catalog.clusterState())];
     const mover = handedOver(jobsBefore, jobsAfter);
     if (mover !== undefined) take(NEVER, { who: `job ${mover}`, why: 'handed its range over during the round' });
     const isNew = groupsAfter.find((group) => !this.groups.includes(group));
@@ -181,7 +181,7 @@ class Round {
   private async askPins(take: (ts: HlcTimestamp, holder: HolderBack) => void): Promise<void> {
     const { channel, clock } = this.options;
     const nowMs = clock.nowMs();
-    const nodes = this.document.nodes.filter(({ heartbeatMs }) => nowMs - heartbeatMs < SILENT_NODE_MS);
+    const nodes = this.clusterState.nodes.filter(({ heartbeatMs }) => nowMs - heartbeatMs < SILENT_NODE_MS);
     await Promise.all(
       nodes.map(async ({ nodeId }) => {
         const who = `node ${nodeId}`;
@@ -219,7 +219,7 @@ class Round {
   }
 }
 
-const activeGroups = ({ groups }: ClusterDocument): GroupId[] =>
+const activeGroups = ({ groups }: ClusterState): GroupId[] =>
   groups.filter(({ state }) => state === 'ACTIVE').map(({ id }) => id);
 
 /** Why somebody could not answer; a bug is not a reason. */

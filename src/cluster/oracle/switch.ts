@@ -1,7 +1,7 @@
 /**
  * Changes the authority over timestamps when the setting `tso.group` says so; runs where the catalog is led. Everything that
  * must outlast a leader is in the groups: whoever leads next looks at them and goes on. The epoch of a change is the
- * revision of the cluster's document that asked for it, so two leaders that know different settings never use one epoch for
+ * revision of the cluster state that asked for it, so two leaders that know different settings never use one epoch for
  * two authorities, and the one that knows less loses.
  *
  * In between, groups that were fenced take nothing of the old authority, and nobody grants for the new one until every group
@@ -45,10 +45,10 @@ export class AuthoritySwitch {
   private cancel: Cancel | undefined;
   private stopListening: (() => void) | undefined;
   private running: Promise<void> | undefined;
-  /** The document was changed while a round was under way. */
+  /** The cluster state was changed while a round was under way. */
   private isStale = false;
   private isStopped = false;
-  /** Revision of the document that was found carried out. */
+  /** Revision of the cluster state that was found carried out. */
   private settledRevision = -1;
 
   constructor(options: AuthoritySwitchOptions) {
@@ -116,7 +116,7 @@ function wanted(state: CatalogState): { readonly mode: AuthorityMode; readonly o
 }
 
 /**
- * One attempt at bringing every group to the authority that the document asks for.
+ * One attempt at bringing every group to the authority that the cluster state asks for.
  * @returns whether all of them are there and the oracle is open
  */
 export async function carryOut(
@@ -131,7 +131,7 @@ export async function carryOut(
   await Promise.all(groups.map(async (group) => stands.set(group, await channel.status(group))));
   const newest = [...stands.values()].map(({ authority }) => authority).reduce(newer);
   const isGoingOn = newest.oracle === target.oracle;
-  // A leader that knows an older document than the groups have heard of is one that was replaced.
+  // A leader that knows an older cluster state than the groups have heard of is one that was replaced.
   if (!isGoingOn && documentRevision <= newest.epoch) return false;
   const { mode, oracle, epoch } = isGoingOn ? newest : { ...target, epoch: documentRevision };
 

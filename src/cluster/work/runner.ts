@@ -58,7 +58,7 @@ const REQUEST_MS: Millis = 5_000;
 export interface WorkRunnerOptions {
   readonly nodeId: NodeId;
   readonly incarnation: Buffer;
-  readonly catalog: Pick<CatalogClient, 'run' | 'document'>;
+  readonly catalog: Pick<CatalogClient, 'run' | 'clusterState'>;
   /** The units that this node could take now. */
   readonly units: () => readonly WorkUnit[];
   readonly clock: Clock;
@@ -143,7 +143,7 @@ export class WorkRunner {
     let rows: readonly WorkRow[];
     try {
       // Leases are not news that nodes are told, so the catalog is asked.
-      ({ work: rows } = await this.options.catalog.document(REQUEST_MS));
+      ({ work: rows } = await this.options.catalog.clusterState(REQUEST_MS));
     } catch {
       // Nobody leads the catalog: nobody could be given a lease either.
       return;

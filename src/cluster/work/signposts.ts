@@ -9,7 +9,7 @@ import type { CatalogClient } from '../contract/index.ts';
 import type { WorkUnit } from './runner.ts';
 
 export interface SignpostsOptions {
-  readonly catalog: Pick<CatalogClient, 'jobs' | 'document'>;
+  readonly catalog: Pick<CatalogClient, 'jobs' | 'clusterState'>;
   readonly spans: Pick<SpanClient, 'command'>;
   readonly clock: Clock;
   /** How long a signpost stays. */
@@ -59,7 +59,7 @@ export function signpostWork(options: SignpostsOptions): WorkUnit {
       const before = decodeSignpostNotes(notes);
       const oldestMs = clock.nowMs() - signpostMs;
       const jobs = await catalog.jobs();
-      const { groups } = await catalog.document();
+      const { groups } = await catalog.clusterState();
       const isThere = new Set(groups.flatMap(({ id, state }) => (state === 'ACTIVE' ? [id] : [])));
       const due = jobs
         .filter(({ phase, updatedMs }) => phase === 'DONE' && updatedMs <= oldestMs)

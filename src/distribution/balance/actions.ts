@@ -1,6 +1,6 @@
 /** What a planner proposes. Each action says why in a sentence that can be shown to an operator as it is. */
 import type { GroupId, Millis, NodeId } from '../../platform/index.ts';
-import type { ClusterDocument, RouteId } from '../contract/index.ts';
+import type { ClusterState, RouteId } from '../contract/index.ts';
 import type { RouteTable } from '../routes/index.ts';
 import type { ClusterWindow } from './load-window.ts';
 
@@ -66,7 +66,7 @@ export interface GroupPlacement {
 
 /** What planners may look at; whatever is missing here is unknown, and they decline rather than guess. */
 export interface BalanceView {
-  readonly document: ClusterDocument;
+  readonly clusterState: ClusterState;
   readonly routes: RouteTable;
   /** Oldest first. */
   readonly windows: readonly ClusterWindow[];

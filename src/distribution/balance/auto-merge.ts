@@ -53,12 +53,12 @@ export function planMerges(view: BalanceView, from: Buffer = RESERVED_END): Bala
 }
 
 function isMergeable(view: BalanceView, windows: readonly ClusterWindow[], route: Route): boolean {
-  const { document, rangeBytes, nowMs } = view;
+  const { clusterState, rangeBytes, nowMs } = view;
   if (route.state !== 'ACTIVE' || Buffer.compare(route.start, RESERVED_END) < 0) return false;
   if (route.splitAtTs !== 0n && nowMs - splitAtMs(route) < MERGE_AFTER_SPLIT_MS) return false;
   const bytes = rangeBytes.get(route.id);
-  if (bytes === undefined || bytes >= SMALL_SHARE * Number(settingOf(document, 'ranges.bytes'))) return false;
-  const idleScore = IDLE_SHARE * Number(settingOf(document, 'autosplit.score'));
+  if (bytes === undefined || bytes >= SMALL_SHARE * Number(settingOf(clusterState, 'ranges.bytes'))) return false;
+  const idleScore = IDLE_SHARE * Number(settingOf(clusterState, 'autosplit.score'));
   return windows.every((window) => {
     // Not asked for anything is idle; not counted is not known.
     if (!window.completeGroups.has(route.groupId)) return false;

@@ -27,11 +27,11 @@ interface Candidate {
 
 /** At most one cut, of the hottest range that can be cut. */
 export function planSplits(view: BalanceView, rules: KeyRules = PLAIN_KEYS): BalancePlan {
-  const { document, routes, nowMs } = view;
+  const { clusterState, routes, nowMs } = view;
   const windows = lastWindows(view.windows, HOT_WINDOWS);
   if (windows === undefined) return { actions: [], notes: [`there are not ${HOT_WINDOWS} windows in a row yet`] };
-  const hotScore = Number(settingOf(document, 'autosplit.score'));
-  const maxRoutes = Number(settingOf(document, 'ranges.max'));
+  const hotScore = Number(settingOf(clusterState, 'autosplit.score'));
+  const maxRoutes = Number(settingOf(clusterState, 'ranges.max'));
   const notes: string[] = [];
   for (const { route, load, score } of hotRoutes(view, windows, hotScore)) {
     const what = `range ${route.id} of group ${route.groupId} (${Math.round(score)} weighted operations a minute)`;

@@ -4,7 +4,7 @@
  * leaders of a node, then the counts from the largest on, compared in this order.
  */
 import type { GroupId, NodeId } from '../../platform/index.ts';
-import type { ClusterDocument } from '../contract/index.ts';
+import type { ClusterState } from '../contract/index.ts';
 import type { BalancePlan, BalanceView, GroupPlacement, TransferAction } from './actions.ts';
 
 /** A difference of one is what is left when leaders cannot be divided evenly. */
@@ -21,10 +21,14 @@ const compareMeasures = (left: LeaderMeasure, right: LeaderMeasure): number => {
 type Leaders = ReadonlyMap<GroupId, NodeId>;
 
 /** Preferred leaders, as far as they can lead at all. */
-function preferences(document: ClusterDocument, groups: readonly GroupPlacement[], live: ReadonlySet<NodeId>): Leaders {
+function preferences(
+  clusterState: ClusterState,
+  groups: readonly GroupPlacement[],
+  live: ReadonlySet<NodeId>,
+): Leaders {
   const voters = new Map(groups.map((group) => [group.id, group.voters]));
   return new Map(
-    document.groups.flatMap(({ id, preferredLeader }): [GroupId, NodeId][] =>
+    clusterState.groups.flatMap(({ id, preferredLeader }): [GroupId, NodeId][] =>
       preferredLeader !== undefined && live.has(preferredLeader) && voters.get(id)?.includes(preferredLeader) === true
         ? [[id, preferredLeader]]
         : [],
@@ -66,12 +70,12 @@ function transferred(now: Tally, preferred: Leaders, group: GroupId, from: NodeI
 
 /** At most one transfer; the catalog's own group is the last to be asked. */
 export function planLeaders(view: BalanceView, catalogGroup: GroupId): BalancePlan {
-  const { document, liveNodes, unfitNodes } = view;
+  const { clusterState, liveNodes, unfitNodes } = view;
   const able = new Set([...liveNodes].filter((node) => unfitNodes?.has(node) !== true));
   const nothing = (note: string): BalancePlan => ({ actions: [], notes: [note] });
   const placements = new Map(view.groups.map((group) => [group.id, group]));
   const leaders = new Map<GroupId, NodeId>();
-  for (const { id, state } of document.groups) {
+  for (const { id, state } of clusterState.groups) {
     if (state !== 'ACTIVE') continue;
     const leader = placements.get(id)?.leader;
     if (leader === undefined || !liveNodes.has(leader)) {
@@ -82,7 +86,7 @@ export function planLeaders(view: BalanceView, catalogGroup: GroupId): BalancePl
   const groups = [...leaders.keys()].map((id) => placements.get(id)!);
   // Every live voter counts, also one that leads nothing; but not one that should lead nothing.
   const nodes = [...new Set(groups.flatMap((group) => group.voters.filter((node) => able.has(node))))];
-  const preferred = preferences(document, groups, able);
+  const preferred = preferences(clusterState, groups, able);
   const now = tally(leaders, preferred, nodes);
   const before = measure(now);
   const [misplaced, spread] = [before[0]!, before[1]!];

@@ -32,13 +32,13 @@ const gib = (bytes: number): string => `${(bytes / 2 ** 30).toFixed(1)} GiB`;
 export function planSizes(view: BalanceView, catalogGroup: GroupId): BalancePlan {
   const nothing = (note: string): BalancePlan => ({ actions: [], notes: [note] });
   const bytesOf = new Map<NodeId, number>();
-  for (const node of view.document.nodes) {
+  for (const node of view.clusterState.nodes) {
     // What a silent node holds is not known, and what it holds may come back.
     if (!view.liveNodes.has(node.nodeId)) return nothing(`node ${node.nodeId} is silent, so nothing is moved`);
     bytesOf.set(node.nodeId, node.storedBytes);
   }
   const placements = new Map(view.groups.map((group) => [group.id, group]));
-  for (const { id, state } of view.document.groups) {
+  for (const { id, state } of view.clusterState.groups) {
     if (state !== 'ACTIVE') continue;
     const placement = placements.get(id);
     if (placement?.bytes === undefined) return nothing(`the bytes of group ${id} are not known, so nothing is moved`);
@@ -54,8 +54,8 @@ export function planSizes(view: BalanceView, catalogGroup: GroupId): BalancePlan
   }
   const [from, fromBytes] = full;
   const why = `node ${from} holds ${gib(fromBytes)}, node ${empty[0]} ${gib(empty[1])}`;
-  const isActive = new Set(view.document.groups.flatMap((row) => (row.state === 'ACTIVE' ? [row.id] : [])));
-  const pinned = new Set(view.document.groups.flatMap((row) => (row.preferredLeader === from ? [row.id] : [])));
+  const isActive = new Set(view.clusterState.groups.flatMap((row) => (row.state === 'ACTIVE' ? [row.id] : [])));
+  const pinned = new Set(view.clusterState.groups.flatMap((row) => (row.preferredLeader === from ? [row.id] : [])));
   const groups = view.groups.filter((group) => isActive.has(group.id) && !group.isBusy);
   const replaceable = groups.filter((group) => group.id !== catalogGroup && !pinned.has(group.id));
   const choice =

@@ -81,7 +81,7 @@ export class CatalogDraft {
   private nextRouteId: RouteId;
   private nextJobId: JobId;
   /** True when the commit changes what nodes keep a copy of. */
-  private changesDocument = false;
+  private changesClusterState = false;
   private readonly routes: RouteMutation[] = [];
   private readonly rows: CatalogMutation[] = [];
 
@@ -178,13 +178,13 @@ export class CatalogDraft {
 
   /** @param isNews false for a heartbeat that only says that the node lives, and how busy it is */
   putNode(node: NodeRow, isNews: boolean): void {
-    if (isNews) this.changesDocument = true;
+    if (isNews) this.changesClusterState = true;
     this.rows.push({ key: nodeKey(node.nodeId), value: encodeNode(node) });
   }
 
   /** @param isKnown false: a data folder that the catalog never heard of is kept out all the same */
   removeNode(node: Pick<NodeRow, 'nodeId' | 'incarnation'>, isKnown: boolean): void {
-    this.changesDocument = true;
+    this.changesClusterState = true;
     if (isKnown) this.rows.push({ key: nodeKey(node.nodeId), value: undefined });
     this.rows.push({ key: tombstoneKey(node.nodeId, node.incarnation), value: Buffer.of(1) });
   }
@@ -206,20 +206,20 @@ export class CatalogDraft {
   }
 
   private putGroup(group: GroupRow): GroupRow {
-    this.changesDocument = true;
+    this.changesClusterState = true;
     this.rows.push({ key: groupKey(group.id), value: encodeGroup(group) });
     return group;
   }
 
   /** An empty value removes the row. */
   putSetting(setting: SettingRow): void {
-    this.changesDocument = true;
+    this.changesClusterState = true;
     const value = setting.value === '' ? undefined : encodeSetting(setting);
     this.rows.push({ key: settingKey(setting.name), value });
   }
 
   putFeature(feature: FeatureRow): void {
-    this.changesDocument = true;
+    this.changesClusterState = true;
     this.rows.push({ key: featureKey(feature.name), value: encodeFeature(feature) });
   }
 
@@ -234,7 +234,7 @@ export class CatalogDraft {
   /** Ends a commit that changes no route. */
   commitRows<Result>(result: Result): CatalogPlan<Result> {
     assert(this.routes.length === 0, 'a change of routes makes a version');
-    if (this.changesDocument || this.nextJobId !== this.base.nextJobId) this.putMeta(this.base);
+    if (this.changesClusterState || this.nextJobId !== this.base.nextJobId) this.putMeta(this.base);
     return { mutations: this.rows, delta: undefined, result };
   }
 
@@ -273,7 +273,7 @@ export class CatalogDraft {
 
   private putMeta(meta: CatalogMeta): void {
     const { nextRouteId, nextJobId } = this;
-    const documentRevision = meta.documentRevision + (this.changesDocument ? 1 : 0);
+    const documentRevision = meta.documentRevision + (this.changesClusterState ? 1 : 0);
     this.rows.push({ key: META_KEY, value: encodeMeta({ ...meta, nextRouteId, nextJobId, documentRevision }) });
   }
 }

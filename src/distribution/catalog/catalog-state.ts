@@ -9,7 +9,7 @@ import {
   type CatalogKey,
   type CatalogMeta,
   type CatalogVersion,
-  type ClusterDocument,
+  type ClusterState,
   decodeDelta,
   decodeFeature,
   decodeGroup,
@@ -85,7 +85,7 @@ export const EMPTY_CATALOG: CatalogState = {
 };
 
 /** What all nodes keep a copy of; everything in order of ids and names. */
-export function documentOf(state: CatalogState): ClusterDocument {
+export function clusterStateOf(state: CatalogState): ClusterState {
   const byName = (a: { readonly name: string }, b: { readonly name: string }): number => (a.name < b.name ? -1 : 1);
   return {
     revision: state.meta?.documentRevision ?? 0,

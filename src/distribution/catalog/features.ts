@@ -35,8 +35,8 @@ export const hasFeature = (capabilities: bigint, feature: Feature): boolean =>
   (capabilities & (1n << BigInt(feature.bit))) !== 0n;
 
 /** True when a feature was switched on; every node can do it then, also those that join later. */
-export const isFeatureActive = (document: { readonly features: readonly FeatureRow[] }, name: string): boolean =>
-  document.features.some((row) => row.name === name);
+export const isFeatureActive = (clusterState: { readonly features: readonly FeatureRow[] }, name: string): boolean =>
+  clusterState.features.some((row) => row.name === name);
 
 /**
  * Nodes that stand in the way of a feature: those without its bit, and founders that were not heard of yet. A founder

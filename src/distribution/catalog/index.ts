@@ -28,7 +28,7 @@ export {
   advanceCatalog,
   type CatalogMutation,
   type CatalogState,
-  documentOf,
+  clusterStateOf,
   EMPTY_CATALOG,
   loadCatalog,
   loadCatalogSteps,

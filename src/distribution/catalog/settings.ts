@@ -81,13 +81,13 @@ export function settingProblem(name: string, value: string): string | undefined 
 }
 
 /** What a setting is at present. */
-export function settingOf(document: { readonly settings: readonly SettingRow[] }, name: SettingName): string {
-  const row = document.settings.find((candidate) => candidate.name === name);
+export function settingOf(clusterState: { readonly settings: readonly SettingRow[] }, name: SettingName): string {
+  const row = clusterState.settings.find((candidate) => candidate.name === name);
   return row === undefined ? SETTINGS[name].initial : row.value;
 }
 
 /** A setting that is a switch. A word that only a newer program knows is `off`. */
-export function switchOf(document: { readonly settings: readonly SettingRow[] }, name: SettingName): SwitchValue {
-  const value = settingOf(document, name);
+export function switchOf(clusterState: { readonly settings: readonly SettingRow[] }, name: SettingName): SwitchValue {
+  const value = settingOf(clusterState, name);
   return SWITCH.find((word) => word === value) ?? 'off';
 }

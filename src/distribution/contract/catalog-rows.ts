@@ -29,7 +29,7 @@ import type {
 const CODEC = 1;
 /** Of a job that ends with a merge; other jobs keep to the first codec. */
 const MERGE_JOB_CODEC = 2;
-/** Of a meta row that has a document revision. */
+/** Of a meta row that has a cluster state revision. */
 const META_CODEC = 2;
 
 /** Disk values are places in these lists: only ever append. */
@@ -74,7 +74,7 @@ export interface CatalogMeta {
   readonly incarnation: CatalogIncarnation;
   /** The group that the catalog itself lives in. */
   readonly catalogGroup: GroupId;
-  /** See `ClusterDocument.revision`. */
+  /** See `ClusterState.revision`. */
   readonly documentRevision: number;
 }
 

@@ -1,11 +1,11 @@
 /**
- * Rows of groups, settings, features and work as bytes, and the document that all of them make together. The rules for
+ * Rows of groups, settings, features and work as bytes, and the cluster state that all of them make together. The rules for
  * codec numbers are those of `catalog-rows.ts`.
  */
 
 import { ByteReader, ByteWriter, groupId, type NodeId, nodeId } from '../../platform/index.ts';
 import { decodeNode, encodeNode } from './catalog-rows.ts';
-import type { ClusterDocument, FeatureRow, GroupRow, SettingRow, WorkRow } from './cluster-types.ts';
+import type { ClusterState, FeatureRow, GroupRow, SettingRow, WorkRow } from './cluster-types.ts';
 import { CatalogCorruptError } from './errors.ts';
 
 const CODEC = 1;
@@ -120,22 +120,22 @@ function readRows<Row>(reader: ByteReader, decode: (bytes: Buffer) => Row): Row[
   return rows;
 }
 
-/** The whole document, as it travels to the nodes. */
-export function encodeDocument(document: ClusterDocument): Buffer {
-  const writer = new ByteWriter(1024).u8(CODEC).u53(document.revision);
-  writeRows(writer, document.nodes, encodeNode);
-  writeRows(writer, document.groups, encodeGroup);
-  writeRows(writer, document.settings, encodeSetting);
-  writeRows(writer, document.features, encodeFeature);
-  writeRows(writer, document.work, encodeWork);
+/** The whole cluster state, as it travels to the nodes. */
+export function encodeClusterState(clusterState: ClusterState): Buffer {
+  const writer = new ByteWriter(1024).u8(CODEC).u53(clusterState.revision);
+  writeRows(writer, clusterState.nodes, encodeNode);
+  writeRows(writer, clusterState.groups, encodeGroup);
+  writeRows(writer, clusterState.settings, encodeSetting);
+  writeRows(writer, clusterState.features, encodeFeature);
+  writeRows(writer, clusterState.work, encodeWork);
   return writer.finish();
 }
 
 /** @throws CatalogCorruptError */
-export function decodeDocument(bytes: Buffer): ClusterDocument {
+export function decodeClusterState(bytes: Buffer): ClusterState {
   const reader = new ByteReader(bytes, 'a cluster document', CatalogCorruptError);
   reader.version(CODEC);
-  const document = {
+  const clusterState = {
     revision: reader.u53(),
     nodes: readRows(reader, decodeNode),
     groups: readRows(reader, decodeGroup),
@@ -144,5 +144,5 @@ export function decodeDocument(bytes: Buffer): ClusterDocument {
     work: readRows(reader, decodeWork),
   };
   reader.end();
-  return document;
+  return clusterState;
 }

@@ -1,6 +1,6 @@
 /**
  * What the catalog knows beside routes and moves: which groups there are, which nodes, which replicated switches are set,
- * which features are active and who does which background work. All of it is small; together it is the `ClusterDocument`
+ * which features are active and who does which background work. All of it is small; together it is the `ClusterState`
  * that every node keeps a copy of.
  */
 import type { GroupId, Millis, NodeId } from '../../platform/index.ts';
@@ -48,7 +48,7 @@ export interface WorkRow {
 }
 
 /** See the top of the file. */
-export interface ClusterDocument {
+export interface ClusterState {
   /** Rises with every change of any of the rows except heartbeats and leases. */
   readonly revision: number;
   readonly nodes: readonly NodeRow[];

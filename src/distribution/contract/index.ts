@@ -52,7 +52,7 @@ export {
   encodeWork,
 } from './cluster-rows.ts';
 export type {
-  ClusterDocument,
+  ClusterState,
   FeatureOp,
   FeatureRow,
   GroupOp,

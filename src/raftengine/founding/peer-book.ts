@@ -87,7 +87,7 @@ export class PeerBook implements PeerAdmission {
     if (this.lives(peer).incarnation === incarnation) this.stable.set(peer, incarnation);
   }
 
-  /** What the cluster says is said again with every document: nobody waits for it. */
+  /** What the cluster says is said again with every cluster state: nobody waits for it. */
   private write(peer: NodeId, lives: PeerLives): void {
     this.kept.setPeer(peer, lives).catch(this.onError);
   }

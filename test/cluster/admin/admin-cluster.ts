@@ -7,7 +7,7 @@ import { type CatalogOp, planCatalog } from '../../../src/distribution/catalog/c
 import {
   advanceCatalog,
   type CatalogState,
-  documentOf,
+  clusterStateOf,
   EMPTY_CATALOG,
 } from '../../../src/distribution/catalog/catalog-state.ts';
 import { DEFAULT_RETENTION } from '../../../src/distribution/catalog/change-log.ts';
@@ -72,9 +72,9 @@ export class PlannedCatalog implements CatalogClient {
     return [...this.state.jobs.values(), ...finished];
   }
 
-  async document() {
+  async clusterState() {
     this.checkHere();
-    return documentOf(this.state);
+    return clusterStateOf(this.state);
   }
 
   private checkHere(): void {

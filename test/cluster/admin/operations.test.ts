@@ -5,7 +5,7 @@ import { type ToldLock, TxnOperator } from '../../../src/cluster/admin/txn-opera
 import type { GroupMembers, Member } from '../../../src/cluster/contract/admin.ts';
 import type { NodeExamination } from '../../../src/cluster/contract/admin-operations.ts';
 import type { NodeRow } from '../../../src/distribution/contract/catalog-rows.ts';
-import type { ClusterDocument } from '../../../src/distribution/contract/cluster-types.ts';
+import type { ClusterState } from '../../../src/distribution/contract/cluster-types.ts';
 import type { StatusReply, TxnClient, TxnStatus } from '../../../src/kv/contract/txn.ts';
 import { groupId, type KvorumError, nodeId, timestampOfMs } from '../../../src/platform/index.ts';
 import { EXAMINATION, STATUS } from '../../adapter/grpc/fake-backend.ts';
@@ -157,7 +157,7 @@ const well: Findings = {
   status: STATUS,
   examinations: [1, 2, 3].map((node) => examined(node)),
   members: [three(1, 1), three(2, 2), three(3, 3)],
-  document: { nodes: [row(1), row(2), row(3)] } as unknown as ClusterDocument,
+  clusterState: { nodes: [row(1), row(2), row(3)] } as unknown as ClusterState,
   nowMs: NOW_MS,
 };
 
@@ -221,9 +221,9 @@ describe('the diagnosis', () => {
   test('names leaders that are not spread, and nodes that are gone with their votes', () => {
     const led = [1, 2, 3, 4, 5, 6].map((number) => three(number, 1));
     assert.match(said({ members: led })[0]!, /node 1 leads 6 groups and node 2 leads 0/);
-    const document = { nodes: [row(1), row(2), row(3, NOW_MS - 90_000)] } as unknown as ClusterDocument;
+    const clusterState = { nodes: [row(1), row(2), row(3, NOW_MS - 90_000)] } as unknown as ClusterState;
     assert.match(
-      said({ document })[0]!,
+      said({ clusterState })[0]!,
       /warning node 3: it was not heard of for 90 s and has 3 votes; bring it back, or replace it/,
     );
   });

@@ -31,7 +31,7 @@ class BalancedCluster extends Cluster {
     await this.until('everybody is there and the features are active', () =>
       this.nodes.every(
         ({ process }) =>
-          process?.node.readiness().ready === true && (process.node.document()?.features.length ?? 0) >= 3,
+          process?.node.readiness().ready === true && (process.node.clusterState()?.features.length ?? 0) >= 3,
       ),
     );
   }

@@ -4,7 +4,7 @@ import { BalanceScheduler, DEFAULT_BALANCE_TIMES, KEPT_REPORTS } from '../../../
 import type { BalanceInputs, BalanceOutputs, BalanceReport } from '../../../src/cluster/contract/balance.ts';
 import type { BalanceAction, GroupPlacement } from '../../../src/distribution/balance/actions.ts';
 import type { ClusterWindow } from '../../../src/distribution/balance/load-window.ts';
-import type { ClusterDocument } from '../../../src/distribution/contract/cluster-types.ts';
+import type { ClusterState } from '../../../src/distribution/contract/cluster-types.ts';
 import { RouteTable } from '../../../src/distribution/routes/route-table.ts';
 import type { Cancel, Clock, Scheduler } from '../../../src/platform/index.ts';
 import {
@@ -74,7 +74,7 @@ class ManualTime implements Clock, Scheduler {
 class Stage {
   readonly time = new ManualTime();
   isLeading = true;
-  document: ClusterDocument = documentWith();
+  clusterState: ClusterState = documentWith();
   routes: RouteTable = RouteTable.empty(1);
   windows: ClusterWindow[] = [];
   groups: GroupPlacement[] = [];
@@ -87,7 +87,7 @@ class Stage {
 
   constructor() {
     const inputs: BalanceInputs = {
-      document: () => this.document,
+      clusterState: () => this.clusterState,
       routes: () => this.routes,
       windows: () => this.windows,
       groupStatus: () => this.groups,
@@ -121,7 +121,7 @@ class Stage {
   static crowded(settings: Record<string, string>): Stage {
     const stage = new Stage();
     const groups = [1, 2, 3].map((id) => [id, 1, 2, 3]);
-    stage.document = documentWith({ groups, settings });
+    stage.clusterState = documentWith({ groups, settings });
     stage.groups = groups.map(([id, ...voters]) => placement(id!, voters));
     return stage;
   }
@@ -129,7 +129,7 @@ class Stage {
   /** One range that was hot in every window since the start. */
   static hot(settings: Record<string, string>): Stage {
     const stage = new Stage();
-    stage.document = documentWith({ settings });
+    stage.clusterState = documentWith({ settings });
     stage.routes = tableOf(['m']);
     stage.heat(0, 10);
     return stage;
@@ -195,7 +195,7 @@ describe('the balance scheduler', () => {
     assert.deepEqual([stage.begun, stage.said('balance.leaders')], [[], ['observed']]);
     assert.equal(stage.reports[0]?.action?.kind, 'transferLeader');
     assert.match(stage.reports[0]!.text, /node 1 leads 3 groups/);
-    stage.document = { ...stage.document, settings: documentWith({ settings: LEADERS }).settings };
+    stage.clusterState = { ...stage.clusterState, settings: documentWith({ settings: LEADERS }).settings };
     await stage.time.advance(31_000);
     assert.equal(stage.begun.length, 1);
   });
@@ -223,7 +223,7 @@ describe('the balance scheduler', () => {
   test('rests for minutes after a replica was moved, until nodes have said what they hold', async () => {
     const stage = new Stage();
     const groups = [2, 3].map((id) => [id, 1, 2, 3]);
-    stage.document = documentWith({
+    stage.clusterState = documentWith({
       groups,
       settings: { ...OFF, 'balance.size': 'on' },
       nodeBytes: { 1: 10 * GIB, 2: 10 * GIB, 3: 10 * GIB, 4: 0 },

@@ -39,7 +39,7 @@ const node = {
 };
 
 describe('a client of the catalog', () => {
-  test('gets results, jobs and the document from wherever the leader is', async () => {
+  test('gets results, jobs and the cluster state from wherever the leader is', async () => {
     const cluster = await founded(2);
     const client = cluster.client();
     const state = cluster.leaders[0]!.state;
@@ -51,9 +51,9 @@ describe('a client of the catalog', () => {
     await cluster.time.pass(500);
     cluster.group.elect(1);
     assert.deepEqual(await cluster.time.outcome(jobs), [job]);
-    const document = await cluster.time.outcome(client.document());
+    const clusterState = await cluster.time.outcome(client.clusterState());
     assert.deepEqual(
-      document.groups.map(({ id }) => id),
+      clusterState.groups.map(({ id }) => id),
       [1, 2, 3, 4],
     );
   });

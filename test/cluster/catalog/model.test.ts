@@ -30,7 +30,7 @@ interface Sent {
   reply: unknown;
 }
 
-/** Newest document that anybody was given. */
+/** Newest cluster state that anybody was given. */
 interface Seen {
   revision: number;
 }
@@ -90,9 +90,9 @@ async function readBack(client: ForwardingCatalogClient, sent: readonly Sent[], 
   try {
     const jobs = new Set((await client.jobs(3_000)).map(({ id }) => id));
     for (const id of acknowledged) assert.ok(jobs.has(id), `job ${id} was acknowledged`);
-    const document = await client.document(3_000);
-    assert.ok(document.revision >= revision, 'documents do not go back');
-    seen.revision = Math.max(seen.revision, document.revision);
+    const clusterState = await client.clusterState(3_000);
+    assert.ok(clusterState.revision >= revision, 'documents do not go back');
+    seen.revision = Math.max(seen.revision, clusterState.revision);
   } catch (error) {
     if (!['LEADER_UNAVAILABLE', 'OUTCOME_UNKNOWN'].includes((error as { code?: string }).code ?? '')) throw error;
   }

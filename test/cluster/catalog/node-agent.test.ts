@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import type { DocumentVersion } from '../../../src/cluster/catalog/codec.ts';
+import type { ClusterStateVersion } from '../../../src/cluster/catalog/codec.ts';
 import { NodeAgent } from '../../../src/cluster/catalog/node-agent.ts';
-import { documentOf } from '../../../src/distribution/catalog/catalog-state.ts';
+import { clusterStateOf } from '../../../src/distribution/catalog/catalog-state.ts';
 import { CAPABILITIES } from '../../../src/distribution/catalog/features.ts';
-import type { ClusterDocument } from '../../../src/distribution/contract/cluster-types.ts';
+import type { ClusterState } from '../../../src/distribution/contract/cluster-types.ts';
 import type { CatalogError } from '../../../src/distribution/contract/errors.ts';
 import { nodeId, SeededRandom } from '../../../src/platform/index.ts';
 import type { FakeCluster } from './fake-cluster.ts';
@@ -13,7 +13,7 @@ import { founded, incarnationOf } from './founded.ts';
 /** A node that reports to the catalog, and what it heard. */
 function agentOf(cluster: FakeCluster, id: number, incarnation = incarnationOf(id)) {
   const heard = {
-    documents: [] as ClusterDocument[],
+    documents: [] as ClusterState[],
     removed: [] as CatalogError[],
     refused: [] as string[],
     load: { leaderCount: 0, replicaCount: 3, storedBytes: 0 },
@@ -31,30 +31,30 @@ function agentOf(cluster: FakeCluster, id: number, incarnation = incarnationOf(i
     onRemoved: (error) => heard.removed.push(error),
     onRefused: (error) => heard.refused.push(error.code),
   });
-  agent.onDocument((document) => heard.documents.push(document));
+  agent.onClusterState((clusterState) => heard.documents.push(clusterState));
   agent.start();
   return { agent, heard };
 }
 
-const rowOf = (document: ClusterDocument | undefined, id: number) =>
-  document?.nodes.find((row) => row.nodeId === nodeId(id));
+const rowOf = (clusterState: ClusterState | undefined, id: number) =>
+  clusterState?.nodes.find((row) => row.nodeId === nodeId(id));
 
 describe('a node that reports to the catalog', () => {
-  test('gets its row, and the document whenever that changes', async () => {
+  test('gets its row, and the cluster state whenever that changes', async () => {
     const cluster = await founded();
     const { agent, heard } = agentOf(cluster, 1);
-    await cluster.time.until('it has a document', () => agent.document !== undefined);
+    await cluster.time.until('it has a cluster state', () => agent.clusterState !== undefined);
     assert.deepEqual(
-      [rowOf(agent.document, 1)?.address, rowOf(agent.document, 1)?.capabilities],
+      [rowOf(agent.clusterState, 1)?.address, rowOf(agent.clusterState, 1)?.capabilities],
       ['127.0.0.1:1', CAPABILITIES],
     );
-    assert.equal(agent.document?.groups.length, 4);
+    assert.equal(agent.clusterState?.groups.length, 4);
     await cluster.time.pass(5_000);
     assert.equal(heard.documents.length, 1, 'nothing changed');
     await cluster.time.outcome(cluster.client().run({ kind: 'setSetting', name: 'autosplit', value: 'on' }));
     await cluster.time.pass(2_000);
     assert.deepEqual(
-      agent.document?.settings.map(({ name, value }) => [name, value]),
+      agent.clusterState?.settings.map(({ name, value }) => [name, value]),
       [['autosplit', 'on']],
     );
     agent.stop();
@@ -74,9 +74,9 @@ describe('a node that reports to the catalog', () => {
     await cluster.time.pass(120_000);
     const written = cluster.group.entries - before;
     assert.ok(written >= 3 * ids.length && written <= 4 * ids.length, `${written} entries in two minutes`);
-    const document = await cluster.time.outcome(cluster.client().document());
+    const clusterState = await cluster.time.outcome(cluster.client().clusterState());
     for (const id of ids) {
-      const ageMs = cluster.time.nowMs() - rowOf(document, id)!.heartbeatMs;
+      const ageMs = cluster.time.nowMs() - rowOf(clusterState, id)!.heartbeatMs;
       assert.ok(ageMs >= 0 && ageMs < 1_300, `the last heartbeat of node ${id} was ${ageMs} ms ago`);
     }
     const live = (): number => cluster.heartbeats[0]!.liveNodes(cluster.leaders[0]!.state!, 4_000).size;
@@ -99,8 +99,8 @@ describe('a node that reports to the catalog', () => {
     }
     await cluster.time.pass(1_500);
     assert.ok(cluster.group.entries - before <= 5);
-    const document = await cluster.time.outcome(cluster.client().document());
-    assert.equal(rowOf(document, 1)?.storedBytes, 1_019);
+    const clusterState = await cluster.time.outcome(cluster.client().clusterState());
+    assert.equal(rowOf(clusterState, 1)?.storedBytes, 1_019);
     const { length } = heard.documents;
     assert.equal(length, 1, 'load is no news for other nodes');
   });
@@ -109,7 +109,7 @@ describe('a node that reports to the catalog', () => {
     const cluster = await founded(2);
     const { agent, heard } = agentOf(cluster, 1);
     await cluster.time.pass(10_500);
-    const row = () => rowOf(cluster.heartbeats[1]!.document(cluster.leaders[1]!.state!), 1)!;
+    const row = () => rowOf(cluster.heartbeats[1]!.clusterState(cluster.leaders[1]!.state!), 1)!;
     cluster.group.elect(1);
     const electedMs = cluster.time.nowMs();
     await cluster.time.until('the rows are loaded', () => cluster.leaders[1]!.state !== undefined);
@@ -117,11 +117,11 @@ describe('a node that reports to the catalog', () => {
     assert.ok(cluster.heartbeats[1]!.countsFromMs >= electedMs, 'silence counts from here');
     await cluster.time.pass(3_000);
     assert.ok(row().heartbeatMs > electedMs);
-    assert.equal(heard.documents.length, 1, 'the document is the same');
+    assert.equal(heard.documents.length, 1, 'the cluster state is the same');
     agent.stop();
     cluster.group.elect(0);
     await cluster.time.until('the rows are loaded', () => cluster.leaders[0]!.state !== undefined);
-    const stale = rowOf(cluster.heartbeats[0]!.document(cluster.leaders[0]!.state!), 1)!;
+    const stale = rowOf(cluster.heartbeats[0]!.clusterState(cluster.leaders[0]!.state!), 1)!;
     assert.ok(stale.heartbeatMs < electedMs - 5_000, 'what it heard when it led before counts no more');
   });
 
@@ -131,20 +131,20 @@ describe('a node that reports to the catalog', () => {
     const { agent, heard } = agentOf(cluster, 1);
     await cluster.time.pass(20_000);
     cluster.group.elect(0);
-    await cluster.time.until('it has a document', () => agent.document !== undefined, 6_000);
+    await cluster.time.until('it has a cluster state', () => agent.clusterState !== undefined, 6_000);
     assert.deepEqual([heard.removed, heard.refused], [[], []]);
   });
 
-  test('does not go back to an older document of a leader that was replaced', async () => {
+  test('does not go back to an older cluster state of a leader that was replaced', async () => {
     const { time, leaders } = await founded();
-    const document = documentOf(leaders[0]!.state!);
+    const clusterState = clusterStateOf(leaders[0]!.state!);
     const given = [
-      { incarnation: 7, document: { ...document, revision: 5 } },
-      { incarnation: 7, document: { ...document, revision: 4 } },
-      { incarnation: 6, document: { ...document, revision: 9 } },
-      { incarnation: 8, document: { ...document, revision: 2 } },
+      { incarnation: 7, document: { ...clusterState, revision: 5 } },
+      { incarnation: 7, document: { ...clusterState, revision: 4 } },
+      { incarnation: 6, document: { ...clusterState, revision: 9 } },
+      { incarnation: 8, document: { ...clusterState, revision: 2 } },
     ];
-    const has: DocumentVersion[] = [];
+    const has: ClusterStateVersion[] = [];
     const agent = new NodeAgent({
       client: {
         heartbeat: async (_node, version) => {
@@ -163,7 +163,7 @@ describe('a node that reports to the catalog', () => {
       onRemoved: () => undefined,
     });
     const revisions: number[] = [];
-    agent.onDocument(({ revision }) => revisions.push(revision));
+    agent.onClusterState(({ revision }) => revisions.push(revision));
     agent.start();
     await time.until('all were given', () => has.length > 4);
     agent.stop();
@@ -185,7 +185,7 @@ describe('a node that reports to the catalog', () => {
     assert.equal(heard.removed.length, 1);
     assert.equal(heard.removed[0]?.code, 'NODE_REMOVED');
     // The place is free for the other one.
-    assert.ok(rowOf(other.agent.document, 1)?.incarnation.equals(incarnationOf(9)));
+    assert.ok(rowOf(other.agent.clusterState, 1)?.incarnation.equals(incarnationOf(9)));
     assert.equal(cluster.group.loaded().nodes.get(nodeId(1))?.incarnation.equals(incarnationOf(9)), true);
   });
 });

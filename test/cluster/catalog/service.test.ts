@@ -103,7 +103,7 @@ describe('the catalog in the key-value layer', () => {
     const { version } = await outcome(second.client.run(splitAt(first.leader.state, 'k')));
     assert.equal(version, 2);
     assert.deepEqual(
-      (await outcome(second.client.document())).groups.map(({ id }) => id),
+      (await outcome(second.client.clusterState())).groups.map(({ id }) => id),
       [GROUP],
     );
     assert.equal(second.leader.state, undefined);

@@ -12,7 +12,7 @@ import {
 import type { GcChannel } from '../../../src/cluster/gc/endpoint.ts';
 import { handedOver, retentionOf, safepointWork } from '../../../src/cluster/gc/safepoint.ts';
 import type { Certificate, NodeGcReport, SafepointNotes } from '../../../src/cluster/gc/types.ts';
-import { documentOf } from '../../../src/distribution/catalog/catalog-state.ts';
+import { clusterStateOf } from '../../../src/distribution/catalog/catalog-state.ts';
 import { CAPABILITIES, FEATURES } from '../../../src/distribution/catalog/features.ts';
 import { JOB_PHASES, type JobPhase, type JobRow } from '../../../src/distribution/contract/catalog-rows.ts';
 import type { FeatureRow } from '../../../src/distribution/contract/cluster-types.ts';
@@ -97,7 +97,7 @@ class Stage implements GcChannel {
 
   unit() {
     return safepointWork({
-      catalog: { document: async () => documentOf(this.model.state), jobs: async () => this.jobs },
+      catalog: { clusterState: async () => clusterStateOf(this.model.state), jobs: async () => this.jobs },
       channel: this,
       clock: { nowMs: () => this.nowMs, monotonicMs: () => this.nowMs },
       retentionMs: RETENTION_MS,
@@ -233,7 +233,7 @@ describe('the safepoint of the cluster', () => {
   test('keeps what the setting says, once it says something', async () => {
     const stage = new Stage();
     stage.model.run({ kind: 'setSetting', name: 'gc.retentionMs', value: '5000' });
-    assert.equal(retentionOf(documentOf(stage.model.state), RETENTION_MS), 5_000);
+    assert.equal(retentionOf(clusterStateOf(stage.model.state), RETENTION_MS), 5_000);
     assert.equal((await stage.round()).publishedTs, timestampOfMs(NOW_MS - 5_000));
     assert.throws(
       () => stage.model.run({ kind: 'setSetting', name: 'gc.retentionMs', value: '-1' }),

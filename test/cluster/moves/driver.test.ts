@@ -120,7 +120,7 @@ class World {
         return plan.result as unknown as CatalogReply<Request>;
       }),
     jobs: async () => [],
-    document: async () => {
+    clusterState: async () => {
       throw new LeaderUnavailableError('a driver does not ask for it');
     },
   };

@@ -106,7 +106,7 @@ const ROUTES = (() => {
   return loader.finish(1, 1);
 })();
 
-/** A catalog whose document says so at this revision. */
+/** A catalog whose cluster state says so at this revision. */
 function catalog(revision: number, oracle: string | undefined, groups: readonly number[] = [1, 2, 3, 4]): CatalogState {
   const row = (id: number): [GroupId, GroupRow] => [
     groupId(id),
@@ -219,7 +219,7 @@ describe('a change of the oracle', () => {
                 return answer;
               },
             };
-            // Its document is of its own revision: a later leader knows a later one.
+            // Its cluster state is of its own revision: a later leader knows a later one.
             const revision = 10 + at;
             pending++;
             void until(startsAt * (at + 1))
@@ -264,7 +264,7 @@ describe('a change of the oracle', () => {
     );
   });
 
-  test('is begun again until it is done, looked at again later, and follows the document', async () => {
+  test('is begun again until it is done, looked at again later, and follows the cluster state', async () => {
     const fake = new FakeGroups();
     const scheduler = new ManualScheduler(new ManualClock());
     let state: CatalogState | undefined;
@@ -304,7 +304,7 @@ describe('a change of the oracle', () => {
     const { messages } = fake;
     listener();
     await pass(1_000);
-    assert.equal(fake.messages, messages, 'the same document asks for nothing new');
+    assert.equal(fake.messages, messages, 'the same cluster state asks for nothing new');
     fake.add(groupId(2));
     await pass(10_000);
     assert.ok(

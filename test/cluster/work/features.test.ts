@@ -4,7 +4,7 @@ import type { CatalogLeader } from '../../../src/cluster/catalog/leader.ts';
 import { NodeAgent } from '../../../src/cluster/catalog/node-agent.ts';
 import { activatable, FeatureActivator } from '../../../src/cluster/work/feature-activator.ts';
 import type { NodeOp } from '../../../src/distribution/catalog/catalog.ts';
-import { documentOf } from '../../../src/distribution/catalog/catalog-state.ts';
+import { clusterStateOf } from '../../../src/distribution/catalog/catalog-state.ts';
 import { CAPABILITIES, FEATURES, isFeatureActive } from '../../../src/distribution/catalog/features.ts';
 import type { CatalogError } from '../../../src/distribution/contract/errors.ts';
 import { nodeId, SeededRandom } from '../../../src/platform/index.ts';
@@ -73,11 +73,11 @@ describe('features', () => {
     for (const id of [1, 2]) stage.model.run(heartbeat(id));
     stage.model.run(heartbeat(3, OLD));
     await stage.time.pass(5_000);
-    assert.equal(isFeatureActive(documentOf(stage.model.state), 'ranges.balance'), false);
-    assert.equal(isFeatureActive(documentOf(stage.model.state), 'ranges.move'), true);
+    assert.equal(isFeatureActive(clusterStateOf(stage.model.state), 'ranges.balance'), false);
+    assert.equal(isFeatureActive(clusterStateOf(stage.model.state), 'ranges.move'), true);
     stage.model.run(heartbeat(3));
     await stage.time.pass(2_000);
-    assert.equal(isFeatureActive(documentOf(stage.model.state), 'ranges.balance'), true);
+    assert.equal(isFeatureActive(clusterStateOf(stage.model.state), 'ranges.balance'), true);
     await stage.activator.stop();
   });
 

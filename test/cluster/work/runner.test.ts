@@ -4,7 +4,7 @@ import fc from 'fast-check';
 import type { CatalogClient, CatalogReply, CatalogRequest } from '../../../src/cluster/contract/catalog.ts';
 import { type WorkContext, WorkRunner, type WorkUnit } from '../../../src/cluster/work/runner.ts';
 import { decodeSignpostNotes, encodeSignpostNotes, signpostWork } from '../../../src/cluster/work/signposts.ts';
-import { documentOf } from '../../../src/distribution/catalog/catalog-state.ts';
+import { clusterStateOf } from '../../../src/distribution/catalog/catalog-state.ts';
 import { CAPABILITIES } from '../../../src/distribution/catalog/features.ts';
 import type { JobRow } from '../../../src/distribution/contract/catalog-rows.ts';
 import { CatalogError } from '../../../src/distribution/contract/errors.ts';
@@ -91,7 +91,7 @@ class Cluster {
     await this.time.outcome(Promise.all([...this.runners.values()].map((runner) => runner.stop())));
   }
 
-  private client(id: number): Pick<CatalogClient, 'run' | 'document'> {
+  private client(id: number): Pick<CatalogClient, 'run' | 'clusterState'> {
     const reach = async (): Promise<void> => {
       await new Promise<void>((resolve) => this.time.after(20, resolve));
       if (this.cutOff.has(id)) throw new LeaderUnavailableError('nobody leads');
@@ -104,9 +104,9 @@ class Cluster {
         if (this.loseAnswers.has(id)) throw new OutcomeUnknownError('the answer was lost');
         return reply;
       },
-      document: async () => {
+      clusterState: async () => {
         await reach();
-        return documentOf(this.model.state);
+        return clusterStateOf(this.model.state);
       },
     };
   }
@@ -231,7 +231,7 @@ describe('the work on signposts', () => {
     const unit = signpostWork({
       catalog: {
         jobs: async () => jobs,
-        document: async () => documentOf(CatalogModel.bootstrapped().state),
+        clusterState: async () => clusterStateOf(CatalogModel.bootstrapped().state),
       },
       spans: {
         command: async (_group, request) => {

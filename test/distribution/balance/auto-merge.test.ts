@@ -56,9 +56,9 @@ describe('neighbours', () => {
 
   test('are not merged when one is large', () => {
     const rangeBytes = (bytesOfLast: number) => new Map([...small, [3, bytesOfLast]]);
-    const document = documentWith({ settings: { 'ranges.bytes': String(100 * MIB) } });
-    assert.deepEqual(merges({ document, rangeBytes: rangeBytes(25 * MIB) }).actions, []);
-    assert.equal(merges({ document, rangeBytes: rangeBytes(25 * MIB - 1) }).actions.length, 1);
+    const clusterState = documentWith({ settings: { 'ranges.bytes': String(100 * MIB) } });
+    assert.deepEqual(merges({ clusterState, rangeBytes: rangeBytes(25 * MIB) }).actions, []);
+    assert.equal(merges({ clusterState, rangeBytes: rangeBytes(25 * MIB - 1) }).actions.length, 1);
   });
 
   test('are not merged across groups, while a job has one, or with the cluster\u2019s own rows', () => {

@@ -56,8 +56,8 @@ describe('a hot range', () => {
   });
 
   test('is judged by the score that is set', () => {
-    const document = documentWith({ settings: { 'autosplit.score': '60001' } });
-    assert.deepEqual(plan(threeOf(hot()), { document }).actions, []);
+    const clusterState = documentWith({ settings: { 'autosplit.score': '60001' } });
+    assert.deepEqual(plan(threeOf(hot()), { clusterState }).actions, []);
   });
 
   test('is left alone for ten minutes after it was cut, by the time of the cut in the catalog', () => {
@@ -79,7 +79,7 @@ describe('a hot range', () => {
   });
 
   test('is not cut above the number of ranges that is allowed', () => {
-    const few = (max: number) => ({ document: documentWith({ settings: { 'ranges.max': String(max) } }) });
+    const few = (max: number) => ({ clusterState: documentWith({ settings: { 'ranges.max': String(max) } }) });
     const windows = threeOf(hot());
     assert.deepEqual(plan(windows, few(4)).actions, []);
     assert.equal(plan(windows, few(5)).actions.length, 1);

@@ -14,7 +14,7 @@ function view(
 ): BalanceView {
   const { preferred = {}, ...others } = rest;
   return viewOf({
-    document: documentWith({ groups, preferred }),
+    clusterState: documentWith({ groups, preferred }),
     groups: groups.map(([id, ...voters]) => placement(id!, voters)),
     liveNodes: nodes(1, 2, 3, 4),
     ...others,
@@ -164,12 +164,12 @@ describe('leaders', () => {
         });
         const preferred: Record<number, number> = {};
         if (random.int(2) === 0) for (const row of groups) if (random.int(3) === 0) preferred[row.id] = row.voters[1]!;
-        const document = documentWith({ groups: groups.map((row) => [row.id, ...row.voters]), preferred });
+        const clusterState = documentWith({ groups: groups.map((row) => [row.id, ...row.voters]), preferred });
         const liveNodes = nodes(1, 2, 3, 4, 5);
         let last = measureOf(groups, preferred);
         for (let left = 300; ; left--) {
           assert.ok(left > 0, 'balancing does not end');
-          const { actions } = planLeaders(viewOf({ document, groups, liveNodes }), group(1));
+          const { actions } = planLeaders(viewOf({ clusterState, groups, liveNodes }), group(1));
           if (actions.length === 0) break;
           const action = actions[0] as TransferAction;
           groups = groups.map((row) => (row.id === action.group ? { ...row, leader: nodeId(action.to) } : row));

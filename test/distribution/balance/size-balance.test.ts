@@ -16,7 +16,7 @@ function view(
   const { preferred = {}, ...others } = rest;
   const nodeBytes = Object.fromEntries(Object.entries(nodeGib).map(([id, gib]) => [id, gib * GIB]));
   return viewOf({
-    document: documentWith({ groups: groups.map(([id, , ...voters]) => [id!, ...voters]), nodeBytes, preferred }),
+    clusterState: documentWith({ groups: groups.map(([id, , ...voters]) => [id!, ...voters]), nodeBytes, preferred }),
     groups: groups.map(([id, gib, ...voters]) => placement(id!, voters, { bytes: gib! * GIB })),
     liveNodes: nodes(...Object.keys(nodeGib).map(Number)),
     ...others,
@@ -136,8 +136,11 @@ describe('stored bytes', () => {
         const sorted = (): number[] => Object.values(usage()).sort((a, b) => b - a);
         for (let left = 200; ; left--) {
           assert.ok(left > 0, 'balancing does not end');
-          const document = documentWith({ groups: groups.map((row) => [row.id, ...row.voters]), nodeBytes: usage() });
-          const { actions } = plan(viewOf({ document, groups, liveNodes: nodes(...ids) }));
+          const clusterState = documentWith({
+            groups: groups.map((row) => [row.id, ...row.voters]),
+            nodeBytes: usage(),
+          });
+          const { actions } = plan(viewOf({ clusterState, groups, liveNodes: nodes(...ids) }));
           if (actions.length === 0) break;
           const [action] = actions;
           assert.ok(action?.kind === 'changeMembership');

@@ -2,7 +2,7 @@
 import type { BalanceView, GroupPlacement } from '../../../src/distribution/balance/actions.ts';
 import type { ClusterLoad, ClusterWindow, LoadDetail } from '../../../src/distribution/balance/load-window.ts';
 import type { NodeRow } from '../../../src/distribution/contract/catalog-rows.ts';
-import type { ClusterDocument } from '../../../src/distribution/contract/cluster-types.ts';
+import type { ClusterState } from '../../../src/distribution/contract/cluster-types.ts';
 import type { Route } from '../../../src/distribution/contract/types.ts';
 import { RouteTable, RouteTableLoader } from '../../../src/distribution/routes/route-table.ts';
 import { type NodeId, nodeId } from '../../../src/platform/index.ts';
@@ -19,7 +19,7 @@ export function documentWith(
     readonly nodeBytes?: Readonly<Record<number, number>>;
     readonly preferred?: Readonly<Record<number, number>>;
   } = {},
-): ClusterDocument {
+): ClusterState {
   const nodes = Object.entries(parts.nodeBytes ?? {}).map(
     ([id, storedBytes]): NodeRow => ({
       nodeId: nodeId(Number(id)),
@@ -99,7 +99,7 @@ export function windowOf(at: number, loads: readonly ClusterLoad[], complete: re
 }
 
 export const viewOf = (rest: Partial<BalanceView>): BalanceView => ({
-  document: documentWith(),
+  clusterState: documentWith(),
   routes: RouteTable.empty(1),
   windows: [],
   groups: [],

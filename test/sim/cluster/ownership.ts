@@ -204,8 +204,8 @@ export class OwnershipInvariants {
         .join('; ')}`;
     for (const { id, process } of this.nodes) {
       if (process?.node.routes.current.version !== state.meta.version) return `node ${id} has another directory`;
-      const revision = process.node.document()?.revision;
-      if (revision !== state.meta.documentRevision) return `node ${id} has document ${revision}`;
+      const revision = process.node.clusterState()?.revision;
+      if (revision !== state.meta.documentRevision) return `node ${id} has cluster state ${revision}`;
       for (const { groupId: group } of process.node.host.all()) {
         if (state.groups.get(group)?.state !== 'ACTIVE') return `node ${id} has a replica of removed group ${group}`;
       }

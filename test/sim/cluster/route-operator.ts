@@ -97,7 +97,7 @@ export class RouteOperator {
   }
 
   private groups(node: AssembledNode): GroupId[] {
-    return (node.document()?.groups ?? []).filter(({ state }) => state === 'ACTIVE').map(({ id }) => id);
+    return (node.clusterState()?.groups ?? []).filter(({ state }) => state === 'ACTIVE').map(({ id }) => id);
   }
 
   /** The start of a slot, or some place in the middle of a key, which the cluster puts at the start of the key. */
@@ -207,7 +207,7 @@ export class RouteOperator {
 
   private async createGroup(node: AssembledNode, random: SeededRandom) {
     if (this.groups(node).length >= MAX_GROUPS) return undefined;
-    const known = (node.document()?.nodes ?? []).map(({ nodeId }) => nodeId);
+    const known = (node.clusterState()?.nodes ?? []).map(({ nodeId }) => nodeId);
     if (known.length < FOUNDERS) return undefined;
     const founders = known
       .map((id) => ({ id, draw: random.next() }))
