@@ -85,4 +85,4 @@ export {
 export { type GcGroup, type GcTimes, NodeGc, type NodeGcOptions } from './gc/index.ts';
 export { DEFAULT_MOVE_LIMITS, MoveDriver, type MoveLimits } from './moves/index.ts';
 export { AuthoritySwitch } from './oracle/index.ts';
-export { FeatureActivator, signpostWork, WorkRunner, type WorkTimes } from './work/index.ts';
+export { FeatureActivator, forwardingPointerWork, WorkRunner, type WorkTimes } from './work/index.ts';

@@ -5,9 +5,9 @@ import {
   type BalancerOptions,
   DEFAULT_MOVE_LIMITS,
   FeatureActivator,
+  forwardingPointerWork,
   type LoadedGroup,
   type MoveLimits,
-  signpostWork,
   WorkRunner,
   type WorkTimes,
 } from '../cluster/index.ts';
@@ -32,13 +32,13 @@ export class BackgroundServices {
 
   constructor(options: BackgroundServicesOptions) {
     const { host, spans, incarnation, nodeId, catalog, leader, clock, scheduler, random, onError } = options;
-    const { signpostMs, sweepMs } = { ...DEFAULT_MOVE_LIMITS, ...options.moves };
+    const { forwardingPointerMs, sweepMs } = { ...DEFAULT_MOVE_LIMITS, ...options.moves };
     this.balancer = new Balancer({ ...options, groups: () => host.all().map(loadedGroup) });
-    const signposts = signpostWork({
+    const forwardingPointers = forwardingPointerWork({
       catalog,
       spans,
       clock,
-      signpostMs,
+      forwardingPointerMs,
       sweepMs,
       onError: (_job, error) => onError(error),
     });
@@ -50,7 +50,7 @@ export class BackgroundServices {
       scheduler,
       random,
       times: { lookMs: sweepMs / 2, ...options.work },
-      units: () => [signposts],
+      units: () => [forwardingPointers],
       onError: (_unit, error) => onError(error),
     });
     this.activator = new FeatureActivator({ leader, scheduler, onError });

@@ -238,7 +238,7 @@ describe('a span table', () => {
     assert.equal(source.table.capturingJob(bytes('z')), 0);
   });
 
-  test('takes a range back only after its own data of it is purged, and leaves the rest of the signpost', () => {
+  test('takes a range back only after its own data of it is purged, and leaves the rest of the forwarding pointer', () => {
     const source = Group.owning('', '');
     source.does(captureOn(1, 'f', 'm'));
     source.does(fence(1));

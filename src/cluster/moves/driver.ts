@@ -55,9 +55,9 @@ export interface MoveLimits {
   readonly fenceMs: Millis;
   /** How long the source keeps what was moved away, for readers that are still at it. */
   readonly graceMs: Millis;
-  /** How long the source keeps pointing at the new owner; `signpostWork` does it. */
-  readonly signpostMs: Millis;
-  /** Signposts of old moves are looked for this often. */
+  /** How long the source keeps pointing at the new owner; `forwardingPointerWork` does it. */
+  readonly forwardingPointerMs: Millis;
+  /** Forwarding pointers of old moves are looked for this often. */
   readonly sweepMs: Millis;
   readonly retryBaseMs: Millis;
   readonly retryCapMs: Millis;
@@ -75,7 +75,7 @@ export const DEFAULT_MOVE_LIMITS: MoveLimits = {
   maxRounds: 1000,
   fenceMs: 10_000,
   graceMs: 30_000,
-  signpostMs: 24 * 3_600_000,
+  forwardingPointerMs: 24 * 3_600_000,
   sweepMs: 60_000,
   retryBaseMs: 50,
   retryCapMs: 5_000,

@@ -3,5 +3,5 @@
  */
 
 export { FeatureActivator } from './feature-activator.ts';
+export { forwardingPointerWork } from './forwarding-pointers.ts';
 export { type AttendResult, WorkRunner, type WorkTimes, type WorkUnit } from './runner.ts';
-export { signpostWork } from './signposts.ts';

@@ -151,7 +151,7 @@ function incoming(table: SpanTable, command: Of<'incoming'>): SpanStep {
   if (table.isClosed(job)) return refuse(table, 'JOB_CLOSED');
   const found = touching(table, command);
   if (found.some((span) => span.state === 'ACTIVE' || span.state === 'FENCED')) return refuse(table, 'OWNED');
-  // A signpost gives way; data that is still to be purged, or read by a pin, does not.
+  // A forwarding pointer gives way; data that is still to be purged, or read by a pin, does not.
   if (found.some((span) => span.state === 'INCOMING' || !span.isPurged)) return refuse(table, 'BUSY');
   if (table.spans.length + 2 > MAX_SPANS) return refuse(table, 'TOO_MANY_SPANS');
   const span: Span = { ...freshSpan(start, end, 0), state: 'INCOMING', job, attempt };
@@ -275,7 +275,7 @@ function forget(table: SpanTable, { job }: Of<'forget'>): SpanStep {
   const own = table.spanOf(job);
   if (own === undefined) return repeat(table, undefined);
   if (own.state !== 'MOVED_OUT' || !own.isPurged) return refuse(table, 'NOT_PURGED');
-  // A later move may have taken a part of the signpost away and left two pieces.
+  // A later move may have taken a part of the forwarding pointer away and left two pieces.
   return changed(
     table.spans.filter((span) => span.job !== job),
     table.closed,

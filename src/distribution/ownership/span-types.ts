@@ -27,7 +27,7 @@ export interface Span {
   readonly attempt: number;
   /** Where a MOVED_OUT span went. */
   readonly dst: GroupId | undefined;
-  /** The data of a MOVED_OUT span is deleted; only the signpost is left. */
+  /** The data of a MOVED_OUT span is deleted; only the forwarding pointer is left. */
   readonly isPurged: boolean;
 }
 
@@ -63,9 +63,9 @@ export type SpanCommand =
   | { readonly kind: 'activate'; readonly job: JobId; readonly floor: HlcTimestamp; readonly epoch: number }
   /** Destination, undo: forget the import; the job is over here. */
   | { readonly kind: 'drop'; readonly job: JobId }
-  /** Source: delete the data of a released span, keep the signpost. */
+  /** Source: delete the data of a released span, keep the forwarding pointer. */
   | { readonly kind: 'purge'; readonly job: JobId }
-  /** Source, a day later: remove the signpost. */
+  /** Source, a day later: remove the forwarding pointer. */
   | { readonly kind: 'forget'; readonly job: JobId };
 
 /** Why a command changes nothing: the same on every replica. */

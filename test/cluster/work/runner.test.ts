@@ -2,8 +2,12 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
 import type { CatalogClient, CatalogReply, CatalogRequest } from '../../../src/cluster/contract/catalog.ts';
+import {
+  decodeForwardingPointerNotes,
+  encodeForwardingPointerNotes,
+  forwardingPointerWork,
+} from '../../../src/cluster/work/forwarding-pointers.ts';
 import { type WorkContext, WorkRunner, type WorkUnit } from '../../../src/cluster/work/runner.ts';
-import { decodeSignpostNotes, encodeSignpostNotes, signpostWork } from '../../../src/cluster/work/signposts.ts';
 import { clusterStateOf } from '../../../src/distribution/catalog/catalog-state.ts';
 import { CAPABILITIES } from '../../../src/distribution/catalog/features.ts';
 import type { JobRow } from '../../../src/distribution/contract/catalog-rows.ts';
@@ -220,7 +224,7 @@ describe('background work', () => {
   });
 });
 
-describe('the work on signposts', () => {
+describe('the work on forwarding pointers', () => {
   const job = (id: number, updatedMs: number, rest: Partial<JobRow> = {}): JobRow =>
     ({ id, src: group(1), dst: group(2), phase: 'DONE', updatedMs, ...rest }) as JobRow;
   const NOW_MS = 1_000_000_000;
@@ -228,7 +232,7 @@ describe('the work on signposts', () => {
   function stage(jobs: readonly JobRow[], fails: ReadonlySet<number> = new Set()) {
     const told: number[] = [];
     const problems: number[] = [];
-    const unit = signpostWork({
+    const unit = forwardingPointerWork({
       catalog: {
         jobs: async () => jobs,
         clusterState: async () => clusterStateOf(CatalogModel.bootstrapped().state),
@@ -242,12 +246,12 @@ describe('the work on signposts', () => {
         },
       },
       clock: { nowMs: () => NOW_MS, monotonicMs: () => NOW_MS },
-      signpostMs: 1_000_000,
+      forwardingPointerMs: 1_000_000,
       sweepMs: 60_000,
       onError: ({ id }) => problems.push(id),
     });
     const run = async (notes: Buffer) =>
-      decodeSignpostNotes(
+      decodeForwardingPointerNotes(
         await unit.run({ signal: new AbortController().signal, notes, save: () => Promise.resolve() }),
       );
     return { unit, run, told, problems };
@@ -264,7 +268,7 @@ describe('the work on signposts', () => {
     ]);
     assert.deepEqual(await run(Buffer.alloc(0)), { atMs: NOW_MS, downToMs: old + 300_000 });
     assert.deepEqual(told, [1, 2]);
-    assert.deepEqual(await run(encodeSignpostNotes({ atMs: 0, downToMs: old + 300_000 })), {
+    assert.deepEqual(await run(encodeForwardingPointerNotes({ atMs: 0, downToMs: old + 300_000 })), {
       atMs: NOW_MS,
       downToMs: old + 300_000,
     });
@@ -281,8 +285,8 @@ describe('the work on signposts', () => {
   test('is due once a period', () => {
     const { unit } = stage([]);
     assert.ok(unit.isDue(undefined));
-    assert.ok(!unit.isDue(encodeSignpostNotes({ atMs: NOW_MS - 59_000, downToMs: 0 })));
-    assert.ok(unit.isDue(encodeSignpostNotes({ atMs: NOW_MS - 60_000, downToMs: 0 })));
+    assert.ok(!unit.isDue(encodeForwardingPointerNotes({ atMs: NOW_MS - 59_000, downToMs: 0 })));
+    assert.ok(unit.isDue(encodeForwardingPointerNotes({ atMs: NOW_MS - 60_000, downToMs: 0 })));
   });
 });
 

@@ -269,7 +269,7 @@ function withRoutes(plan: Plan, options: PlanOptions, random: SeededRandom): Pla
         maxRounds: oneOf(3, 1000),
         fenceMs: oneOf(100, 1000),
         graceMs: oneOf(0, 200, 1500),
-        signpostMs: oneOf(500, 60_000),
+        forwardingPointerMs: oneOf(500, 60_000),
         sweepMs: 500,
         retryBaseMs: 20,
         retryCapMs: 500,

@@ -8,23 +8,23 @@ import { type Clock, KvorumError, type Millis } from '../../platform/index.ts';
 import type { CatalogClient } from '../contract/index.ts';
 import type { WorkUnit } from './runner.ts';
 
-export interface SignpostsOptions {
+export interface ForwardingPointersOptions {
   readonly catalog: Pick<CatalogClient, 'jobs' | 'clusterState'>;
   readonly spans: Pick<SpanClient, 'command'>;
   readonly clock: Clock;
-  /** How long a signpost stays. */
-  readonly signpostMs: Millis;
+  /** How long a forwarding pointer stays. */
+  readonly forwardingPointerMs: Millis;
   /** How often it is looked whether there are old ones. */
   readonly sweepMs: Millis;
-  /** A signpost could not be taken down; it is tried again the next time. */
+  /** A forwarding pointer could not be taken down; it is tried again the next time. */
   readonly onError: (job: JobRow, error: unknown) => void;
 }
 
 /** What the next one wants to know. */
-export interface SignpostNotes {
+export interface ForwardingPointerNotes {
   /** Unix milliseconds of the last time. */
   readonly atMs: Millis;
-  /** Signposts of moves that ended up to this time are down. */
+  /** Forwarding pointers of moves that ended up to this time are down. */
   readonly downToMs: Millis;
 }
 
@@ -35,7 +35,7 @@ const MAX_PER_ROUND = 256;
 const NOTES_BYTES = 16;
 
 /** The notes as they are stored with the lease. */
-export function encodeSignpostNotes({ atMs, downToMs }: SignpostNotes): Buffer {
+export function encodeForwardingPointerNotes({ atMs, downToMs }: ForwardingPointerNotes): Buffer {
   const bytes = Buffer.alloc(NOTES_BYTES);
   bytes.writeBigUInt64BE(BigInt(Math.max(0, Math.floor(atMs))), 0);
   bytes.writeBigUInt64BE(BigInt(Math.max(0, Math.floor(downToMs))), 8);
@@ -43,21 +43,21 @@ export function encodeSignpostNotes({ atMs, downToMs }: SignpostNotes): Buffer {
 }
 
 /** Notes of an unknown form, and none, mean that nothing is known. */
-export function decodeSignpostNotes(bytes: Buffer | undefined): SignpostNotes {
+export function decodeForwardingPointerNotes(bytes: Buffer | undefined): ForwardingPointerNotes {
   if (bytes?.length !== NOTES_BYTES) return { atMs: 0, downToMs: 0 };
   return { atMs: Number(bytes.readBigUInt64BE(0)), downToMs: Number(bytes.readBigUInt64BE(8)) };
 }
 
 /** The unit of work. */
-export function signpostWork(options: SignpostsOptions): WorkUnit {
-  const { catalog, spans, clock, signpostMs, sweepMs, onError } = options;
+export function forwardingPointerWork(options: ForwardingPointersOptions): WorkUnit {
+  const { catalog, spans, clock, forwardingPointerMs, sweepMs, onError } = options;
   return {
     name: 'signposts',
     // A wall clock that was set back must not stop it for long.
-    isDue: (notes) => Math.abs(clock.nowMs() - decodeSignpostNotes(notes).atMs) >= sweepMs,
+    isDue: (notes) => Math.abs(clock.nowMs() - decodeForwardingPointerNotes(notes).atMs) >= sweepMs,
     async run({ notes, signal }) {
-      const before = decodeSignpostNotes(notes);
-      const oldestMs = clock.nowMs() - signpostMs;
+      const before = decodeForwardingPointerNotes(notes);
+      const oldestMs = clock.nowMs() - forwardingPointerMs;
       const jobs = await catalog.jobs();
       const { groups } = await catalog.clusterState();
       const isThere = new Set(groups.flatMap(({ id, state }) => (state === 'ACTIVE' ? [id] : [])));
@@ -80,7 +80,7 @@ export function signpostWork(options: SignpostsOptions): WorkUnit {
         // What failed is come back to, so nothing behind it counts as done.
         if (!hasFailed) downToMs = Math.max(downToMs, job.updatedMs);
       }
-      return encodeSignpostNotes({ atMs: clock.nowMs(), downToMs });
+      return encodeForwardingPointerNotes({ atMs: clock.nowMs(), downToMs });
     },
   };
 }
