@@ -2,16 +2,17 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { KvorumClient, KvorumClientError } from '../../src/client/index.ts';
-import { TestCluster, until } from '../process/test-cluster.ts';
+import { ProcessNodes } from '../support/process-nodes.ts';
+import { until } from '../support/until.ts';
 
 const BOOKS = ['shop/ada', 'shop/zoe'];
 const BOUND_MS = 5_000;
 
 describe('reads of a client while a node is killed', () => {
-  let cluster: TestCluster;
+  let cluster: ProcessNodes;
   let client: KvorumClient;
   before(async () => {
-    cluster = await TestCluster.start();
+    cluster = await ProcessNodes.start();
     client = new KvorumClient({
       endpoints: cluster.nodeIds.map((id) => `127.0.0.1:${cluster.grpcPort(id)}`),
       timeoutMs: 20_000,

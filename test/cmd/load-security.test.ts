@@ -5,8 +5,8 @@ import { type LoadOptions, runLoad, securityOf } from '../../cmd/load/index.ts';
 import { type RedisServer, startRedisServer } from '../../src/adapter/redis/server/server.ts';
 import { SystemClock, SystemRandom, SystemScheduler } from '../../src/platform/index.ts';
 import { CertificateStore, Passwords, Secret } from '../../src/security/index.ts';
-import { FakeKv } from '../adapter/redis/fake-kv.ts';
 import { type Issued, TestAuthority } from '../security/authority.ts';
+import { FakeKv } from '../support/fake-kv.ts';
 import { skipWithout } from '../support/programs.ts';
 
 const LOAD: Omit<LoadOptions, 'targets'> = {

@@ -1,22 +1,14 @@
 import assert from 'node:assert/strict';
 import { afterEach, describe, test } from 'node:test';
-import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { LocalCluster, type LocalClusterOptions, type NodeExit, NodeStartError } from '../../cmd/cluster/index.ts';
 import { clusterTable } from '../../cmd/commands/cluster.ts';
 import { clusterSettings, loadConfig, toClusterNodes } from '../../src/config/index.ts';
+import { until } from '../support/until.ts';
 
 const script = fileURLToPath(new URL('./stub-node.ts', import.meta.url));
 const nodes = toClusterNodes(loadConfig(clusterSettings, { flags: {}, environment: {} }).values);
 const TIMEOUT_MS = 10_000;
-
-async function until(condition: () => boolean): Promise<void> {
-  const deadline = Date.now() + TIMEOUT_MS;
-  while (!condition()) {
-    assert.ok(Date.now() < deadline, 'the condition did not come true in time');
-    await delay(10);
-  }
-}
 
 describe('the launcher of a local cluster', () => {
   let cluster: LocalCluster;

@@ -6,8 +6,9 @@ import type { Redis } from 'ioredis';
 import { freePortRange } from '../../bench/scratch.ts';
 import { AdminClient } from '../../src/adapter/grpc/index.ts';
 import type { GroupMembers } from '../../src/cluster/contract/admin.ts';
-import { connectOnce, temporaryFolder, until } from '../process/test-cluster.ts';
+import { connectOnce, temporaryFolder } from '../support/process-nodes.ts';
 import { skipWithout } from '../support/programs.ts';
+import { until } from '../support/until.ts';
 import { RunbookShell, stepsOf } from './runbooks.ts';
 
 /** Ports of the page. */

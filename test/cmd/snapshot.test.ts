@@ -11,7 +11,7 @@ import { openGroupStore } from '../../src/store/group/open.ts';
 import { SimulatedLevels } from '../../src/store/level/simulated-level.ts';
 import { inlineCompression } from '../../src/store/segments/compression.ts';
 import { encodeManifest } from '../../src/store/segments/manifest.ts';
-import { MemoryDisk } from '../store/memory-disk.ts';
+import { MemoryDisk } from '../support/memory-disk.ts';
 
 class Screen implements Terminal {
   readonly env = {};

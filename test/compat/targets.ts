@@ -8,7 +8,7 @@ import { createServer } from 'node:net';
 import { after, before } from 'node:test';
 import { startRedisServer } from '../../src/adapter/redis/server/server.ts';
 import { SystemClock, SystemRandom, SystemScheduler } from '../../src/platform/index.ts';
-import { FakeKv } from '../adapter/redis/fake-kv.ts';
+import { FakeKv } from '../support/fake-kv.ts';
 import { RespConnection } from './resp-connection.ts';
 
 /** A server under test. */

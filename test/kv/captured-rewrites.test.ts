@@ -8,7 +8,7 @@ import fc from 'fast-check';
 import type { CapturePage, CapturePoint, SpanRequest } from '../../src/kv/contract/range-transfer.ts';
 import { decodeEntry } from '../../src/kv/entry/decoded-entry.ts';
 import { hlcTimestamp } from '../../src/platform/index.ts';
-import { Bed, bytes } from './fakes.ts';
+import { bytes, LoneGroup } from '../support/lone-group.ts';
 
 const NEVER = hlcTimestamp(0n);
 
@@ -19,7 +19,7 @@ describe('what is captured of a key that is rewritten in one entry', () => {
     const turns = fc.array(fc.array(command, { minLength: 1, maxLength: 5 }), { minLength: 1, maxLength: 8 });
     await fc.assert(
       fc.asyncProperty(turns, fc.integer({ min: 1, max: 60 }), async (commandsOfTurns, maxBytes) => {
-        const bed = new Bed();
+        const bed = new LoneGroup();
         const captureOn: SpanRequest = { kind: 'captureOn', job: 1, start: bytes('f'), end: bytes('h') };
         await bed.answered(bed.executor.spans.command(captureOn));
         let serial = 0;

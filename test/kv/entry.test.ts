@@ -15,7 +15,7 @@ import {
 import { encodeImport, encodeSpan } from '../../src/kv/entry/span-entries.ts';
 import { encodeFence, encodeLease } from '../../src/kv/entry/time-entries.ts';
 import { groupId, type HlcTimestamp, hlcTimestamp } from '../../src/platform/index.ts';
-import { bytes } from './fakes.ts';
+import { bytes } from '../support/lone-group.ts';
 
 const ts = (value: bigint): HlcTimestamp => hlcTimestamp(value);
 const buffer = fc.uint8Array({ maxLength: 40 }).map((array) => Buffer.from(array));

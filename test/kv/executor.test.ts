@@ -3,7 +3,7 @@ import { describe, test } from 'node:test';
 import { ConflictError } from '../../src/kv/contract/errors.ts';
 import { decodeEntry } from '../../src/kv/entry/decoded-entry.ts';
 import { BusyError, NotLeaderError, OutcomeUnknownError, TooLargeError } from '../../src/raftengine/errors.ts';
-import { Bed, bytes, text } from './fakes.ts';
+import { bytes, LoneGroup, text } from '../support/lone-group.ts';
 
 const batch = (payload: Buffer) => {
   const entry = decodeEntry(payload);
@@ -14,7 +14,7 @@ const batch = (payload: Buffer) => {
 
 describe('a turn of commands', () => {
   test('makes fifty increments of one key one entry with one write and fifty right replies', () => {
-    const bed = new Bed();
+    const bed = new LoneGroup();
     const outcomes = Array.from({ length: 50 }, () => bed.incr('hot'));
     bed.scheduler.endTurn();
     assert.equal(bed.raft.proposals.length, 1);
@@ -35,7 +35,7 @@ describe('a turn of commands', () => {
   });
 
   test('keeps commands of different keys apart, so that one may conflict alone', () => {
-    const bed = new Bed();
+    const bed = new LoneGroup();
     bed.incr('a');
     bed.incr('b');
     bed.set('c', '1');
@@ -46,7 +46,7 @@ describe('a turn of commands', () => {
   });
 
   test('lets a pipelined GET see the SET before it and wait for it', () => {
-    const bed = new Bed();
+    const bed = new LoneGroup();
     const set = bed.set('k', 'new');
     const get = bed.get('k');
     bed.scheduler.endTurn();
@@ -57,7 +57,7 @@ describe('a turn of commands', () => {
   });
 
   test('makes a read of a key that is in flight wait for that entry and for no later one', () => {
-    const bed = new Bed({ pipelineDepth: 8 });
+    const bed = new LoneGroup({ pipelineDepth: 8 });
     bed.set('k', '1');
     bed.scheduler.endTurn();
     const get = bed.get('k');
@@ -70,7 +70,7 @@ describe('a turn of commands', () => {
   });
 
   test('gathers the commands of further turns while an entry is in flight, and proposes them when it is through', () => {
-    const bed = new Bed({ pipelineDepth: 1 });
+    const bed = new LoneGroup({ pipelineDepth: 1 });
     const first = bed.incr('n');
     bed.scheduler.endTurn();
     const gathered = [bed.incr('n')];
@@ -90,7 +90,7 @@ describe('a turn of commands', () => {
   });
 
   test('waits a few turns for as many commands as the last entry had, and no longer', () => {
-    const bed = new Bed({ gatherTurns: 2 });
+    const bed = new LoneGroup({ gatherTurns: 2 });
     for (let at = 0; at < 10; at++) bed.set(`k${at}`, 'a');
     bed.scheduler.endTurn();
     assert.equal(bed.raft.proposals.length, 1, 'the first entry has nothing to compare itself with');
@@ -113,7 +113,7 @@ describe('a turn of commands', () => {
   });
 
   test('closes an entry at its size limit and goes on in the next one', () => {
-    const bed = new Bed({ maxEntryBytes: 200, pipelineDepth: 8 });
+    const bed = new LoneGroup({ maxEntryBytes: 200, pipelineDepth: 8 });
     const outcomes = Array.from({ length: 10 }, (_, at) => bed.set(`k${at}`, 'x'.repeat(60)));
     bed.scheduler.endTurn();
     assert.ok(bed.raft.proposals.length > 2);
@@ -125,7 +125,7 @@ describe('a turn of commands', () => {
   });
 
   test('refuses a command whose effects are over the limit and leaves no trace of it', () => {
-    const bed = new Bed({ maxCommandBytes: 100 });
+    const bed = new LoneGroup({ maxCommandBytes: 100 });
     assert.ok(bed.set('k', 'x'.repeat(200)).error instanceof TooLargeError);
     assert.equal(bed.get('k').reply, undefined);
     bed.scheduler.endTurn();
@@ -133,7 +133,7 @@ describe('a turn of commands', () => {
   });
 
   test('leaves no effects of a command that throws, and answers with what it threw', () => {
-    const bed = new Bed();
+    const bed = new LoneGroup();
     const outcome = bed.run((view) => {
       view.put(bytes('k'), bytes('v'), 0n as typeof view.ts);
       throw new TypeError('wrong type');
@@ -143,7 +143,7 @@ describe('a turn of commands', () => {
   });
 
   test('shows a command its own writes, deletes and range deletes in order', () => {
-    const bed = new Bed();
+    const bed = new LoneGroup();
     bed.set('r1', 'old');
     bed.set('r2', 'old');
     bed.settle();
@@ -166,7 +166,7 @@ describe('a turn of commands', () => {
 
 describe('reads', () => {
   test('of applied state complete at once under a lease, without any message', () => {
-    const bed = new Bed();
+    const bed = new LoneGroup();
     bed.set('k', 'v');
     bed.settle();
     const proposed = bed.raft.log.length;
@@ -177,7 +177,7 @@ describe('reads', () => {
   });
 
   test('share one quorum round per turn without a lease', async () => {
-    const bed = new Bed();
+    const bed = new LoneGroup();
     bed.set('k', 'v');
     bed.settle();
     bed.raft.hasLease = false;
@@ -194,7 +194,7 @@ describe('reads', () => {
   });
 
   test('of in-flight data are confirmed too, because the entry may have been committed long before the read began', async () => {
-    const bed = new Bed();
+    const bed = new LoneGroup();
     bed.set('k', 'v');
     bed.scheduler.endTurn();
     const read = bed.get('k');
@@ -208,7 +208,7 @@ describe('reads', () => {
   });
 
   test('fail with a redirect when the quorum round fails', async () => {
-    const bed = new Bed();
+    const bed = new LoneGroup();
     bed.raft.hasLease = false;
     const read = bed.get('k');
     bed.scheduler.endTurn();
@@ -219,7 +219,7 @@ describe('reads', () => {
   });
 
   test('judge expiry by the timestamp of their turn', () => {
-    const bed = new Bed();
+    const bed = new LoneGroup();
     bed.set('k', 'v', 100);
     bed.settle();
     assert.equal(bed.get('k').reply, 'v');
@@ -229,7 +229,7 @@ describe('reads', () => {
   });
 
   test('make a scan wait for what was submitted before it and never see what comes after', async () => {
-    const bed = new Bed();
+    const bed = new LoneGroup();
     bed.set('a', '1');
     const page = bed.executor.scan({ start: bytes(''), end: bytes('z'), limit: 10 });
     bed.scheduler.endTurn();
@@ -245,7 +245,7 @@ describe('reads', () => {
   });
 
   test('draw a new timestamp for writes that follow a scan in the same turn', async () => {
-    const bed = new Bed();
+    const bed = new LoneGroup();
     bed.get('a');
     const page = bed.executor.scan({ start: bytes(''), end: bytes('z'), limit: 10 });
     bed.set('a', '1');
@@ -255,8 +255,8 @@ describe('reads', () => {
 });
 
 describe('conflicts', () => {
-  const foreignWrite = (bed: Bed, key: string, value: string): void => {
-    const other = new Bed();
+  const foreignWrite = (bed: LoneGroup, key: string, value: string): void => {
+    const other = new LoneGroup();
     other.hlc.observe(bed.hlc.next());
     other.set(key, value);
     other.settle();
@@ -265,7 +265,7 @@ describe('conflicts', () => {
   };
 
   test('are found at apply and the operation is evaluated again', () => {
-    const bed = new Bed();
+    const bed = new LoneGroup();
     bed.set('n', '5');
     bed.settle();
     const incr = bed.incr('n');
@@ -284,7 +284,7 @@ describe('conflicts', () => {
   });
 
   test('spread to everything that was computed from what did not happen', () => {
-    const bed = new Bed({ pipelineDepth: 8 });
+    const bed = new LoneGroup({ pipelineDepth: 8 });
     bed.set('n', '5');
     bed.settle();
     const first = bed.incr('n');
@@ -305,7 +305,7 @@ describe('conflicts', () => {
   });
 
   test('never let a version stand for a value that a conflicting command of the same entry would have replaced', () => {
-    const bed = new Bed({ pipelineDepth: 8 });
+    const bed = new LoneGroup({ pipelineDepth: 8 });
     bed.set('j', '1');
     bed.settle();
     // In one entry: a blind write of k, then a command that depends on j and replaces k.
@@ -334,7 +334,7 @@ describe('conflicts', () => {
   });
 
   test('make a read of several entries run again when an earlier one of them failed', () => {
-    const bed = new Bed({ pipelineDepth: 8 });
+    const bed = new LoneGroup({ pipelineDepth: 8 });
     bed.incr('n');
     bed.scheduler.endTurn();
     bed.set('m', 'x');
@@ -350,7 +350,7 @@ describe('conflicts', () => {
   });
 
   test('take along a command that read several keys of its entry, whichever of them failed', () => {
-    const bed = new Bed();
+    const bed = new LoneGroup();
     bed.set('j', '1');
     bed.settle();
     bed.set('first', 'x');
@@ -373,7 +373,7 @@ describe('conflicts', () => {
   });
 
   test('end in an error after eight tries', () => {
-    const bed = new Bed();
+    const bed = new LoneGroup();
     const incr = bed.incr('n');
     for (let round = 0; round < 8; round++) {
       bed.scheduler.endTurn();
@@ -389,7 +389,7 @@ describe('conflicts', () => {
 
 describe('lost leadership', () => {
   test('leaves proposed writes unknown, and everything else certainly undone', () => {
-    const bed = new Bed();
+    const bed = new LoneGroup();
     const proposed = bed.set('a', '1');
     const reader = bed.get('a');
     bed.scheduler.endTurn();
@@ -406,7 +406,7 @@ describe('lost leadership', () => {
   });
 
   test('redirects operations that waited for room', () => {
-    const bed = new Bed({ maxInflightEntries: 1 });
+    const bed = new LoneGroup({ maxInflightEntries: 1 });
     const proposed = bed.set('a', '1');
     bed.scheduler.endTurn();
     const waiting = bed.set('b', '2');
@@ -418,7 +418,7 @@ describe('lost leadership', () => {
   });
 
   test('fails reads that wait for a quorum round', () => {
-    const bed = new Bed();
+    const bed = new LoneGroup();
     bed.raft.hasLease = false;
     const read = bed.get('a');
     bed.scheduler.endTurn();
@@ -428,7 +428,7 @@ describe('lost leadership', () => {
   });
 
   test('is survived: the next term starts above every timestamp of earlier ones and without an overlay', () => {
-    const bed = new Bed();
+    const bed = new LoneGroup();
     bed.set('a', '1');
     bed.settle();
     bed.set('a', 'lost');
@@ -446,11 +446,11 @@ describe('lost leadership', () => {
   });
 
   test('of another node whose clock was twenty seconds ahead leaves the new leader writing above it', () => {
-    const ahead = new Bed();
+    const ahead = new LoneGroup();
     ahead.clock.wallMs += 20_000;
     ahead.set('a', '1');
     ahead.settle();
-    const bed = new Bed();
+    const bed = new LoneGroup();
     bed.raft.stepDown();
     bed.raft.apply(ahead.raft.log.at(-1)!);
     bed.raft.lead();
@@ -462,7 +462,7 @@ describe('lost leadership', () => {
   });
 
   test('passes the reason on when an entry was not proposed', () => {
-    const bed = new Bed();
+    const bed = new LoneGroup();
     const write = bed.set('a', '1');
     const read = bed.get('a');
     bed.scheduler.endTurn();
@@ -475,7 +475,7 @@ describe('lost leadership', () => {
 
 describe('limits', () => {
   test('make operations wait unevaluated in order, then refuse', () => {
-    const bed = new Bed({ maxInflightEntries: 1, maxWaitingOperations: 2 });
+    const bed = new LoneGroup({ maxInflightEntries: 1, maxWaitingOperations: 2 });
     const first = bed.incr('k');
     bed.scheduler.endTurn();
     const second = bed.incr('k');

@@ -13,8 +13,9 @@ import { Hlc } from '../../src/kv/time/hlc.ts';
 import { type HlcTimestamp, hlcTimestamp, physicalMs, timestampOfMs } from '../../src/platform/index.ts';
 import { EntryKind } from '../../src/raftengine/core/types.ts';
 import { NotLeaderError } from '../../src/raftengine/errors.ts';
-import { Bed, bytes, CONF, FakeRaft, ManualClock } from './fakes.ts';
-import { MemoryStore } from './memory-store.ts';
+import { bytes, CONF, FakeRaft, LoneGroup } from '../support/lone-group.ts';
+import { ManualClock } from '../support/manual-time.ts';
+import { MemoryStore } from '../support/memory-store.ts';
 
 const WINDOW_MS = 1000;
 const NODES = 3;
@@ -281,11 +282,11 @@ describe('time after an election', () => {
 });
 
 const isLease = (payload: Buffer): boolean => payload[0] === Opcode.HlcLease;
-const leasesOf = (bed: Bed): number => bed.raft.log.filter(isLease).length;
+const leasesOf = (bed: LoneGroup): number => bed.raft.log.filter(isLease).length;
 
 describe('the ceiling of a group', () => {
   test('is not renewed while nobody asks, and whoever comes then waits for one commit instead of failing', () => {
-    const bed = new Bed();
+    const bed = new LoneGroup();
     bed.set('a', '1');
     bed.settle();
     bed.scheduler.advance(60_000);
@@ -302,7 +303,7 @@ describe('the ceiling of a group', () => {
   });
 
   test('rises with the entries of a busy group, which costs it no entry', () => {
-    const bed = new Bed();
+    const bed = new LoneGroup();
     for (let round = 0; round < 600; round++) {
       bed.scheduler.advance(50);
       const write = bed.set('a', String(round));
@@ -314,7 +315,7 @@ describe('the ceiling of a group', () => {
   });
 
   test('is renewed ahead of its end for a group that only reads, and no reader waits', () => {
-    const bed = new Bed();
+    const bed = new LoneGroup();
     for (let round = 0; round < 600; round++) {
       bed.scheduler.advance(50);
       assert.equal(bed.get('a').reply, undefined);
@@ -325,7 +326,7 @@ describe('the ceiling of a group', () => {
   });
 
   test('goes ahead of operations that wait for room', () => {
-    const bed = new Bed({ maxInflightEntries: 1 });
+    const bed = new LoneGroup({ maxInflightEntries: 1 });
     bed.set('a', '1');
     bed.scheduler.endTurn();
     const waiting = bed.set('b', '1');
@@ -340,11 +341,11 @@ describe('the ceiling of a group', () => {
   });
 
   test('is waited for by what has to be evaluated again, too, ahead of those who came later', () => {
-    const bed = new Bed();
+    const bed = new LoneGroup();
     const incr = bed.incr('n');
     bed.scheduler.endTurn();
     const mine = bed.raft.proposals.shift()!;
-    const foreign = new Bed();
+    const foreign = new LoneGroup();
     foreign.hlc.observe(bed.hlc.next());
     foreign.set('n', '100');
     foreign.settle();
@@ -361,7 +362,7 @@ describe('the ceiling of a group', () => {
   });
 
   test('fails those who wait with the reason when it cannot be raised', () => {
-    const bed = new Bed();
+    const bed = new LoneGroup();
     bed.scheduler.advance(4000);
     const refused = bed.set('a', '1');
     bed.raft.drop('notProposed');
@@ -376,7 +377,7 @@ describe('the ceiling of a group', () => {
   });
 
   test('rises on and on in a group whose log is years ahead of every clock, and the lead falls', () => {
-    const bed = new Bed();
+    const bed = new LoneGroup();
     const aheadMs = 10 * 365 * 86_400_000;
     bed.raft.apply(encodeLease(bed.clock.wallMs + aheadMs));
     bed.raft.stepDown();
@@ -392,7 +393,7 @@ describe('the ceiling of a group', () => {
   });
 
   test('of a group that is ahead does not keep waiting those who wait for time to pass', () => {
-    const bed = new Bed();
+    const bed = new LoneGroup();
     bed.raft.apply(encodeLease(bed.clock.wallMs + 3_600_000));
     bed.raft.stepDown();
     bed.raft.lead();
@@ -409,7 +410,7 @@ describe('the ceiling of a group', () => {
   });
 
   test('makes the first operation of a new leader wait, and scans, span commands and draws too', async () => {
-    const bed = new Bed();
+    const bed = new LoneGroup();
     bed.raft.stepDown();
     bed.raft.commitsFirstCeiling = false;
     bed.raft.lead();
@@ -430,7 +431,7 @@ describe('the ceiling of a group', () => {
 
   test('and the largest timestamp come back whole after a restart, also the logical half', () => {
     const store = new MemoryStore();
-    const bed = new Bed({}, store);
+    const bed = new LoneGroup({}, store);
     for (let at = 0; at < 20; at++) bed.set('a', String(at));
     bed.settle();
     const { maxTs, ceilingMs } = bed.stateMachine;
@@ -470,7 +471,7 @@ describe('the ceiling of a group', () => {
 });
 
 /** Lets the group work until a command to it is answered. */
-async function settled<Answer>(bed: Bed, command: Promise<Answer>): Promise<Answer> {
+async function settled<Answer>(bed: LoneGroup, command: Promise<Answer>): Promise<Answer> {
   let isOver = false;
   const over = (): void => {
     isOver = true;
@@ -489,13 +490,13 @@ describe('times that come from elsewhere', () => {
 
   /** A group that has been promised a range. */
   const destination = async () => {
-    const bed = new Bed({}, new MemoryStore(), { ownsEverything: false });
+    const bed = new LoneGroup({}, new MemoryStore(), { ownsEverything: false });
     bed.raft.apply(encodeSpan(hlcTimestamp(1n), { kind: 'assign', start: bytes('a'), end: bytes('f'), epoch: 1 }));
     assert.equal((await settled(bed, bed.executor.spans.command(incoming))).outcome.kind, 'done');
     return bed;
   };
 
-  const activate = async (bed: Bed, floor: HlcTimestamp) => {
+  const activate = async (bed: LoneGroup, floor: HlcTimestamp) => {
     const request: SpanRequest = {
       kind: 'activate',
       job: 1,

@@ -3,7 +3,7 @@ import { describe, test } from 'node:test';
 import fc from 'fast-check';
 import { Hlc } from '../../src/kv/time/hlc.ts';
 import { hlcTimestamp, physicalMs, timestampOfMs } from '../../src/platform/index.ts';
-import { ManualClock } from './fakes.ts';
+import { ManualClock } from '../support/manual-time.ts';
 
 describe('the hybrid logical clock', () => {
   test('never goes back, whatever the wall clock does and whatever it observes', () => {

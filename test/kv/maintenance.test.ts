@@ -2,10 +2,10 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { decodeEntry } from '../../src/kv/entry/decoded-entry.ts';
 import { Maintenance, type MaintenanceOptions } from '../../src/kv/leader/maintenance.ts';
-import { Bed, bytes } from './fakes.ts';
-import { MemoryStore } from './memory-store.ts';
+import { bytes, LoneGroup } from '../support/lone-group.ts';
+import { MemoryStore } from '../support/memory-store.ts';
 
-class MaintainedBed extends Bed {
+class MaintainedGroup extends LoneGroup {
   readonly memory: MemoryStore;
   readonly maintenance: Maintenance;
   readonly errors: unknown[] = [];
@@ -37,7 +37,7 @@ class MaintainedBed extends Bed {
 
 describe('maintenance', () => {
   test('deletes expired keys on the leader, in bounded batches', async () => {
-    const bed = new MaintainedBed({ purgeBatchKeys: 10 });
+    const bed = new MaintainedGroup({ purgeBatchKeys: 10 });
     for (let at = 0; at < 25; at++) bed.set(`k${at}`, 'v', 2000);
     bed.set('stays', 'v');
     bed.settle();
@@ -51,7 +51,7 @@ describe('maintenance', () => {
   });
 
   test('does not purge what was written again meanwhile', async () => {
-    const bed = new MaintainedBed();
+    const bed = new MaintainedGroup();
     bed.set('k', 'old', 100);
     bed.settle();
     bed.clock.advance(200);
@@ -64,7 +64,7 @@ describe('maintenance', () => {
   });
 
   test('does nothing in an idle group', async () => {
-    const bed = new MaintainedBed();
+    const bed = new MaintainedGroup();
     bed.set('k', 'v');
     bed.settle();
     await bed.pass(3000);
@@ -76,7 +76,7 @@ describe('maintenance', () => {
   });
 
   test('proposes nothing where this node does not lead', async () => {
-    const bed = new MaintainedBed();
+    const bed = new MaintainedGroup();
     bed.set('k', 'v', 100);
     bed.settle();
     bed.raft.stepDown();
@@ -86,7 +86,7 @@ describe('maintenance', () => {
   });
 
   test('goes on after a round that failed', async () => {
-    const bed = new MaintainedBed();
+    const bed = new MaintainedGroup();
     const { expired } = bed.memory;
     bed.memory.expired = async () => {
       throw new Error('disk trouble');

@@ -9,7 +9,7 @@ import fc from 'fast-check';
 import type { KeyView } from '../../src/kv/contract/view.ts';
 import { nodeId } from '../../src/platform/index.ts';
 import { NotLeaderError, OutcomeUnknownError } from '../../src/raftengine/errors.ts';
-import { Bed, bytes, type Outcome, text } from './fakes.ts';
+import { bytes, LoneGroup, type Outcome, text } from '../support/lone-group.ts';
 
 const key = fc.constantFrom('a', 'b', 'c');
 const operation = fc.oneof(
@@ -102,7 +102,7 @@ const modelOver = (model: Map<string, string>) => ({
   clear: () => model.clear(),
 });
 
-const finalState = (bed: Bed): [string, string | undefined][] =>
+const finalState = (bed: LoneGroup): [string, string | undefined][] =>
   ['a', 'b', 'c'].map((name) => {
     const latest = bed.store.latest(bytes(name));
     return [name, latest === undefined || latest.isTombstone ? undefined : latest.value.toString()];
@@ -117,7 +117,7 @@ describe('the executor', () => {
     );
     fc.assert(
       fc.property(fc.array(step, { maxLength: 60 }), fc.constantFrom(1, 3, 100), (steps, maxInflightEntries) => {
-        const bed = new Bed({ maxInflightEntries, maxEntryBytes: 200 });
+        const bed = new LoneGroup({ maxInflightEntries, maxEntryBytes: 200 });
         const model = new Map<string, string>();
         const expected: string[] = [];
         const outcomes: Outcome<string>[] = [];
@@ -158,7 +158,7 @@ describe('the executor', () => {
     );
     fc.assert(
       fc.property(fc.array(step, { maxLength: 50 }), (steps) => {
-        const bed = new Bed();
+        const bed = new LoneGroup();
         // Every evaluation that becomes final is replayed on the model in the order of the replies; the
         // model must give the reply that the client got.
         const model = new Map<string, string>();
@@ -175,7 +175,7 @@ describe('the executor', () => {
           }
         };
         const foreign = (name: string, label: string): void => {
-          const other = new Bed();
+          const other = new LoneGroup();
           other.hlc.observe(bed.hlc.next());
           other.set(name, label);
           other.settle();

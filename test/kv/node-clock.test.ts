@@ -4,7 +4,7 @@ import fc from 'fast-check';
 import { caughtUpAfter, clockAt, DEFAULT_NODE_CLOCK_LIMITS, NodeClock } from '../../src/kv/time/node-clock.ts';
 import { nodeId, SeededRandom } from '../../src/platform/index.ts';
 import { ClockExchange } from '../../src/raftengine/liveness/clock-exchange.ts';
-import { ManualClock, ManualScheduler } from './fakes.ts';
+import { ManualClock, ManualScheduler } from '../support/manual-time.ts';
 
 const HOUR_MS = 3_600_000;
 const TEN_YEARS_MS = 315_360_000_000;
@@ -47,7 +47,7 @@ class Node {
 }
 
 /** Nodes that beat. A world's time is that of a clock without offset. */
-class World {
+class BeatingNodes {
   readonly nodes: Node[];
   readonly trueClock = new ManualClock();
 
@@ -105,7 +105,7 @@ class World {
 describe('the clock of a node', () => {
   for (const jumpMs of [2_000, 20_000, HOUR_MS, TEN_YEARS_MS, -2_000, -HOUR_MS, -TEN_YEARS_MS]) {
     test(`that jumps by ${jumpMs} ms is outvoted in the very turn, and goes by the others' time`, () => {
-      const world = new World(0, 0, 0).pass(2_000);
+      const world = new BeatingNodes(0, 0, 0).pass(2_000);
       world.node(2).clock.wallMs += jumpMs;
       assert.ok(Math.abs(world.errorOf(2)) <= maxOffsetMs, `${world.errorOf(2)} ms`);
       assert.equal(world.node(2).nodeClock.mayLead, false);
@@ -121,7 +121,7 @@ describe('the clock of a node', () => {
     });
 
     test(`that is wrong by ${jumpMs} ms from the start is told so by its first two peers`, () => {
-      const world = new World(0, jumpMs, 0);
+      const world = new BeatingNodes(0, jumpMs, 0);
       assert.equal(world.node(2).nodeClock.isReady, false);
       world.pass(1_000);
       assert.equal(world.node(2).nodeClock.isReady, true);
@@ -130,7 +130,7 @@ describe('the clock of a node', () => {
     });
 
     test(`that jumps by ${jumpMs} ms in a cluster of two is outvoted by what both were before`, () => {
-      const world = new World(0, 0).pass(2_000);
+      const world = new BeatingNodes(0, 0).pass(2_000);
       world.node(1).clock.wallMs += jumpMs;
       assert.ok(Math.abs(world.errorOf(1)) <= maxOffsetMs);
       world.pass(2_000);
@@ -143,7 +143,7 @@ describe('the clock of a node', () => {
   }
 
   test('that comes back wrong is outvoted by one peer that has agreed with others before', () => {
-    const world = new World(0, 0, 0).pass(2_000);
+    const world = new BeatingNodes(0, 0, 0).pass(2_000);
     world.node(3).isUp = false;
     world.node(1).clock.wallMs += HOUR_MS;
     world.node(1).restart(2);
@@ -154,7 +154,7 @@ describe('the clock of a node', () => {
   });
 
   test('of two that never agreed goes by the earlier one, since time that has run ahead cannot be taken back', () => {
-    const world = new World(0, HOUR_MS).pass(10_000);
+    const world = new BeatingNodes(0, HOUR_MS).pass(10_000);
     assert.ok(Math.abs(world.errorOf(1)) <= 2);
     assert.ok(Math.abs(world.errorOf(2)) <= 2);
     assert.deepEqual(world.off(), [2]);
@@ -162,7 +162,7 @@ describe('the clock of a node', () => {
 
   test('follows the others when all are set back at once, and five minutes later when all are set ahead', () => {
     for (const stepMs of [-HOUR_MS, HOUR_MS]) {
-      const world = new World(0, 0, 0).pass(2_000);
+      const world = new BeatingNodes(0, 0, 0).pass(2_000);
       for (const node of world.nodes) node.clock.wallMs += stepMs;
       world.pass(2_000);
       const nowMs = Math.min(stepMs, 0);
@@ -174,7 +174,7 @@ describe('the clock of a node', () => {
   });
 
   test('follows most of the others for good once they have been elsewhere for five minutes', () => {
-    const world = new World(0, 0, 0).pass(2_000);
+    const world = new BeatingNodes(0, 0, 0).pass(2_000);
     for (const id of [1, 2]) world.node(id).clock.wallMs -= HOUR_MS;
     world.pass(2_000);
     assert.deepEqual(world.off(), [1, 2], 'what all were before outvotes them');
@@ -184,7 +184,7 @@ describe('the clock of a node', () => {
   });
 
   test('of a node without peers follows a step back at once and a step ahead after five minutes, and it leads all the same', () => {
-    const world = new World(0);
+    const world = new BeatingNodes(0);
     assert.equal(world.node(1).nodeClock.isReady, true);
     world.node(1).clock.wallMs += HOUR_MS;
     assert.equal(world.errorOf(1), HOUR_MS, 'one that has just started has nothing to hold against it');
@@ -200,7 +200,7 @@ describe('the clock of a node', () => {
   });
 
   test('is not called wrong by peers that are far away, nor by a way that is slow in one direction', () => {
-    const world = new World(0, 0, 0).pass(5_000, (from, to) => (from < to ? 1 : 240));
+    const world = new BeatingNodes(0, 0, 0).pass(5_000, (from, to) => (from < to ? 1 : 240));
     assert.deepEqual(world.off(), []);
     const { peers } = world.node(1).nodeClock.status();
     for (const { offsetMs, errorMs } of peers) {
@@ -209,7 +209,7 @@ describe('the clock of a node', () => {
   });
 
   test('is not taken for agreed on by its own node alone, so that a third one can still decide', () => {
-    const world = new World(-HOUR_MS, 0, 0);
+    const world = new BeatingNodes(-HOUR_MS, 0, 0);
     world.node(3).isUp = false;
     world.pass(10_000);
     assert.deepEqual(world.off(), [2], 'the earlier of two');
@@ -219,19 +219,19 @@ describe('the clock of a node', () => {
   });
 
   test('is not called wrong by readings that may be wrong themselves', () => {
-    const world = new World(0, 0, 0).pass(10_000, (from, to) => (from < to ? 1 : 1_400));
+    const world = new BeatingNodes(0, 0, 0).pass(10_000, (from, to) => (from < to ? 1 : 1_400));
     assert.deepEqual(world.off(), []);
   });
 
   test('is seen to have been set with the first beat after that, however slow it is', () => {
-    const world = new World(0, 0, 0).pass(2_000);
+    const world = new BeatingNodes(0, 0, 0).pass(2_000);
     world.node(3).clock.wallMs += HOUR_MS;
     world.pass(2 * BEAT_MS, () => 80);
     assert.equal(world.node(1).nodeClock.isPeerOff(nodeId(3)), true);
   });
 
   test('slews with the wall clock within the bound, and goes off beyond it', () => {
-    const world = new World(0, 0, 0).pass(2_000);
+    const world = new BeatingNodes(0, 0, 0).pass(2_000);
     for (let step = 1; step * 20 <= maxOffsetMs; step++) {
       world.node(3).clock.wallMs += 20;
       world.pass(BEAT_MS);
@@ -245,7 +245,7 @@ describe('the clock of a node', () => {
   });
 
   test('waits for peers that do not come for three seconds and no longer', () => {
-    const world = new World(0, 0, 0);
+    const world = new BeatingNodes(0, 0, 0);
     world.node(2).isUp = false;
     world.node(3).isUp = false;
     let isReady = false;
@@ -259,7 +259,7 @@ describe('the clock of a node', () => {
   });
 
   test('does not count peers that are silent', () => {
-    const world = new World(0, 0, 0).pass(2_000);
+    const world = new BeatingNodes(0, 0, 0).pass(2_000);
     world.node(2).isUp = false;
     world.node(3).isUp = false;
     world.pass(freshMs + BEAT_MS);
@@ -269,7 +269,7 @@ describe('the clock of a node', () => {
   test('never believes an echo of an earlier life', () => {
     for (let backMs = 0; backMs < 1_000; backMs += 50) {
       const slow = (): number => 200;
-      const world = new World(0, 0).pass(500, slow);
+      const world = new BeatingNodes(0, 0).pass(500, slow);
       // Its monotonic clock has begun anew, where an echo of what it sent before looks fresh.
       world.node(1).clock.monotonic -= backMs;
       world.node(1).restart(99);
@@ -281,7 +281,7 @@ describe('the clock of a node', () => {
   });
 
   test('leads by what an operator has accepted, on all nodes alike, and by less and less', () => {
-    const world = new World(0, 0, 0).pass(2_000);
+    const world = new BeatingNodes(0, 0, 0).pass(2_000);
     const leadMs = HOUR_MS;
     const caughtUpAtMs = caughtUpAfter(world.trueClock.nowMs(), leadMs);
     for (const { nodeClock } of world.nodes) nodeClock.accept(caughtUpAtMs);
@@ -309,7 +309,7 @@ describe('the clock of a node', () => {
         (count, jumps, offsets, seed) => {
           const random = new SeededRandom(seed);
           const wrong = (count - 1) / 2;
-          const world = new World(...offsets.slice(0, count));
+          const world = new BeatingNodes(...offsets.slice(0, count));
           const due = [...jumps].sort((left, right) => left.atMs - right.atMs);
           for (let atMs = 0; atMs < 62_000; atMs += 4 * BEAT_MS) {
             for (; due[0] !== undefined && due[0].atMs <= atMs; due.shift()) {

@@ -7,8 +7,8 @@ import { describe, test } from 'node:test';
 import type { PrepareRequest } from '../../src/kv/contract/txn.ts';
 import type { KeyView, Operation } from '../../src/kv/contract/view.ts';
 import { type HlcTimestamp, hlcTimestamp, KvorumError, SeededRandom } from '../../src/platform/index.ts';
-import { Bed, bytes, text } from './fakes.ts';
-import { finish, put, read, request, txn } from './txn/bed.ts';
+import { bytes, LoneGroup, text } from '../support/lone-group.ts';
+import { finish, put, read, request, txn } from './txn/entries.ts';
 
 const SEEDS = Number(process.env.KVORUM_PIPELINE_SEEDS ?? 250);
 const STEPS = 250;
@@ -30,12 +30,12 @@ interface Asked {
 class Source {
   readonly keys: readonly string[];
   readonly asked: Asked[] = [];
-  private readonly bed: Bed;
+  private readonly bed: LoneGroup;
   private readonly random: SeededRandom;
   private readonly identity = {};
   private tokens = 0;
 
-  constructor(bed: Bed, random: SeededRandom, name: string) {
+  constructor(bed: LoneGroup, random: SeededRandom, name: string) {
     this.bed = bed;
     this.random = random;
     this.keys = [`${name}0`, `${name}1`, `${name}2`];
@@ -179,7 +179,7 @@ interface Totals {
 
 async function storm(seed: number, totals: Totals, mayLose: boolean): Promise<void> {
   const random = new SeededRandom(seed);
-  const bed = new Bed({ pipelineDepth: 1 + random.int(3), gatherTurns: random.int(3) });
+  const bed = new LoneGroup({ pipelineDepth: 1 + random.int(3), gatherTurns: random.int(3) });
   const sources = ['a', 'b', 'c'].map((name) => new Source(bed, random, name));
   const all = [...sources.flatMap(({ keys }) => keys), ...SHARED];
   const { txns } = bed.executor;
@@ -274,7 +274,7 @@ async function storms(first: number, mayLose: boolean): Promise<Totals> {
 }
 
 describe('what waits behind a command of its pipeline', () => {
-  const ask = (bed: Bed, source: object, order: number, key: string) => {
+  const ask = (bed: LoneGroup, source: object, order: number, key: string) => {
     const outcome: { error: Error | undefined; isDone: boolean } = { error: undefined, isDone: false };
     const operation: Operation<unknown> = {
       source,
@@ -286,8 +286,8 @@ describe('what waits behind a command of its pipeline', () => {
     bed.executor.submit(operation);
     return outcome;
   };
-  const locked = async (): Promise<Bed> => {
-    const bed = new Bed();
+  const locked = async (): Promise<LoneGroup> => {
+    const bed = new LoneGroup();
     const prepared = bed.executor.txns.prepare(request({ ...txn('t'), startTs: bed.hlc.next() }, [put('a', 'x')]));
     bed.settle();
     assert.equal((await prepared).kind, 'prepared');

@@ -3,8 +3,9 @@ import assert from 'node:assert/strict';
 import type { ProxyLimits } from '../../src/kv/forward/forward-types.ts';
 import { LeaderProxy } from '../../src/kv/forward/proxy.ts';
 import { groupId, nodeId, SeededRandom } from '../../src/platform/index.ts';
-import { bytes, GROUP, ManualClock, ManualScheduler } from './fakes.ts';
-import { Wire } from './network.ts';
+import { bytes, GROUP } from '../support/lone-group.ts';
+import { ManualClock, ManualScheduler } from '../support/manual-time.ts';
+import { Wire } from '../support/wire.ts';
 
 export const OTHER_GROUP = groupId(GROUP + 1);
 

@@ -5,7 +5,7 @@ import { LeaderUnavailableError } from '../../src/kv/contract/errors.ts';
 import { decodeFrame } from '../../src/kv/forward/forward-codec.ts';
 import { nodeId } from '../../src/platform/index.ts';
 import { BusyError, OutcomeUnknownError } from '../../src/raftengine/errors.ts';
-import { GROUP } from './fakes.ts';
+import { GROUP } from '../support/lone-group.ts';
 import { ProxyCluster as Cluster } from './proxy-cluster.ts';
 
 describe('the leader proxy', () => {

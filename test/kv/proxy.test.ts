@@ -11,7 +11,7 @@ import {
 import { decodeFrame, encodeFrame, type ForwardMessage, ForwardStatus } from '../../src/kv/forward/forward-codec.ts';
 import { groupId, KvorumError, nodeId } from '../../src/platform/index.ts';
 import { BusyError, NotLeaderError, OutcomeUnknownError, TooLargeError } from '../../src/raftengine/errors.ts';
-import { bytes, GROUP } from './fakes.ts';
+import { bytes, GROUP } from '../support/lone-group.ts';
 import { ProxyCluster as Cluster } from './proxy-cluster.ts';
 
 describe('the leader proxy', () => {

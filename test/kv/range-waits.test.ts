@@ -1,12 +1,22 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { NotLeaderError } from '../../src/raftengine/errors.ts';
-import { bytes } from './fakes.ts';
-import { activate, captureOn, fence, incoming, isBusy, isElsewhere, release, SpanBed, unfence } from './span-bed.ts';
+import { bytes } from '../support/lone-group.ts';
+import {
+  activate,
+  captureOn,
+  fence,
+  incoming,
+  isBusy,
+  isElsewhere,
+  release,
+  SpanGroup,
+  unfence,
+} from './span-group.ts';
 
 const WAIT_MS = 250;
 
-const waiting = (): SpanBed => new SpanBed({ maxRangeWaitMs: WAIT_MS });
+const waiting = (): SpanGroup => new SpanGroup({ maxRangeWaitMs: WAIT_MS });
 
 describe('A command that meets a range which is being handed over', () => {
   test('waits at the source and learns who has the range in the turn in which it is released', async () => {
@@ -23,7 +33,7 @@ describe('A command that meets a range which is being handed over', () => {
   });
 
   test('waits at the destination and runs when the range is its own', async () => {
-    const there = new SpanBed({ owned: ['n', 'z'], maxRangeWaitMs: WAIT_MS });
+    const there = new SpanGroup({ owned: ['n', 'z'], maxRangeWaitMs: WAIT_MS });
     await there.done(incoming);
     const write = there.set('f', '1');
     const read = there.get('f');

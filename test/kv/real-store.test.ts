@@ -10,8 +10,8 @@ import { EntryKind } from '../../src/raftengine/core/types.ts';
 import type { GroupStore } from '../../src/store/contract/types.ts';
 import { openGroupStore } from '../../src/store/group/open.ts';
 import { SimulatedLevels } from '../../src/store/level/simulated-level.ts';
-import { MemoryDisk } from '../store/memory-disk.ts';
-import { ASSIGN_ALL, Bed, bytes, CONF } from './fakes.ts';
+import { ASSIGN_ALL, bytes, CONF, LoneGroup } from '../support/lone-group.ts';
+import { MemoryDisk } from '../support/memory-disk.ts';
 
 const KEYS = ['a', 'b', 'c', 'd'];
 
@@ -41,7 +41,7 @@ async function openReplica(
 /** What a leader wrote into its log while clients did this and that. */
 function recordLog(seed: number, turns: number): CommittedEntry[] {
   const random = new SeededRandom(seed);
-  const bed = new Bed();
+  const bed = new LoneGroup();
   const pick = (): string => KEYS[random.int(KEYS.length)]!;
   for (let turn = 0; turn < turns; turn++) {
     for (let count = random.int(6); count > 0; count--) {
@@ -91,7 +91,7 @@ describe('the state machine on the real store', () => {
       fc.asyncProperty(fc.nat(1_000_000), async (seed) => {
         const log = recordLog(seed, 15);
         const random = new SeededRandom(seed);
-        const reference = new Bed();
+        const reference = new LoneGroup();
         const replicas = [await openReplica(1), await openReplica(300), await openReplica(1 << 20)];
         const results: unknown[][] = replicas.map(() => []);
         for (const [which, replica] of replicas.entries()) {
@@ -145,7 +145,7 @@ describe('the state machine on the real store', () => {
 
   test('carries the executor: read-modify-writes, range deletes, scans and counts', async () => {
     const { store } = await openReplica(64, new SimulatedLevels(), () => 0);
-    const bed = new Bed({}, store);
+    const bed = new LoneGroup({}, store);
     const counts = Array.from({ length: 30 }, () => bed.incr('hot'));
     bed.set('b', '1');
     bed.settle();
@@ -173,7 +173,7 @@ describe('the state machine on the real store', () => {
 
   test('says when a key was deleted, under way and applied, and of a deleted range nothing', async () => {
     const { store } = await openReplica(64, new SimulatedLevels(), () => 0);
-    const bed = new Bed({}, store);
+    const bed = new LoneGroup({}, store);
     const deletedAt = () => {
       const outcome = bed.run((view) =>
         view.get(bytes('k')) === undefined ? view.deletedAt?.(bytes('k')) : undefined,

@@ -8,9 +8,10 @@ import { LeaderUnavailableError } from '../../src/kv/contract/errors.ts';
 import { createKvService } from '../../src/kv/service/service.ts';
 import { type GroupId, groupId, hlcTimestamp, nodeId, SeededRandom } from '../../src/platform/index.ts';
 import { NotLeaderError } from '../../src/raftengine/errors.ts';
-import { bytes, CONF, FakeRaft, GROUP, ManualClock, ManualScheduler, text } from './fakes.ts';
-import { MemoryStore } from './memory-store.ts';
-import { Wire } from './network.ts';
+import { bytes, CONF, FakeRaft, GROUP, text } from '../support/lone-group.ts';
+import { ManualClock, ManualScheduler } from '../support/manual-time.ts';
+import { MemoryStore } from '../support/memory-store.ts';
+import { Wire } from '../support/wire.ts';
 
 const CATALOG = groupId(1);
 const OTHER = groupId(3);

@@ -11,8 +11,8 @@ import { encodeImport, encodeSpan } from '../../src/kv/entry/span-entries.ts';
 import { groupId } from '../../src/platform/index.ts';
 import type { CommittedEntry } from '../../src/raftengine/contract/types.ts';
 import { EntryKind } from '../../src/raftengine/core/types.ts';
-import { applyWithPressure, bytes, CONF } from './fakes.ts';
-import { MemoryStore } from './memory-store.ts';
+import { applyWithPressure, bytes, CONF } from '../support/lone-group.ts';
+import { MemoryStore } from '../support/memory-store.ts';
 import {
   activate,
   captureOn,

@@ -8,8 +8,8 @@ import { encodeSpan } from '../../src/kv/entry/span-entries.ts';
 import { Maintenance } from '../../src/kv/leader/maintenance.ts';
 import { type HlcTimestamp, hlcTimestamp, NEVER, nodeId, timestampOfMs } from '../../src/platform/index.ts';
 import { BusyError, NotLeaderError, OutcomeUnknownError } from '../../src/raftengine/errors.ts';
-import { Bed, bytes } from './fakes.ts';
-import { MemoryStore } from './memory-store.ts';
+import { bytes, LoneGroup } from '../support/lone-group.ts';
+import { MemoryStore } from '../support/memory-store.ts';
 import {
   activate,
   captureOn,
@@ -19,15 +19,15 @@ import {
   isElsewhere,
   range,
   release,
-  SpanBed,
+  SpanGroup,
   START,
   show,
   unfence,
-} from './span-bed.ts';
+} from './span-group.ts';
 
 describe('an operation', () => {
   test('is refused, without effects, when it touches a key that is not the own one', () => {
-    const bed = new SpanBed();
+    const bed = new SpanGroup();
     isElsewhere(bed.get('z'), undefined);
     isElsewhere(bed.set('A', '1'), undefined);
     isElsewhere(bed.delete('z'), undefined);
@@ -43,7 +43,7 @@ describe('an operation', () => {
   });
 
   test('is refused although it swallowed the refusal of one of its keys', () => {
-    const bed = new SpanBed();
+    const bed = new SpanGroup();
     const outcome = bed.run((view) => {
       view.put(bytes('k'), bytes('1'), NEVER);
       try {
@@ -59,7 +59,7 @@ describe('an operation', () => {
   });
 
   test('goes on with the next one after a refusal', () => {
-    const bed = new SpanBed();
+    const bed = new SpanGroup();
     isElsewhere(bed.set('z', '1'), undefined);
     const set = bed.set('k', '1');
     bed.settle();
@@ -67,7 +67,7 @@ describe('an operation', () => {
   });
 
   test('cannot see what the group keeps for itself', async () => {
-    const bed = new SpanBed({ owned: 'all' });
+    const bed = new SpanGroup({ owned: 'all' });
     await bed.done(captureOn);
     bed.set('f', '1');
     bed.settle();
@@ -92,7 +92,7 @@ describe('an operation', () => {
 
   test('tells a listener of every key that it touches', () => {
     const heard: string[] = [];
-    const bed = new Bed({}, new MemoryStore(), {
+    const bed = new LoneGroup({}, new MemoryStore(), {
       onAccess: (key, isWrite, size) => heard.push(`${isWrite ? 'w' : 'r'} ${key.toString()} ${size}`),
     });
     bed.set('k', 'value');
@@ -103,7 +103,7 @@ describe('an operation', () => {
   });
 
   test('takes a new timestamp when the range came with later ones', async () => {
-    const bed = new SpanBed({ owned: ['a', 'f'] });
+    const bed = new SpanGroup({ owned: ['a', 'f'] });
     await bed.done(incoming);
     const floor = hlcTimestamp(timestampOfMs(bed.clock.nowMs() + 400) + 7n);
     // Opened before the range arrives.
@@ -125,7 +125,7 @@ describe('an operation', () => {
   });
 
   test('is evaluated again, at a new timestamp, when an older one is refused at apply', () => {
-    const bed = new SpanBed({ owned: ['a', 'f'] });
+    const bed = new SpanGroup({ owned: ['a', 'f'] });
     const ts = (ahead: number): HlcTimestamp => timestampOfMs(bed.clock.nowMs() + ahead);
     // A range that an earlier leader activated, with a floor that this clock has not seen.
     bed.raft.apply(encodeSpan(ts(0), { kind: 'incoming', job: 1, attempt: 1, start: bytes('f'), end: bytes('m') }));
@@ -140,7 +140,7 @@ describe('an operation', () => {
   });
 
   test('is refused in the end when a key that it writes was lost on the way to the log', async () => {
-    const bed = new SpanBed();
+    const bed = new SpanGroup();
     await bed.done(captureOn);
     const set = bed.set('f', '1');
     bed.scheduler.endTurn();
@@ -155,7 +155,7 @@ describe('an operation', () => {
 
 describe('a range that is handed over', () => {
   test('takes no writes from the moment when the fence is proposed, and reads all the time', async () => {
-    const bed = new SpanBed();
+    const bed = new SpanGroup();
     bed.set('f', '1');
     await bed.done(captureOn);
     const fencing = bed.executor.spans.command(fence);
@@ -177,7 +177,7 @@ describe('a range that is handed over', () => {
   });
 
   test('is no ground for a write elsewhere while it is fenced, because nobody here may vouch for it', async () => {
-    const bed = new SpanBed();
+    const bed = new SpanGroup();
     bed.set('f', '1');
     await bed.done(captureOn, fence);
     const copy = bed.run((view) => {
@@ -189,7 +189,7 @@ describe('a range that is handed over', () => {
   });
 
   test('still takes the writes that were proposed before the fence', async () => {
-    const bed = new SpanBed();
+    const bed = new SpanGroup();
     await bed.done(captureOn);
     const before = bed.set('f', '1');
     await bed.done(fence);
@@ -198,7 +198,7 @@ describe('a range that is handed over', () => {
   });
 
   test('is read no more from the moment when the release is proposed, and its timestamp is above every read', async () => {
-    const bed = new SpanBed();
+    const bed = new SpanGroup();
     bed.set('f', '1');
     await bed.done(captureOn, fence);
     const read = bed.run((view) => (view.get(bytes('f')) === undefined ? undefined : view.ts));
@@ -213,7 +213,7 @@ describe('a range that is handed over', () => {
   });
 
   test('is released once: a repetition by a later leader answers the first timestamp', async () => {
-    const bed = new SpanBed();
+    const bed = new SpanGroup();
     await bed.done(captureOn, fence);
     const first = await bed.done(release);
     bed.raft.stepDown();
@@ -227,7 +227,7 @@ describe('a range that is handed over', () => {
   });
 
   test('opens again when the command was certainly not proposed, or refused', async () => {
-    const bed = new SpanBed();
+    const bed = new SpanGroup();
     await bed.done(captureOn);
     const lost = bed.executor.spans.command(fence);
     isBusy(bed.set('f', '1'));
@@ -242,7 +242,7 @@ describe('a range that is handed over', () => {
   });
 
   test('does not open because a repetition of the command was not proposed', async () => {
-    const bed = new SpanBed();
+    const bed = new SpanGroup();
     await bed.done(captureOn);
     const first = bed.executor.spans.command(fence);
     const second = bed.executor.spans.command(fence);
@@ -254,7 +254,7 @@ describe('a range that is handed over', () => {
   });
 
   test('stays shut after an unknown outcome, until a command of the job says more', async () => {
-    const bed = new SpanBed();
+    const bed = new SpanGroup();
     await bed.done(captureOn);
     const lost = bed.executor.spans.command(fence);
     bed.raft.drop('unknown');
@@ -269,7 +269,7 @@ describe('a range that is handed over', () => {
   });
 
   test('is what the next leader of the group finds in its state', async () => {
-    const bed = new SpanBed();
+    const bed = new SpanGroup();
     await bed.done(captureOn);
     const fencing = bed.executor.spans.command(fence);
     const payload = bed.raft.proposals[0]!.payload;
@@ -288,7 +288,7 @@ describe('a range that is handed over', () => {
   });
 
   test('waits on its new side until it is active', async () => {
-    const bed = new SpanBed({ owned: ['a', 'f'] });
+    const bed = new SpanGroup({ owned: ['a', 'f'] });
     isElsewhere(bed.get('f'), undefined);
     await bed.done(incoming);
     isBusy(bed.get('f'));
@@ -302,7 +302,7 @@ describe('a range that is handed over', () => {
 
 describe('a scan', () => {
   test('ends where the own keys end, and says where somebody else goes on', async () => {
-    const bed = new SpanBed();
+    const bed = new SpanGroup();
     for (const key of ['b', 'g', 'n', 'y']) bed.set(key, '1');
     assert.deepEqual(await bed.keys('a', '~'), [['b', 'g', 'n', 'y'], 'z']);
     assert.deepEqual(await bed.keys('a', 'z'), [['b', 'g', 'n', 'y'], undefined]);
@@ -320,7 +320,7 @@ describe('a scan', () => {
   });
 
   test('is refused when what it read was taken away meanwhile', async () => {
-    const bed = new SpanBed();
+    const bed = new SpanGroup();
     bed.set('g', '1');
     await bed.done(captureOn, fence);
     const { scan } = bed.memory;
@@ -338,16 +338,16 @@ describe('a scan', () => {
 
 describe('counting', () => {
   test('leaves out what a move is bringing in or has taken away', async () => {
-    const bed = new SpanBed();
+    const bed = new SpanGroup();
     for (const key of ['b', 'g', 'h']) bed.set(key, '1');
     await bed.done(captureOn, fence);
-    const count = (of: SpanBed): Promise<number> => bed.answer(of.executor.countKeys(0));
+    const count = (of: SpanGroup): Promise<number> => bed.answer(of.executor.countKeys(0));
     assert.equal(await count(bed), 3);
     await bed.done(release);
     assert.equal(await count(bed), 1);
     await bed.done({ kind: 'purge', job: 1 });
     assert.equal(await count(bed), 1);
-    const other = new SpanBed({ owned: ['p', 'z'] });
+    const other = new SpanGroup({ owned: ['p', 'z'] });
     await other.done(incoming);
     const commitTs = other.hlc.next();
     const versions = ['f', 'g'].map((key) => ({ key: bytes(key), commitTs, expireTs: NEVER, value: bytes('1') }));
@@ -358,7 +358,7 @@ describe('counting', () => {
   });
 
   test('waits for what is still being dropped, and looks again when a move changes something meanwhile', async () => {
-    const bed = new SpanBed();
+    const bed = new SpanGroup();
     for (const key of ['b', 'g']) bed.set(key, '1');
     await bed.done(captureOn, fence, release);
     const { countRange } = bed.memory;
@@ -385,7 +385,7 @@ describe('counting', () => {
 
 describe('the questions of a move', () => {
   test('are answered by a leader only', async () => {
-    const bed = new SpanBed();
+    const bed = new SpanGroup();
     bed.raft.stepDown();
     const { spans } = bed.executor;
     const empty = { job: 1, attempt: 1, seq: 1, bookmark: bytes(''), versions: [] };
@@ -401,7 +401,7 @@ describe('the questions of a move', () => {
   });
 
   test('wait for room as imports, and pass everybody who waits as commands', async () => {
-    const bed = new SpanBed({ maxInflightEntries: 1 });
+    const bed = new SpanGroup({ maxInflightEntries: 1 });
     bed.set('a', '1');
     bed.scheduler.endTurn();
     const waiting = bed.set('b', '1');
@@ -414,7 +414,7 @@ describe('the questions of a move', () => {
   });
 
   test('wait for confirmation that this node leads', async () => {
-    const bed = new SpanBed();
+    const bed = new SpanGroup();
     await bed.done(captureOn);
     bed.raft.hasLease = false;
     const job = bed.executor.spans.job(1);
@@ -430,7 +430,7 @@ describe('the questions of a move', () => {
   });
 
   test('about a job are answered with its span, its imports and its end', async () => {
-    const bed = new SpanBed({ owned: ['a', 'f'] });
+    const bed = new SpanGroup({ owned: ['a', 'f'] });
     const job = () => bed.answer(bed.executor.spans.job(1));
     assert.deepEqual(await job(), { span: undefined, end: undefined, imports: undefined, gcThreshold: 0n });
     await bed.done(incoming);
@@ -444,7 +444,7 @@ describe('the questions of a move', () => {
   });
 
   test('for histories are refused where nothing is captured, flush first, and stay inside the range', async () => {
-    const bed = new SpanBed();
+    const bed = new SpanGroup();
     const ask = (start: string, after?: HlcTimestamp, maxBytes = 1e6) =>
       bed.answer(bed.executor.spans.backfill({ job: 1, start: bytes(start), after, maxBytes }));
     for (const key of ['e', 'f', 'g', 'm']) bed.set(key, '1');
@@ -466,7 +466,7 @@ describe('the questions of a move', () => {
   });
 
   test('for the capture log are answered in pages that go on where the last one ended', async () => {
-    const bed = new SpanBed();
+    const bed = new SpanGroup();
     await bed.done(captureOn);
     assert.deepEqual(await bed.captured(), [[], START, true]);
     bed.set('f', '1');
@@ -493,7 +493,7 @@ describe('the questions of a move', () => {
   });
 
   test('begin a capture above what the destination cannot tell apart, on whatever clock', async () => {
-    const bed = new SpanBed();
+    const bed = new SpanGroup();
     const above = timestampOfMs(bed.clock.nowMs() + 20_000);
     const read = bed.get('f');
     await bed.done({ ...captureOn, above });
@@ -505,7 +505,7 @@ describe('the questions of a move', () => {
   });
 
   test('take a range delete apart into deletes of the keys that it hid, in as many pages as it needs', async () => {
-    const bed = new SpanBed();
+    const bed = new SpanGroup();
     const names = Array.from({ length: 700 }, (_, at) => `g${String(at).padStart(3, '0')}`);
     bed.set('e', '1');
     bed.set('fgone', '1');
@@ -538,7 +538,7 @@ describe('the questions of a move', () => {
 
 describe('the periodic work', () => {
   test('purges what is expired in the own ranges and leaves the rest to their next owner', async () => {
-    const bed = new SpanBed();
+    const bed = new SpanGroup();
     const maintenance = new Maintenance(
       [{ executor: bed.executor, store: bed.store }],
       bed.scheduler,
@@ -568,7 +568,7 @@ describe('the periodic work', () => {
   });
 
   test('does not move the threshold while a move needs history', async () => {
-    const bed = new SpanBed();
+    const bed = new SpanGroup();
     await bed.done(captureOn);
     await bed.answer(bed.executor.proposeMaintenance(() => encodeSetGc(timestampOfMs(bed.clock.nowMs()))));
     assert.equal(bed.store.gcThreshold, 0n);

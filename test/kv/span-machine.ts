@@ -9,8 +9,8 @@ import { encodeImport, encodeSpan } from '../../src/kv/entry/span-entries.ts';
 import { groupId, type HlcTimestamp, hlcTimestamp, type LogIndex } from '../../src/platform/index.ts';
 import { EntryKind } from '../../src/raftengine/core/types.ts';
 import type { ExportedVersion } from '../../src/store/contract/types.ts';
-import { applyWithPressure, bytes, CONF } from './fakes.ts';
-import { MemoryStore } from './memory-store.ts';
+import { applyWithPressure, bytes, CONF } from '../support/lone-group.ts';
+import { MemoryStore } from '../support/memory-store.ts';
 
 export const ts = (value: number): HlcTimestamp => hlcTimestamp(BigInt(value));
 export const put = (unit: number, key: string, value: string, expire = 0): Mutation => ({

@@ -21,8 +21,8 @@ import { NotLeaderError } from '../../src/raftengine/errors.ts';
 import type { GroupStore } from '../../src/store/contract/types.ts';
 import { openGroupStore } from '../../src/store/group/open.ts';
 import { SimulatedLevels } from '../../src/store/level/simulated-level.ts';
-import { Bed, bytes, type Outcome } from './fakes.ts';
-import { MemoryStore } from './memory-store.ts';
+import { bytes, LoneGroup, type Outcome } from '../support/lone-group.ts';
+import { MemoryStore } from '../support/memory-store.ts';
 
 const KEYS = ['a', 'b', 'c', 'd', 'e', 'f', 'g', 'h'];
 /** What moves. */
@@ -71,10 +71,10 @@ class History {
 const isNothing = (error: Error): boolean =>
   error instanceof NotOwnerError || error instanceof RangeBusyError || error instanceof NotLeaderError;
 
-class World {
+class MovedRange {
   readonly random: SeededRandom;
   readonly history = new History();
-  readonly groups: readonly Bed[];
+  readonly groups: readonly LoneGroup[];
   /** Replies that have not come. */
   private readonly open = new Set<{ outcome: Outcome<unknown>; done: () => void }>();
   private writes = 0;
@@ -83,7 +83,7 @@ class World {
 
   constructor(seed: number, stores: readonly GroupStore[]) {
     this.random = new SeededRandom(seed);
-    this.groups = stores.map((store, at) => new Bed({}, store, { ownsEverything: at === 0 }));
+    this.groups = stores.map((store, at) => new LoneGroup({}, store, { ownsEverything: at === 0 }));
     for (const bed of this.groups) bed.clock.advance(this.random.int(50));
   }
 
@@ -227,13 +227,13 @@ class World {
     this.listen();
   }
 
-  flow(bed: Bed): void {
+  flow(bed: LoneGroup): void {
     bed.settle();
     this.listen();
   }
 
   /** Runs a question to a leader to its answer, with the world going on around it. */
-  async ask<Answer>(bed: Bed, question: () => Promise<Answer>): Promise<Answer> {
+  async ask<Answer>(bed: LoneGroup, question: () => Promise<Answer>): Promise<Answer> {
     for (let count = this.random.int(6); count > 0; count--) this.happen();
     let isDone = false;
     const answer = question().finally(() => {
@@ -250,7 +250,7 @@ class World {
     return answer;
   }
 
-  async command(bed: Bed, request: SpanRequest): Promise<SpanReply> {
+  async command(bed: LoneGroup, request: SpanRequest): Promise<SpanReply> {
     const reply = await this.ask(bed, () => bed.executor.spans.command(request));
     // A repetition changes nothing and answers the same.
     if (this.random.int(4) > 0) return reply;
@@ -361,8 +361,8 @@ const openStore = (location: string): Promise<GroupStore> => {
   });
 };
 
-async function thereAndBack(seed: number, stores: readonly GroupStore[]): Promise<World> {
-  const world = new World(seed, stores);
+async function thereAndBack(seed: number, stores: readonly GroupStore[]): Promise<MovedRange> {
+  const world = new MovedRange(seed, stores);
   try {
     for (let count = 20; count > 0; count--) world.happen();
     await world.move(1, 0, 1);

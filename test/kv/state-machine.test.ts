@@ -9,8 +9,8 @@ import { groupId, type HlcTimestamp, hlcTimestamp, nodeId } from '../../src/plat
 import type { CommittedEntry } from '../../src/raftengine/contract/types.ts';
 import { type ConfState, EntryKind } from '../../src/raftengine/core/types.ts';
 import { decodeManifest, encodeManifest } from '../../src/store/segments/manifest.ts';
-import { ASSIGN_ALL, bytes, CONF } from './fakes.ts';
-import { MemoryStore } from './memory-store.ts';
+import { ASSIGN_ALL, bytes, CONF } from '../support/lone-group.ts';
+import { MemoryStore } from '../support/memory-store.ts';
 
 const ts = (value: number): HlcTimestamp => hlcTimestamp(BigInt(value));
 const put = (unit: number, key: string, value: string, expire = 0): Mutation => ({

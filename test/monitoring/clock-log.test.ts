@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { ClockLog, clockRemark } from '../../src/node/log-redaction.ts';
-import { ManualClock } from '../kv/fakes.ts';
+import { ManualClock } from '../support/manual-time.ts';
 
 const NOW_MS = 1_700_000_000_000;
 

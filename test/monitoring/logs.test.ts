@@ -3,7 +3,8 @@ import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { AdminClient } from '../../src/adapter/grpc/index.ts';
 import { slotOf } from '../../src/adapter/redis/keys/keyspace.ts';
-import { TestCluster, until } from '../process/test-cluster.ts';
+import { ProcessNodes } from '../support/process-nodes.ts';
+import { until } from '../support/until.ts';
 
 const USER_KEY = 'session-of-alice-4711';
 const USER_VALUE = 'her-password-is-swordfish';
@@ -23,11 +24,11 @@ const entryOf = (line: string): Record<string, unknown> | undefined => {
 };
 
 describe('the logs of a cluster', () => {
-  let cluster: TestCluster;
+  let cluster: ProcessNodes;
   const admin = (id: number): AdminClient => new AdminClient(`127.0.0.1:${cluster.grpcPort(id)}`);
 
   before(async () => {
-    cluster = await TestCluster.start({ logLevel: 'info' });
+    cluster = await ProcessNodes.start({ logLevel: 'info' });
   });
   after(() => cluster.stop());
 

@@ -5,7 +5,8 @@ import { after, before, describe, test } from 'node:test';
 import { parse } from 'yaml';
 import { AdminClient } from '../../src/adapter/grpc/index.ts';
 import { ALL_METRICS, metricsReference } from '../../src/adapter/metrics/index.ts';
-import { TestCluster, until } from '../process/test-cluster.ts';
+import { ProcessNodes } from '../support/process-nodes.ts';
+import { until } from '../support/until.ts';
 import { type Family, parseExposition } from './exposition.ts';
 import { type Expression, parsePromQl, type Selector } from './promql.ts';
 
@@ -90,12 +91,12 @@ function problemsOf(families: ReadonlyMap<string, Family>, { selectors, grouping
 const SECRET = 'a value that nobody may see';
 
 describe('a running cluster', () => {
-  let cluster: TestCluster;
+  let cluster: ProcessNodes;
   let families: Map<string, Family>;
   let text: string;
 
   before(async () => {
-    cluster = await TestCluster.start();
+    cluster = await ProcessNodes.start();
     const client = cluster.client(1);
     await Promise.all(Array.from({ length: 200 }, (_, at) => client.set(`user:${at}`, SECRET)));
     // Slots 12182 and 5061: of different groups.

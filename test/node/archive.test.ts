@@ -6,7 +6,6 @@ import { cp, readdir, readFile, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import { setTimeout as delay } from 'node:timers/promises';
 import { Redis } from 'ioredis';
 import { freePortRange } from '../../bench/scratch.ts';
 import { AdminClient, SnapshotClient } from '../../src/adapter/grpc/index.ts';
@@ -16,6 +15,7 @@ import { type RunningNode, startNode } from '../../src/node.ts';
 import { groupId, nodeId, SystemDisk, SystemRandom } from '../../src/platform/index.ts';
 import { openGroupStore } from '../../src/store/group/open.ts';
 import { decodeManifest, encodeManifest, type Json, openJson, sealJson } from '../../src/store/segments/manifest.ts';
+import { until } from '../support/until.ts';
 
 const GROUPS = [1, 2, 3].map(groupId);
 const disk = new SystemDisk();
@@ -24,12 +24,6 @@ interface Served {
   readonly node: RunningNode;
   readonly redis: Redis;
   readonly grpc: string;
-}
-
-async function until(what: string, condition: () => boolean | Promise<boolean>): Promise<void> {
-  for (const deadline = Date.now() + 60_000; !(await condition()); await delay(20)) {
-    assert.ok(Date.now() < deadline, `${what}: not within a minute`);
-  }
 }
 
 async function serve(dataFolder: string, clusterName: string): Promise<Served> {

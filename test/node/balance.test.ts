@@ -5,7 +5,7 @@ import type { BalancerTimes } from '../../src/cluster/balance/balancer.ts';
 import { DEFAULT_BALANCE_TIMES } from '../../src/cluster/balance/scheduler.ts';
 import { groupId } from '../../src/platform/index.ts';
 import { SimulatedLevel } from '../../src/store/level/simulated-level.ts';
-import { Cluster } from './sim-nodes.ts';
+import { SimulatedNodes } from '../support/simulated-nodes.ts';
 
 const TWO = groupId(2);
 const THREE = groupId(3);
@@ -39,7 +39,7 @@ const HOT_KEYS = 2_000;
 
 const key = (at: number): string => `key${at}`;
 
-async function ready(cluster: Cluster): Promise<void> {
+async function ready(cluster: SimulatedNodes): Promise<void> {
   cluster.start();
   await cluster.ready();
   await cluster.known();
@@ -50,17 +50,17 @@ async function ready(cluster: Cluster): Promise<void> {
   await set(cluster, 'balance.leaders', 'off');
 }
 
-const set = (cluster: Cluster, name: string, value: string): Promise<unknown> =>
+const set = (cluster: SimulatedNodes, name: string, value: string): Promise<unknown> =>
   cluster.run(cluster.running(1).catalog.run({ kind: 'setSetting', name, value }));
 
-async function write(cluster: Cluster, count: number): Promise<void> {
+async function write(cluster: SimulatedNodes, count: number): Promise<void> {
   for (let at = 0; at < count; at += 200) {
     const pairs = Array.from({ length: 200 }, (_, each) => [key(at + each), String(at + each)]).flat();
     await cluster.command(1, 'mset', ...pairs);
   }
 }
 
-async function assertAllThere(cluster: Cluster, asked: number, count: number): Promise<void> {
+async function assertAllThere(cluster: SimulatedNodes, asked: number, count: number): Promise<void> {
   for (let at = 0; at < count; at += 200) {
     const keys = Array.from({ length: 200 }, (_, each) => key(at + each));
     const values = await cluster.command(asked, 'mget', ...keys);
@@ -71,12 +71,12 @@ async function assertAllThere(cluster: Cluster, asked: number, count: number): P
   }
 }
 
-const reports = async (cluster: Cluster, duty: string, event: string): Promise<string[]> => {
+const reports = async (cluster: SimulatedNodes, duty: string, event: string): Promise<string[]> => {
   const { reports: all } = await cluster.run(cluster.running(1).admin.balance(5_000));
   return all.filter((report) => report.duty === duty && report.event === event).map(({ text }) => text);
 };
 
-const votersOf = (cluster: Cluster, group: typeof TWO): readonly number[] =>
+const votersOf = (cluster: SimulatedNodes, group: typeof TWO): readonly number[] =>
   cluster
     .running(cluster.leaderOf(group) ?? 1)
     .host.get(group)
@@ -88,7 +88,7 @@ describe('balancing by bytes', () => {
   });
 
   test('says what it would do, and then gives a replica to the node that has none', { timeout: 60_000 }, async () => {
-    const cluster = new Cluster(
+    const cluster = new SimulatedNodes(
       4,
       [
         { id: 1, voters: [1, 2, 3] },
@@ -135,7 +135,7 @@ describe('balancing by bytes', () => {
   test('cuts a hot range that is too large to move, and sends a part of it to another group', {
     timeout: 90_000,
   }, async () => {
-    const cluster = new Cluster(
+    const cluster = new SimulatedNodes(
       3,
       [
         { id: 1, voters: [1, 2, 3] },

@@ -3,7 +3,7 @@ import { describe, test } from 'node:test';
 import { ClockWarden } from '../../src/node/clock-warden.ts';
 import { groupId, type NodeId, nodeId } from '../../src/platform/index.ts';
 import type { GroupStatus, RaftGroup } from '../../src/raftengine/contract/types.ts';
-import { ManualClock, ManualScheduler } from '../kv/fakes.ts';
+import { ManualClock, ManualScheduler } from '../support/manual-time.ts';
 
 const peer = (id: number, matchIndex: number, more: object = {}) => ({
   nodeId: nodeId(id),
@@ -16,7 +16,7 @@ const peer = (id: number, matchIndex: number, more: object = {}) => ({
 });
 
 /** A node that leads a group of four nodes, and the transfers that it asks for. */
-class Bed {
+class WardedNode {
   readonly clock = new ManualClock();
   readonly scheduler = new ManualScheduler(this.clock);
   readonly transfers: { readonly to: number; readonly atMs: number }[] = [];
@@ -54,7 +54,7 @@ class Bed {
 
 describe('a node whose clock is off', () => {
   test('hands leadership to the voter that is furthest of those whose clocks are right, and nothing while it is not', () => {
-    const bed = new Bed();
+    const bed = new WardedNode();
     bed.scheduler.advance(2_000);
     assert.equal(bed.transfers.length, 0);
     assert.ok(bed.reviews >= 3, 'nobody else looks at the clock of a node without peers');
@@ -64,7 +64,7 @@ describe('a node whose clock is off', () => {
       bed.transfers.map(({ to }) => to),
       [3],
     );
-    const other = new Bed();
+    const other = new WardedNode();
     other.off.add(3);
     other.mayLead = false;
     other.scheduler.advance(600);
@@ -75,7 +75,7 @@ describe('a node whose clock is off', () => {
   });
 
   test('keeps what nobody could take over, and what it does not lead', () => {
-    const bed = new Bed();
+    const bed = new WardedNode();
     bed.mayLead = false;
     bed.off.add(3);
     bed.progress = [peer(2, 10, { recentlyActive: false }), peer(3, 12), peer(4, 15, { isLearner: true })];
@@ -87,7 +87,7 @@ describe('a node whose clock is off', () => {
   });
 
   test('asks less and less often for what does not come off, for writes stop each time', () => {
-    const bed = new Bed();
+    const bed = new WardedNode();
     bed.mayLead = false;
     bed.scheduler.advance(20 * 60_000);
     const gaps = bed.transfers.slice(1).map(({ atMs }, at) => atMs - bed.transfers[at]!.atMs);

@@ -4,7 +4,7 @@ import { KEYSPACES } from '../../src/adapter/redis/keys/keyspace.ts';
 import { acceptanceOf } from '../../src/cluster/admin/accepted-time.ts';
 import { encodeLease } from '../../src/kv/entry/time-entries.ts';
 import { type GroupId, groupId } from '../../src/platform/index.ts';
-import { Cluster } from './sim-nodes.ts';
+import { SimulatedNodes } from '../support/simulated-nodes.ts';
 
 const HOUR_MS = 3_600_000;
 const YEAR_MS = 365 * 24 * HOUR_MS;
@@ -12,7 +12,7 @@ const ORACLE = groupId(1);
 const SPACE = KEYSPACES[0]!;
 
 /** Whole nodes on simulated machines whose clocks are set by the test. */
-class ClockedCluster extends Cluster {
+class ClockedNodes extends SimulatedNodes {
   constructor(seed: number, offsetsMs: readonly number[] = [0, 0, 0], groups = 3) {
     super(offsetsMs.length, groups, seed);
     for (const [at, offsetMs] of offsetsMs.entries()) this.node(at + 1).setClockOffset(offsetMs);
@@ -84,7 +84,7 @@ describe('a wall clock that is wrong on one node', () => {
     [6, -10 * YEAR_MS],
   ] as const) {
     test(`neither stops nor poisons a group that the node leads: ${jumpMs} ms while it runs, seed ${seed}`, async () => {
-      const cluster = new ClockedCluster(seed);
+      const cluster = new ClockedNodes(seed);
       await cluster.ready();
       const [victim, group] = cluster
         .dataGroups()
@@ -110,7 +110,7 @@ describe('a wall clock that is wrong on one node', () => {
 
   for (const seed of [6, 9]) {
     test(`does nothing to what spans groups when it is the oracle's: ten minutes ahead, seed ${seed}`, async () => {
-      const cluster = new ClockedCluster(seed);
+      const cluster = new ClockedNodes(seed);
       await cluster.ready();
       const oracle = cluster.leaderOf(ORACLE)!;
       const keys = cluster.dataGroups().map((group) => cluster.keyOf(group));
@@ -131,7 +131,7 @@ describe('a wall clock that is wrong on one node', () => {
 
   for (const wrongMs of [HOUR_MS, 12 * YEAR_MS, -HOUR_MS, -50 * YEAR_MS]) {
     test(`from the start is not what any group goes by: ${wrongMs} ms on the preferred leader of the catalog`, async () => {
-      const cluster = new ClockedCluster(4, [wrongMs, 40, -60]);
+      const cluster = new ClockedNodes(4, [wrongMs, 40, -60]);
       await cluster.ready();
       await cluster.until('it leads nothing', () => cluster.ledBy(1).length === 0);
       await cluster.serves();
@@ -140,7 +140,7 @@ describe('a wall clock that is wrong on one node', () => {
   }
 
   test('is told: by the node itself, by every other one, and as ready all the same', async () => {
-    const cluster = new ClockedCluster(3);
+    const cluster = new ClockedNodes(3);
     await cluster.ready();
     cluster.node(2).setClockOffset(-HOUR_MS);
     await cluster.simulation.runFor(1_000);
@@ -162,7 +162,7 @@ describe('a wall clock that is wrong on one node', () => {
   });
 
   test('does not come back to lead: it takes no leadership over, and stands for election after the others', async () => {
-    const cluster = new ClockedCluster(3);
+    const cluster = new ClockedNodes(3);
     await cluster.ready();
     cluster.node(3).setClockOffset(HOUR_MS);
     await cluster.until('it leads nothing any more', () => cluster.ledBy(3).length === 0);
@@ -181,7 +181,7 @@ describe('a wall clock that is wrong on one node', () => {
   });
 
   test('leads where nobody else can, by the time of the others', async () => {
-    const cluster = new ClockedCluster(3);
+    const cluster = new ClockedNodes(3);
     await cluster.ready();
     await cluster.known();
     cluster.node(3).setClockOffset(HOUR_MS);
@@ -203,7 +203,7 @@ describe('a wall clock that is wrong on one node', () => {
 
 describe('two nodes', () => {
   test('outvote a clock that jumps by what both have agreed on before', async () => {
-    const cluster = new ClockedCluster(7, [0, 100]);
+    const cluster = new ClockedNodes(7, [0, 100]);
     await cluster.ready();
     await cluster.simulation.runFor(2_000);
     cluster.node(1).setClockOffset(HOUR_MS);
@@ -213,7 +213,7 @@ describe('two nodes', () => {
   });
 
   test('that never agreed go by the earlier clock, and both serve', async () => {
-    const cluster = new ClockedCluster(7, [0, HOUR_MS]);
+    const cluster = new ClockedNodes(7, [0, HOUR_MS]);
     await cluster.ready();
     await cluster.serves();
     for (const leadMs of cluster.leadsMs()) assert.ok(leadMs < HEALTHY_LEAD_MS, `${leadMs} ms ahead`);
@@ -222,7 +222,7 @@ describe('two nodes', () => {
 
 describe('a single node', () => {
   test('serves whatever its clock does, ahead and back, while it runs and between two starts', async () => {
-    const cluster = new ClockedCluster(8, [0]);
+    const cluster = new ClockedNodes(8, [0]);
     await cluster.ready();
     for (const offsetMs of [HOUR_MS, 0, -HOUR_MS, 5 * YEAR_MS, 0]) {
       cluster.node(1).setClockOffset(offsetMs);
@@ -240,7 +240,7 @@ describe('a single node', () => {
 describe('a group whose time leads every clock', () => {
   for (const aheadMs of [2 * HOUR_MS, 3 * YEAR_MS]) {
     test(`serves by itself, and together with the others once that is accepted: ${aheadMs} ms`, async () => {
-      const cluster = new ClockedCluster(4);
+      const cluster = new ClockedNodes(4);
       await cluster.ready();
       await cluster.simulation.runFor(2_000);
       const group = cluster.dataGroups().find((each) => each !== ORACLE)!;

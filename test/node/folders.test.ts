@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { acceptancesNeeded } from '../../src/node/standing.ts';
 import { groupId, nodeId, SeededRandom } from '../../src/platform/index.ts';
-import { Cluster } from './sim-nodes.ts';
+import { SimulatedNodes } from '../support/simulated-nodes.ts';
 
 const ACKNOWLEDGED = ['a', 'b', 'c'];
 
@@ -13,8 +13,8 @@ function permutations<T>(items: readonly T[]): T[][] {
 }
 
 /** Three nodes, of which `behind` has missed what was acknowledged last; all of them are down. */
-async function stopped(behind: number, seed = 7): Promise<Cluster> {
-  const cluster = new Cluster(3, 1, seed);
+async function stopped(behind: number, seed = 7): Promise<SimulatedNodes> {
+  const cluster = new SimulatedNodes(3, 1, seed);
   cluster.start();
   await cluster.ready();
   assert.equal(await cluster.command(1, 'set', 'before', 'yes'), 'OK');
@@ -30,14 +30,14 @@ async function stopped(behind: number, seed = 7): Promise<Cluster> {
   return cluster;
 }
 
-async function findAll(cluster: Cluster, id: number): Promise<void> {
+async function findAll(cluster: SimulatedNodes, id: number): Promise<void> {
   assert.equal(await cluster.command(id, 'get', 'before'), 'yes');
   for (const key of ACKNOWLEDGED)
     assert.equal(await cluster.command(id, 'get', key), 'acknowledged', `node ${id}, ${key}`);
 }
 
 /** The catalog forgets a folder, and its node comes back as a new one. */
-async function replace(cluster: Cluster, at: number, id: number, old: Buffer): Promise<void> {
+async function replace(cluster: SimulatedNodes, at: number, id: number, old: Buffer): Promise<void> {
   const { catalog } = cluster.running(at);
   await cluster.run(catalog.run({ kind: 'removeNode', nodeId: nodeId(id), incarnation: old }, 10_000));
   cluster.node(id).wipe();
@@ -85,7 +85,7 @@ describe('a voter whose folder is gone after its peers were restarted', () => {
   });
 
   test('is refused by peers of which two were never met, when it is one of five', async () => {
-    const cluster = new Cluster(5, 1, 9);
+    const cluster = new SimulatedNodes(5, 1, 9);
     for (const id of [1, 2, 3, 4]) cluster.node(id).start();
     await cluster.until('four of five begin', () => cluster.leaderOf(groupId(1)) !== undefined);
     for (const key of ['before', ...ACKNOWLEDGED])
@@ -106,7 +106,7 @@ describe('a voter whose folder is gone after its peers were restarted', () => {
 
   test('is taken back under its id once its old folder was removed, also by a node that was down meanwhile', async () => {
     const ONE = groupId(1);
-    const cluster = new Cluster(5, 1, 13);
+    const cluster = new SimulatedNodes(5, 1, 13);
     cluster.start();
     await cluster.ready();
     await cluster.known();
@@ -189,7 +189,7 @@ describe('a node whose log is gone', () => {
 describe('a first start', () => {
   test('works in whatever order the nodes come, and however late', async () => {
     for (const order of permutations([1, 2, 3])) {
-      const cluster = new Cluster(3, 2, 11);
+      const cluster = new SimulatedNodes(3, 2, 11);
       for (const id of order) {
         assert.equal(cluster.leaderOf(groupId(1)), undefined);
         cluster.node(id).start();
@@ -202,7 +202,7 @@ describe('a first start', () => {
 
   test('survives that its founders die at any moment of it, with power or without', async () => {
     for (let seed = 0; seed < 40; seed++) {
-      const cluster = new Cluster(3, 2, seed);
+      const cluster = new SimulatedNodes(3, 2, seed);
       const random = new SeededRandom(seed);
       cluster.start();
       for (let round = 0; round < 3; round++) {
@@ -227,7 +227,7 @@ describe('a first start', () => {
   });
 
   test('begins without a founder who is late, where there are five', async () => {
-    const cluster = new Cluster(5, 1, 3);
+    const cluster = new SimulatedNodes(5, 1, 3);
     for (const id of [1, 2, 3]) cluster.node(id).start();
     await cluster.simulation.runFor(3_000);
     assert.equal(cluster.leaderOf(groupId(1)), undefined, 'three of five are too few');

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { groupId, nodeId } from '../../src/platform/index.ts';
 import type { ClusterNode } from '../sim/cluster/cluster-node.ts';
-import { Cluster } from './sim-nodes.ts';
+import { SimulatedNodes } from '../support/simulated-nodes.ts';
 
 /** True at the catalog's leader when every move has been cleaned up. */
 const hasNoJobs = (process: ClusterNode['process']): boolean => process?.node.catalogLeader.state?.jobs.size === 0;
@@ -15,7 +15,7 @@ const SOME_KEY = Buffer.from([0x72, 0, 0x10, 0]);
 
 describe('groups of a running cluster', () => {
   test('lead where they should, from the first moment', async () => {
-    const cluster = new Cluster(3, 5);
+    const cluster = new SimulatedNodes(3, 5);
     cluster.start();
     await cluster.ready();
     const leaders = [1, 2, 3, 4, 5, 6].map((id) => cluster.leaderOf(groupId(id)));
@@ -23,7 +23,7 @@ describe('groups of a running cluster', () => {
   });
 
   test('wait a moment for a preferred leader that starts late, and not for ever', async () => {
-    const late = new Cluster(3, 2);
+    const late = new SimulatedNodes(3, 2);
     late.node(1).start();
     late.node(2).start();
     await late.simulation.runFor(2500);
@@ -35,7 +35,7 @@ describe('groups of a running cluster', () => {
       [1, 2, 3],
     );
 
-    const never = new Cluster(3, 2);
+    const never = new SimulatedNodes(3, 2);
     never.start();
     await never.until('all founders are there', () => never.nodes.every((node) => node.raft(THREE) !== undefined));
     never.node(3).crash(true);
@@ -43,7 +43,7 @@ describe('groups of a running cluster', () => {
   });
 
   test('have replicas on their voters alone, and a node that has none serves clients all the same', async () => {
-    const cluster = new Cluster(4, [
+    const cluster = new SimulatedNodes(4, [
       { id: 1, voters: [1, 2, 3] },
       { id: 2, voters: [2], ranges: ALL_SLOTS },
     ]);
@@ -57,7 +57,7 @@ describe('groups of a running cluster', () => {
   });
 
   test('are made, filled, emptied and removed, and leave nothing behind', async () => {
-    const cluster = new Cluster(3, [{ id: 1 }, { id: 2, ranges: ALL_SLOTS }]);
+    const cluster = new SimulatedNodes(3, [{ id: 1 }, { id: 2, ranges: ALL_SLOTS }]);
     cluster.start();
     await cluster.ready();
     await cluster.known();
@@ -103,7 +103,7 @@ describe('groups of a running cluster', () => {
   });
 
   test('that the configuration founded and the cluster removed do not come back with a start', async () => {
-    const cluster = new Cluster(3, [{ id: 1 }, { id: 2, ranges: ALL_SLOTS }, { id: 3 }]);
+    const cluster = new SimulatedNodes(3, [{ id: 1 }, { id: 2, ranges: ALL_SLOTS }, { id: 3 }]);
     cluster.start();
     await cluster.ready();
     await cluster.known();
@@ -124,7 +124,7 @@ describe('groups of a running cluster', () => {
 
   test('that the configuration founded are gone, or whole, after a crash at any step of their removal', async () => {
     for (let at = 0, isReached = true; isReached; at++) {
-      const cluster = new Cluster(3, [{ id: 1 }, { id: 2, ranges: ALL_SLOTS }, { id: 3 }], at + 1);
+      const cluster = new SimulatedNodes(3, [{ id: 1 }, { id: 2, ranges: ALL_SLOTS }, { id: 3 }], at + 1);
       cluster.start();
       await cluster.ready();
       await cluster.known();
@@ -154,7 +154,7 @@ describe('groups of a running cluster', () => {
 
   test('know their founders again after a crash at any moment of their making', async () => {
     for (let seed = 1; seed <= 12; seed++) {
-      const cluster = new Cluster(3, [{ id: 1 }, { id: 2, ranges: ALL_SLOTS }], seed);
+      const cluster = new SimulatedNodes(3, [{ id: 1 }, { id: 2, ranges: ALL_SLOTS }], seed);
       cluster.start();
       await cluster.ready();
       await cluster.known();
@@ -177,7 +177,7 @@ describe('groups of a running cluster', () => {
     [1, 2, 3],
   ])
     test(`that are made while the disks of nodes ${full.join(' and ')} are full are founded once there is room`, async () => {
-      const cluster = new Cluster(3, [{ id: 1 }, { id: 2, ranges: ALL_SLOTS }]);
+      const cluster = new SimulatedNodes(3, [{ id: 1 }, { id: 2, ranges: ALL_SLOTS }]);
       cluster.start();
       await cluster.ready();
       await cluster.known();
@@ -205,7 +205,7 @@ describe('groups of a running cluster', () => {
     });
 
   test('that are removed while a disk is full leave nothing behind once there is room', async () => {
-    const cluster = new Cluster(3, [{ id: 1 }, { id: 2, ranges: ALL_SLOTS }, { id: 3 }]);
+    const cluster = new SimulatedNodes(3, [{ id: 1 }, { id: 2, ranges: ALL_SLOTS }, { id: 3 }]);
     cluster.start();
     await cluster.ready();
     await cluster.known();
@@ -231,7 +231,7 @@ describe('groups of a running cluster', () => {
   });
 
   test('that cannot be opened say so each time, and their stores are closed again', async () => {
-    const cluster = new Cluster(1, 1);
+    const cluster = new SimulatedNodes(1, 1);
     cluster.start();
     await cluster.ready();
     const { host } = cluster.running(1);
@@ -249,7 +249,7 @@ describe('groups of a running cluster', () => {
     ['it is being opened', 1, false],
   ] as const)
     test(`that are to be removed while ${story} are gone in the end`, async () => {
-      const cluster = new Cluster(1, 1);
+      const cluster = new SimulatedNodes(1, 1);
       cluster.start();
       await cluster.ready();
       const node = cluster.node(1);
@@ -278,7 +278,7 @@ describe('groups of a running cluster', () => {
     });
 
   test('open an empty replica on a node that they take in', async () => {
-    const cluster = new Cluster(3, [{ id: 1 }, { id: 2, voters: [1, 2], ranges: ALL_SLOTS }]);
+    const cluster = new SimulatedNodes(3, [{ id: 1 }, { id: 2, voters: [1, 2], ranges: ALL_SLOTS }]);
     cluster.start();
     await cluster.ready();
     await cluster.command(1, 'set', 'k', 'v');

@@ -2,13 +2,13 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { KEYSPACES } from '../../src/adapter/redis/keys/keyspace.ts';
-import { Cluster } from './sim-nodes.ts';
+import { SimulatedNodes } from '../support/simulated-nodes.ts';
 
 const ROUNDS = 30;
 
 describe('a pipeline, while others lock its keys', () => {
   test('runs in order on every key, through the leader and through followers', async () => {
-    const cluster = new Cluster(3, 3, 6);
+    const cluster = new SimulatedNodes(3, 3, 6);
     cluster.start();
     await cluster.ready();
     const groupOf = (name: string): number =>

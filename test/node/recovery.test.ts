@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { groupId, type KvorumError } from '../../src/platform/index.ts';
-import { Cluster } from './sim-nodes.ts';
+import { SimulatedNodes } from '../support/simulated-nodes.ts';
 
 const SECONDS_20 = 20_000;
 const ONE = groupId(1);
@@ -13,8 +13,8 @@ const withCode = (code: string) => (error: unknown) => {
 };
 
 /** Three nodes, a data group, a key; then nodes 2 and 3 lose their power for good. */
-async function survivor(seed: number): Promise<Cluster> {
-  const cluster = new Cluster(3, 1, seed);
+async function survivor(seed: number): Promise<SimulatedNodes> {
+  const cluster = new SimulatedNodes(3, 1, seed);
   cluster.start();
   await cluster.ready();
   await cluster.known();
@@ -31,7 +31,7 @@ async function survivor(seed: number): Promise<Cluster> {
   return cluster;
 }
 
-const recover = (cluster: Cluster, group: typeof ONE, isDryRun = false) =>
+const recover = (cluster: SimulatedNodes, group: typeof ONE, isDryRun = false) =>
   cluster.run(cluster.running(1).admin.recover({ groupId: group, isDryRun }, SECONDS_20));
 
 describe('a group that lost its majority for good', () => {
@@ -115,7 +115,7 @@ describe('a group that lost its majority for good', () => {
     });
 
   test('is not recovered while a majority answers', async () => {
-    const cluster = new Cluster(3, 1, 9);
+    const cluster = new SimulatedNodes(3, 1, 9);
     cluster.start();
     await cluster.ready();
     await assert.rejects(recover(cluster, TWO), withCode('QUORUM_ANSWERS'));

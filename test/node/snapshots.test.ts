@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { groupId } from '../../src/platform/index.ts';
 import type { ClusterNode } from '../sim/cluster/cluster-node.ts';
-import { Cluster } from './sim-nodes.ts';
+import { SimulatedNodes } from '../support/simulated-nodes.ts';
 
 const ONE = groupId(1);
 const KEYS = 60;
@@ -11,8 +11,8 @@ const MOST_STEPS = 100;
 const SHORT_LOG = { retainEntries: 10, truncateIntervalMs: 50, snapshotRetryMs: 200, snapshotMaxRetryMs: 1000 };
 
 /** A cluster of which one node was down and needs a snapshot. It has not been started again. */
-async function clusterWithStraggler(): Promise<{ cluster: Cluster; straggler: ClusterNode; leader: number }> {
-  const cluster = new Cluster(3, [{ id: 1 }], 5, {}, { plan: { limits: SHORT_LOG } });
+async function clusterWithStraggler(): Promise<{ cluster: SimulatedNodes; straggler: ClusterNode; leader: number }> {
+  const cluster = new SimulatedNodes(3, [{ id: 1 }], 5, {}, { plan: { limits: SHORT_LOG } });
   cluster.start();
   await cluster.ready();
   const leader = cluster.leaderOf(ONE)!;
@@ -37,7 +37,12 @@ function atInstallStep(straggler: ClusterNode, at: number, act: (what: string) =
 
 const applied = (node: ClusterNode): number => node.raft(ONE)?.status().appliedIndex ?? 0;
 
-async function catchesUp(cluster: Cluster, straggler: ClusterNode, leader: number, story: string): Promise<void> {
+async function catchesUp(
+  cluster: SimulatedNodes,
+  straggler: ClusterNode,
+  leader: number,
+  story: string,
+): Promise<void> {
   const { commitIndex } = cluster.node(leader).raft(ONE)!.status();
   await cluster.until(`${story}: it catches up`, () => applied(straggler) >= commitIndex);
 }

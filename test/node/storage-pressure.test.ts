@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { type GroupId, groupId, hlcTimestamp } from '../../src/platform/index.ts';
-import { Cluster } from './sim-nodes.ts';
+import { SimulatedNodes } from '../support/simulated-nodes.ts';
 
 /** Pins of a node that died are waited for, longer than a minute. */
 const PATIENCE_MS = 150_000;
@@ -10,7 +10,7 @@ const NODES = [1, 2, 3];
 const GROUPS = [1, 2, 3].map(groupId);
 
 /** Three whole nodes on simulated machines that keep the past for a second. */
-class ForgetfulCluster extends Cluster {
+class ForgetfulNodes extends SimulatedNodes {
   constructor() {
     super(NODES.length, 2, 11, undefined, {
       plan: {
@@ -37,7 +37,7 @@ const above = (ts: bigint, ms: number): bigint => ts + (BigInt(ms) << 16n);
 
 describe('a cluster that lets go of the past', () => {
   test('does so everywhere alike: every group, every replica, with one answer to whoever asks for more', async () => {
-    const cluster = new ForgetfulCluster();
+    const cluster = new ForgetfulNodes();
     await cluster.ready();
     for (let round = 0; round < 30; round++) await cluster.command(1, 'SET', `key${round % 3}`, `value ${round}`);
     await cluster.until('every replica of every group has a threshold', () => cluster.lowest() > 0n);
@@ -70,7 +70,7 @@ describe('a cluster that lets go of the past', () => {
   });
 
   test('waits for a group without a majority, and goes on by itself when that is back', async () => {
-    const cluster = new ForgetfulCluster();
+    const cluster = new ForgetfulNodes();
     await cluster.ready();
     await cluster.command(1, 'SET', 'key', 'value');
     await cluster.until('the first safepoint', () => cluster.lowest() > 0n);
@@ -87,7 +87,7 @@ describe('a cluster that lets go of the past', () => {
   });
 
   test('goes on when the node that did the rounds dies: another takes the unit when its lease has run out', async () => {
-    const cluster = new ForgetfulCluster();
+    const cluster = new ForgetfulNodes();
     await cluster.ready();
     await cluster.command(1, 'SET', 'key', 'value');
     await cluster.until('the first safepoint', () => cluster.lowest() > 0n);
@@ -98,7 +98,7 @@ describe('a cluster that lets go of the past', () => {
   });
 
   test('keeps what is pinned, and what a backup reads is there as long as its pin is', async () => {
-    const cluster = new ForgetfulCluster();
+    const cluster = new ForgetfulNodes();
     await cluster.ready();
     await cluster.command(1, 'SET', 'key', 'value');
     const pinTs = cluster.running(3).kv.nowTs();
@@ -115,7 +115,7 @@ describe('a cluster that lets go of the past', () => {
   });
 
   test('keeps what an open transaction reads, for as long as it is open', async () => {
-    const cluster = new ForgetfulCluster();
+    const cluster = new ForgetfulNodes();
     await cluster.ready();
     await cluster.command(1, 'SET', 'key', 'value');
     const { transactions, storagePressure } = cluster.running(1);
@@ -134,7 +134,7 @@ describe('a cluster that lets go of the past', () => {
   });
 
   test('makes a round at once when an operator asks for one', async () => {
-    const cluster = new ForgetfulCluster();
+    const cluster = new ForgetfulNodes();
     await cluster.ready();
     await cluster.command(1, 'SET', 'key', 'value');
     await cluster.simulation.runFor(3_000);

@@ -3,11 +3,11 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { KEYSPACES } from '../../src/adapter/redis/keys/keyspace.ts';
 import type { SimRedis } from '../sim/cluster/sim-redis.ts';
-import { Cluster } from './sim-nodes.ts';
+import { SimulatedNodes } from '../support/simulated-nodes.ts';
 
 describe('WATCH of a key that is not there', () => {
   test('notices that it came and went, whether EXEC is for one group or for several', async () => {
-    const cluster = new Cluster(3, 3, 8);
+    const cluster = new SimulatedNodes(3, 3, 8);
     cluster.start();
     await cluster.ready();
     const groupOf = (name: string): number =>

@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { SystemScheduler } from '../../src/platform/index.ts';
 
 /** A scheduler whose time passes when a callback says so, and the order in which things ran. */
-class Bed {
+class TimedTurns {
   private ms = 0;
   readonly scheduler = new SystemScheduler(() => this.ms);
   readonly order: string[] = [];
@@ -32,7 +32,7 @@ class Bed {
 }
 
 test('what the end of a turn hands on still runs in it, while the turn is short', async () => {
-  const bed = new Bed();
+  const bed = new TimedTurns();
   const { scheduler } = bed;
   const third = bed.step('third', 1);
   const second = bed.step('second', 1, () => scheduler.endOfTurn(third));
@@ -42,7 +42,7 @@ test('what the end of a turn hands on still runs in it, while the turn is short'
 });
 
 test('each step of a long piece of work has a turn, so that others come between', async () => {
-  const bed = new Bed();
+  const bed = new TimedTurns();
   const { scheduler } = bed;
   const third = bed.step('third', 100);
   const second = bed.step('second', 100, () => scheduler.endOfTurn(third));
@@ -52,7 +52,7 @@ test('each step of a long piece of work has a turn, so that others come between'
 });
 
 test('a turn that was long before its end puts its end off once, and not for ever', async () => {
-  const bed = new Bed();
+  const bed = new TimedTurns();
   bed.scheduler.endOfTurn(bed.step('first', 1));
   bed.pass(50);
   // The turn after it is as long.
@@ -62,7 +62,7 @@ test('a turn that was long before its end puts its end off once, and not for eve
 });
 
 test('callbacks that were there together run together, however long they take', async () => {
-  const bed = new Bed();
+  const bed = new TimedTurns();
   bed.scheduler.endOfTurn(bed.step('one', 100));
   bed.scheduler.endOfTurn(bed.step('two', 100));
   await bed.turns(1);

@@ -6,8 +6,9 @@ import { join } from 'node:path';
 import { after, describe, test } from 'node:test';
 import { freePortRange } from '../../bench/scratch.ts';
 import { clusterSettings, formatFlags, loadConfig } from '../../src/config/index.ts';
+import { clusterFlags, connectOnce, temporaryFolder } from '../support/process-nodes.ts';
+import { until } from '../support/until.ts';
 import { Program } from './program.ts';
-import { clusterFlags, connectOnce, temporaryFolder, until } from './test-cluster.ts';
 
 const folder = temporaryFolder();
 const started: Program[] = [];

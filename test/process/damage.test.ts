@@ -2,7 +2,8 @@ import assert from 'node:assert/strict';
 import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { TestCluster, until } from './test-cluster.ts';
+import { ProcessNodes } from '../support/process-nodes.ts';
+import { until } from '../support/until.ts';
 
 const KEYS = 400;
 const MARK = 'a value that is easy to find';
@@ -28,13 +29,13 @@ function repair(file: string): void {
   writeFileSync(file, bytes);
 }
 
-async function fill(cluster: TestCluster): Promise<void> {
+async function fill(cluster: ProcessNodes): Promise<void> {
   const client = cluster.client(cluster.nodeIds[0]!);
   for (let key = 0; key < KEYS; key++) await client.set(`key:${key}`, `${MARK} ${key}`);
 }
 
 /** The node refuses to start and says why, while the other two go on. */
-async function refusesToStart(cluster: TestCluster, nodeId: number, says: readonly string[]): Promise<void> {
+async function refusesToStart(cluster: ProcessNodes, nodeId: number, says: readonly string[]): Promise<void> {
   const linesBefore = cluster.log.length;
   cluster.revive(nodeId);
   const process = cluster.processes.process(nodeId)!;
@@ -53,7 +54,7 @@ async function refusesToStart(cluster: TestCluster, nodeId: number, says: readon
 }
 
 test('a node with a damaged log or an incomplete store does not start, says what to do, and the others serve', async (t) => {
-  const cluster = await TestCluster.start();
+  const cluster = await ProcessNodes.start();
   try {
     const [first, second] = cluster.nodeIds as [number, number];
     await fill(cluster);

@@ -7,7 +7,8 @@ import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Redis } from 'ioredis';
-import { TestCluster, until } from './test-cluster.ts';
+import { ProcessNodes } from '../support/process-nodes.ts';
+import { until } from '../support/until.ts';
 
 const MIB = 1024 ** 2;
 const SIZE_MIB = 1_400;
@@ -80,10 +81,10 @@ class Writer {
 
 const writtenValue = (key: number): string => `${key}:${'v'.repeat(20_000)}`;
 
-let cluster: TestCluster;
+let cluster: ProcessNodes;
 
 before(async () => {
-  if (folder !== undefined) cluster = await TestCluster.start({ dataFolder: join(folder, 'data'), groups: 1 });
+  if (folder !== undefined) cluster = await ProcessNodes.start({ dataFolder: join(folder, 'data'), groups: 1 });
 });
 
 after(async () => {

@@ -5,7 +5,7 @@ import { connect } from 'node:net';
 import { after, before, describe, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import fc from 'fast-check';
-import { TestCluster } from './test-cluster.ts';
+import { ProcessNodes } from '../support/process-nodes.ts';
 
 const HTTP2_PREFACE = Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n');
 const SETTINGS = Buffer.from([0, 0, 0, 4, 0, 0, 0, 0, 0]);
@@ -78,9 +78,9 @@ const batch = (frames: readonly Uint8Array[]): Buffer =>
   ]);
 
 describe('arbitrary bytes on the ports of a node', () => {
-  let cluster: TestCluster;
+  let cluster: ProcessNodes;
   before(async () => {
-    cluster = await TestCluster.start();
+    cluster = await ProcessNodes.start();
   });
   after(() => cluster.stop());
 

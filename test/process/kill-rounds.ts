@@ -7,7 +7,7 @@ import assert from 'node:assert/strict';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Redis } from 'ioredis';
 import type { SeededRandom } from '../../src/platform/index.ts';
-import type { TestCluster } from './test-cluster.ts';
+import type { ProcessNodes } from '../support/process-nodes.ts';
 
 type Outcome = 'acknowledged' | 'refused' | 'unknown';
 
@@ -117,7 +117,7 @@ const between = (random: SeededRandom, { min, max }: { min: number; max: number 
  * @returns what the clients were told
  */
 export async function runKillRounds(
-  cluster: TestCluster,
+  cluster: ProcessNodes,
   random: SeededRandom,
   rounds: number,
   onRound?: (round: number, nodeId: number) => void,
@@ -200,7 +200,7 @@ export async function checkThrough(client: Redis, history: History, where: strin
 }
 
 /** Through every node, and then again with every node as the leader, whose own copy is what it answers from. */
-export async function checkEverywhere(cluster: TestCluster, history: History): Promise<void> {
+export async function checkEverywhere(cluster: ProcessNodes, history: History): Promise<void> {
   await cluster.ready();
   for (const nodeId of cluster.nodeIds) await checkThrough(cluster.client(nodeId), history, `through node ${nodeId}`);
   for (const nodeId of cluster.nodeIds) {

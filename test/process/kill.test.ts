@@ -1,15 +1,15 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { SeededRandom } from '../../src/platform/index.ts';
+import { ProcessNodes } from '../support/process-nodes.ts';
 import { checkEverywhere, runKillRounds } from './kill-rounds.ts';
-import { TestCluster } from './test-cluster.ts';
 
 const ROUNDS = 4;
 
 test('what was acknowledged survives kill -9 of random nodes on every replica, and nothing else appears', async (t) => {
   const seed = Number(process.env.KVORUM_SEED ?? Date.now() % 1_000_000);
   t.diagnostic(`seed ${seed} (KVORUM_SEED repeats the kills, not the timing)`);
-  const cluster = await TestCluster.start();
+  const cluster = await ProcessNodes.start();
   try {
     const history = await runKillRounds(cluster, new SeededRandom(seed), ROUNDS);
     t.diagnostic(

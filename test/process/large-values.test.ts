@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { test } from 'node:test';
 import { SeededRandom } from '../../src/platform/index.ts';
-import { TestCluster } from './test-cluster.ts';
+import { ProcessNodes } from '../support/process-nodes.ts';
 
 const MIB = 1024 * 1024;
 const VALUE_BYTES = 60 * MIB;
@@ -10,7 +10,7 @@ const VALUE_BYTES = 60 * MIB;
 const digest = (bytes: Buffer): string => createHash('sha256').update(bytes).digest('hex');
 
 test('a value of 60 MiB goes through a follower, starts no election, and survives kill -9 of all nodes', async (t) => {
-  const cluster = await TestCluster.start({ groups: '0' });
+  const cluster = await ProcessNodes.start({ groups: '0' });
   try {
     const leader = await cluster.leader();
     const [through, other] = cluster.nodeIds.filter((id) => id !== leader);

@@ -3,13 +3,14 @@ import assert from 'node:assert/strict';
 import { mkdirSync, renameSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { TestCluster, until } from './test-cluster.ts';
+import { ProcessNodes } from '../support/process-nodes.ts';
+import { until } from '../support/until.ts';
 
 const KEYS = 5;
 
 /** Node `behind` is killed before what counts is written; then all are down. */
-async function stopped(behind: number): Promise<TestCluster> {
-  const cluster = await TestCluster.start();
+async function stopped(behind: number): Promise<ProcessNodes> {
+  const cluster = await ProcessNodes.start();
   const writer = cluster.nodeIds.find((id) => id !== behind)!;
   await cluster.client(writer).set('before', 'yes');
   await cluster.kill(behind);
@@ -26,7 +27,7 @@ async function stopped(behind: number): Promise<TestCluster> {
   return cluster;
 }
 
-async function ends(cluster: TestCluster, nodeId: number, code: number, says: RegExp): Promise<void> {
+async function ends(cluster: ProcessNodes, nodeId: number, code: number, says: RegExp): Promise<void> {
   const process = cluster.processes.process(nodeId)!;
   await until(`the end of node ${nodeId}`, () => process.exit !== undefined);
   const said = cluster.log.filter((line) => line.startsWith(`n${nodeId} `)).join('\n');
@@ -34,7 +35,7 @@ async function ends(cluster: TestCluster, nodeId: number, code: number, says: Re
   assert.match(said, says);
 }
 
-async function hasEverything(cluster: TestCluster, nodeId: number): Promise<void> {
+async function hasEverything(cluster: ProcessNodes, nodeId: number): Promise<void> {
   const client = cluster.client(nodeId);
   const get = (key: string): Promise<string | null | undefined> => client.get(key).catch(() => undefined);
   await until(`node ${nodeId} serves`, async () => (await get('before')) !== undefined);
@@ -42,7 +43,7 @@ async function hasEverything(cluster: TestCluster, nodeId: number): Promise<void
   for (let key = 0; key < KEYS; key++) assert.equal(await get(`acked${key}`), 'yes', `key ${key} on node ${nodeId}`);
 }
 
-async function withCluster(behind: number, work: (cluster: TestCluster) => Promise<void>): Promise<void> {
+async function withCluster(behind: number, work: (cluster: ProcessNodes) => Promise<void>): Promise<void> {
   const cluster = await stopped(behind);
   try {
     await work(cluster);

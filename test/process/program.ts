@@ -1,7 +1,7 @@
 /** The program as a user runs it: arguments in, terminal output and exit code out. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
-import { until } from './test-cluster.ts';
+import { until } from '../support/until.ts';
 
 const script = fileURLToPath(new URL('../../cmd/kvorum.ts', import.meta.url));
 

@@ -1,8 +1,8 @@
 /** `npm run torture`: the test that kills nodes, for as long as you like. */
 import { Command } from 'commander';
 import { SeededRandom } from '../../src/platform/index.ts';
+import { ProcessNodes } from '../support/process-nodes.ts';
 import { checkEverywhere, runKillRounds } from './kill-rounds.ts';
-import { TestCluster } from './test-cluster.ts';
 
 interface TortureFlags {
   readonly cycles: string;
@@ -21,7 +21,7 @@ const flags = new Command('npm run torture --')
 const firstSeed = Number(flags.seed ?? Date.now() % 1_000_000);
 for (let cycle = 0; cycle < Number(flags.cycles); cycle++) {
   const seed = firstSeed + cycle;
-  const cluster = await TestCluster.start();
+  const cluster = await ProcessNodes.start();
   try {
     console.log(`cycle ${cycle + 1} of ${flags.cycles}, seed ${seed}`);
     const history = await runKillRounds(cluster, new SeededRandom(seed), Number(flags.rounds), (round, nodeId) =>

@@ -2,7 +2,8 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { AdminClient } from '../../src/adapter/grpc/index.ts';
-import { TestCluster, until } from './test-cluster.ts';
+import { ProcessNodes } from '../support/process-nodes.ts';
+import { until } from '../support/until.ts';
 
 const GROUP = 1;
 const TRANSFERS = 12;
@@ -16,12 +17,12 @@ class Counters {
   private isOver = false;
 
   /** @param nodeIds the node of each client */
-  constructor(cluster: TestCluster, nodeIds: readonly number[]) {
+  constructor(cluster: ProcessNodes, nodeIds: readonly number[]) {
     this.counts = nodeIds.map(() => 0);
     this.running = nodeIds.map((nodeId, client) => this.run(cluster.client(nodeId), client));
   }
 
-  private async run(redis: ReturnType<TestCluster['client']>, client: number): Promise<void> {
+  private async run(redis: ReturnType<ProcessNodes['client']>, client: number): Promise<void> {
     const key = `counter-${client}-${performance.now()}`;
     while (!this.isOver) {
       const answer = await redis.incr(key).catch((error: Error) => error.message);
@@ -43,9 +44,9 @@ class Counters {
 }
 
 describe('a change of leader that was asked for', () => {
-  let cluster: TestCluster;
+  let cluster: ProcessNodes;
   before(async () => {
-    cluster = await TestCluster.start({ groups: 0 });
+    cluster = await ProcessNodes.start({ groups: 0 });
   });
   after(() => cluster.stop());
 

@@ -3,10 +3,10 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { ProposalOutcome } from '../../src/raftengine/contract/types.ts';
 import { NotLeaderError } from '../../src/raftengine/errors.ts';
-import { SimCluster, type TestNode } from './support/sim-cluster.ts';
+import { type EngineNode, SimulatedEngines } from '../support/simulated-engines.ts';
 
 /** Proposes again at whoever leads what was certainly not proposed, as everybody above the engine does. */
-async function insist(cluster: SimCluster, text: string, node: TestNode): Promise<string> {
+async function insist(cluster: SimulatedEngines, text: string, node: EngineNode): Promise<string> {
   const outcome = await node.propose(text);
   if (outcome.kind !== 'notProposed') return outcome.kind;
   assert(outcome.error instanceof NotLeaderError, outcome.error.message);
@@ -17,7 +17,7 @@ async function insist(cluster: SimCluster, text: string, node: TestNode): Promis
 
 test('a transfer of leadership leaves no outcome unknown and refuses nothing but by the next leader', async () => {
   for (let seed = 1; seed <= 20; seed++) {
-    const cluster = await SimCluster.found({ seed });
+    const cluster = await SimulatedEngines.found({ seed });
     const texts: string[] = [];
     const outcomes: Promise<string>[] = [];
     for (let nth = 0; nth < 5; nth++) {
@@ -47,7 +47,7 @@ test('a transfer of leadership leaves no outcome unknown and refuses nothing but
 });
 
 test('a transfer is over when the old leader knows what became of all that it proposed', async () => {
-  const cluster = await SimCluster.found();
+  const cluster = await SimulatedEngines.found();
   const leader = await cluster.serving();
   const [target, third] = cluster.up().filter((node) => node !== leader);
   // The target has everything, and nobody knows that it is committed: the leader's disk is slow and the third node silent.
@@ -73,7 +73,7 @@ test('a transfer is over when the old leader knows what became of all that it pr
 });
 
 test('what is proposed during a transfer that comes to nothing is held, and proposed in order', async () => {
-  const cluster = await SimCluster.found();
+  const cluster = await SimulatedEngines.found();
   const leader = await cluster.serving();
   const target = cluster.up().find((node) => node !== leader)!;
   cluster.fabric.setCut(leader.id, target.id, true);
@@ -88,7 +88,7 @@ test('what is proposed during a transfer that comes to nothing is held, and prop
 });
 
 test('a leader that was cut off learns that what only it had will never be', async () => {
-  const cluster = await SimCluster.found();
+  const cluster = await SimulatedEngines.found();
   const leader = await cluster.serving();
   const rest = cluster.up().filter((node) => node !== leader);
   cluster.fabric.partition(
@@ -107,7 +107,7 @@ test('a leader that was cut off learns that what only it had will never be', asy
 });
 
 test('a leader that was cut off learns that what the others have stored is applied', async () => {
-  const cluster = await SimCluster.found();
+  const cluster = await SimulatedEngines.found();
   const leader = await cluster.serving();
   const rest = cluster.up().filter((node) => node !== leader);
   // That they did is not heard here.
@@ -123,7 +123,9 @@ test('a leader that was cut off learns that what the others have stored is appli
 });
 
 test('what may or may not be in a snapshot that took the place of the log stays unknown', async () => {
-  const cluster = await SimCluster.found({ limits: { retainEntries: 1, retainBytes: 1, truncateIntervalMs: 50 } });
+  const cluster = await SimulatedEngines.found({
+    limits: { retainEntries: 1, retainBytes: 1, truncateIntervalMs: 50 },
+  });
   const leader = await cluster.serving();
   const rest = cluster.up().filter((node) => node !== leader);
   cluster.fabric.partition(

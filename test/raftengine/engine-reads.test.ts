@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { NotLeaderError } from '../../src/raftengine/errors.ts';
-import { GROUP, SimCluster } from './support/sim-cluster.ts';
+import { GROUP, SimulatedEngines } from '../support/simulated-engines.ts';
 
 test('a leader holds a lease once its term is applied, and loses it when it is cut off', async () => {
-  const cluster = await SimCluster.found();
+  const cluster = await SimulatedEngines.found();
   const leader = await cluster.serving();
   await cluster.until(() => leader.group.holdsLease());
   assert(leader.group.status().leaseRemainingMs > 0);
@@ -23,7 +23,7 @@ test('a leader holds a lease once its term is applied, and loses it when it is c
 });
 
 test('barriers of one turn share one round, and each sees what was acknowledged before it', async () => {
-  const cluster = await SimCluster.found();
+  const cluster = await SimulatedEngines.found();
   const leader = await cluster.serving();
   await cluster.propose(leader, 'x');
   let heartbeats = 0;
@@ -39,7 +39,7 @@ test('barriers of one turn share one round, and each sees what was acknowledged 
 });
 
 test('a barrier on a follower is refused, and one on a leader that was cut off is refused in time', async () => {
-  const cluster = await SimCluster.found();
+  const cluster = await SimulatedEngines.found();
   const leader = await cluster.serving();
   const rest = cluster.up().filter((node) => node !== leader);
   await assert.rejects(cluster.simulation.runToEnd(rest[0]!.group.readBarrier()), NotLeaderError);
@@ -51,7 +51,7 @@ test('a barrier on a follower is refused, and one on a leader that was cut off i
 });
 
 test('waiting for an index settles when this replica has applied it, or when the wait is aborted', async () => {
-  const cluster = await SimCluster.found();
+  const cluster = await SimulatedEngines.found();
   const leader = await cluster.serving();
   const follower = cluster.up().find((node) => node !== leader)!;
   const index = leader.group.status().lastIndex + 1;
@@ -68,7 +68,7 @@ test('waiting for an index settles when this replica has applied it, or when the
 });
 
 test('leadership moves to the chosen node, and the old leader has no lease from the first moment', async () => {
-  const cluster = await SimCluster.found();
+  const cluster = await SimulatedEngines.found();
   const leader = await cluster.serving();
   const target = cluster.up().find((node) => node !== leader)!;
   await cluster.until(() => leader.group.holdsLease());
@@ -81,7 +81,7 @@ test('leadership moves to the chosen node, and the old leader has no lease from 
 });
 
 test('a transfer to a node that does not answer is reported as unfinished', async () => {
-  const cluster = await SimCluster.found();
+  const cluster = await SimulatedEngines.found();
   const leader = await cluster.serving();
   const target = cluster.up().find((node) => node !== leader)!;
   cluster.fabric.setCut(leader.id, target.id, true);
@@ -89,7 +89,7 @@ test('a transfer to a node that does not answer is reported as unfinished', asyn
 });
 
 test('a lease does not rest on a founder whose disk has stored no term yet, though founding began its log with one', async () => {
-  const cluster = await SimCluster.found();
+  const cluster = await SimulatedEngines.found();
   const [, , slow] = cluster.up();
   // Every write takes longer than the test.
   slow!.machine.disk.slowness = 1e6;
@@ -109,7 +109,7 @@ test('a lease does not rest on a founder whose disk has stored no term yet, thou
 });
 
 test('a leader does not answer from its lease while it has yet to apply what is committed: others may have read that already', async () => {
-  const cluster = await SimCluster.found();
+  const cluster = await SimulatedEngines.found();
   const leader = await cluster.serving();
   await cluster.until(() => leader.group.holdsLease());
   const gate = Promise.withResolvers<void>();
@@ -127,7 +127,7 @@ test('a leader does not answer from its lease while it has yet to apply what is 
 });
 
 test('a leader whose machine was suspended has no lease when it wakes, however young that looks', async () => {
-  const cluster = await SimCluster.found();
+  const cluster = await SimulatedEngines.found();
   const leader = await cluster.serving();
   await cluster.until(() => leader.group.holdsLease());
   const { machine } = leader;
@@ -154,7 +154,7 @@ test('a leader whose machine was suspended has no lease when it wakes, however y
 });
 
 test('a wall clock that is set ahead costs a leader its lease for one round, and one that is set back nothing', async () => {
-  const cluster = await SimCluster.found();
+  const cluster = await SimulatedEngines.found();
   const leader = await cluster.serving();
   await cluster.until(() => leader.group.holdsLease());
   leader.machine.clock.jumpWall(3_600_000);

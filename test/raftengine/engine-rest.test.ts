@@ -1,21 +1,21 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { type GroupId, groupId, nodeId } from '../../src/platform/index.ts';
-import { SimCluster, type TestNode } from './support/sim-cluster.ts';
+import { type EngineNode, SimulatedEngines } from '../support/simulated-engines.ts';
 
 const GROUPS = Array.from({ length: 90 }, (_, at) => groupId(at + 1));
 
-async function resting(seed = 1, groups: readonly GroupId[] = GROUPS): Promise<SimCluster> {
-  const cluster = await SimCluster.found({ seed, groups });
+async function resting(seed = 1, groups: readonly GroupId[] = GROUPS): Promise<SimulatedEngines> {
+  const cluster = await SimulatedEngines.found({ seed, groups });
   await cluster.until(() => cluster.up().every((node) => node.engine.awakeGroups === 0));
   return cluster;
 }
 
-const ledBy = (cluster: SimCluster, node: TestNode): readonly GroupId[] =>
+const ledBy = (cluster: SimulatedEngines, node: EngineNode): readonly GroupId[] =>
   cluster.groups.filter((id) => node.groupAt(id).leader()?.nodeId === node.id);
 
 /** Groups that no node that is up leads. */
-const leaderless = (cluster: SimCluster): readonly GroupId[] =>
+const leaderless = (cluster: SimulatedEngines): readonly GroupId[] =>
   cluster.groups.filter((id) => cluster.leaderOf(id) === undefined);
 
 test('groups at rest send nothing but one beat a node pair, and everybody knows who leads', async () => {

@@ -4,17 +4,17 @@ import { nodeId } from '../../src/platform/index.ts';
 import { ConfChangeRefusedError } from '../../src/raftengine/core/errors.ts';
 import type { HardState } from '../../src/raftengine/core/types.ts';
 import { encodeAddresses } from '../../src/raftengine/wire/peer-addresses.ts';
-import { GROUP, SimCluster, type TestNode } from './support/sim-cluster.ts';
+import { type EngineNode, GROUP, SimulatedEngines } from '../support/simulated-engines.ts';
 
 const SHORT_LOG = { retainEntries: 50, truncateIntervalMs: 100 };
 
-function heldEntries(node: TestNode): number {
+function heldEntries(node: EngineNode): number {
   const { firstIndex, lastIndex } = node.group.status();
   return lastIndex - firstIndex + 1;
 }
 
-/** See `SimCluster.withStraggler`. */
-const clusterWithStraggler = () => SimCluster.withStraggler(SHORT_LOG);
+/** See `SimulatedEngines.withStraggler`. */
+const clusterWithStraggler = () => SimulatedEngines.withStraggler(SHORT_LOG);
 
 test('a follower that missed more than the log holds is brought back by a snapshot', async () => {
   const { cluster, leader, follower } = await clusterWithStraggler();
@@ -48,7 +48,7 @@ test('a snapshot that breaks on the way is sent again', async () => {
 });
 
 test('the log stays within its bound while everybody follows, and never passes what the state machine made durable', async () => {
-  const cluster = await SimCluster.found({ limits: SHORT_LOG });
+  const cluster = await SimulatedEngines.found({ limits: SHORT_LOG });
   const leader = await cluster.serving();
   await cluster.proposeAll(leader, 500, 'v');
   await cluster.simulation.runFor(500);
@@ -64,7 +64,7 @@ test('the log stays within its bound while everybody follows, and never passes w
 });
 
 test('a log of large entries is cut by bytes', async () => {
-  const cluster = await SimCluster.found({ limits: { retainBytes: 20_000, truncateIntervalMs: 100 } });
+  const cluster = await SimulatedEngines.found({ limits: { retainBytes: 20_000, truncateIntervalMs: 100 } });
   const leader = await cluster.serving();
   await cluster.proposeAll(leader, 200, 'x'.repeat(1000));
   await cluster.simulation.runFor(500);
@@ -72,7 +72,7 @@ test('a log of large entries is cut by bytes', async () => {
 });
 
 test('a new node joins as a learner through a snapshot and is promoted to voter', async () => {
-  const cluster = await SimCluster.found();
+  const cluster = await SimulatedEngines.found();
   const leader = await cluster.serving();
   await cluster.proposeAll(leader, 20, 'v');
   const joiner = await cluster.join(4);
@@ -96,7 +96,7 @@ test('a new node joins as a learner through a snapshot and is promoted to voter'
 });
 
 test('a swap of two voters settles when the joint configuration is left', async () => {
-  const cluster = await SimCluster.found();
+  const cluster = await SimulatedEngines.found();
   const leader = await cluster.serving();
   const joiner = await cluster.join(4);
   const leaving = cluster.up().find((node) => node !== leader && node !== joiner)!;
@@ -120,7 +120,7 @@ test('a swap of two voters settles when the joint configuration is left', async 
 });
 
 test('a second membership change is refused while the first is not applied', async () => {
-  const cluster = await SimCluster.found();
+  const cluster = await SimulatedEngines.found();
   const leader = await cluster.serving();
   const first = leader.group.changeMembership([{ kind: 'addLearner', nodeId: nodeId(8) }], Buffer.alloc(0));
   await assert.rejects(
@@ -131,7 +131,7 @@ test('a second membership change is refused while the first is not applied', asy
 });
 
 test('a node that stood still does not blame its leader', async () => {
-  const cluster = await SimCluster.found();
+  const cluster = await SimulatedEngines.found();
   const leader = await cluster.serving();
   const term = leader.group.status().term;
   const follower = cluster.up().find((node) => node !== leader)!;
@@ -148,7 +148,7 @@ const thrown = (error: unknown): never => {
 };
 
 /** A crash after a copy was installed in the state machine and before the log began again behind it. */
-async function crashInInstall(cluster: SimCluster, follower: TestNode, leader: TestNode): Promise<void> {
+async function crashInInstall(cluster: SimulatedEngines, follower: EngineNode, leader: EngineNode): Promise<void> {
   const durable = follower.durable.get(GROUP)!;
   durable.meta = leader.list.applied();
   durable.values = [...leader.list.values];
@@ -211,7 +211,7 @@ test('an install leaves no mark behind, and a restart none that is over', async 
 });
 
 /** What the log of a node that is down says about term and vote. */
-async function storedLog(node: TestNode): Promise<HardState> {
+async function storedLog(node: EngineNode): Promise<HardState> {
   await node.openLog();
   const stored = node.store.group(GROUP).hardState();
   await node.store.close();

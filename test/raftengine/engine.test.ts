@@ -2,10 +2,10 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { groupId } from '../../src/platform/index.ts';
 import { BusyError, NotLeaderError, StoppedError, TooLargeError } from '../../src/raftengine/errors.ts';
-import { GROUP, SimCluster } from './support/sim-cluster.ts';
+import { GROUP, SimulatedEngines } from '../support/simulated-engines.ts';
 
 test('three nodes elect a leader and apply what it proposes in one order', async () => {
-  const cluster = await SimCluster.found();
+  const cluster = await SimulatedEngines.found();
   const leader = await cluster.serving();
   const outcomes = await cluster.proposeAll(leader, 250, 'v');
   const results = outcomes.map((outcome) => (outcome.kind === 'applied' ? outcome.result : outcome.kind));
@@ -19,7 +19,7 @@ test('three nodes elect a leader and apply what it proposes in one order', async
 });
 
 test('a proposal to a follower was not proposed and names the leader', async () => {
-  const cluster = await SimCluster.found();
+  const cluster = await SimulatedEngines.found();
   const leader = await cluster.serving();
   const follower = cluster.up().find((node) => node !== leader)!;
   await cluster.until(() => follower.group.leader()?.nodeId === leader.id);
@@ -29,7 +29,7 @@ test('a proposal to a follower was not proposed and names the leader', async () 
 });
 
 test('an oversized proposal and one beyond the queue limit were not proposed', async () => {
-  const cluster = await SimCluster.found({ limits: { maxProposalBytes: 100, maxPendingProposals: 3 } });
+  const cluster = await SimulatedEngines.found({ limits: { maxProposalBytes: 100, maxPendingProposals: 3 } });
   const leader = await cluster.serving();
   const tooLarge = await cluster.propose(leader, 'x'.repeat(101));
   assert(tooLarge.kind === 'notProposed' && tooLarge.error instanceof TooLargeError);
@@ -45,7 +45,7 @@ test('an oversized proposal and one beyond the queue limit were not proposed', a
 });
 
 test('when the leader is cut off it is told to stop, its pending proposals become unknown when it hears nothing more, and the others go on', async () => {
-  const cluster = await SimCluster.found();
+  const cluster = await SimulatedEngines.found();
   const leader = await cluster.serving();
   await cluster.propose(leader, 'before');
   const rest = cluster.up().filter((node) => node !== leader);
@@ -67,7 +67,7 @@ test('when the leader is cut off it is told to stop, its pending proposals becom
 });
 
 test('a crashed leader comes back with everything that was acknowledged', async () => {
-  const cluster = await SimCluster.found();
+  const cluster = await SimulatedEngines.found();
   const leader = await cluster.serving();
   leader.list.flushesAlways = false;
   await cluster.proposeAll(leader, 50, 'v');
@@ -80,7 +80,7 @@ test('a crashed leader comes back with everything that was acknowledged', async 
 });
 
 test('all nodes lose power at once and nothing that was acknowledged is missing', async () => {
-  const cluster = await SimCluster.found({ seed: 7 });
+  const cluster = await SimulatedEngines.found({ seed: 7 });
   const leader = await cluster.serving();
   for (const node of cluster.up()) node.list.flushesAlways = false;
   const outcomes = await cluster.proposeAll(leader, 120, 'v');
@@ -94,7 +94,7 @@ test('all nodes lose power at once and nothing that was acknowledged is missing'
 
 test('two hundred groups live behind one write a turn and one timer of the wheel', async () => {
   const groups = Array.from({ length: 200 }, (_, at) => groupId(at + 1));
-  const cluster = await SimCluster.found({ groups });
+  const cluster = await SimulatedEngines.found({ groups });
   for (const id of groups) await cluster.serving(id);
   const leaders = groups.map((id) => cluster.leaderOf(id)!);
   assert(cluster.up().every((node) => node.engine.wheel.timers === 3));
@@ -115,7 +115,7 @@ test('two hundred groups live behind one write a turn and one timer of the wheel
 });
 
 test('a state machine that falls behind is not fed until it says so', async () => {
-  const cluster = await SimCluster.found();
+  const cluster = await SimulatedEngines.found();
   const leader = await cluster.serving();
   const gate = Promise.withResolvers<void>();
   leader.list.pressure = gate.promise;
@@ -136,7 +136,7 @@ test('a state machine that falls behind is not fed until it says so', async () =
 });
 
 test('a state machine that pushes back after an entry gets nothing that was committed together with it', async () => {
-  const cluster = await SimCluster.found();
+  const cluster = await SimulatedEngines.found();
   const leader = await cluster.serving();
   const [before, after] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
   leader.list.pressure = before.promise;
@@ -156,7 +156,7 @@ test('a state machine that pushes back after an entry gets nothing that was comm
 
 test('an entry that the state machine refuses stops that replica alone', async () => {
   const groups = [GROUP, groupId(2)];
-  const cluster = await SimCluster.found({ groups });
+  const cluster = await SimulatedEngines.found({ groups });
   const leader = await cluster.serving();
   const follower = cluster.up().find((node) => node !== leader)!;
   follower.list.poison = 'bad';
@@ -174,7 +174,7 @@ test('an entry that the state machine refuses stops that replica alone', async (
 });
 
 test('a node whose log cannot be written stops, and acknowledges nothing', async () => {
-  const cluster = await SimCluster.found();
+  const cluster = await SimulatedEngines.found();
   const leader = await cluster.serving();
   leader.store.write = () => Promise.reject(new Error('disk on fire'));
   const outcome = await cluster.propose(leader, 'x');
@@ -186,7 +186,7 @@ test('a node whose log cannot be written stops, and acknowledges nothing', async
 });
 
 test('stopping an engine resolves what waits and leaves no write under way', async () => {
-  const cluster = await SimCluster.found();
+  const cluster = await SimulatedEngines.found();
   const leader = await cluster.serving();
   const pending = leader.propose('x');
   const read = leader.group.readBarrier();
@@ -199,7 +199,7 @@ test('stopping an engine resolves what waits and leaves no write under way', asy
 
 test('what many groups store in one turn is several writes beyond a bound, so that no frame grows without end', async () => {
   const groups = [1, 2, 3, 4, 5].map(groupId);
-  const cluster = await SimCluster.found({ founders: [1], groups, limits: { maxWriteBytes: 1000 } });
+  const cluster = await SimulatedEngines.found({ founders: [1], groups, limits: { maxWriteBytes: 1000 } });
   const node = cluster.node(1);
   for (const id of groups) await cluster.serving(id);
   const calls: number[][] = [];

@@ -9,7 +9,7 @@ import type { Replica } from '../../src/raftengine/replica/replica.ts';
 import { SnapshotInstaller } from '../../src/raftengine/replica/snapshot-installer.ts';
 import { decodeWanted } from '../../src/raftengine/snapshot/snapshot-codec.ts';
 import { SnapshotReceiver } from '../../src/raftengine/snapshot/snapshot-receiver.ts';
-import { GROUP, SimCluster, type TestNode } from './support/sim-cluster.ts';
+import { type EngineNode, GROUP, SimulatedEngines } from '../support/simulated-engines.ts';
 
 const SHORT_LOG = {
   retainEntries: 50,
@@ -21,13 +21,13 @@ const SHORT_LOG = {
 
 /** A cluster of which one follower has started again and needs a snapshot. */
 async function clusterWithStraggler() {
-  const straggling = await SimCluster.withStraggler(SHORT_LOG);
+  const straggling = await SimulatedEngines.withStraggler(SHORT_LOG);
   await straggling.cluster.restart(straggling.follower.id);
   return straggling;
 }
 
 /** Changes the stages of a node's snapshots. */
-function stagesOf(node: TestNode, change: (stage: SnapshotStage) => Partial<SnapshotStage>): void {
+function stagesOf(node: EngineNode, change: (stage: SnapshotStage) => Partial<SnapshotStage>): void {
   const { list } = node;
   const stageSnapshot = list.stageSnapshot.bind(list);
   list.stageSnapshot = async (group, manifest) => {
@@ -37,7 +37,7 @@ function stagesOf(node: TestNode, change: (stage: SnapshotStage) => Partial<Snap
 }
 
 /** An install that waits until it is let go, and what is done to its stage meanwhile. */
-function heldInstall(node: TestNode) {
+function heldInstall(node: EngineNode) {
   const gate = Promise.withResolvers<void>();
   const seen = { isInstalling: false, discards: 0, release: gate.resolve };
   stagesOf(node, (stage) => ({
@@ -284,7 +284,7 @@ test('a replica whose state is neither the old one nor the new one fails', async
 });
 
 /** A receiver of one group whose stage the test makes, and who sends to it. */
-function receiverOf(cluster: SimCluster, stage: SnapshotStage) {
+function receiverOf(cluster: SimulatedEngines, stage: SnapshotStage) {
   const { clock, scheduler } = cluster.node(1).machine;
   const replica = { groupId: GROUP, applied: 0, isClosed: false, stateMachine: { stageSnapshot: async () => stage } };
   const receiver = new SnapshotReceiver({
@@ -316,7 +316,7 @@ async function* silence(): AsyncGenerator<Buffer> {
 }
 
 test('a receiver that stops ends a transfer that has just begun, and whatever still works on a segment', async () => {
-  const cluster = await SimCluster.found();
+  const cluster = await SimulatedEngines.found();
   const disk = Promise.withResolvers<void>();
   let isWriting = true;
   let discards = 0;

@@ -17,15 +17,15 @@ import {
   type TransferStep,
 } from '../../src/raftengine/snapshot/snapshot-codec.ts';
 import { SnapshotReceiver } from '../../src/raftengine/snapshot/snapshot-receiver.ts';
-import type { ListMachine } from './support/list-machine.ts';
-import { GROUP, SimCluster, type TestNode } from './support/sim-cluster.ts';
+import type { ListMachine } from '../support/list-machine.ts';
+import { type EngineNode, GROUP, SimulatedEngines } from '../support/simulated-engines.ts';
 
 const OTHER_GROUP = groupId(2);
 const SHORT_LOG = { retainEntries: 50, truncateIntervalMs: 100 };
 
 /** A cluster of which one follower is down and has missed more than the log holds. */
 async function clusterWithStraggler(limits = {}) {
-  const cluster = await SimCluster.found({ limits: { ...SHORT_LOG, ...limits } });
+  const cluster = await SimulatedEngines.found({ limits: { ...SHORT_LOG, ...limits } });
   const leader = await cluster.serving();
   const follower = cluster.up().find((node) => node !== leader)!;
   follower.crash();
@@ -34,7 +34,7 @@ async function clusterWithStraggler(limits = {}) {
   return { cluster, leader, follower };
 }
 
-const held = (node: TestNode): number => node.group.status().lastIndex - node.group.status().firstIndex + 1;
+const held = (node: EngineNode): number => node.group.status().lastIndex - node.group.status().firstIndex + 1;
 
 test('every step of a transfer reads back as it was written, and a cut one is refused', () => {
   const count = fc.integer({ min: 0, max: 2 ** 32 - 1 });
@@ -132,7 +132,7 @@ test('a follower sends in the place of its leader, and the leader sends itself w
 });
 
 test('one cut serves all peers that need one', async () => {
-  const cluster = await SimCluster.found({ limits: SHORT_LOG, founders: [1, 2, 3, 4, 5] });
+  const cluster = await SimulatedEngines.found({ limits: SHORT_LOG, founders: [1, 2, 3, 4, 5] });
   const leader = await cluster.serving();
   const down = cluster
     .up()
@@ -207,7 +207,7 @@ test('a sender that falls silent makes room for another transfer', async () => {
 });
 
 test('a sender that says nothing more after it began is given up, and what came is kept for the next one', async () => {
-  const cluster = await SimCluster.found();
+  const cluster = await SimulatedEngines.found();
   const { clock, scheduler } = cluster.node(1).machine;
   const group = groupId(1);
   const failures: string[] = [];
@@ -261,7 +261,7 @@ async function* one(text: string): AsyncGenerator<Buffer> {
 }
 
 test('a copy that is of another index or term than was announced is not offered to the replica', async () => {
-  const cluster = await SimCluster.found();
+  const cluster = await SimulatedEngines.found();
   const { clock, scheduler } = cluster.node(1).machine;
   const group = groupId(1);
   const conf = cluster.founders;
@@ -322,10 +322,10 @@ test('a copy that was being cut when leadership ended does not leave', async () 
 
 /** Two groups, of which one follower of both is down and has missed more than their logs hold. */
 async function groupsWithStraggler(limits: Partial<EngineLimits>) {
-  const cluster = await SimCluster.found({ limits: { ...SHORT_LOG, ...limits }, groups: [GROUP, OTHER_GROUP] });
+  const cluster = await SimulatedEngines.found({ limits: { ...SHORT_LOG, ...limits }, groups: [GROUP, OTHER_GROUP] });
   const leader = await cluster.serving();
-  const [other, follower] = cluster.up().filter((node) => node !== leader) as [TestNode, TestNode];
-  const lead = async (node: TestNode, group: GroupId): Promise<void> => {
+  const [other, follower] = cluster.up().filter((node) => node !== leader) as [EngineNode, EngineNode];
+  const lead = async (node: EngineNode, group: GroupId): Promise<void> => {
     const before = await cluster.serving(group);
     if (before !== node) await cluster.simulation.runToEnd(before.groupAt(group).transferLeadership(node.id));
     await cluster.until(() => cluster.leaderOf(group) === node);

@@ -4,7 +4,7 @@ import { describe, test } from 'node:test';
 import { groupId, nodeId } from '../../src/platform/index.ts';
 import type { GroupLog } from '../../src/raftengine/contract/types.ts';
 import { repairOf } from '../../src/raftengine/founding/starting-point.ts';
-import { GROUP, SimCluster, votersOf } from './support/sim-cluster.ts';
+import { GROUP, SimulatedEngines, votersOf } from '../support/simulated-engines.ts';
 
 const SEVEN = groupId(7);
 const CONF = votersOf(1);
@@ -59,7 +59,7 @@ describe('a stored log and a stored state', () => {
 });
 
 test('a replica whose last frames were lost, and whose state has them, does not begin', async () => {
-  const cluster = await SimCluster.found({ founders: [1], seed: 3 });
+  const cluster = await SimulatedEngines.found({ founders: [1], seed: 3 });
   const node = await cluster.serving();
   for (const text of ['a', 'b', 'c']) assert.equal((await cluster.propose(node, text)).kind, 'applied');
   node.list.flush();

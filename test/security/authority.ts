@@ -67,16 +67,3 @@ export class TestAuthority {
     rmSync(this.folder, { recursive: true, force: true });
   }
 }
-
-/** Polls until it is true. */
-export async function until(
-  what: string,
-  condition: () => boolean | Promise<boolean>,
-  withinMs = 10_000,
-): Promise<void> {
-  const deadlineMs = Date.now() + withinMs;
-  while (!(await condition())) {
-    if (Date.now() > deadlineMs) throw new Error(`not within ${withinMs} ms: ${what}`);
-    await new Promise((resolve) => setTimeout(resolve, 10));
-  }
-}

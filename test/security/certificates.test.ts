@@ -18,7 +18,8 @@ import {
   type SecurityLogger,
 } from '../../src/security/index.ts';
 import { skipWithout } from '../support/programs.ts';
-import { type Issued, TestAuthority, until } from './authority.ts';
+import { until } from '../support/until.ts';
+import { type Issued, TestAuthority } from './authority.ts';
 
 const HOUR_MS = 3_600_000;
 

@@ -13,9 +13,10 @@ import { nodeId, SystemClock, SystemRandom, SystemScheduler } from '../../src/pl
 import { createGrpcNetwork } from '../../src/raftengine/transport/grpc-network.ts';
 import { CertificateStore } from '../../src/security/index.ts';
 import { run } from '../cmd/raftadmin-bed.ts';
-import { bookInMemory } from '../raftengine/support/peer-book.ts';
+import { bookInMemory } from '../support/kept-peers.ts';
 import { skipWithout } from '../support/programs.ts';
-import { type Issued, TestAuthority, until } from './authority.ts';
+import { until } from '../support/until.ts';
+import { type Issued, TestAuthority } from './authority.ts';
 
 const HOST = '127.0.0.1';
 /** Names in the certificates of nodes, the renewed ones too. */

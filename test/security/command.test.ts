@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { RespConnection } from '../compat/resp-connection.ts';
-import { until } from './authority.ts';
+import { until } from '../support/until.ts';
 
 const PROGRAM = fileURLToPath(new URL('../../cmd/kvorum.ts', import.meta.url));
 const PASSWORD = 'correct-horse';

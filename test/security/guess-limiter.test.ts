@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { beforeEach, describe, test } from 'node:test';
 import { GuessLimiter } from '../../src/security/index.ts';
-import { ManualClock, ManualScheduler } from '../kv/fakes.ts';
+import { ManualClock, ManualScheduler } from '../support/manual-time.ts';
 
 const ADDRESS = '10.0.0.7';
 

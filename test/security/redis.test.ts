@@ -10,12 +10,13 @@ import { createClient } from 'redis';
 import { type RedisServer, type RedisServerOptions, startRedisServer } from '../../src/adapter/redis/server/server.ts';
 import { SystemClock, SystemRandom, SystemScheduler } from '../../src/platform/index.ts';
 import { CertificateStore, Passwords, Secret } from '../../src/security/index.ts';
-import { FakeKv } from '../adapter/redis/fake-kv.ts';
 import { type CommandLine, RespConnection } from '../compat/resp-connection.ts';
 import { startReference, type Target } from '../compat/targets.ts';
-import { ManualClock, ManualScheduler } from '../kv/fakes.ts';
+import { FakeKv } from '../support/fake-kv.ts';
+import { ManualClock, ManualScheduler } from '../support/manual-time.ts';
 import { skipWithout } from '../support/programs.ts';
-import { type Issued, TestAuthority, until } from './authority.ts';
+import { until } from '../support/until.ts';
+import { type Issued, TestAuthority } from './authority.ts';
 
 const HOST = '127.0.0.1';
 const PASSWORD = 's3cret';

@@ -4,9 +4,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { openGroupStore } from '../../src/store/group/open.ts';
 import { SimulatedLevels } from '../../src/store/level/simulated-level.ts';
-import { MemoryStore } from '../kv/memory-store.ts';
-import { contractCounterClassOf as counterClassOf, groupStoreContract } from './group-store-contract.ts';
-import { MemoryDisk } from './memory-disk.ts';
+import { contractCounterClassOf as counterClassOf, groupStoreContract } from '../support/group-store-contract.ts';
+import { MemoryDisk } from '../support/memory-disk.ts';
+import { MemoryStore } from '../support/memory-store.ts';
 
 groupStoreContract('a store on LevelDB', async () => {
   const folder = await mkdtemp(join(tmpdir(), 'kvorum-store-'));

@@ -10,7 +10,7 @@ import { openClassicLevel } from '../../src/store/level/level.ts';
 import { crc32c, uncompress } from '../../src/store/level/leveldb-files.ts';
 import { SimulatedLevels } from '../../src/store/level/simulated-level.ts';
 import { encodeKey, RowKind, SYSTEM_KEY, sealRow } from '../../src/store/rows/codec.ts';
-import { MemoryDisk } from './memory-disk.ts';
+import { MemoryDisk } from '../support/memory-disk.ts';
 
 const ts = (value: number) => hlcTimestamp(BigInt(value));
 const NEVER = ts(0);

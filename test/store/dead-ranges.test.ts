@@ -6,8 +6,8 @@ import { openGroupStore } from '../../src/store/group/open.ts';
 import type { Level } from '../../src/store/level/level.ts';
 import { SimulatedLevels } from '../../src/store/level/simulated-level.ts';
 import { BEHIND_ALL_NAMES, DeadRanges } from '../../src/store/ranges/dead-ranges.ts';
+import { MemoryDisk } from '../support/memory-disk.ts';
 import { copyOf, install } from './copies.ts';
-import { MemoryDisk } from './memory-disk.ts';
 
 const ts = (value: number) => hlcTimestamp(BigInt(value));
 const NEVER = ts(0);

@@ -3,11 +3,12 @@ import { mkdtemp, readdir, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { hlcTimestamp, type Millis, SeededRandom } from '../../src/platform/index.ts';
+import { hlcTimestamp, SeededRandom } from '../../src/platform/index.ts';
 import type { GroupStore } from '../../src/store/contract/types.ts';
 import { openGroupStore } from '../../src/store/group/open.ts';
 import { DEFAULT_LEVEL_MEMORY, openClassicLevel } from '../../src/store/level/level.ts';
 import { SimulatedLevels } from '../../src/store/level/simulated-level.ts';
+import { until } from '../support/until.ts';
 
 const ts = (value: number) => hlcTimestamp(BigInt(value));
 const FOREVER = ts(0);
@@ -18,7 +19,7 @@ const noSpace = (): Error =>
   Object.assign(new Error('write failed'), { cause: new Error('IO error: No space left on device') });
 
 /** A store on a disk that can be full. */
-class Bed {
+class FullDiskStore {
   readonly levels = new SimulatedLevels();
   readonly failures: Error[] = [];
   isFull = false;
@@ -50,16 +51,8 @@ function put(store: GroupStore, index: number, key: string, value: string): void
   writer.commit(index);
 }
 
-async function until(what: () => boolean, ms: Millis = 5000): Promise<void> {
-  const deadline = performance.now() + ms;
-  while (!what()) {
-    assert.ok(performance.now() < deadline, 'in time');
-    await new Promise((resolve) => setTimeout(resolve, 5));
-  }
-}
-
 test('a full disk keeps what was applied readable, and it is durable as soon as there is room', async () => {
-  const bed = new Bed();
+  const bed = new FullDiskStore();
   const store = await bed.open();
   put(store, 1, 'before', 'old');
   await store.flush();
@@ -88,7 +81,7 @@ test('a full disk keeps what was applied readable, and it is durable as soon as 
 
 test('a store that is closed on a full disk says so, has not failed, and can be opened again', async () => {
   for (const hasMore of [true, false]) {
-    const bed = new Bed();
+    const bed = new FullDiskStore();
     const store = await bed.open();
     put(store, 1, 'a', '1');
     await store.flush();
@@ -104,7 +97,7 @@ test('a store that is closed on a full disk says so, has not failed, and can be 
 });
 
 test('a store on a full disk asks for a pause once its buffer is full, and goes on when there is room', async () => {
-  const bed = new Bed();
+  const bed = new FullDiskStore();
   const store = await bed.open();
   bed.isFull = true;
   let index = 0;
@@ -123,7 +116,7 @@ test('a store on a full disk asks for a pause once its buffer is full, and goes 
 });
 
 test('a store whose database cannot be opened anew for want of room asks for a pause until it can', async () => {
-  const bed = new Bed();
+  const bed = new FullDiskStore();
   const store = await bed.open();
   bed.isFull = true;
   put(store, 1, 'a', '1');
@@ -154,7 +147,7 @@ test('a store whose database cannot be opened anew for want of room asks for a p
 });
 
 test('a store can be closed while its disk is full, and loses nothing that it called durable', async () => {
-  const bed = new Bed();
+  const bed = new FullDiskStore();
   const store = await bed.open();
   put(store, 1, 'a', '1');
   await store.flush();
@@ -170,7 +163,7 @@ test('a store can be closed while its disk is full, and loses nothing that it ca
 });
 
 test('a write that fails for another reason is still final', async () => {
-  const bed = new Bed();
+  const bed = new FullDiskStore();
   const store = await bed.open();
   bed.levels.beforeBatch = async () => {
     throw Object.assign(new Error('EIO: i/o error, fdatasync'), { code: 'EIO' });
@@ -183,7 +176,7 @@ test('a write that fails for another reason is still final', async () => {
 });
 
 test('a pass of collection says how much history is kept, and of which keys', async () => {
-  const bed = new Bed();
+  const bed = new FullDiskStore();
   const store = await bed.open();
   let index = 0;
   for (let round = 0; round < 200; round++) put(store, ++index, 'hot', `value ${round}`);
@@ -208,7 +201,7 @@ test('a pass of collection says how much history is kept, and of which keys', as
 });
 
 test('a delete that was written over counts among the versions that a pass has dropped', async () => {
-  const bed = new Bed();
+  const bed = new FullDiskStore();
   const store = await bed.open();
   put(store, 1, 'key', 'first');
   const unit = store.write();
@@ -271,7 +264,7 @@ for (const way of ['a range delete', 'deletes one by one', 'a drop'] as const) {
 }
 
 test('a slice of collection ends with its budget of bytes, and the pass goes on from there', async () => {
-  const bed = new Bed();
+  const bed = new FullDiskStore();
   const store = await bed.open();
   let index = 0;
   for (let key = 0; key < 50; key++)

@@ -11,21 +11,21 @@ import { removeGroupStore } from '../../src/store/folders/folders.ts';
 import { openGroupStore } from '../../src/store/group/open.ts';
 import { DiskLevelFolders } from '../../src/store/level/level.ts';
 import { SimulatedLevels } from '../../src/store/level/simulated-level.ts';
+import { MemoryDisk } from '../support/memory-disk.ts';
 import { copyOf, install, stage } from './copies.ts';
-import { MemoryDisk } from './memory-disk.ts';
 
 const ts = (value: number) => hlcTimestamp(BigInt(value));
 const bytes = (text: string): Buffer => Buffer.from(text);
 const NEVER = ts(0);
 
-interface Bed {
+interface StoreFolders {
   readonly levels: SimulatedLevels;
   readonly disk: MemoryDisk;
   readonly failures: Error[];
   readonly options: GroupStoreOptions;
 }
 
-function bed(): Bed {
+function bed(): StoreFolders {
   const levels = new SimulatedLevels();
   const disk = new MemoryDisk();
   const failures: Error[] = [];

@@ -8,8 +8,8 @@ import { hlcTimestamp, type Millis, SeededRandom, SystemScheduler } from '../../
 import type { GroupStore, StoreImport } from '../../src/store/contract/types.ts';
 import { openGroupStore } from '../../src/store/group/open.ts';
 import { SimulatedLevels } from '../../src/store/level/simulated-level.ts';
+import { MemoryDisk } from '../support/memory-disk.ts';
 import { type Copy, copyOf, stage } from './copies.ts';
-import { MemoryDisk } from './memory-disk.ts';
 
 const ts = (value: number) => hlcTimestamp(BigInt(value));
 const bytes = (text: string): Buffer => Buffer.from(text);
@@ -42,7 +42,7 @@ function drop(store: GroupStore): void {
 const errorOf = (code: string): Error => Object.assign(new Error(`${code}: simulated`), { code });
 
 /** A store whose disk lets a test do something at each of its steps. */
-class Bed {
+class SteppedStore {
   readonly levels = new SimulatedLevels();
   readonly disk = new MemoryDisk();
   readonly random: SeededRandom;
@@ -132,7 +132,7 @@ async function copyAt(index: number, value: string): Promise<Copy> {
 /** What happens at a step: `begin` is called there; later `end` makes up for it. */
 interface Event {
   readonly name: string;
-  begin(bed: Bed, store: GroupStore, staged: StoreImport): void;
+  begin(bed: SteppedStore, store: GroupStore, staged: StoreImport): void;
   /** The process dies with it. */
   readonly isFatal?: true;
   /** The install may be refused because of it. */
@@ -196,7 +196,7 @@ const EVENTS: readonly Event[] = [
 
 /** One install with an event at one step. @returns the index that was found, and whether that step was reached */
 async function installWith(event: Event, at: number, seed: number, copies: readonly Copy[]) {
-  const bed = new Bed(seed);
+  const bed = new SteppedStore(seed);
   let story = `${event.name} at step ${at}, seed ${seed}`;
   let store = await bed.open();
   const known = new Map<number, Held>();

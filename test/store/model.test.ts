@@ -7,7 +7,7 @@ import { hlcTimestamp, SeededRandom } from '../../src/platform/index.ts';
 import type { GroupStore } from '../../src/store/contract/types.ts';
 import { openGroupStore } from '../../src/store/group/open.ts';
 import { SimulatedLevels } from '../../src/store/level/simulated-level.ts';
-import { MemoryStore } from '../kv/memory-store.ts';
+import { MemoryStore } from '../support/memory-store.ts';
 import { StoreModel } from './model.ts';
 
 const SMALL_LIMITS = {

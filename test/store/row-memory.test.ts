@@ -5,7 +5,7 @@ import { hlcTimestamp } from '../../src/platform/index.ts';
 import { openGroupStore } from '../../src/store/group/open.ts';
 import { SimulatedLevels } from '../../src/store/level/simulated-level.ts';
 import { RowMemory } from '../../src/store/rows/row-memory.ts';
-import { MemoryDisk } from './memory-disk.ts';
+import { MemoryDisk } from '../support/memory-disk.ts';
 
 const ts = (value: number) => hlcTimestamp(BigInt(value));
 

@@ -14,20 +14,20 @@ import { inlineCompression } from '../../src/store/segments/compression.ts';
 import { decodeManifest, encodeManifest, segmentName } from '../../src/store/segments/manifest.ts';
 import { readSegment } from '../../src/store/segments/reader.ts';
 import type { SegmentLimits } from '../../src/store/segments/writer.ts';
+import { MemoryDisk } from '../support/memory-disk.ts';
 import { type Copy, copyOf, framesOf, install, stage } from './copies.ts';
-import { MemoryDisk } from './memory-disk.ts';
 
 const ts = (value: number) => hlcTimestamp(BigInt(value));
 const NEVER = ts(0);
 const SMALL: SegmentLimits = { blockBytes: 200, minSegmentBytes: 1000, maxSegmentBytes: 4000 };
 
-interface Bed {
+interface SegmentStore {
   readonly levels: SimulatedLevels;
   readonly disk: MemoryDisk;
   readonly options: GroupStoreOptions;
 }
 
-function bed(segmentLimits: Partial<SegmentLimits> = SMALL): Bed {
+function bed(segmentLimits: Partial<SegmentLimits> = SMALL): SegmentStore {
   const levels = new SimulatedLevels();
   const disk = new MemoryDisk();
   const databases = { openLevel: levels.openLevel, folders: levels, disk };
@@ -52,7 +52,7 @@ function fill(store: GroupStore, random: SeededRandom, units: number): void {
   }
 }
 
-async function filled(units: number, seed = 5): Promise<{ store: GroupStore } & Bed> {
+async function filled(units: number, seed = 5): Promise<{ store: GroupStore } & SegmentStore> {
   const made = bed();
   const store = await openGroupStore(made.options);
   fill(store, new SeededRandom(seed), units);

@@ -17,8 +17,8 @@ import {
   SYSTEM_KEY,
   sealRow,
 } from '../../src/store/rows/codec.ts';
+import { MemoryDisk } from '../support/memory-disk.ts';
 import { copyOf, install } from './copies.ts';
-import { MemoryDisk } from './memory-disk.ts';
 
 const ts = (value: number) => hlcTimestamp(BigInt(value));
 const bytes = (text: string) => Buffer.from(text, 'latin1');

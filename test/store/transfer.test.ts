@@ -5,8 +5,8 @@ import { hlcTimestamp, SeededRandom } from '../../src/platform/index.ts';
 import type { ExportedVersion, GroupStore, GroupStoreOptions } from '../../src/store/contract/types.ts';
 import { openGroupStore } from '../../src/store/group/open.ts';
 import { SimulatedLevels } from '../../src/store/level/simulated-level.ts';
+import { MemoryDisk } from '../support/memory-disk.ts';
 import { copyOf, install } from './copies.ts';
-import { MemoryDisk } from './memory-disk.ts';
 import { StoreModel } from './model.ts';
 
 const ts = (value: number | bigint) => hlcTimestamp(BigInt(value));

@@ -54,6 +54,15 @@ describe('every source file', () => {
     );
   });
 
+  test('of test/support has a line in its index', () => {
+    const index = readText('test/support/README.md');
+    const files = sources.flatMap(({ path }) => /^test\/support\/(.*)$/.exec(path)?.[1] ?? []);
+    assert.deepEqual(
+      files.filter((file) => !index.includes(`](${file}) |`)),
+      [],
+    );
+  });
+
   test('leaves nothing for later', () => {
     // Spelled apart so that this file does not find itself.
     const marks = new RegExp(

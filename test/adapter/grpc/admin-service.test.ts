@@ -18,6 +18,7 @@ import { AdminError } from '../../../src/cluster/contract/admin-errors.ts';
 import { CatalogError } from '../../../src/distribution/contract/errors.ts';
 import { RemoteError } from '../../../src/kv/contract/errors.ts';
 import { OutcomeUnknownError } from '../../../src/raftengine/errors.ts';
+import { until } from '../../support/until.ts';
 import {
   EXAMINATION,
   FakeBackend,
@@ -60,14 +61,6 @@ class Fixture {
   stop(): void {
     this.client.close();
     this.server.forceShutdown();
-  }
-}
-
-async function eventually(check: () => boolean): Promise<void> {
-  const deadlineMs = performance.now() + 5_000;
-  while (!check()) {
-    assert.ok(performance.now() < deadlineMs, 'it did not come to pass');
-    await new Promise((resolve) => setTimeout(resolve, 5));
   }
 }
 
@@ -199,12 +192,12 @@ describe('the admin service', () => {
       if (seen.length === 2) break;
     }
     assert.deepEqual(seen, backend.changes);
-    await eventually(() => backend.watching === 0);
+    await until(() => backend.watching === 0);
 
     backend.changes = [];
     const other = client.stream('WatchRoutes', { onlyChanges: true }, undefined);
     const over = other.next();
-    await eventually(() => backend.watching === 1);
+    await until(() => backend.watching === 1);
     service.close();
     assert.deepEqual(await over, { done: true, value: undefined });
     assert.equal(backend.watching, 0);

@@ -1,29 +1,18 @@
 /** Three whole nodes of this process on loopback ports: the catalog's group has keys below h, group 2 those below p, group 3 the rest. */
-import assert from 'node:assert/strict';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { setTimeout as delay } from 'node:timers/promises';
 import { freePortRange } from '../../../bench/scratch.ts';
 import { AdminClient } from '../../../src/adapter/grpc/index.ts';
 import { type RunningNode, startNode } from '../../../src/node.ts';
+import { until } from '../../support/until.ts';
 
 const NODES = [1, 2, 3];
-const PATIENCE_MS = 20_000;
 const GROUPS = [
   { id: 1, preferredLeader: 1 },
   { id: 2, preferredLeader: 2, ranges: [{ start: 'kh', end: 'kp' }] },
   { id: 3, preferredLeader: 3, ranges: [{ start: 'kp', end: 'l' }] },
 ];
-
-/** Settles when `condition` holds. @throws when it does not in time */
-export async function until(what: string, condition: () => boolean | Promise<boolean>): Promise<void> {
-  const deadlineMs = performance.now() + PATIENCE_MS;
-  while (!(await condition())) {
-    assert.ok(performance.now() < deadlineMs, `${what}: not in time`);
-    await delay(10);
-  }
-}
 
 export class KvNodes {
   readonly endpoints: readonly string[];

@@ -5,7 +5,8 @@ import grpc from '@grpc/grpc-js';
 import { rawKvDefinition, transactionalKvDefinition } from '../../../src/adapter/grpc/definition.ts';
 import { CODE_KEY, DISPOSITION_KEY, RETRY_KEY } from '../../../src/adapter/grpc/index.ts';
 import { KvorumClient, type KvorumClientError, type KvorumSession, type StoredRow } from '../../../src/client/index.ts';
-import { KvNodes, until } from './kv-nodes.ts';
+import { until } from '../../support/until.ts';
+import { KvNodes } from './kv-nodes.ts';
 import { ReflectedServer } from './reflected-server.ts';
 
 async function keysOf(rows: AsyncIterable<StoredRow>): Promise<string[]> {

@@ -5,7 +5,7 @@ import type { CommandSpec } from '../../../src/adapter/redis/command/command.ts'
 import type { RedisConfig } from '../../../src/adapter/redis/command/config.ts';
 import { type RedisServer, startRedisServer } from '../../../src/adapter/redis/server/server.ts';
 import { SystemClock, SystemRandom, SystemScheduler } from '../../../src/platform/index.ts';
-import { FakeKv } from './fake-kv.ts';
+import { FakeKv } from '../../support/fake-kv.ts';
 
 /** A reply as tests compare it: strings for everything textual, with the marker kept for statuses, errors and pushes. */
 export type Decoded = string | number | null | boolean | Decoded[] | Map<string, Decoded>;

@@ -16,8 +16,8 @@ import { LeaderUnavailableError } from '../../../src/kv/contract/errors.ts';
 import type { ForwardHandler } from '../../../src/kv/contract/service.ts';
 import type { TxnClient } from '../../../src/kv/contract/txn.ts';
 import { type GroupId, groupId, KvorumError, nodeId, timestampOfMs } from '../../../src/platform/index.ts';
-import { emptyDurable, ListMachine } from '../../raftengine/support/list-machine.ts';
-import { type ClusterOptions, SimCluster, type TestNode } from '../../raftengine/support/sim-cluster.ts';
+import { emptyDurable, ListMachine } from '../../support/list-machine.ts';
+import { type ClusterOptions, type EngineNode, SimulatedEngines } from '../../support/simulated-engines.ts';
 
 /** The catalog of a test: every operation is planned by the real planner and done at once. */
 export class PlannedCatalog implements CatalogClient {
@@ -89,7 +89,7 @@ const NO_TRANSACTIONS = new Proxy({}, { get: () => () => Promise.reject(new Erro
 export class AdminCluster {
   /** Data folders that every node has met, beside what the catalog knows. */
   readonly met = new Map<number, string>();
-  readonly sim: SimCluster;
+  readonly sim: SimulatedEngines;
   readonly catalog = new PlannedCatalog();
   readonly backends = new Map<number, AdminBackend>();
   readonly directories = new Map<number, RouteEngine>();
@@ -99,13 +99,13 @@ export class AdminCluster {
   /** Nodes whose directory does not learn of new versions. */
   readonly deaf = new Set<number>();
 
-  private constructor(sim: SimCluster) {
+  private constructor(sim: SimulatedEngines) {
     this.sim = sim;
     this.catalog.listeners.push(() => this.publish());
   }
 
   static async found(options: ClusterOptions = {}): Promise<AdminCluster> {
-    const sim = await SimCluster.found(options);
+    const sim = await SimulatedEngines.found(options);
     const cluster = new AdminCluster(sim);
     const founders = sim.founders.voters;
     for (const id of founders) cluster.attach(sim.node(id));
@@ -122,7 +122,7 @@ export class AdminCluster {
   }
 
   /** A process that hosts nothing yet; the others know where it is, as they would from the change that takes it in. */
-  async start(id: number): Promise<TestNode> {
+  async start(id: number): Promise<EngineNode> {
     const node = await this.sim.join(id);
     this.attach(node);
     for (const other of this.sim.nodes.values()) {
@@ -148,7 +148,7 @@ export class AdminCluster {
     this.catalog.apply({ kind: 'putNode', node, expectedRevision: undefined });
   }
 
-  private attach(node: TestNode): void {
+  private attach(node: EngineNode): void {
     const { clock, scheduler, network } = node.machine;
     const routes = new RouteEngine(0);
     this.directories.set(node.id, routes);
@@ -199,7 +199,7 @@ export class AdminCluster {
 
   /** What `KvService.forward` promises: the leader, wherever it is, and again when it was not it. */
   private forward(
-    node: TestNode,
+    node: EngineNode,
     group: GroupId,
     payload: Buffer,
     deadlineMs: number,

@@ -6,8 +6,9 @@ import { SETTINGS } from '../../../src/distribution/catalog/settings.ts';
 import type { CatalogDelta, Route } from '../../../src/distribution/contract/types.ts';
 import { RouteEngine } from '../../../src/distribution/routes/route-engine.ts';
 import { RouteTableLoader } from '../../../src/distribution/routes/route-table.ts';
-import { groupId, KvorumError, nodeId, type Scheduler, SeededRandom } from '../../../src/platform/index.ts';
+import { groupId, KvorumError, nodeId, SeededRandom } from '../../../src/platform/index.ts';
 import { ArrayDirectory, bytes, delta, route } from '../../distribution/builders.ts';
+import { ManualClock, ManualScheduler } from '../../support/manual-time.ts';
 import { AdminCluster } from './admin-cluster.ts';
 
 const T = 5_000;
@@ -301,30 +302,8 @@ describe('groups, settings and features', () => {
   });
 });
 
-/** Runs callbacks when it is told to. */
-class ManualScheduler implements Scheduler {
-  private readonly waiting = new Set<() => void>();
-
-  after(_delayMs: number, callback: () => void): () => void {
-    this.waiting.add(callback);
-    return () => this.waiting.delete(callback);
-  }
-
-  endOfTurn(callback: () => void): void {
-    this.after(0, callback);
-  }
-
-  nextTurn(callback: () => void): void {
-    this.after(0, callback);
-  }
-
-  run(): void {
-    for (const callback of [...this.waiting]) {
-      this.waiting.delete(callback);
-      callback();
-    }
-  }
-}
+/** Longer than a stream waits between two looks at the directory. */
+const LONG_MS = 60_000;
 
 describe('the directory as a stream', () => {
   const engineOf = (rows: readonly Route[]): RouteEngine => {
@@ -364,7 +343,7 @@ describe('the directory as a stream', () => {
     const random = new SeededRandom(seed);
     const directory = new ArrayDirectory([route(1, '', '', 1)], 2);
     const engine = engineOf(directory.rows);
-    const scheduler = new ManualScheduler();
+    const scheduler = new ManualScheduler(new ManualClock());
     const abort = new AbortController();
     const stream = watchRoutes(engine, scheduler, false, abort.signal);
     let known = new Map<string, RouteView>();
@@ -390,7 +369,7 @@ describe('the directory as a stream', () => {
         next.then(settled, settled);
         for (let turns = 0; !isThere; turns++) {
           assert.ok(turns < 1_000, `seed ${seed}: no change comes`);
-          scheduler.run();
+          scheduler.advance(LONG_MS);
           await new Promise((resolve) => setImmediate(resolve));
         }
         const change = (await next).value as RoutesChange;
@@ -429,12 +408,12 @@ describe('the directory as a stream', () => {
 
   test('begins anew when the catalog has begun a new life', async () => {
     const engine = engineOf([route(1, '', '', 1)]);
-    const scheduler = new ManualScheduler();
+    const scheduler = new ManualScheduler(new ManualClock());
     const stream = watchRoutes(engine, scheduler, true, new AbortController().signal);
     const next = stream.next();
     await new Promise((resolve) => setImmediate(resolve));
     engine.publish(engine.current.inIncarnation(6));
-    scheduler.run();
+    scheduler.advance(LONG_MS);
     const change = (await next).value as RoutesChange;
     assert.deepEqual([change.isSnapshot, change.incarnation, change.upserts.length], [true, 6, 1]);
     void stream.return(undefined);

@@ -5,7 +5,7 @@ import type { BalancerTimes } from '../../../src/cluster/balance/balancer.ts';
 import { DEFAULT_BALANCE_TIMES } from '../../../src/cluster/balance/scheduler.ts';
 import type { GroupsSetting } from '../../../src/config/index.ts';
 import { groupId } from '../../../src/platform/index.ts';
-import { Cluster } from '../../node/sim-nodes.ts';
+import { SimulatedNodes } from '../../support/simulated-nodes.ts';
 
 const WINDOW_MS = 2_000;
 const TIMES: BalancerTimes = {
@@ -20,7 +20,7 @@ const TIMES: BalancerTimes = {
 };
 
 /** Three whole nodes that balance in seconds instead of minutes. */
-class BalancedCluster extends Cluster {
+class BalancedNodes extends SimulatedNodes {
   constructor(groups: GroupsSetting, seed = 11) {
     super(3, groups, seed, { balance: TIMES });
     this.start();
@@ -48,7 +48,7 @@ class BalancedCluster extends Cluster {
 const ALL_SLOTS = [{ slots: '0-16383' }];
 
 /** Writes of ten thousand keys, a hundred a command, as fast as they are answered; a leader that hands over may refuse some. */
-async function write(cluster: BalancedCluster, rounds: number): Promise<void> {
+async function write(cluster: BalancedNodes, rounds: number): Promise<void> {
   const client = await cluster.nodes[0]!.connect();
   for (let round = 0; round < rounds; round++) {
     const args = ['mset'];
@@ -61,7 +61,7 @@ async function write(cluster: BalancedCluster, rounds: number): Promise<void> {
 
 describe('balancing on whole nodes', () => {
   test('cuts a range that is hot for three windows, by itself, and says why', { timeout: 25_000 }, async () => {
-    const cluster = new BalancedCluster([{ id: 1 }, { id: 2, ranges: ALL_SLOTS }]);
+    const cluster = new BalancedNodes([{ id: 1 }, { id: 2, ranges: ALL_SLOTS }]);
     await cluster.ready();
     const before = cluster.running(1).routes.current.size;
     const load = write(cluster, 1_000);
@@ -74,7 +74,7 @@ describe('balancing on whole nodes', () => {
   });
 
   test('only says so where it observes', { timeout: 25_000 }, async () => {
-    const cluster = new BalancedCluster([{ id: 1 }, { id: 2, ranges: ALL_SLOTS }], 12);
+    const cluster = new BalancedNodes([{ id: 1 }, { id: 2, ranges: ALL_SLOTS }], 12);
     await cluster.ready();
     await cluster.set('autosplit', 'observe');
     const { version } = cluster.running(1).routes.current;
@@ -91,7 +91,7 @@ describe('balancing on whole nodes', () => {
   });
 
   test('leaves leaders where a fresh cluster puts them', async () => {
-    const cluster = new BalancedCluster(5);
+    const cluster = new BalancedNodes(5);
     await cluster.ready();
     const leaders = (): (number | undefined)[] => [1, 2, 3, 4, 5, 6].map((id) => cluster.leaderOf(groupId(id)));
     const before = leaders();
@@ -112,7 +112,7 @@ describe('balancing on whole nodes', () => {
   });
 
   test('brings leaders back to a node that was away', async () => {
-    const cluster = new BalancedCluster(5);
+    const cluster = new BalancedNodes(5);
     await cluster.ready();
     cluster.nodes[1]!.crash(true);
     await cluster.until('others lead', () => [2, 5].every((id) => (cluster.leaderOf(groupId(id)) ?? 2) !== 2));

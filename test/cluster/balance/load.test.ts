@@ -12,7 +12,7 @@ import { nodeId } from '../../../src/platform/index.ts';
 import type { GroupStatus } from '../../../src/raftengine/contract/types.ts';
 import { bytes, delta, group, route, upsert } from '../../distribution/builders.ts';
 import { CatalogModel } from '../../distribution/catalog-model.ts';
-import { Timeline } from '../catalog/fake-cluster.ts';
+import { VirtualTime } from '../../support/virtual-time.ts';
 
 const WINDOW_MS = 10_000;
 const TIMES = { windowMs: WINDOW_MS, reportMs: 1_000 };
@@ -33,7 +33,7 @@ const status = (term: number): GroupStatus =>
 
 /** A node that leads group 2, as long as it is told so. */
 class Node {
-  readonly time = new Timeline();
+  readonly time = new VirtualTime();
   readonly reports: LoadReport[] = [];
   term = 5;
   isServing = true;
@@ -78,7 +78,7 @@ class Node {
 
 describe('what a node counts', () => {
   test('is every access while there are few, and stands for all of them when there are many', async () => {
-    const time = new Timeline();
+    const time = new VirtualTime();
     const recorder = new LoadRecorder({ routes: { current: TABLE }, clock: time, seed: 1 });
     for (let at = 0; at < 1_000; at++) recorder.onAccess(bytes(`x${at}`), at % 4 === 0, 10);
     const few = recorder.closeWindow(time.nowMs()).routes[0]!;
@@ -160,7 +160,7 @@ describe('what a node counts', () => {
 
 describe('what the catalog leader knows of load', () => {
   class Leader {
-    readonly time = new Timeline();
+    readonly time = new VirtualTime();
     state: CatalogState = CatalogModel.bootstrapped().state;
     leaderTerm = 1;
     private listener: () => void = () => undefined;

@@ -6,7 +6,6 @@ import type { BalanceAction, GroupPlacement } from '../../../src/distribution/ba
 import type { ClusterWindow } from '../../../src/distribution/balance/load-window.ts';
 import type { ClusterState } from '../../../src/distribution/contract/cluster-types.ts';
 import { RouteTable } from '../../../src/distribution/routes/route-table.ts';
-import type { Cancel, Clock, Scheduler } from '../../../src/platform/index.ts';
 import {
   detailOf,
   documentWith,
@@ -19,60 +18,12 @@ import {
   windowOf,
 } from '../../distribution/balance/views.ts';
 import { bytes, group } from '../../distribution/builders.ts';
-
-/** Time that goes on when it is told to. */
-class ManualTime implements Clock, Scheduler {
-  private now = 0;
-  private readonly due: { readonly atMs: number; readonly run: () => void }[] = [];
-
-  nowMs(): number {
-    return this.now;
-  }
-
-  monotonicMs(): number {
-    return this.now;
-  }
-
-  after(delayMs: number, run: () => void): Cancel {
-    const timer = { atMs: this.now + delayMs, run };
-    this.due.push(timer);
-    return () => {
-      const at = this.due.indexOf(timer);
-      if (at >= 0) this.due.splice(at, 1);
-    };
-  }
-
-  endOfTurn(callback: () => void): void {
-    this.after(0, callback);
-  }
-
-  nextTurn(callback: () => void): void {
-    this.after(0, callback);
-  }
-
-  get pending(): number {
-    return this.due.length;
-  }
-
-  /** Goes on, and lets promises settle after every timer. */
-  async advance(ms: number): Promise<void> {
-    const endMs = this.now + ms;
-    for (;;) {
-      this.due.sort((a, b) => a.atMs - b.atMs);
-      const [next] = this.due;
-      if (next === undefined || next.atMs > endMs) break;
-      this.due.shift();
-      this.now = next.atMs;
-      next.run();
-      await new Promise((resolve) => setImmediate(resolve));
-    }
-    this.now = endMs;
-  }
-}
+import { ManualClock, ManualScheduler } from '../../support/manual-time.ts';
 
 /** A cluster whose outputs wait to be settled. */
 class Stage {
-  readonly time = new ManualTime();
+  readonly clock = new ManualClock(0, 0);
+  readonly scheduler = new ManualScheduler(this.clock);
   isLeading = true;
   clusterState: ClusterState = documentWith();
   routes: RouteTable = RouteTable.empty(1);
@@ -107,8 +58,8 @@ class Stage {
       report: (report) => this.reports.push(report),
     };
     this.balancer = new BalanceScheduler({
-      clock: this.time,
-      scheduler: this.time,
+      clock: this.clock,
+      scheduler: this.scheduler,
       inputs,
       outputs,
       catalogGroup: group(1),
@@ -158,27 +109,27 @@ describe('the balance scheduler', () => {
   test('does nothing while another node leads, and waits for a while in each leadership', async () => {
     const stage = Stage.crowded(LEADERS);
     stage.isLeading = false;
-    await stage.time.advance(600_000);
+    await stage.scheduler.advanceSettling(600_000);
     stage.isLeading = true;
-    await stage.time.advance(30_000);
+    await stage.scheduler.advanceSettling(30_000);
     assert.deepEqual(stage.begun, []);
     stage.isLeading = false;
-    await stage.time.advance(1_000);
+    await stage.scheduler.advanceSettling(1_000);
     stage.isLeading = true;
-    await stage.time.advance(30_000);
+    await stage.scheduler.advanceSettling(30_000);
     assert.deepEqual(stage.begun, []);
-    await stage.time.advance(2_000);
+    await stage.scheduler.advanceSettling(2_000);
     assert.equal(stage.begun.length, 1);
   });
 
   test('transfers one leader at a time, and leaves the group alone for a while', async () => {
     const stage = Stage.crowded(LEADERS);
-    await stage.time.advance(120_000);
+    await stage.scheduler.advanceSettling(120_000);
     assert.equal(stage.begun.length, 1);
     stage.finish();
-    await stage.time.advance(1_000);
+    await stage.scheduler.advanceSettling(1_000);
     // The group's status is slow: it still says that node 1 leads. The next transfer is of another group.
-    await stage.time.advance(15_000);
+    await stage.scheduler.advanceSettling(15_000);
     assert.deepEqual(
       stage.begun.map((action) => action.kind === 'transferLeader' && [action.group, action.to]),
       [
@@ -191,30 +142,30 @@ describe('the balance scheduler', () => {
 
   test('says in observe mode what it would do, once, and does it when the switch is turned', async () => {
     const stage = Stage.crowded({ ...OFF, 'balance.leaders': 'observe' });
-    await stage.time.advance(300_000);
+    await stage.scheduler.advanceSettling(300_000);
     assert.deepEqual([stage.begun, stage.said('balance.leaders')], [[], ['observed']]);
     assert.equal(stage.reports[0]?.action?.kind, 'transferLeader');
     assert.match(stage.reports[0]!.text, /node 1 leads 3 groups/);
     stage.clusterState = { ...stage.clusterState, settings: documentWith({ settings: LEADERS }).settings };
-    await stage.time.advance(31_000);
+    await stage.scheduler.advanceSettling(31_000);
     assert.equal(stage.begun.length, 1);
   });
 
   test('says nothing and does nothing about what is switched off', async () => {
     const stage = Stage.hot({ ...OFF });
-    await stage.time.advance(600_000);
+    await stage.scheduler.advanceSettling(600_000);
     assert.deepEqual([stage.begun, stage.reports], [[], []]);
   });
 
   test('cuts a hot range when three windows of its own leadership show it', async () => {
     const stage = Stage.hot({ ...OFF, autosplit: 'on' });
     stage.isLeading = false;
-    await stage.time.advance(8 * MINUTE_MS);
+    await stage.scheduler.advanceSettling(8 * MINUTE_MS);
     stage.isLeading = true;
-    await stage.time.advance(2 * MINUTE_MS);
+    await stage.scheduler.advanceSettling(2 * MINUTE_MS);
     assert.deepEqual(stage.said('autosplit'), ['idle']);
     stage.heat(6, 6);
-    await stage.time.advance(2 * MINUTE_MS);
+    await stage.scheduler.advanceSettling(2 * MINUTE_MS);
     const [action] = stage.begun;
     assert.ok(action?.kind === 'split' && stage.begun.length === 1);
     assert.deepEqual([action.routeId, action.keys], [2, [bytes('c')]]);
@@ -229,12 +180,12 @@ describe('the balance scheduler', () => {
       nodeBytes: { 1: 10 * GIB, 2: 10 * GIB, 3: 10 * GIB, 4: 0 },
     });
     stage.groups = groups.map(([id, ...voters]) => placement(id!, voters, { bytes: 3 * GIB }));
-    await stage.time.advance(302_000);
+    await stage.scheduler.advanceSettling(302_000);
     assert.equal(stage.begun.length, 1);
     stage.finish();
-    await stage.time.advance(295_000);
+    await stage.scheduler.advanceSettling(295_000);
     assert.equal(stage.begun.length, 1);
-    await stage.time.advance(70_000);
+    await stage.scheduler.advanceSettling(70_000);
     assert.equal(stage.begun.length, 2);
   });
 
@@ -242,9 +193,9 @@ describe('the balance scheduler', () => {
     const stage = Stage.crowded(LEADERS);
     const failedAt: number[] = [];
     for (let turn = 0; turn < 1_500; turn++) {
-      await stage.time.advance(1_000);
+      await stage.scheduler.advanceSettling(1_000);
       if (failedAt.length < stage.begun.length) {
-        failedAt.push(stage.time.nowMs());
+        failedAt.push(stage.clock.nowMs());
         stage.finish(new Error('target lags'));
       }
     }
@@ -256,24 +207,24 @@ describe('the balance scheduler', () => {
 
   test('stops waiting for an action without an outcome, and ignores the outcome that comes too late', async () => {
     const stage = Stage.crowded(LEADERS);
-    await stage.time.advance(60_000);
-    await stage.time.advance(DEFAULT_BALANCE_TIMES.actionLimitMs + 40_000);
+    await stage.scheduler.advanceSettling(60_000);
+    await stage.scheduler.advanceSettling(DEFAULT_BALANCE_TIMES.actionLimitMs + 40_000);
     assert.deepEqual(stage.said('balance.leaders'), ['begun', 'overdue', 'begun']);
     stage.finish(new Error('late'));
-    await stage.time.advance(1_000);
+    await stage.scheduler.advanceSettling(1_000);
     assert.deepEqual(stage.said('balance.leaders'), ['begun', 'overdue', 'begun']);
   });
 
   test('forgets an action of an earlier leadership', async () => {
     const stage = Stage.crowded(LEADERS);
-    await stage.time.advance(40_000);
+    await stage.scheduler.advanceSettling(40_000);
     stage.isLeading = false;
-    await stage.time.advance(1_000);
+    await stage.scheduler.advanceSettling(1_000);
     stage.finish();
-    await stage.time.advance(1_000);
+    await stage.scheduler.advanceSettling(1_000);
     assert.deepEqual(stage.said('balance.leaders'), ['begun']);
     stage.isLeading = true;
-    await stage.time.advance(35_000);
+    await stage.scheduler.advanceSettling(35_000);
     assert.equal(stage.begun.length, 2);
   });
 
@@ -281,7 +232,7 @@ describe('the balance scheduler', () => {
     const stage = Stage.crowded(LEADERS);
     // What cannot be: a group without an entry for its voters.
     stage.groups = [{ ...placement(1, [1, 2, 3]), voters: undefined as unknown as [] }, ...stage.groups.slice(1)];
-    await stage.time.advance(120_000);
+    await stage.scheduler.advanceSettling(120_000);
     assert.deepEqual(stage.begun, []);
     assert.ok(stage.said('balance.leaders').includes('failed'));
   });
@@ -289,11 +240,11 @@ describe('the balance scheduler', () => {
   test('keeps a bounded number of reports, and ends with its node', async () => {
     const stage = Stage.crowded(LEADERS);
     for (let turn = 0; turn < 400; turn++) {
-      await stage.time.advance(20_000);
+      await stage.scheduler.advanceSettling(20_000);
       if (stage.begun.length > stage.reports.filter((report) => report.event === 'done').length) stage.finish();
     }
     assert.equal(stage.balancer.reports().length, KEPT_REPORTS);
     stage.balancer.stop();
-    assert.equal(stage.time.pending, 0);
+    assert.equal(stage.scheduler.pendingTimers, 0);
   });
 });

@@ -10,7 +10,7 @@ import type { SpanReply, SpanRequest } from '../../../src/kv/contract/range-tran
 import { type GroupId, groupId, hlcTimestamp, nodeId, SeededRandom } from '../../../src/platform/index.ts';
 import { OutcomeUnknownError } from '../../../src/raftengine/errors.ts';
 import { visible } from '../../distribution/catalog-model.ts';
-import { CATALOG_GROUP, FakeCluster } from './fake-cluster.ts';
+import { CATALOG_GROUP, FakeCatalogCluster } from '../../support/fake-catalog.ts';
 import { bytes, routeAt, versionOf } from './founded.ts';
 
 const nodes = [1, 2, 3].map(nodeId);
@@ -31,7 +31,7 @@ const FOUNDING: FoundingConfiguration = {
 
 /** The logs of the groups, as far as spans go, and nodes that would found the cluster. */
 class Founding {
-  readonly cluster: FakeCluster;
+  readonly cluster: FakeCatalogCluster;
   readonly tables = new Map<GroupId, SpanTable>();
   readonly errors: unknown[] = [];
   readonly ends: (() => void)[] = [];
@@ -42,7 +42,7 @@ class Founding {
   after: (group: GroupId) => void = () => undefined;
 
   constructor(configurations: readonly FoundingConfiguration[]) {
-    this.cluster = new FakeCluster(configurations.length);
+    this.cluster = new FakeCatalogCluster(configurations.length);
     this.cluster.group.ownsReserved = false;
     for (const [node, founding] of configurations.entries()) {
       this.ends.push(

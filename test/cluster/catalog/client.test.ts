@@ -7,7 +7,7 @@ import { LeaderUnavailableError } from '../../../src/kv/contract/errors.ts';
 import { groupId, hlcTimestamp, nodeId } from '../../../src/platform/index.ts';
 import { OutcomeUnknownError } from '../../../src/raftengine/errors.ts';
 import { visible } from '../../distribution/catalog-model.ts';
-import type { Delivery, FakeCluster } from './fake-cluster.ts';
+import type { Delivery, FakeCatalogCluster } from '../../support/fake-catalog.ts';
 import { bytes, founded, incarnationOf, moveOf, routeAt, splitAt, versionOf } from './founded.ts';
 
 const refusedWith =
@@ -16,7 +16,7 @@ const refusedWith =
     error instanceof CatalogError && error.code === code;
 
 /** The next question has this fate, those after it arrive. */
-function once(cluster: FakeCluster, fate: Delivery, then: () => void = () => undefined): void {
+function once(cluster: FakeCatalogCluster, fate: Delivery, then: () => void = () => undefined): void {
   cluster.delivery = () => {
     cluster.delivery = () => {
       then();

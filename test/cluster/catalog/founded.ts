@@ -3,7 +3,7 @@ import type { BootstrapOp } from '../../../src/distribution/catalog/catalog-rout
 import type { CatalogState } from '../../../src/distribution/catalog/catalog-state.ts';
 import type { Route } from '../../../src/distribution/contract/types.ts';
 import { groupId, hlcTimestamp, nodeId } from '../../../src/platform/index.ts';
-import { FakeCluster } from './fake-cluster.ts';
+import { FakeCatalogCluster } from '../../support/fake-catalog.ts';
 
 export const bytes = (text: string): Buffer => Buffer.from(text, 'latin1');
 export const incarnationOf = (node: number): Buffer => Buffer.alloc(16, node);
@@ -24,8 +24,8 @@ export const BOOTSTRAP: BootstrapOp = {
 };
 
 /** Node 0 leads and the catalog has its first rows. */
-export async function founded(nodes = 1): Promise<FakeCluster> {
-  const cluster = new FakeCluster(nodes);
+export async function founded(nodes = 1): Promise<FakeCatalogCluster> {
+  const cluster = new FakeCatalogCluster(nodes);
   cluster.group.elect(0);
   await cluster.time.outcome(cluster.leaders[0]!.bootstrap(BOOTSTRAP));
   return cluster;

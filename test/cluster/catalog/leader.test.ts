@@ -4,7 +4,7 @@ import { META_KEY } from '../../../src/distribution/contract/catalog-keys.ts';
 import { CatalogError } from '../../../src/distribution/contract/errors.ts';
 import { BusyError, NotLeaderError, OutcomeUnknownError } from '../../../src/raftengine/errors.ts';
 import { visible } from '../../distribution/catalog-model.ts';
-import { FakeCluster, type Fate } from './fake-cluster.ts';
+import { FakeCatalogCluster, type Fate } from '../../support/fake-catalog.ts';
 import { BOOTSTRAP, founded, incarnationOf, moveOf, routeAt, splitAt, versionOf } from './founded.ts';
 
 const refusedWith =
@@ -14,7 +14,7 @@ const refusedWith =
 
 describe('the leader of the catalog', () => {
   test('has no state before it leads, an empty one before the bootstrap, and the rows of the first version after it', async () => {
-    const cluster = new FakeCluster();
+    const cluster = new FakeCatalogCluster();
     const leader = cluster.leaders[0]!;
     await assert.rejects(
       leader.read((state) => state),
@@ -35,7 +35,7 @@ describe('the leader of the catalog', () => {
   });
 
   test('takes a group that owns no keys yet for one without rows', async () => {
-    const cluster = new FakeCluster();
+    const cluster = new FakeCatalogCluster();
     cluster.group.ownsReserved = false;
     cluster.group.elect(0);
     const leader = cluster.leaders[0]!;

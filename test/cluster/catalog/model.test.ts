@@ -14,7 +14,7 @@ import { CatalogError } from '../../../src/distribution/contract/errors.ts';
 import type { CatalogDelta, DeltaCause } from '../../../src/distribution/contract/types.ts';
 import { nodeId, SeededRandom } from '../../../src/platform/index.ts';
 import { visible } from '../../distribution/catalog-model.ts';
-import type { FakeCluster, Fate } from './fake-cluster.ts';
+import type { FakeCatalogCluster, Fate } from '../../support/fake-catalog.ts';
 import { founded, incarnationOf, moveOf, routeAt, splitAt, versionOf } from './founded.ts';
 
 const NODES = 3;
@@ -99,7 +99,7 @@ async function readBack(client: ForwardingCatalogClient, sent: readonly Sent[], 
 }
 
 async function runClient(
-  cluster: FakeCluster,
+  cluster: FakeCatalogCluster,
   random: SeededRandom,
   sent: Sent[],
   seen: Seen,
@@ -130,7 +130,7 @@ async function runClient(
 const FATES: readonly Fate[] = ['applied, unheard', 'lost', 'late', 'refused', 'busy'];
 
 /** Elects nobody or somebody at moments that nobody expects. */
-function disturb(cluster: FakeCluster, random: SeededRandom): () => void {
+function disturb(cluster: FakeCatalogCluster, random: SeededRandom): () => void {
   let isOver = false;
   const { group, time } = cluster;
   group.fate = () => {

@@ -7,11 +7,11 @@ import { CAPABILITIES } from '../../../src/distribution/catalog/features.ts';
 import type { ClusterState } from '../../../src/distribution/contract/cluster-types.ts';
 import type { CatalogError } from '../../../src/distribution/contract/errors.ts';
 import { nodeId, SeededRandom } from '../../../src/platform/index.ts';
-import type { FakeCluster } from './fake-cluster.ts';
+import type { FakeCatalogCluster } from '../../support/fake-catalog.ts';
 import { founded, incarnationOf } from './founded.ts';
 
 /** A node that reports to the catalog, and what it heard. */
-function agentOf(cluster: FakeCluster, id: number, incarnation = incarnationOf(id)) {
+function agentOf(cluster: FakeCatalogCluster, id: number, incarnation = incarnationOf(id)) {
   const heard = {
     documents: [] as ClusterState[],
     removed: [] as CatalogError[],

@@ -17,9 +17,10 @@ import { createKvService } from '../../../src/kv/service/service.ts';
 import { nodeId, SeededRandom } from '../../../src/platform/index.ts';
 import { OutcomeUnknownError } from '../../../src/raftengine/errors.ts';
 import { visible } from '../../distribution/catalog-model.ts';
-import { CONF, FakeRaft, GROUP, ManualClock, ManualScheduler } from '../../kv/fakes.ts';
-import { MemoryStore } from '../../kv/memory-store.ts';
-import { Wire } from '../../kv/network.ts';
+import { CONF, FakeRaft, GROUP } from '../../support/lone-group.ts';
+import { ManualClock, ManualScheduler } from '../../support/manual-time.ts';
+import { MemoryStore } from '../../support/memory-store.ts';
+import { Wire } from '../../support/wire.ts';
 import { bytes, splitAt, versionOf } from './founded.ts';
 
 const NODES = [nodeId(1), nodeId(2)];

@@ -16,7 +16,7 @@ import { WATCH_LIMITS } from '../../../src/distribution/watch/watch-session.ts';
 import { nodeId, SystemClock, SystemRandom, SystemScheduler } from '../../../src/platform/index.ts';
 import { createGrpcNetwork } from '../../../src/raftengine/transport/grpc-network.ts';
 import { CatalogModel } from '../../distribution/catalog-model.ts';
-import { bookInMemory } from '../../raftengine/support/peer-book.ts';
+import { bookInMemory } from '../../support/kept-peers.ts';
 import { HandSource, WatchCluster } from './watch-cluster.ts';
 
 /** A cluster whose nodes all have the newest version, with node 1 leading. */

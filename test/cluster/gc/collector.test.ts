@@ -6,7 +6,7 @@ import { groupId, hlcTimestamp, SeededRandom } from '../../../src/platform/index
 import type { GroupStatus } from '../../../src/raftengine/contract/types.ts';
 import { Role } from '../../../src/raftengine/core/types.ts';
 import type { GroupStore } from '../../../src/store/contract/types.ts';
-import { ManualClock, ManualScheduler } from '../../kv/fakes.ts';
+import { ManualClock, ManualScheduler } from '../../support/manual-time.ts';
 
 /** A store whose passes take so many slices. */
 class SlicedStore {

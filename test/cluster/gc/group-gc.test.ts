@@ -3,11 +3,12 @@ import { describe, test } from 'node:test';
 import { certify, raise } from '../../../src/cluster/gc/group-gc.ts';
 import { ReadPins } from '../../../src/kv/time/pins.ts';
 import { hlcTimestamp } from '../../../src/platform/index.ts';
-import { Bed, GROUP, ManualClock } from '../../kv/fakes.ts';
-import { entry, put, ts, txn } from '../../kv/txn/bed.ts';
+import { entry, put, ts, txn } from '../../kv/txn/entries.ts';
+import { GROUP, LoneGroup } from '../../support/lone-group.ts';
+import { ManualClock } from '../../support/manual-time.ts';
 
 /** A group whose leader is here. */
-class GcBed extends Bed {
+class CollectedGroup extends LoneGroup {
   get group() {
     const { executor, store } = this;
     return { groupId: GROUP, executor, stateMachine: this.raft.stateMachine, store };
@@ -32,11 +33,11 @@ class GcBed extends Bed {
   }
 }
 
-const now = (bed: GcBed) => bed.hlc.peek();
+const now = (bed: CollectedGroup) => bed.hlc.peek();
 
 describe('a group that certifies for collection', () => {
   test('answers the candidate when nothing stands against it, and refuses older transactions from then on', async () => {
-    const bed = new GcBed();
+    const bed = new CollectedGroup();
     bed.set('k', 'v');
     bed.settle();
     const candidate = hlcTimestamp(now(bed) - 1000n);
@@ -49,7 +50,7 @@ describe('a group that certifies for collection', () => {
   });
 
   test('answers below the oldest lock that a transaction still holds', async () => {
-    const bed = new GcBed();
+    const bed = new CollectedGroup();
     bed.set('k', 'v');
     bed.settle();
     const start = now(bed) - 5000n;
@@ -65,7 +66,7 @@ describe('a group that certifies for collection', () => {
   });
 
   test('certifies nothing above its own clock', async () => {
-    const bed = new GcBed();
+    const bed = new CollectedGroup();
     bed.set('k', 'v');
     bed.settle();
     const ahead = hlcTimestamp(now(bed) + (1n << 40n));
@@ -77,7 +78,7 @@ describe('a group that certifies for collection', () => {
   });
 
   test('certifies nothing when its log cannot be written', async () => {
-    const bed = new GcBed();
+    const bed = new CollectedGroup();
     bed.set('k', 'v');
     bed.settle();
     bed.raft.stepDown();
@@ -87,7 +88,7 @@ describe('a group that certifies for collection', () => {
   });
 
   test('takes its threshold to what was published, once', async () => {
-    const bed = new GcBed();
+    const bed = new CollectedGroup();
     bed.set('k', 'v');
     bed.settle();
     const published = hlcTimestamp(now(bed) - 10n);
@@ -102,7 +103,7 @@ describe('a group that certifies for collection', () => {
   });
 
   test('keeps its threshold while a lock could still commit below it', async () => {
-    const bed = new GcBed();
+    const bed = new CollectedGroup();
     bed.apply(entry.prepare(ts(now(bed)), txn('open', now(bed) - 5n), [put('x', '1')]));
     const { thresholdTs, heldBy } = await bed.settled(raise(bed.group, hlcTimestamp(now(bed) + 100n)));
     assert.equal(thresholdTs, 0n);

@@ -11,56 +11,17 @@ import { CatalogError } from '../../../src/distribution/contract/errors.ts';
 import { LeaderUnavailableError } from '../../../src/kv/contract/errors.ts';
 import type { SpanClient } from '../../../src/kv/contract/range-transfer.ts';
 import { decodeSpanMessage, encodeSpanMessage } from '../../../src/kv/ranges/codec.ts';
-import { type Cancel, type GroupId, hlcTimestamp, SeededRandom } from '../../../src/platform/index.ts';
+import { type GroupId, hlcTimestamp, SeededRandom } from '../../../src/platform/index.ts';
 import { OutcomeUnknownError } from '../../../src/raftengine/errors.ts';
 import { bytes, group } from '../../distribution/builders.ts';
 import { CatalogModel } from '../../distribution/catalog-model.ts';
+import { VirtualTime } from '../../support/virtual-time.ts';
 import { ModelClock, ModelGroup } from './model-group.ts';
 
 const GROUPS = [1, 2, 3, 4];
 
-/** Timers in virtual time. */
-class VirtualTime {
-  nowValueMs = 100_000_000;
-  /** By so much the time of day was put back. */
-  backMs = 0;
-  private timers: { readonly atMs: number; readonly callback: () => void }[] = [];
-
-  nowMs(): number {
-    return this.nowValueMs - this.backMs;
-  }
-
-  monotonicMs(): number {
-    return this.nowValueMs;
-  }
-
-  after(delayMs: number, callback: () => void): Cancel {
-    const timer = { atMs: this.nowValueMs + delayMs, callback };
-    this.timers.push(timer);
-    return () => {
-      this.timers = this.timers.filter((other) => other !== timer);
-    };
-  }
-
-  endOfTurn(callback: () => void): void {
-    queueMicrotask(callback);
-  }
-
-  nextTurn(callback: () => void): void {
-    setImmediate(callback);
-  }
-
-  /** Moves to the next timer. */
-  advance(): void {
-    const next = this.timers.sort((a, b) => a.atMs - b.atMs).shift();
-    if (next === undefined) return;
-    this.nowValueMs = Math.max(this.nowValueMs, next.atMs);
-    next.callback();
-  }
-}
-
 /** A catalog, four groups, clients that write, and as many drivers as believe that they lead. */
-class World {
+class DrivenMoves {
   readonly time = new VirtualTime();
   readonly clock = new ModelClock();
   readonly catalog = CatalogModel.bootstrapped();
@@ -249,7 +210,7 @@ class World {
       );
       meanwhile();
       await turn();
-      if (this.random.int(4) === 0) this.time.advance();
+      if (this.random.int(4) === 0) this.time.fireNext();
     }
   }
 
@@ -277,7 +238,7 @@ class World {
 
 describe('A driver of moves', () => {
   test('takes a range with all its history to another group while clients write, and cleans up behind it', async () => {
-    const world = new World(1);
+    const world = new DrivenMoves(1);
     for (let at = 0; at < 200; at++) world.write();
     const driver = world.driver();
     const job = world.begin('x', 3)!;
@@ -293,7 +254,7 @@ describe('A driver of moves', () => {
   });
 
   test('begins nothing before every node understands what a move writes', async () => {
-    const world = new World(3);
+    const world = new DrivenMoves(3);
     let mayMove = false;
     const driver = world.driver(undefined, () => mayMove);
     const { id } = world.begin('x', 3)!;
@@ -309,7 +270,7 @@ describe('A driver of moves', () => {
 
   test('merges routes of different groups in one job, and a driver that dies anywhere is followed by another one', async () => {
     for (let stop = 0; stop < 40; stop++) {
-      const world = new World(100 + stop);
+      const world = new DrivenMoves(100 + stop);
       for (let at = 0; at < 40; at++) world.write();
       let isDeposed = false;
       const first = world.driver(
@@ -342,7 +303,7 @@ describe('A driver of moves', () => {
   test('lifts a fence after which the destination is silent, and moves when it is back', async () => {
     const phases = new Set<string>();
     for (let seed = 1; seed <= 12; seed++) {
-      const world = new World(seed);
+      const world = new DrivenMoves(seed);
       for (let at = 0; at < 30; at++) world.write();
       const driver = world.driver();
       const { id } = world.begin('x', 3)!;
@@ -368,7 +329,7 @@ describe('A driver of moves', () => {
   });
 
   test('keeps what was moved away no longer when the time of day is put back by an hour', async () => {
-    const world = new World(4);
+    const world = new DrivenMoves(4);
     const first = world.driver();
     const { id } = world.begin('x', 3)!;
     const phase = () => world.catalog.state.jobs.get(id)?.phase;
@@ -390,7 +351,7 @@ describe('A driver of moves', () => {
 
   test('opens a released range when the driver that had it released died before it could write that down', async () => {
     for (let seed = 1; seed <= 8; seed++) {
-      const world = new World(seed);
+      const world = new DrivenMoves(seed);
       for (let at = 0; at < 30; at++) world.write();
       const released = (): boolean => world.groups.get(group(2))!.table.spanOf(1)?.state === 'MOVED_OUT';
       const first = world.driver(released, undefined, released);
@@ -406,7 +367,7 @@ describe('A driver of moves', () => {
   });
 
   test('undoes a move that is given up before the release', async () => {
-    const world = new World(2);
+    const world = new DrivenMoves(2);
     for (let at = 0; at < 100; at++) world.write();
     const driver = world.driver();
     const { id } = world.begin('x', 3)!;
@@ -428,7 +389,7 @@ describe('A driver of moves', () => {
   });
 
   test('gives a move up that a group refuses for good, and says why', async () => {
-    const world = new World(3);
+    const world = new DrivenMoves(3);
     const driver = world.driver();
     // A job of the same number was over here once.
     world.groups.get(group(3))!.apply({ kind: 'drop', job: 1 });
@@ -444,7 +405,7 @@ describe('A driver of moves', () => {
   test('loses nothing whatever is lost on the way, and whoever else drives with old knowledge', async () => {
     await fc.assert(
       fc.asyncProperty(fc.integer({ min: 1, max: 1_000_000 }), async (seed) => {
-        const world = new World(seed);
+        const world = new DrivenMoves(seed);
         world.trouble = world.random.int(5);
         for (let at = 0; at < 60; at++) world.write();
         const drivers: { driver: MoveDriver; isDeposed: boolean }[] = [];

@@ -15,7 +15,7 @@ import {
   reachedTs,
 } from '../../../src/kv/time/authority.ts';
 import { type GroupId, groupId, type HlcTimestamp, hlcTimestamp } from '../../../src/platform/index.ts';
-import { ManualClock, ManualScheduler } from '../../kv/fakes.ts';
+import { ManualClock, ManualScheduler } from '../../support/manual-time.ts';
 
 const GROUPS = 4;
 

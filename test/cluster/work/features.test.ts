@@ -9,7 +9,7 @@ import { CAPABILITIES, FEATURES, isFeatureActive } from '../../../src/distributi
 import type { CatalogError } from '../../../src/distribution/contract/errors.ts';
 import { nodeId, SeededRandom } from '../../../src/platform/index.ts';
 import { CatalogModel } from '../../distribution/catalog-model.ts';
-import { Timeline } from '../catalog/fake-cluster.ts';
+import { VirtualTime } from '../../support/virtual-time.ts';
 
 const OLD = CAPABILITIES & ~(1n << BigInt(FEATURES['ranges.balance']!.bit));
 
@@ -31,7 +31,7 @@ const heartbeat = (id: number, capabilities = CAPABILITIES): NodeOp => ({
 
 /** Runs the activator over a catalog in memory. */
 class Stage {
-  readonly time = new Timeline();
+  readonly time = new VirtualTime();
   readonly model = CatalogModel.bootstrapped();
   readonly errors: unknown[] = [];
   readonly activator: FeatureActivator;

@@ -17,14 +17,14 @@ import { nodeId, SeededRandom } from '../../../src/platform/index.ts';
 import { OutcomeUnknownError } from '../../../src/raftengine/errors.ts';
 import { group } from '../../distribution/builders.ts';
 import { CatalogModel } from '../../distribution/catalog-model.ts';
-import { Timeline } from '../catalog/fake-cluster.ts';
+import { VirtualTime } from '../../support/virtual-time.ts';
 
 const LEASE_MS = 4_000;
 const LOOK_MS = 1_000;
 
 /** A catalog that nodes reach or do not reach, and nodes that want to work. */
-class Cluster {
-  readonly time = new Timeline();
+class WorkingNodes {
+  readonly time = new VirtualTime();
   readonly model = CatalogModel.bootstrapped();
   readonly cutOff = new Set<number>();
   readonly loseAnswers = new Set<number>();
@@ -35,7 +35,7 @@ class Cluster {
   mostAtOnce = 0;
   private readonly runners = new Map<number, WorkRunner>();
 
-  constructor(ids: readonly number[], unit: (id: number, cluster: Cluster) => WorkUnit) {
+  constructor(ids: readonly number[], unit: (id: number, cluster: WorkingNodes) => WorkUnit) {
     for (const id of ids) {
       const node = {
         nodeId: nodeId(id),
@@ -116,13 +116,13 @@ class Cluster {
   }
 }
 
-const endless = (id: number, cluster: Cluster): WorkUnit => ({
+const endless = (id: number, cluster: WorkingNodes): WorkUnit => ({
   name: 'job',
   isDue: () => true,
   run: (context) => cluster.labour(id, context, 10_000),
 });
 
-const once = (id: number, cluster: Cluster): WorkUnit => ({
+const once = (id: number, cluster: WorkingNodes): WorkUnit => ({
   name: 'job',
   isDue: (notes) => notes?.toString() !== 'done',
   run: (context) => cluster.labour(id, context, 10),
@@ -130,7 +130,7 @@ const once = (id: number, cluster: Cluster): WorkUnit => ({
 
 describe('background work', () => {
   test('is done by one node, once, and its notes tell the others', async () => {
-    const cluster = new Cluster([1, 2, 3], once);
+    const cluster = new WorkingNodes([1, 2, 3], once);
     await cluster.time.pass(20_000);
     assert.equal(cluster.finished.length, 1);
     assert.equal(cluster.mostAtOnce, 1);
@@ -140,7 +140,7 @@ describe('background work', () => {
   });
 
   test('is kept for as long as its holder renews', async () => {
-    const cluster = new Cluster([1, 2, 3], endless);
+    const cluster = new WorkingNodes([1, 2, 3], endless);
     await cluster.time.until('somebody works', () => cluster.working.length === 1);
     const [holder] = cluster.working;
     await cluster.time.pass(10 * LEASE_MS);
@@ -151,7 +151,7 @@ describe('background work', () => {
   });
 
   test('goes to another node when its holder is cut off, which stops before that', async () => {
-    const cluster = new Cluster([1, 2, 3], endless);
+    const cluster = new WorkingNodes([1, 2, 3], endless);
     await cluster.time.until('somebody works', () => cluster.working.length === 1);
     const [holder] = cluster.working;
     cluster.cutOff.add(holder!);
@@ -165,7 +165,7 @@ describe('background work', () => {
 
   test('goes on from the notes that were saved last', async () => {
     const found: string[] = [];
-    const cluster = new Cluster([1, 2], (id, self) => ({
+    const cluster = new WorkingNodes([1, 2], (id, self) => ({
       ...endless(id, self),
       run: (context) => {
         found.push(context.notes.toString());
@@ -183,7 +183,7 @@ describe('background work', () => {
 
   test('that fails is given back and tried again', async () => {
     let tries = 0;
-    const cluster = new Cluster([1], () => ({
+    const cluster = new WorkingNodes([1], () => ({
       name: 'job',
       isDue: () => tries < 3,
       run: async () => {
@@ -205,7 +205,7 @@ describe('background work', () => {
     });
     await fc.assert(
       fc.asyncProperty(fc.array(event, { minLength: 4, maxLength: 14 }), async (events) => {
-        const cluster = new Cluster([1, 2, 3], endless);
+        const cluster = new WorkingNodes([1, 2, 3], endless);
         for (const { node, kind, afterMs } of events) {
           if (kind === 'cut') cluster.cutOff.add(node);
           else if (kind === 'heal') cluster.cutOff.delete(node);
@@ -292,7 +292,7 @@ describe('the work on forwarding pointers', () => {
 
 describe('leases', () => {
   test('are refused while another node holds the unit', () => {
-    const cluster = new Cluster([1, 2], endless);
+    const cluster = new WorkingNodes([1, 2], endless);
     const lease = (id: number) =>
       ({
         kind: 'leaseWork',

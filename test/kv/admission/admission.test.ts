@@ -12,8 +12,9 @@ import { GroupExecutor } from '../../../src/kv/leader/executor.ts';
 import { groupId, type NodeId, nodeId } from '../../../src/platform/index.ts';
 import type { GroupStatus } from '../../../src/raftengine/contract/types.ts';
 import type { GroupStore } from '../../../src/store/contract/types.ts';
-import { Bed, bytes, ManualClock, ManualScheduler, Outcome } from '../fakes.ts';
-import { put, txn, entry as txnEntry } from '../txn/bed.ts';
+import { bytes, LoneGroup, Outcome } from '../../support/lone-group.ts';
+import { ManualClock, ManualScheduler } from '../../support/manual-time.ts';
+import { put, txn, entry as txnEntry } from '../txn/entries.ts';
 
 const CALM: PressureSignals = {
   freeBytes: 100,
@@ -126,7 +127,7 @@ describe('a group that lets writes in', () => {
 });
 
 /** A group of one whose admission the test decides. */
-class AdmittedBed extends Bed {
+class AdmittedGroup extends LoneGroup {
   readonly admission = new GroupAdmission(this.clock);
   readonly gated: GroupExecutor;
 
@@ -176,7 +177,7 @@ class AdmittedBed extends Bed {
 
 describe('the leader of a group under pressure', () => {
   test('refuses writes before anything is proposed, goes on reading, and takes writes again', () => {
-    const bed = new AdmittedBed();
+    const bed = new AdmittedGroup();
     const first = bed.write('k');
     bed.settle();
     assert.equal(first.reply, 'OK');
@@ -196,7 +197,7 @@ describe('the leader of a group under pressure', () => {
   });
 
   test('lets a command that writes many keys in as a whole, not key by key until it is refused', () => {
-    const bed = new AdmittedBed();
+    const bed = new AdmittedGroup();
     bed.admission.update({ level: 'slow', reason: 'the disk is slow' });
     const outcome = new Outcome<string>();
     bed.gated.submit({
@@ -214,7 +215,7 @@ describe('the leader of a group under pressure', () => {
   });
 
   test('deletes whole ranges whatever presses', () => {
-    const bed = new AdmittedBed();
+    const bed = new AdmittedGroup();
     bed.admission.update({ level: 'stop', reason: 'the disk is full' });
     const outcome = new Outcome<string>();
     bed.gated.submit({
@@ -229,7 +230,7 @@ describe('the leader of a group under pressure', () => {
   });
 
   test('refuses new locks, and lets transactions that have theirs end', async () => {
-    const bed = new AdmittedBed();
+    const bed = new AdmittedGroup();
     const who = txn('open', bed.hlc.peek(), 'x');
     bed.raft.apply(txnEntry.prepare(bed.hlc.peek() + 5n, who, [put('x', '1')]));
     bed.admission.update({ level: 'stop', reason: 'the disk is full' });
@@ -254,7 +255,7 @@ describe('the leader of a group under pressure', () => {
 });
 
 /** Nodes whose disks are as full as the test says. */
-class Cluster {
+class FilledNodes {
   readonly clock = new ManualClock();
   readonly scheduler = new ManualScheduler(this.clock);
   readonly free = new Map<number, number>([1, 2, 3].map((id) => [id, 1_000]));
@@ -330,7 +331,7 @@ class Cluster {
 
 describe('nodes under pressure', () => {
   test('a leader goes on while a majority has room, and stops when it has not', async () => {
-    const cluster = new Cluster();
+    const cluster = new FilledNodes();
     await cluster.pass(1_000);
     assert.deepEqual(
       [1, 2, 3].map((id) => cluster.level(id)),
@@ -361,7 +362,7 @@ describe('nodes under pressure', () => {
   });
 
   test('history beyond the budget is collected at once, and then its keys are throttled and no others', async () => {
-    const cluster = new Cluster();
+    const cluster = new FilledNodes();
     const node = cluster.nodes.get(1)!;
     cluster.overhangBytes = 850;
     await cluster.pass(11_000);

@@ -8,7 +8,7 @@ import { OracleShadow } from '../../../src/kv/oracle/shadow.ts';
 import { FIRST_AUTHORITY } from '../../../src/kv/time/authority.ts';
 import { groupId, type HlcTimestamp, hlcTimestamp } from '../../../src/platform/index.ts';
 import { BusyError } from '../../../src/raftengine/errors.ts';
-import { ManualClock, ManualScheduler } from '../fakes.ts';
+import { ManualClock, ManualScheduler } from '../../support/manual-time.ts';
 
 const ts = (value: number): HlcTimestamp => hlcTimestamp(BigInt(value));
 

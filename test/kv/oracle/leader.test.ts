@@ -16,7 +16,7 @@ import { type OracleGroup, OracleLeader } from '../../../src/kv/oracle/leader.ts
 import { FIRST_AUTHORITY, reachedTs } from '../../../src/kv/time/authority.ts';
 import { groupId, type HlcTimestamp, hlcTimestamp, nodeId, timestampOfMs } from '../../../src/platform/index.ts';
 import { NotLeaderError } from '../../../src/raftengine/errors.ts';
-import { Bed, GROUP } from '../fakes.ts';
+import { GROUP, LoneGroup } from '../../support/lone-group.ts';
 
 const NONE = hlcTimestamp(0n);
 
@@ -27,7 +27,7 @@ interface Answer {
 }
 
 /** A group of one that is the oracle. */
-class OracleBed extends Bed {
+class OracleOfOne extends LoneGroup {
   readonly oracle = new OracleLeader((group) => (group === GROUP ? this.executor : undefined));
 
   constructor() {
@@ -60,7 +60,7 @@ const settled = (): Promise<void> => new Promise((resolve) => setImmediate(resol
 
 describe('the oracle', () => {
   test('grants consecutive timestamps above everything it was told, with the epoch they are drawn under', () => {
-    const bed = new OracleBed();
+    const bed = new OracleOfOne();
     const first = lastOf(bed.ask(100));
     const second = lastOf(bed.ask(1));
     assert.ok(second > first);
@@ -71,7 +71,7 @@ describe('the oracle', () => {
   });
 
   test('refuses what leads its clock too far, batches that are too large, and groups that it does not lead', () => {
-    const bed = new OracleBed();
+    const bed = new OracleOfOne();
     assert.ok(bed.ask(1, timestampOfMs(bed.clock.wallMs + 3501)).error instanceof TimestampAheadError);
     assert.equal(bed.ask(65_537).error?.constructor.name, 'TooLargeError');
     assert.equal(bed.ask(65_536).error, undefined);
@@ -81,7 +81,7 @@ describe('the oracle', () => {
   });
 
   test('answers only as long as its group names it, and names the one who does', async () => {
-    const bed = new OracleBed();
+    const bed = new OracleOfOne();
     bed.raft.hasLease = false;
     const asked = bed.ask();
     bed.fence({ kind: 'fence', mode: 'tso', epoch: 2, oracle: groupId(9) });
@@ -96,7 +96,7 @@ describe('the oracle', () => {
   });
 
   test('is not open before it was told how far the others had come, and then begins above that', () => {
-    const bed = new Bed();
+    const bed = new LoneGroup();
     const oracle = new OracleLeader(() => bed.executor);
     bed.raft.apply(encodeFence({ kind: 'fence', mode: 'tso', epoch: 4, oracle: GROUP }));
     let grant: Grant | undefined;
@@ -115,7 +115,7 @@ describe('the oracle', () => {
   });
 
   test('T15: an old leader that wakes with an unexpired window answers nothing', async () => {
-    const bed = new OracleBed();
+    const bed = new OracleOfOne();
     const early = lastOf(bed.ask());
     // It slept; its lease is over, its window is not. Another one leads and serves meanwhile.
     bed.raft.hasLease = false;
@@ -141,7 +141,7 @@ describe('the oracle', () => {
         fc.array(step, { maxLength: 60 }),
         fc.integer({ min: -9000, max: 9000 }),
         async (steps, skewMs) => {
-          const beds = [new OracleBed(), new OracleBed()];
+          const beds = [new OracleOfOne(), new OracleOfOne()];
           beds[1]!.raft.stepDown();
           let leading = 0;
           // Both have the same log; only what `leading` proposes gets into it, and only it has its barriers confirmed.
@@ -195,7 +195,7 @@ describe('the oracle', () => {
   });
 
   test('waits for its ceiling instead of failing, and tells where it stands', async () => {
-    const bed = new OracleBed();
+    const bed = new OracleOfOne();
     bed.scheduler.advance(10_000);
     const asked = bed.ask();
     assert.ok(!asked.isDone);
@@ -209,7 +209,7 @@ describe('the oracle', () => {
   });
 
   test('takes steps of a change through the log, and refuses those of an older one', async () => {
-    const bed = new OracleBed();
+    const bed = new OracleOfOne();
     const fenced = bed.oracle.fence(GROUP, { kind: 'fence', mode: 'tso', epoch: 5, oracle: groupId(9) });
     bed.settle();
     const status = await fenced;
@@ -233,14 +233,14 @@ describe('the oracle', () => {
   });
 
   test('keeps the authority over a restart', () => {
-    const bed = new OracleBed();
+    const bed = new OracleOfOne();
     const { store } = bed;
-    assert.deepEqual(new Bed({}, store).stateMachine.authority, bed.stateMachine.authority);
-    assert.deepEqual(new Bed().stateMachine.authority, FIRST_AUTHORITY);
+    assert.deepEqual(new LoneGroup({}, store).stateMachine.authority, bed.stateMachine.authority);
+    assert.deepEqual(new LoneGroup().stateMachine.authority, FIRST_AUTHORITY);
   });
 
   test('asks an executor that may fail to draw', () => {
-    const failing: OracleGroup = new Bed().executor;
+    const failing: OracleGroup = new LoneGroup().executor;
     const oracle = new OracleLeader(() => ({
       ...failing,
       isServing: true,

@@ -11,8 +11,8 @@ import type { SpanClient, SpanReply, SpanRequest } from '../../../src/kv/contrac
 import type { FinishRequest, TxnIdentity, TxnStatus } from '../../../src/kv/contract/txn.ts';
 import { type HlcTimestamp, hlcTimestamp, SeededRandom } from '../../../src/platform/index.ts';
 import { bytes, group } from '../../distribution/builders.ts';
-import { SpanBed } from '../span-bed.ts';
-import { put, request } from '../txn/bed.ts';
+import { SpanGroup } from '../span-group.ts';
+import { put, request } from '../txn/entries.ts';
 
 const [SRC, DST] = [group(1), group(2)];
 const JOB = 1;
@@ -43,11 +43,11 @@ class Transaction {
   }
 }
 
-class World {
+class LockedRanges {
   readonly random: SeededRandom;
   readonly beds = new Map([
-    [SRC, new SpanBed({ owned: ['a', 'm'] })],
-    [DST, new SpanBed({ owned: ['m', 'z'] })],
+    [SRC, new SpanGroup({ owned: ['a', 'm'] })],
+    [DST, new SpanGroup({ owned: ['m', 'z'] })],
   ]);
   readonly transactions: Transaction[] = [];
   /** How many transactions had locks in the range when it changed hands. */
@@ -66,12 +66,12 @@ class World {
     for (const bed of this.beds.values()) bed.settle();
   }
 
-  bed(id: typeof SRC): SpanBed {
+  bed(id: typeof SRC): SpanGroup {
     return this.beds.get(id)!;
   }
 
   /** Who serves writes of a key; the source while nobody does, which then says so. */
-  bedOf(key: string): SpanBed {
+  bedOf(key: string): SpanGroup {
     for (const bed of this.beds.values()) {
       if (bed.executor.spanTable.check(bytes(key), 'write').kind === 'owned') return bed;
     }
@@ -79,14 +79,14 @@ class World {
   }
 
   /** Keys by who has them. */
-  private byBed(keys: Iterable<string>): Map<SpanBed, string[]> {
-    const groups = new Map<SpanBed, string[]>();
+  private byBed(keys: Iterable<string>): Map<SpanGroup, string[]> {
+    const groups = new Map<SpanGroup, string[]>();
     for (const key of keys) groups.set(this.bedOf(key), [...(groups.get(this.bedOf(key)) ?? []), key]);
     return groups;
   }
 
   /** @returns undefined when a range is on its way: nothing happened, and it is tried again later */
-  private async ask<T>(bed: SpanBed, question: () => Promise<T>): Promise<T | undefined> {
+  private async ask<T>(bed: SpanGroup, question: () => Promise<T>): Promise<T | undefined> {
     try {
       return await bed.answer(question());
     } catch (error) {
@@ -179,7 +179,7 @@ class World {
   }
 
   /** Coordinators go on between any two questions of the move. */
-  private async asked<T>(id: typeof SRC, question: (bed: SpanBed) => Promise<T>): Promise<T> {
+  private async asked<T>(id: typeof SRC, question: (bed: SpanGroup) => Promise<T>): Promise<T> {
     await this.someSteps();
     return this.bed(id).answer(question(this.bed(id)));
   }
@@ -266,7 +266,7 @@ describe('transactions whose keys move', () => {
     let carried = 0;
     let committed = 0;
     for (let seed = 1; seed <= 120; seed++) {
-      const world = new World(seed);
+      const world = new LockedRanges(seed);
       try {
         for (let count = world.random.int(20); count > 0; count--) await world.coordinate();
         await world.move();

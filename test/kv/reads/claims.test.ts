@@ -6,9 +6,10 @@ import { type ClosableGroup, GroupCloser } from '../../../src/kv/reads/closer.ts
 import { decodeToken, encodeToken } from '../../../src/kv/reads/token.ts';
 import { decodeClosed, encodeClosed } from '../../../src/kv/reads/wire.ts';
 import { ElapsedClock, groupId, type HlcTimestamp } from '../../../src/platform/index.ts';
-import { bytes, GROUP, ManualClock } from '../fakes.ts';
+import { bytes, GROUP } from '../../support/lone-group.ts';
+import { ManualClock } from '../../support/manual-time.ts';
 import { Machine, put as mutation, ts } from '../span-machine.ts';
-import { entry, put, txn } from '../txn/bed.ts';
+import { entry, put, txn } from '../txn/entries.ts';
 
 const notice = (closedTs: number, appliedIndex: number, term = 1) => ({
   group: GROUP,

@@ -7,7 +7,7 @@ import { describe, test } from 'node:test';
 import type { ClosedNotice } from '../../../src/kv/contract/reads.ts';
 import { ClosedExchange } from '../../../src/kv/reads/exchange.ts';
 import { type DuplexHandler, type DuplexStream, type Millis, nodeId, Simulation } from '../../../src/platform/index.ts';
-import { GROUP } from '../fakes.ts';
+import { GROUP } from '../../support/lone-group.ts';
 import { ts } from '../span-machine.ts';
 
 const PERIOD_MS = 200;

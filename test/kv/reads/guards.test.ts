@@ -23,7 +23,8 @@ import {
   SeededRandom,
 } from '../../../src/platform/index.ts';
 import { BusyError } from '../../../src/raftengine/errors.ts';
-import { bytes, GROUP, ManualClock, ManualScheduler } from '../fakes.ts';
+import { bytes, GROUP } from '../../support/lone-group.ts';
+import { ManualClock, ManualScheduler } from '../../support/manual-time.ts';
 import { ts } from '../span-machine.ts';
 
 /** A replica's questions and a leader's answers, on one bench. */

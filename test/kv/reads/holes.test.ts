@@ -14,7 +14,7 @@ import type { ScanPage, ScanRequest } from '../../../src/kv/contract/view.ts';
 import { GroupRouter } from '../../../src/kv/forward/group-router.ts';
 import { SnapshotReader } from '../../../src/kv/reads/snapshot.ts';
 import { ElapsedClock, type GroupId, groupId, type Scheduler, SeededRandom } from '../../../src/platform/index.ts';
-import { ManualClock } from '../fakes.ts';
+import { ManualClock } from '../../support/manual-time.ts';
 import { ts } from '../span-machine.ts';
 
 const PLACES = 24;
@@ -26,7 +26,7 @@ const START = keyOf(0);
 const END = Buffer.from('l');
 
 /** Who has each place; what the directory believes. */
-class World {
+class RestlessRange {
   private readonly truth: GroupId[];
   private belief: GroupId[];
   private readonly random: SeededRandom;
@@ -117,7 +117,7 @@ const scheduler: Scheduler = {
   nextTurn: (callback) => queueMicrotask(callback),
 };
 
-const partsOf = (world: World, seed: number) => ({
+const partsOf = (world: RestlessRange, seed: number) => ({
   kv: world.kv,
   clock: new ManualClock(),
   scheduler,
@@ -126,7 +126,7 @@ const partsOf = (world: World, seed: number) => ({
 
 const ALL = Array.from({ length: PLACES }, (_, place) => keyOf(place).toString());
 
-async function scanByPages(world: World, seed: number, reverse: boolean, limit: number): Promise<string[]> {
+async function scanByPages(world: RestlessRange, seed: number, reverse: boolean, limit: number): Promise<string[]> {
   const cluster = new KvCluster(partsOf(world, seed));
   const keys: string[] = [];
   const options = { limit: limit * 3, reverse, keysOnly: false };
@@ -149,7 +149,7 @@ async function scanByPages(world: World, seed: number, reverse: boolean, limit: 
   return keys;
 }
 
-async function scanBySnapshot(world: World, seed: number, reverse: boolean, limit: number): Promise<string[]> {
+async function scanBySnapshot(world: RestlessRange, seed: number, reverse: boolean, limit: number): Promise<string[]> {
   const parts = partsOf(world, seed);
   const snapshots = new SnapshotReader({
     reader: {
@@ -196,7 +196,7 @@ describe('a scan over groups', () => {
           fc.boolean(),
           fc.integer({ min: 1, max: 9 }),
           async (seed, restlessness, reverse, limit) => {
-            const world = new World(seed, restlessness);
+            const world = new RestlessRange(seed, restlessness);
             const keys = await scan(world, seed, reverse, limit);
             refusals += world.refusals;
             assert.deepEqual(keys, reverse ? [...ALL].reverse() : ALL);

@@ -8,7 +8,7 @@ import { type TransactionLimits, TransactionUnknownError } from '../../../src/kv
 import { TransactionRunner } from '../../../src/kv/txn/transaction-runner.ts';
 import { type HlcTimestamp, hlcTimestamp } from '../../../src/platform/index.ts';
 import { OutcomeUnknownError, TooLargeError } from '../../../src/raftengine/errors.ts';
-import { finish, request } from './bed.ts';
+import { finish, request } from './entries.ts';
 import { ModelCluster, NO_FAULTS, type Removed, startProcess } from './model-cluster.ts';
 
 const NEVER = hlcTimestamp(0n);
@@ -18,7 +18,7 @@ const ID = Buffer.alloc(16, 7);
 
 const put = (view: KeyView, key: Buffer, value: string): void => view.put(key, Buffer.from(value), NEVER);
 
-interface Bed {
+interface CoordinatedCluster {
   readonly cluster: ModelCluster;
   readonly runner: TransactionRunner;
   /** Settles a promise in virtual time. */
@@ -33,7 +33,7 @@ function bed(
     readonly groups?: number;
     readonly limits?: Partial<TransactionLimits>;
   } = {},
-): Bed {
+): CoordinatedCluster {
   const cluster = new ModelCluster(1, NO_FAULTS, options.removed, options.groups);
   const parts = cluster.partsOf(startProcess('coordinator'));
   const client = { ...parts.client, ...options.wrap?.(parts.client) };

@@ -36,8 +36,8 @@ import {
 } from '../../../src/kv/entry/txn-entries.ts';
 import { encodeQuestion, encodeRead } from '../../../src/kv/txn/coordinator-wire.ts';
 import { groupId } from '../../../src/platform/index.ts';
-import { bytes } from '../fakes.ts';
-import { del, entry, finish, put, putSince, range, read, request, ts, txn } from './bed.ts';
+import { bytes } from '../../support/lone-group.ts';
+import { del, entry, finish, put, putSince, range, read, request, ts, txn } from './entries.ts';
 
 const t = txn('t', 7n, 'key');
 const prepare = entry.prepare(100n, t, [put('key', 'value', 0n), del('gone'), read('seen', 42n)], [range('a', 'b')], 3);

@@ -11,14 +11,14 @@ import { KEEP_STATUSES_MS } from '../../../src/kv/leader/txn-participant.ts';
 import { ReadValues } from '../../../src/kv/txn/transaction-reads.ts';
 import { BufferedView } from '../../../src/kv/txn/transaction-view.ts';
 import { groupId, type HlcTimestamp, hlcTimestamp, laterBy } from '../../../src/platform/index.ts';
-import { Bed, bytes } from '../fakes.ts';
-import { finish, put, putSince, read, request, ts, txn } from './bed.ts';
+import { bytes, LoneGroup } from '../../support/lone-group.ts';
+import { finish, put, putSince, read, request, ts, txn } from './entries.ts';
 
 const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 const NEVER = hlcTimestamp(0n);
 
 /** Lets everything happen that does not wait for time. */
-async function run<T>(bed: Bed, promise: Promise<T>): Promise<T> {
+async function run<T>(bed: LoneGroup, promise: Promise<T>): Promise<T> {
   let isDone = false;
   const done = promise.finally(() => {
     isDone = true;
@@ -31,12 +31,15 @@ async function run<T>(bed: Bed, promise: Promise<T>): Promise<T> {
   return done;
 }
 
-const now = (bed: Bed): HlcTimestamp => bed.hlc.next();
-const at = (bed: Bed, name: string, primary = 'a'): TxnIdentity => ({ ...txn(name, 1n, primary), startTs: now(bed) });
+const now = (bed: LoneGroup): HlcTimestamp => bed.hlc.next();
+const at = (bed: LoneGroup, name: string, primary = 'a'): TxnIdentity => ({
+  ...txn(name, 1n, primary),
+  startTs: now(bed),
+});
 
 describe('a lock of a transaction', () => {
   test('keeps readers and writers of its key waiting until it is gone, and nobody else', async () => {
-    const bed = new Bed();
+    const bed = new LoneGroup();
     const t = at(bed, 't');
     const prepared = await run(bed, bed.executor.txns.prepare(request(t, [put('a', '1')])));
     assert.equal(prepared.kind, 'prepared');
@@ -53,7 +56,7 @@ describe('a lock of a transaction', () => {
   });
 
   test('is asked about after 20 ms, once, and given up waiting for after a second', async () => {
-    const bed = new Bed();
+    const bed = new LoneGroup();
     const met: string[] = [];
     bed.executor.txns.onLockMet(({ key }) => met.push(key.toString()));
     const t = at(bed, 't');
@@ -69,7 +72,7 @@ describe('a lock of a transaction', () => {
   });
 
   test('makes a younger transaction give way at once and an older one wait', async () => {
-    const bed = new Bed();
+    const bed = new LoneGroup();
     const { txns } = bed.executor;
     const [older, holder, younger] = [at(bed, 'o'), at(bed, 'h'), at(bed, 'y')];
     await run(bed, txns.prepare(request(holder, [put('a', '1')])));
@@ -81,7 +84,7 @@ describe('a lock of a transaction', () => {
   });
 
   test('on its way is waited for by who asks when a key that is not there was written last', async () => {
-    const bed = new Bed();
+    const bed = new LoneGroup();
     const { txns } = bed.executor;
     const t = at(bed, 't');
     const preparing = txns.prepare(request(t, [put('a', '1')]));
@@ -100,7 +103,7 @@ describe('a lock of a transaction', () => {
   });
 
   test('keeps a command waiting no longer than it is held, however many transactions wait for it', async () => {
-    const bed = new Bed();
+    const bed = new LoneGroup();
     const { txns } = bed.executor;
     const [first, second, holder] = [at(bed, 'f'), at(bed, 's'), at(bed, 'h')];
     await run(bed, txns.prepare(request(holder, [put('a', '1')])));
@@ -115,7 +118,7 @@ describe('a lock of a transaction', () => {
   });
 
   test('that is read only lets readers pass and keeps writers waiting', async () => {
-    const bed = new Bed();
+    const bed = new LoneGroup();
     await run(bed, bed.executor.txns.prepare(request(at(bed, 't'), [read('a')])));
     const [reader, writer] = [bed.get('a'), bed.set('a', '2')];
     bed.settle();
@@ -127,7 +130,7 @@ describe('a lock of a transaction', () => {
 
 describe('a snapshot', () => {
   test('is committed above its moment with one entry, and not at all when that is far ahead of the group', async () => {
-    const bed = new Bed();
+    const bed = new LoneGroup();
     const { txns } = bed.executor;
     const proposed = bed.raft.log.length;
     // As a group meets it whose clock is behind that of others.
@@ -143,7 +146,7 @@ describe('a snapshot', () => {
   });
 
   test('that was read is never committed below by a later PREPARE', async () => {
-    const bed = new Bed();
+    const bed = new LoneGroup();
     const { txns } = bed.executor;
     const readTs = now(bed);
     assert.deepEqual(await run(bed, txns.read({ keys: [bytes('k')], readTs })), { rows: [undefined], seenTs: readTs });
@@ -152,7 +155,7 @@ describe('a snapshot', () => {
   });
 
   test('waits for a lock that may commit below it, and not for one that cannot', async () => {
-    const bed = new Bed();
+    const bed = new LoneGroup();
     const { txns } = bed.executor;
     const early = now(bed);
     const t = at(bed, 't');
@@ -171,7 +174,7 @@ describe('a snapshot', () => {
   });
 
   test('of a range that has changed since is refused by the lock of the range', async () => {
-    const bed = new Bed();
+    const bed = new LoneGroup();
     const { txns } = bed.executor;
     bed.set('c', '1');
     bed.settle();
@@ -194,7 +197,7 @@ describe('a snapshot', () => {
 
 describe('the status of a transaction', () => {
   test('that nobody prepared is decided by asking, and its late PREPARE is refused', async () => {
-    const bed = new Bed();
+    const bed = new LoneGroup();
     const { txns } = bed.executor;
     const t = at(bed, 't');
     assert.equal((await run(bed, txns.status(t))).kind, 'rolledBack');
@@ -202,7 +205,7 @@ describe('the status of a transaction', () => {
   });
 
   test('is pending while its lock lives, and rolled back when that has expired', async () => {
-    const bed = new Bed();
+    const bed = new LoneGroup();
     const { txns } = bed.executor;
     const t = at(bed, 't');
     await run(bed, txns.prepare(request(t, [put('a', '1')], 10_000)));
@@ -213,7 +216,7 @@ describe('the status of a transaction', () => {
   });
 
   test('is decided in time by the clock of its group, however far that is ahead of those that the transaction came from', async () => {
-    const bed = new Bed();
+    const bed = new LoneGroup();
     const { txns } = bed.executor;
     const t = at(bed, 't');
     bed.raft.apply(encodeLease(bed.clock.wallMs + 600_000));
@@ -228,7 +231,7 @@ describe('the status of a transaction', () => {
   });
 
   test('outlives no minute, whatever somebody asks for', async () => {
-    const bed = new Bed();
+    const bed = new LoneGroup();
     const { txns } = bed.executor;
     await run(bed, txns.prepare(request(at(bed, 't'), [put('a', '1')], 1e15)));
     bed.clock.advance(60_001);
@@ -236,7 +239,7 @@ describe('the status of a transaction', () => {
   });
 
   test('is not told by a group whose key has moved while the others were asked who leads', async () => {
-    const bed = new Bed();
+    const bed = new LoneGroup();
     const { txns, spans } = bed.executor;
     const old = { ...txn('t'), startTs: hlcTimestamp(now(bed) - ((BigInt(KEEP_STATUSES_MS) * 2n) << 16n)) };
     bed.raft.hasLease = false;
@@ -260,7 +263,7 @@ describe('the status of a transaction', () => {
   });
 
   test('is found by a repetition of the same request, whose effect comes once', async () => {
-    const bed = new Bed();
+    const bed = new LoneGroup();
     const { txns } = bed.executor;
     const again = request(at(bed, 't'), [put('a', '1', 0n)]);
     const [first, second] = [txns.commitOnePhase(again), txns.commitOnePhase(again)];
@@ -272,7 +275,7 @@ describe('the status of a transaction', () => {
 
 describe('a read that asks for absences', () => {
   test('says when a key was deleted, and what relies on that is refused when the key has come and gone since', async () => {
-    const bed = new Bed();
+    const bed = new LoneGroup();
     const { txns } = bed.executor;
     const change = async (): Promise<void> => {
       const changes = [bed.set('a', '1'), bed.delete('a')];
@@ -305,7 +308,7 @@ describe('a read that asks for absences', () => {
 
 describe('a commit in one phase', () => {
   test('that gave way to a lock is over: the same question, late or doubled, changes nothing', async () => {
-    const bed = new Bed();
+    const bed = new LoneGroup();
     const { txns } = bed.executor;
     const [holder, younger] = [at(bed, 'h'), at(bed, 'y')];
     await run(bed, txns.prepare(request(holder, [put('a', '1')])));
@@ -316,7 +319,7 @@ describe('a commit in one phase', () => {
   });
 
   test('that meets a lock so late that its record may be forgotten is not called rolled back', async () => {
-    const bed = new Bed();
+    const bed = new LoneGroup();
     const { txns } = bed.executor;
     const old = at(bed, 'o');
     await run(bed, txns.commitOnePhase(request(old, [put('a', '1')])));
@@ -329,7 +332,7 @@ describe('a commit in one phase', () => {
   });
 
   test('that has waited for a lock in vain is over, and one whose lock ends in time takes place', async () => {
-    const bed = new Bed();
+    const bed = new LoneGroup();
     const { txns } = bed.executor;
     const [older, holder] = [at(bed, 'o'), at(bed, 'h')];
     await run(bed, txns.prepare(request(holder, [put('a', '1')])));
@@ -348,12 +351,12 @@ describe('a commit in one phase', () => {
 
 describe('a move', () => {
   test('takes locks and records along, those that changed while it copied too', async () => {
-    const [source, target] = [new Bed(), new Bed({}, undefined, { ownsEverything: false })];
+    const [source, target] = [new LoneGroup(), new LoneGroup({}, undefined, { ownsEverything: false })];
     const range = { start: bytes('a'), end: bytes('m') };
     const [t, u, done] = [at(source, 't'), at(source, 'u', 'b'), at(source, 'd', 'c')];
     await run(source, source.executor.txns.prepare(request(t, [put('a', '1')])));
     const record = await run(source, source.executor.txns.commitOnePhase(request(done, [put('c', '3')])));
-    const ask = (bed: Bed, command: Parameters<typeof bed.executor.spans.command>[0]) =>
+    const ask = (bed: LoneGroup, command: Parameters<typeof bed.executor.spans.command>[0]) =>
       run(bed, bed.executor.spans.command(command));
     await ask(target, { kind: 'incoming', job: 1, attempt: 1, ...range });
     await ask(source, { kind: 'captureOn', job: 1, ...range });
@@ -385,7 +388,7 @@ describe('a move', () => {
 
 describe('statuses', () => {
   test('are forgotten through the log an hour after their transaction began, once no group can hold a lock of it', async () => {
-    const bed = new Bed();
+    const bed = new LoneGroup();
     const old = at(bed, 't');
     await run(bed, bed.executor.txns.commitOnePhase(request(old, [put('a', '1')])));
     const forgetting = new StatusGc(bed.store, (build) => bed.executor.proposeMaintenance(build));

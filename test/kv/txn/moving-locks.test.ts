@@ -14,9 +14,9 @@ import type {
 } from '../../../src/kv/contract/range-transfer.ts';
 import type { TxnIdentity } from '../../../src/kv/contract/txn.ts';
 import { groupId, hlcTimestamp, SeededRandom } from '../../../src/platform/index.ts';
-import { Bed, bytes } from '../fakes.ts';
-import { MemoryStore } from '../memory-store.ts';
-import { del, entry, finish, put, range, read, ts, txn } from './bed.ts';
+import { bytes, LoneGroup } from '../../support/lone-group.ts';
+import { MemoryStore } from '../../support/memory-store.ts';
+import { del, entry, finish, put, range, read, ts, txn } from './entries.ts';
 
 const KEYS = ['a', 'b', 'c', 'd', 'e', 'f', 'g', 'h'];
 const [START, END] = ['c', 'f'];
@@ -29,12 +29,12 @@ const told = (answer: unknown): unknown =>
 
 const factsOf = (lock: Lock): unknown => ({ ...lock, key: lock.key.toString(), end: lock.end?.toString() });
 
-class World {
+class MovedLocks {
   readonly random: SeededRandom;
-  readonly src = new Bed({}, new MemoryStore());
-  readonly dst = new Bed({}, new MemoryStore(), { ownsEverything: false });
+  readonly src = new LoneGroup({}, new MemoryStore());
+  readonly dst = new LoneGroup({}, new MemoryStore(), { ownsEverything: false });
   /** Owns everything for good. */
-  readonly still = new Bed({}, new MemoryStore());
+  readonly still = new LoneGroup({}, new MemoryStore());
   readonly txns: TxnIdentity[] = [];
   isMoved = false;
   /** The group that it left has been told to forget it. */
@@ -109,7 +109,7 @@ class World {
     for (let left = this.random.int(count); left > 0; left--) this.step();
   }
 
-  private async command(bed: Bed, request: SpanRequest): Promise<SpanReply> {
+  private async command(bed: LoneGroup, request: SpanRequest): Promise<SpanReply> {
     this.next();
     const reply = await bed.answered(bed.executor.spans.command(request));
     assert.equal(reply.outcome.kind, 'done', request.kind);
@@ -190,7 +190,7 @@ describe('a range that moves with transactions under way', () => {
   test(`takes locks and statuses along, and each transaction goes on as if nothing had been (${SEEDS} seeds)`, async () => {
     let compared = 0;
     for (let seed = 1; seed <= SEEDS; seed++) {
-      const world = new World(seed);
+      const world = new MovedLocks(seed);
       try {
         world.steps(30);
         await world.move();
@@ -206,7 +206,7 @@ describe('a range that moves with transactions under way', () => {
   });
 
   test('finds a transaction that was committed before it came, when its coordinator asks again at the new owner (T13)', async () => {
-    const world = new World(1);
+    const world = new MovedLocks(1);
     const { src, dst } = world;
     const who = txn('t', 1n, 'd');
     const first = world.src.hlc.next();

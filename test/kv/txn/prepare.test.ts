@@ -11,10 +11,10 @@ import { EntryKind } from '../../../src/raftengine/core/types.ts';
 import type { GroupStore } from '../../../src/store/contract/types.ts';
 import { openGroupStore } from '../../../src/store/group/open.ts';
 import { SimulatedLevels } from '../../../src/store/level/simulated-level.ts';
-import { MemoryDisk } from '../../store/memory-disk.ts';
-import { ASSIGN_ALL, bytes, CONF } from '../fakes.ts';
-import { MemoryStore } from '../memory-store.ts';
-import { del, entry, finish, put, putSince, range, read, request, ts, txn } from './bed.ts';
+import { ASSIGN_ALL, bytes, CONF } from '../../support/lone-group.ts';
+import { MemoryDisk } from '../../support/memory-disk.ts';
+import { MemoryStore } from '../../support/memory-store.ts';
+import { del, entry, finish, put, putSince, range, read, request, ts, txn } from './entries.ts';
 
 /** Whatever an entry answers. */
 type Answer = { kind: string; count: number; get(unit: number): string | undefined };

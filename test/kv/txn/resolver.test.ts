@@ -7,7 +7,7 @@ import { ForgottenStatusError, LockResolver } from '../../../src/kv/txn/resolver
 import { TxnStatusCache } from '../../../src/kv/txn/status-cache.ts';
 import { type GroupId, groupId, hlcTimestamp, SeededRandom } from '../../../src/platform/index.ts';
 import { OutcomeUnknownError } from '../../../src/raftengine/errors.ts';
-import { ManualClock, ManualScheduler } from '../fakes.ts';
+import { ManualClock, ManualScheduler } from '../../support/manual-time.ts';
 
 const HERE = groupId(2);
 const THERE = groupId(3);
@@ -30,7 +30,7 @@ const lockOf = (txn: number, key = `k${txn}`): LockFacts => ({
   deadlineTs: hlcTimestamp(3n),
 });
 
-class Bed {
+class ResolverHarness {
   readonly clock = new ManualClock();
   readonly scheduler = new ManualScheduler(this.clock);
   readonly asked: {
@@ -85,7 +85,7 @@ class Bed {
 
 describe('the resolver', () => {
   test('asks the group of the primary and has the group of the lock carry the status out', async () => {
-    const bed = new Bed();
+    const bed = new ResolverHarness();
     bed.resolver.onLockMet(HERE, lockOf(1));
     assert.deepEqual(
       bed.asked.map(({ group, txn }) => [group, txn.primary.toString()]),
@@ -97,7 +97,7 @@ describe('the resolver', () => {
   });
 
   test('asks once for all locks of a transaction, and never again when it knows', async () => {
-    const bed = new Bed();
+    const bed = new ResolverHarness();
     for (const key of ['a', 'b', 'a']) bed.resolver.onLockMet(HERE, lockOf(1, key));
     bed.asked[0]!.answer({ kind: 'rolledBack' });
     await bed.pass();
@@ -111,7 +111,7 @@ describe('the resolver', () => {
   });
 
   test('leaves a transaction alone that may still be committed, and asks again a little later', async () => {
-    const bed = new Bed();
+    const bed = new ResolverHarness();
     bed.resolver.onLockMet(HERE, lockOf(1));
     bed.asked[0]!.answer({ kind: 'pending', deadlineTs: hlcTimestamp(99n) });
     await bed.pass();
@@ -124,7 +124,7 @@ describe('the resolver', () => {
   });
 
   test('reports a lock whose transaction is forgotten, and does not touch it', async () => {
-    const bed = new Bed();
+    const bed = new ResolverHarness();
     bed.resolver.onLockMet(HERE, lockOf(1));
     bed.asked[0]!.answer({ kind: 'forgotten' });
     await bed.pass();
@@ -133,7 +133,7 @@ describe('the resolver', () => {
   });
 
   test('asks again when an answer was lost, and where the primary has gone', async () => {
-    const bed = new Bed();
+    const bed = new ResolverHarness();
     bed.resolver.onLockMet(HERE, lockOf(1));
     bed.asked[0]!.answer(new OutcomeUnknownError('lost'));
     await bed.pass(200);
@@ -146,7 +146,7 @@ describe('the resolver', () => {
   });
 
   test('asks for 16 statuses at a time, and carries 100 out in one entry', async () => {
-    const bed = new Bed();
+    const bed = new ResolverHarness();
     for (let txn = 1; txn <= 250; txn++) bed.resolver.onLockMet(HERE, lockOf(txn));
     let answered = 0;
     while (answered < 250) {
@@ -165,7 +165,7 @@ describe('the resolver', () => {
   });
 
   test('looks every second at locks that have run out, a batch at a time', async () => {
-    const bed = new Bed();
+    const bed = new ResolverHarness();
     bed.expired = Array.from({ length: 150 }, (_, at) => lockOf(at));
     bed.resolver.start();
     await bed.pass(1_000);

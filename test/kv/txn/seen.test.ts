@@ -9,10 +9,10 @@ import type { KvTransaction } from '../../../src/kv/contract/transactions.ts';
 import type { KeyView, ScanPage } from '../../../src/kv/contract/view.ts';
 import { encodeToken } from '../../../src/kv/reads/token.ts';
 import type { GroupId, HlcTimestamp } from '../../../src/platform/index.ts';
-import { Cluster } from '../../node/sim-nodes.ts';
 import type { ClusterNode } from '../../sim/cluster/cluster-node.ts';
 import type { SimRedis } from '../../sim/cluster/sim-redis.ts';
 import { startSkewedCluster } from '../../sim/cluster/skewed-cluster.ts';
+import { SimulatedNodes } from '../../support/simulated-nodes.ts';
 
 const TIMEOUT_MS = 20_000;
 const NEVER = 0n as HlcTimestamp;
@@ -22,15 +22,15 @@ const RANGE = SPACE.wholeDb();
 /** What was shown of a key; undefined: there was none. */
 type Shown = string | undefined;
 
-async function startCluster(): Promise<Cluster> {
-  const cluster = new Cluster(3, 3);
+async function startCluster(): Promise<SimulatedNodes> {
+  const cluster = new SimulatedNodes(3, 3);
   cluster.start();
   await cluster.ready();
   return cluster;
 }
 
 class Bench {
-  private cluster!: Pick<Cluster, 'nodes' | 'simulation'>;
+  private cluster!: Pick<SimulatedNodes, 'nodes' | 'simulation'>;
   /** Leads neither key's group. */
   private reader!: ClusterNode;
   private writer!: SimRedis;

@@ -10,10 +10,10 @@ import type { GroupStore } from '../../../src/store/contract/types.ts';
 import { openGroupStore } from '../../../src/store/group/open.ts';
 import { SimulatedLevels } from '../../../src/store/level/simulated-level.ts';
 import { SnapshotTooOldError } from '../../../src/store/rows/errors.ts';
-import { MemoryDisk } from '../../store/memory-disk.ts';
-import { ASSIGN_ALL, bytes, CONF } from '../fakes.ts';
-import { MemoryStore } from '../memory-store.ts';
-import { entry, put, range, read, ts, txn } from './bed.ts';
+import { ASSIGN_ALL, bytes, CONF } from '../../support/lone-group.ts';
+import { MemoryDisk } from '../../support/memory-disk.ts';
+import { MemoryStore } from '../../support/memory-store.ts';
+import { entry, put, range, read, ts, txn } from './entries.ts';
 
 class Replica {
   readonly store: GroupStore;

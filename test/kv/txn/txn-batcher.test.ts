@@ -11,9 +11,9 @@ import { TxnBatcher, type TxnPart } from '../../../src/kv/leader/txn-batcher.ts'
 import type { Scheduler } from '../../../src/platform/index.ts';
 import { EntryKind } from '../../../src/raftengine/core/types.ts';
 import { BusyError, NotLeaderError } from '../../../src/raftengine/errors.ts';
-import { ASSIGN_ALL, bytes, CONF } from '../fakes.ts';
-import { MemoryStore } from '../memory-store.ts';
-import { entry, finish, put, range, read, ts, txn } from './bed.ts';
+import { ASSIGN_ALL, bytes, CONF } from '../../support/lone-group.ts';
+import { MemoryStore } from '../../support/memory-store.ts';
+import { entry, finish, put, range, read, ts, txn } from './entries.ts';
 
 /** A part that is its own name. */
 const part = (name: string, keys: readonly string[] | undefined, isUrgent = true): TxnPart => ({
@@ -25,7 +25,7 @@ const part = (name: string, keys: readonly string[] | undefined, isUrgent = true
 const nameOf = (payload: Buffer): string => payload.subarray(2).toString();
 
 /** A log that commits an entry when it is told to. */
-class Bed {
+class BatchedLog {
   readonly entries: string[][] = [];
   readonly batcher: TxnBatcher;
   private readonly turn: (() => void)[] = [];
@@ -71,7 +71,7 @@ class Bed {
 
 describe('what transactions ask of a log', () => {
   test('leaves alone when it is alone, and together when it came while an entry was on its way', async () => {
-    const bed = new Bed();
+    const bed = new BatchedLog();
     const first = bed.add('a', ['a']);
     bed.endTurn();
     const others = [bed.add('b', ['b']), bed.add('c', ['c'])];
@@ -84,7 +84,7 @@ describe('what transactions ask of a log', () => {
   });
 
   test('is in another entry than what touches the same key, or than what cannot say its keys', async () => {
-    const bed = new Bed();
+    const bed = new BatchedLog();
     for (const [name, keys] of [
       ['a', ['x', 'y']],
       ['b', ['z']],
@@ -105,7 +105,7 @@ describe('what transactions ask of a log', () => {
     });
     await fc.assert(
       fc.asyncProperty(asked, async (keysOfParts) => {
-        const bed = new Bed();
+        const bed = new BatchedLog();
         const answers = keysOfParts.map((keys, at) => bed.add(`${at}`, keys ?? undefined));
         bed.endTurn();
         for (let round = 0; round <= keysOfParts.length; round++) await bed.commit();
@@ -125,7 +125,7 @@ describe('what transactions ask of a log', () => {
   });
 
   test('fails as a whole when the entry does, and what comes then is proposed again', async () => {
-    const bed = new Bed();
+    const bed = new BatchedLog();
     const both = [bed.add('a', ['a']), bed.add('b', ['b'])];
     bed.endTurn();
     await bed.commit(new NotLeaderError(undefined));
@@ -137,7 +137,7 @@ describe('what transactions ask of a log', () => {
   });
 
   test('is refused when too much waits, unless others wait for it', async () => {
-    const bed = new Bed();
+    const bed = new BatchedLog();
     for (let at = 0; at < 20_000; at++) void bed.add('a', ['a']);
     assert.equal(await bed.add('b', ['b'], false), BusyError.name);
     void bed.add('c', ['c']);

@@ -1,15 +1,15 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { nodeId } from '../../../src/platform/index.ts';
-import { TestCluster } from './cluster.ts';
+import { CoreCluster } from './cluster.ts';
 
 /** A leader 1 whose followers have answered everything. */
-function busyCluster(voters: number[], rotatesAppends = true): TestCluster {
-  return new TestCluster(voters, [], { rotatesAppends }).elect(1).tick(2);
+function busyCluster(voters: number[], rotatesAppends = true): CoreCluster {
+  return new CoreCluster(voters, [], { rotatesAppends }).elect(1).tick(2);
 }
 
 /** Proposes on node 1 and delivers. @returns what left with it at once, as `receiver:texts` */
-function round(cluster: TestCluster, text: string): string[] {
+function round(cluster: CoreCluster, text: string): string[] {
   cluster.propose(1, text);
   const sent: string[] = [];
   for (const message of cluster.collect()) {
@@ -61,7 +61,7 @@ test('appends go to every follower when the rotation is off', () => {
 });
 
 test('learners are not left out, and do not stand in for a voter that is', () => {
-  const cluster = new TestCluster([1, 2, 3], [4], { rotatesAppends: true }).elect(1).tick(2);
+  const cluster = new CoreCluster([1, 2, 3], [4], { rotatesAppends: true }).elect(1).tick(2);
   assert.deepEqual(round(cluster, 'first'), ['3:first', '4:first']);
   assert.deepEqual(round(cluster, 'second'), ['2:first+second', '4:second']);
 });

@@ -92,7 +92,7 @@ export const TEST_CONFIG: Omit<RaftConfig, 'nodeId'> = {
 };
 
 /** One node: a core, its stored log and its applied entries. */
-export class TestNode {
+export class CoreNode {
   readonly id: NodeId;
   log: MemoryLog;
   readonly config: RaftConfig;
@@ -206,8 +206,8 @@ export class TestNode {
   }
 }
 
-export class TestCluster {
-  readonly nodes = new Map<number, TestNode>();
+export class CoreCluster {
+  readonly nodes = new Map<number, CoreNode>();
   readonly wire: Message[] = [];
   nowMs = 1_000_000;
   private readonly overrides: Partial<RaftConfig>;
@@ -221,13 +221,13 @@ export class TestCluster {
     for (const id of [...voters, ...learners]) this.add(id, conf);
   }
 
-  add(id: number, conf: ConfState = simpleConf([]), overrides: Partial<RaftConfig> = {}): TestNode {
-    const node = new TestNode(nodeId(id), conf, { ...this.overrides, ...overrides }, this.nowMs);
+  add(id: number, conf: ConfState = simpleConf([]), overrides: Partial<RaftConfig> = {}): CoreNode {
+    const node = new CoreNode(nodeId(id), conf, { ...this.overrides, ...overrides }, this.nowMs);
     this.nodes.set(id, node);
     return node;
   }
 
-  node(id: number): TestNode {
+  node(id: number): CoreNode {
     return this.nodes.get(id)!;
   }
 

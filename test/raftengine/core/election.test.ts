@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { TEST_CONFIG, TestCluster } from './cluster.ts';
+import { CoreCluster, TEST_CONFIG } from './cluster.ts';
 
 test('three fresh nodes elect one leader within two election timeouts and replicate its no-op', () => {
-  const cluster = new TestCluster([1, 2, 3]);
+  const cluster = new CoreCluster([1, 2, 3]);
   cluster.tick(30);
   const [leader] = cluster.leaders();
   assert.equal(cluster.leaders().length, 1);
@@ -15,14 +15,14 @@ test('three fresh nodes elect one leader within two election timeouts and replic
 });
 
 test('a proposal is applied by every node, in order', () => {
-  const cluster = new TestCluster([1, 2, 3]).elect(1);
+  const cluster = new CoreCluster([1, 2, 3]).elect(1);
   for (const text of ['a', 'b', 'c']) cluster.propose(1, text);
   cluster.settle().tick(2);
   for (const node of cluster.nodes.values()) assert.deepEqual(node.texts(), ['a', 'b', 'c']);
 });
 
 test('a single voter elects itself at its first tick', () => {
-  const cluster = new TestCluster([1]).tick(1);
+  const cluster = new CoreCluster([1]).tick(1);
   assert.deepEqual(cluster.leaders(), [1]);
   cluster.write(1, 'x');
   assert.deepEqual(cluster.node(1).texts(), ['x']);
@@ -33,7 +33,7 @@ test('a single voter elects itself at its first tick', () => {
 function successors(heldBackTicks: number, ticks: number, isAlone: boolean): Set<number> {
   const found = new Set<number>();
   for (let trial = 0; trial < 12; trial++) {
-    const cluster = new TestCluster([1, 2, 3]).elect(1);
+    const cluster = new CoreCluster([1, 2, 3]).elect(1);
     for (let restart = 0; restart < trial; restart++) for (const id of [2, 3]) cluster.restart(id);
     cluster.tick(1);
     cluster.node(2).heldBackTicks = heldBackTicks;

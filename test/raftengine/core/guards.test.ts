@@ -3,13 +3,13 @@ import { test } from 'node:test';
 import { nodeId } from '../../../src/platform/index.ts';
 import { ConfChangeRefusedError, TransferRefusedError } from '../../../src/raftengine/core/errors.ts';
 import type { Message } from '../../../src/raftengine/core/types.ts';
-import { TestCluster } from './cluster.ts';
+import { CoreCluster } from './cluster.ts';
 
 const add = (kind: 'addVoter' | 'addLearner' | 'remove', id: number) => ({ kind, nodeId: nodeId(id) });
 const change = (...steps: ReturnType<typeof add>[]) => ({ steps, context: Buffer.alloc(0) });
 
 test('T6: a leader that ordered a transfer answers no read from its lease, though its acknowledgements are young', () => {
-  const cluster = new TestCluster([1, 2, 3]).elect(1);
+  const cluster = new CoreCluster([1, 2, 3]).elect(1);
   assert.ok(cluster.core(1).holdsLease(cluster.nowMs));
   cluster.isolate(1);
   cluster.core(1).transferLeadership(nodeId(2), cluster.nowMs);
@@ -25,7 +25,7 @@ test('T6: a leader that ordered a transfer answers no read from its lease, thoug
 });
 
 test('T7: a new leader holds no lease and confirms no read before an entry of its own term is committed', () => {
-  const cluster = new TestCluster([1, 2, 3]).elect(1);
+  const cluster = new CoreCluster([1, 2, 3]).elect(1);
   cluster.lose = (message) => message.kind === 'append';
   cluster.nowMs += 5000;
   cluster.core(2).campaign(cluster.nowMs);
@@ -45,7 +45,7 @@ test('T7: a new leader holds no lease and confirms no read before an entry of it
 });
 
 test('T8: a restarted voter elects nobody for E, because a lease may rest on what it forgot', () => {
-  const cluster = new TestCluster([1, 2, 3]).elect(1);
+  const cluster = new CoreCluster([1, 2, 3]).elect(1);
   cluster.cut(1, 3);
   cluster.nowMs += 100;
   cluster.restart(2);
@@ -68,7 +68,7 @@ test('T8: a restarted voter elects nobody for E, because a lease may rest on wha
 });
 
 test('a node that cannot reach a quorum never raises its term', () => {
-  const cluster = new TestCluster([1, 2, 3]).elect(1);
+  const cluster = new CoreCluster([1, 2, 3]).elect(1);
   cluster.isolate(3);
   cluster.tick(100);
   assert.equal(cluster.core(3).term, 1);
@@ -78,7 +78,7 @@ test('a node that cannot reach a quorum never raises its term', () => {
 });
 
 test('figure 8: an entry of an earlier term is not committed by counting its copies', () => {
-  const cluster = new TestCluster([1, 2, 3]).elect(1);
+  const cluster = new CoreCluster([1, 2, 3]).elect(1);
   cluster.lose = (message) => message.kind === 'append';
   cluster.propose(1, 'old');
   cluster.settle();
@@ -114,7 +114,7 @@ test('figure 8: an entry of an earlier term is not committed by counting its cop
 });
 
 test('a vote, a request to vote and an acknowledgement leave only after the disk answered', () => {
-  const cluster = new TestCluster([1, 2, 3]);
+  const cluster = new CoreCluster([1, 2, 3]);
   cluster.node(1).diskAnswers = false;
   cluster.nowMs += 5000;
   cluster.core(1).campaign(cluster.nowMs);
@@ -137,7 +137,7 @@ test('a vote, a request to vote and an acknowledgement leave only after the disk
 });
 
 test('the first appends of a term wait for the leader’s own disk', () => {
-  const cluster = new TestCluster([1], [2]);
+  const cluster = new CoreCluster([1], [2]);
   cluster.node(1).diskAnswers = false;
   cluster.tick(1);
   assert.equal(cluster.core(1).role, 'leader');
@@ -145,7 +145,7 @@ test('the first appends of a term wait for the leader’s own disk', () => {
 });
 
 test('one membership change at a time, also one that an earlier leader left behind', () => {
-  const cluster = new TestCluster([1, 2, 3]).elect(1);
+  const cluster = new CoreCluster([1, 2, 3]).elect(1);
   cluster.node(1).applies = false;
   cluster.core(1).proposeConfChange(change(add('addLearner', 4)), cluster.nowMs);
   assert.throws(
@@ -168,7 +168,7 @@ test('one membership change at a time, also one that an earlier leader left behi
 });
 
 test('a node that knows of a committed membership change that it did not apply does not campaign', () => {
-  const cluster = new TestCluster([1, 2, 3]).elect(1);
+  const cluster = new CoreCluster([1, 2, 3]).elect(1);
   cluster.node(2).applies = false;
   cluster.core(1).proposeConfChange(change(add('remove', 3)), cluster.nowMs);
   cluster.settle().tick(2);
@@ -179,7 +179,7 @@ test('a node that knows of a committed membership change that it did not apply d
 });
 
 test('a learner replicates, counts in no quorum, and votes once it is promoted', () => {
-  const cluster = new TestCluster([1, 2]).elect(1);
+  const cluster = new CoreCluster([1, 2]).elect(1);
   cluster.add(3);
   cluster.core(1).proposeConfChange(change(add('addLearner', 3)), cluster.nowMs);
   cluster.settle().tick(4);
@@ -197,7 +197,7 @@ test('a learner replicates, counts in no quorum, and votes once it is promoted',
 });
 
 test('a member that was removed and comes back empty is not promoted for what it held before', () => {
-  const cluster = new TestCluster([1, 2, 3]).elect(1);
+  const cluster = new CoreCluster([1, 2, 3]).elect(1);
   cluster.write(1, 'x').tick(1);
   cluster.core(1).proposeConfChange(change(add('remove', 3)), cluster.nowMs);
   cluster.settle().tick(1);
@@ -218,7 +218,7 @@ test('a member that was removed and comes back empty is not promoted for what it
 });
 
 test('a stranger and a lagging learner are not promoted', () => {
-  const cluster = new TestCluster([1, 2], [3]).elect(1);
+  const cluster = new CoreCluster([1, 2], [3]).elect(1);
   const reasonOf = (id: number) => {
     try {
       cluster.core(1).proposeConfChange(change(add('addVoter', id)), cluster.nowMs);
@@ -234,7 +234,7 @@ test('a stranger and a lagging learner are not promoted', () => {
 });
 
 test('several voters change through a joint configuration that is left by itself', () => {
-  const cluster = new TestCluster([1, 2, 3], [4]).elect(1);
+  const cluster = new CoreCluster([1, 2, 3], [4]).elect(1);
   cluster.tick(2);
   cluster.core(1).proposeConfChange(change(add('addVoter', 4), add('remove', 3)), cluster.nowMs);
   cluster.settle().tick(4);
@@ -243,7 +243,7 @@ test('several voters change through a joint configuration that is left by itself
 });
 
 test('a leader that is removed steps down when its removal is applied', () => {
-  const cluster = new TestCluster([1, 2, 3]).elect(1);
+  const cluster = new CoreCluster([1, 2, 3]).elect(1);
   cluster.core(1).proposeConfChange(change(add('remove', 1)), cluster.nowMs);
   cluster.settle();
   assert.equal(cluster.core(1).role, 'follower');
@@ -252,7 +252,7 @@ test('a leader that is removed steps down when its removal is applied', () => {
 });
 
 test('a voter that never heard that the leader was removed learns it from the vote that the removed one refuses', () => {
-  const cluster = new TestCluster([1, 2]).elect(2).tick(2);
+  const cluster = new CoreCluster([1, 2]).elect(2).tick(2);
   const { index: removal } = cluster.core(2).proposeConfChange(change(add('remove', 2)), cluster.nowMs);
   cluster.collect();
   // Node 1 stores the removal and no more, and never hears that it is committed; its leader's log is longer.
@@ -271,7 +271,7 @@ test('a voter that never heard that the leader was removed learns it from the vo
 });
 
 test('a candidate that learns from an answer that members have changed counts no more votes of the old ones', () => {
-  const cluster = new TestCluster([1, 2, 3]).elect(3).tick(2);
+  const cluster = new CoreCluster([1, 2, 3]).elect(3).tick(2);
   const { index: removal, term } = cluster.core(3).proposeConfChange(change(add('remove', 2)), cluster.nowMs);
   cluster.lose = (message) =>
     message.kind === 'heartbeat' || (message.kind === 'append' && message.commitIndex >= removal);
@@ -289,7 +289,7 @@ test('a candidate that learns from an answer that members have changed counts no
 });
 
 test('a follower that lacks truncated entries is restored from a snapshot and replicates on', () => {
-  const cluster = new TestCluster([1, 2, 3]).elect(1);
+  const cluster = new CoreCluster([1, 2, 3]).elect(1);
   cluster.isolate(3);
   for (const text of ['a', 'b', 'c']) cluster.write(1, text);
   cluster.node(1).log.truncatePrefix(cluster.core(1).appliedIndex);
@@ -301,7 +301,7 @@ test('a follower that lacks truncated entries is restored from a snapshot and re
 });
 
 test('logs that diverged for many entries meet again after a few messages', () => {
-  const cluster = new TestCluster([1, 2, 3]).elect(1);
+  const cluster = new CoreCluster([1, 2, 3]).elect(1);
   cluster.isolate(1);
   for (let count = 0; count < 50; count++) cluster.propose(1, 'lost');
   cluster.settle().tick(80, [2, 3]);
@@ -320,7 +320,7 @@ test('logs that diverged for many entries meet again after a few messages', () =
 });
 
 test('a silent follower is sent no more than its window, and proposals beyond the bound are refused', () => {
-  const cluster = new TestCluster([1, 2, 3], [], { maxInflightMessages: 2, maxUncommittedBytes: 1000 }).elect(1);
+  const cluster = new CoreCluster([1, 2, 3], [], { maxInflightMessages: 2, maxUncommittedBytes: 1000 }).elect(1);
   cluster.tick(2);
   let sent = 0;
   cluster.lose = (message) => {
@@ -336,7 +336,7 @@ test('a silent follower is sent no more than its window, and proposals beyond th
 });
 
 test('entries that arrive behind a snapshot in the same turn are not acknowledged before they are stored', () => {
-  const cluster = new TestCluster([1, 2, 3]);
+  const cluster = new CoreCluster([1, 2, 3]);
   const { groupId } = cluster.node(2).config;
   const from = { groupId, from: nodeId(1), to: nodeId(2), term: 1 };
   const conf = cluster.node(2).conf;
@@ -356,7 +356,7 @@ test('entries that arrive behind a snapshot in the same turn are not acknowledge
 });
 
 test('a learner that joins an idle group is brought up without a new entry', () => {
-  const cluster = new TestCluster([1, 2]).elect(1);
+  const cluster = new CoreCluster([1, 2]).elect(1);
   cluster.add(3);
   cluster.core(1).proposeConfChange(change(add('addLearner', 3)), cluster.nowMs);
   cluster.settle().tick(6);
@@ -364,7 +364,7 @@ test('a learner that joins an idle group is brought up without a new entry', () 
 });
 
 test('a new leader whose log was truncated to its end sends appends, not snapshots', () => {
-  const cluster = new TestCluster([1, 2, 3]).elect(1);
+  const cluster = new CoreCluster([1, 2, 3]).elect(1);
   cluster.write(1, 'x').tick(2);
   for (const id of [1, 2, 3]) cluster.node(id).log.truncatePrefix(cluster.core(id).appliedIndex);
   let snapshots = 0;
@@ -378,7 +378,7 @@ test('a new leader whose log was truncated to its end sends appends, not snapsho
 });
 
 test('a node that was never told who belongs to the group elects nobody, so that a wiped voter does not vote twice', () => {
-  const cluster = new TestCluster([1, 2, 3]).elect(1);
+  const cluster = new CoreCluster([1, 2, 3]).elect(1);
   cluster.add(4);
   for (const kind of ['preVote', 'vote'] as const) {
     const request: Message = {

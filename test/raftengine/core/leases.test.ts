@@ -4,7 +4,7 @@ import { test } from 'node:test';
 import { nodeId } from '../../../src/platform/index.ts';
 import { simpleConf } from '../../../src/raftengine/core/conf-changer.ts';
 import type { ConfChangeStep } from '../../../src/raftengine/core/types.ts';
-import { TestCluster } from './cluster.ts';
+import { CoreCluster } from './cluster.ts';
 
 const change = (kind: ConfChangeStep['kind'], ...ids: number[]) => ({
   steps: ids.map((id) => ({ kind, nodeId: nodeId(id) })),
@@ -12,7 +12,7 @@ const change = (kind: ConfChangeStep['kind'], ...ids: number[]) => ({
 });
 
 /** While somebody holds a lease nobody leads a later term. */
-function assertOneAuthority(cluster: TestCluster): void {
+function assertOneAuthority(cluster: CoreCluster): void {
   for (const id of cluster.nodes.keys()) {
     const { term } = cluster.core(id);
     if (!cluster.core(id).holdsLease(cluster.nowMs)) continue;
@@ -26,7 +26,7 @@ function assertOneAuthority(cluster: TestCluster): void {
 }
 
 test('a lease does not rest on a founder whose first term is not stable: it forgets the term, and its promise, in a crash', () => {
-  const cluster = new TestCluster([1, 2, 3]);
+  const cluster = new CoreCluster([1, 2, 3]);
   cluster.node(3).diskAnswers = false;
   cluster.elect(1);
   cluster.cut(1, 2);
@@ -46,7 +46,7 @@ test('a lease does not rest on a founder whose first term is not stable: it forg
 });
 
 test('a lease rests on a founder as soon as its first term is stable', () => {
-  const cluster = new TestCluster([1, 2, 3]);
+  const cluster = new CoreCluster([1, 2, 3]);
   cluster.node(3).diskAnswers = false;
   cluster.elect(1);
   cluster.cut(1, 2);
@@ -58,7 +58,7 @@ test('a lease rests on a founder as soon as its first term is stable', () => {
 });
 
 test('a restored node promises something as soon as the snapshot and the term that it came in are stable', () => {
-  const cluster = new TestCluster([1, 2, 3]).elect(1);
+  const cluster = new CoreCluster([1, 2, 3]).elect(1);
   cluster.write(1, 'x').write(1, 'y');
   cluster.node(1).log.truncatePrefix(cluster.core(1).appliedIndex);
   cluster.add(4);
@@ -75,7 +75,7 @@ test('a restored node promises something as soon as the snapshot and the term th
 });
 
 test('a node that was the only voter once keeps the boot embargo when its store is of that time', () => {
-  const cluster = new TestCluster([1]);
+  const cluster = new CoreCluster([1]);
   cluster.elect(1);
   const stored = cluster.node(1).appliedMeta;
   for (const id of [2, 3]) cluster.add(id);
@@ -114,7 +114,7 @@ test('a node that was the only voter once keeps the boot embargo when its store 
 });
 
 test('a node that was the only voter all the time leads again at the first tick after a restart', () => {
-  const cluster = new TestCluster([1], [2]).tick(1);
+  const cluster = new CoreCluster([1], [2]).tick(1);
   cluster.write(1, 'x');
   cluster.node(1).returnTo({ index: 0, term: 0, conf: cluster.core(1).conf });
   cluster.restart(1);
@@ -123,7 +123,7 @@ test('a node that was the only voter all the time leads again at the first tick 
 });
 
 test('a node that becomes the only voter waits for the leader that removed the others, whose lease may go on', () => {
-  const cluster = new TestCluster([1, 2]).elect(1).tick(2);
+  const cluster = new CoreCluster([1, 2]).elect(1).tick(2);
   cluster.node(1).applies = false;
   cluster.core(1).proposeConfChange(change('remove', 1), cluster.nowMs);
   cluster.settle().tick(1);
@@ -138,7 +138,7 @@ test('a node that becomes the only voter waits for the leader that removed the o
 });
 
 test('a leader that becomes the only voter has a lease from then on, though nobody answers it any more', () => {
-  const cluster = new TestCluster([1, 2]).elect(1).tick(2);
+  const cluster = new CoreCluster([1, 2]).elect(1).tick(2);
   cluster.core(1).proposeConfChange(change('remove', 2), cluster.nowMs);
   cluster.settle();
   assert.deepEqual(cluster.core(1).conf.voters, [1]);
@@ -147,7 +147,7 @@ test('a leader that becomes the only voter has a lease from then on, though nobo
 });
 
 test('what waited for the only other voter is committed and answered when that one is removed', () => {
-  const cluster = new TestCluster([1, 2]).elect(1).tick(2);
+  const cluster = new CoreCluster([1, 2]).elect(1).tick(2);
   cluster.lose = (message) => message.kind === 'heartbeatResponse';
   cluster.core(1).readIndex(7, cluster.nowMs);
   cluster.settle();
@@ -166,7 +166,7 @@ test('what waited for the only other voter is committed and answered when that o
 });
 
 test('a lease may rest on a follower that was started again, before it has stored anything new', () => {
-  const cluster = new TestCluster([1, 2, 3]).elect(1).tick(2);
+  const cluster = new CoreCluster([1, 2, 3]).elect(1).tick(2);
   cluster.restart(2);
   cluster.isolate(3);
   cluster.tick(9);
@@ -174,7 +174,7 @@ test('a lease may rest on a follower that was started again, before it has store
 });
 
 test('a lease of before a stall is not used after it: only a round that was sent since counts', () => {
-  const cluster = new TestCluster([1, 2, 3]).elect(1);
+  const cluster = new CoreCluster([1, 2, 3]).elect(1);
   assert.ok(cluster.core(1).holdsLease(cluster.nowMs));
   cluster.core(1).skipElectionRound();
   assert.equal(cluster.core(1).holdsLease(cluster.nowMs), false);
@@ -187,7 +187,7 @@ test('a lease of before a stall is not used after it: only a round that was sent
 });
 
 test('a leader that is removed gives up its reads, also those whose round the others still answer', () => {
-  const cluster = new TestCluster([1, 2, 3]).elect(1).tick(2);
+  const cluster = new CoreCluster([1, 2, 3]).elect(1).tick(2);
   cluster.lose = (message) => message.kind === 'heartbeatResponse';
   cluster.core(1).readIndex(7, cluster.nowMs);
   cluster.settle();

@@ -2,20 +2,20 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { nodeId } from '../../../src/platform/index.ts';
 import { type Message, Role } from '../../../src/raftengine/core/types.ts';
-import { TestCluster } from './cluster.ts';
+import { CoreCluster } from './cluster.ts';
 
 const REST = { quietAfterTicks: 4 };
 const ids = (...nodes: number[]) => new Set(nodes.map(nodeId));
 
 /** A cluster in which everybody rests under node 1. */
-function resting(voters: number[] = [1, 2, 3], learners: number[] = []): TestCluster {
-  const cluster = new TestCluster(voters, learners, REST).elect(1).tick(20);
+function resting(voters: number[] = [1, 2, 3], learners: number[] = []): CoreCluster {
+  const cluster = new CoreCluster(voters, learners, REST).elect(1).tick(20);
   for (const [id, node] of cluster.nodes) assert.ok(node.core.isQuiet, `node ${id} rests`);
   return cluster;
 }
 
 /** Messages that leave while time passes and nobody delivers any. */
-function sentIn(cluster: TestCluster, ticks: number): number {
+function sentIn(cluster: CoreCluster, ticks: number): number {
   cluster.wire.splice(0);
   for (let step = 0; step < ticks; step++) {
     cluster.nowMs += 100;
@@ -36,13 +36,13 @@ test('a leader at rest holds no lease once its last round is old, though a lone 
   const cluster = resting();
   cluster.nowMs += 1000;
   assert.equal(cluster.core(1).holdsLease(cluster.nowMs), false);
-  const alone = new TestCluster([1], [], REST).tick(20);
+  const alone = new CoreCluster([1], [], REST).tick(20);
   assert.ok(alone.core(1).isQuiet);
   assert.ok(alone.core(1).holdsLease(alone.nowMs + 5000));
 });
 
 test('a group is not put to rest while it is in use in ways that the core does not see', () => {
-  const cluster = new TestCluster([1, 2, 3], [], REST).elect(1);
+  const cluster = new CoreCluster([1, 2, 3], [], REST).elect(1);
   for (let step = 0; step < 40; step++) {
     cluster.core(1).noteActivity();
     cluster.tick(1);
@@ -50,7 +50,7 @@ test('a group is not put to rest while it is in use in ways that the core does n
   assert.equal(cluster.core(1).isQuiet, false);
 });
 
-const REASONS: readonly (readonly [string, (cluster: TestCluster) => void])[] = [
+const REASONS: readonly (readonly [string, (cluster: CoreCluster) => void])[] = [
   ['a proposal', (cluster) => void cluster.propose(1, 'x')],
   ['a read', (cluster) => cluster.core(1).readIndex(7, cluster.nowMs)],
   ['a transfer of leadership', (cluster) => cluster.core(1).transferLeadership(nodeId(2), cluster.nowMs)],
@@ -85,7 +85,7 @@ test('a read at rest is answered after one round', () => {
 });
 
 test('a follower that is not caught up, or has not applied everything, does not rest, nor does its leader', () => {
-  const cluster = new TestCluster([1, 2, 3], [], REST).elect(1);
+  const cluster = new CoreCluster([1, 2, 3], [], REST).elect(1);
   cluster.node(3).applies = false;
   cluster.propose(1, 'x');
   cluster.settle().tick(30);
@@ -95,7 +95,7 @@ test('a follower that is not caught up, or has not applied everything, does not 
 });
 
 test('a leader that has not applied everything does not rest', () => {
-  const cluster = new TestCluster([1, 2, 3], [], REST).elect(1);
+  const cluster = new CoreCluster([1, 2, 3], [], REST).elect(1);
   cluster.node(1).applies = false;
   cluster.propose(1, 'x');
   cluster.settle();
@@ -107,7 +107,7 @@ test('a leader that has not applied everything does not rest', () => {
 });
 
 test('an offer of rest at another index than the end of the log is not accepted', () => {
-  const cluster = new TestCluster([1, 2, 3], [], REST).elect(1);
+  const cluster = new CoreCluster([1, 2, 3], [], REST).elect(1);
   cluster.write(1, 'x');
   const { term, lastIndex } = cluster.core(2);
   const offer: Message = {
@@ -128,7 +128,7 @@ test('an offer of rest at another index than the end of the log is not accepted'
 });
 
 test('a group rests without a node that is absent, but not without a quorum', () => {
-  const cluster = new TestCluster([1, 2, 3], [], REST).elect(1);
+  const cluster = new CoreCluster([1, 2, 3], [], REST).elect(1);
   cluster.isolate(3);
   const tickWith = (present: ReadonlySet<ReturnType<typeof nodeId>>): void => {
     for (let step = 0; step < 9; step++) {
@@ -200,7 +200,7 @@ test('a follower that wakes goes on from the last sign of life: it campaigns bet
 });
 
 test('a group does not go to rest while a read or a transfer of leadership waits', () => {
-  const cluster = new TestCluster([1, 2, 3], [], REST).elect(1).tick(1);
+  const cluster = new CoreCluster([1, 2, 3], [], REST).elect(1).tick(1);
   cluster.lose = (message) => message.kind === 'timeoutNow';
   cluster.core(1).transferLeadership(nodeId(2), cluster.nowMs);
   cluster.tick(9);
@@ -218,7 +218,7 @@ test('a leader at rest that is asked while it is cut off is awake, and steps dow
 });
 
 /** Counts offers of rest that node 1 makes while time passes and messages for which `loses` says so are lost. */
-function offersIn(cluster: TestCluster, ticks: number, loses: (message: Message) => boolean): number {
+function offersIn(cluster: CoreCluster, ticks: number, loses: (message: Message) => boolean): number {
   let offers = 0;
   cluster.lose = (message) => {
     if (message.kind === 'heartbeat' && message.from === 1 && message.rest) offers++;
@@ -232,7 +232,7 @@ function offersIn(cluster: TestCluster, ticks: number, loses: (message: Message)
 const isAnswer = (message: Message): boolean => message.kind === 'heartbeatResponse';
 
 test('a leader that is on its way out offers no rest', () => {
-  const cluster = new TestCluster([1, 2, 3], [], REST).elect(1).tick(1);
+  const cluster = new CoreCluster([1, 2, 3], [], REST).elect(1).tick(1);
   cluster.lose = isAnswer;
   const steps = [{ kind: 'remove' as const, nodeId: nodeId(1) }];
   cluster.core(1).proposeConfChange({ steps, context: Buffer.alloc(0) }, cluster.nowMs);
@@ -242,7 +242,7 @@ test('a leader that is on its way out offers no rest', () => {
 });
 
 test('a leader offers no rest while a read waits', () => {
-  const cluster = new TestCluster([1, 2, 3], [], REST).elect(1).tick(1);
+  const cluster = new CoreCluster([1, 2, 3], [], REST).elect(1).tick(1);
   cluster.lose = isAnswer;
   cluster.core(1).readIndex(7, cluster.nowMs);
   cluster.settle();
@@ -250,7 +250,7 @@ test('a leader offers no rest while a read waits', () => {
 });
 
 test('a leader does not rest while a snapshot is on its way, even to a node that is absent', () => {
-  const cluster = new TestCluster([1, 2, 3], [], REST).elect(1);
+  const cluster = new CoreCluster([1, 2, 3], [], REST).elect(1);
   cluster.isolate(3);
   for (let count = 0; count < 5; count++) cluster.write(1, `x${count}`);
   cluster.node(1).log.truncatePrefix(cluster.core(1).lastIndex);
@@ -272,7 +272,7 @@ test('a leader does not rest while a snapshot is on its way, even to a node that
 });
 
 test('acceptances of an offer that something came after do not put the leader to rest', () => {
-  const cluster = new TestCluster([1, 2, 3], [], REST).elect(1);
+  const cluster = new CoreCluster([1, 2, 3], [], REST).elect(1);
   cluster.lose = (message) => isAnswer(message) && message.from === 3;
   cluster.tick(8);
   assert.ok(cluster.core(2).isQuiet && !cluster.core(1).isQuiet, 'node 2 alone has said that it rests');
@@ -361,7 +361,7 @@ test('a group rests under a new leader too whose clock is behind that of the one
 });
 
 test('a leader goes by the newest word of a follower about rest, in whatever order its answers come', () => {
-  const offering = new TestCluster([1, 2, 3], [], REST).elect(1);
+  const offering = new CoreCluster([1, 2, 3], [], REST).elect(1);
   const held: Message[] = [];
   offering.lose = (message) => message.kind === 'heartbeatResponse' && message.from === 2 && held.push(message) > 0;
   offering.tick(6);

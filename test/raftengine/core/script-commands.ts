@@ -1,5 +1,5 @@
 /**
- * The commands of scripts for the Raft core, over the cores of a `TestCluster`. Nothing happens by itself: nodes say what
+ * The commands of scripts for the Raft core, over the cores of a `CoreCluster`. Nothing happens by itself: nodes say what
  * they want when they are processed, messages travel when they are delivered, time passes when a node ticks.
  *
  * | command | what it does |
@@ -23,7 +23,7 @@
 import { type NodeId, nodeId } from '../../../src/platform/index.ts';
 import type { RaftCore } from '../../../src/raftengine/core/raft.ts';
 import type { ConfChangeStep, ConfState, Message, RaftConfig } from '../../../src/raftengine/core/types.ts';
-import { TEST_CONFIG, TestCluster, type TestNode } from './cluster.ts';
+import { CoreCluster, type CoreNode, TEST_CONFIG } from './cluster.ts';
 import { type Command, numbersOf } from './script-file.ts';
 import { shownConf, shownLog, shownMessage, shownReady, shownRole, shownStatus } from './script-words.ts';
 
@@ -47,7 +47,7 @@ const NEWS = /^\d+ (is|has members|gives up|may serve) |^refused/;
 
 /** Runs commands and collects what they print. */
 export class ScriptWorld {
-  private readonly cluster = new TestCluster([]);
+  private readonly cluster = new CoreCluster([]);
   private overrides: Partial<RaftConfig> = {};
   /** Messages under way, oldest first. */
   private wire: Message[] = [];
@@ -75,13 +75,13 @@ export class ScriptWorld {
     return this.cluster.nowMs;
   }
 
-  private node(word: string | undefined): TestNode {
+  private node(word: string | undefined): CoreNode {
     const node = this.cluster.nodes.get(Number(word));
     if (node === undefined) throw new Error(`there is no node ${word}`);
     return node;
   }
 
-  private nodes(words: readonly string[]): TestNode[] {
+  private nodes(words: readonly string[]): CoreNode[] {
     return words.length === 0 ? [...this.cluster.nodes.values()] : words.map((word) => this.node(word));
   }
 
@@ -170,7 +170,7 @@ export class ScriptWorld {
     this.lines.push(`members ${shownConf(conf)}`);
   }
 
-  private tick({ core }: TestNode, count: number): void {
+  private tick({ core }: CoreNode, count: number): void {
     for (let left = count; left > 0; left--) {
       this.cluster.nowMs += TEST_CONFIG.tickMs;
       core.tick(this.nowMs);
@@ -178,7 +178,7 @@ export class ScriptWorld {
   }
 
   /** Ticks a follower until it stands for election, at most twice the election timeout. */
-  private tickElection(node: TestNode): void {
+  private tickElection(node: CoreNode): void {
     for (let left = 2 * TEST_CONFIG.electionTimeoutTicks; left > 0; left--) {
       const { term } = node.core;
       this.tick(node, 1);
@@ -198,7 +198,7 @@ export class ScriptWorld {
   }
 
   /** Does what a node wants. @returns whether it wanted anything */
-  private process(node: TestNode): boolean {
+  private process(node: CoreNode): boolean {
     if (!node.core.hasReady()) return false;
     this.send(
       node.drain((ready) => this.lines.push(...shownReady(node.id, ready))),
@@ -207,7 +207,7 @@ export class ScriptWorld {
     return true;
   }
 
-  private send(messages: readonly Message[], node: TestNode): void {
+  private send(messages: readonly Message[], node: CoreNode): void {
     this.wire.push(...messages);
     for (const message of messages) this.lines.push(shownMessage(message));
     this.noteConf(node);
@@ -215,7 +215,7 @@ export class ScriptWorld {
 
   private readonly confs = new Map<number, string>();
 
-  private noteConf({ id, conf, applied }: TestNode): void {
+  private noteConf({ id, conf, applied }: CoreNode): void {
     const shown = shownConf(conf);
     const before = this.confs.get(id);
     this.confs.set(id, shown);
@@ -257,24 +257,24 @@ export class ScriptWorld {
     throw new Error('the nodes do not come to rest');
   }
 
-  private disk(node: TestNode, word: string | undefined): void {
+  private disk(node: CoreNode, word: string | undefined): void {
     node.diskAnswers = word === 'answers';
     if (node.diskAnswers) this.send(node.finishWrites(), node);
   }
 
-  private apply(node: TestNode, word: string | undefined): void {
+  private apply(node: CoreNode, word: string | undefined): void {
     node.applies = word === 'resumes';
     if (node.applies) node.applyAll();
     this.noteConf(node);
   }
 
-  private restart(node: TestNode, losesUnstable: boolean): void {
+  private restart(node: CoreNode, losesUnstable: boolean): void {
     if (losesUnstable) node.loseUnstable();
     this.wire = this.wire.filter(({ to }) => to !== node.id);
     node.start(this.nowMs);
   }
 
-  private wipe({ id }: TestNode): void {
+  private wipe({ id }: CoreNode): void {
     this.cluster.add(id, undefined, this.overrides);
     this.wire = this.wire.filter(({ to }) => to !== id);
   }

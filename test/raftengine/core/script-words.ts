@@ -8,7 +8,7 @@ import {
   type Ready,
   type SnapshotMeta,
 } from '../../../src/raftengine/core/types.ts';
-import type { TestNode } from './cluster.ts';
+import type { CoreNode } from './cluster.ts';
 
 const list = (nodes: readonly number[]): string => `(${nodes.join(',')})`;
 
@@ -98,13 +98,13 @@ const ROLES = {
 } as const;
 
 /** Role, term and leader, of which every change is told. */
-export function shownRole({ core }: TestNode): string {
+export function shownRole({ core }: CoreNode): string {
   const leader = core.role === 'leader' || core.leader === 0 ? '' : ` of ${core.leader}`;
   return `${ROLES[core.role]}${leader} in term ${core.term}`;
 }
 
 /** @param nowMs now, which the end of a lease is told from */
-export function shownStatus(node: TestNode, nowMs: number): string[] {
+export function shownStatus(node: CoreNode, nowMs: number): string[] {
   const { core, id } = node;
   const status = core.status();
   const vote = status.vote === 0 ? 'none' : status.vote;
@@ -122,7 +122,7 @@ export function shownStatus(node: TestNode, nowMs: number): string[] {
 }
 
 /** Every entry that the node stores, with its cursors. */
-export function shownLog({ id, log, core }: TestNode): string[] {
+export function shownLog({ id, log, core }: CoreNode): string[] {
   const first = log.firstIndex();
   const begins = first === 1 ? '' : ` behind ${log.term(first - 1)}/${first - 1}`;
   const entries = log.entries(first, log.lastIndex() + 1, Number.POSITIVE_INFINITY) ?? [];

@@ -14,7 +14,7 @@ import {
 import { type CheckpointRow, FrameWriter } from '../../../src/raftengine/log/frame-writer.ts';
 import type { LogRecord } from '../../../src/raftengine/log/segments.ts';
 import { WalLogStore } from '../../../src/raftengine/log/wal-log-store.ts';
-import { append, entry, GROUP } from './log-store-contract.ts';
+import { append, entry, GROUP } from '../../support/log-store-contract.ts';
 import { FOLDER, INCARNATION, NODE, WalBench } from './wal-bench.ts';
 
 const RECORD = `${NODE}/record.json`;

@@ -6,12 +6,12 @@ import { type GroupId, groupId, nodeId } from '../../../src/platform/index.ts';
 import type { LogWrite } from '../../../src/raftengine/contract/types.ts';
 import type { HardState } from '../../../src/raftengine/core/types.ts';
 import type { WalLogStore } from '../../../src/raftengine/log/wal-log-store.ts';
-import { append, contents, describeLogStore, entry, GROUP } from './log-store-contract.ts';
+import { append, contents, entry, GROUP, logStoreContract } from '../../support/log-store-contract.ts';
 import { ModelLog } from './model-log.ts';
 import { WalBench as Bench, FOLDER } from './wal-bench.ts';
 
 /** Lets the simulated clock run whenever somebody waits, so that the contract can be stated without it. */
-describeLogStore('write-ahead log on a simulated disk', async () => {
+logStoreContract('write-ahead log on a simulated disk', async () => {
   const bench = new Bench(1);
   let disposed = false;
   const pump = (async () => {

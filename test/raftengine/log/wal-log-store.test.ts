@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { SystemDisk, SystemRandom } from '../../../src/platform/index.ts';
 import { NodeRecord } from '../../../src/raftengine/founding/node-record.ts';
 import { WalLogStore } from '../../../src/raftengine/log/wal-log-store.ts';
-import { describeLogStore, type LogStoreHome } from './log-store-contract.ts';
+import { type LogStoreHome, logStoreContract } from '../../support/log-store-contract.ts';
 
 const onMachine =
   (limits: { segmentBytes: number; cacheBytes: number; keepSegments?: number }) => async (): Promise<LogStoreHome> => {
@@ -19,8 +19,8 @@ const onMachine =
     };
   };
 
-describeLogStore('write-ahead log on the machine', onMachine({ segmentBytes: 1 << 20, cacheBytes: 1 << 20 }));
-describeLogStore(
+logStoreContract('write-ahead log on the machine', onMachine({ segmentBytes: 1 << 20, cacheBytes: 1 << 20 }));
+logStoreContract(
   'write-ahead log on the machine, segments of 8 KiB and no cache',
   onMachine({ segmentBytes: 8192, cacheBytes: 0, keepSegments: 2 }),
 );

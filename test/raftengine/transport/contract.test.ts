@@ -14,9 +14,9 @@ import {
 } from '../../../src/platform/index.ts';
 import { PeerBook } from '../../../src/raftengine/founding/peer-book.ts';
 import { createGrpcNetwork, type GrpcNetwork } from '../../../src/raftengine/transport/grpc-network.ts';
-import { Wire } from '../../kv/network.ts';
-import { type NetworkWorld, peerNetworkContract } from '../../platform/peer-network-contract.ts';
-import { KeptInMemory } from '../support/peer-book.ts';
+import { KeptInMemory } from '../../support/kept-peers.ts';
+import { type NetworkWorld, peerNetworkContract } from '../../support/peer-network-contract.ts';
+import { Wire } from '../../support/wire.ts';
 import { StallingProxy } from './stalling-proxy.ts';
 
 /** Longest that anything may take, real or simulated. */

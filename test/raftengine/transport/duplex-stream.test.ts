@@ -3,7 +3,8 @@ import { test } from 'node:test';
 import { type DuplexStream, nodeId, SystemClock, SystemRandom, SystemScheduler } from '../../../src/platform/index.ts';
 import { StreamBrokenError } from '../../../src/raftengine/errors.ts';
 import { createGrpcNetwork, type GrpcNetwork } from '../../../src/raftengine/transport/grpc-network.ts';
-import { bookInMemory } from '../support/peer-book.ts';
+import { bookInMemory } from '../../support/kept-peers.ts';
+import { until } from '../../support/until.ts';
 import { StallingProxy } from './stalling-proxy.ts';
 
 const [A, B] = [nodeId(1), nodeId(2)];
@@ -59,14 +60,6 @@ async function start(
   });
   await peer.network.start();
   return peer;
-}
-
-async function until(condition: () => boolean, withinMs = 10_000): Promise<void> {
-  const deadline = Date.now() + withinMs;
-  while (!condition()) {
-    assert(Date.now() < deadline, `not reached: ${condition.toString()}`);
-    await new Promise((resolve) => setTimeout(resolve, 5));
-  }
 }
 
 const addressOf = (peer: Peer): string => `127.0.0.1:${peer.network.port}`;

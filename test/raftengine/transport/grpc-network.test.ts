@@ -12,7 +12,8 @@ import {
 import { StreamBrokenError } from '../../../src/raftengine/errors.ts';
 import { PeerBook } from '../../../src/raftengine/founding/peer-book.ts';
 import { createGrpcNetwork, type GrpcNetwork } from '../../../src/raftengine/transport/grpc-network.ts';
-import { KeptInMemory } from '../support/peer-book.ts';
+import { KeptInMemory } from '../../support/kept-peers.ts';
+import { until } from '../../support/until.ts';
 
 const clock = new SystemClock();
 const random = new SystemRandom();
@@ -65,14 +66,6 @@ function makePeer(id: number, options: PeerOptions = {}): TestPeer {
   network.onPeerLost((peer) => lost.push(peer));
   network.onRefused((refusal) => refusals.push(refusal));
   return { network, received, lost, warnings, refusals, kept };
-}
-
-async function until(condition: () => boolean, withinMs = 10_000): Promise<void> {
-  const deadline = Date.now() + withinMs;
-  while (!condition()) {
-    assert(Date.now() < deadline, `not reached: ${condition.toString()}`);
-    await new Promise((resolve) => setTimeout(resolve, 5));
-  }
 }
 
 function introduceEach(a: TestPeer, b: TestPeer): void {

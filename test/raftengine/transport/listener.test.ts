@@ -4,8 +4,8 @@ import { connect, type Socket } from 'node:net';
 import { afterEach, beforeEach, describe, test } from 'node:test';
 import grpc from '@grpc/grpc-js';
 import { PeerListener } from '../../../src/raftengine/transport/listener.ts';
-import { ManualClock, ManualScheduler } from '../../kv/fakes.ts';
-import { until } from '../../security/authority.ts';
+import { ManualClock, ManualScheduler } from '../../support/manual-time.ts';
+import { until } from '../../support/until.ts';
 
 describe('the port for peers', () => {
   let scheduler: ManualScheduler;

@@ -8,20 +8,20 @@ import type { ClusterMember, ClusterTopology } from '../../../../src/adapter/red
 import { type RedisServer, startRedisServer } from '../../../../src/adapter/redis/server/server.ts';
 import { clusterMemberId } from '../../../../src/adapter/redis/state/solo-topology.ts';
 import { type GroupId, nodeId, SystemClock, SystemRandom, SystemScheduler } from '../../../../src/platform/index.ts';
+import { FakeKv, FakeState, slotKey } from '../../../support/fake-kv.ts';
 import { skipWithout } from '../../../support/programs.ts';
-import { FakeKv, FakeState, slotKey } from '../fake-kv.ts';
 import { type Decoded, loggedErrors, RawClient } from '../harness.ts';
 
 /** Nodes over one map; group `n` is led by node `n` as long as there are enough of them. */
-class TestCluster implements ClusterTopology {
+class FakeTopology implements ClusterTopology {
   readonly state = new FakeState();
   readonly kvs: FakeKv[] = [];
   readonly servers: RedisServer[] = [];
   readonly clients: RawClient[] = [];
   private readonly leaders = new Map<GroupId, number>();
 
-  static async start(nodes: number, groups: number): Promise<TestCluster> {
-    const cluster = new TestCluster();
+  static async start(nodes: number, groups: number): Promise<FakeTopology> {
+    const cluster = new FakeTopology();
     for (let node = 1; node <= nodes; node++) {
       cluster.kvs.push(new FakeKv({ nodeId: node, state: cluster.state, groups }));
     }
@@ -88,7 +88,7 @@ class TestCluster implements ClusterTopology {
   }
 }
 
-const clusters: TestCluster[] = [];
+const clusters: FakeTopology[] = [];
 afterEach(async () => {
   for (const cluster of clusters.splice(0)) await cluster.stop();
 });
@@ -98,7 +98,7 @@ const A_SLOT = 15_495;
 
 describe('CLUSTER', () => {
   test('SLOTS, SHARDS and NODES cover all slots and lead to the leaders', async () => {
-    const cluster = await TestCluster.start(3, 4);
+    const cluster = await FakeTopology.start(3, 4);
     for (const isClusterPort of [false, true]) {
       const client = await cluster.connect(2, isClusterPort);
       const ports = cluster.servers.map((server) => (isClusterPort ? server.clusterPort! : server.port));
@@ -142,7 +142,7 @@ describe('CLUSTER', () => {
   });
 
   test('shows a slot that is cut in the middle with the group of its first key, and follows moves', async () => {
-    const cluster = await TestCluster.start(2, 2);
+    const cluster = await FakeTopology.start(2, 2);
     const client = await cluster.connect(1);
     cluster.state.owners!.assign(Buffer.concat([slotKey(100), Buffer.from('m')]), slotKey(200), cluster.groups[1]!);
     for (const kv of cluster.kvs) kv.learn();
@@ -159,7 +159,7 @@ describe('CLUSTER', () => {
   });
 
   test('names any node of a group that has no known leader, and itself when it knows nobody', async () => {
-    const cluster = await TestCluster.start(2, 1);
+    const cluster = await FakeTopology.start(2, 1);
     const client = await cluster.connect(2);
     cluster.placementOf = () => ({ leader: undefined, replicas: [nodeId(1)] });
     cluster.kvs[1]!.servesLocally = () => false;
@@ -171,7 +171,7 @@ describe('CLUSTER', () => {
   });
 
   test('counts and lists the keys of a slot wherever they are, and computes slots', async () => {
-    const cluster = await TestCluster.start(2, 2);
+    const cluster = await FakeTopology.start(2, 2);
     const client = await cluster.connect(2);
     for (const key of ['{a}1', '{a}2', '{a}3', 'b']) await client.call('SET', key, 'v');
     assert.equal(await client.call('CLUSTER', 'KEYSLOT', '{a}1'), A_SLOT);
@@ -182,7 +182,7 @@ describe('CLUSTER', () => {
   });
 
   test('reports itself, and refuses what the cluster does by itself', async () => {
-    const cluster = await TestCluster.start(3, 3);
+    const cluster = await FakeTopology.start(3, 3);
     const client = await cluster.connect(1);
     const info = (await client.call('CLUSTER', 'INFO')) as string;
     for (const line of [
@@ -211,7 +211,7 @@ describe('CLUSTER', () => {
   });
 
   test('says that this is a cluster to those who came for one, and to nobody else', async () => {
-    const cluster = await TestCluster.start(2, 2);
+    const cluster = await FakeTopology.start(2, 2);
     for (const isClusterPort of [false, true]) {
       const client = await cluster.connect(1, isClusterPort);
       const says = async () => [
@@ -243,7 +243,7 @@ describe('CLUSTER', () => {
 
 describe('a client that has asked for redirects', () => {
   test('is sent to the leader of a slot, and served there', async () => {
-    const cluster = await TestCluster.start(2, 2);
+    const cluster = await FakeTopology.start(2, 2);
     const one = await cluster.connect(1, true);
     const two = await cluster.connect(2, true);
     const moved = `-MOVED ${A_SLOT} 127.0.0.1:${cluster.servers[1]!.clusterPort}`;
@@ -259,7 +259,7 @@ describe('a client that has asked for redirects', () => {
   });
 
   test('reads anywhere after READONLY, and writes where the leader is', async () => {
-    const cluster = await TestCluster.start(2, 2);
+    const cluster = await FakeTopology.start(2, 2);
     const client = await cluster.connect(1, true);
     assert.equal(await client.call('READONLY'), '+OK');
     assert.equal(await client.call('GET', 'a'), null);
@@ -269,7 +269,7 @@ describe('a client that has asked for redirects', () => {
   });
 
   test('is served here while the leader is not known, in other databases, and when it takes its wish back', async () => {
-    const cluster = await TestCluster.start(2, 2);
+    const cluster = await FakeTopology.start(2, 2);
     const client = await cluster.connect(1);
     assert.equal(await client.call('SET', 'a', '1'), '+OK');
     await client.call('CLIENT', 'KVORUM-REDIRECTS', 'ON');
@@ -287,7 +287,7 @@ describe('a client that has asked for redirects', () => {
   });
 
   test('is never sent in a circle by a slot that is cut in the middle', async () => {
-    const cluster = await TestCluster.start(2, 2);
+    const cluster = await FakeTopology.start(2, 2);
     cluster.state.owners!.assign(
       Buffer.concat([slotKey(A_SLOT), Buffer.from('a')]),
       slotKey(A_SLOT + 1),
@@ -309,7 +309,7 @@ describe('cluster clients', () => {
     [3, 5],
   ] as const) {
     test(`ioredis' Cluster reads and writes everything on ${nodes} node(s) with ${groups} group(s) while ranges move`, async () => {
-      const cluster = await TestCluster.start(nodes, groups);
+      const cluster = await FakeTopology.start(nodes, groups);
       const client = new Cluster([{ host: '127.0.0.1', port: cluster.servers[0]!.clusterPort! }], {
         redisOptions: { maxRetriesPerRequest: 3 },
       });
@@ -337,7 +337,7 @@ describe('cluster clients', () => {
   }
 
   test("node-redis' cluster client does too", async () => {
-    const cluster = await TestCluster.start(3, 4);
+    const cluster = await FakeTopology.start(3, 4);
     const client = createCluster({
       rootNodes: [{ url: `redis://127.0.0.1:${cluster.servers[1]!.clusterPort}` }],
     });
@@ -356,7 +356,7 @@ describe('cluster clients', () => {
   test('redis-benchmark --cluster runs', {
     skip: skipWithout('redis-benchmark'),
   }, async () => {
-    const cluster = await TestCluster.start(3, 4);
+    const cluster = await FakeTopology.start(3, 4);
     for (const port of [cluster.servers[0]!.port, cluster.servers[0]!.clusterPort!]) {
       const child = spawn('redis-benchmark', [
         ...[

@@ -4,7 +4,7 @@ import { EvaluationContext } from '../../../../src/adapter/redis/command/evaluat
 import { dataCommands } from '../../../../src/adapter/redis/commands/index.ts';
 import type { Reply } from '../../../../src/adapter/redis/protocol/reply.ts';
 import { hlcTimestamp, SeededRandom } from '../../../../src/platform/index.ts';
-import { FakeState, FakeView } from '../fake-kv.ts';
+import { FakeState, FakeView } from '../../../support/fake-kv.ts';
 
 export const START_MS = 1_700_000_000_000;
 

@@ -5,7 +5,7 @@ import { handOver, handOverBeforeStop } from '../../../../src/node/drain.ts';
 import { groupId, nodeId, SystemClock, SystemRandom, SystemScheduler } from '../../../../src/platform/index.ts';
 import type { GroupStatus, RaftGroup } from '../../../../src/raftengine/contract/types.ts';
 import { type PeerProgress, Role } from '../../../../src/raftengine/core/types.ts';
-import { FakeKv } from '../fake-kv.ts';
+import { FakeKv } from '../../../support/fake-kv.ts';
 import { RawClient } from '../harness.ts';
 
 async function replyTo(leads: boolean, ...command: string[]): Promise<unknown> {

@@ -6,7 +6,7 @@ import type { CrossGroupRunner } from '../../../../src/adapter/redis/state/serve
 import type { RunRequest } from '../../../../src/kv/txn/transaction-runner.ts';
 import { SystemClock, SystemRandom, SystemScheduler } from '../../../../src/platform/index.ts';
 import { OutcomeUnknownError } from '../../../../src/raftengine/errors.ts';
-import { FakeKv, FakeState, FakeView, RangeMap } from '../fake-kv.ts';
+import { FakeKv, FakeState, FakeView, RangeMap } from '../../../support/fake-kv.ts';
 import { type Decoded, eventually, RawClient, request } from '../harness.ts';
 
 /** Runs a body over the state that all groups of a fake share, at one moment, when it is told to. */
@@ -40,7 +40,7 @@ class FakeRunner implements CrossGroupRunner {
   }
 }
 
-interface Bed {
+interface CrossGroupServer {
   readonly kv: FakeKv;
   readonly runner: FakeRunner;
   readonly client: RawClient;
@@ -48,7 +48,7 @@ interface Bed {
 
 const stops: (() => Promise<void>)[] = [];
 
-async function bed(options: { groups?: number; redirects?: boolean } = {}): Promise<Bed> {
+async function bed(options: { groups?: number; redirects?: boolean } = {}): Promise<CrossGroupServer> {
   const state = new FakeState();
   const kv = new FakeKv({ groups: options.groups ?? 3, state });
   const runner = new FakeRunner(state);

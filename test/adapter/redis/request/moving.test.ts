@@ -8,7 +8,7 @@ import { CommandRequest } from '../../../../src/adapter/redis/request/group-requ
 import { NotOwnerError, RangeBusyError } from '../../../../src/kv/contract/errors.ts';
 import { SeededRandom } from '../../../../src/platform/index.ts';
 import { NotLeaderError } from '../../../../src/raftengine/errors.ts';
-import { FakeKv, FakeState, FakeView, RangeMap, slotKey } from '../fake-kv.ts';
+import { FakeKv, FakeState, FakeView, RangeMap, slotKey } from '../../../support/fake-kv.ts';
 import {
   type Decoded,
   eventually,

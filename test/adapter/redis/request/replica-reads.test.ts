@@ -7,8 +7,8 @@ import assert from 'node:assert/strict';
 import { before, describe, test } from 'node:test';
 import { KEYSPACES } from '../../../../src/adapter/redis/keys/keyspace.ts';
 import { SeededRandom } from '../../../../src/platform/index.ts';
-import { Cluster } from '../../../node/sim-nodes.ts';
 import type { SimRedis } from '../../../sim/cluster/sim-redis.ts';
+import { SimulatedNodes } from '../../../support/simulated-nodes.ts';
 
 const GROUPS = 3;
 const COMMANDS = 400;
@@ -93,7 +93,7 @@ const storageKey = (key: string): Buffer => KEYSPACES[0]!.storageKey(Buffer.from
 const slotOf = (key: string): number => storageKey(key).readUInt16BE(2);
 
 class Bench {
-  readonly cluster = new Cluster(3, GROUPS, 7);
+  readonly cluster = new SimulatedNodes(3, GROUPS, 7);
   readonly random = new SeededRandom(11);
   keys: string[] = [];
   /** What each key was, oldest first; undefined where there was none. */

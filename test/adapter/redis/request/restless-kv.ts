@@ -8,7 +8,7 @@ import { NotOwnerError, RangeBusyError } from '../../../../src/kv/contract/error
 import type { Operation } from '../../../../src/kv/contract/view.ts';
 import type { GroupId, SeededRandom } from '../../../../src/platform/index.ts';
 import { NotLeaderError } from '../../../../src/raftengine/errors.ts';
-import { FakeKv, FakeState, FakeView, RangeMap, slotKey } from '../fake-kv.ts';
+import { FakeKv, FakeState, FakeView, RangeMap, slotKey } from '../../../support/fake-kv.ts';
 
 const SLOTS = 16384;
 

@@ -4,7 +4,7 @@ import { afterEach, describe, test } from 'node:test';
 import { KeyVersionPressureError, WriteBackpressureError } from '../../../../src/kv/admission/errors.ts';
 import { CeilingExpiredError, ConflictError, RemoteError } from '../../../../src/kv/contract/errors.ts';
 import { BusyError } from '../../../../src/raftengine/errors.ts';
-import { FakeKv } from '../fake-kv.ts';
+import { FakeKv } from '../../../support/fake-kv.ts';
 import { eventually, type RawClient, request, startTestServer, type TestServer } from '../harness.ts';
 
 const servers: TestServer[] = [];
@@ -12,14 +12,14 @@ afterEach(async () => {
   for (const server of servers.splice(0)) await server.stop();
 });
 
-interface Bed {
+interface WaitingClient {
   readonly leader: FakeKv;
   readonly server: TestServer;
   readonly client: RawClient;
 }
 
 /** A client of the node that leads, or of one that forwards to it. */
-async function start(isForwarded: boolean, commandTimeoutMs: number): Promise<Bed> {
+async function start(isForwarded: boolean, commandTimeoutMs: number): Promise<WaitingClient> {
   const leader = new FakeKv();
   const leading = await startTestServer({ kv: leader, config: { commandTimeoutMs } });
   servers.push(leading);

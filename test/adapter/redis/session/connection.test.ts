@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { after, afterEach, describe, test } from 'node:test';
 import { hlcTimestamp } from '../../../../src/platform/index.ts';
 import { OutcomeUnknownError, TooLargeError } from '../../../../src/raftengine/errors.ts';
-import { FakeKv, FakeState } from '../fake-kv.ts';
+import { FakeKv, FakeState } from '../../../support/fake-kv.ts';
 import { eventually, loggedErrors, RawClient, request, startTestServer, type TestServer } from '../harness.ts';
 
 const servers: TestServer[] = [];

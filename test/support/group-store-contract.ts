@@ -10,7 +10,7 @@ import type {
   StoreScanRequest,
   StoreWriter,
 } from '../../src/store/contract/types.ts';
-import { copyOf, framesOf, install, stage } from './copies.ts';
+import { copyOf, framesOf, install, stage } from '../store/copies.ts';
 
 /** A place where stores are made. */
 export interface GroupStoreHome {

@@ -1,6 +1,6 @@
 /**
  * A `GroupStore` in plain maps, for tests of the layer above that want no time to pass. It keeps every promise of the
- * contract in the plainest way (`test/store/group-store-contract.ts` runs over it) and nothing is on disk: closing it loses
+ * contract in the plainest way (`test/support/group-store-contract.ts` runs over it) and nothing is on disk: closing it loses
  * everything.
  */
 import { createHash } from 'node:crypto';

@@ -5,8 +5,8 @@ import type { CapturePoint, SpanReply, SpanRequest } from '../../src/kv/contract
 import { encodeSpan } from '../../src/kv/entry/span-entries.ts';
 import { groupId, type HlcTimestamp, hlcTimestamp } from '../../src/platform/index.ts';
 import type { ExportedVersion } from '../../src/store/contract/types.ts';
-import { Bed, bytes, type Outcome } from './fakes.ts';
-import { MemoryStore } from './memory-store.ts';
+import { bytes, LoneGroup, type Outcome } from '../support/lone-group.ts';
+import { MemoryStore } from '../support/memory-store.ts';
 
 export const NEVER = hlcTimestamp(0n);
 export const range = (start: string, end: string | undefined) => ({
@@ -24,7 +24,7 @@ export const activate = (floor: HlcTimestamp, imports = 0): SpanRequest => {
 };
 
 /** A group with a memory store, and promises that are driven to their end. */
-export class SpanBed extends Bed {
+export class SpanGroup extends LoneGroup {
   readonly memory: MemoryStore;
 
   /** Commands are told at once that a range is being handed over, unless they are to wait. */

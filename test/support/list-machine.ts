@@ -1,15 +1,15 @@
 /** A state machine that keeps every payload it was given, for tests of the engine. */
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
-import type { LogIndex } from '../../../src/platform/index.ts';
+import type { LogIndex } from '../../src/platform/index.ts';
 import type {
   CommittedEntry,
   LeadershipEvent,
   SnapshotReader,
   SnapshotStage,
   StateMachine,
-} from '../../../src/raftengine/contract/types.ts';
-import type { Entry, SnapshotMeta } from '../../../src/raftengine/core/types.ts';
+} from '../../src/raftengine/contract/types.ts';
+import type { Entry, SnapshotMeta } from '../../src/raftengine/core/types.ts';
 
 const NOBODY = { voters: [], votersOutgoing: [], learners: [], learnersNext: [], autoLeave: false };
 

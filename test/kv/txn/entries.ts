@@ -17,7 +17,7 @@ import {
   encodeResolve,
 } from '../../../src/kv/entry/txn-entries.ts';
 import { type HlcTimestamp, hlcTimestamp } from '../../../src/platform/index.ts';
-import { bytes } from '../fakes.ts';
+import { bytes } from '../../support/lone-group.ts';
 
 export const ts = (value: bigint | number): HlcTimestamp => hlcTimestamp(BigInt(value));
 const NO_BYTES = Buffer.alloc(0);

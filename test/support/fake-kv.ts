@@ -3,14 +3,9 @@
  * and applied at once. Two fakes may share a map and stand for two nodes, one of which leads. Who owns a key is checked
  * when the state has owners; what a node believes about it is its directory, which may be older.
  */
-import {
-  ConflictError,
-  LeaderUnavailableError,
-  NotOwnerError,
-  RangeBusyError,
-} from '../../../src/kv/contract/errors.ts';
-import type { ForwardHandler, KeyStretch, KvService } from '../../../src/kv/contract/service.ts';
-import type { KeyView, LiveValue, Operation, ScanPage, ScanRequest, ScanRow } from '../../../src/kv/contract/view.ts';
+import { ConflictError, LeaderUnavailableError, NotOwnerError, RangeBusyError } from '../../src/kv/contract/errors.ts';
+import type { ForwardHandler, KeyStretch, KvService } from '../../src/kv/contract/service.ts';
+import type { KeyView, LiveValue, Operation, ScanPage, ScanRequest, ScanRow } from '../../src/kv/contract/view.ts';
 import {
   type GroupId,
   groupId,
@@ -20,8 +15,8 @@ import {
   type NodeId,
   nodeId,
   physicalMs,
-} from '../../../src/platform/index.ts';
-import { NotLeaderError } from '../../../src/raftengine/errors.ts';
+} from '../../src/platform/index.ts';
+import { NotLeaderError } from '../../src/raftengine/errors.ts';
 
 interface StoredValue {
   readonly key: Buffer;

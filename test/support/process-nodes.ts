@@ -3,30 +3,17 @@ import assert from 'node:assert/strict';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { setTimeout as delay } from 'node:timers/promises';
 import { Redis } from 'ioredis';
 import { freePortRange } from '../../bench/scratch.ts';
 import { type ClusterMember, type GroupView, LocalCluster } from '../../cmd/cluster/index.ts';
 import { AdminClient } from '../../src/adapter/grpc/index.ts';
 import { clusterSettings, loadConfig, toClusterNodes } from '../../src/config/index.ts';
+import { until } from './until.ts';
 
 /** A loaded machine is slow; a wedged node is slower than this. */
 export const READY_TIMEOUT_MS = 60_000;
 const COMMAND_TIMEOUT_MS = 10_000;
 const TRANSFER_TIMEOUT_MS = 5000;
-
-/** Settles when `condition` holds. @throws after `timeoutMs` */
-export async function until(
-  what: string,
-  condition: () => boolean | Promise<boolean>,
-  timeoutMs = 30_000,
-): Promise<void> {
-  const deadline = Date.now() + timeoutMs;
-  while (!(await condition())) {
-    assert.ok(Date.now() < deadline, `${what}: not within ${timeoutMs / 1000} s`);
-    await delay(20);
-  }
-}
 
 /** Flags that put a local cluster of `nodes` nodes on free ports and into a folder. */
 export async function clusterFlags(folder: string, nodes = 3): Promise<Record<string, unknown>> {
@@ -56,7 +43,7 @@ export function connectOnce(port: number): Redis {
 
 const portOf = (address: string): number => Number(address.slice(address.lastIndexOf(':') + 1));
 
-export class TestCluster {
+export class ProcessNodes {
   readonly processes: LocalCluster;
   /** What the nodes wrote, for the message of a failing test. */
   readonly log: string[] = [];
@@ -71,7 +58,7 @@ export class TestCluster {
   }
 
   /** @param settings beside ports and folders, by key */
-  static async start(settings: Readonly<Record<string, unknown>> = {}): Promise<TestCluster> {
+  static async start(settings: Readonly<Record<string, unknown>> = {}): Promise<ProcessNodes> {
     const folder = temporaryFolder();
     const { values } = loadConfig(clusterSettings, {
       flags: { ...(await clusterFlags(folder)), ...settings },
@@ -82,7 +69,7 @@ export class TestCluster {
       nodes: toClusterNodes(values),
       onLine: (nodeId, line) => log.push(`n${nodeId} | ${line}`),
     });
-    const cluster = new TestCluster(folder, processes, log);
+    const cluster = new ProcessNodes(folder, processes, log);
     processes.start();
     try {
       await cluster.ready();

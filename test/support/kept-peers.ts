@@ -1,7 +1,7 @@
 /** A book of peers that is kept in memory. */
-import { type NodeId, nodeId } from '../../../src/platform/index.ts';
-import type { PeerLives } from '../../../src/raftengine/founding/node-record.ts';
-import { PeerBook } from '../../../src/raftengine/founding/peer-book.ts';
+import { type NodeId, nodeId } from '../../src/platform/index.ts';
+import type { PeerLives } from '../../src/raftengine/founding/node-record.ts';
+import { PeerBook } from '../../src/raftengine/founding/peer-book.ts';
 
 /** Rows of a book; give the same ones to the next process of a node. */
 export class KeptInMemory {

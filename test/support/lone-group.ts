@@ -7,19 +7,12 @@ import { GroupExecutor } from '../../src/kv/leader/executor.ts';
 import type { ExecutorLimits } from '../../src/kv/leader/executor-options.ts';
 import type { AccessListener } from '../../src/kv/leader/view.ts';
 import { Hlc } from '../../src/kv/time/hlc.ts';
-import {
-  type Cancel,
-  type Clock,
-  groupId,
-  hlcTimestamp,
-  type NodeId,
-  nodeId,
-  type Scheduler,
-} from '../../src/platform/index.ts';
+import { groupId, hlcTimestamp, type NodeId, nodeId } from '../../src/platform/index.ts';
 import type { CommittedEntry, GroupStatus, ProposalOutcome, RaftGroup } from '../../src/raftengine/contract/types.ts';
 import { type ConfState, EntryKind } from '../../src/raftengine/core/types.ts';
 import { NotLeaderError, OutcomeUnknownError } from '../../src/raftengine/errors.ts';
 import type { GroupStore } from '../../src/store/contract/types.ts';
+import { ManualClock, ManualScheduler } from './manual-time.ts';
 import { MemoryStore } from './memory-store.ts';
 
 export const CONF: ConfState = {
@@ -39,93 +32,6 @@ export const ASSIGN_ALL: Buffer = encodeSpan(hlcTimestamp(1n), {
   end: undefined,
   epoch: 1,
 });
-
-/** Time that only moves when told to. */
-export class ManualClock implements Clock {
-  wallMs = 1_700_000_000_000;
-  monotonic = 1000;
-
-  nowMs(): number {
-    return this.wallMs;
-  }
-
-  monotonicMs(): number {
-    return this.monotonic;
-  }
-
-  advance(ms: number): void {
-    this.wallMs += ms;
-    this.monotonic += ms;
-  }
-}
-
-/** Turns and timers that the test runs by hand. */
-export class ManualScheduler implements Scheduler {
-  private readonly clock: ManualClock;
-  private turn: (() => void)[] = [];
-  private later: (() => void)[] = [];
-  private timers: { atMs: number; callback: () => void; isDone: boolean }[] = [];
-
-  constructor(clock: ManualClock) {
-    this.clock = clock;
-  }
-
-  after(delayMs: number, callback: () => void): Cancel {
-    const timer = { atMs: this.clock.monotonicMs() + delayMs, callback, isDone: false };
-    this.timers.push(timer);
-    return () => {
-      timer.isDone = true;
-    };
-  }
-
-  endOfTurn(callback: () => void): void {
-    this.turn.push(callback);
-  }
-
-  /** Turns of I/O are the test's to make: what waits for the next one runs once this one is over. */
-  nextTurn(callback: () => void): void {
-    this.later.push(callback);
-  }
-
-  /** Begins the next turn and ends it. */
-  passTurn(): void {
-    const callbacks = this.later;
-    this.later = [];
-    for (const callback of callbacks) callback();
-    this.endTurn();
-  }
-
-  /** Runs what waits for the end of the turn, and what that adds. */
-  endTurn(): void {
-    while (this.turn.length > 0) {
-      const callbacks = this.turn;
-      this.turn = [];
-      for (const callback of callbacks) callback();
-    }
-  }
-
-  /** Timers that have neither fired nor been cancelled. */
-  get pendingTimers(): number {
-    return this.timers.filter((timer) => !timer.isDone).length;
-  }
-
-  /** Moves time and fires due timers in order. */
-  advance(ms: number): void {
-    const untilMs = this.clock.monotonicMs() + ms;
-    for (;;) {
-      const due = this.timers
-        .filter((timer) => !timer.isDone && timer.atMs <= untilMs)
-        .sort((a, b) => a.atMs - b.atMs)[0];
-      if (due === undefined) break;
-      this.clock.advance(Math.max(0, due.atMs - this.clock.monotonicMs()));
-      due.isDone = true;
-      due.callback();
-      this.endTurn();
-    }
-    this.clock.advance(untilMs - this.clock.monotonicMs());
-    this.timers = this.timers.filter((timer) => !timer.isDone);
-  }
-}
 
 /**
  * Applies entries one by one as the engine does: none while the state machine asks to wait. What it waits for are dropped
@@ -267,7 +173,7 @@ export class Outcome<Reply> {
   }
 }
 
-export class Bed {
+export class LoneGroup {
   readonly clock = new ManualClock();
   readonly scheduler = new ManualScheduler(this.clock);
   readonly hlc = new Hlc(this.clock);

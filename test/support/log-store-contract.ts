@@ -1,9 +1,9 @@
 /** The promises of `LogStore`, to be run over every implementation. */
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { type GroupId, groupId, nodeId } from '../../../src/platform/index.ts';
-import type { LogStore, LogWrite } from '../../../src/raftengine/contract/types.ts';
-import type { Entry } from '../../../src/raftengine/core/types.ts';
+import { type GroupId, groupId, nodeId } from '../../src/platform/index.ts';
+import type { LogStore, LogWrite } from '../../src/raftengine/contract/types.ts';
+import type { Entry } from '../../src/raftengine/core/types.ts';
 
 /** A place where a log survives being closed and opened again. */
 export interface LogStoreHome {
@@ -38,7 +38,7 @@ export function contents(store: LogStore, group: GroupId): object {
   };
 }
 
-export function describeLogStore(name: string, home: () => Promise<LogStoreHome>): void {
+export function logStoreContract(name: string, home: () => Promise<LogStoreHome>): void {
   const over = (title: string, body: (open: () => Promise<LogStore>) => Promise<void>): void => {
     test(title, async () => {
       const place = await home();

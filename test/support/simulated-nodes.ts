@@ -10,7 +10,7 @@ import type { SimRedis } from '../sim/cluster/sim-redis.ts';
 const PATIENCE_MS = 60_000;
 
 /** What differs from one test to the next, beside groups and chance. */
-interface ClusterTraits {
+interface NodesTraits {
   /** Parts of the nodes' plan instead of what a seed draws. */
   readonly plan?: Partial<Plan>;
   /** How long anything may take, in simulated milliseconds. */
@@ -18,7 +18,7 @@ interface ClusterTraits {
 }
 
 /** See the top of the file. */
-export class Cluster {
+export class SimulatedNodes {
   readonly simulation: Simulation;
   readonly fabric: SimFabric;
   readonly nodes: ClusterNode[] = [];
@@ -33,7 +33,7 @@ export class Cluster {
     groups: GroupsSetting,
     seed = 5,
     parts: ClusterNodeOptions['parts'] = {},
-    { plan: traits = {}, patienceMs = PATIENCE_MS }: ClusterTraits = {},
+    { plan: traits = {}, patienceMs = PATIENCE_MS }: NodesTraits = {},
   ) {
     this.patienceMs = patienceMs;
     this.simulation = new Simulation({ seed });

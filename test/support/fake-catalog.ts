@@ -3,96 +3,22 @@
  * whose outcome nobody hears, requests and answers that get lost. Time is virtual.
  */
 
-import { ForwardingCatalogClient } from '../../../src/cluster/catalog/client.ts';
-import { CatalogEndpoint } from '../../../src/cluster/catalog/endpoint.ts';
-import type { CatalogGroup } from '../../../src/cluster/catalog/group.ts';
-import { Heartbeats } from '../../../src/cluster/catalog/heartbeats.ts';
-import { CatalogLeader } from '../../../src/cluster/catalog/leader.ts';
-import { type CatalogState, loadCatalog } from '../../../src/distribution/catalog/catalog-state.ts';
-import { CATALOG_END, CATALOG_START } from '../../../src/distribution/contract/catalog-keys.ts';
-import { LeaderUnavailableError, NotOwnerError } from '../../../src/kv/contract/errors.ts';
-import type { ForwardHandler, KvService } from '../../../src/kv/contract/service.ts';
-import type { KeyView, Operation, ScanPage, ScanRequest } from '../../../src/kv/contract/view.ts';
-import {
-  type Cancel,
-  type Clock,
-  groupId,
-  hlcTimestamp,
-  KvorumError,
-  type Scheduler,
-} from '../../../src/platform/index.ts';
-import { BusyError, NotLeaderError, OutcomeUnknownError } from '../../../src/raftengine/errors.ts';
+import { ForwardingCatalogClient } from '../../src/cluster/catalog/client.ts';
+import { CatalogEndpoint } from '../../src/cluster/catalog/endpoint.ts';
+import type { CatalogGroup } from '../../src/cluster/catalog/group.ts';
+import { Heartbeats } from '../../src/cluster/catalog/heartbeats.ts';
+import { CatalogLeader } from '../../src/cluster/catalog/leader.ts';
+import { type CatalogState, loadCatalog } from '../../src/distribution/catalog/catalog-state.ts';
+import { CATALOG_END, CATALOG_START } from '../../src/distribution/contract/catalog-keys.ts';
+import { LeaderUnavailableError, NotOwnerError } from '../../src/kv/contract/errors.ts';
+import type { ForwardHandler, KvService } from '../../src/kv/contract/service.ts';
+import type { KeyView, Operation, ScanPage, ScanRequest } from '../../src/kv/contract/view.ts';
+import { groupId, hlcTimestamp, KvorumError } from '../../src/platform/index.ts';
+import { BusyError, NotLeaderError, OutcomeUnknownError } from '../../src/raftengine/errors.ts';
+
+import { VirtualTime } from './virtual-time.ts';
 
 export const CATALOG_GROUP = groupId(1);
-
-/** Virtual time: moves when nothing else happens. */
-export class Timeline implements Clock, Scheduler {
-  private timeMs = 1_700_000_000_000;
-  private timers: { atMs: number; order: number; callback: () => void }[] = [];
-  private orders = 0;
-
-  nowMs(): number {
-    return Math.floor(this.timeMs);
-  }
-
-  monotonicMs(): number {
-    return this.timeMs;
-  }
-
-  after(delayMs: number, callback: () => void): Cancel {
-    const timer = { atMs: this.timeMs + delayMs, order: this.orders++, callback };
-    this.timers.push(timer);
-    return () => {
-      this.timers = this.timers.filter((one) => one !== timer);
-    };
-  }
-
-  endOfTurn(callback: () => void): void {
-    this.after(0, callback);
-  }
-
-  nextTurn(callback: () => void): void {
-    this.after(0, callback);
-  }
-
-  /** Lets everything that is ready happen, then goes to the next timer at most `maxMs` away. */
-  async step(maxMs = 1_000): Promise<void> {
-    await new Promise<void>((resolve) => setImmediate(resolve));
-    const next = this.timers.sort((a, b) => a.atMs - b.atMs || a.order - b.order)[0];
-    if (next === undefined || next.atMs > this.timeMs + maxMs) {
-      this.timeMs += maxMs;
-      return;
-    }
-    this.timers.shift();
-    this.timeMs = Math.max(this.timeMs, next.atMs);
-    next.callback();
-  }
-
-  /** Steps until a condition holds. @throws when it does not within `limitMs` of virtual time */
-  async until(what: string, condition: () => boolean, limitMs = 120_000): Promise<void> {
-    const endMs = this.timeMs + limitMs;
-    while (!condition()) {
-      if (this.timeMs > endMs) throw new Error(`waited in vain until ${what}`);
-      await this.step(50);
-    }
-  }
-
-  /** The outcome of a promise, with time going on until it has one. */
-  async outcome<Value>(promise: Promise<Value>): Promise<Value> {
-    let isSettled = false;
-    const settle = (): void => {
-      isSettled = true;
-    };
-    promise.then(settle, settle);
-    await this.until('a promise settles', () => isSettled);
-    return promise;
-  }
-
-  async pass(ms: number): Promise<void> {
-    const endMs = this.timeMs + ms;
-    while (this.timeMs < endMs) await this.step(Math.min(50, endMs - this.timeMs));
-  }
-}
 
 /**
  * What becomes of an operation on the group. `late`: nobody hears of it, and it is applied some time later, unless what it
@@ -111,8 +37,8 @@ interface Entry {
   readonly commitTs: bigint;
 }
 
-export class FakeGroup {
-  readonly time: Timeline;
+export class FakeCatalogGroup {
+  readonly time: VirtualTime;
   readonly rows = new Map<string, Stored>();
   /** False before the group was given the reserved keys. */
   ownsReserved = true;
@@ -130,7 +56,7 @@ export class FakeGroup {
   private readonly late: Entry[] = [];
   private readonly listeners: (() => void)[] = [];
 
-  constructor(time: Timeline) {
+  constructor(time: VirtualTime) {
     this.time = time;
     this.lastTs = BigInt(time.nowMs()) << 16n;
   }
@@ -281,9 +207,9 @@ export class FakeGroup {
 export type Delivery = 'ok' | 'question lost' | 'answer lost';
 
 /** The catalog on some nodes, and its clients. */
-export class FakeCluster {
-  readonly time = new Timeline();
-  readonly group = new FakeGroup(this.time);
+export class FakeCatalogCluster {
+  readonly time = new VirtualTime();
+  readonly group = new FakeCatalogGroup(this.time);
   readonly leaders: CatalogLeader[] = [];
   readonly heartbeats: Heartbeats[] = [];
   readonly errors: unknown[] = [];

@@ -1,14 +1,14 @@
 /** Engines on simulated machines: real write-ahead log, virtual time, one seed. */
 import assert from 'node:assert/strict';
-import { type GroupId, groupId, type NodeId, nodeId } from '../../../src/platform/index.ts';
-import { SimFabric, SimMachine, Simulation } from '../../../src/platform/simulated/index.ts';
-import type { EngineLimits } from '../../../src/raftengine/contract/limits.ts';
-import type { ProposalOutcome, RaftGroup } from '../../../src/raftengine/contract/types.ts';
-import { type ConfState, Role } from '../../../src/raftengine/core/types.ts';
-import { RaftEngine } from '../../../src/raftengine/engine/engine.ts';
-import { NodeRecord } from '../../../src/raftengine/founding/node-record.ts';
-import { WalLogStore } from '../../../src/raftengine/log/wal-log-store.ts';
-import type { SentSnapshot } from '../../../src/raftengine/snapshot/snapshot-transfer.ts';
+import { type GroupId, groupId, type NodeId, nodeId } from '../../src/platform/index.ts';
+import { SimFabric, SimMachine, Simulation } from '../../src/platform/simulated/index.ts';
+import type { EngineLimits } from '../../src/raftengine/contract/limits.ts';
+import type { ProposalOutcome, RaftGroup } from '../../src/raftengine/contract/types.ts';
+import { type ConfState, Role } from '../../src/raftengine/core/types.ts';
+import { RaftEngine } from '../../src/raftengine/engine/engine.ts';
+import { NodeRecord } from '../../src/raftengine/founding/node-record.ts';
+import { WalLogStore } from '../../src/raftengine/log/wal-log-store.ts';
+import type { SentSnapshot } from '../../src/raftengine/snapshot/snapshot-transfer.ts';
 import { type Durable, emptyDurable, ListMachine } from './list-machine.ts';
 
 export const GROUP = groupId(1);
@@ -27,8 +27,8 @@ export interface ClusterOptions {
   readonly founders?: readonly number[];
 }
 
-export class TestNode {
-  readonly cluster: SimCluster;
+export class EngineNode {
+  readonly cluster: SimulatedEngines;
   readonly machine: SimMachine;
   readonly durable = new Map<GroupId, Durable>();
   readonly stateMachines = new Map<GroupId, ListMachine>();
@@ -41,7 +41,7 @@ export class TestNode {
   record!: NodeRecord;
   isUp = false;
 
-  constructor(cluster: SimCluster, id: number) {
+  constructor(cluster: SimulatedEngines, id: number) {
     this.cluster = cluster;
     this.machine = new SimMachine(cluster.fabric, nodeId(id));
   }
@@ -129,13 +129,13 @@ export class TestNode {
   }
 }
 
-export class SimCluster {
+export class SimulatedEngines {
   readonly simulation: Simulation;
   readonly fabric: SimFabric;
   readonly limits: Partial<EngineLimits>;
   readonly groups: readonly GroupId[];
   readonly founders: ConfState;
-  readonly nodes = new Map<number, TestNode>();
+  readonly nodes = new Map<number, EngineNode>();
 
   private constructor(options: ClusterOptions) {
     this.simulation = new Simulation({ seed: options.seed ?? 1 });
@@ -147,7 +147,7 @@ export class SimCluster {
 
   /** A cluster of which one follower is down and has missed more than the log holds. @param limits of a short log */
   static async withStraggler(limits: Partial<EngineLimits>) {
-    const cluster = await SimCluster.found({ limits });
+    const cluster = await SimulatedEngines.found({ limits });
     const leader = await cluster.serving();
     const follower = cluster.up().find((node) => node !== leader)!;
     follower.crash();
@@ -156,24 +156,24 @@ export class SimCluster {
     return { cluster, leader, follower };
   }
 
-  static async found(options: ClusterOptions = {}): Promise<SimCluster> {
-    const cluster = new SimCluster(options);
-    for (const id of cluster.founders.voters) cluster.nodes.set(id, new TestNode(cluster, id));
+  static async found(options: ClusterOptions = {}): Promise<SimulatedEngines> {
+    const cluster = new SimulatedEngines(options);
+    for (const id of cluster.founders.voters) cluster.nodes.set(id, new EngineNode(cluster, id));
     for (const node of cluster.nodes.values()) {
       await cluster.simulation.runToEnd(node.start(cluster.groups, cluster.founders));
     }
     return cluster;
   }
 
-  node(id: number): TestNode {
+  node(id: number): EngineNode {
     const node = this.nodes.get(id);
     assert(node !== undefined);
     return node;
   }
 
   /** A new machine that waits to be taken in. */
-  async join(id: number): Promise<TestNode> {
-    const node = new TestNode(this, id);
+  async join(id: number): Promise<EngineNode> {
+    const node = new EngineNode(this, id);
     this.nodes.set(id, node);
     await this.simulation.runToEnd(node.start(this.groups, undefined));
     // Whom it may ask; suffrage comes from the log alone.
@@ -185,18 +185,18 @@ export class SimCluster {
     await this.simulation.runToEnd(this.node(id).start(this.groups, this.founders));
   }
 
-  up(): TestNode[] {
+  up(): EngineNode[] {
     return [...this.nodes.values()].filter((node) => node.isUp);
   }
 
-  leaderOf(id: GroupId = GROUP): TestNode | undefined {
+  leaderOf(id: GroupId = GROUP): EngineNode | undefined {
     const leaders = this.up().filter((node) => node.engine.group(id)?.status().role === Role.Leader);
     return leaders.sort((a, b) => b.groupAt(id).status().term - a.groupAt(id).status().term)[0];
   }
 
   /** Waits for a leader that serves. */
-  async serving(id: GroupId = GROUP, within: readonly TestNode[] = this.up()): Promise<TestNode> {
-    const find = (): TestNode | undefined =>
+  async serving(id: GroupId = GROUP, within: readonly EngineNode[] = this.up()): Promise<EngineNode> {
+    const find = (): EngineNode | undefined =>
       within.find(
         (node) =>
           node.stateMachines.get(id)!.leadership.at(-1)?.kind === 'serving' &&
@@ -211,12 +211,12 @@ export class SimCluster {
   }
 
   /** Proposes on a node and runs until the outcome is there. */
-  propose(node: TestNode, text: string): Promise<ProposalOutcome> {
+  propose(node: EngineNode, text: string): Promise<ProposalOutcome> {
     return this.simulation.runToEnd(node.propose(text));
   }
 
   /** Proposes many at once and runs until all outcomes are there. */
-  async proposeAll(node: TestNode, count: number, prefix: string): Promise<ProposalOutcome[]> {
+  async proposeAll(node: EngineNode, count: number, prefix: string): Promise<ProposalOutcome[]> {
     const outcomes: ProposalOutcome[] = [];
     for (let at = 0; at < count; at += 100) {
       const batch = Array.from({ length: Math.min(100, count - at) }, (_, next) =>
@@ -228,7 +228,7 @@ export class SimCluster {
   }
 
   /** Every state machine holds the same values. */
-  agreed(nodes: readonly TestNode[] = this.up()): boolean {
+  agreed(nodes: readonly EngineNode[] = this.up()): boolean {
     const first = JSON.stringify(nodes[0]!.list.values);
     return nodes.every((node) => JSON.stringify(node.list.values) === first);
   }
