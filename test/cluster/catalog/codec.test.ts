@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
 import {
@@ -11,6 +12,7 @@ import {
 } from '../../../src/cluster/catalog/codec.ts';
 import { CatalogMessageError, LostResultError } from '../../../src/cluster/catalog/errors.ts';
 import { decodeFounding, encodeFounding, type FoundingConfiguration } from '../../../src/cluster/catalog/founding.ts';
+import type { ClusterState } from '../../../src/distribution/contract/cluster-types.ts';
 import { CatalogError } from '../../../src/distribution/contract/errors.ts';
 import { groupId, hlcTimestamp, nodeId } from '../../../src/platform/index.ts';
 import { NotLeaderError } from '../../../src/raftengine/errors.ts';
@@ -73,6 +75,49 @@ const questions: fc.Arbitrary<CatalogQuestion> = fc.oneof(
     has: record({ incarnation: numbers, revision: numbers }),
   }),
 );
+
+const golden = JSON.parse(readFileSync(new URL('messages.golden.json', import.meta.url), 'utf8')) as {
+  readonly heartbeat: string;
+  readonly state: string;
+};
+const NODE = {
+  nodeId: nodeId(1),
+  incarnation: Buffer.from('life'),
+  address: 'a:1',
+  locality: 'rack',
+  capabilities: 15n,
+  leaderCount: 1,
+  replicaCount: 2,
+  storedBytes: 3,
+};
+const STATE: ClusterState = {
+  revision: 9,
+  nodes: [{ ...NODE, revision: 8, heartbeatMs: 1_700_000_000_000 }],
+  groups: [
+    {
+      id: groupId(1),
+      revision: 1,
+      founders: [nodeId(1)],
+      state: 'ACTIVE',
+      preferredLeader: undefined,
+      createdMs: 4,
+      requestId: Buffer.from('request'),
+    },
+  ],
+  settings: [{ name: 'autosplit', revision: 2, value: 'on' }],
+  features: [{ name: 'ranges.move', activatedMs: 5 }],
+  work: [
+    {
+      name: 'gc/1',
+      revision: 3,
+      holder: nodeId(1),
+      incarnation: Buffer.from('life'),
+      leaseUntilMs: 6,
+      progress: Buffer.from('notes'),
+    },
+  ],
+  removed: [{ nodeId: nodeId(2), incarnation: 'ff' }],
+};
 
 const GOLDEN =
   '0183a46b696e64a372756ea77265717565737485a46b696e64a573706c6974af657870656374656456657273696f6e03a772' +
@@ -148,6 +193,11 @@ describe('what nodes and the catalog say to each other', () => {
       isRepeat: true,
     });
     assert.equal(question.toString('hex'), GOLDEN);
+    const heartbeat = { kind: 'heartbeat', node: NODE, has: { incarnation: 5, revision: 6 } } as const;
+    assert.equal(encodeQuestion(heartbeat).toString('hex'), golden.heartbeat);
+    // Fields go by their names: one that is renamed in the sources is another one to nodes of before.
+    assert.equal(encodeAnswer({ incarnation: 5, document: STATE }).toString('hex'), golden.state);
+    assert.deepEqual(decodeAnswer(Buffer.from(golden.state, 'hex')), { incarnation: 5, document: STATE });
   });
 });
 
