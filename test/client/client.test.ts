@@ -10,6 +10,7 @@ import { LeaderUnavailableError } from '../../src/kv/contract/errors.ts';
 import type { KvService } from '../../src/kv/contract/service.ts';
 import { groupId, SeededRandom, SystemClock, SystemScheduler } from '../../src/platform/index.ts';
 import { OutcomeUnknownError } from '../../src/raftengine/errors.ts';
+import { until } from '../support/until.ts';
 import { MemoryTransactions } from './memory-transactions.ts';
 
 const IDLE_MS = 150;
@@ -173,7 +174,7 @@ describe('the client', () => {
     let runs = 0;
     await client.transaction(async (t) => {
       await t.put('a', String(++runs));
-      while (runs === 1 && store.rolledBack === 0) await new Promise((resolve) => setTimeout(resolve, 10));
+      await until(() => runs > 1 || store.rolledBack > 0);
       await t.put('b', 'x');
     });
     assert.equal(runs, 2);
@@ -203,8 +204,10 @@ describe('the client', () => {
   test('ends a call when its signal says so or its time is over', async () => {
     const abort = new AbortController();
     server.failures.push(...Array.from({ length: 1_000 }, () => new LeaderUnavailableError('an election')));
-    setTimeout(() => abort.abort(), 40);
-    await assert.rejects(client.put('a', '1', { signal: abort.signal }), KvorumClientError);
+    const given = assert.rejects(client.put('a', '1', { signal: abort.signal }), KvorumClientError);
+    await until(() => server.asked > 1);
+    abort.abort();
+    await given;
     await assert.rejects(client.put('a', '1', { timeoutMs: 60 }), KvorumClientError);
     client.close();
     await assert.rejects(client.get('a'), { code: 'CLOSED' });

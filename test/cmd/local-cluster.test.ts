@@ -8,7 +8,9 @@ import { until } from '../support/until.ts';
 
 const script = fileURLToPath(new URL('./stub-node.ts', import.meta.url));
 const nodes = toClusterNodes(loadConfig(clusterSettings, { flags: {}, environment: {} }).values);
-const TIMEOUT_MS = 10_000;
+const TIMEOUT_MS = 60_000;
+/** For nodes that stop when they are told to; the one that does not is killed after it. */
+const STOP_MS = 3_000;
 
 describe('the launcher of a local cluster', () => {
   let cluster: LocalCluster;
@@ -61,7 +63,7 @@ describe('the launcher of a local cluster', () => {
     );
     await launch({ node: 2, name: 'ignoreStop' }).ready(TIMEOUT_MS);
     assert.deepEqual(
-      (await cluster.stop(200)).map((exit) => exit.signal),
+      (await cluster.stop(STOP_MS)).map((exit) => exit.signal),
       [null, 'SIGKILL', null],
     );
   });

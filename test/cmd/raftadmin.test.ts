@@ -15,6 +15,7 @@ import { KeyTextError } from '../../src/distribution/keyspaces.ts';
 import { groupId } from '../../src/platform/index.ts';
 import { FakeBackend, job, members, ROUTES, STATUS, slot } from '../adapter/grpc/fake-backend.ts';
 import { skipWithout } from '../support/programs.ts';
+import { until } from '../support/until.ts';
 import { Node, type Outcome, run } from './raftadmin-bed.ts';
 
 const PROGRAM = fileURLToPath(new URL('../../cmd/raftadmin.ts', import.meta.url));
@@ -346,7 +347,8 @@ describe('raftadmin', () => {
 
     const interrupt = new AbortController();
     const endless = admin('routes watch --only-changes', { interrupted: interrupt.signal });
-    setTimeout(() => interrupt.abort(), 100);
+    await until(() => node.backend.watching > 0);
+    interrupt.abort();
     assert.equal((await endless).code, 0);
   });
 
@@ -514,8 +516,10 @@ describe('raftadmin', () => {
   test('Ctrl-C ends a call that does not answer', async () => {
     node.backend.hold = new Promise(() => {});
     const interrupt = new AbortController();
+    const asked = node.backend.calls.length;
     const call = admin('groups list', { interrupted: interrupt.signal });
-    setTimeout(() => interrupt.abort(), 100);
+    await until(() => node.backend.calls.length > asked);
+    interrupt.abort();
     assert.deepEqual(await call, { code: 1, out: '', err: 'raftadmin: stopped; what was begun goes on\n' });
   });
 

@@ -129,8 +129,13 @@ test('a disk that is full in the middle of everything loses nothing that was ack
   await until('some are acknowledged', () => writer.acknowledged.length > 200);
   fill(folder!, 0);
   await until('writes are refused', () => writer.refusals.some((text) => /BACKPRESSURE/.test(text)));
-  await delay(2_000);
-  const known = writer.acknowledged.length;
+  let known = -1;
+  let refusedBefore = 0;
+  await until('nothing is taken any more', () => {
+    if (known !== writer.acknowledged.length) refusedBefore = writer.refusals.length;
+    known = writer.acknowledged.length;
+    return writer.refusals.length > refusedBefore + 100;
+  });
   for (const client of clients) assert.equal(await client.ping(), 'PONG');
   for (const key of writer.acknowledged.slice(known - 20, known)) {
     assert.equal(await clients[0]!.get(`key${key}`), writtenValue(key), 'reads go on');

@@ -7,6 +7,7 @@ import { ConflictError, LeaderUnavailableError, NotOwnerError, RangeBusyError } 
 import type { ForwardHandler, KeyStretch, KvService } from '../../src/kv/contract/service.ts';
 import type { KeyView, LiveValue, Operation, ScanPage, ScanRequest, ScanRow } from '../../src/kv/contract/view.ts';
 import {
+  type Clock,
   type GroupId,
   groupId,
   type HlcTimestamp,
@@ -15,6 +16,8 @@ import {
   type NodeId,
   nodeId,
   physicalMs,
+  type Scheduler,
+  SystemScheduler,
 } from '../../src/platform/index.ts';
 import { NotLeaderError } from '../../src/raftengine/errors.ts';
 
@@ -179,7 +182,14 @@ export interface FakeKvOptions {
   readonly state?: FakeState;
   /** Data groups; the slots of database 0 are spread over them in order. */
   readonly groups?: number;
+  /** Time that forwards take and deadlines are in. Default: the system's. */
+  readonly time?: Pick<Clock & Scheduler, 'monotonicMs' | 'after'>;
 }
+
+const SYSTEM_TIME: NonNullable<FakeKvOptions['time']> = {
+  monotonicMs: () => performance.now(),
+  after: (delayMs, callback) => new SystemScheduler().after(delayMs, callback),
+};
 
 export class FakeKv implements KvService {
   readonly nodeId: NodeId;
@@ -212,8 +222,10 @@ export class FakeKv implements KvService {
   private readonly groups: readonly GroupId[];
   private readonly handlers = new Map<string, ForwardHandler>();
   private held: (() => void)[] = [];
+  private readonly time: NonNullable<FakeKvOptions['time']>;
 
   constructor(options: FakeKvOptions = {}) {
+    this.time = options.time ?? SYSTEM_TIME;
     this.nodeId = nodeId(options.nodeId ?? 1);
     this.state = options.state ?? new FakeState();
     this.groups = Array.from({ length: options.groups ?? 1 }, (_, index) => groupId(index + 2));
@@ -322,7 +334,7 @@ export class FakeKv implements KvService {
     done: (error: Error | undefined, reply: Buffer | undefined) => void,
   ): void {
     this.forwarded++;
-    this.patienceMs.push(deadlineMs - performance.now());
+    this.patienceMs.push(deadlineMs - this.time.monotonicMs());
     const failure = this.failNextForward;
     if (failure !== undefined) {
       this.failNextForward = undefined;
@@ -335,7 +347,7 @@ export class FakeKv implements KvService {
       else handler(Buffer.from(payload), done);
     };
     if (this.forwardTakesMs === 0) setImmediate(arrive);
-    else setTimeout(arrive, this.forwardTakesMs);
+    else this.time.after(this.forwardTakesMs, arrive);
   }
 
   onForward(service: string, handler: ForwardHandler): void {

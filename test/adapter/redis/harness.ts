@@ -4,7 +4,7 @@ import { connect, type Socket } from 'node:net';
 import type { CommandSpec } from '../../../src/adapter/redis/command/command.ts';
 import type { RedisConfig } from '../../../src/adapter/redis/command/config.ts';
 import { type RedisServer, startRedisServer } from '../../../src/adapter/redis/server/server.ts';
-import { SystemClock, SystemRandom, SystemScheduler } from '../../../src/platform/index.ts';
+import { type Clock, type Scheduler, SystemClock, SystemRandom, SystemScheduler } from '../../../src/platform/index.ts';
 import { FakeKv } from '../../support/fake-kv.ts';
 
 /** A reply as tests compare it: strings for everything textual, with the marker kept for statuses, errors and pushes. */
@@ -26,6 +26,8 @@ export async function startTestServer(
     readonly config?: Partial<RedisConfig>;
     readonly commands?: readonly CommandSpec[];
     readonly quorumReplicas?: () => number;
+    /** Default: the system's. */
+    readonly time?: Clock & Scheduler;
   } = {},
 ): Promise<TestServer> {
   const kv = options.kv ?? new FakeKv();
@@ -33,8 +35,8 @@ export async function startTestServer(
     kv,
     host: '127.0.0.1',
     port: 0,
-    clock: new SystemClock(),
-    scheduler: new SystemScheduler(),
+    clock: options.time ?? new SystemClock(),
+    scheduler: options.time ?? new SystemScheduler(),
     random: new SystemRandom(),
     config: options.config,
     commands: options.commands,

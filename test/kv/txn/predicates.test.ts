@@ -124,13 +124,14 @@ class Clients {
   /** Asks any node for the status of those whose coordinator has stopped. */
   async settle(): Promise<void> {
     const { transactions } = this.cluster.nodes[0]!.process!.node;
-    for (const [t, steps] of this.open) {
+    const settling = [...this.open].map(async ([t, steps]) => {
       const written = steps.flatMap((step) => (step.kind === 'put' || step.kind === 'delete' ? [step.key] : []));
       const primary = Buffer.from(written.sort()[0]!, 'hex');
       // Locks of a coordinator that is gone stay until they have run out.
       const status = await transactions.statusOf(t.id, primary, t.startTs, this.soon(0, SETTLE_MS));
       if (status.kind === 'committed') this.committed.push({ commitTs: status.commitTs, steps });
-    }
+    });
+    await Promise.all(settling);
   }
 
   start(at: number): void {

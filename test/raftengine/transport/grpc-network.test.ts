@@ -86,28 +86,6 @@ async function stopAll(...peers: readonly TestPeer[]): Promise<void> {
   await Promise.all(peers.map((peer) => peer.network.stop()));
 }
 
-async function* framesOf(count: number, bytes: number, onYield: () => void): AsyncGenerator<Buffer> {
-  for (let at = 0; at < count; at++) {
-    onYield();
-    yield Buffer.alloc(bytes, at);
-  }
-}
-
-test('frames of a lane arrive in order, with their sender', async () => {
-  const [a, b] = await pair();
-  for (let at = 0; at < 500; at++) assert(a.network.send(nodeId(2), 'bulk', Buffer.from(`${at}`)));
-  a.network.send(nodeId(2), 'control', Buffer.from('vote'));
-  b.network.send(nodeId(1), 'forward', Buffer.from('reply'));
-  await until(() => b.received.length === 501 && a.received.length === 1);
-  const bulk = b.received.filter((frame) => frame.lane === 'bulk');
-  assert.deepEqual(
-    bulk.map((frame) => frame.text),
-    Array.from({ length: 500 }, (_, at) => `${at}`),
-  );
-  assert.deepEqual(a.received, [{ from: 2, lane: 'forward', text: 'reply' }]);
-  await stopAll(a, b);
-});
-
 test('a peer that goes away is told of, and is reached again when it is back', async () => {
   const [a, b] = await pair();
   const { port } = b.network;
@@ -142,92 +120,13 @@ test('a changed address replaces the connection', async () => {
   await stopAll(a, moved);
 });
 
-test('a full lane refuses frames and the other lanes still take them', async () => {
+test('a stream that nobody takes, or that is given up, is told apart from a failure of its source', async () => {
   const [a, b] = await pair();
-  const frame = Buffer.alloc(8 * 1024 * 1024);
-  let taken = 0;
-  while (a.network.send(nodeId(2), 'bulk', frame)) taken += 1;
-  assert(taken >= 7 && taken <= 8, `${taken} frames of 8 MiB in a queue of 64 MiB`);
-  assert(a.network.queuedBytes(nodeId(2), 'bulk') > 50 * 1024 * 1024);
-  assert(a.network.send(nodeId(2), 'control', Buffer.from('heartbeat')));
-  await until(() => b.received.length === taken + 1);
-  const control = b.received.findIndex((received) => received.lane === 'control');
-  assert(control < taken, 'the heartbeat overtook the entries');
-  await until(() => a.network.queuedBytes(nodeId(2), 'bulk') === 0);
-  await stopAll(a, b);
-});
-
-test('a stream is as slow as its receiver, and brings the answer back', async () => {
-  const a = makePeer(1);
-  const b = makePeer(2);
-  let taken = 0;
-  let produced = 0;
-  const gate = Promise.withResolvers<void>();
-  b.network.onStream('snapshot', async (from, header, frames) => {
-    assert.equal(from, 1);
-    assert.equal(header.toString(), 'header');
-    for await (const frame of frames) {
-      assert.equal(frame[0], taken % 256);
-      taken += 1;
-      if (taken === 2) await gate.promise;
-    }
-    return Buffer.from(`took ${taken}`);
-  });
-  await Promise.all([a.network.start(), b.network.start()]);
-  introduceEach(a, b);
-  const frames = framesOf(100, 1024 * 1024, () => {
-    produced += 1;
-  });
-  const answer = a.network.stream(nodeId(2), 'snapshot', Buffer.from('header'), frames);
-  await until(() => taken === 2);
-  const before = produced;
-  await new Promise((resolve) => setTimeout(resolve, 100));
-  assert(produced <= 60, `${produced} MiB were produced for a receiver that took 2`);
-  assert(produced - before <= 40);
-  gate.resolve();
-  assert.equal((await answer).toString(), 'took 100');
-  await stopAll(a, b);
-});
-
-test('a stream whose sender fails, or whose receiver refuses, is broken on both sides', async () => {
-  const a = makePeer(1);
-  const b = makePeer(2);
-  const outcomes: string[] = [];
-  let arrived = 0;
-  b.network.onStream('snapshot', async (_from, _header, frames) => {
-    try {
-      for await (const frame of frames) arrived += frame.length;
-      outcomes.push('complete');
-    } catch {
-      outcomes.push('cut');
-    }
-    return Buffer.alloc(0);
-  });
-  b.network.onStream('refusing', async () => {
-    throw new Error('busy with another one');
-  });
-  await Promise.all([a.network.start(), b.network.start()]);
-  introduceEach(a, b);
-  async function* failing(): AsyncGenerator<Buffer> {
+  async function* one(): AsyncGenerator<Buffer> {
     yield Buffer.alloc(1000);
-    await until(() => arrived > 0);
-    throw new Error('disk broke');
   }
-  const few = (): AsyncIterable<Buffer> => framesOf(3, 1000, () => {});
-  await assert.rejects(a.network.stream(nodeId(2), 'snapshot', Buffer.alloc(1), failing()), /disk broke/);
-  await until(() => outcomes.length === 1);
-  assert.deepEqual(outcomes, ['cut']);
-  const refused = a.network.stream(
-    nodeId(2),
-    'refusing',
-    Buffer.alloc(1),
-    framesOf(1000, 100_000, () => {}),
-  );
-  await assert.rejects(refused, /busy with another one/);
-  await assert.rejects(a.network.stream(nodeId(2), 'unknown', Buffer.alloc(1), few()), StreamBrokenError);
-  const abort = new AbortController();
-  abort.abort(new Error('enough'));
-  const given = a.network.stream(nodeId(2), 'snapshot', Buffer.alloc(1), few(), abort.signal);
+  await assert.rejects(a.network.stream(nodeId(2), 'unknown', Buffer.alloc(1), one()), StreamBrokenError);
+  const given = a.network.stream(nodeId(2), 'unknown', Buffer.alloc(1), one(), AbortSignal.abort(new Error('enough')));
   await assert.rejects(given, StreamBrokenError);
   await stopAll(a, b);
 });
@@ -236,6 +135,7 @@ test('arbitrary bytes on the port disturb nobody', async () => {
   const [a, b] = await pair();
   const preface = Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n');
   const closed: Promise<void>[] = [];
+  const sockets: Socket[] = [];
   for (let at = 0; at < 40; at++) {
     const socket = connect(b.network.port, '127.0.0.1');
     closed.push(new Promise((resolve) => socket.on('close', () => resolve())));
@@ -244,11 +144,13 @@ test('arbitrary bytes on the port disturb nobody', async () => {
     socket.end(
       at % 3 === 0 ? noise : at % 3 === 1 ? Buffer.concat([preface, noise]) : Buffer.from('GET / HTTP/1.1\r\n\r\n'),
     );
-    setTimeout(() => socket.destroy(), 300);
+    sockets.push(socket);
   }
-  await Promise.all(closed);
+  await until(() => sockets.every((socket) => socket.writableFinished || socket.destroyed));
   a.network.send(nodeId(2), 'bulk', Buffer.from('still here'));
   await until(() => b.received.some((frame) => frame.text === 'still here'));
+  for (const socket of sockets) socket.destroy();
+  await Promise.all(closed);
   assert.deepEqual(a.lost, []);
   await stopAll(a, b);
 });
@@ -396,7 +298,7 @@ test('a port that accepts and never answers is given up, and the node behind it 
   const a = makePeer(1);
   await a.network.start();
   a.network.setPeer(nodeId(2), `127.0.0.1:${port}`);
-  await new Promise((resolve) => setTimeout(resolve, 200));
+  await until(() => sockets.length > 0);
   assert.equal(a.network.isConnected(nodeId(2)), false);
   assert.equal(a.network.send(nodeId(2), 'control', Buffer.from('x')), false);
   const b = makePeer(2);

@@ -1,15 +1,22 @@
 /** What passes by itself is waited for, in the order of the connection: clients of Redis retry next to nothing by themselves. */
 import assert from 'node:assert/strict';
-import { afterEach, describe, test } from 'node:test';
+import { afterEach, beforeEach, describe, test } from 'node:test';
 import { KeyVersionPressureError, WriteBackpressureError } from '../../../../src/kv/admission/errors.ts';
 import { CeilingExpiredError, ConflictError, RemoteError } from '../../../../src/kv/contract/errors.ts';
 import { BusyError } from '../../../../src/raftengine/errors.ts';
 import { FakeKv } from '../../../support/fake-kv.ts';
+import { SteadyTime } from '../../../support/steady-time.ts';
 import { eventually, type RawClient, request, startTestServer, type TestServer } from '../harness.ts';
 
 const servers: TestServer[] = [];
+/** Commands time out by it: a machine that stands still for a moment is no reason to refuse. */
+let time: SteadyTime;
+beforeEach(() => {
+  time = new SteadyTime();
+});
 afterEach(async () => {
   for (const server of servers.splice(0)) await server.stop();
+  time.stop();
 });
 
 interface WaitingClient {
@@ -20,13 +27,13 @@ interface WaitingClient {
 
 /** A client of the node that leads, or of one that forwards to it. */
 async function start(isForwarded: boolean, commandTimeoutMs: number): Promise<WaitingClient> {
-  const leader = new FakeKv();
-  const leading = await startTestServer({ kv: leader, config: { commandTimeoutMs } });
+  const leader = new FakeKv({ time });
+  const leading = await startTestServer({ kv: leader, time, config: { commandTimeoutMs } });
   servers.push(leading);
   if (!isForwarded) return { leader, server: leading, client: await leading.connect() };
-  const kv = new FakeKv({ nodeId: 2, state: leader.state });
+  const kv = new FakeKv({ nodeId: 2, state: leader.state, time });
   kv.leader = leader;
-  const server = await startTestServer({ kv, config: { commandTimeoutMs } });
+  const server = await startTestServer({ kv, time, config: { commandTimeoutMs } });
   servers.push(server);
   return { leader, server, client: await server.connect() };
 }
@@ -101,13 +108,12 @@ for (const isForwarded of [false, true]) {
     });
 
     test('a bulk load is slowed by not being read, for longer than one command may take', async () => {
-      // Long enough that a machine which stands still for a moment is no reason to refuse.
       const { leader, server, client } = await start(isForwarded, 1_000);
       // Three in two milliseconds are let in, of 3,000 twice: all together take four timeouts.
-      const beganMs = performance.now();
+      const beganMs = time.monotonicMs();
       let taken = 0;
       leader.state.refuseWrite = () => {
-        if (taken >= (performance.now() - beganMs) * 1.5) return new WriteBackpressureError('it is behind', 20);
+        if (taken >= (time.monotonicMs() - beganMs) * 1.5) return new WriteBackpressureError('it is behind', 20);
         taken++;
         return undefined;
       };
@@ -129,16 +135,19 @@ for (const isForwarded of [false, true]) {
 test('a bulk load leaves others their share', async () => {
   const { leader, server, client } = await start(false, 5_000);
   let tokens = 0;
-  const refill = setInterval(() => {
+  let isRefilling = true;
+  const refill = (): void => {
     tokens = Math.min(20, tokens + 5);
-  }, 5);
+    if (isRefilling) time.after(5, refill);
+  };
+  refill();
   leader.state.refuseWrite = () => (tokens-- > 0 ? undefined : new WriteBackpressureError('it is behind', 20));
   client.send(Buffer.concat(Array.from({ length: 5_000 }, (_, nth) => request('SET', `bulk${nth}`, 'x'))));
   await eventually(() => leader.submitted > 100, 'the load is under way');
   const other = await server.connect();
   for (let nth = 0; nth < 10; nth++) assert.equal(await other.call('SET', `other${nth}`, 'x'), '+OK');
   assert.ok(leader.state.values.size < 5_000, 'the load is still under way');
-  clearInterval(refill);
+  isRefilling = false;
   leader.state.refuseWrite = undefined;
   assert.deepEqual([...new Set(await client.readMany(5_000))], ['+OK']);
 });
