@@ -1,13 +1,13 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import type { Route } from '../../src/distribution/contract/types.ts';
 import { RouteEngine } from '../../src/distribution/routes/route-engine.ts';
 import { RouteTableLoader } from '../../src/distribution/routes/route-table.ts';
 import { GroupStateMachine } from '../../src/kv/apply/state-machine.ts';
 import { LeaderUnavailableError } from '../../src/kv/contract/errors.ts';
 import { createKvService } from '../../src/kv/service/service.ts';
-import { type GroupId, groupId, hlcTimestamp, nodeId, SeededRandom } from '../../src/platform/index.ts';
+import { groupId, nodeId, SeededRandom } from '../../src/platform/index.ts';
 import { NotLeaderError } from '../../src/raftengine/errors.ts';
+import { route } from '../distribution/builders.ts';
 import { bytes, CONF, FakeRaft, GROUP, text } from '../support/lone-group.ts';
 import { ManualClock, ManualScheduler } from '../support/manual-time.ts';
 import { MemoryStore } from '../support/memory-store.ts';
@@ -17,28 +17,13 @@ const CATALOG = groupId(1);
 const OTHER = groupId(3);
 const MEMBERS = { ...CONF, voters: [nodeId(1), nodeId(2)] };
 
-const route = (id: number, start: string, end: string | undefined, group: GroupId): Route => ({
-  id,
-  start: bytes(start),
-  end: end === undefined ? undefined : bytes(end),
-  groupId: group,
-  state: 'ACTIVE',
-  jobId: 0,
-  parentId: 0,
-  splitAtTs: hlcTimestamp(0n),
-  minWriteTs: hlcTimestamp(0n),
-  spanEpoch: 1,
-  createdVersion: 1,
-  modifiedVersion: 1,
-});
-
 /** The catalog's keys, two routes of one group, and one of another. */
 function someRoutes(): RouteEngine {
   const loader = new RouteTableLoader();
   loader.add(route(1, '', '\x01', CATALOG));
   loader.add(route(2, '\x01', 'm', GROUP));
   loader.add(route(3, 'm', 't', GROUP));
-  loader.add(route(4, 't', undefined, OTHER));
+  loader.add(route(4, 't', '', OTHER));
   const routes = new RouteEngine(0);
   routes.publish(loader.finish(1, 1));
   return routes;
@@ -90,7 +75,7 @@ describe('the key-value service', () => {
     assert.deepEqual(kv.dataGroups(), [GROUP, OTHER], 'the catalog group has only its own keys here');
     assert.equal(kv.routesVersion, 1);
     const moved = new RouteTableLoader();
-    moved.add(route(1, '', undefined, CATALOG));
+    moved.add(route(1, '', '', CATALOG));
     first.routes.publish(moved.finish(2, 1));
     assert.equal(kv.groupOf(bytes('k')), CATALOG);
     assert.deepEqual(kv.dataGroups(), [CATALOG]);

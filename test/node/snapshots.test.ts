@@ -23,103 +23,113 @@ async function clusterWithStraggler(): Promise<{ cluster: SimulatedNodes; stragg
   return { cluster, straggler, leader };
 }
 
-/** Does something at one step of the install, from the moment that the copy is complete. @returns whether the step was reached */
-function atInstallStep(straggler: ClusterNode, at: number, act: (what: string) => void): () => boolean {
-  let isInstalling = false;
-  let step = 0;
-  straggler.onLevelStep = (what) => {
-    isInstalling ||= /^rename .*group-1$/.test(what);
-    if (!isInstalling || step++ !== at) return;
-    act(what);
-  };
-  return () => step > at;
-}
-
 const applied = (node: ClusterNode): number => node.raft(ONE)?.status().appliedIndex ?? 0;
 
-async function catchesUp(
-  cluster: SimulatedNodes,
-  straggler: ClusterNode,
-  leader: number,
-  story: string,
+/** One install that something happens to. */
+interface InstallRun {
+  readonly cluster: SimulatedNodes;
+  readonly straggler: ClusterNode;
+  readonly leader: number;
+  /** Processes of the straggler when the install began. */
+  readonly starts: number;
+  /** What happened, for the failure. */
+  story: string;
+  /** What the straggler had applied when it happened. */
+  before: number;
+}
+
+/**
+ * Lets something happen at the first step of an install, then in another cluster at the second, and so on, until an install is
+ * over before its step comes. Steps count from the moment that the copy is complete.
+ * @param goOn what follows once the step has come or none is left
+ */
+async function atEveryStep(
+  what: string,
+  act: (run: InstallRun) => void,
+  goOn: (run: InstallRun, isReached: boolean) => Promise<void>,
 ): Promise<void> {
+  let isReached = true;
+  let reached = 0;
+  for (let at = 0; isReached; at++) {
+    const { cluster, straggler, leader } = await clusterWithStraggler();
+    const run: InstallRun = {
+      cluster,
+      straggler,
+      leader,
+      starts: straggler.starts + 1,
+      story: `${what} at step ${at}`,
+      before: 0,
+    };
+    let isInstalling = false;
+    let step = 0;
+    straggler.onLevelStep = (name) => {
+      isInstalling ||= /^rename .*group-1$/.test(name);
+      if (!isInstalling || step++ !== at) return;
+      run.story += `, ${name}`;
+      run.before = applied(straggler);
+      act(run);
+    };
+    straggler.start();
+    await cluster.until('the step comes, or none is left', () => step > at || applied(straggler) > KEYS);
+    isReached = step > at;
+    await goOn(run, isReached);
+    if (isReached) reached++;
+    assert.ok(reached < MOST_STEPS);
+  }
+  assert.ok(reached > 3, `${reached} steps`);
+}
+
+async function catchesUp({ cluster, straggler, leader, story }: InstallRun): Promise<void> {
   const { commitIndex } = cluster.node(leader).raft(ONE)!.status();
   await cluster.until(`${story}: it catches up`, () => applied(straggler) >= commitIndex);
 }
 
+/** A new process is where the one before was, or further, and goes on from there. */
+async function startsAgain(run: InstallRun): Promise<void> {
+  const { cluster, straggler, story, before } = run;
+  straggler.start();
+  await cluster.until('it is up', () => straggler.isUp);
+  assert.ok(applied(straggler) >= before, `${story}: ${applied(straggler)} after ${before}`);
+  await catchesUp(run);
+}
+
 describe('a node that installs a snapshot', () => {
   test('lives on when its disk is full at any step, and has the snapshot once there is room', async () => {
-    let reached = 0;
-    for (let at = 0; ; at++) {
-      const { cluster, straggler, leader } = await clusterWithStraggler();
-      const { disk } = straggler.machine;
-      let story = `full at step ${at}`;
-      const isReached = atInstallStep(straggler, at, (what) => {
-        story += `, ${what}`;
-        disk.isFull = true;
-      });
-      straggler.start();
-      const starts = straggler.starts + 1;
-      await cluster.until('the step comes, or none is left', () => isReached() || applied(straggler) > KEYS);
+    const fill = ({ straggler }: InstallRun): void => {
+      straggler.machine.disk.isFull = true;
+    };
+    await atEveryStep('full', fill, async (run) => {
+      const { cluster, straggler, starts, story } = run;
       // Several attempts fail.
       await cluster.simulation.runFor(5000);
       assert.equal(straggler.starts, starts, `${story}: the process is the one that was started`);
-      disk.isFull = false;
-      await catchesUp(cluster, straggler, leader, story);
+      straggler.machine.disk.isFull = false;
+      await catchesUp(run);
       assert.equal(straggler.starts, starts, story);
       assert.ok(cluster.running(straggler.id).engine.counters.snapshotsInstalled > 0, story);
-      if (!isReached()) break;
-      assert.ok(++reached < MOST_STEPS);
-    }
-    assert.ok(reached > 3, `${reached} steps`);
+    });
   });
 
   test('loses power at any step, and starts again where it was, or further', async () => {
-    let reached = 0;
-    for (let at = 0; ; at++) {
-      const { cluster, straggler, leader } = await clusterWithStraggler();
-      let story = `power lost at step ${at}`;
-      let before = 0;
-      const isReached = atInstallStep(straggler, at, (what) => {
-        story += `, ${what}`;
-        before = applied(straggler);
-        straggler.crash(true);
-      });
-      straggler.start();
-      await cluster.until('the step comes, or none is left', () => isReached() || applied(straggler) > KEYS);
-      if (!isReached()) break;
-      straggler.start();
-      await cluster.until('it is up', () => straggler.isUp);
-      assert.ok(applied(straggler) >= before, `${story}: ${applied(straggler)} after ${before}`);
-      await catchesUp(cluster, straggler, leader, story);
-      assert.ok(++reached < MOST_STEPS);
-    }
-    assert.ok(reached > 3, `${reached} steps`);
+    await atEveryStep(
+      'power lost',
+      ({ straggler }) => straggler.crash(true),
+      async (run, isReached) => {
+        if (isReached) await startsAgain(run);
+      },
+    );
   });
 
   test('stops in order at any step, and starts again where it was, or further', async () => {
-    let reached = 0;
-    for (let at = 0; ; at++) {
-      const { cluster, straggler, leader } = await clusterWithStraggler();
-      let story = `stopped at step ${at}`;
-      let stopped: Promise<void> | undefined;
-      let before = 0;
-      const isReached = atInstallStep(straggler, at, (what) => {
-        story += `, ${what}`;
-        before = applied(straggler);
-        stopped = straggler.stop();
-      });
-      straggler.start();
-      await cluster.until('the step comes, or none is left', () => isReached() || applied(straggler) > KEYS);
+    let stopped: Promise<void> | undefined;
+    const stop = ({ straggler }: InstallRun): void => {
+      stopped = straggler.stop();
+    };
+    await atEveryStep('stopped', stop, async (run, isReached) => {
       // Nothing of it is fatal: that would be a violation.
-      if (stopped !== undefined) await cluster.run(stopped);
-      if (!isReached()) break;
-      straggler.start();
-      await cluster.until('it is up', () => straggler.isUp);
-      assert.ok(applied(straggler) >= before, `${story}: ${applied(straggler)} after ${before}`);
-      await catchesUp(cluster, straggler, leader, story);
-      assert.ok(++reached < MOST_STEPS);
-    }
-    assert.ok(reached > 3, `${reached} steps`);
+      if (stopped !== undefined) await run.cluster.run(stopped);
+      stopped = undefined;
+      if (isReached) await startsAgain(run);
+    });
   });
 });

@@ -4,7 +4,6 @@ import fc from 'fast-check';
 import { AuthoritySwitch, carryOut } from '../../../src/cluster/oracle/switch.ts';
 import { type CatalogState, EMPTY_CATALOG } from '../../../src/distribution/catalog/catalog-state.ts';
 import type { GroupRow } from '../../../src/distribution/contract/cluster-types.ts';
-import type { Route } from '../../../src/distribution/contract/types.ts';
 import { RouteTableLoader } from '../../../src/distribution/routes/route-table.ts';
 import type { OracleStatus } from '../../../src/kv/oracle/codec.ts';
 import {
@@ -15,6 +14,7 @@ import {
   reachedTs,
 } from '../../../src/kv/time/authority.ts';
 import { type GroupId, groupId, type HlcTimestamp, hlcTimestamp } from '../../../src/platform/index.ts';
+import { route } from '../../distribution/builders.ts';
 import { ManualClock, ManualScheduler } from '../../support/manual-time.ts';
 
 const GROUPS = 4;
@@ -86,23 +86,9 @@ class FakeGroups {
 }
 
 const ROUTES = (() => {
-  const route = (id: number, start: string, end: string | undefined, group: number): Route => ({
-    id,
-    start: Buffer.from(start, 'latin1'),
-    end: end === undefined ? undefined : Buffer.from(end, 'latin1'),
-    groupId: groupId(group),
-    state: 'ACTIVE',
-    jobId: 0,
-    parentId: 0,
-    splitAtTs: hlcTimestamp(0n),
-    minWriteTs: hlcTimestamp(0n),
-    spanEpoch: 1,
-    createdVersion: 1,
-    modifiedVersion: 1,
-  });
   const loader = new RouteTableLoader();
   loader.add(route(1, '', '\x01', 1));
-  loader.add(route(2, '\x01', undefined, 2));
+  loader.add(route(2, '\x01', '', 2));
   return loader.finish(1, 1);
 })();
 

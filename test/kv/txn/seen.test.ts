@@ -120,68 +120,49 @@ interface Way {
   look(bench: Bench, t: KvTransaction, name: string): Promise<readonly [shown: Shown, ts: HlcTimestamp]>;
 }
 
-const commit = (bench: Bench, t: KvTransaction): Promise<HlcTimestamp> => bench.run(t.commit(bench.deadlineMs()));
+type Look = (bench: Bench, t: KvTransaction, name: string) => Promise<Shown>;
+type End = (bench: Bench, t: KvTransaction, name: string) => Promise<HlcTimestamp>;
+
+const commit: End = (bench, t) => bench.run(t.commit(bench.deadlineMs()));
+const reads: Look = (bench, t, name) => bench.get(t, name);
+const scans: Look = (bench, t, name) => bench.scanned(t, name);
+
+const writesElsewhere: End = (bench, t, name) => {
+  t.put(bench.key('elsewhere'), Buffer.from('x'), NEVER);
+  return commit(bench, t, name);
+};
+
+const givesUp: End = async (bench, t) => {
+  await bench.run(t.rollback());
+  return t.seenTs;
+};
+
+const losesAgainstOther: End = async (bench, t, name) => {
+  const other = bench.names.find((one) => one !== name)!;
+  await bench.get(t, other);
+  await bench.change(other, false);
+  t.put(bench.key(other), Buffer.from('lost'), NEVER);
+  await assert.rejects(commit(bench, t, name));
+  return t.seenTs;
+};
+
+const way = (name: string, look: Look, end: End, isolation: Way['isolation'] = 'serializable'): Way => ({
+  name,
+  isolation,
+  look: async (bench, t, key) => {
+    const shown = await look(bench, t, key);
+    return [shown, await end(bench, t, key)];
+  },
+});
 
 const WAYS: readonly Way[] = [
-  {
-    name: 'reads and is committed',
-    isolation: 'serializable',
-    look: async (bench, t, name) => [await bench.get(t, name), await commit(bench, t)],
-  },
-  {
-    name: 'scans and is committed',
-    isolation: 'serializable',
-    look: async (bench, t, name) => [await bench.scanned(t, name), await commit(bench, t)],
-  },
-  {
-    name: 'reads, writes elsewhere and is committed',
-    isolation: 'serializable',
-    async look(bench, t, name) {
-      const shown = await bench.get(t, name);
-      t.put(bench.key('elsewhere'), Buffer.from('x'), NEVER);
-      return [shown, await commit(bench, t)];
-    },
-  },
-  {
-    name: 'reads and is given up',
-    isolation: 'serializable',
-    async look(bench, t, name) {
-      const shown = await bench.get(t, name);
-      await bench.run(t.rollback());
-      return [shown, t.seenTs];
-    },
-  },
-  {
-    name: 'scans and is given up',
-    isolation: 'serializable',
-    async look(bench, t, name) {
-      const shown = await bench.scanned(t, name);
-      await bench.run(t.rollback());
-      return [shown, t.seenTs];
-    },
-  },
-  {
-    name: 'reads and loses against somebody else',
-    isolation: 'serializable',
-    async look(bench, t, name) {
-      const shown = await bench.get(t, name);
-      const other = bench.names.find((one) => one !== name)!;
-      await bench.get(t, other);
-      await bench.change(other, false);
-      t.put(bench.key(other), Buffer.from('lost'), NEVER);
-      await assert.rejects(commit(bench, t));
-      return [shown, t.seenTs];
-    },
-  },
-  {
-    name: 'reads a snapshot and is given up',
-    isolation: 'snapshot',
-    async look(bench, t, name) {
-      const shown = await bench.get(t, name);
-      await bench.run(t.rollback());
-      return [shown, t.seenTs];
-    },
-  },
+  way('reads and is committed', reads, commit),
+  way('scans and is committed', scans, commit),
+  way('reads, writes elsewhere and is committed', reads, writesElsewhere),
+  way('reads and is given up', reads, givesUp),
+  way('scans and is given up', scans, givesUp),
+  way('reads and loses against somebody else', reads, losesAgainstOther),
+  way('reads a snapshot and is given up', reads, givesUp, 'snapshot'),
 ];
 
 for (const isSkewed of [true, false]) {
