@@ -1,9 +1,6 @@
 /**
- * The leader's side of one group: evaluates operations in arrival order, gathers the effects of a turn into one entry,
- * proposes it, and lets replies go once everything they depend on is committed and applied.
- *
- * Everything between reading state and handing the entry to Raft is synchronous: timestamps are drawn and entries are
- * proposed in the same order because nothing can come in between. That, not a lock, is the group's sequencer.
+ * The leader's side of one group: evaluates operations in arrival order, and lets replies go once everything that they depend on is
+ * committed and applied. The `Sequencer` gathers their effects into entries; from a turn's timestamp to its entry nothing awaits.
  */
 import type { SpanTable } from '../../distribution/index.ts';
 import { assert, type HlcTimestamp, type Millis, type NodeId, type Scheduler } from '../../platform/index.ts';
@@ -11,12 +8,11 @@ import {
   BusyError,
   type LeadershipEvent,
   NotLeaderError,
-  type ProposalOutcome,
   type RaftGroup,
   TooLargeError,
 } from '../../raftengine/index.ts';
 import type { GroupStore } from '../../store/index.ts';
-import type { BatchResult, EntryResult, GroupStateMachine } from '../apply/index.ts';
+import type { BatchResult, GroupStateMachine } from '../apply/index.ts';
 import {
   ConflictError,
   type Operation,
@@ -27,7 +23,6 @@ import {
 } from '../contract/index.ts';
 import { encodeFence, encodeLease } from '../entry/index.ts';
 import {
-  AssignedTimestamps,
   type Authority,
   type FenceCommand,
   type FenceReply,
@@ -35,7 +30,7 @@ import {
   type RenewalOutcome,
   renewalOutcome,
 } from '../time/index.ts';
-import { complete, failureOf } from './completion.ts';
+import { complete } from './completion.ts';
 import {
   DEFAULT_EXECUTOR_LIMITS,
   type ExecutorLimits,
@@ -45,10 +40,11 @@ import {
 import { GroupReads } from './group-reads.ts';
 import { Overlay, type Unit } from './overlay.ts';
 import { ReadConfirmer } from './read-confirmer.ts';
+import { Sequencer } from './sequencer.ts';
 import { Overtaken } from './source-order.ts';
 import { LeaderSpans } from './span-executor.ts';
 import { SpanGate } from './span-gate.ts';
-import { Gathering, isStale, NO_SOURCES, newestOf, type Pending, type Source, TurnEntry } from './turn-entry.ts';
+import { isStale, NO_SOURCES, newestOf, type Pending, type Source, type TurnEntry } from './turn-entry.ts';
 import { LeaderTxns } from './txn-participant.ts';
 import { CommandView } from './view.ts';
 import { OperationWaits } from './waits.ts';
@@ -65,22 +61,10 @@ export class GroupExecutor {
   private readonly gate: SpanGate;
   private readonly view: CommandView;
   private readonly confirmer: ReadConfirmer;
+  private readonly sequencer: Sequencer;
   private serving = false;
-  private readonly assigned = new AssignedTimestamps();
-  /** The smallest timestamp that something on its way was given. */
-  readonly oldestAssigned = (): HlcTimestamp | undefined => this.assigned.first ?? this.entry?.commitTs ?? this.turnTs;
-  /** Timestamp of the commands of this turn, drawn by the first of them; undefined between turns. */
-  private turnTs: HlcTimestamp | undefined;
-  /** The entry that this turn's writes go into. */
-  private entry: TurnEntry | undefined;
-  private isTurnEndScheduled = false;
-  private readonly gathering: Gathering;
-  /** Entries that were handed to Raft, oldest first. */
-  private readonly inflight: TurnEntry[] = [];
-  private inflightBytes = 0;
   /** Operations that must not take effect any more: later ones of their source have run. */
   private readonly overtaken = new Overtaken();
-  private entryCount = 0;
   private operationCount = 0;
   private conflictCount = 0;
   private readonly reads: GroupReads;
@@ -99,7 +83,6 @@ export class GroupExecutor {
     this.store = options.store;
     this.scheduler = options.scheduler;
     this.limits = { ...DEFAULT_EXECUTOR_LIMITS, ...options.limits };
-    this.gathering = new Gathering(this.limits.gatherTurns);
     this.gate = new SpanGate(() => options.stateMachine.spanTable, options.admission);
     this.view = new CommandView(this.store, this.overlay, this.gate, options.stateMachine.locks, options.onAccess);
     this.confirmer = new ReadConfirmer(this.raft, this.scheduler);
@@ -111,12 +94,23 @@ export class GroupExecutor {
       onRenewed: (failure) => this.onRenewed(failure),
       notLeader: () => this.notLeader(),
     });
+    this.sequencer = new Sequencer({
+      raft: this.raft,
+      clock: this.clock,
+      scheduler: this.scheduler,
+      limits: this.limits,
+      overlay: this.overlay,
+      refusal: () => (this.serving ? undefined : this.notLeader()),
+      onApplied: (entry, units, refusals) => this.settleApplied(entry, units, refusals),
+      onAbandoned: (entry, error) => this.settleAbandoned(entry, error),
+      onRoom: () => this.drainWaiting(),
+    });
     const shared = {
       stateMachine: this.stateMachine,
       store: this.store,
       gate: this.gate,
       catchUp: () => this.catchUp(),
-      readTimestamp: (at?: HlcTimestamp) => this.readTimestamp(at),
+      readTimestamp: (at?: HlcTimestamp) => this.sequencer.readTimestamp(at),
       settleLocks: (start: Buffer, end: Buffer, readTs: HlcTimestamp) => this.txns.settleLocks(start, end, readTs),
       stillLeads: () => this.stillLeads(),
     };
@@ -126,8 +120,8 @@ export class GroupExecutor {
       scheduler: this.scheduler,
       nowMs: () => options.hlc.monotonicMs(),
       maxRangeWaitMs: this.limits.maxRangeWaitMs,
-      mayRetry: () => this.serving && this.mayDraw(),
-      mayStart: () => this.serving && !this.isFull() && this.mayDraw(),
+      mayRetry: () => this.serving && this.sequencer.mayDraw(),
+      mayStart: () => this.serving && !this.sequencer.isFull() && this.sequencer.mayDraw(),
       evaluate: (operation, tries) => this.evaluate(operation, tries),
       onReady: () => this.drainWaiting(),
     });
@@ -135,7 +129,7 @@ export class GroupExecutor {
       ...shared,
       clock: this.clock,
       scheduler: this.scheduler,
-      propose: (build, isUrgent) => this.proposeAside(build, isUrgent),
+      propose: (build, isUrgent) => this.sequencer.proposeAside(build, isUrgent),
       onChanged: () => this.waits.rangesChanged(),
     });
     this.txns = new LeaderTxns({
@@ -146,7 +140,7 @@ export class GroupExecutor {
       coming: this.waits.coming,
       scheduler: this.scheduler,
       now: () => options.hlc.peek(),
-      propose: (build, isUrgent) => this.proposeAside(build, isUrgent),
+      propose: (build, isUrgent) => this.sequencer.proposeAside(build, isUrgent),
       submit: (operation) => this.submit(operation as Operation<unknown>),
     });
     this.stateMachine.listenToLeadership((event) => this.onLeadership(event));
@@ -169,7 +163,7 @@ export class GroupExecutor {
 
   /** Takes one step of a change of the authority through the log. @throws NotLeaderError, OutcomeUnknownError */
   fence(command: FenceCommand): Promise<FenceReply> {
-    return this.proposeAside(() => encodeFence(command), true) as Promise<FenceReply>;
+    return this.sequencer.proposeAside(() => encodeFence(command), true) as Promise<FenceReply>;
   }
 
   /** True while this node leads the group and has caught up with its own term. */
@@ -177,13 +171,18 @@ export class GroupExecutor {
     return this.serving;
   }
 
+  /** The smallest timestamp that something on its way was given; undefined: nothing is on its way. */
+  oldestAssigned(): HlcTimestamp | undefined {
+    return this.sequencer.oldestAssigned;
+  }
+
   stats(): ExecutorStats {
     return {
       operations: this.operationCount,
-      entries: this.entryCount,
+      entries: this.sequencer.entries,
       conflicts: this.conflictCount,
-      inflightEntries: this.inflight.length,
-      inflightBytes: this.inflightBytes,
+      inflightEntries: this.sequencer.inflightEntries,
+      inflightBytes: this.sequencer.inflightBytes,
       waitingOperations: this.waits.queue.size,
     };
   }
@@ -197,20 +196,16 @@ export class GroupExecutor {
       complete(operation, this.notLeader(), undefined);
       return;
     }
-    if (this.waits.queue.size > 0 || this.isFull() || !this.mayDraw()) {
+    if (this.waits.queue.size > 0 || this.sequencer.isFull() || !this.sequencer.mayDraw()) {
       if (this.waits.queue.waitingCount >= this.limits.maxWaitingOperations) {
         complete(operation, new BusyError('too many operations wait for the group; try again later'), undefined);
       } else {
         this.waits.queue.add(operation);
-        if (!this.mayDraw()) this.clock.request();
+        if (!this.sequencer.mayDraw()) this.clock.request();
       }
       return;
     }
     this.evaluate(operation, 1);
-  }
-
-  private isFull(): boolean {
-    return this.inflight.length >= this.limits.maxInflightEntries || this.inflightBytes >= this.limits.maxInflightBytes;
   }
 
   private notLeader(): NotLeaderError {
@@ -218,39 +213,8 @@ export class GroupExecutor {
     return new NotLeaderError(leader === this.nodeId ? undefined : leader);
   }
 
-  // ---- Synchronous section: from drawing the turn's timestamp to `raft.propose` nothing may await. ----
-
-  /**
-   * The timestamp of the present turn. Each draw reserves the value before it too: range deletes of the entry are applied
-   * there, below the entry's own puts and above everything older.
-   */
-  private turnTimestamp(): HlcTimestamp {
-    if (this.turnTs === undefined) {
-      // A command that joins an entry of an earlier turn is evaluated at that entry's timestamp.
-      this.turnTs = this.entry?.commitTs ?? this.drawTimestamp();
-      this.scheduleTurnEnd();
-    }
-    return this.turnTs;
-  }
-
-  private scheduleTurnEnd(): void {
-    if (this.isTurnEndScheduled) return;
-    this.isTurnEndScheduled = true;
-    this.scheduler.endOfTurn(() => this.endTurn());
-  }
-
-  /** Only after `mayDraw`, in the same turn and with nothing observed since: then it does not fail. */
-  private drawTimestamp(): HlcTimestamp {
-    return this.clock.take(2);
-  }
-
-  /** True when the next operation has a timestamp already or the clock has room for one. */
-  private mayDraw(): boolean {
-    return this.turnTs !== undefined || this.entry !== undefined || this.clock.hasRoom();
-  }
-
   private evaluate(operation: Operation<unknown>, tries: number): void {
-    if (!this.mayDraw()) {
+    if (!this.sequencer.mayDraw()) {
       this.waits.queue.addRetry(operation, tries);
       this.clock.request();
       return;
@@ -258,7 +222,7 @@ export class GroupExecutor {
     if (this.waits.order.size > 0 && this.waits.order.holds(operation, tries)) return;
     this.operationCount++;
     const view = this.view;
-    view.begin(this.turnTimestamp(), this.entry);
+    view.begin(this.sequencer.turnTimestamp(), this.sequencer.open);
     let reply: unknown;
     let error: Error | undefined;
     try {
@@ -287,7 +251,7 @@ export class GroupExecutor {
     } else if (isWriter && view.floorTs >= view.ts - 1n) {
       // The range came with timestamps that are ahead of this turn's.
       this.clock.observe(view.floorTs);
-      this.closeEntry();
+      this.sequencer.closeEntry();
       this.evaluate(operation, tries);
       return;
     } else if (isWriter) {
@@ -310,64 +274,20 @@ export class GroupExecutor {
       complete(operation, new TooLargeError(message), undefined);
       return true;
     }
-    if (this.entry !== undefined && this.entry.bodyBytes + bytes > this.limits.maxEntryBytes) {
+    const { open } = this.sequencer;
+    if (open !== undefined && open.bodyBytes + bytes > this.limits.maxEntryBytes) {
       // No room left in this turn's entry: the command runs again, at the timestamp of the next one.
-      this.propose();
+      this.sequencer.closeEntry();
       this.evaluate(operation, tries);
       return false;
     }
-    this.entry ??= new TurnEntry(view.ts, this.entryCount++);
-    const entry = this.entry;
+    const entry = this.sequencer.entryAt(view.ts);
     const unit = this.overlay.add(entry, view.settleUnit(), view.writes, view.ranges);
     for (let at = 0; at < view.readKeys.length; at++) {
       entry.expect(unit, view.readKeys[at]!, view.readVersions[at]!);
     }
     entry.pending.push({ operation, tries, error: undefined, reply, unit, sources: NO_SOURCES });
     return true;
-  }
-
-  private endTurn(): void {
-    this.isTurnEndScheduled = false;
-    this.turnTs = undefined;
-    if (this.entry === undefined) {
-      this.clock.keepOpen();
-      return;
-    }
-    if (this.inflight.length >= this.limits.pipelineDepth) return;
-    if (this.gathering.waitsFor(this.entry.pending.length)) this.scheduler.nextTurn(() => this.scheduleTurnEnd());
-    else this.propose();
-  }
-
-  /** Closes the open entry and hands it to Raft. */
-  private propose(): void {
-    const entry = this.entry!;
-    this.entry = undefined;
-    this.turnTs = undefined;
-    this.gathering.begin();
-    entry.ceilingMs = this.clock.carry();
-    const { payload, units } = entry.encode(entry.ceilingMs);
-    this.inflight.push(entry);
-    this.inflightBytes += payload.length;
-    const { commitTs } = entry;
-    this.raft.propose(
-      payload,
-      this.assigned.track(commitTs, (outcome) => this.settle(entry, units, payload.length, outcome)),
-    );
-  }
-
-  // ---- End of the synchronous section. ----
-
-  /** What became of an entry: called once an entry, for applied ones in log order. */
-  private settle(entry: TurnEntry, units: readonly Unit[], bytes: number, outcome: ProposalOutcome): void {
-    this.inflight.splice(this.inflight.indexOf(entry), 1);
-    this.inflightBytes -= bytes;
-    this.overlay.remove(entry);
-    if (entry.ceilingMs !== 0) this.clock.carried(outcome.kind === 'applied');
-    if (outcome.kind === 'applied') this.settleApplied(entry, units, outcome.result as BatchResult);
-    else this.settleAbandoned(entry, failureOf(outcome));
-    this.drainWaiting();
-    // Room for the entry that was kept open.
-    if (this.entry !== undefined) this.scheduleTurnEnd();
   }
 
   private settleApplied(entry: TurnEntry, units: readonly Unit[], refusals: BatchResult): void {
@@ -398,15 +318,9 @@ export class GroupExecutor {
       const message = `the operation lost ${pending.tries} times against concurrent writes; nothing happened`;
       complete(pending.operation, new ConflictError(message), undefined);
     } else {
-      this.overtaken.look(pending.operation, settled, ...this.underWay());
+      this.overtaken.look(pending.operation, settled, ...this.sequencer.underWay());
       this.evaluate(pending.operation, pending.tries + 1);
     }
-  }
-
-  /** What was evaluated and may take effect, by entry. */
-  private underWay(): (readonly Pending[])[] {
-    const entries = this.entry === undefined ? this.inflight : [...this.inflight, this.entry];
-    return entries.map(({ pending }) => pending);
   }
 
   /** Writers get the entry's error; those that only read may run again, because nothing of theirs was proposed. */
@@ -420,7 +334,8 @@ export class GroupExecutor {
 
   private drainWaiting(): void {
     this.waits.queue.drain();
-    if (this.serving && this.waits.queue.size > 0 && !this.isFull() && !this.mayDraw()) this.clock.request();
+    const { sequencer, waits } = this;
+    if (this.serving && waits.queue.size > 0 && !sequencer.isFull() && !sequencer.mayDraw()) this.clock.request();
   }
 
   private onLeadership(event: LeadershipEvent): void {
@@ -428,9 +343,9 @@ export class GroupExecutor {
       this.stop();
       return;
     }
-    assert(this.inflight.length === 0 && this.overlay.isEmpty, 'a new leader starts without writes in flight');
+    assert(this.overlay.isEmpty, 'a new leader starts without writes in flight');
+    this.sequencer.begin();
     this.gate.reset();
-    this.assigned.clear();
     this.serving = true;
     // Timestamps of this term must be above every one of earlier terms: what comes waits for the clock.
     this.clock.begin();
@@ -440,13 +355,8 @@ export class GroupExecutor {
   private stop(): void {
     this.serving = false;
     this.clock.end();
-    const entry = this.entry;
-    this.entry = undefined;
-    this.turnTs = undefined;
-    if (entry !== undefined) {
-      this.overlay.remove(entry);
-      this.settleAbandoned(entry, this.notLeader());
-    }
+    const entry = this.sequencer.end();
+    if (entry !== undefined) this.settleAbandoned(entry, this.notLeader());
     this.waits.failAll(this.notLeader());
     this.confirmer.failAll(this.notLeader());
   }
@@ -458,7 +368,7 @@ export class GroupExecutor {
 
   private onRenewed(failure: Error | undefined): void {
     if (failure === undefined || !this.serving) this.drainWaiting();
-    else if (!this.mayDraw()) this.waits.queue.refuseAll(failure);
+    else if (!this.sequencer.mayDraw()) this.waits.queue.refuseAll(failure);
   }
 
   /**
@@ -499,23 +409,11 @@ export class GroupExecutor {
         reject(this.notLeader());
         return;
       }
-      const newest = this.entry ?? this.inflight.at(-1);
+      const { newest } = this.sequencer;
       if (newest === undefined) this.confirmer.confirm(operation, undefined, undefined);
       else
         newest.pending.push({ operation, tries: 1, error: undefined, reply: undefined, unit: undefined, sources: [] });
     });
-  }
-
-  /**
-   * A timestamp to read history at: above everything acknowledged, and nothing that is still to be proposed will be committed
-   * at or below it.
-   */
-  private readTimestamp(at?: HlcTimestamp): HlcTimestamp {
-    if (at !== undefined) this.clock.observeForeign(at, this.clock.maxLeadMs);
-    const readTs = at ?? this.drawTimestamp();
-    // Commands later in this turn must not commit below a timestamp that has been read at.
-    if (this.entry === undefined) this.turnTs = undefined;
-    return readTs;
   }
 
   /** @throws NotLeaderError when what was read since `catchUp` may be old */
@@ -543,46 +441,13 @@ export class GroupExecutor {
     return this.reads.countKeys(counterClass);
   }
 
-  /** Sends off what the turn has gathered; what follows is committed at a later timestamp. */
-  private closeEntry(): void {
-    if (this.entry !== undefined) this.propose();
-    this.turnTs = undefined;
-  }
-
-  /**
-   * Proposes an entry that no operation asked for, in order with the operations' entries: everything evaluated before is
-   * ahead of it in the log.
-   * @param build gets the entry's commit timestamp
-   * @param isUrgent for the few small ones that a range in a move waits for: they do not wait for room
-   * @throws NotLeaderError, BusyError, OutcomeUnknownError
-   */
-  private proposeAside(build: (commitTs: HlcTimestamp) => Buffer, isUrgent = false): Promise<EntryResult> {
-    if (!this.serving) return Promise.reject(this.notLeader());
-    if (this.isFull() && !isUrgent) return Promise.reject(new BusyError('too much is on its way; try again later'));
-    const opening = this.clock.opening();
-    if (opening !== undefined) return opening.then(() => this.proposeAside(build, isUrgent));
-    this.closeEntry();
-    const ts = this.drawTimestamp();
-    const payload = build(ts);
-    this.inflightBytes += payload.length;
-    return new Promise((resolve, reject) => {
-      const done = (outcome: ProposalOutcome): void => {
-        this.inflightBytes -= payload.length;
-        if (outcome.kind === 'applied') resolve(outcome.result as EntryResult);
-        else reject(failureOf(outcome));
-        this.drainWaiting();
-      };
-      this.raft.propose(payload, this.assigned.track(ts, done));
-    });
-  }
-
   /**
    * Proposes an entry of the periodic work.
    * @param build gets the entry's commit timestamp
    * @returns true when it was applied, false when it was not or when nobody knows
    */
   proposeMaintenance(build: (commitTs: HlcTimestamp) => Buffer): Promise<boolean> {
-    return this.proposeAside(build).then(
+    return this.sequencer.proposeAside(build).then(
       () => true,
       () => false,
     );
