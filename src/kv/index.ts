@@ -73,6 +73,7 @@ export {
   type SpanClient,
   type SpanReply,
   type SpanRequest,
+  TimestampAheadError,
   type Transactions,
   type TxnClient,
   type TxnIdentity,

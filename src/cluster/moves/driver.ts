@@ -18,6 +18,7 @@ import {
   type SpanClient,
   type SpanReply,
   type SpanRequest,
+  TimestampAheadError,
 } from '../../kv/index.ts';
 import {
   assert,
@@ -26,6 +27,7 @@ import {
   type Clock,
   type GroupId,
   type Millis,
+  physicalMs,
   type Random,
   type Scheduler,
   sleep,
@@ -113,6 +115,11 @@ interface Knowledge {
 
 /** Refusals that a later try may not meet: somebody else's job or purge is in the way. */
 const PASSING: ReadonlySet<SpanRefusal> = new Set(['BUSY']);
+
+const tooFarAhead = (src: GroupId, dst: GroupId, ms: Millis): TimestampAheadError =>
+  new TimestampAheadError(
+    `the time of group ${src} is ${ms} ms further ahead than group ${dst} goes along with, so the move waits; see raftadmin accept_time`,
+  );
 
 /** See the top of the file. */
 export class MoveDriver {
@@ -252,7 +259,10 @@ export class MoveDriver {
         await this.tell(dst, { kind: 'incoming', job: id, attempt, start, end });
         return this.to(job, 'ARM_SOURCE', { lastError: '' });
       case 'ARM_SOURCE': {
-        const { gcThreshold: above } = await this.options.spans.job(dst, id);
+        const { gcThreshold: above, reachTs } = await this.options.spans.job(dst, id);
+        // Once the source has released the range, nobody serves it until the destination can take it over.
+        const { nowTs } = await this.options.spans.job(src, id);
+        if (nowTs > reachTs) throw tooFarAhead(src, dst, physicalMs(nowTs) - physicalMs(reachTs));
         await this.tell(src, { kind: 'captureOn', job: id, start, end, above });
         return this.to(job, 'BACKFILL', { lastError: '' });
       }

@@ -48,6 +48,10 @@ export interface JobState {
   readonly end: JobEnd | undefined;
   readonly imports: ImportState | undefined;
   readonly gcThreshold: HlcTimestamp;
+  /** The group's time. */
+  readonly nowTs: HlcTimestamp;
+  /** How far ahead of its time a range may be that the group takes over. */
+  readonly reachTs: HlcTimestamp;
 }
 
 /** Place in a capture log. `{ index: 0, position: 0 }` is its beginning; others come from a page's `next`. */

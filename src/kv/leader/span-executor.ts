@@ -125,7 +125,7 @@ export class LeaderSpans implements SpanExecutor {
 
   /** @throws NotLeaderError */
   async job(job: JobId): Promise<JobState> {
-    const { stateMachine, store, catchUp } = this.options;
+    const { stateMachine, store, clock, catchUp } = this.options;
     await catchUp();
     const { spanTable } = stateMachine;
     return {
@@ -133,6 +133,8 @@ export class LeaderSpans implements SpanExecutor {
       end: spanTable.endOf(job),
       imports: stateMachine.importOf(job),
       gcThreshold: store.gcThreshold,
+      nowTs: clock.now(),
+      reachTs: clock.reachTs,
     };
   }
 

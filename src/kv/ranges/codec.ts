@@ -272,8 +272,8 @@ export const decodeSpanReply = (bytes: Buffer): SpanReply =>
   });
 
 /** Encodes what a group knows of a job. */
-export function encodeJobState({ span, end, imports, gcThreshold }: JobState): Buffer {
-  const writer = begin().u64(gcThreshold);
+export function encodeJobState({ span, end, imports, gcThreshold, nowTs, reachTs }: JobState): Buffer {
+  const writer = begin().u64(gcThreshold).u64(nowTs).u64(reachTs);
   writeSpan(writer, span);
   writer.u8(end === undefined ? 0 : 1 + JOB_ENDS.indexOf(end)).u8(imports === undefined ? 0 : 1);
   if (imports !== undefined) writeImports(writer, imports);
@@ -283,11 +283,11 @@ export function encodeJobState({ span, end, imports, gcThreshold }: JobState): B
 /** @throws CorruptEntryError */
 export const decodeJobState = (bytes: Buffer): JobState =>
   answer(bytes, (reader) => {
-    const gcThreshold = reader.timestamp();
+    const [gcThreshold, nowTs, reachTs] = [reader.timestamp(), reader.timestamp(), reader.timestamp()];
     const span = readSpan(reader);
     const end = JOB_ENDS[reader.u8() - 1];
     const imports = reader.flag() ? readImports(reader) : undefined;
-    return { span, end, imports, gcThreshold };
+    return { span, end, imports, gcThreshold, nowTs, reachTs };
   });
 
 /** Encodes a page of histories. */

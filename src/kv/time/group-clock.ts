@@ -7,7 +7,7 @@
  * A ceiling is raised by an entry that is on its way anyhow; by an entry of its own when there is none and the clock is
  * still being asked; and not at all while nobody asks. Whoever then comes waits for one commit.
  */
-import { assert, type HlcTimestamp, lastBefore, type Millis } from '../../platform/index.ts';
+import { assert, type HlcTimestamp, lastBefore, type Millis, timestampOfMs } from '../../platform/index.ts';
 import type { ProposalOutcome } from '../../raftengine/index.ts';
 import { CeilingExpiredError, TimestampAheadError } from '../contract/index.ts';
 import { type ClockComparison, type Hlc, MAX_FORWARD_SKEW_MS, MAX_TAKE } from './hlc.ts';
@@ -169,6 +169,11 @@ export class GroupClock {
 
   private get foreignLeadMs(): Millis {
     return FOREIGN_WINDOWS * this.limits.windowMs + this.limits.maxForwardSkewMs;
+  }
+
+  /** The largest timestamp of another group that this one goes along with now; see `maxLeadMs`. */
+  get reachTs(): HlcTimestamp {
+    return timestampOfMs(this.hlc.timeMs() + this.maxLeadMs);
   }
 
   /** What no clock of a group that keeps to these limits leads a wall clock by. */

@@ -268,6 +268,23 @@ describe('A driver of moves', () => {
     assert.equal(world.catalog.route('x').groupId, group(3));
   });
 
+  test('fences nothing as long as the destination would not go along with the time of the source', async () => {
+    const world = new DrivenMoves(4);
+    const [source, destination] = [world.groups.get(group(2))!, world.groups.get(group(3))!];
+    source.nowTs = hlcTimestamp(20n);
+    destination.reachTs = hlcTimestamp(19n);
+    const driver = world.driver();
+    const { id } = world.begin('x', 3)!;
+    await world.runUntil(() => world.errors.length >= 5);
+    assert.equal(world.catalog.state.jobs.get(id)?.phase, 'ARM_SOURCE');
+    assert.match(String(world.errors[0]), /time of group 2 is \d+ ms further ahead than group 3 goes along with/);
+    assert.ok(source.write(Buffer.from('x'), Buffer.from('still served')));
+    destination.reachTs = hlcTimestamp(20n);
+    await world.runUntil(() => !world.catalog.state.jobs.has(id));
+    await driver.stop();
+    assert.equal(world.catalog.route('x').groupId, group(3));
+  });
+
   test('merges routes of different groups in one job, and a driver that dies anywhere is followed by another one', async () => {
     for (let stop = 0; stop < 40; stop++) {
       const world = new DrivenMoves(100 + stop);

@@ -18,7 +18,7 @@ import type {
   SpanReply,
   SpanRequest,
 } from '../../../src/kv/contract/range-transfer.ts';
-import { type HlcTimestamp, hlcTimestamp } from '../../../src/platform/index.ts';
+import { END_OF_TIME, type HlcTimestamp, hlcTimestamp } from '../../../src/platform/index.ts';
 import type { ExportedVersion } from '../../../src/store/contract/types.ts';
 
 const NEVER = hlcTimestamp(0n);
@@ -43,6 +43,9 @@ export class ModelGroup implements SpanExecutor {
   private readonly captured_ = new Map<JobId, ExportedVersion[]>();
   private readonly imports = new Map<JobId, ImportState>();
   private readonly clock: ModelClock;
+  /** See `JobState`. */
+  nowTs: HlcTimestamp = NEVER;
+  reachTs: HlcTimestamp = END_OF_TIME;
 
   constructor(clock: ModelClock) {
     this.clock = clock;
@@ -118,7 +121,14 @@ export class ModelGroup implements SpanExecutor {
 
   async job(job: JobId): Promise<JobState> {
     const { table } = this;
-    return { span: table.spanOf(job), end: table.endOf(job), imports: this.imports.get(job), gcThreshold: NEVER };
+    return {
+      span: table.spanOf(job),
+      end: table.endOf(job),
+      imports: this.imports.get(job),
+      gcThreshold: NEVER,
+      nowTs: this.nowTs,
+      reachTs: this.reachTs,
+    };
   }
 
   async backfill({ job, start, after, maxBytes }: BackfillRequest): Promise<BackfillPage> {

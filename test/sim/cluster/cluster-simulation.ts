@@ -3,7 +3,9 @@
  * Redis front end, and the faults of a plan. The end of every run is calm: everything is mended, every node must take a
  * write, all replicas must come to the same state, and the histories are judged by the checkers of the fault tests.
  */
+
 import { type Verdict, worstVerdict } from '../../../jepsen/history.ts';
+import { acceptanceOf } from '../../../src/cluster/admin/accepted-time.ts';
 import {
   type GroupId,
   SeededRandom,
@@ -25,6 +27,7 @@ const CHECK_EVERY_MS = 100;
 const RECOVERY_MS = 30_000;
 const CALM_MS = 60_000;
 const POLL_MS = 100;
+const ADMIN_TIMEOUT_MS = 10_000;
 /** Databases that workloads use. */
 const COUNTED_DBS = [0, 1];
 const SCAN_COUNT = '1000';
@@ -250,8 +253,19 @@ export class ClusterSimulation {
       if (unrest === undefined) return;
       if (unrest !== said) this.say(`not at rest: ${unrest}`);
       said = unrest;
+      // What the message tells an operator to do.
+      if (unrest.includes('accept_time')) await this.acceptTime().catch((error: unknown) => this.say(String(error)));
       await this.simulation.delay(POLL_MS, 'rest');
     }
+  }
+
+  private async acceptTime(): Promise<void> {
+    const admin = this.nodes.find(({ process }) => process !== undefined)?.process?.node.admin;
+    if (admin === undefined) return;
+    const acceptance = acceptanceOf(await admin.time(ADMIN_TIMEOUT_MS));
+    if (acceptance === undefined) return;
+    this.say(`the operator accepts the time of a group that leads by ${acceptance.leadMs} ms`);
+    await admin.setSetting('time.caughtUpAt', String(acceptance.caughtUpAtMs), ADMIN_TIMEOUT_MS);
   }
 
   /** Settles when every node counts as many keys as a scan finds. */
