@@ -5,7 +5,7 @@
  */
 
 /**
- * How a caller may react, protocols.md §14.3:
+ * How a caller may react:
  * - `redirect`: nothing was proposed; try another place at once, using the hint.
  * - `wait`: nothing was proposed; try again after a while.
  * - `restart`: nothing happened; a new attempt with fresh reads may succeed.

@@ -50,7 +50,7 @@ export interface JobState {
   readonly gcThreshold: HlcTimestamp;
   /** The group's time. */
   readonly nowTs: HlcTimestamp;
-  /** How far ahead of its time a range may be that the group takes over. */
+  /** The largest timestamp that a range may come with which the group takes over now. */
   readonly reachTs: HlcTimestamp;
 }
 
