@@ -162,9 +162,7 @@ describe('the layers', () => {
         const isInside = file.path.startsWith(`${folder}/`);
         const isFace = file.path.endsWith('/index.ts') && folder.startsWith(file.path.slice(0, -'/index.ts'.length));
         const isOwnFloor = folder.split('/').length <= 2;
-        // Contracts are plain vocabulary: a `types.ts` may be named directly inside its own layer.
-        const isContract = target.endsWith('/types.ts') && placeOf(target)?.folder === placeOf(file.path)?.folder;
-        if (isInside || isFace || isOwnFloor || isContract || !existsSync(`${root}${folder}/index.ts`)) continue;
+        if (isInside || isFace || isOwnFloor || !existsSync(`${root}${folder}/index.ts`)) continue;
         complaints.push(`${file.path} reaches into ${target}`);
       }
     }

@@ -2,7 +2,16 @@
  * The contracts between the Raft engine and its neighbours: the log below it, the state machine above it.
  */
 import type { GroupId, LogIndex, NodeId, Term } from '../../platform/index.ts';
-import type { ConfState, Entry, HardState, LogView, PeerProgress, Role, SnapshotMeta } from '../core/index.ts';
+import type {
+  ConfChangeStep,
+  ConfState,
+  Entry,
+  HardState,
+  LogView,
+  PeerProgress,
+  Role,
+  SnapshotMeta,
+} from '../core/index.ts';
 
 /** What one group wants stored by the next write. */
 export interface LogWrite {
@@ -124,7 +133,7 @@ export interface RaftGroup {
   /** Settles when this replica has applied `index`. */
   waitApplied(index: LogIndex, signal?: AbortSignal): Promise<void>;
   /** @throws NotLeaderError, ConfChangeRefusedError */
-  changeMembership(steps: readonly import('../core/types.ts').ConfChangeStep[], context: Buffer): Promise<ConfState>;
+  changeMembership(steps: readonly ConfChangeStep[], context: Buffer): Promise<ConfState>;
   transferLeadership(to: NodeId): Promise<void>;
   leader(): { readonly nodeId: NodeId; readonly term: Term } | undefined;
   status(): GroupStatus;
