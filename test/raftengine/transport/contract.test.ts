@@ -16,6 +16,7 @@ import { PeerBook } from '../../../src/raftengine/founding/peer-book.ts';
 import { createGrpcNetwork, type GrpcNetwork } from '../../../src/raftengine/transport/grpc-network.ts';
 import { KeptInMemory } from '../../support/kept-peers.ts';
 import { type NetworkWorld, peerNetworkContract } from '../../support/peer-network-contract.ts';
+import { until } from '../../support/until.ts';
 import { Wire } from '../../support/wire.ts';
 import { StallingProxy } from './stalling-proxy.ts';
 
@@ -67,13 +68,7 @@ class GrpcWorld implements NetworkWorld {
     return `127.0.0.1:${proxy.port}`;
   }
 
-  until = async (condition: () => boolean): Promise<void> => {
-    const deadline = performance.now() + PATIENCE_MS;
-    while (!condition()) {
-      assert.ok(performance.now() < deadline, `not reached: ${condition.toString()}`);
-      await new Promise((resolve) => setTimeout(resolve, 2));
-    }
-  };
+  until = (condition: () => boolean): Promise<void> => until(condition, PATIENCE_MS);
 
   breakBetween = (a: number, b: number): void => {
     for (const { to, proxy } of this.proxies) if (to === a || to === b) proxy.destroyAll();
