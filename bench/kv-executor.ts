@@ -8,7 +8,7 @@ import { parseArgs } from 'node:util';
 import { GroupStateMachine } from '../src/kv/apply/state-machine.ts';
 import { GroupExecutor } from '../src/kv/leader/executor.ts';
 import { Hlc } from '../src/kv/time/hlc.ts';
-import { groupId, hlcTimestamp, nodeId, SystemClock } from '../src/platform/index.ts';
+import { groupId, NEVER, nodeId, SystemClock } from '../src/platform/index.ts';
 import type { ProposalOutcome, RaftGroup } from '../src/raftengine/contract/types.ts';
 import { EntryKind } from '../src/raftengine/core/types.ts';
 import { openGroupStore } from '../src/store/group/open.ts';
@@ -72,7 +72,6 @@ type Bed = Awaited<ReturnType<typeof openBed>>;
 type Submit = (bed: Bed, at: number, done: () => void) => void;
 const KEYS = Array.from({ length: 10_000 }, (_, at) => Buffer.from(`key:${String(at).padStart(12, '0')}`));
 const VALUE = Buffer.alloc(100, 'x');
-const NEVER = hlcTimestamp(0n);
 
 const workloads: Record<string, Submit> = {
   SET: (bed, at, complete) => {

@@ -9,14 +9,13 @@ import { LoadSampler } from '../src/distribution/balance/load-sampler.ts';
 import type { CatalogDelta, Route, RouteMutation } from '../src/distribution/contract/types.ts';
 import { DEFAULT_HISTORY_VERSIONS, RouteEngine } from '../src/distribution/routes/route-engine.ts';
 import { type RouteTable, RouteTableLoader } from '../src/distribution/routes/route-table.ts';
-import { groupId, hlcTimestamp, SeededRandom } from '../src/platform/index.ts';
+import { groupId, NEVER, SeededRandom } from '../src/platform/index.ts';
 
 const SIZES = [1_000, 3_000, 10_000, 30_000, 100_000, 300_000, 1_000_000];
 const LOOKUPS = 400_000;
 const TIMED_LOOKUPS = 100_000;
 const SPLITS = 2_000;
 const GROUPS = 64;
-const NEVER = hlcTimestamp(0n);
 const MIB = 1024 * 1024;
 
 const { gc } = globalThis;

@@ -5,7 +5,7 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { hlcTimestamp, SeededRandom } from '../src/platform/index.ts';
+import { hlcTimestamp, NEVER, SeededRandom } from '../src/platform/index.ts';
 import type { GroupStore } from '../src/store/contract/types.ts';
 import { openGroupStore } from '../src/store/group/open.ts';
 
@@ -13,7 +13,6 @@ const KEYS = 200_000;
 const LARGE_KEYS = 2_000;
 const READS = 300_000;
 const UNIT_SIZE = 50;
-const NEVER = hlcTimestamp(0n);
 
 const figures: { name: string; value: number; unit: string }[] = [];
 const record = (name: string, value: number, unit: string): void => {

@@ -3,9 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { ConflictError } from '../../src/kv/contract/errors.ts';
 import type { KvTransaction, TransactionOptions, Transactions } from '../../src/kv/contract/transactions.ts';
 import type { KeyView, LiveValue, ScanRequest } from '../../src/kv/contract/view.ts';
-import { type HlcTimestamp, hlcTimestamp } from '../../src/platform/index.ts';
-
-const NEVER = hlcTimestamp(0n);
+import { type HlcTimestamp, hlcTimestamp, NEVER } from '../../src/platform/index.ts';
 
 export class MemoryTransactions implements Transactions {
   readonly rows = new Map<string, LiveValue>();

@@ -1,9 +1,8 @@
 /** Short ways to write routes and random deltas in tests. */
 
 import type { CatalogDelta, Route, RouteMutation } from '../../src/distribution/contract/types.ts';
-import { type GroupId, groupId, hlcTimestamp, type SeededRandom } from '../../src/platform/index.ts';
+import { type GroupId, groupId, NEVER, type SeededRandom } from '../../src/platform/index.ts';
 
-export const NEVER = hlcTimestamp(0n);
 export const group = (id: number): GroupId => groupId(id);
 export const bytes = (text: string): Buffer => Buffer.from(text, 'latin1');
 

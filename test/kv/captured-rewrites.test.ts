@@ -7,10 +7,8 @@ import { describe, test } from 'node:test';
 import fc from 'fast-check';
 import type { CapturePage, CapturePoint, SpanRequest } from '../../src/kv/contract/range-transfer.ts';
 import { decodeEntry } from '../../src/kv/entry/decoded-entry.ts';
-import { hlcTimestamp } from '../../src/platform/index.ts';
+import { NEVER } from '../../src/platform/index.ts';
 import { bytes, LoneGroup } from '../support/lone-group.ts';
-
-const NEVER = hlcTimestamp(0n);
 
 describe('what is captured of a key that is rewritten in one entry', () => {
   test('is its version, whatever commands made it', async () => {

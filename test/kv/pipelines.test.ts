@@ -6,13 +6,12 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import type { PrepareRequest } from '../../src/kv/contract/txn.ts';
 import type { KeyView, Operation } from '../../src/kv/contract/view.ts';
-import { type HlcTimestamp, hlcTimestamp, KvorumError, SeededRandom } from '../../src/platform/index.ts';
+import { type HlcTimestamp, KvorumError, NEVER, SeededRandom } from '../../src/platform/index.ts';
 import { bytes, LoneGroup, text } from '../support/lone-group.ts';
 import { finish, put, read, request, txn } from './txn/entries.ts';
 
 const SEEDS = Number(process.env.KVORUM_PIPELINE_SEEDS ?? 250);
 const STEPS = 250;
-const NEVER = hlcTimestamp(0n);
 /** Keys that everybody writes and nobody checks: they tie operations of different sources together. */
 const SHARED = ['x', 'y'];
 

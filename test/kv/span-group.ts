@@ -3,12 +3,11 @@ import assert from 'node:assert/strict';
 import { NotOwnerError, RangeBusyError } from '../../src/kv/contract/errors.ts';
 import type { CapturePoint, SpanReply, SpanRequest } from '../../src/kv/contract/range-transfer.ts';
 import { encodeSpan } from '../../src/kv/entry/span-entries.ts';
-import { groupId, type HlcTimestamp, hlcTimestamp } from '../../src/platform/index.ts';
+import { groupId, type HlcTimestamp, hlcTimestamp, NEVER } from '../../src/platform/index.ts';
 import type { ExportedVersion } from '../../src/store/contract/types.ts';
 import { bytes, LoneGroup, type Outcome } from '../support/lone-group.ts';
 import { MemoryStore } from '../support/memory-store.ts';
 
-export const NEVER = hlcTimestamp(0n);
 export const range = (start: string, end: string | undefined) => ({
   start: bytes(start),
   end: end === undefined ? undefined : bytes(end),

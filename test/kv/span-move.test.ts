@@ -16,7 +16,7 @@ import type {
 } from '../../src/kv/contract/range-transfer.ts';
 import { encodePurge, encodeSetGc } from '../../src/kv/entry/entry.ts';
 import { isLocalKey } from '../../src/kv/entry/local-keys.ts';
-import { groupId, hlcTimestamp, nodeId, SeededRandom, timestampOfMs } from '../../src/platform/index.ts';
+import { groupId, hlcTimestamp, NEVER, nodeId, SeededRandom, timestampOfMs } from '../../src/platform/index.ts';
 import { NotLeaderError } from '../../src/raftengine/errors.ts';
 import type { GroupStore } from '../../src/store/contract/types.ts';
 import { openGroupStore } from '../../src/store/group/open.ts';
@@ -28,7 +28,6 @@ const KEYS = ['a', 'b', 'c', 'd', 'e', 'f', 'g', 'h'];
 /** What moves. */
 const START = 'c';
 const END = 'g';
-const NEVER = hlcTimestamp(0n);
 
 interface Version {
   readonly ts: bigint;

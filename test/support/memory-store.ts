@@ -4,7 +4,7 @@
  * everything.
  */
 import { createHash } from 'node:crypto';
-import { assert, type HlcTimestamp, hlcTimestamp, type LogIndex } from '../../src/platform/index.ts';
+import { assert, type HlcTimestamp, type LogIndex, NEVER } from '../../src/platform/index.ts';
 import type {
   ExportedVersion,
   ExportPage,
@@ -42,7 +42,6 @@ import {
 } from './memory-image.ts';
 
 const NO_BYTES = Buffer.alloc(0);
-const NEVER = hlcTimestamp(0n);
 /** A pass of collection is done in so many slices. */
 const SLICES_A_PASS = 3;
 

@@ -18,10 +18,8 @@ import type {
   SpanReply,
   SpanRequest,
 } from '../../../src/kv/contract/range-transfer.ts';
-import { END_OF_TIME, type HlcTimestamp, hlcTimestamp } from '../../../src/platform/index.ts';
+import { END_OF_TIME, type HlcTimestamp, hlcTimestamp, NEVER } from '../../../src/platform/index.ts';
 import type { ExportedVersion } from '../../../src/store/contract/types.ts';
-
-const NEVER = hlcTimestamp(0n);
 
 const isIn = (key: Buffer, { start, end }: Pick<Span, 'start' | 'end'>): boolean =>
   Buffer.compare(start, key) <= 0 && (end === undefined || Buffer.compare(key, end) < 0);

@@ -6,12 +6,11 @@ import type { TxnClient } from '../../../src/kv/contract/txn.ts';
 import type { KeyView } from '../../../src/kv/contract/view.ts';
 import { type TransactionLimits, TransactionUnknownError } from '../../../src/kv/txn/coordinator-types.ts';
 import { TransactionRunner } from '../../../src/kv/txn/transaction-runner.ts';
-import { type HlcTimestamp, hlcTimestamp } from '../../../src/platform/index.ts';
+import { type HlcTimestamp, hlcTimestamp, NEVER } from '../../../src/platform/index.ts';
 import { OutcomeUnknownError, TooLargeError } from '../../../src/raftengine/errors.ts';
 import { finish, request } from './entries.ts';
 import { ModelCluster, NO_FAULTS, type Removed, startProcess } from './model-cluster.ts';
 
-const NEVER = hlcTimestamp(0n);
 /** Keys of different groups, the last one where there are four. */
 const [A, B, C, D] = [Buffer.from('a'), Buffer.from('b'), Buffer.from('c'), Buffer.from('d')] as const;
 const ID = Buffer.alloc(16, 7);

@@ -10,12 +10,11 @@ import { StatusGc } from '../../../src/kv/leader/status-gc.ts';
 import { KEEP_STATUSES_MS } from '../../../src/kv/leader/txn-participant.ts';
 import { ReadValues } from '../../../src/kv/txn/transaction-reads.ts';
 import { BufferedView } from '../../../src/kv/txn/transaction-view.ts';
-import { groupId, type HlcTimestamp, hlcTimestamp, laterBy } from '../../../src/platform/index.ts';
+import { groupId, type HlcTimestamp, hlcTimestamp, laterBy, NEVER } from '../../../src/platform/index.ts';
 import { bytes, LoneGroup } from '../../support/lone-group.ts';
 import { finish, put, putSince, read, request, ts, txn } from './entries.ts';
 
 const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
-const NEVER = hlcTimestamp(0n);
 
 /** Lets everything happen that does not wait for time. */
 async function run<T>(bed: LoneGroup, promise: Promise<T>): Promise<T> {

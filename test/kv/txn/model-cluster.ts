@@ -32,6 +32,7 @@ import {
   type HlcTimestamp,
   hlcTimestamp,
   laterBy,
+  NEVER,
   type Scheduler,
   timestampOfMs,
 } from '../../../src/platform/index.ts';
@@ -87,7 +88,6 @@ interface Row {
   readonly statuses: Map<string, TxnStatus>;
 }
 
-const NEVER = hlcTimestamp(0n);
 const WAIT = Symbol('a lock is in the way');
 const ROLLED_BACK: TxnStatus = { kind: 'rolledBack' };
 const LOCK_WAIT_MS = 1000;

@@ -8,11 +8,10 @@ import { bankChecker } from '../../../jepsen/checkers/collections.ts';
 import { listAppendChecker } from '../../../jepsen/checkers/transactions.ts';
 import type { Op } from '../../../jepsen/history.ts';
 import type { KeyView } from '../../../src/kv/contract/view.ts';
-import { hlcTimestamp } from '../../../src/platform/index.ts';
+import { NEVER } from '../../../src/platform/index.ts';
 import { runClients, type Task } from './model-clients.ts';
 import { type Faults, ModelCluster, NO_FAULTS, type Removed } from './model-cluster.ts';
 
-const NEVER = hlcTimestamp(0n);
 const SEEDS = 10;
 const DURATION_MS = 20_000;
 const STORMY: Faults = {

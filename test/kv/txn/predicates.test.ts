@@ -6,12 +6,11 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import type { KvTransaction, TransactionIsolation } from '../../../src/kv/contract/transactions.ts';
 import type { ScanRow } from '../../../src/kv/contract/view.ts';
-import { groupId, type HlcTimestamp, hlcTimestamp, KvorumError, SeededRandom } from '../../../src/platform/index.ts';
+import { groupId, type HlcTimestamp, KvorumError, NEVER, SeededRandom } from '../../../src/platform/index.ts';
 import { Role } from '../../../src/raftengine/core/types.ts';
 import { OutcomeUnknownError } from '../../../src/raftengine/errors.ts';
 import { startSkewedCluster } from '../../sim/cluster/skewed-cluster.ts';
 
-const NEVER = hlcTimestamp(0n);
 const TIMEOUT_MS = 5_000;
 const SETTLE_MS = 50_000;
 /** Slots of three groups. */
