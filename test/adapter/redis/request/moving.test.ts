@@ -35,6 +35,18 @@ async function start(options: Parameters<typeof startTestServer>[0]): Promise<Te
   return { ...server, client: await server.connect() };
 }
 
+/** Two nodes over one state: the second leads the three groups, and the client asks the first. */
+async function startForwarding() {
+  const state = new FakeState();
+  const kv = new FakeKv({ nodeId: 1, state, groups: 3 });
+  const leaderKv = new FakeKv({ nodeId: 2, state, groups: 3 });
+  kv.leader = leaderKv;
+  state.owners = kv.directory.copy();
+  await start({ kv: leaderKv });
+  const { client } = await start({ kv });
+  return { client, state, kv, leaderKv };
+}
+
 /** A node whose three groups own what its directory says, until a test moves something. */
 async function startOwners(config = {}) {
   const state = new FakeState();
@@ -289,13 +301,7 @@ describe('a range that is being handed over', () => {
   });
 
   test('is probed with few commands of a long forwarded pipeline', async () => {
-    const state = new FakeState();
-    const kv = new FakeKv({ nodeId: 1, state, groups: 3 });
-    const leaderKv = new FakeKv({ nodeId: 2, state, groups: 3 });
-    kv.leader = leaderKv;
-    state.owners = kv.directory.copy();
-    await start({ kv: leaderKv });
-    const { client } = await start({ kv });
+    const { client, state, leaderKv } = await startForwarding();
     state.fenced = [0, 16_384];
     const count = 2_000;
     client.send(Buffer.concat(Array.from({ length: count }, () => request('INCR', 'n'))));
@@ -413,13 +419,7 @@ describe('a node that has just lost leadership', () => {
 
 describe('a forwarded batch', () => {
   test('is refused from the first request on that the leader does not own, and is sent again in order', async () => {
-    const state = new FakeState();
-    const kv = new FakeKv({ nodeId: 1, state, groups: 3 });
-    const leaderKv = new FakeKv({ nodeId: 2, state, groups: 3 });
-    kv.leader = leaderKv;
-    state.owners = kv.directory.copy();
-    await start({ kv: leaderKv });
-    const { client } = await start({ kv });
+    const { client, state, kv } = await startForwarding();
     // The range is free again between two requests of the batch: the second must not run there, before the first.
     let evaluated = 0;
     const check = state.check.bind(state);
