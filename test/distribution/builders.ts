@@ -1,9 +1,13 @@
 /** Short ways to write routes and random deltas in tests. */
 
+import type { NodeOp } from '../../src/distribution/catalog/catalog.ts';
+import { CAPABILITIES } from '../../src/distribution/catalog/features.ts';
 import type { CatalogDelta, Route, RouteMutation } from '../../src/distribution/contract/types.ts';
-import { type GroupId, groupId, NEVER, type SeededRandom } from '../../src/platform/index.ts';
+import { type GroupId, groupId, NEVER, nodeId, type SeededRandom } from '../../src/platform/index.ts';
 
 export const group = (id: number): GroupId => groupId(id);
+type PutNode = Extract<NodeOp, { readonly kind: 'putNode' }>;
+
 export const bytes = (text: string): Buffer => Buffer.from(text, 'latin1');
 
 /** `end` '' is the end of the key space. */
@@ -35,6 +39,20 @@ export const delta = (version: number, mutations: RouteMutation[]): CatalogDelta
 
 export const upsert = (row: Route): RouteMutation => ({ kind: 'upsert', route: row });
 export const remove = (row: Route): RouteMutation => ({ kind: 'delete', id: row.id, start: row.start });
+
+/** What a node tells the catalog of itself; `rest` is what differs from a node that has just come and has nothing. */
+export const nodeReport = (id: number, rest: Partial<PutNode['node']> = {}): PutNode['node'] => ({
+  nodeId: nodeId(id),
+  incarnation: Buffer.alloc(16, id),
+  address: `node${id}`,
+  locality: '',
+  capabilities: CAPABILITIES,
+  heartbeatMs: 0,
+  leaderCount: 0,
+  replicaCount: 0,
+  storedBytes: 0,
+  ...rest,
+});
 
 /** The naive directory: a sorted array that is searched from the front. */
 export class ArrayDirectory {

@@ -19,7 +19,7 @@ import { CatalogCorruptError, CatalogError } from '../../src/distribution/contra
 import { RouteEngine } from '../../src/distribution/routes/route-engine.ts';
 import { RouteTable } from '../../src/distribution/routes/route-table.ts';
 import { hlcTimestamp, nodeId, SeededRandom } from '../../src/platform/index.ts';
-import { bytes, group } from './builders.ts';
+import { bytes, group, nodeReport } from './builders.ts';
 import { CatalogModel, founded, SPLIT_TS, visible } from './catalog-model.ts';
 
 const seeds = (): fc.Arbitrary<number> => fc.integer({ min: 0, max: 0xffff_ffff });
@@ -532,17 +532,12 @@ function randomOperation(model: CatalogModel, random: SeededRandom, turn: number
     { kind: 'activateFeature', name: 'ranges.move' } as const,
     {
       kind: 'putNode',
-      node: {
-        nodeId: nodeId(1 + random.int(3)),
+      node: nodeReport(1 + random.int(3), {
         incarnation: Buffer.alloc(16, 1),
         address: '',
-        locality: '',
         capabilities: random.int(3) === 0 ? 0n : CAPABILITIES,
         heartbeatMs: turn,
-        leaderCount: 0,
-        replicaCount: 0,
-        storedBytes: 0,
-      },
+      }),
       expectedRevision: undefined,
     } as const,
     {

@@ -10,23 +10,18 @@ import { encodeGroup } from '../../src/distribution/contract/cluster-rows.ts';
 import type { GroupRow, WorkRow } from '../../src/distribution/contract/cluster-types.ts';
 import { CatalogCorruptError, CatalogError } from '../../src/distribution/contract/errors.ts';
 import { type NodeId, nodeId, SeededRandom } from '../../src/platform/index.ts';
-import { bytes, group } from './builders.ts';
+import { bytes, group, nodeReport } from './builders.ts';
 import { CatalogModel, founded, visible } from './catalog-model.ts';
 
 const incarnationOf = (id: number, life = 1): Buffer => Buffer.alloc(16, id * 16 + life);
 const heartbeat = (id: number, capabilities = CAPABILITIES, leaderCount = 0, life = 1): NodeOp => ({
   kind: 'putNode',
-  node: {
-    nodeId: nodeId(id),
+  node: nodeReport(id, {
     incarnation: incarnationOf(id, life),
     address: `127.0.0.1:${id}`,
-    locality: '',
     capabilities,
-    heartbeatMs: 0,
     leaderCount,
-    replicaCount: 0,
-    storedBytes: 0,
-  },
+  }),
   expectedRevision: undefined,
 });
 

@@ -6,9 +6,10 @@ import { CatalogError } from '../../../src/distribution/contract/errors.ts';
 import { LeaderUnavailableError } from '../../../src/kv/contract/errors.ts';
 import { groupId, hlcTimestamp, nodeId } from '../../../src/platform/index.ts';
 import { OutcomeUnknownError } from '../../../src/raftengine/errors.ts';
+import { nodeReport } from '../../distribution/builders.ts';
 import { visible } from '../../distribution/catalog-model.ts';
 import type { Delivery, FakeCatalogCluster } from '../../support/fake-catalog.ts';
-import { bytes, founded, incarnationOf, moveOf, routeAt, splitAt, versionOf } from './founded.ts';
+import { bytes, founded, moveOf, routeAt, splitAt, versionOf } from './founded.ts';
 
 const refusedWith =
   (code: string) =>
@@ -26,17 +27,7 @@ function once(cluster: FakeCatalogCluster, fate: Delivery, then: () => void = ()
   };
 }
 
-const node = {
-  nodeId: nodeId(1),
-  incarnation: incarnationOf(1),
-  address: 'a:1',
-  locality: '',
-  capabilities: 0n,
-  heartbeatMs: 1,
-  leaderCount: 0,
-  replicaCount: 0,
-  storedBytes: 0,
-};
+const node = nodeReport(1, { address: 'a:1', capabilities: 0n, heartbeatMs: 1 });
 
 describe('a client of the catalog', () => {
   test('gets results, jobs and the cluster state from wherever the leader is', async () => {

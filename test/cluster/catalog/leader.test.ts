@@ -3,9 +3,10 @@ import { describe, test } from 'node:test';
 import { META_KEY } from '../../../src/distribution/contract/catalog-keys.ts';
 import { CatalogError } from '../../../src/distribution/contract/errors.ts';
 import { BusyError, NotLeaderError, OutcomeUnknownError } from '../../../src/raftengine/errors.ts';
+import { nodeReport } from '../../distribution/builders.ts';
 import { visible } from '../../distribution/catalog-model.ts';
 import { FakeCatalogCluster, type Fate } from '../../support/fake-catalog.ts';
-import { BOOTSTRAP, founded, incarnationOf, moveOf, routeAt, splitAt, versionOf } from './founded.ts';
+import { BOOTSTRAP, founded, moveOf, routeAt, splitAt, versionOf } from './founded.ts';
 
 const refusedWith =
   (code: string) =>
@@ -225,17 +226,7 @@ describe('the leader of the catalog', () => {
           leader.run({ kind: 'setSetting', name: 'autosplit', value: 'on' }),
           leader.run({
             kind: 'putNode',
-            node: {
-              nodeId: BOOTSTRAP.groups[0]!.founders[0]!,
-              incarnation: incarnationOf(1),
-              address: 'a:1',
-              locality: '',
-              capabilities: 0n,
-              heartbeatMs: 1,
-              leaderCount: 0,
-              replicaCount: 0,
-              storedBytes: 0,
-            },
+            node: nodeReport(BOOTSTRAP.groups[0]!.founders[0]!, { address: 'a:1', capabilities: 0n, heartbeatMs: 1 }),
             expectedRevision: undefined,
           }),
         ];

@@ -12,10 +12,11 @@ import type { JobResult } from '../../../src/distribution/catalog/catalog-jobs.t
 import type { CatalogState } from '../../../src/distribution/catalog/catalog-state.ts';
 import { CatalogError } from '../../../src/distribution/contract/errors.ts';
 import type { CatalogDelta, DeltaCause } from '../../../src/distribution/contract/types.ts';
-import { nodeId, SeededRandom } from '../../../src/platform/index.ts';
+import { SeededRandom } from '../../../src/platform/index.ts';
+import { nodeReport } from '../../distribution/builders.ts';
 import { visible } from '../../distribution/catalog-model.ts';
 import type { FakeCatalogCluster, Fate } from '../../support/fake-catalog.ts';
-import { founded, incarnationOf, moveOf, routeAt, splitAt, versionOf } from './founded.ts';
+import { founded, moveOf, routeAt, splitAt, versionOf } from './founded.ts';
 
 const NODES = 3;
 const CLIENTS = 4;
@@ -67,17 +68,7 @@ function requestFrom(state: CatalogState, random: SeededRandom, number: number):
   }
   if (choice < 9) return moveOf(state, key, 3 + random.int(2));
   const id = 1 + random.int(3);
-  const node = {
-    nodeId: nodeId(id),
-    incarnation: incarnationOf(id),
-    address: `n:${number}`,
-    locality: '',
-    capabilities: 0n,
-    heartbeatMs: number,
-    leaderCount: 0,
-    replicaCount: 0,
-    storedBytes: 0,
-  };
+  const node = nodeReport(id, { address: `n:${number}`, capabilities: 0n, heartbeatMs: number });
   return { kind: 'putNode', node, expectedRevision: undefined };
 }
 

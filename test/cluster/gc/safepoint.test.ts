@@ -13,7 +13,7 @@ import type { GcChannel } from '../../../src/cluster/gc/endpoint.ts';
 import { handedOver, retentionOf, safepointWork } from '../../../src/cluster/gc/safepoint.ts';
 import type { Certificate, NodeGcReport, SafepointNotes } from '../../../src/cluster/gc/types.ts';
 import { clusterStateOf } from '../../../src/distribution/catalog/catalog-state.ts';
-import { CAPABILITIES, FEATURES } from '../../../src/distribution/catalog/features.ts';
+import { FEATURES } from '../../../src/distribution/catalog/features.ts';
 import { JOB_PHASES, type JobPhase, type JobRow } from '../../../src/distribution/contract/catalog-rows.ts';
 import type { FeatureRow } from '../../../src/distribution/contract/cluster-types.ts';
 import { CatalogError } from '../../../src/distribution/contract/errors.ts';
@@ -26,6 +26,7 @@ import {
   nodeId,
   timestampOfMs,
 } from '../../../src/platform/index.ts';
+import { nodeReport } from '../../distribution/builders.ts';
 import { CatalogModel } from '../../distribution/catalog-model.ts';
 
 const NOW_MS = 1_700_000_100_000;
@@ -55,17 +56,7 @@ class Stage implements GcChannel {
   }
 
   heartbeat(id: number): void {
-    const node = {
-      nodeId: nodeId(id),
-      incarnation: Buffer.alloc(16, id),
-      address: `node${id}`,
-      locality: '',
-      capabilities: CAPABILITIES,
-      heartbeatMs: this.nowMs,
-      leaderCount: 0,
-      replicaCount: 0,
-      storedBytes: 0,
-    };
+    const node = nodeReport(id, { heartbeatMs: this.nowMs });
     this.model.run({ kind: 'putNode', node, expectedRevision: undefined });
   }
 

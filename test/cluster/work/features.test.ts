@@ -8,6 +8,7 @@ import { clusterStateOf } from '../../../src/distribution/catalog/catalog-state.
 import { CAPABILITIES, FEATURES, isFeatureActive } from '../../../src/distribution/catalog/features.ts';
 import type { CatalogError } from '../../../src/distribution/contract/errors.ts';
 import { nodeId, SeededRandom } from '../../../src/platform/index.ts';
+import { nodeReport } from '../../distribution/builders.ts';
 import { CatalogModel } from '../../distribution/catalog-model.ts';
 import { VirtualTime } from '../../support/virtual-time.ts';
 
@@ -15,17 +16,7 @@ const OLD = CAPABILITIES & ~(1n << BigInt(FEATURES['ranges.balance']!.bit));
 
 const heartbeat = (id: number, capabilities = CAPABILITIES): NodeOp => ({
   kind: 'putNode',
-  node: {
-    nodeId: nodeId(id),
-    incarnation: Buffer.alloc(16, id),
-    address: `node${id}`,
-    locality: '',
-    capabilities,
-    heartbeatMs: 0,
-    leaderCount: 0,
-    replicaCount: 0,
-    storedBytes: 0,
-  },
+  node: nodeReport(id, { capabilities }),
   expectedRevision: undefined,
 });
 

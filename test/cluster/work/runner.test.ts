@@ -9,13 +9,12 @@ import {
 } from '../../../src/cluster/work/forwarding-pointers.ts';
 import { type WorkContext, WorkRunner, type WorkUnit } from '../../../src/cluster/work/runner.ts';
 import { clusterStateOf } from '../../../src/distribution/catalog/catalog-state.ts';
-import { CAPABILITIES } from '../../../src/distribution/catalog/features.ts';
 import type { JobRow } from '../../../src/distribution/contract/catalog-rows.ts';
 import { CatalogError } from '../../../src/distribution/contract/errors.ts';
 import { LeaderUnavailableError } from '../../../src/kv/contract/errors.ts';
 import { nodeId, SeededRandom } from '../../../src/platform/index.ts';
 import { OutcomeUnknownError } from '../../../src/raftengine/errors.ts';
-import { group } from '../../distribution/builders.ts';
+import { group, nodeReport } from '../../distribution/builders.ts';
 import { CatalogModel } from '../../distribution/catalog-model.ts';
 import { VirtualTime } from '../../support/virtual-time.ts';
 
@@ -37,18 +36,7 @@ class WorkingNodes {
 
   constructor(ids: readonly number[], unit: (id: number, cluster: WorkingNodes) => WorkUnit) {
     for (const id of ids) {
-      const node = {
-        nodeId: nodeId(id),
-        incarnation: Buffer.alloc(16, id),
-        address: `node${id}`,
-        locality: '',
-        capabilities: CAPABILITIES,
-        heartbeatMs: 0,
-        leaderCount: 0,
-        replicaCount: 0,
-        storedBytes: 0,
-      };
-      this.model.run({ kind: 'putNode', node, expectedRevision: undefined });
+      this.model.run({ kind: 'putNode', node: nodeReport(id), expectedRevision: undefined });
       const runner = new WorkRunner({
         nodeId: nodeId(id),
         incarnation: Buffer.alloc(16, id),
