@@ -14,3 +14,11 @@ export {
   slotOf,
 } from './keyspace.ts';
 export { cursorHash, decodeCursor, ScanCursors } from './scan-cursors.ts';
+export {
+  type BodyOfRow,
+  bodyOf,
+  INCARNATION_BYTES,
+  incarnationIn,
+  VALUE_HEADER_BYTES,
+  ValueForm,
+} from './sub-rows.ts';

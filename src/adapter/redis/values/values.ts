@@ -8,6 +8,7 @@
  */
 import type { KeyView } from '../../../kv/index.ts';
 import type { HlcTimestamp } from '../../../platform/index.ts';
+import { VALUE_HEADER_BYTES, ValueForm } from '../keys/index.ts';
 import { errors, RedisError } from '../protocol/index.ts';
 
 /** First byte of a stored value. Disk values: never renumber; a new data type adds a row here and its name below. */
@@ -16,12 +17,6 @@ export const ValueType = {
 } as const;
 export type ValueType = (typeof ValueType)[keyof typeof ValueType];
 
-/** Third byte of a stored value. Disk values: never renumber. */
-const ValueForm = {
-  /** The whole value is in this row. */
-  Packed: 0,
-} as const;
-const HEAD_BYTES = 3;
 const NO_FLAGS = 0;
 
 /** What TYPE answers and SCAN's TYPE option compares with. */
@@ -60,7 +55,7 @@ export function readValue(ctx: ValueAccess, userKey: Buffer): TypedValue | undef
   if (value[1] !== NO_FLAGS || value[2] !== ValueForm.Packed) throw new RedisError(WRITTEN_LATER);
   return {
     type: value[0]!,
-    payload: value.subarray(HEAD_BYTES),
+    payload: value.subarray(VALUE_HEADER_BYTES),
     expireTs: live.expireTs,
     commitTs: live.commitTs,
   };
@@ -89,11 +84,11 @@ export function writeValue(
     ctx.view.delete(key);
     return;
   }
-  const stored = Buffer.allocUnsafe(HEAD_BYTES + payload.length);
+  const stored = Buffer.allocUnsafe(VALUE_HEADER_BYTES + payload.length);
   stored[0] = type;
   stored[1] = NO_FLAGS;
   stored[2] = ValueForm.Packed;
-  payload.copy(stored, HEAD_BYTES);
+  payload.copy(stored, VALUE_HEADER_BYTES);
   ctx.view.put(key, stored, expireTs);
 }
 
