@@ -22,3 +22,4 @@ export {
   VALUE_HEADER_BYTES,
   ValueForm,
 } from './sub-rows.ts';
+export { varintBytes, writeVarint } from './varint.ts';

@@ -9,6 +9,7 @@
  * of a Redis key are contiguous, and its head is the first of them. The length is LEB128 in its shortest form: one byte below 128.
  */
 import { type KeyRange, type KeyspaceDeclaration, KeyTextError } from '../../../distribution/index.ts';
+import { varintBytes, writeVarint } from './varint.ts';
 
 export type { KeyRange };
 
@@ -56,22 +57,6 @@ export function slotOf(userKey: Buffer): number {
     crc = ((crc << 8) & 0xffff) ^ CRC16_TABLE[(crc >>> 8) ^ userKey[offset]!]!;
   }
   return crc & (SLOT_COUNT - 1);
-}
-
-function varintBytes(value: number): number {
-  let bytes = 1;
-  for (let rest = value; rest >= 0x80; rest = Math.floor(rest / 0x80)) bytes++;
-  return bytes;
-}
-
-function writeVarint(target: Buffer, at: number, value: number): void {
-  let rest = value;
-  let offset = at;
-  while (rest >= 0x80) {
-    target[offset++] = (rest % 0x80) | 0x80;
-    rest = Math.floor(rest / 0x80);
-  }
-  target[offset] = rest;
 }
 
 /** Where the user's key lies in the head that `storageKey` begins with; undefined when it begins with none. */

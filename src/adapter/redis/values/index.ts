@@ -7,10 +7,14 @@ export { type ExpiryUnit, expiryAt, requireOptionExpiry } from './expiry-time.ts
 export {
   deleteKey,
   readString,
+  readTyped,
   readValue,
   type TypedValue,
   typeNameOf,
   type ValueAccess,
+  type ValueReader,
   ValueType,
   writeString,
+  writeValueHeader,
+  writtenLater,
 } from './values.ts';

@@ -14,32 +14,50 @@ import { errors, RedisError } from '../protocol/index.ts';
 /** First byte of a stored value. Disk values: never renumber; a new data type adds a row here and its name below. */
 export const ValueType = {
   String: 0,
+  Hash: 1,
+  List: 2,
+  Set: 3,
+  ZSet: 4,
 } as const;
 export type ValueType = (typeof ValueType)[keyof typeof ValueType];
 
 const NO_FLAGS = 0;
 
 /** What TYPE answers and SCAN's TYPE option compares with. */
-const VALUE_TYPE_NAMES: Readonly<Record<number, string>> = { [ValueType.String]: 'string' };
+const VALUE_TYPE_NAMES: Readonly<Record<number, string>> = {
+  [ValueType.String]: 'string',
+  [ValueType.Hash]: 'hash',
+  [ValueType.List]: 'list',
+  [ValueType.Set]: 'set',
+  [ValueType.ZSet]: 'zset',
+};
 
-const WRITTEN_LATER = 'ERR the value was written by a newer version of kvorum in a form that this one does not know';
+/** The error of a value whose bytes this program cannot read because a later one wrote them. */
+export const writtenLater = (): RedisError =>
+  new RedisError('ERR the value was written by a newer version of kvorum in a form that this one does not know');
 
 /** Name of a stored value's type as TYPE answers it. */
 export function typeNameOf(storedValue: Buffer): string {
   return VALUE_TYPE_NAMES[storedValue[0]!] ?? 'unknown';
 }
 
-/** The way to the values of one database. */
-export interface ValueAccess {
-  /** Reads and writes by storage key; prefer the accessors below. */
-  readonly view: KeyView;
+/** The way to read the values of one database. */
+export interface ValueReader {
+  readonly view: Pick<KeyView, 'get'>;
   /** Storage key of a user's key in the selected database. Remembers keys by identity, so asking again is cheap. */
   storageKey(userKey: Buffer): Buffer;
+}
+
+/** The way to the values of one database. */
+export interface ValueAccess extends ValueReader {
+  /** Reads and writes by storage key; prefer the accessors below. */
+  readonly view: KeyView;
 }
 
 /** A stored value taken apart. */
 export interface TypedValue {
   readonly type: number;
+  readonly form: ValueForm;
   /** A view of the stored bytes behind the head; must not be modified. */
   readonly payload: Buffer;
   /** 0n is never. */
@@ -48,53 +66,56 @@ export interface TypedValue {
 }
 
 /** Reads a key of whatever type; undefined when it does not exist. */
-export function readValue(ctx: ValueAccess, userKey: Buffer): TypedValue | undefined {
+export function readValue(ctx: ValueReader, userKey: Buffer): TypedValue | undefined {
   const live = ctx.view.get(ctx.storageKey(userKey));
   if (live === undefined) return undefined;
   const { value } = live;
-  if (value[1] !== NO_FLAGS || value[2] !== ValueForm.Packed) throw new RedisError(WRITTEN_LATER);
+  const type = value[0]!;
+  const form = value[2];
+  const isKnownForm = form === ValueForm.Packed || (form === ValueForm.Large && type !== ValueType.String);
+  if (value[1] !== NO_FLAGS || !isKnownForm) throw writtenLater();
   return {
-    type: value[0]!,
+    type,
+    form,
     payload: value.subarray(VALUE_HEADER_BYTES),
     expireTs: live.expireTs,
     commitTs: live.commitTs,
   };
 }
 
-/** @throws RedisError WRONGTYPE when the key holds another type */
-export function readString(ctx: ValueAccess, userKey: Buffer): TypedValue | undefined {
+/** Reads a key that must hold one type or not exist. @throws RedisError WRONGTYPE when it holds another */
+export function readTyped(ctx: ValueReader, userKey: Buffer, type: ValueType): TypedValue | undefined {
   const value = readValue(ctx, userKey);
-  if (value !== undefined && value.type !== ValueType.String) throw errors.wrongType();
+  if (value !== undefined && value.type !== type) throw errors.wrongType();
   return value;
 }
 
+/** @throws RedisError WRONGTYPE when the key holds another type */
+export function readString(ctx: ValueReader, userKey: Buffer): TypedValue | undefined {
+  return readTyped(ctx, userKey, ValueType.String);
+}
+
 /**
- * Writes a value of a type; the payload is copied. `expireTs` 0n is never. A value that has expired as it is written is a
- * deletion: nobody would ever read it.
+ * Writes a string whatever was there before; the payload is copied. `expireTs` 0n is never. A value that has expired as it is
+ * written is a deletion: nobody would ever read it.
  */
-export function writeValue(
-  ctx: ValueAccess,
-  userKey: Buffer,
-  type: ValueType,
-  payload: Buffer,
-  expireTs: HlcTimestamp,
-): void {
+export function writeString(ctx: ValueAccess, userKey: Buffer, payload: Buffer, expireTs: HlcTimestamp): void {
   const key = ctx.storageKey(userKey);
   if (expireTs !== 0n && expireTs <= ctx.view.ts) {
     ctx.view.delete(key);
     return;
   }
   const stored = Buffer.allocUnsafe(VALUE_HEADER_BYTES + payload.length);
-  stored[0] = type;
-  stored[1] = NO_FLAGS;
-  stored[2] = ValueForm.Packed;
+  writeValueHeader(stored, ValueType.String, ValueForm.Packed);
   payload.copy(stored, VALUE_HEADER_BYTES);
   ctx.view.put(key, stored, expireTs);
 }
 
-/** Writes a string whatever was there before; the payload is copied. `expireTs` 0n is never. */
-export function writeString(ctx: ValueAccess, userKey: Buffer, payload: Buffer, expireTs: HlcTimestamp): void {
-  writeValue(ctx, userKey, ValueType.String, payload, expireTs);
+/** Writes the bytes that every stored value begins with; what follows begins at `VALUE_HEADER_BYTES`. */
+export function writeValueHeader(target: Buffer, type: ValueType, form: ValueForm): void {
+  target[0] = type;
+  target[1] = NO_FLAGS;
+  target[2] = form;
 }
 
 /** Deletes a key. @returns false when it did not exist */
