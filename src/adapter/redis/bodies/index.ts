@@ -1,0 +1,43 @@
+/**
+ * The bodies of collections: how hashes, sets, lists and sorted sets are laid out in rows, so that a command can find, change and count
+ * elements by reading single rows only. A small body lies in the head of its key; a large one has its elements in rows behind the head, and
+ * pages of bounded size for what a look-up by name cannot do. Commands open a body by its key, use it and save it, and never know which
+ * form it has.
+ *
+ * Inside, `rows` has heads and what all bodies are made of, `tree` sequences in pages, `names` hashes and sets, `list` lists, `order` sorted
+ * sets, `whole` checks and copies. Pure code: rows, chance and limits come from whoever evaluates the command.
+ */
+
+export { type ListBody, newList, openList, type PositionSearch } from './list/index.ts';
+export {
+  type HashBody,
+  type NamedEntry,
+  type NameScan,
+  newHash,
+  newSet,
+  openHash,
+  openSet,
+  type SetBody,
+} from './names/index.ts';
+export {
+  type LexBound,
+  type LexRange,
+  newOrdered,
+  type OrderedBody,
+  type OrderedRange,
+  openOrdered,
+  type RangeOptions,
+  type RankRange,
+  type ScoreBound,
+  type ScoredMember,
+  type ScoreRange,
+} from './order/index.ts';
+export {
+  armBody,
+  type BodyAccess,
+  type BodyLimits,
+  DEFAULT_BODY_LIMITS,
+  type NewExpiry,
+  type Rows,
+} from './rows/index.ts';
+export { checkBody, copyBody } from './whole/index.ts';

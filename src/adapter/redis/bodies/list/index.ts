@@ -1,0 +1,3 @@
+/** Lists. */
+
+export { ListBody, newList, openList, type PositionSearch } from './list-body.ts';

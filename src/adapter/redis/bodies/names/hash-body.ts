@@ -1,0 +1,57 @@
+/** Hashes. */
+import { ValueType } from '../../values/index.ts';
+import { type BodyAccess, BodyBit } from '../rows/index.ts';
+import { NamedBody } from './named-body.ts';
+import type { NamedEntry } from './named-form.ts';
+
+/** Most fields that Redis keeps in a listpack. */
+const LISTPACK_FIELDS = 128;
+
+/**
+ * A hash, in whichever form. Changes are to be saved before anybody else looks at the key, and a command opens a key once. Buffers that
+ * it returns are views and must not be modified; those that it is given must not be modified before it is saved.
+ */
+export class HashBody extends NamedBody {
+  get(field: Buffer): Buffer | undefined {
+    return this.form.get(field);
+  }
+
+  has(field: Buffer): boolean {
+    return this.form.get(field) !== undefined;
+  }
+
+  /** @returns true when the field is new */
+  set(field: Buffer, value: Buffer): boolean {
+    const isNew = this.form.set(field, value);
+    this.note(Math.max(field.length, value.length), LISTPACK_FIELDS, 0);
+    return isNew;
+  }
+
+  /** @returns how many of the fields were there */
+  delete(fields: readonly Buffer[]): number {
+    return this.deleteAll(fields);
+  }
+
+  /** All fields; costs a row for each of their pages. */
+  fields(): Iterable<Buffer> {
+    return this.form.names();
+  }
+
+  /** All fields with their values; costs a row for each of them too. */
+  entries(): Iterable<NamedEntry> {
+    return this.form.entries();
+  }
+
+  /** As OBJECT ENCODING names it. */
+  get encoding(): 'listpack' | 'hashtable' {
+    return (this.form.bits & (BodyBit.LongElement | BodyBit.Many)) === 0 ? 'listpack' : 'hashtable';
+  }
+}
+
+/** The hash of a key, without fields when the key does not exist. @throws RedisError WRONGTYPE */
+export const openHash = (access: BodyAccess, userKey: Buffer): HashBody =>
+  new HashBody(access, userKey, ValueType.Hash, false);
+
+/** A hash without fields that replaces whatever the key holds when it is saved, expiry and all. */
+export const newHash = (access: BodyAccess, userKey: Buffer): HashBody =>
+  new HashBody(access, userKey, ValueType.Hash, true);

@@ -1,0 +1,114 @@
+/** What hashes and sets have in common, whichever form they have. */
+import { ValueForm } from '../../keys/index.ts';
+import type { ValueType } from '../../values/index.ts';
+import { type BodyAccess, BodyBit, HeadPlace, type NewExpiry, readHead } from '../rows/index.ts';
+import { LargeNames } from './large-names.ts';
+import type { NamedForm, NameScan } from './named-form.ts';
+import { PackedNames } from './packed-names.ts';
+
+/** Longest element that Redis keeps in its compact encodings, bytes. */
+const COMPACT_ELEMENT_BYTES = 64;
+
+/** The form that a key has; an empty packed one when it does not exist. @throws RedisError WRONGTYPE */
+function openForm(access: BodyAccess, userKey: Buffer, type: ValueType): { form: NamedForm; place: HeadPlace } {
+  const before = readHead(access, userKey, type);
+  const place = new HeadPlace(access, access.storageKey(userKey), type, before);
+  if (before?.head.form === ValueForm.Large) return { place, form: new LargeNames(place, before.head, place.bits) };
+  return { place, form: new PackedNames(place, place.bits, before?.head.elements ?? Buffer.alloc(0)) };
+}
+
+export abstract class NamedBody {
+  protected form: NamedForm;
+  private readonly place: HeadPlace;
+
+  /** @param isNew true for a body without elements that replaces whatever the key holds, false for the one that the key holds */
+  constructor(access: BodyAccess, userKey: Buffer, type: ValueType, isNew: boolean) {
+    if (isNew) {
+      this.place = new HeadPlace(access, access.storageKey(userKey), type, undefined);
+      this.form = new PackedNames(this.place, 0);
+    } else {
+      const opened = openForm(access, userKey, type);
+      this.place = opened.place;
+      this.form = opened.form;
+    }
+  }
+
+  /** Number of elements; a key without elements does not exist. */
+  get size(): number {
+    return this.form.count;
+  }
+
+  /** One name, each with the same chance; undefined when there is none. */
+  random(): Buffer | undefined {
+    return this.size === 0 ? undefined : this.form.random();
+  }
+
+  /**
+   * Different names, each choice of `count` with the same chance, in random order; all of them when there are not more. Draws while that takes
+   * few tries, else reads all names.
+   */
+  randomDistinct(count: number): Buffer[] {
+    const { size, form } = this;
+    if (count * 3 <= size) {
+      const drawn = new Map<string, Buffer>();
+      while (drawn.size < count) {
+        const name = form.random();
+        drawn.set(name.toString('latin1'), name);
+      }
+      return [...drawn.values()];
+    }
+    const names = [...form.names()];
+    const chosen = Math.min(count, names.length);
+    for (let index = 0; index < chosen; index++) {
+      const other = index + this.place.access.random.int(names.length - index);
+      [names[index], names[other]] = [names[other]!, names[index]!];
+    }
+    names.length = chosen;
+    return names;
+  }
+
+  /**
+   * A part of all names and the cursor to go on with. Names that are there from the first call with cursor 0 to the one that answers cursor 0 are
+   * returned, some perhaps twice.
+   * @param cursor 0 or what a call answered; anything else is harmless
+   */
+  scan(cursor: number, atLeast: number): NameScan {
+    return this.size === 0 ? { cursor: 0, names: [] } : this.form.scan(cursor, atLeast);
+  }
+
+  /** Writes what was changed. Nothing of a body is to be relied on before. @param expiry what becomes of the key's */
+  save(expiry: NewExpiry = 'keep'): void {
+    this.form.save(expiry);
+  }
+
+  /**
+   * Deletes elements. When that is most of a large body, what stays is written anew and the rest is left to be collected.
+   * @returns how many were there
+   */
+  protected deleteAll(names: readonly Buffer[]): number {
+    const { size, form } = this;
+    const isMost = (deleted: number): boolean =>
+      deleted >= size || (deleted * 2 > size && deleted > this.place.access.bodyLimits.rebuildAbove);
+    if (form instanceof LargeNames && isMost(names.length)) {
+      const present = new Set<string>();
+      for (const name of names) if (form.get(name) !== undefined) present.add(name.toString('latin1'));
+      if (isMost(present.size)) {
+        const kept = new PackedNames(this.place, form.bits);
+        if (present.size < size)
+          for (const name of form.names()) if (!present.has(name.toString('latin1'))) kept.set(name, form.get(name)!);
+        this.form = kept;
+        return present.size;
+      }
+    }
+    let deleted = 0;
+    for (const name of names) if (form.delete(name)) deleted++;
+    return deleted;
+  }
+
+  /** Notes what OBJECT ENCODING has to know of an element. @param manyAbove elements that Redis keeps compact */
+  protected note(longest: number, manyAbove: number, otherBits: number): void {
+    if (longest > COMPACT_ELEMENT_BYTES) this.form.bits |= BodyBit.LongElement;
+    if (this.size > manyAbove) this.form.bits |= BodyBit.Many;
+    this.form.bits |= otherBits;
+  }
+}

@@ -1,0 +1,125 @@
+/**
+ * An element inside a page: its bytes, or where they are.
+ *
+ *   inline  length * 2 (varint)  bytes
+ *   long    length * 2 + 1 (varint)  number of its row (varint)  length of the prefix (varint)  prefix
+ *
+ * Bytes that are long lie in a row of their own, which is written once: changes of the page do not write them again. Where cells are
+ * in order, the page keeps the first bytes, so that a comparison seldom reads the row.
+ */
+import { assert } from '../../../../platform/index.ts';
+import { varintBytes, writeVarint } from '../../keys/index.ts';
+import type { BodyLimits } from './access.ts';
+import { type BodyRows, RowKind } from './body-rows.ts';
+import type { ByteReader } from './byte-reader.ts';
+
+/** An element whose bytes have a row of their own. */
+export class LongCell {
+  readonly number: number;
+  readonly length: number;
+  /** The first bytes; none where order does not matter. */
+  readonly prefix: Buffer;
+
+  constructor(number: number, length: number, prefix: Buffer) {
+    this.number = number;
+    this.length = length;
+    this.prefix = prefix;
+  }
+}
+
+/** Bytes are themselves. */
+export type Cell = Buffer | LongCell;
+
+/** Stands where a page has no separator. */
+export const NO_CELL: Cell = Buffer.alloc(0);
+
+/** Bytes that a cell takes in a page. */
+export function cellBytes(cell: Cell): number {
+  if (!(cell instanceof LongCell)) return varintBytes(cell.length * 2) + cell.length;
+  const { number, length, prefix } = cell;
+  return varintBytes(length * 2 + 1) + varintBytes(number) + varintBytes(prefix.length) + prefix.length;
+}
+
+/** @returns the offset behind the cell */
+export function writeCell(target: Buffer, at: number, cell: Cell): number {
+  if (cell instanceof LongCell) {
+    let offset = writeVarint(target, at, cell.length * 2 + 1);
+    offset = writeVarint(target, offset, cell.number);
+    offset = writeVarint(target, offset, cell.prefix.length);
+    return offset + cell.prefix.copy(target, offset);
+  }
+  const offset = writeVarint(target, at, cell.length * 2);
+  return offset + cell.copy(target, offset);
+}
+
+/** Reads what `writeCell` wrote; inline bytes are views. */
+export function readCell(reader: ByteReader): Cell {
+  const header = reader.varint();
+  const length = Math.floor(header / 2);
+  if (header % 2 === 0) return reader.take(length);
+  const number = reader.varint();
+  return new LongCell(number, length, reader.take(reader.varint()));
+}
+
+/** Draws numbers of rows. */
+export interface RowNumbers {
+  /** The next number that was never used in the incarnation; its owner keeps it. */
+  next: number;
+}
+
+/** Makes, reads, compares and frees the cells of one body. */
+export class Cells {
+  private readonly rows: BodyRows;
+  private readonly numbers: RowNumbers;
+  private readonly inlineBytes: number;
+  private readonly prefixBytes: number;
+
+  /** @param isOrdered whether cells are compared, and keep a prefix */
+  constructor(rows: BodyRows, numbers: RowNumbers, limits: BodyLimits, isOrdered: boolean) {
+    this.rows = rows;
+    this.numbers = numbers;
+    this.inlineBytes = limits.inlineBytes;
+    this.prefixBytes = isOrdered ? limits.prefixBytes : 0;
+  }
+
+  /** A cell for bytes; writes their row when they are long. */
+  make(bytes: Buffer): Cell {
+    if (bytes.length <= this.inlineBytes) return bytes;
+    const number = this.numbers.next++;
+    this.rows.put(this.rows.numberedKey(RowKind.Long, number), Buffer.from(bytes));
+    return new LongCell(number, bytes.length, bytes.subarray(0, this.prefixBytes));
+  }
+
+  bytesOf(cell: Cell): Buffer {
+    if (!(cell instanceof LongCell)) return cell;
+    const bytes = this.rows.get(this.rows.numberedKey(RowKind.Long, cell.number));
+    assert(bytes !== undefined && bytes.length === cell.length, 'the row of a long element is missing');
+    return bytes;
+  }
+
+  /** Deletes the row of a cell that is in no page any more. */
+  free(cell: Cell): void {
+    if (cell instanceof LongCell) this.rows.delete(this.rows.numberedKey(RowKind.Long, cell.number));
+  }
+
+  /** The order of a key and a cell, as `Buffer.compare` says it. */
+  compare(key: Buffer, cell: Cell): number {
+    if (!(cell instanceof LongCell)) return Buffer.compare(key, cell);
+    const { prefix } = cell;
+    const byPrefix = key.compare(prefix, 0, prefix.length, 0, Math.min(prefix.length, key.length));
+    return byPrefix !== 0 ? byPrefix : Buffer.compare(key, this.bytesOf(cell));
+  }
+
+  equals(bytes: Buffer, cell: Cell): boolean {
+    return bytes.length === cell.length && bytes.equals(this.bytesOf(cell));
+  }
+
+  /** The shortest cell that separates two neighbours: above `left`, and not above `right`. */
+  separator(left: Cell, right: Cell): Cell {
+    const [below, above] = [this.bytesOf(left), this.bytesOf(right)];
+    let common = 0;
+    while (common < below.length && below[common] === above[common]) common++;
+    assert(common < above.length, 'neighbours of an ordered tree are in order');
+    return this.make(above.subarray(0, common + 1));
+  }
+}

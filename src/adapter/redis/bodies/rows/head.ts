@@ -1,0 +1,185 @@
+/**
+ * The head of a collection, and the only function that creates, changes, replaces or deletes one.
+ *
+ *   packed  type (u8)  flags (u8)  form (u8)  bits (u8)  elements
+ *   large   type (u8)  flags (u8)  form (u8)  incarnation (8 bytes)  count (varint)  bits (u8)  home (u8)  what the type needs
+ *
+ * `bits` are facts that stay once they are true, for OBJECT ENCODING, and the armed bit. `home` says where the rows are; 0 is behind this head,
+ * and a reader that meets another value refuses.
+ *
+ * In-place changes of a large body leave the head as it is, so the version of its head says nothing by itself. WATCH arms the head: it writes it
+ * once with the armed bit. The first change after that writes the head without it, so the version changes exactly when the body does.
+ */
+import { assert, type HlcTimestamp, NEVER } from '../../../../platform/index.ts';
+import { INCARNATION_BYTES, VALUE_HEADER_BYTES, ValueForm, varintBytes, writeVarint } from '../../keys/index.ts';
+import {
+  readTyped,
+  readValue,
+  type TypedValue,
+  type ValueType,
+  writeValueHeader,
+  writtenLater,
+} from '../../values/index.ts';
+import type { BodyAccess, Rows } from './access.ts';
+import { ByteReader } from './byte-reader.ts';
+
+/** Bits of a body. Disk values: never change; unknown ones are kept. */
+export const BodyBit = {
+  /** An element, field or value of more than 64 bytes was seen. */
+  LongElement: 0x01,
+  /** A member that is no integer was seen (sets). */
+  NotInteger: 0x02,
+  /** More elements than Redis keeps in its compact encoding were seen. */
+  Many: 0x04,
+  /** Somebody watches the version of the head. */
+  Armed: 0x80,
+} as const;
+
+/** Where the rows of a body are: behind its own head. */
+const HOME_HERE = 0;
+
+/** What a head says. */
+export type Head = PackedHead | LargeHead;
+
+export interface PackedHead {
+  readonly form: typeof ValueForm.Packed;
+  readonly type: ValueType;
+  readonly bits: number;
+  readonly elements: Buffer;
+}
+
+export interface LargeHead {
+  readonly form: typeof ValueForm.Large;
+  readonly type: ValueType;
+  readonly bits: number;
+  readonly incarnation: Buffer;
+  readonly count: number;
+  /** What the type needs. */
+  readonly part: Buffer;
+}
+
+/** A head as it was read. */
+export interface StoredHead {
+  readonly head: Head;
+  /** 0n is never. */
+  readonly expireTs: HlcTimestamp;
+}
+
+/** What becomes of the expiry when a head is written: it stays (a new head has none), or it is this; 0n is never. */
+export type NewExpiry = 'keep' | HlcTimestamp;
+
+/** The bytes of a head. */
+export function encodeHead(head: Head): Buffer {
+  if (head.form === ValueForm.Packed) {
+    const value = Buffer.allocUnsafe(VALUE_HEADER_BYTES + 1 + head.elements.length);
+    writeValueHeader(value, head.type, head.form);
+    value[VALUE_HEADER_BYTES] = head.bits;
+    head.elements.copy(value, VALUE_HEADER_BYTES + 1);
+    return value;
+  }
+  const before = VALUE_HEADER_BYTES + INCARNATION_BYTES;
+  const value = Buffer.allocUnsafe(before + varintBytes(head.count) + 2 + head.part.length);
+  writeValueHeader(value, head.type, head.form);
+  head.incarnation.copy(value, VALUE_HEADER_BYTES);
+  const at = writeVarint(value, before, head.count);
+  value[at] = head.bits;
+  value[at + 1] = HOME_HERE;
+  head.part.copy(value, at + 2);
+  return value;
+}
+
+/** @throws RedisError when a later program wrote it */
+export function decodeHead({ type, form, payload }: TypedValue): Head {
+  const reader = new ByteReader(payload);
+  if (form === ValueForm.Packed) return { form, type: type as ValueType, bits: reader.byte(), elements: reader.rest() };
+  const incarnation = reader.take(INCARNATION_BYTES);
+  const count = reader.varint();
+  const bits = reader.byte();
+  if (reader.byte() !== HOME_HERE) throw writtenLater();
+  return { form, type: type as ValueType, bits, incarnation, count, part: reader.rest() };
+}
+
+/** Reads the head of a collection; undefined when the key does not exist. @throws RedisError WRONGTYPE when it holds another type */
+export function readHead(
+  access: Pick<BodyAccess, 'view' | 'storageKey'>,
+  userKey: Buffer,
+  type: ValueType,
+): StoredHead | undefined {
+  const value = readTyped(access, userKey, type);
+  return value === undefined ? undefined : { head: decodeHead(value), expireTs: value.expireTs };
+}
+
+/** The incarnation of a body that is made anew. */
+export const drawIncarnation = (access: Pick<BodyAccess, 'random'>): Buffer => access.random.bytes(INCARNATION_BYTES);
+
+const isEmpty = (head: Head): boolean =>
+  head.form === ValueForm.Packed ? head.elements.length === 0 : head.count === 0;
+
+/**
+ * Makes the head of a key what it is to be. A body without elements is deleted with its key, one that has expired as it is written too, and the
+ * armed bit is cleared. Rows of an incarnation that the head names no more need no deletion: nobody can reach them.
+ * @param before what was read, undefined when the body replaces whatever the key holds
+ * @param after undefined deletes the key
+ */
+export function writeHead(
+  view: Rows,
+  headKey: Buffer,
+  before: StoredHead | undefined,
+  after: Head | undefined,
+  expiry: NewExpiry,
+): void {
+  const expireTs = expiry === 'keep' ? (before?.expireTs ?? NEVER) : expiry;
+  const isGone = after === undefined || isEmpty(after) || (expireTs !== NEVER && expireTs <= view.ts);
+  if (!isGone) view.put(headKey, encodeHead({ ...after, bits: after.bits & ~BodyBit.Armed }), expireTs);
+  else if (view.get(headKey) !== undefined) view.delete(headKey);
+}
+
+/**
+ * Makes the version of a key's head change with the next change of the body, for WATCH. Writes the head of a large body that is not armed, and
+ * nothing otherwise: every change of a string or a packed body writes its head anyway.
+ */
+export function armBody(access: Pick<BodyAccess, 'view' | 'storageKey'>, userKey: Buffer): void {
+  const value = readValue(access, userKey);
+  if (value === undefined || value.form !== ValueForm.Large) return;
+  const head = decodeHead(value);
+  if ((head.bits & BodyBit.Armed) !== 0) return;
+  access.view.put(access.storageKey(userKey), encodeHead({ ...head, bits: head.bits | BodyBit.Armed }), value.expireTs);
+}
+
+/** The head of one key while a command changes its body. */
+export class HeadPlace {
+  readonly access: BodyAccess;
+  readonly key: Buffer;
+  readonly type: ValueType;
+  private before: StoredHead | undefined;
+
+  /** @param before undefined when the body replaces whatever the key holds */
+  constructor(access: BodyAccess, key: Buffer, type: ValueType, before: StoredHead | undefined) {
+    this.access = access;
+    this.key = key;
+    this.type = type;
+    this.before = before;
+  }
+
+  /** Bits of the body as it was read. */
+  get bits(): number {
+    return (this.before?.head.bits ?? 0) & ~BodyBit.Armed;
+  }
+
+  /**
+   * Writes the head, unless that would change nothing that anybody can see.
+   * @param hasChangedRows whether a sub-row was written since the head was read
+   */
+  write(after: Head, expiry: NewExpiry, hasChangedRows: boolean): void {
+    const { before } = this;
+    assert(after.type === this.type, 'a head has the type of its body');
+    const isSame =
+      before !== undefined &&
+      expiry === 'keep' &&
+      !(hasChangedRows && (before.head.bits & BodyBit.Armed) !== 0) &&
+      encodeHead(after).equals(encodeHead({ ...before.head, bits: this.bits }));
+    if (isSame) return;
+    writeHead(this.access.view, this.key, before, after, expiry);
+    this.before = { head: after, expireTs: expiry === 'keep' ? (before?.expireTs ?? NEVER) : expiry };
+  }
+}

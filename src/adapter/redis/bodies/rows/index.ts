@@ -1,0 +1,22 @@
+/** What all bodies are made of: what they need, heads, sub-rows and the cells inside them. */
+
+export { type BodyAccess, type BodyLimits, DEFAULT_BODY_LIMITS, type Rows } from './access.ts';
+export { BodyRows, RowKind } from './body-rows.ts';
+export { ByteReader } from './byte-reader.ts';
+export { type Cell, Cells, cellBytes, LongCell, NO_CELL, type RowNumbers, readCell, writeCell } from './cell.ts';
+export {
+  armBody,
+  BodyBit,
+  decodeHead,
+  drawIncarnation,
+  encodeHead,
+  type Head,
+  HeadPlace,
+  type LargeHead,
+  type NewExpiry,
+  type PackedHead,
+  readHead,
+  type StoredHead,
+  writeHead,
+} from './head.ts';
+export { rowsOfCells, type WalkedRow, walkedRow } from './walked-row.ts';

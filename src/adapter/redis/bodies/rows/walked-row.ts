@@ -1,0 +1,29 @@
+/** Rows of a whole body, one by one. */
+import { assert } from '../../../../platform/index.ts';
+import type { BodyRows } from './body-rows.ts';
+import { RowKind } from './body-rows.ts';
+import { type Cell, LongCell } from './cell.ts';
+
+/** A row of a body as it is stored. */
+export interface WalkedRow {
+  readonly key: Buffer;
+  readonly value: Buffer;
+}
+
+/** Reads a row that something refers to. */
+export function walkedRow(rows: BodyRows, key: Buffer, what: string): WalkedRow {
+  const value = rows.get(key);
+  assert(value !== undefined, `a body lacks ${what}`);
+  return { key, value };
+}
+
+/** The rows of cells that are long. */
+export function* rowsOfCells(rows: BodyRows, cells: Iterable<Cell>): Generator<WalkedRow> {
+  for (const cell of cells) {
+    if (!(cell instanceof LongCell)) continue;
+    const row = walkedRow(rows, rows.numberedKey(RowKind.Long, cell.number), 'the row of a long element');
+    assert(row.value.length === cell.length, 'a long element has the length that its cell says');
+    assert(row.value.subarray(0, cell.prefix.length).equals(cell.prefix), 'a long element begins with its prefix');
+    yield row;
+  }
+}

@@ -1,0 +1,160 @@
+/** Pages of one tree while a command works with it: each is read once, and written once, by `save`. */
+import { assert } from '../../../../platform/index.ts';
+import { type BodyRows, type Cell, RowKind, type RowNumbers } from '../rows/index.ts';
+import {
+  bytesOfCells,
+  cellsInLeaf,
+  decodeCounts,
+  decodeInner,
+  decodeLeaf,
+  encodeCounts,
+  encodeInner,
+  encodeLeaf,
+  type Inner,
+  isLeafRow,
+  type Leaf,
+} from './page.ts';
+
+/** Whoever changes a page says so with one of the `touch` methods. */
+export class PageStore {
+  readonly isOrdered: boolean;
+  private readonly rows: BodyRows;
+  private readonly numbers: RowNumbers;
+  private readonly leaves = new Map<number, Leaf>();
+  private readonly inners = new Map<number, Inner>();
+  private readonly changedLeaves = new Set<Leaf>();
+  private readonly changedInners = new Set<Inner>();
+  private readonly changedCounts = new Set<Inner>();
+
+  constructor(rows: BodyRows, numbers: RowNumbers, isOrdered: boolean) {
+    this.rows = rows;
+    this.numbers = numbers;
+    this.isOrdered = isOrdered;
+  }
+
+  /** A leaf that may be changed. */
+  leaf(number: number): Leaf {
+    return this.keep(this.peekLeaf(number));
+  }
+
+  /** Makes a leaf that was only looked at one that may be changed. */
+  keep(leaf: Leaf): Leaf {
+    this.leaves.set(leaf.number, leaf);
+    return leaf;
+  }
+
+  /** A leaf that is only looked at, and not kept: a walk through a large body must not hold all of it. */
+  peekLeaf(number: number): Leaf {
+    return this.leaves.get(number) ?? decodeLeaf(number, this.row(RowKind.TreePage, number));
+  }
+
+  /** A leaf by a number that came from outside; undefined when there is none. */
+  findLeaf(number: number): Leaf | undefined {
+    const known = this.leaves.get(number);
+    if (known !== undefined) return known;
+    const row = this.rows.get(this.rows.numberedKey(RowKind.TreePage, number));
+    return row !== undefined && isLeafRow(row) ? decodeLeaf(number, row) : undefined;
+  }
+
+  cellsIn(number: number): number {
+    return this.leaves.get(number)?.cells.length ?? cellsInLeaf(this.row(RowKind.TreePage, number));
+  }
+
+  inner(number: number): Inner {
+    let page = this.inners.get(number);
+    if (page === undefined) {
+      page = decodeInner(number, this.row(RowKind.TreePage, number), this.isOrdered);
+      this.inners.set(number, page);
+    }
+    return page;
+  }
+
+  /** The counts of a page whose level counts. */
+  counts(page: Inner): number[] {
+    if (page.counts === undefined) {
+      page.storedCounts = this.row(RowKind.TreeCounts, page.number);
+      page.counts = decodeCounts(page.storedCounts);
+    }
+    return page.counts;
+  }
+
+  newLeaf(cells: Cell[]): Leaf {
+    const leaf: Leaf = { number: this.numbers.next++, cells, bytes: bytesOfCells(cells), isStored: false };
+    this.leaves.set(leaf.number, leaf);
+    this.touchLeaf(leaf);
+    return leaf;
+  }
+
+  newInner(level: number, children: number[], separators: Cell[], counts: number[] | undefined): Inner {
+    const page: Inner = {
+      number: this.numbers.next++,
+      level,
+      children,
+      separators,
+      counts,
+      storedCounts: undefined,
+      isStored: false,
+    };
+    this.inners.set(page.number, page);
+    this.touchInner(page);
+    if (counts !== undefined) this.touchCounts(page);
+    return page;
+  }
+
+  touchLeaf(leaf: Leaf): void {
+    this.changedLeaves.add(leaf);
+  }
+
+  /** Children or separators have changed. */
+  touchInner(page: Inner): void {
+    this.changedInners.add(page);
+  }
+
+  touchCounts(page: Inner): void {
+    if (this.isOrdered) this.changedCounts.add(page);
+    else this.changedInners.add(page);
+  }
+
+  dropLeaf(leaf: Leaf): void {
+    this.leaves.delete(leaf.number);
+    this.changedLeaves.delete(leaf);
+    if (leaf.isStored) this.rows.delete(this.rows.numberedKey(RowKind.TreePage, leaf.number));
+  }
+
+  /** @param isCounting whether the page's level counts */
+  dropInner(page: Inner, isCounting: boolean): void {
+    this.inners.delete(page.number);
+    this.changedInners.delete(page);
+    this.changedCounts.delete(page);
+    if (!page.isStored) return;
+    this.rows.delete(this.rows.numberedKey(RowKind.TreePage, page.number));
+    if (isCounting && this.isOrdered) this.rows.delete(this.rows.numberedKey(RowKind.TreeCounts, page.number));
+  }
+
+  /** Writes what was changed. */
+  save(): void {
+    for (const leaf of this.changedLeaves) this.put(RowKind.TreePage, leaf, encodeLeaf(leaf));
+    for (const page of this.changedInners) this.put(RowKind.TreePage, page, encodeInner(page, this.isOrdered));
+    for (const page of this.changedCounts) {
+      // Above where the ways of a removed and an added element meet, counts are what they were.
+      const row = encodeCounts(page.counts!);
+      if (page.storedCounts?.equals(row)) continue;
+      page.storedCounts = row;
+      this.put(RowKind.TreeCounts, page, row);
+    }
+    this.changedLeaves.clear();
+    this.changedInners.clear();
+    this.changedCounts.clear();
+  }
+
+  private put(kind: RowKind, page: Leaf | Inner, row: Buffer): void {
+    page.isStored = true;
+    this.rows.put(this.rows.numberedKey(kind, page.number), row);
+  }
+
+  private row(kind: RowKind, number: number): Buffer {
+    const row = this.rows.get(this.rows.numberedKey(kind, number));
+    assert(row !== undefined, 'a page of a tree is missing');
+    return row;
+  }
+}

@@ -1,0 +1,142 @@
+/**
+ * The pages of a tree and their bytes.
+ *
+ *   leaf             0 (u8)  number of cells (varint)  cell*
+ *   inner, ordered   level (u8)  number of children (varint)  (child (varint)  separator (cell))*
+ *     its counts     count of each child (varint)*, a row of its own, for levels that count
+ *   inner, a list's  level (u8)  number of children (varint)  (child (varint)  count (varint))*
+ *
+ * The counts of an ordered tree change with every insert, its separators only with a split: apart they are a short row to write. The first
+ * separator of a page is empty; every other one is at most the first key below its child, and above all keys before that.
+ */
+import { assert } from '../../../../platform/index.ts';
+import { varintBytes, writeVarint } from '../../keys/index.ts';
+import { ByteReader, type Cell, cellBytes, NO_CELL, readCell, writeCell } from '../rows/index.ts';
+
+/** A page of elements. */
+export interface Leaf {
+  readonly number: number;
+  cells: Cell[];
+  /** What the cells take, bytes. */
+  bytes: number;
+  /** Whether its rows exist. */
+  isStored: boolean;
+}
+
+/** A page of children. */
+export interface Inner {
+  readonly number: number;
+  /** 1 is right above the leaves. */
+  readonly level: number;
+  children: number[];
+  /** As many as children; those of a list are empty. */
+  separators: Cell[];
+  /** Elements below each child; undefined where the level does not count, or where they were not read yet. */
+  counts: number[] | undefined;
+  /** The row of counts as it was read. */
+  storedCounts: Buffer | undefined;
+  /** Whether its rows exist. */
+  isStored: boolean;
+}
+
+const LEAF_LEVEL = 0;
+
+export const sumOf = (numbers: readonly number[]): number => numbers.reduce((sum, each) => sum + each, 0);
+
+export const bytesOfCells = (cells: readonly Cell[]): number => cells.reduce((sum, cell) => sum + cellBytes(cell), 0);
+
+/** Bytes of a leaf's row. */
+export function leafSize(leaf: Leaf): number {
+  return 1 + varintBytes(leaf.cells.length) + leaf.bytes;
+}
+
+/** The row of a leaf. */
+export function encodeLeaf(leaf: Leaf): Buffer {
+  const row = Buffer.allocUnsafe(leafSize(leaf));
+  row[0] = LEAF_LEVEL;
+  let at = writeVarint(row, 1, leaf.cells.length);
+  for (const cell of leaf.cells) at = writeCell(row, at, cell);
+  return row;
+}
+
+/** Reads what `encodeLeaf` wrote; cells are views. */
+export function decodeLeaf(number: number, row: Buffer): Leaf {
+  const reader = new ByteReader(row);
+  assert(reader.byte() === LEAF_LEVEL, 'a leaf is where a leaf must be');
+  const count = reader.varint();
+  const cells: Cell[] = [];
+  for (let index = 0; index < count; index++) cells.push(readCell(reader));
+  return { number, cells, bytes: row.length - 1 - varintBytes(count), isStored: true };
+}
+
+/** How many cells a leaf has, without taking it apart. */
+export function cellsInLeaf(row: Buffer): number {
+  const reader = new ByteReader(row);
+  assert(reader.byte() === LEAF_LEVEL, 'a leaf is where a leaf must be');
+  return reader.varint();
+}
+
+export const isLeafRow = (row: Buffer): boolean => row[0] === LEAF_LEVEL;
+
+/** Bytes of one child in its page. */
+export const childSize = (page: Inner, index: number, isOrdered: boolean): number =>
+  varintBytes(page.children[index]!) +
+  (isOrdered ? cellBytes(page.separators[index]!) : varintBytes(page.counts![index]!));
+
+/** Bytes of the row of children. */
+export function innerSize(page: Inner, isOrdered: boolean): number {
+  let size = 1 + varintBytes(page.children.length);
+  for (let index = 0; index < page.children.length; index++) size += childSize(page, index, isOrdered);
+  return size;
+}
+
+/** The row of children, with separators or, in a list, counts. */
+export function encodeInner(page: Inner, isOrdered: boolean): Buffer {
+  const row = Buffer.allocUnsafe(innerSize(page, isOrdered));
+  row[0] = page.level;
+  let at = writeVarint(row, 1, page.children.length);
+  for (let index = 0; index < page.children.length; index++) {
+    at = writeVarint(row, at, page.children[index]!);
+    at = isOrdered ? writeCell(row, at, page.separators[index]!) : writeVarint(row, at, page.counts![index]!);
+  }
+  return row;
+}
+
+/** Reads what `encodeInner` wrote; separators are views. */
+export function decodeInner(number: number, row: Buffer, isOrdered: boolean): Inner {
+  const reader = new ByteReader(row);
+  const level = reader.byte();
+  assert(level !== LEAF_LEVEL, 'a page of children is where one must be');
+  const count = reader.varint();
+  const page: Inner = {
+    number,
+    level,
+    children: [],
+    separators: [],
+    counts: isOrdered ? undefined : [],
+    storedCounts: undefined,
+    isStored: true,
+  };
+  for (let index = 0; index < count; index++) {
+    page.children.push(reader.varint());
+    page.separators.push(isOrdered ? readCell(reader) : NO_CELL);
+    if (!isOrdered) page.counts!.push(reader.varint());
+  }
+  return page;
+}
+
+/** The row of counts of a page of an ordered tree. */
+export function encodeCounts(counts: readonly number[]): Buffer {
+  const row = Buffer.allocUnsafe(counts.reduce((size, count) => size + varintBytes(count), 0));
+  let at = 0;
+  for (const count of counts) at = writeVarint(row, at, count);
+  return row;
+}
+
+/** Reads what `encodeCounts` wrote. */
+export function decodeCounts(row: Buffer): number[] {
+  const reader = new ByteReader(row);
+  const counts: number[] = [];
+  while (!reader.isAtEnd) counts.push(reader.varint());
+  return counts;
+}

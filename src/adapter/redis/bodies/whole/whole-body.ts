@@ -1,0 +1,94 @@
+/** What concerns all rows of a body: whether they fit together, and copies of them. */
+import { assert } from '../../../../platform/index.ts';
+import { ValueForm } from '../../keys/index.ts';
+import { readValue, ValueType } from '../../values/index.ts';
+import { walkNames } from '../names/index.ts';
+import { memberOf, orderKey, scoreBytesIn, scoreOf } from '../order/index.ts';
+import {
+  type BodyAccess,
+  type BodyLimits,
+  BodyRows,
+  decodeHead,
+  drawIncarnation,
+  type Head,
+  type LargeHead,
+  type NewExpiry,
+  type Rows,
+  type StoredHead,
+  type WalkedRow,
+  walkedRow,
+  writeHead,
+} from '../rows/index.ts';
+import { decodeTreeState, walkTree } from '../tree/index.ts';
+
+/** The head of a collection; undefined for strings and for keys that do not exist. */
+function headAt(view: Pick<Rows, 'get'>, headKey: Buffer): StoredHead | undefined {
+  const value = readValue({ view, storageKey: (key) => key }, headKey);
+  if (value === undefined || value.type === ValueType.String) return undefined;
+  return { head: decodeHead(value), expireTs: value.expireTs };
+}
+
+/** All sub-rows of a body, each once. @throws AssertionError when they do not fit together */
+function* walkBody(view: Rows, headKey: Buffer, head: Head, limits?: BodyLimits): Generator<WalkedRow> {
+  if (head.form === ValueForm.Packed) {
+    assert(head.elements.length > 0, 'a key without elements does not exist');
+    assert(limits === undefined || head.elements.length <= limits.packedBytes, 'a packed body is not too large');
+    return;
+  }
+  assert(head.count > 0, 'a key without elements does not exist');
+  const rows = new BodyRows(view, headKey, head.incarnation);
+  if (head.type === ValueType.ZSet) yield* walkOrder(rows, head, limits);
+  else if (head.type === ValueType.List)
+    yield* walkTree(rows, decodeTreeState(head.part, false), head.count, false, limits);
+  else yield* walkNames(rows, head, limits);
+}
+
+function* walkOrder(rows: BodyRows, head: LargeHead, limits?: BodyLimits): Generator<WalkedRow> {
+  const members = new Set<string>();
+  for (const page of walkTree(rows, decodeTreeState(head.part, true), head.count, true, limits)) {
+    yield page;
+    for (const key of page.elements ?? []) {
+      const member = memberOf(key);
+      const row = walkedRow(rows, rows.elementKey(member), 'the element of a member');
+      yield row;
+      assert(scoreBytesIn(row.value).equals(key.subarray(0, key.length - member.length)), 'a score is the same twice');
+      assert(orderKey(scoreOf(key), member).equals(key), 'a score is a number in its only form');
+      const text = member.toString('latin1');
+      assert(!members.has(text), 'a member is in its set once');
+      members.add(text);
+    }
+  }
+}
+
+/**
+ * Reads all of a collection and checks that everything in it fits together. For tests and for operators who suspect damage.
+ * @param limits what the body was always written with; left out when that is not known
+ * @returns the storage keys of its sub-rows: rows of the same incarnation that are not among them are lost
+ * @throws AssertionError saying what is wrong
+ */
+export function checkBody(view: Rows, headKey: Buffer, limits?: BodyLimits): Buffer[] {
+  const stored = headAt(view, headKey);
+  if (stored === undefined) return [];
+  return [...walkBody(view, headKey, stored.head, limits)].map(({ key }) => key);
+}
+
+/**
+ * Copies a collection, row by row, to a key whose value it replaces; costs a read and a write for each row.
+ * @param expiry of the copy; `keep` takes the original's
+ * @returns false when there is no collection at `from`
+ */
+export function copyBody(access: BodyAccess, from: Buffer, to: Buffer, expiry: NewExpiry = 'keep'): boolean {
+  const { view } = access;
+  const [fromKey, toKey] = [access.storageKey(from), access.storageKey(to)];
+  const stored = headAt(view, fromKey);
+  if (stored === undefined) return false;
+  const { head, expireTs } = stored;
+  let copy = head;
+  if (head.form === ValueForm.Large) {
+    copy = { ...head, incarnation: drawIncarnation(access) };
+    const rows = new BodyRows(view, toKey, copy.incarnation);
+    for (const { key, value } of walkBody(view, fromKey, head)) rows.put(rows.keyLike(fromKey, key), value);
+  }
+  writeHead(view, toKey, undefined, copy, expiry === 'keep' ? expireTs : expiry);
+  return true;
+}
