@@ -1,0 +1,170 @@
+/**
+ * What operations on bodies of growing size cost, in rows: reads of the view, and keys written. This cost does not depend on the machine.
+ * `npm run cost:bodies -- 1000000` prints it for one size.
+ */
+import {
+  newHash,
+  newList,
+  newOrdered,
+  newSet,
+  openHash,
+  openList,
+  openOrdered,
+  openSet,
+} from '../../../../src/adapter/redis/bodies/index.ts';
+import { SeededRandom } from '../../../../src/platform/index.ts';
+import { accessTo, bytesOf } from './memory-rows.ts';
+
+export interface Cost {
+  readonly name: string;
+  /** On average, and the most that one operation took. */
+  readonly reads: number;
+  readonly mostReads: number;
+  readonly writes: number;
+  readonly mostWrites: number;
+}
+
+const OPERATIONS = 300;
+const KEY = bytesOf('cost');
+
+/** A field, member or value of 8 to 13 bytes. */
+const nameOf = (index: number): Buffer => bytesOf(`element:${index}`);
+
+/** Measures operations on bodies of `size` elements; each operation opens the body and saves it, as a command does. */
+export function measureCosts(size: number): Cost[] {
+  const random = new SeededRandom(size);
+  const costs: Cost[] = [];
+  const access = accessTo();
+  const { view } = access;
+  const measure = (name: string, operations: number, run: (index: number) => void): void => {
+    const total = { reads: 0, mostReads: 0, writes: 0, mostWrites: 0 };
+    for (let index = 0; index < operations; index++) {
+      view.forget();
+      run(index);
+      total.reads += view.reads;
+      total.writes += view.written.size;
+      total.mostReads = Math.max(total.mostReads, view.reads);
+      total.mostWrites = Math.max(total.mostWrites, view.written.size);
+    }
+    costs.push({ ...total, name, reads: total.reads / operations, writes: total.writes / operations });
+  };
+  const anyName = (): Buffer => nameOf(random.int(size));
+  const few = Math.min(OPERATIONS, Math.max(1, size >> 2));
+
+  const hash = newHash(access, KEY);
+  for (let index = 0; index < size; index++) hash.set(nameOf(index), bytesOf('value'));
+  hash.save();
+  measure('hash length', 1, () => openHash(access, KEY).size);
+  measure('hash get', OPERATIONS, () => openHash(access, KEY).get(anyName()));
+  const setField = (field: Buffer, value: string): void => {
+    const changed = openHash(access, KEY);
+    changed.set(field, bytesOf(value));
+    changed.save();
+  };
+  measure('hash set of an existing field', OPERATIONS, (index) => setField(anyName(), `value ${index}`));
+  measure('hash set of a new field', OPERATIONS, (index) => setField(nameOf(size + index), 'value'));
+  measure('hash random field', OPERATIONS, () => openHash(access, KEY).random());
+  measure('hash delete', few, () => {
+    const changed = openHash(access, KEY);
+    changed.delete([anyName()]);
+    changed.save();
+  });
+
+  const set = newSet(access, KEY);
+  for (let index = 0; index < size; index++) set.add(nameOf(index));
+  set.save();
+  measure('set has', OPERATIONS, () => openSet(access, KEY).has(anyName()));
+  measure('set add of a new member', OPERATIONS, (index) => {
+    const changed = openSet(access, KEY);
+    changed.add(nameOf(size + index));
+    changed.save();
+  });
+  measure('set pop', OPERATIONS, () => {
+    const changed = openSet(access, KEY);
+    changed.pop(1);
+    changed.save();
+  });
+
+  const list = newList(access, KEY);
+  list.pushLast(Array.from({ length: size }, (_, index) => nameOf(index)));
+  list.save();
+  measure('list push', OPERATIONS, (index) => {
+    const changed = openList(access, KEY);
+    if (index % 2 === 0) changed.pushFirst([nameOf(index)]);
+    else changed.pushLast([nameOf(index)]);
+    changed.save();
+  });
+  measure('list index', OPERATIONS, () => openList(access, KEY).at(random.int(size)));
+  measure('list set', OPERATIONS, () => {
+    const changed = openList(access, KEY);
+    changed.set(random.int(size), anyName());
+    changed.save();
+  });
+  measure('list pop', OPERATIONS, (index) => {
+    const changed = openList(access, KEY);
+    if (index % 2 === 0) changed.popFirst(1);
+    else changed.popLast(1);
+    changed.save();
+  });
+  measure('list range of 10', OPERATIONS, () => {
+    const from = random.int(size);
+    openList(access, KEY).range(from, from + 9);
+  });
+
+  // Grown and not built at once, so that its pages are as full as those of a tree that has lived.
+  for (let index = 0; index < size; ) {
+    const order = index === 0 ? newOrdered(access, KEY) : openOrdered(access, KEY);
+    for (const end = Math.min(size, index + 200 + index * 9); index < end; index++)
+      order.set(nameOf(index), random.int(1_000_000_000));
+    order.save();
+  }
+  const setScore = (member: Buffer, score: number): void => {
+    const changed = openOrdered(access, KEY);
+    changed.set(member, score);
+    changed.save();
+  };
+  const anyScore = (): number => random.int(1_000_000_000);
+  measure('order score', OPERATIONS, () => openOrdered(access, KEY).score(anyName()));
+  measure('order rank', OPERATIONS, () => openOrdered(access, KEY).rank(anyName()));
+  measure('order count by score', OPERATIONS, () => {
+    const min = { score: anyScore(), isExclusive: false };
+    openOrdered(access, KEY).count({ by: 'score', min, max: { ...min, score: min.score * 1.5 } });
+  });
+  measure('order range of 10 by position', OPERATIONS, () => {
+    const from = random.int(size);
+    return [...openOrdered(access, KEY).range({ by: 'rank', from, to: from + 9 })];
+  });
+  measure('order range of 10 by score', OPERATIONS, () => {
+    const [min, max] = [anyScore(), Number.POSITIVE_INFINITY].map((score) => ({ score, isExclusive: false }));
+    return [...openOrdered(access, KEY).range({ by: 'score', min: min!, max: max! }, { limit: 10 })];
+  });
+  measure('order set of an existing member', OPERATIONS, () => setScore(anyName(), anyScore()));
+  measure('order set of a new member', OPERATIONS, (index) => setScore(nameOf(size + index), anyScore()));
+  measure('order set with rising scores', OPERATIONS, (index) =>
+    setScore(nameOf(2 * size + 1_000 + index), 2e9 + index),
+  );
+  measure('order delete', few, () => {
+    const changed = openOrdered(access, KEY);
+    changed.delete([anyName()]);
+    changed.save();
+  });
+  measure('order pop of the lowest', few, () => {
+    const changed = openOrdered(access, KEY);
+    changed.popMin(1);
+    changed.save();
+  });
+  measure('order removal of all but 100', 1, () => {
+    const changed = openOrdered(access, KEY);
+    changed.removeRange({ by: 'rank', from: 100, to: size * 2 });
+    changed.save();
+  });
+  return costs;
+}
+
+if (import.meta.main) {
+  const size = Number(process.argv[2] ?? 1_000_000);
+  const shown = (value: number): string => value.toFixed(1).padStart(8);
+  process.stdout.write(`${'rows'.padEnd(36)}   reads    most  writes    most\n`);
+  for (const { name, reads, mostReads, writes, mostWrites } of measureCosts(size))
+    process.stdout.write(`${name.padEnd(36)}${[reads, mostReads, writes, mostWrites].map(shown).join('')}\n`);
+}

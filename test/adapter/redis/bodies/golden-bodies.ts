@@ -1,0 +1,81 @@
+/** Bodies in every form whose rows a test compares byte by byte: they are on disk. */
+import { newHash, newList, newOrdered, newSet, openHash } from '../../../../src/adapter/redis/bodies/index.ts';
+import { accessTo, bytesOf, type TestAccess, TINY_LIMITS } from './memory-rows.ts';
+
+const KEY = bytesOf('k');
+
+function hash(access: TestAccess, fields: readonly (readonly [string, string])[]): void {
+  const body = newHash(access, KEY);
+  for (const [field, value] of fields) body.set(bytesOf(field), bytesOf(value));
+  body.save();
+}
+
+function order(access: TestAccess, members: readonly (readonly [string, number])[]): void {
+  const body = newOrdered(access, KEY);
+  for (const [member, score] of members) body.set(bytesOf(member), score);
+  body.save();
+}
+
+/** How each is made. */
+const MAKERS: Readonly<Record<string, (access: TestAccess) => void>> = {
+  'packed hash': (access) =>
+    hash(access, [
+      ['f', '1'],
+      ['empty', ''],
+    ]),
+  'packed set': (access) => {
+    const set = newSet(access, KEY);
+    for (const member of ['1', 'm']) set.add(bytesOf(member));
+    set.save();
+  },
+  'packed list': (access) => {
+    const list = newList(access, KEY);
+    list.pushLast(['a', 'bc'].map(bytesOf));
+    list.save();
+  },
+  'packed sorted set': (access) =>
+    order(access, [
+      ['m', 1],
+      ['n', -2.5],
+    ]),
+  'large hash with long values and names': (access) => {
+    hash(access, [
+      ['f', '1'],
+      ['long value', 'v'.repeat(60)],
+      ['n'.repeat(30), '2'],
+      ['x'.repeat(257), '3'],
+    ]);
+    // A value in place, so that its row is seen to stay the same.
+    const body = openHash(access, KEY);
+    body.set(bytesOf('f'), bytesOf('changed'));
+    body.save();
+  },
+  'large set of two pages': (access) => {
+    const set = newSet(access, KEY);
+    for (let n = 0; n < 9; n++) set.add(bytesOf(`${n}`));
+    set.save();
+  },
+  'large list': (access) => {
+    const list = newList(access, KEY);
+    list.pushLast(Array.from({ length: 24 }, (_, n) => bytesOf(`${n}`.repeat(10))));
+    list.pushLast([bytesOf('l'.repeat(30))]);
+    list.save();
+  },
+  'large sorted set': (access) => {
+    const members = Array.from({ length: 40 }, (_, n) => [`member ${n}`, n >> 3] as const);
+    order(access, [...members, [`${'p'.repeat(30)}a`, 9], [`${'p'.repeat(30)}b`, 9]]);
+  },
+};
+
+/** Each body's name, and its rows as `key value` in hex. */
+export function goldenBodies(): Record<string, readonly string[]> {
+  return Object.fromEntries(
+    Object.entries(MAKERS).map(([name, make]) => {
+      const access = accessTo(TINY_LIMITS, 1);
+      make(access);
+      return [name, access.view.dump()];
+    }),
+  );
+}
+
+if (import.meta.main) process.stdout.write(`${JSON.stringify(goldenBodies(), undefined, 2)}\n`);
