@@ -4,7 +4,9 @@
  * line in `commands/index.ts`.
  */
 
-import { assert, type Random } from '../../../platform/index.ts';
+import type { KeyView } from '../../../kv/index.ts';
+import { assert } from '../../../platform/index.ts';
+import type { BodyAccess } from '../bodies/index.ts';
 import type { Keyspace } from '../keys/index.ts';
 import type { Reply } from '../protocol/index.ts';
 import type { ValueAccess } from '../values/index.ts';
@@ -13,13 +15,13 @@ import type { CommandDeclaration } from './declaration.ts';
 import type { ScanContext } from './scan-context.ts';
 
 /** What a data command works with. Made anew for each evaluation. */
-export interface CommandContext extends ValueAccess {
+export interface CommandContext extends ValueAccess, BodyAccess {
+  readonly view: KeyView;
   /** The database that the connection has selected. */
   readonly keyspace: Keyspace;
   /** The view's timestamp in unix milliseconds: the command's idea of now. */
   readonly nowMs: number;
   readonly resp: 2 | 3;
-  readonly random: Random;
   /** Largest string that a command may build, bytes (proto-max-bulk-len). */
   readonly maxStringBytes: number;
 }

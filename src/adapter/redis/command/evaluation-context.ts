@@ -1,6 +1,7 @@
 /** The `CommandContext` that data commands are evaluated with. */
 import type { KeyView } from '../../../kv/index.ts';
 import { physicalMs, type Random } from '../../../platform/index.ts';
+import { type BodyLimits, DEFAULT_BODY_LIMITS } from '../bodies/index.ts';
 import { KEYSPACES, type Keyspace } from '../keys/index.ts';
 import type { CommandContext } from './command.ts';
 
@@ -9,6 +10,8 @@ export interface EvaluationSettings {
   readonly random: Random;
   /** proto-max-bulk-len, bytes. */
   readonly maxStringBytes: number;
+  /** How collections are laid out; left out: as usual. */
+  readonly bodyLimits?: BodyLimits;
 }
 
 export class EvaluationContext implements CommandContext {
@@ -45,6 +48,10 @@ export class EvaluationContext implements CommandContext {
 
   get random(): Random {
     return this.settings.random;
+  }
+
+  get bodyLimits(): BodyLimits {
+    return this.settings.bodyLimits ?? DEFAULT_BODY_LIMITS;
   }
 
   get maxStringBytes(): number {
