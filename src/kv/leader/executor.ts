@@ -284,7 +284,7 @@ export class GroupExecutor {
     const entry = this.sequencer.entryAt(view.ts);
     const unit = this.overlay.add(entry, view.settleUnit(), view.writes, view.ranges);
     for (let at = 0; at < view.readKeys.length; at++) {
-      entry.expect(unit, view.readKeys[at]!, view.readVersions[at]!);
+      entry.expect(unit, view.readNames[at]!, view.readKeys[at]!, view.readVersions[at]!);
     }
     entry.pending.push({ operation, tries, error: undefined, reply, unit, sources: NO_SOURCES });
     return true;

@@ -82,6 +82,29 @@ export interface RangeWrite {
 export const isInRange = (key: Buffer, start: Buffer, end: Buffer): boolean =>
   Buffer.compare(key, start) >= 0 && Buffer.compare(key, end) < 0;
 
+/** What a command expects of a key as it was before the entry. */
+class Expected {
+  readonly unit: Unit;
+  readonly key: Buffer;
+  readonly versionTs: HlcTimestamp;
+  /** What was expected of the same key before. */
+  readonly before: Expected | undefined;
+
+  constructor(unit: Unit, key: Buffer, versionTs: HlcTimestamp, before: Expected | undefined) {
+    this.unit = unit;
+    this.key = key;
+    this.versionTs = versionTs;
+    this.before = before;
+  }
+
+  get bytes(): number {
+    return expectBytes(this.key, this.versionTs);
+  }
+}
+
+/** So many of a key are looked at as another is added; the rest of the repetitions goes when the entry is encoded. */
+const MAX_COMPARED = 4;
+
 /** The commands of one turn on their way to becoming an entry, and then the entry until it is applied or given up. */
 export class OpenEntry {
   readonly commitTs: HlcTimestamp;
@@ -92,9 +115,8 @@ export class OpenEntry {
   /** One write per key. */
   readonly writes: KeyWrite[] = [];
   readonly ranges: RangeWrite[] = [];
-  private readonly expectUnits: Unit[] = [];
-  private readonly expectKeys: Buffer[] = [];
-  private readonly expectVersions: HlcTimestamp[] = [];
+  /** By name of the key, the newest of each. */
+  private readonly expected = new Map<string, Expected>();
   /** Bytes of what was added, a superseded write included until it is replaced. */
   bodyBytes = 0;
 
@@ -107,11 +129,40 @@ export class OpenEntry {
     return this.writes.length === 0 && this.ranges.length === 0;
   }
 
-  expect(unit: Unit, key: Buffer, versionTs: HlcTimestamp): void {
-    this.expectUnits.push(unit);
-    this.expectKeys.push(key);
-    this.expectVersions.push(versionTs);
-    this.bodyBytes += expectBytes(key, versionTs);
+  /** A command of the unit has read the key like this; what others of the unit expect already is not added again. */
+  expect(unit: Unit, name: string, key: Buffer, versionTs: HlcTimestamp): void {
+    const root = unit.root();
+    const newest = this.expected.get(name);
+    let one = newest;
+    for (let left = MAX_COMPARED; one !== undefined && left > 0; left--, one = one.before) {
+      if (one.versionTs === versionTs && one.unit.root() === root) return;
+    }
+    const added = new Expected(unit, key, versionTs, newest);
+    this.expected.set(name, added);
+    this.bodyBytes += added.bytes;
+  }
+
+  /** Takes out what several commands of one unit expect, now that it is certain which commands make a unit. */
+  private distinctExpected(): Expected[] {
+    const distinct: Expected[] = [];
+    for (const newest of this.expected.values()) {
+      if (newest.before === undefined) {
+        distinct.push(newest);
+        continue;
+      }
+      const seen = new Map<Unit, HlcTimestamp[]>();
+      for (let one: Expected | undefined = newest; one !== undefined; one = one.before) {
+        const root = one.unit.root();
+        const versions = seen.get(root);
+        if (versions === undefined) seen.set(root, [one.versionTs]);
+        else if (versions.includes(one.versionTs)) {
+          this.bodyBytes -= one.bytes;
+          continue;
+        } else versions.push(one.versionTs);
+        distinct.push(one);
+      }
+    }
+    return distinct;
   }
 
   /**
@@ -131,17 +182,16 @@ export class OpenEntry {
     for (const write of this.writes) numberOf(write.unit!);
     for (const range of this.ranges) numberOf(range.unit);
     const mutationCount = this.writes.length + this.ranges.length;
+    const expected = this.distinctExpected();
     const encoder = new BatchEncoder(
       this.commitTs,
       units.length,
-      this.expectUnits.length,
+      expected.length,
       mutationCount,
       this.bodyBytes,
       ceilingMs,
     );
-    for (let at = 0; at < this.expectUnits.length; at++) {
-      encoder.expect(numberOf(this.expectUnits[at]!), this.expectKeys[at]!, this.expectVersions[at]!);
-    }
+    for (const { unit, key, versionTs } of expected) encoder.expect(unit.root().number, key, versionTs);
     for (const range of this.ranges) encoder.deleteRange(range.unit.root().number, range.start, range.end);
     for (const write of this.writes) {
       const unit = write.unit!.root().number;

@@ -33,6 +33,7 @@ export class CommandView implements KeyView {
   private writeByName: Map<string, number> | undefined;
   /** Keys read from the state before the open entry, with the version seen. */
   readKeys: Buffer[] = [];
+  readNames: string[] = [];
   readVersions: HlcTimestamp[] = [];
   /** Unit of the open entry that the reads belong to. */
   joinedUnit: Unit | undefined;
@@ -67,6 +68,7 @@ export class CommandView implements KeyView {
     if (this.ranges.length > 0) this.ranges = [];
     if (this.readKeys.length > 0) {
       this.readKeys = [];
+      this.readNames = [];
       this.readVersions = [];
     }
     if (this.dependencies.length > 0) this.dependencies = [];
@@ -154,12 +156,17 @@ export class CommandView implements KeyView {
     }
     for (const range of this.ranges) if (isInRange(key, range.start, range.end)) return undefined;
     const inFlight = this.overlay.isEmpty ? undefined : this.overlay.lookup(name, key);
-    if (inFlight !== undefined) return this.readInFlight(key, inFlight);
+    if (inFlight !== undefined) return this.readInFlight(name, key, inFlight);
     const latest = this.store.latest(key);
     const value = latest === undefined || latest.isTombstone ? undefined : this.live(latest);
-    this.readKeys.push(key);
-    this.readVersions.push(value === undefined ? ABSENT : value.commitTs);
+    this.noteRead(name, key, value);
     return value;
+  }
+
+  private noteRead(name: string, key: Buffer, value: LiveValue | undefined): void {
+    this.readKeys.push(key);
+    this.readNames.push(name);
+    this.readVersions.push(value === undefined ? ABSENT : value.commitTs);
   }
 
   deletedAt(key: Buffer): HlcTimestamp {
@@ -175,15 +182,12 @@ export class CommandView implements KeyView {
     return this.store.latest(key)?.commitTs ?? ABSENT;
   }
 
-  private readInFlight(key: Buffer, source: KeyWrite | RangeWrite): LiveValue | undefined {
+  private readInFlight(name: string, key: Buffer, source: KeyWrite | RangeWrite): LiveValue | undefined {
     const value = source instanceof KeyWrite && !source.isDelete ? this.live(source) : undefined;
     this.dependencies.push(source);
     if (source.entry === this.entry) {
       this.joinedUnit = this.joinedUnit === undefined ? source.unit!.root() : this.joinLater(source.unit!);
-    } else {
-      this.readKeys.push(key);
-      this.readVersions.push(value === undefined ? ABSENT : value.commitTs);
-    }
+    } else this.noteRead(name, key, value);
     return value;
   }
 
