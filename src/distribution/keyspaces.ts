@@ -6,6 +6,7 @@
  * A key that no adapter owns (a program's, through gRPC) is an object by itself and is not counted.
  */
 import { assert } from '../platform/index.ts';
+import type { BodyRow, BodyRules, GroupStoreOptions } from '../store/index.ts';
 
 /** What the adapter knows of keys: several stored keys may be rows of one object, which is never cut. */
 export interface KeyRules {
@@ -48,6 +49,13 @@ export interface KeyspaceDeclaration {
   counterClassOf(key: Buffer): number | undefined;
   /** All storage keys that a counter class can have; undefined for classes of other adapters. */
   counterRangeOf(counterClass: number): KeyRange | undefined;
+  /**
+   * Of a row behind a head, where the head ends and which body the row is of; undefined for heads, and for bytes that no row of the
+   * adapter has: a row that is taken for one is collected when no head names its body. Left out: every object is one row.
+   */
+  bodyOf?(key: Buffer): BodyRow | undefined;
+  /** The incarnation of the body that a head names by its value; undefined when all of the object is in the head. */
+  incarnationIn?(value: Buffer): Buffer | undefined;
   readonly slots?: SlottedKeys;
   /** Reads what people type; undefined when it is not of this adapter's form. @throws KeyTextError when it is, and is wrong */
   parse(text: string): Buffer | undefined;
@@ -89,6 +97,19 @@ export class Keyspaces implements KeyRules {
       if (range !== undefined) return range;
     }
     return undefined;
+  };
+
+  /** Which rows are bodies of objects, whichever adapter's. */
+  readonly bodies: BodyRules = {
+    bodyOf: (key) => this.byTag[key[0]!]?.bodyOf?.(key),
+    incarnationIn: (head, value) => this.byTag[head[0]!]?.incarnationIn?.(value),
+  };
+
+  /** All that a store has to know of keys. */
+  readonly forStores: Pick<GroupStoreOptions, 'counterClassOf' | 'counterRangeOf' | 'bodies'> = {
+    counterClassOf: this.counterClassOf,
+    counterRangeOf: this.counterRangeOf,
+    bodies: this.bodies,
   };
 
   /** The head of the object that `key` is or lies in: where a cut at `key` may be made. A view of the same bytes. */

@@ -3,10 +3,13 @@
  * ask for the newest version or for one at a timestamp; copies are cut, sent and installed as segments.
  *
  * From below: `rows` (bytes of a row) < `level` (the database, real and simulated) < `segments` (files of a copy) < `contract` < `ranges` (deletes of whole
- * ranges) < `flush` (from memory to disk) < `reads` < `counters` < `load`, `folders` < `gc`, `copies` < `group` (the store put together).
+ * ranges) < `bodies` (rows behind heads) < `flush` (from memory to disk) < `reads` < `counters` < `load`, `folders` < `gc`, `copies` < `group` (the
+ * store put together).
  */
 
 export type {
+  BodyRow,
+  BodyRules,
   ExportedVersion,
   GroupStore,
   GroupStoreOptions,

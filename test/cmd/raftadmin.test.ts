@@ -369,7 +369,7 @@ describe('raftadmin', () => {
   test('gc shows the safepoint and who holds it back, makes a round, and sets the retention', async () => {
     const { out, err } = await admin('gc');
     assert.match(out, /^ *2 +2023-11-14 21:56:40Z +pending$/m);
-    assert.match(out, /^ *1 +1 +1 +1\.0 MiB +12 versions +2023-11-14 22:05:00Z \(backup\)$/m);
+    assert.match(out, /^ *1 +1 +1 +1\.0 MiB +4\.0 KiB +12 versions +2023-11-14 22:05:00Z \(backup\)$/m);
     assert.match(err, /safepoint 2023-11-14 22:13:20Z, raised .*kept for 30m00s/);
     assert.match(err, /held back by group 2: a lock/);
     assert.equal(JSON.parse((await admin('gc -w json')).out).retentionMs, 1_800_000);

@@ -1,6 +1,6 @@
 /** What a `MemoryStore` holds, and what of it can be seen: plain values and functions of them. */
 import { type HlcTimestamp, hlcTimestamp, type LogIndex } from '../../src/platform/index.ts';
-import type { ExportedVersion, LatestVersion, SideRow } from '../../src/store/contract/types.ts';
+import type { BodyRules, ExportedVersion, LatestVersion, SideRow } from '../../src/store/contract/types.ts';
 
 const NO_VERSION = hlcTimestamp(0n);
 
@@ -82,6 +82,7 @@ export function exportedOf(
   { key, versions }: History,
   ranges: readonly DeletedRange[],
   threshold: HlcTimestamp,
+  isLostRow: boolean,
 ): ExportedVersion[] {
   const deletes = [...new Set(ranges.filter(({ start, end }) => isWithin(key, start, end)).map(({ ts }) => ts))];
   const byTs = new Map<HlcTimestamp, ExportedVersion>();
@@ -96,7 +97,7 @@ export function exportedOf(
   );
   const base = told.findLastIndex(({ commitTs }) => commitTs <= threshold);
   if (base < 0) return told;
-  return told.slice(told[base]!.value === undefined ? base + 1 : base);
+  return told.slice(told[base]!.value === undefined || isLostRow ? base + 1 : base);
 }
 
 /** The versions that a collection leaves. */
@@ -104,12 +105,28 @@ export function purgedOf(
   { key, versions }: History,
   ranges: readonly DeletedRange[],
   threshold: HlcTimestamp,
+  isLostRow: boolean,
 ): StoredVersion[] {
   const base = versions.findLastIndex(({ commitTs }) => commitTs <= threshold);
   if (base < 0) return versions;
   const { commitTs, isTombstone } = versions[base]!;
-  const isGone = isTombstone || newestDelete(ranges, key, threshold) >= commitTs;
+  const isGone = isLostRow || isTombstone || newestDelete(ranges, key, threshold) >= commitTs;
   return versions.slice(isGone ? base + 1 : base);
+}
+
+/** Whether no read at or above the threshold comes to the row, because no head that it sees names the row's body. */
+export function isLost({ histories, ranges, gcThreshold }: Image, bodies: BodyRules | undefined, key: Buffer): boolean {
+  const body = bodies?.bodyOf(key);
+  if (body === undefined) return false;
+  const head = histories.get(key.toString('latin1', 0, body.headLength));
+  if (head === undefined) return true;
+  const atThreshold = visibleAt(head, ranges, gcThreshold);
+  return !head.versions.some(
+    (version) =>
+      (version === atThreshold || version.commitTs > gcThreshold) &&
+      !version.isTombstone &&
+      bodies!.incarnationIn(head.key, version.value)?.equals(body.incarnation) === true,
+  );
 }
 
 const asText = (value: unknown): Buffer =>
@@ -122,15 +139,12 @@ const hexRanges = (ranges: readonly DeletedRange[]): string[][] =>
   ranges.map(({ start, end, ts }) => [start.toString('hex'), end.toString('hex'), ts.toString()]);
 
 /** Bytes that are equal for equal applied states, whatever was collected when. */
-export function digestible(image: Image): Buffer {
+export function digestible(image: Image, bodies: BodyRules | undefined): Buffer {
   const { ranges, gcThreshold, appliedIndex, maxCommitTs } = image;
   const rows = sorted(image.histories).flatMap(([name, history]) =>
-    exportedOf(history, ranges, gcThreshold).map(({ commitTs, expireTs, value }) => [
-      name,
-      commitTs,
-      expireTs,
-      value?.toString('latin1'),
-    ]),
+    exportedOf(history, ranges, gcThreshold, isLost(image, bodies, history.key)).map(
+      ({ commitTs, expireTs, value }) => [name, commitTs, expireTs, value?.toString('latin1')],
+    ),
   );
   const meta = sorted(image.meta).map(([name, value]) => [name, value.toString('hex')]);
   const sides = sorted(image.sides).map(([place, { value }]) => [place, value.toString('hex')]);

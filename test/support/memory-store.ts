@@ -6,6 +6,7 @@
 import { createHash } from 'node:crypto';
 import { assert, type HlcTimestamp, type LogIndex, NEVER } from '../../src/platform/index.ts';
 import type {
+  BodyRules,
   ExportedVersion,
   ExportPage,
   ExportRequest,
@@ -33,6 +34,7 @@ import {
   exportedOf,
   type History,
   type Image,
+  isLost,
   isWithin,
   newestDelete,
   purgedOf,
@@ -63,11 +65,14 @@ interface PendingDrop {
 export interface MemoryStoreOptions {
   /** Counter of a key; undefined or negative: none. Default: 0 for all keys that are not reserved. */
   readonly counterClassOf?: (key: Buffer) => number | undefined;
+  /** See `GroupStoreOptions`. */
+  readonly bodies?: BodyRules | undefined;
 }
 
 /** See the file's head. */
 export class MemoryStore implements GroupStore {
   private readonly counterClassOf: (key: Buffer) => number | undefined;
+  private readonly bodies: BodyRules | undefined;
   private image: Image = emptyImage();
   durableIndex: LogIndex = 0;
   /** Slices of collection that were asked for. */
@@ -82,7 +87,8 @@ export class MemoryStore implements GroupStore {
   /** Segments that came whole, by hash. */
   private readonly received = new Map<string, Buffer>();
 
-  constructor({ counterClassOf = (key) => (key[0] === 0 ? undefined : 0) }: MemoryStoreOptions = {}) {
+  constructor({ counterClassOf = (key) => (key[0] === 0 ? undefined : 0), bodies }: MemoryStoreOptions = {}) {
+    this.bodies = bodies;
     this.counterClassOf = counterClassOf;
   }
 
@@ -177,7 +183,8 @@ export class MemoryStore implements GroupStore {
     let bytes = 0;
     for (const history of this.histories(start, end)) {
       if (this.isDropped(history.key)) continue;
-      for (const version of exportedOf(history, this.image.ranges, this.gcThreshold)) {
+      const isLostRow = isLost(this.image, this.bodies, history.key);
+      for (const version of exportedOf(history, this.image.ranges, this.gcThreshold, isLostRow)) {
         if (after !== undefined && version.key.equals(start) && version.commitTs <= after) continue;
         if (versions.length > 0 && bytes >= maxBytes) {
           const last = versions.at(-1)!;
@@ -344,8 +351,10 @@ export class MemoryStore implements GroupStore {
     this.collectedSlices++;
     if (this.collectedSlices % SLICES_A_PASS !== 0) return false;
     const { histories, ranges, gcThreshold } = this.image;
+    // Heads as they are, because what goes of them is of no account for their rows.
+    const lost = new Set([...histories.values()].filter(({ key }) => isLost(this.image, this.bodies, key)));
     for (const [name, history] of histories) {
-      const versions = purgedOf(history, ranges, gcThreshold);
+      const versions = purgedOf(history, ranges, gcThreshold, lost.has(history));
       if (versions.length === 0) histories.delete(name);
       else histories.set(name, { key: history.key, versions });
     }
@@ -355,7 +364,7 @@ export class MemoryStore implements GroupStore {
 
   async digest(): Promise<string> {
     this.assertOpen();
-    return createHash('sha256').update(digestible(this.image)).digest('hex');
+    return createHash('sha256').update(digestible(this.image, this.bodies)).digest('hex');
   }
 
   // ---- copies

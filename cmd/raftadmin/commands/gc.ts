@@ -22,6 +22,11 @@ const NODE_COLUMNS: readonly Column<GcNodeView>[] = [
   { name: 'collecting', align: 'right', value: (node) => String(sum(node, ({ isRunning }) => (isRunning ? 1 : 0))) },
   { name: 'history', align: 'right', value: (node) => formatBytes(sum(node, ({ overhangBytes }) => overhangBytes)) },
   {
+    name: 'of deleted objects',
+    align: 'right',
+    value: (node) => formatBytes(sum(node, ({ unreachableBytes }) => unreachableBytes)),
+  },
+  {
     name: 'dropped last',
     align: 'right',
     value: (node) => `${sum(node, ({ droppedVersions }) => droppedVersions)} versions`,

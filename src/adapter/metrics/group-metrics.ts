@@ -92,6 +92,9 @@ export const GROUP_METRICS: readonly MetricDeclaration[] = [
   ofNode('kvorum_store_overhang_bytes', 'Versions here that are not the newest of their key', (groups) =>
     sumOf(groups, ({ pressures }) => pressures?.overhangBytes ?? 0),
   ),
+  ofNode('kvorum_store_unreachable_bytes', 'Rows here of deleted objects that wait for the retention', (groups) =>
+    sumOf(groups, ({ pressures }) => pressures?.lastPass?.unreachableBytes ?? 0),
+  ),
   labelled(
     'gauge',
     'kvorum_admission_groups',

@@ -25,6 +25,8 @@ export interface GcStoreView {
   readonly passedAtMs: Millis;
   readonly droppedVersions: number;
   readonly overhangBytes: number;
+  /** Of those, bytes of deleted objects whose rows wait for the retention. */
+  readonly unreachableBytes: number;
   readonly isRunning: boolean;
 }
 

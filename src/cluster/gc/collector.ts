@@ -127,6 +127,7 @@ export class StoreCollector {
         passedAtMs,
         droppedVersions,
         overhangBytes: store.pressures?.().overhangBytes ?? 0,
+        unreachableBytes: store.pressures?.().lastPass?.unreachableBytes ?? 0,
         isRunning,
       };
     });

@@ -39,8 +39,10 @@ export interface StoreGcReport {
   readonly passedAtMs: Millis;
   /** Versions that it removed. */
   readonly droppedVersions: number;
-  /** Bytes of versions that are not the newest of their key. */
+  /** Bytes of versions that are not the newest of their key, and of deleted objects. */
   readonly overhangBytes: number;
+  /** Of those, bytes of deleted objects whose rows wait for the retention; undefined from a node of an earlier version. */
+  readonly unreachableBytes: number | undefined;
   /** A pass is under way. */
   readonly isRunning: boolean;
 }

@@ -36,6 +36,7 @@ export function gcView(status: GcStatus): GcView {
         passedAtMs: store.passedAtMs,
         droppedVersions: store.droppedVersions,
         overhangBytes: store.overhangBytes,
+        unreachableBytes: store.unreachableBytes ?? 0,
         isRunning: store.isRunning,
       })),
     })),

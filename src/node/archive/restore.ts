@@ -158,10 +158,12 @@ async function restoreGroup(
 ): Promise<{ readonly start: SnapshotMeta; readonly incarnation: number | undefined }> {
   const { disk, archiveFolder, wallMs } = options;
   const copyAt = join(work, `copy-${group}`);
-  const { counterClassOf, counterRangeOf } = KEYSPACES_OF_ADAPTERS;
-  const counting = { counterClassOf, counterRangeOf };
-  const copy = await openGroupStore({ location: copyAt, disk, ...counting });
-  const target = await openGroupStore({ location: join(work, `group-${group}`), disk, ...counting });
+  const copy = await openGroupStore({ location: copyAt, disk, ...KEYSPACES_OF_ADAPTERS.forStores });
+  const target = await openGroupStore({
+    location: join(work, `group-${group}`),
+    disk,
+    ...KEYSPACES_OF_ADAPTERS.forStores,
+  });
   try {
     const staged = await copy.stageImport(manifest);
     const files = new SegmentFolder(disk, groupFolder(archiveFolder, group));

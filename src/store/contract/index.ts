@@ -4,6 +4,8 @@
 
 export { DEFAULT_STORE_LIMITS } from './limits.ts';
 export type {
+  BodyRow,
+  BodyRules,
   ExportedVersion,
   ExportPage,
   ExportRequest,

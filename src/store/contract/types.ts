@@ -224,6 +224,8 @@ export interface GarbagePass {
   readonly keptVersions: number;
   readonly keptBytes: number;
   readonly droppedVersions: number;
+  /** Bytes of newest versions that no newest head names: deleted objects whose rows the threshold still keeps. */
+  readonly unreachableBytes: number;
   /** Those with most bytes of it, largest first. */
   readonly topKeys: readonly OverhangKey[];
 }
@@ -235,7 +237,7 @@ export interface StorePressures {
   readonly bufferLimitBytes: number;
   /** A batch waits for room on the disk. */
   readonly isOutOfSpace: boolean;
-  /** Versions that are not the newest of their key: what the last pass kept and what was overwritten since. */
+  /** Versions that are not the newest of their key, and rows of deleted objects: what the last pass kept and what was overwritten since. */
   readonly overhangBytes: number;
   readonly lastPass: GarbagePass | undefined;
   /** A pass is under way. */
@@ -244,6 +246,22 @@ export interface StorePressures {
   readonly removedBytes: number;
   /** Files of the database that no compaction has sorted yet; undefined where the database cannot say. */
   readonly levelZeroFiles: number | undefined;
+}
+
+/** A row that lies behind the head of an object. */
+export interface BodyRow {
+  /** The key of the head is so many first bytes of the row's. */
+  readonly headLength: number;
+  /** Tells the bodies apart that an object has had. Must not be modified. */
+  readonly incarnation: Buffer;
+}
+
+/** How objects of several rows are made of keys and values. Pure functions, the same for the life of the store. */
+export interface BodyRules {
+  /** Undefined for heads, and for keys that are objects by themselves. */
+  bodyOf(key: Buffer): BodyRow | undefined;
+  /** The body that a head names by this value; undefined when it has none. A view of `value`. */
+  incarnationIn(head: Buffer, value: Buffer): Buffer | undefined;
 }
 
 /** Bounds of one store. */
@@ -281,6 +299,8 @@ export interface GroupStoreOptions {
   readonly counterClassOf?: (key: Buffer) => number | undefined;
   /** All keys that a class can have; lets a range delete that covers them reset the counter at once. */
   readonly counterRangeOf?: (counterClass: number) => { readonly start: Buffer; readonly end: Buffer } | undefined;
+  /** Which rows are bodies of objects, so that they go when nothing names them any more. Left out: none are. */
+  readonly bodies?: BodyRules;
   /** Where copies are cut and gathered, in folders beside `location`. Default: the machine's disk. */
   readonly disk?: Disk;
   /** Default: in the thread pool. */

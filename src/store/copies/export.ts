@@ -1,6 +1,8 @@
 /** Reads a whole store: as a digest of what can be seen. */
 import { createHash } from 'node:crypto';
 import type { HlcTimestamp } from '../../platform/index.ts';
+import { BodyReach } from '../bodies/index.ts';
+import type { BodyRules } from '../contract/index.ts';
 import { KeyWalk, type Level, rowsOfKind, type WalkedVersion } from '../level/index.ts';
 import { loadStore } from '../load/index.ts';
 import { encodeSystemState, encodeVersion, type RangeTombstones, RowKind, type SystemState } from '../rows/index.ts';
@@ -11,8 +13,9 @@ const EMPTY = Buffer.alloc(0);
  * sha-256 over the state row, named values, range deletes above the threshold and every version that a read at or above
  * the threshold can depend on. Physical differences (what was collected when) do not show.
  * @param level a flushed store that nobody writes to meanwhile
+ * @param bodies see `GroupStoreOptions`
  */
-export async function digestStore(level: Level, location: string): Promise<string> {
+export async function digestStore(level: Level, location: string, bodies: BodyRules | undefined): Promise<string> {
   const hash = createHash('sha256');
   const addPart = (part: Buffer): void => {
     const length = Buffer.allocUnsafe(4);
@@ -38,9 +41,12 @@ export async function digestStore(level: Level, location: string): Promise<strin
   }
   const snapshot = level.snapshot();
   const walk = new KeyWalk(level, snapshot, EMPTY, location);
+  const reach = new BodyReach(bodies, state.gcThreshold, () => ranges);
   try {
     while (await walk.nextKey()) {
-      for (const version of await seenVersions(walk, ranges, state.gcThreshold)) {
+      const body = reach.bodyOf(walk.key);
+      const isLost = body !== undefined && (await reach.isLost(walk.key, body, { level, snapshot, location }));
+      for (const version of await seenVersions(walk, ranges, state.gcThreshold, isLost)) {
         addPart(walk.escaped);
         addPart(encodeVersion(version.commitTs, version.expireTs, version.isTombstone, version.value));
       }
@@ -55,8 +61,16 @@ export async function digestStore(level: Level, location: string): Promise<strin
 const nonZero = (counters: SystemState['counters']): ReadonlyMap<number, number> =>
   new Map([...counters].filter(([, count]) => count !== 0));
 
-/** Versions of the key under the walk that matter at or above the threshold, new to old. */
-async function seenVersions(walk: KeyWalk, ranges: RangeTombstones, threshold: HlcTimestamp): Promise<WalkedVersion[]> {
+/**
+ * Versions of the key under the walk that matter at or above the threshold, new to old.
+ * @param isLost only those above it do
+ */
+async function seenVersions(
+  walk: KeyWalk,
+  ranges: RangeTombstones,
+  threshold: HlcTimestamp,
+  isLost: boolean,
+): Promise<WalkedVersion[]> {
   const coveredTs = ranges.isEmpty ? 0n : ranges.covering(walk.key, threshold);
   const seen: WalkedVersion[] = [];
   let isBoundaryPassed = false;
@@ -67,7 +81,7 @@ async function seenVersions(walk: KeyWalk, ranges: RangeTombstones, threshold: H
       return;
     }
     isBoundaryPassed = true;
-    if (version.isTombstone || version.commitTs <= coveredTs) return;
+    if (isLost || version.isTombstone || version.commitTs <= coveredTs) return;
     // An expired newest version stays until it is purged, an older one may have been collected.
     if (isNewest || version.expireTs === 0n || version.expireTs > threshold) seen.push(version);
   };

@@ -24,6 +24,7 @@ export class PassTally {
   private keptVersions = 0;
   private keptBytes = 0;
   private droppedVersions = 0;
+  private unreachableBytes = 0;
   /** Of the key that is being looked at. */
   private versions = 0;
   private bytes = 0;
@@ -57,6 +58,12 @@ export class PassTally {
     this.bytes -= bytesOf(version);
   }
 
+  /** The newest version of a row that no newest head names was dropped, or is kept for those who read the past. */
+  seeUnreachable(bytes: number, isDropped: boolean): void {
+    if (isDropped) this.droppedVersions++;
+    else this.unreachableBytes += bytes;
+  }
+
   endKey(key: Buffer): void {
     const { versions, bytes } = this;
     this.keptVersions += versions;
@@ -70,7 +77,7 @@ export class PassTally {
   }
 
   finish(): GarbagePass {
-    const { threshold, keys, keptVersions, keptBytes, droppedVersions, top } = this;
-    return { threshold, keys, keptVersions, keptBytes, droppedVersions, topKeys: top };
+    const { threshold, keys, keptVersions, keptBytes, droppedVersions, unreachableBytes, top } = this;
+    return { threshold, keys, keptVersions, keptBytes, droppedVersions, unreachableBytes, topKeys: top };
   }
 }

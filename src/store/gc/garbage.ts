@@ -5,10 +5,14 @@
  * range delete covered is gone before it is forgotten.
  *
  * An expired newest version stays until it is purged by a delete through the log, because it still counts as a key.
+ *
+ * Rows of large objects go when no read at or above the threshold can come to them, see `BodyReach`. Nothing of that is written down
+ * anywhere: the walk meets the head right before them.
  */
 import { type Clock, type HlcTimestamp, NEVER } from '../../platform/index.ts';
-import type { GarbagePass } from '../contract/index.ts';
-import { KeyWalk, type Level, type LevelOperation, type WalkedVersion } from '../level/index.ts';
+import { BodyReach } from '../bodies/index.ts';
+import type { BodyRow, BodyRules, GarbagePass } from '../contract/index.ts';
+import { KeyWalk, type Level, type LevelOperation, type LevelSnapshot, type WalkedVersion } from '../level/index.ts';
 import { decodeVersion, encodeExpiryKey, encodeRangeKey, type RangeTombstones } from '../rows/index.ts';
 import { bytesOf, PassTally } from './garbage-tally.ts';
 
@@ -48,7 +52,17 @@ interface Pass {
   /** Escaped key to go on with. */
   cursor: Buffer;
   readonly tally: PassTally;
+  readonly reach: BodyReach;
 }
+
+/** What a pass knows of the row that it stands on, beside its versions. */
+interface RowFacts {
+  readonly body: BodyRow | undefined;
+  /** No read at or above the threshold comes to it. */
+  readonly isLost: boolean;
+}
+
+const HEAD: RowFacts = { body: undefined, isLost: false };
 
 /** A slice of a pass ends at whichever is used up first. */
 export interface SliceBudget {
@@ -62,6 +76,7 @@ export class GarbageCollector {
   private readonly clock: Clock;
   private readonly location: string;
   private readonly host: GarbageHost;
+  private readonly bodies: BodyRules | undefined;
   private pass: Pass | undefined;
   /** Range deletes up to here are about to be forgotten: no version that they hide may be written any more. */
   forgettingUpTo: HlcTimestamp = NEVER;
@@ -72,9 +87,10 @@ export class GarbageCollector {
   private dropped: Buffer[] = [];
   private droppedNewest: NewestRemoval[] = [];
 
-  constructor(clock: Clock, location: string, host: GarbageHost) {
+  constructor(clock: Clock, location: string, bodies: BodyRules | undefined, host: GarbageHost) {
     this.clock = clock;
     this.location = location;
+    this.bodies = bodies;
     this.host = host;
   }
 
@@ -109,7 +125,8 @@ export class GarbageCollector {
       await this.host.settleCounters();
       this.forgettingUpTo = threshold;
       await this.host.flush();
-      this.pass = { threshold, cursor: EMPTY, tally: new PassTally(threshold) };
+      const reach = new BodyReach(this.bodies, threshold, () => this.host.ranges());
+      this.pass = { threshold, cursor: EMPTY, tally: new PassTally(threshold), reach };
     }
     const pass = this.pass;
     const isComplete = await this.collect(pass, budget);
@@ -137,7 +154,7 @@ export class GarbageCollector {
           return false;
         }
         isFirst = false;
-        await this.collectKey(walk, pass);
+        await this.collectKey(walk, pass, pass.reach.isNeeded ? await this.factsOf(walk, pass, snapshot) : HEAD);
         if (this.dropped.length + this.droppedNewest.length >= MAX_BATCH_OPERATIONS) await this.writeDropped();
       }
       return true;
@@ -148,23 +165,45 @@ export class GarbageCollector {
     }
   }
 
-  private async collectKey(walk: KeyWalk, { threshold, tally }: Pass): Promise<void> {
+  /** Looks at the row that the walk has come to, and makes ready to see its versions when it is a head. */
+  private async factsOf(walk: KeyWalk, { reach }: Pass, snapshot: LevelSnapshot): Promise<RowFacts> {
+    const { key } = walk;
+    const body = reach.bodyOf(key);
+    if (body === undefined) {
+      reach.beginHead(key);
+      return HEAD;
+    }
+    const source = { level: this.host.level(), snapshot, location: this.location };
+    return { body, isLost: await reach.isLost(key, body, source) };
+  }
+
+  private async collectKey(walk: KeyWalk, pass: Pass, { body, isLost }: RowFacts): Promise<void> {
+    const { threshold, tally, reach } = pass;
     const { newest } = walk;
+    const isHead = body === undefined && reach.isNeeded;
     tally.beginKey(newest);
+    if (isHead && newest?.isValueApart === false) reach.see(newest);
     const ranges = this.host.ranges();
     const isNewestOld = newest !== undefined && newest.commitTs <= threshold;
-    if (!walk.hasVersion && (!isNewestOld || (!newest.isTombstone && ranges.isEmpty))) return;
+    const isKept = !isNewestOld || (!newest.isTombstone && ranges.isEmpty && !isLost);
+    if (!walk.hasVersion && isKept) {
+      if (body !== undefined && newest !== undefined && !reach.isCurrent(body)) {
+        tally.seeUnreachable(bytesOf(newest), false);
+      }
+      return;
+    }
     const key = walk.key;
     const coveredTs = ranges.isEmpty ? 0n : ranges.covering(key, threshold);
-    const isNewestGone = isNewestOld && (newest.isTombstone || newest.commitTs <= coveredTs);
+    const isNewestGone = isNewestOld && (isLost || newest.isTombstone || newest.commitTs <= coveredTs);
     const newestRows: Buffer[] = [];
     // The newest version at or below the threshold is what a read at the threshold sees; all older ones are garbage.
-    let isBoundaryPassed = isNewestOld;
+    let isBoundaryPassed = isNewestOld || isLost;
     let boundary: WalkedVersion | undefined;
     let newestBytes = newest === undefined ? 0 : bytesOf(newest);
     for (;;) {
       const version = await walk.nextVersion();
       if (version === undefined) break;
+      if (isHead) reach.see(version);
       if (newest?.isValueApart === true && version.commitTs === newest.commitTs) {
         newestRows.push(version.rowKey);
         newestBytes += bytesOf(version);
@@ -180,6 +219,9 @@ export class GarbageCollector {
     // A tombstone goes last: while it is there, nothing below it can be seen.
     if (boundary !== undefined) this.drop(boundary, tally);
     tally.endKey(key);
+    if (body !== undefined && newest !== undefined && !reach.isCurrent(body)) {
+      tally.seeUnreachable(newestBytes, isNewestGone);
+    }
     if (!isNewestGone) return;
     newestRows.push(newest.rowKey);
     if (newest.expireTs !== 0n) newestRows.push(encodeExpiryKey(newest.expireTs, key));

@@ -145,7 +145,7 @@ export class MvccGroupStore implements GroupStore {
       markCounted: (counted) => this.markCounted(counted),
       pageBytes: this.limits.scanPageBytes,
     });
-    this.collector = new GarbageCollector(options.clock ?? new SystemClock(), options.location, {
+    this.collector = new GarbageCollector(options.clock ?? new SystemClock(), options.location, options.bodies, {
       level: () => this.level,
       ranges: () => this.ranges,
       threshold: () => this.threshold,
@@ -182,6 +182,7 @@ export class MvccGroupStore implements GroupStore {
       flush: () => this.flush(),
       view: () => this.view(),
       threshold: () => this.threshold,
+      bodies: options.bodies,
     });
     this.drops.start();
   }
@@ -503,7 +504,7 @@ export class MvccGroupStore implements GroupStore {
       bufferedBytes,
       bufferLimitBytes: this.limits.bufferBytes,
       isOutOfSpace,
-      overhangBytes: (lastPass?.keptBytes ?? 0) + this.overwrittenBytes,
+      overhangBytes: (lastPass?.keptBytes ?? 0) + (lastPass?.unreachableBytes ?? 0) + this.overwrittenBytes,
       lastPass,
       isCollecting: isUnderWay,
       removedBytes: this.removedBytes,
@@ -525,7 +526,7 @@ export class MvccGroupStore implements GroupStore {
     await this.drops.dropping({ start: EMPTY, end: undefined });
     await this.counters.settle();
     await this.flush();
-    return digestStore(this.level, this.options.location);
+    return digestStore(this.level, this.options.location, this.options.bodies);
   }
 
   async exportSegments(describe: CutOptions['describe']): Promise<StoreCut> {

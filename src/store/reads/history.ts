@@ -3,7 +3,8 @@
  * timestamp. Range deletes do not travel: a key that one hid has a tombstone in its place.
  */
 import { type HlcTimestamp, NEVER } from '../../platform/index.ts';
-import type { ExportedVersion, ExportPage, ExportRequest, LatestVersion } from '../contract/index.ts';
+import { BodyReach } from '../bodies/index.ts';
+import type { BodyRules, ExportedVersion, ExportPage, ExportRequest, LatestVersion } from '../contract/index.ts';
 import { KeyWalk, type LevelSnapshot } from '../level/index.ts';
 import { isDropped } from '../ranges/index.ts';
 import {
@@ -34,6 +35,8 @@ export interface HistoryHost {
   flush(): Promise<void>;
   view(): ReadView;
   threshold(): HlcTimestamp;
+  /** See `GroupStoreOptions`. */
+  readonly bodies: BodyRules | undefined;
 }
 
 /** Exports a store's histories in pages. A walk sees what was flushed when it began here, and of later changes some. */
@@ -48,7 +51,7 @@ export class HistoryExporter {
   async page(request: ExportRequest): Promise<ExportPage> {
     // A walk that began at another replica, or before a restart, begins here as far as the flush is concerned.
     if (!this.continuations.delete(continuationOf(request))) await this.host.flush();
-    const page = await exportPage(this.host.view(), this.host.threshold(), request);
+    const page = await this.read(request);
     if (page.next !== undefined) {
       if (this.continuations.size >= MAX_CONTINUATIONS) {
         for (const oldest of this.continuations) {
@@ -60,20 +63,21 @@ export class HistoryExporter {
     }
     return page;
   }
+
+  private async read(request: ExportRequest): Promise<ExportPage> {
+    const view = this.host.view();
+    const snapshot = view.level.snapshot();
+    try {
+      return await new PageExport(view, snapshot, this.host.threshold(), this.host.bodies, request).run();
+    } finally {
+      await snapshot.close();
+    }
+  }
 }
 
 /** No first page has the text of a continuation, because those always say what was exported of their key. */
 const continuationOf = ({ start, after }: Pick<ExportRequest, 'start' | 'after'>): string =>
   `${after ?? 'none'} ${nameOf(start)}`;
-
-async function exportPage(view: ReadView, threshold: HlcTimestamp, request: ExportRequest): Promise<ExportPage> {
-  const snapshot = view.level.snapshot();
-  try {
-    return await new PageExport(view, snapshot, threshold, request).run();
-  } finally {
-    await snapshot.close();
-  }
-}
 
 /** One page; a class because its parts share what has been gathered. */
 class PageExport {
@@ -81,16 +85,24 @@ class PageExport {
   private readonly snapshot: LevelSnapshot;
   private readonly threshold: HlcTimestamp;
   private readonly request: ExportRequest;
+  private readonly reach: BodyReach;
   /** Range deletes above this are newer than what the snapshot holds. */
   private readonly maxTs: HlcTimestamp;
   private readonly versions: ExportedVersion[] = [];
   private bytes = 0;
 
-  constructor(view: ReadView, snapshot: LevelSnapshot, threshold: HlcTimestamp, request: ExportRequest) {
+  constructor(
+    view: ReadView,
+    snapshot: LevelSnapshot,
+    threshold: HlcTimestamp,
+    bodies: BodyRules | undefined,
+    request: ExportRequest,
+  ) {
     this.view = view;
     this.snapshot = snapshot;
     this.threshold = threshold;
     this.request = request;
+    this.reach = new BodyReach(bodies, threshold, () => view.ranges);
     const systemRow = view.level.getSync(SYSTEM_KEY, { snapshot });
     this.maxTs = systemRow === undefined ? NEVER : decodeSystemState(systemRow, view.location).maxCommitTs;
   }
@@ -105,7 +117,10 @@ class PageExport {
         if (endsAt !== undefined && Buffer.compare(walk.escaped, endsAt) >= 0) break;
         const { key } = walk;
         const exported = after !== undefined && key.equals(start) ? after : NEVER;
-        const history = new HistoryMerge(key, this.deletesOf(key), this.threshold, exported);
+        const body = this.reach.bodyOf(key);
+        const source = { level, location, snapshot: this.snapshot };
+        const isLost = body !== undefined && (await this.reach.isLost(key, body, source));
+        const history = new HistoryMerge(key, this.deletesOf(key), this.threshold, exported, isLost);
         const isHidden = dropped.length > 0 && isDropped(dropped, key);
         const isWhole = await this.readInto(history, walk, exported);
         if (isHidden) continue;
@@ -222,13 +237,22 @@ class HistoryMerge {
   private readonly deletes: readonly HlcTimestamp[];
   private readonly threshold: HlcTimestamp;
   private readonly exported: HlcTimestamp;
+  private readonly isLost: boolean;
   private deletesAt = 0;
   private isLive = false;
   private old: ExportedVersion | undefined;
   private readonly versions: ExportedVersion[] = [];
 
-  constructor(key: Buffer, deletes: readonly HlcTimestamp[], threshold: HlcTimestamp, exported: HlcTimestamp) {
+  /** @param isLost no read comes to what is at or below the threshold, see `BodyReach` */
+  constructor(
+    key: Buffer,
+    deletes: readonly HlcTimestamp[],
+    threshold: HlcTimestamp,
+    exported: HlcTimestamp,
+    isLost: boolean,
+  ) {
     this.key = key;
+    this.isLost = isLost;
     this.deletes = deletes;
     this.threshold = threshold;
     this.exported = exported;
@@ -265,7 +289,7 @@ class HistoryMerge {
   private takeOld(): void {
     const { old } = this;
     this.old = undefined;
-    if (old?.value !== undefined && old.commitTs > this.exported) this.versions.push(old);
+    if (old?.value !== undefined && old.commitTs > this.exported && !this.isLost) this.versions.push(old);
   }
 
   /** @param isWhole false when newer versions are to follow on another page */

@@ -207,6 +207,7 @@ const GC: GcView = {
           passedAtMs: 1_700_001_000_000,
           droppedVersions: 12,
           overhangBytes: 1_048_576,
+          unreachableBytes: 4_096,
           isRunning: true,
         },
       ],

@@ -9,10 +9,10 @@ export {
   KEYSPACES,
   type KeyRange,
   Keyspace,
-  redisKeyspace,
   SLOT_COUNT,
   slotOf,
 } from './keyspace.ts';
+export { redisKeyspace } from './keyspace-declaration.ts';
 export { cursorHash, decodeCursor, ScanCursors } from './scan-cursors.ts';
 export {
   type BodyOfRow,

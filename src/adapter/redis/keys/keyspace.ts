@@ -163,8 +163,8 @@ function formatSlot(key: Buffer): string | undefined {
   return key[1] === 0 ? `slot:${slot}` : `slot:${slot}/${key[1]}`;
 }
 
-/** What other layers have to know of the keys of Redis. Counted under its database is each head, for DBSIZE. */
-export const redisKeyspace: KeyspaceDeclaration = {
+/** What other layers have to know of the heads of Redis. Counted under its database is each head, for DBSIZE. */
+export const redisKeys: KeyspaceDeclaration = {
   name: 'redis',
   tag: REDIS_TAG,
   headLengthOf,

@@ -7,7 +7,7 @@
  *
  * An incarnation is drawn at random whenever a body is made anew. A sub-row whose incarnation is not in its head is unreachable.
  */
-import { headLengthOf } from './keyspace.ts';
+import { DATABASE_COUNT, decodeStorageKey, headLengthOf, slotOf } from './keyspace.ts';
 
 export const INCARNATION_BYTES = 8;
 
@@ -34,10 +34,15 @@ export interface BodyOfRow {
   readonly incarnation: Buffer;
 }
 
-/** The body that a stored key is a sub-row of; undefined for heads and for bytes that are no sub-row of this adapter. */
+/**
+ * The body that a stored key is a sub-row of; undefined for heads and for bytes that are no sub-row of this adapter. Nothing is taken for
+ * one by mistake, because what is taken for one and has no head is collected: database and slot must fit the user's key.
+ */
 export function bodyOf(storageKey: Buffer): BodyOfRow | undefined {
   const headLength = headLengthOf(storageKey);
   if (headLength === undefined || storageKey.length < headLength + 1 + INCARNATION_BYTES) return undefined;
+  const head = decodeStorageKey(storageKey.subarray(0, headLength))!;
+  if (head.db >= DATABASE_COUNT || head.slot !== slotOf(head.userKey)) return undefined;
   return { headLength, incarnation: storageKey.subarray(headLength + 1, headLength + 1 + INCARNATION_BYTES) };
 }
 

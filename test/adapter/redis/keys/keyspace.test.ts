@@ -103,6 +103,38 @@ describe('storage keys of Redis', () => {
     assert.equal(KEYSPACES_OF_ADAPTERS.counterRangeOf(DATABASE_COUNT), undefined);
   });
 
+  test('of rows behind a head say which body they are of, and nothing else is taken for one', () => {
+    const { bodyOf } = KEYSPACES_OF_ADAPTERS.bodies;
+    const incarnation = Buffer.from('0123456789abcdef', 'hex');
+    fc.assert(
+      fc.property(userKey, db, tail, (key, database, rest) => {
+        const head = KEYSPACES[database]!.storageKey(key);
+        const row = Buffer.concat([head, Buffer.from('e'), incarnation, rest]);
+        assert.deepEqual(bodyOf(row), { headLength: head.length, incarnation });
+        for (let length = 0; length < head.length + 9; length++)
+          assert.equal(bodyOf(row.subarray(0, length)), undefined);
+        const elsewhere = Buffer.from(row);
+        elsewhere[3]! ^= 1;
+        assert.equal(bodyOf(elsewhere), undefined, 'another slot than that of its key');
+        elsewhere.set(row);
+        elsewhere[1] = DATABASE_COUNT;
+        assert.equal(bodyOf(elsewhere), undefined, 'no such database');
+      }),
+    );
+    assert.equal(bodyOf(Buffer.from(`r${'a long key of a program '.repeat(20)}`)), undefined);
+  });
+
+  test('of heads name a body when the value is in rows behind them', () => {
+    const { incarnationIn } = KEYSPACES_OF_ADAPTERS.bodies;
+    const head = KEYSPACES[0]!.storageKey(Buffer.from('hash'));
+    const incarnation = Buffer.from('0123456789abcdef', 'hex');
+    const large = Buffer.concat([Buffer.from([1, 0, 1]), incarnation, Buffer.from('more')]);
+    assert.deepEqual(incarnationIn(head, large), incarnation);
+    assert.equal(incarnationIn(head, large.subarray(0, 10)), undefined, 'cut off');
+    assert.equal(incarnationIn(head, Buffer.from([0, 0, 0, ...incarnation])), undefined, 'packed');
+    assert.equal(incarnationIn(Buffer.from('program'), large), undefined, "not this adapter's");
+  });
+
   test('are typed and shown by slot', () => {
     fc.assert(
       fc.property(db, fc.integer({ min: 0, max: SLOT_COUNT - 1 }), (database, slot) => {
