@@ -124,7 +124,6 @@ export {
   reachedTs,
 } from './time/index.ts';
 export {
-  BufferedView,
   createTxnClient,
   LockResolver,
   serveTxns,

@@ -20,6 +20,12 @@ export interface KeyView {
   /** The key's live value, or undefined. The buffer must not be modified. */
   get(key: Buffer): LiveValue | undefined;
   /**
+   * Says that these keys are about to be read. Where values are brought from afar before the evaluation, those that are still missing then
+   * come together instead of one by one; elsewhere there is nothing to do, and the method is not there. Keys that are asked for
+   * here and not read count for nothing: no transaction depends on them.
+   */
+  prefetch?(keys: readonly Buffer[]): void;
+  /**
    * When the key was deleted, if `get` has just said that it is absent: 0n when that is not known, as when it never was, when a range
    * was deleted, or when nobody asked for it.
    */

@@ -4,7 +4,14 @@
  * session has read at already, as long as that is young enough: so reads of the session do not run ahead of the replicas.
  */
 import type { GroupId, HlcTimestamp, Millis } from '../../platform/index.ts';
-import type { LiveValue, ReadAtReply, ReadAtRequest } from '../contract/index.ts';
+import { nameOf } from '../apply/index.ts';
+import type { KeyView, LiveValue, ReadAtReply, ReadAtRequest } from '../contract/index.ts';
+import { BufferedView } from '../txn/index.ts';
+
+/** Rounds of reading: each brings the keys that the evaluation before has missed. */
+const MAX_READ_ROUNDS = 256;
+/** Keys that are read at once for one evaluation; with more the event loop would be kept too long. */
+const MAX_READ_NOW = 4_096;
 
 /** What a read of a session must reach. */
 export interface SessionDemand {
@@ -26,6 +33,31 @@ export interface SessionSource {
   elapsedMs(): Millis;
   readNow(group: GroupId, keys: readonly Buffer[], demand: SessionDemand): ValuesNow | undefined;
   readAt(request: ReadAtRequest): Promise<ReadAtReply>;
+}
+
+/** What a function over a view has answered. */
+export interface Evaluated<Reply> {
+  readonly reply: Reply;
+}
+
+/** Values of one group at one moment, and more of them for as long as the replica here can say what they were. */
+class ValuesHere extends Map<string, LiveValue | undefined> {
+  private readonly read: (keys: readonly Buffer[]) => ValuesNow | undefined;
+  readonly servedTs: HlcTimestamp;
+
+  constructor(keys: readonly Buffer[], first: ValuesNow, read: (keys: readonly Buffer[]) => ValuesNow | undefined) {
+    super(keys.map((key, at) => [nameOf(key), first.values[at]]));
+    this.servedTs = first.servedTs;
+    this.read = read;
+  }
+
+  load(key: Buffer): boolean {
+    if (this.size >= MAX_READ_NOW) return false;
+    const now = this.read([key]);
+    if (now === undefined || now.servedTs !== this.servedTs) return false;
+    this.set(nameOf(key), now.values[0]);
+    return true;
+  }
 }
 
 export class ReadSession {
@@ -53,6 +85,48 @@ export class ReadSession {
     return Math.max(this.source.elapsedMs() - this.maxStalenessMs, this.actedMs);
   }
 
+  /**
+   * Runs a function that only reads over what the replica here has of a group, at once and as of one moment.
+   * @param keys that it will probably read; others are read when they are met
+   * @returns undefined when the replica cannot, or not all that is asked for
+   * @throws what the function throws
+   */
+  evaluateNow<Reply>(
+    group: GroupId,
+    keys: readonly Buffer[],
+    body: (view: KeyView) => Reply,
+  ): Evaluated<Reply> | undefined {
+    const first = keys.length > MAX_READ_NOW ? undefined : this.readNow(group, keys);
+    if (first === undefined) return undefined;
+    const values = new ValuesHere(keys, first, (more) => this.readNow(group, more));
+    const evaluated = evaluateOver(values, first.servedTs, body);
+    return 'missing' in evaluated ? undefined : evaluated;
+  }
+
+  /**
+   * The same with the leader's help where the replica needs it; all that is read is read as of one moment.
+   * @returns undefined when the function asks for more and more
+   * @throws what the function throws; as `ReplicaReader.readAt`
+   */
+  async evaluate<Reply>(
+    group: GroupId,
+    keys: readonly Buffer[],
+    deadlineMs: Millis,
+    body: (view: KeyView) => Reply,
+  ): Promise<Evaluated<Reply> | undefined> {
+    const first = await this.read(group, keys, deadlineMs);
+    const consistency = { kind: 'exact', ts: first.servedTs } as const;
+    const values = new Map(keys.map((key, at) => [nameOf(key), first.values[at]]));
+    for (let round = 0; round < MAX_READ_ROUNDS; round++) {
+      const evaluated = evaluateOver(values, first.servedTs, body);
+      if (!('missing' in evaluated)) return evaluated;
+      const { missing } = evaluated;
+      const more = await this.source.readAt({ group, keys: missing, deadlineMs, consistency });
+      for (const [at, key] of missing.entries()) values.set(nameOf(key), more.values[at]);
+    }
+    return undefined;
+  }
+
   /** Reads keys of one group at once; undefined when the replica here cannot. */
   readNow(group: GroupId, keys: readonly Buffer[]): ValuesNow | undefined {
     const now = this.source.readNow(group, keys, { minTs: this.minTs, coveredMs: this.neededMs() });
@@ -76,5 +150,21 @@ export class ReadSession {
     this.minTs = servedTs;
     this.group = group;
     this.coveredMs = coveredMs;
+  }
+}
+
+/** @throws what the function throws */
+function evaluateOver<Reply>(
+  values: ReadonlyMap<string, LiveValue | undefined>,
+  ts: HlcTimestamp,
+  body: (view: KeyView) => Reply,
+): Evaluated<Reply> | { readonly missing: readonly Buffer[] } {
+  const view = new BufferedView(ts, values);
+  try {
+    const reply = body(view);
+    return view.missing === undefined ? { reply } : { missing: view.missing };
+  } catch (error) {
+    if (view.missing !== undefined) return { missing: view.missing };
+    throw error;
   }
 }

@@ -32,8 +32,8 @@ import { BufferedView } from './transaction-view.ts';
 
 /** Tries without locks before a read of several groups takes some. */
 const MAX_LOCKLESS_READS = 3;
-/** Rounds of reading: each brings the keys that the evaluation before has missed. */
-const MAX_READ_ROUNDS = 64;
+/** Rounds of reading: each brings the keys that the evaluation before has missed. A path through a tree is a round a level. */
+const MAX_READ_ROUNDS = 256;
 
 export interface RunRequest {
   /** Keys that it will probably read, so that they are read at once; others are read when they are met. */
@@ -65,7 +65,7 @@ export interface RunResult<Reply> {
 
 type Evaluated<Reply> =
   | { readonly kind: 'done'; readonly view: BufferedView; readonly reply: Reply | undefined; readonly error: unknown }
-  | { readonly kind: 'missing'; readonly key: Buffer };
+  | { readonly kind: 'missing'; readonly keys: readonly Buffer[] };
 
 /** Age of a piece of work, and what it has tried. */
 interface Work {
@@ -145,16 +145,14 @@ export class TransactionRunner implements TransactionStarter {
     for (let round = 0; round < MAX_READ_ROUNDS; round++) {
       const evaluated = this.evaluate(values, body);
       if (evaluated.kind === 'missing') {
-        const wanted = [...request.keys, evaluated.key].filter((key) => !values.has(nameOf(key)));
+        const wanted = distinct([...request.keys, ...evaluated.keys].filter((key) => !values.has(nameOf(key))));
+        if (request.isReadOnly !== true) checkKeys(values.size + wanted.length, this.limits);
         try {
-          values.merge(
-            await readKeys(this.parts, distinct(wanted), deadlineMs, { withAbsences: request.withAbsences }),
-          );
+          values.merge(await readKeys(this.parts, wanted, deadlineMs, { withAbsences: request.withAbsences }));
         } catch (error) {
           if (isPassing(error)) return { kind: 'refused', reason: error instanceof NotOwnerError ? 'moved' : 'locked' };
           throw error;
         }
-        if (request.isReadOnly !== true) checkKeys(values.size, this.limits);
         continue;
       }
       const { view } = evaluated;
@@ -181,7 +179,7 @@ export class TransactionRunner implements TransactionStarter {
     } catch (thrown) {
       error = thrown;
     }
-    if (view.missing !== undefined) return { kind: 'missing', key: view.missing };
+    if (view.missing !== undefined) return { kind: 'missing', keys: view.missing };
     // A function that fails leaves no effects.
     const kept = error === undefined || view.isReadOnly ? view : withoutWrites(view, values);
     return { kind: 'done', view: kept, reply, error };
@@ -192,11 +190,10 @@ export class TransactionRunner implements TransactionStarter {
    * refusal when they were not.
    */
   private async readOnly(view: BufferedView, work: Work): Promise<ReadValues | CommitOutcome> {
-    const keys = view.usedKeys();
-    const values = await this.readLockless(keys, work);
+    const values = await this.readLockless(view.neededKeys(), work);
     if (values !== undefined) return values;
     // More than may be locked is read again without locks.
-    if (keys.length > this.limits.maxKeys) return { kind: 'refused', reason: 'changed' };
+    if (view.usedKeys().length > this.limits.maxKeys) return { kind: 'refused', reason: 'changed' };
     return this.coordinator.verify(await this.plan(view.intents(), work, undefined));
   }
 

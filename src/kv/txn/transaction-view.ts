@@ -21,9 +21,11 @@ export interface Absence extends KeyAbsence {
 export interface KnownValues extends ReadonlyMap<string, LiveValue | undefined> {
   /** Of a key that is not there, if that was asked for. */
   absence?(name: string): Absence | undefined;
+  /** Brings the value of a key at once, so that it is known; false when that cannot be. */
+  load?(key: Buffer): boolean;
 }
 
-/** Stops an evaluation at a key that was not read. Not an error that anybody declares, so nobody keeps it. */
+/** Stops an evaluation at keys that were not read. Not an error that anybody declares, so nobody keeps it. */
 class NotReadYet extends Error {}
 
 interface BufferedWrite extends LiveValue {
@@ -42,8 +44,10 @@ export class BufferedView implements KeyView {
   private readonly used = new Map<string, Buffer>();
   /** Keys of which it counted when they were deleted: they must not come and go any more. */
   private readonly absent = new Map<string, Absence>();
-  /** A key that has to be read before the evaluation can go on. */
-  missing: Buffer | undefined;
+  /** Keys that were asked for beforehand, whether they are read or not. */
+  private readonly prefetched = new Map<string, Buffer>();
+  /** Keys that have to be read before the evaluation can go on; one at least. */
+  missing: readonly Buffer[] | undefined;
 
   /** @param ts what TTLs of its own writes begin at */
   constructor(ts: HlcTimestamp, known: KnownValues) {
@@ -60,13 +64,26 @@ export class BufferedView implements KeyView {
     const name = nameOf(key);
     const own = this.written.get(name);
     if (own !== undefined) return own.isDelete ? undefined : this.live(own);
-    if (!this.known.has(name)) {
-      this.missing ??= key;
-      throw new NotReadYet();
-    }
+    if (!this.known.has(name) && this.known.load?.(key) !== true) this.miss([key]);
     this.used.set(name, key);
     // Whether it has expired was judged where it was read, by the clock of its group.
     return this.known.get(name);
+  }
+
+  prefetch(keys: readonly Buffer[]): void {
+    const missing: Buffer[] = [];
+    for (const key of keys) {
+      const name = nameOf(key);
+      if (this.written.has(name)) continue;
+      this.prefetched.set(name, key);
+      if (!this.known.has(name) && this.known.load?.(key) !== true) missing.push(key);
+    }
+    if (missing.length > 0) this.miss(missing);
+  }
+
+  private miss(keys: readonly Buffer[]): never {
+    this.missing ??= keys;
+    throw new NotReadYet();
   }
 
   deletedAt(key: Buffer): HlcTimestamp {
@@ -96,6 +113,11 @@ export class BufferedView implements KeyView {
   /** Keys that were read, in the order in which they were first. */
   usedKeys(): Buffer[] {
     return [...this.used.values()];
+  }
+
+  /** Keys without which the same evaluation would stop. */
+  neededKeys(): Buffer[] {
+    return [...new Map([...this.used, ...this.prefetched]).values()];
   }
 
   /** What has to be locked, and what has to be as it was read. @param locksReads false leaves out what was only read */

@@ -562,6 +562,110 @@ describe('a coordinator', () => {
     assert.deepEqual(cluster.locked(), []);
   });
 
+  test('reads what a function says that it will read in one round, and a path through many rows a row at a time', async () => {
+    const rounds: number[] = [];
+    const { cluster, runner, end, soon } = bed({
+      wrap: (client) => ({
+        read: (group, request) => {
+          rounds.push(request.keys.length);
+          return client.read(group, request);
+        },
+      }),
+    });
+    const pages = Array.from({ length: 40 }, (_, at) => Buffer.from(`a page ${at}`));
+    const sum = (view: KeyView): number => {
+      view.get(A);
+      view.prefetch?.(pages);
+      return pages.filter((page) => view.get(page) !== undefined).length;
+    };
+    await end(runner.run({ keys: [], deadlineMs: soon() }, (view) => putAll(view, [A, B, ...pages])));
+    rounds.length = 0;
+    const { reply } = await end(
+      runner.run({ keys: [A], deadlineMs: soon() }, (view) => {
+        put(view, B, String(sum(view)));
+        return sum(view);
+      }),
+    );
+    assert.deepEqual([reply, cluster.peek(B)?.toString()], [40, '40']);
+    assert.deepEqual(rounds, [1, 40]);
+    // A chain of rows, each of which says where the next is.
+    const chain = Array.from({ length: 100 }, (_, at) => Buffer.from(`a link ${at}`));
+    await end(
+      runner.run({ keys: [], deadlineMs: soon() }, (view) => {
+        for (const [at, link] of chain.entries()) put(view, link, chain[at + 1]?.toString() ?? '');
+      }),
+    );
+    const walked = await end(
+      runner.run({ keys: [A, B], deadlineMs: soon(60_000) }, (view) => {
+        let links = 0;
+        for (let at: Buffer = chain[0]!; at.length > 0; at = view.get(at)!.value) links++;
+        put(view, B, 'walked');
+        return links;
+      }),
+    );
+    assert.equal(walked.reply, 100);
+  });
+
+  test('locks nothing that was only asked for beforehand', async () => {
+    const locked = new Set<string>();
+    const { runner, end, soon } = bed({
+      wrap: (client) => ({
+        prepare: (group, request) => {
+          for (const { key } of request.keys) locked.add(key.toString());
+          return client.prepare(group, request);
+        },
+      }),
+    });
+    await end(
+      runner.run({ keys: [], deadlineMs: soon() }, (view) => {
+        view.prefetch?.([A, C]);
+        view.get(A);
+        put(view, B, 'x');
+      }),
+    );
+    assert.deepEqual([...locked].sort(), ['a', 'b']);
+  });
+
+  test('answers a function that asks for more than it reads, as of one moment', async () => {
+    let reads = 0;
+    const { runner, end, soon } = bed({
+      wrap: (client) => ({
+        read: (group, request) => {
+          reads++;
+          return client.read(group, request);
+        },
+      }),
+    });
+    const { reply } = await end(
+      runner.run({ keys: [A], deadlineMs: soon(), isReadOnly: true }, (view) => {
+        view.prefetch?.([A, B, C]);
+        return [A, B].map((key) => view.get(key));
+      }),
+    );
+    assert.deepEqual(reply, [undefined, undefined]);
+    assert.ok(reads < 12, `${reads} reads`);
+  });
+
+  test('refuses to read more beforehand than a transaction may have', async () => {
+    let read = 0;
+    const { runner, end, soon } = bed({
+      limits: { maxKeys: 100 },
+      wrap: (client) => ({
+        read: (group, request) => {
+          read += request.keys.length;
+          return client.read(group, request);
+        },
+      }),
+    });
+    const names = Array.from({ length: 101 }, (_, at) => Buffer.from(`${'abc'[at % 3]}${at}`));
+    const running = runner.run({ keys: [], deadlineMs: soon() }, (view) => {
+      view.prefetch?.(names);
+      put(view, A, 'x');
+    });
+    await assert.rejects(end(running), { code: 'TOO_LARGE' });
+    assert.equal(read, 0);
+  });
+
   test('leaves no effects of a function that fails, and says what it said', async () => {
     const { runner, end, soon, cluster } = bed();
     const failing = runner.run({ keys: [A], deadlineMs: soon() }, (view) => {

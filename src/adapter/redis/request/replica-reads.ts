@@ -3,8 +3,8 @@
  * older than what it was shown before, and show what it did itself. What replicas cannot answer their leader does.
  */
 
-import { BufferedView, type LiveValue, ReadSession, type SessionSource } from '../../../kv/index.ts';
-import type { GroupId, HlcTimestamp, Millis } from '../../../platform/index.ts';
+import { ReadSession, type SessionSource } from '../../../kv/index.ts';
+import type { GroupId, Millis } from '../../../platform/index.ts';
 import type { CommandSpec } from '../command/index.ts';
 import type { Reply } from '../protocol/index.ts';
 import type { CommandRequest } from './group-request.ts';
@@ -70,33 +70,12 @@ export class ReplicaReadMode {
 
   /** Answers at once; undefined when that cannot be. @throws what the command throws */
   answerNow(group: GroupId, request: CommandRequest): { readonly reply: Reply } | undefined {
-    const keys = request.storageKeys();
-    const read = this.session!.readNow(group, keys);
-    if (read === undefined) return undefined;
-    const reply = evaluateOver(request, keys, read.values, read.servedTs);
-    return reply === undefined ? undefined : { reply };
+    return this.session!.evaluateNow(group, request.storageKeys(), (view) => request.evaluate(view));
   }
 
   /** Answers with the leader's help. @throws what the command throws, and what keeps the leader from answering */
   async answer(group: GroupId, request: CommandRequest, deadlineMs: Millis): Promise<Outcome> {
     const keys = request.storageKeys();
-    const { values, servedTs } = await this.session!.read(group, keys, deadlineMs);
-    return evaluateOver(request, keys, values, servedTs);
-  }
-}
-
-/** Runs a command over what was read; undefined when it asks for a key that it had not named. */
-function evaluateOver(
-  request: CommandRequest,
-  keys: readonly Buffer[],
-  values: readonly (LiveValue | undefined)[],
-  ts: HlcTimestamp,
-): Outcome {
-  const view = new BufferedView(ts, new Map(keys.map((key, at) => [key.toString('latin1'), values[at]])));
-  try {
-    return request.evaluate(view);
-  } catch (error) {
-    if (view.missing !== undefined) return undefined;
-    throw error;
+    return (await this.session!.evaluate(group, keys, deadlineMs, (view) => request.evaluate(view)))?.reply;
   }
 }
