@@ -86,6 +86,7 @@ export function buildDataPlane(parts: NodeParts, consensus: ConsensusPlane): Dat
     maintenance: parts.kv?.maintenance ?? {},
     admission: storagePressure.admissionOf,
     onAccess: recorder.onAccess,
+    objects: KEYSPACES_OF_ADAPTERS,
     onBackgroundError,
   });
   serveSpans(kv, (group) => kv.executor(group)?.spans);

@@ -18,6 +18,7 @@ export type {
   StoreImport,
   StoreLimits,
   StorePressures,
+  StoreRow,
   StoreWriter,
 } from './contract/index.ts';
 export { removeGroupStore } from './folders/index.ts';

@@ -5,6 +5,7 @@ import type { KeyView, LiveValue } from '../../src/kv/contract/view.ts';
 import { encodeSpan } from '../../src/kv/entry/span-entries.ts';
 import { GroupExecutor } from '../../src/kv/leader/executor.ts';
 import type { ExecutorLimits } from '../../src/kv/leader/executor-options.ts';
+import type { ObjectRules } from '../../src/kv/leader/long-reads.ts';
 import type { AccessListener } from '../../src/kv/leader/view.ts';
 import { Hlc } from '../../src/kv/time/hlc.ts';
 import { groupId, hlcTimestamp, type NodeId, nodeId } from '../../src/platform/index.ts';
@@ -186,7 +187,11 @@ export class LoneGroup {
   constructor(
     limits: Partial<ExecutorLimits> = {},
     store: GroupStore = new MemoryStore(),
-    options: { readonly ownsEverything?: boolean; readonly onAccess?: AccessListener } = {},
+    options: {
+      readonly ownsEverything?: boolean;
+      readonly onAccess?: AccessListener;
+      readonly objects?: ObjectRules;
+    } = {},
   ) {
     this.store = store;
     this.stateMachine = new GroupStateMachine({ store, initialConf: CONF });
@@ -201,6 +206,7 @@ export class LoneGroup {
       scheduler,
       limits: { gatherTurns: 0, ...limits },
       ...(options.onAccess === undefined ? {} : { onAccess: options.onAccess }),
+      objects: options.objects,
     });
     raft.ownsEverything = options.ownsEverything ?? true;
     raft.lead();

@@ -36,6 +36,7 @@ export const ERROR_TABLE: ReadonlyMap<string, Row> = new Map<string, Row>([
   ['INVALID_SETTING', { status: status.INVALID_ARGUMENT }],
   ['INVALID_WORK', { status: status.INVALID_ARGUMENT }],
   ['TOO_LARGE', { status: status.INVALID_ARGUMENT, advice: 'send it in smaller parts' }],
+  ['EVALUATION_TOO_LONG', { status: status.INVALID_ARGUMENT, advice: 'send it in smaller parts' }],
   ['CROSS_GROUP', { status: status.INVALID_ARGUMENT, advice: 'use a transaction' }],
   ['INVALID_CONSISTENCY', { status: status.INVALID_ARGUMENT }],
   ['CONSISTENCY_UNSUPPORTED', { status: status.UNIMPLEMENTED }],

@@ -72,6 +72,12 @@ export class ConflictError extends KvorumError {
   readonly disposition: ErrorDisposition = 'restart';
 }
 
+/** The operation would hold up its node for longer than others can wait for it: nothing happened. In smaller parts it would be done. */
+export class EvaluationTooLongError extends KvorumError {
+  readonly code = 'EVALUATION_TOO_LONG';
+  readonly disposition: ErrorDisposition = 'final';
+}
+
 /** A later operation of the same source has run on one of its keys, so this one cannot any more: it would undo the order. Nothing happened. */
 export class OvertakenError extends KvorumError {
   readonly code = 'OVERTAKEN';

@@ -8,6 +8,7 @@ export {
   ConflictError,
   CorruptEntryError,
   CrossGroupError,
+  EvaluationTooLongError,
   isCrossGroup,
   LeaderUnavailableError,
   LockedError,

@@ -48,8 +48,13 @@ export interface Operation<Reply> {
   readonly source?: object;
   /** Its place among those of its source, rising. */
   readonly order?: number;
-  /** The keys that it may touch; asked when one of its source has to wait. */
+  /** The keys that it may touch; asked when one of its source has to wait, or when it reads so much that its objects are read beforehand. */
   storageKeys?(): readonly Buffer[];
+  /**
+   * False: it writes nothing whatever it reads, and may be evaluated over values that were read beforehand. Anything else: one that touches
+   * too many rows is refused with `EvaluationTooLongError`.
+   */
+  readonly isWrite?: boolean;
   /** Synchronous; may throw, which is then the outcome and leaves no effects. */
   evaluate(view: KeyView): Reply;
   /** Called once: with the reply when everything it depends on is durable and applied, or with the error. */

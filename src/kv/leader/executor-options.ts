@@ -5,6 +5,7 @@ import type { GroupStore } from '../../store/index.ts';
 import type { GroupAdmission } from '../admission/index.ts';
 import type { GroupStateMachine } from '../apply/index.ts';
 import type { ClockLimits, Hlc } from '../time/index.ts';
+import type { ObjectRules } from './long-reads.ts';
 import type { AccessListener } from './view.ts';
 
 /** Each has its reason beside it. */
@@ -24,6 +25,15 @@ export interface ExecutorLimits {
   readonly maxEntryBytes: number;
   /** One command's effects; more is refused with `TooLargeError`. The engine's own limit on a proposal holds besides. */
   readonly maxCommandBytes: number;
+  /** Rows that one command may read and write; more is refused with `EvaluationTooLongError`. A quarter of a second with cold rows. */
+  readonly maxRowsPerCommand: number;
+  /** An operation that only reads, and more rows than this, goes on over rows that are read beforehand, a page a turn. */
+  readonly softRows: number;
+  /** What may be read beforehand for one operation: rows, and the bytes of their keys and values. All of it lies in memory at once. */
+  readonly maxReadRows: number;
+  readonly maxReadBytes: number;
+  /** Evaluation of a command that writes; below half of an election timeout, because apply takes as long again. */
+  readonly maxEvaluationMs: Millis;
   /** Beyond either, new operations wait unevaluated until an entry is through. */
   readonly maxInflightEntries: number;
   /** Well below what the engine holds uncommitted, so that a busy client waits here instead of being refused there. */
@@ -42,6 +52,11 @@ export const DEFAULT_EXECUTOR_LIMITS: ExecutorLimits = {
   gatherTurns: 3,
   maxEntryBytes: 8 * 1024 * 1024,
   maxCommandBytes: 576 * 1024 * 1024,
+  maxRowsPerCommand: 65_536,
+  softRows: 20_000,
+  maxReadRows: 2_000_000,
+  maxReadBytes: 512 * 1024 * 1024,
+  maxEvaluationMs: 250,
   maxInflightEntries: 512,
   maxInflightBytes: 24 * 1024 * 1024,
   maxWaitingOperations: 100_000,
@@ -64,6 +79,8 @@ export interface GroupExecutorOptions {
   readonly onAccess?: AccessListener;
   /** Whether writes are let in; left out: all are. */
   readonly admission?: GroupAdmission;
+  /** How objects of several rows are known; left out: every key is an object by itself. */
+  readonly objects?: ObjectRules | undefined;
 }
 
 /** Counters since start, for metrics. */

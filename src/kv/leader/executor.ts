@@ -15,6 +15,7 @@ import type { GroupStore } from '../../store/index.ts';
 import type { BatchResult, GroupStateMachine } from '../apply/index.ts';
 import {
   ConflictError,
+  EvaluationTooLongError,
   type Operation,
   OvertakenError,
   type ScanPage,
@@ -31,6 +32,7 @@ import {
   renewalOutcome,
 } from '../time/index.ts';
 import { complete } from './completion.ts';
+import { EvaluationBudget } from './evaluation-budget.ts';
 import {
   DEFAULT_EXECUTOR_LIMITS,
   type ExecutorLimits,
@@ -38,10 +40,11 @@ import {
   type GroupExecutorOptions,
 } from './executor-options.ts';
 import { GroupReads } from './group-reads.ts';
+import { LongReads } from './long-reads.ts';
 import { Overlay, type Unit } from './overlay.ts';
 import { ReadConfirmer } from './read-confirmer.ts';
 import { Sequencer } from './sequencer.ts';
-import { Overtaken } from './source-order.ts';
+import { comesAfter, Overtaken } from './source-order.ts';
 import { LeaderSpans } from './span-executor.ts';
 import { SpanGate } from './span-gate.ts';
 import { isStale, NO_SOURCES, newestOf, type Pending, type Source, type TurnEntry } from './turn-entry.ts';
@@ -59,6 +62,7 @@ export class GroupExecutor {
   private readonly limits: ExecutorLimits;
   private readonly overlay = new Overlay();
   private readonly gate: SpanGate;
+  private readonly budget: EvaluationBudget;
   private readonly view: CommandView;
   private readonly confirmer: ReadConfirmer;
   private readonly sequencer: Sequencer;
@@ -68,6 +72,7 @@ export class GroupExecutor {
   private operationCount = 0;
   private conflictCount = 0;
   private readonly reads: GroupReads;
+  private readonly longReads: LongReads;
   private readonly waits: OperationWaits;
   /** What coordinators of transactions ask of this group. */
   readonly txns: LeaderTxns;
@@ -84,7 +89,9 @@ export class GroupExecutor {
     this.scheduler = options.scheduler;
     this.limits = { ...DEFAULT_EXECUTOR_LIMITS, ...options.limits };
     this.gate = new SpanGate(() => options.stateMachine.spanTable, options.admission);
-    this.view = new CommandView(this.store, this.overlay, this.gate, options.stateMachine.locks, options.onAccess);
+    this.budget = new EvaluationBudget(this.limits, () => options.hlc.monotonicMs());
+    const { locks } = options.stateMachine;
+    this.view = new CommandView(this.store, this.overlay, this.gate, locks, this.budget, options.onAccess);
     this.confirmer = new ReadConfirmer(this.raft, this.scheduler);
     this.clock = new GroupClock({
       hlc: options.hlc,
@@ -124,6 +131,16 @@ export class GroupExecutor {
       mayStart: () => this.serving && !this.sequencer.isFull() && this.sequencer.mayDraw(),
       evaluate: (operation, tries) => this.evaluate(operation, tries),
       onReady: () => this.drainWaiting(),
+    });
+    this.longReads = new LongReads({
+      ...shared,
+      onAccess: options.onAccess,
+      clock: this.clock,
+      scheduler: this.scheduler,
+      waits: this.waits,
+      objects: options.objects,
+      limits: this.limits,
+      isOvertaking: (operation) => comesAfter(operation, this.sequencer.underWay()),
     });
     this.spans = new LeaderSpans({
       ...shared,
@@ -223,6 +240,7 @@ export class GroupExecutor {
     this.operationCount++;
     const view = this.view;
     view.begin(this.sequencer.turnTimestamp(), this.sequencer.open);
+    this.budget.begin(operation.isWrite === false);
     let reply: unknown;
     let error: Error | undefined;
     try {
@@ -230,6 +248,8 @@ export class GroupExecutor {
     } catch (thrown) {
       error = thrown instanceof Error ? thrown : new Error(String(thrown));
     }
+    const { excess } = this.budget;
+    if (excess !== undefined) error = excess;
     const isWriter = error === undefined && (view.writes.length > 0 || view.ranges.length > 0);
     if (isWriter) view.checkReadOwnership();
     if (view.refusal !== undefined) {
@@ -242,6 +262,9 @@ export class GroupExecutor {
         new OvertakenError('a later operation of the same source has run on one of its keys'),
         undefined,
       );
+    } else if (excess !== undefined && !(excess instanceof EvaluationTooLongError)) {
+      this.longReads.start(operation, tries);
+      return;
     } else if (view.lock !== undefined) {
       this.waits.forLock(operation, tries, view.lock);
       return;

@@ -81,6 +81,12 @@ export class SourceOrder {
     this.enter(line, operation, namesOf(operation));
   }
 
+  /** False while another of its source that came before it and shares a key with it waits. */
+  isFirst(operation: Operation<unknown>): boolean {
+    const turn = this.turns.get(operation);
+    return turn === undefined || isFirst(this.lines.get(operation.source!)!, turn);
+  }
+
   /** An operation does not wait any more: it was evaluated, or completed. */
   left(operation: Operation<unknown>): void {
     const turn = this.turns.get(operation);
@@ -157,6 +163,18 @@ export class Overtaken {
       }
     }
   }
+}
+
+/** True when one that the same source has asked for before is among the others. */
+export function comesAfter(
+  operation: Operation<unknown>,
+  others: readonly (readonly { readonly operation: Operation<unknown> }[])[],
+): boolean {
+  const { source } = operation;
+  if (source === undefined) return false;
+  return others.some((list) =>
+    list.some(({ operation: other }) => other.source === source && orderOf(other) < orderOf(operation)),
+  );
 }
 
 const orderOf = ({ order }: Operation<unknown>): number => order ?? 0;

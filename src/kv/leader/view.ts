@@ -9,6 +9,7 @@ import type { GroupStore } from '../../store/index.ts';
 import type { Lock, LockTable } from '../apply/index.ts';
 import { type KeyView, type LiveValue, LockedError } from '../contract/index.ts';
 import { ABSENT, expectBytes, isLocalKey, rangeBytes } from '../entry/index.ts';
+import type { EvaluationBudget } from './evaluation-budget.ts';
 import { isInRange, KeyWrite, type OpenEntry, type Overlay, type RangeWrite, type Unit } from './overlay.ts';
 import type { SpanGate } from './span-gate.ts';
 
@@ -23,6 +24,7 @@ export class CommandView implements KeyView {
   private readonly overlay: Overlay;
   private readonly gate: SpanGate;
   private readonly locks: LockTable;
+  private readonly budget: EvaluationBudget;
   private readonly onAccess: AccessListener | undefined;
   private table: SpanTable;
   private viewTs: HlcTimestamp = ABSENT;
@@ -47,11 +49,19 @@ export class CommandView implements KeyView {
   /** The command's writes must be committed above this. */
   floorTs: HlcTimestamp = ABSENT;
 
-  constructor(store: GroupStore, overlay: Overlay, gate: SpanGate, locks: LockTable, onAccess?: AccessListener) {
+  constructor(
+    store: GroupStore,
+    overlay: Overlay,
+    gate: SpanGate,
+    locks: LockTable,
+    budget: EvaluationBudget,
+    onAccess?: AccessListener,
+  ) {
     this.store = store;
     this.overlay = overlay;
     this.gate = gate;
     this.locks = locks;
+    this.budget = budget;
     this.onAccess = onAccess;
     this.table = gate.table;
   }
@@ -138,6 +148,7 @@ export class CommandView implements KeyView {
   }
 
   get(key: Buffer): LiveValue | undefined {
+    this.budget.spend();
     this.checkOwnership(key, 'read');
     if (this.locks.size > 0) this.checkLock(this.locks.againstRead(key));
     const value = this.find(key);
@@ -220,6 +231,7 @@ export class CommandView implements KeyView {
   }
 
   put(key: Buffer, value: Buffer, expireTs: HlcTimestamp): void {
+    this.budget.spend();
     this.checkOwnership(key, 'write');
     this.checkAdmission(key, value.length);
     if (this.locks.size > 0) this.checkLock(this.locks.againstWrite(key));
@@ -228,6 +240,7 @@ export class CommandView implements KeyView {
   }
 
   delete(key: Buffer): void {
+    this.budget.spend();
     this.checkOwnership(key, 'write');
     this.checkAdmission(key, 0);
     if (this.locks.size > 0) this.checkLock(this.locks.againstWrite(key));
@@ -236,6 +249,7 @@ export class CommandView implements KeyView {
   }
 
   deleteRange(start: Buffer, end: Buffer): void {
+    this.budget.spend();
     if (Buffer.compare(start, end) >= 0) return;
     this.onAccess?.(start, true, 0);
     this.refuse(this.gate.refuseRange(start, end));

@@ -32,8 +32,10 @@ export class OperationWaits {
   /** Behind operations of their own source. */
   readonly order: SourceOrder;
   private readonly ranges: RangeWaits;
+  private readonly onReady: () => void;
 
   constructor(options: OperationWaitsOptions) {
+    this.onReady = options.onReady;
     const again = (operation: Operation<unknown>, tries: number): void => {
       this.queue.addRetry(operation, tries);
       options.onReady();
@@ -53,6 +55,13 @@ export class OperationWaits {
     this.coming = new ComingLocks(patience);
     this.ranges = new RangeWaits({ ...patience, maxWaitMs: options.maxRangeWaitMs });
     this.order = new SourceOrder({ ...patience, onHeld: (operation) => this.locks.startClock(operation) });
+  }
+
+  /** An operation that waited is evaluated again, before those that wait behind it. */
+  again(operation: Operation<unknown>, tries: number): void {
+    this.queue.addRetry(operation, tries);
+    this.left(operation);
+    this.onReady();
   }
 
   /** An operation met a lock. */

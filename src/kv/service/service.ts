@@ -39,6 +39,7 @@ import {
   GroupExecutor,
   Maintenance,
   type MaintenanceOptions,
+  type ObjectRules,
 } from '../leader/index.ts';
 import { type ClockComparison, type ClockLimits, Hlc } from '../time/index.ts';
 
@@ -72,6 +73,8 @@ export interface KvServiceOptions {
   readonly onAccess?: AccessListener;
   /** Whether writes of a group are let in; left out: all are. */
   readonly admission?: (group: GroupId) => GroupAdmission;
+  /** How objects of several rows are known; left out: every key is an object by itself. */
+  readonly objects?: ObjectRules;
   /** Hears of locks that somebody waits for at a leader here; their status should be asked for. */
   readonly onLockMet?: (group: GroupId, lock: LockFacts) => void;
   /** Hears of background work that failed and will be tried again. */
@@ -154,7 +157,7 @@ class LocalKvService implements NodeKvService {
 
   addGroup({ raft, stateMachine, store }: KvGroup): GroupExecutor {
     assert(!this.hosted.has(raft.groupId), `group ${raft.groupId} is here already`);
-    const { clock, comparison, scheduler, limits, onAccess, admission } = this.options;
+    const { clock, comparison, scheduler, limits, onAccess, admission, objects } = this.options;
     const hlc = new Hlc(clock, comparison);
     stateMachine.listenToAdoptions((ts) => hlc.observe(ts));
     const executor = new GroupExecutor({
@@ -166,6 +169,7 @@ class LocalKvService implements NodeKvService {
       scheduler,
       limits: limits?.executor ?? {},
       clockLimits: limits?.clock ?? {},
+      objects,
       ...(onAccess === undefined ? {} : { onAccess }),
       ...(admission === undefined ? {} : { admission: admission(raft.groupId) }),
     });

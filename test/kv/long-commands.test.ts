@@ -1,0 +1,372 @@
+/**
+ * Commands that look at more rows than a turn has time for: those that write are refused, those that only read go on over rows that are
+ * read beforehand. An object is `o`, a letter; a row behind it goes on with `e`, an incarnation of one byte and a number.
+ */
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import { EvaluationTooLongError } from '../../src/kv/contract/errors.ts';
+import type { KeyView } from '../../src/kv/contract/view.ts';
+import { encodeBatch } from '../../src/kv/entry/entry.ts';
+import type { ExecutorLimits } from '../../src/kv/leader/executor-options.ts';
+import type { ObjectRules } from '../../src/kv/leader/long-reads.ts';
+import type { AccessListener } from '../../src/kv/leader/view.ts';
+import { hlcTimestamp } from '../../src/platform/index.ts';
+import { NotLeaderError } from '../../src/raftengine/errors.ts';
+import { bytes, LoneGroup, Outcome, text } from '../support/lone-group.ts';
+import { MemoryStore } from '../support/memory-store.ts';
+
+const NEVER = hlcTimestamp(0n);
+const HEAD_BYTES = 2;
+
+const objects: ObjectRules = {
+  align: (key) => (key[0] === 0x6f ? key.subarray(0, HEAD_BYTES) : key),
+  after: (key) =>
+    key[0] === 0x6f
+      ? Buffer.concat([key.subarray(0, HEAD_BYTES), Buffer.from([0xff])])
+      : Buffer.concat([key, Buffer.alloc(1)]),
+  bodies: {
+    bodyOf: (key) =>
+      key[0] === 0x6f && key.length > HEAD_BYTES + 1
+        ? { headLength: HEAD_BYTES, incarnation: key.subarray(HEAD_BYTES + 1, HEAD_BYTES + 2) }
+        : undefined,
+    incarnationIn: (_head, value) => (value[0] === 0x4c ? value.subarray(1, 2) : undefined),
+  },
+};
+
+const rowKey = (letter: string, number: number, at: number): Buffer => bytes(`o${letter}e${number}${at}`);
+
+function bedOf(limits: Partial<ExecutorLimits> = {}, onAccess: AccessListener = () => {}): LoneGroup {
+  return new LoneGroup(
+    { softRows: 20, maxRowsPerCommand: 100, ...limits },
+    new MemoryStore({ bodies: objects.bodies }),
+    {
+      objects,
+      onAccess,
+    },
+  );
+}
+
+interface Command<Reply> {
+  readonly evaluate: (view: KeyView) => Reply;
+  readonly keys?: readonly string[];
+  readonly isWrite?: boolean;
+  readonly source?: object;
+  readonly order?: number;
+}
+
+let completions = 0;
+
+function ask<Reply>(bed: LoneGroup, { evaluate, keys = [], ...rest }: Command<Reply>): Outcome<Reply> {
+  const outcome = new Outcome<Reply>();
+  bed.executor.submit({
+    ...rest,
+    storageKeys: () => keys.map(bytes),
+    evaluate: (view) => {
+      outcome.evaluations++;
+      return evaluate(view);
+    },
+    complete: (error, reply) => {
+      outcome.order = ++completions;
+      outcome.calls.push({ error, reply: reply as Reply | undefined });
+    },
+  });
+  return outcome;
+}
+
+/** What waits for nothing but a turn of the program comes to where it waits for more. */
+async function microtasks(): Promise<void> {
+  for (let micro = 0; micro < 50; micro++) await Promise.resolve();
+}
+
+/** Turns pass until all are done; `between` comes before each. */
+async function until(
+  bed: LoneGroup,
+  outcomes: readonly Outcome<unknown>[],
+  between: (turn: number) => void = () => {},
+) {
+  for (let turn = 0; outcomes.some(({ isDone }) => !isDone); turn++) {
+    assert.ok(turn < 1_000, 'it ends');
+    await microtasks();
+    between(turn);
+    bed.settle();
+    bed.scheduler.passTurn();
+  }
+}
+
+/** Writes an object of so many rows, all with the same value, in pieces as large as a command may be. */
+function fill(bed: LoneGroup, letter: string, number: number, rows: number, value: string): void {
+  for (let from = 0; from < rows; from += 50) {
+    bed.run((view) => {
+      for (let at = from; at < Math.min(rows, from + 50); at++)
+        view.put(rowKey(letter, number, at), bytes(value), NEVER);
+    });
+  }
+  bed.run((view) => view.put(bytes(`o${letter}`), bytes(`L${number}${rows}`), NEVER));
+  bed.settle();
+}
+
+/** All values of an object's rows. */
+function valuesOf(view: KeyView, letter: string): string {
+  const head = text(view.get(bytes(`o${letter}`)));
+  if (head === undefined) return 'none';
+  const [number, rows] = [Number(head[1]), Number(head.slice(2))];
+  const values = new Map<string, number>();
+  for (let at = 0; at < rows; at++) {
+    const value = text(view.get(rowKey(letter, number, at))) ?? 'gone';
+    values.set(value, (values.get(value) ?? 0) + 1);
+  }
+  return [...values].map(([value, times]) => `${times} ${value}`).join();
+}
+
+const read = (bed: LoneGroup, letter = 'a', rest: Partial<Command<string>> = {}): Outcome<string> =>
+  ask(bed, { evaluate: (view) => valuesOf(view, letter), keys: [`o${letter}`], isWrite: false, ...rest });
+
+const touch = (view: KeyView, rows: number): void => {
+  for (let at = 0; at < rows; at++) view.get(bytes(`k${at}`));
+};
+
+describe('a command that writes and touches too many rows', () => {
+  test('is refused, and nothing of it happens', () => {
+    const bed = bedOf();
+    const most = bed.run((view) => {
+      touch(view, 99);
+      view.put(bytes('x'), bytes('most'), NEVER);
+    });
+    bed.settle();
+    assert.equal(most.error, undefined);
+    const entries = bed.raft.log.length;
+    const beyond = bed.run((view) => {
+      view.put(bytes('x'), bytes('beyond'), NEVER);
+      touch(view, 100);
+    });
+    assert.ok(beyond.error instanceof EvaluationTooLongError);
+    assert.equal(beyond.error.message, 'the command touches more than 100 rows');
+    const writer = bed.run((view) => {
+      for (let at = 0; at < 101; at++) view.delete(bytes(`x${at}`));
+    });
+    assert.ok(writer.error instanceof EvaluationTooLongError);
+    bed.settle();
+    assert.equal(bed.raft.log.length, entries);
+    assert.equal(bed.get('x').reply, 'most');
+  });
+
+  test('is refused although it has caught that, and can do no more', () => {
+    const bed = bedOf();
+    let rows = 0;
+    const outcome = bed.run((view) => {
+      view.put(bytes('x'), bytes('1'), NEVER);
+      for (let at = 0; at < 300; at++) {
+        try {
+          view.get(bytes(`k${at}`));
+          rows++;
+        } catch {}
+      }
+      return 'done';
+    });
+    assert.ok(outcome.error instanceof EvaluationTooLongError);
+    assert.equal(rows, 99);
+    assert.equal(bed.get('x').reply, undefined);
+  });
+
+  test('is refused for its time once it has touched many', () => {
+    const bed = bedOf({ maxRowsPerCommand: 65_536 });
+    const slow = (rows: number) =>
+      bed.run((view) => {
+        touch(view, rows / 2);
+        bed.clock.advance(300);
+        touch(view, rows / 2);
+        view.put(bytes('x'), bytes(String(rows)), NEVER);
+      });
+    const few = slow(1_000);
+    bed.settle();
+    assert.equal(few.error, undefined, 'a busy machine is not the fault of a small command');
+    assert.ok(slow(5_000).error instanceof EvaluationTooLongError);
+    assert.equal(bed.get('x').reply, '1000');
+  });
+
+  test('that is not known to only read is one', () => {
+    const bed = bedOf();
+    assert.ok(bed.run((view) => touch(view, 200)).error instanceof EvaluationTooLongError);
+  });
+});
+
+describe('a command that only reads and reads many rows', () => {
+  test('is answered from rows that are read beforehand', async () => {
+    const bed = bedOf();
+    fill(bed, 'a', 1, 500, 'v');
+    const outcome = read(bed);
+    assert.equal(outcome.isDone, false);
+    await until(bed, [outcome]);
+    assert.equal(outcome.reply, '500 v');
+    assert.equal(outcome.evaluations, 2);
+    fill(bed, 'b', 1, 10, 'v');
+    assert.equal(read(bed, 'b').reply, '10 v', 'a short one at once');
+  });
+
+  test('sees one moment, whatever is written meanwhile, and everything that was acknowledged before', async () => {
+    const bed = bedOf();
+    fill(bed, 'a', 1, 3_000, 'first');
+    bed.run((view) => view.put(rowKey('a', 1, 0), bytes('acknowledged'), NEVER));
+    bed.settle();
+    const outcome = read(bed);
+    await until(bed, [outcome], (turn) => {
+      bed.run((view) => {
+        for (let at = 10 * turn; at < 10 * turn + 10; at++) view.put(rowKey('a', 1, at), bytes(`turn ${turn}`), NEVER);
+      });
+    });
+    const [one, two, ...others] = outcome.reply!.split(',');
+    assert.deepEqual(others, [], 'rows of one moment, at most with those of the turn that it began in');
+    assert.match(one!, /1 acknowledged|10 turn 0/);
+    assert.match(two!, /29\d\d first/);
+  });
+
+  test('does not mix up what an object is and what it was', async () => {
+    const booked: [string, number][] = [];
+    const bed = bedOf({}, (key, isWrite, size) => {
+      if (!isWrite && key.length === HEAD_BYTES) booked.push([key.toString(), size]);
+    });
+    fill(bed, 'a', 1, 300, 'old');
+    fill(bed, 'a', 2, 60, 'new');
+    bed.run((view) => view.delete(rowKey('a', 2, 7)));
+    bed.settle();
+    const outcome = read(bed);
+    await until(bed, [outcome]);
+    assert.equal(outcome.reply, '59 new,1 gone');
+    const size = Array.from({ length: 60 }, (_, at) => (at === 7 ? 0 : rowKey('a', 2, at).length + 3));
+    const total = size.reduce((sum, one) => sum + one, 'L260'.length);
+    assert.deepEqual(booked.at(-1), ['oa', total], 'what it is, and no more, is booked under the object');
+  });
+
+  test('reads objects too that it had not named', async () => {
+    const bed = bedOf();
+    for (const letter of ['a', 'b', 'c']) fill(bed, letter, 1, 40, letter);
+    const outcome = ask(bed, {
+      evaluate: (view) => ['a', 'b', 'c'].map((letter) => valuesOf(view, letter)).join(';'),
+      keys: ['oa'],
+      isWrite: false,
+    });
+    await until(bed, [outcome]);
+    assert.equal(outcome.reply, '40 a;40 b;40 c');
+  });
+
+  test('is refused when what it reads does not fit into memory, like one that asks for ever more', async () => {
+    const bed = bedOf({ maxReadRows: 200, maxReadBytes: 4_000 });
+    fill(bed, 'a', 1, 250, 'v');
+    fill(bed, 'b', 1, 30, 'v'.repeat(200));
+    fill(bed, 'c', 1, 190, 'v');
+    const outcomes = ['a', 'b', 'c'].map((letter) => read(bed, letter));
+    const restless = ask(bed, {
+      isWrite: false,
+      evaluate: (view) => {
+        for (let at = 0; ; at++) view.get(bytes(`k${at}`));
+      },
+    });
+    await until(bed, [...outcomes, restless]);
+    assert.deepEqual(
+      outcomes.map(({ error }) => error?.message),
+      [...Array.from({ length: 2 }, () => 'the command reads more than 200 rows or 4000 bytes'), undefined],
+    );
+    assert.ok(restless.error instanceof EvaluationTooLongError);
+  });
+
+  test('says what it throws', async () => {
+    const bed = bedOf();
+    fill(bed, 'a', 1, 40, 'v');
+    const outcome = read(bed, 'a', {
+      evaluate: (view) => {
+        valuesOf(view, 'a');
+        throw new RangeError('no');
+      },
+    });
+    await until(bed, [outcome]);
+    assert.ok(outcome.error instanceof RangeError);
+  });
+
+  test('keeps the order of its source: what came before it it sees, what comes behind it waits', async () => {
+    const bed = bedOf();
+    fill(bed, 'a', 1, 40, 'v');
+    const source = {};
+    const write = (order: number): Outcome<string> =>
+      ask(bed, {
+        source,
+        order,
+        keys: ['oa'],
+        evaluate: (view) => {
+          view.put(rowKey('a', 1, order), bytes(`write ${order}`), NEVER);
+          return 'OK';
+        },
+      });
+    const outcomes = [write(1), read(bed, 'a', { source, order: 2 }), write(3), read(bed, 'a', { source, order: 4 })];
+    await until(bed, outcomes);
+    assert.deepEqual(
+      outcomes.map(({ reply }) => reply),
+      ['OK', '39 v,1 write 1', 'OK', '38 v,1 write 1,1 write 3'],
+    );
+  });
+
+  test('sees what came before it also when that has to be done again', async () => {
+    const bed = bedOf();
+    fill(bed, 'a', 1, 40, 'v');
+    const source = {};
+    const increment = ask(bed, {
+      source,
+      order: 1,
+      keys: ['oa'],
+      evaluate: (view) => {
+        const before = text(view.get(rowKey('a', 1, 3)))!;
+        view.put(rowKey('a', 1, 3), bytes(`${before}+`), NEVER);
+        return before;
+      },
+    });
+    const outcome = read(bed, 'a', { source, order: 2 });
+    const behind = ask(bed, {
+      source,
+      order: 3,
+      keys: ['oa'],
+      evaluate: (view) => view.put(rowKey('a', 1, 5), bytes('behind'), NEVER),
+    });
+    let foreignTs = bed.store.latest(bytes('oa'))!.commitTs;
+    for (const value of ['w', 'x']) {
+      bed.scheduler.endTurn();
+      await microtasks();
+      // Somebody whose entry was ahead in the log has written what it had read.
+      foreignTs = hlcTimestamp(foreignTs + 1n);
+      const foreign = { unit: 0, key: rowKey('a', 1, 3), value: bytes(value), expireTs: NEVER, end: undefined };
+      bed.raft.apply(encodeBatch(foreignTs, 1, [], [foreign]));
+      bed.raft.commit();
+      await microtasks();
+    }
+    await until(bed, [increment, outcome, behind]);
+    assert.equal(increment.evaluations, 3);
+    assert.equal(increment.reply, 'x');
+    assert.equal(outcome.reply, '39 v,1 x+');
+  });
+
+  test('sees nothing by halves of what is on its way when it begins', async () => {
+    const bed = bedOf();
+    fill(bed, 'a', 1, 3_000, 'v');
+    bed.set('other', '1');
+    bed.scheduler.endTurn();
+    const outcome = read(bed);
+    await microtasks();
+    bed.run((view) => {
+      for (const at of [0, 2_999]) view.put(rowKey('a', 1, at), bytes('w'), NEVER);
+    });
+    // The entry that was in flight is through, the one that was gathered behind it is not.
+    bed.raft.commit();
+    await microtasks();
+    await until(bed, [outcome]);
+    assert.equal(outcome.reply, '2 w,2998 v');
+  });
+
+  test('is told when this node leads no more', async () => {
+    const bed = bedOf();
+    fill(bed, 'a', 1, 5_000, 'v');
+    const outcomes = [read(bed), read(bed)];
+    bed.scheduler.passTurn();
+    await microtasks();
+    bed.raft.stepDown();
+    await until(bed, outcomes);
+    for (const { error } of outcomes) assert.ok(error instanceof NotLeaderError);
+  });
+});
