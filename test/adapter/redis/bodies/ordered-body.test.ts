@@ -156,24 +156,24 @@ function filled(entries: Iterable<readonly [string, number]>, limits = TINY_LIMI
 
 describe('a sorted set', () => {
   test('does what a sorted map does, through every conversion and split', () => {
-    fc.assert(
-      fc.property(
-        fc.array(fc.tuple(member, score), { maxLength: 300, size: 'max' }),
-        fc.array(fc.array(operation, { minLength: 1, maxLength: 3 }), { maxLength: 20, size: 'max' }),
-        fc.integer({ min: 1, max: 3 }),
-        (initial, batches, countLevel) => {
-          const { access, model } = filled(initial, { ...TINY_LIMITS, countLevel });
-          for (const batch of batches) {
-            const order = openOrdered(access, KEY);
-            for (const op of batch) apply(order, model, op);
-            order.save();
-            checkAll(access, KEY);
-            compare(openOrdered(access, KEY), model);
-          }
-        },
-      ),
-      { numRuns: 120 },
+    const property = fc.property(
+      fc.array(fc.tuple(member, score), { maxLength: 300, size: 'max' }),
+      fc.array(fc.array(operation, { minLength: 1, maxLength: 3 }), { maxLength: 20, size: 'max' }),
+      fc.integer({ min: 1, max: 3 }),
+      (initial, batches, countLevel) => {
+        const { access, model } = filled(initial, { ...TINY_LIMITS, countLevel });
+        for (const batch of batches) {
+          const order = openOrdered(access, KEY);
+          for (const op of batch) apply(order, model, op);
+          order.save();
+          checkAll(access, KEY);
+          compare(openOrdered(access, KEY), model);
+        }
+      },
     );
+    fc.assert(property, { numRuns: 120 });
+    // A page that is cut at its end may be too large all the same, because the number of a child has become longer.
+    fc.assert(property, { numRuns: 40, seed: 1 });
   });
 
   test('answers ranges of scores and of positions in both directions', () => {

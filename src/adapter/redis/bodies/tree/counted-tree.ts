@@ -20,6 +20,9 @@ import { type End, FIRST, LAST, type TreeState } from './tree-state.ts';
 /** Where a page that has become too large is cut: behind what was there, before it, or in the middle. */
 type Cut = 'middle' | 'keepLeft' | 'keepRight';
 
+/** Most bytes in front of the children of a page: level, and number of children. */
+const INNER_HEADER_BYTES = 3;
+
 /** Changes a tree. Pages are written by `PageStore.save`; the state is part of the head. */
 export class CountedTree extends TreeReader {
   private readonly limits: BodyLimits;
@@ -349,7 +352,7 @@ export class CountedTree extends TreeReader {
   private splitInner(path: readonly Step[], depth: number, cut: Cut): void {
     const { page } = path[depth]!;
     const { children } = page;
-    const at = cut === 'keepLeft' ? children.length - 1 : cut === 'keepRight' ? 1 : this.middleOf(page);
+    const at = this.placeToCut(page, cut);
     const counts = this.isCounting(page.level) ? this.pages.counts(page).splice(at) : undefined;
     const right = this.pages.newInner(page.level, children.splice(at), page.separators.splice(at), counts);
     const separator = right.separators[0]!;
@@ -510,9 +513,16 @@ export class CountedTree extends TreeReader {
     return right;
   }
 
-  private middleOf(page: Inner): number {
-    if (page.children.length > this.mostChildren(page)) return page.children.length >>> 1;
-    return middle(page.children.map((_, index) => childSize(page, index, this.pages.isOrdered)));
+  private placeToCut(page: Inner, cut: Cut): number {
+    const { children, separators } = page;
+    const sizes = children.map((_, index) => childSize(page, index, this.pages.isOrdered));
+    const wanted = cut === 'keepLeft' ? children.length - 1 : cut === 'keepRight' ? 1 : children.length >>> 1;
+    const byBytes = middle(sizes);
+    // A page that has too many children is cut by their number. What stays together may have grown: another number in front is longer.
+    if (cut === 'middle' && children.length <= this.mostChildren(page)) return byBytes;
+    const left = sumOf(sizes.slice(0, wanted));
+    const right = sumOf(sizes.slice(wanted)) - cellBytes(separators[wanted]!) + cellBytes(NO_CELL);
+    return Math.max(left, right) + INNER_HEADER_BYTES <= this.limits.pageBytes ? wanted : byBytes;
   }
 
   private between(left: Leaf, right: Leaf): Cell {

@@ -78,12 +78,15 @@ export function cellsInLeaf(row: Buffer): number {
 
 export const isLeafRow = (row: Buffer): boolean => row[0] === LEAF_LEVEL;
 
-/** Bytes of one child in its page. */
+/** What a count is taken to need at least: it may grow in its place, and the page must not become too large by that. */
+const COUNT_BYTES = 4;
+
+/** Bytes of one child in its page; in a list with room for its count to grow. */
 export const childSize = (page: Inner, index: number, isOrdered: boolean): number =>
   varintBytes(page.children[index]!) +
-  (isOrdered ? cellBytes(page.separators[index]!) : varintBytes(page.counts![index]!));
+  (isOrdered ? cellBytes(page.separators[index]!) : Math.max(COUNT_BYTES, varintBytes(page.counts![index]!)));
 
-/** Bytes of the row of children. */
+/** Bytes of the row of children, of a list's at most. */
 export function innerSize(page: Inner, isOrdered: boolean): number {
   let size = 1 + varintBytes(page.children.length);
   for (let index = 0; index < page.children.length; index++) size += childSize(page, index, isOrdered);
@@ -99,7 +102,7 @@ export function encodeInner(page: Inner, isOrdered: boolean): Buffer {
     at = writeVarint(row, at, page.children[index]!);
     at = isOrdered ? writeCell(row, at, page.separators[index]!) : writeVarint(row, at, page.counts![index]!);
   }
-  return row;
+  return row.subarray(0, at);
 }
 
 /** Reads what `encodeInner` wrote; separators are views. */
