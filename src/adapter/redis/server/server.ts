@@ -2,6 +2,7 @@
 import type { KvService, SessionSource } from '../../../kv/index.ts';
 import type { Clock, Random, Scheduler } from '../../../platform/index.ts';
 import type { PasswordCheck } from '../../../security/index.ts';
+import type { BodyLimits } from '../bodies/index.ts';
 import {
   type ClusterTopology,
   type CommandCounters,
@@ -43,6 +44,8 @@ export interface RedisServiceOptions {
   readonly reads?: SessionSource;
   /** The commands that it knows; all of them by default. */
   readonly commands?: readonly CommandSpec[];
+  /** How collections are laid out; as usual by default. Tests have pages so small that trees are deep. */
+  readonly bodyLimits?: BodyLimits;
   /** What clients have to know before anything else; undefined asks nobody. */
   readonly passwords?: PasswordCheck | undefined;
 }
@@ -103,6 +106,7 @@ function openState(options: RedisServiceOptions): ServerState {
     passwords: options.passwords,
     transactions: options.transactions,
     reads: options.reads,
+    bodyLimits: options.bodyLimits,
   });
   serveForwarded({
     kv: state.kv,

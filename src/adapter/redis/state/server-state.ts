@@ -2,6 +2,7 @@
 import type { KvService, SessionSource, TransactionRunner } from '../../../kv/index.ts';
 import type { Clock, Millis, Random, Scheduler } from '../../../platform/index.ts';
 import { GuessLimiter, type PasswordCheck } from '../../../security/index.ts';
+import type { BodyLimits } from '../bodies/index.ts';
 import {
   type ClusterTopology,
   type CommandTable,
@@ -60,6 +61,8 @@ export interface ServerStateOptions {
   /** Runs commands whose keys belong to several groups; undefined refuses them. */
   readonly transactions: CrossGroupRunner | undefined;
   readonly reads?: SessionSource | undefined;
+  /** How collections are laid out; undefined: as usual. */
+  readonly bodyLimits?: BodyLimits | undefined;
 }
 
 /** What all connections of a server share: its settings, statistics, connected clients and the seams below. */
@@ -107,7 +110,11 @@ export class ServerState implements ServerContext {
   constructor(options: ServerStateOptions) {
     this.kv = options.kv;
     this.config = options.config;
-    this.settings = { random: options.random, maxStringBytes: options.config.maxBulkBytes };
+    this.settings = {
+      random: options.random,
+      maxStringBytes: options.config.maxBulkBytes,
+      ...(options.bodyLimits === undefined ? {} : { bodyLimits: options.bodyLimits }),
+    };
     this.clock = options.clock;
     this.scheduler = options.scheduler;
     this.random = options.random;
@@ -132,7 +139,7 @@ export class ServerState implements ServerContext {
 
   reconfigure(config: RedisConfig): void {
     this.config = config;
-    this.settings = { random: this.random, maxStringBytes: config.maxBulkBytes };
+    this.settings = { ...this.settings, maxStringBytes: config.maxBulkBytes };
   }
 
   resetStats(): void {
