@@ -10,6 +10,7 @@ import { bitmapCommands } from './bitmap/index.ts';
 import { clusterCommands } from './cluster/index.ts';
 import { connectionCommands } from './connection/index.ts';
 import { genericCommands } from './generic/index.ts';
+import { hashCommands } from './hash/index.ts';
 import { serverCommands } from './server/index.ts';
 import { stringCommands } from './string/index.ts';
 import { transactionCommands } from './transaction/index.ts';
@@ -19,6 +20,7 @@ export const ALL_COMMANDS: readonly CommandSpec[] = [
   ...clusterCommands,
   ...connectionCommands,
   ...genericCommands,
+  ...hashCommands,
   ...serverCommands,
   ...stringCommands,
   ...transactionCommands,

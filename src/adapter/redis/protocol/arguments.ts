@@ -3,6 +3,7 @@ import { isInt32, requireInteger } from './integers.ts';
 import { errors, RedisError } from './reply.ts';
 
 const LONGEST_OPTION = 32;
+const MAX_U64 = (1n << 64n) - 1n;
 
 /** An argument as an option's name in upper case; the empty string when it is too long to be one. */
 export const optionName = (argument: Buffer): string =>
@@ -28,4 +29,12 @@ export function timeoutArgument(argument: Buffer): number {
   const value = integerArgument(argument, 'ERR timeout is not an integer or out of range');
   if (value < 0n) throw new RedisError('ERR timeout is negative');
   return Number(value);
+}
+
+/** The cursor of a scan as C's strtoul reads it: nothing is 0, and a minus counts back from 2^64. @throws RedisError */
+export function cursorArgument(argument: Buffer): bigint {
+  if (argument.length === 0) return 0n;
+  const [, sign, digits] = /^([+-]?)0*([0-9]{1,20})$/.exec(argument.toString('latin1')) ?? [];
+  if (digits === undefined || BigInt(digits) > MAX_U64) throw new RedisError('ERR invalid cursor');
+  return sign === '-' ? BigInt.asUintN(64, -BigInt(digits)) : BigInt(digits);
 }

@@ -3,7 +3,14 @@
  * as Redis does it. Knows no keys and no commands.
  */
 
-export { integerArgument, optionName, smallIntegerArgument, timeoutArgument, wordOf } from './arguments.ts';
+export {
+  cursorArgument,
+  integerArgument,
+  optionName,
+  smallIntegerArgument,
+  timeoutArgument,
+  wordOf,
+} from './arguments.ts';
 export { type ClientStream, writeSegments } from './client-stream.ts';
 export { BEHIND, BehindError, errorText, isUnexpected } from './errors.ts';
 export { globMatches } from './glob.ts';

@@ -10,7 +10,7 @@ import {
   type KeyRange,
   SLOT_COUNT,
 } from '../../keys/index.ts';
-import { errors, integerArgument, OK, RedisError, type Reply, wordOf } from '../../protocol/index.ts';
+import { cursorArgument, errors, integerArgument, OK, type Reply, wordOf } from '../../protocol/index.ts';
 
 /** Keys that KEYS and cursor resolution look at in one page. */
 const PAGE_KEYS = 1_000;
@@ -20,7 +20,6 @@ const DEFAULT_SCAN_COUNT = 10n;
 /** A larger COUNT would hold a leader up for too long. */
 const MAX_SCAN_COUNT = 10_000n;
 const MATCH_ALL = Buffer.from('*');
-const MAX_U64 = (1n << 64n) - 1n;
 
 const userKeyOf = (storageKey: Buffer): Buffer => decodeStorageKey(storageKey)!.userKey;
 
@@ -65,14 +64,6 @@ function parseScan(args: readonly Buffer[]): ScanOptions {
   }
   const limit = Number(count > MAX_SCAN_COUNT ? MAX_SCAN_COUNT : count);
   return { cursor, pattern, limit, typeName };
-}
-
-/** As C's strtoul reads it: nothing is 0, and a minus counts back from 2^64. @throws RedisError */
-function cursorArgument(argument: Buffer): bigint {
-  if (argument.length === 0) return 0n;
-  const [, sign, digits] = /^([+-]?)0*([0-9]{1,20})$/.exec(argument.toString('latin1')) ?? [];
-  if (digits === undefined || BigInt(digits) > MAX_U64) throw new RedisError('ERR invalid cursor');
-  return sign === '-' ? BigInt.asUintN(64, -BigInt(digits)) : BigInt(digits);
 }
 
 async function scan(ctx: ScanContext, args: readonly Buffer[]): Promise<Reply> {

@@ -5,6 +5,8 @@ import { numberCommands } from './numbers.ts';
 import { stringCommands as wholeStringCommands } from './strings.ts';
 import { stringPartCommands } from './strings-parts.ts';
 
+export { addLongDoubles, formatLongDouble, parseLongDouble, ZERO_LONG_DOUBLE } from './numbers-long-double.ts';
+
 export const stringCommands: readonly CommandSpec[] = [
   ...wholeStringCommands,
   ...stringPartCommands,

@@ -11,6 +11,8 @@ export type LongDouble =
   | typeof Number.POSITIVE_INFINITY
   | typeof Number.NEGATIVE_INFINITY;
 
+export const ZERO_LONG_DOUBLE: LongDouble = { mantissa: 0n, exponent: 0 };
+
 const SIGNIFICAND_BITS = 64;
 /** Weight of the lowest bit of the smallest subnormal. */
 const MIN_EXPONENT = -16445;

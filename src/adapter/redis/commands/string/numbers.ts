@@ -11,10 +11,9 @@ import {
   requireInteger,
 } from '../../protocol/index.ts';
 import { readString, writeString } from '../../values/index.ts';
-import { addLongDoubles, formatLongDouble, type LongDouble, parseLongDouble } from './numbers-long-double.ts';
+import { addLongDoubles, formatLongDouble, parseLongDouble, ZERO_LONG_DOUBLE } from './numbers-long-double.ts';
 
 const ONE_KEY = { first: 1, last: 1, step: 1 } as const;
-const ZERO: LongDouble = { mantissa: 0n, exponent: 0 };
 
 /** Adds to the integer at a key; the expiry stays. */
 function increment(ctx: CommandContext, key: Buffer, by: bigint | number): Reply {
@@ -28,7 +27,7 @@ function increment(ctx: CommandContext, key: Buffer, by: bigint | number): Reply
   }
   const value = current === undefined ? 0n : requireInteger(current.payload);
   const sum = value + BigInt(by);
-  if (sum > INT64_MAX || sum < INT64_MIN) throw new RedisError('ERR increment or decrement would overflow');
+  if (sum > INT64_MAX || sum < INT64_MIN) throw errors.overflow();
   writeString(ctx, key, Buffer.from(sum.toString(), 'latin1'), expireTs);
   return sum;
 }
@@ -48,11 +47,11 @@ function decrementBy(ctx: CommandContext, args: readonly Buffer[]): Reply {
 function incrementByFloat(ctx: CommandContext, args: readonly Buffer[]): Reply {
   const key = args[1]!;
   const current = readString(ctx, key);
-  const value = current === undefined ? ZERO : parseLongDouble(current.payload);
+  const value = current === undefined ? ZERO_LONG_DOUBLE : parseLongDouble(current.payload);
   const by = value === undefined ? undefined : parseLongDouble(args[2]!);
   if (value === undefined || by === undefined) throw errors.notFloat();
   const sum = addLongDoubles(value, by);
-  if (sum === undefined) throw new RedisError('ERR increment would produce NaN or Infinity');
+  if (sum === undefined) throw errors.notFinite();
   const text = Buffer.from(formatLongDouble(sum), 'latin1');
   writeString(ctx, key, text, current?.expireTs ?? NEVER);
   return text;

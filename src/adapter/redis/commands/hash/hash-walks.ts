@@ -1,0 +1,56 @@
+/** Fields of hashes that are not asked for by name: HRANDFIELD, HSCAN. */
+import { type HashBody, openHash } from '../../bodies/index.ts';
+import { type CommandContext, type CommandSpec, defineCommands } from '../../command/index.ts';
+import type { Reply } from '../../protocol/index.ts';
+import { parseRandomCount } from '../element-random.ts';
+import { elementCursor, parseElementScan } from '../element-scan.ts';
+
+const ONE_KEY = { first: 1, last: 1, step: 1 } as const;
+
+function randomFields(ctx: CommandContext, args: readonly Buffer[]): Reply {
+  if (args.length === 2) return openHash(ctx, args[1]!).random() ?? null;
+  const { count, isDistinct, hasOption } = parseRandomCount(args, 'WITHVALUES');
+  const hash = openHash(ctx, args[1]!);
+  if (count === 0 || hash.size === 0) return [];
+  const fields = isDistinct ? hash.randomDistinct(count) : Array.from({ length: count }, () => hash.random()!);
+  if (!hasOption) return fields;
+  return ctx.resp === 3 ? fields.map((field) => [field, hash.get(field)!]) : withValues(hash, fields);
+}
+
+const withValues = (hash: HashBody, fields: readonly Buffer[]): Buffer[] =>
+  fields.flatMap((field) => [field, hash.get(field)!]);
+
+function scan(ctx: CommandContext, args: readonly Buffer[]): Reply {
+  const cursor = elementCursor(args[2]!);
+  const hash = openHash(ctx, args[1]!);
+  if (hash.size === 0) return ['0', []];
+  const { atLeast, matches, withoutValues } = parseElementScan(args, true);
+  const part = hash.scan(cursor, atLeast);
+  const fields = part.names.filter(matches);
+  return [String(part.cursor), withoutValues ? fields : withValues(hash, fields)];
+}
+
+export const hashWalkCommands: readonly CommandSpec[] = defineCommands([
+  {
+    name: 'hrandfield',
+    arity: -2,
+    flags: ['readonly'],
+    keys: ONE_KEY,
+    group: 'hash',
+    since: '6.2.0',
+    summary: 'Fields of a hash by chance.',
+    complexity: 'O(N) in the number of fields asked for',
+    handler: { kind: 'data', run: randomFields },
+  },
+  {
+    name: 'hscan',
+    arity: -3,
+    flags: ['readonly'],
+    keys: ONE_KEY,
+    group: 'hash',
+    since: '2.8.0',
+    summary: 'Walks over the fields of a hash, a part a call.',
+    complexity: 'O(N) in COUNT for a call, in the number of fields for a walk',
+    handler: { kind: 'data', run: scan },
+  },
+]);
