@@ -51,6 +51,26 @@ const sorted = (items: readonly RawReply[]): string =>
     .sort()
     .join('');
 
+/** Fields with their values in any order: a map, or an array in which they alternate. */
+const samePairs: Rule = (_, reference, tested) =>
+  reference.items !== undefined &&
+  tested.items !== undefined &&
+  reference.kind === tested.kind &&
+  sortedPairs(reference.items) === sortedPairs(tested.items);
+
+const sortedPairs = (items: readonly RawReply[]): string =>
+  items
+    .flatMap(({ raw }, index) => (index % 2 === 0 ? [raw + (items[index + 1]?.raw ?? '')] : []))
+    .sort()
+    .join('');
+
+/** As many elements of the same kind, which the server chooses; which ones may be chosen, and how often, is tested elsewhere. */
+const sameSize: Rule = (_, reference, tested) =>
+  reference.kind !== '-' &&
+  reference.kind === tested.kind &&
+  (reference.text === undefined) === (tested.text === undefined) &&
+  reference.items?.length === tested.items?.length;
+
 /** Both nil, or both a key. */
 const bothKeys: Rule = (_, reference, tested) =>
   reference.text !== undefined && tested.kind === '$' && tested.text !== undefined;
@@ -92,6 +112,16 @@ const RULES: Readonly<Record<string, Rule>> = {
   KEYS: sameMembers,
   RANDOMKEY: bothKeys,
   HELLO: sameHello,
+  HGETALL: samePairs,
+  HKEYS: sameMembers,
+  HVALS: sameMembers,
+  HRANDFIELD: sameSize,
+  SMEMBERS: sameMembers,
+  SINTER: sameMembers,
+  SUNION: sameMembers,
+  SDIFF: sameMembers,
+  SRANDMEMBER: sameSize,
+  ZRANDMEMBER: sameSize,
   'CLIENT ID': sameShape,
   'OBJECT ENCODING': sameEncoding,
   'OBJECT HELP': sameSyntax,

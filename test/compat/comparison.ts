@@ -1,7 +1,7 @@
 /** Runs a sequence on two servers and finds the first reply in which they differ. */
 import { AgreementOnConnection } from './agreement.ts';
 import { type CommandLine, type RawReply, RespConnection } from './resp-connection.ts';
-import type { Step } from './sequences.ts';
+import type { Step } from './sequences/index.ts';
 import type { Target } from './targets.ts';
 
 /** Two connections to one server. */
@@ -40,7 +40,7 @@ export class Comparison {
       const { on } = steps[from]!;
       const commands = pipelineFrom(steps, from);
       if (commands.length === 0) {
-        const difference = await this.scanDifference(on, (steps[from] as { scan: CommandLine }).scan);
+        const difference = await this.specialDifference(steps[from]!);
         if (difference !== undefined) return `${story(steps, from)}\n${difference}`;
         from++;
         continue;
@@ -60,12 +60,13 @@ export class Comparison {
     return undefined;
   }
 
-  /** Compares the keys of whole SCAN iterations. */
-  private async scanDifference(on: 0 | 1, options: CommandLine): Promise<string | undefined> {
-    const [expected, actual] = await Promise.all([
-      scannedKeys(this.reference.connections[on], options),
-      scannedKeys(this.tested.connections[on], options),
-    ]);
+  private async specialDifference(step: Step): Promise<string | undefined> {
+    const [reference, tested] = [this.reference.connections[step.on], this.tested.connections[step.on]];
+    const run =
+      'scan' in step
+        ? (connection: RespConnection) => found(connection, step.scan, step.options)
+        : (connection: RespConnection) => poppedAndPutBack(connection, (step as { pop: CommandLine }).pop);
+    const [expected, actual] = await Promise.all([run(reference), run(tested)]);
     return expected === actual ? undefined : `redis:  ${expected}\nkvorum: ${actual}`;
   }
 }
@@ -74,26 +75,52 @@ async function openSide({ host, port }: Target): Promise<Side> {
   return { connections: [await RespConnection.open(host, port), await RespConnection.open(host, port)] };
 }
 
-/** The commands from a step on that can go out in one pipeline: those of the same connection, up to the next scan. */
+/** The commands from a step on that can go out in one pipeline: those of the same connection, up to the next step of another kind. */
 function pipelineFrom(steps: readonly Step[], from: number): CommandLine[] {
   const commands: CommandLine[] = [];
   for (const step of steps.slice(from)) {
-    if (step.on !== steps[from]!.on || 'scan' in step) break;
+    if (step.on !== steps[from]!.on || !('command' in step)) break;
     commands.push(step.command);
   }
   return commands;
 }
 
-async function scannedKeys(connection: RespConnection, options: CommandLine): Promise<string> {
-  const keys = new Set<string>();
+/** Iterations that answer what they find in pairs. */
+const IN_PAIRS = new Set(['HSCAN', 'ZSCAN']);
+
+/** What a whole iteration finds, as text; or the error that ends it. */
+async function found(connection: RespConnection, head: CommandLine, options: CommandLine): Promise<string> {
+  const results = new Set<string>();
+  const size = IN_PAIRS.has(head[0]!.toUpperCase()) ? 2 : 1;
   let cursor = '0';
   do {
-    const [reply] = await connection.call([['SCAN', cursor, ...options]]);
+    const [reply] = await connection.call([[...head, cursor, ...options]]);
     if (reply?.items === undefined) return shown(reply!);
     cursor = reply.items[0]!.text!;
-    for (const { raw } of reply.items[1]!.items!) keys.add(raw);
+    const items = reply.items[1]!.items!;
+    for (let at = 0; at < items.length; at += size) {
+      const together = items.slice(at, at + size);
+      results.add(together.map(({ raw }) => raw).join(''));
+    }
   } while (cursor !== '0');
-  return [...keys].sort().join(' ');
+  return [...results].sort().join(' ');
+}
+
+/**
+ * Runs a command that removes members which the server chooses, and adds them again unless nothing is left, so that both servers go on
+ * with the same set. @returns what must be the same on both: how many distinct members it took, all of them members; or the whole reply
+ */
+async function poppedAndPutBack(connection: RespConnection, pop: CommandLine): Promise<string> {
+  const [, key = ''] = pop;
+  const [members, reply] = await connection.call([['SMEMBERS', key], pop]);
+  if (members?.items === undefined) return shown(reply!);
+  const before = new Set(members.items.map(({ raw }) => raw));
+  const taken = reply!.items ?? (reply!.text !== undefined && reply!.kind === '$' ? [reply!] : []);
+  if (taken.length === 0) return shown(reply!);
+  const distinct = new Set(taken.map(({ raw }) => raw));
+  if (distinct.size < before.size) await connection.call([['SADD', key, ...taken.map(({ text }) => text!)]]);
+  const strangers = [...distinct].filter((raw) => !before.has(raw));
+  return `${reply!.kind} ${taken.length} distinct ${distinct.size} of ${before.size} strangers ${strangers.length}`;
 }
 
 const shown = ({ raw }: RawReply): string => JSON.stringify(raw);
@@ -102,5 +129,10 @@ const shown = ({ raw }: RawReply): string => JSON.stringify(raw);
 const story = (steps: readonly Step[], last: number): string =>
   steps
     .slice(0, last + 1)
-    .map((step) => `${step.on}> ${JSON.stringify('scan' in step ? ['SCAN', ...step.scan] : step.command)}`)
+    .map((step) => `${step.on}> ${JSON.stringify(lineOf(step))}`)
     .join('\n');
+
+function lineOf(step: Step): CommandLine {
+  if ('command' in step) return step.command;
+  return 'scan' in step ? [...step.scan, '0...', ...step.options] : step.pop;
+}

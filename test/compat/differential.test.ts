@@ -1,37 +1,60 @@
 /**
- * Random command sequences must get the same replies from kvorum as from a real redis-server, byte by byte.
- * `KVORUM_DIFFERENTIAL_RUNS` sets the number of sequences, `KVORUM_DIFFERENTIAL_SEED` replays; a failure prints the seed
- * and the shortest sequence found that still differs.
+ * Random command sequences must get the same replies from kvorum as from a real redis-server, byte by byte: group by group, with
+ * collections as they usually lie and with all of them in rows and small pages.
+ * `KVORUM_DIFFERENTIAL_RUNS` sets the number of sequences a group, `KVORUM_DIFFERENTIAL_GROUP` picks one, `KVORUM_DIFFERENTIAL_SEED`
+ * replays; a failure prints the seed and the shortest sequence found that still differs.
  */
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
+import { type BodyLimits, DEFAULT_BODY_LIMITS } from '../../src/adapter/redis/bodies/index.ts';
 import { skipWithout } from '../support/programs.ts';
 import { Comparison } from './comparison.ts';
-import { sequences } from './sequences.ts';
+import { GROUPS, sequencesOf } from './sequences/index.ts';
 import { comparedTargets } from './targets.ts';
 
-const RUNS = Number(process.env.KVORUM_DIFFERENTIAL_RUNS ?? 400);
+const RUNS = Number(process.env.KVORUM_DIFFERENTIAL_RUNS ?? 200);
+const ONLY = process.env.KVORUM_DIFFERENTIAL_GROUP;
 const SEED = process.env.KVORUM_DIFFERENTIAL_SEED;
 const MAX_STEPS = 40;
 
-describe('differential test against redis-server', { skip: skipWithout('redis-server') }, () => {
-  const targets = comparedTargets();
+/** No collection is ever packed, and a few elements make trees of several levels. */
+const LARGE_FROM_THE_FIRST: BodyLimits = {
+  ...DEFAULT_BODY_LIMITS,
+  packedBytes: 0,
+  packedElements: 0,
+  pageBytes: 64,
+  inlineBytes: 24,
+  prefixBytes: 6,
+  rosterNames: 8,
+  childrenWithoutCounts: 4,
+};
 
-  for (const resp of [2, 3] as const) {
-    test(`gives the replies that Redis gives, over RESP${resp}`, async () => {
-      const comparison = await Comparison.open(targets.reference, targets.tested);
-      try {
-        await fc.assert(
-          fc.asyncProperty(sequences(MAX_STEPS), async (steps) => {
-            const difference = await comparison.firstDifference(steps, resp);
-            assert.equal(difference, undefined, `the replies differ:\n${difference}`);
-          }),
-          { numRuns: RUNS, ...(SEED === undefined ? {} : { seed: Number(SEED) }) },
-        );
-      } finally {
-        comparison.close();
-      }
-    });
-  }
-});
+const LAYOUTS: readonly (readonly [string, BodyLimits])[] = [
+  ['collections as usual', DEFAULT_BODY_LIMITS],
+  ['collections in rows from the first element, pages of 64 bytes', LARGE_FROM_THE_FIRST],
+];
+
+for (const [layout, bodyLimits] of LAYOUTS) {
+  describe(`differential test against redis-server, ${layout}`, { skip: skipWithout('redis-server') }, () => {
+    const targets = comparedTargets(bodyLimits);
+
+    for (const group of GROUPS.filter(({ name }) => ONLY === undefined || ONLY === name)) {
+      test(`gives the replies that Redis gives: ${group.name}`, async () => {
+        const comparison = await Comparison.open(targets.reference, targets.tested);
+        const resps = fc.constantFrom<2 | 3>(2, 3);
+        try {
+          await fc.assert(
+            fc.asyncProperty(resps, sequencesOf(group, MAX_STEPS), async (resp, steps) => {
+              const difference = await comparison.firstDifference(steps, resp);
+              assert.equal(difference, undefined, `the replies differ over RESP${resp}:\n${difference}`);
+            }),
+            { numRuns: RUNS, ...(SEED === undefined ? {} : { seed: Number(SEED) }) },
+          );
+        } finally {
+          comparison.close();
+        }
+      });
+    }
+  });
+}

@@ -6,6 +6,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { createServer } from 'node:net';
 import { after, before } from 'node:test';
+import type { BodyLimits } from '../../src/adapter/redis/bodies/index.ts';
 import { startRedisServer } from '../../src/adapter/redis/server/server.ts';
 import { SystemClock, SystemRandom, SystemScheduler } from '../../src/platform/index.ts';
 import { FakeKv } from '../support/fake-kv.ts';
@@ -46,7 +47,7 @@ export async function startReference(): Promise<Target> {
 }
 
 /** The server that `KVORUM_COMPAT_TARGET` names, or else one over keys in memory that evaluates every command twice. */
-export async function startKvorum(): Promise<Target> {
+export async function startKvorum(bodyLimits?: BodyLimits): Promise<Target> {
   const running = process.env.KVORUM_COMPAT_TARGET;
   if (running !== undefined) {
     const [host = '', port = ''] = running.split(':');
@@ -61,15 +62,16 @@ export async function startKvorum(): Promise<Target> {
     clock: new SystemClock(),
     scheduler: new SystemScheduler(),
     random: new SystemRandom(),
+    ...(bodyLimits === undefined ? {} : { bodyLimits }),
   });
   return { host: '127.0.0.1', port: server.port, stop: () => server.stop() };
 }
 
 /** Both servers for the tests of one `describe`, from before the first to after the last. */
-export function comparedTargets(): { readonly reference: Target; readonly tested: Target } {
+export function comparedTargets(bodyLimits?: BodyLimits): { readonly reference: Target; readonly tested: Target } {
   const targets = {} as { reference: Target; tested: Target };
   before(async () => {
-    [targets.reference, targets.tested] = await Promise.all([startReference(), startKvorum()]);
+    [targets.reference, targets.tested] = await Promise.all([startReference(), startKvorum(bodyLimits)]);
   });
   after(async () => {
     await Promise.all([targets.reference?.stop(), targets.tested?.stop()]);

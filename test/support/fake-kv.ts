@@ -3,6 +3,7 @@
  * and applied at once. Two fakes may share a map and stand for two nodes, one of which leads. Who owns a key is checked
  * when the state has owners; what a node believes about it is its directory, which may be older.
  */
+import { headLengthOf } from '../../src/adapter/redis/keys/keyspace.ts';
 import { ConflictError, LeaderUnavailableError, NotOwnerError, RangeBusyError } from '../../src/kv/contract/errors.ts';
 import type { ForwardHandler, KeyStretch, KvService } from '../../src/kv/contract/service.ts';
 import type { KeyView, LiveValue, Operation, ScanPage, ScanRequest, ScanRow } from '../../src/kv/contract/view.ts';
@@ -321,7 +322,8 @@ export class FakeKv implements KvService {
     if (leader !== this) throw new NotLeaderError(leader?.nodeId);
     let count = 0;
     for (const { key } of this.state.values.values()) {
-      if (key[1] === counterClass && (this.state.owners ?? this.directory).at(key).group === group) count++;
+      const isHead = headLengthOf(key) === key.length;
+      if (isHead && key[1] === counterClass && (this.state.owners ?? this.directory).at(key).group === group) count++;
     }
     return count;
   }
