@@ -1,6 +1,6 @@
 /** Declarations of commands that have much in common, written with named fields. */
-import type { ClientSession, CommandSpec } from '../command/index.ts';
-import type { Reply } from '../protocol/index.ts';
+import type { ClientSession, CommandSpec, KeyPositions } from '../command/index.ts';
+import { parseShortInteger, type Reply } from '../protocol/index.ts';
 
 /** What a command on a client's session runs. */
 export type SessionFunction = (session: ClientSession, args: readonly Buffer[]) => Reply | Promise<Reply>;
@@ -19,4 +19,18 @@ export const declareWith =
     if (!('run' in own)) return { ...shared, ...own };
     const { run, ...fields } = own;
     return { ...shared, ...fields, handler: { kind: 'connection', run } };
+  };
+
+/**
+ * Keys behind an argument that says how many there are; none when it makes no sense, which the handler finds out before it reads any.
+ * @param at position of that argument
+ * @param before positions of keys in front of it
+ */
+export const countedKeys =
+  (at: number, ...before: readonly number[]): KeyPositions =>
+  (args) => {
+    const count = parseShortInteger(args[at]!);
+    // Written so that NaN is refused as well.
+    if (!(count >= 1 && count < args.length - at)) return [];
+    return [...before, ...Array.from({ length: count }, (_, nth) => at + 1 + nth)];
   };

@@ -1,5 +1,5 @@
 /** Reads the arguments of commands the way Redis does. */
-import { isInt32, requireInteger } from './integers.ts';
+import { isInt32, requireInteger, requirePosition } from './integers.ts';
 import { errors, RedisError } from './reply.ts';
 
 const LONGEST_OPTION = 32;
@@ -37,4 +37,20 @@ export function cursorArgument(argument: Buffer): bigint {
   const [, sign, digits] = /^([+-]?)0*([0-9]{1,20})$/.exec(argument.toString('latin1')) ?? [];
   if (digits === undefined || BigInt(digits) > MAX_U64) throw new RedisError('ERR invalid cursor');
   return sign === '-' ? BigInt.asUintN(64, -BigInt(digits)) : BigInt(digits);
+}
+
+/**
+ * An integer that is a number of things; what is beyond the safe integers is brought to the nearest.
+ * @param least the lowest that is allowed
+ * @throws RedisError with `message`, also when it is no integer
+ */
+export function countArgument(
+  argument: Buffer,
+  least: number,
+  message = 'ERR value is out of range, must be positive',
+): number {
+  integerArgument(argument, message);
+  const count = requirePosition(argument);
+  if (count < least) throw new RedisError(message);
+  return count;
 }

@@ -4,6 +4,7 @@
  */
 
 export {
+  countArgument,
   cursorArgument,
   integerArgument,
   optionName,
