@@ -9,6 +9,7 @@ import type { CommandLine } from '../resp-connection.ts';
 import { bitmapGroup } from './bitmap.ts';
 import { commonCommands, genericGroup } from './generic.ts';
 import type { SequenceGroup } from './group.ts';
+import { listGroup } from './list.ts';
 import { numberGroup } from './number.ts';
 import { serverGroup } from './server.ts';
 import { stringGroup } from './string.ts';
@@ -27,6 +28,7 @@ export type Step =
 export const GROUPS: readonly SequenceGroup[] = [
   bitmapGroup,
   genericGroup,
+  listGroup,
   numberGroup,
   serverGroup,
   stringGroup,
