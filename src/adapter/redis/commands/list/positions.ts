@@ -4,7 +4,6 @@ import type { CommandContext } from '../../command/index.ts';
 import {
   countArgument,
   errors,
-  INT64_MAX,
   INT64_MIN,
   OK,
   optionName,
@@ -88,10 +87,10 @@ interface SearchOptions {
   readonly atMost: number;
 }
 
-/** @throws RedisError when it is 0 or out of range */
+/** @throws RedisError when it is 0 */
 function rankArgument(argument: Buffer): number {
-  if (requireInteger(argument) === INT64_MIN)
-    throw new RedisError(`ERR value is out of range, value must between -${INT64_MAX} and ${INT64_MAX}`);
+  // Redis cannot negate the lowest integer: it finds every match from the end on.
+  if (requireInteger(argument) === INT64_MIN) return -1;
   const rank = requirePosition(argument);
   if (rank === 0) {
     throw new RedisError(
