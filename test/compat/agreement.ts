@@ -116,6 +116,7 @@ const RULES: Readonly<Record<string, Rule>> = {
   HKEYS: sameMembers,
   HVALS: sameMembers,
   HRANDFIELD: sameSize,
+  HSCAN: sameSize,
   SMEMBERS: sameMembers,
   SINTER: sameMembers,
   SUNION: sameMembers,

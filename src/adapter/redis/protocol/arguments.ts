@@ -31,10 +31,14 @@ export function timeoutArgument(argument: Buffer): number {
   return Number(value);
 }
 
-/** The cursor of a scan as C's strtoul reads it: nothing is 0, and a minus counts back from 2^64. @throws RedisError */
+/**
+ * The cursor of a scan as C's strtoul reads it: up to a zero byte, nothing is 0, and a minus counts back from 2^64.
+ * @throws RedisError
+ */
 export function cursorArgument(argument: Buffer): bigint {
-  if (argument.length === 0) return 0n;
-  const [, sign, digits] = /^([+-]?)0*([0-9]{1,20})$/.exec(argument.toString('latin1')) ?? [];
+  const [text] = argument.toString('latin1').split('\0', 1);
+  if (text === '') return 0n;
+  const [, sign, digits] = /^([+-]?)0*([0-9]{1,20})$/.exec(text!) ?? [];
   if (digits === undefined || BigInt(digits) > MAX_U64) throw new RedisError('ERR invalid cursor');
   return sign === '-' ? BigInt.asUintN(64, -BigInt(digits)) : BigInt(digits);
 }
