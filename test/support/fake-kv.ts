@@ -312,6 +312,7 @@ export class FakeKv implements KvService {
     const ts = this.state.nextTs();
     const rows: ScanRow[] = [...this.state.values.values()]
       .filter((row) => inRange(row.key, request.start, end) && isLive(row, ts))
+      .filter(({ key }) => request.headsOnly !== true || headLengthOf(key) === key.length)
       .sort((a, b) => Buffer.compare(a.key, b.key));
     const page = rows.slice(0, request.limit);
     return { rows: page, next: rows.length > request.limit ? rows[request.limit]!.key : isCut ? border : undefined };

@@ -74,6 +74,8 @@ export interface ScanRequest {
   readonly limit: number;
   /** Leave values empty where the store can save the work. */
   readonly keysOnly?: boolean;
+  /** Leave out rows that lie behind heads. Asked of a group that is led here; it does not travel to other nodes. */
+  readonly headsOnly?: boolean;
   /** From the end to the start. Then the group must be able to serve the whole range, or it serves none of it. */
   readonly reverse?: boolean;
 }

@@ -37,6 +37,8 @@ export interface StoreScanRequest {
   readonly limit: number;
   readonly reverse?: boolean;
   readonly keysOnly?: boolean;
+  /** Leave out rows that lie behind heads. A large body costs a seek. */
+  readonly headsOnly?: boolean;
 }
 
 export interface StoreRow {
@@ -209,7 +211,7 @@ export interface GroupStore {
   close(): Promise<void>;
 }
 
-/** A key with much history. */
+/** A key with much history, that of the rows behind it included. */
 export interface OverhangKey {
   readonly key: Buffer;
   readonly versions: number;

@@ -251,7 +251,7 @@ export class MvccGroupStore implements GroupStore {
     assertReadable(request.readTs, this.threshold);
     if (request.limit <= 0 || Buffer.compare(request.start, request.end) >= 0) return { rows: [], next: undefined };
     const { scanPageBytes: pageBytes, deadRunRows } = this.limits;
-    return scanPage(this.view(), request, { pageBytes, deadRunRows });
+    return scanPage(this.view(), request, { pageBytes, deadRunRows, bodies: this.options.bodies });
   }
 
   async approximateBytes(start: Buffer, end: Buffer | undefined): Promise<number | undefined> {

@@ -1,9 +1,10 @@
 /**
  * Pages of a scan: L rows merged with the sorted names of the buffer, in either direction. Rows of what is dead lie on disk for as long
- * as older timestamps can be read; a scan that has walked over many of them notes where, and the next one jumps.
+ * as older timestamps can be read; a scan that has walked over many of them notes where, and the next one jumps. A scan of heads
+ * steps over the bodies behind them: it reads a few rows of a body, then seeks to its end.
  */
 import type { HlcTimestamp } from '../../platform/index.ts';
-import type { StoreRow, StoreScanPage, StoreScanRequest } from '../contract/index.ts';
+import type { BodyRules, StoreRow, StoreScanPage, StoreScanRequest } from '../contract/index.ts';
 import { lowerBound } from '../flush/index.ts';
 import type { LevelIterator, LevelSnapshot } from '../level/index.ts';
 import { BEHIND_ALL_NAMES, behindName, isDropped, type WriteWatch } from '../ranges/index.ts';
@@ -26,6 +27,9 @@ const MIN_PAGE_ROWS = 16;
 /** LevelDB's own 16 KiB would end a page after a hundred rows. */
 const READ_AHEAD_BYTES = 256 * 1024;
 
+/** Rows of a body that a scan of heads reads before it seeks: a seek costs as much as so many. */
+const STEPPED_ROWS = 16;
+
 /** A scan request whose range may reach to the end of the key space. */
 export interface WalkRequest extends Omit<StoreScanRequest, 'end'> {
   readonly end: Buffer | undefined;
@@ -35,6 +39,8 @@ export interface WalkRequest extends Omit<StoreScanRequest, 'end'> {
 export interface WalkOptions {
   /** Expired versions are rows too. */
   readonly withExpired?: boolean;
+  /** Which rows lie behind heads; left out: none do. */
+  readonly bodies?: BodyRules | undefined;
   readonly pageBytes: number;
   /** So many dead rows one behind the other are worth remembering. */
   readonly deadRunRows: number;
@@ -87,12 +93,19 @@ class PageScan {
   /** What is left to walk over: names in `[from, to)`. */
   private from: string;
   private to: string;
+  /** Rows behind heads, if they are to be left out. */
+  private readonly leftOut: BodyRules | undefined;
+  /** Of them those that were read one behind the other. */
+  private stepped = 0;
+  /** The walk has come to `from` without the iterator. */
+  private hasSought = false;
 
   constructor(view: ReadView, request: WalkRequest, options: WalkOptions) {
     this.view = view;
     this.request = request;
     this.options = options;
     this.isReverse = request.reverse === true;
+    this.leftOut = request.headsOnly === true ? options.bodies : undefined;
     this.snapshot = view.level.snapshot();
     this.from = nameOf(request.start);
     this.to = request.end === undefined ? BEHIND_ALL_NAMES : nameOf(request.end);
@@ -145,23 +158,47 @@ class PageScan {
     return { rows: this.rows, next: this.next };
   }
 
-  /** Goes past a dead range that begins where the walk is. @returns false when there is none */
+  /** Goes past a dead range that begins where the walk is. @returns true when the iterator is not where the walk is */
   private jump(): boolean {
-    if (this.watch === undefined) return false;
+    const { hasSought } = this;
+    this.hasSought = false;
+    if (this.watch === undefined) return hasSought;
     const { dead, appliedIndex } = this.view;
     const { readTs } = this.request;
     const range = this.isReverse
       ? dead.below(this.to, readTs, appliedIndex)
       : dead.from(this.from, readTs, appliedIndex);
-    if (range === undefined) return false;
+    if (range === undefined) return hasSought;
     if (this.isReverse) this.to = range.start;
     else this.from = range.end;
+    this.moveCursors();
+    this.run.jumps++;
+    this.run.cover(range.start, range.end, range.sinceTs);
+    return true;
+  }
+
+  private moveCursors(): void {
     for (const cursor of this.cursors) {
       if (this.isReverse) cursor.at = Math.max(cursor.end, Math.min(cursor.at, lowerBound(cursor.names, this.to) - 1));
       else cursor.at = Math.min(cursor.end, Math.max(cursor.at, lowerBound(cursor.names, this.from)));
     }
-    this.run.jumps++;
-    this.run.cover(range.start, range.end, range.sinceTs);
+  }
+
+  /** Leaves a row behind a head out, and after many of them the rest of its body. @returns false for a head */
+  private stepOver(key: Buffer, name: string): boolean {
+    const body = this.leftOut?.bodyOf(key);
+    if (body === undefined) {
+      this.stepped = 0;
+      return false;
+    }
+    this.endRun(this.isReverse ? behindName(name) : name);
+    this.run = new DeadRun(this.isReverse ? name : behindName(name));
+    if (++this.stepped < STEPPED_ROWS || this.isReverse) return true;
+    this.stepped = 0;
+    this.from = endOfPrefix(name.slice(0, body.headLength));
+    this.run = new DeadRun(this.from);
+    this.moveCursors();
+    this.hasSought = true;
     return true;
   }
 
@@ -171,6 +208,12 @@ class PageScan {
       const key = decodeKey(rowKey, 1, rowKey.length, this.view.location);
       const name = nameOf(key);
       if (this.cursors.length > 0 && this.takeBufferedBefore(name)) return true;
+      if (this.hasSought) return false;
+      if (this.stepOver(key, name)) {
+        if (this.hasSought) return false;
+        this.passed(name);
+        continue;
+      }
       const { readTs } = this.request;
       let found = this.cursors.length > 0 ? findInGenerations(name, readTs, this.view) : undefined;
       let isNewest = true;
@@ -181,10 +224,14 @@ class PageScan {
       }
       if (this.cursors.length > 0) isNewest &&= this.isNewestBuffered(name, found);
       if (this.take(key, name, found, isNewest)) return true;
-      if (this.isReverse) this.to = name;
-      else this.from = behindName(name);
+      this.passed(name);
     }
     return false;
+  }
+
+  private passed(name: string): void {
+    if (this.isReverse) this.to = name;
+    else this.from = behindName(name);
   }
 
   /** Takes buffered keys that come before `name` in scan order, or all that are left. @returns true when the page is full */
@@ -203,6 +250,7 @@ class PageScan {
       }
       // A key that LevelDB has too is taken with its row.
       if (first === name) return false;
+      if (this.stepOver(keyOf(first), first)) continue;
       const found = findInGenerations(first, this.request.readTs, this.view);
       if (this.take(keyOf(first), first, found, this.isNewestBuffered(first, found))) return true;
     }
@@ -278,6 +326,15 @@ class PageScan {
     const row = this.view.level.getSync(encodeVersionKey(key, commitTs), { snapshot: this.snapshot });
     return row === undefined ? EMPTY : decodeVersion(row, this.view.location).value;
   }
+}
+
+/** The first name that does not begin with `prefix`. */
+function endOfPrefix(prefix: string): string {
+  let length = prefix.length;
+  while (prefix.charCodeAt(length - 1) === 0xff) length--;
+  return length === 0
+    ? BEHIND_ALL_NAMES
+    : prefix.slice(0, length - 1) + String.fromCharCode(prefix.charCodeAt(length - 1) + 1);
 }
 
 const keyOf = (name: string): Buffer => Buffer.from(name, 'latin1');

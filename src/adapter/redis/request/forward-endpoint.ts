@@ -125,7 +125,8 @@ class ForwardedBatch implements RequestOwner {
  */
 export async function scanLocalPage(kv: KvService, group: GroupId, page: PageRequest): Promise<KeyPage> {
   const { start, end, limit, pattern, typeName } = page;
-  const { rows, next } = await kv.scan(group, { start, end, limit: limit + 1, keysOnly: typeName === undefined });
+  const keysOnly = typeName === undefined;
+  const { rows, next } = await kv.scan(group, { start, end, limit: limit + 1, keysOnly, headsOnly: true });
   const beyond = rows.length > limit ? rows[limit]!.key : undefined;
   const storageKeys: Buffer[] = [];
   for (let index = 0; index < Math.min(limit, rows.length); index++) {
