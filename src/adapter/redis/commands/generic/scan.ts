@@ -8,14 +8,12 @@ import {
   decodeStorageKey,
   KEYSPACES,
   type KeyRange,
-  SLOT_COUNT,
 } from '../../keys/index.ts';
 import { cursorArgument, errors, integerArgument, OK, type Reply, wordOf } from '../../protocol/index.ts';
+import { randomKey } from './random-key.ts';
 
 /** Keys that KEYS and cursor resolution look at in one page. */
 const PAGE_KEYS = 1_000;
-/** RANDOMKEY picks one of this many keys behind a random point. */
-const RANDOM_CHOICES = 16;
 const DEFAULT_SCAN_COUNT = 10n;
 /** A larger COUNT would hold a leader up for too long. */
 const MAX_SCAN_COUNT = 10_000n;
@@ -110,28 +108,6 @@ async function findByHash(ctx: ScanContext, slot: KeyRange, hash: bigint): Promi
   return undefined;
 }
 
-/** A key behind a random slot; keys behind long gaps are likelier than others, as in Redis' sparse tables. */
-async function randomKey(ctx: ScanContext): Promise<Reply> {
-  const whole = ctx.keyspace.wholeDb();
-  const from = ctx.keyspace.slotRange(ctx.random.int(SLOT_COUNT), SLOT_COUNT).start;
-  for (const range of [{ start: from, end: whole.end }, whole]) {
-    let start: Buffer | undefined = range.start;
-    while (start !== undefined) {
-      const page = await ctx.page({
-        start,
-        end: range.end,
-        limit: RANDOM_CHOICES,
-        pattern: undefined,
-        typeName: undefined,
-      });
-      const { storageKeys } = page;
-      if (storageKeys.length > 0) return userKeyOf(storageKeys[ctx.random.int(storageKeys.length)]!);
-      start = page.next;
-    }
-  }
-  return null;
-}
-
 /** SYNC and ASYNC are accepted and mean the same: a flush is one small entry in each group's log either way. */
 async function flush(ctx: ScanContext, args: readonly Buffer[], range: KeyRange): Promise<Reply> {
   if (args.length > 2) throw errors.syntax();
@@ -201,7 +177,7 @@ export const scanCommands = defineCommands([
     since: '1.0.0',
     summary: 'A key by chance.',
     complexity: 'O(1)',
-    handler: { kind: 'scan', run: (ctx) => randomKey(ctx) },
+    handler: { kind: 'scan', run: randomKey },
   },
   {
     name: 'scan',
