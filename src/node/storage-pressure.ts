@@ -1,5 +1,6 @@
 /** What becomes of stored bytes on a node: whether more are let in, and how those that nobody can read any more go. */
 import { type CatalogClient, type GcGroup, type GcTimes, NodeGc, type NodeGcOptions } from '../cluster/index.ts';
+import type { KeyRules } from '../distribution/index.ts';
 import {
   type KvService,
   NodeAdmission,
@@ -25,6 +26,7 @@ export interface StoragePressureOptions
   extends StoragePressureParts,
     Pick<NodeGcOptions, 'incarnation' | 'clock' | 'scheduler' | 'random' | 'retentionMs'> {
   readonly network: PeerNetwork;
+  readonly keys: KeyRules;
   readonly onBackgroundError: (error: unknown) => void;
 }
 
@@ -49,11 +51,11 @@ export class StoragePressure {
 
   /** @param hosted replicas here */
   constructor(options: StoragePressureOptions, hosted: () => readonly HostedGroup[]) {
-    const { network, clock, scheduler, machine = {}, space } = options;
+    const { network, clock, scheduler, machine = {}, space, keys } = options;
     this.options = options;
     this.pins = new ReadPins(clock);
     this.groups = () => hosted().map(storedGroup);
-    this.admission = new NodeAdmission({ network, groups: this.groups, machine, clock, scheduler, ...space });
+    this.admission = new NodeAdmission({ network, groups: this.groups, machine, clock, scheduler, keys, ...space });
   }
 
   /** What there is only once the key-value layer and the catalog are; before the network starts. */

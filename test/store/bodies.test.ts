@@ -344,6 +344,28 @@ describe('objects of many rows', () => {
     await store.close();
   });
 
+  test('have the history of all of their rows when a pass says which keys have most', async () => {
+    const store = await simulated().open();
+    let at = 10;
+    for (let round = 0; round < 40; round++) {
+      const rows = ['x', 'y'].map((name) => put(rowKey('a', 1, name), Buffer.from(`${round}`)));
+      write(store, {
+        at: ++at,
+        changes: [...rows, put(headKey('a'), headValue(1)), put(headKey('b'), headValue(2))],
+        threshold: 0,
+      });
+    }
+    write(store, { at: ++at, changes: [], threshold: 5 });
+    await collect(store);
+    const { topKeys } = store.pressures!().lastPass!;
+    assert.deepEqual(
+      topKeys.map(({ key, versions }) => [key, versions]),
+      [[headKey('a'), 3 * 39]],
+      'a row by itself would not be named',
+    );
+    await store.close();
+  });
+
   test('of a stretch longer than a slice are collected slice by slice, each with a look at the head', async () => {
     const store = await simulated().open();
     const names = Array.from({ length: 300 }, (_, at) => String(at).padStart(3, '0'));

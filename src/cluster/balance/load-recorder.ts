@@ -1,9 +1,9 @@
 /**
  * The end of the load signals that every read and write of a leader passes. Counting one access costs a quarter of a
  * microsecond, so at most so many a second are counted one by one; at higher rates some are passed over, at random gaps so
- * that nothing periodic is missed, and those that are counted stand for the others.
+ * that nothing periodic is missed, and those that are counted stand for the others. An access to a row of an object counts for the object.
  */
-import { LoadSampler, type LoadWindow, type RouteTable } from '../../distribution/index.ts';
+import { type KeyRules, LoadSampler, type LoadWindow, PLAIN_KEYS, type RouteTable } from '../../distribution/index.ts';
 import type { AccessListener } from '../../kv/index.ts';
 import type { Clock, Millis } from '../../platform/index.ts';
 import type { HotRange } from '../contract/index.ts';
@@ -20,12 +20,15 @@ export interface LoadRecorderOptions {
   readonly clock: Clock;
   /** Of the choice of samples. */
   readonly seed: number;
+  /** Which keys are rows of one object; left out: every key is one by itself. */
+  readonly keys?: KeyRules;
 }
 
 /** See the top of the file. One for all groups of a node. */
 export class LoadRecorder {
   private readonly routes: { readonly current: RouteTable };
   private readonly clock: Clock;
+  private readonly keys: KeyRules;
   private readonly sampler: LoadSampler;
   /** Accesses until the next one that is counted. */
   private gap = 1;
@@ -38,6 +41,7 @@ export class LoadRecorder {
   constructor(options: LoadRecorderOptions) {
     this.routes = options.routes;
     this.clock = options.clock;
+    this.keys = options.keys ?? PLAIN_KEYS;
     this.randomState = options.seed >>> 0 || 1;
     this.sampler = new LoadSampler(options.clock.nowMs(), options.seed);
     this.lookedMs = options.clock.monotonicMs();
@@ -50,7 +54,7 @@ export class LoadRecorder {
 
   private count(key: Buffer, isWrite: boolean, bytes: number): void {
     const { times } = this;
-    this.sampler.record(this.routes.current, key, isWrite, bytes, times);
+    this.sampler.record(this.routes.current, this.keys.align(key), isWrite, bytes, times);
     if (times > 1) {
       // Marsaglia's xorshift; gaps from 1 to 2 times - 1 are `times` on the average.
       let state = this.randomState;

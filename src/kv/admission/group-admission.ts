@@ -5,7 +5,7 @@
  * Not asked, because they end pressure or must not wait for it: renewals of the clock, COMMIT, ABORT, RESOLVE and PUSH, changes of
  * membership, fences and the other steps of a move, deletes of whole ranges, what maintenance deletes, and the cluster's own rows.
  */
-import { RESERVED_END } from '../../distribution/index.ts';
+import { type KeyRules, PLAIN_KEYS, RESERVED_END } from '../../distribution/index.ts';
 import type { Clock, KvorumError, Millis } from '../../platform/index.ts';
 import { KeyVersionPressureError, WriteBackpressureError } from './errors.ts';
 import type { Pressure } from './pressure.ts';
@@ -27,6 +27,7 @@ const NO_KEYS: ReadonlySet<string> = new Set();
 /** See the top of the file. */
 export class GroupAdmission {
   private readonly clock: Clock;
+  private readonly keys: KeyRules;
   private pressure: Pressure = { level: 'ok', reason: '' };
   private heavyKeys: ReadonlySet<string> = NO_KEYS;
   private tokens = SLOW_BURST_BYTES;
@@ -37,8 +38,10 @@ export class GroupAdmission {
   refusals = 0;
   keyRefusals = 0;
 
-  constructor(clock: Clock) {
+  /** @param keys which of them are rows of one object: history is the object's */
+  constructor(clock: Clock, keys: KeyRules = PLAIN_KEYS) {
     this.clock = clock;
+    this.keys = keys;
   }
 
   get level(): Pressure['level'] {
@@ -49,7 +52,7 @@ export class GroupAdmission {
     return this.pressure.reason;
   }
 
-  /** @param heavyKeys Latin-1 names of keys that may not be written for now */
+  /** @param heavyKeys Latin-1 names of keys, of objects their heads', that may not be written for now */
   update(pressure: Pressure, heavyKeys: ReadonlySet<string> = NO_KEYS): void {
     if (this.pressure.level !== 'slow' && pressure.level === 'slow') {
       this.tokens = SLOW_BURST_BYTES;
@@ -71,7 +74,7 @@ export class GroupAdmission {
       this.refusals++;
       return new WriteBackpressureError(reason, STOP_RETRY_MS);
     }
-    if (this.heavyKeys.size > 0 && this.heavyKeys.has(key.toString('latin1'))) {
+    if (this.heavyKeys.size > 0 && this.heavyKeys.has(this.keys.align(key).toString('latin1'))) {
       this.keyRefusals++;
       return new KeyVersionPressureError(KEY_RETRY_MS);
     }

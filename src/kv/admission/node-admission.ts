@@ -3,6 +3,7 @@
  * no more, because a leader must not commit on a majority that is full. A minority that lags is left behind: it catches up
  * later, by a snapshot if need be.
  */
+import type { KeyRules } from '../../distribution/index.ts';
 import type {
   BucketCounts,
   Cancel,
@@ -43,6 +44,8 @@ export interface NodeAdmissionOptions {
   readonly machine: PressedMachine;
   readonly clock: Clock;
   readonly scheduler: Scheduler;
+  /** Which keys are rows of one object. */
+  readonly keys: KeyRules;
   /** Kept free on the data disk; undefined: a fiftieth of it, 128 MiB to 1 GiB. */
   readonly reserveBytes?: number;
   /** Bytes of history that this node may hold; undefined: a tenth of the disk, at most 16 GiB. */
@@ -110,7 +113,7 @@ export class NodeAdmission {
   of(group: GroupId): GroupAdmission {
     let admission = this.admissions.get(group);
     if (admission === undefined) {
-      admission = new GroupAdmission(this.options.clock);
+      admission = new GroupAdmission(this.options.clock, this.options.keys);
       this.admissions.set(group, admission);
     }
     return admission;

@@ -1,6 +1,6 @@
 /**
  * What a pass of collection sees on its way: how much of the store is history that the retention keeps, and which keys have most
- * of it. It costs a few additions a version, because the pass looks at each anyway.
+ * of it. It costs a few additions a version, because the pass looks at each anyway. The history of the rows behind a head is its key's.
  */
 import type { HlcTimestamp } from '../../platform/index.ts';
 import type { GarbagePass, OverhangKey } from '../contract/index.ts';
@@ -12,6 +12,8 @@ export type { GarbagePass } from '../contract/index.ts';
 const TOP_KEYS = 16;
 /** A key with fewer versions is nobody's trouble. */
 const MIN_TOP_VERSIONS = 64;
+
+const NOBODY: OverhangKey = { key: Buffer.alloc(0), versions: 0, bytes: 0 };
 
 /** About what a version takes on disk. */
 export const bytesOf = ({ rowKey, value }: WalkedVersion): number => rowKey.length + value.length + 24;
@@ -28,6 +30,8 @@ export class PassTally {
   /** Of the key that is being looked at. */
   private versions = 0;
   private bytes = 0;
+  /** The key that the last history belongs to, and how much of it there was; its rows lie one behind the other. */
+  private owner: OverhangKey = NOBODY;
   /** Of all rows so far. */
   walkedBytes = 0;
 
@@ -64,19 +68,32 @@ export class PassTally {
     else this.unreachableBytes += bytes;
   }
 
+  /** @param key of the head, when the row lies behind one */
   endKey(key: Buffer): void {
-    const { versions, bytes } = this;
+    const { versions, bytes, owner } = this;
     this.keptVersions += versions;
     this.keptBytes += bytes;
-    if (versions < MIN_TOP_VERSIONS) return;
+    if (owner.key.equals(key)) {
+      this.owner = { key: owner.key, versions: owner.versions + versions, bytes: owner.bytes + bytes };
+      return;
+    }
+    this.rank();
+    this.owner = { key: Buffer.from(key), versions, bytes };
+  }
+
+  private rank(): void {
+    const { owner } = this;
+    this.owner = NOBODY;
+    if (owner.versions < MIN_TOP_VERSIONS) return;
     const last = this.top.at(-1);
-    if (this.top.length === TOP_KEYS && last !== undefined && last.bytes >= bytes) return;
-    this.top.push({ key: Buffer.from(key), versions, bytes });
+    if (this.top.length === TOP_KEYS && last !== undefined && last.bytes >= owner.bytes) return;
+    this.top.push(owner);
     this.top.sort((left, right) => right.bytes - left.bytes);
     if (this.top.length > TOP_KEYS) this.top.pop();
   }
 
   finish(): GarbagePass {
+    this.rank();
     const { threshold, keys, keptVersions, keptBytes, droppedVersions, unreachableBytes, top } = this;
     return { threshold, keys, keptVersions, keptBytes, droppedVersions, unreachableBytes, topKeys: top };
   }

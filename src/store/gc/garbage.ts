@@ -218,7 +218,7 @@ export class GarbageCollector {
     }
     // A tombstone goes last: while it is there, nothing below it can be seen.
     if (boundary !== undefined) this.drop(boundary, tally);
-    tally.endKey(key);
+    tally.endKey(body === undefined ? key : key.subarray(0, body.headLength));
     if (body !== undefined && newest !== undefined && !reach.isCurrent(body)) {
       tally.seeUnreachable(newestBytes, isNewestGone);
     }

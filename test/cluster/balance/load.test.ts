@@ -7,6 +7,7 @@ import type { GroupReport, LoadReport } from '../../../src/cluster/contract/bala
 import { decodeWindow, encodeWindow } from '../../../src/distribution/balance/load-codec.ts';
 import { clusterWindow, type LoadWindow } from '../../../src/distribution/balance/load-window.ts';
 import type { CatalogState } from '../../../src/distribution/catalog/catalog-state.ts';
+import { PLAIN_KEYS } from '../../../src/distribution/keyspaces.ts';
 import { RouteTable } from '../../../src/distribution/routes/route-table.ts';
 import { nodeId } from '../../../src/platform/index.ts';
 import type { GroupStatus } from '../../../src/raftengine/contract/types.ts';
@@ -91,6 +92,15 @@ describe('what a node counts', () => {
     const { reads, writes } = recorder.closeWindow(time.nowMs()).routes[0]!;
     assert.ok(Math.abs(reads / 200_000 - 1) < 0.05, `${reads} reads are about 200,000`);
     assert.ok(Math.abs(writes / 200_000 - 1) < 0.05, `${writes} writes are about 200,000`);
+  });
+
+  test('is the key of an object for each of its rows', () => {
+    const time = new VirtualTime();
+    const keys = { ...PLAIN_KEYS, align: (key: Buffer) => key.subarray(0, 2) };
+    const recorder = new LoadRecorder({ routes: { current: TABLE }, clock: time, seed: 1, keys });
+    for (let row = 0; row < 40_000; row++) recorder.onAccess(bytes(`xy${row}`), true, 10);
+    const [top] = recorder.closeWindow(time.nowMs()).routes[0]!.detail!.topKeys;
+    assert.deepEqual([top?.key, top?.share], [bytes('xy'), 1]);
   });
 
   test('is reported in windows that begin at multiples of their length, without the first part of one', async () => {

@@ -3,6 +3,7 @@ import { describe, test } from 'node:test';
 import fc from 'fast-check';
 import { statusOf as grpcStatusOf } from '../../../src/adapter/grpc/errors.ts';
 import { errorText } from '../../../src/adapter/redis/protocol/errors.ts';
+import { PLAIN_KEYS } from '../../../src/distribution/keyspaces.ts';
 import { isHeldBack, KeyVersionPressureError, WriteBackpressureError } from '../../../src/kv/admission/errors.ts';
 import { GroupAdmission } from '../../../src/kv/admission/group-admission.ts';
 import { NodeAdmission } from '../../../src/kv/admission/node-admission.ts';
@@ -290,6 +291,7 @@ class FilledNodes {
       }),
     } as unknown as GroupStore;
     const node = new NodeAdmission({
+      keys: { ...PLAIN_KEYS, align: (key) => bytes(key.toString().split(':')[0]!) },
       network: {
         self,
         onStream: (_kind, handler) => {
@@ -372,6 +374,7 @@ describe('nodes under pressure', () => {
     cluster.topKeys = [{ key: bytes('hot'), versions: 100_000, bytes: 1_900 }];
     await cluster.pass(11_000);
     assert.equal(node.of(groupId(7)).refuse(bytes('hot'), 1)?.code, 'KEY_VERSION_PRESSURE');
+    assert.equal(node.of(groupId(7)).refuse(bytes('hot:row'), 1)?.code, 'KEY_VERSION_PRESSURE', 'a row behind it');
     assert.equal(node.of(groupId(7)).refuse(bytes('other'), 1), undefined);
     cluster.overhangBytes = 100;
     await cluster.pass(11_000);
