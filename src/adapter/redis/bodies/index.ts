@@ -37,9 +37,7 @@ export {
   type BodyAccess,
   type BodyLimits,
   DEFAULT_BODY_LIMITS,
-  DEFAULT_ENCODINGS,
-  type EncodingThresholds,
   type NewExpiry,
   type Rows,
 } from './rows/index.ts';
-export { checkBody, copyBody } from './whole/index.ts';
+export { checkBody, copyValue } from './whole/index.ts';

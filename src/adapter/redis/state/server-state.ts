@@ -113,7 +113,6 @@ export class ServerState implements ServerContext {
     this.settings = {
       random: options.random,
       maxStringBytes: options.config.maxBulkBytes,
-      encodings: options.config.encodings,
       ...(options.bodyLimits === undefined ? {} : { bodyLimits: options.bodyLimits }),
     };
     this.clock = options.clock;
@@ -140,7 +139,7 @@ export class ServerState implements ServerContext {
 
   reconfigure(config: RedisConfig): void {
     this.config = config;
-    this.settings = { ...this.settings, maxStringBytes: config.maxBulkBytes, encodings: config.encodings };
+    this.settings = { ...this.settings, maxStringBytes: config.maxBulkBytes };
   }
 
   resetStats(): void {

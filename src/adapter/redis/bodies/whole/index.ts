@@ -1,3 +1,3 @@
 /** What concerns all rows of a body at once. */
 
-export { checkBody, copyBody } from './whole-body.ts';
+export { checkBody, copyValue } from './whole-body.ts';

@@ -12,7 +12,6 @@ import {
   drawIncarnation,
   type Head,
   type LargeHead,
-  type NewExpiry,
   type Rows,
   type StoredHead,
   type WalkedRow,
@@ -21,10 +20,10 @@ import {
 } from '../rows/index.ts';
 import { decodeTreeState, walkTree } from '../tree/index.ts';
 
-/** The head of a collection; undefined for strings and for keys that do not exist. */
+/** The head of a value with a body; undefined for a string that is in one piece and for keys that do not exist. */
 function headAt(view: Pick<Rows, 'get'>, headKey: Buffer): StoredHead | undefined {
   const value = readValue({ view, storageKey: (key) => key }, headKey);
-  if (value === undefined || value.type === ValueType.String) return undefined;
+  if (value === undefined || (value.type === ValueType.String && value.form === ValueForm.Packed)) return undefined;
   return { head: decodeHead(value), expireTs: value.expireTs };
 }
 
@@ -37,6 +36,7 @@ function* walkBody(view: Rows, headKey: Buffer, head: Head, limits?: BodyLimits)
   }
   assert(head.count > 0, 'a key without elements does not exist');
   const rows = new BodyRows(view, headKey, head.incarnation);
+  assert(head.type !== ValueType.String, 'a string has no rows');
   if (head.type === ValueType.ZSet) yield* walkOrder(rows, head, limits);
   else if (head.type === ValueType.List)
     yield* walkTree(rows, decodeTreeState(head.part, false), head.count, false, limits);
@@ -73,22 +73,29 @@ export function checkBody(view: Rows, headKey: Buffer, limits?: BodyLimits): Buf
 }
 
 /**
- * Copies a collection, row by row, to a key whose value it replaces; costs a read and a write for each row.
- * @param expiry of the copy; `keep` takes the original's
- * @returns false when there is no collection at `from`
+ * Copies a value of whatever type to a key whose value it replaces, its expiry too. One that lies in its head is one read and one write; of a large
+ * one each row is read and written, under a new incarnation.
+ * @param fromKey and `toKey`: storage keys, different ones
+ * @returns false when there is nothing at `fromKey`
  */
-export function copyBody(access: BodyAccess, from: Buffer, to: Buffer, expiry: NewExpiry = 'keep'): boolean {
-  const { view } = access;
-  const [fromKey, toKey] = [access.storageKey(from), access.storageKey(to)];
+export function copyValue(
+  { view, random }: Pick<BodyAccess, 'view' | 'random'>,
+  fromKey: Buffer,
+  toKey: Buffer,
+): boolean {
   const stored = headAt(view, fromKey);
-  if (stored === undefined) return false;
+  if (stored === undefined) {
+    const live = view.get(fromKey);
+    if (live !== undefined) view.put(toKey, live.value, live.expireTs);
+    return live !== undefined;
+  }
   const { head, expireTs } = stored;
   let copy = head;
   if (head.form === ValueForm.Large) {
-    copy = { ...head, incarnation: drawIncarnation(access) };
+    copy = { ...head, incarnation: drawIncarnation({ random }) };
     const rows = new BodyRows(view, toKey, copy.incarnation);
     for (const { key, value } of walkBody(view, fromKey, head)) rows.put(rows.keyLike(fromKey, key), value);
   }
-  writeHead(view, toKey, undefined, copy, expiry === 'keep' ? expireTs : expiry);
+  writeHead(view, toKey, undefined, copy, expireTs);
   return true;
 }

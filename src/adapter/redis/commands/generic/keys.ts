@@ -1,5 +1,6 @@
 /** Commands over keys of any type: DEL, UNLINK, EXISTS, TOUCH, TYPE, RENAME, RENAMENX, COPY, MOVE. */
 
+import { copyValue } from '../../bodies/index.ts';
 import { type CommandContext, type CommandSpec, defineCommands } from '../../command/index.ts';
 import { DATABASE_COUNT, KEYSPACES } from '../../keys/index.ts';
 import { errors, OK, optionName, type Reply, requireInt32, SimpleString } from '../../protocol/index.ts';
@@ -34,11 +35,10 @@ function typeOf(ctx: CommandContext, args: readonly Buffer[]): Reply {
 function rename(ctx: CommandContext, args: readonly Buffer[], ifAbsent: boolean): boolean {
   const from = ctx.storageKey(args[1]!);
   const to = ctx.storageKey(args[2]!);
-  const live = ctx.view.get(from);
-  if (live === undefined) throw errors.noSuchKey();
+  if (ctx.view.get(from) === undefined) throw errors.noSuchKey();
   if (from.equals(to)) return !ifAbsent;
   if (ifAbsent && ctx.view.get(to) !== undefined) return false;
-  ctx.view.put(to, live.value, live.expireTs);
+  copyValue(ctx, from, to);
   ctx.view.delete(from);
   return true;
 }
@@ -80,10 +80,9 @@ function copy(ctx: CommandContext, args: readonly Buffer[]): Reply {
   const from = ctx.storageKey(args[1]!);
   const to = KEYSPACES[db]!.storageKey(args[2]!);
   if (from.equals(to)) throw errors.sameObject();
-  const live = ctx.view.get(from);
-  if (live === undefined) return 0;
+  if (ctx.view.get(from) === undefined) return 0;
   if (!replace && ctx.view.get(to) !== undefined) return 0;
-  ctx.view.put(to, live.value, live.expireTs);
+  copyValue(ctx, from, to);
   return 1;
 }
 
@@ -92,9 +91,8 @@ function move(ctx: CommandContext, args: readonly Buffer[]): Reply {
   if (db === ctx.keyspace.db) throw errors.sameObject();
   const from = ctx.storageKey(args[1]!);
   const to = KEYSPACES[db]!.storageKey(args[1]!);
-  const live = ctx.view.get(from);
-  if (live === undefined || ctx.view.get(to) !== undefined) return 0;
-  ctx.view.put(to, live.value, live.expireTs);
+  if (ctx.view.get(from) === undefined || ctx.view.get(to) !== undefined) return 0;
+  copyValue(ctx, from, to);
   ctx.view.delete(from);
   return 1;
 }

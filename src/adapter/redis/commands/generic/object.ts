@@ -1,10 +1,12 @@
 /** What is known of a stored value beyond its contents: OBJECT and MEMORY. */
 
 import { physicalMs } from '../../../../platform/index.ts';
+import { openHash, openList, openOrdered, openSet } from '../../bodies/index.ts';
 import { type CommandContext, type CommandSpec, defineCommands } from '../../command/index.ts';
 import { errors, optionName, parseInteger, RedisError, type Reply, requireInteger } from '../../protocol/index.ts';
 import { readValue, type TypedValue, ValueType } from '../../values/index.ts';
 import { helpCommand } from '../help.ts';
+import { usageOf } from './usage.ts';
 
 const SECOND_ARGUMENT = { first: 2, last: 2, step: 1 } as const;
 
@@ -20,8 +22,20 @@ function stringEncoding(payload: Buffer): 'int' | 'embstr' | 'raw' {
   return payload.length <= EMBEDDED_STRING_BYTES ? 'embstr' : 'raw';
 }
 
-function encodingOf({ type, payload }: TypedValue): string {
-  return type === ValueType.String ? stringEncoding(payload) : 'raw';
+/** Redis' name for the form that it would keep the value in. */
+function encodingOf({ type, payload }: TypedValue, ctx: CommandContext, userKey: Buffer): string {
+  switch (type) {
+    case ValueType.Hash:
+      return openHash(ctx, userKey).encoding;
+    case ValueType.Set:
+      return openSet(ctx, userKey).encoding;
+    case ValueType.ZSet:
+      return openOrdered(ctx, userKey).encoding;
+    case ValueType.List:
+      return openList(ctx, userKey).encoding;
+    default:
+      return stringEncoding(payload);
+  }
 }
 
 function referencesOf({ type, payload }: TypedValue): number {
@@ -29,29 +43,26 @@ function referencesOf({ type, payload }: TypedValue): number {
   return integer !== undefined && integer >= 0n && integer < SHARED_INTEGERS ? SHARED_REFERENCES : 1;
 }
 
-/** Overhead that Redis would have for a key of its dictionary, and for a string that is not an integer, bytes. */
-const KEY_OVERHEAD_BYTES = 48;
-const STRING_OVERHEAD_BYTES = 19;
+/** Elements that MEMORY USAGE looks at unless it is told. */
+const DEFAULT_SAMPLES = 5;
 
 function usage(ctx: CommandContext, args: readonly Buffer[]): Reply {
-  for (let index = 3; index < args.length; index++) {
+  let samples = DEFAULT_SAMPLES;
+  for (let index = 3; index < args.length; index += 2) {
     const argument = args[index + 1];
     if (optionName(args[index]!) !== 'SAMPLES' || argument === undefined) throw errors.syntax();
-    if (requireInteger(argument) < 0n) throw errors.syntax();
-    index++;
+    const asked = requireInteger(argument);
+    if (asked < 0n) throw errors.syntax();
+    samples = asked === 0n ? Number.POSITIVE_INFINITY : Number(asked);
   }
-  const value = readValue(ctx, args[2]!);
-  if (value === undefined) return null;
-  const isInteger = value.type === ValueType.String && stringEncoding(value.payload) === 'int';
-  const valueBytes = isInteger ? 0 : value.payload.length + STRING_OVERHEAD_BYTES;
-  // Allocators hand out multiples of eight.
-  return Math.ceil((KEY_OVERHEAD_BYTES + args[2]!.length + 1 + valueBytes) / 8) * 8;
+  return usageOf(ctx, args[2]!, samples) ?? null;
 }
 
 const OBJECT_HELP: readonly string[] = [
   'ENCODING <key>',
   '    The name of the form in which Redis would keep the value of <key>:',
-  '    int, embstr or raw for a string.',
+  '    int, embstr or raw for a string, listpack, intset, hashtable,',
+  '    quicklist or skiplist for a collection.',
   'FREQ <key>',
   '    How often the value of <key> is accessed, on a scale of logarithms.',
   '    Accesses are not counted, so this is refused.',
@@ -65,8 +76,9 @@ const OBJECT_HELP: readonly string[] = [
 
 const MEMORY_HELP: readonly string[] = [
   'USAGE <key> [SAMPLES <count>]',
-  '    An estimate of the bytes that <key> and its value take. SAMPLES is',
-  '    accepted, and makes no difference for values that are in one piece.',
+  '    An estimate of the bytes that <key> and its value would take in Redis.',
+  '    Of a collection so many elements are looked at: five, or <count>, and',
+  '    all of them for 0.',
 ];
 
 /** A subcommand of OBJECT that tells something about the value of a key, nil when there is none. */
@@ -74,7 +86,7 @@ function aboutValue(
   name: string,
   since: string,
   summary: string,
-  tell: (value: TypedValue, ctx: CommandContext) => Reply,
+  tell: (value: TypedValue, ctx: CommandContext, userKey: Buffer) => Reply,
 ) {
   const spec: CommandSpec = {
     name,
@@ -89,7 +101,7 @@ function aboutValue(
       kind: 'data',
       run: (ctx, args) => {
         const value = readValue(ctx, args[2]!);
-        return value === undefined ? null : tell(value, ctx);
+        return value === undefined ? null : tell(value, ctx, args[2]!);
       },
     },
   };
@@ -143,7 +155,7 @@ export const objectCommands: readonly CommandSpec[] = defineCommands([
         group: 'server',
         since: '4.0.0',
         summary: 'Estimates the bytes that a key and its value take.',
-        complexity: 'O(1)',
+        complexity: 'O(N) in the number of samples',
         handler: { kind: 'data', run: usage },
       },
       helpCommand({ container: 'memory', group: 'server', since: '4.0.0', lines: MEMORY_HELP }),
