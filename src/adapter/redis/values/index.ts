@@ -5,6 +5,14 @@
 
 export { type ExpiryUnit, expiryAt, requireOptionExpiry } from './expiry-time.ts';
 export {
+  expiriesOf,
+  FIELD_EXPIRIES,
+  FIELD_EXPIRIES_BYTES,
+  rowExpiry,
+  withKeyExpiry,
+  writeFieldExpiries,
+} from './field-expiries.ts';
+export {
   deleteKey,
   readString,
   readTyped,

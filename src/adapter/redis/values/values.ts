@@ -3,13 +3,14 @@
  *
  *   head row   type (u8)  flags (u8)  form (u8)  what the type and its form need
  *
- * A string has no flags and one form, its bytes as they are. A reader that meets a flag or a form that it does not know refuses:
- * a later program wrote it.
+ * A string has no flags and one form, its bytes as they are. Hashes have one flag, see `field-expiries.ts`. A reader that meets a flag or a
+ * form that it does not know refuses: a later program wrote it.
  */
 import type { KeyView } from '../../../kv/index.ts';
 import type { HlcTimestamp } from '../../../platform/index.ts';
 import { VALUE_HEADER_BYTES, ValueForm } from '../keys/index.ts';
 import { errors, RedisError } from '../protocol/index.ts';
+import { expiriesOf, FIELD_EXPIRIES, FIELD_EXPIRIES_BYTES } from './field-expiries.ts';
 
 /** First byte of a stored value. Disk values: never renumber; a new data type adds a row here and its name below. */
 export const ValueType = {
@@ -60,8 +61,10 @@ export interface TypedValue {
   readonly form: ValueForm;
   /** A view of the stored bytes behind the head; must not be modified. */
   readonly payload: Buffer;
-  /** 0n is never. */
+  /** Of the key: that of its row may be earlier, see `field-expiries.ts`. 0n is never. */
   readonly expireTs: HlcTimestamp;
+  /** When the last field of a hash expires, 0n when some field does not; undefined when no field has an expiry. */
+  readonly lastFieldTs: HlcTimestamp | undefined;
   readonly commitTs: HlcTimestamp;
 }
 
@@ -73,14 +76,15 @@ export function readValue(ctx: ValueReader, userKey: Buffer): TypedValue | undef
   const type = value[0]!;
   const form = value[2];
   const isKnownForm = form === ValueForm.Packed || (form === ValueForm.Large && type !== ValueType.String);
-  if (value[1] !== NO_FLAGS || !isKnownForm) throw writtenLater();
-  return {
-    type,
-    form,
-    payload: value.subarray(VALUE_HEADER_BYTES),
-    expireTs: live.expireTs,
-    commitTs: live.commitTs,
-  };
+  const { commitTs } = live;
+  if (value[1] === NO_FLAGS && isKnownForm) {
+    const payload = value.subarray(VALUE_HEADER_BYTES);
+    return { type, form, payload, expireTs: live.expireTs, lastFieldTs: undefined, commitTs };
+  }
+  if (value[1] !== FIELD_EXPIRIES || type !== ValueType.Hash || !isKnownForm) throw writtenLater();
+  const payload = value.subarray(VALUE_HEADER_BYTES, value.length - FIELD_EXPIRIES_BYTES);
+  const { ofKey, ofLastField } = expiriesOf(live);
+  return { type, form, payload, expireTs: ofKey, lastFieldTs: ofLastField, commitTs };
 }
 
 /** Reads a key that must hold one type or not exist. @throws RedisError WRONGTYPE when it holds another */
@@ -112,9 +116,9 @@ export function writeString(ctx: ValueAccess, userKey: Buffer, payload: Buffer, 
 }
 
 /** Writes the bytes that every stored value begins with; what follows begins at `VALUE_HEADER_BYTES`. */
-export function writeValueHeader(target: Buffer, type: ValueType, form: ValueForm): void {
+export function writeValueHeader(target: Buffer, type: ValueType, form: ValueForm, flags: number = NO_FLAGS): void {
   target[0] = type;
-  target[1] = NO_FLAGS;
+  target[1] = flags;
   target[2] = form;
 }
 

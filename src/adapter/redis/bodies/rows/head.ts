@@ -3,6 +3,7 @@
  *
  *   packed  type (u8)  flags (u8)  form (u8)  bits (u8)  elements
  *   large   type (u8)  flags (u8)  form (u8)  incarnation (8 bytes)  count (varint)  bits (u8)  home (u8)  what the type needs
+ *   both    with a flag, of hashes whose fields expire: expiry of the key (8 bytes)  expiry of the last field (8 bytes)
  *
  * `bits` are facts that stay once they are true, for OBJECT ENCODING, and the armed bit. `home` says where the rows are; 0 is behind this head,
  * and a reader that meets another value refuses.
@@ -13,10 +14,14 @@
 import { assert, type HlcTimestamp, NEVER } from '../../../../platform/index.ts';
 import { INCARNATION_BYTES, VALUE_HEADER_BYTES, ValueForm, varintBytes, writeVarint } from '../../keys/index.ts';
 import {
+  FIELD_EXPIRIES,
+  FIELD_EXPIRIES_BYTES,
   readTyped,
   readValue,
+  rowExpiry,
   type TypedValue,
   type ValueType,
+  writeFieldExpiries,
   writeValueHeader,
   writtenLater,
 } from '../../values/index.ts';
@@ -41,16 +46,20 @@ const HOME_HERE = 0;
 /** What a head says. */
 export type Head = PackedHead | LargeHead;
 
-export interface PackedHead {
-  readonly form: typeof ValueForm.Packed;
+interface AnyHead {
   readonly type: ValueType;
+  /** When the last field of a hash expires, 0n when some field does not; left out when no field has an expiry. */
+  readonly lastFieldTs?: HlcTimestamp | undefined;
+}
+
+export interface PackedHead extends AnyHead {
+  readonly form: typeof ValueForm.Packed;
   readonly bits: number;
   readonly elements: Buffer;
 }
 
-export interface LargeHead {
+export interface LargeHead extends AnyHead {
   readonly form: typeof ValueForm.Large;
-  readonly type: ValueType;
   readonly bits: number;
   readonly incarnation: Buffer;
   readonly count: number;
@@ -61,25 +70,27 @@ export interface LargeHead {
 /** A head as it was read. */
 export interface StoredHead {
   readonly head: Head;
-  /** 0n is never. */
+  /** Of the key; that of its row may be earlier. 0n is never. */
   readonly expireTs: HlcTimestamp;
 }
 
 /** What becomes of the expiry when a head is written: it stays (a new head has none), or it is this; 0n is never. */
 export type NewExpiry = 'keep' | HlcTimestamp;
 
-/** The bytes of a head. */
-export function encodeHead(head: Head): Buffer {
-  if (head.form === ValueForm.Packed) {
-    const value = Buffer.allocUnsafe(VALUE_HEADER_BYTES + 1 + head.elements.length);
-    writeValueHeader(value, head.type, head.form);
-    value[VALUE_HEADER_BYTES] = head.bits;
-    head.elements.copy(value, VALUE_HEADER_BYTES + 1);
+/** The bytes of a head. @param expireTs of the key */
+export function encodeHead(head: Head, expireTs: HlcTimestamp): Buffer {
+  const { type, form, lastFieldTs } = head;
+  const after = lastFieldTs === undefined ? 0 : FIELD_EXPIRIES_BYTES;
+  const before = form === ValueForm.Packed ? VALUE_HEADER_BYTES : VALUE_HEADER_BYTES + INCARNATION_BYTES;
+  const size = form === ValueForm.Packed ? 1 + head.elements.length : varintBytes(head.count) + 2 + head.part.length;
+  const value = Buffer.allocUnsafe(before + size + after);
+  writeValueHeader(value, type, form, lastFieldTs === undefined ? 0 : FIELD_EXPIRIES);
+  if (lastFieldTs !== undefined) writeFieldExpiries(value, expireTs, lastFieldTs);
+  if (form === ValueForm.Packed) {
+    value[before] = head.bits;
+    head.elements.copy(value, before + 1);
     return value;
   }
-  const before = VALUE_HEADER_BYTES + INCARNATION_BYTES;
-  const value = Buffer.allocUnsafe(before + varintBytes(head.count) + 2 + head.part.length);
-  writeValueHeader(value, head.type, head.form);
   head.incarnation.copy(value, VALUE_HEADER_BYTES);
   const at = writeVarint(value, before, head.count);
   value[at] = head.bits;
@@ -89,14 +100,15 @@ export function encodeHead(head: Head): Buffer {
 }
 
 /** @throws RedisError when a later program wrote it */
-export function decodeHead({ type, form, payload }: TypedValue): Head {
+export function decodeHead({ type, form, payload, lastFieldTs }: TypedValue): Head {
   const reader = new ByteReader(payload);
-  if (form === ValueForm.Packed) return { form, type: type as ValueType, bits: reader.byte(), elements: reader.rest() };
+  const any = { type: type as ValueType, lastFieldTs };
+  if (form === ValueForm.Packed) return { ...any, form, bits: reader.byte(), elements: reader.rest() };
   const incarnation = reader.take(INCARNATION_BYTES);
   const count = reader.varint();
   const bits = reader.byte();
   if (reader.byte() !== HOME_HERE) throw writtenLater();
-  return { form, type: type as ValueType, bits, incarnation, count, part: reader.rest() };
+  return { ...any, form, bits, incarnation, count, part: reader.rest() };
 }
 
 /** Reads the head of a collection; undefined when the key does not exist. @throws RedisError WRONGTYPE when it holds another type */
@@ -129,8 +141,9 @@ export function writeHead(
   expiry: NewExpiry,
 ): void {
   const expireTs = expiry === 'keep' ? (before?.expireTs ?? NEVER) : expiry;
-  const isGone = after === undefined || isEmpty(after) || (expireTs !== NEVER && expireTs <= view.ts);
-  if (!isGone) view.put(headKey, encodeHead({ ...after, bits: after.bits & ~BodyBit.Armed }), expireTs);
+  const rowTs = rowExpiry({ ofKey: expireTs, ofLastField: after?.lastFieldTs });
+  const isGone = after === undefined || isEmpty(after) || (rowTs !== NEVER && rowTs <= view.ts);
+  if (!isGone) view.put(headKey, encodeHead({ ...after, bits: after.bits & ~BodyBit.Armed }, expireTs), rowTs);
   else if (view.get(headKey) !== undefined) view.delete(headKey);
 }
 
@@ -143,7 +156,9 @@ export function armBody(access: Pick<BodyAccess, 'view' | 'storageKey'>, userKey
   if (value === undefined || value.form !== ValueForm.Large) return;
   const head = decodeHead(value);
   if ((head.bits & BodyBit.Armed) !== 0) return;
-  access.view.put(access.storageKey(userKey), encodeHead({ ...head, bits: head.bits | BodyBit.Armed }), value.expireTs);
+  const { expireTs, lastFieldTs } = value;
+  const armed = encodeHead({ ...head, bits: head.bits | BodyBit.Armed }, expireTs);
+  access.view.put(access.storageKey(userKey), armed, rowExpiry({ ofKey: expireTs, ofLastField: lastFieldTs }));
 }
 
 /** The head of one key while a command changes its body. */
@@ -177,7 +192,7 @@ export class HeadPlace {
       before !== undefined &&
       expiry === 'keep' &&
       !(hasChangedRows && (before.head.bits & BodyBit.Armed) !== 0) &&
-      encodeHead(after).equals(encodeHead({ ...before.head, bits: this.bits }));
+      encodeHead(after, NEVER).equals(encodeHead({ ...before.head, bits: this.bits }, NEVER));
     if (isSame) return;
     writeHead(this.access.view, this.key, before, after, expiry);
     this.before = { head: after, expireTs: expiry === 'keep' ? (before?.expireTs ?? NEVER) : expiry };

@@ -1,8 +1,9 @@
 /** When keys expire: the EXPIRE family sets it, the TTL family tells it, PERSIST removes it. */
-import { NEVER, physicalMs } from '../../../../platform/index.ts';
+import type { LiveValue } from '../../../../kv/index.ts';
+import { type HlcTimestamp, NEVER, physicalMs } from '../../../../platform/index.ts';
 import { type CommandContext, type CommandSpec, defineCommands } from '../../command/index.ts';
 import { errors, INT64_MAX, INT64_MIN, type Reply, requireInteger } from '../../protocol/index.ts';
-import { expiryAt } from '../../values/index.ts';
+import { expiriesOf, expiryAt, withKeyExpiry } from '../../values/index.ts';
 import { conditionsHold, parseExpireConditions } from './expiry-options.ts';
 
 const ONE_KEY = { first: 1, last: 1, step: 1 } as const;
@@ -28,11 +29,18 @@ function expire(ctx: CommandContext, args: readonly Buffer[], form: ExpireForm):
   const key = ctx.storageKey(args[1]!);
   const live = ctx.view.get(key);
   if (live === undefined) return 0;
-  const currentMs = live.expireTs === NEVER ? undefined : physicalMs(live.expireTs);
+  const { ofKey } = expiriesOf(live);
+  const currentMs = ofKey === NEVER ? undefined : physicalMs(ofKey);
   if (!conditionsHold(conditions, currentMs, atMs)) return 0;
   if (atMs <= BigInt(ctx.nowMs)) ctx.view.delete(key);
-  else ctx.view.put(key, live.value, expiryAt(atMs));
+  else putWithExpiry(ctx, key, live, expiryAt(atMs));
   return 1;
+}
+
+/** Gives a key another expiry; those of its fields stay. */
+function putWithExpiry(ctx: CommandContext, storageKey: Buffer, live: LiveValue, expireTs: HlcTimestamp): void {
+  const row = withKeyExpiry(live, expireTs);
+  ctx.view.put(storageKey, row.value, row.expireTs);
 }
 
 const NO_KEY = -2;
@@ -42,16 +50,17 @@ const NO_EXPIRY = -1;
 function tell(ctx: CommandContext, userKey: Buffer, absolute: boolean, inSeconds: boolean): Reply {
   const live = ctx.view.get(ctx.storageKey(userKey));
   if (live === undefined) return NO_KEY;
-  if (live.expireTs === NEVER) return NO_EXPIRY;
-  const ms = Math.max(0, physicalMs(live.expireTs) - (absolute ? 0 : ctx.nowMs));
+  const { ofKey } = expiriesOf(live);
+  if (ofKey === NEVER) return NO_EXPIRY;
+  const ms = Math.max(0, physicalMs(ofKey) - (absolute ? 0 : ctx.nowMs));
   return inSeconds ? Math.floor((ms + 500) / 1000) : ms;
 }
 
 function persist(ctx: CommandContext, args: readonly Buffer[]): Reply {
   const key = ctx.storageKey(args[1]!);
   const live = ctx.view.get(key);
-  if (live === undefined || live.expireTs === NEVER) return 0;
-  ctx.view.put(key, live.value, NEVER);
+  if (live === undefined || expiriesOf(live).ofKey === NEVER) return 0;
+  putWithExpiry(ctx, key, live, NEVER);
   return 1;
 }
 
