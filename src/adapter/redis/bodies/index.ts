@@ -37,6 +37,8 @@ export {
   type BodyAccess,
   type BodyLimits,
   DEFAULT_BODY_LIMITS,
+  DEFAULT_ENCODINGS,
+  type EncodingThresholds,
   type NewExpiry,
   type Rows,
 } from './rows/index.ts';

@@ -1,5 +1,6 @@
 /** Limits and switches of the Redis front end. */
 import type { Millis } from '../../../platform/index.ts';
+import { DEFAULT_ENCODINGS, type EncodingThresholds } from '../bodies/index.ts';
 
 export interface RedisConfig {
   /** Connections beyond this many are refused with Redis' error. */
@@ -35,6 +36,8 @@ export interface RedisConfig {
    * port for cluster clients always does.
    */
   readonly clusterRedirects: boolean;
+  /** Up to where OBJECT ENCODING calls a value compact, for what is written by clients of this node. */
+  readonly encodings: EncodingThresholds;
   /** Options of Redis that decide nothing here, as CONFIG SET gave them. */
   readonly remembered: ReadonlyMap<string, string>;
 }
@@ -56,5 +59,6 @@ export const DEFAULT_REDIS_CONFIG: RedisConfig = {
   tcpKeepaliveSeconds: 300,
   debugCommands: false,
   clusterRedirects: false,
+  encodings: DEFAULT_ENCODINGS,
   remembered: new Map(),
 };

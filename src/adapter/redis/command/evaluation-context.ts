@@ -1,7 +1,7 @@
 /** The `CommandContext` that data commands are evaluated with. */
 import type { KeyView } from '../../../kv/index.ts';
 import { physicalMs, type Random } from '../../../platform/index.ts';
-import { type BodyLimits, DEFAULT_BODY_LIMITS } from '../bodies/index.ts';
+import { type BodyLimits, DEFAULT_BODY_LIMITS, DEFAULT_ENCODINGS, type EncodingThresholds } from '../bodies/index.ts';
 import { KEYSPACES, type Keyspace } from '../keys/index.ts';
 import type { CommandContext } from './command.ts';
 
@@ -12,6 +12,8 @@ export interface EvaluationSettings {
   readonly maxStringBytes: number;
   /** How collections are laid out; left out: as usual. */
   readonly bodyLimits?: BodyLimits;
+  /** What OBJECT ENCODING calls what is written; left out: as usual. They travel with a command. */
+  readonly encodings?: EncodingThresholds;
 }
 
 export class EvaluationContext implements CommandContext {
@@ -52,6 +54,10 @@ export class EvaluationContext implements CommandContext {
 
   get bodyLimits(): BodyLimits {
     return this.settings.bodyLimits ?? DEFAULT_BODY_LIMITS;
+  }
+
+  get encodings(): EncodingThresholds {
+    return this.settings.encodings ?? DEFAULT_ENCODINGS;
   }
 
   get maxStringBytes(): number {

@@ -7,6 +7,7 @@
 import { decodeError, encodeError, NotOwnerError, RangeBusyError } from '../../../kv/index.ts';
 import { ByteReader, ByteWriter, type GroupId, groupId, hlcTimestamp, KvorumError } from '../../../platform/index.ts';
 import { NotLeaderError } from '../../../raftengine/index.ts';
+import { DEFAULT_ENCODINGS, type EncodingThresholds } from '../bodies/index.ts';
 import type { CommandSpec, EvaluationSettings, KeyPage, PageRequest } from '../command/index.ts';
 import { BEHIND, BehindError, RedisError } from '../protocol/index.ts';
 import {
@@ -29,6 +30,8 @@ const FORMAT = 3;
 /** Wire values: never renumber. */
 const MessageKind = { Batch: 1, Page: 2, Count: 3 } as const;
 const RequestKind = { Command: 0, Transaction: 1, Watch: 2, Flush: 3 } as const;
+/** Added to a kind of request: the thresholds of encodings follow, because the client's node has other ones than usual. */
+const WITH_THRESHOLDS = 0x80;
 const AnswerStatus = { Reply: 0, NotLed: 1, NotOwner: 2, Busy: 3, Behind: 4, Other: 5 } as const;
 
 /** What a leader is asked. */
@@ -74,9 +77,12 @@ export function encodeCount(group: GroupId, counterClass: number): Buffer {
 }
 
 function encodeRequest(writer: ByteWriter, request: GroupRequest): void {
+  const { encodings = DEFAULT_ENCODINGS } = request.settings;
+  const isUsual = encodings === DEFAULT_ENCODINGS;
   const kindAndResp = (kind: number) => {
-    writer.u8(kind);
+    writer.u8(isUsual ? kind : kind | WITH_THRESHOLDS);
     writer.u8(request.resp);
+    if (!isUsual) encodeThresholds(writer, encodings);
   };
   if (request instanceof CommandRequest) {
     kindAndResp(RequestKind.Command);
@@ -129,7 +135,9 @@ export function decodeMessage(payload: Buffer, environment: DecodeEnvironment): 
     case MessageKind.Batch: {
       const requests: GroupRequest[] = [];
       const count = reader.u32();
-      for (let token = 0; token < count; token++) requests.push(decodeRequest(reader, environment, token));
+      // Thresholds are those of the node that a client is connected to, not of the one that evaluates.
+      const usual = { ...environment, settings: { ...environment.settings, encodings: DEFAULT_ENCODINGS } };
+      for (let token = 0; token < count; token++) requests.push(decodeRequest(reader, usual, token));
       return { kind: 'batch', group, requests };
     }
     case MessageKind.Page: {
@@ -150,8 +158,10 @@ export function decodeMessage(payload: Buffer, environment: DecodeEnvironment): 
 function decodeRequest(reader: ByteReader, environment: DecodeEnvironment, token: number): GroupRequest {
   const kind = reader.u8();
   const resp = reader.u8() === 3 ? 3 : 2;
-  const options: RequestOptions = { resp, settings: environment.settings, owner: environment.owner, token };
-  switch (kind) {
+  const { settings: usual, owner } = environment;
+  const settings = (kind & WITH_THRESHOLDS) === 0 ? usual : { ...usual, encodings: decodeThresholds(reader) };
+  const options: RequestOptions = { resp, settings, owner, token };
+  switch (kind & ~WITH_THRESHOLDS) {
     case RequestKind.Command:
       return new CommandRequest({ ...options, ...decodeCommand(reader, environment) });
     case RequestKind.Transaction: {
@@ -173,6 +183,24 @@ function decodeRequest(reader: ByteReader, environment: DecodeEnvironment, token
     default:
       throw new RedisError(`ERR the leader does not know request kind ${kind}`);
   }
+}
+
+function encodeThresholds(writer: ByteWriter, encodings: EncodingThresholds): void {
+  const { hashFields, hashBytes, setIntegers, orderMembers, orderBytes, sketchBytes } = encodings;
+  for (const one of [hashFields, hashBytes, setIntegers, orderMembers, orderBytes, sketchBytes])
+    writer.u64(BigInt(one));
+}
+
+function decodeThresholds(reader: ByteReader): EncodingThresholds {
+  const next = (): number => Number(reader.u64());
+  return {
+    hashFields: next(),
+    hashBytes: next(),
+    setIntegers: next(),
+    orderMembers: next(),
+    orderBytes: next(),
+    sketchBytes: next(),
+  };
 }
 
 function decodeCommand(reader: ByteReader, environment: DecodeEnvironment): QueuedData {

@@ -62,7 +62,7 @@ export interface RequestOptions {
 /** One operation on one group that a connection waits for: it can run on this node or travel to the leader as bytes. */
 export abstract class GroupRequest implements Operation<Reply> {
   readonly resp: 2 | 3;
-  protected readonly settings: EvaluationSettings;
+  readonly settings: EvaluationSettings;
   /** The owner's own name for the request. */
   readonly token: number;
   private owner: RequestOwner;

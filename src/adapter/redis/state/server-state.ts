@@ -113,6 +113,7 @@ export class ServerState implements ServerContext {
     this.settings = {
       random: options.random,
       maxStringBytes: options.config.maxBulkBytes,
+      encodings: options.config.encodings,
       ...(options.bodyLimits === undefined ? {} : { bodyLimits: options.bodyLimits }),
     };
     this.clock = options.clock;
@@ -139,7 +140,7 @@ export class ServerState implements ServerContext {
 
   reconfigure(config: RedisConfig): void {
     this.config = config;
-    this.settings = { ...this.settings, maxStringBytes: config.maxBulkBytes };
+    this.settings = { ...this.settings, maxStringBytes: config.maxBulkBytes, encodings: config.encodings };
   }
 
   resetStats(): void {

@@ -7,6 +7,7 @@ import {
   checkBody,
   copyValue,
   DEFAULT_BODY_LIMITS,
+  DEFAULT_ENCODINGS,
   newHash,
   newList,
   newSet,
@@ -261,6 +262,29 @@ describe('OBJECT ENCODING', () => {
     for (let n = 0; n < 128; n++) order.set(bytesOf(`${n}`), n);
     assert.equal(order.encoding, 'listpack');
     order.set(bytesOf('more'), 1);
+    order.save();
+    assert.equal(openOrdered(access, OTHER).encoding, 'skiplist');
+  });
+
+  test('goes by the thresholds in force when something is written', () => {
+    const access = accessTo();
+    fill(access, 3);
+    const low = { ...access, encodings: { ...DEFAULT_ENCODINGS, hashFields: 2, setIntegers: 0, orderBytes: 1 } };
+    assert.equal(openHash(low, KEY).encoding, 'listpack');
+    const hash = openHash(low, KEY);
+    hash.set(bytesOf('field 1'), bytesOf('other'));
+    hash.save();
+    assert.equal(openHash(access, KEY).encoding, 'hashtable');
+
+    const set = newSet(low, KEY);
+    set.add(bytesOf('1'));
+    set.save();
+    assert.equal(openSet(access, KEY).encoding, 'hashtable');
+
+    const order = openOrdered(low, OTHER);
+    order.set(bytesOf('a'), 1);
+    assert.equal(order.encoding, 'listpack');
+    order.set(bytesOf('ab'), 1);
     order.save();
     assert.equal(openOrdered(access, OTHER).encoding, 'skiplist');
   });

@@ -5,6 +5,7 @@ import {
   type BodyLimits,
   checkBody,
   DEFAULT_BODY_LIMITS,
+  DEFAULT_ENCODINGS,
   type Rows,
 } from '../../../../src/adapter/redis/bodies/index.ts';
 import { bodyOf, incarnationIn, KEYSPACES } from '../../../../src/adapter/redis/keys/index.ts';
@@ -89,7 +90,7 @@ export interface TestAccess extends BodyAccess {
 
 export function accessTo(limits: BodyLimits = DEFAULT_BODY_LIMITS, seed = 1, view = new MemoryRows()): TestAccess {
   const storageKey = (userKey: Buffer): Buffer => KEYSPACES[0]!.storageKey(userKey);
-  return { view, storageKey, random: new SeededRandom(seed), bodyLimits: limits };
+  return { view, storageKey, random: new SeededRandom(seed), bodyLimits: limits, encodings: DEFAULT_ENCODINGS };
 }
 
 /** Checks that all fits together, and that there is no row that nothing refers to. */

@@ -4,9 +4,6 @@ import { type BodyAccess, BodyBit } from '../rows/index.ts';
 import { NamedBody } from './named-body.ts';
 import type { NamedEntry } from './named-form.ts';
 
-/** Most fields that Redis keeps in a listpack. */
-const LISTPACK_FIELDS = 512;
-
 /**
  * A hash, in whichever form. Changes are to be saved before anybody else looks at the key, and a command opens a key once. Buffers that
  * it returns are views and must not be modified; those that it is given must not be modified before it is saved.
@@ -23,7 +20,9 @@ export class HashBody extends NamedBody {
   /** @returns true when the field is new */
   set(field: Buffer, value: Buffer): boolean {
     const isNew = this.form.set(field, value);
-    this.note(Math.max(field.length, value.length), LISTPACK_FIELDS, 0);
+    const { hashFields, hashBytes } = this.encodings;
+    if (Math.max(field.length, value.length) > hashBytes) this.note(BodyBit.LongElement);
+    if (this.size > hashFields) this.note(BodyBit.Many);
     return isNew;
   }
 

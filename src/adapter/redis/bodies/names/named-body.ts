@@ -1,13 +1,10 @@
 /** What hashes and sets have in common, whichever form they have. */
 import { ValueForm } from '../../keys/index.ts';
 import type { ValueType } from '../../values/index.ts';
-import { type BodyAccess, BodyBit, HeadPlace, type NewExpiry, readHead } from '../rows/index.ts';
+import { type BodyAccess, type EncodingThresholds, HeadPlace, type NewExpiry, readHead } from '../rows/index.ts';
 import { LargeNames } from './large-names.ts';
 import type { NamedForm, NameScan } from './named-form.ts';
 import { PackedNames } from './packed-names.ts';
-
-/** Longest element that Redis keeps in its compact encodings, bytes. */
-const COMPACT_ELEMENT_BYTES = 64;
 
 /** The form that a key has; an empty packed one when it does not exist. @throws RedisError WRONGTYPE */
 function openForm(access: BodyAccess, userKey: Buffer, type: ValueType): { form: NamedForm; place: HeadPlace } {
@@ -105,10 +102,12 @@ export abstract class NamedBody {
     return deleted;
   }
 
-  /** Notes what OBJECT ENCODING has to know of an element. @param manyAbove elements that Redis keeps compact */
-  protected note(longest: number, manyAbove: number, otherBits: number): void {
-    if (longest > COMPACT_ELEMENT_BYTES) this.form.bits |= BodyBit.LongElement;
-    if (this.size > manyAbove) this.form.bits |= BodyBit.Many;
-    this.form.bits |= otherBits;
+  protected get encodings(): EncodingThresholds {
+    return this.place.access.encodings;
+  }
+
+  /** Notes for OBJECT ENCODING what stays true from now on. */
+  protected note(bit: number): void {
+    this.form.bits |= bit;
   }
 }

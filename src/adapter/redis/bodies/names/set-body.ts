@@ -5,9 +5,6 @@ import { type BodyAccess, BodyBit } from '../rows/index.ts';
 import { NamedBody } from './named-body.ts';
 import { NO_VALUE } from './named-form.ts';
 
-/** Most members that Redis keeps in an intset. */
-const INTSET_MEMBERS = 512;
-
 /** A set, in whichever form; what holds for a `HashBody` holds here. */
 export class SetBody extends NamedBody {
   has(member: Buffer): boolean {
@@ -17,7 +14,8 @@ export class SetBody extends NamedBody {
   /** @returns true when the member is new */
   add(member: Buffer): boolean {
     const isNew = this.form.set(member, NO_VALUE);
-    if (isNew) this.note(0, INTSET_MEMBERS, parseInteger(member) === undefined ? BodyBit.NotInteger : 0);
+    if (isNew && parseInteger(member) === undefined) this.note(BodyBit.NotInteger);
+    if (isNew && this.size > this.encodings.setIntegers) this.note(BodyBit.Many);
     return isNew;
   }
 

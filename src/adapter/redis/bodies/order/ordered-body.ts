@@ -16,10 +16,6 @@ import {
 } from './ranges.ts';
 import { memberOf, orderKey, scoreOf } from './score.ts';
 
-/** Redis keeps so many members in a listpack, and members of so many bytes. */
-const LISTPACK_MEMBERS = 128;
-const LISTPACK_MEMBER_BYTES = 64;
-
 export interface ScoredMember {
   readonly member: Buffer;
   readonly score: number;
@@ -76,8 +72,9 @@ export class OrderedBody {
       return 'changed';
     }
     this.form.add(member, key);
-    if (member.length > LISTPACK_MEMBER_BYTES) this.form.bits |= BodyBit.LongElement;
-    if (this.size > LISTPACK_MEMBERS) this.form.bits |= BodyBit.Many;
+    const { orderMembers, orderBytes } = this.place.access.encodings;
+    if (member.length > orderBytes) this.form.bits |= BodyBit.LongElement;
+    if (this.size > orderMembers) this.form.bits |= BodyBit.Many;
     return 'added';
   }
 

@@ -1,6 +1,7 @@
 /** What bodies need from whoever evaluates a command. */
 import type { KeyView } from '../../../../kv/index.ts';
 import type { Random } from '../../../../platform/index.ts';
+import type { EncodingThresholds } from './encodings.ts';
 
 /** The state that a command reads and writes; a `KeyView` is one. */
 export type Rows = Pick<KeyView, 'ts' | 'get' | 'put' | 'delete'>;
@@ -51,4 +52,6 @@ export interface BodyAccess {
   /** Where incarnations and random elements come from. */
   readonly random: Random;
   readonly bodyLimits: BodyLimits;
+  /** What OBJECT ENCODING calls what is written from now on. */
+  readonly encodings: EncodingThresholds;
 }

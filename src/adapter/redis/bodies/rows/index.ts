@@ -4,6 +4,7 @@ export { type BodyAccess, type BodyLimits, DEFAULT_BODY_LIMITS, type Rows } from
 export { BodyRows, RowKind } from './body-rows.ts';
 export { ByteReader } from './byte-reader.ts';
 export { type Cell, Cells, cellBytes, LongCell, NO_CELL, type RowNumbers, readCell, writeCell } from './cell.ts';
+export { DEFAULT_ENCODINGS, type EncodingThresholds } from './encodings.ts';
 export {
   armBody,
   BodyBit,

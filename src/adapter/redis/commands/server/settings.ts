@@ -3,6 +3,7 @@
  * are true of kvorum: every write is durable before it is acknowledged, nothing is ever evicted, nothing is saved by hand.
  */
 import { HIDDEN } from '../../../../security/index.ts';
+import type { EncodingThresholds } from '../../bodies/index.ts';
 import type { ClientSession, RedisConfig, ServerContext } from '../../command/index.ts';
 import { DATABASE_COUNT } from '../../keys/index.ts';
 import { parseInteger, RedisError, wordOf } from '../../protocol/index.ts';
@@ -113,15 +114,39 @@ const yesOrNo = (argument: Buffer): string => {
   return word;
 };
 
-/** How Redis encodes types that kvorum does not have, what it keeps of slow commands, when it frees. */
+/** A threshold between encodings; beyond 2^53 it is none. @param old the name that it had before, which goes on meaning it */
+function threshold(
+  name: string,
+  key: keyof EncodingThresholds,
+  read: (argument: Buffer) => string,
+  old?: string,
+): Setting[] {
+  return (old === undefined ? [name] : [name, old]).map((one) => ({
+    name: one,
+    get: ({ config }) => String(config.encodings[key]),
+    set: (state, argument) => {
+      const { config } = state;
+      state.reconfigure({ ...config, encodings: { ...config.encodings, [key]: Number(read(argument)) } });
+    },
+  }));
+}
+
+/** What OBJECT ENCODING goes by. */
+const THRESHOLDS: readonly Setting[] = [
+  ...threshold('hash-max-listpack-entries', 'hashFields', count, 'hash-max-ziplist-entries'),
+  ...threshold('hash-max-listpack-value', 'hashBytes', memory, 'hash-max-ziplist-value'),
+  ...threshold('hll-sparse-max-bytes', 'sketchBytes', memory),
+  ...threshold('set-max-intset-entries', 'setIntegers', count),
+  ...threshold('zset-max-listpack-entries', 'orderMembers', count, 'zset-max-ziplist-entries'),
+  ...threshold('zset-max-listpack-value', 'orderBytes', memory, 'zset-max-ziplist-value'),
+];
+
+/** How Redis lays out what has one encoding here or is not there, what it keeps of slow commands, when it frees. */
 const REMEMBERED: readonly Setting[] = [
   ...remembered('128', 'acllog-max-len', count),
   ...remembered('1', 'active-expire-effort', integer(1n, 10n)),
   ...remembered('yes', 'activerehashing', yesOrNo),
   ...remembered('5000', 'busy-reply-threshold', count, 'lua-time-limit'),
-  ...remembered('512', 'hash-max-listpack-entries', count, 'hash-max-ziplist-entries'),
-  ...remembered('64', 'hash-max-listpack-value', memory, 'hash-max-ziplist-value'),
-  ...remembered('3000', 'hll-sparse-max-bytes', memory),
   ...remembered('0', 'latency-monitor-threshold', count),
   ...remembered('no', 'lazyfree-lazy-eviction', yesOrNo),
   ...remembered('no', 'lazyfree-lazy-expire', yesOrNo),
@@ -131,13 +156,10 @@ const REMEMBERED: readonly Setting[] = [
   ...remembered('0', 'list-compress-depth', integer(0n, MAX_I32)),
   ...remembered('-2', 'list-max-listpack-size', integer(-MAX_I32 - 1n, MAX_I32), 'list-max-ziplist-size'),
   ...remembered('5', 'maxmemory-samples', integer(1n, MAX_I32)),
-  ...remembered('512', 'set-max-intset-entries', count),
   ...remembered('10000', 'slowlog-log-slower-than', integer(-1n)),
   ...remembered('128', 'slowlog-max-len', count),
   ...remembered('4096', 'stream-node-max-bytes', memory),
   ...remembered('100', 'stream-node-max-entries', count),
-  ...remembered('128', 'zset-max-listpack-entries', count, 'zset-max-ziplist-entries'),
-  ...remembered('64', 'zset-max-listpack-value', memory, 'zset-max-ziplist-value'),
 ];
 
 export const SETTINGS: readonly Setting[] = [
@@ -167,6 +189,7 @@ export const SETTINGS: readonly Setting[] = [
   fixed('save', ''),
   numeric('tcp-keepalive', 'tcpKeepaliveSeconds', 0n, MAX_I32),
   numeric('timeout', 'idleTimeoutSeconds', 0n, MAX_I32),
+  ...THRESHOLDS,
   ...REMEMBERED,
 ];
 

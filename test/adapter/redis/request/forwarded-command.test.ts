@@ -1,0 +1,62 @@
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import { DEFAULT_ENCODINGS, type EncodingThresholds } from '../../../../src/adapter/redis/bodies/index.ts';
+import { dataCommands } from '../../../../src/adapter/redis/commands/index.ts';
+import { decodeMessage, encodeBatch } from '../../../../src/adapter/redis/request/forwarded-command.ts';
+import { CommandRequest, type RequestOwner } from '../../../../src/adapter/redis/request/group-request.ts';
+import { groupId, SeededRandom } from '../../../../src/platform/index.ts';
+
+const OWNER: RequestOwner = { firstRefused: Number.POSITIVE_INFINITY, settled: () => {} };
+const THRESHOLDS: EncodingThresholds = {
+  hashFields: 1,
+  hashBytes: 2,
+  setIntegers: 3,
+  orderMembers: 4,
+  orderBytes: 5,
+  sketchBytes: 2 ** 53,
+};
+const specOf = (name: string) => dataCommands.find((spec) => spec.name === name)!;
+const settingsWith = (encodings: EncodingThresholds) => ({
+  random: new SeededRandom(1),
+  maxStringBytes: 1024,
+  encodings,
+});
+
+const get = (encodings: EncodingThresholds, token = 0): CommandRequest =>
+  new CommandRequest({
+    spec: specOf('get'),
+    args: [Buffer.from('GET'), Buffer.from('k')],
+    db: 1,
+    resp: 3,
+    settings: settingsWith(encodings),
+    owner: OWNER,
+    token,
+  });
+
+const decoded = (bytes: Buffer, own: EncodingThresholds) => {
+  const environment = { settings: settingsWith(own), owner: OWNER, findData: () => specOf('get') };
+  const message = decodeMessage(bytes, environment);
+  assert.equal(message.kind, 'batch');
+  return message.kind === 'batch' ? message.requests : [];
+};
+
+describe('a forwarded batch', () => {
+  test('has these bytes', () => {
+    const header = '03 01 00000007 00000001';
+    const command = '01 00000002 00000003 474554 00000001 6b';
+    const compact = (spaced: string) => spaced.replaceAll(' ', '');
+    const encoded = (encodings: EncodingThresholds) => encodeBatch(groupId(7), [get(encodings)]).toString('hex');
+    assert.equal(encoded(DEFAULT_ENCODINGS), compact(`${header} 00 03 ${command}`));
+    const thresholds = [1, 2, 3, 4, 5].map((one) => `000000000000000${one}`).join('');
+    assert.equal(encoded(THRESHOLDS), compact(`${header} 80 03 ${thresholds} 0020000000000000 ${command}`));
+  });
+
+  test("goes by the thresholds of the client's node, not of the leader's", () => {
+    const bytes = Buffer.from(encodeBatch(groupId(7), [get(THRESHOLDS), get(DEFAULT_ENCODINGS, 1)]));
+    const requests = decoded(bytes, { ...DEFAULT_ENCODINGS, hashFields: 9 });
+    assert.deepEqual(
+      requests.map(({ settings }) => settings.encodings),
+      [THRESHOLDS, DEFAULT_ENCODINGS],
+    );
+  });
+});
