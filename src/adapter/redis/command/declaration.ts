@@ -70,6 +70,10 @@ export interface CommandDeclaration {
   readonly since: string;
   readonly summary: string;
   readonly complexity?: string;
+  /** How it differs from Redis 7.0, for users: plain sentences with their reason, shown in docs/redis.md. */
+  readonly differences?: string;
+  /** True for what only answers as a Redis does on which nothing of the kind was set up, because there is nothing of the kind here. */
+  readonly isPlaceholder?: boolean;
   /** ACL categories without `@`, beyond those that follow from the flags and the group. */
   readonly aclCategories?: readonly string[];
 }
