@@ -21,6 +21,7 @@ import {
   remarksOn,
   sharedSettings,
 } from './config/index.ts';
+import { featureStanding } from './distribution/index.ts';
 import {
   activityOf,
   assembleNode,
@@ -233,6 +234,7 @@ export async function startNode(options: NodeOptions, version: string): Promise<
       kv: node.kv,
       transactions: node.transactions,
       reads: node.reads,
+      collections: () => featureStanding(node.clusterState(), 'redis.collections'),
       host: options.redis.host,
       port: options.redis.port,
       tls:

@@ -43,6 +43,8 @@ export {
   DEFAULT_RETENTION,
   EMPTY_CATALOG,
   FEATURES,
+  type FeatureStanding,
+  featureStanding,
   isAbortable,
   isFeatureActive,
   type JobResult,

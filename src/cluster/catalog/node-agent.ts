@@ -10,6 +10,8 @@ import type { ClusterStateVersion } from './codec.ts';
 /** Between the end of a heartbeat and the next one, plus or minus a tenth so that nodes do not beat in step. */
 const PERIOD_MS: Millis = 1_000;
 const JITTER = 0.1;
+/** Until the first cluster state is there: the cluster is being founded, or nobody was reached yet. */
+const FIRST_PERIOD_MS: Millis = 200;
 /** A heartbeat without an answer is given up after this. */
 const TIMEOUT_MS: Millis = 3_000;
 
@@ -93,7 +95,8 @@ export class NodeAgent {
       )
       .finally(() => {
         if (!this.isRunning) return;
-        const delayMs = PERIOD_MS * (1 + JITTER * (2 * random.next() - 1));
+        const periodMs = this.newest === undefined ? FIRST_PERIOD_MS : PERIOD_MS;
+        const delayMs = periodMs * (1 + JITTER * (2 * random.next() - 1));
         this.cancel = scheduler.after(delayMs, () => this.beat());
       });
   }

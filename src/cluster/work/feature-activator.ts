@@ -1,6 +1,7 @@
 /**
  * Switches features on where the catalog is led, as soon as every node of the table can do them, unless operators have
- * reserved that for themselves with the setting `features.auto`.
+ * reserved that for themselves with the setting `features.auto`. It looks whenever the catalog changes, so a new cluster has all of them once its
+ * last node was heard of, and now and then for attempts that failed.
  */
 import { type CatalogState, FEATURES, nodesWithout, settingOf } from '../../distribution/index.ts';
 import type { Cancel, Millis, Scheduler } from '../../platform/index.ts';
@@ -9,7 +10,7 @@ import type { CatalogLeader } from '../catalog/index.ts';
 const LOOK_MS: Millis = 1_000;
 
 export interface FeatureActivatorOptions {
-  readonly leader: Pick<CatalogLeader, 'state' | 'run'>;
+  readonly leader: Pick<CatalogLeader, 'state' | 'run' | 'onChange'>;
   readonly scheduler: Scheduler;
   /** Hears of attempts that failed; they are repeated. */
   readonly onError: (error: unknown) => void;
@@ -19,6 +20,8 @@ export interface FeatureActivatorOptions {
 export class FeatureActivator {
   private readonly options: FeatureActivatorOptions;
   private cancel: Cancel | undefined;
+  private stopListening: (() => void) | undefined;
+  private isLooking = false;
   private isStopped = false;
   private round: Promise<void> = Promise.resolve();
 
@@ -27,17 +30,31 @@ export class FeatureActivator {
   }
 
   start(): void {
-    if (this.isStopped) return;
+    this.stopListening = this.options.leader.onChange(() => this.begin());
+    this.lookLater();
+  }
+
+  private lookLater(): void {
     this.cancel = this.options.scheduler.after(LOOK_MS, () => {
-      this.round = this.look()
-        .catch((error: unknown) => this.options.onError(error))
-        .finally(() => this.start());
+      this.begin();
+      this.lookLater();
     });
+  }
+
+  private begin(): void {
+    if (this.isLooking || activatable(this.options.leader.state).length === 0) return;
+    this.isLooking = true;
+    this.round = this.look()
+      .catch((error: unknown) => this.options.onError(error))
+      .finally(() => {
+        this.isLooking = false;
+      });
   }
 
   /** Settles when no activation is under way. */
   async stop(): Promise<void> {
     this.isStopped = true;
+    this.stopListening?.();
     this.cancel?.();
     await this.round;
   }

@@ -4,8 +4,9 @@
  * bytes or sends messages that an older program does not know asks `isFeatureActive` first.
  */
 import type { NodeId } from '../../platform/index.ts';
-import type { FeatureRow } from '../contract/index.ts';
+import type { ClusterState, FeatureRow } from '../contract/index.ts';
 import type { CatalogState } from './catalog-state.ts';
+import { settingOf } from './settings.ts';
 
 /** A capability of a program. */
 export interface Feature {
@@ -20,6 +21,10 @@ export const FEATURES: { readonly [name: string]: Feature } = {
   'groups.create': { bit: 1, description: 'groups are created and removed while the cluster runs' },
   'ranges.balance': { bit: 2, description: 'nodes report load, and the catalog leader splits, merges and moves by it' },
   'gc.safepoint': { bit: 3, description: 'groups let go of the past together (TXN_FLOOR entries in the log)' },
+  'redis.collections': {
+    bit: 4,
+    description: 'hashes, lists, sets, sorted sets and long strings in rows; their commands',
+  },
 };
 
 /** What a node of this program puts into `NodeRow.capabilities`. */
@@ -37,6 +42,30 @@ export const hasFeature = (capabilities: bigint, feature: Feature): boolean =>
 /** True when a feature was switched on; every node can do it then, also those that join later. */
 export const isFeatureActive = (clusterState: { readonly features: readonly FeatureRow[] }, name: string): boolean =>
   clusterState.features.some((row) => row.name === name);
+
+/** What a node can say of a feature from its copy of the cluster state. */
+export type FeatureStanding =
+  | { readonly kind: 'active' }
+  /** Nobody that was heard of stands in its way, so it becomes active unless somebody does who was not. */
+  | { readonly kind: 'coming'; readonly unheard: readonly NodeId[] }
+  /** It waits for programs, or for an operator when `lacking` is empty. */
+  | { readonly kind: 'off'; readonly lacking: readonly NodeId[] };
+
+/**
+ * How a feature stands. What is active stays so; everything else may have changed within the last heartbeat.
+ * @param clusterState undefined when the node was told none yet
+ */
+export function featureStanding(clusterState: ClusterState | undefined, name: string): FeatureStanding {
+  if (clusterState === undefined) return { kind: 'coming', unheard: [] };
+  if (isFeatureActive(clusterState, name)) return { kind: 'active' };
+  const feature = FEATURES[name]!;
+  const { nodes, groups, removed } = clusterState;
+  const lacking = nodes.filter(({ capabilities }) => !hasFeature(capabilities, feature)).map(({ nodeId }) => nodeId);
+  if (lacking.length > 0 || settingOf(clusterState, 'features.auto') !== 'on') return { kind: 'off', lacking };
+  const known = new Set<number>([...nodes, ...(removed ?? [])].map(({ nodeId }) => nodeId));
+  const founders = new Set(groups.flatMap((group) => (group.state === 'ACTIVE' ? group.founders : [])));
+  return { kind: 'coming', unheard: [...founders].filter((founder) => !known.has(founder)).sort((a, b) => a - b) };
+}
 
 /**
  * Nodes that stand in the way of a feature: those without its bit, and founders that were not heard of yet. A founder

@@ -36,5 +36,12 @@ export {
 } from './catalog-state.ts';
 export { MAX_LEASE_MS, MAX_WORK_PROGRESS_BYTES } from './catalog-work.ts';
 export { DEFAULT_RETENTION, type RetentionPolicy } from './change-log.ts';
-export { CAPABILITIES, FEATURES, isFeatureActive, nodesWithout } from './features.ts';
+export {
+  CAPABILITIES,
+  FEATURES,
+  type FeatureStanding,
+  featureStanding,
+  isFeatureActive,
+  nodesWithout,
+} from './features.ts';
 export { SETTINGS, type SwitchValue, settingOf, switchOf } from './settings.ts';

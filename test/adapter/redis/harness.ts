@@ -4,6 +4,7 @@ import { connect, type Socket } from 'node:net';
 import type { CommandSpec } from '../../../src/adapter/redis/command/command.ts';
 import type { RedisConfig } from '../../../src/adapter/redis/command/config.ts';
 import { type RedisServer, startRedisServer } from '../../../src/adapter/redis/server/server.ts';
+import type { FeatureStanding } from '../../../src/distribution/index.ts';
 import { type Clock, type Scheduler, SystemClock, SystemRandom, SystemScheduler } from '../../../src/platform/index.ts';
 import { FakeKv } from '../../support/fake-kv.ts';
 
@@ -26,6 +27,7 @@ export async function startTestServer(
     readonly config?: Partial<RedisConfig>;
     readonly commands?: readonly CommandSpec[];
     readonly quorumReplicas?: () => number;
+    readonly collections?: () => FeatureStanding;
     /** Default: the system's. */
     readonly time?: Clock & Scheduler;
   } = {},
@@ -41,6 +43,7 @@ export async function startTestServer(
     config: options.config,
     commands: options.commands,
     quorumReplicas: options.quorumReplicas,
+    collections: options.collections,
     logger: { info: () => {}, warn: () => {}, error: (fields) => loggedErrors.push(fields) },
   });
   const clients: RawClient[] = [];

@@ -26,11 +26,17 @@ class Stage {
   readonly model = CatalogModel.bootstrapped();
   readonly errors: unknown[] = [];
   readonly activator: FeatureActivator;
+  /** Tells the activator that the catalog has changed. */
+  changed: () => void = () => undefined;
 
   constructor() {
     const leader = {
       state: undefined,
       run: async (request: Parameters<CatalogLeader['run']>[0]) => this.model.run(request),
+      onChange: (listener: () => void) => {
+        this.changed = listener;
+        return () => undefined;
+      },
     };
     Object.defineProperty(leader, 'state', { get: () => this.model.state });
     this.activator = new FeatureActivator({
@@ -56,6 +62,15 @@ describe('features', () => {
     await stage.time.pass(2_000);
     assert.deepEqual(stage.active, Object.keys(FEATURES).sort());
     assert.deepEqual(stage.errors, []);
+    await stage.activator.stop();
+  });
+
+  test('are switched on at once when the last node is heard of', async () => {
+    const stage = new Stage();
+    for (const id of [1, 2, 3]) stage.model.run(heartbeat(id));
+    stage.changed();
+    await stage.time.pass(100);
+    assert.deepEqual(stage.active, Object.keys(FEATURES).sort());
     await stage.activator.stop();
   });
 

@@ -5,6 +5,7 @@
 import { dirname } from 'node:path';
 import { createRedisService, type RedisService } from '../../../src/adapter/redis/server/server.ts';
 import { foundingOf } from '../../../src/config/index.ts';
+import { featureStanding } from '../../../src/distribution/index.ts';
 import { type AssembledNode, assembleNode, type NodeParts } from '../../../src/node.ts';
 import {
   type GroupId,
@@ -215,6 +216,7 @@ export class ClusterNode {
       kv: node.kv,
       transactions: node.transactions,
       reads: node.reads,
+      collections: () => featureStanding(node.clusterState(), 'redis.collections'),
       clock,
       scheduler,
       random,

@@ -14,6 +14,8 @@ export interface EvaluationSettings {
   readonly bodyLimits?: BodyLimits;
   /** What OBJECT ENCODING calls what is written; left out: as usual. They travel with a command. */
   readonly encodings?: EncodingThresholds;
+  /** See `BodyAccess.mayCreateBodies`; left out: true. */
+  readonly mayCreateBodies?: () => boolean;
 }
 
 export class EvaluationContext implements CommandContext {
@@ -58,6 +60,10 @@ export class EvaluationContext implements CommandContext {
 
   get encodings(): EncodingThresholds {
     return this.settings.encodings ?? DEFAULT_ENCODINGS;
+  }
+
+  get mayCreateBodies(): boolean {
+    return this.settings.mayCreateBodies?.() ?? true;
   }
 
   get maxStringBytes(): number {

@@ -2,8 +2,9 @@
  * The one table from errors of the layers below to what a Redis client sees. The prefixes matter: client libraries retry
  * some of them on their own. Nothing that may already have happened gets a prefix that is retried blindly.
  */
+import type { FeatureStanding } from '../../../distribution/index.ts';
 import { LeaderUnavailableError } from '../../../kv/index.ts';
-import { type ErrorDisposition, KvorumError } from '../../../platform/index.ts';
+import { type ErrorDisposition, KvorumError, type NodeId } from '../../../platform/index.ts';
 import { RedisError } from './reply.ts';
 
 const UNKNOWN_OUTCOME = 'UNKNOWN the outcome of this write is unknown: it may or may not have been applied';
@@ -13,6 +14,16 @@ const NO_LEADER = 'CLUSTERDOWN no leader of the data has answered in time; nothi
 export class BehindError extends KvorumError {
   readonly code = 'BEHIND';
   readonly disposition: ErrorDisposition = 'wait';
+}
+
+/** A leader has not heard yet that every node of the cluster can read what a command would write: nothing happened. */
+export class FeatureInactiveError extends KvorumError {
+  readonly code = 'FEATURE_INACTIVE';
+  readonly disposition: ErrorDisposition = 'wait';
+
+  constructor() {
+    super('the leader has not heard yet that every node of the cluster knows data types other than strings');
+  }
 }
 
 /** One is enough: thousands may be behind. */
@@ -56,6 +67,20 @@ export function errorText(error: unknown, isWrite: boolean): string {
   }
   return 'ERR internal error; the server log has the details';
 }
+
+/** The text of the error for a command that not every node knows. @param standing of the feature that the command needs; not active */
+export function featureText(fullName: string, standing: Exclude<FeatureStanding, { readonly kind: 'active' }>): string {
+  const because =
+    standing.kind === 'coming'
+      ? `not every node of the cluster has said yet that it knows it${named(standing.unheard)}`
+      : standing.lacking.length > 0
+        ? `not every node of the cluster runs a program yet that knows it${named(standing.lacking)}`
+        : 'the feature redis.collections is not active yet: raftadmin features activate redis.collections';
+  return `ERR '${fullName}' cannot be used: ${because}`;
+}
+
+const named = (nodes: readonly NodeId[]): string =>
+  nodes.length === 0 ? '' : ` (${nodes.map((node) => `node ${node}`).join(', ')})`;
 
 /** True for failures that no layer declares: bugs, which must reach the log. */
 export const isUnexpected = (error: unknown): boolean => !(error instanceof KvorumError);

@@ -13,7 +13,7 @@ export {
   wordOf,
 } from './arguments.ts';
 export { type ClientStream, writeSegments } from './client-stream.ts';
-export { BEHIND, BehindError, errorText, isUnexpected } from './errors.ts';
+export { BEHIND, BehindError, errorText, FeatureInactiveError, featureText, isUnexpected } from './errors.ts';
 export { globMatches } from './glob.ts';
 export {
   INT64_MAX,

@@ -24,6 +24,7 @@ import {
   EncodedReply,
   ErrorReply,
   errorText,
+  FeatureInactiveError,
   isUnexpected,
   NIL_ARRAY,
   OK,
@@ -43,7 +44,10 @@ export interface RequestOwner {
 
 /** True for the errors with which a group refuses a whole request when it is evaluated: what touches its keys may run elsewhere, or later. */
 export const isRefusal = (error: unknown): error is KvorumError =>
-  error instanceof NotOwnerError || error instanceof RangeBusyError || error instanceof WriteBackpressureError;
+  error instanceof NotOwnerError ||
+  error instanceof RangeBusyError ||
+  error instanceof WriteBackpressureError ||
+  error instanceof FeatureInactiveError;
 
 /** Where a request is on its way; see `GroupPipeline`. */
 export const Fate = { Pending: 0, Settled: 1, Returned: 2 } as const;

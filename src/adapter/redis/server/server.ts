@@ -1,4 +1,5 @@
 /** The Redis port of a node. */
+import type { FeatureStanding } from '../../../distribution/index.ts';
 import type { KvService, SessionSource } from '../../../kv/index.ts';
 import type { Clock, Random, Scheduler } from '../../../platform/index.ts';
 import type { PasswordCheck } from '../../../security/index.ts';
@@ -42,6 +43,8 @@ export interface RedisServiceOptions {
   readonly transactions?: CrossGroupRunner;
   /** Reads that replicas of this node may answer on READONLY connections; without it leaders answer them. */
   readonly reads?: SessionSource;
+  /** How the feature `redis.collections` stands, as this node knows; without it it is active. */
+  readonly collections?: (() => FeatureStanding) | undefined;
   /** The commands that it knows; all of them by default. */
   readonly commands?: readonly CommandSpec[];
   /** How collections are laid out; as usual by default. Tests have pages so small that trees are deep. */
@@ -107,6 +110,7 @@ function openState(options: RedisServiceOptions): ServerState {
     transactions: options.transactions,
     reads: options.reads,
     bodyLimits: options.bodyLimits,
+    collections: options.collections,
   });
   serveForwarded({
     kv: state.kv,

@@ -11,6 +11,7 @@ import {
   ErrorReply,
   errors,
   errorText,
+  featureText,
   isHttp,
   ProtocolError,
   QUEUED,
@@ -45,6 +46,9 @@ import { Transport, type TransportOwner } from './transport.ts';
 /** Commands that run inside MULTI instead of being queued. */
 const NOT_QUEUED: ReadonlySet<string> = new Set(['exec', 'discard', 'multi', 'watch', 'quit', 'reset']);
 
+/** Between looks at a feature that is about to become active. */
+const FEATURE_LOOK_MS: Millis = 20;
+
 export class CommandPipeline implements SessionHost, TransportOwner, GroupPipelineOwner, ReroutingHost, Flushed {
   readonly server: ServerState;
   readonly session: Session;
@@ -62,6 +66,9 @@ export class CommandPipeline implements SessionHost, TransportOwner, GroupPipeli
   private cachedCommand: ResolvedCommand | undefined;
   /** A command whose start waits: for everything before it, or for the end of CLIENT PAUSE. */
   private held: { readonly command: ResolvedCommand; readonly args: readonly Buffer[] } | undefined;
+  /** Since when the held command waits for a feature, monotonic. */
+  private featureSinceMs: Millis | undefined;
+  private isFeatureLookDue = false;
   /** An asynchronous command runs; nothing is started before it is done. */
   private occupied = false;
   /** Set by EXEC when nothing after it depends on its outcome. */
@@ -243,6 +250,7 @@ export class CommandPipeline implements SessionHost, TransportOwner, GroupPipeli
     const { spec } = command;
     const queued = session.multi.isOpen && !NOT_QUEUED.has(spec.name);
     if (server.isPaused && !queued && this.heldByPause(command, args)) return;
+    if (command.isLater && this.heldByFeature(command, args)) return;
     const handler = spec.handler!;
     const route = queued || handler.kind !== 'data' ? undefined : routeOf(server.kv, spec, args, session.db);
     const crosses = route === undefined ? spec.name === 'exec' && session.multi.crosses() : route.crosses;
@@ -288,6 +296,35 @@ export class CommandPipeline implements SessionHost, TransportOwner, GroupPipeli
     const remainingMs = Math.max(1, pause.untilMs - this.server.clock.monotonicMs());
     this.server.scheduler.after(remainingMs, () => this.resumeFromPause());
     return true;
+  }
+
+  /**
+   * Release 0.1.0 does not know the command, and a leader may run it. It is refused, or waits a little when nobody is known who stands in the way:
+   * the cluster has just begun, or this node has.
+   */
+  private heldByFeature(command: ResolvedCommand, args: readonly Buffer[]): boolean {
+    const { server } = this;
+    const standing = server.collections;
+    if (standing.kind === 'active') return false;
+    const nowMs = server.clock.monotonicMs();
+    this.featureSinceMs ??= nowMs;
+    if (standing.kind === 'coming' && nowMs - this.featureSinceMs < server.commandTimeoutMs) {
+      this.held = { command, args };
+      this.lookAtFeatureLater();
+    } else {
+      this.featureSinceMs = undefined;
+      this.refuse(new ErrorReply(featureText(command.fullName, standing)));
+    }
+    return true;
+  }
+
+  private lookAtFeatureLater(): void {
+    if (this.isFeatureLookDue) return;
+    this.isFeatureLookDue = true;
+    this.server.scheduler.after(FEATURE_LOOK_MS, () => {
+      this.isFeatureLookDue = false;
+      this.pump();
+    });
   }
 
   private startData(command: ResolvedCommand, args: readonly Buffer[], route: Route): void {

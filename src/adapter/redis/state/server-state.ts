@@ -1,4 +1,5 @@
 /** What the connections of one server share. */
+import type { FeatureStanding } from '../../../distribution/index.ts';
 import type { KvService, SessionSource, TransactionRunner } from '../../../kv/index.ts';
 import type { Clock, Millis, Random, Scheduler } from '../../../platform/index.ts';
 import { GuessLimiter, type PasswordCheck } from '../../../security/index.ts';
@@ -63,7 +64,11 @@ export interface ServerStateOptions {
   readonly reads?: SessionSource | undefined;
   /** How collections are laid out; undefined: as usual. */
   readonly bodyLimits?: BodyLimits | undefined;
+  /** How the feature `redis.collections` stands, as this node knows; left out: it is active. */
+  readonly collections?: (() => FeatureStanding) | undefined;
 }
+
+const ACTIVE: FeatureStanding = { kind: 'active' };
 
 /** What all connections of a server share: its settings, statistics, connected clients and the seams below. */
 export class ServerState implements ServerContext {
@@ -84,6 +89,8 @@ export class ServerState implements ServerContext {
   readonly transactions: CrossGroupRunner | undefined;
   /** Reads that replicas of this node may answer; undefined leaves all to the leaders. */
   readonly reads: SessionSource | undefined;
+  private readonly askCollections: () => FeatureStanding;
+  private knownCollections: FeatureStanding | undefined;
   readonly slots: SlotMap;
   readonly cursors = new ScanCursors();
   readonly writer = new ReplyWriter();
@@ -110,11 +117,13 @@ export class ServerState implements ServerContext {
   constructor(options: ServerStateOptions) {
     this.kv = options.kv;
     this.config = options.config;
+    this.askCollections = options.collections ?? (() => ACTIVE);
     this.settings = {
       random: options.random,
       maxStringBytes: options.config.maxBulkBytes,
       encodings: options.config.encodings,
       ...(options.bodyLimits === undefined ? {} : { bodyLimits: options.bodyLimits }),
+      mayCreateBodies: () => this.collections.kind === 'active',
     };
     this.clock = options.clock;
     this.scheduler = options.scheduler;
@@ -141,6 +150,15 @@ export class ServerState implements ServerContext {
   reconfigure(config: RedisConfig): void {
     this.config = config;
     this.settings = { ...this.settings, maxStringBytes: config.maxBulkBytes, encodings: config.encodings };
+  }
+
+  /** Whether commands may be used that release 0.1.0 does not know, and may write what it cannot read. */
+  get collections(): FeatureStanding {
+    if (this.knownCollections !== undefined) return this.knownCollections;
+    const standing = this.askCollections();
+    // Once active it is so for good.
+    if (standing.kind === 'active') this.knownCollections = standing;
+    return standing;
   }
 
   resetStats(): void {

@@ -160,6 +160,24 @@ describe('the head of a collection', () => {
     }
   });
 
+  test('is not made, and no row of its body, while a node of the cluster could not read it', () => {
+    const access = accessTo(TINY_LIMITS);
+    const refusing = { ...access, mayCreateBodies: false };
+    for (const count of [3, 100]) {
+      assert.throws(() => fill(refusing, count), { code: 'FEATURE_INACTIVE' });
+      assert.equal(access.view.written.size, 0, 'a row without a head is garbage');
+    }
+    fill(access, 3);
+    const hash = openHash(refusing, KEY);
+    hash.set(bytesOf('field 1'), bytesOf('other'));
+    hash.save();
+    assert.deepEqual(
+      openHash(access, KEY).get(bytesOf('field 1')),
+      bytesOf('other'),
+      'what is there can be read by all',
+    );
+  });
+
   test('that a later program wrote is refused', () => {
     const access = accessTo(TINY_LIMITS);
     fill(access, 100);

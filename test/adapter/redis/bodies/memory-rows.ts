@@ -90,7 +90,14 @@ export interface TestAccess extends BodyAccess {
 
 export function accessTo(limits: BodyLimits = DEFAULT_BODY_LIMITS, seed = 1, view = new MemoryRows()): TestAccess {
   const storageKey = (userKey: Buffer): Buffer => KEYSPACES[0]!.storageKey(userKey);
-  return { view, storageKey, random: new SeededRandom(seed), bodyLimits: limits, encodings: DEFAULT_ENCODINGS };
+  return {
+    view,
+    storageKey,
+    random: new SeededRandom(seed),
+    bodyLimits: limits,
+    encodings: DEFAULT_ENCODINGS,
+    mayCreateBodies: true,
+  };
 }
 
 /** Checks that all fits together, and that there is no row that nothing refers to. */

@@ -54,4 +54,9 @@ export interface BodyAccess {
   readonly bodyLimits: BodyLimits;
   /** What OBJECT ENCODING calls what is written from now on. */
   readonly encodings: EncodingThresholds;
+  /**
+   * Whether every node of the cluster can read what release 0.1.0 could not: heads, their rows, long strings in parts. Asked before a head is
+   * made where there was none.
+   */
+  readonly mayCreateBodies: boolean;
 }

@@ -13,6 +13,7 @@
  */
 import { assert, type HlcTimestamp, NEVER } from '../../../../platform/index.ts';
 import { INCARNATION_BYTES, VALUE_HEADER_BYTES, ValueForm, varintBytes, writeVarint } from '../../keys/index.ts';
+import { FeatureInactiveError } from '../../protocol/index.ts';
 import {
   FIELD_EXPIRIES,
   FIELD_EXPIRIES_BYTES,
@@ -25,7 +26,7 @@ import {
   writeValueHeader,
   writtenLater,
 } from '../../values/index.ts';
-import type { BodyAccess, Rows } from './access.ts';
+import type { BodyAccess } from './access.ts';
 import { ByteReader } from './byte-reader.ts';
 
 /** Bits of a body. Disk values: never change; unknown ones are kept. */
@@ -121,8 +122,18 @@ export function readHead(
   return value === undefined ? undefined : { head: decodeHead(value), expireTs: value.expireTs };
 }
 
-/** The incarnation of a body that is made anew. */
-export const drawIncarnation = (access: Pick<BodyAccess, 'random'>): Buffer => access.random.bytes(INCARNATION_BYTES);
+/**
+ * The incarnation of a body that is made anew.
+ * @throws FeatureInactiveError before any of its rows is written: without their head they would be garbage that release 0.1.0 does not collect
+ */
+export function drawIncarnation(access: Pick<BodyAccess, 'random' | 'mayCreateBodies'>): Buffer {
+  checkMayCreate(access);
+  return access.random.bytes(INCARNATION_BYTES);
+}
+
+function checkMayCreate({ mayCreateBodies }: Pick<BodyAccess, 'mayCreateBodies'>): void {
+  if (!mayCreateBodies) throw new FeatureInactiveError();
+}
 
 const isEmpty = (head: Head): boolean =>
   head.form === ValueForm.Packed ? head.elements.length === 0 : head.count === 0;
@@ -132,9 +143,10 @@ const isEmpty = (head: Head): boolean =>
  * armed bit is cleared. Rows of an incarnation that the head names no more need no deletion: nobody can reach them.
  * @param before what was read, undefined when the body replaces whatever the key holds
  * @param after undefined deletes the key
+ * @throws FeatureInactiveError when there was no body, and not every node is known to be able to read one
  */
 export function writeHead(
-  view: Rows,
+  access: Pick<BodyAccess, 'view' | 'mayCreateBodies'>,
   headKey: Buffer,
   before: StoredHead | undefined,
   after: Head | undefined,
@@ -142,9 +154,12 @@ export function writeHead(
 ): void {
   const expireTs = expiry === 'keep' ? (before?.expireTs ?? NEVER) : expiry;
   const rowTs = rowExpiry({ ofKey: expireTs, ofLastField: after?.lastFieldTs });
+  const { view } = access;
   const isGone = after === undefined || isEmpty(after) || (rowTs !== NEVER && rowTs <= view.ts);
-  if (!isGone) view.put(headKey, encodeHead({ ...after, bits: after.bits & ~BodyBit.Armed }, expireTs), rowTs);
-  else if (view.get(headKey) !== undefined) view.delete(headKey);
+  if (!isGone) {
+    if (before === undefined) checkMayCreate(access);
+    view.put(headKey, encodeHead({ ...after, bits: after.bits & ~BodyBit.Armed }, expireTs), rowTs);
+  } else if (view.get(headKey) !== undefined) view.delete(headKey);
 }
 
 /**
@@ -194,7 +209,7 @@ export class HeadPlace {
       !(hasChangedRows && (before.head.bits & BodyBit.Armed) !== 0) &&
       encodeHead(after, NEVER).equals(encodeHead({ ...before.head, bits: this.bits }, NEVER));
     if (isSame) return;
-    writeHead(this.access.view, this.key, before, after, expiry);
+    writeHead(this.access, this.key, before, after, expiry);
     this.before = { head: after, expireTs: expiry === 'keep' ? (before?.expireTs ?? NEVER) : expiry };
   }
 }

@@ -79,10 +79,11 @@ export function checkBody(view: Rows, headKey: Buffer, limits?: BodyLimits): Buf
  * @returns false when there is nothing at `fromKey`
  */
 export function copyValue(
-  { view, random }: Pick<BodyAccess, 'view' | 'random'>,
+  access: Pick<BodyAccess, 'view' | 'random' | 'mayCreateBodies'>,
   fromKey: Buffer,
   toKey: Buffer,
 ): boolean {
+  const { view } = access;
   const stored = headAt(view, fromKey);
   if (stored === undefined) {
     const live = view.get(fromKey);
@@ -92,10 +93,10 @@ export function copyValue(
   const { head, expireTs } = stored;
   let copy = head;
   if (head.form === ValueForm.Large) {
-    copy = { ...head, incarnation: drawIncarnation({ random }) };
+    copy = { ...head, incarnation: drawIncarnation(access) };
     const rows = new BodyRows(view, toKey, copy.incarnation);
     for (const { key, value } of walkBody(view, fromKey, head)) rows.put(rows.keyLike(fromKey, key), value);
   }
-  writeHead(view, toKey, undefined, copy, expireTs);
+  writeHead(access, toKey, undefined, copy, expireTs);
   return true;
 }
