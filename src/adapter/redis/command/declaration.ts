@@ -72,8 +72,11 @@ export interface CommandDeclaration {
   readonly complexity?: string;
   /** How it differs from Redis 7.0, for users: plain sentences with their reason, shown in docs/redis.md. */
   readonly differences?: string;
-  /** True for what only answers as a Redis does on which nothing of the kind was set up, because there is nothing of the kind here. */
-  readonly isPlaceholder?: boolean;
+  /**
+   * Left out for what does what it says. `empty`: answers as a Redis does on which nothing of the kind was set up or has happened, for tools that
+   * ask any server; `refused`: always an error that says why.
+   */
+  readonly standing?: 'empty' | 'refused';
   /** ACL categories without `@`, beyond those that follow from the flags and the group. */
   readonly aclCategories?: readonly string[];
 }

@@ -5,7 +5,7 @@ import { parseShortInteger, type Reply } from '../protocol/index.ts';
 /** What a command on a client's session runs. */
 export type SessionFunction = (session: ClientSession, args: readonly Buffer[]) => Reply | Promise<Reply>;
 
-type Shared = Pick<CommandSpec, 'flags' | 'group' | 'aclCategories' | 'complexity'>;
+type Shared = Pick<CommandSpec, 'flags' | 'group' | 'aclCategories' | 'complexity' | 'standing' | 'differences'>;
 
 /** A declaration without what it shares with others; `run` is short for a handler on the client's session. */
 type OwnFields = Omit<CommandSpec, keyof Shared | 'handler'> &

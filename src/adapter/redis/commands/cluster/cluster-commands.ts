@@ -17,7 +17,16 @@ const looking = declareWith({
 });
 
 const changing = (name: string, arity: number, since: string, summary: string): CommandSpec =>
-  looking({ name, arity, since, summary, flags: CHANGING, run: managed });
+  looking({
+    name,
+    arity,
+    since,
+    summary,
+    flags: CHANGING,
+    standing: 'refused',
+    differences: 'Slots and nodes are placed by the cluster itself, or with `raftadmin`.',
+    run: managed,
+  });
 
 const mode = declareWith({
   group: 'cluster',
@@ -63,6 +72,7 @@ export const clusterCommands = defineCommands([
     arity: 1,
     since: '3.0.0',
     summary: 'Accepted without effect: ranges move at one moment, there is no ASK.',
+    differences: 'Has no effect: a range changes its owner at one moment, so nobody is answered ASK.',
     flags: ['fast'],
     run: () => OK,
   }),
@@ -82,6 +92,7 @@ export const clusterCommands = defineCommands([
         arity: 2,
         since: '3.0.0',
         summary: 'Epochs are counted by the cluster itself.',
+        differences: 'Answers the version of the directory of ranges; there is nothing to bump.',
         flags: CHANGING,
         run: ({ server }) => new SimpleString(`STILL ${server.kv.routesVersion}`),
       }),
@@ -90,6 +101,7 @@ export const clusterCommands = defineCommands([
         arity: 3,
         since: '3.0.0',
         summary: 'Reports that a node has failed; there are none.',
+        differences: 'Nodes do not report each other; each group of replicas judges its leader.',
         flags: ADMIN,
         run: () => 0,
       }),
@@ -126,6 +138,7 @@ export const clusterCommands = defineCommands([
         arity: 2,
         since: '7.0.0',
         summary: 'Links of a cluster bus; there is none.',
+        differences: 'There is no cluster bus.',
         run: () => [],
       }),
       changing('meet', -4, '3.0.0', 'Would bring a node into the cluster.'),
@@ -143,6 +156,7 @@ export const clusterCommands = defineCommands([
         arity: 3,
         since: '5.0.0',
         summary: 'Replicas of a node; every node is a master.',
+        differences: 'A node is no replica of another one: groups of ranges have replicas, and each node leads some.',
         flags: ADMIN,
         run: replicas,
       }),
@@ -153,6 +167,7 @@ export const clusterCommands = defineCommands([
         arity: 2,
         since: '3.0.0',
         summary: 'Everything is saved at all times.',
+        differences: 'Has nothing to do: the configuration is replicated.',
         flags: CHANGING,
         run: () => OK,
       }),
@@ -164,6 +179,7 @@ export const clusterCommands = defineCommands([
         arity: 3,
         since: '3.0.0',
         summary: 'Replicas of a node by the older name of REPLICAS.',
+        differences: 'As `CLUSTER REPLICAS`.',
         flags: ADMIN,
         run: replicas,
       }),
@@ -175,6 +191,8 @@ export const clusterCommands = defineCommands([
     arity: 1,
     since: '3.0.0',
     summary: 'Answers reads on this connection here instead of redirecting them.',
+    differences:
+      'Works on every port: a replica answers reads of any key, at one timestamp. `CLIENT KVORUM-STALENESS` bounds their age.',
     run: reading(true),
   }),
   mode({

@@ -59,6 +59,7 @@ export const configCommands = defineCommands([
         arity: -3,
         since: '2.0.0',
         summary: 'Settings whose names a pattern fits, with their values.',
+        differences: 'Shows the settings that mean something here, and those that tools ask for.',
         complexity: 'O(N) in the number of patterns',
         run: (session, args) => get(session, args.slice(2)),
       }),
@@ -92,6 +93,8 @@ export const configCommands = defineCommands([
         arity: 2,
         since: '2.8.0',
         summary: 'Would write the settings down; the node does not.',
+        standing: 'refused',
+        differences: 'Settings come from the configuration of the node, which it does not write.',
         run: () => {
           throw new RedisError('ERR The server is running without a config file');
         },
@@ -101,6 +104,8 @@ export const configCommands = defineCommands([
         arity: -4,
         since: '2.0.0',
         summary: 'Changes settings, all of them or none.',
+        differences:
+          'Changes this node until it stops. Settings of Redis that decide nothing here are checked and remembered.',
         complexity: 'O(N) in the number of settings',
         run: (session, args) => set(session.server, args.slice(2)),
       }),

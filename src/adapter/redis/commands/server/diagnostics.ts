@@ -26,11 +26,20 @@ const container = (
 });
 
 const server = { group: 'server', complexity: 'O(1)' } as const;
+const NO_EVENTS = { standing: 'empty', differences: 'No latency events are recorded.' } as const;
+const NO_MODULES = { differences: 'There are no modules.' } as const;
+const NO_CHANNELS = { standing: 'empty', differences: 'Nobody can subscribe to anything.' } as const;
+const NO_SLOW_LOG = { standing: 'empty', differences: 'Slow commands are not recorded.' } as const;
 const acl = declareWith({ ...server, flags: ['noscript', 'loading', 'stale'] });
-const latency = declareWith({ ...server, flags: ['admin', 'noscript', 'loading', 'stale'] });
-const modules = declareWith({ ...server, flags: ['admin', 'noscript'] });
-const pubsub = declareWith({ group: 'pubsub', complexity: 'O(1)', flags: ['pubsub', 'loading', 'stale'] });
-const slowlog = declareWith({ ...server, flags: ['admin', 'loading', 'stale'] });
+const latency = declareWith({ ...server, ...NO_EVENTS, flags: ['admin', 'noscript', 'loading', 'stale'] });
+const modules = declareWith({ ...server, ...NO_MODULES, flags: ['admin', 'noscript'] });
+const pubsub = declareWith({
+  ...NO_CHANNELS,
+  group: 'pubsub',
+  complexity: 'O(1)',
+  flags: ['pubsub', 'loading', 'stale'],
+});
+const slowlog = declareWith({ ...server, ...NO_SLOW_LOG, flags: ['admin', 'loading', 'stale'] });
 
 /** At most one argument may follow. @throws RedisError */
 function checkOptional(args: readonly Buffer[], containerName: string): void {
@@ -67,6 +76,7 @@ export const diagnosticCommands = defineCommands([
       arity: 2,
       since: '6.0.0',
       summary: 'Who the client is.',
+      differences: 'There is one user, `default`.',
       run: () => Buffer.from('default'),
     }),
   ]),

@@ -40,6 +40,7 @@ export const failoverCommands = defineCommands([
     group: 'server',
     since: '6.2.0',
     summary: 'Hands over what this node leads.',
+    differences: 'The next leader of each group is the replica that is furthest: `TO` and `FORCE` are refused.',
     complexity: 'O(1)',
     handler: { kind: 'connection', run: failover },
   },

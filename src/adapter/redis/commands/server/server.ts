@@ -84,6 +84,7 @@ export const serverCommands = defineCommands([
     flags: SAVING,
     since: '1.0.0',
     summary: 'Succeeds at once: everything acknowledged is on disk already.',
+    differences: 'Has nothing to do: what is acknowledged is on the disks of a quorum.',
     run: (_session, args) => {
       if (args.length > 2 || (args.length === 2 && wordOf(args[1]!) !== 'schedule')) throw errors.syntax();
       return new SimpleString('Background saving started');
@@ -124,6 +125,8 @@ export const serverCommands = defineCommands([
     aclCategories: ['dangerous'],
     since: '1.0.0',
     summary: 'Facts and figures about the server, section by section.',
+    differences:
+      'Leaves out what means nothing here. `role` is `master` on every node. `commandstats` counts until a reply is written.',
     handler: { kind: 'scan', run: info },
   }),
   server({
@@ -132,6 +135,7 @@ export const serverCommands = defineCommands([
     aclCategories: ['admin', 'dangerous'],
     since: '1.0.0',
     summary: 'The unix time at which everything acknowledged was on disk: now.',
+    differences: 'Is now.',
     run: (session) => Math.floor(session.server.clock.nowMs() / 1000),
   }),
   server({
@@ -149,6 +153,7 @@ export const serverCommands = defineCommands([
     aclCategories: ['admin', 'dangerous'],
     since: '2.8.12',
     summary: 'What the node is to its clients: a master.',
+    differences: 'Every node takes writes, so every node is a master without replicas.',
     run: () => ['master', 0, []],
   }),
   server({
@@ -157,6 +162,7 @@ export const serverCommands = defineCommands([
     flags: [...SAVING, 'no_multi'],
     since: '1.0.0',
     summary: 'Succeeds at once: everything acknowledged is on disk already.',
+    differences: 'Has nothing to do: what is acknowledged is on the disks of a quorum.',
     run: () => OK,
   }),
   server({
@@ -174,6 +180,7 @@ export const serverCommands = defineCommands([
     aclCategories: ['connection'],
     since: '3.0.0',
     summary: 'How many replicas beside the leader have every acknowledged write.',
+    differences: 'Answers at once: a write is on a quorum before it is acknowledged.',
     complexity: 'O(1)',
     handler: {
       kind: 'scan',
