@@ -11,24 +11,12 @@ import { type BodyLimits, DEFAULT_BODY_LIMITS } from '../../src/adapter/redis/bo
 import { skipWithout } from '../support/programs.ts';
 import { Comparison } from './comparison.ts';
 import { GROUPS, sequencesOf } from './sequences/index.ts';
-import { comparedTargets } from './targets.ts';
+import { comparedTargets, LARGE_FROM_THE_FIRST } from './targets.ts';
 
 const RUNS = Number(process.env.KVORUM_DIFFERENTIAL_RUNS ?? 200);
 const ONLY = process.env.KVORUM_DIFFERENTIAL_GROUP;
 const SEED = process.env.KVORUM_DIFFERENTIAL_SEED;
 const MAX_STEPS = 40;
-
-/** No collection is ever packed, and a few elements make trees of several levels. */
-const LARGE_FROM_THE_FIRST: BodyLimits = {
-  ...DEFAULT_BODY_LIMITS,
-  packedBytes: 0,
-  packedElements: 0,
-  pageBytes: 64,
-  inlineBytes: 24,
-  prefixBytes: 6,
-  rosterNames: 8,
-  childrenWithoutCounts: 4,
-};
 
 const LAYOUTS: readonly (readonly [string, BodyLimits])[] = [
   ['collections as usual', DEFAULT_BODY_LIMITS],

@@ -6,11 +6,23 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { createServer } from 'node:net';
 import { after, before } from 'node:test';
-import type { BodyLimits } from '../../src/adapter/redis/bodies/index.ts';
+import { type BodyLimits, DEFAULT_BODY_LIMITS } from '../../src/adapter/redis/bodies/index.ts';
 import { startRedisServer } from '../../src/adapter/redis/server/server.ts';
 import { SystemClock, SystemRandom, SystemScheduler } from '../../src/platform/index.ts';
 import { FakeKv } from '../support/fake-kv.ts';
 import { RespConnection } from './resp-connection.ts';
+
+/** No collection is ever packed, and a few elements make trees of several levels. */
+export const LARGE_FROM_THE_FIRST: BodyLimits = {
+  ...DEFAULT_BODY_LIMITS,
+  packedBytes: 0,
+  packedElements: 0,
+  pageBytes: 64,
+  inlineBytes: 24,
+  prefixBytes: 6,
+  rosterNames: 8,
+  childrenWithoutCounts: 4,
+};
 
 /** A server under test. */
 export interface Target {

@@ -109,7 +109,7 @@ class ForwardedBatch implements RequestOwner {
       this.firstRefused = Math.min(this.firstRefused, request.order);
     } else {
       if (error !== undefined) this.environment.unexpected(error);
-      const outcome = error === undefined ? (reply ?? null) : new ErrorReply(errorText(error, request.isWrite));
+      const outcome = error === undefined ? (reply ?? null) : new ErrorReply(errorText(error, !request.isRepeatable));
       this.answers[request.token] = encodeReply(outcome, request.resp);
     }
     if (--this.missing > 0) return;

@@ -39,6 +39,10 @@ export interface GroupPipelineEnvironment {
   readonly commandTimeoutMs: Millis;
 }
 
+/** A read whose outcome is unknown has no outcome: it is simply asked again. */
+const mayAskAgain = (request: GroupRequest, error: Error): boolean =>
+  isReturnable(error) || (request.isRepeatable && isOutcomeUnknown(error));
+
 export class GroupPipeline implements RequestOwner {
   firstRefused = Number.POSITIVE_INFINITY;
   private readonly group: GroupId;
@@ -81,7 +85,7 @@ export class GroupPipeline implements RequestOwner {
 
   settled(request: GroupRequest, error: Error | undefined, reply: Reply | undefined): void {
     this.localCount--;
-    if (isReturnable(error)) this.takeBack(request, error);
+    if (error !== undefined && mayAskAgain(request, error)) this.takeBack(request, error);
     else this.finish(request, error, reply);
     this.advance();
   }
@@ -209,9 +213,7 @@ export class GroupPipeline implements RequestOwner {
       return;
     }
     for (const request of batch) {
-      // A read whose outcome is unknown has no outcome: it is simply asked again.
-      const mayAskAgain = isReturnable(error) || (!request.isWrite && isOutcomeUnknown(error));
-      if (mayAskAgain && error !== undefined) this.takeBack(request, error);
+      if (error !== undefined && mayAskAgain(request, error)) this.takeBack(request, error);
       else this.finish(request, error, undefined);
     }
   }

@@ -17,6 +17,7 @@ import {
   type KvorumError,
   type Millis,
 } from '../../../platform/index.ts';
+import { armBody } from '../bodies/index.ts';
 import { type CommandSpec, EvaluationContext, type EvaluationSettings, keyIndexes } from '../command/index.ts';
 import { KEYSPACES, type KeyRange } from '../keys/index.ts';
 import {
@@ -87,6 +88,11 @@ export abstract class GroupRequest implements Operation<Reply> {
   /** This node has just said that it does not lead: the next attempt goes over the wire, which waits for a leader. */
   mustForward = false;
   abstract readonly isWrite: boolean;
+
+  /** Running it once more, when nobody knows whether it has run, does no harm. */
+  get isRepeatable(): boolean {
+    return !this.isWrite;
+  }
 
   constructor({ resp, settings, owner, token }: RequestOptions) {
     this.resp = resp;
@@ -265,14 +271,21 @@ export interface WatchedVersions {
   readonly versions: readonly HlcTimestamp[];
 }
 
-/** WATCH: reads the versions of keys; its reply is read with `decodeVersions`. */
+/**
+ * WATCH: reads the versions of keys; its reply is read with `decodeVersions`. Changes of a large collection in place leave the version of its head
+ * alone, so the head is armed; a version that comes from that is the turn's own, and is read again in a later turn like any other.
+ */
 export class WatchRequest extends GroupRequest {
   readonly keys: readonly Buffer[];
-  readonly isWrite = false;
+  readonly isWrite = true;
 
   constructor(keys: readonly Buffer[], options: RequestOptions) {
     super(options);
     this.keys = keys;
+  }
+
+  override get isRepeatable(): boolean {
+    return true;
   }
 
   storageKeys(): Buffer[] {
@@ -280,9 +293,11 @@ export class WatchRequest extends GroupRequest {
   }
 
   protected run(view: KeyView): Reply {
+    const access = { view, storageKey: (key: Buffer) => key };
     const versions = Buffer.allocUnsafe(1 + this.keys.length * 8);
     let ambiguous = false;
     this.keys.forEach((key, index) => {
+      armBody(access, key);
       const version = watchedVersion(view, key);
       ambiguous ||= (version & ~GONE) === view.ts;
       versions.writeBigUInt64BE(version, 1 + index * 8);
