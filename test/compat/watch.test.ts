@@ -1,9 +1,10 @@
 /** What counts as a change of a watched key, asked of redis-server and of kvorum. */
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
+import { DEFAULT_BODY_LIMITS } from '../../src/adapter/redis/bodies/index.ts';
 import { skipWithout } from '../support/programs.ts';
 import { Comparison } from './comparison.ts';
-import { comparedTargets } from './targets.ts';
+import { comparedTargets, LARGE_FROM_THE_FIRST } from './targets.ts';
 
 const STORIES: Readonly<Record<string, readonly string[]>> = {
   'an absent key that came and went': ['WATCH k', 'APPEND k x', 'UNLINK k'],
@@ -16,18 +17,65 @@ const STORIES: Readonly<Record<string, readonly string[]>> = {
   'a key that is deleted with everything else': ['SET k 1', 'WATCH k', 'FLUSHALL'],
 };
 
-describe('a watched key, compared with redis-server', { skip: skipWithout('redis-server') }, () => {
-  const targets = comparedTargets();
+/** Each is made, watched by one client, and changed in place by another. */
+const CHANGES_IN_PLACE: Readonly<Record<string, readonly [make: string, ...changes: string[]]>> = {
+  hash: [
+    'HSET k f 1 g 2',
+    'HSET k f 2',
+    'HSET k f 1',
+    'HINCRBY k f 1',
+    'HINCRBYFLOAT k f 1',
+    'HSETNX k f 2',
+    'HGET k f',
+  ],
+  list: ['RPUSH k a b c', 'LSET k 1 x', 'LSET k -1 c', 'LRANGE k 0 -1', 'LREM k 0 nothing'],
+};
 
-  for (const [name, commands] of Object.entries(STORIES)) {
-    test(`is judged alike: ${name}`, async () => {
+for (const [layout, bodyLimits] of [
+  ['collections as usual', DEFAULT_BODY_LIMITS],
+  ['collections in rows', LARGE_FROM_THE_FIRST],
+] as const) {
+  describe(`a watched key, compared with redis-server, ${layout}`, { skip: skipWithout('redis-server') }, () => {
+    const targets = comparedTargets(bodyLimits);
+
+    const judgedAlike = async (steps: readonly (readonly [on: 0 | 1, line: string])[]): Promise<void> => {
       const comparison = await Comparison.open(targets.reference, targets.tested);
       try {
-        const steps = [...commands, 'MULTI', 'EXEC'].map((line) => ({ on: 0 as const, command: line.split(' ') }));
-        assert.equal(await comparison.firstDifference(steps, 2), undefined);
+        const commands = steps.map(([on, line]) => ({ on, command: line.split(' ') }));
+        assert.equal(await comparison.firstDifference(commands, 2), undefined);
       } finally {
         comparison.close();
       }
-    });
-  }
-});
+    };
+
+    for (const [name, commands] of Object.entries(STORIES)) {
+      test(`is judged alike: ${name}`, () => judgedAlike([...commands, 'MULTI', 'EXEC'].map((line) => [0, line])));
+    }
+
+    for (const [type, [make, ...changes]] of Object.entries(CHANGES_IN_PLACE)) {
+      test(`is judged alike when another client changes it in place: ${type}`, async () => {
+        for (const change of changes) {
+          // The second watch finds what the first has left.
+          await judgedAlike([
+            ...([0, 1] as const).flatMap((): (readonly [0 | 1, string])[] => [
+              [0, make],
+              [0, 'WATCH k'],
+              [1, change],
+              [0, 'MULTI'],
+              [0, 'PING'],
+              [0, 'EXEC'],
+            ]),
+            [0, 'WATCH k'],
+            [1, 'WATCH k'],
+            [1, 'MULTI'],
+            [1, change],
+            [1, 'EXEC'],
+            [0, 'MULTI'],
+            [0, 'PING'],
+            [0, 'EXEC'],
+          ]);
+        }
+      });
+    }
+  });
+}

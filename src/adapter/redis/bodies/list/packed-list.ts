@@ -47,7 +47,7 @@ export class PackedList implements ListForm {
   }
 
   removeRange(from: number, count: number): void {
-    this.isModified = true;
+    this.isModified ||= count > 0;
     this.values.splice(from, count);
   }
 
@@ -76,6 +76,6 @@ export class PackedList implements ListForm {
       at = writeVarint(elements, at, value.length);
       at += value.copy(elements, at);
     }
-    place.write({ form: ValueForm.Packed, type: place.type, bits, elements }, expiry, false);
+    place.write({ form: ValueForm.Packed, type: place.type, bits, elements }, expiry, true);
   }
 }

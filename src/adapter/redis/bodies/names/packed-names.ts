@@ -49,9 +49,9 @@ export class PackedNames implements NamedForm {
   }
 
   set(name: Buffer, value: Buffer): boolean {
-    this.isModified = true;
     const items = this.taken();
     const item = items.find(name);
+    this.isModified ||= this.hasValues || item === undefined;
     if (item === undefined) items.add({ name, value });
     else item.value = value;
     return item === undefined;
@@ -95,7 +95,7 @@ export class PackedNames implements NamedForm {
       return;
     }
     const head: PackedHead = { form: ValueForm.Packed, type: place.type, bits, elements: this.encode(items, bytes) };
-    place.write(head, expiry, false);
+    place.write(head, expiry, true);
   }
 
   private get hasValues(): boolean {

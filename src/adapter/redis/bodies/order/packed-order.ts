@@ -109,7 +109,7 @@ export class PackedOrder implements OrderForm {
       at = writeVarint(elements, at, key.length);
       at += key.copy(elements, at);
     }
-    place.write({ form: ValueForm.Packed, type: place.type, bits, elements }, expiry, false);
+    place.write({ form: ValueForm.Packed, type: place.type, bits, elements }, expiry, true);
   }
 
   private change(): NamedItems<Item> {

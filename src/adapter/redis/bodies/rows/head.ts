@@ -197,16 +197,18 @@ export class HeadPlace {
   }
 
   /**
-   * Writes the head, unless that would change nothing that anybody can see.
-   * @param hasChangedRows whether a sub-row was written since the head was read
+   * Writes the head, unless that would change nothing that anybody can see. A change that leaves all as it was is seen by WATCH.
+   * @param isTouched whether an element was written since the head was read
    */
-  write(after: Head, expiry: NewExpiry, hasChangedRows: boolean): void {
+  write(after: Head, expiry: NewExpiry, isTouched: boolean): void {
     const { before } = this;
     assert(after.type === this.type, 'a head has the type of its body');
+    const isWatchable =
+      before !== undefined && (before.head.form === ValueForm.Packed || (before.head.bits & BodyBit.Armed) !== 0);
     const isSame =
       before !== undefined &&
       expiry === 'keep' &&
-      !(hasChangedRows && (before.head.bits & BodyBit.Armed) !== 0) &&
+      !(isTouched && isWatchable) &&
       encodeHead(after, NEVER).equals(encodeHead({ ...before.head, bits: this.bits }, NEVER));
     if (isSame) return;
     writeHead(this.access, this.key, before, after, expiry);
