@@ -13,6 +13,7 @@ import { hashGroup } from './hash.ts';
 import { listGroup } from './list.ts';
 import { numberGroup } from './number.ts';
 import { serverGroup } from './server.ts';
+import { setGroup } from './set.ts';
 import { stringGroup } from './string.ts';
 import { transactionGroup } from './transaction.ts';
 import { badFloat, key, value, type Words } from './words.ts';
@@ -33,6 +34,7 @@ export const GROUPS: readonly SequenceGroup[] = [
   listGroup,
   numberGroup,
   serverGroup,
+  setGroup,
   stringGroup,
   transactionGroup,
 ];

@@ -13,6 +13,7 @@ import { genericCommands } from './generic/index.ts';
 import { hashCommands } from './hash/index.ts';
 import { listCommands } from './list/index.ts';
 import { serverCommands } from './server/index.ts';
+import { setCommands } from './set/index.ts';
 import { stringCommands } from './string/index.ts';
 import { transactionCommands } from './transaction/index.ts';
 
@@ -24,6 +25,7 @@ export const ALL_COMMANDS: readonly CommandSpec[] = [
   ...hashCommands,
   ...listCommands,
   ...serverCommands,
+  ...setCommands,
   ...stringCommands,
   ...transactionCommands,
 ];

@@ -105,6 +105,10 @@ export class LargeNames implements NamedForm {
     return valueRow === 0 ? value : this.longValue(valueRow);
   }
 
+  prefetch(names: readonly Buffer[]): void {
+    this.rows.prefetch(() => names.map((name) => this.rows.elementKey(name)));
+  }
+
   set(name: Buffer, value: Buffer): boolean {
     const key = this.rows.elementKey(name);
     const row = this.rows.get(key);

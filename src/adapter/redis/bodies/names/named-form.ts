@@ -19,6 +19,8 @@ export interface NamedForm {
   /** Sticky facts, without the armed bit. */
   bits: number;
   get(name: Buffer): Buffer | undefined;
+  /** Says that these names are about to be looked for. */
+  prefetch(names: readonly Buffer[]): void;
   /** @returns true when the name is new */
   set(name: Buffer, value: Buffer): boolean;
   /** @returns false when it was not there */

@@ -48,6 +48,9 @@ export class PackedNames implements NamedForm {
     return this.items === undefined ? this.findStored(name) : this.items.find(name)?.value;
   }
 
+  /** Everything is here already. */
+  prefetch(): void {}
+
   set(name: Buffer, value: Buffer): boolean {
     const items = this.taken();
     const item = items.find(name);

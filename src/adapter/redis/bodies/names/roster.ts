@@ -36,6 +36,9 @@ interface RosterPage {
   isStored: boolean;
 }
 
+/** Pages that are asked for at one time where they come from afar. */
+const PREFETCHED_PAGES = 1_024;
+
 /** So many draws in a row that hit nothing do not happen in a roster that keeps its rules. */
 const MAX_DRAWS = 10_000;
 
@@ -87,6 +90,7 @@ export class Roster {
   /** All names, page by page. */
   *names(): Generator<Buffer> {
     for (let number = 0; number < this.state.pages; number++) {
+      if (number % PREFETCHED_PAGES === 0) this.prefetchFrom(number);
       for (const cell of this.peek(number).names) yield this.cells.bytesOf(cell);
     }
   }
@@ -113,6 +117,13 @@ export class Roster {
   /** Writes every page that has changed. */
   save(): void {
     for (const page of this.touched.values()) if (page.isDirty) this.write(page);
+  }
+
+  private prefetchFrom(first: number): void {
+    const count = Math.min(PREFETCHED_PAGES, this.state.pages - first);
+    this.rows.prefetch(() =>
+      Array.from({ length: count }, (_, nth) => this.rows.numberedKey(RowKind.RosterPage, first + nth)),
+    );
   }
 
   private write(page: RosterPage): void {

@@ -5,6 +5,9 @@ import { type BodyAccess, BodyBit } from '../rows/index.ts';
 import { NamedBody } from './named-body.ts';
 import { NO_VALUE } from './named-form.ts';
 
+/** Redis makes a set anew when SPOP takes at least so many times what it leaves: an intset again, if that fits. */
+const POPPED_TO_LEFT = 5;
+
 /** A set, in whichever form; what holds for a `HashBody` holds here. */
 export class SetBody extends NamedBody {
   has(member: Buffer): boolean {
@@ -14,8 +17,7 @@ export class SetBody extends NamedBody {
   /** @returns true when the member is new */
   add(member: Buffer): boolean {
     const isNew = this.form.set(member, NO_VALUE);
-    if (isNew && parseInteger(member) === undefined) this.note(BodyBit.NotInteger);
-    if (isNew && this.size > this.encodings.setIntegers) this.note(BodyBit.Many);
+    if (isNew) this.noteMember(member);
     return isNew;
   }
 
@@ -28,6 +30,10 @@ export class SetBody extends NamedBody {
   pop(count: number): Buffer[] {
     const members = this.randomDistinct(count);
     this.deleteAll(members);
+    if (this.size * POPPED_TO_LEFT <= members.length) {
+      this.form.bits = 0;
+      for (const member of this.form.names()) this.noteMember(member);
+    }
     return members;
   }
 
@@ -39,6 +45,11 @@ export class SetBody extends NamedBody {
   /** As OBJECT ENCODING names it. */
   get encoding(): 'intset' | 'hashtable' {
     return (this.form.bits & (BodyBit.NotInteger | BodyBit.Many)) === 0 ? 'intset' : 'hashtable';
+  }
+
+  private noteMember(member: Buffer): void {
+    if (parseInteger(member) === undefined) this.note(BodyBit.NotInteger);
+    if (this.size > this.encodings.setIntegers) this.note(BodyBit.Many);
   }
 }
 

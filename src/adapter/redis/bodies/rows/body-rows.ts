@@ -68,6 +68,11 @@ export class BodyRows {
     return this.view.get(key)?.value;
   }
 
+  /** Says that rows are about to be read, so that they come together where they come from afar. */
+  prefetch(keys: () => readonly Buffer[]): void {
+    if (this.view.prefetch !== undefined) this.view.prefetch(keys());
+  }
+
   /** Neither buffer must be modified afterwards. */
   put(key: Buffer, value: Buffer): void {
     this.isChanged = true;
