@@ -189,7 +189,7 @@ withCommonFlags(program.command('run').description('one workload under some faul
   });
 
 withCommonFlags(program.command('suite').description('many runs, one after another'))
-  .option('--quick', 'every workload once, under five minutes (the default)')
+  .option('--quick', 'every workload once, some minutes (the default)')
   .option('--full', 'every workload under every family of faults, for hours')
   .action(async (flags: CommonFlags & { full?: boolean }) => {
     process.exitCode = exitCodeOf(await runSuite(flags.full ? fullSuite : quickSuite, flags, cancel.signal));

@@ -2,8 +2,12 @@
 import type { Workload } from '../types.ts';
 import { bank } from './bank.ts';
 import { boundedReads } from './bounded-reads.ts';
+import { collectionBank } from './collection-bank.ts';
 import { counter } from './counter.ts';
+import { hashFields, leaderboard, members } from './elements.ts';
+import { hashCounters } from './hash-counters.ts';
 import { listAppend } from './list-append.ts';
+import { listQueue } from './list-queue.ts';
 import { longFork } from './long-fork.ts';
 import { pipelines } from './pipelines.ts';
 import { queue } from './queue.ts';
@@ -35,6 +39,13 @@ export const workloads: Readonly<Record<string, (nemeses: readonly string[]) => 
   'bounded-reads': boundedReads,
   'session-reads': sessionReads,
   pipelines,
+  'hash-fields': hashFields,
+  'hash-counters': hashCounters,
+  members,
+  leaderboard,
+  'list-queue': listQueue,
+  'list-transactions': () => listAppend({ name: 'list-transactions', keysPerTransaction: 4, holder: 'list' }),
+  'collection-bank': collectionBank,
 };
 
 /**

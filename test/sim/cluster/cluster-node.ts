@@ -3,6 +3,7 @@
  * composition of `src/node.ts` with the Redis front end on top, over the machine's disk, database folder and network.
  */
 import { dirname } from 'node:path';
+import { type BodyLimits, DEFAULT_BODY_LIMITS } from '../../../src/adapter/redis/bodies/index.ts';
 import { createRedisService, type RedisService } from '../../../src/adapter/redis/server/server.ts';
 import { foundingOf } from '../../../src/config/index.ts';
 import { featureStanding } from '../../../src/distribution/index.ts';
@@ -23,6 +24,7 @@ import { PeerBook } from '../../../src/raftengine/founding/peer-book.ts';
 import { WalLogStore } from '../../../src/raftengine/log/wal-log-store.ts';
 import { SimulatedLevels } from '../../../src/store/level/simulated-level.ts';
 import { inlineCompression } from '../../../src/store/segments/compression.ts';
+import { TINY_LIMITS } from '../../adapter/redis/bodies/memory-rows.ts';
 import type { Plan } from './plan.ts';
 import { SimConnection } from './sim-connection.ts';
 import { SimRedis } from './sim-redis.ts';
@@ -36,6 +38,12 @@ const SMALL_SEGMENTS = { blockBytes: 2048, minSegmentBytes: 8 << 10, maxSegmentB
 const CONNECT_DELAY_MS = 0.5;
 /** A supervisor starts a process that ended by itself again after this. */
 const RESTART_MS = 300;
+
+/** See `Plan.bodies`. */
+export const BODY_LIMITS: Readonly<Record<Plan['bodies'], BodyLimits>> = {
+  usual: DEFAULT_BODY_LIMITS,
+  tiny: TINY_LIMITS,
+};
 
 /** What a node can lose of its data folder. */
 export type Loss = 'folder' | 'log' | 'segments';
@@ -221,6 +229,7 @@ export class ClusterNode {
       scheduler,
       random,
       config: { commandTimeoutMs: plan.commandTimeoutMs },
+      bodyLimits: BODY_LIMITS[plan.bodies],
       logger: {
         info: () => undefined,
         warn: () => undefined,

@@ -14,7 +14,8 @@ import {
   SimulationTimeoutError,
 } from '../../../src/platform/index.ts';
 import { WorkloadClients } from './clients.ts';
-import { ClusterNode, groupsOf } from './cluster-node.ts';
+import { BODY_LIMITS, ClusterNode, groupsOf } from './cluster-node.ts';
+import { CollectionInvariants } from './collections.ts';
 import { Invariants } from './invariants.ts';
 import { Nemesis } from './nemesis.ts';
 import { OwnershipInvariants } from './ownership.ts';
@@ -27,10 +28,15 @@ const CHECK_EVERY_MS = 100;
 const RECOVERY_MS = 30_000;
 const CALM_MS = 60_000;
 const POLL_MS = 100;
+const MAX_RETENTION_MS = 3000;
 const ADMIN_TIMEOUT_MS = 10_000;
 /** Databases that workloads use. */
 const COUNTED_DBS = [0, 1];
 const SCAN_COUNT = '1000';
+
+/** Whether the past is forgotten so soon that a run can wait for it. */
+const forgetsSoon = ({ retentionMs, gc }: Plan): boolean =>
+  retentionMs <= MAX_RETENTION_MS && (gc.safepoint?.stepMs ?? Infinity) <= MAX_RETENTION_MS;
 
 /** What a run came to; the counts show that it was not idle. */
 export interface RunReport {
@@ -55,6 +61,7 @@ export class ClusterSimulation {
   private readonly operator: RouteOperator | undefined;
   private readonly invariants: Invariants;
   private readonly ownership: OwnershipInvariants;
+  private readonly collections: CollectionInvariants;
   private readonly groups: WorkloadClients[];
   private readonly trace: ((line: string) => void) | undefined;
   private violation: InvariantViolation | undefined;
@@ -90,6 +97,7 @@ export class ClusterSimulation {
     if (plan.routes !== undefined)
       this.operator = new RouteOperator({ simulation, nodes: this.nodes, plan: plan.routes, say });
     this.ownership = new OwnershipInvariants(this.nodes);
+    this.collections = new CollectionInvariants({ simulation, nodes: this.nodes, limits: BODY_LIMITS[plan.bodies] });
     this.invariants = new Invariants(this.nodes, groupsOf(plan));
     this.groups = plan.workloads.map(
       (workload, at) =>
@@ -100,7 +108,7 @@ export class ClusterSimulation {
           clients: plan.clientsPerWorkload,
           thinkMs: plan.thinkMs,
           random: random.fork(100 + at),
-          areKeysTogether: plan.routes !== undefined && !plan.crossesGroups,
+          areKeysTogether: !plan.crossesGroups && (plan.routes !== undefined || plan.dataGroups > 1),
           say,
         }),
     );
@@ -158,6 +166,9 @@ export class ClusterSimulation {
     // The cluster goes on with its own work: disks that are always a little behind would never show one state everywhere.
     for (const { machine } of nodes) machine.disk.slowness = 1;
     await this.until('all replicas have applied the same', RECOVERY_MS, this.replicasAgree());
+    await this.until('collections are looked at', RECOVERY_MS, this.collections.checkWhole());
+    if (this.collections.areThere && forgetsSoon(plan))
+      await this.until('what no head names is gone', CALM_MS, this.collections.checkForgotten());
     this.throwIfBroken();
     this.say('judging');
     return this.judge();

@@ -13,6 +13,7 @@ import { parseArgs } from 'node:util';
 import { ClusterSimulation, type RunReport } from './cluster-simulation.ts';
 import { runMutants } from './mutants.ts';
 import {
+  COLLECTION_WORKLOADS,
   CROSSING_WORKLOADS,
   drawPlan,
   FAULTS,
@@ -69,7 +70,11 @@ const planOptions: PlanOptions = {
   nodes: values.nodes === undefined ? undefined : Number(values.nodes),
   dataGroups: values['data-groups'] === undefined ? undefined : Number(values['data-groups']),
   durationMs: values['duration-ms'] === undefined ? undefined : Number(values['duration-ms']),
-  workloads: oneOfMany('workload', [...ROUTE_WORKLOADS, ...REPLICA_WORKLOADS, ...CROSSING_WORKLOADS], values.workload),
+  workloads: oneOfMany(
+    'workload',
+    [...ROUTE_WORKLOADS, ...REPLICA_WORKLOADS, ...CROSSING_WORKLOADS, ...COLLECTION_WORKLOADS],
+    values.workload,
+  ),
   crossing: values.crossing,
   routes: values.routes,
   faults: oneOfMany('fault', FAULTS, values.fault),

@@ -53,6 +53,8 @@ export interface RoutesPlan {
   readonly orders: readonly PlannedOrder[];
   /** Groups are made and removed too. */
   readonly changesGroups: boolean;
+  /** How many of all cuts are proposed at random bytes behind a key of many rows, instead of at a slot. */
+  readonly cutsInObjects: number;
   readonly moves: Partial<MoveLimits>;
 }
 
@@ -79,6 +81,8 @@ export interface Plan {
   readonly retentionMs: number;
   readonly kv: Pick<KvServiceOptions, 'limits' | 'maintenance'>;
   readonly gc: GcTimes;
+  /** How collections are laid out: as usual, or in pages so small that trees are deep. */
+  readonly bodies: 'usual' | 'tiny';
   readonly commandTimeoutMs: number;
   /** Transactions touch keys wherever they are; otherwise keys of one transaction have one slot. */
   readonly crossesGroups: boolean;
@@ -132,6 +136,11 @@ export const REPLICA_WORKLOADS = ['bounded-reads', 'session-reads'] as const;
 /** Pipelines that meet the locks of transactions over groups, which are one more workload of some runs with those. */
 export const CROSSING_WORKLOADS = ['pipelines'] as const;
 
+/** Hashes, lists, sets and sorted sets, of which some runs have one or two besides. */
+export const COLLECTION_WORKLOADS = ['hash-fields', 'hash-counters', 'list-queue', 'list-transactions'] as const;
+
+const COLLECTIONS: ReadonlySet<string> = new Set(COLLECTION_WORKLOADS);
+
 /** Those whose transactions touch several keys. */
 export const TRANSACTIONAL: ReadonlySet<string> = new Set([
   'list-append',
@@ -139,6 +148,9 @@ export const TRANSACTIONAL: ReadonlySet<string> = new Set([
   'bank',
   'write-skew',
   'long-fork',
+  'list-queue',
+  'list-transactions',
+  'collection-bank',
 ]);
 
 export function drawPlan(seed: number, options: PlanOptions = {}): Plan {
@@ -207,6 +219,7 @@ export function drawPlan(seed: number, options: PlanOptions = {}): Plan {
       collector: { pauseMs: oneOf(1, 50), periodMs: 500 },
       lookMs: 500,
     },
+    bodies: 'usual',
     commandTimeoutMs: oneOf(1000, 5000),
     crossesGroups: false,
     maxSkewMs: 2000,
@@ -217,7 +230,25 @@ export function drawPlan(seed: number, options: PlanOptions = {}): Plan {
   const routes = new SeededRandom(seed).fork(78);
   const isDrawn = routes.next() < 0.5;
   const placed = (options.routes ?? (isDrawn && options.dataGroups !== 0)) ? withRoutes(drawn, options, routes) : drawn;
-  return withMore(placed, options, new SeededRandom(seed).fork(79));
+  const collected = withCollections(placed, options, new SeededRandom(seed).fork(81));
+  return withMore(collected, options, new SeededRandom(seed).fork(79));
+}
+
+/** The same plan, perhaps with workloads over collections besides. */
+function withCollections(plan: Plan, options: PlanOptions, random: SeededRandom): Plan {
+  const draws = { takes: random.next(), isTiny: random.next() < 0.7, cuts: random.next() };
+  const chosen = new Set<string>();
+  for (let left = 1 + random.int(2); left > 0; left--)
+    chosen.add(COLLECTION_WORKLOADS[random.int(COLLECTION_WORKLOADS.length)]!);
+  const added = options.workloads === undefined && draws.takes < 0.5 ? [...chosen] : [];
+  const workloads = [...plan.workloads, ...added];
+  if (!workloads.some((name) => COLLECTIONS.has(name))) return plan;
+  return {
+    ...plan,
+    workloads,
+    bodies: draws.isTiny ? 'tiny' : 'usual',
+    routes: plan.routes && { ...plan.routes, cutsInObjects: draws.cuts * 0.5 },
+  };
 }
 
 /** The same plan, perhaps with transactions over several groups, with reads from replicas, and with clocks further apart. */
@@ -262,6 +293,7 @@ function withRoutes(plan: Plan, options: PlanOptions, random: SeededRandom): Pla
       orders,
       // A node that is out of its groups could be a founder of the next one.
       changesGroups: !plan.faults.some(({ kind }) => REPLACES.has(kind)) && random.next() < 0.6,
+      cutsInObjects: 0,
       moves: {
         pageBytes: oneOf(1, 200, 1 << 20),
         pageGapMs: oneOf(0, 5, 50),

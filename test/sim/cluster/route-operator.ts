@@ -21,6 +21,16 @@ const PATIENCE_MS = 3000;
 const FIRST = KEYSPACES[0]!.wholeDb().start;
 /** Where the keys of whole workloads are: cutting there is worth more than in the middle of nowhere. */
 const BUSY_KEYS = [...[...TRANSACTIONAL].map((name) => `{${name}}`), 'counter', 'queue', 'ids'];
+/** Keys that lie in many rows; those of one workload are in one slot. */
+const LARGE_KEYS = [
+  ...['hash-fields', 'members', 'leaderboard'].flatMap((name) => [0, 1, 2].map((at) => `{${name}}${at}`)),
+  ...['list-queue', 'list-taken'].map((name) => `{list-queue}${name}`),
+  ...['field-0', 'field-1', 'score-0', 'score-1'].map((name) => `{collection-bank}account-${name}`),
+  'counters',
+];
+/** First bytes of rows behind a head, and some that no row begins with. */
+const ROW_KINDS = Buffer.from('edptnoXy');
+const INCARNATION_BYTES = 8;
 
 export interface RouteOperatorOptions {
   readonly simulation: Simulation;
@@ -103,6 +113,8 @@ export class RouteOperator {
   /** The start of a slot, or some place in the middle of a key, which the cluster puts at the start of the key. */
   private cut(random: SeededRandom): Buffer {
     const keyspace = KEYSPACES[random.next() < 0.25 ? 1 : 0]!;
+    const { cutsInObjects } = this.options.plan;
+    if (cutsInObjects > 0 && random.next() < cutsInObjects) return this.cutInObject(random);
     const draw = random.next();
     if (draw < 0.02) {
       const busy = keyspace.storageKey(Buffer.from(this.pick(BUSY_KEYS, random)!));
@@ -113,6 +125,13 @@ export class RouteOperator {
     const key = keyspace.storageKey(Buffer.from(this.pick(BUSY_KEYS, random)!));
     const slot = key.readUInt16BE(2) + random.int(2);
     return keyspace.slotRange(slot, SLOT_COUNT).start;
+  }
+
+  /** Some place among the rows of a large key. */
+  private cutInObject(random: SeededRandom): Buffer {
+    const head = KEYSPACES[0]!.storageKey(Buffer.from(this.pick(LARGE_KEYS, random)!));
+    const kind = Buffer.of(ROW_KINDS[random.int(ROW_KINDS.length)]!);
+    return Buffer.concat([head, kind, random.bytes(random.int(INCARNATION_BYTES + 5))]);
   }
 
   private async move(node: AssembledNode, routes: readonly Route[], random: SeededRandom) {

@@ -40,6 +40,7 @@ export async function shrink(failure: Failure): Promise<Failure> {
     if (workloads.length > 0) await attempt({ ...best.plan, workloads });
   }
   if (failure.plan.routes !== undefined) await attempt({ ...best.plan, routes: undefined });
+  if (failure.plan.bodies !== 'usual') await attempt({ ...best.plan, bodies: 'usual' });
   if (failure.plan.crossesGroups) await attempt({ ...best.plan, crossesGroups: false });
   while (best.plan.durationMs > 500 && (await attempt(shortened(best.plan, best.plan.durationMs / 2))));
   await attempt(shortened(best.plan, best.plan.durationMs * 0.75));

@@ -1,0 +1,103 @@
+/** Transfers between accounts that are fields of large hashes and scores of large sorted sets, under WATCH. */
+import type { ChainableCommander, Redis } from 'ioredis';
+import { bankChecker } from '../checkers/collections.ts';
+import { NothingHappened } from '../client.ts';
+import type { Workload } from '../types.ts';
+import { exec } from './transaction.ts';
+
+const OPENING_BALANCE = 20;
+/** Elements that are no accounts, which make the collections large: to change a balance then leaves the head as it is. */
+const OTHERS = 60;
+const OTHER_BYTES = 20;
+
+interface Account {
+  readonly name: string;
+  readonly kind: 'field' | 'score';
+  readonly key: string;
+}
+
+/** Two accounts in each of two hashes and two sorted sets. */
+const ACCOUNTS: readonly Account[] = (['field', 'score'] as const).flatMap((kind) =>
+  [0, 1].flatMap((at) =>
+    [0, 1].map((which) => ({ kind, key: `account-${kind}-${at}`, name: `${kind}-${at}-${which}` })),
+  ),
+);
+const KEYS = [...new Set(ACCOUNTS.map(({ key }) => key))];
+
+interface Transfer {
+  readonly from: number;
+  readonly to: number;
+  readonly amount: number;
+}
+
+const balanceOf = async (client: Redis, { kind, key, name }: Account): Promise<number> =>
+  Number(await (kind === 'field' ? client.hget(key, name) : client.zscore(key, name)));
+
+function setBalance(transaction: ChainableCommander, { kind, key, name }: Account, balance: number): void {
+  if (kind === 'field') transaction.hset(key, name, String(balance));
+  else transaction.zadd(key, balance, name);
+}
+
+async function transfer(client: Redis, { from, to, amount }: Transfer): Promise<void> {
+  const [source, target] = [ACCOUNTS[from]!, ACCOUNTS[to]!];
+  await client.watch(source.key, target.key);
+  let isOver = false;
+  try {
+    const [left, right] = [await balanceOf(client, source), await balanceOf(client, target)];
+    if (left < amount) throw new NothingHappened('balance too low');
+    const transaction = client.multi();
+    setBalance(transaction, source, left - amount);
+    setBalance(transaction, target, right + amount);
+    isOver = true;
+    await exec(transaction);
+  } finally {
+    if (!isOver && client.status === 'ready') await client.unwatch();
+  }
+}
+
+async function balances(client: Redis): Promise<Record<string, number>> {
+  const transaction = client.multi();
+  for (const { kind, key, name } of ACCOUNTS) {
+    if (kind === 'field') transaction.hget(key, name);
+    else transaction.zscore(key, name);
+  }
+  const replies = await exec(transaction);
+  return Object.fromEntries(ACCOUNTS.map(({ name }, at) => [name, Number(replies[at])]));
+}
+
+export const collectionBank = (): Workload => ({
+  name: 'collection-bank',
+  description: 'transfers between fields of hashes and scores of sorted sets; the total is the same in every read',
+  checker: bankChecker(ACCOUNTS.length * OPENING_BALANCE),
+  async setup(client) {
+    const others = Array.from({ length: OTHERS }, (_, at) => `${at}${'.'.repeat(OTHER_BYTES)}`);
+    for (const key of KEYS) {
+      const mine = ACCOUNTS.filter((account) => account.key === key).map(({ name }) => name);
+      if (mine[0]!.startsWith('field')) {
+        await client.hset(
+          key,
+          ...others.flatMap((name) => [name, name]),
+          ...mine.flatMap((name) => [name, OPENING_BALANCE]),
+        );
+      } else
+        await client.zadd(
+          key,
+          ...others.flatMap((name, at) => [at, name]),
+          ...mine.flatMap((name) => [OPENING_BALANCE, name]),
+        );
+    }
+  },
+  generate({ random }) {
+    if (random.next() < 0.4) return { f: 'read', value: null };
+    const from = random.int(ACCOUNTS.length);
+    const to = (from + 1 + random.int(ACCOUNTS.length - 1)) % ACCOUNTS.length;
+    return { f: 'transfer', value: { from, to, amount: 1 + random.int(5) } };
+  },
+  finalOperations: [{ f: 'read', value: null }],
+  isReadOnly: (f) => f === 'read',
+  async execute(client, { f, value }) {
+    if (f === 'read') return balances(client);
+    await transfer(client, value as Transfer);
+    return value;
+  },
+});
