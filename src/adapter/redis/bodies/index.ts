@@ -1,11 +1,11 @@
 /**
- * The bodies of collections: how hashes, sets, lists and sorted sets are laid out in rows, so that a command can find, change and count
- * elements by reading single rows only. A small body lies in the head of its key; a large one has its elements in rows behind the head, and
- * pages of bounded size for what a look-up by name cannot do. Commands open a body by its key, use it and save it, and never know which
- * form it has.
+ * The bodies of values: how hashes, sets, lists and sorted sets are laid out in rows, so that a command can find, change and count elements by
+ * reading single rows only, and how long strings are, so that it can change a part of one. A small body lies in the head of its key; a large one
+ * has its elements in rows behind the head, and pages of bounded size for what a look-up by name cannot do. Commands open a body by its key,
+ * use it and save it, and never know which form it has.
  *
  * Inside, `rows` has heads and what all bodies are made of, `tree` sequences in pages, `names` hashes and sets, `list` lists, `order` sorted
- * sets, `whole` checks and copies. Pure code: rows, chance and limits come from whoever evaluates the command.
+ * sets, `string` strings, `whole` checks and copies. Pure code: rows, chance and limits come from whoever evaluates the command.
  */
 
 export { type ListBody, newList, openList, type PositionSearch } from './list/index.ts';
@@ -42,4 +42,5 @@ export {
   type NewExpiry,
   type Rows,
 } from './rows/index.ts';
+export { openString, readString, type StringBody, type StringPart, wholeOf } from './string/index.ts';
 export { checkBody, copyValue } from './whole/index.ts';

@@ -9,12 +9,10 @@ export {
   FIELD_EXPIRIES,
   FIELD_EXPIRIES_BYTES,
   rowExpiry,
-  withKeyExpiry,
   writeFieldExpiries,
 } from './field-expiries.ts';
 export {
   deleteKey,
-  readString,
   readTyped,
   readValue,
   type TypedValue,
@@ -22,6 +20,7 @@ export {
   type ValueAccess,
   type ValueReader,
   ValueType,
+  writeExpiry,
   writeString,
   writeValueHeader,
   writtenLater,

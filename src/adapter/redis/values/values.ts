@@ -3,14 +3,14 @@
  *
  *   head row   type (u8)  flags (u8)  form (u8)  what the type and its form need
  *
- * A string has no flags and one form, its bytes as they are. Hashes have one flag, see `field-expiries.ts`. A reader that meets a flag or a
- * form that it does not know refuses: a later program wrote it.
+ * A string has no flags; in the form `Packed` its bytes follow as they are. Hashes have one flag, see `field-expiries.ts`. A reader that meets a
+ * flag or a form that it does not know refuses: a later program wrote it.
  */
-import type { KeyView } from '../../../kv/index.ts';
+import type { KeyView, LiveValue } from '../../../kv/index.ts';
 import type { HlcTimestamp } from '../../../platform/index.ts';
 import { VALUE_HEADER_BYTES, ValueForm } from '../keys/index.ts';
 import { errors, RedisError } from '../protocol/index.ts';
-import { expiriesOf, FIELD_EXPIRIES, FIELD_EXPIRIES_BYTES } from './field-expiries.ts';
+import { expiriesOf, FIELD_EXPIRIES, FIELD_EXPIRIES_BYTES, withKeyExpiry } from './field-expiries.ts';
 
 /** First byte of a stored value. Disk values: never renumber; a new data type adds a row here and its name below. */
 export const ValueType = {
@@ -52,7 +52,7 @@ export interface ValueReader {
 /** The way to the values of one database. */
 export interface ValueAccess extends ValueReader {
   /** Reads and writes by storage key; prefer the accessors below. */
-  readonly view: KeyView;
+  readonly view: Pick<KeyView, 'ts' | 'get' | 'put' | 'delete'>;
 }
 
 /** A stored value taken apart. */
@@ -75,7 +75,7 @@ export function readValue(ctx: ValueReader, userKey: Buffer): TypedValue | undef
   const { value } = live;
   const type = value[0]!;
   const form = value[2];
-  const isKnownForm = form === ValueForm.Packed || (form === ValueForm.Large && type !== ValueType.String);
+  const isKnownForm = form === ValueForm.Packed || form === ValueForm.Large;
   const { commitTs } = live;
   if (value[1] === NO_FLAGS && isKnownForm) {
     const payload = value.subarray(VALUE_HEADER_BYTES);
@@ -94,11 +94,6 @@ export function readTyped(ctx: ValueReader, userKey: Buffer, type: ValueType): T
   return value;
 }
 
-/** @throws RedisError WRONGTYPE when the key holds another type */
-export function readString(ctx: ValueReader, userKey: Buffer): TypedValue | undefined {
-  return readTyped(ctx, userKey, ValueType.String);
-}
-
 /**
  * Writes a string whatever was there before; the payload is copied. `expireTs` 0n is never. A value that has expired as it is
  * written is a deletion: nobody would ever read it.
@@ -113,6 +108,17 @@ export function writeString(ctx: ValueAccess, userKey: Buffer, payload: Buffer, 
   writeValueHeader(stored, ValueType.String, ValueForm.Packed);
   payload.copy(stored, VALUE_HEADER_BYTES);
   ctx.view.put(key, stored, expireTs);
+}
+
+/** Gives a key another expiry, which is in the future; its value and the expiries of its fields stay. @param live what the key holds */
+export function writeExpiry(
+  { view }: Pick<ValueAccess, 'view'>,
+  storageKey: Buffer,
+  live: Pick<LiveValue, 'value' | 'expireTs'>,
+  expireTs: HlcTimestamp,
+): void {
+  const row = withKeyExpiry(live, expireTs);
+  view.put(storageKey, row.value, row.expireTs);
 }
 
 /** Writes the bytes that every stored value begins with; what follows begins at `VALUE_HEADER_BYTES`. */

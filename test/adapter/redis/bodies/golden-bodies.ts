@@ -1,5 +1,14 @@
 /** Bodies in every form whose rows a test compares byte by byte: they are on disk. */
-import { newHash, newList, newOrdered, newSet, openHash } from '../../../../src/adapter/redis/bodies/index.ts';
+import {
+  newHash,
+  newList,
+  newOrdered,
+  newSet,
+  openHash,
+  openString,
+} from '../../../../src/adapter/redis/bodies/index.ts';
+import { writeString } from '../../../../src/adapter/redis/values/index.ts';
+import { NEVER } from '../../../../src/platform/index.ts';
 import { accessTo, bytesOf, type TestAccess, TINY_LIMITS } from './memory-rows.ts';
 
 const KEY = bytesOf('k');
@@ -60,6 +69,18 @@ const MAKERS: Readonly<Record<string, (access: TestAccess) => void>> = {
     list.pushLast(Array.from({ length: 24 }, (_, n) => bytesOf(`${n}`.repeat(10))));
     list.pushLast([bytesOf('l'.repeat(30))]);
     list.save();
+  },
+  'large string with a gap': (access) => {
+    writeString(access, KEY, bytesOf('a string of two chunks and a bit'), NEVER);
+    const string = openString(access, KEY);
+    string.write(50, bytesOf('behind the end'));
+    string.save();
+  },
+  'large string of larger chunks': (access) => {
+    writeString(access, KEY, bytesOf('s'.repeat(70)), NEVER);
+    const string = openString(access, KEY);
+    string.append(bytesOf('end'));
+    string.save();
   },
   'large sorted set': (access) => {
     const members = Array.from({ length: 40 }, (_, n) => [`member ${n}`, n >> 3] as const);

@@ -22,6 +22,9 @@ export const TINY_LIMITS: BodyLimits = {
   childrenWithoutCounts: 4,
   countLevel: 2,
   rebuildAbove: 16,
+  plainStringBytes: 16,
+  chunkBytes: 8,
+  maxChunks: 8,
 };
 
 interface Row {

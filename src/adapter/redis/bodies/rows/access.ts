@@ -29,6 +29,11 @@ export interface BodyLimits {
   readonly countLevel: number;
   /** A command that removes more elements than this, and more than half, writes what stays anew. */
   readonly rebuildAbove: number;
+  /** Longest string that stays in its head when a part of it is changed, bytes. */
+  readonly plainStringBytes: number;
+  /** Bytes of a chunk of a string, and most chunks of one: a longer string has chunks of four times the size, and so on. */
+  readonly chunkBytes: number;
+  readonly maxChunks: number;
 }
 
 /** Two kinds of rows are bounded by what the store keeps inline and cached (512 bytes). */
@@ -42,6 +47,9 @@ export const DEFAULT_BODY_LIMITS: BodyLimits = {
   childrenWithoutCounts: 24,
   countLevel: 2,
   rebuildAbove: 256,
+  plainStringBytes: 4_096,
+  chunkBytes: 512,
+  maxChunks: 2_048,
 };
 
 /** The way to the bodies of one database. */

@@ -7,6 +7,7 @@
  *   't'  page of a tree by number
  *   'n'  what a page of a tree counts, by the page's number
  *   'o'  bytes that are too long for where they belong, by number
+ *   'c'  chunk of a string by number
  *
  * Numbers take 6 bytes, big endian. Those of trees and long bytes are drawn from one counter and never used again in an incarnation.
  */
@@ -23,6 +24,7 @@ export const RowKind = {
   TreePage: 0x74,
   TreeCounts: 0x6e,
   Long: 0x6f,
+  Chunk: 0x63,
 } as const;
 export type RowKind = (typeof RowKind)[keyof typeof RowKind];
 

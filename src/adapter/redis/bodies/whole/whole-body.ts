@@ -18,6 +18,7 @@ import {
   walkedRow,
   writeHead,
 } from '../rows/index.ts';
+import { decodeChunkBytes, walkChunks } from '../string/index.ts';
 import { decodeTreeState, walkTree } from '../tree/index.ts';
 
 /** The head of a value with a body; undefined for a string that is in one piece and for keys that do not exist. */
@@ -36,10 +37,10 @@ function* walkBody(view: Rows, headKey: Buffer, head: Head, limits?: BodyLimits)
   }
   assert(head.count > 0, 'a key without elements does not exist');
   const rows = new BodyRows(view, headKey, head.incarnation);
-  assert(head.type !== ValueType.String, 'a string has no rows');
   if (head.type === ValueType.ZSet) yield* walkOrder(rows, head, limits);
   else if (head.type === ValueType.List)
     yield* walkTree(rows, decodeTreeState(head.part, false), head.count, false, limits);
+  else if (head.type === ValueType.String) yield* walkChunks(rows, head.count, decodeChunkBytes(head.part));
   else yield* walkNames(rows, head, limits);
 }
 

@@ -1,13 +1,12 @@
 /** Strings as arrays of small integers: BITFIELD and BITFIELD_RO. */
-import { assertNever, NEVER } from '../../../../platform/index.ts';
+import { assertNever } from '../../../../platform/index.ts';
+import { openString, type StringBody } from '../../bodies/index.ts';
 import { type CommandContext, type CommandSpec, defineCommands } from '../../command/index.ts';
 import { errors, optionName, parseShortInteger, RedisError, type Reply, requireInteger } from '../../protocol/index.ts';
-import { readString, writeString } from '../../values/index.ts';
 import { type FieldType, fitted, type OverflowRule, readField, writeField } from './bitfield-integers.ts';
 import { requireBitOffset } from './bits-offset.ts';
 
 const ONE_KEY = { first: 1, last: 1, step: 1 } as const;
-const EMPTY: Buffer = Buffer.alloc(0);
 const SIGNED = 0x69;
 const UNSIGNED = 0x75;
 
@@ -59,8 +58,16 @@ function parseOperations(ctx: CommandContext, args: readonly Buffer[]): FieldOpe
 }
 
 /** Runs one operation on a string that is long enough for it when it writes. */
-function apply(bytes: Buffer, { action, type, offset, operand, overflow }: FieldOperation): Reply {
-  const old = readField(bytes, offset, type);
+function apply(string: StringBody, { action, type, offset, operand, overflow }: FieldOperation): Reply {
+  const firstByte = Math.floor(offset / 8);
+  const within = offset - firstByte * 8;
+  const found = string.slice(firstByte, Math.floor((offset + type.bits - 1) / 8) + 1);
+  const old = readField(found, within, type);
+  const put = (value: bigint): void => {
+    const bytes = Buffer.from(found);
+    writeField(bytes, within, type, value);
+    string.write(firstByte, bytes);
+  };
   switch (action) {
     case 'GET':
       return old;
@@ -68,13 +75,13 @@ function apply(bytes: Buffer, { action, type, offset, operand, overflow }: Field
       // An unsigned field takes the operand's 64 bits as an unsigned number.
       const next = fitted(type.signed ? operand : BigInt.asUintN(64, operand), type, overflow);
       if (next === undefined) return null;
-      writeField(bytes, offset, type, next);
+      put(next);
       return old;
     }
     case 'INCRBY': {
       const next = fitted(old + operand, type, overflow);
       if (next === undefined) return null;
-      writeField(bytes, offset, type, next);
+      put(next);
       return next;
     }
     default:
@@ -83,22 +90,15 @@ function apply(bytes: Buffer, { action, type, offset, operand, overflow }: Field
 }
 
 function bitfield(ctx: CommandContext, args: readonly Buffer[], readOnly: boolean): Reply {
-  const key = args[1]!;
   const operations = parseOperations(ctx, args);
   const writes = operations.filter(({ action }) => action !== 'GET');
-  if (writes.length === 0) {
-    const payload = readString(ctx, key)?.payload ?? EMPTY;
-    return operations.map((operation) => apply(payload, operation));
-  }
-  if (readOnly) throw new RedisError('ERR BITFIELD_RO only supports the GET subcommand');
-  const current = readString(ctx, key);
-  const old = current?.payload ?? EMPTY;
+  if (writes.length > 0 && readOnly) throw new RedisError('ERR BITFIELD_RO only supports the GET subcommand');
+  const string = openString(ctx, args[1]!);
   // The string grows to hold every field that is written, also when an overflow rule lets the write fail.
-  const lastBit = writes.reduce((last, { offset, type }) => Math.max(last, offset + type.bits - 1), 0);
-  const bytes = Buffer.alloc(Math.max(old.length, Math.floor(lastBit / 8) + 1));
-  old.copy(bytes);
-  const replies = operations.map((operation) => apply(bytes, operation));
-  writeString(ctx, key, bytes, current?.expireTs ?? NEVER);
+  const lastBit = writes.reduce((last, { offset, type }) => Math.max(last, offset + type.bits - 1), -1);
+  string.grow(Math.floor(lastBit / 8) + 1);
+  const replies = operations.map((operation) => apply(string, operation));
+  if (writes.length > 0) string.save();
   return replies;
 }
 

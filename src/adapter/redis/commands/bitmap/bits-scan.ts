@@ -1,4 +1,5 @@
 /** Counting and finding bits. Bit 0 of a string is the highest bit of its first byte. */
+import type { StringBody } from '../../bodies/index.ts';
 
 const BITS_SET: Uint8Array = Uint8Array.from({ length: 256 }, (_, byte) => {
   let count = 0;
@@ -36,6 +37,30 @@ export function findBit(bytes: Buffer, bit: 0 | 1, firstBit: number, lastBit: nu
     if (found === 0) continue;
     const position = index * 8 + Math.clz32(found) - 24;
     return position <= lastBit ? position : -1;
+  }
+  return -1;
+}
+
+/** Number of one bits of a string from bit `firstBit` to bit `lastBit`, both inclusive and inside the string. */
+export function countBitsOf(string: StringBody, firstBit: number, lastBit: number): number {
+  let count = 0;
+  for (const { at, bytes } of string.parts(Math.floor(firstBit / 8), Math.floor(lastBit / 8) + 1)) {
+    const from = Math.max(0, firstBit - at * 8);
+    count += countBits(bytes, from, Math.min(lastBit - at * 8, bytes.length * 8 - 1));
+  }
+  return count;
+}
+
+/** Position of the first bit of value `bit` of a string from `firstBit` to `lastBit`, both inclusive and inside the string, or -1. */
+export function findBitOf(string: StringBody, bit: 0 | 1, firstBit: number, lastBit: number): number {
+  for (const { at, length, bytes } of string.parts(Math.floor(firstBit / 8), Math.floor(lastBit / 8) + 1)) {
+    const from = Math.max(0, firstBit - at * 8);
+    const to = Math.min(lastBit - at * 8, length * 8 - 1);
+    const position = findBit(bytes, bit, from, Math.min(to, bytes.length * 8 - 1));
+    if (position >= 0) return at * 8 + position;
+    // What a part lacks is zeros.
+    const zero = Math.max(from, bytes.length * 8);
+    if (bit === 0 && zero <= to) return at * 8 + zero;
   }
   return -1;
 }

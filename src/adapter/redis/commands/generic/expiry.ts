@@ -1,9 +1,8 @@
 /** When keys expire: the EXPIRE family sets it, the TTL family tells it, PERSIST removes it. */
-import type { LiveValue } from '../../../../kv/index.ts';
-import { type HlcTimestamp, NEVER, physicalMs } from '../../../../platform/index.ts';
+import { NEVER, physicalMs } from '../../../../platform/index.ts';
 import { type CommandContext, type CommandSpec, defineCommands } from '../../command/index.ts';
 import { errors, INT64_MAX, INT64_MIN, type Reply, requireInteger } from '../../protocol/index.ts';
-import { expiriesOf, expiryAt, withKeyExpiry } from '../../values/index.ts';
+import { expiriesOf, expiryAt, writeExpiry } from '../../values/index.ts';
 import { conditionsHold, parseExpireConditions } from './expiry-options.ts';
 
 const ONE_KEY = { first: 1, last: 1, step: 1 } as const;
@@ -33,14 +32,8 @@ function expire(ctx: CommandContext, args: readonly Buffer[], form: ExpireForm):
   const currentMs = ofKey === NEVER ? undefined : physicalMs(ofKey);
   if (!conditionsHold(conditions, currentMs, atMs)) return 0;
   if (atMs <= BigInt(ctx.nowMs)) ctx.view.delete(key);
-  else putWithExpiry(ctx, key, live, expiryAt(atMs));
+  else writeExpiry(ctx, key, live, expiryAt(atMs));
   return 1;
-}
-
-/** Gives a key another expiry; those of its fields stay. */
-function putWithExpiry(ctx: CommandContext, storageKey: Buffer, live: LiveValue, expireTs: HlcTimestamp): void {
-  const row = withKeyExpiry(live, expireTs);
-  ctx.view.put(storageKey, row.value, row.expireTs);
 }
 
 const NO_KEY = -2;
@@ -60,7 +53,7 @@ function persist(ctx: CommandContext, args: readonly Buffer[]): Reply {
   const key = ctx.storageKey(args[1]!);
   const live = ctx.view.get(key);
   if (live === undefined || expiriesOf(live).ofKey === NEVER) return 0;
-  putWithExpiry(ctx, key, live, NEVER);
+  writeExpiry(ctx, key, live, NEVER);
   return 1;
 }
 

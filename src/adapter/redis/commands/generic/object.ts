@@ -3,6 +3,7 @@
 import { physicalMs } from '../../../../platform/index.ts';
 import { openHash, openList, openOrdered, openSet } from '../../bodies/index.ts';
 import { type CommandContext, type CommandSpec, defineCommands } from '../../command/index.ts';
+import { ValueForm } from '../../keys/index.ts';
 import { errors, optionName, parseInteger, RedisError, type Reply, requireInteger } from '../../protocol/index.ts';
 import { readValue, type TypedValue, ValueType } from '../../values/index.ts';
 import { helpCommand } from '../help.ts';
@@ -22,9 +23,13 @@ function stringEncoding(payload: Buffer): 'int' | 'embstr' | 'raw' {
   return payload.length <= EMBEDDED_STRING_BYTES ? 'embstr' : 'raw';
 }
 
+/** The bytes of a string that may be an integer, or short: one in chunks is neither. */
+const shortString = ({ type, form, payload }: TypedValue): Buffer | undefined =>
+  type === ValueType.String && form === ValueForm.Packed ? payload : undefined;
+
 /** Redis' name for the form that it would keep the value in. */
-function encodingOf({ type, payload }: TypedValue, ctx: CommandContext, userKey: Buffer): string {
-  switch (type) {
+function encodingOf(value: TypedValue, ctx: CommandContext, userKey: Buffer): string {
+  switch (value.type) {
     case ValueType.Hash:
       return openHash(ctx, userKey).encoding;
     case ValueType.Set:
@@ -33,13 +38,16 @@ function encodingOf({ type, payload }: TypedValue, ctx: CommandContext, userKey:
       return openOrdered(ctx, userKey).encoding;
     case ValueType.List:
       return openList(ctx, userKey).encoding;
-    default:
-      return stringEncoding(payload);
+    default: {
+      const payload = shortString(value);
+      return payload === undefined ? 'raw' : stringEncoding(payload);
+    }
   }
 }
 
-function referencesOf({ type, payload }: TypedValue): number {
-  const integer = type === ValueType.String ? parseInteger(payload) : undefined;
+function referencesOf(value: TypedValue): number {
+  const payload = shortString(value);
+  const integer = payload === undefined ? undefined : parseInteger(payload);
   return integer !== undefined && integer >= 0n && integer < SHARED_INTEGERS ? SHARED_REFERENCES : 1;
 }
 

@@ -2,8 +2,9 @@
  * About how many bytes a key and its value would take in Redis: its layouts with its overheads, over the lengths of a few elements. Values live
  * in the store here, so this is for tools that look for large keys, and for people who come from Redis with such figures in mind.
  */
-import { openHash, openList, openOrdered, openSet } from '../../bodies/index.ts';
+import { openHash, openList, openOrdered, openSet, openString } from '../../bodies/index.ts';
 import type { CommandContext } from '../../command/index.ts';
+import { ValueForm } from '../../keys/index.ts';
 import { parseInteger } from '../../protocol/index.ts';
 import { readValue, ValueType } from '../../values/index.ts';
 
@@ -112,7 +113,10 @@ export function usageOf(ctx: CommandContext, userKey: Buffer, samples: number): 
   if (value === undefined) return undefined;
   let bytes: number;
   if (value.type !== ValueType.String) bytes = collectionBytes(contentsOf(ctx, userKey, value.type), samples);
-  else bytes = parseInteger(value.payload) === undefined ? value.payload.length + STRING_BYTES : 0;
+  else {
+    const isInteger = value.form === ValueForm.Packed && parseInteger(value.payload) !== undefined;
+    bytes = isInteger ? 0 : openString(ctx, userKey).length + STRING_BYTES;
+  }
   // Allocators hand out multiples of eight.
   return Math.ceil((KEY_BYTES + userKey.length + 1 + bytes) / 8) * 8;
 }

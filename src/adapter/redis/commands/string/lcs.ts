@@ -1,5 +1,5 @@
 /** LCS: what two strings have in common. */
-
+import { wholeOf } from '../../bodies/index.ts';
 import { type CommandContext, type CommandSpec, defineCommands } from '../../command/index.ts';
 import { errors, MapReply, optionName, RedisError, type Reply, requirePosition } from '../../protocol/index.ts';
 import { readValue, ValueType } from '../../values/index.ts';
@@ -49,8 +49,8 @@ function lcs(ctx: CommandContext, args: readonly Buffer[]): Reply {
     }
   }
   const options = parseOptions(args);
-  const a = left?.payload ?? EMPTY;
-  const b = right?.payload ?? EMPTY;
+  const a = left === undefined ? EMPTY : wholeOf(ctx, args[1]!, left);
+  const b = right === undefined ? EMPTY : wholeOf(ctx, args[2]!, right);
   if (lcsTableBytes(a.length, b.length) > ctx.maxStringBytes) {
     throw new RedisError('ERR Insufficient memory, transient memory for LCS exceeds proto-max-bulk-len');
   }

@@ -1,5 +1,6 @@
 /** Strings that spell numbers: INCR, DECR, INCRBY, DECRBY, INCRBYFLOAT. */
 import { NEVER } from '../../../../platform/index.ts';
+import { readString } from '../../bodies/index.ts';
 import { type CommandContext, type CommandSpec, defineCommands } from '../../command/index.ts';
 import {
   errors,
@@ -10,7 +11,7 @@ import {
   type Reply,
   requireInteger,
 } from '../../protocol/index.ts';
-import { readString, writeString } from '../../values/index.ts';
+import { writeString } from '../../values/index.ts';
 import { addLongDoubles, formatLongDouble, parseLongDouble, ZERO_LONG_DOUBLE } from './numbers-long-double.ts';
 
 const ONE_KEY = { first: 1, last: 1, step: 1 } as const;

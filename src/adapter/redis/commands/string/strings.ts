@@ -1,15 +1,16 @@
 /** Commands over whole strings: SET and GET in all their forms, and their plural MSET and MGET. */
-import { NEVER } from '../../../../platform/index.ts';
+import { type HlcTimestamp, NEVER } from '../../../../platform/index.ts';
+import { readString, wholeOf } from '../../bodies/index.ts';
 import { type CommandContext, type CommandSpec, defineCommands } from '../../command/index.ts';
 import { errors, OK, type Reply } from '../../protocol/index.ts';
 import {
   deleteKey,
   type ExpiryUnit,
   expiryAt,
-  readString,
   readValue,
   requireOptionExpiry,
   ValueType,
+  writeExpiry,
   writeString,
 } from '../../values/index.ts';
 import { parseGetExOptions, parseSetOptions } from './strings-options.ts';
@@ -64,6 +65,12 @@ function getAndDelete(ctx: CommandContext, args: readonly Buffer[]): Reply {
   return old.payload;
 }
 
+/** Gives a key that exists another expiry. */
+function setExpiry(ctx: CommandContext, userKey: Buffer, expireTs: HlcTimestamp): void {
+  const key = ctx.storageKey(userKey);
+  writeExpiry(ctx, key, ctx.view.get(key)!, expireTs);
+}
+
 function getAndExpire(ctx: CommandContext, args: readonly Buffer[]): Reply {
   const key = args[1]!;
   const { persist, expiry } = parseGetExOptions(args);
@@ -72,9 +79,9 @@ function getAndExpire(ctx: CommandContext, args: readonly Buffer[]): Reply {
   if (expiry !== undefined) {
     const expireAtMs = requireOptionExpiry('getex', expiry.unit, expiry.text, ctx.nowMs);
     if (expireAtMs <= BigInt(ctx.nowMs)) deleteKey(ctx, key);
-    else writeString(ctx, key, current.payload, expiryAt(expireAtMs));
+    else setExpiry(ctx, key, expiryAt(expireAtMs));
   } else if (persist && current.expireTs !== NEVER) {
-    writeString(ctx, key, current.payload, NEVER);
+    setExpiry(ctx, key, NEVER);
   }
   return current.payload;
 }
@@ -83,7 +90,7 @@ function getMany(ctx: CommandContext, args: readonly Buffer[]): Reply {
   const replies: Reply[] = [];
   for (let index = 1; index < args.length; index++) {
     const value = readValue(ctx, args[index]!);
-    replies.push(value?.type === ValueType.String ? value.payload : null);
+    replies.push(value?.type === ValueType.String ? wholeOf(ctx, args[index]!, value) : null);
   }
   return replies;
 }
