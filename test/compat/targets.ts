@@ -22,6 +22,9 @@ export const LARGE_FROM_THE_FIRST: BodyLimits = {
   prefixBytes: 6,
   rosterNames: 8,
   childrenWithoutCounts: 4,
+  plainStringBytes: 0,
+  chunkBytes: 4,
+  maxChunks: 8,
 };
 
 /** A server under test. */
