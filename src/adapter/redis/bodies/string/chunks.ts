@@ -34,6 +34,7 @@ function encodeChunkBytes(chunkBytes: number): Buffer {
   return part;
 }
 
+/** Bytes of a chunk, as the head says. */
 export function decodeChunkBytes(part: Buffer): number {
   const chunkBytes = new ByteReader(part).varint();
   assert(chunkBytes > 0, 'a chunk has bytes');
