@@ -11,8 +11,8 @@ export interface LocalClusterOptions {
   readonly nodes: readonly NodeSettingValues[];
   /** Start a node again when it ends unexpectedly; not one that has no place in the cluster, see `isEndForGood`. */
   readonly restart?: boolean;
-  /** See `NodeProcessOptions.script`. */
-  readonly script?: string;
+  /** See `NodeProcessOptions.script`; asked each time that a node is started. */
+  readonly script?: (nodeId: number) => string | undefined;
   readonly onLine?: (nodeId: number, line: string) => void;
   /** A node ended without being asked to; `restarting` says what happens next. */
   readonly onDeath?: (nodeId: number, exit: NodeExit, restarting: boolean) => void;
@@ -103,9 +103,10 @@ export class LocalCluster {
   private startNode(settings: NodeSettingValues): void {
     const { nodeId } = settings;
     const startedMs = Date.now();
+    const script = this.options.script?.(nodeId);
     const node = new NodeProcess({
       settings,
-      script: this.options.script,
+      ...(script === undefined ? {} : { script }),
       onLine: (line) => this.options.onLine?.(nodeId, line),
       onExit: (exit) => {
         if (this.stopping || this.processes.get(nodeId) !== node) return;

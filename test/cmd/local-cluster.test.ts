@@ -17,7 +17,7 @@ describe('the launcher of a local cluster', () => {
   const launch = (behaviour?: { node: number; name: string }, options: Partial<LocalClusterOptions> = {}) => {
     process.env.STUB_NODE = String(behaviour?.node ?? 0);
     process.env.STUB_BEHAVIOUR = behaviour?.name ?? '';
-    cluster = new LocalCluster({ nodes, script, ...options });
+    cluster = new LocalCluster({ nodes, script: () => script, ...options });
     cluster.start();
     return cluster;
   };

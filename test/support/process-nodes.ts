@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Redis } from 'ioredis';
 import { freePortRange } from '../../bench/scratch.ts';
-import { type ClusterMember, type GroupView, LocalCluster } from '../../cmd/cluster/index.ts';
+import { type ClusterMember, type GroupView, LocalCluster, type LocalClusterOptions } from '../../cmd/cluster/index.ts';
 import { AdminClient } from '../../src/adapter/grpc/index.ts';
 import { clusterSettings, loadConfig, toClusterNodes } from '../../src/config/index.ts';
 import { until } from './until.ts';
@@ -57,8 +57,14 @@ export class ProcessNodes {
     this.log = log;
   }
 
-  /** @param settings beside ports and folders, by key */
-  static async start(settings: Readonly<Record<string, unknown>> = {}): Promise<ProcessNodes> {
+  /**
+   * @param settings beside ports and folders, by key
+   * @param script see `LocalClusterOptions.script`
+   */
+  static async start(
+    settings: Readonly<Record<string, unknown>> = {},
+    script: NonNullable<LocalClusterOptions['script']> = () => undefined,
+  ): Promise<ProcessNodes> {
     const folder = temporaryFolder();
     const { values } = loadConfig(clusterSettings, {
       flags: { ...(await clusterFlags(folder)), ...settings },
@@ -67,6 +73,7 @@ export class ProcessNodes {
     const log: string[] = [];
     const processes = new LocalCluster({
       nodes: toClusterNodes(values),
+      script,
       onLine: (nodeId, line) => log.push(`n${nodeId} | ${line}`),
     });
     const cluster = new ProcessNodes(folder, processes, log);

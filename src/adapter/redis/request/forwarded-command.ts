@@ -77,8 +77,9 @@ export function encodeCount(group: GroupId, counterClass: number): Buffer {
 }
 
 function encodeRequest(writer: ByteWriter, request: GroupRequest): void {
-  const { encodings = DEFAULT_ENCODINGS } = request.settings;
-  const isUsual = encodings === DEFAULT_ENCODINGS;
+  const { encodings = DEFAULT_ENCODINGS, mayCreateBodies } = request.settings;
+  // A leader that still runs release 0.1.0 has nothing that they would be about, and does not know them.
+  const isUsual = encodings === DEFAULT_ENCODINGS || mayCreateBodies?.() === false;
   const kindAndResp = (kind: number) => {
     writer.u8(isUsual ? kind : kind | WITH_THRESHOLDS);
     writer.u8(request.resp);

@@ -1,0 +1,139 @@
+/** Release 0.1.0 beside this program: a cluster is upgraded node by node, and what it cannot read comes after its last node has gone. */
+import assert from 'node:assert/strict';
+import { after, before, describe, test } from 'node:test';
+import { type HlcTimestamp, hlcTimestamp, SeededRandom } from '../../src/platform/index.ts';
+import type { GroupStore } from '../../src/store/contract/types.ts';
+import type { openGroupStore } from '../../src/store/group/open.ts';
+import type { SimulatedLevels } from '../../src/store/level/simulated-level.ts';
+import type { MemoryDisk } from '../support/memory-disk.ts';
+import { ProcessNodes } from '../support/process-nodes.ts';
+import { until } from '../support/until.ts';
+import { ReleasedProgram, root, skipWithoutHistory } from './releases.ts';
+
+const NODES = [1, 2, 3];
+const KEYS = 200;
+const ts = (value: number): HlcTimestamp => hlcTimestamp(BigInt(value));
+
+describe('release 0.1.0', { skip: skipWithoutHistory }, () => {
+  let released: ReleasedProgram;
+  before(() => {
+    released = new ReleasedProgram('0.1.0');
+  });
+  after(() => released.remove());
+
+  test('is replaced node by node: strings go on, and data types come with the last', { timeout: 240_000 }, async () => {
+    const isReplaced = new Set<number>();
+    const cluster = await ProcessNodes.start({}, (nodeId) => (isReplaced.has(nodeId) ? undefined : released.script));
+    try {
+      const clients = NODES.map((nodeId) => cluster.client(nodeId));
+      const expected = new Map<string, string>();
+      const writeAll = async (value: string): Promise<void> => {
+        for (let key = 0; key < KEYS; key++) {
+          const name = `key:${key}`;
+          assert.equal(await clients[key % clients.length]!.set(name, `${value} ${key}`), 'OK');
+          expected.set(name, `${value} ${key}`);
+        }
+        // Long strings stay whole, for the old replicas.
+        await clients[0]!.setrange('long', 100_000, value);
+      };
+      const readAll = async (): Promise<void> => {
+        const names = [...expected.keys()];
+        for (const client of clients) {
+          assert.deepEqual(await client.mget(names), [...expected.values()]);
+          await client.readonly();
+          assert.deepEqual(await Promise.all(names.map((name) => client.get(name))), [...expected.values()]);
+          await client.call('READWRITE');
+        }
+      };
+      await writeAll('all old');
+      for (const nodeId of NODES) {
+        await assert.rejects(clients[nodeId - 1]!.hset('hash', 'field', 'old'), /unknown command/);
+        await cluster.shutDown(nodeId);
+        isReplaced.add(nodeId);
+        cluster.revive(nodeId);
+        await cluster.ready();
+        await until(`a client of node ${nodeId} is back`, () =>
+          clients[nodeId - 1]!.ping().then(
+            (pong) => pong === 'PONG',
+            () => false,
+          ),
+        );
+        if (isReplaced.size < NODES.length) {
+          // Whoever leads the group of a key, an old program or a new one.
+          for (let key = 0; key < 20; key++) {
+            await assert.rejects(
+              clients[nodeId - 1]!.hset(`hash:${key}`, 'field', 'too early'),
+              /ERR 'hset' cannot be used: not every node of the cluster runs a program yet that knows it \(node 3|node 2, node 3\)/,
+            );
+          }
+        }
+        await writeAll(`${isReplaced.size} replaced`);
+        await readAll();
+      }
+      for (const [index, client] of clients.entries()) {
+        assert.equal(await client.hset('hash', `field ${index}`, 'new'), 1);
+        const many = Array.from({ length: 500 }, (_, nth) => [`field ${nth}`, `${nth}`]).flat();
+        assert.equal(await client.hset(`large ${index}`, ...many), 500);
+      }
+      for (const client of clients) {
+        assert.equal(await client.hlen('hash'), 3);
+        for (const index of clients.keys()) assert.equal(await client.hget(`large ${index}`, 'field 499'), '499');
+      }
+      await readAll();
+    } catch (error) {
+      console.error(cluster.log.slice(-40).join('\n'));
+      throw error;
+    } finally {
+      await cluster.stop();
+    }
+  });
+
+  test('keeps the same digest as this program, whatever each of them has collected', async () => {
+    const random = new SeededRandom(7);
+    const stores = [await openStore((path) => released.url(path)), await openStore((path) => `file://${root}${path}`)];
+    let at = 100;
+    for (let step = 0; step < 400; step++) {
+      at += 2 + random.int(5);
+      const changes = Array.from({ length: 1 + random.int(4) }, () => ({
+        key: Buffer.from(`key ${random.int(12)}${random.int(3) === 0 ? ' and more' : ''}`),
+        dice: random.int(10),
+        bytes: 1 + random.int(60),
+        expireTs: random.int(4) === 0 ? at + 1 + random.int(50) : 0,
+      }));
+      const threshold = random.int(15) === 0 ? at - random.int(40) : 0;
+      for (const store of stores) {
+        const writer = store.write();
+        for (const { key, dice, bytes, expireTs } of changes) {
+          if (dice === 0) writer.deleteRange(Buffer.from('key 3'), Buffer.from('key 5'), ts(at - 1));
+          else if (dice <= 2) writer.delete(key, ts(at));
+          else writer.put(key, Buffer.alloc(bytes, dice), ts(at), ts(expireTs));
+        }
+        if (threshold > store.gcThreshold) store.setGcThreshold(writer, ts(threshold));
+        writer.commit(store.appliedIndex + 1);
+        if (random.int(6) === 0) await store.collectGarbage(random.int(1000));
+      }
+      if (step % 20 === 0) {
+        const [old, present] = await Promise.all(stores.map((store) => store.digest()));
+        assert.equal(present, old, `after ${step} entries`);
+      }
+    }
+    for (const store of stores) await store.close();
+  });
+});
+
+/** An empty store of one of the two programs. */
+async function openStore(url: (path: string) => string): Promise<GroupStore> {
+  const group = (await import(url('src/store/group/open.ts'))) as { openGroupStore: typeof openGroupStore };
+  const level = (await import(url('src/store/level/simulated-level.ts'))) as {
+    SimulatedLevels: typeof SimulatedLevels;
+  };
+  const disk = (await import(url('test/support/memory-disk.ts'))) as { MemoryDisk: typeof MemoryDisk };
+  const levels = new level.SimulatedLevels();
+  return group.openGroupStore({
+    location: 'store',
+    openLevel: levels.openLevel,
+    folders: levels,
+    disk: new disk.MemoryDisk(),
+    limits: { inlineBytes: 24, flushBytes: 2048, flushIntervalMs: 3 },
+  });
+}

@@ -1,0 +1,60 @@
+/** Programs that were released, from the history of this repository. */
+import { execFileSync } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync, symlinkSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+export interface Release {
+  readonly version: string;
+  /** Full name of the commit that it was built from. */
+  readonly commit: string;
+}
+
+export const root = fileURLToPath(new URL('../../', import.meta.url));
+export const releases = JSON.parse(
+  readFileSync(new URL('releases.json', import.meta.url), 'utf8'),
+) as readonly Release[];
+
+/** What git says, or undefined where there is no git, or no history. */
+export function git(...words: string[]): string | undefined {
+  try {
+    return execFileSync('git', words, { cwd: root, stdio: ['ignore', 'pipe', 'ignore'] })
+      .toString('utf8')
+      .trim();
+  } catch {
+    return undefined;
+  }
+}
+
+/** The value of a test's `skip`: a shallow clone, or a copy of the files alone, has no releases. */
+export const skipWithoutHistory = releases.every(({ commit }) => git('cat-file', '-t', commit) === 'commit')
+  ? false
+  : 'needs the history';
+
+/** The files of a release, with the modules of this program, which it can be run with. */
+export class ReleasedProgram {
+  readonly folder: string;
+
+  constructor(version: string) {
+    const { commit } = releases.find((release) => release.version === version)!;
+    this.folder = mkdtempSync(join(tmpdir(), `kvorum-${version}-`));
+    const archive = execFileSync('git', ['archive', commit], { cwd: root, maxBuffer: 256 * 1024 * 1024 });
+    execFileSync('tar', ['-x', '-C', this.folder], { input: archive });
+    symlinkSync(join(root, 'node_modules'), join(this.folder, 'node_modules'));
+  }
+
+  /** What `NodeProcessOptions.script` takes. */
+  get script(): string {
+    return join(this.folder, 'cmd', 'kvorum.ts');
+  }
+
+  /** Where a file of it is, for a dynamic import. */
+  url(path: string): string {
+    return `file://${join(this.folder, path)}`;
+  }
+
+  remove(): void {
+    rmSync(this.folder, { recursive: true, force: true });
+  }
+}
