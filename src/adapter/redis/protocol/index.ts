@@ -13,6 +13,7 @@ export {
   wordOf,
 } from './arguments.ts';
 export { type ClientStream, writeSegments } from './client-stream.ts';
+export { doubleText, fixedText, humanText, parseDouble, readDoublePrefix } from './doubles.ts';
 export { BEHIND, BehindError, errorText, FeatureInactiveError, featureText, isUnexpected } from './errors.ts';
 export { globMatches } from './glob.ts';
 export {
@@ -26,6 +27,7 @@ export {
   requirePosition,
 } from './integers.ts';
 export {
+  DoubleReply,
   EncodedReply,
   ErrorReply,
   errors,

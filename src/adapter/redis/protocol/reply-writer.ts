@@ -108,9 +108,8 @@ export class ReplyWriter {
     } else if (reply instanceof NilArrayReply) {
       this.ascii(resp === 3 ? '_\r\n' : '*-1\r\n');
     } else if (reply instanceof DoubleReply) {
-      const text = doubleText(reply.value);
-      if (resp === 3) this.line(',', text);
-      else this.bulkText(text);
+      if (resp === 3) this.line(',', reply.text);
+      else this.bulkText(reply.text);
     } else if (reply instanceof BooleanReply) {
       if (resp === 3) this.ascii(reply.value ? '#t\r\n' : '#f\r\n');
       else this.ascii(reply.value ? ':1\r\n' : ':0\r\n');
@@ -214,12 +213,6 @@ export class ReplyWriter {
 
 /** `Array.isArray` does not narrow a readonly array out of a union. */
 const isArray = (reply: Reply): reply is readonly Reply[] => Array.isArray(reply);
-
-function doubleText(value: number): string {
-  if (value === Number.POSITIVE_INFINITY) return 'inf';
-  if (value === Number.NEGATIVE_INFINITY) return '-inf';
-  return Number.isNaN(value) ? 'nan' : String(value);
-}
 
 /** One reply as bytes, for places where speed does not matter. */
 export function encodeReply(reply: Reply, resp: 2 | 3): Buffer {

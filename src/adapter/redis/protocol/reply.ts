@@ -4,6 +4,7 @@
  * array, a double to its text and so on for a RESP2 client.
  */
 import { type ErrorDisposition, KvorumError } from '../../../platform/index.ts';
+import { doubleText } from './doubles.ts';
 
 /** A status line such as `+OK`; must not contain CR or LF. */
 export class SimpleString {
@@ -22,11 +23,12 @@ export class ErrorReply {
   }
 }
 
-/** RESP3 double; RESP2 gets its shortest text as a bulk string. */
+/** RESP3 double; RESP2 gets its text as a bulk string. */
 export class DoubleReply {
-  readonly value: number;
-  constructor(value: number) {
-    this.value = value;
+  readonly text: string;
+  /** @param text how the command prints it; left out: as Redis prints scores */
+  constructor(value: number, text = doubleText(value)) {
+    this.text = text;
   }
 }
 
