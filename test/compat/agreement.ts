@@ -123,6 +123,7 @@ const RULES: Readonly<Record<string, Rule>> = {
   SDIFF: sameMembers,
   SRANDMEMBER: sameSize,
   ZRANDMEMBER: sameSize,
+  ZSCAN: sameSize,
   'CLIENT ID': sameShape,
   'OBJECT ENCODING': sameEncoding,
   'OBJECT HELP': sameSyntax,

@@ -14,6 +14,7 @@ import { listGroup } from './list.ts';
 import { numberGroup } from './number.ts';
 import { serverGroup } from './server.ts';
 import { setGroup } from './set.ts';
+import { sortedSetGroup } from './sorted-set.ts';
 import { stringGroup } from './string.ts';
 import { transactionGroup } from './transaction.ts';
 import { badFloat, key, value, type Words } from './words.ts';
@@ -35,6 +36,7 @@ export const GROUPS: readonly SequenceGroup[] = [
   numberGroup,
   serverGroup,
   setGroup,
+  sortedSetGroup,
   stringGroup,
   transactionGroup,
 ];
@@ -121,11 +123,18 @@ const withoutEndlessDraws = (steps: readonly Step[]): Step[] =>
       !(Number(step.command[2]) < -MOST_DRAWS),
   );
 
+/** What a group says cannot be compared is left out wherever it comes up. */
+const withoutIncomparable = (steps: readonly Step[]): Step[] =>
+  steps.filter(
+    (step) => !('command' in step) || GROUPS.every(({ isComparable }) => isComparable?.(step.command) ?? true),
+  );
+
 /** Sequences of steps, most of them of one group. */
 export const sequencesOf = (group: SequenceGroup, maxSteps: number): fc.Arbitrary<Step[]> =>
   fc
     .array(stepsOf(group), { minLength: 1, maxLength: maxSteps, size: 'max' })
     .map(withoutEndlessDraws)
+    .map(withoutIncomparable)
     .map(withoutRefusedInMulti)
     .map(withoutFlushesAfterWatch)
     .map(withVisitBeforeCount);

@@ -46,14 +46,21 @@ export type CommandGroup =
   | 'hyperloglog'
   | 'geo';
 
+/** Positions of keys among a command's arguments. `last` may be negative: -1 is the last argument. */
+export interface KeyRangePositions {
+  readonly first: number;
+  readonly last: number;
+  readonly step: number;
+}
+
+/** Finds keys that move. The arity was checked; there are no keys when the arguments make no sense. */
+export type KeyFinder = (args: readonly Buffer[]) => number[];
+
 /**
- * Positions of a command's keys among its arguments, the command's name being argument 0. `last` may be negative: -1 is
- * the last argument. The function form is for commands whose keys move (it may assume that the arity was checked, and
- * answers no keys when it cannot make sense of the arguments).
+ * Positions of a command's keys among its arguments, the command's name being argument 0. The function form is for commands whose keys
+ * move, the form with `all` for those of them whose first keys do not.
  */
-export type KeyPositions =
-  | { readonly first: number; readonly last: number; readonly step: number }
-  | ((args: readonly Buffer[]) => number[]);
+export type KeyPositions = KeyRangePositions | KeyFinder | (KeyRangePositions & { readonly all: KeyFinder });
 
 /** What is known of a command apart from how it runs. */
 export interface CommandDeclaration {
@@ -112,6 +119,7 @@ export function keyIndexes(spec: Pick<CommandDeclaration, 'keys'>, args: readonl
   const { keys } = spec;
   if (keys === undefined) return [];
   if (typeof keys === 'function') return keys(args);
+  if ('all' in keys) return keys.all(args);
   const last = keys.last < 0 ? args.length + keys.last : keys.last;
   const indexes: number[] = [];
   for (let index = keys.first; index <= last; index += keys.step) indexes.push(index);

@@ -17,6 +17,7 @@ export {
   type CommandDeclaration,
   type CommandGroup,
   type DeclaredCommand,
+  type KeyFinder,
   type KeyPositions,
   keyIndexes,
 } from './declaration.ts';

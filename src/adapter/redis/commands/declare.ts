@@ -1,5 +1,5 @@
 /** Declarations of commands that have much in common, written with named fields. */
-import type { ClientSession, CommandSpec, KeyPositions } from '../command/index.ts';
+import type { ClientSession, CommandSpec, KeyFinder } from '../command/index.ts';
 import { parseShortInteger, type Reply } from '../protocol/index.ts';
 
 /** What a command on a client's session runs. */
@@ -27,7 +27,7 @@ export const declareWith =
  * @param before positions of keys in front of it
  */
 export const countedKeys =
-  (at: number, ...before: readonly number[]): KeyPositions =>
+  (at: number, ...before: readonly number[]): KeyFinder =>
   (args) => {
     const count = parseShortInteger(args[at]!);
     // Written so that NaN is refused as well.

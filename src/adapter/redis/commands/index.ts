@@ -14,6 +14,7 @@ import { hashCommands } from './hash/index.ts';
 import { listCommands } from './list/index.ts';
 import { serverCommands } from './server/index.ts';
 import { setCommands } from './set/index.ts';
+import { sortedSetCommands } from './sorted-set/index.ts';
 import { stringCommands } from './string/index.ts';
 import { transactionCommands } from './transaction/index.ts';
 
@@ -26,6 +27,7 @@ export const ALL_COMMANDS: readonly CommandSpec[] = [
   ...listCommands,
   ...serverCommands,
   ...setCommands,
+  ...sortedSetCommands,
   ...stringCommands,
   ...transactionCommands,
 ];

@@ -72,6 +72,11 @@ export class LargeOrder implements OrderForm {
     return this.state.next;
   }
 
+  prefetch(members: readonly Buffer[]): void {
+    const { rows } = this;
+    rows.prefetch(() => members.map((member) => rows.elementKey(member)));
+  }
+
   keyOf(member: Buffer): Buffer | undefined {
     const row = this.rows.get(this.rows.elementKey(member));
     return row === undefined ? undefined : Buffer.concat([scoreBytesIn(row), member]);

@@ -13,6 +13,8 @@ export interface OrderForm {
   readonly count: number;
   /** Sticky facts, without the armed bit. */
   bits: number;
+  /** Says that the keys of these members are about to be asked for. */
+  prefetch(members: readonly Buffer[]): void;
   /** The key of a member; undefined when it is not there. */
   keyOf(member: Buffer): Buffer | undefined;
   /** Adds a member that is not there. */

@@ -57,6 +57,11 @@ export class OrderedBody {
     return this.form.count;
   }
 
+  /** Says that these members are about to be looked at: where rows come from afar, theirs come together. */
+  prefetch(members: readonly Buffer[]): void {
+    this.form.prefetch(members);
+  }
+
   score(member: Buffer): number | undefined {
     const key = this.form.keyOf(member);
     return key === undefined ? undefined : scoreOf(key);
@@ -64,8 +69,21 @@ export class OrderedBody {
 
   /** Gives a member a score, which must not be NaN. */
   set(member: Buffer, score: number): 'added' | 'changed' | 'same' {
-    const key = orderKey(score, member);
+    return this.change(member, () => score)!;
+  }
+
+  /**
+   * Gives a member a score that depends on the one it has.
+   * @param scoreAfter gets the score, undefined when the member is not there, and answers a number or, to leave everything as it is, undefined
+   */
+  change(
+    member: Buffer,
+    scoreAfter: (score: number | undefined) => number | undefined,
+  ): 'added' | 'changed' | 'same' | undefined {
     const before = this.form.keyOf(member);
+    const score = scoreAfter(before === undefined ? undefined : scoreOf(before));
+    if (score === undefined) return undefined;
+    const key = orderKey(score, member);
     if (before?.equals(key)) return 'same';
     if (before !== undefined) {
       this.form.move(member, before, key);
@@ -150,6 +168,15 @@ export class OrderedBody {
   /** One element, each with the same chance; undefined when there is none. */
   random(): ScoredMember | undefined {
     return this.size === 0 ? undefined : this.at(this.place.access.random.int(this.size));
+  }
+
+  /** Elements that may be the same, each drawn for itself. */
+  randomRepeated(count: number): ScoredMember[] {
+    const { random } = this.place.access;
+    const { size } = this;
+    if (size === 0) return [];
+    const all = count * 3 > size ? [...this.entries()] : undefined;
+    return Array.from({ length: count }, () => all?.[random.int(size)] ?? this.at(random.int(size)));
   }
 
   /** Different elements, each choice of `count` with the same chance, in random order; all of them when there are not more. */

@@ -43,6 +43,9 @@ export class PackedOrder implements OrderForm {
     return this.items?.size ?? this.keys!.length;
   }
 
+  /** All of it is here. */
+  prefetch(): void {}
+
   keyOf(member: Buffer): Buffer | undefined {
     if (this.items !== undefined) return this.items.find(member)?.key;
     const length = SCORE_BYTES + member.length;

@@ -51,7 +51,7 @@ export class PageStore {
   /** A leaf by a number that came from outside; undefined when there is none. */
   findLeaf(number: number): Leaf | undefined {
     const known = this.leaves.get(number);
-    if (known !== undefined) return known;
+    if (known !== undefined || number >= this.numbers.next) return known;
     const row = this.rows.get(this.rows.numberedKey(RowKind.TreePage, number));
     return row !== undefined && isLeafRow(row) ? decodeLeaf(number, row) : undefined;
   }

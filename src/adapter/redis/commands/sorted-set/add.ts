@@ -1,0 +1,111 @@
+/** ZADD and ZINCRBY. */
+import { openOrdered } from '../../bodies/index.ts';
+import { type CommandContext, type CommandSpec, defineCommands } from '../../command/index.ts';
+import { DoubleReply, errors, optionName, parseDouble, RedisError, type Reply } from '../../protocol/index.ts';
+import { declareSortedSet } from './declare-sorted-set.ts';
+
+interface AddOptions {
+  /** Only members that are not there. */
+  isNx: boolean;
+  /** Only members that are there. */
+  isXx: boolean;
+  /** Members that are there only get higher scores. */
+  isGt: boolean;
+  /** Members that are there only get lower scores. */
+  isLt: boolean;
+  /** The reply counts changed members too. */
+  isCh: boolean;
+  /** The score is added to the one that is there. */
+  isIncr: boolean;
+}
+
+const OPTIONS: Readonly<Record<string, keyof AddOptions>> = {
+  NX: 'isNx',
+  XX: 'isXx',
+  GT: 'isGt',
+  LT: 'isLt',
+  CH: 'isCh',
+  INCR: 'isIncr',
+};
+
+/** Adds members or changes their scores; arguments from 2 on. */
+function add(ctx: CommandContext, args: readonly Buffer[], isIncr: boolean): Reply {
+  const options: AddOptions = { isNx: false, isXx: false, isGt: false, isLt: false, isCh: false, isIncr };
+  let from = 2;
+  for (; from < args.length; from++) {
+    const option = OPTIONS[optionName(args[from]!)];
+    if (option === undefined) break;
+    options[option] = true;
+  }
+  const scores = readScores(options, args, from);
+  const set = openOrdered(ctx, args[1]!);
+  const members = scores.map((_, nth) => args[from + nth * 2 + 1]!);
+  set.prefetch(members);
+  let [added, changed] = [0, 0];
+  let result: number | undefined;
+  for (const [nth, member] of members.entries()) {
+    result = undefined;
+    const outcome = set.change(member, (current) => {
+      result = scoreAfter(options, current, scores[nth]!);
+      return result;
+    });
+    if (outcome === 'added') added++;
+    else if (outcome === 'changed') changed++;
+  }
+  set.save();
+  if (options.isIncr) return result === undefined ? null : new DoubleReply(result);
+  return options.isCh ? added + changed : added;
+}
+
+/** Checks options and reads scores in Redis' order. @throws RedisError */
+function readScores({ isNx, isXx, isGt, isLt, isIncr }: AddOptions, args: readonly Buffer[], from: number): number[] {
+  const given = args.length - from;
+  if (given === 0 || given % 2 !== 0) throw errors.syntax();
+  if (isNx && isXx) throw new RedisError('ERR XX and NX options at the same time are not compatible');
+  if ((isGt && isNx) || (isLt && isNx) || (isGt && isLt)) {
+    throw new RedisError('ERR GT, LT, and/or NX options at the same time are not compatible');
+  }
+  if (isIncr && given > 2) throw new RedisError('ERR INCR option supports a single increment-element pair');
+  const scores: number[] = [];
+  for (let at = from; at < args.length; at += 2) {
+    const score = parseDouble(args[at]!);
+    if (score === undefined) throw errors.notFloat();
+    scores.push(score);
+  }
+  return scores;
+}
+
+/** The score that a member gets; undefined when it stays as it is. @throws RedisError */
+function scoreAfter(
+  { isNx, isXx, isGt, isLt, isIncr }: AddOptions,
+  current: number | undefined,
+  given: number,
+): number | undefined {
+  if (current === undefined) return isXx ? undefined : given;
+  if (isNx) return undefined;
+  const score = isIncr ? current + given : given;
+  if (Number.isNaN(score)) throw new RedisError('ERR resulting score is not a number (NaN)');
+  return (isGt && score <= current) || (isLt && score >= current) ? undefined : score;
+}
+
+export const addCommands: readonly CommandSpec[] = defineCommands([
+  declareSortedSet({
+    name: 'zadd',
+    arity: -4,
+    flags: ['write', 'denyoom', 'fast'],
+    since: '1.2.0',
+    summary: 'Adds members with scores, or changes the scores of members that are there.',
+    differences: 'A score of -0 is kept as 0, also in large sets: Redis does so in small ones only.',
+    complexity: 'O(log(N)) for each member',
+    run: (ctx, args) => add(ctx, args, false),
+  }),
+  declareSortedSet({
+    name: 'zincrby',
+    arity: 4,
+    flags: ['write', 'denyoom', 'fast'],
+    since: '1.2.0',
+    summary: 'Adds an amount to the score of a member.',
+    complexity: 'O(log(N))',
+    run: (ctx, args) => add(ctx, args, true),
+  }),
+]);
