@@ -140,7 +140,7 @@ describe('a command that writes and touches too many rows', () => {
       touch(view, 100);
     });
     assert.ok(beyond.error instanceof EvaluationTooLongError);
-    assert.equal(beyond.error.message, 'the command touches more than 100 rows');
+    assert.equal(beyond.error.message, 'the command touches more than 100 rows beside those that it names');
     const writer = bed.run((view) => {
       for (let at = 0; at < 101; at++) view.delete(bytes(`x${at}`));
     });
@@ -182,6 +182,45 @@ describe('a command that writes and touches too many rows', () => {
     assert.equal(few.error, undefined, 'a busy machine is not the fault of a small command');
     assert.ok(slow(5_000).error instanceof EvaluationTooLongError);
     assert.equal(bed.get('x').reply, '1000');
+  });
+
+  test('may touch some for everything that it names, however long that takes', () => {
+    const bed = bedOf();
+    const keys = Array.from({ length: 600 }, (_, at) => `k${at}`);
+    const touching = (rows: number) =>
+      ask(bed, {
+        keys,
+        evaluate: (view) => {
+          for (let at = 0; at < rows; at++) {
+            if (at % 1_000 === 0) bed.clock.advance(200);
+            view.put(bytes(`k${at % keys.length}`), bytes('v'), NEVER);
+          }
+        },
+      });
+    const most = [touching(8 * 600), touching(8 * 600 + 99)];
+    bed.settle();
+    for (const { error } of most) assert.equal(error, undefined, 'eight a key, in a second');
+    assert.ok(touching(8 * 600 + 101).error instanceof EvaluationTooLongError);
+    assert.equal(bed.get('k0').reply, 'v');
+  });
+
+  test('is refused for its time only once what it names is done', () => {
+    const bed = bedOf({ maxRowsPerCommand: 65_536 });
+    const slow = (named: number) =>
+      ask(bed, {
+        keys: Array.from({ length: named }, (_, at) => `k${at}`),
+        evaluate: (view) => {
+          touch(view, 2_500);
+          bed.clock.advance(300);
+          touch(view, 2_500);
+          view.put(bytes('x'), bytes('1'), NEVER);
+        },
+      });
+    assert.ok(slow(100).error instanceof EvaluationTooLongError);
+    const named = slow(700);
+    bed.settle();
+    assert.equal(named.error, undefined);
+    assert.equal(named.isDone, true);
   });
 
   test('that is not known to only read is one', () => {

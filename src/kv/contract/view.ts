@@ -51,8 +51,13 @@ export interface Operation<Reply> {
   /** The keys that it may touch; asked when one of its source has to wait, or when it reads so much that its objects are read beforehand. */
   storageKeys?(): readonly Buffer[];
   /**
+   * How many things it names: keys, elements, values. Each may cost some rows, whatever the bounds of an evaluation; asked once it has touched many.
+   * Left out: as many as `storageKeys`.
+   */
+  namedCount?(): number;
+  /**
    * False: it writes nothing whatever it reads, and may be evaluated over values that were read beforehand. Anything else: one that touches
-   * too many rows is refused with `EvaluationTooLongError`.
+   * too many rows beside what it names is refused with `EvaluationTooLongError`.
    */
   readonly isWrite?: boolean;
   /** Synchronous; may throw, which is then the outcome and leaves no effects. */

@@ -2,9 +2,12 @@
  * How long one evaluation may take. Whoever evaluates holds the event loop of its node, which leads other groups too: they must hear from
  * it within an election timeout. Work is counted in rows, which is the same everywhere and under any load; time is looked at
  * only once there were many.
+ *
+ * What a command names, keys and elements, is work that its client sees and has sent over the wire, so it does not count: the bounds are for what
+ * hides behind a key.
  */
 import type { Millis } from '../../platform/index.ts';
-import { EvaluationTooLongError } from '../contract/index.ts';
+import { EvaluationTooLongError, type Operation } from '../contract/index.ts';
 
 /** See `ExecutorLimits`. */
 export interface EvaluationLimits {
@@ -18,13 +21,27 @@ class StoppedEvaluation extends Error {}
 
 /** Rows between looks at the clock. A command that reads fewer is never refused for its time, however busy the machine is. */
 const LOOK_ROWS = 1_024;
+/**
+ * Rows that may be touched for each thing that a command names: a new member of a sorted set is 13 at most where nothing is shared, and takes two
+ * arguments.
+ */
+const ROWS_PER_NAMED = 8;
+
+/** What the budget looks at. */
+export type BudgetedOperation = Pick<Operation<unknown>, 'isWrite' | 'namedCount' | 'storageKeys'>;
+
+const namedBy = (operation: BudgetedOperation): number =>
+  operation.namedCount?.() ?? operation.storageKeys?.().length ?? 0;
 
 /** The budget of the evaluation under way; one for all of a group, one after the other. */
 export class EvaluationBudget {
   private readonly limits: EvaluationLimits;
   private readonly nowMs: () => Millis;
+  private operation: BudgetedOperation = {};
   private isReadOnly = false;
   private rows = 0;
+  /** Rows for what the command names; undefined until somebody has to know. */
+  private namedRows: number | undefined;
   /** Rows until something has to be looked at. */
   private left = 0;
   private sinceMs: Millis | undefined;
@@ -36,9 +53,11 @@ export class EvaluationBudget {
     this.nowMs = nowMs;
   }
 
-  begin(isReadOnly: boolean): void {
-    this.isReadOnly = isReadOnly;
+  begin(operation: BudgetedOperation): void {
+    this.operation = operation;
+    this.isReadOnly = operation.isWrite === false;
     this.rows = 0;
+    this.namedRows = undefined;
     this.excess = undefined;
     this.sinceMs = undefined;
     this.left = this.step();
@@ -46,7 +65,8 @@ export class EvaluationBudget {
 
   private step(): number {
     const { softRows, maxRowsPerCommand } = this.limits;
-    return this.isReadOnly ? softRows - this.rows : Math.min(LOOK_ROWS, maxRowsPerCommand - this.rows);
+    if (this.isReadOnly) return softRows - this.rows;
+    return Math.min(LOOK_ROWS, maxRowsPerCommand + (this.namedRows ?? 0) - this.rows);
   }
 
   /** A row is about to be read or written. @throws EvaluationTooLongError, or what stops a reader; then again each time */
@@ -56,19 +76,25 @@ export class EvaluationBudget {
 
   private look(): void {
     this.left = 0;
-    const { maxRowsPerCommand, maxEvaluationMs } = this.limits;
+    const { maxRowsPerCommand } = this.limits;
     this.rows += this.step();
     if (this.isReadOnly) this.stop(new StoppedEvaluation());
-    if (this.rows >= maxRowsPerCommand) {
-      this.stop(new EvaluationTooLongError(`the command touches more than ${maxRowsPerCommand} rows`));
-    }
-    const nowMs = this.nowMs();
-    this.sinceMs ??= nowMs;
-    if (nowMs - this.sinceMs > maxEvaluationMs) {
-      const message = `the command was evaluated for more than ${maxEvaluationMs} ms after ${this.rows} rows`;
+    this.namedRows ??= ROWS_PER_NAMED * namedBy(this.operation);
+    if (this.rows >= maxRowsPerCommand + this.namedRows) {
+      const message = `the command touches more than ${maxRowsPerCommand} rows beside those that it names`;
       this.stop(new EvaluationTooLongError(message));
     }
+    if (this.rows >= this.namedRows) this.lookAtTime();
     this.left = this.step() - 1;
+  }
+
+  private lookAtTime(): void {
+    const { maxEvaluationMs } = this.limits;
+    const nowMs = this.nowMs();
+    this.sinceMs ??= nowMs;
+    if (nowMs - this.sinceMs <= maxEvaluationMs) return;
+    const message = `the command was evaluated for more than ${maxEvaluationMs} ms after ${this.rows} rows`;
+    this.stop(new EvaluationTooLongError(message));
   }
 
   private stop(excess: Error): never {

@@ -25,14 +25,17 @@ export interface ExecutorLimits {
   readonly maxEntryBytes: number;
   /** One command's effects; more is refused with `TooLargeError`. The engine's own limit on a proposal holds besides. */
   readonly maxCommandBytes: number;
-  /** Rows that one command may read and write; more is refused with `EvaluationTooLongError`. A quarter of a second with cold rows. */
+  /**
+   * Rows that one command may read and write beside what it names; more is refused with `EvaluationTooLongError`. A quarter of a second with cold
+   * rows.
+   */
   readonly maxRowsPerCommand: number;
   /** An operation that only reads, and more rows than this, goes on over rows that are read beforehand, a page a turn. */
   readonly softRows: number;
   /** What may be read beforehand for one operation: rows, and the bytes of their keys and values. All of it lies in memory at once. */
   readonly maxReadRows: number;
   readonly maxReadBytes: number;
-  /** Evaluation of a command that writes; below half of an election timeout, because apply takes as long again. */
+  /** Evaluation of a command that writes, from where what it names is done; below half of an election timeout, because apply takes as long again. */
   readonly maxEvaluationMs: Millis;
   /** Beyond either, new operations wait unevaluated until an entry is through. */
   readonly maxInflightEntries: number;

@@ -243,7 +243,7 @@ export class GroupExecutor {
     this.operationCount++;
     const view = this.view;
     view.begin(this.sequencer.turnTimestamp(), this.sequencer.open);
-    this.budget.begin(operation.isWrite === false);
+    this.budget.begin(operation);
     let reply: unknown;
     let error: Error | undefined;
     try {

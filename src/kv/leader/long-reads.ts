@@ -58,6 +58,8 @@ class RowsView implements KeyView {
   readonly ts: HlcTimestamp;
   private readonly headOf: (key: Buffer) => Buffer;
   private readonly rows = new Map<string, LiveValue>();
+  private bodyRows = 0;
+  /** Of rows of bodies. */
   private bytes = 0;
   /** Objects of which all rows are here: what they do not have is known too. */
   private readonly heads = new Set<string>();
@@ -77,11 +79,15 @@ class RowsView implements KeyView {
     this.heads.add(nameOf(head));
   }
 
-  /** @throws EvaluationTooLongError when there are too many */
-  addRow(row: StoreRow, { maxReadRows, maxReadBytes }: LongReadsOptions['limits']): void {
+  addHead(row: StoreRow): void {
+    this.rows.set(nameOf(row.key), row);
+  }
+
+  /** @throws EvaluationTooLongError when there are too many beside the heads, which the operation names */
+  addBodyRow(row: StoreRow, { maxReadRows, maxReadBytes }: LongReadsOptions['limits']): void {
     this.rows.set(nameOf(row.key), row);
     this.bytes += row.key.length + row.value.length;
-    if (this.rows.size <= maxReadRows && this.bytes <= maxReadBytes) return;
+    if (++this.bodyRows <= maxReadRows && this.bytes <= maxReadBytes) return;
     throw new EvaluationTooLongError(`the command reads more than ${maxReadRows} rows or ${maxReadBytes} bytes`);
   }
 
@@ -213,7 +219,7 @@ export class LongReads {
   }
 
   private async readObjects(view: RowsView, keys: readonly Buffer[]): Promise<void> {
-    const { settleLocks, objects, limits } = this.options;
+    const { settleLocks, objects } = this.options;
     const heads: Buffer[] = [];
     let sinceTurn = 0;
     for (const key of keys) {
@@ -225,7 +231,7 @@ export class LongReads {
       const end = objects?.after(head) ?? Buffer.concat([head, Buffer.alloc(1)]);
       await settleLocks(head, end, view.ts);
       const row = await this.store.get(head, view.ts);
-      if (row !== undefined) view.addRow(row, limits);
+      if (row !== undefined) view.addHead(row);
       const incarnation = row && objects?.bodies.incarnationIn(head, row.value);
       const bytes = incarnation === undefined ? 0 : await this.readBody(view, head, end, incarnation);
       this.options.onAccess?.(head, false, bytes + (row?.value.length ?? 0));
@@ -245,7 +251,7 @@ export class LongReads {
       for (const row of page.rows) {
         // Bodies that the object had before lie there until they are collected.
         if (bodies.bodyOf(row.key)?.incarnation.equals(incarnation) !== true) continue;
-        view.addRow(row, this.options.limits);
+        view.addBodyRow(row, this.options.limits);
         bytes += row.key.length + row.value.length;
       }
       start = page.next;

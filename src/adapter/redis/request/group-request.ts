@@ -113,6 +113,9 @@ export abstract class GroupRequest implements Operation<Reply> {
   /** Storage keys that it reads or writes; a fresh list. */
   abstract storageKeys(): Buffer[];
 
+  /** Its arguments: what a client has sent one by one may take its time. */
+  abstract namedCount(): number;
+
   evaluate(view: KeyView): Reply {
     const { owner } = this;
     // It was refused, waited, and is evaluated again: what comes behind it may be, too.
@@ -183,6 +186,10 @@ export class CommandRequest extends GroupRequest {
     return storageKeysOf([this]);
   }
 
+  namedCount(): number {
+    return this.args.length;
+  }
+
   protected run(view: KeyView): Reply {
     const ctx = new EvaluationContext(view, this.db, this.resp, this.settings, this.firstKey, this.firstStorageKey);
     return runData(this.spec, ctx, this.args);
@@ -241,6 +248,10 @@ export class TransactionRequest extends GroupRequest {
     return [...this.watched.map(({ storageKey }) => storageKey), ...storageKeysOf(this.commands)];
   }
 
+  namedCount(): number {
+    return this.commands.reduce((count, { args }) => count + args.length, this.watched.length);
+  }
+
   /**
    * The commands' replies in order, or a nil array when a watched key changed. A command that fails does not stop the
    * others, but a key that the group may not serve refuses the transaction as a whole.
@@ -292,6 +303,10 @@ export class WatchRequest extends GroupRequest {
     return [...this.keys];
   }
 
+  namedCount(): number {
+    return this.keys.length;
+  }
+
   protected run(view: KeyView): Reply {
     const access = { view, storageKey: (key: Buffer) => key };
     const versions = Buffer.allocUnsafe(1 + this.keys.length * 8);
@@ -334,6 +349,10 @@ export class FlushRequest extends GroupRequest {
 
   storageKeys(): Buffer[] {
     return [this.range.start];
+  }
+
+  namedCount(): number {
+    return 1;
   }
 
   protected run(view: KeyView): Reply {
