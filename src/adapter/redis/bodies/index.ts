@@ -10,9 +10,11 @@
 
 export { type ListBody, newList, openList, type PositionSearch } from './list/index.ts';
 export {
+  type ElementExpiry,
   type HashBody,
   type NamedEntry,
   type NameScan,
+  NO_EXPIRY,
   newHash,
   newSet,
   openHash,

@@ -1,8 +1,9 @@
 /** Hashes. */
+import type { Millis } from '../../../../platform/index.ts';
 import { ValueType } from '../../values/index.ts';
 import { type BodyAccess, BodyBit } from '../rows/index.ts';
 import { NamedBody } from './named-body.ts';
-import type { NamedEntry } from './named-form.ts';
+import { type ElementExpiry, type NamedEntry, NO_EXPIRY } from './named-form.ts';
 
 /**
  * A hash, in whichever form. Changes are to be saved before anybody else looks at the key, and a command opens a key once. Buffers that
@@ -17,9 +18,22 @@ export class HashBody extends NamedBody {
     return this.form.get(field) !== undefined;
   }
 
-  /** @returns true when the field is new */
-  set(field: Buffer, value: Buffer): boolean {
-    const isNew = this.form.set(field, value);
+  /** When a field expires, unix ms; `NO_EXPIRY` when it does not, undefined when it is not there. */
+  expiryOf(field: Buffer): Millis | undefined {
+    return this.form.expiryOf(field);
+  }
+
+  /** @param expireMs in the future, or `NO_EXPIRY`; the field must be there */
+  setExpiry(field: Buffer, expireMs: Millis): void {
+    this.form.setExpiry(field, expireMs);
+  }
+
+  /**
+   * @param expiry of the field from now on, in the future; it has none unless that is said
+   * @returns true when the field is new
+   */
+  set(field: Buffer, value: Buffer, expiry: ElementExpiry = NO_EXPIRY): boolean {
+    const isNew = this.form.set(field, value, expiry);
     const { hashFields, hashBytes } = this.encodings;
     if (Math.max(field.length, value.length) > hashBytes) this.note(BodyBit.LongElement);
     if (this.size > hashFields) this.note(BodyBit.Many);

@@ -1,95 +1,69 @@
 /**
- * A hash or a set with a row for each element.
+ * A hash or a set with a row for each element. Pages and the head are written by `save`, elements at once.
  *
- *   element of a hash  flags (u8)  page of the roster (varint)  value, or with flag 1 the number of its row (varint)
- *   element of a set   flags (u8)  page of the roster (varint)
- *   part of the head   pages of the roster (varint)  cap (varint)  next number of a row (varint)
- *
- * A value that does not fit into a row of the size of a page has a row of its own: filling up a page of the roster writes elements again, and
- * must not write long values.
+ * What has expired is not there, but stays stored until somebody purges it: every command that changes the hash takes a few such elements with
+ * it. All of them are known by the tree of expiries, so a hash without any costs nothing more.
  */
-import { assert } from '../../../../platform/index.ts';
-import { ValueForm, varintBytes, writeVarint } from '../../keys/index.ts';
-import { ValueType, writtenLater } from '../../values/index.ts';
+import { assert, type Millis, NEVER, physicalMs, timestampOfMs } from '../../../../platform/index.ts';
+import { ValueForm } from '../../keys/index.ts';
+import { ValueType } from '../../values/index.ts';
+import { BodyRows, Cells, type HeadPlace, type LargeHead, type NewExpiry, RowKind } from '../rows/index.ts';
+import { emptyTree } from '../tree/index.ts';
+import { ElementExpiries } from './element-expiries.ts';
 import {
-  BodyRows,
-  ByteReader,
-  Cells,
-  type HeadPlace,
-  type LargeHead,
-  type NewExpiry,
-  RowKind,
-  type RowNumbers,
-} from '../rows/index.ts';
-import { type NamedEntry, type NamedForm, type NameScan, NO_VALUE } from './named-form.ts';
-import { Roster, type RosterState } from './roster.ts';
+  type ElementExpiry,
+  type NamedEntry,
+  type NamedForm,
+  type NameScan,
+  NO_EXPIRY,
+  NO_VALUE,
+} from './named-form.ts';
+import {
+  decodeElement,
+  decodeNamesPart,
+  type Element,
+  encodeElement,
+  encodeNamesPart,
+  headerBytesOf,
+  type NamesPart,
+} from './names-rows.ts';
+import { Roster } from './roster.ts';
 
-/** The value is in a row of its own. Disk values: never change; a reader refuses flags that it does not know. */
-const LONG_VALUE = 0x01;
-/** Most bytes in front of the value in an element's row. */
-const ELEMENT_HEADER_BYTES = 8;
+/** Most expired elements that a command takes with it when it changes a hash: a few rows each. */
+const PURGED_BY_A_CHANGE = 16;
+/** So many draws may hit expired elements before all names are read instead. */
+const MAX_EXPIRED_DRAWS = 64;
+/** Pages that are asked for at one time where they come from afar, and their elements behind them. */
+const PAGES_TOGETHER = 256;
 
-/** An element's row: the page of its name, and its value or the number of the value's row. */
-interface Element {
-  readonly page: number;
-  readonly value: Buffer;
-  /** 0 when the value is in the element's row. */
-  readonly valueRow: number;
-}
-
-/** What the head of a large hash or set says beyond what all heads say. */
-export interface NamesPart extends RosterState, RowNumbers {}
-
-/** Reads what `encodeNamesPart` wrote. */
-export function decodeNamesPart(part: Buffer): NamesPart {
-  const reader = new ByteReader(part);
-  return { pages: reader.varint(), cap: reader.varint(), next: reader.varint() };
-}
-
-function encodeNamesPart({ pages, cap, next }: NamesPart): Buffer {
-  const part = Buffer.allocUnsafe(varintBytes(pages) + varintBytes(cap) + varintBytes(next));
-  writeVarint(part, writeVarint(part, writeVarint(part, 0, pages), cap), next);
-  return part;
-}
-
-/** An element's row taken apart. @throws RedisError when a later program wrote it */
-export function decodeElement(row: Buffer): Element {
-  const reader = new ByteReader(row);
-  const flags = reader.byte();
-  if ((flags & ~LONG_VALUE) !== 0) throw writtenLater();
-  const page = reader.varint();
-  return flags === LONG_VALUE
-    ? { page, value: NO_VALUE, valueRow: reader.varint() }
-    : { page, value: reader.rest(), valueRow: 0 };
-}
-
-function encodeElement({ page, value, valueRow }: Element): Buffer {
-  const size = valueRow === 0 ? value.length : varintBytes(valueRow);
-  const row = Buffer.allocUnsafe(1 + varintBytes(page) + size);
-  row[0] = valueRow === 0 ? 0 : LONG_VALUE;
-  const at = writeVarint(row, 1, page);
-  if (valueRow === 0) value.copy(row, at);
-  else writeVarint(row, at, valueRow);
-  return row;
-}
-
-/** Pages and the head are written by `save`, elements at once. */
+/** See above. */
 export class LargeNames implements NamedForm {
-  count: number;
   bits: number;
   private readonly place: HeadPlace;
   private readonly part: NamesPart;
   private readonly rows: BodyRows;
   private readonly roster: Roster;
+  /** Elements that are stored, those that have expired among them. */
+  private stored: number;
+  /** Undefined until an element has an expiry. */
+  private expiries: ElementExpiries | undefined;
+  private readonly nowMs: Millis;
+  /** Those that have expired; undefined when it is not known. */
+  private due: number | undefined;
+  /** The names that are there, once they had to be read for a draw; undefined again after a change. */
+  private drawn: readonly Buffer[] | undefined;
 
   constructor(place: HeadPlace, head: LargeHead, bits: number) {
     const { view, bodyLimits } = place.access;
     this.place = place;
-    this.count = head.count;
+    this.stored = head.count;
     this.bits = bits;
-    this.part = decodeNamesPart(head.part);
+    this.nowMs = physicalMs(view.ts);
+    this.part = decodeNamesPart(head);
     this.rows = new BodyRows(view, place.key, head.incarnation);
     this.roster = new Roster(this.part, this.rows, new Cells(this.rows, this.part, bodyLimits, false), bodyLimits);
+    if (this.part.expiries !== undefined)
+      this.expiries = new ElementExpiries(this.part.expiries, this.rows, this.part, bodyLimits);
   }
 
   /** A body without elements; `addNew` fills it. */
@@ -98,72 +72,116 @@ export class LargeNames implements NamedForm {
     return new LargeNames(place, { form: ValueForm.Large, type: place.type, bits, incarnation, count: 0, part }, bits);
   }
 
+  get count(): number {
+    this.due ??= this.expiries?.dueAt(this.nowMs) ?? 0;
+    return this.stored - this.due;
+  }
+
   get(name: Buffer): Buffer | undefined {
-    const row = this.rows.get(this.rows.elementKey(name));
-    if (row === undefined) return undefined;
-    const { value, valueRow } = decodeElement(row);
-    return valueRow === 0 ? value : this.longValue(valueRow);
+    const element = this.find(name);
+    return element && this.valueOf(element);
   }
 
   prefetch(names: readonly Buffer[]): void {
     this.rows.prefetch(() => names.map((name) => this.rows.elementKey(name)));
   }
 
-  set(name: Buffer, value: Buffer): boolean {
+  expiryOf(name: Buffer): Millis | undefined {
+    return this.find(name)?.expireMs;
+  }
+
+  set(name: Buffer, value: Buffer, expiry: ElementExpiry): boolean {
     const key = this.rows.elementKey(name);
     const row = this.rows.get(key);
     if (row === undefined) {
-      this.addNew(name, value);
+      this.addNew(name, value, expiry === 'keep' ? NO_EXPIRY : expiry);
       return true;
     }
     if (this.place.type === ValueType.Set) return false;
     const old = decodeElement(row);
-    if (this.isLong(value)) {
+    const isNew = !this.isThere(old);
+    const expireMs = expiry !== 'keep' ? expiry : isNew ? NO_EXPIRY : old.expireMs;
+    this.moveExpiry(name, old.expireMs, expireMs);
+    if (this.isLong(value, expireMs)) {
       const valueRow = old.valueRow === 0 ? this.part.next++ : old.valueRow;
       this.rows.put(this.rows.numberedKey(RowKind.Long, valueRow), Buffer.from(value));
-      if (valueRow !== old.valueRow) this.rows.put(key, encodeElement({ page: old.page, value: NO_VALUE, valueRow }));
+      if (valueRow !== old.valueRow || expireMs !== old.expireMs)
+        this.rows.put(key, encodeElement({ page: old.page, expireMs, value: NO_VALUE, valueRow }));
     } else {
       if (old.valueRow !== 0) this.rows.delete(this.rows.numberedKey(RowKind.Long, old.valueRow));
-      this.rows.put(key, encodeElement({ page: old.page, value, valueRow: 0 }));
+      this.rows.put(key, encodeElement({ page: old.page, expireMs, value, valueRow: 0 }));
     }
-    return false;
+    return isNew;
+  }
+
+  setExpiry(name: Buffer, expireMs: Millis): void {
+    const element = this.find(name);
+    assert(element !== undefined, 'an element that gets an expiry is there');
+    if (element.expireMs === expireMs) return;
+    this.moveExpiry(name, element.expireMs, expireMs);
+    let { value, valueRow } = element;
+    // The expiry takes room in the row, so a value may have to leave it.
+    if (valueRow === 0 && this.isLong(value, expireMs)) {
+      valueRow = this.part.next++;
+      this.rows.put(this.rows.numberedKey(RowKind.Long, valueRow), value);
+      value = NO_VALUE;
+    }
+    this.rows.put(this.rows.elementKey(name), encodeElement({ page: element.page, expireMs, value, valueRow }));
   }
 
   /** Adds an element whose name is known to be new. */
-  addNew(name: Buffer, value: Buffer): void {
+  addNew(name: Buffer, value: Buffer, expireMs: Millis): void {
     const page = this.roster.append(name);
     let valueRow = 0;
-    if (this.isLong(value)) {
+    if (this.isLong(value, expireMs)) {
       valueRow = this.part.next++;
       this.rows.put(this.rows.numberedKey(RowKind.Long, valueRow), Buffer.from(value));
     }
-    this.rows.put(this.rows.elementKey(name), encodeElement({ page, value, valueRow }));
-    this.count++;
+    this.rows.put(this.rows.elementKey(name), encodeElement({ page, expireMs, value, valueRow }));
+    this.moveExpiry(name, NO_EXPIRY, expireMs);
+    this.stored++;
+    this.drawn = undefined;
   }
 
   delete(name: Buffer): boolean {
-    const key = this.rows.elementKey(name);
-    const row = this.rows.get(key);
-    if (row === undefined) return false;
-    const { page, valueRow } = decodeElement(row);
-    this.rows.delete(key);
-    if (valueRow !== 0) this.rows.delete(this.rows.numberedKey(RowKind.Long, valueRow));
-    this.roster.remove(name, page, (moved, to) => this.changePage(moved, to));
-    this.count--;
+    const element = this.find(name);
+    if (element === undefined) return false;
+    this.drop(name, element);
     return true;
   }
 
-  names(): Iterable<Buffer> {
-    return this.roster.names();
+  *names(): Generator<Buffer> {
+    const due = new Set<string>();
+    if (this.count < this.stored)
+      for (const name of this.expiries!.dueNames(this.nowMs)) due.add(name.toString('latin1'));
+    for (const names of this.pagesOfNames(false))
+      for (const name of names) if (due.size === 0 || !due.has(name.toString('latin1'))) yield name;
   }
 
   *entries(): Generator<NamedEntry> {
-    for (const name of this.names())
-      yield { name, value: this.place.type === ValueType.Set ? NO_VALUE : this.get(name)! };
+    const isSet = this.place.type === ValueType.Set;
+    for (const names of this.pagesOfNames(!isSet)) {
+      for (const name of names) {
+        if (isSet) {
+          yield { name, value: NO_VALUE, expireMs: NO_EXPIRY };
+          continue;
+        }
+        const element = this.find(name);
+        if (element !== undefined) yield { name, value: this.valueOf(element), expireMs: element.expireMs };
+      }
+    }
   }
 
+  /** Draws again when it has hit what has expired; where that is nearly everything, all names are read. */
   random(): Buffer {
-    return this.roster.random(this.place.access.random);
+    const { random } = this.place.access;
+    if (this.count === this.stored) return this.roster.random(random);
+    for (let draw = 0; this.drawn === undefined && draw < MAX_EXPIRED_DRAWS; draw++) {
+      const name = this.roster.random(random);
+      if (this.find(name) !== undefined) return name;
+    }
+    this.drawn ??= [...this.names()];
+    return this.drawn[random.int(this.drawn.length)]!;
   }
 
   scan(cursor: number, atLeast: number): NameScan {
@@ -173,22 +191,96 @@ export class LargeNames implements NamedForm {
       left--;
       names.push(...this.roster.namesOf(left));
     } while (left > 0 && names.length < atLeast);
-    return { cursor: left, names };
+    if (this.count === this.stored) return { cursor: left, names };
+    this.prefetch(names);
+    return { cursor: left, names: names.filter((name) => this.find(name) !== undefined) };
   }
 
   save(expiry: NewExpiry): void {
-    const { place, count, bits } = this;
-    if (count > 0) this.roster.save();
-    const { incarnation } = this.rows;
-    const head = {
-      form: ValueForm.Large,
-      type: place.type,
-      bits,
-      incarnation,
-      count,
-      part: encodeNamesPart(this.part),
-    };
-    place.write(head, expiry, this.rows.isChanged);
+    const { place, bits, rows, part } = this;
+    if (!rows.isChanged && expiry === 'keep') return;
+    if (rows.isChanged) this.purge(PURGED_BY_A_CHANGE);
+    const { stored: count, expiries } = this;
+    if (count > 0) {
+      this.roster.save();
+      expiries?.save();
+    }
+    part.expiries = expiries?.toStore(part.next);
+    let lastFieldTs = part.expiries && NEVER;
+    if (part.expiries?.count === count) lastFieldTs = timestampOfMs(expiries!.lastMs);
+    const { incarnation } = rows;
+    const head = { form: ValueForm.Large, type: place.type, bits, incarnation, count, lastFieldTs };
+    place.write({ ...head, part: encodeNamesPart(part) }, expiry, rows.isChanged);
+  }
+
+  /** Deletes some of the elements that have expired. */
+  private purge(atMost: number): void {
+    if (this.count === this.stored) return;
+    const names: Buffer[] = [];
+    for (const name of this.expiries!.dueNames(this.nowMs)) {
+      if (names.length === atMost) break;
+      names.push(name);
+    }
+    for (const name of names) this.drop(name, decodeElement(this.rows.get(this.rows.elementKey(name))!));
+  }
+
+  /** The element of a name, if it is there. */
+  private find(name: Buffer): Element | undefined {
+    const row = this.rows.get(this.rows.elementKey(name));
+    if (row === undefined) return undefined;
+    const element = decodeElement(row);
+    return this.isThere(element) ? element : undefined;
+  }
+
+  private isThere({ expireMs }: Element): boolean {
+    return expireMs === NO_EXPIRY || expireMs > this.nowMs;
+  }
+
+  private drop(name: Buffer, { page, valueRow, expireMs }: Element): void {
+    this.rows.delete(this.rows.elementKey(name));
+    if (valueRow !== 0) this.rows.delete(this.rows.numberedKey(RowKind.Long, valueRow));
+    this.moveExpiry(name, expireMs, NO_EXPIRY);
+    this.roster.remove(name, page, (moved, to) => this.changePage(moved, to));
+    this.stored--;
+    this.drawn = undefined;
+  }
+
+  private moveExpiry(name: Buffer, fromMs: Millis, toMs: Millis): void {
+    if (fromMs === toMs) return;
+    this.drawn = undefined;
+    const { rows, part } = this;
+    const { bodyLimits } = this.place.access;
+    this.expiries ??= new ElementExpiries(
+      { count: 0, firstMs: NO_EXPIRY, tree: emptyTree(bodyLimits.countLevel, part.next) },
+      rows,
+      part,
+      bodyLimits,
+    );
+    if (fromMs !== NO_EXPIRY) this.expiries.remove(name, fromMs);
+    if (toMs !== NO_EXPIRY) this.expiries.add(name, toMs);
+    if (this.due !== undefined && fromMs !== NO_EXPIRY && fromMs <= this.nowMs) this.due--;
+    if (this.due !== undefined && toMs !== NO_EXPIRY && toMs <= this.nowMs) this.due++;
+  }
+
+  /** Names page by page, expired ones too. @param withElements whether the elements are about to be read */
+  private *pagesOfNames(withElements: boolean): Generator<readonly Buffer[]> {
+    const { pages } = this.part;
+    for (let page = 0; page < pages; page++) {
+      if (page % PAGES_TOGETHER === 0) {
+        const behind = Math.min(page + PAGES_TOGETHER, pages);
+        this.roster.prefetch(page, behind);
+        if (withElements) this.rows.prefetch(() => this.elementKeysOf(page, behind));
+      }
+      yield this.roster.namesOf(page);
+    }
+  }
+
+  /** Keys of the elements that some pages name. */
+  private elementKeysOf(page: number, behind: number): Buffer[] {
+    const keys: Buffer[] = [];
+    for (let number = page; number < behind; number++)
+      for (const name of this.roster.namesOf(number)) keys.push(this.rows.elementKey(name));
+    return keys;
   }
 
   private changePage(name: Buffer, page: number): void {
@@ -198,13 +290,14 @@ export class LargeNames implements NamedForm {
     this.rows.put(key, encodeElement({ ...decodeElement(row), page }));
   }
 
-  private isLong(value: Buffer): boolean {
-    return value.length > this.place.access.bodyLimits.pageBytes - ELEMENT_HEADER_BYTES;
+  private isLong(value: Buffer, expireMs: Millis): boolean {
+    return value.length > this.place.access.bodyLimits.pageBytes - headerBytesOf(expireMs);
   }
 
-  private longValue(number: number): Buffer {
-    const value = this.rows.get(this.rows.numberedKey(RowKind.Long, number));
-    assert(value !== undefined, 'the row of a long value is missing');
-    return value;
+  private valueOf({ value, valueRow }: Element): Buffer {
+    if (valueRow === 0) return value;
+    const long = this.rows.get(this.rows.numberedKey(RowKind.Long, valueRow));
+    assert(long !== undefined, 'the row of a long value is missing');
+    return long;
   }
 }

@@ -3,15 +3,17 @@ import { ValueForm } from '../../keys/index.ts';
 import type { ValueType } from '../../values/index.ts';
 import { type BodyAccess, type EncodingThresholds, HeadPlace, type NewExpiry, readHead } from '../rows/index.ts';
 import { LargeNames } from './large-names.ts';
-import type { NamedForm, NameScan } from './named-form.ts';
+import { type NamedForm, type NameScan, NO_VALUE } from './named-form.ts';
 import { PackedNames } from './packed-names.ts';
+
+const NO_ELEMENTS = { elements: NO_VALUE };
 
 /** The form that a key has; an empty packed one when it does not exist. @throws RedisError WRONGTYPE */
 function openForm(access: BodyAccess, userKey: Buffer, type: ValueType): { form: NamedForm; place: HeadPlace } {
   const before = readHead(access, userKey, type);
   const place = new HeadPlace(access, access.storageKey(userKey), type, before);
   if (before?.head.form === ValueForm.Large) return { place, form: new LargeNames(place, before.head, place.bits) };
-  return { place, form: new PackedNames(place, place.bits, before?.head.elements ?? Buffer.alloc(0)) };
+  return { place, form: new PackedNames(place, place.bits, before?.head ?? NO_ELEMENTS) };
 }
 
 export abstract class NamedBody {
@@ -97,7 +99,8 @@ export abstract class NamedBody {
       if (isMost(present.size)) {
         const kept = new PackedNames(this.place, form.bits);
         if (present.size < size)
-          for (const name of form.names()) if (!present.has(name.toString('latin1'))) kept.set(name, form.get(name)!);
+          for (const { name, value, expireMs } of form.entries())
+            if (!present.has(name.toString('latin1'))) kept.set(name, value, expireMs);
         this.form = kept;
         return present.size;
       }

@@ -1,9 +1,17 @@
-/** What both forms of a hash or a set can do. A set is a hash whose values have no bytes. */
+/** What both forms of a hash or a set can do. A set is a hash whose values have no bytes, and whose elements never expire. */
+import type { Millis } from '../../../../platform/index.ts';
 import type { NewExpiry } from '../rows/index.ts';
+
+/** Of an element that never expires; others have a unix time in milliseconds, from which on they are not there. */
+export const NO_EXPIRY: Millis = 0;
+
+/** What becomes of the expiry of an element whose value is set: it stays, if the element is there, or it is this. */
+export type ElementExpiry = Millis | 'keep';
 
 export interface NamedEntry {
   readonly name: Buffer;
   readonly value: Buffer;
+  readonly expireMs: Millis;
 }
 
 /** A part of all names, and where to go on. */
@@ -13,16 +21,23 @@ export interface NameScan {
   readonly names: readonly Buffer[];
 }
 
-/** Names with values. Buffers that it returns are views and must not be modified. */
+/**
+ * Names with values. What has expired at the view's timestamp is not there, for no method, also while it is still stored. Buffers that it returns
+ * are views and must not be modified.
+ */
 export interface NamedForm {
   readonly count: number;
   /** Sticky facts, without the armed bit. */
   bits: number;
   get(name: Buffer): Buffer | undefined;
-  /** Says that these names are about to be looked for. */
+  /** Says that these names are about to be asked for. */
   prefetch(names: readonly Buffer[]): void;
+  /** Undefined when the name is not there. */
+  expiryOf(name: Buffer): Millis | undefined;
   /** @returns true when the name is new */
-  set(name: Buffer, value: Buffer): boolean;
+  set(name: Buffer, value: Buffer, expiry: ElementExpiry): boolean;
+  /** Of a name that is there; its value stays. */
+  setExpiry(name: Buffer, expireMs: Millis): void;
   /** @returns false when it was not there */
   delete(name: Buffer): boolean;
   /** All names, each once; the form must not be changed meanwhile. */

@@ -36,9 +36,6 @@ interface RosterPage {
   isStored: boolean;
 }
 
-/** Pages that are asked for at one time where they come from afar. */
-const PREFETCHED_PAGES = 1_024;
-
 /** So many draws in a row that hit nothing do not happen in a roster that keeps its rules. */
 const MAX_DRAWS = 10_000;
 
@@ -87,12 +84,11 @@ export class Roster {
     if (page.bytes * 4 < this.limits.pageBytes) this.refill(page, onMove);
   }
 
-  /** All names, page by page. */
-  *names(): Generator<Buffer> {
-    for (let number = 0; number < this.state.pages; number++) {
-      if (number % PREFETCHED_PAGES === 0) this.prefetchFrom(number);
-      for (const cell of this.peek(number).names) yield this.cells.bytesOf(cell);
-    }
+  /** Says that pages from one on, up to another, are about to be read. */
+  prefetch(from: number, behind: number): void {
+    this.rows.prefetch(() =>
+      Array.from({ length: behind - from }, (_, nth) => this.rows.numberedKey(RowKind.RosterPage, from + nth)),
+    );
   }
 
   /** The names of one page. */
@@ -117,13 +113,6 @@ export class Roster {
   /** Writes every page that has changed. */
   save(): void {
     for (const page of this.touched.values()) if (page.isDirty) this.write(page);
-  }
-
-  private prefetchFrom(first: number): void {
-    const count = Math.min(PREFETCHED_PAGES, this.state.pages - first);
-    this.rows.prefetch(() =>
-      Array.from({ length: count }, (_, nth) => this.rows.numberedKey(RowKind.RosterPage, first + nth)),
-    );
   }
 
   private write(page: RosterPage): void {

@@ -3,7 +3,7 @@ import { parseInteger } from '../../protocol/index.ts';
 import { ValueType } from '../../values/index.ts';
 import { type BodyAccess, BodyBit } from '../rows/index.ts';
 import { NamedBody } from './named-body.ts';
-import { NO_VALUE } from './named-form.ts';
+import { NO_EXPIRY, NO_VALUE } from './named-form.ts';
 
 /** Redis makes a set anew when SPOP takes at least so many times what it leaves: an intset again, if that fits. */
 const POPPED_TO_LEFT = 5;
@@ -16,7 +16,7 @@ export class SetBody extends NamedBody {
 
   /** @returns true when the member is new */
   add(member: Buffer): boolean {
-    const isNew = this.form.set(member, NO_VALUE);
+    const isNew = this.form.set(member, NO_VALUE, NO_EXPIRY);
     if (isNew) this.noteMember(member);
     return isNew;
   }

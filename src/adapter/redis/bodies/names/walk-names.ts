@@ -1,5 +1,5 @@
 /** All rows of a large hash or set, with everything that must hold for them. */
-import { assert } from '../../../../platform/index.ts';
+import { assert, type Millis, NEVER, timestampOfMs } from '../../../../platform/index.ts';
 import { ValueType } from '../../values/index.ts';
 import {
   type BodyLimits,
@@ -15,14 +15,18 @@ import {
   type WalkedRow,
   walkedRow,
 } from '../rows/index.ts';
-import { decodeElement, decodeNamesPart } from './large-names.ts';
+import { walkTree } from '../tree/index.ts';
+import { nameIn, timeIn } from './element-expiries.ts';
+import { NO_EXPIRY } from './named-form.ts';
+import { decodeElement, decodeNamesPart, type NamesPart } from './names-rows.ts';
 
 /**
  * @param limits what the body was always written with; left out when that is not known
  * @throws AssertionError when something does not fit together
  */
 export function* walkNames(rows: BodyRows, head: LargeHead, limits?: BodyLimits): Generator<WalkedRow> {
-  const part = decodeNamesPart(head.part);
+  const part = decodeNamesPart(head);
+  const expiries = yield* walkExpiries(rows, part, head, limits);
   const cells = new Cells(rows, part, limits ?? DEFAULT_BODY_LIMITS, false);
   const seen = new Set<string>();
   for (let page = 0; page < part.pages; page++) {
@@ -44,12 +48,42 @@ export function* walkNames(rows: BodyRows, head: LargeHead, limits?: BodyLimits)
       yield elementRow;
       const element = decodeElement(elementRow.value);
       assert(element.page === page, 'an element names the page that its name is in');
+      const expireMs = expiries.get(text) ?? NO_EXPIRY;
+      assert(element.expireMs === expireMs, 'the tree of expiries has what the elements say');
+      expiries.delete(text);
       assert(head.type === ValueType.Hash || elementRow.value.length <= 1 + 8, 'a member of a set has no value');
       if (element.valueRow !== 0)
         yield walkedRow(rows, rows.numberedKey(RowKind.Long, element.valueRow), 'the row of a long value');
     }
   }
   assert(seen.size === head.count, 'a head counts its elements');
+  assert(expiries.size === 0, 'what expires is there');
+}
+
+/** The rows of the tree of expiries. @returns when elements expire, by their names in latin1 */
+function* walkExpiries(
+  rows: BodyRows,
+  { expiries }: NamesPart,
+  { type, count, lastFieldTs }: LargeHead,
+  limits?: BodyLimits,
+): Generator<WalkedRow, Map<string, Millis>> {
+  const times = new Map<string, Millis>();
+  if (expiries === undefined) return times;
+  assert(type === ValueType.Hash && expiries.count > 0, 'only fields of hashes expire');
+  let [firstMs, lastMs] = [NO_EXPIRY, NO_EXPIRY];
+  for (const page of walkTree(rows, expiries.tree, expiries.count, true, limits)) {
+    yield page;
+    for (const key of page.elements ?? []) {
+      lastMs = timeIn(key);
+      if (firstMs === NO_EXPIRY) firstMs = lastMs;
+      times.set(nameIn(key).toString('latin1'), lastMs);
+    }
+  }
+  assert(times.size === expiries.count, 'an element expires once');
+  assert(firstMs === expiries.firstMs, 'a head knows the earliest expiry of its elements');
+  const expected = expiries.count === count ? timestampOfMs(lastMs) : NEVER;
+  assert(lastFieldTs === expected, 'a head knows when its last element expires');
+  return times;
 }
 
 function checkSize(isLast: boolean, names: number, bytes: number, limits: BodyLimits): void {

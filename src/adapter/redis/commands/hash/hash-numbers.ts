@@ -22,7 +22,7 @@ function increment(ctx: CommandContext, args: readonly Buffer[]): Reply {
   if (value === undefined) throw new RedisError('ERR hash value is not an integer');
   const sum = value + by;
   if (sum > INT64_MAX || sum < INT64_MIN) throw errors.overflow();
-  hash.set(args[2]!, Buffer.from(sum.toString(), 'latin1'));
+  hash.set(args[2]!, Buffer.from(sum.toString(), 'latin1'), 'keep');
   hash.save();
   return sum;
 }
@@ -38,7 +38,7 @@ function incrementByFloat(ctx: CommandContext, args: readonly Buffer[]): Reply {
   const sum = addLongDoubles(value, by);
   if (sum === undefined) throw errors.notFinite();
   const text = Buffer.from(formatLongDouble(sum), 'latin1');
-  hash.set(args[2]!, text);
+  hash.set(args[2]!, text, 'keep');
   hash.save();
   return text;
 }

@@ -33,7 +33,9 @@ function deleteFields(ctx: CommandContext, args: readonly Buffer[]): Reply {
 
 function getMany(ctx: CommandContext, args: readonly Buffer[]): Reply {
   const hash = openHash(ctx, args[1]!);
-  return args.slice(2).map((field) => hash.get(field) ?? null);
+  const fields = args.slice(2);
+  hash.prefetch(fields);
+  return fields.map((field) => hash.get(field) ?? null);
 }
 
 const read = declareWith({ flags: ['readonly', 'fast'], group: 'hash', complexity: 'O(1)' });
