@@ -8,7 +8,7 @@ import {
   openString,
 } from '../../../../src/adapter/redis/bodies/index.ts';
 import { writeString } from '../../../../src/adapter/redis/values/index.ts';
-import { NEVER } from '../../../../src/platform/index.ts';
+import { NEVER, timestampOfMs } from '../../../../src/platform/index.ts';
 import { accessTo, bytesOf, type TestAccess, TINY_LIMITS } from './memory-rows.ts';
 
 const KEY = bytesOf('k');
@@ -58,6 +58,25 @@ const MAKERS: Readonly<Record<string, (access: TestAccess) => void>> = {
     const body = openHash(access, KEY);
     body.set(bytesOf('f'), bytesOf('changed'));
     body.save();
+  },
+  'packed hash with fields that expire': (access) => {
+    const body = newHash(access, KEY);
+    body.set(bytesOf('f'), bytesOf('1'), 1_700_000_000_000);
+    body.set(bytesOf('g'), bytesOf('2'), 1_700_000_000_001);
+    body.save(timestampOfMs(1_800_000_000_000));
+  },
+  'packed hash with a field that does not expire': (access) => {
+    const body = newHash(access, KEY);
+    body.set(bytesOf('f'), bytesOf('1'), 1_700_000_000_000);
+    body.set(bytesOf('g'), bytesOf('2'));
+    body.save();
+  },
+  'large hash with fields that expire': (access) => {
+    const body = newHash(access, KEY);
+    for (let n = 0; n < 12; n++) body.set(bytesOf(`${n}`), bytesOf(`${n}`), 1_700_000_000_000 + n);
+    body.set(bytesOf('long value'), bytesOf('v'.repeat(60)), 1_700_000_000_000);
+    body.set(bytesOf('n'.repeat(30)), bytesOf('2'), 1_700_000_000_100);
+    body.save(timestampOfMs(1_800_000_000_000));
   },
   'large set of two pages': (access) => {
     const set = newSet(access, KEY);

@@ -4,4 +4,4 @@ export { HashBody, newHash, openHash } from './hash-body.ts';
 export { type ElementExpiry, type NamedEntry, type NameScan, NO_EXPIRY } from './named-form.ts';
 export { NamedItems } from './named-items.ts';
 export { newSet, openSet, SetBody } from './set-body.ts';
-export { walkNames } from './walk-names.ts';
+export { checkPackedNames, walkNames } from './walk-names.ts';

@@ -9,6 +9,7 @@ import {
   Cells,
   DEFAULT_BODY_LIMITS,
   type LargeHead,
+  type PackedHead,
   RowKind,
   readCell,
   rowsOfCells,
@@ -19,6 +20,22 @@ import { walkTree } from '../tree/index.ts';
 import { nameIn, timeIn } from './element-expiries.ts';
 import { NO_EXPIRY } from './named-form.ts';
 import { decodeElement, decodeNamesPart, type NamesPart } from './names-rows.ts';
+
+/** Checks a hash that lies in its head. @throws AssertionError when its bytes do not fit together */
+export function checkPackedNames({ type, elements, lastFieldTs }: PackedHead): void {
+  const reader = new ByteReader(elements);
+  const seen = new Set<string>();
+  const times: Millis[] = [];
+  while (!reader.isAtEnd) {
+    seen.add(reader.take(reader.varint()).toString('latin1'));
+    if (type === ValueType.Hash) reader.skip(reader.varint());
+    times.push(lastFieldTs === undefined ? NO_EXPIRY : reader.varint());
+    assert(seen.size === times.length, 'a name is in its head once');
+  }
+  const expiring = times.filter((ms) => ms !== NO_EXPIRY);
+  const expected = expiring.length === times.length ? timestampOfMs(Math.max(...expiring)) : NEVER;
+  assert(lastFieldTs === (expiring.length === 0 ? undefined : expected), 'a head knows when its last element expires');
+}
 
 /**
  * @param limits what the body was always written with; left out when that is not known

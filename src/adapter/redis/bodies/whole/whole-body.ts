@@ -2,7 +2,7 @@
 import { assert } from '../../../../platform/index.ts';
 import { ValueForm } from '../../keys/index.ts';
 import { readValue, ValueType } from '../../values/index.ts';
-import { walkNames } from '../names/index.ts';
+import { checkPackedNames, walkNames } from '../names/index.ts';
 import { memberOf, orderKey, scoreBytesIn, scoreOf } from '../order/index.ts';
 import {
   type BodyAccess,
@@ -33,6 +33,7 @@ function* walkBody(view: Rows, headKey: Buffer, head: Head, limits?: BodyLimits)
   if (head.form === ValueForm.Packed) {
     assert(head.elements.length > 0, 'a key without elements does not exist');
     assert(limits === undefined || head.elements.length <= limits.packedBytes, 'a packed body is not too large');
+    if (head.type === ValueType.Hash || head.type === ValueType.Set) checkPackedNames(head);
     return;
   }
   assert(head.count > 0, 'a key without elements does not exist');
