@@ -9,7 +9,7 @@ import { linearizability, type Model } from './linearizability.ts';
 /** What an operation was about. `collection` is the key; elements are names inside. */
 export interface ElementsInput {
   readonly collection: string;
-  /** `put`: names and values; `remove` and `get`: names with null; `increment`: one name and by how much. */
+  /** `put` and `replace`: names and values; `remove` and `get`: names with null; `increment`: one name and by how much. */
   readonly elements?: readonly (readonly [name: string, value: unknown])[];
 }
 
@@ -90,6 +90,18 @@ function partsOf(
     }
     case 'clear':
       return whole('remove', () => undefined);
+    case 'replace': {
+      const added = elements.map(([name, value]) => ({
+        f: 'put',
+        name: nameIn(input, name),
+        input: value,
+        output: undefined,
+      }));
+      const addedNames = new Set(added.map(({ name }) => name));
+      return [...whole('remove', () => undefined).filter(({ name }) => !addedNames.has(name)), ...added];
+    }
+    case 'look':
+      return [];
     case 'all': {
       const found = new Map(output?.all);
       return output === undefined ? [] : whole('get', (name) => found.get(name) ?? null);
@@ -147,7 +159,8 @@ const perElementChecker = linearizability({
 });
 
 /**
- * Operations: `put`, `remove`, `get`, `increment`, `pop`, `all`, `clear` with the values above. A whole read shows no element twice.
+ * Operations: `put`, `remove`, `get`, `increment`, `pop`, `all`, `clear`, `replace` (everything by these elements) with the values above. A whole read
+ * shows no element twice. What a replica shows (`look`) may be old, and is not judged here.
  */
 export const elementsChecker: Checker = {
   name: 'elements',
@@ -204,17 +217,36 @@ function* contradictions({ all, size, ranks, slice, scores }: BoardView): Genera
     yield `scores ${scores.min} to ${scores.max} are ${scores.names.join()}`;
 }
 
-/** Ranks, positions, ranges and counts agree with all members as the same transaction read them: `all` completes with a `view` besides. */
-export const boardChecker: Checker = {
-  name: 'board',
+/** What one transaction saw of a collection: the names in it, and how many there are. */
+export interface WholeView {
+  readonly names: readonly string[];
+  readonly size: number;
+}
+
+function* misfits({ names, size }: WholeView): Generator<string> {
+  if (names.length !== size) yield `the size is ${size}, ${names.length} are shown`;
+  const twice = names.find((name, at) => names.indexOf(name) !== at);
+  if (twice !== undefined) yield `${twice} is shown twice`;
+}
+
+/**
+ * What a transaction read of a collection fits together, wherever it was read: `all` and `look` complete with a `view` of a board, `look` of another
+ * collection with a `whole`.
+ */
+export const viewsChecker: Checker = {
+  name: 'views',
   check(history): CheckResult {
     const problems: string[] = [];
     let views = 0;
     for (const { type, f, index, value } of history) {
-      if (type !== 'ok' || f !== 'all') continue;
+      if (type !== 'ok' || (f !== 'all' && f !== 'look')) continue;
+      const { view, whole } = value as { readonly view?: BoardView; readonly whole?: WholeView };
       views += 1;
-      for (const problem of contradictions((value as { readonly view: BoardView }).view))
-        problems.push(`event ${index}: ${problem}`);
+      const found = [
+        ...(view === undefined ? [] : contradictions(view)),
+        ...(whole === undefined ? [] : misfits(whole)),
+      ];
+      for (const problem of found) problems.push(`event ${index}: ${problem}`);
     }
     return { valid: problems.length > 0 ? false : views === 0 ? 'unknown' : true, problems, facts: { views } };
   },

@@ -1,12 +1,13 @@
 /** Hashes, sets and sorted sets of which clients add, change, remove and read elements, one by one and as a whole. */
-import type { Redis } from 'ioredis';
+import type { ChainableCommander, Redis } from 'ioredis';
 import type { Random } from '../../src/platform/index.ts';
 import {
   type BoardView,
-  boardChecker,
   type ElementsInput,
   type ElementsOutput,
   elementsChecker,
+  viewsChecker,
+  type WholeView,
 } from '../checkers/elements.ts';
 import { composeCheckers } from '../history.ts';
 import type { Invocation, Workload, WorkloadContext } from '../types.ts';
@@ -33,10 +34,12 @@ interface Dialect {
   readonly name: string;
   readonly description: string;
   valueOf(id: number, random: Random, counts: boolean): unknown;
-  put(client: Redis, key: string, elements: Elements): Promise<number>;
+  put(on: Redis | ChainableCommander, key: string, elements: Elements): unknown;
   remove(client: Redis, key: string, names: readonly string[]): Promise<number>;
   get(client: Redis, key: string, name: string): Promise<unknown>;
   all(client: Redis, key: string): Promise<Pick<ElementsOutput, 'all'> & { readonly view?: BoardView }>;
+  /** All of it and its size, in one transaction. */
+  look(client: Redis, key: string): Promise<{ readonly view: BoardView } | { readonly whole: WholeView }>;
   increment?(client: Redis, key: string, name: string, by: number): Promise<number>;
   pop?(client: Redis, key: string, random: number): Promise<string | null>;
 }
@@ -56,12 +59,16 @@ const hash: Dialect = {
   name: 'hash-fields',
   description: 'fields of hashes are set, added to, removed and read; linearizable per field',
   valueOf: (id, _random, counts) => (counts ? id : `${id}${padding(id)}`),
-  put: (client, key, elements) => client.hset(key, ...elements.flatMap(([name, value]) => [name, String(value)])),
+  put: (on, key, elements) => on.hset(key, ...elements.flatMap(([name, value]) => [name, String(value)])),
   remove: (client, key, names) => client.hdel(key, ...names),
   get: async (client, key, name) => fieldValue(name, await client.hget(key, name)),
   all: async (client, key) => ({
     all: pairsOf(await client.hgetall(key)).map(([name, value]) => [name, fieldValue(name, value)]),
   }),
+  async look(client, key) {
+    const [entries, size] = await exec(client.multi().hgetall(key).hlen(key));
+    return { whole: { names: pairsOf(entries).map(([name]) => name), size: size as number } };
+  },
   increment: (client, key, name, by) => client.hincrby(key, name, by),
 };
 
@@ -69,10 +76,14 @@ const set: Dialect = {
   name: 'members',
   description: 'members of sets are added, removed, taken at random and read; linearizable per member',
   valueOf: () => true,
-  put: (client, key, elements) => client.sadd(key, ...elements.map(([name]) => name)),
+  put: (on, key, elements) => on.sadd(key, ...elements.map(([name]) => name)),
   remove: (client, key, names) => client.srem(key, ...names),
   get: async (client, key, name) => ((await client.sismember(key, name)) === 1 ? true : null),
   all: async (client, key) => ({ all: (await client.smembers(key)).map((name) => [name, true]) }),
+  async look(client, key) {
+    const [names, size] = await exec(client.multi().smembers(key).scard(key));
+    return { whole: { names: names as string[], size: size as number } };
+  },
   pop: (client, key) => client.spop(key),
 };
 
@@ -108,13 +119,14 @@ const board: Dialect = {
   description:
     'scores are set, added to and removed; linearizable per member, ranks and ranges fit all members at one moment',
   valueOf: (_id, random) => random.int(SCORES),
-  put: (client, key, elements) => client.zadd(key, ...elements.flatMap(([name, score]) => [score as number, name])),
+  put: (on, key, elements) => on.zadd(key, ...elements.flatMap(([name, score]) => [score as number, name])),
   remove: (client, key, names) => client.zrem(key, ...names),
   async get(client, key, name) {
     const score = await client.zscore(key, name);
     return score === null ? null : Number(score);
   },
   all: viewBoard,
+  look: async (client, key) => ({ view: (await viewBoard(client, key)).view }),
   increment: async (client, key, name, by) => Number(await client.zincrby(key, by, name)),
   async pop(client, key, random) {
     const popped = random < 0.5 ? await client.zpopmin(key) : await client.zpopmax(key);
@@ -128,6 +140,9 @@ class ElementsGenerator {
   private generated = 0;
   /** Names that came together, by collection. */
   private readonly crowds: { readonly collection: string; readonly names: readonly string[] }[] = [];
+
+  /** Elements that were put and removed in one transaction. */
+  private readonly ghosts: { readonly collection: string; readonly name: string }[] = [];
 
   constructor(dialect: Dialect) {
     this.dialect = dialect;
@@ -152,37 +167,67 @@ class ElementsGenerator {
     if (draw < 0.4 && counts) return one('increment', 1 + random.int(5));
     if (draw < 0.65) return one('put', dialect.valueOf(nextId(), random, counts));
     if (draw < 0.8) return one('remove', null);
-    if (draw < 0.84) return { f: 'all', value: { collection } };
-    if (draw < 0.85) return { f: 'clear', value: { collection } };
-    if (draw < 0.91 && dialect.pop !== undefined) return { f: 'pop', value: { collection, random: random.next() } };
+    if (draw < 0.83) return { f: 'all', value: { collection } };
+    if (draw < 0.85) return { f: 'look', value: { collection } };
+    if (draw < 0.86) return { f: 'clear', value: { collection } };
+    if (draw < 0.88) return this.replace(collection, random, nextId);
+    if (draw < 0.89) return this.ghost() ?? one('get', null);
+    if (draw < 0.93 && dialect.pop !== undefined) return { f: 'pop', value: { collection, random: random.next() } };
     return this.crowd(collection, random, nextId);
   }
 
   /** Many elements at once, new ones or such that came together before. */
   private crowd(collection: string, random: Random, nextId: () => number): Invocation {
-    const { dialect, crowds } = this;
+    const { crowds } = this;
     const before =
       random.next() < 0.45 && crowds.length > 0 ? crowds.splice(random.int(crowds.length), 1)[0] : undefined;
     if (before !== undefined) {
       const elements = before.names.map((name): [string, null] => [name, null]);
       return { f: 'remove', value: { collection: before.collection, elements } };
     }
-    const elements = Array.from({ length: 1 + random.int(MANY) }, (): [string, unknown] => {
-      const id = nextId();
-      return [`m${id}${padding(id)}`, dialect.valueOf(id, random, false)];
-    });
+    const elements = this.many(random, nextId);
     crowds.push({ collection, names: elements.map(([name]) => name) });
     return { f: 'put', value: { collection, elements } };
+  }
+
+  /** Puts elements, removes the whole key and puts others, in one transaction: at one timestamp. */
+  private replace(collection: string, random: Random, nextId: () => number): Invocation {
+    const before = this.many(random, nextId);
+    this.ghosts.push({ collection, name: before[0]![0] });
+    return { f: 'replace', value: { collection, before, elements: this.many(random, nextId) } };
+  }
+
+  /** A look at an element that was never there when a transaction was over. */
+  private ghost(): Invocation | undefined {
+    const ghost = this.ghosts.shift();
+    return ghost && { f: 'get', value: { collection: ghost.collection, elements: [[ghost.name, null]] } };
+  }
+
+  private many(random: Random, nextId: () => number): [string, unknown][] {
+    return Array.from({ length: 1 + random.int(MANY) }, () => {
+      const id = nextId();
+      return [`m${id}${padding(id)}`, this.dialect.valueOf(id, random, false)];
+    });
+  }
+}
+
+/** Where the state may be old, and is one of one moment all the same. */
+async function onReplica<T>(client: Redis, look: () => Promise<T>): Promise<T> {
+  await client.readonly();
+  try {
+    return await look();
+  } finally {
+    if (client.status === 'ready') await client.readwrite();
   }
 }
 
 async function execute(dialect: Dialect, client: Redis, { f, value }: Invocation): Promise<ElementsOutput> {
-  const input = value as ElementsInput & { readonly random?: number };
+  const input = value as ElementsInput & { readonly random?: number; readonly before?: Elements };
   const { collection: key, elements = [] } = input;
   const names = elements.map(([name]) => name);
   switch (f) {
     case 'put':
-      return { ...input, count: await dialect.put(client, key, elements) };
+      return { ...input, count: (await dialect.put(client, key, elements)) as number };
     case 'remove':
       return { ...input, count: await dialect.remove(client, key, names) };
     case 'get':
@@ -192,6 +237,16 @@ async function execute(dialect: Dialect, client: Redis, { f, value }: Invocation
     case 'clear':
       await client.del(key);
       return input;
+    case 'replace': {
+      const transaction = client.multi();
+      dialect.put(transaction, key, input.before!);
+      transaction.del(key);
+      dialect.put(transaction, key, elements);
+      await exec(transaction);
+      return input;
+    }
+    case 'look':
+      return { ...input, ...(await onReplica(client, () => dialect.look(client, key))) };
     case 'pop':
       return { ...input, popped: await dialect.pop!(client, key, input.random!) };
     default: {
@@ -207,12 +262,12 @@ const workloadOf = (dialect: Dialect): Workload => {
   return {
     name,
     description,
-    checker: dialect === board ? composeCheckers(name, [elementsChecker, boardChecker]) : elementsChecker,
+    checker: composeCheckers(name, [elementsChecker, viewsChecker]),
     generate: (context) => generator.next(context),
     get finalOperations() {
       return generator.collections.map((collection) => ({ f: 'all', value: { collection } }));
     },
-    isReadOnly: (f) => f === 'get' || f === 'all',
+    isReadOnly: (f) => f === 'get' || f === 'all' || f === 'look',
     execute: (client, invocation) => execute(dialect, client, invocation),
   };
 };

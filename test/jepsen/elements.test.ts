@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { type BoardView, boardChecker, elementsChecker } from '../../jepsen/checkers/elements.ts';
+import { type BoardView, elementsChecker, viewsChecker } from '../../jepsen/checkers/elements.ts';
 import type { Op, OpType, Verdict } from '../../jepsen/history.ts';
 import { hashCountersChecker } from '../../jepsen/workloads/hash-counters.ts';
 import { history } from './histories.ts';
@@ -26,6 +26,8 @@ const all = (process: number, elements: readonly (readonly [string, unknown])[])
   step(process, 'all', {}, { all: elements });
 const pop = (process: number, popped: string | null, type: OpType = 'ok'): Step[] =>
   step(process, 'pop', {}, { popped }, type);
+const replace = (process: number, name: string, value: unknown): Step[] =>
+  step(process, 'replace', { elements: [[name, value]] });
 const clear = (process: number, type: OpType = 'ok'): Step[] => step(process, 'clear', {}, {}, type);
 
 const cases: { name: string; valid: Verdict; ops: Step[][] }[] = [
@@ -126,6 +128,21 @@ const cases: { name: string; valid: Verdict; ops: Step[][] }[] = [
     ops: [put(0, 'a', 1, 1), pop(2, 'a', 'info'), get(1, 'a', null)],
   },
   {
+    name: 'a collection is replaced',
+    valid: true,
+    ops: [put(0, 'a', 1, 1), replace(0, 'b', 2), all(1, [['b', 2]]), get(1, 'a', null)],
+  },
+  {
+    name: 'something is left of what was replaced',
+    valid: false,
+    ops: [put(0, 'a', 1, 1), replace(0, 'b', 2), get(1, 'a', 1)],
+  },
+  {
+    name: 'what it was replaced by is not there',
+    valid: false,
+    ops: [put(0, 'a', 1, 1), replace(0, 'b', 2), all(1, [])],
+  },
+  {
     name: 'other collections are not touched',
     valid: true,
     ops: [
@@ -165,7 +182,7 @@ const board: BoardView = {
   scores: { min: 1, max: 2, count: 3, names: ['a', 'c', 'b'] },
 };
 
-describe('the checker of boards', () => {
+describe('the checker of views', () => {
   const views: [string, Verdict, BoardView][] = [
     ['everything fits', true, board],
     [
@@ -184,7 +201,19 @@ describe('the checker of boards', () => {
   for (const [name, valid, view] of views) {
     test(`says ${valid ? 'valid' : 'invalid'} when ${name}`, () => {
       const ops: Op[] = history(...step(0, 'all', {}, { all: view.all, view }));
-      assert.equal(boardChecker.check(ops).valid, valid);
+      assert.equal(viewsChecker.check(ops).valid, valid);
+    });
+  }
+});
+
+describe('the checker of views of other collections', () => {
+  for (const [name, valid, whole] of [
+    ['fits', true, { names: ['a', 'b'], size: 2 }],
+    ['has another size', false, { names: ['a', 'b'], size: 3 }],
+    ['shows a name twice', false, { names: ['a', 'a'], size: 2 }],
+  ] as const) {
+    test(`says ${valid ? 'valid' : 'invalid'} when it ${name}`, () => {
+      assert.equal(viewsChecker.check(history(...step(0, 'look', {}, { whole }))).valid, valid);
     });
   }
 });
