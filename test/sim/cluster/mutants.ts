@@ -5,6 +5,7 @@
 import { spawn } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import type { Mutation } from '../../../jepsen/mutants/types.ts';
+import { COLLECTION_MUTANTS } from './collection-mutants.ts';
 import { FOLDER_MUTANTS } from './folder-mutants.ts';
 import { MOVE_MUTANTS } from './move-mutants.ts';
 import { WIDE_MUTANTS } from './wide-mutants.ts';
@@ -230,6 +231,7 @@ export const SIM_MUTANTS: readonly SimMutant[] = [
   ...MOVE_MUTANTS,
   ...WIDE_MUTANTS,
   ...FOLDER_MUTANTS,
+  ...COLLECTION_MUTANTS,
 ];
 
 /** How one mutant ended. */

@@ -137,7 +137,13 @@ export const REPLICA_WORKLOADS = ['bounded-reads', 'session-reads'] as const;
 export const CROSSING_WORKLOADS = ['pipelines'] as const;
 
 /** Hashes, lists, sets and sorted sets, of which some runs have one or two besides. */
-export const COLLECTION_WORKLOADS = ['hash-fields', 'hash-counters', 'members', 'list-queue', 'list-transactions'] as const;
+export const COLLECTION_WORKLOADS = [
+  'hash-fields',
+  'hash-counters',
+  'members',
+  'list-queue',
+  'list-transactions',
+] as const;
 
 const COLLECTIONS: ReadonlySet<string> = new Set(COLLECTION_WORKLOADS);
 

@@ -1,0 +1,95 @@
+/** Mutants of collections: each takes one rule away that keeps their rows together, or their elements apart from those before. */
+import type { SimMutant } from './mutants.ts';
+
+const HEAD = 'src/adapter/redis/bodies/rows/head.ts';
+const TREE = 'src/adapter/redis/bodies/tree/counted-tree.ts';
+const CUTS = 'src/distribution/catalog/catalog-routes.ts';
+
+const over = (...workloads: string[]): string[] => workloads.flatMap((name) => ['--workload', name]);
+
+export const COLLECTION_MUTANTS: readonly SimMutant[] = [
+  {
+    name: 'incarnation-from-time',
+    breaks: 'a body takes its incarnation from the timestamp of the command that makes it',
+    only: ['--no-routes', ...over('hash-fields')],
+    mutations: [
+      {
+        file: HEAD,
+        find: 'return access.random.bytes(INCARNATION_BYTES);',
+        replace:
+          "return Buffer.from((access as never as BodyAccess).view.ts.toString(16).padStart(2 * INCARNATION_BYTES, '0'), 'hex');",
+      },
+    ],
+  },
+  {
+    name: 'head-remembered',
+    breaks: 'a body takes the head of its key as it once was, and does not read it again',
+    only: ['--no-routes', ...over('hash-fields')],
+    mutations: [
+      {
+        file: HEAD,
+        find: 'return value === undefined ? undefined : { head: decodeHead(value), expireTs: value.expireTs };',
+        replace:
+          "if (value === undefined) return undefined; const all = ((readHead as never as { all?: Map<string, Head> }).all ??= new Map()); const name = access.storageKey(userKey).toString('latin1'); const head = all.get(name) ?? decodeHead(value); if (head.form === ValueForm.Large) all.set(name, head); return { head, expireTs: value.expireTs };",
+      },
+    ],
+  },
+  {
+    name: 'armed-bit-ignored',
+    breaks: 'a change in place leaves the head as it is although somebody watches it',
+    only: ['--no-routes', ...over('collection-bank')],
+    mutations: [
+      {
+        file: HEAD,
+        find: '!(hasChangedRows && (before.head.bits & BodyBit.Armed) !== 0) &&',
+        replace: '',
+      },
+    ],
+  },
+  {
+    name: 'joined-uncounted',
+    breaks: 'a page that takes the children of its neighbour in does not count them',
+    only: ['--no-routes', ...over('leaderboard', 'list-queue')],
+    mutations: [
+      {
+        file: TREE,
+        find: 'counts[left]! += counts.splice(left + 1, 1)[0]!;',
+        replace: 'counts.splice(left + 1, 1);',
+      },
+    ],
+  },
+  {
+    name: 'older-heads-forgotten',
+    breaks:
+      'collection takes the rows of a body away that the newest version of its head does not name, whoever still reads an older one',
+    only: ['--no-routes', ...over('hash-fields', 'members', 'leaderboard')],
+    mutations: [
+      {
+        file: 'src/store/bodies/reach.ts',
+        find: 'if (this.isBoundaryPassed) return;',
+        replace: 'if (!isNewest) return;',
+      },
+    ],
+  },
+  {
+    name: 'cut-through-objects',
+    breaks: 'a range is cut where it was asked for, also between the rows of one key',
+    only: ['--routes', ...over('hash-fields', 'leaderboard')],
+    mutations: [
+      { file: CUTS, find: 'splitKey: rules.align(split.splitKey)', replace: 'splitKey: split.splitKey' },
+      { file: CUTS, find: 'splitKey: rules.align(item.splitKey)', replace: 'splitKey: item.splitKey' },
+    ],
+  },
+  {
+    name: 'expected-once',
+    breaks: 'what one unit of an entry expects of a key is not expected for another unit of the entry',
+    only: ['--routes', ...over('hash-fields', 'hash-counters')],
+    mutations: [
+      {
+        file: 'src/kv/leader/overlay.ts',
+        find: 'if (one.versionTs === versionTs && one.unit.root() === root) return;',
+        replace: 'if (one.versionTs === versionTs && root !== undefined) return;',
+      },
+    ],
+  },
+];
