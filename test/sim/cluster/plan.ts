@@ -141,8 +141,10 @@ export const COLLECTION_WORKLOADS = [
   'hash-fields',
   'hash-counters',
   'members',
+  'leaderboard',
   'list-queue',
   'list-transactions',
+  'collection-bank',
 ] as const;
 
 const COLLECTIONS: ReadonlySet<string> = new Set(COLLECTION_WORKLOADS);
