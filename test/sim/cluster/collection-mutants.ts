@@ -41,8 +41,8 @@ export const COLLECTION_MUTANTS: readonly SimMutant[] = [
     mutations: [
       {
         file: HEAD,
-        find: '!(hasChangedRows && (before.head.bits & BodyBit.Armed) !== 0) &&',
-        replace: '',
+        find: '(before.head.form === ValueForm.Packed || (before.head.bits & BodyBit.Armed) !== 0);',
+        replace: 'before.head.form === ValueForm.Packed;',
       },
     ],
   },
