@@ -1,11 +1,12 @@
 /** Runs a sequence on two servers and finds the first reply in which they differ. */
-import { AgreementOnConnection } from './agreement.ts';
+import { AgreementOnConnection, SequenceFacts } from './agreement.ts';
 import { type CommandLine, type RawReply, RespConnection } from './resp-connection.ts';
 import type { Step } from './sequences/index.ts';
 import type { Target } from './targets.ts';
 
 /** Two connections to one server. */
 interface Side {
+  readonly target: Target;
   readonly connections: readonly [RespConnection, RespConnection];
 }
 
@@ -35,7 +36,8 @@ export class Comparison {
     for (const on of [0, 1] as const) {
       await Promise.all([this.reference, this.tested].map((side) => side.connections[on].call(start)));
     }
-    const agreement = [new AgreementOnConnection(), new AgreementOnConnection()] as const;
+    const facts = new SequenceFacts();
+    const agreement = [new AgreementOnConnection(facts), new AgreementOnConnection(facts)] as const;
     for (let from = 0; from < steps.length; ) {
       const { on } = steps[from]!;
       const commands = pipelineFrom(steps, from);
@@ -45,6 +47,7 @@ export class Comparison {
         from++;
         continue;
       }
+      if (readsErrno(commands[0]!)) await clearErrno(this.reference.target);
       const [expected, actual] = await Promise.all([
         this.reference.connections[on].call(commands),
         this.tested.connections[on].call(commands),
@@ -71,15 +74,30 @@ export class Comparison {
   }
 }
 
-async function openSide({ host, port }: Target): Promise<Side> {
-  return { connections: [await RespConnection.open(host, port), await RespConnection.open(host, port)] };
+async function openSide(target: Target): Promise<Side> {
+  const { host, port } = target;
+  return { target, connections: [await RespConnection.open(host, port), await RespConnection.open(host, port)] };
 }
 
-/** The commands from a step on that can go out in one pipeline: those of the same connection, up to the next step of another kind. */
+/** Redis' SORT takes for a number out of range what any command before it, of any client, has left in C's `errno`. */
+const readsErrno = ([name = '']: CommandLine): boolean => /^(sort|sort_ro|exec)$/i.test(name);
+
+/** Taking in a client leaves in `errno` that there is no other. */
+async function clearErrno({ host, port }: Target): Promise<void> {
+  const connection = await RespConnection.open(host, port);
+  await connection.call([['PING']]);
+  connection.close();
+}
+
+/**
+ * The commands from a step on that can go out in one pipeline: those of the same connection, up to the next step of another kind, or one that
+ * has to be the first.
+ */
 function pipelineFrom(steps: readonly Step[], from: number): CommandLine[] {
   const commands: CommandLine[] = [];
   for (const step of steps.slice(from)) {
     if (step.on !== steps[from]!.on || !('command' in step)) break;
+    if (commands.length > 0 && readsErrno(step.command)) break;
     commands.push(step.command);
   }
   return commands;

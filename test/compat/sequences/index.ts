@@ -14,6 +14,7 @@ import { listGroup } from './list.ts';
 import { numberGroup } from './number.ts';
 import { serverGroup } from './server.ts';
 import { setGroup } from './set.ts';
+import { sortGroup } from './sort.ts';
 import { sortedSetGroup } from './sorted-set.ts';
 import { stringGroup } from './string.ts';
 import { transactionGroup } from './transaction.ts';
@@ -36,6 +37,7 @@ export const GROUPS: readonly SequenceGroup[] = [
   numberGroup,
   serverGroup,
   setGroup,
+  sortGroup,
   sortedSetGroup,
   stringGroup,
   transactionGroup,

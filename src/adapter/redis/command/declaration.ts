@@ -62,6 +62,15 @@ export type KeyFinder = (args: readonly Buffer[]) => number[];
  */
 export type KeyPositions = KeyRangePositions | KeyFinder | (KeyRangePositions & { readonly all: KeyFinder });
 
+/** Keys that a command finds as it is evaluated, by what it reads: all that a pattern makes. */
+export interface FoundKeys {
+  readonly pattern: Buffer;
+  /** Where in the pattern any bytes take the place of one. */
+  readonly star: number;
+  /** The error, as it stands on the wire, for clients that choose the node by the keys: they could not have known these. */
+  readonly refusal: string;
+}
+
 /** What is known of a command apart from how it runs. */
 export interface CommandDeclaration {
   /** Lower case; of a subcommand only its own word. */
@@ -72,6 +81,10 @@ export interface CommandDeclaration {
   readonly keys?: KeyPositions;
   /** A key of another database that the command touches too (COPY ... DB n, MOVE); undefined when there is none. */
   keyElsewhere?(args: readonly Buffer[]): { readonly db: number; readonly key: Buffer } | undefined;
+  /** Keys that are no arguments (SORT's BY and GET). They may be in other groups than those that are. */
+  findsKeys?(args: readonly Buffer[]): readonly FoundKeys[];
+  /** False for a call that writes nothing although the command may; left out, its flags say it. */
+  writes?(args: readonly Buffer[]): boolean;
   readonly group: CommandGroup;
   /** First Redis version that had it. */
   readonly since: string;
@@ -113,6 +126,10 @@ export interface CommandCatalogue {
 
 /** True when `count` arguments (the name included) satisfy an arity. */
 export const arityAccepts = (arity: number, count: number): boolean => (arity > 0 ? count === arity : count >= -arity);
+
+/** True when a call may write. The arity must have been checked. */
+export const mayWrite = (spec: Pick<CommandDeclaration, 'flags' | 'writes'>, args: readonly Buffer[]): boolean =>
+  spec.flags.includes('write') && spec.writes?.(args) !== false;
 
 /** Indexes in `args` of the command's keys. The arity must have been checked. */
 export function keyIndexes(spec: Pick<CommandDeclaration, 'keys'>, args: readonly Buffer[]): number[] {

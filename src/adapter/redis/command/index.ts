@@ -17,9 +17,11 @@ export {
   type CommandDeclaration,
   type CommandGroup,
   type DeclaredCommand,
+  type FoundKeys,
   type KeyFinder,
   type KeyPositions,
   keyIndexes,
+  mayWrite,
 } from './declaration.ts';
 export { EvaluationContext, type EvaluationSettings } from './evaluation-context.ts';
 export type { KeyPage, PageRequest, ScanContext } from './scan-context.ts';

@@ -14,6 +14,7 @@ import { hashCommands } from './hash/index.ts';
 import { listCommands } from './list/index.ts';
 import { serverCommands } from './server/index.ts';
 import { setCommands } from './set/index.ts';
+import { sortCommands } from './sort/index.ts';
 import { sortedSetCommands } from './sorted-set/index.ts';
 import { stringCommands } from './string/index.ts';
 import { transactionCommands } from './transaction/index.ts';
@@ -27,6 +28,7 @@ export const ALL_COMMANDS: readonly CommandSpec[] = [
   ...listCommands,
   ...serverCommands,
   ...setCommands,
+  ...sortCommands,
   ...sortedSetCommands,
   ...stringCommands,
   ...transactionCommands,

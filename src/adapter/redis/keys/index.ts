@@ -10,6 +10,7 @@ export {
   type KeyRange,
   Keyspace,
   SLOT_COUNT,
+  slotAround,
   slotOf,
 } from './keyspace.ts';
 export { redisKeyspace } from './keyspace-declaration.ts';

@@ -59,6 +59,16 @@ export function slotOf(userKey: Buffer): number {
   return crc & (SLOT_COUNT - 1);
 }
 
+/**
+ * The slot of all keys that come about by putting bytes into the place of one; undefined when they may be in several: their hash tag must
+ * be complete in front of the place.
+ */
+export function slotAround(pattern: Buffer, place: number): number | undefined {
+  const open = pattern.indexOf(OPEN_BRACE);
+  const close = open < 0 ? -1 : pattern.indexOf(CLOSE_BRACE, open + 1);
+  return close > open + 1 && close < place ? slotOf(pattern) : undefined;
+}
+
 /** Where the user's key lies in the head that `storageKey` begins with; undefined when it begins with none. */
 function userKeyIn(storageKey: Buffer): { readonly from: number; readonly to: number } | undefined {
   if (storageKey.length <= HEADER_BYTES || storageKey[0] !== REDIS_TAG) return undefined;

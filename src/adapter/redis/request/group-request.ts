@@ -18,7 +18,13 @@ import {
   type Millis,
 } from '../../../platform/index.ts';
 import { armBody } from '../bodies/index.ts';
-import { type CommandSpec, EvaluationContext, type EvaluationSettings, keyIndexes } from '../command/index.ts';
+import {
+  type CommandSpec,
+  EvaluationContext,
+  type EvaluationSettings,
+  keyIndexes,
+  mayWrite,
+} from '../command/index.ts';
 import { KEYSPACES, type KeyRange } from '../keys/index.ts';
 import {
   BEHIND,
@@ -116,6 +122,11 @@ export abstract class GroupRequest implements Operation<Reply> {
   /** Its arguments: what a client has sent one by one may take its time. */
   abstract namedCount(): number;
 
+  /** The commands that it consists of: they may find keys that `storageKeys` does not have. */
+  get commands(): readonly QueuedData[] {
+    return [];
+  }
+
   evaluate(view: KeyView): Reply {
     const { owner } = this;
     // It was refused, waited, and is evaluated again: what comes behind it may be, too.
@@ -178,8 +189,12 @@ export class CommandRequest extends GroupRequest {
     this.firstStorageKey = options.firstStorageKey;
   }
 
+  override get commands(): readonly QueuedData[] {
+    return [this];
+  }
+
   get isWrite(): boolean {
-    return this.spec.flags.includes('write');
+    return mayWrite(this.spec, this.args);
   }
 
   storageKeys(): Buffer[] {
@@ -232,16 +247,20 @@ function watchedVersion(view: KeyView, key: Buffer): HlcTimestamp {
 /** EXEC: all queued commands over one view, if no watched key changed. */
 export class TransactionRequest extends GroupRequest {
   readonly watched: readonly WatchedKey[];
-  readonly commands: readonly QueuedData[];
+  private readonly queue: readonly QueuedData[];
 
   constructor(watched: readonly WatchedKey[], commands: readonly QueuedData[], options: RequestOptions) {
     super(options);
     this.watched = watched;
-    this.commands = commands;
+    this.queue = commands;
+  }
+
+  override get commands(): readonly QueuedData[] {
+    return this.queue;
   }
 
   get isWrite(): boolean {
-    return this.commands.some(({ spec }) => spec.flags.includes('write'));
+    return this.commands.some(({ spec, args }) => mayWrite(spec, args));
   }
 
   storageKeys(): Buffer[] {

@@ -4,7 +4,7 @@
  * a move changes the owner of a range at one moment.
  */
 import type { CommandSpec } from '../command/index.ts';
-import { slotOf } from '../keys/index.ts';
+import { slotAround, slotOf } from '../keys/index.ts';
 import { RedisError } from '../protocol/index.ts';
 import type { ServerState } from '../state/index.ts';
 
@@ -37,4 +37,15 @@ export function redirectElsewhere(
   if (member === undefined) return;
   const port = client.isClusterPort ? (member.clusterPort ?? member.port) : member.port;
   throw new RedisError(`MOVED ${slot} ${member.host}:${port}`);
+}
+
+/**
+ * Refuses a command that finds keys in other slots than that of its first key: a client that chooses the node by the keys could not have
+ * known them.
+ * @throws RedisError
+ */
+export function refuseFoundElsewhere(spec: CommandSpec, args: readonly Buffer[], firstKey: Buffer | undefined): void {
+  for (const { pattern, star, refusal } of spec.findsKeys?.(args) ?? []) {
+    if (firstKey === undefined || slotAround(pattern, star) !== slotOf(firstKey)) throw new RedisError(refusal);
+  }
 }

@@ -21,7 +21,7 @@ import { BEHIND, BehindError, type Reply } from '../protocol/index.ts';
 import type { ServerState } from '../state/index.ts';
 import { type GroupPipeline, setDeadline } from './group-pipeline.ts';
 import type { GroupRequest } from './group-request.ts';
-import { crossGroup } from './routing.ts';
+import { crossGroup, findsBeyond } from './routing.ts';
 
 /** Most requests of a round, and of one after a round that settled nothing. */
 const MAX_ROUND_REQUESTS = 1024;
@@ -272,6 +272,7 @@ export class Rerouting {
       if (group !== undefined && one !== group) return isTaken ? 'behind' : undefined;
       group = one;
     }
+    if (request.commands.some((command) => findsBeyond(kv, command, group))) return isTaken ? 'behind' : undefined;
     if (destinations !== undefined && group !== undefined) {
       for (const name of names) destinations.set(name, group);
       if (request.hint !== undefined) request.redirects++;

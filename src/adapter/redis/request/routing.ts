@@ -2,8 +2,9 @@
 import type { KvService } from '../../../kv/index.ts';
 import type { GroupId } from '../../../platform/index.ts';
 import { type CommandSpec, keyIndexes } from '../command/index.ts';
-import { KEYSPACES } from '../keys/index.ts';
+import { KEYSPACES, slotAround } from '../keys/index.ts';
 import { RedisError } from '../protocol/index.ts';
+import type { QueuedData } from './group-request.ts';
 
 /** A command's group, and its first key with the storage key that routing has computed. */
 export interface Route {
@@ -29,15 +30,38 @@ export function anyGroup(kv: KvService): GroupId {
   return group;
 }
 
-/** The group of storage keys, undefined when there are none. */
-export function commonGroup(kv: KvService, storageKeys: readonly Buffer[]): GroupId | 'several' | undefined {
+/**
+ * The group of storage keys, undefined when there are none.
+ * @param commands that the keys belong to, which may find others
+ */
+export function commonGroup(
+  kv: KvService,
+  storageKeys: readonly Buffer[],
+  commands: readonly QueuedData[] = [],
+): GroupId | 'several' | undefined {
   let group: GroupId | undefined;
   for (const key of storageKeys) {
     const one = kv.groupOf(key);
     if (group !== undefined && one !== group) return 'several';
     group = one;
   }
-  return group;
+  return commands.some((command) => findsBeyond(kv, command, group)) ? 'several' : group;
+}
+
+/**
+ * Whether a command may find keys that are not in the group of those that it names, by the directory. Keys of one slot are in one group, unless
+ * the slot was cut.
+ */
+export function findsBeyond(kv: KvService, { spec, args, db }: QueuedData, group: GroupId | undefined): boolean {
+  const found = spec.findsKeys?.(args) ?? [];
+  if (found.length === 0 || kv.dataGroups().length <= 1) return false;
+  return found.some(({ pattern, star }) => {
+    const slot = slotAround(pattern, star);
+    if (slot === undefined) return true;
+    const { start, end } = KEYSPACES[db]!.slotRange(slot, slot + 1);
+    const stretch = kv.stretchAt(start);
+    return stretch.group !== group || (stretch.end !== undefined && Buffer.compare(stretch.end, end) < 0);
+  });
 }
 
 /** Where a command goes, by the directory as this node knows it. */
@@ -45,7 +69,8 @@ export function routeOf(kv: KvService, spec: CommandSpec, args: readonly Buffer[
   const { keys } = spec;
   if (keys === undefined) return NO_KEYS;
   const keyspace = KEYSPACES[db]!;
-  if (typeof keys !== 'function' && keys.first === keys.last && spec.keyElsewhere === undefined) {
+  const isPlain = spec.keyElsewhere === undefined && spec.findsKeys === undefined;
+  if (isPlain && typeof keys !== 'function' && !('all' in keys) && keys.first === keys.last) {
     const firstKey = args[keys.first]!;
     const firstStorageKey = keyspace.storageKey(firstKey);
     return { group: kv.groupOf(firstStorageKey), firstKey, firstStorageKey, crosses: false };
@@ -65,5 +90,6 @@ export function routeOf(kv: KvService, spec: CommandSpec, args: readonly Buffer[
       crosses ||= kv.groupOf(KEYSPACES[elsewhere.db]!.storageKey(elsewhere.key)) !== group;
     }
   }
+  crosses ||= findsBeyond(kv, { spec, args, db }, group);
   return { group, firstKey, firstStorageKey, crosses };
 }

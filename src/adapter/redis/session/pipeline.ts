@@ -35,6 +35,7 @@ import {
   type ReroutingHost,
   type Route,
   redirectElsewhere,
+  refuseFoundElsewhere,
   routeOf,
   runAcross,
 } from '../request/index.ts';
@@ -331,6 +332,7 @@ export class CommandPipeline implements SessionHost, TransportOwner, GroupPipeli
     const { session } = this;
     const slot = this.reserve(command);
     try {
+      if (session.redirects) refuseFoundElsewhere(command.spec, args, route.firstKey);
       if (route.crosses) {
         this.startAcross(command, args, route, slot);
         return;

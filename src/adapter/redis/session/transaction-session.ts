@@ -25,6 +25,7 @@ import {
   type RedirectedClient,
   type RequestOwner,
   redirectElsewhere,
+  refuseFoundElsewhere,
   routeOf,
   storageKeysOf,
   TransactionRequest,
@@ -145,7 +146,10 @@ export class TransactionSession implements TransactionControl {
     if (handler.kind === 'data') {
       const { kv } = this.client.server;
       const route = routeOf(kv, spec, args, transaction.db);
-      if (this.client.redirects) redirectElsewhere(this.client, spec, transaction.db, route.firstKey);
+      if (this.client.redirects) {
+        redirectElsewhere(this.client, spec, transaction.db, route.firstKey);
+        refuseFoundElsewhere(spec, args, route.firstKey);
+      }
       if (route.firstStorageKey !== undefined) {
         // Where the first key was when it was queued does not matter: it may have moved since.
         const first = transaction.firstStorageKey ?? this.watched[0]?.storageKey;
@@ -169,7 +173,7 @@ export class TransactionSession implements TransactionControl {
   crosses(): boolean {
     const { kv } = this.client.server;
     if (this.open === undefined || kv.dataGroups().length <= 1) return false;
-    return commonGroup(kv, this.storageKeys(this.open, this.watched)) === 'several';
+    return commonGroup(kv, this.storageKeys(this.open, this.watched), this.open.data()) === 'several';
   }
 
   private storageKeys(transaction: Transaction, watched: readonly WatchedKey[]): Buffer[] {
@@ -187,7 +191,8 @@ export class TransactionSession implements TransactionControl {
     if (isBlind) throw new RedisError('EXECABORT Transaction discarded because a key could not be watched.');
     if (transaction.queue.length === 0 && watched.length === 0) return [];
     const commands = transaction.data();
-    const group = commonGroup(server.kv, this.storageKeys(transaction, watched)) ?? anyGroup(server.kv);
+    const storageKeys = this.storageKeys(transaction, watched);
+    const group = commonGroup(server.kv, storageKeys, commands) ?? anyGroup(server.kv);
     const requestOf = (owner: RequestOwner, token: number) =>
       new TransactionRequest(watched, commands, { resp, settings: server.settings, owner, token });
     if (group === 'several' && !this.host.mayCross) throw crossGroup();

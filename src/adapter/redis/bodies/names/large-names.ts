@@ -82,8 +82,8 @@ export class LargeNames implements NamedForm {
     return element && this.valueOf(element);
   }
 
-  prefetch(names: readonly Buffer[]): void {
-    this.rows.prefetch(() => names.map((name) => this.rows.elementKey(name)));
+  rowsOf(names: readonly Buffer[]): Buffer[] {
+    return names.map((name) => this.rows.elementKey(name));
   }
 
   expiryOf(name: Buffer): Millis | undefined {
@@ -192,7 +192,7 @@ export class LargeNames implements NamedForm {
       names.push(...this.roster.namesOf(left));
     } while (left > 0 && names.length < atLeast);
     if (this.count === this.stored) return { cursor: left, names };
-    this.prefetch(names);
+    this.rows.prefetch(() => this.rowsOf(names));
     return { cursor: left, names: names.filter((name) => this.find(name) !== undefined) };
   }
 

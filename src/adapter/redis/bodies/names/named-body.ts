@@ -39,7 +39,13 @@ export abstract class NamedBody {
 
   /** Says that these names are about to be looked for, so that their rows come together where they come from afar. */
   prefetch(names: readonly Buffer[]): void {
-    this.form.prefetch(names);
+    const { view } = this.place.access;
+    if (view.prefetch !== undefined) view.prefetch(this.form.rowsOf(names));
+  }
+
+  /** Storage keys of the rows that looking for names reads, for who asks for those of several bodies together. */
+  rowsOf(names: readonly Buffer[]): Buffer[] {
+    return this.form.rowsOf(names);
   }
 
   /** One name, each with the same chance; undefined when there is none. */

@@ -30,10 +30,10 @@ export interface NamedForm {
   /** Sticky facts, without the armed bit. */
   bits: number;
   get(name: Buffer): Buffer | undefined;
-  /** Says that these names are about to be asked for. */
-  prefetch(names: readonly Buffer[]): void;
   /** Undefined when the name is not there. */
   expiryOf(name: Buffer): Millis | undefined;
+  /** Storage keys of the rows that looking for names reads. */
+  rowsOf(names: readonly Buffer[]): Buffer[];
   /** @returns true when the name is new */
   set(name: Buffer, value: Buffer, expiry: ElementExpiry): boolean;
   /** Of a name that is there; its value stays. */

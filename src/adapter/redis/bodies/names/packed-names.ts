@@ -63,8 +63,10 @@ export class PackedNames implements NamedForm {
     return (this.items === undefined ? this.findStored(name) : this.items.find(name))?.value;
   }
 
-  /** Everything is here already. */
-  prefetch(): void {}
+  /** None: everything is here already. */
+  rowsOf(): Buffer[] {
+    return [];
+  }
 
   expiryOf(name: Buffer): Millis | undefined {
     return (this.items === undefined ? this.findStored(name) : this.items.find(name))?.expireMs;

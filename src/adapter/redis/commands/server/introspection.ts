@@ -66,6 +66,10 @@ const CATEGORY_BY_GROUP: Readonly<Partial<Record<CommandDeclaration['group'], st
   geo: 'geo',
 };
 
+/** Whether a command of no type's group says of which types' values it is (SORT): then it is not about keys as such. */
+const namesTypes = ({ aclCategories = [] }: CommandDeclaration): boolean =>
+  ['list', 'set', 'sortedset'].some((type) => aclCategories.includes(type));
+
 /** ACL categories of a command, without `@`. */
 export function categoriesOf({ spec, subcommands }: DeclaredCommand): string[] {
   const { flags } = spec;
@@ -81,7 +85,7 @@ export function categoriesOf({ spec, subcommands }: DeclaredCommand): string[] {
   if (flags.includes('pubsub')) found.add('pubsub');
   const touchesKeys = flags.includes('write') || flags.includes('readonly');
   const byGroup = subcommands === undefined ? CATEGORY_BY_GROUP[spec.group] : undefined;
-  if (byGroup !== undefined && (byGroup !== 'keyspace' || touchesKeys)) found.add(byGroup);
+  if (byGroup === 'keyspace' ? touchesKeys && !namesTypes(spec) : byGroup !== undefined) found.add(byGroup!);
   return CATEGORIES.filter((category) => found.has(category));
 }
 
