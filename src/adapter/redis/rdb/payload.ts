@@ -1,0 +1,45 @@
+/**
+ * What DUMP answers and RESTORE takes: a value, the version of the format and a checksum of both.
+ *
+ *   value  version (u16, little endian)  CRC-64 of all before (8 bytes)
+ */
+import { crc64 } from './crc64.ts';
+import { RdbFormatError } from './errors.ts';
+import { type RdbValue, readValue, type WrittenForm, writeValue } from './objects.ts';
+import { RdbReader } from './rdb-reader.ts';
+import { RdbWriter } from './rdb-writer.ts';
+
+/** Of Redis 7.0. */
+const VERSION = 10;
+/** Of Redis 7.4, which can say when fields expire. */
+const VERSION_WITH_FIELD_EXPIRIES = 12;
+const CHECKSUM_BYTES = 8;
+const FOOTER_BYTES = 2 + CHECKSUM_BYTES;
+
+/** A payload of a value. */
+export function writePayload(value: RdbValue, form: WrittenForm): Buffer {
+  const writer = new RdbWriter();
+  writeValue(writer, value, form);
+  const hasExpiries = value.type === 'hash' && value.fields.some(({ expiresMs }) => expiresMs !== undefined);
+  writer.int(hasExpiries ? VERSION_WITH_FIELD_EXPIRIES : VERSION, 2);
+  writer.raw(crc64(writer.finish()));
+  return writer.finish();
+}
+
+/** Whether it has the checksum of its bytes, and a version that is known here. */
+export function isPayload(payload: Buffer): boolean {
+  const at = payload.length - FOOTER_BYTES;
+  if (at < 0 || payload.readUInt16LE(at) > VERSION_WITH_FIELD_EXPIRIES) return false;
+  return crc64(payload.subarray(0, at + 2)).equals(payload.subarray(at + 2));
+}
+
+/**
+ * The value of what `isPayload`.
+ * @param maxDecompressedBytes of all compressed strings together
+ * @throws RdbFormatError
+ */
+export function readPayload(payload: Buffer, maxDecompressedBytes: number): RdbValue {
+  const at = payload.length - FOOTER_BYTES;
+  if (at <= 0) throw new RdbFormatError('there is no value');
+  return readValue(new RdbReader(payload.subarray(0, at), maxDecompressedBytes));
+}
