@@ -7,6 +7,7 @@
 import fc from 'fast-check';
 import type { CommandLine } from '../resp-connection.ts';
 import { bitmapGroup } from './bitmap.ts';
+import { dumpGroup } from './dump.ts';
 import { commonCommands, genericGroup } from './generic.ts';
 import type { SequenceGroup } from './group.ts';
 import { hashGroup } from './hash.ts';
@@ -31,6 +32,7 @@ export type Step =
 
 export const GROUPS: readonly SequenceGroup[] = [
   bitmapGroup,
+  dumpGroup,
   genericGroup,
   hashGroup,
   listGroup,

@@ -1,5 +1,6 @@
 /** Keys of whatever type: DEL, RENAME and their kin, expiries, OBJECT and MEMORY, and walks over all keys. */
 import type { CommandSpec } from '../../command/index.ts';
+import { dumpCommands } from './dump.ts';
 import { expiryCommands } from './expiry.ts';
 import { keyCommands } from './keys.ts';
 import { objectCommands } from './object.ts';
@@ -9,5 +10,6 @@ export const genericCommands: readonly CommandSpec[] = [
   ...keyCommands,
   ...expiryCommands,
   ...objectCommands,
+  ...dumpCommands,
   ...scanCommands,
 ];
