@@ -249,6 +249,7 @@ export async function startNode(options: NodeOptions, version: string): Promise<
       // Every acknowledged write is on a majority, the leader included; groups may have different numbers of voters.
       quorumReplicas: () => Math.min(...founding.groups.map(({ voters }) => Math.floor(voters.length / 2))),
       handOver: () => handOver(node.engine.groups()),
+      debug: node.kv,
       config: {
         memoryBytes: options.memoryBytes,
         ...(options.redis.maxBulkBytes === undefined ? {} : { maxBulkBytes: options.redis.maxBulkBytes }),

@@ -29,10 +29,16 @@ export class Comparison {
 
   /**
    * Runs the steps from an empty server on, both connections speaking `resp`.
+   * @param config set before, by name
    * @returns what differs and after which steps, or undefined
    */
-  async firstDifference(steps: readonly Step[], resp: 2 | 3): Promise<string | undefined> {
-    const start: CommandLine[] = [['RESET'], ['FLUSHALL'], ['HELLO', String(resp)]];
+  async firstDifference(
+    steps: readonly Step[],
+    resp: 2 | 3,
+    config: Readonly<Record<string, string>> = {},
+  ): Promise<string | undefined> {
+    const configure: CommandLine[] = Object.entries(config).map(([name, value]) => ['CONFIG', 'SET', name, value]);
+    const start: CommandLine[] = [['RESET'], ['FLUSHALL'], ['HELLO', String(resp)], ...configure];
     for (const on of [0, 1] as const) {
       await Promise.all([this.reference, this.tested].map((side) => side.connections[on].call(start)));
     }

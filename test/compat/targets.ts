@@ -4,9 +4,13 @@
  * is flushed.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
+import { mkdtemp, rm } from 'node:fs/promises';
 import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { after, before } from 'node:test';
 import { type BodyLimits, DEFAULT_BODY_LIMITS } from '../../src/adapter/redis/bodies/index.ts';
+import type { RedisConfig } from '../../src/adapter/redis/command/index.ts';
 import { startRedisServer } from '../../src/adapter/redis/server/server.ts';
 import { SystemClock, SystemRandom, SystemScheduler } from '../../src/platform/index.ts';
 import { FakeKv } from '../support/fake-kv.ts';
@@ -38,14 +42,14 @@ export type TargetFactory = () => Promise<Target>;
 
 const REFERENCE_START_MS = 10_000;
 
-/** Starts a redis-server without persistence on a free port. */
-export async function startReference(): Promise<Target> {
+/** Starts a redis-server without persistence on a free port. @param options of its command line */
+export async function startReference(...options: string[]): Promise<Target> {
   const port = await freePort();
-  const child = spawn(
-    'redis-server',
-    ['--port', String(port), '--bind', '127.0.0.1', '--save', '', '--appendonly', 'no', '--loglevel', 'warning'],
-    { stdio: 'ignore' },
-  );
+  const folder = await mkdtemp(join(tmpdir(), 'kvorum-redis-'));
+  // DEBUG RELOAD writes a file.
+  const usual = ['--dir', folder, '--save', '', '--appendonly', 'no', '--loglevel', 'warning'];
+  const args = ['--port', String(port), '--bind', '127.0.0.1', ...usual, ...options];
+  const child = spawn('redis-server', args, { stdio: 'ignore' });
   const endWithUs = () => child.kill('SIGKILL');
   process.once('exit', endWithUs);
   const ended = new Promise<void>((resolve) => child.once('exit', () => resolve()));
@@ -57,12 +61,13 @@ export async function startReference(): Promise<Target> {
       process.off('exit', endWithUs);
       child.kill('SIGTERM');
       await ended;
+      await rm(folder, { recursive: true, force: true });
     },
   };
 }
 
 /** The server that `KVORUM_COMPAT_TARGET` names, or else one over keys in memory that evaluates every command twice. */
-export async function startKvorum(bodyLimits?: BodyLimits): Promise<Target> {
+export async function startKvorum(bodyLimits?: BodyLimits, config: Partial<RedisConfig> = {}): Promise<Target> {
   const running = process.env.KVORUM_COMPAT_TARGET;
   if (running !== undefined) {
     const [host = '', port = ''] = running.split(':');
@@ -77,6 +82,7 @@ export async function startKvorum(bodyLimits?: BodyLimits): Promise<Target> {
     clock: new SystemClock(),
     scheduler: new SystemScheduler(),
     random: new SystemRandom(),
+    config,
     ...(bodyLimits === undefined ? {} : { bodyLimits }),
   });
   return { host: '127.0.0.1', port: server.port, stop: () => server.stop() };

@@ -43,12 +43,19 @@ class GroupMaintenance {
   private readonly group: MaintainedGroup;
   private readonly options: MaintenanceOptions;
   private readonly forgetting: StatusGc;
+  private readonly isPurging: () => boolean;
   private readonly onPurged: (keys: number) => void;
   private running: Promise<void> | undefined;
   /** Applied index at which the store was seen to hold no key with an expiry at all. */
   private noExpiryAt: LogIndex = -1;
 
-  constructor(group: MaintainedGroup, options: MaintenanceOptions, onPurged: (keys: number) => void) {
+  constructor(
+    group: MaintainedGroup,
+    options: MaintenanceOptions,
+    isPurging: () => boolean,
+    onPurged: (keys: number) => void,
+  ) {
+    this.isPurging = isPurging;
     this.onPurged = onPurged;
     this.group = group;
     this.options = options;
@@ -74,7 +81,7 @@ class GroupMaintenance {
 
   private async round(isStopped: () => boolean): Promise<void> {
     if (!this.group.executor.isServing) return;
-    await this.purge(isStopped);
+    if (this.isPurging()) await this.purge(isStopped);
     await this.forgetting.run(this.group.executor.clock.now());
   }
 
@@ -106,6 +113,8 @@ export class Maintenance {
   private isStopped = false;
   /** Keys that were deleted because they had expired. */
   expiredKeys = 0;
+  /** Whether expired keys are deleted; readers do not see them in any case. */
+  isPurging = true;
   private current: Promise<void> = Promise.resolve();
 
   /** @param onError hears of a round that failed; the next one is made all the same */
@@ -124,9 +133,10 @@ export class Maintenance {
 
   /** Looks after a group from the next round on. @returns ends that, and settles when no round of it is under way */
   add(group: MaintainedGroup): () => Promise<void> {
-    const maintenance = new GroupMaintenance(group, this.settings, (keys) => {
+    const onPurged = (keys: number): void => {
       this.expiredKeys += keys;
-    });
+    };
+    const maintenance = new GroupMaintenance(group, this.settings, () => this.isPurging, onPurged);
     this.groups.add(maintenance);
     return () => {
       this.groups.delete(maintenance);

@@ -97,6 +97,10 @@ export interface NodeKvService extends KvService {
   readonly routeLookups: number;
   /** Counters of the proxy. */
   proxyStats(): ProxyStats;
+  /** Whether leaders here delete keys that have expired, which readers do not see in any case; on at first. For tests of clients. */
+  setPurging(isOn: boolean): void;
+  /** Makes everything that was applied here durable and forgets what is cached, so that it is read from disk again. For tests of clients. */
+  rereadStores(): Promise<void>;
   /** Starts the periodic work. */
   start(): void;
   /** Stops the periodic work and gives up forwarded requests. The engine is stopped by its owner, afterwards. */
@@ -117,6 +121,7 @@ export function createKvService(options: KvServiceOptions): NodeKvService {
 interface Hosted {
   readonly raft: RaftGroup;
   readonly executor: GroupExecutor;
+  readonly store: GroupStore;
   readonly replica: LocalReplica;
   readonly stateMachine: GroupStateMachine;
   readonly stopMaintenance: () => Promise<void>;
@@ -176,7 +181,7 @@ class LocalKvService implements NodeKvService {
     executor.txns.onLockMet((lock) => this.options.onLockMet?.(raft.groupId, lock));
     const replica: LocalReplica = { isServing: () => executor.isServing, leader: () => raft.leader() };
     const stopMaintenance = this.maintenance.add({ executor, store });
-    this.hosted.set(raft.groupId, { raft, executor, replica, stateMachine, stopMaintenance });
+    this.hosted.set(raft.groupId, { raft, executor, store, replica, stateMachine, stopMaintenance });
     return executor;
   }
 
@@ -289,6 +294,19 @@ class LocalKvService implements NodeKvService {
 
   proxyStats(): ProxyStats {
     return this.proxy.stats();
+  }
+
+  setPurging(isOn: boolean): void {
+    this.maintenance.isPurging = isOn;
+  }
+
+  async rereadStores(): Promise<void> {
+    await Promise.all(
+      [...this.hosted.values()].map(async ({ store }) => {
+        await store.flush();
+        store.forgetCached?.();
+      }),
+    );
   }
 
   start(): void {

@@ -174,6 +174,8 @@ export interface GroupStore {
   pressure(): Promise<void> | undefined;
   /** Makes everything applied so far durable. */
   flush(): Promise<void>;
+  /** Forgets what it keeps of the disk, which is read again; left out where there is nothing such. */
+  forgetCached?(): void;
   /**
    * Live keys of a counter class, as of `appliedIndex`; expired keys count until purged. After a range delete that covers a
    * class in part it is an upper bound until the covered keys have been counted, see `settleCounters`.

@@ -452,6 +452,10 @@ export class MvccGroupStore implements GroupStore {
     return this.flusher.flush();
   }
 
+  forgetCached(): void {
+    this.newest.clear();
+  }
+
   /** What is on disk after a batch that holds everything applied now. */
   private systemState(): SystemState {
     return {

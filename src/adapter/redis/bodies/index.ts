@@ -45,4 +45,4 @@ export {
   type Rows,
 } from './rows/index.ts';
 export { openString, readString, type StringBody, type StringPart, wholeOf } from './string/index.ts';
-export { checkBody, copyValue } from './whole/index.ts';
+export { type BodyShape, checkBody, copyValue, shapeOf } from './whole/index.ts';

@@ -97,6 +97,8 @@ export interface CommandDeclaration {
    * ask any server; `refused`: always an error that says why.
    */
   readonly standing?: 'empty' | 'refused';
+  /** Refused unless the setting `redis.enableDebugCommand` is on; of a container with all that it has. */
+  readonly isProtected?: boolean;
   /** ACL categories without `@`, beyond those that follow from the flags and the group. */
   readonly aclCategories?: readonly string[];
 }

@@ -25,4 +25,4 @@ export {
 } from './declaration.ts';
 export { EvaluationContext, type EvaluationSettings } from './evaluation-context.ts';
 export type { KeyPage, PageRequest, ScanContext } from './scan-context.ts';
-export type { ServerContext } from './server-context.ts';
+export type { DebugControl, ServerContext } from './server-context.ts';

@@ -39,6 +39,11 @@ export interface ScanContext {
    * empty, where a group's keys end; `next` goes on.
    */
   page(request: PageRequest): Promise<KeyPage>;
+  /**
+   * Runs a data command of one key. Beware of many at a time.
+   * @returns the reply as RESP2 bytes @throws RedisError with the command's error
+   */
+  evaluate(db: number, args: readonly Buffer[]): Promise<Buffer>;
   /** Deletes a range in all groups. Atomic within a stretch of a group, not across. */
   flush(range: KeyRange): Promise<void>;
 }

@@ -8,6 +8,14 @@ import type { ConnectedClient } from './connected-client.ts';
 import type { ServerStats } from './counters.ts';
 import type { CommandCatalogue } from './declaration.ts';
 
+/** What DEBUG does to the node below. */
+export interface DebugControl {
+  /** Whether leaders here delete keys that have expired, which readers do not see in any case. */
+  setPurging(isOn: boolean): void;
+  /** Makes everything that was applied here durable, and has it read from disk again. */
+  rereadStores(): Promise<void>;
+}
+
 export interface ServerContext {
   readonly kv: KvService;
   readonly clock: Clock;
@@ -25,6 +33,9 @@ export interface ServerContext {
   readonly guesses: GuessLimiter;
   /** Identifies this process among all that ever ran: 40 hex digits. */
   readonly runId: string;
+  /** What INFO calls the replication id: 40 hex digits. */
+  readonly replicationId: string;
+  readonly debug: DebugControl;
   /** Monotonic. */
   readonly startedMs: Millis;
   /** The port that the server listens on; 0 before it does. */
@@ -35,6 +46,10 @@ export interface ServerContext {
   handOver(): Promise<boolean>;
   /** Replaces the configuration; limits apply to what is read from now on. */
   reconfigure(config: RedisConfig): void;
+  /** Draws another replication id. */
+  changeReplicationId(): void;
+  /** Writes what a client wants to see in the log. */
+  logForDebug(message: string): void;
   /** CONFIG RESETSTAT. */
   resetStats(): void;
   /** CLIENT PAUSE: holds commands back for a while. A pause never becomes shorter or weaker by another one. */

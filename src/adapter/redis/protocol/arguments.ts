@@ -12,6 +12,24 @@ export const optionName = (argument: Buffer): string =>
 /** An option's word in lower case; options are short. */
 export const wordOf = (argument: Buffer): string => argument.toString('latin1', 0, 64).toLowerCase();
 
+const MEMORY_UNITS: Readonly<Record<string, bigint>> = {
+  '': 1n,
+  b: 1n,
+  k: 1000n,
+  kb: 1024n,
+  m: 1000n ** 2n,
+  mb: 1024n ** 2n,
+  g: 1000n ** 3n,
+  gb: 1024n ** 3n,
+};
+
+/** An amount of memory such as `512mb`, bytes; undefined when it is none. */
+export function memoryBytes(argument: Buffer): bigint | undefined {
+  const [, digits, unit = ''] = /^([0-9]{1,20})([a-z]{0,2})$/.exec(wordOf(argument)) ?? [];
+  const scale = MEMORY_UNITS[unit];
+  return digits === undefined || scale === undefined ? undefined : BigInt(digits) * scale;
+}
+
 /** @throws RedisError with `message`, or Redis' usual one */
 export function integerArgument(argument: Buffer, message?: string): bigint {
   return message === undefined ? requireInteger(argument) : requireInteger(argument, () => new RedisError(message));

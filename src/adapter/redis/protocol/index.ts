@@ -7,6 +7,7 @@ export {
   countArgument,
   cursorArgument,
   integerArgument,
+  memoryBytes,
   optionName,
   smallIntegerArgument,
   timeoutArgument,
@@ -27,6 +28,8 @@ export {
   requirePosition,
 } from './integers.ts';
 export {
+  BigNumberReply,
+  BooleanReply,
   DoubleReply,
   EncodedReply,
   ErrorReply,

@@ -156,6 +156,14 @@ export const errors = {
   dbIndexOutOfRange: () => new RedisError('ERR DB index is out of range'),
   invalidDbIndex: () => new RedisError('ERR invalid DB index'),
   sameObject: () => new RedisError('ERR source and destination objects are the same'),
+  /** @param name the command in lower case, one that is for tests only */
+  notAllowed: (name: string) => {
+    const [title, option] = [name.toUpperCase(), `enable-${name}-command`];
+    return new RedisError(
+      `ERR ${title} command not allowed. If the ${option} option is set to "local", you can run it from a local connection, otherwise ` +
+        'you need to set this option in the configuration file, and then restart the server.',
+    );
+  },
   /** @param name the command in lower case, for a subcommand `container|sub` */
   wrongArity: (name: string) => new RedisError(`ERR wrong number of arguments for '${name}' command`),
   noAuth: () => new RedisError('NOAUTH Authentication required.'),

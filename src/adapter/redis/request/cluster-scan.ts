@@ -14,9 +14,17 @@ import {
   type Scheduler,
 } from '../../../platform/index.ts';
 import { NotLeaderError } from '../../../raftengine/index.ts';
-import type { ClientSession, EvaluationSettings, KeyPage, PageRequest, ScanContext } from '../command/index.ts';
+import {
+  type ClientSession,
+  type CommandTable,
+  type EvaluationSettings,
+  type KeyPage,
+  keyIndexes,
+  type PageRequest,
+  type ScanContext,
+} from '../command/index.ts';
 import { KEYSPACES, type KeyRange, type Keyspace, type ScanCursors } from '../keys/index.ts';
-import { EncodedReply, RedisError, type Reply } from '../protocol/index.ts';
+import { encodeReply, RedisError, type Reply } from '../protocol/index.ts';
 import { scanLocalPage } from './forward-endpoint.ts';
 import {
   decodeAnswers,
@@ -27,12 +35,20 @@ import {
   encodePage,
   FORWARD_SERVICE,
 } from './forwarded-command.ts';
-import { FlushRequest, type RequestOwner } from './group-request.ts';
+import {
+  CommandRequest,
+  FlushRequest,
+  type GroupRequest,
+  type RequestOptions,
+  type RequestOwner,
+} from './group-request.ts';
 
 /** Stretches that one page may go through; a page over an empty space ends there, and the caller goes on. */
 const MAX_STRETCHES_PER_PAGE = 16;
 /** Pieces of a flush that are under way at one time. */
 const FLUSHES_AT_A_TIME = 16;
+/** What the bytes of an error begin with: `-`. */
+const ERROR_MARK = 0x2d;
 const PARTLY_FLUSHED =
   'UNKNOWN not all ranges could be flushed: some keys are deleted and others may not be, run it again';
 
@@ -44,6 +60,7 @@ export interface ClusterScanEnvironment {
   readonly cursors: ScanCursors;
   readonly settings: EvaluationSettings;
   readonly commandTimeoutMs: Millis;
+  readonly table: Pick<CommandTable, 'resolve'>;
 }
 
 export class ClusterScan implements ScanContext {
@@ -148,30 +165,55 @@ export class ClusterScan implements ScanContext {
     }
   }
 
-  /** One request to one group. @throws NotOwnerError, RangeBusyError, NotLeaderError: nothing happened */
   private async flushStretch(group: GroupId, range: KeyRange, deadlineMs: Millis): Promise<void> {
+    await this.request(group, (options) => new FlushRequest(range, options), deadlineMs);
+  }
+
+  async evaluate(db: number, args: readonly Buffer[]): Promise<Buffer> {
+    const { spec } = this.environment.table.resolve(args)!;
+    const keys = keyIndexes(spec, args).map((index) => KEYSPACES[db]!.storageKey(args[index]!));
+    const deadlineMs = this.router.deadline(this.environment.commandTimeoutMs);
+    const make = (options: RequestOptions) => new CommandRequest({ ...options, spec, args, db });
+    return this.router.at(keys, { deadlineMs, isRead: !spec.flags.includes('write') }, (group) =>
+      this.request(group, make, deadlineMs),
+    );
+  }
+
+  /**
+   * One request to one group.
+   * @returns the reply as RESP2 bytes @throws NotOwnerError, RangeBusyError, NotLeaderError: nothing happened; RedisError that it was answered
+   */
+  private async request(
+    group: GroupId,
+    make: (options: RequestOptions) => GroupRequest,
+    deadlineMs: Millis,
+  ): Promise<Buffer> {
     const { kv, settings } = this.environment;
     const options = { resp: 2, settings, owner: NOBODY, token: 0 } as const;
-    const isDone = await this.locally(
+    const local = await this.locally(
       group,
       () =>
-        new Promise<boolean>((resolve, reject) => {
-          const request = new FlushRequest(range, options);
+        new Promise<Reply>((resolve, reject) => {
+          const request = make(options);
           request.assignTo(
-            new OneRequest((error) => {
-              if (error === undefined) resolve(true);
+            new OneRequest((error, reply) => {
+              if (error === undefined) resolve(reply!);
               else reject(error);
             }),
           );
           kv.submit(group, request);
         }),
     );
-    if (isDone === true) return;
-    const request = new FlushRequest(range, options);
-    const [answer] = decodeAnswers(await this.ask(group, encodeBatch(group, [request]), deadlineMs));
-    if (!Buffer.isBuffer(answer)) throw answer ?? new NotLeaderError(undefined);
-    const text = new EncodedReply(answer).bytes.toString('latin1').trimEnd();
-    if (text.startsWith('-')) throw new RedisError(text.slice(1));
+    let bytes: Buffer;
+    if (local !== undefined) {
+      bytes = encodeReply(local, 2);
+    } else {
+      const [answer] = decodeAnswers(await this.ask(group, encodeBatch(group, [make(options)]), deadlineMs));
+      if (!Buffer.isBuffer(answer)) throw answer ?? new NotLeaderError(undefined);
+      bytes = answer;
+    }
+    if (bytes[0] === ERROR_MARK) throw new RedisError(bytes.toString('latin1', 1).trimEnd());
+    return bytes;
   }
 
   /** A range cut at the borders between groups, as far as the directory knows them. */
@@ -208,14 +250,14 @@ export class ClusterScan implements ScanContext {
 /** Owner of a single request. */
 class OneRequest implements RequestOwner {
   firstRefused = Number.POSITIVE_INFINITY;
-  private readonly done: (error: Error | undefined) => void;
+  private readonly done: (error: Error | undefined, reply: Reply | undefined) => void;
 
-  constructor(done: (error: Error | undefined) => void) {
+  constructor(done: (error: Error | undefined, reply: Reply | undefined) => void) {
     this.done = done;
   }
 
-  settled(_request: unknown, error: Error | undefined, _reply: Reply | undefined): void {
-    this.done(error);
+  settled(_request: unknown, error: Error | undefined, reply: Reply | undefined): void {
+    this.done(error, reply);
   }
 }
 

@@ -10,6 +10,7 @@ import {
   type CommandSpec,
   CommandTable,
   DEFAULT_REDIS_CONFIG,
+  type DebugControl,
   type RedisConfig,
   type ServerStats,
 } from '../command/index.ts';
@@ -45,6 +46,8 @@ export interface RedisServiceOptions {
   readonly reads?: SessionSource;
   /** How the feature `redis.collections` stands, as this node knows; without it it is active. */
   readonly collections?: (() => FeatureStanding) | undefined;
+  /** What DEBUG does to the node below; by default there is nothing to do. */
+  readonly debug?: DebugControl;
   /** The commands that it knows; all of them by default. */
   readonly commands?: readonly CommandSpec[];
   /** How collections are laid out; as usual by default. Tests have pages so small that trees are deep. */
@@ -109,6 +112,7 @@ function openState(options: RedisServiceOptions): ServerState {
     passwords: options.passwords,
     transactions: options.transactions,
     reads: options.reads,
+    debug: options.debug,
     bodyLimits: options.bodyLimits,
     collections: options.collections,
   });

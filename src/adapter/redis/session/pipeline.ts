@@ -202,6 +202,10 @@ export class CommandPipeline implements SessionHost, TransportOwner, GroupPipeli
       else this.refuse(unknownCommandReply(args));
       return;
     }
+    if (command.spec.isProtected === true && args.length > 1 && !this.server.config.debugCommands) {
+      this.reject(command, errors.notAllowed(command.fullName).message);
+      return;
+    }
     if (command.subcommands !== undefined && args.length > 1) {
       const sub = command.subcommands.get(subcommandName(args[1]!));
       if (sub === undefined) {

@@ -8,6 +8,7 @@ import {
   type ClusterTopology,
   type CommandTable,
   type ConnectedClient,
+  type DebugControl,
   type EvaluationSettings,
   type RedisConfig,
   type ServerContext,
@@ -33,6 +34,8 @@ export interface Pause {
   readonly untilMs: Millis;
   readonly writesOnly: boolean;
 }
+
+const NOTHING_BELOW: DebugControl = { setPurging: () => {}, rereadStores: async () => {} };
 
 /** Runs what spans groups. */
 export type CrossGroupRunner = Pick<TransactionRunner, 'run'>;
@@ -62,6 +65,8 @@ export interface ServerStateOptions {
   /** Runs commands whose keys belong to several groups; undefined refuses them. */
   readonly transactions: CrossGroupRunner | undefined;
   readonly reads?: SessionSource | undefined;
+  /** What DEBUG does to the node below; undefined: there is nothing to do. */
+  readonly debug?: DebugControl | undefined;
   /** How collections are laid out; undefined: as usual. */
   readonly bodyLimits?: BodyLimits | undefined;
   /** How the feature `redis.collections` stands, as this node knows; left out: it is active. */
@@ -103,6 +108,8 @@ export class ServerState implements ServerContext {
   readonly connections = new Map<number, ConnectedClient>();
   /** Identifies this process among all that ever ran: 40 hex digits. */
   readonly runId: string;
+  replicationId: string;
+  readonly debug: DebugControl;
   readonly startedMs: Millis;
   /** The port that the server listens on, once it does. */
   port = 0;
@@ -140,6 +147,8 @@ export class ServerState implements ServerContext {
     this.topology =
       options.topology ?? soloTopology(options.kv.nodeId, () => ({ port: this.port, clusterPort: this.clusterPort }));
     this.runId = options.random.bytes(20).toString('hex');
+    this.replicationId = this.runId;
+    this.debug = options.debug ?? NOTHING_BELOW;
     this.startedMs = options.clock.monotonicMs();
   }
 
@@ -159,6 +168,14 @@ export class ServerState implements ServerContext {
     // Once active it is so for good.
     if (standing.kind === 'active') this.knownCollections = standing;
     return standing;
+  }
+
+  changeReplicationId(): void {
+    this.replicationId = this.random.bytes(20).toString('hex');
+  }
+
+  logForDebug(message: string): void {
+    this.logger?.warn({}, `DEBUG LOG: ${message}`);
   }
 
   resetStats(): void {

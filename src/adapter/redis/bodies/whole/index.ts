@@ -1,3 +1,3 @@
 /** What concerns all rows of a body at once. */
 
-export { checkBody, copyValue } from './whole-body.ts';
+export { type BodyShape, checkBody, copyValue, shapeOf } from './whole-body.ts';

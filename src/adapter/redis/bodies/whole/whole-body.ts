@@ -1,7 +1,7 @@
 /** What concerns all rows of a body: whether they fit together, and copies of them. */
 import { assert } from '../../../../platform/index.ts';
 import { ValueForm } from '../../keys/index.ts';
-import { readValue, ValueType } from '../../values/index.ts';
+import { readValue, typeNameOf, ValueType } from '../../values/index.ts';
 import { checkPackedNames, walkNames } from '../names/index.ts';
 import { memberOf, orderKey, scoreBytesIn, scoreOf } from '../order/index.ts';
 import {
@@ -12,6 +12,7 @@ import {
   drawIncarnation,
   type Head,
   type LargeHead,
+  RowKind,
   type Rows,
   type StoredHead,
   type WalkedRow,
@@ -73,6 +74,42 @@ export function checkBody(view: Rows, headKey: Buffer, limits?: BodyLimits): Buf
   if (stored === undefined) return [];
   return [...walkBody(view, headKey, stored.head, limits)].map(({ key }) => key);
 }
+
+/** How a value is laid out. */
+export interface BodyShape {
+  /** As TYPE answers it. */
+  readonly type: string;
+  readonly form: 'packed' | 'large';
+  /** Elements of a large collection. */
+  readonly count?: number;
+  readonly incarnation?: Buffer;
+  /** How many sub-rows there are of each kind, by the kind's name. */
+  readonly rows: ReadonlyMap<string, number>;
+}
+
+/**
+ * Reads all of a value, checks that it fits together, and tells how it is laid out; undefined when the key does not exist.
+ * @throws AssertionError saying what is wrong
+ */
+export function shapeOf(view: Rows, headKey: Buffer): BodyShape | undefined {
+  const value = view.get(headKey)?.value;
+  if (value === undefined) return undefined;
+  const type = typeNameOf(value);
+  const rows = new Map<string, number>();
+  const stored = headAt(view, headKey);
+  if (stored === undefined) return { type, form: 'packed', rows };
+  const { head } = stored;
+  for (const { key } of walkBody(view, headKey, head)) {
+    const kind = ROW_NAMES.get(key[headKey.length]!) ?? 'unknown';
+    rows.set(kind, (rows.get(kind) ?? 0) + 1);
+  }
+  if (head.form === ValueForm.Packed) return { type, form: 'packed', rows };
+  return { type, form: 'large', count: head.count, incarnation: head.incarnation, rows };
+}
+
+const ROW_NAMES: ReadonlyMap<number, string> = new Map(
+  Object.entries(RowKind).map(([name, kind]) => [kind, name.replaceAll(/\B([A-Z])/g, ' $1').toLowerCase()]),
+);
 
 /**
  * Copies a value of whatever type to a key whose value it replaces, its expiry too. One that lies in its head is one read and one write; of a large

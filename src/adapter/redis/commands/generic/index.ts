@@ -6,6 +6,9 @@ import { keyCommands } from './keys.ts';
 import { objectCommands } from './object.ts';
 import { scanCommands } from './scan.ts';
 
+export { encodingOf, idleSeconds, referencesOf } from './object.ts';
+export { usageOf } from './usage.ts';
+
 export const genericCommands: readonly CommandSpec[] = [
   ...keyCommands,
   ...expiryCommands,

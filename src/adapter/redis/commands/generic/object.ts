@@ -28,7 +28,7 @@ const shortString = ({ type, form, payload }: TypedValue): Buffer | undefined =>
   type === ValueType.String && form === ValueForm.Packed ? payload : undefined;
 
 /** Redis' name for the form that it would keep the value in. */
-function encodingOf(value: TypedValue, ctx: CommandContext, userKey: Buffer): string {
+export function encodingOf(value: TypedValue, ctx: CommandContext, userKey: Buffer): string {
   switch (value.type) {
     case ValueType.Hash:
       return openHash(ctx, userKey).encoding;
@@ -45,7 +45,8 @@ function encodingOf(value: TypedValue, ctx: CommandContext, userKey: Buffer): st
   }
 }
 
-function referencesOf(value: TypedValue): number {
+/** References that Redis would count. */
+export function referencesOf(value: TypedValue): number {
   const payload = shortString(value);
   const integer = payload === undefined ? undefined : parseInteger(payload);
   return integer !== undefined && integer >= 0n && integer < SHARED_INTEGERS ? SHARED_REFERENCES : 1;
@@ -117,7 +118,7 @@ function aboutValue(
 }
 
 /** Seconds since the value was written: when it was read is not kept. */
-function idleSeconds({ commitTs }: TypedValue, ctx: CommandContext): number {
+export function idleSeconds({ commitTs }: TypedValue, ctx: CommandContext): number {
   return Math.max(0, Math.floor((ctx.nowMs - physicalMs(commitTs)) / 1000));
 }
 

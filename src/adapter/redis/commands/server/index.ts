@@ -1,6 +1,7 @@
 /** The server itself: INFO, CONFIG, COMMAND, FAILOVER, and what tools ask of any server first. */
 import type { CommandSpec } from '../../command/index.ts';
 import { configCommands } from './config.ts';
+import { debugCommands } from './debug.ts';
 import { diagnosticCommands } from './diagnostics.ts';
 import { failoverCommands } from './failover.ts';
 import { introspectionCommands } from './introspection.ts';
@@ -8,6 +9,7 @@ import { serverCommands as ownCommands } from './server.ts';
 
 export const serverCommands: readonly CommandSpec[] = [
   ...configCommands,
+  ...debugCommands,
   ...diagnosticCommands,
   ...failoverCommands,
   ...introspectionCommands,

@@ -121,7 +121,7 @@ function replication(state: ServerContext): InfoField[] {
     ['role', 'master'],
     ['connected_slaves', 0],
     ['master_failover_state', 'no-failover'],
-    ['master_replid', state.runId],
+    ['master_replid', state.replicationId],
     ['master_repl_offset', 0],
     ['kvorum_data_groups', groups.length],
     ['kvorum_groups_led', groups.filter((group) => state.kv.servesLocally(group)).length],

@@ -1,4 +1,4 @@
-/** INFO, TIME, WAIT, ROLE, LASTSAVE, SAVE, BGSAVE, DEBUG SLEEP, LOLWUT. */
+/** INFO, TIME, WAIT, ROLE, LASTSAVE, SAVE, BGSAVE, LOLWUT. */
 
 import { type ClientSession, defineCommands, type ScanContext } from '../../command/index.ts';
 import { DATABASE_COUNT } from '../../keys/index.ts';
@@ -6,7 +6,6 @@ import {
   errors,
   integerArgument,
   OK,
-  RedisError,
   type Reply,
   SERVER_VERSION,
   SimpleString,
@@ -15,7 +14,6 @@ import {
   wordOf,
 } from '../../protocol/index.ts';
 import { declareWith } from '../declare.ts';
-import { helpCommand } from '../help.ts';
 import { INFO_SECTIONS } from './info-sections.ts';
 
 /** INFO's key counts are left out when the leaders do not answer within this time. */
@@ -47,23 +45,6 @@ function time(session: ClientSession): Reply {
   return [String(Math.floor(nowMs / 1000)), String((nowMs % 1000) * 1000)];
 }
 
-/** How long DEBUG SLEEP may take, seconds. */
-const MAX_SLEEP_SECONDS = 3_600;
-
-function debugSleep(session: ClientSession, args: readonly Buffer[]): Promise<Reply> {
-  if (!session.server.config.debugCommands) {
-    throw new RedisError(
-      'ERR DEBUG command not allowed. If the enable-debug-command option is set to "local", you can run it from a local ' +
-        'connection, otherwise you need to set this option in the configuration file, and then restart the server.',
-    );
-  }
-  const seconds = Number.parseFloat(args[2]!.toString('latin1'));
-  const sleepMs = Math.min(Math.max(Number.isNaN(seconds) ? 0 : seconds, 0), MAX_SLEEP_SECONDS) * 1000;
-  return new Promise((resolve) => {
-    session.server.scheduler.after(sleepMs, () => resolve(OK));
-  });
-}
-
 function lolwut(args: readonly Buffer[]): Reply {
   if (args.length > 2 && wordOf(args[1]!) === 'version') integerArgument(args[2]!);
   const picture = ['   o---o', '   |\\ /|', '   | o |', '   |/ \\|', '   o---o'];
@@ -74,7 +55,6 @@ function lolwut(args: readonly Buffer[]): Reply {
 
 const server = declareWith({ group: 'server', flags: ['loading', 'stale', 'fast'], complexity: 'O(1)' });
 
-const ADMIN = ['admin', 'noscript', 'loading', 'stale'] as const;
 const SAVING = ['admin', 'noscript', 'no_async_loading'] as const;
 
 export const serverCommands = defineCommands([
@@ -90,34 +70,6 @@ export const serverCommands = defineCommands([
       return new SimpleString('Background saving started');
     },
   }),
-  {
-    name: 'debug',
-    arity: -2,
-    flags: ADMIN,
-    group: 'server',
-    since: '1.0.0',
-    summary: 'For tests of clients.',
-    complexity: 'That of the subcommand',
-    subcommands: [
-      helpCommand({
-        container: 'debug',
-        group: 'server',
-        since: '1.0.0',
-        lines: [
-          'SLEEP <seconds>',
-          '    Answers after <seconds>, which may have a fraction; holds only this connection.',
-        ],
-      }),
-      server({
-        name: 'sleep',
-        arity: 3,
-        flags: ADMIN,
-        since: '1.0.0',
-        summary: 'Answers after a while.',
-        run: debugSleep,
-      }),
-    ],
-  },
   server({
     name: 'info',
     arity: -1,

@@ -6,7 +6,7 @@ import { HIDDEN } from '../../../../security/index.ts';
 import type { EncodingThresholds } from '../../bodies/index.ts';
 import type { ClientSession, RedisConfig, ServerContext } from '../../command/index.ts';
 import { DATABASE_COUNT } from '../../keys/index.ts';
-import { parseInteger, RedisError, wordOf } from '../../protocol/index.ts';
+import { memoryBytes, parseInteger, RedisError, wordOf } from '../../protocol/index.ts';
 
 export interface Setting {
   readonly name: string;
@@ -16,17 +16,6 @@ export interface Setting {
 }
 
 const MAX_I64 = 9223372036854775807n;
-const MEMORY_UNITS: Readonly<Record<string, bigint>> = {
-  '': 1n,
-  b: 1n,
-  k: 1000n,
-  kb: 1024n,
-  m: 1000n ** 2n,
-  mb: 1024n ** 2n,
-  g: 1000n ** 3n,
-  gb: 1024n ** 3n,
-};
-
 /** The names of the configuration's numbers. */
 type NumericKey = { [Key in keyof RedisConfig]: RedisConfig[Key] extends number ? Key : never }[keyof RedisConfig];
 
@@ -39,10 +28,9 @@ function inRange(value: bigint, low: bigint, high: bigint): number {
 }
 
 function memoryValue(argument: Buffer): bigint {
-  const match = /^([0-9]{1,20})([a-z]{0,2})$/.exec(wordOf(argument));
-  const unit = match === null ? undefined : MEMORY_UNITS[match[2]!];
-  if (match === null || unit === undefined) throw new RedisError('argument must be a memory value');
-  return BigInt(match[1]!) * unit;
+  const bytes = memoryBytes(argument);
+  if (bytes === undefined) throw new RedisError('argument must be a memory value');
+  return bytes;
 }
 
 /** A number that is kept in the configuration. */
