@@ -11,6 +11,7 @@ import { dumpGroup } from './dump.ts';
 import { commonCommands, genericGroup } from './generic.ts';
 import type { SequenceGroup } from './group.ts';
 import { hashGroup } from './hash.ts';
+import { hyperLogLogGroup } from './hyperloglog.ts';
 import { listGroup } from './list.ts';
 import { numberGroup } from './number.ts';
 import { serverGroup } from './server.ts';
@@ -35,6 +36,7 @@ export const GROUPS: readonly SequenceGroup[] = [
   dumpGroup,
   genericGroup,
   hashGroup,
+  hyperLogLogGroup,
   listGroup,
   numberGroup,
   serverGroup,

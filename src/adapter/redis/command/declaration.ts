@@ -83,7 +83,10 @@ export interface CommandDeclaration {
   keyElsewhere?(args: readonly Buffer[]): { readonly db: number; readonly key: Buffer } | undefined;
   /** Keys that are no arguments (SORT's BY and GET). They may be in other groups than those that are. */
   findsKeys?(args: readonly Buffer[]): readonly FoundKeys[];
-  /** False for a call that writes nothing although the command may; left out, its flags say it. */
+  /**
+   * Whether a call may write, where the command's flags do not say it: one that writes nothing although others of the command do, or one that only
+   * reads as far as clients can tell, and keeps its answer in the value for the next time.
+   */
   writes?(args: readonly Buffer[]): boolean;
   readonly group: CommandGroup;
   /** First Redis version that had it. */
@@ -131,7 +134,7 @@ export const arityAccepts = (arity: number, count: number): boolean => (arity > 
 
 /** True when a call may write. The arity must have been checked. */
 export const mayWrite = (spec: Pick<CommandDeclaration, 'flags' | 'writes'>, args: readonly Buffer[]): boolean =>
-  spec.flags.includes('write') && spec.writes?.(args) !== false;
+  spec.writes?.(args) ?? spec.flags.includes('write');
 
 /** Indexes in `args` of the command's keys. The arity must have been checked. */
 export function keyIndexes(spec: Pick<CommandDeclaration, 'keys'>, args: readonly Buffer[]): number[] {

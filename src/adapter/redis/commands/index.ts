@@ -11,6 +11,7 @@ import { clusterCommands } from './cluster/index.ts';
 import { connectionCommands } from './connection/index.ts';
 import { genericCommands } from './generic/index.ts';
 import { hashCommands } from './hash/index.ts';
+import { hyperLogLogCommands } from './hyperloglog/index.ts';
 import { listCommands } from './list/index.ts';
 import { serverCommands } from './server/index.ts';
 import { setCommands } from './set/index.ts';
@@ -25,6 +26,7 @@ export const ALL_COMMANDS: readonly CommandSpec[] = [
   ...connectionCommands,
   ...genericCommands,
   ...hashCommands,
+  ...hyperLogLogCommands,
   ...listCommands,
   ...serverCommands,
   ...setCommands,

@@ -4,7 +4,7 @@
  * follows.
  */
 import { type GroupId, KvorumError, type Millis } from '../../../platform/index.ts';
-import { arityAccepts, type CommandSpec, type ResolvedCommand, subcommandName } from '../command/index.ts';
+import { arityAccepts, type CommandSpec, mayWrite, type ResolvedCommand, subcommandName } from '../command/index.ts';
 import {
   type ClientStream,
   EncodedReply,
@@ -106,7 +106,7 @@ export class CommandPipeline implements SessionHost, TransportOwner, GroupPipeli
   }
 
   get isPaused(): boolean {
-    return this.held !== undefined && this.pauseFor(this.held.command) !== undefined;
+    return this.held !== undefined && this.pauseFor(this.held.command, this.held.args) !== undefined;
   }
 
   isIdleSince(sinceMs: Millis): boolean {
@@ -289,13 +289,13 @@ export class CommandPipeline implements SessionHost, TransportOwner, GroupPipeli
   }
 
   /** CLIENT PAUSE, when a command has to wait for its end. */
-  private pauseFor({ spec }: ResolvedCommand): Pause | undefined {
-    const isWriting = spec.flags.includes('write') || (spec.name === 'exec' && this.session.multi.writes());
+  private pauseFor({ spec }: ResolvedCommand, args: readonly Buffer[]): Pause | undefined {
+    const isWriting = mayWrite(spec, args) || (spec.name === 'exec' && this.session.multi.writes());
     return this.server.activePause(isWriting);
   }
 
   private heldByPause(command: ResolvedCommand, args: readonly Buffer[]): boolean {
-    const pause = this.pauseFor(command);
+    const pause = this.pauseFor(command, args);
     if (pause === undefined) return false;
     this.held = { command, args };
     const remainingMs = Math.max(1, pause.untilMs - this.server.clock.monotonicMs());
@@ -446,7 +446,7 @@ export class CommandPipeline implements SessionHost, TransportOwner, GroupPipeli
       this.settleHere(slot, result);
       return;
     }
-    const isWrite = command.spec.flags.includes('write') || command.spec.name === 'exec';
+    const isWrite = mayWrite(command.spec, args) || command.spec.name === 'exec';
     const succeeded = (reply: Reply): void => this.settle(slot, reply);
     const failed = (error: unknown): void => this.settleError(slot, error, isWrite);
     if (this.detached) result.then(succeeded, failed);

@@ -4,7 +4,7 @@
  * the keys, or as a transaction across their groups.
  */
 import type { GroupId } from '../../../platform/index.ts';
-import type { ResolvedCommand, TransactionControl } from '../command/index.ts';
+import { mayWrite, type ResolvedCommand, type TransactionControl } from '../command/index.ts';
 import { KEYSPACES } from '../keys/index.ts';
 import {
   EncodedReply,
@@ -166,7 +166,7 @@ export class TransactionSession implements TransactionControl {
 
   /** True when a command of the open transaction may write. */
   writes(): boolean {
-    return this.open?.data().some(({ spec }) => spec.flags.includes('write')) === true;
+    return this.open?.data().some(({ spec, args }) => mayWrite(spec, args)) === true;
   }
 
   /** True when EXEC would span groups, so that nothing else of the connection may be under way. */

@@ -146,6 +146,16 @@ describe('a string that is changed in parts', () => {
     assert.throws(() => openHash(access, KEY), /WRONGTYPE/);
   });
 
+  test('stays in one piece until every node can read chunks', () => {
+    const access = { ...accessTo(DEFAULT_BODY_LIMITS), mayCreateBodies: false };
+    writeString(access, KEY, Buffer.alloc(5_000, 1), NEVER);
+    change(access, 5_000, 'x');
+    change(access, 100_000, 'y', OTHER);
+    assert.equal(isLarge(access), false);
+    assert.equal(isLarge(access, OTHER), false);
+    assert.deepEqual(whole(access), Buffer.concat([Buffer.alloc(5_000, 1), bytesOf('x')]));
+  });
+
   test('keeps its expiry, takes another one, and goes with it', () => {
     const access = accessTo(TINY_LIMITS);
     writeString(access, KEY, bytesOf('short'), LATER);

@@ -18,6 +18,9 @@ import { type BodyLimits, type BodyRows, ByteReader, type LargeHead, RowKind, ty
 /** How much larger the chunks become. */
 const GROWTH = 4;
 
+/** Rows that are kept once they were read: more than a sketch has. */
+const KEPT_CHUNKS = 32;
+
 const NO_BYTES: Buffer = Buffer.alloc(0);
 
 /** Bytes of a chunk for a string of a length. */
@@ -66,6 +69,8 @@ export class Chunks {
   readonly chunkBytes: number;
   /** Chunks that differ from their rows; their buffers are nobody else's. */
   private readonly changed = new Map<number, Buffer>();
+  /** Rows that were read, so that whoever goes from byte to byte does not read them again and again. */
+  private readonly read = new Map<number, Buffer>();
   /** False while none of the rows exists. */
   private isStored: boolean;
 
@@ -78,9 +83,12 @@ export class Chunks {
 
   /** A view of a chunk's bytes as far as there are any. */
   private chunk(number: number): Buffer {
-    const changed = this.changed.get(number);
-    if (changed !== undefined || !this.isStored) return changed ?? NO_BYTES;
-    return this.rows.get(this.rows.numberedKey(RowKind.Chunk, number)) ?? NO_BYTES;
+    const known = this.changed.get(number) ?? this.read.get(number);
+    if (known !== undefined || !this.isStored) return known ?? NO_BYTES;
+    const bytes = this.rows.get(this.rows.numberedKey(RowKind.Chunk, number)) ?? NO_BYTES;
+    if (this.read.size >= KEPT_CHUNKS) this.read.clear();
+    this.read.set(number, bytes);
+    return bytes;
   }
 
   /** The parts that bytes from `from` to below `to` lie in, in order and without gaps. */
@@ -166,6 +174,7 @@ export class Chunks {
   save(): void {
     for (const [number, bytes] of this.changed) this.rows.put(this.rows.numberedKey(RowKind.Chunk, number), bytes);
     this.changed.clear();
+    this.read.clear();
     this.isStored = true;
   }
 }

@@ -171,10 +171,15 @@ export class StringBody {
     this.isTouched = false;
   }
 
-  /** Whether it stays in one piece when it is written from `offset` to `end`: while it is short, and when that is all of it. */
+  /**
+   * Whether it stays in one piece when it is written from `offset` to `end`: while it is short, when that is all of it, and as long as not every
+   * node can read chunks.
+   */
   private staysPlain(offset: number, end: number): boolean {
     const { length } = this.plain;
-    return Math.max(end, length) <= this.access.bodyLimits.plainStringBytes || (this.isWhole && offset <= length);
+    const { bodyLimits, mayCreateBodies } = this.access;
+    if (Math.max(end, length) <= bodyLimits.plainStringBytes || (this.isWhole && offset <= length)) return true;
+    return !mayCreateBodies;
   }
 
   /** Its bytes in a row that may be changed, of at least a length. */
