@@ -3,6 +3,8 @@
  * `npm run cost:bodies -- 1000000` prints it for one size.
  */
 import {
+  type HashBody,
+  NO_EXPIRY,
   newHash,
   newList,
   newOrdered,
@@ -12,7 +14,7 @@ import {
   openOrdered,
   openSet,
 } from '../../../../src/adapter/redis/bodies/index.ts';
-import { SeededRandom } from '../../../../src/platform/index.ts';
+import { SeededRandom, timestampOfMs } from '../../../../src/platform/index.ts';
 import { accessTo, bytesOf } from './memory-rows.ts';
 
 export interface Cost {
@@ -25,6 +27,8 @@ export interface Cost {
 }
 
 const OPERATIONS = 300;
+/** When fields of hashes expire that do, from then on. */
+const LATER_MS = 1_000_000;
 const KEY = bytesOf('cost');
 
 /** A field, member or value of 8 to 13 bytes. */
@@ -69,6 +73,31 @@ export function measureCosts(size: number): Cost[] {
     changed.delete([anyName()]);
     changed.save();
   });
+
+  const expiring = newHash(access, KEY);
+  for (let index = 0; index < size; index++)
+    expiring.set(nameOf(index), bytesOf('value'), index % 2 === 0 ? NO_EXPIRY : LATER_MS + random.int(1_000_000));
+  expiring.save();
+  const changeHash = (change: (hash: HashBody) => void): void => {
+    const changed = openHash(access, KEY);
+    change(changed);
+    changed.save();
+  };
+  measure('expiring hash length', 1, () => openHash(access, KEY).size);
+  measure('expiring hash get', OPERATIONS, () => openHash(access, KEY).get(anyName()));
+  measure('expiring hash set of a new field', OPERATIONS, (index) =>
+    changeHash((hash) => hash.set(nameOf(size + index), bytesOf('value'), LATER_MS + random.int(1_000_000))),
+  );
+  measure('expiring hash another expiry', OPERATIONS, () =>
+    changeHash((hash) => hash.setExpiry(anyName(), LATER_MS + random.int(1_000_000))),
+  );
+  measure('expiring hash value with expiry kept', OPERATIONS, (index) =>
+    changeHash((hash) => hash.set(anyName(), bytesOf(`value ${index}`), 'keep')),
+  );
+  const before = view.ts;
+  view.ts = timestampOfMs(LATER_MS + 500_000);
+  measure('expiring hash length after some expired', 1, () => openHash(access, KEY).size);
+  view.ts = before;
 
   const set = newSet(access, KEY);
   for (let index = 0; index < size; index++) set.add(nameOf(index));

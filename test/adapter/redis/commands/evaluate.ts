@@ -1,5 +1,6 @@
 /** Evaluates data commands one by one over keys in memory, at a time that tests set. */
 
+import { type BodyLimits, DEFAULT_BODY_LIMITS } from '../../../../src/adapter/redis/bodies/index.ts';
 import { EvaluationContext } from '../../../../src/adapter/redis/command/evaluation-context.ts';
 import { dataCommands } from '../../../../src/adapter/redis/commands/index.ts';
 import type { Reply } from '../../../../src/adapter/redis/protocol/reply.ts';
@@ -11,6 +12,8 @@ export const START_MS = 1_700_000_000_000;
 export class Evaluator {
   nowMs = START_MS;
   maxStringBytes = 512 * 1024 * 1024;
+  /** How collections are laid out. */
+  bodyLimits: BodyLimits = DEFAULT_BODY_LIMITS;
   private readonly state = new FakeState();
   private turns = 0n;
 
@@ -25,7 +28,11 @@ export class Evaluator {
     if (spec?.handler?.kind !== 'data') throw new Error(`${name} is no data command`);
     const ts = hlcTimestamp((BigInt(this.nowMs) << 16n) + ++this.turns);
     const view = new FakeView(this.state, ts);
-    const settings = { random: new SeededRandom(1), maxStringBytes: this.maxStringBytes };
+    const settings = {
+      random: new SeededRandom(Number(this.turns)),
+      maxStringBytes: this.maxStringBytes,
+      bodyLimits: this.bodyLimits,
+    };
     const ctx = new EvaluationContext(view, 0, 2, settings);
     const reply = spec.handler.run(
       ctx,

@@ -40,6 +40,7 @@ export const hashWalkCommands: readonly CommandSpec[] = defineCommands([
     since: '6.2.0',
     summary: 'Fields of a hash by chance.',
     complexity: 'O(N) in the number of fields asked for',
+    differences: 'A count below -1,000,000 is refused: the reply lies in memory as a whole.',
     handler: { kind: 'data', run: randomFields },
   },
   {
@@ -51,6 +52,7 @@ export const hashWalkCommands: readonly CommandSpec[] = defineCommands([
     since: '2.8.0',
     summary: 'Walks over the fields of a hash, a part a call.',
     complexity: 'O(N) in COUNT for a call, in the number of fields for a walk',
+    differences: 'NOVALUES of 7.4 is there too. A call looks at 10,000 fields at most.',
     handler: { kind: 'data', run: scan },
   },
 ]);
