@@ -9,6 +9,7 @@ import type { CommandLine } from '../resp-connection.ts';
 import { bitmapGroup } from './bitmap.ts';
 import { dumpGroup } from './dump.ts';
 import { commonCommands, genericGroup } from './generic.ts';
+import { geoGroup } from './geo.ts';
 import type { SequenceGroup } from './group.ts';
 import { hashGroup } from './hash.ts';
 import { hyperLogLogGroup } from './hyperloglog.ts';
@@ -35,6 +36,7 @@ export const GROUPS: readonly SequenceGroup[] = [
   bitmapGroup,
   dumpGroup,
   genericGroup,
+  geoGroup,
   hashGroup,
   hyperLogLogGroup,
   listGroup,

@@ -10,6 +10,7 @@ import { bitmapCommands } from './bitmap/index.ts';
 import { clusterCommands } from './cluster/index.ts';
 import { connectionCommands } from './connection/index.ts';
 import { genericCommands } from './generic/index.ts';
+import { geoCommands } from './geo/index.ts';
 import { hashCommands } from './hash/index.ts';
 import { hyperLogLogCommands } from './hyperloglog/index.ts';
 import { listCommands } from './list/index.ts';
@@ -25,6 +26,7 @@ export const ALL_COMMANDS: readonly CommandSpec[] = [
   ...clusterCommands,
   ...connectionCommands,
   ...genericCommands,
+  ...geoCommands,
   ...hashCommands,
   ...hyperLogLogCommands,
   ...listCommands,

@@ -96,11 +96,16 @@ function isTie(value: number): boolean {
   return /^\d\.\d{16}50*e/.test(digits);
 }
 
+/** From here on numbers are whole, and JavaScript prints them with an exponent. */
+const HUGE = 1e21;
+
 /**
- * A finite number below 10^21 as printf's `%.Nf` prints it.
- * @param decimals at most 17
+ * A number as printf's `%.Nf` prints it.
+ * @param decimals from 1 to 17
  */
 export function fixedText(value: number, decimals: number): string {
+  if (!Number.isFinite(value)) return doubleText(value);
+  if (Math.abs(value) >= HUGE) return `${BigInt(value)}.${'0'.repeat(decimals)}`;
   const text = evenly(value.toFixed(decimals), () => Math.abs(value * 2 ** (decimals + 1)) % 2 === 1);
   return Object.is(value, -0) ? `-${text}` : text;
 }

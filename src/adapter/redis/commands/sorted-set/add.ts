@@ -1,22 +1,23 @@
 /** ZADD and ZINCRBY. */
-import { openOrdered } from '../../bodies/index.ts';
+import { openOrdered, type ScoredMember } from '../../bodies/index.ts';
 import { type CommandContext, type CommandSpec, defineCommands } from '../../command/index.ts';
 import { DoubleReply, errors, optionName, parseDouble, RedisError, type Reply } from '../../protocol/index.ts';
 import { declareSortedSet } from './declare-sorted-set.ts';
 
-interface AddOptions {
+/** How members are added. */
+export interface AddOptions {
   /** Only members that are not there. */
-  isNx: boolean;
+  readonly isNx?: boolean;
   /** Only members that are there. */
-  isXx: boolean;
+  readonly isXx?: boolean;
   /** Members that are there only get higher scores. */
-  isGt: boolean;
+  readonly isGt?: boolean;
   /** Members that are there only get lower scores. */
-  isLt: boolean;
+  readonly isLt?: boolean;
   /** The reply counts changed members too. */
-  isCh: boolean;
+  readonly isCh?: boolean;
   /** The score is added to the one that is there. */
-  isIncr: boolean;
+  readonly isIncr?: boolean;
 }
 
 const OPTIONS: Readonly<Record<string, keyof AddOptions>> = {
@@ -28,9 +29,9 @@ const OPTIONS: Readonly<Record<string, keyof AddOptions>> = {
   INCR: 'isIncr',
 };
 
-/** Adds members or changes their scores; arguments from 2 on. */
+/** ZADD and ZINCRBY; options and members from argument 2 on. */
 function add(ctx: CommandContext, args: readonly Buffer[], isIncr: boolean): Reply {
-  const options: AddOptions = { isNx: false, isXx: false, isGt: false, isLt: false, isCh: false, isIncr };
+  const options = { isNx: false, isXx: false, isGt: false, isLt: false, isCh: false, isIncr };
   let from = 2;
   for (; from < args.length; from++) {
     const option = OPTIONS[optionName(args[from]!)];
@@ -38,23 +39,36 @@ function add(ctx: CommandContext, args: readonly Buffer[], isIncr: boolean): Rep
     options[option] = true;
   }
   const scores = readScores(options, args, from);
-  const set = openOrdered(ctx, args[1]!);
-  const members = scores.map((_, nth) => args[from + nth * 2 + 1]!);
-  set.prefetch(members);
+  const members = scores.map((score, nth) => ({ member: args[from + nth * 2 + 1]!, score }));
+  return addMembers(ctx, args[1]!, members, options);
+}
+
+/**
+ * Adds members to the sorted set of a key, or changes their scores.
+ * @returns how many are new, with `isCh` how many are new or changed, with `isIncr` the score of the only one
+ * @throws RedisError WRONGTYPE, or when a score would be no number
+ */
+export function addMembers(
+  ctx: CommandContext,
+  key: Buffer,
+  members: readonly ScoredMember[],
+  options: AddOptions,
+): Reply {
+  const set = openOrdered(ctx, key);
+  set.prefetch(members.map(({ member }) => member));
   let [added, changed] = [0, 0];
   let result: number | undefined;
-  for (const [nth, member] of members.entries()) {
-    result = undefined;
+  for (const { member, score } of members) {
     const outcome = set.change(member, (current) => {
-      result = scoreAfter(options, current, scores[nth]!);
+      result = scoreAfter(options, current, score);
       return result;
     });
     if (outcome === 'added') added++;
     else if (outcome === 'changed') changed++;
   }
   set.save();
-  if (options.isIncr) return result === undefined ? null : new DoubleReply(result);
-  return options.isCh ? added + changed : added;
+  if (options.isIncr === true) return result === undefined ? null : new DoubleReply(result);
+  return options.isCh === true ? added + changed : added;
 }
 
 /** Checks options and reads scores in Redis' order. @throws RedisError */

@@ -8,6 +8,8 @@ import { randomCommands } from './random.ts';
 import { rangeCommands } from './ranges.ts';
 import { sortedSetScanCommands } from './scan.ts';
 
+export { addMembers } from './add.ts';
+
 export const sortedSetCommands: readonly CommandSpec[] = [
   ...addCommands,
   ...memberCommands,
