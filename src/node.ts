@@ -8,7 +8,7 @@ import pino from 'pino';
 import { Registry } from 'prom-client';
 import { createAdminService, createKeyServices, createSnapshotService } from './adapter/grpc/index.ts';
 import { countingServer, GrpcCounters, MetricsServer, registerMetrics } from './adapter/metrics/index.ts';
-import { type RedisServer, startRedisServer } from './adapter/redis/index.ts';
+import { EvaluationThread, type RedisServer, startRedisServer } from './adapter/redis/index.ts';
 import { GroupArchive } from './cluster/index.ts';
 import {
   ConfigError,
@@ -161,7 +161,10 @@ export async function startNode(options: NodeOptions, version: string): Promise<
     );
     const cutter = new CutThread(scheduler);
     opened.push(async () => cutter.end());
+    const evaluator = new EvaluationThread(scheduler, options.memoryBytes);
+    opened.push(async () => evaluator.end());
     const node = await assembleNode({
+      evaluator,
       clock,
       random,
       scheduler,

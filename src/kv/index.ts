@@ -50,6 +50,7 @@ export {
   type CapturePoint,
   type Consistency,
   CrossGroupError,
+  EvaluationTooLongError,
   type ImportState,
   isCrossGroup,
   type KeyView,
@@ -58,6 +59,9 @@ export {
   LeaderUnavailableError,
   type LiveValue,
   type LockFacts,
+  type LongEvaluation,
+  type LongEvaluator,
+  type LongOutcome,
   MoveNotYetError,
   MoveRefusedError,
   NotOwnerError,
@@ -65,6 +69,7 @@ export {
   OvertakenError,
   RangeBusyError,
   type ReadAtReply,
+  type ReadRow,
   type ReadStats,
   RemoteError,
   type ScanPage,
@@ -89,7 +94,7 @@ export {
   type ProxyStats,
   submit,
 } from './forward/index.ts';
-export { type AccessListener, type ExecutorStats, GroupExecutor, statusAt } from './leader/index.ts';
+export { type AccessListener, type ExecutorStats, GroupExecutor, RowsView, statusAt } from './leader/index.ts';
 export {
   OracleChannel,
   OracleClient,

@@ -87,6 +87,7 @@ export function buildDataPlane(parts: NodeParts, consensus: ConsensusPlane): Dat
     admission: storagePressure.admissionOf,
     onAccess: recorder.onAccess,
     objects: KEYSPACES_OF_ADAPTERS,
+    evaluator: parts.evaluator,
     onBackgroundError,
   });
   serveSpans(kv, (group) => kv.executor(group)?.spans);

@@ -1,7 +1,7 @@
 /** What a node is given. */
 import type { BalanceReport, BalancerTimes, MoveLimits, OwnExamination, WorkTimes } from '../cluster/index.ts';
 import type { ClusterFounding } from '../config/index.ts';
-import type { KvServiceOptions, NodeClockStatus } from '../kv/index.ts';
+import type { KvServiceOptions, LongEvaluator, NodeClockStatus } from '../kv/index.ts';
 import type { Clock, PeerNetwork, Random, Scheduler } from '../platform/index.ts';
 import type { EngineLimits, LogStore, NodeRecord, SentSnapshot } from '../raftengine/index.ts';
 import type { GroupStoreOptions } from '../store/index.ts';
@@ -38,6 +38,8 @@ export interface NodeParts extends StoragePressureParts {
   readonly version: string;
   readonly limits: Partial<EngineLimits>;
   readonly retentionMs: number;
+  /** Evaluates commands that read too many rows for one turn; left out: they take one turn all the same. */
+  readonly evaluator?: LongEvaluator;
   /** Bounds and periods of the key-value layer that differ from the defaults. */
   readonly kv?: Pick<KvServiceOptions, 'limits' | 'maintenance'>;
   /** Bounds and periods of moves that differ from the defaults. */

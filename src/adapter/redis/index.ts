@@ -12,4 +12,4 @@
  */
 
 export { redisKeyspace } from './keys/index.ts';
-export { type RedisCounters, type RedisServer, startRedisServer } from './server/index.ts';
+export { EvaluationThread, type RedisCounters, type RedisServer, startRedisServer } from './server/index.ts';

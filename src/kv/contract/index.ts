@@ -19,6 +19,7 @@ export {
   SnapshotUncoveredError,
   TimestampAheadError,
 } from './errors.ts';
+export type { LongEvaluation, LongEvaluator, LongOutcome, ReadRow } from './long-evaluation.ts';
 export type {
   BackfillPage,
   BackfillRequest,

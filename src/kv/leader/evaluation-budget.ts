@@ -13,6 +13,7 @@ import { EvaluationTooLongError, type Operation } from '../contract/index.ts';
 export interface EvaluationLimits {
   readonly maxRowsPerCommand: number;
   readonly softRows: number;
+  readonly softBytes: number;
   readonly maxEvaluationMs: Millis;
 }
 
@@ -26,6 +27,9 @@ const LOOK_ROWS = 1_024;
  * arguments.
  */
 const ROWS_PER_NAMED = 8;
+
+/** A row counts with at most so many bytes: long values are not looked at one element after the other. */
+const MAX_COUNTED_BYTES = 1_024;
 
 /** What the budget looks at. */
 export type BudgetedOperation = Pick<Operation<unknown>, 'isWrite' | 'namedCount' | 'storageKeys'>;
@@ -44,6 +48,8 @@ export class EvaluationBudget {
   private namedRows: number | undefined;
   /** Rows until something has to be looked at. */
   private left = 0;
+  /** Bytes of rows until something has to be looked at; counts for readers only. */
+  private bytesLeft = Number.POSITIVE_INFINITY;
   private sinceMs: Millis | undefined;
   /** Why it may not go on; also when the evaluation has caught that. A reader is to go on elsewhere. */
   excess: Error | undefined;
@@ -61,6 +67,7 @@ export class EvaluationBudget {
     this.excess = undefined;
     this.sinceMs = undefined;
     this.left = this.step();
+    this.bytesLeft = this.isReadOnly ? this.limits.softBytes : Number.POSITIVE_INFINITY;
   }
 
   private step(): number {
@@ -72,6 +79,19 @@ export class EvaluationBudget {
   /** A row is about to be read or written. @throws EvaluationTooLongError, or what stops a reader; then again each time */
   spend(): void {
     if (this.left-- <= 0) this.look();
+  }
+
+  /** A row was read. @throws what stops a reader */
+  took(bytes: number): void {
+    this.bytesLeft -= Math.min(bytes, MAX_COUNTED_BYTES);
+    if (this.bytesLeft < 0) this.lookAtBytes();
+  }
+
+  /** Pages of a body hold many elements each. A command that names its rows (MGET) does with each of them just one thing. */
+  private lookAtBytes(): void {
+    const rows = this.rows + this.step() - this.left;
+    if (rows > namedBy(this.operation)) this.stop(new StoppedEvaluation());
+    this.bytesLeft = this.limits.softBytes;
   }
 
   private look(): void {

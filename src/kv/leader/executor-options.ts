@@ -4,6 +4,7 @@ import type { RaftGroup } from '../../raftengine/index.ts';
 import type { GroupStore } from '../../store/index.ts';
 import type { GroupAdmission } from '../admission/index.ts';
 import type { GroupStateMachine } from '../apply/index.ts';
+import type { LongEvaluator } from '../contract/index.ts';
 import type { ClockLimits, Hlc } from '../time/index.ts';
 import type { ObjectRules } from './long-reads.ts';
 import type { AccessListener } from './view.ts';
@@ -32,6 +33,8 @@ export interface ExecutorLimits {
   readonly maxRowsPerCommand: number;
   /** An operation that only reads, and more rows than this, goes on over rows that are read beforehand, a page a turn. */
   readonly softRows: number;
+  /** The same by the bytes of the rows, those that it names not among them: a page has up to a few hundred elements. */
+  readonly softBytes: number;
   /** What may be read beforehand for one operation: rows, and the bytes of their keys and values. All of it lies in memory at once. */
   readonly maxReadRows: number;
   readonly maxReadBytes: number;
@@ -57,6 +60,7 @@ export const DEFAULT_EXECUTOR_LIMITS: ExecutorLimits = {
   maxCommandBytes: 576 * 1024 * 1024,
   maxRowsPerCommand: 65_536,
   softRows: 20_000,
+  softBytes: 2 * 1024 * 1024,
   maxReadRows: 2_000_000,
   maxReadBytes: 512 * 1024 * 1024,
   maxEvaluationMs: 250,
@@ -84,6 +88,8 @@ export interface GroupExecutorOptions {
   readonly admission?: GroupAdmission;
   /** How objects of several rows are known; left out: every key is an object by itself. */
   readonly objects?: ObjectRules | undefined;
+  /** Who evaluates what reads too many rows for one turn; left out: it takes one turn all the same. */
+  readonly evaluator?: LongEvaluator | undefined;
 }
 
 /** Counters since start, for metrics. */

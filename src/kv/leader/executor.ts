@@ -142,6 +142,7 @@ export class GroupExecutor {
       scheduler: this.scheduler,
       waits: this.waits,
       objects: options.objects,
+      evaluator: options.evaluator,
       limits: this.limits,
       isOvertaking: (operation) => comesAfter(operation, this.sequencer.underWay()),
     });

@@ -4,14 +4,15 @@
  * lies in memory until it is answered. Operations of the same source that share a key wait meanwhile.
  */
 import type { KeyRules } from '../../distribution/index.ts';
-import { assert, type HlcTimestamp, type Scheduler } from '../../platform/index.ts';
+import type { HlcTimestamp, Scheduler } from '../../platform/index.ts';
 import { BusyError } from '../../raftengine/index.ts';
 import type { BodyRules, GroupStore, StoreRow } from '../../store/index.ts';
 import { nameOf } from '../apply/index.ts';
 import {
   EvaluationTooLongError,
-  type KeyView,
-  type LiveValue,
+  type LongEvaluation,
+  type LongEvaluator,
+  type LongOutcome,
   NotOwnerError,
   type Operation,
   RangeBusyError,
@@ -19,6 +20,7 @@ import {
 import type { GroupClock } from '../time/index.ts';
 import { complete } from './completion.ts';
 import type { GroupReadsOptions } from './group-reads.ts';
+import { InlineEvaluation } from './rows-view.ts';
 import type { OperationWaits } from './waits.ts';
 
 /** How objects of several rows are known. */
@@ -40,87 +42,48 @@ export interface LongReadsOptions extends GroupReadsOptions {
   /** Left out: every key is an object by itself. */
   readonly objects: ObjectRules | undefined;
   readonly limits: { readonly maxReadRows: number; readonly maxReadBytes: number };
+  /** Who evaluates what it can; the rest, and everything when it is left out, is evaluated in a turn of this thread. */
+  readonly evaluator: LongEvaluator | undefined;
   /** Whether something that the operation's source has asked for before is on its way. */
   readonly isOvertaking: (operation: Operation<unknown>) => boolean;
 }
 
-/** What the operation came to. */
-interface Outcome {
-  readonly error?: Error;
-  readonly reply?: unknown;
-}
-
-/** Stops an evaluation at an object that was not read. Not an error that anybody declares, so nobody keeps it. */
-class NotReadYet extends Error {}
-
-/** Rows that were read beforehand, as the operation sees them. It keeps nothing of what is asked, because that may be a million rows. */
-class RowsView implements KeyView {
+/** One reading of an operation: what is known of it here while somebody evaluates it. */
+class Reading {
+  readonly evaluation: LongEvaluation;
   readonly ts: HlcTimestamp;
-  private readonly headOf: (key: Buffer) => Buffer;
-  private readonly rows = new Map<string, LiveValue>();
+  private readonly limits: LongReadsOptions['limits'];
+  private readonly heads = new Set<string>();
   private bodyRows = 0;
   /** Of rows of bodies. */
-  private bytes = 0;
-  /** Objects of which all rows are here: what they do not have is known too. */
-  private readonly heads = new Set<string>();
-  /** What has to be read before the evaluation can go on. */
-  missing: readonly Buffer[] | undefined;
+  private bodyBytes = 0;
 
-  constructor(ts: HlcTimestamp, headOf: (key: Buffer) => Buffer) {
+  constructor(evaluation: LongEvaluation, ts: HlcTimestamp, limits: LongReadsOptions['limits']) {
+    this.evaluation = evaluation;
     this.ts = ts;
-    this.headOf = headOf;
+    this.limits = limits;
   }
 
-  hasObject(head: Buffer): boolean {
-    return this.heads.has(nameOf(head));
-  }
-
-  addObject(head: Buffer): void {
-    this.heads.add(nameOf(head));
-  }
-
-  addHead(row: StoreRow): void {
-    this.rows.set(nameOf(row.key), row);
+  /** @returns false when it was here already */
+  add(head: Buffer): boolean {
+    const name = nameOf(head);
+    if (this.heads.has(name)) return false;
+    this.heads.add(name);
+    this.evaluation.addObject(head);
+    return true;
   }
 
   /** @throws EvaluationTooLongError when there are too many beside the heads, which the operation names */
-  addBodyRow(row: StoreRow, { maxReadRows, maxReadBytes }: LongReadsOptions['limits']): void {
-    this.rows.set(nameOf(row.key), row);
-    this.bytes += row.key.length + row.value.length;
-    if (++this.bodyRows <= maxReadRows && this.bytes <= maxReadBytes) return;
-    throw new EvaluationTooLongError(`the command reads more than ${maxReadRows} rows or ${maxReadBytes} bytes`);
-  }
-
-  get(key: Buffer): LiveValue | undefined {
-    const row = this.rows.get(nameOf(key));
-    if (row === undefined && !this.hasObject(this.headOf(key))) this.miss([key]);
-    return row;
-  }
-
-  prefetch(keys: readonly Buffer[]): void {
-    const missing = keys.filter((key) => !this.hasObject(this.headOf(key)));
-    if (missing.length > 0) this.miss(missing);
-  }
-
-  private miss(keys: readonly Buffer[]): never {
-    this.missing ??= keys;
-    throw new NotReadYet();
-  }
-
-  put(): void {
-    this.refuse();
-  }
-
-  delete(): void {
-    this.refuse();
-  }
-
-  deleteRange(): void {
-    this.refuse();
-  }
-
-  private refuse(): never {
-    assert(false, 'an operation that says that it only reads writes nothing');
+  addBodyRows(rows: readonly StoreRow[]): number {
+    const { maxReadRows, maxReadBytes } = this.limits;
+    const bytes = rows.reduce((sum, { key, value }) => sum + key.length + value.length, 0);
+    this.bodyRows += rows.length;
+    this.bodyBytes += bytes;
+    if (this.bodyRows > maxReadRows || this.bodyBytes > maxReadBytes) {
+      throw new EvaluationTooLongError(`the command reads more than ${maxReadRows} rows or ${maxReadBytes} bytes`);
+    }
+    this.evaluation.addRows(rows);
+    return bytes;
   }
 }
 
@@ -157,7 +120,8 @@ export class LongReads {
     try {
       const outcome = await this.read(operation);
       if (outcome === undefined) this.options.waits.again(operation, tries);
-      else this.end(operation, outcome.error, outcome.reply);
+      else if (outcome.kind === 'error') this.end(operation, outcome.error, undefined);
+      else this.end(operation, undefined, outcome.kind === 'reply' ? outcome.reply : undefined);
     } catch (error) {
       if (error instanceof NotOwnerError || error instanceof RangeBusyError) {
         this.options.waits.forRange(operation, tries, error);
@@ -169,7 +133,7 @@ export class LongReads {
    * @returns undefined when it has to wait once more for what its source has asked for before
    * @throws KvorumError: it could not be read; what the operation itself throws is its outcome
    */
-  private async read(operation: Operation<unknown>): Promise<Outcome | undefined> {
+  private async read(operation: Operation<unknown>): Promise<LongOutcome | undefined> {
     const { stateMachine, stillLeads, catchUp, isOvertaking, waits } = this.options;
     const { foreignTs } = stateMachine;
     // What its source has asked for before has taken effect then, or is on its way again.
@@ -196,20 +160,21 @@ export class LongReads {
     return readTs;
   }
 
-  private async evaluate(operation: Operation<unknown>, readTs: HlcTimestamp): Promise<Outcome> {
-    const view = new RowsView(readTs, (key) => this.headOf(key));
-    let wanted: readonly Buffer[] = operation.storageKeys?.() ?? [];
-    for (let round = 0; round < MAX_ROUNDS; round++) {
-      await this.readObjects(view, wanted);
-      view.missing = undefined;
-      let outcome: Outcome;
-      try {
-        outcome = { reply: operation.evaluate(view) };
-      } catch (error) {
-        outcome = { error: error instanceof Error ? error : new Error(String(error)) };
+  private async evaluate(operation: Operation<unknown>, readTs: HlcTimestamp): Promise<LongOutcome> {
+    const { evaluator, limits } = this.options;
+    const evaluation =
+      evaluator?.begin(operation, readTs) ?? new InlineEvaluation(operation, readTs, (key) => this.headOf(key));
+    const reading = new Reading(evaluation, readTs, limits);
+    try {
+      let wanted: readonly Buffer[] = operation.storageKeys?.() ?? [];
+      for (let round = 0; round < MAX_ROUNDS; round++) {
+        await this.readObjects(reading, wanted);
+        const outcome = await evaluation.evaluate();
+        if (outcome.kind !== 'missing') return outcome;
+        wanted = outcome.keys;
       }
-      if (view.missing === undefined) return outcome;
-      wanted = view.missing;
+    } finally {
+      evaluation.end();
     }
     throw new EvaluationTooLongError(`the command finds what it reads in more than ${MAX_ROUNDS} steps`);
   }
@@ -218,42 +183,43 @@ export class LongReads {
     return this.options.objects?.align(key) ?? key;
   }
 
-  private async readObjects(view: RowsView, keys: readonly Buffer[]): Promise<void> {
+  private async readObjects(reading: Reading, keys: readonly Buffer[]): Promise<void> {
     const { settleLocks, objects } = this.options;
     const heads: Buffer[] = [];
-    let sinceTurn = 0;
+    let found: StoreRow[] = [];
     for (const key of keys) {
       const head = this.headOf(key);
-      if (view.hasObject(head)) continue;
-      view.addObject(head);
+      if (!reading.add(head)) continue;
       heads.push(head);
       this.assertOwned(head);
       const end = objects?.after(head) ?? Buffer.concat([head, Buffer.alloc(1)]);
-      await settleLocks(head, end, view.ts);
-      const row = await this.store.get(head, view.ts);
-      if (row !== undefined) view.addHead(row);
+      await settleLocks(head, end, reading.ts);
+      const row = await this.store.get(head, reading.ts);
+      if (row !== undefined) found.push(row);
       const incarnation = row && objects?.bodies.incarnationIn(head, row.value);
-      const bytes = incarnation === undefined ? 0 : await this.readBody(view, head, end, incarnation);
+      const bytes = incarnation === undefined ? 0 : await this.readBody(reading, head, end, incarnation);
       this.options.onAccess?.(head, false, bytes + (row?.value.length ?? 0));
-      if (++sinceTurn % PAGE_ROWS === 0) await this.nextTurn();
+      if (heads.length % PAGE_ROWS > 0) continue;
+      reading.evaluation.addRows(found);
+      found = [];
+      await this.nextTurn();
     }
+    reading.evaluation.addRows(found);
     // What a move took away meanwhile may have been deleted under the read.
     for (const head of heads) this.assertOwned(head);
   }
 
   /** Reads the rows of one body. @returns their bytes */
-  private async readBody(view: RowsView, head: Buffer, end: Buffer, incarnation: Buffer): Promise<number> {
+  private async readBody(reading: Reading, head: Buffer, end: Buffer, incarnation: Buffer): Promise<number> {
     const { bodies } = this.options.objects!;
     let bytes = 0;
     let start: Buffer | undefined = head;
     while (start !== undefined) {
-      const page = await this.store.scan({ start, end, readTs: view.ts, limit: PAGE_ROWS });
-      for (const row of page.rows) {
-        // Bodies that the object had before lie there until they are collected.
-        if (bodies.bodyOf(row.key)?.incarnation.equals(incarnation) !== true) continue;
-        view.addBodyRow(row, this.options.limits);
-        bytes += row.key.length + row.value.length;
-      }
+      const page = await this.store.scan({ start, end, readTs: reading.ts, limit: PAGE_ROWS });
+      // Bodies that the object had before lie there until they are collected.
+      bytes += reading.addBodyRows(
+        page.rows.filter(({ key }) => bodies.bodyOf(key)?.incarnation.equals(incarnation) === true),
+      );
       start = page.next;
       await this.nextTurn();
     }

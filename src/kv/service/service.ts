@@ -26,6 +26,7 @@ import type {
   KvService,
   LeaderUnavailableError,
   LockFacts,
+  LongEvaluator,
   Operation,
   ScanPage,
   ScanRequest,
@@ -75,6 +76,8 @@ export interface KvServiceOptions {
   readonly admission?: (group: GroupId) => GroupAdmission;
   /** How objects of several rows are known; left out: every key is an object by itself. */
   readonly objects?: ObjectRules;
+  /** Who evaluates what reads too many rows for one turn; left out: it takes one turn all the same. */
+  readonly evaluator?: LongEvaluator | undefined;
   /** Hears of locks that somebody waits for at a leader here; their status should be asked for. */
   readonly onLockMet?: (group: GroupId, lock: LockFacts) => void;
   /** Hears of background work that failed and will be tried again. */
@@ -162,7 +165,7 @@ class LocalKvService implements NodeKvService {
 
   addGroup({ raft, stateMachine, store }: KvGroup): GroupExecutor {
     assert(!this.hosted.has(raft.groupId), `group ${raft.groupId} is here already`);
-    const { clock, comparison, scheduler, limits, onAccess, admission, objects } = this.options;
+    const { clock, comparison, scheduler, limits, onAccess, admission, objects, evaluator } = this.options;
     const hlc = new Hlc(clock, comparison);
     stateMachine.listenToAdoptions((ts) => hlc.observe(ts));
     const executor = new GroupExecutor({
@@ -175,6 +178,7 @@ class LocalKvService implements NodeKvService {
       limits: limits?.executor ?? {},
       clockLimits: limits?.clock ?? {},
       objects,
+      evaluator,
       ...(onAccess === undefined ? {} : { onAccess }),
       ...(admission === undefined ? {} : { admission: admission(raft.groupId) }),
     });

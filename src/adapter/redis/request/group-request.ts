@@ -127,11 +127,17 @@ export abstract class GroupRequest implements Operation<Reply> {
     return [];
   }
 
-  evaluate(view: KeyView): Reply {
+  /** It is about to be evaluated. @throws BehindError when another of its owner was refused, and goes first */
+  takeTurn(): void {
     const { owner } = this;
     // It was refused, waited, and is evaluated again: what comes behind it may be, too.
     if (this.order === owner.firstRefused) owner.firstRefused = Number.POSITIVE_INFINITY;
     if (this.order > owner.firstRefused) throw BEHIND;
+  }
+
+  evaluate(view: KeyView): Reply {
+    this.takeTurn();
+    const { owner } = this;
     try {
       return this.run(view);
     } catch (error) {

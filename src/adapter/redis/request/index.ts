@@ -8,6 +8,7 @@ export { AskedRequests } from './asked-requests.ts';
 export { ClusterScan } from './cluster-scan.ts';
 export { alone, runAcross } from './cross-group.ts';
 export { serveForwarded } from './forward-endpoint.ts';
+export { decodeMessage, encodeBatch } from './forwarded-command.ts';
 export { GroupPipeline, type GroupPipelineOwner } from './group-pipeline.ts';
 export {
   CommandRequest,

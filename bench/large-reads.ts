@@ -1,0 +1,122 @@
+/**
+ * `npm run bench:large-reads`: what a command that reads a whole large collection does to everybody else. Three processes, one group; another connection sends
+ * PING and GET all the time, to the node that leads and to the one that the client is connected to.
+ */
+import { Redis } from 'ioredis';
+import { portOf, startLocalNodes } from './local-nodes.ts';
+import { Scratch } from './scratch.ts';
+
+const COUNT = Number(process.argv[2] ?? 1_000_000);
+const STEP = 2_000;
+const PIPELINED = 4;
+/** A reply of a hundred megabytes through a busy machine. */
+const READ_TIMEOUT_MS = 120_000;
+
+const scratch = new Scratch();
+const nodes = await startLocalNodes(scratch, {
+  nodes: 3,
+  groups: 0,
+  onLine: (node, line) => {
+    if (process.env.VERBOSE !== undefined) console.error(`n${node} | ${line}`);
+  },
+});
+const members = await nodes.members();
+
+const clientOf = (nodeId: number): Redis => {
+  const client = new Redis(portOf(members.find((member) => member.nodeId === nodeId)!.addresses.redis), '127.0.0.1', {
+    commandTimeout: READ_TIMEOUT_MS,
+  });
+  scratch.own(async () => client.disconnect());
+  return client;
+};
+
+/** Calls one command after the other and keeps the longest wait. */
+class Prober {
+  slowestMs = 0;
+  private isOver = false;
+  private readonly running: Promise<void>;
+
+  constructor(call: () => Promise<unknown>) {
+    this.running = (async () => {
+      while (!this.isOver) {
+        const startedMs = performance.now();
+        await call();
+        this.slowestMs = Math.max(this.slowestMs, performance.now() - startedMs);
+      }
+    })();
+  }
+
+  async stop(): Promise<number> {
+    this.isOver = true;
+    await this.running;
+    return this.slowestMs;
+  }
+}
+
+const termsOf = async (): Promise<string> =>
+  (await nodes.members())[0]!.groups.map(({ groupId, term }) => `${groupId}:${term}`).join();
+
+const FILLS: Record<string, (at: number) => (string | number)[]> = {
+  hset: (at) => [`field:${at}`, `value of ${at}`],
+  sadd: (at) => [`member:${at}`],
+  rpush: (at) => [`element ${at}`],
+  zadd: (at) => [at, `member:${at}`],
+};
+
+async function fill(client: Redis, command: string, key: string): Promise<void> {
+  for (let at = 0; at < COUNT; at += STEP * PIPELINED) {
+    const pieces = Array.from({ length: PIPELINED }, (_, nth) => at + nth * STEP).filter((from) => from < COUNT);
+    await Promise.all(
+      pieces.map((from) => {
+        const count = Math.min(STEP, COUNT - from);
+        const args = Array.from({ length: count }, (_, nth) => FILLS[command]!(from + nth)).flat();
+        return client.call(command, key, ...args);
+      }),
+    );
+  }
+}
+
+const READS: [string, string, string[]][] = [
+  ['hset', 'hgetall', ['hash']],
+  ['rpush', 'lrange', ['list', '0', '-1']],
+  ['sadd', 'smembers', ['set']],
+  ['zadd', 'zrange', ['order', '0', '-1', 'withscores']],
+];
+
+try {
+  const leader = members[0]!.groups.at(-1)!.leader!;
+  const follower = (leader % 3) + 1;
+  const [leading, following] = [clientOf(leader), clientOf(follower)];
+  await leading.set('small', 'value');
+  for (const [write, read, args] of READS) {
+    const startedMs = performance.now();
+    try {
+      await fill(leading, write, args[0]!);
+    } catch (error) {
+      console.log(`${write}: ${(error as Error).message}`);
+      continue;
+    }
+    console.log(`${write} ${COUNT}: ${((performance.now() - startedMs) / 1000).toFixed(1)} s`);
+    for (const [name, client] of [
+      ['leader', leading],
+      ['other node', following],
+      ['leader again', leading],
+    ] as const) {
+      const probes = [clientOf(leader), clientOf(follower)];
+      await Promise.all(probes.map((probe) => probe.ping()));
+      const before = await termsOf();
+      const pings = probes.map((probe) => new Prober(() => probe.ping()));
+      const gets = probes.map((probe) => new Prober(() => probe.get('small')));
+      const fromMs = performance.now();
+      const reply = (await client.call(read, ...args)) as unknown[];
+      const seconds = ((performance.now() - fromMs) / 1000).toFixed(1);
+      const slowest = await Promise.all([...pings, ...gets].map(async (prober) => (await prober.stop()).toFixed(0)));
+      console.log(
+        `  ${read} by ${name}: ${reply.length} in ${seconds} s; slowest PING ${slowest[0]} and ${slowest[1]} ms, GET ${slowest[2]} and ${slowest[3]} ms (leader, other); leaders ${before === (await termsOf()) ? 'stayed' : 'changed'}`,
+      );
+      for (const probe of probes) probe.disconnect();
+    }
+  }
+} finally {
+  await scratch.clean();
+}

@@ -1,0 +1,173 @@
+/**
+ * Evaluates long reads in a thread of its own. A command over a million elements takes a second, and its reply another half; meanwhile the node
+ * must hear and be heard. The thread has the same commands. It gets the request as another node would, and the rows that were read for it, and
+ * answers with the bytes of the reply.
+ */
+import { fileURLToPath } from 'node:url';
+import { Worker } from 'node:worker_threads';
+import {
+  EvaluationTooLongError,
+  type LongEvaluation,
+  type LongEvaluator,
+  type LongOutcome,
+  type Operation,
+  type ReadRow,
+} from '../../../kv/index.ts';
+import { type Cancel, groupId, type HlcTimestamp, type Millis, type Scheduler } from '../../../platform/index.ts';
+import { EncodedReply } from '../protocol/index.ts';
+import { encodeBatch, GroupRequest } from '../request/index.ts';
+import { bufferOf, type EvaluationOrder, type EvaluationReport, ownBytes, packRows } from './evaluation-messages.ts';
+
+/** A thread without work ends after this, and gives its memory back. */
+const IDLE_MS: Millis = 10_000;
+const MIB = 1024 * 1024;
+/** Heap of the thread: rows and replies of 2 million elements fit into the upper bound. Beyond it the command fails, and the node does not. */
+const HEAP_MIB = { least: 256, most: 3_072 } as const;
+/** The request says itself which keys it has; the group stands there because forwarded requests have one. */
+const ANY_GROUP = groupId(1);
+
+const PROGRAM = fileURLToPath(
+  new URL(import.meta.url.endsWith('.ts') ? './evaluation-worker.ts' : './evaluation-worker.js', import.meta.url),
+);
+
+/** One evaluation that is under way. */
+interface Waiting {
+  readonly resolve: (outcome: LongOutcome) => void;
+  readonly reject: (error: Error) => void;
+}
+
+/** A thread that runs. */
+class RunningThread {
+  /** What it is asked by id; undefined while it only takes rows. */
+  readonly tasks = new Map<number, Waiting | undefined>();
+  private readonly worker: Worker;
+  private failure: Error | undefined;
+
+  /** @param onGone told once, when there is no thread any more */
+  constructor(program: string, heapMib: number, onGone: () => void) {
+    this.worker = new Worker(program, {
+      name: 'kvorum-evaluations',
+      resourceLimits: { maxOldGenerationSizeMb: heapMib },
+    });
+    this.worker.on('message', (report: EvaluationReport) => this.hear(report));
+    this.worker.on('error', (cause: Error & { readonly code?: string }) => {
+      this.failure =
+        cause.code === 'ERR_WORKER_OUT_OF_MEMORY'
+          ? new EvaluationTooLongError(`the command needs more memory than the ${heapMib} MiB for long reads`)
+          : new Error(`the thread that evaluates long reads failed: ${cause.message}`, { cause });
+    });
+    this.worker.on('exit', () => {
+      this.failure ??= new Error('the thread that evaluates long reads ended');
+      onGone();
+      for (const waiting of this.tasks.values()) waiting?.reject(this.failure);
+    });
+  }
+
+  /** @throws Error when the thread is gone */
+  order(order: EvaluationOrder, transfer: readonly ArrayBuffer[] = []): void {
+    if (this.failure !== undefined) throw this.failure;
+    this.worker.postMessage(order, transfer);
+  }
+
+  evaluate(id: number): Promise<LongOutcome> {
+    return new Promise((resolve, reject) => {
+      this.order({ kind: 'evaluate', id });
+      this.tasks.set(id, { resolve, reject });
+    });
+  }
+
+  private hear(report: EvaluationReport): void {
+    const waiting = this.tasks.get(report.id);
+    // Whoever asked may have ended.
+    if (waiting === undefined) return;
+    this.tasks.set(report.id, undefined);
+    if (report.kind === 'failed') waiting.reject(new Error(report.message));
+    else if (report.kind === 'missing') waiting.resolve({ kind: 'missing', keys: report.keys.map(bufferOf) });
+    else waiting.resolve({ kind: 'reply', reply: new EncodedReply(bufferOf(report.reply)) });
+  }
+
+  begin(id: number): void {
+    this.tasks.set(id, undefined);
+    this.worker.ref();
+  }
+
+  end(id: number): void {
+    this.tasks.delete(id);
+    if (this.failure === undefined) this.order({ kind: 'end', id });
+    if (this.tasks.size === 0) this.worker.unref();
+  }
+
+  stop(): void {
+    void this.worker.terminate();
+  }
+}
+
+/** See the top of the file. A thread runs while there is something to evaluate, and a little longer. One for a node. */
+export class EvaluationThread implements LongEvaluator {
+  private readonly scheduler: Scheduler;
+  private readonly program: string;
+  private readonly heapMib: number;
+  private thread: RunningThread | undefined;
+  private lastId = 0;
+  private cancelEnd: Cancel | undefined;
+
+  /**
+   * @param memoryBytes that the process is to stay within
+   * @param program the file that the thread runs
+   */
+  constructor(scheduler: Scheduler, memoryBytes: number, program: string = PROGRAM) {
+    this.scheduler = scheduler;
+    this.program = program;
+    const halfMib = Math.floor(memoryBytes / 2 / MIB);
+    this.heapMib = Math.min(HEAP_MIB.most, Math.max(HEAP_MIB.least, halfMib));
+  }
+
+  begin(operation: Operation<unknown>, ts: HlcTimestamp): LongEvaluation | undefined {
+    if (!(operation instanceof GroupRequest)) return undefined;
+    this.cancelEnd?.();
+    this.thread ??= this.start();
+    const { thread } = this;
+    const id = ++this.lastId;
+    thread.begin(id);
+    const { maxStringBytes } = operation.settings;
+    thread.order({ kind: 'begin', id, ts, request: encodeBatch(ANY_GROUP, [operation]), maxStringBytes });
+    return {
+      addRows: (rows: readonly ReadRow[]) => {
+        if (rows.length === 0) return;
+        const page = packRows(rows);
+        thread.order({ kind: 'rows', id, page }, [page.buffer]);
+      },
+      addObject: (head: Buffer) => thread.order({ kind: 'object', id, head: ownBytes([head]) }),
+      evaluate: async () => {
+        try {
+          operation.takeTurn();
+        } catch (error) {
+          return { kind: 'error', error: error as Error };
+        }
+        return thread.evaluate(id);
+      },
+      end: () => {
+        thread.end(id);
+        if (thread.tasks.size === 0 && this.thread === thread) this.endLater();
+      },
+    };
+  }
+
+  private start(): RunningThread {
+    const thread: RunningThread = new RunningThread(this.program, this.heapMib, () => {
+      if (this.thread === thread) this.thread = undefined;
+    });
+    return thread;
+  }
+
+  private endLater(): void {
+    this.cancelEnd = this.scheduler.after(IDLE_MS, () => this.end());
+  }
+
+  /** Ends the thread; what it has not answered fails. */
+  end(): void {
+    this.cancelEnd?.();
+    this.thread?.stop();
+    this.thread = undefined;
+  }
+}
