@@ -22,7 +22,36 @@ const fieldOperation = fc.oneof(
   words(fc.constant('OVERFLOW'), fc.constantFrom('WRAP', 'SAT', 'FAIL', 'sat', 'FAIL', 'junk')),
 );
 
+/** Bits of strings that lie in chunks. */
+const farBit = fc.oneof(
+  fc.constantFrom('32767', '32768', '32769', '40000', '524287', '524288', '600000'),
+  fc.integer({ min: 0, max: 610_000 }).map(String),
+);
+const farPosition = fc.oneof(
+  fc.integer({ min: 0, max: 80_000 }).map(String),
+  fc.integer({ min: -80_000, max: -1 }).map(String),
+);
+const farField = fc.tuple(fc.constantFrom('u8', 'i5', 'u13', 'i64', 'u63'), farBit);
+
 const bitmapCommands: Words[] = [
+  command('SETBIT', key, farBit, fc.constantFrom('0', '1', '1')),
+  command('SETBIT', key, farBit, fc.constantFrom('0', '1', '1')),
+  command('GETBIT', key, farBit),
+  command('SET', key, fc.constantFrom('\xff'.repeat(5_000), '\x0f\x00'.repeat(40_000))),
+  command('BITCOUNT', key, farPosition, farPosition, fc.constantFrom('BIT', 'BYTE')),
+  command('BITPOS', key, fc.constantFrom('0', '1'), farPosition),
+  command('BITPOS', key, fc.constantFrom('0', '1'), farPosition, farPosition, fc.constantFrom('BIT', 'BYTE')),
+  withOptions(
+    command('BITFIELD', key),
+    fc.oneof(
+      farField.map((field) => ['GET', ...field]),
+      farField.map((field) => ['SET', ...field, '77']),
+      farField.map((field) => ['INCRBY', ...field, '-3']),
+      words(fc.constant('OVERFLOW'), fc.constantFrom('WRAP', 'SAT', 'FAIL')),
+    ),
+    4,
+  ),
+  command('GET', key),
   command('SETBIT', key, offset, fc.constantFrom('0', '1', '1', '0', '1', '2', '-1', 'x')),
   command('GETBIT', key, offset),
   withOptions(command('BITCOUNT', key), words(position, position), 1),
