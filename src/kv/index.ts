@@ -94,7 +94,14 @@ export {
   type ProxyStats,
   submit,
 } from './forward/index.ts';
-export { type AccessListener, type ExecutorStats, GroupExecutor, RowsView, statusAt } from './leader/index.ts';
+export {
+  type AccessListener,
+  type ExecutorStats,
+  type ExpiryWork,
+  GroupExecutor,
+  RowsView,
+  statusAt,
+} from './leader/index.ts';
 export {
   OracleChannel,
   OracleClient,

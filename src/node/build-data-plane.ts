@@ -2,7 +2,9 @@
  * The data plane of a node: its replicas and their stores, the key-value service over them, reads by replicas, timestamps and transactions
  * of what spans groups. It asks nothing of the control plane; which groups there are it is told.
  */
+
 import { KEYSPACES_OF_ADAPTERS } from '../adapter/keyspaces.ts';
+import { redisExpiryWork } from '../adapter/redis/index.ts';
 import { LoadRecorder } from '../cluster/index.ts';
 import { RouteEngine } from '../distribution/index.ts';
 import {
@@ -84,6 +86,7 @@ export function buildDataPlane(parts: NodeParts, consensus: ConsensusPlane): Dat
     excuse: () => standing.excuse(),
     limits: parts.kv?.limits ?? {},
     maintenance: parts.kv?.maintenance ?? {},
+    expiryWork: redisExpiryWork(random),
     admission: storagePressure.admissionOf,
     onAccess: recorder.onAccess,
     objects: KEYSPACES_OF_ADAPTERS,

@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
+import { BusyError } from '../../src/kv/contract/errors.ts';
 import { decodeEntry } from '../../src/kv/entry/decoded-entry.ts';
-import { Maintenance, type MaintenanceOptions } from '../../src/kv/leader/maintenance.ts';
+import { type ExpiryWork, Maintenance, type MaintenanceOptions } from '../../src/kv/leader/maintenance.ts';
+import { hlcTimestamp, NEVER } from '../../src/platform/index.ts';
 import { bytes, LoneGroup } from '../support/lone-group.ts';
 import { MemoryStore } from '../support/memory-store.ts';
 
@@ -10,12 +12,13 @@ class MaintainedGroup extends LoneGroup {
   readonly maintenance: Maintenance;
   readonly errors: unknown[] = [];
 
-  constructor(options: Partial<MaintenanceOptions> = {}) {
+  constructor(options: Partial<MaintenanceOptions> = {}, expiryWork?: ExpiryWork) {
     const memory = new MemoryStore();
     super({}, memory);
     this.memory = memory;
     const { executor, store, scheduler } = this;
-    this.maintenance = new Maintenance([{ executor, store }], scheduler, options, (error) => this.errors.push(error));
+    const onError = (error: unknown) => this.errors.push(error);
+    this.maintenance = new Maintenance([{ executor, store }], scheduler, options, onError, expiryWork);
     this.maintenance.start();
   }
 
@@ -83,6 +86,54 @@ describe('maintenance', () => {
     const entries = bed.raft.log.length;
     await bed.pass(3000);
     assert.equal(bed.raft.log.length, entries);
+  });
+
+  test('does the work that an expiry calls for instead of deleting the row', async () => {
+    let calls = 0;
+    const bed = new MaintainedGroup({}, (key) => {
+      if (!key.equals(bytes('alarm'))) return undefined;
+      return (view) => {
+        calls++;
+        view.put(bytes('result'), bytes(`${calls}`), NEVER);
+        // The first time there is more to do at once.
+        if (calls === 1) view.put(key, bytes('again'), hlcTimestamp(view.ts + 1n));
+        else view.delete(key);
+      };
+    });
+    bed.set('alarm', 'v', 100);
+    bed.set('plain', 'v', 100);
+    bed.settle();
+    await bed.pass(2500);
+    assert.equal(calls, 2);
+    assert.equal(bed.memory.liveKeys(), 1);
+    const read = bed.get('result');
+    bed.settle();
+    assert.equal(read.reply, '2');
+    assert.equal(bed.maintenance.expiredKeys, 1);
+    assert.deepEqual(bed.errors, []);
+  });
+
+  test('deletes a row whose work fails for good, says so, and tries again what could not be done now', async () => {
+    let tries = 0;
+    const bed = new MaintainedGroup({}, (key) => {
+      if (key.equals(bytes('plain'))) return undefined;
+      return (view) => {
+        if (key.equals(bytes('broken'))) throw new Error('a bug');
+        if (++tries < 3) throw new BusyError('try again later');
+        view.delete(key);
+      };
+    });
+    for (const key of ['broken', 'busy', 'plain']) bed.set(key, 'v', 100);
+    bed.settle();
+    await bed.pass(1500);
+    assert.equal(bed.memory.liveKeys(), 1);
+    assert.deepEqual(
+      bed.errors.map((error) => (error as Error).message),
+      ['a bug'],
+    );
+    await bed.pass(3000);
+    assert.equal(tries, 3);
+    assert.equal(bed.memory.liveKeys(), 0);
   });
 
   test('goes on after a round that failed', async () => {

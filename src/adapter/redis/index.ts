@@ -11,5 +11,6 @@
  * The interfaces of the server, of its configuration and of the cluster lie in `command`, because commands are written against them.
  */
 
+export { redisExpiryWork } from './command/index.ts';
 export { redisKeyspace } from './keys/index.ts';
 export { EvaluationThread, type RedisCounters, type RedisServer, startRedisServer } from './server/index.ts';

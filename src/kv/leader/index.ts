@@ -7,7 +7,7 @@ export { complete } from './completion.ts';
 export { GroupExecutor } from './executor.ts';
 export type { ExecutorLimits, ExecutorStats } from './executor-options.ts';
 export type { ObjectRules } from './long-reads.ts';
-export { Maintenance, type MaintenanceOptions } from './maintenance.ts';
+export { type ExpiryWork, Maintenance, type MaintenanceOptions } from './maintenance.ts';
 export { RowsView } from './rows-view.ts';
 export { statusAt } from './status-lookup.ts';
 export type { AccessListener } from './view.ts';

@@ -37,6 +37,7 @@ import {
   complete,
   type ExecutorLimits,
   type ExecutorStats,
+  type ExpiryWork,
   GroupExecutor,
   Maintenance,
   type MaintenanceOptions,
@@ -70,6 +71,8 @@ export interface KvServiceOptions {
     readonly clock?: Partial<ClockLimits>;
   };
   readonly maintenance?: Partial<MaintenanceOptions>;
+  /** What the expiry of a row calls for; left out: all rows just go. */
+  readonly expiryWork?: ExpiryWork;
   /** Hears of every key that a command or a scan touches on a leader; for signals of load. Must be quick. */
   readonly onAccess?: AccessListener;
   /** Whether writes of a group are let in; left out: all are. */
@@ -160,7 +163,7 @@ class LocalKvService implements NodeKvService {
       },
     });
     const onError = options.onBackgroundError ?? (() => undefined);
-    this.maintenance = new Maintenance([], scheduler, options.maintenance, onError);
+    this.maintenance = new Maintenance([], scheduler, options.maintenance, onError, options.expiryWork);
   }
 
   addGroup({ raft, stateMachine, store }: KvGroup): GroupExecutor {

@@ -10,6 +10,7 @@
 
 export { type ListBody, newList, openList, type PositionSearch } from './list/index.ts';
 export {
+  alarmWork,
   type ElementExpiry,
   type HashBody,
   type NamedEntry,

@@ -24,5 +24,6 @@ export {
   mayWrite,
 } from './declaration.ts';
 export { EvaluationContext, type EvaluationSettings } from './evaluation-context.ts';
+export { redisExpiryWork } from './expiry-work.ts';
 export type { KeyPage, PageRequest, ScanContext } from './scan-context.ts';
 export type { DebugControl, ServerContext } from './server-context.ts';

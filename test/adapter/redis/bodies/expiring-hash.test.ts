@@ -1,8 +1,15 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
-import { type BodyLimits, copyValue, newHash, openHash } from '../../../../src/adapter/redis/bodies/index.ts';
+import {
+  alarmWork,
+  type BodyLimits,
+  copyValue,
+  newHash,
+  openHash,
+} from '../../../../src/adapter/redis/bodies/index.ts';
 import { expiriesOf } from '../../../../src/adapter/redis/values/index.ts';
+import type { KeyView } from '../../../../src/kv/index.ts';
 import { NEVER, timestampOfMs } from '../../../../src/platform/index.ts';
 import { accessTo, bytesOf, checkAll, latin1, type TestAccess, TINY_LIMITS } from './memory-rows.ts';
 
@@ -210,6 +217,89 @@ describe('a hash with fields that expire', () => {
     }
     checkAll(access, KEY);
     assert.ok(access.view.keys().length < rowsBefore / 10, `${access.view.keys().length} of ${rowsBefore} rows`);
+  });
+
+  /** What the leader of a group does about rows that have expired. @returns how often work was called for */
+  function purge(access: TestAccess): number {
+    let calls = 0;
+    for (const key of access.view.expired()) {
+      const work = alarmWork(key, () => ({ ...access, storageKey: (storageKey) => storageKey }));
+      if (work === undefined) access.view.delete(key);
+      else {
+        work(access.view as unknown as KeyView);
+        calls++;
+      }
+    }
+    return calls;
+  }
+
+  test('calls the leader when nobody changes it, until all is purged', () => {
+    const access = at(accessTo(TINY_LIMITS), 0);
+    mixedHash(access, 1_300, 20);
+    const rowsBefore = access.view.keys().length;
+    assert.equal(purge(at(access, 1_001)), 0);
+    let now = 62_000;
+    let calls = 0;
+    while (access.view.expired().length === 0) at(access, now++);
+    for (; access.view.expired().length > 0; at(access, ++now)) {
+      calls += purge(access);
+      checkAll(access, KEY);
+      assert.equal(openHash(access, KEY).size, 20);
+      assert.ok(calls <= 4, `${calls} calls`);
+    }
+    assert.ok(access.view.keys().length < rowsBefore / 20, `${access.view.keys().length} of ${rowsBefore} rows`);
+    // The next ones expire a day later.
+    assert.equal(purge(at(access, DAY_MS)), 0);
+    assert.equal(purge(at(access, DAY_MS + 180_000)), 1);
+    assert.equal(openHash(access, KEY).size, 10);
+    checkAll(access, KEY);
+    assert.equal(purge(at(access, DAY_MS * 2)), 0);
+  });
+
+  test('has an alarm that its copy has too, and that means nothing to the hash that comes after it', () => {
+    const access = at(accessTo(TINY_LIMITS), 0);
+    mixedHash(access, 100, 20);
+    copyValue(access, access.storageKey(KEY), access.storageKey(bytesOf('copy')));
+    access.view.delete(access.storageKey(KEY));
+    mixedHash(access, 0, 20);
+    at(access, 200_000);
+    assert.equal(access.view.expired().length, 2);
+    assert.equal(purge(access), 2);
+    assert.equal(access.view.expired().length, 0);
+    assert.equal(openHash(access, KEY).size, 20);
+    checkAll(access, KEY);
+    checkAll(access, bytesOf('copy'));
+    // A string in its place does not disturb either.
+    mixedHash(access, 100, 20);
+    access.view.put(access.storageKey(KEY), Buffer.from([0, 0, 0, 1]), NEVER);
+    purge(at(access, 600_000));
+    assert.equal(access.view.expired().length, 0);
+  });
+
+  test('has no alarm when it ends by itself, and seldom another one', () => {
+    const access = at(accessTo(TINY_LIMITS), 0);
+    const rowsOfAlarms = () => access.view.keys().filter((key) => alarmWork(key, () => access) !== undefined).length;
+    mixedHash(access, 100, 0);
+    assert.equal(rowsOfAlarms(), 0);
+    mixedHash(access, 100, 20);
+    access.view.collect();
+    assert.equal(rowsOfAlarms(), 1);
+    let written = 0;
+    for (let n = 0; n < 500; n++) {
+      at(access, n * 100).view.forget();
+      const hash = openHash(access, KEY);
+      hash.set(bytesOf(`short ${n % 100}`), bytesOf('1'), unix(n * 100 + 90_000));
+      hash.save();
+      for (const text of access.view.written) if (alarmWork(bytesOf(text), () => access) !== undefined) written++;
+    }
+    assert.ok(written <= 3, `${written} alarms in 50 seconds`);
+    // Without anything that expires there is none.
+    const hash = openHash(access, KEY);
+    for (const field of [...hash.fields()]) hash.setExpiry(field, 0);
+    hash.save();
+    access.view.collect();
+    assert.equal(rowsOfAlarms(), 0);
+    checkAll(access, KEY);
   });
 
   test('is counted with few rows, however many fields have expired', () => {

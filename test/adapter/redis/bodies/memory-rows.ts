@@ -68,6 +68,14 @@ export class MemoryRows implements Rows {
     return [...this.rows.keys()].map((text) => Buffer.from(text, 'latin1')).sort(Buffer.compare);
   }
 
+  /** Keys of rows that have expired and are still stored. */
+  expired(): Buffer[] {
+    return this.keys().filter((key) => {
+      const { expireTs } = this.rows.get(key.toString('latin1'))!;
+      return expireTs !== 0n && expireTs <= this.ts;
+    });
+  }
+
   /** Key and value of every row in hex, sorted by key. */
   dump(): string[] {
     return this.keys().map(

@@ -5,10 +5,14 @@
  *
  * What has expired at a timestamp is the beginning of the tree. How much that is takes one descent, so the hash knows how many of its elements are
  * there without a purge; and a writer finds what is to be purged.
+ *
+ * A hash that nobody writes to any more has an alarm: a row that expires some time after its first element. The leader of the key, which looks for
+ * expired rows all the time, then purges the hash. An alarm that rings too early does no harm, so it is seldom written.
  */
-import { assert, type Millis } from '../../../../platform/index.ts';
-import { type BodyLimits, type BodyRows, Cells, type RowNumbers } from '../rows/index.ts';
+import { assert, type Millis, timestampOfMs } from '../../../../platform/index.ts';
+import { type BodyLimits, type BodyRows, Cells, RowKind, type RowNumbers } from '../rows/index.ts';
 import { CountedTree, PageStore, type TreeState } from '../tree/index.ts';
+import { NO_EXPIRY } from './named-form.ts';
 
 /** What a head says of its elements' expiries. */
 export interface StoredExpiries {
@@ -16,6 +20,8 @@ export interface StoredExpiries {
   readonly count: number;
   /** The earliest. */
   readonly firstMs: Millis;
+  /** When the alarm rings; `NO_EXPIRY` when there is none. */
+  readonly alarmMs: Millis;
   /** Its next number is that of the body. */
   readonly tree: TreeState;
 }
@@ -31,6 +37,16 @@ function keyOf(expireMs: Millis, name: Buffer): Buffer {
 
 const NO_NAME = Buffer.alloc(0);
 
+/** How long after its first element has expired a hash is purged, at least, and half of how long at most. */
+const ALARM_SLACK_MS = 60_000;
+/** The only alarm of a body. */
+const ALARM_NUMBER = 0;
+/** A reader refuses nothing here: an alarm that is not understood is deleted. */
+export const ALARM_VALUE: Buffer = Buffer.of(0);
+
+/** Key of the row whose expiry is the alarm. */
+export const alarmKeyOf = (rows: BodyRows): Buffer => rows.numberedKey(RowKind.Alarm, ALARM_NUMBER);
+
 /** The time in a key. */
 export const timeIn = (key: Buffer): Millis => key.readUIntBE(0, TIME_BYTES);
 /** The name in a key, a view. */
@@ -38,15 +54,19 @@ export const nameIn = (key: Buffer): Buffer => key.subarray(TIME_BYTES);
 
 /** See above. Pages are written by `save`. */
 export class ElementExpiries {
+  private readonly rows: BodyRows;
   private readonly state: TreeState;
   private readonly pages: PageStore;
   private readonly cells: Cells;
   private readonly tree: CountedTree;
   /** Undefined when it has to be looked up. */
   private first: Millis | undefined;
+  private alarmMs: Millis;
 
   constructor(stored: StoredExpiries, rows: BodyRows, numbers: RowNumbers, limits: BodyLimits) {
+    this.rows = rows;
     this.state = stored.tree;
+    this.alarmMs = stored.alarmMs;
     this.first = stored.count === 0 ? undefined : stored.firstMs;
     this.pages = new PageStore(rows, numbers, true);
     this.cells = new Cells(rows, numbers, limits, true);
@@ -98,8 +118,29 @@ export class ElementExpiries {
     this.pages.save();
   }
 
+  /**
+   * Sees to it that the alarm rings in time. Where the hash ends by itself by then, none is needed.
+   * @param endMs when that is, `NO_EXPIRY` for never
+   * @param slackMs how long it may take from the first expiry on
+   */
+  setAlarm(nowMs: Millis, endMs: Millis, slackMs: Millis = ALARM_SLACK_MS): void {
+    const firstMs = Math.max(this.firstMs, nowMs);
+    const latestMs = firstMs + 2 * slackMs;
+    const isSet = this.alarmMs > nowMs && this.alarmMs <= latestMs;
+    if (isSet || (endMs !== NO_EXPIRY && endMs <= latestMs)) return;
+    this.alarmMs = firstMs + slackMs;
+    this.rows.put(alarmKeyOf(this.rows), ALARM_VALUE, timestampOfMs(this.alarmMs));
+  }
+
+  /** Takes the alarm away. */
+  clearAlarm(): void {
+    if (this.alarmMs !== NO_EXPIRY) this.rows.delete(alarmKeyOf(this.rows));
+    this.alarmMs = NO_EXPIRY;
+  }
+
   /** What the head is to say; undefined when nothing expires any more. @param next of the body */
   toStore(next: number): StoredExpiries | undefined {
-    return this.count === 0 ? undefined : { count: this.count, firstMs: this.firstMs, tree: { ...this.state, next } };
+    const { count, alarmMs, state } = this;
+    return count === 0 ? undefined : { count, firstMs: this.firstMs, alarmMs, tree: { ...state, next } };
   }
 }

@@ -1,5 +1,6 @@
 /** Hashes and sets: elements that are found by name. */
 
+export { alarmWork } from './alarm.ts';
 export { HashBody, newHash, openHash } from './hash-body.ts';
 export { type ElementExpiry, type NamedEntry, type NameScan, NO_EXPIRY } from './named-form.ts';
 export { NamedItems } from './named-items.ts';

@@ -2,7 +2,7 @@
  * A hash or a set with a row for each element. Pages and the head are written by `save`, elements at once.
  *
  * What has expired is not there, but stays stored until somebody purges it: every command that changes the hash takes a few such elements with
- * it. All of them are known by the tree of expiries, so a hash without any costs nothing more.
+ * it, and an alarm calls the leader when nobody changes it. All of them are known by the tree of expiries, so a hash without any costs nothing more.
  */
 import { assert, type Millis, NEVER, physicalMs, timestampOfMs } from '../../../../platform/index.ts';
 import { ValueForm } from '../../keys/index.ts';
@@ -31,6 +31,8 @@ import { Roster } from './roster.ts';
 
 /** Most expired elements that a command takes with it when it changes a hash: a few rows each. */
 const PURGED_BY_A_CHANGE = 16;
+/** Most that go when the alarm rings; if there are more, it rings again at once. */
+const PURGED_BY_AN_ALARM = 500;
 /** So many draws may hit expired elements before all names are read instead. */
 const MAX_EXPIRED_DRAWS = 64;
 /** Pages that are asked for at one time where they come from afar, and their elements behind them. */
@@ -52,6 +54,8 @@ export class LargeNames implements NamedForm {
   private due: number | undefined;
   /** The names that are there, once they had to be read for a draw; undefined again after a change. */
   private drawn: readonly Buffer[] | undefined;
+  /** Whether the alarm has called for this change. */
+  private isRinging = false;
 
   constructor(place: HeadPlace, head: LargeHead, bits: number) {
     const { view, bodyLimits } = place.access;
@@ -205,12 +209,26 @@ export class LargeNames implements NamedForm {
       this.roster.save();
       expiries?.save();
     }
+    const lastMs = expiries !== undefined && expiries.count === count ? expiries.lastMs : NO_EXPIRY;
+    if (expiries !== undefined) this.setAlarm(expiries, lastMs);
     part.expiries = expiries?.toStore(part.next);
-    let lastFieldTs = part.expiries && NEVER;
-    if (part.expiries?.count === count) lastFieldTs = timestampOfMs(expiries!.lastMs);
+    const lastFieldTs = part.expiries && (lastMs === NO_EXPIRY ? NEVER : timestampOfMs(lastMs));
     const { incarnation } = rows;
     const head = { form: ValueForm.Large, type: place.type, bits, incarnation, count, lastFieldTs };
     place.write({ ...head, part: encodeNamesPart(part) }, expiry, rows.isChanged);
+  }
+
+  /** What the alarm calls for: deletes elements that have expired, and sets the alarm anew. To be saved. */
+  ring(): void {
+    this.isRinging = true;
+    this.expiries?.clearAlarm();
+    this.purge(PURGED_BY_AN_ALARM);
+  }
+
+  private setAlarm(expiries: ElementExpiries, lastMs: Millis): void {
+    if (expiries.count === 0) expiries.clearAlarm();
+    else if (this.isRinging && this.count < this.stored) expiries.setAlarm(this.nowMs, lastMs, 1);
+    else expiries.setAlarm(this.nowMs, lastMs);
   }
 
   /** Deletes some of the elements that have expired. */
@@ -251,7 +269,7 @@ export class LargeNames implements NamedForm {
     const { rows, part } = this;
     const { bodyLimits } = this.place.access;
     this.expiries ??= new ElementExpiries(
-      { count: 0, firstMs: NO_EXPIRY, tree: emptyTree(bodyLimits.countLevel, part.next) },
+      { count: 0, firstMs: NO_EXPIRY, alarmMs: NO_EXPIRY, tree: emptyTree(bodyLimits.countLevel, part.next) },
       rows,
       part,
       bodyLimits,

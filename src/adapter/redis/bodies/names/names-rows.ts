@@ -6,8 +6,8 @@
  *   element of a set   flags (u8)  page of the roster (varint)
  *   part of the head   pages of the roster (varint)  cap (varint)  next number of a row (varint)
  *   the same, where elements expire
- *                      pages of the roster (varint)  cap (varint)  how many expire (varint)  the earliest, unix ms (varint)  tree of expiries,
- *                      whose next number is that of the body
+ *                      pages of the roster (varint)  cap (varint)  how many expire (varint)  the earliest, unix ms (varint)
+ *                      when the alarm rings, unix ms (varint)  tree of expiries, whose next number is that of the body
  *
  * A value that does not fit into a row of the size of a page has a row of its own: filling up a page of the roster writes elements again, and
  * must not write long values.
@@ -49,14 +49,16 @@ export function decodeNamesPart({ part, lastFieldTs }: Pick<LargeHead, 'part' | 
   const reader = new ByteReader(part);
   const [pages, cap] = [reader.varint(), reader.varint()];
   if (lastFieldTs === undefined) return { pages, cap, next: reader.varint() };
-  const [count, firstMs] = [reader.varint(), reader.varint()];
+  const [count, firstMs, alarmMs] = [reader.varint(), reader.varint(), reader.varint()];
   const tree = decodeTreeState(reader.rest(), true);
-  return { pages, cap, next: tree.next, expiries: { count, firstMs, tree } };
+  return { pages, cap, next: tree.next, expiries: { count, firstMs, alarmMs, tree } };
 }
 
 /** The bytes behind the common part of a head. */
 export function encodeNamesPart({ pages, cap, next, expiries }: NamesPart): Buffer {
-  const numbers = expiries === undefined ? [pages, cap, next] : [pages, cap, expiries.count, expiries.firstMs];
+  const numbers = [pages, cap];
+  if (expiries === undefined) numbers.push(next);
+  else numbers.push(expiries.count, expiries.firstMs, expiries.alarmMs);
   let size = 0;
   for (const number of numbers) size += varintBytes(number);
   const part = Buffer.allocUnsafe(size);

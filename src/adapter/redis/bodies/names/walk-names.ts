@@ -17,7 +17,7 @@ import {
   walkedRow,
 } from '../rows/index.ts';
 import { walkTree } from '../tree/index.ts';
-import { nameIn, timeIn } from './element-expiries.ts';
+import { ALARM_VALUE, alarmKeyOf, nameIn, timeIn } from './element-expiries.ts';
 import { NO_EXPIRY } from './named-form.ts';
 import { decodeElement, decodeNamesPart, type NamesPart } from './names-rows.ts';
 
@@ -87,6 +87,8 @@ function* walkExpiries(
   const times = new Map<string, Millis>();
   if (expiries === undefined) return times;
   assert(type === ValueType.Hash && expiries.count > 0, 'only fields of hashes expire');
+  const { alarmMs } = expiries;
+  if (alarmMs !== NO_EXPIRY) yield { key: alarmKeyOf(rows), value: ALARM_VALUE, expireTs: timestampOfMs(alarmMs) };
   let [firstMs, lastMs] = [NO_EXPIRY, NO_EXPIRY];
   for (const page of walkTree(rows, expiries.tree, expiries.count, true, limits)) {
     yield page;

@@ -8,11 +8,12 @@
  *   'n'  what a page of a tree counts, by the page's number
  *   'o'  bytes that are too long for where they belong, by number
  *   'c'  chunk of a string by number
+ *   'x'  alarm: its own expiry calls for work on the body
  *
  * Numbers take 6 bytes, big endian. Those of trees and long bytes are drawn from one counter and never used again in an incarnation.
  */
 import { createHash } from 'node:crypto';
-import { NEVER } from '../../../../platform/index.ts';
+import { type HlcTimestamp, NEVER } from '../../../../platform/index.ts';
 import { INCARNATION_BYTES } from '../../keys/index.ts';
 import type { Rows } from './access.ts';
 
@@ -25,6 +26,7 @@ export const RowKind = {
   TreeCounts: 0x6e,
   Long: 0x6f,
   Chunk: 0x63,
+  Alarm: 0x78,
 } as const;
 export type RowKind = (typeof RowKind)[keyof typeof RowKind];
 
@@ -75,10 +77,10 @@ export class BodyRows {
     if (this.view.prefetch !== undefined) this.view.prefetch(keys());
   }
 
-  /** Neither buffer must be modified afterwards. */
-  put(key: Buffer, value: Buffer): void {
+  /** Neither buffer must be modified afterwards. @param expireTs of the row: only an alarm has one, because bodies expire with their heads */
+  put(key: Buffer, value: Buffer, expireTs: HlcTimestamp = NEVER): void {
     this.isChanged = true;
-    this.view.put(key, value, NEVER);
+    this.view.put(key, value, expireTs);
   }
 
   delete(key: Buffer): void {

@@ -1,5 +1,5 @@
 /** Rows of a whole body, one by one. */
-import { assert } from '../../../../platform/index.ts';
+import { assert, type HlcTimestamp } from '../../../../platform/index.ts';
 import type { BodyRows } from './body-rows.ts';
 import { RowKind } from './body-rows.ts';
 import { type Cell, LongCell } from './cell.ts';
@@ -8,6 +8,8 @@ import { type Cell, LongCell } from './cell.ts';
 export interface WalkedRow {
   readonly key: Buffer;
   readonly value: Buffer;
+  /** Left out: never, as for all rows but one. */
+  readonly expireTs?: HlcTimestamp;
 }
 
 /** Reads a row that something refers to. */

@@ -134,7 +134,8 @@ export function copyValue(
   if (head.form === ValueForm.Large) {
     copy = { ...head, incarnation: drawIncarnation(access) };
     const rows = new BodyRows(view, toKey, copy.incarnation);
-    for (const { key, value } of walkBody(view, fromKey, head)) rows.put(rows.keyLike(fromKey, key), value);
+    for (const { key, value, expireTs: rowTs } of walkBody(view, fromKey, head))
+      rows.put(rows.keyLike(fromKey, key), value, rowTs);
   }
   writeHead(access, toKey, undefined, copy, expireTs);
   return true;

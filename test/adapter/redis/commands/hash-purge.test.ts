@@ -1,0 +1,73 @@
+/** Space of expired fields of hashes that nobody writes to any more: commands, the leader's maintenance and a store together. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { EvaluationContext, redisExpiryWork } from '../../../../src/adapter/redis/command/index.ts';
+import { dataCommands } from '../../../../src/adapter/redis/commands/index.ts';
+import type { Reply } from '../../../../src/adapter/redis/protocol/index.ts';
+import { Maintenance } from '../../../../src/kv/leader/maintenance.ts';
+import { SeededRandom } from '../../../../src/platform/index.ts';
+import { LoneGroup } from '../../../support/lone-group.ts';
+import { MemoryStore } from '../../../support/memory-store.ts';
+
+class Group extends LoneGroup {
+  readonly memory: MemoryStore;
+  readonly errors: unknown[] = [];
+  private readonly random = new SeededRandom(1);
+
+  constructor() {
+    const memory = new MemoryStore();
+    super({}, memory);
+    this.memory = memory;
+    const { executor, store, scheduler } = this;
+    const onError = (error: unknown) => this.errors.push(error);
+    new Maintenance([{ executor, store }], scheduler, {}, onError, redisExpiryWork(this.random)).start();
+  }
+
+  async pass(ms: number): Promise<void> {
+    for (let passed = 0; passed < ms; passed += 500) {
+      this.scheduler.advance(500);
+      for (let round = 0; round < 40; round++) {
+        await Promise.resolve();
+        this.settle();
+      }
+    }
+  }
+
+  command(name: string, ...args: string[]): Reply {
+    const { handler } = dataCommands.find((command) => command.name === name)!;
+    assert.equal(handler?.kind, 'data');
+    let answer: Reply | Error | undefined;
+    this.executor.submit({
+      evaluate: (view) =>
+        handler.run(
+          new EvaluationContext(view, 0, 2, { random: this.random, maxStringBytes: 1 << 20 }),
+          [name, ...args].map((text) => Buffer.from(text)),
+        ),
+      complete: (error, reply) => {
+        answer = error ?? (reply as Reply);
+      },
+    });
+    this.settle();
+    if (answer === undefined || answer instanceof Error) throw answer ?? new Error(`${name} was not answered`);
+    return answer;
+  }
+}
+
+test('expired fields of a hash that nobody changes go from the store by themselves', async () => {
+  const group = new Group();
+  const fields = Array.from({ length: 1_200 }, (_, n) => [`field ${n}`, `${n}`]).flat();
+  group.command('hset', 'h', ...fields);
+  const short = Array.from({ length: 1_100 }, (_, n) => `field ${n}`);
+  group.command('hpexpire', 'h', '1000', 'FIELDS', '1100', ...short);
+  const rowsBefore = group.memory.liveKeys();
+  assert.ok(rowsBefore > 1_200, `${rowsBefore} rows`);
+  await group.pass(2_000);
+  assert.equal(group.command('hlen', 'h'), 100);
+  assert.ok(group.memory.liveKeys() > 1_100);
+  await group.pass(130_000);
+  assert.ok(group.memory.liveKeys() < 130, `${group.memory.liveKeys()} rows are left`);
+  assert.equal(group.command('hlen', 'h'), 100);
+  assert.equal(group.command('hget', 'h', 'field 3'), null);
+  assert.equal((group.command('hget', 'h', 'field 1150') as Buffer).toString(), '1150');
+  assert.deepEqual(group.errors, []);
+});
