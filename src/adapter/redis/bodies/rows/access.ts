@@ -31,7 +31,7 @@ export interface BodyLimits {
   readonly rebuildAbove: number;
   /** Longest string that stays in its head when a part of it is changed, bytes. */
   readonly plainStringBytes: number;
-  /** Bytes of a chunk of a string, and most chunks of one: a longer string has chunks of four times the size, and so on. */
+  /** Bytes of a chunk of a string, and most chunks of one: a longer string has chunks of twice the size, and so on. */
   readonly chunkBytes: number;
   readonly maxChunks: number;
 }
@@ -49,7 +49,7 @@ export const DEFAULT_BODY_LIMITS: BodyLimits = {
   rebuildAbove: 256,
   plainStringBytes: 4_096,
   chunkBytes: 512,
-  maxChunks: 2_048,
+  maxChunks: 1_000,
 };
 
 /** The way to the bodies of one database. */

@@ -8,7 +8,7 @@
  * zeros; a row that is not there is zeros altogether. So a bit that is set far behind the end costs one short row.
  *
  * A string has a bounded number of chunks, so whatever reads all of it or copies it touches a bounded number of rows. One that grows beyond the bound
- * is written anew with chunks of four times the size.
+ * is written anew with chunks of twice the size.
  */
 import { assert } from '../../../../platform/index.ts';
 import { ValueForm, varintBytes, writeVarint } from '../../keys/index.ts';
@@ -16,7 +16,7 @@ import { ValueType } from '../../values/index.ts';
 import { type BodyLimits, type BodyRows, ByteReader, type LargeHead, RowKind, type WalkedRow } from '../rows/index.ts';
 
 /** How much larger the chunks become. */
-const GROWTH = 4;
+const GROWTH = 2;
 
 /** Rows that are kept once they were read: more than a sketch has. */
 const KEPT_CHUNKS = 32;
