@@ -58,8 +58,8 @@ export class LargeList implements ListForm {
     this.tree.removeRange(from, count);
   }
 
-  *walkFrom(index: number, step: 1 | -1): Generator<Buffer> {
-    for (const cell of this.tree.walkFrom(index, step)) yield this.cells.bytesOf(cell);
+  *walkFrom(index: number, step: 1 | -1, atMost?: number): Generator<Buffer> {
+    for (const cell of this.tree.walkFrom(index, step, atMost)) yield this.cells.bytesOf(cell);
   }
 
   *matchesFrom(index: number, step: 1 | -1, value: Buffer): Generator<boolean> {

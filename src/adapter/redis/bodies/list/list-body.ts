@@ -81,7 +81,7 @@ export class ListBody {
 
   /** All values from a position on, forwards or backwards. Nothing must be changed meanwhile. */
   values(from = 0, step: 1 | -1 = 1): Iterable<Buffer> {
-    return this.form.walkFrom(from, step);
+    return this.form.walkFrom(from, step, this.length);
   }
 
   /** Puts a value in front of the first value that equals `pivot`, or behind it. @returns false when there is none */
@@ -151,7 +151,7 @@ export class ListBody {
   private take(from: number, step: 1 | -1, count: number): Buffer[] {
     const values: Buffer[] = [];
     if (count <= 0) return values;
-    for (const value of this.form.walkFrom(from, step)) {
+    for (const value of this.form.walkFrom(from, step, count)) {
       values.push(value);
       if (values.length >= count) break;
     }

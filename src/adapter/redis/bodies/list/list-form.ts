@@ -13,7 +13,7 @@ export interface ListForm {
   insertAt(index: number, values: readonly Buffer[]): void;
   removeRange(from: number, count: number): void;
   /** Values from a position on, forwards or backwards; none when there is no such position. */
-  walkFrom(index: number, step: 1 | -1): Iterable<Buffer>;
+  walkFrom(index: number, step: 1 | -1, atMost?: number): Iterable<Buffer>;
   /** Whether each value from a position on is the one looked for; without reading long values of other lengths. */
   matchesFrom(index: number, step: 1 | -1, value: Buffer): Iterable<boolean>;
   save(expiry: NewExpiry): void;

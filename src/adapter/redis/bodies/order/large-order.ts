@@ -77,6 +77,14 @@ export class LargeOrder implements OrderForm {
     rows.prefetch(() => members.map((member) => rows.elementKey(member)));
   }
 
+  prefetchKeys(keys: readonly Buffer[]): void {
+    this.tree.prefetchKeys(keys);
+  }
+
+  prefetchAll(): void {
+    this.tree.prefetchAll();
+  }
+
   keyOf(member: Buffer): Buffer | undefined {
     const row = this.rows.get(this.rows.elementKey(member));
     return row === undefined ? undefined : Buffer.concat([scoreBytesIn(row), member]);
@@ -101,17 +109,17 @@ export class LargeOrder implements OrderForm {
     return this.tree.rankOf(key);
   }
 
-  *walkFrom(index: number, step: 1 | -1): Generator<Buffer> {
-    for (const cell of this.tree.walkFrom(index, step)) yield this.cells.bytesOf(cell);
+  *walkFrom(index: number, step: 1 | -1, atMost?: number): Generator<Buffer> {
+    for (const cell of this.tree.walkFrom(index, step, atMost)) yield this.cells.bytesOf(cell);
   }
 
-  *walkFromKey(key: Buffer, step: 1 | -1): Generator<Buffer> {
-    for (const cell of this.tree.walkFromKey(key, step)) yield this.cells.bytesOf(cell);
+  *walkFromKey(key: Buffer, step: 1 | -1, atMost?: number): Generator<Buffer> {
+    for (const cell of this.tree.walkFromKey(key, step, atMost)) yield this.cells.bytesOf(cell);
   }
 
   removeRange(from: number, count: number): void {
     let left = count;
-    for (const key of this.walkFrom(from, 1)) {
+    for (const key of this.walkFrom(from, 1, count)) {
       if (left-- <= 0) break;
       this.rows.delete(this.rows.elementKey(memberOf(key)));
     }

@@ -16,6 +16,9 @@ import {
 } from './ranges.ts';
 import { memberOf, orderKey, scoreOf } from './score.ts';
 
+/** Looking for more elements at random, one after the other, takes too many rounds where pages come from afar. */
+const MANY_DRAWS = 16;
+
 export interface ScoredMember {
   readonly member: Buffer;
   readonly score: number;
@@ -59,7 +62,23 @@ export class OrderedBody {
 
   /** Says that these members are about to be looked at: where rows come from afar, theirs come together. */
   prefetch(members: readonly Buffer[]): void {
+    if (this.place.isAfar) this.form.prefetch(members);
+  }
+
+  /** Says that these members are about to be given scores. */
+  prefetchChanges(changes: readonly ScoredMember[]): void {
+    if (!this.place.isAfar) return;
+    const members = changes.map(({ member }) => member);
     this.form.prefetch(members);
+    const before = members.flatMap((member) => this.form.keyOf(member) ?? []);
+    this.form.prefetchKeys([...before, ...changes.map(({ member, score }) => orderKey(score, member))]);
+  }
+
+  /** Says that these members are about to be removed. */
+  prefetchRemovals(members: readonly Buffer[]): void {
+    if (!this.place.isAfar) return;
+    this.form.prefetch(members);
+    this.form.prefetchKeys(members.flatMap((member) => this.form.keyOf(member) ?? []));
   }
 
   score(member: Buffer): number | undefined {
@@ -162,7 +181,7 @@ export class OrderedBody {
 
   /** All elements from the lowest to the highest. */
   *entries(): Generator<ScoredMember> {
-    for (const key of this.form.walkFrom(0, 1)) yield scored(key);
+    for (const key of this.form.walkFrom(0, 1, this.size)) yield scored(key);
   }
 
   /** One element, each with the same chance; undefined when there is none. */
@@ -175,6 +194,7 @@ export class OrderedBody {
     const { random } = this.place.access;
     const { size } = this;
     if (size === 0) return [];
+    if (count >= MANY_DRAWS) this.form.prefetchAll();
     const all = count * 3 > size ? [...this.entries()] : undefined;
     return Array.from({ length: count }, () => all?.[random.int(size)] ?? this.at(random.int(size)));
   }
@@ -186,6 +206,7 @@ export class OrderedBody {
     if (count * 3 <= size) {
       const positions = new Set<number>();
       while (positions.size < count) positions.add(random.int(size));
+      if (count >= MANY_DRAWS) this.form.prefetchAll();
       return [...positions].map((position) => this.at(position));
     }
     const all = [...this.entries()];
@@ -225,14 +246,14 @@ export class OrderedBody {
   private take(from: number, step: 1 | -1, count: number): ScoredMember[] {
     const taken: ScoredMember[] = [];
     if (count <= 0) return taken;
-    for (const key of this.form.walkFrom(from, step)) {
+    for (const key of this.form.walkFrom(from, step, count)) {
       taken.push(scored(key));
       if (taken.length >= count) break;
     }
     return taken;
   }
 
-  private *keysIn(range: OrderedRange, { isReverse = false, offset = 0 }: RangeOptions): Generator<Buffer> {
+  private *keysIn(range: OrderedRange, { isReverse = false, offset = 0, limit }: RangeOptions): Generator<Buffer> {
     const step = isReverse ? -1 : 1;
     const window = this.windowOf(range);
     if (window === undefined) {
@@ -240,7 +261,7 @@ export class OrderedBody {
       let left = count - offset;
       for (const key of left <= 0
         ? []
-        : this.form.walkFrom(isReverse ? from + count - 1 - offset : from + offset, step)) {
+        : this.form.walkFrom(isReverse ? from + count - 1 - offset : from + offset, step, left)) {
         yield key;
         if (--left <= 0) return;
       }
@@ -248,10 +269,11 @@ export class OrderedBody {
     }
     const { lower, upper } = window;
     const start = isReverse ? upper : lower;
-    let keys = offset === 0 ? this.form.walkFromKey(start, step) : undefined;
+    let keys = offset === 0 ? this.form.walkFromKey(start, step, limit) : undefined;
     keys ??= this.form.walkFrom(
       isReverse ? this.form.rankOf(start) - 1 - offset : this.form.rankOf(start) + offset,
       step,
+      limit,
     );
     for (const key of keys) {
       if (isReverse ? Buffer.compare(key, lower) < 0 : Buffer.compare(key, upper) >= 0) return;
@@ -286,7 +308,7 @@ export class OrderedBody {
    * not before the lower end, up to the next one that is behind the upper end.
    */
   private mixedLexPositions({ min, max }: LexRange, isReverse: boolean): { from: number; count: number } {
-    const keys = [...this.form.walkFrom(0, 1)].map(memberOf);
+    const keys = [...this.form.walkFrom(0, 1, this.size)].map(memberOf);
     const nothing = { from: 0, count: 0 };
     if (keys.length === 0 || !isAtLeast(keys.at(-1)!, min) || !isAtMost(keys[0]!, max)) return nothing;
     if (isReverse) {
@@ -308,18 +330,18 @@ export class OrderedBody {
     }
     // What is behind the removed part is reached by its position: the part itself is not read.
     const kept = from === 0 ? [] : this.keysBefore(from);
-    for (const key of this.form.walkFrom(from + count, 1)) kept.push(key);
+    for (const key of this.form.walkFrom(from + count, 1, this.size)) kept.push(key);
     this.replace(kept);
   }
 
   private keysBefore(position: number): Buffer[] {
     const keys: Buffer[] = [];
-    for (const key of this.form.walkFrom(0, 1)) if (keys.push(key) >= position) break;
+    for (const key of this.form.walkFrom(0, 1, position)) if (keys.push(key) >= position) break;
     return keys;
   }
 
   private *keysWithout(members: ReadonlySet<string>): Generator<Buffer> {
-    for (const key of this.form.walkFrom(0, 1)) if (!members.has(latin1(memberOf(key)))) yield key;
+    for (const key of this.form.walkFrom(0, 1, this.size)) if (!members.has(latin1(memberOf(key)))) yield key;
   }
 
   /** Whether writing what stays costs less than removing so many elements. */

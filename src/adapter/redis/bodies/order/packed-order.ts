@@ -46,6 +46,10 @@ export class PackedOrder implements OrderForm {
   /** All of it is here. */
   prefetch(): void {}
 
+  prefetchKeys(): void {}
+
+  prefetchAll(): void {}
+
   keyOf(member: Buffer): Buffer | undefined {
     if (this.items !== undefined) return this.items.find(member)?.key;
     const length = SCORE_BYTES + member.length;

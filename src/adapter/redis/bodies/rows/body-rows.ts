@@ -72,6 +72,11 @@ export class BodyRows {
     return this.view.get(key)?.value;
   }
 
+  /** Whether rows come from afar, and it is worth finding out beforehand which ones will be read. */
+  get isAfar(): boolean {
+    return this.view.prefetch !== undefined;
+  }
+
   /** Says that rows are about to be read, so that they come together where they come from afar. */
   prefetch(keys: () => readonly Buffer[]): void {
     if (this.view.prefetch !== undefined) this.view.prefetch(keys());

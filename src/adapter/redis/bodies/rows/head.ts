@@ -191,6 +191,11 @@ export class HeadPlace {
     this.before = before;
   }
 
+  /** Whether rows come from afar, and it is worth saying beforehand which ones will be read. */
+  get isAfar(): boolean {
+    return this.access.view.prefetch !== undefined;
+  }
+
   /** Bits of the body as it was read. */
   get bits(): number {
     return (this.before?.head.bits ?? 0) & ~BodyBit.Armed;

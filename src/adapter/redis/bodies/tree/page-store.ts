@@ -32,6 +32,20 @@ export class PageStore {
     this.isOrdered = isOrdered;
   }
 
+  /** Whether it is worth saying which pages will be read. */
+  get isAfar(): boolean {
+    return this.rows.isAfar;
+  }
+
+  /** Says that pages are about to be read. */
+  prefetch(numbers: readonly number[]): void {
+    this.rows.prefetch(() =>
+      numbers
+        .filter((number) => number !== 0 && !this.leaves.has(number) && !this.inners.has(number))
+        .map((number) => this.rows.numberedKey(RowKind.TreePage, number)),
+    );
+  }
+
   /** A leaf that may be changed. */
   leaf(number: number): Leaf {
     return this.keep(this.peekLeaf(number));

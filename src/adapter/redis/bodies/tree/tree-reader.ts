@@ -27,6 +27,9 @@ export interface Place {
   readonly at: number;
 }
 
+/** Elements of a leaf, and children of a page, that are counted on when pages are asked for beforehand. */
+const FEWEST_ELEMENTS = 8;
+
 /** Reads a tree. `CountedTree` changes it. */
 export class TreeReader {
   count: number;
@@ -57,16 +60,58 @@ export class TreeReader {
     return first.count + this.sizeBefore(place.path) + place.at;
   }
 
-  /** Elements from a position on, forwards or backwards. Nothing must be changed meanwhile. */
-  walkFrom(index: number, step: 1 | -1): Iterable<Cell> {
-    return index < 0 || index >= this.count ? [] : this.walk(this.placeAt(index), step);
+  /**
+   * Elements from a position on, forwards or backwards. Nothing must be changed meanwhile.
+   * @param atMost how many will be taken: so many are asked for beforehand where pages come from afar. Left out: a part at a time
+   */
+  walkFrom(index: number, step: 1 | -1, atMost?: number): Iterable<Cell> {
+    if (index < 0 || index >= this.count) return [];
+    const left = step === 1 ? this.count - index : index + 1;
+    if (atMost !== undefined && Math.min(atMost, left) * 2 > this.count) this.prefetchAll();
+    return this.walk(this.placeAt(index), step, atMost ?? left);
   }
 
-  /** Elements that are not below a key, forwards, or those that are, backwards from it. */
-  walkFromKey(key: Buffer, step: 1 | -1): Iterable<Cell> {
+  /** Elements that are not below a key, forwards, or those that are, backwards from it. @param atMost as of `walkFrom` */
+  walkFromKey(key: Buffer, step: 1 | -1, atMost = Number.POSITIVE_INFINITY): Iterable<Cell> {
     if (this.count === 0) return [];
     const place = this.placeOf(key);
-    return this.walk(step === 1 ? place : { ...place, at: place.at - 1 }, step);
+    return this.walk(step === 1 ? place : { ...place, at: place.at - 1 }, step, atMost);
+  }
+
+  /** Says that all pages are about to be read. */
+  prefetchAll(): void {
+    const { pages, state } = this;
+    if (!pages.isAfar) return;
+    let numbers = [state.root];
+    for (let level = state.levels - 1; level > 0; level--) {
+      pages.prefetch(numbers);
+      numbers = numbers.flatMap((number) => pages.inner(number).children);
+    }
+    pages.prefetch([...numbers, ...state.fingers.map(({ page }) => page)]);
+  }
+
+  /** Says that the places of these keys are about to be looked for. */
+  prefetchKeys(keys: readonly Buffer[]): void {
+    const { pages, state } = this;
+    if (!pages.isAfar || this.count === 0) return;
+    const [first, last] = state.fingers;
+    const inTree = keys.filter((key) => this.partOf(key) === 'tree');
+    let ways = new Map(inTree.length === 0 ? [] : [[state.root, inTree]]);
+    for (let level = state.levels - 1; level > 0 && ways.size > 0; level--) {
+      pages.prefetch([...ways.keys()]);
+      const below: typeof ways = new Map();
+      for (const [number, those] of ways) {
+        const page = pages.inner(number);
+        for (const key of those) {
+          const child = page.children[this.childFor(page, key)]!;
+          const others = below.get(child);
+          if (others === undefined) below.set(child, [key]);
+          else others.push(key);
+        }
+      }
+      ways = below;
+    }
+    pages.prefetch([...ways.keys(), ...(inTree.length < keys.length ? [first.page, last.page] : [])]);
   }
 
   /** Leaves from the one with a number on, forwards; from the first when there is none of that number. */
@@ -103,15 +148,18 @@ export class TreeReader {
 
   /** The way to the leaf that a key belongs to, if it belongs into the tree. */
   private pathOf(key: Buffer): Step[] {
-    return this.descend(({ separators }) => {
-      let [from, to] = [0, separators.length - 1];
-      while (from < to) {
-        const middle = (from + to + 1) >>> 1;
-        if (this.cells.compare(key, separators[middle]!) >= 0) from = middle;
-        else to = middle - 1;
-      }
-      return from;
-    });
+    return this.descend((page) => this.childFor(page, key));
+  }
+
+  /** The child of a page that a key belongs below. */
+  private childFor({ separators }: Inner, key: Buffer): number {
+    let [from, to] = [0, separators.length - 1];
+    while (from < to) {
+      const middle = (from + to + 1) >>> 1;
+      if (this.cells.compare(key, separators[middle]!) >= 0) from = middle;
+      else to = middle - 1;
+    }
+    return from;
   }
 
   /** The way to the first or the last leaf of the tree. */
@@ -137,17 +185,35 @@ export class TreeReader {
   /** Elements below the children of a page from one on, up to another. */
   protected sizeOfChildren(page: Inner, from: number, to: number = page.children.length): number {
     if (this.isCounting(page.level)) return sumOf(this.pages.counts(page).slice(from, to));
+    if (this.pages.isAfar) this.pages.prefetch(page.children.slice(from, to));
     let size = 0;
     for (let index = from; index < to; index++) size += this.sizeOf(page.children[index]!, page.level - 1);
     return size;
   }
 
-  private *walk(from: Place, step: 1 | -1): Generator<Cell> {
+  /** @param atMost how many elements will be taken, about */
+  private *walk(from: Place, step: 1 | -1, atMost: number): Generator<Cell> {
     let { at } = from;
+    let left = atMost;
+    let before: readonly Step[] = [];
     for (let place: Place | undefined = from; place !== undefined; place = this.neighbour(place, step)) {
       const { cells } = place.leaf;
       if (place !== from) at = step === 1 ? 0 : cells.length - 1;
+      if (this.pages.isAfar) {
+        this.prefetchAhead(before, place.path, step, left);
+        before = place.path;
+        left -= cells.length;
+      }
       for (; at >= 0 && at < cells.length; at += step) yield cells[at]!;
+    }
+  }
+
+  /** Asks for the pages that a walk will come to below those of its way that it has come to now. */
+  private prefetchAhead(before: readonly Step[], path: readonly Step[], step: 1 | -1, elements: number): void {
+    for (const [depth, { page, index }] of path.entries()) {
+      if (before[depth]?.page === page) continue;
+      const ahead = step === 1 ? page.children.slice(index + 1) : page.children.slice(0, index).reverse();
+      this.pages.prefetch(ahead.slice(0, Math.ceil(elements / FEWEST_ELEMENTS ** page.level)));
     }
   }
 
@@ -226,6 +292,7 @@ export class TreeReader {
    */
   private childAt(page: Inner, position: number, total: number): { index: number; left: number; size: number } {
     const counts = this.isCounting(page.level) ? this.pages.counts(page) : undefined;
+    if (counts === undefined && this.pages.isAfar) this.pages.prefetch(page.children);
     const sizeOf = (index: number): number => counts?.[index] ?? this.sizeOf(page.children[index]!, page.level - 1);
     if (counts !== undefined || position * 2 < total) {
       let left = position;

@@ -55,7 +55,7 @@ export function addMembers(
   options: AddOptions,
 ): Reply {
   const set = openOrdered(ctx, key);
-  set.prefetch(members.map(({ member }) => member));
+  set.prefetchChanges(members);
   let [added, changed] = [0, 0];
   let result: number | undefined;
   for (const { member, score } of members) {

@@ -10,7 +10,7 @@ const scoreOrNil = (score: number | undefined): Reply => (score === undefined ? 
 function remove(ctx: CommandContext, args: readonly Buffer[]): Reply {
   const set = openOrdered(ctx, args[1]!);
   const members = args.slice(2);
-  set.prefetch(members);
+  set.prefetchRemovals(members);
   const removed = set.delete(members);
   set.save();
   return removed;
