@@ -9,20 +9,29 @@ const PACKAGES = {
   bash: 'bash',
   openssl: 'openssl',
   'redis-benchmark': 'redis-tools',
+  'redis-py': 'python3-redis',
   'redis-server': 'redis-server',
 } as const;
 
 /** A program that some test needs. */
 export type BorrowedProgram = keyof typeof PACKAGES;
 
-const VERSION_ARGUMENT: Partial<Record<BorrowedProgram, string>> = { openssl: 'version' };
+/** The Python that sees Debian's packages, whichever is first in the path. */
+export const DEBIAN_PYTHON = '/usr/bin/python3';
+
+/** How a program is asked whether it is there; by default by its name with `--version`. */
+const PROOFS: Partial<Record<BorrowedProgram, readonly [string, ...string[]]>> = {
+  openssl: ['openssl', 'version'],
+  'redis-py': [DEBIAN_PYTHON, '-c', 'import redis'],
+};
 
 /**
  * The value of a test's `skip`: false when the program is there, else what is missing and how to get it.
  * @throws Error in CI, when it is missing
  */
 export function skipWithout(program: BorrowedProgram): string | false {
-  if (spawnSync(program, [VERSION_ARGUMENT[program] ?? '--version']).status === 0) return false;
+  const [file, ...args] = PROOFS[program] ?? [program, '--version'];
+  if (spawnSync(file, args).status === 0) return false;
   const reason = `${program} is not installed (Debian: apt-get install ${PACKAGES[program]})`;
   if (process.env.CI !== undefined) throw new Error(`${reason}, and CI needs it`);
   return reason;
