@@ -17,6 +17,11 @@ import { CommandRequest, Fate, type GroupRequest, type RequestOwner, Transaction
 /** Most requests and roughly most argument bytes of a batch: large enough to fill a frame, small enough to share a link. */
 const MAX_BATCH_REQUESTS = 1024;
 const MAX_BATCH_BYTES = 1024 * 1024;
+/**
+ * Most arguments of a batch, about: its leader evaluates it in one turn, and each may be a row or two. So many take some 50 ms, within an election
+ * timeout also where the machine is busy.
+ */
+const MAX_BATCH_ARGUMENTS = 4096;
 /** Large commands get more time than others, at the rate that a busy disk and a shared link keep up with. */
 const MIN_BYTES_PER_MS = (16 * 1024 * 1024) / 1000;
 /** And so do those of many keys, at the rate at which groups lock and change them on a busy machine. */
@@ -191,12 +196,15 @@ export class GroupPipeline implements RequestOwner {
   private takeBatch(): GroupRequest[] {
     const { commandTimeoutMs } = this.environment;
     let bytes = 0;
+    let args = 0;
     let count = 0;
-    while (count < this.queue.length && count < MAX_BATCH_REQUESTS && bytes < MAX_BATCH_BYTES) {
+    const hasRoom = (): boolean => count < MAX_BATCH_REQUESTS && bytes < MAX_BATCH_BYTES && args < MAX_BATCH_ARGUMENTS;
+    while (count < this.queue.length && hasRoom()) {
       const request = this.queue[count++]!;
       const size = sizeOf(request);
       request.deadlineMs = Math.max(request.deadlineMs, this.answeredMs + patienceMs(size, commandTimeoutMs));
       bytes += size.bytes;
+      args += size.count;
     }
     return this.queue.splice(0, count);
   }
