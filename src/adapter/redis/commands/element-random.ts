@@ -1,8 +1,8 @@
 /** The count of HRANDFIELD, ZRANDMEMBER and SRANDMEMBER, and how many draws of one element again and again it may ask for. */
 import { errors, INT64_MAX, optionName, RedisError, requireInteger } from '../protocol/index.ts';
 
-/** Most elements that a negative count draws: each is drawn by itself, and the reply lies in memory as a whole. */
-const MAX_DRAWS = 1_000_000n;
+/** Most elements that a negative count draws: each is drawn by itself, in one turn of the leader, and the reply lies in memory as a whole. */
+const MAX_DRAWS = 100_000n;
 
 /** What a call with a count asks for. */
 export interface RandomCount {

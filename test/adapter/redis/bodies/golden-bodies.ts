@@ -76,6 +76,7 @@ const MAKERS: Readonly<Record<string, (access: TestAccess) => void>> = {
     for (let n = 0; n < 12; n++) body.set(bytesOf(`${n}`), bytesOf(`${n}`), 1_700_000_000_000 + n);
     body.set(bytesOf('long value'), bytesOf('v'.repeat(60)), 1_700_000_000_000);
     body.set(bytesOf('n'.repeat(30)), bytesOf('2'), 1_700_000_000_100);
+    body.set(bytesOf('stays'), bytesOf('3'));
     body.save(timestampOfMs(1_800_000_000_000));
   },
   'large set of two pages': (access) => {

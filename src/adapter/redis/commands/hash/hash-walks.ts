@@ -14,11 +14,21 @@ function randomFields(ctx: CommandContext, args: readonly Buffer[]): Reply {
   if (count === 0 || hash.size === 0) return [];
   const fields = isDistinct ? hash.randomDistinct(count) : Array.from({ length: count }, () => hash.random()!);
   if (!hasOption) return fields;
-  return ctx.resp === 3 ? fields.map((field) => [field, hash.get(field)!]) : withValues(hash, fields);
+  const lookUp = isDistinct ? (field: Buffer) => hash.get(field)! : rememberedValues(hash);
+  if (ctx.resp === 3) return fields.map((field) => [field, lookUp(field)]);
+  return fields.flatMap((field) => [field, lookUp(field)]);
 }
 
-const withValues = (hash: HashBody, fields: readonly Buffer[]): Buffer[] =>
-  fields.flatMap((field) => [field, hash.get(field)!]);
+/** Looks each field up once, however often it was drawn. */
+function rememberedValues(hash: HashBody): (field: Buffer) => Buffer {
+  const known = new Map<string, Buffer>();
+  return (field) => {
+    const text = field.toString('latin1');
+    const value = known.get(text) ?? hash.get(field)!;
+    known.set(text, value);
+    return value;
+  };
+}
 
 function scan(ctx: CommandContext, args: readonly Buffer[]): Reply {
   const cursor = elementCursor(args[2]!);
@@ -27,7 +37,7 @@ function scan(ctx: CommandContext, args: readonly Buffer[]): Reply {
   const { atLeast, matches, withoutValues } = parseElementScan(args, true);
   const part = hash.scan(cursor, atLeast);
   const fields = part.names.filter(matches);
-  return [String(part.cursor), withoutValues ? fields : withValues(hash, fields)];
+  return [String(part.cursor), withoutValues ? fields : fields.flatMap((field) => [field, hash.get(field)!])];
 }
 
 export const hashWalkCommands: readonly CommandSpec[] = defineCommands([
@@ -40,7 +50,7 @@ export const hashWalkCommands: readonly CommandSpec[] = defineCommands([
     since: '6.2.0',
     summary: 'Fields of a hash by chance.',
     complexity: 'O(N) in the number of fields asked for',
-    differences: 'A count below -1,000,000 is refused: the reply lies in memory as a whole.',
+    differences: 'A count below -100,000 is refused: Redis answers until its memory is used up.',
     handler: { kind: 'data', run: randomFields },
   },
   {

@@ -21,7 +21,7 @@ export const randomCommands: readonly CommandSpec[] = defineCommands([
     flags: ['readonly'],
     since: '6.2.0',
     summary: 'Members by chance, different ones or with repetition.',
-    differences: 'A negative count is refused below -1,000,000: Redis answers until its memory is used up.',
+    differences: 'A negative count is refused below -100,000: Redis answers until its memory is used up.',
     complexity: 'O(M*log(N)) for M members',
     run: randomMembers,
   }),
