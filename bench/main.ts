@@ -4,8 +4,8 @@
  * machines are not comparable. Everything is on loopback, ends by itself and leaves only a file in bench/results.
  */
 import { mkdirSync, writeFileSync } from 'node:fs';
-import { availableParallelism, cpus, release, totalmem } from 'node:os';
 import { Command, InvalidArgumentError } from 'commander';
+import { machine, rotated } from './machine.ts';
 import { EtcdPeer } from './peers/etcd.ts';
 import { KvorumPeer } from './peers/kvorum.ts';
 import { type LoadSpec, MANY_KEYS, ONE_KEY, type Peer, type ReplicatedPeer } from './peers/peer.ts';
@@ -179,18 +179,6 @@ async function available(wanted: readonly System[]): Promise<System[]> {
   }
   return usable;
 }
-
-/** Each system is first, second and last equally often. */
-const rotated = <T>(items: readonly T[], by: number): T[] =>
-  items.map((_, index) => items[(index + by) % items.length]!);
-
-const machine = (): Record<string, unknown> => ({
-  cpu: cpus()[0]?.model,
-  processors: availableParallelism(),
-  memoryGib: Math.round(totalmem() / 1024 ** 3),
-  kernel: release(),
-  node: process.versions.node,
-});
 
 async function main(options: BenchOptions): Promise<number> {
   const rounds = options.quick ? 1 : options.rounds;

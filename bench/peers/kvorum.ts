@@ -113,7 +113,8 @@ export class KvorumPeer implements ReplicatedPeer {
     return this.members.filter((member) => member !== leader);
   }
 
-  private leaderPort(): number {
+  /** Where the leader of all keys takes commands. */
+  leaderPort(): number {
     return portOf(this.leader().addresses.redis);
   }
 }

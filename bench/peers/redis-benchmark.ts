@@ -21,18 +21,45 @@ export function parseCsv(output: string): Map<string, number> {
   return new Map(names.slice(1).map((name, index) => [name, Number(values[index + 1])]));
 }
 
+/** One kind of command, as often as it goes. */
+export interface CommandLoad {
+  /** `__rand_int__` in them is a number below `keyCount`, of twelve digits, drawn for each place anew. */
+  readonly args: readonly string[];
+  readonly clients: number;
+  readonly pipeline: number;
+  readonly keyCount: number;
+  /** About how long to measure. */
+  readonly seconds: number;
+  /** Not more than so many, whatever the time: a list that is popped has an end. */
+  readonly mostCommands?: number;
+}
+
 /** Figures of one load on `127.0.0.1:port`: first a short run that warms up and tells how many commands fill the time. */
-export async function redisBenchmark(scratch: Scratch, port: number, spec: LoadSpec): Promise<LoadFigures> {
-  const run = async (commands: number, seconds: number): Promise<Map<string, number>> => {
-    const args = ['-h', '127.0.0.1', '-p', String(port), '-c', String(spec.clients), '-P', String(spec.pipeline)];
-    args.push('-n', String(commands), '-d', String(VALUE_BYTES), '-t', TEST_NAMES[spec.operation], '--csv');
+export function redisBenchmark(scratch: Scratch, port: number, spec: LoadSpec): Promise<LoadFigures> {
+  const { clients, pipeline, keyCount, seconds } = spec;
+  const args = ['-d', String(VALUE_BYTES), '-t', TEST_NAMES[spec.operation]];
+  return calibrated(scratch, port, { args, clients, pipeline, keyCount, seconds });
+}
+
+/** The same of any command. */
+export const benchmarkCommand = (scratch: Scratch, port: number, load: CommandLoad): Promise<LoadFigures> =>
+  calibrated(scratch, port, load);
+
+async function calibrated(scratch: Scratch, port: number, load: CommandLoad): Promise<LoadFigures> {
+  const { args: what, clients, pipeline, keyCount, seconds, mostCommands = Number.POSITIVE_INFINITY } = load;
+  const run = async (commands: number, withinSeconds: number): Promise<Map<string, number>> => {
+    const args = ['-h', '127.0.0.1', '-p', String(port), '-c', String(clients), '-P', String(pipeline)];
+    args.push('-n', String(commands), '--csv');
     // Without -r every command uses one key.
-    if (spec.keyCount > 1) args.push('-r', String(spec.keyCount));
-    return parseCsv(await scratch.run('redis-benchmark', args, (seconds * TIMEOUT_FACTOR + 60) * 1000));
+    if (keyCount > 1) args.push('-r', String(keyCount));
+    return parseCsv(
+      await scratch.run('redis-benchmark', [...args, ...what], (withinSeconds * TIMEOUT_FACTOR + 60) * 1000),
+    );
   };
-  const calibration = await run(CALIBRATION_COMMANDS * Math.min(4, spec.pipeline), 1);
-  const commands = Math.max(CALIBRATION_COMMANDS, Math.ceil((calibration.get('rps') ?? 0) * spec.seconds));
-  const figures = await run(commands, spec.seconds);
+  const first = Math.min(CALIBRATION_COMMANDS * Math.min(4, pipeline), mostCommands / 2);
+  const calibration = await run(first, 1);
+  const wanted = Math.max(CALIBRATION_COMMANDS, Math.ceil((calibration.get('rps') ?? 0) * seconds));
+  const figures = await run(Math.min(wanted, mostCommands - first), seconds);
   return {
     perSecond: figures.get('rps')!,
     p50Ms: figures.get('p50_latency_ms')!,

@@ -9,7 +9,8 @@ import { redisBenchmark } from './redis-benchmark.ts';
 export class RedisPeer implements Peer {
   readonly name = 'redis';
   private readonly scratch: Scratch;
-  private port = 0;
+  /** Once it has started. */
+  port = 0;
   private server: { kill(): Promise<void> } | undefined;
 
   constructor(scratch: Scratch) {

@@ -20,8 +20,10 @@ const OPERATIONS_PER_COLLECTIONS = 1000;
 /** Elements change as the run goes on, so that each one's history stays short enough to search. Those before stay where they are. */
 const OPERATIONS_PER_ELEMENT = 40;
 const ELEMENTS_AT_A_TIME = 4;
-/** Elements that come and go in one command. */
-const MANY = 24;
+/** Most elements that come and go in one command. */
+const MANY = 64;
+/** How many of those that came together stay when the others go: pages become small rather than empty. */
+const STAYS = 0.3;
 const SCORES = 12;
 /** Bytes by which every so manieth name or value is longer: some are beyond what lies in a page. */
 const STEP_BYTES = 60;
@@ -182,7 +184,8 @@ class ElementsGenerator {
     const before =
       random.next() < 0.45 && crowds.length > 0 ? crowds.splice(random.int(crowds.length), 1)[0] : undefined;
     if (before !== undefined) {
-      const elements = before.names.map((name): [string, null] => [name, null]);
+      const gone = before.names.filter(() => random.next() >= STAYS);
+      const elements = (gone.length === 0 ? before.names : gone).map((name): [string, null] => [name, null]);
       return { f: 'remove', value: { collection: before.collection, elements } };
     }
     const elements = this.many(random, nextId);

@@ -1,0 +1,131 @@
+/** From samples of `bench:types` to rows, verdicts and a table. Pure: what was measured goes in, text and plain data come out. */
+import { type Align, formatCount, formatMs, formatTable } from '../../cmd/cli/table.ts';
+import { median } from '../report.ts';
+import { TYPE_MEASURES, type TypeMeasure } from './measures.ts';
+
+export type TypesSystem = 'kvorum' | 'redis';
+
+/** Commands a second, one value a round. */
+export type RateSamples = { readonly [measure: string]: { readonly [S in TypesSystem]?: readonly number[] } };
+
+/** A command over a large collection and over one of one element, ms each; one value a call. */
+export interface WholeKeySample {
+  readonly command: string;
+  readonly system: TypesSystem;
+  readonly largeMs: readonly number[];
+  readonly smallMs: readonly number[];
+}
+
+/** A read of a whole hash, and what another connection to the same node saw meanwhile. */
+export interface LongReadSample {
+  readonly system: TypesSystem;
+  readonly fields: number;
+  readonly readMs: number;
+  readonly slowestPingMs: number;
+}
+
+export interface TypesRow {
+  readonly measure: string;
+  readonly title: string;
+  readonly median: { readonly [S in TypesSystem]?: number };
+  readonly samples: { readonly [S in TypesSystem]?: readonly number[] };
+  /** kvorum's median over that of Redis. */
+  readonly ratio: number | undefined;
+  /** That ratio over the ratio of SET, or of GET for what only reads. */
+  readonly relative: number | undefined;
+  readonly bar: number | undefined;
+  readonly goal: number | undefined;
+  readonly passed: boolean | undefined;
+}
+
+const LONGEST_PING_MS = 300;
+/** What a command over a large collection may take more than over a small one: the machine's noise. */
+const WHOLE_KEY_FACTOR = 3;
+
+const medianOf = (values: readonly number[] | undefined): number | undefined =>
+  values === undefined || values.length === 0 ? undefined : median(values);
+
+/** Rows of what was measured, in the order of the table. */
+export function typesRows(samples: RateSamples): TypesRow[] {
+  const ratioOf = (name: string): number | undefined => {
+    const [ours, theirs] = [medianOf(samples[name]?.kvorum), medianOf(samples[name]?.redis)];
+    return ours === undefined || theirs === undefined ? undefined : ours / theirs;
+  };
+  const rowOf = ({ name, title, bar, goal, reference }: TypeMeasure): TypesRow => {
+    const ratio = ratioOf(name);
+    const base = ratioOf(reference);
+    const relative = ratio === undefined || base === undefined ? undefined : ratio / base;
+    const passed = bar === undefined || relative === undefined ? undefined : relative >= bar;
+    const bySystem = samples[name] ?? {};
+    const medians = { kvorum: medianOf(bySystem.kvorum), redis: medianOf(bySystem.redis) };
+    return {
+      measure: name,
+      title,
+      median: Object.fromEntries(Object.entries(medians).filter(([, value]) => value !== undefined)),
+      samples: bySystem,
+      ratio,
+      relative,
+      bar,
+      goal,
+      passed,
+    };
+  };
+  return TYPE_MEASURES.filter(({ name }) => samples[name] !== undefined).map(rowOf);
+}
+
+/** Whether a command over a large collection takes about as long as over a small one. */
+export const isAsSmall = ({ largeMs, smallMs }: WholeKeySample): boolean =>
+  median(largeMs) <= WHOLE_KEY_FACTOR * median(smallMs) + 1;
+
+export const answersMeanwhile = ({ slowestPingMs }: LongReadSample): boolean => slowestPingMs < LONGEST_PING_MS;
+
+const verdictOf = (passed: boolean | undefined): string => (passed === undefined ? '-' : passed ? 'pass' : 'FAIL');
+
+const RIGHT_OF_TITLE: readonly Align[] = ['left', 'right', 'right', 'right', 'right', 'left', 'left'];
+
+/** The three tables. */
+export function formatTypes(
+  rows: readonly TypesRow[],
+  wholeKeys: readonly WholeKeySample[],
+  longReads: readonly LongReadSample[],
+): string {
+  const rate = (value: number | undefined): string => (value === undefined ? '-' : `${formatCount(value)}/s`);
+  const factor = (value: number | undefined): string => (value === undefined ? '-' : `${value.toFixed(2)}x`);
+  const rates = rows.map(({ title, median: medians, ratio, relative, bar, goal, passed }) => [
+    title,
+    rate(medians.kvorum),
+    rate(medians.redis),
+    factor(ratio),
+    factor(relative),
+    bar === undefined ? '-' : `>= ${bar}x (goal ${goal}x)`,
+    verdictOf(passed),
+  ]);
+  const whole = wholeKeys.map((sample) => [
+    sample.command,
+    sample.system,
+    formatMs(median(sample.largeMs)),
+    formatMs(median(sample.smallMs)),
+    sample.system === 'redis' ? '-' : verdictOf(isAsSmall(sample)),
+  ]);
+  const long = longReads.map((sample) => [
+    `HGETALL of ${formatCount(sample.fields)}`,
+    sample.system,
+    formatMs(sample.readMs),
+    formatMs(sample.slowestPingMs),
+    sample.system === 'redis' ? '-' : verdictOf(answersMeanwhile(sample)),
+  ]);
+  return [
+    formatTable(
+      [['50 clients', 'kvorum', 'redis', 'ratio', 'to SET, GET', 'bar', 'verdict'], ...rates],
+      RIGHT_OF_TITLE,
+    ),
+    formatTable(
+      [['median', 'system', 'large', 'one element', 'verdict'], ...whole],
+      ['left', 'left', 'right', 'right'],
+    ),
+    formatTable(
+      [['one read', 'system', 'took', 'slowest PING', 'verdict'], ...long],
+      ['left', 'left', 'right', 'right'],
+    ),
+  ].join('\n\n');
+}

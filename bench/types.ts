@@ -1,0 +1,275 @@
+/**
+ * `npm run bench:types`: commands on hashes, lists, sets and sorted sets, on a kvorum cluster of three beside redis-server that syncs every write,
+ * on this machine, in one run. The systems take turns, round by round. A ratio to Redis is held against the ratio of SET (of GET, for reads): what a
+ * collection costs more than a string is what is measured, not the machine. Besides: DEL, EXPIRE and SET over a large collection against one element,
+ * and what other connections see while a large hash is read. Everything is on loopback and ends by itself; the figures are kept in bench/results.
+ */
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { setTimeout as delay } from 'node:timers/promises';
+import { Command, InvalidArgumentError } from 'commander';
+import { Redis } from 'ioredis';
+import { formatCount } from '../cmd/cli/table.ts';
+import { drawnName, fillingCommands, TYPE_MEASURES, type TypeMeasure } from './collections/measures.ts';
+import { fill, loadInTurn } from './collections/plain-load.ts';
+import {
+  answersMeanwhile,
+  formatTypes,
+  isAsSmall,
+  type LongReadSample,
+  type TypesSystem,
+  typesRows,
+  type WholeKeySample,
+} from './collections/types-report.ts';
+import { machine, rotated } from './machine.ts';
+import { KvorumPeer } from './peers/kvorum.ts';
+import { RedisPeer } from './peers/redis.ts';
+import { benchmarkCommand } from './peers/redis-benchmark.ts';
+import { isInstalled, Scratch } from './scratch.ts';
+
+interface TypesOptions {
+  readonly rounds: number;
+  readonly seconds: number;
+  readonly fields: number;
+  readonly quick?: boolean;
+  readonly large?: boolean;
+  readonly only?: readonly string[];
+  readonly folder?: string;
+  readonly json?: boolean;
+}
+
+const CLIENTS = 50;
+const WARM_UP_SECONDS = 12;
+/** Collections that are deleted, let expire and overwritten. */
+const WHOLE_KEYS = 8;
+const EXPIRY_S = 1000;
+/** Of what has to be there, with `--quick`. */
+const QUICK_SHARE = 0.02;
+const QUICK_COMMANDS = 2_000;
+const QUIET_MS = 300;
+const PING_PAUSE_MS = 5;
+
+/** What is needed of a system. */
+interface Target {
+  readonly system: TypesSystem;
+  start(): Promise<void>;
+  port(): number;
+  stop(): Promise<void>;
+}
+
+function targets(scratch: Scratch): Target[] {
+  const kvorum = new KvorumPeer(scratch);
+  const redis = new RedisPeer(scratch);
+  return [
+    { system: 'kvorum', start: () => kvorum.start(), port: () => kvorum.leaderPort(), stop: () => kvorum.stop() },
+    { system: 'redis', start: () => redis.start(), port: () => redis.port, stop: () => redis.stop() },
+  ];
+}
+
+/** Measures both systems once in turn. */
+class TypesRun {
+  readonly rates: Record<string, { [S in TypesSystem]?: number[] }> = {};
+  readonly wholeKeys: WholeKeySample[] = [];
+  readonly longReads: LongReadSample[] = [];
+  private readonly scratch: Scratch;
+  private readonly options: TypesOptions;
+  private readonly measures: readonly TypeMeasure[];
+
+  constructor(scratch: Scratch, options: TypesOptions) {
+    this.scratch = scratch;
+    this.options = options;
+    const isWanted = ({ name }: TypeMeasure): boolean => options.only?.includes(name) ?? true;
+    this.measures = TYPE_MEASURES.filter(
+      (measure, at) => at < 2 || (isWanted(measure) && (!measure.isLarge || options.large)),
+    );
+  }
+
+  async round(target: Target): Promise<void> {
+    await target.start();
+    try {
+      const filled = new Set<unknown>();
+      const warmUp = this.options.quick ? 1 : Math.max(WARM_UP_SECONDS, this.options.seconds);
+      for (const measure of this.measures.slice(0, 2)) await this.load(target, measure, warmUp);
+      for (const measure of this.measures) {
+        const { filling } = measure;
+        const name = filling === undefined || filling === 'packedHashes' ? filling : filling.key;
+        if (filling !== undefined && !filled.has(name))
+          await fill(target.port(), fillingCommands(filling, this.options.quick ? QUICK_SHARE : 1));
+        filled.add(name);
+        this.record(target.system, measure, await this.load(target, measure, this.options.seconds));
+      }
+      await this.measureWholeKeys(target);
+      await this.measureLongRead(target);
+    } finally {
+      await target.stop();
+    }
+  }
+
+  private async load(target: Target, measure: TypeMeasure, seconds: number): Promise<number> {
+    const { args, keyCount, isRising, isPopping, filling } = measure;
+    if (isRising === true) {
+      const commandOf = (at: number): string[] => [...args, String(at), drawnName(at)];
+      return (await loadInTurn(target.port(), CLIENTS, seconds, commandOf)).perSecond;
+    }
+    const load = { args, clients: CLIENTS, pipeline: 1, keyCount, seconds };
+    const there = isPopping === true && filling !== undefined && filling !== 'packedHashes' ? filling.count : Infinity;
+    const mostCommands = this.options.quick ? QUICK_COMMANDS : there;
+    return (await benchmarkCommand(this.scratch, target.port(), { ...load, mostCommands })).perSecond;
+  }
+
+  private record(system: TypesSystem, { name, title }: TypeMeasure, perSecond: number): void {
+    const bySystem = this.rates[name] ?? {};
+    this.rates[name] = bySystem;
+    bySystem[system] = [...(bySystem[system] ?? []), perSecond];
+    console.error(`  ${system.padEnd(6)}  ${title}: ${formatCount(perSecond)}/s`);
+  }
+
+  private async measureWholeKeys({ system, port }: Target): Promise<void> {
+    const client = new Redis(port(), '127.0.0.1');
+    const count = this.options.fields / 10;
+    const commands: Record<string, (key: string) => Promise<unknown>> = {
+      DEL: (key) => client.del(key),
+      EXPIRE: (key) => client.expire(key, EXPIRY_S),
+      'SET over it': (key) => client.set(key, 'x'),
+    };
+    try {
+      for (const [command, act] of Object.entries(commands)) {
+        const timed = async (elements: number): Promise<number[]> => {
+          const latenciesMs: number[] = [];
+          for (let left = WHOLE_KEYS; left > 0; left--) {
+            const key = `whole:${left}`;
+            await client.del(key);
+            await fill(port(), fillingCommands({ key, kind: 'zset', count: elements }, 1));
+            // What was filled in is to be applied everywhere before: its backlog is not what is measured.
+            await delay(QUIET_MS);
+            await client.get(key.slice(1));
+            const startMs = performance.now();
+            await act(key);
+            latenciesMs.push(performance.now() - startMs);
+          }
+          return latenciesMs;
+        };
+        this.wholeKeys.push({ command, system, largeMs: await timed(count), smallMs: await timed(1) });
+      }
+    } finally {
+      client.disconnect();
+    }
+  }
+
+  private async measureLongRead({ system, port }: Target): Promise<void> {
+    const { fields } = this.options;
+    await fill(port(), fillingCommands({ key: 'long', kind: 'hash', count: fields }, 1));
+    const [reader, other] = [new Redis(port(), '127.0.0.1'), new Redis(port(), '127.0.0.1')];
+    try {
+      await Promise.all([reader.ping(), other.ping()]);
+      let isOver = false;
+      let slowestPingMs = 0;
+      const startMs = performance.now();
+      // As the server sends it: to make an object of a million fields would hold the loop of this process.
+      const reading = this.readWhole(port()).finally(() => {
+        isOver = true;
+      });
+      while (!isOver) {
+        const sentMs = performance.now();
+        await other.ping();
+        slowestPingMs = Math.max(slowestPingMs, performance.now() - sentMs);
+        await delay(PING_PAUSE_MS);
+      }
+      await reading;
+      const readMs = performance.now() - startMs;
+      this.longReads.push({ system, fields, readMs, slowestPingMs });
+    } finally {
+      reader.disconnect();
+      other.disconnect();
+    }
+  }
+
+  private async readWhole(port: number): Promise<void> {
+    await this.scratch.run(
+      'redis-benchmark',
+      ['-h', '127.0.0.1', '-p', String(port), '-c', '1', '-n', '1', '-q', 'HGETALL', 'long'],
+      600_000,
+    );
+  }
+}
+
+function count(max: number): (text: string) => number {
+  return (text) => {
+    const value = Number(text);
+    if (!(value > 0 && value <= max)) throw new InvalidArgumentError(`It must be a number above 0, at most ${max}.`);
+    return value;
+  };
+}
+
+function measureList(text: string): string[] {
+  const names = text.split(',');
+  const unknown = names.find((name) => !TYPE_MEASURES.some((measure) => measure.name === name));
+  if (unknown !== undefined)
+    throw new InvalidArgumentError(`Known are ${TYPE_MEASURES.map(({ name }) => name).join(', ')}.`);
+  return names;
+}
+
+async function main(given: TypesOptions): Promise<number> {
+  const options = given.quick ? { ...given, rounds: 1, seconds: 1, fields: Math.min(given.fields, 20_000) } : given;
+  for (const program of ['redis-server', 'redis-benchmark']) {
+    if (await isInstalled(program)) continue;
+    console.error(`NOT MEASURED: ${program} is not installed (see .ci/run)`);
+    return 1;
+  }
+  const scratch = new Scratch(options.folder);
+  const run = new TypesRun(scratch, options);
+  try {
+    for (let round = 0; round < options.rounds; round++) {
+      console.error(`round ${round + 1} of ${options.rounds}`);
+      for (const target of rotated(targets(scratch), round)) await run.round(target);
+    }
+  } finally {
+    await scratch.clean();
+  }
+  const rows = typesRows(run.rates);
+  const { wholeKeys, longReads } = run;
+  const at = new Date().toISOString();
+  const result = {
+    at,
+    machine: machine(),
+    rounds: options.rounds,
+    secondsPerLoad: options.seconds,
+    rows,
+    wholeKeys,
+    longReads,
+  };
+  const written = new URL(`./results/types-${at.replaceAll(':', '-').slice(0, 19)}.json`, import.meta.url);
+  mkdirSync(new URL('./results/', import.meta.url), { recursive: true });
+  writeFileSync(written, `${JSON.stringify(result, undefined, 2)}\n`);
+  if (options.json) console.log(JSON.stringify(result, undefined, 2));
+  else
+    console.log(
+      `\n${formatTypes(rows, wholeKeys, longReads)}\n\nWritten to bench/results/${written.pathname.split('/').at(-1)}`,
+    );
+  const ours = <T extends { readonly system: TypesSystem }>({ system }: T): boolean => system === 'kvorum';
+  const hasPassed =
+    rows.every(({ passed }) => passed !== false) &&
+    wholeKeys.filter(ours).every(isAsSmall) &&
+    longReads.filter(ours).every(answersMeanwhile);
+  return hasPassed ? 0 : 1;
+}
+
+const program = new Command('npm run bench:types --')
+  .description('Measures commands on collections beside redis-server; exits with 1 when a bar is missed.')
+  .option('-r, --rounds <count>', 'rounds; medians are compared', count(100), 3)
+  .option('-s, --seconds <seconds>', 'length of each load', count(600), 4)
+  .option(
+    '--fields <count>',
+    'fields of the hash that is read as a whole; a tenth of it is what DEL, EXPIRE and SET meet',
+    count(1e8),
+    1_000_000,
+  )
+  .option(
+    '-q, --quick',
+    'one round of one second a load, small collections: shows that everything works, not what is fast',
+  )
+  .option('--large', 'also a sorted set of ten million members; takes long to fill')
+  .option('--only <measures>', 'comma-separated names of measures, besides SET and GET', measureList)
+  .option('--folder <folder>', 'where the data goes: its disk is what is measured (default: the temporary folder)')
+  .option('--json', 'print the result file instead of the tables');
+program.parse();
+process.exit(await main(program.opts<TypesOptions>()));
