@@ -25,6 +25,7 @@ export async function runAcross(
 ): Promise<Reply> {
   setDeadline(request, commandTimeoutMs);
   request.assignTo(alone());
+  request.repeatDraws();
   const { reply } = await runner.run(
     {
       keys: request.storageKeys(),

@@ -37,6 +37,7 @@ import {
   OK,
   type Reply,
 } from '../protocol/index.ts';
+import { RepeatedDraws } from './repeated-draws.ts';
 
 /** Who is told about a request's outcome. */
 export interface RequestOwner {
@@ -73,7 +74,8 @@ export interface RequestOptions {
 /** One operation on one group that a connection waits for: it can run on this node or travel to the leader as bytes. */
 export abstract class GroupRequest implements Operation<Reply> {
   readonly resp: 2 | 3;
-  readonly settings: EvaluationSettings;
+  settings: EvaluationSettings;
+  private draws: RepeatedDraws | undefined;
   /** The owner's own name for the request. */
   readonly token: number;
   private owner: RequestOwner;
@@ -127,6 +129,13 @@ export abstract class GroupRequest implements Operation<Reply> {
     return [];
   }
 
+  /** From now on each evaluation draws what the one before has drawn. */
+  repeatDraws(): void {
+    if (this.draws !== undefined) return;
+    this.draws = new RepeatedDraws(this.settings.random);
+    this.settings = { ...this.settings, random: this.draws };
+  }
+
   /** It is about to be evaluated. @throws BehindError when another of its owner was refused, and goes first */
   takeTurn(): void {
     const { owner } = this;
@@ -137,6 +146,7 @@ export abstract class GroupRequest implements Operation<Reply> {
 
   evaluate(view: KeyView): Reply {
     this.takeTurn();
+    this.draws?.rewind();
     const { owner } = this;
     try {
       return this.run(view);

@@ -76,6 +76,7 @@ export class ReplicaReadMode {
   /** Answers with the leader's help. @throws what the command throws, and what keeps the leader from answering */
   async answer(group: GroupId, request: CommandRequest, deadlineMs: Millis): Promise<Outcome> {
     const keys = request.storageKeys();
+    request.repeatDraws();
     return (await this.session!.evaluate(group, keys, deadlineMs, (view) => request.evaluate(view)))?.reply;
   }
 }

@@ -1,73 +1,17 @@
 /** Commands and transactions whose keys belong to several groups, as clients see them. */
 import assert from 'node:assert/strict';
 import { afterEach, describe, test } from 'node:test';
-import { startRedisServer } from '../../../../src/adapter/redis/server/server.ts';
-import type { CrossGroupRunner } from '../../../../src/adapter/redis/state/server-state.ts';
-import type { RunRequest } from '../../../../src/kv/txn/transaction-runner.ts';
-import { SystemClock, SystemRandom, SystemScheduler } from '../../../../src/platform/index.ts';
 import { OutcomeUnknownError } from '../../../../src/raftengine/errors.ts';
-import { FakeKv, FakeState, FakeView, RangeMap } from '../../../support/fake-kv.ts';
-import { type Decoded, eventually, RawClient, request } from '../harness.ts';
-
-/** Runs a body over the state that all groups of a fake share, at one moment, when it is told to. */
-class FakeRunner implements CrossGroupRunner {
-  readonly requests: RunRequest[] = [];
-  /** When set, nothing runs before `release`. */
-  holding = false;
-  failNext: Error | undefined;
-  private readonly state: FakeState;
-  private held: (() => void)[] = [];
-
-  constructor(state: FakeState) {
-    this.state = state;
-  }
-
-  async run<Reply>(runRequest: RunRequest, body: (view: FakeView) => Reply) {
-    this.requests.push(runRequest);
-    if (this.holding) await new Promise<void>((resolve) => this.held.push(resolve));
-    const failure = this.failNext;
-    this.failNext = undefined;
-    if (failure !== undefined) throw failure;
-    const view = new FakeView(this.state);
-    const reply = body(view);
-    view.apply();
-    return { reply, commitTs: view.ts, seenTs: view.ts };
-  }
-
-  release(): void {
-    this.holding = false;
-    for (const resume of this.held.splice(0)) resume();
-  }
-}
-
-interface CrossGroupServer {
-  readonly kv: FakeKv;
-  readonly runner: FakeRunner;
-  readonly client: RawClient;
-}
+import { RangeMap } from '../../../support/fake-kv.ts';
+import { type Decoded, eventually, type RawClient, request } from '../harness.ts';
+import { type CrossGroupOptions, type CrossGroupServer, startCrossGroupServer } from './several-groups.ts';
 
 const stops: (() => Promise<void>)[] = [];
 
-async function bed(options: { groups?: number; redirects?: boolean } = {}): Promise<CrossGroupServer> {
-  const state = new FakeState();
-  const kv = new FakeKv({ groups: options.groups ?? 3, state });
-  const runner = new FakeRunner(state);
-  const server = await startRedisServer({
-    kv,
-    transactions: runner,
-    host: '127.0.0.1',
-    port: 0,
-    clock: new SystemClock(),
-    scheduler: new SystemScheduler(),
-    random: new SystemRandom(),
-    config: { clusterRedirects: options.redirects ?? false },
-  });
-  const client = await RawClient.connect(server.port);
-  stops.push(async () => {
-    client.close();
-    await server.stop();
-  });
-  return { kv, runner, client };
+async function bed(options: CrossGroupOptions = {}): Promise<CrossGroupServer> {
+  const started = await startCrossGroupServer(options);
+  stops.push(() => started.stop());
+  return started;
 }
 
 afterEach(async () => {
