@@ -58,8 +58,8 @@ export class LargeList implements ListForm {
     this.tree.removeRange(from, count);
   }
 
-  *walkFrom(index: number, step: 1 | -1, atMost?: number): Generator<Buffer> {
-    for (const cell of this.tree.walkFrom(index, step, atMost)) yield this.cells.bytesOf(cell);
+  walkFrom(index: number, step: 1 | -1, atMost?: number): Iterable<Buffer> {
+    return this.cells.bytesOfEach(this.tree.walkFrom(index, step, atMost), atMost);
   }
 
   *matchesFrom(index: number, step: 1 | -1, value: Buffer): Generator<boolean> {

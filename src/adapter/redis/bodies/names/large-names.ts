@@ -90,6 +90,18 @@ export class LargeNames implements NamedForm {
     return names.map((name) => this.rows.elementKey(name));
   }
 
+  /** Says that elements are about to be deleted: first their rows, then the pages that have their names, come together. */
+  prefetchDeletes(names: readonly Buffer[]): void {
+    if (!this.rows.isAfar) return;
+    this.rows.prefetch(() => this.rowsOf(names));
+    const pages = new Set<number>();
+    for (const name of names) {
+      const element = this.find(name);
+      if (element !== undefined) pages.add(element.page);
+    }
+    this.roster.prefetch([...pages]);
+  }
+
   expiryOf(name: Buffer): Millis | undefined {
     return this.find(name)?.expireMs;
   }
@@ -286,7 +298,7 @@ export class LargeNames implements NamedForm {
     for (let page = 0; page < pages; page++) {
       if (page % PAGES_TOGETHER === 0) {
         const behind = Math.min(page + PAGES_TOGETHER, pages);
-        this.roster.prefetch(page, behind);
+        this.roster.prefetchNames(page, behind);
         if (withElements) this.rows.prefetch(() => this.elementKeysOf(page, behind));
       }
       yield this.roster.namesOf(page);

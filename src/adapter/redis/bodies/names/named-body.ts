@@ -6,6 +6,9 @@ import { LargeNames } from './large-names.ts';
 import { type NamedForm, type NameScan, NO_VALUE } from './named-form.ts';
 import { PackedNames } from './packed-names.ts';
 
+/** Draws that are made one by one where rows come from afar: each may take a round. For more, all names are read. */
+const FEW_DRAWS = 16;
+
 const NO_ELEMENTS = { elements: NO_VALUE };
 
 /** The form that a key has; an empty packed one when it does not exist. @throws RedisError WRONGTYPE */
@@ -59,7 +62,7 @@ export abstract class NamedBody {
    */
   randomDistinct(count: number): Buffer[] {
     const { size, form } = this;
-    if (count * 3 <= size) {
+    if (count * 3 <= size && this.mayDraw(count)) {
       const drawn = new Map<string, Buffer>();
       while (drawn.size < count) {
         const name = form.random();
@@ -75,6 +78,13 @@ export abstract class NamedBody {
     }
     names.length = chosen;
     return names;
+  }
+
+  /** So many names, each of them any of all with the same chance; there must be one. */
+  randomRepeated(count: number): Buffer[] {
+    if (this.mayDraw(count)) return Array.from({ length: count }, () => this.form.random());
+    const names = [...this.form.names()];
+    return Array.from({ length: count }, () => names[this.place.access.random.int(names.length)]!);
   }
 
   /**
@@ -100,6 +110,7 @@ export abstract class NamedBody {
     const isMost = (deleted: number): boolean =>
       deleted >= size || (deleted * 2 > size && deleted > this.place.access.bodyLimits.rebuildAbove);
     if (form instanceof LargeNames && isMost(names.length)) {
+      this.prefetch(names);
       const present = new Set<string>();
       for (const name of names) if (form.get(name) !== undefined) present.add(name.toString('latin1'));
       if (isMost(present.size)) {
@@ -111,9 +122,15 @@ export abstract class NamedBody {
         return present.size;
       }
     }
+    if (form instanceof LargeNames) form.prefetchDeletes(names);
     let deleted = 0;
     for (const name of names) if (form.delete(name)) deleted++;
     return deleted;
+  }
+
+  /** Whether so many names are better drawn one by one. */
+  private mayDraw(count: number): boolean {
+    return count <= FEW_DRAWS || this.place.access.view.prefetch === undefined;
   }
 
   protected get encodings(): EncodingThresholds {

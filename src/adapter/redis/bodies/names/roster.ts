@@ -84,11 +84,17 @@ export class Roster {
     if (page.bytes * 4 < this.limits.pageBytes) this.refill(page, onMove);
   }
 
-  /** Says that pages from one on, up to another, are about to be read. */
-  prefetch(from: number, behind: number): void {
-    this.rows.prefetch(() =>
-      Array.from({ length: behind - from }, (_, nth) => this.rows.numberedKey(RowKind.RosterPage, from + nth)),
-    );
+  /** Says that pages are about to be read. */
+  prefetch(pages: readonly number[]): void {
+    this.rows.prefetch(() => pages.map((page) => this.rows.numberedKey(RowKind.RosterPage, page)));
+  }
+
+  /** Says that all names of pages from one on, up to another, are about to be asked for. */
+  prefetchNames(from: number, behind: number): void {
+    if (!this.rows.isAfar) return;
+    const pages = Array.from({ length: behind - from }, (_, nth) => from + nth);
+    this.prefetch(pages);
+    this.cells.prefetch(() => pages.flatMap((page) => this.peek(page).names));
   }
 
   /** The names of one page. */

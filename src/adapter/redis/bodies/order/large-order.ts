@@ -109,12 +109,12 @@ export class LargeOrder implements OrderForm {
     return this.tree.rankOf(key);
   }
 
-  *walkFrom(index: number, step: 1 | -1, atMost?: number): Generator<Buffer> {
-    for (const cell of this.tree.walkFrom(index, step, atMost)) yield this.cells.bytesOf(cell);
+  walkFrom(index: number, step: 1 | -1, atMost?: number): Iterable<Buffer> {
+    return this.cells.bytesOfEach(this.tree.walkFrom(index, step, atMost), atMost);
   }
 
-  *walkFromKey(key: Buffer, step: 1 | -1, atMost?: number): Generator<Buffer> {
-    for (const cell of this.tree.walkFromKey(key, step, atMost)) yield this.cells.bytesOf(cell);
+  walkFromKey(key: Buffer, step: 1 | -1, atMost?: number): Iterable<Buffer> {
+    return this.cells.bytesOfEach(this.tree.walkFromKey(key, step, atMost), atMost);
   }
 
   removeRange(from: number, count: number): void {

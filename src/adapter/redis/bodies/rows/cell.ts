@@ -30,6 +30,9 @@ export class LongCell {
 /** Bytes are themselves. */
 export type Cell = Buffer | LongCell;
 
+/** Cells whose bytes are asked for together. */
+const CELLS_TOGETHER = 256;
+
 /** Stands where a page has no separator. */
 export const NO_CELL: Cell = Buffer.alloc(0);
 
@@ -95,6 +98,37 @@ export class Cells {
     const bytes = this.rows.get(this.rows.numberedKey(RowKind.Long, cell.number));
     assert(bytes !== undefined && bytes.length === cell.length, 'the row of a long element is missing');
     return bytes;
+  }
+
+  /** Says that the bytes of cells are about to be asked for. */
+  prefetch(cells: () => readonly Cell[]): void {
+    this.rows.prefetch(() =>
+      cells().flatMap((cell) => (cell instanceof LongCell ? [this.rows.numberedKey(RowKind.Long, cell.number)] : [])),
+    );
+  }
+
+  /**
+   * The bytes of cells one by one; where rows come from afar, those of many cells are asked for together.
+   * @param atMost how many will be taken
+   */
+  *bytesOfEach(cells: Iterable<Cell>, atMost = Number.POSITIVE_INFINITY): Generator<Buffer> {
+    if (!this.rows.isAfar) {
+      for (const cell of cells) yield this.bytesOf(cell);
+      return;
+    }
+    const size = Math.min(atMost, CELLS_TOGETHER);
+    let together: Cell[] = [];
+    for (const cell of cells) {
+      if (together.push(cell) < size) continue;
+      yield* this.bytesOfMany(together);
+      together = [];
+    }
+    yield* this.bytesOfMany(together);
+  }
+
+  private *bytesOfMany(cells: readonly Cell[]): Generator<Buffer> {
+    this.prefetch(() => cells);
+    for (const cell of cells) yield this.bytesOf(cell);
   }
 
   /** Deletes the row of a cell that is in no page any more. */

@@ -12,7 +12,7 @@ function randomFields(ctx: CommandContext, args: readonly Buffer[]): Reply {
   const { count, isDistinct, hasOption } = parseRandomCount(args, 'WITHVALUES');
   const hash = openHash(ctx, args[1]!);
   if (count === 0 || hash.size === 0) return [];
-  const fields = isDistinct ? hash.randomDistinct(count) : Array.from({ length: count }, () => hash.random()!);
+  const fields = isDistinct ? hash.randomDistinct(count) : hash.randomRepeated(count);
   if (!hasOption) return fields;
   const lookUp = isDistinct ? (field: Buffer) => hash.get(field)! : rememberedValues(hash);
   if (ctx.resp === 3) return fields.map((field) => [field, lookUp(field)]);

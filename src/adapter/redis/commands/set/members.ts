@@ -8,8 +8,10 @@ import { elementCursor, parseElementScan } from '../element-scan.ts';
 /** SADD. */
 export function add(ctx: CommandContext, args: readonly Buffer[]): Reply {
   const set = openSet(ctx, args[1]!);
+  const members = args.slice(2);
+  set.prefetch(members);
   let added = 0;
-  for (let index = 2; index < args.length; index++) if (set.add(args[index]!)) added++;
+  for (const member of members) if (set.add(member)) added++;
   set.save();
   return added;
 }
@@ -60,7 +62,7 @@ export function randomMembers(ctx: CommandContext, args: readonly Buffer[]): Rep
   const { count, isDistinct } = parseRandomCount(args);
   const set = openSet(ctx, args[1]!);
   if (count === 0 || set.size === 0) return [];
-  return isDistinct ? set.randomDistinct(count) : Array.from({ length: count }, () => set.random()!);
+  return isDistinct ? set.randomDistinct(count) : set.randomRepeated(count);
 }
 
 /** SMOVE. */
