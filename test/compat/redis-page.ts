@@ -107,12 +107,16 @@ const EVERYWHERE = [
   '  could not begin in time is answered `CLUSTERDOWN` or `TRYAGAIN`, and nothing has happened. See [errors](errors.md).',
   '- Commands and transactions over keys of different slots work, whichever groups have them. `CROSSSLOT` is answered only where the client follows redirects and the keys',
   '  belong to several groups. The 16 databases work in a cluster too; only database 0 has slots.',
-  '- A command that writes and touches more than 65,536 rows beside eight for each argument, or takes longer than its limit, is refused as a whole. Reading commands of any size are answered.',
+  '- A command that writes and touches more than 65,536 rows that it does not name, or takes longer than 250 ms, is refused as a whole. One that only reads is refused beyond',
+  '  2,000,000 rows or 512 MiB. Deleting, overwriting and expiring a collection of any size is one row.',
   '- A key is gone in the very millisecond of its expiry. An expiry after the year 10889 is kept as that year. A value that has expired as it is written is a deletion.',
   '- KEYS, SCAN, DBSIZE, RANDOMKEY, FLUSHDB and FLUSHALL are refused in MULTI: they look at all keys, and a transaction locks the keys that it names.',
   '- HELLO with a version is refused in MULTI: the replies of an EXEC are encoded where their keys are led, all in one version.',
   '- Error texts that repeat bytes which are not UTF-8 repeat them replaced or encoded anew, and a zero byte does not end them.',
-  '- Nothing is evicted: `maxmemory` is 0.',
+  '- A command that fails has no effects.',
+  '- Nothing is evicted: `maxmemory` is 0. Values live on disk; memory has what was used last.',
+  '- `CONFIG SET` changes the node that the client is connected to. Thresholds of encodings (`hash-max-listpack-entries` and the like) count for what its clients write; every node',
+  '  shows the encoding that came of it.',
 ];
 
 /** The page, as it is to be on disk. */

@@ -111,6 +111,8 @@ export const bitfieldCommands: readonly CommandSpec[] = defineCommands([
     group: 'bitmap',
     since: '3.2.0',
     summary: 'Reads, writes and adds to integers of any width inside a string.',
+    differences:
+      'OVERFLOW SAT SET of a number next to -2^63 in a narrow signed field saturates to the lowest value; Redis overflows in its own check.',
     complexity: 'O(1) for each operation',
     handler: { kind: 'data', run: (ctx, args) => bitfield(ctx, args, false) },
   },

@@ -95,6 +95,7 @@ function aboutValue(
   name: string,
   since: string,
   summary: string,
+  differences: string,
   tell: (value: TypedValue, ctx: CommandContext, userKey: Buffer) => Reply,
 ) {
   const spec: CommandSpec = {
@@ -105,6 +106,7 @@ function aboutValue(
     group: 'generic',
     since,
     summary,
+    differences,
     complexity: 'O(1)',
     handler: {
       kind: 'data',
@@ -132,15 +134,39 @@ export const objectCommands: readonly CommandSpec[] = defineCommands([
     summary: 'A container for commands that tell how a value is stored.',
     complexity: 'O(1)',
     subcommands: [
-      aboutValue('encoding', '2.2.3', 'Name of the encoding that Redis would store the value in.', encodingOf),
-      aboutValue('refcount', '2.2.3', 'Number of references to the value.', referencesOf),
-      aboutValue('idletime', '2.2.3', 'Seconds since the value was written.', idleSeconds),
-      aboutValue('freq', '4.0.0', 'How often the value is accessed, which is not counted.', () => {
-        throw new RedisError(
-          'ERR An LFU maxmemory policy is not selected, access frequency not tracked. Please note that when switching ' +
-            'between policies at runtime LRU and LFU data will take some time to adjust.',
-        );
-      }),
+      aboutValue(
+        'encoding',
+        '2.2.3',
+        'Name of the encoding that Redis would store the value in.',
+        'Of a string what Redis would choose if it were written anew: it is not `raw` for how it came to be.',
+        encodingOf,
+      ),
+      aboutValue(
+        'refcount',
+        '2.2.3',
+        'Number of references to the value.',
+        '2147483647 for the integers 0 to 9999, which Redis shares, else 1.',
+        referencesOf,
+      ),
+      aboutValue(
+        'idletime',
+        '2.2.3',
+        'Seconds since the value was written.',
+        'Seconds since the last write: a read would have to be replicated to be remembered.',
+        idleSeconds,
+      ),
+      aboutValue(
+        'freq',
+        '4.0.0',
+        'How often the value is accessed, which is not counted.',
+        'Nothing is evicted, so it is always refused as without an LFU policy.',
+        () => {
+          throw new RedisError(
+            'ERR An LFU maxmemory policy is not selected, access frequency not tracked. Please note that when switching ' +
+              'between policies at runtime LRU and LFU data will take some time to adjust.',
+          );
+        },
+      ),
       {
         ...helpCommand({ container: 'object', group: 'generic', since: '6.2.0', lines: OBJECT_HELP }),
         aclCategories: ['keyspace'],
@@ -164,6 +190,7 @@ export const objectCommands: readonly CommandSpec[] = defineCommands([
         group: 'server',
         since: '4.0.0',
         summary: 'Estimates the bytes that a key and its value take.',
+        differences: 'An estimate of what they would take in Redis: values lie in the store, not in memory.',
         complexity: 'O(N) in the number of samples',
         handler: { kind: 'data', run: usage },
       },

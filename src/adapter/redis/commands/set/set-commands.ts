@@ -101,6 +101,7 @@ export const setCommands: readonly CommandSpec[] = defineCommands([
     group: 'set',
     since: '1.0.0',
     summary: 'Members of a set by chance.',
+    differences: 'A count below -100,000 is refused: the reply lies in memory as a whole.',
     complexity: 'O(N) in the number of members asked for',
     handler: { kind: 'data', run: randomMembers },
   },
