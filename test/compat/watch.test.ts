@@ -29,6 +29,31 @@ const CHANGES_IN_PLACE: Readonly<Record<string, readonly [make: string, ...chang
     'HGET k f',
   ],
   list: ['RPUSH k a b c', 'LSET k 1 x', 'LSET k -1 c', 'LRANGE k 0 -1', 'LREM k 0 nothing'],
+  string: [
+    'SET k abcdef',
+    'SETRANGE k 2 x',
+    'SETRANGE k 0 abc',
+    'APPEND k x',
+    'SETBIT k 1 0',
+    'SETBIT k 1 1',
+    'SETBIT k 1000 0',
+    'BITFIELD k SET u8 0 97',
+    'BITFIELD k OVERFLOW FAIL INCRBY u8 0 255',
+    'BITFIELD k GET u8 0',
+    'GETRANGE k 0 1',
+    'GETEX k',
+    'GETEX k PERSIST',
+  ],
+  sketch: [
+    'PFADD k a b',
+    'PFADD k a',
+    'PFADD k c',
+    'PFCOUNT k',
+    'PFCOUNT k k',
+    'PFMERGE k k',
+    'PFDEBUG ENCODING k',
+    'GET k',
+  ],
 };
 
 for (const [layout, bodyLimits] of [

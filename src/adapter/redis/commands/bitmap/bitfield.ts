@@ -64,6 +64,8 @@ function apply(string: StringBody, { action, type, offset, operand, overflow }: 
   const found = string.slice(firstByte, Math.floor((offset + type.bits - 1) / 8) + 1);
   const old = readField(found, within, type);
   const put = (value: bigint): void => {
+    // As in Redis, what stays as it was is not seen by WATCH.
+    if (value === old) return;
     const bytes = Buffer.from(found);
     writeField(bytes, within, type, value);
     string.write(firstByte, bytes);
