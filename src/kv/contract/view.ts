@@ -25,6 +25,8 @@ export interface KeyView {
    * here and not read count for nothing: no transaction depends on them.
    */
   prefetch?(keys: readonly Buffer[]): void;
+  /** True where all rows of an object come with its head: nobody has to say which of them will be read. */
+  readonly hasWholeObjects?: boolean;
   /**
    * When the key was deleted, if `get` has just said that it is absent: 0n when that is not known, as when it never was, when a range
    * was deleted, or when nobody asked for it.

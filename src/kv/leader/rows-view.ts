@@ -12,6 +12,7 @@ class NotReadYet extends Error {}
 /** See the top of the file. */
 export class RowsView implements KeyView {
   readonly ts: HlcTimestamp;
+  readonly hasWholeObjects = true;
   private readonly headOf: (key: Buffer) => Buffer;
   private readonly rows = new Map<string, LiveValue>();
   /** Objects of which all rows are here: what they do not have is known too. */

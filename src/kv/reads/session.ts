@@ -13,6 +13,9 @@ const MAX_READ_ROUNDS = 256;
 /** Keys that are read at once for one evaluation; with more the event loop would be kept too long. */
 const MAX_READ_NOW = 4_096;
 
+/** Keys that one evaluation may find beside those that it was given; with more the leader is to answer, which has a way for that. */
+const MAX_FOUND = 20_000;
+
 /** What a read of a session must reach. */
 export interface SessionDemand {
   readonly minTs: HlcTimestamp | undefined;
@@ -105,7 +108,7 @@ export class ReadSession {
 
   /**
    * The same with the leader's help where the replica needs it; all that is read is read as of one moment.
-   * @returns undefined when the function asks for more and more
+   * @returns undefined when the function asks for too much
    * @throws what the function throws; as `ReplicaReader.readAt`
    */
   async evaluate<Reply>(
@@ -121,6 +124,7 @@ export class ReadSession {
       const evaluated = evaluateOver(values, first.servedTs, body);
       if (!('missing' in evaluated)) return evaluated;
       const { missing } = evaluated;
+      if (values.size + missing.length > keys.length + MAX_FOUND) return undefined;
       const more = await this.source.readAt({ group, keys: missing, deadlineMs, consistency });
       for (const [at, key] of missing.entries()) values.set(nameOf(key), more.values[at]);
     }

@@ -11,6 +11,18 @@ export function checkKeys(count: number, { maxKeys }: TransactionLimits): void {
   );
 }
 
+/**
+ * A function over several groups is evaluated in one turn, again after each round of reading.
+ * @param found keys that it has found by what it has read, beside those that it names
+ * @throws TooLargeError when there are more than one may find; nothing happened
+ */
+export function checkFound(found: number, { maxFoundKeys }: TransactionLimits): void {
+  if (found <= maxFoundKeys) return;
+  throw new TooLargeError(
+    `the command reads more than ${maxFoundKeys} rows of collections in several groups; keep them in one group`,
+  );
+}
+
 /** @throws TooLargeError when a transaction is larger than it may be; nothing happened */
 export function checkSize(
   intents: readonly KeyIntent[],

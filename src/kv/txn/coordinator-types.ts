@@ -32,6 +32,8 @@ export interface TransactionLimits {
   readonly maxParticipants: number;
   /** Keys that one transaction locks, and keys and ranges that one of several calls reads. */
   readonly maxKeys: number;
+  /** Keys that a function may find by what it reads, beside those that it names; it is evaluated over all of them in one turn. */
+  readonly maxFoundKeys: number;
   /** Keys and values of what it writes. */
   readonly maxBytes: number;
   /** How long locks live without a heartbeat, three of which fit in. */
@@ -49,6 +51,7 @@ export interface TransactionLimits {
 export const DEFAULT_TRANSACTION_LIMITS: TransactionLimits = {
   maxParticipants: 64,
   maxKeys: 250_000,
+  maxFoundKeys: 65_536,
   maxBytes: 10 * 1024 * 1024,
   lockTtlMs: 10_000,
   maxAgeMs: 300_000,

@@ -17,7 +17,7 @@ import {
 } from '../contract/index.ts';
 import { type CommitOutcome, type CommitPlan, Coordinator, primaryOf } from './coordinator.ts';
 import { pause, persist } from './coordinator-patience.ts';
-import { checkKeys, checkSize } from './coordinator-size.ts';
+import { checkFound, checkKeys, checkSize } from './coordinator-size.ts';
 import {
   type CoordinatorParts,
   type GrantedTimestamp,
@@ -147,6 +147,7 @@ export class TransactionRunner implements TransactionStarter {
       if (evaluated.kind === 'missing') {
         const wanted = distinct([...request.keys, ...evaluated.keys].filter((key) => !values.has(nameOf(key))));
         if (request.isReadOnly !== true) checkKeys(values.size + wanted.length, this.limits);
+        checkFound(values.size + wanted.length - request.keys.length, this.limits);
         try {
           values.merge(await readKeys(this.parts, wanted, deadlineMs, { withAbsences: request.withAbsences }));
         } catch (error) {

@@ -4,7 +4,7 @@ import type { Random } from '../../../../platform/index.ts';
 import type { EncodingThresholds } from './encodings.ts';
 
 /** The state that a command reads and writes; a `KeyView` is one. */
-export type Rows = Pick<KeyView, 'ts' | 'get' | 'prefetch' | 'put' | 'delete'>;
+export type Rows = Pick<KeyView, 'ts' | 'get' | 'prefetch' | 'hasWholeObjects' | 'put' | 'delete'>;
 
 /**
  * How bodies are laid out. None of these is part of the format: a body that was written with other limits is read all the same, and takes

@@ -74,12 +74,12 @@ export class BodyRows {
 
   /** Whether rows come from afar, and it is worth finding out beforehand which ones will be read. */
   get isAfar(): boolean {
-    return this.view.prefetch !== undefined;
+    return this.view.prefetch !== undefined && this.view.hasWholeObjects !== true;
   }
 
   /** Says that rows are about to be read, so that they come together where they come from afar. */
   prefetch(keys: () => readonly Buffer[]): void {
-    if (this.view.prefetch !== undefined) this.view.prefetch(keys());
+    if (this.isAfar) this.view.prefetch?.(keys());
   }
 
   /** Neither buffer must be modified afterwards. @param expireTs of the row: only an alarm has one, because bodies expire with their heads */

@@ -193,7 +193,8 @@ export class HeadPlace {
 
   /** Whether rows come from afar, and it is worth saying beforehand which ones will be read. */
   get isAfar(): boolean {
-    return this.access.view.prefetch !== undefined;
+    const { view } = this.access;
+    return view.prefetch !== undefined && view.hasWholeObjects !== true;
   }
 
   /** Bits of the body as it was read. */

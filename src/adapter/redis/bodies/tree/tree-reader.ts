@@ -15,6 +15,11 @@ export interface Step {
   readonly index: number;
 }
 
+/**
+ * How many leaves a walk asks for ahead, where pages come from afar, if nobody has said how many elements it will take: few at first, because it
+ * may end soon, then four times as many each time. So a walk over all of a large body takes a dozen rounds.
+ */
+const AHEAD = { first: 4, factor: 4, most: 4_096 } as const;
 /** Which of the three parts a leaf is in. */
 export type Part = 'first' | 'tree' | 'last';
 
@@ -118,9 +123,8 @@ export class TreeReader {
   *leavesFrom(number: number): Generator<Leaf> {
     if (this.count === 0) return;
     const found = number === 0 ? undefined : this.pages.findLeaf(number);
-    let place: Place | undefined =
-      found === undefined ? this.placeAt(0) : this.placeOf(this.cells.bytesOf(found.cells[0]!));
-    for (; place !== undefined; place = this.neighbour(place, 1)) yield place.leaf;
+    const from = found === undefined ? this.placeAt(0) : this.placeOf(this.cells.bytesOf(found.cells[0]!));
+    for (const { leaf } of this.placesFrom(from, 1)) yield leaf;
   }
 
   /** Elements below the root. */
@@ -194,27 +198,43 @@ export class TreeReader {
   /** @param atMost how many elements will be taken, about */
   private *walk(from: Place, step: 1 | -1, atMost: number): Generator<Cell> {
     let { at } = from;
-    let left = atMost;
-    let before: readonly Step[] = [];
-    for (let place: Place | undefined = from; place !== undefined; place = this.neighbour(place, step)) {
+    for (const place of this.placesFrom(from, step, atMost)) {
       const { cells } = place.leaf;
       if (place !== from) at = step === 1 ? 0 : cells.length - 1;
-      if (this.pages.isAfar) {
-        this.prefetchAhead(before, place.path, step, left);
-        before = place.path;
-        left -= cells.length;
-      }
       for (; at >= 0 && at < cells.length; at += step) yield cells[at]!;
     }
   }
 
-  /** Asks for the pages that a walk will come to below those of its way that it has come to now. */
-  private prefetchAhead(before: readonly Step[], path: readonly Step[], step: 1 | -1, elements: number): void {
-    for (const [depth, { page, index }] of path.entries()) {
-      if (before[depth]?.page === page) continue;
-      const ahead = step === 1 ? page.children.slice(index + 1) : page.children.slice(0, index).reverse();
-      this.pages.prefetch(ahead.slice(0, Math.ceil(elements / FEWEST_ELEMENTS ** page.level)));
+  /** The leaves from one on, in the order of the walk. @param atMost how many elements will be taken, about */
+  private *placesFrom(from: Place, step: 1 | -1, atMost = Number.POSITIVE_INFINITY): Generator<Place> {
+    let window: number = atMost === Number.POSITIVE_INFINITY ? AHEAD.first : AHEAD.most;
+    /** Leaves ahead that were asked for. */
+    let asked = 0;
+    let left = atMost;
+    for (let place: Place | undefined = from; place !== undefined; place = this.neighbour(place, step)) {
+      yield place;
+      left -= place.leaf.cells.length;
+      if (asked > 0) asked--;
+      if (!this.pages.isAfar || asked > 0 || left <= 0 || place.part !== 'tree') continue;
+      asked = Math.min(window, Math.ceil(left / FEWEST_ELEMENTS));
+      this.pages.prefetch(this.ahead(place.path, 0, step, asked));
+      window = Math.min(window * AHEAD.factor, AHEAD.most);
     }
+  }
+
+  /** Numbers of the pages of a level that come after a way, in the order of the walk; the pages above them are read. */
+  private ahead(path: readonly Step[], level: number, step: 1 | -1, atMost: number): number[] {
+    const way = path.find(({ page }) => page.level === level + 1);
+    if (way === undefined) return [];
+    const inOrder = (children: readonly number[]): readonly number[] => (step === 1 ? children : children.toReversed());
+    const { children } = way.page;
+    const numbers = [...inOrder(step === 1 ? children.slice(way.index + 1) : children.slice(0, way.index))];
+    if (numbers.length < atMost) {
+      const parents = this.ahead(path, level + 1, step, Math.ceil((atMost - numbers.length) / FEWEST_ELEMENTS));
+      this.pages.prefetch(parents);
+      for (const parent of parents) numbers.push(...inOrder(this.pages.inner(parent).children));
+    }
+    return numbers.slice(0, atMost);
   }
 
   /** The leaf beside another one. */
