@@ -14,7 +14,7 @@ import type { Invocation, Workload, WorkloadContext } from '../types.ts';
 import { exec } from './transaction.ts';
 
 /** In use at a time, all of a workload in one slot, so that a cut may come between them. */
-const COLLECTIONS = 3;
+const COLLECTIONS = 2;
 /** Then others take their place: a whole read concerns every element that its collection ever had. */
 const OPERATIONS_PER_COLLECTIONS = 1000;
 /** Elements change as the run goes on, so that each one's history stays short enough to search. Those before stay where they are. */
@@ -22,8 +22,8 @@ const OPERATIONS_PER_ELEMENT = 40;
 const ELEMENTS_AT_A_TIME = 4;
 /** Most elements that come and go in one command. */
 const MANY = 64;
-/** How many of those that came together stay when the others go: pages become small rather than empty. */
-const STAYS = 0.3;
+/** Most of those that came together that go in one command: so few that pages are emptied one after the other. */
+const FEW = 12;
 const SCORES = 12;
 /** Bytes by which every so manieth name or value is longer: some are beyond what lies in a page. */
 const STEP_BYTES = 60;
@@ -141,7 +141,7 @@ class ElementsGenerator {
   private readonly dialect: Dialect;
   private generated = 0;
   /** Names that came together, by collection. */
-  private readonly crowds: { readonly collection: string; readonly names: readonly string[] }[] = [];
+  private readonly crowds: { readonly collection: string; readonly names: string[] }[] = [];
 
   /** Elements that were put and removed in one transaction. */
   private readonly ghosts: { readonly collection: string; readonly name: string }[] = [];
@@ -165,27 +165,27 @@ class ElementsGenerator {
     const name = counts ? `n${number}` : `e${number}${padding(number)}`;
     const one = (f: string, value: unknown): Invocation => ({ f, value: { collection, elements: [[name, value]] } });
     const draw = random.next();
-    if (draw < 0.3) return one('get', null);
-    if (draw < 0.4 && counts) return one('increment', 1 + random.int(5));
-    if (draw < 0.65) return one('put', dialect.valueOf(nextId(), random, counts));
-    if (draw < 0.8) return one('remove', null);
-    if (draw < 0.83) return { f: 'all', value: { collection } };
-    if (draw < 0.85) return { f: 'look', value: { collection } };
-    if (draw < 0.86) return { f: 'clear', value: { collection } };
-    if (draw < 0.88) return this.replace(collection, random, nextId);
-    if (draw < 0.89) return this.ghost() ?? one('get', null);
-    if (draw < 0.93 && dialect.pop !== undefined) return { f: 'pop', value: { collection, random: random.next() } };
+    if (draw < 0.28) return one('get', null);
+    if (draw < 0.37 && counts) return one('increment', 1 + random.int(5));
+    if (draw < 0.6) return one('put', dialect.valueOf(nextId(), random, counts));
+    if (draw < 0.74) return one('remove', null);
+    if (draw < 0.77) return { f: 'all', value: { collection } };
+    if (draw < 0.79) return { f: 'look', value: { collection } };
+    if (draw < 0.795) return { f: 'clear', value: { collection } };
+    if (draw < 0.805) return this.replace(collection, random, nextId);
+    if (draw < 0.81) return this.ghost() ?? one('get', null);
+    if (draw < 0.84 && dialect.pop !== undefined) return { f: 'pop', value: { collection, random: random.next() } };
     return this.crowd(collection, random, nextId);
   }
 
   /** Many elements at once, new ones or such that came together before. */
   private crowd(collection: string, random: Random, nextId: () => number): Invocation {
     const { crowds } = this;
-    const before =
-      random.next() < 0.45 && crowds.length > 0 ? crowds.splice(random.int(crowds.length), 1)[0] : undefined;
+    const before = random.next() < 0.7 && crowds.length > 0 ? crowds[random.int(crowds.length)] : undefined;
     if (before !== undefined) {
-      const gone = before.names.filter(() => random.next() >= STAYS);
-      const elements = (gone.length === 0 ? before.names : gone).map((name): [string, null] => [name, null]);
+      const gone = before.names.splice(0, 1 + random.int(FEW));
+      if (before.names.length === 0) crowds.splice(crowds.indexOf(before), 1);
+      const elements = gone.map((name): [string, null] => [name, null]);
       return { f: 'remove', value: { collection: before.collection, elements } };
     }
     const elements = this.many(random, nextId);
@@ -206,10 +206,13 @@ class ElementsGenerator {
     return ghost && { f: 'get', value: { collection: ghost.collection, elements: [[ghost.name, null]] } };
   }
 
+  /** New elements; in a sorted set they lie side by side. */
   private many(random: Random, nextId: () => number): [string, unknown][] {
+    const { dialect } = this;
+    const shared = dialect.valueOf(0, random, false);
     return Array.from({ length: 1 + random.int(MANY) }, () => {
       const id = nextId();
-      return [`m${id}${padding(id)}`, this.dialect.valueOf(id, random, false)];
+      return [`m${id}${padding(id)}`, dialect === board ? shared : dialect.valueOf(id, random, false)];
     });
   }
 }

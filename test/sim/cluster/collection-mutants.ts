@@ -49,7 +49,7 @@ export const COLLECTION_MUTANTS: readonly SimMutant[] = [
   {
     name: 'joined-uncounted',
     breaks: 'a page that takes the children of its neighbour in does not count them',
-    only: ['--no-routes', ...over('leaderboard', 'list-queue')],
+    only: ['--no-routes', ...over('leaderboard'), '--duration-ms', '12000'],
     mutations: [
       {
         file: TREE,
@@ -62,7 +62,7 @@ export const COLLECTION_MUTANTS: readonly SimMutant[] = [
     name: 'older-heads-forgotten',
     breaks:
       'collection takes the rows of a body away that the newest version of its head does not name, whoever still reads an older one',
-    only: ['--no-routes', ...over('hash-fields', 'members', 'leaderboard')],
+    only: ['--no-routes', ...over('hash-fields', 'leaderboard'), '--fault', 'partition', '--fault', 'slowNode'],
     mutations: [
       {
         file: 'src/store/bodies/reach.ts',
