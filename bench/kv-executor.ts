@@ -5,14 +5,9 @@
  *   node bench/kv-executor.ts [--turn 64] [--seconds 2]
  */
 import { parseArgs } from 'node:util';
-import { GroupStateMachine } from '../src/kv/apply/state-machine.ts';
-import { GroupExecutor } from '../src/kv/leader/executor.ts';
-import { Hlc } from '../src/kv/time/hlc.ts';
-import { groupId, NEVER, nodeId, SystemClock } from '../src/platform/index.ts';
-import type { ProposalOutcome, RaftGroup } from '../src/raftengine/contract/types.ts';
-import { EntryKind } from '../src/raftengine/core/types.ts';
-import { openGroupStore } from '../src/store/group/open.ts';
+import { NEVER } from '../src/platform/index.ts';
 import { SimulatedLevels } from '../src/store/level/simulated-level.ts';
+import { type Bed, openBed } from './executor-bed.ts';
 
 const { values } = parseArgs({
   options: { turn: { type: 'string', default: '64' }, seconds: { type: 'string', default: '2' } },
@@ -20,55 +15,6 @@ const { values } = parseArgs({
 const turnSize = Number(values.turn);
 const seconds = Number(values.seconds);
 
-/** A group of one on a store in memory; `turn` ends the turn and applies what was proposed. */
-async function openBed() {
-  const levels = new SimulatedLevels();
-  const store = await openGroupStore({ location: 'bench', openLevel: levels.openLevel, folders: levels });
-  const conf = { voters: [nodeId(1)], votersOutgoing: [], learners: [], learnersNext: [], autoLeave: false };
-  const stateMachine = new GroupStateMachine({ store, initialConf: conf });
-  let proposals: { payload: Buffer; done: (outcome: ProposalOutcome) => void }[] = [];
-  let endOfTurn: (() => void)[] = [];
-  const raft: Pick<RaftGroup, 'groupId' | 'propose' | 'holdsLease' | 'readBarrier' | 'leader'> = {
-    groupId: groupId(1),
-    propose: (payload, done) => {
-      proposals.push({ payload, done });
-    },
-    holdsLease: () => true,
-    readBarrier: async () => undefined,
-    leader: () => ({ nodeId: nodeId(1), term: 1 }),
-  };
-  const executor = new GroupExecutor({
-    nodeId: nodeId(1),
-    raft: raft as RaftGroup,
-    stateMachine,
-    store,
-    hlc: new Hlc(new SystemClock()),
-    scheduler: {
-      after: () => () => undefined,
-      endOfTurn: (callback) => endOfTurn.push(callback),
-      nextTurn: (callback) => endOfTurn.push(callback),
-    },
-  });
-  stateMachine.onLeadership({ kind: 'serving', term: 1 });
-  const turn = (): void => {
-    const callbacks = endOfTurn;
-    endOfTurn = [];
-    for (const callback of callbacks) callback();
-    const committed = proposals;
-    proposals = [];
-    for (const { payload, done } of committed) {
-      const index = stateMachine.applied().index + 1;
-      const entry = { index, term: 1, kind: EntryKind.Normal, payload, conf: undefined };
-      done({ kind: 'applied', index, result: stateMachine.apply([entry])[0] });
-    }
-  };
-  turn();
-  void executor.spans.command({ kind: 'assign', start: Buffer.alloc(0), end: undefined, epoch: 1 });
-  turn();
-  return { executor, store, turn };
-}
-
-type Bed = Awaited<ReturnType<typeof openBed>>;
 type Submit = (bed: Bed, at: number, done: () => void) => void;
 const KEYS = Array.from({ length: 10_000 }, (_, at) => Buffer.from(`key:${String(at).padStart(12, '0')}`));
 const VALUE = Buffer.alloc(100, 'x');
@@ -98,7 +44,8 @@ const workloads: Record<string, Submit> = {
 
 console.log(`${turnSize} operations a turn`);
 for (const [name, submit] of Object.entries(workloads)) {
-  const bed = await openBed();
+  const levels = new SimulatedLevels();
+  const bed = await openBed({ location: 'bench', openLevel: levels.openLevel, folders: levels });
   let operations = 0;
   let completed = 0;
   const done = (): void => {
