@@ -79,10 +79,12 @@ export interface CommandDeclaration {
   readonly arity: number;
   readonly flags: readonly CommandFlag[];
   readonly keys?: KeyPositions;
-  /** A key of another database that the command touches too (COPY ... DB n, MOVE); undefined when there is none. */
+  /** A key of another database that the command touches too (COPY ... DB n, MOVE), or touches only; undefined when there is none. */
   keyElsewhere?(args: readonly Buffer[]): { readonly db: number; readonly key: Buffer } | undefined;
   /** Keys that are no arguments (SORT's BY and GET). They may be in other groups than those that are. */
   findsKeys?(args: readonly Buffer[]): readonly FoundKeys[];
+  /** The command reads and writes whatever keys it likes, wherever they are: those that it names only say where it begins. */
+  readonly findsAnyKey?: boolean;
   /**
    * Whether a call may write, where the command's flags do not say it: one that writes nothing although others of the command do, or one that only
    * reads as far as clients can tell, and keeps its answer in the value for the next time.

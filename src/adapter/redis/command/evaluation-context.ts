@@ -4,6 +4,7 @@ import { physicalMs, type Random } from '../../../platform/index.ts';
 import { type BodyLimits, DEFAULT_BODY_LIMITS, DEFAULT_ENCODINGS, type EncodingThresholds } from '../bodies/index.ts';
 import { KEYSPACES, type Keyspace } from '../keys/index.ts';
 import type { CommandContext } from './command.ts';
+import type { ScriptRunner } from './script-runner.ts';
 
 /** What every evaluation on a node has in common. */
 export interface EvaluationSettings {
@@ -16,6 +17,8 @@ export interface EvaluationSettings {
   readonly encodings?: EncodingThresholds;
   /** See `BodyAccess.mayCreateBodies`; left out: true. */
   readonly mayCreateBodies?: () => boolean;
+  /** Runs scripts; left out: there are none. */
+  readonly scripts?: ScriptRunner;
 }
 
 export class EvaluationContext implements CommandContext {
@@ -68,6 +71,14 @@ export class EvaluationContext implements CommandContext {
 
   get maxStringBytes(): number {
     return this.settings.maxStringBytes;
+  }
+
+  get scripts(): ScriptRunner | undefined {
+    return this.settings.scripts;
+  }
+
+  nested(db: number, resp: 2 | 3): EvaluationContext {
+    return new EvaluationContext(this.view, db, resp, this.settings);
   }
 
   storageKey(userKey: Buffer): Buffer {

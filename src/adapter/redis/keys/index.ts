@@ -9,6 +9,7 @@ export {
   KEYSPACES,
   type KeyRange,
   Keyspace,
+  SCRIPT_DB,
   SLOT_COUNT,
   slotAround,
   slotOf,

@@ -127,8 +127,11 @@ export class Keyspace {
   }
 }
 
-/** The databases, made once. */
-export const KEYSPACES: readonly Keyspace[] = Array.from({ length: DATABASE_COUNT }, (_, db) => new Keyspace(db));
+/** A database that no client can select: scripts that were loaded, by their SHA-1. */
+export const SCRIPT_DB = DATABASE_COUNT;
+
+/** The databases, made once; that of scripts is behind those of clients. */
+export const KEYSPACES: readonly Keyspace[] = Array.from({ length: DATABASE_COUNT + 1 }, (_, db) => new Keyspace(db));
 
 /** What a storage key of this adapter stands for. */
 export interface DecodedKey {

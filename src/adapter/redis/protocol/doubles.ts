@@ -72,15 +72,25 @@ function readHexadecimal(digits: string, power: number): number {
 /** Digits that tell every double from its neighbours. */
 const DIGITS = 17;
 
+/** Whole numbers of so many digits are their own text. */
+const WHOLE_DIGITS = 15;
+
 /** A number as printf's `%.17g` prints it; `inf`, `-inf` and `nan` are spelled out. */
-export function doubleText(value: number): string {
-  if (Number.isSafeInteger(value)) return Object.is(value, -0) ? '-0' : String(value);
+export const doubleText = (value: number): string => generalText(value, DIGITS);
+
+/** A number as printf's `%.Ng` prints it. @param precision significant digits, 1 to 17 */
+export function generalText(value: number, precision: number): string {
+  if (Number.isInteger(value) && Math.abs(value) < 10 ** Math.min(precision, WHOLE_DIGITS)) {
+    return Object.is(value, -0) ? '-0' : String(value);
+  }
   if (!Number.isFinite(value)) return Number.isNaN(value) ? 'nan' : value > 0 ? 'inf' : '-inf';
-  const [mantissa = '', power = ''] = evenly(value.toExponential(DIGITS - 1), () => isTie(value)).split('e');
+  const [mantissa = '', power = ''] = evenly(value.toExponential(precision - 1), () => isTie(value, precision)).split(
+    'e',
+  );
   const exponent = Number(power);
   const sign = value < 0 ? '-' : '';
   const digits = mantissa.replace(/[-.]/g, '').replace(/0+$/, '');
-  if (exponent < -4 || exponent >= DIGITS) {
+  if (exponent < -4 || exponent >= precision) {
     const fraction = digits.length > 1 ? `.${digits.slice(1)}` : '';
     const magnitude = String(Math.abs(exponent)).padStart(2, '0');
     return `${sign}${digits[0]}${fraction}e${exponent < 0 ? '-' : '+'}${magnitude}`;
@@ -91,9 +101,9 @@ export function doubleText(value: number): string {
 }
 
 /** Whether the digits of a number end with a 5 right behind those that are printed. */
-function isTie(value: number): boolean {
-  const digits = value.toExponential(60).replace('-', '');
-  return /^\d\.\d{16}50*e/.test(digits);
+function isTie(value: number, precision: number): boolean {
+  const digits = value.toExponential(60).replace(/[-.]/g, '');
+  return /^50*e/.test(digits.slice(precision));
 }
 
 /** From here on numbers are whole, and JavaScript prints them with an exponent. */

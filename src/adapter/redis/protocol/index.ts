@@ -14,7 +14,7 @@ export {
   wordOf,
 } from './arguments.ts';
 export { type ClientStream, writeSegments } from './client-stream.ts';
-export { doubleText, fixedText, humanText, parseDouble, readDoublePrefix } from './doubles.ts';
+export { doubleText, fixedText, generalText, humanText, parseDouble, readDoublePrefix } from './doubles.ts';
 export { BEHIND, BehindError, errorText, FeatureInactiveError, featureText, isUnexpected } from './errors.ts';
 export { globMatches } from './glob.ts';
 export {
@@ -36,6 +36,7 @@ export {
   errors,
   MapReply,
   NIL_ARRAY,
+  NilArrayReply,
   NO_REPLY,
   OK,
   PONG,
@@ -46,7 +47,7 @@ export {
   SimpleString,
   VerbatimReply,
 } from './reply.ts';
-export { splitArrayReply } from './reply-reader.ts';
+export { bulkIn, splitArrayReply } from './reply-reader.ts';
 export { encodeReply, ReplyWriter } from './reply-writer.ts';
 export { ProtocolError, RespParser } from './resp-parser.ts';
 export { isHttp, unknownCommandReply, unknownSubcommandReply } from './unknown-command.ts';

@@ -23,6 +23,14 @@ export function splitArrayReply(reply: Reply): readonly Reply[] | undefined {
   return elements;
 }
 
+/** The bytes of a bulk string that was made here or comes encoded from the leader; undefined for a null. */
+export function bulkIn(reply: Reply): Buffer | undefined {
+  if (Buffer.isBuffer(reply)) return reply;
+  if (!(reply instanceof EncodedReply)) return undefined;
+  const { count, end } = readHeader(reply.bytes, 0);
+  return count < 0 ? undefined : reply.bytes.subarray(end, end + count);
+}
+
 /** The number behind a marker, and where the line ends; a null without a number counts as -1. */
 function readHeader(bytes: Buffer, position: number): { readonly count: number; readonly end: number } {
   const lineEnd = bytes.indexOf('\r\n', position);

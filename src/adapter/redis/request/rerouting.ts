@@ -259,9 +259,12 @@ export class Rerouting {
   ): GroupId | 'behind' | undefined {
     const { kv } = this.host.server;
     const keys = request.storageKeys();
-    if (keys.length === 0) return request.refusedBy;
+    const findsAny = request.commands.some(({ spec }) => spec.findsAnyKey === true);
+    const hasFound = findsAny && request.refusal instanceof NotOwnerError;
+    if (keys.length === 0) return hasFound ? undefined : request.refusedBy;
     const isTrusted = request.redirects < MAX_TRUSTED_HINTS || request.redirects % 2 === 0;
-    const hint = isTrusted ? request.hint : undefined;
+    // What is named may be where a key is that nobody has named.
+    const hint = isTrusted && !findsAny ? request.hint : undefined;
     const names = destinations === undefined ? [] : keys.map((key) => key.toString('latin1'));
     let group: GroupId | undefined;
     let isTaken = false;
@@ -272,6 +275,8 @@ export class Rerouting {
       if (group !== undefined && one !== group) return isTaken ? 'behind' : undefined;
       group = one;
     }
+    // The group has all keys that the request names, and was not enough.
+    if (hasFound && group === request.refusedBy) return isTaken ? 'behind' : undefined;
     if (request.commands.some((command) => findsBeyond(kv, command, group))) return isTaken ? 'behind' : undefined;
     if (destinations !== undefined && group !== undefined) {
       for (const name of names) destinations.set(name, group);

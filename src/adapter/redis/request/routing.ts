@@ -67,7 +67,11 @@ export function findsBeyond(kv: KvService, { spec, args, db }: QueuedData, group
 /** Where a command goes, by the directory as this node knows it. */
 export function routeOf(kv: KvService, spec: CommandSpec, args: readonly Buffer[], db: number): Route {
   const { keys } = spec;
-  if (keys === undefined) return NO_KEYS;
+  if (keys === undefined) {
+    const only = spec.keyElsewhere?.(args);
+    if (only === undefined) return NO_KEYS;
+    return { ...NO_KEYS, group: kv.groupOf(KEYSPACES[only.db]!.storageKey(only.key)) };
+  }
   const keyspace = KEYSPACES[db]!;
   const isPlain = spec.keyElsewhere === undefined && spec.findsKeys === undefined;
   if (isPlain && typeof keys !== 'function' && !('all' in keys) && keys.first === keys.last) {

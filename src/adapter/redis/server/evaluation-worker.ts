@@ -6,8 +6,10 @@ import { assert, hlcTimestamp, SystemRandom } from '../../../platform/index.ts';
 import { CommandTable } from '../command/index.ts';
 import { ALL_COMMANDS } from '../commands/index.ts';
 import { redisKeyspace } from '../keys/index.ts';
+import { DEFAULT_LUA_LIMITS } from '../lua/index.ts';
 import { ErrorReply, encodeReply, errorText, isUnexpected, type Reply } from '../protocol/index.ts';
 import { alone, decodeMessage, type GroupRequest } from '../request/index.ts';
+import { ScriptRuntime } from '../scripts/index.ts';
 import { bufferOf, type EvaluationOrder, type EvaluationReport, ownBytes, unpackRows } from './evaluation-messages.ts';
 
 assert(parentPort !== null, 'long reads are evaluated beside the thread that has the rows');
@@ -15,6 +17,8 @@ const port = parentPort;
 const keyspaces = new Keyspaces([redisKeyspace]);
 const table = new CommandTable(ALL_COMMANDS);
 const random = new SystemRandom();
+// What a script says in a long read is not written: it is evaluated again until all that it reads is here.
+const scripts = new ScriptRuntime({ table, random, limits: DEFAULT_LUA_LIMITS, log: () => undefined });
 
 /** A request and the rows that it is evaluated over. */
 interface Task {
@@ -25,7 +29,7 @@ const tasks = new Map<number, Task>();
 
 function begin({ ts, request, maxStringBytes }: EvaluationOrder & { readonly kind: 'begin' }): Task {
   const message = decodeMessage(bufferOf(request), {
-    settings: { random, maxStringBytes },
+    settings: { random, maxStringBytes, scripts },
     owner: alone(),
     findData: (args) => table.resolve(args)?.spec,
   });

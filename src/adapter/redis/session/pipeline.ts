@@ -41,6 +41,7 @@ import {
 } from '../request/index.ts';
 import type { Flushed, Pause, ServerState } from '../state/index.ts';
 import { ReplyRing } from './reply-ring.ts';
+import { lookForScript } from './script-search.ts';
 import { Session, type SessionHost } from './session.ts';
 import { Transport, type TransportOwner } from './transport.ts';
 
@@ -70,6 +71,8 @@ export class CommandPipeline implements SessionHost, TransportOwner, GroupPipeli
   /** Since when the held command waits for a feature, monotonic. */
   private featureSinceMs: Millis | undefined;
   private isFeatureLookDue = false;
+  /** SHA-1 of a script that was just looked for. */
+  private missingScript: string | undefined;
   /** An asynchronous command runs; nothing is started before it is done. */
   private occupied = false;
   /** Set by EXEC when nothing after it depends on its outcome. */
@@ -256,6 +259,7 @@ export class CommandPipeline implements SessionHost, TransportOwner, GroupPipeli
     const queued = session.multi.isOpen && !NOT_QUEUED.has(spec.name);
     if (server.isPaused && !queued && this.heldByPause(command, args)) return;
     if (command.isLater && this.heldByFeature(command, args)) return;
+    if (command.spec.needsScript !== undefined && this.heldByScript(command, args)) return;
     const handler = spec.handler!;
     const route = queued || handler.kind !== 'data' ? undefined : routeOf(server.kv, spec, args, session.db);
     const crosses = route === undefined ? spec.name === 'exec' && session.multi.crosses() : route.crosses;
@@ -320,6 +324,27 @@ export class CommandPipeline implements SessionHost, TransportOwner, GroupPipeli
       this.featureSinceMs = undefined;
       this.refuse(new ErrorReply(featureText(command.fullName, standing)));
     }
+    return true;
+  }
+
+  /** Looks for a script that another node may have loaded. The command waits for what comes before it, and for the answer. */
+  private heldByScript(command: ResolvedCommand, args: readonly Buffer[]): boolean {
+    const { server } = this;
+    const sha = command.spec.needsScript!(server.scripts, args);
+    if (sha === undefined || sha === this.missingScript) {
+      this.missingScript = undefined;
+      return false;
+    }
+    this.held = { command, args };
+    if (this.ring.unsettled > 0) return true;
+    this.missingScript = sha;
+    const nothing = () => undefined;
+    // Not found in time is not known: the command says so.
+    this.occupyWith(
+      lookForScript(server, sha, (group, make) => this.ask(group, make)),
+      nothing,
+      nothing,
+    );
     return true;
   }
 
@@ -404,14 +429,15 @@ export class CommandPipeline implements SessionHost, TransportOwner, GroupPipeli
 
   /** The one place where a client's command becomes a request. */
   private requestOf(
-    { spec }: ResolvedCommand,
-    args: readonly Buffer[],
+    command: ResolvedCommand,
+    given: readonly Buffer[],
     { firstKey, firstStorageKey }: Route,
     owner: RequestOwner,
     token: number,
   ): CommandRequest {
     const { db, resp } = this.session;
     const { settings } = this.server;
+    const { spec, args } = this.server.atIngress(command.spec, given);
     return new CommandRequest({ spec, args, db, resp, settings, owner, token, firstKey, firstStorageKey });
   }
 

@@ -157,7 +157,10 @@ export class TransactionSession implements TransactionControl {
         if (crosses && !this.host.mayCross) throw crossGroup();
         transaction.firstStorageKey ??= route.firstStorageKey;
       }
-      transaction.queue.push({ kind: 'data', data: { spec, args, db: transaction.db } });
+      transaction.queue.push({
+        kind: 'data',
+        data: { ...this.client.server.atIngress(spec, args), db: transaction.db },
+      });
     } else {
       transaction.queue.push({ kind: 'connection', command, args });
       if (spec.name === 'select') transaction.db = KEYSPACES[Number(args[1])]?.db ?? transaction.db;

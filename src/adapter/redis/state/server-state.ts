@@ -6,6 +6,7 @@ import { GuessLimiter, type PasswordCheck } from '../../../security/index.ts';
 import type { BodyLimits } from '../bodies/index.ts';
 import {
   type ClusterTopology,
+  type CommandSpec,
   type CommandTable,
   type ConnectedClient,
   type DebugControl,
@@ -15,7 +16,9 @@ import {
   ServerStats,
 } from '../command/index.ts';
 import { ScanCursors } from '../keys/index.ts';
+import { DEFAULT_LUA_LIMITS, type ScriptLogLevel } from '../lua/index.ts';
 import { isUnexpected, ReplyWriter } from '../protocol/index.ts';
+import { ScriptRuntime } from '../scripts/index.ts';
 import { SlotMap } from './slot-map.ts';
 import { soloTopology } from './solo-topology.ts';
 
@@ -97,6 +100,7 @@ export class ServerState implements ServerContext {
   private readonly askCollections: () => FeatureStanding;
   private knownCollections: FeatureStanding | undefined;
   readonly slots: SlotMap;
+  readonly scripts: ScriptRuntime;
   readonly cursors = new ScanCursors();
   readonly writer = new ReplyWriter();
   /** Changed by `reconfigure` only. */
@@ -125,7 +129,14 @@ export class ServerState implements ServerContext {
     this.kv = options.kv;
     this.config = options.config;
     this.askCollections = options.collections ?? (() => ACTIVE);
+    this.scripts = new ScriptRuntime({
+      table: options.table,
+      random: options.random,
+      limits: DEFAULT_LUA_LIMITS,
+      log: (level, text) => this.logScript(level, text),
+    });
     this.settings = {
+      scripts: this.scripts,
       random: options.random,
       maxStringBytes: options.config.maxBulkBytes,
       encodings: options.config.encodings,
@@ -161,6 +172,15 @@ export class ServerState implements ServerContext {
     this.settings = { ...this.settings, maxStringBytes: config.maxBulkBytes, encodings: config.encodings };
   }
 
+  /** A data command as it goes to its group: the node that the client is connected to may know more than the leader. */
+  atIngress(
+    spec: CommandSpec,
+    args: readonly Buffer[],
+  ): { readonly spec: CommandSpec; readonly args: readonly Buffer[] } {
+    const passed = spec.ingress?.(this.scripts, args) ?? args;
+    return { spec: passed === args ? spec : this.table.resolve(passed)!.spec, args: passed };
+  }
+
   /** Whether commands may be used that release 0.1.0 does not know, and may write what it cannot read. */
   get collections(): FeatureStanding {
     if (this.knownCollections !== undefined) return this.knownCollections;
@@ -176,6 +196,11 @@ export class ServerState implements ServerContext {
 
   logForDebug(message: string): void {
     this.logger?.warn({}, `DEBUG LOG: ${message}`);
+  }
+
+  private logScript(level: ScriptLogLevel, text: string): void {
+    if (level === 'warning') this.logger?.warn({ script: text }, 'a script says');
+    else this.logger?.info({ script: text }, 'a script says');
   }
 
   resetStats(): void {

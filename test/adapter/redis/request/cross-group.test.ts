@@ -160,6 +160,37 @@ describe('commands across groups', () => {
     assert.equal(runner.requests.length, 1);
   });
 
+  test('run scripts across groups from the moment that they find a key elsewhere', async () => {
+    const { client, kv, runner } = await bed();
+    kv.state.owners = RangeMap.spread(kv.dataGroups());
+    assert.equal(await client.call('EVAL', "return redis.call('incr', KEYS[1])", '1', A), 1);
+    assert.equal(runner.requests.length, 0, 'one group was enough');
+    const both = "redis.call('set', KEYS[1], 'a') redis.call('set', ARGV[1], 'b') return redis.call('get', ARGV[1])";
+    assert.equal(await client.call('EVAL', both, '1', A, B), 'b');
+    assert.equal(await client.call('EVAL', "return redis.call('get', 'b') .. redis.call('get', 'a')", '0'), 'ba');
+    assert.equal(runner.requests.length, 2);
+    assert.deepEqual(
+      runner.requests.map(({ isReadOnly }) => isReadOnly),
+      [false, false],
+    );
+    assert.deepEqual(await client.call('MGET', A, B), ['a', 'b']);
+    await client.call('MULTI');
+    await client.call('EVAL', both, '1', C, A);
+    await client.call('INCR', 'n');
+    assert.deepEqual(await client.call('EXEC'), ['b', 1]);
+  });
+
+  test('find scripts that were loaded, wherever they lie', async () => {
+    const { client, kv } = await bed();
+    kv.state.owners = RangeMap.spread(kv.dataGroups());
+    const sha = String(await client.call('SCRIPT', 'LOAD', 'return ARGV[1]'));
+    assert.equal(await client.call('EVALSHA', sha, '1', A, 'x'), 'x');
+    assert.deepEqual(await client.call('SCRIPT', 'EXISTS', sha, 'f'.repeat(40)), [1, 0]);
+    assert.equal(await client.call('SCRIPT', 'FLUSH'), '+OK');
+    assert.match(String(await client.call('EVALSHA', sha, '1', A, 'x')), /^-NOSCRIPT /);
+    assert.equal(await client.call('DBSIZE'), 0);
+  });
+
   test('say when the outcome is unknown', async () => {
     const { client, runner } = await bed();
     runner.failNext = new OutcomeUnknownError('nobody knows');

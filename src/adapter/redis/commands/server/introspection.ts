@@ -76,7 +76,8 @@ export function categoriesOf({ spec, subcommands }: DeclaredCommand): string[] {
   const found = new Set<string>(spec.aclCategories);
   found.add(flags.includes('fast') ? 'fast' : 'slow');
   if (flags.includes('write')) found.add('write');
-  if (flags.includes('readonly')) found.add('read');
+  // What a script may read is up to the script.
+  if (flags.includes('readonly') && spec.group !== 'scripting') found.add('read');
   if (flags.includes('blocking')) found.add('blocking');
   if (flags.includes('admin')) {
     found.add('admin');
@@ -196,7 +197,9 @@ function keysOf(
     throw new RedisError('ERR Invalid number of arguments specified for command');
   }
   const indexes = keyIndexes(command.spec, call);
-  if (indexes.length === 0) throw new RedisError('ERR Invalid arguments specified for command');
+  if (indexes.length === 0 && !command.spec.flags.includes('no_mandatory_keys')) {
+    throw new RedisError('ERR Invalid arguments specified for command');
+  }
   return { spec: command.spec, keys: indexes.map((index) => call[index]!) };
 }
 

@@ -1,0 +1,11 @@
+/** Lua 5.1 as a WebAssembly module, and its C interface. */
+export type { HostFunction, HostHook } from './host-functions.ts';
+export {
+  GLOBALS_INDEX,
+  LuaApi,
+  LuaMemoryError,
+  LuaPanicError,
+  LuaStatus,
+  LuaType,
+  MULTIPLE_RESULTS,
+} from './lua-api.ts';

@@ -1,0 +1,84 @@
+/** The commands that a running script calls. */
+import type { CommandContext, CommandTable, ResolvedCommand } from '../command/index.ts';
+import { arityAccepts } from '../command/index.ts';
+import { DATABASE_COUNT } from '../keys/index.ts';
+import type { ScriptHost, ScriptLogLevel } from '../lua/index.ts';
+import { errors, OK, PONG, RedisError, type Reply, requireInt32 } from '../protocol/index.ts';
+
+const UNKNOWN = 'ERR Unknown Redis command called from script';
+const MICROS_PER_MS = 1_000;
+
+/** Commands that a script needs no connection for although clients do. */
+const ANSWERED_HERE: Readonly<Record<string, (calls: ScriptCommands, args: readonly Buffer[]) => Reply>> = {
+  ping: (_, args) => args[1] ?? PONG,
+  echo: (_, args) => args[1]!,
+  time: (calls) => calls.time(),
+  select: (calls, args) => calls.select(args[1]!),
+};
+
+export class ScriptCommands implements ScriptHost {
+  private ctx: CommandContext;
+  private readonly table: CommandTable;
+  private readonly isReadOnly: boolean;
+  private readonly note: (level: ScriptLogLevel, text: string) => void;
+
+  constructor(
+    ctx: CommandContext,
+    table: CommandTable,
+    isReadOnly: boolean,
+    note: (level: ScriptLogLevel, text: string) => void,
+  ) {
+    this.ctx = ctx;
+    this.table = table;
+    this.isReadOnly = isReadOnly;
+    this.note = note;
+  }
+
+  call(args: readonly Buffer[], resp: 2 | 3): Reply {
+    const command = this.table.resolve(args);
+    const { spec } = command ?? this.unknown();
+    if (spec.handler === undefined) return this.unknown();
+    if (!arityAccepts(spec.arity, args.length)) {
+      throw new RedisError('ERR Wrong number of args calling Redis command from script');
+    }
+    if (spec.flags.includes('noscript')) throw new RedisError('ERR This Redis command is not allowed from script');
+    if (this.isReadOnly && spec.flags.includes('write')) {
+      throw new RedisError('ERR Write commands are not allowed from read-only scripts.');
+    }
+    const here = ANSWERED_HERE[spec.name];
+    if (here !== undefined) return here(this, args);
+    if (spec.handler.kind !== 'data') throw notInScripts(command!);
+    return spec.handler.run(this.ctx.nested(this.ctx.keyspace.db, resp), args);
+  }
+
+  mayCall(args: readonly Buffer[]): boolean {
+    if (this.table.resolve(args)?.spec.handler === undefined) {
+      throw new RedisError('ERR Invalid command passed to redis.acl_check_cmd()');
+    }
+    return true;
+  }
+
+  log(level: ScriptLogLevel, text: string): void {
+    this.note(level, text);
+  }
+
+  time(): Reply {
+    const { nowMs } = this.ctx;
+    return [String(Math.floor(nowMs / 1_000)), String((nowMs % 1_000) * MICROS_PER_MS)];
+  }
+
+  select(argument: Buffer): Reply {
+    const db = requireInt32(argument, errors.notInteger);
+    if (db < 0 || db >= DATABASE_COUNT) throw errors.dbIndexOutOfRange();
+    this.ctx = this.ctx.nested(db, this.ctx.resp);
+    return OK;
+  }
+
+  private unknown(): never {
+    throw new RedisError(UNKNOWN);
+  }
+}
+
+/** What looks at all groups, or at a connection, cannot be done in the middle of an evaluation. */
+const notInScripts = ({ fullName }: ResolvedCommand): RedisError =>
+  new RedisError(`ERR ${fullName.toUpperCase().replace('|', ' ')} is not possible in a script of kvorum`);

@@ -1,0 +1,67 @@
+/**
+ * Runs the scripts of a node, on one Lua machine: scripts never interleave. A machine that a script has used up is thrown away and another one takes its
+ * place. Which scripts a node knows says nothing about others; a script's text travels with the command that runs it.
+ */
+import type { Random } from '../../../platform/index.ts';
+import type { CalledScript, CommandContext, CommandTable, ScriptCall, ScriptRunner } from '../command/index.ts';
+import { type LuaLimits, LuaMachine, type ScriptLogLevel } from '../lua/index.ts';
+import { RedisError, type Reply } from '../protocol/index.ts';
+import { ScriptCommands } from './script-commands.ts';
+import { ScriptTexts } from './script-texts.ts';
+import { readShebang } from './shebang.ts';
+
+export interface ScriptRuntimeOptions {
+  /** The commands that scripts may call. */
+  readonly table: CommandTable;
+  readonly random: Random;
+  readonly limits: LuaLimits;
+  /** Writes a line of `redis.log`. */
+  log(level: ScriptLogLevel, text: string): void;
+}
+
+export class ScriptRuntime implements ScriptRunner {
+  private readonly options: ScriptRuntimeOptions;
+  private readonly texts = new ScriptTexts();
+  private machine: LuaMachine | undefined;
+
+  constructor(options: ScriptRuntimeOptions) {
+    this.options = options;
+  }
+
+  run(ctx: CommandContext, script: CalledScript, { keys, args, isReadOnly }: ScriptCall): Reply {
+    const header = readShebang(script.text);
+    if (isReadOnly && header.isDeclared && !header.isReadOnly) {
+      throw new RedisError('ERR Can not execute a script with write flag using *_ro command.');
+    }
+    const { table, log } = this.options;
+    const commands = new ScriptCommands(ctx, table, isReadOnly || header.isReadOnly, log);
+    const reply = this.usable().evaluate({ sha: script.sha, text: header.body }, keys, args, commands);
+    this.texts.keep(script.sha, script.text);
+    return reply;
+  }
+
+  check(script: CalledScript): void {
+    this.usable().compile({ sha: script.sha, text: readShebang(script.text).body });
+  }
+
+  find(sha: string): Buffer | undefined {
+    return this.texts.find(sha);
+  }
+
+  keep({ sha, text }: CalledScript): void {
+    this.texts.keep(sha, text);
+  }
+
+  forget(): void {
+    this.texts.clear();
+    this.machine?.flush();
+  }
+
+  /** The machine; it is made when the first script comes. */
+  private usable(): LuaMachine {
+    if (this.machine === undefined || this.machine.isBroken) {
+      this.machine = new LuaMachine(this.options.limits, this.options.random);
+    }
+    return this.machine;
+  }
+}

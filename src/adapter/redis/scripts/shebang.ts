@@ -1,0 +1,44 @@
+/** The first line of a script that says how it is to be run: `#!lua flags=no-writes,allow-stale`. */
+import { RedisError } from '../protocol/index.ts';
+
+/** What a script's first line says. */
+export interface ScriptHeader {
+  /** True when there is such a line. */
+  readonly isDeclared: boolean;
+  /** It writes nothing. */
+  readonly isReadOnly: boolean;
+  /** What is left to compile: the first line is empty, so that lines keep their numbers. */
+  readonly body: Buffer;
+}
+
+const MARK = '#!';
+const ENGINE = '#!lua';
+const FLAGS_OPTION = 'flags=';
+const NO_WRITES = 'no-writes';
+/** Flags that Redis knows. A cluster that spreads keys over groups, has memory left and no stale copies needs only one of them. */
+const FLAGS = new Set([NO_WRITES, 'allow-oom', 'allow-stale', 'no-cluster', 'allow-cross-slot-keys']);
+const LINE_FEED = 0x0a;
+
+/** @throws RedisError when the line is there and says something unknown */
+export function readShebang(text: Buffer): ScriptHeader {
+  if (text.toString('latin1', 0, MARK.length) !== MARK) return { isDeclared: false, isReadOnly: false, body: text };
+  const end = text.indexOf(LINE_FEED);
+  if (end < 0) throw new RedisError('ERR Invalid script shebang');
+  const [engine = '', ...options] = text
+    .toString('latin1', 0, end)
+    .split(/[ \t\r]+/)
+    .filter((word) => word !== '');
+  if (engine !== ENGINE) throw new RedisError(`ERR Unexpected engine in script shebang: ${engine}`);
+  let isReadOnly = false;
+  for (const option of options) {
+    if (!option.startsWith(FLAGS_OPTION)) throw new RedisError(`ERR Unknown lua shebang option: ${option}`);
+    const flags = option
+      .slice(FLAGS_OPTION.length)
+      .split(',')
+      .filter((flag) => flag !== '');
+    const unknown = flags.find((flag) => !FLAGS.has(flag));
+    if (unknown !== undefined) throw new RedisError(`ERR Unexpected flag in script shebang: ${unknown}`);
+    isReadOnly ||= flags.includes(NO_WRITES);
+  }
+  return { isDeclared: true, isReadOnly, body: text.subarray(end) };
+}

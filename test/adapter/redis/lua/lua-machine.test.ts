@@ -1,0 +1,227 @@
+/** Limits of scripts, and that nothing of one is left for the next. */
+import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
+import { describe, test } from 'node:test';
+import {
+  DEFAULT_LUA_LIMITS,
+  LuaMachine,
+  type ScriptHost,
+  ScriptTooLongError,
+} from '../../../../src/adapter/redis/lua/index.ts';
+import { ErrorReply, RedisError, type Reply } from '../../../../src/adapter/redis/protocol/index.ts';
+import { SeededRandom } from '../../../../src/platform/index.ts';
+
+const LIMITS = { ...DEFAULT_LUA_LIMITS, maxInstructions: 2_000_000, maxBytes: 64 * 1024 * 1024, maxScripts: 3 };
+
+const QUIET: ScriptHost = {
+  call: (args) => args[args.length - 1]!,
+  mayCall: () => true,
+  log: () => undefined,
+};
+
+const machine = (): LuaMachine => new LuaMachine(LIMITS, new SeededRandom(1));
+
+function run(on: LuaMachine, text: string | Buffer, { host = QUIET, args = [] as Buffer[] } = {}): Reply {
+  const bytes = Buffer.from(text as string, 'latin1');
+  const sha = createHash('sha1').update(bytes).digest('hex');
+  const reply = on.evaluate({ sha, text: bytes }, [], args, host);
+  return Buffer.isBuffer(reply) ? reply.toString('latin1') : reply;
+}
+
+const errorOf = (reply: Reply): string => (reply instanceof ErrorReply ? reply.text : `no error: ${String(reply)}`);
+
+describe('scripts that do not end', () => {
+  for (const [name, text] of [
+    ['loop', 'while true do end'],
+    ['catch what ends them', 'while true do pcall(function() while true do end end) end'],
+    ['catch it with a handler', 'while true do xpcall(function() while true do end end, function() end) end'],
+    [
+      'catch it in coroutines',
+      'while true do coroutine.resume(coroutine.create(function() while true do end end)) end',
+    ],
+    ['read what never ends', "load(function() return 'x=1 ' end)"],
+  ] as const) {
+    test(`that ${name} are ended, and the next machine runs`, () => {
+      const lua = machine();
+      assert.throws(() => run(lua, text), ScriptTooLongError);
+      const next = lua.isBroken ? machine() : lua;
+      assert.equal(run(next, 'return 1'), 1);
+    });
+  }
+
+  test('that loop only are ended without losing the machine', () => {
+    const lua = machine();
+    assert.throws(() => run(lua, 'while true do end'), ScriptTooLongError);
+    assert.equal(lua.isBroken, false);
+    assert.equal(run(lua, "return 'on'"), 'on');
+  });
+});
+
+describe('scripts that take too much', () => {
+  test('memory fail, and their machine is given up', () => {
+    const lua = machine();
+    const reply = run(lua, 'local t = {} for i = 1, 1e6 do t[i] = string.rep(i, 500) end');
+    assert.equal(errorOf(reply), 'ERR not enough memory');
+    assert.equal(lua.isBroken, true);
+  });
+
+  test('memory in one string fail', () => {
+    const lua = machine();
+    assert.match(errorOf(run(lua, "return #string.rep('x', 1e9)")), /not enough memory/);
+  });
+
+  test('arguments that do not fit fail', () => {
+    const lua = machine();
+    assert.equal(errorOf(run(lua, 'return 1', { args: [Buffer.alloc(100 * 1024 * 1024)] })), 'ERR not enough memory');
+  });
+
+  test('stack fail with an error of theirs', () => {
+    const lua = machine();
+    assert.match(errorOf(run(lua, 'local function f() return f() + 1 end return f()')), /stack overflow/);
+    assert.equal(run(lua, 'return 2'), 2);
+  });
+});
+
+describe('values', () => {
+  test('are bytes, whatever bytes they are', () => {
+    const lua = machine();
+    const all = Buffer.from(Array.from({ length: 256 }, (_, byte) => byte));
+    assert.equal(run(lua, 'return ARGV[1]', { args: [all] }), all.toString('latin1'));
+    assert.equal(
+      run(lua, "return redis.call('echo', ARGV[1] .. ARGV[1])", { args: [all] }),
+      all.toString('latin1').repeat(2),
+    );
+    const large = Buffer.alloc(8 * 1024 * 1024, 0xff);
+    assert.equal(run(lua, 'return #ARGV[1]', { args: [large] }), large.length);
+    assert.equal((run(lua, 'return ARGV[1]', { args: [large] }) as string).length, large.length);
+  });
+
+  test('of a table that contains itself end somewhere', () => {
+    const lua = machine();
+    const reply = run(lua, 'local t = {} t[1] = t return t');
+    assert.ok(JSON.stringify(reply).includes('reached lua stack limit'));
+  });
+
+  test('of errors that are no text do not end the node', () => {
+    const lua = machine();
+    assert.match(errorOf(run(lua, 'error({})')), /^ERR unknown error/);
+    assert.match(errorOf(run(lua, 'error({err = {}})')), /^ERR unknown error/);
+    assert.match(errorOf(run(lua, 'error(function() end)')), /^ERR function/);
+  });
+});
+
+describe('a machine', () => {
+  test('keeps nothing of a script for the next', () => {
+    const lua = machine();
+    const names = 'local n = {} for k in pairs(_G) do n[#n + 1] = k end table.sort(n) return table.concat(n, ",")';
+    const before = run(lua, names);
+    for (const text of [
+      'x = 1',
+      'rawset(_G, "x", 1)',
+      'string.x = 1',
+      'getmetatable("").x = 1',
+      'getmetatable(_G).__index = function() end',
+      'redis.x = 1',
+      'setmetatable(_G, nil)',
+      'table.insert = nil',
+      'coroutine.wrap(function() x = 1 end)()',
+      'loadstring("x = 1")()',
+      'debug.x = 1',
+    ]) {
+      assert.match(errorOf(run(lua, text)), /readonly|nonexistent/, text);
+    }
+    run(lua, 'KEYS.x = 1 ARGV[1] = 2 cjson.new().encode_number_precision(1)');
+    assert.equal(run(lua, 'return tostring(KEYS.x) .. #ARGV'), 'nil0');
+    assert.equal(run(lua, names), before);
+  });
+
+  test('forgets settings of JSON', () => {
+    const lua = machine();
+    run(lua, 'cjson.encode_number_precision(3) cjson.encode_sparse_array(true) cjson.decode_invalid_numbers(false)');
+    assert.equal(run(lua, 'return cjson.encode(1/3)'), '0.33333333333333');
+    assert.match(errorOf(run(lua, 'return cjson.encode({[1] = 1, [20] = 2})')), /sparse/);
+  });
+
+  test('has no way out', () => {
+    const lua = machine();
+    for (const name of [
+      'os',
+      'io',
+      'debug',
+      'package',
+      'require',
+      'dofile',
+      'loadfile',
+      'setfenv',
+      'getfenv',
+      'newproxy',
+      'print',
+      'module',
+    ]) {
+      assert.match(errorOf(run(lua, `return ${name}`)), /nonexistent global variable/, name);
+    }
+    assert.equal(run(lua, 'return type(loadstring(string.dump(function() return 1 end)))'), 'nil');
+  });
+
+  test('draws other numbers for each script, and the same for a seed', () => {
+    const lua = machine();
+    const drawn = new Set(Array.from({ length: 20 }, () => run(lua, 'return tostring(math.random())')));
+    assert.equal(drawn.size, 20);
+    const seeded = 'math.randomseed(42) return tostring(math.random())';
+    assert.equal(run(lua, seeded), run(lua, seeded));
+  });
+
+  test('runs more scripts than it keeps', () => {
+    const lua = machine();
+    for (let round = 0; round < 3; round++) {
+      for (let number = 0; number < 10; number++) assert.equal(run(lua, `return ${number}`), number);
+    }
+  });
+
+  test('can be replaced again and again', () => {
+    for (let round = 0; round < 50; round++) {
+      const lua = machine();
+      const text = 'while true do coroutine.resume(coroutine.create(function() while true do end end)) end';
+      assert.throws(() => run(lua, text), ScriptTooLongError);
+      assert.equal(lua.isBroken, true);
+    }
+  });
+});
+
+describe('what a script calls', () => {
+  const failing = (error: Error): ScriptHost => ({
+    ...QUIET,
+    call: () => {
+      throw error;
+    },
+  });
+
+  test('fails the script with its error, which the script may catch', () => {
+    const lua = machine();
+    const host = failing(new RedisError('WRONGTYPE no'));
+    assert.match(
+      errorOf(run(lua, "redis.call('x')", { host })),
+      /^WRONGTYPE no script: [0-9a-f]{40}, on @user_script:1\.$/,
+    );
+    assert.equal(run(lua, "return redis.pcall('x').err", { host }), 'WRONGTYPE no');
+    assert.equal(run(lua, "return select(2, pcall(redis.call, 'x'))", { host }), 'WRONGTYPE no');
+  });
+
+  test('ends the script for good when nobody answers for it, whatever it catches', () => {
+    const lua = machine();
+    const error = new Error('the group has moved');
+    const host = failing(error);
+    for (const text of [
+      "redis.call('x')",
+      "redis.pcall('x')",
+      "pcall(redis.call, 'x') return 1",
+      "xpcall(function() redis.call('x') end, function() end) return 1",
+      "coroutine.wrap(function() pcall(redis.call, 'x') end)() return 1",
+      "for i = 1, 100 do pcall(redis.call, 'x') end return 1",
+    ]) {
+      assert.throws(() => run(lua, text, { host }), error, text);
+      assert.equal(lua.isBroken, false, text);
+    }
+    assert.equal(run(lua, 'return 1'), 1);
+  });
+});
