@@ -2,6 +2,7 @@
  * Puts JavaScript functions where WebAssembly can call them by a number. A table of functions takes exported functions of WebAssembly modules only, so
  * a module is written here that imports functions and exports the same ones again.
  */
+import { type WasmTable, wasm } from './web-assembly.ts';
 
 /** Parameters of the functions, all i32: one (a C function of Lua, which answers a number) or two (a hook, which answers nothing). */
 export type HostSignature = 'function' | 'hook';
@@ -17,13 +18,13 @@ const SECTION = { type: 1, import: 2, export: 7 } as const;
 
 /** Adds functions to a table and answers the numbers by which WebAssembly calls them, in order. */
 export function addHostFunctions(
-  table: WebAssembly.Table,
+  table: WasmTable,
   signature: HostSignature,
   functions: readonly (HostFunction | HostHook)[],
 ): number[] {
   const imports = Object.fromEntries(functions.map((run, index) => [String(index), run]));
-  const module = new WebAssembly.Module(passThroughModule(signature, functions.length));
-  const { exports } = new WebAssembly.Instance(module, { f: imports });
+  const module = new wasm.Module(passThroughModule(signature, functions.length));
+  const { exports } = new wasm.Instance(module, { f: imports });
   const first = table.grow(functions.length);
   return functions.map((_, index) => {
     table.set(first + index, exports[String(index)] as CallableFunction);

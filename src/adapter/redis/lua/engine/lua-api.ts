@@ -6,6 +6,7 @@ import { KvorumError } from '../../../../platform/index.ts';
 import { addHostFunctions, type HostFunction, type HostHook } from './host-functions.ts';
 import { luaBinary } from './lua-binary.ts';
 import { type ImportedInstance, luaImports } from './lua-imports.ts';
+import { type WasmMemory, type WasmTable, wasm } from './web-assembly.ts';
 
 export const LuaType = {
   None: -1,
@@ -62,8 +63,8 @@ export interface LuaPlace {
 export class LuaApi {
   /** The main thread. */
   readonly state: number;
-  private readonly memory: WebAssembly.Memory;
-  private readonly table: WebAssembly.Table;
+  private readonly memory: WasmMemory;
+  private readonly table: WasmTable;
   private readonly native: Readonly<Record<string, Native>>;
   private readonly scratch: number;
   private readonly lengthAt: number;
@@ -75,10 +76,10 @@ export class LuaApi {
   /** @param maxBytes what the interpreter's memory may grow to */
   constructor(maxBytes: number) {
     const imported = {} as ImportedInstance;
-    const instance = new WebAssembly.Instance(luaBinary(), luaImports(imported, maxBytes));
+    const instance = new wasm.Instance(luaBinary(), luaImports(imported, maxBytes));
     this.native = instance.exports as Readonly<Record<string, Native>>;
-    this.memory = instance.exports.memory as WebAssembly.Memory;
-    this.table = instance.exports.__indirect_function_table as WebAssembly.Table;
+    this.memory = instance.exports.memory as WasmMemory;
+    this.table = instance.exports.__indirect_function_table as WasmTable;
     Object.assign(imported, {
       memory: this.memory,
       table: this.table,

@@ -8,6 +8,7 @@ import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { KvorumError } from '../../../../platform/index.ts';
+import { type WasmModule, wasm } from './web-assembly.ts';
 
 const FILE_SHA256 = 'cba969b97e8a319eba8996b5df488aed5cdd22a56f2de53b42598e474014e610';
 
@@ -17,18 +18,18 @@ export class LuaBinaryError extends KvorumError {
   readonly disposition = 'final';
 }
 
-let compiled: WebAssembly.Module | undefined;
+let compiled: WasmModule | undefined;
 
 /**
  * The compiled interpreter; compiled at the first call (about 20 ms), then kept.
  * @throws LuaBinaryError when the installed file is another one
  */
-export function luaBinary(): WebAssembly.Module {
+export function luaBinary(): WasmModule {
   compiled ??= compile();
   return compiled;
 }
 
-function compile(): WebAssembly.Module {
+function compile(): WasmModule {
   // The package's entry point lies beside the file.
   const folder = dirname(createRequire(import.meta.url).resolve('wasmoon-lua5.1'));
   const bytes = readFileSync(join(folder, 'liblua5.1.wasm'));
@@ -38,5 +39,5 @@ function compile(): WebAssembly.Module {
       `the Lua interpreter in ${folder} has SHA-256 ${sha256}, expected ${FILE_SHA256}: run npm ci`,
     );
   }
-  return new WebAssembly.Module(bytes);
+  return new wasm.Module(bytes);
 }

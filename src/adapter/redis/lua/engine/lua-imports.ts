@@ -3,6 +3,7 @@
  * that there is no such thing; what is left is growing the memory, up to a limit, and the pair of functions that unwinds the stack when Lua raises an
  * error.
  */
+import type { WasmImports, WasmMemory, WasmTable } from './web-assembly.ts';
 
 /** Errors as the C library numbers them, negative when a system call answers them. */
 const ENOSYS = 52;
@@ -15,15 +16,15 @@ const UNWIND = Number.POSITIVE_INFINITY;
 
 /** The exports that imports need; set when the instance is there. */
 export interface ImportedInstance {
-  memory: WebAssembly.Memory;
-  table: WebAssembly.Table;
+  memory: WasmMemory;
+  table: WasmTable;
   stackSave(): number;
   stackRestore(pointer: number): void;
   setThrew(threw: number, value: number): void;
 }
 
 /** @param instance filled by the caller before anything runs @param maxBytes what the interpreter's memory may grow to */
-export function luaImports(instance: ImportedInstance, maxBytes: number): WebAssembly.Imports {
+export function luaImports(instance: ImportedInstance, maxBytes: number): WasmImports {
   const refuse = (): number => -ENOSYS;
   const nothing = (): number => 0;
   return {
