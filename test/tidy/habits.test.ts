@@ -237,8 +237,11 @@ describe('the documentation', () => {
       all.filter((name) => !page.includes(`\`${name}\``)),
       [],
     );
+    // A package may be used for a file of it alone: then it is resolved, not imported.
+    const resolvedBy = (file: (typeof shipped)[number]): string[] =>
+      [...file.text.matchAll(/\.resolve\('([^'./][^']*)'\)/g)].map((match) => match[1]!);
     const imported = new Set(
-      shipped.flatMap(importsOf).map((specifier) =>
+      [...shipped.flatMap(importsOf), ...shipped.flatMap(resolvedBy)].map((specifier) =>
         specifier
           .split('/')
           .slice(0, specifier.startsWith('@') ? 2 : 1)
