@@ -13,7 +13,7 @@ import type { ValueAccess } from '../values/index.ts';
 import type { ClientSession } from './client-session.ts';
 import type { CommandDeclaration } from './declaration.ts';
 import type { ScanContext } from './scan-context.ts';
-import type { ScriptRunner } from './script-runner.ts';
+import type { KnownScripts, ScriptRunner } from './script-runner.ts';
 
 /** What a data command works with. Made anew for each evaluation. */
 export interface CommandContext extends ValueAccess, BodyAccess {
@@ -26,7 +26,7 @@ export interface CommandContext extends ValueAccess, BodyAccess {
   /** Largest string that a command may build, bytes (proto-max-bulk-len). */
   readonly maxStringBytes: number;
   /** Runs scripts over the same view; undefined where there are none. */
-  readonly scripts: ScriptRunner | undefined;
+  readonly scripts: ScriptRunner<CommandContext> | undefined;
   /** The same view for a command that a script calls: in a database, in a version of RESP. */
   nested(db: number, resp: 2 | 3): CommandContext;
 }
@@ -46,9 +46,9 @@ export type CommandHandler =
 /** A command: what it says about itself, and how it runs. */
 export interface CommandSpec extends CommandDeclaration {
   /** What the node that the client is connected to does before the command goes to its group. @returns the arguments to go on with */
-  readonly ingress?: (scripts: ScriptRunner, args: readonly Buffer[]) => readonly Buffer[];
+  readonly ingress?: (scripts: KnownScripts, args: readonly Buffer[]) => readonly Buffer[];
   /** SHA-1 of a script that this node must look for before; undefined when it needs none or knows it. */
-  readonly needsScript?: (scripts: ScriptRunner, args: readonly Buffer[]) => string | undefined;
+  readonly needsScript?: (scripts: KnownScripts, args: readonly Buffer[]) => string | undefined;
   /** A container has these, and then needs no handler unless it can be called alone (COMMAND). */
   readonly subcommands?: readonly CommandSpec[];
   readonly handler?: CommandHandler;

@@ -18,7 +18,7 @@ export interface EvaluationSettings {
   /** See `BodyAccess.mayCreateBodies`; left out: true. */
   readonly mayCreateBodies?: () => boolean;
   /** Runs scripts; left out: there are none. */
-  readonly scripts?: ScriptRunner;
+  readonly scripts?: ScriptRunner<CommandContext>;
 }
 
 export class EvaluationContext implements CommandContext {
@@ -73,7 +73,7 @@ export class EvaluationContext implements CommandContext {
     return this.settings.maxStringBytes;
   }
 
-  get scripts(): ScriptRunner | undefined {
+  get scripts(): ScriptRunner<CommandContext> | undefined {
     return this.settings.scripts;
   }
 

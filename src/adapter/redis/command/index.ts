@@ -26,5 +26,5 @@ export {
 export { EvaluationContext, type EvaluationSettings } from './evaluation-context.ts';
 export { redisExpiryWork } from './expiry-work.ts';
 export type { KeyPage, PageRequest, ScanContext } from './scan-context.ts';
-export type { CalledScript, ScriptCall, ScriptRunner } from './script-runner.ts';
+export type { CalledScript, KnownScripts, ScriptCall, ScriptRunner } from './script-runner.ts';
 export type { DebugControl, ServerContext } from './server-context.ts';

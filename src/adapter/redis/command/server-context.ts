@@ -7,7 +7,7 @@ import type { RedisConfig } from './config.ts';
 import type { ConnectedClient } from './connected-client.ts';
 import type { ServerStats } from './counters.ts';
 import type { CommandCatalogue } from './declaration.ts';
-import type { ScriptRunner } from './script-runner.ts';
+import type { KnownScripts } from './script-runner.ts';
 
 /** What DEBUG does to the node below. */
 export interface DebugControl {
@@ -22,8 +22,8 @@ export interface ServerContext {
   readonly clock: Clock;
   readonly scheduler: Scheduler;
   readonly table: CommandCatalogue;
-  /** Scripts that this node knows, and what runs them. */
-  readonly scripts: ScriptRunner;
+  /** Scripts that this node knows. */
+  readonly scripts: KnownScripts;
   readonly config: RedisConfig;
   readonly stats: Readonly<ServerStats>;
   /** Connected clients by id. */

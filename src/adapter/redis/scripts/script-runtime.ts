@@ -19,7 +19,7 @@ export interface ScriptRuntimeOptions {
   log(level: ScriptLogLevel, text: string): void;
 }
 
-export class ScriptRuntime implements ScriptRunner {
+export class ScriptRuntime implements ScriptRunner<CommandContext> {
   private readonly options: ScriptRuntimeOptions;
   private readonly texts = new ScriptTexts();
   private machine: LuaMachine | undefined;

@@ -1,6 +1,12 @@
 /** EVAL, EVALSHA and those that write nothing. */
 import { createHash } from 'node:crypto';
-import { type CommandContext, type CommandSpec, defineCommands, type ScriptRunner } from '../../command/index.ts';
+import {
+  type CommandContext,
+  type CommandSpec,
+  defineCommands,
+  type KnownScripts,
+  type ScriptRunner,
+} from '../../command/index.ts';
 import { errors, parseInteger, RedisError, type Reply } from '../../protocol/index.ts';
 import { declareWith } from '../declare.ts';
 
@@ -11,7 +17,7 @@ const FIRST_KEY_AT = 3;
 export const shaOf = (text: Buffer): string => createHash('sha1').update(text).digest('hex');
 
 /** What runs scripts. @throws RedisError where there is nothing that does */
-export function requireScripts(ctx: { readonly scripts: ScriptRunner | undefined }): ScriptRunner {
+export function requireScripts(ctx: CommandContext): ScriptRunner<CommandContext> {
   if (ctx.scripts === undefined) throw new RedisError('ERR scripts cannot be run here');
   return ctx.scripts;
 }
@@ -58,7 +64,7 @@ const evaluateKnown =
 const shaIn = (args: readonly Buffer[]): string => args[1]!.toString('latin1').toLowerCase();
 
 /** A client may call the script by its SHA-1 next. */
-function keepText(scripts: ScriptRunner, args: readonly Buffer[]): readonly Buffer[] {
+function keepText(scripts: KnownScripts, args: readonly Buffer[]): readonly Buffer[] {
   scripts.keep({ sha: shaOf(args[1]!), text: args[1]! });
   return args;
 }
@@ -66,13 +72,13 @@ function keepText(scripts: ScriptRunner, args: readonly Buffer[]): readonly Buff
 /** EVALSHA with the script itself: who evaluates it may not know it. */
 const withText =
   (name: string) =>
-  (scripts: ScriptRunner, args: readonly Buffer[]): readonly Buffer[] => {
+  (scripts: KnownScripts, args: readonly Buffer[]): readonly Buffer[] => {
     const text = scripts.find(shaIn(args));
     return text === undefined ? args : [Buffer.from(name), text, ...args.slice(2)];
   };
 
 /** The SHA-1 of the script that must be looked for, when it is not known here. */
-const needsScript = (scripts: ScriptRunner, args: readonly Buffer[]): string | undefined =>
+const needsScript = (scripts: KnownScripts, args: readonly Buffer[]): string | undefined =>
   scripts.find(shaIn(args)) === undefined ? shaIn(args) : undefined;
 
 const script = declareWith({

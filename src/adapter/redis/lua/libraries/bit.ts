@@ -1,6 +1,5 @@
 /** The library `bit`: operations on the 32 bits of numbers. */
-import type { LuaApi } from '../engine/index.ts';
-import type { Library } from '../machine/host-library.ts';
+import type { Library, LuaApi } from '../engine/index.ts';
 
 /** Adding it leaves the lowest 32 bits of a whole number in the lowest bits of the sum's mantissa, halves rounded to even. */
 const BIAS = 2 ** 52 + 2 ** 51;

@@ -1,6 +1,5 @@
 /** The library `cjson`: JSON as Redis' scripts have it, with its settings, its limits and its texts of errors. */
-import { type LuaApi, LuaType } from '../engine/index.ts';
-import { type Library, type LibraryFunction, pushLibrary } from '../machine/host-library.ts';
+import { type Library, type LibraryFunction, type LuaApi, LuaType, pushLibrary } from '../engine/index.ts';
 import { JsonDecoder } from './cjson-decoder.ts';
 import { JsonEncoder } from './cjson-encoder.ts';
 import { DEFAULT_JSON_SETTINGS, type JsonSettings } from './cjson-settings.ts';

@@ -1,6 +1,5 @@
 /** The library `cmsgpack`: values of Lua as MessagePack. */
-import { type LuaApi, LuaType } from '../engine/index.ts';
-import { type Library, pushLibrary } from '../machine/host-library.ts';
+import { type Library, type LuaApi, LuaType, pushLibrary } from '../engine/index.ts';
 
 /** Deepest nesting; what lies deeper is packed as nil. */
 const NESTED_MAX = 16;

@@ -1,6 +1,5 @@
 /** The library `struct`: values packed into bytes by a format, as C would lay them out on a 64-bit machine. */
-import type { LuaApi } from '../engine/index.ts';
-import type { Library } from '../machine/host-library.ts';
+import type { Library, LuaApi } from '../engine/index.ts';
 
 const LARGEST_ALIGNMENT = 8;
 const LARGEST_INTEGER = 32;

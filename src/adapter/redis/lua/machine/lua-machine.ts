@@ -5,7 +5,16 @@
  */
 import { KvorumError, type Random } from '../../../../platform/index.ts';
 import { ErrorReply, RedisError, type Reply } from '../../protocol/index.ts';
-import { GLOBALS_INDEX, LuaApi, LuaMemoryError, LuaPanicError, LuaStatus, LuaType } from '../engine/index.ts';
+import {
+  GLOBALS_INDEX,
+  type Library,
+  LuaApi,
+  LuaMemoryError,
+  LuaPanicError,
+  LuaStatus,
+  LuaType,
+  pushLibrary,
+} from '../engine/index.ts';
 import {
   bitLibrary,
   cjsonLibrary,
@@ -14,7 +23,6 @@ import {
   messagePackLibrary,
   structLibrary,
 } from '../libraries/index.ts';
-import { type Library, pushLibrary } from './host-library.ts';
 import { Protection } from './protection.ts';
 import { RandomNumbers, randomLibrary } from './random-numbers.ts';
 import { redisLibrary } from './redis-library.ts';

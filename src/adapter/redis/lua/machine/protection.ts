@@ -2,8 +2,7 @@
  * Tables that scripts can read and not change. Lua 5.1 has no such thing, so a script sees an empty table in the place of each: reading goes on to the
  * real one, writing fails. Functions that work on a table itself, whatever its metatable says, are replaced by some that know the difference.
  */
-import { type LuaApi, LuaType } from '../engine/index.ts';
-import type { Library } from './host-library.ts';
+import { type Library, type LuaApi, LuaType } from '../engine/index.ts';
 
 const READ_ONLY = 'Attempt to modify a readonly table';
 

@@ -3,8 +3,7 @@
  * sets a seed gets the numbers that it gets there. Who has set no seed goes on from the chance of whoever evaluates.
  */
 import type { Random } from '../../../../platform/index.ts';
-import type { LuaApi } from '../engine/index.ts';
-import type { Library } from './host-library.ts';
+import type { Library, LuaApi } from '../engine/index.ts';
 
 const FACTOR = 0x5_deec_e66dn;
 const INCREMENT = 0xbn;

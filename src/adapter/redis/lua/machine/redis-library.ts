@@ -1,8 +1,7 @@
 /** The library `redis` of scripts. */
 import { createHash } from 'node:crypto';
 import { doubleText, RedisError, SERVER_VERSION } from '../../protocol/index.ts';
-import { type LuaApi, LuaType } from '../engine/index.ts';
-import type { Library } from './host-library.ts';
+import { type Library, type LuaApi, LuaType } from '../engine/index.ts';
 import { LOG_LEVELS } from './script-host.ts';
 import type { ScriptRun } from './script-run.ts';
 import { pushError, pushReply } from './values.ts';

@@ -1,5 +1,5 @@
 /** How JavaScript functions become functions of Lua, in libraries. */
-import { type LuaApi, LuaMemoryError } from '../engine/index.ts';
+import { type LuaApi, LuaMemoryError } from './lua-api.ts';
 
 /** A function of a library. @returns how many values it has pushed */
 export type LibraryFunction = (state: number) => number;
