@@ -10,6 +10,8 @@ const INCREMENT = 0xbn;
 const MASK = (1n << 48n) - 1n;
 /** The lower 16 bits that srand48 begins with. */
 const SEED_LOW = 0x330en;
+/** What the seed counts, above those. */
+const SEED_UNIT = 0x1_0000n;
 const HIGHEST = 0x7fff_ffff;
 
 export class RandomNumbers {
@@ -22,7 +24,7 @@ export class RandomNumbers {
 
   /** @param number of which the lower 32 bits count */
   seed(number: number): void {
-    this.place = (BigInt.asUintN(32, wholeOf(number)) << 16n) | SEED_LOW;
+    this.place = BigInt.asUintN(32, wholeOf(number)) * SEED_UNIT + SEED_LOW;
   }
 
   /** From 0 to below 1. */
