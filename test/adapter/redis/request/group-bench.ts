@@ -4,7 +4,7 @@
  */
 import assert from 'node:assert/strict';
 import { KEYSPACES } from '../../../../src/adapter/redis/keys/index.ts';
-import { NilArrayReply, type Reply } from '../../../../src/adapter/redis/protocol/reply.ts';
+import { NilArrayReply, type Reply, SetReply } from '../../../../src/adapter/redis/protocol/reply.ts';
 import type { SimRedis } from '../../../sim/cluster/sim-redis.ts';
 import { SimulatedNodes } from '../../../support/simulated-nodes.ts';
 import { Evaluator } from '../commands/evaluate.ts';
@@ -20,8 +20,15 @@ function told(reply: Reply): unknown {
   if (Buffer.isBuffer(reply)) return reply.toString('latin1');
   if (typeof reply === 'bigint') return Number(reply);
   if (reply instanceof NilArrayReply) return null;
+  if (reply instanceof SetReply) return reply.members.map(told);
   return typeof reply === 'object' && reply !== null && 'text' in reply ? reply.text : reply;
 }
+
+/** Commands that answer members of sets, in any order. */
+const UNORDERED = new Set(['smembers', 'sinter', 'sunion', 'sdiff']);
+
+const ordered = ([name]: Command, reply: unknown): unknown =>
+  UNORDERED.has(name!) && Array.isArray(reply) ? reply.map(String).sort() : reply;
 
 /** See above. */
 export class GroupBench {
@@ -54,12 +61,13 @@ export class GroupBench {
     await this.ask(this.reader, ['readonly']);
   }
 
-  ask(client: SimRedis, command: Command): Promise<unknown> {
-    return this.cluster.run(client.command(command));
+  async ask(client: SimRedis, command: Command): Promise<unknown> {
+    return ordered(command, await this.cluster.run(client.command(command)));
   }
 
-  private expected([name, ...args]: Command): unknown {
-    return told(this.model.run(name!, ...args));
+  private expected(command: Command): unknown {
+    const [name, ...args] = command;
+    return ordered(command, told(this.model.run(name!, ...args)));
   }
 
   /** Runs commands on both sides. */
@@ -72,8 +80,9 @@ export class GroupBench {
   /** Runs commands on both sides, here in one transaction. */
   async playTogether(...commands: readonly Command[]): Promise<void> {
     const replies = await this.cluster.run(this.client.transaction(commands));
+    assert.ok(Array.isArray(replies));
     assert.deepEqual(
-      replies,
+      replies.map(([error, reply], index) => [error, ordered(commands[index]!, reply)]),
       commands.map((command) => [null, this.expected(command)]),
     );
   }
