@@ -43,21 +43,27 @@ class Membership {
   }
 }
 
-function* inBatches(members: Iterable<Buffer>): Generator<readonly Buffer[]> {
+/** @param first size of the first batch; each other one is twice as large as the one before, up to `BATCH` */
+function* inBatches(members: Iterable<Buffer>, first: number): Generator<readonly Buffer[]> {
+  let size = Math.min(first, BATCH);
   let batch: Buffer[] = [];
   for (const member of members) {
     batch.push(member);
-    if (batch.length < BATCH) continue;
+    if (batch.length < size) continue;
     yield batch;
     batch = [];
+    size = Math.min(size * 2, BATCH);
   }
   if (batch.length > 0) yield batch;
 }
 
-/** Members of the first set that all others have, or that none of them has. */
+/**
+ * Members of the first set that all others have, or that none of them has.
+ * @param expected how many members are looked for, at most or at first
+ */
 function* selected(first: SetBody, others: readonly SetBody[], isWanted: boolean, expected: number): Generator<Buffer> {
   const memberships = others.map((other) => new Membership(other, expected));
-  for (const batch of inBatches(first.members())) {
+  for (const batch of inBatches(first.members(), expected)) {
     let left = batch;
     for (const membership of memberships) if (left.length > 0) left = membership.select(left, isWanted);
     yield* left;
