@@ -4,8 +4,17 @@
  */
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { newList, newOrdered, openList, openOrdered } from '../../../../src/adapter/redis/bodies/index.ts';
+import {
+  copyValue,
+  newHash,
+  newList,
+  newOrdered,
+  openHash,
+  openList,
+  openOrdered,
+} from '../../../../src/adapter/redis/bodies/index.ts';
 import { BufferedView } from '../../../../src/kv/txn/transaction-view.ts';
+import { timestampOfMs } from '../../../../src/platform/index.ts';
 import { accessTo, bytesOf, type TestAccess } from './memory-rows.ts';
 
 const KEY = bytesOf('k');
@@ -59,6 +68,7 @@ describe('a sorted set from afar', () => {
         }),
       ],
     ],
+    ['a copy', 110, (access) => copyValue(access, access.storageKey(KEY), access.storageKey(bytesOf('copy')))],
     ['a rank', 10, (access) => openOrdered(access, KEY).rank(MEMBERS[4_711]!)],
     [
       'scores of many',
@@ -137,7 +147,82 @@ describe('a list from afar', () => {
   for (const [what, most, run] of [
     ['all of it', 5, (access) => assert.equal(openList(access, KEY).range(0, SIZE).length, SIZE)],
     ['a thousand in the middle', 8, (access) => openList(access, KEY).range(9_000, 9_999)],
+    ['a copy', 60, (access) => copyValue(access, access.storageKey(KEY), access.storageKey(bytesOf('copy')))],
     ['a search through all of it', 24, (access) => openList(access, KEY).insertBeside(bytesOf('none'), KEY, 'after')],
+  ] as readonly (readonly [string, number, (access: TestAccess) => void])[]) {
+    test(`${what} in at most ${most} rounds`, () => {
+      const taken = rounds(stored, run);
+      assert.ok(taken <= most, `${taken} rounds`);
+    });
+  }
+});
+
+describe('a hash from afar', () => {
+  const stored = accessTo();
+  stored.view.ts = timestampOfMs(1_000_000);
+  const hash = newHash(stored, KEY);
+  // Every tenth value has a row of its own, every hundredth name too; half of the fields expire, and some of these have.
+  const fields = MEMBERS.map((member, nth) => (nth % 100 === 7 ? Buffer.concat([member, Buffer.alloc(200)]) : member));
+  const valueAt = (nth: number): Buffer => Buffer.alloc(nth % 10 === 3 ? 600 : 5, 'v');
+  for (const [nth, field] of fields.entries())
+    hash.set(field, valueAt(nth), nth % 2 === 0 ? 1_000_001 + ((nth * 7919) % 1_000_000) : 0);
+  hash.save();
+  stored.view.ts = timestampOfMs(1_100_000);
+  const some = (count: number): Buffer[] => Array.from({ length: count }, (_, nth) => fields[(nth * 37) % SIZE]!);
+  const alive = some(2_000)
+    .filter((field) => openHash(stored, KEY).has(field))
+    .slice(0, 1_000);
+  const size = openHash(stored, KEY).size;
+
+  for (const [what, most, run] of [
+    ['its size', 6, (access) => assert.equal(openHash(access, KEY).size, size)],
+    ['all of it', 12, (access) => assert.equal([...openHash(access, KEY).entries()].length, size)],
+    ['all names', 24, (access) => assert.equal([...openHash(access, KEY).fields()].length, size)],
+    ['five hundred at random', 24, (access) => openHash(access, KEY).randomDistinct(500)],
+    ['a part of a scan', 12, (access) => openHash(access, KEY).scan(0, 5_000)],
+    [
+      'values of many',
+      4,
+      (access) => {
+        const opened = openHash(access, KEY);
+        opened.prefetch(some(1_000));
+        for (const field of some(1_000)) opened.get(field);
+      },
+    ],
+    [
+      'a thousand set',
+      40,
+      (access) => {
+        const opened = openHash(access, KEY);
+        opened.prefetchExpiries(some(1_000));
+        for (const field of some(1_000)) opened.set(field, KEY);
+        opened.save();
+      },
+    ],
+    [
+      'a thousand with another expiry',
+      40,
+      (access) => {
+        const opened = openHash(access, KEY);
+        opened.prefetchExpiries(alive, 1_500_000);
+        for (const field of alive) opened.setExpiry(field, 1_500_000);
+        opened.save();
+      },
+    ],
+    [
+      'a thousand removals',
+      60,
+      (access) => {
+        const opened = openHash(access, KEY);
+        opened.delete(alive);
+        opened.save();
+      },
+    ],
+    [
+      'a copy of all of it',
+      60,
+      (access) => copyValue(access, access.storageKey(KEY), access.storageKey(bytesOf('copy'))),
+    ],
   ] as readonly (readonly [string, number, (access: TestAccess) => void])[]) {
     test(`${what} in at most ${most} rounds`, () => {
       const taken = rounds(stored, run);

@@ -149,6 +149,14 @@ for (const [layout, bodyLimits] of LAYOUTS) {
       h.do('PEXPIRE h 500');
       h.nowMs += 500;
       assert.equal(h.do('EXISTS h'), 0);
+      // An expiry of the key that is later than the last field's does not keep the hash.
+      h.do('HSET h a 1');
+      h.do('HPEXPIRE h 100 FIELDS 1 a');
+      h.do('PEXPIRE h 5000');
+      h.nowMs += 100;
+      assert.equal(h.do('EXISTS h'), 0);
+      assert.equal(h.do('HSET h a 1'), 1);
+      assert.equal(h.do('PTTL h'), -1);
     });
 
     test('takes the expiries of its fields along when it is renamed or copied', () => {

@@ -89,6 +89,11 @@ export class ElementExpiries {
     return timeIn(this.cells.bytesOf(this.tree.at(this.count - 1)));
   }
 
+  /** Says that these expiries are about to be added or removed. */
+  prefetch(expiring: readonly { readonly name: Buffer; readonly expireMs: Millis }[]): void {
+    this.tree.prefetchKeys(expiring.map(({ name, expireMs }) => keyOf(expireMs, name)));
+  }
+
   add(name: Buffer, expireMs: Millis): void {
     if (this.count === 0) this.first = expireMs;
     else if (this.first !== undefined) this.first = Math.min(this.first, expireMs);
@@ -105,11 +110,12 @@ export class ElementExpiries {
     return this.count === 0 || this.firstMs > nowMs ? 0 : this.tree.rankOf(keyOf(nowMs + 1, NO_NAME));
   }
 
-  /** Elements that have expired, the earliest first. Nothing must be changed meanwhile. */
-  *dueNames(nowMs: Millis): Generator<Buffer> {
-    for (const cell of this.tree.walkFrom(0, 1)) {
-      const key = this.cells.bytesOf(cell);
-      if (timeIn(key) > nowMs) return;
+  /** Elements that have expired, the earliest first, so many at most. Nothing must be changed meanwhile. */
+  *dueNames(nowMs: Millis, atMost = Number.POSITIVE_INFINITY): Generator<Buffer> {
+    const count = Math.min(this.dueAt(nowMs), atMost);
+    let left = count;
+    for (const key of this.cells.bytesOfEach(this.tree.walkFrom(0, 1, count), count)) {
+      if (left-- === 0) return;
       yield nameIn(key);
     }
   }

@@ -2,6 +2,7 @@
 import type { Millis } from '../../../../platform/index.ts';
 import { ValueType } from '../../values/index.ts';
 import { type BodyAccess, BodyBit } from '../rows/index.ts';
+import { LargeNames } from './large-names.ts';
 import { NamedBody } from './named-body.ts';
 import { type ElementExpiry, type NamedEntry, NO_EXPIRY } from './named-form.ts';
 
@@ -16,6 +17,16 @@ export class HashBody extends NamedBody {
 
   has(field: Buffer): boolean {
     return this.form.get(field) !== undefined;
+  }
+
+  /** As of all bodies; the values of the fields come, too. */
+  override prefetch(fields: readonly Buffer[]): void {
+    if (this.form instanceof LargeNames) this.form.prefetchValues(fields);
+  }
+
+  /** Says that fields are about to expire at another time. @param expireMs left out: never */
+  prefetchExpiries(fields: readonly Buffer[], expireMs?: Millis): void {
+    if (this.form instanceof LargeNames) this.form.prefetchChanges(fields, expireMs);
   }
 
   /** When a field expires, unix ms; `NO_EXPIRY` when it does not, undefined when it is not there. */

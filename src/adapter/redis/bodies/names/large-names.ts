@@ -38,6 +38,10 @@ const MAX_EXPIRED_DRAWS = 64;
 /** Pages that are asked for at one time where they come from afar, and their elements behind them. */
 const PAGES_TOGETHER = 256;
 
+/** So few deletions read what they need one by one where rows come from afar. */
+const FEW_DELETES = 8;
+const NO_ELEMENT = { valueRow: 0 };
+
 /** See above. */
 export class LargeNames implements NamedForm {
   bits: number;
@@ -90,16 +94,47 @@ export class LargeNames implements NamedForm {
     return names.map((name) => this.rows.elementKey(name));
   }
 
-  /** Says that elements are about to be deleted: first their rows, then the pages that have their names, come together. */
-  prefetchDeletes(names: readonly Buffer[]): void {
+  /** Says that the values of elements are about to be asked for, and not only their rows. */
+  prefetchValues(names: readonly Buffer[]): void {
+    if (!this.rows.isAfar) return;
+    this.rows.prefetch(() => this.rowsOf(names));
+    this.rows.prefetch(() =>
+      names.flatMap((name) => {
+        const { valueRow } = this.find(name) ?? NO_ELEMENT;
+        return valueRow === 0 ? [] : [this.rows.numberedKey(RowKind.Long, valueRow)];
+      }),
+    );
+  }
+
+  /**
+   * Says that elements are about to be deleted or to expire at another time: first their rows, then what has to be changed with them, come
+   * together.
+   * @param expireMs when they will expire
+   */
+  prefetchChanges(names: readonly Buffer[], expireMs: Millis = NO_EXPIRY): void {
     if (!this.rows.isAfar) return;
     this.rows.prefetch(() => this.rowsOf(names));
     const pages = new Set<number>();
+    const expiring: { readonly name: Buffer; readonly expireMs: Millis }[] = [];
     for (const name of names) {
-      const element = this.find(name);
+      const element = this.stores(name);
       if (element !== undefined) pages.add(element.page);
+      if (element !== undefined && element.expireMs !== NO_EXPIRY) expiring.push({ name, expireMs: element.expireMs });
+      if (expireMs !== NO_EXPIRY) expiring.push({ name, expireMs });
     }
     this.roster.prefetch([...pages]);
+    this.expiries?.prefetch(expiring);
+  }
+
+  /** Says that elements are about to be deleted: many of them empty pages, which are filled from the last ones. */
+  prefetchDeletes(names: readonly Buffer[]): void {
+    if (!this.rows.isAfar) return;
+    this.prefetchChanges(names);
+    if (names.length < FEW_DELETES) return;
+    const { pages } = this.part;
+    const from = Math.max(0, pages - names.length);
+    this.roster.prefetchNames(from, pages);
+    this.rows.prefetch(() => this.rowsOf(this.namesOf(from, pages)));
   }
 
   expiryOf(name: Buffer): Millis | undefined {
@@ -201,7 +236,10 @@ export class LargeNames implements NamedForm {
   }
 
   scan(cursor: number, atLeast: number): NameScan {
-    let left = cursor === 0 ? this.part.pages : Math.min(cursor, this.part.pages);
+    const { pages } = this.part;
+    let left = cursor === 0 ? pages : Math.min(cursor, pages);
+    // Pages have unlike numbers of names: a few more than it takes on average.
+    this.roster.prefetchNames(Math.max(0, left - Math.ceil((1.2 * atLeast * pages) / this.stored) - 1), left);
     const names: Buffer[] = [];
     do {
       left--;
@@ -246,20 +284,21 @@ export class LargeNames implements NamedForm {
   /** Deletes some of the elements that have expired. */
   private purge(atMost: number): void {
     if (this.count === this.stored) return;
-    const names: Buffer[] = [];
-    for (const name of this.expiries!.dueNames(this.nowMs)) {
-      if (names.length === atMost) break;
-      names.push(name);
-    }
-    for (const name of names) this.drop(name, decodeElement(this.rows.get(this.rows.elementKey(name))!));
+    const names = [...this.expiries!.dueNames(this.nowMs, atMost)];
+    this.prefetchDeletes(names);
+    for (const name of names) this.drop(name, this.stores(name)!);
   }
 
   /** The element of a name, if it is there. */
   private find(name: Buffer): Element | undefined {
+    const element = this.stores(name);
+    return element !== undefined && this.isThere(element) ? element : undefined;
+  }
+
+  /** The element of a name, also when it has expired. */
+  private stores(name: Buffer): Element | undefined {
     const row = this.rows.get(this.rows.elementKey(name));
-    if (row === undefined) return undefined;
-    const element = decodeElement(row);
-    return this.isThere(element) ? element : undefined;
+    return row === undefined ? undefined : decodeElement(row);
   }
 
   private isThere({ expireMs }: Element): boolean {
@@ -299,18 +338,17 @@ export class LargeNames implements NamedForm {
       if (page % PAGES_TOGETHER === 0) {
         const behind = Math.min(page + PAGES_TOGETHER, pages);
         this.roster.prefetchNames(page, behind);
-        if (withElements) this.rows.prefetch(() => this.elementKeysOf(page, behind));
+        if (withElements) this.prefetchValues(this.namesOf(page, behind));
       }
       yield this.roster.namesOf(page);
     }
   }
 
-  /** Keys of the elements that some pages name. */
-  private elementKeysOf(page: number, behind: number): Buffer[] {
-    const keys: Buffer[] = [];
-    for (let number = page; number < behind; number++)
-      for (const name of this.roster.namesOf(number)) keys.push(this.rows.elementKey(name));
-    return keys;
+  /** Names of pages from one on, up to another; none where nothing has to be asked for beforehand. */
+  private namesOf(page: number, behind: number): Buffer[] {
+    const names: Buffer[] = [];
+    for (let number = page; this.rows.isAfar && number < behind; number++) names.push(...this.roster.namesOf(number));
+    return names;
   }
 
   private changePage(name: Buffer, page: number): void {

@@ -21,6 +21,9 @@ import { ALARM_VALUE, alarmKeyOf, nameIn, timeIn } from './element-expiries.ts';
 import { NO_EXPIRY } from './named-form.ts';
 import { decodeElement, decodeNamesPart, type NamesPart } from './names-rows.ts';
 
+/** Pages that are asked for at one time where they come from afar. */
+const PAGES_TOGETHER = 256;
+
 /** Checks a hash that lies in its head. @throws AssertionError when its bytes do not fit together */
 export function checkPackedNames({ type, elements, lastFieldTs }: PackedHead): void {
   const reader = new ByteReader(elements);
@@ -47,11 +50,10 @@ export function* walkNames(rows: BodyRows, head: LargeHead, limits?: BodyLimits)
   const cells = new Cells(rows, part, limits ?? DEFAULT_BODY_LIMITS, false);
   const seen = new Set<string>();
   for (let page = 0; page < part.pages; page++) {
+    if (rows.isAfar && page % PAGES_TOGETHER === 0) askForPages(rows, cells, page, part.pages);
     const row = walkedRow(rows, rows.numberedKey(RowKind.RosterPage, page), 'a page of its roster');
     yield row;
-    const reader = new ByteReader(row.value);
-    const names: Cell[] = [];
-    while (!reader.isAtEnd) names.push(readCell(reader));
+    const names = cellsIn(row.value);
     assert(names.length > 0, 'a page of a roster has names');
     assert(names.length <= part.cap, 'no page of a roster has more names than the cap');
     if (limits !== undefined) checkSize(page === part.pages - 1, names.length, row.value.length, limits);
@@ -75,6 +77,31 @@ export function* walkNames(rows: BodyRows, head: LargeHead, limits?: BodyLimits)
   }
   assert(seen.size === head.count, 'a head counts its elements');
   assert(expiries.size === 0, 'what expires is there');
+}
+
+function cellsIn(page: Buffer): Cell[] {
+  const reader = new ByteReader(page);
+  const names: Cell[] = [];
+  while (!reader.isAtEnd) names.push(readCell(reader));
+  return names;
+}
+
+/** Says that pages from one on, and everything that they name, are about to be read. */
+function askForPages(rows: BodyRows, cells: Cells, from: number, pages: number): void {
+  const keys = Array.from({ length: Math.min(PAGES_TOGETHER, pages - from) }, (_, nth) =>
+    rows.numberedKey(RowKind.RosterPage, from + nth),
+  );
+  rows.prefetch(() => keys);
+  const names = keys.flatMap((key) => cellsIn(walkedRow(rows, key, 'a page of its roster').value));
+  cells.prefetch(() => names);
+  const elements = names.map((cell) => rows.elementKey(cells.bytesOf(cell)));
+  rows.prefetch(() => elements);
+  rows.prefetch(() =>
+    elements.flatMap((key) => {
+      const { valueRow } = decodeElement(walkedRow(rows, key, 'the element of a name').value);
+      return valueRow === 0 ? [] : [rows.numberedKey(RowKind.Long, valueRow)];
+    }),
+  );
 }
 
 /** The rows of the tree of expiries. @returns when elements expire, by their names in latin1 */

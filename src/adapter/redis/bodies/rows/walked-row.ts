@@ -21,8 +21,9 @@ export function walkedRow(rows: BodyRows, key: Buffer, what: string): WalkedRow 
 
 /** The rows of cells that are long. */
 export function* rowsOfCells(rows: BodyRows, cells: Iterable<Cell>): Generator<WalkedRow> {
-  for (const cell of cells) {
-    if (!(cell instanceof LongCell)) continue;
+  const long = [...cells].filter((cell) => cell instanceof LongCell);
+  rows.prefetch(() => long.map(({ number }) => rows.numberedKey(RowKind.Long, number)));
+  for (const cell of long) {
     const row = walkedRow(rows, rows.numberedKey(RowKind.Long, cell.number), 'the row of a long element');
     assert(row.value.length === cell.length, 'a long element has the length that its cell says');
     assert(row.value.subarray(0, cell.prefix.length).equals(cell.prefix), 'a long element begins with its prefix');

@@ -67,6 +67,7 @@ class TreeWalk {
     yield* rowsOfCells(this.rows, separators);
     const [low, high] = separators.map((cell) => (cell.length > 0 ? this.cells.bytesOf(cell) : undefined));
     const behindFirst = low ?? high;
+    this.askFor([first.page, root, last.page]);
     let total = 0;
     if (first.page !== 0) {
       const size = yield* this.leaf(first.page, { low: undefined, high: behindFirst });
@@ -100,6 +101,7 @@ class TreeWalk {
     }
     this.checkInner(page, row.value.length, isCounting);
     assert(!isCounting || counts?.length === page.children.length, 'a page counts what is below each child');
+    this.askFor(page.children, this.isOrdered && level > this.state.countLevel);
     yield* rowsOfCells(this.rows, page.separators);
     const separators = page.separators.map((cell) => (cell.length > 0 ? this.cells.bytesOf(cell) : undefined));
     let total = 0;
@@ -128,6 +130,13 @@ class TreeWalk {
     }
     yield { ...row, elements };
     return cells.length;
+  }
+
+  /** Says that pages, and with them what they count, are about to be read. */
+  private askFor(numbers: readonly number[], withCounts = false): void {
+    const those = numbers.filter((number) => number !== 0);
+    const kinds = withCounts ? [RowKind.TreePage, RowKind.TreeCounts] : [RowKind.TreePage];
+    this.rows.prefetch(() => kinds.flatMap((kind) => those.map((number) => this.rows.numberedKey(kind, number))));
   }
 
   private checkInner({ children, separators }: Inner, bytes: number, isCounting: boolean): void {

@@ -48,7 +48,12 @@ function* walkBody(view: Rows, headKey: Buffer, head: Head, limits?: BodyLimits)
 
 function* walkOrder(rows: BodyRows, head: LargeHead, limits?: BodyLimits): Generator<WalkedRow> {
   const members = new Set<string>();
-  for (const page of walkTree(rows, decodeTreeState(head.part, true), head.count, true, limits)) {
+  const walk = walkTree(rows, decodeTreeState(head.part, true), head.count, true, limits);
+  // Where rows come from afar, those of all members are asked for together.
+  const pages = rows.isAfar ? [...walk] : walk;
+  if (Array.isArray(pages))
+    rows.prefetch(() => pages.flatMap(({ elements = [] }) => elements.map((key) => rows.elementKey(memberOf(key)))));
+  for (const page of pages) {
     yield page;
     for (const key of page.elements ?? []) {
       const member = memberOf(key);

@@ -19,6 +19,7 @@ function getAndExpire(ctx: CommandContext, args: readonly Buffer[]): Reply {
   const isPersist = word === 'PERSIST';
   const fields = requireFields(args, expireMs !== undefined ? 4 : isPersist ? 3 : 2);
   hash.prefetch(fields);
+  if (isPersist || expireMs !== undefined) hash.prefetchExpiries(fields, expireMs);
   const values = fields.map((field) => {
     const value = hash.get(field);
     if (value === undefined) return null;
@@ -93,7 +94,7 @@ function setAndExpire(ctx: CommandContext, args: readonly Buffer[]): Reply {
   const { condition, expiry, pairs } = parseSetEx(args, ctx.nowMs);
   const hash = openHash(ctx, args[1]!);
   const fields = pairs.filter((_, index) => index % 2 === 0);
-  hash.prefetch(fields);
+  hash.prefetchExpiries(fields, typeof expiry === 'number' ? expiry : undefined);
   if (condition === 'FNX' && fields.some((field) => hash.has(field))) return 0;
   if (condition === 'FXX' && !fields.every((field) => hash.has(field))) return 0;
   if (typeof expiry === 'number' && expiry <= ctx.nowMs) hash.delete(fields);

@@ -46,7 +46,7 @@ function expire(ctx: CommandContext, args: readonly Buffer[], command: string, u
     condition === undefined ? 3 : 4,
     'ERR Parameter `numFields` should be greater than 0',
   );
-  hash.prefetch(fields);
+  hash.prefetchExpiries(fields, expireMs);
   const replies = fields.map((field) => {
     const currentMs = hash.expiryOf(field);
     if (currentMs === undefined) return NO_FIELD;
@@ -73,7 +73,7 @@ function tell(ctx: CommandContext, args: readonly Buffer[], isRelative: boolean,
 function persist(ctx: CommandContext, args: readonly Buffer[]): Reply {
   const hash = openHash(ctx, args[1]!);
   const fields = requireFields(args, 2);
-  hash.prefetch(fields);
+  hash.prefetchExpiries(fields);
   const replies = fields.map((field) => {
     const expireMs = hash.expiryOf(field);
     if (expireMs === undefined) return NO_FIELD;

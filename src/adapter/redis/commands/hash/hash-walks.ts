@@ -14,6 +14,7 @@ function randomFields(ctx: CommandContext, args: readonly Buffer[]): Reply {
   if (count === 0 || hash.size === 0) return [];
   const fields = isDistinct ? hash.randomDistinct(count) : hash.randomRepeated(count);
   if (!hasOption) return fields;
+  hash.prefetch(fields);
   const lookUp = isDistinct ? (field: Buffer) => hash.get(field)! : rememberedValues(hash);
   if (ctx.resp === 3) return fields.map((field) => [field, lookUp(field)]);
   return fields.flatMap((field) => [field, lookUp(field)]);
@@ -37,6 +38,7 @@ function scan(ctx: CommandContext, args: readonly Buffer[]): Reply {
   const { atLeast, matches, withoutValues } = parseElementScan(args, true);
   const part = hash.scan(cursor, atLeast);
   const fields = part.names.filter(matches);
+  if (!withoutValues) hash.prefetch(fields);
   return [String(part.cursor), withoutValues ? fields : fields.flatMap((field) => [field, hash.get(field)!])];
 }
 

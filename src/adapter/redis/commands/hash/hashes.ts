@@ -10,6 +10,7 @@ const ONE_KEY = { first: 1, last: 1, step: 1 } as const;
 function setFields(ctx: CommandContext, args: readonly Buffer[], name: string): number {
   if (args.length % 2 !== 0) throw errors.wrongArity(name);
   const hash = openHash(ctx, args[1]!);
+  if (ctx.view.prefetch !== undefined) hash.prefetchExpiries(args.filter((_, index) => index >= 2 && index % 2 === 0));
   let added = 0;
   for (let index = 2; index < args.length; index += 2) if (hash.set(args[index]!, args[index + 1]!)) added++;
   hash.save();
