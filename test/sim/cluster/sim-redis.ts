@@ -33,7 +33,7 @@ function encode(args: readonly string[]): Buffer {
 }
 
 /** Reads RESP2 replies from text that arrives in pieces; errors are values. */
-class ReplyParser {
+export class ReplyParser {
   private text = '';
   private at = 0;
 
