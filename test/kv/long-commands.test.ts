@@ -242,6 +242,26 @@ describe('a command that only reads and reads many rows', () => {
     assert.equal(read(bed, 'b').reply, '10 v', 'a short one at once');
   });
 
+  test('goes that way by its bytes too, unless it has named as many rows', async () => {
+    const bed = bedOf({ softRows: 1_000, softBytes: 20_000 });
+    fill(bed, 'a', 1, 40, 'v'.repeat(400));
+    fill(bed, 'b', 1, 40, 'v'.repeat(600));
+    assert.equal(read(bed, 'a').evaluations, 1);
+    const beyond = read(bed, 'b');
+    assert.equal(beyond.isDone, false, 'pages of 24,000 bytes');
+    await until(bed, [beyond]);
+    assert.equal(beyond.evaluations, 2);
+    const keys = Array.from({ length: 40 }, (_, at) => rowKey('b', 1, at).toString());
+    const named = ask(bed, {
+      keys: ['ob', ...keys],
+      isWrite: false,
+      evaluate: (view) => keys.filter((key) => view.get(bytes(key)) !== undefined).length,
+    });
+    assert.equal(named.reply, 40);
+    fill(bed, 'c', 1, 10, 'v'.repeat(100_000));
+    assert.equal(read(bed, 'c').isDone, true, 'a long value counts as 1,024 bytes');
+  });
+
   test('sees one moment, whatever is written meanwhile, and everything that was acknowledged before', async () => {
     const bed = bedOf();
     fill(bed, 'a', 1, 3_000, 'first');

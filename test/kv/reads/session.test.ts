@@ -120,6 +120,19 @@ describe('a function over a session of reads', () => {
     );
   });
 
+  test('leaves to the leader what finds more than one turn is for', async () => {
+    const source = chainOf(1);
+    const session = new ReadSession(source, 10_000);
+    const finding = (count: number) => (view: KeyView) => {
+      view.prefetch?.(Array.from({ length: count }, (_, at) => bytes(`found ${at}`)));
+      return 'read';
+    };
+    assert.deepEqual(await session.evaluate(GROUP, [bytes('k0')], 1, finding(20_000)), { reply: 'read' });
+    source.asked.length = 0;
+    assert.equal(await session.evaluate(GROUP, [bytes('k0')], 1, finding(20_001)), undefined);
+    assert.equal(source.asked.length, 1, 'what is too much is not read');
+  });
+
   test('gives up after so many rounds, and says what went wrong when it fails by itself', async () => {
     const session = new ReadSession(chainOf(300), 10_000);
     assert.equal(await session.evaluate(GROUP, [bytes('k0')], 1, follow), undefined);

@@ -666,6 +666,36 @@ describe('a coordinator', () => {
     assert.equal(read, 0);
   });
 
+  test('refuses to find more than one evaluation is for, however many are named, and before it reads them', async () => {
+    let read = 0;
+    const { runner, end, soon } = bed({
+      limits: { maxFoundKeys: 50 },
+      wrap: (client) => ({
+        read: (group, request) => {
+          read += request.keys.length;
+          return client.read(group, request);
+        },
+      }),
+    });
+    const named = Array.from({ length: 90 }, (_, at) => Buffer.from(`${'abc'[at % 3]}${at}`));
+    const found = Array.from({ length: 51 }, (_, at) => Buffer.from(`${'abc'[at % 3]}found ${at}`));
+    const run = (isReadOnly: boolean, count: number) =>
+      end(
+        runner.run({ keys: named, deadlineMs: soon(), isReadOnly }, (view) => {
+          for (const key of named) view.get(key);
+          view.prefetch?.(found.slice(0, count));
+          for (const key of found.slice(0, count)) view.get(key);
+          return 'read';
+        }),
+      );
+    assert.equal((await run(true, 50)).reply, 'read');
+    for (const isReadOnly of [true, false]) {
+      read = 0;
+      await assert.rejects(run(isReadOnly, 51), { code: 'TOO_LARGE', message: /more than 50 rows of collections/ });
+      assert.ok(read <= 3 * named.length, 'what is too much is not read');
+    }
+  });
+
   test('leaves no effects of a function that fails, and says what it said', async () => {
     const { runner, end, soon, cluster } = bed();
     const failing = runner.run({ keys: [A], deadlineMs: soon() }, (view) => {
