@@ -62,7 +62,7 @@ export const COLLECTION_MUTANTS: readonly SimMutant[] = [
     name: 'older-heads-forgotten',
     breaks:
       'collection takes the rows of a body away that the newest version of its head does not name, whoever still reads an older one',
-    only: ['--no-routes', ...over('hash-fields', 'leaderboard'), '--fault', 'partition', '--fault', 'slowNode'],
+    test: 'test/store/bodies.test.ts',
     mutations: [
       {
         file: 'src/store/bodies/reach.ts',
@@ -83,7 +83,7 @@ export const COLLECTION_MUTANTS: readonly SimMutant[] = [
   {
     name: 'expected-once',
     breaks: 'what one unit of an entry expects of a key is not expected for another unit of the entry',
-    only: ['--routes', ...over('hash-fields', 'hash-counters')],
+    test: 'test/kv/expectations.test.ts',
     mutations: [
       {
         file: 'src/kv/leader/overlay.ts',

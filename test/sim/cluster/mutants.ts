@@ -17,6 +17,8 @@ export interface SimMutant {
   readonly mutations: readonly Mutation[];
   /** What its runs are narrowed to, where all workloads and faults together meet the break too seldom. */
   readonly only?: readonly string[];
+  /** The test that has to notice, where no run of a cluster meets the break: a path below the project's root. */
+  readonly test?: string;
 }
 
 const REPLICA = 'src/raftengine/replica/replica.ts';
@@ -236,33 +238,46 @@ export const SIM_MUTANTS: readonly SimMutant[] = [
 
 /** How one mutant ended. */
 export interface Fate {
-  /** Seeds until it was noticed; undefined when it survived all. */
+  /** Seeds until it was noticed, 0 when a test did; undefined when it survived all. */
   readonly seeds: number | undefined;
   readonly by: string;
 }
 
 const pathOf = (relative: string): string => fileURLToPath(new URL(relative, import.meta.url));
 
-/** Runs one mutant in a process of its own over up to `seeds` seeds. @throws when it does not fit the source any more */
-export function runMutant(mutant: SimMutant, seeds: number): Promise<Fate> {
+/** Runs one mutant in a process of its own over up to `seeds` seeds, or its test. @throws when it does not fit the source any more */
+export async function runMutant(mutant: SimMutant, seeds: number): Promise<Fate> {
+  const { test } = mutant;
+  if (test !== undefined) {
+    const { code, output } = await runMutated(mutant, [pathOf(`../../../${test}`)]);
+    const failed = /^not ok \d+ - (.*)$/m.exec(output) ?? /✖ (.*) \(/.exec(output);
+    return code === 0 || failed === null ? { seeds: undefined, by: '' } : { seeds: 0, by: `${test}: ${failed[1]}` };
+  }
+  const resting = RESTING_MUTANTS.includes(mutant) ? ['--no-routes'] : [];
+  const options = ['--seeds', String(seeds), '--json', '--no-shrink', '--jobs', '1', ...resting];
+  const { code, output, errors } = await runMutated(mutant, [pathOf('./main.ts'), ...options, ...(mutant.only ?? [])]);
+  const line = output.split('\n').find((each) => each.startsWith('{'));
+  if (line !== undefined) {
+    const { runs, message } = JSON.parse(line) as { runs: number; message: string };
+    return { seeds: runs, by: message.split('\n', 1)[0]!.slice(0, 110) };
+  }
+  if (code !== 0) throw new Error(`the mutant ${mutant.name} could not be run:\n${errors}`);
+  return { seeds: undefined, by: '' };
+}
+
+interface Ended {
+  readonly code: number | null;
+  readonly output: string;
+  readonly errors: string;
+}
+
+/** Runs a script over the broken source. */
+function runMutated(mutant: SimMutant, args: readonly string[]): Promise<Ended> {
   const preload = new URL('../../../jepsen/cluster/preload.ts', import.meta.url).href;
-  const child = spawn(
-    process.execPath,
-    [
-      '--import',
-      preload,
-      pathOf('./main.ts'),
-      '--seeds',
-      String(seeds),
-      '--json',
-      '--no-shrink',
-      '--jobs',
-      '1',
-      ...(RESTING_MUTANTS.includes(mutant) ? ['--no-routes'] : []),
-      ...(mutant.only ?? []),
-    ],
-    { env: { ...process.env, KVORUM_MUTATIONS: JSON.stringify(mutant.mutations) } },
-  );
+  const { NODE_TEST_CONTEXT: _, ...environment } = process.env;
+  const child = spawn(process.execPath, ['--import', preload, ...args], {
+    env: { ...environment, KVORUM_MUTATIONS: JSON.stringify(mutant.mutations) },
+  });
   let output = '';
   let errors = '';
   child.stdout.on('data', (chunk: Buffer) => {
@@ -273,14 +288,7 @@ export function runMutant(mutant: SimMutant, seeds: number): Promise<Fate> {
   });
   return new Promise((resolve, reject) => {
     child.on('error', reject);
-    child.on('close', (code) => {
-      const line = output.split('\n').find((each) => each.startsWith('{'));
-      if (line !== undefined) {
-        const { runs, message } = JSON.parse(line) as { runs: number; message: string };
-        resolve({ seeds: runs, by: message.split('\n', 1)[0]!.slice(0, 110) });
-      } else if (code === 0) resolve({ seeds: undefined, by: '' });
-      else reject(new Error(`the mutant ${mutant.name} could not be run:\n${errors}`));
-    });
+    child.on('close', (code) => resolve({ code, output, errors }));
   });
 }
 
@@ -295,7 +303,8 @@ export async function runMutants(seeds: number, names?: readonly string[]): Prom
     if (names !== undefined && !names.includes(mutant.name)) continue;
     const { seeds: needed, by } = await runMutant(mutant, seeds);
     if (needed === undefined) survivors += 1;
-    console.log(`| ${mutant.name} | ${mutant.breaks} | ${needed ?? `SURVIVED ${seeds}`} | ${by} |`);
+    const shown = needed === 0 ? 'test' : (needed ?? `SURVIVED ${seeds}`);
+    console.log(`| ${mutant.name} | ${mutant.breaks} | ${shown} | ${by} |`);
   }
   return survivors === 0 ? 0 : 1;
 }
