@@ -40,7 +40,7 @@ test('other seeds give other traces', async () => {
   assert.equal(hashes.size, 4);
 });
 
-for (const name of ['lost-updates', 'unsynced-log', 'log-cut-too-far', 'ignored-watch']) {
+for (const name of ['lost-updates', 'unsynced-log', 'log-cut-too-far', 'ignored-watch', 'armed-bit-ignored']) {
   const mutant = SIM_MUTANTS.find((each) => each.name === name)!;
   test(`it is noticed within a few seeds when ${mutant.breaks}`, async () => {
     const { seeds } = await runMutant(mutant, 30);

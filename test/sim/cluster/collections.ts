@@ -65,8 +65,8 @@ async function rowsOf(store: GroupStore, readTs: HlcTimestamp): Promise<RowsAt> 
 }
 
 export class CollectionInvariants {
-  /** Collections of many rows were seen. */
-  areThere = false;
+  /** Rows behind heads that collections of all replicas had when they were looked at last. */
+  bodyRows = 0;
   private readonly options: CollectionInvariantsOptions;
 
   constructor(options: CollectionInvariantsOptions) {
@@ -75,7 +75,8 @@ export class CollectionInvariants {
 
   /** Every collection of every replica. @throws InvariantViolation */
   async checkWhole(): Promise<void> {
-    for (const replica of this.replicas()) await this.checkReplica(replica, END_OF_TIME);
+    this.bodyRows = 0;
+    for (const replica of this.replicas()) this.bodyRows += (await this.checkReplica(replica, END_OF_TIME)).reached;
   }
 
   /** Waits until every replica has forgotten what was before this call, and looks at what is left. @throws InvariantViolation */
@@ -109,15 +110,15 @@ export class CollectionInvariants {
     const { store } = replica;
     const pass = store.pressures?.().lastPass;
     if (pass === undefined || pass.threshold < since || pass.threshold !== store.gcThreshold) return false;
-    const lost = await this.checkReplica(replica, pass.threshold);
+    const { lost } = await this.checkReplica(replica, pass.threshold);
     // The threshold may have risen meanwhile, and with it what is gone.
     if (pass.threshold !== store.gcThreshold) return false;
     if (lost[0] !== undefined) this.broken(replica, lost[0], 'no head names its body any more, and it is still there');
     return true;
   }
 
-  /** @returns rows of bodies that no head names */
-  private async checkReplica(replica: Replica, readTs: HlcTimestamp): Promise<Buffer[]> {
+  /** @returns how many rows bodies have, and those of bodies that no head names */
+  private async checkReplica(replica: Replica, readTs: HlcTimestamp): Promise<{ reached: number; lost: Buffer[] }> {
     const rows = await rowsOf(replica.store, readTs);
     const reached = new Set<string>();
     for (const { key } of rows.byKey.values()) {
@@ -128,7 +129,6 @@ export class CollectionInvariants {
         reached.add(text);
       }
     }
-    if (reached.size > 0) this.areThere = true;
     const lost: Buffer[] = [];
     for (const [text, { key }] of rows.byKey) {
       const body = bodyOf(key);
@@ -137,7 +137,7 @@ export class CollectionInvariants {
       if (head === undefined || incarnationIn(head.value)?.equals(body.incarnation) !== true) lost.push(key);
       else if (head.value[0] !== ValueType.String) this.broken(replica, key, 'its body does not refer to it');
     }
-    return lost;
+    return { reached: reached.size, lost };
   }
 
   private check(replica: Replica, rows: RowsAt, head: Buffer): Buffer[] {

@@ -8,6 +8,7 @@ import { drawPlan } from './plan.ts';
 /** Another range than the one that the command line begins with. */
 const FIRST_SEED = 2_000_000;
 const SEEDS = 20;
+const COLLECTION_SEEDS = 6;
 
 test('no seed of twenty breaks an invariant or a history while ranges are cut, joined and carried', async () => {
   let succeeded = 0;
@@ -24,6 +25,28 @@ test('no seed of twenty breaks an invariant or a history while ranges are cut, j
   }
   assert.ok(succeeded > 2_000, `the runs were nearly idle: ${succeeded} operations succeeded`);
   assert.ok(handovers > 40, `ranges hardly moved: ${handovers} handovers`);
+});
+
+test('collections are whole wherever their ranges are cut and carried', async () => {
+  let handovers = 0;
+  let bodyRows = 0;
+  const workloads = ['hash-fields', 'members', 'leaderboard', 'list-queue'];
+  for (let seed = FIRST_SEED; seed < FIRST_SEED + COLLECTION_SEEDS; seed++) {
+    const plan = drawPlan(seed, { routes: true, workloads });
+    try {
+      const report = await new ClusterSimulation({
+        ...plan,
+        bodies: 'tiny',
+        routes: { ...plan.routes!, cutsInObjects: 0.6 },
+      }).run();
+      handovers += report.handovers;
+      bodyRows += report.bodyRows;
+    } catch (error) {
+      throw new Error(`seed ${seed}`, { cause: error });
+    }
+  }
+  assert.ok(handovers > 8, `ranges hardly moved: ${handovers} handovers`);
+  assert.ok(bodyRows > 500, `collections were small: ${bodyRows} rows`);
 });
 
 test('a seed decides everything, also of ranges that move', async () => {
