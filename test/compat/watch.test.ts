@@ -54,6 +54,8 @@ const CHANGES_IN_PLACE: Readonly<Record<string, readonly [make: string, ...chang
     'PFDEBUG ENCODING k',
     'GET k',
   ],
+  'sorted set': ['ZADD k 1 a 2 b 3 c', 'ZADD k 5 a', 'ZADD k 1 a', 'ZINCRBY k 1 b', 'ZADD k XX GT 0 c', 'ZSCORE k a'],
+  set: ['SADD k a b c', 'SADD k d', 'SREM k a', 'SADD k a', 'SISMEMBER k a'],
 };
 
 for (const [layout, bodyLimits] of [
