@@ -4,33 +4,23 @@
  */
 
 import { encodeSetGc, encodeTxnFloor, type GroupExecutor, type GroupStateMachine } from '../../kv/index.ts';
-import {
-  earlierBy,
-  type GroupId,
-  type HlcTimestamp,
-  hlcTimestamp,
-  type Millis,
-  physicalMs,
-} from '../../platform/index.ts';
+import { type GroupId, type HlcTimestamp, hlcTimestamp } from '../../platform/index.ts';
 import type { GroupStore } from '../../store/index.ts';
 import type { Certificate, RaiseReply } from './types.ts';
 
 /** What this needs of a group whose leader is here. */
 export interface CertifiableGroup {
   readonly groupId: GroupId;
-  readonly executor: Pick<GroupExecutor, 'proposeMaintenance' | 'builds'>;
+  readonly executor: Pick<GroupExecutor, 'proposeMaintenance'>;
   readonly stateMachine: Pick<GroupStateMachine, 'locks' | 'spanTable'>;
   readonly store: Pick<GroupStore, 'gcThreshold'>;
 }
-
-/** A value may be built aside for this share of the retention. Then it is given up, so that it holds nobody back. */
-const BUILD_SHARE = 1 / 2;
 
 /** Nothing certain can be said now: the entry was not applied, or nobody knows. */
 const LOST = 'its leader could not write its log';
 
 /**
- * Certifies up to `candidate`, or as far as locks and values that are being built let it.
+ * Certifies up to `candidate`, or as far as locks let it.
  * Locks that a move has taken away are their next owner's to answer for; those that a move is bringing in count here.
  */
 export async function certify(group: CertifiableGroup, candidate: HlcTimestamp): Promise<Certificate> {
@@ -42,24 +32,15 @@ export async function certify(group: CertifiableGroup, candidate: HlcTimestamp):
     thresholdTs: store.gcThreshold,
   });
   let floor = candidate;
-  let retentionMs: Millis = 0;
-  let nowTs = candidate;
   // Also where the floor is there already: that the entry is applied shows that this node leads and knows all locks.
   const isApplied = await executor.proposeMaintenance((entryTs) => {
     // Whatever is proposed after this entry is committed above it, so nothing comes at or below the floor any more.
     if (entryTs <= floor) floor = hlcTimestamp(entryTs - 1n);
-    retentionMs = physicalMs(entryTs) - physicalMs(candidate);
-    nowTs = entryTs;
     return encodeTxnFloor(floor);
   });
   if (!isApplied) return answer(store.gcThreshold, LOST);
   // After the floor: a lock that was asked for before it is in the table now.
   const oldest = oldestLock(stateMachine, floor);
-  if (retentionMs > 0) executor.builds.giveUp(earlierBy(nowTs, Math.ceil(retentionMs * BUILD_SHARE)));
-  const built = executor.builds.oldest();
-  if (built !== undefined && built <= floor && (oldest === undefined || built < oldest)) {
-    return answer(hlcTimestamp(built - 1n), 'a large value that is being built');
-  }
   if (oldest !== undefined) return answer(hlcTimestamp(oldest - 1n), 'a lock of a transaction that is still open');
   return answer(floor, floor < candidate ? 'its clock is behind' : '');
 }

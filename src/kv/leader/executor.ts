@@ -31,7 +31,6 @@ import {
   type RenewalOutcome,
   renewalOutcome,
 } from '../time/index.ts';
-import { Builds } from './builds.ts';
 import { complete } from './completion.ts';
 import { EvaluationBudget } from './evaluation-budget.ts';
 import {
@@ -75,8 +74,6 @@ export class GroupExecutor {
   private readonly reads: GroupReads;
   private readonly longReads: LongReads;
   private readonly waits: OperationWaits;
-  /** What is being built aside. */
-  readonly builds = new Builds();
   /** What coordinators of transactions ask of this group. */
   readonly txns: LeaderTxns;
   /** What moves ask of this group. */
@@ -381,7 +378,6 @@ export class GroupExecutor {
   /** Completes everything that was not proposed; what was has been settled by the engine. */
   private stop(): void {
     this.serving = false;
-    this.builds.clear();
     this.clock.end();
     const entry = this.sequencer.end();
     if (entry !== undefined) this.settleAbandoned(entry, this.notLeader());

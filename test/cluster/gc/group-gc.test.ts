@@ -65,52 +65,6 @@ describe('a group that certifies for collection', () => {
     );
   });
 
-  test('answers below the oldest value that is being built, until that is over or too old', async () => {
-    const bed = new CollectedGroup();
-    bed.set('k', 'v');
-    bed.settle();
-    const { builds, clock } = bed.executor;
-    const older = builds.begin(clock.now());
-    const began = clock.now();
-    bed.clock.advance(10);
-    bed.set('k', 'w');
-    bed.settle();
-    const younger = builds.begin(clock.now());
-    bed.clock.advance(30);
-    bed.set('k', 'x');
-    bed.settle();
-    // The retention is a few milliseconds here: the candidate lies above the beginning of both.
-    const candidate = hlcTimestamp(now(bed) - (2n << 16n));
-    const ask = () => bed.settled(certify(bed.group, candidate));
-    const within = hlcTimestamp(began - (100n << 16n));
-    assert.deepEqual([(await bed.settled(certify(bed.group, within))).ts, older.isUnderWay], [within, true]);
-    assert.deepEqual([(await ask()).ts, older.isUnderWay, younger.isUnderWay], [candidate, false, false]);
-    const ahead = builds.begin(began);
-    const { ts: answered, heldBy } = await bed.settled(certify(bed.group, hlcTimestamp(now(bed) + (1n << 40n))));
-    assert.deepEqual([answered, heldBy], [began - 1n, 'a large value that is being built']);
-    ahead.end();
-    assert.equal(builds.oldest(), undefined);
-    const last = builds.begin(clock.now());
-    bed.raft.stepDown();
-    assert.equal(last.isUnderWay, false, 'it ends with the leadership');
-  });
-
-  test('answers below whichever began first, a lock or a value that is being built', async () => {
-    for (const [lead, why] of [
-      [-5n, 'a large value that is being built'],
-      [5n, 'a lock of a transaction that is still open'],
-    ] as const) {
-      const bed = new CollectedGroup();
-      bed.set('k', 'v');
-      bed.settle();
-      const start = now(bed) - 5_000n;
-      bed.apply(entry.prepare(now(bed) + 10n, txn('open', start), [put('x', '1')]));
-      bed.executor.builds.begin(hlcTimestamp(start + lead));
-      const { ts: answered, heldBy } = await bed.settled(certify(bed.group, now(bed)));
-      assert.deepEqual([answered, heldBy], [start - 1n + (lead < 0n ? lead : 0n), why]);
-    }
-  });
-
   test('certifies nothing above its own clock', async () => {
     const bed = new CollectedGroup();
     bed.set('k', 'v');
