@@ -6,6 +6,7 @@
 import { headLengthOf } from '../../src/adapter/redis/keys/keyspace.ts';
 import { ConflictError, LeaderUnavailableError, NotOwnerError, RangeBusyError } from '../../src/kv/contract/errors.ts';
 import type { ForwardHandler, KeyStretch, KvService } from '../../src/kv/contract/service.ts';
+import type { KvTransaction } from '../../src/kv/contract/transactions.ts';
 import type { KeyView, LiveValue, Operation, ScanPage, ScanRequest, ScanRow } from '../../src/kv/contract/view.ts';
 import {
   type Clock,
@@ -117,6 +118,26 @@ export class FakeState {
     this.lastTs = wall > this.lastTs ? wall : this.lastTs + 1n;
     return this.lastTs as HlcTimestamp;
   }
+}
+
+/** What reads of the state as it is now. @param ended called when nobody reads it any more */
+export function momentOf(state: FakeState, ended: () => void = () => {}): KvTransaction {
+  const values = new Map(state.values);
+  const startTs = state.nextTs();
+  return {
+    startTs,
+    get: async (key: Buffer) => {
+      const found = values.get(key.toString('latin1'));
+      return found !== undefined && isLive(found, startTs) ? found : undefined;
+    },
+    scan: async ({ start, end, limit }: ScanRequest) => {
+      const rows = [...values.values()]
+        .filter((row) => inRange(row.key, start, end) && isLive(row, startTs))
+        .sort((left, right) => Buffer.compare(left.key, right.key));
+      return { rows: rows.slice(0, limit), next: rows[limit]?.key };
+    },
+    rollback: async () => ended(),
+  } as unknown as KvTransaction;
 }
 
 /** Buffers writes until `apply`. */

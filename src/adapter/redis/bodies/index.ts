@@ -39,11 +39,14 @@ export {
   armBody,
   type BodyAccess,
   type BodyLimits,
+  type CopyRows,
   DEFAULT_BODY_LIMITS,
   DEFAULT_ENCODINGS,
   type EncodingThresholds,
   type NewExpiry,
+  ROW_KINDS,
   type Rows,
+  type RowsCopy,
 } from './rows/index.ts';
 export { openString, readString, type StringBody, type StringPart, wholeOf } from './string/index.ts';
 export { type BodyShape, checkBody, copyValue, shapeOf } from './whole/index.ts';

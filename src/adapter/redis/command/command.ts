@@ -49,6 +49,8 @@ export interface CommandSpec extends CommandDeclaration {
   readonly ingress?: (scripts: KnownScripts, args: readonly Buffer[]) => readonly Buffer[];
   /** SHA-1 of a script that this node must look for before; undefined when it needs none or knows it. */
   readonly needsScript?: (scripts: KnownScripts, args: readonly Buffer[]) => string | undefined;
+  /** It writes a whole value. One of too many rows for one entry is built aside, by the node of the client. */
+  readonly writesWholeValue?: boolean;
   /** A container has these, and then needs no handler unless it can be called alone (COMMAND). */
   readonly subcommands?: readonly CommandSpec[];
   readonly handler?: CommandHandler;

@@ -1,7 +1,13 @@
 /** The `CommandContext` that data commands are evaluated with. */
 import type { KeyView } from '../../../kv/index.ts';
 import { physicalMs, type Random } from '../../../platform/index.ts';
-import { type BodyLimits, DEFAULT_BODY_LIMITS, DEFAULT_ENCODINGS, type EncodingThresholds } from '../bodies/index.ts';
+import {
+  type BodyLimits,
+  type CopyRows,
+  DEFAULT_BODY_LIMITS,
+  DEFAULT_ENCODINGS,
+  type EncodingThresholds,
+} from '../bodies/index.ts';
 import { KEYSPACES, type Keyspace } from '../keys/index.ts';
 import type { CommandContext } from './command.ts';
 import type { ScriptRunner } from './script-runner.ts';
@@ -25,6 +31,7 @@ export class EvaluationContext implements CommandContext {
   readonly view: KeyView;
   readonly keyspace: Keyspace;
   readonly resp: 2 | 3;
+  readonly copyRows: CopyRows | undefined;
   private readonly settings: EvaluationSettings;
   /** The key asked for last and its storage key: most commands ask for one key several times. */
   private lastUserKey: Buffer | undefined;
@@ -32,6 +39,7 @@ export class EvaluationContext implements CommandContext {
 
   /**
    * @param firstUserKey and `firstStorageKey`: a key whose storage key is known already
+   * @param copyRows see `BodyAccess`
    */
   constructor(
     view: KeyView,
@@ -40,11 +48,13 @@ export class EvaluationContext implements CommandContext {
     settings: EvaluationSettings,
     firstUserKey?: Buffer,
     firstStorageKey?: Buffer,
+    copyRows?: CopyRows,
   ) {
     this.view = view;
     this.keyspace = KEYSPACES[db]!;
     this.resp = resp;
     this.settings = settings;
+    this.copyRows = copyRows;
     this.lastUserKey = firstUserKey;
     this.lastStorageKey = firstStorageKey;
   }

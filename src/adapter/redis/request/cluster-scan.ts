@@ -24,31 +24,16 @@ import {
   type ScanContext,
 } from '../command/index.ts';
 import { KEYSPACES, type KeyRange, type Keyspace, type ScanCursors } from '../keys/index.ts';
-import { encodeReply, RedisError, type Reply } from '../protocol/index.ts';
+import { RedisError } from '../protocol/index.ts';
 import { scanLocalPage } from './forward-endpoint.ts';
-import {
-  decodeAnswers,
-  decodeCountAnswer,
-  decodePageAnswer,
-  encodeBatch,
-  encodeCount,
-  encodePage,
-  FORWARD_SERVICE,
-} from './forwarded-command.ts';
-import {
-  CommandRequest,
-  FlushRequest,
-  type GroupRequest,
-  type RequestOptions,
-  type RequestOwner,
-} from './group-request.ts';
+import { decodeCountAnswer, decodePageAnswer, encodeCount, encodePage, FORWARD_SERVICE } from './forwarded-command.ts';
+import { CommandRequest, FlushRequest, type RequestOptions } from './group-request.ts';
+import { runSingle } from './single-request.ts';
 
 /** Stretches that one page may go through; a page over an empty space ends there, and the caller goes on. */
 const MAX_STRETCHES_PER_PAGE = 16;
 /** Pieces of a flush that are under way at one time. */
 const FLUSHES_AT_A_TIME = 16;
-/** What the bytes of an error begin with: `-`. */
-const ERROR_MARK = 0x2d;
 const PARTLY_FLUSHED =
   'UNKNOWN not all ranges could be flushed: some keys are deleted and others may not be, run it again';
 
@@ -158,15 +143,12 @@ export class ClusterScan implements ScanContext {
       start = await this.router.at([start], { deadlineMs, isRead: false }, async (group, stretch) => {
         const limit = stretch === undefined ? kv.stretchAt(start).end : stretch.end;
         const end = isBelow(limit, range.end) ? limit : range.end;
-        await this.flushStretch(group, { start, end }, deadlineMs);
+        const make = (options: RequestOptions) => new FlushRequest({ start, end }, options);
+        await runSingle(this.environment, group, make, deadlineMs);
         return end;
       });
       flushed();
     }
-  }
-
-  private async flushStretch(group: GroupId, range: KeyRange, deadlineMs: Millis): Promise<void> {
-    await this.request(group, (options) => new FlushRequest(range, options), deadlineMs);
   }
 
   async evaluate(db: number, args: readonly Buffer[]): Promise<Buffer> {
@@ -175,45 +157,8 @@ export class ClusterScan implements ScanContext {
     const deadlineMs = this.router.deadline(this.environment.commandTimeoutMs);
     const make = (options: RequestOptions) => new CommandRequest({ ...options, spec, args, db });
     return this.router.at(keys, { deadlineMs, isRead: !spec.flags.includes('write') }, (group) =>
-      this.request(group, make, deadlineMs),
+      runSingle(this.environment, group, make, deadlineMs),
     );
-  }
-
-  /**
-   * One request to one group.
-   * @returns the reply as RESP2 bytes @throws NotOwnerError, RangeBusyError, NotLeaderError: nothing happened; RedisError that it was answered
-   */
-  private async request(
-    group: GroupId,
-    make: (options: RequestOptions) => GroupRequest,
-    deadlineMs: Millis,
-  ): Promise<Buffer> {
-    const { kv, settings } = this.environment;
-    const options = { resp: 2, settings, owner: NOBODY, token: 0 } as const;
-    const local = await this.locally(
-      group,
-      () =>
-        new Promise<Reply>((resolve, reject) => {
-          const request = make(options);
-          request.assignTo(
-            new OneRequest((error, reply) => {
-              if (error === undefined) resolve(reply!);
-              else reject(error);
-            }),
-          );
-          kv.submit(group, request);
-        }),
-    );
-    let bytes: Buffer;
-    if (local !== undefined) {
-      bytes = encodeReply(local, 2);
-    } else {
-      const [answer] = decodeAnswers(await this.ask(group, encodeBatch(group, [make(options)]), deadlineMs));
-      if (!Buffer.isBuffer(answer)) throw answer ?? new NotLeaderError(undefined);
-      bytes = answer;
-    }
-    if (bytes[0] === ERROR_MARK) throw new RedisError(bytes.toString('latin1', 1).trimEnd());
-    return bytes;
   }
 
   /** A range cut at the borders between groups, as far as the directory knows them. */
@@ -246,23 +191,6 @@ export class ClusterScan implements ScanContext {
     return forwarded(this.environment.kv, group, FORWARD_SERVICE, payload, deadlineMs);
   }
 }
-
-/** Owner of a single request. */
-class OneRequest implements RequestOwner {
-  firstRefused = Number.POSITIVE_INFINITY;
-  private readonly done: (error: Error | undefined, reply: Reply | undefined) => void;
-
-  constructor(done: (error: Error | undefined, reply: Reply | undefined) => void) {
-    this.done = done;
-  }
-
-  settled(_request: unknown, error: Error | undefined, reply: Reply | undefined): void {
-    this.done(error, reply);
-  }
-}
-
-/** Owner of a request that travels as bytes only. */
-const NOBODY: RequestOwner = new OneRequest(() => {});
 
 /** True when `end` is a border that lies before `limit`; undefined is the end of the key space. */
 const isBelow = (end: Buffer | undefined, limit: Buffer): end is Buffer =>

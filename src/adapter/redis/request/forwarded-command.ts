@@ -17,6 +17,7 @@ import {
   type QueuedData,
   type RequestOptions,
   type RequestOwner,
+  RowsRequest,
   TransactionRequest,
   WatchRequest,
 } from './group-request.ts';
@@ -29,7 +30,7 @@ const FORMAT = 3;
 
 /** Wire values: never renumber. */
 const MessageKind = { Batch: 1, Page: 2, Count: 3 } as const;
-const RequestKind = { Command: 0, Transaction: 1, Watch: 2, Flush: 3 } as const;
+const RequestKind = { Command: 0, Transaction: 1, Watch: 2, Flush: 3, Rows: 4 } as const;
 /** Added to a kind of request: the thresholds of encodings follow, because the client's node has other ones than usual. */
 const WITH_THRESHOLDS = 0x80;
 const AnswerStatus = { Reply: 0, NotLed: 1, NotOwner: 2, Busy: 3, Behind: 4, Other: 5 } as const;
@@ -105,6 +106,10 @@ function encodeRequest(writer: ByteWriter, request: GroupRequest): void {
     kindAndResp(RequestKind.Flush);
     writer.bytes(request.range.start);
     writer.bytes(request.range.end);
+  } else if (request instanceof RowsRequest) {
+    kindAndResp(RequestKind.Rows);
+    writer.u32(request.rows.length);
+    for (const { key, value, expireTs } of request.rows) writer.bytes(key).bytes(value).u64(expireTs);
   }
 }
 
@@ -180,6 +185,14 @@ function decodeRequest(reader: ByteReader, environment: DecodeEnvironment, token
     case RequestKind.Flush: {
       const start = reader.view();
       return new FlushRequest({ start, end: reader.view() }, options);
+    }
+    case RequestKind.Rows: {
+      const rows = Array.from({ length: reader.u32() }, () => ({
+        key: reader.view(),
+        value: reader.view(),
+        expireTs: hlcTimestamp(reader.u64()),
+      }));
+      return new RowsRequest(rows, options);
     }
     default:
       throw new RedisError(`ERR the leader does not know request kind ${kind}`);

@@ -3,6 +3,7 @@
  * `Operation` that runs on the group's leader, here or there; `forwarded-command.ts` carries it from one to the other.
  */
 import {
+  EvaluationTooLongError,
   type KeyView,
   NotOwnerError,
   type Operation,
@@ -17,7 +18,9 @@ import {
   type KvorumError,
   type Millis,
 } from '../../../platform/index.ts';
-import { armBody } from '../bodies/index.ts';
+import { TooLargeError } from '../../../raftengine/index.ts';
+import { BuildAsideError, type FreshRow, isBuildAside, WholeValueView } from '../aside/index.ts';
+import { armBody, type CopyRows } from '../bodies/index.ts';
 import {
   type CommandSpec,
   EvaluationContext,
@@ -55,7 +58,8 @@ export const isRefusal = (error: unknown): error is KvorumError =>
   error instanceof NotOwnerError ||
   error instanceof RangeBusyError ||
   error instanceof WriteBackpressureError ||
-  error instanceof FeatureInactiveError;
+  error instanceof FeatureInactiveError ||
+  error instanceof BuildAsideError;
 
 /** Where a request is on its way; see `GroupPipeline`. */
 export const Fate = { Pending: 0, Settled: 1, Returned: 2 } as const;
@@ -93,6 +97,8 @@ export abstract class GroupRequest implements Operation<Reply> {
   hint: GroupId | undefined;
   /** How often it followed a hint. */
   redirects = 0;
+  /** What it writes has too many rows for one entry: it runs alone, see the room `aside`. */
+  isAside = false;
   /** This node has just said that it does not lead: the next attempt goes over the wire, which waits for a leader. */
   mustForward = false;
   abstract readonly isWrite: boolean;
@@ -222,8 +228,32 @@ export class CommandRequest extends GroupRequest {
   }
 
   protected run(view: KeyView): Reply {
-    const ctx = new EvaluationContext(view, this.db, this.resp, this.settings, this.firstKey, this.firstStorageKey);
-    return runData(this.spec, ctx, this.args);
+    const seen = this.spec.writesWholeValue === true ? new WholeValueView(view) : view;
+    const ctx = new EvaluationContext(seen, this.db, this.resp, this.settings, this.firstKey, this.firstStorageKey);
+    try {
+      return runData(this.spec, ctx, this.args);
+    } catch (error) {
+      throw this.needsAside(error) ? new BuildAsideError() : error;
+    }
+  }
+
+  /** Whether the command has failed only because what it writes is too much for one entry, or one transaction. */
+  needsAside(error: unknown): boolean {
+    const isTooMuch = error instanceof EvaluationTooLongError || error instanceof TooLargeError;
+    return isBuildAside(error) || (isTooMuch && this.spec.writesWholeValue === true);
+  }
+
+  /** Runs where everything is known that it reads, and rows are copied by somebody else. */
+  runAside(view: KeyView, copyRows: CopyRows): Reply {
+    return runData(
+      this.spec,
+      new EvaluationContext(view, this.db, this.resp, this.settings, undefined, undefined, copyRows),
+      this.args,
+    );
+  }
+
+  override complete(error: Error | undefined, reply: Reply | undefined): void {
+    super.complete(this.needsAside(error) ? new BuildAsideError() : error, reply);
   }
 }
 
@@ -370,6 +400,36 @@ export function decodeVersions(reply: Reply): WatchedVersions {
   const versions: HlcTimestamp[] = [];
   for (let offset = 1; offset < bytes.length; offset += 8) versions.push(hlcTimestamp(bytes.readBigUInt64BE(offset)));
   return { ambiguous: bytes[0] === 1, versions };
+}
+
+/** Rows of a value that is built aside: nobody comes to them before the head is written, and writing them again does no harm. */
+export class RowsRequest extends GroupRequest {
+  /** Behind one head; one at least. */
+  readonly rows: readonly FreshRow[];
+  readonly isWrite = true;
+
+  constructor(rows: readonly FreshRow[], options: RequestOptions) {
+    super(options);
+    this.rows = rows;
+  }
+
+  override get isRepeatable(): boolean {
+    return true;
+  }
+
+  storageKeys(): Buffer[] {
+    return [this.rows[0]!.key];
+  }
+
+  namedCount(): number {
+    return 0;
+  }
+
+  protected run(view: KeyView): Reply {
+    // What came from another node is a view of the message.
+    for (const { key, value, expireTs } of this.rows) view.put(Buffer.from(key), Buffer.from(value), expireTs);
+    return OK;
+  }
 }
 
 /** FLUSHDB and FLUSHALL on a range that lies within one group. */

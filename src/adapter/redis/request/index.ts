@@ -4,9 +4,10 @@
  * replicas, pages over all keys.
  */
 
+export { runAlone } from './aside-requests.ts';
 export { AskedRequests } from './asked-requests.ts';
 export { ClusterScan } from './cluster-scan.ts';
-export { alone, runAcross } from './cross-group.ts';
+export { alone } from './cross-group.ts';
 export { serveForwarded } from './forward-endpoint.ts';
 export { decodeMessage, encodeBatch } from './forwarded-command.ts';
 export { GroupPipeline, type GroupPipelineOwner } from './group-pipeline.ts';

@@ -37,7 +37,7 @@ import {
   redirectElsewhere,
   refuseFoundElsewhere,
   routeOf,
-  runAcross,
+  runAlone,
 } from '../request/index.ts';
 import type { Flushed, Pause, ServerState } from '../state/index.ts';
 import { ReplyRing } from './reply-ring.ts';
@@ -451,10 +451,13 @@ export class CommandPipeline implements SessionHost, TransportOwner, GroupPipeli
     work.then(succeeded, failed).finally(done);
   }
 
-  /** Runs a request on all groups that its keys belong to. Only when `mayCross`, and when nothing else is under way. */
+  /**
+   * Runs a request on all groups that its keys belong to, or aside. Only when `mayCross` or when it has to be built aside, and when nothing else
+   * is under way.
+   */
   runAcross(request: GroupRequest): Promise<Reply> {
     if (request.startedMs === 0) request.startedMs = this.server.clock.monotonicMs();
-    return runAcross(this.server.transactions!, request, this.server.commandTimeoutMs);
+    return runAlone(this.server, request);
   }
 
   private startOther(command: ResolvedCommand, args: readonly Buffer[]): void {

@@ -41,7 +41,7 @@ export interface Pause {
 const NOTHING_BELOW: DebugControl = { setPurging: () => {}, rereadStores: async () => {} };
 
 /** Runs what spans groups. */
-export type CrossGroupRunner = Pick<TransactionRunner, 'run'>;
+export type CrossGroupRunner = Pick<TransactionRunner, 'run' | 'begin'>;
 
 /** A connection that has something to write. */
 export interface Flushed {

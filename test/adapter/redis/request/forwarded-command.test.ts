@@ -3,8 +3,8 @@ import { describe, test } from 'node:test';
 import { DEFAULT_ENCODINGS, type EncodingThresholds } from '../../../../src/adapter/redis/bodies/index.ts';
 import { dataCommands } from '../../../../src/adapter/redis/commands/index.ts';
 import { decodeMessage, encodeBatch } from '../../../../src/adapter/redis/request/forwarded-command.ts';
-import { CommandRequest, type RequestOwner } from '../../../../src/adapter/redis/request/group-request.ts';
-import { groupId, SeededRandom } from '../../../../src/platform/index.ts';
+import { CommandRequest, type RequestOwner, RowsRequest } from '../../../../src/adapter/redis/request/group-request.ts';
+import { groupId, hlcTimestamp, SeededRandom } from '../../../../src/platform/index.ts';
 
 const OWNER: RequestOwner = { firstRefused: Number.POSITIVE_INFINITY, settled: () => {} };
 const THRESHOLDS: EncodingThresholds = {
@@ -40,6 +40,8 @@ const decoded = (bytes: Buffer, own: EncodingThresholds) => {
   return message.kind === 'batch' ? message.requests : [];
 };
 
+const lengthAnd = (bytes: Buffer): string => bytes.length.toString(16).padStart(8, '0') + bytes.toString('hex');
+
 describe('a forwarded batch', () => {
   test('has these bytes', () => {
     const header = '03 01 00000007 00000001';
@@ -49,6 +51,27 @@ describe('a forwarded batch', () => {
     assert.equal(encoded(DEFAULT_ENCODINGS), compact(`${header} 00 03 ${command}`));
     const thresholds = [1, 2, 3, 4, 5].map((one) => `000000000000000${one}`).join('');
     assert.equal(encoded(THRESHOLDS), compact(`${header} 80 03 ${thresholds} 0020000000000000 ${command}`));
+  });
+
+  test('carries rows of a value that is built aside', () => {
+    const rows = [
+      { key: Buffer.from('head e row'), value: Buffer.from('value'), expireTs: hlcTimestamp(0n) },
+      { key: Buffer.from('head e other'), value: Buffer.alloc(0), expireTs: hlcTimestamp(7n) },
+    ];
+    const request = new RowsRequest(rows, {
+      resp: 2,
+      settings: settingsWith(DEFAULT_ENCODINGS),
+      owner: OWNER,
+      token: 0,
+    });
+    const bytes = Buffer.from(encodeBatch(groupId(7), [request]));
+    const tail = rows
+      .map(({ key, value, expireTs }) => [key, value].map(lengthAnd).join('') + expireTs.toString(16).padStart(16, '0'))
+      .join('');
+    assert.equal(bytes.toString('hex'), `0301000000070000000104020000000${rows.length}${tail}`);
+    const [back] = decoded(bytes, DEFAULT_ENCODINGS);
+    assert.ok(back instanceof RowsRequest && back.isRepeatable);
+    assert.deepEqual(back.rows, rows);
   });
 
   test("goes by the thresholds of the client's node, not of the leader's", () => {

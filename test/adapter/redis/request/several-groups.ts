@@ -3,11 +3,12 @@ import assert from 'node:assert/strict';
 import { type BodyLimits, DEFAULT_BODY_LIMITS } from '../../../../src/adapter/redis/bodies/index.ts';
 import { startRedisServer } from '../../../../src/adapter/redis/server/server.ts';
 import type { CrossGroupRunner } from '../../../../src/adapter/redis/state/server-state.ts';
+import type { KvTransaction } from '../../../../src/kv/contract/transactions.ts';
 import type { KeyView, LiveValue } from '../../../../src/kv/contract/view.ts';
 import type { RunRequest } from '../../../../src/kv/txn/transaction-runner.ts';
 import { BufferedView } from '../../../../src/kv/txn/transaction-view.ts';
 import { SystemClock, SystemRandom, SystemScheduler } from '../../../../src/platform/index.ts';
-import { FakeKv, FakeState, FakeView } from '../../../support/fake-kv.ts';
+import { FakeKv, FakeState, FakeView, momentOf } from '../../../support/fake-kv.ts';
 import { RawClient } from '../harness.ts';
 
 /** As many as the real one takes. */
@@ -60,6 +61,10 @@ export class BufferedRunner implements CrossGroupRunner {
       target.apply();
       return { reply, commitTs: target.ts, seenTs: target.ts };
     }
+  }
+
+  async begin(): Promise<KvTransaction> {
+    return momentOf(this.state);
   }
 
   release(): void {

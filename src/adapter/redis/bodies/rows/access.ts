@@ -52,6 +52,16 @@ export const DEFAULT_BODY_LIMITS: BodyLimits = {
   maxChunks: 1_000,
 };
 
+/** All rows of a body, that are to be under another head and another incarnation too. */
+export interface RowsCopy {
+  readonly from: Buffer;
+  readonly incarnation: Buffer;
+  readonly to: Buffer;
+  readonly newIncarnation: Buffer;
+}
+
+export type CopyRows = (copy: RowsCopy) => void;
+
 /** The way to the bodies of one database. */
 export interface BodyAccess {
   readonly view: Rows;
@@ -67,4 +77,6 @@ export interface BodyAccess {
    * made where there was none.
    */
   readonly mayCreateBodies: boolean;
+  /** Sees to it that rows are copied before the head that names the copies is written; undefined: they have to be read and written. */
+  readonly copyRows?: CopyRows | undefined;
 }

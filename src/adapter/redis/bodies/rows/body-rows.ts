@@ -30,6 +30,9 @@ export const RowKind = {
 } as const;
 export type RowKind = (typeof RowKind)[keyof typeof RowKind];
 
+/** All of them. */
+export const ROW_KINDS: readonly number[] = Object.values(RowKind);
+
 /** Longest name that is part of its row's key. Part of the format: never change. */
 const NAME_BYTES_IN_KEY = 256;
 const NUMBER_BYTES = 6;

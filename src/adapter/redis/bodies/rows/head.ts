@@ -165,15 +165,17 @@ export function writeHead(
 /**
  * Makes the version of a key's head change with the next change of the body, for WATCH. Writes the head of a large body that is not armed, and
  * nothing otherwise: every change of a string or a packed body writes its head anyway.
+ * @returns true when it was written
  */
-export function armBody(access: Pick<BodyAccess, 'view' | 'storageKey'>, userKey: Buffer): void {
+export function armBody(access: Pick<BodyAccess, 'view' | 'storageKey'>, userKey: Buffer): boolean {
   const value = readValue(access, userKey);
-  if (value === undefined || value.form !== ValueForm.Large) return;
+  if (value === undefined || value.form !== ValueForm.Large) return false;
   const head = decodeHead(value);
-  if ((head.bits & BodyBit.Armed) !== 0) return;
+  if ((head.bits & BodyBit.Armed) !== 0) return false;
   const { expireTs, lastFieldTs } = value;
   const armed = encodeHead({ ...head, bits: head.bits | BodyBit.Armed }, expireTs);
   access.view.put(access.storageKey(userKey), armed, rowExpiry({ ofKey: expireTs, ofLastField: lastFieldTs }));
+  return true;
 }
 
 /** The head of one key while a command changes its body. */

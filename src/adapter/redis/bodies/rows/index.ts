@@ -1,7 +1,14 @@
 /** What all bodies are made of: what they need, heads, sub-rows and the cells inside them. */
 
-export { type BodyAccess, type BodyLimits, DEFAULT_BODY_LIMITS, type Rows } from './access.ts';
-export { BodyRows, RowKind } from './body-rows.ts';
+export {
+  type BodyAccess,
+  type BodyLimits,
+  type CopyRows,
+  DEFAULT_BODY_LIMITS,
+  type Rows,
+  type RowsCopy,
+} from './access.ts';
+export { BodyRows, ROW_KINDS, RowKind } from './body-rows.ts';
 export { ByteReader } from './byte-reader.ts';
 export { type Cell, Cells, cellBytes, LongCell, NO_CELL, type RowNumbers, readCell, writeCell } from './cell.ts';
 export { DEFAULT_ENCODINGS, type EncodingThresholds } from './encodings.ts';

@@ -1,4 +1,5 @@
 /** What concerns all rows of a body: whether they fit together, and copies of them. */
+import { EvaluationTooLongError } from '../../../../kv/index.ts';
 import { assert } from '../../../../platform/index.ts';
 import { ValueForm } from '../../keys/index.ts';
 import { readValue, typeNameOf, ValueType } from '../../values/index.ts';
@@ -21,6 +22,9 @@ import {
 } from '../rows/index.ts';
 import { decodeChunkBytes, walkChunks } from '../string/index.ts';
 import { decodeTreeState, walkTree } from '../tree/index.ts';
+
+/** Elements of a body that is copied row by row where each row is a round to another node. */
+const MAX_COPIED_FROM_AFAR = 50;
 
 /** The head of a value with a body; undefined for a string that is in one piece and for keys that do not exist. */
 function headAt(view: Pick<Rows, 'get'>, headKey: Buffer): StoredHead | undefined {
@@ -121,9 +125,10 @@ const ROW_NAMES: ReadonlyMap<number, string> = new Map(
  * one each row is read and written, under a new incarnation.
  * @param fromKey and `toKey`: storage keys, different ones
  * @returns false when there is nothing at `fromKey`
+ * @throws EvaluationTooLongError when each of many rows would have to be brought from afar and locked
  */
 export function copyValue(
-  access: Pick<BodyAccess, 'view' | 'random' | 'mayCreateBodies'>,
+  access: Pick<BodyAccess, 'view' | 'random' | 'mayCreateBodies' | 'copyRows'>,
   fromKey: Buffer,
   toKey: Buffer,
 ): boolean {
@@ -138,9 +143,16 @@ export function copyValue(
   let copy = head;
   if (head.form === ValueForm.Large) {
     copy = { ...head, incarnation: drawIncarnation(access) };
-    const rows = new BodyRows(view, toKey, copy.incarnation);
-    for (const { key, value, expireTs: rowTs } of walkBody(view, fromKey, head))
-      rows.put(rows.keyLike(fromKey, key), value, rowTs);
+    const { incarnation: newIncarnation } = copy;
+    if (access.copyRows !== undefined)
+      access.copyRows({ from: fromKey, incarnation: head.incarnation, to: toKey, newIncarnation });
+    else if (view.prefetch !== undefined && head.count > MAX_COPIED_FROM_AFAR)
+      throw new EvaluationTooLongError('a large value cannot be copied within a transaction over several groups');
+    else {
+      const rows = new BodyRows(view, toKey, newIncarnation);
+      for (const { key, value, expireTs: rowTs } of walkBody(view, fromKey, head))
+        rows.put(rows.keyLike(fromKey, key), value, rowTs);
+    }
   }
   writeHead(access, toKey, undefined, copy, expireTs);
   return true;

@@ -163,6 +163,7 @@ export const dumpCommands: readonly CommandSpec[] = defineCommands([
   },
   {
     name: 'restore',
+    writesWholeValue: true,
     arity: -4,
     flags: ['write', 'denyoom'],
     keys: ONE_KEY,

@@ -157,6 +157,7 @@ export const keyCommands: readonly CommandSpec[] = defineCommands([
   },
   {
     name: 'rename',
+    writesWholeValue: true,
     arity: 3,
     flags: ['write'],
     keys: TWO_KEYS,
@@ -175,6 +176,7 @@ export const keyCommands: readonly CommandSpec[] = defineCommands([
   },
   {
     name: 'renamenx',
+    writesWholeValue: true,
     arity: 3,
     flags: ['write', 'fast'],
     keys: TWO_KEYS,
@@ -187,6 +189,7 @@ export const keyCommands: readonly CommandSpec[] = defineCommands([
   },
   {
     name: 'copy',
+    writesWholeValue: true,
     arity: -3,
     flags: ['write', 'denyoom'],
     keys: TWO_KEYS,
@@ -200,6 +203,7 @@ export const keyCommands: readonly CommandSpec[] = defineCommands([
   },
   {
     name: 'move',
+    writesWholeValue: true,
     arity: 3,
     flags: ['write', 'fast'],
     keys: ONE_KEY,

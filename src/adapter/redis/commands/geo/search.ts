@@ -98,6 +98,7 @@ export const searchCommands: readonly CommandSpec[] = defineCommands([
   },
   {
     name: 'geosearchstore',
+    writesWholeValue: true,
     arity: -8,
     flags: ['write', 'denyoom'],
     keys: { first: 1, last: 2, step: 1 },
@@ -109,6 +110,7 @@ export const searchCommands: readonly CommandSpec[] = defineCommands([
   },
   {
     name: 'georadius',
+    writesWholeValue: true,
     arity: -6,
     flags: ['write', 'denyoom', 'movablekeys'],
     keys: { ...FIRST_KEY, all: keysWithStore },
@@ -131,6 +133,7 @@ export const searchCommands: readonly CommandSpec[] = defineCommands([
   },
   {
     name: 'georadiusbymember',
+    writesWholeValue: true,
     arity: -5,
     flags: ['write', 'denyoom', 'movablekeys'],
     keys: { ...FIRST_KEY, all: keysWithStore },

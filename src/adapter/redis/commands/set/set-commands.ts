@@ -140,6 +140,7 @@ export const setCommands: readonly CommandSpec[] = defineCommands([
   },
   {
     name: 'sinterstore',
+    writesWholeValue: true,
     arity: -3,
     flags: ['write', 'denyoom'],
     keys: ALL_KEYS,
@@ -162,6 +163,7 @@ export const setCommands: readonly CommandSpec[] = defineCommands([
   },
   {
     name: 'sunionstore',
+    writesWholeValue: true,
     arity: -3,
     flags: ['write', 'denyoom'],
     keys: ALL_KEYS,
@@ -184,6 +186,7 @@ export const setCommands: readonly CommandSpec[] = defineCommands([
   },
   {
     name: 'sdiffstore',
+    writesWholeValue: true,
     arity: -3,
     flags: ['write', 'denyoom'],
     keys: ALL_KEYS,

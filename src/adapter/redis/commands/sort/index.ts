@@ -6,6 +6,7 @@ import { isStoring, sortFinds, sortKeys } from './sort-options.ts';
 export const sortCommands: readonly CommandSpec[] = defineCommands([
   {
     name: 'sort',
+    writesWholeValue: true,
     arity: -2,
     flags: ['write', 'denyoom', 'movablekeys'],
     keys: { first: 1, last: 1, step: 1, all: sortKeys },

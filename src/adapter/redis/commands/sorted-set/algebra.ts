@@ -272,6 +272,7 @@ function storing(own: Omit<AlgebraForm, 'result'>, since: string, summary: strin
   const form: AlgebraForm = { ...own, result: 'stored' };
   return declareSortedSet({
     name: own.name,
+    writesWholeValue: true,
     arity: -4,
     flags: ['write', 'denyoom', 'movablekeys'],
     keys: { first: 1, last: 1, step: 1, all: countedKeys(2, 1) },

@@ -126,6 +126,7 @@ export const rangeCommands: readonly CommandSpec[] = defineCommands([
   }),
   declareSortedSet({
     name: 'zrangestore',
+    writesWholeValue: true,
     arity: -5,
     flags: ['write', 'denyoom'],
     keys: { first: 1, last: 2, step: 1 },

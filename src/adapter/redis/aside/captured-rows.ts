@@ -1,0 +1,169 @@
+/**
+ * A view of one moment, of which only heads and bodies are known that were read before: what else is asked for stops the evaluation and is read, and
+ * the evaluation begins again. Writes are kept, and told apart afterwards: rows of bodies that are made anew, and everything else.
+ */
+import { EvaluationTooLongError, type KeyView, type LiveValue } from '../../../kv/index.ts';
+import { assert, type HlcTimestamp, type Millis, NEVER } from '../../../platform/index.ts';
+import { bodyOf, incarnationIn } from '../keys/index.ts';
+
+/** Rows that one command may have read beforehand, and their bytes: they lie in memory. */
+const MAX_ROWS = 2_000_000;
+const MAX_BYTES = 512 * 1024 * 1024;
+/** How long one evaluation may hold the event loop, looked at after so many rows. */
+const MAX_EVALUATION_MS: Millis = 250;
+const LOOK_ROWS = 1_024;
+
+/** A row that was written. */
+export interface CapturedWrite {
+  readonly key: Buffer;
+  /** Undefined deletes it. */
+  readonly value: Buffer | undefined;
+  /** 0n is never. */
+  readonly expireTs: HlcTimestamp;
+}
+
+/** A head as it was read; undefined: there was none. */
+export interface ReadHead {
+  readonly key: Buffer;
+  readonly live: LiveValue | undefined;
+}
+
+/** What has to be read before the evaluation can go on: heads, or all rows of a body. */
+export type Missing =
+  | { readonly kind: 'heads'; readonly keys: readonly Buffer[] }
+  | { readonly kind: 'body'; readonly head: Buffer; readonly incarnation: Buffer };
+
+/** Writes of an evaluation. */
+export interface Effects {
+  /** Rows that nobody can come to before `others` are written. */
+  readonly fresh: readonly CapturedWrite[];
+  readonly others: readonly CapturedWrite[];
+}
+
+/** Stops an evaluation at what was not read. Not an error that anybody declares, so nobody keeps it. */
+class NotReadYet extends Error {}
+
+const nameOf = (key: Buffer): string => key.toString('latin1');
+
+/** See the top of the file. */
+export class CapturedRows implements KeyView {
+  readonly ts: HlcTimestamp;
+  private readonly nowMs: () => Millis;
+  private readonly rows = new Map<string, LiveValue>();
+  private bytes = 0;
+  private readonly heads = new Map<string, ReadHead>();
+  /** Heads of which all rows are here. */
+  private readonly bodies = new Set<string>();
+  private writes = new Map<string, CapturedWrite>();
+  private sinceMs: Millis = 0;
+  private work = 0;
+  /** Undefined while nothing is. */
+  missing: Missing | undefined;
+
+  constructor(ts: HlcTimestamp, nowMs: () => Millis) {
+    this.ts = ts;
+    this.nowMs = nowMs;
+  }
+
+  /** Prepares for an evaluation from the start. */
+  begin(): void {
+    this.writes = new Map();
+    this.missing = undefined;
+    this.sinceMs = this.nowMs();
+    this.work = 0;
+  }
+
+  addHead(head: ReadHead): void {
+    this.heads.set(nameOf(head.key), head);
+  }
+
+  /** @throws EvaluationTooLongError when there are too many */
+  addRow(key: Buffer, live: LiveValue): void {
+    this.rows.set(nameOf(key), live);
+    this.bytes += key.length + live.value.length;
+    if (this.rows.size <= MAX_ROWS && this.bytes <= MAX_BYTES) return;
+    throw new EvaluationTooLongError(`the command reads more than ${MAX_ROWS} rows or ${MAX_BYTES} bytes`);
+  }
+
+  /** All of its rows were added. */
+  addBody(head: Buffer): void {
+    this.bodies.add(nameOf(head));
+  }
+
+  /** Heads that were read, each once. */
+  readHeads(): ReadHead[] {
+    return [...this.heads.values()];
+  }
+
+  get(key: Buffer): LiveValue | undefined {
+    this.spend();
+    const name = nameOf(key);
+    const own = this.writes.get(name);
+    if (own !== undefined) return this.live(own);
+    const body = bodyOf(key);
+    const headName = body === undefined ? name : name.slice(0, body.headLength);
+    const head = this.heads.get(headName);
+    if (head === undefined) this.miss({ kind: 'heads', keys: [key.subarray(0, headName.length)] });
+    if (body === undefined) return head!.live;
+    const { incarnation } = body;
+    // Of another body than its own there is nothing but what the command itself has written.
+    if (head!.live === undefined || incarnationIn(head!.live.value)?.equals(incarnation) !== true) return undefined;
+    if (!this.bodies.has(headName)) this.miss({ kind: 'body', head: head!.key, incarnation });
+    return this.rows.get(name);
+  }
+
+  prefetch(keys: readonly Buffer[]): void {
+    const missing = keys.filter((key) => bodyOf(key) === undefined && !this.heads.has(nameOf(key)));
+    if (missing.length > 0) this.miss({ kind: 'heads', keys: missing });
+  }
+
+  private miss(missing: Missing): never {
+    this.missing ??= missing;
+    throw new NotReadYet();
+  }
+
+  private live({ value, expireTs }: CapturedWrite): LiveValue | undefined {
+    const isGone = value === undefined || (expireTs !== NEVER && expireTs <= this.ts);
+    return isGone ? undefined : { value, expireTs, commitTs: this.ts };
+  }
+
+  put(key: Buffer, value: Buffer, expireTs: HlcTimestamp): void {
+    this.spend();
+    this.writes.set(nameOf(key), { key, value, expireTs });
+  }
+
+  delete(key: Buffer): void {
+    this.spend();
+    this.writes.set(nameOf(key), { key, value: undefined, expireTs: NEVER });
+  }
+
+  deleteRange(): void {
+    assert(false, 'a command names its keys');
+  }
+
+  /** @throws EvaluationTooLongError */
+  private spend(): void {
+    if (++this.work % LOOK_ROWS !== 0 || this.nowMs() - this.sinceMs <= MAX_EVALUATION_MS) return;
+    throw new EvaluationTooLongError(`the command was evaluated for more than ${MAX_EVALUATION_MS} ms`);
+  }
+
+  /** What the last evaluation has written. */
+  effects(): Effects {
+    const fresh: CapturedWrite[] = [];
+    const others: CapturedWrite[] = [];
+    for (const write of this.writes.values()) {
+      const body = bodyOf(write.key);
+      const headName = body && nameOf(write.key.subarray(0, body.headLength));
+      const before = headName === undefined ? undefined : this.heads.get(headName)?.live?.value;
+      if (body === undefined || (before !== undefined && incarnationIn(before)?.equals(body.incarnation) === true)) {
+        others.push(write);
+        continue;
+      }
+      // Rows of a body that was made and replaced again are nobody's.
+      const after = this.writes.get(headName!)?.value;
+      const isNamed = after !== undefined && incarnationIn(after)?.equals(body.incarnation) === true;
+      if (isNamed && write.value !== undefined) fresh.push(write);
+    }
+    return { fresh, others };
+  }
+}

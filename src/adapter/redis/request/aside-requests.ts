@@ -1,0 +1,60 @@
+/** Commands whose values are built aside: what the room `aside` needs of the groups. */
+import { GroupRouter, isHeldBack } from '../../../kv/index.ts';
+import { type Clock, type Millis, type Random, type Scheduler, sleep } from '../../../platform/index.ts';
+import { type AsideCommand, type AsideParts, buildAside, type FreshRow } from '../aside/index.ts';
+import { RedisError, type Reply } from '../protocol/index.ts';
+import { runAcross } from './cross-group.ts';
+import { CommandRequest, type GroupRequest, RowsRequest } from './group-request.ts';
+import { runSingle, type SingleRequestEnvironment } from './single-request.ts';
+
+/** Longest wait for a group that holds writes back. */
+const MAX_HELD_PAUSE_MS: Millis = 250;
+
+export interface AsideEnvironment extends SingleRequestEnvironment {
+  readonly transactions: AsideParts['transactions'] | undefined;
+  readonly clock: Clock;
+  readonly scheduler: Scheduler;
+  readonly random: Random;
+  readonly commandTimeoutMs: Millis;
+}
+
+/** Runs a request of several groups, or one that has to be built aside. Nothing else of its connection may be under way. */
+export async function runAlone(environment: AsideEnvironment, request: GroupRequest): Promise<Reply> {
+  try {
+    const { transactions, commandTimeoutMs } = environment;
+    if (!request.isAside) return await runAcross(transactions!, request, commandTimeoutMs);
+  } catch (error) {
+    if (!(request instanceof CommandRequest && request.needsAside(error))) throw error;
+  }
+  return runAside(environment, request as CommandRequest);
+}
+
+/** Runs a command that has turned out to write too many rows for one entry. */
+async function runAside(environment: AsideEnvironment, request: CommandRequest): Promise<Reply> {
+  const { transactions, clock, commandTimeoutMs } = environment;
+  if (transactions === undefined) throw new RedisError('ERR the command writes too many rows');
+  const command: AsideCommand = {
+    heads: request.storageKeys(),
+    evaluate: (view, copyRows) => request.runAside(view, copyRows),
+  };
+  const router = new GroupRouter(environment);
+  const writeRows = (rows: readonly FreshRow[]) => write(environment, router, rows);
+  return buildAside({ transactions, clock, stepTimeoutMs: commandTimeoutMs, writeRows }, command);
+}
+
+/** Writes a slice to the group that has it now. What holds writes back passes, and is waited for. */
+async function write(environment: AsideEnvironment, router: GroupRouter, rows: readonly FreshRow[]): Promise<void> {
+  const { clock, scheduler, commandTimeoutMs } = environment;
+  const deadlineMs = router.deadline(commandTimeoutMs);
+  for (;;) {
+    try {
+      await router.at([rows[0]!.key], { deadlineMs, isRead: true }, (group) =>
+        runSingle(environment, group, (options) => new RowsRequest(rows, options), deadlineMs),
+      );
+      return;
+    } catch (error) {
+      if (!isHeldBack(error) || clock.monotonicMs() >= deadlineMs) throw error;
+      await sleep(scheduler, Math.min(MAX_HELD_PAUSE_MS, error.retryAfterMs));
+    }
+  }
+}
