@@ -2,7 +2,6 @@
  * Floating-point numbers as Redis reads and prints them: with C's `strtod`, and with printf's `%.17g` and `%.Nf`. JavaScript reads other texts, prints
  * the shortest digits, and rounds a tie away from zero where C rounds it to an even digit.
  */
-
 /** What `strtod` makes of a text. */
 export interface ReadDouble {
   /** 0 when the text does not begin with a number. */
@@ -102,6 +101,8 @@ export function generalText(value: number, precision: number): string {
 
 /** Whether the digits of a number end with a 5 right behind those that are printed. */
 function isTie(value: number, precision: number): boolean {
+  // From 1 on a number has as many decimal digits behind the point as binary ones, and a tie has at most as many as are printed.
+  if (Math.abs(value) >= 1 && !Number.isInteger(value * 2 ** precision)) return false;
   const digits = value.toExponential(60).replace(/[-.]/g, '');
   return /^50*e/.test(digits.slice(precision));
 }

@@ -11,6 +11,11 @@ export class ByteReader {
     this.at = at;
   }
 
+  /** Where the next byte is read from. */
+  get offset(): number {
+    return this.at;
+  }
+
   get isAtEnd(): boolean {
     return this.at >= this.bytes.length;
   }
@@ -21,8 +26,10 @@ export class ByteReader {
   }
 
   varint(): number {
-    let value = 0;
-    for (let scale = 1; ; scale *= 0x80) {
+    const first = this.byte();
+    if (first < 0x80) return first;
+    let value = first & 0x7f;
+    for (let scale = 0x80; ; scale *= 0x80) {
       const byte = this.byte();
       if (byte < 0x80) return value + byte * scale;
       value += (byte & 0x7f) * scale;

@@ -64,6 +64,17 @@ export function readCell(reader: ByteReader): Cell {
   return new LongCell(number, length, reader.take(reader.varint()));
 }
 
+/** Moves a reader behind a cell. */
+export function skipCell(reader: ByteReader): void {
+  const header = reader.varint();
+  if (header % 2 === 0) {
+    reader.skip(header / 2);
+    return;
+  }
+  reader.varint();
+  reader.skip(reader.varint());
+}
+
 /** Draws numbers of rows. */
 export interface RowNumbers {
   /** The next number that was never used in the incarnation; its owner keeps it. */

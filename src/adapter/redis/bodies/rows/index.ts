@@ -10,7 +10,17 @@ export {
 } from './access.ts';
 export { BodyRows, ROW_KINDS, RowKind } from './body-rows.ts';
 export { ByteReader } from './byte-reader.ts';
-export { type Cell, Cells, cellBytes, LongCell, NO_CELL, type RowNumbers, readCell, writeCell } from './cell.ts';
+export {
+  type Cell,
+  Cells,
+  cellBytes,
+  LongCell,
+  NO_CELL,
+  type RowNumbers,
+  readCell,
+  skipCell,
+  writeCell,
+} from './cell.ts';
 export { DEFAULT_ENCODINGS, type EncodingThresholds } from './encodings.ts';
 export {
   armBody,

@@ -49,7 +49,7 @@ export class CountedTree extends TreeReader {
     }
     const place = this.placeOf(key);
     if (place.part === 'first' && place.at === 0) this.push(FIRST, cell);
-    else if (place.part === 'last' && place.at === place.leaf.cells.length) this.push(LAST, cell);
+    else if (place.part === 'last' && place.at === place.leaf.size) this.push(LAST, cell);
     else this.put(place, cell);
   }
 
@@ -57,8 +57,8 @@ export class CountedTree extends TreeReader {
   removeKey(key: Buffer): boolean {
     if (this.count === 0) return false;
     const place = this.placeOf(key);
-    const cell = place.leaf.cells[place.at];
-    if (cell === undefined || !this.cells.equals(key, cell)) return false;
+    const { leaf, at } = place;
+    if (at >= leaf.size || !this.cells.equals(key, leaf.cellAt(at))) return false;
     this.cut(place, 1);
     return true;
   }
@@ -102,9 +102,9 @@ export class CountedTree extends TreeReader {
     if (batch.length > 0) leaves.push(this.pages.newLeaf(batch));
     const { fingers, separators } = this.state;
     const [first, last] = [leaves[0], leaves.length > 1 ? leaves.at(-1)! : undefined];
-    if (first !== undefined) fingers[0] = { page: first.number, count: first.cells.length };
+    if (first !== undefined) fingers[0] = { page: first.number, count: first.size };
     if (last !== undefined) {
-      fingers[1] = { page: last.number, count: last.cells.length };
+      fingers[1] = { page: last.number, count: last.size };
       separators[1] = this.between(leaves.at(-2)!, last);
     }
     if (leaves.length > 2) this.buildAbove(leaves);
@@ -115,7 +115,7 @@ export class CountedTree extends TreeReader {
     let row = leaves.slice(1, -1).map((leaf, index) => ({
       number: leaf.number,
       separator: this.between(leaves[index]!, leaf),
-      size: leaf.cells.length,
+      size: leaf.size,
     }));
     this.state.separators[0] = row[0]!.separator;
     this.state.levels = 1;
@@ -152,7 +152,7 @@ export class CountedTree extends TreeReader {
     const leaf = finger.page === 0 ? undefined : this.pages.leaf(finger.page);
     this.count++;
     if (leaf !== undefined && this.hasRoom(leaf, cell)) {
-      this.insertCell(leaf, end === FIRST ? 0 : leaf.cells.length, cell);
+      this.insertCell(leaf, end === FIRST ? 0 : leaf.size, cell);
       finger.count++;
       return;
     }
@@ -193,14 +193,14 @@ export class CountedTree extends TreeReader {
     const isTooLarge = leafSize(leaf) > this.limits.pageBytes;
     if (place.part !== 'tree') {
       if (isTooLarge) this.splitFinger(endOf(place), leaf);
-      else if (leaf.cells.length === 0) this.dropFinger(endOf(place), leaf);
+      else if (leaf.size === 0) this.dropFinger(endOf(place), leaf);
       return;
     }
     const { path } = place;
     if (isTooLarge) {
       const right = this.splitLeaf(leaf);
-      this.addSibling(path, path.length - 1, right.number, this.between(leaf, right), right.cells.length, 'middle');
-    } else if (leaf.cells.length === 0) {
+      this.addSibling(path, path.length - 1, right.number, this.between(leaf, right), right.size, 'middle');
+    } else if (leaf.size === 0) {
       this.pages.dropLeaf(leaf);
       this.cells.free(this.removeChild(path, path.length - 1));
       this.freeUnusedSeparators();
@@ -213,7 +213,7 @@ export class CountedTree extends TreeReader {
     const { fingers } = this.state;
     const right = this.splitLeaf(leaf);
     const [kept, evicted] = end === FIRST ? [leaf, right] : [right, leaf];
-    fingers[end] = { page: kept.number, count: kept.cells.length };
+    fingers[end] = { page: kept.number, count: kept.size };
     this.evict(end, evicted, this.between(leaf, right));
   }
 
@@ -234,7 +234,7 @@ export class CountedTree extends TreeReader {
   private evict(end: End, leaf: Leaf, boundary: Cell): void {
     const { state } = this;
     const { separators, fingers } = state;
-    const size = leaf.cells.length;
+    const size = leaf.size;
     const other = otherEnd(end);
     if (state.root === 0) {
       if (fingers[other].page === 0) {
@@ -526,7 +526,7 @@ export class CountedTree extends TreeReader {
   }
 
   private between(left: Leaf, right: Leaf): Cell {
-    return this.pages.isOrdered ? this.cells.separator(left.cells.at(-1)!, right.cells[0]!) : NO_CELL;
+    return this.pages.isOrdered ? this.cells.separator(left.cellAt(left.size - 1), right.cellAt(0)) : NO_CELL;
   }
 }
 

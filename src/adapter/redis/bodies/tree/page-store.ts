@@ -2,7 +2,6 @@
 import { assert } from '../../../../platform/index.ts';
 import { type BodyRows, type Cell, RowKind, type RowNumbers } from '../rows/index.ts';
 import {
-  bytesOfCells,
   cellsInLeaf,
   decodeCounts,
   decodeInner,
@@ -10,9 +9,9 @@ import {
   encodeCounts,
   encodeInner,
   encodeLeaf,
-  type Inner,
+  Inner,
   isLeafRow,
-  type Leaf,
+  Leaf,
 } from './page.ts';
 
 /** Whoever changes a page says so with one of the `touch` methods. */
@@ -71,7 +70,7 @@ export class PageStore {
   }
 
   cellsIn(number: number): number {
-    return this.leaves.get(number)?.cells.length ?? cellsInLeaf(this.row(RowKind.TreePage, number));
+    return this.leaves.get(number)?.size ?? cellsInLeaf(this.row(RowKind.TreePage, number));
   }
 
   inner(number: number): Inner {
@@ -93,22 +92,14 @@ export class PageStore {
   }
 
   newLeaf(cells: Cell[]): Leaf {
-    const leaf: Leaf = { number: this.numbers.next++, cells, bytes: bytesOfCells(cells), isStored: false };
+    const leaf = Leaf.of(this.numbers.next++, cells);
     this.leaves.set(leaf.number, leaf);
     this.touchLeaf(leaf);
     return leaf;
   }
 
   newInner(level: number, children: number[], separators: Cell[], counts: number[] | undefined): Inner {
-    const page: Inner = {
-      number: this.numbers.next++,
-      level,
-      children,
-      separators,
-      counts,
-      storedCounts: undefined,
-      isStored: false,
-    };
+    const page = Inner.of(this.numbers.next++, level, children, separators, counts);
     this.inners.set(page.number, page);
     this.touchInner(page);
     if (counts !== undefined) this.touchCounts(page);

@@ -11,32 +11,133 @@
  */
 import { assert } from '../../../../platform/index.ts';
 import { varintBytes, writeVarint } from '../../keys/index.ts';
-import { ByteReader, type Cell, cellBytes, NO_CELL, readCell, writeCell } from '../rows/index.ts';
+import { ByteReader, type Cell, cellBytes, NO_CELL, readCell, skipCell, writeCell } from '../rows/index.ts';
+
+/**
+ * The cells of a page: taken out of its row one by one as they are looked at, because a look-up needs a few of them, and all together when they are to
+ * be changed.
+ */
+class PageCells {
+  private readonly row: Buffer;
+  /** Where each cell begins in the row. */
+  private readonly starts: readonly number[];
+  private taken: Cell[] | undefined;
+
+  /** @param taken the cells of a page without a row */
+  constructor(row: Buffer, starts: readonly number[], taken?: Cell[]) {
+    this.row = row;
+    this.starts = starts;
+    this.taken = taken;
+  }
+
+  get size(): number {
+    return this.taken?.length ?? this.starts.length;
+  }
+
+  /** @param index from 0 to `size - 1` */
+  at(index: number): Cell {
+    return this.taken === undefined ? this.read(this.starts[index]!) : this.taken[index]!;
+  }
+
+  /** May be changed in place. */
+  all(): Cell[] {
+    this.taken ??= this.starts.map((start) => this.read(start));
+    return this.taken;
+  }
+
+  private read(start: number): Cell {
+    return readCell(new ByteReader(this.row, start));
+  }
+}
+
+const NO_ROW = Buffer.alloc(0);
 
 /** A page of elements. */
-export interface Leaf {
+export class Leaf {
   readonly number: number;
-  cells: Cell[];
   /** What the cells take, bytes. */
   bytes: number;
   /** Whether its rows exist. */
   isStored: boolean;
+  private readonly elements: PageCells;
+
+  constructor(number: number, elements: PageCells, bytes: number, isStored: boolean) {
+    this.number = number;
+    this.elements = elements;
+    this.bytes = bytes;
+    this.isStored = isStored;
+  }
+
+  /** A page that has no row yet. */
+  static of(number: number, cells: Cell[]): Leaf {
+    return new Leaf(number, new PageCells(NO_ROW, [], cells), bytesOfCells(cells), false);
+  }
+
+  get size(): number {
+    return this.elements.size;
+  }
+
+  /** @param index from 0 to `size - 1` */
+  cellAt(index: number): Cell {
+    return this.elements.at(index);
+  }
+
+  /** All elements, to be changed in place. */
+  get cells(): Cell[] {
+    return this.elements.all();
+  }
 }
 
 /** A page of children. */
-export interface Inner {
+export class Inner {
   readonly number: number;
   /** 1 is right above the leaves. */
   readonly level: number;
-  children: number[];
-  /** As many as children; those of a list are empty. */
-  separators: Cell[];
+  readonly children: number[];
   /** Elements below each child; undefined where the level does not count, or where they were not read yet. */
   counts: number[] | undefined;
   /** The row of counts as it was read. */
   storedCounts: Buffer | undefined;
   /** Whether its rows exist. */
   isStored: boolean;
+  private readonly borders: PageCells;
+
+  constructor(
+    number: number,
+    level: number,
+    children: number[],
+    borders: PageCells,
+    counts: number[] | undefined,
+    isStored: boolean,
+  ) {
+    this.number = number;
+    this.level = level;
+    this.children = children;
+    this.borders = borders;
+    this.counts = counts;
+    this.isStored = isStored;
+  }
+
+  /** A page that has no row yet. */
+  static of(
+    number: number,
+    level: number,
+    children: number[],
+    separators: Cell[],
+    counts: number[] | undefined,
+  ): Inner {
+    return new Inner(number, level, children, new PageCells(NO_ROW, [], separators), counts, false);
+  }
+
+  /** What separates a child of an ordered tree from the one before it. */
+  separatorAt(index: number): Cell {
+    return this.borders.at(index);
+  }
+
+  /** As many as children, to be changed in place; those of a list are empty. */
+  get separators(): Cell[] {
+    return this.borders.all();
+  }
 }
 
 const LEAF_LEVEL = 0;
@@ -47,7 +148,7 @@ export const bytesOfCells = (cells: readonly Cell[]): number => cells.reduce((su
 
 /** Bytes of a leaf's row. */
 export function leafSize(leaf: Leaf): number {
-  return 1 + varintBytes(leaf.cells.length) + leaf.bytes;
+  return 1 + varintBytes(leaf.size) + leaf.bytes;
 }
 
 /** The row of a leaf. */
@@ -64,9 +165,12 @@ export function decodeLeaf(number: number, row: Buffer): Leaf {
   const reader = new ByteReader(row);
   assert(reader.byte() === LEAF_LEVEL, 'a leaf is where a leaf must be');
   const count = reader.varint();
-  const cells: Cell[] = [];
-  for (let index = 0; index < count; index++) cells.push(readCell(reader));
-  return { number, cells, bytes: row.length - 1 - varintBytes(count), isStored: true };
+  const starts: number[] = [];
+  for (let index = 0; index < count; index++) {
+    starts.push(reader.offset);
+    skipCell(reader);
+  }
+  return new Leaf(number, new PageCells(row, starts), row.length - 1 - varintBytes(count), true);
 }
 
 /** How many cells a leaf has, without taking it apart. */
@@ -111,21 +215,23 @@ export function decodeInner(number: number, row: Buffer, isOrdered: boolean): In
   const level = reader.byte();
   assert(level !== LEAF_LEVEL, 'a page of children is where one must be');
   const count = reader.varint();
-  const page: Inner = {
-    number,
-    level,
-    children: [],
-    separators: [],
-    counts: isOrdered ? undefined : [],
-    storedCounts: undefined,
-    isStored: true,
-  };
-  for (let index = 0; index < count; index++) {
-    page.children.push(reader.varint());
-    page.separators.push(isOrdered ? readCell(reader) : NO_CELL);
-    if (!isOrdered) page.counts!.push(reader.varint());
+  const children: number[] = [];
+  if (!isOrdered) {
+    const counts: number[] = [];
+    for (let index = 0; index < count; index++) {
+      children.push(reader.varint());
+      counts.push(reader.varint());
+    }
+    const separators = children.map(() => NO_CELL);
+    return new Inner(number, level, children, new PageCells(row, [], separators), counts, true);
   }
-  return page;
+  const starts: number[] = [];
+  for (let index = 0; index < count; index++) {
+    children.push(reader.varint());
+    starts.push(reader.offset);
+    skipCell(reader);
+  }
+  return new Inner(number, level, children, new PageCells(row, starts), undefined, true);
 }
 
 /** The row of counts of a page of an ordered tree. */

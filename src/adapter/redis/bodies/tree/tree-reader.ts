@@ -20,6 +20,7 @@ export interface Step {
  * may end soon, then four times as many each time. So a walk over all of a large body takes a dozen rounds.
  */
 const AHEAD = { first: 4, factor: 4, most: 4_096 } as const;
+
 /** Which of the three parts a leaf is in. */
 export type Part = 'first' | 'tree' | 'last';
 
@@ -52,7 +53,7 @@ export class TreeReader {
   /** The element at a position from 0 to `count - 1`. */
   at(index: number): Cell {
     const place = this.placeAt(index);
-    return place.leaf.cells[place.at]!;
+    return place.leaf.cellAt(place.at);
   }
 
   /** How many elements are below a key, which need not be there. */
@@ -123,7 +124,7 @@ export class TreeReader {
   *leavesFrom(number: number): Generator<Leaf> {
     if (this.count === 0) return;
     const found = number === 0 ? undefined : this.pages.findLeaf(number);
-    const from = found === undefined ? this.placeAt(0) : this.placeOf(this.cells.bytesOf(found.cells[0]!));
+    const from = found === undefined ? this.placeAt(0) : this.placeOf(this.cells.bytesOf(found.cellAt(0)));
     for (const { leaf } of this.placesFrom(from, 1)) yield leaf;
   }
 
@@ -156,11 +157,11 @@ export class TreeReader {
   }
 
   /** The child of a page that a key belongs below. */
-  private childFor({ separators }: Inner, key: Buffer): number {
-    let [from, to] = [0, separators.length - 1];
+  private childFor(page: Inner, key: Buffer): number {
+    let [from, to] = [0, page.children.length - 1];
     while (from < to) {
       const middle = (from + to + 1) >>> 1;
-      if (this.cells.compare(key, separators[middle]!) >= 0) from = middle;
+      if (this.cells.compare(key, page.separatorAt(middle)) >= 0) from = middle;
       else to = middle - 1;
     }
     return from;
@@ -199,9 +200,9 @@ export class TreeReader {
   private *walk(from: Place, step: 1 | -1, atMost: number): Generator<Cell> {
     let { at } = from;
     for (const place of this.placesFrom(from, step, atMost)) {
-      const { cells } = place.leaf;
-      if (place !== from) at = step === 1 ? 0 : cells.length - 1;
-      for (; at >= 0 && at < cells.length; at += step) yield cells[at]!;
+      const { leaf } = place;
+      if (place !== from) at = step === 1 ? 0 : leaf.size - 1;
+      for (; at >= 0 && at < leaf.size; at += step) yield leaf.cellAt(at);
     }
   }
 
@@ -213,7 +214,7 @@ export class TreeReader {
     let left = atMost;
     for (let place: Place | undefined = from; place !== undefined; place = this.neighbour(place, step)) {
       yield place;
-      left -= place.leaf.cells.length;
+      left -= place.leaf.size;
       if (asked > 0) asked--;
       if (!this.pages.isAfar || asked > 0 || left <= 0 || place.part !== 'tree') continue;
       asked = Math.min(window, Math.ceil(left / FEWEST_ELEMENTS));
@@ -350,10 +351,10 @@ export class TreeReader {
 
   /** The first place in a leaf whose cell is not below a key. */
   private lowerBound(leaf: Leaf, key: Buffer): number {
-    let [from, to] = [0, leaf.cells.length];
+    let [from, to] = [0, leaf.size];
     while (from < to) {
       const middle = (from + to) >>> 1;
-      if (this.cells.compare(key, leaf.cells[middle]!) > 0) from = middle + 1;
+      if (this.cells.compare(key, leaf.cellAt(middle)) > 0) from = middle + 1;
       else to = middle;
     }
     return from;

@@ -1,7 +1,15 @@
 /** ZADD and ZINCRBY. */
 import { openOrdered, type ScoredMember } from '../../bodies/index.ts';
 import { type CommandContext, type CommandSpec, defineCommands } from '../../command/index.ts';
-import { DoubleReply, errors, optionName, parseDouble, RedisError, type Reply } from '../../protocol/index.ts';
+import {
+  DoubleReply,
+  errors,
+  optionName,
+  parseDouble,
+  parseShortInteger,
+  RedisError,
+  type Reply,
+} from '../../protocol/index.ts';
 import { declareSortedSet } from './declare-sorted-set.ts';
 
 /** How members are added. */
@@ -82,7 +90,8 @@ function readScores({ isNx, isXx, isGt, isLt, isIncr }: AddOptions, args: readon
   if (isIncr && given > 2) throw new RedisError('ERR INCR option supports a single increment-element pair');
   const scores: number[] = [];
   for (let at = from; at < args.length; at += 2) {
-    const score = parseDouble(args[at]!);
+    const short = parseShortInteger(args[at]!);
+    const score = Number.isNaN(short) ? parseDouble(args[at]!) : short;
     if (score === undefined) throw errors.notFloat();
     scores.push(score);
   }
