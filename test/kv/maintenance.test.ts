@@ -53,6 +53,21 @@ describe('maintenance', () => {
     assert.deepEqual(bed.errors, []);
   });
 
+  test('leaves expired keys where they are while it is told to', async () => {
+    const bed = new MaintainedGroup();
+    bed.maintenance.isPurging = false;
+    bed.set('k', 'v', 100);
+    bed.settle();
+    await bed.pass(3000);
+    assert.equal(bed.memory.liveKeys(), 1);
+    const read = bed.get('k');
+    bed.settle();
+    assert.equal(read.reply, undefined);
+    bed.maintenance.isPurging = true;
+    await bed.pass(3000);
+    assert.equal(bed.memory.liveKeys(), 0);
+  });
+
   test('does not purge what was written again meanwhile', async () => {
     const bed = new MaintainedGroup();
     bed.set('k', 'old', 100);

@@ -7,6 +7,7 @@ import fc from 'fast-check';
 import { hlcTimestamp, SeededRandom, SystemScheduler } from '../../src/platform/index.ts';
 import type { GroupStore, GroupStoreOptions } from '../../src/store/contract/types.ts';
 import { openGroupStore } from '../../src/store/group/open.ts';
+import { StoreActivity } from '../../src/store/level/activity.ts';
 import { SimulatedLevels } from '../../src/store/level/simulated-level.ts';
 import {
   decodeKey,
@@ -48,6 +49,23 @@ test('encoded keys keep the order of keys, are no prefixes of each other, and de
       assert.ok(Buffer.compare(newer, older) < 0, 'newer versions come first');
     }),
   );
+});
+
+test('what a store has forgotten is read from disk again', async () => {
+  const activity = new StoreActivity();
+  const store = await openGroupStore({ ...simulated(), activity });
+  putOne(store, 'k', 'v', 1);
+  await store.flush();
+  const read = (): number => {
+    const before = activity.cacheMisses;
+    assert.equal(store.latest(bytes('k'))!.value.toString(), 'v');
+    return activity.cacheMisses - before;
+  };
+  read();
+  assert.equal(read(), 0);
+  store.forgetCached!();
+  assert.equal(read(), 1);
+  await store.close();
 });
 
 test('three stores that apply the same log have the same digest whenever they flush and collect', async () => {
