@@ -2,6 +2,8 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { MAX_COUNT, observe, REGISTER_COUNT } from '../../../../src/adapter/redis/commands/hyperloglog/element-hash.ts';
 import { findFault } from '../../../../src/adapter/redis/commands/hyperloglog/self-test.ts';
+import { emptySketch, HEADER_BYTES } from '../../../../src/adapter/redis/commands/hyperloglog/sketch-format.ts';
+import { SparseSketch } from '../../../../src/adapter/redis/commands/hyperloglog/sparse-sketch.ts';
 import { Evaluator } from './evaluate.ts';
 
 /** The hash in the words of its definition. */
@@ -36,6 +38,25 @@ describe('an element of a sketch', () => {
       highest = Math.max(highest, count);
     }
     assert.ok(highest > 10 && highest <= MAX_COUNT);
+  });
+});
+
+describe('a sparse sketch', () => {
+  const runsAfter = (...raised: readonly (readonly [register: number, count: number])[]): string => {
+    const sketch = new SparseSketch(emptySketch(), 3_000);
+    for (const [register, count] of raised) assert.equal(sketch.raise(register, count), 'raised');
+    return sketch.bytes.subarray(HEADER_BYTES).toString('hex');
+  };
+
+  test('joins what has come between two runs with both of them', () => {
+    // Ten zeros, three registers of 5, zeros to the end.
+    assert.equal(runsAfter([10, 5], [12, 5], [11, 5]), '09927ff2');
+    // Five are too many for one run: three and two.
+    assert.equal(runsAfter([10, 5], [11, 5], [13, 5], [14, 5], [12, 5]), '0992917ff0');
+  });
+
+  test('splits a run where a register is higher', () => {
+    assert.equal(runsAfter([10, 5], [11, 5], [12, 5], [11, 6]), '099094907ff2');
   });
 });
 

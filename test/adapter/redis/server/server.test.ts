@@ -416,6 +416,21 @@ describe('the server', () => {
     assert.equal(await other.call('PING'), '+PONG');
   });
 
+  test('holds back PFCOUNT of one sketch, which notes its answer, while writes are paused', async () => {
+    const client = await ours.connect();
+    const other = await ours.connect();
+    await client.call('PFADD', 'paused sketch', 'a');
+    const stale = await client.call('GET', 'paused sketch');
+    assert.equal(await client.call('CLIENT', 'PAUSE', '60000', 'WRITE'), '+OK');
+    const key = 'paused sketch';
+    other.send(Buffer.concat([request('PFCOUNT', key, key), request('PFCOUNT', key), request('PING', 'after')]));
+    assert.equal(await other.read(), 1, 'of several nothing is noted');
+    assert.equal(await client.call('GET', key), stale);
+    assert.equal(await client.call('CLIENT', 'UNPAUSE'), '+OK');
+    assert.deepEqual(await other.readMany(2), [1, 'after']);
+    assert.notEqual(await client.call('GET', key), stale);
+  });
+
   test('refuses clients beyond the limit', async () => {
     const small = await startTestServer({ config: { maxClients: 1 } });
     const first = await small.connect();
