@@ -320,7 +320,10 @@ describe('compared with redis-server', { skip: skipWithout('redis-server') }, ()
   test('command metadata agrees: arity, flags, key positions, categories', async () => {
     const client = await ours.connect();
     const peer = await RawClient.connect(redisPort);
-    const names = ALL_COMMANDS.map(({ name }) => name);
+    const all = ALL_COMMANDS.map(({ name }) => name);
+    const known = (await peer.call('COMMAND', 'INFO', ...all)) as (Decoded[] | null)[];
+    // Commands of a later Redis, and those with options of one, which take more arguments.
+    const names = all.filter((name, at) => known[at] !== null && name !== 'zrank' && name !== 'zrevrank');
     const our = (await client.call('COMMAND', 'INFO', ...names)) as Decoded[][];
     const their = (await peer.call('COMMAND', 'INFO', ...names)) as Decoded[][];
     peer.close();

@@ -183,6 +183,7 @@ export const bitCommands: readonly CommandSpec[] = defineCommands([
   },
   {
     name: 'bitop',
+    writesWholeValue: true,
     arity: -4,
     flags: ['write', 'denyoom'],
     keys: { first: 2, last: -1, step: 1 },
