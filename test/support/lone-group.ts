@@ -1,5 +1,6 @@
 /** A group of one that does what the test says: entries apply, get lost or stay open on command. */
 import assert from 'node:assert/strict';
+import type { GroupAdmission } from '../../src/kv/admission/index.ts';
 import { GroupStateMachine } from '../../src/kv/apply/state-machine.ts';
 import type { KeyView, LiveValue } from '../../src/kv/contract/view.ts';
 import { encodeSpan } from '../../src/kv/entry/span-entries.ts';
@@ -191,6 +192,7 @@ export class LoneGroup {
       readonly ownsEverything?: boolean;
       readonly onAccess?: AccessListener;
       readonly objects?: ObjectRules;
+      readonly admission?: GroupAdmission;
     } = {},
   ) {
     this.store = store;
@@ -206,6 +208,7 @@ export class LoneGroup {
       scheduler,
       limits: { gatherTurns: 0, ...limits },
       ...(options.onAccess === undefined ? {} : { onAccess: options.onAccess }),
+      ...(options.admission === undefined ? {} : { admission: options.admission }),
       objects: options.objects,
     });
     raft.ownsEverything = options.ownsEverything ?? true;
