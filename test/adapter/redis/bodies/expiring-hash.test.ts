@@ -43,13 +43,13 @@ const value = fc.oneof(
 );
 /** From now on; undefined is never. */
 const duration = fc.option(fc.integer({ min: 1, max: 60 }), { nil: undefined, freq: 4 });
-const names = fc.array(name, { minLength: 1, maxLength: 12 });
+const names = fc.array(name, { minLength: 1, maxLength: 25, size: 'max' });
 const operation = fc.oneof(
   { weight: 5, arbitrary: fc.record({ set: names, value, duration }) },
   { weight: 2, arbitrary: fc.record({ keep: names, value }) },
   { weight: 4, arbitrary: fc.record({ expire: names, duration }) },
   { weight: 2, arbitrary: fc.record({ remove: names }) },
-  { weight: 1, arbitrary: fc.record({ removePart: fc.double({ min: 0, max: 1, noNaN: true }) }) },
+  { weight: 2, arbitrary: fc.record({ removePercent: fc.noBias(fc.integer({ min: 0, max: 100 })) }) },
 );
 const turn = fc.record({
   passMs: fc.oneof(fc.constant(0), fc.integer({ min: 0, max: 30 })),
@@ -97,7 +97,7 @@ class Run {
         }
       } else {
         const all = [...model.keys()];
-        const gone = 'remove' in op ? op.remove : all.slice(0, Math.floor(op.removePart * (all.length + 1)));
+        const gone = 'remove' in op ? op.remove : all.slice(0, Math.floor((op.removePercent * all.length) / 100));
         const there = new Set(gone.filter((field) => model.delete(field)));
         assert.equal(hash.delete(gone.map(bytesOf)), there.size);
       }

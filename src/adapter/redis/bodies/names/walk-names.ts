@@ -71,6 +71,7 @@ export function* walkNames(rows: BodyRows, head: LargeHead, limits?: BodyLimits)
       assert(element.expireMs === expireMs, 'the tree of expiries has what the elements say');
       expiries.delete(text);
       assert(head.type === ValueType.Hash || elementRow.value.length <= 1 + 8, 'a member of a set has no value');
+      assert(limits === undefined || elementRow.value.length <= limits.pageBytes, 'an element is not too large');
       if (element.valueRow !== 0)
         yield walkedRow(rows, rows.numberedKey(RowKind.Long, element.valueRow), 'the row of a long value');
     }
