@@ -92,7 +92,7 @@ const readsErrno = ([name = '']: CommandLine): boolean => /^(sort|sort_ro|exec)$
 async function clearErrno({ host, port }: Target): Promise<void> {
   const connection = await RespConnection.open(host, port);
   await connection.call([['PING']]);
-  connection.close();
+  connection.abort();
 }
 
 /**

@@ -49,7 +49,8 @@ export async function startReference(...options: string[]): Promise<Target> {
   // DEBUG RELOAD writes a file.
   const usual = ['--dir', folder, '--save', '', '--appendonly', 'no', '--loglevel', 'warning'];
   const args = ['--port', String(port), '--bind', '127.0.0.1', ...usual, ...options];
-  const child = spawn('redis-server', args, { stdio: 'ignore' });
+  // SORT compares by the locale, kvorum by bytes.
+  const child = spawn('redis-server', args, { stdio: 'ignore', env: { ...process.env, LC_ALL: 'C' } });
   const endWithUs = () => child.kill('SIGKILL');
   process.once('exit', endWithUs);
   const ended = new Promise<void>((resolve) => child.once('exit', () => resolve()));
