@@ -78,6 +78,13 @@ describe('a value of more rows than one entry takes', () => {
     const payload = (await bed.call(first, 'dump', `{${here}}order`)) as string;
     assert.equal(await bed.call(second, 'restore', `{${here}}back`, '0', payload), 'OK');
     assert.equal(await bed.call(third, 'zscore', `{${here}}back`, 'm4000'), '4000');
+    // Rows are no keys, whether a head names them or not.
+    const keys = (await bed.call(second, 'keys', '*')) as string[];
+    const order = [here, there].flatMap((tag) => [`{${tag}}copy`, `{${tag}}set`]);
+    assert.deepEqual(keys.sort(), [...order, hash, `{${here}}order`, `{${here}}union`, `{${here}}back`].sort());
+    assert.equal(await bed.call(third, 'dbsize'), keys.length);
+    assert.equal(await bed.call(first, 'del', hash, `{${there}}copy`), 2);
+    assert.equal(await bed.call(third, 'dbsize'), keys.length - 2);
   });
 
   test('is seen whole or not at all, and by whatever stands behind on its connection', async () => {

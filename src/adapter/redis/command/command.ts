@@ -25,6 +25,8 @@ export interface CommandContext extends ValueAccess, BodyAccess {
   readonly resp: 2 | 3;
   /** Largest string that a command may build, bytes (proto-max-bulk-len). */
   readonly maxStringBytes: number;
+  /** How often a key has been accessed, 0 to 255, see `AccessFrequencies`; undefined while accesses are not counted. */
+  frequencyOf(userKey: Buffer): number | undefined;
   /** Runs scripts over the same view; undefined where there are none. */
   readonly scripts: ScriptRunner<CommandContext> | undefined;
   /** The same view for a command that a script calls: in a database, in a version of RESP. */

@@ -38,6 +38,8 @@ export interface RedisConfig {
   readonly clusterRedirects: boolean;
   /** Up to where OBJECT ENCODING calls a value compact, for what is written by clients of this node. */
   readonly encodings: EncodingThresholds;
+  /** Nothing is ever evicted; under an LFU policy accesses to keys are counted. */
+  readonly maxmemoryPolicy: string;
   /** Options of Redis that decide nothing here, as CONFIG SET gave them. */
   readonly remembered: ReadonlyMap<string, string>;
 }
@@ -60,5 +62,6 @@ export const DEFAULT_REDIS_CONFIG: RedisConfig = {
   debugCommands: false,
   clusterRedirects: false,
   encodings: DEFAULT_ENCODINGS,
+  maxmemoryPolicy: 'noeviction',
   remembered: new Map(),
 };

@@ -9,7 +9,9 @@ import {
   type EncodingThresholds,
 } from '../bodies/index.ts';
 import { KEYSPACES, type Keyspace } from '../keys/index.ts';
-import type { CommandContext } from './command.ts';
+import type { AccessFrequencies } from './access-frequencies.ts';
+import type { CommandContext, CommandSpec } from './command.ts';
+import { keyIndexes } from './declaration.ts';
 import type { ScriptRunner } from './script-runner.ts';
 
 /** What every evaluation on a node has in common. */
@@ -23,9 +25,17 @@ export interface EvaluationSettings {
   readonly encodings?: EncodingThresholds;
   /** See `BodyAccess.mayCreateBodies`; left out: true. */
   readonly mayCreateBodies?: () => boolean;
+  /** Counts accesses to keys; left out: nobody does. */
+  readonly frequencies?: AccessFrequencies | undefined;
   /** Runs scripts; left out: there are none. */
   readonly scripts?: ScriptRunner<CommandContext>;
 }
+
+/** Commands that look at a key from outside: as in Redis they are no accesses. */
+const UNCOUNTED: ReadonlySet<string> = new Set([
+  ...['encoding', 'freq', 'idletime', 'refcount', 'usage', 'type'],
+  ...['ttl', 'pttl', 'expiretime', 'pexpiretime', 'exists'],
+]);
 
 export class EvaluationContext implements CommandContext {
   readonly view: KeyView;
@@ -89,6 +99,17 @@ export class EvaluationContext implements CommandContext {
 
   nested(db: number, resp: 2 | 3): EvaluationContext {
     return new EvaluationContext(this.view, db, resp, this.settings);
+  }
+
+  /** Counts an access to each key of a command, where accesses are counted. */
+  noteAccesses(spec: CommandSpec, args: readonly Buffer[]): void {
+    const { frequencies } = this.settings;
+    if (frequencies === undefined || UNCOUNTED.has(spec.name)) return;
+    for (const index of keyIndexes(spec, args)) frequencies.touch(this.keyspace.storageKey(args[index]!), this.nowMs);
+  }
+
+  frequencyOf(userKey: Buffer): number | undefined {
+    return this.settings.frequencies?.of(this.storageKey(userKey), this.nowMs);
   }
 
   storageKey(userKey: Buffer): Buffer {

@@ -4,6 +4,7 @@
  * server). All of them are interfaces, so handlers know no connection, socket or group.
  */
 
+export { AccessFrequencies } from './access-frequencies.ts';
 export type { ClientSession, TransactionControl } from './client-session.ts';
 export type { ClusterMember, ClusterTopology, SlotOwners, SlotRange } from './cluster-topology.ts';
 export { type CommandContext, type CommandSpec, defineCommands } from './command.ts';

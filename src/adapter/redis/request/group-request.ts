@@ -260,6 +260,7 @@ export class CommandRequest extends GroupRequest {
 function runData(spec: CommandSpec, ctx: EvaluationContext, args: readonly Buffer[]): Reply {
   const { handler } = spec;
   assert(handler?.kind === 'data', `${spec.name} is not a data command`);
+  ctx.noteAccesses(spec, args);
   return handler.run(ctx, args);
 }
 

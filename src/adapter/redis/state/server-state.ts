@@ -5,6 +5,7 @@ import type { Clock, Millis, Random, Scheduler } from '../../../platform/index.t
 import { GuessLimiter, type PasswordCheck } from '../../../security/index.ts';
 import type { BodyLimits } from '../bodies/index.ts';
 import {
+  AccessFrequencies,
   type ClusterTopology,
   type CommandSpec,
   type CommandTable,
@@ -169,7 +170,10 @@ export class ServerState implements ServerContext {
 
   reconfigure(config: RedisConfig): void {
     this.config = config;
-    this.settings = { ...this.settings, maxStringBytes: config.maxBulkBytes, encodings: config.encodings };
+    const isCounting = config.maxmemoryPolicy.endsWith('lfu');
+    const frequencies = isCounting ? (this.settings.frequencies ?? new AccessFrequencies(this.random)) : undefined;
+    const { maxBulkBytes: maxStringBytes, encodings } = config;
+    this.settings = { ...this.settings, maxStringBytes, encodings, frequencies };
   }
 
   /** A data command as it goes to its group: the node that the client is connected to may know more than the leader. */

@@ -74,7 +74,7 @@ const OBJECT_HELP: readonly string[] = [
   '    quicklist or skiplist for a collection.',
   'FREQ <key>',
   '    How often the value of <key> is accessed, on a scale of logarithms.',
-  '    Accesses are not counted, so this is refused.',
+  '    Refused unless CONFIG SET maxmemory-policy has named an LFU policy.',
   'IDLETIME <key>',
   '    How many seconds ago the value of <key> was written;',
   '    when it was read is not kept.',
@@ -124,6 +124,21 @@ export function idleSeconds({ commitTs }: TypedValue, ctx: CommandContext): numb
   return Math.max(0, Math.floor((ctx.nowMs - physicalMs(commitTs)) / 1000));
 }
 
+/** What switching from one policy to the other means for both counts. */
+const AFTER_SWITCHING =
+  'Please note that when switching between policies at runtime LRU and LFU data will take some time to adjust.';
+
+function frequency(_: TypedValue, ctx: CommandContext, userKey: Buffer): number {
+  const counted = ctx.frequencyOf(userKey);
+  if (counted !== undefined) return counted;
+  throw new RedisError(`ERR An LFU maxmemory policy is not selected, access frequency not tracked. ${AFTER_SWITCHING}`);
+}
+
+function idleTime(value: TypedValue, ctx: CommandContext, userKey: Buffer): number {
+  if (ctx.frequencyOf(userKey) === undefined) return idleSeconds(value, ctx);
+  throw new RedisError(`ERR An LFU maxmemory policy is selected, idle time not tracked. ${AFTER_SWITCHING}`);
+}
+
 export const objectCommands: readonly CommandSpec[] = defineCommands([
   {
     name: 'object',
@@ -153,19 +168,15 @@ export const objectCommands: readonly CommandSpec[] = defineCommands([
         '2.2.3',
         'Seconds since the value was written.',
         'Seconds since the last write: a read would have to be replicated to be remembered.',
-        idleSeconds,
+        idleTime,
       ),
       aboutValue(
         'freq',
         '4.0.0',
-        'How often the value is accessed, which is not counted.',
-        'Nothing is evicted, so it is always refused as without an LFU policy.',
-        () => {
-          throw new RedisError(
-            'ERR An LFU maxmemory policy is not selected, access frequency not tracked. Please note that when switching ' +
-              'between policies at runtime LRU and LFU data will take some time to adjust.',
-          );
-        },
+        'How often the value is accessed, under an LFU policy.',
+        'Nothing is evicted, but under an LFU policy a node counts the accesses that it evaluates as leader of the group of the key, from the CONFIG ' +
+          'SET on. Keys may share a counter.',
+        frequency,
       ),
       {
         ...helpCommand({ container: 'object', group: 'generic', since: '6.2.0', lines: OBJECT_HELP }),

@@ -150,6 +150,12 @@ const REMEMBERED: readonly Setting[] = [
   ...remembered('100', 'stream-node-max-entries', count),
 ];
 
+/** Policies of eviction, which does not happen here; those with LFU make OBJECT FREQ count. */
+const POLICIES: readonly string[] = [
+  ...['volatile-lru', 'volatile-lfu', 'volatile-random', 'volatile-ttl'],
+  ...['allkeys-lru', 'allkeys-lfu', 'allkeys-random', 'noeviction'],
+];
+
 export const SETTINGS: readonly Setting[] = [
   fixed('appendfsync', 'always'),
   fixed('appendonly', 'yes'),
@@ -161,7 +167,16 @@ export const SETTINGS: readonly Setting[] = [
   fixed('latency-tracking', 'no'),
   numeric('maxclients', 'maxClients', 1n, 4294967295n),
   fixed('maxmemory', '0'),
-  fixed('maxmemory-policy', 'noeviction'),
+  {
+    name: 'maxmemory-policy',
+    get: (state) => state.config.maxmemoryPolicy,
+    set: (state, argument) => {
+      const maxmemoryPolicy = wordOf(argument);
+      if (!POLICIES.includes(maxmemoryPolicy))
+        throw new RedisError(`argument(s) must be one of the following: ${POLICIES.join(', ')}`);
+      state.reconfigure({ ...state.config, maxmemoryPolicy });
+    },
+  },
   fixed('notify-keyspace-events', ''),
   { name: 'port', get: (state) => String(state.port) },
   numeric('proto-max-bulk-len', 'maxBulkBytes', 1048576n, MAX_I64, true),
