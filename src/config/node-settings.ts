@@ -109,7 +109,8 @@ export const commonSettings = {
     max: 1_000_000,
   }),
   'redis.enableDebugCommand': switchSetting({
-    description: 'Allow DEBUG, which can stall a node on purpose',
+    description:
+      'Allow DEBUG, for tests of clients: it reads everything, fills the database, and stops the purge of expired keys',
     defaultValue: false,
   }),
   'snapshots.bytesPerSecond': sizeSetting({

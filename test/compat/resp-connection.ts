@@ -17,7 +17,8 @@ export interface RawReply {
 export type CommandLine = readonly string[];
 
 const AGGREGATES = '*%~>|';
-const REPLY_DEADLINE_MS = 5_000;
+/** Long: on a busy machine a server gets no turn for seconds. */
+const REPLY_DEADLINE_MS = 30_000;
 
 export class RespConnection {
   private readonly socket: Socket;
