@@ -16,14 +16,37 @@ export const degreesOver = (meters: number): number => meters / EARTH_RADIUS_MET
 export const latitudeMeters = (from: number, to: number): number =>
   EARTH_RADIUS_METERS * Math.abs(radians(to) - radians(from));
 
+/** Sine, cosine and arc sine of an accuracy. */
+interface Trigonometry {
+  readonly sine: (angle: number) => number;
+  readonly cosine: (angle: number) => number;
+  readonly arcSine: (sine: number) => number;
+}
+
+const ROUNDED: Trigonometry = { sine: roundedSine, cosine: roundedCosine, arcSine: roundedArcSine };
+const ROUGH: Trigonometry = { sine: Math.sin, cosine: Math.cos, arcSine: Math.asin };
+/** A rough distance is off by less than this part of it, which is some meters on the earth's other side, where it is off most; or by micrometers. */
+const ROUGHNESS = 1e-6;
+
 /** Meters between two positions, by the haversine formula. */
-export function meters(from: Position, to: Position): number {
-  const across = roundedSine((radians(to.longitude) - radians(from.longitude)) / 2);
+function haversine(from: Position, to: Position, { sine, cosine, arcSine }: Trigonometry): number {
+  const across = sine((radians(to.longitude) - radians(from.longitude)) / 2);
   if (across === 0) return latitudeMeters(from.latitude, to.latitude);
   const [fromLatitude, toLatitude] = [radians(from.latitude), radians(to.latitude)];
-  const along = roundedSine((toLatitude - fromLatitude) / 2);
-  const haversine = along * along + roundedCosine(fromLatitude) * roundedCosine(toLatitude) * across * across;
-  return 2 * EARTH_RADIUS_METERS * roundedArcSine(Math.min(1, Math.sqrt(haversine)));
+  const along = sine((toLatitude - fromLatitude) / 2);
+  const squared = along * along + cosine(fromLatitude) * cosine(toLatitude) * across * across;
+  return 2 * EARTH_RADIUS_METERS * arcSine(Math.min(1, Math.sqrt(squared)));
+}
+
+/** Meters between two positions. */
+export const meters = (from: Position, to: Position): number => haversine(from, to, ROUNDED);
+
+/** Meters between two positions that are not farther apart than `most`; undefined for others, most of which are told without working it out in full. */
+export function metersUpTo(most: number, from: Position, to: Position): number | undefined {
+  const rough = haversine(from, to, ROUGH);
+  if (rough > most + (most + EARTH_RADIUS_METERS * ROUGHNESS) * ROUGHNESS) return undefined;
+  const distance = meters(from, to);
+  return distance > most ? undefined : distance;
 }
 
 const METERS: Readonly<Record<string, number>> = { M: 1, KM: 1000, FT: 0.3048, MI: 1609.34 };

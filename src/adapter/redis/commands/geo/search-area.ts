@@ -3,7 +3,7 @@
  * a range of scores.
  */
 import { type Area, areaOf, type Cell, cellAt, cellBeside, MAX_STEPS, type Position } from './cells.ts';
-import { degreesOver, latitudeMeters, meters, radians } from './distance.ts';
+import { degreesOver, latitudeMeters, meters, metersUpTo, radians } from './distance.ts';
 
 /** A circle, or a rectangle along meridian and parallel, around a position. Lengths are in meters. */
 export type SearchArea = { readonly middle: Position } & (
@@ -98,12 +98,8 @@ export function cellsOf(area: SearchArea): Cell[] {
 /** Meters from the middle of an area to a position; undefined when it is not inside. */
 export function metersWithin(area: SearchArea, position: Position): number | undefined {
   const { middle } = area;
-  if (area.shape === 'box') {
-    if (latitudeMeters(position.latitude, middle.latitude) > area.height / 2) return undefined;
-    const beside = { longitude: middle.longitude, latitude: position.latitude };
-    if (meters(position, beside) > area.width / 2) return undefined;
-    return meters(middle, position);
-  }
-  const distance = meters(middle, position);
-  return distance > area.radius ? undefined : distance;
+  if (area.shape === 'circle') return metersUpTo(area.radius, middle, position);
+  if (latitudeMeters(position.latitude, middle.latitude) > area.height / 2) return undefined;
+  const beside = { longitude: middle.longitude, latitude: position.latitude };
+  return metersUpTo(area.width / 2, position, beside) === undefined ? undefined : meters(middle, position);
 }
