@@ -13,6 +13,7 @@ import {
   requirePosition,
 } from '../../protocol/index.ts';
 import { deleteKey, writeString } from '../../values/index.ts';
+import { combined, isBitOperation } from './bits-combined.ts';
 import { requireBitOffset } from './bits-offset.ts';
 import { countBitsOf, findBitOf } from './bits-scan.ts';
 
@@ -90,34 +91,6 @@ function bitPosition(ctx: CommandContext, args: readonly Buffer[]): Reply {
   const position = findBitOf(string, bit, first, last);
   // Without an explicit end the string goes on with zeros behind its last byte.
   return position < 0 && bit === 0 && args.length < 5 ? string.length * 8 : position;
-}
-
-type BitOperation = 'AND' | 'OR' | 'XOR' | 'NOT';
-
-const isBitOperation = (name: string): name is BitOperation =>
-  name === 'AND' || name === 'OR' || name === 'XOR' || name === 'NOT';
-
-/** Combines strings bitwise; shorter ones are padded with zeros. */
-function combined(operation: BitOperation, sources: readonly Buffer[]): Buffer {
-  const length = sources.reduce((longest, source) => Math.max(longest, source.length), 0);
-  const result = Buffer.alloc(length);
-  sources[0]!.copy(result);
-  if (operation === 'NOT') {
-    for (let index = 0; index < length; index++) result[index] = ~result[index]!;
-    return result;
-  }
-  for (let at = 1; at < sources.length; at++) {
-    const source = sources[at]!;
-    if (operation === 'AND') {
-      for (let index = 0; index < source.length; index++) result[index]! &= source[index]!;
-      result.fill(0, source.length);
-    } else if (operation === 'OR') {
-      for (let index = 0; index < source.length; index++) result[index]! |= source[index]!;
-    } else {
-      for (let index = 0; index < source.length; index++) result[index]! ^= source[index]!;
-    }
-  }
-  return result;
 }
 
 function bitOperation(ctx: CommandContext, args: readonly Buffer[]): Reply {
