@@ -461,7 +461,10 @@ export class GroupExecutor {
    * Keys of a counter class in applied state, as of a moment after the call, without those that a move is bringing in or has
    * taken away. @throws NotLeaderError
    */
-  countKeys(counterClass: number): Promise<number> {
+  async countKeys(counterClass: number): Promise<number> {
+    if (!this.serving) throw this.notLeader();
+    const opening = this.clock.opening();
+    if (opening !== undefined) await opening;
     return this.reads.countKeys(counterClass);
   }
 

@@ -10,6 +10,8 @@ import type { AccessListener } from './view.ts';
 const MAX_COUNTS = 5;
 
 const ALL_KEYS = Buffer.alloc(0);
+/** No key that is counted begins with this byte. */
+const BEHIND_ALL_KEYS = Buffer.of(0xff);
 
 /** What this needs of the group's executor. */
 export interface GroupReadsOptions {
@@ -94,8 +96,11 @@ export class GroupReads {
 
   /** See `GroupExecutor.countKeys`. */
   async countKeys(counterClass: number): Promise<number> {
-    const { store, stateMachine, catchUp } = this.options;
+    const { store, stateMachine, catchUp, readTimestamp, settleLocks } = this.options;
+    const readTs = readTimestamp();
     await catchUp();
+    // What a transaction has put or deleted counts once its locks are gone, and it may have been acknowledged before.
+    await settleLocks(ALL_KEYS, BEHIND_ALL_KEYS, readTs);
     for (let tries = 1; ; tries++) {
       await store.dropping(ALL_KEYS, undefined);
       await store.settleCounters();
