@@ -55,6 +55,7 @@ function replyBytes(nodeId: number, command: string): Promise<number> {
 /** Calls one command after the other and keeps the longest wait. */
 class Prober {
   slowestMs = 0;
+  failures = 0;
   private isOver = false;
   private readonly running: Promise<void>;
 
@@ -62,16 +63,18 @@ class Prober {
     this.running = (async () => {
       while (!this.isOver) {
         const startedMs = performance.now();
-        await call();
+        await call().catch(() => {
+          this.failures++;
+        });
         this.slowestMs = Math.max(this.slowestMs, performance.now() - startedMs);
       }
     })();
   }
 
-  async stop(): Promise<number> {
+  async stop(): Promise<string> {
     this.isOver = true;
     await this.running;
-    return this.slowestMs;
+    return `${this.slowestMs.toFixed(0)}${this.failures === 0 ? '' : ` (${this.failures} failed)`}`;
   }
 }
 
@@ -133,7 +136,7 @@ try {
       const fromMs = performance.now();
       const bytes = await replyBytes(nodeId, [read, ...args].join(' '));
       const seconds = ((performance.now() - fromMs) / 1000).toFixed(1);
-      const slowest = await Promise.all([...pings, ...gets].map(async (prober) => (await prober.stop()).toFixed(0)));
+      const slowest = await Promise.all([...pings, ...gets].map((prober) => prober.stop()));
       console.log(
         `  ${read} by ${name}: ${(bytes / MIB).toFixed(1)} MiB in ${seconds} s; slowest PING ${slowest[0]} and ${slowest[1]} ms, GET ${slowest[2]} and ${slowest[3]} ms (leader, other); leaders ${before === (await termsOf()) ? 'stayed' : 'changed'}`,
       );

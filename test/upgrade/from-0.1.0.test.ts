@@ -14,6 +14,28 @@ const NODES = [1, 2, 3];
 const KEYS = 200;
 const ts = (value: number): HlcTimestamp => hlcTimestamp(BigInt(value));
 
+/** Asks until there is an answer: a machine that is busy may time out, and all that is asked for may be done twice. */
+async function answered<Reply>(what: string, ask: () => Promise<Reply>): Promise<Reply> {
+  let answer: { readonly reply: Reply } | undefined;
+  await until(what, async () => {
+    const reply = await ask().catch(() => undefined);
+    if (reply !== undefined) answer = { reply };
+    return answer !== undefined;
+  });
+  return answer!.reply;
+}
+
+/** Asks until it is refused for this reason, and not because a busy machine has timed out. */
+const refused = (what: string, reason: RegExp, ask: () => Promise<unknown>): Promise<void> =>
+  until(what, async () => {
+    const outcome = await ask().then(
+      (reply) => new assert.AssertionError({ message: `${what}, and the answer was ${reply}` }),
+      (error: Error) => error,
+    );
+    if (outcome instanceof assert.AssertionError) throw outcome;
+    return reason.test(outcome.message);
+  });
+
 describe('release 0.1.0', { skip: skipWithoutHistory }, () => {
   let released: ReleasedProgram;
   before(() => {
@@ -30,24 +52,27 @@ describe('release 0.1.0', { skip: skipWithoutHistory }, () => {
       const writeAll = async (value: string): Promise<void> => {
         for (let key = 0; key < KEYS; key++) {
           const name = `key:${key}`;
-          assert.equal(await clients[key % clients.length]!.set(name, `${value} ${key}`), 'OK');
+          const client = clients[key % clients.length]!;
+          assert.equal(await answered(name, () => client.set(name, `${value} ${key}`)), 'OK');
           expected.set(name, `${value} ${key}`);
         }
         // Long strings stay whole, for the old replicas.
-        await clients[0]!.setrange('long', 100_000, value);
+        await answered('a long string', () => clients[0]!.setrange('long', 100_000, value));
       };
       const readAll = async (): Promise<void> => {
         const names = [...expected.keys()];
         for (const client of clients) {
-          assert.deepEqual(await client.mget(names), [...expected.values()]);
-          await client.readonly();
-          assert.deepEqual(await Promise.all(names.map((name) => client.get(name))), [...expected.values()]);
-          await client.call('READWRITE');
+          assert.deepEqual(await answered('all strings', () => client.mget(names)), [...expected.values()]);
+          await answered('READONLY', () => client.readonly());
+          for (const [name, value] of expected) assert.equal(await answered(name, () => client.get(name)), value);
+          await answered('READWRITE', () => client.call('READWRITE'));
         }
       };
       await writeAll('all old');
       for (const nodeId of NODES) {
-        await assert.rejects(clients[nodeId - 1]!.hset('hash', 'field', 'old'), /unknown command/);
+        await refused('0.1.0 has no hashes', /unknown command/, () =>
+          clients[nodeId - 1]!.hset('hash', 'field', 'old'),
+        );
         await cluster.shutDown(nodeId);
         isReplaced.add(nodeId);
         cluster.revive(nodeId);
@@ -61,9 +86,10 @@ describe('release 0.1.0', { skip: skipWithoutHistory }, () => {
         if (isReplaced.size < NODES.length) {
           // Whoever leads the group of a key, an old program or a new one.
           for (let key = 0; key < 20; key++) {
-            await assert.rejects(
-              clients[nodeId - 1]!.hset(`hash:${key}`, 'field', 'too early'),
-              /ERR 'hset' cannot be used: not every node of the cluster runs a program yet that knows it \(node 3|node 2, node 3\)/,
+            await refused(
+              'a hash is too early',
+              /^ERR 'hset' cannot be used: not every node of the cluster runs a program yet that knows it \((node 2, )?node 3\)$/,
+              () => clients[nodeId - 1]!.hset(`hash:${key}`, 'field', 'too early'),
             );
           }
         }
@@ -71,13 +97,15 @@ describe('release 0.1.0', { skip: skipWithoutHistory }, () => {
         await readAll();
       }
       for (const [index, client] of clients.entries()) {
-        assert.equal(await client.hset('hash', `field ${index}`, 'new'), 1);
+        await answered('a hash', () => client.hset('hash', `field ${index}`, 'new'));
         const many = Array.from({ length: 500 }, (_, nth) => [`field ${nth}`, `${nth}`]).flat();
-        assert.equal(await client.hset(`large ${index}`, ...many), 500);
+        await answered('a large hash', () => client.hset(`large ${index}`, ...many));
+        assert.equal(await answered('its size', () => client.hlen(`large ${index}`)), 500);
       }
       for (const client of clients) {
-        assert.equal(await client.hlen('hash'), 3);
-        for (const index of clients.keys()) assert.equal(await client.hget(`large ${index}`, 'field 499'), '499');
+        assert.equal(await answered('the hash', () => client.hlen('hash')), 3);
+        for (const index of clients.keys())
+          assert.equal(await answered('a field', () => client.hget(`large ${index}`, 'field 499')), '499');
       }
       await readAll();
     } catch (error) {
