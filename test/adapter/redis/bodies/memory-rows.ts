@@ -58,6 +58,14 @@ export class MemoryRows implements Rows {
     this.rows.delete(text);
   }
 
+  /** The same rows, which stay as they are now. */
+  copy(): MemoryRows {
+    const copy = new MemoryRows();
+    copy.ts = this.ts;
+    for (const [text, row] of this.rows) copy.rows.set(text, row);
+    return copy;
+  }
+
   forget(): void {
     this.reads = 0;
     this.written.clear();

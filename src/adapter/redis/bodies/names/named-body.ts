@@ -1,4 +1,5 @@
 /** What hashes and sets have in common, whichever form they have. */
+import { assert } from '../../../../platform/index.ts';
 import { ValueForm } from '../../keys/index.ts';
 import type { ValueType } from '../../values/index.ts';
 import { type BodyAccess, type EncodingThresholds, HeadPlace, type NewExpiry, readHead } from '../rows/index.ts';
@@ -18,6 +19,9 @@ function openForm(access: BodyAccess, userKey: Buffer, type: ValueType): { form:
   if (before?.head.form === ValueForm.Large) return { place, form: new LargeNames(place, before.head, place.bits) };
   return { place, form: new PackedNames(place, place.bits, before?.head ?? NO_ELEMENTS) };
 }
+
+/** Two draws of three bring a new name: so many for each do not happen where the names are there. */
+const MAX_DRAWS_A_NAME = 64;
 
 export abstract class NamedBody {
   protected form: NamedForm;
@@ -64,7 +68,9 @@ export abstract class NamedBody {
     const { size, form } = this;
     if (count * 3 <= size && this.mayDraw(count)) {
       const drawn = new Map<string, Buffer>();
-      while (drawn.size < count) {
+      for (let draw = 0; drawn.size < count; draw++) {
+        // A transaction may be evaluated over rows that were read at different moments: with fewer names than are counted this would never end.
+        assert(draw < MAX_DRAWS_A_NAME * (count + MAX_DRAWS_A_NAME), 'there are as many names as are counted');
         const name = form.random();
         drawn.set(name.toString('latin1'), name);
       }

@@ -178,6 +178,8 @@ export class CountedTree extends TreeReader {
   private cut(place: Place, atMost: number): number {
     const leaf = this.pages.keep(place.leaf);
     const removed = leaf.cells.splice(place.at, atMost);
+    // Whoever removes until nothing is left would never end: a transaction may be evaluated over rows that were read at different moments.
+    assert(removed.length > 0, 'a leaf has the elements that are counted in it');
     for (const cell of removed) this.cells.free(cell);
     leaf.bytes -= bytesOfCells(removed);
     this.pages.touchLeaf(leaf);
