@@ -109,16 +109,17 @@ export abstract class NamedBody {
 
   /**
    * Deletes elements. When that is most of a large body, what stays is written anew and the rest is left to be collected.
+   * @param areThere true when all of the names are known to be there, each once
    * @returns how many were there
    */
-  protected deleteAll(names: readonly Buffer[]): number {
+  protected deleteAll(names: readonly Buffer[], areThere = false): number {
     const { size, form } = this;
     const isMost = (deleted: number): boolean =>
       deleted >= size || (deleted * 2 > size && deleted > this.place.access.bodyLimits.rebuildAbove);
     if (form instanceof LargeNames && isMost(names.length)) {
-      this.prefetch(names);
+      if (!areThere) this.prefetch(names);
       const present = new Set<string>();
-      for (const name of names) if (form.get(name) !== undefined) present.add(name.toString('latin1'));
+      for (const name of names) if (areThere || form.get(name) !== undefined) present.add(name.toString('latin1'));
       if (isMost(present.size)) {
         const kept = new PackedNames(this.place, form.bits);
         if (present.size < size)

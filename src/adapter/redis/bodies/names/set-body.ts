@@ -29,7 +29,7 @@ export class SetBody extends NamedBody {
   /** Removes random members, each choice with the same chance. */
   pop(count: number): Buffer[] {
     const members = this.randomDistinct(count);
-    this.deleteAll(members);
+    this.deleteAll(members, true);
     if (this.size * POPPED_TO_LEFT <= members.length) {
       this.form.bits = 0;
       for (const member of this.form.names()) this.noteMember(member);

@@ -19,21 +19,22 @@ const nameOf = (member: Buffer): string => member.toString('latin1');
 /** Opens sets in their order, so that errors come in it. @throws RedisError WRONGTYPE */
 const openAll = (ctx: CommandContext, keys: readonly Buffer[]): SetBody[] => keys.map((key) => openSet(ctx, key));
 
-/** Tells which members another set has. */
+/** Tells which members another set has: by a look each, until all its names cost less than what has been looked for. */
 class Membership {
   private readonly set: SetBody;
-  private readonly readsAll: boolean;
+  private looks: number;
   private names: Set<string> | undefined;
 
-  /** @param expected how many members will be looked for, at most */
+  /** @param expected how many members will be looked for, at least */
   constructor(set: SetBody, expected: number) {
     this.set = set;
-    this.readsAll = expected * NAMES_A_ROW > set.size;
+    this.looks = expected;
   }
 
   /** Those of the members that the set has, or has not. */
   select(members: readonly Buffer[], isWanted: boolean): Buffer[] {
-    if (!this.readsAll) {
+    if (this.looks * NAMES_A_ROW <= this.set.size) {
+      this.looks += members.length;
       this.set.prefetch(members);
       return members.filter((member) => this.set.has(member) === isWanted);
     }
@@ -59,7 +60,7 @@ function* inBatches(members: Iterable<Buffer>, first: number): Generator<readonl
 
 /**
  * Members of the first set that all others have, or that none of them has.
- * @param expected how many members are looked for, at most or at first
+ * @param expected how many members will be looked for, at least
  */
 function* selected(first: SetBody, others: readonly SetBody[], isWanted: boolean, expected: number): Generator<Buffer> {
   const memberships = others.map((other) => new Membership(other, expected));

@@ -1,7 +1,7 @@
 /** SORT and SORT_RO: the elements of a list, a set or a sorted set in an order of their own, or of what other keys say about them. */
 import { newList, openList, openOrdered, openSet } from '../../bodies/index.ts';
 import type { CommandContext } from '../../command/index.ts';
-import { errors, RedisError, type Reply, readDoublePrefix } from '../../protocol/index.ts';
+import { errors, parseShortInteger, RedisError, type Reply, readDoublePrefix } from '../../protocol/index.ts';
 import { readValue, ValueType } from '../../values/index.ts';
 import { lookUp, zeroByteIn } from './key-pattern.ts';
 import { parseSort, type SortOptions } from './sort-options.ts';
@@ -16,9 +16,6 @@ interface Elements {
    */
   take(from: number, count: number, isReverse: boolean): Buffer[];
 }
-
-/** What an element is compared by: bytes, a number, or nothing. */
-type Weight = Buffer | number | undefined;
 
 /** Opens what is to be sorted. @throws RedisError WRONGTYPE */
 function openElements(ctx: CommandContext, key: Buffer): Elements {
@@ -58,6 +55,8 @@ function sectionOf(size: number, { start, count }: SortOptions['limit']): { from
 /** The number that a text spells, as C's `strtod` reads it: nothing is 0. @throws RedisError */
 function numberIn(weight: Buffer | undefined): number {
   if (weight === undefined) return 0;
+  const short = parseShortInteger(weight);
+  if (!Number.isNaN(short)) return short;
   const text = weight.toString('latin1', 0, zeroByteIn(weight));
   const { value, length, isOutOfRange } = readDoublePrefix(text);
   if (length !== text.length || isOutOfRange || isSubnormal(value) || Number.isNaN(value))
@@ -68,29 +67,36 @@ function numberIn(weight: Buffer | undefined): number {
 /** Numbers so small that they are not exact: C says that they are out of range. */
 const isSubnormal = (value: number): boolean => value !== 0 && Math.abs(value) < 2 ** -1022;
 
-/** Bytes as a comparison of C strings sees them. */
-const collated = (bytes: Buffer): Buffer => bytes.subarray(0, zeroByteIn(bytes));
+/** By numbers, then by the elements. */
+function sortByNumbers(elements: readonly Buffer[], weights: readonly (Buffer | undefined)[], sign: 1 | -1): Buffer[] {
+  const weighed = elements.map((element, index) => ({ element, number: numberIn(weights[index]) }));
+  weighed.sort((one, other) => {
+    if (one.number !== other.number) return one.number < other.number ? -sign : sign;
+    return sign * Buffer.compare(one.element, other.element);
+  });
+  return weighed.map(({ element }) => element);
+}
 
-/** The order of two elements: by weight, then, where those are numbers, by the elements. */
-function compare(one: Weight, other: Weight, elements: readonly [Buffer, Buffer]): number {
-  if (typeof one === 'number' && typeof other === 'number')
-    return one === other ? Buffer.compare(...elements) : one < other ? -1 : 1;
-  if (Buffer.isBuffer(one) && Buffer.isBuffer(other)) return Buffer.compare(one, other);
-  return Number(one !== undefined) - Number(other !== undefined);
+/** By texts, a character a byte; what has none comes first. */
+function sortByTexts(elements: readonly Buffer[], texts: readonly (string | undefined)[], sign: 1 | -1): Buffer[] {
+  const weighed = elements.map((element, index) => ({ element, text: texts[index] }));
+  weighed.sort(({ text: one }, { text: other }) => {
+    if (one === other) return 0;
+    return one === undefined || (other !== undefined && one < other) ? -sign : sign;
+  });
+  return weighed.map(({ element }) => element);
 }
 
 /** @throws RedisError when a weight is to be a number and is none */
 function inOrder(ctx: CommandContext, elements: readonly Buffer[], options: SortOptions): Buffer[] {
   const { by, isAlpha, isDescending, storeAt } = options;
-  const found = by === undefined ? elements : lookUp(ctx, by, elements);
-  const weightOf = (weight: Buffer | undefined): Weight => {
-    if (!isAlpha) return numberIn(weight);
-    return weight === undefined || storeAt !== undefined ? weight : collated(weight);
-  };
-  const weighed = elements.map((element, index) => ({ element, weight: weightOf(found[index]) }));
-  const direction = isDescending ? -1 : 1;
-  weighed.sort((one, other) => direction * compare(one.weight, other.weight, [one.element, other.element]));
-  return weighed.map(({ element }) => element);
+  const weights = by === undefined ? elements : lookUp(ctx, by, elements);
+  const sign = isDescending ? -1 : 1;
+  if (!isAlpha) return sortByNumbers(elements, weights, sign);
+  // A comparison of C strings ends at a zero byte, one of what is stored does not.
+  const endOf = (weight: Buffer): number => (storeAt === undefined ? zeroByteIn(weight) : weight.length);
+  const texts = weights.map((weight) => weight?.toString('latin1', 0, endOf(weight)));
+  return sortByTexts(elements, texts, sign);
 }
 
 /** The elements that are wanted, in order. */
