@@ -9,8 +9,9 @@ import { bodyOf, incarnationIn } from '../keys/index.ts';
 /** Rows that one command may have read beforehand, and their bytes: they lie in memory. */
 const MAX_ROWS = 2_000_000;
 const MAX_BYTES = 512 * 1024 * 1024;
-/** How long one evaluation may hold the event loop, looked at after so many rows. */
-const MAX_EVALUATION_MS: Millis = 250;
+/** How long one evaluation may hold the event loop: below an election timeout, and nothing is applied in one piece afterwards. */
+const MAX_EVALUATION_MS: Millis = 400;
+/** Rows between looks at the clock. */
 const LOOK_ROWS = 1_024;
 
 /** A row that was written. */
