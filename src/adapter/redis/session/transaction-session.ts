@@ -5,12 +5,13 @@
  */
 import type { GroupId } from '../../../platform/index.ts';
 import { mayWrite, type ResolvedCommand, type TransactionControl } from '../command/index.ts';
-import { KEYSPACES } from '../keys/index.ts';
+import { DATABASE_COUNT, KEYSPACES } from '../keys/index.ts';
 import {
   EncodedReply,
   ErrorReply,
   errorText,
   NIL_ARRAY,
+  parseInteger,
   RedisError,
   type Reply,
   splitArrayReply,
@@ -39,6 +40,12 @@ const WATCH_ATTEMPTS = 64;
 
 /** WATCH is redirected like a command that reads. */
 const WATCH = { flags: ['readonly'] } as const;
+
+/** The database that a SELECT leads to; undefined when it is going to be refused. There are more keyspaces than clients may select. */
+function databaseIn(argument: Buffer): number | undefined {
+  const db = parseInteger(argument);
+  return db !== undefined && db >= 0n && db < BigInt(DATABASE_COUNT) ? Number(db) : undefined;
+}
 
 /** What a transaction needs to know of its client. */
 export interface TransactionClient extends RedirectedClient {
@@ -163,7 +170,7 @@ export class TransactionSession implements TransactionControl {
       });
     } else {
       transaction.queue.push({ kind: 'connection', command, args });
-      if (spec.name === 'select') transaction.db = KEYSPACES[Number(args[1])]?.db ?? transaction.db;
+      if (spec.name === 'select') transaction.db = databaseIn(args[1]!) ?? transaction.db;
     }
   }
 

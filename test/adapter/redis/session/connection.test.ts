@@ -266,6 +266,17 @@ describe('a transaction', () => {
     assert.deepEqual(await client.call('EXEC'), [1, 2]);
   });
 
+  test('stays in its database behind a SELECT that is refused', async () => {
+    const { client } = await start();
+    await client.call('SET', 'a', '1');
+    for (const other of ['16', '17', '-1', 'x', ' 1', '1.0']) {
+      for (const command of [['MULTI'], ['SELECT', other], ['GET', 'a']]) await client.call(...command);
+      const [refusal, value] = (await client.call('EXEC')) as string[];
+      assert.match(refusal!, /^-ERR/, other);
+      assert.equal(value, '1', other);
+    }
+  });
+
   test('aborts when a command was refused while queueing', async () => {
     const { kv, client } = await start();
     await client.call('MULTI');
