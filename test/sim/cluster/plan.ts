@@ -242,6 +242,12 @@ export function drawPlan(seed: number, options: PlanOptions = {}): Plan {
   return withMore(collected, options, new SeededRandom(seed).fork(79));
 }
 
+/** Collections have a thousand rows: with one in a page, and a rest behind each, a move would outlast every patience. */
+const quickerPages = ({ pageBytes = 0, pageGapMs = 0 }: Partial<MoveLimits>): Partial<MoveLimits> => ({
+  pageBytes: Math.max(pageBytes, 200),
+  pageGapMs: Math.min(pageGapMs, 5),
+});
+
 /** The same plan, perhaps with workloads over collections besides. */
 function withCollections(plan: Plan, options: PlanOptions, random: SeededRandom): Plan {
   const draws = { takes: random.next(), isTiny: random.next() < 0.7, cuts: random.next() };
@@ -255,7 +261,11 @@ function withCollections(plan: Plan, options: PlanOptions, random: SeededRandom)
     ...plan,
     workloads,
     bodies: draws.isTiny ? 'tiny' : 'usual',
-    routes: plan.routes && { ...plan.routes, cutsInObjects: draws.cuts * 0.5 },
+    routes: plan.routes && {
+      ...plan.routes,
+      cutsInObjects: draws.cuts * 0.5,
+      moves: { ...plan.routes.moves, ...quickerPages(plan.routes.moves) },
+    },
   };
 }
 
