@@ -34,7 +34,7 @@ const written = fc.constantFrom(
   `${header(0, STALE)}${'\x41\x10\x04'.repeat(4_096)}`,
   `${header(0, STALE)}${'\xff\xff\xff'.repeat(4_096)}`,
   `${header(1, STALE)}\x80\x7f\xfe`,
-  `${header(1, STALE)}\x83\x83\x84\x40\x00\x00\x00\x7f\xf4`,
+  `${header(1, STALE)}\x83\x83\x84\x40\x00\x00\x00\x7f\xf3`,
   `${header(1, STALE)}${'\x3f'.repeat(255)}\x3e\x84`,
 );
 

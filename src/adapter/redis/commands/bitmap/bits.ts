@@ -164,6 +164,8 @@ export const bitCommands: readonly CommandSpec[] = defineCommands([
     since: '2.6.0',
     summary: 'Combines strings bit by bit and stores the result.',
     complexity: 'O(N) in the length of all strings',
+    differences:
+      'Over some hundred long strings that were changed in parts it is refused when it would hold its node up for more than 250 ms.',
     handler: { kind: 'data', run: bitOperation },
   },
 ]);
