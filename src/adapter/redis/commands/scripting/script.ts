@@ -48,6 +48,7 @@ export const scriptCommands: readonly CommandSpec[] = defineCommands([
         flags: ['noscript', 'stale'],
         since: '2.6.0',
         summary: 'Makes a script known to all nodes.',
+        differences: 'Known to every node of the cluster.',
         complexity: 'O(N) in the length of the script',
         writes: () => true,
         keyElsewhere: (args) => placeOf(Buffer.from(shaOf(args[2]!), 'latin1')),
@@ -71,6 +72,7 @@ export const scriptCommands: readonly CommandSpec[] = defineCommands([
         arity: -2,
         since: '2.6.0',
         summary: 'Forgets all scripts.',
+        differences: 'Another node may still know what was sent to it with EVAL.',
         handler: {
           kind: 'scan',
           run: async (ctx, args) => {
@@ -88,6 +90,7 @@ export const scriptCommands: readonly CommandSpec[] = defineCommands([
         flags: ['noscript', 'allow_busy'],
         since: '2.6.0',
         summary: 'Ends a running script; scripts end by themselves here.',
+        differences: 'There is never one to end: a script that runs too long ends by itself.',
         run: () => {
           throw new RedisError('NOTBUSY No scripts in execution right now.');
         },
@@ -97,6 +100,7 @@ export const scriptCommands: readonly CommandSpec[] = defineCommands([
         arity: 3,
         since: '3.2.0',
         summary: 'Chooses how scripts are debugged; there is no debugger.',
+        differences: 'Accepted; there is no debugger.',
         run: (_, args) => {
           if (!['yes', 'sync', 'no'].includes(wordOf(args[2]!))) {
             throw new RedisError('ERR Use SCRIPT DEBUG YES/SYNC/NO');
