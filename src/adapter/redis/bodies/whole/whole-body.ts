@@ -23,8 +23,8 @@ import {
 import { decodeChunkBytes, walkChunks } from '../string/index.ts';
 import { decodeTreeState, walkTree } from '../tree/index.ts';
 
-/** Elements of a body that is copied row by row where each row is a round to another node. */
-const MAX_COPIED_FROM_AFAR = 50;
+/** Elements of a body that is copied within a transaction over several groups: each of its rows is read, locked and written by itself. */
+const MAX_COPIED_FROM_AFAR = 1_000;
 
 /** The head of a value with a body; undefined for a string that is in one piece and for keys that do not exist. */
 function headAt(view: Pick<Rows, 'get'>, headKey: Buffer): StoredHead | undefined {
