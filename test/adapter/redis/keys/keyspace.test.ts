@@ -7,6 +7,7 @@ import {
   decodeStorageKey,
   headLengthOf,
   KEYSPACES,
+  SCRIPT_DB,
   SLOT_COUNT,
   slotOf,
 } from '../../../../src/adapter/redis/keys/keyspace.ts';
@@ -100,7 +101,8 @@ describe('storage keys of Redis', () => {
     assert.equal(KEYSPACES_OF_ADAPTERS.counterClassOf(Buffer.concat([head, Buffer.from('f12345678')])), undefined);
     assert.equal(KEYSPACES_OF_ADAPTERS.counterClassOf(Buffer.from('program')), undefined);
     assert.deepEqual(KEYSPACES_OF_ADAPTERS.counterRangeOf(5), KEYSPACES[5]!.wholeDb());
-    assert.equal(KEYSPACES_OF_ADAPTERS.counterRangeOf(DATABASE_COUNT), undefined);
+    assert.deepEqual(KEYSPACES_OF_ADAPTERS.counterRangeOf(SCRIPT_DB), KEYSPACES[SCRIPT_DB]!.wholeDb());
+    assert.equal(KEYSPACES_OF_ADAPTERS.counterRangeOf(KEYSPACES.length), undefined);
   });
 
   test('of rows behind a head say which body they are of, and nothing else is taken for one', () => {
