@@ -3,6 +3,7 @@
  * one group; other connections send PING and GET all the time, to the node that leads and to the one that the client is connected to.
  */
 import { connect } from 'node:net';
+import { setTimeout as delay } from 'node:timers/promises';
 import { Redis } from 'ioredis';
 import { portOf, startLocalNodes } from './local-nodes.ts';
 import { Scratch } from './scratch.ts';
@@ -13,6 +14,8 @@ const ONLY = process.argv[3];
 const MIB = 1024 * 1024;
 const STEP = 2_000;
 const PIPELINED = 4;
+/** Probes that follow one another at once would be a load of their own. */
+const PROBE_EVERY_MS = 10;
 
 const scratch = new Scratch();
 const nodes = await startLocalNodes(scratch, {
@@ -67,6 +70,7 @@ class Prober {
           this.failures++;
         });
         this.slowestMs = Math.max(this.slowestMs, performance.now() - startedMs);
+        await delay(PROBE_EVERY_MS);
       }
     })();
   }
