@@ -11,6 +11,7 @@ import { type KvService, NotOwnerError, OvertakenError } from '../../../kv/index
 import { type Clock, type GroupId, isOutcomeUnknown, type Millis } from '../../../platform/index.ts';
 import { NotLeaderError } from '../../../raftengine/index.ts';
 import { isBuildAside } from '../aside/index.ts';
+import type { CommandSpec } from '../command/index.ts';
 import { EncodedReply, type Reply } from '../protocol/index.ts';
 import { decodeAnswers, encodeBatch, FORWARD_SERVICE, isReturnable } from './forwarded-command.ts';
 import { CommandRequest, Fate, type GroupRequest, type RequestOwner, TransactionRequest } from './group-request.ts';
@@ -27,6 +28,12 @@ const MAX_BATCH_ARGUMENTS = 4096;
 const MIN_BYTES_PER_MS = (16 * 1024 * 1024) / 1000;
 /** And so do those of many keys, at the rate at which groups lock and change them on a busy machine. */
 const MIN_ARGUMENTS_PER_MS = 5;
+/**
+ * And those that read whole collections: the leader reads a million rows page by page. No other command waits for its leader that long, because
+ * nothing else takes it.
+ */
+const LONG_READ_MS: Millis = 25_000;
+const SHORT_VALUES: ReadonlySet<string> = new Set(['string', 'bitmap', 'hyperloglog']);
 /** Settled requests at the front of the list are cut off when there are this many. */
 const TRIM_AT = 256;
 
@@ -239,19 +246,26 @@ interface RequestSize {
   readonly bytes: number;
   /** Arguments. */
   readonly count: number;
+  readonly isLong: boolean;
 }
 
-const patienceMs = ({ bytes, count }: RequestSize, commandTimeoutMs: Millis): Millis =>
-  commandTimeoutMs + bytes / MIN_BYTES_PER_MS + count / MIN_ARGUMENTS_PER_MS;
+const patienceMs = ({ bytes, count, isLong }: RequestSize, commandTimeoutMs: Millis): Millis =>
+  commandTimeoutMs + bytes / MIN_BYTES_PER_MS + count / MIN_ARGUMENTS_PER_MS + (isLong ? LONG_READ_MS : 0);
+
+/** Whether a command may read all of a collection. */
+const readsMuch = ({ flags, group }: CommandSpec): boolean =>
+  flags.includes('readonly') && !flags.includes('fast') && !SHORT_VALUES.has(group);
 
 function sizeOf(request: GroupRequest): RequestSize {
   let bytes = 0;
   let count = 0;
+  let isLong = false;
   const commands =
     request instanceof CommandRequest ? [request] : request instanceof TransactionRequest ? request.commands : [];
-  for (const { args } of commands) {
+  for (const { spec, args } of commands) {
+    isLong ||= readsMuch(spec);
     count += args.length;
     for (const arg of args) bytes += arg.length;
   }
-  return { bytes, count };
+  return { bytes, count, isLong };
 }
