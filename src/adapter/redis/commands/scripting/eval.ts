@@ -86,8 +86,8 @@ const script = declareWith({
   group: 'scripting',
   complexity: 'That of the script',
   differences:
-    'A script of more than 60 million instructions, about 200 ms, is refused and has done nothing. Keys need not be declared. It cannot call KEYS, SCAN, DBSIZE, RANDOMKEY, ' +
-    'FLUSHALL, FLUSHDB, INFO and COMMAND.',
+    'A script of more than 60 million instructions, about 200 ms, is refused and has done nothing. Keys need not be declared. ' +
+    'It cannot call KEYS, SCAN, DBSIZE, RANDOMKEY, FLUSHALL, FLUSHDB, INFO and COMMAND.',
 });
 
 const COMMON = { arity: -3, keys: keyPositions, findsAnyKey: true } as const;
