@@ -224,7 +224,7 @@ describe('a command that writes a whole value', () => {
   test('is stopped when that is more than one entry takes, and before when each row would come from afar', () => {
     const keys = new Keys();
     keys.fill('a', 4_097);
-    keys.fill('small', 200);
+    keys.fill('small', 1_100);
     const rename = (name: string, isSpanning: boolean): void => {
       const view: KeyView = new FakeView(keys.state);
       const spanning = Object.assign(view, isSpanning ? { prefetch: () => {} } : {});
