@@ -31,7 +31,7 @@ import {
 import { KEYSPACES, type KeyRange } from '../keys/index.ts';
 import {
   BEHIND,
-  EncodedReply,
+  bulkIn,
   ErrorReply,
   errorText,
   FeatureInactiveError,
@@ -390,14 +390,8 @@ export class WatchRequest extends GroupRequest {
 
 /** Reads a `WatchRequest`'s reply, whether it was evaluated here or comes encoded from the leader. */
 export function decodeVersions(reply: Reply): WatchedVersions {
-  let bytes: Buffer;
-  if (reply instanceof EncodedReply) {
-    const header = reply.bytes.indexOf('\r\n');
-    bytes = reply.bytes.subarray(header + 2, reply.bytes.length - 2);
-  } else {
-    assert(Buffer.isBuffer(reply), 'versions are bytes');
-    bytes = reply;
-  }
+  const bytes = bulkIn(reply);
+  assert(bytes !== undefined, 'versions are bytes');
   const versions: HlcTimestamp[] = [];
   for (let offset = 1; offset < bytes.length; offset += 8) versions.push(hlcTimestamp(bytes.readBigUInt64BE(offset)));
   return { ambiguous: bytes[0] === 1, versions };

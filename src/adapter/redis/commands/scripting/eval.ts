@@ -8,7 +8,7 @@ import {
   type ScriptRunner,
 } from '../../command/index.ts';
 import { errors, parseInteger, RedisError, type Reply } from '../../protocol/index.ts';
-import { declareWith } from '../declare.ts';
+import { countedKeys, declareWith } from '../declare.ts';
 
 /** Where the number of keys stands, behind the command's name and the script. */
 const COUNT_AT = 2;
@@ -31,13 +31,6 @@ function keyCount(args: readonly Buffer[]): number {
   }
   if (count < 0) throw new RedisError("ERR Number of keys can't be negative");
   return Number(count);
-}
-
-/** Positions of the keys; none when the count makes no sense, which the command itself says. */
-function keyPositions(args: readonly Buffer[]): number[] {
-  const count = Number(parseInteger(args[COUNT_AT]!) ?? 0n);
-  if (count < 0 || count > args.length - FIRST_KEY_AT) return [];
-  return Array.from({ length: count }, (_, index) => FIRST_KEY_AT + index);
 }
 
 function run(ctx: CommandContext, args: readonly Buffer[], sha: string, text: Buffer, isReadOnly: boolean): Reply {
@@ -90,7 +83,7 @@ const script = declareWith({
     'It cannot call KEYS, SCAN, DBSIZE, RANDOMKEY, FLUSHALL, FLUSHDB, INFO and COMMAND.',
 });
 
-const COMMON = { arity: -3, keys: keyPositions, findsAnyKey: true } as const;
+const COMMON = { arity: -3, keys: countedKeys(COUNT_AT), findsAnyKey: true } as const;
 
 export const evalCommands: readonly CommandSpec[] = defineCommands([
   script({

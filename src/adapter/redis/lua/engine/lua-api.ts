@@ -103,11 +103,6 @@ export class LuaApi {
     this.native.lua_atpanic!(this.state, panic!);
   }
 
-  /** Bytes that the interpreter's memory has grown to. */
-  get memoryBytes(): number {
-    return this.memory.buffer.byteLength;
-  }
-
   /** Makes functions known to the interpreter; the numbers are what `pushFunction` takes. */
   addFunctions(functions: readonly HostFunction[]): number[] {
     return addHostFunctions(this.table, 'function', functions);
@@ -274,18 +269,9 @@ export class LuaApi {
     this.native.lua_rawseti!(state, index, position);
   }
 
-  rawEqual(state: number, first: number, second: number): boolean {
-    return this.native.lua_rawequal!(state, first, second) !== 0;
-  }
-
   /** Replaces the key on the top by the next key and its value. @returns false at the end, with nothing pushed */
   next(state: number, index: number): boolean {
     return this.native.lua_next!(state, index) !== 0;
-  }
-
-  /** Length of a string, or a table's border, without asking metatables. */
-  length(state: number, index: number): number {
-    return this.native.lua_objlen!(state, index);
   }
 
   /** The number by which Lua knows a table or function, for recognizing it again. */
@@ -428,11 +414,6 @@ export class LuaApi {
   /** A whole collection. */
   collect(): void {
     this.native.lua_gc!(this.state, 2, 0);
-  }
-
-  /** A step of a collection. @returns true when it has finished a cycle */
-  collectStep(kib: number): boolean {
-    return this.native.lua_gc!(this.state, 5, kib) !== 0;
   }
 
   private allocate(bytes: number): number {

@@ -1,4 +1,5 @@
 /** Reads JSON into values of Lua. */
+import { readDoublePrefix } from '../../protocol/index.ts';
 import type { LuaApi } from '../engine/index.ts';
 import type { JsonSettings } from './cjson-settings.ts';
 
@@ -49,9 +50,6 @@ const ESCAPED: Readonly<Record<string, string>> = {
 const QUOTE = 0x22;
 const BACKSLASH = 0x5c;
 
-/** A number as C's strtod takes it from the beginning of a text. */
-const C_NUMBER =
-  /^[+-]?(?:0x(?:[0-9a-f]+\.?[0-9a-f]*|\.[0-9a-f]+)(?:p[+-]?\d+)?|(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?|inf(?:inity)?|nan(?:\([0-9a-z_]*\))?)/i;
 /** Longest spelling of a number that is looked at. */
 const NUMBER_BYTES_MAX = 1_100;
 /** What C takes for a number and JSON does not. */
@@ -197,10 +195,10 @@ export class JsonDecoder {
   }
 
   private number(at: number): Token {
-    const spelled = C_NUMBER.exec(this.text.toString('latin1', at, at + NUMBER_BYTES_MAX))?.[0];
-    if (spelled === undefined) return this.invalidNumber(at);
-    this.position += spelled.length;
-    return { type: 'T_NUMBER', at, number: numberOf(spelled) };
+    const { value, length } = readDoublePrefix(this.text.toString('latin1', at, at + NUMBER_BYTES_MAX));
+    if (length === 0) return this.invalidNumber(at);
+    this.position += length;
+    return { type: 'T_NUMBER', at, number: value };
   }
 
   private string(at: number): Token {
@@ -255,19 +253,4 @@ function unicodeAt(text: Buffer, at: number): { readonly bytes: Buffer; readonly
 function hexAt(text: Buffer, at: number): number | undefined {
   const digits = text.toString('latin1', at, at + 4);
   return /^[0-9a-fA-F]{4}$/.test(digits) ? Number.parseInt(digits, 16) : undefined;
-}
-
-function numberOf(spelled: string): number {
-  const sign = spelled.startsWith('-') ? -1 : 1;
-  const bare = spelled.replace(/^[+-]/, '').toLowerCase();
-  if (bare.startsWith('inf')) return sign * Number.POSITIVE_INFINITY;
-  if (bare.startsWith('nan')) return Number.NaN;
-  return sign * (bare.startsWith('0x') ? hexadecimalOf(bare.slice(2)) : Number(bare));
-}
-
-/** A hexadecimal number with an optional fraction and power of two. */
-function hexadecimalOf(digits: string): number {
-  const [mantissa = '', power = '0'] = digits.split('p');
-  const [whole = '', fraction = ''] = mantissa.split('.');
-  return Number.parseInt(whole + fraction || '0', 16) * 2 ** (Number(power) - 4 * fraction.length);
 }

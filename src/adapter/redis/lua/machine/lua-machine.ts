@@ -206,7 +206,7 @@ export class LuaMachine {
   private look(state: number): void {
     const { run } = this;
     const verdict = run?.look(() => new ScriptTooLongError(tooLong(this.limits.maxInstructions))) ?? 'go on';
-    if (verdict === 'raise') this.api.raiseText(state, 'script aborted');
+    if (verdict === 'raise') this.api.raiseText(state, run!.abortText!);
     if (verdict === 'tear down') {
       this.broken = true;
       throw run!.abortCause!.error;

@@ -4,7 +4,7 @@ import { doubleText, RedisError, SERVER_VERSION } from '../../protocol/index.ts'
 import { type Library, type LuaApi, LuaType } from '../engine/index.ts';
 import { LOG_LEVELS } from './script-host.ts';
 import type { ScriptRun } from './script-run.ts';
-import { pushError, pushReply } from './values.ts';
+import { pushError, pushField, pushReply } from './values.ts';
 
 const WRONG_ARGUMENTS = 'ERR wrong number or type of arguments';
 
@@ -150,10 +150,4 @@ const onlyText = (api: LuaApi, state: number): string | undefined =>
 function withCode(text: string): string {
   const bare = text.startsWith('-') ? text.slice(1) : text;
   return bare.includes(' ') ? bare : `ERR ${bare}`;
-}
-
-function pushField(api: LuaApi, state: number, name: string, text: string): void {
-  api.newTable(state, 0, 1);
-  api.pushBytes(state, Buffer.from(text, 'utf8'));
-  api.setField(state, -2, name);
 }

@@ -50,7 +50,8 @@ export function pushError(api: LuaApi, state: number, text: string): void {
   api.setField(state, -2, 'ignore_error_stats_update');
 }
 
-function pushField(api: LuaApi, state: number, name: string, text: string): void {
+/** Pushes a table with one text in it: how scripts see a status. */
+export function pushField(api: LuaApi, state: number, name: string, text: string): void {
   api.newTable(state, 0, 1);
   api.pushBytes(state, Buffer.from(text, 'utf8'));
   api.setField(state, -2, name);
