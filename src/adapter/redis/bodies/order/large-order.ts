@@ -6,10 +6,9 @@
  * Pages and the head are written by `save`, elements at once.
  */
 import { assert } from '../../../../platform/index.ts';
-import { ValueForm } from '../../keys/index.ts';
 import { writtenLater } from '../../values/index.ts';
-import { BodyRows, Cells, type HeadPlace, type LargeHead, type NewExpiry } from '../rows/index.ts';
-import { CountedTree, decodeTreeState, emptyTree, encodeTreeState, PageStore, type TreeState } from '../tree/index.ts';
+import type { HeadPlace, LargeHead } from '../rows/index.ts';
+import { emptyTreeHead, TreeBody } from '../tree/index.ts';
 import type { KeyScan, OrderForm } from './order-form.ts';
 import { memberOf, SCORE_BYTES } from './score.ts';
 
@@ -24,24 +23,9 @@ export function scoreBytesIn(row: Buffer): Buffer {
 }
 
 /** See above. */
-export class LargeOrder implements OrderForm {
-  bits: number;
-  private readonly place: HeadPlace;
-  private readonly rows: BodyRows;
-  private readonly state: TreeState;
-  private readonly pages: PageStore;
-  private readonly cells: Cells;
-  private readonly tree: CountedTree;
-
+export class LargeOrder extends TreeBody implements OrderForm {
   constructor(place: HeadPlace, head: LargeHead, bits: number) {
-    const { view, bodyLimits } = place.access;
-    this.place = place;
-    this.bits = bits;
-    this.rows = new BodyRows(view, place.key, head.incarnation);
-    this.state = decodeTreeState(head.part, true);
-    this.pages = new PageStore(this.rows, this.state, true);
-    this.cells = new Cells(this.rows, this.state, bodyLimits, true);
-    this.tree = new CountedTree(this.state, head.count, this.pages, this.cells, bodyLimits);
+    super(place, head, bits, true);
   }
 
   /**
@@ -55,16 +39,12 @@ export class LargeOrder implements OrderForm {
     keys: readonly Buffer[],
     nextNumber: number,
   ): LargeOrder {
-    const part = encodeTreeState(emptyTree(place.access.bodyLimits.countLevel, nextNumber), true);
-    const head = { form: ValueForm.Large, type: place.type, bits, incarnation, count: 0, part };
+    const { countLevel } = place.access.bodyLimits;
+    const head = emptyTreeHead(place, { incarnation, bits, countLevel, nextNumber, isOrdered: true });
     const order = new LargeOrder(place, head, bits);
     for (const key of keys) order.putElement(memberOf(key), key);
     order.tree.fill(keys.map((key) => order.cells.make(key)));
     return order;
-  }
-
-  get count(): number {
-    return this.tree.count;
   }
 
   /** First number that no row of the body has had. */
@@ -109,10 +89,6 @@ export class LargeOrder implements OrderForm {
     return this.tree.rankOf(key);
   }
 
-  walkFrom(index: number, step: 1 | -1, atMost?: number): Iterable<Buffer> {
-    return this.cells.bytesOfEach(this.tree.walkFrom(index, step, atMost), atMost);
-  }
-
   walkFromKey(key: Buffer, step: 1 | -1, atMost?: number): Iterable<Buffer> {
     return this.cells.bytesOfEach(this.tree.walkFromKey(key, step, atMost), atMost);
   }
@@ -137,14 +113,6 @@ export class LargeOrder implements OrderForm {
       for (const cell of leaf.cells) keys.push(this.cells.bytesOf(cell));
     }
     return { cursor: 0, keys };
-  }
-
-  save(expiry: NewExpiry): void {
-    const { place, bits, state, rows, count } = this;
-    if (count > 0) this.pages.save();
-    const part = encodeTreeState(state, true);
-    const { incarnation } = rows;
-    place.write({ form: ValueForm.Large, type: place.type, bits, incarnation, count, part }, expiry, rows.isChanged);
   }
 
   private putElement(member: Buffer, key: Buffer): void {

@@ -2,5 +2,6 @@
 
 export { CountedTree } from './counted-tree.ts';
 export { PageStore } from './page-store.ts';
+export { emptyTreeHead, TreeBody } from './tree-body.ts';
 export { decodeTreeState, emptyTree, encodeTreeState, type TreeState } from './tree-state.ts';
 export { type WalkedPage, walkTree } from './walk-tree.ts';
