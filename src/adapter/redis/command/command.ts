@@ -12,11 +12,12 @@ import type { Reply } from '../protocol/index.ts';
 import type { ValueAccess } from '../values/index.ts';
 import type { ClientSession } from './client-session.ts';
 import type { CommandDeclaration } from './declaration.ts';
+import type { EffectKeeper } from './effects.ts';
 import type { ScanContext } from './scan-context.ts';
 import type { KnownScripts, ScriptRunner } from './script-runner.ts';
 
 /** What a data command works with. Made anew for each evaluation. */
-export interface CommandContext extends ValueAccess, BodyAccess {
+export interface CommandContext extends ValueAccess, BodyAccess, EffectKeeper {
   readonly view: KeyView;
   /** The database that the connection has selected. */
   readonly keyspace: Keyspace;

@@ -12,6 +12,7 @@ import { KEYSPACES, type Keyspace } from '../keys/index.ts';
 import type { AccessFrequencies } from './access-frequencies.ts';
 import type { CommandContext, CommandSpec } from './command.ts';
 import { keyIndexes } from './declaration.ts';
+import type { Effect, EffectKeeper } from './effects.ts';
 import type { ScriptRunner } from './script-runner.ts';
 
 /** What every evaluation on a node has in common. */
@@ -29,6 +30,8 @@ export interface EvaluationSettings {
   readonly frequencies?: AccessFrequencies | undefined;
   /** Runs scripts; left out: there are none. */
   readonly scripts?: ScriptRunner<CommandContext>;
+  /** Lets an effect of a command that has taken effect leave; left out: nobody hears of them. */
+  readonly emit?: (effect: Effect) => void;
 }
 
 /** Commands that look at a key from outside: as in Redis they are no accesses. */
@@ -43,11 +46,13 @@ export class EvaluationContext implements CommandContext {
   readonly resp: 2 | 3;
   readonly copyRows: CopyRows | undefined;
   private readonly settings: EvaluationSettings;
+  private readonly effects: EffectKeeper;
   /** The key asked for last and its storage key: most commands ask for one key several times. */
   private lastUserKey: Buffer | undefined;
   private lastStorageKey: Buffer | undefined;
 
   /**
+   * @param effects keeps what is to leave
    * @param firstUserKey and `firstStorageKey`: a key whose storage key is known already
    * @param copyRows see `BodyAccess`
    */
@@ -56,6 +61,7 @@ export class EvaluationContext implements CommandContext {
     db: number,
     resp: 2 | 3,
     settings: EvaluationSettings,
+    effects: EffectKeeper,
     firstUserKey?: Buffer,
     firstStorageKey?: Buffer,
     copyRows?: CopyRows,
@@ -64,6 +70,7 @@ export class EvaluationContext implements CommandContext {
     this.keyspace = KEYSPACES[db]!;
     this.resp = resp;
     this.settings = settings;
+    this.effects = effects;
     this.copyRows = copyRows;
     this.lastUserKey = firstUserKey;
     this.lastStorageKey = firstStorageKey;
@@ -98,7 +105,11 @@ export class EvaluationContext implements CommandContext {
   }
 
   nested(db: number, resp: 2 | 3): EvaluationContext {
-    return new EvaluationContext(this.view, db, resp, this.settings);
+    return new EvaluationContext(this.view, db, resp, this.settings, this.effects);
+  }
+
+  afterCommit(effect: Effect): void {
+    this.effects.afterCommit(effect);
   }
 
   /** Counts an access to each key of a command, where accesses are counted. */

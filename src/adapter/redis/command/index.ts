@@ -24,6 +24,7 @@ export {
   keyIndexes,
   mayWrite,
 } from './declaration.ts';
+export { type Effect, type EffectKeeper, Effects } from './effects.ts';
 export { EvaluationContext, type EvaluationSettings } from './evaluation-context.ts';
 export { redisExpiryWork } from './expiry-work.ts';
 export type { KeyPage, PageRequest, ScanContext } from './scan-context.ts';

@@ -39,7 +39,9 @@ async function runAside(environment: AsideEnvironment, request: CommandRequest):
   };
   const router = new GroupRouter(environment);
   const writeRows = (rows: readonly FreshRow[]) => write(environment, router, rows);
-  return buildAside({ transactions, clock, stepTimeoutMs: commandTimeoutMs, writeRows }, command);
+  const reply = await buildAside({ transactions, clock, stepTimeoutMs: commandTimeoutMs, writeRows }, command);
+  request.emitEffects();
+  return reply;
 }
 
 /** Writes a slice to the group that has it now. What holds writes back passes, and is waited for. */

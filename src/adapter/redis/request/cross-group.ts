@@ -35,5 +35,6 @@ export async function runAcross(
     },
     (view) => request.evaluate(view),
   );
+  request.emitEffects();
   return reply ?? null;
 }

@@ -23,6 +23,9 @@ import { BuildAsideError, type FreshRow, isBuildAside, WholeValueView } from '..
 import { armBody, type CopyRows } from '../bodies/index.ts';
 import {
   type CommandSpec,
+  type Effect,
+  type EffectKeeper,
+  Effects,
   EvaluationContext,
   type EvaluationSettings,
   keyIndexes,
@@ -38,6 +41,7 @@ import {
   isUnexpected,
   NIL_ARRAY,
   OK,
+  RedisError,
   type Reply,
 } from '../protocol/index.ts';
 import { RepeatedDraws } from './repeated-draws.ts';
@@ -76,10 +80,12 @@ export interface RequestOptions {
 }
 
 /** One operation on one group that a connection waits for: it can run on this node or travel to the leader as bytes. */
-export abstract class GroupRequest implements Operation<Reply> {
+export abstract class GroupRequest implements Operation<Reply>, EffectKeeper {
   readonly resp: 2 | 3;
   settings: EvaluationSettings;
   private draws: RepeatedDraws | undefined;
+  /** Of the last evaluation. */
+  private effects: Effects | undefined;
   /** The owner's own name for the request. */
   readonly token: number;
   private owner: RequestOwner;
@@ -152,17 +158,55 @@ export abstract class GroupRequest implements Operation<Reply> {
 
   evaluate(view: KeyView): Reply {
     this.takeTurn();
-    this.draws?.rewind();
     const { owner } = this;
+    this.beginEvaluation();
     try {
-      return this.run(view);
+      const reply = this.run(view);
+      this.checkEffects();
+      return reply;
     } catch (error) {
       if (isRefusal(error)) owner.firstRefused = Math.min(owner.firstRefused, this.order);
       throw error;
     }
   }
 
+  /** What the evaluation before wanted to leave is forgotten. */
+  protected beginEvaluation(): void {
+    this.draws?.rewind();
+    this.effects = undefined;
+  }
+
+  /** @throws RedisError when there are too many effects: then nothing of the request may happen */
+  protected checkEffects(): void {
+    if (this.effects?.isTooLong === true) throw new RedisError('ERR the command says more than 64 MiB to others');
+  }
+
+  afterCommit(effect: Effect): void {
+    this.effects ??= new Effects();
+    this.effects.afterCommit(effect);
+  }
+
+  /** What the last evaluation wants to leave. */
+  notedEffects(): readonly Effect[] {
+    return this.effects?.all() ?? [];
+  }
+
+  /** It was evaluated elsewhere. */
+  evaluatedElsewhere(effects: readonly Effect[]): void {
+    this.effects = undefined;
+    for (const effect of effects) this.afterCommit(effect);
+  }
+
+  /** What the last evaluation did has taken effect. */
+  emitEffects(): void {
+    const { effects } = this;
+    if (effects === undefined) return;
+    this.effects = undefined;
+    for (const effect of effects.all()) this.settings.emit?.(effect);
+  }
+
   complete(error: Error | undefined, reply: Reply | undefined): void {
+    if (error === undefined) this.emitEffects();
     this.owner.settled(this, error, reply);
   }
 
@@ -229,12 +273,16 @@ export class CommandRequest extends GroupRequest {
 
   protected run(view: KeyView): Reply {
     const seen = this.spec.writesWholeValue === true ? new WholeValueView(view) : view;
-    const ctx = new EvaluationContext(seen, this.db, this.resp, this.settings, this.firstKey, this.firstStorageKey);
     try {
-      return runData(this.spec, ctx, this.args);
+      return runData(this.spec, this.contextOver(seen), this.args);
     } catch (error) {
       throw this.needsAside(error) ? new BuildAsideError() : error;
     }
+  }
+
+  private contextOver(view: KeyView, copyRows?: CopyRows): EvaluationContext {
+    const { db, resp, settings, firstKey, firstStorageKey } = this;
+    return new EvaluationContext(view, db, resp, settings, this, firstKey, firstStorageKey, copyRows);
   }
 
   /** Whether the command has failed only because what it writes is too much for one entry, or one transaction. */
@@ -245,11 +293,10 @@ export class CommandRequest extends GroupRequest {
 
   /** Runs where everything is known that it reads, and rows are copied by somebody else. */
   runAside(view: KeyView, copyRows: CopyRows): Reply {
-    return runData(
-      this.spec,
-      new EvaluationContext(view, this.db, this.resp, this.settings, undefined, undefined, copyRows),
-      this.args,
-    );
+    this.beginEvaluation();
+    const reply = runData(this.spec, this.contextOver(view, copyRows), this.args);
+    this.checkEffects();
+    return reply;
   }
 
   override complete(error: Error | undefined, reply: Reply | undefined): void {
@@ -331,7 +378,7 @@ export class TransactionRequest extends GroupRequest {
     }
     return this.commands.map(({ spec, args, db }): Reply => {
       try {
-        return runData(spec, new EvaluationContext(view, db, this.resp, this.settings), args);
+        return runData(spec, new EvaluationContext(view, db, this.resp, this.settings, this), args);
       } catch (error) {
         if (isRefusal(error) || isUnexpected(error)) throw error;
         return new ErrorReply(errorText(error, true));

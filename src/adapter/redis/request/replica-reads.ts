@@ -70,13 +70,17 @@ export class ReplicaReadMode {
 
   /** Answers at once; undefined when that cannot be. @throws what the command throws */
   answerNow(group: GroupId, request: CommandRequest): { readonly reply: Reply } | undefined {
-    return this.session!.evaluateNow(group, request.storageKeys(), (view) => request.evaluate(view));
+    const outcome = this.session!.evaluateNow(group, request.storageKeys(), (view) => request.evaluate(view));
+    if (outcome !== undefined) request.emitEffects();
+    return outcome;
   }
 
   /** Answers with the leader's help. @throws what the command throws, and what keeps the leader from answering */
   async answer(group: GroupId, request: CommandRequest, deadlineMs: Millis): Promise<Outcome> {
     const keys = request.storageKeys();
     request.repeatDraws();
-    return (await this.session!.evaluate(group, keys, deadlineMs, (view) => request.evaluate(view)))?.reply;
+    const outcome = await this.session!.evaluate(group, keys, deadlineMs, (view) => request.evaluate(view));
+    if (outcome !== undefined) request.emitEffects();
+    return outcome?.reply;
   }
 }

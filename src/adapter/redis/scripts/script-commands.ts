@@ -20,18 +20,11 @@ export class ScriptCommands implements ScriptHost {
   private ctx: CommandContext;
   private readonly table: CommandTable;
   private readonly isReadOnly: boolean;
-  private readonly note: (level: ScriptLogLevel, text: string) => void;
 
-  constructor(
-    ctx: CommandContext,
-    table: CommandTable,
-    isReadOnly: boolean,
-    note: (level: ScriptLogLevel, text: string) => void,
-  ) {
+  constructor(ctx: CommandContext, table: CommandTable, isReadOnly: boolean) {
     this.ctx = ctx;
     this.table = table;
     this.isReadOnly = isReadOnly;
-    this.note = note;
   }
 
   call(args: readonly Buffer[], resp: 2 | 3): Reply {
@@ -59,7 +52,7 @@ export class ScriptCommands implements ScriptHost {
   }
 
   log(level: ScriptLogLevel, text: string): void {
-    this.note(level, text);
+    this.ctx.afterCommit({ kind: 'log', level, text });
   }
 
   time(): Reply {

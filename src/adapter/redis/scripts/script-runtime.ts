@@ -4,7 +4,7 @@
  */
 import type { Random } from '../../../platform/index.ts';
 import type { CalledScript, CommandContext, CommandTable, ScriptCall, ScriptRunner } from '../command/index.ts';
-import { type LuaLimits, LuaMachine, type ScriptLogLevel } from '../lua/index.ts';
+import { type LuaLimits, LuaMachine } from '../lua/index.ts';
 import { RedisError, type Reply } from '../protocol/index.ts';
 import { ScriptCommands } from './script-commands.ts';
 import { ScriptTexts } from './script-texts.ts';
@@ -15,8 +15,6 @@ export interface ScriptRuntimeOptions {
   readonly table: CommandTable;
   readonly random: Random;
   readonly limits: LuaLimits;
-  /** Writes a line of `redis.log`. */
-  log(level: ScriptLogLevel, text: string): void;
 }
 
 export class ScriptRuntime implements ScriptRunner<CommandContext> {
@@ -33,8 +31,7 @@ export class ScriptRuntime implements ScriptRunner<CommandContext> {
     if (isReadOnly && header.isDeclared && !header.isReadOnly) {
       throw new RedisError('ERR Can not execute a script with write flag using *_ro command.');
     }
-    const { table, log } = this.options;
-    const commands = new ScriptCommands(ctx, table, isReadOnly || header.isReadOnly, log);
+    const commands = new ScriptCommands(ctx, this.options.table, isReadOnly || header.isReadOnly);
     const reply = this.usable().evaluate({ sha: script.sha, text: header.body }, keys, args, commands);
     this.texts.keep(script.sha, script.text);
     return reply;

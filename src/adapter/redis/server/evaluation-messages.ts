@@ -1,6 +1,7 @@
 /** What a node and the thread that evaluates for it say to each other. Rows and replies change hands without a copy. */
 import type { ReadRow } from '../../../kv/index.ts';
 import { type HlcTimestamp, hlcTimestamp } from '../../../platform/index.ts';
+import type { Effect } from '../command/index.ts';
 
 /** To the thread. */
 export type EvaluationOrder =
@@ -21,7 +22,7 @@ export type EvaluationOrder =
 /** From the thread, one for each `evaluate`. */
 export type EvaluationReport =
   /** RESP bytes, of an error too. */
-  | { readonly kind: 'reply'; readonly id: number; readonly reply: Uint8Array }
+  | { readonly kind: 'reply'; readonly id: number; readonly reply: Uint8Array; readonly effects: readonly Effect[] }
   | { readonly kind: 'missing'; readonly id: number; readonly keys: readonly Uint8Array[] }
   /** Something that no layer declares. */
   | { readonly kind: 'failed'; readonly id: number; readonly message: string };

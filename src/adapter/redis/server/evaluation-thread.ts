@@ -32,6 +32,7 @@ const PROGRAM = fileURLToPath(
 
 /** One evaluation that is under way. */
 interface Waiting {
+  readonly request: GroupRequest;
   readonly resolve: (outcome: LongOutcome) => void;
   readonly reject: (error: Error) => void;
 }
@@ -69,10 +70,10 @@ class RunningThread {
     this.worker.postMessage(order, transfer);
   }
 
-  evaluate(id: number): Promise<LongOutcome> {
+  evaluate(id: number, request: GroupRequest): Promise<LongOutcome> {
     return new Promise((resolve, reject) => {
       this.order({ kind: 'evaluate', id });
-      this.tasks.set(id, { resolve, reject });
+      this.tasks.set(id, { request, resolve, reject });
     });
   }
 
@@ -83,7 +84,10 @@ class RunningThread {
     this.tasks.set(report.id, undefined);
     if (report.kind === 'failed') waiting.reject(new Error(report.message));
     else if (report.kind === 'missing') waiting.resolve({ kind: 'missing', keys: report.keys.map(bufferOf) });
-    else waiting.resolve({ kind: 'reply', reply: new EncodedReply(bufferOf(report.reply)) });
+    else {
+      waiting.request.evaluatedElsewhere(report.effects);
+      waiting.resolve({ kind: 'reply', reply: new EncodedReply(bufferOf(report.reply)) });
+    }
   }
 
   begin(id: number): void {
@@ -144,7 +148,7 @@ export class EvaluationThread implements LongEvaluator {
         } catch (error) {
           return { kind: 'error', error: error as Error };
         }
-        return thread.evaluate(id);
+        return thread.evaluate(id, operation);
       },
       end: () => {
         thread.end(id);

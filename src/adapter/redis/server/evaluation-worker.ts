@@ -3,7 +3,7 @@ import { parentPort } from 'node:worker_threads';
 import { Keyspaces } from '../../../distribution/index.ts';
 import { RowsView } from '../../../kv/index.ts';
 import { assert, hlcTimestamp, SystemRandom } from '../../../platform/index.ts';
-import { CommandTable } from '../command/index.ts';
+import { CommandTable, type Effect } from '../command/index.ts';
 import { ALL_COMMANDS } from '../commands/index.ts';
 import { redisKeyspace } from '../keys/index.ts';
 import { DEFAULT_LUA_LIMITS } from '../lua/index.ts';
@@ -17,8 +17,7 @@ const port = parentPort;
 const keyspaces = new Keyspaces([redisKeyspace]);
 const table = new CommandTable(ALL_COMMANDS);
 const random = new SystemRandom();
-// What a script says in a long read is not written: it is evaluated again until all that it reads is here.
-const scripts = new ScriptRuntime({ table, random, limits: DEFAULT_LUA_LIMITS, log: () => undefined });
+const scripts = new ScriptRuntime({ table, random, limits: DEFAULT_LUA_LIMITS });
 
 /** A request and the rows that it is evaluated over. */
 interface Task {
@@ -41,9 +40,10 @@ function report(what: EvaluationReport, transfer: readonly ArrayBuffer[] = []): 
   port.postMessage(what, transfer);
 }
 
-function replied(id: number, { resp }: GroupRequest, reply: Reply): void {
+/** @param effects of the evaluation; whoever has sent the request lets them leave */
+function replied(id: number, { resp }: GroupRequest, reply: Reply, effects: readonly Effect[]): void {
   const bytes = ownBytes([encodeReply(reply, resp)]);
-  report({ kind: 'reply', id, reply: bytes }, [bytes.buffer]);
+  report({ kind: 'reply', id, reply: bytes, effects }, [bytes.buffer]);
 }
 
 function evaluate(id: number, { request, view }: Task): void {
@@ -53,11 +53,11 @@ function evaluate(id: number, { request, view }: Task): void {
       report({ kind: 'missing', id, keys: outcome.keys.map((key) => ownBytes([key])) });
       break;
     case 'reply':
-      replied(id, request, outcome.reply as Reply);
+      replied(id, request, outcome.reply as Reply, request.notedEffects());
       break;
     case 'error':
       if (isUnexpected(outcome.error)) report({ kind: 'failed', id, message: String(outcome.error.stack) });
-      else replied(id, request, new ErrorReply(errorText(outcome.error, false)));
+      else replied(id, request, new ErrorReply(errorText(outcome.error, false)), []);
       break;
   }
 }

@@ -11,13 +11,14 @@ import {
   type CommandTable,
   type ConnectedClient,
   type DebugControl,
+  type Effect,
   type EvaluationSettings,
   type RedisConfig,
   type ServerContext,
   ServerStats,
 } from '../command/index.ts';
 import { ScanCursors } from '../keys/index.ts';
-import { DEFAULT_LUA_LIMITS, type ScriptLogLevel } from '../lua/index.ts';
+import { DEFAULT_LUA_LIMITS } from '../lua/index.ts';
 import { isUnexpected, ReplyWriter } from '../protocol/index.ts';
 import { ScriptRuntime } from '../scripts/index.ts';
 import { SlotMap } from './slot-map.ts';
@@ -134,7 +135,6 @@ export class ServerState implements ServerContext {
       table: options.table,
       random: options.random,
       limits: DEFAULT_LUA_LIMITS,
-      log: (level, text) => this.logScript(level, text),
     });
     this.settings = {
       scripts: this.scripts,
@@ -143,6 +143,7 @@ export class ServerState implements ServerContext {
       encodings: options.config.encodings,
       ...(options.bodyLimits === undefined ? {} : { bodyLimits: options.bodyLimits }),
       mayCreateBodies: () => this.collections.kind === 'active',
+      emit: (effect) => this.emit(effect),
     };
     this.clock = options.clock;
     this.scheduler = options.scheduler;
@@ -202,7 +203,8 @@ export class ServerState implements ServerContext {
     this.logger?.warn({}, `DEBUG LOG: ${message}`);
   }
 
-  private logScript(level: ScriptLogLevel, text: string): void {
+  /** An effect of a command that was evaluated here and has taken effect. */
+  private emit({ level, text }: Effect): void {
     if (level === 'warning') this.logger?.warn({ script: text }, 'a script says');
     else this.logger?.info({ script: text }, 'a script says');
   }

@@ -5,6 +5,7 @@ import { type AsideParts, buildAside, type FreshRow } from '../../../../src/adap
 import { WholeValueView } from '../../../../src/adapter/redis/aside/whole-value-view.ts';
 import { DEFAULT_BODY_LIMITS } from '../../../../src/adapter/redis/bodies/index.ts';
 import { checkBody } from '../../../../src/adapter/redis/bodies/whole/whole-body.ts';
+import { Effects } from '../../../../src/adapter/redis/command/effects.ts';
 import { EvaluationContext } from '../../../../src/adapter/redis/command/evaluation-context.ts';
 import { dataCommands } from '../../../../src/adapter/redis/commands/index.ts';
 import { KEYSPACES } from '../../../../src/adapter/redis/keys/keyspace.ts';
@@ -35,7 +36,7 @@ class Keys {
     const spec = dataCommands.find(({ name }) => name === args[0]!.toLowerCase())!;
     assert.ok(spec.handler?.kind === 'data');
     const settings = { random: this.random, maxStringBytes: 1 << 20, bodyLimits: DEFAULT_BODY_LIMITS };
-    const ctx = new EvaluationContext(view, 0, 2, settings, undefined, undefined, copyRows);
+    const ctx = new EvaluationContext(view, 0, 2, settings, new Effects(), undefined, undefined, copyRows);
     return spec.handler.run(
       ctx,
       args.map((argument) => Buffer.from(argument)),
@@ -231,7 +232,7 @@ describe('a command that writes a whole value', () => {
       const spec = dataCommands.find((command) => command.name === 'rename')!;
       assert.ok(spec.handler?.kind === 'data');
       const settings = { random: new SeededRandom(1), maxStringBytes: 1 << 20 };
-      const ctx = new EvaluationContext(new WholeValueView(spanning), 0, 2, settings);
+      const ctx = new EvaluationContext(new WholeValueView(spanning), 0, 2, settings, new Effects());
       spec.handler.run(
         ctx,
         ['rename', name, 'b'].map((argument) => Buffer.from(argument)),

@@ -1,6 +1,7 @@
 /** Evaluates data commands one by one over keys in memory, at a time that tests set. */
 
 import { type BodyLimits, DEFAULT_BODY_LIMITS } from '../../../../src/adapter/redis/bodies/index.ts';
+import { Effects } from '../../../../src/adapter/redis/command/effects.ts';
 import { EvaluationContext } from '../../../../src/adapter/redis/command/evaluation-context.ts';
 import { dataCommands } from '../../../../src/adapter/redis/commands/index.ts';
 import type { Reply } from '../../../../src/adapter/redis/protocol/reply.ts';
@@ -33,7 +34,7 @@ export class Evaluator {
       maxStringBytes: this.maxStringBytes,
       bodyLimits: this.bodyLimits,
     };
-    const ctx = new EvaluationContext(view, 0, 2, settings);
+    const ctx = new EvaluationContext(view, 0, 2, settings, new Effects());
     const reply = spec.handler.run(
       ctx,
       [name, ...args].map((argument) => Buffer.from(argument, 'latin1')),

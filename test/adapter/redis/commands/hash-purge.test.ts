@@ -1,7 +1,7 @@
 /** Space of expired fields of hashes that nobody writes to any more: commands, the leader's maintenance and a store together. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { EvaluationContext, redisExpiryWork } from '../../../../src/adapter/redis/command/index.ts';
+import { Effects, EvaluationContext, redisExpiryWork } from '../../../../src/adapter/redis/command/index.ts';
 import { dataCommands } from '../../../../src/adapter/redis/commands/index.ts';
 import type { Reply } from '../../../../src/adapter/redis/protocol/index.ts';
 import type { KeyView } from '../../../../src/kv/index.ts';
@@ -48,7 +48,7 @@ class Group extends LoneGroup {
     const view = { ts: readTs, get } as unknown as KeyView;
     const { handler } = dataCommands.find((command) => command.name === name)!;
     assert.equal(handler?.kind, 'data');
-    const ctx = new EvaluationContext(view, 0, 2, { random: this.random, maxStringBytes: 1 << 20 });
+    const ctx = new EvaluationContext(view, 0, 2, { random: this.random, maxStringBytes: 1 << 20 }, new Effects());
     return handler.run(
       ctx,
       [name, ...args].map((text) => Buffer.from(text)),
@@ -66,7 +66,7 @@ class Group extends LoneGroup {
     this.executor.submit({
       evaluate: (view) =>
         handler.run(
-          new EvaluationContext(view, 0, 2, { random: this.random, maxStringBytes: 1 << 20 }),
+          new EvaluationContext(view, 0, 2, { random: this.random, maxStringBytes: 1 << 20 }, new Effects()),
           [name, ...args].map((text) => Buffer.from(text)),
         ),
       complete: (error, reply) => {

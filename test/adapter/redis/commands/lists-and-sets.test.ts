@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import type { BodyLimits } from '../../../../src/adapter/redis/bodies/index.ts';
+import { Effects } from '../../../../src/adapter/redis/command/effects.ts';
 import { EvaluationContext } from '../../../../src/adapter/redis/command/evaluation-context.ts';
 import { dataCommands } from '../../../../src/adapter/redis/commands/index.ts';
 import { type Reply, SetReply } from '../../../../src/adapter/redis/protocol/reply.ts';
@@ -30,7 +31,7 @@ class CountedRows {
   run(name: string, ...args: string[]): Reply {
     const spec = dataCommands.find((command) => command.name === name.toLowerCase());
     if (spec?.handler?.kind !== 'data') throw new Error(`${name} is no data command`);
-    const ctx = new EvaluationContext(this.view as unknown as KeyView, 0, 2, this.settings);
+    const ctx = new EvaluationContext(this.view as unknown as KeyView, 0, 2, this.settings, new Effects());
     this.view.forget();
     return spec.handler.run(
       ctx,

@@ -77,6 +77,8 @@ export interface CrossGroupServer {
   readonly kv: FakeKv;
   readonly runner: BufferedRunner;
   readonly client: RawClient;
+  /** What scripts have said. */
+  readonly said: readonly string[];
   stop(): Promise<void>;
 }
 
@@ -92,6 +94,10 @@ export async function startCrossGroupServer(options: CrossGroupOptions = {}): Pr
   const state = new FakeState();
   const kv = new FakeKv({ groups: options.groups ?? 3, state });
   const runner = new BufferedRunner(state);
+  const said: string[] = [];
+  const hear = (fields: object): void => {
+    if ('script' in fields) said.push(String(fields.script));
+  };
   const server = await startRedisServer({
     kv,
     transactions: runner,
@@ -102,11 +108,12 @@ export async function startCrossGroupServer(options: CrossGroupOptions = {}): Pr
     random: new SystemRandom(),
     config: { clusterRedirects: options.redirects ?? false },
     bodyLimits: options.bodyLimits ?? DEFAULT_BODY_LIMITS,
+    logger: { info: hear, warn: hear, error: () => {} },
   });
   const client = await RawClient.connect(server.port);
   const stop = async (): Promise<void> => {
     client.close();
     await server.stop();
   };
-  return { kv, runner, client, stop };
+  return { kv, runner, client, said, stop };
 }
