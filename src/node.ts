@@ -237,7 +237,7 @@ export async function startNode(options: NodeOptions, version: string): Promise<
       kv: node.kv,
       transactions: node.transactions,
       reads: node.reads,
-      collections: () => featureStanding(node.clusterState(), 'redis.collections'),
+      features: (feature) => featureStanding(node.clusterState(), feature),
       host: options.redis.host,
       port: options.redis.port,
       tls:

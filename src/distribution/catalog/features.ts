@@ -25,6 +25,10 @@ export const FEATURES: { readonly [name: string]: Feature } = {
     bit: 4,
     description: 'hashes, lists, sets, sorted sets and long strings in rows; their commands',
   },
+  'redis.messaging': {
+    bit: 5,
+    description: 'what nodes tell each other beside commands: messages to subscribers, who waits for a key',
+  },
 };
 
 /** What a node of this program puts into `NodeRow.capabilities`. */

@@ -27,7 +27,7 @@ export async function startTestServer(
     readonly config?: Partial<RedisConfig>;
     readonly commands?: readonly CommandSpec[];
     readonly quorumReplicas?: () => number;
-    readonly collections?: () => FeatureStanding;
+    readonly features?: () => FeatureStanding;
     /** Default: the system's. */
     readonly time?: Clock & Scheduler;
   } = {},
@@ -43,7 +43,7 @@ export async function startTestServer(
     config: options.config,
     commands: options.commands,
     quorumReplicas: options.quorumReplicas,
-    collections: options.collections,
+    features: options.features,
     logger: { info: () => {}, warn: () => {}, error: (fields) => loggedErrors.push(fields) },
   });
   const clients: RawClient[] = [];

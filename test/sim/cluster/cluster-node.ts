@@ -224,7 +224,7 @@ export class ClusterNode {
       kv: node.kv,
       transactions: node.transactions,
       reads: node.reads,
-      collections: () => featureStanding(node.clusterState(), 'redis.collections'),
+      features: (feature) => featureStanding(node.clusterState(), feature),
       clock,
       scheduler,
       random,

@@ -1,15 +1,15 @@
 /** Finds declarations by name. */
 import type { CommandSpec } from './command.ts';
 import { CommandCounters } from './counters.ts';
-import type { CommandCatalogue, DeclaredCommand } from './declaration.ts';
-import { isLaterCommand } from './released-commands.ts';
+import type { CommandCatalogue, DeclaredCommand, RedisFeature } from './declaration.ts';
+import { featureOf } from './released-commands.ts';
 
 /** A command as called, with what runs it. */
 export interface ResolvedCommand extends DeclaredCommand {
   readonly spec: CommandSpec;
   readonly subcommands: ReadonlyMap<string, ResolvedCommand> | undefined;
-  /** Leaders that run release 0.1.0 do not know it. */
-  readonly isLater: boolean;
+  /** Must be active before the command may be used; undefined when every program knows it. */
+  readonly feature: RedisFeature | undefined;
 }
 
 export class CommandTable implements CommandCatalogue {
@@ -61,7 +61,7 @@ function resolved(spec: CommandSpec): ResolvedCommand {
       fullName: `${spec.name}|${sub.name}`,
       subcommands: undefined,
       counters: new CommandCounters(),
-      isLater: isLaterCommand(`${spec.name}|${sub.name}`, sub.handler?.kind),
+      feature: featureOf(`${spec.name}|${sub.name}`, sub),
     },
   ]);
   return {
@@ -69,6 +69,6 @@ function resolved(spec: CommandSpec): ResolvedCommand {
     fullName: spec.name,
     subcommands: subcommands && new Map(subcommands),
     counters: new CommandCounters(),
-    isLater: isLaterCommand(spec.name, spec.handler?.kind),
+    feature: featureOf(spec.name, spec),
   };
 }

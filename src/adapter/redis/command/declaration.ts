@@ -71,6 +71,9 @@ export interface FoundKeys {
   readonly refusal: string;
 }
 
+/** Features of the cluster that commands wait for. */
+export type RedisFeature = 'redis.collections' | 'redis.messaging';
+
 /** What is known of a command apart from how it runs. */
 export interface CommandDeclaration {
   /** Lower case; of a subcommand only its own word. */
@@ -90,6 +93,8 @@ export interface CommandDeclaration {
    * reads as far as clients can tell, and keeps its answer in the value for the next time.
    */
   writes?(args: readonly Buffer[]): boolean;
+  /** Must be active before the command may be used; left out: what release 0.1.0 says. */
+  readonly feature?: RedisFeature;
   readonly group: CommandGroup;
   /** First Redis version that had it. */
   readonly since: string;

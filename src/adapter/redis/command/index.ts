@@ -23,6 +23,7 @@ export {
   type KeyPositions,
   keyIndexes,
   mayWrite,
+  type RedisFeature,
 } from './declaration.ts';
 export { type Effect, type EffectKeeper, Effects } from './effects.ts';
 export { EvaluationContext, type EvaluationSettings } from './evaluation-context.ts';

@@ -1,3 +1,6 @@
+import type { CommandSpec } from './command.ts';
+import type { RedisFeature } from './declaration.ts';
+
 /**
  * The data commands of release 0.1.0. A leader that still runs it knows no other, so later ones are sent to leaders only once the feature
  * `redis.collections` says that every node knows them. Never changes.
@@ -10,6 +13,14 @@ const COMMANDS_OF_0_1_0: ReadonlySet<string> = new Set(
   ).split(' '),
 );
 
-/** True for data commands that release 0.1.0 does not know. @param fullName `container|sub` for a subcommand */
-export const isLaterCommand = (fullName: string, kind: string | undefined): boolean =>
-  kind === 'data' && !COMMANDS_OF_0_1_0.has(fullName);
+/**
+ * What a command waits for: what it says itself, else the collections for data commands that release 0.1.0 does not know.
+ * @param fullName `container|sub` for a subcommand
+ */
+export function featureOf(
+  fullName: string,
+  { feature, handler }: Pick<CommandSpec, 'feature' | 'handler'>,
+): RedisFeature | undefined {
+  if (feature !== undefined) return feature;
+  return handler?.kind === 'data' && !COMMANDS_OF_0_1_0.has(fullName) ? 'redis.collections' : undefined;
+}

@@ -69,13 +69,17 @@ export function errorText(error: unknown, isWrite: boolean): string {
 }
 
 /** The text of the error for a command that not every node knows. @param standing of the feature that the command needs; not active */
-export function featureText(fullName: string, standing: Exclude<FeatureStanding, { readonly kind: 'active' }>): string {
+export function featureText(
+  fullName: string,
+  feature: string,
+  standing: Exclude<FeatureStanding, { readonly kind: 'active' }>,
+): string {
   const because =
     standing.kind === 'coming'
       ? `not every node of the cluster has said yet that it knows it${named(standing.unheard)}`
       : standing.lacking.length > 0
         ? `not every node of the cluster runs a program yet that knows it${named(standing.lacking)}`
-        : 'the feature redis.collections is not active yet: raftadmin features activate redis.collections';
+        : `the feature ${feature} is not active yet: raftadmin features activate ${feature}`;
   return `ERR '${fullName}' cannot be used: ${because}`;
 }
 

@@ -12,6 +12,7 @@ import {
   DEFAULT_REDIS_CONFIG,
   type DebugControl,
   type RedisConfig,
+  type RedisFeature,
   type ServerStats,
 } from '../command/index.ts';
 import { ALL_COMMANDS } from '../commands/index.ts';
@@ -44,8 +45,8 @@ export interface RedisServiceOptions {
   readonly transactions?: CrossGroupRunner;
   /** Reads that replicas of this node may answer on READONLY connections; without it leaders answer them. */
   readonly reads?: SessionSource;
-  /** How the feature `redis.collections` stands, as this node knows; without it it is active. */
-  readonly collections?: (() => FeatureStanding) | undefined;
+  /** How a feature of the cluster stands, as this node knows; without it all are active. */
+  readonly features?: ((feature: RedisFeature) => FeatureStanding) | undefined;
   /** What DEBUG does to the node below; by default there is nothing to do. */
   readonly debug?: DebugControl;
   /** The commands that it knows; all of them by default. */
@@ -114,7 +115,7 @@ function openState(options: RedisServiceOptions): ServerState {
     reads: options.reads,
     debug: options.debug,
     bodyLimits: options.bodyLimits,
-    collections: options.collections,
+    features: options.features,
   });
   serveForwarded({
     kv: state.kv,

@@ -4,14 +4,20 @@
  * follows.
  */
 import { type GroupId, KvorumError, type Millis } from '../../../platform/index.ts';
-import { arityAccepts, type CommandSpec, mayWrite, type ResolvedCommand, subcommandName } from '../command/index.ts';
+import {
+  arityAccepts,
+  type CommandSpec,
+  mayWrite,
+  type RedisFeature,
+  type ResolvedCommand,
+  subcommandName,
+} from '../command/index.ts';
 import {
   type ClientStream,
   EncodedReply,
   ErrorReply,
   errors,
   errorText,
-  featureText,
   isHttp,
   ProtocolError,
   QUEUED,
@@ -40,6 +46,7 @@ import {
   runAlone,
 } from '../request/index.ts';
 import type { Flushed, Pause, ServerState } from '../state/index.ts';
+import { FeatureWait } from './feature-wait.ts';
 import { ReplyRing } from './reply-ring.ts';
 import { lookForScript } from './script-search.ts';
 import { Session, type SessionHost } from './session.ts';
@@ -47,9 +54,6 @@ import { Transport, type TransportOwner } from './transport.ts';
 
 /** Commands that run inside MULTI instead of being queued. */
 const NOT_QUEUED: ReadonlySet<string> = new Set(['exec', 'discard', 'multi', 'watch', 'quit', 'reset']);
-
-/** Between looks at a feature that is about to become active. */
-const FEATURE_LOOK_MS: Millis = 20;
 
 export class CommandPipeline implements SessionHost, TransportOwner, GroupPipelineOwner, ReroutingHost, Flushed {
   readonly server: ServerState;
@@ -68,9 +72,7 @@ export class CommandPipeline implements SessionHost, TransportOwner, GroupPipeli
   private cachedCommand: ResolvedCommand | undefined;
   /** A command whose start waits: for everything before it, or for the end of CLIENT PAUSE. */
   private held: { readonly command: ResolvedCommand; readonly args: readonly Buffer[] } | undefined;
-  /** Since when the held command waits for a feature, monotonic. */
-  private featureSinceMs: Millis | undefined;
-  private isFeatureLookDue = false;
+  private readonly featureWait: FeatureWait;
   /** SHA-1 of a script that was just looked for. */
   private missingScript: string | undefined;
   /** An asynchronous command runs; nothing is started before it is done. */
@@ -90,6 +92,7 @@ export class CommandPipeline implements SessionHost, TransportOwner, GroupPipeli
     };
     this.session = new Session(server, addresses, this);
     this.transport = new Transport(server, stream, this);
+    this.featureWait = new FeatureWait(server, () => this.pump());
   }
 
   get isTrusted(): boolean {
@@ -258,7 +261,7 @@ export class CommandPipeline implements SessionHost, TransportOwner, GroupPipeli
     const { spec } = command;
     const queued = session.multi.isOpen && !NOT_QUEUED.has(spec.name);
     if (server.isPaused && !queued && this.heldByPause(command, args)) return;
-    if (command.isLater && this.heldByFeature(command, args)) return;
+    if (command.feature !== undefined && this.heldByFeature(command, command.feature, args)) return;
     if (command.spec.needsScript !== undefined && this.heldByScript(command, args)) return;
     const handler = spec.handler!;
     const route = queued || handler.kind !== 'data' ? undefined : routeOf(server.kv, spec, args, session.db);
@@ -307,23 +310,12 @@ export class CommandPipeline implements SessionHost, TransportOwner, GroupPipeli
     return true;
   }
 
-  /**
-   * Release 0.1.0 does not know the command, and a leader may run it. It is refused, or waits a little when nobody is known who stands in the way:
-   * the cluster has just begun, or this node has.
-   */
-  private heldByFeature(command: ResolvedCommand, args: readonly Buffer[]): boolean {
-    const { server } = this;
-    const standing = server.collections;
-    if (standing.kind === 'active') return false;
-    const nowMs = server.clock.monotonicMs();
-    this.featureSinceMs ??= nowMs;
-    if (standing.kind === 'coming' && nowMs - this.featureSinceMs < server.commandTimeoutMs) {
-      this.held = { command, args };
-      this.lookAtFeatureLater();
-    } else {
-      this.featureSinceMs = undefined;
-      this.refuse(new ErrorReply(featureText(command.fullName, standing)));
-    }
+  /** Another node may have to know the command, see `FeatureWait`. */
+  private heldByFeature(command: ResolvedCommand, feature: RedisFeature, args: readonly Buffer[]): boolean {
+    const standing = this.featureWait.standingOf(command, feature);
+    if (standing === 'go') return false;
+    if (standing === 'wait') this.held = { command, args };
+    else this.refuse(new ErrorReply(standing.refusal));
     return true;
   }
 
@@ -346,15 +338,6 @@ export class CommandPipeline implements SessionHost, TransportOwner, GroupPipeli
       nothing,
     );
     return true;
-  }
-
-  private lookAtFeatureLater(): void {
-    if (this.isFeatureLookDue) return;
-    this.isFeatureLookDue = true;
-    this.server.scheduler.after(FEATURE_LOOK_MS, () => {
-      this.isFeatureLookDue = false;
-      this.pump();
-    });
   }
 
   private startData(command: ResolvedCommand, args: readonly Buffer[], route: Route): void {

@@ -14,6 +14,7 @@ import {
   type Effect,
   type EvaluationSettings,
   type RedisConfig,
+  type RedisFeature,
   type ServerContext,
   ServerStats,
 } from '../command/index.ts';
@@ -74,8 +75,8 @@ export interface ServerStateOptions {
   readonly debug?: DebugControl | undefined;
   /** How collections are laid out; undefined: as usual. */
   readonly bodyLimits?: BodyLimits | undefined;
-  /** How the feature `redis.collections` stands, as this node knows; left out: it is active. */
-  readonly collections?: (() => FeatureStanding) | undefined;
+  /** How a feature of the cluster stands, as this node knows; left out: all are active. */
+  readonly features?: ((feature: RedisFeature) => FeatureStanding) | undefined;
 }
 
 const ACTIVE: FeatureStanding = { kind: 'active' };
@@ -99,8 +100,9 @@ export class ServerState implements ServerContext {
   readonly transactions: CrossGroupRunner | undefined;
   /** Reads that replicas of this node may answer; undefined leaves all to the leaders. */
   readonly reads: SessionSource | undefined;
-  private readonly askCollections: () => FeatureStanding;
-  private knownCollections: FeatureStanding | undefined;
+  private readonly askFeature: (feature: RedisFeature) => FeatureStanding;
+  /** Once active they are so for good. */
+  private readonly activeFeatures = new Set<RedisFeature>();
   readonly slots: SlotMap;
   readonly scripts: ScriptRuntime;
   readonly cursors = new ScanCursors();
@@ -130,7 +132,7 @@ export class ServerState implements ServerContext {
   constructor(options: ServerStateOptions) {
     this.kv = options.kv;
     this.config = options.config;
-    this.askCollections = options.collections ?? (() => ACTIVE);
+    this.askFeature = options.features ?? (() => ACTIVE);
     this.scripts = new ScriptRuntime({
       table: options.table,
       random: options.random,
@@ -142,7 +144,7 @@ export class ServerState implements ServerContext {
       maxStringBytes: options.config.maxBulkBytes,
       encodings: options.config.encodings,
       ...(options.bodyLimits === undefined ? {} : { bodyLimits: options.bodyLimits }),
-      mayCreateBodies: () => this.collections.kind === 'active',
+      mayCreateBodies: () => this.standingOf('redis.collections').kind === 'active',
       emit: (effect) => this.emit(effect),
     };
     this.clock = options.clock;
@@ -187,11 +189,10 @@ export class ServerState implements ServerContext {
   }
 
   /** Whether commands may be used that release 0.1.0 does not know, and may write what it cannot read. */
-  get collections(): FeatureStanding {
-    if (this.knownCollections !== undefined) return this.knownCollections;
-    const standing = this.askCollections();
-    // Once active it is so for good.
-    if (standing.kind === 'active') this.knownCollections = standing;
+  standingOf(feature: RedisFeature): FeatureStanding {
+    if (this.activeFeatures.has(feature)) return ACTIVE;
+    const standing = this.askFeature(feature);
+    if (standing.kind === 'active') this.activeFeatures.add(feature);
     return standing;
   }
 

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import type { CommandSpec } from '../../../../src/adapter/redis/command/command.ts';
-import { isLaterCommand } from '../../../../src/adapter/redis/command/released-commands.ts';
+import { featureOf } from '../../../../src/adapter/redis/command/released-commands.ts';
 import { ALL_COMMANDS } from '../../../../src/adapter/redis/commands/index.ts';
 import type { FeatureStanding } from '../../../../src/distribution/index.ts';
 import { NEVER, nodeId } from '../../../../src/platform/index.ts';
@@ -47,7 +47,7 @@ class Stage {
     const stage = new Stage();
     stage.server = await startTestServer({
       commands: [...ALL_COMMANDS, stage.later.spec],
-      collections: () => stage.standing,
+      features: () => stage.standing,
       ...(commandTimeoutMs === undefined ? {} : { config: { commandTimeoutMs } }),
     });
     stage.client = await stage.server.connect();
@@ -97,9 +97,11 @@ describe('a command that release 0.1.0 does not know', () => {
   });
 
   test('is every data command beside those of that release', () => {
-    assert.equal(isLaterCommand('hset', 'data'), true);
-    assert.equal(isLaterCommand('bitop', 'data'), false);
-    assert.equal(isLaterCommand('memory|usage', 'data'), false);
-    assert.equal(isLaterCommand('scan', 'scan'), false);
+    const { handler } = laterCommand().spec;
+    assert.equal(featureOf('hset', { handler }), 'redis.collections');
+    assert.equal(featureOf('bitop', { handler }), undefined);
+    assert.equal(featureOf('memory|usage', { handler }), undefined);
+    assert.equal(featureOf('scan', { handler: { kind: 'scan', run: async () => null } }), undefined);
+    assert.equal(featureOf('publish', { feature: 'redis.messaging' }), 'redis.messaging');
   });
 });
