@@ -237,6 +237,7 @@ export async function startNode(options: NodeOptions, version: string): Promise<
       kv: node.kv,
       transactions: node.transactions,
       reads: node.reads,
+      messages: node.messages,
       features: (feature) => featureStanding(node.clusterState(), feature),
       host: options.redis.host,
       port: options.redis.port,

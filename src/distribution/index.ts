@@ -45,6 +45,7 @@ export {
   FEATURES,
   type FeatureStanding,
   featureStanding,
+  hasFeature,
   isAbortable,
   isFeatureActive,
   type JobResult,

@@ -3,6 +3,8 @@
  * engine and the node's place in the cluster; the data plane replicas and what is done with keys; the control plane the catalog, what every
  * node knows of it, and what operators ask.
  */
+
+import type { Messages } from '../adapter/redis/index.ts';
 import type { AdminBackend, CatalogLeader, ForwardingCatalogClient, WatchClient } from '../cluster/index.ts';
 import type { ClusterState, RouteEngine } from '../distribution/index.ts';
 import type {
@@ -20,6 +22,7 @@ import { buildConsensus } from './build-consensus.ts';
 import { buildControlPlane } from './build-control-plane.ts';
 import { buildDataPlane } from './build-data-plane.ts';
 import type { GroupHost } from './group-host.ts';
+import { buildMessages } from './messages.ts';
 import type { NodeParts } from './parts.ts';
 import { type Readiness, readinessOf } from './readiness.ts';
 import type { StoragePressure } from './storage-pressure.ts';
@@ -27,6 +30,8 @@ import type { StoragePressure } from './storage-pressure.ts';
 /** A node without its client-facing servers. */
 export interface AssembledNode {
   readonly kv: NodeKvService;
+  /** Messages between clients of all nodes. */
+  readonly messages: Messages;
   readonly engine: RaftEngine;
   readonly host: GroupHost;
   readonly routes: RouteEngine;
@@ -72,17 +77,19 @@ export async function assembleNode(parts: NodeParts): Promise<AssembledNode> {
   const consensus = buildConsensus(parts);
   const data = buildDataPlane(parts, consensus);
   const control = buildControlPlane(parts, consensus, data);
+  const messages = buildMessages(parts, control.clusterState);
   await data.open();
   await consensus.start();
   data.start();
   control.start();
+  messages.start();
 
   const { clock, engine, standing } = consensus;
   const { kv, host, routes, oracle, transactions, reads, storagePressure, storeActivity, txnCounters } = data;
   const { watch, admin, catalog, catalogLeader, shadow, clusterState } = control;
   const { admissionOf } = storagePressure;
   return {
-    ...{ clock, engine },
+    ...{ clock, engine, messages },
     ...{ kv, host, routes, oracle, transactions, reads, storagePressure, storeActivity, txnCounters },
     ...{ watch, admin, catalog, catalogLeader, shadow, clusterState },
     readiness: () =>
@@ -97,6 +104,7 @@ export async function assembleNode(parts: NodeParts): Promise<AssembledNode> {
       }),
     status: () => ({ groups: host.all().map(({ raft }) => raft.status()) }),
     async stop() {
+      messages.stop();
       // What the upper planes have under way ends when the data plane refuses it.
       await Promise.all([control.stop(), data.stop()]);
       await consensus.stop();

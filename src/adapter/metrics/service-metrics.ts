@@ -58,6 +58,40 @@ const REDIS: readonly MetricDeclaration[] = [
   ]),
 ];
 
+const MESSAGES: readonly MetricDeclaration[] = [
+  labelled(
+    'counter',
+    'kvorum_redis_messages_total',
+    'Messages between clients: published here; delivered to clients here, each counted; sent to other nodes; dropped because too many waited for one',
+    ['step'],
+    ({ redis }) => [
+      [['published'], redis.messages.publishedMessages],
+      [['delivered'], redis.messages.deliveredMessages],
+      [['sent'], redis.messages.sentMessages],
+      [['dropped'], redis.messages.droppedMessages],
+    ],
+  ),
+  single(
+    'gauge',
+    'kvorum_redis_subscriptions',
+    'Channels and patterns that clients here listen to, each client counted',
+    ({ redis }) => redis.messages.subscriptions,
+  ),
+  labelled(
+    'gauge',
+    'kvorum_redis_topics',
+    'Channels, patterns and channels of shards that anybody in the cluster listens to',
+    ['scope'],
+    ({ redis }) => samplesOf(redis.messages.topics),
+  ),
+  single(
+    'gauge',
+    'kvorum_redis_message_backlog_bytes',
+    'Messages that wait for other nodes',
+    ({ redis }) => redis.messages.backlogBytes,
+  ),
+];
+
 const GRPC: readonly MetricDeclaration[] = [
   labelled('counter', 'kvorum_grpc_calls_total', 'Calls of services that ended', ['method', 'code'], ({ grpc }) =>
     [...grpc.methods].flatMap(([method, { ended }]) =>
@@ -342,6 +376,7 @@ const ROUTES: readonly MetricDeclaration[] = [
 export const SERVICE_METRICS: readonly MetricDeclaration[] = [
   ...NODE,
   ...REDIS,
+  ...MESSAGES,
   ...GRPC,
   ...PROXY,
   ...READS,

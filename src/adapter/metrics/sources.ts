@@ -49,6 +49,18 @@ export interface RedisFacts {
     readonly errorReplies: number;
   };
   readonly connections: number;
+  /** Messages between clients. */
+  readonly messages: {
+    readonly publishedMessages: number;
+    readonly deliveredMessages: number;
+    readonly sentMessages: number;
+    readonly droppedMessages: number;
+    /** Pairs of a client and what it listens to. */
+    readonly subscriptions: number;
+    /** What anybody in the cluster listens to. */
+    readonly topics: { readonly channel: number; readonly pattern: number; readonly shard: number };
+    readonly backlogBytes: number;
+  };
   /** Commands that were called, by full name such as `client|setname`. */
   readonly commands: readonly {
     readonly name: string;

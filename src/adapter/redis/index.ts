@@ -4,13 +4,15 @@
  *
  * A command takes this way through the rooms: `server` accepts the client, `session` reads, starts and answers, `request` finds the group and keeps
  * order while ranges and leaders change, `commands` has what is run, over the collections of `bodies`, the accessors of `values` and the keys of
- * `keys`. `command` is what a command is and what it sees, `state` what all connections share, `protocol` the bytes.
+ * `keys`. `messages` carries what clients say to each other.
+ * `command` is what a command is and what it sees, `state` what all connections share, `protocol` the bytes.
  *
- * The rooms import in this direction only: protocol < keys < values < bodies < command < state < request < session < commands < server. Settings and
+ * The rooms import in this direction only: protocol < keys < values < bodies < messages < command < state < request < session < commands < server. Settings and
  * sections of INFO lie beside CONFIG and INFO in `commands`, because nobody else reads them and they need no more than a command sees.
  * The interfaces of the server, of its configuration and of the cluster lie in `command`, because commands are written against them.
  */
 
 export { redisExpiryWork } from './command/index.ts';
 export { redisKeyspace } from './keys/index.ts';
+export { type MessageCounters, Messages } from './messages/index.ts';
 export { EvaluationThread, type RedisCounters, type RedisServer, startRedisServer } from './server/index.ts';

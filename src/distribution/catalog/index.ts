@@ -41,6 +41,7 @@ export {
   FEATURES,
   type FeatureStanding,
   featureStanding,
+  hasFeature,
   isFeatureActive,
   nodesWithout,
 } from './features.ts';

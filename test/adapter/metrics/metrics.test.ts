@@ -10,6 +10,7 @@ import {
   registerMetrics,
 } from '../../../src/adapter/metrics/index.ts';
 import { CommandCounters } from '../../../src/adapter/redis/command/counters.ts';
+import { Messages } from '../../../src/adapter/redis/messages/index.ts';
 import { ReadCounters } from '../../../src/kv/contract/read-counters.ts';
 import { ForwardCounters } from '../../../src/kv/forward/forward-counters.ts';
 import { TxnCounters } from '../../../src/kv/txn/counters.ts';
@@ -121,6 +122,7 @@ function sources(groups: readonly GroupFacts[]): MetricSources {
         forwardedRequests: 0,
       },
       connections: 2,
+      messages: new Messages().counters,
       commands: [{ name: 'set', counters: set }],
     },
     grpc: new GrpcCounters(),

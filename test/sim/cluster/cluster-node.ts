@@ -224,6 +224,7 @@ export class ClusterNode {
       kv: node.kv,
       transactions: node.transactions,
       reads: node.reads,
+      messages: node.messages,
       features: (feature) => featureStanding(node.clusterState(), feature),
       clock,
       scheduler,

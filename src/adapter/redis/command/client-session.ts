@@ -1,5 +1,6 @@
 /** What a command sees of the client that sent it: state of the connection that commands read, and change through methods. */
 import type { Millis } from '../../../platform/index.ts';
+import type { Scope } from '../messages/index.ts';
 import type { Reply } from '../protocol/index.ts';
 import type { ConnectedClient } from './connected-client.ts';
 import type { ServerContext } from './server-context.ts';
@@ -18,9 +19,27 @@ export interface TransactionControl {
   unwatch(): void;
 }
 
+/** What one client listens to. */
+export interface SubscriptionControl {
+  count(scope: Scope): number;
+  of(scope: Scope): Buffer[];
+  /** @throws RedisError when the node has no room to remember so much; the client then listens to none of it */
+  checkRoom(names: readonly Buffer[]): void;
+  /** @param after place of the reply that says so: no message comes before it */
+  add(scope: Scope, name: Buffer, after: number): void;
+  remove(scope: Scope, name: Buffer): void;
+}
+
 export interface ClientSession extends ConnectedClient {
   readonly server: ServerContext;
   readonly multi: TransactionControl;
+  readonly subscriptions: SubscriptionControl;
+  /** It listens, and speaks RESP2: it could not tell most replies from messages. */
+  readonly isListening: boolean;
+  /** READONLY is on. */
+  readonly readOnly: boolean;
+  /** See `setRedirects`. */
+  readonly redirects: boolean;
   /** Place of the present command's reply among all replies of the connection, rising. */
   readonly replyPlace: number;
   /** The address that the client has connected to. */

@@ -1,6 +1,7 @@
 /** Limits and switches of the Redis front end. */
 import type { Millis } from '../../../platform/index.ts';
 import { DEFAULT_ENCODINGS, type EncodingThresholds } from '../bodies/index.ts';
+import { DEFAULT_OUTPUT_LIMITS, type OutputLimits } from './output-limits.ts';
 
 export interface RedisConfig {
   /** Connections beyond this many are refused with Redis' error. */
@@ -23,8 +24,8 @@ export interface RedisConfig {
   readonly maxPipelinedBytes: number;
   /** Reply bytes that a client may leave unread before its connection is not read any more. */
   readonly maxUnreadReplyBytes: number;
-  /** Bytes of messages that are no replies (pushes) that may wait for a client; one that leaves more is disconnected. */
-  readonly maxPushBytes: number;
+  /** Messages that may wait for a client; one that leaves more unread is disconnected. */
+  readonly outputLimits: OutputLimits;
   /** Close a connection after this many idle seconds; 0 is never. */
   readonly idleTimeoutSeconds: number;
   /** TCP keepalive probe after this many idle seconds; 0 is none. */
@@ -56,7 +57,7 @@ export const DEFAULT_REDIS_CONFIG: RedisConfig = {
   maxPipelinedCommands: 16_384,
   maxPipelinedBytes: 16 * 1024 * 1024,
   maxUnreadReplyBytes: 4 * 1024 * 1024,
-  maxPushBytes: 8 * 1024 * 1024,
+  outputLimits: DEFAULT_OUTPUT_LIMITS,
   idleTimeoutSeconds: 0,
   tcpKeepaliveSeconds: 300,
   debugCommands: false,

@@ -1,5 +1,6 @@
 /** What the server and other clients see of one client, whoever serves it: CLIENT LIST and KILL, INFO, PUBLISH. */
 import type { Millis } from '../../../platform/index.ts';
+import type { Scope } from '../messages/index.ts';
 import type { EncodedReply } from '../protocol/index.ts';
 
 export interface ConnectedClient {
@@ -27,6 +28,8 @@ export interface ConnectedClient {
   readonly isAuthenticated: boolean;
   /** Commands that wait for EXEC; undefined outside MULTI. */
   readonly queuedCommands: number | undefined;
+  /** Channels and patterns that it listens to. */
+  listensTo(scope: Scope): number;
   /** Bytes received that are not part of a started command. */
   readonly queryBufferBytes: number;
   /** Bytes that the client has not taken. */
@@ -43,6 +46,10 @@ export interface ConnectedClient {
    * @param after a command's place as `ClientSession.replyPlace` told it: the message goes behind that command's reply
    */
   push(message: EncodedReply, after?: number): void;
+  /** Ends the connection when the client has left too much unread for too long. */
+  dropIfSlow(): void;
+  /** Ends what it listens to in slots that other nodes lead, where it has asked to be told of that. */
+  leaveMovedSlots(): void;
   /** Starts what waits for the end of CLIENT PAUSE. */
   resumeFromPause(): void;
   /** Ends the connection once the replies of the commands so far are written. */

@@ -93,6 +93,10 @@ export interface CommandDeclaration {
    * reads as far as clients can tell, and keeps its answer in the value for the next time.
    */
   writes?(args: readonly Buffer[]): boolean;
+  /** Positions of channels that have slots: COMMAND shows them as it shows keys, and they are none. */
+  readonly slotChannels?: KeyRangePositions;
+  /** Begins when everything is done that the client has sent before. */
+  readonly isBehindAll?: boolean;
   /** Must be active before the command may be used; left out: what release 0.1.0 says. */
   readonly feature?: RedisFeature;
   readonly group: CommandGroup;

@@ -5,7 +5,7 @@
  */
 
 export { AccessFrequencies } from './access-frequencies.ts';
-export type { ClientSession, TransactionControl } from './client-session.ts';
+export type { ClientSession, SubscriptionControl, TransactionControl } from './client-session.ts';
 export type { ClusterMember, ClusterTopology, SlotOwners, SlotRange } from './cluster-topology.ts';
 export { type CommandContext, type CommandSpec, defineCommands } from './command.ts';
 export { CommandTable, type ResolvedCommand, subcommandName } from './command-table.ts';
@@ -28,6 +28,7 @@ export {
 export { type Effect, type EffectKeeper, Effects } from './effects.ts';
 export { EvaluationContext, type EvaluationSettings } from './evaluation-context.ts';
 export { redisExpiryWork } from './expiry-work.ts';
+export type { OutputClass, OutputLimit, OutputLimits } from './output-limits.ts';
 export type { KeyPage, PageRequest, ScanContext } from './scan-context.ts';
 export type { CalledScript, KnownScripts, ScriptCall, ScriptRunner } from './script-runner.ts';
 export type { DebugControl, ServerContext } from './server-context.ts';

@@ -2,6 +2,7 @@
 import type { KvService } from '../../../kv/index.ts';
 import type { Clock, Millis, Scheduler } from '../../../platform/index.ts';
 import type { GuessLimiter, PasswordCheck } from '../../../security/index.ts';
+import type { Messages } from '../messages/index.ts';
 import type { ClusterTopology, SlotOwners } from './cluster-topology.ts';
 import type { RedisConfig } from './config.ts';
 import type { ConnectedClient } from './connected-client.ts';
@@ -24,6 +25,8 @@ export interface ServerContext {
   readonly table: CommandCatalogue;
   /** Scripts that this node knows. */
   readonly scripts: KnownScripts;
+  /** Messages between clients of all nodes. */
+  readonly messages: Messages;
   readonly config: RedisConfig;
   readonly stats: Readonly<ServerStats>;
   /** Connected clients by id. */

@@ -14,6 +14,7 @@ import { geoCommands } from './geo/index.ts';
 import { hashCommands } from './hash/index.ts';
 import { hyperLogLogCommands } from './hyperloglog/index.ts';
 import { listCommands } from './list/index.ts';
+import { pubsubCommands } from './pubsub/index.ts';
 import { scriptingCommands } from './scripting/index.ts';
 import { serverCommands } from './server/index.ts';
 import { setCommands } from './set/index.ts';
@@ -31,6 +32,7 @@ export const ALL_COMMANDS: readonly CommandSpec[] = [
   ...hashCommands,
   ...hyperLogLogCommands,
   ...listCommands,
+  ...pubsubCommands,
   ...scriptingCommands,
   ...serverCommands,
   ...setCommands,

@@ -40,6 +40,7 @@ export {
   NO_REPLY,
   OK,
   PONG,
+  PushReply,
   QUEUED,
   RedisError,
   type Reply,

@@ -22,7 +22,7 @@ export {
   type WatchedKey,
   WatchRequest,
 } from './group-request.ts';
-export { type RedirectedClient, redirectElsewhere, refuseFoundElsewhere } from './redirects.ts';
+export { ownerElsewhere, type RedirectedClient, redirectElsewhere, refuseFoundElsewhere } from './redirects.ts';
 export { MAX_STALENESS_MS, ReplicaReadMode } from './replica-reads.ts';
 export { Rerouting, type ReroutingHost } from './rerouting.ts';
 export { anyGroup, commonGroup, crossGroup, type Route, routeOf } from './routing.ts';

@@ -3,17 +3,28 @@
  * go round in circles: what belongs to another group in spite of the map is passed on as always. There is no ASK, because
  * a move changes the owner of a range at one moment.
  */
-import type { CommandSpec } from '../command/index.ts';
+import type { ClusterMember, CommandSpec, ServerContext } from '../command/index.ts';
 import { slotAround, slotOf } from '../keys/index.ts';
 import { RedisError } from '../protocol/index.ts';
-import type { ServerState } from '../state/index.ts';
 
 /** What a redirect depends on, beside the command. */
 export interface RedirectedClient {
-  readonly server: ServerState;
+  readonly server: Pick<ServerContext, 'kv' | 'slots' | 'topology'>;
   /** READONLY: reads are answered here, through the leader. */
   readonly readOnly: boolean;
   readonly isClusterPort: boolean;
+}
+
+/** The node that leads a slot's group; undefined when it is this one or nobody knows it. */
+export function ownerElsewhere(
+  { kv, slots, topology }: RedirectedClient['server'],
+  slot: number,
+): ClusterMember | undefined {
+  const group = slots.groupOf(slot);
+  if (kv.servesLocally(group)) return undefined;
+  const { leader } = topology.placementOf(group);
+  if (leader === undefined || leader === kv.nodeId) return undefined;
+  return topology.members().find(({ nodeId }) => nodeId === leader);
 }
 
 /**
@@ -27,13 +38,8 @@ export function redirectElsewhere(
   firstKey: Buffer | undefined,
 ): void {
   if (firstKey === undefined || db !== 0 || (client.readOnly && spec.flags.includes('readonly'))) return;
-  const { kv, slots, topology } = client.server;
   const slot = slotOf(firstKey);
-  const group = slots.groupOf(slot);
-  if (kv.servesLocally(group)) return;
-  const { leader } = topology.placementOf(group);
-  if (leader === undefined || leader === kv.nodeId) return;
-  const member = topology.members().find(({ nodeId }) => nodeId === leader);
+  const member = ownerElsewhere(client.server, slot);
   if (member === undefined) return;
   const port = client.isClusterPort ? (member.clusterPort ?? member.port) : member.port;
   throw new RedisError(`MOVED ${slot} ${member.host}:${port}`);

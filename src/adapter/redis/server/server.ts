@@ -16,6 +16,7 @@ import {
   type ServerStats,
 } from '../command/index.ts';
 import { ALL_COMMANDS } from '../commands/index.ts';
+import { type MessageCounters, type Messages, serveShardMessages } from '../messages/index.ts';
 import type { ClientStream } from '../protocol/index.ts';
 import { serveForwarded } from '../request/index.ts';
 import { CommandPipeline } from '../session/index.ts';
@@ -45,6 +46,8 @@ export interface RedisServiceOptions {
   readonly transactions?: CrossGroupRunner;
   /** Reads that replicas of this node may answer on READONLY connections; without it leaders answer them. */
   readonly reads?: SessionSource;
+  /** Messages between clients of all nodes; left out: there is no other node. */
+  readonly messages?: Messages | undefined;
   /** How a feature of the cluster stands, as this node knows; without it all are active. */
   readonly features?: ((feature: RedisFeature) => FeatureStanding) | undefined;
   /** What DEBUG does to the node below; by default there is nothing to do. */
@@ -71,6 +74,7 @@ export interface RedisServerOptions extends RedisServiceOptions {
 export interface RedisCounters {
   readonly stats: Readonly<ServerStats>;
   readonly connections: number;
+  readonly messages: MessageCounters;
   /** Commands that were called, by full name such as `client|setname`. */
   readonly commands: readonly { readonly name: string; readonly counters: CommandCounters }[];
 }
@@ -116,7 +120,9 @@ function openState(options: RedisServiceOptions): ServerState {
     debug: options.debug,
     bodyLimits: options.bodyLimits,
     features: options.features,
+    messages: options.messages,
   });
+  serveShardMessages(state.kv, state.messages);
   serveForwarded({
     kv: state.kv,
     settings: () => state.settings,
@@ -169,7 +175,7 @@ function countersOf(state: ServerState): RedisCounters {
   for (const { fullName, counters } of state.table.callable()) {
     if (counters.calls > 0) commands.push({ name: fullName, counters });
   }
-  return { stats: state.stats, connections: state.connections.size, commands };
+  return { stats: state.stats, connections: state.connections.size, messages: state.messages.counters, commands };
 }
 
 function listenerFor(state: ServerState, tls: RedisTlsOptions | undefined, isClusterPort: boolean): Listener {
@@ -216,6 +222,8 @@ function sweepIdle(state: ServerState): () => void {
     for (const connection of state.connections.values()) {
       if (!connection.isAuthenticated && nowMs - connection.lastCommandMs > AUTHENTICATE_WITHIN_MS)
         connection.destroy();
+      connection.dropIfSlow();
+      connection.leaveMovedSlots();
     }
     const idleMs = state.config.idleTimeoutSeconds * 1000;
     if (idleMs > 0) {

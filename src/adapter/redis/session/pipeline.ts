@@ -50,6 +50,7 @@ import { FeatureWait } from './feature-wait.ts';
 import { ReplyRing } from './reply-ring.ts';
 import { lookForScript } from './script-search.ts';
 import { Session, type SessionHost } from './session.ts';
+import { refusalWhileListening, repliesByMessage } from './subscriptions.ts';
 import { Transport, type TransportOwner } from './transport.ts';
 
 /** Commands that run inside MULTI instead of being queued. */
@@ -125,22 +126,27 @@ export class CommandPipeline implements SessionHost, TransportOwner, GroupPipeli
 
   push(message: EncodedReply, after = -1): void {
     if (this.transport.isClosing) return;
-    if (this.transport.push(message, after)) {
-      this.scheduleFlush();
-      return;
-    }
+    this.transport.push(message, after);
+    this.scheduleFlush();
+    this.dropIfSlow();
+  }
+
+  dropIfSlow(): void {
+    if (this.transport.keepsUp) return;
     this.server.warnOfSlowReader(this.session.remoteAddress);
     this.destroy();
   }
 
   closeAfterReplies(): void {
     this.transport.isClosing = true;
+    this.session.subscriptions.clear();
     this.scheduleFlush();
   }
 
   destroy(): void {
     if (this.transport.isClosed) return;
     this.held = undefined;
+    this.session.subscriptions.clear();
     this.server.connections.delete(this.session.id);
     this.transport.destroy();
   }
@@ -229,7 +235,9 @@ export class CommandPipeline implements SessionHost, TransportOwner, GroupPipeli
       this.reject(command, errors.noAuth().message);
       return;
     }
-    this.start(command, args);
+    const refusal = this.session.isListening ? refusalWhileListening(command.spec.name, command.fullName) : undefined;
+    if (refusal !== undefined) this.reject(command, refusal);
+    else this.start(command, args);
   }
 
   private endAsHttp(): void {
@@ -266,7 +274,8 @@ export class CommandPipeline implements SessionHost, TransportOwner, GroupPipeli
     const handler = spec.handler!;
     const route = queued || handler.kind !== 'data' ? undefined : routeOf(server.kv, spec, args, session.db);
     const crosses = route === undefined ? spec.name === 'exec' && session.multi.crosses() : route.crosses;
-    const isAlone = handler.kind === 'scan' || (crosses && this.mayCross) || this.readsHere(spec, route);
+    const isAlone =
+      handler.kind === 'scan' || spec.isBehindAll === true || (crosses && this.mayCross) || this.readsHere(spec, route);
     if (!queued && this.mustWait(isAlone)) {
       this.held = { command, args };
       return;
@@ -454,7 +463,7 @@ export class CommandPipeline implements SessionHost, TransportOwner, GroupPipeli
       return;
     }
     if (!(result instanceof Promise)) {
-      this.ring.setVersion(slot, this.session.resp, this.session.isSilent);
+      this.ring.setVersion(slot, this.session.resp, this.isSilent(command));
       this.settleHere(slot, result);
       return;
     }
@@ -520,8 +529,14 @@ export class CommandPipeline implements SessionHost, TransportOwner, GroupPipeli
   }
 
   private reserve(command?: ResolvedCommand): number {
-    const { resp, isSilent, lastCommandMs } = this.session;
-    return this.ring.reserve(resp, isSilent, command?.counters, lastCommandMs, this.transport.lastCommandBytes);
+    const { resp, lastCommandMs } = this.session;
+    const bytes = this.transport.lastCommandBytes;
+    return this.ring.reserve(resp, this.isSilent(command), command?.counters, lastCommandMs, bytes);
+  }
+
+  /** The reply of the present command is not written. */
+  private isSilent(command: ResolvedCommand | undefined): boolean {
+    return this.session.isSilent && (command === undefined || !repliesByMessage(command.spec.name));
   }
 
   private settleError(slot: number, error: unknown, isWrite: boolean): void {

@@ -4,9 +4,12 @@
  */
 import type { Millis } from '../../../platform/index.ts';
 import type { ClientSession, ResolvedCommand } from '../command/index.ts';
-import type { EncodedReply } from '../protocol/index.ts';
-import { ReplicaReadMode } from '../request/index.ts';
+import { slotOf } from '../keys/index.ts';
+import type { Scope } from '../messages/index.ts';
+import { EncodedReply, encodeReply, PushReply } from '../protocol/index.ts';
+import { ownerElsewhere, ReplicaReadMode } from '../request/index.ts';
 import type { ServerState } from '../state/index.ts';
+import { Subscriptions } from './subscriptions.ts';
 import { type TransactionClient, type TransactionHost, TransactionSession } from './transaction-session.ts';
 
 /** Where a client comes from and has come to. */
@@ -26,6 +29,7 @@ export interface SessionHost extends TransactionHost {
   readonly isPaused: boolean;
   isIdleSince(sinceMs: Millis): boolean;
   push(message: EncodedReply, after?: number): void;
+  dropIfSlow(): void;
   resumeFromPause(): void;
   closeAfterReplies(): void;
   destroy(): void;
@@ -52,6 +56,7 @@ export class Session implements ClientSession, TransactionClient {
   /** READONLY: replicas of this node answer reads, and none is redirected. */
   readonly replicaReads: ReplicaReadMode;
   readonly multi: TransactionSession;
+  readonly subscriptions: Subscriptions;
   lastCommandMs: Millis;
   lastCommand = 'NULL';
   private readonly host: SessionHost;
@@ -72,6 +77,7 @@ export class Session implements ClientSession, TransactionClient {
     this.isAuthenticated = server.passwords === undefined;
     this.replicaReads = new ReplicaReadMode(server.reads);
     this.multi = new TransactionSession(this, host);
+    this.subscriptions = new Subscriptions(server.messages, this);
     this.connectedMs = server.clock.monotonicMs();
     this.lastCommandMs = this.connectedMs;
   }
@@ -82,6 +88,14 @@ export class Session implements ClientSession, TransactionClient {
 
   get readOnly(): boolean {
     return this.replicaReads.isOn;
+  }
+
+  get isListening(): boolean {
+    return this.resp === 2 && this.subscriptions.isActive;
+  }
+
+  listensTo(scope: Scope): number {
+    return this.subscriptions.count(scope);
   }
 
   /** True when the reply of the present command is not written. */
@@ -178,6 +192,7 @@ export class Session implements ClientSession, TransactionClient {
 
   reset(): void {
     this.multi.discard();
+    this.subscriptions.clear();
     this.db = 0;
     this.resp = 2;
     this.name = '';
@@ -191,6 +206,20 @@ export class Session implements ClientSession, TransactionClient {
 
   push(message: EncodedReply, after?: number): void {
     this.host.push(message, after);
+  }
+
+  dropIfSlow(): void {
+    this.host.dropIfSlow();
+  }
+
+  leaveMovedSlots(): void {
+    if (!this.redirects || this.subscriptions.count('shard') === 0) return;
+    for (const channel of this.subscriptions.of('shard')) {
+      if (ownerElsewhere(this.server, slotOf(channel)) === undefined) continue;
+      this.subscriptions.remove('shard', channel);
+      const line = new PushReply(['sunsubscribe', channel, this.subscriptions.count('shard')]);
+      this.push(new EncodedReply(encodeReply(line, this.resp)));
+    }
   }
 
   resumeFromPause(): void {

@@ -33,6 +33,7 @@ import {
   type WatchedKey,
   WatchRequest,
 } from '../request/index.ts';
+import type { ServerState } from '../state/index.ts';
 import { Transaction } from './transaction.ts';
 
 /** WATCH reads again when a version could still change under the same timestamp; a busy key needs a few turns at most. */
@@ -49,6 +50,7 @@ function databaseIn(argument: Buffer): number | undefined {
 
 /** What a transaction needs to know of its client. */
 export interface TransactionClient extends RedirectedClient {
+  readonly server: ServerState;
   readonly db: number;
   readonly resp: 2 | 3;
   readonly redirects: boolean;

@@ -6,6 +6,7 @@
 import type { Millis } from '../../../platform/index.ts';
 import { type ClientStream, type EncodedReply, RespParser, writeSegments } from '../protocol/index.ts';
 import type { ServerState } from '../state/index.ts';
+import { PushLimit } from './push-limit.ts';
 import { PushQueue } from './push-queue.ts';
 import type { ReplyRing } from './reply-ring.ts';
 
@@ -27,6 +28,7 @@ export class Transport {
   private readonly owner: TransportOwner;
   private readonly parser: RespParser;
   private readonly pushes = new PushQueue();
+  private readonly pushLimit = new PushLimit();
   /** When bytes last came in or went out, monotonic. */
   lastActiveMs: Millis;
   /** The client has sent its last byte; what it sent is still answered. */
@@ -102,11 +104,17 @@ export class Transport {
   /**
    * Takes a message that is no reply; it leaves with the next flush that can send it.
    * @param after slot of the reply that goes first; -1 for none
-   * @returns false when the client has left too much unread
    */
-  push(message: EncodedReply, after: number): boolean {
+  push(message: EncodedReply, after: number): void {
     this.pushes.add(message, after);
-    return this.pushes.bytes <= this.server.config.maxPushBytes;
+  }
+
+  /** False when messages wait, and the client has left too much unread or much for too long. */
+  get keepsUp(): boolean {
+    if (this.pushes.length === 0) return this.pushLimit.isKept(0, 0);
+    const { config, clock } = this.server;
+    this.pushLimit.limit = config.outputLimits.pubsub;
+    return this.pushLimit.isKept(this.pushes.bytes + this.unreadBytes, clock.monotonicMs());
   }
 
   /**
@@ -115,9 +123,10 @@ export class Transport {
    */
   write(ring: ReplyRing, holdsReplies: boolean): void {
     const { writer, stats, clock, config } = this.server;
-    const hasReplies = ring.hasWritable && !holdsReplies;
-    // Messages go to a client that takes them; what it does not take is counted in the queue, which is bounded.
-    const hasPushes = this.pushes.length > 0 && this.stream.writableLength < config.maxUnreadReplyBytes;
+    // Messages go to a client that takes them; what it does not take is counted in the queue, which is bounded. Replies keep their places behind them.
+    const isHeld = this.pushes.length > 0 && this.stream.writableLength >= config.maxUnreadReplyBytes;
+    const hasReplies = ring.hasWritable && !holdsReplies && !isHeld;
+    const hasPushes = this.pushes.length > 0 && !isHeld;
     if (!hasReplies && !hasPushes) return;
     const nowMs = clock.monotonicMs();
     if (hasPushes) this.pushes.writeBetween(ring, hasReplies, writer, nowMs);
@@ -127,9 +136,10 @@ export class Transport {
     this.lastActiveMs = nowMs;
   }
 
-  /** Sends what was written, then closes. */
+  /** Sends what was written, then closes. What still comes in is read and not looked at, so that the client's end is heard. */
   end(): void {
     this.stream.end();
+    this.stream.resume();
   }
 
   destroy(): void {

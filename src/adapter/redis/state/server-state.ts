@@ -20,6 +20,7 @@ import {
 } from '../command/index.ts';
 import { ScanCursors } from '../keys/index.ts';
 import { DEFAULT_LUA_LIMITS } from '../lua/index.ts';
+import { Messages } from '../messages/index.ts';
 import { isUnexpected, ReplyWriter } from '../protocol/index.ts';
 import { ScriptRuntime } from '../scripts/index.ts';
 import { SlotMap } from './slot-map.ts';
@@ -75,6 +76,8 @@ export interface ServerStateOptions {
   readonly debug?: DebugControl | undefined;
   /** How collections are laid out; undefined: as usual. */
   readonly bodyLimits?: BodyLimits | undefined;
+  /** Messages between clients of all nodes; left out: there is no other node. */
+  readonly messages?: Messages | undefined;
   /** How a feature of the cluster stands, as this node knows; left out: all are active. */
   readonly features?: ((feature: RedisFeature) => FeatureStanding) | undefined;
 }
@@ -105,6 +108,7 @@ export class ServerState implements ServerContext {
   private readonly activeFeatures = new Set<RedisFeature>();
   readonly slots: SlotMap;
   readonly scripts: ScriptRuntime;
+  readonly messages: Messages;
   readonly cursors = new ScanCursors();
   readonly writer = new ReplyWriter();
   /** Changed by `reconfigure` only. */
@@ -133,6 +137,7 @@ export class ServerState implements ServerContext {
     this.kv = options.kv;
     this.config = options.config;
     this.askFeature = options.features ?? (() => ACTIVE);
+    this.messages = options.messages ?? new Messages();
     this.scripts = new ScriptRuntime({
       table: options.table,
       random: options.random,

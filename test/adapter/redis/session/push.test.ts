@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { after, afterEach, describe, test } from 'node:test';
 import { type CommandSpec, defineCommands } from '../../../../src/adapter/redis/command/command.ts';
 import type { RedisConfig } from '../../../../src/adapter/redis/command/config.ts';
+import { DEFAULT_OUTPUT_LIMITS } from '../../../../src/adapter/redis/command/output-limits.ts';
 import { ALL_COMMANDS } from '../../../../src/adapter/redis/commands/index.ts';
 import { EncodedReply, OK, PushReply } from '../../../../src/adapter/redis/protocol/reply.ts';
 import { encodeReply } from '../../../../src/adapter/redis/protocol/reply-writer.ts';
@@ -108,7 +109,11 @@ describe('a message that is no reply', () => {
   });
 
   test('ends the connection of a client that leaves too many unread, and of no other', async () => {
-    const { client, id, other } = await start({ maxPushBytes: 200_000, maxUnreadReplyBytes: 100_000 });
+    const pubsub = { hardBytes: 300_000, softBytes: 0, softSeconds: 0 };
+    const { client, id, other } = await start({
+      outputLimits: { ...DEFAULT_OUTPUT_LIMITS, pubsub },
+      maxUnreadReplyBytes: 100_000,
+    });
     client.socket.pause();
     const text = 'm'.repeat(50_000);
     let told = 0;

@@ -24,6 +24,7 @@ const CLIENT_TYPES: ReadonlySet<string> = new Set(['normal', 'master', 'replica'
 function clientLine(client: ConnectedClient, nowMs: Millis): string {
   const seconds = (sinceMs: number) => Math.floor((nowMs - sinceMs) / 1000);
   const flags = [
+    client.listensTo('channel') + client.listensTo('pattern') + client.listensTo('shard') > 0 ? 'P' : '',
     client.queuedCommands === undefined ? '' : 'x',
     client.noEvict ? 'e' : '',
     client.noTouch ? 'T' : '',
@@ -38,9 +39,9 @@ function clientLine(client: ConnectedClient, nowMs: Millis): string {
     ['idle', seconds(client.lastCommandMs)],
     ['flags', flags === '' ? 'N' : flags],
     ['db', client.db],
-    ['sub', 0],
-    ['psub', 0],
-    ['ssub', 0],
+    ['sub', client.listensTo('channel')],
+    ['psub', client.listensTo('pattern')],
+    ['ssub', client.listensTo('shard')],
     ['multi', client.queuedCommands ?? -1],
     ['qbuf', client.queryBufferBytes],
     ['qbuf-free', 0],

@@ -170,8 +170,9 @@ export const connectionCommands = defineCommands([
     complexity: 'O(1)',
     handler: {
       kind: 'connection',
-      run: (_session, args) => {
+      run: (session, args) => {
         if (args.length > 2) throw errors.wrongArity('ping');
+        if (session.isListening) return ['pong', args[1] ?? ''];
         return args[1] ?? PONG;
       },
     },

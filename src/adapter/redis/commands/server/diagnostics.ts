@@ -1,6 +1,6 @@
 /**
  * What tools ask of any server before they do anything else, for features that there is nothing of here: modules, the slow log,
- * latency events, users, channels. The answers are those of a Redis on which none was set up.
+ * latency events, users. The answers are those of a Redis on which none was set up.
  */
 
 import { type CommandGroup, type CommandSpec, defineCommands } from '../../command/index.ts';
@@ -28,17 +28,10 @@ const container = (
 const server = { group: 'server', complexity: 'O(1)' } as const;
 const NO_EVENTS = { standing: 'empty', differences: 'No latency events are recorded.' } as const;
 const NO_MODULES = { differences: 'There are no modules.' } as const;
-const NO_CHANNELS = { standing: 'empty', differences: 'Nobody can subscribe to anything.' } as const;
 const NO_SLOW_LOG = { standing: 'empty', differences: 'Slow commands are not recorded.' } as const;
 const acl = declareWith({ ...server, flags: ['noscript', 'loading', 'stale'] });
 const latency = declareWith({ ...server, ...NO_EVENTS, flags: ['admin', 'noscript', 'loading', 'stale'] });
 const modules = declareWith({ ...server, ...NO_MODULES, flags: ['admin', 'noscript'] });
-const pubsub = declareWith({
-  ...NO_CHANNELS,
-  group: 'pubsub',
-  complexity: 'O(1)',
-  flags: ['pubsub', 'loading', 'stale'],
-});
 const slowlog = declareWith({ ...server, ...NO_SLOW_LOG, flags: ['admin', 'loading', 'stale'] });
 
 /** At most one argument may follow. @throws RedisError */
@@ -54,14 +47,6 @@ function slowlogGet(args: readonly Buffer[]): Reply {
   if (args.length === 3 && integerArgument(args[2]!, refusal) < -1n) throw new RedisError(refusal);
   return [];
 }
-
-function channels(args: readonly Buffer[]): Reply {
-  checkOptional(args, 'PUBSUB');
-  return [];
-}
-
-/** Nobody subscribes to anything. */
-const subscribers = (args: readonly Buffer[]): Reply => args.slice(2).flatMap((channel): Reply[] => [channel, 0]);
 
 export const diagnosticCommands = defineCommands([
   container('acl', 'server', '6.0.0', [
@@ -124,63 +109,6 @@ export const diagnosticCommands = defineCommands([
       since: '4.0.0',
       summary: 'The modules of the server; there are none.',
       run: () => [],
-    }),
-  ]),
-  container('pubsub', 'pubsub', '2.8.0', [
-    pubsub({
-      name: 'channels',
-      arity: -2,
-      since: '2.8.0',
-      summary: 'Channels that somebody listens to.',
-      run: (_session, args) => channels(args),
-    }),
-    helpCommand({
-      container: 'pubsub',
-      group: 'pubsub',
-      since: '6.2.0',
-      lines: [
-        'CHANNELS [<pattern>]',
-        '    Channels that somebody listens to, all or those that <pattern> fits.',
-        'NUMPAT',
-        '    How many patterns somebody listens to.',
-        'NUMSUB [<channel> ...]',
-        '    How many clients listen to each channel, those that do so',
-        '    by a pattern left out.',
-        'SHARDCHANNELS [<pattern>]',
-        '    As CHANNELS, of the channels that belong to a shard.',
-        'SHARDNUMSUB [<shardchannel> ...]',
-        '    As NUMSUB, of the channels that belong to a shard.',
-      ],
-    }),
-    pubsub({
-      name: 'numpat',
-      arity: 2,
-      since: '2.8.0',
-      summary: 'How many patterns somebody listens to.',
-      run: () => 0,
-    }),
-    pubsub({
-      name: 'numsub',
-      arity: -2,
-      since: '2.8.0',
-      summary: 'How many clients listen to channels.',
-      complexity: 'O(N) in the number of channels',
-      run: (_session, args) => subscribers(args),
-    }),
-    pubsub({
-      name: 'shardchannels',
-      arity: -2,
-      since: '7.0.0',
-      summary: 'Channels of shards that somebody listens to.',
-      run: (_session, args) => channels(args),
-    }),
-    pubsub({
-      name: 'shardnumsub',
-      arity: -2,
-      since: '7.0.0',
-      summary: 'How many clients listen to channels of shards.',
-      complexity: 'O(N) in the number of channels',
-      run: (_session, args) => subscribers(args),
     }),
   ]),
   container('slowlog', 'server', '2.2.12', [

@@ -101,7 +101,8 @@ function persistence(): InfoField[] {
   ];
 }
 
-function stats({ stats: counted, kv }: ServerContext): InfoField[] {
+function stats({ stats: counted, kv, messages }: ServerContext): InfoField[] {
+  const { topics } = messages.counters;
   return [
     ['total_connections_received', counted.connectionsReceived],
     ['total_commands_processed', counted.commandsProcessed],
@@ -110,6 +111,9 @@ function stats({ stats: counted, kv }: ServerContext): InfoField[] {
     ['rejected_connections', counted.connectionsRejected],
     ['expired_keys', kv.expiredKeys - counted.expiredKeysBefore],
     ['evicted_keys', 0],
+    ['pubsub_channels', topics.channel],
+    ['pubsub_patterns', topics.pattern],
+    ['pubsubshard_channels', topics.shard],
     ['total_error_replies', counted.errorReplies],
   ];
 }

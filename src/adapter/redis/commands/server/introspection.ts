@@ -95,11 +95,15 @@ function positionsOf(keys: KeyPositions | undefined): readonly [number, number, 
   return keys === undefined || typeof keys === 'function' ? [0, 0, 0] : [keys.first, keys.last, keys.step];
 }
 
-const keyFlags = (spec: CommandDeclaration): Reply[] =>
-  (spec.flags.includes('write') ? ['RW', 'access', 'update'] : ['RO', 'access']).map((flag) => new SimpleString(flag));
+function keyFlags({ flags, slotChannels }: CommandDeclaration): Reply[] {
+  if (slotChannels !== undefined) return [new SimpleString('not_key')];
+  return (flags.includes('write') ? ['RW', 'access', 'update'] : ['RO', 'access']).map(
+    (flag) => new SimpleString(flag),
+  );
+}
 
 function keySpecs(spec: CommandDeclaration): Reply {
-  const { keys } = spec;
+  const { keys = spec.slotChannels } = spec;
   if (keys === undefined || typeof keys === 'function') return [];
   const range = new MapReply([
     ['lastkey', keys.last < 0 ? keys.last : keys.last - keys.first],
@@ -128,7 +132,7 @@ function describe(command: DeclaredCommand): Reply {
     command.fullName,
     spec.arity,
     new SetReply(spec.flags.map((flag) => new SimpleString(flag))),
-    ...positionsOf(spec.keys),
+    ...positionsOf(spec.keys ?? spec.slotChannels),
     new SetReply(categoriesOf(command).map((category) => new SimpleString(`@${category}`))),
     [],
     keySpecs(spec),

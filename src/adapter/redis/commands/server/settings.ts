@@ -7,6 +7,7 @@ import type { EncodingThresholds } from '../../bodies/index.ts';
 import type { ClientSession, RedisConfig, ServerContext } from '../../command/index.ts';
 import { DATABASE_COUNT } from '../../keys/index.ts';
 import { memoryBytes, parseInteger, RedisError, wordOf } from '../../protocol/index.ts';
+import { changedOutputLimits, outputLimitsText } from './output-limits.ts';
 
 export interface Setting {
   readonly name: string;
@@ -159,6 +160,14 @@ const POLICIES: readonly string[] = [
 export const SETTINGS: readonly Setting[] = [
   fixed('appendfsync', 'always'),
   fixed('appendonly', 'yes'),
+  {
+    name: 'client-output-buffer-limit',
+    get: ({ config }) => outputLimitsText(config.outputLimits),
+    set: (state, argument) => {
+      const { config } = state;
+      state.reconfigure({ ...config, outputLimits: changedOutputLimits(config.outputLimits, argument) });
+    },
+  },
   numeric('client-query-buffer-limit', 'maxCommandBytes', 1048576n, MAX_I64, true),
   { name: 'cluster-enabled', get: (_state, session) => (session.isClusterMode ? 'yes' : 'no') },
   constant('databases', String(DATABASE_COUNT)),

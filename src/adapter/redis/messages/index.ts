@@ -1,0 +1,8 @@
+/**
+ * Messages between clients over all nodes: who listens to what, and the streams by which nodes tell each other and pass messages on.
+ */
+
+export type { Published } from './codec.ts';
+export { type MessageCounters, Messages, type MessagesOptions } from './messages.ts';
+export { publishThroughLeader, serveShardMessages } from './shard-messages.ts';
+export { keyOf, type Scope, type Subscriber } from './topics.ts';

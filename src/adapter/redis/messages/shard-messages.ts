@@ -1,0 +1,55 @@
+/**
+ * Messages to shard channels. The leader of the group that has a channel's slot sends them to all who listen, so everybody gets the messages of a
+ * channel in one order. Other nodes hand theirs to it.
+ */
+import type { KvService } from '../../../kv/index.ts';
+import { type GroupId, isOutcomeUnknown, type Millis } from '../../../platform/index.ts';
+import { RedisError } from '../protocol/index.ts';
+import {
+  decodeShardAnswer,
+  decodeShardMessage,
+  encodeShardAnswer,
+  encodeShardMessage,
+  SHARD_SERVICE,
+} from './codec.ts';
+import type { Messages } from './messages.ts';
+
+const UNKNOWN = 'UNKNOWN nobody knows whether the message was sent: the leader of its slot has not answered';
+
+/** Starts to send messages that other nodes hand to this one as a leader. */
+export function serveShardMessages(kv: Pick<KvService, 'onForward'>, messages: Messages): void {
+  kv.onForward(SHARD_SERVICE, (payload, answer) => {
+    const { channel, message } = decodeShardMessage(payload);
+    const publish = (): void => {
+      answer(undefined, encodeShardAnswer(messages.publish({ isShard: true, channel, message })));
+    };
+    const ready = messages.ready();
+    if (ready === undefined) publish();
+    else void ready.then(publish);
+  });
+}
+
+/**
+ * Has a message sent by the leader of a group.
+ * @returns how many clients it goes to
+ * @throws RedisError when that is not known; LeaderUnavailableError and the like: nothing was sent
+ */
+export async function publishThroughLeader(
+  kv: Pick<KvService, 'forward'>,
+  group: GroupId,
+  published: { readonly channel: Buffer; readonly message: Buffer },
+  deadlineMs: Millis,
+): Promise<number> {
+  const payload = encodeShardMessage(published.channel, published.message);
+  try {
+    const reply = await new Promise<Buffer>((resolve, reject) => {
+      kv.forward(group, SHARD_SERVICE, payload, deadlineMs, (error, bytes) => {
+        if (error === undefined) resolve(bytes ?? Buffer.alloc(0));
+        else reject(error);
+      });
+    });
+    return decodeShardAnswer(reply);
+  } catch (error) {
+    throw isOutcomeUnknown(error) ? new RedisError(UNKNOWN) : error;
+  }
+}
