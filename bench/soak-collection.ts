@@ -1,7 +1,7 @@
 /**
  * Whether collections of ten million elements work as small ones do. Run:
- * `npm run soak:collection -- [--elements 10000001] [--collections zset,hash,list] [--connections 8] [--retention 60s] [--space-minutes 30]
- * [--folder F]`.
+ * `npm run soak:collection -- [--elements 10000001] [--collections zset,hash,list] [--order scattered|rising] [--connections 8]
+ * [--retention 60s] [--space-minutes 30] [--folder F]`.
  * Three node processes. One collection of each kind is loaded side by side, pipelined; one node is killed and started again when a third
  * is loaded, and the replica of another one, which was taken out before, is added again when half is loaded. Then elements are found by rank,
  * name and position, ranges are read and trimmed, everything is checked against what was loaded, the collections are deleted, and the disk
@@ -16,7 +16,16 @@ import { parseArgs } from 'node:util';
 import { Redis } from 'ioredis';
 import { formatCount, formatMs, formatTable } from '../cmd/cli/table.ts';
 import { type AdminCalls, AdminClient } from '../src/adapter/grpc/index.ts';
-import { contentOf, itemOf, loadInOrder, loadScattered, memberOf, type Progress } from './collections/loader.ts';
+import {
+  contentOf,
+  inTurn,
+  itemOf,
+  loadAnyOrder,
+  loadInOrder,
+  memberOf,
+  type Progress,
+  scattered,
+} from './collections/loader.ts';
 import { type VisibleState, visibleState } from './collections/visible.ts';
 import { type LocalNodes, portOf, startLocalNodes } from './local-nodes.ts';
 import { percentile } from './percentile.ts';
@@ -50,6 +59,7 @@ const { values } = parseArgs({
   options: {
     elements: { type: 'string', default: '10000001' },
     collections: { type: 'string', default: 'zset,hash,list' },
+    order: { type: 'string', default: 'scattered' },
     connections: { type: 'string', default: '8' },
     retention: { type: 'string', default: '60s' },
     'space-minutes': { type: 'string', default: '30' },
@@ -63,6 +73,7 @@ const hasZset = chosen.delete('zset');
 const hasHash = chosen.delete('hash');
 const hasList = chosen.delete('list');
 if (chosen.size > 0) throw new Error(`no such collection: ${[...chosen].join()}; there are zset, hash and list`);
+const order = values.order === 'rising' ? inTurn : scattered;
 const kinds = [hasZset, hasHash, hasList].filter(Boolean).length;
 
 interface Figure {
@@ -166,7 +177,7 @@ async function loadAll(ports: readonly number[], suffix: string, count: number, 
   const loads: Promise<void>[] = [];
   if (hasZset) {
     const commandOf = (ids: readonly number[]) => ['zadd', ZSET + suffix, ...ids.flatMap((id) => [id, memberOf(id)])];
-    loads.push(loadScattered(ports, share, count, commandOf, progress));
+    loads.push(loadAnyOrder(ports, share, count, commandOf, order, progress));
   }
   if (hasHash) {
     const commandOf = (ids: readonly number[]) => [
@@ -174,7 +185,7 @@ async function loadAll(ports: readonly number[], suffix: string, count: number, 
       HASH + suffix,
       ...ids.flatMap((id) => [memberOf(id), contentOf(id)]),
     ];
-    loads.push(loadScattered(ports, share, count, commandOf, progress));
+    loads.push(loadAnyOrder(ports, share, count, commandOf, order, progress));
   }
   if (hasList) loads.push(loadInOrder(ports, LIST + suffix, count, progress));
   await Promise.all(loads);

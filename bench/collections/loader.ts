@@ -15,6 +15,9 @@ const STRIDE = 7_368_787;
 /** The element that comes at this place of a load of `count`, each once. */
 export const scattered = (at: number, count: number): number => (at * STRIDE) % count;
 
+/** The same, one after the other. */
+export const inTurn = (at: number): number => at;
+
 export const memberOf = (id: number): string => `member:${String(id).padStart(10, '0')}`;
 export const contentOf = (id: number): string => `value of ${id}`;
 export const itemOf = (id: number): string => `item:${id}`;
@@ -69,11 +72,12 @@ export interface Progress {
 }
 
 /** Elements that may be sent twice, by several connections in any order. `commandOf` makes one command of some elements. */
-export async function loadScattered(
+export async function loadAnyOrder(
   ports: readonly number[],
   connections: number,
   count: number,
   commandOf: (ids: readonly number[]) => (string | number)[],
+  order: (at: number, count: number) => number,
   progress: Progress,
 ): Promise<void> {
   let next = 0;
@@ -82,7 +86,7 @@ export async function loadScattered(
     while (next < count) {
       const from = next;
       next = Math.min(count, next + BATCH);
-      const ids = Array.from({ length: next - from }, (_, at) => scattered(from + at, count));
+      const ids = Array.from({ length: next - from }, (_, at) => order(from + at, count));
       const commands: (string | number)[][] = [];
       for (let at = 0; at < ids.length; at += ELEMENTS_A_COMMAND)
         commands.push(commandOf(ids.slice(at, at + ELEMENTS_A_COMMAND)));
