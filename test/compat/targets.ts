@@ -13,6 +13,7 @@ import { type BodyLimits, DEFAULT_BODY_LIMITS } from '../../src/adapter/redis/bo
 import type { RedisConfig } from '../../src/adapter/redis/command/index.ts';
 import { startRedisServer } from '../../src/adapter/redis/server/server.ts';
 import { SystemClock, SystemRandom, SystemScheduler } from '../../src/platform/index.ts';
+import { BufferedRunner } from '../adapter/redis/request/several-groups.ts';
 import { FakeKv } from '../support/fake-kv.ts';
 import { RespConnection } from './resp-connection.ts';
 
@@ -84,6 +85,7 @@ export async function startKvorum(bodyLimits?: BodyLimits, config: Partial<Redis
     scheduler: new SystemScheduler(),
     random: new SystemRandom(),
     config,
+    transactions: new BufferedRunner(kv.state),
     ...(bodyLimits === undefined ? {} : { bodyLimits }),
   });
   return { host: '127.0.0.1', port: server.port, stop: () => server.stop() };

@@ -10,6 +10,7 @@ import type { BodyAccess } from '../bodies/index.ts';
 import type { Keyspace } from '../keys/index.ts';
 import type { Reply } from '../protocol/index.ts';
 import type { ValueAccess } from '../values/index.ts';
+import type { OutsideAnswers } from './alone.ts';
 import type { ClientSession } from './client-session.ts';
 import type { CommandDeclaration } from './declaration.ts';
 import type { EffectKeeper } from './effects.ts';
@@ -30,6 +31,8 @@ export interface CommandContext extends ValueAccess, BodyAccess, EffectKeeper {
   frequencyOf(userKey: Buffer): number | undefined;
   /** Runs scripts over the same view; undefined where there are none. */
   readonly scripts: ScriptRunner<CommandContext> | undefined;
+  /** What is known beside the keys; undefined where a group evaluates the command. */
+  readonly outside: OutsideAnswers | undefined;
   /** The same view for a command that a script calls: in a database, in a version of RESP. */
   nested(db: number, resp: 2 | 3): CommandContext;
 }

@@ -10,6 +10,7 @@ import {
 } from '../bodies/index.ts';
 import { KEYSPACES, type Keyspace } from '../keys/index.ts';
 import type { AccessFrequencies } from './access-frequencies.ts';
+import type { OutsideAnswers } from './alone.ts';
 import type { CommandContext, CommandSpec } from './command.ts';
 import { keyIndexes } from './declaration.ts';
 import type { Effect, EffectKeeper } from './effects.ts';
@@ -30,6 +31,8 @@ export interface EvaluationSettings {
   readonly frequencies?: AccessFrequencies | undefined;
   /** Runs scripts; left out: there are none. */
   readonly scripts?: ScriptRunner<CommandContext>;
+  /** What is known beside the keys; left out: the evaluation is one on a group. */
+  readonly outside?: OutsideAnswers;
   /** Lets an effect of a command that has taken effect leave; left out: nobody hears of them. */
   readonly emit?: (effect: Effect) => void;
 }
@@ -102,6 +105,10 @@ export class EvaluationContext implements CommandContext {
 
   get scripts(): ScriptRunner<CommandContext> | undefined {
     return this.settings.scripts;
+  }
+
+  get outside(): OutsideAnswers | undefined {
+    return this.settings.outside;
   }
 
   nested(db: number, resp: 2 | 3): EvaluationContext {

@@ -5,6 +5,13 @@
  */
 
 export { AccessFrequencies } from './access-frequencies.ts';
+export {
+  isRunAlone,
+  type OutsideAnswers,
+  type OutsideCall,
+  RunAloneError,
+  type WrittenKey,
+} from './alone.ts';
 export type { ClientSession, SubscriptionControl, TransactionControl } from './client-session.ts';
 export type { ClusterMember, ClusterTopology, SlotOwners, SlotRange } from './cluster-topology.ts';
 export { type CommandContext, type CommandSpec, defineCommands } from './command.ts';
@@ -30,5 +37,13 @@ export { EvaluationContext, type EvaluationSettings } from './evaluation-context
 export { redisExpiryWork } from './expiry-work.ts';
 export type { OutputClass, OutputLimit, OutputLimits } from './output-limits.ts';
 export type { KeyPage, PageRequest, ScanContext } from './scan-context.ts';
-export type { CalledScript, KnownScripts, ScriptCall, ScriptRunner } from './script-runner.ts';
+export type {
+  CalledScript,
+  FunctionCall,
+  KnownScripts,
+  LibraryRunner,
+  ListedLibrary,
+  ScriptCall,
+  ScriptRunner,
+} from './script-runner.ts';
 export type { DebugControl, ServerContext } from './server-context.ts';

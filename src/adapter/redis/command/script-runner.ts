@@ -15,8 +15,50 @@ export interface ScriptCall {
   readonly isReadOnly: boolean;
 }
 
+/** Keys and arguments of a function that is called. */
+export type FunctionCall = Pick<ScriptCall, 'keys' | 'args'>;
+
+/** A library as it is listed. */
+export interface ListedLibrary {
+  readonly name: string;
+  readonly code: Buffer;
+  readonly functions: readonly {
+    readonly name: string;
+    readonly description: string | undefined;
+    readonly flags: readonly string[];
+  }[];
+}
+
+/**
+ * Libraries of functions. The cluster has one set of them, which all methods read, and write, over the view of the command that is evaluated.
+ * @template Context what commands are evaluated with
+ */
+export interface LibraryRunner<Context> {
+  /** @returns the library's name @throws RedisError when it is no library, or one that must not be loaded */
+  load(ctx: Context, code: Buffer, mayReplace: boolean): string;
+  /** @throws RedisError when there is no such library */
+  delete(ctx: Context, name: string): void;
+  /** Deletes all of them. */
+  flush(ctx: Context): void;
+  /** In the order in which they were loaded. */
+  list(ctx: Context): readonly ListedLibrary[];
+  /** As Redis' RDB payload. */
+  dump(ctx: Context): Buffer;
+  /** @throws RedisError when the payload is none, or a library must not be loaded */
+  restore(ctx: Context, payload: Buffer, policy: 'flush' | 'append' | 'replace'): void;
+  /**
+   * Calls a function.
+   * @param callOf asked once the function is found; may throw
+   * @param isReadOnly called by a command that promises to write nothing
+   * @returns and throws as `ScriptRunner.run`
+   */
+  call(ctx: Context, name: Buffer, callOf: () => FunctionCall, isReadOnly: boolean): Reply;
+}
+
 /** Scripts that this node knows. */
 export interface KnownScripts {
+  /** Hexadecimal SHA-1 of a text, lower case. */
+  shaOf(text: Buffer): string;
   /** Text of a script. @param sha lower case */
   find(sha: string): Buffer | undefined;
   /** Remembers a script by its SHA-1. */
@@ -35,4 +77,5 @@ export interface ScriptRunner<Context> extends KnownScripts {
   run(ctx: Context, script: CalledScript, call: ScriptCall): Reply;
   /** @throws RedisError when it is no script */
   check(script: CalledScript): void;
+  readonly libraries: LibraryRunner<Context>;
 }

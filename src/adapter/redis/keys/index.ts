@@ -6,9 +6,11 @@
 export {
   DATABASE_COUNT,
   decodeStorageKey,
+  FUNCTION_DB,
   KEYSPACES,
   type KeyRange,
   Keyspace,
+  LIBRARIES_KEY,
   SCRIPT_DB,
   SLOT_COUNT,
   slotAround,

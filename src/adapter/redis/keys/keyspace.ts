@@ -130,8 +130,13 @@ export class Keyspace {
 /** A database that no client can select: scripts that were loaded, by their SHA-1. */
 export const SCRIPT_DB = DATABASE_COUNT;
 
-/** The databases, made once; that of scripts is behind those of clients. */
-export const KEYSPACES: readonly Keyspace[] = Array.from({ length: DATABASE_COUNT + 1 }, (_, db) => new Keyspace(db));
+/** Another one: libraries of functions. */
+export const FUNCTION_DB = DATABASE_COUNT + 1;
+/** The key of all libraries there. */
+export const LIBRARIES_KEY = Buffer.from('libraries');
+
+/** The databases, made once; those that no client can select are behind the others. */
+export const KEYSPACES: readonly Keyspace[] = Array.from({ length: FUNCTION_DB + 1 }, (_, db) => new Keyspace(db));
 
 /** What a storage key of this adapter stands for. */
 export interface DecodedKey {

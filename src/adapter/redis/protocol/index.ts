@@ -50,6 +50,6 @@ export {
 } from './reply.ts';
 export { bulkIn, splitArrayReply } from './reply-reader.ts';
 export { encodeReply, ReplyWriter } from './reply-writer.ts';
-export { ProtocolError, RespParser } from './resp-parser.ts';
+export { ProtocolError, RespParser, splitInline } from './resp-parser.ts';
 export { isHttp, unknownCommandReply, unknownSubcommandReply } from './unknown-command.ts';
 export { SERVER_VERSION } from './version.ts';

@@ -14,14 +14,20 @@ const VERSION = 10;
 /** Of Redis 7.4, which can say when fields expire. */
 const VERSION_WITH_FIELD_EXPIRIES = 12;
 const CHECKSUM_BYTES = 8;
-const FOOTER_BYTES = 2 + CHECKSUM_BYTES;
+/** Behind what a payload holds. */
+export const FOOTER_BYTES = 2 + CHECKSUM_BYTES;
 
 /** A payload of a value. */
 export function writePayload(value: RdbValue, form: WrittenForm): Buffer {
   const writer = new RdbWriter();
   writeValue(writer, value, form);
   const hasExpiries = value.type === 'hash' && value.fields.some(({ expiresMs }) => expiresMs !== undefined);
-  writer.int(hasExpiries ? VERSION_WITH_FIELD_EXPIRIES : VERSION, 2);
+  return writeFooter(writer, hasExpiries ? VERSION_WITH_FIELD_EXPIRIES : VERSION);
+}
+
+/** Ends a payload. @returns the whole of it */
+export function writeFooter(writer: RdbWriter, version = VERSION): Buffer {
+  writer.int(version, 2);
   writer.raw(crc64(writer.finish()));
   return writer.finish();
 }

@@ -26,6 +26,10 @@ export class RdbReader {
     this.room = maxDecompressedBytes;
   }
 
+  get isAtEnd(): boolean {
+    return this.at === this.bytes.length;
+  }
+
   private advance(count: number): number {
     const { at } = this;
     if (count > this.bytes.length - at) throw new RdbFormatError('the bytes end too early');

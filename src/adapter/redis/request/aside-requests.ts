@@ -2,9 +2,12 @@
 import { GroupRouter, isHeldBack } from '../../../kv/index.ts';
 import { type Clock, type Millis, type Random, type Scheduler, sleep } from '../../../platform/index.ts';
 import { type AsideCommand, type AsideParts, buildAside, type FreshRow } from '../aside/index.ts';
+import { isRunAlone } from '../command/index.ts';
 import { RedisError, type Reply } from '../protocol/index.ts';
+import type { CrossGroupRunner } from '../state/index.ts';
 import { runAcross } from './cross-group.ts';
 import { CommandRequest, type GroupRequest, RowsRequest } from './group-request.ts';
+import { type AskOutside, OutsideCalls } from './outside-calls.ts';
 import { runSingle, type SingleRequestEnvironment } from './single-request.ts';
 
 /** Longest wait for a group that holds writes back. */
@@ -18,15 +21,41 @@ export interface AsideEnvironment extends SingleRequestEnvironment {
   readonly commandTimeoutMs: Millis;
 }
 
-/** Runs a request of several groups, or one that has to be built aside. Nothing else of its connection may be under way. */
-export async function runAlone(environment: AsideEnvironment, request: GroupRequest): Promise<Reply> {
+/**
+ * Runs a request of several groups, one that needs what no group has, or one that has to be built aside. Nothing else of its connection may be under way.
+ * @param ask brings answers of commands that look at the whole cluster
+ */
+export async function runAlone(environment: AsideEnvironment, request: GroupRequest, ask: AskOutside): Promise<Reply> {
   try {
     const { transactions, commandTimeoutMs } = environment;
-    if (!request.isAside) return await runAcross(transactions!, request, commandTimeoutMs);
+    if (!request.isAside) {
+      if (transactions === undefined) throw new RedisError('ERR the command needs transactions across groups');
+      return await runWithAnswers(transactions, request, commandTimeoutMs, ask);
+    }
   } catch (error) {
     if (!(request instanceof CommandRequest && request.needsAside(error))) throw error;
   }
   return runAside(environment, request as CommandRequest);
+}
+
+/** Runs a request as a transaction, as often as it asks for another answer. */
+async function runWithAnswers(
+  transactions: CrossGroupRunner,
+  request: GroupRequest,
+  commandTimeoutMs: Millis,
+  ask: AskOutside,
+): Promise<Reply> {
+  const calls = new OutsideCalls();
+  if (request.needsOutside) request.askOutside(calls);
+  for (;;) {
+    try {
+      return await runAcross(transactions, request, commandTimeoutMs);
+    } catch (error) {
+      if (!isRunAlone(error)) throw error;
+    }
+    request.askOutside(calls);
+    await calls.bring(ask);
+  }
 }
 
 /** Runs a command that has turned out to write too many rows for one entry. */

@@ -54,11 +54,11 @@ export class ClusterScan implements ScanContext {
   private readonly environment: ClusterScanEnvironment;
   private readonly router: GroupRouter;
 
-  constructor(environment: ClusterScanEnvironment, session: ClientSession) {
+  constructor(environment: ClusterScanEnvironment, session: ClientSession, db: number = session.db) {
     this.environment = environment;
     this.router = new GroupRouter(environment);
     this.session = session;
-    this.keyspace = KEYSPACES[session.db]!;
+    this.keyspace = KEYSPACES[db]!;
   }
 
   get random(): Random {

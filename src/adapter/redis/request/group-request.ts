@@ -30,6 +30,7 @@ import {
   type EvaluationSettings,
   keyIndexes,
   mayWrite,
+  RunAloneError,
 } from '../command/index.ts';
 import { KEYSPACES, type KeyRange } from '../keys/index.ts';
 import {
@@ -44,6 +45,7 @@ import {
   RedisError,
   type Reply,
 } from '../protocol/index.ts';
+import type { OutsideCalls } from './outside-calls.ts';
 import { RepeatedDraws } from './repeated-draws.ts';
 
 /** Who is told about a request's outcome. */
@@ -63,7 +65,8 @@ export const isRefusal = (error: unknown): error is KvorumError =>
   error instanceof RangeBusyError ||
   error instanceof WriteBackpressureError ||
   error instanceof FeatureInactiveError ||
-  error instanceof BuildAsideError;
+  error instanceof BuildAsideError ||
+  error instanceof RunAloneError;
 
 /** Where a request is on its way; see `GroupPipeline`. */
 export const Fate = { Pending: 0, Settled: 1, Returned: 2 } as const;
@@ -105,9 +108,17 @@ export abstract class GroupRequest implements Operation<Reply>, EffectKeeper {
   redirects = 0;
   /** What it writes has too many rows for one entry: it runs alone, see the room `aside`. */
   isAside = false;
+  /** It needs what no group has: it runs alone, see `RunAloneError`. */
+  needsOutside = false;
+  private outside: OutsideCalls | undefined;
   /** This node has just said that it does not lead: the next attempt goes over the wire, which waits for a leader. */
   mustForward = false;
   abstract readonly isWrite: boolean;
+
+  /** It runs by itself, as a transaction of this node, whichever group its keys are in. */
+  get runsAlone(): boolean {
+    return this.isAside || this.needsOutside;
+  }
 
   /** Running it once more, when nobody knows whether it has run, does no harm. */
   get isRepeatable(): boolean {
@@ -148,6 +159,12 @@ export abstract class GroupRequest implements Operation<Reply>, EffectKeeper {
     this.settings = { ...this.settings, random: this.draws };
   }
 
+  /** From now on its commands may ask for what no group has. @param calls who knows */
+  askOutside(calls: OutsideCalls): void {
+    this.outside = calls;
+    this.settings = { ...this.settings, outside: calls };
+  }
+
   /** It is about to be evaluated. @throws BehindError when another of its owner was refused, and goes first */
   takeTurn(): void {
     const { owner } = this;
@@ -161,7 +178,7 @@ export abstract class GroupRequest implements Operation<Reply>, EffectKeeper {
     const { owner } = this;
     this.beginEvaluation();
     try {
-      const reply = this.run(view);
+      const reply = this.run(this.outside?.begin(view) ?? view);
       this.checkEffects();
       return reply;
     } catch (error) {

@@ -159,7 +159,7 @@ export class Rerouting {
   /** No pause when something new is known about the first request, a few times in a row. */
   private pauseBefore(first: GroupRequest): Millis {
     const isNews =
-      first.isAside ||
+      first.runsAlone ||
       first.refusal instanceof NotLeaderError ||
       (first.refusal instanceof NotOwnerError && this.destinationOf(first, undefined) !== first.refusedBy);
     if (isNews && this.quietRounds < MAX_QUICK_ROUNDS) return 0;
@@ -198,7 +198,7 @@ export class Rerouting {
       request.deadlineMs = Math.max(request.deadlineMs, this.untilMs(request));
       const group = this.destinationOf(request, destinations);
       if (group === 'behind') break;
-      if (group === undefined && (request.isAside || this.host.mayCross)) {
+      if (group === undefined && (request.runsAlone || this.host.mayCross)) {
         // It runs alone: what is before it first, what is behind it later.
         if (leaving.length === 0) {
           this.waiting = waiting.slice(next + 1);
@@ -260,7 +260,7 @@ export class Rerouting {
     destinations: Map<string, GroupId> | undefined,
   ): GroupId | 'behind' | undefined {
     const { kv } = this.host.server;
-    if (request.isAside) return undefined;
+    if (request.runsAlone) return undefined;
     const keys = request.storageKeys();
     const findsAny = request.commands.some(({ spec }) => spec.findsAnyKey === true);
     const hasFound = findsAny && request.refusal instanceof NotOwnerError;

@@ -1,9 +1,10 @@
 /** The commands that a running script calls. */
-import type { CommandContext, CommandTable, ResolvedCommand } from '../command/index.ts';
+import type { CommandContext, CommandTable } from '../command/index.ts';
 import { arityAccepts } from '../command/index.ts';
 import { DATABASE_COUNT } from '../keys/index.ts';
 import type { ScriptHost, ScriptLogLevel } from '../lua/index.ts';
 import { errors, OK, PONG, RedisError, type Reply, requireInt32 } from '../protocol/index.ts';
+import { callOutside } from './outside-commands.ts';
 
 const UNKNOWN = 'ERR Unknown Redis command called from script';
 const MICROS_PER_MS = 1_000;
@@ -40,8 +41,8 @@ export class ScriptCommands implements ScriptHost {
     }
     const here = ANSWERED_HERE[spec.name];
     if (here !== undefined) return here(this, args);
-    if (spec.handler.kind !== 'data') throw notInScripts(command!);
-    return spec.handler.run(this.ctx.nested(this.ctx.keyspace.db, resp), args);
+    const ctx = this.ctx.nested(this.ctx.keyspace.db, resp);
+    return spec.handler.kind === 'data' ? spec.handler.run(ctx, args) : callOutside(ctx, command!.fullName, args);
   }
 
   mayCall(args: readonly Buffer[]): boolean {
@@ -71,7 +72,3 @@ export class ScriptCommands implements ScriptHost {
     throw new RedisError(UNKNOWN);
   }
 }
-
-/** What looks at all groups, or at a connection, cannot be done in the middle of an evaluation. */
-const notInScripts = ({ fullName }: ResolvedCommand): RedisError =>
-  new RedisError(`ERR ${fullName.toUpperCase().replace('|', ' ')} is not possible in a script of kvorum`);

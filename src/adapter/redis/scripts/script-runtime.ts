@@ -2,28 +2,24 @@
  * Runs the scripts of a node, on one Lua machine: scripts never interleave. A machine that a script has used up is thrown away and another one takes its
  * place. Which scripts a node knows says nothing about others; a script's text travels with the command that runs it.
  */
-import type { Random } from '../../../platform/index.ts';
-import type { CalledScript, CommandContext, CommandTable, ScriptCall, ScriptRunner } from '../command/index.ts';
-import { type LuaLimits, LuaMachine } from '../lua/index.ts';
+import type { CalledScript, CommandContext, ScriptCall, ScriptRunner } from '../command/index.ts';
+import { LuaMachine } from '../lua/index.ts';
 import { RedisError, type Reply } from '../protocol/index.ts';
+import { LibraryRuntime } from './library-runtime.ts';
 import { ScriptCommands } from './script-commands.ts';
+import type { ScriptRuntimeOptions } from './script-runtime-options.ts';
 import { ScriptTexts } from './script-texts.ts';
 import { readShebang } from './shebang.ts';
-
-export interface ScriptRuntimeOptions {
-  /** The commands that scripts may call. */
-  readonly table: CommandTable;
-  readonly random: Random;
-  readonly limits: LuaLimits;
-}
 
 export class ScriptRuntime implements ScriptRunner<CommandContext> {
   private readonly options: ScriptRuntimeOptions;
   private readonly texts = new ScriptTexts();
+  readonly libraries: LibraryRuntime;
   private machine: LuaMachine | undefined;
 
   constructor(options: ScriptRuntimeOptions) {
     this.options = options;
+    this.libraries = new LibraryRuntime(options);
   }
 
   run(ctx: CommandContext, script: CalledScript, { keys, args, isReadOnly }: ScriptCall): Reply {
@@ -39,6 +35,10 @@ export class ScriptRuntime implements ScriptRunner<CommandContext> {
 
   check(script: CalledScript): void {
     this.usable().compile({ sha: script.sha, text: readShebang(script.text).body });
+  }
+
+  shaOf(text: Buffer): string {
+    return this.texts.shaOf(text);
   }
 
   find(sha: string): Buffer | undefined {

@@ -24,6 +24,8 @@ export type EvaluationReport =
   /** RESP bytes, of an error too. */
   | { readonly kind: 'reply'; readonly id: number; readonly reply: Uint8Array; readonly effects: readonly Effect[] }
   | { readonly kind: 'missing'; readonly id: number; readonly keys: readonly Uint8Array[] }
+  /** It needs what no group has. */
+  | { readonly kind: 'alone'; readonly id: number }
   /** Something that no layer declares. */
   | { readonly kind: 'failed'; readonly id: number; readonly message: string };
 

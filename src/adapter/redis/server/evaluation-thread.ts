@@ -14,6 +14,7 @@ import {
   type ReadRow,
 } from '../../../kv/index.ts';
 import { type Cancel, groupId, type HlcTimestamp, type Millis, type Scheduler } from '../../../platform/index.ts';
+import { RunAloneError } from '../command/index.ts';
 import { EncodedReply } from '../protocol/index.ts';
 import { encodeBatch, GroupRequest } from '../request/index.ts';
 import { bufferOf, type EvaluationOrder, type EvaluationReport, ownBytes, packRows } from './evaluation-messages.ts';
@@ -83,6 +84,7 @@ class RunningThread {
     if (waiting === undefined) return;
     this.tasks.set(report.id, undefined);
     if (report.kind === 'failed') waiting.reject(new Error(report.message));
+    else if (report.kind === 'alone') waiting.resolve({ kind: 'error', error: new RunAloneError() });
     else if (report.kind === 'missing') waiting.resolve({ kind: 'missing', keys: report.keys.map(bufferOf) });
     else {
       waiting.request.evaluatedElsewhere(report.effects);

@@ -3,7 +3,7 @@ import { parentPort } from 'node:worker_threads';
 import { Keyspaces } from '../../../distribution/index.ts';
 import { RowsView } from '../../../kv/index.ts';
 import { assert, hlcTimestamp, SystemRandom } from '../../../platform/index.ts';
-import { CommandTable, type Effect } from '../command/index.ts';
+import { CommandTable, type Effect, isRunAlone } from '../command/index.ts';
 import { ALL_COMMANDS } from '../commands/index.ts';
 import { redisKeyspace } from '../keys/index.ts';
 import { DEFAULT_LUA_LIMITS } from '../lua/index.ts';
@@ -56,7 +56,8 @@ function evaluate(id: number, { request, view }: Task): void {
       replied(id, request, outcome.reply as Reply, request.notedEffects());
       break;
     case 'error':
-      if (isUnexpected(outcome.error)) report({ kind: 'failed', id, message: String(outcome.error.stack) });
+      if (isRunAlone(outcome.error)) report({ kind: 'alone', id });
+      else if (isUnexpected(outcome.error)) report({ kind: 'failed', id, message: String(outcome.error.stack) });
       else replied(id, request, new ErrorReply(errorText(outcome.error, false)), []);
       break;
   }

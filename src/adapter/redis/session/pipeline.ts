@@ -449,7 +449,8 @@ export class CommandPipeline implements SessionHost, TransportOwner, GroupPipeli
    */
   runAcross(request: GroupRequest): Promise<Reply> {
     if (request.startedMs === 0) request.startedMs = this.server.clock.monotonicMs();
-    return runAlone(this.server, request);
+    const { table } = this.server;
+    return runAlone(this.server, request, async ({ db, args }) => this.runOther(table.resolve(args)!, args, db));
   }
 
   private startOther(command: ResolvedCommand, args: readonly Buffer[]): void {
@@ -475,10 +476,10 @@ export class CommandPipeline implements SessionHost, TransportOwner, GroupPipeli
   }
 
   /** Runs a command that is not one operation on one group. @throws RedisError */
-  runOther(command: ResolvedCommand, args: readonly Buffer[]): Reply | Promise<Reply> {
+  runOther(command: ResolvedCommand, args: readonly Buffer[], db = this.session.db): Reply | Promise<Reply> {
     const handler = command.spec.handler!;
     if (handler.kind === 'connection') return handler.run(this.session, args);
-    if (handler.kind === 'scan') return handler.run(new ClusterScan(this.server, this.session), args);
+    if (handler.kind === 'scan') return handler.run(new ClusterScan(this.server, this.session, db), args);
     throw new RedisError(`ERR ${command.fullName} cannot run here`);
   }
 

@@ -1,5 +1,4 @@
 /** EVAL, EVALSHA and those that write nothing. */
-import { createHash } from 'node:crypto';
 import {
   type CommandContext,
   type CommandSpec,
@@ -14,8 +13,6 @@ import { countedKeys, declareWith } from '../declare.ts';
 const COUNT_AT = 2;
 const FIRST_KEY_AT = 3;
 
-export const shaOf = (text: Buffer): string => createHash('sha1').update(text).digest('hex');
-
 /** What runs scripts. @throws RedisError where there is nothing that does */
 export function requireScripts(ctx: CommandContext): ScriptRunner<CommandContext> {
   if (ctx.scripts === undefined) throw new RedisError('ERR scripts cannot be run here');
@@ -26,6 +23,11 @@ export function requireScripts(ctx: CommandContext): ScriptRunner<CommandContext
 function keyCount(args: readonly Buffer[]): number {
   const count = parseInteger(args[COUNT_AT]!);
   if (count === undefined) throw errors.notInteger();
+  return checkedKeyCount(count, args);
+}
+
+/** @throws RedisError with Redis' text when there are not so many arguments behind the number */
+export function checkedKeyCount(count: bigint, args: readonly Buffer[]): number {
   if (count > args.length - FIRST_KEY_AT) {
     throw new RedisError("ERR Number of keys can't be greater than number of args");
   }
@@ -42,7 +44,7 @@ function run(ctx: CommandContext, args: readonly Buffer[], sha: string, text: Bu
 const evaluate =
   (isReadOnly: boolean) =>
   (ctx: CommandContext, args: readonly Buffer[]): Reply =>
-    run(ctx, args, shaOf(args[1]!), args[1]!, isReadOnly);
+    run(ctx, args, requireScripts(ctx).shaOf(args[1]!), args[1]!, isReadOnly);
 
 /** What is left of EVALSHA when its script is not known where the client is: it became EVAL otherwise. */
 const evaluateKnown =
@@ -58,7 +60,7 @@ const shaIn = (args: readonly Buffer[]): string => args[1]!.toString('latin1').t
 
 /** A client may call the script by its SHA-1 next. */
 function keepText(scripts: KnownScripts, args: readonly Buffer[]): readonly Buffer[] {
-  scripts.keep({ sha: shaOf(args[1]!), text: args[1]! });
+  scripts.keep({ sha: scripts.shaOf(args[1]!), text: args[1]! });
   return args;
 }
 
@@ -80,7 +82,7 @@ const script = declareWith({
   complexity: 'That of the script',
   differences:
     'A script of more than 60 million instructions, about 200 ms, is refused and has done nothing. Keys need not be declared. ' +
-    'It cannot call KEYS, SCAN, DBSIZE, RANDOMKEY, FLUSHALL, FLUSHDB, INFO and COMMAND.',
+    'What KEYS, SCAN, DBSIZE and RANDOMKEY answer in it is of a moment before the script; it may ask 100 times, a walk with SCAN counts once.',
 });
 
 const COMMON = { arity: -3, keys: countedKeys(COUNT_AT), findsAnyKey: true } as const;

@@ -1,5 +1,5 @@
 /** SCRIPT: scripts that are known by their SHA-1. */
-
+import { createHash } from 'node:crypto';
 import { NEVER } from '../../../../platform/index.ts';
 import { readString } from '../../bodies/index.ts';
 import { type CommandContext, type CommandSpec, defineCommands } from '../../command/index.ts';
@@ -8,18 +8,19 @@ import { OK, RedisError, type Reply, wordOf } from '../../protocol/index.ts';
 import { writeString } from '../../values/index.ts';
 import { declareWith } from '../declare.ts';
 import { helpCommand } from '../help.ts';
-import { requireScripts, shaOf } from './eval.ts';
+import { requireScripts } from './eval.ts';
 
 const container = declareWith({ flags: ['noscript'], group: 'scripting', complexity: 'O(1)' });
 
 /** Where a loaded script lies. */
-const placeOf = (sha: Buffer) => ({ db: SCRIPT_DB, key: Buffer.from(sha.toString('latin1').toLowerCase(), 'latin1') });
+const placeOf = (sha: string) => ({ db: SCRIPT_DB, key: Buffer.from(sha.toLowerCase(), 'latin1') });
 
 /** Stores a script where every node finds it. */
 function load(ctx: CommandContext, args: readonly Buffer[]): Reply {
   const text = args[2]!;
-  const sha = shaOf(text);
-  requireScripts(ctx).check({ sha, text });
+  const scripts = requireScripts(ctx);
+  const sha = scripts.shaOf(text);
+  scripts.check({ sha, text });
   writeString(ctx.nested(SCRIPT_DB, ctx.resp), Buffer.from(sha, 'latin1'), text, NEVER);
   return sha;
 }
@@ -28,7 +29,7 @@ function exist(ctx: CommandContext, args: readonly Buffer[]): Reply {
   const scripts = requireScripts(ctx);
   const loaded = ctx.nested(SCRIPT_DB, ctx.resp);
   return args.slice(2).map((sha) => {
-    const { key } = placeOf(sha);
+    const { key } = placeOf(sha.toString('latin1'));
     return scripts.find(key.toString('latin1')) !== undefined || readString(loaded, key) !== undefined ? 1 : 0;
   });
 }
@@ -51,9 +52,9 @@ export const scriptCommands: readonly CommandSpec[] = defineCommands([
         differences: 'Known to every node of the cluster.',
         complexity: 'O(N) in the length of the script',
         writes: () => true,
-        keyElsewhere: (args) => placeOf(Buffer.from(shaOf(args[2]!), 'latin1')),
+        keyElsewhere: (args) => placeOf(createHash('sha1').update(args[2]!).digest('hex')),
         ingress: (scripts, args) => {
-          scripts.keep({ sha: shaOf(args[2]!), text: args[2]! });
+          scripts.keep({ sha: scripts.shaOf(args[2]!), text: args[2]! });
           return args;
         },
         handler: { kind: 'data', run: load },

@@ -172,6 +172,21 @@ export class LuaApi {
     return this.toBytes(state, index)?.toString('latin1') ?? '';
   }
 
+  /** True when a value is a string or a number. */
+  isText(state: number, index: number): boolean {
+    const type = this.type(state, index);
+    return type === LuaType.String || type === LuaType.Number;
+  }
+
+  /** Pushes a table with strings. */
+  pushList(state: number, items: readonly Uint8Array[]): void {
+    this.newTable(state, items.length);
+    for (const [index, item] of items.entries()) {
+      this.pushBytes(state, item);
+      this.rawSetAt(state, -2, index + 1);
+    }
+  }
+
   pushNil(state: number): void {
     this.native.lua_pushnil!(state);
   }

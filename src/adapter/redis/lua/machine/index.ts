@@ -1,9 +1,13 @@
-/** Runs scripts, one after the other. */
+/** Runs scripts and functions of libraries, one after the other. */
 export {
-  DEFAULT_LUA_LIMITS,
-  type LuaLimits,
-  LuaMachine,
-  type Script,
-  ScriptTooLongError,
-} from './lua-machine.ts';
+  FUNCTION_FLAGS,
+  type FunctionDeclaration,
+  type FunctionFlag,
+  FunctionMachine,
+  isFunctionName,
+  type LoadedFunction,
+  NAME_RULE,
+} from './function-machine.ts';
+export { DEFAULT_LUA_LIMITS, type LuaLimits, ScriptTooLongError } from './lua-core.ts';
+export { LuaMachine, type Script } from './lua-machine.ts';
 export type { ScriptHost, ScriptLogLevel } from './script-host.ts';
