@@ -158,6 +158,7 @@ async function bodyCosts(scratch: Scratch, label: string, limits: BodyLimits, on
     bodyLimits: limits,
     encodings: DEFAULT_ENCODINGS,
     mayCreateBodies: true,
+    mayCreateStreams: true,
     storageKey: (key) => KEYSPACES[0]!.storageKey(key),
   });
   const [hash, list, order] = ['hash', 'list', 'order'].map((name) => Buffer.from(name)) as [Buffer, Buffer, Buffer];

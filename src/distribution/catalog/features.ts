@@ -29,6 +29,7 @@ export const FEATURES: { readonly [name: string]: Feature } = {
     bit: 5,
     description: 'what nodes tell each other beside commands: messages to subscribers, who waits for a key',
   },
+  'redis.streams': { bit: 6, description: 'streams in rows; their commands' },
 };
 
 /** What a node of this program puts into `NodeRow.capabilities`. */

@@ -5,12 +5,11 @@
  * use it and save it, and never know which form it has.
  *
  * Inside, `rows` has heads and what all bodies are made of, `tree` sequences in pages, `names` hashes and sets, `list` lists, `order` sorted
- * sets, `string` strings, `whole` checks and copies. Pure code: rows, chance and limits come from whoever evaluates the command.
+ * sets, `string` strings, `stream` streams, `whole` checks and copies. Pure code: rows, chance and limits come from whoever evaluates the command.
  */
 
 export { type ListBody, newList, openList, type PositionSearch } from './list/index.ts';
 export {
-  alarmWork,
   type ElementExpiry,
   type HashBody,
   type NamedEntry,
@@ -48,5 +47,26 @@ export {
   type Rows,
   type RowsCopy,
 } from './rows/index.ts';
+export {
+  idAfter,
+  idBefore,
+  idText,
+  type Kept,
+  MAX_ID,
+  MIN_ID,
+  msOf,
+  newStream,
+  openStream,
+  type PendingEntry,
+  type StreamBody,
+  type StreamConsumer,
+  type StreamEntry,
+  type StreamGroup,
+  type StreamId,
+  seqOf,
+  streamId,
+  type TrimEffort,
+  UNKNOWN_READ,
+} from './stream/index.ts';
 export { openString, readString, type StringBody, type StringPart, wholeOf } from './string/index.ts';
-export { type BodyShape, checkBody, copyValue, shapeOf } from './whole/index.ts';
+export { alarmWork, type BodyShape, checkBody, copyValue, shapeOf } from './whole/index.ts';

@@ -27,6 +27,8 @@ export interface EvaluationSettings {
   readonly encodings?: EncodingThresholds;
   /** See `BodyAccess.mayCreateBodies`; left out: true. */
   readonly mayCreateBodies?: () => boolean;
+  /** See `BodyAccess.mayCreateStreams`; left out: true. */
+  readonly mayCreateStreams?: () => boolean;
   /** Counts accesses to keys; left out: nobody does. */
   readonly frequencies?: AccessFrequencies | undefined;
   /** Runs scripts; left out: there are none. */
@@ -97,6 +99,10 @@ export class EvaluationContext implements CommandContext {
 
   get mayCreateBodies(): boolean {
     return this.settings.mayCreateBodies?.() ?? true;
+  }
+
+  get mayCreateStreams(): boolean {
+    return this.settings.mayCreateStreams?.() ?? true;
   }
 
   get maxStringBytes(): number {

@@ -15,4 +15,5 @@ export const redisExpiryWork =
       encodings: DEFAULT_ENCODINGS,
       // There is one already, or nothing is written.
       mayCreateBodies: true,
+      mayCreateStreams: true,
     }));

@@ -14,13 +14,14 @@ const COMMANDS_OF_0_1_0: ReadonlySet<string> = new Set(
 );
 
 /**
- * What a command waits for: what it says itself, else the collections for data commands that release 0.1.0 does not know.
+ * What a command waits for: what it says itself, else the collections, or streams, for data commands that release 0.1.0 does not know.
  * @param fullName `container|sub` for a subcommand
  */
 export function featureOf(
   fullName: string,
-  { feature, handler }: Pick<CommandSpec, 'feature' | 'handler'>,
+  { feature, group, handler }: Pick<CommandSpec, 'feature' | 'group' | 'handler'>,
 ): RedisFeature | undefined {
   if (feature !== undefined) return feature;
-  return handler?.kind === 'data' && !COMMANDS_OF_0_1_0.has(fullName) ? 'redis.collections' : undefined;
+  if (handler?.kind !== 'data' || COMMANDS_OF_0_1_0.has(fullName)) return undefined;
+  return group === 'stream' ? 'redis.streams' : 'redis.collections';
 }

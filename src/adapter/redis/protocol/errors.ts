@@ -22,7 +22,7 @@ export class FeatureInactiveError extends KvorumError {
   readonly disposition: ErrorDisposition = 'wait';
 
   constructor() {
-    super('the leader has not heard yet that every node of the cluster knows data types other than strings');
+    super('the leader has not heard yet that every node of the cluster knows the type of the value');
   }
 }
 

@@ -150,6 +150,7 @@ export class ServerState implements ServerContext {
       encodings: options.config.encodings,
       ...(options.bodyLimits === undefined ? {} : { bodyLimits: options.bodyLimits }),
       mayCreateBodies: () => this.standingOf('redis.collections').kind === 'active',
+      mayCreateStreams: () => this.standingOf('redis.streams').kind === 'active',
       emit: (effect) => this.emit(effect),
     };
     this.clock = options.clock;

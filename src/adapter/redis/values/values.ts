@@ -19,6 +19,7 @@ export const ValueType = {
   List: 2,
   Set: 3,
   ZSet: 4,
+  Stream: 5,
 } as const;
 export type ValueType = (typeof ValueType)[keyof typeof ValueType];
 
@@ -31,6 +32,7 @@ const VALUE_TYPE_NAMES: Readonly<Record<number, string>> = {
   [ValueType.List]: 'list',
   [ValueType.Set]: 'set',
   [ValueType.ZSet]: 'zset',
+  [ValueType.Stream]: 'stream',
 };
 
 /** The error of a value whose bytes this program cannot read because a later one wrote them. */

@@ -47,6 +47,14 @@ function boundsOf(size: number): Readonly<Record<string, Bound>> {
     'order delete': { reads: 4 + 2 * log, writes: 3 + log },
     'order pop of the lowest': { reads: 4, writes: 4 },
     'order removal of all but 100': { reads: 20 + 3 * log, writes: 115 },
+    'stream length': { mostReads: 1, writes: 0 },
+    'stream add': { reads: 2.3, mostReads: 3 + log, writes: 2.3, mostWrites: 4 + log },
+    'stream range of 10': { mostReads: 5 + log, writes: 0 },
+    'stream delivery to a consumer': { reads: 10 + log, writes: 4.5 },
+    'stream acknowledgement': { reads: 7 + 2 * log, writes: 4.5 },
+    'stream acknowledgement of the first': { reads: 8, writes: 4.5 },
+    'stream delete': { reads: 4 + log, writes: 2.5 },
+    'stream trim by one': { reads: 5, writes: 2.5 },
   };
 }
 

@@ -4,18 +4,25 @@
  */
 import {
   type HashBody,
+  MAX_ID,
+  MIN_ID,
   NO_EXPIRY,
   newHash,
   newList,
   newOrdered,
   newSet,
+  newStream,
   openHash,
   openList,
   openOrdered,
   openSet,
+  openStream,
+  type StreamBody,
+  type StreamGroup,
+  streamId,
 } from '../../../../src/adapter/redis/bodies/index.ts';
 import { SeededRandom, timestampOfMs } from '../../../../src/platform/index.ts';
-import { accessTo, bytesOf } from './memory-rows.ts';
+import { accessTo, bytesOf, type TestAccess } from './memory-rows.ts';
 
 export interface Cost {
   readonly name: string;
@@ -187,7 +194,59 @@ export function measureCosts(size: number): Cost[] {
     changed.removeRange({ by: 'rank', from: 100, to: size * 2 });
     changed.save();
   });
+  measureStream(size, measure, access, random);
   return costs;
+}
+
+type Measure = (name: string, operations: number, run: (index: number) => void) => void;
+
+/** A stream whose entries are all pending of ten consumers of one group. */
+function measureStream(size: number, measure: Measure, access: TestAccess, random: SeededRandom): void {
+  const idOf = (index: number) => streamId(BigInt(index + 1), 0n);
+  const parts = ['field', 'value'].map(bytesOf);
+  for (let index = 0; index < size; ) {
+    const stream = index === 0 ? newStream(access, KEY) : openStream(access, KEY)!;
+    const group = stream.group(KEY) ?? stream.createGroup(KEY, MIN_ID, 0n);
+    for (const end = Math.min(size, index + 200 + index * 9); index < end; index++) {
+      stream.add(idOf(index), parts);
+      const name = nameOf(index % 10);
+      group.assign(idOf(index), group.consumer(name) ?? group.createConsumer(name, 0), 0, 1);
+    }
+    stream.save();
+  }
+  const change = (run: (stream: StreamBody, group: StreamGroup) => void): void => {
+    const stream = openStream(access, KEY)!;
+    run(stream, stream.group(KEY)!);
+    stream.save();
+  };
+  measure('stream length', 1, () => openStream(access, KEY)!.length);
+  measure('stream add', OPERATIONS, (index) => {
+    const stream = openStream(access, KEY)!;
+    stream.add(idOf(size + index), parts);
+    stream.save();
+  });
+  measure('stream range of 10', OPERATIONS, () => [
+    ...openStream(access, KEY)!.range(idOf(random.int(size)), MAX_ID, { limit: 10 }),
+  ]);
+  measure('stream delivery to a consumer', OPERATIONS, (index) =>
+    change((stream, group) => {
+      const [entry] = [...stream.range(idOf(size + index), MAX_ID, { limit: 1 })];
+      group.assign(entry!.id, group.consumer(nameOf((index % 10) % size))!, index, 1);
+      group.lastDelivered = entry!.id;
+    }),
+  );
+  measure('stream acknowledgement', Math.min(OPERATIONS, size >> 1), () =>
+    change((_, group) => group.release(idOf(random.int(size)))),
+  );
+  measure('stream acknowledgement of the first', Math.min(OPERATIONS, size >> 2), () =>
+    change((_, group) => group.release(group.firstPending!)),
+  );
+  measure('stream delete', Math.min(OPERATIONS, size >> 2), () =>
+    change((stream) => stream.delete(idOf(random.int(size)))),
+  );
+  measure('stream trim by one', Math.min(OPERATIONS, size >> 2), () =>
+    change((stream) => stream.trim({ atMost: stream.length - 1 }, 'exact')),
+  );
 }
 
 if (import.meta.main) {

@@ -1,11 +1,15 @@
 /** Bodies in every form whose rows a test compares byte by byte: they are on disk. */
 import {
+  MIN_ID,
   newHash,
   newList,
   newOrdered,
   newSet,
+  newStream,
   openHash,
   openString,
+  streamId,
+  UNKNOWN_READ,
 } from '../../../../src/adapter/redis/bodies/index.ts';
 import { writeString } from '../../../../src/adapter/redis/values/index.ts';
 import { NEVER, timestampOfMs } from '../../../../src/platform/index.ts';
@@ -101,6 +105,27 @@ const MAKERS: Readonly<Record<string, (access: TestAccess) => void>> = {
     const string = openString(access, KEY);
     string.append(bytesOf('end'));
     string.save();
+  },
+  'stream without groups': (access) => {
+    const stream = newStream(access, KEY);
+    for (let n = 1; n <= 6; n++) stream.add(streamId(BigInt(n), 7n), ['field', 'v'.repeat(n)].map(bytesOf));
+    stream.delete(streamId(2n, 7n));
+    stream.save();
+  },
+  'stream with groups, and with what a consumer has left behind': (access) => {
+    const stream = newStream(access, KEY);
+    const group = stream.createGroup(bytesOf('group'), MIN_ID, 0n);
+    stream.createGroup(bytesOf('zero \0 byte'), streamId(3n, 0n), UNKNOWN_READ);
+    const [one, other] = ['one', 'other'].map((name) => group.createConsumer(bytesOf(name), 1_700_000_000_000));
+    for (let n = 1; n <= 20; n++) {
+      const id = streamId(BigInt(n), 0n);
+      stream.add(id, ['f', 'v'].map(bytesOf));
+      group.assign(id, n < 3 ? other! : one!, 1_700_000_000_000 + n, n);
+    }
+    group.lastDelivered = streamId(20n, 0n);
+    group.entriesRead = 20n;
+    group.deleteConsumer(bytesOf('one'));
+    stream.save(timestampOfMs(1_800_000_000_000));
   },
   'large sorted set': (access) => {
     const members = Array.from({ length: 40 }, (_, n) => [`member ${n}`, n >> 3] as const);

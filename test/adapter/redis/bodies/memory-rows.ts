@@ -116,6 +116,7 @@ export function accessTo(limits: BodyLimits = DEFAULT_BODY_LIMITS, seed = 1, vie
     bodyLimits: limits,
     encodings: DEFAULT_ENCODINGS,
     mayCreateBodies: true,
+    mayCreateStreams: true,
   };
 }
 

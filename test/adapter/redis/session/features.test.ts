@@ -98,10 +98,11 @@ describe('a command that release 0.1.0 does not know', () => {
 
   test('is every data command beside those of that release', () => {
     const { handler } = laterCommand().spec;
-    assert.equal(featureOf('hset', { handler }), 'redis.collections');
-    assert.equal(featureOf('bitop', { handler }), undefined);
-    assert.equal(featureOf('memory|usage', { handler }), undefined);
-    assert.equal(featureOf('scan', { handler: { kind: 'scan', run: async () => null } }), undefined);
-    assert.equal(featureOf('publish', { feature: 'redis.messaging' }), 'redis.messaging');
+    assert.equal(featureOf('hset', { group: 'hash', handler }), 'redis.collections');
+    assert.equal(featureOf('xadd', { group: 'stream', handler }), 'redis.streams');
+    assert.equal(featureOf('bitop', { group: 'bitmap', handler }), undefined);
+    assert.equal(featureOf('memory|usage', { group: 'server', handler }), undefined);
+    assert.equal(featureOf('scan', { group: 'generic', handler: { kind: 'scan', run: async () => null } }), undefined);
+    assert.equal(featureOf('publish', { group: 'pubsub', feature: 'redis.messaging' }), 'redis.messaging');
   });
 });

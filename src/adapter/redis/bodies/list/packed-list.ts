@@ -67,7 +67,7 @@ export class PackedList implements ListForm {
     let bytes = values.length > packedElements ? Number.POSITIVE_INFINITY : 0;
     if (bytes === 0) for (const { length } of values) bytes += varintBytes(length) + length;
     if (bytes > packedBytes) {
-      LargeList.create(place, drawIncarnation(place.access), bits, values).save(expiry);
+      LargeList.create(place, drawIncarnation(place.access, place.type), bits, values).save(expiry);
       return;
     }
     const elements = Buffer.allocUnsafe(bytes);

@@ -10,7 +10,7 @@
  * expired rows all the time, then purges the hash. An alarm that rings too early does no harm, so it is seldom written.
  */
 import { assert, type Millis, timestampOfMs } from '../../../../platform/index.ts';
-import { type BodyLimits, type BodyRows, Cells, RowKind, type RowNumbers } from '../rows/index.ts';
+import { ALARM_VALUE, alarmKeyOf, type BodyLimits, type BodyRows, Cells, type RowNumbers } from '../rows/index.ts';
 import { CountedTree, PageStore, type TreeState } from '../tree/index.ts';
 import { NO_EXPIRY } from './named-form.ts';
 
@@ -39,14 +39,6 @@ const NO_NAME = Buffer.alloc(0);
 
 /** How long after its first element has expired a hash is purged, at least, and half of how long at most. */
 const ALARM_SLACK_MS = 60_000;
-/** The only alarm of a body. */
-const ALARM_NUMBER = 0;
-/** A reader refuses nothing here: an alarm that is not understood is deleted. */
-export const ALARM_VALUE: Buffer = Buffer.of(0);
-
-/** Key of the row whose expiry is the alarm. */
-export const alarmKeyOf = (rows: BodyRows): Buffer => rows.numberedKey(RowKind.Alarm, ALARM_NUMBER);
-
 /** The time in a key. */
 export const timeIn = (key: Buffer): Millis => key.readUIntBE(0, TIME_BYTES);
 /** The name in a key, a view. */

@@ -124,7 +124,7 @@ export class PackedNames implements NamedForm {
     const haveExpiries = lastFieldTs !== undefined;
     const bytes = items.length <= packedElements ? this.encodedBytes(items, haveExpiries) : Number.POSITIVE_INFINITY;
     if (bytes + (haveExpiries ? FIELD_EXPIRIES_BYTES : 0) > packedBytes) {
-      const large = LargeNames.create(place, drawIncarnation(place.access), bits);
+      const large = LargeNames.create(place, drawIncarnation(place.access, place.type), bits);
       for (const { name, value, expireMs } of items) large.addNew(name, value, expireMs);
       large.save(expiry);
       return;

@@ -2,6 +2,8 @@
 import { assert, type Millis, NEVER, timestampOfMs } from '../../../../platform/index.ts';
 import { ValueType } from '../../values/index.ts';
 import {
+  ALARM_VALUE,
+  alarmKeyOf,
   type BodyLimits,
   type BodyRows,
   ByteReader,
@@ -17,7 +19,7 @@ import {
   walkedRow,
 } from '../rows/index.ts';
 import { walkTree } from '../tree/index.ts';
-import { ALARM_VALUE, alarmKeyOf, nameIn, timeIn } from './element-expiries.ts';
+import { nameIn, timeIn } from './element-expiries.ts';
 import { NO_EXPIRY } from './named-form.ts';
 import { decodeElement, decodeNamesPart, type NamesPart } from './names-rows.ts';
 

@@ -107,7 +107,7 @@ export class PackedOrder implements OrderForm {
     let bytes = keys.length > packedElements ? Number.POSITIVE_INFINITY : 0;
     if (bytes === 0) for (const { length } of keys) bytes += varintBytes(length) + length;
     if (bytes > packedBytes) {
-      LargeOrder.create(place, drawIncarnation(place.access), bits, keys, this.nextNumber).save(expiry);
+      LargeOrder.create(place, drawIncarnation(place.access, place.type), bits, keys, this.nextNumber).save(expiry);
       return;
     }
     const elements = Buffer.allocUnsafe(bytes);

@@ -77,6 +77,8 @@ export interface BodyAccess {
    * made where there was none.
    */
   readonly mayCreateBodies: boolean;
+  /** The same for streams, which came later. */
+  readonly mayCreateStreams: boolean;
   /** Sees to it that rows are copied before the head that names the copies is written; undefined: they have to be read and written. */
   readonly copyRows?: CopyRows | undefined;
 }

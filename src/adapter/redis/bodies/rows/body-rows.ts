@@ -9,8 +9,11 @@
  *   'o'  bytes that are too long for where they belong, by number
  *   'c'  chunk of a string by number
  *   'x'  alarm: its own expiry calls for work on the body
+ *   'g'  consumer group of a stream, by number
+ *   'k'  consumer of a group, by number
+ *   'l'  what a stream has left behind, to be deleted in slices, by number
  *
- * Numbers take 6 bytes, big endian. Those of trees and long bytes are drawn from one counter and never used again in an incarnation.
+ * Numbers take 6 bytes, big endian. Those of trees, of long bytes and of parts of streams are drawn from one counter and never used again in an incarnation.
  */
 import { createHash } from 'node:crypto';
 import { type HlcTimestamp, NEVER } from '../../../../platform/index.ts';
@@ -27,6 +30,9 @@ export const RowKind = {
   Long: 0x6f,
   Chunk: 0x63,
   Alarm: 0x78,
+  Group: 0x67,
+  Consumer: 0x6b,
+  Leftover: 0x6c,
 } as const;
 export type RowKind = (typeof RowKind)[keyof typeof RowKind];
 
@@ -110,3 +116,11 @@ export class BodyRows {
     return key;
   }
 }
+
+/** The only alarm of a body. */
+const ALARM_NUMBER = 0;
+/** A reader refuses nothing here: an alarm that is not understood is deleted. */
+export const ALARM_VALUE: Buffer = Buffer.of(0);
+
+/** Key of the row whose expiry is the alarm. */
+export const alarmKeyOf = (rows: BodyRows): Buffer => rows.numberedKey(RowKind.Alarm, ALARM_NUMBER);

@@ -21,7 +21,7 @@ import {
   readValue,
   rowExpiry,
   type TypedValue,
-  type ValueType,
+  ValueType,
   writeFieldExpiries,
   writeValueHeader,
   writtenLater,
@@ -126,17 +126,20 @@ export function readHead(
  * The incarnation of a body that is made anew.
  * @throws FeatureInactiveError before any of its rows is written: without their head they would be garbage that release 0.1.0 does not collect
  */
-export function drawIncarnation(access: Pick<BodyAccess, 'random' | 'mayCreateBodies'>): Buffer {
-  checkMayCreate(access);
+export function drawIncarnation(access: MayCreate & Pick<BodyAccess, 'random'>, type: ValueType): Buffer {
+  checkMayCreate(access, type);
   return access.random.bytes(INCARNATION_BYTES);
 }
 
-function checkMayCreate({ mayCreateBodies }: Pick<BodyAccess, 'mayCreateBodies'>): void {
-  if (!mayCreateBodies) throw new FeatureInactiveError();
+type MayCreate = Pick<BodyAccess, 'mayCreateBodies' | 'mayCreateStreams'>;
+
+function checkMayCreate({ mayCreateBodies, mayCreateStreams }: MayCreate, type: ValueType): void {
+  if (!mayCreateBodies || (type === ValueType.Stream && !mayCreateStreams)) throw new FeatureInactiveError();
 }
 
+/** Only streams exist without elements: they remember ids and groups. */
 const isEmpty = (head: Head): boolean =>
-  head.form === ValueForm.Packed ? head.elements.length === 0 : head.count === 0;
+  head.type !== ValueType.Stream && (head.form === ValueForm.Packed ? head.elements.length === 0 : head.count === 0);
 
 /**
  * Makes the head of a key what it is to be. A body without elements is deleted with its key, one that has expired as it is written too, and the
@@ -146,7 +149,7 @@ const isEmpty = (head: Head): boolean =>
  * @throws FeatureInactiveError when there was no body, and not every node is known to be able to read one
  */
 export function writeHead(
-  access: Pick<BodyAccess, 'view' | 'mayCreateBodies'>,
+  access: MayCreate & Pick<BodyAccess, 'view'>,
   headKey: Buffer,
   before: StoredHead | undefined,
   after: Head | undefined,
@@ -157,7 +160,7 @@ export function writeHead(
   const { view } = access;
   const isGone = after === undefined || isEmpty(after) || (rowTs !== NEVER && rowTs <= view.ts);
   if (!isGone) {
-    if (before === undefined) checkMayCreate(access);
+    if (before === undefined) checkMayCreate(access, after.type);
     view.put(headKey, encodeHead({ ...after, bits: after.bits & ~BodyBit.Armed }, expireTs), rowTs);
   } else if (view.get(headKey) !== undefined) view.delete(headKey);
 }

@@ -8,7 +8,7 @@ export {
   type Rows,
   type RowsCopy,
 } from './access.ts';
-export { BodyRows, ROW_KINDS, RowKind } from './body-rows.ts';
+export { ALARM_VALUE, alarmKeyOf, BodyRows, ROW_KINDS, RowKind } from './body-rows.ts';
 export { ByteReader } from './byte-reader.ts';
 export {
   type Cell,

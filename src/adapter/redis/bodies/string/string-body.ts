@@ -194,7 +194,7 @@ export class StringBody {
   }
 
   private newRows(): BodyRows {
-    return new BodyRows(this.access.view, this.key, drawIncarnation(this.access));
+    return new BodyRows(this.access.view, this.key, drawIncarnation(this.access, ValueType.String));
   }
 
   private becomeLarge(end: number): void {

@@ -63,9 +63,32 @@ export class CountedTree extends TreeReader {
     return true;
   }
 
+  /**
+   * Removes the element of an ordered tree that begins with a prefix.
+   * @returns its bytes; undefined when there is none
+   */
+  removeWith(prefix: Buffer): Buffer | undefined {
+    const found = this.placeWith(prefix);
+    if (found !== undefined) this.cut(found.place, 1);
+    return found?.bytes;
+  }
+
+  /**
+   * Puts another element into the place of the one that begins with a prefix, as it does itself. No other element may begin so.
+   * @returns false when there is none
+   */
+  replaceWith(prefix: Buffer, key: Buffer): boolean {
+    const found = this.placeWith(prefix);
+    if (found !== undefined) this.replace(found.place, this.cells.make(key));
+    return found !== undefined;
+  }
+
   /** Puts another element into the place of one. */
   replaceAt(index: number, cell: Cell): void {
-    const place = this.placeAt(index);
+    this.replace(this.placeAt(index), cell);
+  }
+
+  private replace(place: Place, cell: Cell): void {
     const leaf = this.pages.keep(place.leaf);
     const old = leaf.cells[place.at]!;
     this.cells.free(old);

@@ -84,6 +84,17 @@ export class TreeReader {
     return this.walk(step === 1 ? place : { ...place, at: place.at - 1 }, step, atMost);
   }
 
+  /** The bytes of the element of an ordered tree that begins with a prefix; undefined when there is none. */
+  find(prefix: Buffer): Buffer | undefined {
+    return this.placeWith(prefix)?.bytes;
+  }
+
+  /** How many elements the first leaf has, and the last of them. There must be an element. */
+  firstLeaf(): { readonly size: number; readonly last: Cell } {
+    const { leaf } = this.placeAt(0);
+    return { size: leaf.size, last: leaf.cellAt(leaf.size - 1) };
+  }
+
   /** Says that all pages are about to be read. */
   prefetchAll(): void {
     const { pages, state } = this;
@@ -149,6 +160,15 @@ export class TreeReader {
       part === 'tree' ? this.leafBelow(path) : this.state.fingers[part === 'first' ? 0 : 1].page,
     );
     return { part, path, leaf, at: this.lowerBound(leaf, key) };
+  }
+
+  /** Where the element is that begins with a prefix; undefined when there is none. */
+  protected placeWith(prefix: Buffer): { readonly place: Place; readonly bytes: Buffer } | undefined {
+    if (this.count === 0) return undefined;
+    const place = this.placeOf(prefix);
+    if (place.at >= place.leaf.size) return undefined;
+    const bytes = this.cells.bytesOf(place.leaf.cellAt(place.at));
+    return bytes.subarray(0, prefix.length).equals(prefix) ? { place, bytes } : undefined;
   }
 
   /** The way to the leaf that a key belongs to, if it belongs into the tree. */

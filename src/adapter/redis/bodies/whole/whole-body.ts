@@ -20,6 +20,7 @@ import {
   walkedRow,
   writeHead,
 } from '../rows/index.ts';
+import { walkStream } from '../stream/index.ts';
 import { decodeChunkBytes, walkChunks } from '../string/index.ts';
 import { decodeTreeState, walkTree } from '../tree/index.ts';
 
@@ -41,11 +42,12 @@ function* walkBody(view: Rows, headKey: Buffer, head: Head, limits?: BodyLimits)
     if (head.type === ValueType.Hash || head.type === ValueType.Set) checkPackedNames(head);
     return;
   }
-  assert(head.count > 0, 'a key without elements does not exist');
+  assert(head.count > 0 || head.type === ValueType.Stream, 'a key without elements does not exist');
   const rows = new BodyRows(view, headKey, head.incarnation);
   if (head.type === ValueType.ZSet) yield* walkOrder(rows, head, limits);
   else if (head.type === ValueType.List)
     yield* walkTree(rows, decodeTreeState(head.part, false), head.count, false, limits);
+  else if (head.type === ValueType.Stream) yield* walkStream(rows, head, limits);
   else if (head.type === ValueType.String) yield* walkChunks(rows, head.count, decodeChunkBytes(head.part));
   else yield* walkNames(rows, head, limits);
 }
@@ -128,7 +130,7 @@ const ROW_NAMES: ReadonlyMap<number, string> = new Map(
  * @throws EvaluationTooLongError when each of many rows would have to be brought from afar and locked
  */
 export function copyValue(
-  access: Pick<BodyAccess, 'view' | 'random' | 'mayCreateBodies' | 'copyRows'>,
+  access: Pick<BodyAccess, 'view' | 'random' | 'mayCreateBodies' | 'mayCreateStreams' | 'copyRows'>,
   fromKey: Buffer,
   toKey: Buffer,
 ): boolean {
@@ -142,7 +144,7 @@ export function copyValue(
   const { head, expireTs } = stored;
   let copy = head;
   if (head.form === ValueForm.Large) {
-    copy = { ...head, incarnation: drawIncarnation(access) };
+    copy = { ...head, incarnation: drawIncarnation(access, head.type) };
     const { incarnation: newIncarnation } = copy;
     if (access.copyRows !== undefined)
       access.copyRows({ from: fromKey, incarnation: head.incarnation, to: toKey, newIncarnation });

@@ -1,0 +1,310 @@
+/**
+ * A consumer group of a stream: how far it has read, and what was delivered to whom and not acknowledged.
+ *
+ * What is pending is in two trees: that of the group says to whom and when, that of the consumer which ids. Both are found by id, so an
+ * acknowledgement costs a leaf of each, however much is pending.
+ */
+import { assert, type Millis } from '../../../../platform/index.ts';
+import { type BodyLimits, type BodyRows, RowKind, type RowNumbers } from '../rows/index.ts';
+import { ElementTree } from './element-tree.ts';
+import type { StreamId } from './stream-id.ts';
+import {
+  type CountedState,
+  decodeConsumer,
+  decodePending,
+  encodeConsumer,
+  encodeGroup,
+  encodeName,
+  encodePending,
+  type GroupRow,
+  idIn,
+  nameIn,
+  namePrefix,
+  noElements,
+  numberIn,
+  type PendingEntry,
+} from './stream-rows.ts';
+
+/** What the parts of a stream are made with. */
+export interface StreamParts {
+  readonly rows: BodyRows;
+  readonly numbers: RowNumbers;
+  readonly limits: BodyLimits;
+  /** Takes over a tree that is too large to be deleted at once. */
+  leaveBehind(tree: CountedState): void;
+}
+
+/** What removing a consumer counts for when work is cut into slices. */
+const CONSUMER_WEIGHT = 8;
+/** A poll that finds nothing writes when its consumer was seen, but no more often than this. */
+const SEEN_SLACK_MS = 1_000;
+
+/** A consumer of a group. */
+export class StreamConsumer {
+  readonly name: Buffer;
+  /** Number of its row. */
+  readonly number: number;
+  readonly pending: ElementTree;
+  seenMs: Millis;
+  private stored: Buffer | undefined;
+  private storedSeenMs: Millis;
+  private readonly rows: BodyRows;
+
+  constructor(number: number, name: Buffer, seenMs: Millis, pending: CountedState, parts: StreamParts) {
+    this.number = number;
+    this.name = name;
+    this.seenMs = seenMs;
+    this.storedSeenMs = seenMs;
+    this.rows = parts.rows;
+    this.pending = new ElementTree(pending, parts.rows, parts.numbers, parts.limits);
+  }
+
+  /** Reads the consumer of a number that is in use. */
+  static read(number: number, parts: StreamParts): StreamConsumer {
+    const row = parts.rows.get(parts.rows.numberedKey(RowKind.Consumer, number));
+    assert(row !== undefined, 'the row of a consumer is missing');
+    const { name, seenMs, pending } = decodeConsumer(row);
+    const consumer = new StreamConsumer(number, name, seenMs, pending, parts);
+    consumer.stored = row;
+    return consumer;
+  }
+
+  save(): void {
+    this.pending.save();
+    const { name, pending } = this;
+    const isOnlySeen =
+      this.stored !== undefined &&
+      this.seenMs - this.storedSeenMs < SEEN_SLACK_MS &&
+      this.stored.equals(encodeConsumer({ name, seenMs: this.storedSeenMs, pending: pending.stored }));
+    if (isOnlySeen) return;
+    const row = encodeConsumer({ name, seenMs: this.seenMs, pending: pending.stored });
+    if (this.stored?.equals(row)) return;
+    this.rows.put(this.rows.numberedKey(RowKind.Consumer, this.number), row);
+    this.stored = row;
+    this.storedSeenMs = this.seenMs;
+  }
+
+  /** Deletes its row. What was pending of it is gone, or its tree is elsewhere. */
+  drop(): void {
+    if (this.stored !== undefined) this.rows.delete(this.rows.numberedKey(RowKind.Consumer, this.number));
+  }
+}
+
+/** See above. Changes are written by `save`, that of the stream. */
+export class StreamGroup {
+  readonly name: Buffer;
+  /** Number of its row. */
+  readonly number: number;
+  lastDelivered: StreamId;
+  /** How many entries it has read since there is the stream; `UNKNOWN_READ`. */
+  entriesRead: bigint;
+  private pending: ElementTree;
+  private readonly names: ElementTree;
+  private readonly parts: StreamParts;
+  private readonly opened = new Map<number, StreamConsumer>();
+  private stored: Buffer | undefined;
+
+  /** @param stored its row as it was read; undefined for a new group */
+  constructor(number: number, name: Buffer, row: GroupRow, parts: StreamParts, stored?: Buffer) {
+    this.number = number;
+    this.name = name;
+    this.lastDelivered = row.lastDelivered;
+    this.entriesRead = row.entriesRead;
+    this.parts = parts;
+    this.stored = stored;
+    this.pending = this.tree(row.pending);
+    this.names = this.tree(row.consumers);
+  }
+
+  private tree(stored: CountedState): ElementTree {
+    const { rows, numbers, limits } = this.parts;
+    return new ElementTree(stored, rows, numbers, limits);
+  }
+
+  get pendingCount(): number {
+    return this.pending.count;
+  }
+
+  get consumerCount(): number {
+    return this.names.count;
+  }
+
+  /** The lowest id that is pending; undefined when nothing is. */
+  get firstPending(): StreamId | undefined {
+    const { first } = this.pending;
+    return first && idIn(first);
+  }
+
+  get lastPending(): StreamId | undefined {
+    const { last } = this.pending;
+    return last && idIn(last);
+  }
+
+  consumer(name: Buffer): StreamConsumer | undefined {
+    const element = this.names.find(namePrefix(name));
+    return element && this.consumerOf(numberIn(element));
+  }
+
+  /** Adds a consumer that is not there. */
+  createConsumer(name: Buffer, seenMs: Millis): StreamConsumer {
+    const number = this.parts.numbers.next++;
+    const consumer = new StreamConsumer(number, Buffer.from(name), seenMs, noElements(), this.parts);
+    this.names.insert(encodeName(namePrefix(name), number));
+    this.opened.set(number, consumer);
+    return consumer;
+  }
+
+  /** The consumer of something that is pending. */
+  consumerOf(number: number): StreamConsumer {
+    let consumer = this.opened.get(number);
+    if (consumer === undefined) {
+      consumer = StreamConsumer.read(number, this.parts);
+      this.opened.set(number, consumer);
+    }
+    return consumer;
+  }
+
+  /** All consumers in the order of their names. */
+  *consumers(): Generator<StreamConsumer> {
+    const numbers = [...this.names.all()].map(numberIn);
+    const { rows } = this.parts;
+    rows.prefetch(() => numbers.map((number) => rows.numberedKey(RowKind.Consumer, number)));
+    for (const number of numbers) yield this.consumerOf(number);
+  }
+
+  /** What is known of an id that is pending; undefined when it is not. */
+  pendingEntry(id: StreamId): PendingEntry | undefined {
+    const element = this.pending.find(id);
+    return element && decodePending(element);
+  }
+
+  /** What is pending from an id on, in order. @param atMost how many will be taken, about */
+  *pendingFrom(id: StreamId, atMost?: number): Generator<PendingEntry> {
+    for (const element of this.pending.from(id, atMost)) yield decodePending(element);
+  }
+
+  /** Ids pending of a consumer from one on, in order. */
+  *pendingOf(consumer: StreamConsumer, id: StreamId, atMost?: number): Generator<StreamId> {
+    for (const element of consumer.pending.from(id, atMost)) yield idIn(element);
+  }
+
+  /** Says that these ids are about to be looked for. */
+  prefetch(ids: readonly StreamId[]): void {
+    this.pending.prefetch(ids);
+  }
+
+  /** Notes that an entry is pending of a consumer, whoever had it before. */
+  assign(id: StreamId, consumer: StreamConsumer, deliveredMs: Millis, deliveries: number): void {
+    const before = this.pendingEntry(id);
+    const element = encodePending({ id, deliveredMs, deliveries, consumer: consumer.number });
+    if (before === undefined) this.pending.insert(element);
+    else this.pending.replace(id, element);
+    if (before?.consumer === consumer.number) return;
+    if (before !== undefined) this.take(before);
+    consumer.pending.insert(Buffer.from(id));
+  }
+
+  /** Takes an id off what is pending. @returns false when it was not there */
+  release(id: StreamId): boolean {
+    const element = this.pending.remove(id);
+    if (element === undefined) return false;
+    this.take(decodePending(element));
+    return true;
+  }
+
+  /** Removes a consumer and what is pending of it. @returns how much that was; undefined when there is no such consumer */
+  deleteConsumer(name: Buffer): number | undefined {
+    const consumer = this.consumer(name);
+    if (consumer === undefined) return undefined;
+    const { pending } = consumer;
+    const removed = pending.count;
+    const { rebuildAbove } = this.parts.limits;
+    if (removed > rebuildAbove && removed * 2 > this.pending.count) {
+      const kept = [...this.pending.all()].filter((element) => decodePending(element).consumer !== consumer.number);
+      this.abandon(this.pending);
+      this.pending = this.tree(noElements());
+      this.pending.fill(kept);
+    } else {
+      const ids = [...pending.all()].map(idIn);
+      this.pending.prefetch(ids);
+      for (const id of ids) this.pending.remove(id);
+    }
+    if (removed > rebuildAbove) this.abandon(pending);
+    else pending.removeFirst(removed);
+    this.forget(consumer, removed > rebuildAbove);
+    this.names.remove(namePrefix(name));
+    return removed;
+  }
+
+  /** Removes what it has, as far as the work goes. @returns how much work is left; the group is empty when there is some */
+  dismantle(work: number): number {
+    let left = work;
+    const empty = (tree: ElementTree): void => {
+      const count = Math.min(tree.count, left);
+      tree.removeFirst(count);
+      left -= count;
+    };
+    empty(this.pending);
+    while (left > 0) {
+      const { first } = this.names;
+      if (first === undefined) break;
+      const consumer = this.consumerOf(numberIn(first));
+      empty(consumer.pending);
+      if (consumer.pending.count > 0) break;
+      this.forget(consumer, false);
+      this.names.removeFirst(1);
+      left -= CONSUMER_WEIGHT;
+    }
+    return this.pending.count === 0 && this.names.count === 0 ? Math.max(left, 1) : 0;
+  }
+
+  /** Writes the trees and the consumers. */
+  saveParts(): void {
+    for (const consumer of this.opened.values()) consumer.save();
+    this.names.save();
+    this.pending.save();
+  }
+
+  save(): void {
+    this.saveParts();
+    const row = encodeGroup(this.row);
+    if (this.stored?.equals(row)) return;
+    this.parts.rows.put(this.parts.rows.numberedKey(RowKind.Group, this.number), row);
+    this.stored = row;
+  }
+
+  /** What its row says. */
+  get row(): GroupRow {
+    const { lastDelivered, entriesRead, pending, names } = this;
+    return { lastDelivered, entriesRead, pending: pending.stored, consumers: names.stored };
+  }
+
+  /** Deletes its row. */
+  drop(): void {
+    if (this.stored !== undefined) this.parts.rows.delete(this.parts.rows.numberedKey(RowKind.Group, this.number));
+  }
+
+  /** Takes an id from the consumer that has it. */
+  private take({ id, consumer }: PendingEntry): void {
+    const removed = this.consumerOf(consumer).pending.remove(id);
+    assert(removed !== undefined, 'what is pending of a group is pending of its consumer');
+  }
+
+  private abandon(tree: ElementTree): void {
+    tree.save();
+    this.parts.leaveBehind(tree.stored);
+  }
+
+  /** @param isAbandoned its tree lives on elsewhere */
+  private forget(consumer: StreamConsumer, isAbandoned: boolean): void {
+    this.opened.delete(consumer.number);
+    if (!isAbandoned) consumer.pending.save();
+    consumer.drop();
+  }
+}
+
+/** The name in an element of a tree of names, and the number of its row. */
+export const namedRow = (element: Buffer): { readonly name: Buffer; readonly number: number } => ({
+  name: nameIn(element),
+  number: numberIn(element),
+});
