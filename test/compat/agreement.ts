@@ -134,6 +134,33 @@ const nearDistances: Rule = ([, key], reference, tested) => {
   return a.every(({ raw, text }, at) => raw === b[at]!.raw || isNearly(Number(text), Number(b[at]!.text)));
 };
 
+/** Moments in milliseconds are larger, and no other number is. */
+const FIRST_MOMENT_MS = 1e11;
+
+/** The same, but for moments and the time since then, and for how Redis' tree of a stream is laid out. */
+const sameInfo: Rule = (_, reference, tested) => {
+  const [a, b] = [reference.items?.flatMap(leaves), tested.items?.flatMap(leaves)];
+  if (a === undefined || b === undefined || a.length !== b.length || reference.kind !== tested.kind) return false;
+  return a.every((leaf, at) => {
+    const label = a[at - 1]?.text ?? '';
+    if (leaf.raw === b[at]!.raw || label.startsWith('radix-tree-')) return true;
+    const [one, other] = [Number(leaf.text), Number(b[at]!.text)];
+    return (label === 'idle' || one > FIRST_MOMENT_MS) && Math.abs(one - other) <= SKEW_MS;
+  });
+};
+
+/** The same, but for the time since a delivery: the third of four. */
+const samePending: Rule = (_, reference, tested) => {
+  const [a, b] = [reference.items, tested.items];
+  if (a === undefined || b === undefined || a.length !== b.length) return false;
+  return a.every(({ items = [], raw }, at) => {
+    const others = b[at]!.items ?? [];
+    if (raw === b[at]!.raw) return true;
+    const isNear = Math.abs(Number(items[2]?.text) - Number(others[2]?.text)) <= SKEW_MS;
+    return items.length === 4 && isNear && items.every((item, place) => place === 2 || item.raw === others[place]?.raw);
+  });
+};
+
 const leaves = (reply: RawReply): RawReply[] => reply.items?.flatMap(leaves) ?? [reply];
 const isNearly = (one: number, other: number): boolean => Math.abs(one - other) <= Math.abs(one) * 4 * Number.EPSILON;
 
@@ -160,6 +187,11 @@ const RULES: Readonly<Record<string, Rule>> = {
   SORT_RO: sameSorted,
   SRANDMEMBER: sameSize,
   ZRANDMEMBER: sameSize,
+  XPENDING: samePending,
+  'XINFO CONSUMERS': sameInfo,
+  'XINFO STREAM': sameInfo,
+  'XGROUP HELP': sameSyntax,
+  'XINFO HELP': sameSyntax,
   ZRANGE: nearDistances,
   ZSCAN: sameSize,
   'CLIENT ID': sameShape,

@@ -19,6 +19,7 @@ import { serverGroup } from './server.ts';
 import { setGroup } from './set.ts';
 import { sortGroup } from './sort.ts';
 import { sortedSetGroup } from './sorted-set.ts';
+import { streamGroup } from './stream.ts';
 import { stringGroup } from './string.ts';
 import { transactionGroup } from './transaction.ts';
 import { badFloat, key, value, type Words } from './words.ts';
@@ -45,6 +46,7 @@ export const GROUPS: readonly SequenceGroup[] = [
   setGroup,
   sortGroup,
   sortedSetGroup,
+  streamGroup,
   stringGroup,
   transactionGroup,
 ];

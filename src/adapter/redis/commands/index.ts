@@ -20,6 +20,7 @@ import { serverCommands } from './server/index.ts';
 import { setCommands } from './set/index.ts';
 import { sortCommands } from './sort/index.ts';
 import { sortedSetCommands } from './sorted-set/index.ts';
+import { streamCommands } from './stream/index.ts';
 import { stringCommands } from './string/index.ts';
 import { transactionCommands } from './transaction/index.ts';
 
@@ -38,6 +39,7 @@ export const ALL_COMMANDS: readonly CommandSpec[] = [
   ...setCommands,
   ...sortCommands,
   ...sortedSetCommands,
+  ...streamCommands,
   ...stringCommands,
   ...transactionCommands,
 ];

@@ -1,6 +1,6 @@
 /**
- * Values in Redis' file format: all forms that Redis 7.0 writes or reads are read, but for streams and modules, and the hashes of 7.4 whose
- * fields expire. Each type is written in the form that Redis 7.0 would give it.
+ * Values in Redis' file format: all forms that Redis 7.0 writes or reads are read, but for modules, and the hashes of 7.4 whose fields
+ * expire and its streams. Each type is written in the form that Redis 7.0 would give it.
  */
 import { doubleText } from '../protocol/index.ts';
 import { RdbFormatError } from './errors.ts';
@@ -8,6 +8,7 @@ import { ListpackWriter, readListpack } from './listpack.ts';
 import { readIntset, readZiplist, readZipmap, writeIntset } from './old-forms.ts';
 import { type RdbReader, requireDouble } from './rdb-reader.ts';
 import type { RdbWriter } from './rdb-writer.ts';
+import { type RdbStream, readStream, writeStream } from './streams.ts';
 
 /** First byte of a value. */
 export const RdbType = {
@@ -24,9 +25,12 @@ export const RdbType = {
   HashZiplist: 13,
   ListQuicklist: 14,
   HashListpack: 16,
+  StreamListpacks: 15,
   ZSetListpack: 17,
   ListQuicklist2: 18,
+  StreamListpacks2: 19,
   SetListpack: 20,
+  StreamListpacks3: 21,
   HashMetadata: 24,
   HashListpackEx: 25,
 } as const;
@@ -58,7 +62,8 @@ export type RdbValue =
   | { readonly type: 'list'; readonly values: readonly Buffer[] }
   | { readonly type: 'set'; readonly members: readonly Buffer[] }
   | { readonly type: 'hash'; readonly fields: readonly RdbField[] }
-  | { readonly type: 'zset'; readonly members: readonly RdbMember[] };
+  | { readonly type: 'zset'; readonly members: readonly RdbMember[] }
+  | RdbStream;
 
 /** Reads a value with the byte in front that says what it is. @throws RdbFormatError */
 export function readValue(reader: RdbReader): RdbValue {
@@ -99,6 +104,12 @@ export function readValue(reader: RdbReader): RdbValue {
       return zsetOf(readZiplist(reader.string()));
     case RdbType.ZSetListpack:
       return zsetOf(readListpack(reader.string()));
+    case RdbType.StreamListpacks:
+      return readStream(reader, 1);
+    case RdbType.StreamListpacks2:
+      return readStream(reader, 2);
+    case RdbType.StreamListpacks3:
+      return readStream(reader, 3);
     default:
       throw new RdbFormatError(`values of type ${type} are not read here`);
   }
@@ -242,6 +253,10 @@ export function writeValue(writer: RdbWriter, value: RdbValue, { isCompact }: Wr
       break;
     case 'zset':
       writeOrder(writer, value.members, isCompact);
+      break;
+    case 'stream':
+      writer.u8(RdbType.StreamListpacks2);
+      writeStream(writer, value);
       break;
   }
 }

@@ -65,6 +65,13 @@ export class RdbReader {
     return value;
   }
 
+  /** A number of up to 64 bits in the form of a length. */
+  bigLength(): bigint {
+    if (this.bytes[this.at] !== LENGTH_64) return BigInt(this.length());
+    this.u8();
+    return this.bytes.readBigUInt64BE(this.advance(8));
+  }
+
   /** Undefined when the first byte says that something else follows. */
   private lengthAfter(first: number): number | undefined {
     if (first < 0x40) return first;

@@ -69,6 +69,17 @@ export class RdbWriter {
     }
   }
 
+  /** A number of up to 64 bits in the form of a length; negative ones in two's complement. */
+  bigLength(value: bigint): void {
+    const unsigned = BigInt.asUintN(64, value);
+    if (unsigned < BigInt(TWO_32)) this.length(Number(unsigned));
+    else {
+      this.u8(LENGTH_64);
+      const at = this.reserve(8);
+      this.buffer.writeBigUInt64BE(unsigned, at);
+    }
+  }
+
   /** A string in the encoding that Redis would choose. */
   string(bytes: Buffer): void {
     const integer = shortInteger(bytes);

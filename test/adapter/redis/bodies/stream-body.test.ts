@@ -106,7 +106,12 @@ function trim(stream: StreamBody, model: Model, op: Extract<Operation, { keep: n
   for (const id of sorted.slice(0, removed)) model.entries.delete(id);
 }
 
-function applyToGroup(stream: StreamBody, model: Model, op: Extract<Operation, { group: string }>, nowMs: number): void {
+function applyToGroup(
+  stream: StreamBody,
+  model: Model,
+  op: Extract<Operation, { group: string }>,
+  nowMs: number,
+): void {
   const [group, ofModel] = [stream.group(bytesOf(op.group)), model.groups.get(op.group)];
   assert.equal(group === undefined, ofModel === undefined);
   if (group === undefined || ofModel === undefined) return;

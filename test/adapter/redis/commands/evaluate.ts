@@ -3,12 +3,18 @@
 import { type BodyLimits, DEFAULT_BODY_LIMITS } from '../../../../src/adapter/redis/bodies/index.ts';
 import { Effects } from '../../../../src/adapter/redis/command/effects.ts';
 import { EvaluationContext } from '../../../../src/adapter/redis/command/evaluation-context.ts';
-import { dataCommands } from '../../../../src/adapter/redis/commands/index.ts';
+import type { CommandSpec } from '../../../../src/adapter/redis/command/index.ts';
+import { ALL_COMMANDS } from '../../../../src/adapter/redis/commands/index.ts';
 import type { Reply } from '../../../../src/adapter/redis/protocol/reply.ts';
 import { hlcTimestamp, SeededRandom } from '../../../../src/platform/index.ts';
 import { FakeState, FakeView } from '../../../support/fake-kv.ts';
 
 export const START_MS = 1_700_000_000_000;
+
+function specOf(name: string, word = ''): CommandSpec | undefined {
+  const spec = ALL_COMMANDS.find((command) => command.name === name.toLowerCase());
+  return spec?.subcommands?.find((sub) => sub.name === word.toLowerCase()) ?? spec;
+}
 
 export class Evaluator {
   nowMs = START_MS;
@@ -25,7 +31,7 @@ export class Evaluator {
 
   /** Runs one command, arguments in latin1. @throws RedisError as the command does */
   run(name: string, ...args: string[]): Reply {
-    const spec = dataCommands.find((command) => command.name === name.toLowerCase());
+    const spec = specOf(name, args[0]);
     if (spec?.handler?.kind !== 'data') throw new Error(`${name} is no data command`);
     const ts = hlcTimestamp((BigInt(this.nowMs) << 16n) + ++this.turns);
     const view = new FakeView(this.state, ts);

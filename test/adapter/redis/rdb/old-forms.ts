@@ -1,5 +1,6 @@
 /** Payloads in forms that Redis 7.0 still reads and no longer writes, made by hand. */
 import { crc64 } from '../../../../src/adapter/redis/rdb/crc64.ts';
+import { ListpackWriter } from '../../../../src/adapter/redis/rdb/listpack.ts';
 
 const u16 = (value: number): Buffer => Buffer.from([value & 0xff, value >> 8]);
 const u32 = (value: number): Buffer => {
@@ -85,6 +86,53 @@ const typed = (type: number, ...parts: Buffer[]): Buffer => sealed(Buffer.concat
 const text = (value: string): Buffer => stringOf(Buffer.from(value, 'latin1'));
 
 /** By what they are, with a command that reads them. */
+const id = (ms: number, seq: number): Buffer => {
+  const bytes = Buffer.alloc(16);
+  bytes.writeBigUInt64BE(BigInt(ms));
+  bytes.writeBigUInt64BE(BigInt(seq), 8);
+  return bytes;
+};
+const time = (ms: number): Buffer => {
+  const bytes = Buffer.alloc(8);
+  bytes.writeBigInt64LE(BigInt(ms));
+  return bytes;
+};
+
+/**
+ * A stream with a deleted entry, a group that has read two entries and a consumer that has acknowledged one.
+ * @param form 1 as of Redis 5, 2 as of 7.0, 3 as of 7.2
+ */
+export function streamOf(form: 1 | 2 | 3): Buffer {
+  const fields = ['f', 'g'];
+  const listpack = new ListpackWriter();
+  const entries = [...[2, 0, 0, 'v', 1, 5], ...[3, 1, 0, 'gone', 2, 5], ...[0, 1, 1, 1, 'other', 'w'.repeat(80), 6]];
+  for (const part of [2, 1, 2, ...fields, 0, ...entries]) listpack.add(Buffer.from(String(part)));
+  return sealed(
+    Buffer.concat([
+      Buffer.of([15, 19, 21][form - 1]!, 1),
+      stringOf(id(1, 0)),
+      stringOf(listpack.finish()),
+      // Entries, last id; first id, highest deleted id, entries added.
+      Buffer.of(2, 3, 0),
+      form > 1 ? Buffer.of(1, 0, 2, 0, 4) : Buffer.of(),
+      // The group, its last delivered id, entries read.
+      Buffer.of(1, 1, 0x67, 2, 1),
+      form > 1 ? Buffer.of(3) : Buffer.of(),
+      Buffer.of(1),
+      ...[id(1, 0), time(1_700_000_000_000), Buffer.of(4)],
+      // The consumer.
+      Buffer.of(1, 1, 0x63),
+      time(1_700_000_000_500),
+      form > 2 ? time(1_700_000_000_400) : Buffer.of(),
+      Buffer.of(1),
+      id(1, 0),
+    ]),
+  );
+}
+
+/** As sent to servers below; see `streamOf`. */
+const STREAM_READ = ['XINFO', 'STREAM', 'k', 'FULL'] as const;
+
 export const OLD_PAYLOADS: Readonly<Record<string, readonly [payload: Buffer, ...read: string[]]>> = {
   'list of strings': [typed(1, Buffer.of(3), text('a'), text('bb'), text(LONG)), 'LRANGE', 'k', '0', '-1'],
   'list in a ziplist': [typed(10, stringOf(ziplistOf(['a', LONG, 'z', ...NUMBERS]))), 'LRANGE', 'k', '0', '-1'],
@@ -113,5 +161,7 @@ export const OLD_PAYLOADS: Readonly<Record<string, readonly [payload: Buffer, ..
     '-1',
     'WITHSCORES',
   ],
+  'stream of Redis 5': [streamOf(1), ...STREAM_READ],
+  'stream of Redis 7': [streamOf(2), ...STREAM_READ],
   'plain value in a list': [typed(18, Buffer.of(1), Buffer.of(1), text(LONG)), 'LRANGE', 'k', '0', '-1'],
 };

@@ -8,7 +8,8 @@ import { ListpackWriter, readListpack } from '../../../../src/adapter/redis/rdb/
 import { compressLzf, decompressLzf } from '../../../../src/adapter/redis/rdb/lzf.ts';
 import type { RdbValue } from '../../../../src/adapter/redis/rdb/objects.ts';
 import { isPayload, readPayload, writePayload } from '../../../../src/adapter/redis/rdb/payload.ts';
-import { OLD_PAYLOADS, sealed } from './old-forms.ts';
+import type { RdbStream } from '../../../../src/adapter/redis/rdb/streams.ts';
+import { OLD_PAYLOADS, sealed, streamOf } from './old-forms.ts';
 
 const MAX_BYTES = 1 << 20;
 const integers = fc.oneof(
@@ -30,7 +31,63 @@ const different = <T>(element: fc.Arbitrary<T>, name: (one: T) => Buffer) =>
   fc.uniqueArray(element, { minLength: 1, maxLength: 40, selector: (one) => name(one).toString('latin1') });
 const score = fc.double({ noNaN: true }).map((number) => (number === 0 ? 0 : number));
 
+const MAX_U64 = (1n << 64n) - 1n;
+/** Ids of few different milliseconds, and some from the corners. */
+const streamIds = fc
+  .uniqueArray(
+    fc.tuple(
+      fc.oneof(fc.bigInt(0n, 5n), fc.constantFrom(1_700_000_000_000n, MAX_U64)),
+      fc.oneof(fc.bigInt(0n, 300n), fc.constantFrom(1n << 40n, MAX_U64)),
+    ),
+    { minLength: 1, maxLength: 40, selector: (parts) => parts.join() },
+  )
+  .map((all) =>
+    all
+      .map(([ms, seq]) => {
+        const id = Buffer.alloc(16);
+        id.writeBigUInt64BE(ms);
+        id.writeBigUInt64BE(seq, 8);
+        return id;
+      })
+      .sort(Buffer.compare),
+  );
+const field = fc.oneof(
+  fc.constantFrom('f', 'g').map((text) => Buffer.from(text)),
+  bytes,
+);
+const moment = fc.integer({ min: 0, max: 2 ** 41 });
+
+const streams = fc
+  .record({
+    ids: streamIds,
+    parts: fc.array(fc.array(fc.tuple(field, bytes), { minLength: 1, maxLength: 3 }), { minLength: 1, maxLength: 7 }),
+    seen: fc.array(moment, { maxLength: 3 }),
+    entriesRead: fc.constantFrom(-1n, 0n, 7n, 2n ** 63n - 1n),
+    groups: fc.integer({ min: 0, max: 2 }),
+  })
+  .map(({ ids, parts, seen, entriesRead, groups }): RdbStream => {
+    const consumers = seen.map((seenMs, at) => ({ name: Buffer.from(`c${at}`), seenMs }));
+    const pending =
+      consumers.length === 0
+        ? []
+        : ids.slice(0, 5).map((id, at) => ({
+            ...{ id, deliveredMs: at * 1_000, deliveries: at },
+            consumer: consumers[at % consumers.length]!.name,
+          }));
+    return {
+      type: 'stream',
+      entries: ids.map((id, at) => ({ id, parts: parts[at % parts.length]!.flat() })),
+      lastId: ids.at(-1)!,
+      maxDeletedId: ids[0]!,
+      entriesAdded: entriesRead < 0n ? 0n : entriesRead,
+      groups: Array.from({ length: groups }, (_, at) => ({
+        ...{ name: Buffer.from(`g${at}`), lastDelivered: ids[0]!, entriesRead, consumers, pending },
+      })),
+    };
+  });
+
 const values: fc.Arbitrary<{ value: RdbValue; isCompact: boolean }> = fc.oneof(
+  fc.record({ value: streams, isCompact: fc.constant(false) }),
   fc.record({ value: fc.record({ type: fc.constant('string' as const), bytes }), isCompact: fc.boolean() }),
   fc.record({
     value: fc.record({ type: fc.constant('list' as const), values: fc.array(bytes, { minLength: 1, maxLength: 40 }) }),
@@ -70,6 +127,8 @@ const values: fc.Arbitrary<{ value: RdbValue; isCompact: boolean }> = fc.oneof(
 
 const latin1 = (part: Buffer): string => part.toString('latin1');
 
+const shownNumber = (_: string, each: unknown): unknown => (typeof each === 'bigint' ? `${each}` : each);
+
 /** The contents of a value as text, in an order that does not depend on how it was written. */
 function contentsOf(value: RdbValue): string[] {
   switch (value.type) {
@@ -83,6 +142,8 @@ function contentsOf(value: RdbValue): string[] {
       return value.fields.flatMap(({ field, value: content }) => [latin1(field), latin1(content)]);
     case 'zset':
       return value.members.map(({ member, score: of }) => `${of} ${latin1(member)}`).sort();
+    case 'stream':
+      return [JSON.stringify({ ...value, entriesAdded: `${value.entriesAdded}` }, shownNumber)];
   }
 }
 
@@ -166,6 +227,12 @@ describe('a payload', () => {
     assert.ok(payload.length < 2_000);
     assert.throws(() => readPayload(payload, 99_999), RdbFormatError);
     assert.equal(readPayload(payload, 100_000).type, 'string');
+  });
+
+  test('of a stream is read in the form of later versions too', () => {
+    const stream = readPayload(streamOf(3), MAX_BYTES);
+    assert.deepEqual(contentsOf(stream), contentsOf(readPayload(streamOf(2), MAX_BYTES)));
+    assert.notDeepEqual(contentsOf(stream), contentsOf(readPayload(streamOf(1), MAX_BYTES)));
   });
 
   for (const [name, [payload]] of Object.entries(OLD_PAYLOADS)) {

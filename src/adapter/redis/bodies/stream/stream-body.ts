@@ -148,11 +148,6 @@ export class StreamBody {
     return this.names.count;
   }
 
-  /** The encoding that OBJECT ENCODING tells. */
-  get encoding(): string {
-    return 'stream';
-  }
-
   /** Adds an entry. @param id above `lastId` @param parts fields and values */
   add(id: StreamId, parts: readonly Buffer[]): void {
     assert(Buffer.compare(id, this.part.lastId) > 0, 'ids of a stream rise');

@@ -178,9 +178,13 @@ export class StreamGroup {
     return element && decodePending(element);
   }
 
-  /** What is pending from an id on, in order. @param atMost how many will be taken, about */
-  *pendingFrom(id: StreamId, atMost?: number): Generator<PendingEntry> {
-    for (const element of this.pending.from(id, atMost)) yield decodePending(element);
+  /**
+   * What is pending from an id on, in order; of one consumer, or of all.
+   * @param atMost how many will be taken, about
+   */
+  *pendingFrom(id: StreamId, atMost?: number, consumer?: StreamConsumer): Generator<PendingEntry> {
+    if (consumer === undefined) for (const element of this.pending.from(id, atMost)) yield decodePending(element);
+    else for (const own of this.pendingOf(consumer, id, atMost)) yield this.pendingEntry(own)!;
   }
 
   /** Ids pending of a consumer from one on, in order. */

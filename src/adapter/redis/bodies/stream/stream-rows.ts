@@ -169,6 +169,7 @@ const readGroup = (reader: ByteReader): GroupRow => ({
 export const encodeConsumer = ({ name, seenMs, pending }: ConsumerRow): Buffer =>
   Buffer.concat([varints(name.length), name, varints(seenMs), ...counted(pending)]);
 
+/** Reads what `encodeConsumer` wrote. */
 export function decodeConsumer(bytes: Buffer): ConsumerRow {
   const reader = new ByteReader(bytes);
   return { name: reader.take(reader.varint()), seenMs: reader.varint(), pending: readCounted(reader) };
@@ -212,6 +213,7 @@ export function partsIn(entry: Buffer): Buffer[] {
   return parts;
 }
 
+/** The element of a group's tree of what is pending. */
 export function encodePending({ id, deliveredMs, deliveries, consumer }: PendingEntry): Buffer {
   const bytes = Buffer.allocUnsafe(ID_BYTES + TIME_BYTES + varintBytes(deliveries) + varintBytes(consumer));
   let at = id.copy(bytes);
@@ -221,6 +223,7 @@ export function encodePending({ id, deliveredMs, deliveries, consumer }: Pending
   return bytes;
 }
 
+/** Reads what `encodePending` wrote; the id is a view. */
 export function decodePending(element: Buffer): PendingEntry {
   const reader = new ByteReader(element);
   const id = reader.take(ID_BYTES);
@@ -244,6 +247,7 @@ export function namePrefix(name: Buffer): Buffer {
   return Buffer.from([...bytes, ESCAPE, ESCAPE]);
 }
 
+/** The element of a name. @param prefix what `namePrefix` makes of it, and the number of its row */
 export function encodeName(prefix: Buffer, number: number): Buffer {
   const bytes = Buffer.allocUnsafe(prefix.length + NUMBER_BYTES);
   prefix.copy(bytes);

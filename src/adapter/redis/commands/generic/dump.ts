@@ -6,16 +6,19 @@ import {
   newList,
   newOrdered,
   newSet,
+  newStream,
   openHash,
   openList,
   openOrdered,
   openSet,
+  openStream,
   readString,
 } from '../../bodies/index.ts';
 import { type CommandContext, type CommandSpec, defineCommands } from '../../command/index.ts';
 import { errors, OK, optionName, RedisError, type Reply, requireInteger } from '../../protocol/index.ts';
 import { isPayload, RdbFormatError, type RdbValue, readPayload, writePayload } from '../../rdb/index.ts';
 import { deleteKey, expiryAt, readValue, ValueType, writeString } from '../../values/index.ts';
+import { restoreStream, streamToStore } from '../stream/index.ts';
 
 const ONE_KEY = { first: 1, last: 1, step: 1 } as const;
 const MAX_FREQUENCY = 255n;
@@ -46,6 +49,8 @@ function dump(ctx: CommandContext, args: readonly Buffer[]): Reply {
       const isCompact = order.encoding === 'listpack';
       return writePayload({ type: 'zset', members: [...order.entries()] }, { isCompact });
     }
+    case ValueType.Stream:
+      return writePayload(streamToStore(openStream(ctx, key)!), { isCompact: false });
     default:
       return writePayload({ type: 'string', bytes: readString(ctx, key)!.payload }, { isCompact: false });
   }
@@ -141,6 +146,9 @@ function write(ctx: CommandContext, key: Buffer, value: RdbValue, expireTs: HlcT
       order.save(expireTs);
       break;
     }
+    case 'stream':
+      restoreStream(newStream(ctx, key), value).save(expireTs);
+      break;
     default:
       assertNever(value);
   }
@@ -172,7 +180,7 @@ export const dumpCommands: readonly CommandSpec[] = defineCommands([
     since: '2.6.0',
     summary: 'Makes a key of bytes that DUMP has given.',
     differences:
-      'Reads what Redis up to 7.4 writes, but for streams and values of modules. All of the bytes are checked. IDLETIME and FREQ are checked ' +
+      'Reads what Redis up to 7.4 writes, but for values of modules. All of the bytes are checked. IDLETIME and FREQ are checked ' +
       'and have no effect.',
     complexity: 'O(N) in the size of the value',
     handler: { kind: 'data', run: restore },

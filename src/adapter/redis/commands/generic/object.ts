@@ -38,6 +38,8 @@ export function encodingOf(value: TypedValue, ctx: CommandContext, userKey: Buff
       return openOrdered(ctx, userKey).encoding;
     case ValueType.List:
       return openList(ctx, userKey).encoding;
+    case ValueType.Stream:
+      return 'stream';
     default: {
       const payload = shortString(value);
       return payload === undefined ? 'raw' : stringEncoding(payload);
@@ -71,7 +73,7 @@ const OBJECT_HELP: readonly string[] = [
   'ENCODING <key>',
   '    The name of the form in which Redis would keep the value of <key>:',
   '    int, embstr or raw for a string, listpack, intset, hashtable,',
-  '    quicklist or skiplist for a collection.',
+  '    quicklist or skiplist for a collection, stream.',
   'FREQ <key>',
   '    How often the value of <key> is accessed, on a scale of logarithms.',
   '    Refused unless CONFIG SET maxmemory-policy has named an LFU policy.',

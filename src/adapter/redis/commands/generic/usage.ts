@@ -2,7 +2,16 @@
  * About how many bytes a key and its value would take in Redis: its layouts with its overheads, over the lengths of a few elements. Values live
  * in the store here, so this is for tools that look for large keys, and for people who come from Redis with such figures in mind.
  */
-import { openHash, openList, openOrdered, openSet, openString } from '../../bodies/index.ts';
+import {
+  MAX_ID,
+  MIN_ID,
+  openHash,
+  openList,
+  openOrdered,
+  openSet,
+  openStream,
+  openString,
+} from '../../bodies/index.ts';
 import type { CommandContext } from '../../command/index.ts';
 import { ValueForm } from '../../keys/index.ts';
 import { parseInteger } from '../../protocol/index.ts';
@@ -23,6 +32,10 @@ const SKIPLIST_NODE_BYTES = 24 + 21;
 /** A node of a list, and how much of it is elements. */
 const LIST_NODE_BYTES = 48;
 const LIST_NODE_CONTENT_BYTES = 8 * 1024;
+
+/** A stream with its tree, and what an entry of it has beside its fields. */
+const STREAM_BYTES = 112 + 64;
+const STREAM_ENTRY_BYTES = 12;
 
 /** What is known of a collection. */
 interface Contents {
@@ -76,6 +89,17 @@ function contentsOf(ctx: CommandContext, userKey: Buffer, type: number): Content
         bytes: isCompact ? COMPACT_BYTES : ENTRY_BYTES * 4,
         elementBytes: isCompact ? 8 + 2 * LISTPACK_ENTRY_BYTES : ENTRY_BYTES + SKIPLIST_NODE_BYTES + HEADER_BYTES,
         lengths: lengthsOf(order.entries(), ({ member }) => member.length),
+      };
+    }
+    case ValueType.Stream: {
+      const stream = openStream(ctx, userKey)!;
+      return {
+        count: stream.length,
+        bytes: STREAM_BYTES + ENTRY_BYTES * stream.groupCount,
+        elementBytes: STREAM_ENTRY_BYTES,
+        lengths: lengthsOf(stream.range(MIN_ID, MAX_ID), ({ parts }) =>
+          parts.reduce((size, { length }) => size + length + LISTPACK_ENTRY_BYTES, 0),
+        ),
       };
     }
     default: {

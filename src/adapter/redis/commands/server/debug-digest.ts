@@ -3,7 +3,18 @@
  * laid out. SHA-1 names contents here, it guards nothing.
  */
 import { createHash } from 'node:crypto';
-import { openHash, openList, openOrdered, openSet, readString } from '../../bodies/index.ts';
+import {
+  MAX_ID,
+  MIN_ID,
+  msOf,
+  openHash,
+  openList,
+  openOrdered,
+  openSet,
+  openStream,
+  readString,
+  seqOf,
+} from '../../bodies/index.ts';
 import type { CommandContext } from '../../command/index.ts';
 import { doubleText } from '../../protocol/index.ts';
 import { readValue, type TypedValue, ValueType } from '../../values/index.ts';
@@ -57,6 +68,12 @@ function addContents(digest: ContentDigest, ctx: CommandContext, userKey: Buffer
     case ValueType.List:
       for (const element of openList(ctx, userKey).values()) digest.append(element);
       break;
+    case ValueType.Stream:
+      for (const { id, parts } of openStream(ctx, userKey)!.range(MIN_ID, MAX_ID)) {
+        digest.append(Buffer.from(`${msOf(id)}.${seqOf(id)}`));
+        for (const part of parts) digest.append(part);
+      }
+      break;
     default:
       digest.append(readString(ctx, userKey)!.payload);
   }
@@ -69,6 +86,7 @@ const TYPE_NUMBERS: Readonly<Record<number, number>> = {
   [ValueType.Set]: 2,
   [ValueType.ZSet]: 3,
   [ValueType.Hash]: 4,
+  [ValueType.Stream]: 6,
 };
 
 /** Adds a value and whether it has an expiry. */

@@ -1,0 +1,253 @@
+/** XREAD and XREADGROUP. */
+import {
+  idAfter,
+  idText,
+  MAX_ID,
+  MIN_ID,
+  openStream,
+  type StreamBody,
+  type StreamConsumer,
+  type StreamGroup,
+  type StreamId,
+} from '../../bodies/index.ts';
+import { type CommandContext, type CommandSpec, defineCommands, type KeyFinder } from '../../command/index.ts';
+import {
+  errors,
+  integerArgument,
+  MapReply,
+  NIL_ARRAY,
+  optionName,
+  RedisError,
+  type Reply,
+  timeoutArgument,
+  wordOf,
+} from '../../protocol/index.ts';
+import { declareStream } from './declare-stream.ts';
+import { entryReply, idArgument, isAbove, isHighest, isSign } from './ids.ts';
+import { advance } from './progress.ts';
+
+interface ReadOptions {
+  /** Most entries of each stream; undefined for all. */
+  readonly limit: number | undefined;
+  /** How long to wait; undefined: not at all, 0: for ever. */
+  readonly timeoutMs: number | undefined;
+  readonly isUnacknowledged: boolean;
+  readonly group: { readonly name: Buffer; readonly consumer: Buffer } | undefined;
+  readonly keys: readonly Buffer[];
+  readonly ids: readonly Buffer[];
+}
+
+/** @throws RedisError */
+function parseRead(args: readonly Buffer[], isGroup: boolean): ReadOptions {
+  let limit = 0;
+  let timeoutMs: number | undefined;
+  let isUnacknowledged = false;
+  let group: ReadOptions['group'];
+  let streams: readonly Buffer[] | undefined;
+  const only = (option: string): RedisError =>
+    new RedisError(`ERR The ${option} option is only supported by XREADGROUP. You called XREAD instead.`);
+  for (let at = 1; at < args.length && streams === undefined; at++) {
+    const name = optionName(args[at]!);
+    const left = args.length - 1 - at;
+    if (name === 'BLOCK' && left > 0) timeoutMs = timeoutArgument(args[++at]!);
+    else if (name === 'COUNT' && left > 0) limit = Math.max(0, Number(integerArgument(args[++at]!)));
+    else if (name === 'STREAMS' && left > 0) {
+      streams = args.slice(at + 1);
+      if (streams.length % 2 !== 0)
+        throw new RedisError(
+          "ERR Unbalanced XREAD list of streams: for each stream key an ID or '$' must be specified.",
+        );
+    } else if (name === 'GROUP' && left >= 2) {
+      if (!isGroup) throw only(name);
+      group = { name: args[at + 1]!, consumer: args[at + 2]! };
+      at += 2;
+    } else if (name === 'NOACK') {
+      if (!isGroup) throw only(name);
+      isUnacknowledged = true;
+    } else throw errors.syntax();
+  }
+  if (streams === undefined) throw errors.syntax();
+  if (isGroup && group === undefined) throw new RedisError('ERR Missing GROUP option for XREADGROUP');
+  const half = streams.length / 2;
+  return {
+    ...{ limit: limit === 0 ? undefined : limit, timeoutMs, isUnacknowledged, group },
+    ...{ keys: streams.slice(0, half), ids: streams.slice(half) },
+  };
+}
+
+/** Where the keys are; none where the arguments make no sense. */
+const readKeys: KeyFinder = (args) => {
+  const values: Readonly<Record<string, number>> = { block: 1, count: 1, group: 2, noack: 0 };
+  for (let at = 1; at < args.length; at++) {
+    const word = wordOf(args[at]!);
+    if (word === 'streams') {
+      const count = (args.length - at - 1) / 2;
+      return Number.isInteger(count) ? Array.from({ length: count }, (_, nth) => at + 1 + nth) : [];
+    }
+    const following = values[word];
+    if (following === undefined) return [];
+    at += following;
+  }
+  return [];
+};
+
+/** One stream of a command. */
+interface Source {
+  readonly key: Buffer;
+  readonly stream: StreamBody | undefined;
+}
+
+interface PlainSource extends Source {
+  /** What is wanted is above. */
+  readonly after: StreamId;
+}
+
+/** @throws RedisError */
+function plainSource(ctx: CommandContext, key: Buffer, id: Buffer): PlainSource {
+  const stream = openStream(ctx, key);
+  if (isSign(id, '$')) return { key, stream, after: stream?.lastId ?? MIN_ID };
+  if (isSign(id, '>'))
+    throw new RedisError(
+      'ERR The > ID can be specified only when calling XREADGROUP using the GROUP <group> <consumer> option.',
+    );
+  return { key, stream, after: idArgument(id) };
+}
+
+function read(ctx: CommandContext, args: readonly Buffer[]): Reply {
+  const { keys, ids, limit, timeoutMs } = parseRead(args, false);
+  const sources = keys.map((key, at) => plainSource(ctx, key, ids[at]!));
+  const answered: [Buffer, Reply][] = [];
+  for (const { key, stream, after } of sources) {
+    const last = stream?.lastEntryId;
+    if (stream === undefined || last === undefined || !isAbove(last, after)) continue;
+    answered.push([key, Array.from(stream.range(idAfter(after)!, MAX_ID, limitOf(limit)), entryReply)]);
+  }
+  return streamsReply(ctx, answered, timeoutMs);
+}
+
+interface GroupSource extends Source {
+  readonly stream: StreamBody;
+  readonly group: StreamGroup;
+  /** Entries of the consumer's own history above an id; undefined: what nobody was given. */
+  readonly after: StreamId | undefined;
+}
+
+/** @throws RedisError */
+function groupSource(ctx: CommandContext, key: Buffer, name: Buffer, id: Buffer): GroupSource {
+  const stream = openStream(ctx, key);
+  const group = stream?.group(name);
+  if (stream === undefined || group === undefined) throw noGroupToRead(key, name);
+  if (isSign(id, '$'))
+    throw new RedisError(
+      'ERR The $ ID is meaningless in the context of XREADGROUP: you want to read the history of this consumer by specifying a proper ID, or ' +
+        'use the > ID to get new messages. The $ ID would just return an empty result set.',
+    );
+  const after = isSign(id, '>') ? MAX_ID : idArgument(id);
+  return { key, stream, group, after: isHighest(after) ? undefined : after };
+}
+
+const noGroupToRead = (key: Buffer, group: Buffer): RedisError =>
+  new RedisError(
+    `NOGROUP No such key '${key.toString('latin1')}' or consumer group '${group.toString('latin1')}' in XREADGROUP with GROUP option`,
+  );
+
+function readGroup(ctx: CommandContext, args: readonly Buffer[]): Reply {
+  const options = parseRead(args, true);
+  const { keys, ids, group } = options;
+  // A stream that is named twice is one stream.
+  const opened = new Map<string, GroupSource>();
+  const sources = keys.map((key, at) => {
+    const source = groupSource(ctx, key, group!.name, ids[at]!);
+    const known = opened.get(key.toString('latin1'));
+    const same = known === undefined ? source : { ...source, stream: known.stream, group: known.group };
+    opened.set(key.toString('latin1'), same);
+    return same;
+  });
+  const answered: [Buffer, Reply][] = [];
+  for (const source of sources) {
+    const entries = serve(ctx, source, options);
+    if (entries !== undefined) answered.push([source.key, entries]);
+  }
+  for (const { stream } of opened.values()) stream.save();
+  return streamsReply(ctx, answered, options.timeoutMs);
+}
+
+/** What a consumer is given of one stream; undefined when there is nothing new. */
+function serve(ctx: CommandContext, source: GroupSource, options: ReadOptions): Reply | undefined {
+  const { stream, group, after } = source;
+  const last = stream.lastEntryId;
+  const isNew = after === undefined;
+  if (isNew && (last === undefined || !isAbove(last, group.lastDelivered))) return undefined;
+  const name = options.group!.consumer;
+  const consumer = group.consumer(name) ?? group.createConsumer(name, ctx.nowMs);
+  consumer.seenMs = ctx.nowMs;
+  return isNew ? deliver(ctx, source, consumer, options) : history(ctx, source, consumer, options.limit);
+}
+
+function deliver(
+  ctx: CommandContext,
+  { stream, group }: GroupSource,
+  consumer: StreamConsumer,
+  { limit, isUnacknowledged }: ReadOptions,
+): Reply {
+  const entries = [...stream.range(idAfter(group.lastDelivered)!, MAX_ID, limitOf(limit))];
+  for (const { id } of entries) {
+    advance(stream, group, id);
+    if (!isUnacknowledged) group.assign(id, consumer, ctx.nowMs, 1);
+  }
+  return entries.map(entryReply);
+}
+
+/** What was given to the consumer before and not acknowledged; entries that are gone have no fields. */
+function history(
+  ctx: CommandContext,
+  { stream, group, after }: GroupSource,
+  consumer: StreamConsumer,
+  limit: number | undefined,
+): Reply {
+  const ids: StreamId[] = [];
+  for (const id of group.pendingOf(consumer, idAfter(after!)!, limit)) if (ids.push(id) === limit) break;
+  stream.prefetch(ids);
+  group.prefetch(ids);
+  return ids.map((id): Reply => {
+    const entry = stream.get(id);
+    if (entry === undefined) return [idText(id), NIL_ARRAY];
+    group.assign(id, consumer, ctx.nowMs, group.pendingEntry(id)!.deliveries + 1);
+    return entryReply(entry);
+  });
+}
+
+const limitOf = (limit: number | undefined): { limit?: number } => (limit === undefined ? {} : { limit });
+
+/** @throws RedisError when it would have to wait */
+function streamsReply(ctx: CommandContext, answered: readonly [Buffer, Reply][], timeoutMs: number | undefined): Reply {
+  if (answered.length === 0 && timeoutMs !== undefined) throw new RedisError('ERR BLOCK is refused: no command blocks');
+  if (answered.length === 0) return NIL_ARRAY;
+  return ctx.resp === 3 ? new MapReply(answered) : answered;
+}
+
+const NO_BLOCK = 'With BLOCK, nothing to read is an error: no command blocks yet.';
+
+export const readCommands: readonly CommandSpec[] = defineCommands([
+  declareStream({
+    name: 'xread',
+    arity: -4,
+    flags: ['readonly', 'blocking', 'movablekeys'],
+    keys: readKeys,
+    summary: 'Entries of streams above given ids.',
+    differences: NO_BLOCK,
+    complexity: 'O(log N + M) for M entries of a stream of N',
+    run: read,
+  }),
+  declareStream({
+    name: 'xreadgroup',
+    arity: -7,
+    flags: ['write', 'blocking', 'movablekeys'],
+    keys: readKeys,
+    summary:
+      'Entries of streams for a consumer of a group: those that nobody of the group was given, or its own again.',
+    complexity: 'O(log N + M) for M entries of a stream of N',
+    differences: NO_BLOCK,
+    run: readGroup,
+  }),
+]);

@@ -1,0 +1,87 @@
+/** What commands on streams do at times that a test sets, and with sizes that comparing with Redis does not reach. */
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import { MapReply, NIL_ARRAY, type Reply } from '../../../../src/adapter/redis/protocol/reply.ts';
+import { Evaluator, START_MS } from './evaluate.ts';
+
+/** A reply with its bytes as text and its maps as arrays. */
+function shown(reply: Reply): unknown {
+  if (Buffer.isBuffer(reply)) return reply.toString('latin1');
+  if (Array.isArray(reply)) return reply.map(shown);
+  return reply instanceof MapReply ? reply.entries.map((entry) => entry.map(shown)) : reply;
+}
+
+const run = (redis: Evaluator, line: string): unknown => {
+  const [name, ...args] = line.split(' ');
+  return shown(redis.run(name!, ...args));
+};
+
+describe('an id that the server chooses', () => {
+  test('is the time, counts within a millisecond, and never falls', () => {
+    const redis = new Evaluator();
+    assert.equal(run(redis, 'XADD s * f v'), `${START_MS}-0`);
+    assert.equal(run(redis, 'XADD s * f v'), `${START_MS}-1`);
+    redis.nowMs += 5;
+    assert.equal(run(redis, 'XADD s * f v'), `${START_MS + 5}-0`);
+    redis.nowMs -= 1_000;
+    assert.equal(run(redis, 'XADD s * f v'), `${START_MS + 5}-1`);
+    assert.equal(run(redis, 'XADD s 99999999999999-18446744073709551615 f v'), '99999999999999-18446744073709551615');
+    assert.equal(run(redis, 'XADD s * f v'), '100000000000000-0');
+  });
+});
+
+describe('what is pending', () => {
+  const filled = (): Evaluator => {
+    const redis = new Evaluator();
+    run(redis, 'XGROUP CREATE s g $ MKSTREAM');
+    for (let id = 1; id <= 4; id++) run(redis, `XADD s ${id} f v`);
+    run(redis, 'XREADGROUP GROUP g a COUNT 3 STREAMS s >');
+    return redis;
+  };
+  test('is claimed by how long ago it was delivered', () => {
+    const redis = filled();
+    redis.nowMs += 1_000;
+    run(redis, 'XCLAIM s g b 0 2-0');
+    redis.nowMs += 1_000;
+    assert.deepEqual(run(redis, 'XPENDING s g IDLE 1500 - + 10'), [
+      ['1-0', 'a', 2_000, 1],
+      ['3-0', 'a', 2_000, 1],
+    ]);
+    assert.deepEqual(run(redis, 'XAUTOCLAIM s g c 1500 0 COUNT 1 JUSTID'), ['2-0', ['1-0'], []]);
+    assert.deepEqual(run(redis, 'XAUTOCLAIM s g c 1500 2-0 JUSTID'), ['0-0', ['3-0'], []]);
+    assert.deepEqual(run(redis, 'XCLAIM s g a 1500 2-0 JUSTID'), []);
+    assert.deepEqual(run(redis, 'XCLAIM s g a 1000 2-0 JUSTID IDLE 300'), ['2-0']);
+    assert.deepEqual(run(redis, 'XPENDING s g - + 10'), [
+      ['1-0', 'c', 0, 1],
+      ['2-0', 'a', 300, 2],
+      ['3-0', 'c', 0, 1],
+    ]);
+  });
+
+  test('is looked at ten times as much as XAUTOCLAIM may answer, and no more', () => {
+    const redis = new Evaluator();
+    run(redis, 'XGROUP CREATE s g 0 MKSTREAM');
+    for (let id = 1; id <= 50; id++) run(redis, `XADD s ${id} f v`);
+    run(redis, 'XREADGROUP GROUP g a STREAMS s >');
+    assert.deepEqual(run(redis, 'XAUTOCLAIM s g b 1000 0 COUNT 2'), ['21-0', [], []]);
+    run(redis, 'XDEL s 1 3 5');
+    assert.deepEqual(run(redis, 'XAUTOCLAIM s g b 1000 0 COUNT 2'), ['4-0', [], ['1-0', '3-0']]);
+  });
+
+  test('a consumer that reads its own again is seen, at most once a second', () => {
+    const redis = filled();
+    const idle = (): unknown => (run(redis, 'XINFO CONSUMERS s g') as [string, unknown][][])[0]![2]![1];
+    redis.nowMs += 400;
+    run(redis, 'XREADGROUP GROUP g a STREAMS s 9');
+    assert.equal(idle(), 400);
+    redis.nowMs += 700;
+    run(redis, 'XREADGROUP GROUP g a STREAMS s 9');
+    assert.equal(idle(), 0);
+    redis.nowMs += 5_000;
+    run(redis, 'XREADGROUP GROUP g a NOACK STREAMS s >');
+    assert.equal(idle(), 0);
+    redis.nowMs += 5_000;
+    assert.deepEqual(run(redis, 'XREADGROUP GROUP g a STREAMS s >'), NIL_ARRAY);
+    assert.equal(idle(), 5_000, 'who finds nothing new is not seen');
+  });
+});
