@@ -45,6 +45,7 @@ export {
   timeOf,
 } from './client/index.ts';
 export {
+  AwaitedKeys,
   type BackfillPage,
   type CapturePage,
   type CapturePoint,
@@ -79,10 +80,14 @@ export {
   type SpanReply,
   type SpanRequest,
   TimestampAheadError,
+  TooManyWaitersError,
   type Transactions,
   type TxnClient,
   type TxnIdentity,
   type TxnStatus,
+  WaitEndedError,
+  type WaitingLine,
+  type WaitState,
 } from './contract/index.ts';
 export { encodeAppliedMeta, encodeConf, encodeSetGc, encodeTxnFloor, MetaName } from './entry/index.ts';
 export {

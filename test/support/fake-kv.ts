@@ -8,6 +8,8 @@ import { ConflictError, LeaderUnavailableError, NotOwnerError, RangeBusyError } 
 import type { ForwardHandler, KeyStretch, KvService } from '../../src/kv/contract/service.ts';
 import type { KvTransaction } from '../../src/kv/contract/transactions.ts';
 import type { KeyView, LiveValue, Operation, ScanPage, ScanRequest, ScanRow } from '../../src/kv/contract/view.ts';
+import { AwaitedKeys, WaitEndedError } from '../../src/kv/contract/waiting.ts';
+import { KeyWaits } from '../../src/kv/leader/key-waits.ts';
 import {
   type Clock,
   type GroupId,
@@ -90,6 +92,8 @@ export class FakeState {
   readonly values = new Map<string, StoredValue>();
   readonly deletedAt = new Map<string, HlcTimestamp>();
   lastTs = 0n;
+  /** Hear of the keys that were written. */
+  readonly writeListeners: ((names: readonly string[]) => void)[] = [];
   /** Added to the wall clock, so that tests can let time pass. */
   skewMs = 0;
 
@@ -196,6 +200,7 @@ export class FakeView implements KeyView {
       if (this.deleted.has(name)) this.state.deletedAt.set(name, this.ts);
       else this.state.deletedAt.delete(name);
     }
+    for (const listener of this.state.writeListeners) listener([...this.written.keys()]);
   }
 }
 
@@ -245,6 +250,9 @@ export class FakeKv implements KvService {
   private readonly handlers = new Map<string, ForwardHandler>();
   private held: (() => void)[] = [];
   private readonly time: NonNullable<FakeKvOptions['time']>;
+  private readonly waits: KeyWaits;
+  private readonly groupOfWaiter = new WeakMap<Operation<unknown>, GroupId>();
+  private readonly peerListeners: ((node: NodeId) => void)[] = [];
 
   constructor(options: FakeKvOptions = {}) {
     this.time = options.time ?? SYSTEM_TIME;
@@ -252,6 +260,55 @@ export class FakeKv implements KvService {
     this.state = options.state ?? new FakeState();
     this.groups = Array.from({ length: options.groups ?? 1 }, (_, index) => groupId(index + 2));
     this.directory = RangeMap.spread(this.groups);
+    const { time } = this;
+    this.waits = new KeyWaits({
+      scheduler: {
+        after: (delayMs, callback) => time.after(delayMs, callback),
+        endOfTurn: (callback) => queueMicrotask(callback),
+        nextTurn: (callback) => setImmediate(callback),
+      },
+      nowMs: () => time.monotonicMs(),
+      maxWaiters: 1_000,
+      mayServe: () => true,
+      evaluate: (operation) => this.run(this.groupOfWaiter.get(operation)!, operation),
+      onReady: () => this.waits.serve(),
+    });
+    this.state.writeListeners.push((names) => {
+      this.waits.written(
+        names.map((name) => ({ name })),
+        [],
+      );
+      if (this.waits.hasReady) queueMicrotask(() => this.waits.serve());
+    });
+  }
+
+  /** How many operations wait here for keys. */
+  get waiterCount(): number {
+    return this.waits.size;
+  }
+
+  endWait(_group: GroupId, operation: Operation<unknown>): void {
+    this.waits.end(operation);
+  }
+
+  suspendWait(_group: GroupId, operation: Operation<unknown>, isSuspended: boolean): void {
+    if (operation.wait !== undefined) operation.wait.isSuspended = isSuspended;
+    if (!isSuspended) this.waits.wake(operation);
+    this.waits.serve();
+  }
+
+  onPeerLost(listener: (node: NodeId) => void): void {
+    this.peerListeners.push(listener);
+  }
+
+  /** The connection to a node is lost. */
+  losePeer(node: NodeId): void {
+    for (const listener of this.peerListeners) listener(node);
+  }
+
+  /** Nobody waits here any more: leadership is over. */
+  failWaiters(error: Error): void {
+    this.waits.failAll(error);
   }
 
   groupOf(key: Buffer): GroupId {
@@ -297,15 +354,32 @@ export class FakeKv implements KvService {
       this.finish(() => operation.complete(failure, undefined));
       return;
     }
+    this.run(group, operation as Operation<unknown>);
+  }
+
+  private run(group: GroupId, operation: Operation<unknown>): void {
+    if (operation.wait?.isEnded === true) {
+      this.finish(() => operation.complete(new WaitEndedError(), undefined));
+      return;
+    }
     if (this.evaluateTwice) runAside(operation, new FakeView(this.state));
     const view = new FakeView(this.state, this.frozenTs, group);
-    let reply: Reply;
+    let reply: unknown;
     try {
       reply = operation.evaluate(view);
     } catch (error) {
+      this.waits.leave(operation);
       this.finish(() => operation.complete(error as Error, undefined));
       return;
     }
+    if (reply instanceof AwaitedKeys) {
+      this.groupOfWaiter.set(operation, group);
+      this.waits.wait(operation, reply);
+      view.apply();
+      return;
+    }
+    this.waits.leave(operation);
+    // Whom it wakes is served behind it.
     view.apply();
     this.finish(() => operation.complete(undefined, reply));
   }

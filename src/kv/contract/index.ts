@@ -77,3 +77,4 @@ export {
   type Verdict,
 } from './txn.ts';
 export type { KeyView, LiveValue, Operation, ScanPage, ScanRequest, ScanRow } from './view.ts';
+export { AwaitedKeys, TooManyWaitersError, WaitEndedError, type WaitingLine, type WaitState } from './waiting.ts';

@@ -45,6 +45,15 @@ export interface KvService {
    */
   submit<Reply>(group: GroupId, operation: Operation<Reply>): void;
   /**
+   * Ends the wait of an operation that was submitted here: it completes with `WaitEndedError` at once when it waits for keys, before it is evaluated
+   * again when it waits for something else, and with its outcome when it is on its way.
+   */
+  endWait(group: GroupId, operation: Operation<unknown>): void;
+  /** Keeps a waiting operation from being served, or lets it be served again. */
+  suspendWait(group: GroupId, operation: Operation<unknown>, isSuspended: boolean): void;
+  /** Hears of nodes whose connection was lost. */
+  onPeerLost(listener: (node: NodeId) => void): void;
+  /**
    * One page of live rows of a locally led group, consistent at one timestamp per page and linearizable. It ends where the
    * group's own keys end; `next` is then where somebody else goes on.
    * @throws NotLeaderError; NotOwnerError, RangeBusyError when the group may not serve `request.start`

@@ -1,5 +1,6 @@
 /** Commands are synchronous functions over a `KeyView`: what they see, what they answer, and pages of rows. */
 import type { HlcTimestamp } from '../../platform/index.ts';
+import type { AwaitedKeys, WaitState } from './waiting.ts';
 
 /** A live value: neither deleted nor expired at the view's timestamp. */
 export interface LiveValue {
@@ -62,8 +63,10 @@ export interface Operation<Reply> {
    * too many rows beside what it names is refused with `EvaluationTooLongError`.
    */
   readonly isWrite?: boolean;
+  /** Of an operation that may answer `AwaitedKeys`. */
+  readonly wait?: WaitState;
   /** Synchronous; may throw, which is then the outcome and leaves no effects. */
-  evaluate(view: KeyView): Reply;
+  evaluate(view: KeyView): Reply | AwaitedKeys;
   /** Called once: with the reply when everything it depends on is durable and applied, or with the error. */
   complete(error: Error | undefined, reply: Reply | undefined): void;
 }

@@ -46,6 +46,8 @@ export interface ExecutorLimits {
   readonly maxInflightBytes: number;
   /** Operations that may wait so; more are refused with `BusyError`. */
   readonly maxWaitingOperations: number;
+  /** Operations that may wait for keys to be written; more are refused with `TooManyWaitersError`. Each takes about a KiB. */
+  readonly maxWaiters: number;
   /** How long a command waits here for a range that is being handed over, which takes a few commits, before it is told. */
   readonly maxRangeWaitMs: Millis;
   /** Evaluations of one operation before `ConflictError`. */
@@ -67,6 +69,7 @@ export const DEFAULT_EXECUTOR_LIMITS: ExecutorLimits = {
   maxInflightEntries: 512,
   maxInflightBytes: 24 * 1024 * 1024,
   maxWaitingOperations: 100_000,
+  maxWaiters: 100_000,
   maxRangeWaitMs: 250,
   maxTries: 8,
 };
@@ -100,4 +103,6 @@ export interface ExecutorStats {
   readonly inflightEntries: number;
   readonly inflightBytes: number;
   readonly waitingOperations: number;
+  /** Operations that wait for keys to be written. */
+  readonly keyWaiters: number;
 }

@@ -8,12 +8,14 @@ import {
   BusyError,
   type LeadershipEvent,
   NotLeaderError,
+  OutcomeUnknownError,
   type RaftGroup,
   TooLargeError,
 } from '../../raftengine/index.ts';
 import type { GroupStore } from '../../store/index.ts';
 import type { BatchResult, GroupStateMachine } from '../apply/index.ts';
 import {
+  AwaitedKeys,
   ConflictError,
   EvaluationTooLongError,
   type Operation,
@@ -21,6 +23,7 @@ import {
   type ScanPage,
   type ScanRequest,
   type SpanExecutor,
+  WaitEndedError,
 } from '../contract/index.ts';
 import { encodeFence, encodeLease } from '../entry/index.ts';
 import {
@@ -51,6 +54,9 @@ import { isStale, NO_SOURCES, newestOf, type Pending, type Source, type TurnEntr
 import { LeaderTxns } from './txn-participant.ts';
 import { CommandView } from './view.ts';
 import { OperationWaits } from './waits.ts';
+
+/** Stands for an operation that waits for keys, behind what it has written before. */
+const UNHEARD: Operation<unknown> = { evaluate: () => undefined, complete: () => undefined };
 
 /** Evaluates, sequences and answers for one group; idle unless this node leads it. */
 export class GroupExecutor {
@@ -127,6 +133,7 @@ export class GroupExecutor {
       scheduler: this.scheduler,
       nowMs: () => options.hlc.monotonicMs(),
       maxRangeWaitMs: this.limits.maxRangeWaitMs,
+      maxWaiters: this.limits.maxWaiters,
       mayRetry: () => this.serving && this.sequencer.mayDraw(),
       mayStart: () => this.serving && !this.sequencer.isFull() && this.sequencer.mayDraw(),
       evaluate: (operation, tries) => this.evaluate(operation, tries),
@@ -202,6 +209,7 @@ export class GroupExecutor {
       inflightEntries: this.sequencer.inflightEntries,
       inflightBytes: this.sequencer.inflightBytes,
       waitingOperations: this.waits.queue.size,
+      keyWaiters: this.waits.keys.size,
     };
   }
 
@@ -231,7 +239,22 @@ export class GroupExecutor {
     return new NotLeaderError(leader === this.nodeId ? undefined : leader);
   }
 
+  /** See `KvService.endWait`; the operation is marked already. */
+  endWait(operation: Operation<unknown>): void {
+    this.waits.keys.end(operation);
+  }
+
+  /** Looks at the keys of an operation that waits for them. */
+  wakeWait(operation: Operation<unknown>): void {
+    this.waits.keys.wake(operation);
+    this.drainWaiting();
+  }
+
   private evaluate(operation: Operation<unknown>, tries: number): void {
+    if (operation.wait?.isEnded === true) {
+      complete(operation, new WaitEndedError(), undefined);
+      return;
+    }
     if (!this.sequencer.mayDraw()) {
       this.waits.queue.addRetry(operation, tries);
       this.clock.request();
@@ -253,6 +276,9 @@ export class GroupExecutor {
     if (excess !== undefined) error = excess;
     const isWriter = error === undefined && (view.writes.length > 0 || view.ranges.length > 0);
     if (isWriter) view.checkReadOwnership();
+    const isStopped = view.refusal !== undefined || view.lock !== undefined || error !== undefined;
+    const awaited = reply instanceof AwaitedKeys && !isStopped ? reply : undefined;
+    if (operation.wait !== undefined && awaited === undefined) this.waits.keys.leave(operation);
     if (view.refusal !== undefined) {
       this.waits.forRange(operation, tries, view.refusal);
       return;
@@ -279,7 +305,9 @@ export class GroupExecutor {
       this.evaluate(operation, tries);
       return;
     } else if (isWriter) {
-      if (!this.addWriter(operation, tries, reply)) return;
+      if (!this.addWriter(operation, tries, reply, awaited)) return;
+    } else if (awaited !== undefined) {
+      this.waits.keys.wait(operation, awaited);
     } else if (view.dependencies.length === 0) {
       this.confirmer.confirm(operation, error, reply);
     } else {
@@ -287,10 +315,19 @@ export class GroupExecutor {
       newestOf(sources).pending.push({ operation, tries, error, reply, unit: undefined, sources });
     }
     this.waits.left(operation);
+    if (this.waits.keys.hasReady) this.waits.keys.serve();
   }
 
-  /** @returns false when the operation is evaluated once more, for the next entry */
-  private addWriter(operation: Operation<unknown>, tries: number, reply: unknown): boolean {
+  /**
+   * @param awaited what the operation goes on to wait for: nobody hears what becomes of what it has written before
+   * @returns false when the operation is evaluated once more, for the next entry
+   */
+  private addWriter(
+    operation: Operation<unknown>,
+    tries: number,
+    reply: unknown,
+    awaited: AwaitedKeys | undefined,
+  ): boolean {
     const view = this.view;
     const bytes = view.effectBytes();
     if (bytes > this.limits.maxCommandBytes) {
@@ -310,7 +347,10 @@ export class GroupExecutor {
     for (let at = 0; at < view.readKeys.length; at++) {
       entry.expect(unit, view.readNames[at]!, view.readKeys[at]!, view.readVersions[at]!);
     }
-    entry.pending.push({ operation, tries, error: undefined, reply, unit, sources: NO_SOURCES });
+    const waiter = awaited === undefined ? operation : UNHEARD;
+    entry.pending.push({ operation: waiter, tries, error: undefined, reply, unit, sources: NO_SOURCES });
+    this.waits.keys.written(view.writes, view.ranges);
+    if (awaited !== undefined) this.waits.keys.wait(operation, awaited);
     return true;
   }
 
@@ -328,7 +368,29 @@ export class GroupExecutor {
     }
     if (stale === undefined) return;
     const settled = entry.pending.filter((pending) => !stale.has(pending));
-    for (const pending of stale) this.retry(pending, settled);
+    this.retryAll(stale, settled);
+    this.lookAgain(entry, (unit) => unit.root().isConflicted);
+  }
+
+  /** Those that waited for keys stand in line again before what woke them is evaluated. */
+  private retryAll(stale: Iterable<Pending>, settled: readonly Pending[]): void {
+    const { keys } = this.waits;
+    keys.quietly(() => {
+      const others = [...stale].filter(({ operation }) => !(this.serving && keys.putBack(operation)));
+      for (const pending of others) this.retry(pending, settled);
+    });
+  }
+
+  /** Somebody may have found nothing because of writes that did not come to pass. */
+  private lookAgain(entry: TurnEntry, isLost: (unit: Unit) => boolean): void {
+    const { keys } = this.waits;
+    if (!this.serving || keys.size === 0) return;
+    const lost = entry.ranges.filter(({ unit }) => isLost(unit));
+    keys.written(
+      entry.writes.filter(({ unit }) => isLost(unit!)),
+      lost,
+    );
+    if (keys.hasReady) keys.serve();
   }
 
   /**
@@ -350,13 +412,24 @@ export class GroupExecutor {
   /** Writers get the entry's error; those that only read may run again, because nothing of theirs was proposed. */
   private settleAbandoned(entry: TurnEntry, error: Error): void {
     entry.isAbandoned = true;
+    const isCertain = !(error instanceof OutcomeUnknownError);
+    const again: Pending[] = [];
     for (const pending of entry.pending) {
-      if (pending.unit !== undefined) complete(pending.operation, error, undefined);
-      else this.retry(pending, []);
+      const { operation, unit } = pending;
+      // What waited goes on waiting when nothing of it has happened.
+      if (unit === undefined || (isCertain && this.serving && this.waits.keys.knows(operation))) again.push(pending);
+      else complete(operation, error, undefined);
     }
+    this.retryAll(again, []);
+    this.lookAgain(entry, () => true);
   }
 
   private drainWaiting(): void {
+    const { keys } = this.waits;
+    if (this.serving && keys.hasReady) {
+      keys.serve();
+      if (keys.hasReady && !this.sequencer.mayDraw()) this.clock.request();
+    }
     this.waits.queue.drain();
     const { sequencer, waits } = this;
     if (this.serving && waits.queue.size > 0 && !sequencer.isFull() && !sequencer.mayDraw()) this.clock.request();

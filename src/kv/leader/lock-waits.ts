@@ -23,6 +23,8 @@ export interface LockWaitsOptions {
   readonly again: (operation: Operation<unknown>, tries: number) => void;
   /** Completes a command that has waited in vain. */
   readonly refuse: (operation: Operation<unknown>, error: Error) => void;
+  /** A lock is gone, in the middle of apply. */
+  readonly onGone: (lock: Lock) => void;
 }
 
 type Waiter = (error: Error | undefined) => void;
@@ -44,7 +46,10 @@ export class LockWaits {
 
   constructor(options: LockWaitsOptions) {
     this.options = options;
-    options.locks.onGone((lock) => this.take(lock));
+    options.locks.onGone((lock) => {
+      this.take(lock);
+      options.onGone(lock);
+    });
   }
 
   /** The one who asks for the status of a lock that somebody waits for; told once while they wait. */

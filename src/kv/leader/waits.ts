@@ -1,12 +1,13 @@
 /**
  * Where operations wait that the leader of a group cannot evaluate now: for room or a timestamp, for locks, for ranges that are being
- * handed over, and for earlier operations of their own source that wait.
+ * handed over, for earlier operations of their own source that wait, and for keys that somebody else writes.
  */
 import type { Millis, Scheduler } from '../../platform/index.ts';
 import type { Lock, LockTable } from '../apply/index.ts';
 import type { Operation } from '../contract/index.ts';
 import { ComingLocks } from './coming-locks.ts';
 import { complete } from './completion.ts';
+import { KeyWaits } from './key-waits.ts';
 import { LockWaits } from './lock-waits.ts';
 import { OperationQueue, type QueueExits } from './operation-queue.ts';
 import { RangeWaits } from './range-waits.ts';
@@ -17,6 +18,7 @@ export interface OperationWaitsOptions extends QueueExits {
   readonly scheduler: Scheduler;
   readonly nowMs: () => Millis;
   readonly maxRangeWaitMs: Millis;
+  readonly maxWaiters: number;
   /** Something may be evaluated again. */
   readonly onReady: () => void;
 }
@@ -31,6 +33,8 @@ export class OperationWaits {
   readonly coming: ComingLocks;
   /** Behind operations of their own source. */
   readonly order: SourceOrder;
+  /** For keys to be written. */
+  readonly keys: KeyWaits;
   private readonly ranges: RangeWaits;
   private readonly onReady: () => void;
 
@@ -51,7 +55,15 @@ export class OperationWaits {
       refuse,
     });
     const patience = { scheduler: options.scheduler, nowMs: options.nowMs, again, refuse };
-    this.locks = new LockWaits({ ...patience, locks: options.locks });
+    this.keys = new KeyWaits({
+      scheduler: options.scheduler,
+      nowMs: options.nowMs,
+      maxWaiters: options.maxWaiters,
+      mayServe: () => options.mayRetry(),
+      evaluate: (operation) => options.evaluate(operation, 1),
+      onReady: () => options.onReady(),
+    });
+    this.locks = new LockWaits({ ...patience, locks: options.locks, onGone: (lock) => this.keys.lockGone(lock) });
     this.coming = new ComingLocks(patience);
     this.ranges = new RangeWaits({ ...patience, maxWaitMs: options.maxRangeWaitMs });
     this.order = new SourceOrder({ ...patience, onHeld: (operation) => this.locks.startClock(operation) });
@@ -90,6 +102,7 @@ export class OperationWaits {
   /** What the group owns has changed. */
   rangesChanged(): void {
     this.ranges.wake();
+    this.keys.wakeAll();
   }
 
   /** Leadership is over. */
@@ -98,6 +111,7 @@ export class OperationWaits {
     this.coming.failAll(error);
     this.ranges.failAll(error);
     this.order.failAll(error);
+    this.keys.failAll(error);
     this.queue.refuseAll(error);
   }
 }

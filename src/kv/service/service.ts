@@ -265,6 +265,20 @@ class LocalKvService implements NodeKvService {
     else hosted.executor.submit(operation as Operation<unknown>);
   }
 
+  endWait(group: GroupId, operation: Operation<unknown>): void {
+    if (operation.wait !== undefined) operation.wait.isEnded = true;
+    this.hosted.get(group)?.executor.endWait(operation);
+  }
+
+  suspendWait(group: GroupId, operation: Operation<unknown>, isSuspended: boolean): void {
+    if (operation.wait !== undefined) operation.wait.isSuspended = isSuspended;
+    if (!isSuspended) this.hosted.get(group)?.executor.wakeWait(operation);
+  }
+
+  onPeerLost(listener: (node: NodeId) => void): void {
+    this.options.network.onPeerLost(listener);
+  }
+
   async scan(group: GroupId, request: ScanRequest): Promise<ScanPage> {
     return this.hostedExecutor(group).scan(request);
   }

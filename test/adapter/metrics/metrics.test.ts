@@ -52,6 +52,7 @@ const group = (id: number, facts: { lag?: number; waiting?: number } = {}): Grou
     inflightEntries: 0,
     inflightBytes: 0,
     waitingOperations: facts.waiting ?? 0,
+    keyWaiters: 0,
   },
   clockBoundMs: 1_700_000_000_500,
   authorityEpoch: 0,
