@@ -9,11 +9,6 @@ export interface Absence {
 
 export const ABSENCES: readonly Absence[] = [
   {
-    names: ['blmove', 'blmpop', 'blpop', 'brpop', 'brpoplpush', 'bzmpop', 'bzpopmax', 'bzpopmin'],
-    status: 'not yet',
-    why: 'No command blocks.',
-  },
-  {
     names: [
       'acl|cat',
       'acl|deluser',

@@ -16,9 +16,10 @@ import type { CommandDeclaration } from './declaration.ts';
 import type { EffectKeeper } from './effects.ts';
 import type { ScanContext } from './scan-context.ts';
 import type { KnownScripts, ScriptRunner } from './script-runner.ts';
+import type { MayWait, WaitingSpec } from './waiting-command.ts';
 
 /** What a data command works with. Made anew for each evaluation. */
-export interface CommandContext extends ValueAccess, BodyAccess, EffectKeeper {
+export interface CommandContext extends ValueAccess, BodyAccess, EffectKeeper, MayWait {
   readonly view: KeyView;
   /** The database that the connection has selected. */
   readonly keyspace: Keyspace;
@@ -57,6 +58,8 @@ export interface CommandSpec extends CommandDeclaration {
   readonly needsScript?: (scripts: KnownScripts, args: readonly Buffer[]) => string | undefined;
   /** It writes a whole value. One of too many rows for one entry is built aside, by the node of the client. */
   readonly writesWholeValue?: boolean;
+  /** It may wait for keys. */
+  readonly waits?: WaitingSpec;
   /** A container has these, and then needs no handler unless it can be called alone (COMMAND). */
   readonly subcommands?: readonly CommandSpec[];
   readonly handler?: CommandHandler;

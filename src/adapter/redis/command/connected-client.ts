@@ -38,6 +38,10 @@ export interface ConnectedClient {
   readonly pendingReplies: number;
   /** A command has not begun, because CLIENT PAUSE holds it. */
   readonly isPaused: boolean;
+  /** Its command waits for keys. */
+  readonly isBlocked: boolean;
+  /** Ends the wait of its command. @returns false when none waits */
+  unblock(reply: 'timeout' | 'error'): boolean;
   /** True when nothing came in or went out since then and nothing is owed to the client. */
   isIdleSince(sinceMs: Millis): boolean;
   /**

@@ -15,6 +15,7 @@ import type { CommandContext, CommandSpec } from './command.ts';
 import { keyIndexes } from './declaration.ts';
 import type { Effect, EffectKeeper } from './effects.ts';
 import type { ScriptRunner } from './script-runner.ts';
+import type { WaitingCommand } from './waiting-command.ts';
 
 /** What every evaluation on a node has in common. */
 export interface EvaluationSettings {
@@ -52,6 +53,7 @@ export class EvaluationContext implements CommandContext {
   readonly copyRows: CopyRows | undefined;
   private readonly settings: EvaluationSettings;
   private readonly effects: EffectKeeper;
+  waiting: WaitingCommand | undefined;
   /** The key asked for last and its storage key: most commands ask for one key several times. */
   private lastUserKey: Buffer | undefined;
   private lastStorageKey: Buffer | undefined;

@@ -47,3 +47,4 @@ export type {
   ScriptRunner,
 } from './script-runner.ts';
 export type { DebugControl, ServerContext } from './server-context.ts';
+export { LINES, lookedAt, type MayWait, nothingYet, type WaitingCommand, type WaitingSpec } from './waiting-command.ts';

@@ -7,6 +7,7 @@ export {
   DATABASE_COUNT,
   decodeStorageKey,
   FUNCTION_DB,
+  headLengthOf,
   KEYSPACES,
   type KeyRange,
   Keyspace,

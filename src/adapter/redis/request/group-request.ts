@@ -31,8 +31,9 @@ import {
   keyIndexes,
   mayWrite,
   RunAloneError,
+  type WaitingCommand,
 } from '../command/index.ts';
-import { KEYSPACES, type KeyRange } from '../keys/index.ts';
+import { KEYSPACES, type KeyRange, type Keyspace } from '../keys/index.ts';
 import {
   BEHIND,
   bulkIn,
@@ -92,6 +93,11 @@ export abstract class GroupRequest implements Operation<Reply>, EffectKeeper {
   /** The owner's own name for the request. */
   readonly token: number;
   private owner: RequestOwner;
+
+  protected get requestOwner(): RequestOwner {
+    return this.owner;
+  }
+
   /** Place among all requests of the owner, rising. */
   order: number;
   /** When the client's command began, monotonic. */
@@ -260,6 +266,8 @@ export class CommandRequest extends GroupRequest {
   readonly spec: CommandSpec;
   readonly args: readonly Buffer[];
   readonly db: number;
+  /** How it may wait; undefined: it does not. */
+  waiting: WaitingCommand | undefined;
   private readonly firstKey: Buffer | undefined;
   private readonly firstStorageKey: Buffer | undefined;
 
@@ -299,7 +307,20 @@ export class CommandRequest extends GroupRequest {
 
   private contextOver(view: KeyView, copyRows?: CopyRows): EvaluationContext {
     const { db, resp, settings, firstKey, firstStorageKey } = this;
-    return new EvaluationContext(view, db, resp, settings, this, firstKey, firstStorageKey, copyRows);
+    const ctx = new EvaluationContext(view, db, resp, settings, this, firstKey, firstStorageKey, copyRows);
+    ctx.waiting = this.waiting;
+    return ctx;
+  }
+
+  /** The keys of its database. */
+  get keyspace(): Keyspace {
+    return KEYSPACES[this.db]!;
+  }
+
+  /** The same command of the same owner with other arguments. */
+  withArgs(args: readonly Buffer[]): CommandRequest {
+    const { resp, settings, token, spec, db } = this;
+    return new CommandRequest({ resp, settings, owner: this.requestOwner, token, spec, args, db });
   }
 
   /** Whether the command has failed only because what it writes is too much for one entry, or one transaction. */

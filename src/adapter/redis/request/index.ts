@@ -9,7 +9,7 @@ export { AskedRequests } from './asked-requests.ts';
 export { ClusterScan } from './cluster-scan.ts';
 export { alone } from './cross-group.ts';
 export { serveForwarded } from './forward-endpoint.ts';
-export { decodeMessage, encodeBatch } from './forwarded-command.ts';
+export { decodeMessage, encodeBatch, isReturnable } from './forwarded-command.ts';
 export { GroupPipeline, type GroupPipelineOwner } from './group-pipeline.ts';
 export {
   CommandRequest,
@@ -26,4 +26,4 @@ export type { AskOutside } from './outside-calls.ts';
 export { ownerElsewhere, type RedirectedClient, redirectElsewhere, refuseFoundElsewhere } from './redirects.ts';
 export { MAX_STALENESS_MS, ReplicaReadMode } from './replica-reads.ts';
 export { Rerouting, type ReroutingHost } from './rerouting.ts';
-export { anyGroup, commonGroup, crossGroup, type Route, routeOf } from './routing.ts';
+export { anyGroup, commonGroup, crossGroup, NO_ROUTE, type Route, routeOf } from './routing.ts';

@@ -16,7 +16,8 @@ export interface Route {
   readonly crosses: boolean;
 }
 
-const NO_KEYS: Route = { group: undefined, firstKey: undefined, firstStorageKey: undefined, crosses: false };
+/** Where a command goes that names no key, or whose keys are looked up again and again. */
+export const NO_ROUTE: Route = { group: undefined, firstKey: undefined, firstStorageKey: undefined, crosses: false };
 
 export const crossGroup = (): RedisError =>
   new RedisError(
@@ -69,8 +70,8 @@ export function routeOf(kv: KvService, spec: CommandSpec, args: readonly Buffer[
   const { keys } = spec;
   if (keys === undefined) {
     const only = spec.keyElsewhere?.(args);
-    if (only === undefined) return NO_KEYS;
-    return { ...NO_KEYS, group: kv.groupOf(KEYSPACES[only.db]!.storageKey(only.key)) };
+    if (only === undefined) return NO_ROUTE;
+    return { ...NO_ROUTE, group: kv.groupOf(KEYSPACES[only.db]!.storageKey(only.key)) };
   }
   const keyspace = KEYSPACES[db]!;
   const isPlain = spec.keyElsewhere === undefined && spec.findsKeys === undefined;
@@ -80,7 +81,7 @@ export function routeOf(kv: KvService, spec: CommandSpec, args: readonly Buffer[
     return { group: kv.groupOf(firstStorageKey), firstKey, firstStorageKey, crosses: false };
   }
   const indexes = keyIndexes(spec, args);
-  if (indexes.length === 0) return NO_KEYS;
+  if (indexes.length === 0) return NO_ROUTE;
   const firstKey = args[indexes[0]!]!;
   const firstStorageKey = keyspace.storageKey(firstKey);
   const group = kv.groupOf(firstStorageKey);

@@ -21,6 +21,7 @@ import type { ClientStream } from '../protocol/index.ts';
 import { serveForwarded } from '../request/index.ts';
 import { CommandPipeline } from '../session/index.ts';
 import { type CrossGroupRunner, type RedisLogger, ServerState } from '../state/index.ts';
+import { WaitingDesk } from '../waiting/index.ts';
 import { createListener, type Listener, type RedisTlsOptions } from './listener.ts';
 
 const TOO_MANY_CLIENTS = '-ERR max number of clients reached\r\n';
@@ -123,15 +124,17 @@ function openState(options: RedisServiceOptions): ServerState {
     messages: options.messages,
   });
   serveShardMessages(state.kv, state.messages);
-  serveForwarded({
+  const endpoint = {
     kv: state.kv,
     settings: () => state.settings,
-    findData: (args) => {
+    findData: (args: readonly Buffer[]) => {
       const spec = args.length === 0 ? undefined : state.table.resolve(args)?.spec;
       return spec?.handler?.kind === 'data' ? spec : undefined;
     },
-    unexpected: (error) => state.unexpected(error),
-  });
+    unexpected: (error: unknown) => state.unexpected(error),
+  };
+  serveForwarded(endpoint);
+  new WaitingDesk({ ...endpoint, clock: state.clock, scheduler: state.scheduler }).open();
   return state;
 }
 

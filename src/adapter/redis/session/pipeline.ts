@@ -4,14 +4,7 @@
  * follows.
  */
 import { type GroupId, KvorumError, type Millis } from '../../../platform/index.ts';
-import {
-  arityAccepts,
-  type CommandSpec,
-  mayWrite,
-  type RedisFeature,
-  type ResolvedCommand,
-  subcommandName,
-} from '../command/index.ts';
+import { type CommandSpec, mayWrite, type RedisFeature, type ResolvedCommand } from '../command/index.ts';
 import {
   type ClientStream,
   EncodedReply,
@@ -23,8 +16,6 @@ import {
   QUEUED,
   RedisError,
   type Reply,
-  unknownCommandReply,
-  unknownSubcommandReply,
 } from '../protocol/index.ts';
 import {
   AskedRequests,
@@ -36,6 +27,7 @@ import {
   GroupPipeline,
   type GroupPipelineOwner,
   type GroupRequest,
+  NO_ROUTE,
   type RequestOwner,
   Rerouting,
   type ReroutingHost,
@@ -46,12 +38,14 @@ import {
   runAlone,
 } from '../request/index.ts';
 import type { Flushed, Pause, ServerState } from '../state/index.ts';
+import { CommandLookup, MisusedCommand, UnknownCommand } from './command-lookup.ts';
 import { FeatureWait } from './feature-wait.ts';
 import { ReplyRing } from './reply-ring.ts';
 import { lookForScript } from './script-search.ts';
-import { Session, type SessionHost } from './session.ts';
+import { addressesOf, Session, type SessionHost } from './session.ts';
 import { refusalWhileListening, repliesByMessage } from './subscriptions.ts';
 import { Transport, type TransportOwner } from './transport.ts';
+import { WaitingSlot } from './waiting-slot.ts';
 
 /** Commands that run inside MULTI instead of being queued. */
 const NOT_QUEUED: ReadonlySet<string> = new Set(['exec', 'discard', 'multi', 'watch', 'quit', 'reset']);
@@ -68,9 +62,9 @@ export class CommandPipeline implements SessionHost, TransportOwner, GroupPipeli
   /** Version of the directory that everything under way was routed by. */
   private routedVersion = 0;
   private readonly asked = new AskedRequests();
-  /** Name buffer of the last command and what it resolved to: pipelines repeat themselves. */
-  private cachedName: Buffer | undefined;
-  private cachedCommand: ResolvedCommand | undefined;
+  private readonly lookup: CommandLookup;
+  /** A command that waits for keys. */
+  private readonly waiting = new WaitingSlot();
   /** A command whose start waits: for everything before it, or for the end of CLIENT PAUSE. */
   private held: { readonly command: ResolvedCommand; readonly args: readonly Buffer[] } | undefined;
   private readonly featureWait: FeatureWait;
@@ -85,14 +79,9 @@ export class CommandPipeline implements SessionHost, TransportOwner, GroupPipeli
   /** Serves a client on a stream that is open. @param isClusterPort it came in through the port for cluster clients */
   constructor(server: ServerState, stream: ClientStream, isClusterPort: boolean) {
     this.server = server;
-    const addresses = {
-      remoteAddress: `${stream.remoteAddress ?? '?'}:${stream.remotePort ?? 0}`,
-      localAddress: `${stream.localAddress ?? '?'}:${stream.localPort ?? 0}`,
-      localHost: stream.localAddress ?? '',
-      isClusterPort,
-    };
-    this.session = new Session(server, addresses, this);
+    this.session = new Session(server, addressesOf(stream, isClusterPort), this);
     this.transport = new Transport(server, stream, this);
+    this.lookup = new CommandLookup(server.table);
     this.featureWait = new FeatureWait(server, () => this.pump());
   }
 
@@ -114,6 +103,14 @@ export class CommandPipeline implements SessionHost, TransportOwner, GroupPipeli
 
   get isPaused(): boolean {
     return this.held !== undefined && this.pauseFor(this.held.command, this.held.args) !== undefined;
+  }
+
+  get isBlocked(): boolean {
+    return this.waiting.isTaken;
+  }
+
+  unblock(reply: 'timeout' | 'error'): boolean {
+    return this.waiting.end(reply);
   }
 
   isIdleSince(sinceMs: Millis): boolean {
@@ -138,6 +135,7 @@ export class CommandPipeline implements SessionHost, TransportOwner, GroupPipeli
   }
 
   closeAfterReplies(): void {
+    this.waiting.end('gone');
     this.transport.isClosing = true;
     this.session.subscriptions.clear();
     this.scheduleFlush();
@@ -147,6 +145,7 @@ export class CommandPipeline implements SessionHost, TransportOwner, GroupPipeli
     if (this.transport.isClosed) return;
     this.held = undefined;
     this.session.subscriptions.clear();
+    this.waiting.end('gone');
     this.server.connections.delete(this.session.id);
     this.transport.destroy();
   }
@@ -162,6 +161,7 @@ export class CommandPipeline implements SessionHost, TransportOwner, GroupPipeli
   /** Starts commands as long as nothing holds them back, and reads from the client only then. */
   private pump(): void {
     const { transport } = this;
+    this.waiting.hasWaited = false;
     while (this.mayStart()) {
       const { held } = this;
       if (held !== undefined) {
@@ -186,7 +186,7 @@ export class CommandPipeline implements SessionHost, TransportOwner, GroupPipeli
       }
       this.dispatch(args);
     }
-    transport.setReading(false);
+    if (!this.waiting.read(transport)) this.destroy();
   }
 
   private mayStart(): boolean {
@@ -202,42 +202,19 @@ export class CommandPipeline implements SessionHost, TransportOwner, GroupPipeli
   }
 
   private dispatch(args: readonly Buffer[]): void {
-    const name = args[0]!;
-    let command = this.cachedCommand;
-    if (name !== this.cachedName) {
-      command = this.server.table.find(name);
-      this.cachedName = name;
-      this.cachedCommand = command;
+    const found = this.lookup.find(args, this.server.config.debugCommands);
+    if (found instanceof UnknownCommand) {
+      if (isHttp(args[0]!)) this.endAsHttp();
+      else this.refuse(found.reply);
+    } else if (found instanceof MisusedCommand) {
+      this.reject(found.command, found.message);
+    } else if (!this.session.isAuthenticated && !found.spec.flags.includes('no_auth')) {
+      this.reject(found, errors.noAuth().message);
+    } else {
+      const refusal = this.session.isListening ? refusalWhileListening(found.spec.name, found.fullName) : undefined;
+      if (refusal !== undefined) this.reject(found, refusal);
+      else this.start(found, args);
     }
-    if (command === undefined) {
-      if (isHttp(name)) this.endAsHttp();
-      else this.refuse(unknownCommandReply(args));
-      return;
-    }
-    if (command.spec.isProtected === true && args.length > 1 && !this.server.config.debugCommands) {
-      this.reject(command, errors.notAllowed(command.fullName).message);
-      return;
-    }
-    if (command.subcommands !== undefined && args.length > 1) {
-      const sub = command.subcommands.get(subcommandName(args[1]!));
-      if (sub === undefined) {
-        this.refuse(unknownSubcommandReply(command.fullName, args[1]!));
-        return;
-      }
-      command = sub;
-    }
-    if (!arityAccepts(command.spec.arity, args.length) || command.spec.handler === undefined) {
-      const { message } = errors.wrongArity(command.fullName);
-      this.reject(command, message);
-      return;
-    }
-    if (!this.session.isAuthenticated && !command.spec.flags.includes('no_auth')) {
-      this.reject(command, errors.noAuth().message);
-      return;
-    }
-    const refusal = this.session.isListening ? refusalWhileListening(command.spec.name, command.fullName) : undefined;
-    if (refusal !== undefined) this.reject(command, refusal);
-    else this.start(command, args);
   }
 
   private endAsHttp(): void {
@@ -274,8 +251,9 @@ export class CommandPipeline implements SessionHost, TransportOwner, GroupPipeli
     const handler = spec.handler!;
     const route = queued || handler.kind !== 'data' ? undefined : routeOf(server.kv, spec, args, session.db);
     const crosses = route === undefined ? spec.name === 'exec' && session.multi.crosses() : route.crosses;
-    const isAlone =
-      handler.kind === 'scan' || spec.isBehindAll === true || (crosses && this.mayCross) || this.readsHere(spec, route);
+    const patienceMs = queued ? undefined : spec.waits?.patienceMs(args);
+    const isWide = patienceMs !== undefined || handler.kind === 'scan' || spec.isBehindAll === true;
+    const isAlone = isWide || (crosses && this.mayCross) || this.readsHere(spec, route);
     if (!queued && this.mustWait(isAlone)) {
       this.held = { command, args };
       return;
@@ -283,6 +261,7 @@ export class CommandPipeline implements SessionHost, TransportOwner, GroupPipeli
     server.stats.commandsProcessed++;
     session.began(command);
     if (queued) this.enqueue(command, args);
+    else if (patienceMs !== undefined) this.startWaiting(command, args, route!, patienceMs);
     else if (route !== undefined) this.startData(command, args, route);
     else this.startOther(command, args);
     session.passed();
@@ -361,6 +340,25 @@ export class CommandPipeline implements SessionHost, TransportOwner, GroupPipeli
       if (session.redirects) redirectElsewhere(session, command.spec, session.db, route.firstKey);
       if (this.readsHere(command.spec, route)) this.startHere(command, args, route, slot);
       else this.startInGroup(command, args, route, slot);
+    } catch (error) {
+      this.settleError(slot, error, false);
+    }
+  }
+
+  /** Starts a command that may wait for keys; nothing else is under way, and nothing is started before it has its answer. */
+  private startWaiting(command: ResolvedCommand, args: readonly Buffer[], route: Route, patienceMs: Millis): void {
+    const { session } = this;
+    const { spec } = command;
+    const slot = this.reserve(command);
+    try {
+      if (route.crosses && !this.mayCross) throw crossGroup();
+      if (session.redirects) redirectElsewhere(session, spec, session.db, route.firstKey);
+      const make = (given: readonly Buffer[]) => this.requestOf(command, given, NO_ROUTE, alone(), slot);
+      this.occupyWith(
+        this.waiting.run(this, spec, args, patienceMs, make),
+        (reply) => this.settle(slot, reply),
+        (error) => this.settleError(slot, error, mayWrite(spec, args)),
+      );
     } catch (error) {
       this.settleError(slot, error, false);
     }
@@ -576,7 +574,7 @@ export class CommandPipeline implements SessionHost, TransportOwner, GroupPipeli
       transport.end();
       return;
     }
-    if (transport.isReadingPaused || this.held !== undefined) this.pump();
+    if (transport.isReadingPaused || this.held !== undefined || this.waiting.hasWaited) this.pump();
   }
 
   /** Queues a command of a transaction; one that cannot be part of it loses the transaction. */

@@ -6,7 +6,7 @@ import type { Millis } from '../../../platform/index.ts';
 import type { ClientSession, ResolvedCommand } from '../command/index.ts';
 import { slotOf } from '../keys/index.ts';
 import type { Scope } from '../messages/index.ts';
-import { EncodedReply, encodeReply, PushReply } from '../protocol/index.ts';
+import { type ClientStream, EncodedReply, encodeReply, PushReply } from '../protocol/index.ts';
 import { ownerElsewhere, ReplicaReadMode } from '../request/index.ts';
 import type { ServerState } from '../state/index.ts';
 import { Subscriptions } from './subscriptions.ts';
@@ -21,12 +21,22 @@ export interface ClientAddresses {
   readonly isClusterPort: boolean;
 }
 
+/** Both ends of a client's stream. @param isClusterPort it came in through the port for cluster clients */
+export const addressesOf = (stream: ClientStream, isClusterPort: boolean): ClientAddresses => ({
+  remoteAddress: `${stream.remoteAddress ?? '?'}:${stream.remotePort ?? 0}`,
+  localAddress: `${stream.localAddress ?? '?'}:${stream.localPort ?? 0}`,
+  localHost: stream.localAddress ?? '',
+  isClusterPort,
+});
+
 /** What a session needs from what runs it. */
 export interface SessionHost extends TransactionHost {
   readonly queryBufferBytes: number;
   readonly unreadReplyBytes: number;
   readonly pendingReplies: number;
   readonly isPaused: boolean;
+  readonly isBlocked: boolean;
+  unblock(reply: 'timeout' | 'error'): boolean;
   isIdleSince(sinceMs: Millis): boolean;
   push(message: EncodedReply, after?: number): void;
   dropIfSlow(): void;
@@ -125,6 +135,14 @@ export class Session implements ClientSession, TransactionClient {
 
   get isPaused(): boolean {
     return this.host.isPaused;
+  }
+
+  get isBlocked(): boolean {
+    return this.host.isBlocked;
+  }
+
+  unblock(reply: 'timeout' | 'error'): boolean {
+    return this.host.unblock(reply);
   }
 
   isIdleSince(sinceMs: Millis): boolean {

@@ -1,7 +1,7 @@
 /** What the connections of one server share. */
 import type { FeatureStanding } from '../../../distribution/index.ts';
 import type { KvService, SessionSource, TransactionRunner } from '../../../kv/index.ts';
-import type { Clock, Millis, Random, Scheduler } from '../../../platform/index.ts';
+import type { Clock, Millis, NodeId, Random, Scheduler } from '../../../platform/index.ts';
 import { GuessLimiter, type PasswordCheck } from '../../../security/index.ts';
 import type { BodyLimits } from '../bodies/index.ts';
 import {
@@ -110,6 +110,9 @@ export class ServerState implements ServerContext {
   readonly scripts: ScriptRuntime;
   readonly messages: Messages;
   readonly cursors = new ScanCursors();
+  private waiterSerial = 0;
+  /** Tells the commands of this node that wait from those of other nodes and of its earlier lives. */
+  readonly life: Buffer;
   readonly writer = new ReplyWriter();
   /** Changed by `reconfigure` only. */
   config: RedisConfig;
@@ -167,6 +170,7 @@ export class ServerState implements ServerContext {
     this.slots = new SlotMap(options.kv);
     this.topology =
       options.topology ?? soloTopology(options.kv.nodeId, () => ({ port: this.port, clusterPort: this.clusterPort }));
+    this.life = Buffer.from(options.random.bytes(8));
     this.runId = options.random.bytes(20).toString('hex');
     this.replicationId = this.runId;
     this.debug = options.debug ?? NOTHING_BELOW;
@@ -220,6 +224,12 @@ export class ServerState implements ServerContext {
     this.stats = new ServerStats();
     this.stats.expiredKeysBefore = this.kv.expiredKeys;
     for (const { counters } of this.table.callable()) counters.reset();
+  }
+
+  /** Waiting commands count up from 1. */
+  nextWaiter(): { readonly node: NodeId; readonly life: Buffer; readonly serial: number } {
+    this.waiterSerial = (this.waiterSerial + 1) >>> 0;
+    return { node: this.kv.nodeId, life: this.life, serial: this.waiterSerial };
   }
 
   /** Client ids count up from 1 and are never used again. */

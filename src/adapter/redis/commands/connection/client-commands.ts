@@ -76,7 +76,7 @@ const HELP = [
   'SETNAME <name>',
   '    Gives this connection a name.',
   'UNBLOCK <clientid> [TIMEOUT|ERROR]',
-  '    Ends the wait of a client in a blocking command; no command blocks here.',
+  '    Ends the wait of a client of this node in a blocking command, as if its time were over or with an error.',
   'TRACKING OFF',
   '    Keys that a client has read are not tracked, so that there is nothing to switch off.',
   'TRACKINGINFO',

@@ -26,6 +26,7 @@ function clientLine(client: ConnectedClient, nowMs: Millis): string {
   const flags = [
     client.listensTo('channel') + client.listensTo('pattern') + client.listensTo('shard') > 0 ? 'P' : '',
     client.queuedCommands === undefined ? '' : 'x',
+    client.isBlocked ? 'b' : '',
     client.noEvict ? 'e' : '',
     client.noTouch ? 'T' : '',
   ].join('');
@@ -211,14 +212,17 @@ export function tracking(_session: ClientSession, args: readonly Buffer[]): Repl
 }
 
 /** CLIENT UNBLOCK. */
-export function unblock(_session: ClientSession, args: readonly Buffer[]): Reply {
+export function unblock({ server }: ClientSession, args: readonly Buffer[]): Reply {
+  if (args.length > 4) {
+    const name = args[1]!.toString('latin1', 0, 128);
+    throw new RedisError(`ERR unknown subcommand or wrong number of arguments for '${name}'. Try CLIENT HELP.`);
+  }
   const reason = args[3] === undefined ? 'timeout' : wordOf(args[3]);
-  if (args.length > 4 || (reason !== 'timeout' && reason !== 'error')) {
+  if (reason !== 'timeout' && reason !== 'error') {
     throw new RedisError('ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR');
   }
-  integerArgument(args[2]!);
-  // No command of this server blocks a client, so there is never one to unblock.
-  return 0;
+  const client = server.connections.get(Number(integerArgument(args[2]!)));
+  return client?.unblock(reason) === true ? 1 : 0;
 }
 
 /** CLIENT SETINFO. */

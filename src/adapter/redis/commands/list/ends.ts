@@ -7,7 +7,7 @@ import { countArgument, errors, NIL_ARRAY, optionName, type Reply } from '../../
 export type End = 'first' | 'last';
 
 /** @throws RedisError when it is neither LEFT nor RIGHT */
-function endArgument(argument: Buffer): End {
+export function endArgument(argument: Buffer): End {
   const name = optionName(argument);
   if (name === 'LEFT') return 'first';
   if (name === 'RIGHT') return 'last';
@@ -19,7 +19,7 @@ function pushTo(list: ListBody, end: End, values: readonly Buffer[]): void {
   else list.pushLast(values);
 }
 
-const popFrom = (list: ListBody, end: End, count: number): Buffer[] =>
+export const popFrom = (list: ListBody, end: End, count: number): Buffer[] =>
   end === 'first' ? list.popFirst(count) : list.popLast(count);
 
 /** LPUSH, RPUSH and, with `mustExist`, LPUSHX and RPUSHX. */
@@ -42,16 +42,25 @@ export function pop(ctx: CommandContext, args: readonly Buffer[], name: string, 
   return count === undefined ? values[0]! : values;
 }
 
-function moveBetween(ctx: CommandContext, keys: readonly [Buffer, Buffer], ends: readonly [End, End]): Reply {
+/** @param source the list that is at the first key */
+export function moveFrom(
+  ctx: CommandContext,
+  source: ListBody,
+  keys: readonly [Buffer, Buffer],
+  ends: readonly [End, End],
+): Reply {
   const [from, to] = keys;
-  const source = openList(ctx, from);
-  if (source.length === 0) return null;
   const target = from.equals(to) ? source : openList(ctx, to);
   const [value] = popFrom(source, ends[0], 1);
   pushTo(target, ends[1], [value!]);
   source.save();
   if (target !== source) target.save();
   return value!;
+}
+
+function moveBetween(ctx: CommandContext, keys: readonly [Buffer, Buffer], ends: readonly [End, End]): Reply {
+  const source = openList(ctx, keys[0]);
+  return source.length === 0 ? null : moveFrom(ctx, source, keys, ends);
 }
 
 /** LMOVE. */
@@ -65,14 +74,14 @@ export const popLastPushFirst = (ctx: CommandContext, args: readonly Buffer[]): 
   moveBetween(ctx, [args[1]!, args[2]!], ['last', 'first']);
 
 /** What LMPOP asks for, behind its name. */
-interface PopOfSeveral {
+export interface PopOfSeveral {
   readonly keys: readonly Buffer[];
   readonly end: End;
   readonly count: number;
 }
 
 /** @throws RedisError */
-function parsePopOfSeveral(args: readonly Buffer[]): PopOfSeveral {
+export function parsePopOfSeveral(args: readonly Buffer[]): PopOfSeveral {
   const keyCount = countArgument(args[1]!, 1, 'ERR numkeys should be greater than 0');
   const endAt = 2 + keyCount;
   if (endAt >= args.length) throw errors.syntax();

@@ -44,9 +44,9 @@ function server(state: ServerContext, session: ClientSession): InfoField[] {
 function clients(state: ServerContext): InfoField[] {
   let largestInput = 0;
   let largestOutput = 0;
-  let paused = 0;
+  let blocked = 0;
   for (const client of state.connections.values()) {
-    if (client.isPaused) paused++;
+    if (client.isPaused || client.isBlocked) blocked++;
     largestInput = Math.max(largestInput, client.queryBufferBytes);
     largestOutput = Math.max(largestOutput, client.unreadReplyBytes);
   }
@@ -56,7 +56,7 @@ function clients(state: ServerContext): InfoField[] {
     ['maxclients', state.config.maxClients],
     ['client_recent_max_input_buffer', largestInput],
     ['client_recent_max_output_buffer', largestOutput],
-    ['blocked_clients', paused],
+    ['blocked_clients', blocked],
     ['tracking_clients', 0],
     ['clients_in_timeout_table', 0],
   ];

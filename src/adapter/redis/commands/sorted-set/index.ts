@@ -2,6 +2,7 @@
 import type { CommandSpec } from '../../command/index.ts';
 import { addCommands } from './add.ts';
 import { algebraCommands } from './algebra.ts';
+import { blockingSortedSetCommands } from './blocking.ts';
 import { memberCommands } from './members.ts';
 import { popCommands } from './pops.ts';
 import { randomCommands } from './random.ts';
@@ -15,6 +16,7 @@ export const sortedSetCommands: readonly CommandSpec[] = [
   ...memberCommands,
   ...rangeCommands,
   ...popCommands,
+  ...blockingSortedSetCommands,
   ...randomCommands,
   ...algebraCommands,
   ...sortedSetScanCommands,

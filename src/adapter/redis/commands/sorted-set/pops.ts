@@ -6,9 +6,10 @@ import { countedKeys } from '../declare.ts';
 import { declareSortedSet } from './declare-sorted-set.ts';
 import { scoredReply } from './scored-replies.ts';
 
-type PopEnd = 'MIN' | 'MAX';
+export type PopEnd = 'MIN' | 'MAX';
 
-function take(set: OrderedBody, end: PopEnd, count: number): ScoredMember[] {
+/** Takes members from an end, and saves what is left. */
+export function take(set: OrderedBody, end: PopEnd, count: number): ScoredMember[] {
   const popped = end === 'MIN' ? set.popMin(count) : set.popMax(count);
   set.save();
   return popped;
@@ -22,7 +23,15 @@ function pop(ctx: CommandContext, args: readonly Buffer[], end: PopEnd): Reply {
   return scoredReply(args.length === 3 ? ctx : { resp: 2 }, popped);
 }
 
-function popFromFirst(ctx: CommandContext, args: readonly Buffer[]): Reply {
+/** What ZMPOP asks for, behind its name. */
+export interface PopOfSeveral {
+  readonly keys: readonly Buffer[];
+  readonly end: PopEnd;
+  readonly count: number;
+}
+
+/** @throws RedisError */
+export function parsePopOfSeveral(args: readonly Buffer[]): PopOfSeveral {
   const keyCount = countArgument(args[1]!, 1, 'ERR numkeys should be greater than 0');
   const endArgument = args[keyCount + 2];
   const end = endArgument === undefined ? '' : optionName(endArgument);
@@ -33,11 +42,20 @@ function popFromFirst(ctx: CommandContext, args: readonly Buffer[]): Reply {
     if (optionName(args[at]!) !== 'COUNT' || argument === undefined || count !== undefined) throw errors.syntax();
     count = countArgument(argument, 1, 'ERR count should be greater than 0');
   }
-  for (const key of args.slice(2, keyCount + 2)) {
+  return { keys: args.slice(2, keyCount + 2), end, count: count ?? 1 };
+}
+
+/** The reply for what was popped from the first of several keys. */
+export const poppedFrom = (key: Buffer, popped: readonly ScoredMember[]): Reply => [
+  Buffer.from(key),
+  popped.map(({ member, score }): Reply => [member, new DoubleReply(score)]),
+];
+
+function popFromFirst(ctx: CommandContext, args: readonly Buffer[]): Reply {
+  const { keys, end, count } = parsePopOfSeveral(args);
+  for (const key of keys) {
     const set = openOrdered(ctx, key);
-    if (set.size === 0) continue;
-    const popped = take(set, end, count ?? 1);
-    return [key, popped.map(({ member, score }): Reply => [member, new DoubleReply(score)])];
+    if (set.size > 0) return poppedFrom(key, take(set, end, count));
   }
   return NIL_ARRAY;
 }

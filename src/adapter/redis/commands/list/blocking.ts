@@ -1,0 +1,138 @@
+/** BLPOP, BRPOP, BLMPOP, BLMOVE and BRPOPLPUSH: what is done at the ends of lists, once there is something. */
+import { openList } from '../../bodies/index.ts';
+import {
+  type CommandContext,
+  type CommandSpec,
+  defineCommands,
+  LINES,
+  lookedAt,
+  nothingYet,
+} from '../../command/index.ts';
+import { NIL_ARRAY, type Reply } from '../../protocol/index.ts';
+import { firstWithSomething, passingOver, patienceIn, secondsArgument } from '../blocking.ts';
+import { countedKeys, declareWith } from '../declare.ts';
+import { type End, endArgument, moveFrom, parsePopOfSeveral, popFrom } from './ends.ts';
+
+function filledList(ctx: CommandContext, key: Buffer) {
+  const list = openList(ctx, key);
+  return list.length === 0 ? undefined : list;
+}
+
+/** BLPOP and BRPOP. */
+function pop(ctx: CommandContext, args: readonly Buffer[], end: End): Reply {
+  secondsArgument(args.at(-1)!);
+  const keys = args.slice(1, -1);
+  const found = firstWithSomething(ctx, keys, (key) => filledList(ctx, key));
+  if (found === undefined) return nothingYet(ctx, keys, LINES.list, NIL_ARRAY);
+  const [value] = popFrom(found.value, end, 1);
+  found.value.save();
+  return [Buffer.from(found.key), value!];
+}
+
+/** BLMPOP. */
+function popOfSeveral(ctx: CommandContext, args: readonly Buffer[]): Reply {
+  const { keys, end, count } = parsePopOfSeveral(args.slice(1));
+  secondsArgument(args[1]!);
+  const found = firstWithSomething(ctx, keys, (key) => filledList(ctx, key));
+  if (found === undefined) return nothingYet(ctx, keys, LINES.list, NIL_ARRAY);
+  const values = popFrom(found.value, end, count);
+  found.value.save();
+  return [Buffer.from(found.key), values];
+}
+
+function move(ctx: CommandContext, args: readonly Buffer[], ends: readonly [End, End]): Reply {
+  secondsArgument(args.at(-1)!);
+  const keys = [args[1]!, args[2]!] as const;
+  const isLookedAt = lookedAt(ctx, [keys[0]]).length > 0;
+  const source = isLookedAt ? passingOver(ctx, () => filledList(ctx, keys[0])) : undefined;
+  if (source === undefined) return nothingYet(ctx, [keys[0]], LINES.list, null);
+  return moveFrom(ctx, source, keys, ends);
+}
+
+const blocking = declareWith({ flags: ['write', 'noscript', 'blocking'], group: 'list' });
+const DIFFERENCES =
+  'Answers `UNKNOWN` when the node that kept the wait is lost: a value may have been taken. A client in line on the same keys for longer goes first, on ' +
+  'whatever node it is.';
+
+const MANY_KEYS = { first: 1, last: -2, step: 1 } as const;
+const TWO_KEYS = { first: 1, last: 2, step: 1 } as const;
+
+const manyKeys = {
+  patienceMs: (args: readonly Buffer[]) => patienceIn(args.at(-1)),
+  keys: (args: readonly Buffer[]) => args.slice(1, -1),
+  atTimeout: NIL_ARRAY,
+} as const;
+const source = { ...manyKeys, keys: (args: readonly Buffer[]) => [args[1]!] } as const;
+
+export const blockingListCommands: readonly CommandSpec[] = defineCommands([
+  blocking({
+    name: 'blpop',
+    arity: -3,
+    keys: MANY_KEYS,
+    feature: 'redis.messaging',
+    since: '2.0.0',
+    summary: 'Takes the first value of the first of several lists that has any, and waits until one has.',
+    complexity: 'O(N) in the number of keys',
+    differences: DIFFERENCES,
+    waits: manyKeys,
+    handler: { kind: 'data', run: (ctx, args) => pop(ctx, args, 'first') },
+  }),
+  blocking({
+    name: 'brpop',
+    arity: -3,
+    keys: MANY_KEYS,
+    feature: 'redis.messaging',
+    since: '2.0.0',
+    summary: 'Takes the last value of the first of several lists that has any, and waits until one has.',
+    complexity: 'O(N) in the number of keys',
+    differences: DIFFERENCES,
+    waits: manyKeys,
+    handler: { kind: 'data', run: (ctx, args) => pop(ctx, args, 'last') },
+  }),
+  blocking({
+    name: 'blmpop',
+    arity: -5,
+    flags: ['write', 'blocking', 'movablekeys'],
+    keys: countedKeys(2),
+    feature: 'redis.messaging',
+    since: '7.0.0',
+    summary: 'Takes values from an end of the first of several lists that has any, and waits until one has.',
+    complexity: 'O(N + M) in the number of keys and of values',
+    differences: DIFFERENCES,
+    waits: {
+      patienceMs: (args) => patienceIn(args[1]),
+      keys: (args) => parsePopOfSeveral(args.slice(1)).keys,
+      atTimeout: NIL_ARRAY,
+    },
+    handler: { kind: 'data', run: popOfSeveral },
+  }),
+  blocking({
+    name: 'blmove',
+    arity: 6,
+    flags: ['write', 'denyoom', 'noscript', 'blocking'],
+    keys: TWO_KEYS,
+    feature: 'redis.messaging',
+    since: '6.2.0',
+    summary: 'Takes a value from an end of one list and puts it to an end of another, and waits until there is one.',
+    complexity: 'O(1)',
+    differences: DIFFERENCES,
+    waits: source,
+    handler: {
+      kind: 'data',
+      run: (ctx, args) => move(ctx, args, [endArgument(args[3]!), endArgument(args[4]!)]),
+    },
+  }),
+  blocking({
+    name: 'brpoplpush',
+    arity: 4,
+    flags: ['write', 'denyoom', 'noscript', 'blocking'],
+    keys: TWO_KEYS,
+    feature: 'redis.messaging',
+    since: '2.2.0',
+    summary: 'Takes the last value of one list and puts it in front of another, and waits until there is one.',
+    complexity: 'O(1)',
+    differences: DIFFERENCES,
+    waits: source,
+    handler: { kind: 'data', run: (ctx, args) => move(ctx, args, ['last', 'first']) },
+  }),
+]);
