@@ -68,6 +68,29 @@ test('what a store has forgotten is read from disk again', async () => {
   await store.close();
 });
 
+test('what a store does not have is looked for on disk once, until it is there', async () => {
+  const activity = new StoreActivity();
+  const options = { ...simulated(), activity, limits: { inlineBytes: 16 } };
+  const store = await openGroupStore(options);
+  const looksFor = (key: string): number => {
+    const before = activity.cacheMisses;
+    assert.equal(store.latest(bytes(key)), undefined);
+    return activity.cacheMisses - before;
+  };
+  assert.deepEqual([looksFor('made'), looksFor('made'), looksFor('copied')], [1, 0, 1]);
+  const value = 'longer than what is beside the newest version';
+  putOne(store, 'made', value, 1);
+  await store.flush();
+  assert.equal(store.latest(bytes('made'))?.value.toString(), value);
+
+  const source = await openGroupStore(simulated());
+  putOne(source, 'copied', value, 1);
+  putOne(source, 'made', value, 2);
+  await install(store, await copyOf(source));
+  assert.equal(store.latest(bytes('copied'))?.value.toString(), value);
+  await Promise.all([store.close(), source.close()]);
+});
+
 test('three stores that apply the same log have the same digest whenever they flush and collect', async () => {
   const digests: string[] = [];
   for (const lag of [1, 7, 1000]) {

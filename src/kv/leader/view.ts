@@ -169,7 +169,7 @@ export class CommandView implements KeyView {
     for (const range of this.ranges) if (isInRange(key, range.start, range.end)) return undefined;
     const inFlight = this.overlay.isEmpty ? undefined : this.overlay.lookup(name, key);
     if (inFlight !== undefined) return this.readInFlight(name, key, inFlight);
-    const latest = this.store.latest(key);
+    const latest = this.store.latest(key, name);
     const value = latest === undefined || latest.isTombstone ? undefined : this.live(latest);
     this.noteRead(name, key, value);
     return value;

@@ -136,8 +136,9 @@ export interface GroupStore {
   /**
    * Newest version, one or two point reads, never an iterator. A tombstone at or below the GC threshold is `undefined`, so
    * that the answer does not depend on whether this replica has collected it already.
+   * @param name latin-1 text of the key, for whoever has it
    */
-  latest(key: Buffer): LatestVersion | undefined;
+  latest(key: Buffer, name?: string): LatestVersion | undefined;
   /**
    * Newest version visible at `readTs`. Only history needs the promise: whoever has to be fast asks `latest` first and
    * comes here when its `commitTs` is above `readTs`.

@@ -205,9 +205,8 @@ export class MvccGroupStore implements GroupStore {
 
   // ---- reads
 
-  latest(key: Buffer): LatestVersion | undefined {
+  latest(key: Buffer, name: string = nameOf(key)): LatestVersion | undefined {
     if (!this.drops.isEmpty && this.drops.covers(key)) return undefined;
-    const name = nameOf(key);
     const found: LatestVersion | undefined =
       this.flusher.active.keys.get(name)?.newest ??
       this.flusher.flushing?.keys.get(name)?.newest ??

@@ -13,6 +13,7 @@ import {
   writeDescending,
   writeKey,
 } from '../rows/index.ts';
+import { AbsentKeys } from './absent-keys.ts';
 import { type RecentVersion, RecentVersions } from './recent-versions.ts';
 
 /** Reads what L rows hold, synchronously. */
@@ -21,6 +22,7 @@ export class NewestRows {
   private readonly level: () => Level;
   /** What L rows on disk hold, for keys that are in no generation. */
   private readonly recent: RecentVersions;
+  private readonly absent = new AbsentKeys();
   private readonly activity: StoreActivity;
   /** Encoded key of the point read that is being made. */
   private scratch: Buffer = Buffer.allocUnsafeSlow(1024);
@@ -43,26 +45,25 @@ export class NewestRows {
   /** Header and inline value of the newest version. @param name latin-1 text of the key */
   header(key: Buffer, name: string): RecentVersion | undefined {
     const known = this.recent.get(name);
-    if (known !== undefined) {
+    if (known !== undefined || this.absent.has(name)) {
       this.activity.cacheHits++;
       return known;
     }
     this.activity.cacheMisses++;
-    return this.stored(key, name);
+    const newest = this.stored(key, name);
+    if (newest !== undefined && !newest.isValueApart) this.recent.set(name, newest);
+    return newest;
   }
 
   /** The same for a key that is about to be overwritten. */
   beforeWrite(key: Buffer, name: string): BaseVersion | undefined {
-    return this.recent.peek(name) ?? this.stored(key, undefined);
+    return this.recent.peek(name) ?? (this.absent.has(name) ? undefined : this.stored(key, name));
   }
 
-  /** @param name undefined leaves the cache as it is */
-  private stored(key: Buffer, name: string | undefined): RecentVersion | undefined {
+  private stored(key: Buffer, name: string): RecentVersion | undefined {
     const row = this.level().getSync(this.scratch.subarray(0, this.encodeScratch(key)));
-    if (row === undefined) return undefined;
-    const newest = decodeVersion(row, this.location);
-    if (name !== undefined && !newest.isValueApart) this.recent.set(name, newest);
-    return newest;
+    if (row === undefined) this.absent.add(name);
+    return row === undefined ? undefined : decodeVersion(row, this.location);
   }
 
   /** The same with its value, wherever that lies. @throws CorruptStoreError */
@@ -80,6 +81,7 @@ export class NewestRows {
   /** Mirrors the L row that a flush has written. */
   flushed(name: string, version: BufferedVersion): void {
     const { commitTs, isTombstone, expireTs, value, row, isValueApart, older } = version;
+    this.absent.delete(name);
     if (isValueApart) this.recent.delete(name);
     // What came before it in the generation must not stay in memory with it.
     else
@@ -97,6 +99,7 @@ export class NewestRows {
   }
 
   clear(): void {
+    this.absent.clear();
     this.recent.clear();
   }
 }
