@@ -45,7 +45,12 @@ export class ByteReader {
   }
 
   skip(length: number): void {
-    this.at += length;
+    this.goTo(this.at + length);
+  }
+
+  /** Goes on at an offset. */
+  goTo(offset: number): void {
+    this.at = offset;
     assert(this.at <= this.bytes.length, 'a stored row ends too early');
   }
 

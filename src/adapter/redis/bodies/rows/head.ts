@@ -137,9 +137,11 @@ function checkMayCreate({ mayCreateBodies, mayCreateStreams }: MayCreate, type: 
   if (!mayCreateBodies || (type === ValueType.Stream && !mayCreateStreams)) throw new FeatureInactiveError();
 }
 
+/** What a head has of elements: how many, or how many bytes. */
+const sizeIn = (head: Head): number => (head.form === ValueForm.Packed ? head.elements.length : head.count);
+
 /** Only streams exist without elements: they remember ids and groups. */
-const isEmpty = (head: Head): boolean =>
-  head.type !== ValueType.Stream && (head.form === ValueForm.Packed ? head.elements.length === 0 : head.count === 0);
+const isEmpty = (head: Head): boolean => head.type !== ValueType.Stream && sizeIn(head) === 0;
 
 /**
  * Makes the head of a key what it is to be. A body without elements is deleted with its key, one that has expired as it is written too, and the
@@ -220,6 +222,7 @@ export class HeadPlace {
       before !== undefined &&
       expiry === 'keep' &&
       !(isTouched && isWatchable) &&
+      sizeIn(after) === sizeIn(before.head) &&
       encodeHead(after, NEVER).equals(encodeHead({ ...before.head, bits: this.bits }, NEVER));
     if (isSame) return;
     writeHead(this.access, this.key, before, after, expiry);

@@ -14,11 +14,11 @@ export {
   type Cell,
   Cells,
   cellBytes,
+  cellEnd,
   LongCell,
   NO_CELL,
   type RowNumbers,
   readCell,
-  skipCell,
   writeCell,
 } from './cell.ts';
 export { DEFAULT_ENCODINGS, type EncodingThresholds } from './encodings.ts';

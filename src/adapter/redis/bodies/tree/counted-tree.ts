@@ -12,7 +12,7 @@
  */
 import { assert } from '../../../../platform/index.ts';
 import { type BodyLimits, type Cell, type Cells, cellBytes, NO_CELL } from '../rows/index.ts';
-import { bytesOfCells, childSize, type Inner, innerSize, type Leaf, leafSize, sumOf } from './page.ts';
+import { childSize, type Inner, innerSize, type Leaf, leafSize, sumOf } from './page.ts';
 import type { PageStore } from './page-store.ts';
 import { type Place, type Step, TreeReader } from './tree-reader.ts';
 import { type End, FIRST, LAST, type TreeState } from './tree-state.ts';
@@ -90,10 +90,8 @@ export class CountedTree extends TreeReader {
 
   private replace(place: Place, cell: Cell): void {
     const leaf = this.pages.keep(place.leaf);
-    const old = leaf.cells[place.at]!;
-    this.cells.free(old);
-    leaf.cells[place.at] = cell;
-    leaf.bytes += cellBytes(cell) - cellBytes(old);
+    this.cells.free(leaf.cellAt(place.at));
+    leaf.splice(place.at, 1, [cell]);
     this.pages.touchLeaf(leaf);
     this.fitLeaf(place, leaf);
   }
@@ -200,17 +198,17 @@ export class CountedTree extends TreeReader {
   /** Removes up to `atMost` elements of one leaf. @returns how many */
   private cut(place: Place, atMost: number): number {
     const leaf = this.pages.keep(place.leaf);
-    const removed = leaf.cells.splice(place.at, atMost);
+    const removed = Math.min(atMost, leaf.size - place.at);
     // Whoever removes until nothing is left would never end: a transaction may be evaluated over rows that were read at different moments.
-    assert(removed.length > 0, 'a leaf has the elements that are counted in it');
-    for (const cell of removed) this.cells.free(cell);
-    leaf.bytes -= bytesOfCells(removed);
+    assert(removed > 0, 'a leaf has the elements that are counted in it');
+    for (let index = place.at; index < place.at + removed; index++) this.cells.free(leaf.cellAt(index));
+    leaf.splice(place.at, removed, []);
     this.pages.touchLeaf(leaf);
-    this.count -= removed.length;
-    if (place.part === 'tree') this.addCount(place.path, -removed.length);
-    else this.state.fingers[endOf(place)].count -= removed.length;
+    this.count -= removed;
+    if (place.part === 'tree') this.addCount(place.path, -removed);
+    else this.state.fingers[endOf(place)].count -= removed;
     this.fitLeaf(place, leaf);
-    return removed.length;
+    return removed;
   }
 
   /** Makes a leaf that has changed one that may be. */
@@ -465,8 +463,7 @@ export class CountedTree extends TreeReader {
         Leaf,
       ];
       if (leafSize(below) + above.bytes > this.joinedBytes) continue;
-      below.cells.push(...above.cells);
-      below.bytes += above.bytes;
+      below.splice(below.size, 0, above.cells);
       this.pages.touchLeaf(below);
       this.pages.dropLeaf(above);
       this.cells.free(this.uniteChildren(parent.page, left));
@@ -524,16 +521,16 @@ export class CountedTree extends TreeReader {
   }
 
   private insertCell(leaf: Leaf, at: number, cell: Cell): void {
-    leaf.cells.splice(at, 0, cell);
-    leaf.bytes += cellBytes(cell);
+    leaf.splice(at, 0, [cell]);
     this.pages.touchLeaf(leaf);
   }
 
   /** Moves the upper half of a leaf into a new one. */
   private splitLeaf(leaf: Leaf): Leaf {
-    const at = middle(leaf.cells.map(cellBytes));
-    const right = this.pages.newLeaf(leaf.cells.splice(at));
-    leaf.bytes -= right.bytes;
+    const { cells } = leaf;
+    const at = middle(cells.map(cellBytes));
+    const right = this.pages.newLeaf(cells.slice(at));
+    leaf.splice(at, leaf.size - at, []);
     this.pages.touchLeaf(leaf);
     return right;
   }

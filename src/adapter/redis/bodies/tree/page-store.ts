@@ -1,18 +1,7 @@
 /** Pages of one tree while a command works with it: each is read once, and written once, by `save`. */
 import { assert } from '../../../../platform/index.ts';
 import { type BodyRows, type Cell, RowKind, type RowNumbers } from '../rows/index.ts';
-import {
-  cellsInLeaf,
-  decodeCounts,
-  decodeInner,
-  decodeLeaf,
-  encodeCounts,
-  encodeInner,
-  encodeLeaf,
-  Inner,
-  isLeafRow,
-  Leaf,
-} from './page.ts';
+import { cellsInLeaf, decodeCounts, decodeInner, encodeCounts, encodeInner, Inner, isLeafRow, Leaf } from './page.ts';
 
 /** Whoever changes a page says so with one of the `touch` methods. */
 export class PageStore {
@@ -58,7 +47,7 @@ export class PageStore {
 
   /** A leaf that is only looked at, and not kept: a walk through a large body must not hold all of it. */
   peekLeaf(number: number): Leaf {
-    return this.leaves.get(number) ?? decodeLeaf(number, this.row(RowKind.TreePage, number));
+    return this.leaves.get(number) ?? Leaf.decode(number, this.row(RowKind.TreePage, number));
   }
 
   /** A leaf by a number that came from outside; undefined when there is none. */
@@ -66,7 +55,7 @@ export class PageStore {
     const known = this.leaves.get(number);
     if (known !== undefined || number >= this.numbers.next) return known;
     const row = this.rows.get(this.rows.numberedKey(RowKind.TreePage, number));
-    return row !== undefined && isLeafRow(row) ? decodeLeaf(number, row) : undefined;
+    return row !== undefined && isLeafRow(row) ? Leaf.decode(number, row) : undefined;
   }
 
   cellsIn(number: number): number {
@@ -138,7 +127,7 @@ export class PageStore {
 
   /** Writes what was changed. */
   save(): void {
-    for (const leaf of this.changedLeaves) this.put(RowKind.TreePage, leaf, encodeLeaf(leaf));
+    for (const leaf of this.changedLeaves) this.put(RowKind.TreePage, leaf, leaf.row());
     for (const page of this.changedInners) this.put(RowKind.TreePage, page, encodeInner(page, this.isOrdered));
     for (const page of this.changedCounts) {
       // Above where the ways of a removed and an added element meet, counts are what they were.

@@ -11,70 +11,132 @@
  */
 import { assert } from '../../../../platform/index.ts';
 import { varintBytes, writeVarint } from '../../keys/index.ts';
-import { ByteReader, type Cell, cellBytes, NO_CELL, readCell, skipCell, writeCell } from '../rows/index.ts';
+import { ByteReader, type Cell, type Cells, cellBytes, cellEnd, NO_CELL, readCell, writeCell } from '../rows/index.ts';
+
+const LEAF_LEVEL = 0;
+/** Most bytes in front of the cells of a leaf: level, and number of cells. */
+const LEAF_HEADER_ROOM = 4;
+
+const leafHeaderBytes = (count: number): number => 1 + varintBytes(count);
 
 /**
- * The cells of a page: taken out of its row one by one as they are looked at, because a look-up needs a few of them, and all together when they are to
- * be changed.
+ * The cells of a leaf as its row has them: they are found, compared, added and removed in its bytes, without being taken out. The bytes are never
+ * changed, because rows that were read and elements that were given out are views of them: a change makes new ones.
  */
-class PageCells {
-  private readonly row: Buffer;
-  /** Where each cell begins in the row. */
-  private readonly starts: readonly number[];
-  private taken: Cell[] | undefined;
+class LeafCells {
+  private bytes: Buffer;
+  /** Where each cell begins in `bytes`, and where the last one ends. */
+  private bounds: number[];
+  /** Whether there is room for the header of a row in front of the cells, and nobody else has these bytes. */
+  private hasHeaderRoom: boolean;
 
-  /** @param taken the cells of a page without a row */
-  constructor(row: Buffer, starts: readonly number[], taken?: Cell[]) {
-    this.row = row;
-    this.starts = starts;
-    this.taken = taken;
+  private constructor(bytes: Buffer, bounds: number[], hasHeaderRoom: boolean) {
+    this.bytes = bytes;
+    this.bounds = bounds;
+    this.hasHeaderRoom = hasHeaderRoom;
+  }
+
+  static of(cells: readonly Cell[]): LeafCells {
+    const bytes = Buffer.allocUnsafe(LEAF_HEADER_ROOM + bytesOfCells(cells));
+    const bounds = [LEAF_HEADER_ROOM];
+    for (const cell of cells) bounds.push(writeCell(bytes, bounds.at(-1)!, cell));
+    return new LeafCells(bytes, bounds, true);
+  }
+
+  /** @param at where the first of `count` cells begins in the row */
+  static in(row: Buffer, at: number, count: number): LeafCells {
+    const bounds = new Array<number>(count + 1);
+    let end = at;
+    for (let index = 0; index < count; index++) {
+      bounds[index] = end;
+      end = cellEnd(row, end);
+    }
+    bounds[count] = end;
+    assert(end === row.length, 'a leaf has its cells and nothing behind them');
+    return new LeafCells(row, bounds, false);
   }
 
   get size(): number {
-    return this.taken?.length ?? this.starts.length;
+    return this.bounds.length - 1;
   }
 
-  /** @param index from 0 to `size - 1` */
+  get byteLength(): number {
+    return this.bounds[this.size]! - this.bounds[0]!;
+  }
+
   at(index: number): Cell {
-    return this.taken === undefined ? this.read(this.starts[index]!) : this.taken[index]!;
+    return readCell(new ByteReader(this.bytes, this.bounds[index]!));
   }
 
-  /** May be changed in place. */
-  all(): Cell[] {
-    this.taken ??= this.starts.map((start) => this.read(start));
-    return this.taken;
+  compare(key: Buffer, index: number, cells: Cells): number {
+    return cells.compareIn(key, this.bytes, this.bounds[index]!);
   }
 
-  private read(start: number): Cell {
-    return readCell(new ByteReader(this.row, start));
+  /** Puts other cells into the place of some. */
+  splice(at: number, removed: number, added: readonly Cell[]): void {
+    const { bytes, bounds } = this;
+    const [start, from, to, end] = [bounds[0]!, bounds[at]!, bounds[at + removed]!, bounds[this.size]!];
+    const before = from - start;
+    const target = Buffer.allocUnsafe(LEAF_HEADER_ROOM + before + bytesOfCells(added) + end - to);
+    target.set(bytes.subarray(start, from), LEAF_HEADER_ROOM);
+    const after: number[] = [];
+    const shiftBefore = LEAF_HEADER_ROOM - start;
+    for (let index = 0; index < at; index++) after.push(bounds[index]! + shiftBefore);
+    let offset = LEAF_HEADER_ROOM + before;
+    for (const cell of added) {
+      after.push(offset);
+      offset = writeCell(target, offset, cell);
+    }
+    target.set(bytes.subarray(to, end), offset);
+    for (let index = at + removed; index < bounds.length; index++) after.push(bounds[index]! + offset - to);
+    this.bytes = target;
+    this.bounds = after;
+    this.hasHeaderRoom = true;
+  }
+
+  /** The row of a leaf with these cells. */
+  row(): Buffer {
+    if (!this.hasHeaderRoom) this.splice(0, 0, []);
+    this.hasHeaderRoom = false;
+    const { bytes, bounds, size } = this;
+    const at = bounds[0]! - leafHeaderBytes(size);
+    bytes[at] = LEAF_LEVEL;
+    writeVarint(bytes, at + 1, size);
+    return bytes.subarray(at, bounds[size]!);
   }
 }
-
-const NO_ROW = Buffer.alloc(0);
 
 /** A page of elements. */
 export class Leaf {
   readonly number: number;
-  /** What the cells take, bytes. */
-  bytes: number;
   /** Whether its rows exist. */
   isStored: boolean;
-  private readonly elements: PageCells;
+  private readonly elements: LeafCells;
 
-  constructor(number: number, elements: PageCells, bytes: number, isStored: boolean) {
+  private constructor(number: number, elements: LeafCells, isStored: boolean) {
     this.number = number;
     this.elements = elements;
-    this.bytes = bytes;
     this.isStored = isStored;
   }
 
   /** A page that has no row yet. */
-  static of(number: number, cells: Cell[]): Leaf {
-    return new Leaf(number, new PageCells(NO_ROW, [], cells), bytesOfCells(cells), false);
+  static of(number: number, cells: readonly Cell[]): Leaf {
+    return new Leaf(number, LeafCells.of(cells), false);
+  }
+
+  /** Reads what `row` gave; cells are views. */
+  static decode(number: number, row: Buffer): Leaf {
+    const count = cellsInLeaf(row);
+    return new Leaf(number, LeafCells.in(row, leafHeaderBytes(count), count), true);
   }
 
   get size(): number {
     return this.elements.size;
+  }
+
+  /** What the cells take, bytes. */
+  get bytes(): number {
+    return this.elements.byteLength;
   }
 
   /** @param index from 0 to `size - 1` */
@@ -82,11 +144,58 @@ export class Leaf {
     return this.elements.at(index);
   }
 
-  /** All elements, to be changed in place. */
+  /** All elements. */
   get cells(): Cell[] {
-    return this.elements.all();
+    return Array.from({ length: this.size }, (_, index) => this.elements.at(index));
+  }
+
+  /** The order of a key and an element. */
+  compare(key: Buffer, index: number, cells: Cells): number {
+    return this.elements.compare(key, index, cells);
+  }
+
+  /** Puts elements into the place of `removed` others from `at` on. */
+  splice(at: number, removed: number, added: readonly Cell[]): void {
+    this.elements.splice(at, removed, added);
+  }
+
+  /** The bytes to be stored. */
+  row(): Buffer {
+    return this.elements.row();
   }
 }
+
+/**
+ * The separators of a page: taken out of its row one by one as they are looked at, because a look-up needs a few of them, and all together when they
+ * are to be changed.
+ */
+class Separators {
+  private readonly row: Buffer;
+  /** Where each begins in the row. */
+  private readonly starts: readonly number[];
+  private taken: Cell[] | undefined;
+
+  /** @param taken those of a page without a row */
+  constructor(row: Buffer, starts: readonly number[], taken?: Cell[]) {
+    this.row = row;
+    this.starts = starts;
+    this.taken = taken;
+  }
+
+  compare(key: Buffer, index: number, cells: Cells): number {
+    return this.taken === undefined
+      ? cells.compareIn(key, this.row, this.starts[index]!)
+      : cells.compare(key, this.taken[index]!);
+  }
+
+  /** May be changed in place. */
+  all(): Cell[] {
+    this.taken ??= this.starts.map((start) => readCell(new ByteReader(this.row, start)));
+    return this.taken;
+  }
+}
+
+const NO_ROW = Buffer.alloc(0);
 
 /** A page of children. */
 export class Inner {
@@ -100,13 +209,13 @@ export class Inner {
   storedCounts: Buffer | undefined;
   /** Whether its rows exist. */
   isStored: boolean;
-  private readonly borders: PageCells;
+  private readonly borders: Separators;
 
   constructor(
     number: number,
     level: number,
     children: number[],
-    borders: PageCells,
+    borders: Separators,
     counts: number[] | undefined,
     isStored: boolean,
   ) {
@@ -126,12 +235,12 @@ export class Inner {
     separators: Cell[],
     counts: number[] | undefined,
   ): Inner {
-    return new Inner(number, level, children, new PageCells(NO_ROW, [], separators), counts, false);
+    return new Inner(number, level, children, new Separators(NO_ROW, [], separators), counts, false);
   }
 
-  /** What separates a child of an ordered tree from the one before it. */
-  separatorAt(index: number): Cell {
-    return this.borders.at(index);
+  /** The order of a key and what separates a child of an ordered tree from the one before it. */
+  compare(key: Buffer, index: number, cells: Cells): number {
+    return this.borders.compare(key, index, cells);
   }
 
   /** As many as children, to be changed in place; those of a list are empty. */
@@ -140,37 +249,13 @@ export class Inner {
   }
 }
 
-const LEAF_LEVEL = 0;
-
 export const sumOf = (numbers: readonly number[]): number => numbers.reduce((sum, each) => sum + each, 0);
 
-export const bytesOfCells = (cells: readonly Cell[]): number => cells.reduce((sum, cell) => sum + cellBytes(cell), 0);
+const bytesOfCells = (cells: readonly Cell[]): number => cells.reduce((sum, cell) => sum + cellBytes(cell), 0);
 
 /** Bytes of a leaf's row. */
 export function leafSize(leaf: Leaf): number {
-  return 1 + varintBytes(leaf.size) + leaf.bytes;
-}
-
-/** The row of a leaf. */
-export function encodeLeaf(leaf: Leaf): Buffer {
-  const row = Buffer.allocUnsafe(leafSize(leaf));
-  row[0] = LEAF_LEVEL;
-  let at = writeVarint(row, 1, leaf.cells.length);
-  for (const cell of leaf.cells) at = writeCell(row, at, cell);
-  return row;
-}
-
-/** Reads what `encodeLeaf` wrote; cells are views. */
-export function decodeLeaf(number: number, row: Buffer): Leaf {
-  const reader = new ByteReader(row);
-  assert(reader.byte() === LEAF_LEVEL, 'a leaf is where a leaf must be');
-  const count = reader.varint();
-  const starts: number[] = [];
-  for (let index = 0; index < count; index++) {
-    starts.push(reader.offset);
-    skipCell(reader);
-  }
-  return new Leaf(number, new PageCells(row, starts), row.length - 1 - varintBytes(count), true);
+  return leafHeaderBytes(leaf.size) + leaf.bytes;
 }
 
 /** How many cells a leaf has, without taking it apart. */
@@ -223,15 +308,15 @@ export function decodeInner(number: number, row: Buffer, isOrdered: boolean): In
       counts.push(reader.varint());
     }
     const separators = children.map(() => NO_CELL);
-    return new Inner(number, level, children, new PageCells(row, [], separators), counts, true);
+    return new Inner(number, level, children, new Separators(row, [], separators), counts, true);
   }
   const starts: number[] = [];
   for (let index = 0; index < count; index++) {
     children.push(reader.varint());
     starts.push(reader.offset);
-    skipCell(reader);
+    reader.goTo(cellEnd(row, reader.offset));
   }
-  return new Inner(number, level, children, new PageCells(row, starts), undefined, true);
+  return new Inner(number, level, children, new Separators(row, starts), undefined, true);
 }
 
 /** The row of counts of a page of an ordered tree. */

@@ -181,7 +181,7 @@ export class TreeReader {
     let [from, to] = [0, page.children.length - 1];
     while (from < to) {
       const middle = (from + to + 1) >>> 1;
-      if (this.cells.compare(key, page.separatorAt(middle)) >= 0) from = middle;
+      if (page.compare(key, middle, this.cells) >= 0) from = middle;
       else to = middle - 1;
     }
     return from;
@@ -374,7 +374,7 @@ export class TreeReader {
     let [from, to] = [0, leaf.size];
     while (from < to) {
       const middle = (from + to) >>> 1;
-      if (this.cells.compare(key, leaf.cellAt(middle)) > 0) from = middle + 1;
+      if (leaf.compare(key, middle, this.cells) > 0) from = middle + 1;
       else to = middle;
     }
     return from;

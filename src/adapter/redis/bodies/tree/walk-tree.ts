@@ -11,7 +11,7 @@ import {
   type WalkedRow,
   walkedRow,
 } from '../rows/index.ts';
-import { decodeCounts, decodeInner, decodeLeaf, type Inner } from './page.ts';
+import { decodeCounts, decodeInner, type Inner, Leaf } from './page.ts';
 import { FIRST, LAST, type TreeState } from './tree-state.ts';
 
 /** A row of a tree; that of a leaf with the bytes of its elements. */
@@ -116,7 +116,7 @@ class TreeWalk {
 
   private *leaf(number: number, { low, high }: Bounds): Generator<WalkedPage, number> {
     const row = this.pageRow(number);
-    const { cells } = decodeLeaf(number, row.value);
+    const { cells } = Leaf.decode(number, row.value);
     assert(cells.length > 0, 'a leaf has elements');
     assert(this.limits === undefined || row.value.length <= this.limits.pageBytes, 'a leaf is not too large');
     yield* rowsOfCells(this.rows, cells);
