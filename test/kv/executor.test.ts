@@ -2,8 +2,11 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { ConflictError } from '../../src/kv/contract/errors.ts';
 import { decodeEntry } from '../../src/kv/entry/decoded-entry.ts';
+import { hlcTimestamp } from '../../src/platform/index.ts';
 import { BusyError, NotLeaderError, OutcomeUnknownError, TooLargeError } from '../../src/raftengine/errors.ts';
-import { bytes, LoneGroup, text } from '../support/lone-group.ts';
+import { bytes, LoneGroup, type Outcome, text } from '../support/lone-group.ts';
+
+const NEVER = hlcTimestamp(0n);
 
 const batch = (payload: Buffer) => {
   const entry = decodeEntry(payload);
@@ -485,5 +488,71 @@ describe('limits', () => {
     assert.equal(second.evaluations, 0);
     bed.settle();
     assert.deepEqual([first.reply, second.reply, third.reply], [1, 2, 3]);
+  });
+
+  /** Writes so many rows, and answers how many commands have done so. */
+  const writeRows = (bed: LoneGroup, rows: number, tookMs = 0): Outcome<number> =>
+    bed.run((view) => {
+      const nth = Number(text(view.get(bytes('n'))) ?? '0') + 1;
+      view.put(bytes('n'), bytes(String(nth)), NEVER);
+      for (let at = 0; at < rows; at++) view.put(bytes(`row ${nth} ${at}`), bytes('x'), NEVER);
+      bed.clock.advance(tookMs);
+      return nth;
+    });
+  const evaluated = (outcomes: readonly Outcome<number>[]): number =>
+    outcomes.filter(({ evaluations }) => evaluations > 0).length;
+
+  test('end a turn that has touched many rows: what comes behind waits for the next one, in order', () => {
+    const bed = new LoneGroup({ maxRowsPerTurn: 2_000 });
+    const outcomes = Array.from({ length: 20 }, () => writeRows(bed, 300));
+    assert.equal(evaluated(outcomes), 8);
+    bed.scheduler.endTurn();
+    assert.equal(evaluated(outcomes), 8);
+    bed.scheduler.passTurn();
+    assert.equal(evaluated(outcomes), 16);
+    const last = writeRows(bed, 1);
+    bed.scheduler.passTurn();
+    assert.equal(evaluated([...outcomes, last]), 21);
+    bed.settle();
+    assert.deepEqual(
+      [...outcomes, last].map(({ reply }) => reply),
+      Array.from({ length: 21 }, (_, nth) => nth + 1),
+    );
+  });
+
+  test('end a turn that has taken long, but not one of few rows', () => {
+    const bed = new LoneGroup();
+    const large = Array.from({ length: 20 }, () => writeRows(bed, 300, 20));
+    assert.equal(evaluated(large), 8);
+    while (evaluated(large) < 20) bed.scheduler.passTurn();
+    bed.settle();
+    bed.scheduler.passTurn();
+    const small = Array.from({ length: 100 }, () => writeRows(bed, 1, 20));
+    assert.equal(evaluated(small), 100);
+    bed.settle();
+    assert.equal(small[99]!.reply, 120);
+  });
+
+  test('do not add up what several turns touch', () => {
+    const bed = new LoneGroup({ maxRowsPerTurn: 2_000 });
+    for (let turn = 0; turn < 5; turn++) {
+      const outcomes = [writeRows(bed, 300), writeRows(bed, 300), writeRows(bed, 300)];
+      assert.equal(evaluated(outcomes), 3);
+      bed.settle();
+    }
+  });
+
+  test('close an entry that has many rows, which a replica applies in one turn', () => {
+    const bed = new LoneGroup({ maxEntryRows: 500 });
+    const outcomes = Array.from({ length: 5 }, () => writeRows(bed, 300));
+    bed.settle();
+    assert.deepEqual(
+      outcomes.map(({ reply }) => reply),
+      [1, 2, 3, 4, 5],
+    );
+    assert.deepEqual(
+      bed.raft.log.slice(-3).map((payload) => batch(payload).mutations.length),
+      [601, 601, 301],
+    );
   });
 });

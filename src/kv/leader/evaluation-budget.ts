@@ -70,6 +70,11 @@ export class EvaluationBudget {
     this.bytesLeft = this.isReadOnly ? this.limits.softBytes : Number.POSITIVE_INFINITY;
   }
 
+  /** Rows that it has read and written so far. */
+  get touchedRows(): number {
+    return this.rows + this.step() - Math.max(this.left, 0);
+  }
+
   private step(): number {
     const { softRows, maxRowsPerCommand } = this.limits;
     if (this.isReadOnly) return softRows - this.rows;

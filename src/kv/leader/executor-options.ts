@@ -31,6 +31,14 @@ export interface ExecutorLimits {
    * rows.
    */
   readonly maxRowsPerCommand: number;
+  /**
+   * Rows that all commands of a turn may read and write together, and how long they may take after the first thousand: what comes then waits for the
+   * next turn, in order.
+   */
+  readonly maxRowsPerTurn: number;
+  readonly maxTurnMs: Millis;
+  /** Rows of an entry, beside those of its last command: each replica applies an entry in one turn. */
+  readonly maxEntryRows: number;
   /** An operation that only reads, and more rows than this, goes on over rows that are read beforehand, a page a turn. */
   readonly softRows: number;
   /** The same by the bytes of the rows, those that it names not among them: a page has up to a few hundred elements. */
@@ -61,6 +69,9 @@ export const DEFAULT_EXECUTOR_LIMITS: ExecutorLimits = {
   maxEntryBytes: 8 * 1024 * 1024,
   maxCommandBytes: 576 * 1024 * 1024,
   maxRowsPerCommand: 65_536,
+  maxRowsPerTurn: 8_192,
+  maxTurnMs: 40,
+  maxEntryRows: 8_192,
   softRows: 20_000,
   softBytes: 2 * 1024 * 1024,
   maxReadRows: 2_000_000,

@@ -51,6 +51,7 @@ import { comesAfter, Overtaken } from './source-order.ts';
 import { LeaderSpans } from './span-executor.ts';
 import { SpanGate } from './span-gate.ts';
 import { isStale, NO_SOURCES, newestOf, type Pending, type Source, type TurnEntry } from './turn-entry.ts';
+import { TurnLoad } from './turn-load.ts';
 import { LeaderTxns } from './txn-participant.ts';
 import { CommandView } from './view.ts';
 import { OperationWaits } from './waits.ts';
@@ -69,6 +70,7 @@ export class GroupExecutor {
   private readonly overlay = new Overlay();
   private readonly gate: SpanGate;
   private readonly budget: EvaluationBudget;
+  private readonly load: TurnLoad;
   private readonly view: CommandView;
   private readonly confirmer: ReadConfirmer;
   private readonly sequencer: Sequencer;
@@ -96,6 +98,12 @@ export class GroupExecutor {
     this.limits = { ...DEFAULT_EXECUTOR_LIMITS, ...options.limits };
     this.gate = new SpanGate(() => options.stateMachine.spanTable, options.admission);
     this.budget = new EvaluationBudget(this.limits, () => options.hlc.monotonicMs());
+    this.load = new TurnLoad({
+      limits: this.limits,
+      nowMs: () => options.hlc.monotonicMs(),
+      scheduler: this.scheduler,
+      onTurn: () => this.drainWaiting(),
+    });
     const { locks } = options.stateMachine;
     this.view = new CommandView(this.store, this.overlay, this.gate, locks, this.budget, options.onAccess);
     this.confirmer = new ReadConfirmer(this.raft, this.scheduler);
@@ -117,6 +125,7 @@ export class GroupExecutor {
       onApplied: (entry, units, refusals) => this.settleApplied(entry, units, refusals),
       onAbandoned: (entry, error) => this.settleAbandoned(entry, error),
       onRoom: () => this.drainWaiting(),
+      onTurnEnd: () => this.load.end(),
     });
     const shared = {
       stateMachine: this.stateMachine,
@@ -135,7 +144,7 @@ export class GroupExecutor {
       maxRangeWaitMs: this.limits.maxRangeWaitMs,
       maxWaiters: this.limits.maxWaiters,
       mayRetry: () => this.serving && this.sequencer.mayDraw(),
-      mayStart: () => this.serving && !this.sequencer.isFull() && this.sequencer.mayDraw(),
+      mayStart: () => this.serving && !this.load.isSpent && !this.sequencer.isFull() && this.sequencer.mayDraw(),
       evaluate: (operation, tries) => this.evaluate(operation, tries),
       onReady: () => this.drainWaiting(),
     });
@@ -222,7 +231,7 @@ export class GroupExecutor {
       complete(operation, this.notLeader(), undefined);
       return;
     }
-    if (this.waits.queue.size > 0 || this.sequencer.isFull() || !this.sequencer.mayDraw()) {
+    if (this.waits.queue.size > 0 || this.load.isSpent || this.sequencer.isFull() || !this.sequencer.mayDraw()) {
       if (this.waits.queue.waitingCount >= this.limits.maxWaitingOperations) {
         complete(operation, new BusyError('too many operations wait for the group; try again later'), undefined);
       } else {
@@ -273,6 +282,7 @@ export class GroupExecutor {
       error = thrown instanceof Error ? thrown : new Error(String(thrown));
     }
     const { excess } = this.budget;
+    this.load.add(this.budget.touchedRows);
     if (excess !== undefined) error = excess;
     const isWriter = error === undefined && (view.writes.length > 0 || view.ranges.length > 0);
     if (isWriter) view.checkReadOwnership();
@@ -336,7 +346,8 @@ export class GroupExecutor {
       return true;
     }
     const { open } = this.sequencer;
-    if (open !== undefined && open.bodyBytes + bytes > this.limits.maxEntryBytes) {
+    const { maxEntryBytes, maxEntryRows } = this.limits;
+    if (open !== undefined && (open.bodyBytes + bytes > maxEntryBytes || open.writes.length >= maxEntryRows)) {
       // No room left in this turn's entry: the command runs again, at the timestamp of the next one.
       this.sequencer.closeEntry();
       this.evaluate(operation, tries);

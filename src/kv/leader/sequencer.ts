@@ -29,6 +29,8 @@ export interface SequencerOptions {
   readonly onAbandoned: (entry: TurnEntry, error: Error) => void;
   /** Something has left, so there may be room for what waits. */
   readonly onRoom: () => void;
+  /** A turn that had commands is over. */
+  readonly onTurnEnd: () => void;
 }
 
 /** See the top of the file. */
@@ -146,6 +148,7 @@ export class Sequencer {
   private endTurn(): void {
     this.isTurnEndScheduled = false;
     this.turnTs = undefined;
+    this.options.onTurnEnd();
     const { clock, limits, scheduler } = this.options;
     if (this.entry === undefined) clock.keepOpen();
     else if (this.inflight.length >= limits.pipelineDepth) return;

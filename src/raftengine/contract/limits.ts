@@ -86,7 +86,7 @@ export const DEFAULT_ENGINE_LIMITS: EngineLimits = {
   retainBytes: 64 * 1024 * 1024,
   truncateIntervalMs: 1000,
   maxApplyEntries: 256,
-  maxApplyBytes: 4 * 1024 * 1024,
+  maxApplyBytes: 1024 * 1024,
   applySliceMs: 5,
   maxOutboundSnapshots: 4,
   snapshotBytesPerSecond: 64 * 1024 * 1024,

@@ -1,0 +1,62 @@
+/**
+ * What the commands of one turn have evaluated together. Each is bounded by itself (`EvaluationBudget`), but a pipeline brings hundreds in one turn, and
+ * the node must hear from others in between: what comes when a turn is spent waits for the next one.
+ */
+import type { Millis, Scheduler } from '../../platform/index.ts';
+
+/** See `ExecutorLimits`. */
+export interface TurnLimits {
+  readonly maxRowsPerTurn: number;
+  readonly maxTurnMs: Millis;
+}
+
+/** Rows between looks at the clock. A turn that touches fewer is never ended for its time, however busy the machine is. */
+const LOOK_ROWS = 1_024;
+
+export interface TurnLoadOptions {
+  readonly limits: TurnLimits;
+  readonly nowMs: () => Millis;
+  readonly scheduler: Scheduler;
+  /** The next turn has begun, after one that was spent. */
+  readonly onTurn: () => void;
+}
+
+/** See the top of the file. */
+export class TurnLoad {
+  /** Whether nothing more should be evaluated in this turn. */
+  isSpent = false;
+  private readonly options: TurnLoadOptions;
+  private rows = 0;
+  private nextLook = LOOK_ROWS;
+  /** When the clock was first looked at in this turn. */
+  private sinceMs: Millis | undefined;
+
+  constructor(options: TurnLoadOptions) {
+    this.options = options;
+  }
+
+  /** A command was evaluated. */
+  add(rows: number): void {
+    this.rows += rows;
+    if (this.rows < this.nextLook || this.isSpent) return;
+    const { limits, nowMs, scheduler, onTurn } = this.options;
+    this.nextLook = this.rows + LOOK_ROWS;
+    const now = nowMs();
+    this.sinceMs ??= now;
+    if (this.rows < limits.maxRowsPerTurn && now - this.sinceMs <= limits.maxTurnMs) return;
+    this.isSpent = true;
+    scheduler.nextTurn(() => {
+      this.isSpent = false;
+      this.end();
+      onTurn();
+    });
+  }
+
+  /** The turn is over; one that was spent ends by itself. */
+  end(): void {
+    if (this.isSpent) return;
+    this.rows = 0;
+    this.nextLook = LOOK_ROWS;
+    this.sinceMs = undefined;
+  }
+}
