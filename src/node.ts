@@ -238,6 +238,7 @@ export async function startNode(options: NodeOptions, version: string): Promise<
       transactions: node.transactions,
       reads: node.reads,
       messages: node.messages,
+      asideEvaluator: evaluator,
       features: (feature) => featureStanding(node.clusterState(), feature),
       host: options.redis.host,
       port: options.redis.port,

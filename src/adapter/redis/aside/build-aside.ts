@@ -13,11 +13,27 @@ import {
   type LiveValue,
   type TransactionRunner,
 } from '../../../kv/index.ts';
-import { type Clock, type HlcTimestamp, isOutcomeUnknown, type Millis, NEVER } from '../../../platform/index.ts';
+import {
+  type Cancel,
+  type Clock,
+  type HlcTimestamp,
+  isOutcomeUnknown,
+  type Millis,
+  NEVER,
+  type Scheduler,
+} from '../../../platform/index.ts';
 import { armBody, type CopyRows, ROW_KINDS, type RowsCopy } from '../bodies/index.ts';
 import { bodyOf, INCARNATION_BYTES } from '../keys/index.ts';
 import { RedisError, type Reply } from '../protocol/index.ts';
-import { CapturedRows, type CapturedWrite, type Missing } from './captured-rows.ts';
+import {
+  type AsideEvaluation,
+  type AsideOutcome,
+  type AsideResult,
+  type FreshRow,
+  InlineAside,
+  MovingAside,
+} from './aside-evaluation.ts';
+import type { CapturedWrite, Missing, ReadHead } from './captured-rows.ts';
 
 /** A slice: 25 ms of a leader, and as much on each replica. */
 const SLICE_ROWS = 1_000;
@@ -33,13 +49,11 @@ const MAX_ROUNDS = 256;
 /** Writes that are not rows of a new body: those of a change in place would be one large entry after all. */
 const MAX_OTHER_WRITES = 1_000;
 
-/** A row of a body that no head names yet. */
-export interface FreshRow {
-  readonly key: Buffer;
-  readonly value: Buffer;
-  /** 0n is never. */
-  readonly expireTs: HlcTimestamp;
-}
+/** Pins last several times as long. */
+const RENEWAL_MS: Millis = 10_000;
+/** Rows that one command may have read beforehand, and bytes, of heads too: they lie in memory. */
+const MAX_READ_ROWS = 2_000_000;
+const MAX_READ_BYTES = 512 * 1024 * 1024;
 
 /** A command that writes a whole value. */
 export interface AsideCommand {
@@ -47,6 +61,8 @@ export interface AsideCommand {
   readonly heads: readonly Buffer[];
   /** Synchronous; several times if need be. @param copyRows is to be used instead of reading and writing each row */
   evaluate(view: KeyView, copyRows: CopyRows): Reply;
+  /** In another thread; undefined: there is none. */
+  begin?(ts: HlcTimestamp): AsideEvaluation | undefined;
 }
 
 export interface AsideParts {
@@ -54,6 +70,7 @@ export interface AsideParts {
   readonly clock: Clock;
   /** For each step; well below the lease of a pin. */
   readonly stepTimeoutMs: Millis;
+  readonly scheduler: Pick<Scheduler, 'after'>;
   /** Writes rows behind one head, in one entry; several times do no harm. */
   writeRows(rows: readonly FreshRow[]): Promise<void>;
 }
@@ -77,6 +94,10 @@ class AsideBuild {
   private readonly command: AsideCommand;
   /** Heads whose versions are to change with each change of their bodies. */
   private readonly armed = new Map<string, Buffer>();
+  /** Heads as they were read, each once. */
+  private heads: ReadHead[] = [];
+  private readRows = 0;
+  private readBytes = 0;
   /** Rows behind one head that were not sent off. */
   private slice: FreshRow[] = [];
   private sliceBytes = 0;
@@ -97,28 +118,37 @@ class AsideBuild {
 
   /** @returns undefined when something was changed meanwhile */
   async attempt(): Promise<{ readonly reply: Reply } | undefined> {
+    const { command } = this;
     const { transactions, clock } = this.parts;
     this.slice = [];
     this.sliceBytes = 0;
     this.failure = undefined;
+    this.heads = [];
+    this.readRows = 0;
+    this.readBytes = 0;
     if (!(await this.arm())) return undefined;
     const moment = await transactions.begin({ isolation: 'snapshot', deadlineMs: this.deadlineMs() });
+    const { startTs } = moment;
+    const here = new InlineAside(
+      startTs,
+      () => clock.monotonicMs(),
+      (rows, copyRows) => command.evaluate(rows, copyRows),
+    );
+    const evaluation = new MovingAside(here, command.begin && (() => command.begin?.(startTs)));
     try {
-      const view = new CapturedRows(moment.startTs, () => clock.monotonicMs());
-      const copies: RowsCopy[] = [];
-      const reply = await this.evaluate(view, copies, moment);
-      for (const { key } of view.readHeads()) this.armed.set(key.toString('latin1'), key);
-      const { fresh, others } = view.effects();
+      const { reply, copies, fresh, others } = await this.evaluate(evaluation, moment);
+      for (const { key } of this.heads) this.armed.set(key.toString('latin1'), key);
       if (others.length === 0) return { reply };
       if (others.length > MAX_OTHER_WRITES) {
         throw new EvaluationTooLongError(`the command changes more than ${MAX_OTHER_WRITES} rows in place`);
       }
       for (const copy of copies) await this.copy(copy, moment);
-      for (const { key, value, expireTs } of fresh) await this.write({ key, value: value!, expireTs }, moment);
+      for (const row of fresh) await this.write(row, moment);
       await this.endSlice(moment);
       await this.settleSlices();
-      return (await this.commit(view, others)) ? { reply } : undefined;
+      return (await this.commit(others)) ? { reply } : undefined;
     } finally {
+      evaluation.end();
       await Promise.all(this.underWay);
       await moment.rollback();
     }
@@ -138,34 +168,58 @@ class AsideBuild {
     }
   }
 
-  private async evaluate(view: CapturedRows, copies: RowsCopy[], moment: KvTransaction): Promise<Reply> {
+  private async evaluate(evaluation: AsideEvaluation, moment: KvTransaction): Promise<AsideResult> {
     for (let round = 0; round < MAX_ROUNDS; round++) {
-      view.begin();
-      copies.length = 0;
-      let reply: Reply = null;
-      let failure: { readonly error: unknown } | undefined;
-      try {
-        reply = this.command.evaluate(view, (copy) => copies.push(copy));
-      } catch (error) {
-        failure = { error };
-      }
-      if (view.missing !== undefined) await this.read(view, view.missing, moment);
-      else if (failure !== undefined) throw failure.error;
-      else return reply;
+      const outcome = await this.whilePinned(evaluation.evaluate(), moment);
+      if (outcome.kind === 'result') return outcome.result;
+      if (outcome.kind === 'error') throw outcome.error;
+      await this.read(evaluation, outcome.missing, moment);
     }
     throw new EvaluationTooLongError(`the command finds what it reads in more than ${MAX_ROUNDS} steps`);
   }
 
-  private async read(view: CapturedRows, missing: Missing, moment: KvTransaction): Promise<void> {
+  /** Renews the pin of the moment for as long as another thread evaluates. */
+  private async whilePinned(evaluated: Promise<AsideOutcome>, moment: KvTransaction): Promise<AsideOutcome> {
+    let cancel: Cancel = () => {};
+    const renewLater = (): void => {
+      cancel = this.parts.scheduler.after(RENEWAL_MS, () => {
+        // If it has run out nevertheless, the next step finds that out.
+        moment.get(this.command.heads[0]!).catch(() => {});
+        renewLater();
+      });
+    };
+    renewLater();
+    try {
+      return await evaluated;
+    } finally {
+      cancel();
+    }
+  }
+
+  private async read(evaluation: AsideEvaluation, missing: Missing, moment: KvTransaction): Promise<void> {
     if (missing.kind === 'heads') {
-      for (const key of missing.keys) view.addHead({ key, live: await moment.get(key) });
+      for (const key of missing.keys) {
+        const head = { key, live: await moment.get(key) };
+        if (head.live !== undefined) this.countRead([{ key, value: head.live.value }]);
+        this.heads.push(head);
+        evaluation.addHead(head);
+      }
       return;
     }
     const { head, incarnation } = missing;
     for await (const page of pagesOf(moment, head, incarnation)) {
-      for (const row of page) view.addRow(row.key, row);
+      this.countRead(page);
+      evaluation.addRows(page);
     }
-    view.addBody(head);
+    evaluation.addBody(head);
+  }
+
+  /** @throws EvaluationTooLongError when there are too many */
+  private countRead(rows: readonly { readonly key: Buffer; readonly value: Buffer }[]): void {
+    this.readRows += rows.length;
+    for (const { key, value } of rows) this.readBytes += key.length + value.length;
+    if (this.readRows <= MAX_READ_ROWS && this.readBytes <= MAX_READ_BYTES) return;
+    throw new EvaluationTooLongError(`the command reads more than ${MAX_READ_ROWS} rows or ${MAX_READ_BYTES} bytes`);
   }
 
   private async copy({ from, to, incarnation, newIncarnation }: RowsCopy, moment: KvTransaction): Promise<void> {
@@ -213,8 +267,8 @@ class AsideBuild {
   }
 
   /** @returns false when a head is not what it was, or its version would not have said so */
-  private async commit(view: CapturedRows, others: readonly CapturedWrite[]): Promise<boolean> {
-    const heads = view.readHeads();
+  private async commit(others: readonly CapturedWrite[]): Promise<boolean> {
+    const { heads } = this;
     const keys = heads.map(({ key }) => key);
     const { reply } = await this.parts.transactions.run({ keys, deadlineMs: this.deadlineMs() }, (now) => {
       let isSame = true;

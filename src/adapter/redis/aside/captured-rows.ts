@@ -6,9 +6,6 @@ import { EvaluationTooLongError, type KeyView, type LiveValue } from '../../../k
 import { assert, type HlcTimestamp, type Millis, NEVER } from '../../../platform/index.ts';
 import { bodyOf, incarnationIn } from '../keys/index.ts';
 
-/** Rows that one command may have read beforehand, and their bytes: they lie in memory. */
-const MAX_ROWS = 2_000_000;
-const MAX_BYTES = 512 * 1024 * 1024;
 /** How long one evaluation may hold the event loop: below an election timeout, and nothing is applied in one piece afterwards. */
 const MAX_EVALUATION_MS: Millis = 400;
 /** Rows between looks at the clock. */
@@ -34,10 +31,15 @@ export type Missing =
   | { readonly kind: 'heads'; readonly keys: readonly Buffer[] }
   | { readonly kind: 'body'; readonly head: Buffer; readonly incarnation: Buffer };
 
+/** A write that deletes nothing. */
+type FreshWrite = CapturedWrite & { readonly value: Buffer };
+
+const hasValue = (write: CapturedWrite): write is FreshWrite => write.value !== undefined;
+
 /** Writes of an evaluation. */
 export interface Effects {
   /** Rows that nobody can come to before `others` are written. */
-  readonly fresh: readonly CapturedWrite[];
+  readonly fresh: readonly FreshWrite[];
   readonly others: readonly CapturedWrite[];
 }
 
@@ -49,51 +51,35 @@ const nameOf = (key: Buffer): string => key.toString('latin1');
 /** See the top of the file. */
 export class CapturedRows implements KeyView {
   readonly ts: HlcTimestamp;
-  private readonly nowMs: () => Millis;
   private readonly rows = new Map<string, LiveValue>();
-  private bytes = 0;
   private readonly heads = new Map<string, ReadHead>();
   /** Heads of which all rows are here. */
   private readonly bodies = new Set<string>();
   private writes = new Map<string, CapturedWrite>();
-  private sinceMs: Millis = 0;
-  private work = 0;
   /** Undefined while nothing is. */
   missing: Missing | undefined;
 
-  constructor(ts: HlcTimestamp, nowMs: () => Millis) {
+  constructor(ts: HlcTimestamp) {
     this.ts = ts;
-    this.nowMs = nowMs;
   }
 
   /** Prepares for an evaluation from the start. */
   begin(): void {
     this.writes = new Map();
     this.missing = undefined;
-    this.sinceMs = this.nowMs();
-    this.work = 0;
   }
 
   addHead(head: ReadHead): void {
     this.heads.set(nameOf(head.key), head);
   }
 
-  /** @throws EvaluationTooLongError when there are too many */
   addRow(key: Buffer, live: LiveValue): void {
     this.rows.set(nameOf(key), live);
-    this.bytes += key.length + live.value.length;
-    if (this.rows.size <= MAX_ROWS && this.bytes <= MAX_BYTES) return;
-    throw new EvaluationTooLongError(`the command reads more than ${MAX_ROWS} rows or ${MAX_BYTES} bytes`);
   }
 
   /** All of its rows were added. */
   addBody(head: Buffer): void {
     this.bodies.add(nameOf(head));
-  }
-
-  /** Heads that were read, each once. */
-  readHeads(): ReadHead[] {
-    return [...this.heads.values()];
   }
 
   get(key: Buffer): LiveValue | undefined {
@@ -142,15 +128,14 @@ export class CapturedRows implements KeyView {
     assert(false, 'a command names its keys');
   }
 
-  /** @throws EvaluationTooLongError */
-  private spend(): void {
-    if (++this.work % LOOK_ROWS !== 0 || this.nowMs() - this.sinceMs <= MAX_EVALUATION_MS) return;
-    throw new EvaluationTooLongError(`the command was evaluated for more than ${MAX_EVALUATION_MS} ms`);
+  /** A row is about to be read or written. */
+  protected spend(): void {
+    // Whoever is in the way of nobody may take as long as it takes.
   }
 
   /** What the last evaluation has written. */
   effects(): Effects {
-    const fresh: CapturedWrite[] = [];
+    const fresh: FreshWrite[] = [];
     const others: CapturedWrite[] = [];
     for (const write of this.writes.values()) {
       const body = bodyOf(write.key);
@@ -163,8 +148,32 @@ export class CapturedRows implements KeyView {
       // Rows of a body that was made and replaced again are nobody's.
       const after = this.writes.get(headName!)?.value;
       const isNamed = after !== undefined && incarnationIn(after)?.equals(body.incarnation) === true;
-      if (isNamed && write.value !== undefined) fresh.push(write);
+      if (isNamed && hasValue(write)) fresh.push(write);
     }
     return { fresh, others };
+  }
+}
+
+/** The same for an evaluation that holds an event loop up. */
+export class TimedRows extends CapturedRows {
+  private readonly nowMs: () => Millis;
+  private sinceMs: Millis = 0;
+  private work = 0;
+
+  constructor(ts: HlcTimestamp, nowMs: () => Millis) {
+    super(ts);
+    this.nowMs = nowMs;
+  }
+
+  override begin(): void {
+    super.begin();
+    this.sinceMs = this.nowMs();
+    this.work = 0;
+  }
+
+  /** @throws EvaluationTooLongError */
+  protected override spend(): void {
+    if (++this.work % LOOK_ROWS !== 0 || this.nowMs() - this.sinceMs <= MAX_EVALUATION_MS) return;
+    throw new EvaluationTooLongError(`the command was evaluated for more than ${MAX_EVALUATION_MS} ms`);
   }
 }

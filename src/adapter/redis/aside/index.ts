@@ -3,6 +3,14 @@
  * again by the node that the client is connected to, which writes the rows aside and the heads last (`build-aside`, over `captured-rows`).
  */
 
-export { type AsideCommand, type AsideParts, buildAside, type FreshRow } from './build-aside.ts';
+export {
+  type AsideEvaluation,
+  type AsideEvaluator,
+  type AsideOutcome,
+  type FreshRow,
+  runOver,
+} from './aside-evaluation.ts';
+export { type AsideCommand, type AsideParts, buildAside } from './build-aside.ts';
+export { CapturedRows, type CapturedWrite, type Missing, type ReadHead } from './captured-rows.ts';
 export { BuildAsideError, isBuildAside } from './errors.ts';
 export { MAX_ROWS_AT_ONCE, WholeValueView } from './whole-value-view.ts';

@@ -1,7 +1,7 @@
 /** Commands whose values are built aside: what the room `aside` needs of the groups. */
 import { GroupRouter, isHeldBack } from '../../../kv/index.ts';
 import { type Clock, type Millis, type Random, type Scheduler, sleep } from '../../../platform/index.ts';
-import { type AsideCommand, type AsideParts, buildAside, type FreshRow } from '../aside/index.ts';
+import { type AsideCommand, type AsideEvaluator, type AsideParts, buildAside, type FreshRow } from '../aside/index.ts';
 import { isRunAlone } from '../command/index.ts';
 import { RedisError, type Reply } from '../protocol/index.ts';
 import type { CrossGroupRunner } from '../state/index.ts';
@@ -19,6 +19,8 @@ export interface AsideEnvironment extends SingleRequestEnvironment {
   readonly scheduler: Scheduler;
   readonly random: Random;
   readonly commandTimeoutMs: Millis;
+  /** Computes values in another thread; undefined: there is none. */
+  readonly asideEvaluator: AsideEvaluator | undefined;
 }
 
 /**
@@ -60,15 +62,19 @@ async function runWithAnswers(
 
 /** Runs a command that has turned out to write too many rows for one entry. */
 async function runAside(environment: AsideEnvironment, request: CommandRequest): Promise<Reply> {
-  const { transactions, clock, commandTimeoutMs } = environment;
+  const { transactions, clock, scheduler, commandTimeoutMs, asideEvaluator } = environment;
   if (transactions === undefined) throw new RedisError('ERR the command writes too many rows');
   const command: AsideCommand = {
     heads: request.storageKeys(),
     evaluate: (view, copyRows) => request.runAside(view, copyRows),
+    begin: (ts) => asideEvaluator?.beginAside(request, ts),
   };
   const router = new GroupRouter(environment);
   const writeRows = (rows: readonly FreshRow[]) => write(environment, router, rows);
-  const reply = await buildAside({ transactions, clock, stepTimeoutMs: commandTimeoutMs, writeRows }, command);
+  const reply = await buildAside(
+    { transactions, clock, scheduler, stepTimeoutMs: commandTimeoutMs, writeRows },
+    command,
+  );
   request.emitEffects();
   return reply;
 }

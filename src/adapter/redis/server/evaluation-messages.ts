@@ -1,6 +1,7 @@
 /** What a node and the thread that evaluates for it say to each other. Rows and replies change hands without a copy. */
 import type { ReadRow } from '../../../kv/index.ts';
 import { type HlcTimestamp, hlcTimestamp } from '../../../platform/index.ts';
+import type { RowsCopy } from '../bodies/index.ts';
 import type { Effect } from '../command/index.ts';
 
 /** To the thread. */
@@ -12,7 +13,11 @@ export type EvaluationOrder =
       readonly ts: bigint;
       readonly request: Uint8Array;
       readonly maxStringBytes: number;
+      /** For one that writes a value aside; undefined: it only reads. */
+      readonly aside: { readonly mayCreateBodies: boolean } | undefined;
     }
+  /** Heads for one that writes aside: those that are there, packed, and those that are not. */
+  | { readonly kind: 'heads'; readonly id: number; readonly page: Uint8Array; readonly absent: readonly Uint8Array[] }
   /** Packed, see `packRows`. */
   | { readonly kind: 'rows'; readonly id: number; readonly page: Uint8Array }
   | { readonly kind: 'object'; readonly id: number; readonly head: Uint8Array }
@@ -26,6 +31,25 @@ export type EvaluationReport =
   | { readonly kind: 'missing'; readonly id: number; readonly keys: readonly Uint8Array[] }
   /** It needs what no group has. */
   | { readonly kind: 'alone'; readonly id: number }
+  /** The rows of a body, which one that writes aside needs. */
+  | {
+      readonly kind: 'missingBody';
+      readonly id: number;
+      readonly head: Uint8Array;
+      readonly incarnation: Uint8Array;
+    }
+  /** What is to be written aside. */
+  | {
+      readonly kind: 'result';
+      readonly id: number;
+      readonly reply: Uint8Array;
+      readonly copies: readonly { readonly [name in keyof RowsCopy]: Uint8Array }[];
+      /** Packed. */
+      readonly fresh: readonly Uint8Array[];
+      readonly written: Uint8Array;
+      readonly deleted: readonly Uint8Array[];
+      readonly effects: readonly Effect[];
+    }
   /** Something that no layer declares. */
   | { readonly kind: 'failed'; readonly id: number; readonly message: string };
 

@@ -1,7 +1,7 @@
 /**
- * Evaluates long reads in a thread of its own. A command over a million elements takes a second, and its reply another half; meanwhile the node
- * must hear and be heard. The thread has the same commands. It gets the request as another node would, and the rows that were read for it, and
- * answers with the bytes of the reply.
+ * Evaluates long reads, and values that are built aside, in a thread of its own. A command over a million elements takes a second, and its reply another
+ * half; meanwhile the node must hear and be heard. The thread has the same commands. It gets the request as another node would, and the rows that were
+ * read for it, and answers with the bytes of the reply, and of what is to be written.
  */
 import { fileURLToPath } from 'node:url';
 import { Worker } from 'node:worker_threads';
@@ -13,10 +13,19 @@ import {
   type Operation,
   type ReadRow,
 } from '../../../kv/index.ts';
-import { type Cancel, groupId, type HlcTimestamp, type Millis, type Scheduler } from '../../../platform/index.ts';
+import {
+  assert,
+  type Cancel,
+  groupId,
+  type HlcTimestamp,
+  type Millis,
+  type Scheduler,
+} from '../../../platform/index.ts';
+import type { AsideEvaluation, AsideEvaluator } from '../aside/index.ts';
 import { RunAloneError } from '../command/index.ts';
-import { EncodedReply } from '../protocol/index.ts';
-import { encodeBatch, GroupRequest } from '../request/index.ts';
+import { EncodedReply, type Reply } from '../protocol/index.ts';
+import { CommandRequest, encodeBatch, GroupRequest } from '../request/index.ts';
+import { AsideInThread } from './aside-in-thread.ts';
 import { bufferOf, type EvaluationOrder, type EvaluationReport, ownBytes, packRows } from './evaluation-messages.ts';
 
 /** A thread without work ends after this, and gives its memory back. */
@@ -33,8 +42,7 @@ const PROGRAM = fileURLToPath(
 
 /** One evaluation that is under way. */
 interface Waiting {
-  readonly request: GroupRequest;
-  readonly resolve: (outcome: LongOutcome) => void;
+  readonly resolve: (report: EvaluationReport) => void;
   readonly reject: (error: Error) => void;
 }
 
@@ -71,10 +79,11 @@ class RunningThread {
     this.worker.postMessage(order, transfer);
   }
 
-  evaluate(id: number, request: GroupRequest): Promise<LongOutcome> {
+  /** Has it evaluated. @throws Error when the thread is gone, or has failed with it */
+  ask(id: number): Promise<EvaluationReport> {
     return new Promise((resolve, reject) => {
       this.order({ kind: 'evaluate', id });
-      this.tasks.set(id, { request, resolve, reject });
+      this.tasks.set(id, { resolve, reject });
     });
   }
 
@@ -84,12 +93,7 @@ class RunningThread {
     if (waiting === undefined) return;
     this.tasks.set(report.id, undefined);
     if (report.kind === 'failed') waiting.reject(new Error(report.message));
-    else if (report.kind === 'alone') waiting.resolve({ kind: 'error', error: new RunAloneError() });
-    else if (report.kind === 'missing') waiting.resolve({ kind: 'missing', keys: report.keys.map(bufferOf) });
-    else {
-      waiting.request.evaluatedElsewhere(report.effects);
-      waiting.resolve({ kind: 'reply', reply: new EncodedReply(bufferOf(report.reply)) });
-    }
+    else waiting.resolve(report);
   }
 
   begin(id: number): void {
@@ -109,7 +113,7 @@ class RunningThread {
 }
 
 /** See the top of the file. A thread runs while there is something to evaluate, and a little longer. One for a node. */
-export class EvaluationThread implements LongEvaluator {
+export class EvaluationThread implements LongEvaluator, AsideEvaluator {
   private readonly scheduler: Scheduler;
   private readonly program: string;
   private readonly heapMib: number;
@@ -130,13 +134,7 @@ export class EvaluationThread implements LongEvaluator {
 
   begin(operation: Operation<unknown>, ts: HlcTimestamp): LongEvaluation | undefined {
     if (!(operation instanceof GroupRequest)) return undefined;
-    this.cancelEnd?.();
-    this.thread ??= this.start();
-    const { thread } = this;
-    const id = ++this.lastId;
-    thread.begin(id);
-    const { maxStringBytes } = operation.settings;
-    thread.order({ kind: 'begin', id, ts, request: encodeBatch(ANY_GROUP, [operation]), maxStringBytes });
+    const { thread, id } = this.beginTask(operation, ts, undefined);
     return {
       addRows: (rows: readonly ReadRow[]) => {
         if (rows.length === 0) return;
@@ -150,13 +148,46 @@ export class EvaluationThread implements LongEvaluator {
         } catch (error) {
           return { kind: 'error', error: error as Error };
         }
-        return thread.evaluate(id, operation);
+        return outcomeIn(await thread.ask(id), operation);
       },
-      end: () => {
-        thread.end(id);
-        if (thread.tasks.size === 0 && this.thread === thread) this.endLater();
-      },
+      end: () => this.endTask(thread, id),
     };
+  }
+
+  /** Evaluates a command that writes a whole value. */
+  beginAside(request: Operation<Reply>, ts: HlcTimestamp): AsideEvaluation | undefined {
+    if (!(request instanceof CommandRequest)) return undefined;
+    const mayCreateBodies = request.settings.mayCreateBodies?.() ?? true;
+    const { thread, id } = this.beginTask(request, ts, { mayCreateBodies });
+    return new AsideInThread(
+      {
+        order: (order, transfer) => thread.order(order, transfer),
+        ask: (asked) => thread.ask(asked),
+        end: (ended) => this.endTask(thread, ended),
+        emits: (effects) => request.evaluatedElsewhere(effects),
+      },
+      id,
+    );
+  }
+
+  private beginTask(
+    request: GroupRequest,
+    ts: HlcTimestamp,
+    aside: (EvaluationOrder & { readonly kind: 'begin' })['aside'],
+  ): { readonly thread: RunningThread; readonly id: number } {
+    this.cancelEnd?.();
+    this.thread ??= this.start();
+    const { thread } = this;
+    const id = ++this.lastId;
+    thread.begin(id);
+    const { maxStringBytes } = request.settings;
+    thread.order({ kind: 'begin', id, ts, request: encodeBatch(ANY_GROUP, [request]), maxStringBytes, aside });
+    return { thread, id };
+  }
+
+  private endTask(thread: RunningThread, id: number): void {
+    thread.end(id);
+    if (thread.tasks.size === 0 && this.thread === thread) this.endLater();
   }
 
   private start(): RunningThread {
@@ -176,4 +207,12 @@ export class EvaluationThread implements LongEvaluator {
     this.thread?.stop();
     this.thread = undefined;
   }
+}
+
+function outcomeIn(report: EvaluationReport, request: GroupRequest): LongOutcome {
+  if (report.kind === 'missing') return { kind: 'missing', keys: report.keys.map(bufferOf) };
+  if (report.kind === 'alone') return { kind: 'error', error: new RunAloneError() };
+  assert(report.kind === 'reply', 'what only reads writes nothing');
+  request.evaluatedElsewhere(report.effects);
+  return { kind: 'reply', reply: new EncodedReply(bufferOf(report.reply)) };
 }

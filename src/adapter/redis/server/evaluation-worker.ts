@@ -1,15 +1,17 @@
-/** The program of the thread that evaluates long reads, see `EvaluationThread`. */
+/** The program of the thread that evaluates long reads and values that are built aside, see `EvaluationThread`. */
 import { parentPort } from 'node:worker_threads';
 import { Keyspaces } from '../../../distribution/index.ts';
 import { RowsView } from '../../../kv/index.ts';
 import { assert, hlcTimestamp, SystemRandom } from '../../../platform/index.ts';
+import { CapturedRows, runOver } from '../aside/index.ts';
 import { CommandTable, type Effect, isRunAlone } from '../command/index.ts';
 import { ALL_COMMANDS } from '../commands/index.ts';
 import { redisKeyspace } from '../keys/index.ts';
 import { DEFAULT_LUA_LIMITS } from '../lua/index.ts';
 import { ErrorReply, encodeReply, errorText, isUnexpected, type Reply } from '../protocol/index.ts';
-import { alone, decodeMessage, type GroupRequest } from '../request/index.ts';
+import { alone, CommandRequest, decodeMessage, type GroupRequest } from '../request/index.ts';
 import { ScriptRuntime } from '../scripts/index.ts';
+import { reportOf } from './aside-in-thread.ts';
 import { bufferOf, type EvaluationOrder, type EvaluationReport, ownBytes, unpackRows } from './evaluation-messages.ts';
 
 assert(parentPort !== null, 'long reads are evaluated beside the thread that has the rows');
@@ -20,33 +22,58 @@ const random = new SystemRandom();
 const scripts = new ScriptRuntime({ table, random, limits: DEFAULT_LUA_LIMITS });
 
 /** A request and the rows that it is evaluated over. */
-interface Task {
-  readonly request: GroupRequest;
-  readonly view: RowsView;
-}
+type Task =
+  | { readonly kind: 'read'; readonly request: GroupRequest; readonly view: RowsView }
+  | { readonly kind: 'aside'; readonly request: CommandRequest; readonly view: CapturedRows };
 const tasks = new Map<number, Task>();
 
-function begin({ ts, request, maxStringBytes }: EvaluationOrder & { readonly kind: 'begin' }): Task {
-  const message = decodeMessage(bufferOf(request), {
-    settings: { random, maxStringBytes, scripts },
+function begin({ ts, request: encoded, maxStringBytes, aside }: EvaluationOrder & { readonly kind: 'begin' }): Task {
+  const message = decodeMessage(bufferOf(encoded), {
+    settings: { random, maxStringBytes, scripts, mayCreateBodies: () => aside?.mayCreateBodies ?? true },
     owner: alone(),
     findData: (args) => table.resolve(args)?.spec,
   });
   assert(message.kind === 'batch' && message.requests.length === 1, 'one request is evaluated');
-  return { request: message.requests[0]!, view: new RowsView(hlcTimestamp(ts), (key) => keyspaces.align(key)) };
+  const request = message.requests[0]!;
+  const at = hlcTimestamp(ts);
+  if (aside === undefined) return { kind: 'read', request, view: new RowsView(at, (key) => keyspaces.align(key)) };
+  assert(request instanceof CommandRequest, 'a command writes aside');
+  return { kind: 'aside', request, view: new CapturedRows(at) };
 }
 
 function report(what: EvaluationReport, transfer: readonly ArrayBuffer[] = []): void {
   port.postMessage(what, transfer);
 }
 
+const bytesOf = ({ resp }: GroupRequest, reply: Reply): Uint8Array<ArrayBuffer> => ownBytes([encodeReply(reply, resp)]);
+
 /** @param effects of the evaluation; whoever has sent the request lets them leave */
-function replied(id: number, { resp }: GroupRequest, reply: Reply, effects: readonly Effect[]): void {
-  const bytes = ownBytes([encodeReply(reply, resp)]);
+function replied(id: number, request: GroupRequest, reply: Reply, effects: readonly Effect[]): void {
+  const bytes = bytesOf(request, reply);
   report({ kind: 'reply', id, reply: bytes, effects }, [bytes.buffer]);
 }
 
-function evaluate(id: number, { request, view }: Task): void {
+function failed(id: number, error: Error): void {
+  report({ kind: 'failed', id, message: String(error.stack) });
+}
+
+function evaluateAside(id: number, { request, view }: Task & { readonly kind: 'aside' }): void {
+  const outcome = runOver(view, (copyRows) => request.runAside(view, copyRows));
+  if (outcome.kind === 'error' && isUnexpected(outcome.error)) {
+    failed(id, outcome.error);
+    return;
+  }
+  const reply =
+    outcome.kind === 'result'
+      ? outcome.result.reply
+      : outcome.kind === 'error'
+        ? new ErrorReply(errorText(outcome.error, false))
+        : null;
+  const { report: said, transfer } = reportOf(id, outcome, bytesOf(request, reply), request.notedEffects());
+  report(said, transfer);
+}
+
+function evaluateRead(id: number, { request, view }: Task & { readonly kind: 'read' }): void {
   const outcome = view.run((rows) => request.evaluate(rows));
   switch (outcome.kind) {
     case 'missing':
@@ -57,10 +84,21 @@ function evaluate(id: number, { request, view }: Task): void {
       break;
     case 'error':
       if (isRunAlone(outcome.error)) report({ kind: 'alone', id });
-      else if (isUnexpected(outcome.error)) report({ kind: 'failed', id, message: String(outcome.error.stack) });
+      else if (isUnexpected(outcome.error)) failed(id, outcome.error);
       else replied(id, request, new ErrorReply(errorText(outcome.error, false)), []);
       break;
   }
+}
+
+function addObject({ kind, view }: Task, head: Buffer): void {
+  if (kind === 'read') view.addObject(head);
+  else view.addBody(head);
+}
+
+function addHeads({ kind, view }: Task, { page, absent }: EvaluationOrder & { readonly kind: 'heads' }): void {
+  assert(kind === 'aside', 'what only reads is given objects');
+  for (const row of unpackRows(page)) view.addHead({ key: row.key, live: row });
+  for (const key of absent) view.addHead({ key: bufferOf(key), live: undefined });
 }
 
 port.on('message', (order: EvaluationOrder) => {
@@ -72,7 +110,9 @@ port.on('message', (order: EvaluationOrder) => {
   const task = tasks.get(id);
   assert(task !== undefined, 'a task begins before anything is said of it');
   if (order.kind === 'rows') for (const row of unpackRows(order.page)) task.view.addRow(row.key, row);
-  else if (order.kind === 'object') task.view.addObject(bufferOf(order.head));
-  else if (order.kind === 'evaluate') evaluate(id, task);
-  else tasks.delete(id);
+  else if (order.kind === 'object') addObject(task, bufferOf(order.head));
+  else if (order.kind === 'heads') addHeads(task, order);
+  else if (order.kind === 'end') tasks.delete(id);
+  else if (task.kind === 'read') evaluateRead(id, task);
+  else evaluateAside(id, task);
 });

@@ -3,6 +3,7 @@ import type { FeatureStanding } from '../../../distribution/index.ts';
 import type { KvService, SessionSource } from '../../../kv/index.ts';
 import type { Clock, Random, Scheduler } from '../../../platform/index.ts';
 import type { PasswordCheck } from '../../../security/index.ts';
+import type { AsideEvaluator } from '../aside/index.ts';
 import type { BodyLimits } from '../bodies/index.ts';
 import {
   type ClusterTopology,
@@ -49,6 +50,8 @@ export interface RedisServiceOptions {
   readonly reads?: SessionSource;
   /** Messages between clients of all nodes; left out: there is no other node. */
   readonly messages?: Messages | undefined;
+  /** Computes values that are built aside, in another thread; without it this thread does, and refuses what takes long. */
+  readonly asideEvaluator?: AsideEvaluator;
   /** How a feature of the cluster stands, as this node knows; without it all are active. */
   readonly features?: ((feature: RedisFeature) => FeatureStanding) | undefined;
   /** What DEBUG does to the node below; by default there is nothing to do. */
@@ -118,6 +121,7 @@ function openState(options: RedisServiceOptions): ServerState {
     passwords: options.passwords,
     transactions: options.transactions,
     reads: options.reads,
+    asideEvaluator: options.asideEvaluator,
     debug: options.debug,
     bodyLimits: options.bodyLimits,
     features: options.features,

@@ -3,6 +3,7 @@ import type { FeatureStanding } from '../../../distribution/index.ts';
 import type { KvService, SessionSource, TransactionRunner } from '../../../kv/index.ts';
 import type { Clock, Millis, NodeId, Random, Scheduler } from '../../../platform/index.ts';
 import { GuessLimiter, type PasswordCheck } from '../../../security/index.ts';
+import type { AsideEvaluator } from '../aside/index.ts';
 import type { BodyLimits } from '../bodies/index.ts';
 import {
   AccessFrequencies,
@@ -72,6 +73,8 @@ export interface ServerStateOptions {
   /** Runs commands whose keys belong to several groups; undefined refuses them. */
   readonly transactions: CrossGroupRunner | undefined;
   readonly reads?: SessionSource | undefined;
+  /** Computes values that are built aside; undefined: this thread does. */
+  readonly asideEvaluator?: AsideEvaluator | undefined;
   /** What DEBUG does to the node below; undefined: there is nothing to do. */
   readonly debug?: DebugControl | undefined;
   /** How collections are laid out; undefined: as usual. */
@@ -103,6 +106,8 @@ export class ServerState implements ServerContext {
   readonly transactions: CrossGroupRunner | undefined;
   /** Reads that replicas of this node may answer; undefined leaves all to the leaders. */
   readonly reads: SessionSource | undefined;
+  /** Computes values that are built aside; undefined: this thread does. */
+  readonly asideEvaluator: AsideEvaluator | undefined;
   private readonly askFeature: (feature: RedisFeature) => FeatureStanding;
   /** Once active they are so for good. */
   private readonly activeFeatures = new Set<RedisFeature>();
@@ -165,6 +170,7 @@ export class ServerState implements ServerContext {
     this.handOver = () => options.handOver();
     this.transactions = options.transactions;
     this.reads = options.reads;
+    this.asideEvaluator = options.asideEvaluator;
     this.passwords = options.passwords;
     this.guesses = new GuessLimiter(options.clock, options.scheduler, options.logger);
     this.slots = new SlotMap(options.kv);

@@ -1,7 +1,8 @@
 /** Values that are built aside, step by step, over keys in memory. */
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { type AsideParts, buildAside, type FreshRow } from '../../../../src/adapter/redis/aside/build-aside.ts';
+import { type FreshRow, InlineAside } from '../../../../src/adapter/redis/aside/aside-evaluation.ts';
+import { type AsideParts, buildAside } from '../../../../src/adapter/redis/aside/build-aside.ts';
 import { WholeValueView } from '../../../../src/adapter/redis/aside/whole-value-view.ts';
 import { DEFAULT_BODY_LIMITS } from '../../../../src/adapter/redis/bodies/index.ts';
 import { checkBody } from '../../../../src/adapter/redis/bodies/whole/whole-body.ts';
@@ -19,6 +20,8 @@ import { ManualClock } from '../../../support/manual-time.ts';
 
 const headOf = (name: string): Buffer => KEYSPACES[0]!.storageKey(Buffer.from(name));
 
+type Argument = string | Buffer;
+
 /** Keys of one database, and what a build asks of them. */
 class Keys {
   readonly state = new FakeState();
@@ -30,21 +33,25 @@ class Keys {
   /** Moments that were begun and not ended. */
   openMoments = 0;
   attempts = 0;
+  /** Whether there is a thread that evaluates what takes long here, and how often it was asked. */
+  hasOtherThread = false;
+  begunElsewhere = 0;
+  readonly clock = new ManualClock();
   private readonly random = new SeededRandom(3);
 
-  private evaluate(view: KeyView, args: readonly string[], copyRows?: EvaluationContext['copyRows']): Reply {
-    const spec = dataCommands.find(({ name }) => name === args[0]!.toLowerCase())!;
+  private evaluate(view: KeyView, args: readonly Argument[], copyRows?: EvaluationContext['copyRows']): Reply {
+    const spec = dataCommands.find(({ name }) => name === args[0]!.toString().toLowerCase())!;
     assert.ok(spec.handler?.kind === 'data');
     const settings = { random: this.random, maxStringBytes: 1 << 20, bodyLimits: DEFAULT_BODY_LIMITS };
     const ctx = new EvaluationContext(view, 0, 2, settings, new Effects(), undefined, undefined, copyRows);
     return spec.handler.run(
       ctx,
-      args.map((argument) => Buffer.from(argument)),
+      args.map((argument) => (typeof argument === 'string' ? Buffer.from(argument) : argument)),
     );
   }
 
   /** Runs a command at once. */
-  run(...args: string[]): Reply {
+  run(...args: Argument[]): Reply {
     const view = new FakeView(this.state);
     const reply = this.evaluate(view, args);
     view.apply();
@@ -52,11 +59,12 @@ class Keys {
   }
 
   /** Runs a command aside, as the node of its client does. */
-  aside(...args: string[]): Promise<Reply> {
+  aside(...args: Argument[]): Promise<Reply> {
     const { state } = this;
     const parts: AsideParts = {
-      clock: new ManualClock(),
+      clock: this.clock,
       stepTimeoutMs: 1_000,
+      scheduler: { after: () => () => {} },
       transactions: {
         run: async (_request, body) => {
           const view = new FakeView(state);
@@ -75,9 +83,16 @@ class Keys {
       },
     };
     const names = args[0] === 'SUNIONSTORE' ? args.slice(1) : args.slice(1, 3);
+    const evaluate = (view: KeyView, copyRows: EvaluationContext['copyRows']) => this.evaluate(view, args, copyRows);
     return buildAside(parts, {
-      heads: names.map(headOf),
-      evaluate: (view, copyRows) => this.evaluate(view, args, copyRows),
+      heads: names.map((name) => headOf(name.toString())),
+      evaluate,
+      begin: (ts) => {
+        if (!this.hasOtherThread) return undefined;
+        this.begunElsewhere++;
+        // Its clock stands still: nobody waits for it.
+        return new InlineAside(ts, () => 0, evaluate);
+      },
     });
   }
 
@@ -208,6 +223,36 @@ describe('a value that is built aside', () => {
     keys.beforeSlice = () => {};
     assert.equal(await keys.aside('RENAME', 'a', 'b'), OK);
     keys.check('b');
+  });
+
+  test('is computed elsewhere as soon as rows of a body are needed, and here when they are only copied', async () => {
+    const keys = new Keys();
+    keys.hasOtherThread = true;
+    keys.fill('a', 300);
+    for (const set of ['s', 't']) keys.run('SADD', set, ...Array.from({ length: 300 }, (_, nth) => `${set}${nth}`));
+    assert.equal(await keys.aside('RENAME', 'a', 'b'), OK);
+    assert.equal(keys.begunElsewhere, 0);
+    assert.equal(await keys.aside('SUNIONSTORE', 'u', 's', 't'), 600);
+    assert.deepEqual([keys.begunElsewhere, keys.run('SCARD', 'u')], [1, 600]);
+    keys.check('u');
+  });
+
+  test('is computed elsewhere when it takes too long here, and refused when there is nobody else', async () => {
+    const keys = new Keys();
+    keys.fill('a', 3_000);
+    const payload = keys.run('DUMP', 'a') as Buffer;
+    const { clock } = keys;
+    // Time passes with each look at the clock.
+    clock.monotonicMs = () => {
+      clock.advance(300);
+      return clock.monotonic;
+    };
+    await assert.rejects(keys.aside('RESTORE', 'r', '0', payload), /for more than 400 ms/);
+    assert.equal(keys.run('EXISTS', 'r'), 0);
+    keys.hasOtherThread = true;
+    assert.equal(await keys.aside('RESTORE', 'r', '0', payload), OK);
+    assert.deepEqual([keys.begunElsewhere, keys.run('HLEN', 'r')], [1, 3_000]);
+    keys.check('r');
   });
 
   test('answers what the command answers when it writes nothing', async () => {

@@ -132,6 +132,52 @@ describe('a thread for long reads', () => {
     for (const evaluation of all) evaluation.end();
   });
 
+  test('computes values that are built aside: it is given heads and bodies, and answers with rows', async () => {
+    const access = filled();
+    const { view } = access;
+    const request = command('SORT', 'list', 'ALPHA', 'DESC', 'STORE', 'hash');
+    const evaluation = thread.beginAside(request, TS)!;
+    const asked: string[] = [];
+    for (;;) {
+      const outcome = await evaluation.evaluate();
+      if (outcome.kind === 'missing') {
+        const { missing } = outcome;
+        asked.push(missing.kind);
+        if (missing.kind === 'heads') for (const key of missing.keys) evaluation.addHead({ key, live: view.get(key) });
+        else {
+          const rows = view.keys().filter((key) => key.subarray(0, missing.head.length).equals(missing.head));
+          evaluation.addRows(rows.slice(1).map((key) => ({ ...view.get(key)!, key })));
+          evaluation.addBody(missing.head);
+        }
+        continue;
+      }
+      assert.equal(outcome.kind, 'result');
+      const { reply, fresh, others } = (outcome as typeof outcome & { readonly kind: 'result' }).result;
+      assert.equal((reply as EncodedReply).bytes.toString(), ':500\r\n');
+      assert.deepEqual(
+        others.map(({ key }) => key),
+        [access.storageKey(bytesOf('hash'))],
+      );
+      for (const { key, value, expireTs } of [...fresh, ...others]) view.put(key, value!, expireTs);
+      break;
+    }
+    evaluation.end();
+    assert.deepEqual(asked, ['heads', 'body']);
+    const sorted = openList(access, bytesOf('hash'));
+    assert.deepEqual(
+      [sorted.length, sorted.at(0)?.toString(), sorted.at(499)?.toString()],
+      [500, 'element 99', 'element 0'],
+    );
+
+    const refused = thread.beginAside(command('SUNIONSTORE', 'new', 'list'), TS)!;
+    for (const key of ['new', 'list'].map((name) => access.storageKey(bytesOf(name))))
+      refused.addHead({ key, live: view.get(key) });
+    const outcome = await refused.evaluate();
+    assert.ok(outcome.kind === 'result' && outcome.result.others.length === 0);
+    assert.ok((outcome.result.reply as EncodedReply).bytes.toString().startsWith('-WRONGTYPE '));
+    refused.end();
+  });
+
   test('does not evaluate what stands behind a refused request of its client', async () => {
     const owner = { ...alone(), firstRefused: 3 };
     const request = new CommandRequest({ ...requestOptions(owner), ...queued('GET', 'k') });
