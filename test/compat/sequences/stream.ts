@@ -116,6 +116,8 @@ const read = (name: string, options: fc.Arbitrary<string[]>, ids: fc.Arbitrary<s
       ...sources.map(([of]) => of),
       ...sources.map(([, at]) => at),
     ]);
+/** Short, so that both servers are soon through. */
+const block = words(fc.constantFrom('BLOCK', 'block'), fc.constantFrom('1', '1', '1', '-1', 'x', '1.5'));
 const groupOption: Words = fc.oneof(
   { weight: 16, arbitrary: words(fc.constantFrom('GROUP', 'group'), group, consumer) },
   { weight: 1, arbitrary: fc.constant<string[]>([]) },
@@ -187,6 +189,12 @@ const streamCommands: Words[] = [
   withOptions(command('XSETID', streamKey, id), setIdOption, 2),
   read('XREAD', withOptions(fc.constant([]), countOption, 1), fc.oneof(id, idOrLast)),
   read('XREAD', withOptions(fc.constant([]), fc.oneof(countOption, one('NOACK'), groupOption), 1), id),
+  read('XREAD', withOptions(fc.constant([]), fc.oneof(countOption, block), 2), fc.oneof(id, fc.constant('$'))),
+  read(
+    'XREADGROUP',
+    fc.tuple(groupRead, block).map((two) => two.flat()),
+    newOrOwn,
+  ),
   read('XREADGROUP', groupRead, newOrOwn),
   read('XREADGROUP', groupRead, newOrOwn),
   read('XREADGROUP', groupRead, newOrOwn),

@@ -1,4 +1,5 @@
 /** XREAD and XREADGROUP. */
+import type { Millis } from '../../../../platform/index.ts';
 import {
   idAfter,
   idText,
@@ -10,7 +11,16 @@ import {
   type StreamGroup,
   type StreamId,
 } from '../../bodies/index.ts';
-import { type CommandContext, type CommandSpec, defineCommands, type KeyFinder } from '../../command/index.ts';
+import {
+  type CommandContext,
+  type CommandSpec,
+  defineCommands,
+  type KeyFinder,
+  LINES,
+  lookedAt,
+  nothingYet,
+  type WaitingSpec,
+} from '../../command/index.ts';
 import {
   errors,
   integerArgument,
@@ -22,15 +32,19 @@ import {
   timeoutArgument,
   wordOf,
 } from '../../protocol/index.ts';
+import { passingOver } from '../blocking.ts';
 import { declareStream } from './declare-stream.ts';
 import { entryReply, idArgument, isAbove, isHighest, isSign } from './ids.ts';
 import { advance } from './progress.ts';
 
+/** Of each stream, for a client that has waited and did not say how many. */
+const LIMIT_AFTER_WAITING = 1_000;
+
 interface ReadOptions {
-  /** Most entries of each stream; undefined for all. */
+  /** Most entries of each stream; undefined when it is not said. */
   readonly limit: number | undefined;
-  /** How long to wait; undefined: not at all, 0: for ever. */
-  readonly timeoutMs: number | undefined;
+  /** How long to wait; undefined: not at all, infinite for ever. */
+  readonly patienceMs: Millis | undefined;
   readonly isUnacknowledged: boolean;
   readonly group: { readonly name: Buffer; readonly consumer: Buffer } | undefined;
   readonly keys: readonly Buffer[];
@@ -40,7 +54,7 @@ interface ReadOptions {
 /** @throws RedisError */
 function parseRead(args: readonly Buffer[], isGroup: boolean): ReadOptions {
   let limit = 0;
-  let timeoutMs: number | undefined;
+  let patienceMs: Millis | undefined;
   let isUnacknowledged = false;
   let group: ReadOptions['group'];
   let streams: readonly Buffer[] | undefined;
@@ -49,7 +63,7 @@ function parseRead(args: readonly Buffer[], isGroup: boolean): ReadOptions {
   for (let at = 1; at < args.length && streams === undefined; at++) {
     const name = optionName(args[at]!);
     const left = args.length - 1 - at;
-    if (name === 'BLOCK' && left > 0) timeoutMs = timeoutArgument(args[++at]!);
+    if (name === 'BLOCK' && left > 0) patienceMs = timeoutArgument(args[++at]!) || Number.POSITIVE_INFINITY;
     else if (name === 'COUNT' && left > 0) limit = Math.max(0, Number(integerArgument(args[++at]!)));
     else if (name === 'STREAMS' && left > 0) {
       streams = args.slice(at + 1);
@@ -70,7 +84,7 @@ function parseRead(args: readonly Buffer[], isGroup: boolean): ReadOptions {
   if (isGroup && group === undefined) throw new RedisError('ERR Missing GROUP option for XREADGROUP');
   const half = streams.length / 2;
   return {
-    ...{ limit: limit === 0 ? undefined : limit, timeoutMs, isUnacknowledged, group },
+    ...{ limit: limit === 0 ? undefined : limit, patienceMs, isUnacknowledged, group },
     ...{ keys: streams.slice(0, half), ids: streams.slice(half) },
   };
 }
@@ -91,41 +105,77 @@ const readKeys: KeyFinder = (args) => {
   return [];
 };
 
-/** One stream of a command. */
-interface Source {
-  readonly key: Buffer;
-  readonly stream: StreamBody | undefined;
+/** What a declaration says about waiting. @param isGroup whether it is XREADGROUP */
+function waits(isGroup: boolean): WaitingSpec {
+  const parsed = (args: readonly Buffer[]): ReadOptions | undefined => {
+    try {
+      return parseRead(args, isGroup);
+    } catch {
+      return undefined;
+    }
+  };
+  return {
+    patienceMs: (args) => parsed(args)?.patienceMs,
+    keys: (args) => parsed(args)?.keys ?? [],
+    atTimeout: NIL_ARRAY,
+  };
 }
 
-interface PlainSource extends Source {
+/** A key that is looked at, and where its id is among all ids. */
+interface Look {
+  readonly key: Buffer;
+  readonly at: number;
+}
+
+/** Those that this evaluation concerns. */
+function looksOf(ctx: CommandContext, keys: readonly Buffer[]): Look[] {
+  const looked = new Set(lookedAt(ctx, keys));
+  return keys.flatMap((key, at) => (looked.has(key) ? [{ key, at }] : []));
+}
+
+/** How many entries of each stream a command takes, as the options of a range. */
+function rangeOf(ctx: CommandContext, { limit }: ReadOptions): { limit?: number } {
+  const most = limit ?? (ctx.waiting?.hasWaited === true ? LIMIT_AFTER_WAITING : undefined);
+  return most === undefined ? {} : { limit: most };
+}
+
+/** One stream of a command. */
+interface PlainSource extends Look {
+  readonly stream: StreamBody | undefined;
   /** What is wanted is above. */
   readonly after: StreamId;
 }
 
 /** @throws RedisError */
-function plainSource(ctx: CommandContext, key: Buffer, id: Buffer): PlainSource {
-  const stream = openStream(ctx, key);
-  if (isSign(id, '$')) return { key, stream, after: stream?.lastId ?? MIN_ID };
+function plainSource(ctx: CommandContext, { key, at }: Look, id: Buffer): PlainSource {
+  const stream = passingOver(ctx, () => openStream(ctx, key));
+  if (isSign(id, '$')) return { key, at, stream, after: stream?.lastId ?? MIN_ID };
   if (isSign(id, '>'))
     throw new RedisError(
       'ERR The > ID can be specified only when calling XREADGROUP using the GROUP <group> <consumer> option.',
     );
-  return { key, stream, after: idArgument(id) };
+  return { key, at, stream, after: idArgument(id) };
 }
 
 function read(ctx: CommandContext, args: readonly Buffer[]): Reply {
-  const { keys, ids, limit, timeoutMs } = parseRead(args, false);
-  const sources = keys.map((key, at) => plainSource(ctx, key, ids[at]!));
+  const options = parseRead(args, false);
+  const { keys, ids } = options;
+  const sources = looksOf(ctx, keys).map((look) => plainSource(ctx, look, ids[look.at]!));
   const answered: [Buffer, Reply][] = [];
   for (const { key, stream, after } of sources) {
     const last = stream?.lastEntryId;
     if (stream === undefined || last === undefined || !isAbove(last, after)) continue;
-    answered.push([key, Array.from(stream.range(idAfter(after)!, MAX_ID, limitOf(limit)), entryReply)]);
+    answered.push([key, Array.from(stream.range(idAfter(after)!, MAX_ID, rangeOf(ctx, options)), entryReply)]);
   }
-  return streamsReply(ctx, answered, timeoutMs);
+  if (answered.length > 0) return streamsReply(ctx, answered);
+  // What is the last entry now is the one to wait behind.
+  const resolved = [...args];
+  for (const { at, after } of sources) resolved[args.length - ids.length + at] = Buffer.from(idText(after));
+  return nothingYet(ctx, keys, LINES.stream, NIL_ARRAY, resolved);
 }
 
-interface GroupSource extends Source {
+interface GroupSource {
+  readonly key: Buffer;
   readonly stream: StreamBody;
   readonly group: StreamGroup;
   /** Entries of the consumer's own history above an id; undefined: what nobody was given. */
@@ -134,8 +184,12 @@ interface GroupSource extends Source {
 
 /** @throws RedisError */
 function groupSource(ctx: CommandContext, key: Buffer, name: Buffer, id: Buffer): GroupSource {
-  const stream = openStream(ctx, key);
+  const hasWaited = ctx.waiting?.hasWaited === true;
+  const stream = passingOver(ctx, () => openStream(ctx, key));
+  if (stream === undefined && hasWaited) throw new RedisError('UNBLOCKED the stream key no longer exists');
   const group = stream?.group(name);
+  if (stream !== undefined && group === undefined && hasWaited)
+    throw new RedisError('NOGROUP the consumer group this client was blocked on no longer exists');
   if (stream === undefined || group === undefined) throw noGroupToRead(key, name);
   if (isSign(id, '$'))
     throw new RedisError(
@@ -156,7 +210,7 @@ function readGroup(ctx: CommandContext, args: readonly Buffer[]): Reply {
   const { keys, ids, group } = options;
   // A stream that is named twice is one stream.
   const opened = new Map<string, GroupSource>();
-  const sources = keys.map((key, at) => {
+  const sources = looksOf(ctx, keys).map(({ key, at }) => {
     const source = groupSource(ctx, key, group!.name, ids[at]!);
     const known = opened.get(key.toString('latin1'));
     const same = known === undefined ? source : { ...source, stream: known.stream, group: known.group };
@@ -169,7 +223,7 @@ function readGroup(ctx: CommandContext, args: readonly Buffer[]): Reply {
     if (entries !== undefined) answered.push([source.key, entries]);
   }
   for (const { stream } of opened.values()) stream.save();
-  return streamsReply(ctx, answered, options.timeoutMs);
+  return answered.length > 0 ? streamsReply(ctx, answered) : nothingYet(ctx, keys, LINES.stream, NIL_ARRAY);
 }
 
 /** What a consumer is given of one stream; undefined when there is nothing new. */
@@ -188,12 +242,12 @@ function deliver(
   ctx: CommandContext,
   { stream, group }: GroupSource,
   consumer: StreamConsumer,
-  { limit, isUnacknowledged }: ReadOptions,
+  options: ReadOptions,
 ): Reply {
-  const entries = [...stream.range(idAfter(group.lastDelivered)!, MAX_ID, limitOf(limit))];
+  const entries = [...stream.range(idAfter(group.lastDelivered)!, MAX_ID, rangeOf(ctx, options))];
   for (const { id } of entries) {
     advance(stream, group, id);
-    if (!isUnacknowledged) group.assign(id, consumer, ctx.nowMs, 1);
+    if (!options.isUnacknowledged) group.assign(id, consumer, ctx.nowMs, 1);
   }
   return entries.map(entryReply);
 }
@@ -217,16 +271,12 @@ function history(
   });
 }
 
-const limitOf = (limit: number | undefined): { limit?: number } => (limit === undefined ? {} : { limit });
-
-/** @throws RedisError when it would have to wait */
-function streamsReply(ctx: CommandContext, answered: readonly [Buffer, Reply][], timeoutMs: number | undefined): Reply {
-  if (answered.length === 0 && timeoutMs !== undefined) throw new RedisError('ERR BLOCK is refused: no command blocks');
-  if (answered.length === 0) return NIL_ARRAY;
+function streamsReply(ctx: CommandContext, answered: readonly [Buffer, Reply][]): Reply {
   return ctx.resp === 3 ? new MapReply(answered) : answered;
 }
 
-const NO_BLOCK = 'With BLOCK, nothing to read is an error: no command blocks yet.';
+const LOST_WAIT =
+  'With BLOCK answers `UNKNOWN` when the node that kept the wait is lost: entries may have been delivered, and are pending then.';
 
 export const readCommands: readonly CommandSpec[] = defineCommands([
   declareStream({
@@ -234,8 +284,8 @@ export const readCommands: readonly CommandSpec[] = defineCommands([
     arity: -4,
     flags: ['readonly', 'blocking', 'movablekeys'],
     keys: readKeys,
-    summary: 'Entries of streams above given ids.',
-    differences: NO_BLOCK,
+    summary: 'Entries of streams above given ids, and perhaps a wait until there are some.',
+    waits: waits(false),
     complexity: 'O(log N + M) for M entries of a stream of N',
     run: read,
   }),
@@ -247,7 +297,8 @@ export const readCommands: readonly CommandSpec[] = defineCommands([
     summary:
       'Entries of streams for a consumer of a group: those that nobody of the group was given, or its own again.',
     complexity: 'O(log N + M) for M entries of a stream of N',
-    differences: NO_BLOCK,
+    differences: LOST_WAIT,
+    waits: waits(true),
     run: readGroup,
   }),
 ]);
