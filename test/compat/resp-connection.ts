@@ -48,15 +48,23 @@ export class RespConnection {
   }
 
   /** Sends commands in one pipeline. @returns one reply a command */
-  async call(commands: readonly CommandLine[]): Promise<RawReply[]> {
+  call(commands: readonly CommandLine[]): Promise<RawReply[]> {
+    let left = commands.length;
+    return this.callUpTo(commands, () => --left === 0);
+  }
+
+  /** Sends commands in one pipeline. @returns what comes, up to the reply that is the last one */
+  async callUpTo(commands: readonly CommandLine[], isLast: (reply: RawReply) => boolean): Promise<RawReply[]> {
     this.socket.write(Buffer.concat(commands.map(encoded)));
     const deadlineMs = Date.now() + REPLY_DEADLINE_MS;
     const replies: RawReply[] = [];
-    while (replies.length < commands.length) {
+    if (commands.length === 0) return replies;
+    for (;;) {
       const parsed = parseReply(this.received, 0);
       if (parsed !== undefined) {
         this.received = this.received.subarray(parsed.end);
         replies.push(parsed.reply);
+        if (isLast(parsed.reply)) return replies;
         continue;
       }
       if (this.failure !== undefined) throw this.failure;
@@ -65,7 +73,6 @@ export class RespConnection {
         throw new Error(`port ${this.socket.remotePort}: no reply to ${JSON.stringify(commands[replies.length])}`);
       await this.moreBytes(remainingMs);
     }
-    return replies;
   }
 
   /** Closes it so that the system keeps nothing of it: thousands a minute would use up its ports. */

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { connect, type Socket } from 'node:net';
 import type { CommandSpec } from '../../../src/adapter/redis/command/command.ts';
 import type { RedisConfig } from '../../../src/adapter/redis/command/config.ts';
+import type { Messages } from '../../../src/adapter/redis/messages/index.ts';
 import { type RedisServer, startRedisServer } from '../../../src/adapter/redis/server/server.ts';
 import type { FeatureStanding } from '../../../src/distribution/index.ts';
 import { type Clock, type Scheduler, SystemClock, SystemRandom, SystemScheduler } from '../../../src/platform/index.ts';
@@ -28,6 +29,7 @@ export async function startTestServer(
     readonly commands?: readonly CommandSpec[];
     readonly quorumReplicas?: () => number;
     readonly features?: () => FeatureStanding;
+    readonly messages?: Messages;
     /** Default: the system's. */
     readonly time?: Clock & Scheduler;
   } = {},
@@ -44,6 +46,7 @@ export async function startTestServer(
     commands: options.commands,
     quorumReplicas: options.quorumReplicas,
     features: options.features,
+    messages: options.messages,
     logger: { info: () => {}, warn: () => {}, error: (fields) => loggedErrors.push(fields) },
   });
   const clients: RawClient[] = [];

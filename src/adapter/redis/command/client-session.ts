@@ -8,6 +8,8 @@ import type { ServerContext } from './server-context.ts';
 /** MULTI, EXEC, DISCARD and WATCH of one client. */
 export interface TransactionControl {
   readonly isOpen: boolean;
+  /** The present command is one of a transaction. */
+  readonly isExecuting: boolean;
   /** MULTI. @throws RedisError when one is open */
   begin(): void;
   /** EXEC: one operation for all data commands. @throws RedisError when there is none, or one that was refused */

@@ -30,6 +30,8 @@ export interface CommandContext extends ValueAccess, BodyAccess, EffectKeeper, M
   readonly maxStringBytes: number;
   /** How often a key has been accessed, 0 to 255, see `AccessFrequencies`; undefined while accesses are not counted. */
   frequencyOf(userKey: Buffer): number | undefined;
+  /** How many clients in the cluster would get a message that is published to a channel now. */
+  receiversOf(channel: Buffer, isShard: boolean): number;
   /** Runs scripts over the same view; undefined where there are none. */
   readonly scripts: ScriptRunner<CommandContext> | undefined;
   /** What is known beside the keys; undefined where a group evaluates the command. */

@@ -6,10 +6,13 @@
  * Effects are data, because an evaluation may take place in another thread.
  */
 import type { ScriptLogLevel } from '../lua/index.ts';
+import type { Published } from '../messages/index.ts';
 
 export type Effect =
   /** A line of `redis.log`. */
-  { readonly kind: 'log'; readonly level: ScriptLogLevel; readonly text: string };
+  | { readonly kind: 'log'; readonly level: ScriptLogLevel; readonly text: string }
+  /** A message of a script. */
+  | (Published & { readonly kind: 'message' });
 
 /** Whoever keeps the effects of an evaluation until it is known what becomes of it. */
 export interface EffectKeeper {
@@ -45,4 +48,5 @@ export class Effects implements EffectKeeper {
 }
 
 /** Beside what the command was sent, which is there anyway. */
-const lengthOf = (effect: Effect): number => effect.text.length;
+const lengthOf = (effect: Effect): number =>
+  effect.kind === 'log' ? effect.text.length : effect.channel.length + effect.message.length;

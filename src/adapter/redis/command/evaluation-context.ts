@@ -36,6 +36,8 @@ export interface EvaluationSettings {
   readonly scripts?: ScriptRunner<CommandContext>;
   /** What is known beside the keys; left out: the evaluation is one on a group. */
   readonly outside?: OutsideAnswers;
+  /** How many clients get a message that is published now; left out: nobody. */
+  readonly receiversOf?: (channel: Buffer, isShard: boolean) => number;
   /** Lets an effect of a command that has taken effect leave; left out: nobody hears of them. */
   readonly emit?: (effect: Effect) => void;
 }
@@ -121,6 +123,10 @@ export class EvaluationContext implements CommandContext {
 
   nested(db: number, resp: 2 | 3): EvaluationContext {
     return new EvaluationContext(this.view, db, resp, this.settings, this.effects);
+  }
+
+  receiversOf(channel: Buffer, isShard: boolean): number {
+    return this.settings.receiversOf?.(channel, isShard) ?? 0;
   }
 
   afterCommit(effect: Effect): void {

@@ -4,5 +4,5 @@
 
 export type { Published } from './codec.ts';
 export { type MessageCounters, Messages, type MessagesOptions } from './messages.ts';
-export { publishThroughLeader, serveShardMessages } from './shard-messages.ts';
+export { publishInSlot, serveShardMessages } from './shard-messages.ts';
 export { keyOf, type Scope, type Subscriber } from './topics.ts';

@@ -4,11 +4,11 @@
  * order; what is published anywhere after SUBSCRIBE has answered comes, unless the client's node dies or is cut off.
  */
 import type { DuplexStream, NodeId, PeerNetwork, Random, Scheduler } from '../../../platform/index.ts';
-import { EncodedReply, encodeReply, globMatches, PushReply } from '../protocol/index.ts';
+import { EncodedReply, encodeReply, PushReply } from '../protocol/index.ts';
 import { decodeHeader, encodeMessage, MESSAGE_STREAM, type MessageFrame, type Published } from './codec.ts';
 import { Lane, type LaneCounters } from './lane.ts';
 import { Peer } from './peer.ts';
-import { keyOf, listenersOf, type Scope, type Subscriber, Topics } from './topics.ts';
+import { fits, keyOf, listenersOf, type Scope, type Subscriber, Topics } from './topics.ts';
 
 /** Between rounds: peers that are silent are asked, see `Peer.round`. */
 const ROUND_MS = 500;
@@ -141,7 +141,7 @@ export class Messages {
   /** True when somebody in the cluster listens to the channel: cheap when nobody listens to anything. */
   hasInterest(channel: Buffer): boolean {
     if (this.topics.find('channel', channel) !== undefined) return true;
-    for (const { name } of this.topics.all('pattern').values()) if (globMatches(name, channel)) return true;
+    for (const { name } of this.topics.all('pattern').values()) if (fits(name, channel)) return true;
     return false;
   }
 
@@ -183,11 +183,18 @@ export class Messages {
     return receivers;
   }
 
+  /** Sends a message once this node may, for those who need not know how many get it. */
+  publishSoon(published: Published): void {
+    const ready = this.ready();
+    if (ready === undefined) this.publish(published);
+    else void ready.then(() => this.publish(published));
+  }
+
   /** Names of a scope that somebody in the cluster listens to. @param pattern undefined: all */
   names(scope: Scope, pattern: Buffer | undefined): Buffer[] {
     const names: Buffer[] = [];
     for (const { name } of this.topics.all(scope).values()) {
-      if (pattern === undefined || globMatches(pattern, name)) names.push(name);
+      if (pattern === undefined || fits(pattern, name)) names.push(name);
     }
     return names;
   }

@@ -4,12 +4,14 @@
  */
 import type { KvService } from '../../../kv/index.ts';
 import { type GroupId, isOutcomeUnknown, type Millis } from '../../../platform/index.ts';
+import { slotOf } from '../keys/index.ts';
 import { RedisError } from '../protocol/index.ts';
 import {
   decodeShardAnswer,
   decodeShardMessage,
   encodeShardAnswer,
   encodeShardMessage,
+  type Published,
   SHARD_SERVICE,
 } from './codec.ts';
 import type { Messages } from './messages.ts';
@@ -29,12 +31,31 @@ export function serveShardMessages(kv: Pick<KvService, 'onForward'>, messages: M
   });
 }
 
+/** What sends a message to a shard channel. */
+export interface ShardSender {
+  readonly kv: Pick<KvService, 'servesLocally' | 'forward'>;
+  readonly messages: Messages;
+  /** Which group has a slot. */
+  readonly slots: { groupOf(slot: number): GroupId };
+}
+
 /**
- * Has a message sent by the leader of a group.
+ * Has a message to a shard channel sent by the leader of its slot's group.
  * @returns how many clients it goes to
  * @throws RedisError when that is not known; LeaderUnavailableError and the like: nothing was sent
  */
-export async function publishThroughLeader(
+export function publishInSlot(
+  { kv, messages, slots }: ShardSender,
+  published: Published,
+  deadlineMs: Millis,
+): number | Promise<number> {
+  const group = slots.groupOf(slotOf(published.channel));
+  if (kv.servesLocally(group) && messages.ready() === undefined) return messages.publish(published);
+  return publishThroughLeader(kv, group, published, deadlineMs);
+}
+
+/** See `publishInSlot`. */
+async function publishThroughLeader(
   kv: Pick<KvService, 'forward'>,
   group: GroupId,
   published: { readonly channel: Buffer; readonly message: Buffer },

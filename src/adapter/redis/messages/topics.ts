@@ -30,6 +30,10 @@ export interface Topic {
   readonly remote: Map<NodeId, number>;
 }
 
+/** True when a pattern fits a name. As in Redis the empty name fits the empty pattern alone. */
+export const fits = (pattern: Buffer, name: Buffer): boolean =>
+  name.length === 0 ? pattern.length === 0 : globMatches(pattern, name);
+
 export const keyOf = (name: Buffer): string => name.toString('latin1');
 
 /** How many clients listen to a topic, everywhere. */
@@ -74,7 +78,7 @@ export class Topics {
 
   /** Patterns that fit a channel. */
   *fitting(channel: Buffer): Iterable<Topic> {
-    for (const topic of this.scopes.pattern.values()) if (globMatches(topic.name, channel)) yield topic;
+    for (const topic of this.scopes.pattern.values()) if (fits(topic.name, channel)) yield topic;
   }
 
   /** How many clients of this node listen to a topic. */

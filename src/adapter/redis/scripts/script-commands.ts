@@ -7,6 +7,7 @@ import { errors, OK, PONG, RedisError, type Reply, requireInt32 } from '../proto
 import { callOutside } from './outside-commands.ts';
 
 const UNKNOWN = 'ERR Unknown Redis command called from script';
+const READ_ONLY = 'ERR Write commands are not allowed from read-only scripts.';
 const MICROS_PER_MS = 1_000;
 
 /** Commands that a script needs no connection for although clients do. */
@@ -15,6 +16,8 @@ const ANSWERED_HERE: Readonly<Record<string, (calls: ScriptCommands, args: reado
   echo: (_, args) => args[1]!,
   time: (calls) => calls.time(),
   select: (calls, args) => calls.select(args[1]!),
+  publish: (calls, args) => calls.publish(args[1]!, args[2]!, false),
+  spublish: (calls, args) => calls.publish(args[1]!, args[2]!, true),
 };
 
 export class ScriptCommands implements ScriptHost {
@@ -37,7 +40,7 @@ export class ScriptCommands implements ScriptHost {
     }
     if (spec.flags.includes('noscript')) throw new RedisError('ERR This Redis command is not allowed from script');
     if (this.isReadOnly && spec.flags.includes('write')) {
-      throw new RedisError('ERR Write commands are not allowed from read-only scripts.');
+      throw new RedisError(READ_ONLY);
     }
     const here = ANSWERED_HERE[spec.name];
     if (here !== undefined) return here(this, args);
@@ -59,6 +62,13 @@ export class ScriptCommands implements ScriptHost {
   time(): Reply {
     const { nowMs } = this.ctx;
     return [String(Math.floor(nowMs / 1_000)), String((nowMs % 1_000) * MICROS_PER_MS)];
+  }
+
+  /** It leaves when the script has taken effect. */
+  publish(channel: Buffer, message: Buffer, isShard: boolean): Reply {
+    if (this.isReadOnly) throw new RedisError(READ_ONLY);
+    this.ctx.afterCommit({ kind: 'message', isShard, channel: Buffer.from(channel), message: Buffer.from(message) });
+    return this.ctx.receiversOf(channel, isShard);
   }
 
   select(argument: Buffer): Reply {

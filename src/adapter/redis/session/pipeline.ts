@@ -232,6 +232,7 @@ export class CommandPipeline implements SessionHost, TransportOwner, GroupPipeli
   private refuse(reply: ErrorReply | EncodedReply): void {
     this.session.multi.refuse();
     this.settleHere(this.reserve(), reply);
+    this.session.passed();
   }
 
   /** An EXEC that is refused ends the transaction and forgets the watched keys, as in Redis. */
@@ -239,6 +240,7 @@ export class CommandPipeline implements SessionHost, TransportOwner, GroupPipeli
     this.session.multi.discard();
     const reason = text.replace(/^ERR /, '');
     this.settleHere(this.reserve(), new ErrorReply(`EXECABORT Transaction discarded because of: ${reason}`));
+    this.session.passed();
   }
 
   private start(command: ResolvedCommand, args: readonly Buffer[]): void {

@@ -81,6 +81,8 @@ export class TransactionSession implements TransactionControl {
   /** Slot of the MULTI whose EXEC is under way, of several the first. */
   private executing: number | undefined;
   private watched: WatchedKey[] = [];
+  /** Commands that concern the connection run as part of EXEC. */
+  isExecuting = false;
   /** A key could not be watched, so nobody knows what the next EXEC would be computed from. */
   private isBlind = false;
 
@@ -228,11 +230,14 @@ export class TransactionSession implements TransactionControl {
         replies.push(data[nextData++] ?? null);
         continue;
       }
+      this.isExecuting = true;
       try {
         replies.push(await this.host.runOther(queued.command, queued.args));
       } catch (error) {
         this.client.server.unexpected(error);
         replies.push(new ErrorReply(errorText(error, true)));
+      } finally {
+        this.isExecuting = false;
       }
     }
     return replies;

@@ -123,10 +123,10 @@ export class Transport {
    */
   write(ring: ReplyRing, holdsReplies: boolean): void {
     const { writer, stats, clock, config } = this.server;
-    // Messages go to a client that takes them; what it does not take is counted in the queue, which is bounded. Replies keep their places behind them.
-    const isHeld = this.pushes.length > 0 && this.stream.writableLength >= config.maxUnreadReplyBytes;
-    const hasReplies = ring.hasWritable && !holdsReplies && !isHeld;
-    const hasPushes = this.pushes.length > 0 && !isHeld;
+    const hasReplies = ring.hasWritable && !holdsReplies;
+    // Messages go to a client that takes them; what it does not take is counted in the queue, which is bounded. No command begins meanwhile, so no reply
+    // can come before a message that it must not overtake.
+    const hasPushes = this.pushes.length > 0 && this.stream.writableLength < config.maxUnreadReplyBytes;
     if (!hasReplies && !hasPushes) return;
     const nowMs = clock.monotonicMs();
     if (hasPushes) this.pushes.writeBetween(ring, hasReplies, writer, nowMs);

@@ -1,7 +1,14 @@
 /** What the connections of one server share. */
 import type { FeatureStanding } from '../../../distribution/index.ts';
 import type { KvService, SessionSource, TransactionRunner } from '../../../kv/index.ts';
-import type { Clock, Millis, NodeId, Random, Scheduler } from '../../../platform/index.ts';
+import {
+  assertNever,
+  type Clock,
+  type Millis,
+  type NodeId,
+  type Random,
+  type Scheduler,
+} from '../../../platform/index.ts';
 import { GuessLimiter, type PasswordCheck } from '../../../security/index.ts';
 import type { AsideEvaluator } from '../aside/index.ts';
 import type { BodyLimits } from '../bodies/index.ts';
@@ -21,7 +28,7 @@ import {
 } from '../command/index.ts';
 import { ScanCursors } from '../keys/index.ts';
 import { DEFAULT_LUA_LIMITS } from '../lua/index.ts';
-import { Messages } from '../messages/index.ts';
+import { Messages, type Published, publishInSlot } from '../messages/index.ts';
 import { isUnexpected, ReplyWriter } from '../protocol/index.ts';
 import { ScriptRuntime } from '../scripts/index.ts';
 import { SlotMap } from './slot-map.ts';
@@ -159,6 +166,7 @@ export class ServerState implements ServerContext {
       ...(options.bodyLimits === undefined ? {} : { bodyLimits: options.bodyLimits }),
       mayCreateBodies: () => this.standingOf('redis.collections').kind === 'active',
       mayCreateStreams: () => this.standingOf('redis.streams').kind === 'active',
+      receiversOf: (channel, isShard) => this.messages.receiversOf(channel, isShard),
       emit: (effect) => this.emit(effect),
     };
     this.clock = options.clock;
@@ -221,9 +229,28 @@ export class ServerState implements ServerContext {
   }
 
   /** An effect of a command that was evaluated here and has taken effect. */
-  private emit({ level, text }: Effect): void {
-    if (level === 'warning') this.logger?.warn({ script: text }, 'a script says');
-    else this.logger?.info({ script: text }, 'a script says');
+  private emit(effect: Effect): void {
+    switch (effect.kind) {
+      case 'log':
+        if (effect.level === 'warning') this.logger?.warn({ script: effect.text }, 'a script says');
+        else this.logger?.info({ script: effect.text }, 'a script says');
+        break;
+      case 'message':
+        this.publish(effect);
+        break;
+      default:
+        assertNever(effect);
+    }
+  }
+
+  /** Whoever has caused it is not told what becomes of it. */
+  private publish(published: Published): void {
+    if (!published.isShard) {
+      this.messages.publishSoon(published);
+      return;
+    }
+    const sent = publishInSlot(this, published, this.clock.monotonicMs() + this.commandTimeoutMs);
+    if (sent instanceof Promise) sent.catch((error: unknown) => this.unexpected(error));
   }
 
   resetStats(): void {

@@ -1,7 +1,7 @@
 /** What the commands of messages do; `pubsub-commands.ts` declares them. */
 import type { ClientSession } from '../../command/index.ts';
 import { slotOf } from '../../keys/index.ts';
-import { publishThroughLeader, type Scope } from '../../messages/index.ts';
+import { publishInSlot, type Scope } from '../../messages/index.ts';
 import { EncodedReply, encodeReply, PushReply, RedisError, type Reply } from '../../protocol/index.ts';
 import { redirectElsewhere } from '../../request/index.ts';
 
@@ -36,7 +36,10 @@ export const subscribe =
   (scope: Scope) =>
   (session: ClientSession, args: readonly Buffer[]): Reply | Promise<Reply> => {
     const names = args.slice(1);
-    if (scope === 'shard') checkSlots(session, names);
+    if (scope === 'shard') {
+      if (session.multi.isExecuting) throw new RedisError("ERR SSUBSCRIBE isn't allowed for a DENY BLOCKING client");
+      checkSlots(session, names);
+    }
     session.subscriptions.checkRoom(names);
     const lines: Buffer[] = [];
     for (const name of names) {
@@ -73,12 +76,10 @@ export function publish({ server }: ClientSession, args: readonly Buffer[]): Rep
 
 /** SPUBLISH. */
 export function publishToShard(session: ClientSession, args: readonly Buffer[]): Reply | Promise<Reply> {
-  const { kv, slots, messages, clock, config } = session.server;
+  const { clock, config } = session.server;
   const published = { isShard: true, channel: args[1]!, message: args[2]! };
   checkSlots(session, [published.channel]);
-  const group = slots.groupOf(slotOf(published.channel));
-  if (kv.servesLocally(group) && messages.ready() === undefined) return messages.publish(published);
-  return publishThroughLeader(kv, group, published, clock.monotonicMs() + config.commandTimeoutMs);
+  return publishInSlot(session.server, published, clock.monotonicMs() + config.commandTimeoutMs);
 }
 
 /** PUBSUB CHANNELS and SHARDCHANNELS. */
