@@ -149,6 +149,8 @@ export class FakeView implements KeyView {
   readonly ts: HlcTimestamp;
   private readonly state: FakeState;
   private readonly group: GroupId | undefined;
+  /** Why the command is refused, whatever it makes of it. */
+  refusal: Error | undefined;
   private readonly written = new Map<string, StoredValue | undefined>();
   /** Keys among `written` that were deleted one by one. */
   private readonly deleted = new Set<string>();
@@ -159,8 +161,23 @@ export class FakeView implements KeyView {
     this.group = group;
   }
 
+  isElsewhere(key: Buffer): boolean {
+    return (
+      this.group !== undefined && this.state.owners !== undefined && this.state.owners.at(key).group !== this.group
+    );
+  }
+
+  private check(key: Buffer, isWrite: boolean): void {
+    try {
+      this.state.check(this.group, key, isWrite);
+    } catch (error) {
+      this.refusal ??= error as Error;
+      throw error;
+    }
+  }
+
   get(key: Buffer): LiveValue | undefined {
-    this.state.check(this.group, key, false);
+    this.check(key, false);
     const name = key.toString('latin1');
     const found = this.written.has(name) ? this.written.get(name) : this.state.values.get(name);
     return found !== undefined && isLive(found, this.ts) ? found : undefined;
@@ -171,13 +188,13 @@ export class FakeView implements KeyView {
   }
 
   put(key: Buffer, value: Buffer, expireTs: HlcTimestamp): void {
-    this.state.check(this.group, key, true);
+    this.check(key, true);
     this.deleted.delete(key.toString('latin1'));
     this.written.set(key.toString('latin1'), { key, value, expireTs, commitTs: this.ts });
   }
 
   delete(key: Buffer): void {
-    this.state.check(this.group, key, true);
+    this.check(key, true);
     this.written.set(key.toString('latin1'), undefined);
     this.deleted.add(key.toString('latin1'));
   }
@@ -367,6 +384,7 @@ export class FakeKv implements KvService {
     let reply: unknown;
     try {
       reply = operation.evaluate(view);
+      if (view.refusal !== undefined) throw view.refusal;
     } catch (error) {
       this.waits.leave(operation);
       this.finish(() => operation.complete(error as Error, undefined));

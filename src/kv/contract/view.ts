@@ -26,6 +26,11 @@ export interface KeyView {
    * here and not read count for nothing: no transaction depends on them.
    */
   prefetch?(keys: readonly Buffer[]): void;
+  /**
+   * True when another group has the key: reading it would refuse the command as a whole, whatever it makes of the error. Left out: every key may be
+   * read.
+   */
+  isElsewhere?(key: Buffer): boolean;
   /** True where all rows of an object come with its head: nobody has to say which of them will be read. */
   readonly hasWholeObjects?: boolean;
   /**

@@ -7,7 +7,7 @@ import type { Access, SpanTable } from '../../distribution/index.ts';
 import type { HlcTimestamp } from '../../platform/index.ts';
 import type { GroupStore } from '../../store/index.ts';
 import type { Lock, LockTable } from '../apply/index.ts';
-import { type KeyView, type LiveValue, LockedError } from '../contract/index.ts';
+import { type KeyView, type LiveValue, LockedError, NotOwnerError } from '../contract/index.ts';
 import { ABSENT, expectBytes, isLocalKey, rangeBytes } from '../entry/index.ts';
 import type { EvaluationBudget } from './evaluation-budget.ts';
 import { isInRange, KeyWrite, type OpenEntry, type Overlay, type RangeWrite, type Unit } from './overlay.ts';
@@ -100,6 +100,10 @@ export class CommandView implements KeyView {
     if (access === 'write' && verdict.kind === 'owned' && verdict.span.minWriteTs > this.floorTs) {
       this.floorTs = verdict.span.minWriteTs;
     }
+  }
+
+  isElsewhere(key: Buffer): boolean {
+    return this.gate.refuse(key, 'read') instanceof NotOwnerError;
   }
 
   /** @throws WriteBackpressureError, KeyVersionPressureError when writes are held back */

@@ -35,6 +35,13 @@ export {
 export { type Effect, type EffectKeeper, Effects } from './effects.ts';
 export { EvaluationContext, type EvaluationSettings } from './evaluation-context.ts';
 export { redisExpiryWork } from './expiry-work.ts';
+export {
+  isLibrariesLent,
+  LendingState,
+  LibrariesLentError,
+  LibrariesUnknownError,
+  type LibraryLender,
+} from './library-lending.ts';
 export type { OutputClass, OutputLimit, OutputLimits } from './output-limits.ts';
 export type { KeyPage, PageRequest, ScanContext } from './scan-context.ts';
 export type {

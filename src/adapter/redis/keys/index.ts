@@ -4,6 +4,7 @@
  */
 
 export {
+  COPIES_KEY,
   DATABASE_COUNT,
   decodeStorageKey,
   FUNCTION_DB,

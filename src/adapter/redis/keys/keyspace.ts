@@ -134,6 +134,8 @@ export const SCRIPT_DB = DATABASE_COUNT;
 export const FUNCTION_DB = DATABASE_COUNT + 1;
 /** The key of all libraries there. */
 export const LIBRARIES_KEY = Buffer.from('libraries');
+/** In the same slot: whether nodes have copies of them. */
+export const COPIES_KEY = Buffer.from('{libraries}copies');
 
 /** The databases, made once; those that no client can select are behind the others. */
 export const KEYSPACES: readonly Keyspace[] = Array.from({ length: FUNCTION_DB + 1 }, (_, db) => new Keyspace(db));

@@ -2,7 +2,7 @@
 import { GroupRouter, isHeldBack } from '../../../kv/index.ts';
 import { type Clock, type Millis, type Random, type Scheduler, sleep } from '../../../platform/index.ts';
 import { type AsideCommand, type AsideEvaluator, type AsideParts, buildAside, type FreshRow } from '../aside/index.ts';
-import { isRunAlone } from '../command/index.ts';
+import { isLibrariesLent, isRunAlone, type LibraryLender } from '../command/index.ts';
 import { RedisError, type Reply } from '../protocol/index.ts';
 import type { CrossGroupRunner } from '../state/index.ts';
 import { runAcross } from './cross-group.ts';
@@ -21,6 +21,8 @@ export interface AsideEnvironment extends SingleRequestEnvironment {
   readonly commandTimeoutMs: Millis;
   /** Computes values in another thread; undefined: there is none. */
   readonly asideEvaluator: AsideEvaluator | undefined;
+  /** Calls back copies of libraries of functions. */
+  readonly lending: LibraryLender | undefined;
 }
 
 /**
@@ -29,10 +31,10 @@ export interface AsideEnvironment extends SingleRequestEnvironment {
  */
 export async function runAlone(environment: AsideEnvironment, request: GroupRequest, ask: AskOutside): Promise<Reply> {
   try {
-    const { transactions, commandTimeoutMs } = environment;
+    const { transactions } = environment;
     if (!request.isAside) {
       if (transactions === undefined) throw new RedisError('ERR the command needs transactions across groups');
-      return await runWithAnswers(transactions, request, commandTimeoutMs, ask);
+      return await runWithAnswers(environment, transactions, request, ask);
     }
   } catch (error) {
     if (!(request instanceof CommandRequest && request.needsAside(error))) throw error;
@@ -42,9 +44,9 @@ export async function runAlone(environment: AsideEnvironment, request: GroupRequ
 
 /** Runs a request as a transaction, as often as it asks for another answer. */
 async function runWithAnswers(
+  { clock, commandTimeoutMs, lending }: AsideEnvironment,
   transactions: CrossGroupRunner,
   request: GroupRequest,
-  commandTimeoutMs: Millis,
   ask: AskOutside,
 ): Promise<Reply> {
   const calls = new OutsideCalls();
@@ -53,10 +55,12 @@ async function runWithAnswers(
     try {
       return await runAcross(transactions, request, commandTimeoutMs);
     } catch (error) {
-      if (!isRunAlone(error)) throw error;
+      if (isLibrariesLent(error) && clock.monotonicMs() < request.deadlineMs) await lending!.recall();
+      else if (isRunAlone(error)) {
+        request.askOutside(calls);
+        await calls.bring(ask);
+      } else throw error;
     }
-    request.askOutside(calls);
-    await calls.bring(ask);
   }
 }
 

@@ -11,7 +11,7 @@ import { type KvService, NotOwnerError, OvertakenError } from '../../../kv/index
 import { type Clock, type GroupId, isOutcomeUnknown, type Millis } from '../../../platform/index.ts';
 import { NotLeaderError } from '../../../raftengine/index.ts';
 import { isBuildAside } from '../aside/index.ts';
-import { type CommandSpec, isRunAlone } from '../command/index.ts';
+import { type CommandSpec, isLibrariesLent, isRunAlone } from '../command/index.ts';
 import { EncodedReply, type Reply } from '../protocol/index.ts';
 import { decodeAnswers, encodeBatch, FORWARD_SERVICE, isReturnable } from './forwarded-command.ts';
 import { CommandRequest, Fate, type GroupRequest, type RequestOwner, TransactionRequest } from './group-request.ts';
@@ -115,7 +115,7 @@ export class GroupPipeline implements RequestOwner {
     request.refusedBy = this.group;
     request.mustForward = refusal instanceof NotLeaderError;
     request.isAside ||= isBuildAside(refusal);
-    request.needsOutside ||= isRunAlone(refusal);
+    request.needsOutside ||= isRunAlone(refusal) || isLibrariesLent(refusal);
     if (refusal instanceof NotOwnerError) request.hint = refusal.hint;
     this.firstRefused = Math.min(this.firstRefused, request.order);
     if (this.isStalled) return;

@@ -29,6 +29,8 @@ import {
   EvaluationContext,
   type EvaluationSettings,
   keyIndexes,
+  LibrariesLentError,
+  LibrariesUnknownError,
   mayWrite,
   RunAloneError,
   type WaitingCommand,
@@ -67,7 +69,9 @@ export const isRefusal = (error: unknown): error is KvorumError =>
   error instanceof WriteBackpressureError ||
   error instanceof FeatureInactiveError ||
   error instanceof BuildAsideError ||
-  error instanceof RunAloneError;
+  error instanceof RunAloneError ||
+  error instanceof LibrariesUnknownError ||
+  error instanceof LibrariesLentError;
 
 /** Where a request is on its way; see `GroupPipeline`. */
 export const Fate = { Pending: 0, Settled: 1, Returned: 2 } as const;

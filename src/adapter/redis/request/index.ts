@@ -22,6 +22,7 @@ export {
   type WatchedKey,
   WatchRequest,
 } from './group-request.ts';
+export { LibraryLending } from './library-lending.ts';
 export type { AskOutside } from './outside-calls.ts';
 export { ownerElsewhere, type RedirectedClient, redirectElsewhere, refuseFoundElsewhere } from './redirects.ts';
 export { MAX_STALENESS_MS, ReplicaReadMode } from './replica-reads.ts';

@@ -3,21 +3,23 @@
  * kept on a Lua machine of their own, library by library as it is called.
  */
 
-import { NotOwnerError } from '../../../kv/index.ts';
 import { NEVER } from '../../../platform/index.ts';
 import { readString } from '../bodies/index.ts';
 import {
   type CommandContext,
   type FunctionCall,
+  LendingState,
+  LibrariesLentError,
+  LibrariesUnknownError,
   type LibraryRunner,
   type ListedLibrary,
   RunAloneError,
 } from '../command/index.ts';
-import { FUNCTION_DB, LIBRARIES_KEY } from '../keys/index.ts';
+import { COPIES_KEY, FUNCTION_DB, LIBRARIES_KEY } from '../keys/index.ts';
 import { type FunctionDeclaration, FunctionMachine, type LoadedFunction, type ScriptHost } from '../lua/index.ts';
 import { RedisError, type Reply } from '../protocol/index.ts';
 import { isPayload, RdbFormatError, readFunctions, writeFunctions } from '../rdb/index.ts';
-import { writeString } from '../values/index.ts';
+import { deleteKey, writeString } from '../values/index.ts';
 import { readLibraryCode } from './library-code.ts';
 import { LibrarySet, type StoredLibrary } from './library-set.ts';
 import { ScriptCommands } from './script-commands.ts';
@@ -95,7 +97,7 @@ export class LibraryRuntime implements LibraryRunner<CommandContext> {
   }
 
   call(ctx: CommandContext, name: Buffer, callOf: () => FunctionCall, isReadOnly: boolean): Reply {
-    const found = this.read(ctx).function(name.toString('latin1'));
+    const found = this.forCall(ctx).function(name.toString('latin1'));
     if (found === undefined) throw new RedisError('ERR Function not found');
     const { keys, args } = callOf();
     const writesNothing = found.declaration.flags.includes('no-writes');
@@ -143,14 +145,31 @@ export class LibraryRuntime implements LibraryRunner<CommandContext> {
     return { name, code: own, functions: declarations };
   }
 
+  /** The libraries for a call: where another group has them, this node's copy. @throws RunAloneError, LibrariesUnknownError where there is none */
+  private forCall(ctx: CommandContext): LibrarySet {
+    const row = this.rowAt(ctx, LIBRARIES_KEY);
+    if (row !== undefined) return this.setOf(row);
+    const copies = this.options.copies?.();
+    const copy = copies?.row();
+    if (copy !== undefined) return this.setOf(copy);
+    throw copies?.ask() === 'coming' ? new LibrariesUnknownError() : new RunAloneError();
+  }
+
   /** The libraries that the cluster has. @throws RunAloneError where another group has the row */
   private read(ctx: CommandContext): LibrarySet {
-    let row: Buffer;
-    try {
-      row = readString(ctx.nested(FUNCTION_DB, ctx.resp), LIBRARIES_KEY)?.payload ?? NOTHING;
-    } catch (error) {
-      throw error instanceof NotOwnerError ? new RunAloneError() : error;
-    }
+    const row = this.rowAt(ctx, LIBRARIES_KEY);
+    if (row === undefined) throw new RunAloneError();
+    return this.setOf(row);
+  }
+
+  /** A row of the libraries' database, empty when it is not there; undefined where another group has it. */
+  private rowAt(ctx: CommandContext, key: Buffer): Buffer | undefined {
+    const access = ctx.nested(FUNCTION_DB, ctx.resp);
+    if (access.view.isElsewhere?.(access.storageKey(key)) === true) return undefined;
+    return readString(access, key)?.payload ?? NOTHING;
+  }
+
+  private setOf(row: Buffer): LibrarySet {
     if (!row.equals(this.known.row)) {
       const set = row.length === 0 ? LibrarySet.EMPTY : LibrarySet.decode(row);
       this.known = { row: Buffer.from(row), set };
@@ -159,8 +178,14 @@ export class LibraryRuntime implements LibraryRunner<CommandContext> {
     return this.known.set;
   }
 
+  /** @throws LibrariesLentError while nodes may have copies */
   private write(ctx: CommandContext, set: LibrarySet): void {
-    writeString(ctx.nested(FUNCTION_DB, ctx.resp), LIBRARIES_KEY, set.encode(), NEVER);
+    const state = this.rowAt(ctx, COPIES_KEY)?.toString();
+    if (state === undefined) throw new RunAloneError();
+    if (state !== '' && !state.startsWith(LendingState.Recalled)) throw new LibrariesLentError();
+    const access = ctx.nested(FUNCTION_DB, ctx.resp);
+    if (state !== '') deleteKey(access, COPIES_KEY);
+    writeString(access, LIBRARIES_KEY, set.encode(), NEVER);
   }
 
   /** Drops what runs here of libraries that are gone. */

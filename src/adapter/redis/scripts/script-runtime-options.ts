@@ -1,6 +1,6 @@
 /** What scripts and functions run with. */
 import type { Random } from '../../../platform/index.ts';
-import type { CommandTable } from '../command/index.ts';
+import type { CommandTable, LibraryLender } from '../command/index.ts';
 import type { LuaLimits } from '../lua/index.ts';
 
 export interface ScriptRuntimeOptions {
@@ -8,4 +8,6 @@ export interface ScriptRuntimeOptions {
   readonly table: CommandTable;
   readonly random: Random;
   readonly limits: LuaLimits;
+  /** Copies of libraries that another group has; left out: they are read with the keys of a call. */
+  copies?(): LibraryLender | undefined;
 }

@@ -19,7 +19,7 @@ import {
 import { ALL_COMMANDS } from '../commands/index.ts';
 import { type MessageCounters, type Messages, serveShardMessages } from '../messages/index.ts';
 import type { ClientStream } from '../protocol/index.ts';
-import { serveForwarded } from '../request/index.ts';
+import { LibraryLending, serveForwarded } from '../request/index.ts';
 import { CommandPipeline } from '../session/index.ts';
 import { type CrossGroupRunner, type RedisLogger, ServerState } from '../state/index.ts';
 import { WaitingDesk } from '../waiting/index.ts';
@@ -127,6 +127,7 @@ function openState(options: RedisServiceOptions): ServerState {
     features: options.features,
     messages: options.messages,
   });
+  state.lending = new LibraryLending(state);
   serveShardMessages(state.kv, state.messages);
   const endpoint = {
     kv: state.kv,

@@ -21,6 +21,7 @@ import {
   type DebugControl,
   type Effect,
   type EvaluationSettings,
+  type LibraryLender,
   type RedisConfig,
   type RedisFeature,
   type ServerContext,
@@ -121,6 +122,8 @@ export class ServerState implements ServerContext {
   readonly slots: SlotMap;
   readonly scripts: ScriptRuntime;
   readonly messages: Messages;
+  /** This node's copy of the libraries of functions; set once. */
+  lending: LibraryLender | undefined;
   readonly cursors = new ScanCursors();
   private waiterSerial = 0;
   /** Tells the commands of this node that wait from those of other nodes and of its earlier lives. */
@@ -157,6 +160,7 @@ export class ServerState implements ServerContext {
       table: options.table,
       random: options.random,
       limits: DEFAULT_LUA_LIMITS,
+      copies: () => this.lending,
     });
     this.settings = {
       scripts: this.scripts,

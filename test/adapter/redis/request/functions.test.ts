@@ -8,6 +8,8 @@ const stops: (() => Promise<void>)[] = [];
 async function bed(options: CrossGroupOptions = {}): Promise<CrossGroupServer> {
   const started = await startCrossGroupServer(options);
   stops.push(() => started.stop());
+  // Groups refuse what they do not have.
+  started.kv.state.owners = started.kv.directory.copy();
   return started;
 }
 
@@ -49,6 +51,24 @@ describe('functions over several groups', () => {
     assert.deepEqual(await client.call('MGET', A, B, C), ['2', '3', '3']);
     assert.equal(await client.call('FUNCTION', 'DELETE', 'lib'), '+OK');
     assert.match(String(await client.call('FCALL', 'put', '1', A, '1')), /^-ERR Function not found/);
+  });
+
+  test('are never old ones once a change has answered, whoever has a copy', async () => {
+    const { client, kv } = await bed();
+    await client.call('FUNCTION', 'LOAD', library(2));
+    for (const key of [A, B, C]) assert.equal(await client.call('FCALL', 'put', '1', key, '1'), 2);
+    const submitted = kv.submitted;
+    for (const key of [A, B, C]) assert.equal(await client.call('FCALL', 'put', '1', key, '1'), 2);
+    assert.equal(kv.submitted - submitted, 3, 'a copy answers without a question');
+    assert.equal(await client.call('FUNCTION', 'LOAD', 'REPLACE', library(5)), 'lib');
+    for (const key of [A, B, C]) assert.equal(await client.call('FCALL', 'put', '1', key, '1'), 5);
+    await client.call('MULTI');
+    await client.call('FUNCTION', 'FLUSH');
+    await client.call('FUNCTION', 'LIST');
+    assert.deepEqual(await client.call('EXEC'), ['+OK', []]);
+    for (const key of [A, B, C]) {
+      assert.match(String(await client.call('FCALL', 'put', '1', key, '1')), /^-ERR Function not found/);
+    }
   });
 
   test('are kept by FLUSHALL and SCRIPT FLUSH', async () => {
