@@ -22,12 +22,6 @@ export const ABSENCES: readonly Absence[] = [
     status: 'not yet',
     why: 'There is one user, `default`.',
   },
-  { names: ['latency|doctor', 'latency|graph', 'latency|histogram'], status: 'not yet', why: 'See the metrics.' },
-  {
-    names: ['memory|doctor', 'memory|malloc-stats', 'memory|purge', 'memory|stats'],
-    status: 'never',
-    why: 'They are about the allocator of Redis.',
-  },
   { names: ['module|load', 'module|loadex', 'module|unload'], status: 'never', why: 'There are no modules.' },
   { names: ['bgrewriteaof'], status: 'never', why: 'Logs are cut by themselves.' },
   { names: ['shutdown'], status: 'never', why: 'A node is stopped by a signal, which hands over what it leads.' },
@@ -39,6 +33,5 @@ export const ABSENCES: readonly Absence[] = [
   },
   { names: ['restore-asking'], status: 'never', why: 'Nobody is answered ASK.' },
   { names: ['migrate'], status: 'never', why: 'Ranges move with `raftadmin`; single keys with `DUMP` and `RESTORE`.' },
-  { names: ['monitor'], status: 'not yet', why: 'It has to see the commands of all nodes.' },
   { names: ['client|caching'], status: 'not yet', why: 'Keys that clients have read are not tracked.' },
 ];

@@ -60,6 +60,8 @@ export interface ClientSession extends ConnectedClient {
   setLibrary(part: 'name' | 'version', text: string): void;
   setNoEvict(isOn: boolean): void;
   setNoTouch(isOn: boolean): void;
+  /** MONITOR: from now on the client is shown all commands, and may not use keys. */
+  startMonitoring(): void;
   /** CLIENT REPLY; `skip` leaves out the reply of the next command. */
   setReplyMode(mode: 'on' | 'off' | 'skip'): void;
   /** Answers MOVED for slots that other nodes lead, as Redis Cluster does, instead of forwarding. */

@@ -32,6 +32,8 @@ export interface CommandContext extends ValueAccess, BodyAccess, EffectKeeper, M
   frequencyOf(userKey: Buffer): number | undefined;
   /** How many clients in the cluster would get a message that is published to a channel now. */
   receiversOf(channel: Buffer, isShard: boolean): number;
+  /** Somebody watches the commands of this node: what a script calls is to be shown. */
+  readonly isMonitored: boolean;
   /** Runs scripts over the same view; undefined where there are none. */
   readonly scripts: ScriptRunner<CommandContext> | undefined;
   /** What is known beside the keys; undefined where a group evaluates the command. */

@@ -41,6 +41,16 @@ export interface RedisConfig {
   readonly encodings: EncodingThresholds;
   /** Nothing is ever evicted; under an LFU policy accesses to keys are counted. */
   readonly maxmemoryPolicy: string;
+  /** Commands whose evaluation takes as long are kept in the slow log, microseconds; -1 keeps none. */
+  readonly slowlogSlowerThanMicros: number;
+  /** Entries of the slow log. */
+  readonly slowlogMaxLength: number;
+  /** From which time on an event is a spike of latency; 0 records none. */
+  readonly latencyThresholdMs: Millis;
+  /** Keeps histograms of how long each command takes. */
+  readonly latencyTracking: boolean;
+  /** What INFO latencystats shows of them, percent. */
+  readonly latencyPercentiles: readonly number[];
   /** Options of Redis that decide nothing here, as CONFIG SET gave them. */
   readonly remembered: ReadonlyMap<string, string>;
 }
@@ -64,5 +74,10 @@ export const DEFAULT_REDIS_CONFIG: RedisConfig = {
   clusterRedirects: false,
   encodings: DEFAULT_ENCODINGS,
   maxmemoryPolicy: 'noeviction',
+  slowlogSlowerThanMicros: 10_000,
+  slowlogMaxLength: 128,
+  latencyThresholdMs: 0,
+  latencyTracking: true,
+  latencyPercentiles: [50, 99, 99.9],
   remembered: new Map(),
 };

@@ -24,6 +24,10 @@ export interface ConnectedClient {
   /** CLIENT NO-EVICT and NO-TOUCH; nothing depends on them. */
   readonly noEvict: boolean;
   readonly noTouch: boolean;
+  /** READONLY: replicas may answer its reads. */
+  readonly readOnly: boolean;
+  /** It watches all commands of the node (MONITOR). */
+  readonly isMonitor: boolean;
   /** False until the client has given a password, where one is asked for. */
   readonly isAuthenticated: boolean;
   /** Commands that wait for EXEC; undefined outside MULTI. */

@@ -12,7 +12,9 @@ export type Effect =
   /** A line of `redis.log`. */
   | { readonly kind: 'log'; readonly level: ScriptLogLevel; readonly text: string }
   /** A message of a script. */
-  | (Published & { readonly kind: 'message' });
+  | (Published & { readonly kind: 'message' })
+  /** A command that a script has called, for those who watch. They are bounded where they are noted: watching changes nothing. */
+  | { readonly kind: 'call'; readonly db: number; readonly args: readonly Buffer[] };
 
 /** Whoever keeps the effects of an evaluation until it is known what becomes of it. */
 export interface EffectKeeper {
@@ -48,5 +50,7 @@ export class Effects implements EffectKeeper {
 }
 
 /** Beside what the command was sent, which is there anyway. */
-const lengthOf = (effect: Effect): number =>
-  effect.kind === 'log' ? effect.text.length : effect.channel.length + effect.message.length;
+function lengthOf(effect: Effect): number {
+  if (effect.kind === 'log') return effect.text.length;
+  return effect.kind === 'message' ? effect.channel.length + effect.message.length : 0;
+}

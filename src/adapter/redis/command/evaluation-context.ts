@@ -14,6 +14,7 @@ import type { OutsideAnswers } from './alone.ts';
 import type { CommandContext, CommandSpec } from './command.ts';
 import { keyIndexes } from './declaration.ts';
 import type { Effect, EffectKeeper } from './effects.ts';
+import type { EvaluationMeter } from './evaluation-meter.ts';
 import type { ScriptRunner } from './script-runner.ts';
 import type { WaitingCommand } from './waiting-command.ts';
 
@@ -40,6 +41,10 @@ export interface EvaluationSettings {
   readonly receiversOf?: (channel: Buffer, isShard: boolean) => number;
   /** Lets an effect of a command that has taken effect leave; left out: nobody hears of them. */
   readonly emit?: (effect: Effect) => void;
+  /** Whether somebody watches the commands of this node; left out: nobody does. */
+  readonly isMonitored?: () => boolean;
+  /** Measures evaluations; left out: nobody does. */
+  readonly meter?: EvaluationMeter;
 }
 
 /** Commands that look at a key from outside: as in Redis they are no accesses. */
@@ -56,6 +61,8 @@ export class EvaluationContext implements CommandContext {
   private readonly settings: EvaluationSettings;
   private readonly effects: EffectKeeper;
   waiting: WaitingCommand | undefined;
+  /** The command writes nothing. */
+  private isReading = false;
   /** The key asked for last and its storage key: most commands ask for one key several times. */
   private lastUserKey: Buffer | undefined;
   private lastStorageKey: Buffer | undefined;
@@ -113,6 +120,10 @@ export class EvaluationContext implements CommandContext {
     return this.settings.maxStringBytes;
   }
 
+  get isMonitored(): boolean {
+    return this.settings.isMonitored?.() === true;
+  }
+
   get scripts(): ScriptRunner<CommandContext> | undefined {
     return this.settings.scripts;
   }
@@ -133,11 +144,16 @@ export class EvaluationContext implements CommandContext {
     this.effects.afterCommit(effect);
   }
 
-  /** Counts an access to each key of a command, where accesses are counted. */
-  noteAccesses(spec: CommandSpec, args: readonly Buffer[]): void {
+  /** A command is evaluated: counts an access to each of its keys, where accesses are counted. */
+  begin(spec: CommandSpec, args: readonly Buffer[]): void {
+    this.isReading = spec.flags.includes('readonly');
     const { frequencies } = this.settings;
     if (frequencies === undefined || UNCOUNTED.has(spec.name)) return;
     for (const index of keyIndexes(spec, args)) frequencies.touch(this.keyspace.storageKey(args[index]!), this.nowMs);
+  }
+
+  noteRead(isThere: boolean): void {
+    if (this.isReading) this.settings.meter?.lookedUp(isThere);
   }
 
   frequencyOf(userKey: Buffer): number | undefined {

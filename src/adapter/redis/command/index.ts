@@ -18,7 +18,7 @@ export { type CommandContext, type CommandSpec, defineCommands } from './command
 export { CommandTable, type ResolvedCommand, subcommandName } from './command-table.ts';
 export { DEFAULT_REDIS_CONFIG, type RedisConfig } from './config.ts';
 export type { ConnectedClient } from './connected-client.ts';
-export { CommandCounters, ServerStats } from './counters.ts';
+export { CommandCounters, type RatedCounter, ServerStats } from './counters.ts';
 export {
   arityAccepts,
   type CommandCatalogue,
@@ -34,6 +34,7 @@ export {
 } from './declaration.ts';
 export { type Effect, type EffectKeeper, Effects } from './effects.ts';
 export { EvaluationContext, type EvaluationSettings } from './evaluation-context.ts';
+export type { EvaluationMeter } from './evaluation-meter.ts';
 export { redisExpiryWork } from './expiry-work.ts';
 export {
   isLibrariesLent,

@@ -3,10 +3,11 @@ import type { KvService } from '../../../kv/index.ts';
 import type { Clock, Millis, Scheduler } from '../../../platform/index.ts';
 import type { GuessLimiter, PasswordCheck } from '../../../security/index.ts';
 import type { Messages } from '../messages/index.ts';
+import type { LatencyEvents, Rates, SlowLog } from '../telemetry/index.ts';
 import type { ClusterTopology, SlotOwners } from './cluster-topology.ts';
 import type { RedisConfig } from './config.ts';
 import type { ConnectedClient } from './connected-client.ts';
-import type { ServerStats } from './counters.ts';
+import type { RatedCounter, ServerStats } from './counters.ts';
 import type { CommandCatalogue } from './declaration.ts';
 import type { KnownScripts } from './script-runner.ts';
 
@@ -16,6 +17,15 @@ export interface DebugControl {
   setPurging(isOn: boolean): void;
   /** Makes everything that was applied here durable, and has it read from disk again. */
   rereadStores(): Promise<void>;
+}
+
+/** What a node keeps about commands. */
+export interface WatchedCommands {
+  readonly slowLog: SlowLog;
+  readonly latency: LatencyEvents;
+  /** Keys that commands which only read have looked for on this node, and found or not. */
+  readonly keyspaceHits: number;
+  readonly keyspaceMisses: number;
 }
 
 export interface ServerContext {
@@ -31,6 +41,8 @@ export interface ServerContext {
   readonly stats: Readonly<ServerStats>;
   /** Connected clients by id. */
   readonly connections: ReadonlyMap<number, ConnectedClient>;
+  /** Commands that took long, spikes of latency, and who watches. */
+  readonly watch: WatchedCommands;
   readonly topology: ClusterTopology;
   readonly slots: SlotOwners;
   /** Undefined: nobody is asked for a password. */
@@ -44,6 +56,9 @@ export interface ServerContext {
   readonly debug: DebugControl;
   /** Monotonic. */
   readonly startedMs: Millis;
+  /** What the process took of the machine when the server was made. */
+  readonly startupBytes: number;
+  readonly rates: Rates<RatedCounter>;
   /** The port that the server listens on; 0 before it does. */
   readonly port: number;
   /** Replicas beside the leader that hold every acknowledged write. */

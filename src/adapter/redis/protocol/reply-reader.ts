@@ -1,6 +1,6 @@
 /** Takes an encoded array reply apart into its elements, without decoding them. */
 import { assert } from '../../../platform/index.ts';
-import { EncodedReply, NilArrayReply, type Reply } from './reply.ts';
+import { EncodedReply, ErrorReply, NilArrayReply, type Reply } from './reply.ts';
 
 /**
  * The elements of an array reply that was made here or comes encoded from the leader.
@@ -21,6 +21,16 @@ export function splitArrayReply(reply: Reply): readonly Reply[] | undefined {
     position = next;
   }
   return elements;
+}
+
+/** Bytes of an error begin with it. */
+const ERROR_MARK = 0x2d;
+
+/** The text of an error that was made here or comes encoded from the leader, without the `-`; undefined for other replies. */
+export function errorTextIn(reply: Reply): string | undefined {
+  if (reply instanceof ErrorReply) return reply.text;
+  if (reply instanceof EncodedReply && reply.bytes[0] === ERROR_MARK) return reply.bytes.toString('utf8', 1).trimEnd();
+  return undefined;
 }
 
 /** The bytes of a bulk string that was made here or comes encoded from the leader; undefined for a null. */

@@ -15,7 +15,7 @@ import {
   type ForwardedAnswer,
   isReturnable,
 } from './forwarded-command.ts';
-import { type GroupRequest, isRefusal, type RequestOwner } from './group-request.ts';
+import { type GroupRequest, isRefusal, type RequestOwner, type SlowEvaluation } from './group-request.ts';
 
 export interface EndpointEnvironment {
   readonly kv: KvService;
@@ -85,6 +85,7 @@ class ForwardedBatch implements RequestOwner {
   private readonly environment: EndpointEnvironment;
   private readonly answer: Answer;
   private answers: ForwardedAnswer[] = [];
+  private readonly slow = new Map<number, readonly SlowEvaluation[]>();
   private missing = 0;
   private notLed: NotLeaderError | undefined;
   private anyOther = false;
@@ -104,6 +105,7 @@ class ForwardedBatch implements RequestOwner {
   settled(request: GroupRequest, error: Error | undefined, reply: Reply | undefined): void {
     if (error instanceof NotLeaderError) this.notLed = error;
     else this.anyOther = true;
+    if (request.slow !== undefined) this.slow.set(request.token, request.slow);
     if (isReturnable(error)) {
       this.answers[request.token] = error;
       this.firstRefused = Math.min(this.firstRefused, request.order);
@@ -115,7 +117,7 @@ class ForwardedBatch implements RequestOwner {
     if (--this.missing > 0) return;
     // When nothing at all was proposed, the layer below follows the redirect on its own.
     if (this.notLed !== undefined && !this.anyOther) this.answer(this.notLed, undefined);
-    else this.answer(undefined, encodeAnswers(this.answers));
+    else this.answer(undefined, encodeAnswers(this.answers, this.slow));
   }
 }
 

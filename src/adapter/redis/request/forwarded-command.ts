@@ -5,7 +5,15 @@
  * Layout (integers big endian, `bytes` is u32 length + bytes): u8 format, u8 message kind, u32 group, then by kind.
  */
 import { decodeError, encodeError, NotOwnerError, RangeBusyError } from '../../../kv/index.ts';
-import { ByteReader, ByteWriter, type GroupId, groupId, hlcTimestamp, KvorumError } from '../../../platform/index.ts';
+import {
+  ByteReader,
+  ByteWriter,
+  type GroupId,
+  groupId,
+  hlcTimestamp,
+  KvorumError,
+  type Millis,
+} from '../../../platform/index.ts';
 import { NotLeaderError } from '../../../raftengine/index.ts';
 import { DEFAULT_ENCODINGS, type EncodingThresholds } from '../bodies/index.ts';
 import type { CommandSpec, EvaluationSettings, KeyPage, PageRequest } from '../command/index.ts';
@@ -18,6 +26,7 @@ import {
   type RequestOptions,
   type RequestOwner,
   RowsRequest,
+  type SlowEvaluation,
   TransactionRequest,
   WatchRequest,
 } from './group-request.ts';
@@ -29,11 +38,13 @@ export const FORWARD_SERVICE = 'redis';
 const FORMAT = 3;
 
 /** Wire values: never renumber. */
-const MessageKind = { Batch: 1, Page: 2, Count: 3 } as const;
+const MessageKind = { Batch: 1, Page: 2, Count: 3, MeasuredBatch: 4 } as const;
 const RequestKind = { Command: 0, Transaction: 1, Watch: 2, Flush: 3, Rows: 4 } as const;
 /** Added to a kind of request: the thresholds of encodings follow, because the client's node has other ones than usual. */
 const WITH_THRESHOLDS = 0x80;
-const AnswerStatus = { Reply: 0, NotLed: 1, NotOwner: 2, Busy: 3, Behind: 4, Other: 5 } as const;
+const AnswerStatus = { Reply: 0, NotLed: 1, NotOwner: 2, Busy: 3, Behind: 4, Other: 5, SlowReply: 6 } as const;
+
+const MICROS_PER_MS = 1_000;
 
 /** What a leader is asked. */
 export type ForwardedMessage =
@@ -51,10 +62,20 @@ function header(kind: number, group: GroupId): ByteWriter {
 
 /** Encodes requests of one group, in the order in which they must run. */
 export function encodeBatch(group: GroupId, requests: readonly GroupRequest[]): Buffer {
-  const writer = header(MessageKind.Batch, group);
+  const tellFromMs = tellsFrom(requests[0]);
+  const isMeasured = tellFromMs !== Number.POSITIVE_INFINITY;
+  const writer = header(isMeasured ? MessageKind.MeasuredBatch : MessageKind.Batch, group);
+  if (isMeasured) writer.u64(BigInt(Math.round(tellFromMs * MICROS_PER_MS)));
   writer.u32(requests.length);
   for (const request of requests) encodeRequest(writer, request);
   return writer.finishView();
+}
+
+/** From which time on this node wants to know how long evaluations took. A leader that still runs release 0.1.0 cannot tell. */
+function tellsFrom(request: GroupRequest | undefined): Millis {
+  const settings = request?.settings;
+  if (settings?.meter === undefined || settings.mayCreateBodies?.() === false) return Number.POSITIVE_INFINITY;
+  return settings.meter.leastMs;
 }
 
 /** Encodes the request for one page of a scan. */
@@ -138,12 +159,18 @@ export function decodeMessage(payload: Buffer, environment: DecodeEnvironment): 
   const kind = reader.u8();
   const group = groupId(reader.u32());
   switch (kind) {
-    case MessageKind.Batch: {
+    case MessageKind.Batch:
+    case MessageKind.MeasuredBatch: {
+      const tellFromMs = kind === MessageKind.Batch ? Number.POSITIVE_INFINITY : Number(reader.u64()) / MICROS_PER_MS;
       const requests: GroupRequest[] = [];
       const count = reader.u32();
       // Thresholds are those of the node that a client is connected to, not of the one that evaluates.
       const usual = { ...environment, settings: { ...environment.settings, encodings: DEFAULT_ENCODINGS } };
-      for (let token = 0; token < count; token++) requests.push(decodeRequest(reader, usual, token));
+      for (let token = 0; token < count; token++) {
+        const request = decodeRequest(reader, usual, token);
+        request.tellFromMs = tellFromMs;
+        requests.push(request);
+      }
       return { kind: 'batch', group, requests };
     }
     case MessageKind.Page: {
@@ -266,11 +293,17 @@ class RefusalDecoder {
   private busy: RangeBusyError | undefined;
   private notOwner: NotOwnerError | undefined;
 
-  /** Reads a status; undefined means that a reply follows. @throws RangeError when it is cut short or unknown */
-  read(reader: ByteReader): Refusal | undefined {
+  /**
+   * Reads a status; undefined means that a reply follows. @throws RangeError when it is cut short or unknown
+   * @param tookLong is told what took long, where that stands in front of the reply
+   */
+  read(reader: ByteReader, tookLong: (slow: readonly SlowEvaluation[]) => void = () => {}): Refusal | undefined {
     const status = reader.u8();
     switch (status) {
       case AnswerStatus.Reply:
+        return undefined;
+      case AnswerStatus.SlowReply:
+        tookLong(decodeSlow(reader));
         return undefined;
       case AnswerStatus.NotLed:
         this.notLed ??= new NotLeaderError(undefined);
@@ -297,22 +330,51 @@ class RefusalDecoder {
   }
 }
 
-/** Encodes the answers to a batch, in the order of its requests. */
-export function encodeAnswers(answers: readonly ForwardedAnswer[]): Buffer {
+/** What took long of the requests of a batch, by their place in it. */
+export type SlowInBatch = ReadonlyMap<number, readonly SlowEvaluation[]>;
+
+function encodeSlow(writer: ByteWriter, slow: readonly SlowEvaluation[]): void {
+  writer.u8(AnswerStatus.SlowReply);
+  writer.u32(slow.length);
+  for (const { at, tookMs } of slow) {
+    writer.u32(at);
+    writer.u64(BigInt(Math.round(tookMs * MICROS_PER_MS)));
+  }
+}
+
+const decodeSlow = (reader: ByteReader): SlowEvaluation[] =>
+  Array.from({ length: reader.u32() }, () => ({ at: reader.u32(), tookMs: Number(reader.u64()) / MICROS_PER_MS }));
+
+/**
+ * Encodes the answers to a batch, in the order of its requests.
+ * @param slow only for a node that has asked for it
+ */
+export function encodeAnswers(answers: readonly ForwardedAnswer[], slow: SlowInBatch = new Map()): Buffer {
   const writer = new ByteWriter(256);
   writer.u32(answers.length);
-  for (const answer of answers) {
-    encodeStatus(writer, answer);
+  for (const [place, answer] of answers.entries()) {
+    const slowHere = slow.get(place);
+    if (slowHere !== undefined && Buffer.isBuffer(answer)) encodeSlow(writer, slowHere);
+    else encodeStatus(writer, answer);
     if (Buffer.isBuffer(answer)) writer.bytes(answer);
   }
   return writer.finishView();
 }
 
-/** Decodes the answers to a batch; replies are views of `bytes`. @throws RangeError when it is cut short */
-export function decodeAnswers(bytes: Buffer): ForwardedAnswer[] {
+/**
+ * Decodes the answers to a batch; replies are views of `bytes`. @throws RangeError when it is cut short
+ * @param tookLong is told what took long of the request in a place
+ */
+export function decodeAnswers(
+  bytes: Buffer,
+  tookLong: (place: number, slow: readonly SlowEvaluation[]) => void = () => {},
+): ForwardedAnswer[] {
   const reader = new ByteReader(bytes, 'a forwarded answer', RangeError);
   const refusals = new RefusalDecoder();
-  return Array.from({ length: reader.u32() }, () => refusals.read(reader) ?? reader.view());
+  return Array.from(
+    { length: reader.u32() },
+    (_, place) => refusals.read(reader, (slow) => tookLong(place, slow)) ?? reader.view(),
+  );
 }
 
 /** Encodes one page of keys, or why there is none. */

@@ -221,7 +221,9 @@ export class GroupPipeline implements RequestOwner {
 
   private batchAnswered(batch: readonly GroupRequest[], error: Error | undefined, answer: Buffer | undefined): void {
     if (answer !== undefined) {
-      const answers = decodeAnswers(answer);
+      const answers = decodeAnswers(answer, (place, slow) => {
+        batch[place]!.slow = [...slow];
+      });
       if (answers.some((one) => Buffer.isBuffer(one))) this.answeredMs = this.environment.clock.monotonicMs();
       batch.forEach((request, position) => {
         const one = answers[position];

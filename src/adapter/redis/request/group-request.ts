@@ -73,6 +73,13 @@ export const isRefusal = (error: unknown): error is KvorumError =>
   error instanceof LibrariesUnknownError ||
   error instanceof LibrariesLentError;
 
+/** A command of a request that took long to evaluate. */
+export interface SlowEvaluation {
+  /** Which of the request's commands it is. */
+  readonly at: number;
+  readonly tookMs: Millis;
+}
+
 /** Where a request is on its way; see `GroupPipeline`. */
 export const Fate = { Pending: 0, Settled: 1, Returned: 2 } as const;
 export type Fate = (typeof Fate)[keyof typeof Fate];
@@ -121,6 +128,10 @@ export abstract class GroupRequest implements Operation<Reply>, EffectKeeper {
   /** It needs what no group has: it runs alone, see `RunAloneError`. */
   needsOutside = false;
   private outside: OutsideCalls | undefined;
+  /** From which time on the node that asks wants to know how long evaluations took; undefined: it is this node, whose meter says it. */
+  tellFromMs: Millis | undefined;
+  /** The evaluations of the last attempt that took long, here or where it ran; undefined for nearly all. */
+  slow: SlowEvaluation[] | undefined;
   /** This node has just said that it does not lead: the next attempt goes over the wire, which waits for a leader. */
   mustForward = false;
   abstract readonly isWrite: boolean;
@@ -201,6 +212,7 @@ export abstract class GroupRequest implements Operation<Reply>, EffectKeeper {
   protected beginEvaluation(): void {
     this.draws?.rewind();
     this.effects = undefined;
+    this.slow = undefined;
   }
 
   /** @throws RedisError when there are too many effects: then nothing of the request may happen */
@@ -237,6 +249,26 @@ export abstract class GroupRequest implements Operation<Reply>, EffectKeeper {
     this.owner.settled(this, error, reply);
   }
 
+  /** Evaluates one of its commands, with a look at the clock. */
+  protected runCommand(at: number, { spec, args }: QueuedData, ctx: EvaluationContext): Reply {
+    const { meter } = this.settings;
+    if (meter === undefined) return runData(spec, ctx, args);
+    const beganMs = meter.nowMs();
+    try {
+      return runData(spec, ctx, args);
+    } finally {
+      const tookMs = meter.nowMs() - beganMs;
+      meter.evaluated(spec, tookMs);
+      if (tookMs >= (this.tellFromMs ?? meter.leastMs)) this.noteSlow({ at, tookMs });
+    }
+  }
+
+  /** Says of a command of the last attempt that it took long. */
+  noteSlow(evaluation: SlowEvaluation): void {
+    this.slow ??= [];
+    this.slow.push(evaluation);
+  }
+
   /** Hands the request to another owner, who submits it next. */
   assignTo(owner: RequestOwner): void {
     this.owner = owner;
@@ -269,6 +301,7 @@ export interface CommandRequestOptions extends RequestOptions, QueuedData {
 export class CommandRequest extends GroupRequest {
   readonly spec: CommandSpec;
   readonly args: readonly Buffer[];
+  readonly given: readonly Buffer[] | undefined;
   readonly db: number;
   /** How it may wait; undefined: it does not. */
   waiting: WaitingCommand | undefined;
@@ -279,6 +312,7 @@ export class CommandRequest extends GroupRequest {
     super(options);
     this.spec = options.spec;
     this.args = options.args;
+    this.given = options.given;
     this.db = options.db;
     this.firstKey = options.firstKey;
     this.firstStorageKey = options.firstStorageKey;
@@ -303,7 +337,7 @@ export class CommandRequest extends GroupRequest {
   protected run(view: KeyView): Reply {
     const seen = this.spec.writesWholeValue === true ? new WholeValueView(view) : view;
     try {
-      return runData(this.spec, this.contextOver(seen), this.args);
+      return this.runCommand(0, this, this.contextOver(seen));
     } catch (error) {
       throw this.needsAside(error) ? new BuildAsideError() : error;
     }
@@ -336,7 +370,7 @@ export class CommandRequest extends GroupRequest {
   /** Runs where everything is known that it reads, and rows are copied by somebody else. */
   runAside(view: KeyView, copyRows: CopyRows): Reply {
     this.beginEvaluation();
-    const reply = runData(this.spec, this.contextOver(view, copyRows), this.args);
+    const reply = this.runCommand(0, this, this.contextOver(view, copyRows));
     this.checkEffects();
     return reply;
   }
@@ -349,7 +383,7 @@ export class CommandRequest extends GroupRequest {
 function runData(spec: CommandSpec, ctx: EvaluationContext, args: readonly Buffer[]): Reply {
   const { handler } = spec;
   assert(handler?.kind === 'data', `${spec.name} is not a data command`);
-  ctx.noteAccesses(spec, args);
+  ctx.begin(spec, args);
   return handler.run(ctx, args);
 }
 
@@ -363,6 +397,8 @@ export interface WatchedKey {
 export interface QueuedData {
   readonly spec: CommandSpec;
   readonly args: readonly Buffer[];
+  /** As the client gave them, where they are others; known on the client's node only. */
+  readonly given?: readonly Buffer[] | undefined;
   readonly db: number;
 }
 
@@ -418,9 +454,9 @@ export class TransactionRequest extends GroupRequest {
       const isAbsentStill = now === 0n && (version === 0n || (version & GONE) !== 0n);
       if (now !== version && !isAbsentStill) return NIL_ARRAY;
     }
-    return this.commands.map(({ spec, args, db }): Reply => {
+    return this.commands.map((command, at): Reply => {
       try {
-        return runData(spec, new EvaluationContext(view, db, this.resp, this.settings, this), args);
+        return this.runCommand(at, command, new EvaluationContext(view, command.db, this.resp, this.settings, this));
       } catch (error) {
         if (isRefusal(error) || isUnexpected(error)) throw error;
         return new ErrorReply(errorText(error, true));

@@ -17,6 +17,7 @@ export {
   GroupRequest,
   type QueuedData,
   type RequestOwner,
+  type SlowEvaluation,
   storageKeysOf,
   TransactionRequest,
   type WatchedKey,

@@ -20,13 +20,16 @@ type Outcome = Reply | undefined;
 
 export class ReplicaReadMode {
   private readonly source: SessionSource | undefined;
+  private readonly answered: (request: CommandRequest) => void;
   private stalenessMs: Millis = DEFAULT_STALENESS_MS;
   private session: ReadSession | undefined;
   /** True after READONLY: reads are not redirected either. */
   isOn = false;
 
-  constructor(source: SessionSource | undefined) {
+  /** @param answered is told of each request that was answered here */
+  constructor(source: SessionSource | undefined, answered: (request: CommandRequest) => void) {
     this.source = source;
+    this.answered = answered;
   }
 
   switchOn(): void {
@@ -71,7 +74,7 @@ export class ReplicaReadMode {
   /** Answers at once; undefined when that cannot be. @throws what the command throws */
   answerNow(group: GroupId, request: CommandRequest): { readonly reply: Reply } | undefined {
     const outcome = this.session!.evaluateNow(group, request.storageKeys(), (view) => request.evaluate(view));
-    if (outcome !== undefined) request.emitEffects();
+    if (outcome !== undefined) this.finish(request);
     return outcome;
   }
 
@@ -80,7 +83,12 @@ export class ReplicaReadMode {
     const keys = request.storageKeys();
     request.repeatDraws();
     const outcome = await this.session!.evaluate(group, keys, deadlineMs, (view) => request.evaluate(view));
-    if (outcome !== undefined) request.emitEffects();
+    if (outcome !== undefined) this.finish(request);
     return outcome?.reply;
+  }
+
+  private finish(request: CommandRequest): void {
+    request.emitEffects();
+    this.answered(request);
   }
 }

@@ -9,6 +9,10 @@ import { callOutside } from './outside-commands.ts';
 const UNKNOWN = 'ERR Unknown Redis command called from script';
 const READ_ONLY = 'ERR Write commands are not allowed from read-only scripts.';
 const MICROS_PER_MS = 1_000;
+/** Of one run of a script no more of its calls is shown to those who watch. */
+const MAX_SHOWN_BYTES = 1024 * 1024;
+/** About what a call takes beside its arguments. */
+const CALL_BYTES = 64;
 
 /** Commands that a script needs no connection for although clients do. */
 const ANSWERED_HERE: Readonly<Record<string, (calls: ScriptCommands, args: readonly Buffer[]) => Reply>> = {
@@ -24,6 +28,7 @@ export class ScriptCommands implements ScriptHost {
   private ctx: CommandContext;
   private readonly table: CommandTable;
   private readonly isReadOnly: boolean;
+  private shownBytes = 0;
 
   constructor(ctx: CommandContext, table: CommandTable, isReadOnly: boolean) {
     this.ctx = ctx;
@@ -42,10 +47,21 @@ export class ScriptCommands implements ScriptHost {
     if (this.isReadOnly && spec.flags.includes('write')) {
       throw new RedisError(READ_ONLY);
     }
-    const here = ANSWERED_HERE[spec.name];
-    if (here !== undefined) return here(this, args);
-    const ctx = this.ctx.nested(this.ctx.keyspace.db, resp);
-    return spec.handler.kind === 'data' ? spec.handler.run(ctx, args) : callOutside(ctx, command!.fullName, args);
+    try {
+      const here = ANSWERED_HERE[spec.name];
+      if (here !== undefined) return here(this, args);
+      const ctx = this.ctx.nested(this.ctx.keyspace.db, resp);
+      return spec.handler.kind === 'data' ? spec.handler.run(ctx, args) : callOutside(ctx, command!.fullName, args);
+    } finally {
+      if (this.ctx.isMonitored) this.show(args);
+    }
+  }
+
+  /** Has those who watch see a call, behind what it has selected. */
+  private show(args: readonly Buffer[]): void {
+    this.shownBytes += args.reduce((sum, { length }) => sum + length, CALL_BYTES);
+    if (this.shownBytes > MAX_SHOWN_BYTES) return;
+    this.ctx.afterCommit({ kind: 'call', db: this.ctx.keyspace.db, args: args.map((arg) => Buffer.from(arg)) });
   }
 
   mayCall(args: readonly Buffer[]): boolean {

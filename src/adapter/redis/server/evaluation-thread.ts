@@ -112,6 +112,12 @@ class RunningThread {
   }
 }
 
+/** A command that took long in the thread, which has held up nobody. Of a transaction nobody knows which of its commands it was. */
+function noteThread(request: GroupRequest, tookMs: Millis, leastMs: Millis): void {
+  request.slow = undefined;
+  if (request.commands.length === 1 && tookMs >= (request.tellFromMs ?? leastMs)) request.noteSlow({ at: 0, tookMs });
+}
+
 /** See the top of the file. A thread runs while there is something to evaluate, and a little longer. One for a node. */
 export class EvaluationThread implements LongEvaluator, AsideEvaluator {
   private readonly scheduler: Scheduler;
@@ -148,7 +154,11 @@ export class EvaluationThread implements LongEvaluator, AsideEvaluator {
         } catch (error) {
           return { kind: 'error', error: error as Error };
         }
-        return outcomeIn(await thread.ask(id), operation);
+        const { meter } = operation.settings;
+        const beganMs = meter?.nowMs() ?? 0;
+        const outcome = outcomeIn(await thread.ask(id), operation);
+        if (meter !== undefined) noteThread(operation, meter.nowMs() - beganMs, meter.leastMs);
+        return outcome;
       },
       end: () => this.endTask(thread, id),
     };

@@ -226,6 +226,7 @@ const AUTHENTICATE_WITHIN_MS = 10_000;
 function sweepIdle(state: ServerState): () => void {
   let cancel = () => {};
   const sweep = () => {
+    state.sampleRates();
     const nowMs = state.clock.monotonicMs();
     for (const connection of state.connections.values()) {
       if (!connection.isAuthenticated && nowMs - connection.lastCommandMs > AUTHENTICATE_WITHIN_MS)

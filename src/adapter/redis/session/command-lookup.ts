@@ -4,6 +4,7 @@ import {
   type EncodedReply,
   type ErrorReply,
   errors,
+  isHttp,
   unknownCommandReply,
   unknownSubcommandReply,
 } from '../protocol/index.ts';
@@ -40,7 +41,7 @@ export class CommandLookup {
   }
 
   /** @param allowsDebug commands that are for tests only may be called */
-  find(args: readonly Buffer[], allowsDebug: boolean): ResolvedCommand | UnknownCommand | MisusedCommand {
+  find(args: readonly Buffer[], allowsDebug: boolean): ResolvedCommand | UnknownCommand | MisusedCommand | 'http' {
     const name = args[0]!;
     let command = this.lastCommand;
     if (name !== this.lastName) {
@@ -48,7 +49,7 @@ export class CommandLookup {
       this.lastName = name;
       this.lastCommand = command;
     }
-    if (command === undefined) return new UnknownCommand(unknownCommandReply(args));
+    if (command === undefined) return isHttp(name) ? 'http' : new UnknownCommand(unknownCommandReply(args));
     if (command.spec.isProtected === true && args.length > 1 && !allowsDebug) {
       return new MisusedCommand(command, errors.notAllowed(command.fullName).message);
     }

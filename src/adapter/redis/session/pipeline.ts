@@ -7,11 +7,10 @@ import { type GroupId, KvorumError, type Millis } from '../../../platform/index.
 import { type CommandSpec, mayWrite, type RedisFeature, type ResolvedCommand } from '../command/index.ts';
 import {
   type ClientStream,
-  EncodedReply,
+  type EncodedReply,
   ErrorReply,
-  errors,
   errorText,
-  isHttp,
+  errorTextIn,
   ProtocolError,
   QUEUED,
   RedisError,
@@ -38,15 +37,17 @@ import {
   runAlone,
 } from '../request/index.ts';
 import type { Flushed, Pause, ServerState } from '../state/index.ts';
+import { mayChange } from './command-kinds.ts';
 import { CommandLookup, MisusedCommand, UnknownCommand } from './command-lookup.ts';
 import { FeatureWait } from './feature-wait.ts';
 import { ReplyRing } from './reply-ring.ts';
-import { lookForScript } from './script-search.ts';
+import { ScriptWait } from './script-search.ts';
 import { addressesOf, Session, type SessionHost } from './session.ts';
-import { refusalWhileListening, repliesByMessage } from './subscriptions.ts';
+import { repliesByMessage } from './subscriptions.ts';
 import { Transport, type TransportOwner } from './transport.ts';
 import { WaitingSlot } from './waiting-slot.ts';
 
+const NOTHING = (): void => undefined;
 /** Commands that run inside MULTI instead of being queued. */
 const NOT_QUEUED: ReadonlySet<string> = new Set(['exec', 'discard', 'multi', 'watch', 'quit', 'reset']);
 
@@ -68,8 +69,7 @@ export class CommandPipeline implements SessionHost, TransportOwner, GroupPipeli
   /** A command whose start waits: for everything before it, or for the end of CLIENT PAUSE. */
   private held: { readonly command: ResolvedCommand; readonly args: readonly Buffer[] } | undefined;
   private readonly featureWait: FeatureWait;
-  /** SHA-1 of a script that was just looked for. */
-  private missingScript: string | undefined;
+  private readonly scriptWait: ScriptWait;
   /** An asynchronous command runs; nothing is started before it is done. */
   private occupied = false;
   /** Set by EXEC when nothing after it depends on its outcome. */
@@ -82,6 +82,7 @@ export class CommandPipeline implements SessionHost, TransportOwner, GroupPipeli
     this.session = new Session(server, addressesOf(stream, isClusterPort), this);
     this.transport = new Transport(server, stream, this);
     this.lookup = new CommandLookup(server.table);
+    this.scriptWait = new ScriptWait(server);
     this.featureWait = new FeatureWait(server, () => this.pump());
   }
 
@@ -144,9 +145,9 @@ export class CommandPipeline implements SessionHost, TransportOwner, GroupPipeli
   destroy(): void {
     if (this.transport.isClosed) return;
     this.held = undefined;
-    this.session.subscriptions.clear();
     this.waiting.end('gone');
     this.server.connections.delete(this.session.id);
+    this.session.closed();
     this.transport.destroy();
   }
 
@@ -203,27 +204,23 @@ export class CommandPipeline implements SessionHost, TransportOwner, GroupPipeli
 
   private dispatch(args: readonly Buffer[]): void {
     const found = this.lookup.find(args, this.server.config.debugCommands);
-    if (found instanceof UnknownCommand) {
-      if (isHttp(args[0]!)) this.endAsHttp();
-      else this.refuse(found.reply);
+    if (found === 'http') {
+      this.server.warnOfHttp(this.session.remoteAddress);
+      this.destroy();
+    } else if (found instanceof UnknownCommand) {
+      this.refuse(found.reply);
     } else if (found instanceof MisusedCommand) {
       this.reject(found.command, found.message);
-    } else if (!this.session.isAuthenticated && !found.spec.flags.includes('no_auth')) {
-      this.reject(found, errors.noAuth().message);
     } else {
-      const refusal = this.session.isListening ? refusalWhileListening(found.spec.name, found.fullName) : undefined;
+      const refusal = this.session.refusalOf(found);
       if (refusal !== undefined) this.reject(found, refusal);
       else this.start(found, args);
     }
   }
 
-  private endAsHttp(): void {
-    this.server.warnOfHttp(this.session.remoteAddress);
-    this.destroy();
-  }
-
   /** Refuses a command that exists. */
   private reject(command: ResolvedCommand, message: string): void {
+    command.counters.rejected++;
     if (command.spec.name === 'exec') this.abortTransaction(message);
     else this.refuse(new ErrorReply(message));
   }
@@ -287,16 +284,14 @@ export class CommandPipeline implements SessionHost, TransportOwner, GroupPipeli
 
   /** CLIENT PAUSE, when a command has to wait for its end. */
   private pauseFor({ spec }: ResolvedCommand, args: readonly Buffer[]): Pause | undefined {
-    const isWriting = mayWrite(spec, args) || (spec.name === 'exec' && this.session.multi.writes());
-    return this.server.activePause(isWriting);
+    return this.server.activePause(mayChange(spec, args, this.session.multi));
   }
 
   private heldByPause(command: ResolvedCommand, args: readonly Buffer[]): boolean {
     const pause = this.pauseFor(command, args);
     if (pause === undefined) return false;
     this.held = { command, args };
-    const remainingMs = Math.max(1, pause.untilMs - this.server.clock.monotonicMs());
-    this.server.scheduler.after(remainingMs, () => this.resumeFromPause());
+    this.server.afterPause(pause, () => this.resumeFromPause());
     return true;
   }
 
@@ -311,22 +306,12 @@ export class CommandPipeline implements SessionHost, TransportOwner, GroupPipeli
 
   /** Looks for a script that another node may have loaded. The command waits for what comes before it, and for the answer. */
   private heldByScript(command: ResolvedCommand, args: readonly Buffer[]): boolean {
-    const { server } = this;
-    const sha = command.spec.needsScript!(server.scripts, args);
-    if (sha === undefined || sha === this.missingScript) {
-      this.missingScript = undefined;
-      return false;
-    }
+    const sha = this.scriptWait.wanted(command, args);
+    if (sha === undefined) return false;
     this.held = { command, args };
     if (this.ring.unsettled > 0) return true;
-    this.missingScript = sha;
-    const nothing = () => undefined;
     // Not found in time is not known: the command says so.
-    this.occupyWith(
-      lookForScript(server, sha, (group, make) => this.ask(group, make)),
-      nothing,
-      nothing,
-    );
+    this.occupyWith(this.scriptWait.look(sha, this.ask.bind(this)), NOTHING, NOTHING);
     return true;
   }
 
@@ -334,13 +319,13 @@ export class CommandPipeline implements SessionHost, TransportOwner, GroupPipeli
     const { session } = this;
     const slot = this.reserve(command);
     try {
-      if (session.redirects) refuseFoundElsewhere(command.spec, args, route.firstKey);
-      if (route.crosses) {
-        this.startAcross(command, args, route, slot);
-        return;
+      if (session.redirects) {
+        refuseFoundElsewhere(command.spec, args, route.firstKey);
+        if (!route.crosses) redirectElsewhere(session, command.spec, session.db, route.firstKey);
       }
-      if (session.redirects) redirectElsewhere(session, command.spec, session.db, route.firstKey);
-      if (this.readsHere(command.spec, route)) this.startHere(command, args, route, slot);
+      session.show(command.spec, args);
+      if (route.crosses) this.startAcross(command, args, route, slot);
+      else if (this.readsHere(command.spec, route)) this.startHere(command, args, route, slot);
       else this.startInGroup(command, args, route, slot);
     } catch (error) {
       this.settleError(slot, error, false);
@@ -355,6 +340,7 @@ export class CommandPipeline implements SessionHost, TransportOwner, GroupPipeli
     try {
       if (route.crosses && !this.mayCross) throw crossGroup();
       if (session.redirects) redirectElsewhere(session, spec, session.db, route.firstKey);
+      session.show(spec, args);
       const make = (given: readonly Buffer[]) => this.requestOf(command, given, NO_ROUTE, alone(), slot);
       this.occupyWith(
         this.waiting.run(this, spec, args, patienceMs, make),
@@ -430,7 +416,7 @@ export class CommandPipeline implements SessionHost, TransportOwner, GroupPipeli
     const { db, resp } = this.session;
     const { settings } = this.server;
     const { spec, args } = this.server.atIngress(command.spec, given);
-    return new CommandRequest({ spec, args, db, resp, settings, owner, token, firstKey, firstStorageKey });
+    return new CommandRequest({ spec, args, given, db, resp, settings, owner, token, firstKey, firstStorageKey });
   }
 
   /** Starts nothing else until the work is done and its outcome is taken in. */
@@ -447,27 +433,40 @@ export class CommandPipeline implements SessionHost, TransportOwner, GroupPipeli
    * Runs a request on all groups that its keys belong to, or aside. Only when `mayCross` or when it has to be built aside, and when nothing else
    * is under way.
    */
-  runAcross(request: GroupRequest): Promise<Reply> {
+  async runAcross(request: GroupRequest): Promise<Reply> {
     if (request.startedMs === 0) request.startedMs = this.server.clock.monotonicMs();
     const { table } = this.server;
-    return runAlone(this.server, request, async ({ db, args }) => this.runOther(table.resolve(args)!, args, db));
+    try {
+      return await runAlone(this.server, request, async ({ db, args }) =>
+        this.runOther(table.resolve(args)!, args, db),
+      );
+    } finally {
+      this.session.noteSlow(request);
+    }
   }
 
   private startOther(command: ResolvedCommand, args: readonly Buffer[]): void {
+    const { session } = this;
     const slot = this.reserve(command);
     this.detached = false;
     let result: Reply | Promise<Reply>;
     try {
       result = this.runOther(command, args);
     } catch (error) {
+      session.ran(command.spec, args);
       this.settleError(slot, error, false);
       return;
+    } finally {
+      // Behind what it has selected.
+      session.show(command.spec, args);
     }
     if (!(result instanceof Promise)) {
-      this.ring.setVersion(slot, this.session.resp, this.isSilent(command));
+      session.ran(command.spec, args);
+      this.ring.setVersion(slot, session.resp, this.isSilent(command));
       this.settleHere(slot, result);
       return;
     }
+    result = session.timed(command.spec, args, result);
     const isWrite = mayWrite(command.spec, args) || command.spec.name === 'exec';
     const succeeded = (reply: Reply): void => this.settle(slot, reply);
     const failed = (error: unknown): void => this.settleError(slot, error, isWrite);
@@ -493,6 +492,7 @@ export class CommandPipeline implements SessionHost, TransportOwner, GroupPipeli
   }
 
   requestSettled(request: GroupRequest, error: Error | undefined, reply: Reply | undefined): void {
+    if (request.slow !== undefined) this.session.noteSlow(request);
     if (request.token < 0) {
       this.asked.settle(request.token, error, reply);
     } else if (error !== undefined) {
@@ -553,8 +553,9 @@ export class CommandPipeline implements SessionHost, TransportOwner, GroupPipeli
 
   /** A reply that no leader has a part in: about the connection itself, or a replica's. */
   private settleHere(slot: number, reply: Reply): void {
-    if (reply instanceof ErrorReply || (reply instanceof EncodedReply && reply.bytes[0] === 0x2d)) {
-      this.server.stats.errorReplies++;
+    const failure = errorTextIn(reply);
+    if (failure !== undefined) {
+      this.server.stats.countError(failure);
       this.ring.noteError(slot);
     }
     if (this.ring.settle(slot, reply)) this.scheduleFlush();

@@ -116,7 +116,7 @@ export class ReplyRing {
       if (reply === PENDING) return;
       const version = this.versions[index]!;
       if (version !== SILENT) writer.write(reply as Reply, version === 3 ? 3 : 2);
-      this.counters[index]?.latencyMs.observe(nowMs - this.startedMs[index]!);
+      this.counters[index]?.observe(nowMs - this.startedMs[index]!);
       this.slots[index] = PENDING;
       this.settledBytes -= weightOf(reply as Reply);
       this.head++;

@@ -3,13 +3,14 @@
  * are run is the pipeline's (`pipeline.ts`), how bytes come and go the transport's (`transport.ts`).
  */
 import type { Millis } from '../../../platform/index.ts';
-import type { ClientSession, ResolvedCommand } from '../command/index.ts';
+import type { ClientSession, CommandSpec, ResolvedCommand } from '../command/index.ts';
 import { slotOf } from '../keys/index.ts';
 import type { Scope } from '../messages/index.ts';
-import { type ClientStream, EncodedReply, encodeReply, PushReply } from '../protocol/index.ts';
-import { ownerElsewhere, ReplicaReadMode } from '../request/index.ts';
+import { type ClientStream, EncodedReply, encodeReply, errors, PushReply, type Reply } from '../protocol/index.ts';
+import { type GroupRequest, ownerElsewhere, ReplicaReadMode } from '../request/index.ts';
 import type { ServerState } from '../state/index.ts';
-import { Subscriptions } from './subscriptions.ts';
+import { touchesKeys, worksAllTheTime } from './command-kinds.ts';
+import { refusalWhileListening, Subscriptions } from './subscriptions.ts';
 import { type TransactionClient, type TransactionHost, TransactionSession } from './transaction-session.ts';
 
 /** Where a client comes from and has come to. */
@@ -61,6 +62,7 @@ export class Session implements ClientSession, TransactionClient {
   libVersion = '';
   noEvict = false;
   noTouch = false;
+  isMonitor = false;
   isAuthenticated: boolean;
   redirects: boolean;
   /** READONLY: replicas of this node answer reads, and none is redirected. */
@@ -85,7 +87,7 @@ export class Session implements ClientSession, TransactionClient {
     this.redirectsByDefault = addresses.isClusterPort || server.config.clusterRedirects;
     this.redirects = this.redirectsByDefault;
     this.isAuthenticated = server.passwords === undefined;
-    this.replicaReads = new ReplicaReadMode(server.reads);
+    this.replicaReads = new ReplicaReadMode(server.reads, (request) => this.noteSlow(request));
     this.multi = new TransactionSession(this, host);
     this.subscriptions = new Subscriptions(server.messages, this);
     this.connectedMs = server.clock.monotonicMs();
@@ -155,6 +157,52 @@ export class Session implements ClientSession, TransactionClient {
     this.lastCommandMs = this.server.clock.monotonicMs();
   }
 
+  /** Why the client may not use a command now; undefined: it may. */
+  refusalOf({ spec, fullName }: ResolvedCommand): string | undefined {
+    if (!this.isAuthenticated && !spec.flags.includes('no_auth')) return errors.noAuth().message;
+    if (this.isMonitor && touchesKeys(spec)) return "ERR Replica can't interact with the keyspace";
+    return this.isListening ? refusalWhileListening(spec.name, fullName) : undefined;
+  }
+
+  /** Shows a command to those who watch. As in Redis they do not see what administers the node. */
+  show({ flags }: CommandSpec, args: readonly Buffer[], db = this.db): void {
+    const { monitors } = this.server.watch;
+    if (!monitors.areThere || flags.includes('admin')) return;
+    monitors.tell(this.server.clock.nowMs(), db, this.remoteAddress, args);
+  }
+
+  /** The command that began last has run on the connection. EXEC's time is that of its commands. */
+  ran(spec: CommandSpec, args: readonly Buffer[]): void {
+    if (spec.flags.includes('skip_slowlog')) return;
+    const { watch } = this.server;
+    const tookMs = watch.nowMs() - this.lastCommandMs;
+    watch.evaluated(spec, tookMs);
+    watch.took(this, args, tookMs);
+  }
+
+  /** Has a command that answers later measured, unless it waits for somebody meanwhile. */
+  timed(spec: CommandSpec, args: readonly Buffer[], reply: Promise<Reply>): Promise<Reply> {
+    return worksAllTheTime(spec) ? reply.finally(() => this.ran(spec, args)) : reply;
+  }
+
+  /** Takes down those commands of a request that took long. */
+  noteSlow({ commands, slow = [] }: GroupRequest): void {
+    for (const { at, tookMs } of slow) {
+      const { given, args } = commands[at]!;
+      this.server.watch.took(this, given ?? args, tookMs);
+    }
+  }
+
+  startMonitoring(): void {
+    this.isMonitor = true;
+    this.server.watch.monitors.add(this);
+  }
+
+  private stopMonitoring(): void {
+    this.isMonitor = false;
+    this.server.watch.monitors.remove(this);
+  }
+
   /** A command has begun, and the reply mode that it was to have is used up. */
   passed(): void {
     if (this.replyMode === 'skip') this.replyMode = 'on';
@@ -209,6 +257,7 @@ export class Session implements ClientSession, TransactionClient {
   }
 
   reset(): void {
+    this.stopMonitoring();
     this.multi.discard();
     this.subscriptions.clear();
     this.db = 0;
@@ -250,5 +299,11 @@ export class Session implements ClientSession, TransactionClient {
 
   destroy(): void {
     this.host.destroy();
+  }
+
+  /** The connection is gone. */
+  closed(): void {
+    this.subscriptions.clear();
+    this.stopMonitoring();
   }
 }

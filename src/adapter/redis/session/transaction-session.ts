@@ -4,12 +4,12 @@
  * the keys, or as a transaction across their groups.
  */
 import type { GroupId } from '../../../platform/index.ts';
-import { mayWrite, type ResolvedCommand, type TransactionControl } from '../command/index.ts';
+import { type CommandSpec, mayWrite, type ResolvedCommand, type TransactionControl } from '../command/index.ts';
 import { DATABASE_COUNT, KEYSPACES } from '../keys/index.ts';
 import {
-  EncodedReply,
   ErrorReply,
   errorText,
+  errorTextIn,
   NIL_ARRAY,
   parseInteger,
   RedisError,
@@ -54,6 +54,8 @@ export interface TransactionClient extends RedirectedClient {
   readonly db: number;
   readonly resp: 2 | 3;
   readonly redirects: boolean;
+  /** Shows a command to those who watch. @param db left out: the selected one */
+  show(spec: CommandSpec, args: readonly Buffer[], db?: number): void;
 }
 
 /** What runs a transaction's parts, in order with everything else of the connection. */
@@ -170,7 +172,7 @@ export class TransactionSession implements TransactionControl {
       }
       transaction.queue.push({
         kind: 'data',
-        data: { ...this.client.server.atIngress(spec, args), db: transaction.db },
+        data: { ...this.client.server.atIngress(spec, args), given: args, db: transaction.db },
       });
     } else {
       transaction.queue.push({ kind: 'connection', command, args });
@@ -204,6 +206,10 @@ export class TransactionSession implements TransactionControl {
     }
     if (isBlind) throw new RedisError('EXECABORT Transaction discarded because a key could not be watched.');
     if (transaction.queue.length === 0 && watched.length === 0) return [];
+    for (const queued of transaction.queue) {
+      if (queued.kind === 'connection') this.client.show(queued.command.spec, queued.args);
+      else this.client.show(queued.data.spec, queued.data.given ?? queued.data.args, queued.data.db);
+    }
     const commands = transaction.data();
     const storageKeys = this.storageKeys(transaction, watched);
     const group = commonGroup(server.kv, storageKeys, commands) ?? anyGroup(server.kv);
@@ -277,7 +283,8 @@ export class TransactionSession implements TransactionControl {
         now === undefined || now === 'several' ? group : now,
         (owner, token) => new WatchRequest(storageKeys, { resp, settings: server.settings, owner, token }),
       );
-      const refusal = refusalIn(reply);
+      // The leader's own word for why it could not read versions.
+      const refusal = errorTextIn(reply);
       if (refusal !== undefined) throw new RedisError(refusal);
       const { ambiguous, versions } = decodeVersions(reply);
       if (!ambiguous) return storageKeys.map((storageKey, index) => ({ storageKey, version: versions[index]! }));
@@ -285,11 +292,4 @@ export class TransactionSession implements TransactionControl {
     }
     throw new RedisError('TRYAGAIN the watched keys are being written all the time, try again');
   }
-}
-
-/** The leader's own word for why it could not read versions, made here or encoded there; undefined when it could. */
-function refusalIn(reply: Reply): string | undefined {
-  if (reply instanceof ErrorReply) return reply.text;
-  if (reply instanceof EncodedReply && reply.bytes[0] === 0x2d) return reply.bytes.toString('utf8', 1).trimEnd();
-  return undefined;
 }

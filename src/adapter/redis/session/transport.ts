@@ -84,6 +84,7 @@ export class Transport {
     if (this.isClosing) return;
     this.lastActiveMs = this.server.clock.monotonicMs();
     this.server.stats.inputBytes += chunk.length;
+    this.server.stats.reads++;
     this.parser.push(chunk);
     this.owner.transportReady();
   }
@@ -132,6 +133,7 @@ export class Transport {
     if (hasPushes) this.pushes.writeBetween(ring, hasReplies, writer, nowMs);
     if (hasReplies) ring.writeTo(writer, nowMs);
     stats.outputBytes += writer.pendingBytes;
+    stats.writes++;
     writeSegments(this.stream, writer.take());
     this.lastActiveMs = nowMs;
   }

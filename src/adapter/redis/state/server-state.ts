@@ -22,6 +22,7 @@ import {
   type Effect,
   type EvaluationSettings,
   type LibraryLender,
+  type RatedCounter,
   type RedisConfig,
   type RedisFeature,
   type ServerContext,
@@ -32,6 +33,8 @@ import { DEFAULT_LUA_LIMITS } from '../lua/index.ts';
 import { Messages, type Published, publishInSlot } from '../messages/index.ts';
 import { isUnexpected, ReplyWriter } from '../protocol/index.ts';
 import { ScriptRuntime } from '../scripts/index.ts';
+import { Rates } from '../telemetry/index.ts';
+import { CommandWatch } from './command-watch.ts';
 import { SlotMap } from './slot-map.ts';
 import { soloTopology } from './solo-topology.ts';
 
@@ -93,6 +96,9 @@ export interface ServerStateOptions {
   readonly features?: ((feature: RedisFeature) => FeatureStanding) | undefined;
 }
 
+/** A node's clients have ids that begin with the number of the node: 10000000001 is the first client of node 1. */
+const CLIENT_IDS_A_NODE = 10_000_000_000;
+
 const ACTIVE: FeatureStanding = { kind: 'active' };
 
 /** What all connections of a server share: its settings, statistics, connected clients and the seams below. */
@@ -133,7 +139,11 @@ export class ServerState implements ServerContext {
   config: RedisConfig;
   /** What every evaluation has in common, from the configuration. */
   settings: EvaluationSettings;
+  /** Measures and shows commands. */
+  readonly watch: CommandWatch;
   stats = new ServerStats();
+  /** How fast some of them rise. */
+  readonly rates = new Rates<RatedCounter>();
   /** Open connections by client id. */
   readonly connections = new Map<number, ConnectedClient>();
   /** Identifies this process among all that ever ran: 40 hex digits. */
@@ -141,6 +151,8 @@ export class ServerState implements ServerContext {
   replicationId: string;
   readonly debug: DebugControl;
   readonly startedMs: Millis;
+  /** What the process took of the machine when this was made. */
+  readonly startupBytes: number;
   /** The port that the server listens on, once it does. */
   port = 0;
   /** The port for cluster clients; undefined when there is none. */
@@ -162,7 +174,10 @@ export class ServerState implements ServerContext {
       limits: DEFAULT_LUA_LIMITS,
       copies: () => this.lending,
     });
+    this.watch = new CommandWatch(options.clock, options.config);
     this.settings = {
+      meter: this.watch,
+      isMonitored: () => this.watch.monitors.areThere,
       scripts: this.scripts,
       random: options.random,
       maxStringBytes: options.config.maxBulkBytes,
@@ -193,6 +208,7 @@ export class ServerState implements ServerContext {
     this.replicationId = this.runId;
     this.debug = options.debug ?? NOTHING_BELOW;
     this.startedMs = options.clock.monotonicMs();
+    this.startupBytes = process.memoryUsage.rss();
   }
 
   get commandTimeoutMs(): Millis {
@@ -205,6 +221,8 @@ export class ServerState implements ServerContext {
     const frequencies = isCounting ? (this.settings.frequencies ?? new AccessFrequencies(this.random)) : undefined;
     const { maxBulkBytes: maxStringBytes, encodings } = config;
     this.settings = { ...this.settings, maxStringBytes, encodings, frequencies };
+    this.watch.configure(config);
+    for (const { counters } of this.table.callable()) counters.isTracking = config.latencyTracking;
   }
 
   /** A data command as it goes to its group: the node that the client is connected to may know more than the leader. */
@@ -242,6 +260,9 @@ export class ServerState implements ServerContext {
       case 'message':
         this.publish(effect);
         break;
+      case 'call':
+        this.watch.monitors.tell(this.clock.nowMs(), effect.db, 'lua', effect.args);
+        break;
       default:
         assertNever(effect);
     }
@@ -259,6 +280,8 @@ export class ServerState implements ServerContext {
 
   resetStats(): void {
     this.stats = new ServerStats();
+    this.rates.reset();
+    this.watch.resetCounters();
     this.stats.expiredKeysBefore = this.kv.expiredKeys;
     for (const { counters } of this.table.callable()) counters.reset();
   }
@@ -269,9 +292,15 @@ export class ServerState implements ServerContext {
     return { node: this.kv.nodeId, life: this.life, serial: this.waiterSerial };
   }
 
-  /** Client ids count up from 1 and are never used again. */
+  /** Comes by about once a second. */
+  sampleRates(): void {
+    const { commandsProcessed, inputBytes, outputBytes } = this.stats;
+    this.rates.sample(this.clock.monotonicMs(), { commandsProcessed, inputBytes, outputBytes });
+  }
+
+  /** Client ids rise and are never used again; those of different nodes differ. */
   nextClientId(): number {
-    return ++this.lastClientId;
+    return this.kv.nodeId * CLIENT_IDS_A_NODE + ++this.lastClientId;
   }
 
   /** Writes a connection's finished replies once, after the callbacks that are running now. */
@@ -315,6 +344,11 @@ export class ServerState implements ServerContext {
     return pause.writesOnly && !mayWrite ? undefined : pause;
   }
 
+  /** Runs something when a pause is over, unless it is lifted. */
+  afterPause({ untilMs }: Pause, resume: () => void): void {
+    this.scheduler.after(Math.max(1, untilMs - this.clock.monotonicMs()), resume);
+  }
+
   warnOfHttp(remoteAddress: string): void {
     this.warn(remoteAddress, 'a client spoke HTTP on the Redis port, perhaps for a web page; it was cut off');
   }
@@ -333,6 +367,8 @@ export class ServerState implements ServerContext {
 
   /** Logs errors that no layer declares: they are bugs. */
   unexpected(error: unknown): void {
-    if (isUnexpected(error)) this.logger?.error({ err: error }, 'a Redis command failed unexpectedly');
+    if (!isUnexpected(error)) return;
+    this.stats.unexpectedErrors++;
+    this.logger?.error({ err: error }, 'a Redis command failed unexpectedly');
   }
 }

@@ -49,6 +49,8 @@ export interface ValueReader {
   readonly view: Pick<KeyView, 'get'>;
   /** Storage key of a user's key in the selected database. Remembers keys by identity, so asking again is cheap. */
   storageKey(userKey: Buffer): Buffer;
+  /** A key was looked for; left out: nobody counts. */
+  noteRead?(isThere: boolean): void;
 }
 
 /** The way to the values of one database. */
@@ -73,6 +75,7 @@ export interface TypedValue {
 /** Reads a key of whatever type; undefined when it does not exist. */
 export function readValue(ctx: ValueReader, userKey: Buffer): TypedValue | undefined {
   const live = ctx.view.get(ctx.storageKey(userKey));
+  ctx.noteRead?.(live !== undefined);
   if (live === undefined) return undefined;
   const { value } = live;
   const type = value[0]!;

@@ -45,7 +45,9 @@ class Stage {
         return runtime.run(...call);
       },
     });
-    const emit = (effect: Effect) => this.left.push(effect.kind === 'log' ? effect.text : String(effect.message));
+    const emit = (effect: Effect) => {
+      if (effect.kind !== 'call') this.left.push(effect.kind === 'log' ? effect.text : String(effect.message));
+    };
     this.settings = { random, maxStringBytes: 1 << 20, scripts, emit };
   }
 

@@ -2,7 +2,12 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { DEFAULT_ENCODINGS, type EncodingThresholds } from '../../../../src/adapter/redis/bodies/index.ts';
 import { dataCommands } from '../../../../src/adapter/redis/commands/index.ts';
-import { decodeMessage, encodeBatch } from '../../../../src/adapter/redis/request/forwarded-command.ts';
+import {
+  decodeAnswers,
+  decodeMessage,
+  encodeAnswers,
+  encodeBatch,
+} from '../../../../src/adapter/redis/request/forwarded-command.ts';
 import { CommandRequest, type RequestOwner, RowsRequest } from '../../../../src/adapter/redis/request/group-request.ts';
 import { groupId, hlcTimestamp, SeededRandom } from '../../../../src/platform/index.ts';
 
@@ -51,6 +56,32 @@ describe('a forwarded batch', () => {
     assert.equal(encoded(DEFAULT_ENCODINGS), compact(`${header} 00 03 ${command}`));
     const thresholds = [1, 2, 3, 4, 5].map((one) => `000000000000000${one}`).join('');
     assert.equal(encoded(THRESHOLDS), compact(`${header} 80 03 ${thresholds} 0020000000000000 ${command}`));
+  });
+
+  test('asks how long evaluations took, unless nobody wants to know or the leader could not tell', () => {
+    const meter = { leastMs: 10, nowMs: () => 0, evaluated: () => {}, lookedUp: () => {} };
+    const measuredBy = (leastMs: number, mayCreateBodies: boolean): Buffer => {
+      const request = get(DEFAULT_ENCODINGS);
+      request.settings = { ...request.settings, meter: { ...meter, leastMs }, mayCreateBodies: () => mayCreateBodies };
+      return Buffer.from(encodeBatch(groupId(7), [request]));
+    };
+    const plain = encodeBatch(groupId(7), [get(DEFAULT_ENCODINGS)]).toString('hex');
+    const measured = measuredBy(10, true);
+    assert.equal(measured.toString('hex'), `030400000007${'2710'.padStart(16, '0')}${plain.slice(12)}`);
+    assert.equal(decoded(measured, DEFAULT_ENCODINGS)[0]!.tellFromMs, 10);
+    assert.equal(measuredBy(10, false).toString('hex'), plain);
+    assert.equal(measuredBy(Number.POSITIVE_INFINITY, true).toString('hex'), plain);
+    assert.equal(decoded(Buffer.from(plain, 'hex'), DEFAULT_ENCODINGS)[0]!.tellFromMs, Number.POSITIVE_INFINITY);
+  });
+
+  test('is answered with what took long in front of the reply', () => {
+    const slow = new Map([[1, [{ at: 2, tookMs: 12.345 }]]]);
+    const bytes = Buffer.from(encodeAnswers([Buffer.from('+A'), Buffer.from('+B')], slow));
+    const tail = `06 00000001 00000002 ${'3039'.padStart(16, '0')} 00000002 2b42`.replaceAll(' ', '');
+    assert.equal(bytes.toString('hex'), `0000000200000000022b41${tail}`);
+    const told: unknown[] = [];
+    const answers = decodeAnswers(bytes, (place, what) => told.push([place, what]));
+    assert.deepEqual([answers.map(String), told], [['+A', '+B'], [[1, slow.get(1)]]]);
   });
 
   test('carries rows of a value that is built aside', () => {

@@ -12,7 +12,7 @@ const ANYTIME_FAST = ['loading', 'stale', 'fast'] as const;
 
 const looking = declareWith({
   group: 'cluster',
-  flags: ['loading', 'stale'],
+  flags: ['stale'],
   complexity: 'O(N) in the size of the answer',
 });
 
@@ -161,7 +161,10 @@ export const clusterCommands = defineCommands([
         run: replicas,
       }),
       changing('replicate', 3, '3.0.0', 'Would make this node a replica.'),
-      changing('reset', -2, '3.0.0', 'Would take this node out of the cluster.'),
+      {
+        ...changing('reset', -2, '3.0.0', 'Would take this node out of the cluster.'),
+        flags: ['admin', 'noscript', 'stale'],
+      },
       looking({
         name: 'saveconfig',
         arity: 2,

@@ -24,9 +24,11 @@ const CLIENT_TYPES: ReadonlySet<string> = new Set(['normal', 'master', 'replica'
 function clientLine(client: ConnectedClient, nowMs: Millis): string {
   const seconds = (sinceMs: number) => Math.floor((nowMs - sinceMs) / 1000);
   const flags = [
+    client.isMonitor ? 'O' : '',
     client.listensTo('channel') + client.listensTo('pattern') + client.listensTo('shard') > 0 ? 'P' : '',
     client.queuedCommands === undefined ? '' : 'x',
     client.isBlocked ? 'b' : '',
+    client.readOnly ? 'r' : '',
     client.noEvict ? 'e' : '',
     client.noTouch ? 'T' : '',
   ].join('');
@@ -79,11 +81,7 @@ export function list(session: ClientSession, args: readonly Buffer[]): Reply {
   if (args.length === 4 && wordOf(args[2]!) === 'type') {
     if (clientType(args[3]!) !== 'normal') selected = [];
   } else if (args.length > 3 && wordOf(args[2]!) === 'id') {
-    const ids = args.slice(3).map((id) => {
-      const value = integerArgument(id, 'ERR Invalid client ID');
-      if (value < 1n) throw new RedisError('ERR Invalid client ID');
-      return Number(value);
-    });
+    const ids = args.slice(3).map((id) => Number(integerArgument(id, 'ERR Invalid client ID')));
     selected = ids.flatMap((id) => session.server.connections.get(id) ?? []);
   } else if (args.length !== 2) {
     throw errors.syntax();
@@ -190,7 +188,8 @@ export function pause(session: ClientSession, args: readonly Buffer[]): Reply {
     if (mode !== 'write' && mode !== 'all') throw new RedisError('ERR CLIENT PAUSE mode must be WRITE or ALL');
     writesOnly = mode === 'write';
   } else if (args.length > 4) {
-    throw errors.syntax();
+    const name = args[1]!.toString('latin1');
+    throw new RedisError(`ERR unknown subcommand or wrong number of arguments for '${name}'. Try CLIENT HELP.`);
   }
   session.server.pauseClients(timeoutArgument(args[2]!), writesOnly);
   return OK;

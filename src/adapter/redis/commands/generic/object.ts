@@ -85,13 +85,6 @@ const OBJECT_HELP: readonly string[] = [
   '    can be counted for a small integer.',
 ];
 
-const MEMORY_HELP: readonly string[] = [
-  'USAGE <key> [SAMPLES <count>]',
-  '    An estimate of the bytes that <key> and its value would take in Redis.',
-  '    Of a collection so many elements are looked at: five, or <count>, and',
-  '    all of them for 0.',
-];
-
 /** A subcommand of OBJECT that tells something about the value of a key, nil when there is none. */
 function aboutValue(
   name: string,
@@ -186,28 +179,18 @@ export const objectCommands: readonly CommandSpec[] = defineCommands([
       },
     ],
   },
-  {
-    name: 'memory',
-    arity: -2,
-    flags: [],
-    group: 'server',
-    since: '4.0.0',
-    summary: 'A container for commands that tell what memory is used for.',
-    complexity: 'O(1)',
-    subcommands: [
-      {
-        name: 'usage',
-        arity: -3,
-        flags: ['readonly'],
-        keys: SECOND_ARGUMENT,
-        group: 'server',
-        since: '4.0.0',
-        summary: 'Estimates the bytes that a key and its value take.',
-        differences: 'An estimate of what they would take in Redis: values lie in the store, not in memory.',
-        complexity: 'O(N) in the number of samples',
-        handler: { kind: 'data', run: usage },
-      },
-      helpCommand({ container: 'memory', group: 'server', since: '4.0.0', lines: MEMORY_HELP }),
-    ],
-  },
 ]);
+
+/** MEMORY USAGE. */
+export const memoryUsage: CommandSpec = {
+  name: 'usage',
+  arity: -3,
+  flags: ['readonly'],
+  keys: SECOND_ARGUMENT,
+  group: 'server',
+  since: '4.0.0',
+  summary: 'Estimates the bytes that a key and its value take.',
+  differences: 'An estimate of what they would take in Redis: values lie in the store, not in memory.',
+  complexity: 'O(N) in the number of samples',
+  handler: { kind: 'data', run: usage },
+};

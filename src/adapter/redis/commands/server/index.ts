@@ -5,7 +5,11 @@ import { debugCommands } from './debug.ts';
 import { diagnosticCommands } from './diagnostics.ts';
 import { failoverCommands } from './failover.ts';
 import { introspectionCommands } from './introspection.ts';
+import { latencyCommands } from './latency.ts';
+import { memoryCommands } from './memory.ts';
+import { monitorCommands } from './monitor.ts';
 import { serverCommands as ownCommands } from './server.ts';
+import { slowlogCommands } from './slowlog.ts';
 
 export const serverCommands: readonly CommandSpec[] = [
   ...configCommands,
@@ -13,5 +17,9 @@ export const serverCommands: readonly CommandSpec[] = [
   ...diagnosticCommands,
   ...failoverCommands,
   ...introspectionCommands,
+  ...latencyCommands,
+  ...memoryCommands,
+  ...monitorCommands,
+  ...slowlogCommands,
   ...ownCommands,
 ];

@@ -1,24 +1,18 @@
-/** What INFO shows, section by section. Numbers that kvorum does not have are left out rather than made up, except where clients insist. */
+/**
+ * What INFO shows, section by section: the fields of Redis 7.0 in its order, because tools look for them. What means nothing here is 0, or what a Redis shows
+ * that has nothing of the kind. Fields of our own begin with `kvorum_`.
+ */
 import os from 'node:os';
 import type { ClientSession, ServerContext } from '../../command/index.ts';
 import { SERVER_VERSION } from '../../protocol/index.ts';
+import { commandStats, errorStats, latencyStats } from './info-commands.ts';
+import { humanBytes, type InfoField } from './info-format.ts';
+import { memoryFigures } from './memory-figures.ts';
 
-/** A line of INFO. */
-export type InfoField = readonly [string, string | number];
+/** Seconds since 1970 modulo 2^24: Redis' clock of accesses. */
+const LRU_SECONDS = 2 ** 24;
 
-const KIBI = 1024;
-
-/** Bytes the way INFO's `_human` fields show them. */
-export function humanBytes(bytes: number): string {
-  const units = ['B', 'K', 'M', 'G', 'T'];
-  let value = bytes;
-  let unit = 0;
-  while (value >= KIBI && unit < units.length - 1) {
-    value /= KIBI;
-    unit++;
-  }
-  return unit === 0 ? `${bytes}B` : `${value.toFixed(2)}${units[unit]}`;
-}
+const zeros = (...names: readonly string[]): InfoField[] => names.map((name) => [name, 0]);
 
 function server(state: ServerContext, session: ClientSession): InfoField[] {
   const uptimeSeconds = Math.floor((state.clock.monotonicMs() - state.startedMs) / 1000);
@@ -26,16 +20,27 @@ function server(state: ServerContext, session: ClientSession): InfoField[] {
     ['redis_version', SERVER_VERSION],
     ['redis_git_sha1', '00000000'],
     ['redis_git_dirty', 0],
-    ['redis_build_id', '0000000000000000'],
+    ['redis_build_id', 'kvorum'],
     ['redis_mode', session.isClusterMode ? 'cluster' : 'standalone'],
     ['os', `${os.type()} ${os.release()} ${os.machine()}`],
     ['arch_bits', 64],
+    ['monotonic_clock', 'POSIX clock_gettime'],
+    ['multiplexing_api', 'epoll'],
+    ['atomicvar_api', 'none'],
+    ['gcc_version', '0.0.0'],
     ['process_id', process.pid],
+    ['process_supervised', 'no'],
     ['run_id', state.runId],
     ['tcp_port', state.port],
     ['server_time_usec', state.clock.nowMs() * 1000],
     ['uptime_in_seconds', uptimeSeconds],
     ['uptime_in_days', Math.floor(uptimeSeconds / 86_400)],
+    ['hz', 10],
+    ['configured_hz', 10],
+    ['lru_clock', Math.floor(state.clock.nowMs() / 1000) % LRU_SECONDS],
+    ['executable', process.execPath],
+    ['config_file', ''],
+    ['io_threads_active', 0],
     ['kvorum_node_id', state.kv.nodeId],
     ['kvorum_node_version', process.version],
   ];
@@ -62,59 +67,131 @@ function clients(state: ServerContext): InfoField[] {
   ];
 }
 
-/** What the process takes of the machine is what is used: most of it lies outside of the heap, where nobody counts it. */
-function memory({ config }: ServerContext): InfoField[] {
-  const usage = process.memoryUsage();
-  const counted = usage.heapUsed + usage.external;
+function memory(state: ServerContext): InfoField[] {
+  const { config } = state;
+  const figures = memoryFigures(state);
+  const { usedBytes, peakBytes, startupBytes, heapBytes, heapReservedBytes, bufferBytes, clientBytes } = figures;
+  const overheadBytes = Math.min(usedBytes, startupBytes + clientBytes);
+  const datasetBytes = usedBytes - overheadBytes;
+  const percent = (part: number, whole: number) => `${(whole <= 0 ? 0 : (part / whole) * 100).toFixed(2)}%`;
+  const both = (name: string, bytes: number): InfoField[] => [
+    [name, bytes],
+    [`${name}_human`, humanBytes(bytes)],
+  ];
   return [
-    ['used_memory', usage.rss],
-    ['used_memory_human', humanBytes(usage.rss)],
-    ['used_memory_rss', usage.rss],
-    ['used_memory_rss_human', humanBytes(usage.rss)],
-    ['total_system_memory', os.totalmem()],
-    ['total_system_memory_human', humanBytes(os.totalmem())],
-    ['maxmemory', 0],
-    ['maxmemory_human', '0B'],
-    ['maxmemory_policy', 'noeviction'],
-    ['mem_fragmentation_ratio', (usage.rss / counted).toFixed(2)],
+    ...both('used_memory', usedBytes),
+    ...both('used_memory_rss', usedBytes),
+    ...both('used_memory_peak', peakBytes),
+    ['used_memory_peak_perc', percent(usedBytes, peakBytes)],
+    ['used_memory_overhead', overheadBytes],
+    ['used_memory_startup', startupBytes],
+    ['used_memory_dataset', datasetBytes],
+    ['used_memory_dataset_perc', percent(datasetBytes, usedBytes - startupBytes)],
+    ['allocator_allocated', heapBytes],
+    ['allocator_active', heapReservedBytes],
+    ['allocator_resident', usedBytes],
+    ...both('total_system_memory', os.totalmem()),
+    ['used_memory_lua', 0],
+    ['used_memory_vm_eval', 0],
+    ['used_memory_lua_human', humanBytes(0)],
+    ['used_memory_scripts_eval', 0],
+    ['number_of_cached_scripts', 0],
+    ['number_of_functions', 0],
+    ['number_of_libraries', 0],
+    ['used_memory_vm_functions', 0],
+    ...both('used_memory_vm_total', 0),
+    ['used_memory_functions', 0],
+    ...both('used_memory_scripts', 0),
+    ...both('maxmemory', 0),
+    ['maxmemory_policy', config.maxmemoryPolicy],
+    ['allocator_frag_ratio', (heapReservedBytes / heapBytes).toFixed(2)],
+    ['allocator_frag_bytes', heapReservedBytes - heapBytes],
+    ['allocator_rss_ratio', (usedBytes / heapReservedBytes).toFixed(2)],
+    ['allocator_rss_bytes', usedBytes - heapReservedBytes],
+    ['rss_overhead_ratio', '1.00'],
+    ['rss_overhead_bytes', 0],
+    ['mem_fragmentation_ratio', (usedBytes / heapBytes).toFixed(2)],
+    ['mem_fragmentation_bytes', usedBytes - heapBytes],
+    ['mem_not_counted_for_evict', 0],
+    ['mem_replication_backlog', 0],
+    ['mem_total_replication_buffers', 0],
+    ['mem_clients_slaves', 0],
+    ['mem_clients_normal', clientBytes],
+    ['mem_cluster_links', 0],
+    ['mem_aof_buffer', 0],
     ['mem_allocator', 'v8'],
-    ['kvorum_memory_limit', config.memoryBytes],
-    ['kvorum_memory_limit_human', humanBytes(config.memoryBytes)],
-    ['kvorum_memory_heap', usage.heapTotal],
-    ['kvorum_memory_buffers', usage.external],
+    ['active_defrag_running', 0],
+    ['lazyfree_pending_objects', 0],
+    ['lazyfreed_objects', 0],
+    ...both('kvorum_memory_limit', config.memoryBytes),
+    ['kvorum_memory_heap', heapReservedBytes - bufferBytes],
+    ['kvorum_memory_buffers', bufferBytes],
   ];
 }
 
 /** Every acknowledged write is in a quorum's synced logs: to a Redis client, an append-only file that is always on. */
-function persistence(): InfoField[] {
+function persistence({ clock }: ServerContext): InfoField[] {
   return [
-    ['loading', 0],
-    ['async_loading', 0],
-    ['rdb_changes_since_last_save', 0],
-    ['rdb_bgsave_in_progress', 0],
+    ...zeros('loading', 'async_loading', 'current_cow_peak', 'current_cow_size', 'current_cow_size_age'),
+    ['current_fork_perc', '0.00'],
+    ...zeros('current_save_keys_processed', 'current_save_keys_total'),
+    ...zeros('rdb_changes_since_last_save', 'rdb_bgsave_in_progress'),
+    ['rdb_last_save_time', Math.floor(clock.nowMs() / 1000)],
     ['rdb_last_bgsave_status', 'ok'],
+    ['rdb_last_bgsave_time_sec', -1],
+    ['rdb_current_bgsave_time_sec', -1],
+    ...zeros('rdb_saves', 'rdb_last_cow_size', 'rdb_last_load_keys_expired', 'rdb_last_load_keys_loaded'),
     ['aof_enabled', 1],
-    ['aof_rewrite_in_progress', 0],
-    ['aof_rewrite_scheduled', 0],
+    ...zeros('aof_rewrite_in_progress', 'aof_rewrite_scheduled'),
+    ['aof_last_rewrite_time_sec', -1],
+    ['aof_current_rewrite_time_sec', -1],
     ['aof_last_bgrewrite_status', 'ok'],
+    ...zeros('aof_rewrites', 'aof_rewrites_consecutive_failures'),
     ['aof_last_write_status', 'ok'],
+    ...zeros('aof_last_cow_size', 'module_fork_in_progress', 'module_fork_last_cow_size'),
   ];
 }
 
-function stats({ stats: counted, kv, messages }: ServerContext): InfoField[] {
+const BYTES_PER_KIB = 1024;
+
+function stats({ stats: counted, watch, kv, rates, clock, messages }: ServerContext): InfoField[] {
   const { topics } = messages.counters;
+  const nowMs = clock.monotonicMs();
+  const kibPerSecond = (name: 'inputBytes' | 'outputBytes') =>
+    (rates.perSecond(name, counted[name], nowMs) / BYTES_PER_KIB).toFixed(2);
   return [
     ['total_connections_received', counted.connectionsReceived],
     ['total_commands_processed', counted.commandsProcessed],
+    ['instantaneous_ops_per_sec', Math.round(rates.perSecond('commandsProcessed', counted.commandsProcessed, nowMs))],
     ['total_net_input_bytes', counted.inputBytes],
     ['total_net_output_bytes', counted.outputBytes],
+    ...zeros('total_net_repl_input_bytes', 'total_net_repl_output_bytes'),
+    ['instantaneous_input_kbps', kibPerSecond('inputBytes')],
+    ['instantaneous_output_kbps', kibPerSecond('outputBytes')],
+    ['instantaneous_input_repl_kbps', '0.00'],
+    ['instantaneous_output_repl_kbps', '0.00'],
     ['rejected_connections', counted.connectionsRejected],
+    ...zeros('sync_full', 'sync_partial_ok', 'sync_partial_err'),
     ['expired_keys', kv.expiredKeys - counted.expiredKeysBefore],
-    ['evicted_keys', 0],
+    ['expired_stale_perc', '0.00'],
+    ...zeros('expired_time_cap_reached_count', 'expire_cycle_cpu_milliseconds', 'evicted_keys', 'evicted_clients'),
+    ...zeros('total_eviction_exceeded_time', 'current_eviction_exceeded_time'),
+    ['keyspace_hits', watch.keyspaceHits],
+    ['keyspace_misses', watch.keyspaceMisses],
     ['pubsub_channels', topics.channel],
     ['pubsub_patterns', topics.pattern],
     ['pubsubshard_channels', topics.shard],
+    ...zeros('latest_fork_usec', 'total_forks', 'migrate_cached_sockets', 'slave_expires_tracked_keys'),
+    ...zeros('active_defrag_hits', 'active_defrag_misses', 'active_defrag_key_hits', 'active_defrag_key_misses'),
+    ...zeros('total_active_defrag_time', 'current_active_defrag_time'),
+    ...zeros('tracking_total_keys', 'tracking_total_items', 'tracking_total_prefixes'),
+    ['unexpected_error_replies', counted.unexpectedErrors],
     ['total_error_replies', counted.errorReplies],
+    ['dump_payload_sanitizations', 0],
+    ['total_reads_processed', counted.reads],
+    ['total_writes_processed', counted.writes],
+    ...zeros('io_threaded_reads_processed', 'io_threaded_writes_processed'),
+    ...zeros('reply_buffer_shrinks', 'reply_buffer_expands'),
   ];
 }
 
@@ -126,30 +203,26 @@ function replication(state: ServerContext): InfoField[] {
     ['connected_slaves', 0],
     ['master_failover_state', 'no-failover'],
     ['master_replid', state.replicationId],
+    ['master_replid2', '0'.repeat(state.replicationId.length)],
     ['master_repl_offset', 0],
+    ['second_repl_offset', -1],
+    ...zeros('repl_backlog_active', 'repl_backlog_size', 'repl_backlog_first_byte_offset', 'repl_backlog_histlen'),
     ['kvorum_data_groups', groups.length],
     ['kvorum_groups_led', groups.filter((group) => state.kv.servesLocally(group)).length],
   ];
 }
 
-/** From the reading of a command to the writing of its reply, which is not what Redis measures: there is no other time here. */
-function commandStats({ table }: ServerContext): InfoField[] {
-  const rows: InfoField[] = [];
-  for (const { fullName, counters } of table.callable()) {
-    const { calls, errors, latencyMs } = counters;
-    const usec = Math.round(latencyMs.sum * 1000);
-    const each = (usec / calls).toFixed(2);
-    const facts = `calls=${calls},usec=${usec},usec_per_call=${each},rejected_calls=0,failed_calls=${errors}`;
-    if (calls > 0) rows.push([`cmdstat_${fullName}`, facts]);
-  }
-  return rows;
-}
-
 function cpu(): InfoField[] {
+  const seconds = (micros: number) => (micros / 1e6).toFixed(6);
   const { system, user } = process.cpuUsage();
+  const thread = process.threadCpuUsage();
   return [
-    ['used_cpu_sys', (system / 1e6).toFixed(6)],
-    ['used_cpu_user', (user / 1e6).toFixed(6)],
+    ['used_cpu_sys', seconds(system)],
+    ['used_cpu_user', seconds(user)],
+    ['used_cpu_sys_children', seconds(0)],
+    ['used_cpu_user_children', seconds(0)],
+    ['used_cpu_sys_main_thread', seconds(thread.system)],
+    ['used_cpu_user_main_thread', seconds(thread.user)],
   ];
 }
 
@@ -172,6 +245,7 @@ export const INFO_SECTIONS: ReadonlyMap<
   ['cpu', { title: 'CPU', fields: cpu }],
   ['modules', { title: 'Modules', fields: () => [] }],
   ['commandstats', { title: 'Commandstats', fields: commandStats, isExtra: true }],
-  ['errorstats', { title: 'Errorstats', fields: () => [] }],
+  ['errorstats', { title: 'Errorstats', fields: errorStats }],
+  ['latencystats', { title: 'Latencystats', fields: latencyStats, isExtra: true }],
   ['cluster', { title: 'Cluster', fields: (_state, session) => [['cluster_enabled', session.isClusterMode ? 1 : 0]] }],
 ]);

@@ -60,7 +60,6 @@ const CATEGORY_BY_GROUP: Readonly<Partial<Record<CommandDeclaration['group'], st
   set: 'set',
   'sorted-set': 'sortedset',
   stream: 'stream',
-  pubsub: 'pubsub',
   scripting: 'scripting',
   hyperloglog: 'hyperloglog',
   geo: 'geo',
@@ -279,7 +278,10 @@ export const introspectionCommands = defineCommands([
           return keys.map((key) => [key, new SetReply(keyFlags(spec))]);
         },
       }),
-      helpCommand({ container: 'command', group: 'server', since: '5.0.0', lines: HELP }),
+      {
+        ...helpCommand({ container: 'command', group: 'server', since: '5.0.0', lines: HELP }),
+        aclCategories: ['connection'],
+      },
       sub({
         name: 'info',
         arity: -2,

@@ -78,7 +78,8 @@ export const serverCommands = defineCommands([
     since: '1.0.0',
     summary: 'Facts and figures about the server, section by section.',
     differences:
-      'Leaves out what means nothing here. `role` is `master` on every node. `commandstats` counts until a reply is written.',
+      'What means nothing here is 0. `role` is `master` on every node. `commandstats` counts until a reply is written; `keyspace_hits` are those ' +
+      'of commands that this node evaluates. No expiries are counted.',
     handler: { kind: 'scan', run: info },
   }),
   server({

@@ -103,6 +103,18 @@ const yesOrNo = (argument: Buffer): string => {
   return word;
 };
 
+function percentiles(argument: Buffer): number[] {
+  return argument
+    .toString('latin1')
+    .split(' ')
+    .filter((word) => word !== '')
+    .map((word) => {
+      const percent = Number(word);
+      if (percent >= 0 && percent <= 100) return percent;
+      throw new RedisError('latency-tracking-info-percentiles parameters should sit between [0.0,100.0]');
+    });
+}
+
 /** A threshold between encodings; beyond 2^53 it is none. @param old the name that it had before, which goes on meaning it */
 function threshold(
   name: string,
@@ -130,13 +142,12 @@ const THRESHOLDS: readonly Setting[] = [
   ...threshold('zset-max-listpack-value', 'orderBytes', memory, 'zset-max-ziplist-value'),
 ];
 
-/** How Redis lays out what has one encoding here or is not there, what it keeps of slow commands, when it frees. */
+/** How Redis lays out what has one encoding here or is not there, when it frees. */
 const REMEMBERED: readonly Setting[] = [
   ...remembered('128', 'acllog-max-len', count),
   ...remembered('1', 'active-expire-effort', integer(1n, 10n)),
   ...remembered('yes', 'activerehashing', yesOrNo),
   ...remembered('5000', 'busy-reply-threshold', count, 'lua-time-limit'),
-  ...remembered('0', 'latency-monitor-threshold', count),
   ...remembered('no', 'lazyfree-lazy-eviction', yesOrNo),
   ...remembered('no', 'lazyfree-lazy-expire', yesOrNo),
   ...remembered('no', 'lazyfree-lazy-server-del', yesOrNo),
@@ -145,8 +156,6 @@ const REMEMBERED: readonly Setting[] = [
   ...remembered('0', 'list-compress-depth', integer(0n, MAX_I32)),
   ...remembered('-2', 'list-max-listpack-size', integer(-MAX_I32 - 1n, MAX_I32), 'list-max-ziplist-size'),
   ...remembered('5', 'maxmemory-samples', integer(1n, MAX_I32)),
-  ...remembered('10000', 'slowlog-log-slower-than', integer(-1n)),
-  ...remembered('128', 'slowlog-max-len', count),
   ...remembered('4096', 'stream-node-max-bytes', memory),
   ...remembered('100', 'stream-node-max-entries', count),
 ];
@@ -173,7 +182,17 @@ export const SETTINGS: readonly Setting[] = [
   constant('databases', String(DATABASE_COUNT)),
   { name: 'enable-debug-command', get: (state) => (state.config.debugCommands ? 'yes' : 'no') },
   constant('io-threads', '1'),
-  fixed('latency-tracking', 'no'),
+  numeric('latency-monitor-threshold', 'latencyThresholdMs', 0n, MAX_I64),
+  {
+    name: 'latency-tracking',
+    get: ({ config }) => (config.latencyTracking ? 'yes' : 'no'),
+    set: (state, argument) => state.reconfigure({ ...state.config, latencyTracking: yesOrNo(argument) === 'yes' }),
+  },
+  {
+    name: 'latency-tracking-info-percentiles',
+    get: ({ config }) => config.latencyPercentiles.map(String).join(' '),
+    set: (state, argument) => state.reconfigure({ ...state.config, latencyPercentiles: percentiles(argument) }),
+  },
   numeric('maxclients', 'maxClients', 1n, 4294967295n),
   fixed('maxmemory', '0'),
   {
@@ -199,6 +218,8 @@ export const SETTINGS: readonly Setting[] = [
     },
   },
   fixed('save', ''),
+  numeric('slowlog-log-slower-than', 'slowlogSlowerThanMicros', -1n, MAX_I64),
+  numeric('slowlog-max-len', 'slowlogMaxLength', 0n, MAX_I64),
   numeric('tcp-keepalive', 'tcpKeepaliveSeconds', 0n, MAX_I32),
   numeric('timeout', 'idleTimeoutSeconds', 0n, MAX_I32),
   ...THRESHOLDS,
