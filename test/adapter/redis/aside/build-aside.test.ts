@@ -5,6 +5,7 @@ import { type FreshRow, InlineAside } from '../../../../src/adapter/redis/aside/
 import { type AsideParts, buildAside } from '../../../../src/adapter/redis/aside/build-aside.ts';
 import { WholeValueView } from '../../../../src/adapter/redis/aside/whole-value-view.ts';
 import { DEFAULT_BODY_LIMITS } from '../../../../src/adapter/redis/bodies/index.ts';
+import { RowKind } from '../../../../src/adapter/redis/bodies/rows/index.ts';
 import { checkBody } from '../../../../src/adapter/redis/bodies/whole/whole-body.ts';
 import { Effects } from '../../../../src/adapter/redis/command/effects.ts';
 import { EvaluationContext } from '../../../../src/adapter/redis/command/evaluation-context.ts';
@@ -36,6 +37,8 @@ class Keys {
   /** Whether there is a thread that evaluates what takes long here, and how often it was asked. */
   hasOtherThread = false;
   begunElsewhere = 0;
+  /** Heads that were read as of a moment. */
+  headReads = 0;
   readonly clock = new ManualClock();
   private readonly random = new SeededRandom(3);
 
@@ -100,9 +103,14 @@ class Keys {
     this.beforeMoment();
     this.openMoments++;
     this.attempts++;
-    return momentOf(this.state, () => {
+    const moment = momentOf(this.state, () => {
       this.openMoments--;
     });
+    const get = (key: Buffer) => {
+      this.headReads++;
+      return moment.get(key);
+    };
+    return { ...moment, get };
   }
 
   /** Rows behind heads that no head names. */
@@ -232,7 +240,10 @@ describe('a value that is built aside', () => {
     for (const set of ['s', 't']) keys.run('SADD', set, ...Array.from({ length: 300 }, (_, nth) => `${set}${nth}`));
     assert.equal(await keys.aside('RENAME', 'a', 'b'), OK);
     assert.equal(keys.begunElsewhere, 0);
+    keys.headReads = 0;
     assert.equal(await keys.aside('SUNIONSTORE', 'u', 's', 't'), 600);
+    // Those of both sets, and one more with the slice, for the pin.
+    assert.equal(keys.headReads, 3);
     assert.deepEqual([keys.begunElsewhere, keys.run('SCARD', 'u')], [1, 600]);
     keys.check('u');
   });
@@ -253,6 +264,19 @@ describe('a value that is built aside', () => {
     assert.equal(await keys.aside('RESTORE', 'r', '0', payload), OK);
     assert.deepEqual([keys.begunElsewhere, keys.run('HLEN', 'r')], [1, 3_000]);
     keys.check('r');
+  });
+
+  test('has the alarm of its source, also when that has rung and was not heard', async () => {
+    const keys = new Keys();
+    keys.fill('a', 300);
+    keys.run('HPEXPIRE', 'a', '1', 'FIELDS', '2', 'f1', 'f2');
+    keys.run('HPEXPIRE', 'a', '9000000', 'FIELDS', '1', 'f3');
+    keys.state.skewMs = 120_000;
+    assert.equal(await keys.aside('COPY', 'a', 'b'), 1);
+    assert.equal(keys.run('HLEN', 'b'), 298);
+    const alarms = [...keys.state.values.values()].filter(({ key }) => key[headOf('b').length] === RowKind.Alarm);
+    assert.equal(alarms.filter(({ key }) => key.subarray(0, headOf('b').length).equals(headOf('b'))).length, 1);
+    keys.check('b');
   });
 
   test('answers what the command answers when it writes nothing', async () => {

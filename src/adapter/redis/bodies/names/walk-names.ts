@@ -2,8 +2,7 @@
 import { assert, type Millis, NEVER, timestampOfMs } from '../../../../platform/index.ts';
 import { ValueType } from '../../values/index.ts';
 import {
-  ALARM_VALUE,
-  alarmKeyOf,
+  alarmRow,
   type BodyLimits,
   type BodyRows,
   ByteReader,
@@ -107,6 +106,13 @@ function askForPages(rows: BodyRows, cells: Cells, from: number, pages: number):
   );
 }
 
+const alarmOf = (rows: BodyRows, expiries: NamesPart['expiries']): WalkedRow | undefined =>
+  expiries === undefined || expiries.alarmMs === NO_EXPIRY ? undefined : alarmRow(rows, expiries.alarmMs);
+
+/** The alarm of a large hash or set, which may have rung already; undefined when there is none. */
+export const alarmOfNames = (rows: BodyRows, head: LargeHead): WalkedRow | undefined =>
+  alarmOf(rows, decodeNamesPart(head).expiries);
+
 /** The rows of the tree of expiries. @returns when elements expire, by their names in latin1 */
 function* walkExpiries(
   rows: BodyRows,
@@ -117,8 +123,8 @@ function* walkExpiries(
   const times = new Map<string, Millis>();
   if (expiries === undefined) return times;
   assert(type === ValueType.Hash && expiries.count > 0, 'only fields of hashes expire');
-  const { alarmMs } = expiries;
-  if (alarmMs !== NO_EXPIRY) yield { key: alarmKeyOf(rows), value: ALARM_VALUE, expireTs: timestampOfMs(alarmMs) };
+  const alarm = alarmOf(rows, expiries);
+  if (alarm !== undefined) yield alarm;
   let [firstMs, lastMs] = [NO_EXPIRY, NO_EXPIRY];
   for (const page of walkTree(rows, expiries.tree, expiries.count, true, limits)) {
     yield page;

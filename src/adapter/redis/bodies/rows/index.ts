@@ -37,4 +37,4 @@ export {
   type StoredHead,
   writeHead,
 } from './head.ts';
-export { rowsOfCells, type WalkedRow, walkedRow } from './walked-row.ts';
+export { alarmRow, rowsOfCells, type WalkedRow, walkedRow } from './walked-row.ts';

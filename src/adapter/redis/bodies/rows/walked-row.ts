@@ -1,7 +1,6 @@
 /** Rows of a whole body, one by one. */
-import { assert, type HlcTimestamp } from '../../../../platform/index.ts';
-import type { BodyRows } from './body-rows.ts';
-import { RowKind } from './body-rows.ts';
+import { assert, type HlcTimestamp, type Millis, timestampOfMs } from '../../../../platform/index.ts';
+import { ALARM_VALUE, alarmKeyOf, type BodyRows, RowKind } from './body-rows.ts';
 import { type Cell, LongCell } from './cell.ts';
 
 /** A row of a body as it is stored. */
@@ -11,6 +10,13 @@ export interface WalkedRow {
   /** Left out: never, as for all rows but one. */
   readonly expireTs?: HlcTimestamp;
 }
+
+/** The alarm of a body. */
+export const alarmRow = (rows: BodyRows, alarmMs: Millis): WalkedRow => ({
+  key: alarmKeyOf(rows),
+  value: ALARM_VALUE,
+  expireTs: timestampOfMs(alarmMs),
+});
 
 /** Reads a row that something refers to. */
 export function walkedRow(rows: BodyRows, key: Buffer, what: string): WalkedRow {

@@ -1,8 +1,7 @@
 /** All rows of a stream, with everything that must hold for them. */
-import { assert, timestampOfMs } from '../../../../platform/index.ts';
+import { assert } from '../../../../platform/index.ts';
 import {
-  ALARM_VALUE,
-  alarmKeyOf,
+  alarmRow,
   type BodyLimits,
   type BodyRows,
   type LargeHead,
@@ -65,8 +64,7 @@ class StreamWalk {
       yield* this.group(decodeGroup(row.value));
     }
     assert((part.leftover !== NO_ROW) === (part.alarmMs !== NO_ALARM), 'there is an alarm for what was left behind');
-    if (part.alarmMs !== NO_ALARM)
-      yield { key: alarmKeyOf(this.rows), value: ALARM_VALUE, expireTs: timestampOfMs(part.alarmMs) };
+    if (part.alarmMs !== NO_ALARM) yield alarmRow(this.rows, part.alarmMs);
     for (let number = part.leftover; number !== NO_ROW; ) {
       const row = this.numbered(RowKind.Leftover, number, 'what was left behind');
       yield row;
@@ -120,4 +118,10 @@ class StreamWalk {
     assert(number > NO_ROW && number < this.next, 'the next number was never used');
     return walkedRow(this.rows, this.rows.numberedKey(kind, number), what);
   }
+}
+
+/** The alarm of a stream, which may have rung already; undefined when there is none. */
+export function alarmOfStream(rows: BodyRows, { part }: LargeHead): WalkedRow | undefined {
+  const { alarmMs } = decodeStreamPart(part);
+  return alarmMs === NO_ALARM ? undefined : alarmRow(rows, alarmMs);
 }

@@ -1,9 +1,9 @@
 /** What concerns all rows of a body: whether they fit together, and copies of them. */
 import { EvaluationTooLongError } from '../../../../kv/index.ts';
-import { assert } from '../../../../platform/index.ts';
+import { assert, NEVER } from '../../../../platform/index.ts';
 import { ValueForm } from '../../keys/index.ts';
 import { readValue, typeNameOf, ValueType } from '../../values/index.ts';
-import { checkPackedNames, walkNames } from '../names/index.ts';
+import { alarmOfNames, checkPackedNames, walkNames } from '../names/index.ts';
 import { memberOf, orderKey, scoreBytesIn, scoreOf } from '../order/index.ts';
 import {
   type BodyAccess,
@@ -20,7 +20,7 @@ import {
   walkedRow,
   writeHead,
 } from '../rows/index.ts';
-import { walkStream } from '../stream/index.ts';
+import { alarmOfStream, walkStream } from '../stream/index.ts';
 import { decodeChunkBytes, walkChunks } from '../string/index.ts';
 import { decodeTreeState, walkTree } from '../tree/index.ts';
 
@@ -122,6 +122,11 @@ const ROW_NAMES: ReadonlyMap<number, string> = new Map(
   Object.entries(RowKind).map(([name, kind]) => [kind, name.replaceAll(/\B([A-Z])/g, ' $1').toLowerCase()]),
 );
 
+function alarmOf(rows: BodyRows, head: LargeHead): WalkedRow | undefined {
+  if (head.type === ValueType.Stream) return alarmOfStream(rows, head);
+  return head.type === ValueType.Hash ? alarmOfNames(rows, head) : undefined;
+}
+
 /**
  * Copies a value of whatever type to a key whose value it replaces, its expiry too. One that lies in its head is one read and one write; of a large
  * one each row is read and written, under a new incarnation.
@@ -146,9 +151,12 @@ export function copyValue(
   if (head.form === ValueForm.Large) {
     copy = { ...head, incarnation: drawIncarnation(access, head.type) };
     const { incarnation: newIncarnation } = copy;
-    if (access.copyRows !== undefined)
+    if (access.copyRows !== undefined) {
       access.copyRows({ from: fromKey, incarnation: head.incarnation, to: toKey, newIncarnation });
-    else if (view.prefetch !== undefined && head.count > MAX_COPIED_FROM_AFAR)
+      // Where the alarm has rung and was not heard yet, there is no row of it to be copied.
+      const alarm = alarmOf(new BodyRows(view, toKey, newIncarnation), head);
+      if (alarm !== undefined) view.put(alarm.key, alarm.value, alarm.expireTs ?? NEVER);
+    } else if (view.prefetch !== undefined && head.count > MAX_COPIED_FROM_AFAR)
       throw new EvaluationTooLongError('a large value cannot be copied within a transaction over several groups');
     else {
       const rows = new BodyRows(view, toKey, newIncarnation);
