@@ -3,6 +3,7 @@ import { newList, openList, openOrdered, openSet } from '../../bodies/index.ts';
 import type { CommandContext } from '../../command/index.ts';
 import { errors, parseShortInteger, RedisError, type Reply, readDoublePrefix } from '../../protocol/index.ts';
 import { readValue, ValueType } from '../../values/index.ts';
+import { firstInOrder } from './first-in-order.ts';
 import { lookUp, zeroByteIn } from './key-pattern.ts';
 import { parseSort, type SortOptions } from './sort-options.ts';
 
@@ -67,36 +68,47 @@ function numberIn(weight: Buffer | undefined): number {
 /** Numbers so small that they are not exact: C says that they are out of range. */
 const isSubnormal = (value: number): boolean => value !== 0 && Math.abs(value) < 2 ** -1022;
 
-/** By numbers, then by the elements. */
-function sortByNumbers(elements: readonly Buffer[], weights: readonly (Buffer | undefined)[], sign: 1 | -1): Buffer[] {
+/** By numbers, then by the elements; the first `count`. */
+function sortByNumbers(
+  elements: readonly Buffer[],
+  weights: readonly (Buffer | undefined)[],
+  sign: 1 | -1,
+  count: number,
+): Buffer[] {
   const weighed = elements.map((element, index) => ({ element, number: numberIn(weights[index]) }));
-  weighed.sort((one, other) => {
+  const first = firstInOrder(weighed, count, (one, other) => {
     if (one.number !== other.number) return one.number < other.number ? -sign : sign;
     return sign * Buffer.compare(one.element, other.element);
   });
-  return weighed.map(({ element }) => element);
+  return first.map(({ element }) => element);
 }
 
-/** By texts, a character a byte; what has none comes first. */
-function sortByTexts(elements: readonly Buffer[], texts: readonly (string | undefined)[], sign: 1 | -1): Buffer[] {
-  const weighed = elements.map((element, index) => ({ element, text: texts[index] }));
-  weighed.sort(({ text: one }, { text: other }) => {
-    if (one === other) return 0;
-    return one === undefined || (other !== undefined && one < other) ? -sign : sign;
+/** By texts, a character a byte; what has none comes first. The first `count`. */
+function sortByTexts(
+  elements: readonly Buffer[],
+  texts: readonly (string | undefined)[],
+  sign: 1 | -1,
+  count: number,
+): Buffer[] {
+  const weighed = elements.map((element, index) => ({ element, text: texts[index], index }));
+  const first = firstInOrder(weighed, count, (one, other) => {
+    // What is the same stays in the order in which it was.
+    if (one.text === other.text) return one.index - other.index;
+    return one.text === undefined || (other.text !== undefined && one.text < other.text) ? -sign : sign;
   });
-  return weighed.map(({ element }) => element);
+  return first.map(({ element }) => element);
 }
 
-/** @throws RedisError when a weight is to be a number and is none */
-function inOrder(ctx: CommandContext, elements: readonly Buffer[], options: SortOptions): Buffer[] {
+/** @param count how many of them are wanted @throws RedisError when a weight is to be a number and is none */
+function inOrder(ctx: CommandContext, elements: readonly Buffer[], options: SortOptions, count: number): Buffer[] {
   const { by, isAlpha, isDescending, storeAt } = options;
   const weights = by === undefined ? elements : lookUp(ctx, by, elements);
   const sign = isDescending ? -1 : 1;
-  if (!isAlpha) return sortByNumbers(elements, weights, sign);
+  if (!isAlpha) return sortByNumbers(elements, weights, sign, count);
   // A comparison of C strings ends at a zero byte, one of what is stored does not.
   const endOf = (weight: Buffer): number => (storeAt === undefined ? zeroByteIn(weight) : weight.length);
   const texts = weights.map((weight) => weight?.toString('latin1', 0, endOf(weight)));
-  return sortByTexts(elements, texts, sign);
+  return sortByTexts(elements, texts, sign, count);
 }
 
 /** The elements that are wanted, in order. */
@@ -107,7 +119,7 @@ function sorted(ctx: CommandContext, elements: Elements, options: SortOptions): 
   if (isUnordered && !(elements.isSet && options.storeAt !== undefined))
     return elements.take(from, count, options.isDescending);
   const asked = isUnordered ? { ...options, by: undefined, isAlpha: true } : options;
-  return inOrder(ctx, elements.take(0, elements.size, false), asked).slice(from, from + count);
+  return inOrder(ctx, elements.take(0, elements.size, false), asked, from + count).slice(from);
 }
 
 function sort(ctx: CommandContext, args: readonly Buffer[], mayStore: boolean): Reply {
