@@ -14,6 +14,9 @@ const STORIES: Readonly<Record<string, readonly string[]>> = {
   'a key that had been deleted, and came and went again': ['SET k 1', 'DEL k', 'WATCH k', 'SET k 2', 'DEL k'],
   'a key that was never there when everything is deleted': ['WATCH never', 'FLUSHALL'],
   'a deleted key when everything else is deleted': ['SET k 1', 'DEL k', 'WATCH k', 'FLUSHALL'],
+  'an absent key that came and is deleted with everything else': ['WATCH k', 'SET k 1', 'FLUSHALL'],
+  'a deleted key that came and is deleted with everything else': ['SET k 1', 'DEL k', 'WATCH k', 'SET k 2', 'FLUSHALL'],
+  'a flushed key when everything is deleted again': ['SET k 1', 'FLUSHALL', 'WATCH k', 'FLUSHALL'],
   'a key that is deleted with everything else': ['SET k 1', 'WATCH k', 'FLUSHALL'],
 };
 

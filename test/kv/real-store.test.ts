@@ -171,7 +171,7 @@ describe('the state machine on the real store', () => {
     await store.close();
   });
 
-  test('says when a key was deleted, under way and applied, and of a deleted range nothing', async () => {
+  test('says when a key was deleted, under way and applied, and of a deleted range what it hides', async () => {
     const { store } = await openReplica(64, new SimulatedLevels(), () => 0);
     const bed = new LoneGroup({}, store);
     const deletedAt = () => {
@@ -190,9 +190,18 @@ describe('the state machine on the real store', () => {
     const applied = deletedAt();
     assert.ok(typeof applied === 'bigint' && applied > 0n);
     assert.equal(underWay.reply, applied);
-    bed.run((view) => view.deleteRange(bytes('a'), bytes('z')));
+    const deleteAll = () => bed.run((view) => view.deleteRange(bytes('a'), bytes('z')));
+    deleteAll();
+    const hidden = bed.run((view) => view.deletedAt?.(bytes('k')));
     bed.settle();
-    assert.equal(deletedAt(), 0n);
+    assert.equal(deletedAt(), applied, 'it was not there, so it is as it was');
+    assert.equal(hidden.reply, applied);
+    bed.set('k', '2');
+    deleteAll();
+    const came = bed.run((view) => view.deletedAt?.(bytes('k')));
+    bed.settle();
+    assert.ok(came.reply! > applied, 'it came, and went with the range');
+    assert.equal(deletedAt(), came.reply);
     await store.close();
   });
 });

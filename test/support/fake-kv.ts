@@ -152,6 +152,8 @@ export class FakeView implements KeyView {
   /** Why the command is refused, whatever it makes of it. */
   refusal: Error | undefined;
   private readonly written = new Map<string, StoredValue | undefined>();
+  /** Keys among `written` that went with a range, and when they had been written. */
+  private readonly hidden = new Map<string, HlcTimestamp>();
   /** Keys among `written` that were deleted one by one. */
   private readonly deleted = new Set<string>();
 
@@ -205,7 +207,9 @@ export class FakeView implements KeyView {
     const own = this.group === undefined ? undefined : this.state.owners?.at(start).end;
     if (own !== undefined && Buffer.compare(own, end) < 0) throw new NotOwnerError(undefined);
     for (const [name, stored] of [...this.state.values, ...this.written]) {
-      if (stored !== undefined && inRange(stored.key, start, end)) this.written.set(name, undefined);
+      if (stored === undefined || !inRange(stored.key, start, end)) continue;
+      this.written.set(name, undefined);
+      this.hidden.set(name, stored.commitTs);
     }
   }
 
@@ -214,7 +218,8 @@ export class FakeView implements KeyView {
     for (const [name, stored] of this.written) {
       if (stored === undefined) this.state.values.delete(name);
       else this.state.values.set(name, stored);
-      if (this.deleted.has(name)) this.state.deletedAt.set(name, this.ts);
+      const deletedTs = this.deleted.has(name) ? this.ts : this.hidden.get(name);
+      if (stored === undefined && deletedTs !== undefined) this.state.deletedAt.set(name, deletedTs);
       else this.state.deletedAt.delete(name);
     }
     for (const listener of this.state.writeListeners) listener([...this.written.keys()]);

@@ -133,7 +133,8 @@ export class MemoryStore implements GroupStore {
     const deletedTs = newestDelete(ranges, key);
     if (deletedTs > 0n && (last === undefined || deletedTs >= last.commitTs)) {
       if (deletedTs <= gcThreshold) return undefined;
-      return { commitTs: deletedTs, isTombstone: true, isOfRange: true, expireTs: NEVER, value: NO_BYTES };
+      const hidden = last === undefined ? {} : { hiddenTs: last.commitTs };
+      return { commitTs: deletedTs, isTombstone: true, isOfRange: true, ...hidden, expireTs: NEVER, value: NO_BYTES };
     }
     return last === undefined || (last.isTombstone && last.commitTs <= gcThreshold) ? undefined : seen(last);
   }

@@ -34,8 +34,8 @@ export interface KeyView {
   /** True where all rows of an object come with its head: nobody has to say which of them will be read. */
   readonly hasWholeObjects?: boolean;
   /**
-   * When the key was deleted, if `get` has just said that it is absent: 0n when that is not known, as when it never was, when a range
-   * was deleted, or when nobody asked for it.
+   * When the key was deleted, if `get` has just said that it is absent; where a range was deleted, when the version was written that the range
+   * hides, so that a key that was not there is as it was. 0n when that is not known, as when it never was, or when nobody asked for it.
    */
   deletedAt?(key: Buffer): HlcTimestamp;
   /** When the key was last written, in whatever way, if `get` has just said that it is absent; 0n when nothing is left of it. */

@@ -225,6 +225,11 @@ export class Overlay {
     return write;
   }
 
+  /** The newest in-flight write of a key, also one that a range delete hides. */
+  written(name: string): KeyWrite | undefined {
+    return this.keys.get(name);
+  }
+
   /**
    * Adds the effects of one finished command to the open entry and to what later commands read.
    * @param unit unit that the command's reads put it in, if any

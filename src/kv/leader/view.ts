@@ -186,10 +186,15 @@ export class CommandView implements KeyView {
   }
 
   deletedAt(key: Buffer): HlcTimestamp {
-    const inFlight = this.overlay.isEmpty ? undefined : this.overlay.lookup(key.toString('latin1'), key);
-    if (inFlight !== undefined) return inFlight instanceof KeyWrite && inFlight.isDelete ? inFlight.commitTs : ABSENT;
-    const latest = this.store.latest(key);
-    return latest?.isTombstone === true && latest.isOfRange !== true ? latest.commitTs : ABSENT;
+    const name = key.toString('latin1');
+    const { overlay } = this;
+    const inFlight = overlay.isEmpty ? undefined : overlay.lookup(name, key);
+    if (inFlight instanceof KeyWrite) return inFlight.isDelete ? inFlight.commitTs : ABSENT;
+    const hidden = inFlight === undefined ? undefined : overlay.written(name);
+    if (hidden !== undefined) return hidden.commitTs;
+    const latest = this.store.latest(key, name);
+    if (latest?.isOfRange === true) return latest.hiddenTs ?? ABSENT;
+    return latest !== undefined && (latest.isTombstone || inFlight !== undefined) ? latest.commitTs : ABSENT;
   }
 
   writtenAt(key: Buffer): HlcTimestamp {

@@ -21,6 +21,8 @@ export interface LatestVersion {
   readonly isTombstone: boolean;
   /** Set for the delete of a range, which says nothing about whether there was a key. */
   readonly isOfRange?: boolean;
+  /** Of a range: when the newest version of the key was written that it hides; left out when none is left. */
+  readonly hiddenTs?: HlcTimestamp;
   /** 0n is never. */
   readonly expireTs: HlcTimestamp;
   /** Empty for a tombstone. Must not be modified. */

@@ -214,7 +214,8 @@ export class MvccGroupStore implements GroupStore {
     if (!this.ranges.isEmpty) {
       const rangeTs = this.ranges.newest(key);
       if (rangeTs > this.threshold && (found === undefined || rangeTs >= found.commitTs)) {
-        return { commitTs: rangeTs, isTombstone: true, isOfRange: true, expireTs: NEVER, value: EMPTY };
+        const hidden = found === undefined ? {} : { hiddenTs: found.commitTs };
+        return { commitTs: rangeTs, isTombstone: true, isOfRange: true, ...hidden, expireTs: NEVER, value: EMPTY };
       }
       if (found === undefined || rangeTs >= found.commitTs) return undefined;
     }

@@ -107,16 +107,6 @@ function withoutRefusedInMulti(steps: readonly Step[]): Step[] {
   });
 }
 
-/** What a flush deletes leaves no time of its deletion: a watched key that was absent, came and was flushed looks untouched. */
-const FLUSHES = new Set(['FLUSHDB', 'FLUSHALL']);
-
-function withoutFlushesAfterWatch(steps: readonly Step[]): Step[] {
-  const firstWatch = steps.findIndex((step) => 'command' in step && step.command[0] === 'WATCH');
-  return steps.filter(
-    (step, at) => firstWatch < 0 || at < firstWatch || !('command' in step) || !FLUSHES.has(step.command[0]!),
-  );
-}
-
 /** Redis counts what has expired until somebody comes by, so all keys are visited before they are counted. */
 const withVisitBeforeCount = (steps: readonly Step[]): Step[] =>
   steps.flatMap((step) =>
@@ -154,5 +144,4 @@ export const sequencesOf = (group: SequenceGroup, maxSteps: number): fc.Arbitrar
     .map(withoutCrowdsForDamaged)
     .map(withoutIncomparable)
     .map(withoutRefusedInMulti)
-    .map(withoutFlushesAfterWatch)
     .map(withVisitBeforeCount);

@@ -142,8 +142,7 @@ export const scanCommands = defineCommands([
     aclCategories: ['keyspace', 'dangerous'],
     since: '1.0.0',
     summary: 'Deletes all keys of all databases.',
-    differences:
-      'Atomic in each range of a group, not across them. A watched key that was absent, came and was flushed counts as untouched.',
+    differences: 'Atomic in each range of a group, not across them.',
     complexity: 'O(N) in the number of ranges',
     handler: { kind: 'scan', run: (ctx, args) => flush(ctx, args, ALL_DATABASES) },
   },
