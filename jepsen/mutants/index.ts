@@ -43,8 +43,8 @@ export const mutants: readonly Mutant[] = [
     mutations: [
       {
         file: EXECUTOR,
-        find: 'entry.pending.push({ operation, tries, error: undefined, reply, unit, sources: NO_SOURCES });',
-        replace: 'complete(operation, undefined, reply);',
+        find: 'entry.pending.push({ operation: waiter, tries, error: undefined, reply, unit, sources: NO_SOURCES });',
+        replace: 'complete(waiter, undefined, reply);',
       },
     ],
     workload: 'set',
