@@ -44,12 +44,19 @@ export const quickSuite: readonly SuiteEntry[] = [
   { workload: 'members', nemeses: ['pause', 'route-shuffle'], seconds: 10, overlap: 2, groups: 3 },
   { workload: 'leaderboard', nemeses: ['kill', 'partition-halves'], seconds: 10, groups: 3 },
   { workload: 'list-queue', nemeses: ['kill-leader', 'network'], seconds: 10, groups: 3 },
+  {
+    workload: 'blocking-queue',
+    nemeses: ['kill-leader', 'pause', 'route-shuffle'],
+    seconds: 12,
+    overlap: 2,
+    groups: 3,
+  },
   { workload: 'list-transactions', nemeses: ['kill', 'route-shuffle'], seconds: 10, overlap: 2, groups: 3 },
   { workload: 'collection-bank', nemeses: ['kill', 'route-shuffle'], seconds: 10, overlap: 2, groups: 3 },
 ];
 
 /** Those of hashes, lists, sets and sorted sets, which a move has to carry whole. */
-const COLLECTIONS = ['hash-fields', 'hash-counters', 'members', 'leaderboard', 'list-queue'];
+const COLLECTIONS = ['hash-fields', 'hash-counters', 'members', 'leaderboard', 'list-queue', 'blocking-queue'];
 
 /** Every workload under every family of faults and under all of them together; those of single keys also while ranges move. */
 export const fullSuite: readonly SuiteEntry[] = Object.keys(workloads)

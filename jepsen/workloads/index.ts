@@ -1,6 +1,7 @@
 /** All workloads, by name. */
 import type { Workload } from '../types.ts';
 import { bank } from './bank.ts';
+import { blockingQueue } from './blocking-queue.ts';
 import { boundedReads } from './bounded-reads.ts';
 import { collectionBank } from './collection-bank.ts';
 import { counter } from './counter.ts';
@@ -44,6 +45,7 @@ export const workloads: Readonly<Record<string, (nemeses: readonly string[]) => 
   members,
   leaderboard,
   'list-queue': listQueue,
+  'blocking-queue': blockingQueue,
   'list-transactions': () => listAppend({ name: 'list-transactions', keysPerTransaction: 4, holder: 'list' }),
   'collection-bank': collectionBank,
 };

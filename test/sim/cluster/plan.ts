@@ -143,6 +143,7 @@ export const COLLECTION_WORKLOADS = [
   'members',
   'leaderboard',
   'list-queue',
+  'blocking-queue',
   'list-transactions',
   'collection-bank',
 ] as const;

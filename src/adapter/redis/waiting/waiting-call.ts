@@ -2,7 +2,7 @@
  * A command that may wait, from its client's side: finds the group of its keys, stands in line there, and goes elsewhere when leaders or ranges
  * change. Where its keys belong to several groups it stands in each line only to be told, and then tries key by key itself.
  *
- * A client is told that its time is over when the leader has said that the command does not wait any more, and not before: what a leader may have
+ * A client is told that its time is over when the leader has said that the command does not wait any more, and not before it has looked: what it may have
  * done for it by then is its answer.
  */
 import type { KvService } from '../../../kv/index.ts';
@@ -51,6 +51,8 @@ export class WaitingCall {
   private readonly untilMs: Millis;
   private readonly atTimeout: Reply;
   private hasWaited = false;
+  /** All keys have been looked at once. */
+  private hasLooked = false;
   private ended: WaitEnd | undefined;
   private cancelTimer: (() => void) | undefined;
   /** Where it stands in line now, to be served. */
@@ -72,7 +74,7 @@ export class WaitingCall {
   end(why: WaitEnd): void {
     if (this.ended !== undefined) return;
     this.ended = why;
-    this.place?.end();
+    this.place?.end(why === 'gone' || this.hasLooked);
     this.onEnd?.();
   }
 
@@ -84,7 +86,7 @@ export class WaitingCall {
     this.armTimer();
     try {
       for (;;) {
-        if (this.ended !== undefined) return this.endReply(this.ended);
+        if (this.ended !== undefined && (this.ended === 'gone' || this.hasLooked)) return this.endReply(this.ended);
         const reply = await this.attempt();
         if (reply !== undefined) return reply;
       }
@@ -124,6 +126,7 @@ export class WaitingCall {
     this.place = place;
     const { hasWaited, waitedMs } = this;
     place.begin(request, { mode: 'wait', hasWaited, waitedMs, only: undefined });
+    if (this.ended !== undefined) place.end(this.ended === 'gone' || this.hasLooked);
     const outcome = await place.outcome;
     this.place = undefined;
     this.note(place);
@@ -134,6 +137,7 @@ export class WaitingCall {
   private note(place: WaitingPlace): void {
     if (place.hasWaited) this.tries = 0;
     this.hasWaited ||= place.hasWaited;
+    this.hasLooked ||= place.hasWaited;
     this.args = place.args ?? this.args;
   }
 
@@ -175,7 +179,7 @@ export class WaitingCall {
   private async amongGroups(request: CommandRequest): Promise<Reply | undefined> {
     const keys = request.spec.waits!.keys(this.args);
     const reply = await this.tryAll(request, keys);
-    if (reply !== undefined || this.ended !== undefined) return reply;
+    if (reply !== undefined || this.ended !== undefined || !this.hasLooked) return reply;
     return this.untilTold(keys);
   }
 
@@ -192,6 +196,7 @@ export class WaitingCall {
       // A key that could not be looked at is looked at before those behind it.
       if (outcome.kind !== 'nothing') return undefined;
     }
+    this.hasLooked = true;
     return undefined;
   }
 
@@ -202,6 +207,7 @@ export class WaitingCall {
     request.assignTo(alone());
     try {
       const reply = await this.environment.runAcross(request);
+      this.hasLooked = true;
       return waiting.awaited === undefined ? reply : undefined;
     } catch (error) {
       await this.pauseAfter(error as Error);
@@ -238,7 +244,7 @@ export class WaitingCall {
       return await this.answerOf(outcome, request);
     } finally {
       this.onEnd = undefined;
-      for (const place of places) place.end();
+      for (const place of places) place.end(true);
     }
   }
 }

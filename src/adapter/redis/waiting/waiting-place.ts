@@ -57,6 +57,8 @@ export class WaitingPlace {
   /** The first message has been answered. */
   private isBeginOver = false;
   private isEnding = false;
+  /** It ends when the first message has been answered. */
+  private isEndDue = false;
   /** The leader has said what has become of it, or that it knows nothing. */
   private isOver = false;
   /** Times that the leader was told of the end when nobody waited for it any more. */
@@ -81,6 +83,7 @@ export class WaitingPlace {
     const message = encodeWaitMessage({ kind: 'begin', id: this.id, terms, batch });
     this.send(message, clock.monotonicMs() + commandTimeoutMs, (error, answer) => {
       this.isBeginOver = true;
+      if (this.isEndDue) this.endNow();
       if (answer !== undefined) this.taken(answer);
       else if (isOutcomeUnknown(error)) this.askLater();
       else if (error instanceof KvorumError && error.disposition !== 'final') this.settle({ kind: 'returned', error });
@@ -140,8 +143,16 @@ export class WaitingPlace {
     this.resolveBegun();
   }
 
-  /** The command is not wanted any more: its outcome comes soon, `unknown` when the leader says nothing. */
-  end(): void {
+  /**
+   * The command is not wanted any more: its outcome comes soon, `unknown` when the leader says nothing.
+   * @param mayBeUnseen it may end before a leader has looked whether there is something
+   */
+  end(mayBeUnseen: boolean): void {
+    if (mayBeUnseen || this.isBeginOver) this.endNow();
+    else this.isEndDue = true;
+  }
+
+  private endNow(): void {
     if (this.isEnding || this.isSettled) return;
     this.isEnding = true;
     this.environment.scheduler.after(END_MS, () => this.settle({ kind: 'unknown' }));
