@@ -402,9 +402,10 @@ export class FakeKv implements KvService {
       return;
     }
     this.waits.leave(operation);
-    // Whom it wakes is served behind it.
     view.apply();
     this.finish(() => operation.complete(undefined, reply));
+    // Whom it wakes is served behind it.
+    this.waits.serve();
   }
 
   /** Completes everything that `holding` kept back, in order. */

@@ -107,7 +107,7 @@ export class CommandPipeline implements SessionHost, TransportOwner, GroupPipeli
   }
 
   get isBlocked(): boolean {
-    return this.waiting.isTaken;
+    return this.waiting.isInLine;
   }
 
   unblock(reply: 'timeout' | 'error'): boolean {

@@ -28,6 +28,11 @@ export class WaitingSlot {
     return this.call !== undefined;
   }
 
+  /** It stands in line. */
+  get isInLine(): boolean {
+    return this.call?.isInLine === true;
+  }
+
   /** Ends the wait. @returns false when none waits */
   end(why: WaitEnd): boolean {
     this.call?.end(why);

@@ -60,6 +60,8 @@ export class WaitingCall {
   /** Called when it ends while it stands in line to be told. */
   private onEnd: (() => void) | undefined;
   private tries = 0;
+  /** It stands in all lines in which it is to be told. */
+  private isToldByAll = false;
 
   /** @param patienceMs Infinity: for ever */
   constructor(environment: WaitingCallEnvironment, args: readonly Buffer[], patienceMs: Millis, atTimeout: Reply) {
@@ -115,6 +117,11 @@ export class WaitingCall {
     const group = commonGroup(this.environment.kv, request.storageKeys());
     if (group === 'several') return this.amongGroups(request);
     return this.inGroup(group ?? anyGroup(this.environment.kv), request);
+  }
+
+  /** Leaders have said that it waits. */
+  get isInLine(): boolean {
+    return this.place?.hasWaited === true || this.isToldByAll;
   }
 
   private get waitedMs(): Millis {
@@ -239,11 +246,13 @@ export class WaitingCall {
         if (this.ended !== undefined) return undefined;
         this.note(place);
       }
+      this.isToldByAll = true;
       const outcome = await Promise.race([ended, ...places.map((place) => place.outcome)]);
       if (outcome === undefined || outcome.kind === 'reply' || outcome.kind === 'unknown') return undefined;
       return await this.answerOf(outcome, request);
     } finally {
       this.onEnd = undefined;
+      this.isToldByAll = false;
       for (const place of places) place.end(true);
     }
   }
