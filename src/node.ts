@@ -247,6 +247,9 @@ export async function startNode(options: NodeOptions, version: string): Promise<
           ? undefined
           : { certificates: security.redis, clientAuth: options.redis.tls.clientAuth },
       passwords: security.passwords,
+      operator: security.operator,
+      sharesUsers: true,
+      userFile: options.redis.aclFile,
       clock,
       scheduler,
       random,
@@ -279,7 +282,9 @@ export async function startNode(options: NodeOptions, version: string): Promise<
     const metrics = new MetricsServer({ ...options.metrics, registry, readiness: () => node.readiness() });
     const metricsAddress = await metrics.start();
     opened.push(() => metrics.stop());
-    const sources = [security.redis, security.grpc, security.passwords].filter((source) => source !== undefined);
+    const sources = [security.redis, security.grpc, security.passwords, security.operator].filter(
+      (source) => source !== undefined,
+    );
     const refresher = new FileRefresher({ sources, scheduler, everyMs: SECURITY_REFRESH_MS, logger });
     refresher.start();
     opened.push(async () => refresher.stop());
@@ -319,6 +324,8 @@ interface NodeSecurity {
   readonly redis: CertificateStore | undefined;
   readonly grpc: CertificateStore | undefined;
   readonly passwords: Passwords | undefined;
+  /** Of the operator of this node. */
+  readonly operator: Passwords | undefined;
 }
 
 async function openSecurity({ redis, grpc }: NodeOptions, clock: Clock): Promise<NodeSecurity> {
@@ -326,5 +333,6 @@ async function openSecurity({ redis, grpc }: NodeOptions, clock: Clock): Promise
     redis: redis.tls && (await CertificateStore.open(redis.tls, 'server', clock)),
     grpc: grpc.tls && (await CertificateStore.open(grpc.tls, 'peer', clock)),
     passwords: await Passwords.open({ password: redis.password, file: redis.passwordFile }),
+    operator: await Passwords.open({ file: redis.operatorPasswordFile }),
   };
 }

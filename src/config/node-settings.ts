@@ -56,6 +56,8 @@ export interface NodeOptions {
     readonly password?: Secret | undefined;
     /** Or a file with the passwords that count, one a line; read again when it changes. */
     readonly passwordFile?: string | undefined;
+    readonly operatorPasswordFile?: string | undefined;
+    readonly aclFile?: string | undefined;
     readonly tls?: RedisTls | undefined;
   };
   readonly grpc: { readonly host: string; readonly port: number; readonly tls?: GrpcTls | undefined };
@@ -289,6 +291,8 @@ export function toNodeOptions(values: NodeSettingValues): NodeOptions {
       maxClients: values['redis.maxClients'],
       password: values['redis.password'],
       passwordFile: values['redis.passwordFile'] || undefined,
+      operatorPasswordFile: values['redis.operatorPasswordFile'] || undefined,
+      aclFile: values['redis.aclFile'] || undefined,
       tls: redisTlsOf(values),
     },
     grpc: { host: values['grpc.host'], port: values['grpc.port'], tls: grpcTlsOf(values) },

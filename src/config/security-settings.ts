@@ -47,6 +47,13 @@ export const securitySettings = {
   'redis.passwordFile': optionalFileSetting(
     'File with the passwords that count for Redis clients, one a line; read again when it changes and on SIGHUP',
   ),
+  'redis.operatorPasswordFile': optionalFileSetting(
+    'File with the passwords of the Redis user kvorum-operator, one a line, who may do everything whatever users the cluster has, also ' +
+      'where they are not known; read again when it changes and on SIGHUP',
+  ),
+  'redis.aclFile': optionalFileSetting(
+    'File with users in the format of Redis, for ACL LOAD and ACL SAVE; a cluster without users takes its first ones from there',
+  ),
   'redis.tls.cert': optionalFileSetting(
     'Certificate (PEM) of the Redis port, with intermediate ones behind it; makes the port speak TLS only; read again ' +
       'when it changes and on SIGHUP',

@@ -13,6 +13,8 @@ import type { Secret } from './secret.ts';
 export interface PasswordCheck {
   /** Takes the same time whatever is right or wrong about the password. */
   matches(password: Buffer): boolean;
+  /** SHA-256 digests, hexadecimal; another list whenever they change. */
+  readonly hashes: readonly string[];
 }
 
 /** Where passwords come from: one, or a file with one a line. */
@@ -26,6 +28,8 @@ const MAX_FILE_BYTES = 64 * 1024;
 const MAX_PASSWORDS = 16;
 
 const digest = (password: Buffer | string): Buffer => createHash('sha256').update(password).digest();
+
+const shownDigests = (digests: readonly Buffer[]): string[] => digests.map((one) => one.toString('hex'));
 
 async function readPasswordFile(path: string): Promise<Buffer[]> {
   const refuse = (reason: string): never => {
@@ -50,11 +54,17 @@ export class Passwords implements PasswordCheck, Refreshable {
   readonly what: string;
   private readonly file: string | undefined;
   private digests: readonly Buffer[];
+  private shown: readonly string[];
 
   private constructor(file: string | undefined, digests: readonly Buffer[]) {
     this.what = `password file ${file ?? ''}`;
     this.file = file;
     this.digests = digests;
+    this.shown = shownDigests(digests);
+  }
+
+  get hashes(): readonly string[] {
+    return this.shown;
   }
 
   /**
@@ -79,6 +89,7 @@ export class Passwords implements PasswordCheck, Refreshable {
     const { digests } = this;
     if (read.length === digests.length && read.every((one, at) => one.equals(digests[at]!))) return false;
     this.digests = read;
+    this.shown = shownDigests(read);
     return true;
   }
 }

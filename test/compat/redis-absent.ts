@@ -8,20 +8,6 @@ export interface Absence {
 }
 
 export const ABSENCES: readonly Absence[] = [
-  {
-    names: [
-      'acl|cat',
-      'acl|deluser',
-      'acl|dryrun',
-      'acl|genpass',
-      'acl|getuser',
-      'acl|list',
-      'acl|load',
-      'acl|log',
-    ].concat(['acl|save', 'acl|setuser', 'acl|users']),
-    status: 'not yet',
-    why: 'There is one user, `default`.',
-  },
   { names: ['module|load', 'module|loadex', 'module|unload'], status: 'never', why: 'There are no modules.' },
   { names: ['bgrewriteaof'], status: 'never', why: 'Logs are cut by themselves.' },
   { names: ['shutdown'], status: 'never', why: 'A node is stopped by a signal, which hands over what it leads.' },

@@ -84,6 +84,7 @@ export async function startKvorum(bodyLimits?: BodyLimits, config: Partial<Redis
     clock: new SystemClock(),
     scheduler: new SystemScheduler(),
     random: new SystemRandom(),
+    sharesUsers: true,
     config,
     transactions: new BufferedRunner(kv.state),
     ...(bodyLimits === undefined ? {} : { bodyLimits }),

@@ -220,7 +220,7 @@ describe('a Redis port with a password', () => {
         ['CLIENT', 'LIST'],
       ]);
       assert.match(shown!, /requirepass\r\n\$8\r\n\(hidden\)/);
-      assert.match(set!, /^-ERR CONFIG SET failed .*requirepass.*configuration of the node/);
+      assert.match(set!, /^-ERR .*configuration of the node/);
       for (const reply of [shown, set, info, list]) assert.doesNotMatch(reply!, new RegExp(PASSWORD));
       assert.deepEqual(await replies(server.port, [['PING']]), ['-NOAUTH Authentication required.\r\n']);
     } finally {

@@ -7,8 +7,8 @@
  * `keys`. `messages` carries what clients say to each other.
  * `command` is what a command is and what it sees, `state` what all connections share, `protocol` the bytes.
  *
- * The rooms import in this direction only: protocol < keys < values < bodies < messages < command < state < request < session < commands < server. Settings and
- * sections of INFO lie beside CONFIG and INFO in `commands`, because nobody else reads them and they need no more than a command sees.
+ * The rooms import in this direction only: protocol < keys < values < bodies < messages < command < acl < state < request < session < commands < server.
+ * Settings and sections of INFO lie beside CONFIG and INFO in `commands`, because nobody else reads them and they need no more than a command sees.
  * The interfaces of the server, of its configuration and of the cluster lie in `command`, because commands are written against them.
  */
 

@@ -30,6 +30,10 @@ export const FEATURES: { readonly [name: string]: Feature } = {
     description: 'what nodes tell each other beside commands: messages to subscribers, who waits for a key',
   },
   'redis.streams': { bit: 6, description: 'streams in rows; their commands' },
+  'redis.acl': {
+    bit: 7,
+    description: 'users of the cluster in a row that every node reads; callers of scripts that are sent on',
+  },
 };
 
 /** What a node of this program puts into `NodeRow.capabilities`. */

@@ -4,6 +4,7 @@ import type { Scope } from '../messages/index.ts';
 import type { Reply } from '../protocol/index.ts';
 import type { ConnectedClient } from './connected-client.ts';
 import type { ServerContext } from './server-context.ts';
+import type { Identity } from './users.ts';
 
 /** MULTI, EXEC, DISCARD and WATCH of one client. */
 export interface TransactionControl {
@@ -54,8 +55,10 @@ export interface ClientSession extends ConnectedClient {
   select(db: number): void;
   /** Replies from the present one on are of this protocol version. */
   useProtocol(version: 2 | 3): void;
-  /** The client has given a password, or needs none. */
-  authenticated(): void;
+  /** The client has come in as a user. */
+  authenticated(identity: Identity): void;
+  /** Notes in ACL LOG that the client was not let in. @param command as the client wrote it */
+  noteDenial(reason: 'auth', command: Buffer, userName: string): void;
   setName(name: string): void;
   setLibrary(part: 'name' | 'version', text: string): void;
   setNoEvict(isOn: boolean): void;

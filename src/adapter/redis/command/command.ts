@@ -16,6 +16,7 @@ import type { CommandDeclaration } from './declaration.ts';
 import type { EffectKeeper } from './effects.ts';
 import type { ScanContext } from './scan-context.ts';
 import type { KnownScripts, ScriptRunner } from './script-runner.ts';
+import type { ScriptCaller } from './users.ts';
 import type { MayWait, WaitingSpec } from './waiting-command.ts';
 
 /** What a data command works with. Made anew for each evaluation. */
@@ -34,6 +35,8 @@ export interface CommandContext extends ValueAccess, BodyAccess, EffectKeeper, M
   receiversOf(channel: Buffer, isShard: boolean): number;
   /** Somebody watches the commands of this node: what a script calls is to be shown. */
   readonly isMonitored: boolean;
+  /** Who has called; undefined for somebody who may do everything. Asked by what runs other commands, or finds keys that nobody named. */
+  readonly caller: ScriptCaller | undefined;
   /** Runs scripts over the same view; undefined where there are none. */
   readonly scripts: ScriptRunner<CommandContext> | undefined;
   /** What is known beside the keys; undefined where a group evaluates the command. */

@@ -30,6 +30,8 @@ export interface ConnectedClient {
   readonly isMonitor: boolean;
   /** False until the client has given a password, where one is asked for. */
   readonly isAuthenticated: boolean;
+  /** `default` until it has said another one. */
+  readonly userName: string;
   /** Commands that wait for EXEC; undefined outside MULTI. */
   readonly queuedCommands: number | undefined;
   /** Channels and patterns that it listens to. */
@@ -58,6 +60,8 @@ export interface ConnectedClient {
   dropIfSlow(): void;
   /** Ends what it listens to in slots that other nodes lead, where it has asked to be told of that. */
   leaveMovedSlots(): void;
+  /** The users of the cluster have changed: what the client may do has, or it is disconnected because its user is gone. */
+  usersChanged(): void;
   /** Starts what waits for the end of CLIENT PAUSE. */
   resumeFromPause(): void;
   /** Ends the connection once the replies of the commands so far are written. */

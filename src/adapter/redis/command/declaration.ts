@@ -72,7 +72,7 @@ export interface FoundKeys {
 }
 
 /** Features of the cluster that commands wait for. */
-export type RedisFeature = 'redis.collections' | 'redis.messaging' | 'redis.streams';
+export type RedisFeature = 'redis.collections' | 'redis.messaging' | 'redis.streams' | 'redis.acl';
 
 /** What is known of a command apart from how it runs. */
 export interface CommandDeclaration {

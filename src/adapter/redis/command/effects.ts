@@ -7,12 +7,15 @@
  */
 import type { ScriptLogLevel } from '../lua/index.ts';
 import type { Published } from '../messages/index.ts';
+import type { ScriptDenial } from './users.ts';
 
 export type Effect =
   /** A line of `redis.log`. */
   | { readonly kind: 'log'; readonly level: ScriptLogLevel; readonly text: string }
   /** A message of a script. */
   | (Published & { readonly kind: 'message' })
+  /** A script has called what its user may not do. */
+  | ({ readonly kind: 'denied' } & ScriptDenial)
   /** A command that a script has called, for those who watch. They are bounded where they are noted: watching changes nothing. */
   | { readonly kind: 'call'; readonly db: number; readonly args: readonly Buffer[] };
 
@@ -51,6 +54,14 @@ export class Effects implements EffectKeeper {
 
 /** Beside what the command was sent, which is there anyway. */
 function lengthOf(effect: Effect): number {
-  if (effect.kind === 'log') return effect.text.length;
-  return effect.kind === 'message' ? effect.channel.length + effect.message.length : 0;
+  switch (effect.kind) {
+    case 'log':
+      return effect.text.length;
+    case 'message':
+      return effect.channel.length + effect.message.length;
+    case 'denied':
+      return effect.object.length + effect.clientInfo.length;
+    case 'call':
+      return 0;
+  }
 }

@@ -16,6 +16,7 @@ import { keyIndexes } from './declaration.ts';
 import type { Effect, EffectKeeper } from './effects.ts';
 import type { EvaluationMeter } from './evaluation-meter.ts';
 import type { ScriptRunner } from './script-runner.ts';
+import type { ScriptCaller } from './users.ts';
 import type { WaitingCommand } from './waiting-command.ts';
 
 /** What every evaluation on a node has in common. */
@@ -33,6 +34,8 @@ export interface EvaluationSettings {
   readonly mayCreateStreams?: () => boolean;
   /** Counts accesses to keys; left out: nobody does. */
   readonly frequencies?: AccessFrequencies | undefined;
+  /** Who has called what is evaluated; left out: somebody who may do everything. It travels with a command. */
+  readonly caller?: ScriptCaller | undefined;
   /** Runs scripts; left out: there are none. */
   readonly scripts?: ScriptRunner<CommandContext>;
   /** What is known beside the keys; left out: the evaluation is one on a group. */
@@ -130,6 +133,10 @@ export class EvaluationContext implements CommandContext {
 
   get outside(): OutsideAnswers | undefined {
     return this.settings.outside;
+  }
+
+  get caller(): ScriptCaller | undefined {
+    return this.settings.caller;
   }
 
   nested(db: number, resp: 2 | 3): EvaluationContext {

@@ -55,4 +55,17 @@ export type {
   ScriptRunner,
 } from './script-runner.ts';
 export type { DebugControl, ServerContext } from './server-context.ts';
+export type {
+  AccessContext,
+  AccessEntry,
+  AccessLog,
+  AccessReason,
+  Identity,
+  Refusal,
+  ScriptCaller,
+  ScriptDenial,
+  SelectorView,
+  UserService,
+  UserView,
+} from './users.ts';
 export { LINES, lookedAt, type MayWait, nothingYet, type WaitingCommand, type WaitingSpec } from './waiting-command.ts';

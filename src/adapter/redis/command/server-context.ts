@@ -1,7 +1,7 @@
 /** What a command sees of the server that it runs on. Handlers get it from their session; `ServerState` implements it. */
 import type { KvService } from '../../../kv/index.ts';
 import type { Clock, Millis, Scheduler } from '../../../platform/index.ts';
-import type { GuessLimiter, PasswordCheck } from '../../../security/index.ts';
+import type { GuessLimiter } from '../../../security/index.ts';
 import type { Messages } from '../messages/index.ts';
 import type { LatencyEvents, Rates, SlowLog } from '../telemetry/index.ts';
 import type { ClusterTopology, SlotOwners } from './cluster-topology.ts';
@@ -10,6 +10,7 @@ import type { ConnectedClient } from './connected-client.ts';
 import type { RatedCounter, ServerStats } from './counters.ts';
 import type { CommandCatalogue } from './declaration.ts';
 import type { KnownScripts } from './script-runner.ts';
+import type { UserService } from './users.ts';
 
 /** What DEBUG does to the node below. */
 export interface DebugControl {
@@ -45,8 +46,8 @@ export interface ServerContext {
   readonly watch: WatchedCommands;
   readonly topology: ClusterTopology;
   readonly slots: SlotOwners;
-  /** Undefined: nobody is asked for a password. */
-  readonly passwords: PasswordCheck | undefined;
+  /** Who may come in, and what they may do. */
+  readonly users: UserService;
   /** Slows those who guess passwords. */
   readonly guesses: GuessLimiter;
   /** Identifies this process among all that ever ran: 40 hex digits. */

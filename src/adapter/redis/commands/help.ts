@@ -7,12 +7,14 @@ export interface HelpOptions {
   readonly container: string;
   readonly group: CommandGroup;
   readonly since: string;
+  /** ACL categories that it has as a subcommand of its container. */
+  readonly aclCategories?: readonly string[];
   /** What stands between the first line and the description of HELP itself: a subcommand's syntax, and below it indented what it does. */
   readonly lines: readonly string[];
 }
 
 /** The HELP subcommand of a container. */
-export function helpCommand({ container, group, since, lines }: HelpOptions): CommandSpec {
+export function helpCommand({ container, group, since, aclCategories, lines }: HelpOptions): CommandSpec {
   const text = [
     `${container.toUpperCase()} <subcommand> [<argument> ...], where <subcommand> is one of:`,
     ...lines,
@@ -25,6 +27,7 @@ export function helpCommand({ container, group, since, lines }: HelpOptions): Co
     flags: ['loading', 'stale'],
     group,
     since,
+    ...(aclCategories === undefined ? {} : { aclCategories }),
     summary: 'Explains the subcommands.',
     complexity: 'O(1)',
     handler: { kind: 'connection', run: () => text },

@@ -6,6 +6,7 @@
  * see a view of their keys; the others see the client's session or all keys.
  */
 import type { CommandSpec } from '../command/index.ts';
+import { aclCommands } from './acl/index.ts';
 import { bitmapCommands } from './bitmap/index.ts';
 import { clusterCommands } from './cluster/index.ts';
 import { connectionCommands } from './connection/index.ts';
@@ -24,7 +25,10 @@ import { streamCommands } from './stream/index.ts';
 import { stringCommands } from './string/index.ts';
 import { transactionCommands } from './transaction/index.ts';
 
+export { clientLine } from './connection/index.ts';
+
 export const ALL_COMMANDS: readonly CommandSpec[] = [
+  ...aclCommands,
   ...bitmapCommands,
   ...clusterCommands,
   ...connectionCommands,

@@ -17,6 +17,7 @@ export {
   SLOT_COUNT,
   slotAround,
   slotOf,
+  USERS_DB,
 } from './keyspace.ts';
 export { redisKeyspace } from './keyspace-declaration.ts';
 export { cursorHash, decodeCursor, ScanCursors } from './scan-cursors.ts';

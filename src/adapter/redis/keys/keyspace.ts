@@ -137,8 +137,11 @@ export const LIBRARIES_KEY = Buffer.from('libraries');
 /** In the same slot: whether nodes have copies of them. */
 export const COPIES_KEY = Buffer.from('{libraries}copies');
 
+/** A database that no client can select: the users of the cluster. */
+export const USERS_DB = DATABASE_COUNT + 2;
+
 /** The databases, made once; those that no client can select are behind the others. */
-export const KEYSPACES: readonly Keyspace[] = Array.from({ length: FUNCTION_DB + 1 }, (_, db) => new Keyspace(db));
+export const KEYSPACES: readonly Keyspace[] = Array.from({ length: USERS_DB + 1 }, (_, db) => new Keyspace(db));
 
 /** What a storage key of this adapter stands for. */
 export interface DecodedKey {

@@ -2,7 +2,7 @@
 import { type KvService, RangeBusyError } from '../../../kv/index.ts';
 import { assertNever, type GroupId } from '../../../platform/index.ts';
 import { NotLeaderError } from '../../../raftengine/index.ts';
-import type { CommandSpec, EvaluationSettings, KeyPage, PageRequest } from '../command/index.ts';
+import type { CommandSpec, EvaluationSettings, KeyPage, PageRequest, ScriptCaller } from '../command/index.ts';
 import { decodeStorageKey } from '../keys/index.ts';
 import { ErrorReply, encodeReply, errorText, globMatches, type Reply } from '../protocol/index.ts';
 import { typeNameOf } from '../values/index.ts';
@@ -21,6 +21,7 @@ export interface EndpointEnvironment {
   readonly kv: KvService;
   settings(): EvaluationSettings;
   findData(args: readonly Buffer[]): CommandSpec | undefined;
+  readCaller(bytes: Buffer): ScriptCaller;
   /** Told about errors that no layer declares. */
   unexpected(error: unknown): void;
 }
@@ -36,6 +37,7 @@ export function serveForwarded(environment: EndpointEnvironment): void {
         settings: environment.settings(),
         owner: batch,
         findData: (args) => environment.findData(args),
+        readCaller: (bytes) => environment.readCaller(bytes),
       });
       switch (message.kind) {
         case 'batch':

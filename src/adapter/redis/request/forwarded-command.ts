@@ -16,7 +16,7 @@ import {
 } from '../../../platform/index.ts';
 import { NotLeaderError } from '../../../raftengine/index.ts';
 import { DEFAULT_ENCODINGS, type EncodingThresholds } from '../bodies/index.ts';
-import type { CommandSpec, EvaluationSettings, KeyPage, PageRequest } from '../command/index.ts';
+import type { CommandSpec, EvaluationSettings, KeyPage, PageRequest, ScriptCaller } from '../command/index.ts';
 import { BEHIND, BehindError, RedisError } from '../protocol/index.ts';
 import {
   CommandRequest,
@@ -42,6 +42,8 @@ const MessageKind = { Batch: 1, Page: 2, Count: 3, MeasuredBatch: 4 } as const;
 const RequestKind = { Command: 0, Transaction: 1, Watch: 2, Flush: 3, Rows: 4 } as const;
 /** Added to a kind of request: the thresholds of encodings follow, because the client's node has other ones than usual. */
 const WITH_THRESHOLDS = 0x80;
+/** Added to a kind of request: the user who has called follows, because it may not do everything. Part of the feature `redis.acl`. */
+const WITH_CALLER = 0x40;
 const AnswerStatus = { Reply: 0, NotLed: 1, NotOwner: 2, Busy: 3, Behind: 4, Other: 5, SlowReply: 6 } as const;
 
 const MICROS_PER_MS = 1_000;
@@ -99,13 +101,14 @@ export function encodeCount(group: GroupId, counterClass: number): Buffer {
 }
 
 function encodeRequest(writer: ByteWriter, request: GroupRequest): void {
-  const { encodings = DEFAULT_ENCODINGS, mayCreateBodies } = request.settings;
+  const { encodings = DEFAULT_ENCODINGS, mayCreateBodies, caller } = request.settings;
   // A leader that still runs release 0.1.0 has nothing that they would be about, and does not know them.
   const isUsual = encodings === DEFAULT_ENCODINGS || mayCreateBodies?.() === false;
   const kindAndResp = (kind: number) => {
-    writer.u8(isUsual ? kind : kind | WITH_THRESHOLDS);
+    writer.u8(kind | (isUsual ? 0 : WITH_THRESHOLDS) | (caller === undefined ? 0 : WITH_CALLER));
     writer.u8(request.resp);
     if (!isUsual) encodeThresholds(writer, encodings);
+    if (caller !== undefined) writer.bytes(caller.encode());
   };
   if (request instanceof CommandRequest) {
     kindAndResp(RequestKind.Command);
@@ -144,6 +147,8 @@ function encodeCommand(writer: ByteWriter, command: QueuedData): void {
 export interface DecodeEnvironment {
   readonly settings: EvaluationSettings;
   readonly owner: RequestOwner;
+  /** Reads a user that has called. */
+  readCaller(bytes: Buffer): ScriptCaller;
   /** Finds the declaration that a command's arguments call for. */
   findData(args: readonly Buffer[]): CommandSpec | undefined;
 }
@@ -192,9 +197,10 @@ function decodeRequest(reader: ByteReader, environment: DecodeEnvironment, token
   const kind = reader.u8();
   const resp = reader.u8() === 3 ? 3 : 2;
   const { settings: usual, owner } = environment;
-  const settings = (kind & WITH_THRESHOLDS) === 0 ? usual : { ...usual, encodings: decodeThresholds(reader) };
+  const ofNode = (kind & WITH_THRESHOLDS) === 0 ? usual : { ...usual, encodings: decodeThresholds(reader) };
+  const settings = (kind & WITH_CALLER) === 0 ? ofNode : { ...ofNode, caller: environment.readCaller(reader.view()) };
   const options: RequestOptions = { resp, settings, owner, token };
-  switch (kind & ~WITH_THRESHOLDS) {
+  switch (kind & ~(WITH_THRESHOLDS | WITH_CALLER)) {
     case RequestKind.Command:
       return new CommandRequest({ ...options, ...decodeCommand(reader, environment) });
     case RequestKind.Transaction: {

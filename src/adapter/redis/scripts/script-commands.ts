@@ -1,5 +1,5 @@
 /** The commands that a running script calls. */
-import type { CommandContext, CommandTable } from '../command/index.ts';
+import type { CommandContext, CommandTable, ResolvedCommand } from '../command/index.ts';
 import { arityAccepts } from '../command/index.ts';
 import { DATABASE_COUNT } from '../keys/index.ts';
 import type { ScriptHost, ScriptLogLevel } from '../lua/index.ts';
@@ -44,6 +44,7 @@ export class ScriptCommands implements ScriptHost {
       throw new RedisError('ERR Wrong number of args calling Redis command from script');
     }
     if (spec.flags.includes('noscript')) throw new RedisError('ERR This Redis command is not allowed from script');
+    this.checkCaller(command!, args);
     if (this.isReadOnly && spec.flags.includes('write')) {
       throw new RedisError(READ_ONLY);
     }
@@ -65,10 +66,22 @@ export class ScriptCommands implements ScriptHost {
   }
 
   mayCall(args: readonly Buffer[]): boolean {
-    if (this.table.resolve(args)?.spec.handler === undefined) {
+    const command = this.table.resolve(args);
+    if (command?.spec.handler === undefined) {
       throw new RedisError('ERR Invalid command passed to redis.acl_check_cmd()');
     }
-    return true;
+    return this.ctx.caller?.refusalOf(command, args) === undefined;
+  }
+
+  /** @throws RedisError when the user who has called the script may not run the command */
+  private checkCaller(command: ResolvedCommand, args: readonly Buffer[]): void {
+    const { caller } = this.ctx;
+    const refusal = caller?.refusalOf(command, args);
+    if (caller === undefined || refusal === undefined) return;
+    const { userName, clientInfo } = caller;
+    const object = refusal.object.toString('latin1');
+    this.ctx.afterCommit({ kind: 'denied', reason: refusal.reason, object, userName, clientInfo });
+    throw new RedisError(refusal.text);
   }
 
   log(level: ScriptLogLevel, text: string): void {

@@ -3,6 +3,7 @@ import { parentPort } from 'node:worker_threads';
 import { Keyspaces } from '../../../distribution/index.ts';
 import { RowsView } from '../../../kv/index.ts';
 import { assert, hlcTimestamp, SystemRandom } from '../../../platform/index.ts';
+import { Callers } from '../acl/index.ts';
 import { CapturedRows, runOver } from '../aside/index.ts';
 import { CommandTable, type Effect, isRunAlone } from '../command/index.ts';
 import { ALL_COMMANDS } from '../commands/index.ts';
@@ -18,6 +19,7 @@ assert(parentPort !== null, 'long reads are evaluated beside the thread that has
 const port = parentPort;
 const keyspaces = new Keyspaces([redisKeyspace]);
 const table = new CommandTable(ALL_COMMANDS);
+const callers = new Callers(table);
 const random = new SystemRandom();
 const scripts = new ScriptRuntime({ table, random, limits: DEFAULT_LUA_LIMITS });
 
@@ -32,6 +34,7 @@ function begin({ ts, request: encoded, maxStringBytes, aside }: EvaluationOrder 
     settings: { random, maxStringBytes, scripts, mayCreateBodies: () => aside?.mayCreateBodies ?? true },
     owner: alone(),
     findData: (args) => table.resolve(args)?.spec,
+    readCaller: (bytes) => callers.decode(bytes),
   });
   assert(message.kind === 'batch' && message.requests.length === 1, 'one request is evaluated');
   const request = message.requests[0]!;

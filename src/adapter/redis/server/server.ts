@@ -3,6 +3,7 @@ import type { FeatureStanding } from '../../../distribution/index.ts';
 import type { KvService, SessionSource } from '../../../kv/index.ts';
 import type { Clock, Random, Scheduler } from '../../../platform/index.ts';
 import type { PasswordCheck } from '../../../security/index.ts';
+import { Callers } from '../acl/index.ts';
 import type { AsideEvaluator } from '../aside/index.ts';
 import type { BodyLimits } from '../bodies/index.ts';
 import {
@@ -16,7 +17,7 @@ import {
   type RedisFeature,
   type ServerStats,
 } from '../command/index.ts';
-import { ALL_COMMANDS } from '../commands/index.ts';
+import { ALL_COMMANDS, clientLine } from '../commands/index.ts';
 import { type MessageCounters, type Messages, serveShardMessages } from '../messages/index.ts';
 import type { ClientStream } from '../protocol/index.ts';
 import { LibraryLending, serveForwarded } from '../request/index.ts';
@@ -62,6 +63,12 @@ export interface RedisServiceOptions {
   readonly bodyLimits?: BodyLimits;
   /** What clients have to know before anything else; undefined asks nobody. */
   readonly passwords?: PasswordCheck | undefined;
+  /** Passwords of the operator, whom no change of users concerns; undefined: there is none. */
+  readonly operator?: PasswordCheck | undefined;
+  /** Users are those of the cluster, which the key-value layer keeps. By default there are none but those of the configuration. */
+  readonly sharesUsers?: boolean;
+  /** Where ACL LOAD and ACL SAVE read and write; the first users come from there. */
+  readonly userFile?: string | undefined;
 }
 
 export interface RedisServerOptions extends RedisServiceOptions {
@@ -119,6 +126,10 @@ function openState(options: RedisServiceOptions): ServerState {
     handOver: async () => (await options.handOver?.()) ?? false,
     topology: options.topology,
     passwords: options.passwords,
+    operator: options.operator,
+    sharesUsers: options.sharesUsers ?? false,
+    userFile: options.userFile,
+    describeClient: (client) => clientLine(client, options.clock.monotonicMs()),
     transactions: options.transactions,
     reads: options.reads,
     asideEvaluator: options.asideEvaluator,
@@ -129,6 +140,7 @@ function openState(options: RedisServiceOptions): ServerState {
   });
   state.lending = new LibraryLending(state);
   serveShardMessages(state.kv, state.messages);
+  const callers = new Callers(state.table);
   const endpoint = {
     kv: state.kv,
     settings: () => state.settings,
@@ -136,6 +148,7 @@ function openState(options: RedisServiceOptions): ServerState {
       const spec = args.length === 0 ? undefined : state.table.resolve(args)?.spec;
       return spec?.handler?.kind === 'data' ? spec : undefined;
     },
+    readCaller: (bytes: Buffer) => callers.decode(bytes),
     unexpected: (error: unknown) => state.unexpected(error),
   };
   serveForwarded(endpoint);
@@ -152,6 +165,7 @@ function openState(options: RedisServiceOptions): ServerState {
  */
 export async function startRedisServer(options: RedisServerOptions): Promise<RedisServer> {
   const state = openState(options);
+  await state.users.checkFile();
   const plain = listenerFor(state, options.tls, false);
   state.port = await listen(plain, options.host, options.port);
   const listeners = [plain];
@@ -249,6 +263,7 @@ function sweepIdle(state: ServerState): () => void {
 
 async function stop(state: ServerState, listeners: readonly Listener[], stopSweep: () => void): Promise<void> {
   stopSweep();
+  state.stop();
   const closed = Promise.all(
     listeners.map(({ server }) => new Promise<void>((resolve) => server.close(() => resolve()))),
   );

@@ -1,11 +1,14 @@
 /** Commands of one connection that older programs do not know, until every node of the cluster is known to know them. */
 import type { Millis } from '../../../platform/index.ts';
-import type { RedisFeature, ResolvedCommand } from '../command/index.ts';
+import type { ResolvedCommand } from '../command/index.ts';
 import { featureText } from '../protocol/index.ts';
 import type { ServerState } from '../state/index.ts';
 
 /** Between looks at a feature that is about to become active. */
 const LOOK_MS: Millis = 20;
+
+/** What becomes of a command that is about to begin: it begins, waits, or is refused with an error. */
+export type Standing = 'go' | 'wait' | { readonly refusal: string };
 
 /** See the top of the file. */
 export class FeatureWait {
@@ -26,8 +29,10 @@ export class FeatureWait {
    * node has.
    * @returns `go`, `wait`, or the text of the error
    */
-  standingOf(command: ResolvedCommand, feature: RedisFeature): 'go' | 'wait' | { readonly refusal: string } {
+  standingOf(command: ResolvedCommand): Standing {
     const { server } = this;
+    const { feature } = command;
+    if (feature === undefined) return 'go';
     const standing = server.standingOf(feature);
     if (standing.kind === 'active') {
       this.sinceMs = undefined;

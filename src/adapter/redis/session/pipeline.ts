@@ -4,7 +4,7 @@
  * follows.
  */
 import { type GroupId, KvorumError, type Millis } from '../../../platform/index.ts';
-import { type CommandSpec, mayWrite, type RedisFeature, type ResolvedCommand } from '../command/index.ts';
+import { type CommandSpec, mayWrite, type ResolvedCommand } from '../command/index.ts';
 import {
   type ClientStream,
   type EncodedReply,
@@ -39,7 +39,7 @@ import {
 import type { Flushed, Pause, ServerState } from '../state/index.ts';
 import { mayChange } from './command-kinds.ts';
 import { CommandLookup, MisusedCommand, UnknownCommand } from './command-lookup.ts';
-import { FeatureWait } from './feature-wait.ts';
+import { FeatureWait, type Standing } from './feature-wait.ts';
 import { ReplyRing } from './reply-ring.ts';
 import { ScriptWait } from './script-search.ts';
 import { addressesOf, Session, type SessionHost } from './session.ts';
@@ -112,6 +112,10 @@ export class CommandPipeline implements SessionHost, TransportOwner, GroupPipeli
 
   unblock(reply: 'timeout' | 'error'): boolean {
     return this.waiting.end(reply);
+  }
+
+  recheckWaiting(): void {
+    this.waiting.recheck(this.session);
   }
 
   isIdleSince(sinceMs: Millis): boolean {
@@ -244,8 +248,9 @@ export class CommandPipeline implements SessionHost, TransportOwner, GroupPipeli
     const { server, session } = this;
     const { spec } = command;
     const queued = session.multi.isOpen && !NOT_QUEUED.has(spec.name);
+    if (this.heldBy(session.standingOf(command, args), command, args)) return;
     if (server.isPaused && !queued && this.heldByPause(command, args)) return;
-    if (command.feature !== undefined && this.heldByFeature(command, command.feature, args)) return;
+    if (this.heldBy(this.featureWait.standingOf(command), command, args)) return;
     if (command.spec.needsScript !== undefined && this.heldByScript(command, args)) return;
     const handler = spec.handler!;
     const route = queued || handler.kind !== 'data' ? undefined : routeOf(server.kv, spec, args, session.db);
@@ -295,13 +300,11 @@ export class CommandPipeline implements SessionHost, TransportOwner, GroupPipeli
     return true;
   }
 
-  /** Another node may have to know the command, see `FeatureWait`. */
-  private heldByFeature(command: ResolvedCommand, feature: RedisFeature, args: readonly Buffer[]): boolean {
-    const standing = this.featureWait.standingOf(command, feature);
-    if (standing === 'go') return false;
+  /** @param standing of the command: it begins, waits, or is refused */
+  private heldBy(standing: Standing, command: ResolvedCommand, args: readonly Buffer[]): boolean {
     if (standing === 'wait') this.held = { command, args };
-    else this.refuse(new ErrorReply(standing.refusal));
-    return true;
+    else if (standing !== 'go') this.reject(command, standing.refusal);
+    return standing !== 'go';
   }
 
   /** Looks for a script that another node may have loaded. The command waits for what comes before it, and for the answer. */
@@ -414,7 +417,7 @@ export class CommandPipeline implements SessionHost, TransportOwner, GroupPipeli
     token: number,
   ): CommandRequest {
     const { db, resp } = this.session;
-    const { settings } = this.server;
+    const settings = this.session.access.settingsFor([command]);
     const { spec, args } = this.server.atIngress(command.spec, given);
     return new CommandRequest({ spec, args, given, db, resp, settings, owner, token, firstKey, firstStorageKey });
   }

@@ -3,13 +3,15 @@
  * are run is the pipeline's (`pipeline.ts`), how bytes come and go the transport's (`transport.ts`).
  */
 import type { Millis } from '../../../platform/index.ts';
-import type { ClientSession, CommandSpec, ResolvedCommand } from '../command/index.ts';
+import type { ClientSession, CommandSpec, Identity, ResolvedCommand } from '../command/index.ts';
 import { slotOf } from '../keys/index.ts';
 import type { Scope } from '../messages/index.ts';
 import { type ClientStream, EncodedReply, encodeReply, errors, PushReply, type Reply } from '../protocol/index.ts';
 import { type GroupRequest, ownerElsewhere, ReplicaReadMode } from '../request/index.ts';
 import type { ServerState } from '../state/index.ts';
+import { ClientAccess } from './access.ts';
 import { touchesKeys, worksAllTheTime } from './command-kinds.ts';
+import type { Standing } from './feature-wait.ts';
 import { refusalWhileListening, Subscriptions } from './subscriptions.ts';
 import { type TransactionClient, type TransactionHost, TransactionSession } from './transaction-session.ts';
 
@@ -38,6 +40,8 @@ export interface SessionHost extends TransactionHost {
   readonly isPaused: boolean;
   readonly isBlocked: boolean;
   unblock(reply: 'timeout' | 'error'): boolean;
+  /** Ends the wait of a command that the client may not run any more. */
+  recheckWaiting(): void;
   isIdleSince(sinceMs: Millis): boolean;
   push(message: EncodedReply, after?: number): void;
   dropIfSlow(): void;
@@ -63,7 +67,7 @@ export class Session implements ClientSession, TransactionClient {
   noEvict = false;
   noTouch = false;
   isMonitor = false;
-  isAuthenticated: boolean;
+  readonly access: ClientAccess;
   redirects: boolean;
   /** READONLY: replicas of this node answer reads, and none is redirected. */
   readonly replicaReads: ReplicaReadMode;
@@ -86,7 +90,11 @@ export class Session implements ClientSession, TransactionClient {
     this.isClusterPort = addresses.isClusterPort;
     this.redirectsByDefault = addresses.isClusterPort || server.config.clusterRedirects;
     this.redirects = this.redirectsByDefault;
-    this.isAuthenticated = server.passwords === undefined;
+    this.access = new ClientAccess(
+      server,
+      () => host.resumeFromPause(),
+      () => server.describeClient(this),
+    );
     this.replicaReads = new ReplicaReadMode(server.reads, (request) => this.noteSlow(request));
     this.multi = new TransactionSession(this, host);
     this.subscriptions = new Subscriptions(server.messages, this);
@@ -149,6 +157,17 @@ export class Session implements ClientSession, TransactionClient {
 
   isIdleSince(sinceMs: Millis): boolean {
     return this.host.isIdleSince(sinceMs);
+  }
+
+  /** Whether the client may run a command, or nobody may now. Asked whenever the command is about to begin. */
+  standingOf(command: ResolvedCommand, args: readonly Buffer[]): Standing {
+    const { access } = this;
+    const standing = access.standingOf(command);
+    if (standing !== 'go' || access.identity.user.isUnlimited) return standing;
+    // What is refused is the client's last command, too.
+    this.began(command);
+    const refusal = access.refusalOf(command, args, this.multi.isOpen ? 'multi' : 'toplevel');
+    return refusal === undefined ? 'go' : { refusal: refusal.text };
   }
 
   /** A command begins. */
@@ -217,8 +236,37 @@ export class Session implements ClientSession, TransactionClient {
     this.resp = version;
   }
 
-  authenticated(): void {
-    this.isAuthenticated = true;
+  get isAuthenticated(): boolean {
+    return this.access.isAuthenticated;
+  }
+
+  get userName(): string {
+    return this.access.identity.user.name;
+  }
+
+  authenticated(identity: Identity): void {
+    this.access.authenticated(identity);
+  }
+
+  noteDenial(reason: 'auth', command: Buffer, userName: string): void {
+    const context = this.multi.isOpen ? 'multi' : 'toplevel';
+    this.access.note({ reason, context, object: command, userName });
+  }
+
+  usersChanged(): void {
+    const isThere = this.access.renew();
+    // What it may not listen to any more ends with its connection, as in Redis: it would wait in silence.
+    if (!isThere || !this.mayListenStill()) this.host.closeAfterReplies();
+    else this.host.recheckWaiting();
+  }
+
+  private mayListenStill(): boolean {
+    const { subscriptions, access } = this;
+    if (!subscriptions.isActive || access.identity.user.isUnlimited) return true;
+    const { users } = this.server;
+    return (['channel', 'pattern', 'shard'] as const).every((scope) =>
+      subscriptions.of(scope).every((name) => users.mayListen(access.identity, name, scope === 'pattern')),
+    );
   }
 
   setName(name: string): void {
@@ -264,7 +312,7 @@ export class Session implements ClientSession, TransactionClient {
     this.resp = 2;
     this.name = '';
     this.replyMode = 'on';
-    this.isAuthenticated = this.server.passwords === undefined;
+    this.access.reset();
     this.noEvict = false;
     this.noTouch = false;
     this.replicaReads.reset();

@@ -34,6 +34,7 @@ import {
   WatchRequest,
 } from '../request/index.ts';
 import type { ServerState } from '../state/index.ts';
+import type { ClientAccess } from './access.ts';
 import { Transaction } from './transaction.ts';
 
 /** WATCH reads again when a version could still change under the same timestamp; a busy key needs a few turns at most. */
@@ -56,6 +57,7 @@ export interface TransactionClient extends RedirectedClient {
   readonly redirects: boolean;
   /** Shows a command to those who watch. @param db left out: the selected one */
   show(spec: CommandSpec, args: readonly Buffer[], db?: number): void;
+  readonly access: ClientAccess;
 }
 
 /** What runs a transaction's parts, in order with everything else of the connection. */
@@ -72,6 +74,16 @@ export interface TransactionHost {
   ask(group: GroupId, make: (owner: RequestOwner, token: number) => GroupRequest): Promise<Reply>;
   runOther(command: ResolvedCommand, args: readonly Buffer[]): Reply | Promise<Reply>;
 }
+
+const REASONS = {
+  command: 'no permission to execute the command or subcommand',
+  key: 'no permission to touch the specified keys',
+  channel: 'no permission to access one of the channels used as argument to the command',
+} as const;
+
+const refusedAtExec = (reason: keyof typeof REASONS): string =>
+  'NOPERM ACLs rules changed between the moment the transaction was accumulated and the EXEC call. This command is no longer allowed ' +
+  `for the following reason: ${REASONS[reason]}`;
 
 /** The open transaction and the watched keys of a connection. */
 export class TransactionSession implements TransactionControl {
@@ -206,15 +218,18 @@ export class TransactionSession implements TransactionControl {
     }
     if (isBlind) throw new RedisError('EXECABORT Transaction discarded because a key could not be watched.');
     if (transaction.queue.length === 0 && watched.length === 0) return [];
+    this.refuseDenied(transaction);
     for (const queued of transaction.queue) {
+      if (queued.kind === 'refused') continue;
       if (queued.kind === 'connection') this.client.show(queued.command.spec, queued.args);
       else this.client.show(queued.data.spec, queued.data.given ?? queued.data.args, queued.data.db);
     }
     const commands = transaction.data();
     const storageKeys = this.storageKeys(transaction, watched);
     const group = commonGroup(server.kv, storageKeys, commands) ?? anyGroup(server.kv);
+    const settings = this.client.access.settingsFor(commands);
     const requestOf = (owner: RequestOwner, token: number) =>
-      new TransactionRequest(watched, commands, { resp, settings: server.settings, owner, token });
+      new TransactionRequest(watched, commands, { resp, settings, owner, token });
     if (group === 'several' && !this.host.mayCross) throw crossGroup();
     const asked = group === 'several' ? this.host.runAcross(requestOf(alone(), 0)) : this.host.ask(group, requestOf);
     const replies = this.execute(this.openedAt, asked);
@@ -223,6 +238,16 @@ export class TransactionSession implements TransactionControl {
     }
     if (group !== 'several') this.host.detach();
     return replies;
+  }
+
+  /** What the client may do may have changed since a command was queued: such a command is answered with an error, and the others run. */
+  private refuseDenied(transaction: Transaction): void {
+    for (const [at, queued] of transaction.queue.entries()) {
+      const args = queued.kind === 'data' ? queued.data.args : queued.kind === 'connection' ? queued.args : undefined;
+      const command = args === undefined ? undefined : this.client.server.table.resolve(args);
+      const refusal = command === undefined ? undefined : this.client.access.refusalOf(command, args!, 'multi');
+      if (refusal !== undefined) transaction.queue[at] = { kind: 'refused', text: refusedAtExec(refusal.reason) };
+    }
   }
 
   /** Runs the connection commands of a transaction whose data commands have succeeded, and puts all replies in order. */
@@ -234,6 +259,10 @@ export class TransactionSession implements TransactionControl {
     for (const queued of transaction.queue) {
       if (queued.kind === 'data') {
         replies.push(data[nextData++] ?? null);
+        continue;
+      }
+      if (queued.kind === 'refused') {
+        replies.push(new ErrorReply(queued.text));
         continue;
       }
       this.isExecuting = true;

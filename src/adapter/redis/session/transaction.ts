@@ -5,7 +5,9 @@ import type { QueuedData } from '../request/index.ts';
 /** A queued command: runs on the group, or on the connection once the group's part has succeeded. */
 export type QueuedCommand =
   | { readonly kind: 'data'; readonly data: QueuedData }
-  | { readonly kind: 'connection'; readonly command: ResolvedCommand; readonly args: readonly Buffer[] };
+  | { readonly kind: 'connection'; readonly command: ResolvedCommand; readonly args: readonly Buffer[] }
+  /** Its client is not allowed to run it any more. */
+  | { readonly kind: 'refused'; readonly text: string };
 
 export class Transaction {
   readonly queue: QueuedCommand[] = [];

@@ -1,10 +1,11 @@
 /** The command of one connection that waits for keys. */
 import type { Millis } from '../../../platform/index.ts';
 import type { CommandSpec } from '../command/index.ts';
-import type { Reply } from '../protocol/index.ts';
+import { ErrorReply, type Reply } from '../protocol/index.ts';
 import type { CommandRequest } from '../request/index.ts';
 import type { ServerState } from '../state/index.ts';
 import { type WaitEnd, type WaitingCall, waitingCallOf } from '../waiting/index.ts';
+import type { ClientAccess } from './access.ts';
 import type { Transport } from './transport.ts';
 
 /** What is read of a client whose command waits for keys: more stays with TCP. */
@@ -20,6 +21,8 @@ export interface WaitingHost {
 /** See the top of the file. */
 export class WaitingSlot {
   private call: WaitingCall | undefined;
+  /** Of the command that waits, as the client has sent them. */
+  private args: readonly Buffer[] = [];
   /** One has waited, and what came meanwhile was not looked at. */
   hasWaited = false;
 
@@ -39,6 +42,13 @@ export class WaitingSlot {
     return this.isTaken;
   }
 
+  /** Ends the wait when its client may not run the command any more. */
+  recheck({ access, server }: { readonly access: ClientAccess; readonly server: ServerState }): void {
+    const command = this.isTaken ? server.table.resolve(this.args) : undefined;
+    const refusal = command && access.refusalOf(command, this.args, 'toplevel');
+    if (refusal !== undefined) this.end(new ErrorReply(refusal.text));
+  }
+
   /**
    * Runs a command until it has an answer.
    * @param requestOf makes it a request, with the arguments that it has by now
@@ -52,6 +62,7 @@ export class WaitingSlot {
   ): Promise<Reply> {
     const call = waitingCallOf(host.server, spec, args, patienceMs, requestOf, (request) => host.runAcross(request));
     this.call = call;
+    this.args = args;
     return call.run().finally(() => {
       this.call = undefined;
       this.hasWaited = true;

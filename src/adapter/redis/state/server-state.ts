@@ -10,6 +10,7 @@ import {
   type Scheduler,
 } from '../../../platform/index.ts';
 import { GuessLimiter, type PasswordCheck } from '../../../security/index.ts';
+import { DEFAULT_LOG_ENTRIES, RuleCommands, UserDirectory, type UserEnvironment, Users } from '../acl/index.ts';
 import type { AsideEvaluator } from '../aside/index.ts';
 import type { BodyLimits } from '../bodies/index.ts';
 import {
@@ -79,8 +80,16 @@ export interface ServerStateOptions {
   handOver(): Promise<boolean>;
   /** The cluster's nodes and where groups are; undefined shows this node alone. */
   readonly topology: ClusterTopology | undefined;
-  /** What clients have to know; undefined asks nobody. */
+  /** What clients have to know while nobody has stored the user `default`; undefined asks nobody. */
   readonly passwords: PasswordCheck | undefined;
+  /** Passwords of the operator; undefined: there is none. */
+  readonly operator: PasswordCheck | undefined;
+  /** The users are those of the cluster; false: there are none but those of the configuration. */
+  readonly sharesUsers: boolean;
+  /** Where users are read from and written to when a client says so; undefined: nowhere. */
+  readonly userFile: string | undefined;
+  /** A client's line of CLIENT LIST. */
+  describeClient(client: ConnectedClient): string;
   /** Runs commands whose keys belong to several groups; undefined refuses them. */
   readonly transactions: CrossGroupRunner | undefined;
   readonly reads?: SessionSource | undefined;
@@ -112,8 +121,10 @@ export class ServerState implements ServerContext {
   readonly quorumReplicas: () => number;
   readonly handOver: () => Promise<boolean>;
   readonly topology: ClusterTopology;
-  /** Undefined: nobody is asked for a password. */
-  readonly passwords: PasswordCheck | undefined;
+  private readonly directory: UserDirectory;
+  /** Who may come in, and what they may do. */
+  readonly users: Users;
+  readonly describeClient: (client: ConnectedClient) => string;
   /** Slows those who guess passwords. */
   readonly guesses: GuessLimiter;
   /** Runs commands whose keys belong to several groups; undefined refuses them. */
@@ -198,7 +209,7 @@ export class ServerState implements ServerContext {
     this.transactions = options.transactions;
     this.reads = options.reads;
     this.asideEvaluator = options.asideEvaluator;
-    this.passwords = options.passwords;
+    this.describeClient = (client) => options.describeClient(client);
     this.guesses = new GuessLimiter(options.clock, options.scheduler, options.logger);
     this.slots = new SlotMap(options.kv);
     this.topology =
@@ -209,6 +220,47 @@ export class ServerState implements ServerContext {
     this.debug = options.debug ?? NOTHING_BELOW;
     this.startedMs = options.clock.monotonicMs();
     this.startupBytes = process.memoryUsage.rss();
+    const commands = new RuleCommands(options.table);
+    const newChannels = (): boolean => this.config.remembered.get('acl-pubsub-default') === 'allchannels';
+    const environment: UserEnvironment = {
+      commands,
+      get allChannels() {
+        return newChannels();
+      },
+    };
+    this.directory = new UserDirectory({
+      kv: options.kv,
+      clock: options.clock,
+      scheduler: options.scheduler,
+      random: options.random,
+      settings: () => this.settings,
+      environment,
+      passwords: options.passwords,
+      operator: options.operator,
+      isShared: options.sharesUsers,
+      standing: () => this.standingOf('redis.acl'),
+      members: () => this.topology.members().map(({ nodeId }) => nodeId),
+      changed: () => {
+        this.users.heard();
+        for (const client of [...this.connections.values()]) client.usersChanged();
+      },
+      unexpected: (error) => this.unexpected(error),
+    });
+    const { table, clock, userFile: file } = options;
+    const logEntries = (): number => Number(this.config.remembered.get('acllog-max-len') ?? DEFAULT_LOG_ENTRIES);
+    this.users = new Users({
+      directory: this.directory,
+      environment,
+      commands,
+      table,
+      clock,
+      scheduler: options.scheduler,
+      file,
+      isShared: options.sharesUsers,
+      logEntries,
+      failed: (error) =>
+        this.logger?.error({ err: error }, 'the first users could not be stored; nobody is let in until they are'),
+    });
   }
 
   get commandTimeoutMs(): Millis {
@@ -263,6 +315,9 @@ export class ServerState implements ServerContext {
       case 'call':
         this.watch.monitors.tell(this.clock.nowMs(), effect.db, 'lua', effect.args);
         break;
+      case 'denied':
+        this.users.noteScript(effect);
+        break;
       default:
         assertNever(effect);
     }
@@ -276,6 +331,11 @@ export class ServerState implements ServerContext {
     }
     const sent = publishInSlot(this, published, this.clock.monotonicMs() + this.commandTimeoutMs);
     if (sent instanceof Promise) sent.catch((error: unknown) => this.unexpected(error));
+  }
+
+  /** Stops to ask for users. */
+  stop(): void {
+    this.directory.stop();
   }
 
   resetStats(): void {

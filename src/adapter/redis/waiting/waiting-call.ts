@@ -29,8 +29,8 @@ const MAX_TIMER_MS: Millis = 2 ** 30;
 /** Groups keep a copy of each. */
 export const MAX_WAITED_KEYS = 1_000;
 
-/** Why a wait ends before there was something. */
-export type WaitEnd = 'timeout' | 'error' | 'gone';
+/** Why a wait ends before there was something; an error is what the client is told. */
+export type WaitEnd = 'timeout' | 'error' | 'gone' | ErrorReply;
 
 /** What a waiting command needs beside. */
 export interface WaitingCallEnvironment extends WaitingEnvironment {
@@ -108,6 +108,7 @@ export class WaitingCall {
   }
 
   private endReply(why: WaitEnd): Reply {
+    if (why instanceof ErrorReply) return why;
     return why === 'error' ? UNBLOCKED : this.atTimeout;
   }
 

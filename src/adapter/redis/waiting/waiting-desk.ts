@@ -11,7 +11,7 @@ import {
   type NodeId,
   type Scheduler,
 } from '../../../platform/index.ts';
-import type { CommandSpec, EvaluationSettings } from '../command/index.ts';
+import type { CommandSpec, EvaluationSettings, ScriptCaller } from '../command/index.ts';
 import { EncodedReply, ErrorReply, encodeReply, errorText, type Reply } from '../protocol/index.ts';
 import { CommandRequest, decodeMessage, type GroupRequest, isReturnable, type RequestOwner } from '../request/index.ts';
 import {
@@ -39,6 +39,7 @@ export interface WaitingDeskEnvironment {
   readonly scheduler: Scheduler;
   settings(): EvaluationSettings;
   findData(args: readonly Buffer[]): CommandSpec | undefined;
+  readCaller(bytes: Buffer): ScriptCaller;
   /** Told about errors that no layer declares. */
   unexpected(error: unknown): void;
 }
@@ -95,10 +96,10 @@ export class WaitingDesk {
   }
 
   private begin(name: string, { id, terms, batch }: Extract<WaitMessage, { kind: 'begin' }>, answer: Answer): void {
-    const { kv, findData, settings } = this.environment;
+    const { kv, findData, readCaller, settings } = this.environment;
     const waiter = new DeskWaiter(name, id.node, this);
     // A copy: the frame that it came in may be a thousand times as long.
-    const message = decodeMessage(Buffer.from(batch), { settings: settings(), owner: waiter, findData });
+    const message = decodeMessage(Buffer.from(batch), { settings: settings(), owner: waiter, findData, readCaller });
     const request = message.kind === 'batch' ? message.requests[0] : undefined;
     if (message.kind !== 'batch' || !(request instanceof CommandRequest))
       throw new RangeError('only a command may wait');

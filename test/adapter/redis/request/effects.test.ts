@@ -1,6 +1,7 @@
 /** What leaves a node because of a command: once, when the command has taken effect, however often it was evaluated. */
 import assert from 'node:assert/strict';
 import { after, describe, test } from 'node:test';
+import { Callers } from '../../../../src/adapter/redis/acl/index.ts';
 import { CommandTable } from '../../../../src/adapter/redis/command/command-table.ts';
 import { type Effect, Effects } from '../../../../src/adapter/redis/command/effects.ts';
 import type { EvaluationSettings } from '../../../../src/adapter/redis/command/evaluation-context.ts';
@@ -46,7 +47,8 @@ class Stage {
       },
     });
     const emit = (effect: Effect) => {
-      if (effect.kind !== 'call') this.left.push(effect.kind === 'log' ? effect.text : String(effect.message));
+      if (effect.kind === 'log') this.left.push(effect.text);
+      else if (effect.kind === 'message') this.left.push(String(effect.message));
     };
     this.settings = { random, maxStringBytes: 1 << 20, scripts, emit };
   }
@@ -81,6 +83,7 @@ class Stage {
       settings,
       owner,
       findData: (args) => table.resolve(args)?.spec,
+      readCaller: (bytes) => new Callers(table).decode(bytes),
     });
     assert.ok(message.kind === 'batch');
     return message.requests[0]!;

@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
+import { Callers, User, UserCaller } from '../../../../src/adapter/redis/acl/index.ts';
 import { DEFAULT_ENCODINGS, type EncodingThresholds } from '../../../../src/adapter/redis/bodies/index.ts';
+import { CommandCounters, CommandTable } from '../../../../src/adapter/redis/command/index.ts';
 import { dataCommands } from '../../../../src/adapter/redis/commands/index.ts';
 import {
   decodeAnswers,
@@ -38,8 +40,15 @@ const get = (encodings: EncodingThresholds, token = 0): CommandRequest =>
     token,
   });
 
+const callers = new Callers(new CommandTable(dataCommands));
+
 const decoded = (bytes: Buffer, own: EncodingThresholds) => {
-  const environment = { settings: settingsWith(own), owner: OWNER, findData: () => specOf('get') };
+  const environment = {
+    settings: settingsWith(own),
+    owner: OWNER,
+    findData: () => specOf('get'),
+    readCaller: (bytes: Buffer) => callers.decode(bytes),
+  };
   const message = decodeMessage(bytes, environment);
   assert.equal(message.kind, 'batch');
   return message.kind === 'batch' ? message.requests : [];
@@ -82,6 +91,28 @@ describe('a forwarded batch', () => {
     const told: unknown[] = [];
     const answers = decodeAnswers(bytes, (place, what) => told.push([place, what]));
     assert.deepEqual([answers.map(String), told], [['+A', '+B'], [[1, slow.get(1)]]]);
+  });
+
+  test('carries the user who has called, and its rules', () => {
+    const environment = { commands: callers.commands, allChannels: false };
+    const rules = ['on', '>p', '~a*', '%R~b', '&c', '+get', '(+set ~d)'];
+    const user = new User('bob', environment).changedBy(rules);
+    const caller = new UserCaller(user, callers.commands, 'id=3');
+    const request = get(DEFAULT_ENCODINGS);
+    request.settings = { ...request.settings, caller };
+    const [again] = decoded(encodeBatch(groupId(7), [request]), DEFAULT_ENCODINGS);
+    assert.equal(
+      encodeBatch(groupId(7), [request]).toString('latin1'),
+      '\x03\x01\0\0\0\x07\0\0\0\x01\x40\x03\0\0\0\xde\0\0\0\xd2' +
+        '{"name":"bob","flags":["on"],"hashes":["148de9c5a7a44d19e56cd9ae1a554bf67847afb0c58f6e12fa29ac7ddfca9940"],' +
+        '"selectors":[["~a*","%R~b","resetchannels","&c","-@all","+get"],["~d","resetchannels","-@all","+set"]]}' +
+        '\0\0\0\x04id=3\x01\0\0\0\x02\0\0\0\x03GET\0\0\0\x01k',
+    );
+    const { caller: known } = again!.settings;
+    assert.equal(known!.encode().toString(), caller.encode().toString());
+    const spec = { spec: specOf('get'), fullName: 'get', subcommands: undefined, counters: new CommandCounters() };
+    const refused = (key: string) => known!.refusalOf(spec, [Buffer.from('get'), Buffer.from(key)])?.reason;
+    assert.deepEqual([refused('a1'), refused('b'), refused('d')], [undefined, undefined, 'key']);
   });
 
   test('carries rows of a value that is built aside', () => {

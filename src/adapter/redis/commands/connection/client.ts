@@ -21,7 +21,7 @@ import { checkClientName } from './connection.ts';
 const CLIENT_TYPES: ReadonlySet<string> = new Set(['normal', 'master', 'replica', 'slave', 'pubsub']);
 
 /** One line of CLIENT LIST. Fields that stand for what kvorum does not have keep the value that Redis shows for an idle client. */
-function clientLine(client: ConnectedClient, nowMs: Millis): string {
+export function clientLine(client: ConnectedClient, nowMs: Millis): string {
   const seconds = (sinceMs: number) => Math.floor((nowMs - sinceMs) / 1000);
   const flags = [
     client.isMonitor ? 'O' : '',
@@ -58,7 +58,7 @@ function clientLine(client: ConnectedClient, nowMs: Millis): string {
     ['tot-mem', client.queryBufferBytes + client.unreadReplyBytes],
     ['events', 'r'],
     ['cmd', client.lastCommand],
-    ['user', 'default'],
+    ['user', client.userName],
     ['redir', -1],
     ['resp', client.resp],
     ['lib-name', client.libName],
@@ -98,7 +98,7 @@ interface KillFilter {
   skipMe: boolean;
 }
 
-function parseKillFilter(args: readonly Buffer[]): KillFilter {
+function parseKillFilter(args: readonly Buffer[], isKnownUser: (name: string) => boolean): KillFilter {
   const filter: KillFilter = {
     id: undefined,
     type: undefined,
@@ -123,7 +123,7 @@ function parseKillFilter(args: readonly Buffer[]): KillFilter {
       filter.laddr = value.toString('latin1');
     } else if (option === 'user') {
       filter.user = value.toString('latin1');
-      if (filter.user !== 'default') throw new RedisError(`ERR No such user '${filter.user}'`);
+      if (!isKnownUser(filter.user)) throw new RedisError(`ERR No such user '${filter.user}'`);
     } else if (option === 'skipme') {
       const word = wordOf(value);
       if (word !== 'yes' && word !== 'no') throw errors.syntax();
@@ -149,12 +149,13 @@ export function kill(session: ClientSession, args: readonly Buffer[]): Reply {
     end(victim);
     return OK;
   }
-  const filter = parseKillFilter(args);
+  const filter = parseKillFilter(args, (name) => session.server.users.find(name) !== undefined);
   let killed = 0;
   for (const one of [...connections.values()]) {
     if (filter.id !== undefined && one.id !== filter.id) continue;
     if (filter.type !== undefined && filter.type !== 'normal') continue;
     if (filter.addr !== undefined && one.remoteAddress !== filter.addr) continue;
+    if (filter.user !== undefined && one.userName !== filter.user) continue;
     if (filter.laddr !== undefined && one.localAddress !== filter.laddr) continue;
     if (filter.skipMe && one === session) continue;
     end(one);

@@ -33,22 +33,23 @@ export function checkClientName(name: Buffer): string {
 /** The client's address without its port: where guesses come from. */
 const hostOf = ({ remoteAddress }: ClientSession): string => remoteAddress.slice(0, remoteAddress.lastIndexOf(':'));
 
-/** Lets the client in, or leaves it where it was. The one user that there is is `default`. @throws RedisError */
-function authenticate(session: ClientSession, user: string, password: Buffer): void {
-  const { passwords } = session.server;
-  // The password is compared whoever the user is, so that time does not tell which of the two was wrong.
-  const isRight = passwords === undefined || passwords.matches(password);
-  if (user !== 'default' || !isRight) {
-    session.server.guesses.mistake(hostOf(session));
-    throw new RedisError(WRONG_PASSWORD);
+/** Lets the client in, or leaves it where it was. @param command as the client wrote it @throws RedisError */
+function authenticate(session: ClientSession, command: Buffer, userName: string, password: Buffer): void {
+  const { users, guesses } = session.server;
+  const identity = users.admit(userName, password);
+  if (identity !== undefined) {
+    session.authenticated(identity);
+    return;
   }
-  session.authenticated();
+  guesses.mistake(hostOf(session));
+  session.noteDenial('auth', command, userName);
+  throw new RedisError(WRONG_PASSWORD);
 }
 
 /** Runs what looks at a password when it is this address' turn. @throws RedisError */
 function inTurn(session: ClientSession, run: () => Reply): Reply | Promise<Reply> {
-  const { guesses, passwords } = session.server;
-  const admission = passwords === undefined ? undefined : guesses.admit(hostOf(session));
+  const { guesses, users } = session.server;
+  const admission = users.asksWho ? guesses.admit(hostOf(session)) : undefined;
   if (admission?.kind === 'after') return admission.turn.then(run);
   if (admission?.kind !== 'refused') return run();
   session.closeAfterReplies();
@@ -63,15 +64,15 @@ function auth(session: ClientSession, args: readonly Buffer[]): Reply | Promise<
 function checkedAuth(session: ClientSession, args: readonly Buffer[]): Reply {
   if (args.length > 3) throw errors.syntax();
   if (args.length === 2) {
-    if (session.server.passwords === undefined) {
+    if (session.server.users.defaultIdentity.user.isOpen) {
       throw new RedisError(
         'ERR AUTH <password> called without any password configured for the default user. Are you sure your configuration is correct?',
       );
     }
-    authenticate(session, 'default', args[1]!);
+    authenticate(session, args[0]!, 'default', args[1]!);
     return OK;
   }
-  authenticate(session, args[1]!.toString('latin1'), args[2]!);
+  authenticate(session, args[0]!, args[1]!.toString('latin1'), args[2]!);
   return OK;
 }
 
@@ -93,7 +94,7 @@ function checkedHello(session: ClientSession, args: readonly Buffer[]): Reply {
     const option = wordOf(args[index]!);
     const more = args.length - 1 - index;
     if (option === 'auth' && more >= 2) {
-      authenticate(session, args[index + 1]!.toString('latin1'), args[index + 2]!);
+      authenticate(session, args[0]!, args[index + 1]!.toString('latin1'), args[index + 2]!);
       index += 2;
     } else if (option === 'setname' && more >= 1) {
       name = checkClientName(args[index + 1]!);
@@ -136,7 +137,6 @@ export const connectionCommands = defineCommands([
     group: 'connection',
     since: '1.0.0',
     summary: 'Gives the password of a user.',
-    differences: 'There is one user, `default`.',
     complexity: 'O(N) in the number of passwords',
     handler: { kind: 'connection', run: auth },
   },

@@ -1,6 +1,6 @@
 /** CONFIG GET, SET, RESETSTAT, REWRITE, HELP. */
 
-import { type ClientSession, defineCommands, type ServerContext } from '../../command/index.ts';
+import { type ClientSession, defineCommands, type RedisConfig, type ServerContext } from '../../command/index.ts';
 import { errors, globMatches, MapReply, OK, RedisError, type Reply, wordOf } from '../../protocol/index.ts';
 import { declareWith } from '../declare.ts';
 import { helpCommand } from '../help.ts';
@@ -13,10 +13,15 @@ function get(session: ClientSession, patterns: readonly Buffer[]): Reply {
   return new MapReply(matching.map((setting) => [setting.name, setting.get(session.server, session)]));
 }
 
+interface Change {
+  readonly setting: Setting;
+  readonly value: Buffer;
+}
+
 /** All or nothing: what was changed before a refusal is put back. */
-function set(state: ServerContext, args: readonly Buffer[]): Reply {
+function set(state: ServerContext, args: readonly Buffer[]): Reply | Promise<Reply> {
   if (args.length % 2 === 1) throw errors.wrongArity('config|set');
-  const changes: { readonly setting: Setting; readonly value: Buffer }[] = [];
+  const changes: Change[] = [];
   const failed = (name: string, reason: string) =>
     new RedisError(`ERR CONFIG SET failed (possibly related to argument '${name}') - ${reason}`);
   for (let index = 0; index < args.length; index += 2) {
@@ -26,18 +31,32 @@ function set(state: ServerContext, args: readonly Buffer[]): Reply {
       throw new RedisError(`ERR Unknown option or number of arguments for CONFIG SET - '${name}'`);
     }
     if (changes.some((change) => change.setting === setting)) throw failed(setting.name, 'duplicate parameter');
-    if (setting.set === undefined) throw failed(setting.name, "can't set immutable config");
+    if (setting.set === undefined && setting.setShared === undefined)
+      throw failed(setting.name, "can't set immutable config");
     changes.push({ setting, value: args[index + 1]! });
   }
   const before = state.config;
   for (const { setting, value } of changes) {
     try {
-      setting.set!(state, value);
+      setting.set?.(state, value);
     } catch (error) {
       state.reconfigure(before);
       if (error instanceof RedisError) throw failed(setting.name, error.message);
       throw error;
     }
+  }
+  const shared = changes.filter(({ setting }) => setting.setShared !== undefined);
+  if (shared.length === 0) return OK;
+  return setShared(state, shared, before);
+}
+
+/** What all nodes have comes last: it is not put back. */
+async function setShared(state: ServerContext, changes: readonly Change[], before: RedisConfig): Promise<Reply> {
+  try {
+    for (const { setting, value } of changes) await setting.setShared!(state, value);
+  } catch (error) {
+    state.reconfigure(before);
+    throw error;
   }
   return OK;
 }

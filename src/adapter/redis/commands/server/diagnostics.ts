@@ -27,26 +27,9 @@ const container = (
 
 const server = { group: 'server', complexity: 'O(1)' } as const;
 const NO_MODULES = { differences: 'There are no modules.' } as const;
-const acl = declareWith({ ...server, flags: ['noscript', 'loading', 'stale'] });
 const modules = declareWith({ ...server, ...NO_MODULES, flags: ['admin', 'noscript'] });
 
 export const diagnosticCommands = defineCommands([
-  container('acl', 'server', '6.0.0', [
-    helpCommand({
-      container: 'acl',
-      group: 'server',
-      since: '6.0.0',
-      lines: ['WHOAMI', '    Who the client is: default, the one user.'],
-    }),
-    acl({
-      name: 'whoami',
-      arity: 2,
-      since: '6.0.0',
-      summary: 'Who the client is.',
-      differences: 'There is one user, `default`.',
-      run: () => Buffer.from('default'),
-    }),
-  ]),
   container('module', 'server', '4.0.0', [
     helpCommand({
       container: 'module',

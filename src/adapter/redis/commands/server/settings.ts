@@ -14,6 +14,8 @@ export interface Setting {
   get(state: ServerContext, session: ClientSession): string;
   /** Absent: the setting cannot be changed at runtime. @throws RedisError with the reason only */
   readonly set?: (state: ServerContext, value: Buffer) => void;
+  /** In place of `set` where the whole cluster has the setting. @throws RedisError with the whole text */
+  readonly setShared?: (state: ServerContext, value: Buffer) => Promise<void>;
 }
 
 const MAX_I64 = 9223372036854775807n;
@@ -114,6 +116,13 @@ function percentiles(argument: Buffer): number[] {
       throw new RedisError('latency-tracking-info-percentiles parameters should sit between [0.0,100.0]');
     });
 }
+const oneWordOf =
+  (...words: readonly string[]) =>
+  (argument: Buffer): string => {
+    const word = wordOf(argument);
+    if (!words.includes(word)) throw new RedisError(`argument(s) must be one of the following: ${words.join(', ')}`);
+    return word;
+  };
 
 /** A threshold between encodings; beyond 2^53 it is none. @param old the name that it had before, which goes on meaning it */
 function threshold(
@@ -167,6 +176,9 @@ const POLICIES: readonly string[] = [
 ];
 
 export const SETTINGS: readonly Setting[] = [
+  { name: 'aclfile', get: ({ users }) => users.file ?? '' },
+  ...remembered('128', 'acllog-max-len', integer(0n)),
+  ...remembered('resetchannels', 'acl-pubsub-default', oneWordOf('allchannels', 'resetchannels')),
   fixed('appendfsync', 'always'),
   fixed('appendonly', 'yes'),
   {
@@ -210,12 +222,12 @@ export const SETTINGS: readonly Setting[] = [
   numeric('proto-max-bulk-len', 'maxBulkBytes', 1048576n, MAX_I64, true),
   {
     name: 'requirepass',
-    get: (state) => (state.passwords === undefined ? '' : HIDDEN),
-    set: (state, value) => {
-      if (state.passwords !== undefined || value.length > 0) {
-        throw new RedisError('passwords come from the configuration of the node: redis.passwordFile');
-      }
-    },
+    get: ({ users }) => (users.defaultIdentity.user.passwordHashes.length === 0 ? '' : HIDDEN),
+    setShared: ({ users }, value) =>
+      users.set(
+        'default',
+        value.length === 0 ? ['resetpass', 'nopass'] : ['resetpass', `>${value.toString('latin1')}`],
+      ),
   },
   fixed('save', ''),
   numeric('slowlog-log-slower-than', 'slowlogSlowerThanMicros', -1n, MAX_I64),

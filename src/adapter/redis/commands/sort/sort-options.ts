@@ -1,6 +1,6 @@
 /** The arguments of SORT and SORT_RO. */
 import type { FoundKeys } from '../../command/index.ts';
-import { errors, optionName, requirePosition } from '../../protocol/index.ts';
+import { errors, optionName, RedisError, requirePosition } from '../../protocol/index.ts';
 import { isElementPattern, starIn } from './key-pattern.ts';
 
 export interface SortOptions {
@@ -41,8 +41,11 @@ function* optionsIn(args: readonly Buffer[], mayStore: boolean): Generator<Optio
   }
 }
 
-/** @throws RedisError */
-export function parseSort(args: readonly Buffer[], mayStore: boolean): SortOptions {
+const denied = (option: string): RedisError =>
+  new RedisError(`ERR ${option} option of SORT denied due to insufficient ACL permissions.`);
+
+/** @param mayFindKeys the client may read keys that it does not name @throws RedisError */
+export function parseSort(args: readonly Buffer[], mayStore: boolean, mayFindKeys: boolean): SortOptions {
   let isDescending = false;
   let isAlpha = false;
   let limit = { start: 0, count: -1 };
@@ -59,8 +62,11 @@ export function parseSort(args: readonly Buffer[], mayStore: boolean): SortOptio
     else if (name === 'BY') {
       by = args[at]!;
       isUnordered ||= starIn(by) === undefined;
-    } else if (name === 'GET') gets.push(args[at]!);
-    else throw errors.syntax();
+      if (starIn(by) !== undefined && !mayFindKeys) throw denied(name);
+    } else if (name === 'GET') {
+      if (!mayFindKeys) throw denied(name);
+      gets.push(args[at]!);
+    } else throw errors.syntax();
   }
   return { isDescending, isAlpha, limit, by, isUnordered, gets, storeAt };
 }

@@ -123,7 +123,7 @@ function sorted(ctx: CommandContext, elements: Elements, options: SortOptions): 
 }
 
 function sort(ctx: CommandContext, args: readonly Buffer[], mayStore: boolean): Reply {
-  const options = parseSort(args, mayStore);
+  const options = parseSort(args, mayStore, ctx.caller?.mayFindKeys(args[0]!.toString('latin1'), args) ?? true);
   const wanted = sorted(ctx, openElements(ctx, args[1]!), options);
   const { gets, storeAt } = options;
   const columns = gets.map((pattern) => lookUp(ctx, pattern, wanted));

@@ -1,0 +1,2 @@
+/** Users: ACL. */
+export { aclCommands } from './acl.ts';

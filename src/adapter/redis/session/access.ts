@@ -1,0 +1,150 @@
+/** Who the client of a connection is, and whether it may run what it sends. */
+import type { Millis } from '../../../platform/index.ts';
+import type {
+  AccessEntry,
+  AccessReason,
+  CommandDeclaration,
+  DeclaredCommand,
+  EvaluationSettings,
+  Identity,
+  ResolvedCommand,
+} from '../command/index.ts';
+import type { ServerState } from '../state/index.ts';
+import type { Standing } from './feature-wait.ts';
+
+/** Between looks whether the users are known. */
+const LOOK_MS: Millis = 20;
+const NOT_KNOWN =
+  'CLUSTERDOWN this node does not know the users of the cluster now, so it lets in nobody but its operator; nothing was changed, try again later';
+
+/** What says something of the node only; clients and probes ask it when they connect. */
+const HARMLESS_GROUPS: ReadonlySet<string> = new Set(['connection', 'cluster']);
+const HARMLESS: ReadonlySet<string> = new Set(['info', 'command', 'time', 'role', 'lastsave']);
+
+/** Whether a command reaches no key, no channel and no other client, so that nobody has to be known for it. */
+function isHarmless({ spec, fullName }: DeclaredCommand): boolean {
+  if (spec.flags.includes('no_auth')) return true;
+  if (spec.flags.includes('admin')) return false;
+  return HARMLESS_GROUPS.has(spec.group) || HARMLESS.has(fullName.split('|', 1)[0]!);
+}
+
+/** It runs other commands, or finds keys that nobody has named. */
+const needsCaller = ({ findsAnyKey, findsKeys }: CommandDeclaration): boolean =>
+  findsAnyKey === true || findsKeys !== undefined;
+
+/** See the top of the file. */
+export class ClientAccess {
+  private readonly server: ServerState;
+  private readonly lookAgain: () => void;
+  private readonly describe: () => string;
+  private who: Identity;
+  /** It has come in with a password, or needed none when it connected. */
+  private isIn: boolean;
+  /** Whether it needed a password was decided before the users were known. */
+  private isProvisional: boolean;
+  /** Since when a command has waited for the users to be known, monotonic. */
+  private sinceMs: Millis | undefined;
+  private isLookDue = false;
+
+  /**
+   * @param lookAgain called when a command that waits should be asked about again
+   * @param describe the client's line of CLIENT LIST
+   */
+  constructor(server: ServerState, lookAgain: () => void, describe: () => string) {
+    this.server = server;
+    this.lookAgain = lookAgain;
+    this.describe = describe;
+    this.who = server.users.defaultIdentity;
+    this.isIn = this.who.user.isFree;
+    this.isProvisional = !server.users.areKnown;
+  }
+
+  get identity(): Identity {
+    return this.who;
+  }
+
+  get isAuthenticated(): boolean {
+    return this.isIn || this.server.users.defaultIdentity.user.isFree;
+  }
+
+  /** The client has come in. */
+  authenticated(identity: Identity): void {
+    this.who = identity;
+    this.isIn = true;
+    this.isProvisional = false;
+  }
+
+  /** RESET: as after connecting. */
+  reset(): void {
+    this.who = this.server.users.defaultIdentity;
+    this.isIn = this.who.user.isFree;
+    this.isProvisional = !this.server.users.areKnown;
+  }
+
+  /** The users have changed. @returns false when the client's user is gone, and so has to be the client */
+  renew(): boolean {
+    const now = this.server.users.renewed(this.who);
+    if (now === undefined) return false;
+    this.who = now;
+    if (this.isProvisional && this.server.users.areKnown) {
+      this.isProvisional = false;
+      this.isIn = now.user.isFree;
+    }
+    return true;
+  }
+
+  /**
+   * While the users are not known nobody may do anything but the operator. A command waits a little: the node has just begun, or another
+   * one takes over.
+   */
+  standingOf(command: ResolvedCommand): Standing {
+    const { server } = this;
+    if (server.users.areKnown || this.who.isOperator || isHarmless(command)) {
+      this.sinceMs = undefined;
+      return 'go';
+    }
+    const nowMs = server.clock.monotonicMs();
+    this.sinceMs ??= nowMs;
+    if (nowMs - this.sinceMs < server.commandTimeoutMs) {
+      this.lookLater();
+      return 'wait';
+    }
+    this.sinceMs = undefined;
+    return { refusal: NOT_KNOWN };
+  }
+
+  /** What commands are evaluated with: with the client's rules where the one who evaluates them has to know them. */
+  settingsFor(commands: readonly { readonly spec: CommandDeclaration }[]): EvaluationSettings {
+    const { settings, users } = this.server;
+    const isNeeded = !this.who.user.isUnlimited && commands.some(({ spec }) => needsCaller(spec));
+    return isNeeded ? { ...settings, caller: users.callerOf(this.who, this.describe()) } : settings;
+  }
+
+  private lookLater(): void {
+    if (this.isLookDue) return;
+    this.isLookDue = true;
+    this.server.scheduler.after(LOOK_MS, () => {
+      this.isLookDue = false;
+      this.lookAgain();
+    });
+  }
+
+  /** Why the client may not run a command, which is noted; undefined when it may. The arity must have been checked. */
+  refusalOf(
+    command: DeclaredCommand,
+    args: readonly Buffer[],
+    context: 'toplevel' | 'multi',
+  ): { readonly text: string; readonly reason: Exclude<AccessReason, 'auth'> } | undefined {
+    if (this.who.user.isUnlimited) return undefined;
+    const refusal = this.server.users.refusalOf(this.who, command, args);
+    if (refusal === undefined) return undefined;
+    const { reason, object, text } = refusal;
+    this.note({ reason, context, object, userName: this.who.user.name });
+    return { text, reason };
+  }
+
+  /** Notes what was not permitted. */
+  note(denied: Pick<AccessEntry, 'reason' | 'context' | 'object' | 'userName'>): void {
+    this.server.users.log.add({ ...denied, clientInfo: this.describe() });
+  }
+}
