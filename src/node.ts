@@ -266,6 +266,7 @@ export async function startNode(options: NodeOptions, version: string): Promise<
       },
     });
     clients = redis;
+    logDisk.onWrite = (tookMs) => redis.logWritten(tookMs);
     opened.push(() => redis.stop());
     const registry = new Registry();
     registerMetrics(registry, () =>

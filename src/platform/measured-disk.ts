@@ -2,6 +2,7 @@
 import { BucketCounts } from './bucket-counts.ts';
 import type { Clock } from './clock.ts';
 import type { Disk, DiskFile, DiskOpenOptions } from './disk.ts';
+import type { Millis } from './types.ts';
 
 /** What a disk did since the start. */
 export class DiskCounters {
@@ -16,6 +17,8 @@ export class DiskCounters {
 /** See the top of the file. Everything else is the inner disk's. */
 export class MeasuredDisk implements Required<Disk> {
   readonly counters = new DiskCounters();
+  /** Told of each durable write how long it took. */
+  onWrite: (tookMs: Millis) => void = () => {};
   private readonly inner: Disk;
   private readonly clock: Clock;
 
@@ -26,7 +29,9 @@ export class MeasuredDisk implements Required<Disk> {
 
   async open(path: string, options?: DiskOpenOptions): Promise<DiskFile> {
     const file = await this.inner.open(path, options);
-    return options?.durable === true ? new MeasuredFile(file, this.clock, this.counters) : file;
+    return options?.durable === true
+      ? new MeasuredFile(file, this.clock, this.counters, (tookMs) => this.onWrite(tookMs))
+      : file;
   }
 
   list(folder: string): Promise<string[]> {
@@ -54,11 +59,13 @@ class MeasuredFile implements Required<DiskFile> {
   private readonly inner: DiskFile;
   private readonly clock: Clock;
   private readonly counters: DiskCounters;
+  private readonly written: (tookMs: Millis) => void;
 
-  constructor(inner: DiskFile, clock: Clock, counters: DiskCounters) {
+  constructor(inner: DiskFile, clock: Clock, counters: DiskCounters, written: (tookMs: Millis) => void) {
     this.inner = inner;
     this.clock = clock;
     this.counters = counters;
+    this.written = written;
   }
 
   async write(bytes: Buffer, position: number): Promise<void> {
@@ -72,7 +79,9 @@ class MeasuredFile implements Required<DiskFile> {
       throw error;
     }
     counters.isWritable = true;
-    counters.writeMs.observe(clock.monotonicMs() - startMs);
+    const tookMs = clock.monotonicMs() - startMs;
+    counters.writeMs.observe(tookMs);
+    this.written(tookMs);
     counters.writtenBytes += bytes.length;
   }
 

@@ -224,6 +224,28 @@ describe('what operators ask, compared with redis-server', { skip: skipWithout('
     });
   }
 
+  test('finds and ends clients by what they are', async () => {
+    const answers = async ({ host, port }: Target) => {
+      const [listener, plain, asker] = await Promise.all([1, 2, 3].map(() => RespConnection.open(host, port)));
+      const [[, , , id]] = [await listener!.call(linesOf('HELLO 3\nSUBSCRIBE c\nCLIENT SETNAME l\nCLIENT ID'))];
+      await plain!.call(linesOf('CLIENT SETNAME p'));
+      const asked = linesOf(`
+        CLIENT LIST TYPE pubsub
+        CLIENT LIST ID ${id!.text} ${id!.text}
+        CLIENT KILL TYPE pubsub SKIPME no ADDR 1.2.3.4:5
+        CLIENT KILL TYPE normal ID ${id!.text}
+        CLIENT KILL TYPE PUBSUB ID ${id!.text}
+        CLIENT LIST TYPE pubsub
+        CLIENT KILL ID ${id!.text}
+      `);
+      const replies = await asker!.call(asked);
+      for (const one of [listener, plain, asker]) one!.close();
+      return replies.map(({ raw }) => raw.match(/ (name|flags|sub|psub|db|multi|resp)=\S*/g) ?? raw);
+    };
+    const [theirs, ours] = await both(answers);
+    assert.deepEqual(ours, theirs);
+  });
+
   test('keeps slow commands, and who sent them', async () => {
     const calls = linesOf(`
       CONFIG SET slowlog-log-slower-than 0

@@ -1,7 +1,7 @@
 /** The Redis port of a node. */
 import type { FeatureStanding } from '../../../distribution/index.ts';
 import type { KvService, SessionSource } from '../../../kv/index.ts';
-import type { Clock, Random, Scheduler } from '../../../platform/index.ts';
+import type { Clock, Millis, Random, Scheduler } from '../../../platform/index.ts';
 import type { PasswordCheck } from '../../../security/index.ts';
 import { Callers } from '../acl/index.ts';
 import type { AsideEvaluator } from '../aside/index.ts';
@@ -97,6 +97,8 @@ export interface RedisServer {
   readonly clusterPort: number | undefined;
   /** What it did since the start. */
   counters(): RedisCounters;
+  /** The log of the node was written: how long that took, for LATENCY. */
+  logWritten(tookMs: Millis): void;
   /** Takes no more connections, lets replies under way leave, closes everything. */
   stop(): Promise<void>;
 }
@@ -185,6 +187,7 @@ export async function startRedisServer(options: RedisServerOptions): Promise<Red
     port: state.port,
     clusterPort: state.clusterPort,
     counters: () => countersOf(state),
+    logWritten: (tookMs) => state.watch.spike('aof-fsync-always', tookMs),
     stop: () => {
       stopped ??= stop(state, listeners, stopSweep);
       return stopped;

@@ -5,7 +5,7 @@
 import type { Millis } from '../../../platform/index.ts';
 
 /** What is watched here. The names are Redis' where Redis has the same thing. */
-export type LatencyEvent = 'command' | 'fast-command' | 'expire-cycle' | 'aof-fsync-always';
+export type LatencyEvent = 'command' | 'fast-command' | 'aof-fsync-always';
 
 const MAX_SAMPLES = 160;
 

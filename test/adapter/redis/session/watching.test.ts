@@ -145,6 +145,15 @@ describe('a command that takes long', () => {
     );
   });
 
+  test('that is a write of the log is an event of its own', async () => {
+    const { leader } = await start(spikes);
+    const { server } = servers[0]!;
+    server.logWritten(49);
+    server.logWritten(51);
+    const [spike, ...others] = (await leader.call('LATENCY', 'LATEST')) as Decoded[][];
+    assert.deepEqual([spike![0], spike![2], others], ['aof-fsync-always', 51, []]);
+  });
+
   test('is no slow one because it waited for others', async () => {
     const { leaderKv, other } = await start(spikes);
     leaderKv.holding = true;

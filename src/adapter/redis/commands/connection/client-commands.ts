@@ -48,7 +48,7 @@ const HELP = [
   '    * ID <id>',
   '      the number of the connection',
   '    * TYPE (NORMAL|MASTER|REPLICA|PUBSUB)',
-  '      what the connection is used for; all are NORMAL here',
+  '      what the connection is used for: PUBSUB by who listens to channels, NORMAL by all others',
   '    * USER <username>',
   '      who the client is; there is one user, default',
   '    * SKIPME (YES|NO)',

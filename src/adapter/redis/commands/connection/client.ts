@@ -20,12 +20,19 @@ import { checkClientName } from './connection.ts';
 
 const CLIENT_TYPES: ReadonlySet<string> = new Set(['normal', 'master', 'replica', 'slave', 'pubsub']);
 
+/** Whether a client gets messages of any kind. */
+const isListening = (client: ConnectedClient): boolean =>
+  client.listensTo('channel') + client.listensTo('pattern') + client.listensTo('shard') > 0;
+
+const isOfType = (client: ConnectedClient, type: string): boolean =>
+  type === (isListening(client) ? 'pubsub' : 'normal');
+
 /** One line of CLIENT LIST. Fields that stand for what kvorum does not have keep the value that Redis shows for an idle client. */
 export function clientLine(client: ConnectedClient, nowMs: Millis): string {
   const seconds = (sinceMs: number) => Math.floor((nowMs - sinceMs) / 1000);
   const flags = [
     client.isMonitor ? 'O' : '',
-    client.listensTo('channel') + client.listensTo('pattern') + client.listensTo('shard') > 0 ? 'P' : '',
+    isListening(client) ? 'P' : '',
     client.queuedCommands === undefined ? '' : 'x',
     client.isBlocked ? 'b' : '',
     client.readOnly ? 'r' : '',
@@ -79,7 +86,8 @@ export function list(session: ClientSession, args: readonly Buffer[]): Reply {
   const nowMs = session.server.clock.monotonicMs();
   let selected = [...session.server.connections.values()];
   if (args.length === 4 && wordOf(args[2]!) === 'type') {
-    if (clientType(args[3]!) !== 'normal') selected = [];
+    const type = clientType(args[3]!);
+    selected = selected.filter((client) => isOfType(client, type));
   } else if (args.length > 3 && wordOf(args[2]!) === 'id') {
     const ids = args.slice(3).map((id) => Number(integerArgument(id, 'ERR Invalid client ID')));
     selected = ids.flatMap((id) => session.server.connections.get(id) ?? []);
@@ -153,7 +161,7 @@ export function kill(session: ClientSession, args: readonly Buffer[]): Reply {
   let killed = 0;
   for (const one of [...connections.values()]) {
     if (filter.id !== undefined && one.id !== filter.id) continue;
-    if (filter.type !== undefined && filter.type !== 'normal') continue;
+    if (filter.type !== undefined && !isOfType(one, filter.type)) continue;
     if (filter.addr !== undefined && one.remoteAddress !== filter.addr) continue;
     if (filter.user !== undefined && one.userName !== filter.user) continue;
     if (filter.laddr !== undefined && one.localAddress !== filter.laddr) continue;

@@ -16,7 +16,6 @@ const ADVICE: Readonly<Record<string, readonly string[]>> = {
   'aof-fsync-always': [
     'Writes of the log took long to be stable on disk. Give the log a disk of its own, and see whether others write to this one.',
   ],
-  'expire-cycle': ['Many keys expire at the same time: spread their expiries.'],
 };
 
 /** @returns lines of text */

@@ -144,7 +144,7 @@ export const latencyCommands = defineCommands([
         since: '2.8.13',
         summary: 'How long events took the last time.',
         differences:
-          'The events of this node: `command` and `fast-command` where a command is evaluated, `aof-fsync-always` for writes of the log, `expire-cycle`.',
+          'The events of this node: `command` and `fast-command` where a command is evaluated, `aof-fsync-always` for writes of the log.',
         run: latest,
       }),
       sub({
