@@ -7,6 +7,7 @@ import { fileURLToPath } from 'node:url';
 import type { Mutation } from '../../../jepsen/mutants/types.ts';
 import { COLLECTION_MUTANTS } from './collection-mutants.ts';
 import { FOLDER_MUTANTS } from './folder-mutants.ts';
+import { MESSAGE_MUTANTS } from './message-mutants.ts';
 import { MOVE_MUTANTS } from './move-mutants.ts';
 import { WIDE_MUTANTS } from './wide-mutants.ts';
 
@@ -234,6 +235,7 @@ export const SIM_MUTANTS: readonly SimMutant[] = [
   ...WIDE_MUTANTS,
   ...FOLDER_MUTANTS,
   ...COLLECTION_MUTANTS,
+  ...MESSAGE_MUTANTS,
 ];
 
 /** How one mutant ended. */

@@ -78,9 +78,16 @@ export class ReplyParser {
   }
 }
 
+const MESSAGES: ReadonlySet<unknown> = new Set(['message', 'pmessage', 'smessage', 'sunsubscribe']);
+
+const isMessage = (reply: unknown): reply is readonly string[] =>
+  Array.isArray(reply) && MESSAGES.has((reply as unknown[])[0]);
+
 /** One open connection with the commands that wait for their replies. */
 export class SimRedis {
   isReady = true;
+  /** Gets messages of channels that it listens to; one at a time may be named in SUBSCRIBE. */
+  onMessage: ((message: readonly string[]) => void) | undefined;
   private readonly simulation: Simulation;
   private readonly parser = new ReplyParser();
   private readonly waiting: Waiting[] = [];
@@ -98,6 +105,10 @@ export class SimRedis {
   received(bytes: Buffer): void {
     this.parser.push(bytes);
     for (let found = this.parser.next(); found !== undefined; found = this.parser.next()) {
+      if (this.onMessage !== undefined && isMessage(found.reply)) {
+        this.onMessage(found.reply);
+        continue;
+      }
       const waiting = this.waiting.shift();
       if (waiting === undefined) throw new Error('a reply that nobody waits for');
       if (found.reply instanceof Error) waiting.reject(found.reply);

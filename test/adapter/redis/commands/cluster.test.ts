@@ -392,3 +392,39 @@ describe('cluster clients', () => {
     }
   });
 });
+
+describe('channels of shards', () => {
+  test('lead a client of the second port to the leader of their slot, and are ended when another node leads it', async () => {
+    const cluster = await FakeTopology.start(2, 2);
+    const [first, second] = [await cluster.connect(1, true), await cluster.connect(2, true)];
+    const port = cluster.servers[1]!.clusterPort;
+    for (const command of [
+      ['SSUBSCRIBE', 'a'],
+      ['SUNSUBSCRIBE', 'a'],
+      ['SPUBLISH', 'a', 'x'],
+    ]) {
+      assert.equal(await first.call(...command), `-MOVED ${A_SLOT} 127.0.0.1:${port}`);
+    }
+    assert.equal(await second.call('SSUBSCRIBE', 'a', 'b'), "-CROSSSLOT Keys in request don't hash to the same slot");
+    assert.deepEqual(await second.call('SSUBSCRIBE', 'a', '{a}b'), ['ssubscribe', 'a', 1]);
+    assert.deepEqual(await second.read(), ['ssubscribe', '{a}b', 2]);
+    const plain = await cluster.connect(2);
+    assert.deepEqual(await plain.call('SSUBSCRIBE', 'a'), ['ssubscribe', 'a', 1]);
+    for (const group of cluster.groups) cluster.lead(group, 1);
+    assert.deepEqual(await second.readMany(2), [
+      ['sunsubscribe', 'a', 1],
+      ['sunsubscribe', '{a}b', 0],
+    ]);
+    assert.equal(await second.call('ECHO', 'x'), 'x', 'it listens to nothing');
+    assert.deepEqual(await plain.call('PING'), ['pong', ''], 'others do not follow slots');
+    assert.deepEqual(await plain.call('SUNSUBSCRIBE'), ['sunsubscribe', 'a', 0]);
+  });
+
+  test('are published through the leader of their slot from any node', async () => {
+    const cluster = await FakeTopology.start(2, 2);
+    const [listener, publisher] = [await cluster.connect(2), await cluster.connect(1)];
+    await listener.call('SSUBSCRIBE', 'a');
+    assert.equal(await publisher.call('SPUBLISH', 'a', 'x'), 1);
+    assert.deepEqual(await listener.read(), ['smessage', 'a', 'x']);
+  });
+});

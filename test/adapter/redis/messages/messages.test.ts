@@ -224,6 +224,31 @@ describe('messages over several nodes', () => {
     assert.ok(droppedMessages > 5, `${droppedMessages} dropped`);
   });
 
+  test('come by the last of many names that one client begins to listen to', async () => {
+    const stage = await Stage.started(2);
+    const client = new Client();
+    const nameOf = (nth: number): string => `${'n'.repeat(1000)}${nth}`;
+    for (let nth = 0; nth < 2000; nth++) stage.at(1).subscribe('channel', bytes(nameOf(nth)), client, -1);
+    await stage.settled(stage.at(1).told());
+    assert.equal(stage.publish(2, nameOf(1999), 'x'), 1);
+    await stage.pass(20);
+    assert.deepEqual(client.got, ['x']);
+  });
+
+  test('that waited for a node that died are not for whoever listens when it is there again', async () => {
+    const stage = await Stage.started(2);
+    await stage.subscribe(1, new Client(), 'a');
+    stage.crash(1);
+    await stage.pass(20);
+    assert.equal(stage.publish(2, 'a', 'before'), 1, 'nobody knows yet that it is down');
+    await stage.boot(nodeId(1));
+    const client = new Client();
+    await stage.subscribe(1, client, 'a');
+    assert.equal(stage.publish(2, 'a', 'after'), 1);
+    await stage.pass(1000);
+    assert.deepEqual(client.got, ['after']);
+  });
+
   test('go on after a node has sent what is no message', async () => {
     const stage = await Stage.started(2);
     const client = new Client();
