@@ -44,6 +44,8 @@ export interface RunRequest {
   readonly withAbsences?: boolean;
   /** Monotonic. */
   readonly deadlineMs: Millis;
+  /** It is begun again until the deadline, however often it loses against others. */
+  readonly isPersistent?: boolean;
   /**
    * Makes it happen once however often it is run: 16 bytes, chosen by the caller. Then it is tried once and not begun again by
    * itself; a repetition must set `isRetry`, and finds what became of the first.
@@ -105,7 +107,8 @@ export class TransactionRunner implements TransactionStarter {
       if (reason === 'tooOld') throw new RetryTooOldError('the transaction began too long ago');
       if (request.txnId !== undefined) throw new TransactionAbortedError(`the transaction was rolled back: ${reason}`);
       if (reason !== 'moved') lost++;
-      if (lost >= this.limits.maxAttempts || this.parts.clock.monotonicMs() >= deadlineMs) {
+      const isLost = lost >= this.limits.maxAttempts && request.isPersistent !== true;
+      if (isLost || this.parts.clock.monotonicMs() >= deadlineMs) {
         throw new ConflictError(`the transaction lost against others ${lost} times (${reason})`);
       }
       // The age stays; a timestamp is drawn anew because deadlines and authority may have passed.

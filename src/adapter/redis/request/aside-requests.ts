@@ -4,7 +4,7 @@ import { type Clock, type Millis, type Random, type Scheduler, sleep } from '../
 import { type AsideCommand, type AsideEvaluator, type AsideParts, buildAside, type FreshRow } from '../aside/index.ts';
 import { isLibrariesLent, isRunAlone, type LibraryLender } from '../command/index.ts';
 import { RedisError, type Reply } from '../protocol/index.ts';
-import type { CrossGroupRunner } from '../state/index.ts';
+import type { CrossGroupRunner, KeyTurns } from '../state/index.ts';
 import { runAcross } from './cross-group.ts';
 import { CommandRequest, type GroupRequest, RowsRequest } from './group-request.ts';
 import { type AskOutside, OutsideCalls } from './outside-calls.ts';
@@ -21,6 +21,8 @@ export interface AsideEnvironment extends SingleRequestEnvironment {
   readonly commandTimeoutMs: Millis;
   /** Computes values in another thread; undefined: there is none. */
   readonly asideEvaluator: AsideEvaluator | undefined;
+  /** Of the node's transactions that share keys. */
+  readonly turns: KeyTurns;
   /** Calls back copies of libraries of functions. */
   readonly lending: LibraryLender | undefined;
 }
@@ -44,7 +46,7 @@ export async function runAlone(environment: AsideEnvironment, request: GroupRequ
 
 /** Runs a request as a transaction, as often as it asks for another answer. */
 async function runWithAnswers(
-  { clock, commandTimeoutMs, lending }: AsideEnvironment,
+  { clock, commandTimeoutMs, lending, turns }: AsideEnvironment,
   transactions: CrossGroupRunner,
   request: GroupRequest,
   ask: AskOutside,
@@ -53,7 +55,12 @@ async function runWithAnswers(
   if (request.needsOutside) request.askOutside(calls);
   for (;;) {
     try {
-      return await runAcross(transactions, request, commandTimeoutMs);
+      if (!request.isWrite) return await runAcross(transactions, request, commandTimeoutMs);
+      return await turns.take(request.storageKeys(), () => {
+        // Its time begins with its turn.
+        if (request.deadlineMs === 0) request.startedMs = clock.monotonicMs();
+        return runAcross(transactions, request, commandTimeoutMs);
+      });
     } catch (error) {
       if (isLibrariesLent(error) && clock.monotonicMs() < request.deadlineMs) await lending!.recall();
       else if (isRunAlone(error)) {

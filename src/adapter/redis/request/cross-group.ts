@@ -32,6 +32,7 @@ export async function runAcross(
       isReadOnly: !request.isWrite,
       withAbsences: request instanceof TransactionRequest && request.watched.length > 0,
       deadlineMs: request.deadlineMs,
+      isPersistent: true,
     },
     (view) => request.evaluate(view),
   );

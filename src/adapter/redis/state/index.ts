@@ -3,4 +3,5 @@
  * `ServerContext`.
  */
 
+export type { KeyTurns } from './key-turns.ts';
 export { type CrossGroupRunner, type Flushed, type Pause, type RedisLogger, ServerState } from './server-state.ts';

@@ -36,6 +36,7 @@ import { isUnexpected, ReplyWriter } from '../protocol/index.ts';
 import { ScriptRuntime } from '../scripts/index.ts';
 import { Rates } from '../telemetry/index.ts';
 import { CommandWatch } from './command-watch.ts';
+import { KeyTurns } from './key-turns.ts';
 import { SlotMap } from './slot-map.ts';
 import { soloTopology } from './solo-topology.ts';
 
@@ -139,6 +140,7 @@ export class ServerState implements ServerContext {
   readonly slots: SlotMap;
   readonly scripts: ScriptRuntime;
   readonly messages: Messages;
+  readonly turns = new KeyTurns();
   /** This node's copy of the libraries of functions; set once. */
   lending: LibraryLender | undefined;
   readonly cursors = new ScanCursors();
