@@ -63,6 +63,13 @@ with r.pipeline(transaction=True) as pipe:
     pipe.hset("h", "c", 3)
     pipe.lpush("l3", "x")
     check(pipe.execute(), [1, 1])
+with r.lock("locks:a", timeout=10) as lock:
+    check(r.lock("locks:a", blocking=False).acquire(), False)
+    check(lock.extend(10), True)
+    check(lock.reacquire(), True)
+check(r.exists("locks:a"), 0)
+add = r.register_script("return redis.call('INCRBY', KEYS[1], ARGV[1])")
+check([add(keys=["n"], args=[2]), add(keys=["n"], args=[3])], [2, 5])
 raw = redis.Redis(host=sys.argv[1], port=int(sys.argv[2]))
 check(raw.restore("copy", 0, raw.dump("h")), b"OK")
 check(r.hgetall("copy"), r.hgetall("h"))
