@@ -34,6 +34,7 @@ import {
   handOverBeforeStop,
   metricSources,
   type NodeStatus,
+  quorumReplicas,
   type Readiness,
   selfCheckOf,
   shownBalance,
@@ -254,8 +255,7 @@ export async function startNode(options: NodeOptions, version: string): Promise<
       scheduler,
       random,
       logger,
-      // Every acknowledged write is on a majority, the leader included; groups may have different numbers of voters.
-      quorumReplicas: () => Math.min(...founding.groups.map(({ voters }) => Math.floor(voters.length / 2))),
+      quorumReplicas: () => quorumReplicas(node.engine.groups(), founding),
       handOver: () => handOver(node.engine.groups()),
       debug: node.kv,
       config: {

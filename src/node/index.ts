@@ -3,6 +3,7 @@
 export * from './archive/index.ts';
 export { type AssembledNode, assembleNode, type NodeStatus } from './assemble.ts';
 export { handOver, handOverBeforeStop } from './drain.ts';
+export { quorumReplicas } from './durable-copies.ts';
 export { GroupHost, type HostedGroup } from './group-host.ts';
 export { BackgroundLog, ClockLog, clockRemark, shownBalance, shownError } from './log-redaction.ts';
 export { metricSources, type ProcessCounters } from './metrics.ts';

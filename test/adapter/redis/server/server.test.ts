@@ -488,6 +488,9 @@ describe('the server', () => {
     const client = await ours.connect();
     client.send(Buffer.concat([request('SET', 'a', '1'), request('WAIT', '2', '0')]));
     assert.deepEqual(await client.readMany(2), ['+OK', 1]);
+    for (const command of [['MULTI'], ['WAIT', '2', '0'], ['WAITAOF', '1', '1', '0']]) await client.call(...command);
+    assert.deepEqual(await client.call('EXEC'), [1, [1, 1]]);
+    assert.equal(await client.call('WAITAOF', '2', '0', '0'), '-ERR value is out of range, must be between 0 and 1');
   });
 
   test('closes idle connections when told to, but none that is busy or waits', async () => {

@@ -3,6 +3,7 @@ import type { CommandSpec } from '../../command/index.ts';
 import { configCommands } from './config.ts';
 import { debugCommands } from './debug.ts';
 import { diagnosticCommands } from './diagnostics.ts';
+import { durabilityCommands } from './durability.ts';
 import { failoverCommands } from './failover.ts';
 import { introspectionCommands } from './introspection.ts';
 import { latencyCommands } from './latency.ts';
@@ -15,6 +16,7 @@ export const serverCommands: readonly CommandSpec[] = [
   ...configCommands,
   ...debugCommands,
   ...diagnosticCommands,
+  ...durabilityCommands,
   ...failoverCommands,
   ...introspectionCommands,
   ...latencyCommands,

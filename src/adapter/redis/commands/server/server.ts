@@ -1,4 +1,4 @@
-/** INFO, TIME, WAIT, ROLE, LASTSAVE, SAVE, BGSAVE, LOLWUT. */
+/** INFO, TIME, ROLE, LASTSAVE, SAVE, BGSAVE, LOLWUT. */
 
 import { type ClientSession, defineCommands, type ScanContext } from '../../command/index.ts';
 import { DATABASE_COUNT } from '../../keys/index.ts';
@@ -9,7 +9,6 @@ import {
   type Reply,
   SERVER_VERSION,
   SimpleString,
-  timeoutArgument,
   VerbatimReply,
   wordOf,
 } from '../../protocol/index.ts';
@@ -125,23 +124,4 @@ export const serverCommands = defineCommands([
     summary: 'The time of the server: seconds and microseconds.',
     run: time,
   }),
-  {
-    name: 'wait',
-    arity: 3,
-    flags: ['noscript'],
-    group: 'generic',
-    aclCategories: ['connection'],
-    since: '3.0.0',
-    summary: 'How many replicas beside the leader have every acknowledged write.',
-    differences: 'Answers at once: a write is on a quorum before it is acknowledged.',
-    complexity: 'O(1)',
-    handler: {
-      kind: 'scan',
-      run: async (ctx, args) => {
-        integerArgument(args[1]!);
-        timeoutArgument(args[2]!);
-        return ctx.session.server.quorumReplicas();
-      },
-    },
-  },
 ]);
