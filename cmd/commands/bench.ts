@@ -1,16 +1,10 @@
 /** `kvorum bench`: a small load against a running node or cluster. */
 import { type Command, InvalidArgumentError } from 'commander';
 import { CommandFailure } from '../cli/failure.ts';
+import { parseCount, parseTargets } from '../cli/option-values.ts';
 import { type Align, formatCount, formatMs, formatTable } from '../cli/table.ts';
-import {
-  type LoadOperation,
-  type LoadResult,
-  type LoadTarget,
-  runLoad,
-  SECURITY_VARIABLES,
-  type SecurityFlags,
-  securityOf,
-} from '../load/index.ts';
+import { type LoadOperation, type LoadResult, runLoad } from '../load/index.ts';
+import { addSecurityOptions, type LinkTarget, type SecurityFlags, securityOf } from '../redis/index.ts';
 
 const OPERATIONS: readonly LoadOperation[] = ['set', 'get', 'incr'];
 
@@ -27,25 +21,6 @@ Examples:
 
 A latency is that of a whole pipeline. \`npm run bench\` in the sources compares with redis-server and etcd.`;
 
-function positiveInteger(max: number): (text: string) => number {
-  return (text) => {
-    const value = Number(text);
-    if (!Number.isSafeInteger(value) || value < 1 || value > max) {
-      throw new InvalidArgumentError(`It must be a whole number from 1 to ${max}.`);
-    }
-    return value;
-  };
-}
-
-function parseTargets(text: string): LoadTarget[] {
-  return text.split(',').map((part) => {
-    const match = /^(?:(.+):)?(\d{1,5})$/.exec(part.trim());
-    if (!match || Number(match[2]) > 65535)
-      throw new InvalidArgumentError('It must be host:port, or several with commas.');
-    return { host: (match[1] ?? '127.0.0.1').replace(/^\[|\]$/g, ''), port: Number(match[2]) };
-  });
-}
-
 function parseOperations(text: string): LoadOperation[] {
   return text.split(',').map((word) => {
     const operation = OPERATIONS.find((known) => known === word.trim().toLowerCase());
@@ -55,7 +30,7 @@ function parseOperations(text: string): LoadOperation[] {
 }
 
 interface BenchFlags extends SecurityFlags {
-  readonly address: LoadTarget[];
+  readonly address: LinkTarget[];
   readonly operation: LoadOperation[];
   readonly connections: number;
   readonly pipeline: number;
@@ -68,7 +43,7 @@ interface BenchFlags extends SecurityFlags {
 
 /** Adds the command. */
 export function addBenchCommand(program: Command): void {
-  program
+  const command = program
     .command('bench')
     .summary('put a small load on a running node or cluster')
     .description('Sends commands as fast as they are answered and prints rates and latencies.')
@@ -78,24 +53,15 @@ export function addBenchCommand(program: Command): void {
     .option('-o, --operation <set|get|incr,...>', 'what to measure, one after the other', parseOperations, [
       ...OPERATIONS,
     ])
-    .option('-n, --requests <count>', 'commands of each kind', positiveInteger(1e9), 100_000)
-    .option('-C, --connections <count>', 'connections', positiveInteger(10_000), 50)
-    .option('-P, --pipeline <count>', 'commands that a connection sends at once', positiveInteger(10_000), 1)
-    .option('-d, --value-bytes <bytes>', 'size of a value', positiveInteger(16 * 1024 ** 2), 100)
-    .option('-k, --keys <count>', 'keys that are drawn from; 1 makes one hot key', positiveInteger(1e9), 100_000)
-    .option('--max-seconds <seconds>', 'longest time for each kind', positiveInteger(86_400), 60)
-    .option('--json', 'print the figures as JSON')
-    .option('--redis-password <text>', `password that the nodes ask for (env ${SECURITY_VARIABLES.redisPassword})`)
-    .option('--redis-password-file <file>', `file whose first line it is (env ${SECURITY_VARIABLES.redisPasswordFile})`)
-    .option(
-      '--redis-tls-ca <file>',
-      `authorities (PEM) that certificates of the nodes must lead to; makes it speak TLS (env ${SECURITY_VARIABLES.redisTlsCa})`,
-    )
-    .option(
-      '--redis-tls-cert <file>',
-      `certificate (PEM) that nodes are shown (env ${SECURITY_VARIABLES.redisTlsCert})`,
-    )
-    .option('--redis-tls-key <file>', `private key (PEM) of that certificate (env ${SECURITY_VARIABLES.redisTlsKey})`)
+    .option('-n, --requests <count>', 'commands of each kind', parseCount(1, 1e9), 100_000)
+    .option('-C, --connections <count>', 'connections', parseCount(1, 10_000), 50)
+    .option('-P, --pipeline <count>', 'commands that a connection sends at once', parseCount(1, 10_000), 1)
+    .option('-d, --value-bytes <bytes>', 'size of a value', parseCount(1, 16 * 1024 ** 2), 100)
+    .option('-k, --keys <count>', 'keys that are drawn from; 1 makes one hot key', parseCount(1, 1e9), 100_000)
+    .option('--max-seconds <seconds>', 'longest time for each kind', parseCount(1, 86_400), 60)
+    .option('--json', 'print the figures as JSON');
+  addSecurityOptions(command);
+  command
     .addHelpText('after', EXAMPLES)
     .configureHelp({
       optionDescription: (option) => {

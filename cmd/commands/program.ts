@@ -7,6 +7,7 @@ import { packageVersion } from '../cli/version.ts';
 import { addBenchCommand } from './bench.ts';
 import { addClusterCommand } from './cluster.ts';
 import { addConfigCommand } from './config.ts';
+import { addImportCommand } from './import.ts';
 import { addServerCommand } from './server.ts';
 import { addStopCommand } from './stop.ts';
 
@@ -21,6 +22,7 @@ export async function runKvorum(): Promise<void> {
   addClusterCommand(program);
   addStopCommand(program);
   addBenchCommand(program);
+  addImportCommand(program);
   addConfigCommand(program);
   program
     .command('version')

@@ -4,14 +4,20 @@
  */
 import type { Socket } from 'node:net';
 import { createHistogram, performance, type RecordableHistogram } from 'node:perf_hooks';
-import { type LoadSecurity, type LoadTarget, openConnection } from './connection.ts';
-import { ReplyScanner } from './reply-scanner.ts';
+import {
+  errorMessage,
+  isErrorReply,
+  type LinkSecurity,
+  type LinkTarget,
+  openConnection,
+  ReplySplitter,
+} from '../redis/index.ts';
 
 export type LoadOperation = 'set' | 'get' | 'incr';
 
 export interface LoadOptions {
   /** Connections are dealt out to these in turn. */
-  readonly targets: readonly LoadTarget[];
+  readonly targets: readonly LinkTarget[];
   readonly operation: LoadOperation;
   readonly connections: number;
   readonly pipeline: number;
@@ -23,12 +29,12 @@ export interface LoadOptions {
   /** Keys are drawn from this many; 1 makes one hot key. */
   readonly keys: number;
   /** Left out: plain text, without a password. */
-  readonly security?: LoadSecurity;
+  readonly security?: LinkSecurity;
 }
 
 /** A target that took no connection, and why. */
 export interface UnreachableTarget {
-  readonly target: LoadTarget;
+  readonly target: LinkTarget;
   /** The system's code, for example ECONNREFUSED. */
   readonly code: string;
 }
@@ -78,9 +84,12 @@ function runConnection(run: Run, socket: Socket): Promise<void> {
   return new Promise((resolve, reject) => {
     let awaited = 0;
     let sentMs = 0;
-    const scanner = new ReplyScanner((message) => {
+    const splitter = new ReplySplitter((reply) => {
+      awaited--;
+      run.operations++;
+      if (!isErrorReply(reply)) return;
       run.errors++;
-      run.firstError ??= message;
+      run.firstError ??= errorMessage(reply);
     });
     const sendBatch = (): void => {
       awaited = Math.min(run.options.pipeline, run.unsent);
@@ -97,9 +106,7 @@ function runConnection(run: Run, socket: Socket): Promise<void> {
       socket.write(batch, 'latin1');
     };
     socket.on('data', (chunk: Buffer) => {
-      const completed = scanner.feed(chunk);
-      awaited -= completed;
-      run.operations += completed;
+      splitter.feed(chunk);
       if (awaited > 0) return;
       run.latenciesUs.record(Math.max(1, Math.round((performance.now() - sentMs) * 1000)));
       sendBatch();
@@ -117,10 +124,10 @@ function runConnection(run: Run, socket: Socket): Promise<void> {
  * @throws the first target's error when none can be reached; the server's own refusal, which is a mistake of the user
  */
 async function reach(
-  targets: readonly LoadTarget[],
-  security: LoadSecurity,
-): Promise<{ reachable: LoadTarget[]; unreachable: UnreachableTarget[] }> {
-  const reachable: LoadTarget[] = [];
+  targets: readonly LinkTarget[],
+  security: LinkSecurity,
+): Promise<{ reachable: LinkTarget[]; unreachable: UnreachableTarget[] }> {
+  const reachable: LinkTarget[] = [];
   const unreachable: UnreachableTarget[] = [];
   let first: unknown;
   for (const target of targets) {

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { writeFileSync } from 'node:fs';
 import { after, before, describe, test } from 'node:test';
-import { type LoadOptions, runLoad, securityOf } from '../../cmd/load/index.ts';
+import { type LoadOptions, runLoad } from '../../cmd/load/index.ts';
+import { securityOf } from '../../cmd/redis/index.ts';
 import { type RedisServer, startRedisServer } from '../../src/adapter/redis/server/server.ts';
 import { SystemClock, SystemRandom, SystemScheduler } from '../../src/platform/index.ts';
 import { CertificateStore, Passwords, Secret } from '../../src/security/index.ts';

@@ -1,33 +1,7 @@
 import assert from 'node:assert/strict';
 import { type AddressInfo, createServer, type Server, type Socket } from 'node:net';
 import { afterEach, describe, test } from 'node:test';
-import fc from 'fast-check';
-import { type LoadOptions, ReplyScanner, runLoad } from '../../cmd/load/index.ts';
-
-describe('the reply scanner', () => {
-  test('counts top-level replies and reports errors, however the bytes are cut', () => {
-    const reply = fc.oneof(
-      fc.constantFrom('+OK\r\n', ':42\r\n', '$-1\r\n', '*-1\r\n', '*0\r\n', '-ERR no\r\n', '$0\r\n\r\n'),
-      fc.string({ unit: 'binary-ascii', maxLength: 40 }).map((text) => `$${text.length}\r\n${text}\r\n`),
-      fc.constant('*2\r\n$1\r\na\r\n*2\r\n:1\r\n-ERR inner\r\n'),
-    );
-    fc.assert(
-      fc.property(fc.array(reply), fc.array(fc.integer({ min: 1, max: 9 }), { minLength: 1 }), (replies, cuts) => {
-        const errors: string[] = [];
-        const scanner = new ReplyScanner((message) => errors.push(message));
-        const bytes = Buffer.from(replies.join(''), 'latin1');
-        let completed = 0;
-        for (let at = 0, turn = 0; at < bytes.length; turn++) {
-          const end = at + cuts[turn % cuts.length]!;
-          completed += scanner.feed(bytes.subarray(at, end));
-          at = end;
-        }
-        assert.equal(completed, replies.length);
-        assert.equal(errors.length, replies.filter((text) => /^(-|\*2)/.test(text)).length);
-      }),
-    );
-  });
-});
+import { type LoadOptions, runLoad } from '../../cmd/load/index.ts';
 
 /** A port that nobody listens on. */
 async function closedPort(): Promise<number> {

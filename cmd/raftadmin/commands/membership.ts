@@ -1,9 +1,9 @@
 /** `members`, `add_learner`, `promote`, `remove`, `transfer_leader`: who belongs to a group and who leads it. */
 import { type Command, Option } from 'commander';
 import type { GroupMembers, Member, MembershipResult } from '../../../src/cluster/index.ts';
+import { progressBar } from '../../cli/bar.ts';
 import { CommandFailure } from '../../cli/failure.ts';
 import { formatCount } from '../../cli/table.ts';
-import { progressBar } from '../bar.ts';
 import { ExitCode } from '../exit-code.ts';
 import type { Column } from '../output.ts';
 import { type Declare, examples, type Session } from '../session.ts';

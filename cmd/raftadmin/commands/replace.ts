@@ -1,9 +1,9 @@
 /** `replace`: another node takes the place of a dead one, in all of its groups. */
 import { type Command, Option } from 'commander';
 import type { ReplacedGroup, ReplaceStatus } from '../../../src/cluster/index.ts';
+import { progressBar } from '../../cli/bar.ts';
 import { CommandFailure } from '../../cli/failure.ts';
 import { formatCount } from '../../cli/table.ts';
-import { progressBar } from '../bar.ts';
 import type { Column } from '../output.ts';
 import { type Declare, examples, type Session } from '../session.ts';
 import { formatDuration, parseDuration, parseEndpoints, parseNodeId } from '../values.ts';

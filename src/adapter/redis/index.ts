@@ -9,10 +9,21 @@
  *
  * The rooms import in this direction only: protocol < keys < values < bodies < messages < command < acl < state < request < session < commands < server.
  * Settings and sections of INFO lie beside CONFIG and INFO in `commands`, because nobody else reads them and they need no more than a command sees.
+ * `rdb` is the format of Redis' files, for values and for whoever reads files.
  * The interfaces of the server, of its configuration and of the cluster lie in `command`, because commands are written against them.
  */
 
 export { redisExpiryWork } from './command/index.ts';
 export { redisKeyspace } from './keys/index.ts';
 export { type MessageCounters, Messages } from './messages/index.ts';
+export {
+  framePayload,
+  isPayload,
+  RdbFileParser,
+  RdbFormatError,
+  type RdbKey,
+  type RdbRecord,
+  type RdbValue,
+  readPayload,
+} from './rdb/index.ts';
 export { EvaluationThread, type RedisCounters, type RedisServer, startRedisServer } from './server/index.ts';

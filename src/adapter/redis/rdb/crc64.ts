@@ -25,17 +25,34 @@ for (let byte = 0; byte < BYTES; byte++) {
   LOW[byte] = low;
 }
 
-/** The checksum in the eight bytes in which it is stored, the lowest first. */
-export function crc64(bytes: Buffer): Buffer {
-  let high = 0;
-  let low = 0;
-  for (let at = 0; at < bytes.length; at++) {
-    const index = (low ^ bytes[at]!) & 0xff;
-    low = ((low >>> 8) | (high << 24)) ^ LOW[index]!;
-    high = (high >>> 8) ^ HIGH[index]!;
+/** A checksum of bytes that come piece by piece. */
+export class Crc64 {
+  private high = 0;
+  private low = 0;
+
+  add(bytes: Uint8Array): void {
+    let { high, low } = this;
+    for (let at = 0; at < bytes.length; at++) {
+      const index = (low ^ bytes[at]!) & 0xff;
+      low = ((low >>> 8) | (high << 24)) ^ LOW[index]!;
+      high = (high >>> 8) ^ HIGH[index]!;
+    }
+    this.high = high;
+    this.low = low;
   }
-  const sum = Buffer.allocUnsafe(8);
-  sum.writeInt32LE(low, 0);
-  sum.writeInt32LE(high | 0, 4);
-  return sum;
+
+  /** The checksum in the eight bytes in which it is stored, the lowest first. */
+  sum(): Buffer {
+    const sum = Buffer.allocUnsafe(8);
+    sum.writeInt32LE(this.low, 0);
+    sum.writeInt32LE(this.high | 0, 4);
+    return sum;
+  }
+}
+
+/** The checksum of bytes that are all there. */
+export function crc64(bytes: Uint8Array): Buffer {
+  const crc = new Crc64();
+  crc.add(bytes);
+  return crc.sum();
 }

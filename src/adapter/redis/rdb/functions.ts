@@ -1,6 +1,6 @@
 /** What FUNCTION DUMP answers and FUNCTION RESTORE takes: libraries, the version of the format and a checksum of both. */
 import { RdbFormatError } from './errors.ts';
-import { FOOTER_BYTES, writeFooter } from './payload.ts';
+import { FOOTER_BYTES, framePayload } from './payload.ts';
 import { RdbReader } from './rdb-reader.ts';
 import { RdbWriter } from './rdb-writer.ts';
 
@@ -15,7 +15,7 @@ export function writeFunctions(codes: readonly Buffer[]): Buffer {
     writer.u8(FUNCTION);
     writer.string(code);
   }
-  return writeFooter(writer);
+  return framePayload(writer.finish());
 }
 
 /**

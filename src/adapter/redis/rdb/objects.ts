@@ -123,15 +123,18 @@ function strings(reader: RdbReader, count: number): Buffer[] {
 
 function readNodes(reader: RdbReader, isSecond: boolean): Buffer[] {
   const values: Buffer[] = [];
-  for (let left = reader.length(); left > 0; left--) {
-    const form = isSecond ? reader.length() : undefined;
-    const bytes = reader.string();
-    if (form === NodeForm.Plain) values.push(bytes);
-    else if (form === undefined) for (const value of readZiplist(bytes)) values.push(value);
-    else if (form === NodeForm.Packed) for (const value of readListpack(bytes)) values.push(value);
-    else throw new RdbFormatError(`a node of a list has the form ${form}`);
-  }
+  for (let left = reader.length(); left > 0; left--) for (const value of readNode(reader, isSecond)) values.push(value);
   return values;
+}
+
+/** The values in a node of a list. @param isSecond of the second form of lists @throws RdbFormatError */
+export function readNode(reader: RdbReader, isSecond: boolean): Buffer[] {
+  const form = isSecond ? reader.length() : undefined;
+  const bytes = reader.string();
+  if (form === NodeForm.Plain) return [bytes];
+  if (form === undefined) return readZiplist(bytes);
+  if (form === NodeForm.Packed) return readListpack(bytes);
+  throw new RdbFormatError(`a node of a list has the form ${form}`);
 }
 
 function listOf(values: readonly Buffer[]): RdbValue {
@@ -158,18 +161,21 @@ function hashOf(parts: readonly Buffer[]): RdbValue {
 function readExpiringHash(reader: RdbReader): RdbValue {
   const firstMs = Number(reader.int64());
   const fields: RdbField[] = [];
-  for (let left = reader.length(); left > 0; left--) {
-    const distance = reader.length();
-    const expiresMs = distance === 0 ? undefined : requireTime(firstMs + distance - 1);
-    const field = reader.string();
-    fields.push({ field, value: reader.string(), expiresMs });
-  }
+  for (let left = reader.length(); left > 0; left--) fields.push(readExpiringField(reader, firstMs));
   requireElements(fields);
   requireDifferent(
     fields.map(({ field }) => field),
     1,
   );
   return { type: 'hash', fields };
+}
+
+/** A field with its expiry. @param firstMs the first expiry of all fields @throws RdbFormatError */
+export function readExpiringField(reader: RdbReader, firstMs: number): RdbField {
+  const distance = reader.length();
+  const expiresMs = distance === 0 ? undefined : requireTime(firstMs + distance - 1);
+  const field = reader.string();
+  return { field, value: reader.string(), expiresMs };
 }
 
 /** @param parts field, value, expiry, one after the other */
@@ -191,11 +197,14 @@ function requireTime(ms: number): number {
 
 function readMembers(reader: RdbReader, isBinary: boolean): RdbValue {
   const members: RdbMember[] = [];
-  for (let left = reader.length(); left > 0; left--) {
-    const member = reader.string();
-    members.push({ member, score: isBinary ? reader.double() : reader.doubleText() });
-  }
+  for (let left = reader.length(); left > 0; left--) members.push(readMember(reader, isBinary));
   return checkedMembers(members);
+}
+
+/** A member with its score. @param isBinary the score is no text @throws RdbFormatError */
+export function readMember(reader: RdbReader, isBinary: boolean): RdbMember {
+  const member = reader.string();
+  return { member, score: isBinary ? reader.double() : reader.doubleText() };
 }
 
 /** @param parts members and scores, one after the other */

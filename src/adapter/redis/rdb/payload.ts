@@ -5,7 +5,7 @@
  */
 import { crc64 } from './crc64.ts';
 import { RdbFormatError } from './errors.ts';
-import { type RdbValue, readValue, type WrittenForm, writeValue } from './objects.ts';
+import { RdbType, type RdbValue, readValue, type WrittenForm, writeValue } from './objects.ts';
 import { RdbReader } from './rdb-reader.ts';
 import { RdbWriter } from './rdb-writer.ts';
 
@@ -21,15 +21,17 @@ export const FOOTER_BYTES = 2 + CHECKSUM_BYTES;
 export function writePayload(value: RdbValue, form: WrittenForm): Buffer {
   const writer = new RdbWriter();
   writeValue(writer, value, form);
-  const hasExpiries = value.type === 'hash' && value.fields.some(({ expiresMs }) => expiresMs !== undefined);
-  return writeFooter(writer, hasExpiries ? VERSION_WITH_FIELD_EXPIRIES : VERSION);
+  return framePayload(writer.finish());
 }
 
-/** Ends a payload. @returns the whole of it */
-export function writeFooter(writer: RdbWriter, version = VERSION): Buffer {
-  writer.int(version, 2);
-  writer.raw(crc64(writer.finish()));
-  return writer.finish();
+/** A payload of the bytes of a value, or of libraries, type first, as they are in a file. */
+export function framePayload(bytes: Buffer): Buffer {
+  const payload = Buffer.allocUnsafe(bytes.length + FOOTER_BYTES);
+  bytes.copy(payload);
+  const hasExpiries = bytes[0] === RdbType.HashMetadata || bytes[0] === RdbType.HashListpackEx;
+  payload.writeUInt16LE(hasExpiries ? VERSION_WITH_FIELD_EXPIRIES : VERSION, bytes.length);
+  crc64(payload.subarray(0, bytes.length + 2)).copy(payload, bytes.length + 2);
+  return payload;
 }
 
 /** Whether it has the checksum of its bytes, and a version that is known here. */

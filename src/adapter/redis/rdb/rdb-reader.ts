@@ -3,7 +3,7 @@
  * allocate more than a multiple of them.
  */
 import { parseDouble } from '../protocol/index.ts';
-import { RdbFormatError } from './errors.ts';
+import { RdbEndError, RdbFormatError } from './errors.ts';
 import { decompressLzf } from './lzf.ts';
 
 /** First byte of lengths of 32 and 64 bits. Those below begin with the bits 00 (6 bits) or 01 (14 bits). */
@@ -32,9 +32,19 @@ export class RdbReader {
 
   private advance(count: number): number {
     const { at } = this;
-    if (count > this.bytes.length - at) throw new RdbFormatError('the bytes end too early');
+    if (count > this.bytes.length - at) throw new RdbEndError();
     this.at = at + count;
     return at;
+  }
+
+  /** Bytes that were read. */
+  get position(): number {
+    return this.at;
+  }
+
+  /** Passes bytes over. */
+  skip(count: number): void {
+    this.advance(count);
   }
 
   u8(): number {
@@ -44,6 +54,11 @@ export class RdbReader {
   /** A fraction of eight bytes. */
   double(): number {
     return this.bytes.readDoubleLE(this.advance(8));
+  }
+
+  /** A whole number of four bytes. */
+  int32(): number {
+    return this.bytes.readInt32LE(this.advance(4));
   }
 
   /** A whole number of eight bytes. */
@@ -107,6 +122,29 @@ export class RdbReader {
       default:
         throw new RdbFormatError(`a string begins with ${first}`);
     }
+  }
+
+  /** Passes a number over that is written as lengths are, and may be larger than any of them. */
+  skipLength(): void {
+    const first = this.u8();
+    if (first < 0x40) return;
+    if (first < LENGTH_32) this.skip(1);
+    else if (first === LENGTH_32) this.skip(4);
+    else if (first === LENGTH_64) this.skip(8);
+    else throw new RdbFormatError(`${first} is no length`);
+  }
+
+  /** Passes a string over, without decompressing it. */
+  skipString(): void {
+    const first = this.u8();
+    const length = this.lengthAfter(first);
+    if (length !== undefined) this.skip(length);
+    else if (first === StringEncoding.Lzf) {
+      const compressed = this.length();
+      this.length();
+      this.skip(compressed);
+    } else if (first <= StringEncoding.Int32) this.skip(1 << (first - StringEncoding.Int8));
+    else throw new RdbFormatError(`a string begins with ${first}`);
   }
 
   /** A fraction as text with its length in a byte, as the first form of sorted sets has it. */

@@ -2,13 +2,13 @@
 import { connect, type Socket } from 'node:net';
 import { type ConnectionOptions, connect as connectTls } from 'node:tls';
 
-export interface LoadTarget {
+export interface LinkTarget {
   readonly host: string;
   readonly port: number;
 }
 
 /** How the servers are spoken to. */
-export interface LoadSecurity {
+export interface LinkSecurity {
   /** Given with AUTH. */
   readonly password?: string | undefined;
   /** What servers are checked by, and what they are shown; undefined: plain text. */
@@ -22,7 +22,7 @@ const MAX_LINE_BYTES = 1024;
  * Opens a connection.
  * @throws the socket's error; Error with the server's words when it refuses the password
  */
-export async function openConnection(target: LoadTarget, { password, tls }: LoadSecurity): Promise<Socket> {
+export async function openConnection(target: LinkTarget, { password, tls }: LinkSecurity): Promise<Socket> {
   const socket = await dial(target, tls);
   if (password !== undefined) {
     try {
@@ -35,7 +35,7 @@ export async function openConnection(target: LoadTarget, { password, tls }: Load
   return socket;
 }
 
-function dial(target: LoadTarget, tls: LoadSecurity['tls']): Promise<Socket> {
+function dial(target: LinkTarget, tls: LinkSecurity['tls']): Promise<Socket> {
   return new Promise((resolve, reject) => {
     const socket = tls === undefined ? connect({ ...target, noDelay: true }) : connectTls({ ...target, ...tls });
     socket.once('error', reject);

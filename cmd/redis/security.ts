@@ -1,7 +1,8 @@
-/** What a load proves itself with, from flags and the environment, under the names that `kvorum server` has for the same things. */
+/** What a client proves itself with, from flags and the environment, under the names that `kvorum server` has for the same things. */
 import { readFile } from 'node:fs/promises';
+import type { Command } from 'commander';
 import { readAuthorityFile, readCertificates } from '../../src/security/index.ts';
-import type { LoadSecurity } from './connection.ts';
+import type { LinkSecurity } from './connection.ts';
 
 export interface SecurityFlags {
   readonly redisPassword?: string;
@@ -20,6 +21,22 @@ export const SECURITY_VARIABLES = {
   redisTlsKey: 'KVORUM_REDIS_TLS_KEY',
 } as const satisfies { readonly [Flag in keyof SecurityFlags]-?: string };
 
+/** Adds the options that say how servers are spoken to. */
+export function addSecurityOptions(command: Command): void {
+  command
+    .option('--redis-password <text>', `password that the nodes ask for (env ${SECURITY_VARIABLES.redisPassword})`)
+    .option('--redis-password-file <file>', `file whose first line it is (env ${SECURITY_VARIABLES.redisPasswordFile})`)
+    .option(
+      '--redis-tls-ca <file>',
+      `authorities (PEM) that certificates of the nodes must lead to; makes it speak TLS (env ${SECURITY_VARIABLES.redisTlsCa})`,
+    )
+    .option(
+      '--redis-tls-cert <file>',
+      `certificate (PEM) that nodes are shown (env ${SECURITY_VARIABLES.redisTlsCert})`,
+    )
+    .option('--redis-tls-key <file>', `private key (PEM) of that certificate (env ${SECURITY_VARIABLES.redisTlsKey})`);
+}
+
 /**
  * Reads what is named.
  * @throws Error for a combination that means nothing; CertificateError; the system's error for a file that cannot be read
@@ -27,7 +44,7 @@ export const SECURITY_VARIABLES = {
 export async function securityOf(
   flags: SecurityFlags,
   environment: Readonly<Record<string, string | undefined>>,
-): Promise<LoadSecurity> {
+): Promise<LinkSecurity> {
   const value = (flag: keyof SecurityFlags): string | undefined =>
     flags[flag] ?? (environment[SECURITY_VARIABLES[flag]] || undefined);
   const [ca, cert, key] = [value('redisTlsCa'), value('redisTlsCert'), value('redisTlsKey')];
@@ -40,7 +57,7 @@ export async function securityOf(
     );
   }
   const nowMs = Date.now();
-  let tls: LoadSecurity['tls'];
+  let tls: LinkSecurity['tls'];
   if (ca !== undefined && cert !== undefined && key !== undefined) {
     const own = await readCertificates({ ca, cert, key }, 'client', nowMs);
     tls = { ca: own.ca, cert: own.cert, key: own.key };

@@ -1,0 +1,144 @@
+/** `kvorum import`: the way in from Redis. */
+import { type Command, InvalidArgumentError } from 'commander';
+import { CommandFailure } from '../cli/failure.ts';
+import { parseCount, parseTargets } from '../cli/option-values.ts';
+import { formatCount, formatTable } from '../cli/table.ts';
+import {
+  DEFAULT_WRITER_LIMITS,
+  type Existing,
+  type ImportReport,
+  importFile,
+  type WriterOptions,
+} from '../import/index.ts';
+import { addSecurityOptions, type LinkTarget, type SecurityFlags, securityOf } from '../redis/index.ts';
+
+const EXAMPLES = `
+Examples:
+  kvorum import dump.rdb
+      all keys of a file of Redis into the cluster at 127.0.0.1:6379, which must be empty
+  kvorum import dump.rdb --to node1:6379,node2:6379,node3:6379 --verify
+      through three nodes; then each key is read again and compared
+  kvorum import dump.rdb --keep-existing
+      only keys that the cluster does not have
+  kvorum import dump.rdb --verify-only
+      writes nothing, compares
+
+An import that was ended goes on where it was when the same command is run again.
+Exit code 1: something was refused or differs.`;
+
+interface ImportFlags extends SecurityFlags {
+  readonly to: LinkTarget[];
+  readonly replace?: true;
+  readonly keepExisting?: true;
+  readonly verify?: true;
+  readonly verifyOnly?: true;
+  readonly state?: string;
+  readonly connections: number;
+  readonly giveUp: number;
+  readonly json?: true;
+}
+
+/** Adds the command. */
+export function addImportCommand(program: Command): void {
+  const command = program
+    .command('import')
+    .argument('<file>', 'a file that Redis has saved (dump.rdb)')
+    .summary('bring the data of a Redis into a cluster')
+    .description('Writes the keys of a Redis into a cluster, with types, expiries and libraries of functions.')
+    .option('-t, --to <host:port,...>', 'nodes of the cluster (default: 127.0.0.1:6379)', parseTargets, [
+      { host: '127.0.0.1', port: 6379 },
+    ])
+    .option('--replace', 'write over keys that the cluster has')
+    .option('--keep-existing', 'leave keys that the cluster has')
+    .option('--verify', 'read everything again afterwards and compare')
+    .option('--verify-only', 'write nothing, compare')
+    .option('--state <file>', 'where it is kept how far the import has come (default: <file>.import)')
+    .option(
+      '-C, --connections <count>',
+      'connections to the cluster',
+      parseCount(1, 1000),
+      DEFAULT_WRITER_LIMITS.connections,
+    )
+    .option(
+      '--give-up <seconds>',
+      'how long to wait for a cluster that takes nothing',
+      parseCount(1, 86_400),
+      DEFAULT_WRITER_LIMITS.giveUpMs / 1000,
+    )
+    .option('--json', 'print the report as JSON');
+  addSecurityOptions(command);
+  command
+    .addHelpText('after', EXAMPLES)
+    .configureHelp({
+      optionDescription: ({ long, description, defaultValue }) =>
+        defaultValue === undefined || long === '--to' ? description : `${description} (default: ${defaultValue})`,
+    })
+    .action(async (file: string, flags: ImportFlags) => {
+      await runImport(file, flags);
+    });
+}
+
+async function runImport(file: string, flags: ImportFlags): Promise<void> {
+  if (flags.replace && flags.keepExisting)
+    throw new InvalidArgumentError('--replace and --keep-existing exclude each other');
+  const existing: Existing = flags.replace ? 'replace' : flags.keepExisting ? 'keep' : 'refuse';
+  const security = await securityOf(flags, process.env).catch((error: Error) => {
+    throw new CommandFailure(error.message);
+  });
+  const writer: WriterOptions = {
+    ...DEFAULT_WRITER_LIMITS,
+    targets: flags.to,
+    security,
+    connections: flags.connections,
+    giveUpMs: flags.giveUp * 1000,
+  };
+  const abort = new AbortController();
+  process.once('SIGINT', () => abort.abort());
+  process.once('SIGTERM', () => abort.abort());
+  const report = await importFile({
+    file,
+    state: flags.state,
+    writer,
+    existing,
+    verify: flags.verifyOnly ? 'only' : flags.verify ? 'after' : 'no',
+    output: { isScreen: process.stderr.isTTY === true, write: (text) => void process.stderr.write(text) },
+    interrupted: abort.signal,
+  });
+  console.log(flags.json ? JSON.stringify(jsonOf(report), undefined, 2) : textOf(report));
+  const { tally, differences } = report;
+  if (tally.refused > 0 || (differences?.total ?? 0) > 0) process.exitCode = 1;
+}
+
+function jsonOf({ tally, seconds, differences }: ImportReport): unknown {
+  const { written, inParts, kept, expired, before, libraries, refused, examples } = tally;
+  return {
+    ...{ written, inParts, kept, expired, before, libraries, refused, examples, seconds },
+    ...(differences === undefined
+      ? {}
+      : {
+          compared: differences.compared,
+          differences: Object.fromEntries(differences.entries()),
+          different: differences.examples,
+        }),
+  };
+}
+
+function textOf({ tally, seconds, differences }: ImportReport): string {
+  const rows: [string, string][] = [
+    ['keys written', formatCount(tally.written)],
+    ['  of them in parts', formatCount(tally.inParts)],
+    ['kept as they were', formatCount(tally.kept)],
+    ['expired by themselves', formatCount(tally.expired)],
+    ['done in a run before', formatCount(tally.before)],
+    ['libraries of functions', formatCount(tally.libraries)],
+    ['refused', formatCount(tally.refused)],
+    ['keys a second', formatCount(tally.written / Math.max(seconds, 0.001))],
+  ];
+  if (differences !== undefined) {
+    rows.push(['keys compared', formatCount(differences.compared)], ['different', formatCount(differences.total)]);
+    for (const [kind, count] of differences.entries()) rows.push([`  ${kind}`, formatCount(count)]);
+  }
+  const examples = [...tally.examples, ...(differences?.examples ?? [])].map((line) => `  ${line}`);
+  const table = formatTable(rows, ['left', 'right']);
+  return examples.length === 0 ? table : `${table}\nfor example:\n${examples.join('\n')}`;
+}

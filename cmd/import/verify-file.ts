@@ -1,0 +1,239 @@
+/** Reads a file of Redis once more and holds each key against what the cluster has. */
+import {
+  framePayload,
+  isPayload,
+  RdbFileParser,
+  type RdbKey,
+  type RdbRecord,
+  type RdbValue,
+  readPayload,
+} from '../../src/adapter/redis/index.ts';
+import { type CommandLine, ServerError } from '../redis/index.ts';
+import { differenceOf, isSameTime } from './compare-values.ts';
+import { Differences } from './differences.ts';
+import { keyText } from './tally.ts';
+import { isPassing, Lane, untilTaken, type WriterOptions } from './writer.ts';
+
+const KEYS_AT_ONCE = 100;
+const BYTES_AT_ONCE = 4 * 1024 ** 2;
+const MAX_DECOMPRESSED_BYTES = 1024 ** 3;
+const NEVER_MS = -1;
+const ABSENT_MS = -2;
+
+type Whole = Extract<RdbRecord, { kind: 'value' }>;
+type Part = Extract<RdbRecord, { kind: 'part' }>;
+
+/** Holds a file against a cluster. */
+export class FileVerifier {
+  readonly differences = new Differences();
+  private readonly lane: Lane;
+  private readonly giveUpMs: number;
+  private readonly nowMs: () => number;
+  private readonly byDatabase = new Map<number, number>();
+  private batch: Whole[] = [];
+  private batchBytes = 0;
+  private large: { size: number; isDifferent: boolean } | undefined;
+
+  constructor(options: WriterOptions, nowMs: () => number) {
+    this.lane = new Lane(options, 0);
+    this.giveUpMs = options.giveUpMs;
+    this.nowMs = nowMs;
+  }
+
+  /** @throws RdbFormatError, GaveUpError */
+  async verify(file: AsyncIterable<Buffer>): Promise<Differences> {
+    const parser = new RdbFileParser();
+    const take = async (): Promise<void> => {
+      for (let record = parser.next(); record !== undefined; record = parser.next()) await this.hold(record);
+    };
+    for await (const chunk of file) {
+      parser.feed(chunk);
+      await take();
+    }
+    parser.finish();
+    await take();
+    await this.flush();
+    await this.countExtra();
+    return this.differences;
+  }
+
+  close(): void {
+    this.lane.close();
+  }
+
+  private async hold(record: RdbRecord): Promise<void> {
+    switch (record.kind) {
+      case 'value':
+        this.batch.push(record);
+        this.batchBytes += record.bytes.length;
+        if (this.batch.length >= KEYS_AT_ONCE || this.batchBytes >= BYTES_AT_ONCE) await this.flush();
+        break;
+      case 'part':
+        await this.holdPart(record);
+        break;
+      case 'module':
+        this.differences.note('missing', keyText(record.database, record.key), 'the value is of a module of Redis');
+    }
+  }
+
+  private async flush(): Promise<void> {
+    const records = this.batch;
+    this.batch = [];
+    this.batchBytes = 0;
+    for (let from = 0; from < records.length; ) {
+      const { database } = records[from]!;
+      let to = from;
+      while (records[to]?.database === database) to++;
+      const some = records.slice(from, to);
+      const answers = await this.ask(
+        database,
+        some.flatMap(({ key }) => [
+          ['DUMP', key],
+          ['PEXPIRETIME', key],
+        ]),
+      );
+      for (const [index, record] of some.entries())
+        this.holdWhole(record, answers[2 * index], Number(answers[2 * index + 1]));
+      from = to;
+    }
+  }
+
+  /** Whether the key is to be there; what expires about now may be there or not. */
+  private isExpected({ database, expiresMs }: RdbKey, isThere: boolean): boolean {
+    const hasExpired = expiresMs !== undefined && expiresMs <= this.nowMs();
+    if (isThere) this.byDatabase.set(database, (this.byDatabase.get(database) ?? 0) + 1);
+    return !hasExpired;
+  }
+
+  private holdWhole(record: Whole, payload: unknown, expiresMs: number): void {
+    const { database, key, bytes } = record;
+    const name = keyText(database, key);
+    this.differences.compared += 1;
+    if (!Buffer.isBuffer(payload) || !isPayload(payload)) {
+      const reason = payload instanceof ServerError ? payload.message : 'it is not there';
+      if (this.isExpected(record, false)) this.differences.note('missing', name, reason);
+      return;
+    }
+    if (!this.isExpected(record, true)) return;
+    const difference = differenceOf(this.decoded(framePayload(bytes)), this.decoded(payload));
+    if (difference !== undefined) this.differences.note('value', name, difference);
+    this.holdExpiry(record, expiresMs);
+  }
+
+  /** Without the fields that have expired since. */
+  private decoded(payload: Buffer): RdbValue {
+    const value = readPayload(payload, MAX_DECOMPRESSED_BYTES);
+    if (value.type !== 'hash') return value;
+    const nowMs = this.nowMs();
+    return {
+      type: 'hash',
+      fields: value.fields.filter(({ expiresMs }) => expiresMs === undefined || expiresMs > nowMs),
+    };
+  }
+
+  private holdExpiry({ database, key, expiresMs }: RdbKey, hereMs: number): void {
+    const here = hereMs === NEVER_MS ? undefined : hereMs;
+    if (hereMs !== ABSENT_MS && !isSameTime(expiresMs, here))
+      this.differences.note('expiry', keyText(database, key), `${expiresMs ?? 'never'} there, ${here ?? 'never'} here`);
+  }
+
+  private async holdPart(record: Part): Promise<void> {
+    const { database, key, value, isFirst, isLast } = record;
+    if (isFirst) this.large = { size: 0, isDifferent: false };
+    const large = this.large!;
+    const name = keyText(database, key);
+    const differ = (detail: string): void => {
+      if (!large.isDifferent) this.differences.note('value', name, detail);
+      large.isDifferent = true;
+    };
+    const { commands, size, count, isSame } = questionsOf(key, value, large.size);
+    large.size += count;
+    if (!large.isDifferent) {
+      const answers = await this.ask(database, commands);
+      const refusal = answers.find((answer) => answer instanceof ServerError);
+      if (refusal !== undefined) differ((refusal as Error).message);
+      else if (!isSame(answers)) differ('other elements');
+    }
+    if (!isLast) return;
+    this.differences.compared += 1;
+    const [length, expiresMs] = await this.ask(database, [size, ['PEXPIRETIME', key]]);
+    if (!this.isExpected(record, expiresMs !== ABSENT_MS)) return;
+    if (expiresMs === ABSENT_MS) this.differences.note('missing', name, 'it is not there');
+    else if (length !== large.size) differ(`${large.size} elements there, ${String(length)} here`);
+    this.holdExpiry(record, Number(expiresMs));
+  }
+
+  /** Keys that nobody asked for, by their number. */
+  private async countExtra(): Promise<void> {
+    for (const [database, keys] of this.byDatabase) {
+      const [size] = await this.ask(database, [['DBSIZE']]);
+      const extra = Number(size) - keys;
+      if (extra > 0)
+        this.differences.note('extra', `database ${database}`, `${extra} keys that are not in the file`, extra);
+    }
+  }
+
+  private ask(database: number, commands: readonly CommandLine[]): Promise<unknown[]> {
+    return untilTaken(this.giveUpMs, async () => {
+      const answers = await this.lane.send(database, commands);
+      const passing = answers.find(isPassing);
+      if (passing !== undefined) throw passing;
+      return answers;
+    });
+  }
+}
+
+interface Questions {
+  readonly commands: readonly CommandLine[];
+  readonly size: CommandLine;
+  readonly count: number;
+  readonly isSame: (answers: readonly unknown[]) => boolean;
+}
+
+/** What tells whether a part of a value is there. @param before elements in front of it */
+function questionsOf(key: Buffer, value: RdbValue, before: number): Questions {
+  switch (value.type) {
+    case 'list': {
+      const { values } = value;
+      const range: CommandLine = ['LRANGE', key, before, before + values.length - 1];
+      const isSame = ([answer]: readonly unknown[]): boolean => {
+        const found = answer as readonly Buffer[];
+        return found.length === values.length && values.every((each, at) => each.equals(found[at]!));
+      };
+      return { commands: [range], size: ['LLEN', key], count: values.length, isSame };
+    }
+    case 'set':
+      return {
+        commands: [['SMISMEMBER', key, ...value.members]],
+        size: ['SCARD', key],
+        count: value.members.length,
+        isSame: ([answer]) => (answer as readonly number[]).every((one) => one === 1),
+      };
+    case 'zset': {
+      const { members } = value;
+      const isSame = ([answer]: readonly unknown[]): boolean =>
+        members.every(({ score }, at) => scoreIn((answer as readonly (Buffer | null)[])[at]) === score);
+      const command: CommandLine = ['ZMSCORE', key, ...members.map(({ member }) => member)];
+      return { commands: [command], size: ['ZCARD', key], count: members.length, isSame };
+    }
+    case 'hash': {
+      const { fields } = value;
+      const isSame = ([answer]: readonly unknown[]): boolean =>
+        fields.every((each, at) => (answer as readonly (Buffer | null)[])[at]?.equals(each.value) === true);
+      return {
+        commands: [['HMGET', key, ...fields.map(({ field }) => field)]],
+        size: ['HLEN', key],
+        count: fields.length,
+        isSame,
+      };
+    }
+    default:
+      throw new Error(`${value.type} has no parts`);
+  }
+}
+
+/** Zeros with a sign count as zero. */
+function scoreIn(answer: Buffer | null | undefined): number {
+  const words = answer?.toString('latin1') ?? 'nan';
+  return words.endsWith('inf') ? Number(words.replace('inf', 'Infinity')) : Number(words);
+}

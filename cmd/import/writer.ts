@@ -1,0 +1,209 @@
+/**
+ * Writes keys into a cluster over several connections, and again until it is certain that they are there. What it sends may be sent twice: a
+ * connection that ends, or a node that does not know an outcome, leaves it open whether a command took effect.
+ */
+import { setTimeout as delay } from 'node:timers/promises';
+import { type CommandLine, Link, type LinkSecurity, type LinkTarget, ServerError } from '../redis/index.ts';
+
+/** Words at the front of refusals that say nothing of the command itself, but of the cluster at this moment. */
+const PASSING = new Set([
+  'CLUSTERDOWN',
+  'TRYAGAIN',
+  'UNKNOWN',
+  'LOADING',
+  'BUSY',
+  'MASTERDOWN',
+  'READONLY',
+  'OOM',
+  'NOREPLICAS',
+]);
+const FIRST_PAUSE_MS = 50;
+const LONGEST_PAUSE_MS = 2_000;
+
+/** Whether the same command may be taken later. */
+export const isPassing = (error: unknown): boolean =>
+  error instanceof ServerError ? PASSING.has(error.code) : error instanceof Error;
+
+export interface WriterOptions {
+  readonly targets: readonly LinkTarget[];
+  readonly security: LinkSecurity;
+  readonly connections: number;
+  /** Bytes that may be on their way, on all connections together. */
+  readonly maxBytes: number;
+  /** Commands on their way on a connection. */
+  readonly maxCommands: number;
+  /** No command is tried for longer than this. */
+  readonly giveUpMs: number;
+}
+
+export const DEFAULT_WRITER_LIMITS = {
+  connections: 8,
+  maxBytes: 8 * 1024 ** 2,
+  maxCommands: 64,
+  giveUpMs: 60_000,
+} as const;
+
+/** A cluster took nothing for so long that it makes no sense to go on. */
+export class GaveUpError extends Error {
+  override readonly name = 'GaveUpError';
+}
+
+/** A connection to one node after the other that knows which database it talks of. */
+export class Lane {
+  private readonly options: WriterOptions;
+  private at: number;
+  private link: Link | undefined;
+  private opening: Promise<Link> | undefined;
+  private database = 0;
+
+  constructor(options: WriterOptions, at: number) {
+    this.options = options;
+    this.at = at;
+  }
+
+  /**
+   * Sends commands one behind the other; nothing comes between them.
+   * @returns the answers, errors of the server as values
+   * @throws LinkClosedError, or the error of opening a connection
+   */
+  async send(database: number, commands: readonly CommandLine[]): Promise<unknown[]> {
+    this.link = await this.connected();
+    const { link } = this;
+    const sent: Promise<unknown>[] = [];
+    if (this.database !== database) {
+      this.database = database;
+      sent.push(link.call(['SELECT', database]));
+    }
+    for (const command of commands) sent.push(link.send(command));
+    const answers = await Promise.all(sent);
+    return answers.slice(answers.length - commands.length);
+  }
+
+  close(): void {
+    this.link?.close();
+  }
+
+  private async connected(): Promise<Link> {
+    if (this.link?.isOpen === true) return this.link;
+    this.opening ??= this.openNext().finally(() => {
+      this.opening = undefined;
+    });
+    return this.opening;
+  }
+
+  private async openNext(): Promise<Link> {
+    const { targets, security } = this.options;
+    const link = await Link.open(targets[this.at++ % targets.length]!, security);
+    this.database = 0;
+    this.link = link;
+    return link;
+  }
+}
+
+/**
+ * Tries until the cluster answers with something else than that it cannot now.
+ * @param isOver fires when nobody waits any more
+ * @throws GaveUpError; whatever `act` throws that does not pass
+ */
+export async function untilTaken<T>(giveUpMs: number, act: () => Promise<T>): Promise<T> {
+  const startMs = performance.now();
+  for (let pauseMs = FIRST_PAUSE_MS; ; pauseMs = Math.min(pauseMs * 2, LONGEST_PAUSE_MS)) {
+    try {
+      return await act();
+    } catch (error) {
+      if (!isPassing(error)) throw error;
+      if (performance.now() - startMs > giveUpMs)
+        throw new GaveUpError(`nothing was taken for ${Math.round(giveUpMs / 1000)} s: ${(error as Error).message}`);
+    }
+    await delay(pauseMs);
+  }
+}
+
+/** What became of a command that may be sent twice. */
+export interface Written {
+  /** What the server says in the end. */
+  readonly reply: unknown;
+  /** It was sent more than once. */
+  readonly isRepeated: boolean;
+}
+
+/** Several lanes, with a bound on what is on its way. */
+export class Writer {
+  readonly options: WriterOptions;
+  private readonly lanes: readonly Lane[];
+  private readonly loads: number[];
+  private bytes = 0;
+  private waiting: (() => void)[] = [];
+  private failure: unknown;
+
+  constructor(options: WriterOptions) {
+    this.options = options;
+    this.lanes = Array.from({ length: options.connections }, (_, at) => new Lane(options, at));
+    this.loads = this.lanes.map(() => 0);
+  }
+
+  /**
+   * Sends a command that may take effect twice, once there is room for it.
+   * @param onWritten is called when the server has answered with something else than that it cannot now
+   * @returns when there was room
+   * @throws the error that ended an earlier command
+   */
+  async put(
+    database: number,
+    command: CommandLine,
+    bytes: number,
+    onWritten: (written: Written) => void,
+  ): Promise<void> {
+    const { maxBytes, maxCommands } = this.options;
+    let lane = this.leastLoaded();
+    while (
+      this.failure === undefined &&
+      ((this.bytes > 0 && this.bytes + bytes > maxBytes) || this.loads[lane]! >= maxCommands)
+    ) {
+      await new Promise<void>((resolve) => this.waiting.push(resolve));
+      lane = this.leastLoaded();
+    }
+    if (this.failure !== undefined) throw this.failure;
+    this.bytes += bytes;
+    this.loads[lane]! += 1;
+    void this.write(lane, database, command)
+      .then(onWritten)
+      .catch((error: unknown) => {
+        this.failure ??= error;
+      })
+      .finally(() => {
+        this.bytes -= bytes;
+        this.loads[lane]! -= 1;
+        for (const wake of this.waiting.splice(0)) wake();
+      });
+  }
+
+  /** Waits for all answers. @throws the error that ended a command */
+  async settled(): Promise<void> {
+    while (this.failure === undefined && this.loads.some((load) => load > 0)) {
+      await new Promise<void>((resolve) => this.waiting.push(resolve));
+    }
+    if (this.failure !== undefined) throw this.failure;
+  }
+
+  close(): void {
+    for (const lane of this.lanes) lane.close();
+  }
+
+  private leastLoaded(): number {
+    let best = 0;
+    for (let lane = 1; lane < this.loads.length; lane++) if (this.loads[lane]! < this.loads[best]!) best = lane;
+    return best;
+  }
+
+  private async write(lane: number, database: number, command: CommandLine): Promise<Written> {
+    let tries = 0;
+    const reply = await untilTaken(this.options.giveUpMs, async () => {
+      tries += 1;
+      const [answer] = await this.lanes[lane]!.send(database, [command]);
+      if (isPassing(answer)) throw answer;
+      return answer;
+    });
+    return { reply, isRepeated: tries > 1 };
+  }
+}
