@@ -8,9 +8,16 @@ import {
   type Existing,
   type ImportReport,
   importFile,
+  importReplica,
   type WriterOptions,
 } from '../import/index.ts';
-import { addSecurityOptions, type LinkTarget, type SecurityFlags, securityOf } from '../redis/index.ts';
+import {
+  addSecurityOptions,
+  type LinkSecurity,
+  type LinkTarget,
+  type SecurityFlags,
+  securityOf,
+} from '../redis/index.ts';
 
 const EXAMPLES = `
 Examples:
@@ -22,12 +29,56 @@ Examples:
       only keys that the cluster does not have
   kvorum import dump.rdb --verify-only
       writes nothing, compares
+  kvorum import --from redis://old.example:6379
+      a copy of a running Redis, and then each write, until it is interrupted
+  kvorum import --from redis://old.example:6379 --until-caught-up --verify
+      ends when the cluster has what Redis has, and compares
 
 An import that was ended goes on where it was when the same command is run again.
 Exit code 1: something was refused or differs.`;
 
+/** A running Redis. */
+interface Source extends LinkTarget {
+  readonly user: string | undefined;
+  readonly password: string | undefined;
+  readonly isTls: boolean;
+}
+
+const DEFAULT_PORT = 6379;
+
+function parseSource(text: string): Source {
+  const url = URL.canParse(text) ? new URL(text) : undefined;
+  if (url === undefined || (url.protocol !== 'redis:' && url.protocol !== 'rediss:') || url.hostname === '')
+    throw new InvalidArgumentError('It must be redis://host:port or rediss://host:port.');
+  return {
+    host: url.hostname.replace(/^\[|\]$/g, ''),
+    port: url.port === '' ? DEFAULT_PORT : Number(url.port),
+    user: url.username === '' ? undefined : decodeURIComponent(url.username),
+    password: url.password === '' ? undefined : decodeURIComponent(url.password),
+    isTls: url.protocol === 'rediss:',
+  };
+}
+
+/** @throws CommandFailure */
+async function sourceSecurityOf({ from, fromPasswordFile, fromTlsCa }: ImportFlags): Promise<LinkSecurity> {
+  const { user, password, isTls } = from!;
+  const flags: SecurityFlags = {
+    ...(password === undefined ? {} : { redisPassword: password }),
+    ...(fromPasswordFile === undefined ? {} : { redisPasswordFile: fromPasswordFile }),
+    ...(fromTlsCa === undefined ? {} : { redisTlsCa: fromTlsCa }),
+  };
+  const security = await securityOf(flags, {}).catch((error: Error) => {
+    throw new CommandFailure(error.message);
+  });
+  return { ...security, user, tls: security.tls ?? (isTls ? {} : undefined) };
+}
+
 interface ImportFlags extends SecurityFlags {
   readonly to: LinkTarget[];
+  readonly from?: Source;
+  readonly fromPasswordFile?: string;
+  readonly fromTlsCa?: string;
+  readonly untilCaughtUp?: true;
   readonly replace?: true;
   readonly keepExisting?: true;
   readonly verify?: true;
@@ -42,13 +93,21 @@ interface ImportFlags extends SecurityFlags {
 export function addImportCommand(program: Command): void {
   const command = program
     .command('import')
-    .argument('<file>', 'a file that Redis has saved (dump.rdb)')
+    .argument('[file]', 'a file that Redis has saved (dump.rdb)')
     .summary('bring the data of a Redis into a cluster')
     .description('Writes the keys of a Redis into a cluster, with types, expiries and libraries of functions.')
     .option('-t, --to <host:port,...>', 'nodes of the cluster (default: 127.0.0.1:6379)', parseTargets, [
       { host: '127.0.0.1', port: 6379 },
     ])
-    .option('--replace', 'write over keys that the cluster has')
+    .option(
+      '--from <url>',
+      'a running Redis instead of a file: redis://[user:password@]host:port, or rediss:// for TLS',
+      parseSource,
+    )
+    .option('--from-password-file <file>', 'file whose first line is the password of that Redis')
+    .option('--from-tls-ca <file>', 'authorities (PEM) that the certificate of that Redis must lead to')
+    .option('--until-caught-up', 'end when the cluster has what the running Redis has, instead of following it')
+    .option('--replace', 'write over keys that the cluster has; from a running Redis, empty the cluster first')
     .option('--keep-existing', 'leave keys that the cluster has')
     .option('--verify', 'read everything again afterwards and compare')
     .option('--verify-only', 'write nothing, compare')
@@ -73,14 +132,20 @@ export function addImportCommand(program: Command): void {
       optionDescription: ({ long, description, defaultValue }) =>
         defaultValue === undefined || long === '--to' ? description : `${description} (default: ${defaultValue})`,
     })
-    .action(async (file: string, flags: ImportFlags) => {
+    .action(async (file: string | undefined, flags: ImportFlags) => {
       await runImport(file, flags);
     });
 }
 
-async function runImport(file: string, flags: ImportFlags): Promise<void> {
+async function runImport(file: string | undefined, flags: ImportFlags): Promise<void> {
   if (flags.replace && flags.keepExisting)
-    throw new InvalidArgumentError('--replace and --keep-existing exclude each other');
+    throw new CommandFailure('--replace and --keep-existing exclude each other', 2);
+  if ((file === undefined) === (flags.from === undefined))
+    throw new CommandFailure('name a file, or a running Redis with --from', 2);
+  if (flags.from !== undefined && (flags.keepExisting || flags.verifyOnly || flags.state !== undefined))
+    throw new CommandFailure('--keep-existing, --verify-only and --state are for files', 2);
+  if (file !== undefined && flags.untilCaughtUp)
+    throw new CommandFailure('--until-caught-up is for a running Redis', 2);
   const existing: Existing = flags.replace ? 'replace' : flags.keepExisting ? 'keep' : 'refuse';
   const security = await securityOf(flags, process.env).catch((error: Error) => {
     throw new CommandFailure(error.message);
@@ -95,24 +160,37 @@ async function runImport(file: string, flags: ImportFlags): Promise<void> {
   const abort = new AbortController();
   process.once('SIGINT', () => abort.abort());
   process.once('SIGTERM', () => abort.abort());
-  const report = await importFile({
-    file,
-    state: flags.state,
-    writer,
-    existing,
-    verify: flags.verifyOnly ? 'only' : flags.verify ? 'after' : 'no',
-    output: { isScreen: process.stderr.isTTY === true, write: (text) => void process.stderr.write(text) },
-    interrupted: abort.signal,
-  });
+  const output = { isScreen: process.stderr.isTTY === true, write: (text: string) => void process.stderr.write(text) };
+  const report =
+    file === undefined
+      ? await importReplica({
+          source: flags.from!,
+          sourceSecurity: await sourceSecurityOf(flags),
+          writer,
+          isReplacing: existing === 'replace',
+          untilCaughtUp: flags.untilCaughtUp === true,
+          verify: flags.verify === true,
+          output,
+          interrupted: abort.signal,
+        })
+      : await importFile({
+          file,
+          state: flags.state,
+          writer,
+          existing,
+          verify: flags.verifyOnly ? 'only' : flags.verify ? 'after' : 'no',
+          output,
+          interrupted: abort.signal,
+        });
   console.log(flags.json ? JSON.stringify(jsonOf(report), undefined, 2) : textOf(report));
   const { tally, differences } = report;
   if (tally.refused > 0 || (differences?.total ?? 0) > 0) process.exitCode = 1;
 }
 
 function jsonOf({ tally, seconds, differences }: ImportReport): unknown {
-  const { written, inParts, kept, expired, before, libraries, refused, examples } = tally;
+  const { written, inParts, kept, expired, before, libraries, commands, repeated, refused, examples } = tally;
   return {
-    ...{ written, inParts, kept, expired, before, libraries, refused, examples, seconds },
+    ...{ written, inParts, kept, expired, before, libraries, commands, repeated, refused, examples, seconds },
     ...(differences === undefined
       ? {}
       : {
@@ -131,6 +209,8 @@ function textOf({ tally, seconds, differences }: ImportReport): string {
     ['expired by themselves', formatCount(tally.expired)],
     ['done in a run before', formatCount(tally.before)],
     ['libraries of functions', formatCount(tally.libraries)],
+    ['commands of the source', formatCount(tally.commands)],
+    ['  of them perhaps twice', formatCount(tally.repeated.length)],
     ['refused', formatCount(tally.refused)],
     ['keys a second', formatCount(tally.written / Math.max(seconds, 0.001))],
   ];

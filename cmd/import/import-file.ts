@@ -9,7 +9,7 @@ import type { Differences } from './differences.ts';
 import { type Existing, FileLoader } from './load-file.ts';
 import { Progress, type ProgressOutput, readingLine } from './progress.ts';
 import { Tally } from './tally.ts';
-import { holdingDatabases } from './target.ts';
+import { requireEmpty } from './target.ts';
 import { FileVerifier } from './verify-file.ts';
 import { GaveUpError, Writer, type WriterOptions } from './writer.ts';
 
@@ -85,16 +85,6 @@ async function load(request: FileImport, identity: FileIdentity, tally: Tally, s
     loader.close();
     writer.close();
   }
-}
-
-/** @throws CommandFailure when there are keys */
-async function requireEmpty(options: WriterOptions): Promise<void> {
-  const databases = await holdingDatabases(options);
-  if (databases.length === 0) return;
-  const held = databases.map(({ database, keys }) => `${formatCount(keys)} keys in database ${database}`).join(', ');
-  throw new CommandFailure(
-    `the cluster holds ${held}; --replace writes over what has the same name, --keep-existing leaves it`,
-  );
 }
 
 async function verify(request: FileImport, identity: FileIdentity): Promise<Differences> {

@@ -7,6 +7,9 @@ import { keyText, type Tally } from './tally.ts';
 import { partCommands } from './value-commands.ts';
 import { isPassing, Lane, untilTaken, type Writer } from './writer.ts';
 
+/** For the bound on what is on its way. */
+const MEAN_ELEMENT_BYTES = 100;
+
 /** What happens to keys that the cluster has already. */
 export type Existing = 'refuse' | 'replace' | 'keep';
 
@@ -36,7 +39,9 @@ export class FileLoader {
   private readonly options: LoadOptions;
   private readonly completions: Completions;
   private readonly lane: Lane;
-  private large: { readonly key: Buffer; size: number; isRefused: boolean } | undefined;
+  private large:
+    | { readonly key: Buffer; size: number; isRefused: boolean; failure: ServerError | undefined }
+    | undefined;
   private largeValues = 0;
 
   constructor(writer: Writer, tally: Tally, options: LoadOptions) {
@@ -60,6 +65,12 @@ export class FileLoader {
     parser.finish();
     await this.take(parser);
     await this.writer.settled();
+  }
+
+  /** Removes everything that the cluster has. @throws GaveUpError, ServerError */
+  async empty(): Promise<void> {
+    const reply = await this.once(0, ['FLUSHALL']);
+    if (reply instanceof ServerError) throw reply;
   }
 
   close(): void {
@@ -131,7 +142,7 @@ export class FileLoader {
   private async putPart(record: Part): Promise<void> {
     const { database, key, expiresMs, value, isFirst, isLast } = record;
     if (isFirst) {
-      this.large = { key: this.nameFor(key), size: 0, isRefused: false };
+      this.large = { key: this.nameFor(key), size: 0, isRefused: false, failure: undefined };
       const isKept = this.options.existing === 'keep' && (await this.once(database, ['EXISTS', key])) === 1;
       if (isKept) this.tally.kept += 1;
       else if (this.hasExpired(record)) this.tally.expired += 1;
@@ -141,11 +152,19 @@ export class FileLoader {
     const { large } = this;
     if (large === undefined || large.isRefused) return;
     const { add, more, size, count } = partCommands(large.key, value);
-    const failed =
-      (await this.addOnce(database, add, size, large.size, value.type === 'list')) ?? (await this.all(database, more));
+    if (value.type === 'list') large.failure ??= await this.addOnce(database, add, size, large.size);
+    else
+      for (const command of [add, ...more]) {
+        // Elements that have an order of their own may come in any other.
+        await this.writer.put(database, command, MEAN_ELEMENT_BYTES * count, ({ reply }) => {
+          if (reply instanceof ServerError) large.failure ??= reply;
+        });
+      }
     large.size += count;
-    if (failed !== undefined) {
-      this.tally.refuse(keyText(database, key), failed.message);
+    if (isLast) await this.writer.settled();
+    if (large.failure !== undefined) {
+      await this.writer.settled();
+      this.tally.refuse(keyText(database, key), large.failure.message);
       large.isRefused = true;
       await this.once(database, ['UNLINK', large.key]);
       return;
@@ -182,17 +201,8 @@ export class FileLoader {
     });
   }
 
-  /** @returns the first refusal */
-  private async all(database: number, commands: readonly CommandLine[]): Promise<ServerError | undefined> {
-    for (const command of commands) {
-      const reply = await this.once(database, command);
-      if (reply instanceof ServerError) return reply;
-    }
-    return undefined;
-  }
-
   /**
-   * Adds elements; to a list, where a second time is one too many, after looking whether the first time took effect.
+   * Adds elements to a list, where a second time is one too many: it looks whether the first time took effect.
    * @returns a refusal
    */
   private async addOnce(
@@ -200,7 +210,6 @@ export class FileLoader {
     add: CommandLine,
     size: CommandLine,
     sizeBefore: number,
-    isOrdered: boolean,
   ): Promise<ServerError | undefined> {
     let isOpen = false;
     const reply = await untilTaken(this.writer.options.giveUpMs, async () => {
@@ -210,7 +219,7 @@ export class FileLoader {
         if (isPassing(now)) throw now;
         if (now !== sizeBefore) return now;
       }
-      isOpen = isOrdered;
+      isOpen = true;
       const [answer] = await this.lane.send(database, [add]);
       if (isPassing(answer)) throw answer;
       return answer;

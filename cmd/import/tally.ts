@@ -18,6 +18,8 @@ export class Tally {
   refused = 0;
   /** Commands of a running Redis that were carried out. */
   commands = 0;
+  /** Keys of commands that may have been carried out twice. */
+  readonly repeated: string[] = [];
   /** The first of what was refused, with the reason. */
   readonly examples: string[] = [];
   /** Keys a database, of those that are in the cluster now. */

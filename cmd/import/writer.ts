@@ -17,6 +17,9 @@ const PASSING = new Set([
   'OOM',
   'NOREPLICAS',
 ]);
+/** On their way on a connection in the beginning, and by how much of a command there may be more for each that was taken. */
+const FIRST_COMMANDS = 8;
+const GROWTH = 0.1;
 const FIRST_PAUSE_MS = 50;
 const LONGEST_PAUSE_MS = 2_000;
 
@@ -38,7 +41,7 @@ export interface WriterOptions {
 
 export const DEFAULT_WRITER_LIMITS = {
   connections: 8,
-  maxBytes: 8 * 1024 ** 2,
+  maxBytes: 1024 ** 2,
   maxCommands: 64,
   giveUpMs: 60_000,
 } as const;
@@ -102,17 +105,21 @@ export class Lane {
 
 /**
  * Tries until the cluster answers with something else than that it cannot now.
- * @param isOver fires when nobody waits any more
+ * @param onPassing is called when it has said so; answers when the cluster took something else last
  * @throws GaveUpError; whatever `act` throws that does not pass
  */
-export async function untilTaken<T>(giveUpMs: number, act: () => Promise<T>): Promise<T> {
+export async function untilTaken<T>(
+  giveUpMs: number,
+  act: () => Promise<T>,
+  onPassing: () => number = () => 0,
+): Promise<T> {
   const startMs = performance.now();
   for (let pauseMs = FIRST_PAUSE_MS; ; pauseMs = Math.min(pauseMs * 2, LONGEST_PAUSE_MS)) {
     try {
       return await act();
     } catch (error) {
       if (!isPassing(error)) throw error;
-      if (performance.now() - startMs > giveUpMs)
+      if (performance.now() - Math.max(startMs, onPassing()) > giveUpMs)
         throw new GaveUpError(`nothing was taken for ${Math.round(giveUpMs / 1000)} s: ${(error as Error).message}`);
     }
     await delay(pauseMs);
@@ -133,6 +140,10 @@ export class Writer {
   private readonly lanes: readonly Lane[];
   private readonly loads: number[];
   private bytes = 0;
+  private commands = 0;
+  /** Commands that may be on their way: fewer when the cluster does not keep up, slowly more again when it does. */
+  private window: number;
+  private takenMs = 0;
   private waiting: (() => void)[] = [];
   private failure: unknown;
 
@@ -140,6 +151,7 @@ export class Writer {
     this.options = options;
     this.lanes = Array.from({ length: options.connections }, (_, at) => new Lane(options, at));
     this.loads = this.lanes.map(() => 0);
+    this.window = options.connections * FIRST_COMMANDS;
   }
 
   /**
@@ -156,15 +168,17 @@ export class Writer {
   ): Promise<void> {
     const { maxBytes, maxCommands } = this.options;
     let lane = this.leastLoaded();
-    while (
-      this.failure === undefined &&
-      ((this.bytes > 0 && this.bytes + bytes > maxBytes) || this.loads[lane]! >= maxCommands)
-    ) {
+    const isFull = (): boolean =>
+      (this.commands > 0 && this.bytes + bytes > maxBytes) ||
+      this.commands >= this.window ||
+      this.loads[lane]! >= maxCommands;
+    while (this.failure === undefined && isFull()) {
       await new Promise<void>((resolve) => this.waiting.push(resolve));
       lane = this.leastLoaded();
     }
     if (this.failure !== undefined) throw this.failure;
     this.bytes += bytes;
+    this.commands += 1;
     this.loads[lane]! += 1;
     void this.write(lane, database, command)
       .then(onWritten)
@@ -173,6 +187,7 @@ export class Writer {
       })
       .finally(() => {
         this.bytes -= bytes;
+        this.commands -= 1;
         this.loads[lane]! -= 1;
         for (const wake of this.waiting.splice(0)) wake();
       });
@@ -198,12 +213,21 @@ export class Writer {
 
   private async write(lane: number, database: number, command: CommandLine): Promise<Written> {
     let tries = 0;
-    const reply = await untilTaken(this.options.giveUpMs, async () => {
-      tries += 1;
-      const [answer] = await this.lanes[lane]!.send(database, [command]);
-      if (isPassing(answer)) throw answer;
-      return answer;
-    });
+    const reply = await untilTaken(
+      this.options.giveUpMs,
+      async () => {
+        tries += 1;
+        const [answer] = await this.lanes[lane]!.send(database, [command]);
+        if (isPassing(answer)) throw answer;
+        return answer;
+      },
+      () => {
+        this.window = Math.max(1, this.window / 2);
+        return this.takenMs;
+      },
+    );
+    this.takenMs = performance.now();
+    this.window = Math.min(this.window + GROWTH, this.options.connections * this.options.maxCommands);
     return { reply, isRepeated: tries > 1 };
   }
 }

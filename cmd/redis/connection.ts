@@ -1,6 +1,7 @@
 /** Connections that are ready to take commands: encrypted where it is asked for, and known to the server. */
 import { connect, type Socket } from 'node:net';
 import { type ConnectionOptions, connect as connectTls } from 'node:tls';
+import { encodeCommand } from './command-bytes.ts';
 
 export interface LinkTarget {
   readonly host: string;
@@ -9,6 +10,8 @@ export interface LinkTarget {
 
 /** How the servers are spoken to. */
 export interface LinkSecurity {
+  /** Given with AUTH, in front of the password. */
+  readonly user?: string | undefined;
   /** Given with AUTH. */
   readonly password?: string | undefined;
   /** What servers are checked by, and what they are shown; undefined: plain text. */
@@ -22,11 +25,11 @@ const MAX_LINE_BYTES = 1024;
  * Opens a connection.
  * @throws the socket's error; Error with the server's words when it refuses the password
  */
-export async function openConnection(target: LinkTarget, { password, tls }: LinkSecurity): Promise<Socket> {
+export async function openConnection(target: LinkTarget, { user, password, tls }: LinkSecurity): Promise<Socket> {
   const socket = await dial(target, tls);
   if (password !== undefined) {
     try {
-      await authenticate(socket, password);
+      await authenticate(socket, user === undefined ? [password] : [user, password]);
     } catch (error) {
       socket.destroy();
       throw error;
@@ -47,7 +50,7 @@ function dial(target: LinkTarget, tls: LinkSecurity['tls']): Promise<Socket> {
   });
 }
 
-function authenticate(socket: Socket, password: string): Promise<void> {
+function authenticate(socket: Socket, words: readonly string[]): Promise<void> {
   return new Promise((resolve, reject) => {
     let answer = '';
     const finish = (error: Error | undefined): void => {
@@ -68,6 +71,6 @@ function authenticate(socket: Socket, password: string): Promise<void> {
     socket.on('data', hear);
     socket.once('error', finish);
     socket.once('close', closed);
-    socket.write(`*2\r\n$4\r\nAUTH\r\n$${Buffer.byteLength(password)}\r\n${password}\r\n`);
+    socket.write(encodeCommand(['AUTH', ...words]));
   });
 }
