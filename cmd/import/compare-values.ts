@@ -43,7 +43,32 @@ export function differenceOf(left: RdbValue, right: RdbValue): string | undefine
         ? undefined
         : `another value or expiry, or none, in ${JSON.stringify(text(other.field))}`;
     }
+    case 'stream':
+      return streamDifference(left, right as typeof left);
   }
+}
+
+type Stream = Extract<RdbValue, { type: 'stream' }>;
+
+function streamDifference(left: Stream, right: Stream): string | undefined {
+  if (left.entries.length !== right.entries.length) return sizes(left.entries.length, right.entries.length);
+  const entryText = ({ id, parts }: Stream['entries'][number]): string =>
+    `${text(id)} ${JSON.stringify(parts.map(text))}`;
+  const at = left.entries.findIndex((entry, index) => entryText(entry) !== entryText(right.entries[index]!));
+  if (at >= 0) return `another entry at ${at}`;
+  if (!left.lastId.equals(right.lastId)) return 'another last id';
+  return groupsText(left) === groupsText(right) ? undefined : 'other groups of consumers';
+}
+
+/** Groups without the times at which something was delivered or seen. */
+function groupsText({ groups }: Stream): string {
+  const described = groups.map(({ name, lastDelivered, consumers, pending }) => [
+    text(name),
+    text(lastDelivered),
+    consumers.map((consumer) => text(consumer.name)).sort(),
+    pending.map(({ id, deliveries, consumer }) => `${text(id)} ${deliveries} ${text(consumer)}`).sort(),
+  ]);
+  return JSON.stringify(described.map((each) => JSON.stringify(each)).sort());
 }
 
 const sizes = (left: number, right: number): string => `${left} elements there, ${right} here`;

@@ -196,7 +196,7 @@ export class RdbFileParser {
           expiresMs = reader.int32() * 1000;
           break;
         case Opcode.Idle:
-          reader.skipLength();
+          reader.bigLength();
           break;
         case Opcode.Frequency:
           reader.skip(1);
@@ -206,16 +206,16 @@ export class RdbFileParser {
           return undefined;
         case Opcode.Resize: {
           const keys = reader.length();
-          reader.skipLength();
+          reader.bigLength();
           return { kind: 'size', database: this.database, keys };
         }
         case Opcode.SlotInfo:
-          for (let numbers = 3; numbers > 0; numbers--) reader.skipLength();
+          for (let numbers = 3; numbers > 0; numbers--) reader.bigLength();
           return undefined;
         case Opcode.Aux:
           return { kind: 'aux', name: reader.string().toString(), value: reader.string() };
         case Opcode.ModuleAux:
-          for (let numbers = 3; numbers > 0; numbers--) reader.skipLength();
+          for (let numbers = 3; numbers > 0; numbers--) reader.bigLength();
           skipModuleParts(reader);
           return undefined;
         case Opcode.Function: {

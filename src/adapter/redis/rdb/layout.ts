@@ -92,7 +92,7 @@ export function skipModuleParts(reader: RdbReader): void {
   for (;;) {
     const part = reader.length();
     if (part === ModulePart.End) return;
-    if (part === ModulePart.Signed || part === ModulePart.Unsigned) reader.skipLength();
+    if (part === ModulePart.Signed || part === ModulePart.Unsigned) reader.bigLength();
     else if (part === ModulePart.Float) reader.skip(4);
     else if (part === ModulePart.Double) reader.skip(8);
     else if (part === ModulePart.String) reader.skipString();
@@ -106,13 +106,13 @@ function skipStream(reader: RdbReader, type: number): void {
     reader.skipString();
   }
   // Entries, and the last id; since 7.0 the first id, the highest deleted one, and how many were ever added.
-  for (let numbers = type === RdbType.StreamListpacks ? 3 : 8; numbers > 0; numbers--) reader.skipLength();
+  for (let numbers = type === RdbType.StreamListpacks ? 3 : 8; numbers > 0; numbers--) reader.bigLength();
   for (let groups = reader.length(); groups > 0; groups--) {
     reader.skipString();
-    for (let numbers = type === RdbType.StreamListpacks ? 2 : 3; numbers > 0; numbers--) reader.skipLength();
+    for (let numbers = type === RdbType.StreamListpacks ? 2 : 3; numbers > 0; numbers--) reader.bigLength();
     for (let pending = reader.length(); pending > 0; pending--) {
       reader.skip(STREAM_ID_BYTES + 8);
-      reader.skipLength();
+      reader.bigLength();
     }
     for (let consumers = reader.length(); consumers > 0; consumers--) {
       reader.skipString();

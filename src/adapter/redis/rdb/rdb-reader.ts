@@ -124,16 +124,6 @@ export class RdbReader {
     }
   }
 
-  /** Passes a number over that is written as lengths are, and may be larger than any of them. */
-  skipLength(): void {
-    const first = this.u8();
-    if (first < 0x40) return;
-    if (first < LENGTH_32) this.skip(1);
-    else if (first === LENGTH_32) this.skip(4);
-    else if (first === LENGTH_64) this.skip(8);
-    else throw new RdbFormatError(`${first} is no length`);
-  }
-
   /** Passes a string over, without decompressing it. */
   skipString(): void {
     const first = this.u8();

@@ -1,0 +1,82 @@
+/** A redis-server with a value of each kind, in each form that it has in a file, and the file. */
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { RespConnection } from '../../compat/resp-connection.ts';
+import { startReference, type Target } from '../../compat/targets.ts';
+
+const numbers = (count: number, of: (at: number) => string): string[] =>
+  Array.from({ length: count }, (_, at) => of(at));
+
+/** Commands that make a value of each kind; names begin with the prefix. */
+function values(prefix: string): string[][] {
+  return [
+    ['SET', `${prefix}text`, 'a text'],
+    ['SET', `${prefix}number`, '12345'],
+    ['SET', `${prefix}bytes`, '\x00\xff\r\n'],
+    ['SET', `${prefix}long`, 'abc'.repeat(2_000)],
+    ['SET', `${prefix}expires`, 'later', 'PX', '100000000'],
+    ['HSET', `${prefix}hash`, ...numbers(20, (at) => `${at % 2 === 0 ? 'f' : ''}${at}`)],
+    ['HSET', `${prefix}hash:large`, ...numbers(400, (at) => `element ${at}`)],
+    ['RPUSH', `${prefix}list`, ...numbers(20, (at) => `${at * 1_000}`)],
+    ['RPUSH', `${prefix}list:large`, ...numbers(700, (at) => `element ${at} of many`)],
+    ['RPUSH', `${prefix}list:plain`, 'x'.repeat(10_000), 'y'],
+    ['SADD', `${prefix}set:numbers`, ...numbers(20, (at) => `${at * 100_000}`)],
+    ['SADD', `${prefix}set`, ...numbers(20, (at) => `m${at}`)],
+    ['SADD', `${prefix}set:large`, ...numbers(600, (at) => `member ${at}`)],
+    ['ZADD', `${prefix}zset`, '1', 'a', '-2.5', 'b', 'inf', 'c', '1e30', 'd', '0.1', 'e'],
+    ['ZADD', `${prefix}zset:large`, ...numbers(400, (at) => (at % 2 === 0 ? `${at / 3}` : `member ${at}`))],
+    ['PEXPIRE', `${prefix}zset:large`, '100000000'],
+    ...numbers(150, (at) => `${at + 1}-1`).map((id) => ['XADD', `${prefix}stream`, id, 'field', `of ${id}`]),
+    ['XDEL', `${prefix}stream`, '7-1'],
+    ['XGROUP', 'CREATE', `${prefix}stream`, 'group', '0'],
+    ['XREADGROUP', 'GROUP', 'group', 'alice', 'COUNT', '5', 'STREAMS', `${prefix}stream`, '>'],
+    ['XREADGROUP', 'GROUP', 'group', 'bob', 'COUNT', '3', 'STREAMS', `${prefix}stream`, '>'],
+    ['XACK', `${prefix}stream`, 'group', '2-1'],
+  ];
+}
+
+const LIBRARY = "#!lua name=lib\nredis.register_function('one', function() return 1 end)";
+
+/** Fills a server, with one database more. @returns how many keys it has */
+export async function fill({ host, port }: Target): Promise<number> {
+  const connection = await RespConnection.open(host, port);
+  try {
+    const commands = [
+      ['FLUSHALL'],
+      ...values('{a}'),
+      ['SELECT', '3'],
+      ...values('b:'),
+      ['SELECT', '0'],
+      ['FUNCTION', 'LOAD', 'REPLACE', LIBRARY],
+    ];
+    const replies = await connection.call(commands);
+    const refused = replies.find(({ kind }) => kind === '-');
+    if (refused !== undefined) throw new Error(refused.raw);
+    const [first, , second] = await connection.call([['DBSIZE'], ['SELECT', '3'], ['DBSIZE']]);
+    return Number(first!.text) + Number(second!.text);
+  } finally {
+    connection.close();
+  }
+}
+
+/** A server whose collections have these forms, and how its file is read. */
+export async function startFilled(
+  folder: string,
+  ...options: string[]
+): Promise<{
+  readonly server: Target;
+  readonly keys: number;
+  readonly save: () => Promise<Buffer>;
+  readonly file: string;
+}> {
+  const server = await startReference('--dir', folder, ...options);
+  const keys = await fill(server);
+  const file = join(folder, 'dump.rdb');
+  const save = async (): Promise<Buffer> => {
+    const connection = await RespConnection.open(server.host, server.port);
+    await connection.call([['SAVE']]);
+    connection.close();
+    return readFile(file);
+  };
+  return { server, keys, save, file };
+}
