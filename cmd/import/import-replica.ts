@@ -161,7 +161,8 @@ class Follower {
     const { request, tally } = this;
     if (stored !== undefined && !request.isReplacing)
       throw new CommandFailure(
-        'the source cannot go on where this import has ended (its backlog is too short, or it is another one); --replace empties the cluster and copies everything again',
+        'the source cannot go on where this import has ended (its backlog is too short, or it is another one); ' +
+          '--replace empties the cluster and copies everything again',
       );
     this.state = 'copying';
     this.bytes = 0;
@@ -235,7 +236,8 @@ class Follower {
     if (this.state === 'copying') return readingLine(this.bytes, undefined, this.tally.written, this.startMs);
     const { commands, written } = this.tally;
     const compared = this.verifier === undefined ? '' : `, ${formatCount(this.verifier.differences.compared)} compared`;
-    return `${formatCount(written)} keys copied${compared}, then ${formatCount(commands)} commands, ${formatCount(this.lag.bytes)} bytes and ${this.lag.seconds.toFixed(1)} s behind the source`;
+    const behind = `${formatCount(this.lag.bytes)} bytes and ${this.lag.seconds.toFixed(1)} s behind the source`;
+    return `${formatCount(written)} keys copied${compared}, then ${formatCount(commands)} commands, ${behind}`;
   }
 
   private async compare(): Promise<Differences> {
