@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { BusyError } from '../../src/kv/contract/errors.ts';
+import { AwaitedKeys, type WaitState } from '../../src/kv/contract/waiting.ts';
 import { decodeEntry } from '../../src/kv/entry/decoded-entry.ts';
 import { type ExpiryWork, Maintenance, type MaintenanceOptions } from '../../src/kv/leader/maintenance.ts';
 import { hlcTimestamp, NEVER } from '../../src/platform/index.ts';
@@ -79,6 +80,26 @@ describe('maintenance', () => {
     const read = bed.get('k');
     bed.settle();
     assert.equal(read.reply, 'new');
+  });
+
+  test('is noticed by whoever waits for a key that has gone', async () => {
+    const bed = new MaintainedGroup();
+    bed.set('k', 'v', 2000);
+    bed.settle();
+    let reply: unknown;
+    const wait: WaitState = { waitedMs: 0, isNotice: false, readyKey: undefined, isSuspended: false, isEnded: false };
+    bed.executor.submit({
+      wait,
+      evaluate: (view) =>
+        view.get(bytes('k')) === undefined ? 'gone' : new AwaitedKeys([bytes('k')], { name: 'any', takesTurns: false }),
+      complete: (_, answered) => {
+        reply = answered;
+      },
+    });
+    await bed.pass(1500);
+    assert.equal(reply, undefined);
+    await bed.pass(2000);
+    assert.equal(reply, 'gone');
   });
 
   test('does nothing in an idle group', async () => {

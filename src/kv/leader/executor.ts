@@ -253,6 +253,11 @@ export class GroupExecutor {
     this.waits.keys.end(operation);
   }
 
+  /** Keys that had expired were deleted: whoever waits for one looks at it. */
+  keysPurged(keys: readonly Buffer[]): void {
+    this.waits.keys.purged(keys);
+  }
+
   /** Looks at the keys of an operation that waits for them. */
   wakeWait(operation: Operation<unknown>): void {
     this.waits.keys.wake(operation);

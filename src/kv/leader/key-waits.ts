@@ -180,6 +180,13 @@ export class KeyWaits {
     this.tellReady();
   }
 
+  /** Keys that had expired were deleted. */
+  purged(keys: readonly Buffer[]): void {
+    if (this.waiters.size === 0) return;
+    for (const key of keys) if (this.queues.has(nameOf(key))) this.ready.add(nameOf(key));
+    this.tellReady();
+  }
+
   /** Everybody is looked at: what the group owns has changed. */
   wakeAll(): void {
     for (const name of this.queues.keys()) this.ready.add(name);

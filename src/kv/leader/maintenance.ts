@@ -138,6 +138,7 @@ class GroupMaintenance {
       if (done > 0) workRounds++;
       if (plain.length > 0) {
         if (isStopped() || !(await executor.proposeMaintenance((commitTs) => encodePurge(commitTs, plain)))) return;
+        executor.keysPurged(plain.map(({ key }) => key));
         this.hooks.onPurged(plain.length);
       }
       const isMore = expired.length === this.options.purgeBatchKeys && plain.length > 0;
