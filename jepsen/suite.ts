@@ -51,12 +51,21 @@ export const quickSuite: readonly SuiteEntry[] = [
     overlap: 2,
     groups: 3,
   },
+  { workload: 'stream-group', nemeses: ['kill-leader', 'route-shuffle'], seconds: 10, overlap: 2, groups: 3 },
   { workload: 'list-transactions', nemeses: ['kill', 'route-shuffle'], seconds: 10, overlap: 2, groups: 3 },
   { workload: 'collection-bank', nemeses: ['kill', 'route-shuffle'], seconds: 10, overlap: 2, groups: 3 },
 ];
 
 /** Those of hashes, lists, sets and sorted sets, which a move has to carry whole. */
-const COLLECTIONS = ['hash-fields', 'hash-counters', 'members', 'leaderboard', 'list-queue', 'blocking-queue'];
+const COLLECTIONS = [
+  'hash-fields',
+  'hash-counters',
+  'members',
+  'leaderboard',
+  'list-queue',
+  'blocking-queue',
+  'stream-group',
+];
 
 /** Every workload under every family of faults and under all of them together; those of single keys also while ranges move. */
 export const fullSuite: readonly SuiteEntry[] = Object.keys(workloads)

@@ -9,6 +9,7 @@ const REPLICATION = 'src/raftengine/core/replication.ts';
 const REPLICA = 'src/raftengine/replica/replica.ts';
 const EXECUTOR = 'src/kv/leader/executor.ts';
 const VIEW = 'src/kv/leader/view.ts';
+const STREAM_GROUP = 'src/adapter/redis/bodies/stream/stream-group.ts';
 
 /** Reads are answered by whoever believes that it leads. */
 const alwaysHoldsLease = {
@@ -306,5 +307,38 @@ export const mutants: readonly Mutant[] = [
     seconds: 12,
     rate: 300,
     concurrency: 20,
+  },
+  {
+    name: 'forgotten-acknowledgements',
+    description: 'XACK counts an entry and leaves it pending',
+    mutations: [
+      {
+        file: STREAM_GROUP,
+        find: 'const element = this.pending.remove(id);',
+        replace: 'const element = this.pending.find(id);',
+      },
+      { file: STREAM_GROUP, find: 'this.take(decodePending(element));', replace: '' },
+    ],
+    workload: 'stream-group',
+    nemeses: ['kill-leader'],
+    seconds: 8,
+    rate: 200,
+    concurrency: 10,
+  },
+  {
+    name: 'forgotten-deliveries',
+    description: 'a group does not remember how far it was given entries',
+    mutations: [
+      {
+        file: 'src/adapter/redis/commands/stream/progress.ts',
+        find: 'group.lastDelivered = Buffer.from(id);',
+        replace: '',
+      },
+    ],
+    workload: 'stream-group',
+    nemeses: ['kill-leader'],
+    seconds: 8,
+    rate: 200,
+    concurrency: 10,
   },
 ];

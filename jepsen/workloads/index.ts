@@ -16,6 +16,7 @@ import { register } from './register.ts';
 import { registerTransactions } from './register-transactions.ts';
 import { sessionReads } from './session-reads.ts';
 import { set } from './set.ts';
+import { streamGroup } from './stream-group.ts';
 import { ttl } from './ttl.ts';
 import { uniqueIds } from './unique-ids.ts';
 import { writeSkew } from './write-skew.ts';
@@ -46,6 +47,7 @@ export const workloads: Readonly<Record<string, (nemeses: readonly string[]) => 
   leaderboard,
   'list-queue': listQueue,
   'blocking-queue': blockingQueue,
+  'stream-group': streamGroup,
   'list-transactions': () => listAppend({ name: 'list-transactions', keysPerTransaction: 4, holder: 'list' }),
   'collection-bank': collectionBank,
 };

@@ -3,6 +3,7 @@ import type { SimMutant } from './mutants.ts';
 
 const HEAD = 'src/adapter/redis/bodies/rows/head.ts';
 const TREE = 'src/adapter/redis/bodies/tree/counted-tree.ts';
+const STREAM_GROUP = 'src/adapter/redis/bodies/stream/stream-group.ts';
 const CUTS = 'src/distribution/catalog/catalog-routes.ts';
 
 const over = (...workloads: string[]): string[] => workloads.flatMap((name) => ['--workload', name]);
@@ -79,6 +80,25 @@ export const COLLECTION_MUTANTS: readonly SimMutant[] = [
       { file: CUTS, find: 'splitKey: rules.align(split.splitKey)', replace: 'splitKey: split.splitKey' },
       { file: CUTS, find: 'splitKey: rules.align(item.splitKey)', replace: 'splitKey: item.splitKey' },
     ],
+  },
+  {
+    name: 'acknowledged-again',
+    breaks: 'an entry that was acknowledged stays pending, and is delivered again',
+    only: ['--no-routes', ...over('stream-group')],
+    mutations: [
+      {
+        file: STREAM_GROUP,
+        find: 'const element = this.pending.remove(id);',
+        replace: 'const element = this.pending.find(id);',
+      },
+      { file: STREAM_GROUP, find: 'this.take(decodePending(element));', replace: '' },
+    ],
+  },
+  {
+    name: 'delivery-of-the-group-alone',
+    breaks: 'what is delivered is pending of its group and not of its consumer',
+    only: ['--no-routes', ...over('stream-group')],
+    mutations: [{ file: STREAM_GROUP, find: 'consumer.pending.insert(Buffer.from(id));', replace: '' }],
   },
   {
     name: 'expected-once',

@@ -136,7 +136,7 @@ export const REPLICA_WORKLOADS = ['bounded-reads', 'session-reads'] as const;
 /** Pipelines that meet the locks of transactions over groups, which are one more workload of some runs with those. */
 export const CROSSING_WORKLOADS = ['pipelines'] as const;
 
-/** Hashes, lists, sets and sorted sets, of which some runs have one or two besides. */
+/** Hashes, lists, sets, sorted sets and streams, of which some runs have one or two besides. */
 export const COLLECTION_WORKLOADS = [
   'hash-fields',
   'hash-counters',
@@ -146,6 +146,7 @@ export const COLLECTION_WORKLOADS = [
   'blocking-queue',
   'list-transactions',
   'collection-bank',
+  'stream-group',
 ] as const;
 
 const COLLECTIONS: ReadonlySet<string> = new Set(COLLECTION_WORKLOADS);

@@ -27,9 +27,10 @@ const LARGE_KEYS = [
   ...['list-queue', 'list-taken'].map((name) => `{list-queue}${name}`),
   ...['field-0', 'field-1', 'score-0', 'score-1'].map((name) => `{collection-bank}account-${name}`),
   'counters',
+  'stream-group',
 ];
 /** First bytes of rows behind a head, and some that no row begins with. */
-const ROW_KINDS = Buffer.from('edptnoXy');
+const ROW_KINDS = Buffer.from('edptnogkXy');
 const INCARNATION_BYTES = 8;
 
 export interface RouteOperatorOptions {

@@ -61,7 +61,7 @@ export type Kept = { readonly atMost: number } | { readonly from: StreamId };
 export type TrimEffort = 'exact' | { readonly atMost: number };
 
 /** Elements that are removed in one operation; what is more is taken apart later, in slices of so many. */
-const SLICE_ELEMENTS = 2_000;
+const SLICE_ELEMENTS = 1_000;
 /** So many times the limit of other bodies may be removed from the front one leaf after the other, which costs a row each. */
 const FRONT_FACTOR = 32;
 
