@@ -10,4 +10,4 @@ export { CATEGORIES, categoriesOf } from './categories.ts';
 export { RuleCommands } from './rule-commands.ts';
 export { User, type UserEnvironment } from './user.ts';
 export { OPERATOR, UserDirectory } from './user-directory.ts';
-export { Users } from './users.ts';
+export { NOT_KNOWN, Users } from './users.ts';

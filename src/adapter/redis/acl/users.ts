@@ -20,6 +20,9 @@ import { DEFAULT_USER, isUserName, joinSelectors, RefusedRuleError, User, type U
 import { type KnownIdentity, OPERATOR, type UserDirectory } from './user-directory.ts';
 import { readUserFile, UserFileError, writeUserFile } from './user-file.ts';
 
+/** What is answered while the users are not known. */
+export const NOT_KNOWN =
+  'CLUSTERDOWN this node does not know the users of the cluster now, so it lets in nobody but its operator; nothing was changed, try again later';
 const NO_FILE =
   'ERR This Redis instance is not configured to use an ACL file. You may want to specify users via the ACL SETUSER command and then ' +
   'issue a CONFIG REWRITE (assuming you have a Redis configuration file set) in order to store users in the Redis configuration.';
@@ -49,8 +52,10 @@ export interface UsersOptions {
 /** @throws RedisError for rules that would be a burden to each script of the user */
 function bounded(user: User): User {
   if (user.encoded.length <= MAX_USER_BYTES) return user;
-  throw new RedisError(`ERR the rules of a user have at most ${MAX_USER_BYTES} bytes`);
+  throw tooLong();
 }
+
+const tooLong = (): RedisError => new RedisError(`ERR the rules of a user have at most ${MAX_USER_BYTES} bytes`);
 
 /** See the top of the file. */
 export class Users implements UserService {
@@ -84,6 +89,7 @@ export class Users implements UserService {
   }
 
   admit(name: string, password: Buffer): KnownIdentity | undefined {
+    if (name !== OPERATOR) this.requireKnown();
     return this.options.directory.admit(name, password);
   }
 
@@ -95,10 +101,12 @@ export class Users implements UserService {
   }
 
   all(): readonly User[] {
+    this.requireKnown();
     return this.options.directory.all();
   }
 
   find(name: string): User | undefined {
+    this.requireKnown();
     return this.options.directory.find(name)?.user;
   }
 
@@ -148,6 +156,8 @@ export class Users implements UserService {
   async set(name: string, words: readonly string[]): Promise<void> {
     if (!isUserName(name)) throw new RedisError("ERR Usernames can't contain spaces or null characters");
     if (name === OPERATOR) throw new RedisError(OPERATOR_STAYS);
+    // Before they are looked at: many take long.
+    if (words.reduce((length, word) => length + word.length, 0) > MAX_USER_BYTES) throw tooLong();
     const joined = joinSelectors(words);
     if ('unclosed' in joined) {
       throw new RedisError(`ERR Unmatched parenthesis in acl selector starting at '${joined.unclosed}'.`);
@@ -195,6 +205,11 @@ export class Users implements UserService {
         });
       },
     );
+  }
+
+  /** @throws RedisError while users are not known */
+  private requireKnown(): void {
+    if (!this.areKnown) throw new RedisError(NOT_KNOWN);
   }
 
   private async bringFirst(): Promise<void> {

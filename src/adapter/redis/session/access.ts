@@ -1,5 +1,6 @@
 /** Who the client of a connection is, and whether it may run what it sends. */
 import type { Millis } from '../../../platform/index.ts';
+import { NOT_KNOWN, OPERATOR } from '../acl/index.ts';
 import type {
   AccessEntry,
   AccessReason,
@@ -14,15 +15,15 @@ import type { Standing } from './feature-wait.ts';
 
 /** Between looks whether the users are known. */
 const LOOK_MS: Millis = 20;
-const NOT_KNOWN =
-  'CLUSTERDOWN this node does not know the users of the cluster now, so it lets in nobody but its operator; nothing was changed, try again later';
-
 /** What says something of the node only; clients and probes ask it when they connect. */
 const HARMLESS_GROUPS: ReadonlySet<string> = new Set(['connection', 'cluster']);
 const HARMLESS: ReadonlySet<string> = new Set(['info', 'command', 'time', 'role', 'lastsave']);
 
+const comesAsOperator = (args: readonly Buffer[]): boolean => args.some((word) => word.toString('latin1') === OPERATOR);
+
 /** Whether a command reaches no key, no channel and no other client, so that nobody has to be known for it. */
-function isHarmless({ spec, fullName }: DeclaredCommand): boolean {
+function isHarmless({ spec, fullName }: DeclaredCommand, args: readonly Buffer[]): boolean {
+  if (spec.name === 'auth' || (spec.name === 'hello' && args.length > 2)) return comesAsOperator(args);
   if (spec.flags.includes('no_auth')) return true;
   if (spec.flags.includes('admin')) return false;
   return HARMLESS_GROUPS.has(spec.group) || HARMLESS.has(fullName.split('|', 1)[0]!);
@@ -64,6 +65,7 @@ export class ClientAccess {
   }
 
   get isAuthenticated(): boolean {
+    this.decide();
     return this.isIn || this.server.users.defaultIdentity.user.isFree;
   }
 
@@ -86,20 +88,25 @@ export class ClientAccess {
     const now = this.server.users.renewed(this.who);
     if (now === undefined) return false;
     this.who = now;
-    if (this.isProvisional && this.server.users.areKnown) {
-      this.isProvisional = false;
-      this.isIn = now.user.isFree;
-    }
+    this.decide();
     return true;
+  }
+
+  /** Whether a client that came before the users were known has to give a password. */
+  private decide(): void {
+    if (!this.isProvisional || !this.server.users.areKnown) return;
+    this.isProvisional = false;
+    this.who = this.server.users.defaultIdentity;
+    this.isIn = this.who.user.isFree;
   }
 
   /**
    * While the users are not known nobody may do anything but the operator. A command waits a little: the node has just begun, or another
    * one takes over.
    */
-  standingOf(command: ResolvedCommand): Standing {
+  standingOf(command: ResolvedCommand, args: readonly Buffer[]): Standing {
     const { server } = this;
-    if (server.users.areKnown || this.who.isOperator || isHarmless(command)) {
+    if (server.users.areKnown || this.who.isOperator || isHarmless(command, args)) {
       this.sinceMs = undefined;
       return 'go';
     }

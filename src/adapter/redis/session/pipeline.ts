@@ -216,9 +216,7 @@ export class CommandPipeline implements SessionHost, TransportOwner, GroupPipeli
     } else if (found instanceof MisusedCommand) {
       this.reject(found.command, found.message);
     } else {
-      const refusal = this.session.refusalOf(found);
-      if (refusal !== undefined) this.reject(found, refusal);
-      else this.start(found, args);
+      this.start(found, args);
     }
   }
 

@@ -162,7 +162,10 @@ export class Session implements ClientSession, TransactionClient {
   /** Whether the client may run a command, or nobody may now. Asked whenever the command is about to begin. */
   standingOf(command: ResolvedCommand, args: readonly Buffer[]): Standing {
     const { access } = this;
-    const standing = access.standingOf(command);
+    // What has waited until the users were known is looked at again: the client may have to come in first.
+    const refused = this.refusalOf(command);
+    if (refused !== undefined) return { refusal: refused };
+    const standing = access.standingOf(command, args);
     if (standing !== 'go' || access.identity.user.isUnlimited) return standing;
     // What is refused is the client's last command, too.
     this.began(command);
