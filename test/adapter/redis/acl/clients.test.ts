@@ -72,6 +72,7 @@ describe('a node that does not know the users', () => {
     assert.equal(await early.call('PING'), '+PONG');
     assert.equal(await boss.call('AUTH', 'kvorum-operator', 'op'), '+OK');
     assert.match(String(await boss.call('CONFIG', 'GET', 'timeout')), /timeout/);
+    assert.match(String(await boss.call('AUTH', 'default', '')), /^-CLUSTERDOWN/);
     assert.match(String(await boss.call('ACL', 'LIST')), /^-CLUSTERDOWN this node does not know the users/);
     early.send(Buffer.concat([request('GET', 'k'), request('AUTH', 'p')]));
     const wrong = insider.call('AUTH', 'x');
@@ -132,6 +133,8 @@ describe('users', () => {
     const userFile = join(folder, 'users.acl');
     writeFileSync(userFile, 'user default off\nuser bob on >b ~b* +@read (~c* +set)\n');
     const kv = new FakeKv();
+    // Between hearing of no users and having stored the first ones.
+    kv.forwardTakesMs = 50;
     const server = await start(kv, { userFile });
     const client = await RawClient.connect(server.port);
     assert.equal(await client.call('GET', 'k'), '-NOAUTH Authentication required.');
