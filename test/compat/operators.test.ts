@@ -129,6 +129,26 @@ const SAME = linesOf(`
   COMMAND GETKEYS EVAL x 0 a
   COMMAND GETKEYS SORT a BY b STORE c
   COMMAND GETKEYS ZUNIONSTORE d 2 a b WEIGHTS 1 2
+  COMMAND GETKEYSANDFLAGS GET a
+  COMMAND GETKEYSANDFLAGS PING
+  COMMAND GETKEYSANDFLAGS SET a b
+  COMMAND GETKEYSANDFLAGS SET a b GET
+  COMMAND GETKEYSANDFLAGS MSET a 1 b 2
+  COMMAND GETKEYSANDFLAGS BITFIELD a GET u8 0
+  COMMAND GETKEYSANDFLAGS BITFIELD a GET u8 0 INCRBY u8 0 1
+  COMMAND GETKEYSANDFLAGS EVAL x 2 a b c
+  COMMAND GETKEYSANDFLAGS SORT a STORE c
+  COMMAND GETKEYSANDFLAGS SORT_RO a LIMIT 0 1
+  COMMAND GETKEYSANDFLAGS ZUNIONSTORE d 2 a b WEIGHTS 1 2
+  COMMAND GETKEYSANDFLAGS ZINTERCARD 2 a b
+  COMMAND GETKEYSANDFLAGS BITOP AND d a b
+  COMMAND GETKEYSANDFLAGS COPY a b
+  COMMAND GETKEYSANDFLAGS LMOVE a b LEFT LEFT
+  COMMAND GETKEYSANDFLAGS BLPOP a b 0
+  COMMAND GETKEYSANDFLAGS GEORADIUS a 1 1 1 m STORE c
+  COMMAND GETKEYSANDFLAGS XREADGROUP GROUP g c STREAMS a b 0 0
+  COMMAND GETKEYSANDFLAGS OBJECT ENCODING a
+  COMMAND GETKEYSANDFLAGS PFMERGE a b
   COMMAND COUNT x
   COMMAND INFO nosuch get|x
   COMMAND DOCS nosuch
@@ -259,7 +279,6 @@ describe('what operators ask, compared with redis-server', { skip: skipWithout('
       GET
       NOSUCH
       HELLO 2 AUTH default x SETNAME joe
-      CONFIG SET requirepass ""
       SADD set 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25 26 27 28 29 30 31 32
       SLOWLOG GET 2
       SLOWLOG GET 100
@@ -273,7 +292,7 @@ describe('what operators ask, compared with redis-server', { skip: skipWithout('
     assert.deepEqual(ours, theirs);
   });
 
-  test('tells of every command the arity, flags and ACL categories that Redis does', async () => {
+  test('tells of every command the arity, flags, ACL categories and keys that Redis does', async () => {
     const known = new Set(redisCommands().map(({ name }) => name));
     const names = ALL_COMMANDS.flatMap(({ name, subcommands = [] }) => [
       name,
@@ -350,10 +369,12 @@ const slowEntry = ([, , , args, address, name]: readonly RawReply[]): unknown =>
 /** They have options of a later Redis. */
 const LATER_ARITY = new Set(['zrank', 'zrevrank']);
 
-/** Arity, flags and ACL categories. */
+/** Arity, flags, ACL categories, key specifications. */
 const described = ({ items }: RawReply): unknown[] => [
   items![1]!.text,
   ...[2, 6].map((at) => items![at]!.items!.map(({ text }) => text).sort()),
+  // Key specifications, without the notes that some have.
+  items![8]!.items!.map((spec) => spec.raw.replace(/^\*8\r\n\$5\r\nnotes\r\n\$\d+\r\n[^\r]*\r\n/, '*6\r\n')),
 ];
 
 const WATCHED = linesOf(`

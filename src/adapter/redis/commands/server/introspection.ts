@@ -5,7 +5,6 @@ import {
   arityAccepts,
   type ClientSession,
   type CommandCatalogue,
-  type CommandDeclaration,
   type DeclaredCommand,
   defineCommands,
   type KeyPositions,
@@ -23,41 +22,12 @@ import {
 } from '../../protocol/index.ts';
 import { declareWith } from '../declare.ts';
 import { helpCommand } from '../help.ts';
+import { keySpecsReply, keysWithFlags } from './key-specs.ts';
 
 /** First, last and step as COMMAND INFO reports them; commands whose keys move report none. */
 function positionsOf(keys: KeyPositions | undefined): readonly [number, number, number] {
   return keys === undefined || typeof keys === 'function' ? [0, 0, 0] : [keys.first, keys.last, keys.step];
 }
-
-function keyFlags({ flags, slotChannels }: CommandDeclaration): Reply[] {
-  if (slotChannels !== undefined) return [new SimpleString('not_key')];
-  return (flags.includes('write') ? ['RW', 'access', 'update'] : ['RO', 'access']).map(
-    (flag) => new SimpleString(flag),
-  );
-}
-
-function keySpecs(spec: CommandDeclaration): Reply {
-  const { keys = spec.slotChannels } = spec;
-  if (keys === undefined || typeof keys === 'function') return [];
-  const range = new MapReply([
-    ['lastkey', keys.last < 0 ? keys.last : keys.last - keys.first],
-    ['keystep', keys.step],
-    ['limit', 0],
-  ]);
-  return [
-    new MapReply([
-      ['flags', new SetReply(keyFlags(spec))],
-      ['begin_search', typed('index', new MapReply([['index', keys.first]]))],
-      ['find_keys', typed('range', range)],
-    ]),
-  ];
-}
-
-const typed = (type: string, spec: Reply): Reply =>
-  new MapReply([
-    ['type', type],
-    ['spec', spec],
-  ]);
 
 /** A command as COMMAND INFO answers it. */
 function describe(command: DeclaredCommand): Reply {
@@ -69,7 +39,7 @@ function describe(command: DeclaredCommand): Reply {
     ...positionsOf(spec.keys ?? spec.slotChannels),
     new SetReply(categoriesOf(command).map((category) => new SimpleString(`@${category}`))),
     [],
-    keySpecs(spec),
+    keySpecsReply(command.fullName, spec),
     [...(command.subcommands?.values() ?? [])].map(describe),
   ];
 }
@@ -122,23 +92,22 @@ function list({ table }: { table: CommandCatalogue }, args: readonly Buffer[]): 
   }
 }
 
-/** The declaration and the key positions of a full command behind `COMMAND GETKEYS`. @throws RedisError */
-function keysOf(
-  session: ClientSession,
+/** A full command behind `COMMAND GETKEYS`, which has keys. @throws RedisError */
+function commandWithKeys(
+  { server }: ClientSession,
   args: readonly Buffer[],
-): { readonly spec: CommandDeclaration; readonly keys: Buffer[] } {
+): { readonly command: DeclaredCommand; readonly call: readonly Buffer[] } {
   const call = args.slice(2);
-  const command = session.server.table.resolve(call);
+  const command = server.table.resolve(call);
   if (command === undefined) throw new RedisError('ERR Invalid command specified');
   if (command.spec.keys === undefined) throw new RedisError('ERR The command has no key arguments');
   if (!arityAccepts(command.spec.arity, call.length)) {
     throw new RedisError('ERR Invalid number of arguments specified for command');
   }
-  const indexes = keyIndexes(command.spec, call);
-  if (indexes.length === 0 && !command.spec.flags.includes('no_mandatory_keys')) {
+  if (keyIndexes(command.spec, call).length === 0 && !command.spec.flags.includes('no_mandatory_keys')) {
     throw new RedisError('ERR Invalid arguments specified for command');
   }
-  return { spec: command.spec, keys: indexes.map((index) => call[index]!) };
+  return { command, call };
 }
 
 const sub = declareWith({
@@ -192,6 +161,7 @@ export const introspectionCommands = defineCommands([
         arity: -2,
         since: '7.0.0',
         summary: 'What commands do.',
+        differences: 'In words of our own; arguments are not described.',
         run: ({ server }, args) => docs(server, args.slice(2)),
       }),
       sub({
@@ -200,7 +170,10 @@ export const introspectionCommands = defineCommands([
         since: '2.8.13',
         summary: 'The keys that a command would use.',
         complexity: 'O(N) in the number of arguments',
-        run: (session, args) => keysOf(session, args).keys,
+        run: (session, args) => {
+          const { command, call } = commandWithKeys(session, args);
+          return keyIndexes(command.spec, call).map((at) => call[at]!);
+        },
       }),
       sub({
         name: 'getkeysandflags',
@@ -209,8 +182,8 @@ export const introspectionCommands = defineCommands([
         summary: 'The keys that a command would use, and how.',
         complexity: 'O(N) in the number of arguments',
         run: (session, args) => {
-          const { spec, keys } = keysOf(session, args);
-          return keys.map((key) => [key, new SetReply(keyFlags(spec))]);
+          const { command, call } = commandWithKeys(session, args);
+          return keysWithFlags(command.fullName, command.spec, call);
         },
       }),
       helpCommand({
@@ -225,6 +198,8 @@ export const introspectionCommands = defineCommands([
         arity: -2,
         since: '2.8.13',
         summary: 'Arity, flags and keys of commands, of all when none is named.',
+        differences:
+          'There are no tips and no notes: every node answers for the whole cluster, so no command is to be sent to all of them.',
         run: ({ server }, args) => info(server, args.slice(2)),
       }),
       sub({
