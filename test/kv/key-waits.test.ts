@@ -37,6 +37,7 @@ class Pop implements Operation<string> {
   error: Error | undefined;
   reply: string | undefined;
   completions = 0;
+  begun = 0;
   /** Puts what it takes there. */
   target: string | undefined;
   line = LINE;
@@ -62,6 +63,10 @@ class Pop implements Operation<string> {
       return `${key}=${first}`;
     }
     return new AwaitedKeys(this.keys.map(bytes), this.line);
+  }
+
+  begins(): void {
+    this.begun++;
   }
 
   complete(error: Error | undefined, reply: string | undefined): void {
@@ -314,6 +319,27 @@ describe('operations that wait for keys', () => {
     bed.scheduler.advance(PRECEDENCE_MS);
     bed.settle();
     assert.equal(behind.reply, 'a=1');
+  });
+
+  test('are said to wait when what they saw has come to pass, at a leader that still leads', async () => {
+    const bed = new Bed();
+    bed.push('a', '1');
+    bed.settle();
+    bed.run((view) => put(view, 'a', []));
+    const waiter = bed.pop('a');
+    bed.scheduler.endTurn();
+    await Promise.resolve();
+    assert.equal(waiter.begun, 0, 'the list may still be there when this leader does not lead any more');
+    bed.raft.commit();
+    await Promise.resolve();
+    assert.equal(waiter.begun, 1);
+    bed.raft.hasLease = false;
+    const late = bed.pop('b');
+    await Promise.resolve();
+    assert.equal(late.begun, 0, 'nobody has confirmed that this node leads');
+    bed.raft.stepDown();
+    await Promise.resolve();
+    assert.equal(late.begun, 0);
   });
 
   test('are refused when there are too many', () => {

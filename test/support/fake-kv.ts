@@ -397,7 +397,7 @@ export class FakeKv implements KvService {
     }
     if (reply instanceof AwaitedKeys) {
       this.groupOfWaiter.set(operation, group);
-      this.waits.wait(operation, reply);
+      if (this.waits.wait(operation, reply)) operation.wait?.begins?.();
       view.apply();
       return;
     }

@@ -37,6 +37,10 @@ export interface WaitState {
   readyKey: Buffer | undefined;
   /** Keeps its place and is not served: nobody could be told. Changed through `KvService.suspendWait`. */
   isSuspended: boolean;
+  /**
+   * Called when it has begun to wait and that is certain: what it saw has come to pass, and the leader led when it looked. May be called several times.
+   */
+  begins?(): void;
   /** Not wanted any more: it is not evaluated again. Changed through `KvService.endWait`. */
   isEnded: boolean;
 }

@@ -322,7 +322,7 @@ export class GroupExecutor {
     } else if (isWriter) {
       if (!this.addWriter(operation, tries, reply, awaited)) return;
     } else if (awaited !== undefined) {
-      this.waits.keys.wait(operation, awaited);
+      this.wait(operation, awaited);
     } else if (view.dependencies.length === 0) {
       this.confirmer.confirm(operation, error, reply);
     } else {
@@ -366,8 +366,18 @@ export class GroupExecutor {
     const waiter = awaited === undefined ? operation : UNHEARD;
     entry.pending.push({ operation: waiter, tries, error: undefined, reply, unit, sources: NO_SOURCES });
     this.waits.keys.written(view.writes, view.ranges);
-    if (awaited !== undefined) this.waits.keys.wait(operation, awaited);
+    if (awaited !== undefined) this.wait(operation, awaited);
     return true;
+  }
+
+  /** Somebody may be told that there was nothing, once that is certain: it may have been seen by a leader that is none any more. */
+  private wait(operation: Operation<unknown>, awaited: AwaitedKeys): void {
+    const { wait } = operation;
+    if (!this.waits.keys.wait(operation, awaited) || wait?.begins === undefined) return;
+    this.catchUp().then(
+      () => wait.begins!(),
+      () => undefined,
+    );
   }
 
   private settleApplied(entry: TurnEntry, units: readonly Unit[], refusals: BatchResult): void {

@@ -74,13 +74,15 @@ export class KeyWaits {
     return this.known.has(operation);
   }
 
-  /** An operation has found nothing: it waits, where it did before or behind those that are older. */
-  wait(operation: Operation<unknown>, awaited: AwaitedKeys): void {
-    const before = this.waiters.get(operation);
-    if (before !== undefined) return;
+  /**
+   * An operation has found nothing: it waits, where it did before or behind those that are older.
+   * @returns true when it begins to
+   */
+  wait(operation: Operation<unknown>, awaited: AwaitedKeys): boolean {
+    if (this.waiters.has(operation)) return false;
     if (this.waiters.size >= this.options.maxWaiters) {
       complete(operation, new TooManyWaitersError(), undefined);
-      return;
+      return false;
     }
     let waiter = this.known.get(operation);
     if (waiter === undefined) {
@@ -90,6 +92,7 @@ export class KeyWaits {
     }
     waiter.awaited = awaited;
     this.enter(operation, waiter);
+    return true;
   }
 
   private enter(operation: Operation<unknown>, waiter: Waiter): void {

@@ -1,10 +1,10 @@
 /** Makes a command of a client one that waits. */
 import type { Millis } from '../../../platform/index.ts';
 import type { CommandSpec } from '../command/index.ts';
-import type { Reply } from '../protocol/index.ts';
+import { RedisError, type Reply } from '../protocol/index.ts';
 import type { CommandRequest } from '../request/index.ts';
 import type { ServerState } from '../state/index.ts';
-import { WaitingCall } from './waiting-call.ts';
+import { MAX_WAITED_KEYS, WaitingCall } from './waiting-call.ts';
 
 /**
  * @param requestOf makes the command a request, with the arguments that it has by now
@@ -19,6 +19,8 @@ export function waitingCallOf(
   requestOf: (args: readonly Buffer[]) => CommandRequest,
   runAcross: (request: CommandRequest) => Promise<Reply>,
 ): WaitingCall {
+  if (spec.waits!.keys(args).length > MAX_WAITED_KEYS)
+    throw new RedisError(`ERR a command waits for at most ${MAX_WAITED_KEYS} keys`);
   const { kv, clock, scheduler, random, commandTimeoutMs } = server;
   const environment = {
     ...{ kv, clock, scheduler, random, commandTimeoutMs },

@@ -115,7 +115,7 @@ export class WaitingOperation implements Operation<Reply>, WaitState {
   private last: WaitingEvaluation | undefined;
   private readonly told: (operation: WaitingOperation) => void;
 
-  /** @param told called when the operation has begun to wait; once an evaluation that finds nothing */
+  /** @param told called when the operation has begun to wait, see `WaitState.begins` */
   constructor(request: CommandRequest, terms: WaitTerms, told: (operation: WaitingOperation) => void) {
     this.request = request;
     this.mode = terms.mode;
@@ -153,8 +153,11 @@ export class WaitingOperation implements Operation<Reply>, WaitState {
       this.isRewritten = true;
     }
     this.hasWaited = true;
-    this.told(this);
     return awaited;
+  }
+
+  begins(): void {
+    this.told(this);
   }
 
   /** True when the last evaluation has found nothing. */
