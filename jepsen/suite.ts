@@ -54,6 +54,7 @@ export const quickSuite: readonly SuiteEntry[] = [
   { workload: 'stream-group', nemeses: ['kill-leader', 'route-shuffle'], seconds: 10, overlap: 2, groups: 3 },
   { workload: 'list-transactions', nemeses: ['kill', 'route-shuffle'], seconds: 10, overlap: 2, groups: 3 },
   { workload: 'collection-bank', nemeses: ['kill', 'route-shuffle'], seconds: 10, overlap: 2, groups: 3 },
+  { workload: 'subscribers', nemeses: ['network-slow', 'kill'], seconds: 14, groups: 3 },
 ];
 
 /** Those of hashes, lists, sets and sorted sets, which a move has to carry whole. */

@@ -341,4 +341,22 @@ export const mutants: readonly Mutant[] = [
     rate: 200,
     concurrency: 10,
   },
+  {
+    name: 'subscribed-early',
+    description: 'SUBSCRIBE is answered before other nodes know what the client listens to',
+    mutations: [
+      {
+        file: 'src/adapter/redis/messages/messages.ts',
+        find: 'if (this.isTold(version)) return undefined;',
+        replace: 'if (version >= 0) return undefined;',
+      },
+    ],
+    workload: 'subscribers',
+    // Nodes hear late of each other's clients.
+    nemeses: ['network-slow'],
+    seconds: 15,
+    rate: 300,
+    concurrency: 20,
+    faultSeconds: 4,
+  },
 ];

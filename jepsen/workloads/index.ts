@@ -17,6 +17,7 @@ import { registerTransactions } from './register-transactions.ts';
 import { sessionReads } from './session-reads.ts';
 import { set } from './set.ts';
 import { streamGroup } from './stream-group.ts';
+import { subscribers } from './subscribers.ts';
 import { ttl } from './ttl.ts';
 import { uniqueIds } from './unique-ids.ts';
 import { writeSkew } from './write-skew.ts';
@@ -50,6 +51,7 @@ export const workloads: Readonly<Record<string, (nemeses: readonly string[]) => 
   'stream-group': streamGroup,
   'list-transactions': () => listAppend({ name: 'list-transactions', keysPerTransaction: 4, holder: 'list' }),
   'collection-bank': collectionBank,
+  subscribers,
 };
 
 /**
