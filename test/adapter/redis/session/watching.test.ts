@@ -201,3 +201,22 @@ describe('MONITOR', () => {
 async function isGone(client: RawClient, other: RawClient): Promise<boolean> {
   return !String(await client.call('CLIENT', 'LIST')).includes(`addr=${localAddress(other)} `);
 }
+
+describe('CLIENT PAUSE WRITE', () => {
+  test('holds what the clients of its node would change or publish, and nothing that other nodes forward', async () => {
+    const { leader, other, connect } = await start();
+    const [writer, publisher, reader] = [await connect(), await connect(), await connect()];
+    assert.equal(await other.call('CLIENT', 'PAUSE', '60000', 'WRITE'), '+OK');
+    writer.send(request('SET', 'k', 'paused'));
+    publisher.send(request('PUBLISH', 'c', 'm'));
+    assert.equal(await leader.call('SET', 'k', 'free'), '+OK');
+    assert.equal(await reader.call('GET', 'k'), 'free');
+    const held = async () => /blocked_clients:(\d+)/.exec(String(await reader.call('INFO', 'clients')))![1];
+    for (let looks = 0; looks < 200 && (await held()) !== '2'; looks++);
+    assert.equal(await held(), '2');
+    assert.deepEqual([writer.received.length, publisher.received.length], [0, 0]);
+    assert.equal(await other.call('CLIENT', 'UNPAUSE'), '+OK');
+    assert.deepEqual([await writer.read(), await publisher.read()], ['+OK', 0]);
+    assert.equal(await reader.call('GET', 'k'), 'paused');
+  });
+});
