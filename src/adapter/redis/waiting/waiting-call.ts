@@ -60,6 +60,8 @@ export class WaitingCall {
   /** Called when it ends while it stands in line to be told. */
   private onEnd: (() => void) | undefined;
   private tries = 0;
+  /** Times that a group has said that there is something. */
+  private notices = 0;
   /** It stands in all lines in which it is to be told. */
   private isToldByAll = false;
 
@@ -88,7 +90,7 @@ export class WaitingCall {
     this.armTimer();
     try {
       for (;;) {
-        if (this.ended !== undefined && (this.ended === 'gone' || this.hasLooked)) return this.endReply(this.ended);
+        if (this.isOver) return this.endReply(this.ended!);
         const reply = await this.attempt();
         if (reply !== undefined) return reply;
       }
@@ -118,6 +120,11 @@ export class WaitingCall {
     const group = commonGroup(this.environment.kv, request.storageKeys());
     if (group === 'several') return this.amongGroups(request);
     return this.inGroup(group ?? anyGroup(this.environment.kv), request);
+  }
+
+  /** It may be answered that there was nothing. */
+  private get isOver(): boolean {
+    return this.ended === 'gone' || (this.ended !== undefined && this.hasLooked);
   }
 
   /** Leaders have said that it waits. */
@@ -180,7 +187,7 @@ export class WaitingCall {
 
   private async pause(): Promise<void> {
     const { scheduler, random } = this.environment;
-    if (this.ended === undefined) await sleep(scheduler, backoffMs(PAUSE, ++this.tries, random));
+    if (!this.isOver) await sleep(scheduler, backoffMs(PAUSE, ++this.tries, random));
   }
 
   /** Its keys belong to several groups: tries, and waits until one of them says that there is something. */
@@ -249,7 +256,12 @@ export class WaitingCall {
       }
       this.isToldByAll = true;
       const outcome = await Promise.race([ended, ...places.map((place) => place.outcome)]);
-      if (outcome === undefined || outcome.kind === 'reply' || outcome.kind === 'unknown') return undefined;
+      if (outcome === undefined) return undefined;
+      if (outcome.kind === 'reply' || outcome.kind === 'unknown') {
+        // Others are quicker, again and again.
+        if (this.notices++ > 0) await this.pause();
+        return undefined;
+      }
       return await this.answerOf(outcome, request);
     } finally {
       this.onEnd = undefined;
