@@ -49,6 +49,7 @@ export {
   type BackfillPage,
   type CapturePage,
   type CapturePoint,
+  type ChangeListener,
   type Consistency,
   CrossGroupError,
   EvaluationTooLongError,

@@ -2,6 +2,7 @@
 
 export * from './archive/index.ts';
 export { type AssembledNode, assembleNode, type NodeStatus } from './assemble.ts';
+export { clusterSettings } from './cluster-settings.ts';
 export { handOver, handOverBeforeStop } from './drain.ts';
 export { quorumReplicas } from './durable-copies.ts';
 export { GroupHost, type HostedGroup } from './group-host.ts';

@@ -56,21 +56,25 @@ export class RespConnection {
   /** Sends commands in one pipeline. @returns what comes, up to the reply that is the last one */
   async callUpTo(commands: readonly CommandLine[], isLast: (reply: RawReply) => boolean): Promise<RawReply[]> {
     this.socket.write(Buffer.concat(commands.map(encoded)));
-    const deadlineMs = Date.now() + REPLY_DEADLINE_MS;
     const replies: RawReply[] = [];
-    if (commands.length === 0) return replies;
+    while (replies.length === 0 ? commands.length > 0 : !isLast(replies.at(-1)!)) {
+      replies.push(await this.next(commands[replies.length]));
+    }
+    return replies;
+  }
+
+  /** The next reply, or message that is none. @param command that it answers, for the error when it does not come */
+  async next(command?: CommandLine): Promise<RawReply> {
+    const deadlineMs = Date.now() + REPLY_DEADLINE_MS;
     for (;;) {
       const parsed = parseReply(this.received, 0);
       if (parsed !== undefined) {
         this.received = this.received.subarray(parsed.end);
-        replies.push(parsed.reply);
-        if (isLast(parsed.reply)) return replies;
-        continue;
+        return parsed.reply;
       }
       if (this.failure !== undefined) throw this.failure;
       const remainingMs = deadlineMs - Date.now();
-      if (remainingMs <= 0)
-        throw new Error(`port ${this.socket.remotePort}: no reply to ${JSON.stringify(commands[replies.length])}`);
+      if (remainingMs <= 0) throw new Error(`port ${this.socket.remotePort}: no reply to ${JSON.stringify(command)}`);
       await this.moreBytes(remainingMs);
     }
   }

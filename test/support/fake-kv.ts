@@ -4,6 +4,7 @@
  * when the state has owners; what a node believes about it is its directory, which may be older.
  */
 import { headLengthOf } from '../../src/adapter/redis/keys/keyspace.ts';
+import type { ChangeListener } from '../../src/kv/contract/changes.ts';
 import { ConflictError, LeaderUnavailableError, NotOwnerError, RangeBusyError } from '../../src/kv/contract/errors.ts';
 import type { ForwardHandler, KeyStretch, KvService } from '../../src/kv/contract/service.ts';
 import type { KvTransaction } from '../../src/kv/contract/transactions.ts';
@@ -94,6 +95,8 @@ export class FakeState {
   lastTs = 0n;
   /** Hear of the keys that were written. */
   readonly writeListeners: ((names: readonly string[]) => void)[] = [];
+  /** Hear of each key that was written, and whether what it held had expired. */
+  readonly changeListeners: ((key: Buffer, hasExpired: boolean) => void)[] = [];
   /** Added to the wall clock, so that tests can let time pass. */
   skewMs = 0;
 
@@ -215,7 +218,10 @@ export class FakeView implements KeyView {
 
   /** Makes the writes visible to other views. */
   apply(): void {
+    const changed: [string, boolean][] = [];
     for (const [name, stored] of this.written) {
+      const before = this.state.values.get(name);
+      changed.push([name, before !== undefined && !isLive(before, this.ts)]);
       if (stored === undefined) this.state.values.delete(name);
       else this.state.values.set(name, stored);
       const deletedTs = this.deleted.has(name) ? this.ts : this.hidden.get(name);
@@ -223,6 +229,9 @@ export class FakeView implements KeyView {
       else this.state.deletedAt.delete(name);
     }
     for (const listener of this.state.writeListeners) listener([...this.written.keys()]);
+    for (const [name, hasExpired] of changed) {
+      for (const listener of this.state.changeListeners) listener(Buffer.from(name, 'latin1'), hasExpired);
+    }
   }
 }
 
@@ -274,6 +283,8 @@ export class FakeKv implements KvService {
   private readonly time: NonNullable<FakeKvOptions['time']>;
   private readonly waits: KeyWaits;
   private readonly groupOfWaiter = new WeakMap<Operation<unknown>, GroupId>();
+  /** Who hears of changes of groups that are led here. */
+  changes: ChangeListener | undefined;
   private readonly peerListeners: ((node: NodeId) => void)[] = [];
 
   constructor(options: FakeKvOptions = {}) {
@@ -317,6 +328,14 @@ export class FakeKv implements KvService {
     if (operation.wait !== undefined) operation.wait.isSuspended = isSuspended;
     if (!isSuspended) this.waits.wake(operation);
     this.waits.serve();
+  }
+
+  onChanges(listener: ChangeListener): void {
+    this.changes = listener;
+    this.state.changeListeners.push((key, hasExpired) => {
+      const group = this.groupOf(key);
+      if (this.leaderOf(group) === this && listener.isListening) listener.changed(group, key, hasExpired);
+    });
   }
 
   onPeerLost(listener: (node: NodeId) => void): void {

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import type { GroupAdmission } from '../../src/kv/admission/index.ts';
 import { GroupStateMachine } from '../../src/kv/apply/state-machine.ts';
+import type { ChangeListener } from '../../src/kv/contract/changes.ts';
 import type { KeyView, LiveValue } from '../../src/kv/contract/view.ts';
 import { encodeSpan } from '../../src/kv/entry/span-entries.ts';
 import { GroupExecutor } from '../../src/kv/leader/executor.ts';
@@ -193,6 +194,7 @@ export class LoneGroup {
       readonly onAccess?: AccessListener;
       readonly objects?: ObjectRules;
       readonly admission?: GroupAdmission;
+      readonly changes?: ChangeListener;
     } = {},
   ) {
     this.store = store;
@@ -209,6 +211,7 @@ export class LoneGroup {
       limits: { gatherTurns: 0, ...limits },
       ...(options.onAccess === undefined ? {} : { onAccess: options.onAccess }),
       ...(options.admission === undefined ? {} : { admission: options.admission }),
+      ...(options.changes === undefined ? {} : { changes: options.changes }),
       objects: options.objects,
     });
     raft.ownsEverything = options.ownsEverything ?? true;

@@ -13,7 +13,7 @@
  * The interfaces of the server, of its configuration and of the cluster lie in `command`, because commands are written against them.
  */
 
-export { redisExpiryWork } from './command/index.ts';
+export { type ClusterSettings, redisExpiryWork } from './command/index.ts';
 export { redisKeyspace } from './keys/index.ts';
 export { type MessageCounters, Messages } from './messages/index.ts';
 export {

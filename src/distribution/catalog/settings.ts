@@ -6,8 +6,8 @@ export interface SettingRule {
   /** What holds while there is no row. */
   readonly initial: string;
   readonly description: string;
-  /** Either a closed list of words, or a whole number between two bounds. */
-  readonly values: readonly string[] | { readonly min: number; readonly max: number };
+  /** Either a closed list of words, or a whole number between two bounds, or any of some letters, each once at most. */
+  readonly values: readonly string[] | { readonly min: number; readonly max: number } | { readonly letters: string };
 }
 
 /** `observe` prints what would be done and does nothing. */
@@ -46,6 +46,11 @@ export const SETTINGS = {
     description: 'bytes of a range that is considered full',
     values: { min: 1_048_576, max: 1_099_511_627_776 },
   },
+  'redis.keyspaceEvents': {
+    initial: '',
+    description: "events of keys that Redis clients may listen to, in the letters of Redis' notify-keyspace-events",
+    values: { letters: 'g$lshzxetdnKEm' },
+  },
   'time.caughtUpAt': {
     initial: '0',
     description:
@@ -76,6 +81,12 @@ export function settingProblem(name: string, value: string): string | undefined 
   if ('min' in values) {
     const isNumber = /^\d{1,15}$/.test(value) && Number(value) >= values.min && Number(value) <= values.max;
     return isNumber ? undefined : `${name} is a whole number from ${values.min} to ${values.max}`;
+  }
+  if ('letters' in values) {
+    const areLetters = [...value].every(
+      (letter, at) => values.letters.includes(letter) && !value.includes(letter, at + 1),
+    );
+    return areLetters ? undefined : `${name} is made of the letters ${values.letters}, each once at most`;
   }
   return values.includes(value) ? undefined : `${name} is one of ${values.join(', ')}`;
 }

@@ -70,6 +70,13 @@ export type BatchResult = ReadonlyMap<number, UnitRefusal> | undefined;
  */
 export type EntryResult = BatchResult | SpanReply | ImportOutcome | FenceReply | TxnAnswer;
 
+/** Hears of what entries change, see `ChangeListener`. */
+export interface EntryChanges {
+  readonly isListening: boolean;
+  changed(key: Buffer, hasExpired: boolean): void;
+  deleted(start: Buffer, end: Buffer): void;
+}
+
 export interface GroupStateMachineOptions {
   readonly store: GroupStore;
   /** Membership that the group starts with; used only while nothing has been applied. */
@@ -90,6 +97,7 @@ export class GroupStateMachine implements StateMachine {
   /** Leaders issue timestamps below it; 0 before the first was committed. Never falls. */
   private ceiling: Millis = 0;
   private authorityNow: Authority = FIRST_AUTHORITY;
+  private changeListener: EntryChanges | undefined;
   private adoptionListener: ((ts: HlcTimestamp) => void) | undefined;
   private readonly spans: SpanState;
   /** Locks of transactions in force; changed by apply alone. */
@@ -116,6 +124,7 @@ export class GroupStateMachine implements StateMachine {
       locks: this.locks,
       largestTs: () => this.largestTs,
       adopt: (ts) => this.adopt(ts),
+      changes: (key, commitTs) => this.tell(key, commitTs),
       checkAuthority: (epoch) => this.checkAuthority(epoch),
     });
     this.reload();
@@ -321,6 +330,7 @@ export class GroupStateMachine implements StateMachine {
     }
     const keys = this.checkMutations(reader.fork(), unitCount, mutationCount, commitTs, refusals);
     const isCaptured = this.spans.isCapturing;
+    const isHeard = this.changeListener?.isListening === true;
     for (let at = 0; at < mutationCount; at++) {
       const unit = reader.unit(unitCount);
       const kind = reader.u8();
@@ -333,18 +343,21 @@ export class GroupStateMachine implements StateMachine {
           const value = reader.view();
           const expireTs = kind === MutationKind.Put ? ABSENT : reader.timestamp();
           if (isDropped) break;
+          if (isHeard) this.tell(key, commitTs);
           writer.put(key, value, commitTs, expireTs);
           if (isCaptured) this.spans.capture(writer, index, 'put', key, commitTs);
           break;
         }
         case MutationKind.Delete:
           if (isDropped) break;
+          if (isHeard) this.tell(key, commitTs);
           writer.delete(key, commitTs);
           if (isCaptured) this.spans.capture(writer, index, 'delete', key, commitTs);
           break;
         default: {
           const end = reader.view();
           if (isDropped) break;
+          if (isHeard) this.changeListener!.deleted(key, end);
           // The timestamp before the entry's own is reserved for this: puts of the same entry stay visible.
           writer.deleteRange(key, end, hlcTimestamp(commitTs - 1n));
           if (isCaptured) this.spans.captureRange(writer, index, key, end, commitTs);
@@ -418,10 +431,25 @@ export class GroupStateMachine implements StateMachine {
       const name = key.toString('latin1');
       if (purged.has(name)) continue;
       purged.add(name);
+      this.tell(key, commitTs);
       writer.delete(key, commitTs);
       if (this.spans.isCapturing) this.spans.capture(writer, index, 'delete', key, commitTs);
     }
     if (commitTs > this.largestTs) this.largestTs = commitTs;
+  }
+
+  /** A key is about to be written or deleted. */
+  private tell(key: Buffer, commitTs: HlcTimestamp): void {
+    const listener = this.changeListener;
+    if (listener?.isListening !== true) return;
+    const before = this.store.latest(key);
+    const isLive = before !== undefined && !before.isTombstone;
+    listener.changed(key, isLive && before.expireTs !== ABSENT && before.expireTs <= commitTs);
+  }
+
+  /** The one who wants to know what entries change. It takes no part in what apply does. */
+  listenToChanges(listener: EntryChanges): void {
+    this.changeListener = listener;
   }
 
   /** The clock of this replica hears of timestamps that came with ranges and authorities: it must be past them. */

@@ -76,6 +76,8 @@ export interface TxnHost {
   largestTs(): HlcTimestamp;
   /** Takes over a timestamp that was applied. */
   adopt(ts: HlcTimestamp): void;
+  /** A key is about to be written or deleted. */
+  changes(key: Buffer, commitTs: HlcTimestamp): void;
   checkAuthority(epoch: number): boolean;
   /** What was certified for collection may not be contradicted by a lock that comes late. */
   isTooOld(startTs: HlcTimestamp): boolean;
@@ -202,6 +204,7 @@ export class TxnState {
     const { spans } = this.host;
     const isPut = lock.kind === 'put';
     this.touched?.add(nameOf(lock.key));
+    this.host.changes(lock.key, commitTs);
     if (isPut) writer.put(lock.key, lock.value, commitTs, lock.expireTs);
     else writer.delete(lock.key, commitTs);
     if (spans.isCapturing) spans.capture(writer, index, isPut ? 'put' : 'delete', lock.key, commitTs);

@@ -3,6 +3,7 @@
  * errors of all of them. Interfaces and plain data; nothing here does anything.
  */
 
+export type { ChangeListener } from './changes.ts';
 export {
   CeilingExpiredError,
   ConflictError,

@@ -3,6 +3,7 @@
  * leave is decided here, not in the adapter.
  */
 import type { GroupId, HlcTimestamp, Millis, NodeId } from '../../platform/index.ts';
+import type { ChangeListener } from './changes.ts';
 import type { LeaderUnavailableError } from './errors.ts';
 import type { Operation, ScanPage, ScanRequest } from './view.ts';
 
@@ -78,6 +79,8 @@ export interface KvService {
   ): void;
   /** Registers the leader-side handler of a service; once, at start. */
   onForward(service: string, handler: ForwardHandler): void;
+  /** The one who wants to know what is changed where this node leads; once, at start. */
+  onChanges(listener: ChangeListener): void;
   /** Keys that this node has deleted as a leader since it started, because they had expired. */
   readonly expiredKeys: number;
   /** The time of this node: its clock, as a timestamp. Groups that are led here may be ahead of it. */

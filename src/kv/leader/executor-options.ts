@@ -4,7 +4,7 @@ import type { RaftGroup } from '../../raftengine/index.ts';
 import type { GroupStore } from '../../store/index.ts';
 import type { GroupAdmission } from '../admission/index.ts';
 import type { GroupStateMachine } from '../apply/index.ts';
-import type { LongEvaluator } from '../contract/index.ts';
+import type { ChangeListener, LongEvaluator } from '../contract/index.ts';
 import type { ClockLimits, Hlc } from '../time/index.ts';
 import type { ObjectRules } from './long-reads.ts';
 import type { AccessListener } from './view.ts';
@@ -98,6 +98,8 @@ export interface GroupExecutorOptions {
   readonly clockLimits?: Partial<ClockLimits>;
   /** Hears of every key that a command reads or writes, once an evaluation; for signals of load. Must be quick. */
   readonly onAccess?: AccessListener;
+  /** Hears of what is changed while this node leads; left out: nobody does. */
+  readonly changes?: ChangeListener;
   /** Whether writes are let in; left out: all are. */
   readonly admission?: GroupAdmission;
   /** How objects of several rows are known; left out: every key is an object by itself. */

@@ -16,6 +16,7 @@ import type { GroupStore } from '../../store/index.ts';
 import type { BatchResult, GroupStateMachine } from '../apply/index.ts';
 import {
   AwaitedKeys,
+  type ChangeListener,
   ConflictError,
   EvaluationTooLongError,
   type Operation,
@@ -82,6 +83,7 @@ export class GroupExecutor {
   private readonly reads: GroupReads;
   private readonly longReads: LongReads;
   private readonly waits: OperationWaits;
+  private readonly changes: ChangeListener | undefined;
   /** What coordinators of transactions ask of this group. */
   readonly txns: LeaderTxns;
   /** What moves ask of this group. */
@@ -177,6 +179,8 @@ export class GroupExecutor {
       propose: (build, isUrgent) => this.sequencer.proposeAside(build, isUrgent),
       submit: (operation) => this.submit(operation as Operation<unknown>),
     });
+    this.changes = options.changes;
+    this.listenToChanges();
     this.stateMachine.listenToLeadership((event) => this.onLeadership(event));
   }
 
@@ -461,6 +465,20 @@ export class GroupExecutor {
     if (this.serving && waits.queue.size > 0 && !sequencer.isFull() && !sequencer.mayDraw()) this.clock.request();
   }
 
+  private listenToChanges(): void {
+    const { changes } = this;
+    if (changes === undefined) return;
+    const group = this.raft.groupId;
+    const isListening = (): boolean => this.serving && changes.isListening;
+    this.stateMachine.listenToChanges({
+      get isListening() {
+        return isListening();
+      },
+      changed: (key, hasExpired) => changes.changed(group, key, hasExpired),
+      deleted: (start, end) => changes.deleted(group, start, end),
+    });
+  }
+
   private onLeadership(event: LeadershipEvent): void {
     if (event.kind === 'stopped') {
       this.stop();
@@ -470,6 +488,7 @@ export class GroupExecutor {
     this.sequencer.begin();
     this.gate.reset();
     this.serving = true;
+    this.changes?.began(this.raft.groupId);
     // Timestamps of this term must be above every one of earlier terms: what comes waits for the clock.
     this.clock.begin();
   }

@@ -21,6 +21,7 @@ import type { GroupStore } from '../../store/index.ts';
 import type { GroupAdmission } from '../admission/index.ts';
 import type { GroupStateMachine } from '../apply/index.ts';
 import type {
+  ChangeListener,
   ForwardHandler,
   KeyStretch,
   KvService,
@@ -140,6 +141,9 @@ class LocalKvService implements NodeKvService {
   private readonly hosted = new Map<GroupId, Hosted>();
   private readonly proxy: LeaderProxy;
   private readonly maintenance: Maintenance;
+  private changeListener: ChangeListener | undefined;
+  /** Passes on to the listener, which comes when there are groups already. */
+  private readonly changes: ChangeListener;
   /** What `dataGroups` answers for `dataGroupsTable`. */
   private dataGroupIds: readonly GroupId[] = [];
   private dataGroupsTable: RouteTable | undefined;
@@ -162,6 +166,15 @@ class LocalKvService implements NodeKvService {
         members: (group) => options.membersOf(group),
       },
     });
+    const listener = () => this.changeListener;
+    this.changes = {
+      get isListening() {
+        return listener()?.isListening === true;
+      },
+      changed: (group, key, hasExpired) => listener()?.changed(group, key, hasExpired),
+      deleted: (group, start, end) => listener()?.deleted(group, start, end),
+      began: (group) => listener()?.began(group),
+    };
     const onError = options.onBackgroundError ?? (() => undefined);
     this.maintenance = new Maintenance([], scheduler, options.maintenance, onError, options.expiryWork);
   }
@@ -182,6 +195,7 @@ class LocalKvService implements NodeKvService {
       clockLimits: limits?.clock ?? {},
       objects,
       evaluator,
+      changes: this.changes,
       ...(onAccess === undefined ? {} : { onAccess }),
       ...(admission === undefined ? {} : { admission: admission(raft.groupId) }),
     });
@@ -273,6 +287,11 @@ class LocalKvService implements NodeKvService {
   suspendWait(group: GroupId, operation: Operation<unknown>, isSuspended: boolean): void {
     if (operation.wait !== undefined) operation.wait.isSuspended = isSuspended;
     if (!isSuspended) this.hosted.get(group)?.executor.wakeWait(operation);
+  }
+
+  onChanges(listener: ChangeListener): void {
+    assert(this.changeListener === undefined, 'changes have one listener');
+    this.changeListener = listener;
   }
 
   onPeerLost(listener: (node: NodeId) => void): void {

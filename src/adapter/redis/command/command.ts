@@ -14,6 +14,7 @@ import type { OutsideAnswers } from './alone.ts';
 import type { ClientSession } from './client-session.ts';
 import type { CommandDeclaration } from './declaration.ts';
 import type { EffectKeeper } from './effects.ts';
+import type { EventClass } from './keyspace-events.ts';
 import type { ScanContext } from './scan-context.ts';
 import type { KnownScripts, ScriptRunner } from './script-runner.ts';
 import type { ScriptCaller } from './users.ts';
@@ -37,10 +38,31 @@ export interface CommandContext extends ValueAccess, BodyAccess, EffectKeeper, M
   readonly isMonitored: boolean;
   /** Who has called; undefined for somebody who may do everything. Asked by what runs other commands, or finds keys that nobody named. */
   readonly caller: ScriptCaller | undefined;
+  /**
+   * Notes that a key is written over by another one, before it is: Redis takes the former away, so the latter is new.
+   * @param target the storage key
+   */
+  replaced(target: Buffer, userKey: Buffer, db?: number): void;
+  /** Whether anybody wants to hear of such events. */
+  hears(about: EventClass): boolean;
+  /**
+   * Notes an event of a key, after the change and once for each change; what nobody wants to hear costs one look at the flags.
+   * @param db of the key, that of the command by default
+   */
+  event(about: EventClass, event: string, userKey: Buffer, db?: number): void;
+  /** Notes an event of a key from which something was taken, and `del` when nothing is left of it. */
+  tookFrom(about: EventClass, event: string, userKey: Buffer): void;
+  /**
+   * Replaces a key by what `store` writes, and notes an event, or `del` when nothing was written and there was a key before.
+   * @param store says how much it has written
+   */
+  stored(about: EventClass, event: string, userKey: Buffer, store: () => number): number;
   /** Runs scripts over the same view; undefined where there are none. */
   readonly scripts: ScriptRunner<CommandContext> | undefined;
   /** What is known beside the keys; undefined where a group evaluates the command. */
   readonly outside: OutsideAnswers | undefined;
+  /** Runs a data command over the view, with all that goes with that. @throws what the command throws */
+  call(spec: CommandSpec, args: readonly Buffer[]): Reply;
   /** The same view for a command that a script calls: in a database, in a version of RESP. */
   nested(db: number, resp: 2 | 3): CommandContext;
 }

@@ -17,7 +17,9 @@ export type Effect =
   /** A script has called what its user may not do. */
   | ({ readonly kind: 'denied' } & ScriptDenial)
   /** A command that a script has called, for those who watch. They are bounded where they are noted: watching changes nothing. */
-  | { readonly kind: 'call'; readonly db: number; readonly args: readonly Buffer[] };
+  | { readonly kind: 'call'; readonly db: number; readonly args: readonly Buffer[] }
+  /** Something was done to a key. */
+  | { readonly kind: 'event'; readonly db: number; readonly event: string; readonly key: Buffer };
 
 /** Whoever keeps the effects of an evaluation until it is known what becomes of it. */
 export interface EffectKeeper {
@@ -62,6 +64,7 @@ function lengthOf(effect: Effect): number {
     case 'denied':
       return effect.object.length + effect.clientInfo.length;
     case 'call':
+    case 'event':
       return 0;
   }
 }

@@ -1,6 +1,6 @@
 /** The `CommandContext` that data commands are evaluated with. */
 import type { KeyView } from '../../../kv/index.ts';
-import { physicalMs, type Random } from '../../../platform/index.ts';
+import { assert, physicalMs, type Random } from '../../../platform/index.ts';
 import {
   type BodyLimits,
   type CopyRows,
@@ -9,12 +9,16 @@ import {
   type EncodingThresholds,
 } from '../bodies/index.ts';
 import { KEYSPACES, type Keyspace } from '../keys/index.ts';
+import type { Reply } from '../protocol/index.ts';
 import type { AccessFrequencies } from './access-frequencies.ts';
 import type { OutsideAnswers } from './alone.ts';
 import type { CommandContext, CommandSpec } from './command.ts';
 import { keyIndexes } from './declaration.ts';
 import type { Effect, EffectKeeper } from './effects.ts';
 import type { EvaluationMeter } from './evaluation-meter.ts';
+import { type EventClass, type EventFlags, hearsEvents, NO_EVENTS } from './keyspace-events.ts';
+import { lookedForIn } from './missed-keys.ts';
+import { NewKeysView } from './new-keys-view.ts';
 import type { ScriptRunner } from './script-runner.ts';
 import type { ScriptCaller } from './users.ts';
 import type { WaitingCommand } from './waiting-command.ts';
@@ -42,6 +46,8 @@ export interface EvaluationSettings {
   readonly outside?: OutsideAnswers;
   /** How many clients get a message that is published now; left out: nobody. */
   readonly receiversOf?: (channel: Buffer, isShard: boolean) => number;
+  /** The events of keys that are wanted in the cluster; left out: none. */
+  readonly eventFlags?: () => EventFlags;
   /** Lets an effect of a command that has taken effect leave; left out: nobody hears of them. */
   readonly emit?: (effect: Effect) => void;
   /** Whether somebody watches the commands of this node; left out: nobody does. */
@@ -85,7 +91,7 @@ export class EvaluationContext implements CommandContext {
     firstStorageKey?: Buffer,
     copyRows?: CopyRows,
   ) {
-    this.view = view;
+    this.view = NewKeysView.over(view, settings.eventFlags?.() ?? NO_EVENTS, effects);
     this.keyspace = KEYSPACES[db]!;
     this.resp = resp;
     this.settings = settings;
@@ -151,8 +157,38 @@ export class EvaluationContext implements CommandContext {
     this.effects.afterCommit(effect);
   }
 
+  hears(about: EventClass): boolean {
+    const flags = this.settings.eventFlags?.() ?? NO_EVENTS;
+    return flags !== NO_EVENTS && hearsEvents(flags, about);
+  }
+
+  event(about: EventClass, event: string, userKey: Buffer, db = this.keyspace.db): void {
+    if (this.hears(about)) this.effects.afterCommit({ kind: 'event', db, event, key: userKey });
+  }
+
+  tookFrom(about: EventClass, event: string, userKey: Buffer): void {
+    this.event(about, event, userKey);
+    if (this.hears('generic') && this.isAbsent(userKey)) this.event('generic', 'del', userKey);
+  }
+
+  stored(about: EventClass, event: string, userKey: Buffer, store: () => number): number {
+    const wasThere = this.hears('generic') && !this.isAbsent(userKey);
+    const size = store();
+    if (size > 0) this.event(about, event, userKey);
+    else if (wasThere) this.event('generic', 'del', userKey);
+    return size;
+  }
+
+  replaced(target: Buffer, userKey: Buffer, db = this.keyspace.db): void {
+    if (this.hears('new') && this.view.get(target) !== undefined) this.event('new', 'new', userKey, db);
+  }
+
+  private isAbsent(userKey: Buffer): boolean {
+    return this.view.get(this.storageKey(userKey)) === undefined;
+  }
+
   /** A command is evaluated: counts an access to each of its keys, where accesses are counted. */
-  begin(spec: CommandSpec, args: readonly Buffer[]): void {
+  private begin(spec: CommandSpec, args: readonly Buffer[]): void {
     this.isReading = spec.flags.includes('readonly');
     const { frequencies } = this.settings;
     if (frequencies === undefined || UNCOUNTED.has(spec.name)) return;
@@ -161,6 +197,21 @@ export class EvaluationContext implements CommandContext {
 
   noteRead(isThere: boolean): void {
     if (this.isReading) this.settings.meter?.lookedUp(isThere);
+  }
+
+  /** Notes the keys that a command looks for in vain, where anybody wants to hear of them. */
+  private noteMisses(spec: CommandSpec, args: readonly Buffer[]): void {
+    for (const index of lookedForIn(spec, args)) {
+      if (this.isAbsent(args[index]!)) this.event('missed', 'keymiss', args[index]!);
+    }
+  }
+
+  call(spec: CommandSpec, args: readonly Buffer[]): Reply {
+    const { handler } = spec;
+    assert(handler?.kind === 'data', `${spec.name} is not a data command`);
+    this.begin(spec, args);
+    if (this.hears('missed')) this.noteMisses(spec, args);
+    return handler.run(this, args);
   }
 
   frequencyOf(userKey: Buffer): number | undefined {

@@ -13,6 +13,7 @@ export {
   type WrittenKey,
 } from './alone.ts';
 export type { ClientSession, SubscriptionControl, TransactionControl } from './client-session.ts';
+export { type ClusterSettings, ownSettings } from './cluster-settings.ts';
 export type { ClusterMember, ClusterTopology, SlotOwners, SlotRange } from './cluster-topology.ts';
 export { type CommandContext, type CommandSpec, defineCommands } from './command.ts';
 export { CommandTable, type ResolvedCommand, subcommandName } from './command-table.ts';
@@ -36,6 +37,16 @@ export { type Effect, type EffectKeeper, Effects } from './effects.ts';
 export { EvaluationContext, type EvaluationSettings } from './evaluation-context.ts';
 export type { EvaluationMeter } from './evaluation-meter.ts';
 export { redisExpiryWork } from './expiry-work.ts';
+export {
+  channelsOf,
+  type EventClass,
+  type EventFlags,
+  formatEventFlags,
+  hearsEvents,
+  NO_EVENTS,
+  parseEventFlags,
+  spellEventFlags,
+} from './keyspace-events.ts';
 export {
   isLibrariesLent,
   LendingState,

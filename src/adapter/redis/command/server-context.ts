@@ -1,14 +1,17 @@
 /** What a command sees of the server that it runs on. Handlers get it from their session; `ServerState` implements it. */
+import type { FeatureStanding } from '../../../distribution/index.ts';
 import type { KvService } from '../../../kv/index.ts';
 import type { Clock, Millis, Scheduler } from '../../../platform/index.ts';
 import type { GuessLimiter } from '../../../security/index.ts';
 import type { Messages } from '../messages/index.ts';
 import type { LatencyEvents, Rates, SlowLog } from '../telemetry/index.ts';
+import type { ClusterSettings } from './cluster-settings.ts';
 import type { ClusterTopology, SlotOwners } from './cluster-topology.ts';
 import type { RedisConfig } from './config.ts';
 import type { ConnectedClient } from './connected-client.ts';
 import type { RatedCounter, ServerStats } from './counters.ts';
-import type { CommandCatalogue } from './declaration.ts';
+import type { CommandCatalogue, RedisFeature } from './declaration.ts';
+import type { EventFlags } from './keyspace-events.ts';
 import type { KnownScripts } from './script-runner.ts';
 import type { UserService } from './users.ts';
 
@@ -38,6 +41,12 @@ export interface ServerContext {
   readonly scripts: KnownScripts;
   /** Messages between clients of all nodes. */
   readonly messages: Messages;
+  /** What is set for the whole cluster. */
+  readonly clusterSettings: ClusterSettings;
+  /** How a feature of the cluster stands. */
+  standingOf(feature: RedisFeature): FeatureStanding;
+  /** The events of keys that are wanted. */
+  readonly eventFlags: EventFlags;
   readonly config: RedisConfig;
   readonly stats: Readonly<ServerStats>;
   /** Connected clients by id. */

@@ -252,10 +252,10 @@ export abstract class GroupRequest implements Operation<Reply>, EffectKeeper {
   /** Evaluates one of its commands, with a look at the clock. */
   protected runCommand(at: number, { spec, args }: QueuedData, ctx: EvaluationContext): Reply {
     const { meter } = this.settings;
-    if (meter === undefined) return runData(spec, ctx, args);
+    if (meter === undefined) return ctx.call(spec, args);
     const beganMs = meter.nowMs();
     try {
-      return runData(spec, ctx, args);
+      return ctx.call(spec, args);
     } finally {
       const tookMs = meter.nowMs() - beganMs;
       meter.evaluated(spec, tookMs);
@@ -378,13 +378,6 @@ export class CommandRequest extends GroupRequest {
   override complete(error: Error | undefined, reply: Reply | undefined): void {
     super.complete(this.needsAside(error) ? new BuildAsideError() : error, reply);
   }
-}
-
-function runData(spec: CommandSpec, ctx: EvaluationContext, args: readonly Buffer[]): Reply {
-  const { handler } = spec;
-  assert(handler?.kind === 'data', `${spec.name} is not a data command`);
-  ctx.begin(spec, args);
-  return handler.run(ctx, args);
 }
 
 /** A key under WATCH: its storage key and the version that was read, 0n when it was absent. */

@@ -52,7 +52,7 @@ export class ScriptCommands implements ScriptHost {
       const here = ANSWERED_HERE[spec.name];
       if (here !== undefined) return here(this, args);
       const ctx = this.ctx.nested(this.ctx.keyspace.db, resp);
-      return spec.handler.kind === 'data' ? spec.handler.run(ctx, args) : callOutside(ctx, command!.fullName, args);
+      return spec.handler.kind === 'data' ? ctx.call(spec, args) : callOutside(ctx, command!.fullName, args);
     } finally {
       if (this.ctx.isMonitored) this.show(args);
     }

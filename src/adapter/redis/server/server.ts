@@ -7,6 +7,7 @@ import { Callers } from '../acl/index.ts';
 import type { AsideEvaluator } from '../aside/index.ts';
 import type { BodyLimits } from '../bodies/index.ts';
 import {
+  type ClusterSettings,
   type ClusterTopology,
   type CommandCounters,
   type CommandSpec,
@@ -53,6 +54,8 @@ export interface RedisServiceOptions {
   readonly messages?: Messages | undefined;
   /** Computes values that are built aside, in another thread; without it this thread does, and refuses what takes long. */
   readonly asideEvaluator?: AsideEvaluator;
+  /** Settings of the whole cluster; by default this node is alone. */
+  readonly clusterSettings?: ClusterSettings | undefined;
   /** How a feature of the cluster stands, as this node knows; without it all are active. */
   readonly features?: ((feature: RedisFeature) => FeatureStanding) | undefined;
   /** What DEBUG does to the node below; by default there is nothing to do. */
@@ -139,6 +142,7 @@ function openState(options: RedisServiceOptions): ServerState {
     bodyLimits: options.bodyLimits,
     features: options.features,
     messages: options.messages,
+    clusterSettings: options.clusterSettings,
   });
   state.lending = new LibraryLending(state);
   serveShardMessages(state.kv, state.messages);

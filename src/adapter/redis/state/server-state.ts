@@ -1,6 +1,6 @@
 /** What the connections of one server share. */
 import type { FeatureStanding } from '../../../distribution/index.ts';
-import type { KvService, SessionSource, TransactionRunner } from '../../../kv/index.ts';
+import type { ChangeListener, KvService, SessionSource, TransactionRunner } from '../../../kv/index.ts';
 import {
   assertNever,
   type Clock,
@@ -15,21 +15,28 @@ import type { AsideEvaluator } from '../aside/index.ts';
 import type { BodyLimits } from '../bodies/index.ts';
 import {
   AccessFrequencies,
+  type ClusterSettings,
   type ClusterTopology,
   type CommandSpec,
   type CommandTable,
   type ConnectedClient,
+  channelsOf,
   type DebugControl,
   type Effect,
   type EvaluationSettings,
+  type EventFlags,
+  hearsEvents,
   type LibraryLender,
+  NO_EVENTS,
+  ownSettings,
+  parseEventFlags,
   type RatedCounter,
   type RedisConfig,
   type RedisFeature,
   type ServerContext,
   ServerStats,
 } from '../command/index.ts';
-import { ScanCursors } from '../keys/index.ts';
+import { DATABASE_COUNT, decodeStorageKey, ScanCursors } from '../keys/index.ts';
 import { DEFAULT_LUA_LIMITS } from '../lua/index.ts';
 import { Messages, type Published, publishInSlot } from '../messages/index.ts';
 import { isUnexpected, ReplyWriter } from '../protocol/index.ts';
@@ -102,6 +109,8 @@ export interface ServerStateOptions {
   readonly bodyLimits?: BodyLimits | undefined;
   /** Messages between clients of all nodes; left out: there is no other node. */
   readonly messages?: Messages | undefined;
+  /** Settings of the whole cluster; left out: this node is alone. */
+  readonly clusterSettings?: ClusterSettings | undefined;
   /** How a feature of the cluster stands, as this node knows; left out: all are active. */
   readonly features?: ((feature: RedisFeature) => FeatureStanding) | undefined;
 }
@@ -143,6 +152,9 @@ export class ServerState implements ServerContext {
   readonly turns = new KeyTurns();
   /** This node's copy of the libraries of functions; set once. */
   lending: LibraryLender | undefined;
+  readonly clusterSettings: ClusterSettings;
+  /** Letters and what they stand for. */
+  private knownEvents = { letters: '', flags: NO_EVENTS };
   readonly cursors = new ScanCursors();
   private waiterSerial = 0;
   /** Tells the commands of this node that wait from those of other nodes and of its earlier lives. */
@@ -181,6 +193,7 @@ export class ServerState implements ServerContext {
     this.config = options.config;
     this.askFeature = options.features ?? (() => ACTIVE);
     this.messages = options.messages ?? new Messages();
+    this.clusterSettings = options.clusterSettings ?? ownSettings();
     this.scripts = new ScriptRuntime({
       table: options.table,
       random: options.random,
@@ -199,8 +212,10 @@ export class ServerState implements ServerContext {
       mayCreateBodies: () => this.standingOf('redis.collections').kind === 'active',
       mayCreateStreams: () => this.standingOf('redis.streams').kind === 'active',
       receiversOf: (channel, isShard) => this.messages.receiversOf(channel, isShard),
+      eventFlags: () => (this.messages.isIdle ? NO_EVENTS : this.eventFlags),
       emit: (effect) => this.emit(effect),
     };
+    this.kv.onChanges(this.changeListener());
     this.clock = options.clock;
     this.scheduler = options.scheduler;
     this.random = options.random;
@@ -320,6 +335,9 @@ export class ServerState implements ServerContext {
       case 'denied':
         this.users.noteScript(effect);
         break;
+      case 'event':
+        this.publishEvent(effect);
+        break;
       default:
         assertNever(effect);
     }
@@ -338,6 +356,40 @@ export class ServerState implements ServerContext {
   /** Stops to ask for users. */
   stop(): void {
     this.directory.stop();
+  }
+
+  get eventFlags(): EventFlags {
+    const letters = this.clusterSettings.keyspaceEvents();
+    if (letters !== this.knownEvents.letters) {
+      // Letters of a later program are none of this one's events.
+      const known = [...letters].filter((letter) => parseEventFlags(letter) !== undefined).join('');
+      this.knownEvents = { letters, flags: parseEventFlags(known) ?? NO_EVENTS };
+    }
+    return this.knownEvents.flags;
+  }
+
+  /** What has expired is found by whoever deletes it or writes over it. */
+  private changeListener(): ChangeListener {
+    const hears = (): boolean => !this.messages.isIdle && hearsEvents(this.eventFlags, 'expired');
+    return {
+      get isListening() {
+        return hears();
+      },
+      changed: (_group, key, hasExpired) => {
+        const head = hasExpired ? decodeStorageKey(key) : undefined;
+        if (head === undefined || head.db >= DATABASE_COUNT || !hears()) return;
+        this.publishEvent({ kind: 'event', db: head.db, event: 'expired', key: head.userKey });
+      },
+      deleted: () => undefined,
+      began: () => undefined,
+    };
+  }
+
+  private publishEvent(event: Extract<Effect, { readonly kind: 'event' }>): void {
+    if (this.messages.isIdle) return;
+    for (const [channel, message] of channelsOf(this.eventFlags, event)) {
+      if (this.messages.hasInterest(channel)) this.messages.publishSoon({ isShard: false, channel, message });
+    }
   }
 
   resetStats(): void {

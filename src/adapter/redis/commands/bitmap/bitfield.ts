@@ -57,13 +57,21 @@ function parseOperations(ctx: CommandContext, args: readonly Buffer[]): FieldOpe
   return operations;
 }
 
-/** Runs one operation on a string that is long enough for it when it writes. */
-function apply(string: StringBody, { action, type, offset, operand, overflow }: FieldOperation): Reply {
+/**
+ * Runs one operation on a string that is long enough for it when it writes.
+ * @param onWrite told whether the field is another one, unless the operation fails by its overflow rule
+ */
+function apply(
+  string: StringBody,
+  { action, type, offset, operand, overflow }: FieldOperation,
+  onWrite: (isOther: boolean) => void,
+): Reply {
   const firstByte = Math.floor(offset / 8);
   const within = offset - firstByte * 8;
   const found = string.slice(firstByte, Math.floor((offset + type.bits - 1) / 8) + 1);
   const old = readField(found, within, type);
   const put = (value: bigint): void => {
+    onWrite(value !== old);
     // As in Redis, what stays as it was is not seen by WATCH.
     if (value === old) return;
     const bytes = Buffer.from(found);
@@ -98,9 +106,17 @@ function bitfield(ctx: CommandContext, args: readonly Buffer[], readOnly: boolea
   const string = openString(ctx, args[1]!);
   // The string grows to hold every field that is written, also when an overflow rule lets the write fail.
   const lastBit = writes.reduce((last, { offset, type }) => Math.max(last, offset + type.bits - 1), -1);
-  string.grow(Math.floor(lastBit / 8) + 1);
-  const replies = operations.map((operation) => apply(string, operation));
+  const length = Math.floor(lastBit / 8) + 1;
+  const isLonger = length > string.length;
+  string.grow(length);
+  let isChanged = false;
+  const replies = operations.map((operation) =>
+    apply(string, operation, (isOther) => {
+      isChanged ||= isOther || isLonger;
+    }),
+  );
   if (writes.length > 0) string.save();
+  if (isChanged) ctx.event('string', 'setbit', args[1]!);
   return replies;
 }
 

@@ -33,6 +33,7 @@ function setBit(ctx: CommandContext, args: readonly Buffer[]): Reply {
   if (after !== before || byte >= string.length) {
     string.write(byte, Buffer.of(after));
     string.save();
+    ctx.event('string', 'setbit', args[1]!);
   }
   return (before & mask) === 0 ? 0 : 1;
 }
@@ -104,9 +105,11 @@ function bitOperation(ctx: CommandContext, args: readonly Buffer[]): Reply {
     operation,
     sources.map((source) => source.whole()),
   );
-  if (result.length > 0) writeString(ctx, args[2]!, result, NEVER);
-  else deleteKey(ctx, args[2]!);
-  return result.length;
+  return ctx.stored('string', 'set', args[2]!, () => {
+    if (result.length > 0) writeString(ctx, args[2]!, result, NEVER);
+    else deleteKey(ctx, args[2]!);
+    return result.length;
+  });
 }
 
 export const bitCommands: readonly CommandSpec[] = defineCommands([

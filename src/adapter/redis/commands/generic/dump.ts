@@ -98,8 +98,13 @@ function restore(ctx: CommandContext, args: readonly Buffer[]): Reply {
   const value = valueIn(ctx, args[3]!);
   // As in Redis, a time that is too large is one before 1970.
   const atMs = BigInt.asIntN(64, ttlMs === 0n || isAbsolute ? ttlMs : ttlMs + BigInt(ctx.nowMs));
-  if (ttlMs !== 0n && atMs <= BigInt(ctx.nowMs)) deleteKey(ctx, key);
-  else write(ctx, key, value, ttlMs === 0n ? NEVER : expiryAt(atMs));
+  if (ttlMs !== 0n && atMs <= BigInt(ctx.nowMs)) {
+    if (deleteKey(ctx, key)) ctx.event('generic', 'del', key);
+  } else {
+    ctx.replaced(ctx.storageKey(key), key);
+    write(ctx, key, value, ttlMs === 0n ? NEVER : expiryAt(atMs));
+    ctx.event('generic', 'restore', key);
+  }
   return OK;
 }
 

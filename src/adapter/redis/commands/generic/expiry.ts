@@ -31,8 +31,10 @@ function expire(ctx: CommandContext, args: readonly Buffer[], form: ExpireForm):
   const { ofKey } = expiriesOf(live);
   const currentMs = ofKey === NEVER ? undefined : physicalMs(ofKey);
   if (!conditionsHold(conditions, currentMs, atMs)) return 0;
-  if (atMs <= BigInt(ctx.nowMs)) ctx.view.delete(key);
+  const isPast = atMs <= BigInt(ctx.nowMs);
+  if (isPast) ctx.view.delete(key);
   else writeExpiry(ctx, key, live, expiryAt(atMs));
+  ctx.event('generic', isPast ? 'del' : 'expire', args[1]!);
   return 1;
 }
 
@@ -54,6 +56,7 @@ function persist(ctx: CommandContext, args: readonly Buffer[]): Reply {
   const live = ctx.view.get(key);
   if (live === undefined || expiriesOf(live).ofKey === NEVER) return 0;
   writeExpiry(ctx, key, live, NEVER);
+  ctx.event('generic', 'persist', args[1]!);
   return 1;
 }
 

@@ -14,7 +14,11 @@ const NO_TYPE = new SimpleString('none');
 
 function deleteAll(ctx: CommandContext, args: readonly Buffer[]): Reply {
   let deleted = 0;
-  for (let index = 1; index < args.length; index++) if (deleteKey(ctx, args[index]!)) deleted++;
+  for (let index = 1; index < args.length; index++) {
+    if (!deleteKey(ctx, args[index]!)) continue;
+    deleted++;
+    ctx.event('generic', 'del', args[index]!);
+  }
   return deleted;
 }
 
@@ -38,8 +42,11 @@ function rename(ctx: CommandContext, args: readonly Buffer[], ifAbsent: boolean)
   if (ctx.view.get(from) === undefined) throw errors.noSuchKey();
   if (from.equals(to)) return !ifAbsent;
   if (ifAbsent && ctx.view.get(to) !== undefined) return false;
+  ctx.replaced(to, args[2]!);
   copyValue(ctx, from, to);
   ctx.view.delete(from);
+  ctx.event('generic', 'rename_from', args[1]!);
+  ctx.event('generic', 'rename_to', args[2]!);
   return true;
 }
 
@@ -82,7 +89,9 @@ function copy(ctx: CommandContext, args: readonly Buffer[]): Reply {
   if (from.equals(to)) throw errors.sameObject();
   if (ctx.view.get(from) === undefined) return 0;
   if (!replace && ctx.view.get(to) !== undefined) return 0;
+  ctx.replaced(to, args[2]!, db);
   copyValue(ctx, from, to);
+  ctx.event('generic', 'copy_to', args[2]!, db);
   return 1;
 }
 
@@ -94,6 +103,8 @@ function move(ctx: CommandContext, args: readonly Buffer[]): Reply {
   if (ctx.view.get(from) === undefined || ctx.view.get(to) !== undefined) return 0;
   copyValue(ctx, from, to);
   ctx.view.delete(from);
+  ctx.event('generic', 'move_from', args[1]!);
+  ctx.event('generic', 'move_to', args[1]!, db);
   return 1;
 }
 

@@ -47,10 +47,13 @@ const searchWith =
     else if (order === 'far') found.sort((one, other) => other.meters - one.meters);
     if (found.length > count) found = found.slice(0, count);
     if (store === undefined) return found.map((each) => foundReply(each, request));
-    const stored = newOrdered(ctx, store.key);
-    for (const { member, meters, score } of found) stored.set(member, store.isDistance ? meters / request.unit : score);
-    stored.save();
-    return found.length;
+    return ctx.stored('zset', form.by === 'options' ? 'geosearchstore' : 'georadiusstore', store.key, () => {
+      const stored = newOrdered(ctx, store.key);
+      for (const { member, meters, score } of found)
+        stored.set(member, store.isDistance ? meters / request.unit : score);
+      stored.save();
+      return found.length;
+    });
   };
 
 /** A member alone, or with what was asked for. */

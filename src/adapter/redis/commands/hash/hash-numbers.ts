@@ -24,6 +24,7 @@ function increment(ctx: CommandContext, args: readonly Buffer[]): Reply {
   if (sum > INT64_MAX || sum < INT64_MIN) throw errors.overflow();
   hash.set(args[2]!, Buffer.from(sum.toString(), 'latin1'), 'keep');
   hash.save();
+  ctx.event('hash', 'hincrby', args[1]!);
   return sum;
 }
 
@@ -40,6 +41,7 @@ function incrementByFloat(ctx: CommandContext, args: readonly Buffer[]): Reply {
   const text = Buffer.from(formatLongDouble(sum), 'latin1');
   hash.set(args[2]!, text, 'keep');
   hash.save();
+  ctx.event('hash', 'hincrbyfloat', args[1]!);
   return text;
 }
 

@@ -14,6 +14,7 @@ function setFields(ctx: CommandContext, args: readonly Buffer[], name: string): 
   let added = 0;
   for (let index = 2; index < args.length; index += 2) if (hash.set(args[index]!, args[index + 1]!)) added++;
   hash.save();
+  ctx.event('hash', 'hset', args[1]!);
   return added;
 }
 
@@ -22,6 +23,7 @@ function setIfAbsent(ctx: CommandContext, args: readonly Buffer[]): Reply {
   if (hash.has(args[2]!)) return 0;
   hash.set(args[2]!, args[3]!);
   hash.save();
+  ctx.event('hash', 'hset', args[1]!);
   return 1;
 }
 
@@ -29,6 +31,7 @@ function deleteFields(ctx: CommandContext, args: readonly Buffer[]): Reply {
   const hash = openHash(ctx, args[1]!);
   const deleted = hash.delete(args.slice(2));
   hash.save();
+  if (deleted > 0) ctx.tookFrom('hash', 'hdel', args[1]!);
   return deleted;
 }
 

@@ -13,6 +13,7 @@ function add(ctx: CommandContext, args: readonly Buffer[]): Reply {
   for (let index = 2; index < args.length; index++) if (sketch.add(args[index]!)) isChanged = true;
   if (!isChanged) return 0;
   sketch.save(true);
+  ctx.event('string', 'pfadd', args[1]!);
   return 1;
 }
 
@@ -54,6 +55,7 @@ function merge(ctx: CommandContext, args: readonly Buffer[]): Reply {
   if (sources.some(({ isDense }) => isDense)) target.becomeDense();
   target.raiseAll(union);
   target.save(true);
+  ctx.event('string', 'pfadd', args[1]!);
   return OK;
 }
 

@@ -11,7 +11,7 @@ import {
 import { NIL_ARRAY, type Reply } from '../../protocol/index.ts';
 import { firstWithSomething, passingOver, patienceIn, secondsArgument } from '../blocking.ts';
 import { countedKeys, declareWith } from '../declare.ts';
-import { type End, endArgument, moveFrom, parsePopOfSeveral, popFrom } from './ends.ts';
+import { type End, endArgument, moveFrom, POPPED, parsePopOfSeveral, popFrom } from './ends.ts';
 
 function filledList(ctx: CommandContext, key: Buffer) {
   const list = openList(ctx, key);
@@ -26,6 +26,7 @@ function pop(ctx: CommandContext, args: readonly Buffer[], end: End): Reply {
   if (found === undefined) return nothingYet(ctx, keys, LINES.list, NIL_ARRAY);
   const [value] = popFrom(found.value, end, 1);
   found.value.save();
+  ctx.tookFrom('list', POPPED[end], found.key);
   return [Buffer.from(found.key), value!];
 }
 
@@ -37,6 +38,7 @@ function popOfSeveral(ctx: CommandContext, args: readonly Buffer[]): Reply {
   if (found === undefined) return nothingYet(ctx, keys, LINES.list, NIL_ARRAY);
   const values = popFrom(found.value, end, count);
   found.value.save();
+  ctx.tookFrom('list', POPPED[end], found.key);
   return [Buffer.from(found.key), values];
 }
 

@@ -6,6 +6,10 @@ import { countArgument, errors, NIL_ARRAY, optionName, type Reply } from '../../
 /** An end of a list. */
 export type End = 'first' | 'last';
 
+/** What is said of a list to which, or from which, something was moved at an end. */
+const PUSHED = { first: 'lpush', last: 'rpush' } as const;
+export const POPPED = { first: 'lpop', last: 'rpop' } as const;
+
 /** @throws RedisError when it is neither LEFT nor RIGHT */
 export function endArgument(argument: Buffer): End {
   const name = optionName(argument);
@@ -28,6 +32,7 @@ export function push(ctx: CommandContext, args: readonly Buffer[], end: End, mus
   if (mustExist && list.length === 0) return 0;
   pushTo(list, end, args.slice(2));
   list.save();
+  ctx.event('list', PUSHED[end], args[1]!);
   return list.length;
 }
 
@@ -39,6 +44,7 @@ export function pop(ctx: CommandContext, args: readonly Buffer[], name: string, 
   if (list.length === 0) return count === undefined ? null : NIL_ARRAY;
   const values = popFrom(list, end, count ?? 1);
   list.save();
+  if (values.length > 0) ctx.tookFrom('list', POPPED[end], args[1]!);
   return count === undefined ? values[0]! : values;
 }
 
@@ -55,6 +61,8 @@ export function moveFrom(
   pushTo(target, ends[1], [value!]);
   source.save();
   if (target !== source) target.save();
+  ctx.event('list', PUSHED[ends[1]], to);
+  ctx.tookFrom('list', POPPED[ends[0]], from);
   return value!;
 }
 
@@ -103,6 +111,7 @@ export function popOfSeveral(ctx: CommandContext, args: readonly Buffer[]): Repl
     if (list.length === 0) continue;
     const values = popFrom(list, end, count);
     list.save();
+    ctx.tookFrom('list', POPPED[end], key);
     return [Buffer.from(key), values];
   }
   return NIL_ARRAY;

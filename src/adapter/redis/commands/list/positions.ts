@@ -33,6 +33,7 @@ export function setAt(ctx: CommandContext, args: readonly Buffer[]): Reply {
   if (index < 0 || index >= list.length) throw errors.indexOutOfRange();
   list.set(index, args[3]!);
   list.save();
+  ctx.event('list', 'lset', args[1]!);
   return OK;
 }
 
@@ -57,6 +58,7 @@ export function trim(ctx: CommandContext, args: readonly Buffer[]): Reply {
   if (list.length === 0) return OK;
   list.trim(...rangeIn(list.length, start, stop));
   list.save();
+  ctx.tookFrom('list', 'ltrim', args[1]!);
   return OK;
 }
 
@@ -68,6 +70,7 @@ export function insert(ctx: CommandContext, args: readonly Buffer[]): Reply {
   if (list.length === 0) return 0;
   if (!list.insertBeside(args[3]!, args[4]!, place === 'BEFORE' ? 'before' : 'after')) return -1;
   list.save();
+  ctx.event('list', 'linsert', args[1]!);
   return list.length;
 }
 
@@ -77,6 +80,7 @@ export function remove(ctx: CommandContext, args: readonly Buffer[]): Reply {
   const list = openList(ctx, args[1]!);
   const removed = list.remove(args[3]!, count);
   list.save();
+  if (removed > 0) ctx.tookFrom('list', 'lrem', args[1]!);
   return removed;
 }
 

@@ -124,7 +124,8 @@ export const configCommands = defineCommands([
         since: '2.0.0',
         summary: 'Changes settings, all of them or none.',
         differences:
-          'Changes this node until it stops. Settings of Redis that decide nothing here are checked and remembered.',
+          'Changes this node until it stops, but for notify-keyspace-events, which is one setting of the whole cluster and stays. Settings of Redis that ' +
+          'decide nothing here are checked and remembered.',
         complexity: 'O(N) in the number of settings',
         run: (session, args) => set(session.server, args.slice(2)),
       }),

@@ -4,9 +4,16 @@
  */
 import { HIDDEN } from '../../../../security/index.ts';
 import type { EncodingThresholds } from '../../bodies/index.ts';
-import type { ClientSession, RedisConfig, ServerContext } from '../../command/index.ts';
+import {
+  type ClientSession,
+  formatEventFlags,
+  parseEventFlags,
+  type RedisConfig,
+  type ServerContext,
+  spellEventFlags,
+} from '../../command/index.ts';
 import { DATABASE_COUNT } from '../../keys/index.ts';
-import { memoryBytes, parseInteger, RedisError, wordOf } from '../../protocol/index.ts';
+import { featureText, memoryBytes, parseInteger, RedisError, wordOf } from '../../protocol/index.ts';
 import { changedOutputLimits, outputLimitsText } from './output-limits.ts';
 
 export interface Setting {
@@ -217,7 +224,20 @@ export const SETTINGS: readonly Setting[] = [
       state.reconfigure({ ...state.config, maxmemoryPolicy });
     },
   },
-  fixed('notify-keyspace-events', ''),
+  {
+    name: 'notify-keyspace-events',
+    get: ({ eventFlags }) => formatEventFlags(eventFlags),
+    setShared: async (state, argument) => {
+      const flags = parseEventFlags(argument.toString('latin1'));
+      if (flags === undefined)
+        throw new RedisError(
+          "ERR CONFIG SET failed (possibly related to argument 'notify-keyspace-events') - Invalid event class character. Use 'Ag$lshzxeKEtmdn'.",
+        );
+      const standing = state.standingOf('redis.messaging');
+      if (standing.kind !== 'active') throw new RedisError(featureText('CONFIG SET', 'redis.messaging', standing));
+      await state.clusterSettings.setKeyspaceEvents(spellEventFlags(flags));
+    },
+  },
   { name: 'port', get: (state) => String(state.port) },
   numeric('proto-max-bulk-len', 'maxBulkBytes', 1048576n, MAX_I64, true),
   {

@@ -99,21 +99,23 @@ const answer =
 
 /** SINTERSTORE, SUNIONSTORE and SDIFFSTORE: the result replaces whatever the first key holds, an empty one deletes it. */
 const store =
-  (operation: Operation) =>
+  (operation: Operation, event: string) =>
   (ctx: CommandContext, args: readonly Buffer[]): Reply => {
     const members = [...operation(openAll(ctx, args.slice(2)))];
-    const target = newSet(ctx, args[1]!);
-    for (const member of members) target.add(member);
-    target.save();
-    return members.length;
+    return ctx.stored('set', event, args[1]!, () => {
+      const target = newSet(ctx, args[1]!);
+      for (const member of members) target.add(member);
+      target.save();
+      return members.length;
+    });
   };
 
 export const answerIntersection = answer(intersection);
 export const answerUnion = answer(union);
 export const answerDifference = answer(difference);
-export const storeIntersection = store(intersection);
-export const storeUnion = store(union);
-export const storeDifference = store(difference);
+export const storeIntersection = store(intersection, 'sinterstore');
+export const storeUnion = store(union, 'sunionstore');
+export const storeDifference = store(difference, 'sdiffstore');
 
 /** SINTERCARD. */
 export function countIntersection(ctx: CommandContext, args: readonly Buffer[]): Reply {

@@ -13,6 +13,7 @@ export function add(ctx: CommandContext, args: readonly Buffer[]): Reply {
   let added = 0;
   for (const member of members) if (set.add(member)) added++;
   set.save();
+  if (added > 0) ctx.event('set', 'sadd', args[1]!);
   return added;
 }
 
@@ -22,6 +23,7 @@ export function remove(ctx: CommandContext, args: readonly Buffer[]): Reply {
   if (set.size === 0) return 0;
   const removed = set.delete(args.slice(2));
   set.save();
+  if (removed > 0) ctx.tookFrom('set', 'srem', args[1]!);
   return removed;
 }
 
@@ -52,6 +54,7 @@ export function pop(ctx: CommandContext, args: readonly Buffer[]): Reply {
   const set = openSet(ctx, args[1]!);
   const members = set.pop(count ?? 1);
   set.save();
+  if (members.length > 0) ctx.tookFrom('set', 'spop', args[1]!);
   return count === undefined ? (members[0] ?? null) : new SetReply(members);
 }
 
@@ -73,9 +76,11 @@ export function move(ctx: CommandContext, args: readonly Buffer[]): Reply {
   if (from.equals(to)) return has(source, member);
   const target = openSet(ctx, to);
   if (source.delete([member]) === 0) return 0;
-  target.add(member);
+  const isNew = target.add(member);
   source.save();
+  ctx.tookFrom('set', 'srem', from);
   target.save();
+  if (isNew) ctx.event('set', 'sadd', to);
   return 1;
 }
 

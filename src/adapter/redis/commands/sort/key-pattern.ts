@@ -4,7 +4,7 @@
  */
 import { type HashBody, openHash, wholeOf } from '../../bodies/index.ts';
 import type { CommandContext } from '../../command/index.ts';
-import { readValue, ValueType } from '../../values/index.ts';
+import { readValue, type TypedValue, ValueType } from '../../values/index.ts';
 
 const STAR = 0x2a;
 const ARROW = Buffer.from('->');
@@ -69,14 +69,20 @@ export function lookUp(
   return found;
 }
 
-function stringAt(ctx: CommandContext, key: Buffer): Buffer | undefined {
+function valueAt(ctx: CommandContext, key: Buffer): TypedValue | undefined {
   const value = readValue(ctx, key);
+  if (value === undefined) ctx.event('missed', 'keymiss', key);
+  return value;
+}
+
+function stringAt(ctx: CommandContext, key: Buffer): Buffer | undefined {
+  const value = valueAt(ctx, key);
   return value?.type === ValueType.String ? wholeOf(ctx, key, value) : undefined;
 }
 
 function fieldsAt(ctx: CommandContext, keys: readonly Buffer[], field: Buffer): (Buffer | undefined)[] {
   const hashes = keys.map((key): HashBody | undefined =>
-    readValue(ctx, key)?.type === ValueType.Hash ? openHash(ctx, key) : undefined,
+    valueAt(ctx, key)?.type === ValueType.Hash ? openHash(ctx, key) : undefined,
   );
   const names = [field];
   ctx.view.prefetch?.(hashes.flatMap((hash) => hash?.rowsOf(names) ?? []));

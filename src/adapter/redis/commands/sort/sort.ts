@@ -130,10 +130,12 @@ function sort(ctx: CommandContext, args: readonly Buffer[], mayStore: boolean): 
   const result =
     gets.length === 0 ? wanted : wanted.flatMap((_, row) => columns.map((column): Buffer | undefined => column[row]));
   if (storeAt === undefined) return result.map((value) => value ?? null);
-  const target = newList(ctx, storeAt);
-  target.pushLast(result.map((value) => value ?? NOTHING));
-  target.save();
-  return result.length;
+  return ctx.stored('list', 'sortstore', storeAt, () => {
+    const target = newList(ctx, storeAt);
+    target.pushLast(result.map((value) => value ?? NOTHING));
+    target.save();
+    return result.length;
+  });
 }
 
 const NOTHING = Buffer.alloc(0);

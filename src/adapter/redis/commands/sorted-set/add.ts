@@ -75,6 +75,7 @@ export function addMembers(
     else if (outcome === 'changed') changed++;
   }
   set.save();
+  if (added + changed > 0) ctx.event('zset', options.isIncr === true ? 'zincr' : 'zadd', key);
   if (options.isIncr === true) return result === undefined ? null : new DoubleReply(result);
   return options.isCh === true ? added + changed : added;
 }

@@ -163,7 +163,7 @@ function combine(ctx: CommandContext, args: readonly Buffer[], countAt: number, 
   if (form.operation !== 'diff') operands.sort((left, right) => left.source.size - right.source.size);
   if (form.result === 'counted') return countCommon(operands, options.limit);
   const members = membersOf(form.operation, operands, options.aggregate);
-  if (form.result === 'stored') return store(ctx, args[1]!, members);
+  if (form.result === 'stored') return store(ctx, form.name, args[1]!, members);
   const sorted = [...members].sort(
     (left, right) => left.score - right.score || Buffer.compare(left.member, right.member),
   );
@@ -243,13 +243,15 @@ function countCommon(operands: readonly Operand[], limit: number): number {
   return count;
 }
 
-function store(ctx: CommandContext, key: Buffer, members: Iterable<ScoredMember>): number {
+function store(ctx: CommandContext, name: string, key: Buffer, members: Iterable<ScoredMember>): number {
   // Everything is read before the key, which may be one of the inputs, becomes another one.
   const all = [...members];
-  const stored = newOrdered(ctx, key);
-  for (const { member, score } of all) stored.set(member, score);
-  stored.save();
-  return stored.size;
+  return ctx.stored('zset', name, key, () => {
+    const stored = newOrdered(ctx, key);
+    for (const { member, score } of all) stored.set(member, score);
+    stored.save();
+    return stored.size;
+  });
 }
 
 /** A command that answers or counts: the number of its keys is its first argument. */

@@ -17,7 +17,7 @@ function pop(ctx: CommandContext, args: readonly Buffer[], end: PopEnd): Reply {
   const keys = args.slice(1, -1);
   const found = firstWithSomething(ctx, keys, (key) => filledSet(ctx, key));
   if (found === undefined) return nothingYet(ctx, keys, LINES.sortedSet, NIL_ARRAY);
-  const [popped] = take(found.value, end, 1);
+  const [popped] = take(ctx, found.key, found.value, end, 1);
   return [Buffer.from(found.key), popped!.member, new DoubleReply(popped!.score)];
 }
 
@@ -27,7 +27,7 @@ function popOfSeveral(ctx: CommandContext, args: readonly Buffer[]): Reply {
   secondsArgument(args[1]!);
   const found = firstWithSomething(ctx, keys, (key) => filledSet(ctx, key));
   if (found === undefined) return nothingYet(ctx, keys, LINES.sortedSet, NIL_ARRAY);
-  return poppedFrom(found.key, take(found.value, end, count));
+  return poppedFrom(found.key, take(ctx, found.key, found.value, end, count));
 }
 
 const blocking = declareWith({ flags: ['write', 'noscript', 'blocking', 'fast'], group: 'sorted-set' });

@@ -13,6 +13,7 @@ function remove(ctx: CommandContext, args: readonly Buffer[]): Reply {
   set.prefetchRemovals(members);
   const removed = set.delete(members);
   set.save();
+  if (removed > 0) ctx.tookFrom('zset', 'zrem', args[1]!);
   return removed;
 }
 

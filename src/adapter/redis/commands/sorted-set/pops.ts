@@ -8,10 +8,11 @@ import { scoredReply } from './scored-replies.ts';
 
 export type PopEnd = 'MIN' | 'MAX';
 
-/** Takes members from an end, and saves what is left. */
-export function take(set: OrderedBody, end: PopEnd, count: number): ScoredMember[] {
+/** Takes members from an end, and saves what is left. @param set that of the key */
+export function take(ctx: CommandContext, key: Buffer, set: OrderedBody, end: PopEnd, count: number): ScoredMember[] {
   const popped = end === 'MIN' ? set.popMin(count) : set.popMax(count);
   set.save();
+  if (popped.length > 0) ctx.tookFrom('zset', end === 'MIN' ? 'zpopmin' : 'zpopmax', key);
   return popped;
 }
 
@@ -19,7 +20,7 @@ export function take(set: OrderedBody, end: PopEnd, count: number): ScoredMember
 function pop(ctx: CommandContext, args: readonly Buffer[], end: PopEnd): Reply {
   if (args.length > 3) throw errors.syntax();
   const count = args.length === 3 ? countArgument(args[2]!, 0) : 1;
-  const popped = take(openOrdered(ctx, args[1]!), end, count);
+  const popped = take(ctx, args[1]!, openOrdered(ctx, args[1]!), end, count);
   return scoredReply(args.length === 3 ? ctx : { resp: 2 }, popped);
 }
 
@@ -55,7 +56,7 @@ function popFromFirst(ctx: CommandContext, args: readonly Buffer[]): Reply {
   const { keys, end, count } = parsePopOfSeveral(args);
   for (const key of keys) {
     const set = openOrdered(ctx, key);
-    if (set.size > 0) return poppedFrom(key, take(set, end, count));
+    if (set.size > 0) return poppedFrom(key, take(ctx, key, set, end, count));
   }
   return NIL_ARRAY;
 }

@@ -95,11 +95,16 @@ const readRange =
 function storeRange(ctx: CommandContext, args: readonly Buffer[]): Reply {
   const request = parseRange(args, 3, { isStore: true });
   const elements = [...elementsOf(openOrdered(ctx, args[2]!), request)];
-  const stored = newOrdered(ctx, args[1]!);
-  for (const { member, score } of elements) stored.set(member, score);
-  stored.save();
-  return stored.size;
+  return ctx.stored('zset', 'zrangestore', args[1]!, () => {
+    const stored = newOrdered(ctx, args[1]!);
+    for (const { member, score } of elements) stored.set(member, score);
+    stored.save();
+    return stored.size;
+  });
 }
+
+/** What is said of a sorted set from which a range was removed. */
+const REMOVED = { rank: 'zremrangebyrank', score: 'zremrangebyscore', lex: 'zremrangebylex' } as const;
 
 const removeRange =
   (by: OrderedRange['by']) =>
@@ -108,6 +113,7 @@ const removeRange =
     const set = openOrdered(ctx, args[1]!);
     const removed = set.removeRange(range.by === 'rank' ? positions(range, set.size) : range);
     set.save();
+    if (removed > 0) ctx.tookFrom('zset', REMOVED[by], args[1]!);
     return removed;
   };
 

@@ -10,6 +10,7 @@ import {
 } from '../../bodies/index.ts';
 import { type CommandContext, type CommandSpec, defineCommands } from '../../command/index.ts';
 import { countArgument, errors, integerArgument, optionName, RedisError, type Reply } from '../../protocol/index.ts';
+import { newConsumer } from './consumers.ts';
 import { declareStream, noGroup } from './declare-stream.ts';
 import { entryReply, idArgument, idOrNot, isAbove, startArgument } from './ids.ts';
 
@@ -62,12 +63,14 @@ function parseClaim(args: readonly Buffer[], from: number, nowMs: number): Claim
 /** The consumer that takes entries over: made with the first one. */
 class Claimant {
   private readonly ctx: CommandContext;
+  private readonly key: Buffer;
   private readonly group: StreamGroup;
   private readonly name: Buffer;
   private known: StreamConsumer | undefined;
 
-  constructor(ctx: CommandContext, group: StreamGroup, name: Buffer) {
+  constructor(ctx: CommandContext, key: Buffer, group: StreamGroup, name: Buffer) {
     this.ctx = ctx;
+    this.key = key;
     this.group = group;
     this.name = name;
   }
@@ -75,7 +78,7 @@ class Claimant {
   get consumer(): StreamConsumer {
     if (this.known === undefined) {
       const { nowMs } = this.ctx;
-      this.known = this.group.consumer(this.name) ?? this.group.createConsumer(this.name, nowMs);
+      this.known = this.group.consumer(this.name) ?? newConsumer(this.ctx, this.key, this.group, this.name);
       this.known.seenMs = nowMs;
     }
     return this.known;
@@ -98,7 +101,7 @@ function claim(ctx: CommandContext, args: readonly Buffer[]): Reply {
     group.lastDelivered = Buffer.from(options.lastId);
   stream.prefetch(ids);
   group.prefetch(ids);
-  const claimant = new Claimant(ctx, group, args[3]!);
+  const claimant = new Claimant(ctx, args[1]!, group, args[3]!);
   const claimed: Reply[] = [];
   for (const id of ids) {
     const entry = stream.get(id);
@@ -144,7 +147,7 @@ function autoclaim(ctx: CommandContext, args: readonly Buffer[]): Reply {
   const stream = openStream(ctx, args[1]!);
   const group = stream?.group(args[2]!);
   if (stream === undefined || group === undefined) throw noGroup(args[1]!, args[2]!);
-  const taken = new Autoclaim(ctx, stream, group, new Claimant(ctx, group, args[3]!), options);
+  const taken = new Autoclaim(ctx, stream, group, new Claimant(ctx, args[1]!, group, args[3]!), options);
   taken.run();
   stream.save();
   return [taken.next === undefined ? MIN_TEXT : idText(taken.next), taken.claimed, taken.deleted.map(idText)];

@@ -47,8 +47,10 @@ function add(ctx: CommandContext, args: readonly Buffer[]): Reply {
   stream ??= newStream(ctx, args[1]!);
   const id = nextId(stream, given, ctx.nowMs);
   stream.add(id, parts);
-  if (trimming !== undefined) stream.trim(trimming.kept, trimming.effort);
+  const trimmed = trimming === undefined ? 0 : stream.trim(trimming.kept, trimming.effort);
   stream.save();
+  ctx.event('stream', 'xadd', args[1]!);
+  if (trimmed > 0) ctx.event('stream', 'xtrim', args[1]!);
   return idText(id);
 }
 
@@ -58,6 +60,7 @@ function trim(ctx: CommandContext, args: readonly Buffer[]): Reply {
   if (stream === undefined || trimming === undefined) return 0;
   const removed = stream.trim(trimming.kept, trimming.effort);
   stream.save();
+  if (removed > 0) ctx.event('stream', 'xtrim', args[1]!);
   return removed;
 }
 
@@ -69,6 +72,7 @@ function remove(ctx: CommandContext, args: readonly Buffer[]): Reply {
   let removed = 0;
   for (const id of ids) if (stream.delete(id)) removed++;
   stream.save();
+  if (removed > 0) ctx.event('stream', 'xdel', args[1]!);
   return removed;
 }
 
@@ -99,6 +103,7 @@ function setId(ctx: CommandContext, args: readonly Buffer[]): Reply {
   if (entriesAdded !== undefined) stream.entriesAdded = entriesAdded;
   if (!maxDeletedId.equals(MIN_ID)) stream.maxDeletedId = maxDeletedId;
   stream.save();
+  ctx.event('stream', 'xsetid', args[1]!);
   return OK;
 }
 

@@ -78,6 +78,7 @@ function create(ctx: CommandContext, args: readonly Buffer[]): Reply {
   if (stream.group(name) !== undefined) throw new RedisError('BUSYGROUP Consumer Group name already exists');
   stream.createGroup(name, id, entriesRead);
   stream.save();
+  ctx.event('stream', 'xgroup-create', key);
   return OK;
 }
 
@@ -88,6 +89,7 @@ function setId(ctx: CommandContext, args: readonly Buffer[]): Reply {
   group.lastDelivered = Buffer.from(idOf(stream, args[4]!));
   group.entriesRead = entriesRead;
   stream.save();
+  ctx.event('stream', 'xgroup-setid', args[2]!);
   return OK;
 }
 
@@ -95,6 +97,7 @@ function destroy(ctx: CommandContext, args: readonly Buffer[]): Reply {
   const stream = requireStream(openStream(ctx, args[2]!));
   const isDestroyed = stream.destroyGroup(args[3]!);
   stream.save();
+  if (isDestroyed) ctx.event('stream', 'xgroup-destroy', args[2]!);
   return isDestroyed ? 1 : 0;
 }
 
@@ -103,6 +106,7 @@ function createConsumer(ctx: CommandContext, args: readonly Buffer[]): Reply {
   if (group.consumer(args[4]!) !== undefined) return 0;
   group.createConsumer(args[4]!, ctx.nowMs);
   stream.save();
+  ctx.event('stream', 'xgroup-createconsumer', args[2]!);
   return 1;
 }
 
@@ -110,6 +114,7 @@ function deleteConsumer(ctx: CommandContext, args: readonly Buffer[]): Reply {
   const { stream, group } = opened(ctx, args);
   const pending = group.deleteConsumer(args[4]!);
   stream.save();
+  if (pending !== undefined) ctx.event('stream', 'xgroup-delconsumer', args[2]!);
   return pending ?? 0;
 }
 

@@ -33,6 +33,7 @@ import {
   wordOf,
 } from '../../protocol/index.ts';
 import { passingOver } from '../blocking.ts';
+import { newConsumer } from './consumers.ts';
 import { declareStream } from './declare-stream.ts';
 import { entryReply, idArgument, isAbove, isHighest, isSign } from './ids.ts';
 import { advance } from './progress.ts';
@@ -233,7 +234,7 @@ function serve(ctx: CommandContext, source: GroupSource, options: ReadOptions): 
   const isNew = after === undefined;
   if (isNew && (last === undefined || !isAbove(last, group.lastDelivered))) return undefined;
   const name = options.group!.consumer;
-  const consumer = group.consumer(name) ?? group.createConsumer(name, ctx.nowMs);
+  const consumer = group.consumer(name) ?? newConsumer(ctx, source.key, group, name);
   consumer.seenMs = ctx.nowMs;
   return isNew ? deliver(ctx, source, consumer, options) : history(ctx, source, consumer, options.limit);
 }

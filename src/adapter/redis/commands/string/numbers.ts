@@ -24,12 +24,14 @@ function increment(ctx: CommandContext, key: Buffer, by: bigint | number): Reply
   if (typeof by === 'number' && !Number.isNaN(short)) {
     const sum = short + by;
     writeString(ctx, key, Buffer.from(String(sum), 'latin1'), expireTs);
+    ctx.event('string', 'incrby', key);
     return sum;
   }
   const value = current === undefined ? 0n : requireInteger(current.payload);
   const sum = value + BigInt(by);
   if (sum > INT64_MAX || sum < INT64_MIN) throw errors.overflow();
   writeString(ctx, key, Buffer.from(sum.toString(), 'latin1'), expireTs);
+  ctx.event('string', 'incrby', key);
   return sum;
 }
 
@@ -55,6 +57,7 @@ function incrementByFloat(ctx: CommandContext, args: readonly Buffer[]): Reply {
   if (sum === undefined) throw errors.notFinite();
   const text = Buffer.from(formatLongDouble(sum), 'latin1');
   writeString(ctx, key, text, current?.expireTs ?? NEVER);
+  ctx.event('string', 'incrbyfloat', key);
   return text;
 }
 

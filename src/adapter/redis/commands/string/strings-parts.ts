@@ -16,6 +16,7 @@ function append(ctx: CommandContext, args: readonly Buffer[]): Reply {
   if (string.exists) requireStringLength(ctx, string.length + added.length);
   string.append(added);
   string.save();
+  ctx.event('string', 'append', args[1]!);
   return string.length;
 }
 
@@ -42,6 +43,7 @@ function setRange(ctx: CommandContext, args: readonly Buffer[]): Reply {
   requireStringLength(ctx, offset + part.length);
   string.write(offset, part);
   string.save();
+  ctx.event('string', 'setrange', args[1]!);
   return string.length;
 }
 

@@ -26,6 +26,7 @@ function set(ctx: CommandContext, args: readonly Buffer[]): Reply {
   const value = args[2]!;
   if (args.length === 3) {
     writeString(ctx, key, value, NEVER);
+    ctx.event('string', 'set', key);
     return OK;
   }
   const { condition, get, keepTtl, expiry } = parseSetOptions(args);
@@ -36,25 +37,35 @@ function set(ctx: CommandContext, args: readonly Buffer[]): Reply {
     return get ? old : null;
   }
   const kept = keepTtl ? (current?.expireTs ?? NEVER) : NEVER;
+  const isPast = expireAtMs !== undefined && expireAtMs <= BigInt(ctx.nowMs);
+  if (isPast && ctx.hears('new') && ctx.view.get(ctx.storageKey(key)) === undefined) ctx.event('new', 'new', key);
   writeString(ctx, key, value, expireAtMs === undefined ? kept : expiryAt(expireAtMs));
+  ctx.event('string', 'set', key);
+  if (expireAtMs !== undefined) ctx.event('generic', 'expire', key);
+  // It is gone as it comes.
+  if (isPast) ctx.event('expired', 'expired', key);
   return get ? old : OK;
 }
 
 function setWithExpiry(ctx: CommandContext, args: readonly Buffer[], name: string, unit: ExpiryUnit): Reply {
   const expireAtMs = requireOptionExpiry(name, unit, args[2]!, ctx.nowMs);
   writeString(ctx, args[1]!, args[3]!, expiryAt(expireAtMs));
+  ctx.event('string', 'set', args[1]!);
+  ctx.event('generic', 'expire', args[1]!);
   return OK;
 }
 
 function setIfAbsent(ctx: CommandContext, args: readonly Buffer[]): Reply {
   if (readValue(ctx, args[1]!) !== undefined) return 0;
   writeString(ctx, args[1]!, args[2]!, NEVER);
+  ctx.event('string', 'set', args[1]!);
   return 1;
 }
 
 function getAndSet(ctx: CommandContext, args: readonly Buffer[]): Reply {
   const old = readString(ctx, args[1]!)?.payload ?? null;
   writeString(ctx, args[1]!, args[2]!, NEVER);
+  ctx.event('string', 'set', args[1]!);
   return old;
 }
 
@@ -62,6 +73,7 @@ function getAndDelete(ctx: CommandContext, args: readonly Buffer[]): Reply {
   const old = readString(ctx, args[1]!);
   if (old === undefined) return null;
   deleteKey(ctx, args[1]!);
+  ctx.event('generic', 'del', args[1]!);
   return old.payload;
 }
 
@@ -78,10 +90,13 @@ function getAndExpire(ctx: CommandContext, args: readonly Buffer[]): Reply {
   if (current === undefined) return null;
   if (expiry !== undefined) {
     const expireAtMs = requireOptionExpiry('getex', expiry.unit, expiry.text, ctx.nowMs);
-    if (expireAtMs <= BigInt(ctx.nowMs)) deleteKey(ctx, key);
+    const isPast = expireAtMs <= BigInt(ctx.nowMs);
+    if (isPast) deleteKey(ctx, key);
     else setExpiry(ctx, key, expiryAt(expireAtMs));
+    ctx.event('generic', isPast ? 'del' : 'expire', key);
   } else if (persist && current.expireTs !== NEVER) {
     setExpiry(ctx, key, NEVER);
+    ctx.event('generic', 'persist', key);
   }
   return current.payload;
 }
@@ -95,9 +110,17 @@ function getMany(ctx: CommandContext, args: readonly Buffer[]): Reply {
   return replies;
 }
 
+/** Writes keys and values in turns. */
+function writeAll(ctx: CommandContext, args: readonly Buffer[]): void {
+  for (let index = 1; index < args.length; index += 2) {
+    writeString(ctx, args[index]!, args[index + 1]!, NEVER);
+    ctx.event('string', 'set', args[index]!);
+  }
+}
+
 function setMany(ctx: CommandContext, args: readonly Buffer[]): Reply {
   if (args.length % 2 === 0) throw errors.wrongArity('mset');
-  for (let index = 1; index < args.length; index += 2) writeString(ctx, args[index]!, args[index + 1]!, NEVER);
+  writeAll(ctx, args);
   return OK;
 }
 
@@ -106,7 +129,7 @@ function setManyIfAbsent(ctx: CommandContext, args: readonly Buffer[]): Reply {
   for (let index = 1; index < args.length; index += 2) {
     if (readValue(ctx, args[index]!) !== undefined) return 0;
   }
-  for (let index = 1; index < args.length; index += 2) writeString(ctx, args[index]!, args[index + 1]!, NEVER);
+  writeAll(ctx, args);
   return 1;
 }
 
