@@ -14,6 +14,7 @@ import { pipelines } from './pipelines.ts';
 import { queue } from './queue.ts';
 import { register } from './register.ts';
 import { registerTransactions } from './register-transactions.ts';
+import { scriptRegister } from './script-register.ts';
 import { sessionReads } from './session-reads.ts';
 import { set } from './set.ts';
 import { streamGroup } from './stream-group.ts';
@@ -28,6 +29,7 @@ const MANY_CLOCKS: readonly string[] = ['all', 'clock', 'clock-skew', 'clock-jum
 /** Made anew for every run: some workloads keep what they have generated. */
 export const workloads: Readonly<Record<string, (nemeses: readonly string[]) => Workload>> = {
   register,
+  'script-register': scriptRegister,
   counter,
   set,
   append: () => listAppend({ name: 'append', keysPerTransaction: 1 }),

@@ -9,6 +9,7 @@ import { COLLECTION_MUTANTS } from './collection-mutants.ts';
 import { FOLDER_MUTANTS } from './folder-mutants.ts';
 import { MESSAGE_MUTANTS } from './message-mutants.ts';
 import { MOVE_MUTANTS } from './move-mutants.ts';
+import { SCRIPT_MUTANTS } from './script-mutants.ts';
 import { WAITING_MUTANTS } from './waiting-mutants.ts';
 import { WIDE_MUTANTS } from './wide-mutants.ts';
 
@@ -238,6 +239,7 @@ export const SIM_MUTANTS: readonly SimMutant[] = [
   ...COLLECTION_MUTANTS,
   ...MESSAGE_MUTANTS,
   ...WAITING_MUTANTS,
+  ...SCRIPT_MUTANTS,
 ];
 
 /** How one mutant ended. */

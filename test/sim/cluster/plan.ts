@@ -147,6 +147,7 @@ export const COLLECTION_WORKLOADS = [
   'list-transactions',
   'collection-bank',
   'stream-group',
+  'script-register',
 ] as const;
 
 const COLLECTIONS: ReadonlySet<string> = new Set(COLLECTION_WORKLOADS);

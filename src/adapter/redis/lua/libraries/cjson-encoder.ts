@@ -30,6 +30,8 @@ const ESCAPES: readonly (Buffer | undefined)[] = Array.from({ length: 256 }, (_,
   return byte < 32 || byte === 127 ? Buffer.from(`\\u${byte.toString(16).padStart(4, '0')}`, 'latin1') : undefined;
 });
 
+const HIGHEST_INT = 2 ** 31 - 1;
+
 export class JsonEncoder {
   private readonly api: LuaApi;
   private readonly state: number;
@@ -170,7 +172,8 @@ export class JsonEncoder {
         api.pop(state, 1);
         return -1;
       }
-      highest = Math.max(highest, key);
+      // An index beyond 32 bits is what the usual processors make of it, and the table is then no array.
+      if (key > highest) highest = key <= HIGHEST_INT ? key : -HIGHEST_INT - 1;
       count++;
     }
     const { sparseRatio, sparseSafe, convertSparse } = settings;

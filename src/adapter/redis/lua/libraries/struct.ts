@@ -207,8 +207,10 @@ function integerBytes(number: number, bytes: number, isLittle: boolean): Buffer 
   return result;
 }
 
+/** What 64 bits do not hold is what the usual processors make of it. */
 function wholeOf(number: number): bigint {
-  if (!Number.isFinite(number) || Math.abs(number) >= NUMBER_OF_64_BITS) return 1n << 63n;
+  if (number >= NUMBER_OF_64_BITS) return 0n;
+  if (Number.isNaN(number) || number < -NUMBER_OF_64_BITS / 2) return 1n << 63n;
   return BigInt(Math.trunc(number));
 }
 
