@@ -167,7 +167,6 @@ describe('users beside redis-server', { skip: skipWithout('redis-server') }, () 
       ['ACL', 'LOG'],
       ...['x', '-1', '0'].map((count): CommandLine => ['ACL', 'LOG', count]),
       ['ACL', 'LOG', '1', '2'],
-      ['ACL', 'HELP'],
       ['ACL', 'WHOAMI'],
       ['ACL', 'WHOAMI', 'x'],
       ['ACL', 'SAVE'],

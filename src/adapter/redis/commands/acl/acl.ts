@@ -9,11 +9,10 @@ import {
   RedisError,
   type Reply,
   SetReply,
-  SimpleString,
   wordOf,
 } from '../../protocol/index.ts';
 import { declareWith } from '../declare.ts';
-import { HELP_LINES } from './help-lines.ts';
+import { helpCommand } from '../help.ts';
 
 const CATEGORIES_OF_USERS = ['admin', 'noscript', 'loading', 'stale'] as const;
 const onUsers = declareWith({ group: 'server', flags: CATEGORIES_OF_USERS, complexity: 'O(N) in the number of users' });
@@ -92,6 +91,33 @@ function log({ server }: ClientSession, args: readonly Buffer[]): Reply {
   );
 }
 
+const HELP = [
+  'CAT [<category>]',
+  '    The categories of commands, or what is in one of them.',
+  'DELUSER <username> [<username> ...]',
+  '    Takes users away and ends their connections.',
+  'DRYRUN <username> <command> [<arg> ...]',
+  '    Says if a user could run a command, and runs nothing.',
+  'GETUSER <username>',
+  '    The rules of one user.',
+  'GENPASS [<bits>]',
+  '    A random password, of 256 bits if not told otherwise.',
+  'LIST',
+  '    All users with their rules, a line each.',
+  'LOAD',
+  "    The users of the node's file become those of the cluster.",
+  'LOG [<count> | RESET]',
+  '    What was not permitted lately.',
+  'SAVE',
+  "    Writes the users of the cluster into the node's file.",
+  'SETUSER <username> <attribute> [<attribute> ...]',
+  '    Makes a user, or applies rules to one.',
+  'USERS',
+  '    The names of all users.',
+  'WHOAMI',
+  '    Who the client is.',
+];
+
 export const aclCommands = defineCommands([
   {
     name: 'acl',
@@ -147,16 +173,7 @@ export const aclCommands = defineCommands([
           return user === undefined ? null : describe(user);
         },
       }),
-      {
-        name: 'help',
-        arity: 2,
-        flags: ['loading', 'stale'],
-        group: 'server',
-        since: '6.0.0',
-        summary: 'Explains the subcommands.',
-        complexity: 'O(1)',
-        handler: { kind: 'connection', run: () => HELP_LINES.map((line) => new SimpleString(line)) },
-      },
+      helpCommand({ container: 'acl', group: 'server', since: '6.0.0', lines: HELP }),
       onUsers({
         name: 'list',
         arity: 2,
