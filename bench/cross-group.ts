@@ -98,7 +98,6 @@ async function measure(clients: readonly Redis[], run: Run): Promise<Figures> {
 }
 
 const scratch = new Scratch(values.folder);
-process.once('SIGINT', () => void scratch.clean().then(() => process.exit(130)));
 try {
   const { members } = await startLocalNodes(scratch, { nodes: NODES, groups: GROUPS });
   const addresses = (await members()).map(({ addresses: { redis } }) => redis);

@@ -80,7 +80,6 @@ async function lead(admin: AdminClient, members: () => Promise<ClusterMember[]>,
 }
 
 const scratch = new Scratch(values.folder);
-process.once('SIGINT', () => void scratch.clean().then(() => process.exit(130)));
 try {
   const { cluster, members } = await startLocalNodes(scratch, { nodes: NODES, groups: GROUPS });
   const addresses = (await members()).map(({ addresses: own }) => own);

@@ -256,7 +256,6 @@ if (values.node !== undefined) {
   await runNode(Number(values.node), values.folder!);
 } else {
   const scratch = new Scratch(process.env.KVORUM_BENCH_FOLDER);
-  process.once('SIGINT', () => void scratch.clean().then(() => process.exit(130)));
   try {
     if (!(await measure(scratch, Number(values.groups), Number(values.seconds)))) process.exitCode = 1;
   } finally {

@@ -97,7 +97,6 @@ const STORES = {
 type StoreName = keyof typeof STORES;
 
 const scratch = new Scratch(process.env.KVORUM_BENCH_FOLDER);
-process.once('SIGINT', () => void scratch.clean().then(() => process.exit(130)));
 try {
   const rows: { load: string; wal: Figures; level: Figures }[] = [];
   for (const load of LOADS) {

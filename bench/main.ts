@@ -187,14 +187,6 @@ async function main(options: BenchOptions): Promise<number> {
   if (systems.length === 0) return 1;
 
   const scratch = new Scratch(options.folder);
-  let interrupted = false;
-  for (const signal of ['SIGINT', 'SIGTERM'] as const) {
-    process.on(signal, () => {
-      if (interrupted) return;
-      interrupted = true;
-      scratch.clean().finally(() => process.exit(130));
-    });
-  }
   const run = new BenchRun(scratch, seconds, options.quick ? 1 : Math.max(WARM_UP_SECONDS, seconds));
   try {
     for (let round = 0; round < rounds; round++) {
@@ -203,10 +195,10 @@ async function main(options: BenchOptions): Promise<number> {
     }
   } catch (error) {
     // What was running was ended by the clean-up; its failure is not news.
-    if (interrupted) return new Promise(() => {});
+    if (scratch.isEnding) return new Promise(() => {});
     throw error;
   } finally {
-    if (!interrupted) await scratch.clean();
+    if (!scratch.isEnding) await scratch.clean();
   }
 
   const rows = buildReport(run.samples as Samples);

@@ -366,10 +366,6 @@ const program = new Command('bench:moves')
   .option('--folder <folder>', 'where the data goes; its disk is what is measured')
   .action(async (options: MoveOptions) => {
     const scratch = new Scratch(options.folder);
-    const stop = (): void => {
-      void scratch.clean().then(() => process.exit(130));
-    };
-    process.once('SIGINT', stop);
     try {
       await run(options, scratch);
     } finally {

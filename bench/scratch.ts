@@ -1,6 +1,6 @@
 /**
  * What a benchmark leaves nothing of: a temporary folder, child processes, free ports. Everything ends with `clean`, also
- * on Ctrl-C, and only what was started here is ended.
+ * on Ctrl-C and when the benchmark is told to end, and only what was started here is ended.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
@@ -30,11 +30,15 @@ export async function freePortRange(count: number): Promise<number> {
   throw new Error(`no ${count} neighbouring free ports between ${PORT_RANGE.from} and ${PORT_RANGE.to}`);
 }
 
+/** Exit code of a benchmark that was told to end. */
+const ENDED_BY_SIGNAL = 130;
 /** Lines of a failed program that are worth showing. */
 const KEPT_OUTPUT_BYTES = 4000;
 
 export class Scratch {
   readonly folder: string;
+  /** The process ends because it was told to: what fails now is not news. */
+  isEnding = false;
   private readonly children = new Set<ChildProcess>();
   private readonly closers = new Set<() => Promise<unknown>>();
   private folders = 0;
@@ -42,6 +46,11 @@ export class Scratch {
   /** @param parent where the data goes; its disk is what is measured */
   constructor(parent = tmpdir()) {
     this.folder = mkdtempSync(join(parent, 'kvorum-bench-'));
+    const end = (): void => {
+      this.isEnding = true;
+      void this.clean().finally(() => process.exit(ENDED_BY_SIGNAL));
+    };
+    for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, end);
   }
 
   /** Path of a new folder that does not exist yet. */

@@ -277,8 +277,6 @@ new Command('bench:snapshots')
   .option('--json <file>', 'write the figures there too')
   .action(async (options: SnapshotOptions) => {
     const scratch = new Scratch(options.folder);
-    const clean = (): void => void scratch.clean().then(() => process.exit(130));
-    process.once('SIGINT', clean);
     try {
       await run(options, scratch);
     } finally {

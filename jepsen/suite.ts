@@ -55,6 +55,7 @@ export const quickSuite: readonly SuiteEntry[] = [
   { workload: 'list-transactions', nemeses: ['kill', 'route-shuffle'], seconds: 10, overlap: 2, groups: 3 },
   { workload: 'collection-bank', nemeses: ['kill', 'route-shuffle'], seconds: 10, overlap: 2, groups: 3 },
   { workload: 'subscribers', nemeses: ['network-slow', 'kill'], seconds: 14, groups: 3 },
+  { workload: 'field-ttl', nemeses: ['kill-leader', 'route-shuffle'], seconds: 10, overlap: 2, groups: 3 },
 ];
 
 /** Those of hashes, lists, sets and sorted sets, which a move has to carry whole. */
@@ -66,6 +67,7 @@ const COLLECTIONS = [
   'list-queue',
   'blocking-queue',
   'stream-group',
+  'field-ttl',
 ];
 
 /** Every workload under every family of faults and under all of them together; those of single keys also while ranges move. */

@@ -19,12 +19,14 @@ import { sessionReads } from './session-reads.ts';
 import { set } from './set.ts';
 import { streamGroup } from './stream-group.ts';
 import { subscribers } from './subscribers.ts';
-import { ttl } from './ttl.ts';
+import { fieldTtl, ttl } from './ttl.ts';
 import { uniqueIds } from './unique-ids.ts';
 import { writeSkew } from './write-skew.ts';
 
 /** Faults that set the clocks of most nodes wrong; one clock that is wrong, by whatever, changes no time to live. */
 const MANY_CLOCKS: readonly string[] = ['all', 'clock', 'clock-skew', 'clock-jump'];
+
+const areClocksWrong = (nemeses: readonly string[]): boolean => nemeses.some((name) => MANY_CLOCKS.includes(name));
 
 /** Made anew for every run: some workloads keep what they have generated. */
 export const workloads: Readonly<Record<string, (nemeses: readonly string[]) => Workload>> = {
@@ -35,7 +37,7 @@ export const workloads: Readonly<Record<string, (nemeses: readonly string[]) => 
   append: () => listAppend({ name: 'append', keysPerTransaction: 1 }),
   'unique-ids': uniqueIds,
   queue,
-  ttl: (nemeses) => ttl(nemeses.some((name) => MANY_CLOCKS.includes(name))),
+  ttl: (nemeses) => ttl(areClocksWrong(nemeses)),
   'list-append': () => listAppend({ name: 'list-append', keysPerTransaction: 4 }),
   'rw-register': registerTransactions,
   bank,
@@ -54,6 +56,7 @@ export const workloads: Readonly<Record<string, (nemeses: readonly string[]) => 
   'list-transactions': () => listAppend({ name: 'list-transactions', keysPerTransaction: 4, holder: 'list' }),
   'collection-bank': collectionBank,
   subscribers,
+  'field-ttl': (nemeses) => fieldTtl(areClocksWrong(nemeses)),
 };
 
 /**

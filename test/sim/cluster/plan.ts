@@ -148,6 +148,7 @@ export const COLLECTION_WORKLOADS = [
   'collection-bank',
   'stream-group',
   'script-register',
+  'field-ttl',
 ] as const;
 
 const COLLECTIONS: ReadonlySet<string> = new Set(COLLECTION_WORKLOADS);
