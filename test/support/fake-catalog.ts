@@ -10,6 +10,7 @@ import { Heartbeats } from '../../src/cluster/catalog/heartbeats.ts';
 import { CatalogLeader } from '../../src/cluster/catalog/leader.ts';
 import { type CatalogState, loadCatalog } from '../../src/distribution/catalog/catalog-state.ts';
 import { CATALOG_END, CATALOG_START } from '../../src/distribution/contract/catalog-keys.ts';
+import type { KeyRules } from '../../src/distribution/index.ts';
 import { LeaderUnavailableError, NotOwnerError } from '../../src/kv/contract/errors.ts';
 import type { ForwardHandler, KvService } from '../../src/kv/contract/service.ts';
 import type { KeyView, Operation, ScanPage, ScanRequest } from '../../src/kv/contract/view.ts';
@@ -216,13 +217,15 @@ export class FakeCatalogCluster {
   delivery: () => Delivery = () => 'ok';
   private readonly handlers: ForwardHandler[] = [];
 
-  constructor(nodes = 1) {
+  /** @param keyRules where objects of several keys begin; left out: each key is one */
+  constructor(nodes = 1, keyRules?: Pick<KeyRules, 'align'>) {
     for (let node = 0; node < nodes; node++) {
       const leader = new CatalogLeader({
         group: this.group.replica(node),
         clock: this.time,
         scheduler: this.time,
         onError: (error) => this.errors.push(error),
+        ...(keyRules === undefined ? {} : { keyRules }),
       });
       const heartbeats = new Heartbeats(leader, this.time);
       new CatalogEndpoint({ onForward: (_service, handler) => void this.handlers.push(handler) }, leader, heartbeats);

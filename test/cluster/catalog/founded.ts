@@ -2,6 +2,7 @@
 import type { BootstrapOp } from '../../../src/distribution/catalog/catalog-routes.ts';
 import type { CatalogState } from '../../../src/distribution/catalog/catalog-state.ts';
 import type { Route } from '../../../src/distribution/contract/types.ts';
+import type { KeyRules } from '../../../src/distribution/index.ts';
 import { groupId, hlcTimestamp, nodeId } from '../../../src/platform/index.ts';
 import { FakeCatalogCluster } from '../../support/fake-catalog.ts';
 
@@ -24,8 +25,8 @@ export const BOOTSTRAP: BootstrapOp = {
 };
 
 /** Node 0 leads and the catalog has its first rows. */
-export async function founded(nodes = 1): Promise<FakeCatalogCluster> {
-  const cluster = new FakeCatalogCluster(nodes);
+export async function founded(nodes = 1, keyRules?: Pick<KeyRules, 'align'>): Promise<FakeCatalogCluster> {
+  const cluster = new FakeCatalogCluster(nodes, keyRules);
   cluster.group.elect(0);
   await cluster.time.outcome(cluster.leaders[0]!.bootstrap(BOOTSTRAP));
   return cluster;

@@ -6,7 +6,7 @@ import { BusyError, NotLeaderError, OutcomeUnknownError } from '../../../src/raf
 import { nodeReport } from '../../distribution/builders.ts';
 import { visible } from '../../distribution/catalog-model.ts';
 import { FakeCatalogCluster, type Fate } from '../../support/fake-catalog.ts';
-import { BOOTSTRAP, founded, moveOf, routeAt, splitAt, versionOf } from './founded.ts';
+import { BOOTSTRAP, bytes, founded, moveOf, routeAt, splitAt, versionOf } from './founded.ts';
 
 const refusedWith =
   (code: string) =>
@@ -67,6 +67,16 @@ describe('the leader of the catalog', () => {
     assert.ok(refusedWith('VERSION_MISMATCH')((results[1] as PromiseRejectedResult).reason));
     assert.deepEqual(versions, [2, 3]);
     assert.deepEqual(visible(leader.state!), visible(group.loaded()));
+  });
+
+  test('cuts where an object begins, whatever key it is asked to cut at, and knows the request again', async () => {
+    const { leaders, time } = await founded(1, { align: (key) => key.subarray(0, 1) });
+    const leader = leaders[0]!;
+    const asked = splitAt(leader.state, 'cxx');
+    await time.outcome(leader.run(asked));
+    assert.deepEqual([routeAt(leader.state, 'c').start, routeAt(leader.state, 'bz').end], [bytes('c'), bytes('c')]);
+    assert.equal((await time.outcome(leader.run(asked, true))).version, 2);
+    assert.equal(versionOf(leader.state), 2);
   });
 
   test('forgets everything when it leads no more, and those who wait are told to go elsewhere', async () => {
