@@ -39,6 +39,7 @@ describe('scripts that do not end', () => {
       'catch it in coroutines',
       'while true do coroutine.resume(coroutine.create(function() while true do end end)) end',
     ],
+    ['make long strings', "while true do pcall(string.rep, 'x', 1e7) end"],
     ['read what never ends', "load(function() return 'x=1 ' end)"],
   ] as const) {
     test(`that ${name} are ended, and the next machine runs`, () => {
@@ -59,7 +60,7 @@ describe('scripts that do not end', () => {
 
 describe('scripts that take too much', () => {
   test('memory fail, and their machine is given up', () => {
-    const lua = machine();
+    const lua = new LuaMachine({ ...LIMITS, maxInstructions: 60_000_000 }, new SeededRandom(1));
     const reply = run(lua, 'local t = {} for i = 1, 1e6 do t[i] = string.rep(i, 500) end');
     assert.equal(errorOf(reply), 'ERR not enough memory');
     assert.equal(lua.isBroken, true);

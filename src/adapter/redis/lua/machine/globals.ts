@@ -16,6 +16,8 @@ export interface GlobalsParts {
   /** Functions that take the place of Lua's. */
   readonly base: Library;
   readonly redis: Library;
+  /** Functions that take the place of those of `string`. */
+  readonly strings: Library;
   readonly numbers: RandomNumbers;
   readonly json: JsonSettings;
 }
@@ -30,7 +32,7 @@ export class Globals {
   private readonly shown: number;
 
   /** The interpreter's libraries must be open. */
-  constructor(api: LuaApi, { base, redis, numbers, json }: GlobalsParts) {
+  constructor(api: LuaApi, { base, redis, strings, numbers, json }: GlobalsParts) {
     this.api = api;
     this.protection = new Protection(api);
     const { state } = api;
@@ -47,6 +49,7 @@ export class Globals {
     pushLibrary(api, state, replaced);
     this.moveEntries(replaced, globals);
     this.replaceIn(globals, 'math', randomLibrary(api, numbers));
+    this.replaceIn(globals, 'string', strings);
     for (const name of ['string', 'table', 'math', 'coroutine']) {
       api.getField(state, globals, name);
       protection.protect();

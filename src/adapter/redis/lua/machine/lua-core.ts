@@ -13,6 +13,7 @@ import { RandomNumbers } from './random-numbers.ts';
 import { redisLibrary } from './redis-library.ts';
 import type { ScriptHost } from './script-host.ts';
 import { HOOK_EVERY, ScriptRun } from './script-run.ts';
+import { stringFunctions } from './string-functions.ts';
 import { takeReply } from './values.ts';
 
 /** What a machine allows. */
@@ -77,6 +78,7 @@ export abstract class LuaCore {
     this.globals = new Globals(api, {
       base: basicFunctions(api, () => this.current?.abortText),
       redis: libraryOf(redisLibrary(api, () => this.running)),
+      strings: stringFunctions(api, limits.maxBytes, (state, instructions) => this.spend(state, instructions)),
       numbers,
       json: this.json,
     });
@@ -161,6 +163,13 @@ export abstract class LuaCore {
     if (status === LuaStatus.MemoryError) return this.outOfMemory();
     const { text, place } = this.describedFailure();
     return new ErrorReply(place === undefined ? text : `${text} script: ${name}, on ${place}.`);
+  }
+
+  /** Ends what runs when it has done more than it may. */
+  private spend(state: number, instructions: number): void {
+    const run = this.current;
+    const mustEnd = run?.spend(instructions, () => new ScriptTooLongError(tooLong(this.limits.maxInstructions)));
+    if (mustEnd === true) this.api.raiseText(state, run!.abortText!);
   }
 
   private look(state: number): void {

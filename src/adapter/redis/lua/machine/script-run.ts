@@ -37,6 +37,13 @@ export class ScriptRun {
     return ABORTED;
   }
 
+  /** Counts work that no instruction stands for. @returns true when the script must end */
+  spend(instructions: number, tooLong: () => Error): boolean {
+    this.instructions += instructions;
+    if (this.cause === undefined && this.instructions > this.maxInstructions) this.abort(tooLong());
+    return this.cause !== undefined;
+  }
+
   /**
    * Called after each `HOOK_EVERY` instructions.
    * @param tooLong makes the error of a script that has run too long
