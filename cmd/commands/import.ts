@@ -1,5 +1,5 @@
 /** `kvorum import`: the way in from Redis. */
-import { type Command, InvalidArgumentError } from 'commander';
+import type { Command } from 'commander';
 import { CommandFailure } from '../cli/failure.ts';
 import { parseCount, parseTargets } from '../cli/option-values.ts';
 import { formatCount, formatTable } from '../cli/table.ts';
@@ -13,10 +13,12 @@ import {
 } from '../import/index.ts';
 import {
   addSecurityOptions,
-  type LinkSecurity,
   type LinkTarget,
+  parseServer,
   type SecurityFlags,
+  type ServerAddress,
   securityOf,
+  serverSecurityOf,
 } from '../redis/index.ts';
 
 const EXAMPLES = `
@@ -37,45 +39,9 @@ Examples:
 An import that was ended goes on where it was when the same command is run again.
 Exit code 1: something was refused or differs.`;
 
-/** A running Redis. */
-interface Source extends LinkTarget {
-  readonly user: string | undefined;
-  readonly password: string | undefined;
-  readonly isTls: boolean;
-}
-
-const DEFAULT_PORT = 6379;
-
-function parseSource(text: string): Source {
-  const url = URL.canParse(text) ? new URL(text) : undefined;
-  if (url === undefined || (url.protocol !== 'redis:' && url.protocol !== 'rediss:') || url.hostname === '')
-    throw new InvalidArgumentError('It must be redis://host:port or rediss://host:port.');
-  return {
-    host: url.hostname.replace(/^\[|\]$/g, ''),
-    port: url.port === '' ? DEFAULT_PORT : Number(url.port),
-    user: url.username === '' ? undefined : decodeURIComponent(url.username),
-    password: url.password === '' ? undefined : decodeURIComponent(url.password),
-    isTls: url.protocol === 'rediss:',
-  };
-}
-
-/** @throws CommandFailure */
-async function sourceSecurityOf({ from, fromPasswordFile, fromTlsCa }: ImportFlags): Promise<LinkSecurity> {
-  const { user, password, isTls } = from!;
-  const flags: SecurityFlags = {
-    ...(password === undefined ? {} : { redisPassword: password }),
-    ...(fromPasswordFile === undefined ? {} : { redisPasswordFile: fromPasswordFile }),
-    ...(fromTlsCa === undefined ? {} : { redisTlsCa: fromTlsCa }),
-  };
-  const security = await securityOf(flags, {}).catch((error: Error) => {
-    throw new CommandFailure(error.message);
-  });
-  return { ...security, user, tls: security.tls ?? (isTls ? {} : undefined) };
-}
-
 interface ImportFlags extends SecurityFlags {
   readonly to: LinkTarget[];
-  readonly from?: Source;
+  readonly from?: ServerAddress;
   readonly fromPasswordFile?: string;
   readonly fromTlsCa?: string;
   readonly untilCaughtUp?: true;
@@ -102,7 +68,7 @@ export function addImportCommand(program: Command): void {
     .option(
       '--from <url>',
       'a running Redis instead of a file: redis://[user:password@]host:port, or rediss:// for TLS',
-      parseSource,
+      parseServer,
     )
     .option('--from-password-file <file>', 'file whose first line is the password of that Redis')
     .option('--from-tls-ca <file>', 'authorities (PEM) that the certificate of that Redis must lead to')
@@ -165,7 +131,7 @@ async function runImport(file: string | undefined, flags: ImportFlags): Promise<
     file === undefined
       ? await importReplica({
           source: flags.from!,
-          sourceSecurity: await sourceSecurityOf(flags),
+          sourceSecurity: await serverSecurityOf(flags.from!, flags.fromPasswordFile, flags.fromTlsCa),
           writer,
           isReplacing: existing === 'replace',
           untilCaughtUp: flags.untilCaughtUp === true,

@@ -8,6 +8,7 @@ import { addBenchCommand } from './bench.ts';
 import { addClusterCommand } from './cluster.ts';
 import { addConfigCommand } from './config.ts';
 import { addImportCommand } from './import.ts';
+import { addRedisProxyCommand } from './redis-proxy.ts';
 import { addServerCommand } from './server.ts';
 import { addStopCommand } from './stop.ts';
 
@@ -23,6 +24,7 @@ export async function runKvorum(): Promise<void> {
   addStopCommand(program);
   addBenchCommand(program);
   addImportCommand(program);
+  addRedisProxyCommand(program);
   addConfigCommand(program);
   program
     .command('version')

@@ -5,3 +5,4 @@ export { Link, LinkClosedError } from './link.ts';
 export { errorMessage, isErrorReply, isPush, ReplySplitter } from './reply-splitter.ts';
 export { decodeReply, type ReplyValue, ServerError } from './reply-value.ts';
 export { addSecurityOptions, type SecurityFlags, securityOf } from './security.ts';
+export { parseServer, type ServerAddress, serverSecurityOf } from './server-address.ts';

@@ -13,9 +13,11 @@
  * The interfaces of the server, of its configuration and of the cluster lie in `command`, because commands are written against them.
  */
 
-export { type ClusterSettings, redisExpiryWork } from './command/index.ts';
+export { type ClusterSettings, CommandTable, keyIndexes, mayWrite, redisExpiryWork } from './command/index.ts';
+export { ALL_COMMANDS } from './commands/index.ts';
 export { redisKeyspace } from './keys/index.ts';
 export { type MessageCounters, Messages } from './messages/index.ts';
+export { ProtocolError, RespParser } from './protocol/index.ts';
 export {
   framePayload,
   isPayload,

@@ -1,6 +1,5 @@
 import assert from 'node:assert/strict';
 import { mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
-import { type AddressInfo, createServer, connect as dial, type Server, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, afterEach, before, beforeEach, describe, test } from 'node:test';
@@ -16,63 +15,10 @@ import {
 } from '../../../cmd/import/index.ts';
 import { RespConnection } from '../../compat/resp-connection.ts';
 import { startKvorum, type Target } from '../../compat/targets.ts';
+import { Cable } from '../support/cable.ts';
 import { startFilled } from './dataset.ts';
 
 const quiet = { isScreen: false, write: () => {} };
-
-/** Passes bytes through to a server, and can break all connections. */
-class Cable {
-  private readonly server: Server;
-  private readonly sockets = new Set<Socket>();
-  /** Bytes of answers after which a connection breaks; undefined for never. */
-  breakAfterBytes: number | undefined;
-  broken = 0;
-
-  private constructor(target: Target) {
-    this.server = createServer((near) => {
-      const far = dial(target.port, target.host);
-      let answered = 0;
-      for (const socket of [near, far]) {
-        this.sockets.add(socket);
-        socket.on('error', () => {});
-        socket.on('close', () => {
-          this.sockets.delete(socket);
-          near.destroy();
-          far.destroy();
-        });
-      }
-      near.pipe(far);
-      far.on('data', (bytes: Buffer) => {
-        const room = (this.breakAfterBytes ?? Number.POSITIVE_INFINITY) - answered;
-        answered += bytes.length;
-        near.write(bytes.subarray(0, room));
-        if (bytes.length <= room) return;
-        this.broken += 1;
-        near.end();
-        far.destroy();
-      });
-    });
-  }
-
-  static async open(target: Target): Promise<Cable> {
-    const cable = new Cable(target);
-    await new Promise<void>((resolve) => cable.server.listen(0, '127.0.0.1', resolve));
-    return cable;
-  }
-
-  get port(): number {
-    return (this.server.address() as AddressInfo).port;
-  }
-
-  cut(): void {
-    for (const socket of this.sockets) socket.destroy();
-  }
-
-  close(): void {
-    this.server.close();
-    this.cut();
-  }
-}
 
 async function ask(target: Target, ...commands: string[][]): Promise<(string | undefined)[]> {
   const connection = await RespConnection.open(target.host, target.port);
