@@ -19,7 +19,7 @@ import { serverGroup } from './server.ts';
 import { setGroup } from './set.ts';
 import { sortGroup } from './sort.ts';
 import { sortedSetGroup } from './sorted-set.ts';
-import { streamGroup } from './stream.ts';
+import { streamGroup, streamProgressGroup } from './stream.ts';
 import { stringGroup } from './string.ts';
 import { transactionGroup } from './transaction.ts';
 import { badFloat, key, value, type Words } from './words.ts';
@@ -47,6 +47,7 @@ export const GROUPS: readonly SequenceGroup[] = [
   sortGroup,
   sortedSetGroup,
   streamGroup,
+  streamProgressGroup,
   stringGroup,
   transactionGroup,
 ];

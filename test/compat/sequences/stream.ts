@@ -240,3 +240,42 @@ function isComparable([name = '', ...rest]: CommandLine): boolean {
 }
 
 export const streamGroup: SequenceGroup = { name: 'stream', commands: streamCommands, isComparable };
+
+const fewIds: Words = fc.array(fc.integer({ min: 0, max: 9 }).map(String), { minLength: 1, maxLength: 2 });
+const add = words(
+  fc.constant('XADD'),
+  fc.constant('s'),
+  fc.constantFrom('0-*', '1-*', '2', '3', '5', '7', '9'),
+  fc.constant('f'),
+  fc.constant('v'),
+);
+const groups = subcommand('XINFO', 'GROUPS', fc.constant('s'));
+
+/** How far groups have come, on one stream: entries that are gone make that unknown. */
+export const streamProgressGroup: SequenceGroup = {
+  name: 'stream-progress',
+  others: 1,
+  commands: [
+    add,
+    add,
+    add,
+    groups,
+    groups,
+    groups,
+    fewIds.map((those) => ['XDEL', 's', ...those]),
+    words(fc.constant('XTRIM'), fc.constant('s'), fc.constant('MAXLEN'), fc.constantFrom('0', '1', '2', '3')),
+    fc.constantFrom('0', '$', '1', '3', '5').map((at) => ['XGROUP', 'CREATE', 's', 'g', at, 'MKSTREAM']),
+    withOptions(
+      subcommand('XGROUP', 'SETID', fc.constant('s'), fc.constant('g'), fc.constantFrom('0', '$', '1', '3', '5')),
+      entriesRead,
+      1,
+    ),
+    fc
+      .constantFrom('1', '1', '2', '9')
+      .map((most) => ['XREADGROUP', 'GROUP', 'g', 'a', 'COUNT', most, 'STREAMS', 's', '>']),
+    fc
+      .constantFrom('1', '1', '2', '9')
+      .map((most) => ['XREADGROUP', 'GROUP', 'g', 'a', 'NOACK', 'COUNT', most, 'STREAMS', 's', '>']),
+    withOptions(command('XSETID', fc.constant('s'), fc.constantFrom('3', '9', '9-9')), setIdOption, 2),
+  ],
+};

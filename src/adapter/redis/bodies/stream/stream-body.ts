@@ -153,7 +153,8 @@ export class StreamBody {
     assert(Buffer.compare(id, this.part.lastId) > 0, 'ids of a stream rise');
     this.entries.append(encodeEntry(id, parts));
     this.lastId = id;
-    this.part.entriesAdded++;
+    // It may have been set to the highest that there is.
+    this.part.entriesAdded = BigInt.asIntN(64, this.part.entriesAdded + 1n);
   }
 
   /** Fills a stream without entries. @param entries in order; the last id is set apart */

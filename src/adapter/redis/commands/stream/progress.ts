@@ -9,6 +9,8 @@ import { isAbove } from './ids.ts';
 function hasHoles(stream: StreamBody, from: StreamId): boolean {
   const { maxDeletedId } = stream;
   if (stream.length === 0 || maxDeletedId.equals(MIN_ID)) return false;
+  // Behind the last hole there is nothing but entries.
+  if (isAbove(stream.firstId, maxDeletedId)) return false;
   return !isAbove(from, maxDeletedId);
 }
 
@@ -26,10 +28,13 @@ export function numberOf(stream: StreamBody, id: StreamId): bigint {
   return id.equals(firstId) ? before + 1n : UNKNOWN_READ;
 }
 
+/** Clients may set counts to whatever 64 bits can say. */
+const wrapped = (count: bigint): bigint => BigInt.asIntN(64, count);
+
 /** Moves a group on to an entry that it was given. */
 export function advance(stream: StreamBody, group: StreamGroup, id: StreamId): void {
   if (!isAbove(id, group.lastDelivered)) return;
-  if (group.entriesRead !== UNKNOWN_READ && !hasHoles(stream, id)) group.entriesRead++;
+  if (group.entriesRead !== UNKNOWN_READ && !hasHoles(stream, id)) group.entriesRead = wrapped(group.entriesRead + 1n);
   else if (stream.entriesAdded > 0n) group.entriesRead = numberOf(stream, id);
   group.lastDelivered = Buffer.from(id);
 }
@@ -39,7 +44,7 @@ export function lagOf(stream: StreamBody, group: StreamGroup): bigint | undefine
   const { entriesAdded } = stream;
   if (entriesAdded === 0n) return 0n;
   if (group.entriesRead !== UNKNOWN_READ && !hasHoles(stream, group.lastDelivered))
-    return entriesAdded - group.entriesRead;
+    return wrapped(entriesAdded - group.entriesRead);
   const read = numberOf(stream, group.lastDelivered);
-  return read === UNKNOWN_READ ? undefined : entriesAdded - read;
+  return read === UNKNOWN_READ ? undefined : wrapped(entriesAdded - read);
 }
