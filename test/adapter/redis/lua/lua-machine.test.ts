@@ -39,6 +39,7 @@ describe('scripts that do not end', () => {
       'catch it in coroutines',
       'while true do coroutine.resume(coroutine.create(function() while true do end end)) end',
     ],
+    ['call again and again', "while true do redis.pcall('nosuch') end"],
     ['make long strings', "while true do pcall(string.rep, 'x', 1e7) end"],
     ['read what never ends', "load(function() return 'x=1 ' end)"],
   ] as const) {

@@ -77,7 +77,13 @@ export abstract class LuaCore {
     this.errorHandler = api.reference(state);
     this.globals = new Globals(api, {
       base: basicFunctions(api, () => this.current?.abortText),
-      redis: libraryOf(redisLibrary(api, () => this.running)),
+      redis: libraryOf(
+        redisLibrary(
+          api,
+          () => this.running,
+          (state, instructions) => this.spend(state, instructions),
+        ),
+      ),
       strings: stringFunctions(api, limits.maxBytes, (state, instructions) => this.spend(state, instructions)),
       numbers,
       json: this.json,

@@ -8,15 +8,22 @@ import { pushError, pushField, pushReply } from './values.ts';
 
 const WRONG_ARGUMENTS = 'ERR wrong number or type of arguments';
 
+/** What a call costs in instructions, by the time that it takes, and one that fails. */
+const CALL_INSTRUCTIONS = 300;
+const FAILURE_INSTRUCTIONS = 3_000;
+
+/** Counts work, and ends the script that has done too much. */
+type Spend = (state: number, instructions: number) => void;
+
 /** `redis.*` for the run that `current` answers. */
-export function redisLibrary(api: LuaApi, current: () => ScriptRun): Library {
+export function redisLibrary(api: LuaApi, current: () => ScriptRun, spend: Spend): Library {
   const fail = (state: number, text: string): never => {
     pushError(api, state, text);
     return api.raise(state);
   };
   return {
-    call: (state) => call(api, state, current(), false),
-    pcall: (state) => call(api, state, current(), true),
+    call: (state) => call(api, state, current(), spend, false),
+    pcall: (state) => call(api, state, current(), spend, true),
     error_reply: (state) => {
       const text = api.top(state) === 1 ? onlyText(api, state) : undefined;
       pushField(api, state, 'err', text === undefined ? WRONG_ARGUMENTS : withCode(text));
@@ -102,9 +109,8 @@ const REPLICATE_ALL = 3;
 const versionNumber = (version: string): number =>
   version.split('.').reduce((number, part) => number * 256 + Number(part), 0);
 
-function call(api: LuaApi, state: number, run: ScriptRun, isProtected: boolean): number {
-  const text = run.abortText;
-  if (text !== undefined) return api.raiseText(state, text);
+function call(api: LuaApi, state: number, run: ScriptRun, spend: Spend, isProtected: boolean): number {
+  spend(state, CALL_INSTRUCTIONS);
   const args = argumentsOf(api, state);
   let error: string;
   if (args === undefined) {
@@ -120,6 +126,7 @@ function call(api: LuaApi, state: number, run: ScriptRun, isProtected: boolean):
       error = thrown.message;
     }
   }
+  spend(state, FAILURE_INSTRUCTIONS);
   pushError(api, state, error);
   return isProtected ? 1 : api.raise(state);
 }
