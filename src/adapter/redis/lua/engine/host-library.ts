@@ -17,6 +17,7 @@ export type Library = Readonly<Record<string, LibraryEntry>>;
 const unwinding =
   (api: LuaApi, run: LibraryFunction): LibraryFunction =>
   (state) => {
+    api.onHostCall(state);
     try {
       return run(state);
     } catch (thrown) {

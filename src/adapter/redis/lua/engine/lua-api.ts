@@ -63,6 +63,8 @@ export interface LuaPlace {
 export class LuaApi {
   /** The main thread. */
   readonly state: number;
+  /** Told of each call of a library's function; may raise an error. */
+  onHostCall: (state: number) => void = () => undefined;
   private readonly memory: WasmMemory;
   private readonly table: WasmTable;
   private readonly native: Readonly<Record<string, Native>>;

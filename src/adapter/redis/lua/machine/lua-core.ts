@@ -41,6 +41,9 @@ export class ScriptTooLongError extends KvorumError {
 /** Memory beyond which a machine collects after a run, KiB. */
 const COLLECT_ABOVE_KIB = 8 * 1024;
 
+/** What a function costs that is not Lua's own, in instructions, by the time that it takes. */
+const HOST_CALL_INSTRUCTIONS = 200;
+
 /** Where in the stack the function is that describes errors. */
 const HANDLER_AT = 1;
 
@@ -88,6 +91,7 @@ export abstract class LuaCore {
       numbers,
       json: this.json,
     });
+    api.onHostCall = (running) => this.spend(running, HOST_CALL_INSTRUCTIONS);
     const hook = api.addHook((running) => this.look(running));
     api.setCountHook(hook, HOOK_EVERY);
   }
