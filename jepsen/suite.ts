@@ -56,6 +56,7 @@ export const quickSuite: readonly SuiteEntry[] = [
   { workload: 'collection-bank', nemeses: ['kill', 'route-shuffle'], seconds: 10, overlap: 2, groups: 3 },
   { workload: 'subscribers', nemeses: ['network-slow', 'kill'], seconds: 14, groups: 3 },
   { workload: 'field-ttl', nemeses: ['kill-leader', 'route-shuffle'], seconds: 10, overlap: 2, groups: 3 },
+  { workload: 'script-register', nemeses: ['kill', 'route-shuffle'], seconds: 10, overlap: 2, groups: 3 },
 ];
 
 /** Those of hashes, lists, sets and sorted sets, which a move has to carry whole. */
@@ -68,6 +69,7 @@ const COLLECTIONS = [
   'blocking-queue',
   'stream-group',
   'field-ttl',
+  'script-register',
 ];
 
 /** Every workload under every family of faults and under all of them together; those of single keys also while ranges move. */

@@ -203,7 +203,7 @@ describe('the leader of a group under pressure', () => {
     const outcome = new Outcome<string>();
     bed.gated.submit({
       evaluate: (view) => {
-        for (let at = 0; at < 10_000; at++) view.put(bytes(`k${at}`), bytes('value'), 0n as typeof view.ts);
+        for (let at = 0; at < 4_000; at++) view.put(bytes(`k${at}`), bytes('value'), 0n as typeof view.ts);
         return 'OK';
       },
       complete: (error, reply) => outcome.calls.push({ error, reply: reply as string }),
