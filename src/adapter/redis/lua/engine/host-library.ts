@@ -26,6 +26,10 @@ const unwinding =
     }
   };
 
+/** Makes a function known that is in no library. @returns the number that `pushFunction` takes */
+export const libraryFunction = (api: LuaApi, run: LibraryFunction): number =>
+  api.addFunctions([unwinding(api, run)])[0]!;
+
 /** Pushes a table with a library's entries. */
 export function pushLibrary(api: LuaApi, state: number, library: Library): void {
   const entries = Object.entries(library);

@@ -1,6 +1,6 @@
 /** Lua 5.1 as a WebAssembly module, and its C interface. */
 export type { HostFunction, HostHook } from './host-functions.ts';
-export { type Library, type LibraryFunction, pushLibrary } from './host-library.ts';
+export { type Library, type LibraryFunction, libraryFunction, pushLibrary } from './host-library.ts';
 export {
   GLOBALS_INDEX,
   LuaApi,
@@ -9,4 +9,5 @@ export {
   LuaStatus,
   LuaType,
   MULTIPLE_RESULTS,
+  upvalueIndex,
 } from './lua-api.ts';

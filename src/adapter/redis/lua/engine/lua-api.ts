@@ -28,6 +28,9 @@ export const LuaStatus = { Ok: 0, RuntimeError: 2, SyntaxError: 3, MemoryError: 
 export const GLOBALS_INDEX = -10_002;
 export const REGISTRY_INDEX = -10_000;
 
+/** The index of a value that the running function has taken with it, from 1 on. */
+export const upvalueIndex = (number: number): number => GLOBALS_INDEX - number;
+
 /** All results of a call. */
 export const MULTIPLE_RESULTS = -1;
 
@@ -145,6 +148,11 @@ export class LuaApi {
 
   type(state: number, index: number): LuaType {
     return this.native.lua_type!(state, index) as LuaType;
+  }
+
+  /** The name of a value's type, as errors have it. */
+  typeName(state: number, index: number): string {
+    return this.cText(this.native.lua_typename!(state, this.type(state, index)));
   }
 
   toNumber(state: number, index: number): number {

@@ -3,6 +3,7 @@
  * node up for as long as it likes.
  */
 import type { Library, LuaApi } from '../engine/index.ts';
+import { stringSearch } from './string-search.ts';
 
 /** Bytes that cost as much as an instruction. */
 const BYTES_PER_INSTRUCTION = 16;
@@ -17,6 +18,7 @@ export function stringFunctions(
   spend: (state: number, instructions: number) => void,
 ): Library {
   return {
+    ...stringSearch(api, spend),
     rep: (state) => {
       const bytes = api.checkBytes(state, 1);
       const count = Math.max(0, Math.trunc(api.checkNumber(state, 2)));
