@@ -42,6 +42,12 @@ describe('scripts that do not end', () => {
     ['call again and again', "while true do redis.pcall('nosuch') end"],
     ['make long strings', "while true do pcall(string.rep, 'x', 1e7) end"],
     ['read what never ends', "load(function() return 'x=1 ' end)"],
+    ['search what nearly matches', "return string.find(('a'):rep(60), ('a-'):rep(15) .. 'b')"],
+    ['search as in Lua 5.0', "for word in string.gfind(('a'):rep(60), ('a-'):rep(15) .. 'b') do end"],
+    ['make one coroutine after the other', 'while true do coroutine.wrap(function() end)() end'],
+    ['fail and catch', 'while true do pcall(error) end'],
+    ['compile', "while true do loadstring('return 1') end"],
+    ['go on in a handler', 'xpcall(function() while true do end end, function() while true do end end)'],
   ] as const) {
     test(`that ${name} are ended, and the next machine runs`, () => {
       const lua = machine();
@@ -183,7 +189,9 @@ describe('a machine', () => {
   test('can be replaced again and again', () => {
     for (let round = 0; round < 50; round++) {
       const lua = machine();
-      const text = 'while true do coroutine.resume(coroutine.create(function() while true do end end)) end';
+      const text = `local endless = {}
+        for at = 1, 20 do endless[at] = coroutine.create(function() while true do end end) end
+        for at = 1, 20 do coroutine.resume(endless[at]) end`;
       assert.throws(() => run(lua, text), ScriptTooLongError);
       assert.equal(lua.isBroken, true);
     }

@@ -164,6 +164,11 @@ export class LuaApi {
     return this.native.lua_isnumber!(state, index) !== 0;
   }
 
+  /** True for a function that is not written in Lua. */
+  isHostFunction(state: number, index: number): boolean {
+    return this.native.lua_iscfunction!(state, index) !== 0;
+  }
+
   toBoolean(state: number, index: number): boolean {
     return this.native.lua_toboolean!(state, index) !== 0;
   }

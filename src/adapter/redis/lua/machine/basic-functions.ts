@@ -1,21 +1,48 @@
 /** Functions of Lua that would let a script past its limits: compiling bytes that nobody has checked, and catching what must end it. */
-import { type Library, type LuaApi, LuaStatus, LuaType } from '../engine/index.ts';
+import { type Library, type LuaApi, LuaStatus, LuaType, libraryFunction, upvalueIndex } from '../engine/index.ts';
 
 /** First byte of a compiled chunk, which nobody has checked: it could do anything. */
 const BYTECODE_MARK = 0x1b;
 
-/** @param abortText what every call raises once the running script must end; undefined until then */
-export function basicFunctions(api: LuaApi, abortText: () => string | undefined): Library {
+/** An error is made, thrown and caught in the time of so many instructions; a chunk is compiled in the time of so many, and of some for each byte. */
+const INSTRUCTIONS_AN_ERROR = 20_000;
+const INSTRUCTIONS_A_CHUNK = 2_000;
+const INSTRUCTIONS_A_SOURCE_BYTE = 10;
+
+/**
+ * @param abortText what every call raises once the running script must end; undefined until then
+ * @param spend counts work, and ends the script that has done too much
+ */
+export function basicFunctions(
+  api: LuaApi,
+  abortText: () => string | undefined,
+  spend: (state: number, instructions: number) => void,
+): Library {
+  const compile = (state: number, source: Buffer, name: string): number => {
+    spend(state, INSTRUCTIONS_A_CHUNK + source.length * INSTRUCTIONS_A_SOURCE_BYTE);
+    return loadChunk(api, state, source, name);
+  };
   const raiseIfAborted = (state: number): void => {
     const text = abortText();
     if (text !== undefined) api.raiseText(state, text);
   };
+  /**
+   * Stands for a script's own handler of errors. That is not called once the script must end: Lua calls it where the error is raised, which is within the
+   * hook that counts, and no hook looks at what runs within one.
+   */
+  const handleError = libraryFunction(api, (state) => {
+    if (abortText() !== undefined) return 1;
+    api.pushValue(state, upvalueIndex(1));
+    api.insert(state, 1);
+    api.call(state, 1, 1);
+    return 1;
+  });
   return {
     loadstring: (state) => {
       const source = api.type(state, 1) === LuaType.String ? api.toBytes(state, 1)! : undefined;
       if (source === undefined) return api.typeError(state, 1, 'string');
       const name = api.type(state, 2) === LuaType.String ? api.textAt(state, 2) : undefined;
-      return loadChunk(api, state, source, name ?? source.toString('latin1'));
+      return compile(state, source, name ?? source.toString('latin1'));
     },
     load: (state) => {
       if (api.type(state, 1) !== LuaType.Function) return api.typeError(state, 1, 'function');
@@ -31,7 +58,7 @@ export function basicFunctions(api: LuaApi, abortText: () => string | undefined)
         // A text that nobody may compile is not asked for to its end.
         if (pieces[0]![0] === BYTECODE_MARK) break;
       }
-      return loadChunk(api, state, Buffer.concat(pieces), name);
+      return compile(state, Buffer.concat(pieces), name);
     },
     pcall: (state) => {
       if (api.top(state) === 0) {
@@ -45,6 +72,7 @@ export function basicFunctions(api: LuaApi, abortText: () => string | undefined)
         return api.top(state);
       }
       raiseIfAborted(state);
+      spend(state, INSTRUCTIONS_AN_ERROR);
       unwrapError(api, state);
       api.pushBoolean(state, false);
       api.insert(state, -2);
@@ -53,9 +81,13 @@ export function basicFunctions(api: LuaApi, abortText: () => string | undefined)
     xpcall: (state) => {
       api.requireAny(state, 2);
       api.setTop(state, 2);
+      api.pushFunction(state, handleError, 1);
       api.insert(state, 1);
       const status = api.protectedCall(state, 0, -1, 1);
-      if (status !== LuaStatus.Ok) raiseIfAborted(state);
+      if (status !== LuaStatus.Ok) {
+        raiseIfAborted(state);
+        spend(state, INSTRUCTIONS_AN_ERROR);
+      }
       api.pushBoolean(state, status === LuaStatus.Ok);
       api.replace(state, 1);
       return api.top(state);

@@ -18,6 +18,8 @@ export interface GlobalsParts {
   readonly redis: Library;
   /** Functions that take the place of those of `string`. */
   readonly strings: Library;
+  /** Functions that take the place of those of `coroutine`. */
+  readonly coroutines: Library;
   readonly numbers: RandomNumbers;
   readonly json: JsonSettings;
 }
@@ -32,7 +34,7 @@ export class Globals {
   private readonly shown: number;
 
   /** The interpreter's libraries must be open. */
-  constructor(api: LuaApi, { base, redis, strings, numbers, json }: GlobalsParts) {
+  constructor(api: LuaApi, { base, redis, strings, coroutines, numbers, json }: GlobalsParts) {
     this.api = api;
     this.protection = new Protection(api);
     const { state } = api;
@@ -50,6 +52,7 @@ export class Globals {
     this.moveEntries(replaced, globals);
     this.replaceIn(globals, 'math', randomLibrary(api, numbers));
     this.replaceIn(globals, 'string', strings);
+    this.replaceIn(globals, 'coroutine', coroutines);
     for (const name of ['string', 'table', 'math', 'coroutine']) {
       api.getField(state, globals, name);
       protection.protect();

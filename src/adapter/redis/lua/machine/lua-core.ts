@@ -8,6 +8,7 @@ import { ErrorReply, RedisError, type Reply } from '../../protocol/index.ts';
 import { type Library, LuaApi, LuaMemoryError, LuaPanicError, LuaStatus, LuaType } from '../engine/index.ts';
 import { DEFAULT_JSON_SETTINGS, type JsonSettings } from '../libraries/index.ts';
 import { basicFunctions } from './basic-functions.ts';
+import { coroutineFunctions } from './coroutines.ts';
 import { Globals } from './globals.ts';
 import { RandomNumbers } from './random-numbers.ts';
 import { redisLibrary } from './redis-library.ts';
@@ -78,16 +79,12 @@ export abstract class LuaCore {
     const [handler] = api.addFunctions([(running) => this.describeError(running)]);
     api.pushFunction(state, handler!);
     this.errorHandler = api.reference(state);
+    const spend = (running: number, instructions: number): void => this.spend(running, instructions);
     this.globals = new Globals(api, {
-      base: basicFunctions(api, () => this.current?.abortText),
-      redis: libraryOf(
-        redisLibrary(
-          api,
-          () => this.running,
-          (state, instructions) => this.spend(state, instructions),
-        ),
-      ),
-      strings: stringFunctions(api, limits.maxBytes, (state, instructions) => this.spend(state, instructions)),
+      base: basicFunctions(api, () => this.current?.abortText, spend),
+      redis: libraryOf(redisLibrary(api, () => this.running, spend)),
+      coroutines: coroutineFunctions(api, spend),
+      strings: stringFunctions(api, limits.maxBytes, spend),
       numbers,
       json: this.json,
     });
