@@ -18,8 +18,11 @@ const LOOK_MS = 2_000;
 const RESTING_SHARE = 0.25;
 /** Processor time since the last collection at rest that is worth another one. */
 const WORTH_CPU_MS = 500;
-/** Marking more than this at once would keep heartbeats waiting: V8 is brought to mark it bit by bit first. */
-const MOST_MARKED_BYTES = 384 * MIB;
+/**
+ * Marking more than this at once would keep clients waiting: V8 is brought to mark it bit by bit first. It marks about a MiB in a millisecond, and does so
+ * twice when it is asked for all that can be had.
+ */
+const MOST_MARKED_BYTES = 48 * MIB;
 /** What is allocated for that, without being touched, in one look. */
 const PRESS_BYTES = MIB;
 const PRESS_TIMES = 64;
