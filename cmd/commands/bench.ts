@@ -80,9 +80,7 @@ const ALIGNS: readonly Align[] = ['left', 'right', 'right', 'right', 'right', 'r
 
 async function runBench(flags: BenchFlags): Promise<void> {
   const results: Record<string, LoadResult> = {};
-  const security = await securityOf(flags, process.env).catch((error: Error) => {
-    throw new CommandFailure(error.message);
-  });
+  const security = await securityOf(flags, process.env);
   for (const operation of flags.operation) {
     try {
       results[operation] = await runLoad({ ...flags, targets: flags.address, operation, security });

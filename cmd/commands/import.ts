@@ -113,9 +113,7 @@ async function runImport(file: string | undefined, flags: ImportFlags): Promise<
   if (file !== undefined && flags.untilCaughtUp)
     throw new CommandFailure('--until-caught-up is for a running Redis', 2);
   const existing: Existing = flags.replace ? 'replace' : flags.keepExisting ? 'keep' : 'refuse';
-  const security = await securityOf(flags, process.env).catch((error: Error) => {
-    throw new CommandFailure(error.message);
-  });
+  const security = await securityOf(flags, process.env);
   const writer: WriterOptions = {
     ...DEFAULT_WRITER_LIMITS,
     targets: flags.to,

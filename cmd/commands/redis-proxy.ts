@@ -93,9 +93,7 @@ function ask(proxy: Command, name: string, summary: string, method: 'GET' | 'POS
 }
 
 async function runProxy(flags: RunFlags): Promise<void> {
-  const security = await securityOf(flags, process.env).catch((error: Error) => {
-    throw new CommandFailure(error.message);
-  });
+  const security = await securityOf(flags, process.env);
   const [listen, admin] = [flags.listen[0]!, flags.admin[0]!];
   const redisSecurity = await serverSecurityOf(flags.redis, flags.fromPasswordFile, flags.fromTlsCa);
   const proxy = await RedisProxy.start({

@@ -3,18 +3,16 @@
  * not know whether a batch took effect looks at the place.
  */
 import { setTimeout as delay } from 'node:timers/promises';
-import { type CommandLine, ServerError } from '../redis/index.ts';
+import { type CommandLine, Lane, ServerError } from '../redis/index.ts';
 import type { ReplicationPlace, SourceCommand } from './replica.ts';
 import { keyText, type Tally } from './tally.ts';
-import { isPassing, Lane, untilTaken, type WriterOptions } from './writer.ts';
+import { answersOf, ask, isPassing, SETTLE_MS, untilTaken, type WriterOptions } from './writer.ts';
 
 /** Where the place is kept, with the database that commands are for. */
 export const PLACE_KEY = 'kvorum:import:place';
 export const PLACE_DATABASE = 15;
 const BATCH_COMMANDS = 200;
 const BATCH_BYTES = 1024 ** 2;
-/** After this, a command whose outcome is open takes no effect any more. */
-const SETTLE_MS = 8_000;
 
 /** Commands without an effect on data. */
 const SILENT = new Set(['ping', 'replconf', 'publish', 'spublish']);
@@ -43,20 +41,13 @@ export interface StoredPlace extends ReplicationPlace {
 export async function storedPlace(options: WriterOptions): Promise<StoredPlace | undefined> {
   const lane = new Lane(options, 0);
   try {
-    const [text] = await untilTaken(options.giveUpMs, () => answered(lane, PLACE_DATABASE, [['GET', PLACE_KEY]]));
+    const [text] = await ask(lane, options.giveUpMs, PLACE_DATABASE, [['GET', PLACE_KEY]]);
     if (!Buffer.isBuffer(text)) return undefined;
     const [id, offset, database] = text.toString().split(' ');
     return { id: id!, offset: Number(offset), database: Number(database) };
   } finally {
     lane.close();
   }
-}
-
-async function answered(lane: Lane, database: number, commands: readonly CommandLine[]): Promise<unknown[]> {
-  const answers = await lane.send(database, commands);
-  const passing = answers.find(isPassing);
-  if (passing !== undefined) throw passing;
-  return answers;
 }
 
 export class Applier {
@@ -232,7 +223,7 @@ export class Applier {
   /** Whether the cluster is at this place already. */
   private async isAt(end: number): Promise<boolean> {
     await delay(SETTLE_MS);
-    const [text] = await answered(this.lane, PLACE_DATABASE, [['GET', PLACE_KEY]]);
+    const [text] = await answersOf(this.lane, PLACE_DATABASE, [['GET', PLACE_KEY]]);
     return Buffer.isBuffer(text) && Number(text.toString().split(' ')[1]) >= end;
   }
 
@@ -242,7 +233,7 @@ export class Applier {
       let tries = 0;
       const answer = await untilTaken(this.options.giveUpMs, async () => {
         tries += 1;
-        const [reply] = await answered(this.lane, piece.database, [piece.args]);
+        const [reply] = await answersOf(this.lane, piece.database, [piece.args]);
         return reply;
       });
       this.tally.commands += 1;
@@ -258,6 +249,6 @@ export class Applier {
   }
 
   private async certain(commands: readonly CommandLine[]): Promise<void> {
-    await untilTaken(this.options.giveUpMs, () => answered(this.lane, PLACE_DATABASE, commands));
+    await ask(this.lane, this.options.giveUpMs, PLACE_DATABASE, commands);
   }
 }

@@ -1,20 +1,18 @@
 /** Brings what a file of Redis has into a cluster: whole values by RESTORE, large ones in parts that nobody sees until they are all there. */
 import { setTimeout as delay } from 'node:timers/promises';
-import { framePayload, RdbFileParser, type RdbKey, type RdbRecord } from '../../src/adapter/redis/index.ts';
-import { type CommandLine, ServerError } from '../redis/index.ts';
+import { framePayload, type RdbKey, type RdbRecord } from '../../src/adapter/redis/index.ts';
+import { type CommandLine, Lane, ServerError } from '../redis/index.ts';
 import { Completions } from './completions.ts';
+import { recordsOf } from './records.ts';
 import { keyText, type Tally } from './tally.ts';
 import { partCommands } from './value-commands.ts';
-import { isPassing, Lane, untilTaken, type Writer } from './writer.ts';
+import { answersOf, ask, SETTLE_MS, untilTaken, type Writer } from './writer.ts';
 
 /** For the bound on what is on its way. */
 const MEAN_ELEMENT_BYTES = 100;
 
 /** What happens to keys that the cluster has already. */
 export type Existing = 'refuse' | 'replace' | 'keep';
-
-/** After this, a command whose outcome is open takes no effect any more. */
-const SETTLE_MS = 8_000;
 
 type Part = Extract<RdbRecord, { kind: 'part' }>;
 type Whole = Extract<RdbRecord, { kind: 'value' }>;
@@ -28,8 +26,6 @@ export interface LoadOptions {
   readonly runId: string;
   /** Told when all keys up to this byte are in the cluster. */
   readonly onPosition: (bytes: number) => void;
-  /** As it is read. */
-  readonly onRecord?: (record: RdbRecord) => void;
 }
 
 /** Puts records into a cluster, in any order but for the parts of a value. */
@@ -57,13 +53,7 @@ export class FileLoader {
    * @throws RdbFormatError for a file that is damaged, GaveUpError when the cluster takes nothing any more
    */
   async load(file: AsyncIterable<Buffer>): Promise<void> {
-    const parser = new RdbFileParser();
-    for await (const chunk of file) {
-      parser.feed(chunk);
-      await this.take(parser);
-    }
-    parser.finish();
-    await this.take(parser);
+    for await (const { record, end } of recordsOf(file)) await this.put(record, end);
     await this.writer.settled();
   }
 
@@ -75,13 +65,6 @@ export class FileLoader {
 
   close(): void {
     this.lane.close();
-  }
-
-  private async take(parser: RdbFileParser): Promise<void> {
-    for (let record = parser.next(); record !== undefined; record = parser.next()) {
-      this.options.onRecord?.(record);
-      await this.put(record, parser.position);
-    }
   }
 
   private async put(record: RdbRecord, position: number): Promise<void> {
@@ -124,9 +107,9 @@ export class FileLoader {
       bytes.length,
       ({ reply, isRepeated }) => {
         complete();
-        if (!(reply instanceof ServerError)) tally.noteWritten(database);
+        if (!(reply instanceof ServerError)) tally.written += 1;
         else if (reply.code !== 'BUSYKEY') tally.refuse(keyText(database, key), reply.message);
-        else if (isRepeated) tally.noteWritten(database);
+        else if (isRepeated) tally.written += 1;
         else tally.kept += 1;
       },
     );
@@ -176,7 +159,7 @@ export class FileLoader {
     if (renamed instanceof ServerError && !/no such key/i.test(renamed.message))
       this.tally.refuse(keyText(database, key), renamed.message);
     else {
-      this.tally.noteWritten(database);
+      this.tally.written += 1;
       this.tally.inParts += 1;
     }
   }
@@ -193,12 +176,9 @@ export class FileLoader {
   }
 
   /** Sends a command that may take effect twice. @returns its answer, an error as a value */
-  private once(database: number, command: CommandLine): Promise<unknown> {
-    return untilTaken(this.writer.options.giveUpMs, async () => {
-      const [reply] = await this.lane.send(database, [command]);
-      if (isPassing(reply)) throw reply;
-      return reply;
-    });
+  private async once(database: number, command: CommandLine): Promise<unknown> {
+    const [reply] = await ask(this.lane, this.writer.options.giveUpMs, database, [command]);
+    return reply;
   }
 
   /**
@@ -215,13 +195,11 @@ export class FileLoader {
     const reply = await untilTaken(this.writer.options.giveUpMs, async () => {
       if (isOpen) {
         await delay(SETTLE_MS);
-        const [now] = await this.lane.send(database, [size]);
-        if (isPassing(now)) throw now;
+        const [now] = await answersOf(this.lane, database, [size]);
         if (now !== sizeBefore) return now;
       }
       isOpen = true;
-      const [answer] = await this.lane.send(database, [add]);
-      if (isPassing(answer)) throw answer;
+      const [answer] = await answersOf(this.lane, database, [add]);
       return answer;
     });
     return reply instanceof ServerError ? reply : undefined;

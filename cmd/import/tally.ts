@@ -22,13 +22,6 @@ export class Tally {
   readonly repeated: string[] = [];
   /** The first of what was refused, with the reason. */
   readonly examples: string[] = [];
-  /** Keys a database, of those that are in the cluster now. */
-  readonly byDatabase = new Map<number, number>();
-
-  noteWritten(database: number): void {
-    this.written += 1;
-    this.byDatabase.set(database, (this.byDatabase.get(database) ?? 0) + 1);
-  }
 
   refuse(what: string, reason: string): void {
     this.refused += 1;

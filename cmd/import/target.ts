@@ -1,7 +1,8 @@
 /** What a cluster says of itself before anything is written. */
 import { CommandFailure } from '../cli/failure.ts';
 import { formatCount } from '../cli/table.ts';
-import { Lane, untilTaken, type WriterOptions } from './writer.ts';
+import { Lane } from '../redis/index.ts';
+import { untilTaken, type WriterOptions } from './writer.ts';
 
 interface HoldingDatabase {
   readonly database: number;

@@ -2,17 +2,17 @@
 import {
   framePayload,
   isPayload,
-  RdbFileParser,
   type RdbKey,
   type RdbRecord,
   type RdbValue,
   readPayload,
 } from '../../src/adapter/redis/index.ts';
-import { type CommandLine, ServerError } from '../redis/index.ts';
+import { type CommandLine, Lane, ServerError } from '../redis/index.ts';
 import { differenceOf, isSameTime } from './compare-values.ts';
 import { Differences } from './differences.ts';
+import { recordsOf } from './records.ts';
 import { keyText } from './tally.ts';
-import { isPassing, Lane, untilTaken, type WriterOptions } from './writer.ts';
+import { ask, type WriterOptions } from './writer.ts';
 
 const KEYS_AT_ONCE = 100;
 const BYTES_AT_ONCE = 4 * 1024 ** 2;
@@ -42,16 +42,7 @@ export class FileVerifier {
 
   /** @throws RdbFormatError, GaveUpError */
   async verify(file: AsyncIterable<Buffer>): Promise<Differences> {
-    const parser = new RdbFileParser();
-    const take = async (): Promise<void> => {
-      for (let record = parser.next(); record !== undefined; record = parser.next()) await this.hold(record);
-    };
-    for await (const chunk of file) {
-      parser.feed(chunk);
-      await take();
-    }
-    parser.finish();
-    await take();
+    for await (const { record } of recordsOf(file)) await this.hold(record);
     await this.flush();
     await this.countExtra();
     return this.differences;
@@ -173,13 +164,8 @@ export class FileVerifier {
     }
   }
 
-  private ask(database: number, commands: readonly CommandLine[]): Promise<unknown[]> {
-    return untilTaken(this.giveUpMs, async () => {
-      const answers = await this.lane.send(database, commands);
-      const passing = answers.find(isPassing);
-      if (passing !== undefined) throw passing;
-      return answers;
-    });
+  private ask(database: number, commands: readonly CommandLine[]): Promise<readonly unknown[]> {
+    return ask(this.lane, this.giveUpMs, database, commands);
   }
 }
 

@@ -1,12 +1,12 @@
 /** Compares a running Redis with a cluster, key by key. What differs is looked at again: a write may be under way. */
 import { setTimeout as delay } from 'node:timers/promises';
 import { isPayload, readPayload } from '../../src/adapter/redis/index.ts';
-import { type CommandLine, type LinkSecurity, type LinkTarget, ServerError } from '../redis/index.ts';
+import { type CommandLine, Lane, type LinkSecurity, type LinkTarget, ServerError } from '../redis/index.ts';
 import { PLACE_DATABASE, PLACE_KEY } from './applier.ts';
 import { differenceOf, isSameTime } from './compare-values.ts';
 import { type DifferenceKind, Differences } from './differences.ts';
 import { keyText } from './tally.ts';
-import { isPassing, Lane, untilTaken, type WriterOptions } from './writer.ts';
+import { ask, type WriterOptions } from './writer.ts';
 
 const KEYS_AT_ONCE = 100;
 const TRIES = 6;
@@ -31,7 +31,7 @@ interface Held {
   readonly expiresMs: number | undefined;
 }
 
-type Ask = (database: number, commands: readonly CommandLine[]) => Promise<unknown[]>;
+type Ask = (database: number, commands: readonly CommandLine[]) => Promise<readonly unknown[]>;
 
 export class LiveVerifier {
   readonly differences = new Differences();
@@ -40,7 +40,7 @@ export class LiveVerifier {
   private readonly giveUpMs: number;
 
   constructor(source: LinkTarget, sourceSecurity: LinkSecurity, options: WriterOptions) {
-    this.sourceLane = new Lane({ ...options, targets: [source], security: sourceSecurity }, 0);
+    this.sourceLane = new Lane({ targets: [source], security: sourceSecurity }, 0);
     this.lane = new Lane(options, 0);
     this.giveUpMs = options.giveUpMs;
   }
@@ -70,17 +70,8 @@ export class LiveVerifier {
     this.lane.close();
   }
 
-  private readonly askSource: Ask = (database, commands) => this.ask(this.sourceLane, database, commands);
-  private readonly askTarget: Ask = (database, commands) => this.ask(this.lane, database, commands);
-
-  private ask(lane: Lane, database: number, commands: readonly CommandLine[]): Promise<unknown[]> {
-    return untilTaken(this.giveUpMs, async () => {
-      const answers = await lane.send(database, commands);
-      const passing = answers.find(isPassing);
-      if (passing !== undefined) throw passing;
-      return answers;
-    });
-  }
+  private readonly askSource: Ask = (database, commands) => ask(this.sourceLane, this.giveUpMs, database, commands);
+  private readonly askTarget: Ask = (database, commands) => ask(this.lane, this.giveUpMs, database, commands);
 
   /** Databases that have keys on either side. */
   private async databases(): Promise<number[]> {

@@ -3,7 +3,7 @@
  * connection that ends, or a node that does not know an outcome, leaves it open whether a command took effect.
  */
 import { setTimeout as delay } from 'node:timers/promises';
-import { type CommandLine, Link, type LinkSecurity, type LinkTarget, ServerError } from '../redis/index.ts';
+import { type CommandLine, Lane, ServerError, type Upstream } from '../redis/index.ts';
 
 /** Words at the front of refusals that say nothing of the command itself, but of the cluster at this moment. */
 const PASSING = new Set([
@@ -22,14 +22,14 @@ const FIRST_COMMANDS = 8;
 const GROWTH = 0.1;
 const FIRST_PAUSE_MS = 50;
 const LONGEST_PAUSE_MS = 2_000;
+/** After this, a command whose outcome is open takes no effect any more. */
+export const SETTLE_MS = 8_000;
 
 /** Whether the same command may be taken later. */
 export const isPassing = (error: unknown): boolean =>
   error instanceof ServerError ? PASSING.has(error.code) : error instanceof Error;
 
-export interface WriterOptions {
-  readonly targets: readonly LinkTarget[];
-  readonly security: LinkSecurity;
+export interface WriterOptions extends Upstream {
   readonly connections: number;
   /** Bytes that may be on their way, on all connections together. */
   readonly maxBytes: number;
@@ -49,58 +49,6 @@ export const DEFAULT_WRITER_LIMITS = {
 /** A cluster took nothing for so long that it makes no sense to go on. */
 export class GaveUpError extends Error {
   override readonly name = 'GaveUpError';
-}
-
-/** A connection to one node after the other that knows which database it talks of. */
-export class Lane {
-  private readonly options: WriterOptions;
-  private at: number;
-  private link: Link | undefined;
-  private opening: Promise<Link> | undefined;
-  private database = 0;
-
-  constructor(options: WriterOptions, at: number) {
-    this.options = options;
-    this.at = at;
-  }
-
-  /**
-   * Sends commands one behind the other; nothing comes between them.
-   * @returns the answers, errors of the server as values
-   * @throws LinkClosedError, or the error of opening a connection
-   */
-  async send(database: number, commands: readonly CommandLine[]): Promise<unknown[]> {
-    this.link = await this.connected();
-    const { link } = this;
-    const sent: Promise<unknown>[] = [];
-    if (this.database !== database) {
-      this.database = database;
-      sent.push(link.call(['SELECT', database]));
-    }
-    for (const command of commands) sent.push(link.send(command));
-    const answers = await Promise.all(sent);
-    return answers.slice(answers.length - commands.length);
-  }
-
-  close(): void {
-    this.link?.close();
-  }
-
-  private async connected(): Promise<Link> {
-    if (this.link?.isOpen === true) return this.link;
-    this.opening ??= this.openNext().finally(() => {
-      this.opening = undefined;
-    });
-    return this.opening;
-  }
-
-  private async openNext(): Promise<Link> {
-    const { targets, security } = this.options;
-    const link = await Link.open(targets[this.at++ % targets.length]!, security);
-    this.database = 0;
-    this.link = link;
-    return link;
-  }
 }
 
 /**
@@ -125,6 +73,26 @@ export async function untilTaken<T>(
     await delay(pauseMs);
   }
 }
+
+/** Sends commands once. @returns the answers, errors of the server as values @throws what says that the cluster cannot now */
+export async function answersOf(
+  lane: Lane,
+  database: number,
+  commands: readonly CommandLine[],
+): Promise<readonly unknown[]> {
+  const answers = await lane.send(database, commands);
+  const passing = answers.find(isPassing);
+  if (passing !== undefined) throw passing;
+  return answers;
+}
+
+/** Sends commands that may take effect twice, until they are taken. @returns as `answersOf` @throws GaveUpError */
+export const ask = (
+  lane: Lane,
+  giveUpMs: number,
+  database: number,
+  commands: readonly CommandLine[],
+): Promise<readonly unknown[]> => untilTaken(giveUpMs, () => answersOf(lane, database, commands));
 
 /** What became of a command that may be sent twice. */
 export interface Written {
@@ -217,8 +185,7 @@ export class Writer {
       this.options.giveUpMs,
       async () => {
         tries += 1;
-        const [answer] = await this.lanes[lane]!.send(database, [command]);
-        if (isPassing(answer)) throw answer;
+        const [answer] = await answersOf(this.lanes[lane]!, database, [command]);
         return answer;
       },
       () => {

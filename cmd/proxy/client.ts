@@ -7,14 +7,15 @@ import {
   isErrorReply,
   isPush,
   openConnection,
+  openFirst,
   ReplySplitter,
   type ReplyValue,
   ServerError,
+  type Upstream,
 } from '../redis/index.ts';
 import { type Described, describe } from './commands.ts';
 import { type Effect, effectOf } from './effects.ts';
 import type { KeyGate } from './key-gate.ts';
-import type { Upstream } from './mirror.ts';
 import type { ModeMeaning } from './mode.ts';
 
 const LIMITS = { lineBytes: 64 * 1024, bulkBytes: 512 * 1024 ** 2, argumentCount: 1024 ** 2, commandBytes: 1024 ** 3 };
@@ -125,22 +126,13 @@ export class ProxyClient {
   }
 
   private async dial(): Promise<Socket> {
-    const { targets, security } = this.host.primary;
-    let failure: unknown;
-    for (const target of targets) {
-      try {
-        const socket = await openConnection(target, security);
-        const splitter = new ReplySplitter((reply) => this.answer(reply));
-        socket.on('data', (bytes: Buffer) => splitter.feed(bytes));
-        socket.on('error', () => this.close());
-        socket.on('close', () => this.close());
-        if (this.isClosed) socket.destroy();
-        return socket;
-      } catch (error) {
-        failure = error;
-      }
-    }
-    throw failure;
+    const socket = await openFirst(this.host.primary, openConnection);
+    const splitter = new ReplySplitter((reply) => this.answer(reply));
+    socket.on('data', (bytes: Buffer) => splitter.feed(bytes));
+    socket.on('error', () => this.close());
+    socket.on('close', () => this.close());
+    if (this.isClosed) socket.destroy();
+    return socket;
   }
 
   private answer(reply: Buffer): void {

@@ -3,14 +3,7 @@
  * finds no room is dropped and counted, and its keys are remembered as those that may differ.
  */
 import { setTimeout as delay } from 'node:timers/promises';
-import {
-  type CommandLine,
-  Link,
-  type LinkSecurity,
-  type LinkTarget,
-  type ReplyValue,
-  ServerError,
-} from '../redis/index.ts';
+import { type CommandLine, Lane, type ReplyValue, ServerError, type Upstream } from '../redis/index.ts';
 import { differ } from './comparison.ts';
 import type { Report } from './report.ts';
 
@@ -30,37 +23,30 @@ export interface Told {
   readonly kind: 'write' | 'read';
 }
 
-export interface Upstream {
-  readonly targets: readonly LinkTarget[];
-  readonly security: LinkSecurity;
+/** What waits, with its size. */
+interface Waiting {
+  readonly told: Told;
+  readonly bytes: number;
 }
 
 export class Mirror {
-  private readonly upstream: Upstream;
+  private readonly lane: Lane;
   private readonly report: Report;
-  private queue: Told[] = [];
+  private readonly queue: Waiting[] = [];
   private queuedBytes = 0;
   private outstanding = 0;
-  private link: Link | undefined;
-  private database = 0;
-  private at = 0;
   private isRunning = false;
   private isClosed = false;
   private waiting: (() => void)[] = [];
 
   constructor(upstream: Upstream, report: Report) {
-    this.upstream = upstream;
+    this.lane = new Lane(upstream, 0);
     this.report = report;
   }
 
   /** Commands that the second side has not answered. */
   get behind(): number {
     return this.queue.length + this.outstanding;
-  }
-
-  /** Bytes of commands that wait. */
-  get bytes(): number {
-    return this.queuedBytes;
   }
 
   tell(told: Told): void {
@@ -71,7 +57,7 @@ export class Mirror {
       this.report.markDirty(told.database, told.keys);
       return;
     }
-    this.queue.push(told);
+    this.queue.push({ told, bytes });
     this.queuedBytes += bytes;
     if (!this.isRunning) void this.run();
   }
@@ -85,7 +71,7 @@ export class Mirror {
 
   close(): void {
     this.isClosed = true;
-    this.link?.close();
+    this.lane.close();
     this.wake();
   }
 
@@ -96,39 +82,30 @@ export class Mirror {
         await new Promise<void>((resolve) => this.waiting.push(resolve));
         continue;
       }
-      const link = await this.connected();
-      if (link === undefined) continue;
-      const some = this.queue.splice(0, WINDOW);
-      for (const told of some) {
-        this.queuedBytes -= sizeOf(told);
-        void this.send(link, told);
+      if (!(await this.isConnected())) continue;
+      for (const { told, bytes } of this.queue.splice(0, WINDOW)) {
+        this.queuedBytes -= bytes;
+        void this.send(told);
       }
     }
     this.isRunning = false;
   }
 
-  private async connected(): Promise<Link | undefined> {
-    if (this.link?.isOpen === true) return this.link;
-    const { targets, security } = this.upstream;
+  private async isConnected(): Promise<boolean> {
     try {
-      this.link = await Link.open(targets[this.at++ % targets.length]!, security);
-      this.database = 0;
-      return this.link;
+      await this.lane.connected();
+      return true;
     } catch {
       await delay(RECONNECT_MS);
-      return undefined;
+      return false;
     }
   }
 
-  private async send(link: Link, told: Told): Promise<void> {
+  private async send(told: Told): Promise<void> {
     this.outstanding += 1;
     try {
-      if (this.database !== told.database) {
-        this.database = told.database;
-        link.send(['SELECT', told.database]).catch(() => undefined);
-      }
-      const replies = await Promise.all(told.commands.map((command) => link.send(command)));
-      this.judge(told, replies.at(-1)!);
+      const replies = await this.lane.send(told.database, told.commands);
+      this.judge(told, replies.at(-1) as ReplyValue);
     } catch {
       if (told.kind === 'write') {
         this.report.lost += 1;

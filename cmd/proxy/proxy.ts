@@ -2,12 +2,12 @@
 import { createHash } from 'node:crypto';
 import { createServer, type Server, type Socket } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
-import { Link, type ReplyValue } from '../redis/index.ts';
+import { Link, openFirst, type ReplyValue, type Upstream } from '../redis/index.ts';
 import { type ClientHost, ProxyClient } from './client.ts';
 import type { Described } from './commands.ts';
 import { type Effect, expectedOf } from './effects.ts';
 import { KeyGate } from './key-gate.ts';
-import { Mirror, type Upstream } from './mirror.ts';
+import { Mirror } from './mirror.ts';
 import { MEANINGS, type Mode, type ModeMeaning, type Side } from './mode.ts';
 import { Report } from './report.ts';
 
@@ -156,7 +156,9 @@ export class RedisProxy implements ClientHost {
   async repair(): Promise<number> {
     const { secondary } = this.meaning;
     if (secondary === undefined) return 0;
-    const [from, to] = await Promise.all([this.primary, this.options.upstreams[secondary]].map(open));
+    const [from, to] = await Promise.all(
+      [this.primary, this.options.upstreams[secondary]].map((side) => openFirst(side, Link.open)),
+    );
     const dirty = this.report.takeDirty();
     let done = 0;
     try {
@@ -242,18 +244,6 @@ export class RedisProxy implements ClientHost {
   private accept(socket: Socket): void {
     this.clients.add(new ProxyClient(socket, this));
   }
-}
-
-async function open({ targets, security }: Upstream): Promise<Link> {
-  let failure: unknown;
-  for (const target of targets) {
-    try {
-      return await Link.open(target, security);
-    } catch (error) {
-      failure = error;
-    }
-  }
-  throw failure;
 }
 
 async function copy(from: Link, to: Link, database: number, key: Buffer): Promise<void> {

@@ -50,11 +50,6 @@ export class Link {
     return this.failure === undefined;
   }
 
-  /** Commands without an answer. */
-  get outstanding(): number {
-    return this.awaited.length - this.head;
-  }
-
   /**
    * Sends a command behind those before; commands of one turn of the event loop are written together.
    * @returns its answer, an error of the server as a value

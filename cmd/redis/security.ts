@@ -2,6 +2,7 @@
 import { readFile } from 'node:fs/promises';
 import type { Command } from 'commander';
 import { readAuthorityFile, readCertificates } from '../../src/security/index.ts';
+import { CommandFailure } from '../cli/failure.ts';
 import type { LinkSecurity } from './connection.ts';
 
 export interface SecurityFlags {
@@ -39,9 +40,20 @@ export function addSecurityOptions(command: Command): void {
 
 /**
  * Reads what is named.
- * @throws Error for a combination that means nothing; CertificateError; the system's error for a file that cannot be read
+ * @throws CommandFailure for a combination that means nothing, a certificate that is of no use, a file that cannot be read
  */
 export async function securityOf(
+  flags: SecurityFlags,
+  environment: Readonly<Record<string, string | undefined>>,
+): Promise<LinkSecurity> {
+  try {
+    return await readSecurity(flags, environment);
+  } catch (error) {
+    throw new CommandFailure((error as Error).message);
+  }
+}
+
+async function readSecurity(
   flags: SecurityFlags,
   environment: Readonly<Record<string, string | undefined>>,
 ): Promise<LinkSecurity> {

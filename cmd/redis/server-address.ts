@@ -1,6 +1,5 @@
 /** A server that is named by a URL. */
 import { InvalidArgumentError } from 'commander';
-import { CommandFailure } from '../cli/failure.ts';
 import type { LinkSecurity, LinkTarget } from './connection.ts';
 import { type SecurityFlags, securityOf } from './security.ts';
 
@@ -42,8 +41,6 @@ export async function serverSecurityOf(
     ...(passwordFile === undefined ? {} : { redisPasswordFile: passwordFile }),
     ...(caFile === undefined ? {} : { redisTlsCa: caFile }),
   };
-  const security = await securityOf(flags, {}).catch((error: Error) => {
-    throw new CommandFailure(error.message);
-  });
+  const security = await securityOf(flags, {});
   return { ...security, user, tls: security.tls ?? (isTls ? {} : undefined) };
 }
