@@ -98,10 +98,10 @@ export class KeyWaits {
   private enter(operation: Operation<unknown>, waiter: Waiter): void {
     const { sinceMs, ordinal, awaited } = waiter;
     this.waiters.set(operation, waiter);
-    for (const name of new Set(awaited.keys.map(nameOf))) {
-      const place = { operation, sinceMs, ordinal, isLeft: false };
+    for (const key of new Set(awaited.keys.map(nameOf))) {
+      const place = { key, operation, sinceMs, ordinal, isLeft: false };
       waiter.places.push(place);
-      this.queueOf(name, awaited.line.name).add(place);
+      this.queueOf(key, awaited.line.name).add(place);
     }
   }
 
@@ -126,14 +126,13 @@ export class KeyWaits {
     this.waiters.delete(operation);
     const { awaited, places } = waiter;
     waiter.places = [];
-    let nth = 0;
-    for (const name of new Set(awaited.keys.map(nameOf))) {
-      const lines = this.queues.get(name)!;
+    for (const place of places) {
+      const lines = this.queues.get(place.key)!;
       const queue = lines.get(awaited.line.name)!;
-      queue.leave(places[nth++]!);
+      queue.leave(place);
       if (queue.size > 0) continue;
       lines.delete(awaited.line.name);
-      if (lines.size === 0) this.queues.delete(name);
+      if (lines.size === 0) this.queues.delete(place.key);
     }
     return true;
   }
@@ -152,20 +151,23 @@ export class KeyWaits {
 
   /** Its keys are looked at as if they had been written. */
   wake(operation: Operation<unknown>): void {
-    for (const key of this.waiters.get(operation)?.awaited.keys ?? []) this.ready.add(nameOf(key));
+    for (const { key } of this.waiters.get(operation)?.places ?? []) this.ready.add(key);
   }
 
-  /** Ends the wait of an operation. One that is on its way gets its outcome, or ends when it is to be evaluated again. */
+  /** Ends the wait of an operation that is marked as ended. One on its way gets its outcome, or ends when it is to be evaluated again. */
   end(operation: Operation<unknown>): void {
-    if (operation.wait !== undefined) operation.wait.isEnded = true;
     if (this.leave(operation)) complete(operation, new WaitEndedError(), undefined);
   }
 
   /** An operation has written keys. */
   written(writes: readonly { readonly name: string }[], ranges: readonly { start: Buffer; end: Buffer }[]): void {
     if (this.waiters.size === 0) return;
-    for (const { name } of writes) if (this.queues.has(name)) this.ready.add(name);
+    for (const { name } of writes) this.keyWritten(name);
     for (const { start, end } of ranges) this.rangeWritten(start, end);
+  }
+
+  private keyWritten(name: string): void {
+    if (this.queues.has(name)) this.ready.add(name);
   }
 
   private rangeWritten(start: Buffer, end: Buffer | undefined): void {
@@ -179,14 +181,14 @@ export class KeyWaits {
   lockGone(lock: Lock): void {
     if (this.waiters.size === 0) return;
     if (lock.end !== undefined) this.rangeWritten(lock.key, lock.end);
-    else if (this.queues.has(nameOf(lock.key))) this.ready.add(nameOf(lock.key));
+    else this.keyWritten(nameOf(lock.key));
     this.tellReady();
   }
 
   /** Keys that had expired were deleted. */
   purged(keys: readonly Buffer[]): void {
     if (this.waiters.size === 0) return;
-    for (const key of keys) if (this.queues.has(nameOf(key))) this.ready.add(nameOf(key));
+    for (const key of keys) this.keyWritten(nameOf(key));
     this.tellReady();
   }
 

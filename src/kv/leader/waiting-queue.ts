@@ -6,6 +6,8 @@ import type { Operation } from '../contract/index.ts';
 
 /** A place in one queue. */
 export interface Place {
+  /** Name of the key that is waited for. */
+  readonly key: string;
   readonly operation: Operation<unknown>;
   /** Since when it waits, monotonic, and its number among all that ever waited here. */
   readonly sinceMs: number;
