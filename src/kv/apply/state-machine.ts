@@ -72,7 +72,7 @@ export type EntryResult = BatchResult | SpanReply | ImportOutcome | FenceReply |
 
 /** Hears of what entries change, see `ChangeListener`. */
 export interface EntryChanges {
-  readonly isListening: boolean;
+  isListening(): boolean;
   changed(key: Buffer, hasExpired: boolean): void;
   deleted(start: Buffer, end: Buffer): void;
 }
@@ -330,7 +330,7 @@ export class GroupStateMachine implements StateMachine {
     }
     const keys = this.checkMutations(reader.fork(), unitCount, mutationCount, commitTs, refusals);
     const isCaptured = this.spans.isCapturing;
-    const isHeard = this.changeListener?.isListening === true;
+    const isHeard = this.changeListener?.isListening() === true;
     for (let at = 0; at < mutationCount; at++) {
       const unit = reader.unit(unitCount);
       const kind = reader.u8();
@@ -441,7 +441,7 @@ export class GroupStateMachine implements StateMachine {
   /** A key is about to be written or deleted. */
   private tell(key: Buffer, commitTs: HlcTimestamp): void {
     const listener = this.changeListener;
-    if (listener?.isListening !== true) return;
+    if (listener?.isListening() !== true) return;
     const before = this.store.latest(key);
     const isLive = before !== undefined && !before.isTombstone;
     listener.changed(key, isLive && before.expireTs !== ABSENT && before.expireTs <= commitTs);

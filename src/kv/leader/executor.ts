@@ -415,11 +415,9 @@ export class GroupExecutor {
   private lookAgain(entry: TurnEntry, isLost: (unit: Unit) => boolean): void {
     const { keys } = this.waits;
     if (!this.serving || keys.size === 0) return;
-    const lost = entry.ranges.filter(({ unit }) => isLost(unit));
-    keys.written(
-      entry.writes.filter(({ unit }) => isLost(unit!)),
-      lost,
-    );
+    const writes = entry.writes.filter(({ unit }) => isLost(unit!));
+    const ranges = entry.ranges.filter(({ unit }) => isLost(unit));
+    keys.written(writes, ranges);
     if (keys.hasReady) keys.serve();
   }
 
@@ -469,11 +467,8 @@ export class GroupExecutor {
     const { changes } = this;
     if (changes === undefined) return;
     const group = this.raft.groupId;
-    const isListening = (): boolean => this.serving && changes.isListening;
     this.stateMachine.listenToChanges({
-      get isListening() {
-        return isListening();
-      },
+      isListening: () => this.serving && changes.isListening,
       changed: (key, hasExpired) => changes.changed(group, key, hasExpired),
       deleted: (start, end) => changes.deleted(group, start, end),
     });
