@@ -94,8 +94,7 @@ export class EvaluationBudget {
 
   /** Pages of a body hold many elements each. A command that names its rows (MGET) does with each of them just one thing. */
   private lookAtBytes(): void {
-    const rows = this.rows + this.step() - this.left;
-    if (rows > namedBy(this.operation)) this.stop(new StoppedEvaluation());
+    if (this.touchedRows > namedBy(this.operation)) this.stop(new StoppedEvaluation());
     this.bytesLeft = this.limits.softBytes;
   }
 

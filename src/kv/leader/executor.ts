@@ -146,7 +146,7 @@ export class GroupExecutor {
       maxRangeWaitMs: this.limits.maxRangeWaitMs,
       maxWaiters: this.limits.maxWaiters,
       mayRetry: () => this.serving && this.sequencer.mayDraw(),
-      mayStart: () => this.serving && !this.load.isSpent && !this.sequencer.isFull() && this.sequencer.mayDraw(),
+      mayStart: () => this.mayStart(),
       evaluate: (operation, tries) => this.evaluate(operation, tries),
       onReady: () => this.drainWaiting(),
     });
@@ -235,7 +235,7 @@ export class GroupExecutor {
       complete(operation, this.notLeader(), undefined);
       return;
     }
-    if (this.waits.queue.size > 0 || this.load.isSpent || this.sequencer.isFull() || !this.sequencer.mayDraw()) {
+    if (this.waits.queue.size > 0 || !this.mayStart()) {
       if (this.waits.queue.waitingCount >= this.limits.maxWaitingOperations) {
         complete(operation, new BusyError('too many operations wait for the group; try again later'), undefined);
       } else {
@@ -245,6 +245,11 @@ export class GroupExecutor {
       return;
     }
     this.evaluate(operation, 1);
+  }
+
+  /** Whether something that was never evaluated may be evaluated now. */
+  private mayStart(): boolean {
+    return this.serving && !this.load.isSpent && !this.sequencer.isFull() && this.sequencer.mayDraw();
   }
 
   private notLeader(): NotLeaderError {
