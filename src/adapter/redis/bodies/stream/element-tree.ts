@@ -3,6 +3,14 @@ import { type BodyLimits, type BodyRows, Cells, type RowNumbers } from '../rows/
 import { CountedTree, PageStore, type TreeState } from '../tree/index.ts';
 import type { CountedState } from './stream-rows.ts';
 
+/** What trees of a stream are made with. */
+export interface TreeParts {
+  readonly rows: BodyRows;
+  /** Where the rows of the body get their numbers from. */
+  readonly numbers: RowNumbers;
+  readonly limits: BodyLimits;
+}
+
 /** Elements must not be changed while a walk is under way. Pages are written by `save`. */
 export class ElementTree {
   private readonly state: TreeState;
@@ -10,8 +18,7 @@ export class ElementTree {
   private readonly cells: Cells;
   private readonly tree: CountedTree;
 
-  /** @param numbers where the rows of the body get their numbers from */
-  constructor({ count, state }: CountedState, rows: BodyRows, numbers: RowNumbers, limits: BodyLimits) {
+  constructor({ count, state }: CountedState, { rows, numbers, limits }: TreeParts) {
     this.state = state;
     this.pages = new PageStore(rows, numbers, true);
     this.cells = new Cells(rows, numbers, limits, true);

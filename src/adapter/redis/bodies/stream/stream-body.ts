@@ -21,7 +21,6 @@ import { ElementTree } from './element-tree.ts';
 import { namedRow, StreamGroup, type StreamParts } from './stream-group.ts';
 import { idAfter, MIN_ID, type StreamId } from './stream-id.ts';
 import {
-  type CountedState,
   decodeGroup,
   decodeLeftover,
   decodeStreamPart,
@@ -92,13 +91,8 @@ export class StreamBody {
       limits: bodyLimits,
       leaveBehind: (tree) => this.leaveBehind({ tree }),
     };
-    this.entries = this.tree({ count: head.count, state: this.part.entries });
-    this.names = this.tree(this.part.groups);
-  }
-
-  private tree(stored: CountedState): ElementTree {
-    const { rows, numbers, limits } = this.parts;
-    return new ElementTree(stored, rows, numbers, limits);
+    this.entries = new ElementTree({ count: head.count, state: this.part.entries }, this.parts);
+    this.names = new ElementTree(this.part.groups, this.parts);
   }
 
   /** Number of entries. */
@@ -253,7 +247,7 @@ export class StreamBody {
     }
     entries.save();
     this.leaveBehind({ tree: entries.stored });
-    this.entries = this.tree(noElements());
+    this.entries = new ElementTree(noElements(), this.parts);
     this.entries.fill(elements);
     return true;
   }
@@ -340,7 +334,7 @@ export class StreamBody {
       group.saveParts();
       return left > 0 ? { work: left } : { work: 0, what: { group: group.row } };
     }
-    const tree = this.tree(what.tree);
+    const tree = new ElementTree(what.tree, this.parts);
     const count = Math.min(tree.count, work);
     tree.removeFirst(count);
     tree.save();

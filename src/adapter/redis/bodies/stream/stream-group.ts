@@ -5,8 +5,8 @@
  * acknowledgement costs a leaf of each, however much is pending.
  */
 import { assert, type Millis } from '../../../../platform/index.ts';
-import { type BodyLimits, type BodyRows, RowKind, type RowNumbers } from '../rows/index.ts';
-import { ElementTree } from './element-tree.ts';
+import { type BodyRows, RowKind } from '../rows/index.ts';
+import { ElementTree, type TreeParts } from './element-tree.ts';
 import type { StreamId } from './stream-id.ts';
 import {
   type CountedState,
@@ -26,10 +26,7 @@ import {
 } from './stream-rows.ts';
 
 /** What the parts of a stream are made with. */
-export interface StreamParts {
-  readonly rows: BodyRows;
-  readonly numbers: RowNumbers;
-  readonly limits: BodyLimits;
+export interface StreamParts extends TreeParts {
   /** Takes over a tree that is too large to be deleted at once. */
   leaveBehind(tree: CountedState): void;
 }
@@ -56,7 +53,7 @@ export class StreamConsumer {
     this.seenMs = seenMs;
     this.storedSeenMs = seenMs;
     this.rows = parts.rows;
-    this.pending = new ElementTree(pending, parts.rows, parts.numbers, parts.limits);
+    this.pending = new ElementTree(pending, parts);
   }
 
   /** Reads the consumer of a number that is in use. */
@@ -112,13 +109,8 @@ export class StreamGroup {
     this.entriesRead = row.entriesRead;
     this.parts = parts;
     this.stored = stored;
-    this.pending = this.tree(row.pending);
-    this.names = this.tree(row.consumers);
-  }
-
-  private tree(stored: CountedState): ElementTree {
-    const { rows, numbers, limits } = this.parts;
-    return new ElementTree(stored, rows, numbers, limits);
+    this.pending = new ElementTree(row.pending, parts);
+    this.names = new ElementTree(row.consumers, parts);
   }
 
   get pendingCount(): number {
@@ -226,7 +218,7 @@ export class StreamGroup {
     if (removed > rebuildAbove && removed * 2 > this.pending.count) {
       const kept = [...this.pending.all()].filter((element) => decodePending(element).consumer !== consumer.number);
       this.abandon(this.pending);
-      this.pending = this.tree(noElements());
+      this.pending = new ElementTree(noElements(), this.parts);
       this.pending.fill(kept);
     } else {
       const ids = [...pending.all()].map(idIn);

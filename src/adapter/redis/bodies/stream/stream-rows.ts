@@ -32,7 +32,7 @@ const NUMBER_BYTES = 6;
 export const UNKNOWN_READ = -1n;
 /** Numbers of rows begin above: 0 is none. */
 export const NO_ROW = 0;
-export const FIRST_NUMBER = 1;
+const FIRST_NUMBER = 1;
 export const NO_ALARM: Millis = 0;
 
 /** A tree and how many elements it has. */
@@ -85,7 +85,7 @@ export interface PendingEntry {
   readonly deliveries: number;
 }
 
-export const noTree = (): TreeState => emptyTree(NO_COUNTS, NO_ROW);
+const noTree = (): TreeState => emptyTree(NO_COUNTS, NO_ROW);
 export const noElements = (): CountedState => ({ count: 0, state: noTree() });
 
 export const newStreamPart = (): StreamPart => ({

@@ -26,6 +26,7 @@ import {
   nameIn,
   numberIn,
   partsIn,
+  type StreamPart,
 } from './stream-rows.ts';
 
 /**
@@ -40,7 +41,7 @@ class StreamWalk {
   private readonly rows: BodyRows;
   private readonly head: LargeHead;
   private readonly limits: BodyLimits | undefined;
-  private readonly next: number;
+  private readonly part: StreamPart;
   /** Pages of all trees: their numbers come from one counter. */
   private readonly keys = new Set<string>();
 
@@ -48,11 +49,11 @@ class StreamWalk {
     this.rows = rows;
     this.head = head;
     this.limits = limits;
-    this.next = decodeStreamPart(head.part).next;
+    this.part = decodeStreamPart(head.part);
   }
 
   *walk(): Generator<WalkedRow> {
-    const part = decodeStreamPart(this.head.part);
+    const { part } = this;
     const entries = yield* this.tree({ count: this.head.count, state: part.entries });
     for (const entry of entries) {
       assert(partsIn(entry).length % 2 === 0, 'every field of an entry has a value');
@@ -104,7 +105,7 @@ class StreamWalk {
   /** @returns all elements */
   private *tree({ count, state }: CountedState): Generator<WalkedRow, Buffer[]> {
     const elements: Buffer[] = [];
-    for (const page of walkTree(this.rows, { ...state, next: this.next }, count, true, this.limits)) {
+    for (const page of walkTree(this.rows, { ...state, next: this.part.next }, count, true, this.limits)) {
       const text = page.key.toString('latin1');
       assert(!this.keys.has(text), 'a row belongs to one tree');
       this.keys.add(text);
@@ -115,7 +116,7 @@ class StreamWalk {
   }
 
   private numbered(kind: RowKind, number: number, what: string): WalkedRow {
-    assert(number > NO_ROW && number < this.next, 'the next number was never used');
+    assert(number > NO_ROW && number < this.part.next, 'the next number was never used');
     return walkedRow(this.rows, this.rows.numberedKey(kind, number), what);
   }
 }
