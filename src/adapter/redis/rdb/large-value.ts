@@ -18,55 +18,28 @@ interface Elements {
   readonly take: () => RdbValue;
 }
 
-function listElements(read: (reader: RdbReader) => readonly Buffer[]): Elements {
-  let values: Buffer[] = [];
+/** @param read reads an element, or a node of several @param partOf makes a value of what was collected */
+function collect<Element>(
+  read: (reader: RdbReader) => readonly Element[],
+  partOf: (elements: readonly Element[]) => RdbValue,
+): Elements {
+  let elements: Element[] = [];
   return {
     read: (reader) => {
-      for (const value of read(reader)) values.push(value);
+      for (const element of read(reader)) elements.push(element);
     },
     take: () => {
-      const taken = values;
-      values = [];
-      return { type: 'list', values: taken };
+      const taken = elements;
+      elements = [];
+      return partOf(taken);
     },
   };
 }
 
-function setElements(): Elements {
-  let members: Buffer[] = [];
-  return {
-    read: (reader) => void members.push(reader.string()),
-    take: () => {
-      const taken = members;
-      members = [];
-      return { type: 'set', members: taken };
-    },
-  };
-}
-
-function hashElements(read: (reader: RdbReader) => RdbField): Elements {
-  let fields: RdbField[] = [];
-  return {
-    read: (reader) => void fields.push(read(reader)),
-    take: () => {
-      const taken = fields;
-      fields = [];
-      return { type: 'hash', fields: taken };
-    },
-  };
-}
-
-function orderElements(isBinary: boolean): Elements {
-  let members: RdbMember[] = [];
-  return {
-    read: (reader) => void members.push(readMember(reader, isBinary)),
-    take: () => {
-      const taken = members;
-      members = [];
-      return { type: 'zset', members: taken };
-    },
-  };
-}
+const listPart = (values: readonly Buffer[]): RdbValue => ({ type: 'list', values });
+const setPart = (members: readonly Buffer[]): RdbValue => ({ type: 'set', members });
+const hashPart = (fields: readonly RdbField[]): RdbValue => ({ type: 'hash', fields });
+const zsetPart = (members: readonly RdbMember[]): RdbValue => ({ type: 'zset', members });
 
 /** A value that is read in parts. */
 export interface LargeValue {
@@ -89,19 +62,19 @@ export function openLargeValue(type: number, reader: RdbReader): LargeValue | un
 function elementsOf(type: number, firstMs: number): Elements | undefined {
   switch (type) {
     case RdbType.List:
-      return listElements((reader) => [reader.string()]);
+      return collect((reader) => [reader.string()], listPart);
     case RdbType.ListQuicklist:
     case RdbType.ListQuicklist2:
-      return listElements((reader) => readNode(reader, type === RdbType.ListQuicklist2));
+      return collect((reader) => readNode(reader, type === RdbType.ListQuicklist2), listPart);
     case RdbType.Set:
-      return setElements();
+      return collect((reader) => [reader.string()], setPart);
     case RdbType.Hash:
-      return hashElements((reader) => ({ field: reader.string(), value: reader.string() }));
+      return collect((reader) => [{ field: reader.string(), value: reader.string() }], hashPart);
     case RdbType.HashMetadata:
-      return hashElements((reader) => readExpiringField(reader, firstMs));
+      return collect((reader) => [readExpiringField(reader, firstMs)], hashPart);
     case RdbType.ZSet:
     case RdbType.ZSet2:
-      return orderElements(type === RdbType.ZSet2);
+      return collect((reader) => [readMember(reader, type === RdbType.ZSet2)], zsetPart);
     default:
       return undefined;
   }
