@@ -8,6 +8,7 @@
  */
 import { Crc64 } from './crc64.ts';
 import { RdbEndError, RdbFormatError } from './errors.ts';
+import { LibraryOpcode } from './functions.ts';
 import { type LargeValue, openLargeValue } from './large-value.ts';
 import { ModuleType, skipModuleParts, skipValue } from './layout.ts';
 import type { RdbValue } from './objects.ts';
@@ -16,8 +17,7 @@ import { RdbReader } from './rdb-reader.ts';
 /** What stands in the place of a type. */
 const Opcode = {
   SlotInfo: 244,
-  Function: 245,
-  FunctionOfCandidate: 246,
+  ...LibraryOpcode,
   ModuleAux: 247,
   Idle: 248,
   Frequency: 249,

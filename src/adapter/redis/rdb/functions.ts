@@ -4,15 +4,14 @@ import { FOOTER_BYTES, framePayload } from './payload.ts';
 import { RdbReader } from './rdb-reader.ts';
 import { RdbWriter } from './rdb-writer.ts';
 
-/** What a library begins with; the other stood for a form that no release of Redis has. */
-const FUNCTION = 245;
-const FUNCTION_OF_A_CANDIDATE = 246;
+/** What a library begins with, in files too; the other stood for a form that no release of Redis has. */
+export const LibraryOpcode = { Function: 245, FunctionOfCandidate: 246 } as const;
 
 /** A payload of the codes of libraries. */
 export function writeFunctions(codes: readonly Buffer[]): Buffer {
   const writer = new RdbWriter();
   for (const code of codes) {
-    writer.u8(FUNCTION);
+    writer.u8(LibraryOpcode.Function);
     writer.string(code);
   }
   return framePayload(writer.finish());
@@ -28,8 +27,8 @@ export function readFunctions(payload: Buffer, maxDecompressedBytes: number): Bu
   const codes: Buffer[] = [];
   while (!reader.isAtEnd) {
     const type = reader.u8();
-    if (type === FUNCTION_OF_A_CANDIDATE) throw new RdbFormatError('Pre-GA function format not supported');
-    if (type !== FUNCTION) throw new RdbFormatError('given type is not a function');
+    if (type === LibraryOpcode.FunctionOfCandidate) throw new RdbFormatError('Pre-GA function format not supported');
+    if (type !== LibraryOpcode.Function) throw new RdbFormatError('given type is not a function');
     codes.push(readCode(reader));
   }
   return codes;

@@ -2,13 +2,13 @@
 import { RdbFormatError } from './errors.ts';
 import { RdbType } from './objects.ts';
 import type { RdbReader } from './rdb-reader.ts';
+import { ID_BYTES } from './streams.ts';
 
 /** What modules write is passed over only. */
 export const ModuleType = { First: 6, Second: 7 } as const;
 
 /** Parts of what a module writes. */
 const ModulePart = { End: 0, Signed: 1, Unsigned: 2, Float: 3, Double: 4, String: 5 } as const;
-const STREAM_ID_BYTES = 16;
 
 /**
  * Passes a value over, the type in front was read.
@@ -111,13 +111,13 @@ function skipStream(reader: RdbReader, type: number): void {
     reader.skipString();
     for (let numbers = type === RdbType.StreamListpacks ? 2 : 3; numbers > 0; numbers--) reader.bigLength();
     for (let pending = reader.length(); pending > 0; pending--) {
-      reader.skip(STREAM_ID_BYTES + 8);
+      reader.skip(ID_BYTES + 8);
       reader.bigLength();
     }
     for (let consumers = reader.length(); consumers > 0; consumers--) {
       reader.skipString();
       reader.skip(type === RdbType.StreamListpacks3 ? 16 : 8);
-      for (let pending = reader.length(); pending > 0; pending--) reader.skip(STREAM_ID_BYTES);
+      for (let pending = reader.length(); pending > 0; pending--) reader.skip(ID_BYTES);
     }
   }
 }

@@ -62,11 +62,7 @@ export class RdbWriter {
       this.u8(LENGTH_32);
       const at = this.reserve(4);
       this.buffer.writeUInt32BE(value, at);
-    } else {
-      this.u8(LENGTH_64);
-      const at = this.reserve(8);
-      this.buffer.writeBigUInt64BE(BigInt(value), at);
-    }
+    } else this.bigLength(BigInt(value));
   }
 
   /** A number of up to 64 bits in the form of a length; negative ones in two's complement. */

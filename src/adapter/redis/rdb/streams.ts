@@ -16,7 +16,8 @@ import { ListpackWriter, readListpack } from './listpack.ts';
 import type { RdbReader } from './rdb-reader.ts';
 import type { RdbWriter } from './rdb-writer.ts';
 
-const ID_BYTES = 16;
+/** Bytes of an id. */
+export const ID_BYTES = 16;
 const EntryFlag = { Deleted: 1, SameFields: 2 } as const;
 /** Of a node that is written. */
 const NODE_ENTRIES = 100;
