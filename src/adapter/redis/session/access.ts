@@ -1,5 +1,4 @@
 /** Who the client of a connection is, and whether it may run what it sends. */
-import type { Millis } from '../../../platform/index.ts';
 import { NOT_KNOWN, OPERATOR } from '../acl/index.ts';
 import type {
   AccessEntry,
@@ -12,9 +11,8 @@ import type {
 } from '../command/index.ts';
 import type { ServerState } from '../state/index.ts';
 import type { Standing } from './feature-wait.ts';
+import { ShortWait } from './short-wait.ts';
 
-/** Between looks whether the users are known. */
-const LOOK_MS: Millis = 20;
 /** What says something of the node only; clients and probes ask it when they connect. */
 const HARMLESS_GROUPS: ReadonlySet<string> = new Set(['connection', 'cluster']);
 const HARMLESS: ReadonlySet<string> = new Set(['info', 'command', 'time', 'role', 'lastsave']);
@@ -36,16 +34,14 @@ const needsCaller = ({ findsAnyKey, findsKeys }: CommandDeclaration): boolean =>
 /** See the top of the file. */
 export class ClientAccess {
   private readonly server: ServerState;
-  private readonly lookAgain: () => void;
+  /** A command waits for the users to be known. */
+  private readonly wait: ShortWait;
   private readonly describe: () => string;
   private who: Identity;
   /** It has come in with a password, or needed none when it connected. */
   private isIn: boolean;
   /** Whether it needed a password was decided before the users were known. */
   private isProvisional: boolean;
-  /** Since when a command has waited for the users to be known, monotonic. */
-  private sinceMs: Millis | undefined;
-  private isLookDue = false;
 
   /**
    * @param lookAgain called when a command that waits should be asked about again
@@ -53,7 +49,7 @@ export class ClientAccess {
    */
   constructor(server: ServerState, lookAgain: () => void, describe: () => string) {
     this.server = server;
-    this.lookAgain = lookAgain;
+    this.wait = new ShortWait(server, lookAgain);
     this.describe = describe;
     this.who = server.users.defaultIdentity;
     this.isIn = this.who.user.isFree;
@@ -105,19 +101,11 @@ export class ClientAccess {
    * one takes over.
    */
   standingOf(command: ResolvedCommand, args: readonly Buffer[]): Standing {
-    const { server } = this;
-    if (server.users.areKnown || this.who.isOperator || isHarmless(command, args)) {
-      this.sinceMs = undefined;
+    if (this.server.users.areKnown || this.who.isOperator || isHarmless(command, args)) {
+      this.wait.end();
       return 'go';
     }
-    const nowMs = server.clock.monotonicMs();
-    this.sinceMs ??= nowMs;
-    if (nowMs - this.sinceMs < server.commandTimeoutMs) {
-      this.lookLater();
-      return 'wait';
-    }
-    this.sinceMs = undefined;
-    return { refusal: NOT_KNOWN };
+    return this.wait.goesOn() ? 'wait' : { refusal: NOT_KNOWN };
   }
 
   /** What commands are evaluated with: with the client's rules where the one who evaluates them has to know them. */
@@ -125,15 +113,6 @@ export class ClientAccess {
     const { settings, users } = this.server;
     const isNeeded = !this.who.user.isUnlimited && commands.some(({ spec }) => needsCaller(spec));
     return isNeeded ? { ...settings, caller: users.callerOf(this.who, this.describe()) } : settings;
-  }
-
-  private lookLater(): void {
-    if (this.isLookDue) return;
-    this.isLookDue = true;
-    this.server.scheduler.after(LOOK_MS, () => {
-      this.isLookDue = false;
-      this.lookAgain();
-    });
   }
 
   /** Why the client may not run a command, which is noted; undefined when it may. The arity must have been checked. */
