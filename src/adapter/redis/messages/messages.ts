@@ -8,7 +8,7 @@ import { EncodedReply, encodeReply, PushReply } from '../protocol/index.ts';
 import { decodeHeader, encodeMessage, MESSAGE_STREAM, type MessageFrame, type Published } from './codec.ts';
 import { Lane, type LaneCounters } from './lane.ts';
 import { Peer } from './peer.ts';
-import { fits, keyOf, listenersOf, type Scope, type Subscriber, Topics } from './topics.ts';
+import { fits, keyOf, listenersOf, type Scope, type Subscriber, type Topic, Topics } from './topics.ts';
 
 /** Between rounds: peers that are silent are asked, see `Peer.round`. */
 const ROUND_MS = 500;
@@ -18,6 +18,8 @@ const LIFE_BYTES = 6;
 /** What the clients of a node may listen to together: all nodes remember the names. */
 const MAX_SUBSCRIPTIONS = 1_000_000;
 const MAX_NAME_BYTES = 256 * 1024 * 1024;
+/** What a message is called that comes to a client by way of a topic. */
+const MESSAGE_KINDS: Readonly<Record<Scope, string>> = { channel: 'message', pattern: 'pmessage', shard: 'smessage' };
 
 /** Counters since the start, and what is there now. */
 export interface MessageCounters extends Readonly<LaneCounters> {
@@ -140,9 +142,7 @@ export class Messages {
 
   /** True when somebody in the cluster listens to the channel: cheap when nobody listens to anything. */
   hasInterest(channel: Buffer): boolean {
-    if (this.topics.find('channel', channel) !== undefined) return true;
-    for (const { name } of this.topics.all('pattern').values()) if (fits(name, channel)) return true;
-    return false;
+    return this.topics.reachedBy(channel, false).next().done !== true;
   }
 
   /** True when nobody in the cluster listens to any channel or pattern. */
@@ -152,9 +152,8 @@ export class Messages {
 
   /** How many clients get what is published to a channel now: those that listen to it several times are counted several times. */
   receiversOf(channel: Buffer, isShard: boolean): number {
-    const topic = this.topics.find(isShard ? 'shard' : 'channel', channel);
-    let receivers = topic === undefined ? 0 : listenersOf(topic);
-    if (!isShard) for (const fitting of this.topics.fitting(channel)) receivers += listenersOf(fitting);
+    let receivers = 0;
+    for (const topic of this.topics.reachedBy(channel, isShard)) receivers += listenersOf(topic);
     return receivers;
   }
 
@@ -166,17 +165,15 @@ export class Messages {
   publish(published: Published): number {
     const { channel, isShard } = published;
     this.publishedMessages++;
-    let receivers = this.deliver(published);
+    let receivers = 0;
     const nodes = new Set<NodeId>();
-    const addRemote = (remote: ReadonlyMap<NodeId, number>): void => {
-      for (const [node, clients] of remote) {
+    for (const topic of this.topics.reachedBy(channel, isShard)) {
+      receivers += this.push(topic, published);
+      for (const [node, clients] of topic.remote) {
         nodes.add(node);
         receivers += clients;
       }
-    };
-    const topic = this.topics.find(isShard ? 'shard' : 'channel', channel);
-    if (topic !== undefined) addRemote(topic.remote);
-    if (!isShard) for (const { remote } of this.topics.fitting(channel)) addRemote(remote);
+    }
     if (nodes.size === 0) return receivers;
     const item = encodeMessage(published);
     for (const node of nodes) this.peers.get(node)?.lane.send(item);
@@ -219,22 +216,13 @@ export class Messages {
     };
   }
 
-  /** Pushes a message to the clients of this node that listen. @returns how many, as `receiversOf` counts */
-  private deliver({ channel, message, isShard }: Published): number {
-    let receivers = 0;
-    const topic = this.topics.find(isShard ? 'shard' : 'channel', channel);
-    if (topic !== undefined) {
-      receivers += this.push(topic.local, [isShard ? 'smessage' : 'message', channel, message]);
-    }
-    if (isShard) return receivers;
-    for (const { name, local } of this.topics.fitting(channel)) {
-      receivers += this.push(local, ['pmessage', name, channel, message]);
-    }
-    return receivers;
-  }
-
-  /** All clients of a protocol version get the same bytes. */
-  private push(clients: ReadonlyMap<Subscriber, number>, elements: readonly (string | Buffer)[]): number {
+  /**
+   * Pushes a message to the clients of this node that listen to a topic. All of a protocol version get the same bytes.
+   * @returns how many, as `receiversOf` counts
+   */
+  private push({ scope, name, local: clients }: Topic, { channel, message }: Published): number {
+    const kind = MESSAGE_KINDS[scope];
+    const elements = scope === 'pattern' ? [kind, name, channel, message] : [kind, channel, message];
     const encoded: { 2?: EncodedReply; 3?: EncodedReply } = {};
     const receivers = clients.size;
     for (const [client, after] of clients) {
@@ -291,7 +279,9 @@ export class Messages {
   }
 
   private receive({ messages }: MessageFrame): void {
-    for (const published of messages) this.deliver(published);
+    for (const published of messages) {
+      for (const topic of this.topics.reachedBy(published.channel, published.isShard)) this.push(topic, published);
+    }
   }
 
   /** Follows the list of the cluster's nodes. */

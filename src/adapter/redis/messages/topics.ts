@@ -5,8 +5,7 @@
  * walks over the patterns.
  */
 import type { NodeId } from '../../../platform/index.ts';
-import type { EncodedReply } from '../protocol/index.ts';
-import { globMatches } from '../protocol/index.ts';
+import { type EncodedReply, globMatches } from '../protocol/index.ts';
 
 /** What a client can listen to: a channel, all channels that a pattern fits, a channel that belongs to a slot. */
 export type Scope = 'channel' | 'pattern' | 'shard';
@@ -23,6 +22,7 @@ export interface Subscriber {
 
 /** One channel or pattern that somebody listens to. */
 export interface Topic {
+  readonly scope: Scope;
   readonly name: Buffer;
   /** Clients of this node, with the place of the reply that told them that they listen. */
   readonly local: Map<Subscriber, number>;
@@ -76,9 +76,12 @@ export class Topics {
     return topics.size === 0 ? undefined : topics.get(keyOf(name));
   }
 
-  /** Patterns that fit a channel. */
-  *fitting(channel: Buffer): Iterable<Topic> {
-    for (const topic of this.scopes.pattern.values()) if (fits(topic.name, channel)) yield topic;
+  /** All that a message to a channel goes to: the channel first, then the patterns that fit it. Shard channels have no patterns. */
+  *reachedBy(channel: Buffer, isShard: boolean): Generator<Topic, void> {
+    const topic = this.find(isShard ? 'shard' : 'channel', channel);
+    if (topic !== undefined) yield topic;
+    if (isShard) return;
+    for (const pattern of this.scopes.pattern.values()) if (fits(pattern.name, channel)) yield pattern;
   }
 
   /** How many clients of this node listen to a topic. */
@@ -146,7 +149,7 @@ export class Topics {
     let topic = this.scopes[scope].get(key);
     if (topic === undefined) {
       const kept = name === undefined ? Buffer.from(key, 'latin1') : Buffer.from(name);
-      topic = { name: kept, local: new Map(), remote: new Map() };
+      topic = { scope, name: kept, local: new Map(), remote: new Map() };
       this.scopes[scope].set(key, topic);
     }
     return topic;
