@@ -180,11 +180,16 @@ export class Messages {
     return receivers;
   }
 
+  /** Does something once this node may publish: at once when it may now. */
+  whenReady(work: () => void): void {
+    const ready = this.ready();
+    if (ready === undefined) work();
+    else void ready.then(work);
+  }
+
   /** Sends a message once this node may, for those who need not know how many get it. */
   publishSoon(published: Published): void {
-    const ready = this.ready();
-    if (ready === undefined) this.publish(published);
-    else void ready.then(() => this.publish(published));
+    this.whenReady(() => this.publish(published));
   }
 
   /** Names of a scope that somebody in the cluster listens to. @param pattern undefined: all */

@@ -2,7 +2,7 @@
  * Messages to shard channels. The leader of the group that has a channel's slot sends them to all who listen, so everybody gets the messages of a
  * channel in one order. Other nodes hand theirs to it.
  */
-import type { KvService } from '../../../kv/index.ts';
+import { forwarded, type KvService } from '../../../kv/index.ts';
 import { type GroupId, isOutcomeUnknown, type Millis } from '../../../platform/index.ts';
 import { slotOf } from '../keys/index.ts';
 import { RedisError } from '../protocol/index.ts';
@@ -22,12 +22,9 @@ const UNKNOWN = 'UNKNOWN nobody knows whether the message was sent: the leader o
 export function serveShardMessages(kv: Pick<KvService, 'onForward'>, messages: Messages): void {
   kv.onForward(SHARD_SERVICE, (payload, answer) => {
     const { channel, message } = decodeShardMessage(payload);
-    const publish = (): void => {
+    messages.whenReady(() => {
       answer(undefined, encodeShardAnswer(messages.publish({ isShard: true, channel, message })));
-    };
-    const ready = messages.ready();
-    if (ready === undefined) publish();
-    else void ready.then(publish);
+    });
   });
 }
 
@@ -63,13 +60,7 @@ async function publishThroughLeader(
 ): Promise<number> {
   const payload = encodeShardMessage(published.channel, published.message);
   try {
-    const reply = await new Promise<Buffer>((resolve, reject) => {
-      kv.forward(group, SHARD_SERVICE, payload, deadlineMs, (error, bytes) => {
-        if (error === undefined) resolve(bytes ?? Buffer.alloc(0));
-        else reject(error);
-      });
-    });
-    return decodeShardAnswer(reply);
+    return decodeShardAnswer(await forwarded(kv, group, SHARD_SERVICE, payload, deadlineMs));
   } catch (error) {
     throw isOutcomeUnknown(error) ? new RedisError(UNKNOWN) : error;
   }
