@@ -5,4 +5,4 @@
 export type { Published } from './codec.ts';
 export { type MessageCounters, Messages, type MessagesOptions } from './messages.ts';
 export { publishInSlot, serveShardMessages } from './shard-messages.ts';
-export { keyOf, type Scope, type Subscriber } from './topics.ts';
+export { keyOf, SCOPES, type Scope, type Subscriber } from './topics.ts';

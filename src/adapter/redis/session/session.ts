@@ -5,7 +5,7 @@
 import type { Millis } from '../../../platform/index.ts';
 import type { ClientSession, CommandSpec, Identity, ResolvedCommand } from '../command/index.ts';
 import { slotOf } from '../keys/index.ts';
-import type { Scope } from '../messages/index.ts';
+import { SCOPES, type Scope } from '../messages/index.ts';
 import { type ClientStream, EncodedReply, encodeReply, errors, PushReply, type Reply } from '../protocol/index.ts';
 import { type GroupRequest, ownerElsewhere, ReplicaReadMode } from '../request/index.ts';
 import type { ServerState } from '../state/index.ts';
@@ -267,7 +267,7 @@ export class Session implements ClientSession, TransactionClient {
     const { subscriptions, access } = this;
     if (!subscriptions.isActive || access.identity.user.isUnlimited) return true;
     const { users } = this.server;
-    return (['channel', 'pattern', 'shard'] as const).every((scope) =>
+    return SCOPES.every((scope) =>
       subscriptions.of(scope).every((name) => users.mayListen(access.identity, name, scope === 'pattern')),
     );
   }

@@ -1,6 +1,6 @@
 /** What one client listens to. */
 import type { SubscriptionControl } from '../command/index.ts';
-import { keyOf, type Messages, type Scope, type Subscriber } from '../messages/index.ts';
+import { keyOf, type Messages, SCOPES, type Scope, type Subscriber } from '../messages/index.ts';
 import { RedisError } from '../protocol/index.ts';
 
 /** Commands that begin and end listening. Their replies are messages: they are sent also to a client that wants no replies. */
@@ -36,7 +36,8 @@ export class Subscriptions implements SubscriptionControl {
 
   /** It listens to something. */
   get isActive(): boolean {
-    return this.count('channel') + this.count('pattern') + this.count('shard') > 0;
+    const { names } = this;
+    return names !== undefined && SCOPES.some((scope) => names[scope].size > 0);
   }
 
   count(scope: Scope): number {
@@ -70,7 +71,7 @@ export class Subscriptions implements SubscriptionControl {
     const { names } = this;
     this.names = undefined;
     if (names === undefined) return;
-    for (const scope of ['channel', 'pattern', 'shard'] as const) {
+    for (const scope of SCOPES) {
       for (const key of names[scope].keys()) this.messages.unsubscribe(scope, key, this.client);
     }
   }
