@@ -287,11 +287,7 @@ export class TransactionSession implements TransactionControl {
     const watched = this.watched.map(({ storageKey }) => storageKey);
     const crosses = commonGroup(server.kv, [...storageKeys, ...watched]) === 'several';
     if (crosses && !this.host.mayCross) throw crossGroup();
-    const byGroup = new Map<GroupId, Buffer[]>();
-    for (const key of storageKeys) {
-      const group = server.kv.groupOf(key);
-      byGroup.set(group, [...(byGroup.get(group) ?? []), key]);
-    }
+    const byGroup = Map.groupBy(storageKeys, (key) => server.kv.groupOf(key));
     let read: readonly WatchedKey[][];
     try {
       read = await Promise.all([...byGroup].map(([group, keys]) => this.readVersions(group, keys)));

@@ -169,8 +169,6 @@ export class WaitingCall {
         await this.pause();
         return undefined;
       case 'returned':
-        await this.pauseAfter(outcome.error);
-        return undefined;
       case 'failed':
         await this.pauseAfter(outcome.error);
         return undefined;
@@ -234,11 +232,7 @@ export class WaitingCall {
   private async untilTold(keys: readonly Buffer[]): Promise<Reply | undefined> {
     const { kv } = this.environment;
     const request = this.environment.requestOf(this.args);
-    const byGroup = new Map<GroupId, Buffer[]>();
-    for (const key of keys) {
-      const group = kv.groupOf(request.keyspace.storageKey(key));
-      byGroup.set(group, [...(byGroup.get(group) ?? []), key]);
-    }
+    const byGroup = Map.groupBy(keys, (key) => kv.groupOf(request.keyspace.storageKey(key)));
     const places: WaitingPlace[] = [];
     const ended = new Promise<undefined>((resolve) => {
       this.onEnd = () => resolve(undefined);

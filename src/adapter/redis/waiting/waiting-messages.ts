@@ -66,10 +66,7 @@ export function encodeWaitMessage(message: WaitMessage): Buffer {
   writer.u8(MODES.indexOf(terms.mode)).u8(terms.hasWaited ? 1 : 0);
   writer.u32(Math.min(MAX_WAITED_MS, Math.max(0, Math.floor(terms.waitedMs))));
   writer.u8(terms.only === undefined ? 0 : 1);
-  if (terms.only !== undefined) {
-    writer.u32(terms.only.length);
-    for (const key of terms.only) writer.bytes(key);
-  }
+  if (terms.only !== undefined) writeList(writer, terms.only);
   writer.bytes(batch);
   return writer.finishView();
 }
@@ -96,6 +93,11 @@ export function decodeWaitMessage(payload: Buffer): WaitMessage {
   return { kind: 'begin', id, terms: { mode, hasWaited, waitedMs, only }, batch: reader.view() };
 }
 
+function writeList(writer: ByteWriter, list: readonly Buffer[]): void {
+  writer.u32(list.length);
+  for (const one of list) writer.bytes(one);
+}
+
 const readList = (reader: ByteReader): Buffer[] => {
   const list: Buffer[] = [];
   for (let left = reader.u32(); left > 0; left--) list.push(reader.view());
@@ -110,10 +112,7 @@ export function encodeWaitAnswer(answer: WaitAnswer): Buffer {
       return writer.u8(Status.Reply).bytes(answer.bytes).finishView();
     case 'waiting':
       writer.u8(Status.Waiting).u8(answer.args === undefined ? 0 : 1);
-      if (answer.args !== undefined) {
-        writer.u32(answer.args.length);
-        for (const arg of answer.args) writer.bytes(arg);
-      }
+      if (answer.args !== undefined) writeList(writer, answer.args);
       return writer.finishView();
     case 'returned':
       return writer.u8(Status.Returned).bytes(encodeError(answer.error)).finishView();
