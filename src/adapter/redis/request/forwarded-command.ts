@@ -337,7 +337,7 @@ class RefusalDecoder {
 }
 
 /** What took long of the requests of a batch, by their place in it. */
-export type SlowInBatch = ReadonlyMap<number, readonly SlowEvaluation[]>;
+type SlowInBatch = ReadonlyMap<number, readonly SlowEvaluation[]>;
 
 function encodeSlow(writer: ByteWriter, slow: readonly SlowEvaluation[]): void {
   writer.u8(AnswerStatus.SlowReply);

@@ -13,7 +13,7 @@ import { CommandRequest, type RequestOptions } from './group-request.ts';
 import { runSingle } from './single-request.ts';
 
 /** Life of a copy: a change waits for so long where functions are in use. */
-export const LENT_MS: Millis = 1_000;
+const LENT_MS: Millis = 1_000;
 /** Beyond it, for clocks that do not run alike. */
 const MARGIN_MS: Millis = 100;
 /** After a refusal, before the next question. */

@@ -28,7 +28,7 @@ import { WaitingOperation } from './waiting-operation.ts';
 /** A question stays open so long; then the answer is that it still waits. */
 export const ASK_MS: Millis = 20_000;
 /** Who is not asked for in this time is ended; what has become of it is forgotten then. */
-export const FORGET_MS: Millis = 10_000;
+const FORGET_MS: Millis = 10_000;
 /** Outcomes that are kept for nodes that may not have heard of them; the oldest go first. Bytes. */
 const MAX_KEPT_BYTES = 64 * 1024 * 1024;
 const SWEEP_MS: Millis = 1_000;

@@ -57,7 +57,7 @@ export class WaitingEvaluation implements WaitingCommand {
 }
 
 /** Names of the storage keys that a command is to look at. */
-export function namesOfOnly(request: CommandRequest, only: readonly Buffer[] | undefined): Set<string> | undefined {
+function namesOfOnly(request: CommandRequest, only: readonly Buffer[] | undefined): Set<string> | undefined {
   if (only === undefined) return undefined;
   return new Set(only.map((key) => request.keyspace.storageKey(key).toString('latin1')));
 }
