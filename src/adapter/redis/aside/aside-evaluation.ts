@@ -6,15 +6,14 @@ import { EvaluationTooLongError, type Operation, type ReadRow } from '../../../k
 import type { HlcTimestamp, Millis } from '../../../platform/index.ts';
 import type { RowsCopy } from '../bodies/index.ts';
 import type { Reply } from '../protocol/index.ts';
-import { type CapturedRows, type CapturedWrite, type Missing, type ReadHead, TimedRows } from './captured-rows.ts';
-
-/** A row of a body that no head names yet. */
-export interface FreshRow {
-  readonly key: Buffer;
-  readonly value: Buffer;
-  /** 0n is never. */
-  readonly expireTs: HlcTimestamp;
-}
+import {
+  type CapturedRows,
+  type CapturedWrite,
+  type FreshRow,
+  type Missing,
+  type ReadHead,
+  TimedRows,
+} from './captured-rows.ts';
 
 /** What a command has answered and would write. */
 export interface AsideResult {

@@ -29,11 +29,10 @@ import {
   type AsideEvaluation,
   type AsideOutcome,
   type AsideResult,
-  type FreshRow,
   InlineAside,
   MovingAside,
 } from './aside-evaluation.ts';
-import type { CapturedWrite, Missing, ReadHead } from './captured-rows.ts';
+import type { CapturedWrite, FreshRow, Missing, ReadHead } from './captured-rows.ts';
 
 /** A slice: 25 ms of a leader, and as much on each replica. */
 const SLICE_ROWS = 1_000;

@@ -31,15 +31,18 @@ export type Missing =
   | { readonly kind: 'heads'; readonly keys: readonly Buffer[] }
   | { readonly kind: 'body'; readonly head: Buffer; readonly incarnation: Buffer };
 
-/** A write that deletes nothing. */
-type FreshWrite = CapturedWrite & { readonly value: Buffer };
+/** A row of a body that no head names yet. */
+export interface FreshRow extends CapturedWrite {
+  readonly value: Buffer;
+}
 
-const hasValue = (write: CapturedWrite): write is FreshWrite => write.value !== undefined;
+/** A write that deletes nothing. */
+export const hasValue = (write: CapturedWrite): write is FreshRow => write.value !== undefined;
 
 /** Writes of an evaluation. */
 export interface Effects {
   /** Rows that nobody can come to before `others` are written. */
-  readonly fresh: readonly FreshWrite[];
+  readonly fresh: readonly FreshRow[];
   readonly others: readonly CapturedWrite[];
 }
 
@@ -135,7 +138,7 @@ export class CapturedRows implements KeyView {
 
   /** What the last evaluation has written. */
   effects(): Effects {
-    const fresh: FreshWrite[] = [];
+    const fresh: FreshRow[] = [];
     const others: CapturedWrite[] = [];
     for (const write of this.writes.values()) {
       const body = bodyOf(write.key);

@@ -7,10 +7,16 @@ export {
   type AsideEvaluation,
   type AsideEvaluator,
   type AsideOutcome,
-  type FreshRow,
   runOver,
 } from './aside-evaluation.ts';
 export { type AsideCommand, type AsideParts, buildAside } from './build-aside.ts';
-export { CapturedRows, type CapturedWrite, type Missing, type ReadHead } from './captured-rows.ts';
+export {
+  CapturedRows,
+  type CapturedWrite,
+  type FreshRow,
+  hasValue,
+  type Missing,
+  type ReadHead,
+} from './captured-rows.ts';
 export { BuildAsideError, isBuildAside } from './errors.ts';
 export { MAX_ROWS_AT_ONCE, WholeValueView } from './whole-value-view.ts';

@@ -1,7 +1,7 @@
 /** Values that another thread computes: how what it is given and what it answers travels. */
 import type { ReadRow } from '../../../kv/index.ts';
 import { NEVER } from '../../../platform/index.ts';
-import type { AsideEvaluation, AsideOutcome, CapturedWrite, FreshRow, ReadHead } from '../aside/index.ts';
+import { type AsideEvaluation, type AsideOutcome, type FreshRow, hasValue, type ReadHead } from '../aside/index.ts';
 import type { Effect } from '../command/index.ts';
 import { EncodedReply } from '../protocol/index.ts';
 import {
@@ -143,8 +143,8 @@ export function reportOf(
     page = [];
   }
   pages.push(packRows(page.map(asRead)));
-  const written = packRows(others.filter(isWritten).map(asRead));
-  const deleted = others.filter((write) => !isWritten(write)).map(({ key }) => ownBytes([key]));
+  const written = packRows(others.filter(hasValue).map(asRead));
+  const deleted = others.filter((write) => !hasValue(write)).map(({ key }) => ownBytes([key]));
   const report: EvaluationReport = {
     kind: 'result',
     id,
@@ -162,7 +162,5 @@ export function reportOf(
   };
   return { report, transfer: [encodedReply.buffer, written.buffer, ...pages.map(({ buffer }) => buffer)] };
 }
-
-const isWritten = (write: CapturedWrite): write is FreshRow => write.value !== undefined;
 
 const asRead = (row: FreshRow): ReadRow => ({ ...row, commitTs: NEVER });

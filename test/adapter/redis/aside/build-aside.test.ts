@@ -1,8 +1,9 @@
 /** Values that are built aside, step by step, over keys in memory. */
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { type FreshRow, InlineAside } from '../../../../src/adapter/redis/aside/aside-evaluation.ts';
+import { InlineAside } from '../../../../src/adapter/redis/aside/aside-evaluation.ts';
 import { type AsideParts, buildAside } from '../../../../src/adapter/redis/aside/build-aside.ts';
+import type { FreshRow } from '../../../../src/adapter/redis/aside/captured-rows.ts';
 import { WholeValueView } from '../../../../src/adapter/redis/aside/whole-value-view.ts';
 import { DEFAULT_BODY_LIMITS } from '../../../../src/adapter/redis/bodies/index.ts';
 import { RowKind } from '../../../../src/adapter/redis/bodies/rows/index.ts';
