@@ -3,7 +3,6 @@
  * engine and the node's place in the cluster; the data plane replicas and what is done with keys; the control plane the catalog, what every
  * node knows of it, and what operators ask.
  */
-
 import type { Messages } from '../adapter/redis/index.ts';
 import type { AdminBackend, CatalogLeader, ForwardingCatalogClient, WatchClient } from '../cluster/index.ts';
 import type { ClusterState, RouteEngine } from '../distribution/index.ts';

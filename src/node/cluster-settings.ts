@@ -3,6 +3,7 @@ import type { ClusterSettings } from '../adapter/redis/index.ts';
 import type { ForwardingCatalogClient } from '../cluster/index.ts';
 import { type ClusterState, settingOf } from '../distribution/index.ts';
 import { type Clock, type Millis, type Scheduler, sleep } from '../platform/index.ts';
+import { derivedFrom } from './derived.ts';
 
 /** A node hears of a change with its next heartbeat: a second, and the way there and back. */
 const HEARTBEAT_MS: Millis = 1_200;
@@ -20,16 +21,8 @@ export interface ClusterSettingsParts {
 
 /** Those of the cluster that a node is part of. */
 export function clusterSettings({ catalog, clusterState, clock, scheduler }: ClusterSettingsParts): ClusterSettings {
-  let seen: ClusterState | undefined;
-  let events = '';
-  const keyspaceEvents = (): string => {
-    const state = clusterState();
-    if (state !== seen) {
-      seen = state;
-      events = state === undefined ? '' : settingOf(state, 'redis.keyspaceEvents');
-    }
-    return events;
-  };
+  const told = derivedFrom(clusterState, (state) => settingOf(state, 'redis.keyspaceEvents'));
+  const keyspaceEvents = (): string => told() ?? '';
   return {
     keyspaceEvents,
     async setKeyspaceEvents(letters) {

@@ -2,21 +2,13 @@
 import { Messages } from '../adapter/redis/index.ts';
 import { type ClusterState, FEATURES, hasFeature } from '../distribution/index.ts';
 import type { NodeId } from '../platform/index.ts';
+import { derivedFrom } from './derived.ts';
 import type { NodeParts } from './parts.ts';
 
 /** Call before the network is started. @param clusterState as this node was last told */
 export function buildMessages(parts: NodeParts, clusterState: () => ClusterState | undefined): Messages {
   const { network, scheduler, random, onBackgroundError } = parts;
-  let seen: ClusterState | undefined;
-  let nodes: readonly NodeId[] | undefined;
-  const peers = (): readonly NodeId[] | undefined => {
-    const state = clusterState();
-    if (state !== seen) {
-      seen = state;
-      nodes = state && nodesWithMessages(state);
-    }
-    return nodes;
-  };
+  const peers = derivedFrom(clusterState, nodesWithMessages);
   return new Messages({ network, scheduler, random, peers, onError: onBackgroundError });
 }
 
