@@ -20,65 +20,80 @@ const LEAF_HEADER_ROOM = 4;
 const leafHeaderBytes = (count: number): number => 1 + varintBytes(count);
 
 /**
- * The cells of a leaf as its row has them: they are found, compared, added and removed in its bytes, without being taken out. The bytes are never
- * changed, because rows that were read and elements that were given out are views of them: a change makes new ones.
+ * A page of elements. They stay as its row has them: they are found, compared, added and removed in its bytes, without being taken out. The bytes
+ * are never changed, because rows that were read and elements that were given out are views of them: a change makes new ones.
  */
-class LeafCells {
-  private bytes: Buffer;
-  /** Where each cell begins in `bytes`, and where the last one ends. */
+export class Leaf {
+  readonly number: number;
+  /** Whether its rows exist. */
+  isStored: boolean;
+  private buffer: Buffer;
+  /** Where each cell begins in `buffer`, and where the last one ends. */
   private bounds: number[];
   /** Whether there is room for the header of a row in front of the cells, and nobody else has these bytes. */
   private hasHeaderRoom: boolean;
 
-  private constructor(bytes: Buffer, bounds: number[], hasHeaderRoom: boolean) {
-    this.bytes = bytes;
+  private constructor(number: number, buffer: Buffer, bounds: number[], isStored: boolean) {
+    this.number = number;
+    this.buffer = buffer;
     this.bounds = bounds;
-    this.hasHeaderRoom = hasHeaderRoom;
+    this.isStored = isStored;
+    this.hasHeaderRoom = !isStored;
   }
 
-  static of(cells: readonly Cell[]): LeafCells {
-    const bytes = Buffer.allocUnsafe(LEAF_HEADER_ROOM + bytesOfCells(cells));
+  /** A page that has no row yet. */
+  static of(number: number, cells: readonly Cell[]): Leaf {
+    const buffer = Buffer.allocUnsafe(LEAF_HEADER_ROOM + bytesOfCells(cells));
     const bounds = [LEAF_HEADER_ROOM];
-    for (const cell of cells) bounds.push(writeCell(bytes, bounds.at(-1)!, cell));
-    return new LeafCells(bytes, bounds, true);
+    for (const cell of cells) bounds.push(writeCell(buffer, bounds.at(-1)!, cell));
+    return new Leaf(number, buffer, bounds, false);
   }
 
-  /** @param at where the first of `count` cells begins in the row */
-  static in(row: Buffer, at: number, count: number): LeafCells {
+  /** Reads what `row` gave; cells are views. */
+  static decode(number: number, row: Buffer): Leaf {
+    const count = cellsInLeaf(row);
     const bounds = new Array<number>(count + 1);
-    let end = at;
+    let end = leafHeaderBytes(count);
     for (let index = 0; index < count; index++) {
       bounds[index] = end;
       end = cellEnd(row, end);
     }
     bounds[count] = end;
     assert(end === row.length, 'a leaf has its cells and nothing behind them');
-    return new LeafCells(row, bounds, false);
+    return new Leaf(number, row, bounds, true);
   }
 
   get size(): number {
     return this.bounds.length - 1;
   }
 
-  get byteLength(): number {
+  /** What the cells take, bytes. */
+  get bytes(): number {
     return this.bounds[this.size]! - this.bounds[0]!;
   }
 
-  at(index: number): Cell {
-    return readCell(new ByteReader(this.bytes, this.bounds[index]!));
+  /** @param index from 0 to `size - 1` */
+  cellAt(index: number): Cell {
+    return readCell(new ByteReader(this.buffer, this.bounds[index]!));
   }
 
+  /** All elements. */
+  get cells(): Cell[] {
+    return Array.from({ length: this.size }, (_, index) => this.cellAt(index));
+  }
+
+  /** The order of a key and an element. */
   compare(key: Buffer, index: number, cells: Cells): number {
-    return cells.compareIn(key, this.bytes, this.bounds[index]!);
+    return cells.compareIn(key, this.buffer, this.bounds[index]!);
   }
 
-  /** Puts other cells into the place of some. */
+  /** Puts elements into the place of `removed` others from `at` on. */
   splice(at: number, removed: number, added: readonly Cell[]): void {
-    const { bytes, bounds } = this;
+    const { buffer, bounds } = this;
     const [start, from, to, end] = [bounds[0]!, bounds[at]!, bounds[at + removed]!, bounds[this.size]!];
     const before = from - start;
     const target = Buffer.allocUnsafe(LEAF_HEADER_ROOM + before + bytesOfCells(added) + end - to);
-    target.set(bytes.subarray(start, from), LEAF_HEADER_ROOM);
+    target.set(buffer.subarray(start, from), LEAF_HEADER_ROOM);
     const after: number[] = [];
     const shiftBefore = LEAF_HEADER_ROOM - start;
     for (let index = 0; index < at; index++) after.push(bounds[index]! + shiftBefore);
@@ -87,81 +102,22 @@ class LeafCells {
       after.push(offset);
       offset = writeCell(target, offset, cell);
     }
-    target.set(bytes.subarray(to, end), offset);
+    target.set(buffer.subarray(to, end), offset);
     for (let index = at + removed; index < bounds.length; index++) after.push(bounds[index]! + offset - to);
-    this.bytes = target;
+    this.buffer = target;
     this.bounds = after;
     this.hasHeaderRoom = true;
   }
 
-  /** The row of a leaf with these cells. */
+  /** The bytes to be stored. */
   row(): Buffer {
     if (!this.hasHeaderRoom) this.splice(0, 0, []);
     this.hasHeaderRoom = false;
-    const { bytes, bounds, size } = this;
+    const { buffer, bounds, size } = this;
     const at = bounds[0]! - leafHeaderBytes(size);
-    bytes[at] = LEAF_LEVEL;
-    writeVarint(bytes, at + 1, size);
-    return bytes.subarray(at, bounds[size]!);
-  }
-}
-
-/** A page of elements. */
-export class Leaf {
-  readonly number: number;
-  /** Whether its rows exist. */
-  isStored: boolean;
-  private readonly elements: LeafCells;
-
-  private constructor(number: number, elements: LeafCells, isStored: boolean) {
-    this.number = number;
-    this.elements = elements;
-    this.isStored = isStored;
-  }
-
-  /** A page that has no row yet. */
-  static of(number: number, cells: readonly Cell[]): Leaf {
-    return new Leaf(number, LeafCells.of(cells), false);
-  }
-
-  /** Reads what `row` gave; cells are views. */
-  static decode(number: number, row: Buffer): Leaf {
-    const count = cellsInLeaf(row);
-    return new Leaf(number, LeafCells.in(row, leafHeaderBytes(count), count), true);
-  }
-
-  get size(): number {
-    return this.elements.size;
-  }
-
-  /** What the cells take, bytes. */
-  get bytes(): number {
-    return this.elements.byteLength;
-  }
-
-  /** @param index from 0 to `size - 1` */
-  cellAt(index: number): Cell {
-    return this.elements.at(index);
-  }
-
-  /** All elements. */
-  get cells(): Cell[] {
-    return Array.from({ length: this.size }, (_, index) => this.elements.at(index));
-  }
-
-  /** The order of a key and an element. */
-  compare(key: Buffer, index: number, cells: Cells): number {
-    return this.elements.compare(key, index, cells);
-  }
-
-  /** Puts elements into the place of `removed` others from `at` on. */
-  splice(at: number, removed: number, added: readonly Cell[]): void {
-    this.elements.splice(at, removed, added);
-  }
-
-  /** The bytes to be stored. */
-  row(): Buffer {
-    return this.elements.row();
+    buffer[at] = LEAF_LEVEL;
+    writeVarint(buffer, at + 1, size);
+    return buffer.subarray(at, bounds[size]!);
   }
 }
 
