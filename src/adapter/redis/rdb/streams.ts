@@ -22,9 +22,8 @@ const EntryFlag = { Deleted: 1, SameFields: 2 } as const;
 /** Of a node that is written. */
 const NODE_ENTRIES = 100;
 const NODE_BYTES = 4096;
-const MAX_U64 = (1n << 64n) - 1n;
 /** How a group's entries read are written when they are not known. */
-const UNKNOWN_READ = MAX_U64;
+const UNKNOWN_READ = -1n;
 /** No moment is later. */
 const MAX_MS = 2 ** 48 - 1;
 
@@ -88,12 +87,15 @@ export function readStream(reader: RdbReader, form: 1 | 2 | 3): RdbStream {
   return { type: 'stream', entries, lastId, maxDeletedId, entriesAdded, groups };
 }
 
-function readId(reader: RdbReader): Buffer {
-  const id = Buffer.alloc(ID_BYTES);
-  id.writeBigUInt64BE(reader.bigLength());
-  id.writeBigUInt64BE(reader.bigLength(), 8);
+/** Of each half the lowest 64 bits count. */
+function idOf(ms: bigint, seq: bigint): Buffer {
+  const id = Buffer.allocUnsafe(ID_BYTES);
+  id.writeBigUInt64BE(BigInt.asUintN(64, ms));
+  id.writeBigUInt64BE(BigInt.asUintN(64, seq), 8);
   return id;
 }
+
+const readId = (reader: RdbReader): Buffer => idOf(reader.bigLength(), reader.bigLength());
 
 function readMoment(reader: RdbReader): number {
   const ms = reader.int64();
@@ -195,12 +197,8 @@ function* entriesIn(first: Buffer, elements: readonly Buffer[]): Generator<RdbSt
   if (seen !== living || seenDeleted !== deleted) throw new RdbFormatError('a node does not know its entries');
 }
 
-function idFrom(first: Buffer, ms: bigint, seq: bigint): Buffer {
-  const id = Buffer.alloc(ID_BYTES);
-  id.writeBigUInt64BE(BigInt.asUintN(64, first.readBigUInt64BE() + ms));
-  id.writeBigUInt64BE(BigInt.asUintN(64, first.readBigUInt64BE(8) + seq), 8);
-  return id;
-}
+const idFrom = (first: Buffer, ms: bigint, seq: bigint): Buffer =>
+  idOf(first.readBigUInt64BE() + ms, first.readBigUInt64BE(8) + seq);
 
 /** Writes a stream in its second form, behind the byte that says so. */
 export function writeStream(writer: RdbWriter, stream: RdbStream): void {
