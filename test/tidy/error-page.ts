@@ -27,6 +27,9 @@ class SampleError extends KvorumError {
   }
 }
 
+/** Errors that are what one protocol answers: no other one sees them. */
+const ANSWERS: ReadonlySet<string> = new Set(['REDIS_ERROR', 'DYNAMODB_ERROR']);
+
 const CLASS = /(\/\*\*(?:(?!\*\/)[\s\S])*?\*\/\n)?export (?:abstract )?class (\w+) extends \w+ \{([\s\S]*?)\n\}/g;
 const firstSentence = (docstring: string): string =>
   docstring
@@ -46,7 +49,7 @@ function declared(): ErrorRow[] {
     for (const [, docstring = '', , body = ''] of file.text.matchAll(CLASS)) {
       const code = /readonly code = '([A-Z_]+)'/.exec(body)?.[1];
       const disposition = /readonly disposition: ErrorDisposition = '(\w+)'/.exec(body)?.[1];
-      if (code === undefined || disposition === undefined || code === 'REDIS_ERROR') continue;
+      if (code === undefined || disposition === undefined || ANSWERS.has(code)) continue;
       rows.push({ code, disposition: disposition as ErrorDisposition, meaning: firstSentence(docstring) });
     }
   }

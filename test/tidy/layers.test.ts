@@ -105,7 +105,15 @@ function importGraph(of: (path: string) => string | undefined): Map<string, Set<
 }
 
 /** Rooms are the folders of these layers; a file beside rooms is one of its own. The face of a layer stands for nobody. */
-const ROOMED = ['src/kv', 'src/cluster', 'src/store', 'src/distribution', 'src/raftengine', 'src/adapter/redis'];
+const ROOMED = [
+  'src/kv',
+  'src/cluster',
+  'src/store',
+  'src/distribution',
+  'src/raftengine',
+  'src/adapter/redis',
+  'src/adapter/dynamodb',
+];
 
 function roomOf(path: string): string | undefined {
   const layer = ROOMED.find((prefix) => path.startsWith(`${prefix}/`));

@@ -5,7 +5,15 @@
 import { allPaths, readText } from './source-tree.ts';
 
 /** Folders with rooms, from the top down. */
-const LAYERS = ['src/adapter/redis', 'src/cluster', 'src/kv', 'src/distribution', 'src/raftengine', 'src/store'];
+const LAYERS = [
+  'src/adapter/redis',
+  'src/adapter/dynamodb',
+  'src/cluster',
+  'src/kv',
+  'src/distribution',
+  'src/raftengine',
+  'src/store',
+];
 
 /** The docstring at the top of a file, a paragraph a line. */
 function headOf(path: string): string {

@@ -1,0 +1,3 @@
+/** What the service refuses, as its clients see it: the name of the exception and its text. No other room writes `__type`. */
+
+export { DynamoError, type DynamoErrorType, serializationError, validationError } from './dynamo-error.ts';

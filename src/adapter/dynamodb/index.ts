@@ -1,0 +1,8 @@
+/**
+ * DynamoDB: speaks the JSON protocol of the AWS SDKs. Requests become operations on the groups that have their items, here or on another node.
+ *
+ * The rooms import in this direction only: errors < values < expressions.
+ */
+
+export { DynamoError } from './errors/index.ts';
+export type { AttributeType, AttributeValue, Item } from './values/index.ts';
