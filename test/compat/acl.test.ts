@@ -6,11 +6,10 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import fc from 'fast-check';
-import { ALL_COMMANDS } from '../../src/adapter/redis/commands/index.ts';
 import { skipWithout } from '../support/programs.ts';
-import { redisCommands } from './redis-page.ts';
-import { type CommandLine, type RawReply, RespConnection } from './resp-connection.ts';
-import { comparedTargets, type Target } from './targets.ts';
+import { ourCommands, redisCommands } from './redis-page.ts';
+import type { CommandLine, RawReply, RespConnection } from './resp-connection.ts';
+import { type ComparedTargets, comparedTargets, connected } from './targets.ts';
 
 const RUNS = Number(process.env.KVORUM_ACL_RUNS ?? 60);
 
@@ -38,12 +37,7 @@ const RULES = (
   ]);
 
 const OF_REDIS = new Set(redisCommands().map(({ name }) => name));
-const HERE = new Map(
-  ALL_COMMANDS.flatMap(({ name, arity, subcommands = [] }) => [
-    [name, arity] as const,
-    ...subcommands.map((sub) => [`${name}|${sub.name}`, sub.arity] as const),
-  ]),
-);
+const HERE = ourCommands();
 
 /** A rule about a command that Redis 7.0 does not have. */
 const isLater = (word: string): boolean => HERE.has(word.slice(1)) && !OF_REDIS.has(word.slice(1));
@@ -69,9 +63,8 @@ class Pair {
     this.tested = tested;
   }
 
-  static async open(reference: Target, tested: Target): Promise<Pair> {
-    const open = ({ host, port }: Target) => RespConnection.open(host, port);
-    return new Pair(await open(reference), await open(tested));
+  static async open(targets: ComparedTargets): Promise<Pair> {
+    return new Pair(...(await connected(targets)));
   }
 
   /** Asserts that both answer the same. */
@@ -125,7 +118,7 @@ describe('users beside redis-server', { skip: skipWithout('redis-server') }, () 
   let pair: Pair;
 
   before(async () => {
-    pair = await Pair.open(targets.reference, targets.tested);
+    pair = await Pair.open(targets);
   });
 
   after(() => pair?.close());
@@ -211,7 +204,7 @@ describe('users beside redis-server', { skip: skipWithout('redis-server') }, () 
     );
     for (const name of names) {
       const words = name.split('|');
-      const count = Math.abs(HERE.get(name)!) - words.length;
+      const count = Math.abs(HERE.get(name)!.arity) - words.length;
       for (const more of [0, 1, 2]) {
         // Redis finds no key at all then, and so asks for no permission.
         if (name === 'pfmerge' && more === 0) continue;
@@ -377,11 +370,11 @@ describe('users who may not do everything, beside redis-server', { skip: skipWit
   const targets = comparedTargets();
 
   test('get the same answers, and are noted in the same words', async () => {
-    const admins = await Pair.open(targets.reference, targets.tested);
+    const admins = await Pair.open(targets);
     await admins.same(...SETUP);
     for (const conversation of CONVERSATIONS) {
       await admins.ask([['ACL', 'LOG', 'RESET']]);
-      const limited = await Pair.open(targets.reference, targets.tested);
+      const limited = await Pair.open(targets);
       for (const command of conversation) {
         const [[expected], [actual]] = await limited.ask([command]);
         assert.deepEqual(
@@ -398,8 +391,8 @@ describe('users who may not do everything, beside redis-server', { skip: skipWit
   });
 
   test('lose what is taken from them between MULTI and EXEC, and their connection when they are deleted', async () => {
-    const admins = await Pair.open(targets.reference, targets.tested);
-    const limited = await Pair.open(targets.reference, targets.tested);
+    const admins = await Pair.open(targets);
+    const limited = await Pair.open(targets);
     await admins.same(['ACL', 'SETUSER', 'x', 'reset', 'on', 'nopass', '+@all', '~a*', '~b*', '&*']);
     await limited.same(['AUTH', 'x', ''], ['MULTI'], ['SET', 'a', '1'], ['SET', 'b', '1'], ['PING'], ['GET', 'a']);
     await admins.same(['ACL', 'SETUSER', 'x', 'resetkeys', '~b*', '-ping', 'resetchannels']);
@@ -409,13 +402,13 @@ describe('users who may not do everything, beside redis-server', { skip: skipWit
     await limited.same(['GET', 'b'], ['ACL', 'WHOAMI']);
     await admins.same(['ACL', 'SETUSER', 'x', 'on', 'nopass'], ['ACL', 'DELUSER', 'x']);
     await limited.ended();
-    const again = await Pair.open(targets.reference, targets.tested);
+    const again = await Pair.open(targets);
     await again.same(['AUTH', 'x', '']);
     for (const one of [admins, limited, again]) one.close();
   });
 
   test('lose their connection when they may not listen any more', async () => {
-    const admins = await Pair.open(targets.reference, targets.tested);
+    const admins = await Pair.open(targets);
     const rules = ['reset', 'on', 'nopass', '+@all', '&c*', '&d*'];
     for (const [subscribe, name, isCut] of [
       ['SUBSCRIBE', 'c1', false],
@@ -426,7 +419,7 @@ describe('users who may not do everything, beside redis-server', { skip: skipWit
       ['SSUBSCRIBE', 'd1', true],
     ] as const) {
       await admins.same(['ACL', 'SETUSER', 'ear', ...rules]);
-      const listener = await Pair.open(targets.reference, targets.tested);
+      const listener = await Pair.open(targets);
       await listener.same(['AUTH', 'ear', ''], ['ACL', 'WHOAMI']);
       await listener.same([subscribe, name]);
       await admins.same(['ACL', 'SETUSER', 'ear', 'resetchannels', '&c*', '&e']);
@@ -438,7 +431,7 @@ describe('users who may not do everything, beside redis-server', { skip: skipWit
   });
 
   test('may be the default user, who then needs a password', async () => {
-    const admins = await Pair.open(targets.reference, targets.tested);
+    const admins = await Pair.open(targets);
     await admins.same(
       ['AUTH', 'x'],
       ['CONFIG', 'SET', 'requirepass', 'one'],
@@ -448,7 +441,7 @@ describe('users who may not do everything, beside redis-server', { skip: skipWit
       ['KEYS', '*'],
       ['GET', 'k'],
     );
-    const stranger = await Pair.open(targets.reference, targets.tested);
+    const stranger = await Pair.open(targets);
     await stranger.same(
       ['GET', 'k'],
       ['AUTH', 'three'],
@@ -468,8 +461,7 @@ const noted = (log: RawReply): unknown =>
   log.items!.map(({ items }) => {
     const fields = items!.map(({ text, raw }) => text ?? raw);
     return [
-      ...fields.slice(0, 10),
-      fields[10],
+      ...fields.slice(0, 11),
       fields[12],
       /\buser=(\S+)/.exec(fields[13]!)?.[1],
       /\bcmd=(\S+)/.exec(fields[13]!)?.[1],

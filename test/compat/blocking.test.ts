@@ -6,7 +6,7 @@ import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import fc from 'fast-check';
 import { skipWithout } from '../support/programs.ts';
-import { type CommandLine, RespConnection } from './resp-connection.ts';
+import { type CommandLine, callAll, RespConnection } from './resp-connection.ts';
 import { comparedTargets, type Target } from './targets.ts';
 
 const RUNS = Number(process.env.KVORUM_DIFFERENTIAL_RUNS ?? 40);
@@ -171,15 +171,12 @@ describe('clients that wait, compared with redis-server', { skip: skipWithout('r
   }
 
   test('RESTORE wakes BLPOP and BZPOPMIN', async () => {
-    const { host, port } = targets.reference;
-    const source = await RespConnection.open(host, port);
-    const dumps = await source.call([
+    const dumps = await callAll(targets.reference, [
       ['RPUSH', 'x', '1', '2'],
       ['ZADD', 'y', '1', 'm'],
       ['DUMP', 'x'],
       ['DUMP', 'y'],
     ]);
-    source.close();
     const writer = ['a', 'z'].map((key, nth) => ['RESTORE', key, '0', dumps[2 + nth]!.text!]);
     await same({ waiters: list('BLPOP a 0', 'BZPOPMIN z 0', 'BRPOP a 0'), writer });
   });

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { skipWithout } from '../support/programs.ts';
-import { type CommandLine, type RawReply, RespConnection } from './resp-connection.ts';
+import { type CommandLine, callAll, type RawReply, RespConnection } from './resp-connection.ts';
 import { LARGE_FROM_THE_FIRST, startKvorum, startReference, type Target } from './targets.ts';
 
 const linesOf = (text: string): CommandLine[] =>
@@ -92,9 +92,7 @@ describe('DEBUG, compared with redis-server', { skip: skipWithout('redis-server'
   test('tells tools what they look for in OBJECT', async () => {
     const fields = /refcount:\d+ encoding:listpack serializedlength:\d+ lru:\d+ lru_seconds_idle:0/;
     for (const target of [reference, ...targets]) {
-      const connection = await RespConnection.open(target.host, target.port);
-      const [, , reply] = await connection.call(linesOf('FLUSHALL\nHSET h f v\nDEBUG OBJECT h'));
-      connection.close();
+      const [, , reply] = await callAll(target, linesOf('FLUSHALL\nHSET h f v\nDEBUG OBJECT h'));
       assert.match(reply!.text!, fields);
     }
   });
@@ -126,13 +124,6 @@ describe('DEBUG, compared with redis-server', { skip: skipWithout('redis-server'
     assert.equal(none!.raw, '-ERR no such key\r\n');
   });
 });
-
-async function callAll({ host, port }: Target, calls: readonly CommandLine[]): Promise<RawReply[]> {
-  const connection = await RespConnection.open(host, port);
-  const replies = await connection.call(calls);
-  connection.close();
-  return replies;
-}
 
 async function answersOf(target: Target, resp: string): Promise<readonly string[]> {
   const kinds = resp === '2' ? KINDS : KINDS.filter((kind) => kind !== 'attrib' && kind !== 'push');

@@ -4,7 +4,7 @@ import { describe, test } from 'node:test';
 import { dataCommands } from '../../src/adapter/redis/commands/index.ts';
 import { skipWithout } from '../support/programs.ts';
 import { redisCommands } from './redis-page.ts';
-import { type RawReply, RespConnection } from './resp-connection.ts';
+import { callAll, type RawReply } from './resp-connection.ts';
 import { comparedTargets, type Target } from './targets.ts';
 
 describe('declarations of the data commands', { skip: skipWithout('redis-server') }, () => {
@@ -22,10 +22,8 @@ describe('declarations of the data commands', { skip: skipWithout('redis-server'
   });
 });
 
-async function infos({ host, port }: Target, names: readonly string[]): Promise<readonly RawReply[]> {
-  const connection = await RespConnection.open(host, port);
-  const [reply] = await connection.call([['COMMAND', 'INFO', ...names]]);
-  connection.close();
+async function infos(target: Target, names: readonly string[]): Promise<readonly RawReply[]> {
+  const [reply] = await callAll(target, [['COMMAND', 'INFO', ...names]]);
   return reply!.items!;
 }
 

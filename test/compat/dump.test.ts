@@ -8,8 +8,8 @@ import fc from 'fast-check';
 import { DEFAULT_BODY_LIMITS } from '../../src/adapter/redis/bodies/index.ts';
 import { OLD_PAYLOADS } from '../adapter/redis/rdb/old-forms.ts';
 import { skipWithout } from '../support/programs.ts';
-import { type CommandLine, type RawReply, RespConnection } from './resp-connection.ts';
-import { comparedTargets, LARGE_FROM_THE_FIRST } from './targets.ts';
+import type { CommandLine, RawReply, RespConnection } from './resp-connection.ts';
+import { comparedTargets, connected, LARGE_FROM_THE_FIRST } from './targets.ts';
 
 /** What makes redis-server choose another form than usual. */
 const SETTINGS: readonly CommandLine[] = [
@@ -78,9 +78,7 @@ for (const [layout, bodyLimits] of [
     let redis: RespConnection;
     let kvorum: RespConnection;
     before(async () => {
-      [redis, kvorum] = (await Promise.all(
-        [targets.reference, targets.tested].map(({ host, port }) => RespConnection.open(host, port)),
-      )) as [RespConnection, RespConnection];
+      [redis, kvorum] = await connected(targets);
     });
     after(() => {
       redis.close();

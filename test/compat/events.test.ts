@@ -7,7 +7,7 @@ import { after, before, describe, test } from 'node:test';
 import fc from 'fast-check';
 import { DEFAULT_BODY_LIMITS } from '../../src/adapter/redis/bodies/index.ts';
 import { skipWithout } from '../support/programs.ts';
-import { type CommandLine, RespConnection } from './resp-connection.ts';
+import { type CommandLine, callAll, RespConnection } from './resp-connection.ts';
 import { GROUPS, type Step, sequencesOf } from './sequences/index.ts';
 import { comparedTargets, LARGE_FROM_THE_FIRST, type Target } from './targets.ts';
 
@@ -139,12 +139,9 @@ for (const [layout, bodyLimits] of [
         ['CONFIG', 'GET', 'notify-keyspace-events'],
       ]);
       const replies = await Promise.all(
-        [targets.reference, targets.tested].map(async ({ host, port }) => {
-          const connection = await RespConnection.open(host, port);
-          const found = await connection.call(script);
-          connection.close();
-          return found.map(({ raw }) => raw);
-        }),
+        [targets.reference, targets.tested].map(async (target) =>
+          (await callAll(target, script)).map(({ raw }) => raw),
+        ),
       );
       assert.deepEqual(replies[1], replies[0]);
     });

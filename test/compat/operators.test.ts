@@ -1,10 +1,9 @@
 /** What operators and their tools ask: the same errors, fields and shapes as redis-server; values are each server's own. */
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
-import { ALL_COMMANDS } from '../../src/adapter/redis/commands/index.ts';
 import { skipWithout } from '../support/programs.ts';
-import { redisCommands } from './redis-page.ts';
-import { type CommandLine, type RawReply, RespConnection } from './resp-connection.ts';
+import { ourCommands, redisCommands } from './redis-page.ts';
+import { type CommandLine, callAll, type RawReply, RespConnection } from './resp-connection.ts';
 import { startKvorum, startReference, type Target } from './targets.ts';
 
 /** A line of words; a word between quotes may be empty or have blanks. */
@@ -294,10 +293,7 @@ describe('what operators ask, compared with redis-server', { skip: skipWithout('
 
   test('tells of every command the arity, flags, ACL categories and keys that Redis does', async () => {
     const known = new Set(redisCommands().map(({ name }) => name));
-    const names = ALL_COMMANDS.flatMap(({ name, subcommands = [] }) => [
-      name,
-      ...subcommands.map((sub) => `${name}|${sub.name}`),
-    ]).filter((name) => known.has(name) && !LATER_ARITY.has(name));
+    const names = [...ourCommands().keys()].filter((name) => known.has(name) && !LATER_ARITY.has(name));
     const [theirs, ours] = await both(async (target) => {
       const [reply] = await callAll(target, [['COMMAND', 'INFO', ...names]]);
       return reply!.items!.map((info, at) => [names[at], ...described(info)]);
@@ -310,13 +306,6 @@ describe('what operators ask, compared with redis-server', { skip: skipWithout('
     assert.deepEqual(ours, theirs);
   });
 });
-
-async function callAll({ host, port }: Target, calls: readonly CommandLine[]): Promise<RawReply[]> {
-  const connection = await RespConnection.open(host, port);
-  const replies = await connection.call(calls);
-  connection.close();
-  return replies;
-}
 
 const shownReplies = async (target: Target, calls: readonly CommandLine[]): Promise<string[]> =>
   (await callAll(target, calls)).map((reply, at) => `${calls[at]!.join(' ')} -> ${shown(reply, calls[at]!)}`);

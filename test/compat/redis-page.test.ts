@@ -5,7 +5,7 @@ import { describe, test } from 'node:test';
 import { skipWithout } from '../support/programs.ts';
 import { ABSENCES } from './redis-absent.ts';
 import { type ListedCommand, ourCommands, redisCommands, redisPage } from './redis-page.ts';
-import { type RawReply, RespConnection } from './resp-connection.ts';
+import { callAll, type RawReply } from './resp-connection.ts';
 import { startReference } from './targets.ts';
 
 describe('the page of Redis commands', () => {
@@ -48,12 +48,10 @@ describe("the list of Redis' commands", { skip: skipWithout('redis-server') }, (
   test('is what redis-server gives', async () => {
     const server = await startReference();
     try {
-      const connection = await RespConnection.open(server.host, server.port);
-      const [hello, reply] = await connection.call([
+      const [hello, reply] = await callAll(server, [
         ['HELLO', '3'],
         ['COMMAND', 'DOCS'],
       ]);
-      connection.close();
       assert.equal(hello!.kind, '%');
       assert.deepEqual(listed(reply!.items!), redisCommands());
     } finally {

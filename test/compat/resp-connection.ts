@@ -104,6 +104,19 @@ export class RespConnection {
   }
 }
 
+/** Sends commands in one pipeline over a connection of their own. @returns one reply a command */
+export async function callAll(
+  { host, port }: { readonly host: string; readonly port: number },
+  commands: readonly CommandLine[],
+): Promise<RawReply[]> {
+  const connection = await RespConnection.open(host, port);
+  try {
+    return await connection.call(commands);
+  } finally {
+    connection.close();
+  }
+}
+
 function encoded(command: CommandLine): Buffer {
   const parts = command.map((argument) => `$${argument.length}\r\n${argument}\r\n`);
   return Buffer.from(`*${command.length}\r\n${parts.join('')}`, 'latin1');

@@ -39,7 +39,10 @@ export interface Target {
   stop(): Promise<void>;
 }
 
-export type TargetFactory = () => Promise<Target>;
+export interface ComparedTargets {
+  readonly reference: Target;
+  readonly tested: Target;
+}
 
 const REFERENCE_START_MS = 10_000;
 
@@ -93,7 +96,7 @@ export async function startKvorum(bodyLimits?: BodyLimits, config: Partial<Redis
 }
 
 /** Both servers for the tests of one `describe`, from before the first to after the last. */
-export function comparedTargets(bodyLimits?: BodyLimits): { readonly reference: Target; readonly tested: Target } {
+export function comparedTargets(bodyLimits?: BodyLimits): ComparedTargets {
   const targets = {} as { reference: Target; tested: Target };
   before(async () => {
     [targets.reference, targets.tested] = await Promise.all([startReference(), startKvorum(bodyLimits)]);
@@ -103,6 +106,13 @@ export function comparedTargets(bodyLimits?: BodyLimits): { readonly reference: 
   });
   return targets;
 }
+
+/** A connection to each of them. */
+export const connected = ({
+  reference,
+  tested,
+}: ComparedTargets): Promise<[reference: RespConnection, tested: RespConnection]> =>
+  Promise.all([RespConnection.open(reference.host, reference.port), RespConnection.open(tested.host, tested.port)]);
 
 function freePort(): Promise<number> {
   return new Promise((resolve, reject) => {

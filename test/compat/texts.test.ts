@@ -3,15 +3,15 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { ALL_COMMANDS } from '../../src/adapter/redis/commands/index.ts';
 import { skipWithout } from '../support/programs.ts';
-import { type RawReply, RespConnection } from './resp-connection.ts';
-import { comparedTargets, type Target } from './targets.ts';
+import { callAll, type RawReply } from './resp-connection.ts';
+import { comparedTargets } from './targets.ts';
 
 describe('texts about commands', { skip: skipWithout('redis-server') }, () => {
   const targets = comparedTargets();
 
   test('of COMMAND DOCS are our own words', async () => {
     const call = ['COMMAND', 'DOCS', ...ALL_COMMANDS.map(({ name }) => name)];
-    const [theirs, ours] = await Promise.all([targets.reference, targets.tested].map((one) => answers(one, [call])));
+    const [theirs, ours] = await Promise.all([targets.reference, targets.tested].map((one) => callAll(one, [call])));
     const known = new Set(theirs!.flatMap(sentences));
     assert.ok(known.size > 100, 'Redis says something');
     assert.deepEqual(
@@ -23,7 +23,7 @@ describe('texts about commands', { skip: skipWithout('redis-server') }, () => {
   test('of HELP are our own words below the same syntax', async () => {
     const containers = ALL_COMMANDS.filter(({ subcommands = [] }) => subcommands.some(({ name }) => name === 'help'));
     const calls = containers.map(({ name }) => [name, 'HELP']);
-    const [theirs, ours] = await Promise.all([targets.reference, targets.tested].map((one) => answers(one, calls)));
+    const [theirs, ours] = await Promise.all([targets.reference, targets.tested].map((one) => callAll(one, calls)));
     assert.ok(calls.length > 8);
     for (const [index, [name]] of calls.entries()) {
       const known = new Set(linesOf(theirs![index]!));
@@ -32,13 +32,6 @@ describe('texts about commands', { skip: skipWithout('redis-server') }, () => {
     }
   });
 });
-
-async function answers({ host, port }: Target, calls: readonly string[][]): Promise<readonly RawReply[]> {
-  const connection = await RespConnection.open(host, port);
-  const replies = await connection.call(calls);
-  connection.close();
-  return replies;
-}
 
 /** All texts of several words inside a reply. */
 const sentences = ({ text, items }: RawReply): string[] =>

@@ -1,7 +1,7 @@
 /** A redis-server with a value of each kind, in each form that it has in a file, and the file. */
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { RespConnection } from '../../compat/resp-connection.ts';
+import { callAll } from '../../compat/resp-connection.ts';
 import { startReference, type Target } from '../../compat/targets.ts';
 
 const numbers = (count: number, of: (at: number) => string): string[] =>
@@ -38,25 +38,19 @@ function values(prefix: string): string[][] {
 const LIBRARY = "#!lua name=lib\nredis.register_function('one', function() return 1 end)";
 
 /** Fills a server, with one database more. @returns how many keys it has */
-export async function fill({ host, port }: Target): Promise<number> {
-  const connection = await RespConnection.open(host, port);
-  try {
-    const commands = [
-      ['FLUSHALL'],
-      ...values('{a}'),
-      ['SELECT', '3'],
-      ...values('b:'),
-      ['SELECT', '0'],
-      ['FUNCTION', 'LOAD', 'REPLACE', LIBRARY],
-    ];
-    const replies = await connection.call(commands);
-    const refused = replies.find(({ kind }) => kind === '-');
-    if (refused !== undefined) throw new Error(refused.raw);
-    const [first, , second] = await connection.call([['DBSIZE'], ['SELECT', '3'], ['DBSIZE']]);
-    return Number(first!.text) + Number(second!.text);
-  } finally {
-    connection.close();
-  }
+async function fill(target: Target): Promise<number> {
+  const replies = await callAll(target, [
+    ['FLUSHALL'],
+    ...values('{a}'),
+    ['SELECT', '3'],
+    ...values('b:'),
+    ['SELECT', '0'],
+    ['FUNCTION', 'LOAD', 'REPLACE', LIBRARY],
+  ]);
+  const refused = replies.find(({ kind }) => kind === '-');
+  if (refused !== undefined) throw new Error(refused.raw);
+  const [first, , second] = await callAll(target, [['DBSIZE'], ['SELECT', '3'], ['DBSIZE']]);
+  return Number(first!.text) + Number(second!.text);
 }
 
 /** A server whose collections have these forms, and how its file is read. */
@@ -73,9 +67,7 @@ export async function startFilled(
   const keys = await fill(server);
   const file = join(folder, 'dump.rdb');
   const save = async (): Promise<Buffer> => {
-    const connection = await RespConnection.open(server.host, server.port);
-    await connection.call([['SAVE']]);
-    connection.close();
+    await callAll(server, [['SAVE']]);
     return readFile(file);
   };
   return { server, keys, save, file };

@@ -13,7 +13,7 @@ import {
   type ReplicaImport,
   type WriterOptions,
 } from '../../../cmd/import/index.ts';
-import { RespConnection } from '../../compat/resp-connection.ts';
+import { callAll, RespConnection } from '../../compat/resp-connection.ts';
 import { startKvorum, type Target } from '../../compat/targets.ts';
 import { Cable } from '../support/cable.ts';
 import { startFilled } from './dataset.ts';
@@ -21,12 +21,7 @@ import { startFilled } from './dataset.ts';
 const quiet = { isScreen: false, write: () => {} };
 
 async function ask(target: Target, ...commands: string[][]): Promise<(string | undefined)[]> {
-  const connection = await RespConnection.open(target.host, target.port);
-  try {
-    return (await connection.call(commands)).map(({ text, kind, raw }) => (kind === '-' ? raw : text));
-  } finally {
-    connection.close();
-  }
+  return (await callAll(target, commands)).map(({ text, kind, raw }) => (kind === '-' ? raw : text));
 }
 
 const writerTo = (port: number): WriterOptions => ({

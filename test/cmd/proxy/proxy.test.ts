@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { afterEach, beforeEach, describe, test } from 'node:test';
 import { type Mode, ModeChangeError, RedisProxy, reportOf } from '../../../cmd/proxy/index.ts';
 import { SeededRandom } from '../../../src/platform/index.ts';
-import { RespConnection } from '../../compat/resp-connection.ts';
+import { callAll, RespConnection } from '../../compat/resp-connection.ts';
 import { startKvorum, startReference, type Target } from '../../compat/targets.ts';
 import { Cable } from '../support/cable.ts';
 
@@ -40,10 +40,8 @@ describe('a proxy', () => {
     const upstreams = { redis: upstream(redis.port), kvorum: upstream(kvorumCable.port) };
     proxy = await RedisProxy.start({ host: '127.0.0.1', port: 0, upstreams, mode, nowMs: Date.now, drainMs: 1_000 });
   };
-  const everything = async ({ host, port }: Target): Promise<(string | undefined)[]> => {
-    const connection = await RespConnection.open(host, port);
-    const [reply] = await connection.call([['EVAL', ALL_VALUES, '0']]);
-    connection.close();
+  const everything = async (target: Target): Promise<(string | undefined)[]> => {
+    const [reply] = await callAll(target, [['EVAL', ALL_VALUES, '0']]);
     assert.ok(reply!.items !== undefined, reply!.raw);
     return reply!.items.map(({ text }) => text);
   };

@@ -2,8 +2,8 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { skipWithout } from '../../support/programs.ts';
-import { type CommandLine, RespConnection } from '../resp-connection.ts';
-import { comparedTargets } from '../targets.ts';
+import { type CommandLine, callAll } from '../resp-connection.ts';
+import { comparedTargets, connected } from '../targets.ts';
 
 /** Codes of libraries without their first line. Each is loaded under a name of its own. */
 const CODES = [
@@ -228,17 +228,14 @@ const DUMPED = [
 
 describe('functions beside redis-server', { skip: skipWithout('redis-server') }, () => {
   const targets = comparedTargets();
-  const open = () =>
-    Promise.all([targets.reference, targets.tested].map(({ host, port }) => RespConnection.open(host, port)));
 
   for (const resp of [2, 3] as const) {
     test(`answer the same over RESP${resp}`, async () => {
       const calls: CommandLine[] = [...LOADS, ...CALLS, ['FUNCTION', 'FLUSH'], ...COMMANDS];
       const [expected, actual] = await Promise.all(
-        (await open()).map(async (connection) => {
+        [targets.reference, targets.tested].map(async (target) => {
           const before: CommandLine[] = [['FLUSHALL'], ['FUNCTION', 'FLUSH'], ['HELLO', String(resp)]];
-          const replies = await connection.call([...before, ...calls]);
-          connection.close();
+          const replies = await callAll(target, [...before, ...calls]);
           return replies.slice(before.length);
         }),
       );
@@ -252,7 +249,7 @@ describe('functions beside redis-server', { skip: skipWithout('redis-server') },
   }
 
   test('leave payloads that either can restore', async () => {
-    const [redis, kvorum] = (await open()) as [RespConnection, RespConnection];
+    const [redis, kvorum] = await connected(targets);
     for (const codes of DUMPED) {
       const payloads: string[] = [];
       for (const connection of [redis, kvorum]) {

@@ -6,8 +6,8 @@ import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import fc from 'fast-check';
 import { skipWithout } from '../../support/programs.ts';
-import { type CommandLine, RespConnection } from '../resp-connection.ts';
-import { comparedTargets } from '../targets.ts';
+import type { CommandLine, RespConnection } from '../resp-connection.ts';
+import { comparedTargets, connected } from '../targets.ts';
 
 const RUNS = Number(process.env.KVORUM_DIFFERENTIAL_RUNS ?? 200);
 const SEED = process.env.KVORUM_DIFFERENTIAL_SEED;
@@ -113,9 +113,7 @@ describe('libraries of scripts beside redis-server', { skip: skipWithout('redis-
   const targets = comparedTargets();
   let both: RespConnection[] = [];
   before(async () => {
-    both = await Promise.all(
-      [targets.reference, targets.tested].map(({ host, port }) => RespConnection.open(host, port)),
-    );
+    both = await connected(targets);
   });
   after(() => {
     for (const connection of both) connection.close();

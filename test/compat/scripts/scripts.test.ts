@@ -4,7 +4,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { skipWithout } from '../../support/programs.ts';
-import { type CommandLine, RespConnection } from '../resp-connection.ts';
+import { type CommandLine, callAll } from '../resp-connection.ts';
 import { comparedTargets } from '../targets.ts';
 
 const SCRIPTS = readFileSync(join(import.meta.dirname, 'scripts.txt'), 'utf8')
@@ -132,10 +132,8 @@ describe('scripts beside redis-server', { skip: skipWithout('redis-server') }, (
     test(`answer the same over RESP${resp}`, async () => {
       const calls = [...SCRIPTS.map((script): CommandLine => ['EVAL', script, '1', 'k1', 'a1', 'a2']), ...COMMANDS];
       const [expected, actual] = await Promise.all(
-        [targets.reference, targets.tested].map(async ({ host, port }) => {
-          const connection = await RespConnection.open(host, port);
-          const replies = await connection.call([['FLUSHALL'], ['SCRIPT', 'FLUSH'], ['HELLO', String(resp)], ...calls]);
-          connection.close();
+        [targets.reference, targets.tested].map(async (target) => {
+          const replies = await callAll(target, [['FLUSHALL'], ['SCRIPT', 'FLUSH'], ['HELLO', String(resp)], ...calls]);
           return replies.slice(3);
         }),
       );
