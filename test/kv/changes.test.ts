@@ -54,14 +54,7 @@ describe('changes of a group', () => {
     bed.incr('n');
     bed.incr('m');
     bed.scheduler.endTurn();
-    const own = bed.raft.proposals.splice(0);
-    const other = new LoneGroup();
-    other.hlc.observe(bed.hlc.next());
-    other.set('n', '100');
-    other.settle();
-    bed.raft.apply(other.raft.log.at(-1)!);
-    bed.hlc.observe(bed.stateMachine.maxTs);
-    bed.raft.proposals.push(...own);
+    bed.overtake((other) => other.set('n', '100'));
     listener.told.length = 0;
     bed.raft.commit(1);
     assert.deepEqual(listener.told, ['m']);

@@ -2,11 +2,9 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { ConflictError } from '../../src/kv/contract/errors.ts';
 import { decodeEntry } from '../../src/kv/entry/decoded-entry.ts';
-import { hlcTimestamp } from '../../src/platform/index.ts';
+import { NEVER } from '../../src/platform/index.ts';
 import { BusyError, NotLeaderError, OutcomeUnknownError, TooLargeError } from '../../src/raftengine/errors.ts';
 import { bytes, LoneGroup, type Outcome, text } from '../support/lone-group.ts';
-
-const NEVER = hlcTimestamp(0n);
 
 const batch = (payload: Buffer) => {
   const entry = decodeEntry(payload);
@@ -258,15 +256,6 @@ describe('reads', () => {
 });
 
 describe('conflicts', () => {
-  const foreignWrite = (bed: LoneGroup, key: string, value: string): void => {
-    const other = new LoneGroup();
-    other.hlc.observe(bed.hlc.next());
-    other.set(key, value);
-    other.settle();
-    bed.raft.apply(other.raft.log.at(-1)!);
-    bed.hlc.observe(bed.stateMachine.maxTs);
-  };
-
   test('are found at apply and the operation is evaluated again', () => {
     const bed = new LoneGroup();
     bed.set('n', '5');
@@ -274,9 +263,7 @@ describe('conflicts', () => {
     const incr = bed.incr('n');
     const bystander = bed.incr('m');
     bed.scheduler.endTurn();
-    const earlier = bed.raft.proposals.shift()!;
-    foreignWrite(bed, 'n', '100');
-    bed.raft.proposals.push(earlier);
+    bed.overtake((other) => other.set('n', '100'));
     bed.raft.commit(1);
     assert.ok(!incr.isDone);
     assert.equal(bystander.reply, 1);
@@ -297,9 +284,7 @@ describe('conflicts', () => {
     const third = bed.incr('n');
     const readLater = bed.get('n');
     bed.scheduler.endTurn();
-    const inFlight = bed.raft.proposals.splice(0);
-    foreignWrite(bed, 'n', '100');
-    bed.raft.proposals.push(...inFlight);
+    bed.overtake((other) => other.set('n', '100'));
     bed.settle();
     assert.deepEqual([first.reply, second.reply, third.reply], [101, 102, 103]);
     assert.equal(readInTurn.reply, '102');
@@ -326,9 +311,7 @@ describe('conflicts', () => {
       return value;
     });
     bed.scheduler.endTurn();
-    const inFlight = bed.raft.proposals.splice(0);
-    foreignWrite(bed, 'j', '2');
-    bed.raft.proposals.push(...inFlight);
+    bed.overtake((other) => other.set('j', '2'));
     bed.settle();
     assert.equal(blind.reply, 'OK');
     assert.equal(dependent.reply, 'second-2');
@@ -343,9 +326,7 @@ describe('conflicts', () => {
     bed.set('m', 'x');
     bed.scheduler.endTurn();
     const both = bed.run((view) => `${text(view.get(bytes('n')))}/${text(view.get(bytes('m')))}`);
-    const inFlight = bed.raft.proposals.splice(0);
-    foreignWrite(bed, 'n', '100');
-    bed.raft.proposals.push(...inFlight);
+    bed.overtake((other) => other.set('n', '100'));
     bed.settle();
     bed.settle();
     assert.notEqual(both.reply, '1/x', 'that increment never happened');
@@ -367,9 +348,7 @@ describe('conflicts', () => {
       return value;
     });
     bed.scheduler.endTurn();
-    const inFlight = bed.raft.proposals.splice(0);
-    foreignWrite(bed, 'j', '2');
-    bed.raft.proposals.push(...inFlight);
+    bed.overtake((other) => other.set('j', '2'));
     bed.settle();
     assert.equal(second.error, undefined);
     assert.equal(both.reply, 'x&second-2');
@@ -380,9 +359,7 @@ describe('conflicts', () => {
     const incr = bed.incr('n');
     for (let round = 0; round < 8; round++) {
       bed.scheduler.endTurn();
-      const proposal = bed.raft.proposals.shift()!;
-      foreignWrite(bed, 'n', String(round));
-      bed.raft.proposals.push(proposal);
+      bed.overtake((other) => other.set('n', String(round)));
       bed.raft.commit();
     }
     assert.ok(incr.error instanceof ConflictError);

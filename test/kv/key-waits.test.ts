@@ -4,11 +4,10 @@ import { describe, test } from 'node:test';
 import type { KeyView, Operation } from '../../src/kv/contract/view.ts';
 import { AwaitedKeys, TooManyWaitersError, WaitEndedError, type WaitingLine } from '../../src/kv/contract/waiting.ts';
 import { PRECEDENCE_MS } from '../../src/kv/leader/key-waits.ts';
-import { hlcTimestamp } from '../../src/platform/index.ts';
+import { NEVER } from '../../src/platform/index.ts';
 import { NotLeaderError, OutcomeUnknownError } from '../../src/raftengine/errors.ts';
 import { bytes, LoneGroup, text } from '../support/lone-group.ts';
 
-const NEVER = hlcTimestamp(0n);
 const LINE: WaitingLine = { name: 'list', takesTurns: true };
 
 const elementsOf = (view: KeyView, key: string): string[] => {
@@ -90,6 +89,12 @@ class Bed extends LoneGroup {
   end(operation: Pop): void {
     operation.isEnded = true;
     this.executor.endWait(operation as Operation<unknown>);
+  }
+
+  /** The oldest entry that is proposed loses a conflict. */
+  refuse(): void {
+    const lost = this.raft.proposals.shift()!;
+    lost.done({ kind: 'applied', index: 0, result: new Map([[0, 'conflict']]) } as Parameters<typeof lost.done>[0]);
   }
 
   get waiters(): number {
@@ -211,8 +216,7 @@ describe('operations that wait for keys', () => {
     // A writer that nobody here knows changes the key in between, so that the entry loses.
     bed.push('a', '1');
     bed.scheduler.endTurn();
-    const lost = bed.raft.proposals.shift()!;
-    lost.done({ kind: 'applied', index: 0, result: new Map([[0, 'conflict']]) } as Parameters<typeof lost.done>[0]);
+    bed.refuse();
     bed.settle();
     assert.deepEqual(
       waiters.map(({ reply }) => reply),
@@ -288,8 +292,7 @@ describe('operations that wait for keys', () => {
     bed.push('a', '1');
     bed.scheduler.endTurn();
     bed.end(waiter);
-    const lost = bed.raft.proposals.shift()!;
-    lost.done({ kind: 'applied', index: 0, result: new Map([[0, 'conflict']]) } as Parameters<typeof lost.done>[0]);
+    bed.refuse();
     bed.settle();
     assert.ok(waiter.error instanceof WaitEndedError);
     assert.deepEqual(bed.elements('a'), ['1']);

@@ -10,12 +10,11 @@ import { encodeBatch } from '../../src/kv/entry/entry.ts';
 import type { ExecutorLimits } from '../../src/kv/leader/executor-options.ts';
 import type { ObjectRules } from '../../src/kv/leader/long-reads.ts';
 import type { AccessListener } from '../../src/kv/leader/view.ts';
-import { hlcTimestamp } from '../../src/platform/index.ts';
+import { hlcTimestamp, NEVER } from '../../src/platform/index.ts';
 import { NotLeaderError } from '../../src/raftengine/errors.ts';
 import { bytes, LoneGroup, Outcome, text } from '../support/lone-group.ts';
 import { MemoryStore } from '../support/memory-store.ts';
 
-const NEVER = hlcTimestamp(0n);
 const HEAD_BYTES = 2;
 
 const objects: ObjectRules = {

@@ -175,14 +175,7 @@ describe('the executor', () => {
           }
         };
         const foreign = (name: string, label: string): void => {
-          const other = new LoneGroup();
-          other.hlc.observe(bed.hlc.next());
-          other.set(name, label);
-          other.settle();
-          const mine = bed.raft.proposals.splice(0);
-          bed.raft.apply(other.raft.log.at(-1)!);
-          bed.raft.proposals.push(...mine);
-          bed.hlc.observe(bed.stateMachine.maxTs);
+          bed.overtake((other) => other.set(name, label));
           model.set(name, label);
         };
         for (const [at, one] of steps.entries()) {

@@ -261,6 +261,18 @@ export class LoneGroup {
     });
   }
 
+  /** What another leader writes comes into the log, ahead of what is proposed here. */
+  overtake(write: (other: LoneGroup) => void): void {
+    const other = new LoneGroup();
+    other.hlc.observe(this.hlc.next());
+    write(other);
+    other.settle();
+    const own = this.raft.proposals.splice(0);
+    this.raft.apply(other.raft.log.at(-1)!);
+    this.hlc.observe(this.stateMachine.maxTs);
+    this.raft.proposals.push(...own);
+  }
+
   /** Ends the turn and applies everything, until nothing moves. */
   settle(): void {
     do {

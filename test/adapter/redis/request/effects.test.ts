@@ -95,14 +95,7 @@ class Stage {
 
   /** Another leader's write comes first in the log. */
   overtake(...words: readonly string[]): void {
-    const other = new Stage();
-    other.bed.hlc.observe(this.bed.hlc.next());
-    other.submit(other.command(...words));
-    other.bed.settle();
-    const own = this.bed.raft.proposals.splice(0);
-    this.bed.raft.apply(other.bed.raft.log.at(-1)!);
-    this.bed.hlc.observe(this.bed.stateMachine.maxTs);
-    this.bed.raft.proposals.push(...own);
+    this.bed.overtake((other) => other.executor.submit(new Stage().command(...words)));
   }
 }
 
