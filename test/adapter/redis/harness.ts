@@ -1,11 +1,12 @@
 /** A Redis server over the fake key-value layer, and a client that sends bytes and reads replies. */
 import assert from 'node:assert/strict';
 import { connect, type Socket } from 'node:net';
-import type { CommandSpec } from '../../../src/adapter/redis/command/command.ts';
-import type { RedisConfig } from '../../../src/adapter/redis/command/config.ts';
-import type { Messages } from '../../../src/adapter/redis/messages/index.ts';
-import { type RedisServer, startRedisServer } from '../../../src/adapter/redis/server/server.ts';
-import type { FeatureStanding } from '../../../src/distribution/index.ts';
+import { after, afterEach } from 'node:test';
+import {
+  type RedisServer,
+  type RedisServerOptions,
+  startRedisServer,
+} from '../../../src/adapter/redis/server/server.ts';
 import { type Clock, type Scheduler, SystemClock, SystemRandom, SystemScheduler } from '../../../src/platform/index.ts';
 import { FakeKv } from '../../support/fake-kv.ts';
 
@@ -19,35 +20,29 @@ export interface TestServer {
   stop(): Promise<void>;
 }
 
+export interface TestServerOptions extends Partial<Omit<RedisServerOptions, 'kv' | 'clock' | 'scheduler'>> {
+  readonly kv?: FakeKv;
+  /** Default: the system's. */
+  readonly time?: Clock & Scheduler;
+}
+
 /** Failures that the server logged as unexpected; tests assert that there are none. */
 export const loggedErrors: object[] = [];
 
-export async function startTestServer(
-  options: {
-    readonly kv?: FakeKv;
-    readonly config?: Partial<RedisConfig>;
-    readonly commands?: readonly CommandSpec[];
-    readonly quorumReplicas?: () => number;
-    readonly features?: () => FeatureStanding;
-    readonly messages?: Messages;
-    /** Default: the system's. */
-    readonly time?: Clock & Scheduler;
-  } = {},
-): Promise<TestServer> {
-  const kv = options.kv ?? new FakeKv();
+export async function startTestServer({
+  kv = new FakeKv(),
+  time,
+  ...options
+}: TestServerOptions = {}): Promise<TestServer> {
   const server = await startRedisServer({
     kv,
     host: '127.0.0.1',
     port: 0,
-    clock: options.time ?? new SystemClock(),
-    scheduler: options.time ?? new SystemScheduler(),
+    clock: time ?? new SystemClock(),
+    scheduler: time ?? new SystemScheduler(),
     random: new SystemRandom(),
-    config: options.config,
-    commands: options.commands,
-    quorumReplicas: options.quorumReplicas,
-    features: options.features,
-    messages: options.messages,
     logger: { info: () => {}, warn: () => {}, error: (fields) => loggedErrors.push(fields) },
+    ...options,
   });
   const clients: RawClient[] = [];
   return {
@@ -63,6 +58,26 @@ export async function startTestServer(
       await server.stop();
     },
   };
+}
+
+/** The servers of one file's tests. They stop after each test, and in the end none of them has logged an error. */
+export function testServers(): {
+  start(options?: TestServerOptions): Promise<TestServer>;
+  /** Stops them before the test is over. */
+  stop(): Promise<void>;
+} {
+  const servers: TestServer[] = [];
+  const stop = async (): Promise<void> => {
+    for (const server of servers.splice(0)) await server.stop();
+  };
+  afterEach(stop);
+  after(() => assert.deepEqual(loggedErrors, []));
+  const start = async (options?: TestServerOptions): Promise<TestServer> => {
+    const server = await startTestServer(options);
+    servers.push(server);
+    return server;
+  };
+  return { start, stop };
 }
 
 /** Encodes a command as a client does. */

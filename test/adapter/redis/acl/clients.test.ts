@@ -4,53 +4,31 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, test } from 'node:test';
-import {
-  type RedisServer,
-  type RedisServerOptions,
-  startRedisServer,
-} from '../../../../src/adapter/redis/server/server.ts';
-import { SystemClock, SystemRandom, SystemScheduler } from '../../../../src/platform/index.ts';
 import { Passwords, Secret } from '../../../../src/security/index.ts';
 import { FakeKv } from '../../../support/fake-kv.ts';
-import { eventually, RawClient, request } from '../harness.ts';
+import { eventually, request, type TestServer, type TestServerOptions, testServers } from '../harness.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'kvorum-users-'));
 after(() => rmSync(folder, { recursive: true }));
 
-async function start(kv: FakeKv, options: Partial<RedisServerOptions> = {}): Promise<RedisServer> {
-  return startRedisServer({
-    kv,
-    host: '127.0.0.1',
-    port: 0,
-    clock: new SystemClock(),
-    scheduler: new SystemScheduler(),
-    random: new SystemRandom(),
-    sharesUsers: true,
-    ...options,
-  });
-}
+const servers = testServers();
+const start = (kv: FakeKv, options: TestServerOptions = {}): Promise<TestServer> =>
+  servers.start({ kv, sharesUsers: true, ...options });
 
 /** Two nodes with the same keys, the first of which leads; users are stored by `rules`. */
-async function cluster(rules: readonly (readonly string[])[], options: Partial<RedisServerOptions> = {}) {
+async function cluster(rules: readonly (readonly string[])[], options: TestServerOptions = {}) {
   const first = new FakeKv();
   const second = new FakeKv({ nodeId: 2, state: first.state });
   second.leader = undefined;
   const server = await start(first);
-  const admin = await RawClient.connect(server.port);
+  const admin = await server.connect();
   for (const words of rules) assert.equal(await admin.call('ACL', 'SETUSER', ...words), '+OK');
   const other = await start(second, options);
   return {
-    first,
-    second,
-    admin,
-    port: other.port,
+    connect: () => other.connect(),
     /** The second node finds the leader. */
     join: () => {
       second.leader = first;
-    },
-    stop: async () => {
-      admin.close();
-      await Promise.all([server.stop(), other.stop()]);
     },
   };
 }
@@ -65,9 +43,9 @@ describe('a node that does not know the users', () => {
       ],
       { operator },
     );
-    const early = await RawClient.connect(nodes.port);
-    const insider = await RawClient.connect(nodes.port);
-    const boss = await RawClient.connect(nodes.port);
+    const early = await nodes.connect();
+    const insider = await nodes.connect();
+    const boss = await nodes.connect();
     // What tells of the node is answered.
     assert.equal(await early.call('PING'), '+PONG');
     assert.equal(await boss.call('AUTH', 'kvorum-operator', 'op'), '+OK');
@@ -80,18 +58,16 @@ describe('a node that does not know the users', () => {
     assert.deepEqual(await early.readMany(2), ['-NOAUTH Authentication required.', '+OK']);
     assert.match(String(await wrong), /^-WRONGPASS/);
     assert.equal(await early.call('GET', 'k'), null);
-    for (const client of [early, insider, boss]) client.close();
-    await nodes.stop();
   });
 
   test('says so to those who waited in vain, and to those who try the password of the configuration', async () => {
     const passwords = await Passwords.open({ password: new Secret('configured') });
     const nodes = await cluster([['default', 'off']], { config: { commandTimeoutMs: 200 }, passwords });
-    const client = await RawClient.connect(nodes.port);
+    const client = await nodes.connect();
     assert.match(String(await client.call('AUTH', 'configured')), /^-CLUSTERDOWN this node does not know the users/);
     assert.equal(await client.call('GET', 'k'), '-NOAUTH Authentication required.');
     const open = await cluster([['default', 'off']], { config: { commandTimeoutMs: 200 } });
-    const stranger = await RawClient.connect(open.port);
+    const stranger = await open.connect();
     for (const command of [
       ['GET', 'k'],
       ['PUBLISH', 'c', 'm'],
@@ -102,8 +78,6 @@ describe('a node that does not know the users', () => {
     ]) {
       assert.match(String(await stranger.call(...command)), /^-CLUSTERDOWN/, command.join(' '));
     }
-    for (const one of [client, stranger]) one.close();
-    await Promise.all([nodes.stop(), open.stop()]);
   });
 });
 
@@ -111,8 +85,8 @@ describe('users', () => {
   test('whose rules change while a command of theirs waits get their answer', async () => {
     const kv = new FakeKv();
     const server = await start(kv);
-    const admin = await RawClient.connect(server.port);
-    const client = await RawClient.connect(server.port);
+    const admin = await server.connect();
+    const client = await server.connect();
     await admin.call('ACL', 'SETUSER', 'bob', 'on', 'nopass', '~*', '+@all');
     await client.call('AUTH', 'bob', '');
     const waits = client.call('BLPOP', 'list', '0');
@@ -125,8 +99,6 @@ describe('users', () => {
     await eventually(() => client.closed, 'the connection ends');
     await admin.call('RPUSH', 'list', 'kept');
     assert.equal(await admin.call('LLEN', 'list'), 1);
-    for (const one of [admin, client]) one.close();
-    await server.stop();
   });
 
   test('come first from a file, and go back to it', async () => {
@@ -136,7 +108,7 @@ describe('users', () => {
     // Between hearing of no users and having stored the first ones.
     kv.forwardTakesMs = 50;
     const server = await start(kv, { userFile });
-    const client = await RawClient.connect(server.port);
+    const client = await server.connect();
     assert.equal(await client.call('GET', 'k'), '-NOAUTH Authentication required.');
     assert.equal(await client.call('AUTH', 'bob', 'b'), '+OK');
     assert.equal(await client.call('SET', 'c', '1'), '+OK');
@@ -147,18 +119,16 @@ describe('users', () => {
     const second = new FakeKv({ nodeId: 2, state: kv.state });
     second.leader = kv;
     const other = await start(second, { userFile });
-    const admin = await RawClient.connect(other.port);
+    const admin = await other.connect();
     assert.equal(await admin.call('GET', 'k'), '-NOAUTH Authentication required.');
     assert.match(String(await admin.call('AUTH', 'bob', '')), /^-WRONGPASS/);
-    for (const one of [client, admin]) one.close();
-    await Promise.all([server.stop(), other.stop()]);
   });
 
   test('are read from and written to the file when a client says so', async () => {
     const userFile = join(folder, 'saved.acl');
     writeFileSync(userFile, '');
     const server = await start(new FakeKv(), { userFile });
-    const client = await RawClient.connect(server.port);
+    const client = await server.connect();
     await client.call('ACL', 'SETUSER', 'bob', 'on', '>b', '~b*', '+get');
     assert.equal(await client.call('ACL', 'SAVE'), '+OK');
     const hash = '3e23e8160039594a33894f6564e1b1348bbd7a0088d42c4acb73eeaed59c009d';
@@ -169,19 +139,17 @@ describe('users', () => {
       String(await client.call('ACL', 'LOAD')),
       /^-ERR .*saved\.acl:3: Error in applying operation '\+nope'/,
     );
-    const bob = await RawClient.connect(server.port);
+    const bob = await server.connect();
     assert.equal(await bob.call('AUTH', 'bob', 'b'), '+OK');
     writeFileSync(userFile, saved);
     assert.equal(await client.call('ACL', 'LOAD'), '+OK');
     await eventually(() => bob.closed, 'clients of other users than default come in again');
     assert.equal(await client.call('PING'), '+PONG');
-    for (const one of [client, bob]) one.close();
-    await server.stop();
   });
 
   test('are bounded, and the operator is not one of them', async () => {
     const server = await start(new FakeKv());
-    const client = await RawClient.connect(server.port);
+    const client = await server.connect();
     const many = Array.from({ length: 7_000 }, (_, at) => `~key:${at}`);
     assert.match(String(await client.call('ACL', 'SETUSER', 'bob', ...many)), /^-ERR the rules of a user have at most/);
     assert.match(
@@ -190,7 +158,5 @@ describe('users', () => {
     );
     assert.match(String(await client.call('AUTH', 'kvorum-operator', '')), /^-WRONGPASS/);
     assert.equal(await client.call('ACL', 'USERS').then(String), 'default');
-    client.close();
-    await server.stop();
   });
 });

@@ -1,6 +1,6 @@
 /** Events of keys as a listener hears them; which event comes with which command is compared with a redis-server (`test/compat/events.test.ts`). */
 import assert from 'node:assert/strict';
-import { afterEach, describe, test } from 'node:test';
+import { describe, test } from 'node:test';
 import {
   channelsOf,
   formatEventFlags,
@@ -9,17 +9,12 @@ import {
   spellEventFlags,
 } from '../../../../src/adapter/redis/command/index.ts';
 import { FakeKv } from '../../../support/fake-kv.ts';
-import { type RawClient, startTestServer, type TestServer } from '../harness.ts';
+import { type RawClient, testServers } from '../harness.ts';
 
-const servers: TestServer[] = [];
-
-afterEach(async () => {
-  for (const server of servers.splice(0)) await server.stop();
-});
+const servers = testServers();
 
 async function bed(kv = new FakeKv()): Promise<{ client: RawClient; listener: RawClient; kv: FakeKv }> {
-  const server = await startTestServer({ kv });
-  servers.push(server);
+  const server = await servers.start({ kv });
   const [client, listener] = [await server.connect(), await server.connect()];
   await listener.call('PSUBSCRIBE', '__keyevent@*');
   return { client, listener, kv };

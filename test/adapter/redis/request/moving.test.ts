@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { after, afterEach, describe, test } from 'node:test';
+import { describe, test } from 'node:test';
 import fc from 'fast-check';
 import { CommandTable } from '../../../../src/adapter/redis/command/command-table.ts';
 import { ALL_COMMANDS } from '../../../../src/adapter/redis/commands/index.ts';
@@ -12,26 +12,21 @@ import { FakeKv, FakeState, FakeView, RangeMap, slotKey } from '../../../support
 import {
   type Decoded,
   eventually,
-  loggedErrors,
   type RawClient,
   request,
-  startTestServer,
   type TestServer,
+  type TestServerOptions,
+  testServers,
 } from '../harness.ts';
 import { RestlessCluster } from './restless-kv.ts';
 
 /** Seeds of a property over a restless cluster. */
 const RUNS = Number(process.env.KVORUM_MOVING_RUNS ?? 40);
 
-const servers: TestServer[] = [];
-afterEach(async () => {
-  for (const server of servers.splice(0)) await server.stop();
-});
-after(() => assert.deepEqual(loggedErrors, []));
+const servers = testServers();
 
-async function start(options: Parameters<typeof startTestServer>[0]): Promise<TestServer & { client: RawClient }> {
-  const server = await startTestServer(options);
-  servers.push(server);
+async function start(options: TestServerOptions): Promise<TestServer & { client: RawClient }> {
+  const server = await servers.start(options);
   return { ...server, client: await server.connect() };
 }
 
@@ -165,7 +160,7 @@ async function restless(seed: number, choices: readonly (readonly number[])[], l
     for (const client of clients) await client.compareEnd();
   } finally {
     cluster.stop();
-    for (const server of servers.splice(0)) await server.stop();
+    await servers.stop();
   }
 }
 
@@ -468,7 +463,7 @@ describe('commands over all keys', () => {
           if (random.int(3) === 0 || !state.givesHints) kv.learn();
         } while (cursor !== '0');
         assert.deepEqual([...seen].sort(), names);
-        for (const server of servers.splice(0)) await server.stop();
+        await servers.stop();
       }),
       { numRuns: 15 },
     );

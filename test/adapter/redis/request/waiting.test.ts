@@ -6,18 +6,15 @@ import { CeilingExpiredError, ConflictError, RemoteError } from '../../../../src
 import { BusyError } from '../../../../src/raftengine/errors.ts';
 import { FakeKv } from '../../../support/fake-kv.ts';
 import { SteadyTime } from '../../../support/steady-time.ts';
-import { eventually, type RawClient, request, startTestServer, type TestServer } from '../harness.ts';
+import { eventually, type RawClient, request, type TestServer, testServers } from '../harness.ts';
 
-const servers: TestServer[] = [];
+const servers = testServers();
 /** Commands time out by it: a machine that stands still for a moment is no reason to refuse. */
 let time: SteadyTime;
 beforeEach(() => {
   time = new SteadyTime();
 });
-afterEach(async () => {
-  for (const server of servers.splice(0)) await server.stop();
-  time.stop();
-});
+afterEach(() => time.stop());
 
 interface WaitingClient {
   readonly leader: FakeKv;
@@ -28,13 +25,11 @@ interface WaitingClient {
 /** A client of the node that leads, or of one that forwards to it. */
 async function start(isForwarded: boolean, commandTimeoutMs: number): Promise<WaitingClient> {
   const leader = new FakeKv({ time });
-  const leading = await startTestServer({ kv: leader, time, config: { commandTimeoutMs } });
-  servers.push(leading);
+  const leading = await servers.start({ kv: leader, time, config: { commandTimeoutMs } });
   if (!isForwarded) return { leader, server: leading, client: await leading.connect() };
   const kv = new FakeKv({ nodeId: 2, state: leader.state, time });
   kv.leader = leader;
-  const server = await startTestServer({ kv, time, config: { commandTimeoutMs } });
-  servers.push(server);
+  const server = await servers.start({ kv, time, config: { commandTimeoutMs } });
   return { leader, server, client: await server.connect() };
 }
 

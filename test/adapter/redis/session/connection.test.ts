@@ -1,33 +1,27 @@
 import assert from 'node:assert/strict';
-import { after, afterEach, describe, test } from 'node:test';
+import { describe, test } from 'node:test';
 import { hlcTimestamp } from '../../../../src/platform/index.ts';
 import { OutcomeUnknownError, TooLargeError } from '../../../../src/raftengine/errors.ts';
 import { FakeKv, FakeState } from '../../../support/fake-kv.ts';
-import { eventually, loggedErrors, RawClient, request, startTestServer, type TestServer } from '../harness.ts';
+import { eventually, RawClient, request, type TestServer, type TestServerOptions, testServers } from '../harness.ts';
 
-const servers: TestServer[] = [];
+const servers = testServers();
 
-async function start(options: Parameters<typeof startTestServer>[0] = {}): Promise<TestServer & { client: RawClient }> {
-  const server = await startTestServer(options);
-  servers.push(server);
+async function start(options: TestServerOptions = {}): Promise<TestServer & { client: RawClient }> {
+  const server = await servers.start(options);
   return { ...server, client: await server.connect() };
 }
 
 /** Two nodes over one state: the second leads, clients connect to the first. */
-async function startFollower(options: Parameters<typeof startTestServer>[0] & { groups?: number } = {}) {
+async function startFollower({ groups = 1, ...options }: TestServerOptions & { groups?: number } = {}) {
   const state = new FakeState();
-  const kv = new FakeKv({ nodeId: 1, state, groups: options.groups ?? 1 });
-  const leaderKv = new FakeKv({ nodeId: 2, state, groups: options.groups ?? 1 });
+  const kv = new FakeKv({ nodeId: 1, state, groups });
+  const leaderKv = new FakeKv({ nodeId: 2, state, groups });
   const leader = await start({ ...options, kv: leaderKv });
   kv.leader = leaderKv;
   const follower = await start({ ...options, kv });
   return { ...follower, leader, leaderKv };
 }
-
-afterEach(async () => {
-  for (const server of servers.splice(0)) await server.stop();
-});
-after(() => assert.deepEqual(loggedErrors, []));
 
 describe('a pipeline', () => {
   test('starts all its commands before the first one completes, and answers in order', async () => {

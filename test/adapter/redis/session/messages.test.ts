@@ -1,12 +1,11 @@
 /** Messages as one server's clients see them: where they stand among replies and writes, and what becomes of clients that do not take them. */
 import assert from 'node:assert/strict';
-import { after, afterEach, describe, test } from 'node:test';
-import type { RedisConfig } from '../../../../src/adapter/redis/command/config.ts';
+import { describe, test } from 'node:test';
 import { DEFAULT_OUTPUT_LIMITS } from '../../../../src/adapter/redis/command/output-limits.ts';
 import { Messages } from '../../../../src/adapter/redis/messages/index.ts';
 import { PushLimit } from '../../../../src/adapter/redis/session/push-limit.ts';
 import { FakeKv } from '../../../support/fake-kv.ts';
-import { eventually, loggedErrors, request, startTestServer, type TestServer } from '../harness.ts';
+import { eventually, request, type TestServerOptions, testServers } from '../harness.ts';
 
 /** Other nodes know what clients listen to when the test says so. */
 class HeldMessages extends Messages {
@@ -19,20 +18,14 @@ class HeldMessages extends Messages {
   }
 }
 
-const servers: TestServer[] = [];
+const servers = testServers();
 
-async function start(options: { kv?: FakeKv; config?: Partial<RedisConfig>; messages?: Messages } = {}) {
-  const server = await startTestServer(options);
-  servers.push(server);
+async function start(options?: TestServerOptions) {
+  const server = await servers.start(options);
   const client = await server.connect();
   await client.call('HELLO', '3');
   return { ...server, client, other: await server.connect() };
 }
-
-afterEach(async () => {
-  for (const server of servers.splice(0)) await server.stop();
-});
-after(() => assert.deepEqual(loggedErrors, []));
 
 const push = (...parts: readonly (string | number)[]): unknown => ['>', ...parts];
 

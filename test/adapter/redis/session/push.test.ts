@@ -1,13 +1,13 @@
 /** Messages that are no replies: where they stand among the replies, and what becomes of a client that does not take them. */
 import assert from 'node:assert/strict';
-import { after, afterEach, describe, test } from 'node:test';
+import { describe, test } from 'node:test';
 import { type CommandSpec, defineCommands } from '../../../../src/adapter/redis/command/command.ts';
 import type { RedisConfig } from '../../../../src/adapter/redis/command/config.ts';
 import { DEFAULT_OUTPUT_LIMITS } from '../../../../src/adapter/redis/command/output-limits.ts';
 import { ALL_COMMANDS } from '../../../../src/adapter/redis/commands/index.ts';
 import { EncodedReply, OK, PushReply } from '../../../../src/adapter/redis/protocol/reply.ts';
 import { encodeReply } from '../../../../src/adapter/redis/protocol/reply-writer.ts';
-import { eventually, loggedErrors, type RawClient, request, startTestServer, type TestServer } from '../harness.ts';
+import { eventually, type RawClient, request, testServers } from '../harness.ts';
 
 /** TELL id text: pushes a text to a client, null when it is gone. TELLAFTER: to the caller itself, behind the command's reply. */
 const TELLING: readonly CommandSpec[] = defineCommands(
@@ -31,21 +31,15 @@ const TELLING: readonly CommandSpec[] = defineCommands(
   })),
 );
 
-const servers: TestServer[] = [];
+const servers = testServers();
 
 async function start(config: Partial<RedisConfig> = {}) {
-  const server = await startTestServer({ config, commands: [...ALL_COMMANDS, ...TELLING] });
-  servers.push(server);
+  const server = await servers.start({ config, commands: [...ALL_COMMANDS, ...TELLING] });
   const client = await server.connect();
   await client.call('HELLO', '3');
   const id = String(await client.call('CLIENT', 'ID'));
   return { ...server, client, id, other: await server.connect() };
 }
-
-afterEach(async () => {
-  for (const server of servers.splice(0)) await server.stop();
-});
-after(() => assert.deepEqual(loggedErrors, []));
 
 const readAll = async (client: RawClient, count: number): Promise<string> =>
   JSON.stringify(await client.readMany(count));

@@ -1,6 +1,6 @@
 /** Who watches a node's commands: the slow log, latency events and MONITOR, on the node of the client and on the one that evaluates. */
 import assert from 'node:assert/strict';
-import { after, afterEach, describe, test } from 'node:test';
+import { describe, test } from 'node:test';
 import { type CommandSpec, defineCommands } from '../../../../src/adapter/redis/command/command.ts';
 import type { RedisConfig } from '../../../../src/adapter/redis/command/config.ts';
 import { DEFAULT_OUTPUT_LIMITS } from '../../../../src/adapter/redis/command/output-limits.ts';
@@ -14,15 +14,7 @@ import {
   SystemScheduler,
 } from '../../../../src/platform/index.ts';
 import { FakeKv } from '../../../support/fake-kv.ts';
-import {
-  type Decoded,
-  eventually,
-  loggedErrors,
-  type RawClient,
-  request,
-  startTestServer,
-  type TestServer,
-} from '../harness.ts';
+import { type Decoded, eventually, type RawClient, request, type TestServer, testServers } from '../harness.ts';
 
 /** The system's time, ahead of which commands can be. */
 class ShiftedTime implements Clock, Scheduler {
@@ -59,14 +51,11 @@ const TAKE: readonly CommandSpec[] = defineCommands([
   },
 ]);
 
-const servers: TestServer[] = [];
-afterEach(async () => {
-  for (const server of servers.splice(0)) await server.stop();
-});
-after(() => assert.deepEqual(loggedErrors, []));
+const servers = testServers();
 
 interface Nodes {
   readonly leaderKv: FakeKv;
+  readonly leading: TestServer;
   readonly leader: RawClient;
   /** Of a node that leads nothing. */
   readonly other: RawClient;
@@ -77,13 +66,13 @@ async function start(config: Partial<RedisConfig> = {}): Promise<Nodes> {
   const commands = [...ALL_COMMANDS, ...TAKE];
   const leaderKv = new FakeKv();
   leaderKv.evaluateTwice = true;
-  const leading = await startTestServer({ kv: leaderKv, time, config, commands });
+  const leading = await servers.start({ kv: leaderKv, time, config, commands });
   const kv = new FakeKv({ nodeId: 2, state: leaderKv.state });
   kv.leader = leaderKv;
-  const forwarding = await startTestServer({ kv, time, config, commands });
-  servers.push(leading, forwarding);
+  const forwarding = await servers.start({ kv, time, config, commands });
   return {
     leaderKv,
+    leading,
     leader: await leading.connect(),
     other: await forwarding.connect(),
     connect: () => forwarding.connect(),
@@ -146,8 +135,8 @@ describe('a command that takes long', () => {
   });
 
   test('that is a write of the log is an event of its own', async () => {
-    const { leader } = await start(spikes);
-    const { server } = servers[0]!;
+    const { leader, leading } = await start(spikes);
+    const { server } = leading;
     server.logWritten(49);
     server.logWritten(51);
     const [spike, ...others] = (await leader.call('LATENCY', 'LATEST')) as Decoded[][];
