@@ -1,22 +1,12 @@
 /** Lists, sets and SORT over keys of several groups: the same replies as in one, and few rounds of reading. */
 import assert from 'node:assert/strict';
-import { afterEach, describe, test } from 'node:test';
+import { describe, test } from 'node:test';
 import { type BodyLimits, DEFAULT_BODY_LIMITS } from '../../../../src/adapter/redis/bodies/index.ts';
 import { RangeMap } from '../../../support/fake-kv.ts';
 import { type Decoded, eventually, type RawClient, request } from '../harness.ts';
-import { type CrossGroupOptions, type CrossGroupServer, startCrossGroupServer } from './several-groups.ts';
+import { crossGroupServers } from './several-groups.ts';
 
-const stops: (() => Promise<void>)[] = [];
-
-async function bed(options: CrossGroupOptions = {}): Promise<CrossGroupServer> {
-  const started = await startCrossGroupServer(options);
-  stops.push(() => started.stop());
-  return started;
-}
-
-afterEach(async () => {
-  for (const stop of stops.splice(0)) await stop();
-});
+const bed = crossGroupServers();
 
 /** Three groups of three: the slots of these tags are in different ones. */
 const [A, B, C] = ['{a}', '{b}', '{c}'] as const;

@@ -1,22 +1,12 @@
 /** Commands and transactions whose keys belong to several groups, as clients see them. */
 import assert from 'node:assert/strict';
-import { afterEach, describe, test } from 'node:test';
+import { describe, test } from 'node:test';
 import { OutcomeUnknownError } from '../../../../src/raftengine/errors.ts';
 import { RangeMap } from '../../../support/fake-kv.ts';
 import { type Decoded, eventually, type RawClient, request } from '../harness.ts';
-import { type CrossGroupOptions, type CrossGroupServer, startCrossGroupServer } from './several-groups.ts';
+import { crossGroupServers } from './several-groups.ts';
 
-const stops: (() => Promise<void>)[] = [];
-
-async function bed(options: CrossGroupOptions = {}): Promise<CrossGroupServer> {
-  const started = await startCrossGroupServer(options);
-  stops.push(() => started.stop());
-  return started;
-}
-
-afterEach(async () => {
-  for (const stop of stops.splice(0)) await stop();
-});
+const bed = crossGroupServers();
 
 /** Slots 15495, 3300 and 7365: three groups of three. */
 const [A, B, C] = ['a', 'b', 'c'] as const;

@@ -22,7 +22,7 @@ import { EvaluationThread } from '../../../../src/adapter/redis/server/evaluatio
 import { hlcTimestamp, SeededRandom, SystemScheduler } from '../../../../src/platform/index.ts';
 import { OutcomeUnknownError } from '../../../../src/raftengine/errors.ts';
 import { GROUP, LoneGroup } from '../../../support/lone-group.ts';
-import { startCrossGroupServer } from './several-groups.ts';
+import { crossGroupServers } from './several-groups.ts';
 
 const table = new CommandTable(ALL_COMMANDS);
 const random = new SeededRandom(5);
@@ -183,19 +183,17 @@ describe('what a command says to others', () => {
 });
 
 describe('what a command over several groups says', () => {
+  const start = crossGroupServers();
+
   test('leaves once, after the transaction, however many rounds of reading it took', async () => {
-    const bed = await startCrossGroupServer();
-    try {
-      const text = "redis.log(redis.LOG_WARNING, 'sum ' .. redis.call('INCR', 'a')) return redis.call('INCR', 'c')";
-      assert.equal(await bed.client.call('EVAL', text, '2', 'a', 'b'), 1);
-      assert.ok(bed.runner.rounds > 1, 'keys were found on the way');
-      assert.deepEqual(bed.said, ['sum 1']);
-      bed.runner.failNext = new OutcomeUnknownError('lost');
-      assert.match(String(await bed.client.call('EVAL', text, '2', 'a', 'b')), /UNKNOWN/);
-      assert.deepEqual(bed.said, ['sum 1']);
-    } finally {
-      await bed.stop();
-    }
+    const bed = await start();
+    const text = "redis.log(redis.LOG_WARNING, 'sum ' .. redis.call('INCR', 'a')) return redis.call('INCR', 'c')";
+    assert.equal(await bed.client.call('EVAL', text, '2', 'a', 'b'), 1);
+    assert.ok(bed.runner.rounds > 1, 'keys were found on the way');
+    assert.deepEqual(bed.said, ['sum 1']);
+    bed.runner.failNext = new OutcomeUnknownError('lost');
+    assert.match(String(await bed.client.call('EVAL', text, '2', 'a', 'b')), /UNKNOWN/);
+    assert.deepEqual(bed.said, ['sum 1']);
   });
 });
 

@@ -1,21 +1,16 @@
 /** Functions whose libraries are in another group than their keys, and scripts that look at all keys of several groups. */
 import assert from 'node:assert/strict';
-import { afterEach, describe, test } from 'node:test';
-import { type CrossGroupOptions, type CrossGroupServer, startCrossGroupServer } from './several-groups.ts';
+import { describe, test } from 'node:test';
+import { type CrossGroupOptions, type CrossGroupServer, crossGroupServers } from './several-groups.ts';
 
-const stops: (() => Promise<void>)[] = [];
+const start = crossGroupServers();
 
-async function bed(options: CrossGroupOptions = {}): Promise<CrossGroupServer> {
-  const started = await startCrossGroupServer(options);
-  stops.push(() => started.stop());
+async function bed(options?: CrossGroupOptions): Promise<CrossGroupServer> {
+  const started = await start(options);
   // Groups refuse what they do not have.
   started.kv.state.owners = started.kv.directory.copy();
   return started;
 }
-
-afterEach(async () => {
-  for (const stop of stops.splice(0)) await stop();
-});
 
 /** Slots 15495, 3300 and 7365: three groups of three. */
 const [A, B, C] = ['a', 'b', 'c'] as const;

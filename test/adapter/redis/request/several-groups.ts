@@ -1,15 +1,14 @@
 /** A Redis server over several groups: what spans them runs over values that are brought a round at a time, as the real coordinator does it. */
 import assert from 'node:assert/strict';
+import { afterEach } from 'node:test';
 import { type BodyLimits, DEFAULT_BODY_LIMITS } from '../../../../src/adapter/redis/bodies/index.ts';
-import { startRedisServer } from '../../../../src/adapter/redis/server/server.ts';
 import type { CrossGroupRunner } from '../../../../src/adapter/redis/state/server-state.ts';
 import type { KvTransaction } from '../../../../src/kv/contract/transactions.ts';
 import type { KeyView, LiveValue } from '../../../../src/kv/contract/view.ts';
 import type { RunRequest } from '../../../../src/kv/txn/transaction-runner.ts';
 import { BufferedView } from '../../../../src/kv/txn/transaction-view.ts';
-import { SystemClock, SystemRandom, SystemScheduler } from '../../../../src/platform/index.ts';
 import { FakeKv, FakeState, FakeView, momentOf } from '../../../support/fake-kv.ts';
-import { RawClient } from '../harness.ts';
+import { type RawClient, startTestServer, type TestServer } from '../harness.ts';
 
 /** As many as the real one takes. */
 const MAX_ROUNDS = 256;
@@ -79,7 +78,6 @@ export interface CrossGroupServer {
   readonly client: RawClient;
   /** What scripts have said. */
   readonly said: readonly string[];
-  stop(): Promise<void>;
 }
 
 export interface CrossGroupOptions {
@@ -90,30 +88,28 @@ export interface CrossGroupOptions {
   readonly bodyLimits?: BodyLimits;
 }
 
-export async function startCrossGroupServer(options: CrossGroupOptions = {}): Promise<CrossGroupServer> {
-  const state = new FakeState();
-  const kv = new FakeKv({ groups: options.groups ?? 3, state });
-  const runner = new BufferedRunner(state);
-  const said: string[] = [];
-  const hear = (fields: object): void => {
-    if ('script' in fields) said.push(String(fields.script));
-  };
-  const server = await startRedisServer({
-    kv,
-    transactions: runner,
-    host: '127.0.0.1',
-    port: 0,
-    clock: new SystemClock(),
-    scheduler: new SystemScheduler(),
-    random: new SystemRandom(),
-    config: { clusterRedirects: options.redirects ?? false },
-    bodyLimits: options.bodyLimits ?? DEFAULT_BODY_LIMITS,
-    logger: { info: hear, warn: hear, error: () => {} },
+/** Starts servers, each with a client of its own, which stop after the test. */
+export function crossGroupServers(): (options?: CrossGroupOptions) => Promise<CrossGroupServer> {
+  const servers: TestServer[] = [];
+  afterEach(async () => {
+    for (const server of servers.splice(0)) await server.stop();
   });
-  const client = await RawClient.connect(server.port);
-  const stop = async (): Promise<void> => {
-    client.close();
-    await server.stop();
+  return async (options = {}) => {
+    const state = new FakeState();
+    const kv = new FakeKv({ groups: options.groups ?? 3, state });
+    const runner = new BufferedRunner(state);
+    const said: string[] = [];
+    const hear = (fields: object): void => {
+      if ('script' in fields) said.push(String(fields.script));
+    };
+    const server = await startTestServer({
+      kv,
+      transactions: runner,
+      config: { clusterRedirects: options.redirects ?? false },
+      bodyLimits: options.bodyLimits ?? DEFAULT_BODY_LIMITS,
+      logger: { info: hear, warn: hear, error: () => {} },
+    });
+    servers.push(server);
+    return { kv, runner, said, client: await server.connect() };
   };
-  return { kv, runner, client, said, stop };
 }
