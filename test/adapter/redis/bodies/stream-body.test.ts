@@ -274,14 +274,17 @@ describe('a stream', () => {
     stream.save();
     for (const kept of [{ atMost: 100 }, { from: idOf(49_901) }]) {
       const view = access.view.copy();
-      const trimmed = openStream({ ...access, view }, KEY)!;
+      const copied = { ...access, view };
+      const trimmed = openStream(copied, KEY)!;
       assert.equal(trimmed.trim(kept, 'exact'), 49_900);
       trimmed.save();
       assert.ok(view.written.size < 1_500, `${view.written.size} rows are written`);
-      checkAll({ ...access, view }, KEY);
-      for (let rings = 0; rings < 100 && later({ ...access, view }, 2) === undefined; rings++)
-        if (ring({ ...access, view }) === 0) break;
-      checkAll({ ...access, view }, KEY);
+      checkAll(copied, KEY);
+      for (let rings = 0; rings < 100; rings++) {
+        later(copied, 2);
+        if (ring(copied) === 0) break;
+      }
+      checkAll(copied, KEY);
       assert.ok(view.keys().length < 20, 'what was left behind is gone');
     }
   });

@@ -1,9 +1,9 @@
 /** Evaluates data commands one by one over keys in memory, at a time that tests set. */
 
 import { type BodyLimits, DEFAULT_BODY_LIMITS } from '../../../../src/adapter/redis/bodies/index.ts';
+import { CommandTable } from '../../../../src/adapter/redis/command/command-table.ts';
 import { Effects } from '../../../../src/adapter/redis/command/effects.ts';
 import { EvaluationContext } from '../../../../src/adapter/redis/command/evaluation-context.ts';
-import type { CommandSpec } from '../../../../src/adapter/redis/command/index.ts';
 import { ALL_COMMANDS } from '../../../../src/adapter/redis/commands/index.ts';
 import type { Reply } from '../../../../src/adapter/redis/protocol/reply.ts';
 import { hlcTimestamp, SeededRandom } from '../../../../src/platform/index.ts';
@@ -11,10 +11,7 @@ import { FakeState, FakeView } from '../../../support/fake-kv.ts';
 
 export const START_MS = 1_700_000_000_000;
 
-function specOf(name: string, word = ''): CommandSpec | undefined {
-  const spec = ALL_COMMANDS.find((command) => command.name === name.toLowerCase());
-  return spec?.subcommands?.find((sub) => sub.name === word.toLowerCase()) ?? spec;
-}
+const table = new CommandTable(ALL_COMMANDS);
 
 export class Evaluator {
   nowMs = START_MS;
@@ -31,8 +28,9 @@ export class Evaluator {
 
   /** Runs one command, arguments in latin1. @throws RedisError as the command does */
   run(name: string, ...args: string[]): Reply {
-    const spec = specOf(name, args[0]);
-    if (spec?.handler?.kind !== 'data') throw new Error(`${name} is no data command`);
+    const words = [name, ...args].map((word) => Buffer.from(word, 'latin1'));
+    const handler = table.resolve(words)?.spec.handler;
+    if (handler?.kind !== 'data') throw new Error(`${name} is no data command`);
     const ts = hlcTimestamp((BigInt(this.nowMs) << 16n) + ++this.turns);
     const view = new FakeView(this.state, ts);
     const settings = {
@@ -41,10 +39,7 @@ export class Evaluator {
       bodyLimits: this.bodyLimits,
     };
     const ctx = new EvaluationContext(view, 0, 2, settings, new Effects());
-    const reply = spec.handler.run(
-      ctx,
-      [name, ...args].map((argument) => Buffer.from(argument, 'latin1')),
-    );
+    const reply = handler.run(ctx, words);
     view.apply();
     return Buffer.isBuffer(reply) ? reply.toString('latin1') : reply;
   }

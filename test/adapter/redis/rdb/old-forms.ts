@@ -1,4 +1,5 @@
 /** Payloads in forms that Redis 7.0 still reads and no longer writes, made by hand. */
+import { streamId } from '../../../../src/adapter/redis/bodies/index.ts';
 import { crc64 } from '../../../../src/adapter/redis/rdb/crc64.ts';
 import { ListpackWriter } from '../../../../src/adapter/redis/rdb/listpack.ts';
 
@@ -85,13 +86,6 @@ const NUMBERS = [0, 12, 13, -1, 127, -129, 40_000, -8_000_000, 100_000_000, 5_00
 const typed = (type: number, ...parts: Buffer[]): Buffer => sealed(Buffer.concat([Buffer.of(type), ...parts]));
 const text = (value: string): Buffer => stringOf(Buffer.from(value, 'latin1'));
 
-/** By what they are, with a command that reads them. */
-const id = (ms: number, seq: number): Buffer => {
-  const bytes = Buffer.alloc(16);
-  bytes.writeBigUInt64BE(BigInt(ms));
-  bytes.writeBigUInt64BE(BigInt(seq), 8);
-  return bytes;
-};
 const time = (ms: number): Buffer => {
   const bytes = Buffer.alloc(8);
   bytes.writeBigInt64LE(BigInt(ms));
@@ -103,6 +97,7 @@ const time = (ms: number): Buffer => {
  * @param form 1 as of Redis 5, 2 as of 7.0, 3 as of 7.2
  */
 export function streamOf(form: 1 | 2 | 3): Buffer {
+  const first = streamId(1n, 0n);
   const fields = ['f', 'g'];
   const listpack = new ListpackWriter();
   const entries = [...[2, 0, 0, 'v', 1, 5], ...[3, 1, 0, 'gone', 2, 5], ...[0, 1, 1, 1, 'other', 'w'.repeat(80), 6]];
@@ -110,7 +105,7 @@ export function streamOf(form: 1 | 2 | 3): Buffer {
   return sealed(
     Buffer.concat([
       Buffer.of([15, 19, 21][form - 1]!, 1),
-      stringOf(id(1, 0)),
+      stringOf(first),
       stringOf(listpack.finish()),
       // Entries, last id; first id, highest deleted id, entries added.
       Buffer.of(2, 3, 0),
@@ -119,13 +114,13 @@ export function streamOf(form: 1 | 2 | 3): Buffer {
       Buffer.of(1, 1, 0x67, 2, 1),
       form > 1 ? Buffer.of(3) : Buffer.of(),
       Buffer.of(1),
-      ...[id(1, 0), time(1_700_000_000_000), Buffer.of(4)],
+      ...[first, time(1_700_000_000_000), Buffer.of(4)],
       // The consumer.
       Buffer.of(1, 1, 0x63),
       time(1_700_000_000_500),
       form > 2 ? time(1_700_000_000_400) : Buffer.of(),
       Buffer.of(1),
-      id(1, 0),
+      first,
     ]),
   );
 }
@@ -133,6 +128,7 @@ export function streamOf(form: 1 | 2 | 3): Buffer {
 /** As sent to servers below; see `streamOf`. */
 const STREAM_READ = ['XINFO', 'STREAM', 'k', 'FULL'] as const;
 
+/** By what they are, with a command that reads them. */
 export const OLD_PAYLOADS: Readonly<Record<string, readonly [payload: Buffer, ...read: string[]]>> = {
   'list of strings': [typed(1, Buffer.of(3), text('a'), text('bb'), text(LONG)), 'LRANGE', 'k', '0', '-1'],
   'list in a ziplist': [typed(10, stringOf(ziplistOf(['a', LONG, 'z', ...NUMBERS]))), 'LRANGE', 'k', '0', '-1'],

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
+import { streamId } from '../../../../src/adapter/redis/bodies/index.ts';
 import { crc64 } from '../../../../src/adapter/redis/rdb/crc64.ts';
 import { RdbFormatError } from '../../../../src/adapter/redis/rdb/errors.ts';
 import { ListpackWriter, readListpack } from '../../../../src/adapter/redis/rdb/listpack.ts';
@@ -41,16 +42,7 @@ const streamIds = fc
     ),
     { minLength: 1, maxLength: 40, selector: (parts) => parts.join() },
   )
-  .map((all) =>
-    all
-      .map(([ms, seq]) => {
-        const id = Buffer.alloc(16);
-        id.writeBigUInt64BE(ms);
-        id.writeBigUInt64BE(seq, 8);
-        return id;
-      })
-      .sort(Buffer.compare),
-  );
+  .map((all) => all.map(([ms, seq]) => streamId(ms, seq)).sort(Buffer.compare));
 const field = fc.oneof(
   fc.constantFrom('f', 'g').map((text) => Buffer.from(text)),
   bytes,

@@ -73,8 +73,7 @@ class Bed {
   }
 
   async pass(ms: number): Promise<void> {
-    const untilMs = this.time.monotonicMs() + ms;
-    while (this.time.monotonicMs() < untilMs) await this.time.step(untilMs - this.time.monotonicMs());
+    await this.time.pass(ms);
     await this.time.step(0);
   }
 }
