@@ -293,23 +293,32 @@ function encodeStatus(writer: ByteWriter, answer: Buffer | Refusal | undefined):
   }
 }
 
+/** Is told what took long of the request in a place. */
+type TookLong = (place: number, slow: readonly SlowEvaluation[]) => void;
+
 /** Errors decoded from one message; equal ones are made once, because an error records where it was made. */
 class RefusalDecoder {
+  private readonly tookLong: TookLong;
   private notLed: NotLeaderError | undefined;
   private busy: RangeBusyError | undefined;
   private notOwner: NotOwnerError | undefined;
 
+  /** @param tookLong is told what took long, where that stands in front of a reply */
+  constructor(tookLong: TookLong = () => {}) {
+    this.tookLong = tookLong;
+  }
+
   /**
    * Reads a status; undefined means that a reply follows. @throws RangeError when it is cut short or unknown
-   * @param tookLong is told what took long, where that stands in front of the reply
+   * @param place of the request that is answered
    */
-  read(reader: ByteReader, tookLong: (slow: readonly SlowEvaluation[]) => void = () => {}): Refusal | undefined {
+  read(reader: ByteReader, place = 0): Refusal | undefined {
     const status = reader.u8();
     switch (status) {
       case AnswerStatus.Reply:
         return undefined;
       case AnswerStatus.SlowReply:
-        tookLong(decodeSlow(reader));
+        this.tookLong(place, decodeSlow(reader));
         return undefined;
       case AnswerStatus.NotLed:
         this.notLed ??= new NotLeaderError(undefined);
@@ -371,16 +380,10 @@ export function encodeAnswers(answers: readonly ForwardedAnswer[], slow: SlowInB
  * Decodes the answers to a batch; replies are views of `bytes`. @throws RangeError when it is cut short
  * @param tookLong is told what took long of the request in a place
  */
-export function decodeAnswers(
-  bytes: Buffer,
-  tookLong: (place: number, slow: readonly SlowEvaluation[]) => void = () => {},
-): ForwardedAnswer[] {
+export function decodeAnswers(bytes: Buffer, tookLong?: TookLong): ForwardedAnswer[] {
   const reader = new ByteReader(bytes, 'a forwarded answer', RangeError);
-  const refusals = new RefusalDecoder();
-  return Array.from(
-    { length: reader.u32() },
-    (_, place) => refusals.read(reader, (slow) => tookLong(place, slow)) ?? reader.view(),
-  );
+  const refusals = new RefusalDecoder(tookLong);
+  return Array.from({ length: reader.u32() }, (_, place) => refusals.read(reader, place) ?? reader.view());
 }
 
 /** Encodes one page of keys, or why there is none. */
