@@ -103,12 +103,7 @@ export abstract class GroupRequest implements Operation<Reply>, EffectKeeper {
   private effects: Effects | undefined;
   /** The owner's own name for the request. */
   readonly token: number;
-  private owner: RequestOwner;
-
-  protected get requestOwner(): RequestOwner {
-    return this.owner;
-  }
-
+  protected owner: RequestOwner;
   /** Place among all requests of the owner, rising. */
   order: number;
   /** When the client's command began, monotonic. */
@@ -357,8 +352,8 @@ export class CommandRequest extends GroupRequest {
 
   /** The same command of the same owner with other arguments. */
   withArgs(args: readonly Buffer[]): CommandRequest {
-    const { resp, settings, token, spec, db } = this;
-    return new CommandRequest({ resp, settings, owner: this.requestOwner, token, spec, args, db });
+    const { resp, settings, owner, token, spec, db } = this;
+    return new CommandRequest({ resp, settings, owner, token, spec, args, db });
   }
 
   /** Whether the command has failed only because what it writes is too much for one entry, or one transaction. */

@@ -6,7 +6,7 @@ import type { KeyView, LiveValue } from '../../../kv/index.ts';
 import type { HlcTimestamp } from '../../../platform/index.ts';
 import { type OutsideAnswers, type OutsideCall, RunAloneError, type WrittenKey } from '../command/index.ts';
 import { decodeStorageKey } from '../keys/index.ts';
-import { RedisError, type Reply } from '../protocol/index.ts';
+import { RedisError, type Reply, wordOf } from '../protocol/index.ts';
 
 /** How often one request may be evaluated for want of an answer, how many answers it may have, and how many elements they have together. */
 const MAX_ROUNDS = 100;
@@ -152,7 +152,7 @@ function elementsOf(answer: Reply | RedisError): number {
 
 /** The call that goes on where a SCAN has ended; undefined when it is no SCAN, or at its end. */
 function nextScan({ db, args }: OutsideCall, answer: Reply | RedisError): OutsideCall | undefined {
-  if (args[0]!.toString('latin1').toLowerCase() !== 'scan' || !Array.isArray(answer)) return undefined;
+  if (wordOf(args[0]!) !== 'scan' || !Array.isArray(answer)) return undefined;
   const cursor = String((answer as readonly Reply[])[0]);
   if (cursor === '0') return undefined;
   return { db, args: [args[0]!, Buffer.from(cursor), ...args.slice(2)] };
