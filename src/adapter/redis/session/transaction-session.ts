@@ -244,9 +244,10 @@ export class TransactionSession implements TransactionControl {
   private refuseDenied(transaction: Transaction): void {
     if (this.client.access.identity.user.isUnlimited) return;
     for (const [at, queued] of transaction.queue.entries()) {
-      const args = queued.kind === 'data' ? queued.data.args : queued.kind === 'connection' ? queued.args : undefined;
-      const command = args === undefined ? undefined : this.client.server.table.resolve(args);
-      const refusal = command === undefined ? undefined : this.client.access.refusalOf(command, args!, 'multi');
+      if (queued.kind === 'refused') continue;
+      const { args } = queued.kind === 'data' ? queued.data : queued;
+      const command = this.client.server.table.resolve(args);
+      const refusal = command && this.client.access.refusalOf(command, args, 'multi');
       if (refusal !== undefined) transaction.queue[at] = { kind: 'refused', text: refusedAtExec(refusal.reason) };
     }
   }
