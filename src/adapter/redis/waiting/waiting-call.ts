@@ -78,7 +78,7 @@ export class WaitingCall {
   end(why: WaitEnd): void {
     if (this.ended !== undefined) return;
     this.ended = why;
-    this.place?.end(why === 'gone' || this.hasLooked);
+    this.place?.end(this.isOver);
     this.onEnd?.();
   }
 
@@ -141,7 +141,7 @@ export class WaitingCall {
     this.place = place;
     const { hasWaited, waitedMs } = this;
     place.begin(request, { mode: 'wait', hasWaited, waitedMs, only: undefined });
-    if (this.ended !== undefined) place.end(this.ended === 'gone' || this.hasLooked);
+    if (this.ended !== undefined) place.end(this.isOver);
     const outcome = await place.outcome;
     this.place = undefined;
     this.note(place);

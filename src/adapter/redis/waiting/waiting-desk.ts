@@ -12,7 +12,7 @@ import {
   type Scheduler,
 } from '../../../platform/index.ts';
 import type { CommandSpec, EvaluationSettings, ScriptCaller } from '../command/index.ts';
-import { EncodedReply, ErrorReply, encodeReply, errorText, type Reply } from '../protocol/index.ts';
+import { ErrorReply, encodeReply, errorText, type Reply } from '../protocol/index.ts';
 import { CommandRequest, decodeMessage, type GroupRequest, isReturnable, type RequestOwner } from '../request/index.ts';
 import {
   decodeWaitMessage,
@@ -269,8 +269,7 @@ class DeskWaiter implements RequestOwner {
       return { kind: 'reply', bytes: encodeReply(new ErrorReply(text), request.resp) };
     }
     if (this.operation!.foundNothing) return { kind: 'nothing' };
-    const bytes = reply instanceof EncodedReply ? reply.bytes : encodeReply(reply ?? null, request.resp);
-    return { kind: 'reply', bytes };
+    return { kind: 'reply', bytes: encodeReply(reply ?? null, request.resp) };
   }
 
   settle(outcome: WaitAnswer): void {
