@@ -1,7 +1,7 @@
 /**
  * DynamoDB: speaks the JSON protocol of the AWS SDKs. Requests become operations on the groups that have their items, here or on another node.
  *
- * The rooms import in this direction only: errors < values < expressions.
+ * The rooms import in this direction only: errors < values < expressions < rows < tables < items.
  */
 
 export { DynamoError } from './errors/index.ts';

@@ -1,0 +1,70 @@
+/**
+ * The value of an item's row, and of its rows in indexes. Keys are in the key of the row and left out here.
+ *
+ *   record := format u8, flags u8, itemBytes u32, [invocation 8 bytes], attribute*
+ *
+ * `itemBytes` is the size of the whole item as DynamoDB counts it, so that limits and capacity need no decoding. Attributes are in the order in which
+ * the leader had them, which alone encodes; replicas have the same bytes.
+ */
+import { ByteWriter } from '../../../platform/index.ts';
+import type { AttributeValue, Item } from '../values/index.ts';
+import { ValueReader, writeAttribute } from './value-codec.ts';
+
+const FORMAT = 1;
+const HAS_INVOCATION = 0x01;
+/** Where the size lies, for those who need nothing else. */
+const SIZE_OFFSET = 2;
+/** How much of an invocation's hash is kept. */
+export const INVOCATION_BYTES = 8;
+
+/** An item without its keys, as its row has it. */
+export interface ItemRecord {
+  /** DynamoDB's size of the whole item, keys included; of an index row that of what is projected. */
+  readonly itemBytes: number;
+  /** Which request has written it last, if that was said. */
+  readonly invocation: Buffer | undefined;
+  readonly attributes: Item;
+}
+
+/**
+ * @param omitted names of the attributes that the row's key has
+ * @param invocation `INVOCATION_BYTES`, of the request that writes
+ */
+export function encodeItemRecord(
+  item: Item,
+  omitted: ReadonlySet<string>,
+  itemBytes: number,
+  invocation?: Buffer | undefined,
+): Buffer {
+  const writer = new ByteWriter(itemBytes + 64)
+    .u8(FORMAT)
+    .u8(invocation === undefined ? 0 : HAS_INVOCATION)
+    .u32(itemBytes);
+  if (invocation !== undefined) writer.raw(invocation);
+  for (const [name, value] of item) if (!omitted.has(name)) writeAttribute(writer, name, value);
+  return writer.finish();
+}
+
+/** @throws CorruptRowError */
+export function decodeItemRecord(bytes: Buffer): ItemRecord {
+  const reader = new ValueReader(bytes, 'an item');
+  reader.version(FORMAT);
+  const flags = reader.u8();
+  if ((flags & ~HAS_INVOCATION) !== 0) throw reader.corrupt(`has flags ${flags}, which this program does not know`);
+  const itemBytes = reader.u32();
+  const invocation = (flags & HAS_INVOCATION) === 0 ? undefined : reader.raw(INVOCATION_BYTES);
+  return { itemBytes, invocation, attributes: reader.attributes() };
+}
+
+/** The size alone. */
+export const itemBytesIn = (record: Buffer): number => record.readUInt32BE(SIZE_OFFSET);
+
+/** The whole item: the attributes of the row's key, then those of its record. */
+export function withKeys(
+  keys: Iterable<readonly [string, AttributeValue]>,
+  attributes: Item,
+): Map<string, AttributeValue> {
+  const item = new Map<string, AttributeValue>(keys);
+  for (const [name, value] of attributes) item.set(name, value);
+  return item;
+}

@@ -1,0 +1,141 @@
+/**
+ * Attributes as bytes in rows: a type, then what the type has. Lengths and counts are varints, so that a short attribute costs two bytes beside its
+ * name and its value.
+ *
+ *   attribute := name (length, UTF-8), value
+ *   value     := type u8, S | B | N: length, bytes | BOOL: u8 | NULL | L: count, values | M: count, attributes | SS, NS, BS: count, (length, bytes)*
+ *
+ * Numbers are their canonical text. Types are on disk: only ever append.
+ */
+import { ByteReader, type ByteWriter } from '../../../platform/index.ts';
+import type { AttributeType, AttributeValue } from '../values/index.ts';
+import { CorruptRowError } from './errors.ts';
+
+const TYPES = ['S', 'N', 'B', 'BOOL', 'NULL', 'L', 'M', 'SS', 'NS', 'BS'] as const satisfies readonly AttributeType[];
+/** Documents have 32 levels; a row with more was not written by this codec. */
+const MAX_DEPTH = 64;
+const CONTINUES = 0x80;
+const VARINT_MASK = 0x7f;
+
+/** A whole number below 2^32, seven bits a byte, the lowest first. */
+export function writeVarint(writer: ByteWriter, value: number): void {
+  let rest = value;
+  for (; rest >= CONTINUES; rest = Math.floor(rest / CONTINUES)) writer.u8((rest % CONTINUES) | CONTINUES);
+  writer.u8(rest);
+}
+
+function writeBytes(writer: ByteWriter, bytes: Buffer): void {
+  writeVarint(writer, bytes.length);
+  writer.raw(bytes);
+}
+
+const writeText = (writer: ByteWriter, text: string): void => writeBytes(writer, Buffer.from(text, 'utf8'));
+
+/** Appends one value. */
+export function writeValue(writer: ByteWriter, attribute: AttributeValue): void {
+  writer.u8(TYPES.indexOf(attribute.type));
+  switch (attribute.type) {
+    case 'S':
+    case 'N':
+      writeText(writer, attribute.value);
+      return;
+    case 'B':
+      writeBytes(writer, attribute.value);
+      return;
+    case 'BOOL':
+      writer.u8(attribute.value ? 1 : 0);
+      return;
+    case 'NULL':
+      return;
+    case 'L':
+      writeVarint(writer, attribute.value.length);
+      for (const element of attribute.value) writeValue(writer, element);
+      return;
+    case 'M':
+      writeVarint(writer, attribute.value.size);
+      for (const [name, value] of attribute.value) writeAttribute(writer, name, value);
+      return;
+    case 'SS':
+    case 'NS':
+      writeVarint(writer, attribute.value.length);
+      for (const member of attribute.value) writeText(writer, member);
+      return;
+    case 'BS':
+      writeVarint(writer, attribute.value.length);
+      for (const member of attribute.value) writeBytes(writer, member);
+      return;
+  }
+}
+
+/** Appends a name and its value. */
+export function writeAttribute(writer: ByteWriter, name: string, value: AttributeValue): void {
+  writeText(writer, name);
+  writeValue(writer, value);
+}
+
+/** Reads what the functions above have written. */
+export class ValueReader extends ByteReader {
+  constructor(bytes: Buffer, what: string) {
+    super(bytes, what, CorruptRowError);
+  }
+
+  varint(): number {
+    let value = 0;
+    for (let factor = 1; factor <= 2 ** 28; factor *= CONTINUES) {
+      const byte = this.u8();
+      value += (byte & VARINT_MASK) * factor;
+      if (byte < CONTINUES) return value;
+    }
+    throw this.corrupt('has a length of more than five bytes');
+  }
+
+  private lengthy(): Buffer {
+    return this.raw(this.varint());
+  }
+
+  name(): string {
+    return this.lengthy().toString('utf8');
+  }
+
+  private many<T>(read: () => T): T[] {
+    const members: T[] = [];
+    for (let left = this.varint(); left > 0; left--) members.push(read());
+    return members;
+  }
+
+  /** @param depth containers around it */
+  value(depth = 0): AttributeValue {
+    if (depth > MAX_DEPTH) throw this.corrupt('has too many levels');
+    const type = this.oneOf(TYPES);
+    switch (type) {
+      case 'S':
+      case 'N':
+        return { type, value: this.name() };
+      case 'B':
+        return { type, value: this.lengthy() };
+      case 'BOOL':
+        return { type, value: this.flag() };
+      case 'NULL':
+        return { type };
+      case 'L':
+        return { type, value: this.many(() => this.value(depth + 1)) };
+      case 'M':
+        return { type, value: this.attributes(this.varint(), depth + 1) };
+      case 'SS':
+      case 'NS':
+        return { type, value: this.many(() => this.name()) };
+      case 'BS':
+        return { type, value: this.many(() => this.lengthy()) };
+    }
+  }
+
+  /** @param count how many; left out: up to the end */
+  attributes(count = Number.POSITIVE_INFINITY, depth = 0): Map<string, AttributeValue> {
+    const attributes = new Map<string, AttributeValue>();
+    for (let left = count; left > 0 && (count !== Number.POSITIVE_INFINITY || !this.isAtEnd); left--) {
+      const name = this.name();
+      attributes.set(name, this.value(depth));
+    }
+    return attributes;
+  }
+}

@@ -1,0 +1,27 @@
+/** Tables: what they are, who knows of them, and how they change. */
+
+export {
+  decodeDescriptor,
+  encodeDescriptor,
+  type GlobalIndex,
+  type IndexState,
+  type KeyAttribute,
+  type KeyAttributeType,
+  type KeySchema,
+  type LocalIndex,
+  maintainedIndexes,
+  type OnDemandLimits,
+  openStream,
+  type Projection,
+  type Segment,
+  type StreamViewType,
+  segmentEnd,
+  segmentOf,
+  type TableDescriptor,
+  type TableStatus,
+  type TableStream,
+  type Throughput,
+  type TimeToLive,
+  ttlAttribute,
+  type WarmThroughput,
+} from './descriptor.ts';
