@@ -1,8 +1,9 @@
 /**
  * DynamoDB: speaks the JSON protocol of the AWS SDKs. Requests become operations on the groups that have their items, here or on another node.
  *
- * The rooms import in this direction only: errors < values < expressions < rows < tables < items.
+ * The rooms import in this direction only: errors < values < expressions < operation < rows < tables < items < operations < wire < server.
  */
 
 export { DynamoError } from './errors/index.ts';
+export { type AnyOperation, declareOperation, type Operation, type RequestContext } from './operation/index.ts';
 export type { AttributeType, AttributeValue, Item } from './values/index.ts';

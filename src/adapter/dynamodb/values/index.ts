@@ -17,3 +17,4 @@ export type {
   StringSetValue,
   StringValue,
 } from './attribute.ts';
+export type { BlobText, JsonMap, WireAttributeValue, WireItem } from './wire-values.ts';
