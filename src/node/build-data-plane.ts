@@ -72,7 +72,10 @@ export function buildDataPlane(parts: NodeParts, consensus: ConsensusPlane): Dat
   const resolver = new Later<LockResolver>('the resolver of locks');
   const routes = new RouteEngine(0);
   const recorder = new LoadRecorder({ routes, clock, seed: self, keys: KEYSPACES_OF_ADAPTERS });
-  const storagePressure = new StoragePressure({ ...parts, clock, keys: KEYSPACES_OF_ADAPTERS }, () => host.get().all());
+  const storagePressure = new StoragePressure(
+    { ...parts, clock, keys: KEYSPACES_OF_ADAPTERS, accesses: () => recorder.accesses },
+    () => host.get().all(),
+  );
   const storeActivity = new StoreActivity();
   const kv = createKvService({
     onLockMet: (group, lock) => resolver.get().onLockMet(group, lock),

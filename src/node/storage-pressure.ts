@@ -27,6 +27,8 @@ export interface StoragePressureOptions
     Pick<NodeGcOptions, 'incarnation' | 'clock' | 'scheduler' | 'random' | 'retentionMs'> {
   readonly network: PeerNetwork;
   readonly keys: KeyRules;
+  /** Keys that clients read and wrote here so far. */
+  readonly accesses: () => number;
   readonly onBackgroundError: (error: unknown) => void;
 }
 
@@ -71,6 +73,7 @@ export class StoragePressure {
       times: options.gc ?? {},
       onError: options.onBackgroundError,
       isUrgent: () => admission.isOverhangUrgent,
+      accesses: options.accesses,
     });
     return { gc: this.collection };
   }

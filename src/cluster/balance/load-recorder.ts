@@ -35,6 +35,7 @@ export class LoadRecorder {
   /** What a counted access stands for. */
   private times = 1;
   private counted = 0;
+  private heard = 0;
   private lookedMs: Millis;
   private randomState: number;
 
@@ -52,8 +53,14 @@ export class LoadRecorder {
     if (--this.gap <= 0) this.count(key, isWrite, bytes);
   };
 
+  /** Accesses so far, estimated as everything here. */
+  get accesses(): number {
+    return this.heard;
+  }
+
   private count(key: Buffer, isWrite: boolean, bytes: number): void {
     const { times } = this;
+    this.heard += times;
     this.sampler.record(this.routes.current, this.keys.align(key), isWrite, bytes, times);
     if (times > 1) {
       // Marsaglia's xorshift; gaps from 1 to 2 times - 1 are `times` on the average.

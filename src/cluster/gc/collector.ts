@@ -2,8 +2,8 @@
  * Passes of collection over the stores of a node: a replica drops, by itself and off the hot path, what no read at or above its
  * group's threshold can see. Every replica does it for its own files, so nobody leases anything. Passes begin at times that are
  * spread over a period, so that the replicas of a group do not rewrite their files together; a few run at a time, in slices
- * with pauses between. A pass that was interrupted goes on from its key; the threshold is durable before its first removal, so a
- * crash in between leaves a store that still refuses reads of what is gone.
+ * with pauses between, which are short while nobody asks anything of the node. A pass that was interrupted goes on from its key;
+ * the threshold is durable before its first removal, so a crash in between leaves a store that still refuses reads of what is gone.
  */
 import {
   type Cancel,
@@ -30,6 +30,8 @@ export interface CollectorLimits {
   readonly sliceMs: Millis;
   readonly sliceBytes: number;
   readonly pauseMs: Millis;
+  /** The pause while the node rests: nobody waits for a slice then. */
+  readonly restPauseMs: Millis;
   /** The pause while the node holds too much history: collection is then worth more than the last bit of latency. */
   readonly urgentPauseMs: Millis;
   /** A replica that has so many committed entries to apply has more pressing work. */
@@ -42,6 +44,7 @@ export const DEFAULT_COLLECTOR_LIMITS: CollectorLimits = {
   sliceMs: 5,
   sliceBytes: 4 << 20,
   pauseMs: 50,
+  restPauseMs: 5,
   urgentPauseMs: 5,
   maxApplyLag: 1_024,
 };
@@ -61,6 +64,8 @@ export interface CollectorOptions {
   readonly limits?: Partial<CollectorLimits>;
   /** Whether the node holds more history than it should; asked between slices. */
   readonly isUrgent?: () => boolean;
+  /** Keys that clients read and wrote on this node so far; absent, and it never counts as resting. */
+  readonly accesses?: () => number;
   /** Hears of passes that failed; they are begun again. */
   readonly onError: (error: unknown) => void;
 }
@@ -77,6 +82,8 @@ interface Course {
 /** Looks for due passes this often in a period. */
 const LOOKS = 20;
 const MAX_LOOK_MS: Millis = 1_000;
+/** What a cluster writes by itself does not make a node a busy one. */
+const MAX_OPERATIONS_AT_REST = 2;
 
 /** See the top of the file. */
 export class StoreCollector {
@@ -175,10 +182,14 @@ export class StoreCollector {
     const { limits } = this;
     const { store } = group;
     const threshold = store.gcThreshold;
+    // Nothing is known of what goes on here before the first pause.
+    let operations = Number.NEGATIVE_INFINITY;
     for (;;) {
       if (this.isStopped || !this.courses.has(store)) return;
       if (this.isCalm(group) && (await store.collectGarbage(limits.sliceMs, limits.sliceBytes))) break;
-      await this.pause(this.options.isUrgent?.() === true ? limits.urgentPauseMs : limits.pauseMs);
+      const before = operations;
+      operations = this.operations();
+      await this.pause(operations - before <= MAX_OPERATIONS_AT_REST);
     }
     course.collectedTs = threshold;
     course.passedAtMs = this.options.clock.nowMs();
@@ -193,7 +204,17 @@ export class StoreCollector {
     return progress.every(({ state }) => state !== 'snapshot');
   }
 
-  private pause(ms: Millis): Promise<void> {
+  /** What this node has done for clients so far: keys that were asked for here, and entries that its replicas applied. */
+  private operations(): number {
+    let operations = this.options.accesses?.() ?? Number.POSITIVE_INFINITY;
+    for (const store of this.courses.keys()) operations += store.appliedIndex;
+    return operations;
+  }
+
+  private pause(isResting: boolean): Promise<void> {
+    const { pauseMs, restPauseMs, urgentPauseMs } = this.limits;
+    const restedMs = isResting ? restPauseMs : pauseMs;
+    const ms = this.options.isUrgent?.() === true ? Math.min(urgentPauseMs, restedMs) : restedMs;
     return sleep(this.options.scheduler, ms, this.stopping.signal);
   }
 }

@@ -47,6 +47,8 @@ export interface NodeGcOptions {
   readonly times?: GcTimes;
   /** See `CollectorOptions`. */
   readonly isUrgent?: () => boolean;
+  /** See `CollectorOptions`. */
+  readonly accesses?: () => number;
   readonly onError: (error: unknown) => void;
 }
 
@@ -83,6 +85,7 @@ export class NodeGc {
       random,
       limits: { periodMs: periodOf(retentionMs), ...times.collector },
       ...(options.isUrgent === undefined ? {} : { isUrgent: options.isUrgent }),
+      ...(options.accesses === undefined ? {} : { accesses: options.accesses }),
       onError,
     });
     this.endpoint = new GcEndpoint({

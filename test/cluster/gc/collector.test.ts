@@ -11,6 +11,7 @@ import { ManualClock, ManualScheduler } from '../../support/manual-time.ts';
 /** A store whose passes take so many slices. */
 class SlicedStore {
   gcThreshold = hlcTimestamp(1n);
+  appliedIndex = 0;
   readonly slicesPerPass: number;
   slices: number[] = [];
   passes = 0;
@@ -60,6 +61,7 @@ class Node {
   readonly errors: unknown[] = [];
   readonly collector: StoreCollector;
   isUrgent = false;
+  accesses = 0;
 
   constructor(stores: number, limits: Partial<CollectorLimits> = {}, seed = 1) {
     for (let at = 0; at < stores; at++) this.stores.push(new SlicedStore(this.clock));
@@ -78,13 +80,16 @@ class Node {
       random: new SeededRandom(seed),
       limits: { periodMs: 10_000, ...limits },
       isUrgent: () => this.isUrgent,
+      accesses: () => this.accesses,
       onError: (error) => this.errors.push(error),
     });
     this.collector.start();
   }
 
-  async pass(ms: number): Promise<void> {
+  /** @param serve what clients do in every 10 ms */
+  async pass(ms: number, serve: () => void = () => {}): Promise<void> {
     for (let passed = 0; passed < ms; passed += 10) {
+      serve();
       this.scheduler.advance(10);
       for (let round = 0; round < 10; round++) await Promise.resolve();
     }
@@ -94,7 +99,7 @@ class Node {
 describe('passes of collection over the stores of a node', () => {
   test('begin at times of their own, run in slices with pauses, and are made once a threshold', async () => {
     const node = new Node(4);
-    await node.pass(30_000);
+    await node.pass(30_000, () => (node.accesses += 1));
     for (const { passes, slices } of node.stores) {
       assert.equal(passes, 1);
       assert.equal(slices.length, 3);
@@ -152,6 +157,28 @@ describe('passes of collection over the stores of a node', () => {
     const [first, second] = node.stores[0]!.slices;
     assert.ok(second! - first! <= 10);
     await node.collector.stop();
+  });
+
+  test('have short pauses while the node rests: no client reads or writes here, and no replica applies entries', async () => {
+    for (const [what, longestMs, serve] of [
+      ['at rest', 10, () => {}],
+      ['reads', 50, (node: Node) => (node.accesses += 1)],
+      ['entries of another group', 50, (node: Node) => (node.stores[1]!.appliedIndex += 1)],
+    ] as const) {
+      const node = new Node(2, { periodMs: 1_000_000 });
+      await node.pass(10);
+      node.stores[1]!.gcThreshold = hlcTimestamp(0n);
+      node.collector.hasten();
+      await node.pass(3_000, () => serve(node));
+      const { slices } = node.stores[0]!;
+      assert.deepEqual(
+        slices.slice(1).map((atMs, at) => Math.ceil((atMs - slices[at]!) / longestMs)),
+        longestMs === 50 ? [1, 1] : [5, 1],
+        what,
+      );
+      assert.equal(slices[2]! - slices[1]! > 10, longestMs > 10, what);
+      await node.collector.stop();
+    }
   });
 
   test('are begun again after a failure, and stop in the middle when the node does', async () => {
