@@ -1,5 +1,14 @@
 /** Functions of Lua that would let a script past its limits: compiling bytes that nobody has checked, and catching what must end it. */
-import { type Library, type LuaApi, LuaStatus, LuaType, libraryFunction, upvalueIndex } from '../engine/index.ts';
+import {
+  type Library,
+  type LuaApi,
+  LuaStatus,
+  LuaType,
+  libraryFunction,
+  MULTIPLE_RESULTS,
+  upvalueIndex,
+} from '../engine/index.ts';
+import type { Spend } from './spending.ts';
 
 /** First byte of a compiled chunk, which nobody has checked: it could do anything. */
 const BYTECODE_MARK = 0x1b;
@@ -9,15 +18,8 @@ const INSTRUCTIONS_AN_ERROR = 20_000;
 const INSTRUCTIONS_A_CHUNK = 2_000;
 const INSTRUCTIONS_A_SOURCE_BYTE = 10;
 
-/**
- * @param abortText what every call raises once the running script must end; undefined until then
- * @param spend counts work, and ends the script that has done too much
- */
-export function basicFunctions(
-  api: LuaApi,
-  abortText: () => string | undefined,
-  spend: (state: number, instructions: number) => void,
-): Library {
+/** @param abortText what every call raises once the running script must end; undefined until then */
+export function basicFunctions(api: LuaApi, abortText: () => string | undefined, spend: Spend): Library {
   const compile = (state: number, source: Buffer, name: string): number => {
     spend(state, INSTRUCTIONS_A_CHUNK + source.length * INSTRUCTIONS_A_SOURCE_BYTE);
     return loadChunk(api, state, source, name);
@@ -65,7 +67,7 @@ export function basicFunctions(
         api.pushBoolean(state, false);
         return 1;
       }
-      const status = api.protectedCall(state, api.top(state) - 1, -1, 0);
+      const status = api.protectedCall(state, api.top(state) - 1, MULTIPLE_RESULTS, 0);
       if (status === LuaStatus.Ok) {
         api.pushBoolean(state, true);
         api.insert(state, 1);
@@ -83,7 +85,7 @@ export function basicFunctions(
       api.setTop(state, 2);
       api.pushFunction(state, handleError, 1);
       api.insert(state, 1);
-      const status = api.protectedCall(state, 0, -1, 1);
+      const status = api.protectedCall(state, 0, MULTIPLE_RESULTS, 1);
       if (status !== LuaStatus.Ok) {
         raiseIfAborted(state);
         spend(state, INSTRUCTIONS_AN_ERROR);

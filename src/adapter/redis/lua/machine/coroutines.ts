@@ -3,15 +3,13 @@
  * and a thread of Lua takes far longer to make than an instruction.
  */
 import { type Library, type LibraryFunction, type LuaApi, LuaType } from '../engine/index.ts';
+import type { Spend } from './spending.ts';
 
 /** A thread is made, run and collected in the time of so many. */
 const INSTRUCTIONS_A_THREAD = 2_000;
 
-/**
- * The two functions that take the place of those in `coroutine`. The interpreter's libraries must be open.
- * @param spend counts work, and ends the script that has done too much
- */
-export function coroutineFunctions(api: LuaApi, spend: (state: number, instructions: number) => void): Library {
+/** The two functions that take the place of those in `coroutine`. The interpreter's libraries must be open. */
+export function coroutineFunctions(api: LuaApi, spend: Spend): Library {
   const counted = (name: string): LibraryFunction => {
     api.getGlobal(api.state, 'coroutine');
     api.getField(api.state, -1, name);

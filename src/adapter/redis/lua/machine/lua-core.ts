@@ -14,6 +14,7 @@ import { RandomNumbers } from './random-numbers.ts';
 import { redisLibrary } from './redis-library.ts';
 import type { ScriptHost } from './script-host.ts';
 import { HOOK_EVERY, ScriptRun } from './script-run.ts';
+import type { Spend } from './spending.ts';
 import { stringFunctions } from './string-functions.ts';
 import { takeReply } from './values.ts';
 
@@ -79,7 +80,7 @@ export abstract class LuaCore {
     const [handler] = api.addFunctions([(running) => this.describeError(running)]);
     api.pushFunction(state, handler!);
     this.errorHandler = api.reference(state);
-    const spend = (running: number, instructions: number): void => this.spend(running, instructions);
+    const spend: Spend = (running, instructions) => this.spend(running, instructions);
     this.globals = new Globals(api, {
       base: basicFunctions(api, () => this.current?.abortText, spend),
       redis: libraryOf(redisLibrary(api, () => this.running, spend)),

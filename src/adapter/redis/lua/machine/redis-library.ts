@@ -4,6 +4,7 @@ import { doubleText, RedisError, SERVER_VERSION } from '../../protocol/index.ts'
 import { type Library, type LuaApi, LuaType } from '../engine/index.ts';
 import { LOG_LEVELS } from './script-host.ts';
 import type { ScriptRun } from './script-run.ts';
+import type { Spend } from './spending.ts';
 import { pushError, pushField, pushReply } from './values.ts';
 
 const WRONG_ARGUMENTS = 'ERR wrong number or type of arguments';
@@ -11,9 +12,6 @@ const WRONG_ARGUMENTS = 'ERR wrong number or type of arguments';
 /** What a call costs in instructions, by the time that it takes, and one that fails. */
 const CALL_INSTRUCTIONS = 300;
 const FAILURE_INSTRUCTIONS = 3_000;
-
-/** Counts work, and ends the script that has done too much. */
-type Spend = (state: number, instructions: number) => void;
 
 /** `redis.*` for the run that `current` answers. */
 export function redisLibrary(api: LuaApi, current: () => ScriptRun, spend: Spend): Library {

@@ -3,20 +3,11 @@
  * node up for as long as it likes.
  */
 import type { Library, LuaApi } from '../engine/index.ts';
+import { BYTES_PER_INSTRUCTION, type Spend } from './spending.ts';
 import { stringSearch } from './string-search.ts';
 
-/** Bytes that cost as much as an instruction. */
-const BYTES_PER_INSTRUCTION = 16;
-
-/**
- * @param maxBytes memory of the machine
- * @param spend counts work, and ends the script that has done too much
- */
-export function stringFunctions(
-  api: LuaApi,
-  maxBytes: number,
-  spend: (state: number, instructions: number) => void,
-): Library {
+/** @param maxBytes memory of the machine */
+export function stringFunctions(api: LuaApi, maxBytes: number, spend: Spend): Library {
   return {
     ...stringSearch(api, spend),
     rep: (state) => {

@@ -1,22 +1,20 @@
 /** `find`, `match`, `gmatch` and `gsub` of Lua's strings, over patterns whose work counts. */
 import { type Library, type LuaApi, LuaType, libraryFunction, upvalueIndex } from '../engine/index.ts';
 import { type Capture, isPlain, PatternError, PatternMatcher } from './pattern.ts';
+import { BYTES_PER_INSTRUCTION, type Spend } from './spending.ts';
 
 const ESCAPE = 0x25;
 const ZERO = 0x30;
 const NINE = 0x39;
 /** A step of a search takes as long as so many instructions. */
 const INSTRUCTIONS_A_STEP = 4;
-/** Bytes that are copied in the time of an instruction. */
-const BYTES_PER_INSTRUCTION = 16;
 /** Loops of `gmatch` whose texts are at hand; another one's are copied again. */
 const MAX_LOOPS = 4;
 
 /** What a loop of `gmatch` takes with it. */
 const LoopValue = { Text: 1, Pattern: 2, Place: 3, Number: 4 } as const;
 
-/** @param spend counts work, and ends the script that has done too much */
-export function stringSearch(api: LuaApi, spend: (state: number, instructions: number) => void): Library {
+export function stringSearch(api: LuaApi, spend: Spend): Library {
   const loops = new Map<number, PatternMatcher>();
   let loopNumber = 0;
 
