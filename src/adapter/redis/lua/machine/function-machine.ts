@@ -5,9 +5,9 @@
 import type { Random } from '../../../../platform/index.ts';
 import { ErrorReply, RedisError, type Reply } from '../../protocol/index.ts';
 import { type Library, type LuaApi, LuaStatus, LuaType } from '../engine/index.ts';
-import { LuaCore, type LuaLimits, ScriptTooLongError } from './lua-core.ts';
+import { LuaCore, type LuaLimits } from './lua-core.ts';
 import type { ScriptHost } from './script-host.ts';
-import type { ScriptRun } from './script-run.ts';
+import { type ScriptRun, ScriptTooLongError } from './script-run.ts';
 import { pushError } from './values.ts';
 
 const SOURCE_NAME = '@user_function';

@@ -8,6 +8,7 @@ export {
   type LoadedFunction,
   NAME_RULE,
 } from './function-machine.ts';
-export { DEFAULT_LUA_LIMITS, type LuaLimits, ScriptTooLongError } from './lua-core.ts';
+export { DEFAULT_LUA_LIMITS, type LuaLimits } from './lua-core.ts';
 export { LuaMachine, type Script } from './lua-machine.ts';
 export type { ScriptHost, ScriptLogLevel } from './script-host.ts';
+export { ScriptTooLongError } from './script-run.ts';

@@ -3,7 +3,7 @@
  * A run ends by itself, with an error of its own, or because the machine ends it: too many instructions, too much memory, or a call that the engine
  * below refuses. What cannot be stopped within Lua is torn down with the machine.
  */
-import { KvorumError, type Random } from '../../../../platform/index.ts';
+import type { Random } from '../../../../platform/index.ts';
 import { ErrorReply, RedisError, type Reply } from '../../protocol/index.ts';
 import { type Library, LuaApi, LuaMemoryError, LuaPanicError, LuaStatus, LuaType } from '../engine/index.ts';
 import { DEFAULT_JSON_SETTINGS, type JsonSettings } from '../libraries/index.ts';
@@ -33,12 +33,6 @@ export const DEFAULT_LUA_LIMITS: LuaLimits = {
   maxBytes: 256 * 1024 * 1024,
   maxScripts: 10_000,
 };
-
-/** A script took more instructions than it may; nothing of what it has written stays. */
-export class ScriptTooLongError extends KvorumError {
-  readonly code = 'SCRIPT_TOO_LONG';
-  readonly disposition = 'final';
-}
 
 /** Memory beyond which a machine collects after a run, KiB. */
 const COLLECT_ABOVE_KIB = 8 * 1024;
@@ -176,13 +170,12 @@ export abstract class LuaCore {
   /** Ends what runs when it has done more than it may. */
   private spend(state: number, instructions: number): void {
     const run = this.current;
-    const mustEnd = run?.spend(instructions, () => new ScriptTooLongError(tooLong(this.limits.maxInstructions)));
-    if (mustEnd === true) this.api.raiseText(state, run!.abortText!);
+    if (run?.spend(instructions) === true) this.api.raiseText(state, run.abortText!);
   }
 
   private look(state: number): void {
     const run = this.current;
-    const verdict = run?.look(() => new ScriptTooLongError(tooLong(this.limits.maxInstructions))) ?? 'go on';
+    const verdict = run?.look() ?? 'go on';
     if (verdict === 'raise') this.api.raiseText(state, run!.abortText!);
     if (verdict === 'tear down') {
       this.broken = true;
@@ -219,6 +212,3 @@ export abstract class LuaCore {
     return 1;
   }
 }
-
-const tooLong = (instructions: number): string =>
-  `the script ran longer than ${instructions} instructions; nothing of it was done`;

@@ -1,10 +1,17 @@
 /** One run of a script: what it may use, and why it must end when it must. */
+import { KvorumError } from '../../../../platform/index.ts';
 import type { ScriptHost } from './script-host.ts';
 
 /** Instructions between two looks at what a script has used. */
 export const HOOK_EVERY = 100_000;
 
 const ABORTED = 'script aborted';
+
+/** A script took more instructions than it may; nothing of what it has written stays. */
+export class ScriptTooLongError extends KvorumError {
+  readonly code = 'SCRIPT_TOO_LONG';
+  readonly disposition = 'final';
+}
 
 export class ScriptRun {
   readonly host: ScriptHost;
@@ -37,24 +44,22 @@ export class ScriptRun {
     return ABORTED;
   }
 
-  /** Counts work that no instruction stands for. @returns true when the script must end */
-  spend(instructions: number, tooLong: () => Error): boolean {
+  /** Counts what was done: work that no instruction stands for, or instructions. @returns true when the script must end */
+  spend(instructions: number): boolean {
     this.instructions += instructions;
-    if (this.cause === undefined && this.instructions > this.maxInstructions) this.abort(tooLong());
+    if (this.cause === undefined && this.instructions > this.maxInstructions) {
+      const text = `the script ran longer than ${this.maxInstructions} instructions; nothing of it was done`;
+      this.abort(new ScriptTooLongError(text));
+    }
     return this.cause !== undefined;
   }
 
   /**
    * Called after each `HOOK_EVERY` instructions.
-   * @param tooLong makes the error of a script that has run too long
    * @returns what to do: go on, raise an error that Lua can catch, or, when it did, one that it cannot
    */
-  look(tooLong: () => Error): 'go on' | 'raise' | 'tear down' {
-    this.instructions += HOOK_EVERY;
-    if (this.cause === undefined) {
-      if (this.instructions <= this.maxInstructions) return 'go on';
-      this.abort(tooLong());
-    }
+  look(): 'go on' | 'raise' | 'tear down' {
+    if (!this.spend(HOOK_EVERY)) return 'go on';
     return this.overtime++ === 0 ? 'raise' : 'tear down';
   }
 }
