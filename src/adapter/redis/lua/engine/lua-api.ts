@@ -393,6 +393,11 @@ export class LuaApi {
     return bytes ?? this.typeError(state, argument, 'string');
   }
 
+  /** The same without a copy of the bytes: a number is turned into its text in place, as `toBytes` does. */
+  requireText(state: number, argument: number): void {
+    if (this.native.lua_tolstring!(state, argument, 0) === 0) this.typeError(state, argument, 'string');
+  }
+
   /** True when an argument is nil or was not given. */
   isNone(state: number, argument: number): boolean {
     return this.type(state, argument) <= LuaType.Nil;

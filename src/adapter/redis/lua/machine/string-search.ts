@@ -75,24 +75,26 @@ export function stringSearch(api: LuaApi, spend: Spend): Library {
     });
   };
 
+  const matcherOfLoop = (state: number, number: number): PatternMatcher => {
+    const known = loops.get(number);
+    if (known !== undefined) return known;
+    const text = bytesAt(state, upvalueIndex(LoopValue.Text));
+    const found = matcher(text, bytesAt(state, upvalueIndex(LoopValue.Pattern)), false);
+    if (loops.size >= MAX_LOOPS) loops.delete(loops.keys().next().value!);
+    loops.set(number, found);
+    return found;
+  };
   const nextOfLoop = libraryFunction(api, (state) => {
     const number = api.toNumber(state, upvalueIndex(LoopValue.Number));
-    let found = loops.get(number);
-    if (found === undefined) {
-      const text = bytesAt(state, upvalueIndex(LoopValue.Text));
-      found = matcher(text, bytesAt(state, upvalueIndex(LoopValue.Pattern)), false);
-      if (loops.size >= MAX_LOOPS) loops.delete(loops.keys().next().value!);
-      loops.set(number, found);
-    }
-    const search = found;
+    const found = matcherOfLoop(state, number);
     return searching(state, () => {
-      if (!search.search(api.toNumber(state, upvalueIndex(LoopValue.Place)))) {
+      if (!found.search(api.toNumber(state, upvalueIndex(LoopValue.Place)))) {
         loops.delete(number);
         return 0;
       }
-      api.pushNumber(state, search.end === search.start ? search.end + 1 : search.end);
+      api.pushNumber(state, found.end === found.start ? found.end + 1 : found.end);
       api.replace(state, upvalueIndex(LoopValue.Place));
-      return pushCaptures(state, search, true);
+      return pushCaptures(state, found, true);
     });
   });
 
@@ -115,8 +117,9 @@ export function stringSearch(api: LuaApi, spend: Spend): Library {
   };
 
   const gmatch = (state: number): number => {
-    api.checkBytes(state, 1);
-    api.checkBytes(state, 2);
+    // The loop copies both, when it begins.
+    api.requireText(state, 1);
+    api.requireText(state, 2);
     api.setTop(state, 2);
     api.pushNumber(state, 0);
     loopNumber += 1;
