@@ -22,7 +22,7 @@ local function all(find, text, pattern)
   return table.concat(shown, ';')
 end
 local replacements = { 'x', '<%0>', '%1%2', '%%', '%a', 7, function(a, b) return a and #tostring(a) % 2 == 0 and a or nil end,
-  { a = 'A', b = true, [1] = 'one', [''] = 'E' }, { a = {} }, function() return {} end }
+  { a = 'A', b = true, [1] = 'one', [''] = 'E' }, { a = {} }, function() return {} end, 'of %1 or %0, %%.' }
 return function(text, pattern, place, which)
   local results = {}
   for _, library in ipairs({ string, search }) do
@@ -140,7 +140,7 @@ describe('searches of patterns', () => {
         text,
         pattern,
         fc.integer({ min: -4, max: 14 }),
-        fc.integer({ min: 1, max: 10 }),
+        fc.integer({ min: 1, max: 11 }),
         (subject, searched, place, which) => {
           const [own, ours] = compare(Buffer.from(subject, 'latin1'), Buffer.from(searched, 'latin1'), place, which);
           assert.equal(comparable(ours), comparable(own));

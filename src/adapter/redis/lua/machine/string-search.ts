@@ -98,10 +98,10 @@ export function stringSearch(api: LuaApi, spend: Spend): Library {
     });
   });
 
-  /** Appends what a match is replaced by. */
-  const replacement = (state: number, type: LuaType, found: PatternMatcher, template: Buffer): Buffer => {
-    if (type === LuaType.Number || type === LuaType.String) return expand(template, found);
-    if (type === LuaType.Function) {
+  /** What a match is replaced by. @param template undefined where the third argument is a function or a table */
+  const replacement = (state: number, found: PatternMatcher, template: Buffer | undefined): Buffer => {
+    if (template !== undefined) return expand(template, found);
+    if (api.type(state, 3) === LuaType.Function) {
       api.pushValue(state, 3);
       api.call(state, pushCaptures(state, found, true), 1);
     } else {
@@ -137,11 +137,11 @@ export function stringSearch(api: LuaApi, spend: Spend): Library {
     gsub: (state) => {
       const text = bytesAt(state, 1);
       const pattern = bytesAt(state, 2);
-      const type = api.type(state, 3);
       const most = api.isNone(state, 4) ? text.length + 1 : Math.trunc(api.checkNumber(state, 4));
-      if (type !== LuaType.Number && type !== LuaType.String && type !== LuaType.Table && type !== LuaType.Function)
+      const type = api.type(state, 3);
+      const template = api.isText(state, 3) ? bytesAt(state, 3) : undefined;
+      if (template === undefined && type !== LuaType.Table && type !== LuaType.Function)
         return api.argumentError(state, 3, 'string/function/table expected');
-      const template = type === LuaType.Number || type === LuaType.String ? bytesAt(state, 3) : EMPTY;
       return searching(state, () => {
         const found = matcher(text, pattern, true);
         const parts: Buffer[] = [];
@@ -152,19 +152,15 @@ export function stringSearch(api: LuaApi, spend: Spend): Library {
           const isMatch = found.matchAt(at);
           if (isMatch) {
             count += 1;
-            const { end } = found;
-            parts.push(text.subarray(kept, at), replacement(state, type, found, template));
+            const replaced = replacement(state, found, template);
+            parts.push(text.subarray(kept, at), replaced);
             current = state;
-            kept = end;
-            spend(state, INSTRUCTIONS_A_STEP + parts.at(-1)!.length / BYTES_PER_INSTRUCTION);
-            if (end > at) {
-              at = end;
-              if (found.isAnchored) break;
-              continue;
-            }
+            kept = found.end;
+            spend(state, INSTRUCTIONS_A_STEP + replaced.length / BYTES_PER_INSTRUCTION);
           }
-          if (at >= text.length) break;
-          at += 1;
+          if (isMatch && found.end > at) at = found.end;
+          else if (at < text.length) at += 1;
+          else break;
           if (found.isAnchored) break;
         }
         parts.push(text.subarray(kept));
@@ -176,8 +172,6 @@ export function stringSearch(api: LuaApi, spend: Spend): Library {
   };
 }
 
-const EMPTY = Buffer.alloc(0);
-
 /** Where a search begins, from 0. @param place from 1, or from the end when it is negative */
 function placeOf(place: number, length: number): number {
   const fromStart = place < 0 ? Math.max(0, place + length + 1) : place;
@@ -186,17 +180,15 @@ function placeOf(place: number, length: number): number {
 
 /** The text of a replacement with captures in it. */
 function expand(template: Buffer, found: PatternMatcher): Buffer {
-  if (!template.includes(ESCAPE)) return template;
+  let mark = template.indexOf(ESCAPE);
+  if (mark < 0) return template;
   const parts: Buffer[] = [];
-  for (let at = 0; at < template.length; at++) {
-    const character = template[at]!;
-    if (character !== ESCAPE) {
-      parts.push(template.subarray(at, at + 1));
-      continue;
-    }
-    at += 1;
+  let kept = 0;
+  for (; mark >= 0; mark = template.indexOf(ESCAPE, kept)) {
+    parts.push(template.subarray(kept, mark));
+    kept = mark + 2;
     // Behind the end stands a zero byte.
-    const sign = template[at] ?? 0;
+    const sign = template[mark + 1] ?? 0;
     if (sign < ZERO || sign > NINE) parts.push(Buffer.of(sign));
     else if (sign === ZERO) parts.push(found.whole);
     else {
@@ -204,5 +196,6 @@ function expand(template: Buffer, found: PatternMatcher): Buffer {
       parts.push(typeof capture === 'number' ? Buffer.from(String(capture)) : capture);
     }
   }
+  parts.push(template.subarray(kept));
   return Buffer.concat(parts);
 }
