@@ -186,6 +186,16 @@ describe('a machine', () => {
     }
   });
 
+  test('keeps nothing of chunks that scripts compile', () => {
+    const lua = machine();
+    const filler = 'x'.repeat(64 * 1024);
+    for (let round = 0; round < 1_500; round++) {
+      const args = [Buffer.from(`return ${round} --${filler}`)];
+      assert.equal(run(lua, 'return loadstring(ARGV[1])()', { args }), round);
+    }
+    assert.equal(lua.isBroken, false);
+  });
+
   test('can be replaced again and again', () => {
     for (let round = 0; round < 50; round++) {
       const lua = machine();

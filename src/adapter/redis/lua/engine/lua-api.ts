@@ -343,9 +343,11 @@ export class LuaApi {
 
   /** Compiles a chunk and pushes it as a function, or the message. @returns a `LuaStatus` */
   load(state: number, source: Uint8Array, name: string): number {
-    const at = this.allocate(Math.max(1, source.length));
-    this.view().set(source, at);
-    const status = this.native.luaL_loadbuffer!(state, at, source.length, this.nameAt(name));
+    // Scripts name chunks as they like, so the name is not kept; it stands behind the source.
+    const bytes = Buffer.concat([source, Buffer.from(`${name}\0`, 'latin1')]);
+    const at = this.allocate(bytes.length);
+    this.view().set(bytes, at);
+    const status = this.native.luaL_loadbuffer!(state, at, source.length, at + source.length);
     this.native.free!(at);
     return status;
   }
