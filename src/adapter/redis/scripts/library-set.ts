@@ -43,10 +43,6 @@ export class LibrarySet {
     }
   }
 
-  get functionCount(): number {
-    return this.libraries.reduce((sum, { functions }) => sum + functions.length, 0);
-  }
-
   library(name: string): StoredLibrary | undefined {
     return this.libraries.find((library) => library.name === name);
   }

@@ -38,21 +38,19 @@ export class ScriptCommands implements ScriptHost {
 
   call(args: readonly Buffer[], resp: 2 | 3): Reply {
     const command = this.table.resolve(args);
-    const { spec } = command ?? this.unknown();
-    if (spec.handler === undefined) return this.unknown();
+    if (command?.spec.handler === undefined) throw new RedisError(UNKNOWN);
+    const { spec } = command;
     if (!arityAccepts(spec.arity, args.length)) {
       throw new RedisError('ERR Wrong number of args calling Redis command from script');
     }
     if (spec.flags.includes('noscript')) throw new RedisError('ERR This Redis command is not allowed from script');
-    this.checkCaller(command!, args);
-    if (this.isReadOnly && spec.flags.includes('write')) {
-      throw new RedisError(READ_ONLY);
-    }
+    this.checkCaller(command, args);
+    if (this.isReadOnly && spec.flags.includes('write')) throw new RedisError(READ_ONLY);
     try {
       const here = ANSWERED_HERE[spec.name];
       if (here !== undefined) return here(this, args);
       const ctx = this.ctx.nested(this.ctx.keyspace.db, resp);
-      return spec.handler.kind === 'data' ? ctx.call(spec, args) : callOutside(ctx, command!.fullName, args);
+      return command.spec.handler.kind === 'data' ? ctx.call(spec, args) : callOutside(ctx, command.fullName, args);
     } finally {
       if (this.ctx.isMonitored) this.show(args);
     }
@@ -105,9 +103,5 @@ export class ScriptCommands implements ScriptHost {
     if (db < 0 || db >= DATABASE_COUNT) throw errors.dbIndexOutOfRange();
     this.ctx = this.ctx.nested(db, this.ctx.resp);
     return OK;
-  }
-
-  private unknown(): never {
-    throw new RedisError(UNKNOWN);
   }
 }

@@ -1,4 +1,5 @@
 /** The first line of a script that says how it is to be run: `#!lua flags=no-writes,allow-stale`. */
+import { FUNCTION_FLAGS, type FunctionFlag } from '../lua/index.ts';
 import { RedisError, splitInline } from '../protocol/index.ts';
 
 /** What a script's first line says. */
@@ -14,9 +15,9 @@ export interface ScriptHeader {
 const MARK = '#!';
 const ENGINE = '#!lua';
 const FLAGS_OPTION = 'flags=';
-const NO_WRITES = 'no-writes';
-/** Flags that Redis knows. A cluster that spreads keys over groups, has memory left and no stale copies needs only one of them. */
-const FLAGS = new Set([NO_WRITES, 'allow-oom', 'allow-stale', 'no-cluster', 'allow-cross-slot-keys']);
+const NO_WRITES: FunctionFlag = 'no-writes';
+/** Flags that Redis knows, those of functions. A cluster that spreads keys over groups, has memory left and no stale copies needs only one of them. */
+const FLAGS: ReadonlySet<string> = new Set(FUNCTION_FLAGS);
 const LINE_FEED = 0x0a;
 
 /** @throws RedisError when the line is there and says something unknown */
