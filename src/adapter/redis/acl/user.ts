@@ -31,7 +31,7 @@ export interface UserParts {
 
 const HASH = /^[0-9a-f]{64}$/;
 
-const hashOf = (password: string): string => createHash('sha256').update(bytesOf(password)).digest('hex');
+const digestOf = (password: Buffer): Buffer => createHash('sha256').update(password).digest();
 
 /** Compared with where a user has fewer passwords, or is not there. */
 const NO_PASSWORD = Buffer.alloc(32);
@@ -45,8 +45,8 @@ export class User implements UserView {
   private sanitizing: 'unsaid' | 'yes' | 'no' = 'unsaid';
   /** SHA-256, hexadecimal, in the order in which they were added. */
   private hashes: string[] = [];
-  private root: Selector;
-  private others: Selector[] = [];
+  /** The first is that of the user itself, which is always there. */
+  private list: [Selector, ...Selector[]];
   private readonly environment: UserEnvironment;
   private bytes: Buffer | undefined;
 
@@ -54,7 +54,7 @@ export class User implements UserView {
   constructor(name: string, environment: UserEnvironment) {
     this.name = name;
     this.environment = environment;
-    this.root = new Selector(environment.commands, environment.allChannels);
+    this.list = [new Selector(environment.commands, environment.allChannels)];
   }
 
   /** The user that may do everything. @param hashes of its passwords; without any it needs none */
@@ -76,8 +76,7 @@ export class User implements UserView {
     changed.isOpen = this.isOpen;
     changed.sanitizing = this.sanitizing;
     changed.hashes = [...this.hashes];
-    changed.root = this.root.copy();
-    changed.others = this.others.map((selector) => selector.copy());
+    changed.list = this.list.map((selector) => selector.copy()) as [Selector, ...Selector[]];
     for (const rule of rules) {
       try {
         changed.applyOne(rule);
@@ -90,12 +89,12 @@ export class User implements UserView {
   }
 
   get selectors(): readonly Selector[] {
-    return [this.root, ...this.others];
+    return this.list;
   }
 
   /** Nothing is forbidden. */
   get isUnlimited(): boolean {
-    return this.selectors.some((selector) => selector.isUnlimited);
+    return this.list.some((selector) => selector.isUnlimited);
   }
 
   /** It needs no password, and is on. */
@@ -118,11 +117,12 @@ export class User implements UserView {
 
   /** The rules that make this user of a new one, as ACL LIST shows them. */
   describe(): string {
+    const [root, ...others] = this.list;
     return [
       ...this.flags(),
       ...this.hashes.map((hash) => `#${hash}`),
-      ...this.root.rules(),
-      ...this.others.map((selector) => `(${selector.rules().join(' ')})`),
+      ...root.rules(),
+      ...others.map((selector) => `(${selector.rules().join(' ')})`),
     ].join(' ');
   }
 
@@ -138,7 +138,7 @@ export class User implements UserView {
       name: this.name,
       flags: this.flags(),
       hashes: this.hashes,
-      selectors: this.selectors.map((selector) => selector.rules()),
+      selectors: this.list.map((selector) => selector.rules()),
     };
   }
 
@@ -150,7 +150,7 @@ export class User implements UserView {
     const user = new User(name, environment);
     try {
       for (const flag of [...flags, ...hashes.map((hash) => `#${hash}`)]) user.applyOne(flag);
-      [user.root, ...user.others] = selectors.map((rules) => {
+      user.list = selectors.map((rules) => {
         const selector = new Selector(environment.commands, false);
         for (const rule of rules) {
           try {
@@ -170,7 +170,7 @@ export class User implements UserView {
 
   /** Whether somebody who gives this password may be this user. Takes the same time for every password. */
   admits(password: Buffer): boolean {
-    const digest = createHash('sha256').update(password).digest();
+    const digest = digestOf(password);
     let found = 0;
     for (const hash of this.hashes) found |= Number(timingSafeEqual(Buffer.from(hash, 'hex'), digest));
     return this.isOn && (this.isOpen || found !== 0);
@@ -194,10 +194,10 @@ export class User implements UserView {
       const hash = hashIn(rule);
       if (!this.hashes.includes(hash)) throw new ModifierError('noSuchPassword');
       this.hashes = this.hashes.filter((known) => known !== hash);
-    } else if (sign === '(' && rule.endsWith(')')) this.others.push(this.selectorOf(rule.slice(1, -1)));
-    else if (word === 'clearselectors') this.others = [];
+    } else if (sign === '(' && rule.endsWith(')')) this.list.push(this.selectorOf(rule.slice(1, -1)));
+    else if (word === 'clearselectors') this.list.length = 1;
     else if (word === 'reset') this.reset();
-    else this.root.apply(rule);
+    else this.list[0].apply(rule);
   }
 
   private selectorOf(rules: string): Selector {
@@ -213,21 +213,20 @@ export class User implements UserView {
     this.isOpen = false;
     this.hashes = [];
     this.sanitizing = 'yes';
-    this.others = [];
-    this.root = new Selector(commands, allChannels);
+    this.list = [new Selector(commands, allChannels)];
   }
 }
 
 /** Compares a password with nothing, in the time that it takes to compare it with that of a user. @returns false */
 export function admitNobody(password: Buffer): boolean {
-  timingSafeEqual(createHash('sha256').update(password).digest(), NO_PASSWORD);
+  timingSafeEqual(digestOf(password), NO_PASSWORD);
   return false;
 }
 
 /** The digest that a rule gives, or that of the password that it gives. @throws ModifierError */
 function hashIn(rule: string): string {
   const given = rule.slice(1);
-  if (rule[0] === '>' || rule[0] === '<') return hashOf(given);
+  if (rule[0] === '>' || rule[0] === '<') return digestOf(bytesOf(given)).toString('hex');
   if (!HASH.test(given)) throw new ModifierError('badHash');
   return given;
 }
