@@ -4,7 +4,7 @@
  */
 import type { FeatureStanding } from '../../../distribution/index.ts';
 import { forwarded, GroupRouter, type KvService, NotOwnerError } from '../../../kv/index.ts';
-import type { Clock, Millis, NodeId, Random, Scheduler } from '../../../platform/index.ts';
+import { type Clock, type Millis, type NodeId, type Random, type Scheduler, sleep } from '../../../platform/index.ts';
 import type { PasswordCheck } from '../../../security/index.ts';
 import type { EvaluationSettings, Identity } from '../command/index.ts';
 import { KEYSPACES, USERS_DB } from '../keys/index.ts';
@@ -12,7 +12,7 @@ import { RedisError } from '../protocol/index.ts';
 import { admitNobody, DEFAULT_USER, User, type UserEnvironment } from './user.ts';
 import { LEASE_MS, USERS_KEY, UserHub } from './user-hub.ts';
 import { UserTable } from './user-table.ts';
-import { decodeUserAnswer, encodeUserRequest, USER_SERVICE, type UserAnswer } from './user-wire.ts';
+import { decodeUserAnswer, encodeUserRequest, USER_SERVICE, type UserAnswer, type UserQuestion } from './user-wire.ts';
 
 /** The user that the configuration of a node lets in, whatever users there are. */
 export const OPERATOR = 'kvorum-operator';
@@ -189,7 +189,7 @@ export class UserDirectory {
           // Whoever leads the row cannot be reached, or nobody does.
         }
       }
-      if (!isAnswered) await new Promise<void>((resolve) => scheduler.after(PAUSE_MS, resolve));
+      if (!isAnswered) await sleep(scheduler, PAUSE_MS);
     }
   }
 
@@ -210,17 +210,15 @@ export class UserDirectory {
   }
 
   private async send(
-    message:
-      | { readonly kind: 'watch'; readonly revision: number; readonly holdMs: Millis }
-      | { readonly kind: 'change'; readonly revision: number; readonly users: Buffer },
+    question: UserQuestion,
     heldMs: Millis,
   ): Promise<{ readonly answer: UserAnswer; readonly sentMs: Millis }> {
     const { kv, clock } = this.options;
-    const isRead = message.kind === 'watch';
+    const isRead = question.kind === 'watch';
     const deadlineMs = this.router.deadline(heldMs + PATIENCE_MS);
     return this.router.at([STORAGE_KEY], { deadlineMs, isRead }, async (group) => {
       const sentMs = clock.monotonicMs();
-      const payload = encodeUserRequest({ ...message, group, node: kv.nodeId });
+      const payload = encodeUserRequest({ ...question, group, node: kv.nodeId });
       const answer = decodeUserAnswer(await forwarded(kv, group, USER_SERVICE, payload, deadlineMs));
       if (answer.kind === 'refused') throw new NotOwnerError(undefined);
       return { answer, sentMs };

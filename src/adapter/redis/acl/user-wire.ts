@@ -21,22 +21,18 @@ const FORMAT = 1;
 const Kind = { Watch: 1, Change: 2 } as const;
 const Answer = { Refused: 0, Same: 1, Users: 2, Stored: 3, Overtaken: 4 } as const;
 
-interface Asking {
-  readonly group: GroupId;
-  readonly node: NodeId;
-  /** Revision that the node has; a change is made on condition that it is the stored one. */
-  readonly revision: number;
-}
+/** @param revision that the node has; a change is made on condition that it is the stored one */
+export type UserQuestion = { readonly revision: number } & (
+  | {
+      /** Asks for users of another revision, and waits a little for one to come. */
+      readonly kind: 'watch';
+      readonly holdMs: Millis;
+    }
+  | { readonly kind: 'change'; readonly users: Buffer }
+);
 
-export type UserRequest = Asking &
-  (
-    | {
-        /** Asks for users of another revision, and waits a little for one to come. */
-        readonly kind: 'watch';
-        readonly holdMs: Millis;
-      }
-    | { readonly kind: 'change'; readonly users: Buffer }
-  );
+/** A question with the group that it goes to, and the node that asks. */
+export type UserRequest = UserQuestion & { readonly group: GroupId; readonly node: NodeId };
 
 export type UserAnswer =
   /** The group does not own the row now: nothing happened. */
@@ -66,7 +62,7 @@ export function decodeUserRequest(payload: Buffer): UserRequest {
   const format = reader.u8();
   if (format !== FORMAT) throw new RangeError(`format ${format} of requests about users is unknown`);
   const kind = reader.u8();
-  const asking: Asking = {
+  const asking = {
     group: groupId(reader.u32()),
     node: nodeId(reader.u32()),
     revision: reader.u53(),
