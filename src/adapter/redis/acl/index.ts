@@ -6,7 +6,7 @@
 
 export { DEFAULT_LOG_ENTRIES } from './access-log.ts';
 export { Callers, UserCaller } from './caller.ts';
-export { CATEGORIES, categoriesOf } from './categories.ts';
+export { categoriesOf } from './categories.ts';
 export { RuleCommands } from './rule-commands.ts';
 export { User, type UserEnvironment } from './user.ts';
 export { OPERATOR, UserDirectory } from './user-directory.ts';

@@ -39,7 +39,6 @@ export type { EvaluationMeter } from './evaluation-meter.ts';
 export { redisExpiryWork } from './expiry-work.ts';
 export {
   channelsOf,
-  type EventClass,
   type EventFlags,
   formatEventFlags,
   hearsEvents,
@@ -67,7 +66,6 @@ export type {
 } from './script-runner.ts';
 export type { DebugControl, ServerContext } from './server-context.ts';
 export type {
-  AccessContext,
   AccessEntry,
   AccessLog,
   AccessReason,
@@ -79,4 +77,4 @@ export type {
   UserService,
   UserView,
 } from './users.ts';
-export { LINES, lookedAt, type MayWait, nothingYet, type WaitingCommand, type WaitingSpec } from './waiting-command.ts';
+export { LINES, lookedAt, nothingYet, type WaitingCommand, type WaitingSpec } from './waiting-command.ts';

@@ -63,22 +63,19 @@ export function parseEventFlags(text: string): EventFlags | undefined {
   return flags;
 }
 
-/** The flags as Redis shows them. */
-export function formatEventFlags(flags: EventFlags): string {
-  const shown = (letters: typeof LETTERS): string =>
-    letters
-      .filter(([, bit]) => (flags & bit) !== 0)
-      .map(([letter]) => letter)
-      .join('');
-  return ((flags & ALL) === ALL ? 'A' : shown(LETTERS)) + shown(OTHER_LETTERS);
-}
-
-/** Each letter by itself, so that nothing is lost where flags are kept as text. */
-export const spellEventFlags = (flags: EventFlags): string =>
-  [...LETTERS, ...OTHER_LETTERS]
+const lettersOf = (flags: EventFlags, letters: typeof LETTERS): string =>
+  letters
     .filter(([, bit]) => (flags & bit) !== 0)
     .map(([letter]) => letter)
     .join('');
+
+/** The flags as Redis shows them. */
+export const formatEventFlags = (flags: EventFlags): string =>
+  ((flags & ALL) === ALL ? 'A' : lettersOf(flags, LETTERS)) + lettersOf(flags, OTHER_LETTERS);
+
+/** Each letter by itself, so that nothing is lost where flags are kept as text. */
+export const spellEventFlags = (flags: EventFlags): string =>
+  lettersOf(flags, LETTERS) + lettersOf(flags, OTHER_LETTERS);
 
 /** Whether events of a class go anywhere. */
 export const hearsEvents = (flags: EventFlags, about: EventClass): boolean =>

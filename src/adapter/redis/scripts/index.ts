@@ -1,3 +1,2 @@
 /** Scripts: what their first line says, which this node knows, and running them with the commands that they call. */
 export { ScriptRuntime } from './script-runtime.ts';
-export type { ScriptRuntimeOptions } from './script-runtime-options.ts';
