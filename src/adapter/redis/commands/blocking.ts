@@ -1,7 +1,8 @@
 /** What commands that wait for keys have in common. */
+import type { WaitingLine } from '../../../kv/index.ts';
 import type { Millis } from '../../../platform/index.ts';
-import { type CommandContext, lookedAt } from '../command/index.ts';
-import { parseDouble, RedisError } from '../protocol/index.ts';
+import { type CommandContext, lookedAt, nothingYet, type WaitingSpec } from '../command/index.ts';
+import { NIL_ARRAY, parseDouble, RedisError, type Reply } from '../protocol/index.ts';
 
 /** Where Redis' whole milliseconds end; it takes more for a negative number. */
 const END_MS = 2 ** 63;
@@ -17,7 +18,7 @@ export function secondsArgument(argument: Buffer): Millis {
 }
 
 /** The same for a declaration; undefined when it makes no sense. */
-export function patienceIn(argument: Buffer | undefined): Millis | undefined {
+function patienceIn(argument: Buffer | undefined): Millis | undefined {
   if (argument === undefined) return undefined;
   try {
     return secondsArgument(argument);
@@ -26,21 +27,41 @@ export function patienceIn(argument: Buffer | undefined): Millis | undefined {
   }
 }
 
+/** Where the keys of a command are that ends in how long it waits. */
+export const KEYS_BEFORE_TIMEOUT = { first: 1, last: -2, step: 1 } as const;
+
+/** What such a command says about waiting. */
+export const waitsUntilLast = {
+  patienceMs: (args) => patienceIn(args.at(-1)),
+  keys: (args) => args.slice(1, -1),
+  atTimeout: NIL_ARRAY,
+} as const satisfies WaitingSpec;
+
+/** What a command says about waiting that begins with how long it waits. @param keys what follows names; may throw */
+export const waitsUntilFirst = (keys: WaitingSpec['keys']): WaitingSpec => ({
+  patienceMs: (args) => patienceIn(args[1]),
+  keys,
+  atTimeout: NIL_ARRAY,
+});
+
 /**
- * The first value of a type that has something, among the keys that are looked at. Once a command waits, keys of other types do not concern it.
+ * Answers from the first value that has something, among the keys that are looked at, or waits for them. Once a command waits, keys of other types do not
+ * concern it.
  * @param open a value by its key; undefined when it has nothing
  * @throws RedisError WRONGTYPE at the first look
  */
-export function firstWithSomething<Value>(
+export function answerFromFirst<Value>(
   ctx: CommandContext,
   keys: readonly Buffer[],
+  line: WaitingLine,
   open: (key: Buffer) => Value | undefined,
-): { readonly key: Buffer; readonly value: Value } | undefined {
+  answer: (key: Buffer, value: Value) => Reply,
+): Reply {
   for (const key of lookedAt(ctx, keys)) {
     const value = passingOver(ctx, () => open(key));
-    if (value !== undefined) return { key, value };
+    if (value !== undefined) return answer(key, value);
   }
-  return undefined;
+  return nothingYet(ctx, keys, line, NIL_ARRAY);
 }
 
 /** Opens a value that a command waits for; undefined when it waits and the key has another type. @throws RedisError WRONGTYPE at the first look */

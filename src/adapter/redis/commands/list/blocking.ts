@@ -1,5 +1,5 @@
 /** BLPOP, BRPOP, BLMPOP, BLMOVE and BRPOPLPUSH: what is done at the ends of lists, once there is something. */
-import { openList } from '../../bodies/index.ts';
+import { type ListBody, openList } from '../../bodies/index.ts';
 import {
   type CommandContext,
   type CommandSpec,
@@ -7,13 +7,21 @@ import {
   LINES,
   lookedAt,
   nothingYet,
+  type WaitingSpec,
 } from '../../command/index.ts';
-import { NIL_ARRAY, type Reply } from '../../protocol/index.ts';
-import { firstWithSomething, passingOver, patienceIn, secondsArgument } from '../blocking.ts';
+import type { Reply } from '../../protocol/index.ts';
+import {
+  answerFromFirst,
+  KEYS_BEFORE_TIMEOUT,
+  passingOver,
+  secondsArgument,
+  waitsUntilFirst,
+  waitsUntilLast,
+} from '../blocking.ts';
 import { countedKeys, declareWith } from '../declare.ts';
-import { type End, endArgument, moveFrom, POPPED, parsePopOfSeveral, popFrom } from './ends.ts';
+import { type End, endArgument, moveFrom, parsePopOfSeveral, take } from './ends.ts';
 
-function filledList(ctx: CommandContext, key: Buffer) {
+function filledList(ctx: CommandContext, key: Buffer): ListBody | undefined {
   const list = openList(ctx, key);
   return list.length === 0 ? undefined : list;
 }
@@ -21,25 +29,16 @@ function filledList(ctx: CommandContext, key: Buffer) {
 /** BLPOP and BRPOP. */
 function pop(ctx: CommandContext, args: readonly Buffer[], end: End): Reply {
   secondsArgument(args.at(-1)!);
-  const keys = args.slice(1, -1);
-  const found = firstWithSomething(ctx, keys, (key) => filledList(ctx, key));
-  if (found === undefined) return nothingYet(ctx, keys, LINES.list, NIL_ARRAY);
-  const [value] = popFrom(found.value, end, 1);
-  found.value.save();
-  ctx.tookFrom('list', POPPED[end], found.key);
-  return [Buffer.from(found.key), value!];
+  const answer = (key: Buffer, list: ListBody): Reply => [Buffer.from(key), take(ctx, key, list, end, 1)[0]!];
+  return answerFromFirst(ctx, args.slice(1, -1), LINES.list, (key) => filledList(ctx, key), answer);
 }
 
 /** BLMPOP. */
 function popOfSeveral(ctx: CommandContext, args: readonly Buffer[]): Reply {
   const { keys, end, count } = parsePopOfSeveral(args.slice(1));
   secondsArgument(args[1]!);
-  const found = firstWithSomething(ctx, keys, (key) => filledList(ctx, key));
-  if (found === undefined) return nothingYet(ctx, keys, LINES.list, NIL_ARRAY);
-  const values = popFrom(found.value, end, count);
-  found.value.save();
-  ctx.tookFrom('list', POPPED[end], found.key);
-  return [Buffer.from(found.key), values];
+  const answer = (key: Buffer, list: ListBody): Reply => [Buffer.from(key), take(ctx, key, list, end, count)];
+  return answerFromFirst(ctx, keys, LINES.list, (key) => filledList(ctx, key), answer);
 }
 
 function move(ctx: CommandContext, args: readonly Buffer[], ends: readonly [End, End]): Reply {
@@ -56,39 +55,33 @@ const DIFFERENCES =
   'Answers `UNKNOWN` when the node that kept the wait is lost: a value may have been taken. A client in line on the same keys for longer goes first, on ' +
   'whatever node it is.';
 
-const MANY_KEYS = { first: 1, last: -2, step: 1 } as const;
 const TWO_KEYS = { first: 1, last: 2, step: 1 } as const;
 
-const manyKeys = {
-  patienceMs: (args: readonly Buffer[]) => patienceIn(args.at(-1)),
-  keys: (args: readonly Buffer[]) => args.slice(1, -1),
-  atTimeout: NIL_ARRAY,
-} as const;
-const source = { ...manyKeys, keys: (args: readonly Buffer[]) => [args[1]!] } as const;
+const source: WaitingSpec = { ...waitsUntilLast, keys: (args) => [args[1]!] };
 
 export const blockingListCommands: readonly CommandSpec[] = defineCommands([
   blocking({
     name: 'blpop',
     arity: -3,
-    keys: MANY_KEYS,
+    keys: KEYS_BEFORE_TIMEOUT,
     feature: 'redis.messaging',
     since: '2.0.0',
     summary: 'Takes the first value of the first of several lists that has any, and waits until one has.',
     complexity: 'O(N) in the number of keys',
     differences: DIFFERENCES,
-    waits: manyKeys,
+    waits: waitsUntilLast,
     handler: { kind: 'data', run: (ctx, args) => pop(ctx, args, 'first') },
   }),
   blocking({
     name: 'brpop',
     arity: -3,
-    keys: MANY_KEYS,
+    keys: KEYS_BEFORE_TIMEOUT,
     feature: 'redis.messaging',
     since: '2.0.0',
     summary: 'Takes the last value of the first of several lists that has any, and waits until one has.',
     complexity: 'O(N) in the number of keys',
     differences: DIFFERENCES,
-    waits: manyKeys,
+    waits: waitsUntilLast,
     handler: { kind: 'data', run: (ctx, args) => pop(ctx, args, 'last') },
   }),
   blocking({
@@ -101,11 +94,7 @@ export const blockingListCommands: readonly CommandSpec[] = defineCommands([
     summary: 'Takes values from an end of the first of several lists that has any, and waits until one has.',
     complexity: 'O(N + M) in the number of keys and of values',
     differences: DIFFERENCES,
-    waits: {
-      patienceMs: (args) => patienceIn(args[1]),
-      keys: (args) => parsePopOfSeveral(args.slice(1)).keys,
-      atTimeout: NIL_ARRAY,
-    },
+    waits: waitsUntilFirst((args) => parsePopOfSeveral(args.slice(1)).keys),
     handler: { kind: 'data', run: popOfSeveral },
   }),
   blocking({

@@ -8,7 +8,7 @@ export type End = 'first' | 'last';
 
 /** What is said of a list to which, or from which, something was moved at an end. */
 const PUSHED = { first: 'lpush', last: 'rpush' } as const;
-export const POPPED = { first: 'lpop', last: 'rpop' } as const;
+const POPPED = { first: 'lpop', last: 'rpop' } as const;
 
 /** @throws RedisError when it is neither LEFT nor RIGHT */
 export function endArgument(argument: Buffer): End {
@@ -23,8 +23,16 @@ function pushTo(list: ListBody, end: End, values: readonly Buffer[]): void {
   else list.pushLast(values);
 }
 
-export const popFrom = (list: ListBody, end: End, count: number): Buffer[] =>
+const popFrom = (list: ListBody, end: End, count: number): Buffer[] =>
   end === 'first' ? list.popFirst(count) : list.popLast(count);
+
+/** Takes values from an end, and saves what is left. @param list that of the key */
+export function take(ctx: CommandContext, key: Buffer, list: ListBody, end: End, count: number): Buffer[] {
+  const values = popFrom(list, end, count);
+  list.save();
+  if (values.length > 0) ctx.tookFrom('list', POPPED[end], key);
+  return values;
+}
 
 /** LPUSH, RPUSH and, with `mustExist`, LPUSHX and RPUSHX. */
 export function push(ctx: CommandContext, args: readonly Buffer[], end: End, mustExist: boolean): Reply {
@@ -42,9 +50,7 @@ export function pop(ctx: CommandContext, args: readonly Buffer[], name: string, 
   const count = args.length === 3 ? countArgument(args[2]!, 0) : undefined;
   const list = openList(ctx, args[1]!);
   if (list.length === 0) return count === undefined ? null : NIL_ARRAY;
-  const values = popFrom(list, end, count ?? 1);
-  list.save();
-  if (values.length > 0) ctx.tookFrom('list', POPPED[end], args[1]!);
+  const values = take(ctx, args[1]!, list, end, count ?? 1);
   return count === undefined ? values[0]! : values;
 }
 
@@ -108,11 +114,7 @@ export function popOfSeveral(ctx: CommandContext, args: readonly Buffer[]): Repl
   const { keys, end, count } = parsePopOfSeveral(args);
   for (const key of keys) {
     const list = openList(ctx, key);
-    if (list.length === 0) continue;
-    const values = popFrom(list, end, count);
-    list.save();
-    ctx.tookFrom('list', POPPED[end], key);
-    return [Buffer.from(key), values];
+    if (list.length > 0) return [Buffer.from(key), take(ctx, key, list, end, count)];
   }
   return NIL_ARRAY;
 }
