@@ -166,6 +166,9 @@ export const errors = {
   },
   /** @param name the command in lower case, for a subcommand `container|sub` */
   wrongArity: (name: string) => new RedisError(`ERR wrong number of arguments for '${name}' command`),
+  /** @param container in upper case @param sub the subcommand, as the client wrote it */
+  subcommandSyntax: (container: string, sub: string) =>
+    new RedisError(`ERR unknown subcommand or wrong number of arguments for '${sub}'. Try ${container} HELP.`),
   noAuth: () => new RedisError('NOAUTH Authentication required.'),
   invalidExpire: (name: string) => new RedisError(`ERR invalid expire time in '${name}' command`),
   stringTooLong: () => new RedisError('ERR string exceeds maximum allowed size (proto-max-bulk-len)'),

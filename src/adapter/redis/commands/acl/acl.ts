@@ -3,6 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { type ClientSession, defineCommands, type SelectorView, type UserView } from '../../command/index.ts';
 import {
   DoubleReply,
+  errors,
   integerArgument,
   MapReply,
   OK,
@@ -27,16 +28,13 @@ const textOf = (bytes: Buffer): string => bytes.toString('latin1');
 const bytesOf = (text: string): Buffer => Buffer.from(text, 'latin1');
 
 function cat({ server }: ClientSession, args: readonly Buffer[]): Reply {
-  if (args.length > 3) throw unknownUse('CAT');
+  if (args.length > 3) throw errors.subcommandSyntax('ACL', 'CAT');
   if (args.length === 2) return [...server.users.categories];
   return [...server.users.commandsOf(textOf(args[2]!))];
 }
 
-const unknownUse = (name: string): RedisError =>
-  new RedisError(`ERR unknown subcommand or wrong number of arguments for '${name}'. Try ACL HELP.`);
-
 function genpass(args: readonly Buffer[]): Reply {
-  if (args.length > 3) throw unknownUse(textOf(args[1]!));
+  if (args.length > 3) throw errors.subcommandSyntax('ACL', textOf(args[1]!));
   let bits = GENPASS_BITS.usual as number;
   if (args.length === 3) {
     const asked = integerArgument(args[2]!);
@@ -70,7 +68,7 @@ function describe(user: UserView): Reply {
 }
 
 function log({ server }: ClientSession, args: readonly Buffer[]): Reply {
-  if (args.length > 3) throw unknownUse(textOf(args[1]!));
+  if (args.length > 3) throw errors.subcommandSyntax('ACL', textOf(args[1]!));
   if (args.length === 3 && wordOf(args[2]!) === 'reset') {
     server.users.log.reset();
     return OK;

@@ -197,8 +197,7 @@ export function pause(session: ClientSession, args: readonly Buffer[]): Reply {
     if (mode !== 'write' && mode !== 'all') throw new RedisError('ERR CLIENT PAUSE mode must be WRITE or ALL');
     writesOnly = mode === 'write';
   } else if (args.length > 4) {
-    const name = args[1]!.toString('latin1');
-    throw new RedisError(`ERR unknown subcommand or wrong number of arguments for '${name}'. Try CLIENT HELP.`);
+    throw errors.subcommandSyntax('CLIENT', args[1]!.toString('latin1'));
   }
   session.server.pauseClients(timeoutArgument(args[2]!), writesOnly);
   return OK;
@@ -221,10 +220,7 @@ export function tracking(_session: ClientSession, args: readonly Buffer[]): Repl
 
 /** CLIENT UNBLOCK. */
 export function unblock({ server }: ClientSession, args: readonly Buffer[]): Reply {
-  if (args.length > 4) {
-    const name = args[1]!.toString('latin1', 0, 128);
-    throw new RedisError(`ERR unknown subcommand or wrong number of arguments for '${name}'. Try CLIENT HELP.`);
-  }
+  if (args.length > 4) throw errors.subcommandSyntax('CLIENT', args[1]!.toString('latin1'));
   const reason = args[3] === undefined ? 'timeout' : wordOf(args[3]);
   if (reason !== 'timeout' && reason !== 'error') {
     throw new RedisError('ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR');

@@ -2,7 +2,7 @@
 import type { ClientSession } from '../../command/index.ts';
 import { slotOf } from '../../keys/index.ts';
 import { publishInSlot, type Scope } from '../../messages/index.ts';
-import { EncodedReply, encodeReply, PushReply, RedisError, type Reply } from '../../protocol/index.ts';
+import { EncodedReply, encodeReply, errors, PushReply, RedisError, type Reply } from '../../protocol/index.ts';
 import { redirectElsewhere } from '../../request/index.ts';
 
 /** The word before `subscribe` in messages about a scope. */
@@ -86,10 +86,7 @@ export function publishToShard(session: ClientSession, args: readonly Buffer[]):
 export const names =
   (scope: Scope) =>
   ({ server }: ClientSession, args: readonly Buffer[]): Reply => {
-    if (args.length > 3) {
-      const word = args[1]!.toString('latin1');
-      throw new RedisError(`ERR unknown subcommand or wrong number of arguments for '${word}'. Try PUBSUB HELP.`);
-    }
+    if (args.length > 3) throw errors.subcommandSyntax('PUBSUB', args[1]!.toString('latin1'));
     return server.messages.names(scope, args[2]);
   };
 

@@ -9,6 +9,7 @@ import {
 } from '../../command/index.ts';
 import { FUNCTION_DB, LIBRARIES_KEY } from '../../keys/index.ts';
 import {
+  errors,
   globMatches,
   MapReply,
   OK,
@@ -32,12 +33,6 @@ const ENGINE = 'LUA';
 
 const librariesOf = (ctx: CommandContext): LibraryRunner<CommandContext> => requireScripts(ctx).libraries;
 
-/** The error of a subcommand with too many arguments. */
-const wrongCount = (name: Buffer): RedisError =>
-  new RedisError(
-    `ERR unknown subcommand or wrong number of arguments for '${name.toString('latin1')}'. Try FUNCTION HELP.`,
-  );
-
 function load(ctx: CommandContext, args: readonly Buffer[]): Reply {
   const options = args.slice(2, -1);
   for (const option of options) {
@@ -52,7 +47,7 @@ function remove(ctx: CommandContext, args: readonly Buffer[]): Reply {
 }
 
 function flush(ctx: CommandContext, args: readonly Buffer[]): Reply {
-  if (args.length > 3) throw wrongCount(args[1]!);
+  if (args.length > 3) throw errors.subcommandSyntax('FUNCTION', args[1]!.toString('latin1'));
   if (args.length === 3 && !['sync', 'async'].includes(wordOf(args[2]!))) {
     throw new RedisError('ERR FUNCTION FLUSH only supports SYNC|ASYNC option');
   }
@@ -124,7 +119,7 @@ function stats(ctx: CommandContext): Reply {
 const POLICIES = ['flush', 'append', 'replace'] as const;
 
 function restore(ctx: CommandContext, args: readonly Buffer[]): Reply {
-  if (args.length > 4) throw wrongCount(args[1]!);
+  if (args.length > 4) throw errors.subcommandSyntax('FUNCTION', args[1]!.toString('latin1'));
   const word = args.length === 4 ? wordOf(args[3]!) : 'append';
   const policy = POLICIES.find((one) => one === word);
   if (policy === undefined) {

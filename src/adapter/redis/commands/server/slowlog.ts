@@ -1,16 +1,13 @@
 /** SLOWLOG: the commands of this node's clients that took long to evaluate. */
 import { type ClientSession, defineCommands } from '../../command/index.ts';
-import { integerArgument, OK, RedisError, type Reply } from '../../protocol/index.ts';
+import { errors, integerArgument, OK, RedisError, type Reply } from '../../protocol/index.ts';
 import { declareWith } from '../declare.ts';
 import { helpCommand } from '../help.ts';
 
 const DEFAULT_COUNT = 10;
 
 function get({ server }: ClientSession, args: readonly Buffer[]): Reply {
-  if (args.length > 3) {
-    const name = args[1]!.toString('latin1');
-    throw new RedisError(`ERR unknown subcommand or wrong number of arguments for '${name}'. Try SLOWLOG HELP.`);
-  }
+  if (args.length > 3) throw errors.subcommandSyntax('SLOWLOG', args[1]!.toString('latin1'));
   const refusal = 'ERR count should be greater than or equal to -1';
   const { slowLog } = server.watch;
   const asked = args.length === 3 ? Number(integerArgument(args[2]!, refusal)) : DEFAULT_COUNT;

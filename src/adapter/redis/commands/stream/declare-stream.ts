@@ -20,12 +20,6 @@ export const declareStream = ({ run, ...own }: OwnFields): CommandSpec => ({
 export const declareSubcommand = (own: OwnFields): CommandSpec =>
   declareStream({ keys: { first: 2, last: 2, step: 1 }, ...own });
 
-/** @param container in upper case */
-export const subcommandSyntax = (container: string, args: readonly Buffer[]): RedisError =>
-  new RedisError(
-    `ERR unknown subcommand or wrong number of arguments for '${args[1]!.toString('latin1', 0, 128)}'. Try ${container} HELP.`,
-  );
-
 /** The error of commands that need a group. */
 export const noGroup = (key: Buffer, group: Buffer): RedisError =>
   new RedisError(`NOGROUP No such key '${key.toString('latin1')}' or consumer group '${group.toString('latin1')}'`);

@@ -1,9 +1,9 @@
 /** XGROUP: groups and their consumers. */
 import { MIN_ID, newStream, openStream, type StreamBody, type StreamGroup, UNKNOWN_READ } from '../../bodies/index.ts';
 import { type CommandContext, type CommandSpec, defineCommands } from '../../command/index.ts';
-import { integerArgument, OK, optionName, RedisError, type Reply } from '../../protocol/index.ts';
+import { errors, integerArgument, OK, optionName, RedisError, type Reply } from '../../protocol/index.ts';
 import { helpCommand } from '../help.ts';
-import { declareSubcommand, noGroupOfKey, subcommandSyntax } from './declare-stream.ts';
+import { declareSubcommand, noGroupOfKey } from './declare-stream.ts';
 import { idArgument, isSign } from './ids.ts';
 
 const HELP: readonly string[] = [
@@ -38,7 +38,7 @@ function parseOptions(args: readonly Buffer[], mayMakeStream: boolean): GroupOpt
       entriesRead = integerArgument(argument);
       if (entriesRead < UNKNOWN_READ) throw new RedisError('ERR value for ENTRIESREAD must be positive or -1');
       at++;
-    } else throw subcommandSyntax('XGROUP', args);
+    } else throw errors.subcommandSyntax('XGROUP', args[1]!.toString('latin1'));
   }
   return { makesStream, entriesRead };
 }
@@ -72,7 +72,7 @@ function create(ctx: CommandContext, args: readonly Buffer[]): Reply {
   const [key, name] = [args[2]!, args[3]!];
   const before = openStream(ctx, key);
   if (!makesStream) requireStream(before);
-  if (args.length > MOST_OF_CREATE) throw subcommandSyntax('XGROUP', args);
+  if (args.length > MOST_OF_CREATE) throw errors.subcommandSyntax('XGROUP', args[1]!.toString('latin1'));
   const id = idOf(before, args[4]!);
   const stream = before ?? newStream(ctx, key);
   if (stream.group(name) !== undefined) throw new RedisError('BUSYGROUP Consumer Group name already exists');
@@ -85,7 +85,7 @@ function create(ctx: CommandContext, args: readonly Buffer[]): Reply {
 function setId(ctx: CommandContext, args: readonly Buffer[]): Reply {
   const { entriesRead } = parseOptions(args, false);
   const { stream, group } = opened(ctx, args);
-  if (args.length > 7) throw subcommandSyntax('XGROUP', args);
+  if (args.length > 7) throw errors.subcommandSyntax('XGROUP', args[1]!.toString('latin1'));
   group.lastDelivered = Buffer.from(idOf(stream, args[4]!));
   group.entriesRead = entriesRead;
   stream.save();

@@ -12,7 +12,7 @@ import {
 import { type CommandContext, type CommandSpec, defineCommands } from '../../command/index.ts';
 import { errors, integerArgument, MapReply, optionName, type Reply } from '../../protocol/index.ts';
 import { helpCommand } from '../help.ts';
-import { declareSubcommand, noGroupOfKey, subcommandSyntax } from './declare-stream.ts';
+import { declareSubcommand, noGroupOfKey } from './declare-stream.ts';
 import { entryReply } from './ids.ts';
 import { lagOf } from './progress.ts';
 
@@ -43,7 +43,8 @@ function parseFull(args: readonly Buffer[]): number | undefined {
   const [full, count, number] = args.slice(3);
   if (full === undefined) return undefined;
   const isCounted = args.length === 6 && optionName(count!) === 'COUNT';
-  if (optionName(full) !== 'FULL' || !(args.length === 4 || isCounted)) throw subcommandSyntax('XINFO', args);
+  if (optionName(full) !== 'FULL' || !(args.length === 4 || isCounted))
+    throw errors.subcommandSyntax('XINFO', args[1]!.toString('latin1'));
   const asked = number === undefined ? BigInt(USUAL_COUNT) : integerArgument(number);
   if (asked === 0n) return Number.POSITIVE_INFINITY;
   return asked < 0n ? USUAL_COUNT : Number(asked);
