@@ -3,13 +3,14 @@ import {
   type CommandContext,
   type CommandSpec,
   defineCommands,
+  type FunctionCall,
   type KnownScripts,
   type ScriptRunner,
 } from '../../command/index.ts';
-import { errors, parseInteger, RedisError, type Reply } from '../../protocol/index.ts';
+import { RedisError, type Reply, requireInteger } from '../../protocol/index.ts';
 import { countedKeys, declareWith } from '../declare.ts';
 
-/** Where the number of keys stands, behind the command's name and the script. */
+/** Where the number of keys stands, behind the command's name and the script, or the function's name. */
 const COUNT_AT = 2;
 const FIRST_KEY_AT = 3;
 
@@ -19,26 +20,24 @@ export function requireScripts(ctx: CommandContext): ScriptRunner<CommandContext
   return ctx.scripts;
 }
 
-/** The number of keys. @throws RedisError with Redis' text */
-function keyCount(args: readonly Buffer[]): number {
-  const count = parseInteger(args[COUNT_AT]!);
-  if (count === undefined) throw errors.notInteger();
-  return checkedKeyCount(count, args);
-}
-
-/** @throws RedisError with Redis' text when there are not so many arguments behind the number */
-export function checkedKeyCount(count: bigint, args: readonly Buffer[]): number {
+/**
+ * The keys of a call and its arguments.
+ * @param notInteger the error for a number of keys that is none, if it has one of its own
+ * @throws RedisError with Redis' text
+ */
+export function callIn(args: readonly Buffer[], notInteger?: () => RedisError): FunctionCall {
+  const count = requireInteger(args[COUNT_AT]!, notInteger);
   if (count > args.length - FIRST_KEY_AT) {
     throw new RedisError("ERR Number of keys can't be greater than number of args");
   }
   if (count < 0) throw new RedisError("ERR Number of keys can't be negative");
-  return Number(count);
+  const firstArgumentAt = FIRST_KEY_AT + Number(count);
+  return { keys: args.slice(FIRST_KEY_AT, firstArgumentAt), args: args.slice(firstArgumentAt) };
 }
 
 function run(ctx: CommandContext, args: readonly Buffer[], sha: string, text: Buffer, isReadOnly: boolean): Reply {
-  const count = keyCount(args);
-  const keys = args.slice(FIRST_KEY_AT, FIRST_KEY_AT + count);
-  return requireScripts(ctx).run(ctx, { sha, text }, { keys, args: args.slice(FIRST_KEY_AT + count), isReadOnly });
+  const call = callIn(args);
+  return requireScripts(ctx).run(ctx, { sha, text }, { ...call, isReadOnly });
 }
 
 const evaluate =
@@ -76,8 +75,12 @@ const withText =
 const needsScript = (scripts: KnownScripts, args: readonly Buffer[]): string | undefined =>
   scripts.find(shaIn(args)) === undefined ? shaIn(args) : undefined;
 
+/** What the declarations of EVAL, FCALL and their kin have in common. */
+export const CALL_FLAGS = ['noscript', 'stale', 'skip_monitor', 'no_mandatory_keys', 'movablekeys'] as const;
+export const CALL_FIELDS = { arity: -3, keys: countedKeys(COUNT_AT), findsAnyKey: true } as const;
+
 const script = declareWith({
-  flags: ['noscript', 'stale', 'skip_monitor', 'no_mandatory_keys', 'movablekeys'],
+  flags: CALL_FLAGS,
   group: 'scripting',
   complexity: 'That of the script',
   differences:
@@ -85,11 +88,9 @@ const script = declareWith({
     'What KEYS, SCAN, DBSIZE and RANDOMKEY answer in it is of a moment before the script; it may ask 100 times, a walk with SCAN counts once.',
 });
 
-const COMMON = { arity: -3, keys: countedKeys(COUNT_AT), findsAnyKey: true } as const;
-
 export const evalCommands: readonly CommandSpec[] = defineCommands([
   script({
-    ...COMMON,
+    ...CALL_FIELDS,
     name: 'eval',
     since: '2.6.0',
     summary: 'Runs a Lua script.',
@@ -98,7 +99,7 @@ export const evalCommands: readonly CommandSpec[] = defineCommands([
     handler: { kind: 'data', run: evaluate(false) },
   }),
   script({
-    ...COMMON,
+    ...CALL_FIELDS,
     name: 'evalsha',
     since: '2.6.0',
     summary: 'Runs a Lua script that is known by its SHA-1.',
@@ -108,18 +109,18 @@ export const evalCommands: readonly CommandSpec[] = defineCommands([
     handler: { kind: 'data', run: evaluateKnown(false) },
   }),
   script({
-    ...COMMON,
+    ...CALL_FIELDS,
     name: 'eval_ro',
-    flags: ['noscript', 'stale', 'skip_monitor', 'no_mandatory_keys', 'movablekeys', 'readonly'],
+    flags: [...CALL_FLAGS, 'readonly'],
     since: '7.0.0',
     summary: 'Runs a Lua script that writes nothing.',
     ingress: keepText,
     handler: { kind: 'data', run: evaluate(true) },
   }),
   script({
-    ...COMMON,
+    ...CALL_FIELDS,
     name: 'evalsha_ro',
-    flags: ['noscript', 'stale', 'skip_monitor', 'no_mandatory_keys', 'movablekeys', 'readonly'],
+    flags: [...CALL_FLAGS, 'readonly'],
     since: '7.0.0',
     summary: 'Runs a Lua script that is known by its SHA-1 and writes nothing.',
     ingress: withText('eval_ro'),
