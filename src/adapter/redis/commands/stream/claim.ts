@@ -60,6 +60,14 @@ function parseClaim(args: readonly Buffer[], from: number, nowMs: number): Claim
   return { isForced, isJustId, deliveredMs, deliveries: counted, lastId };
 }
 
+/** The stream and the group that a command names. @throws RedisError */
+function opened(ctx: CommandContext, args: readonly Buffer[]): { stream: StreamBody; group: StreamGroup } {
+  const stream = openStream(ctx, args[1]!);
+  const group = stream?.group(args[2]!);
+  if (stream === undefined || group === undefined) throw noGroup(args[1]!, args[2]!);
+  return { stream, group };
+}
+
 /** The consumer that takes entries over: made with the first one. */
 class Claimant {
   private readonly ctx: CommandContext;
@@ -86,9 +94,7 @@ class Claimant {
 }
 
 function claim(ctx: CommandContext, args: readonly Buffer[]): Reply {
-  const stream = openStream(ctx, args[1]!);
-  const group = stream?.group(args[2]!);
-  if (stream === undefined || group === undefined) throw noGroup(args[1]!, args[2]!);
+  const { stream, group } = opened(ctx, args);
   const minIdleMs = minIdle(args[4]!, 'XCLAIM');
   const ids: StreamId[] = [];
   for (const argument of args.slice(5)) {
@@ -144,9 +150,7 @@ function parseAutoclaim(args: readonly Buffer[]): AutoclaimOptions {
 
 function autoclaim(ctx: CommandContext, args: readonly Buffer[]): Reply {
   const options = parseAutoclaim(args);
-  const stream = openStream(ctx, args[1]!);
-  const group = stream?.group(args[2]!);
-  if (stream === undefined || group === undefined) throw noGroup(args[1]!, args[2]!);
+  const { stream, group } = opened(ctx, args);
   const taken = new Autoclaim(ctx, stream, group, new Claimant(ctx, args[1]!, group, args[3]!), options);
   taken.run();
   stream.save();

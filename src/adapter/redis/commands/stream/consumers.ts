@@ -1,4 +1,4 @@
-/** Consumers that come into being when they are first given something. */
+/** How consumers come into being: by XGROUP CREATECONSUMER, or when they are first given something. */
 import type { StreamConsumer, StreamGroup } from '../../bodies/index.ts';
 import type { CommandContext } from '../../command/index.ts';
 

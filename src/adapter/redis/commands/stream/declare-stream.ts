@@ -20,9 +20,11 @@ export const declareStream = ({ run, ...own }: OwnFields): CommandSpec => ({
 export const declareSubcommand = (own: OwnFields): CommandSpec =>
   declareStream({ keys: { first: 2, last: 2, step: 1 }, ...own });
 
-/** The error of commands that need a group. */
-export const noGroup = (key: Buffer, group: Buffer): RedisError =>
-  new RedisError(`NOGROUP No such key '${key.toString('latin1')}' or consumer group '${group.toString('latin1')}'`);
+/** The error of commands that need a group. @param where what its text ends in */
+export const noGroup = (key: Buffer, group: Buffer, where = ''): RedisError =>
+  new RedisError(
+    `NOGROUP No such key '${key.toString('latin1')}' or consumer group '${group.toString('latin1')}'${where}`,
+  );
 
 /** The error of commands that have found the key. */
 export const noGroupOfKey = (key: Buffer, group: Buffer): RedisError =>

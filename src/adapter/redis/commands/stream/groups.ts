@@ -3,6 +3,7 @@ import { MIN_ID, newStream, openStream, type StreamBody, type StreamGroup, UNKNO
 import { type CommandContext, type CommandSpec, defineCommands } from '../../command/index.ts';
 import { errors, integerArgument, OK, optionName, RedisError, type Reply } from '../../protocol/index.ts';
 import { helpCommand } from '../help.ts';
+import { newConsumer } from './consumers.ts';
 import { declareSubcommand, noGroupOfKey } from './declare-stream.ts';
 import { idArgument, isSign } from './ids.ts';
 
@@ -104,9 +105,8 @@ function destroy(ctx: CommandContext, args: readonly Buffer[]): Reply {
 function createConsumer(ctx: CommandContext, args: readonly Buffer[]): Reply {
   const { stream, group } = opened(ctx, args);
   if (group.consumer(args[4]!) !== undefined) return 0;
-  group.createConsumer(args[4]!, ctx.nowMs);
+  newConsumer(ctx, args[2]!, group, args[4]!);
   stream.save();
-  ctx.event('stream', 'xgroup-createconsumer', args[2]!);
   return 1;
 }
 

@@ -73,7 +73,7 @@ export function idOrNot(argument: Buffer): StreamId | undefined {
 }
 
 /** An id, or `-` and `+` for the lowest and the highest. @throws RedisError */
-export function signedIdArgument(argument: Buffer, missingSeq = 0n): StreamId {
+function signedIdArgument(argument: Buffer, missingSeq = 0n): StreamId {
   const text = textOf(argument);
   if (text === '-') return MIN_ID;
   return text === '+' ? MAX_ID : idArgument(argument, missingSeq);

@@ -34,7 +34,7 @@ import {
 } from '../../protocol/index.ts';
 import { passingOver } from '../blocking.ts';
 import { newConsumer } from './consumers.ts';
-import { declareStream } from './declare-stream.ts';
+import { declareStream, noGroup } from './declare-stream.ts';
 import { entryReply, idArgument, isAbove, isHighest, isSign } from './ids.ts';
 import { advance } from './progress.ts';
 
@@ -191,7 +191,7 @@ function groupSource(ctx: CommandContext, key: Buffer, name: Buffer, id: Buffer)
   const group = stream?.group(name);
   if (stream !== undefined && group === undefined && hasWaited)
     throw new RedisError('NOGROUP the consumer group this client was blocked on no longer exists');
-  if (stream === undefined || group === undefined) throw noGroupToRead(key, name);
+  if (stream === undefined || group === undefined) throw noGroup(key, name, ' in XREADGROUP with GROUP option');
   if (isSign(id, '$'))
     throw new RedisError(
       'ERR The $ ID is meaningless in the context of XREADGROUP: you want to read the history of this consumer by specifying a proper ID, or ' +
@@ -200,11 +200,6 @@ function groupSource(ctx: CommandContext, key: Buffer, name: Buffer, id: Buffer)
   const after = isSign(id, '>') ? MAX_ID : idArgument(id);
   return { key, stream, group, after: isHighest(after) ? undefined : after };
 }
-
-const noGroupToRead = (key: Buffer, group: Buffer): RedisError =>
-  new RedisError(
-    `NOGROUP No such key '${key.toString('latin1')}' or consumer group '${group.toString('latin1')}' in XREADGROUP with GROUP option`,
-  );
 
 function readGroup(ctx: CommandContext, args: readonly Buffer[]): Reply {
   const options = parseRead(args, true);

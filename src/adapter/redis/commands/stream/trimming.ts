@@ -1,6 +1,6 @@
 /** How XADD and XTRIM say what is to be removed. */
 import type { Kept, TrimEffort } from '../../bodies/index.ts';
-import { errors, integerArgument, optionName, RedisError } from '../../protocol/index.ts';
+import { errors, optionName, RedisError, requirePosition } from '../../protocol/index.ts';
 import { type GivenId, idArgument, isSign, newIdArgument } from './ids.ts';
 
 /** Entries that a trim that is not exact removes at most, unless it is told otherwise. */
@@ -21,14 +21,11 @@ export interface TrimArguments {
   readonly at: number;
 }
 
-const capped = (value: bigint): number =>
-  value > BigInt(Number.MAX_SAFE_INTEGER) ? Number.MAX_SAFE_INTEGER : Number(value);
-
-/** An integer that is not negative. @throws RedisError */
+/** An integer that is not negative; what is beyond the safe integers is brought to the nearest. @throws RedisError */
 function countOf(name: string, argument: Buffer): number {
-  const value = integerArgument(argument);
-  if (value < 0n) throw new RedisError(`ERR The ${name} argument must be >= 0.`);
-  return capped(value);
+  const count = requirePosition(argument);
+  if (count < 0) throw new RedisError(`ERR The ${name} argument must be >= 0.`);
+  return count;
 }
 
 /** @param isAdding whether an id ends them @throws RedisError */
