@@ -89,6 +89,7 @@ const SAME = linesOf(`
   CONFIG GET slowlog-max-len
   CONFIG GET slowlog-log-slower-than latency-tracking
   CONFIG GET latency-t*
+  CONFIG GET acllog-*
   CONFIG SET slowlog-log-slower-than -2
   CONFIG SET slowlog-log-slower-than x
   CONFIG SET slowlog-max-len -1

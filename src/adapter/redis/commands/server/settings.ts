@@ -160,7 +160,6 @@ const THRESHOLDS: readonly Setting[] = [
 
 /** How Redis lays out what has one encoding here or is not there, when it frees. */
 const REMEMBERED: readonly Setting[] = [
-  ...remembered('128', 'acllog-max-len', count),
   ...remembered('1', 'active-expire-effort', integer(1n, 10n)),
   ...remembered('yes', 'activerehashing', yesOrNo),
   ...remembered('5000', 'busy-reply-threshold', count, 'lua-time-limit'),
@@ -184,7 +183,7 @@ const POLICIES: readonly string[] = [
 
 export const SETTINGS: readonly Setting[] = [
   { name: 'aclfile', get: ({ users }) => users.file ?? '' },
-  ...remembered('128', 'acllog-max-len', integer(0n)),
+  ...remembered('128', 'acllog-max-len', count),
   ...remembered('resetchannels', 'acl-pubsub-default', oneWordOf('allchannels', 'resetchannels')),
   fixed('appendfsync', 'always'),
   fixed('appendonly', 'yes'),
