@@ -3,7 +3,7 @@
  * is nothing to wait for: the number is that of the group with the fewest, and true of every write that was answered, on any connection.
  */
 import { type CommandSpec, defineCommands } from '../../command/index.ts';
-import { integerArgument, RedisError, timeoutArgument } from '../../protocol/index.ts';
+import { INT64_MAX, integerArgument, RedisError, timeoutArgument } from '../../protocol/index.ts';
 import { declareWith } from '../declare.ts';
 
 const durability = declareWith({
@@ -46,7 +46,7 @@ export const durabilityCommands: readonly CommandSpec[] = defineCommands([
       'the client has connected to, which may have no copy.',
     run: ({ server }, args) => {
       checkWithin(args[1]!, 1n, 'ERR value is out of range, must be between 0 and 1');
-      checkWithin(args[2]!, 2n ** 63n, 'ERR value is out of range, must be positive');
+      checkWithin(args[2]!, INT64_MAX, 'ERR value is out of range, must be positive');
       timeoutArgument(args[3]!);
       return [1, server.quorumReplicas()];
     },

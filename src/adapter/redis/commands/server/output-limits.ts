@@ -9,7 +9,6 @@ const CLASSES: Readonly<Record<string, OutputClass>> = {
   pubsub: 'pubsub',
 };
 const WORDS_PER_CLASS = 4;
-const MAX_SECONDS = 9223372036854775807n;
 
 export const outputLimitsText = (limits: OutputLimits): string =>
   (['normal', 'slave', 'pubsub'] as const)
@@ -32,7 +31,7 @@ export function changedOutputLimits(before: OutputLimits, argument: Buffer): Out
     const hardBytes = memoryBytes(hard!);
     const softBytes = memoryBytes(soft!);
     const softSeconds = parseInteger(seconds!);
-    const isWrong = softSeconds === undefined || softSeconds < 0n || softSeconds > MAX_SECONDS;
+    const isWrong = softSeconds === undefined || softSeconds < 0n;
     if (hardBytes === undefined || softBytes === undefined || isWrong) {
       throw new RedisError('Error in hard, soft or soft_seconds setting in buffer limit configuration.');
     }

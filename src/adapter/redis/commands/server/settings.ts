@@ -13,7 +13,7 @@ import {
   spellEventFlags,
 } from '../../command/index.ts';
 import { DATABASE_COUNT } from '../../keys/index.ts';
-import { featureText, memoryBytes, parseInteger, RedisError, wordOf } from '../../protocol/index.ts';
+import { featureText, INT64_MAX, memoryBytes, parseInteger, RedisError, wordOf } from '../../protocol/index.ts';
 import { changedOutputLimits, outputLimitsText } from './output-limits.ts';
 
 export interface Setting {
@@ -25,7 +25,6 @@ export interface Setting {
   readonly setShared?: (state: ServerContext, value: Buffer) => Promise<void>;
 }
 
-const MAX_I64 = 9223372036854775807n;
 /** The names of the configuration's numbers. */
 type NumericKey = { [Key in keyof RedisConfig]: RedisConfig[Key] extends number ? Key : never }[keyof RedisConfig];
 
@@ -90,7 +89,7 @@ const MAX_I32 = 2147483647n;
 
 /** Reads an integer of a range. */
 const integer =
-  (low: bigint, high = MAX_I64) =>
+  (low: bigint, high = INT64_MAX) =>
   (argument: Buffer): string => {
     const value = parseInteger(argument);
     if (value === undefined) throw new RedisError("argument couldn't be parsed into an integer");
@@ -102,7 +101,7 @@ const count = integer(0n);
 
 const memory = (argument: Buffer): string => {
   const value = memoryValue(argument);
-  inRange(value, 0n, MAX_I64);
+  inRange(value, 0n, INT64_MAX);
   return String(value);
 };
 
@@ -123,6 +122,8 @@ function percentiles(argument: Buffer): number[] {
       throw new RedisError('latency-tracking-info-percentiles parameters should sit between [0.0,100.0]');
     });
 }
+
+/** Reads one of a few words, in any case. */
 const oneWordOf =
   (...words: readonly string[]) =>
   (argument: Buffer): string => {
@@ -175,11 +176,11 @@ const REMEMBERED: readonly Setting[] = [
   ...remembered('100', 'stream-node-max-entries', count),
 ];
 
-/** Policies of eviction, which does not happen here; those with LFU make OBJECT FREQ count. */
-const POLICIES: readonly string[] = [
+/** A policy of eviction, which does not happen here; those with LFU make OBJECT FREQ count. */
+const policy = oneWordOf(
   ...['volatile-lru', 'volatile-lfu', 'volatile-random', 'volatile-ttl'],
   ...['allkeys-lru', 'allkeys-lfu', 'allkeys-random', 'noeviction'],
-];
+);
 
 export const SETTINGS: readonly Setting[] = [
   { name: 'aclfile', get: ({ users }) => users.file ?? '' },
@@ -195,12 +196,12 @@ export const SETTINGS: readonly Setting[] = [
       state.reconfigure({ ...config, outputLimits: changedOutputLimits(config.outputLimits, argument) });
     },
   },
-  numeric('client-query-buffer-limit', 'maxCommandBytes', 1048576n, MAX_I64, true),
+  numeric('client-query-buffer-limit', 'maxCommandBytes', 1048576n, INT64_MAX, true),
   { name: 'cluster-enabled', get: (_state, session) => (session.isClusterMode ? 'yes' : 'no') },
   constant('databases', String(DATABASE_COUNT)),
   { name: 'enable-debug-command', get: (state) => (state.config.debugCommands ? 'yes' : 'no') },
   constant('io-threads', '1'),
-  numeric('latency-monitor-threshold', 'latencyThresholdMs', 0n, MAX_I64),
+  numeric('latency-monitor-threshold', 'latencyThresholdMs', 0n, INT64_MAX),
   {
     name: 'latency-tracking',
     get: ({ config }) => (config.latencyTracking ? 'yes' : 'no'),
@@ -217,10 +218,7 @@ export const SETTINGS: readonly Setting[] = [
     name: 'maxmemory-policy',
     get: (state) => state.config.maxmemoryPolicy,
     set: (state, argument) => {
-      const maxmemoryPolicy = wordOf(argument);
-      if (!POLICIES.includes(maxmemoryPolicy))
-        throw new RedisError(`argument(s) must be one of the following: ${POLICIES.join(', ')}`);
-      state.reconfigure({ ...state.config, maxmemoryPolicy });
+      state.reconfigure({ ...state.config, maxmemoryPolicy: policy(argument) });
     },
   },
   {
@@ -238,7 +236,7 @@ export const SETTINGS: readonly Setting[] = [
     },
   },
   { name: 'port', get: (state) => String(state.port) },
-  numeric('proto-max-bulk-len', 'maxBulkBytes', 1048576n, MAX_I64, true),
+  numeric('proto-max-bulk-len', 'maxBulkBytes', 1048576n, INT64_MAX, true),
   {
     name: 'requirepass',
     get: ({ users }) => (users.defaultIdentity.user.passwordHashes.length === 0 ? '' : HIDDEN),
@@ -249,8 +247,8 @@ export const SETTINGS: readonly Setting[] = [
       ),
   },
   fixed('save', ''),
-  numeric('slowlog-log-slower-than', 'slowlogSlowerThanMicros', -1n, MAX_I64),
-  numeric('slowlog-max-len', 'slowlogMaxLength', 0n, MAX_I64),
+  numeric('slowlog-log-slower-than', 'slowlogSlowerThanMicros', -1n, INT64_MAX),
+  numeric('slowlog-max-len', 'slowlogMaxLength', 0n, INT64_MAX),
   numeric('tcp-keepalive', 'tcpKeepaliveSeconds', 0n, MAX_I32),
   numeric('timeout', 'idleTimeoutSeconds', 0n, MAX_I32),
   ...THRESHOLDS,
