@@ -2,7 +2,7 @@
 import type { CommandSpec } from '../../command/index.ts';
 import { configCommands } from './config.ts';
 import { debugCommands } from './debug.ts';
-import { diagnosticCommands } from './diagnostics.ts';
+import { moduleCommands } from './diagnostics.ts';
 import { durabilityCommands } from './durability.ts';
 import { failoverCommands } from './failover.ts';
 import { introspectionCommands } from './introspection.ts';
@@ -15,7 +15,7 @@ import { slowlogCommands } from './slowlog.ts';
 export const serverCommands: readonly CommandSpec[] = [
   ...configCommands,
   ...debugCommands,
-  ...diagnosticCommands,
+  ...moduleCommands,
   ...durabilityCommands,
   ...failoverCommands,
   ...introspectionCommands,

@@ -1,25 +1,21 @@
 /** MEMORY: what keys take, and what the process does. */
 import { getHeapSpaceStatistics, getHeapStatistics } from 'node:v8';
 import { defineCommands, type ScanContext, type ServerContext } from '../../command/index.ts';
-import { DATABASE_COUNT } from '../../keys/index.ts';
 import { DoubleReply, MapReply, OK, type Reply, VerbatimReply } from '../../protocol/index.ts';
 import { declareWith } from '../declare.ts';
 import { memoryUsage } from '../generic/index.ts';
 import { helpCommand } from '../help.ts';
 import { humanBytes } from './info-format.ts';
+import { keyCounts } from './key-counts.ts';
 import { memoryFigures } from './memory-figures.ts';
 
-/** Key counts are left out when the leaders do not answer within this time. */
-const COUNT_TIMEOUT_MS = 1_000;
 const GENERAL_DIGITS = 17;
 
 const ratio = (value: number): DoubleReply => new DoubleReply(value, String(Number(value.toPrecision(GENERAL_DIGITS))));
 const percent = (part: number, whole: number): DoubleReply => ratio(whole <= 0 ? 0 : (part / whole) * 100);
 
 async function stats(ctx: ScanContext): Promise<Reply> {
-  const counts = await Promise.all(
-    Array.from({ length: DATABASE_COUNT }, (_, db) => ctx.count(db, COUNT_TIMEOUT_MS).catch(() => 0)),
-  );
+  const counts = await keyCounts(ctx);
   const keys = counts.reduce((sum, count) => sum + count, 0);
   const { server } = ctx.session;
   const { usedBytes, peakBytes, startupBytes, heapBytes, heapReservedBytes, clientBytes } = memoryFigures(server);

@@ -1,7 +1,6 @@
 /** INFO, TIME, ROLE, LASTSAVE, SAVE, BGSAVE, LOLWUT. */
 
 import { type ClientSession, defineCommands, type ScanContext } from '../../command/index.ts';
-import { DATABASE_COUNT } from '../../keys/index.ts';
 import {
   errors,
   integerArgument,
@@ -14,9 +13,7 @@ import {
 } from '../../protocol/index.ts';
 import { declareWith } from '../declare.ts';
 import { INFO_SECTIONS } from './info-sections.ts';
-
-/** INFO's key counts are left out when the leaders do not answer within this time. */
-const KEYSPACE_TIMEOUT_MS = 1_000;
+import { keyCounts } from './key-counts.ts';
 
 async function info(ctx: ScanContext, args: readonly Buffer[]): Promise<Reply> {
   const asked = new Set(args.slice(1).map(wordOf));
@@ -33,9 +30,7 @@ async function info(ctx: ScanContext, args: readonly Buffer[]): Promise<Reply> {
 }
 
 async function keyspaceLines(ctx: ScanContext): Promise<string> {
-  const counts = await Promise.all(
-    Array.from({ length: DATABASE_COUNT }, (_, db) => ctx.count(db, KEYSPACE_TIMEOUT_MS).catch(() => 0)),
-  );
+  const counts = await keyCounts(ctx);
   return counts.map((keys, db) => (keys === 0 ? '' : `db${db}:keys=${keys},expires=0,avg_ttl=0\r\n`)).join('');
 }
 
