@@ -14,6 +14,7 @@ const MAX_LOOPS = 4;
 /** What a loop of `gmatch` takes with it. */
 const LoopValue = { Text: 1, Pattern: 2, Place: 3, Number: 4 } as const;
 
+/** @param spend counts steps and bytes */
 export function stringSearch(api: LuaApi, spend: Spend): Library {
   const loops = new Map<number, PatternMatcher>();
   let loopNumber = 0;
