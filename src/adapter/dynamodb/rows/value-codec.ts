@@ -3,12 +3,14 @@
  * name and its value.
  *
  *   attribute := name (length, UTF-8), value
- *   value     := type u8, S | B | N: length, bytes | BOOL: u8 | NULL | L: count, values | M: count, attributes | SS, NS, BS: count, (length, bytes)*
+ *   value     := type u8, S | B: length, bytes | N: number | BOOL: u8 | NULL | L: count, values | M: count, attributes
+ *              | SS, BS: count, (length, bytes)* | NS: count, number*
  *
- * Numbers are their canonical text. Types are on disk: only ever append.
+ * Numbers are as in keys and end by themselves: their texts may be six times as long as all that the service counts for them. Types are on disk: only
+ * ever append.
  */
 import { ByteReader, type ByteWriter } from '../../../platform/index.ts';
-import type { AttributeType, AttributeValue } from '../values/index.ts';
+import { type AttributeType, type AttributeValue, numberBytes, readNumberBytes } from '../values/index.ts';
 import { CorruptRowError } from './errors.ts';
 
 const TYPES = ['S', 'N', 'B', 'BOOL', 'NULL', 'L', 'M', 'SS', 'NS', 'BS'] as const satisfies readonly AttributeType[];
@@ -36,8 +38,10 @@ export function writeValue(writer: ByteWriter, attribute: AttributeValue): void 
   writer.u8(TYPES.indexOf(attribute.type));
   switch (attribute.type) {
     case 'S':
-    case 'N':
       writeText(writer, attribute.value);
+      return;
+    case 'N':
+      writer.raw(numberBytes(attribute.value));
       return;
     case 'B':
       writeBytes(writer, attribute.value);
@@ -56,9 +60,12 @@ export function writeValue(writer: ByteWriter, attribute: AttributeValue): void 
       for (const [name, value] of attribute.value) writeAttribute(writer, name, value);
       return;
     case 'SS':
-    case 'NS':
       writeVarint(writer, attribute.value.length);
       for (const member of attribute.value) writeText(writer, member);
+      return;
+    case 'NS':
+      writeVarint(writer, attribute.value.length);
+      for (const member of attribute.value) writer.raw(numberBytes(member));
       return;
     case 'BS':
       writeVarint(writer, attribute.value.length);
@@ -97,6 +104,12 @@ export class ValueReader extends ByteReader {
     return this.lengthy().toString('utf8');
   }
 
+  private number(): string {
+    const { value, end } = readNumberBytes(this.buffer, this.offset, CorruptRowError);
+    this.offset = end;
+    return value;
+  }
+
   private many<T>(read: () => T): T[] {
     const members: T[] = [];
     for (let left = this.varint(); left > 0; left--) members.push(read());
@@ -109,8 +122,9 @@ export class ValueReader extends ByteReader {
     const type = this.oneOf(TYPES);
     switch (type) {
       case 'S':
-      case 'N':
         return { type, value: this.name() };
+      case 'N':
+        return { type, value: this.number() };
       case 'B':
         return { type, value: this.lengthy() };
       case 'BOOL':
@@ -122,8 +136,9 @@ export class ValueReader extends ByteReader {
       case 'M':
         return { type, value: this.attributes(this.varint(), depth + 1) };
       case 'SS':
-      case 'NS':
         return { type, value: this.many(() => this.name()) };
+      case 'NS':
+        return { type, value: this.many(() => this.number()) };
       case 'BS':
         return { type, value: this.many(() => this.lengthy()) };
     }
