@@ -43,6 +43,8 @@ class Model {
   }
 }
 
+type StreamGroup = ReturnType<StreamBody['createGroup']>;
+
 const idOf = (number: number) => streamId(1n, BigInt(number));
 const numberOf = (id: Buffer): number => Number(id.readBigUInt64BE(8));
 
@@ -165,7 +167,7 @@ function compare(stream: StreamBody, model: Model): void {
   for (const group of stream.groups()) compareGroup(group, model.groups.get(latin1(group.name))!);
 }
 
-function compareGroup(group: ReturnType<StreamBody['createGroup']>, model: GroupModel): void {
+function compareGroup(group: StreamGroup, model: GroupModel): void {
   const ids = [...model.pending.keys()].sort((a, b) => a - b);
   assert.equal(group.pendingCount, ids.length);
   assert.deepEqual(
@@ -222,6 +224,9 @@ describe('a stream', () => {
             stream.save();
           }
           checkAll(access, KEY);
+          if (!('leave' in op) && !('rings' in op)) continue;
+          for (const group of openStream(access, KEY)!.groups())
+            compareGroup(group, model.groups.get(latin1(group.name))!);
         }
         compare(openStream(access, KEY)!, model);
       }),
@@ -264,6 +269,79 @@ describe('a stream', () => {
     }
     assert.ok(rings > 10, 'there were slices');
     assert.equal(access.view.keys().length, 1, 'only the head is left');
+  });
+
+  test('lets go of a consumer of any size in slices, and nobody sees what is left of it', () => {
+    const access = accessTo();
+    access.view.ts = hlcTimestamp(1_000_000n << 16n);
+    const stream = newStream(access, KEY);
+    const group = stream.createGroup(bytesOf('g'), MIN_ID, 0n);
+    const model = new GroupModel();
+    const names = ['a', 'b', 'c'];
+    const consumers = names.map((name) => group.createConsumer(bytesOf(name), 0));
+    for (const name of names) model.consumers.add(name);
+    for (let id = 1; id <= 6_000; id++) {
+      // The lowest and the highest ids are of one that goes.
+      const at = id <= 1_000 || id > 5_000 ? 0 : id % 3;
+      group.assign(idOf(id), consumers[at]!, 0, 1);
+      model.pending.set(id, { consumer: names[at]!, deliveredMs: 0, deliveries: 1 });
+    }
+    stream.save();
+    const leave = (name: string): void => {
+      const own = [...model.pending].filter(([, { consumer }]) => consumer === name);
+      access.view.forget();
+      const changed = openStream(access, KEY)!;
+      assert.equal(changed.group(bytesOf('g'))!.deleteConsumer(bytesOf(name)), own.length);
+      changed.save();
+      assert.ok(access.view.written.size < 10, `${access.view.written.size} rows are written at once`);
+      for (const [id] of own) model.pending.delete(id);
+      model.consumers.delete(name);
+      check();
+    };
+    const check = (): void => {
+      checkAll(access, KEY);
+      compareGroup(openStream(access, KEY)!.group(bytesOf('g'))!, model);
+    };
+    const change = (work: (changed: StreamGroup) => void): void => {
+      const changed = openStream(access, KEY)!;
+      work(changed.group(bytesOf('g'))!);
+      changed.save();
+    };
+    leave('a');
+    // What was pending of it is not there, and comes again as something new; under its name too.
+    change((changed) => {
+      assert.equal(changed.release(idOf(1)), false);
+      assert.equal(changed.pendingEntry(idOf(1)), undefined);
+      changed.assign(idOf(2), changed.consumer(bytesOf('b'))!, 5, 3);
+      changed.assign(idOf(5_999), changed.createConsumer(bytesOf('a'), 5), 5, 1);
+      assert.equal(changed.release(idOf(4_000)), true);
+    });
+    model.consumers.add('a');
+    model.pending.set(2, { consumer: 'b', deliveredMs: 5, deliveries: 3 });
+    model.pending.set(5_999, { consumer: 'a', deliveredMs: 5, deliveries: 1 });
+    model.pending.delete(4_000);
+    check();
+    later(access, 2);
+    ring(access);
+    check();
+    leave('b');
+    const destroyed = { ...access, view: access.view.copy() };
+    const last = openStream(destroyed, KEY)!;
+    assert.equal(last.destroyGroup(bytesOf('g')), true);
+    last.save();
+    for (const here of [access, destroyed]) {
+      let rings = 0;
+      for (; rings < 100; rings++) {
+        later(here, 2);
+        here.view.forget();
+        if (ring(here) === 0) break;
+        assert.ok(here.view.written.size < 1_500, `${here.view.written.size} rows are written in a slice`);
+        checkAll(here, KEY);
+      }
+      assert.ok(rings > 2, 'there were slices');
+    }
+    check();
+    assert.equal(destroyed.view.keys().length, 1, 'only the head is left');
   });
 
   test('writes what a trim keeps anew when that is little', () => {

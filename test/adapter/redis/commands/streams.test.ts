@@ -38,6 +38,26 @@ describe('what is pending', () => {
     run(redis, 'XREADGROUP GROUP g a COUNT 3 STREAMS s >');
     return redis;
   };
+  test('is given and claimed in pieces, whatever COUNT says', () => {
+    const redis = new Evaluator();
+    for (const key of ['s', 'other']) {
+      run(redis, `XGROUP CREATE ${key} g 0 MKSTREAM`);
+      for (let id = 1; id <= 1_500; id++) redis.run('XADD', key, `${id}`, 'f', 'v');
+    }
+    const given = (line: string): number[] =>
+      (run(redis, line) as [string, unknown[]][]).map(([, entries]) => entries.length);
+    assert.deepEqual(given('XREADGROUP GROUP g a COUNT 100000 STREAMS s other > >'), [1_500, 500]);
+    assert.deepEqual(given('XREADGROUP GROUP g a STREAMS s other > >'), [1_000]);
+    assert.deepEqual(given('XREADGROUP GROUP g a STREAMS s other 0 0'), [1_500, 500]);
+    // What is not reached is left out: an empty list would say that there is nothing.
+    assert.deepEqual(given('XREADGROUP GROUP g a STREAMS s s other 0 1000 0'), [1_500, 500]);
+    run(redis, 'XREADGROUP GROUP g a COUNT 100 STREAMS other >');
+    for (let id = 1_501; id <= 2_100; id++) redis.run('XADD', 's', `${id}`, 'f', 'v');
+    run(redis, 'XREADGROUP GROUP g a STREAMS s >');
+    const [next, claimed] = run(redis, 'XAUTOCLAIM s g b 0 0 COUNT 100000 JUSTID') as [string, string[]];
+    assert.deepEqual([next, claimed.length], ['2001-0', 2_000]);
+  });
+
   test('is claimed by how long ago it was delivered', () => {
     const redis = filled();
     redis.nowMs += 1_000;

@@ -36,6 +36,7 @@ import {
   newStreamPart,
   noElements,
   partsIn,
+  type RemovedConsumer,
   type StreamPart,
 } from './stream-rows.ts';
 
@@ -59,6 +60,8 @@ export type Kept = { readonly atMost: number } | { readonly from: StreamId };
 /** How far a trim goes: to the entry, or to a border between leaves and no further than so many entries (0: without a limit). */
 export type TrimEffort = 'exact' | { readonly atMost: number };
 
+/** Who takes a group apart does not know what it was called. */
+const NAMELESS = Buffer.alloc(0);
 /** Elements that are removed in one operation; what is more is taken apart later, in slices of so many. */
 const SLICE_ELEMENTS = 1_000;
 /** So many times the limit of other bodies may be removed from the front one leaf after the other, which costs a row each. */
@@ -89,7 +92,7 @@ export class StreamBody {
       rows: this.rows,
       numbers: this.part,
       limits: bodyLimits,
-      leaveBehind: (tree) => this.leaveBehind({ tree }),
+      leaveBehind: (removed) => this.leaveBehind({ removed }),
     };
     this.entries = new ElementTree({ count: head.count, state: this.part.entries }, this.parts);
     this.names = new ElementTree(this.part.groups, this.parts);
@@ -273,6 +276,7 @@ export class StreamBody {
       entriesRead,
       pending: noElements(),
       consumers: noElements(),
+      orphans: 0,
     };
     const group = new StreamGroup(number, Buffer.from(name), row, this.parts);
     this.names.insert(encodeName(namePrefix(name), number));
@@ -329,16 +333,39 @@ export class StreamBody {
     work: number,
   ): { readonly work: number; readonly what?: LeftoverRow['what'] } {
     if ('group' in what) {
-      const group = new StreamGroup(NO_ROW, Buffer.alloc(0), what.group, this.parts);
+      const group = new StreamGroup(NO_ROW, NAMELESS, what.group, this.parts);
       const left = group.dismantle(work);
       group.saveParts();
       return left > 0 ? { work: left } : { work: 0, what: { group: group.row } };
     }
-    const tree = new ElementTree(what.tree, this.parts);
+    const state = 'tree' in what ? what.tree : what.removed.pending;
+    const tree = new ElementTree(state, this.parts);
     const count = Math.min(tree.count, work);
+    if ('removed' in what) this.removeOrphans(what.removed, tree, count);
     tree.removeFirst(count);
     tree.save();
-    return tree.count === 0 ? { work: work - count } : { work: 0, what: { tree: tree.stored } };
+    const left = tree.stored;
+    if (left.count === 0) return { work: work - count };
+    return { work: 0, what: 'tree' in what ? { tree: left } : { removed: { ...what.removed, pending: left } } };
+  }
+
+  /** Takes ids of a removed consumer off its group, if that is there. @param count how many, the first ones */
+  private removeOrphans({ group, consumer }: RemovedConsumer, ids: ElementTree, count: number): void {
+    const taken: StreamId[] = [];
+    for (const id of ids.from(MIN_ID, count)) if (taken.push(id) === count) break;
+    this.groupNumbered(group, NAMELESS)?.removeOrphans(consumer, taken);
+  }
+
+  /** The group of a number; undefined when it was destroyed. */
+  private groupNumbered(number: number, name: Buffer): StreamGroup | undefined {
+    let group = this.opened.get(number);
+    if (group === undefined) {
+      const row = this.rows.get(this.rows.numberedKey(RowKind.Group, number));
+      if (row === undefined) return undefined;
+      group = new StreamGroup(number, name, decodeGroup(row), this.parts, row);
+      this.opened.set(number, group);
+    }
+    return group;
   }
 
   private leaveBehind(what: LeftoverRow['what']): void {
@@ -364,13 +391,8 @@ export class StreamBody {
 
   private openGroup(element: Buffer): StreamGroup {
     const { name, number } = namedRow(element);
-    let group = this.opened.get(number);
-    if (group === undefined) {
-      const row = this.rows.get(this.rows.numberedKey(RowKind.Group, number));
-      assert(row !== undefined, 'the row of a group is missing');
-      group = new StreamGroup(number, name, decodeGroup(row), this.parts, row);
-      this.opened.set(number, group);
-    }
+    const group = this.groupNumbered(number, name);
+    assert(group !== undefined, 'the row of a group is missing');
     return group;
   }
 }

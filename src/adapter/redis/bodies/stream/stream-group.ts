@@ -3,6 +3,9 @@
  *
  * What is pending is in two trees: that of the group says to whom and when, that of the consumer which ids. Both are found by id, so an
  * acknowledgement costs a leaf of each, however much is pending.
+ *
+ * A consumer of which much is pending is removed at once, and what is left of it in the group's tree goes in slices: its orphans. An element is one when
+ * its consumer has no row any more. While there are some, what is pending is read from the trees of the consumers, which have none.
  */
 import { assert, type Millis } from '../../../../platform/index.ts';
 import { type BodyRows, RowKind } from '../rows/index.ts';
@@ -23,12 +26,13 @@ import {
   noElements,
   numberIn,
   type PendingEntry,
+  type RemovedConsumer,
 } from './stream-rows.ts';
 
 /** What the parts of a stream are made with. */
 export interface StreamParts extends TreeParts {
-  /** Takes over a tree that is too large to be deleted at once. */
-  leaveBehind(tree: CountedState): void;
+  /** Takes over a consumer of which too much is pending to be removed at once. */
+  leaveBehind(removed: RemovedConsumer): void;
 }
 
 /** What removing a consumer counts for when work is cut into slices. */
@@ -95,7 +99,8 @@ export class StreamGroup {
   lastDelivered: StreamId;
   /** How many entries it has read since there is the stream; `UNKNOWN_READ`. */
   entriesRead: bigint;
-  private pending: ElementTree;
+  private readonly pending: ElementTree;
+  private orphans: number;
   private readonly names: ElementTree;
   private readonly parts: StreamParts;
   private readonly opened = new Map<number, StreamConsumer>();
@@ -110,11 +115,12 @@ export class StreamGroup {
     this.parts = parts;
     this.stored = stored;
     this.pending = new ElementTree(row.pending, parts);
+    this.orphans = row.orphans;
     this.names = new ElementTree(row.consumers, parts);
   }
 
   get pendingCount(): number {
-    return this.pending.count;
+    return this.pending.count - this.orphans;
   }
 
   get consumerCount(): number {
@@ -123,13 +129,21 @@ export class StreamGroup {
 
   /** The lowest id that is pending; undefined when nothing is. */
   get firstPending(): StreamId | undefined {
-    const { first } = this.pending;
-    return first && idIn(first);
+    return this.ends(({ first }) => first).at(0);
   }
 
   get lastPending(): StreamId | undefined {
-    const { last } = this.pending;
-    return last && idIn(last);
+    return this.ends(({ last }) => last).at(-1);
+  }
+
+  /** What is at an end of the tree of what is pending, or of each of the trees that it is read from, in order. */
+  private ends(end: (tree: ElementTree) => Buffer | undefined): StreamId[] {
+    const trees = this.orphans === 0 ? [this.pending] : Array.from(this.consumers(), ({ pending }) => pending);
+    return trees
+      .map((tree) => end(tree))
+      .filter((element) => element !== undefined)
+      .map(idIn)
+      .sort(Buffer.compare);
   }
 
   consumer(name: Buffer): StreamConsumer | undefined {
@@ -167,7 +181,8 @@ export class StreamGroup {
   /** What is known of an id that is pending; undefined when it is not. */
   pendingEntry(id: StreamId): PendingEntry | undefined {
     const element = this.pending.find(id);
-    return element && decodePending(element);
+    const entry = element && decodePending(element);
+    return entry === undefined || this.isOrphan(entry) ? undefined : entry;
   }
 
   /**
@@ -175,8 +190,17 @@ export class StreamGroup {
    * @param atMost how many will be taken, about
    */
   *pendingFrom(id: StreamId, atMost?: number, consumer?: StreamConsumer): Generator<PendingEntry> {
-    if (consumer === undefined) for (const element of this.pending.from(id, atMost)) yield decodePending(element);
-    else for (const own of this.pendingOf(consumer, id, atMost)) yield this.pendingEntry(own)!;
+    if (consumer !== undefined) for (const own of this.pendingOf(consumer, id, atMost)) yield this.pendingEntry(own)!;
+    else if (this.orphans === 0) for (const element of this.pending.from(id, atMost)) yield decodePending(element);
+    else for (const own of this.pendingOfEach(id, atMost)) yield this.pendingEntry(own)!;
+  }
+
+  /** Ids pending of any consumer from one on, in order. */
+  private *pendingOfEach(id: StreamId, atMost?: number): Generator<StreamId> {
+    const consumers = [...this.consumers()];
+    const share = atMost && Math.ceil(atMost / consumers.length);
+    const walks = consumers.map((consumer) => this.pendingOf(consumer, id, share));
+    yield* inOrder(walks);
   }
 
   /** Ids pending of a consumer from one on, in order. */
@@ -191,20 +215,25 @@ export class StreamGroup {
 
   /** Notes that an entry is pending of a consumer, whoever had it before. */
   assign(id: StreamId, consumer: StreamConsumer, deliveredMs: Millis, deliveries: number): void {
-    const before = this.pendingEntry(id);
+    const found = this.pending.find(id);
+    const before = found && decodePending(found);
     const element = encodePending({ id, deliveredMs, deliveries, consumer: consumer.number });
     if (before === undefined) this.pending.insert(element);
     else this.pending.replace(id, element);
     if (before?.consumer === consumer.number) return;
-    if (before !== undefined) this.take(before);
+    if (before !== undefined) {
+      if (this.isOrphan(before)) this.orphans--;
+      else this.take(before);
+    }
     consumer.pending.insert(Buffer.from(id));
   }
 
   /** Takes an id off what is pending. @returns false when it was not there */
   release(id: StreamId): boolean {
-    const element = this.pending.remove(id);
-    if (element === undefined) return false;
-    this.take(decodePending(element));
+    const entry = this.pendingEntry(id);
+    if (entry === undefined) return false;
+    this.pending.remove(id);
+    this.take(entry);
     return true;
   }
 
@@ -212,24 +241,35 @@ export class StreamGroup {
   deleteConsumer(name: Buffer): number | undefined {
     const consumer = this.consumer(name);
     if (consumer === undefined) return undefined;
-    const { pending } = consumer;
+    const { pending, number } = consumer;
     const removed = pending.count;
-    const { rebuildAbove } = this.parts.limits;
-    if (removed > rebuildAbove && removed * 2 > this.pending.count) {
-      const kept = [...this.pending.all()].filter((element) => decodePending(element).consumer !== consumer.number);
-      this.abandon(this.pending);
-      this.pending = new ElementTree(noElements(), this.parts);
-      this.pending.fill(kept);
+    this.names.remove(namePrefix(name));
+    if (removed > this.parts.limits.rebuildAbove) {
+      pending.save();
+      this.parts.leaveBehind({ group: this.number, consumer: number, pending: pending.stored });
+      this.orphans += removed;
+      this.opened.delete(number);
+      consumer.drop();
     } else {
       const ids = [...pending.all()].map(idIn);
       this.pending.prefetch(ids);
       for (const id of ids) this.pending.remove(id);
+      pending.removeFirst(removed);
+      this.forget(consumer);
     }
-    if (removed > rebuildAbove) this.abandon(pending);
-    else pending.removeFirst(removed);
-    this.forget(consumer, removed > rebuildAbove);
-    this.names.remove(namePrefix(name));
     return removed;
+  }
+
+  /** Removes orphans. @param consumer whose they were @param ids that may be some */
+  removeOrphans(consumer: number, ids: readonly StreamId[]): void {
+    this.pending.prefetch(ids);
+    for (const id of ids) {
+      const element = this.pending.find(id);
+      // It may have been delivered to somebody else since.
+      if (element === undefined || decodePending(element).consumer !== consumer) continue;
+      this.pending.remove(id);
+      this.orphans--;
+    }
   }
 
   /** Removes what it has, as far as the work goes. @returns how much work is left; the group is empty when there is some */
@@ -247,7 +287,7 @@ export class StreamGroup {
       const consumer = this.consumerOf(numberIn(first));
       empty(consumer.pending);
       if (consumer.pending.count > 0) break;
-      this.forget(consumer, false);
+      this.forget(consumer);
       this.names.removeFirst(1);
       left -= CONSUMER_WEIGHT;
     }
@@ -271,8 +311,8 @@ export class StreamGroup {
 
   /** What its row says. */
   get row(): GroupRow {
-    const { lastDelivered, entriesRead, pending, names } = this;
-    return { lastDelivered, entriesRead, pending: pending.stored, consumers: names.stored };
+    const { lastDelivered, entriesRead, pending, names, orphans } = this;
+    return { lastDelivered, entriesRead, pending: pending.stored, consumers: names.stored, orphans };
   }
 
   /** Deletes its row. */
@@ -286,16 +326,30 @@ export class StreamGroup {
     assert(removed !== undefined, 'what is pending of a group is pending of its consumer');
   }
 
-  private abandon(tree: ElementTree): void {
-    tree.save();
-    this.parts.leaveBehind(tree.stored);
+  private isOrphan({ consumer }: PendingEntry): boolean {
+    if (this.orphans === 0 || this.opened.has(consumer)) return false;
+    const { rows } = this.parts;
+    return rows.get(rows.numberedKey(RowKind.Consumer, consumer)) === undefined;
   }
 
-  /** @param isAbandoned its tree lives on elsewhere */
-  private forget(consumer: StreamConsumer, isAbandoned: boolean): void {
+  /** Removes a consumer of which nothing is pending. */
+  private forget(consumer: StreamConsumer): void {
     this.opened.delete(consumer.number);
-    if (!isAbandoned) consumer.pending.save();
+    consumer.pending.save();
     consumer.drop();
+  }
+}
+
+/** Ids of several walks, each of them in order, in the order of all. */
+function* inOrder(walks: readonly Generator<StreamId>[]): Generator<StreamId> {
+  const heads = walks.map((walk) => walk.next().value as StreamId | undefined);
+  for (;;) {
+    let lowest: number | undefined;
+    for (const [at, head] of heads.entries())
+      if (head !== undefined && (lowest === undefined || Buffer.compare(head, heads[lowest]!) < 0)) lowest = at;
+    if (lowest === undefined) return;
+    yield heads[lowest]!;
+    heads[lowest] = walks[lowest]!.next().value as StreamId | undefined;
   }
 }
 

@@ -4,8 +4,10 @@
  *   head      last id (16)  highest deleted id (16)  entries ever added (i64)  next number (varint)  when the alarm rings (varint)
  *             leftover (varint)  tree of entries  groups: count (varint), tree
  *   group     'g'  last delivered id (16)  entries read (i64, -1 unknown)  pending: count (varint), tree  consumers: count (varint), tree
+ *             orphans (varint), left out when there are none
  *   consumer  'k'  length of its name (varint)  name  last seen (varint)  pending: count (varint), tree
- *   leftover  'l'  number of the next one (varint)  what (u8)  a tree with its count, or a group
+ *   leftover  'l'  number of the next one (varint)  what (u8)  a tree with its count, a group, or of a consumer that was removed
+ *             number of its group (varint)  its own number (varint)  what was pending of it: count (varint), tree
  *
  *   entry                  id (16)  (length (varint)  field or value)*
  *   name                   name, escaped  number of its row (6)
@@ -60,6 +62,8 @@ export interface GroupRow {
   readonly entriesRead: bigint;
   readonly pending: CountedState;
   readonly consumers: CountedState;
+  /** How many elements of `pending` are of consumers that were removed. */
+  readonly orphans: number;
 }
 
 export interface ConsumerRow {
@@ -68,13 +72,22 @@ export interface ConsumerRow {
   readonly pending: CountedState;
 }
 
+/** A consumer that was removed from a group while much was pending of it. */
+export interface RemovedConsumer {
+  /** Number of the group's row, which may be gone. */
+  readonly group: number;
+  readonly consumer: number;
+  /** Ids that may be in the group's list under its number. */
+  readonly pending: CountedState;
+}
+
 /** What is deleted in slices. */
 export interface LeftoverRow {
   /** Number of the next one. */
   readonly next: number;
-  readonly what: { readonly tree: CountedState } | { readonly group: GroupRow };
+  readonly what: { readonly tree: CountedState } | { readonly group: GroupRow } | { readonly removed: RemovedConsumer };
 }
-const LeftoverKind = { Tree: 0, Group: 1 } as const;
+const LeftoverKind = { Tree: 0, Group: 1, Consumer: 2 } as const;
 
 /** An entry of a group's list of what was delivered and not acknowledged. */
 export interface PendingEntry {
@@ -154,8 +167,11 @@ export function decodeStreamPart(bytes: Buffer): StreamPart {
   };
 }
 
-export const encodeGroup = ({ lastDelivered, entriesRead, pending, consumers }: GroupRow): Buffer =>
-  Buffer.concat([lastDelivered, int64(entriesRead), ...counted(pending), ...counted(consumers)]);
+export const encodeGroup = ({ lastDelivered, entriesRead, pending, consumers, orphans }: GroupRow): Buffer =>
+  Buffer.concat([
+    ...[lastDelivered, int64(entriesRead), ...counted(pending), ...counted(consumers)],
+    ...(orphans > 0 ? [varints(orphans)] : []),
+  ]);
 
 export const decodeGroup = (bytes: Buffer): GroupRow => readGroup(new ByteReader(bytes));
 
@@ -164,6 +180,7 @@ const readGroup = (reader: ByteReader): GroupRow => ({
   entriesRead: readInt64(reader),
   pending: readCounted(reader),
   consumers: readCounted(reader),
+  orphans: reader.isAtEnd ? 0 : reader.varint(),
 });
 
 export const encodeConsumer = ({ name, seenMs, pending }: ConsumerRow): Buffer =>
@@ -175,10 +192,13 @@ export function decodeConsumer(bytes: Buffer): ConsumerRow {
   return { name: reader.take(reader.varint()), seenMs: reader.varint(), pending: readCounted(reader) };
 }
 
-export const encodeLeftover = ({ next, what }: LeftoverRow): Buffer =>
-  'tree' in what
-    ? Buffer.concat([varints(next, LeftoverKind.Tree), ...counted(what.tree)])
-    : Buffer.concat([varints(next, LeftoverKind.Group), encodeGroup(what.group)]);
+/** The row of what was left behind. */
+export function encodeLeftover({ next, what }: LeftoverRow): Buffer {
+  if ('tree' in what) return Buffer.concat([varints(next, LeftoverKind.Tree), ...counted(what.tree)]);
+  if ('group' in what) return Buffer.concat([varints(next, LeftoverKind.Group), encodeGroup(what.group)]);
+  const { group, consumer, pending } = what.removed;
+  return Buffer.concat([varints(next, LeftoverKind.Consumer, group, consumer), ...counted(pending)]);
+}
 
 /** @throws RedisError when a later program wrote it */
 export function decodeLeftover(bytes: Buffer): LeftoverRow {
@@ -186,6 +206,10 @@ export function decodeLeftover(bytes: Buffer): LeftoverRow {
   const [next, kind] = [reader.varint(), reader.byte()];
   if (kind === LeftoverKind.Tree) return { next, what: { tree: readCounted(reader) } };
   if (kind === LeftoverKind.Group) return { next, what: { group: readGroup(reader) } };
+  if (kind === LeftoverKind.Consumer) {
+    const [group, consumer] = [reader.varint(), reader.varint()];
+    return { next, what: { removed: { group, consumer, pending: readCounted(reader) } } };
+  }
   throw writtenLater();
 }
 

@@ -71,13 +71,14 @@ class StreamWalk {
       yield row;
       const { next, what } = decodeLeftover(row.value);
       if ('tree' in what) yield* this.tree(what.tree);
+      else if ('removed' in what) yield* this.tree(what.removed.pending);
       // It may be half gone, so its parts need not fit each other.
       else yield* this.group(what.group, false);
       number = next;
     }
   }
 
-  private *group({ pending, consumers }: GroupRow, isWhole = true): Generator<WalkedRow> {
+  private *group({ pending, consumers, orphans }: GroupRow, isWhole = true): Generator<WalkedRow> {
     const ofGroup = new Map<string, number>();
     for (const element of yield* this.tree(pending)) {
       const entry = decodePending(element);
@@ -99,7 +100,7 @@ class StreamWalk {
         ofConsumers++;
       }
     }
-    assert(!isWhole || ofConsumers === ofGroup.size, 'everything that is pending has its consumer');
+    assert(!isWhole || ofConsumers === ofGroup.size - orphans, 'everything that is pending has its consumer');
   }
 
   /** @returns all elements */

@@ -19,6 +19,8 @@ const MIN_TEXT = '0-0';
 const USUAL_COUNT = 100;
 /** XAUTOCLAIM looks at so many times what it may answer. */
 const ATTEMPTS_FACTOR = 10;
+/** And at no more than this: whoever has more to claim goes on from the id that is answered. */
+const MOST_ATTEMPTS = 2_000;
 
 interface ClaimOptions {
   readonly isForced: boolean;
@@ -186,7 +188,7 @@ class Autoclaim {
 
   run(): void {
     const { limit } = this.options;
-    let attempts = limit * ATTEMPTS_FACTOR;
+    let attempts = Math.min(limit * ATTEMPTS_FACTOR, MOST_ATTEMPTS);
     this.next = this.options.start;
     while (this.next !== undefined) {
       // What is pending changes under the walk, so it goes in steps: what may be taken, and the one behind.
@@ -237,6 +239,7 @@ export const claimCommands: readonly CommandSpec[] = defineCommands([
     since: '6.2.0',
     summary: 'Lets a consumer take over entries that others were given long ago.',
     complexity: 'O(log N) for each, of N that are pending',
+    differences: `Looks at ${MOST_ATTEMPTS.toLocaleString('en')} entries at most at a time, whatever COUNT says; the id that is answered says where to go on.`,
     run: autoclaim,
   }),
 ]);

@@ -165,10 +165,7 @@ export const groupCommands: readonly CommandSpec[] = defineCommands([
         arity: 5,
         flags: ['write'],
         summary: 'Removes a consumer of a group, with what is pending of it.',
-        complexity: 'O(N) for N entries that are pending of it, or that stay pending of others if they are fewer',
-        differences:
-          'Refused when it would take too long: tens of thousands of entries are pending of the consumer, and as many of others. Acknowledge some of ' +
-          'them, or let others claim them, first.',
+        complexity: 'O(1) for the client: what is pending of it goes in slices afterwards when it is much',
         run: deleteConsumer,
       }),
       helpCommand({ container: 'xgroup', group: 'stream', since: '5.0.0', lines: HELP }),

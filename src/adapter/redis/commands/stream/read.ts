@@ -40,6 +40,8 @@ import { advance } from './progress.ts';
 
 /** Of each stream, for a client that has waited and did not say how many. */
 const LIMIT_AFTER_WAITING = 1_000;
+/** What XREADGROUP gives at once, of all streams together: each entry is written down as pending, in one turn of the leader. */
+const MOST_DELIVERED = 2_000;
 
 interface ReadOptions {
   /** Most entries of each stream; undefined when it is not said. */
@@ -134,10 +136,9 @@ function looksOf(ctx: CommandContext, keys: readonly Buffer[]): Look[] {
   return keys.flatMap((key, at) => (looked.has(key) ? [{ key, at }] : []));
 }
 
-/** How many entries of each stream a command takes, as the options of a range. */
-function rangeOf(ctx: CommandContext, { limit }: ReadOptions): { limit?: number } {
-  const most = limit ?? (ctx.waiting?.hasWaited === true ? LIMIT_AFTER_WAITING : undefined);
-  return most === undefined ? {} : { limit: most };
+/** How many entries of each stream a command takes; undefined: all. */
+function limitOf(ctx: CommandContext, { limit }: ReadOptions): number | undefined {
+  return limit ?? (ctx.waiting?.hasWaited === true ? LIMIT_AFTER_WAITING : undefined);
 }
 
 /** One stream of a command. */
@@ -166,7 +167,9 @@ function read(ctx: CommandContext, args: readonly Buffer[]): Reply {
   for (const { key, stream, after } of sources) {
     const last = stream?.lastEntryId;
     if (stream === undefined || last === undefined || !isAbove(last, after)) continue;
-    answered.push([key, Array.from(stream.range(idAfter(after)!, MAX_ID, rangeOf(ctx, options)), entryReply)]);
+    const limit = limitOf(ctx, options);
+    const range = stream.range(idAfter(after)!, MAX_ID, limit === undefined ? {} : { limit });
+    answered.push([key, Array.from(range, entryReply)]);
   }
   if (answered.length > 0) return streamsReply(ctx, answered);
   // What is the last entry now is the one to wait behind.
@@ -214,16 +217,20 @@ function readGroup(ctx: CommandContext, args: readonly Buffer[]): Reply {
     return same;
   });
   const answered: [Buffer, Reply][] = [];
+  let room = MOST_DELIVERED;
   for (const source of sources) {
-    const entries = serve(ctx, source, options);
-    if (entries !== undefined) answered.push([source.key, entries]);
+    if (room === 0) break;
+    const entries = serve(ctx, source, options, Math.min(limitOf(ctx, options) ?? room, room));
+    if (entries === undefined) continue;
+    answered.push([source.key, entries]);
+    room -= entries.length;
   }
   for (const { stream } of opened.values()) stream.save();
   return answered.length > 0 ? streamsReply(ctx, answered) : nothingYet(ctx, keys, LINES.stream, NIL_ARRAY);
 }
 
-/** What a consumer is given of one stream; undefined when there is nothing new. */
-function serve(ctx: CommandContext, source: GroupSource, options: ReadOptions): Reply | undefined {
+/** What a consumer is given of one stream, up to a limit; undefined when there is nothing new. */
+function serve(ctx: CommandContext, source: GroupSource, options: ReadOptions, limit: number): Reply[] | undefined {
   const { stream, group, after } = source;
   const last = stream.lastEntryId;
   const isNew = after === undefined;
@@ -231,19 +238,22 @@ function serve(ctx: CommandContext, source: GroupSource, options: ReadOptions): 
   const name = options.group!.consumer;
   const consumer = group.consumer(name) ?? newConsumer(ctx, source.key, group, name);
   consumer.seenMs = ctx.nowMs;
-  return isNew ? deliver(ctx, source, consumer, options) : history(ctx, source, consumer, options.limit);
+  return isNew
+    ? deliver(ctx, source, consumer, options.isUnacknowledged, limit)
+    : history(ctx, source, consumer, limit);
 }
 
 function deliver(
   ctx: CommandContext,
   { stream, group }: GroupSource,
   consumer: StreamConsumer,
-  options: ReadOptions,
-): Reply {
-  const entries = [...stream.range(idAfter(group.lastDelivered)!, MAX_ID, rangeOf(ctx, options))];
+  isUnacknowledged: boolean,
+  limit: number,
+): Reply[] {
+  const entries = [...stream.range(idAfter(group.lastDelivered)!, MAX_ID, { limit })];
   for (const { id } of entries) {
     advance(stream, group, id);
-    if (!options.isUnacknowledged) group.assign(id, consumer, ctx.nowMs, 1);
+    if (!isUnacknowledged) group.assign(id, consumer, ctx.nowMs, 1);
   }
   return entries.map(entryReply);
 }
@@ -253,8 +263,8 @@ function history(
   ctx: CommandContext,
   { stream, group, after }: GroupSource,
   consumer: StreamConsumer,
-  limit: number | undefined,
-): Reply {
+  limit: number,
+): Reply[] {
   const ids: StreamId[] = [];
   for (const id of group.pendingOf(consumer, idAfter(after!)!, limit)) if (ids.push(id) === limit) break;
   stream.prefetch(ids);
@@ -271,6 +281,7 @@ function streamsReply(ctx: CommandContext, answered: readonly [Buffer, Reply][])
   return ctx.resp === 3 ? new MapReply(answered) : answered;
 }
 
+const AT_ONCE = `Gives ${MOST_DELIVERED.toLocaleString('en')} entries at most at a time, whatever COUNT says.`;
 const LOST_WAIT =
   'With BLOCK answers `UNKNOWN` when the node that kept the wait is lost: entries may have been delivered, and are pending then.';
 
@@ -293,7 +304,7 @@ export const readCommands: readonly CommandSpec[] = defineCommands([
     summary:
       'Entries of streams for a consumer of a group: those that nobody of the group was given, or its own again.',
     complexity: 'O(log N + M) for M entries of a stream of N',
-    differences: LOST_WAIT,
+    differences: `${AT_ONCE} ${LOST_WAIT}`,
     waits: waits(true),
     run: readGroup,
   }),
