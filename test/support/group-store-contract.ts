@@ -368,6 +368,21 @@ export function groupStoreContract(name: string, home: () => Promise<GroupStoreH
       assert.deepEqual(none.rows, []);
     });
 
+    promise('a page ends with the row that fills it', async (store, settle) => {
+      for (const key of ['a', 'b', 'c', 'd', 'e']) put(store, key, 'x'.repeat(99), 10);
+      await settle();
+      for (const reverse of [false, true]) {
+        const request = { ...ALL, readTs: ts(10), limit: 10, reverse };
+        const sizes: number[] = [];
+        for (const maxBytes of [0, 1, 100, 101, 250, 500, 501]) {
+          sizes.push((await store.scan({ ...request, maxBytes })).rows.length);
+        }
+        assert.deepEqual(sizes, [1, 1, 1, 2, 3, 5, 5]);
+        const { next } = await store.scan({ ...request, maxBytes: 150 });
+        assert.equal(next?.toString(), reverse ? 'd' : 'c');
+      }
+    });
+
     promise('rows without values are the same rows', async (store, settle) => {
       put(store, 'a', 'value', 10, 90);
       await settle();

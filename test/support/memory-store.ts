@@ -153,18 +153,21 @@ export class MemoryStore implements GroupStore {
     return { key: history.key, commitTs, expireTs, value };
   }
 
-  async scan({ start, end, readTs, limit, reverse, keysOnly }: StoreScanRequest): Promise<StoreScanPage> {
+  async scan({ start, end, readTs, limit, maxBytes, reverse, keysOnly }: StoreScanRequest): Promise<StoreScanPage> {
     this.assertOpen();
     assertReadable(readTs, this.gcThreshold);
     const rows: StoreRow[] = [];
+    let bytes = 0;
     if (limit <= 0) return { rows, next: undefined };
     const histories = this.histories(start, end);
     if (reverse === true) histories.reverse();
     for (const history of histories) {
       const row = this.rowAt(history, readTs);
       if (row === undefined) continue;
-      if (rows.length === limit) return { rows, next: reverse === true ? rows.at(-1)!.key : row.key };
+      const isFull = rows.length === limit || (rows.length > 0 && bytes >= (maxBytes ?? Number.POSITIVE_INFINITY));
+      if (isFull) return { rows, next: reverse === true ? rows.at(-1)!.key : row.key };
       rows.push(keysOnly === true ? { ...row, value: NO_BYTES } : row);
+      bytes += row.key.length + rows.at(-1)!.value.length;
     }
     return { rows, next: undefined };
   }

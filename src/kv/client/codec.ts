@@ -9,7 +9,14 @@
  */
 
 import { ByteReader, ByteWriter, type GroupId, groupId } from '../../platform/index.ts';
-import { CorruptEntryError, type ScanPage, type ScanRequest, type ScanRow } from '../contract/index.ts';
+import {
+  CorruptEntryError,
+  readRange,
+  type ScanPage,
+  type ScanRequest,
+  type ScanRow,
+  writeRange,
+} from '../contract/index.ts';
 import {
   COMPARISONS,
   type ConditionTarget,
@@ -94,9 +101,7 @@ export function encodeMessage(message: KvMessage): Buffer {
     writeOperations(writer, success);
     writeOperations(writer, failure);
   } else {
-    const { start, end, limit, keysOnly, reverse } = message.page;
-    writer.bytes(start).bytes(end).u32(limit);
-    writer.u8(keysOnly === true ? 1 : 0).u8(reverse === true ? 1 : 0);
+    writeRange(writer, message.page);
   }
   return writer.finish();
 }
@@ -113,10 +118,7 @@ export function decodeMessage(bytes: Buffer): KvMessage {
     for (let left = reader.u32(); left > 0; left--) conditions.push(readCondition(reader));
     message = { kind, group, step: { conditions, success: readOperations(reader), failure: readOperations(reader) } };
   } else {
-    const start = reader.bytes();
-    const end = reader.bytes();
-    const limit = reader.u32();
-    message = { kind, group, page: { start, end, limit, keysOnly: reader.flag(), reverse: reader.flag() } };
+    message = { kind, group, page: readRange(reader) };
   }
   reader.end();
   return message;

@@ -21,6 +21,7 @@ export {
   TimestampAheadError,
 } from './errors.ts';
 export type { LongEvaluation, LongEvaluator, LongOutcome, ReadRow } from './long-evaluation.ts';
+export { readRange, writeRange } from './range-codec.ts';
 export type {
   BackfillPage,
   BackfillRequest,

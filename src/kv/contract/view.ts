@@ -87,6 +87,8 @@ export interface ScanRequest {
   /** Exclusive. */
   readonly end: Buffer;
   readonly limit: number;
+  /** The page ends when its keys and values reach this, with the row that does; left out: when the store's own bound is reached. */
+  readonly maxBytes?: number;
   /** Leave values empty where the store can save the work. */
   readonly keysOnly?: boolean;
   /** Leave out rows that lie behind heads. Asked of a group that is led here; it does not travel to other nodes. */

@@ -60,12 +60,16 @@ export class GroupReads {
     for (const { start, end } of pieces) await settleLocks(start, end, readTs);
     let rows: readonly ScanRow[] = [];
     let goOn: Buffer | undefined;
+    const { maxBytes = Number.POSITIVE_INFINITY } = request;
+    let bytes = 0;
     for (const { start, end } of pieces) {
-      if (rows.length === request.limit) goOn = request.reverse === true ? end : start;
+      if (rows.length === request.limit || bytes >= maxBytes) goOn = request.reverse === true ? end : start;
       if (goOn !== undefined) break;
-      const page = await store.scan({ ...request, start, end, limit: request.limit - rows.length, readTs });
+      const left = { limit: request.limit - rows.length, maxBytes: maxBytes - bytes };
+      const page = await store.scan({ ...request, ...left, start, end, readTs });
       rows = rows.length === 0 ? page.rows : rows.concat(page.rows);
       goOn = page.next;
+      if (request.maxBytes !== undefined) bytes += bytesOf(page.rows);
     }
     // What a move took away while the page was read may have been deleted under it.
     if (stateMachine.spanTable !== spanTable) {
@@ -117,3 +121,6 @@ export class GroupReads {
     }
   }
 }
+
+const bytesOf = (rows: readonly ScanRow[]): number =>
+  rows.reduce((bytes, { key, value }) => bytes + key.length + value.length, 0);

@@ -3,7 +3,7 @@
  *
  *   request := group u32, moment u8, ts u64, body u8, keys | range | nothing
  *   moment  := 0 now, above ts (0: no bound) | 1 at ts | 2 session: at ts or later, as the leader likes
- *   body    := 0 keys: count u32, key* | 1 range: start, end, limit u32, keysOnly u8, reverse u8 | 2 nothing: the timestamp alone
+ *   body    := 0 keys: count u32, key* | 1 range: start, end, limit u32, keysOnly u8, reverse u8, [maxBytes u32] | 2 nothing: the timestamp alone
  *   reply   := servedTs u64, ageMs + 1 u64 (0: nobody knows), rows or page as the service `txn` writes them
  */
 import {
@@ -23,7 +23,9 @@ import {
   LeaderUnavailableError,
   type LiveValue,
   type ReadRange,
+  readRange,
   type ScanPage,
+  writeRange,
 } from '../contract/index.ts';
 import { forwarded } from '../forward/index.ts';
 import type { GroupExecutor } from '../leader/index.ts';
@@ -97,9 +99,7 @@ export function encodeReadQuestion({ group, moment, body }: ReadQuestion): Buffe
     writer.u32(body.keys.length);
     for (const key of body.keys) writer.bytes(key);
   } else if (body.kind === 'range') {
-    const { start, end, limit, keysOnly, reverse } = body.range;
-    writer.bytes(start).bytes(end).u32(limit);
-    writer.u8(keysOnly === true ? 1 : 0).u8(reverse === true ? 1 : 0);
+    writeRange(writer, body.range);
   }
   return writer.finish();
 }
@@ -117,10 +117,7 @@ export function decodeReadQuestion(bytes: Buffer): ReadQuestion {
     for (let left = reader.u32(); left > 0; left--) keys.push(reader.bytes());
     body = { kind, keys };
   } else if (kind === 'range') {
-    const start = reader.bytes();
-    const end = reader.bytes();
-    const limit = reader.u32();
-    body = { kind, range: { start, end, limit, keysOnly: reader.flag(), reverse: reader.flag() } };
+    body = { kind, range: readRange(reader) };
   } else body = { kind };
   reader.end();
   return { group, moment, body };

@@ -52,7 +52,8 @@ export const DEFAULT_TRANSACTION_LIMITS: TransactionLimits = {
   maxParticipants: 64,
   maxKeys: 250_000,
   maxFoundKeys: 65_536,
-  maxBytes: 10 * 1024 * 1024,
+  // A hundred items of 400 KB, each rewritten as a whole, with their rows in indexes.
+  maxBytes: 64 * 1024 * 1024,
   lockTtlMs: 10_000,
   maxAgeMs: 300_000,
   maxAttempts: 16,

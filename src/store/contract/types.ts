@@ -37,6 +37,8 @@ export interface StoreScanRequest {
   /** Rows visible at this timestamp: newest version with `commitTs <= readTs` that is neither tombstone nor expired (`expireTs <= readTs`). */
   readonly readTs: HlcTimestamp;
   readonly limit: number;
+  /** The page ends when its keys and values reach this, with the row that does; the store's own bound holds besides. */
+  readonly maxBytes?: number;
   readonly reverse?: boolean;
   readonly keysOnly?: boolean;
   /** Leave out rows that lie behind heads. A large body costs a seek. */

@@ -86,6 +86,7 @@ class PageScan {
   private readonly cursors: NameCursor[] = [];
   private readonly rows: StoreRow[] = [];
   private bytes = 0;
+  private readonly maxBytes: number;
   private next: Buffer | undefined;
   /** Undefined for a walk that sees other rows than scans do. */
   private readonly watch: WriteWatch | undefined;
@@ -105,6 +106,7 @@ class PageScan {
     this.request = request;
     this.options = options;
     this.isReverse = request.reverse === true;
+    this.maxBytes = Math.min(options.pageBytes, request.maxBytes ?? Number.POSITIVE_INFINITY);
     this.leftOut = request.headsOnly === true ? options.bodies : undefined;
     this.snapshot = view.level.snapshot();
     this.from = nameOf(request.start);
@@ -300,7 +302,7 @@ class PageScan {
 
   private add(key: Buffer, found: Found): boolean {
     const { limit, keysOnly } = this.request;
-    if (this.rows.length >= limit || (this.bytes >= this.options.pageBytes && this.rows.length > 0)) {
+    if (this.rows.length >= limit || (this.bytes >= this.maxBytes && this.rows.length > 0)) {
       this.next = this.isReverse ? (this.rows.at(-1)?.key ?? this.request.end) : key;
       return true;
     }

@@ -245,6 +245,7 @@ describe('questions at a timestamp', () => {
       { group: GROUP, moment: { kind: 'now', ts: ts(0) }, body: { kind: 'nothing' } },
       { group: GROUP, moment: { kind: 'at', ts: ts(9) }, body: { kind: 'keys', keys: [bytes(''), bytes('k')] } },
       { group: GROUP, moment: { kind: 'session', ts: ts(8) }, body: { kind: 'range', range } },
+      { group: GROUP, moment: { kind: 'at', ts: ts(8) }, body: { kind: 'range', range: { ...range, maxBytes: 9 } } },
     ];
     for (const question of questions) assert.deepEqual(decodeReadQuestion(encodeReadQuestion(question)), question);
     const values = [undefined, { value: bytes('v'), commitTs: ts(3), expireTs: ts(0) }];
