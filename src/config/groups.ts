@@ -241,14 +241,22 @@ function completeRanges(named: readonly NamedRange[], isCatalogListed: boolean, 
   return ranges;
 }
 
-/** Data groups `2..count + 1` divide the slots of database 0 evenly; leaders are dealt out to the members in turn. */
+const hex = (bound: Buffer): string => `hex:${bound.toString('hex')}`;
+
+/** Data groups `2..count + 1` divide the slots of database 0 evenly, and what adapters divide; leaders are dealt out to the members in turn. */
 function writtenGroups(count: number, members: readonly number[]): WrittenGroup[] {
   const preferred = (id: number): number => members[(id - 1) % members.length]!;
   const groups: WrittenGroup[] = [{ id: CATALOG_GROUP, preferredLeader: preferred(CATALOG_GROUP) }];
+  const parts = KEYSPACES_OF_ADAPTERS.all
+    .flatMap(({ foundingParts }) => foundingParts ?? [])
+    .map((part) => part(count));
   for (let at = 0; at < count; at++) {
     const first = Math.floor((at * SLOT_COUNT) / count);
     const last = Math.floor(((at + 1) * SLOT_COUNT) / count) - 1;
-    groups.push({ id: at + 2, ranges: [{ slots: `${first}-${last}` }], preferredLeader: preferred(at + 2) });
+    const others = parts
+      .flatMap((part) => part[at] ?? [])
+      .map(({ start, end }) => ({ start: hex(start), end: hex(end) }));
+    groups.push({ id: at + 2, ranges: [{ slots: `${first}-${last}` }, ...others], preferredLeader: preferred(at + 2) });
   }
   return groups;
 }

@@ -57,6 +57,11 @@ export interface KeyspaceDeclaration {
   /** The incarnation of the body that a head names by its value; undefined when all of the object is in the head. */
   incarnationIn?(value: Buffer): Buffer | undefined;
   readonly slots?: SlottedKeys;
+  /**
+   * How a new cluster divides the adapter's keys over so many data groups, in key order: part n is group n's. Keys that no part has are the catalog
+   * group's. Left out: all are.
+   */
+  foundingParts?(count: number): readonly KeyRange[];
   /** Reads what people type; undefined when it is not of this adapter's form. @throws KeyTextError when it is, and is wrong */
   parse(text: string): Buffer | undefined;
   /** What `parse` reads; undefined for keys that are best shown as bytes. */

@@ -76,6 +76,12 @@ describe('a number of groups', () => {
     assert.equal(groupOf(3, `7200${(5461).toString(16)}`), 3);
     assert.equal(groupOf(3, '72003fff61'), 4, 'a key of slot 16383');
     assert.equal(groupOf(3, '72010000'), 1, 'database 1');
+    assert.equal(groupOf(3, '6400'), 2, 'what DynamoDB has of its own');
+    assert.deepEqual(
+      ['640100', '645500', '645600', '64ab00', '64ff00', '65'].map((key) => groupOf(3, key)),
+      [2, 2, 3, 4, 4, 1],
+      'tables by the first byte of their numbers',
+    );
   });
 
   test('any number covers every key once, on any members, with leaders dealt out evenly', () => {

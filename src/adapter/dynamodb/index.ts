@@ -6,4 +6,5 @@
 
 export { DynamoError } from './errors/index.ts';
 export { type AnyOperation, declareOperation, type Operation, type RequestContext } from './operation/index.ts';
+export { dynamodbKeyspace } from './rows/index.ts';
 export type { AttributeType, AttributeValue, Item } from './values/index.ts';

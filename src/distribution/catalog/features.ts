@@ -34,6 +34,7 @@ export const FEATURES: { readonly [name: string]: Feature } = {
     bit: 7,
     description: 'users of the cluster in a row that every node reads; callers of scripts that are sent on',
   },
+  dynamodb: { bit: 8, description: 'rows of DynamoDB tables; scans that other nodes bound by bytes' },
 };
 
 /** What a node of this program puts into `NodeRow.capabilities`. */

@@ -57,3 +57,4 @@ export {
   ttlKey,
   ttlPrefix,
 } from './key-space.ts';
+export { dynamodbKeyspace } from './keyspace.ts';
