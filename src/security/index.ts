@@ -20,3 +20,4 @@ export { explainHandshake } from './handshake.ts';
 export { isLoopback } from './loopback.ts';
 export { type PasswordCheck, type PasswordSource, Passwords } from './passwords.ts';
 export { HIDDEN, Secret } from './secret.ts';
+export { guardTlsPort, type TlsPort, type TlsPortLogger, tlsPortOptions } from './tls-port.ts';

@@ -2,7 +2,7 @@
 import type { FeatureStanding } from '../../../distribution/index.ts';
 import type { KvService, SessionSource } from '../../../kv/index.ts';
 import type { Clock, Millis, Random, Scheduler } from '../../../platform/index.ts';
-import type { PasswordCheck } from '../../../security/index.ts';
+import type { PasswordCheck, TlsPort } from '../../../security/index.ts';
 import { Callers } from '../acl/index.ts';
 import type { AsideEvaluator } from '../aside/index.ts';
 import type { BodyLimits } from '../bodies/index.ts';
@@ -25,7 +25,7 @@ import { LibraryLending, serveForwarded } from '../request/index.ts';
 import { CommandPipeline } from '../session/index.ts';
 import { type CrossGroupRunner, type RedisLogger, ServerState } from '../state/index.ts';
 import { WaitingDesk } from '../waiting/index.ts';
-import { createListener, type Listener, type RedisTlsOptions } from './listener.ts';
+import { createListener, type Listener } from './listener.ts';
 
 const TOO_MANY_CLIENTS = '-ERR max number of clients reached\r\n';
 /** How often idle connections are looked for. */
@@ -81,7 +81,7 @@ export interface RedisServerOptions extends RedisServiceOptions {
   /** A second port on which commands are redirected with MOVED, for cluster clients; 0 picks a free one, undefined has none. */
   readonly clusterPort?: number;
   /** Both ports speak TLS only; undefined: plain text. */
-  readonly tls?: RedisTlsOptions | undefined;
+  readonly tls?: TlsPort | undefined;
 }
 
 /** Counters since the start, or since CONFIG RESETSTAT. */
@@ -207,7 +207,7 @@ function countersOf(state: ServerState): RedisCounters {
   return { stats: state.stats, connections: state.connections.size, messages: state.messages.counters, commands };
 }
 
-function listenerFor(state: ServerState, tls: RedisTlsOptions | undefined, isClusterPort: boolean): Listener {
+function listenerFor(state: ServerState, tls: TlsPort | undefined, isClusterPort: boolean): Listener {
   return createListener(tls, state.logger, (socket) => {
     const { tcpKeepaliveSeconds } = state.config;
     if (tcpKeepaliveSeconds > 0) socket.setKeepAlive(true, tcpKeepaliveSeconds * 1000);
