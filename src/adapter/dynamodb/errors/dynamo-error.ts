@@ -26,6 +26,7 @@ export type DynamoErrorType =
   | 'ResourceInUseException'
   | 'ResourceNotFoundException'
   | 'SerializationException'
+  | 'ServiceUnavailable'
   | 'TableAlreadyExistsException'
   | 'TableInUseException'
   | 'TableNotFoundException'

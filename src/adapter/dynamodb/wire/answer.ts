@@ -1,0 +1,61 @@
+/** Answers on their way out: JSON with the headers that SDKs look at. */
+import type { OutgoingHttpHeaders } from 'node:http';
+import { promisify } from 'node:util';
+import { crc32, deflate, gzip } from 'node:zlib';
+import type { Random } from '../../../platform/index.ts';
+import { type DynamoError, errorMembers, statusOf } from '../errors/index.ts';
+
+/** What is sent. */
+export interface Answer {
+  readonly status: number;
+  readonly headers: OutgoingHttpHeaders;
+  readonly body: Buffer;
+}
+
+/** Bodies below are sent as they are. */
+const COMPRESS_FROM_BYTES = 4096;
+/** The fastest: the node has better things to do. */
+const LEVEL = 1;
+const ENCODERS = { gzip: promisify(gzip), deflate: promisify(deflate) } as const;
+
+const ALPHABET = 'ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789';
+const REQUEST_ID_LENGTH = 52;
+
+/** Ids as the service has them: 52 capital letters and digits. */
+export function requestId(random: Random): string {
+  let id = '';
+  for (const byte of random.bytes(REQUEST_ID_LENGTH)) id += ALPHABET[byte % ALPHABET.length];
+  return id;
+}
+
+/** @param output what an operation has made; members that are undefined are left out */
+export const outputAnswer = (output: object, contentType: string): Answer => json(200, output, contentType);
+
+/** The answer for an exception. */
+export const errorAnswer = (error: DynamoError, contentType: string): Answer =>
+  json(statusOf(error.type), errorMembers(error), contentType);
+
+function json(status: number, tree: object, contentType: string): Answer {
+  return { status, headers: { 'Content-Type': contentType }, body: Buffer.from(JSON.stringify(tree)) };
+}
+
+/** What the client takes of what there is here; a quality of zero means that it does not. */
+function encodingFor(accepted: string | undefined): keyof typeof ENCODERS | undefined {
+  if (accepted === undefined) return undefined;
+  const words = accepted.split(',').map((word) => word.trim().toLowerCase());
+  return (['gzip', 'deflate'] as const).find((name) =>
+    words.some((word) => word === name || (word.startsWith(`${name};`) && !/q=0(?:\.0*)?$/.test(word))),
+  );
+}
+
+/** Compresses a long answer for a client that takes it. */
+export async function compressed(answer: Answer, accepted: string | undefined): Promise<Answer> {
+  if (answer.body.length < COMPRESS_FROM_BYTES) return answer;
+  const encoding = encodingFor(accepted);
+  if (encoding === undefined) return answer;
+  const body = await ENCODERS[encoding](answer.body, { level: LEVEL });
+  return { ...answer, headers: { ...answer.headers, 'Content-Encoding': encoding }, body };
+}
+
+/** Over the body as it is sent, decimal. */
+export const checksumOf = (body: Buffer): string => String(crc32(body));
