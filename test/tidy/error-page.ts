@@ -3,6 +3,7 @@
  * `npm run docs:errors` writes it; a test compares.
  */
 import grpc from '@grpc/grpc-js';
+import { asDynamoError } from '../../src/adapter/dynamodb/errors/index.ts';
 import { ERROR_TABLE, statusOf } from '../../src/adapter/grpc/errors.ts';
 import { errorText } from '../../src/adapter/redis/protocol/errors.ts';
 import { type ErrorDisposition, KvorumError } from '../../src/platform/index.ts';
@@ -63,6 +64,8 @@ function redisReply(row: ErrorRow): string {
   return `\`${text.replaceAll('|', '\\|')}\``;
 }
 
+const dynamoException = (row: ErrorRow): string => `\`${asDynamoError(new SampleError(row)).type}\``;
+
 /** The page, as it is to be on disk. */
 export function errorPage(): string {
   const rows = declared().sort((a, b) => (a.code < b.code ? -1 : 1));
@@ -84,10 +87,11 @@ export function errorPage(): string {
     '',
     'In replies to Redis clients `MESSAGE` stands for the text of the error at hand.',
     '',
-    '| code | outcome | what it says | gRPC status | reply to a Redis client that writes |',
-    '| --- | --- | --- | --- | --- |',
+    '| code | outcome | what it says | gRPC status | reply to a Redis client that writes | exception of a DynamoDB client |',
+    '| --- | --- | --- | --- | --- | --- |',
     ...rows.map(
-      (row) => `| \`${row.code}\` | ${row.disposition} | ${row.meaning} | ${shownStatus(row)} | ${redisReply(row)} |`,
+      (row) =>
+        `| \`${row.code}\` | ${row.disposition} | ${row.meaning} | ${shownStatus(row)} | ${redisReply(row)} | ${dynamoException(row)} |`,
     ),
     '',
     "## Refusals of the catalog and of operators' requests",
