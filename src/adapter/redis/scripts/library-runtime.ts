@@ -200,8 +200,8 @@ export class LibraryRuntime implements LibraryRunner<CommandContext> {
   /** The machine; it is made when the first library comes. */
   private usable(): FunctionMachine {
     if (this.machine === undefined || this.machine.isBroken) {
-      const { limits, random } = this.options;
-      this.machine = new FunctionMachine(limits, random);
+      const { limits, random, clock } = this.options;
+      this.machine = new FunctionMachine(limits, random, clock);
       this.running.clear();
     }
     return this.machine;

@@ -57,7 +57,7 @@ export class ScriptRuntime implements ScriptRunner<CommandContext> {
   /** The machine; it is made when the first script comes. */
   private usable(): LuaMachine {
     if (this.machine === undefined || this.machine.isBroken) {
-      this.machine = new LuaMachine(this.options.limits, this.options.random);
+      this.machine = new LuaMachine(this.options.limits, this.options.random, this.options.clock);
     }
     return this.machine;
   }

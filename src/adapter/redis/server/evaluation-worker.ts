@@ -2,7 +2,7 @@
 import { parentPort } from 'node:worker_threads';
 import { Keyspaces } from '../../../distribution/index.ts';
 import { RowsView } from '../../../kv/index.ts';
-import { assert, hlcTimestamp, SystemRandom } from '../../../platform/index.ts';
+import { assert, hlcTimestamp, SystemClock, SystemRandom } from '../../../platform/index.ts';
 import { Callers } from '../acl/index.ts';
 import { CapturedRows, runOver } from '../aside/index.ts';
 import { CommandTable, type Effect, isRunAlone } from '../command/index.ts';
@@ -21,7 +21,7 @@ const keyspaces = new Keyspaces([redisKeyspace]);
 const table = new CommandTable(ALL_COMMANDS);
 const callers = new Callers(table);
 const random = new SystemRandom();
-const scripts = new ScriptRuntime({ table, random, limits: DEFAULT_LUA_LIMITS });
+const scripts = new ScriptRuntime({ table, random, clock: new SystemClock(), limits: DEFAULT_LUA_LIMITS });
 
 /** A request and the rows that it is evaluated over. */
 type Task =

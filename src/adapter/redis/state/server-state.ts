@@ -197,6 +197,7 @@ export class ServerState implements ServerContext {
     this.scripts = new ScriptRuntime({
       table: options.table,
       random: options.random,
+      clock: options.clock,
       limits: DEFAULT_LUA_LIMITS,
       copies: () => this.lending,
     });

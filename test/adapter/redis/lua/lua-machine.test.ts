@@ -9,7 +9,7 @@ import {
   ScriptTooLongError,
 } from '../../../../src/adapter/redis/lua/index.ts';
 import { ErrorReply, RedisError, type Reply } from '../../../../src/adapter/redis/protocol/index.ts';
-import { SeededRandom } from '../../../../src/platform/index.ts';
+import { type Clock, SeededRandom } from '../../../../src/platform/index.ts';
 
 const LIMITS = { ...DEFAULT_LUA_LIMITS, maxInstructions: 2_000_000, maxBytes: 64 * 1024 * 1024, maxScripts: 3 };
 
@@ -19,7 +19,10 @@ const QUIET: ScriptHost = {
   log: () => undefined,
 };
 
-const machine = (): LuaMachine => new LuaMachine(LIMITS, new SeededRandom(1));
+/** Time that does not pass, so that no test depends on the speed of the machine. */
+const STILL: Clock = { nowMs: () => 0, monotonicMs: () => 0 };
+
+const machine = (): LuaMachine => new LuaMachine(LIMITS, new SeededRandom(1), STILL);
 
 function run(on: LuaMachine, text: string | Buffer, { host = QUIET, args = [] as Buffer[] } = {}): Reply {
   const bytes = Buffer.from(text as string, 'latin1');
@@ -57,6 +60,27 @@ describe('scripts that do not end', () => {
     });
   }
 
+  for (const catching of ['pcall(endless)', 'xpcall(endless, function() end)']) {
+    test(`are ended where ${catching} returns, without losing the machine`, () => {
+      const lua = machine();
+      const text = `local function endless() while true do end end ${catching} while true do end`;
+      assert.throws(() => run(lua, text), ScriptTooLongError);
+      assert.equal(lua.isBroken, false);
+    });
+  }
+
+  test('are ended after some time, whatever they count', () => {
+    let nowMs = 0;
+    const lua = new LuaMachine({ ...LIMITS, maxInstructions: Number.POSITIVE_INFINITY }, new SeededRandom(1), {
+      ...STILL,
+      processorMs: () => nowMs++,
+    });
+    assert.throws(() => run(lua, 'while true do end'), /longer than 150 ms/);
+    assert.throws(() => run(lua, "while true do redis.call('x') end"), /longer than 150 ms/);
+    assert.throws(() => run(lua, 'while true do collectgarbage() end'), /longer than 150 ms/);
+    assert.equal(run(lua, 'return 1'), 1);
+  });
+
   test('that loop only are ended without losing the machine', () => {
     const lua = machine();
     assert.throws(() => run(lua, 'while true do end'), ScriptTooLongError);
@@ -67,7 +91,7 @@ describe('scripts that do not end', () => {
 
 describe('scripts that take too much', () => {
   test('memory fail, and their machine is given up', () => {
-    const lua = new LuaMachine({ ...LIMITS, maxInstructions: 60_000_000 }, new SeededRandom(1));
+    const lua = new LuaMachine({ ...LIMITS, maxInstructions: 60_000_000 }, new SeededRandom(1), STILL);
     const reply = run(lua, 'local t = {} for i = 1, 1e6 do t[i] = string.rep(i, 500) end');
     assert.equal(errorOf(reply), 'ERR not enough memory');
     assert.equal(lua.isBroken, true);
@@ -90,9 +114,79 @@ describe('scripts that take too much', () => {
   });
 });
 
+describe('what one instruction does counts', () => {
+  const million = "local s = ('0'):rep(5e5) ";
+  const table = 'local t = {} for i = 1, 2e4 do t[i] = i end ';
+  for (const [name, text] of [
+    ['a comparison of strings', `${million} local b = s .. '1' for i = 1, 200 do local x = s < b end`],
+    ['sorting strings', `${million} local t = {} for i = 1, 60 do t[i] = s end table.sort(t)`],
+    ['a string that is taken for a number', `${million} for i = 1, 10 do local x = s + 0 end`],
+    ['a copy of a string', `${million} for i = 1, 200 do local x = s .. i end`],
+    ['a piece of a string', `${million} for i = 1, 200 do local x = s:sub(1, -1) end`],
+    ['a string turned round', `${million} for i = 1, 200 do s:reverse() end`],
+    ['a digest', `${million} for i = 1, 30 do redis.sha1hex(s) end`],
+    ['sorting', `${table} for i = 1, 10 do table.sort(t) end`],
+    ['an insertion', `${table} for i = 1, 200 do table.insert(t, 1, 0) end`],
+    ['a removal', `${table} for i = 1, 200 do table.remove(t, 1) end`],
+    ['joining', `${table} for i = 1, 60 do table.concat(t) end`],
+    ['visiting', `${table} for i = 1, 40 do table.foreach(t, type) end`],
+    ['looking for the highest', `${table} for i = 1, 40 do table.maxn(t) end`],
+    ['collecting garbage', 'for i = 1, 1100 do collectgarbage() end'],
+    ['writing JSON', `${table} for i = 1, 60 do cjson.encode(t) end`],
+    ['writing JSON of a string', `${million} for i = 1, 30 do cjson.encode(s) end`],
+    ['reading JSON', `${million} for i = 1, 30 do pcall(cjson.decode, '"' .. s .. '"') end`],
+    ['writing MessagePack', `${table} for i = 1, 60 do cmsgpack.pack(t) end`],
+  ] as const) {
+    test(`: ${name}`, () => {
+      const lua = new LuaMachine({ ...LIMITS, maxInstructions: 5_000_000 }, new SeededRandom(1), STILL);
+      assert.throws(() => run(lua, text), ScriptTooLongError);
+    });
+  }
+
+  test(', and no more than that', () => {
+    const lua = new LuaMachine({ ...LIMITS, maxInstructions: 10_000_000 }, new SeededRandom(1), STILL);
+    const text = `${million} ${table}
+      for i = 1, 10000 do local c = s:sub(i, i) table.insert(t, c) local n = ('12') + 1 if c < 'x' then n = n + 1 end end
+      table.sort(KEYS) return #table.concat(t)`;
+    assert.equal(typeof run(lua, text), 'number');
+  });
+});
+
 describe('values', () => {
-  test('are bytes, whatever bytes they are', () => {
+  test('are compared as strings of C, piece by piece', () => {
     const lua = machine();
+    const texts = [
+      '',
+      '\0',
+      'a',
+      'a\0',
+      'a\0b',
+      'a\0c',
+      'ab',
+      '\xff',
+      'é',
+      'x'.repeat(70_000),
+      `${'x'.repeat(70_000)}y`,
+    ];
+    for (const first of texts)
+      for (const second of texts) {
+        const args = [Buffer.from(first, 'latin1'), Buffer.from(second, 'latin1')];
+        const reply = run(lua, 'return {ARGV[1] < ARGV[2] and 1 or 0, ARGV[1] <= ARGV[2] and 1 or 0}', { args });
+        const order = Buffer.compare(args[0]!, args[1]!);
+        assert.deepEqual(reply, [order < 0 ? 1 : 0, order <= 0 ? 1 : 0]);
+      }
+  });
+
+  test('are numbers, where strings spell them', () => {
+    const lua = machine();
+    const zeros = '0'.repeat(100);
+    assert.equal(run(lua, `return ('${zeros}7') + 0`), 7);
+    assert.equal(run(lua, "return tonumber('0x10') + tonumber(' 12 ')"), 28);
+    assert.equal(run(lua, `return tostring(tonumber('${zeros}x'))`), 'nil');
+  });
+
+  test('are bytes, whatever bytes they are', () => {
+    const lua = new LuaMachine({ ...LIMITS, maxInstructions: 60_000_000 }, new SeededRandom(1), STILL);
     const all = Buffer.from(Array.from({ length: 256 }, (_, byte) => byte));
     assert.equal(run(lua, 'return ARGV[1]', { args: [all] }), all.toString('latin1'));
     assert.equal(

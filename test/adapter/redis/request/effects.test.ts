@@ -19,13 +19,15 @@ import {
 } from '../../../../src/adapter/redis/request/group-request.ts';
 import { ScriptRuntime } from '../../../../src/adapter/redis/scripts/index.ts';
 import { EvaluationThread } from '../../../../src/adapter/redis/server/evaluation-thread.ts';
-import { hlcTimestamp, SeededRandom, SystemScheduler } from '../../../../src/platform/index.ts';
+import { type Clock, hlcTimestamp, SeededRandom, SystemScheduler } from '../../../../src/platform/index.ts';
 import { OutcomeUnknownError } from '../../../../src/raftengine/errors.ts';
 import { GROUP, LoneGroup } from '../../../support/lone-group.ts';
 import { crossGroupServers } from './several-groups.ts';
 
 const table = new CommandTable(ALL_COMMANDS);
 const random = new SeededRandom(5);
+/** Time that does not pass: no script takes too long. */
+const STILL: Clock = { nowMs: () => 0, monotonicMs: () => 0 };
 
 /** A script that says `words` to the log, and what it does beside. */
 const saying = (words: string, rest = ''): string[] => ['EVAL', `redis.log(redis.LOG_WARNING, ${words}) ${rest}`, '0'];
@@ -39,7 +41,7 @@ class Stage {
   private readonly settings: EvaluationSettings;
 
   constructor() {
-    const runtime = new ScriptRuntime({ table, random, limits: DEFAULT_LUA_LIMITS });
+    const runtime = new ScriptRuntime({ table, random, clock: STILL, limits: DEFAULT_LUA_LIMITS });
     const scripts = Object.assign(Object.create(runtime) as ScriptRuntime, {
       run: (...call: Parameters<ScriptRuntime['run']>) => {
         this.evaluations++;

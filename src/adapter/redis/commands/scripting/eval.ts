@@ -84,7 +84,8 @@ const script = declareWith({
   group: 'scripting',
   complexity: 'That of the script',
   differences:
-    'A script of more than 60 million instructions, about 200 ms, is refused and has done nothing. Keys need not be declared. ' +
+    'A script that takes more than 60 million instructions or 150 ms of processor time, or calls 120,000 commands, is refused and has done nothing. ' +
+    'Keys need not be declared. ' +
     'What KEYS, SCAN, DBSIZE and RANDOMKEY answer in it is of a moment before the script; it may ask 100 times, a walk with SCAN counts once.',
 });
 

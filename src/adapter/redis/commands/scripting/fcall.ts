@@ -16,7 +16,8 @@ const functionCall = declareWith({
   group: 'scripting',
   complexity: 'That of the function',
   differences:
-    'A function of more than 60 million instructions, about 200 ms, is refused and has done nothing. Keys need not be declared. ' +
+    'A function that takes more than 60 million instructions or 150 ms of processor time, or calls 120,000 commands, is refused and has done nothing. ' +
+    'Keys need not be declared. ' +
     'What a library keeps in local variables is known to one node only, and for a while.',
 });
 

@@ -2,6 +2,7 @@
  * Puts JavaScript functions where WebAssembly can call them by a number. A table of functions takes exported functions of WebAssembly modules only, so
  * a module is written here that imports functions and exports the same ones again.
  */
+import { leb } from './module-bytes.ts';
 import { type WasmTable, wasm } from './web-assembly.ts';
 
 /** Parameters of the functions, all i32: one (a C function of Lua, which answers a number) or two (a hook, which answers nothing). */
@@ -54,11 +55,3 @@ function passThroughModule(signature: HostSignature, count: number): Uint8Array<
 const section = (id: number, bytes: readonly number[]): number[] => [id, ...leb(bytes.length), ...bytes];
 
 const text = (characters: string): number[] => [...leb(characters.length), ...Buffer.from(characters, 'latin1')];
-
-function leb(value: number): number[] {
-  const bytes: number[] = [];
-  for (let rest = value; ; rest >>>= 7) {
-    if (rest < 0x80) return [...bytes, rest];
-    bytes.push((rest & 0x7f) | 0x80);
-  }
-}

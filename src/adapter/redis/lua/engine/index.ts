@@ -2,6 +2,7 @@
 export type { HostFunction, HostHook } from './host-functions.ts';
 export { type Library, type LibraryFunction, libraryFunction, pushLibrary } from './host-library.ts';
 export {
+  BYTES_PER_INSTRUCTION,
   GLOBALS_INDEX,
   LuaApi,
   LuaMemoryError,

@@ -38,6 +38,14 @@ const COUNT_HOOK = 8;
 /** Of the record that `lua_getinfo` fills: where the current line and the name of the source stand. */
 const INFO = { bytes: 256, what: 12, source: 16, currentLine: 20 } as const;
 
+/** Bytes that are read or copied in the time of an instruction, and those of long strings, which come into memory that nobody has used before. */
+export const BYTES_PER_INSTRUCTION = 16;
+export const LONG_BYTES_PER_INSTRUCTION = 4;
+
+/** What a call of this interface costs in instructions, and how many are told of together. */
+const CALL_INSTRUCTIONS = 10;
+const CALLS_AT_ONCE = 1_000;
+
 /** Bytes that are passed to Lua without an allocation of their own. */
 const SCRATCH_BYTES = 65_536;
 
@@ -68,6 +76,8 @@ export class LuaApi {
   readonly state: number;
   /** Told of each call of a library's function; may raise an error. */
   onHostCall: (state: number) => void = () => undefined;
+  /** Told of work within an instruction, in instructions. May throw anything but an error of Lua: the interpreter is not usable then. */
+  onWork: (instructions: number) => void = () => undefined;
   private readonly memory: WasmMemory;
   private readonly table: WasmTable;
   private readonly native: Readonly<Record<string, Native>>;
@@ -77,6 +87,7 @@ export class LuaApi {
   private readonly names = new Map<string, number>();
   private bytes: Buffer;
   private toText = 0;
+  private callsLeft = CALLS_AT_ONCE;
 
   /** @param maxBytes what the interpreter's memory may grow to */
   constructor(maxBytes: number) {
@@ -91,10 +102,12 @@ export class LuaApi {
       stackSave: this.native.stackSave,
       stackRestore: this.native.stackRestore,
       setThrew: this.native.setThrew,
+      view: () => this.view(),
+      wentOver: (bytes: number) => this.onWork(bytes / BYTES_PER_INSTRUCTION),
     });
+    this.bytes = Buffer.from(this.memory.buffer);
     this.native.emscripten_stack_init!();
     this.native.__wasm_call_ctors!();
-    this.bytes = Buffer.from(this.memory.buffer);
     this.scratch = this.allocate(SCRATCH_BYTES);
     this.lengthAt = this.allocate(4);
     this.infoAt = this.allocate(INFO.bytes);
@@ -175,10 +188,12 @@ export class LuaApi {
 
   /** A copy of a string's bytes. A number on the stack is turned into its text there. @returns undefined when it is neither */
   toBytes(state: number, index: number): Buffer | undefined {
+    this.count();
     const at = this.native.lua_tolstring!(state, index, this.lengthAt);
     if (at === 0) return undefined;
     const memory = this.view();
     const length = memory.readUInt32LE(this.lengthAt);
+    if (length > SCRATCH_BYTES) this.onWork(length / LONG_BYTES_PER_INSTRUCTION);
     return Buffer.from(memory.subarray(at, at + length));
   }
 
@@ -203,20 +218,25 @@ export class LuaApi {
   }
 
   pushNil(state: number): void {
+    this.count();
     this.native.lua_pushnil!(state);
   }
 
   pushNumber(state: number, value: number): void {
+    this.count();
     this.native.lua_pushnumber!(state, value);
   }
 
   pushBoolean(state: number, value: boolean): void {
+    this.count();
     this.native.lua_pushboolean!(state, value ? 1 : 0);
   }
 
   /** @throws LuaMemoryError when the bytes do not fit beside what the interpreter holds */
   pushBytes(state: number, value: Uint8Array): void {
+    this.count();
     const { length } = value;
+    if (length > SCRATCH_BYTES) this.onWork(length / LONG_BYTES_PER_INSTRUCTION);
     const at = length <= SCRATCH_BYTES ? this.scratch : this.allocate(length);
     this.view().set(value, at);
     this.native.lua_pushlstring!(state, at, length);
@@ -247,6 +267,7 @@ export class LuaApi {
   }
 
   newTable(state: number, elements = 0, fields = 0): void {
+    this.count();
     this.native.lua_createtable!(state, elements, fields);
   }
 
@@ -292,6 +313,7 @@ export class LuaApi {
   }
 
   rawGetAt(state: number, index: number, position: number): void {
+    this.count();
     this.native.lua_rawgeti!(state, index, position);
   }
 
@@ -301,6 +323,7 @@ export class LuaApi {
 
   /** Replaces the key on the top by the next key and its value. @returns false at the end, with nothing pushed */
   next(state: number, index: number): boolean {
+    this.count();
     return this.native.lua_next!(state, index) !== 0;
   }
 
@@ -451,6 +474,24 @@ export class LuaApi {
   /** A whole collection. */
   collect(): void {
     this.native.lua_gc!(this.state, 2, 0);
+  }
+
+  /** The length of a string, or the elements of a table that stand one after the other. */
+  lengthOf(state: number, index: number): number {
+    return this.native.lua_objlen!(state, index);
+  }
+
+  /** What the interpreter's table of functions has for the C function at an index; called from a C function, it takes that one's place. */
+  nativeAt(state: number, index: number): HostFunction {
+    return this.table.get(this.native.lua_tocfunction!(state, index)) as HostFunction;
+  }
+
+  /** A call that a loop of this side may make any number of times. */
+  private count(): void {
+    this.callsLeft -= 1;
+    if (this.callsLeft > 0) return;
+    this.callsLeft = CALLS_AT_ONCE;
+    this.onWork(CALLS_AT_ONCE * CALL_INSTRUCTIONS);
   }
 
   private allocate(bytes: number): number {

@@ -1,7 +1,7 @@
 /**
  * What the interpreter asks of its surroundings. Scripts have no files, no processes, no environment and no clock, so nearly everything answers
- * that there is no such thing; what is left is growing the memory, up to a limit, and the pair of functions that unwinds the stack when Lua raises an
- * error.
+ * that there is no such thing; what is left is growing the memory, up to a limit, the pair of functions that unwinds the stack when Lua raises an
+ * error, and what goes over any number of bytes within one instruction, which is told.
  */
 import type { WasmImports, WasmMemory, WasmTable } from './web-assembly.ts';
 
@@ -21,6 +21,34 @@ export interface ImportedInstance {
   stackSave(): number;
   stackRestore(pointer: number): void;
   setThrew(threw: number, value: number): void;
+  /** The memory as it is now. */
+  view(): Uint8Array;
+  /** Told of bytes that were gone over within an instruction; may throw, which ends the interpreter. */
+  wentOver(bytes: number): void;
+}
+
+/** Bytes that are compared before they are told of. */
+const COMPARED_AT_ONCE = 65_536;
+/** Numbers that are shorter are read without a word. */
+const SHORT_NUMBER = 32;
+/** A byte of a number takes as long to read as so many to copy. */
+const NUMBER_BYTE_COST = 32;
+
+/** Compares two strings of C. @returns what `strcmp` does */
+function compare(instance: ImportedInstance, first: number, second: number): number {
+  const memory = instance.view();
+  for (let from = 0; ; from += COMPARED_AT_ONCE) {
+    const end = from + COMPARED_AT_ONCE;
+    for (let at = from; at < end; at++) {
+      const byte = memory[first + at]!;
+      const other = memory[second + at]!;
+      if (byte !== other || byte === 0) {
+        instance.wentOver(at - from);
+        return byte - other;
+      }
+    }
+    instance.wentOver(COMPARED_AT_ONCE);
+  }
 }
 
 /** @param instance filled by the caller before anything runs @param maxBytes what the interpreter's memory may grow to */
@@ -47,7 +75,8 @@ export function luaImports(instance: ImportedInstance, maxBytes: number): WasmIm
         throw UNWIND;
       },
       emscripten_memcpy_js: (to: number, from: number, bytes: number): void => {
-        new Uint8Array(instance.memory.buffer).copyWithin(to, from, from + bytes);
+        instance.view().copyWithin(to, from, from + bytes);
+        instance.wentOver(bytes);
       },
       emscripten_resize_heap: (bytes: number): number => {
         const size = bytes >>> 0;
@@ -64,7 +93,14 @@ export function luaImports(instance: ImportedInstance, maxBytes: number): WasmIm
       },
       emscripten_date_now: nothing,
       _emscripten_get_now_is_monotonic: nothing,
-      _emscripten_system: refuse,
+      // Called with each string that is read as a number, see `luaBinary`.
+      _emscripten_system: (text: number): number => {
+        const memory = instance.view();
+        let length = 0;
+        while (length < SHORT_NUMBER && memory[text + length] !== 0) length++;
+        if (length === SHORT_NUMBER) instance.wentOver((memory.indexOf(0, text) - text) * NUMBER_BYTE_COST);
+        return 0;
+      },
       _tzset_js: nothing,
       _mktime_js: refuse,
       _localtime_js: nothing,
@@ -90,7 +126,8 @@ export function luaImports(instance: ImportedInstance, maxBytes: number): WasmIm
         memory.setUint32(bytesAt, 0, true);
         return 0;
       },
-      environ_get: nothing,
+      // Called to compare strings, see `luaBinary`; nothing has an environment.
+      environ_get: (first: number, second: number): number => compare(instance, first, second),
     },
   };
 }

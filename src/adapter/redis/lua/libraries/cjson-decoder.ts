@@ -50,6 +50,9 @@ const ESCAPED: Readonly<Record<string, string>> = {
 const QUOTE = 0x22;
 const BACKSLASH = 0x5c;
 
+/** What reading a byte costs. */
+const INSTRUCTIONS_A_BYTE = 2;
+
 /** Longest spelling of a number that is looked at. */
 const NUMBER_BYTES_MAX = 1_100;
 /** What C takes for a number and JSON does not. */
@@ -76,6 +79,7 @@ export class JsonDecoder {
     if (text.length >= 2 && (text[0] === 0 || text[1] === 0)) {
       this.api.raiseHere(this.state, 'JSON parser does not support UTF-16 or UTF-32');
     }
+    this.api.onWork(text.length * INSTRUCTIONS_A_BYTE);
     this.value(this.next());
     const rest = this.next();
     if (rest.type !== 'T_END') this.refuse('the end', rest);

@@ -30,6 +30,10 @@ const ESCAPES: readonly (Buffer | undefined)[] = Array.from({ length: 256 }, (_,
   return byte < 32 || byte === 127 ? Buffer.from(`\\u${byte.toString(16).padStart(4, '0')}`, 'latin1') : undefined;
 });
 
+/** What writing a byte of a string costs, and one that may not stand for itself. */
+const INSTRUCTIONS_A_BYTE = 0.5;
+const INSTRUCTIONS_AN_ESCAPE = 10;
+
 const HIGHEST_INT = 2 ** 31 - 1;
 
 export class JsonEncoder {
@@ -101,12 +105,14 @@ export class JsonEncoder {
   private text(bytes: Buffer): void {
     const { pieces } = this;
     this.add('"');
+    this.api.onWork(bytes.length * INSTRUCTIONS_A_BYTE);
     let from = 0;
     for (let index = 0; index < bytes.length; index++) {
       const escaped = ESCAPES[bytes[index]!];
       if (escaped === undefined) continue;
       if (index > from) pieces.push(bytes.subarray(from, index));
       pieces.push(escaped);
+      this.api.onWork(INSTRUCTIONS_AN_ESCAPE);
       from = index + 1;
     }
     pieces.push(from === 0 ? bytes : bytes.subarray(from));

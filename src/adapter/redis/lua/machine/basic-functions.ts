@@ -16,17 +16,13 @@ const BYTECODE_MARK = 0x1b;
 /** An error is made, thrown and caught in the time of so many instructions; a chunk is compiled in the time of so many, and of some for each byte. */
 const INSTRUCTIONS_AN_ERROR = 20_000;
 const INSTRUCTIONS_A_CHUNK = 2_000;
-const INSTRUCTIONS_A_SOURCE_BYTE = 10;
+export const INSTRUCTIONS_A_SOURCE_BYTE = 10;
 
 /** @param abortText what every call raises once the running script must end; undefined until then */
 export function basicFunctions(api: LuaApi, abortText: () => string | undefined, spend: Spend): Library {
   const compile = (state: number, source: Buffer, name: string): number => {
     spend(state, INSTRUCTIONS_A_CHUNK + source.length * INSTRUCTIONS_A_SOURCE_BYTE);
     return loadChunk(api, state, source, name);
-  };
-  const raiseIfAborted = (state: number): void => {
-    const text = abortText();
-    if (text !== undefined) api.raiseText(state, text);
   };
   /**
    * Stands for a script's own handler of errors. That is not called once the script must end: Lua calls it where the error is raised, which is within the
@@ -73,7 +69,7 @@ export function basicFunctions(api: LuaApi, abortText: () => string | undefined,
         api.insert(state, 1);
         return api.top(state);
       }
-      raiseIfAborted(state);
+      // Raises once more what must end the script.
       spend(state, INSTRUCTIONS_AN_ERROR);
       unwrapError(api, state);
       api.pushBoolean(state, false);
@@ -86,10 +82,7 @@ export function basicFunctions(api: LuaApi, abortText: () => string | undefined,
       api.pushFunction(state, handleError, 1);
       api.insert(state, 1);
       const status = api.protectedCall(state, 0, MULTIPLE_RESULTS, 1);
-      if (status !== LuaStatus.Ok) {
-        raiseIfAborted(state);
-        spend(state, INSTRUCTIONS_AN_ERROR);
-      }
+      if (status !== LuaStatus.Ok) spend(state, INSTRUCTIONS_AN_ERROR);
       api.pushBoolean(state, status === LuaStatus.Ok);
       api.replace(state, 1);
       return api.top(state);

@@ -2,7 +2,7 @@
  * Runs functions of libraries. The code of a library runs once, with nothing but `redis.register_function` and the log; the functions that it registers
  * run when they are called, with all that scripts have but `KEYS` and `ARGV`. What a library keeps in its local variables stays as long as the machine.
  */
-import type { Random } from '../../../../platform/index.ts';
+import type { Clock, Random } from '../../../../platform/index.ts';
 import { ErrorReply, RedisError, type Reply } from '../../protocol/index.ts';
 import { type Library, type LuaApi, LuaStatus, LuaType } from '../engine/index.ts';
 import { LuaCore, type LuaLimits } from './lua-core.ts';
@@ -55,9 +55,9 @@ export class FunctionMachine extends LuaCore {
   /** What the library that is being loaded has registered; undefined when none is. */
   private registered: Map<string, LoadedFunction> | undefined;
 
-  constructor(limits: LuaLimits, random: Random) {
+  constructor(limits: LuaLimits, random: Random, clock: Clock) {
     let whole: Library = {};
-    super(limits, random, (usual) => {
+    super(limits, random, clock, (usual) => {
       whole = usual;
       return without(usual, ONLY_IN_SCRIPTS);
     });
@@ -77,7 +77,7 @@ export class FunctionMachine extends LuaCore {
     this.registered = registered;
     this.globals.show(this.loadingGlobals);
     try {
-      const failed = this.guarded(host, maxInstructions, (run) => this.runOnce(code, run));
+      const failed = this.guarded(host, { ...this.limits, maxInstructions }, (run) => this.runOnce(code, run));
       if (failed instanceof ErrorReply) throw new RedisError(failed.text);
     } catch (error) {
       for (const one of registered.values()) this.forget(one);
@@ -110,7 +110,7 @@ export class FunctionMachine extends LuaCore {
   private runOnce(code: Buffer, run: ScriptRun): void {
     const { api } = this;
     const { state } = api;
-    if (api.load(state, code, SOURCE_NAME) !== LuaStatus.Ok) {
+    if (this.compileCode(code, SOURCE_NAME) !== LuaStatus.Ok) {
       throw new RedisError(`ERR Error compiling function: ${api.textAt(state, -1)}`);
     }
     const status = api.protectedCall(state, 0, 0, 0);

@@ -1,6 +1,7 @@
 /** The globals of scripts: those that Redis 7.0 gives them, in tables that cannot be written to. */
-import { GLOBALS_INDEX, type Library, type LuaApi, pushLibrary } from '../engine/index.ts';
+import { GLOBALS_INDEX, type HostFunction, type Library, type LuaApi, pushLibrary } from '../engine/index.ts';
 import { bitLibrary, cjsonLibrary, type JsonSettings, messagePackLibrary, structLibrary } from '../libraries/index.ts';
+import type { NativeFunctions } from './native-functions.ts';
 import { Protection } from './protection.ts';
 import { type RandomNumbers, randomLibrary } from './random-numbers.ts';
 
@@ -18,6 +19,8 @@ export interface GlobalsParts {
   readonly redis: Library;
   /** Functions that take the place of those of `string`. */
   readonly strings: Library;
+  /** Functions of Lua that count. */
+  readonly natives: NativeFunctions;
   /** Functions that take the place of those of `coroutine`. */
   readonly coroutines: Library;
   readonly numbers: RandomNumbers;
@@ -34,7 +37,7 @@ export class Globals {
   private readonly shown: number;
 
   /** The interpreter's libraries must be open. */
-  constructor(api: LuaApi, { base, redis, strings, coroutines, numbers, json }: GlobalsParts) {
+  constructor(api: LuaApi, { base, redis, strings, natives, coroutines, numbers, json }: GlobalsParts) {
     this.api = api;
     this.protection = new Protection(api);
     const { state } = api;
@@ -50,6 +53,7 @@ export class Globals {
     const replaced: Library = { ...protection.library(), ...base };
     pushLibrary(api, state, replaced);
     this.moveEntries(replaced, globals);
+    for (const [library, functions] of Object.entries(natives)) this.placeNative(globals, library, functions);
     this.replaceIn(globals, 'math', randomLibrary(api, numbers));
     this.replaceIn(globals, 'string', strings);
     this.replaceIn(globals, 'coroutine', coroutines);
@@ -124,6 +128,20 @@ export class Globals {
     const target = api.top(state);
     pushLibrary(api, state, library);
     this.moveEntries(library, target);
+    api.pop(state, 1);
+  }
+
+  /** Puts functions in the place of those of a library, or of globals. */
+  private placeNative(globals: number, library: string, functions: Readonly<Record<string, HostFunction>>): void {
+    const { api } = this;
+    const { state } = api;
+    if (library === '_G') api.pushValue(state, globals);
+    else api.getField(state, globals, library);
+    const numbers = api.addFunctions(Object.values(functions));
+    for (const name of Object.keys(functions)) {
+      api.pushFunction(state, numbers.shift()!);
+      api.setField(state, -2, name);
+    }
     api.pop(state, 1);
   }
 

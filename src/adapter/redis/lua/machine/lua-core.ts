@@ -3,25 +3,24 @@
  * A run ends by itself, with an error of its own, or because the machine ends it: too many instructions, too much memory, or a call that the engine
  * below refuses. What cannot be stopped within Lua is torn down with the machine.
  */
-import type { Random } from '../../../../platform/index.ts';
+import type { Clock, Random } from '../../../../platform/index.ts';
 import { ErrorReply, RedisError, type Reply } from '../../protocol/index.ts';
 import { type Library, LuaApi, LuaMemoryError, LuaPanicError, LuaStatus, LuaType } from '../engine/index.ts';
 import { DEFAULT_JSON_SETTINGS, type JsonSettings } from '../libraries/index.ts';
-import { basicFunctions } from './basic-functions.ts';
+import { basicFunctions, INSTRUCTIONS_A_SOURCE_BYTE } from './basic-functions.ts';
 import { coroutineFunctions } from './coroutines.ts';
 import { Globals } from './globals.ts';
+import { nativeFunctions } from './native-functions.ts';
 import { RandomNumbers } from './random-numbers.ts';
 import { redisLibrary } from './redis-library.ts';
 import type { ScriptHost } from './script-host.ts';
-import { HOOK_EVERY, ScriptRun } from './script-run.ts';
+import { HOOK_EVERY, type RunLimits, ScriptRun } from './script-run.ts';
 import type { Spend } from './spending.ts';
 import { stringFunctions } from './string-functions.ts';
 import { takeReply } from './values.ts';
 
 /** What a machine allows. */
-export interface LuaLimits {
-  /** Of one run. */
-  readonly maxInstructions: number;
+export interface LuaLimits extends RunLimits {
   /** Memory of the machine. */
   readonly maxBytes: number;
   /** Compiled scripts that are kept. */
@@ -30,12 +29,16 @@ export interface LuaLimits {
 
 export const DEFAULT_LUA_LIMITS: LuaLimits = {
   maxInstructions: 60_000_000,
+  maxMs: 150,
   maxBytes: 256 * 1024 * 1024,
   maxScripts: 10_000,
 };
 
-/** Memory beyond which a machine collects after a run, KiB. */
+/** What is held after a run, KiB, beyond which a machine collects, and beyond which it is given up: collecting that takes too long. */
 const COLLECT_ABOVE_KIB = 8 * 1024;
+const GIVE_UP_ABOVE_KIB = 48 * 1024;
+/** It collects again when it holds so many times what the last collection has left. */
+const COLLECT_AT_GROWTH = 1.5;
 
 /** What a function costs that is not Lua's own, in instructions, by the time that it takes. */
 const HOST_CALL_INSTRUCTIONS = 200;
@@ -61,10 +64,13 @@ export abstract class LuaCore {
   private readonly json: JsonSettings = { ...DEFAULT_JSON_SETTINGS };
   private current: ScriptRun | undefined;
   private broken = false;
+  private readonly clock: Clock;
+  private collectAboveKib = COLLECT_ABOVE_KIB;
 
   /** @param libraryOf makes the library `redis` of what runs, from the usual one */
-  constructor(limits: LuaLimits, random: Random, libraryOf: (usual: Library) => Library) {
+  constructor(limits: LuaLimits, random: Random, clock: Clock, libraryOf: (usual: Library) => Library) {
     this.limits = limits;
+    this.clock = clock;
     this.api = new LuaApi(limits.maxBytes);
     const numbers = new RandomNumbers();
     numbers.shuffle(random);
@@ -80,9 +86,11 @@ export abstract class LuaCore {
       redis: libraryOf(redisLibrary(api, () => this.running, spend)),
       coroutines: coroutineFunctions(api, spend),
       strings: stringFunctions(api, limits.maxBytes, spend),
+      natives: nativeFunctions(api, () => this.current, spend),
       numbers,
       json: this.json,
     });
+    api.onWork = (instructions) => this.work(instructions);
     api.onHostCall = (running) => this.spend(running, HOST_CALL_INSTRUCTIONS);
     const hook = api.addHook((running) => this.look(running));
     api.setCountHook(hook, HOOK_EVERY);
@@ -101,7 +109,7 @@ export abstract class LuaCore {
   protected run(what: Runnable, host: ScriptHost): Reply {
     const { api } = this;
     const { state } = api;
-    return this.guarded(host, this.limits.maxInstructions, (run) => {
+    return this.guarded(host, this.limits, (run) => {
       const status = api.protectedCall(state, what.push(), 1, HANDLER_AT);
       if (run.abortCause !== undefined) throw run.abortCause.error;
       return status === LuaStatus.Ok ? takeReply(api, state, run.resp) : this.failure(status, what.name);
@@ -109,10 +117,10 @@ export abstract class LuaCore {
   }
 
   /** Does something in which Lua runs: on an empty stack but for the function that describes errors. */
-  protected guarded<T>(host: ScriptHost, maxInstructions: number, work: (run: ScriptRun) => T): T | ErrorReply {
+  protected guarded<T>(host: ScriptHost, limits: RunLimits, work: (run: ScriptRun) => T): T | ErrorReply {
     const { api } = this;
     const { state } = api;
-    const run = new ScriptRun(host, maxInstructions);
+    const run = new ScriptRun(host, limits, this.clock);
     this.current = run;
     Object.assign(this.json, DEFAULT_JSON_SETTINGS);
     try {
@@ -128,6 +136,13 @@ export abstract class LuaCore {
       this.current = undefined;
       this.tidy();
     }
+  }
+
+  /** Compiles code and pushes it as a function, or the message. @returns a `LuaStatus` @throws RedisError when it is too long */
+  protected compileCode(code: Buffer, name: string): number {
+    const most = Math.floor(this.limits.maxInstructions / INSTRUCTIONS_A_SOURCE_BYTE);
+    if (code.length > most) throw new RedisError(`ERR code of ${code.length} bytes is longer than ${most}`);
+    return this.api.load(this.api.state, code, name);
   }
 
   /** The reply when memory has run out: the machine is used up. */
@@ -156,8 +171,16 @@ export abstract class LuaCore {
 
   private tidy(): void {
     if (this.broken) return;
-    this.api.setTop(this.api.state, 0);
-    if (this.api.heldKib() > COLLECT_ABOVE_KIB) this.api.collect();
+    const { api } = this;
+    api.setTop(api.state, 0);
+    const heldKib = api.heldKib();
+    if (heldKib <= this.collectAboveKib) return;
+    if (heldKib > GIVE_UP_ABOVE_KIB) {
+      this.broken = true;
+      return;
+    }
+    api.collect();
+    this.collectAboveKib = Math.max(COLLECT_ABOVE_KIB, api.heldKib() * COLLECT_AT_GROWTH);
   }
 
   /** The reply to what has ended with an error, which is on the top. */
@@ -173,14 +196,22 @@ export abstract class LuaCore {
     if (run?.spend(instructions) === true) this.api.raiseText(state, run.abortText!);
   }
 
+  /** Counts work within an instruction, where nothing can be raised. */
+  private work(instructions: number): void {
+    const run = this.current;
+    if (run?.work(instructions) === true) this.tearDown(run);
+  }
+
+  private tearDown(run: ScriptRun): never {
+    this.broken = true;
+    throw run.abortCause!.error;
+  }
+
   private look(state: number): void {
     const run = this.current;
     const verdict = run?.look() ?? 'go on';
     if (verdict === 'raise') this.api.raiseText(state, run!.abortText!);
-    if (verdict === 'tear down') {
-      this.broken = true;
-      throw run!.abortCause!.error;
-    }
+    if (verdict === 'tear down') this.tearDown(run!);
   }
 
   /** What runs now. */

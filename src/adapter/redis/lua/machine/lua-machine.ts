@@ -1,5 +1,5 @@
 /** Runs scripts; there is no way for one to leave something behind for the next. */
-import type { Random } from '../../../../platform/index.ts';
+import type { Clock, Random } from '../../../../platform/index.ts';
 import { RedisError, type Reply } from '../../protocol/index.ts';
 import { LuaStatus } from '../engine/index.ts';
 import { LuaCore, type LuaLimits } from './lua-core.ts';
@@ -19,8 +19,8 @@ export class LuaMachine extends LuaCore {
   /** References to compiled scripts by their SHA-1, those used last at the end. */
   private readonly compiled = new Map<string, number>();
 
-  constructor(limits: LuaLimits, random: Random) {
-    super(limits, random, (usual) => usual);
+  constructor(limits: LuaLimits, random: Random, clock: Clock) {
+    super(limits, random, clock, (usual) => usual);
     this.api.pushReference(this.api.state, this.errorHandler);
     this.globals.set(ERROR_HANDLER);
   }
@@ -58,7 +58,7 @@ export class LuaMachine extends LuaCore {
       api.pushReference(state, known);
       return;
     }
-    if (api.load(state, script.text, SOURCE_NAME) !== LuaStatus.Ok) {
+    if (this.compileCode(script.text, SOURCE_NAME) !== LuaStatus.Ok) {
       const text = api.textAt(state, -1);
       api.pop(state, 1);
       throw new RedisError(`ERR Error compiling script (new function): ${text}`);

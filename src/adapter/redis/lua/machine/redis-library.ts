@@ -12,6 +12,7 @@ const WRONG_ARGUMENTS = 'ERR wrong number or type of arguments';
 /** What a call costs in instructions, by the time that it takes, and one that fails. */
 const CALL_INSTRUCTIONS = 300;
 const FAILURE_INSTRUCTIONS = 3_000;
+const HASH_INSTRUCTIONS_A_BYTE = 0.6;
 
 /** `redis.*` for the run that `current` answers. */
 export function redisLibrary(api: LuaApi, current: () => ScriptRun, spend: Spend): Library {
@@ -36,6 +37,7 @@ export function redisLibrary(api: LuaApi, current: () => ScriptRun, spend: Spend
     sha1hex: (state) => {
       if (api.top(state) !== 1) return fail(state, 'ERR wrong number of arguments');
       const bytes = api.toBytes(state, 1) ?? Buffer.alloc(0);
+      spend(state, bytes.length * HASH_INSTRUCTIONS_A_BYTE);
       api.pushText(state, createHash('sha1').update(bytes).digest('hex'));
       return 1;
     },
@@ -108,6 +110,7 @@ const versionNumber = (version: string): number =>
   version.split('.').reduce((number, part) => number * 256 + Number(part), 0);
 
 function call(api: LuaApi, state: number, run: ScriptRun, spend: Spend, isProtected: boolean): number {
+  run.called();
   spend(state, CALL_INSTRUCTIONS);
   const args = argumentsOf(api, state);
   let error: string;

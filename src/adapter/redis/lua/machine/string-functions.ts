@@ -2,8 +2,8 @@
  * Functions of strings that do much within one instruction, so that the count of instructions does not see it: `while true do ('x'):rep(1e8) end` would hold a
  * node up for as long as it likes.
  */
-import type { Library, LuaApi } from '../engine/index.ts';
-import { BYTES_PER_INSTRUCTION, type Spend } from './spending.ts';
+import { BYTES_PER_INSTRUCTION, type Library, type LuaApi } from '../engine/index.ts';
+import type { Spend } from './spending.ts';
 import { stringSearch } from './string-search.ts';
 
 /** @param maxBytes memory of the machine */

@@ -1,7 +1,14 @@
 /** `find`, `match`, `gmatch` and `gsub` of Lua's strings, over patterns whose work counts. */
-import { type Library, type LuaApi, LuaType, libraryFunction, upvalueIndex } from '../engine/index.ts';
+import {
+  BYTES_PER_INSTRUCTION,
+  type Library,
+  type LuaApi,
+  LuaType,
+  libraryFunction,
+  upvalueIndex,
+} from '../engine/index.ts';
 import { type Capture, isPlain, PatternError, PatternMatcher } from './pattern.ts';
-import { BYTES_PER_INSTRUCTION, type Spend } from './spending.ts';
+import type { Spend } from './spending.ts';
 
 const ESCAPE = 0x25;
 const ZERO = 0x30;
