@@ -236,14 +236,18 @@ function decoded(text: string): string {
   }
 }
 
+const inOrder = (one: string, other: string): number => (one < other ? -1 : Number(one > other));
+
 function canonicalQuery(query: string): string {
   if (query === '') return '';
-  const pairs = query.split('&').map((pair) => {
+  const pairs = query.split('&').map((pair): [string, string] => {
     const equals = pair.indexOf('=');
     const [name, value] = equals < 0 ? [pair, ''] : [pair.slice(0, equals), pair.slice(equals + 1)];
-    return `${encoded(decoded(name))}=${encoded(decoded(value))}`;
+    return [encoded(decoded(name)), encoded(decoded(value))];
   });
-  return pairs.sort().join('&');
+  // By names first: `a=` stands before `a1=`, though the sign does not stand before the digit.
+  pairs.sort((one, other) => inOrder(one[0], other[0]) || inOrder(one[1], other[1]));
+  return pairs.map(([name, value]) => `${name}=${value}`).join('&');
 }
 
 /** Checks signatures, and remembers derived keys. */

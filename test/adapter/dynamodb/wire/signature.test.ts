@@ -136,6 +136,10 @@ describe('a signature', () => {
     );
   });
 
+  test('has the parts of a query in the order of their names', async () => {
+    check(await signed({ query: { a1: 'x', a: 'y', 'a-': 'z' } }));
+  });
+
   test('is wrong when body, time, target, region, key or an unlisted part of it is another', async () => {
     const request = await signed({ body: '{"TableName":"t"}' });
     const wrong = 'InvalidSignatureException';
