@@ -217,7 +217,7 @@ export async function startNode(options: NodeOptions, version: string): Promise<
     const newestMs = Math.max(0, ...node.host.all().map(({ stateMachine }) => physicalMs(stateMachine.maxTs)));
     const odd = clockRemark(newestMs, clock.nowMs());
     if (odd !== undefined) logger.warn({ newestMs }, odd);
-    const admin = createAdminService(node.admin);
+    const admin = createAdminService(node.admin, () => clients?.users);
     admin.addTo(services);
     opened.push(async () => admin.close());
     const snapshots = createSnapshotService(

@@ -20,6 +20,7 @@ const READS: ReadonlySet<keyof AdminCalls> = new Set([
   'Jobs',
   'Nodes',
   'ListSettings',
+  'ListUsers',
   'ListFeatures',
   'Balance',
   'Gc',

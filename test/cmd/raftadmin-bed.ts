@@ -50,7 +50,7 @@ export class Node {
         return Reflect.get(backend, name).bind(backend);
       },
     });
-    createAdminService(behind).addTo(this.server);
+    createAdminService(behind, () => undefined).addTo(this.server);
     const port = await new Promise<number>((resolve, reject) => {
       this.server.bindAsync('127.0.0.1:0', grpc.ServerCredentials.createInsecure(), (error, bound) =>
         error === null ? resolve(bound) : reject(error),

@@ -218,6 +218,41 @@ describe('three nodes that prove themselves to each other', { skip: skipWithout(
     await until('node 3 is back', () => nodes[2]!.readiness().ready);
     assert.equal(await client.get('a'), '2');
   });
+
+  test('let operators make users, and mend a password that is lost', async () => {
+    const flags = ['-e', endpoint(), ...flagsOf(authority.issue('keeper', { usage: 'clientAuth' }))];
+    const acl = async (...args: string[]): Promise<string> => {
+      const { code, out, err } = await run([...flags, 'acl', ...args]);
+      assert.deepEqual([code, err], [0, '']);
+      return out;
+    };
+    const passwordIn = (out: string): string => /^password ([0-9a-f]{64})$/m.exec(out)![1]!;
+    const as = (node: RunningNode, options: { username?: string; password?: string }): Redis =>
+      new Redis({ host: HOST, port: portOf(node.addresses.redis), retryStrategy: () => null, ...options });
+    const failureOf = async (client: Redis): Promise<string> => {
+      client.on('error', () => undefined);
+      return client.get('a').then(String, (error: Error) => error.message);
+    };
+
+    const password = passwordIn(await acl('set', 'app', 'on', '--new-password', '~app:*', '+@all'));
+    const app = as(nodes[2]!, { username: 'app', password });
+    assert.equal(await app.set('app:1', 'x'), 'OK');
+    assert.match(await failureOf(app), /^NOPERM/);
+
+    const lost = passwordIn(await acl('set', 'default', '--new-password'));
+    const [without, withPassword] = [as(nodes[1]!, {}), as(nodes[1]!, { password: lost })];
+    assert.match(await failureOf(without), /NOAUTH/);
+    assert.equal(await withPassword.exists('a'), 1);
+
+    assert.match(await acl('list'), /^app +on #[0-9a-f]{64} .*~app:\*.*\ndefault +on /m);
+    assert.equal(await acl('set', 'default', 'nopass'), 'user default on nopass ~* &* +@all\n');
+    const wrong = await run([...flags, 'acl', 'set', 'app', '+nosuch']);
+    assert.deepEqual([wrong.code, wrong.out], [1, '']);
+    assert.match(wrong.err, /Error in ACL SETUSER modifier '\+nosuch'/);
+    assert.equal(await acl('delete', 'app', 'nobody', '--yes'), '1 of 2 deleted\n');
+    assert.equal(await acl('list', '-w', 'simple'), 'default\ton nopass ~* &* +@all\n');
+    for (const one of [app, without, withPassword]) one.disconnect();
+  });
 });
 
 describe('a node that is started wrongly', { skip: skipWithout('openssl') }, () => {

@@ -2,6 +2,7 @@
 import type { Command } from 'commander';
 import type { Declare } from '../session.ts';
 import { addAcceptTimeCommand } from './accept-time.ts';
+import { addAclCommands } from './acl.ts';
 import { addBalanceCommands } from './balance.ts';
 import { addDoctorCommand } from './doctor.ts';
 import { addGcCommands } from './gc.ts';
@@ -30,6 +31,7 @@ export const COMMANDS: readonly AddCommands[] = [
   addGroupCommands,
   addRouteCommands,
   addSwitchCommands,
+  addAclCommands,
   addLogLevelCommand,
   addBalanceCommands,
   addGcCommands,

@@ -34,6 +34,7 @@ export const ERROR_TABLE: ReadonlyMap<string, Row> = new Map<string, Row>([
   ['NOT_A_BOUNDARY', { status: status.INVALID_ARGUMENT }],
   ['INVALID_GROUP', { status: status.INVALID_ARGUMENT }],
   ['INVALID_SETTING', { status: status.INVALID_ARGUMENT }],
+  ['REDIS_ERROR', { status: status.INVALID_ARGUMENT }],
   ['INVALID_WORK', { status: status.INVALID_ARGUMENT }],
   ['TOO_LARGE', { status: status.INVALID_ARGUMENT, advice: 'send it in smaller parts' }],
   ['EVALUATION_TOO_LONG', { status: status.INVALID_ARGUMENT, advice: 'send it in smaller parts' }],

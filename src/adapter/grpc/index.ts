@@ -10,6 +10,7 @@ export {
   type AdminService,
   type AdminStreams,
   createAdminService,
+  type RedisUserView,
 } from './admin/index.ts';
 export { ADMIN_SERVICE, RAW_KV_SERVICE, TRANSACTIONAL_KV_SERVICE } from './definition.ts';
 export { CODE_KEY, DISPOSITION_KEY, RETRY_KEY } from './errors.ts';

@@ -53,7 +53,7 @@ class Fixture {
     const current = (): FakeBackend => this.backend;
     // Each test has a backend of its own behind the one service.
     const behind = new Proxy(this.backend, { get: (_, name) => Reflect.get(current(), name).bind(current()) });
-    this.service = createAdminService(behind);
+    this.service = createAdminService(behind, () => undefined);
     this.service.addTo(this.server);
     this.client = new AdminClient(this.address);
   }
@@ -342,7 +342,7 @@ describe('the table of errors', () => {
 describe('the proto file', () => {
   test('has only methods that the service and the client know', () => {
     const handlers: string[] = [];
-    createAdminService(new FakeBackend()).addTo({
+    createAdminService(new FakeBackend(), () => undefined).addTo({
       addService: (definition, implementation) => {
         if ('Status' in definition) handlers.push(...Object.keys(implementation));
       },

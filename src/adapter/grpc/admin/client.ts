@@ -32,6 +32,7 @@ import { type CallerCertificates, channelSecurity } from '../../../security/inde
 import { adminDefinition } from '../definition.ts';
 import { CODE_KEY } from '../errors.ts';
 import type * as requests from './requests.ts';
+import type { RedisUserView } from './user-admin.ts';
 
 /** Unary calls by name: what is asked, what is answered. */
 export interface AdminCalls {
@@ -55,6 +56,9 @@ export interface AdminCalls {
   readonly Nodes: [request: object, reply: { readonly nodes: readonly NodeView[] }];
   readonly ListSettings: [request: requests.ListSettingsRequest, reply: { readonly settings: readonly SettingView[] }];
   readonly SetSetting: [request: requests.SetSettingRequest, reply: SettingView];
+  readonly ListUsers: [request: object, reply: { readonly users: readonly RedisUserView[] }];
+  readonly SetUser: [request: requests.SetUserRequest, reply: RedisUserView];
+  readonly DeleteUsers: [request: requests.DeleteUsersRequest, reply: { readonly deleted: number }];
   readonly ListFeatures: [request: object, reply: { readonly features: readonly FeatureView[] }];
   readonly ActivateFeature: [request: requests.ActivateFeatureRequest, reply: FeatureView];
   readonly Balance: [request: object, reply: BalanceView];

@@ -2,3 +2,4 @@
 
 export { AdminCallError, type AdminCalls, AdminClient, type AdminStreams } from './client.ts';
 export { type AdminService, createAdminService } from './service.ts';
+export type { RedisUserView } from './user-admin.ts';

@@ -87,6 +87,15 @@ export interface SetSettingRequest {
   readonly value: string;
 }
 
+export interface SetUserRequest {
+  readonly name: string;
+  readonly rules: readonly string[];
+}
+
+export interface DeleteUsersRequest {
+  readonly names: readonly string[];
+}
+
 export interface ActivateFeatureRequest {
   readonly name: string;
 }

@@ -8,6 +8,7 @@ import type { AdminBackend } from '../../../cluster/index.ts';
 import { invalid, OpenStreams, RequestError, type StreamCall, unary } from '../calls.ts';
 import { adminDefinition, loadPackage } from '../definition.ts';
 import * as requests from './requests.ts';
+import type { UserAdmin } from './user-admin.ts';
 
 /** Streams of changes at a time; each costs a look at the directory ten times a second. */
 const MAX_WATCHERS = 64;
@@ -23,17 +24,19 @@ export interface AdminService {
   close(): void;
 }
 
-/** Makes the service. It keeps no state but the streams that are open. */
-export function createAdminService(backend: AdminBackend): AdminService {
-  return new BackedAdminService(backend);
+/** Makes the service. It keeps no state but the streams that are open. @param users of Redis clients; undefined before clients are served */
+export function createAdminService(backend: AdminBackend, users: () => UserAdmin | undefined): AdminService {
+  return new BackedAdminService(backend, users);
 }
 
 class BackedAdminService implements AdminService {
   private readonly backend: AdminBackend;
+  private readonly usersOf: () => UserAdmin | undefined;
   private readonly streams = new OpenStreams();
 
-  constructor(backend: AdminBackend) {
+  constructor(backend: AdminBackend, users: () => UserAdmin | undefined) {
     this.backend = backend;
+    this.usersOf = users;
   }
 
   addTo(server: Pick<grpc.Server, 'addService'>): void {
@@ -49,6 +52,11 @@ class BackedAdminService implements AdminService {
     const { backend } = this;
     const group = (value: number) => requests.toGroup(value, invalid);
     const node = (value: number) => requests.toNode(value, invalid);
+    const users = (): UserAdmin => {
+      const found = this.usersOf();
+      if (found === undefined) throw new RequestError('STOPPED', 'wait', 'the node does not serve Redis clients yet');
+      return found;
+    };
     return {
       Status: unary<requests.GroupsRequest>(({ groups }, timeoutMs) => backend.status(groups.map(group), timeoutMs)),
       Health: unary((_, timeoutMs) => backend.health(timeoutMs)),
@@ -126,6 +134,9 @@ class BackedAdminService implements AdminService {
       SetSetting: unary<requests.SetSettingRequest>(({ name, value }, timeoutMs) =>
         backend.setSetting(name, value, timeoutMs),
       ),
+      ListUsers: unary(async () => ({ users: await users().list() })),
+      SetUser: unary<requests.SetUserRequest>(({ name, rules }) => users().set(name, rules)),
+      DeleteUsers: unary<requests.DeleteUsersRequest>(async ({ names }) => ({ deleted: await users().remove(names) })),
       ListFeatures: unary(async (_, timeoutMs) => ({ features: await backend.features(timeoutMs) })),
       ActivateFeature: unary<requests.ActivateFeatureRequest>(({ name }, timeoutMs) =>
         backend.activateFeature(name, timeoutMs),

@@ -26,6 +26,7 @@ import { CommandPipeline } from '../session/index.ts';
 import { type CrossGroupRunner, type RedisLogger, ServerState } from '../state/index.ts';
 import { WaitingDesk } from '../waiting/index.ts';
 import { createListener, type Listener } from './listener.ts';
+import { OperatorsUsers } from './operators-users.ts';
 
 const TOO_MANY_CLIENTS = '-ERR max number of clients reached\r\n';
 /** How often idle connections are looked for. */
@@ -98,6 +99,8 @@ export interface RedisServer {
   readonly port: number;
   /** The port for cluster clients; undefined when there is none. */
   readonly clusterPort: number | undefined;
+  /** The users, for operators who come by another way. */
+  readonly users: OperatorsUsers;
   /** What it did since the start. */
   counters(): RedisCounters;
   /** The log of the node was written: how long that took, for LATENCY. */
@@ -190,6 +193,7 @@ export async function startRedisServer(options: RedisServerOptions): Promise<Red
   return {
     port: state.port,
     clusterPort: state.clusterPort,
+    users: new OperatorsUsers(state),
     counters: () => countersOf(state),
     logWritten: (tookMs) => state.watch.spike('aof-fsync-always', tookMs),
     stop: () => {

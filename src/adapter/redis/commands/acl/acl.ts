@@ -197,7 +197,7 @@ export const aclCommands = defineCommands([
         arity: -2,
         since: '6.0.0',
         summary: 'What was not permitted lately.',
-        differences: 'Of the node that the client is connected to.',
+        differences: 'Of the node that the client is connected to, which is a server of its own in this.',
         complexity: 'O(N) in the number of entries that are shown',
         run: log,
       }),
