@@ -41,7 +41,7 @@ function boundsOf(size: number): Readonly<Record<string, Bound>> {
     'order count by score': { mostReads: 2 * (25 + log), writes: 0 },
     'order range of 10 by position': { mostReads: 25 + log, writes: 0 },
     'order range of 10 by score': { mostReads: 6 + log, writes: 0 },
-    'order set of a new member': { reads: 3 + 2 * log, writes: 2 + 2 * log },
+    'order set of a new member': { reads: 2 + 2 * log, writes: 1 + 2 * log },
     'order set of an existing member': { reads: 5 + 4 * log, writes: 3 + 2 * log },
     'order set with rising scores': { reads: 4, writes: 3.5 },
     'order delete': { reads: 4 + 2 * log, writes: 3 + log },

@@ -128,7 +128,7 @@ const MAKERS: Readonly<Record<string, (access: TestAccess) => void>> = {
     stream.save(timestampOfMs(1_800_000_000_000));
   },
   'large sorted set': (access) => {
-    const members = Array.from({ length: 40 }, (_, n) => [`member ${n}`, n >> 3] as const);
+    const members = Array.from({ length: 80 }, (_, n) => [`member ${n}`, n >> 3] as const);
     order(access, [...members, [`${'p'.repeat(30)}a`, 9], [`${'p'.repeat(30)}b`, 9]]);
   },
 };

@@ -60,7 +60,7 @@ export class ElementExpiries {
     this.state = stored.tree;
     this.alarmMs = stored.alarmMs;
     this.first = stored.count === 0 ? undefined : stored.firstMs;
-    this.pages = new PageStore(rows, numbers, true);
+    this.pages = new PageStore(rows, stored.tree, numbers, true);
     this.cells = new Cells(rows, numbers, limits, true);
     this.tree = new CountedTree(stored.tree, stored.count, this.pages, this.cells, limits);
   }

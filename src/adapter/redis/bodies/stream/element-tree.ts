@@ -20,7 +20,7 @@ export class ElementTree {
 
   constructor({ count, state }: CountedState, { rows, numbers, limits }: TreeParts) {
     this.state = state;
-    this.pages = new PageStore(rows, numbers, true);
+    this.pages = new PageStore(rows, state, numbers, true);
     this.cells = new Cells(rows, numbers, limits, true);
     this.tree = new CountedTree(state, count, this.pages, this.cells, limits);
   }

@@ -447,9 +447,12 @@ export class CountedTree extends TreeReader {
     while (state.levels > 1) {
       const root = this.pages.inner(state.root);
       if (root.children.length > 1) return;
-      state.root = root.children[0]!;
-      state.levels--;
+      const child = root.children[0]!;
+      const level = root.level - 1;
+      if (level > 0) this.pages.raise(this.pages.inner(child), this.isCounting(level));
       this.pages.dropInner(root, this.isCounting(root.level));
+      state.root = child;
+      state.levels--;
     }
   }
 

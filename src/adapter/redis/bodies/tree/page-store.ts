@@ -2,11 +2,13 @@
 import { assert } from '../../../../platform/index.ts';
 import { type BodyRows, type Cell, RowKind, type RowNumbers } from '../rows/index.ts';
 import { cellsInLeaf, decodeCounts, decodeInner, encodeCounts, encodeInner, Inner, isLeafRow, Leaf } from './page.ts';
+import type { TreeState } from './tree-state.ts';
 
 /** Whoever changes a page says so with one of the `touch` methods. */
 export class PageStore {
   readonly isOrdered: boolean;
   private readonly rows: BodyRows;
+  private readonly state: TreeState;
   private readonly numbers: RowNumbers;
   private readonly leaves = new Map<number, Leaf>();
   private readonly inners = new Map<number, Inner>();
@@ -14,8 +16,10 @@ export class PageStore {
   private readonly changedInners = new Set<Inner>();
   private readonly changedCounts = new Set<Inner>();
 
-  constructor(rows: BodyRows, numbers: RowNumbers, isOrdered: boolean) {
+  /** @param numbers where new pages get their numbers from: the state, or that of the body which the tree is a part of */
+  constructor(rows: BodyRows, state: TreeState, numbers: RowNumbers, isOrdered: boolean) {
     this.rows = rows;
+    this.state = state;
     this.numbers = numbers;
     this.isOrdered = isOrdered;
   }
@@ -73,7 +77,9 @@ export class PageStore {
 
   /** The counts of a page whose level counts. */
   counts(page: Inner): number[] {
-    if (page.counts === undefined) {
+    if (page.counts !== undefined) return page.counts;
+    if (this.isRoot(page)) page.counts = [...this.state.rootCounts];
+    else {
       page.storedCounts = this.row(RowKind.TreeCounts, page.number);
       page.counts = decodeCounts(page.storedCounts);
     }
@@ -115,21 +121,45 @@ export class PageStore {
     if (leaf.isStored) this.rows.delete(this.rows.numberedKey(RowKind.TreePage, leaf.number));
   }
 
-  /** @param isCounting whether the page's level counts */
+  /**
+   * The page is about to be the root, and its counts go into the head.
+   * @param isCounting whether its level counts
+   */
+  raise(page: Inner, isCounting: boolean): void {
+    if (!isCounting || !this.isOrdered) return;
+    this.counts(page);
+    this.touchCounts(page);
+  }
+
+  /** Before another page is the root, when this one is. @param isCounting whether the page's level counts */
   dropInner(page: Inner, isCounting: boolean): void {
     this.inners.delete(page.number);
     this.changedInners.delete(page);
     this.changedCounts.delete(page);
     if (!page.isStored) return;
     this.rows.delete(this.rows.numberedKey(RowKind.TreePage, page.number));
-    if (isCounting && this.isOrdered) this.rows.delete(this.rows.numberedKey(RowKind.TreeCounts, page.number));
+    if (isCounting && this.isOrdered && (!this.isRoot(page) || page.storedCounts !== undefined)) this.dropCounts(page);
   }
 
-  /** Writes what was changed. */
+  private isRoot(page: Inner): boolean {
+    return page.number === this.state.root;
+  }
+
+  private dropCounts(page: Inner): void {
+    page.storedCounts = undefined;
+    this.rows.delete(this.rows.numberedKey(RowKind.TreeCounts, page.number));
+  }
+
+  /** Writes what was changed, all but the state. */
   save(): void {
     for (const leaf of this.changedLeaves) this.put(RowKind.TreePage, leaf, leaf.row());
     for (const page of this.changedInners) this.put(RowKind.TreePage, page, encodeInner(page, this.isOrdered));
     for (const page of this.changedCounts) {
+      if (this.isRoot(page)) {
+        this.state.rootCounts = page.counts!;
+        if (page.storedCounts !== undefined) this.dropCounts(page);
+        continue;
+      }
       // Above where the ways of a removed and an added element meet, counts are what they were.
       const row = encodeCounts(page.counts!);
       if (page.storedCounts?.equals(row)) continue;

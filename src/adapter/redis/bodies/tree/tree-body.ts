@@ -23,7 +23,7 @@ export abstract class TreeBody {
     this.isOrdered = isOrdered;
     this.rows = new BodyRows(view, place.key, head.incarnation);
     this.state = decodeTreeState(head.part, isOrdered);
-    this.pages = new PageStore(this.rows, this.state, isOrdered);
+    this.pages = new PageStore(this.rows, this.state, this.state, isOrdered);
     this.cells = new Cells(this.rows, this.state, bodyLimits, isOrdered);
     this.tree = new CountedTree(this.state, head.count, this.pages, this.cells, bodyLimits);
   }

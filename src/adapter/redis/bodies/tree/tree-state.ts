@@ -2,7 +2,7 @@
  * What a head says of its tree.
  *
  *   lowest level that counts (u8)  levels (u8)  root (varint)  next number (varint)  first leaf: number, count (varints)  last leaf: the same
- *   ordered trees: the two separators (cells)
+ *   ordered trees: the two separators (cells); when the level of the root counts: the number of its children (varint), counts (varints)
  */
 import { varintBytes, writeVarint } from '../../keys/index.ts';
 import { ByteReader, type Cell, cellBytes, NO_CELL, type RowNumbers, readCell, writeCell } from '../rows/index.ts';
@@ -31,7 +31,16 @@ export interface TreeState extends RowNumbers {
    * two things to separate.
    */
   readonly separators: [Cell, Cell];
+  /**
+   * Of an ordered tree whose root counts: elements below each of its children. They change with every element, as the head does, so that a row
+   * of their own would be one more to read and write each time. Other pages have one.
+   */
+  rootCounts: readonly number[];
 }
+
+/** Whether a head has the counts of the root. */
+export const hasRootCounts = ({ levels, countLevel }: TreeState, isOrdered: boolean): boolean =>
+  isOrdered && levels > 1 && levels > countLevel;
 
 /** A tree without elements. @param next first number that its rows may have */
 export const emptyTree = (countLevel: number, next: number): TreeState => ({
@@ -44,34 +53,43 @@ export const emptyTree = (countLevel: number, next: number): TreeState => ({
     { page: 0, count: 0 },
   ],
   separators: [NO_CELL, NO_CELL],
+  rootCounts: [],
 });
 
 /** Reads what `encodeTreeState` wrote. */
 export function decodeTreeState(part: Buffer, isOrdered: boolean): TreeState {
   const reader = new ByteReader(part);
   const finger = (): Finger => ({ page: reader.varint(), count: reader.varint() });
-  return {
+  const state: TreeState = {
     countLevel: reader.byte(),
     levels: reader.byte(),
     root: reader.varint(),
     next: reader.varint(),
     fingers: [finger(), finger()],
     separators: isOrdered ? [readCell(reader), readCell(reader)] : [NO_CELL, NO_CELL],
+    rootCounts: [],
   };
+  if (hasRootCounts(state, isOrdered)) {
+    state.rootCounts = Array.from({ length: reader.varint() }, () => reader.varint());
+  }
+  return state;
 }
 
 /** The bytes behind the common part of a head. */
 export function encodeTreeState(state: TreeState, isOrdered: boolean): Buffer {
   const [first, last] = state.fingers;
   const numbers = [state.root, state.next, first.page, first.count, last.page, last.count];
+  const counts = hasRootCounts(state, isOrdered) ? [state.rootCounts.length, ...state.rootCounts] : [];
   let size = 2;
   for (const number of numbers) size += varintBytes(number);
   if (isOrdered) for (const separator of state.separators) size += cellBytes(separator);
+  for (const count of counts) size += varintBytes(count);
   const part = Buffer.allocUnsafe(size);
   part[0] = state.countLevel;
   part[1] = state.levels;
   let at = 2;
   for (const number of numbers) at = writeVarint(part, at, number);
   if (isOrdered) for (const separator of state.separators) at = writeCell(part, at, separator);
+  for (const count of counts) at = writeVarint(part, at, count);
   return part;
 }

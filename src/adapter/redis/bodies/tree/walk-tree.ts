@@ -94,7 +94,8 @@ class TreeWalk {
     assert(page.level === level, 'a page of a tree is at its level');
     const isCounting = level >= this.state.countLevel;
     let { counts } = page;
-    if (this.isOrdered && isCounting) {
+    if (this.isOrdered && isCounting && number === this.state.root) counts = [...this.state.rootCounts];
+    else if (this.isOrdered && isCounting) {
       const countsRow = walkedRow(this.rows, this.rows.numberedKey(RowKind.TreeCounts, number), 'the counts of a page');
       yield countsRow;
       counts = decodeCounts(countsRow.value);
