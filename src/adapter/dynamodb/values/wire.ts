@@ -104,7 +104,9 @@ export function readItem(wire: WireItem, level = 0): Item {
   const item = new Map<string, AttributeValue>();
   for (const name of Object.keys(wire)) {
     if (level === 0 && (name === '' || Buffer.byteLength(name) > MAX_NAME_BYTES))
-      throw validationError(`${PREFIX}${name === '' ? 'Empty attribute name' : 'Attribute name is too large'}`);
+      throw validationError(
+        `${PREFIX}${name === '' ? 'Empty attribute name' : 'Attribute name is too large, must be less than 65536 bytes'}`,
+      );
     item.set(wellFormed(name), readValue(wire[name]!, level));
   }
   return item;
