@@ -60,6 +60,8 @@ export const OTHER_REQUESTS: Readonly<Record<string, StructureShape>> = {
     NextToken: NEXT_TOKEN,
   }),
 
+  ListBulkOperations: structure('ListBulkOperationsInput', {}),
+
   DescribeContributorInsights: structure('DescribeContributorInsightsInput', { ...OF_TABLE, IndexName: INDEX_NAME }),
   UpdateContributorInsights: structure('UpdateContributorInsightsInput', {
     ...OF_TABLE,
