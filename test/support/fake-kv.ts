@@ -96,7 +96,9 @@ export class FakeState {
   /** Hear of the keys that were written. */
   readonly writeListeners: ((names: readonly string[]) => void)[] = [];
   /** Hear of each key that was written, and whether what it held had expired. */
-  readonly changeListeners: ((key: Buffer, hasExpired: boolean) => void)[] = [];
+  readonly changeListeners: ((key: Buffer, hasExpired: boolean, ts: HlcTimestamp) => void)[] = [];
+  /** Hear of each range that was deleted. */
+  readonly rangeListeners: ((start: Buffer, end: Buffer, ts: HlcTimestamp) => void)[] = [];
   /** Added to the wall clock, so that tests can let time pass. */
   skewMs = 0;
 
@@ -157,6 +159,7 @@ export class FakeView implements KeyView {
   private readonly written = new Map<string, StoredValue | undefined>();
   /** Keys among `written` that went with a range, and when they had been written. */
   private readonly hidden = new Map<string, HlcTimestamp>();
+  private readonly ranges: [Buffer, Buffer][] = [];
   /** Keys among `written` that were deleted one by one. */
   private readonly deleted = new Set<string>();
 
@@ -209,6 +212,7 @@ export class FakeView implements KeyView {
     if (this.group !== undefined && this.state.isFenced(start, end)) throw new RangeBusyError('fenced');
     const own = this.group === undefined ? undefined : this.state.owners?.at(start).end;
     if (own !== undefined && Buffer.compare(own, end) < 0) throw new NotOwnerError(undefined);
+    this.ranges.push([start, end]);
     for (const [name, stored] of [...this.state.values, ...this.written]) {
       if (stored === undefined || !inRange(stored.key, start, end)) continue;
       this.written.set(name, undefined);
@@ -221,7 +225,8 @@ export class FakeView implements KeyView {
     const changed: [string, boolean][] = [];
     for (const [name, stored] of this.written) {
       const before = this.state.values.get(name);
-      changed.push([name, before !== undefined && !isLive(before, this.ts)]);
+      const isInRange = stored === undefined && this.hidden.has(name) && !this.deleted.has(name);
+      if (!isInRange) changed.push([name, before !== undefined && !isLive(before, this.ts)]);
       if (stored === undefined) this.state.values.delete(name);
       else this.state.values.set(name, stored);
       const deletedTs = this.deleted.has(name) ? this.ts : this.hidden.get(name);
@@ -230,7 +235,10 @@ export class FakeView implements KeyView {
     }
     for (const listener of this.state.writeListeners) listener([...this.written.keys()]);
     for (const [name, hasExpired] of changed) {
-      for (const listener of this.state.changeListeners) listener(Buffer.from(name, 'latin1'), hasExpired);
+      for (const listener of this.state.changeListeners) listener(Buffer.from(name, 'latin1'), hasExpired, this.ts);
+    }
+    for (const [start, end] of this.ranges) {
+      for (const listener of this.state.rangeListeners) listener(start, end, this.ts);
     }
   }
 }
@@ -332,9 +340,13 @@ export class FakeKv implements KvService {
 
   onChanges(listener: ChangeListener): void {
     this.changes = listener;
-    this.state.changeListeners.push((key, hasExpired) => {
+    this.state.changeListeners.push((key, hasExpired, ts) => {
       const group = this.groupOf(key);
-      if (this.leaderOf(group) === this && listener.isListening) listener.changed(group, key, hasExpired);
+      if (this.leaderOf(group) === this && listener.isListening) listener.changed(group, key, hasExpired, ts);
+    });
+    this.state.rangeListeners.push((start, end, ts) => {
+      const group = this.groupOf(start);
+      if (this.leaderOf(group) === this && listener.isListening) listener.deleted(group, start, end, ts);
     });
   }
 

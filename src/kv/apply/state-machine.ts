@@ -73,8 +73,8 @@ export type EntryResult = BatchResult | SpanReply | ImportOutcome | FenceReply |
 /** Hears of what entries change, see `ChangeListener`. */
 export interface EntryChanges {
   isListening(): boolean;
-  changed(key: Buffer, hasExpired: boolean): void;
-  deleted(start: Buffer, end: Buffer): void;
+  changed(key: Buffer, hasExpired: boolean, commitTs: HlcTimestamp): void;
+  deleted(start: Buffer, end: Buffer, commitTs: HlcTimestamp): void;
 }
 
 export interface GroupStateMachineOptions {
@@ -357,7 +357,7 @@ export class GroupStateMachine implements StateMachine {
         default: {
           const end = reader.view();
           if (isDropped) break;
-          if (isHeard) this.changeListener!.deleted(key, end);
+          if (isHeard) this.changeListener!.deleted(key, end, commitTs);
           // The timestamp before the entry's own is reserved for this: puts of the same entry stay visible.
           writer.deleteRange(key, end, hlcTimestamp(commitTs - 1n));
           if (isCaptured) this.spans.captureRange(writer, index, key, end, commitTs);
@@ -444,7 +444,7 @@ export class GroupStateMachine implements StateMachine {
     if (listener?.isListening() !== true) return;
     const before = this.store.latest(key);
     const isLive = before !== undefined && !before.isTombstone;
-    listener.changed(key, isLive && before.expireTs !== ABSENT && before.expireTs <= commitTs);
+    listener.changed(key, isLive && before.expireTs !== ABSENT && before.expireTs <= commitTs, commitTs);
   }
 
   /** The one who wants to know what entries change. It takes no part in what apply does. */

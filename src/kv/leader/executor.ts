@@ -474,8 +474,8 @@ export class GroupExecutor {
     const group = this.raft.groupId;
     this.stateMachine.listenToChanges({
       isListening: () => this.serving && changes.isListening,
-      changed: (key, hasExpired) => changes.changed(group, key, hasExpired),
-      deleted: (start, end) => changes.deleted(group, start, end),
+      changed: (key, hasExpired, commitTs) => changes.changed(group, key, hasExpired, commitTs),
+      deleted: (start, end, commitTs) => changes.deleted(group, start, end, commitTs),
     });
   }
 

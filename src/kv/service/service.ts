@@ -171,8 +171,8 @@ class LocalKvService implements NodeKvService {
       get isListening() {
         return listener()?.isListening === true;
       },
-      changed: (group, key, hasExpired) => listener()?.changed(group, key, hasExpired),
-      deleted: (group, start, end) => listener()?.deleted(group, start, end),
+      changed: (group, key, hasExpired, commitTs) => listener()?.changed(group, key, hasExpired, commitTs),
+      deleted: (group, start, end, commitTs) => listener()?.deleted(group, start, end, commitTs),
       began: (group) => listener()?.began(group),
     };
     const onError = options.onBackgroundError ?? (() => undefined);
