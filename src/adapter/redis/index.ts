@@ -4,10 +4,11 @@
  *
  * A command takes this way through the rooms: `server` accepts the client, `session` reads, starts and answers, `request` finds the group and keeps
  * order while ranges and leaders change, `commands` has what is run, over the collections of `bodies`, the accessors of `values` and the keys of
- * `keys`. `messages` carries what clients say to each other.
+ * `keys`. `messages` carries what clients say to each other, `tracking` tells them of changes of keys that they keep.
  * `command` is what a command is and what it sees, `state` what all connections share, `protocol` the bytes.
  *
- * The rooms import in this direction only: protocol < keys < values < bodies < messages < command < acl < state < request < session < commands < server.
+ * The rooms import in this direction only: protocol < keys < values < bodies < messages < tracking < command < acl < state < request < session < commands
+ * < server.
  * Settings and sections of INFO lie beside CONFIG and INFO in `commands`, because nobody else reads them and they need no more than a command sees.
  * `rdb` is the format of Redis' files, for values and for whoever reads files.
  * The interfaces of the server, of its configuration and of the cluster lie in `command`, because commands are written against them.
@@ -29,3 +30,4 @@ export {
   readPayload,
 } from './rdb/index.ts';
 export { EvaluationThread, type RedisCounters, type RedisServer, startRedisServer } from './server/index.ts';
+export { Tracking } from './tracking/index.ts';

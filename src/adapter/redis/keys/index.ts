@@ -9,6 +9,7 @@ export {
   decodeStorageKey,
   FUNCTION_DB,
   headLengthOf,
+  headOf,
   KEYSPACES,
   type KeyRange,
   Keyspace,

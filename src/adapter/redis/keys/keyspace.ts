@@ -162,6 +162,12 @@ export function decodeStorageKey(storageKey: Buffer): DecodedKey | undefined {
   };
 }
 
+/** What the head stands for that a storage key is or lies behind; undefined for bytes that no stored key begins with. */
+export function headOf(storageKey: Buffer): DecodedKey | undefined {
+  const length = headLengthOf(storageKey);
+  return length === undefined ? undefined : decodeStorageKey(storageKey.subarray(0, length));
+}
+
 /** The first storage key of a slot. */
 const slotStart = (db: number, slot: number): Buffer =>
   slot >= SLOT_COUNT ? KEYSPACES[db]!.wholeDb().end : KEYSPACES[db]!.slotRange(slot, slot + 1).start;
