@@ -10,6 +10,7 @@ import {
 } from '../bodies/index.ts';
 import { KEYSPACES, type Keyspace } from '../keys/index.ts';
 import type { Reply } from '../protocol/index.ts';
+import type { WriterNotes } from '../tracking/index.ts';
 import type { AccessFrequencies } from './access-frequencies.ts';
 import type { OutsideAnswers } from './alone.ts';
 import type { CommandContext, CommandSpec } from './command.ts';
@@ -52,6 +53,10 @@ export interface EvaluationSettings {
   readonly emit?: (effect: Effect) => void;
   /** Whether somebody watches the commands of this node; left out: nobody does. */
   readonly isMonitored?: () => boolean;
+  /** The client that does not want to hear of what it changes itself, if one has called. It travels with a command. */
+  readonly quietClient?: number;
+  /** Keeps the writers of keys apart; left out: nobody does. */
+  readonly writers?: WriterNotes;
   /** Measures evaluations; left out: nobody does. */
   readonly meter?: EvaluationMeter;
 }

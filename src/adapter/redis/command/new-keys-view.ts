@@ -7,6 +7,7 @@ import { type EventFlags, hearsEvents } from './keyspace-events.ts';
 
 export class NewKeysView implements KeyView {
   readonly prefetch: KeyView['prefetch'];
+  readonly isElsewhere: KeyView['isElsewhere'];
   readonly deletedAt: KeyView['deletedAt'];
   readonly writtenAt: KeyView['writtenAt'];
   private readonly view: KeyView;
@@ -16,6 +17,7 @@ export class NewKeysView implements KeyView {
     this.view = view;
     this.effects = effects;
     this.prefetch = view.prefetch?.bind(view);
+    this.isElsewhere = view.isElsewhere?.bind(view);
     this.deletedAt = view.deletedAt?.bind(view);
     this.writtenAt = view.writtenAt?.bind(view);
   }

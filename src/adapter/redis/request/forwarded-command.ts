@@ -44,6 +44,8 @@ const RequestKind = { Command: 0, Transaction: 1, Watch: 2, Flush: 3, Rows: 4 } 
 const WITH_THRESHOLDS = 0x80;
 /** Added to a kind of request: the user who has called follows, because it may not do everything. Part of the feature `redis.acl`. */
 const WITH_CALLER = 0x40;
+/** Added to a kind of request: the number of the client follows, because it does not want to hear of its own changes. Part of `redis.messaging`. */
+const WITH_CLIENT = 0x20;
 const AnswerStatus = { Reply: 0, NotLed: 1, NotOwner: 2, Busy: 3, Behind: 4, Other: 5, SlowReply: 6 } as const;
 
 const MICROS_PER_MS = 1_000;
@@ -101,14 +103,16 @@ export function encodeCount(group: GroupId, counterClass: number): Buffer {
 }
 
 function encodeRequest(writer: ByteWriter, request: GroupRequest): void {
-  const { encodings = DEFAULT_ENCODINGS, mayCreateBodies, caller } = request.settings;
+  const { encodings = DEFAULT_ENCODINGS, mayCreateBodies, caller, quietClient } = request.settings;
   // A leader that still runs release 0.1.0 has nothing that they would be about, and does not know them.
   const isUsual = encodings === DEFAULT_ENCODINGS || mayCreateBodies?.() === false;
   const kindAndResp = (kind: number) => {
-    writer.u8(kind | (isUsual ? 0 : WITH_THRESHOLDS) | (caller === undefined ? 0 : WITH_CALLER));
+    const extras = (isUsual ? 0 : WITH_THRESHOLDS) | (caller === undefined ? 0 : WITH_CALLER);
+    writer.u8(kind | extras | (quietClient === undefined ? 0 : WITH_CLIENT));
     writer.u8(request.resp);
     if (!isUsual) encodeThresholds(writer, encodings);
     if (caller !== undefined) writer.bytes(caller.encode());
+    if (quietClient !== undefined) writer.u53(quietClient);
   };
   if (request instanceof CommandRequest) {
     kindAndResp(RequestKind.Command);
@@ -198,9 +202,10 @@ function decodeRequest(reader: ByteReader, environment: DecodeEnvironment, token
   const resp = reader.u8() === 3 ? 3 : 2;
   const { settings: usual, owner } = environment;
   const ofNode = (kind & WITH_THRESHOLDS) === 0 ? usual : { ...usual, encodings: decodeThresholds(reader) };
-  const settings = (kind & WITH_CALLER) === 0 ? ofNode : { ...ofNode, caller: environment.readCaller(reader.view()) };
+  const ofUser = (kind & WITH_CALLER) === 0 ? ofNode : { ...ofNode, caller: environment.readCaller(reader.view()) };
+  const settings = (kind & WITH_CLIENT) === 0 ? ofUser : { ...ofUser, quietClient: reader.u53() };
   const options: RequestOptions = { resp, settings, owner, token };
-  switch (kind & ~(WITH_THRESHOLDS | WITH_CALLER)) {
+  switch (kind & ~(WITH_THRESHOLDS | WITH_CALLER | WITH_CLIENT)) {
     case RequestKind.Command:
       return new CommandRequest({ ...options, ...decodeCommand(reader, environment) });
     case RequestKind.Transaction: {

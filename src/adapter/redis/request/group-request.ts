@@ -48,8 +48,10 @@ import {
   RedisError,
   type Reply,
 } from '../protocol/index.ts';
+import { NOBODY } from '../tracking/index.ts';
 import type { OutsideCalls } from './outside-calls.ts';
 import { RepeatedDraws } from './repeated-draws.ts';
+import { WrittenRowsView } from './written-rows-view.ts';
 
 /** Who is told about a request's outcome. */
 export interface RequestOwner {
@@ -101,6 +103,8 @@ export abstract class GroupRequest implements Operation<Reply>, EffectKeeper {
   private draws: RepeatedDraws | undefined;
   /** Of the last evaluation. */
   private effects: Effects | undefined;
+  /** Notes what the last evaluation wrote; undefined while nobody has to know. */
+  private noted: WrittenRowsView | undefined;
   /** The owner's own name for the request. */
   readonly token: number;
   protected owner: RequestOwner;
@@ -194,7 +198,7 @@ export abstract class GroupRequest implements Operation<Reply>, EffectKeeper {
     const { owner } = this;
     this.beginEvaluation();
     try {
-      const reply = this.run(this.outside?.begin(view) ?? view);
+      const reply = this.run(this.outside?.begin(view) ?? this.noting(view));
       this.checkEffects();
       return reply;
     } catch (error) {
@@ -203,10 +207,17 @@ export abstract class GroupRequest implements Operation<Reply>, EffectKeeper {
     }
   }
 
+  private noting(view: KeyView): KeyView {
+    if (!this.isWrite || this.settings.writers?.areWanted !== true) return view;
+    this.noted = new WrittenRowsView(view);
+    return this.noted;
+  }
+
   /** What the evaluation before wanted to leave is forgotten. */
   protected beginEvaluation(): void {
     this.draws?.rewind();
     this.effects = undefined;
+    this.noted = undefined;
     this.slow = undefined;
   }
 
@@ -240,8 +251,15 @@ export abstract class GroupRequest implements Operation<Reply>, EffectKeeper {
   }
 
   complete(error: Error | undefined, reply: Reply | undefined): void {
-    if (error === undefined) this.emitEffects();
+    if (error === undefined) this.hasTakenEffect();
     this.owner.settled(this, error, reply);
+  }
+
+  /** Its group has applied what the last evaluation wrote. */
+  private hasTakenEffect(): void {
+    const { noted, settings } = this;
+    if (noted !== undefined) settings.writers?.wrote(settings.quietClient ?? NOBODY, noted);
+    this.emitEffects();
   }
 
   /** Evaluates one of its commands, with a look at the clock. */

@@ -115,6 +115,15 @@ describe('a forwarded batch', () => {
     assert.deepEqual([refused('a1'), refused('b'), refused('d')], [undefined, undefined, 'key']);
   });
 
+  test('carries the number of a client that does not want to hear of its own changes', () => {
+    const request = get(DEFAULT_ENCODINGS);
+    request.settings = { ...request.settings, quietClient: 10_000_000_007 };
+    const bytes = Buffer.from(encodeBatch(groupId(7), [request]));
+    const compact = '03 01 00000007 00000001 20 03 00000002540be407 01 00000002 00000003 474554 00000001 6b';
+    assert.equal(bytes.toString('hex'), compact.replaceAll(' ', ''));
+    assert.equal(decoded(bytes, DEFAULT_ENCODINGS)[0]!.settings.quietClient, 10_000_000_007);
+  });
+
   test('carries rows of a value that is built aside', () => {
     const rows = [
       { key: Buffer.from('head e row'), value: Buffer.from('value'), expireTs: hlcTimestamp(0n) },
