@@ -240,6 +240,7 @@ export async function startNode(options: NodeOptions, version: string): Promise<
       transactions: node.transactions,
       reads: node.reads,
       messages: node.messages,
+      tracking: node.tracking,
       asideEvaluator: evaluator,
       clusterSettings: clusterSettings({ ...node, clock, scheduler }),
       features: (feature) => featureStanding(node.clusterState(), feature),

@@ -3,7 +3,7 @@
  * engine and the node's place in the cluster; the data plane replicas and what is done with keys; the control plane the catalog, what every
  * node knows of it, and what operators ask.
  */
-import type { Messages } from '../adapter/redis/index.ts';
+import type { Messages, Tracking } from '../adapter/redis/index.ts';
 import type { AdminBackend, CatalogLeader, ForwardingCatalogClient, WatchClient } from '../cluster/index.ts';
 import type { ClusterState, RouteEngine } from '../distribution/index.ts';
 import type {
@@ -31,6 +31,8 @@ export interface AssembledNode {
   readonly kv: NodeKvService;
   /** Messages between clients of all nodes. */
   readonly messages: Messages;
+  /** Keys that clients keep, over all nodes. */
+  readonly tracking: Tracking;
   readonly engine: RaftEngine;
   readonly host: GroupHost;
   readonly routes: RouteEngine;
@@ -76,19 +78,20 @@ export async function assembleNode(parts: NodeParts): Promise<AssembledNode> {
   const consensus = buildConsensus(parts);
   const data = buildDataPlane(parts, consensus);
   const control = buildControlPlane(parts, consensus, data);
-  const messages = buildMessages(parts, control.clusterState);
+  const { messages, tracking } = buildMessages(parts, control.clusterState);
   await data.open();
   await consensus.start();
   data.start();
   control.start();
   messages.start();
+  tracking.start();
 
   const { clock, engine, standing } = consensus;
   const { kv, host, routes, oracle, transactions, reads, storagePressure, storeActivity, txnCounters } = data;
   const { watch, admin, catalog, catalogLeader, shadow, clusterState } = control;
   const { admissionOf } = storagePressure;
   return {
-    ...{ clock, engine, messages },
+    ...{ clock, engine, messages, tracking },
     ...{ kv, host, routes, oracle, transactions, reads, storagePressure, storeActivity, txnCounters },
     ...{ watch, admin, catalog, catalogLeader, shadow, clusterState },
     readiness: () =>
@@ -104,6 +107,7 @@ export async function assembleNode(parts: NodeParts): Promise<AssembledNode> {
     status: () => ({ groups: host.all().map(({ raft }) => raft.status()) }),
     async stop() {
       messages.stop();
+      tracking.stop();
       // What the upper planes have under way ends when the data plane refuses it.
       await Promise.all([control.stop(), data.stop()]);
       await consensus.stop();

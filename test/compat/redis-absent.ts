@@ -19,5 +19,4 @@ export const ABSENCES: readonly Absence[] = [
   },
   { names: ['restore-asking'], status: 'never', why: 'Nobody is answered ASK.' },
   { names: ['migrate'], status: 'never', why: 'Ranges move with `raftadmin`; single keys with `DUMP` and `RESTORE`.' },
-  { names: ['client|caching'], status: 'not yet', why: 'Keys that clients have read are not tracked.' },
 ];

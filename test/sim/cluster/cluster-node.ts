@@ -225,6 +225,7 @@ export class ClusterNode {
       transactions: node.transactions,
       reads: node.reads,
       messages: node.messages,
+      tracking: node.tracking,
       features: (feature) => featureStanding(node.clusterState(), feature),
       clock,
       scheduler,

@@ -2,7 +2,7 @@
 import type { Millis } from '../../../platform/index.ts';
 import type { Scope } from '../messages/index.ts';
 import type { Reply } from '../protocol/index.ts';
-import type { ConnectedClient } from './connected-client.ts';
+import type { ConnectedClient, TrackingView } from './connected-client.ts';
 import type { ServerContext } from './server-context.ts';
 import type { Identity } from './users.ts';
 
@@ -33,10 +33,39 @@ export interface SubscriptionControl {
   remove(scope: Scope, name: Buffer): void;
 }
 
+/** What CLIENT TRACKING ON may say. */
+export interface TrackingOptions {
+  /** Number of the client that is told in its place; 0: it is told itself. */
+  readonly redirect: number;
+  /** It is told of all keys that its prefixes fit. */
+  readonly isBroadcast: boolean;
+  /** It says by CLIENT CACHING what is kept, or what is not; undefined: it keeps all that it reads. */
+  readonly choice: 'optin' | 'optout' | undefined;
+  /** It does not want to hear of what it changes itself. */
+  readonly isQuiet: boolean;
+}
+
+/** CLIENT TRACKING of one client. */
+export interface TrackingControl extends TrackingView {
+  /** As CLIENT TRACKINGINFO has them. */
+  readonly flags: string[];
+  prefixList(): Buffer[];
+  /** @returns settles when all nodes tell of changes; undefined: they do. @throws RedisError when it is not compatible with what was said before */
+  switchOn(options: TrackingOptions, prefixes: readonly Buffer[]): Promise<void> | undefined;
+  /** @throws RedisError when it is told of prefixes and should not be, or the other way round */
+  checkMode(isBroadcast: boolean): void;
+  switchOff(): void;
+  /** CLIENT CACHING. @throws RedisError when that was not chosen */
+  cacheNext(isYes: boolean): void;
+  /** What comes up to a reply may not be kept. @param place of the reply */
+  forgetFrom(place: number): void;
+}
+
 export interface ClientSession extends ConnectedClient {
   readonly server: ServerContext;
   readonly multi: TransactionControl;
   readonly subscriptions: SubscriptionControl;
+  readonly tracking: TrackingControl;
   /** It listens, and speaks RESP2: it could not tell most replies from messages. */
   readonly isListening: boolean;
   /** READONLY is on. */

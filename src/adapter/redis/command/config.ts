@@ -49,6 +49,8 @@ export interface RedisConfig {
   readonly latencyThresholdMs: Millis;
   /** Keeps histograms of how long each command takes. */
   readonly latencyTracking: boolean;
+  /** Keys that are remembered for clients that keep them; 0: any number (tracking-table-max-keys). */
+  readonly trackingTableMaxKeys: number;
   /** What INFO latencystats shows of them, percent. */
   readonly latencyPercentiles: readonly number[];
   /** Options of Redis that decide nothing here, as CONFIG SET gave them. */
@@ -78,6 +80,7 @@ export const DEFAULT_REDIS_CONFIG: RedisConfig = {
   slowlogMaxLength: 128,
   latencyThresholdMs: 0,
   latencyTracking: true,
+  trackingTableMaxKeys: 1_000_000,
   latencyPercentiles: [50, 99, 99.9],
   remembered: new Map(),
 };

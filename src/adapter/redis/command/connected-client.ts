@@ -3,6 +3,16 @@ import type { Millis } from '../../../platform/index.ts';
 import type { Scope } from '../messages/index.ts';
 import type { EncodedReply } from '../protocol/index.ts';
 
+/** What others see of a client that keeps keys. */
+export interface TrackingView {
+  readonly isOn: boolean;
+  readonly isBroadcast: boolean;
+  /** The client that is told in its place is gone. */
+  readonly isBroken: boolean;
+  /** Number of the client that is told in its place; 0: none, -1: it keeps no keys. */
+  readonly redirect: number;
+}
+
 export interface ConnectedClient {
   readonly id: number;
   /** `host:port` of the client, and what it has connected to. */
@@ -36,6 +46,7 @@ export interface ConnectedClient {
   readonly queuedCommands: number | undefined;
   /** Channels and patterns that it listens to. */
   listensTo(scope: Scope): number;
+  readonly tracking: TrackingView;
   /** Bytes received that are not part of a started command. */
   readonly queryBufferBytes: number;
   /** Bytes that the client has not taken. */

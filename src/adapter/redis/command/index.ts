@@ -12,13 +12,19 @@ export {
   RunAloneError,
   type WrittenKey,
 } from './alone.ts';
-export type { ClientSession, SubscriptionControl, TransactionControl } from './client-session.ts';
+export type {
+  ClientSession,
+  SubscriptionControl,
+  TrackingControl,
+  TrackingOptions,
+  TransactionControl,
+} from './client-session.ts';
 export { type ClusterSettings, ownSettings } from './cluster-settings.ts';
 export type { ClusterMember, ClusterTopology, SlotOwners, SlotRange } from './cluster-topology.ts';
 export { type CommandContext, type CommandSpec, defineCommands } from './command.ts';
 export { CommandTable, type ResolvedCommand, subcommandName } from './command-table.ts';
 export { DEFAULT_REDIS_CONFIG, type RedisConfig } from './config.ts';
-export type { ConnectedClient } from './connected-client.ts';
+export type { ConnectedClient, TrackingView } from './connected-client.ts';
 export { CommandCounters, type RatedCounter, ServerStats } from './counters.ts';
 export {
   arityAccepts,

@@ -5,6 +5,7 @@ import type { Clock, Millis, Scheduler } from '../../../platform/index.ts';
 import type { GuessLimiter } from '../../../security/index.ts';
 import type { Messages } from '../messages/index.ts';
 import type { LatencyEvents, Rates, SlowLog } from '../telemetry/index.ts';
+import type { TrackingFigures } from '../tracking/index.ts';
 import type { ClusterSettings } from './cluster-settings.ts';
 import type { ClusterTopology, SlotOwners } from './cluster-topology.ts';
 import type { RedisConfig } from './config.ts';
@@ -41,6 +42,8 @@ export interface ServerContext {
   readonly scripts: KnownScripts;
   /** Messages between clients of all nodes. */
   readonly messages: Messages;
+  /** Keys that clients of this node keep. */
+  readonly tracking: { readonly figures: TrackingFigures };
   /** What is set for the whole cluster. */
   readonly clusterSettings: ClusterSettings;
   /** How a feature of the cluster stands. */
@@ -51,6 +54,8 @@ export interface ServerContext {
   readonly stats: Readonly<ServerStats>;
   /** Connected clients by id. */
   readonly connections: ReadonlyMap<number, ConnectedClient>;
+  /** Whether a number is that of another node's client, by the way it is made; it need not be connected. */
+  isClientElsewhere(id: number): boolean;
   /** Commands that took long, spikes of latency, and who watches. */
   readonly watch: WatchedCommands;
   readonly topology: ClusterTopology;

@@ -24,6 +24,7 @@ import type { ClientStream } from '../protocol/index.ts';
 import { LibraryLending, serveForwarded } from '../request/index.ts';
 import { CommandPipeline } from '../session/index.ts';
 import { type CrossGroupRunner, type RedisLogger, ServerState } from '../state/index.ts';
+import type { Tracking } from '../tracking/index.ts';
 import { WaitingDesk } from '../waiting/index.ts';
 import { createListener, type Listener } from './listener.ts';
 import { OperatorsUsers } from './operators-users.ts';
@@ -53,6 +54,8 @@ export interface RedisServiceOptions {
   readonly reads?: SessionSource;
   /** Messages between clients of all nodes; left out: there is no other node. */
   readonly messages?: Messages | undefined;
+  /** Keys that clients keep, and what other nodes tell of changes; left out: there is no other node. */
+  readonly tracking?: Tracking | undefined;
   /** Computes values that are built aside, in another thread; without it this thread does, and refuses what takes long. */
   readonly asideEvaluator?: AsideEvaluator;
   /** Settings of the whole cluster; by default this node is alone. */
@@ -145,6 +148,7 @@ function openState(options: RedisServiceOptions): ServerState {
     bodyLimits: options.bodyLimits,
     features: options.features,
     messages: options.messages,
+    tracking: options.tracking,
     clusterSettings: options.clusterSettings,
   });
   state.lending = new LibraryLending(state);

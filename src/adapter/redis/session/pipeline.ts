@@ -4,7 +4,7 @@
  * follows.
  */
 import { type GroupId, KvorumError, type Millis } from '../../../platform/index.ts';
-import { type CommandSpec, mayWrite, type ResolvedCommand } from '../command/index.ts';
+import { mayWrite, type ResolvedCommand } from '../command/index.ts';
 import {
   type ClientStream,
   type EncodedReply,
@@ -37,6 +37,7 @@ import {
   runAlone,
 } from '../request/index.ts';
 import type { Flushed, Pause, ServerState } from '../state/index.ts';
+import { AfterReplies } from './after-replies.ts';
 import { mayChange } from './command-kinds.ts';
 import { CommandLookup, MisusedCommand, UnknownCommand } from './command-lookup.ts';
 import { FeatureWait, type Standing } from './feature-wait.ts';
@@ -56,6 +57,7 @@ export class CommandPipeline implements SessionHost, TransportOwner, GroupPipeli
   readonly session: Session;
   private readonly transport: Transport;
   private readonly ring = new ReplyRing();
+  readonly afterReplies = new AfterReplies(this.ring);
   private readonly groupPipelines = new Map<GroupId, GroupPipeline>();
   /** What came back because its keys have moved, or its group's leader is another. */
   private readonly rerouting = new Rerouting(this);
@@ -224,14 +226,14 @@ export class CommandPipeline implements SessionHost, TransportOwner, GroupPipeli
   private reject(command: ResolvedCommand, message: string): void {
     command.counters.rejected++;
     if (command.spec.name === 'exec') this.abortTransaction(message);
-    else this.refuse(new ErrorReply(message));
+    else this.refuse(new ErrorReply(message), command);
   }
 
   /** Refuses a command before it runs; inside MULTI the transaction is lost. */
-  private refuse(reply: ErrorReply | EncodedReply): void {
+  private refuse(reply: ErrorReply | EncodedReply, command?: ResolvedCommand): void {
     this.session.multi.refuse();
     this.settleHere(this.reserve(), reply);
-    this.session.passed();
+    this.session.passed(command);
   }
 
   /** An EXEC that is refused ends the transaction and forgets the watched keys, as in Redis. */
@@ -255,7 +257,7 @@ export class CommandPipeline implements SessionHost, TransportOwner, GroupPipeli
     const crosses = route === undefined ? spec.name === 'exec' && session.multi.crosses() : route.crosses;
     const patienceMs = queued ? undefined : spec.waits?.patienceMs(args);
     const isWide = patienceMs !== undefined || handler.kind === 'scan' || spec.isBehindAll === true;
-    const isAlone = isWide || (crosses && this.mayCross) || this.readsHere(spec, route);
+    const isAlone = isWide || (crosses && this.mayCross) || session.readsHere(spec, route);
     if (!queued && this.mustWait(isAlone)) {
       this.held = { command, args };
       return;
@@ -266,7 +268,7 @@ export class CommandPipeline implements SessionHost, TransportOwner, GroupPipeli
     else if (patienceMs !== undefined) this.startWaiting(command, args, route!, patienceMs);
     else if (route !== undefined) this.startData(command, args, route);
     else this.startOther(command, args);
-    session.passed();
+    session.passed(command);
   }
 
   /** Commands and transactions may have keys of several groups. Clients that follow redirects expect CROSSSLOT instead. */
@@ -325,8 +327,9 @@ export class CommandPipeline implements SessionHost, TransportOwner, GroupPipeli
         if (!route.crosses) redirectElsewhere(session, command.spec, session.db, route.firstKey);
       }
       session.show(command.spec, args);
+      session.tracking.reads(command, args, slot);
       if (route.crosses) this.startAcross(command, args, route, slot);
-      else if (this.readsHere(command.spec, route)) this.startHere(command, args, route, slot);
+      else if (session.readsHere(command.spec, route)) this.startHere(command, args, route, slot);
       else this.startInGroup(command, args, route, slot);
     } catch (error) {
       this.settleError(slot, error, false);
@@ -344,18 +347,13 @@ export class CommandPipeline implements SessionHost, TransportOwner, GroupPipeli
       session.show(spec, args);
       const make = (given: readonly Buffer[]) => this.requestOf(command, given, NO_ROUTE, alone(), slot);
       this.occupyWith(
-        this.waiting.run(this, spec, args, patienceMs, make),
+        session.tracking.waits(command, args, slot, () => this.waiting.run(this, spec, args, patienceMs, make)),
         (reply) => this.settle(slot, reply),
         (error) => this.settleError(slot, error, mayWrite(spec, args)),
       );
     } catch (error) {
       this.settleError(slot, error, false);
     }
-  }
-
-  /** True when a replica of this node may answer; where it leads, it answers as always. */
-  private readsHere(spec: CommandSpec, route: Route | undefined): boolean {
-    return this.session.replicaReads.covers(spec, route) && !this.server.kv.servesLocally(route!.group!);
   }
 
   /** Answers from this node's replica, or with the leader's help. Nothing else is under way. */
@@ -415,7 +413,7 @@ export class CommandPipeline implements SessionHost, TransportOwner, GroupPipeli
     token: number,
   ): CommandRequest {
     const { db, resp } = this.session;
-    const settings = this.session.access.settingsFor([command]);
+    const settings = this.session.tracking.settingsFor(this.session.access.settingsFor([command]));
     const { spec, args } = this.server.atIngress(command.spec, given);
     return new CommandRequest({ spec, args, given, db, resp, settings, owner, token, firstKey, firstStorageKey });
   }

@@ -7,9 +7,11 @@ import type { ClientSession, CommandSpec, Identity, ResolvedCommand } from '../c
 import { slotOf } from '../keys/index.ts';
 import { SCOPES, type Scope } from '../messages/index.ts';
 import { type ClientStream, EncodedReply, encodeReply, errors, PushReply, type Reply } from '../protocol/index.ts';
-import { type GroupRequest, ownerElsewhere, ReplicaReadMode } from '../request/index.ts';
+import { type GroupRequest, ownerElsewhere, ReplicaReadMode, type Route } from '../request/index.ts';
 import type { ServerState } from '../state/index.ts';
 import { ClientAccess } from './access.ts';
+import type { AfterReplies } from './after-replies.ts';
+import { ClientTracking } from './client-tracking.ts';
 import { touchesKeys, worksAllTheTime } from './command-kinds.ts';
 import type { Standing } from './feature-wait.ts';
 import { refusalWhileListening, Subscriptions } from './subscriptions.ts';
@@ -44,6 +46,7 @@ export interface SessionHost extends TransactionHost {
   recheckWaiting(): void;
   isIdleSince(sinceMs: Millis): boolean;
   push(message: EncodedReply, after?: number): void;
+  readonly afterReplies: AfterReplies;
   dropIfSlow(): void;
   resumeFromPause(): void;
   closeAfterReplies(): void;
@@ -73,6 +76,7 @@ export class Session implements ClientSession, TransactionClient {
   readonly replicaReads: ReplicaReadMode;
   readonly multi: TransactionSession;
   readonly subscriptions: Subscriptions;
+  readonly tracking: ClientTracking;
   lastCommandMs: Millis;
   lastCommand = 'NULL';
   private readonly host: SessionHost;
@@ -98,6 +102,7 @@ export class Session implements ClientSession, TransactionClient {
     this.replicaReads = new ReplicaReadMode(server.reads, (request) => this.noteSlow(request));
     this.multi = new TransactionSession(this, host);
     this.subscriptions = new Subscriptions(server.messages, this);
+    this.tracking = new ClientTracking(server, this);
     this.connectedMs = server.clock.monotonicMs();
     this.lastCommandMs = this.connectedMs;
   }
@@ -108,6 +113,15 @@ export class Session implements ClientSession, TransactionClient {
 
   get readOnly(): boolean {
     return this.replicaReads.isOn;
+  }
+
+  /**
+   * True when a replica of this node may answer; where it leads, it answers as always. What replicas say may be older than changes that were told of: a
+   * client that keeps it asks the leaders.
+   */
+  readsHere(spec: CommandSpec, route: Route | undefined): boolean {
+    if (this.tracking.isOn || !this.replicaReads.covers(spec, route)) return false;
+    return !this.server.kv.servesLocally(route!.group!);
   }
 
   get isListening(): boolean {
@@ -129,6 +143,10 @@ export class Session implements ClientSession, TransactionClient {
 
   get replyPlace(): number {
     return this.host.newestReply;
+  }
+
+  get afterReplies(): AfterReplies {
+    return this.host.afterReplies;
   }
 
   get queryBufferBytes(): number {
@@ -225,8 +243,9 @@ export class Session implements ClientSession, TransactionClient {
     this.server.watch.monitors.remove(this);
   }
 
-  /** A command has begun, and the reply mode that it was to have is used up. */
-  passed(): void {
+  /** A command has begun, or was refused, and the reply mode that it was to have is used up. */
+  passed(command?: ResolvedCommand): void {
+    this.tracking.passed(command?.fullName ?? '', this.multi.isOpen || this.multi.isExecuting);
     if (this.replyMode === 'skip') this.replyMode = 'on';
     else if (this.replyMode === 'skipNext') this.replyMode = 'skip';
   }
@@ -311,6 +330,7 @@ export class Session implements ClientSession, TransactionClient {
     this.stopMonitoring();
     this.multi.discard();
     this.subscriptions.clear();
+    this.tracking.switchOff();
     this.db = 0;
     this.resp = 2;
     this.name = '';
@@ -355,6 +375,7 @@ export class Session implements ClientSession, TransactionClient {
   /** The connection is gone. */
   closed(): void {
     this.subscriptions.clear();
+    this.tracking.switchOff();
     this.stopMonitoring();
   }
 }

@@ -35,6 +35,7 @@ import {
 } from '../request/index.ts';
 import type { ServerState } from '../state/index.ts';
 import type { ClientAccess } from './access.ts';
+import type { ClientTracking } from './client-tracking.ts';
 import { Transaction } from './transaction.ts';
 
 /** WATCH reads again when a version could still change under the same timestamp; a busy key needs a few turns at most. */
@@ -58,6 +59,7 @@ export interface TransactionClient extends RedirectedClient {
   /** Shows a command to those who watch. @param db left out: the selected one */
   show(spec: CommandSpec, args: readonly Buffer[], db?: number): void;
   readonly access: ClientAccess;
+  readonly tracking: ClientTracking;
 }
 
 /** What runs a transaction's parts, in order with everything else of the connection. */
@@ -227,14 +229,22 @@ export class TransactionSession implements TransactionControl {
     const commands = transaction.data();
     const storageKeys = this.storageKeys(transaction, watched);
     const group = commonGroup(server.kv, storageKeys, commands) ?? anyGroup(server.kv);
-    const settings = this.client.access.settingsFor(commands);
+    const { access, tracking } = this.client;
+    const settings = tracking.settingsFor(access.settingsFor(commands));
     const requestOf = (owner: RequestOwner, token: number) =>
       new TransactionRequest(watched, commands, { resp, settings, owner, token });
     if (group === 'several' && !this.host.mayCross) throw crossGroup();
+    tracking.readsAll(transaction.all(), this.host.newestReply);
     const asked = group === 'several' ? this.host.runAcross(requestOf(alone(), 0)) : this.host.ask(group, requestOf);
     const replies = this.execute(this.openedAt, asked);
     if (commands.length < transaction.queue.length) {
-      return replies.then((reply) => this.finishMixed(transaction, reply));
+      this.isExecuting = true;
+      return replies
+        .then((reply) => this.finishMixed(transaction, reply))
+        .finally(() => {
+          this.isExecuting = false;
+          tracking.passed('exec', false);
+        });
     }
     if (group !== 'several') this.host.detach();
     return replies;
@@ -267,14 +277,11 @@ export class TransactionSession implements TransactionControl {
         replies.push(new ErrorReply(queued.text));
         continue;
       }
-      this.isExecuting = true;
       try {
         replies.push(await this.host.runOther(queued.command, queued.args));
       } catch (error) {
         this.client.server.unexpected(error);
         replies.push(new ErrorReply(errorText(error, true)));
-      } finally {
-        this.isExecuting = false;
       }
     }
     return replies;

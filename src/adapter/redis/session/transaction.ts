@@ -1,5 +1,5 @@
 /** The state of MULTI: commands that were queued, and whether one of them was refused. */
-import type { ResolvedCommand } from '../command/index.ts';
+import type { CommandSpec, ResolvedCommand } from '../command/index.ts';
 import type { QueuedData } from '../request/index.ts';
 
 /** A queued command: runs on the group, or on the connection once the group's part has succeeded. */
@@ -20,6 +20,15 @@ export class Transaction {
 
   constructor(db: number) {
     this.db = db;
+  }
+
+  /** All commands that may run, in order, with their arguments as the client has sent them. */
+  all(): { readonly spec: CommandSpec; readonly args: readonly Buffer[] }[] {
+    return this.queue.flatMap((queued) => {
+      if (queued.kind === 'refused') return [];
+      if (queued.kind === 'connection') return [{ spec: queued.command.spec, args: queued.args }];
+      return [{ spec: queued.data.spec, args: queued.data.given ?? queued.data.args }];
+    });
   }
 
   /** The data commands in order. */

@@ -6,6 +6,7 @@
 import type { Millis } from '../../../platform/index.ts';
 import { type ClientStream, type EncodedReply, RespParser, writeSegments } from '../protocol/index.ts';
 import type { ServerState } from '../state/index.ts';
+import type { AfterReplies } from './after-replies.ts';
 import { PushLimit } from './push-limit.ts';
 import { PushQueue } from './push-queue.ts';
 import type { ReplyRing } from './reply-ring.ts';
@@ -14,6 +15,7 @@ import type { ReplyRing } from './reply-ring.ts';
 export interface TransportOwner {
   /** True when the client may send long arguments. */
   readonly isTrusted: boolean;
+  readonly afterReplies: AfterReplies;
   /** Something has come in, or the client has taken what was written. */
   transportReady(): void;
   /** There is something to write. */
@@ -112,10 +114,11 @@ export class Transport {
 
   /** False when messages wait, and the client has left too much unread or much for too long. */
   get keepsUp(): boolean {
-    if (this.pushes.length === 0) return this.pushLimit.isKept(0, 0);
+    const { afterReplies } = this.owner;
+    if (this.pushes.length === 0 && afterReplies.bytes === 0) return this.pushLimit.isKept(0, 0);
     const { config, clock } = this.server;
     this.pushLimit.limit = config.outputLimits.pubsub;
-    return this.pushLimit.isKept(this.pushes.bytes + this.unreadBytes, clock.monotonicMs());
+    return this.pushLimit.isKept(this.pushes.bytes + afterReplies.bytes + this.unreadBytes, clock.monotonicMs());
   }
 
   /**
@@ -136,6 +139,7 @@ export class Transport {
     stats.writes++;
     writeSegments(this.stream, writer.take());
     this.lastActiveMs = nowMs;
+    this.owner.afterReplies.written();
   }
 
   /** Sends what was written, then closes. What still comes in is read and not looked at, so that the client's end is heard. */

@@ -42,6 +42,7 @@ import { Messages, type Published, publishInSlot } from '../messages/index.ts';
 import { isUnexpected, ReplyWriter } from '../protocol/index.ts';
 import { ScriptRuntime } from '../scripts/index.ts';
 import { Rates } from '../telemetry/index.ts';
+import { Tracking } from '../tracking/index.ts';
 import { CommandWatch } from './command-watch.ts';
 import { KeyTurns } from './key-turns.ts';
 import { SlotMap } from './slot-map.ts';
@@ -109,6 +110,8 @@ export interface ServerStateOptions {
   readonly bodyLimits?: BodyLimits | undefined;
   /** Messages between clients of all nodes; left out: there is no other node. */
   readonly messages?: Messages | undefined;
+  /** Keys that clients keep, and what other nodes tell of changes; left out: there is no other node. */
+  readonly tracking?: Tracking | undefined;
   /** Settings of the whole cluster; left out: this node is alone. */
   readonly clusterSettings?: ClusterSettings | undefined;
   /** How a feature of the cluster stands, as this node knows; left out: all are active. */
@@ -149,6 +152,7 @@ export class ServerState implements ServerContext {
   readonly slots: SlotMap;
   readonly scripts: ScriptRuntime;
   readonly messages: Messages;
+  readonly tracking: Tracking;
   readonly turns = new KeyTurns();
   /** This node's copy of the libraries of functions; set once. */
   lending: LibraryLender | undefined;
@@ -193,6 +197,8 @@ export class ServerState implements ServerContext {
     this.config = options.config;
     this.askFeature = options.features ?? (() => ACTIVE);
     this.messages = options.messages ?? new Messages();
+    this.tracking = options.tracking ?? new Tracking(options.scheduler);
+    this.tracking.maxKeys = options.config.trackingTableMaxKeys;
     this.clusterSettings = options.clusterSettings ?? ownSettings();
     this.scripts = new ScriptRuntime({
       table: options.table,
@@ -215,6 +221,7 @@ export class ServerState implements ServerContext {
       receiversOf: (channel, isShard) => this.messages.receiversOf(channel, isShard),
       eventFlags: () => (this.messages.isIdle ? NO_EVENTS : this.eventFlags),
       emit: (effect) => this.emit(effect),
+      writers: this.tracking,
     };
     this.kv.onChanges(this.changeListener());
     this.clock = options.clock;
@@ -292,6 +299,7 @@ export class ServerState implements ServerContext {
     const { maxBulkBytes: maxStringBytes, encodings } = config;
     this.settings = { ...this.settings, maxStringBytes, encodings, frequencies };
     this.watch.configure(config);
+    this.tracking.maxKeys = config.trackingTableMaxKeys;
     for (const { counters } of this.table.callable()) counters.isTracking = config.latencyTracking;
   }
 
@@ -369,20 +377,22 @@ export class ServerState implements ServerContext {
     return this.knownEvents.flags;
   }
 
-  /** What has expired is found by whoever deletes it or writes over it. */
+  /** What has expired is found by whoever deletes it or writes over it; whatever was changed is told to those who keep it. */
   private changeListener(): ChangeListener {
+    const { tracking } = this;
     const hears = (): boolean => !this.messages.isIdle && hearsEvents(this.eventFlags, 'expired');
     return {
       get isListening() {
-        return hears();
+        return tracking.isListening || hears();
       },
-      changed: (_group, key, hasExpired) => {
+      changed: (_group, key, hasExpired, commitTs) => {
+        tracking.changed(key, hasExpired, commitTs);
         const head = hasExpired ? decodeStorageKey(key) : undefined;
         if (head === undefined || head.db >= DATABASE_COUNT || !hears()) return;
         this.publishEvent({ kind: 'event', db: head.db, event: 'expired', key: head.userKey });
       },
-      deleted: () => undefined,
-      began: () => undefined,
+      deleted: (_group, start, end, commitTs) => tracking.deleted(start, end, commitTs),
+      began: () => tracking.began(),
     };
   }
 
@@ -416,6 +426,10 @@ export class ServerState implements ServerContext {
   /** Client ids rise and are never used again; those of different nodes differ. */
   nextClientId(): number {
     return this.kv.nodeId * CLIENT_IDS_A_NODE + ++this.lastClientId;
+  }
+
+  isClientElsewhere(id: number): boolean {
+    return id > CLIENT_IDS_A_NODE && Math.floor(id / CLIENT_IDS_A_NODE) !== this.kv.nodeId;
   }
 
   /** Writes a connection's finished replies once, after the callbacks that are running now. */

@@ -2,21 +2,8 @@
 import { defineCommands } from '../../command/index.ts';
 import { declareWith } from '../declare.ts';
 import { helpCommand } from '../help.ts';
-import {
-  info,
-  kill,
-  list,
-  pause,
-  reply,
-  setInfo,
-  setName,
-  staleness,
-  switching,
-  tracking,
-  trackingInfo,
-  unblock,
-  unpause,
-} from './client.ts';
+import { info, kill, list, pause, reply, setInfo, setName, staleness, switching, unblock, unpause } from './client.ts';
+import { caching, redirect, tracking, trackingInfo } from './tracking.ts';
 
 const ANYTIME = ['noscript', 'loading', 'stale'] as const;
 const ADMIN = ['admin', ...ANYTIME] as const;
@@ -28,9 +15,16 @@ const sub = declareWith({
   complexity: 'O(1)',
 });
 
+const TRACKING_DIFFERENCES =
+  'Changes through all nodes are told of, within 3.5 s whatever breaks. More may be told than in Redis: a key twice, to forget everything after a change of ' +
+  "leader, with `NOLOOP` a client's own change in a transaction across groups. Of a script all keys count that it names. `REDIRECT` knows the clients of " +
+  'the node that it is sent to. Leaders answer the reads of such a client, also after `READONLY`.';
+
 const HELP = [
+  'CACHING (YES|NO)',
+  '    Says of the next command, or transaction, that what it reads is kept (OPTIN) or is not (OPTOUT).',
   'GETREDIR',
-  '    The id of the client that invalidations are sent to; there is none.',
+  '    The id of the client that is told of changes in place of this one.',
   'GETNAME',
   '    The name that this connection was given.',
   'ID',
@@ -77,10 +71,11 @@ const HELP = [
   '    Gives this connection a name.',
   'UNBLOCK <clientid> [TIMEOUT|ERROR]',
   '    Ends the wait of a client of this node in a blocking command, as if its time were over or with an error.',
-  'TRACKING OFF',
-  '    Keys that a client has read are not tracked, so that there is nothing to switch off.',
+  'TRACKING (ON|OFF) [REDIRECT <id>] [BCAST] [PREFIX <prefix> [...]]',
+  '         [OPTIN] [OPTOUT] [NOLOOP]',
+  '    Tells the client of changes of keys that it has read, or that begin with a prefix, so that it can keep them.',
   'TRACKINGINFO',
-  '    Says that keys are not tracked.',
+  '    Says what was chosen with TRACKING.',
   'NO-EVICT (ON|OFF)',
   '    Remembered and shown; no client is evicted.',
   'NO-TOUCH (ON|OFF)',
@@ -98,6 +93,13 @@ export const clientCommands = defineCommands([
     complexity: 'That of the subcommand',
     subcommands: [
       sub({
+        name: 'caching',
+        arity: 3,
+        since: '6.0.0',
+        summary: 'Says whether what the next command reads is kept.',
+        run: caching,
+      }),
+      sub({
         name: 'getname',
         arity: 2,
         since: '2.6.9',
@@ -108,10 +110,8 @@ export const clientCommands = defineCommands([
         name: 'getredir',
         arity: 2,
         since: '6.0.0',
-        summary: 'Where invalidations are sent to; nowhere.',
-        standing: 'empty',
-        differences: 'Keys that clients have read are not tracked.',
-        run: () => -1,
+        summary: 'The client that is told of changes in place of this one.',
+        run: redirect,
       }),
       sub({ name: 'id', arity: 2, since: '5.0.0', summary: 'The number of this connection.', run: ({ id }) => id }),
       sub({ name: 'info', arity: 2, since: '6.2.0', summary: 'The line about this connection.', run: info }),
@@ -163,18 +163,16 @@ export const clientCommands = defineCommands([
         name: 'tracking',
         arity: -3,
         since: '6.0.0',
-        summary: 'Switches the tracking of keys off; it cannot be on.',
-        standing: 'refused',
-        differences: '`ON` is refused: keys that clients have read are not tracked.',
+        summary: 'Tells the client when keys change that it keeps.',
+        differences: TRACKING_DIFFERENCES,
+        feature: 'redis.messaging',
         run: tracking,
       }),
       sub({
         name: 'trackinginfo',
         arity: 2,
         since: '6.2.0',
-        summary: 'Whether keys are tracked; they are not.',
-        standing: 'empty',
-        differences: 'Keys that clients have read are not tracked.',
+        summary: 'What was chosen with CLIENT TRACKING.',
         run: trackingInfo,
       }),
       sub({

@@ -5,12 +5,10 @@ import type { ClientSession, ConnectedClient } from '../../command/index.ts';
 import {
   errors,
   integerArgument,
-  MapReply,
   NO_REPLY,
   OK,
   RedisError,
   type Reply,
-  SetReply,
   timeoutArgument,
   VerbatimReply,
   wordOf,
@@ -35,6 +33,9 @@ export function clientLine(client: ConnectedClient, nowMs: Millis): string {
     isListening(client) ? 'P' : '',
     client.queuedCommands === undefined ? '' : 'x',
     client.isBlocked ? 'b' : '',
+    client.tracking.isOn ? 't' : '',
+    client.tracking.isBroken ? 'R' : '',
+    client.tracking.isBroadcast ? 'B' : '',
     client.readOnly ? 'r' : '',
     client.noEvict ? 'e' : '',
     client.noTouch ? 'T' : '',
@@ -66,7 +67,7 @@ export function clientLine(client: ConnectedClient, nowMs: Millis): string {
     ['events', 'r'],
     ['cmd', client.lastCommand],
     ['user', client.userName],
-    ['redir', -1],
+    ['redir', client.tracking.redirect],
     ['resp', client.resp],
     ['lib-name', client.libName],
     ['lib-ver', client.libVersion],
@@ -209,15 +210,6 @@ export function unpause(session: ClientSession): Reply {
   return OK;
 }
 
-/** CLIENT TRACKING: there is none, so it can only be switched off. */
-export function tracking(_session: ClientSession, args: readonly Buffer[]): Reply {
-  const mode = wordOf(args[2]!);
-  if (mode === 'on')
-    throw new RedisError('ERR client-side caching with CLIENT TRACKING is not available on this server');
-  if (mode !== 'off') throw errors.syntax();
-  return OK;
-}
-
 /** CLIENT UNBLOCK. */
 export function unblock({ server }: ClientSession, args: readonly Buffer[]): Reply {
   if (args.length > 4) throw errors.subcommandSyntax('CLIENT', args[1]!.toString('latin1'));
@@ -277,11 +269,3 @@ export function setName(session: ClientSession, args: readonly Buffer[]): Reply 
   session.setName(checkClientName(args[2]!));
   return OK;
 }
-
-/** CLIENT TRACKINGINFO. */
-export const trackingInfo = (): Reply =>
-  new MapReply([
-    ['flags', new SetReply(['off'])],
-    ['redirect', -1],
-    ['prefixes', []],
-  ]);

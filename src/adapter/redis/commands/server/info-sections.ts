@@ -62,7 +62,7 @@ function clients(state: ServerContext): InfoField[] {
     ['client_recent_max_input_buffer', largestInput],
     ['client_recent_max_output_buffer', largestOutput],
     ['blocked_clients', blocked],
-    ['tracking_clients', 0],
+    ['tracking_clients', state.tracking.figures.clients],
     ['clients_in_timeout_table', 0],
   ];
 }
@@ -154,8 +154,9 @@ function persistence({ clock }: ServerContext): InfoField[] {
 
 const BYTES_PER_KIB = 1024;
 
-function stats({ stats: counted, watch, kv, rates, clock, messages }: ServerContext): InfoField[] {
+function stats({ stats: counted, watch, kv, rates, clock, messages, tracking }: ServerContext): InfoField[] {
   const { topics } = messages.counters;
+  const tracked = tracking.figures;
   const nowMs = clock.monotonicMs();
   const kibPerSecond = (name: 'inputBytes' | 'outputBytes') =>
     (rates.perSecond(name, counted[name], nowMs) / BYTES_PER_KIB).toFixed(2);
@@ -184,7 +185,9 @@ function stats({ stats: counted, watch, kv, rates, clock, messages }: ServerCont
     ...zeros('latest_fork_usec', 'total_forks', 'migrate_cached_sockets', 'slave_expires_tracked_keys'),
     ...zeros('active_defrag_hits', 'active_defrag_misses', 'active_defrag_key_hits', 'active_defrag_key_misses'),
     ...zeros('total_active_defrag_time', 'current_active_defrag_time'),
-    ...zeros('tracking_total_keys', 'tracking_total_items', 'tracking_total_prefixes'),
+    ['tracking_total_keys', tracked.keys],
+    ['tracking_total_items', tracked.items],
+    ['tracking_total_prefixes', tracked.prefixes],
     ['unexpected_error_replies', counted.unexpectedErrors],
     ['total_error_replies', counted.errorReplies],
     ['dump_payload_sanitizations', 0],

@@ -251,6 +251,7 @@ export const SETTINGS: readonly Setting[] = [
   numeric('slowlog-max-len', 'slowlogMaxLength', 0n, INT64_MAX),
   numeric('tcp-keepalive', 'tcpKeepaliveSeconds', 0n, MAX_I32),
   numeric('timeout', 'idleTimeoutSeconds', 0n, MAX_I32),
+  numeric('tracking-table-max-keys', 'trackingTableMaxKeys', 0n, INT64_MAX),
   ...THRESHOLDS,
   ...REMEMBERED,
 ];
