@@ -11,7 +11,7 @@ import { promisify } from 'node:util';
 import { createAdapter, createShardedAdapter } from '@socket.io/redis-adapter';
 import { createAdapter as createStreamsAdapter } from '@socket.io/redis-streams-adapter';
 import { Redis } from 'ioredis';
-import { createClient } from 'redis';
+import { BasicClientSideCache, createClient } from 'redis';
 import { Server } from 'socket.io';
 import { io as connectSocket, type Socket } from 'socket.io-client';
 import { ProcessNodes } from '../support/process-nodes.ts';
@@ -77,6 +77,25 @@ describe('official clients', () => {
       assert.deepEqual(got.toSorted().join(''), 'aaaaaabbb');
       await listener.unsubscribe();
       await listener.close();
+    }
+  });
+
+  test('node-redis keeps what it reads on each node, until it is changed on any', async () => {
+    for (const port of ports()) {
+      const cache = new BasicClientSideCache({ ttl: 0, maxEntries: 100, evictPolicy: 'LRU' });
+      const keeper = await createClient({ url: `redis://127.0.0.1:${port}`, RESP: 3, clientSideCache: cache })
+        .on('error', () => {})
+        .connect();
+      for (const other of ports()) {
+        const writer = await nodeRedis(other);
+        await writer.set('kept', `${port} ${other}`);
+        await until('the change is known', async () => (await keeper.get('kept')) === `${port} ${other}`);
+        const { hitCount } = cache.stats();
+        assert.equal(await keeper.get('kept'), `${port} ${other}`);
+        assert.equal(cache.stats().hitCount, hitCount + 1);
+        await writer.close();
+      }
+      await keeper.close();
     }
   });
 
