@@ -15,10 +15,12 @@ export interface ResolvedCommand extends DeclaredCommand {
 export class CommandTable implements CommandCatalogue {
   private readonly byName = new Map<string, ResolvedCommand>();
   readonly commands: readonly ResolvedCommand[];
+  private readonly bySpec = new Map<CommandSpec, CommandCounters>();
 
   constructor(specs: readonly CommandSpec[]) {
     for (const spec of specs) this.byName.set(spec.name, resolved(spec));
     this.commands = [...this.byName.values()];
+    for (const { spec, counters } of this.callable()) this.bySpec.set(spec, counters);
   }
 
   *callable(): Iterable<ResolvedCommand> {
@@ -26,6 +28,11 @@ export class CommandTable implements CommandCatalogue {
       if (command.spec.handler !== undefined) yield command;
       yield* command.subcommands?.values() ?? [];
     }
+  }
+
+  /** The counters of a command of this table. */
+  countersOf(spec: CommandSpec): CommandCounters | undefined {
+    return this.bySpec.get(spec);
   }
 
   get size(): number {

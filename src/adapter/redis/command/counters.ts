@@ -13,6 +13,8 @@ export class CommandCounters {
   errors = 0;
   /** Calls that were refused before they began: they are no calls. */
   rejected = 0;
+  /** What evaluations have taken on this node, whosever clients have called. Nobody waits in it. */
+  executedMs: Millis = 0;
   /** From the reading of the command to the writing of its reply, milliseconds; a pipeline waits for the slowest before it. */
   latencyMs = new BucketCounts();
   /** The same, finer, for INFO and LATENCY HISTOGRAM; undefined before the first call that is tracked. */
@@ -33,6 +35,7 @@ export class CommandCounters {
     this.errors = 0;
     this.rejected = 0;
     this.latencyMs = new BucketCounts();
+    this.executedMs = 0;
     this.histogram = undefined;
   }
 }

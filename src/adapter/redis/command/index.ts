@@ -60,7 +60,7 @@ export {
   type LibraryLender,
 } from './library-lending.ts';
 export type { OutputClass, OutputLimit, OutputLimits } from './output-limits.ts';
-export type { KeyPage, PageRequest, ScanContext } from './scan-context.ts';
+export type { KeyPage, KeySample, PageRequest, ScanContext } from './scan-context.ts';
 export type {
   CalledScript,
   FunctionCall,
@@ -68,6 +68,7 @@ export type {
   LibraryRunner,
   ListedLibrary,
   ScriptCall,
+  ScriptFigures,
   ScriptRunner,
 } from './script-runner.ts';
 export type { DebugControl, ServerContext } from './server-context.ts';

@@ -17,6 +17,15 @@ export interface PageRequest {
   readonly typeName: string | undefined;
 }
 
+/** What was found of the expiries of some keys. */
+export interface KeySample {
+  readonly keys: number;
+  /** Keys that expire some time. */
+  readonly expiring: number;
+  /** What these have left together. */
+  readonly leftMs: Millis;
+}
+
 /** Matching keys of a page, in order of their storage keys. */
 export interface KeyPage {
   readonly storageKeys: readonly Buffer[];
@@ -34,6 +43,8 @@ export interface ScanContext {
   readonly cursors: ScanCursors;
   /** Keys of a database. @param timeoutMs how long to look for leaders, default the configured command timeout */
   count(db: number, timeoutMs?: Millis): Promise<number>;
+  /** Looks at some keys of a database, of those that this node leads. @param keys that the database has, about */
+  sample(db: number, keys: number): Promise<KeySample>;
   /**
    * A page in order of storage keys: what matches among the next keys, at most `limit` of them. It may end early, also
    * empty, where a group's keys end; `next` goes on.

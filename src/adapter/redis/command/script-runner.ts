@@ -55,8 +55,22 @@ export interface LibraryRunner<Context> {
   call(ctx: Context, name: Buffer, callOf: () => FunctionCall, isReadOnly: boolean): Reply;
 }
 
+/** What scripts and libraries take on this node. */
+export interface ScriptFigures {
+  readonly scripts: number;
+  readonly scriptBytes: number;
+  /** What their Lua machine holds. */
+  readonly scriptMachineBytes: number;
+  /** Libraries that this node has run or was asked about. */
+  readonly libraries: number;
+  readonly functions: number;
+  readonly libraryBytes: number;
+  readonly libraryMachineBytes: number;
+}
+
 /** Scripts that this node knows. */
 export interface KnownScripts {
+  figures(): ScriptFigures;
   /** Hexadecimal SHA-1 of a text, lower case. */
   shaOf(text: Buffer): string;
   /** Text of a script. @param sha lower case */

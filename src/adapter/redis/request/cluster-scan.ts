@@ -19,6 +19,7 @@ import {
   type CommandTable,
   type EvaluationSettings,
   type KeyPage,
+  type KeySample,
   keyIndexes,
   type PageRequest,
   type ScanContext,
@@ -28,6 +29,7 @@ import { RedisError } from '../protocol/index.ts';
 import { scanLocalPage } from './forward-endpoint.ts';
 import { decodeCountAnswer, decodePageAnswer, encodeCount, encodePage, FORWARD_SERVICE } from './forwarded-command.ts';
 import { CommandRequest, FlushRequest, type RequestOptions } from './group-request.ts';
+import { sampleKeys } from './key-sample.ts';
 import { runSingle } from './single-request.ts';
 
 /** Stretches that one page may go through; a page over an empty space ends there, and the caller goes on. */
@@ -83,6 +85,10 @@ export class ClusterScan implements ScanContext {
       ),
     );
     return counts.reduce((sum, count) => sum + count, 0);
+  }
+
+  sample(db: number, keys: number): Promise<KeySample> {
+    return sampleKeys(this.environment, db, keys);
   }
 
   async page(request: PageRequest): Promise<KeyPage> {

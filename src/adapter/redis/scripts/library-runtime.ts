@@ -14,6 +14,7 @@ import {
   type LibraryRunner,
   type ListedLibrary,
   RunAloneError,
+  type ScriptFigures,
 } from '../command/index.ts';
 import { COPIES_KEY, FUNCTION_DB, LIBRARIES_KEY } from '../keys/index.ts';
 import { type FunctionDeclaration, FunctionMachine, type LoadedFunction, type ScriptHost } from '../lua/index.ts';
@@ -48,6 +49,18 @@ export class LibraryRuntime implements LibraryRunner<CommandContext> {
 
   constructor(options: ScriptRuntimeOptions) {
     this.options = options;
+  }
+
+  /** What is known here of the libraries. */
+  figures(): Pick<ScriptFigures, 'libraries' | 'functions' | 'libraryBytes' | 'libraryMachineBytes'> {
+    const copy = this.options.copies?.()?.row();
+    const { libraries } = copy === undefined ? this.known.set : this.setOf(copy);
+    return {
+      libraries: libraries.length,
+      functions: libraries.reduce((sum, { functions }) => sum + functions.length, 0),
+      libraryBytes: libraries.reduce((sum, { code }) => sum + code.length, 0),
+      libraryMachineBytes: this.machine?.heldBytes ?? 0,
+    };
   }
 
   load(ctx: CommandContext, code: Buffer, mayReplace: boolean): string {

@@ -2,7 +2,7 @@
  * Runs the scripts of a node, on one Lua machine: scripts never interleave. A machine that a script has used up is thrown away and another one takes its
  * place. Which scripts a node knows says nothing about others; a script's text travels with the command that runs it.
  */
-import type { CalledScript, CommandContext, ScriptCall, ScriptRunner } from '../command/index.ts';
+import type { CalledScript, CommandContext, ScriptCall, ScriptFigures, ScriptRunner } from '../command/index.ts';
 import { LuaMachine } from '../lua/index.ts';
 import { RedisError, type Reply } from '../protocol/index.ts';
 import { LibraryRuntime } from './library-runtime.ts';
@@ -47,6 +47,15 @@ export class ScriptRuntime implements ScriptRunner<CommandContext> {
 
   keep({ sha, text }: CalledScript): void {
     this.texts.keep(sha, text);
+  }
+
+  figures(): ScriptFigures {
+    return {
+      scripts: this.texts.count,
+      scriptBytes: this.texts.bytes,
+      scriptMachineBytes: this.machine?.heldBytes ?? 0,
+      ...this.libraries.figures(),
+    };
   }
 
   forget(): void {

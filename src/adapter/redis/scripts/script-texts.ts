@@ -8,8 +8,9 @@ const MAX_BYTES = 64 * 1024 * 1024;
 const RECENT = 4;
 
 export class ScriptTexts {
+  /** Of all texts together. */
+  bytes = 0;
   private readonly texts = new Map<string, Buffer>();
-  private bytes = 0;
   private readonly recent: { readonly sha: string; readonly text: Buffer }[] = [];
 
   /** Hexadecimal SHA-1 of a text. A client sends the same few scripts all the time, and each is asked for where it comes in and where it runs. */
@@ -20,6 +21,10 @@ export class ScriptTexts {
     this.recent.unshift({ sha, text: Buffer.from(text) });
     if (this.recent.length > RECENT) this.recent.pop();
     return sha;
+  }
+
+  get count(): number {
+    return this.texts.size;
   }
 
   find(sha: string): Buffer | undefined {

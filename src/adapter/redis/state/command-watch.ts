@@ -3,7 +3,7 @@
  * take place and are spikes of that node's latency; the slow log is that of the node whose client has called, once a command.
  */
 import type { Clock, Millis } from '../../../platform/index.ts';
-import type { CommandDeclaration, ConnectedClient, EvaluationMeter, RedisConfig } from '../command/index.ts';
+import type { CommandSpec, CommandTable, ConnectedClient, EvaluationMeter, RedisConfig } from '../command/index.ts';
 import { type LatencyEvent, LatencyEvents, Monitors, SlowLog, withoutSecrets } from '../telemetry/index.ts';
 
 const MICROS_PER_MS = 1_000;
@@ -17,12 +17,14 @@ export class CommandWatch implements EvaluationMeter {
   keyspaceHits = 0;
   keyspaceMisses = 0;
   private readonly clock: Clock;
+  private readonly table: Pick<CommandTable, 'countersOf'>;
   private slowMs: Millis = NEVER;
   private spikeMs: Millis = NEVER;
   private slowLogLength = 0;
 
-  constructor(clock: Clock, config: RedisConfig) {
+  constructor(clock: Clock, config: RedisConfig, table: Pick<CommandTable, 'countersOf'>) {
     this.clock = clock;
+    this.table = table;
     this.configure(config);
   }
 
@@ -40,8 +42,10 @@ export class CommandWatch implements EvaluationMeter {
     return this.clock.monotonicMs();
   }
 
-  evaluated({ flags }: Pick<CommandDeclaration, 'flags'>, tookMs: Millis): void {
-    if (tookMs >= this.spikeMs) this.spike(flags.includes('fast') ? 'fast-command' : 'command', tookMs);
+  evaluated(spec: CommandSpec, tookMs: Millis): void {
+    const counters = this.table.countersOf(spec);
+    if (counters !== undefined) counters.executedMs += tookMs;
+    if (tookMs >= this.spikeMs) this.spike(spec.flags.includes('fast') ? 'fast-command' : 'command', tookMs);
   }
 
   lookedUp(isThere: boolean): void {

@@ -207,7 +207,7 @@ export class ServerState implements ServerContext {
       limits: DEFAULT_LUA_LIMITS,
       copies: () => this.lending,
     });
-    this.watch = new CommandWatch(options.clock, options.config);
+    this.watch = new CommandWatch(options.clock, options.config, options.table);
     this.settings = {
       meter: this.watch,
       isMonitored: () => this.watch.monitors.areThere,

@@ -1,6 +1,7 @@
 /**
- * INFO's sections about commands and errors. Times are from the reading of a command to the writing of its reply, which is not what Redis measures:
- * they are what clients see, without the network.
+ * INFO's sections about commands and errors. Times of `commandstats` are those of evaluations on this node, as in Redis without any waiting; the leader of a
+ * key evaluates, and the node of the client counts the call, so that only the sums over all nodes belong together. Percentiles are from the reading of a
+ * command to the writing of its reply: what clients see, without the network.
  */
 import type { ServerContext } from '../../command/index.ts';
 import type { InfoField } from './info-format.ts';
@@ -11,9 +12,9 @@ const MICROS_PER_MS = 1_000;
 export function commandStats({ table }: ServerContext): InfoField[] {
   const rows: InfoField[] = [];
   for (const { fullName, counters } of table.callable()) {
-    const { calls, errors, rejected, latencyMs } = counters;
-    if (calls === 0 && rejected === 0) continue;
-    const usec = Math.round(latencyMs.sum * MICROS_PER_MS);
+    const { calls, errors, rejected, executedMs } = counters;
+    if (calls === 0 && rejected === 0 && executedMs === 0) continue;
+    const usec = Math.round(executedMs * MICROS_PER_MS);
     const each = (calls === 0 ? 0 : usec / calls).toFixed(2);
     const outcomes = `rejected_calls=${rejected},failed_calls=${errors}`;
     rows.push([`cmdstat_${fullName}`, `calls=${calls},usec=${usec},usec_per_call=${each},${outcomes}`]);

@@ -69,6 +69,7 @@ function clients(state: ServerContext): InfoField[] {
 
 function memory(state: ServerContext): InfoField[] {
   const { config } = state;
+  const scripts = state.scripts.figures();
   const figures = memoryFigures(state);
   const { usedBytes, peakBytes, startupBytes, heapBytes, heapReservedBytes, bufferBytes, clientBytes } = figures;
   const overheadBytes = Math.min(usedBytes, startupBytes + clientBytes);
@@ -91,17 +92,17 @@ function memory(state: ServerContext): InfoField[] {
     ['allocator_active', heapReservedBytes],
     ['allocator_resident', usedBytes],
     ...both('total_system_memory', os.totalmem()),
-    ['used_memory_lua', 0],
-    ['used_memory_vm_eval', 0],
-    ['used_memory_lua_human', humanBytes(0)],
-    ['used_memory_scripts_eval', 0],
-    ['number_of_cached_scripts', 0],
-    ['number_of_functions', 0],
-    ['number_of_libraries', 0],
-    ['used_memory_vm_functions', 0],
-    ...both('used_memory_vm_total', 0),
-    ['used_memory_functions', 0],
-    ...both('used_memory_scripts', 0),
+    ['used_memory_lua', scripts.scriptMachineBytes],
+    ['used_memory_vm_eval', scripts.scriptMachineBytes],
+    ['used_memory_lua_human', humanBytes(scripts.scriptMachineBytes)],
+    ['used_memory_scripts_eval', scripts.scriptBytes],
+    ['number_of_cached_scripts', scripts.scripts],
+    ['number_of_functions', scripts.functions],
+    ['number_of_libraries', scripts.libraries],
+    ['used_memory_vm_functions', scripts.libraryMachineBytes],
+    ...both('used_memory_vm_total', scripts.scriptMachineBytes + scripts.libraryMachineBytes),
+    ['used_memory_functions', scripts.libraryBytes],
+    ...both('used_memory_scripts', scripts.scriptBytes + scripts.libraryBytes),
     ...both('maxmemory', 0),
     ['maxmemory_policy', config.maxmemoryPolicy],
     ['allocator_frag_ratio', (heapReservedBytes / heapBytes).toFixed(2)],
@@ -149,6 +150,9 @@ function persistence({ clock }: ServerContext): InfoField[] {
     ...zeros('aof_rewrites', 'aof_rewrites_consecutive_failures'),
     ['aof_last_write_status', 'ok'],
     ...zeros('aof_last_cow_size', 'module_fork_in_progress', 'module_fork_last_cow_size'),
+    // Shown by a Redis whose append-only file is on.
+    ...zeros('aof_current_size', 'aof_base_size', 'aof_pending_rewrite', 'aof_buffer_length'),
+    ...zeros('aof_pending_bio_fsync', 'aof_delayed_fsync'),
   ];
 }
 

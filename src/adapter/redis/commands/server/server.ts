@@ -31,7 +31,14 @@ async function info(ctx: ScanContext, args: readonly Buffer[]): Promise<Reply> {
 
 async function keyspaceLines(ctx: ScanContext): Promise<string> {
   const counts = await keyCounts(ctx);
-  return counts.map((keys, db) => (keys === 0 ? '' : `db${db}:keys=${keys},expires=0,avg_ttl=0\r\n`)).join('');
+  const lines = counts.map(async (keys, db) => {
+    if (keys === 0) return '';
+    const sample = await ctx.sample(db, keys);
+    const expires = sample.keys === 0 ? 0 : Math.round((keys * sample.expiring) / sample.keys);
+    const averageMs = sample.expiring === 0 ? 0 : Math.round(sample.leftMs / sample.expiring);
+    return `db${db}:keys=${keys},expires=${expires},avg_ttl=${averageMs}\r\n`;
+  });
+  return (await Promise.all(lines)).join('');
 }
 
 function time(session: ClientSession): Reply {
@@ -72,8 +79,9 @@ export const serverCommands = defineCommands([
     since: '1.0.0',
     summary: 'Facts and figures about the server, section by section.',
     differences:
-      'What means nothing here is 0. `role` is `master` on every node. `commandstats` counts until a reply is written; `keyspace_hits` are those ' +
-      'of commands that this node evaluates. No expiries are counted.',
+      'What means nothing here is 0. `role` is `master` on every node. `commandstats` has the calls of the clients of a node and the time of what the ' +
+      'node itself has evaluated, for whatever client; `keyspace_hits` are of the latter too. `expires` and `avg_ttl` are estimates from 256 keys of ' +
+      'those that the node leads. Libraries and their functions are those that the node has run or was asked about.',
     handler: { kind: 'scan', run: info },
   }),
   server({

@@ -96,6 +96,11 @@ export abstract class LuaCore {
     api.setCountHook(hook, HOOK_EVERY);
   }
 
+  /** What Lua's values take. */
+  get heldBytes(): number {
+    return this.broken ? 0 : this.api.heldKib() * 1024;
+  }
+
   /** True when nothing can run here any more. */
   get isBroken(): boolean {
     return this.broken;
