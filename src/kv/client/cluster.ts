@@ -37,6 +37,8 @@ export type BatchOutcome =
 export interface ScanOptions {
   /** Undefined is no limit. */
   readonly limit: number | undefined;
+  /** A page ends when its keys and values reach this; left out: when what a node holds of it does. */
+  readonly maxBytes?: number;
   readonly reverse: boolean;
   readonly keysOnly: boolean;
 }
@@ -203,11 +205,12 @@ export class KvCluster {
     signal: AbortSignal,
     source: PageSource = this.leaders,
   ): AsyncGenerator<ServedPage> {
-    const { keysOnly, reverse } = options;
+    const { keysOnly, reverse, maxBytes } = options;
     let { start, end } = range;
     let left = options.limit ?? Number.POSITIVE_INFINITY;
     while (left > 0 && Buffer.compare(start, end) < 0) {
-      const request = { start, end, limit: Math.min(PAGE_ROWS, left), keysOnly, reverse };
+      const bounds = { limit: Math.min(PAGE_ROWS, left), ...(maxBytes === undefined ? {} : { maxBytes }) };
+      const request = { start, end, ...bounds, keysOnly, reverse };
       const untilMs = this.pageDeadline(deadlineMs);
       const page =
         'ofRange' in source
