@@ -58,3 +58,4 @@ export {
   ttlPrefix,
 } from './key-space.ts';
 export { dynamodbKeyspace } from './keyspace.ts';
+export { decodeStreamRecord, encodeStreamRecord, type StreamRecord } from './stream-record.ts';

@@ -1,5 +1,10 @@
-/** Tables: what they are, who knows of them, and how they change. */
+/**
+ * Tables: what they are, who knows of them, and how they change. `descriptor` is what a table is, `catalog` changes it in transactions, `directory` is what
+ * a node knows, `jobs` does what takes longer, `index-rows` and `expiry-rows` say which rows follow from an item.
+ */
 
+export { type ArnPlace, tableArn, tableNameOf } from './arn.ts';
+export { TableCatalog } from './catalog.ts';
 export {
   decodeDescriptor,
   encodeDescriptor,
@@ -25,3 +30,29 @@ export {
   ttlAttribute,
   type WarmThroughput,
 } from './descriptor.ts';
+export { TableDirectory } from './directory.ts';
+export { expiryRanges, expiryRowKey, expirySeconds } from './expiry-rows.ts';
+export {
+  type AnyIndex,
+  encodeItem,
+  hashKeyBytesIn,
+  type IndexRow,
+  indexRow,
+  indexRows,
+  isGlobal,
+  itemOfIndexRow,
+  itemOfRow,
+  rowKeyOf,
+} from './index-rows.ts';
+export {
+  attributesOf,
+  type KeyBytes,
+  type KeyProblem,
+  keyBytes,
+  keyOf,
+  keyProblem,
+  readComponents,
+} from './item-keys.ts';
+export { TableJobs } from './jobs.ts';
+export { type TableRooms, tableOperations } from './table-operations.ts';
+export type { TableServices } from './table-services.ts';

@@ -1,0 +1,28 @@
+/** What is left to do for a table after a change, as its row has it: JSON behind a format byte. A table has one row of tasks; they are done in order. */
+import { CorruptRowError } from '../rows/index.ts';
+
+export type TableTask =
+  /** Everything of the table goes, and then the table. */
+  | { readonly kind: 'deleteTable' }
+  /** Rows of items that were there before a global index. `cursor`: where to go on, hexadecimal. */
+  | { readonly kind: 'fillIndex'; readonly index: number; readonly cursor?: string | undefined; readonly items: number }
+  | { readonly kind: 'dropIndex'; readonly index: number }
+  /** Expiry rows of items that were there before, or the removal of all. */
+  | { readonly kind: 'fillExpiry'; readonly attribute: string; readonly cursor?: string | undefined }
+  | { readonly kind: 'dropExpiry' };
+
+const FORMAT = 1;
+
+/** Encodes tasks. */
+export const encodeTasks = (tasks: readonly TableTask[]): Buffer =>
+  Buffer.concat([Buffer.of(FORMAT), Buffer.from(JSON.stringify(tasks), 'utf8')]);
+
+/** @throws CorruptRowError */
+export function decodeTasks(bytes: Buffer): readonly TableTask[] {
+  if (bytes[0] !== FORMAT) throw new CorruptRowError(`a job has format ${bytes[0]}, and this program knows ${FORMAT}`);
+  return JSON.parse(bytes.toString('utf8', 1)) as readonly TableTask[];
+}
+
+/** True for one task at two moments. */
+export const isSameTask = (one: TableTask, other: TableTask): boolean =>
+  one.kind === other.kind && ('index' in one ? one.index : undefined) === ('index' in other ? other.index : undefined);

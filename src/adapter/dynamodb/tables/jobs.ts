@@ -1,0 +1,258 @@
+/**
+ * Does what is left to do after changes of tables: deletes what tables and indexes had, fills new indexes. The node that leads the group of the jobs'
+ * rows does them, one table after the other. Every step may be done twice, and by two nodes at once: what it writes follows from what it reads in the
+ * same transaction.
+ */
+import type { KeyView, ServedPage } from '../../../kv/index.ts';
+import { type Millis, NEVER } from '../../../platform/index.ts';
+import {
+  BASE_INDEX,
+  descriptorKey,
+  indexRange,
+  isHeadRow,
+  JOB_ROWS,
+  jobKey,
+  partitionRowAt,
+  tableOfJob,
+  tableRange,
+} from '../rows/index.ts';
+import type { Item } from '../values/index.ts';
+import { readTable, readTasks, type TableCatalog, writeTasks } from './catalog.ts';
+import type { TableDescriptor } from './descriptor.ts';
+import { expiryRanges, expiryRowKey } from './expiry-rows.ts';
+import { hashKeyBytesIn, indexRow, itemOfRow } from './index-rows.ts';
+import { type KeyBytes, keyBytes } from './item-keys.ts';
+import { decodeTasks, isSameTask, type TableTask } from './job-record.ts';
+import type { TableServices } from './table-services.ts';
+
+/** How long a node waits before it looks for jobs again; changes made here are looked for at once. */
+const LOOK_MS: Millis = 1_000;
+/** How long one step may take. */
+const STEP_MS: Millis = 30_000;
+/** Rows of one transaction of a fill, and what they may have: small beside what one may write, so that others get in between. */
+const FILL_ROWS = 64;
+const FILL_BYTES = 1024 * 1024;
+/** Tables that are looked at in one go; the rest comes with the next look. */
+const MAX_JOBS = 1_000;
+const NO_BYTES = Buffer.alloc(0);
+
+/** Makes the rows of one item; false when nobody wants them any more. */
+type RowMaker = (view: KeyView, table: TableDescriptor, place: KeyBytes, item: Item) => boolean;
+
+/** One a node. */
+export class TableJobs {
+  private readonly services: TableServices;
+  private readonly catalog: TableCatalog;
+  private readonly abort = new AbortController();
+  private running: Promise<void> | undefined;
+  private isAsked = false;
+
+  constructor(services: TableServices, catalog: TableCatalog) {
+    this.services = services;
+    this.catalog = catalog;
+  }
+
+  /** Begins to look for jobs. */
+  start(): void {
+    this.services.scheduler.after(LOOK_MS, () => {
+      if (this.abort.signal.aborted) return;
+      this.look();
+      this.start();
+    });
+  }
+
+  /** Settles when the step that is under way has ended. */
+  async stop(): Promise<void> {
+    this.abort.abort();
+    await this.running;
+  }
+
+  /** There may be a job now. Harmless where it is not this node's to do. */
+  look(): void {
+    this.isAsked = true;
+    if (this.running !== undefined || this.abort.signal.aborted) return;
+    this.running = this.work()
+      // What failed is looked for again, here or where the group is led then.
+      .catch((error: unknown) => this.services.onBackgroundError(error))
+      .finally(() => {
+        this.running = undefined;
+      });
+  }
+
+  private async work(): Promise<void> {
+    const { kv, isActive } = this.services;
+    while (this.isAsked && !this.abort.signal.aborted) {
+      this.isAsked = false;
+      if (!isActive() || !kv.servesLocally(kv.groupOf(JOB_ROWS.start))) return;
+      for (const { table, tasks } of await this.jobs()) {
+        for (const task of tasks) {
+          if (this.abort.signal.aborted) return;
+          await this.carryOut(table, task);
+        }
+      }
+    }
+  }
+
+  private async jobs(): Promise<{ readonly table: number; readonly tasks: readonly TableTask[] }[]> {
+    const jobs: { readonly table: number; readonly tasks: readonly TableTask[] }[] = [];
+    const options = { limit: MAX_JOBS, reverse: false, keysOnly: false };
+    const pages = this.services.cluster.scan(JOB_ROWS, options, this.deadline(), this.abort.signal);
+    for await (const { rows } of pages) {
+      for (const { key, value } of rows) jobs.push({ table: tableOfJob(key), tasks: decodeTasks(value) });
+    }
+    return jobs;
+  }
+
+  private deadline(): Millis {
+    return this.services.clock.monotonicMs() + STEP_MS;
+  }
+
+  private async carryOut(table: number, task: TableTask): Promise<void> {
+    const { cluster } = this.services;
+    switch (task.kind) {
+      case 'deleteTable':
+        await cluster.deleteRange(tableRange(table), this.deadline());
+        await this.catalog.remove(table, this.deadline());
+        return;
+      case 'dropIndex':
+        await cluster.deleteRange(indexRange(table, task.index), this.deadline());
+        await this.finish(table, task, (before) => ({
+          ...before,
+          globalIndexes: before.globalIndexes.filter(({ number }) => number !== task.index),
+        }));
+        return;
+      case 'fillIndex':
+        if (!(await this.fill(table, task, indexFiller(task.index)))) return;
+        await this.finish(table, task, (before) => ({
+          ...before,
+          globalIndexes: before.globalIndexes.map((index) =>
+            index.number === task.index && index.state === 'CREATING'
+              ? { ...index, state: 'ACTIVE', isBackfilling: false }
+              : index,
+          ),
+        }));
+        return;
+      case 'fillExpiry':
+        if (!(await this.fill(table, task, fillExpiry))) return;
+        await this.finish(table, task, (before) =>
+          before.ttl?.state === 'ENABLING' ? { ...before, ttl: { ...before.ttl, state: 'ENABLED' } } : before,
+        );
+        return;
+      case 'dropExpiry': {
+        const descriptor = await this.descriptor(table);
+        for (const range of descriptor === undefined ? [] : expiryRanges(descriptor)) {
+          await cluster.deleteRange(range, this.deadline());
+        }
+        await this.finish(table, task, (before) =>
+          before.ttl?.state === 'DISABLING' ? { ...before, ttl: { ...before.ttl, state: 'DISABLED' } } : before,
+        );
+        return;
+      }
+    }
+  }
+
+  private async descriptor(id: number): Promise<TableDescriptor | undefined> {
+    const request = { keys: [descriptorKey(id)], isReadOnly: true, deadlineMs: this.deadline() };
+    return (await this.services.transactions.run(request, (view) => readTable(view, id))).reply;
+  }
+
+  /** The task is done: the table is what `change` makes of it. */
+  private async finish(
+    id: number,
+    task: TableTask,
+    change: (table: TableDescriptor) => TableDescriptor,
+  ): Promise<void> {
+    await this.catalog.changeById(id, this.deadline(), (before, tasks) => {
+      const left = tasks.filter((other) => !isSameTask(other, task));
+      // Done by somebody else, or not wanted any more.
+      if (left.length === tasks.length) return { table: before };
+      return { table: withStatus(change(before)), tasks: left };
+    });
+  }
+
+  /**
+   * Goes over all items of a table from where the task is, and has rows made for each as it is then.
+   * @returns false when the node stops before the end
+   */
+  private async fill(
+    id: number,
+    task: Extract<TableTask, { readonly kind: 'fillIndex' | 'fillExpiry' }>,
+    make: RowMaker,
+  ): Promise<boolean> {
+    const { start, end } = indexRange(id, BASE_INDEX);
+    let from = task.cursor === undefined ? start : Buffer.from(task.cursor, 'hex');
+    while (Buffer.compare(from, end) < 0) {
+      if (this.abort.signal.aborted) return false;
+      const options = { limit: FILL_ROWS, maxBytes: FILL_BYTES, reverse: false, keysOnly: true };
+      const pages = this.services.cluster.scan({ start: from, end }, options, this.deadline(), this.abort.signal);
+      const page = (await pages.next()).value as ServedPage | undefined;
+      await pages.return(undefined);
+      if (page === undefined) return false;
+      const keys = page.rows.map(({ key }) => key);
+      if (!(await this.fillPage(id, task, keys, page.end, make))) return true;
+      from = page.end;
+    }
+    return true;
+  }
+
+  /** @returns false when the task is not there any more */
+  private async fillPage(
+    id: number,
+    task: TableTask,
+    keys: readonly Buffer[],
+    cursor: Buffer,
+    make: RowMaker,
+  ): Promise<boolean> {
+    const rows = keys.filter((key) => !isHeadRow(key));
+    const request = { keys: [descriptorKey(id), jobKey(id), ...rows], deadlineMs: this.deadline(), isPersistent: true };
+    const { reply } = await this.services.transactions.run(request, (view) => {
+      const table = readTable(view, id);
+      const tasks = readTasks(view, id);
+      if (table === undefined || !tasks.some((other) => isSameTask(other, task))) return false;
+      let items = 0;
+      for (const key of rows) {
+        if (partitionRowAt(key, hashKeyBytesIn(key, table.key)).kind !== 'item') continue;
+        const row = view.get(key);
+        if (row === undefined) continue;
+        const { item } = itemOfRow(table, key, row.value);
+        if (!make(view, table, keyBytes(table.key, item), item)) return false;
+        items++;
+      }
+      const moved = tasks.map((other) => (isSameTask(other, task) ? movedOn(other, cursor, items) : other));
+      writeTasks(view, id, moved);
+      return true;
+    });
+    return reply === true;
+  }
+}
+
+/** A task whose next page begins at `cursor`. */
+function movedOn(task: TableTask, cursor: Buffer, items: number): TableTask {
+  const next = { cursor: cursor.toString('hex') };
+  if (task.kind === 'fillIndex') return { ...task, ...next, items: task.items + items };
+  return task.kind === 'fillExpiry' ? { ...task, ...next } : task;
+}
+
+const indexFiller =
+  (number: number): RowMaker =>
+  (view, table, place, item) => {
+    const index = table.globalIndexes.find((one) => one.number === number);
+    if (index?.state !== 'CREATING') return false;
+    const row = indexRow(table, index, place, item);
+    if (row !== undefined) view.put(row.key, row.value, NEVER);
+    return true;
+  };
+
+const fillExpiry: RowMaker = (view, table, place, item) => {
+  if (table.ttl?.state !== 'ENABLING') return false;
+  const key = expiryRowKey(table, place, item);
+  if (key !== undefined) view.put(key, NO_BYTES, NEVER);
+  return true;
+};
+
+/** A table is being changed for as long as one of its indexes is. */
+export function withStatus(table: TableDescriptor): TableDescriptor {
+  if (table.status === 'DELETING') return table;
+  const isChanging = table.globalIndexes.some(({ state }) => state !== 'ACTIVE');
+  return { ...table, status: isChanging ? 'UPDATING' : 'ACTIVE' };
+}
