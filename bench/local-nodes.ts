@@ -32,7 +32,12 @@ export async function startLocalNodes(scratch: Scratch, options: LocalNodesOptio
   const { nodes, groups, onLine } = options;
   const dataFolder = scratch.newFolder('kvorum');
   const first = await freePortRange(3 * nodes);
-  const ports = { 'redis.port': first, 'grpc.port': first + nodes, 'metrics.port': first + 2 * nodes };
+  const ports = {
+    'redis.port': first,
+    'redis.clusterPort': 'none',
+    'grpc.port': first + nodes,
+    'metrics.port': first + 2 * nodes,
+  };
   const flags = { ...ports, nodes, groups, dataFolder, ...options.flags };
   const { values } = loadConfig(clusterSettings, { flags, environment: {} });
   const cluster = new LocalCluster({ nodes: toClusterNodes(values), ...(onLine === undefined ? {} : { onLine }) });

@@ -24,6 +24,7 @@ import {
 import { featureStanding } from './distribution/index.ts';
 import {
   activityOf,
+  announcedHost,
   assembleNode,
   BackgroundLog,
   ClockLog,
@@ -37,6 +38,8 @@ import {
   type NodeStatus,
   quorumReplicas,
   type Readiness,
+  redisEndpoints,
+  redisTopology,
   selfCheckOf,
   shownBalance,
   shownError,
@@ -73,7 +76,13 @@ const LAST_WORDS_MS = 1_000;
 /** A node in service. */
 export interface RunningNode {
   /** What it listens on, `host:port` each. */
-  readonly addresses: { readonly redis: string; readonly grpc: string; readonly metrics: string };
+  readonly addresses: {
+    readonly redis: string;
+    /** Undefined without a port for cluster clients. */
+    readonly redisCluster: string | undefined;
+    readonly grpc: string;
+    readonly metrics: string;
+  };
   status(): NodeStatus;
   /** Whether clients are served, and if not, why. */
   readiness(): Readiness;
@@ -165,6 +174,9 @@ export async function startNode(options: NodeOptions, version: string): Promise<
     opened.push(async () => cutter.end());
     const evaluator = new EvaluationThread(scheduler, options.memoryBytes);
     opened.push(async () => evaluator.end());
+    const address = members.find((member) => member.nodeId === options.nodeId)?.address ?? ownAddress;
+    const redisHost = announcedHost(options.redis, address);
+    const endpoints = () => redisEndpoints(redisHost, clients);
     const node = await assembleNode({
       evaluator,
       clock,
@@ -181,7 +193,8 @@ export async function startNode(options: NodeOptions, version: string): Promise<
       incarnation: Buffer.from(folder.identity.incarnation, 'hex'),
       record: folder.record,
       version,
-      address: members.find((member) => member.nodeId === options.nodeId)?.address ?? ownAddress,
+      address,
+      endpoints,
       limits: {
         ...options.raft,
         ...(options.snapshots === undefined
@@ -244,8 +257,17 @@ export async function startNode(options: NodeOptions, version: string): Promise<
       asideEvaluator: evaluator,
       clusterSettings: clusterSettings({ ...node, clock, scheduler }),
       features: (feature) => featureStanding(node.clusterState(), feature),
+      topology: redisTopology({
+        self: network.self,
+        clusterName: options.clusterName,
+        endpoints,
+        clusterState: node.clusterState,
+        locationOf: (group) => node.kv.locationOf(group),
+        isConnected: (peer) => network.isConnected(peer),
+      }),
       host: options.redis.host,
       port: options.redis.port,
+      clusterPort: options.redis.clusterPort,
       tls:
         security.redis === undefined || options.redis.tls === undefined
           ? undefined
@@ -300,6 +322,7 @@ export async function startNode(options: NodeOptions, version: string): Promise<
     return {
       addresses: {
         redis: `${options.redis.host}:${redis.port}`,
+        redisCluster: redis.clusterPort === undefined ? undefined : `${options.redis.host}:${redis.clusterPort}`,
         grpc: `${options.grpc.host}:${network.port}`,
         metrics: metricsAddress,
       },

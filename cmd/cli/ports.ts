@@ -8,6 +8,10 @@ export interface WantedPort {
   readonly flag: string;
 }
 
+/** The port for Redis Cluster clients, if there is to be one. */
+export const clusterPortWanted = (host: string, port: number | undefined): WantedPort[] =>
+  port === undefined ? [] : [{ host, port, flag: '--redis-cluster-port' }];
+
 function bindError({ host, port }: WantedPort): Promise<NodeJS.ErrnoException | undefined> {
   return new Promise((resolve) => {
     const probe = createServer();
@@ -23,7 +27,7 @@ function explain({ host, port, flag }: WantedPort, error: NodeJS.ErrnoException)
     case 'EACCES':
       return `port ${port} on ${host} needs more rights than this user has; choose another one with ${flag}`;
     case 'EADDRNOTAVAIL':
-      return `${host} is not an address of this machine; change ${flag.replace('-port', '-host')}`;
+      return `${host} is not an address of this machine; change ${flag.replace(/(-cluster)?-port$/, '-host')}`;
     default:
       return `${host}:${port} (${flag}) cannot be used: ${error.message}`;
   }

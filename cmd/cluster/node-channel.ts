@@ -6,6 +6,8 @@ import type { ChildProcess } from 'node:child_process';
 
 export interface NodeAddresses {
   readonly redis: string;
+  /** Undefined: the node has no port for cluster clients. */
+  readonly redisCluster?: string | undefined;
   readonly grpc: string;
   readonly metrics: string;
 }

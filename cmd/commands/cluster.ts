@@ -3,7 +3,7 @@ import type { Command } from 'commander';
 import { clusterSettings, type NodeSettingValues, toClusterNodes } from '../../src/config/index.ts';
 import { CommandFailure } from '../cli/failure.ts';
 import { isSevere, readableLogLine } from '../cli/log-lines.ts';
-import { portComplaints, type WantedPort } from '../cli/ports.ts';
+import { clusterPortWanted, portComplaints, type WantedPort } from '../cli/ports.ts';
 import { addSettingOptions, loadSettings } from '../cli/setting-options.ts';
 import { formatTable } from '../cli/table.ts';
 import {
@@ -24,7 +24,8 @@ const MIB = 1024 ** 2;
 const EXAMPLES = `
 Examples:
   kvorum cluster
-      three nodes on 127.0.0.1: Redis on 6379 to 6381, data in ./data/n1 to ./data/n3
+      three nodes on 127.0.0.1: Redis on 6379 to 6381 through any node, on 7379 to 7381 for Redis Cluster clients,
+      data in ./data/n1 to ./data/n3
   kvorum cluster --redis-port 7000 --data-folder /tmp/try
       elsewhere
   kvorum cluster --nodes 5 --restart
@@ -51,6 +52,7 @@ export function addClusterCommand(program: Command): void {
 const wantedPorts = (nodes: readonly NodeSettingValues[]): WantedPort[] =>
   nodes.flatMap((node) => [
     { host: node['redis.host'], port: node['redis.port'], flag: '--redis-port' },
+    ...clusterPortWanted(node['redis.host'], node['redis.clusterPort']),
     { host: node['grpc.host'], port: node['grpc.port'], flag: '--grpc-port' },
     { host: node['metrics.host'], port: node['metrics.port'], flag: '--metrics-port' },
   ]);
@@ -64,11 +66,12 @@ function roleText(nodeId: number, groups: readonly GroupView[]): string {
 
 /** One aligned row a node. */
 export function clusterTable(members: readonly ClusterMember[]): string {
-  const heading = ['node', 'role', 'redis', 'grpc', 'metrics', 'process', 'data folder'];
+  const heading = ['node', 'role', 'redis', 'redis cluster', 'grpc', 'metrics', 'process', 'data folder'];
   const rows = members.map(({ nodeId, addresses, groups, pid, dataFolder }) => [
     String(nodeId),
     roleText(nodeId, groups),
     addresses.redis,
+    addresses.redisCluster ?? 'none',
     addresses.grpc,
     addresses.metrics,
     String(pid),

@@ -4,7 +4,7 @@ import { type NodeOptions, nodeSettings, toNodeOptions } from '../../src/config/
 import { restartWithAllocator } from '../cli/allocator.ts';
 import { CommandFailure } from '../cli/failure.ts';
 import { keepHeapWithin } from '../cli/heap-limits.ts';
-import { portComplaints } from '../cli/ports.ts';
+import { clusterPortWanted, portComplaints } from '../cli/ports.ts';
 import { addSettingOptions, loadSettings } from '../cli/setting-options.ts';
 import { packageVersion } from '../cli/version.ts';
 import { type GroupView, isToNode, removePid, sendToLauncher, writePid } from '../cluster/index.ts';
@@ -40,6 +40,7 @@ async function runServer(options: NodeOptions): Promise<void> {
   const { redis, grpc, metrics } = options;
   const complaints = await portComplaints([
     { host: redis.host, port: redis.port, flag: '--redis-port' },
+    ...clusterPortWanted(redis.host, redis.clusterPort),
     { host: grpc.host, port: grpc.port, flag: '--grpc-port' },
     { host: metrics.host, port: metrics.port, flag: '--metrics-port' },
   ]);
@@ -91,8 +92,10 @@ async function runServer(options: NodeOptions): Promise<void> {
     });
     sendToLauncher({ kind: 'listening', addresses: node.addresses });
   } else {
+    const { redisCluster } = node.addresses;
+    const clusterText = redisCluster === undefined ? '' : `redis cluster ${redisCluster}, `;
     console.log(
-      `kvorum node ${options.nodeId} is running: redis ${node.addresses.redis}, grpc ${node.addresses.grpc}, ` +
+      `kvorum node ${options.nodeId} is running: redis ${node.addresses.redis}, ${clusterText}grpc ${node.addresses.grpc}, ` +
         `metrics ${node.addresses.metrics}, data in ${options.dataFolder}, process ${process.pid}, ` +
         `memory limit ${Math.round(options.memoryBytes / MIB)} MiB. Ctrl-C stops it.`,
     );

@@ -10,7 +10,14 @@ import {
   raftTimeProblems,
 } from './node-settings.ts';
 import { exposureProblems, grpcTlsOf, redisTlsOf, securityProblems } from './security-settings.ts';
-import { integerSetting, portSetting, type SettingValues, switchSetting, textSetting } from './setting.ts';
+import {
+  integerSetting,
+  optionalPortSetting,
+  portSetting,
+  type SettingValues,
+  switchSetting,
+  textSetting,
+} from './setting.ts';
 
 /** More nodes than this on one machine is a mistake, not a cluster. */
 const MAX_LOCAL_NODES = 9;
@@ -39,6 +46,10 @@ export const clusterSettings = {
     maxLength: 253,
   }),
   'redis.port': portSetting({ description: 'Redis port of node 1; the others count up', defaultValue: 6379 }),
+  'redis.clusterPort': optionalPortSetting({
+    description: 'Port of node 1 for Redis Cluster clients, or none; the others count up',
+    defaultValue: 7379,
+  }),
   'grpc.port': portSetting({ description: 'gRPC port of node 1; the others count up', defaultValue: 50051 }),
   'metrics.port': portSetting({ description: 'Metrics port of node 1; the others count up', defaultValue: 9090 }),
   restart: switchSetting({
@@ -50,21 +61,22 @@ export const clusterSettings = {
 
 export type ClusterSettingValues = SettingValues<typeof clusterSettings>;
 
-const LISTENERS = ['redis.port', 'grpc.port', 'metrics.port'] as const;
+const LISTENERS = ['redis.port', 'redis.clusterPort', 'grpc.port', 'metrics.port'] as const;
 
 function portProblems(values: ClusterSettingValues): ConfigProblem[] {
   const problems: ConfigProblem[] = [];
   for (const key of LISTENERS) {
     const first = values[key];
+    if (first === undefined) continue;
     const last = first + values.nodes - 1;
     let message: string | undefined;
     if (first === 0) message = 'must name a port: the nodes have to know each other before they start';
     else if (last > 65535) message = `${first} leaves no room for ${values.nodes} nodes below port 65536`;
-    const clash = LISTENERS.find(
-      (other) => LISTENERS.indexOf(other) < LISTENERS.indexOf(key) && Math.abs(values[other] - first) < values.nodes,
-    );
-    if (clash !== undefined) {
-      message = `ports ${first} to ${last} overlap those of ${clash} (${values[clash]} to ${values[clash] + values.nodes - 1})`;
+    for (const other of LISTENERS.slice(0, LISTENERS.indexOf(key))) {
+      const begin = values[other];
+      if (begin === undefined || Math.abs(begin - first) >= values.nodes) continue;
+      message = `ports ${first} to ${last} overlap those of ${other} (${begin} to ${begin + values.nodes - 1})`;
+      break;
     }
     if (message !== undefined) problems.push({ key, origin: 'the whole configuration', message });
   }
@@ -99,6 +111,7 @@ export function toClusterNodes(values: ClusterSettingValues): NodeSettingValues[
   const memory = values.memory > 0 ? values.memory : nodeMemoryBytes(nodes);
   const reachable = host.includes(':') ? `[${host}]` : host;
   const members = ids.map((nodeId) => ({ nodeId, address: `${reachable}:${values['grpc.port'] + nodeId - 1}` }));
+  const clusterPort = values['redis.clusterPort'];
   return ids.map((nodeId) => ({
     ...shared,
     nodeId,
@@ -109,6 +122,7 @@ export function toClusterNodes(values: ClusterSettingValues): NodeSettingValues[
     dataFolder: `${dataFolder}/n${nodeId}`,
     'redis.host': host,
     'redis.port': values['redis.port'] + nodeId - 1,
+    'redis.clusterPort': clusterPort === undefined ? undefined : clusterPort + nodeId - 1,
     'grpc.host': host,
     'grpc.port': values['grpc.port'] + nodeId - 1,
     'metrics.host': host,

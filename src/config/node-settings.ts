@@ -18,6 +18,8 @@ import {
   integerSetting,
   type Member,
   memberListSetting,
+  optionalPortSetting,
+  optionalTextSetting,
   portSetting,
   type SettingValues,
   sizeSetting,
@@ -48,6 +50,10 @@ export interface NodeOptions {
     readonly host: string;
     /** 0 picks a free one. */
     readonly port: number;
+    /** The port for clients that choose the node by the slot; 0 picks a free one, undefined: there is none. */
+    readonly clusterPort?: number | undefined;
+    /** Where clients are told to find the node; undefined: at `host`, or at the host of its gRPC address when that is any. */
+    readonly announcedHost?: string | undefined;
     /** Largest argument of a command. */
     readonly maxBulkBytes?: number;
     readonly enableDebugCommand?: boolean;
@@ -96,6 +102,11 @@ export const commonSettings = {
     pattern: /^[a-z0-9._-]+$/i,
     expected: 'must be letters, digits, dots, dashes and underscores',
   }),
+  'redis.announcedHost': optionalTextSetting(
+    'Host under which Redis clients of the cluster port reach this node, for nodes behind a proxy or in a container; without it ' +
+      'redis.host, and where that is every address, the host that the other nodes use',
+    'host',
+  ),
   'redis.maxBulkBytes': sizeSetting({
     description:
       'Largest argument that a Redis client may send, and largest string; a value above 64 MiB holds the node up for ' +
@@ -211,6 +222,11 @@ export const nodeSettings = {
     ...HOST,
   }),
   'redis.port': portSetting({ description: 'Port for Redis clients, 0 for a free one', defaultValue: 6379 }),
+  'redis.clusterPort': optionalPortSetting({
+    description:
+      'Port for Redis Cluster clients, which are answered MOVED and choose the node themselves; 0 for a free one',
+    defaultValue: undefined,
+  }),
   'grpc.host': textSetting({
     description: 'Address that the other nodes connect to',
     defaultValue: '127.0.0.1',
@@ -286,6 +302,8 @@ export function toNodeOptions(values: NodeSettingValues): NodeOptions {
     redis: {
       host: values['redis.host'],
       port: values['redis.port'],
+      clusterPort: values['redis.clusterPort'],
+      announcedHost: values['redis.announcedHost'] || undefined,
       maxBulkBytes: values['redis.maxBulkBytes'],
       enableDebugCommand: values['redis.enableDebugCommand'],
       maxClients: values['redis.maxClients'],

@@ -76,6 +76,9 @@ export function secretEnvironment<S extends SettingSet>(settings: S, values: Set
   return environment;
 }
 
+/** How a port is written that is not to be. */
+const NO_PORT = 'none';
+
 const shown = (raw: unknown): string => (typeof raw === 'string' ? JSON.stringify(raw) : String(JSON.stringify(raw)));
 
 interface Common<T> {
@@ -107,6 +110,19 @@ export function integerSetting(
 /** A TCP port; 0 asks the system for a free one. */
 export const portSetting = (common: Common<number>): Setting<number> =>
   integerSetting({ ...common, min: 0, max: 65535, placeholder: 'port' });
+
+/** A TCP port, or `none`; 0 asks the system for a free one. */
+export function optionalPortSetting(common: Common<number | undefined>): Setting<number | undefined> {
+  const port = portSetting({ ...common, defaultValue: 0 });
+  // Left out when it is the default, so that programs that do not know the setting can be given all others.
+  const none = common.defaultValue === undefined ? '' : NO_PORT;
+  return {
+    ...port,
+    ...common,
+    parse: (raw) => (raw === '' || raw === NO_PORT ? undefined : port.parse(raw)),
+    format: (value) => (value === undefined ? none : String(value)),
+  };
+}
 
 /** Text of 1 to `maxLength` characters that matches `pattern`. */
 export function textSetting(

@@ -128,7 +128,7 @@ export {
   type SessionSource,
   SnapshotTransaction,
 } from './reads/index.ts';
-export { createKvService, type KvServiceOptions, type NodeKvService } from './service/index.ts';
+export { createKvService, type GroupLocation, type KvServiceOptions, type NodeKvService } from './service/index.ts';
 export {
   type Authority,
   type AuthorityMode,

@@ -281,6 +281,7 @@ function buildAgent({ parts, consensus, data }: Below, catalog: Catalog, service
       const led = groups.filter(({ executor }) => executor.isServing);
       return { leaderCount: led.length, replicaCount: groups.length, storedBytes: services.balancer.storedBytes };
     },
+    endpoints: parts.endpoints,
     scheduler: parts.scheduler,
     random: parts.random,
     onRemoved: (error) => standing.refusedByCatalog('NODE_REMOVED', error),

@@ -11,5 +11,6 @@ export { metricSources, type ProcessCounters } from './metrics.ts';
 export type { NodeParts } from './parts.ts';
 export { activityOf, changeLogLevel } from './process.ts';
 export type { Readiness } from './readiness.ts';
+export { announcedHost, redisEndpoints, redisTopology } from './redis-topology.ts';
 export { selfCheckOf } from './self-check.ts';
 export { FolderRefusedError } from './standing.ts';

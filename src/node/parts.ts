@@ -1,6 +1,7 @@
 /** What a node is given. */
 import type { BalanceReport, BalancerTimes, MoveLimits, OwnExamination, WorkTimes } from '../cluster/index.ts';
 import type { ClusterFounding } from '../config/index.ts';
+import type { Endpoint } from '../distribution/index.ts';
 import type { KvServiceOptions, LongEvaluator, NodeClockStatus } from '../kv/index.ts';
 import type { Clock, PeerNetwork, Random, Scheduler } from '../platform/index.ts';
 import type { EngineLimits, LogStore, NodeRecord, SentSnapshot } from '../raftengine/index.ts';
@@ -34,6 +35,8 @@ export interface NodeParts extends StoragePressureParts {
   readonly record: StandingOptions['record'] & Pick<NodeRecord, 'peer' | 'installs'>;
   /** Where other nodes reach this one. */
   readonly address: string;
+  /** Where clients reach it now, for clients that choose the node themselves; left out: nobody is told. */
+  readonly endpoints?: () => readonly Endpoint[];
   /** Of the program, for operators. */
   readonly version: string;
   readonly limits: Partial<EngineLimits>;

@@ -32,10 +32,10 @@ describe('the launcher of a local cluster', () => {
     assert.equal(
       clusterTable(members.map((member) => ({ ...member, pid: 40 + member.nodeId }))),
       [
-        'node  role      redis           grpc             metrics  process  data folder',
-        '1     leader    127.0.0.1:6379  127.0.0.1:50051  m        41       ./data/n1',
-        '2     follower  127.0.0.1:6380  127.0.0.1:50052  m        42       ./data/n2',
-        '3     follower  127.0.0.1:6381  127.0.0.1:50053  m        43       ./data/n3',
+        'node  role      redis           redis cluster   grpc             metrics  process  data folder',
+        '1     leader    127.0.0.1:6379  127.0.0.1:7379  127.0.0.1:50051  m        41       ./data/n1',
+        '2     follower  127.0.0.1:6380  127.0.0.1:7380  127.0.0.1:50052  m        42       ./data/n2',
+        '3     follower  127.0.0.1:6381  127.0.0.1:7381  127.0.0.1:50053  m        43       ./data/n3',
       ].join('\n'),
     );
   });

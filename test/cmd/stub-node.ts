@@ -32,5 +32,10 @@ process.on('message', (message) => {
 console.log(JSON.stringify({ level: 30, time: 0, msg: 'hello', data: flag('data-folder') }));
 sendToLauncher({
   kind: 'listening',
-  addresses: { redis: `127.0.0.1:${flag('redis-port')}`, grpc: `127.0.0.1:${flag('grpc-port')}`, metrics: 'm' },
+  addresses: {
+    redis: `127.0.0.1:${flag('redis-port')}`,
+    redisCluster: `127.0.0.1:${flag('redis-cluster-port')}`,
+    grpc: `127.0.0.1:${flag('grpc-port')}`,
+    metrics: 'm',
+  },
 });

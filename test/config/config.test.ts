@@ -194,6 +194,17 @@ describe('a local cluster', () => {
       [7000, 7001, 7002],
     );
     assert.deepEqual(
+      nodes.map((node) => node['redis.clusterPort']),
+      [7379, 7380, 7381],
+    );
+    const without = toClusterNodes(cluster({ 'redis.clusterPort': 'none' }));
+    assert.deepEqual(
+      without.map((node) => toNodeOptions(node).redis.clusterPort),
+      [undefined, undefined, undefined],
+    );
+    // Older programs, which do not know the flag, are started without it.
+    assert.ok(formatFlags(nodeSettings, without[0]!).every((flag) => !flag.startsWith('--redis-cluster-port')));
+    assert.deepEqual(
       nodes.map((node) => node.dataFolder),
       ['/d/n1', '/d/n2', '/d/n3'],
     );
@@ -206,6 +217,8 @@ describe('a local cluster', () => {
       problemsOf(() => toClusterNodes(cluster(flags))).map((problem) => problem.key);
     assert.deepEqual(keys({ 'redis.port': '50049' }), ['grpc.port']);
     assert.deepEqual(keys({ 'metrics.port': '6381' }), ['metrics.port']);
+    assert.deepEqual(keys({ 'redis.clusterPort': '6381' }), ['redis.clusterPort']);
+    assert.ok(toClusterNodes(cluster({ 'redis.clusterPort': 'none', 'metrics.port': '7379' })));
     assert.deepEqual(keys({ 'redis.port': '65534' }), ['redis.port']);
     assert.deepEqual(keys({ 'grpc.port': '0' }), ['grpc.port']);
   });

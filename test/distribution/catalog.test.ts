@@ -401,6 +401,28 @@ describe('the node table', () => {
     assert.equal(model.version, 1);
     assert.deepEqual(visible(model.reloaded()), visible(model.state));
   });
+
+  test('keeps where clients reach a node once every program can read that, and has the others told when it changes', () => {
+    const model = CatalogModel.bootstrapped();
+    const at = (port: number) => [{ service: 'redis', host: 'h', port }];
+    const put = (id: number, port: number): void => {
+      const report = { ...nodeReport(id), endpoints: at(port) };
+      model.run({ kind: 'putNode', node: report, expectedRevision: undefined });
+    };
+    const [row, revision] = [() => model.state.nodes.get(nodeId(1)), () => model.state.meta!.documentRevision];
+    for (const id of [1, 2, 3]) put(id, 1);
+    assert.equal('endpoints' in row()!, false, 'an older program could not read the row');
+    model.run({ kind: 'activateFeature', name: 'nodes.endpoints' });
+    const before = revision();
+    put(1, 1);
+    assert.deepEqual(row()!.endpoints, at(1));
+    assert.equal(revision(), before + 1);
+    put(1, 1);
+    assert.equal(revision(), before + 1, 'nothing new');
+    put(1, 2);
+    assert.deepEqual([row()!.endpoints, revision()], [at(2), before + 2]);
+    assert.deepEqual(visible(model.reloaded()), visible(model.state));
+  });
 });
 
 describe('the change log', () => {

@@ -123,6 +123,10 @@ const anyNode: fc.Arbitrary<NodeRow> = fc.record({
   replicaCount: fc.nat(),
   storedBytes: count,
 });
+const anyEndpoint = fc.record({ service: fc.string(), host: fc.string(), port: fc.integer({ min: 0, max: 65_535 }) });
+const anyFoundNode: fc.Arbitrary<NodeRow> = fc
+  .tuple(anyNode, fc.array(anyEndpoint, { minLength: 1, maxLength: 3 }))
+  .map(([node, endpoints]) => ({ ...node, endpoints }));
 const anyMessage: fc.Arbitrary<WatchMessage> = fc.oneof(
   fc.record({
     kind: fc.constant('batch' as const),
@@ -175,6 +179,7 @@ describe('rows and messages', () => {
     roundTrip(anyMeta, encodeMeta, decodeMeta);
     roundTrip(anyJob, encodeJob, decodeJob);
     roundTrip(anyNode, encodeNode, decodeNode);
+    roundTrip(anyFoundNode, encodeNode, decodeNode);
     roundTrip(anyMessage, encodeWatchMessage, decodeWatchMessage);
   });
 
@@ -218,6 +223,7 @@ describe('rows and messages', () => {
       replicaCount: 2,
       storedBytes: 2 ** 40,
     };
+    const found: NodeRow = { ...node, endpoints: [{ service: 'redis', host: '10.0.0.1', port: 6379 }] };
     const delta: CatalogDelta = {
       version: 6,
       committedMs: 1000,
@@ -272,6 +278,7 @@ describe('rows and messages', () => {
       delta: encodeDelta(delta),
       job: encodeJob(job),
       node: encodeNode(node),
+      'node with endpoints': encodeNode(found),
       'span table': encodeSpanTable(table),
       'watch request': encodeWatchRequest(request),
       'watch batch': encodeWatchMessage({ kind: 'batch', seq: 2, incarnation: 7, deltas: [encodeDelta(delta)] }),
@@ -287,6 +294,7 @@ describe('rows and messages', () => {
     assert.deepEqual(decodeDelta(stored('delta')), delta);
     assert.deepEqual(decodeJob(stored('job')), job);
     assert.deepEqual(decodeNode(stored('node')), node);
+    assert.deepEqual(decodeNode(stored('node with endpoints')), found);
     assert.deepEqual(decodeSpanTable(stored('span table')), table);
     assert.deepEqual(decodeWatchRequest(stored('watch request')), request);
     assert.deepEqual(decodeWatchMessage(stored('watch reset')), reset);

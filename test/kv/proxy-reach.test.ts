@@ -31,6 +31,20 @@ describe('the leader proxy', () => {
       assert.equal(cluster.node(1).proxy.leaderOf(GROUP), nodeId(3));
     });
 
+    test('says who leads for a second after it was served there, and not when it only heard of somebody', () => {
+      const cluster = outsider();
+      cluster.serveEcho();
+      cluster.lead(3);
+      const says = () => cluster.node(1).proxy.witnessedLeaderOf(GROUP);
+      assert.equal(says(), undefined);
+      cluster.forward(1);
+      cluster.flow();
+      assert.equal(says(), nodeId(3));
+      cluster.pass(1_100);
+      assert.deepEqual([says(), cluster.node(1).proxy.leaderOf(GROUP)], [undefined, nodeId(3)]);
+      assert.equal(cluster.node(2).proxy.witnessedLeaderOf(GROUP), nodeId(3), 'a replica follows its leader');
+    });
+
     test('goes round the members while none of them knows a leader', () => {
       const cluster = outsider();
       const ran = cluster.serveEcho();

@@ -48,7 +48,7 @@ describe('kvorum cluster', () => {
 
     const first = run(args);
     await first.writes(/Ctrl-C stops them all/);
-    assert.match(first.output, /^node +role +redis +grpc +metrics +process +data folder$/m);
+    assert.match(first.output, /^node +role +redis +redis cluster +grpc +metrics +process +data folder$/m);
     assert.equal(first.output.match(/^[123] +(leader|follower|leads \d of \d) +127\.0\.0\.1:\d+/gm)?.length, 3);
     await withClient(port + 1, (client) => client.set('greeting', 'hello'));
     assert.equal(await withClient(port + 2, (client) => client.get('greeting')), 'hello');

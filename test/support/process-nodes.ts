@@ -22,6 +22,7 @@ export async function clusterFlags(folder: string, nodes = 3): Promise<Record<st
     nodes,
     dataFolder: join(folder, 'data'),
     'redis.port': first,
+    'redis.clusterPort': 'none',
     'grpc.port': first + nodes,
     'metrics.port': first + 2 * nodes,
   };
@@ -98,6 +99,11 @@ export class ProcessNodes {
 
   redisPort(nodeId: number): number {
     return portOf(this.member(nodeId).addresses.redis);
+  }
+
+  /** The port for clients that choose the node by the slot; nodes must have been started with one. */
+  clusterPort(nodeId: number): number {
+    return portOf(this.member(nodeId).addresses.redisCluster!);
   }
 
   grpcPort(nodeId: number): number {

@@ -14,7 +14,15 @@
  * The interfaces of the server, of its configuration and of the cluster lie in `command`, because commands are written against them.
  */
 
-export { type ClusterSettings, CommandTable, keyIndexes, mayWrite, redisExpiryWork } from './command/index.ts';
+export {
+  type ClusterMember,
+  type ClusterSettings,
+  type ClusterTopology,
+  CommandTable,
+  keyIndexes,
+  mayWrite,
+  redisExpiryWork,
+} from './command/index.ts';
 export { ALL_COMMANDS } from './commands/index.ts';
 export { redisKeyspace } from './keys/index.ts';
 export { type MessageCounters, Messages } from './messages/index.ts';
@@ -30,4 +38,5 @@ export {
   readPayload,
 } from './rdb/index.ts';
 export { EvaluationThread, type RedisCounters, type RedisServer, startRedisServer } from './server/index.ts';
+export { clusterMemberId } from './state/index.ts';
 export { Tracking } from './tracking/index.ts';

@@ -3,7 +3,14 @@
  * only when there is news, so that the log of the catalog group does not grow while nothing happens. A new leader knows the rows
  * alone and hears from every node that lives within seconds; silence counts from the time it began to lead.
  */
-import { type CatalogState, type ClusterState, clusterStateOf, type NodeRow } from '../../distribution/index.ts';
+import {
+  type CatalogState,
+  type ClusterState,
+  clusterStateOf,
+  type NodeRow,
+  saysOtherThan,
+  storableNode,
+} from '../../distribution/index.ts';
 import type { Clock, Millis, NodeId, Term } from '../../platform/index.ts';
 import type { ClusterStateVersion, NodeReport, VersionedClusterState } from './codec.ts';
 import type { CatalogLeader } from './leader.ts';
@@ -47,8 +54,9 @@ export class Heartbeats {
    * @returns the cluster state, when the node has another one
    * @throws CatalogError NOT_BOOTSTRAPPED, NODE_REMOVED, NODE_CHANGED, NODE_LACKS_FEATURE; NotLeaderError
    */
-  async take(report: NodeReport, has: ClusterStateVersion): Promise<VersionedClusterState | undefined> {
+  async take(given: NodeReport, has: ClusterStateVersion): Promise<VersionedClusterState | undefined> {
     const state = this.leader.state ?? (await this.leader.read((loaded) => loaded));
+    const report = storableNode(state, given);
     const nowMs = this.clock.nowMs();
     if (isNews(state, report, nowMs)) {
       const node = { ...report, heartbeatMs: nowMs };
@@ -91,8 +99,7 @@ export class Heartbeats {
 function isNews(state: CatalogState, report: NodeReport, nowMs: Millis): boolean {
   const row = state.nodes.get(report.nodeId);
   if (row === undefined || !row.incarnation.equals(report.incarnation)) return true;
-  const { address, locality, capabilities } = report;
-  if (row.address !== address || row.locality !== locality || row.capabilities !== capabilities) return true;
+  if (saysOtherThan(row, report)) return true;
   // Clocks of leaders differ: a row from the future is as old as one from the past.
   const ageMs = Math.abs(nowMs - row.heartbeatMs);
   if (ageMs >= HEARTBEAT_ROW_MS) return true;

@@ -2,7 +2,7 @@
  * A node's side of the heartbeat: every second it tells the catalog's leader that it lives, where it is and how busy it is,
  * and gets the cluster state back when that has changed.
  */
-import { CatalogError, type ClusterState } from '../../distribution/index.ts';
+import { CatalogError, type ClusterState, type Endpoint } from '../../distribution/index.ts';
 import type { Cancel, Millis, NodeId, Random, Scheduler } from '../../platform/index.ts';
 import type { ForwardingCatalogClient } from './client.ts';
 import type { ClusterStateVersion } from './codec.ts';
@@ -33,6 +33,8 @@ export interface NodeAgentOptions {
   readonly locality: string;
   readonly capabilities: bigint;
   readonly load: () => NodeLoad;
+  /** Where clients reach the node now; left out: nobody is told. */
+  readonly endpoints?: (() => readonly Endpoint[]) | undefined;
   readonly scheduler: Scheduler;
   readonly random: Random;
   /** This incarnation of the node was removed from the cluster for good; called once, and the heartbeat ends. */
@@ -82,7 +84,11 @@ export class NodeAgent {
 
   private beat(): void {
     const { client, random, scheduler, nodeId, incarnation, address, locality, capabilities, load } = this.options;
-    const report = { nodeId, incarnation, address, locality, capabilities, ...load() };
+    const endpoints = this.options.endpoints?.() ?? [];
+    const report = {
+      ...{ nodeId, incarnation, address, locality, capabilities, ...load() },
+      ...(endpoints.length === 0 ? {} : { endpoints }),
+    };
     client
       .heartbeat(report, this.has, TIMEOUT_MS)
       .then(

@@ -2,6 +2,7 @@
  * Operations on jobs and nodes. A job is one move of one route; its row is the only thing that drivers share, so every
  * step is compared and set on the revision that the driver saw. From RELEASE on a job only goes forward.
  */
+import { isDeepStrictEqual } from 'node:util';
 import { type GroupId, type HlcTimestamp, NEVER, type NodeId } from '../../platform/index.ts';
 import {
   CatalogError,
@@ -9,6 +10,7 @@ import {
   type JobId,
   type JobPhase,
   type JobRow,
+  MAX_ENDPOINTS,
   MAX_PROGRESS_BYTES,
   type NodeRow,
   type Route,
@@ -251,6 +253,23 @@ export function planSetGroup(state: CatalogState, op: SetGroupOp, context: PlanC
   return draft.commitRoutes('movePublish', { job: next, version: draft.version });
 }
 
+/** A report of a node as its row may hold it: older programs cannot read rows with endpoints. */
+export function storableNode<Report extends Pick<NodeRow, 'endpoints'>>(state: CatalogState, report: Report): Report {
+  const { endpoints = [], ...rest } = report;
+  const isKept = endpoints.length > 0 && state.features.has('nodes.endpoints');
+  return (isKept ? { ...rest, endpoints: endpoints.slice(0, MAX_ENDPOINTS) } : rest) as Report;
+}
+
+/** True when a node says something that others have to hear: not that it lives, and not how busy it is. */
+export function saysOtherThan(
+  row: NodeRow,
+  report: Pick<NodeRow, 'address' | 'locality' | 'capabilities' | 'endpoints'>,
+): boolean {
+  const { address, locality, capabilities } = report;
+  if (row.address !== address || row.locality !== locality || row.capabilities !== capabilities) return true;
+  return !isDeepStrictEqual(row.endpoints ?? [], report.endpoints ?? []);
+}
+
 /** @throws CatalogError NODE_REMOVED, NODE_CHANGED, NODE_LACKS_FEATURE */
 export function planPutNode(state: CatalogState, op: PutNodeOp, context: PlanContext): CatalogPlan<NodeRow> {
   const draft = CatalogDraft.over(state, context);
@@ -268,10 +287,10 @@ export function planPutNode(state: CatalogState, op: PutNodeOp, context: PlanCon
   if (old !== undefined && !old.incarnation.equals(incarnation)) {
     throw new CatalogError('NODE_CHANGED', `node ${nodeId} is known with another incarnation; remove that one first`);
   }
-  const row = { ...op.node, revision: (old?.revision ?? 0) + 1 };
+  const row = { ...storableNode(state, op.node), revision: (old?.revision ?? 0) + 1 };
   // Also of a node that comes back with an older program.
   if (old?.capabilities !== row.capabilities) checkCapabilities(state, nodeId, row.capabilities);
-  const isNews = old?.capabilities !== row.capabilities || old.address !== row.address || old.locality !== row.locality;
+  const isNews = old === undefined || saysOtherThan(old, row);
   draft.putNode(row, isNews);
   return draft.commitRows(row);
 }

@@ -35,6 +35,7 @@ export const FEATURES: { readonly [name: string]: Feature } = {
     description: 'users of the cluster in a row that every node reads; callers of scripts that are sent on',
   },
   dynamodb: { bit: 8, description: 'rows of DynamoDB tables; scans that other nodes bound by bytes' },
+  'nodes.endpoints': { bit: 9, description: 'nodes say in their rows where clients reach them' },
 };
 
 /** What a node of this program puts into `NodeRow.capabilities`. */

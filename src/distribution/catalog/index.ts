@@ -11,6 +11,8 @@ export {
   type JobResult,
   removedNode,
   type SetGroupOp,
+  saysOtherThan,
+  storableNode,
   type TransitionJobOp,
 } from './catalog-jobs.ts';
 export {

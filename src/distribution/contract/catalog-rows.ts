@@ -29,6 +29,8 @@ import type {
 const CODEC = 1;
 /** Of a job that ends with a merge; other jobs keep to the first codec. */
 const MERGE_JOB_CODEC = 2;
+/** Of a node row that says where clients find the node; rows that do not keep to the first codec. */
+const ENDPOINTS_NODE_CODEC = 2;
 /** Of a meta row that has a cluster state revision. */
 const META_CODEC = 2;
 
@@ -104,6 +106,18 @@ export interface JobRow {
   readonly mergeWith?: RouteId;
 }
 
+/** Where clients of one kind reach a node. */
+export interface Endpoint {
+  /** What is spoken there, such as `redis`. */
+  readonly service: string;
+  /** Empty: wherever the asking client has come to. */
+  readonly host: string;
+  readonly port: number;
+}
+
+/** Endpoints of one node at most. */
+export const MAX_ENDPOINTS = 16;
+
 /** One process of the cluster. */
 export interface NodeRow {
   readonly nodeId: NodeId;
@@ -119,6 +133,8 @@ export interface NodeRow {
   readonly leaderCount: number;
   readonly replicaCount: number;
   readonly storedBytes: number;
+  /** Where clients reach it. Only once the feature `nodes.endpoints` is active; left out: nobody has said. */
+  readonly endpoints?: readonly Endpoint[];
 }
 
 /** Largest progress note of a job, in bytes. */
@@ -296,8 +312,9 @@ export function decodeJob(bytes: Buffer): JobRow {
 
 /** A node row; the incarnation has 16 bytes. */
 export function encodeNode(node: NodeRow): Buffer {
-  return new ByteWriter(128)
-    .u8(CODEC)
+  const { endpoints = [] } = node;
+  const writer = new ByteWriter(128)
+    .u8(endpoints.length === 0 ? CODEC : ENDPOINTS_NODE_CODEC)
     .u16(node.nodeId)
     .u53(node.revision)
     .raw(node.incarnation)
@@ -307,14 +324,16 @@ export function encodeNode(node: NodeRow): Buffer {
     .u53(node.heartbeatMs)
     .u32(node.leaderCount)
     .u32(node.replicaCount)
-    .u53(node.storedBytes)
-    .finish();
+    .u53(node.storedBytes);
+  if (endpoints.length > 0) writer.u16(endpoints.length);
+  for (const { service, host, port } of endpoints) writer.text(service).text(host).u16(port);
+  return writer.finish();
 }
 
 /** @throws CatalogCorruptError */
 export function decodeNode(bytes: Buffer): NodeRow {
   const reader = new ByteReader(bytes, 'a node row', CatalogCorruptError);
-  reader.version(CODEC);
+  const codec = reader.versionUpTo(ENDPOINTS_NODE_CODEC);
   const node = {
     nodeId: nodeId(reader.u16()),
     revision: reader.u53(),
@@ -327,6 +346,15 @@ export function decodeNode(bytes: Buffer): NodeRow {
     replicaCount: reader.u32(),
     storedBytes: reader.u53(),
   };
+  const whole = codec === ENDPOINTS_NODE_CODEC ? { ...node, endpoints: readEndpoints(reader) } : node;
   reader.end();
-  return node;
+  return whole;
+}
+
+function readEndpoints(reader: ByteReader): Endpoint[] {
+  const endpoints: Endpoint[] = [];
+  for (let left = reader.u16(); left > 0; left--) {
+    endpoints.push({ service: reader.text(), host: reader.text(), port: reader.u16() });
+  }
+  return endpoints;
 }

@@ -29,6 +29,9 @@ const SOMEBODY = 0;
 /** Longer than elections take: a replica that hears of no leader for this long may have been taken out without being told. */
 const DESERTED_MS: Millis = 2000;
 
+/** How long a node without a replica may say who leads, once it was served there. */
+const WITNESS_MS: Millis = 1000;
+
 /** The way to one group. */
 export class GroupPath {
   readonly groupId: GroupId;
@@ -37,6 +40,8 @@ export class GroupPath {
   private readonly self: NodeId;
   /** Who ran a request last, or was named by somebody who does not lead. */
   private learned: NodeId | undefined;
+  /** When `learned` itself ran a request. */
+  private servedMs: Millis = Number.NEGATIVE_INFINITY;
   /** Whom of the members to try next while nobody is known. */
   private nextMember = 0;
   /** Since when the replica here has not known a leader; undefined while it does. */
@@ -86,13 +91,22 @@ export class GroupPath {
     return leader === this.self ? undefined : leader;
   }
 
+  /** Who leads, for clients that will not come back here: what was heard of some time ago would lead them round in circles. */
+  witnessed(nowMs: Millis): NodeId | undefined {
+    const replica = this.directory.replica(this.groupId);
+    if (replica !== undefined) return replica.leader()?.nodeId;
+    return nowMs - this.servedMs < WITNESS_MS ? this.learned : undefined;
+  }
+
   /** `node` runs the group's requests. */
-  served(node: NodeId): void {
+  served(node: NodeId, nowMs: Millis): void {
     this.learned = node;
+    this.servedMs = nowMs;
   }
 
   /** `node` does not: it named another one, or nobody. */
   refused(node: NodeId, hint: NodeId | undefined): void {
+    this.servedMs = Number.NEGATIVE_INFINITY;
     if (hint !== undefined && hint !== node) this.learned = hint;
     else this.lost(node);
   }

@@ -145,6 +145,11 @@ export class LeaderProxy {
     return this.paths.get(group)?.hint();
   }
 
+  /** Who leads a group, as far as this node knows it now. */
+  witnessedLeaderOf(group: GroupId): NodeId | undefined {
+    return this.path(group).witnessed(this.clock.monotonicMs());
+  }
+
   /** See `KvService.forward`. */
   forward(group: GroupId, service: string, payload: Buffer, deadlineMs: Millis, done: ForwardDone): void {
     if (this.isClosed) {
@@ -338,7 +343,7 @@ export class LeaderProxy {
     forward.isProbe = false;
     path.breaker.answered(forward.target!.identity);
     if (error instanceof NotLeaderError) path.refused(from, error.leaderHint);
-    else path.served(from);
+    else path.served(from, this.clock.monotonicMs());
   }
 
   private messageOf(forward: Forward, remainingMs: Millis): ForwardRequest {

@@ -88,6 +88,16 @@ export interface KvServiceOptions {
   readonly onBackgroundError?: (error: unknown) => void;
 }
 
+/** Where a group is, as far as a node knows. */
+export interface GroupLocation {
+  /** Undefined while nobody is known. */
+  readonly leader: NodeId | undefined;
+  /** The replica here follows the leader, or it ran a request of this node a moment ago; false: it was heard of some time ago. */
+  readonly isWitnessed: boolean;
+  /** Nodes with a replica, as far as they are known. */
+  readonly members: readonly NodeId[];
+}
+
 /** What the composition root holds beside what adapters see. */
 export interface NodeKvService extends KvService {
   /** Takes a group in that the engine hosts. @throws AssertionError when it is here already */
@@ -98,6 +108,8 @@ export interface NodeKvService extends KvService {
   executor(group: GroupId): GroupExecutor | undefined;
   /** Who leads a group, whether it is hosted here or was asked; undefined while nobody is known. */
   leaderOf(group: GroupId): NodeId | undefined;
+  /** Where a group is, for clients that choose the node themselves. */
+  locationOf(group: GroupId): GroupLocation;
   /** Counters of one group's executor. @throws NotLeaderError when the group is not hosted here */
   stats(group: GroupId): ExecutorStats;
   /** How often somebody asked for the group of a key. */
@@ -255,6 +267,12 @@ class LocalKvService implements NodeKvService {
   leaderOf(group: GroupId): NodeId | undefined {
     const hosted = this.hosted.get(group);
     return hosted === undefined ? this.proxy.leaderOf(group) : hosted.raft.leader()?.nodeId;
+  }
+
+  locationOf(group: GroupId): GroupLocation {
+    const witnessed = this.proxy.witnessedLeaderOf(group);
+    const leader = witnessed ?? this.leaderOf(group);
+    return { leader, isWitnessed: witnessed !== undefined, members: this.options.membersOf(group) };
   }
 
   /** One that was taken out, or not yet in, hears of no leader: others know more. */

@@ -16,13 +16,20 @@ export interface ClusterMember {
   readonly port: number;
   /** Its Redis port for cluster clients, which answers MOVED; undefined when it has none. */
   readonly clusterPort: number | undefined;
+  /** Whether the node that is asked can reach it. */
+  readonly isReachable: boolean;
 }
 
 /** Where a group is. */
 export interface GroupPlacement {
   /** Undefined while it is not known. */
   readonly leader: NodeId | undefined;
-  /** All nodes with a replica, the leader included or not. */
+  /**
+   * The node that is asked knows it now, and may send clients there. False: it was heard of some time ago, and two nodes that both
+   * remember the past would send a client back and forth.
+   */
+  readonly isWitnessed: boolean;
+  /** All nodes with a replica that can be reached, the leader included or not; whoever is to be asked comes first while there is no leader. */
   readonly replicas: readonly NodeId[];
 }
 

@@ -4,6 +4,7 @@
  */
 
 export {
+  areOfOneSlot,
   COPIES_KEY,
   DATABASE_COUNT,
   decodeStorageKey,

@@ -69,6 +69,10 @@ export function slotAround(pattern: Buffer, place: number): number | undefined {
   return close > open + 1 && close < place ? slotOf(pattern) : undefined;
 }
 
+/** True when storage keys are of one database and one slot; of none, too. */
+export const areOfOneSlot = (storageKeys: readonly Buffer[]): boolean =>
+  storageKeys.every((key) => key.compare(storageKeys[0]!, 0, HEADER_BYTES, 0, HEADER_BYTES) === 0);
+
 /** Where the user's key lies in the head that `storageKey` begins with; undefined when it begins with none. */
 function userKeyIn(storageKey: Buffer): { readonly from: number; readonly to: number } | undefined {
   if (storageKey.length <= HEADER_BYTES || storageKey[0] !== REDIS_TAG) return undefined;

@@ -25,7 +25,13 @@ export {
 } from './group-request.ts';
 export { LibraryLending } from './library-lending.ts';
 export type { AskOutside } from './outside-calls.ts';
-export { ownerElsewhere, type RedirectedClient, redirectElsewhere, refuseFoundElsewhere } from './redirects.ts';
+export {
+  ownerElsewhere,
+  type RedirectedClient,
+  redirectElsewhere,
+  refuseFoundElsewhere,
+  shownAddress,
+} from './redirects.ts';
 export { MAX_STALENESS_MS, ReplicaReadMode } from './replica-reads.ts';
 export { Rerouting, type ReroutingHost } from './rerouting.ts';
 export { anyGroup, commonGroup, crossGroup, NO_ROUTE, type Route, routeOf } from './routing.ts';

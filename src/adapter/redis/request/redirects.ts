@@ -13,17 +13,19 @@ export interface RedirectedClient {
   /** READONLY: reads are answered here, through the leader. */
   readonly readOnly: boolean;
   readonly isClusterPort: boolean;
+  /** The address that it has connected to. */
+  readonly localHost: string;
 }
 
-/** The node that leads a slot's group; undefined when it is this one or nobody knows it. */
+/** The node that leads a slot's group; undefined when it is this one or this one cannot be sure of it. */
 export function ownerElsewhere(
   { kv, slots, topology }: RedirectedClient['server'],
   slot: number,
 ): ClusterMember | undefined {
   const group = slots.groupOf(slot);
   if (kv.servesLocally(group)) return undefined;
-  const { leader } = topology.placementOf(group);
-  if (leader === undefined || leader === kv.nodeId) return undefined;
+  const { leader, isWitnessed } = topology.placementOf(group);
+  if (leader === undefined || !isWitnessed || leader === kv.nodeId) return undefined;
   return topology.members().find(({ nodeId }) => nodeId === leader);
 }
 
@@ -41,8 +43,16 @@ export function redirectElsewhere(
   const slot = slotOf(firstKey);
   const member = ownerElsewhere(client.server, slot);
   if (member === undefined) return;
-  const port = client.isClusterPort ? (member.clusterPort ?? member.port) : member.port;
-  throw new RedisError(`MOVED ${slot} ${member.host}:${port}`);
+  const { host, port } = shownAddress(client, member);
+  throw new RedisError(`MOVED ${slot} ${host}:${port}`);
+}
+
+/** Where a client is told to find a node: those of the second port stay on second ports where there are any. */
+export function shownAddress(
+  client: Pick<RedirectedClient, 'isClusterPort' | 'localHost'>,
+  { host, port, clusterPort }: ClusterMember,
+): { readonly host: string; readonly port: number } {
+  return { host: host === '' ? client.localHost : host, port: client.isClusterPort ? (clusterPort ?? port) : port };
 }
 
 /**

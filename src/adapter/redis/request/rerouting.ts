@@ -40,8 +40,8 @@ export interface ReroutingHost {
   readonly server: ServerState;
   pipelineOf(group: GroupId): GroupPipeline;
   requestSettled(request: GroupRequest, error: Error | undefined, reply: Reply | undefined): void;
-  /** True when requests may run on several groups at once. */
-  readonly mayCross: boolean;
+  /** Whether a request with these keys may run on several groups at once. */
+  readonly session: { mayCross(storageKeys: () => readonly Buffer[]): boolean };
   /** Runs a request on all groups that its keys belong to now. */
   runAcross(request: GroupRequest): Promise<Reply>;
   /** Everything that came back is settled: commands may be started again. */
@@ -198,7 +198,7 @@ export class Rerouting {
       request.deadlineMs = Math.max(request.deadlineMs, this.untilMs(request));
       const group = this.destinationOf(request, destinations);
       if (group === 'behind') break;
-      if (group === undefined && (request.runsAlone || this.host.mayCross)) {
+      if (group === undefined && (request.runsAlone || this.host.session.mayCross(() => request.storageKeys()))) {
         // It runs alone: what is before it first, what is behind it later.
         if (leaving.length === 0) {
           this.waiting = waiting.slice(next + 1);

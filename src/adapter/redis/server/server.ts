@@ -83,7 +83,7 @@ export interface RedisServerOptions extends RedisServiceOptions {
   /** 0 picks a free port. */
   readonly port: number;
   /** A second port on which commands are redirected with MOVED, for cluster clients; 0 picks a free one, undefined has none. */
-  readonly clusterPort?: number;
+  readonly clusterPort?: number | undefined;
   /** Both ports speak TLS only; undefined: plain text. */
   readonly tls?: TlsPort | undefined;
 }

@@ -4,7 +4,7 @@
  * follows.
  */
 import { type GroupId, KvorumError, type Millis } from '../../../platform/index.ts';
-import { mayWrite, type ResolvedCommand } from '../command/index.ts';
+import { type CommandSpec, mayWrite, type ResolvedCommand } from '../command/index.ts';
 import {
   type ClientStream,
   type EncodedReply,
@@ -35,6 +35,7 @@ import {
   refuseFoundElsewhere,
   routeOf,
   runAlone,
+  storageKeysOf,
 } from '../request/index.ts';
 import type { Flushed, Pause, ServerState } from '../state/index.ts';
 import { AfterReplies } from './after-replies.ts';
@@ -254,10 +255,12 @@ export class CommandPipeline implements SessionHost, TransportOwner, GroupPipeli
     if (command.spec.needsScript !== undefined && this.heldByScript(command, args)) return;
     const handler = spec.handler!;
     const route = queued || handler.kind !== 'data' ? undefined : routeOf(server.kv, spec, args, session.db);
-    const crosses = route === undefined ? spec.name === 'exec' && session.multi.crosses() : route.crosses;
+    const isAcross = route?.crosses
+      ? this.mayRunAcross(spec, args)
+      : spec.name === 'exec' && session.multi.runsAcross();
     const patienceMs = queued ? undefined : spec.waits?.patienceMs(args);
     const isWide = patienceMs !== undefined || handler.kind === 'scan' || spec.isBehindAll === true;
-    const isAlone = isWide || (crosses && this.mayCross) || session.readsHere(spec, route);
+    const isAlone = isWide || isAcross || session.readsHere(spec, route);
     if (!queued && this.mustWait(isAlone)) {
       this.held = { command, args };
       return;
@@ -271,9 +274,8 @@ export class CommandPipeline implements SessionHost, TransportOwner, GroupPipeli
     session.passed(command);
   }
 
-  /** Commands and transactions may have keys of several groups. Clients that follow redirects expect CROSSSLOT instead. */
-  get mayCross(): boolean {
-    return !this.session.redirects && this.server.transactions !== undefined;
+  private mayRunAcross(spec: CommandSpec, args: readonly Buffer[]): boolean {
+    return this.session.mayCross(() => storageKeysOf([{ spec, args, db: this.session.db }]));
   }
 
   /**
@@ -322,10 +324,9 @@ export class CommandPipeline implements SessionHost, TransportOwner, GroupPipeli
     const { session } = this;
     const slot = this.reserve(command);
     try {
-      if (session.redirects) {
-        refuseFoundElsewhere(command.spec, args, route.firstKey);
-        if (!route.crosses) redirectElsewhere(session, command.spec, session.db, route.firstKey);
-      }
+      if (session.redirects) refuseFoundElsewhere(command.spec, args, route.firstKey);
+      if (route.crosses && !this.mayRunAcross(command.spec, args)) throw crossGroup();
+      if (session.redirects) redirectElsewhere(session, command.spec, session.db, route.firstKey);
       session.show(command.spec, args);
       session.tracking.reads(command, args, slot);
       if (route.crosses) this.startAcross(command, args, route, slot);
@@ -342,7 +343,7 @@ export class CommandPipeline implements SessionHost, TransportOwner, GroupPipeli
     const { spec } = command;
     const slot = this.reserve(command);
     try {
-      if (route.crosses && !this.mayCross) throw crossGroup();
+      if (route.crosses && !this.mayRunAcross(spec, args)) throw crossGroup();
       if (session.redirects) redirectElsewhere(session, spec, session.db, route.firstKey);
       session.show(spec, args);
       const make = (given: readonly Buffer[]) => this.requestOf(command, given, NO_ROUTE, alone(), slot);
@@ -393,9 +394,8 @@ export class CommandPipeline implements SessionHost, TransportOwner, GroupPipeli
     }
   }
 
-  /** Runs a command on several groups; nothing else is under way. @throws RedisError CROSSSLOT */
+  /** Runs a command on several groups; nothing else is under way. */
   private startAcross(command: ResolvedCommand, args: readonly Buffer[], route: Route, slot: number): void {
-    if (!this.mayCross) throw crossGroup();
     const request = this.requestOf(command, args, route, alone(), slot);
     this.occupyWith(
       this.runAcross(request),

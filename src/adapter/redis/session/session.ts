@@ -4,7 +4,7 @@
  */
 import type { Millis } from '../../../platform/index.ts';
 import type { ClientSession, CommandSpec, Identity, ResolvedCommand } from '../command/index.ts';
-import { slotOf } from '../keys/index.ts';
+import { areOfOneSlot, slotOf } from '../keys/index.ts';
 import { SCOPES, type Scope } from '../messages/index.ts';
 import { type ClientStream, EncodedReply, encodeReply, errors, PushReply, type Reply } from '../protocol/index.ts';
 import { type GroupRequest, ownerElsewhere, ReplicaReadMode, type Route } from '../request/index.ts';
@@ -30,7 +30,8 @@ export interface ClientAddresses {
 export const addressesOf = (stream: ClientStream, isClusterPort: boolean): ClientAddresses => ({
   remoteAddress: `${stream.remoteAddress ?? '?'}:${stream.remotePort ?? 0}`,
   localAddress: `${stream.localAddress ?? '?'}:${stream.localPort ?? 0}`,
-  localHost: stream.localAddress ?? '',
+  // On a socket of both families an address of IPv4 has a prefix that clients of the other nodes cannot use.
+  localHost: (stream.localAddress ?? '').replace(/^::ffff:(?=\d+\.)/, ''),
   isClusterPort,
 });
 
@@ -109,6 +110,14 @@ export class Session implements ClientSession, TransactionClient {
 
   get isClusterMode(): boolean {
     return this.isClusterPort || this.redirects;
+  }
+
+  /**
+   * Commands and transactions may have keys of several groups. Clients that follow redirects expect CROSSSLOT instead, unless the keys are of
+   * one slot: that it was cut is nothing that they could know.
+   */
+  mayCross(storageKeys: () => readonly Buffer[]): boolean {
+    return this.server.transactions !== undefined && (!this.redirects || areOfOneSlot(storageKeys()));
   }
 
   get readOnly(): boolean {

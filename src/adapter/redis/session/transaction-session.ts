@@ -56,6 +56,8 @@ export interface TransactionClient extends RedirectedClient {
   readonly db: number;
   readonly resp: 2 | 3;
   readonly redirects: boolean;
+  /** Keys of several groups are no reason to refuse. */
+  mayCross(storageKeys: () => readonly Buffer[]): boolean;
   /** Shows a command to those who watch. @param db left out: the selected one */
   show(spec: CommandSpec, args: readonly Buffer[], db?: number): void;
   readonly access: ClientAccess;
@@ -64,8 +66,6 @@ export interface TransactionClient extends RedirectedClient {
 
 /** What runs a transaction's parts, in order with everything else of the connection. */
 export interface TransactionHost {
-  /** Keys of several groups are no reason to refuse. */
-  readonly mayCross: boolean;
   /** Slot of the reply of the command that is being run. */
   readonly newestReply: number;
   /** Nothing that follows depends on the outcome of the command that is being run. */
@@ -181,7 +181,11 @@ export class TransactionSession implements TransactionControl {
         // Where the first key was when it was queued does not matter: it may have moved since.
         const first = transaction.firstStorageKey ?? this.watched[0]?.storageKey;
         const crosses = route.crosses || (first !== undefined && kv.groupOf(first) !== route.group);
-        if (crosses && !this.host.mayCross) throw crossGroup();
+        const keys = (): Buffer[] => [
+          ...(first === undefined ? [] : [first]),
+          ...storageKeysOf([{ spec, args, db: transaction.db }]),
+        ];
+        if (crosses && !this.client.mayCross(keys)) throw crossGroup();
         transaction.firstStorageKey ??= route.firstStorageKey;
       }
       transaction.queue.push({
@@ -199,11 +203,12 @@ export class TransactionSession implements TransactionControl {
     return this.open?.data().some(({ spec, args }) => mayWrite(spec, args)) === true;
   }
 
-  /** True when EXEC would span groups, so that nothing else of the connection may be under way. */
-  crosses(): boolean {
+  /** True when EXEC will run on several groups, so that nothing else of the connection may be under way. */
+  runsAcross(): boolean {
     const { kv } = this.client.server;
     if (this.open === undefined || kv.dataGroups().length <= 1) return false;
-    return commonGroup(kv, this.storageKeys(this.open, this.watched), this.open.data()) === 'several';
+    const storageKeys = this.storageKeys(this.open, this.watched);
+    return commonGroup(kv, storageKeys, this.open.data()) === 'several' && this.client.mayCross(() => storageKeys);
   }
 
   private storageKeys(transaction: Transaction, watched: readonly WatchedKey[]): Buffer[] {
@@ -233,7 +238,7 @@ export class TransactionSession implements TransactionControl {
     const settings = tracking.settingsFor(access.settingsFor(commands));
     const requestOf = (owner: RequestOwner, token: number) =>
       new TransactionRequest(watched, commands, { resp, settings, owner, token });
-    if (group === 'several' && !this.host.mayCross) throw crossGroup();
+    if (group === 'several' && !this.client.mayCross(() => storageKeys)) throw crossGroup();
     tracking.readsAll(transaction.all(), this.host.newestReply);
     const asked = group === 'several' ? this.host.runAcross(requestOf(alone(), 0)) : this.host.ask(group, requestOf);
     const replies = this.execute(this.openedAt, asked);
@@ -293,8 +298,8 @@ export class TransactionSession implements TransactionControl {
     const storageKeys = userKeys.map((key) => keyspace.storageKey(key));
     if (this.client.redirects) redirectElsewhere(this.client, WATCH, db, userKeys[0]);
     const watched = this.watched.map(({ storageKey }) => storageKey);
-    const crosses = commonGroup(server.kv, [...storageKeys, ...watched]) === 'several';
-    if (crosses && !this.host.mayCross) throw crossGroup();
+    const all = [...storageKeys, ...watched];
+    if (commonGroup(server.kv, all) === 'several' && !this.client.mayCross(() => all)) throw crossGroup();
     const byGroup = Map.groupBy(storageKeys, (key) => server.kv.groupOf(key));
     let read: readonly WatchedKey[][];
     try {

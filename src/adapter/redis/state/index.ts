@@ -5,3 +5,4 @@
 
 export type { KeyTurns } from './key-turns.ts';
 export { type CrossGroupRunner, type Flushed, type Pause, type RedisLogger, ServerState } from './server-state.ts';
+export { clusterMemberId } from './solo-topology.ts';

@@ -15,7 +15,7 @@ export function soloTopology(
 ): ClusterTopology {
   const id = clusterMemberId('kvorum', nodeId);
   return {
-    members: () => [{ nodeId, id, host: '', ...ports() }],
-    placementOf: () => ({ leader: nodeId, replicas: [nodeId] }),
+    members: () => [{ nodeId, id, host: '', isReachable: true, ...ports() }],
+    placementOf: () => ({ leader: nodeId, isWitnessed: true, replicas: [nodeId] }),
   };
 }

@@ -4,7 +4,11 @@ import { once } from 'node:events';
 import { after, afterEach, describe, test } from 'node:test';
 import { Cluster } from 'ioredis';
 import { createCluster } from 'redis';
-import type { ClusterMember, ClusterTopology } from '../../../../src/adapter/redis/command/cluster-topology.ts';
+import type {
+  ClusterMember,
+  ClusterTopology,
+  GroupPlacement,
+} from '../../../../src/adapter/redis/command/cluster-topology.ts';
 import { type RedisServer, startRedisServer } from '../../../../src/adapter/redis/server/server.ts';
 import { clusterMemberId } from '../../../../src/adapter/redis/state/solo-topology.ts';
 import { type GroupId, nodeId, SystemClock, SystemRandom, SystemScheduler } from '../../../../src/platform/index.ts';
@@ -18,6 +22,9 @@ class FakeTopology implements ClusterTopology {
   readonly kvs: FakeKv[] = [];
   readonly servers: RedisServer[] = [];
   readonly clients: RawClient[] = [];
+  /** Nodes that the others cannot reach. */
+  readonly unreachable = new Set<number>();
+  isWitnessed = true;
   private readonly leaders = new Map<GroupId, number>();
 
   static async start(nodes: number, groups: number): Promise<FakeTopology> {
@@ -64,13 +71,15 @@ class FakeTopology implements ClusterTopology {
       host: '127.0.0.1',
       port: server.port,
       clusterPort: server.clusterPort,
+      isReachable: !this.unreachable.has(position + 1),
     }));
   }
 
-  placementOf(group: GroupId) {
+  placementOf(group: GroupId): GroupPlacement {
     const leader = this.leaders.get(group);
     return {
       leader: leader === undefined ? undefined : nodeId(leader),
+      isWitnessed: this.isWitnessed,
       replicas: this.kvs.map((kv) => kv.nodeId),
     };
   }
@@ -158,15 +167,23 @@ describe('CLUSTER', () => {
     );
   });
 
+  test('shows that a node cannot be reached from here', async () => {
+    const cluster = await FakeTopology.start(2, 2);
+    const client = await cluster.connect(1, true);
+    cluster.unreachable.add(2);
+    const [, second] = ((await client.call('CLUSTER', 'NODES')) as string).split('\n');
+    assert.match(second!, / master,fail\? - 0 0 1 disconnected /);
+  });
+
   test('names any node of a group that has no known leader, and itself when it knows nobody', async () => {
     const cluster = await FakeTopology.start(2, 1);
     const client = await cluster.connect(2);
-    cluster.placementOf = () => ({ leader: undefined, replicas: [nodeId(1)] });
+    cluster.placementOf = () => ({ leader: undefined, isWitnessed: false, replicas: [nodeId(1)] });
     cluster.kvs[1]!.servesLocally = () => false;
     const portOf = async () =>
       ((await client.call('CLUSTER', 'SLOTS')) as [number, number, [string, number]][])[0]![2][1];
     assert.equal(await portOf(), cluster.servers[0]!.port);
-    cluster.placementOf = () => ({ leader: undefined, replicas: [] });
+    cluster.placementOf = () => ({ leader: undefined, isWitnessed: false, replicas: [] });
     assert.equal(await portOf(), cluster.servers[1]!.port);
   });
 
@@ -275,7 +292,7 @@ describe('a client that has asked for redirects', () => {
     await client.call('CLIENT', 'KVORUM-REDIRECTS', 'ON');
     assert.equal(await client.call('SET', 'a', '2'), `-MOVED ${A_SLOT} 127.0.0.1:${cluster.servers[1]!.port}`);
     const { placementOf } = cluster;
-    cluster.placementOf = () => ({ leader: undefined, replicas: [] });
+    cluster.placementOf = () => ({ leader: undefined, isWitnessed: false, replicas: [] });
     assert.equal(await client.call('GET', 'a'), '1');
     cluster.placementOf = placementOf;
     await client.call('SELECT', '1');
@@ -284,6 +301,24 @@ describe('a client that has asked for redirects', () => {
     await client.call('CLIENT', 'KVORUM-REDIRECTS', 'OFF');
     assert.equal(await client.call('GET', 'a'), '1');
     assert.equal(await client.call('CLIENT', 'KVORUM-REDIRECTS', 'x'), '-ERR syntax error');
+  });
+
+  test('is served here by a node that only remembers who led', async () => {
+    const cluster = await FakeTopology.start(2, 2);
+    const client = await cluster.connect(1, true);
+    cluster.isWitnessed = false;
+    assert.equal(await client.call('SET', 'a', '1'), '+OK');
+    cluster.isWitnessed = true;
+    assert.match((await client.call('SET', 'a', '1')) as string, /^-MOVED /);
+  });
+
+  test('is told the address that it has come to where nodes have no other', async () => {
+    const cluster = await FakeTopology.start(2, 2);
+    const { members } = cluster;
+    cluster.members = () => members.call(cluster).map((member) => ({ ...member, host: '' }));
+    const client = await cluster.connect(1, true);
+    const moved = `-MOVED ${A_SLOT} 127.0.0.1:${cluster.servers[1]!.clusterPort}`;
+    assert.equal(await client.call('SET', 'a', '1'), moved);
   });
 
   test('is never sent in a circle by a slot that is cut in the middle', async () => {

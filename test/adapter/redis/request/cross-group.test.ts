@@ -1,6 +1,7 @@
 /** Commands and transactions whose keys belong to several groups, as clients see them. */
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
+import { KEYSPACES } from '../../../../src/adapter/redis/keys/keyspace.ts';
 import { OutcomeUnknownError } from '../../../../src/raftengine/errors.ts';
 import { RangeMap } from '../../../support/fake-kv.ts';
 import { type Decoded, eventually, type RawClient, request } from '../harness.ts';
@@ -126,6 +127,24 @@ describe('commands across groups', () => {
     assert.match(String(await client.call('EXEC')), /^-EXECABORT /);
     assert.match(String(await client.call('WATCH', A, B)), /^-CROSSSLOT /);
     assert.equal(runner.requests.length, 0);
+  });
+
+  test('run on such a connection when they are of one slot that was cut', async () => {
+    const { client, kv, runner } = await bed({ redirects: true });
+    const [first, second] = kv.dataGroups();
+    const owners = new RangeMap(first!);
+    owners.assign(KEYSPACES[0]!.storageKey(Buffer.from('{t}b')), undefined, second!);
+    kv.state.owners = owners;
+    kv.learn();
+    assert.equal(await client.call('MSET', '{t}a', '1', '{t}b', '2'), '+OK');
+    assert.deepEqual(await client.call('MGET', '{t}a', '{t}b'), ['1', '2']);
+    assert.equal(await client.call('WATCH', '{t}a', '{t}b'), '+OK');
+    await client.call('MULTI');
+    await client.call('INCR', '{t}a');
+    await client.call('INCR', '{t}b');
+    assert.deepEqual(await client.call('EXEC'), [2, 3]);
+    assert.ok(runner.requests.length >= 3);
+    assert.match(String(await client.call('MSET', '{t}b', '1', A, '2')), /^-CROSSSLOT /);
   });
 
   test('run across groups when a move has torn their keys apart on the way', async () => {

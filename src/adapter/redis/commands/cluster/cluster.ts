@@ -6,6 +6,7 @@
 import type { ClientSession, ClusterMember, ScanContext, SlotRange } from '../../command/index.ts';
 import { decodeStorageKey, KEYSPACES, SLOT_COUNT } from '../../keys/index.ts';
 import { integerArgument, MapReply, RedisError, type Reply, VerbatimReply } from '../../protocol/index.ts';
+import { shownAddress } from '../../request/index.ts';
 
 /** Keys of a slot that are asked for at a time, and the most that GETKEYSINSLOT answers. */
 const PAGE_KEYS = 1_000;
@@ -18,13 +19,8 @@ interface ShownMember {
   readonly port: number;
 }
 
-function shown(session: ClientSession, member: ClusterMember): ShownMember {
-  const port = session.isClusterPort ? (member.clusterPort ?? member.port) : member.port;
-  return { member, host: member.host === '' ? session.localHost : member.host, port };
-}
-
 const shownMembers = (session: ClientSession): ShownMember[] =>
-  session.server.topology.members().map((member) => shown(session, member));
+  session.server.topology.members().map((member) => ({ member, ...shownAddress(session, member) }));
 
 /** A range of slots with the nodes that serve it, the leader first. */
 interface ServedRange extends SlotRange {
@@ -92,15 +88,18 @@ function nodeLine(session: ClientSession, { member, host, port }: ShownMember, r
     if (before?.last === first - 1) before.last = last;
     else owned.push({ first, last });
   }
+  const flags = ['master'];
+  if (member.nodeId === server.kv.nodeId) flags.unshift('myself');
+  if (!member.isReachable) flags.push('fail?');
   return [
     member.id,
     `${host}:${port}@0`,
-    member.nodeId === server.kv.nodeId ? 'myself,master' : 'master',
+    flags.join(','),
     '-',
     0,
     0,
     server.kv.routesVersion,
-    'connected',
+    member.isReachable ? 'connected' : 'disconnected',
     ...owned.map(({ first, last }) => (first === last ? first : `${first}-${last}`)),
   ].join(' ');
 }
